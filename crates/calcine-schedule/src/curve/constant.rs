@@ -1,0 +1,30 @@
+use super::Curve;
+
+/// The same value always.
+///
+/// ```text
+/// value(p) = c
+/// ```
+///
+/// For one-shot pruning, a fixed penalty, a fixed level.
+///
+/// # Examples
+///
+/// ```
+/// use calcine_schedule::{Constant, Curve};
+///
+/// assert_eq!(Constant(0.5).at(0.0), 0.5);
+/// assert_eq!(Constant(0.5).at(1.0), 0.5);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Constant(
+    /// The value.
+    pub f64,
+);
+
+impl Curve for Constant {
+    fn at(&self, _progress: f64) -> f64 {
+        self.0
+    }
+}

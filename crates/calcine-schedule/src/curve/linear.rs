@@ -1,0 +1,50 @@
+use super::{Curve, blend};
+
+/// A straight line.
+///
+/// ```text
+/// value(p) = last + (initial - last) * (1 - p)
+/// ```
+///
+/// Exact at both ends and monotone. The plainest ramp; for pruning prefer [`Cubic`](super::Cubic),
+/// which removes most while there is most to spare.
+///
+/// # Examples
+///
+/// ```
+/// use calcine_schedule::{Curve, Linear};
+///
+/// let ramp = Linear { initial: 1.0, last: 3.0 };
+/// assert_eq!([ramp.at(0.0), ramp.at(0.25), ramp.at(1.0)], [1.0, 1.5, 3.0]);
+/// assert_eq!(ramp.at(7.0), 3.0);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct Linear {
+    /// Value at progress 0.
+    pub initial: f64,
+    /// Value at progress 1.
+    pub last: f64,
+}
+
+impl Curve for Linear {
+    fn at(&self, progress: f64) -> f64 {
+        blend(self.initial, self.last, 1.0 - progress.clamp(0.0, 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_may_fall() {
+        let line = Linear {
+            initial: 0.7,
+            last: 0.1,
+        };
+        assert_eq!((line.at(-1.0), line.at(2.0)), (0.7, 0.1));
+        assert!((line.at(0.5) - 0.4).abs() < 1e-15);
+    }
+}

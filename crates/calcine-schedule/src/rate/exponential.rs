@@ -1,0 +1,45 @@
+use super::LearningRate;
+use super::setting::Setting;
+use crate::RateError;
+
+/// Multiplies the rate by `gamma` each epoch, evenly over its steps.
+///
+/// ```text
+/// factor(e) = gamma ^ e
+/// ```
+///
+/// At whole epochs the values of PyTorch's `ExponentialLR`; wrap it in
+/// [`PerEpoch`](super::PerEpoch) to change there only.
+///
+/// # Examples
+///
+/// ```
+/// use calcine_schedule::{LearningRate, rate};
+///
+/// let decay = rate::Exponential::new(0.25)?;
+/// assert_eq!([0.0, 0.5, 1.0].map(|e| decay.factor(e)), [1.0, 0.5, 0.25]);
+/// # Ok::<(), calcine_schedule::RateError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exponential {
+    gamma: f64,
+}
+
+impl Exponential {
+    /// The schedule that multiplies by `gamma` over each epoch.
+    ///
+    /// # Errors
+    ///
+    /// If `gamma` is not a finite number above 0.
+    pub fn new(gamma: f64) -> Result<Self, RateError> {
+        Ok(Self {
+            gamma: Setting::new("exponential", "gamma", gamma).positive()?,
+        })
+    }
+}
+
+impl LearningRate for Exponential {
+    fn factor(&self, epochs: f64) -> f64 {
+        self.gamma.powf(epochs.max(0.0))
+    }
+}
