@@ -1,0 +1,25 @@
+//! What Calcine's tests share: the device under test, small models, table tests and golden vectors.
+//!
+//! # Should I use this crate?
+//!
+//! Only as a dev-dependency inside this workspace.
+//!
+//! | item | what |
+//! |---|---|
+//! | [`device`] | the device under test: flex, or what `CALCINE_DEVICE` names |
+//! | [`is_reference`] | whether it is flex, where results are exact and repeatable |
+//! | [`each`] | runs every row of a table and names the rows that failed |
+//! | [`golden`] | Distiller's recorded numbers, or a printed word where they are absent |
+//! | [`values`] | reproducible numbers without a generator |
+//! | [`Mlp`], [`ConvNet`] | models small enough for a test |
+
+mod device;
+mod each;
+pub mod golden;
+mod models;
+mod values;
+
+pub use device::{device, is_reference};
+pub use each::each;
+pub use models::{ConvNet, Mlp};
+pub use values::values;
