@@ -1,0 +1,35 @@
+use crate::Grain;
+
+/// A grain that a weight of this shape does not have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FoldError {
+    /// The grain belongs to another kind of weight.
+    #[error("grain `{grain}` needs {needs}, but the shape is {shape:?}")]
+    Rank {
+        /// The grain asked for.
+        grain: Grain,
+        /// The shape found.
+        shape: Vec<usize>,
+        /// What would be valid.
+        needs: &'static str,
+    },
+    /// A side of the block does not divide its axis.
+    #[error("grain `{grain}` does not tile the weight: {side} does not divide {axis} {size}")]
+    Block {
+        /// The grain asked for.
+        grain: Grain,
+        /// The side that does not divide.
+        side: usize,
+        /// The axis it should divide.
+        axis: &'static str,
+        /// The length of that axis.
+        size: usize,
+    },
+    /// The tensor has no elements, or no axes.
+    #[error("a weight of shape {shape:?} has no elements")]
+    Empty {
+        /// The shape found.
+        shape: Vec<usize>,
+    },
+}

@@ -1,0 +1,43 @@
+//! A weight tensor as rows of units.
+//!
+//! # Should I use this crate?
+//!
+//! Use it when you compute something per filter, per channel, per kernel or per block of a weight
+//! (a norm, a share of zeros, a mask) and do not want to write the permutation for each layer type
+//! again. If you only work element by element you do not need it.
+//!
+//! A [`Grain`] names what a unit is, a [`Layout`] says which stored axis is the output and which
+//! the input, and a [`Fold`] of both turns a weight of any rank into a matrix with **one row per
+//! unit** and back:
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use calcine_fold::{Fold, Grain, Layout};
+//!
+//! # fn main() -> Result<(), calcine_fold::FoldError> {
+//! let weight = Tensor::<4>::ones([8, 3, 5, 5], &Device::flex());
+//! let filters = Fold::new(Grain::Filter, &[8, 3, 5, 5], Layout::CONVOLUTION)?;
+//!
+//! let rows = filters.rows(weight); // [8, 75]
+//! let l1 = rows.abs().sum_dim(1);  // one norm per filter
+//! # let _ = l1;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | type | for |
+//! |---|---|
+//! | [`Grain`] | what one unit is |
+//! | [`Layout`] | which stored axis is output, which is input |
+//! | [`Fold`] | a grain and a layout bound to a shape: there and back |
+//! | [`FoldError`] | a grain that a shape does not have |
+
+mod error;
+mod fold;
+mod grain;
+mod layout;
+
+pub use error::FoldError;
+pub use fold::Fold;
+pub use grain::{Grain, UnknownGrain};
+pub use layout::Layout;

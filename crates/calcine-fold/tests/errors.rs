@@ -1,0 +1,57 @@
+use calcine_fold::{Fold, FoldError, Grain, Layout};
+use calcine_testkit::each;
+
+fn said(grain: Grain, shape: &[usize]) -> String {
+    Fold::new(grain, shape, Layout::OutputFirst).unwrap_err().to_string()
+}
+
+#[test]
+fn a_grain_of_another_kind_of_weight_says_what_it_needs() {
+    let convolution = "needs the weight of a convolution (rank 3 to 5)";
+    let linear = "needs the weight of a linear layer (rank 2)";
+    let matrix = "needs a weight of rank 2 or more";
+    let block = Grain::Block { rep: 1, depth: 1, height: 1, width: 1 };
+    let rows: [(Grain, &[usize], &str); 12] = [
+        (Grain::Kernel, &[4, 4], convolution),
+        (Grain::Kernel, &[4], convolution),
+        (Grain::Filter, &[4, 4], convolution),
+        (Grain::Filter, &[4, 4, 1, 1, 1, 1], convolution),
+        (Grain::Channel, &[4, 4], convolution),
+        (Grain::Channel, &[4], convolution),
+        (Grain::FcInput, &[4, 4, 1, 1], linear),
+        (Grain::FcInput, &[4], linear),
+        (Grain::FcOutput, &[4, 4, 3], linear),
+        (Grain::FcOutput, &[4], linear),
+        (block, &[4], matrix),
+        (block, &[1], matrix),
+    ];
+    each(rows, |(grain, shape, needs)| {
+        let said = said(*grain, shape);
+        assert!(said.contains(needs), "{said}");
+        assert!(said.contains(&format!("{grain}")) && said.contains(&format!("{shape:?}")), "{said}");
+    });
+}
+
+#[test]
+fn a_block_that_does_not_tile_names_the_axis() {
+    let rows = [
+        ("block(3x1x1x1)", "3 does not divide outputs 8"),
+        ("block(1x4x1x1)", "4 does not divide inputs 6"),
+        ("block(1x1x2x1)", "2 does not divide kernel height 3"),
+        ("block(1x1x1x4)", "4 does not divide kernel width 5"),
+        ("block(0x1x1x1)", "0 does not divide outputs 8"),
+        ("block(16x1x1x1)", "16 does not divide outputs 8"),
+    ];
+    each(rows, |(block, reason)| {
+        let said = said(block.parse().unwrap(), &[8, 6, 3, 5]);
+        assert_eq!(said, format!("grain `{block}` does not tile the weight: {reason}"));
+    });
+}
+
+#[test]
+fn a_weight_without_elements_has_no_units() {
+    for shape in [&[0][..], &[3, 0], &[]] {
+        let error = Fold::new(Grain::Element, shape, Layout::LINEAR).unwrap_err();
+        assert_eq!(error, FoldError::Empty { shape: shape.to_vec() });
+    }
+}
