@@ -1,0 +1,35 @@
+//! How much of a pruned convolution is zero, by element, kernel, filter and channel.
+//!
+//! ```text
+//! cargo run -p calcine-sparsity --example count_zeros
+//! ```
+#![allow(clippy::print_stdout, reason = "an example shows what it computed")]
+
+use burn::nn::conv::Conv2dConfig;
+use burn::tensor::{Device, Transaction};
+use calcine_fold::{Fold, FoldError, Grain, Layout};
+use calcine_sparsity::{Share, nonzero_units};
+
+fn main() -> Result<(), FoldError> {
+    let device = Device::flex();
+    device.seed(1);
+    let weight = Conv2dConfig::new([4, 8], [3, 3]).init(&device).weight.val();
+    let small = weight.clone().abs().lower_scalar(0.12);
+    let weight = weight.mask_fill(small, 0.0).slice_fill([0..2], 0.0);
+
+    // All counts are made on the device and read at once.
+    let grains = [Grain::Element, Grain::Kernel, Grain::Filter, Grain::Channel];
+    let mut totals = Vec::new();
+    let mut counts = Transaction::default();
+    for grain in grains {
+        let fold = Fold::new(grain, &weight.dims(), Layout::CONVOLUTION)?;
+        counts = counts.register(nonzero_units(fold.rows(weight.clone())));
+        totals.push(fold.units() as u64);
+    }
+    for ((grain, total), count) in grains.iter().zip(totals).zip(counts.execute()) {
+        let nonzero = count.iter::<i64>().sum::<i64>().unsigned_abs();
+        let share = Share { nonzero, total };
+        println!("{:<8} {nonzero:>3} of {total:>3}: {:.1} % zeros", grain.to_string(), 100.0 * share.sparsity());
+    }
+    Ok(())
+}
