@@ -1,0 +1,41 @@
+//! Pruning criteria: scores for the units of a weight, and the choice of which to keep.
+//!
+//! # Should I use this crate?
+//!
+//! Use it to decide *what to prune* in a loop of your own, on any device, without a recipe or a
+//! trainer. It knows rows (one per unit, from `calcine-fold`), not layers or models.
+//!
+//! A pruner is a product: **score × grain × select × amount**. A [`Score`] gives each unit a number
+//! (larger stays); a [`Select`] turns numbers into a decision.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use calcine_criteria::{Candidate, Evidence, Level, Norm, Score, Select};
+//!
+//! let filters = Tensor::<2>::from_data([[3.0, 1.0], [0.1, 0.2], [2.0, 2.0]], &Device::flex());
+//! let scores = Norm::L1.score(&Evidence::new(filters));
+//! let keep = Level.keep(&[Candidate::new(scores)], 0.34).remove(0);
+//! assert_eq!(keep.into_data().to_vec::<bool>().unwrap(), [true, false, true]);
+//! ```
+//!
+//! | scores | |
+//! |---|---|
+//! | [`Magnitude`] | mean of \|w\|: the element's magnitude, or a unit's length-normalised L1 norm |
+//! | [`Norm`] | L1, L2 and max norms of a unit, total or normalised by its length |
+//!
+//! | selections | keeps |
+//! |---|---|
+//! | [`Threshold`] | scores above τ |
+//! | [`Sensitivity`] | scores above s·σ of the weight, σ frozen at first use |
+//! | [`Level`] | all but exactly ⌊f·N⌋ of each parameter |
+//! | [`GlobalLevel`] | all but exactly ⌊f·ΣN⌋ of all parameters together |
+//!
+//! Adding a criterion is adding a file: implement [`Score`] (or pass a closure) and nothing else
+//! changes. No selection reads a GPU: where scores live in host memory (flex, ndarray) they are
+//! selected in place, elsewhere by bisection on the device, and both agree bit for bit.
+
+pub mod score;
+pub mod select;
+
+pub use score::{Evidence, Magnitude, Needs, Norm, Score};
+pub use select::{Candidate, GlobalLevel, Level, Select, Sensitivity, Threshold};

@@ -1,0 +1,19 @@
+use burn::tensor::Tensor;
+
+use super::{Evidence, Norm, Score};
+
+/// The magnitude of a weight; of a unit of several, their mean magnitude.
+///
+/// ```text
+/// score(w) = Σ|w_i| / n
+/// ```
+///
+/// The criterion of Han et al. (2015) for elements, and of Li et al. (2017) for filters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Magnitude;
+
+impl Score for Magnitude {
+    fn score(&self, evidence: &Evidence) -> Tensor<1> {
+        Norm::L1.length_normalised().score(evidence)
+    }
+}

@@ -1,0 +1,66 @@
+use burn::tensor::Tensor;
+
+use super::{Evidence, Score};
+
+/// A norm of each unit.
+///
+/// ```text
+/// L1 = Σ|w_i|      L2 = √Σw_i²      Max = max|w_i|
+/// ```
+///
+/// Length-normalised, L1 and L2 are divided by the number `n` of members: `√Σw_i² / n`, which is not
+/// the root mean square. Within one parameter this changes no order; across parameters with units of
+/// different size it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Norm {
+    kind: Kind,
+    length: Length,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    L1,
+    L2,
+    Max,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Length {
+    Total,
+    Normalised,
+}
+
+impl Norm {
+    /// Sum of magnitudes.
+    pub const L1: Self = Self { kind: Kind::L1, length: Length::Total };
+    /// Euclidean norm.
+    pub const L2: Self = Self { kind: Kind::L2, length: Length::Total };
+    /// Largest magnitude.
+    pub const MAX: Self = Self { kind: Kind::Max, length: Length::Total };
+
+    /// Divided by the number of members; the max norm stays as it is.
+    #[must_use]
+    pub const fn length_normalised(self) -> Self {
+        Self { length: Length::Normalised, ..self }
+    }
+}
+
+impl Score for Norm {
+    fn score(&self, evidence: &Evidence) -> Tensor<1> {
+        let [units, members] = evidence.weight.dims();
+        let rows = evidence.weight.clone();
+        if members == 1 {
+            return rows.reshape([units]).abs();
+        }
+        let norm = match self.kind {
+            Kind::L1 => rows.abs().sum_dim(1),
+            Kind::L2 => rows.square().sum_dim(1).sqrt(),
+            Kind::Max => return rows.abs().max_dim(1).reshape([units]),
+        };
+        let norm = norm.reshape([units]);
+        match self.length {
+            Length::Total => norm,
+            Length::Normalised => norm.div_scalar(members as f64),
+        }
+    }
+}

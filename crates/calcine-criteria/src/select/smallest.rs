@@ -1,0 +1,146 @@
+//! Exactly the n smallest of one or several score vectors.
+//!
+//! Two ways to the same answer. Where tensors live in host memory, [`host`] selects in place:
+//! a histogram of the leading bits, then an exact selection inside the one bucket that matters.
+//! Elsewhere [`device`] bisects with compare-and-sum, because sorting on a GPU reads it back.
+
+mod device;
+mod host;
+
+use burn::tensor::{Bool, DType, Device, FloatDType, Tensor};
+
+/// One decision per vector: false for the `count` smallest scores of all vectors together, ties by
+/// vector and index, lowest first.
+pub(super) fn drop_smallest(scores: Vec<Tensor<1>>, count: usize) -> Vec<Tensor<1, Bool>> {
+    let total: usize = scores.iter().map(|scores| scores.dims()[0]).sum();
+    if count == 0 || count >= total {
+        let everything = |scores: Tensor<1>| {
+            let shape = scores.dims();
+            let device = scores.device();
+            if count == 0 {
+                Tensor::<1>::zeros(shape, &device).equal_scalar(0.0)
+            } else {
+                Tensor::<1>::zeros(shape, &device).not_equal_scalar(0.0)
+            }
+        };
+        return scores.into_iter().map(everything).collect();
+    }
+    let scores: Vec<_> = scores.into_iter().map(single_precision).collect();
+    if scores.iter().all(|scores| in_host_memory(&scores.device())) {
+        host::drop_smallest(scores, count)
+    } else {
+        device::drop_smallest(&scores, count)
+    }
+}
+
+fn single_precision(scores: Tensor<1>) -> Tensor<1> {
+    if scores.dtype() == DType::F32 { scores } else { scores.cast(FloatDType::F32) }
+}
+
+/// Whether reading a tensor of this device is looking at host memory. Burn offers no such question;
+/// the name of the device is its only public answer.
+fn in_host_memory(device: &Device) -> bool {
+    let name = format!("{device:?}");
+    name.contains("Flex") || name.contains("NdArray")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::TensorData;
+    use calcine_testkit::{device as device_under_test, each, values};
+
+    /// A score as documented: subnormal as zero, NaN as infinite.
+    fn ordered(score: f32) -> f32 {
+        if score.is_nan() {
+            f32::INFINITY
+        } else if score.abs() < f32::MIN_POSITIVE {
+            0.0
+        } else {
+            score
+        }
+    }
+
+    /// Sorts by (score, position) and drops the first `count`.
+    fn oracle(scores: &[Vec<f32>], count: usize) -> Vec<Vec<bool>> {
+        let mut order: Vec<(f32, usize, usize)> = scores
+            .iter()
+            .enumerate()
+            .flat_map(|(v, scores)| scores.iter().enumerate().map(move |(i, &x)| (ordered(x), v, i)))
+            .collect();
+        order.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+        let mut keep: Vec<Vec<bool>> = scores.iter().map(|v| vec![true; v.len()]).collect();
+        for &(_, v, i) in &order[..count] {
+            keep[v][i] = false;
+        }
+        keep
+    }
+
+    fn tables() -> Vec<Vec<Vec<f32>>> {
+        let magnitudes: Vec<f32> = values(1500).iter().map(|x| x.abs()).collect();
+        let coarse = |x: &f32| (x * 7.0).round() / 7.0;
+        vec![
+            vec![magnitudes.clone()],
+            vec![values(777)],
+            vec![values(64).iter().map(coarse).map(|x| x + 0.0).collect()],
+            vec![vec![1.0; 50]],
+            vec![vec![0.0; 33]],
+            vec![vec![0.5, 0.0, 0.5, 1e-30, 3e30, 0.5, 2.0]],
+            vec![magnitudes[..100].to_vec(), magnitudes[100..130].to_vec(), vec![0.25; 9]],
+            vec![values(40).iter().map(coarse).map(|x| x + 0.0).collect(), values(21)],
+            vec![vec![2.0, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, f32::MAX, -f32::MAX, 1e-40]],
+            vec![vec![f32::NAN, 1.0, f32::INFINITY, -f32::NAN, 3.0], vec![f32::NAN, f32::INFINITY]],
+        ]
+    }
+
+    fn rows() -> Vec<(Vec<Vec<f32>>, usize)> {
+        let counts = |total: usize| [0, 1, 2, total / 3, total / 2, total - 1, total];
+        tables()
+            .into_iter()
+            .flat_map(|scores| {
+                let total = scores.iter().map(Vec::len).sum();
+                counts(total).into_iter().map(move |count| (scores.clone(), count))
+            })
+            .collect()
+    }
+
+    fn upload(scores: &[Vec<f32>]) -> Vec<Tensor<1>> {
+        let vector = |v: &Vec<f32>| {
+            Tensor::from_data(TensorData::new(v.clone(), [v.len()]), &device_under_test())
+        };
+        scores.iter().map(vector).collect()
+    }
+
+    fn read(keep: Vec<Tensor<1, Bool>>) -> Vec<Vec<bool>> {
+        keep.into_iter().map(|k| k.into_data().iter::<bool>().collect()).collect()
+    }
+
+    #[test]
+    fn exactly_the_smallest_are_dropped_ties_by_position() {
+        each(rows(), |(scores, count)| {
+            assert_eq!(read(drop_smallest(upload(scores), *count)), oracle(scores, *count));
+        });
+    }
+
+    #[test]
+    fn bisection_on_the_device_agrees_with_the_oracle() {
+        each(rows(), |(scores, count)| {
+            let total: usize = scores.iter().map(Vec::len).sum();
+            if (1..total).contains(count) {
+                let keep = device::drop_smallest(&upload(scores), *count);
+                assert_eq!(read(keep), oracle(scores, *count));
+            }
+        });
+    }
+
+    #[test]
+    fn many_scores_take_the_same_path_in_parallel_chunks() {
+        let scores: Vec<f32> = (0..300_000u32)
+            .map(|i| (f64::from(i.wrapping_mul(2_654_435_761)) / 4e9) as f32)
+            .collect();
+        let scores = vec![scores];
+        for count in [1, 149_999, 240_000] {
+            assert_eq!(read(drop_smallest(upload(&scores), count)), oracle(&scores, count));
+        }
+    }
+}
