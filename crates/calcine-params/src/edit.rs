@@ -1,0 +1,63 @@
+use burn::module::{Module, ModuleMapper, Param, ParamId};
+use burn::tensor::Tensor;
+
+/// A change of some parameters' values, whatever their rank.
+pub trait Edit {
+    /// Whether this parameter is to be changed. The others are not touched.
+    fn wants(&self, id: ParamId) -> bool;
+
+    /// The new value, of the same shape.
+    fn edit<const D: usize>(&mut self, id: ParamId, value: Tensor<D>) -> Tensor<D>;
+}
+
+/// Replaces stored values and keeps how the parameters train.
+///
+/// The values handed to [`Edit::edit`] are outside the tape, and what it returns becomes a leaf
+/// again with the same id, the same requirement for gradients and the same distributed mark. Nothing
+/// is read. Parameters with an attached reparameterization keep it; its base is what is edited.
+#[must_use]
+pub fn edit<M: Module, E: Edit>(module: M, edit: &mut E) -> M {
+    module.map(&mut Stored { edit })
+}
+
+/// The module with other values, for one forward pass.
+///
+/// Unlike [`edit`], the values stay on the tape: run the forward pass on the view, collect the
+/// gradients with the *original* module, drop the view before the optimizer's step. Batch-norm
+/// statistics are shared with the original, which the view's forward pass therefore updates.
+#[must_use]
+pub fn view<M: Module, E: Edit>(module: &M, edit: &mut E) -> M {
+    module.clone().map(&mut Viewed { edit })
+}
+
+struct Stored<'a, E> {
+    edit: &'a mut E,
+}
+
+impl<E: Edit> ModuleMapper for Stored<'_, E> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let id = param.id;
+        if !self.edit.wants(id) {
+            return param;
+        }
+        param.map(|value| {
+            let trained = value.is_require_grad();
+            // Burn panics when a tensor outside autodiff is asked.
+            let distributed = value.is_autodiff() && value.is_distributed();
+            let value = self.edit.edit(id, value.set_require_grad(false));
+            let value = value.set_require_grad(trained);
+            if distributed { value.set_distributed(id) } else { value }
+        })
+    }
+}
+
+struct Viewed<'a, E> {
+    edit: &'a mut E,
+}
+
+impl<E: Edit> ModuleMapper for Viewed<'_, E> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let id = param.id;
+        if self.edit.wants(id) { param.map(|value| self.edit.edit(id, value)) } else { param }
+    }
+}

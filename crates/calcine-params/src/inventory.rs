@@ -1,0 +1,197 @@
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::tensor::Tensor;
+use calcine_fold::Layout;
+
+use crate::pattern::{self, UnknownParameter};
+use crate::walk::Walk;
+
+/// What a parameter is for, judged by its layer's type and its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// A weight: of a convolution, a linear layer, an embedding, or any tensor of rank 2 or more.
+    Weight,
+    /// A bias or another vector.
+    Bias,
+    /// A normalisation's scale: Burn's `gamma`, PyTorch's `weight`.
+    NormScale,
+    /// A normalisation's shift: Burn's `beta`, PyTorch's `bias`.
+    NormShift,
+    /// A running mean or variance: visited as a parameter, but never trained or selected.
+    RunningStatistic,
+}
+
+/// One float parameter of a module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Parameter {
+    /// Burn's dotted path: `layer1.0.conv1.weight`.
+    pub path: String,
+    /// The type of the layer that owns it: `Conv2d`.
+    pub layer: String,
+    /// The key of its gradient and optimizer state.
+    pub id: ParamId,
+    /// Its shape as stored.
+    pub shape: Vec<usize>,
+    /// What it is for.
+    pub role: Role,
+}
+
+impl Parameter {
+    /// The number of elements.
+    #[must_use]
+    pub fn numel(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether the optimizer may change it: everything but running statistics.
+    #[must_use]
+    pub fn is_trainable(&self) -> bool {
+        self.role != Role::RunningStatistic
+    }
+
+    /// Which stored axis is the output; `None` for a type that this crate does not know.
+    ///
+    /// This is the one place that knows how each of Burn's layers stores its weight.
+    #[must_use]
+    pub fn layout(&self) -> Option<Layout> {
+        match self.layer.as_str() {
+            "Conv1d" | "Conv2d" | "Conv3d" | "DeformConv2d" => Some(Layout::CONVOLUTION),
+            "ConvTranspose1d" | "ConvTranspose2d" | "ConvTranspose3d" => {
+                Some(Layout::TRANSPOSED_CONVOLUTION)
+            }
+            "Linear" => Some(Layout::LINEAR),
+            "Embedding" => Some(Layout::InputFirst),
+            _ => None,
+        }
+    }
+
+    /// The name PyTorch would use: `weight` and `bias` for a norm's `gamma` and `beta`.
+    #[must_use]
+    pub fn pytorch_path(&self) -> String {
+        let renamed = match self.role {
+            Role::NormScale => Some("weight"),
+            Role::NormShift => Some("bias"),
+            _ => None,
+        };
+        match (renamed, self.path.rsplit_once('.')) {
+            (Some(name), Some((layer, _))) => format!("{layer}.{name}"),
+            (Some(name), None) => name.to_owned(),
+            (None, _) => self.path.clone(),
+        }
+    }
+}
+
+/// Every float parameter of a module, in the module's order.
+///
+/// A parameter that is used twice is listed once, under its first path.
+#[derive(Debug, Clone, Default)]
+pub struct Inventory {
+    parameters: Vec<Parameter>,
+}
+
+impl Inventory {
+    /// Visits `module`. Lazy parameters are not initialized and nothing is read.
+    #[must_use]
+    pub fn of<M: Module>(module: &M) -> Self {
+        let mut lister = Lister::default();
+        module.visit(&mut lister);
+        Self { parameters: lister.parameters }
+    }
+
+    /// All parameters, running statistics included.
+    pub fn iter(&self) -> std::slice::Iter<'_, Parameter> {
+        self.parameters.iter()
+    }
+
+    /// Convolution and linear weights and other weights of rank 2 or more: what a sparsity table
+    /// lists.
+    pub fn weights(&self) -> impl Iterator<Item = &Parameter> {
+        self.iter().filter(|parameter| parameter.role == Role::Weight)
+    }
+
+    /// The parameter at exactly this path.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<&Parameter> {
+        self.iter().find(|parameter| parameter.path == path)
+    }
+
+    /// The trainable parameters that match any of the patterns, in the module's order, each once.
+    ///
+    /// A pattern is a path in which `*` stands for one path element or a part of one, `**` for any
+    /// number of elements, `?` for one character, `{a,b}` for either and `[12]` for one of a set. A
+    /// leading `!` takes matches of the patterns before it away again. Burn's names are tried first, then PyTorch's (see the
+    /// [crate's page](crate)).
+    ///
+    /// # Errors
+    ///
+    /// If a pattern is malformed or matches nothing; the error has the nearest names.
+    pub fn select<S: AsRef<str>>(
+        &self,
+        patterns: &[S],
+    ) -> Result<Vec<&Parameter>, UnknownParameter> {
+        let mut chosen = vec![false; self.parameters.len()];
+        for pattern in patterns {
+            let pattern = pattern.as_ref();
+            let (name, keep) = match pattern.strip_prefix('!') {
+                Some(name) => (name, false),
+                None => (pattern, true),
+            };
+            for index in pattern::matches(name, &self.parameters)? {
+                chosen[index] = keep;
+            }
+        }
+        let parameters = self.parameters.iter().zip(chosen);
+        Ok(parameters.filter(|(_, chosen)| *chosen).map(|(parameter, _)| parameter).collect())
+    }
+}
+
+impl<'a> IntoIterator for &'a Inventory {
+    type Item = &'a Parameter;
+    type IntoIter = std::slice::Iter<'a, Parameter>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+#[derive(Default)]
+struct Lister {
+    walk: Walk,
+    parameters: Vec<Parameter>,
+}
+
+impl ModuleVisitor for Lister {
+    fn enter_module(&mut self, name: &str, owner: &str) {
+        self.walk.enter(name, owner);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.walk.leave();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.parameters.iter().any(|parameter| parameter.id == param.id) {
+            return;
+        }
+        let path = self.walk.path();
+        let name = path.rsplit('.').next().unwrap_or_default();
+        self.parameters.push(Parameter {
+            role: role(self.walk.layer(), name, D),
+            layer: self.walk.layer().to_owned(),
+            id: param.id,
+            shape: param.lazy_shape().to_vec(),
+            path,
+        });
+    }
+}
+
+fn role(layer: &str, name: &str, rank: usize) -> Role {
+    match name {
+        "running_mean" | "running_var" => Role::RunningStatistic,
+        "gamma" if layer.ends_with("Norm") => Role::NormScale,
+        "beta" if layer.ends_with("Norm") => Role::NormShift,
+        _ if rank >= 2 => Role::Weight,
+        _ => Role::Bias,
+    }
+}
