@@ -1,0 +1,112 @@
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Transaction};
+use calcine_params::Inventory;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use crate::Masks;
+
+/// Masks that a file does not hold, or that do not fit the model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MaskFileError {
+    /// Not a safetensors file.
+    #[error("the masks are unreadable: {0}")]
+    Format(#[from] safetensors::SafeTensorError),
+    /// A mask of a parameter that the model does not have.
+    #[error("the file has a mask of `{path}`, which the model does not have")]
+    Unknown {
+        /// The name in the file.
+        path: String,
+    },
+    /// A mask of another size than the parameter.
+    #[error("the mask of `{path}` has {found} bytes, expected {expected} for {numel} elements")]
+    Size {
+        /// The parameter.
+        path: String,
+        /// Its elements.
+        numel: usize,
+        /// Bytes in the file.
+        found: usize,
+        /// One bit an element, rounded up.
+        expected: usize,
+    },
+}
+
+impl Masks {
+    /// The masks as a safetensors file: per parameter a bit an element, 1 keeps, eight to a byte, the
+    /// most significant bit first, in stored order.
+    ///
+    /// Equal masks give equal bytes. Reads all masks from the device, in one go.
+    ///
+    /// # Errors
+    ///
+    /// If safetensors cannot hold them.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, MaskFileError> {
+        let read = self.iter().fold(Transaction::default(), |read, (_, mask)| {
+            read.register(mask.dropped.clone())
+        });
+        let packed: Vec<Vec<u8>> = read
+            .execute()
+            .into_iter()
+            .map(|data| pack(&data.iter::<bool>().collect::<Vec<_>>()))
+            .collect();
+        let mut views = BTreeMap::new();
+        for ((path, _), bits) in self.iter().zip(&packed) {
+            views.insert(path.as_str(), TensorView::new(Dtype::U8, vec![bits.len()], bits)?);
+        }
+        Ok(safetensors::serialize(views, None)?)
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are malformed, or name a parameter that `inventory` does not have, or of another
+    /// size.
+    pub fn from_bytes(
+        bytes: &[u8],
+        inventory: &Inventory,
+        device: &Device,
+    ) -> Result<Self, MaskFileError> {
+        let file = SafeTensors::deserialize(bytes)?;
+        let mut masks = Self::default();
+        for (path, view) in file.iter() {
+            let parameter = inventory
+                .get(path)
+                .ok_or_else(|| MaskFileError::Unknown { path: path.to_owned() })?;
+            let numel = parameter.numel();
+            let (found, expected) = (view.data().len(), numel.div_ceil(8));
+            if found != expected {
+                return Err(MaskFileError::Size { path: path.to_owned(), numel, found, expected });
+            }
+            masks.insert_dropped(parameter, &unpack(view.data(), numel), device);
+        }
+        Ok(masks)
+    }
+}
+
+/// One bit an element, 1 where it is kept.
+fn pack(dropped: &[bool]) -> Vec<u8> {
+    let byte = |eight: &[bool]| {
+        eight.iter().enumerate().fold(0, |byte, (i, dropped)| byte | (u8::from(!dropped) << (7 - i)))
+    };
+    dropped.chunks(8).map(byte).collect()
+}
+
+fn unpack(bits: &[u8], numel: usize) -> Vec<bool> {
+    (0..numel).map(|i| (bits[i / 8] >> (7 - i % 8)) & 1 == 0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packing_is_one_bit_an_element_most_significant_first() {
+        let dropped = [true, false, true, true, true, true, true, true, false];
+        assert_eq!(pack(&dropped), [0b0100_0000, 0b1000_0000]);
+        assert_eq!(unpack(&pack(&dropped), 9), dropped);
+    }
+}

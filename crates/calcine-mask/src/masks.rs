@@ -1,0 +1,135 @@
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ParamId};
+use burn::optim::GradientsParams;
+use burn::tensor::{Bool, Device, Tensor};
+use calcine_params::{Edit, Parameter};
+
+/// One mask per parameter: which elements are held at zero.
+#[derive(Debug, Clone, Default)]
+pub struct Masks {
+    by_path: BTreeMap<String, Mask>,
+}
+
+/// True where the element is dropped, in stored order: `[numel]`.
+#[derive(Debug, Clone)]
+pub(crate) struct Mask {
+    pub(crate) id: ParamId,
+    pub(crate) dropped: Tensor<1, Bool>,
+}
+
+impl Masks {
+    /// Sets the mask of a parameter: true keeps.
+    ///
+    /// # Shapes
+    ///
+    /// `keep`: the parameter's shape, or flat.
+    ///
+    /// # Panics
+    ///
+    /// If `keep` has another number of elements.
+    pub fn insert<const D: usize>(&mut self, parameter: &Parameter, keep: Tensor<D, Bool>) {
+        let dropped = keep.reshape([parameter.numel()]).bool_not();
+        self.by_path.insert(parameter.path.clone(), Mask { id: parameter.id, dropped });
+    }
+
+    /// What is kept of a parameter, flat in stored order; `None` if it has no mask.
+    #[must_use]
+    pub fn keep(&self, path: &str) -> Option<Tensor<1, Bool>> {
+        self.by_path.get(path).map(|mask| mask.dropped.clone().bool_not())
+    }
+
+    /// Forgets all masks. What they set to zero stays zero until something changes it.
+    pub fn clear(&mut self) {
+        self.by_path.clear();
+    }
+
+    /// The parameters that have a mask, by path.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.by_path.keys().map(String::as_str)
+    }
+
+    /// How many parameters have a mask.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_path.len()
+    }
+
+    /// Whether no parameter has a mask.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_path.is_empty()
+    }
+
+    /// An element is kept where all masks of its parameter keep it.
+    #[must_use]
+    pub fn intersection<'a>(masks: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut all = Self::default();
+        for (path, mask) in masks.into_iter().flat_map(|masks| &masks.by_path) {
+            all.by_path
+                .entry(path.clone())
+                .and_modify(|both| {
+                    both.dropped = both.dropped.clone().bool_or(mask.dropped.clone());
+                })
+                .or_insert_with(|| mask.clone());
+        }
+        all
+    }
+
+    /// Sets the dropped elements of the stored weights to zero.
+    ///
+    /// Call it last in every step: momentum and weight decay move weights whose gradient is zero. The
+    /// parameters go on training. Nothing is read.
+    #[must_use]
+    pub fn apply<M: Module>(&self, module: M) -> M {
+        if self.is_empty() { module } else { calcine_params::edit(module, &mut self.editor()) }
+    }
+
+    /// The module as a forward pass under the masks sees it; stored weights stay dense.
+    ///
+    /// Gradients of dropped elements are zero. See `calcine_params::view`.
+    #[must_use]
+    pub fn view<M: Module>(&self, module: &M) -> M {
+        calcine_params::view(module, &mut self.editor())
+    }
+
+    /// Sets the gradients of dropped elements to zero, so that momentum does not build up there.
+    pub fn apply_to_gradients<M: Module>(&self, module: &M, gradients: &mut GradientsParams) {
+        if !self.is_empty() {
+            calcine_params::edit_gradients(module, gradients, &mut self.editor());
+        }
+    }
+
+    fn editor(&self) -> Drop<'_> {
+        Drop { by_id: self.by_path.values().map(|mask| (mask.id, &mask.dropped)).collect() }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Mask)> {
+        self.by_path.iter()
+    }
+
+    pub(crate) fn insert_dropped(
+        &mut self,
+        parameter: &Parameter,
+        dropped: &[bool],
+        device: &Device,
+    ) {
+        let dropped = Tensor::<1, Bool>::from_bool(dropped, device);
+        self.by_path.insert(parameter.path.clone(), Mask { id: parameter.id, dropped });
+    }
+}
+
+struct Drop<'a> {
+    by_id: BTreeMap<ParamId, &'a Tensor<1, Bool>>,
+}
+
+impl Edit for Drop<'_> {
+    fn wants(&self, id: ParamId) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
+    fn edit<const D: usize>(&mut self, id: ParamId, value: Tensor<D>) -> Tensor<D> {
+        let dropped = self.by_id[&id].clone().reshape(value.shape());
+        value.mask_fill(dropped, 0.0)
+    }
+}

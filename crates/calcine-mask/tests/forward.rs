@@ -1,0 +1,83 @@
+//! Masks in the forward pass, over dense stored weights.
+
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+use calcine_testkit::{Mlp, device, values};
+
+use crate::{bools, floats, masks};
+
+fn input(device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values(30), [5, 6]), device)
+}
+
+fn model(device: &Device) -> Mlp {
+    device.seed(5);
+    Mlp::new(device)
+}
+
+#[test]
+fn a_view_computes_what_masked_stored_weights_compute() {
+    for device in [device(), device().autodiff()] {
+        let dense = model(&device);
+        let masks = masks(&dense, &["first.weight", "second.bias"], |i| i % 4 == 1);
+        let viewed = masks.view(&dense).forward(input(&device));
+        let masked = masks.apply(dense.clone()).forward(input(&device));
+        assert_eq!(floats(viewed), floats(masked));
+        let stored = floats(dense.first.weight.val());
+        assert!(stored.iter().all(|x| *x != 0.0), "stored weights stay dense");
+    }
+}
+
+#[test]
+fn gradients_of_a_view_are_zero_where_dropped_and_those_of_the_masked_model_elsewhere() {
+    let device = device().autodiff();
+    let dense = model(&device);
+    let masks = masks(&dense, &["first.weight"], |i| i % 2 == 0);
+    let loss = |model: &Mlp| (model.forward(input(&device)) - 1.0).square().mean();
+    let through = GradientsParams::from_grads(loss(&masks.view(&dense)).backward(), &dense);
+    let masked = masks.apply(dense.clone());
+    let direct = GradientsParams::from_grads(loss(&masked).backward(), &masked);
+    let of = |gradients: &GradientsParams| floats(gradients.get::<2>(dense.first.weight.id).unwrap());
+    let keep = bools(masks.keep("first.weight").unwrap());
+    let mut reached = 0;
+    for ((keep, ours), theirs) in keep.into_iter().zip(of(&through)).zip(of(&direct)) {
+        let expected = if keep { theirs } else { 0.0 };
+        assert!((ours - expected).abs() <= 1e-6 + 1e-5 * expected.abs(), "{ours} {expected}");
+        reached += usize::from(ours != 0.0);
+    }
+    assert!(reached > 10, "{reached} gradients");
+}
+
+#[test]
+fn a_mask_takes_the_parameters_shape_or_is_flat() {
+    let mut model = model(&device());
+    let inventory = calcine_params::Inventory::of(&model);
+    let weight = inventory.get("second.weight").unwrap();
+    let keep = Tensor::<1>::from_data(TensorData::new(values(48), [48]), &device()).greater_scalar(0.0);
+    let mut flat = calcine_mask::Masks::default();
+    flat.insert(weight, keep.clone());
+    let mut shaped = calcine_mask::Masks::default();
+    shaped.insert(weight, keep.reshape([16, 3]));
+    let one = floats(flat.apply(model.clone()).second.weight.val());
+    model = shaped.apply(model);
+    assert_eq!(one, floats(model.second.weight.val()));
+    let dropped = values(48).iter().filter(|x| **x <= 0.0).count();
+    assert_eq!(one.iter().filter(|x| x.to_bits() == 0).count(), dropped);
+}
+
+/// A mask may be made from the tensors of a model in training, whose device carries a tape.
+#[test]
+fn masks_made_on_a_tape_apply_outside_and_the_other_way_round() {
+    let training = model(&device().autodiff());
+    let inventory = calcine_params::Inventory::of(&training);
+    let keep = training.first.weight.val().greater_scalar(0.0);
+    let expected: Vec<bool> = floats(training.first.weight.val()).iter().map(|x| *x > 0.0).collect();
+    let mut masks = calcine_mask::Masks::default();
+    masks.insert(inventory.get("first.weight").unwrap(), keep);
+    use burn::module::Module;
+    for model in [training.clone(), training.valid()] {
+        let kept: Vec<bool> =
+            floats(masks.apply(model).first.weight.val()).iter().map(|x| *x != 0.0).collect();
+        assert_eq!(kept, expected);
+    }
+}
