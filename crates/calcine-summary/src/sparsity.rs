@@ -1,0 +1,316 @@
+use std::fmt;
+
+use burn::module::Module;
+use burn::tensor::{Int, Tensor, TensorData, Transaction};
+use calcine_fold::{Fold, Grain, Layout};
+use calcine_params::{Inventory, Parameter, Role, flat};
+use calcine_sparsity::{Share, moments, nonzero, nonzero_units};
+use serde::Serialize;
+
+use crate::Sheet;
+
+/// The sparsity of every weight of a model.
+///
+/// Weights are the parameters of rank 2 or more: convolutions, linear layers, embeddings. All counts
+/// are read from the device in one go.
+#[must_use]
+pub fn sparsity<M: Module>(model: &M) -> SparsityTable {
+    let inventory = Inventory::of(model);
+    let trainable: Vec<&Parameter> =
+        inventory.iter().filter(|parameter| parameter.is_trainable()).collect();
+    let weight = |(parameter, values): (&Parameter, Tensor<1>)| Weight {
+        name: parameter.path.clone(),
+        shape: parameter.shape.clone(),
+        layout: parameter.layout(),
+        values,
+    };
+    let weights = inventory.weights().zip(flat(model, inventory.weights())).map(weight);
+    let others = trainable.iter().copied().filter(|parameter| parameter.role != Role::Weight);
+    let others = flat(model, others).into_iter().map(nonzero);
+    let (rows, others) = measure(weights.collect(), others.collect());
+    let nonzero = others + rows.iter().map(|row| row.nonzero).sum::<u64>();
+    let total = trainable.iter().map(|parameter| parameter.numel() as u64).sum();
+    SparsityTable { rows, all: Share { nonzero, total } }
+}
+
+/// One weight to be listed in a [`SparsityTable`].
+#[derive(Debug, Clone)]
+pub struct Weight {
+    /// What to call it.
+    pub name: String,
+    /// Its shape as stored.
+    pub shape: Vec<usize>,
+    /// Which stored axis is the output; without one only elements are counted.
+    pub layout: Option<Layout>,
+    /// Its elements in stored order: `[numel]`.
+    pub values: Tensor<1>,
+}
+
+/// One weight of a [`SparsityTable`]. Percentages are shares of zeros, 0 where a column does not apply.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SparsityRow {
+    /// The parameter's path.
+    pub name: String,
+    /// Its shape with the output axis first, as PyTorch stores it.
+    pub shape: Vec<usize>,
+    /// Elements.
+    pub numel: u64,
+    /// Elements that are not zero.
+    pub nonzero: u64,
+    /// Zero outputs of a linear layer, in percent.
+    pub fc_outputs: f64,
+    /// Zero inputs of a linear layer, in percent.
+    pub fc_inputs: f64,
+    /// Zero input channels of a convolution, in percent.
+    pub channels: f64,
+    /// Zero kernels of a convolution (2D); zero outputs of a linear layer. In percent.
+    pub kernels: f64,
+    /// Zero filters of a convolution (3D), in percent.
+    pub filters: f64,
+    /// Zero elements, in percent.
+    pub elements: f64,
+    /// Unbiased standard deviation of all elements, zeros included.
+    pub std: f64,
+    /// Mean.
+    pub mean: f64,
+    /// Mean magnitude.
+    pub abs_mean: f64,
+}
+
+/// The sparsity of every weight of a model, in the model's order.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SparsityTable {
+    /// One row a weight.
+    pub rows: Vec<SparsityRow>,
+    /// All trainable parameters, biases and norms too.
+    #[serde(skip)]
+    pub all: Share,
+}
+
+impl SparsityTable {
+    /// The table of weights that are in no model: those of a file, masks as zeros and ones.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use calcine_fold::Layout;
+    /// use calcine_summary::{SparsityTable, Weight};
+    ///
+    /// let weight = Weight {
+    ///     name: "fc.weight".to_owned(),
+    ///     shape: vec![2, 3],
+    ///     layout: Some(Layout::OutputFirst), // as PyTorch stores it
+    ///     values: Tensor::from_data([0.0, 0.0, 0.0, 1.0, 0.0, 2.0], &Device::flex()),
+    /// };
+    /// let table = SparsityTable::of_weights(vec![weight]);
+    /// assert_eq!(table.rows[0].nonzero, 2);
+    /// assert_eq!(table.rows[0].fc_outputs, 50.0);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If `values` has another number of elements than `shape`.
+    #[must_use]
+    pub fn of_weights(weights: Vec<Weight>) -> Self {
+        let (rows, _) = measure(weights, Vec::new());
+        let mut table = Self { rows, all: Share::default() };
+        table.all = table.total();
+        table
+    }
+
+    /// All weights together.
+    #[must_use]
+    pub fn total(&self) -> Share {
+        self.rows.iter().map(|row| Share { nonzero: row.nonzero, total: row.numel }).sum()
+    }
+
+    /// As text, with a last row of totals.
+    ///
+    /// Columns: name, shape, elements, non-zeros; the share of zeros in percent by linear outputs
+    /// (Cols) and inputs (Rows), channels (Ch), kernels (2D), filters (3D) and elements (Fine);
+    /// standard deviation, mean, mean magnitude. The names are Distiller's.
+    #[must_use]
+    pub fn sheet(&self) -> Sheet {
+        let header = [
+            "Name", "Shape", "NNZ (dense)", "NNZ (sparse)", "Cols (%)", "Rows (%)", "Ch (%)",
+            "2D (%)", "3D (%)", "Fine (%)", "Std", "Mean", "Abs-Mean",
+        ];
+        let cells = |row: &SparsityRow| {
+            let shape: Vec<_> = row.shape.iter().map(ToString::to_string).collect();
+            let counts = [row.numel, row.nonzero].map(|n| n.to_string());
+            let numbers = [
+                row.fc_outputs, row.fc_inputs, row.channels, row.kernels, row.filters, row.elements,
+                row.std, row.mean, row.abs_mean,
+            ];
+            [row.name.clone(), format!("({})", shape.join(", "))]
+                .into_iter()
+                .chain(counts)
+                .chain(numbers.map(|x| format!("{x:.5}")))
+                .collect()
+        };
+        let total = self.total();
+        let mut last = vec!["Total sparsity:".to_owned(), "-".to_owned()];
+        last.extend([total.total, total.nonzero].map(|n| n.to_string()));
+        last.extend(vec![format!("{:.5}", 0.0); 5]);
+        last.push(format!("{:.5}", 100.0 * total.sparsity()));
+        last.extend(vec![format!("{:.5}", 0.0); 3]);
+        let rows = self.rows.iter().map(cells).chain([last]).collect();
+        Sheet { header: header.map(str::to_owned).into(), rows }
+    }
+
+    /// As comma-separated values: `parameter,shape,volume,sparse_volume,sparsity`, a row a weight.
+    #[must_use]
+    pub fn to_csv(&self) -> String {
+        let cells = |row: &SparsityRow| {
+            let shape: Vec<_> = row.shape.iter().map(ToString::to_string).collect();
+            vec![
+                row.name.clone(),
+                shape.join("x"),
+                row.numel.to_string(),
+                row.nonzero.to_string(),
+                (row.elements / 100.0).to_string(),
+            ]
+        };
+        let header = ["parameter", "shape", "volume", "sparse_volume", "sparsity"];
+        let header = header.map(str::to_owned).into();
+        Sheet { header, rows: self.rows.iter().map(cells).collect() }.to_csv()
+    }
+
+    /// The rows as a JSON array.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(&self.rows).expect("rows are plain numbers and text")
+    }
+}
+
+/// For a console: the [sheet](SparsityTable::sheet), and a line for all trainable parameters.
+impl fmt::Display for SparsityTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.sheet())?;
+        let Share { nonzero, total } = self.all;
+        let sparsity = 100.0 * self.all.sparsity();
+        write!(f, "All trainable parameters: {nonzero} of {total} not zero ({sparsity:.2} % zeros)")
+    }
+}
+
+/// The grains whose zeros a row reports, in the order of its columns.
+fn grains(shape: &[usize], layout: Option<Layout>) -> &'static [Grain] {
+    match shape.len() {
+        _ if layout.is_none() || shape.contains(&0) => &[],
+        2 => &[Grain::FcOutput, Grain::FcInput],
+        3..=5 => &[Grain::Channel, Grain::Kernel, Grain::Filter],
+        _ => &[],
+    }
+}
+
+/// Measures all weights and counts the non-zeros of all others, and reads everything in one go.
+fn measure(weights: Vec<Weight>, others: Vec<Tensor<1, Int>>) -> (Vec<SparsityRow>, u64) {
+    let (plans, measures): (Vec<_>, Vec<_>) = weights
+        .into_iter()
+        .map(|Weight { name, shape, layout, values }| {
+            let measure = Measure::new(values, &shape, layout);
+            ((name, shape, layout), measure)
+        })
+        .unzip();
+    let (measured, others) = read(measures, others);
+    let rows = plans
+        .iter()
+        .zip(measured)
+        .map(|((name, shape, layout), measured)| measured.row(name, shape, *layout));
+    (rows.collect(), others)
+}
+
+/// What is measured of one weight, still on the device.
+struct Measure {
+    nonzero: Tensor<1, Int>,
+    units: Vec<Tensor<1, Int>>,
+    moments: Tensor<1>,
+}
+
+/// The same as numbers.
+struct Measured {
+    nonzero: u64,
+    units: Vec<u64>,
+    moments: [f64; 3],
+}
+
+impl Measure {
+    fn new(values: Tensor<1>, shape: &[usize], layout: Option<Layout>) -> Self {
+        let count = |grain: &Grain| {
+            let layout = layout.expect("only weights of a known layout have structures");
+            let fold = Fold::new(*grain, shape, layout).expect("the grain fits the rank");
+            nonzero_units(fold.rows(values.clone()))
+        };
+        Self {
+            units: grains(shape, layout).iter().map(count).collect(),
+            nonzero: nonzero(values.clone()),
+            moments: moments(values),
+        }
+    }
+}
+
+impl Measured {
+    fn row(self, name: &str, shape: &[usize], layout: Option<Layout>) -> SparsityRow {
+        let numel = shape.iter().product::<usize>() as u64;
+        let percent = |wanted: Grain| {
+            let Some(at) = grains(shape, layout).iter().position(|grain| *grain == wanted) else {
+                return 0.0;
+            };
+            let layout = layout.expect("only weights of a known layout have structures");
+            let fold = Fold::new(wanted, shape, layout).expect("the grain fits the rank");
+            100.0 * Share { nonzero: self.units[at], total: fold.units() as u64 }.sparsity()
+        };
+        let mut output_first = shape.to_vec();
+        if layout == Some(Layout::InputFirst) && shape.len() > 1 {
+            output_first.swap(0, 1);
+        }
+        let is_linear = shape.len() == 2;
+        let [std, mean, abs_mean] = self.moments;
+        SparsityRow {
+            name: name.to_owned(),
+            shape: output_first,
+            numel,
+            nonzero: self.nonzero,
+            fc_outputs: percent(Grain::FcOutput),
+            fc_inputs: percent(Grain::FcInput),
+            channels: percent(Grain::Channel),
+            kernels: percent(if is_linear { Grain::FcOutput } else { Grain::Kernel }),
+            filters: percent(Grain::Filter),
+            elements: 100.0 * Share { nonzero: self.nonzero, total: numel }.sparsity(),
+            std,
+            mean,
+            abs_mean,
+        }
+    }
+}
+
+/// Reads everything in one transaction; the second result is the sum of `others`.
+fn read(measures: Vec<Measure>, others: Vec<Tensor<1, Int>>) -> (Vec<Measured>, u64) {
+    let units: Vec<usize> = measures.iter().map(|measure| measure.units.len()).collect();
+    let mut transaction = Transaction::default();
+    for measure in measures {
+        transaction = transaction.register(measure.nonzero).register(measure.moments);
+        transaction = measure.units.into_iter().fold(transaction, Transaction::register);
+    }
+    transaction = others.into_iter().fold(transaction, Transaction::register);
+    let mut data = transaction.execute().into_iter();
+    let measured = units.into_iter().map(|units| Measured {
+        nonzero: count(data.next()),
+        moments: floats(data.next()),
+        units: (0..units).map(|_| count(data.next())).collect(),
+    });
+    let measured = measured.collect();
+    (measured, data.map(|data| count(Some(data))).sum())
+}
+
+fn count(data: Option<TensorData>) -> u64 {
+    let data = data.expect("one answer for each tensor registered");
+    data.iter::<i64>().next().map_or(0, i64::unsigned_abs)
+}
+
+fn floats(data: Option<TensorData>) -> [f64; 3] {
+    let data = data.expect("one answer for each tensor registered");
+    let mut numbers = data.iter::<f64>();
+    std::array::from_fn(|_| numbers.next().expect("three moments"))
+}

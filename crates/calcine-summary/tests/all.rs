@@ -1,0 +1,7 @@
+//! All integration tests of the crate, as one binary.
+
+#![allow(clippy::unwrap_used, reason = "tests panic; clippy exempts only the test functions")]
+
+mod golden;
+mod table;
+mod text;
