@@ -1,0 +1,68 @@
+//! A pruner inside Burn's own trainer.
+//!
+//! `cargo run -p calcine-train --features supervised --example supervised`
+#![allow(
+    clippy::print_stdout,
+    reason = "what it prints is what the example shows"
+)]
+
+use burn::data::dataloader::{DataLoaderBuilder, batcher::Batcher};
+use burn::data::dataset::InMemDataset;
+use burn::nn::{Linear, LinearConfig};
+use burn::optim::{SgdConfig, lr_scheduler::constant::ConstantLr};
+use burn::prelude::*;
+use burn::train::{InferenceStep, Learner, SupervisedTraining, renderer::CliMetricsRenderer};
+use calcine_criteria::{Level, Norm};
+use calcine_fold::{Fold, Grain, Layout};
+use calcine_params::Inventory;
+use calcine_schedule::Window;
+use calcine_train::{Compressed, Driver, Objective, Prune, RatePlan, Target, Unit, WindowUnit};
+
+#[derive(Module, Debug)]
+struct Net {
+    layer: Linear,
+}
+impl Objective for Net {
+    type Batch = Tensor<2>;
+    type Output = ();
+    fn objective(&self, batch: Tensor<2>) -> (Tensor<1>, ()) {
+        ((self.layer.forward(batch) - 1.0).powi_scalar(2).mean(), ())
+    }
+}
+impl InferenceStep for Net {
+    type Input = Tensor<2>;
+    type Output = ();
+    fn step(&self, _: Tensor<2>) {}
+}
+struct Rows;
+impl Batcher<[f32; 16], Tensor<2>> for Rows {
+    fn batch(&self, items: Vec<[f32; 16]>, device: &Device) -> Tensor<2> {
+        Tensor::<1>::from_data(items.concat().as_slice(), device).reshape([-1, 16])
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let layer = LinearConfig::new(16, 4).init(&Device::flex());
+    let model = Net { layer };
+    let parameter = Inventory::of(&model).select(&["**.weight"])?[0].clone();
+    let fold = Fold::new(Grain::FcInput, &parameter.shape, Layout::LINEAR)?;
+    let amount = Box::new(|progress: f64| 0.25 + 0.5 * progress);
+    let parameters = vec![Unit { parameter, fold }];
+    let target = Target { parameters, amount };
+    let (targets, window) = (vec![target], Window::new(0, 2, 1)?);
+    let (l2, level, unit) = (Box::new(Norm::L2), Box::new(Level), WindowUnit::Epochs);
+    let inputs = Box::new(Prune::new("inputs", targets, l2, level, window, unit));
+    let driver = Driver::new(8, vec![inputs], RatePlan::constant(0.0)); // Burn's rate counts
+    let rows = InMemDataset::new((0..64).map(|i| [i as f32 / 64.0; 16]).collect());
+    let loader = DataLoaderBuilder::new(Rows).batch_size(8);
+    let loader = loader.set_device(Device::flex()).build(rows);
+    let log = tempfile::tempdir()?;
+    let training = SupervisedTraining::new(log.path(), loader.clone(), loader).num_epochs(2);
+    let training = training.renderer(Box::new(CliMetricsRenderer::new()));
+    let (model, sgd) = (Compressed::new(model, driver), SgdConfig::new().init());
+    let trained = training.launch(Learner::new(model, sgd, ConstantLr::new(0.1)));
+    let weight = trained.model.model.layer.weight.val();
+    let zeros = weight.equal_scalar(0.0).int().sum();
+    println!("{} of 64 zeros", zeros.into_scalar::<i64>());
+    Ok(())
+}

@@ -1,0 +1,308 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::tensor::Device;
+use calcine_params::Inventory;
+use calcine_schedule::Clock;
+use serde::{Deserialize, Serialize};
+
+use super::optimizer::{self, Scalars};
+use super::{CheckpointError, load_model, save_model};
+use crate::{Driver, History, PolicyRecord, Run};
+
+/// The version of the layout. A checkpoint of another version is refused.
+pub const FORMAT: u32 = 1;
+
+/// How many complete checkpoints stay.
+const KEPT: usize = 2;
+
+const HEADER: &str = "checkpoint.json";
+const MODEL: &str = "model.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+
+/// `checkpoint.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The step that comes next.
+    pub clock: Clock,
+    /// The epochs so far.
+    pub history: History,
+    /// Sums of the unfinished epoch: loss × n, top-1 and top-5 hits, n.
+    pub unfinished: [f64; 4],
+    /// State of each learning-rate schedule.
+    pub rates: Vec<Vec<f64>>,
+    /// The policies' names, in order.
+    pub policies: Vec<String>,
+    /// Whatever the caller wants to find again: the recipe, the seed.
+    pub context: serde_json::Value,
+    optimizer: Scalars,
+}
+
+/// Writes a checkpoint of a run into `directory` and removes all but the newest two.
+///
+/// # Errors
+///
+/// If the file system refuses.
+pub fn save<M: Module>(
+    run: &Run<M>,
+    context: &serde_json::Value,
+    directory: &Path,
+) -> Result<PathBuf, CheckpointError> {
+    let clock = *run.driver.clock();
+    let complete = directory.join(format!("step-{:08}", clock.global_step()));
+    let partial = directory.join(format!(".step-{:08}.partial", clock.global_step()));
+    let io = |file: &Path| {
+        let file = file.to_path_buf();
+        move |error| CheckpointError::io(&file, error)
+    };
+    if partial.exists() {
+        fs::remove_dir_all(&partial).map_err(io(&partial))?;
+    }
+    fs::create_dir_all(&partial).map_err(io(&partial))?;
+    save_model(&run.model, &partial.join(MODEL))?;
+    let inventory = Inventory::of(&run.model);
+    let optimizer = optimizer::save(&run.optimizer, &inventory, &partial.join(OPTIMIZER))?;
+    let mut policies = Vec::new();
+    for (index, policy) in run.driver.policies().enumerate() {
+        for (name, bytes) in policy.record() {
+            let file = partial.join(format!("{}{name}", prefix(index, policy.name())));
+            fs::write(&file, bytes).map_err(io(&file))?;
+        }
+        policies.push(policy.name().to_owned());
+    }
+    let header = Header {
+        format: FORMAT,
+        clock,
+        history: run.history.clone(),
+        unfinished: run.unfinished(),
+        rates: run.driver.rates().state(),
+        policies,
+        context: context.clone(),
+        optimizer,
+    };
+    let file = partial.join(HEADER);
+    let text = serde_json::to_string_pretty(&header).expect("a header is plain data");
+    fs::write(&file, text).map_err(io(&file))?;
+    sync(&partial)?;
+    if complete.exists() {
+        fs::remove_dir_all(&complete).map_err(io(&complete))?;
+    }
+    fs::rename(&partial, &complete).map_err(io(&complete))?;
+    sync_directory(directory)?;
+    let kept = all(directory)?;
+    for (_, old) in kept.iter().rev().skip(KEPT) {
+        fs::remove_dir_all(old).map_err(io(old))?;
+    }
+    Ok(complete)
+}
+
+/// Writes the weights of the epoch to keep: `best.safetensors` beside the checkpoints, written under
+/// another name and renamed.
+///
+/// # Errors
+///
+/// If the file system refuses.
+pub fn save_best<M: Module>(model: &M, directory: &Path) -> Result<(), CheckpointError> {
+    fs::create_dir_all(directory).map_err(|error| CheckpointError::io(directory, error))?;
+    let partial = directory.join(".best.partial");
+    save_model(model, &partial)?;
+    let file = best(directory);
+    fs::rename(&partial, &file).map_err(|error| CheckpointError::io(&file, error))
+}
+
+/// Where [`save_best`] writes.
+#[must_use]
+pub fn best(directory: &Path) -> PathBuf {
+    directory.join("best.safetensors")
+}
+
+/// Takes up the newest complete checkpoint in `directory`: the model, the optimizer, the policies, the
+/// clock, the history. Returns the context that was saved with it.
+///
+/// # Errors
+///
+/// If there is none, it is of another format, or it does not fit the model or the policies.
+pub fn load<M: Module>(
+    run: Run<M>,
+    directory: &Path,
+    device: &Device,
+) -> Result<(Run<M>, serde_json::Value), CheckpointError> {
+    let (checkpoint, header) = latest(directory)?;
+    let file = checkpoint.join(HEADER);
+    let Run {
+        model,
+        mut driver,
+        optimizer,
+        ..
+    } = run;
+    // Masks and references of an autodiff device would drag the tape into every selection.
+    let device = &device.clone().without_autodiff();
+    fits(&driver, &header).map_err(|reason| CheckpointError::malformed(&file, reason))?;
+    let model = load_model(model, &checkpoint.join(MODEL))?;
+    let inventory = Inventory::of(&model);
+    let optimizer = optimizer::load(
+        optimizer,
+        &inventory,
+        &header.optimizer,
+        &checkpoint.join(OPTIMIZER),
+    )?;
+    let (policies, rates) = driver.parts_mut();
+    for (index, policy) in policies.iter_mut().enumerate() {
+        let record = record(&checkpoint, &prefix(index, policy.name()))?;
+        policy
+            .restore(&record, &inventory, device)
+            .map_err(|error| CheckpointError::malformed(&checkpoint, error))?;
+    }
+    rates
+        .restore(&header.rates)
+        .map_err(|error| CheckpointError::malformed(&file, error))?;
+    driver.resume_at(header.clock);
+    let run = Run::resumed(
+        model,
+        driver,
+        optimizer,
+        header.history,
+        header.unfinished,
+        device,
+    );
+    Ok((run, header.context))
+}
+
+/// Whether a driver is the one that a checkpoint was saved of; if not, why.
+fn fits<M: Module>(driver: &Driver<M>, header: &Header) -> Result<(), String> {
+    let names: Vec<_> = driver
+        .policies()
+        .map(|policy| policy.name().to_owned())
+        .collect();
+    if names != header.policies {
+        return Err(format!(
+            "its policies are {:?}, the recipe's are {names:?}",
+            header.policies
+        ));
+    }
+    let (found, expected) = (header.rates.len(), driver.rates().state().len());
+    if found != expected {
+        return Err(format!(
+            "it has {found} learning-rate schedules, the recipe has {expected}"
+        ));
+    }
+    let (found, expected) = (header.clock.steps_per_epoch, driver.clock().steps_per_epoch);
+    if found != expected {
+        return Err(format!(
+            "its epochs have {found} steps, this run's {expected}"
+        ));
+    }
+    Ok(())
+}
+
+/// The newest complete checkpoint in `directory` and its header.
+///
+/// # Errors
+///
+/// If there is none, or it is of another format.
+pub fn latest(directory: &Path) -> Result<(PathBuf, Header), CheckpointError> {
+    let (_, newest) = all(directory)?.pop().ok_or_else(|| CheckpointError::None {
+        directory: directory.to_path_buf(),
+    })?;
+    let file = newest.join(HEADER);
+    let text = fs::read_to_string(&file).map_err(|error| CheckpointError::io(&file, error))?;
+    let format = serde_json::from_str::<serde_json::Value>(&text)
+        .map_err(|error| CheckpointError::malformed(&file, error))?["format"]
+        .clone();
+    if format != FORMAT {
+        let reason = format!("format {format}, this version reads {FORMAT}");
+        return Err(CheckpointError::malformed(&file, reason));
+    }
+    let header = serde_json::from_str(&text);
+    let header = header.map_err(|error| CheckpointError::malformed(&file, error))?;
+    Ok((newest, header))
+}
+
+/// The complete checkpoints and their steps, oldest first. None if the directory is not there.
+pub(crate) fn all(directory: &Path) -> Result<Vec<(u64, PathBuf)>, CheckpointError> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(CheckpointError::io(directory, error)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry
+            .map_err(|error| CheckpointError::io(directory, error))?
+            .path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let step = name
+            .strip_prefix("step-")
+            .and_then(|step| step.parse::<u64>().ok());
+        if let Some(step) = step.filter(|_| path.is_dir()) {
+            found.push((step, path));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// What the names of a policy's files begin with. Its own name is for the reader of a directory
+/// listing, the index makes it unique; what a file system might refuse becomes `_`.
+fn prefix(index: usize, name: &str) -> String {
+    let safe = |c: char| {
+        if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '_'
+        }
+    };
+    let name: String = name.chars().take(64).map(safe).collect();
+    format!("policy-{index}-{name}.")
+}
+
+/// A policy's files: those whose name begins with `prefix`.
+fn record(checkpoint: &Path, prefix: &str) -> Result<PolicyRecord, CheckpointError> {
+    let mut record = BTreeMap::new();
+    let entries = fs::read_dir(checkpoint);
+    for entry in entries.map_err(|error| CheckpointError::io(checkpoint, error))? {
+        let path = entry
+            .map_err(|error| CheckpointError::io(checkpoint, error))?
+            .path();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if let Some(name) = name.strip_prefix(prefix) {
+            let bytes = fs::read(&path).map_err(|error| CheckpointError::io(&path, error))?;
+            record.insert(name.to_owned(), bytes);
+        }
+    }
+    Ok(record)
+}
+
+/// Flushes a directory's files to the disk.
+fn sync(directory: &Path) -> Result<(), CheckpointError> {
+    let entries = fs::read_dir(directory);
+    for entry in entries.map_err(|error| CheckpointError::io(directory, error))? {
+        let path = entry
+            .map_err(|error| CheckpointError::io(directory, error))?
+            .path();
+        let file = fs::File::open(&path);
+        file.and_then(|file| file.sync_all())
+            .map_err(|error| CheckpointError::io(&path, error))?;
+    }
+    sync_directory(directory)
+}
+
+/// Flushes a directory's entries, where the system knows such a thing.
+fn sync_directory(directory: &Path) -> Result<(), CheckpointError> {
+    if cfg!(unix) {
+        let handle = fs::File::open(directory);
+        return handle
+            .and_then(|handle| handle.sync_all())
+            .map_err(|error| CheckpointError::io(directory, error));
+    }
+    Ok(())
+}

@@ -1,0 +1,508 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use burn::module::Module;
+use burn::optim::ModuleOptimizer;
+use burn::tensor::{Device, Tensor};
+use calcine_params::{Inventory, flat};
+use calcine_schedule::Clock;
+use calcine_sparsity::{Share, nonzero};
+
+use crate::checkpoint::{self, CheckpointError};
+use crate::evaluate::{Tally, cross_entropy};
+use crate::{Driver, EpochRow, Evaluation, History, Labelled, evaluate};
+
+/// A training run: all that changes while it goes on.
+pub struct Run<M> {
+    /// The model in training.
+    pub model: M,
+    /// The step.
+    pub driver: Driver<M>,
+    /// The optimizer.
+    pub optimizer: ModuleOptimizer,
+    /// The epochs so far.
+    pub history: History,
+    tally: Tally,
+}
+
+impl<M: Module> Run<M> {
+    /// A run that has not begun.
+    #[must_use]
+    pub fn new(model: M, driver: Driver<M>, optimizer: ModuleOptimizer) -> Self {
+        Self {
+            model,
+            driver,
+            optimizer,
+            history: History::default(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Takes up the newest complete checkpoint in a directory. Also returns the context saved with it.
+    ///
+    /// # Errors
+    ///
+    /// As [`checkpoint::load`].
+    pub fn resume(
+        self,
+        directory: &Path,
+        device: &Device,
+    ) -> Result<(Self, serde_json::Value), CheckpointError> {
+        checkpoint::load(self, directory, device)
+    }
+
+    pub(crate) fn resumed(
+        model: M,
+        driver: Driver<M>,
+        optimizer: ModuleOptimizer,
+        history: History,
+        unfinished: [f64; 4],
+        device: &Device,
+    ) -> Self {
+        Self {
+            model,
+            driver,
+            optimizer,
+            history,
+            tally: Tally::resume(unfinished, device),
+        }
+    }
+
+    pub(crate) fn unfinished(&self) -> [f64; 4] {
+        self.tally.sums()
+    }
+
+    /// How sparse the weights (parameters of rank 2 or more) are. Reads the device once.
+    #[must_use]
+    pub fn sparsity(&self) -> Share {
+        let inventory = Inventory::of(&self.model);
+        let total = inventory
+            .weights()
+            .map(|weight| weight.numel() as u64)
+            .sum();
+        let counts = flat(&self.model, inventory.weights())
+            .into_iter()
+            .map(nonzero);
+        match counts.reduce(|a, b| a + b) {
+            Some(count) => Share::read(count, total),
+            None => Share::default(),
+        }
+    }
+}
+
+impl<M> std::fmt::Debug for Run<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run")
+            .field("driver", &self.driver)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where batches come from. An epoch's batches must depend on nothing but the epoch, so that a run
+/// resumed in its middle sees the same.
+pub trait Data<X> {
+    /// Batches of an epoch.
+    fn steps_per_epoch(&self) -> u64;
+
+    /// The training batches of an epoch from `first_step` on.
+    fn epoch(&self, epoch: u64, first_step: u64) -> Box<dyn Iterator<Item = Labelled<X>> + '_>;
+
+    /// The validation split; empty if there is none.
+    fn validation(&self) -> Box<dyn Iterator<Item = Labelled<X>> + '_>;
+}
+
+/// How [`fit`] goes about it.
+#[derive(Debug, Clone)]
+pub struct FitSettings {
+    /// Epochs in all, those of a resumed run included.
+    pub epochs: u64,
+    /// Steps between two reports: only then is the loss read from the device. An epoch ends with one
+    /// anyway; 0 makes it the only one.
+    pub report_every: u64,
+    /// Steps between two checkpoints within an epoch; each epoch ends with one anyway.
+    pub checkpoint_every: Option<u64>,
+    /// Where checkpoints go; `None` writes none.
+    pub checkpoints: Option<PathBuf>,
+    /// Saved with every checkpoint.
+    pub context: serde_json::Value,
+    /// Asked after every step.
+    pub stop: StopFlag,
+}
+
+impl Default for FitSettings {
+    fn default() -> Self {
+        Self {
+            epochs: 1,
+            report_every: 10,
+            checkpoint_every: None,
+            checkpoints: None,
+            context: serde_json::Value::Null,
+            stop: StopFlag::default(),
+        }
+    }
+}
+
+/// Asks a run to save and stop after the step it is in. Clones share the flag.
+#[derive(Debug, Clone, Default)]
+pub struct StopFlag(Arc<AtomicBool>);
+
+impl StopFlag {
+    /// Raises the flag.
+    pub fn raise(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is raised.
+    #[must_use]
+    pub fn is_raised(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a run tells while it goes on.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct StepReport {
+    /// The step just done.
+    pub clock: Clock,
+    /// Epochs in all.
+    pub epochs: u64,
+    /// Learning rate of that step.
+    pub rate: f64,
+    /// Means over the epoch so far.
+    pub train: Evaluation,
+    /// How sparse the weights are.
+    pub sparsity: Share,
+    /// Training images (or whatever an input is) since the last report.
+    pub images: u64,
+    /// How many of them a second, the report itself not counted.
+    pub per_second: f64,
+}
+
+/// Watches a run. Every method does nothing unless implemented.
+pub trait Observer {
+    /// Every [`FitSettings::report_every`] steps.
+    fn step(&mut self, report: &StepReport) {
+        let _ = report;
+    }
+
+    /// After an epoch's validation.
+    fn epoch(&mut self, row: &EpochRow, history: &History) {
+        let _ = (row, history);
+    }
+
+    /// After a checkpoint.
+    fn saved(&mut self, directory: &Path) {
+        let _ = directory;
+    }
+}
+
+/// Watches nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoObserver;
+
+impl Observer for NoObserver {}
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Outcome<M> {
+    /// All epochs are done.
+    Finished(Run<M>),
+    /// The stop flag was raised; a checkpoint was saved if there is a place for it.
+    Stopped(Run<M>),
+}
+
+/// A run that cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FitError {
+    /// The loss is not a number or infinite.
+    #[error(
+        "the loss is {loss} in epoch {epoch}, at or before step {step}: the run diverged \
+         (try a smaller learning rate){}",
+        kept.as_ref().map(|path| format!("; the last good checkpoint is {}", path.display()))
+            .unwrap_or_default()
+    )]
+    Diverged {
+        /// The mean loss of the epoch so far, or of the validation at its end.
+        loss: f64,
+        /// The epoch, from 1.
+        epoch: u64,
+        /// Steps since the run began.
+        step: u64,
+        /// The last checkpoint after which the loss was still finite.
+        kept: Option<PathBuf>,
+    },
+    /// The data ran dry.
+    #[error("epoch {epoch} ended after {found} batches, expected {expected}")]
+    ShortEpoch {
+        /// The epoch, from 1.
+        epoch: u64,
+        /// Batches that came.
+        found: u64,
+        /// Batches announced.
+        expected: u64,
+    },
+    /// A checkpoint failed.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+/// Trains a classifier: epochs of steps, each epoch followed by validation and a checkpoint.
+///
+/// `forward` gives logits `[n, classes]`; the loss is the mean cross-entropy. The step itself reads
+/// nothing; every [`FitSettings::report_every`] steps the loss is read, reported and checked.
+///
+/// # Errors
+///
+/// If the loss diverges, the data runs dry, or a checkpoint cannot be written.
+pub fn fit<M: Module, X>(
+    mut run: Run<M>,
+    data: &impl Data<X>,
+    forward: impl Fn(&M, X) -> Tensor<2>,
+    settings: &FitSettings,
+    observer: &mut dyn Observer,
+) -> Result<Outcome<M>, FitError> {
+    let mut saver = Saver::open(settings, run.driver.clock().global_step())?;
+    while run.driver.clock().epoch < settings.epochs {
+        let epoch;
+        (run, epoch) = train_epoch(run, data, &forward, &mut saver, observer)?;
+        let Epoch::Whole { rate } = epoch else {
+            saver.save(&run, observer)?;
+            return Ok(Outcome::Stopped(run));
+        };
+        let row = run.close_epoch(data, &forward, rate);
+        let (epoch, step) = (row.epoch, row.steps);
+        if let Some(loss) = row
+            .validation
+            .map(|v| v.loss)
+            .filter(|loss| !loss.is_finite())
+        {
+            return Err(FitError::Diverged {
+                loss,
+                epoch,
+                step,
+                kept: saver.good,
+            });
+        }
+        observer.epoch(&row, &run.history);
+        // Before the checkpoint: a run killed between the two does the epoch again, and this with it.
+        if run.history.best() == Some(&row) {
+            saver.save_best(&run)?;
+        }
+        saver.save(&run, observer)?;
+        if row.validation.is_some() {
+            saver.confirm();
+        }
+        if settings.stop.is_raised() && run.driver.clock().epoch < settings.epochs {
+            return Ok(Outcome::Stopped(run));
+        }
+    }
+    Ok(Outcome::Finished(run))
+}
+
+impl<M: Module> Run<M> {
+    /// Validates, tells the learning rate, and adds the epoch to the history.
+    fn close_epoch<X>(
+        &mut self,
+        data: &impl Data<X>,
+        forward: &impl Fn(&M, X) -> Tensor<2>,
+        rate: f64,
+    ) -> EpochRow {
+        let model = self.model.valid();
+        let validation = evaluate(data.validation(), |input| forward(&model, input));
+        let validation = (validation.count > 0).then_some(validation);
+        let train = self.tally.read();
+        self.tally = Tally::default();
+        self.driver.observe(validation.unwrap_or(train).loss);
+        let share = self.sparsity();
+        let row = EpochRow {
+            epoch: self.driver.clock().epoch,
+            steps: self.driver.clock().global_step(),
+            rate,
+            train,
+            validation,
+            sparsity: share.sparsity(),
+            nonzero: share.nonzero,
+        };
+        self.history.epochs.push(row.clone());
+        row
+    }
+
+    /// One step, with its loss and hits added to the epoch's. The model moves through it, so that the
+    /// optimizer can update it in place.
+    fn step<X>(mut self, batch: Labelled<X>, forward: &impl Fn(&M, X) -> Tensor<2>) -> Self {
+        let labels = batch.labels.clone();
+        let pass = self
+            .driver
+            .forward_backward(&self.model, batch, |model, batch| {
+                let logits = forward(model, batch.input);
+                (
+                    cross_entropy(logits.clone(), batch.labels),
+                    logits.without_autodiff(),
+                )
+            });
+        self.tally.add(pass.loss, pass.output, labels);
+        self.model = self
+            .driver
+            .step(self.model, &mut self.optimizer, pass.gradients);
+        self
+    }
+}
+
+/// How an epoch's training ended.
+enum Epoch {
+    /// All its steps are done; the last one's learning rate.
+    Whole { rate: f64 },
+    /// The stop flag was raised in its middle.
+    Stopped,
+}
+
+fn train_epoch<M: Module, X>(
+    mut run: Run<M>,
+    data: &impl Data<X>,
+    forward: &impl Fn(&M, X) -> Tensor<2>,
+    saver: &mut Saver<'_>,
+    observer: &mut dyn Observer,
+) -> Result<(Run<M>, Epoch), FitError> {
+    let settings = saver.settings;
+    let Clock {
+        epoch,
+        step: first,
+        steps_per_epoch,
+    } = *run.driver.clock();
+    let mut meter = Meter::start(run.tally.count());
+    for batch in data.epoch(epoch, first) {
+        let clock = *run.driver.clock();
+        let rate = run.driver.rate();
+        run = run.step(batch, forward);
+        let done = clock.step + 1;
+        let last = done == steps_per_epoch;
+        let stop = settings.stop.is_raised() && !last;
+        let save = settings
+            .checkpoint_every
+            .is_some_and(|every| done.is_multiple_of(every))
+            && !last;
+        if last || stop || save || done.is_multiple_of(settings.report_every) {
+            let train = run.tally.read();
+            if !train.loss.is_finite() {
+                let (epoch, step) = (epoch + 1, clock.global_step() + 1);
+                let (loss, kept) = (train.loss, saver.good.take());
+                return Err(FitError::Diverged {
+                    loss,
+                    epoch,
+                    step,
+                    kept,
+                });
+            }
+            saver.confirm();
+            let (images, per_second) = meter.lap(train.count);
+            let (epochs, sparsity) = (settings.epochs, run.sparsity());
+            observer.step(&StepReport {
+                clock,
+                epochs,
+                rate,
+                train,
+                sparsity,
+                images,
+                per_second,
+            });
+            meter = Meter::start(train.count);
+        }
+        if last {
+            return Ok((run, Epoch::Whole { rate }));
+        }
+        if stop {
+            return Ok((run, Epoch::Stopped));
+        }
+        if save {
+            saver.save(&run, observer)?;
+        }
+    }
+    let found = run.driver.clock().step;
+    Err(FitError::ShortEpoch {
+        epoch: epoch + 1,
+        found,
+        expected: steps_per_epoch,
+    })
+}
+
+/// Images a second between two laps.
+struct Meter {
+    since: Instant,
+    count: u64,
+}
+
+impl Meter {
+    fn start(count: u64) -> Self {
+        Self {
+            since: Instant::now(),
+            count,
+        }
+    }
+
+    /// Images since the start, and how many a second.
+    fn lap(&self, count: u64) -> (u64, f64) {
+        let elapsed = self.since.elapsed().max(Duration::from_micros(1));
+        let images = count - self.count;
+        (images, images as f64 / elapsed.as_secs_f64())
+    }
+}
+
+/// Where checkpoints go.
+struct Saver<'a> {
+    settings: &'a FitSettings,
+    /// The last checkpoint; its weights may be the first ones that are not finite.
+    last: Option<PathBuf>,
+    /// The last one whose weights have been seen to give a finite loss.
+    good: Option<PathBuf>,
+}
+
+impl<'a> Saver<'a> {
+    /// Refuses a directory whose run is further on than `step`.
+    fn open(settings: &'a FitSettings, step: u64) -> Result<Self, CheckpointError> {
+        let there = match &settings.checkpoints {
+            Some(directory) => checkpoint::all(directory)?.pop(),
+            None => None,
+        };
+        match there {
+            Some((ahead, checkpoint)) if ahead > step => {
+                Err(CheckpointError::Ahead { checkpoint, step })
+            }
+            there => Ok(Self {
+                settings,
+                last: None,
+                good: there.map(|(_, path)| path),
+            }),
+        }
+    }
+
+    fn save<M: Module>(
+        &mut self,
+        run: &Run<M>,
+        observer: &mut dyn Observer,
+    ) -> Result<(), CheckpointError> {
+        let Some(directory) = &self.settings.checkpoints else {
+            return Ok(());
+        };
+        let saved = checkpoint::save(run, &self.settings.context, directory)?;
+        observer.saved(&saved);
+        self.last = Some(saved);
+        Ok(())
+    }
+
+    /// A finite loss has been seen: the weights of the last checkpoint are good.
+    fn confirm(&mut self) {
+        self.good = self.last.take().or(self.good.take());
+    }
+
+    /// The weights of the epoch to keep, beside the checkpoints.
+    fn save_best<M: Module>(&self, run: &Run<M>) -> Result<(), CheckpointError> {
+        let Some(directory) = &self.settings.checkpoints else {
+            return Ok(());
+        };
+        checkpoint::save_best(&run.model, directory)
+    }
+}

@@ -1,0 +1,170 @@
+//! The adapter for Burn's own trainer.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use burn::module::{Devices, Module, ModuleMapper, ModuleVisitor};
+use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::{Device, Tensor};
+use burn::train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
+
+use crate::Driver;
+
+/// What a user's model implements: the forward pass up to the loss. No backward, no optimizer.
+pub trait Objective: Module {
+    /// What a training step takes.
+    type Batch: Send + 'static;
+    /// What the trainer's metrics take.
+    type Output: ItemLazy + 'static;
+
+    /// The loss `[1]` and the output.
+    fn objective(&self, batch: Self::Batch) -> (Tensor<1>, Self::Output);
+}
+
+/// A model and its driver, as one module for Burn's `SupervisedTraining`.
+///
+/// The wrapper is invisible to names: parameters keep the model's own paths. The learning rate is the
+/// trainer's, not the driver's. Clones share the driver, which belongs to one run on one device:
+/// data-parallel training of several replicas is not supported.
+///
+/// # Examples
+///
+/// `examples/supervised.rs` of this crate trains a model with a pruner inside `SupervisedTraining`.
+pub struct Compressed<M: Module> {
+    /// The user's model.
+    pub model: M,
+    driver: Arc<Mutex<Driver<M>>>,
+}
+
+impl<M: Module> Compressed<M> {
+    /// Joins a model and a driver.
+    #[must_use]
+    pub fn new(model: M, driver: Driver<M>) -> Self {
+        Self {
+            model,
+            driver: Arc::new(Mutex::new(driver)),
+        }
+    }
+
+    fn with_model(&self, model: M) -> Self {
+        Self {
+            model,
+            driver: Arc::clone(&self.driver),
+        }
+    }
+}
+
+impl<M: Objective> TrainStep for Compressed<M> {
+    type Input = M::Batch;
+    type Output = M::Output;
+
+    fn step(&self, batch: M::Batch) -> TrainOutput<M::Output> {
+        let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        let pass = driver.forward_backward(&self.model, batch, M::objective);
+        TrainOutput {
+            grads: pass.gradients,
+            item: pass.output,
+        }
+    }
+
+    fn optimize(
+        self,
+        optimizer: &mut ModuleOptimizer,
+        rate: ModuleLearningRate,
+        gradients: GradientsParams,
+    ) -> Self {
+        let Self { model, driver } = self;
+        let stepped = {
+            let mut driver = driver.lock().unwrap_or_else(PoisonError::into_inner);
+            driver.step_at(rate, model, optimizer, gradients)
+        };
+        Self {
+            model: stepped,
+            driver,
+        }
+    }
+}
+
+impl<M: Module + InferenceStep> InferenceStep for Compressed<M> {
+    type Input = M::Input;
+    type Output = M::Output;
+
+    fn step(&self, input: M::Input) -> M::Output {
+        self.model.step(input)
+    }
+}
+
+impl<M: Module> Module for Compressed<M> {
+    fn collect_devices(&self, devices: Devices) -> Devices {
+        self.model.collect_devices(devices)
+    }
+
+    fn fork(self, device: &Device) -> Self {
+        let Self { model, driver } = self;
+        Self {
+            model: model.fork(device),
+            driver,
+        }
+    }
+
+    fn to_device(self, device: &Device) -> Self {
+        let Self { model, driver } = self;
+        Self {
+            model: model.to_device(device),
+            driver,
+        }
+    }
+
+    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
+        self.model.visit(visitor);
+    }
+
+    fn map<V: ModuleMapper>(self, mapper: &mut V) -> Self {
+        let Self { model, driver } = self;
+        Self {
+            model: model.map(mapper),
+            driver,
+        }
+    }
+
+    fn valid(&self) -> Self {
+        self.with_model(self.model.valid())
+    }
+
+    fn train(self) -> Self {
+        let Self { model, driver } = self;
+        Self {
+            model: model.train(),
+            driver,
+        }
+    }
+
+    fn materialize(self) -> Self {
+        let Self { model, driver } = self;
+        Self {
+            model: model.materialize(),
+            driver,
+        }
+    }
+}
+
+impl<M: Module> Clone for Compressed<M> {
+    fn clone(&self) -> Self {
+        self.with_model(self.model.clone())
+    }
+}
+
+impl<M: Module> fmt::Debug for Compressed<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compressed")
+            .field("model", &self.model)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<M: Module> fmt::Display for Compressed<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.model)
+    }
+}

@@ -1,0 +1,89 @@
+//! One training on the device under test and on flex.
+
+use burn::module::Module;
+use burn::tensor::Device;
+use calcine_schedule::Cubic;
+use calcine_testkit::ConvNet;
+use calcine_train::{Driver, RatePlan};
+
+use crate::made_up::{
+    MadeUp, boxed, drawn, epochs, prune, read, sgd, stored, training_device, zeros,
+};
+
+struct Step {
+    loss: f32,
+    /// Weights before the step, as a mask would be computed from.
+    weights: Vec<f32>,
+    mask: Option<Vec<bool>>,
+}
+
+fn train(device: &Device) -> Vec<Step> {
+    let mut model = drawn(ConvNet::new(device), 0);
+    let ramp = Cubic {
+        initial: 0.2,
+        last: 0.8,
+    };
+    let policy = prune(&model, "p", "conv.weight", ramp, epochs(1, 4));
+    let mut driver = Driver::new(5, vec![boxed(policy)], RatePlan::constant(0.02));
+    let mut optimizer = sgd();
+    let mut data = MadeUp::for_conv_net(5);
+    data.device = device.clone();
+    let mut steps = Vec::new();
+    for step in 0..20 {
+        let weights = stored(&model, "conv.weight");
+        let pass = driver.forward_backward(&model, data.batch("train", step), |model, batch| {
+            let logits = model.forward(batch.input);
+            let classes = batch.labels.one_hot::<2>(4).float();
+            ((logits - classes).powi_scalar(2).mean(), ())
+        });
+        let mask = driver
+            .masks()
+            .keep("conv.weight")
+            .map(|keep| keep.into_data().iter().collect());
+        model = driver.step(model, &mut optimizer, pass.gradients);
+        steps.push(Step {
+            loss: read(pass.loss)[0],
+            weights,
+            mask,
+        });
+    }
+    let _ = model.num_params();
+    steps
+}
+
+#[test]
+fn the_same_recipe_on_another_device() {
+    let reference = train(&Device::flex().autodiff());
+    let found = train(&training_device());
+    for (step, (found, reference)) in found.iter().zip(&reference).enumerate() {
+        let dropped = |mask: &Option<Vec<bool>>| {
+            mask.as_ref()
+                .map(|keep| keep.iter().filter(|keep| !**keep).count())
+        };
+        assert_eq!(
+            dropped(&found.mask),
+            dropped(&reference.mask),
+            "step {step}: counts"
+        );
+        if found.weights == reference.weights {
+            assert_eq!(
+                found.mask, reference.mask,
+                "step {step}: equal weights, other masks"
+            );
+        }
+        // Sums of a few hundred products in another order, over twenty steps.
+        approx::assert_relative_eq!(
+            found.loss,
+            reference.loss,
+            max_relative = 1e-3,
+            epsilon = 1e-5
+        );
+    }
+    let expected = [0.2, 0.725, 0.8].map(|level| (level * 144.0) as usize);
+    let ramp: Vec<usize> = [6, 11, 16, 19]
+        .map(|step| zeros(&found[step].weights))
+        .to_vec();
+    assert_eq!(ramp, [expected[0], expected[1], expected[2], expected[2]]);
+    // In the first epoch nothing is masked and nothing was read, so this holds on every device.
+    assert!(found[..5].iter().all(|step| step.mask.is_none()));
+}

@@ -1,0 +1,311 @@
+//! Distiller's recorded numbers.
+
+use burn::module::{Module, Param};
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{ModuleOptimizer, SgdConfig};
+use burn::tensor::{Tensor, TensorData};
+use calcine_criteria::{Level, Magnitude};
+use calcine_fold::{Fold, Grain, Layout};
+use calcine_params::Inventory;
+use calcine_schedule::{Cubic, Curve, Window};
+use calcine_testkit::golden::{self, Golden};
+use calcine_testkit::is_reference;
+use calcine_train::{Driver, Prune, RatePlan, Target, Unit, WindowUnit};
+use serde_json::Value;
+
+use crate::made_up::{boxed, read, training_device, zeros};
+
+/// Any number of weights, flat: an element-wise pruner does not see the shape.
+#[derive(Module, Debug)]
+struct Bag {
+    weights: Vec<Param<Tensor<1>>>,
+}
+
+fn vector(values: Vec<f32>) -> Tensor<1> {
+    let length = values.len();
+    Tensor::from_data(TensorData::new(values, [length]), &training_device())
+}
+
+fn whole(value: &Value) -> u64 {
+    value
+        .as_u64()
+        .unwrap_or_else(|| panic!("{value} is no whole number"))
+}
+
+fn real(value: &Value) -> f64 {
+    value
+        .as_f64()
+        .unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+fn level<M: Module>(
+    model: &M,
+    amount: impl Curve + Send + Sync + 'static,
+    window: Window,
+    unit: WindowUnit,
+) -> Prune {
+    let of = |parameter: &calcine_params::Parameter| Unit {
+        parameter: parameter.clone(),
+        fold: Fold::new(Grain::Element, &parameter.shape, Layout::OutputFirst).unwrap(),
+    };
+    let parameters = Inventory::of(model).iter().map(of).collect();
+    let target = Target {
+        parameters,
+        amount: Box::new(amount),
+    };
+    Prune::new(
+        "p",
+        vec![target],
+        Box::new(Magnitude),
+        Box::new(Level),
+        window,
+        unit,
+    )
+}
+
+/// Compares in the file's manner: relative and absolute parts.
+#[track_caller]
+fn assert_close(found: &[f32], expected: &[f32], (rel, abs): (f64, f64), what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (i, (&found, &expected)) in found.iter().zip(expected).enumerate() {
+        let (found, expected) = (f64::from(found), f64::from(expected));
+        let allowed = rel * expected.abs() + abs;
+        assert!(
+            (found - expected).abs() <= allowed,
+            "{what}[{i}]: {found}, expected {expected}"
+        );
+    }
+}
+
+#[test]
+fn golden_agp_trajectory() {
+    let Some(file) = golden::open("agp_trajectory") else {
+        return;
+    };
+    for case in file.cases("") {
+        if case["expect"]["trace"].is_array() {
+            agp_trajectory(&file, case);
+        }
+    }
+}
+
+/// "Per mini-batch: mask, add the given update to the weights, mask again."
+fn agp_trajectory(file: &Golden, case: &Value) {
+    let (args, name) = (&case["args"], &case["name"]);
+    let names: Vec<&String> = case["input"]["weights"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .collect();
+    let values = |object: &Value| -> Vec<Vec<f32>> {
+        names
+            .iter()
+            .map(|name| file.values(&object[name.as_str()]).1)
+            .collect()
+    };
+    let leaves = values(&case["input"]["weights"])
+        .into_iter()
+        .map(|w| Param::from_tensor(vector(w)));
+    let mut model = Bag {
+        weights: leaves.collect(),
+    };
+    let ramp = Cubic {
+        initial: real(&args["initial_sparsity"]),
+        last: real(&args["final_sparsity"]),
+    };
+    let (start, end) = (whole(&args["starting_epoch"]), whole(&args["ending_epoch"]));
+    let window = Window::new(start, end, whole(&args["frequency"])).unwrap();
+    let policy = level(&model, ramp, window.clone(), WindowUnit::Epochs);
+    let steps = whole(&args["minibatches_per_epoch"]);
+    let mut driver = Driver::new(steps, vec![boxed(policy)], RatePlan::constant(1.0));
+    let mut optimizer = SgdConfig::new().init();
+    for epoch in case["expect"]["trace"].as_array().unwrap() {
+        let at = whole(&epoch["epoch"]);
+        assert_eq!(at, driver.clock().epoch);
+        if let Some(target) = epoch["target_sparsity"].as_f64() {
+            approx::assert_relative_eq!(ramp.at(window.progress(at)), target, max_relative = 1e-12);
+        }
+        for batch in epoch["minibatches"].as_array().unwrap() {
+            let updates = values(&batch["update_added"]);
+            // At rate 1 this loss adds the updates: its gradient is minus them.
+            let pass = driver.forward_backward(&model, updates, |model, updates| {
+                let terms = model.weights.iter().zip(updates).map(|(weight, update)| {
+                    (weight.val() * vector(update).without_autodiff().neg()).sum()
+                });
+                let seen: Vec<usize> = model
+                    .weights
+                    .iter()
+                    .map(|weight| zeros(&read(weight.val())))
+                    .collect();
+                (terms.reduce(|a, b| a + b).unwrap(), seen)
+            });
+            model = driver.step(model, &mut optimizer, pass.gradients);
+            for (i, weight) in model.weights.iter().enumerate() {
+                let what = format!("{name} epoch {at} {}", names[i]);
+                let weight = read(weight.val());
+                let expected = |key: &str| {
+                    let count = real(&batch[key][names[i].as_str()]) * weight.len() as f64;
+                    approx::assert_relative_eq!(count, count.round(), max_relative = 1e-12);
+                    count.round() as usize
+                };
+                assert_eq!(pass.output[i], expected("sparsity_in_forward"), "{what}");
+                assert_eq!(zeros(&weight), expected("sparsity_after"), "{what}");
+                let mask = &epoch["mask"][names[i].as_str()];
+                let keep = driver.masks().keep(&format!("weights.{i}"));
+                match (mask.is_null(), keep) {
+                    (true, None) => {}
+                    (false, Some(keep)) => {
+                        let keep: Vec<f32> = read(keep.float());
+                        assert_eq!(keep, file.values(mask).1, "{what}: mask");
+                    }
+                    (null, keep) => panic!("{what}: mask null {null}, found {}", keep.is_some()),
+                }
+            }
+        }
+        for (weight, expected) in model.weights.iter().zip(values(&epoch["weights_end"])) {
+            let tolerance = (1e-6, 1e-7);
+            assert_close(
+                &read(weight.val()),
+                &expected,
+                tolerance,
+                &format!("{name} epoch {at}"),
+            );
+        }
+    }
+}
+
+/// A linear layer without bias, its weight stored `[out, in]`.
+#[derive(Module, Debug)]
+struct Layer {
+    weight: Param<Tensor<2>>,
+}
+
+/// The options of Distiller's pruning policy that a driver expresses today, as the steps at which the
+/// mask is computed. Forward-only masks and what builds on them (`mask_on_forward_only`,
+/// `use_double_copies`, `keep_mask`, `mask_gradients`) need transforms of the forward pass, and
+/// `discard_masks_at_minibatch_end` masks that end with their step; they wait for those carriers.
+fn firings(args: &Value, steps: u64) -> Option<Vec<u64>> {
+    let options = args["pruner_args"].as_object()?;
+    let known = ["mini_batch_pruning_frequency", "skip_first_minibatch"];
+    if options.keys().any(|key| !known.contains(&key.as_str())) {
+        return None;
+    }
+    let every = options.get("mini_batch_pruning_frequency").map(whole);
+    let skip = options
+        .get("skip_first_minibatch")
+        .is_some_and(|skip| skip == true);
+    let (start, end) = (whole(&args["starting_epoch"]), whole(&args["ending_epoch"]));
+    let frequency = usize::try_from(whole(&args["frequency"])).unwrap();
+    let fires = |step: &u64| match (step, every) {
+        (0, _) => !skip,
+        (step, Some(every)) => step.is_multiple_of(every),
+        _ => false,
+    };
+    let epochs = (start..end).step_by(frequency);
+    Some(
+        epochs
+            .flat_map(|e| (0..steps).filter(fires).map(move |s| e * steps + s))
+            .collect(),
+    )
+}
+
+#[test]
+fn golden_mask_application() {
+    let Some(file) = golden::open("mask_application") else {
+        return;
+    };
+    let mut checked = 0;
+    for case in file.cases("") {
+        let trace = case["expect"]["trace"].as_array();
+        let Some(trace) = trace else { continue };
+        let steps = trace
+            .iter()
+            .map(|row| whole(&row["minibatch"]) + 1)
+            .max()
+            .unwrap();
+        if let Some(fires) = firings(&case["args"], steps) {
+            mask_application(&file, case, steps, fires);
+            checked += 1;
+        }
+    }
+    assert!(checked > 0, "no case is expressible");
+}
+
+fn momentum_sgd() -> ModuleOptimizer {
+    let momentum = MomentumConfig::new().with_momentum(0.9).with_dampening(0.0);
+    SgdConfig::new().with_momentum(Some(momentum)).init()
+}
+
+fn mask_application(file: &Golden, case: &Value, steps: u64, fires: Vec<u64>) {
+    let name = &case["name"];
+    // Distiller's own tolerance; GPUs multiply matrices in another order.
+    let widen = if is_reference() { 1.0 } else { 100.0 };
+    let tolerance = (
+        widen * case["tolerance"]["rel"].as_f64().unwrap_or(1e-5),
+        widen * case["tolerance"]["abs"].as_f64().unwrap_or(1e-6),
+    );
+    let device = training_device();
+    let weight = file.tensor::<2>(&case["input"]["w"], &device);
+    let mut model = Layer {
+        weight: Param::from_tensor(weight),
+    };
+    let amount = real(&case["args"]["level"]);
+    let window = Window::list(fires).unwrap();
+    let policy = level(&model, move |_: f64| amount, window, WindowUnit::Steps);
+    let mut driver = Driver::new(steps, vec![boxed(policy)], RatePlan::constant(0.1));
+    let mut optimizer = momentum_sgd();
+    for row in case["expect"]["trace"].as_array().unwrap() {
+        let what = format!("{name} {}.{}", row["epoch"], row["minibatch"]);
+        let expected = |key: &str| file.values(&row[key]).1;
+        let batch = (
+            file.tensor::<2>(&row["x"], &device),
+            file.tensor::<2>(&row["target"], &device),
+        );
+        let pass = driver.forward_backward(&model, batch, |model, (x, target)| {
+            let weight = model.weight.val();
+            let loss = (x.matmul(weight.clone().transpose()) - target)
+                .powi_scalar(2)
+                .mean();
+            (loss, read(weight))
+        });
+        assert_close(
+            &read(pass.loss),
+            &[real(&row["loss"]) as f32],
+            tolerance,
+            &what,
+        );
+        assert_close(
+            &pass.output,
+            &expected("w_in_forward"),
+            tolerance,
+            &format!("{what} forward"),
+        );
+        let keep = driver.masks().keep("weight").map(|keep| read(keep.float()));
+        let mask = &row["mask_after"];
+        assert_eq!(
+            keep,
+            (!mask.is_null()).then(|| file.values(mask).1),
+            "{what}: mask"
+        );
+        let gradient = read(pass.gradients.get::<2>(model.weight.id).unwrap());
+        // Behind the mask gradients may differ: the step that computes a mask masks them here.
+        let shown = |values: Vec<f32>| -> Vec<f32> {
+            let keep = keep.clone().unwrap_or_else(|| vec![1.0; values.len()]);
+            values
+                .into_iter()
+                .zip(keep)
+                .map(|(value, keep)| value * keep)
+                .collect()
+        };
+        assert_close(
+            &shown(gradient),
+            &shown(expected("grad")),
+            tolerance,
+            &format!("{what} grad"),
+        );
+        model = driver.step(model, &mut optimizer, pass.gradients);
+        let (after, expected) = (read(model.weight.val()), expected("w_after_minibatch_end"));
+        assert_close(&after, &expected, tolerance, &format!("{what} end"));
+        assert_eq!(zeros(&after), zeros(&expected), "{what}: zeros");
+    }
+}

@@ -1,0 +1,301 @@
+//! `fit`: reports, divergence, data that runs dry.
+
+use std::path::PathBuf;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use calcine_testkit::Mlp;
+use calcine_train::{
+    Driver, EpochRow, FitError, FitSettings, History, NoObserver, Observer, Outcome, RatePlan, Run,
+    StepReport, fit,
+};
+use tempfile::tempdir;
+
+use crate::made_up::{MadeUp, boxed, epochs, mlp, prune, sgd};
+
+fn run(steps: u64) -> Run<Mlp> {
+    let model = mlp(0);
+    let policy = prune(&model, "p", "*.weight", |_: f64| 0.5, epochs(1, 2));
+    let driver = Driver::new(steps, vec![boxed(policy)], RatePlan::constant(0.05));
+    Run::new(model, driver, sgd())
+}
+
+#[derive(Default)]
+struct Notes {
+    steps: Vec<(u64, u64, u64)>,
+    epochs: Vec<EpochRow>,
+    saved: Vec<PathBuf>,
+}
+
+impl Observer for Notes {
+    fn step(&mut self, report: &StepReport) {
+        assert!(report.per_second > 0.0 && report.rate == 0.05 && report.epochs == 2);
+        self.steps
+            .push((report.clock.epoch, report.clock.step, report.train.count));
+    }
+
+    fn epoch(&mut self, row: &EpochRow, history: &History) {
+        assert_eq!(history.epochs.last(), Some(row));
+        self.epochs.push(row.clone());
+    }
+
+    fn saved(&mut self, directory: &std::path::Path) {
+        self.saved.push(directory.to_path_buf());
+    }
+}
+
+#[test]
+fn reports_rows_and_checkpoints_come_when_announced() {
+    let directory = tempdir().unwrap();
+    let settings = FitSettings {
+        epochs: 2,
+        report_every: 3,
+        checkpoint_every: Some(2),
+        checkpoints: Some(directory.path().to_path_buf()),
+        ..FitSettings::default()
+    };
+    let mut notes = Notes::default();
+    let outcome = fit(
+        run(4),
+        &MadeUp::for_mlp(4),
+        Mlp::forward,
+        &settings,
+        &mut notes,
+    )
+    .unwrap();
+    let Outcome::Finished(run) = outcome else {
+        panic!("stopped")
+    };
+    // A checkpoint reads the loss anyway, so it reports too.
+    let expected: Vec<_> = [0, 1]
+        .into_iter()
+        .flat_map(|e| [1, 2, 3].map(|s| (e, s, 12 * (s + 1))))
+        .collect();
+    assert_eq!(notes.steps, expected);
+    let saved: Vec<_> = notes
+        .saved
+        .iter()
+        .map(|path| path.file_name().unwrap().to_string_lossy())
+        .collect();
+    assert_eq!(
+        saved,
+        [
+            "step-00000002",
+            "step-00000004",
+            "step-00000006",
+            "step-00000008"
+        ]
+    );
+    let rows: Vec<_> = notes
+        .epochs
+        .iter()
+        .map(|row| (row.epoch, row.steps, row.nonzero, row.train.count))
+        .collect();
+    assert_eq!(rows, [(1, 4, 144, 48), (2, 8, 72, 48)]);
+    assert_eq!(notes.epochs[1].sparsity, 0.5);
+    assert_eq!(run.history.epochs, notes.epochs);
+    assert!(
+        notes
+            .epochs
+            .iter()
+            .all(|row| row.validation.is_some_and(|v| v.count == 24))
+    );
+}
+
+#[test]
+fn an_interval_of_zero_reports_at_the_end_of_an_epoch() {
+    let settings = FitSettings {
+        epochs: 2,
+        report_every: 0,
+        checkpoint_every: Some(0),
+        ..FitSettings::default()
+    };
+    let mut notes = Notes::default();
+    fit(
+        run(3),
+        &MadeUp::for_mlp(3),
+        Mlp::forward,
+        &settings,
+        &mut notes,
+    )
+    .unwrap();
+    assert_eq!(notes.steps, [(0, 2, 36), (1, 2, 36)]);
+}
+
+#[test]
+fn without_a_validation_split_there_is_no_validation() {
+    let mut data = MadeUp::for_mlp(2);
+    data.validation = 0;
+    let mut notes = Notes::default();
+    let settings = FitSettings {
+        epochs: 2,
+        ..FitSettings::default()
+    };
+    fit(run(2), &data, Mlp::forward, &settings, &mut notes).unwrap();
+    assert!(notes.epochs.iter().all(|row| row.validation.is_none()));
+}
+
+/// Not a number once the weights have moved far enough, as an overflow would be.
+fn fragile(model: &Mlp, input: Tensor<2>) -> Tensor<2> {
+    let size = model.first.weight.val().abs().max().detach();
+    let broken = size.clone().greater_scalar(0.62);
+    let poison = (size * 0.0).mask_fill(broken, f32::NAN);
+    model.forward(input) + poison.reshape([1, 1])
+}
+
+#[test]
+fn a_loss_that_is_no_number_ends_the_run_and_names_the_last_good_checkpoint() {
+    let directory = tempdir().unwrap();
+    let settings = FitSettings {
+        epochs: 50,
+        report_every: 1,
+        checkpoint_every: Some(1),
+        checkpoints: Some(directory.path().to_path_buf()),
+        ..FitSettings::default()
+    };
+    let mut notes = Saved::default();
+    let outcome = fit(run(4), &MadeUp::for_mlp(4), fragile, &settings, &mut notes);
+    let error = outcome.map(|_| ()).unwrap_err();
+    let FitError::Diverged {
+        loss,
+        kept: Some(kept),
+        step,
+        ..
+    } = &error
+    else {
+        panic!("{error}")
+    };
+    assert!(loss.is_nan() && *step > 1);
+    assert!(
+        error.to_string().contains(&kept.display().to_string()),
+        "{error}"
+    );
+    // The step that gave the last checkpoint had a finite loss, but its weights did not.
+    let good = calcine_train::checkpoint::load_model(mlp(0), &kept.join("model.safetensors"));
+    let good = good.unwrap().valid();
+    let input = Tensor::ones([1, 6], &calcine_testkit::device());
+    let logits = fragile(&good, input).into_data();
+    assert!(
+        logits.iter::<f32>().all(f32::is_finite),
+        "{}",
+        kept.display()
+    );
+    assert!(notes.0 > 1);
+}
+
+#[derive(Default)]
+struct Saved(usize);
+
+impl Observer for Saved {
+    fn saved(&mut self, _: &std::path::Path) {
+        self.0 += 1;
+    }
+}
+
+#[test]
+fn a_run_that_diverges_at_once_has_no_good_checkpoint() {
+    let poisoned = |model: &Mlp, input: Tensor<2>| model.forward(input).mul_scalar(f32::NAN);
+    let outcome = fit(
+        run(4),
+        &MadeUp::for_mlp(4),
+        poisoned,
+        &FitSettings::default(),
+        &mut NoObserver,
+    );
+    let error = outcome.map(|_| ()).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            FitError::Diverged {
+                epoch: 1,
+                step: 4,
+                kept: None,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert!(
+        error.to_string().contains("smaller learning rate"),
+        "{error}"
+    );
+}
+
+#[test]
+fn weights_that_break_in_an_epochs_last_step_are_not_saved() {
+    let directory = tempdir().unwrap();
+    let settings = FitSettings {
+        epochs: 3,
+        checkpoints: Some(directory.path().to_path_buf()),
+        ..FitSettings::default()
+    };
+    // Only the forward pass of validation is broken: the training batches have 12 rows too, but a
+    // tape.
+    let forward = |model: &Mlp, input: Tensor<2>| {
+        let logits = model.forward(input);
+        if logits.is_autodiff() {
+            logits
+        } else {
+            logits.mul_scalar(f32::NAN)
+        }
+    };
+    let outcome = fit(
+        run(2),
+        &MadeUp::for_mlp(2),
+        forward,
+        &settings,
+        &mut NoObserver,
+    );
+    let error = outcome.map(|_| ()).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            FitError::Diverged {
+                epoch: 1,
+                step: 2,
+                kept: None,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn data_that_runs_dry_is_an_error() {
+    let mut data = MadeUp::for_mlp(4);
+    data.dies_at = 6;
+    let settings = FitSettings {
+        epochs: 3,
+        ..FitSettings::default()
+    };
+    let outcome = fit(run(4), &data, Mlp::forward, &settings, &mut NoObserver);
+    let error = outcome.map(|_| ()).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            FitError::ShortEpoch {
+                epoch: 2,
+                found: 2,
+                expected: 4
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_finished_run_has_nothing_left_to_do() {
+    let settings = FitSettings {
+        epochs: 1,
+        ..FitSettings::default()
+    };
+    let data = MadeUp::for_mlp(2);
+    let outcome = fit(run(2), &data, Mlp::forward, &settings, &mut NoObserver).unwrap();
+    let Outcome::Finished(run) = outcome else {
+        panic!("stopped")
+    };
+    let outcome = fit(run, &data, Mlp::forward, &settings, &mut NoObserver).unwrap();
+    assert!(matches!(outcome, Outcome::Finished(run) if run.history.epochs.len() == 1));
+}
