@@ -1,0 +1,128 @@
+use std::fmt;
+use std::ops::Range;
+
+/// Everything that is wrong with a recipe, in the order of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecipeError {
+    file: Option<String>,
+    problems: Vec<Problem>,
+}
+
+/// One thing that is wrong and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Problem {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// What was found and what would be valid.
+    pub message: String,
+}
+
+impl RecipeError {
+    pub(crate) fn new(file: Option<String>, text: &str, mut found: Vec<Found>) -> Self {
+        found.sort_by_key(|found| found.span.start);
+        let problems = found.into_iter().map(|found| found.place(text)).collect();
+        Self { file, problems }
+    }
+
+    /// The file, if the recipe came from one.
+    #[must_use]
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
+    }
+
+    /// What is wrong, in the order of the file.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+/// `file:line:column: message`, a line each.
+impl fmt::Display for RecipeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.file.as_deref().unwrap_or("recipe");
+        for (
+            i,
+            Problem {
+                line,
+                column,
+                message,
+            },
+        ) in self.problems.iter().enumerate()
+        {
+            let end = if i == 0 { "" } else { "\n" };
+            write!(f, "{end}{file}:{line}:{column}: {message}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for RecipeError {}
+
+/// A problem at a byte range of the text.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) span: Range<usize>,
+    pub(crate) message: String,
+}
+
+impl Found {
+    fn place(self, text: &str) -> Problem {
+        let before = &text[..text.floor_char_boundary(self.span.start)];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Problem {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            message: self.message,
+        }
+    }
+}
+
+/// Collects problems while reading goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Problems(std::cell::RefCell<Vec<Found>>);
+
+impl Problems {
+    pub(crate) fn add(&self, span: &Range<usize>, message: impl fmt::Display) {
+        self.0.borrow_mut().push(Found {
+            span: span.clone(),
+            message: message.to_string(),
+        });
+    }
+
+    pub(crate) fn into_inner(self) -> Vec<Found> {
+        self.0.into_inner()
+    }
+}
+
+/// `, did you mean X?` if a known word is near, else the list of known words.
+pub(crate) fn suggest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    let likeness =
+        |word: &&&str| (1000.0 * strsim::normalized_damerau_levenshtein(found, word)) as u32;
+    match known.iter().max_by_key(likeness) {
+        Some(nearest) if likeness(&nearest) > 600 => format!("did you mean `{nearest}`?"),
+        Some(_) => format!("valid are {}", known.join(", ")),
+        None => "there is none".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_counts_lines_and_characters_from_one() {
+        let text = "ä = 1\nöö = x\n";
+        let span = text.find('x').unwrap();
+        let problem = Found {
+            span: span..span + 1,
+            message: String::new(),
+        }
+        .place(text);
+        assert_eq!((problem.line, problem.column), (2, 6));
+    }
+}

@@ -1,0 +1,200 @@
+use std::path::Path;
+
+use toml::de::DeTable;
+
+use crate::error::{Found, Problems, RecipeError, suggest};
+use crate::policy::{Count, Kind, Policy, When};
+use crate::pruner::Pruner;
+use crate::rate::Rate;
+use crate::section::Section;
+use crate::train::Train;
+
+/// The version of the grammar.
+const FORMAT: u64 = 1;
+
+/// A recipe that is sound in itself; [`bind`](Self::bind) checks it against a model.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    pub(crate) file: Option<String>,
+    pub(crate) text: String,
+    pub(crate) train: Train,
+    pub(crate) pruners: Vec<Pruner>,
+    pub(crate) rates: Vec<Rate>,
+    pub(crate) policies: Vec<Policy>,
+}
+
+impl Recipe {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read or is not sound, with every problem and its place.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, RecipeError> {
+        let path = path.as_ref();
+        let file = Some(path.display().to_string());
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::read(file, &text),
+            Err(error) => {
+                let message = format!("the recipe cannot be read: {error}");
+                Err(RecipeError::new(
+                    file,
+                    "",
+                    vec![Found {
+                        span: 0..0,
+                        message,
+                    }],
+                ))
+            }
+        }
+    }
+
+    /// Reads text.
+    ///
+    /// # Errors
+    ///
+    /// If it is not sound, with every problem and its place.
+    pub fn parse(text: &str) -> Result<Self, RecipeError> {
+        Self::read(None, text)
+    }
+
+    /// Reads text that errors call by a file's name.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse).
+    pub fn parse_as(file: impl Into<String>, text: &str) -> Result<Self, RecipeError> {
+        Self::read(Some(file.into()), text)
+    }
+
+    /// `[train]`.
+    #[must_use]
+    pub fn train(&self) -> &Train {
+        &self.train
+    }
+
+    /// `[train]`, to override.
+    pub fn train_mut(&mut self) -> &mut Train {
+        &mut self.train
+    }
+
+    /// The file, if it came from one.
+    #[must_use]
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
+    }
+
+    /// The file's text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn read(file: Option<String>, text: &str) -> Result<Self, RecipeError> {
+        let problems = Problems::default();
+        let (document, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            let found = errors.into_iter().map(|error| Found {
+                span: error.span().unwrap_or(0..0),
+                message: error.message().to_owned(),
+            });
+            return Err(RecipeError::new(file, text, found.collect()));
+        }
+        let parts = read(document.get_ref(), &problems);
+        let found = problems.into_inner();
+        match parts {
+            Some((train, pruners, rates, policies)) if found.is_empty() => {
+                let text = text.to_owned();
+                Ok(Self {
+                    file,
+                    text,
+                    train,
+                    pruners,
+                    rates,
+                    policies,
+                })
+            }
+            _ => Err(RecipeError::new(file, text, found)),
+        }
+    }
+}
+
+type Parts = (Train, Vec<Pruner>, Vec<Rate>, Vec<Policy>);
+
+/// Reads all parts; what is missing has left a problem.
+fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
+    let root = Section::new(document, 0..0, problems);
+    let format = root.count("format");
+    if let Some(format) = root.need("format", "the grammar's version, `format = 1`", format)
+        && format.value != FORMAT
+    {
+        let message = format!(
+            "format {} is unknown; this version reads {FORMAT}",
+            format.value
+        );
+        problems.add(&format.span, message);
+    }
+    let train = match root
+        .get("train")
+        .map(|value| (value.get_ref().as_table(), value.span()))
+    {
+        Some((Some(table), span)) => Train::read(Section::new(table, span, problems)),
+        Some((None, span)) => {
+            problems.add(&span, "`train` is a table: `[train]`");
+            None
+        }
+        None => {
+            problems.add(&(0..0), "`[train]` is missing: at least `epochs`");
+            None
+        }
+    };
+    // Of a run of unknown length nothing is too late.
+    let epochs = train.as_ref().map_or(u64::MAX, |train| train.epochs);
+    let named = root.named("pruner");
+    let pruner_names: Vec<_> = named.iter().map(|(name, _)| name.clone()).collect();
+    let pruners: Vec<_> = named
+        .into_iter()
+        .filter_map(|(name, section)| Pruner::read(name, section))
+        .collect();
+    let named = root.named("lr");
+    let rate_names: Vec<_> = named.iter().map(|(name, _)| name.clone()).collect();
+    let rates: Vec<_> = named
+        .into_iter()
+        .filter_map(|(name, section)| Rate::read(name, section, epochs))
+        .collect();
+    let policies: Vec<_> = root
+        .list("policy")
+        .into_iter()
+        .filter_map(Policy::read)
+        .collect();
+    root.close();
+    for (kind, key, names) in [
+        (Kind::Pruner, "pruner", &pruner_names),
+        (Kind::Rate, "lr", &rate_names),
+    ] {
+        let used = || policies.iter().filter(|policy| policy.kind == kind);
+        for policy in used() {
+            let name = &policy.name;
+            if !names.iter().any(|known| known.value == name.value) {
+                let hint = suggest(&name.value, names.iter().map(|name| name.value.as_str()));
+                problems.add(&name.span, format!("no `[{key}.{}]`; {hint}", name.value));
+            }
+        }
+        for name in names {
+            if !used().any(|policy| policy.name.value == name.value) {
+                let message = format!("no policy uses `{key}.{}`", name.value);
+                problems.add(&name.span, message);
+            }
+        }
+    }
+    for policy in &policies {
+        if let When::Window(window, Count::Epochs) = &policy.when.value
+            && window.first() >= epochs
+        {
+            let (first, name) = (window.first(), &policy.name.value);
+            let message =
+                format!("policy of `{name}` never fires: it begins at epoch {first} of {epochs}");
+            problems.add(&policy.when.span, message);
+        }
+    }
+    Some((train?, pruners, rates, policies))
+}

@@ -1,0 +1,10 @@
+//! The crate's integration tests, one binary.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that fails shows where, and helpers of tests are tests"
+)]
+
+mod binding;
+mod broken;
+mod garbage;
+mod grammar;
