@@ -1,0 +1,130 @@
+use burn::module::Param;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, Linear, PaddingConfig2d};
+use burn::tensor::{Device, Tensor, TensorData};
+use calcine_train::stream;
+use rand::RngExt;
+use rand_distr::{Distribution, StandardNormal};
+
+/// One logit for each class of CIFAR-10.
+pub(crate) const CLASSES: usize = crate::cifar10::CLASSES.len();
+
+/// Layers with initial values, drawn on the host from one stream per parameter path.
+///
+/// Burn's own initializers draw on the device at first touch, so their values depend on the backend
+/// and on what was touched before.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layers<'a> {
+    pub(crate) seed: u64,
+    pub(crate) device: &'a Device,
+}
+
+impl Layers<'_> {
+    /// A `k` x `k` convolution without bias, as He et al. (2015) initialise them:
+    ///
+    /// ```text
+    /// w ~ N(0, sqrt(2 / (k^2 * out)))
+    /// ```
+    pub(crate) fn residual_conv(&self, path: &str, kernel: Kernel) -> Conv2d {
+        let [_, outputs] = kernel.channels;
+        let deviation = (2.0 / (kernel.size * kernel.size * outputs) as f64).sqrt();
+        let weight = self.parameter(path, "weight", kernel.shape(), |random| {
+            let unit: f64 = StandardNormal.sample(random);
+            unit * deviation
+        });
+        Conv2d {
+            weight,
+            ..kernel.config().with_bias(false).init(self.device)
+        }
+    }
+
+    /// A convolution with bias, as PyTorch initialises them by default:
+    ///
+    /// ```text
+    /// w, b ~ U(-1 / sqrt(in * k^2), 1 / sqrt(in * k^2))
+    /// ```
+    pub(crate) fn conv(&self, path: &str, kernel: Kernel) -> Conv2d {
+        let [inputs, outputs] = kernel.channels;
+        let fan_in = inputs * kernel.size * kernel.size;
+        let weight = self.uniform(path, "weight", kernel.shape(), fan_in);
+        let bias = Some(self.uniform(path, "bias", [outputs], fan_in));
+        Conv2d {
+            weight,
+            bias,
+            ..kernel.config().init(self.device)
+        }
+    }
+
+    /// A fully connected layer, as PyTorch initialises them by default:
+    ///
+    /// ```text
+    /// w, b ~ U(-1 / sqrt(in), 1 / sqrt(in))
+    /// ```
+    pub(crate) fn linear(&self, path: &str, [inputs, outputs]: [usize; 2]) -> Linear {
+        let weight = self.uniform(path, "weight", [inputs, outputs], inputs);
+        let bias = Some(self.uniform(path, "bias", [outputs], inputs));
+        Linear { weight, bias }
+    }
+
+    /// A batch norm with PyTorch's epsilon and momentum: scale one, shift zero.
+    pub(crate) fn batch_norm(&self, channels: usize) -> BatchNorm {
+        BatchNormConfig::new(channels)
+            .with_epsilon(1e-5)
+            .with_momentum(0.1)
+            .init(self.device)
+    }
+
+    fn uniform<const D: usize>(
+        &self,
+        path: &str,
+        leaf: &str,
+        shape: [usize; D],
+        fan_in: usize,
+    ) -> Param<Tensor<D>> {
+        let bound = (fan_in as f64).sqrt().recip();
+        self.parameter(path, leaf, shape, |random| {
+            random.random_range(-bound..bound)
+        })
+    }
+
+    fn parameter<const D: usize>(
+        &self,
+        path: &str,
+        leaf: &str,
+        shape: [usize; D],
+        mut draw: impl FnMut(&mut rand::rngs::ChaCha8Rng) -> f64,
+    ) -> Param<Tensor<D>> {
+        let mut random = stream(self.seed, &format!("init/{path}.{leaf}"), 0);
+        let values: Vec<f32> = (0..shape.iter().product())
+            .map(|_| draw(&mut random) as f32)
+            .collect();
+        Param::from_data(TensorData::new(values, shape), self.device)
+    }
+}
+
+/// The geometry of a square convolution.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kernel {
+    /// Inputs, outputs.
+    pub(crate) channels: [usize; 2],
+    pub(crate) size: usize,
+    pub(crate) stride: usize,
+    pub(crate) padding: usize,
+}
+
+impl Kernel {
+    fn shape(self) -> [usize; 4] {
+        let [inputs, outputs] = self.channels;
+        [outputs, inputs, self.size, self.size]
+    }
+
+    fn config(self) -> Conv2dConfig {
+        let padding = match self.padding {
+            0 => PaddingConfig2d::Valid,
+            p => PaddingConfig2d::Explicit(p, p, p, p),
+        };
+        Conv2dConfig::new(self.channels, [self.size, self.size])
+            .with_stride([self.stride, self.stride])
+            .with_padding(padding)
+    }
+}

@@ -1,0 +1,24 @@
+//! The reference run: take a network and CIFAR-10, do what a recipe says, report what it came to.
+//!
+//! ```text
+//! out/
+//!   run.json                 the settings, from which the run can be resumed
+//!   recipe.toml              the recipe as it was used
+//!   checkpoints/             see `calcine_train::checkpoint`
+//!   metrics.csv              a row an epoch
+//!   sparsity.csv             a row a weight
+//!   model.safetensors        the weights that were kept, PyTorch's names and layouts
+//!   report.json              what it came to
+//! ```
+//!
+//! Weights are chosen by the validation split; the test set is only reported. But for `report.json`,
+//! which has times, equal runs give equal files, whether they were stopped and resumed or not.
+
+mod data;
+mod report;
+mod run;
+mod settings;
+
+pub use report::Report;
+pub use run::{Finished, ReferenceError, evaluate, train};
+pub use settings::{Settings, Weights};

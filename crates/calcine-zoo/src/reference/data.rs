@@ -1,0 +1,76 @@
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use calcine_train::{Data, Labelled};
+
+use crate::cifar10::{CHANNELS, Cifar10, SIDE, split};
+use crate::loader::{Batch, Evaluate, EvaluateSettings, LastBatch, Train, TrainSettings};
+
+/// CIFAR-10 as the reference run sees it: training, validation and test batches on a device.
+#[derive(Debug)]
+pub(super) struct Images {
+    train: Train,
+    validation: Evaluate,
+    test: Evaluate,
+    /// With autodiff: batch-norm goes by the input's.
+    training: Device,
+    inference: Device,
+}
+
+impl Images {
+    pub(super) fn new(
+        data: &Cifar10,
+        recipe: &calcine_recipe::Train,
+        test_limit: Option<usize>,
+        device: &Device,
+    ) -> Self {
+        let split = split(data.train.len(), recipe.validation, recipe.seed);
+        let settings = TrainSettings {
+            batch_size: recipe.batch_size,
+            images_per_epoch: recipe.images_per_epoch,
+            last_batch: LastBatch::Drop,
+            seed: recipe.seed,
+        };
+        let evaluation = EvaluateSettings { limit: test_limit, ..EvaluateSettings::default() };
+        let inference = device.clone().without_autodiff();
+        Self {
+            train: Train::new(data.train.clone(), split.train, settings),
+            validation: Evaluate::new(data.train.clone(), split.validation, evaluation),
+            test: Evaluate::new(data.test.clone(), data.test.indices(), evaluation),
+            training: inference.clone().autodiff(),
+            inference,
+        }
+    }
+
+    pub(super) fn train_images(&self) -> usize {
+        self.train.images()
+    }
+
+    pub(super) fn test(&self) -> impl Iterator<Item = Labelled<Tensor<4>>> + '_ {
+        self.test.iter().map(|batch| upload(batch, &self.inference))
+    }
+}
+
+impl Data<Tensor<4>> for Images {
+    fn steps_per_epoch(&self) -> u64 {
+        self.train.batches() as u64
+    }
+
+    fn epoch(
+        &self,
+        epoch: u64,
+        first_step: u64,
+    ) -> Box<dyn Iterator<Item = Labelled<Tensor<4>>> + '_> {
+        let batches = self.train.epoch(epoch as usize, first_step as usize);
+        Box::new(batches.map(|batch| upload(batch, &self.training)))
+    }
+
+    fn validation(&self) -> Box<dyn Iterator<Item = Labelled<Tensor<4>>> + '_> {
+        Box::new(self.validation.iter().map(|batch| upload(batch, &self.inference)))
+    }
+}
+
+fn upload(batch: Batch, device: &Device) -> Labelled<Tensor<4>> {
+    let Batch { images, labels, n } = batch;
+    let images = TensorData::new(images, [n, CHANNELS, SIDE, SIDE]);
+    let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), device);
+    Labelled { input: Tensor::from_data(images, device), labels }
+}

@@ -1,0 +1,137 @@
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use calcine_recipe::{Recipe, RecipeError};
+use serde::{Deserialize, Serialize};
+
+use super::ReferenceError;
+use crate::Architecture;
+use crate::cifar10::Choice;
+
+/// Everything that decides a reference run. Saved with the run, so that it can be resumed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// What errors call the recipe: its file.
+    pub recipe_name: String,
+    /// The recipe's text.
+    pub recipe: String,
+    /// The network, instead of the recipe's.
+    pub model: Option<String>,
+    /// The weights to begin with, instead of the recipe's: `default`, `none` or a file.
+    pub weights: Option<String>,
+    /// The data: `auto`, `synthetic`, a directory or an archive.
+    pub data: String,
+    /// What the report calls the device.
+    pub device: String,
+    /// Epochs, instead of the recipe's.
+    pub epochs: Option<u64>,
+    /// Images in a batch, instead of the recipe's.
+    pub batch_size: Option<usize>,
+    /// Training images in an epoch, instead of the recipe's.
+    pub train_limit: Option<usize>,
+    /// Test and validation images at most.
+    pub test_limit: Option<usize>,
+    /// Seed of every random stream, instead of the recipe's.
+    pub seed: Option<u64>,
+}
+
+/// The weights to begin with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Weights {
+    /// Those shipped with this crate; only ResNet-20 has some.
+    Default,
+    /// Fresh ones, drawn from the seed.
+    None,
+    /// A safetensors or PyTorch file.
+    File(PathBuf),
+}
+
+impl Settings {
+    /// A recipe's own run on flex with whatever data there is.
+    #[must_use]
+    pub fn new(recipe_name: impl Into<String>, recipe: impl Into<String>) -> Self {
+        Self {
+            recipe_name: recipe_name.into(),
+            recipe: recipe.into(),
+            model: None,
+            weights: None,
+            data: "auto".to_owned(),
+            device: "flex".to_owned(),
+            epochs: None,
+            batch_size: None,
+            train_limit: None,
+            test_limit: None,
+            seed: None,
+        }
+    }
+
+    /// The recipe with what these settings override.
+    ///
+    /// # Errors
+    ///
+    /// If it is not sound.
+    pub fn recipe(&self) -> Result<Recipe, RecipeError> {
+        let mut recipe = Recipe::parse_as(self.recipe_name.as_str(), &self.recipe)?;
+        let train = recipe.train_mut();
+        train.model = self.model.clone().or(train.model.take());
+        train.weights = self.weights.clone().or(train.weights.take());
+        train.epochs = self.epochs.unwrap_or(train.epochs);
+        train.batch_size = self.batch_size.unwrap_or(train.batch_size);
+        train.images_per_epoch = self.train_limit.or(train.images_per_epoch);
+        train.seed = self.seed.unwrap_or(train.seed);
+        Ok(recipe)
+    }
+
+    /// The network: ResNet-20 unless something else is said.
+    ///
+    /// # Errors
+    ///
+    /// If no network has that name.
+    pub fn architecture(&self, recipe: &Recipe) -> Result<Architecture, ReferenceError> {
+        let name = recipe.train().model.as_deref().unwrap_or("resnet20");
+        Ok(name.parse()?)
+    }
+
+    pub(super) fn choice(&self) -> Choice {
+        self.data.parse().unwrap_or_default()
+    }
+
+    /// Reads `run.json`.
+    ///
+    /// # Errors
+    ///
+    /// If the directory has none, or it is malformed.
+    pub fn of_run(directory: &Path) -> Result<Self, ReferenceError> {
+        let file = directory.join("run.json");
+        let text = fs::read_to_string(&file).map_err(|error| ReferenceError::io(&file, error))?;
+        serde_json::from_str(&text).map_err(|error| ReferenceError::Malformed {
+            file,
+            reason: error.to_string(),
+        })
+    }
+}
+
+impl FromStr for Weights {
+    type Err = std::convert::Infallible;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        Ok(match word {
+            "default" => Self::Default,
+            "none" => Self::None,
+            path => Self::File(path.into()),
+        })
+    }
+}
+
+impl fmt::Display for Weights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::None => f.write_str("none"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}

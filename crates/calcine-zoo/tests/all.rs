@@ -1,0 +1,14 @@
+//! All integration tests of the crate, as one binary.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests panic and print; clippy exempts only the test functions themselves"
+)]
+
+mod counts;
+mod import;
+mod initial;
+mod mismatch;
+mod rows;
+mod saving;

@@ -1,0 +1,142 @@
+//! The sizes and names that Distiller's model zoo publishes.
+
+use burn::tensor::{Device, Tensor};
+use calcine_zoo::{Architecture, Classifier, ModelTask, ResNetConfig};
+
+use crate::rows::{Row, rows};
+
+/// Parameters by kind, as `distiller.md` section 9.3 tables them.
+#[derive(Debug, PartialEq)]
+struct Counts {
+    weights: usize,
+    biases: usize,
+    affine: usize,
+}
+
+fn count(rows: &[Row]) -> Counts {
+    let of = |select: &dyn Fn(&Row) -> bool| -> usize {
+        rows.iter()
+            .filter(|row| select(row))
+            .map(|row| row.values.len())
+            .sum()
+    };
+    Counts {
+        weights: of(&|row| row.shape.len() > 1),
+        biases: of(&|row| row.path.ends_with(".bias")),
+        affine: of(&|row| row.path.ends_with(".gamma") || row.path.ends_with(".beta")),
+    }
+}
+
+struct Rows;
+
+impl ModelTask for Rows {
+    type Output = Vec<Row>;
+
+    fn run<M: Classifier + 'static>(self, model: M) -> Vec<Row> {
+        rows(&model)
+    }
+}
+
+#[test]
+fn parameter_counts_are_the_published_ones() {
+    let table = [
+        (Architecture::ResNet20, 270_896, 10, 1_568, 272_474),
+        (Architecture::ResNet32, 464_432, 10, 2_464, 466_906),
+        (Architecture::ResNet44, 657_968, 10, 3_360, 661_338),
+        (Architecture::ResNet56, 851_504, 10, 4_256, 855_770),
+        (Architecture::Plain20, 268_336, 10, 1_376, 269_722),
+        (Architecture::SimpleNet, 61_770, 236, 0, 62_006),
+    ];
+    assert_eq!(table.map(|row| row.0), Architecture::ALL);
+    let device = Device::flex().autodiff();
+    for (architecture, weights, biases, affine, total) in table {
+        let rows = architecture.build(0, &device, Rows);
+        assert_eq!(
+            count(&rows),
+            Counts {
+                weights,
+                biases,
+                affine
+            },
+            "{architecture}"
+        );
+        let trained: usize = rows
+            .iter()
+            .filter(|row| row.trains)
+            .map(|row| row.values.len())
+            .sum();
+        assert_eq!(trained, total, "{architecture}");
+    }
+    let deep = rows(&ResNetConfig::new(110).init(&device).unwrap());
+    assert_eq!(
+        count(&deep),
+        Counts {
+            weights: 1_722_416,
+            biases: 10,
+            affine: 8_288
+        }
+    );
+}
+
+#[test]
+fn parameters_are_named_as_in_pytorch_up_to_the_norms() {
+    let paths = |architecture: Architecture| -> Vec<String> {
+        let rows = architecture.build(0, &Device::flex(), Rows);
+        rows.into_iter().map(|row| row.path).collect()
+    };
+    let resnet = paths(Architecture::ResNet20);
+    assert_eq!(resnet.len(), 107);
+    for name in [
+        "conv1.weight",
+        "bn1.gamma",
+        "bn1.running_var",
+        "layer1.0.conv1.weight",
+        "layer2.0.downsample.0.weight",
+        "layer2.0.downsample.1.gamma",
+        "layer3.2.bn2.beta",
+        "fc.weight",
+        "fc.bias",
+    ] {
+        assert!(
+            resnet.iter().any(|path| path == name),
+            "{name} in {resnet:?}"
+        );
+    }
+    let plain: Vec<_> = resnet
+        .into_iter()
+        .filter(|path| !path.contains("downsample"))
+        .collect();
+    assert_eq!(paths(Architecture::Plain20), plain);
+    assert_eq!(
+        paths(Architecture::SimpleNet),
+        ["conv1", "conv2", "fc1", "fc2", "fc3"]
+            .map(|layer| [format!("{layer}.weight"), format!("{layer}.bias")])
+            .concat()
+    );
+}
+
+#[test]
+fn every_network_maps_images_to_finite_logits_and_passes_gradients_back() {
+    struct Step(Tensor<4>);
+
+    impl ModelTask for Step {
+        type Output = ();
+
+        fn run<M: Classifier + 'static>(self, model: M) {
+            let logits = model.forward(self.0.clone());
+            assert_eq!(logits.dims(), [2, 10]);
+            assert!(logits.to_data().iter::<f32>().all(f32::is_finite));
+            let gradients = logits.powi_scalar(2).sum().backward();
+            let gradients = burn::optim::GradientsParams::from_grads(gradients, &model);
+            let trained = rows(&model).iter().filter(|row| row.trains).count();
+            assert_eq!(gradients.len(), trained);
+        }
+    }
+
+    let device = Device::flex().autodiff();
+    let images = Tensor::<1, burn::tensor::Int>::arange(0..2 * 3 * 32 * 32, &device);
+    let images = images.float().sin().reshape([2, 3, 32, 32]);
+    for architecture in Architecture::ALL {
+        architecture.build(1, &device, Step(images.clone()));
+    }
+}

@@ -1,0 +1,213 @@
+//! Files that do not fit, or are no files of weights at all.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Device;
+use calcine_zoo::weights::{self, Problem, WeightsError};
+use calcine_zoo::{ResNet, ResNetConfig, SimpleNetConfig};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use tempfile::tempdir;
+
+use crate::import::{fixture, tiny};
+use crate::rows::rows;
+
+fn resnet20() -> ResNet {
+    ResNetConfig::new(20).init(&Device::flex()).unwrap()
+}
+
+type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+
+/// The error of loading the shipped weights after `edit`.
+fn error_after(edit: impl Fn(&mut Tensors)) -> WeightsError {
+    let file = SafeTensors::deserialize(weights::RESNET20_CIFAR10).unwrap();
+    let mut tensors: Tensors = file
+        .tensors()
+        .into_iter()
+        .map(|(name, view)| {
+            (
+                name,
+                (view.dtype(), view.shape().to_vec(), view.data().to_vec()),
+            )
+        })
+        .collect();
+    edit(&mut tensors);
+    let views = tensors.iter().map(|(name, (dtype, shape, data))| {
+        (name, TensorView::new(*dtype, shape.clone(), data).unwrap())
+    });
+    let bytes = safetensors::serialize(views, None).unwrap();
+    weights::load_bytes(resnet20(), &bytes).unwrap_err()
+}
+
+fn zeros(shape: &[usize]) -> (Dtype, Vec<usize>, Vec<u8>) {
+    (
+        Dtype::F32,
+        shape.to_vec(),
+        vec![0; 4 * shape.iter().product::<usize>()],
+    )
+}
+
+#[test]
+fn each_way_not_to_fit_is_told_with_name_and_shapes() {
+    type Edit = fn(&mut Tensors);
+    let table: [(Edit, &str); 7] = [
+        (
+            |t| drop(t.remove("bn1.weight")),
+            "`bn1.weight` is missing, expected shape [16]",
+        ),
+        (
+            |t| drop(t.insert("fc.weight".into(), zeros(&[64, 10]))),
+            "`fc.weight` has shape [64, 10], expected [10, 64]",
+        ),
+        (
+            |t| drop(t.insert("fc.weight".into(), zeros(&[10, 64, 1]))),
+            "`fc.weight` has shape [10, 64, 1], expected [10, 64]",
+        ),
+        (
+            |t| drop(t.insert("conv1.bias".into(), zeros(&[16]))),
+            "`conv1.bias` of shape [16] is not a parameter of the model",
+        ),
+        (
+            |t| drop(t.insert("module.fc.bias".into(), zeros(&[10]))),
+            "`fc.bias` is there twice, as `fc.bias` and as `module.fc.bias`",
+        ),
+        (
+            |t| drop(t.insert("bn1.bias".into(), (Dtype::I32, vec![16], vec![0; 64]))),
+            "`bn1.bias` has type I32, expected F32",
+        ),
+        (
+            |t| drop(t.insert("layer3.2.bn1.num_batches_tracked".into(), zeros(&[2]))),
+            "",
+        ),
+    ];
+    for (edit, message) in table {
+        // One more problem, so that the edit which is none is an error as well.
+        let error = error_after(|tensors| {
+            edit(tensors);
+            tensors.remove("layer1.0.conv1.weight");
+        });
+        let missing = "`layer1.0.conv1.weight` is missing, expected shape [16, 16, 3, 3]";
+        let told: Vec<_> = error.problems().iter().map(ToString::to_string).collect();
+        let mut expected = vec![missing];
+        expected.extend(Some(message).filter(|message| !message.is_empty()));
+        assert_eq!(told.len(), expected.len(), "{told:?}");
+        assert!(
+            expected.iter().all(|e| told.iter().any(|t| t == e)),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
+fn all_problems_of_a_file_are_listed_at_once() {
+    let error = error_after(|tensors| {
+        tensors.remove("conv1.weight");
+        tensors.insert("fc.bias".into(), zeros(&[11]));
+        tensors.insert("extra".into(), zeros(&[1, 2]));
+    });
+    assert_eq!(error.problems().len(), 3);
+    let missing = Problem::Missing {
+        parameter: "conv1.weight".to_owned(),
+        expected: vec![16, 3, 3, 3],
+    };
+    assert!(error.problems().contains(&missing));
+    assert_eq!(
+        error.to_string(),
+        "the file in memory does not fit the model, 3 problems:\n  \
+         `extra` of shape [1, 2] is not a parameter of the model\n  \
+         `conv1.weight` is missing, expected shape [16, 3, 3, 3]\n  \
+         `fc.bias` has shape [11], expected [10]"
+    );
+}
+
+#[test]
+fn weights_of_another_architecture_are_refused() {
+    let simple = SimpleNetConfig::new().init(&Device::flex());
+    let error = weights::load_bytes(simple, weights::RESNET20_CIFAR10).unwrap_err();
+    // Ten parameters against 107 tensors; `conv1.weight` is in both.
+    assert_eq!(error.problems().len(), 10 + 107 - 1);
+}
+
+#[test]
+fn a_failed_load_leaves_clones_alone() {
+    let model = resnet20();
+    let clone = model.clone();
+    let before = rows(&clone);
+    let cut = &weights::RESNET20_CIFAR10[..weights::RESNET20_CIFAR10.len() - 1];
+    weights::load_bytes(model, cut).unwrap_err();
+    assert_eq!(rows(&clone), before);
+}
+
+#[test]
+fn no_file_and_no_weights_are_errors_that_name_the_file() {
+    let directory = tempdir().unwrap();
+    let error = weights::load(resnet20(), &directory.path().join("none.pth")).unwrap_err();
+    assert!(error.to_string().contains("none.pth"), "{error}");
+    assert!(std::error::Error::source(&error).is_some());
+    weights::load(resnet20(), directory.path()).unwrap_err();
+
+    let table: [(&str, &[u8], &str); 8] = [
+        ("empty.pth", b"", "it is no safetensors file"),
+        ("empty.safetensors", b"", "as a safetensors file"),
+        (
+            "text.pt",
+            b"these are not weights",
+            "it is no safetensors file",
+        ),
+        (
+            "text.safetensors",
+            b"these are not weights",
+            "as a safetensors file",
+        ),
+        (
+            "zip.pth",
+            b"PK\x03\x04 and no more",
+            "it is no safetensors file",
+        ),
+        ("pickle.pt", b"\x80\x02}q\x00.", "fit the model"),
+        (
+            "half-pickle.pt",
+            b"\x80\x02}q\x00X",
+            "it is no safetensors file",
+        ),
+        (
+            "page.pth",
+            b"<!DOCTYPE html><title>404</title>",
+            "it is no safetensors file",
+        ),
+    ];
+    for (name, content, message) in table {
+        let path = directory.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        let error = weights::load(resnet20(), &path).unwrap_err();
+        assert_eq!(error.file(), Some(path.as_path()));
+        let text = error.to_string();
+        assert!(text.contains(name) && text.contains(message), "{text}");
+    }
+}
+
+#[test]
+fn cut_files_are_errors_and_damaged_ones_never_panic() {
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("damaged.pth");
+    let load = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        weights::load(tiny(), &path)
+    };
+    for file in ["legacy.pth", "zip.pth.tar"] {
+        let whole = std::fs::read(fixture(file)).unwrap();
+        for length in (0..whole.len()).rev().step_by(3) {
+            assert!(load(&whole[..length]).is_err(), "{file} cut to {length}");
+        }
+        for position in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[position] ^= 0x55;
+            // Other numbers, or an error: both are answers.
+            drop(load(&bytes));
+        }
+    }
+    let whole = weights::RESNET20_CIFAR10;
+    for length in (0..20_000).step_by(1997).chain([whole.len() - 1]) {
+        weights::load_bytes(resnet20(), &whole[..length]).unwrap_err();
+    }
+}
