@@ -1,0 +1,72 @@
+//! Make trained neural networks smaller and faster, for any [Burn](https://burn.dev) model.
+//!
+//! # Should I use this crate?
+//!
+//! This is the door: it re-exports Calcine's crates by feature and finds a device by name. Depend on it
+//! to have everything at one version; depend on a single crate if that is all you need.
+//!
+//! | module | crate | feature |
+//! |---|---|---|
+//! | [`criteria`] | scores for units, and which to keep | |
+//! | [`fold`] | a weight as rows of units | |
+//! | [`mask`] | masks keyed by parameter | |
+//! | [`params`] | find, read and edit parameters | |
+//! | [`schedule`] | curves, windows, learning rates | |
+//! | [`sparsity`] | sparsity metrics | |
+//! | [`device`] | a device by name | backends: `flex` (default), `ndarray`, `wgpu`, `vulkan`, `metal`, `cuda`, `rocm` |
+//! | `train` | the step, policies, checkpoints | `train`, `supervised` |
+//! | `recipe` | recipe files | `recipe` (default) |
+//! | `summary` | tables of a model | `summary` (default) |
+//! | `zoo` | reference models and data | `zoo` |
+//!
+//! # Examples
+//!
+//! Prune half of a layer's weights, by magnitude:
+//!
+//! ```
+//! use burn::nn::{Linear, LinearConfig};
+//! use calcine::prelude::*;
+//!
+//! let device = calcine::device::by_name("flex").unwrap();
+//! let layer: Linear = LinearConfig::new(8, 4).init(&device);
+//!
+//! let weight = Inventory::of(&layer).get("weight").unwrap().clone();
+//! let fold = Fold::new(Grain::Element, &weight.shape, Layout::LINEAR).unwrap();
+//! let scores = Magnitude.score(&Evidence::new(fold.rows(layer.weight.val())));
+//! let keep = Level.keep(&[Candidate::new(scores)], 0.5).remove(0);
+//!
+//! let mut masks = Masks::default();
+//! masks.insert(&weight, fold.spread::<2>(keep));
+//! let layer = masks.apply(layer);
+//! assert_eq!(calcine::summary::sparsity(&layer).total().nonzero, 16);
+//! ```
+
+pub mod device;
+
+pub use calcine_criteria as criteria;
+pub use calcine_fold as fold;
+pub use calcine_mask as mask;
+pub use calcine_params as params;
+#[cfg(feature = "recipe")]
+pub use calcine_recipe as recipe;
+pub use calcine_schedule as schedule;
+pub use calcine_sparsity as sparsity;
+#[cfg(feature = "summary")]
+pub use calcine_summary as summary;
+#[cfg(feature = "train")]
+pub use calcine_train as train;
+#[cfg(feature = "zoo")]
+pub use calcine_zoo as zoo;
+
+/// The names that nearly every use needs.
+pub mod prelude {
+    pub use calcine_criteria::{Candidate, Evidence, Level, Magnitude, Norm, Score, Select};
+    pub use calcine_fold::{Fold, Grain, Layout};
+    pub use calcine_mask::Masks;
+    pub use calcine_params::Inventory;
+    #[cfg(feature = "recipe")]
+    pub use calcine_recipe::Recipe;
+    pub use calcine_schedule::{Clock, Curve, LearningRate, Window};
+    #[cfg(feature = "train")]
+    pub use calcine_train::{Data, Driver, FitSettings, Labelled, Outcome, Run, fit};
+}
