@@ -1,0 +1,49 @@
+//! Reference runs and chores of the Calcine workspace: `cargo xtask --help`.
+
+mod bench;
+mod cargo;
+mod check;
+mod failure;
+mod features;
+mod progress;
+mod recipe;
+mod test;
+mod tidy;
+mod train_cifar;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Reference runs and chores of the Calcine workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Command {
+    TrainCifar(Box<train_cifar::Args>),
+    #[command(subcommand)]
+    Recipe(recipe::Command),
+    Check(check::Args),
+    Tidy(tidy::Args),
+    Test(test::Args),
+    Features(features::Args),
+    Bench(bench::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Command::parse() {
+        Command::TrainCifar(args) => train_cifar::run(&args),
+        Command::Recipe(command) => recipe::run(&command),
+        Command::Check(args) => check::run(&args),
+        Command::Tidy(args) => tidy::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Features(args) => features::run(&args),
+        Command::Bench(args) => bench::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

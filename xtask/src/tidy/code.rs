@@ -1,0 +1,380 @@
+//! What Rust code may say where.
+//!
+//! Rules look at [`bare`] code, so comments and texts may speak of what code must not do.
+
+use super::files::{File, has_extension};
+use super::{Problem, Workspace};
+
+/// Files of layers 1 and 2 that may read from a device, each with its reason.
+///
+/// A step reads nothing back (principle 5 of the design); a report reads once, batched.
+const DEVICE_READS: &[(&str, &str)] = &[
+    (
+        "crates/calcine-criteria/src/select/smallest/host.rs",
+        "chosen only where the scores are in host memory anyway",
+    ),
+    (
+        "crates/calcine-mask/src/file.rs",
+        "saving masks, all in one read",
+    ),
+    (
+        "crates/calcine-sparsity/src/share.rs",
+        "one number of a report, read when the caller asks for it",
+    ),
+    (
+        "crates/calcine-summary/src/sparsity.rs",
+        "the table of a model, all in one read",
+    ),
+];
+
+/// Parameters are edited in `calcine-params`, where the only safe way to do it is written down.
+pub(super) fn module_mappers(workspace: &Workspace) -> Vec<Problem> {
+    let elsewhere = libraries(workspace).filter(|(name, _)| *name != "calcine-params");
+    let maps = |line: &str| line.contains("ModuleMapper for");
+    let message = "`ModuleMapper` is implemented in calcine-params only; \
+                   an edit elsewhere can stop training silently";
+    elsewhere
+        .flat_map(|(_, file)| problems(file, maps, message))
+        .collect()
+}
+
+/// No step may wait for the device.
+pub(super) fn device_reads(workspace: &Workspace) -> Vec<Problem> {
+    let allowed = |file: &File| DEVICE_READS.iter().any(|(path, _)| *path == file.path);
+    let beneath = |name: &str| [1, 2].contains(&workspace.architecture.layer(name).unwrap_or(0));
+    let watched = libraries(workspace).filter(|(name, _)| beneath(name));
+    let message = "reads from the device in layer 1 or 2; move it to a report, \
+                   or list the file with its reason in xtask/src/tidy/code.rs";
+    let mut found: Vec<Problem> = watched
+        .filter(|(_, file)| !allowed(file))
+        .flat_map(|(_, file)| problems(file, reads_device, message))
+        .collect();
+    for (path, _) in DEVICE_READS {
+        let reader = workspace.files.iter().find(|file| file.path == *path);
+        if !reader.is_some_and(|file| library_code(file).lines().any(reads_device)) {
+            found.push(Problem::in_file(
+                path,
+                "listed in xtask/src/tidy/code.rs, reads nothing",
+            ));
+        }
+    }
+    found
+}
+
+fn reads_device(line: &str) -> bool {
+    let is_read = |word: &str| {
+        let word = word.strip_prefix("try_").unwrap_or(word);
+        let word = word.strip_suffix("_async").unwrap_or(word);
+        ["into_data", "to_data", "into_scalar", "Transaction"].contains(&word)
+    };
+    line.contains(".sync(") || line.split(|c| !is_word(c)).any(is_read)
+}
+
+/// A library runs where its caller's tensors are.
+pub(super) fn device_choices(workspace: &Workspace) -> Vec<Problem> {
+    let watched = libraries(workspace).filter(|(name, _)| *name != "calcine-testkit");
+    let message = "a library takes its device from the caller";
+    watched
+        .flat_map(|(_, file)| problems(file, chooses_device, message))
+        .collect()
+}
+
+fn chooses_device(line: &str) -> bool {
+    let from_array = |at: usize| {
+        let before = &line[..at];
+        let plain = before.ends_with("Tensor");
+        let generic = before.ends_with('>')
+            && before.rfind("Tensor").is_some_and(|start| {
+                let arguments = before[start + "Tensor".len()..].trim_start_matches("::");
+                arguments.starts_with('<') && encloses(arguments)
+            });
+        plain || generic
+    };
+    line.contains("Device::default()")
+        || line.match_indices("::from([").any(|(at, _)| from_array(at))
+}
+
+/// Whether the `<` at the start closes at the very end.
+fn encloses(arguments: &str) -> bool {
+    let mut depth = 0;
+    for (at, c) in arguments.char_indices() {
+        depth += i32::from(c == '<') - i32::from(c == '>');
+        if depth == 0 {
+            return at + 1 == arguments.len();
+        }
+    }
+    false
+}
+
+/// A test that does not run says why.
+pub(super) fn ignored_tests(workspace: &Workspace) -> Vec<Problem> {
+    let silent = |line: &str| line.contains("#[ignore]");
+    let everywhere = workspace.files.iter();
+    everywhere
+        .flat_map(|file| lines(file, &file.code, silent, "say why it is ignored"))
+        .collect()
+}
+
+/// What is not written yet is not there yet.
+pub(super) fn unfinished(workspace: &Workspace) -> Vec<Problem> {
+    let open = |line: &str| {
+        let mut words = line.split(|c: char| !is_word(c) && c != '!');
+        words.any(|word| ["todo!", "unimplemented!"].contains(&word))
+    };
+    let everywhere = workspace.files.iter();
+    everywhere
+        .flat_map(|file| lines(file, &file.code, open, "finish it or leave it out"))
+        .collect()
+}
+
+/// The library sources of the crates, each with the name of its crate.
+fn libraries(workspace: &Workspace) -> impl Iterator<Item = (&str, &File)> {
+    let named = |file| library_crate(file).map(|name| (name, file));
+    workspace.files.iter().filter_map(named)
+}
+
+/// The crate whose library the file belongs to, if it does.
+fn library_crate(file: &File) -> Option<&str> {
+    let (name, path) = file.path.strip_prefix("crates/")?.split_once('/')?;
+    let path = path.strip_prefix("src/")?;
+    let binary = path == "main.rs" || path.starts_with("bin/");
+    let test = path == "tests.rs" || path.ends_with("/tests.rs") || path.contains("tests/");
+    (has_extension(path, "rs") && !binary && !test).then_some(name)
+}
+
+/// Problems of a library file outside of its tests.
+fn problems(file: &File, is_wrong: impl Fn(&str) -> bool, message: &str) -> Vec<Problem> {
+    lines(file, &library_code(file), is_wrong, message)
+}
+
+fn lines(file: &File, code: &str, is_wrong: impl Fn(&str) -> bool, message: &str) -> Vec<Problem> {
+    let numbered = (1..).zip(code.lines());
+    numbered
+        .filter(|(_, line)| is_wrong(line))
+        .map(|(number, _)| Problem::at(&file.path, number, message))
+        .collect()
+}
+
+/// The code of a file with its `#[cfg(test)]` items blanked.
+fn library_code(file: &File) -> String {
+    let mut code = file.code.clone();
+    while let Some(start) = code
+        .find("#[cfg(test)]")
+        .or_else(|| code.find("#[cfg(all(test"))
+    {
+        let end = start + item_length(&code[start..]);
+        let blank: String = code[start..end].chars().map(blanked).collect();
+        code.replace_range(start..end, &blank);
+    }
+    code
+}
+
+/// Bytes up to the end of the first block or statement.
+fn item_length(code: &str) -> usize {
+    let mut depth = 0;
+    for (at, c) in code.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 && (c == '}' || c == ';') {
+            return at + 1;
+        }
+    }
+    code.len()
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+fn blanked(c: char) -> char {
+    if c == '\n' { c } else { ' ' }
+}
+
+/// The code of a source file: comments and literals are blanked, lines stay where they are.
+pub(super) fn bare(source: &str) -> String {
+    let mut code = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(first) = rest.chars().next() {
+        let in_word = code.chars().next_back().is_some_and(is_word);
+        match literal_length(rest, in_word) {
+            Some(length) => {
+                code.extend(rest[..length].chars().map(blanked));
+                rest = &rest[length..];
+            }
+            None => {
+                code.push(first);
+                rest = &rest[first.len_utf8()..];
+            }
+        }
+    }
+    code
+}
+
+/// Bytes of the comment, text or character at the start of `rest`, if there is one.
+fn literal_length(rest: &str, in_word: bool) -> Option<usize> {
+    if rest.starts_with("//") {
+        return Some(rest.find('\n').unwrap_or(rest.len()));
+    }
+    if rest.starts_with("/*") {
+        return Some(comment_length(rest));
+    }
+    if rest.starts_with('"') {
+        return Some(quoted_length(rest, '"'));
+    }
+    if let Some(after) = rest.strip_prefix('\'') {
+        let mut next = after.chars();
+        let escaped = next.next() == Some('\\');
+        return (escaped || next.next() == Some('\'')).then(|| quoted_length(rest, '\''));
+    }
+    if in_word { None } else { raw_length(rest) }
+}
+
+fn comment_length(rest: &str) -> usize {
+    let (mut depth, mut at) = (0, 0);
+    while at < rest.len() {
+        if rest[at..].starts_with("/*") {
+            depth += 1;
+            at += 2;
+        } else if rest[at..].starts_with("*/") {
+            depth -= 1;
+            at += 2;
+        } else {
+            at += rest[at..].chars().next().map_or(1, char::len_utf8);
+        }
+        if depth == 0 {
+            return at;
+        }
+    }
+    rest.len()
+}
+
+fn quoted_length(rest: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, c) in rest.char_indices().skip(1) {
+        if c == quote && !escaped {
+            return at + 1;
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    rest.len()
+}
+
+/// A raw text, also of bytes or with a trailing zero: `r"…"`, `br#"…"#`.
+fn raw_length(rest: &str) -> Option<usize> {
+    let after = ["r", "br", "cr"]
+        .iter()
+        .find_map(|prefix| rest.strip_prefix(prefix))?;
+    let hashes = after.len() - after.trim_start_matches('#').len();
+    let text = after[hashes..].strip_prefix('"')?;
+    let close = format!("\"{}", "#".repeat(hashes));
+    let start = rest.len() - text.len();
+    Some(
+        text.find(&close)
+            .map_or(rest.len(), |end| start + end + close.len()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_and_literals_are_no_code() {
+        let cases = [
+            ("a // b", "a     "),
+            ("a /* b /* c */ d */ e", "a                   e"),
+            ("f(\"a\\\"b\") c", "f(      ) c"),
+            ("f(r#\"a\"b\"#) c", "f(        ) c"),
+            ("f('\\'', '\"') c", "f(    ,    ) c"),
+            ("fn f<'a>(x: &'a str)", "fn f<'a>(x: &'a str)"),
+            ("for\"x\"", "for   "),
+            ("/// é\nlet x;", "     \nlet x;"),
+        ];
+        for (source, code) in cases {
+            assert_eq!(bare(source), code, "{source}");
+        }
+    }
+
+    fn library(text: &str) -> File {
+        File::new("crates/calcine-fold/src/lib.rs", text.to_owned())
+    }
+
+    #[test]
+    fn a_problem_outside_of_tests_has_its_line() {
+        let file =
+            library("fn f() {\n    x.into_data();\n}\n#[cfg(test)]\nmod t { x.to_data() }\n");
+        let found = problems(&file, reads_device, "reads");
+        assert_eq!(
+            found,
+            [Problem::at("crates/calcine-fold/src/lib.rs", 2, "reads")]
+        );
+    }
+
+    #[test]
+    fn what_follows_the_tests_is_watched() {
+        let file =
+            library("#[cfg(test)]\nuse a::{b};\n#[cfg(test)]\nmod t { { } }\nx.to_data();\n");
+        assert_eq!(problems(&file, reads_device, "reads").len(), 1);
+    }
+
+    #[test]
+    fn device_reads_are_recognized() {
+        for line in [
+            "x.into_data()",
+            "x.try_into_scalar()",
+            "Transaction::default()",
+            "d.sync()",
+        ] {
+            assert!(reads_device(line), "{line}");
+        }
+        for line in [
+            "file.sync_all()",
+            "into_database()",
+            "TransactionLog",
+            "from_data(x)",
+        ] {
+            assert!(!reads_device(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn device_choices_are_recognized() {
+        for line in [
+            "let d = Device::default();",
+            "Tensor::from([1.0])",
+            "Tensor::<2>::from([[1.0]])",
+            "Tensor::<1, Bool<X>>::from([true])",
+        ] {
+            assert!(chooses_device(line), "{line}");
+        }
+        for line in [
+            "Shape::from([1, 2])",
+            "Vec::<Tensor<1>>::from([a])",
+            "Tensor::from_data([1.0], d)",
+        ] {
+            assert!(!chooses_device(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn binaries_tests_and_examples_belong_to_no_library() {
+        let named = |path: &str| library_crate(&File::new(path, String::new())).map(str::to_owned);
+        assert_eq!(
+            named("crates/calcine-fold/src/grain/row.rs").as_deref(),
+            Some("calcine-fold")
+        );
+        for path in [
+            "crates/calcine/src/main.rs",
+            "crates/calcine/src/bin/calcine.rs",
+            "crates/calcine-mask/src/mask/tests.rs",
+            "crates/calcine-mask/tests/all.rs",
+            "crates/calcine-mask/examples/save.rs",
+            "xtask/src/tidy.rs",
+        ] {
+            assert_eq!(named(path), None, "{path}");
+        }
+    }
+}

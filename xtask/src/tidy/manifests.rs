@@ -1,0 +1,151 @@
+//! What every manifest and every crate has.
+
+use cargo_metadata::{Dependency, Package};
+
+use super::{Problem, Workspace};
+
+/// One version of Burn, and only the features somebody asked for.
+pub(super) fn burn_is_pinned(workspace: &Workspace) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for package in workspace.metadata.workspace_packages() {
+        for burn in package
+            .dependencies
+            .iter()
+            .filter(|dependency| is_burn(dependency))
+        {
+            if burn.req.to_string() != "=0.22.1" || burn.uses_default_features {
+                let rule = "is pinned `=0.22.1` without default features";
+                let message = format!("`{}` {rule}; use `workspace = true`", burn.name);
+                problems.push(Problem::in_file(&manifest(workspace, package), message));
+            }
+        }
+    }
+    problems
+}
+
+/// The features that expose Burn's insides are for the crate that looks at them.
+pub(super) fn burn_features_belong_to_trace(workspace: &Workspace) -> Vec<Problem> {
+    let packages = workspace.metadata.workspace_packages().into_iter();
+    let others = packages.filter(|package| package.name.as_str() != "calcine-trace");
+    let mut problems = Vec::new();
+    for package in others {
+        let burn = package
+            .dependencies
+            .iter()
+            .filter(|dependency| is_burn(dependency));
+        let direct = burn.flat_map(|burn| burn.features.iter().map(String::as_str));
+        let passed_on = package
+            .features
+            .values()
+            .flatten()
+            .filter_map(|f| f.strip_prefix("burn"));
+        let passed_on = passed_on.filter_map(|feature| feature.split_once('/').map(|(_, f)| f));
+        for feature in direct
+            .chain(passed_on)
+            .filter(|f| ["capture", "extension", "ir"].contains(f))
+        {
+            let message = format!("only calcine-trace enables Burn's feature `{feature}`");
+            problems.push(Problem::in_file(&manifest(workspace, package), message));
+        }
+    }
+    problems
+}
+
+fn is_burn(dependency: &Dependency) -> bool {
+    dependency.name == "burn" || dependency.name.starts_with("burn-")
+}
+
+/// Every crate can be found, understood and tried alone.
+pub(super) fn crates_are_furnished(workspace: &Workspace) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for package in crates(workspace) {
+        let manifest = manifest(workspace, package);
+        let directory = manifest.trim_end_matches("Cargo.toml");
+        for name in ["README.md", "CHANGELOG.md"] {
+            if !workspace.has(&format!("{directory}{name}")) {
+                problems.push(Problem::in_file(
+                    &manifest,
+                    format!("the crate has no {name}"),
+                ));
+            }
+        }
+        if package
+            .description
+            .as_deref()
+            .unwrap_or_default()
+            .trim()
+            .is_empty()
+        {
+            problems.push(Problem::in_file(
+                &manifest,
+                "the crate has no `description`",
+            ));
+        }
+        if !package
+            .targets
+            .iter()
+            .any(cargo_metadata::Target::is_example)
+        {
+            problems.push(Problem::in_file(
+                &manifest,
+                "the crate has no example in `examples/`",
+            ));
+        }
+    }
+    problems
+}
+
+/// The lints of the workspace hold everywhere.
+pub(super) fn lints_are_inherited(workspace: &Workspace) -> Vec<Problem> {
+    let packages = workspace.metadata.workspace_packages().into_iter();
+    let manifests = packages.map(|package| manifest(workspace, package));
+    let text = |path: &str| {
+        let file = workspace.files.iter().find(|file| file.path == path);
+        file.map_or("", |file| &file.text)
+    };
+    manifests
+        .filter(|path| !inherits_lints(text(path)))
+        .map(|path| Problem::in_file(&path, "add `[lints]` with `workspace = true`"))
+        .collect()
+}
+
+fn inherits_lints(manifest: &str) -> bool {
+    let mut lines = manifest
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
+    lines.any(|line| line == "[lints]") && lines.next() == Some("workspace = true")
+}
+
+/// The packages in `crates/`; the others are for us.
+pub(super) fn crates(workspace: &Workspace) -> Vec<&Package> {
+    let mut packages = workspace.metadata.workspace_packages();
+    packages.retain(|package| manifest(workspace, package).starts_with("crates/"));
+    packages
+}
+
+/// The manifest of a package, from the root of the workspace.
+pub(super) fn manifest(workspace: &Workspace, package: &Package) -> String {
+    let root = &workspace.metadata.workspace_root;
+    let path = package
+        .manifest_path
+        .strip_prefix(root)
+        .unwrap_or(&package.manifest_path);
+    path.as_str().replace('\\', "/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inherited_lints_are_recognized() {
+        assert!(inherits_lints(
+            "[package]\nname = \"a\"\n\n[lints]\nworkspace = true\n"
+        ));
+        assert!(!inherits_lints("[package]\nname = \"a\"\n"));
+        assert!(!inherits_lints(
+            "[lints]\n\n[dependencies]\nburn = { workspace = true }\n"
+        ));
+    }
+}

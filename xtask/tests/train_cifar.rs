@@ -1,0 +1,169 @@
+//! `cargo xtask train-cifar` as a user runs it: a process, its files, its exit code.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A small network on made-up images: three epochs of eight steps.
+const SMALL: [&str; 15] = [
+    "--model", "simplenet", "--data", "synthetic", "--epochs", "3", "--batch-size", "32",
+    "--train-limit", "256", "--test-limit", "200", "--seed", "7", "--json",
+];
+
+fn train_cifar(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.arg("train-cifar").args(arguments).env_remove("CALCINE_DATA");
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    train_cifar(arguments).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn report(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", stderr(output));
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    serde_json::from_str(stdout.lines().last().unwrap()).unwrap()
+}
+
+/// Every file of a run but those with times in them.
+fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            let inner = files(&path).into_iter().map(|(file, bytes)| (format!("{name}/{file}"), bytes));
+            found.extend(inner);
+        } else if name != "log.txt" && name != "report.json" {
+            found.insert(name, fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_whole_run_reports_in_json_and_leaves_its_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    let output = run(&[&SMALL[..], &["--out", out.to_str().unwrap()]].concat());
+    let report = report(&output);
+    for key in [
+        "model", "data", "device", "recipe", "seed", "epochs", "steps", "top1_before", "top1", "top5",
+        "loss", "sparsity", "parameters", "nonzero", "seconds", "images_per_second", "out",
+    ] {
+        assert!(!report[key].is_null(), "{key} is missing in {report}");
+    }
+    assert_eq!((&report["model"], &report["steps"]), (&"simplenet".into(), &24.into()));
+    assert_eq!(report["data_is_synthetic"], true);
+    assert!(stderr(&output).contains("NOT CIFAR-10"), "{}", stderr(&output));
+    // ⌊0.8·n⌋ of each weight: 450, 2400, 48 000, 10 080 and 840.
+    assert_eq!(report["nonzero"], 61_770 - 360 - 1920 - 38_400 - 8064 - 672);
+    for file in ["model.safetensors", "metrics.csv", "sparsity.csv", "recipe.toml", "log.txt"] {
+        assert!(out.join(file).is_file(), "{file} is missing");
+    }
+    assert_eq!(fs::read_to_string(out.join("metrics.csv")).unwrap().lines().count(), 4);
+    assert_eq!(fs::read_to_string(out.join("sparsity.csv")).unwrap().lines().count(), 6);
+
+    let again = run(&[&SMALL[..], &["--out", out.to_str().unwrap(), "--seed", "8"][..2]].concat());
+    assert_eq!(again.status.code(), Some(0), "the same run may be asked for again");
+    let other = run(&["--data", "synthetic", "--out", out.to_str().unwrap()]);
+    assert_eq!(other.status.code(), Some(2));
+    assert!(stderr(&other).contains("holds a run already"), "{}", stderr(&other));
+}
+
+#[test]
+fn a_killed_run_resumes_and_ends_in_the_same_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let [whole, killed] = ["whole", "killed"].map(|name| directory.path().join(name));
+    let output = run(&[&SMALL[..], &["--out", whole.to_str().unwrap()]].concat());
+    report(&output);
+
+    let mut child = train_cifar(&[&SMALL[..], &["--out", killed.to_str().unwrap()]].concat())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let first_epoch = lines.find(|line| line.as_ref().unwrap().starts_with("epoch 1:"));
+    assert!(first_epoch.is_some(), "the run says when an epoch is done");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!killed.join("report.json").exists(), "killed too late to test anything");
+
+    let resumed = run(&["--resume", killed.to_str().unwrap(), "--json"]);
+    assert_eq!(report(&resumed)["steps"], 24);
+    let (whole, killed) = (files(&whole), files(&killed));
+    assert_eq!(whole.keys().collect::<Vec<_>>(), killed.keys().collect::<Vec<_>>());
+    for (name, bytes) in &whole {
+        assert!(bytes == &killed[name], "{name} differs");
+    }
+}
+
+#[test]
+fn bad_input_ends_with_one_clear_error_and_code_two() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_string_lossy().into_owned()
+    };
+    let nan = file("nan.toml", "format = 1\n[train]\nmodel = \"simplenet\"\nepochs = 1\nlr = 1e30\n");
+    let typo = file("typo.toml", "format = 1\n[train]\nepochs = 1\nepocks = 2\n");
+    let unknown = file(
+        "unknown.toml",
+        "format = 1\n[train]\nepochs = 1\n[pruner.p]\nparams = [\"conv9.weight\"]\n\
+         score = \"magnitude\"\nlevel = 0.5\n[[policy]]\npruner = \"p\"\nepochs = [0]\n",
+    );
+    let garbage = file("garbage.safetensors", "these are no tensors");
+    let missing = directory.path().join("missing").to_string_lossy().into_owned();
+    let cases: [(&[&str], &[&str]); 8] = [
+        (&["--recipe", &missing], &["missing", "cannot be read"]),
+        (&["--recipe", &typo], &["typo.toml:4:1", "epocks", "did you mean `epochs`"]),
+        (&["--recipe", &unknown], &["unknown.toml:5:11", "conv9.weight", "nearest: conv1.weight"]),
+        (&["--recipe", &nan, "--weights", "none", "--train-limit", "256"], &["diverged", "loss is"]),
+        (&["--weights", &missing, "--evaluate"], &["missing"]),
+        (&["--weights", &garbage, "--evaluate"], &["garbage.safetensors"]),
+        (&["--device", "cuba"], &["cuba", "did you mean `cuda`"]),
+        (&["--resume", &missing], &["missing"]),
+    ];
+    for (i, (arguments, expected)) in cases.into_iter().enumerate() {
+        let out = directory.path().join(format!("out-{i}")).to_string_lossy().into_owned();
+        let resumes = arguments[0] == "--resume";
+        let common: &[&str] = if resumes { &[] } else { &["--data", "synthetic", "--out", &out] };
+        let output = run(&[arguments, common].concat());
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert_eq!(said.matches("error: ").count(), 1, "{arguments:?}: {said}");
+        for word in expected {
+            assert!(said.contains(word), "{arguments:?} should say `{word}`: {said}");
+        }
+    }
+    // Weights are made up for synthetic images, so a default has to be refused with real ones only.
+    let data = run(&["--data", &missing]);
+    assert_eq!(data.status.code(), Some(2));
+}
+
+#[test]
+fn the_shipped_recipes_are_sound_and_fit_their_models() {
+    let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes");
+    let mut files: Vec<_> =
+        fs::read_dir(recipes).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() >= 3);
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["recipe", "check"])
+        .args(&files)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+}
