@@ -1,0 +1,75 @@
+//! What the benches share: shapes and inputs.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+/// Shapes of ResNet-50's weights: 25,502,912 in 54 tensors.
+#[must_use]
+pub fn resnet50() -> Vec<Vec<usize>> {
+    let mut shapes = vec![vec![64, 3, 7, 7]];
+    let mut input = 64;
+    for (blocks, width) in [(3, 64), (4, 128), (6, 256), (3, 512)] {
+        for block in 0..blocks {
+            shapes.push(vec![width, input, 1, 1]);
+            shapes.push(vec![width, width, 3, 3]);
+            shapes.push(vec![4 * width, width, 1, 1]);
+            if block == 0 {
+                shapes.push(vec![4 * width, input, 1, 1]);
+            }
+            input = 4 * width;
+        }
+    }
+    shapes.push(vec![1000, 2048]);
+    shapes
+}
+
+/// Shapes of ResNet-20's weights: 270,896 in 22 tensors.
+#[must_use]
+pub fn resnet20() -> Vec<Vec<usize>> {
+    let mut shapes = vec![vec![16, 3, 3, 3]];
+    let mut input = 16;
+    for width in [16, 32, 64] {
+        for block in 0..3 {
+            shapes.push(vec![width, input, 3, 3]);
+            shapes.push(vec![width, width, 3, 3]);
+            if block == 0 && width != input {
+                shapes.push(vec![width, input, 1, 1]);
+            }
+            input = width;
+        }
+    }
+    shapes.push(vec![10, 64]);
+    shapes
+}
+
+/// Flat weights of these shapes, roughly normal, the same every time.
+#[must_use]
+pub fn weights(shapes: &[Vec<usize>], device: &Device) -> Vec<Tensor<1>> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut uniform = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+    };
+    let mut weight = |shape: &Vec<usize>| {
+        let count = shape.iter().product();
+        let values: Vec<f32> = (0..count).map(|_| uniform() + uniform() + uniform()).collect();
+        Tensor::from_data(TensorData::new(values, [count]), device)
+    };
+    shapes.iter().map(&mut weight).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn total(shapes: &[Vec<usize>]) -> usize {
+        shapes.iter().map(|shape| shape.iter().product::<usize>()).sum()
+    }
+
+    #[test]
+    fn the_shapes_are_those_of_the_published_networks() {
+        assert_eq!((resnet20().len(), total(&resnet20())), (22, 270_896));
+        assert_eq!((resnet50().len(), total(&resnet50())), (54, 25_502_912));
+    }
+}
