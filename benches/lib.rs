@@ -53,7 +53,9 @@ pub fn weights(shapes: &[Vec<usize>], device: &Device) -> Vec<Tensor<1>> {
     };
     let mut weight = |shape: &Vec<usize>| {
         let count = shape.iter().product();
-        let values: Vec<f32> = (0..count).map(|_| uniform() + uniform() + uniform()).collect();
+        let values: Vec<f32> = (0..count)
+            .map(|_| uniform() + uniform() + uniform())
+            .collect();
         Tensor::from_data(TensorData::new(values, [count]), device)
     };
     shapes.iter().map(&mut weight).collect()
@@ -64,7 +66,10 @@ mod tests {
     use super::*;
 
     fn total(shapes: &[Vec<usize>]) -> usize {
-        shapes.iter().map(|shape| shape.iter().product::<usize>()).sum()
+        shapes
+            .iter()
+            .map(|shape| shape.iter().product::<usize>())
+            .sum()
     }
 
     #[test]

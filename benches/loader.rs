@@ -1,5 +1,8 @@
 //! Images a second of the training loader alone: crop, flip, normalise, off the training thread.
-#![allow(missing_docs, reason = "criterion's macros generate undocumented items")]
+#![allow(
+    missing_docs,
+    reason = "criterion's macros generate undocumented items"
+)]
 
 use calcine::zoo::cifar10::synthetic;
 use calcine::zoo::loader::{Train, TrainSettings};
@@ -9,7 +12,9 @@ fn loader(criterion: &mut Criterion) {
     let images = synthetic(0, 10_000, 10).train;
     let train = Train::new(images.clone(), images.indices(), TrainSettings::default());
     let mut group = criterion.benchmark_group("loader");
-    group.sample_size(20).throughput(Throughput::Elements(train.images() as u64));
+    group
+        .sample_size(20)
+        .throughput(Throughput::Elements(train.images() as u64));
     group.bench_function("augmented epoch", |bencher| {
         bencher.iter(|| train.epoch(0, 0).map(|batch| batch.n).sum::<usize>());
     });

@@ -1,7 +1,10 @@
 //! An AGP mask over all weights, beside eight reads of the same weights.
 //!
 //! One read is what it costs Burn to sum a tensor: every element once, nothing written.
-#![allow(missing_docs, reason = "criterion's macros generate undocumented items")]
+#![allow(
+    missing_docs,
+    reason = "criterion's macros generate undocumented items"
+)]
 
 use burn::tensor::{Device, Tensor};
 use calcine::criteria::{Candidate, Evidence, Level, Magnitude, Score, Select};

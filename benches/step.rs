@@ -3,7 +3,10 @@
 //!
 //! The two are timed in turn, step by step, so that noise falls on both alike; the printed overhead is
 //! the ratio of their medians.
-#![allow(missing_docs, reason = "criterion's macros generate undocumented items")]
+#![allow(
+    missing_docs,
+    reason = "criterion's macros generate undocumented items"
+)]
 #![allow(clippy::print_stdout, reason = "a bench prints what it measured")]
 
 use std::time::{Duration, Instant};
@@ -53,7 +56,9 @@ struct Compressed {
 impl Compressed {
     fn step(mut self, batch: (Tensor<4>, Tensor<1, Int>)) -> Self {
         let pass = self.driver.forward_backward(&self.model, batch, objective);
-        self.model = self.driver.step(self.model, &mut self.optimizer, pass.gradients);
+        self.model = self
+            .driver
+            .step(self.model, &mut self.optimizer, pass.gradients);
         self
     }
 }
@@ -61,14 +66,28 @@ impl Compressed {
 fn step(_: &mut Criterion) {
     let device = Device::flex().autodiff();
     let recipe = Recipe::parse(RECIPE).expect("the shipped recipe is sound");
-    let model = || ResNetConfig::new(20).init(&device).expect("20 is a depth").train();
+    let model = || {
+        ResNetConfig::new(20)
+            .init(&device)
+            .expect("20 is a depth")
+            .train()
+    };
     let optimizer = || recipe.train().optimizer.init();
     let x = Tensor::<4>::ones([BATCH, 3, 32, 32], &device) * 0.1;
     let y = Tensor::<1, Int>::zeros([BATCH], &device);
-    let mut bare = Bare { model: model(), optimizer: optimizer() };
+    let mut bare = Bare {
+        model: model(),
+        optimizer: optimizer(),
+    };
     let compressed = model();
-    let driver = recipe.bind(&compressed, 100).expect("the shipped recipe fits");
-    let mut compressed = Compressed { model: compressed, optimizer: optimizer(), driver };
+    let driver = recipe
+        .bind(&compressed, 100)
+        .expect("the shipped recipe fits");
+    let mut compressed = Compressed {
+        model: compressed,
+        optimizer: optimizer(),
+        driver,
+    };
     let (mut plain, mut pruned) = (Vec::new(), Vec::new());
     for round in 0..STEPS + 3 {
         let began = Instant::now();

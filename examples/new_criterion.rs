@@ -31,7 +31,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let parameters = inventory.select(&["weight"])?.into_iter().map(|parameter| {
         let layout = parameter.layout().expect("a linear layer's axes are known");
         let fold = Fold::new(Grain::FcOutput, &parameter.shape, layout)?;
-        Ok(Unit { parameter: parameter.clone(), fold })
+        Ok(Unit {
+            parameter: parameter.clone(),
+            fold,
+        })
     });
     let target = Target {
         parameters: parameters.collect::<Result<_, calcine::fold::FoldError>>()?,
@@ -50,8 +53,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut driver = Driver::new(10, vec![Box::new(pruner)], RatePlan::constant(0.1));
     let mut optimizer = burn::optim::SgdConfig::new().init();
     let inputs = Tensor::<2>::ones([4, 16], &device);
-    let pass = driver
-        .forward_backward(&layer, inputs, |layer, x| (layer.forward(x).square().mean(), ()));
+    let pass = driver.forward_backward(&layer, inputs, |layer, x| {
+        (layer.forward(x).square().mean(), ())
+    });
     let layer = driver.step(layer, &mut optimizer, pass.gradients);
     println!("{}", calcine::summary::sparsity(&layer));
     Ok(())

@@ -12,11 +12,16 @@ fn main() {
     let filters = conv.weight.val().reshape([32, 16 * 9]); // a row a filter
 
     let scores = Norm::L2.score(&Evidence::new(filters));
-    let keep = Level.keep(&[Candidate::new(scores.clone())], 0.25).remove(0);
+    let keep = Level
+        .keep(&[Candidate::new(scores.clone())], 0.25)
+        .remove(0);
 
     let scores: Vec<f32> = scores.into_data().iter().collect();
     let keep: Vec<bool> = keep.into_data().iter().collect();
     for (filter, (score, keep)) in scores.into_iter().zip(keep).enumerate() {
-        println!("filter {filter:2}  L2 {score:.4}  {}", if keep { "keep" } else { "drop" });
+        println!(
+            "filter {filter:2}  L2 {score:.4}  {}",
+            if keep { "keep" } else { "drop" }
+        );
     }
 }

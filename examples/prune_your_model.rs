@@ -17,7 +17,8 @@ struct Mlp {
 
 impl Mlp {
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        self.output.forward(activation::relu(self.hidden.forward(x)))
+        self.output
+            .forward(activation::relu(self.hidden.forward(x)))
     }
 }
 
@@ -54,7 +55,11 @@ fn main() -> Result<(), calcine::recipe::RecipeError> {
         if driver.clock().step == 0 {
             let loss = pass.loss.into_scalar::<f32>();
             let zeros = calcine::summary::sparsity(&model).total().sparsity();
-            println!("epoch {:2}  loss {loss:.4}  zeros {:.1} %", driver.clock().epoch, 100.0 * zeros);
+            println!(
+                "epoch {:2}  loss {loss:.4}  zeros {:.1} %",
+                driver.clock().epoch,
+                100.0 * zeros
+            );
         }
     }
     println!("{}", calcine::summary::sparsity(&model));

@@ -90,7 +90,9 @@ impl Observer for TrainingBar {
             bar.set_position(done);
             return;
         }
-        let due = self.plain.is_none_or(|last| last.elapsed().as_secs() >= PLAIN_EVERY);
+        let due = self
+            .plain
+            .is_none_or(|last| last.elapsed().as_secs() >= PLAIN_EVERY);
         if due {
             self.plain = Some(std::time::Instant::now());
             let steps = report.epochs * report.clock.steps_per_epoch;
@@ -132,7 +134,8 @@ impl DownloadBar {
     pub(crate) fn show(&self, done: u64, total: u64) {
         let mut bar = self.bar.borrow_mut();
         let bar = bar.get_or_insert_with(|| {
-            let style = "downloading CIFAR-10 {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  ETA {eta}";
+            let style =
+                "downloading CIFAR-10 {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  ETA {eta}";
             let style = ProgressStyle::with_template(style).expect("the template is sound");
             BARS.with(|bars| bars.add(ProgressBar::new(total).with_style(style)))
         });

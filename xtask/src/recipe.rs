@@ -44,7 +44,9 @@ fn check(file: &PathBuf, model: Option<Architecture>) -> Result<String, String> 
     let named = recipe.train().model.as_deref().unwrap_or("resnet20");
     let architecture = match model {
         Some(model) => model,
-        None => named.parse().map_err(|error| format!("{}: {error}", file.display()))?,
+        None => named
+            .parse()
+            .map_err(|error| format!("{}: {error}", file.display()))?,
     };
     let device = burn::tensor::Device::flex().autodiff();
     architecture.build(0, &device, Bind { recipe: &recipe })?;
@@ -64,8 +66,13 @@ impl ModelTask for Bind<'_> {
     fn run<M: Classifier + Module + 'static>(self, model: M) -> Self::Output {
         let train = self.recipe.train();
         let images = TRAINING_IMAGES * (1.0 - train.validation);
-        let images = train.images_per_epoch.map_or(images, |limit| images.min(limit as f64));
+        let images = train
+            .images_per_epoch
+            .map_or(images, |limit| images.min(limit as f64));
         let steps = (images as u64 / train.batch_size as u64).max(1);
-        self.recipe.bind(&model, steps).map(drop).map_err(|error| error.to_string())
+        self.recipe
+            .bind(&model, steps)
+            .map(drop)
+            .map_err(|error| error.to_string())
     }
 }

@@ -126,7 +126,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }
         Finished::Stopped { out } => {
             let out = out.display();
-            stderr(&format!("stopped and saved; go on with: cargo xtask train-cifar --resume {out}"));
+            stderr(&format!(
+                "stopped and saved; go on with: cargo xtask train-cifar --resume {out}"
+            ));
             Ok(())
         }
     }
@@ -134,9 +136,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 fn settings(args: &Args) -> Result<Settings, Failure> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let file = args.recipe.clone().unwrap_or_else(|| workspace.join(DEFAULT_RECIPE));
-    let text = fs::read_to_string(&file)
-        .map_err(|error| bad(format!("{}: the recipe cannot be read: {error}", file.display())))?;
+    let file = args
+        .recipe
+        .clone()
+        .unwrap_or_else(|| workspace.join(DEFAULT_RECIPE));
+    let text = fs::read_to_string(&file).map_err(|error| {
+        bad(format!(
+            "{}: the recipe cannot be read: {error}",
+            file.display()
+        ))
+    })?;
     let name = match &args.recipe {
         Some(file) => file.display().to_string(),
         None => DEFAULT_RECIPE.to_owned(),
@@ -158,9 +167,15 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
 /// `runs/<recipe>-<time>` unless something else is said.
 fn out(args: &Args) -> PathBuf {
     let recipe = args.recipe.as_deref().unwrap_or(Path::new(DEFAULT_RECIPE));
-    let recipe = recipe.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let recipe = recipe
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let now = chrono::Local::now().format("%Y%m%d-%H%M%S");
-    args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("{recipe}-{now}")))
+    args.out
+        .clone()
+        .unwrap_or_else(|| Path::new("runs").join(format!("{recipe}-{now}")))
 }
 
 /// What it came to, for people and, if asked, for programs.
@@ -169,27 +184,45 @@ fn finish(args: &Args, report: &Report) -> Result<(), Failure> {
         say(args, &format!("NOT CIFAR-10: {}", report.data));
     }
     if args.evaluate {
-        say(args, &format!(
-            "{} on {} test images: top-1 {:.2} %, top-5 {:.2} %, loss {:.4}",
-            report.model, report.test_images, report.top1, report.top5, report.loss
-        ));
+        say(
+            args,
+            &format!(
+                "{} on {} test images: top-1 {:.2} %, top-5 {:.2} %, loss {:.4}",
+                report.model, report.test_images, report.top1, report.top5, report.loss
+            ),
+        );
     } else {
-        say(args, &format!(
-            "{}: top-1 {:.2} % before, {:.2} % after ({} test images), top-5 {:.2} %, loss {:.4}\n\
+        say(
+            args,
+            &format!(
+                "{}: top-1 {:.2} % before, {:.2} % after ({} test images), top-5 {:.2} %, loss {:.4}\n\
              sparsity {:.2} %: {} of {} weights left, kept from epoch {}\n\
              {} steps at {:.0} images/s, {:.0} s in all",
-            report.model, report.top1_before, report.top1, report.test_images, report.top5,
-            report.loss, 100.0 * report.sparsity, report.nonzero, report.parameters,
-            report.kept_epoch.unwrap_or_default(), report.steps, report.images_per_second,
-            report.seconds,
-        ));
+                report.model,
+                report.top1_before,
+                report.top1,
+                report.test_images,
+                report.top5,
+                report.loss,
+                100.0 * report.sparsity,
+                report.nonzero,
+                report.parameters,
+                report.kept_epoch.unwrap_or_default(),
+                report.steps,
+                report.images_per_second,
+                report.seconds,
+            ),
+        );
     }
     if let Some(out) = &report.out {
-        say(args, &format!(
-            "wrote {0}/checkpoints, {0}/model.safetensors, {0}/metrics.csv, {0}/sparsity.csv, \
+        say(
+            args,
+            &format!(
+                "wrote {0}/checkpoints, {0}/model.safetensors, {0}/metrics.csv, {0}/sparsity.csv, \
              {0}/log.txt",
-            out.display()
-        ));
+                out.display()
+            ),
+        );
     }
     if args.json {
         let json = serde_json::to_string(report)
@@ -202,23 +235,31 @@ fn finish(args: &Args, report: &Report) -> Result<(), Failure> {
 /// Sends the library's events to the terminal and, with times, to the run's log.
 fn log(file: Option<&Path>) -> Result<(), Failure> {
     let level = tracing_subscriber::filter::LevelFilter::INFO;
-    let own = || {
-        tracing_subscriber::filter::filter_fn(|event| event.target().starts_with("calcine"))
-    };
+    let own =
+        || tracing_subscriber::filter::filter_fn(|event| event.target().starts_with("calcine"));
     let file = match file {
         Some(path) => Some(append(path)?),
         None => None,
     };
     let file = file.map(|file| {
-        fmt::layer().with_ansi(false).with_target(false).with_writer(file).with_filter(own())
+        fmt::layer()
+            .with_ansi(false)
+            .with_target(false)
+            .with_writer(file)
+            .with_filter(own())
     });
     let terminal = fmt::layer()
         .without_time()
         .with_target(false)
         .with_writer(crate::progress::Stderr)
         .with_filter(tracing_subscriber::filter::LevelFilter::WARN);
-    let registry = tracing_subscriber::registry().with(level).with(terminal).with(file);
-    registry.try_init().map_err(|error| Failure::new(format!("no log: {error}")))
+    let registry = tracing_subscriber::registry()
+        .with(level)
+        .with(terminal)
+        .with(file);
+    registry
+        .try_init()
+        .map_err(|error| Failure::new(format!("no log: {error}")))
 }
 
 fn append(path: &Path) -> Result<std::sync::Mutex<File>, Failure> {

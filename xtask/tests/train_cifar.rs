@@ -11,13 +11,29 @@ use serde_json::Value;
 
 /// A small network on made-up images: three epochs of eight steps.
 const SMALL: [&str; 15] = [
-    "--model", "simplenet", "--data", "synthetic", "--epochs", "3", "--batch-size", "32",
-    "--train-limit", "256", "--test-limit", "200", "--seed", "7", "--json",
+    "--model",
+    "simplenet",
+    "--data",
+    "synthetic",
+    "--epochs",
+    "3",
+    "--batch-size",
+    "32",
+    "--train-limit",
+    "256",
+    "--test-limit",
+    "200",
+    "--seed",
+    "7",
+    "--json",
 ];
 
 fn train_cifar(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.arg("train-cifar").args(arguments).env_remove("CALCINE_DATA");
+    command
+        .arg("train-cifar")
+        .args(arguments)
+        .env_remove("CALCINE_DATA");
     command
 }
 
@@ -42,7 +58,9 @@ fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() {
-            let inner = files(&path).into_iter().map(|(file, bytes)| (format!("{name}/{file}"), bytes));
+            let inner = files(&path)
+                .into_iter()
+                .map(|(file, bytes)| (format!("{name}/{file}"), bytes));
             found.extend(inner);
         } else if name != "log.txt" && name != "report.json" {
             found.insert(name, fs::read(&path).unwrap());
@@ -58,27 +76,79 @@ fn a_whole_run_reports_in_json_and_leaves_its_files() {
     let output = run(&[&SMALL[..], &["--out", out.to_str().unwrap()]].concat());
     let report = report(&output);
     for key in [
-        "model", "data", "device", "recipe", "seed", "epochs", "steps", "top1_before", "top1", "top5",
-        "loss", "sparsity", "parameters", "nonzero", "seconds", "images_per_second", "out",
+        "model",
+        "data",
+        "device",
+        "recipe",
+        "seed",
+        "epochs",
+        "steps",
+        "top1_before",
+        "top1",
+        "top5",
+        "loss",
+        "sparsity",
+        "parameters",
+        "nonzero",
+        "seconds",
+        "images_per_second",
+        "out",
     ] {
         assert!(!report[key].is_null(), "{key} is missing in {report}");
     }
-    assert_eq!((&report["model"], &report["steps"]), (&"simplenet".into(), &24.into()));
+    assert_eq!(
+        (&report["model"], &report["steps"]),
+        (&"simplenet".into(), &24.into())
+    );
     assert_eq!(report["data_is_synthetic"], true);
-    assert!(stderr(&output).contains("NOT CIFAR-10"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("NOT CIFAR-10"),
+        "{}",
+        stderr(&output)
+    );
     // ⌊0.8·n⌋ of each weight: 450, 2400, 48 000, 10 080 and 840.
     assert_eq!(report["nonzero"], 61_770 - 360 - 1920 - 38_400 - 8064 - 672);
-    for file in ["model.safetensors", "metrics.csv", "sparsity.csv", "recipe.toml", "log.txt"] {
+    for file in [
+        "model.safetensors",
+        "metrics.csv",
+        "sparsity.csv",
+        "recipe.toml",
+        "log.txt",
+    ] {
         assert!(out.join(file).is_file(), "{file} is missing");
     }
-    assert_eq!(fs::read_to_string(out.join("metrics.csv")).unwrap().lines().count(), 4);
-    assert_eq!(fs::read_to_string(out.join("sparsity.csv")).unwrap().lines().count(), 6);
+    assert_eq!(
+        fs::read_to_string(out.join("metrics.csv"))
+            .unwrap()
+            .lines()
+            .count(),
+        4
+    );
+    assert_eq!(
+        fs::read_to_string(out.join("sparsity.csv"))
+            .unwrap()
+            .lines()
+            .count(),
+        6
+    );
 
-    let again = run(&[&SMALL[..], &["--out", out.to_str().unwrap(), "--seed", "8"][..2]].concat());
-    assert_eq!(again.status.code(), Some(0), "the same run may be asked for again");
+    let again = run(&[
+        &SMALL[..],
+        &["--out", out.to_str().unwrap(), "--seed", "8"][..2],
+    ]
+    .concat());
+    assert_eq!(
+        again.status.code(),
+        Some(0),
+        "the same run may be asked for again"
+    );
     let other = run(&["--data", "synthetic", "--out", out.to_str().unwrap()]);
     assert_eq!(other.status.code(), Some(2));
-    assert!(stderr(&other).contains("holds a run already"), "{}", stderr(&other));
+    assert!(
+        stderr(&other).contains("holds a run already"),
+        "{}",
+        stderr(&other)
+    );
 }
 
 #[test]
@@ -98,12 +168,18 @@ fn a_killed_run_resumes_and_ends_in_the_same_bytes() {
     assert!(first_epoch.is_some(), "the run says when an epoch is done");
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(!killed.join("report.json").exists(), "killed too late to test anything");
+    assert!(
+        !killed.join("report.json").exists(),
+        "killed too late to test anything"
+    );
 
     let resumed = run(&["--resume", killed.to_str().unwrap(), "--json"]);
     assert_eq!(report(&resumed)["steps"], 24);
     let (whole, killed) = (files(&whole), files(&killed));
-    assert_eq!(whole.keys().collect::<Vec<_>>(), killed.keys().collect::<Vec<_>>());
+    assert_eq!(
+        whole.keys().collect::<Vec<_>>(),
+        killed.keys().collect::<Vec<_>>()
+    );
     for (name, bytes) in &whole {
         assert!(bytes == &killed[name], "{name} differs");
     }
@@ -117,7 +193,10 @@ fn bad_input_ends_with_one_clear_error_and_code_two() {
         fs::write(&path, text).unwrap();
         path.to_string_lossy().into_owned()
     };
-    let nan = file("nan.toml", "format = 1\n[train]\nmodel = \"simplenet\"\nepochs = 1\nlr = 1e30\n");
+    let nan = file(
+        "nan.toml",
+        "format = 1\n[train]\nmodel = \"simplenet\"\nepochs = 1\nlr = 1e30\n",
+    );
     let typo = file("typo.toml", "format = 1\n[train]\nepochs = 1\nepocks = 2\n");
     let unknown = file(
         "unknown.toml",
@@ -125,27 +204,61 @@ fn bad_input_ends_with_one_clear_error_and_code_two() {
          score = \"magnitude\"\nlevel = 0.5\n[[policy]]\npruner = \"p\"\nepochs = [0]\n",
     );
     let garbage = file("garbage.safetensors", "these are no tensors");
-    let missing = directory.path().join("missing").to_string_lossy().into_owned();
+    let missing = directory
+        .path()
+        .join("missing")
+        .to_string_lossy()
+        .into_owned();
     let cases: [(&[&str], &[&str]); 8] = [
         (&["--recipe", &missing], &["missing", "cannot be read"]),
-        (&["--recipe", &typo], &["typo.toml:4:1", "epocks", "did you mean `epochs`"]),
-        (&["--recipe", &unknown], &["unknown.toml:5:11", "conv9.weight", "nearest: conv1.weight"]),
-        (&["--recipe", &nan, "--weights", "none", "--train-limit", "256"], &["diverged", "loss is"]),
+        (
+            &["--recipe", &typo],
+            &["typo.toml:4:1", "epocks", "did you mean `epochs`"],
+        ),
+        (
+            &["--recipe", &unknown],
+            &["unknown.toml:5:11", "conv9.weight", "nearest: conv1.weight"],
+        ),
+        (
+            &[
+                "--recipe",
+                &nan,
+                "--weights",
+                "none",
+                "--train-limit",
+                "256",
+            ],
+            &["diverged", "loss is"],
+        ),
         (&["--weights", &missing, "--evaluate"], &["missing"]),
-        (&["--weights", &garbage, "--evaluate"], &["garbage.safetensors"]),
+        (
+            &["--weights", &garbage, "--evaluate"],
+            &["garbage.safetensors"],
+        ),
         (&["--device", "cuba"], &["cuba", "did you mean `cuda`"]),
         (&["--resume", &missing], &["missing"]),
     ];
     for (i, (arguments, expected)) in cases.into_iter().enumerate() {
-        let out = directory.path().join(format!("out-{i}")).to_string_lossy().into_owned();
+        let out = directory
+            .path()
+            .join(format!("out-{i}"))
+            .to_string_lossy()
+            .into_owned();
         let resumes = arguments[0] == "--resume";
-        let common: &[&str] = if resumes { &[] } else { &["--data", "synthetic", "--out", &out] };
+        let common: &[&str] = if resumes {
+            &[]
+        } else {
+            &["--data", "synthetic", "--out", &out]
+        };
         let output = run(&[arguments, common].concat());
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
         assert_eq!(said.matches("error: ").count(), 1, "{arguments:?}: {said}");
         for word in expected {
-            assert!(said.contains(word), "{arguments:?} should say `{word}`: {said}");
+            assert!(
+                said.contains(word),
+                "{arguments:?} should say `{word}`: {said}"
+            );
         }
     }
     // Weights are made up for synthetic images, so a default has to be refused with real ones only.
@@ -156,8 +269,10 @@ fn bad_input_ends_with_one_clear_error_and_code_two() {
 #[test]
 fn the_shipped_recipes_are_sound_and_fit_their_models() {
     let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes");
-    let mut files: Vec<_> =
-        fs::read_dir(recipes).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = fs::read_dir(recipes)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     assert!(files.len() >= 3);
     let output = Command::new(env!("CARGO_BIN_EXE_xtask"))

@@ -90,8 +90,16 @@ fn whole(steps: u64) -> Window {
     Window::new(0, steps.max(1), 1).expect("a run has at least one step")
 }
 
+/// What a policy says it uses.
+#[derive(Debug, Clone)]
+pub(crate) struct Use {
+    pub(crate) kind: Kind,
+    pub(crate) name: At<String>,
+}
+
 impl Policy {
-    pub(crate) fn read(section: Section<'_>) -> Option<Self> {
+    /// Also notes what it uses, whatever else may be wrong with it.
+    pub(crate) fn read(section: Section<'_>, uses: &mut Vec<Use>) -> Option<Self> {
         let problems = section.problems;
         let kinds = [
             (Kind::Pruner, section.text("pruner")),
@@ -101,8 +109,9 @@ impl Policy {
             .into_iter()
             .filter_map(|(kind, name)| Some((kind, name?)));
         let first = named.next();
-        if let Some((_, second)) = named.next() {
+        if let Some((kind, second)) = named.next() {
             problems.add(&second.span, "a policy has one of `pruner`, `lr`, not both");
+            uses.push(Use { kind, name: second });
         }
         if first.is_none() {
             problems.add(
@@ -124,6 +133,10 @@ impl Policy {
         };
         section.close();
         let (kind, name) = first?;
+        uses.push(Use {
+            kind,
+            name: name.clone(),
+        });
         Some(Self {
             kind,
             name,

@@ -161,26 +161,29 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
         .into_iter()
         .filter_map(|(name, section)| Rate::read(name, section, epochs))
         .collect();
-    let policies: Vec<_> = root
-        .list("policy")
-        .into_iter()
-        .filter_map(Policy::read)
+    let mut uses = Vec::new();
+    let sections = root.list("policy").into_iter();
+    let policies: Vec<_> = sections
+        .filter_map(|section| Policy::read(section, &mut uses))
         .collect();
     root.close();
     for (kind, key, names) in [
         (Kind::Pruner, "pruner", &pruner_names),
         (Kind::Rate, "lr", &rate_names),
     ] {
-        let used = || policies.iter().filter(|policy| policy.kind == kind);
-        for policy in used() {
-            let name = &policy.name;
+        let used = || {
+            uses.iter()
+                .filter(|used| used.kind == kind)
+                .map(|used| &used.name)
+        };
+        for name in used() {
             if !names.iter().any(|known| known.value == name.value) {
                 let hint = suggest(&name.value, names.iter().map(|name| name.value.as_str()));
                 problems.add(&name.span, format!("no `[{key}.{}]`; {hint}", name.value));
             }
         }
         for name in names {
-            if !used().any(|policy| policy.name.value == name.value) {
+            if !used().any(|used| used.value == name.value) {
                 let message = format!("no policy uses `{key}.{}`", name.value);
                 problems.add(&name.span, message);
             }

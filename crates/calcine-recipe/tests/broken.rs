@@ -385,6 +385,17 @@ fn every_mistake_in_a_policy_is_named_at_its_place() {
 }
 
 #[test]
+fn a_policy_with_a_bad_window_still_uses_what_it_names() {
+    let (text, places) = unmarked(
+        "format = 1\n[train]\nepochs = 9\n[pruner.a]\nparams = [\"**\"]\nscore = \"l1\"\nlevel = 0.5\n\
+         [[policy]]\npruner = \"a\"\nstart = 5\nend = ¦2\n\
+         [[policy]]\npruner = ¦\"aa\"\nend = ¦true\n",
+    );
+    let fragments = ["must be at least 6", "no `[pruner.aa]`", "`end` is true"];
+    check(&Recipe::parse(&text).unwrap_err(), &places, &fragments);
+}
+
+#[test]
 fn a_syntax_error_has_its_place() {
     let rows: [Row; 5] = [
         ("format = 1\n[train\n", &[]),

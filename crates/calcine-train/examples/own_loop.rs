@@ -25,14 +25,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // What: the single weights of `weight`. How far: 10 % to 90 %. When: before epochs 1 to 4.
     let parameter = Inventory::of(&layer).select(&["weight"])?[0].clone();
     let fold = Fold::new(Grain::Element, &parameter.shape, Layout::LINEAR)?;
-    let (initial, last) = (0.1, 0.9);
-    let ramp = Cubic { initial, last };
+    let (parameters, [initial, last]) = (vec![Unit { parameter, fold }], [0.1, 0.9]);
+    let amount = Box::new(Cubic { initial, last });
     let prune = Prune::new(
         "agp",
-        vec![Target {
-            parameters: vec![Unit { parameter, fold }],
-            amount: Box::new(ramp),
-        }],
+        vec![Target { parameters, amount }],
         Box::new(Magnitude),
         Box::new(Level),
         Window::new(1, 5, 1)?,

@@ -1,27 +1,23 @@
-//! A pruner inside Burn's own trainer.
-//!
-//! `cargo run -p calcine-train --features supervised --example supervised`
+//! A pruner inside Burn's own trainer: `--features supervised --example supervised`.
 #![allow(
     clippy::print_stdout,
     reason = "what it prints is what the example shows"
 )]
 
-use burn::data::dataloader::{DataLoaderBuilder, batcher::Batcher};
-use burn::data::dataset::InMemDataset;
+use burn::data::{
+    dataloader::DataLoaderBuilder, dataloader::batcher::Batcher, dataset::InMemDataset,
+};
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::{SgdConfig, lr_scheduler::constant::ConstantLr};
 use burn::prelude::*;
 use burn::train::{InferenceStep, Learner, SupervisedTraining, renderer::CliMetricsRenderer};
-use calcine_criteria::{Level, Norm};
-use calcine_fold::{Fold, Grain, Layout};
-use calcine_params::Inventory;
-use calcine_schedule::Window;
 use calcine_train::{Compressed, Driver, Objective, Prune, RatePlan, Target, Unit, WindowUnit};
 
 #[derive(Module, Debug)]
 struct Net {
     layer: Linear,
 }
+
 impl Objective for Net {
     type Batch = Tensor<2>;
     type Output = ();
@@ -29,40 +25,49 @@ impl Objective for Net {
         ((self.layer.forward(batch) - 1.0).powi_scalar(2).mean(), ())
     }
 }
+
 impl InferenceStep for Net {
     type Input = Tensor<2>;
     type Output = ();
     fn step(&self, _: Tensor<2>) {}
 }
+
 struct Rows;
-impl Batcher<[f32; 16], Tensor<2>> for Rows {
-    fn batch(&self, items: Vec<[f32; 16]>, device: &Device) -> Tensor<2> {
-        Tensor::<1>::from_data(items.concat().as_slice(), device).reshape([-1, 16])
+impl Batcher<f32, Tensor<2>> for Rows {
+    fn batch(&self, items: Vec<f32>, device: &Device) -> Tensor<2> {
+        Tensor::<1>::from_data(items.as_slice(), device).reshape([1, 16])
     }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let layer = LinearConfig::new(16, 4).init(&Device::flex());
+    let layer = LinearConfig::new(16, 4).init(&Device::flex().autodiff());
     let model = Net { layer };
-    let parameter = Inventory::of(&model).select(&["**.weight"])?[0].clone();
-    let fold = Fold::new(Grain::FcInput, &parameter.shape, Layout::LINEAR)?;
-    let amount = Box::new(|progress: f64| 0.25 + 0.5 * progress);
-    let parameters = vec![Unit { parameter, fold }];
-    let target = Target { parameters, amount };
-    let (targets, window) = (vec![target], Window::new(0, 2, 1)?);
-    let (l2, level, unit) = (Box::new(Norm::L2), Box::new(Level), WindowUnit::Epochs);
-    let inputs = Box::new(Prune::new("inputs", targets, l2, level, window, unit));
-    let driver = Driver::new(8, vec![inputs], RatePlan::constant(0.0)); // Burn's rate counts
-    let rows = InMemDataset::new((0..64).map(|i| [i as f32 / 64.0; 16]).collect());
-    let loader = DataLoaderBuilder::new(Rows).batch_size(8);
+    let parameter = calcine_params::Inventory::of(&model).select(&["**.weight"])?[0].clone();
+    let grain = calcine_fold::Grain::FcInput;
+    let fold = calcine_fold::Fold::new(grain, &parameter.shape, calcine_fold::Layout::LINEAR)?;
+    let (parameters, amount) = (vec![Unit { parameter, fold }], Box::new(|p| 0.25 + 0.5 * p));
+    let targets = vec![Target { parameters, amount }];
+    let score = Box::new(calcine_criteria::Norm::L2);
+    let (level, unit) = (Box::new(calcine_criteria::Level), WindowUnit::Epochs);
+    let window = calcine_schedule::Window::new(0, 2, 1)?;
+    let inputs = Box::new(Prune::new("inputs", targets, score, level, window, unit));
+    let driver = Driver::new(4, vec![inputs], RatePlan::constant(0.0)); // Burn's rate counts
+    let rows = InMemDataset::new((0..64).map(|i| i as f32 / 64.0).collect());
+    let loader = DataLoaderBuilder::new(Rows).batch_size(16);
     let loader = loader.set_device(Device::flex()).build(rows);
     let log = tempfile::tempdir()?;
     let training = SupervisedTraining::new(log.path(), loader.clone(), loader).num_epochs(2);
     let training = training.renderer(Box::new(CliMetricsRenderer::new()));
     let (model, sgd) = (Compressed::new(model, driver), SgdConfig::new().init());
     let trained = training.launch(Learner::new(model, sgd, ConstantLr::new(0.1)));
-    let weight = trained.model.model.layer.weight.val();
-    let zeros = weight.equal_scalar(0.0).int().sum();
-    println!("{} of 64 zeros", zeros.into_scalar::<i64>());
+    let zeros = trained
+        .model
+        .model
+        .layer
+        .weight
+        .val()
+        .equal_scalar(0.0)
+        .int();
+    println!("{} of 64 weights are zero", zeros.sum().into_data());
     Ok(())
 }

@@ -28,6 +28,9 @@ pub trait Objective: Module {
 /// trainer's, not the driver's. Clones share the driver, which belongs to one run on one device:
 /// data-parallel training of several replicas is not supported.
 ///
+/// Create the model on a device with autodiff (`device.autodiff()`): the trainer's own move to one leaves
+/// parameters that were made without it untracked.
+///
 /// # Examples
 ///
 /// `examples/supervised.rs` of this crate trains a model with a pruner inside `SupervisedTraining`.

@@ -49,12 +49,17 @@ pub fn by_name(name: &str) -> Result<Device, NoDevice> {
         "cuda" => Ok(Device::cuda(0usize)),
         #[cfg(feature = "rocm")]
         "rocm" => Ok(Device::rocm(0usize)),
-        _ => Err(NoDevice { name: name.to_owned() }),
+        _ => Err(NoDevice {
+            name: name.to_owned(),
+        }),
     }
 }
 
 #[cfg(feature = "ndarray")]
-#[allow(deprecated, reason = "ndarray stays a compatibility switch for as long as Burn has it")]
+#[allow(
+    deprecated,
+    reason = "ndarray stays a compatibility switch for as long as Burn has it"
+)]
 fn ndarray() -> Device {
     Device::ndarray()
 }

@@ -29,7 +29,10 @@ impl Images {
             last_batch: LastBatch::Drop,
             seed: recipe.seed,
         };
-        let evaluation = EvaluateSettings { limit: test_limit, ..EvaluateSettings::default() };
+        let evaluation = EvaluateSettings {
+            limit: test_limit,
+            ..EvaluateSettings::default()
+        };
         let inference = device.clone().without_autodiff();
         Self {
             train: Train::new(data.train.clone(), split.train, settings),
@@ -64,7 +67,11 @@ impl Data<Tensor<4>> for Images {
     }
 
     fn validation(&self) -> Box<dyn Iterator<Item = Labelled<Tensor<4>>> + '_> {
-        Box::new(self.validation.iter().map(|batch| upload(batch, &self.inference)))
+        Box::new(
+            self.validation
+                .iter()
+                .map(|batch| upload(batch, &self.inference)),
+        )
     }
 }
 
@@ -72,5 +79,8 @@ fn upload(batch: Batch, device: &Device) -> Labelled<Tensor<4>> {
     let Batch { images, labels, n } = batch;
     let images = TensorData::new(images, [n, CHANNELS, SIDE, SIDE]);
     let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), device);
-    Labelled { input: Tensor::from_data(images, device), labels }
+    Labelled {
+        input: Tensor::from_data(images, device),
+        labels,
+    }
 }

@@ -86,7 +86,10 @@ pub enum ReferenceError {
 
 impl ReferenceError {
     pub(super) fn io(file: &Path, source: std::io::Error) -> Self {
-        Self::Io { file: file.to_path_buf(), source }
+        Self::Io {
+            file: file.to_path_buf(),
+            source,
+        }
     }
 }
 
@@ -160,7 +163,17 @@ pub fn train(
     let setup = Setup::new(settings, device, download)?;
     let architecture = setup.architecture;
     let (seed, device) = (setup.recipe.train().seed, setup.device.clone());
-    architecture.build(seed, &device, Train { setup, settings, out, stop, observer })
+    architecture.build(
+        seed,
+        &device,
+        Train {
+            setup,
+            settings,
+            out,
+            stop,
+            observer,
+        },
+    )
 }
 
 struct Train<'a> {
@@ -176,12 +189,21 @@ impl ModelTask for Train<'_> {
 
     fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
         let began = Instant::now();
-        let Self { setup, settings, out, stop, observer } = self;
+        let Self {
+            setup,
+            settings,
+            out,
+            stop,
+            observer,
+        } = self;
         let recipe = &setup.recipe;
         let steps = setup.images.steps_per_epoch();
         if steps == 0 {
             let batch_size = recipe.train().batch_size;
-            return Err(ReferenceError::NoBatch { images: setup.images.train_images(), batch_size });
+            return Err(ReferenceError::NoBatch {
+                images: setup.images.train_images(),
+                batch_size,
+            });
         }
         let driver = recipe.bind(&model, steps)?;
         for warning in recipe.warnings(steps) {
@@ -209,15 +231,30 @@ impl ModelTask for Train<'_> {
             stop: stop.clone(),
             ..FitSettings::default()
         };
-        let mut clocked = Clocked { observer, out, images: 0.0, seconds: 0.0, failed: None };
+        let mut clocked = Clocked {
+            observer,
+            out,
+            images: 0.0,
+            seconds: 0.0,
+            failed: None,
+        };
         let outcome = fit(run, &setup.images, M::forward, &fit_settings, &mut clocked)?;
-        let Clocked { images, seconds, failed, .. } = clocked;
+        let Clocked {
+            images,
+            seconds,
+            failed,
+            ..
+        } = clocked;
         if let Some(error) = failed {
             return Err(error);
         }
         let run = match outcome {
             Outcome::Finished(run) => run,
-            Outcome::Stopped(_) => return Ok(Finished::Stopped { out: out.to_path_buf() }),
+            Outcome::Stopped(_) => {
+                return Ok(Finished::Stopped {
+                    out: out.to_path_buf(),
+                });
+            }
         };
         write(&out.join("metrics.csv"), run.history.to_csv())?;
         let steps = run.driver.clock().global_step();
@@ -236,7 +273,10 @@ impl ModelTask for Train<'_> {
         report.out = Some(out.to_path_buf());
         let text = serde_json::to_string_pretty(&report).expect("a report is plain data");
         write(&out.join("report.json"), text)?;
-        Ok(Finished::Whole { report: Box::new(report), table })
+        Ok(Finished::Whole {
+            report: Box::new(report),
+            table,
+        })
     }
 }
 
@@ -263,9 +303,14 @@ impl Setup {
         let mut weights: Weights = weights.parse().unwrap_or(Weights::Default);
         let data: Cifar10 = cifar10::load(&settings.choice(), &Options::default(), download)?;
         if data.source.is_synthetic() {
-            tracing::warn!("{}: the numbers of this run say nothing about CIFAR-10", data.source);
+            tracing::warn!(
+                "{}: the numbers of this run say nothing about CIFAR-10",
+                data.source
+            );
             if weights == Weights::Default {
-                tracing::warn!("weights trained on CIFAR-10 are of no use here: beginning from scratch");
+                tracing::warn!(
+                    "weights trained on CIFAR-10 are of no use here: beginning from scratch"
+                );
                 weights = Weights::None;
             }
         }
@@ -289,7 +334,9 @@ impl Setup {
                 weights::load_bytes(model, weights::RESNET20_CIFAR10)?
             }
             Weights::Default => {
-                return Err(ReferenceError::NoDefault { architecture: self.architecture });
+                return Err(ReferenceError::NoDefault {
+                    architecture: self.architecture,
+                });
             }
         })
     }
@@ -341,7 +388,9 @@ enum Claimed {
 fn claim(settings: &Settings, out: &Path) -> Result<Claimed, ReferenceError> {
     if out.join("run.json").exists() {
         if Settings::of_run(out)? != *settings {
-            return Err(ReferenceError::Occupied { directory: out.to_path_buf() });
+            return Err(ReferenceError::Occupied {
+                directory: out.to_path_buf(),
+            });
         }
         return match checkpoint::latest(&out.join("checkpoints")) {
             Ok(_) => Ok(Claimed::Checkpointed),
@@ -353,7 +402,9 @@ fn claim(settings: &Settings, out: &Path) -> Result<Claimed, ReferenceError> {
         entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != "log.txt"))
     });
     if occupied {
-        return Err(ReferenceError::Occupied { directory: out.to_path_buf() });
+        return Err(ReferenceError::Occupied {
+            directory: out.to_path_buf(),
+        });
     }
     fs::create_dir_all(out).map_err(|error| ReferenceError::io(out, error))?;
     write(&out.join("recipe.toml"), &settings.recipe)?;
