@@ -1,23 +1,20 @@
 //! A pruner inside Burn's own trainer: `--features supervised --example supervised`.
-#![allow(
-    clippy::print_stdout,
-    reason = "what it prints is what the example shows"
-)]
+#![allow(clippy::print_stdout, reason = "examples print")]
 
-use burn::data::{
-    dataloader::DataLoaderBuilder, dataloader::batcher::Batcher, dataset::InMemDataset,
-};
+use burn::data::dataloader::{DataLoaderBuilder, batcher::Batcher};
+use burn::data::dataset::InMemDataset;
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::{SgdConfig, lr_scheduler::constant::ConstantLr};
 use burn::prelude::*;
 use burn::train::{InferenceStep, Learner, SupervisedTraining, renderer::CliMetricsRenderer};
+use calcine_criteria::{Level, Norm};
+use calcine_fold::{Fold, Grain, Layout};
 use calcine_train::{Compressed, Driver, Objective, Prune, RatePlan, Target, Unit, WindowUnit};
 
 #[derive(Module, Debug)]
 struct Net {
     layer: Linear,
 }
-
 impl Objective for Net {
     type Batch = Tensor<2>;
     type Output = ();
@@ -25,13 +22,11 @@ impl Objective for Net {
         ((self.layer.forward(batch) - 1.0).powi_scalar(2).mean(), ())
     }
 }
-
 impl InferenceStep for Net {
     type Input = Tensor<2>;
     type Output = ();
     fn step(&self, _: Tensor<2>) {}
 }
-
 struct Rows;
 impl Batcher<f32, Tensor<2>> for Rows {
     fn batch(&self, items: Vec<f32>, device: &Device) -> Tensor<2> {
@@ -43,12 +38,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let layer = LinearConfig::new(16, 4).init(&Device::flex().autodiff());
     let model = Net { layer };
     let parameter = calcine_params::Inventory::of(&model).select(&["**.weight"])?[0].clone();
-    let grain = calcine_fold::Grain::FcInput;
-    let fold = calcine_fold::Fold::new(grain, &parameter.shape, calcine_fold::Layout::LINEAR)?;
+    let fold = Fold::new(Grain::FcInput, &parameter.shape, Layout::LINEAR)?;
     let (parameters, amount) = (vec![Unit { parameter, fold }], Box::new(|p| 0.25 + 0.5 * p));
     let targets = vec![Target { parameters, amount }];
-    let score = Box::new(calcine_criteria::Norm::L2);
-    let (level, unit) = (Box::new(calcine_criteria::Level), WindowUnit::Epochs);
+    let (score, level, unit) = (Box::new(Norm::L2), Box::new(Level), WindowUnit::Epochs);
     let window = calcine_schedule::Window::new(0, 2, 1)?;
     let inputs = Box::new(Prune::new("inputs", targets, score, level, window, unit));
     let driver = Driver::new(4, vec![inputs], RatePlan::constant(0.0)); // Burn's rate counts
@@ -60,14 +53,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let training = training.renderer(Box::new(CliMetricsRenderer::new()));
     let (model, sgd) = (Compressed::new(model, driver), SgdConfig::new().init());
     let trained = training.launch(Learner::new(model, sgd, ConstantLr::new(0.1)));
-    let zeros = trained
-        .model
-        .model
-        .layer
-        .weight
-        .val()
-        .equal_scalar(0.0)
-        .int();
-    println!("{} of 64 weights are zero", zeros.sum().into_data());
+    let layer = trained.model.model.layer;
+    let zeros = layer.weight.val().equal_scalar(0.0).int().sum();
+    println!("{} of 64 weights are zero", zeros.into_data());
     Ok(())
 }
