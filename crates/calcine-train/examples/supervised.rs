@@ -36,7 +36,7 @@ impl Batcher<f32, Tensor<2>> for Rows {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let layer = LinearConfig::new(16, 4).init(&Device::flex().autodiff());
-    let model = Net { layer };
+    let (model, log) = (Net { layer }, tempfile::tempdir()?);
     let parameter = calcine_params::Inventory::of(&model).select(&["**.weight"])?[0].clone();
     let fold = Fold::new(Grain::FcInput, &parameter.shape, Layout::LINEAR)?;
     let (parameters, amount) = (vec![Unit { parameter, fold }], Box::new(|p| 0.25 + 0.5 * p));
@@ -48,7 +48,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rows = InMemDataset::new((0..64).map(|i| i as f32 / 64.0).collect());
     let loader = DataLoaderBuilder::new(Rows).batch_size(16);
     let loader = loader.set_device(Device::flex()).build(rows);
-    let log = tempfile::tempdir()?;
     let training = SupervisedTraining::new(log.path(), loader.clone(), loader).num_epochs(2);
     let training = training.renderer(Box::new(CliMetricsRenderer::new()));
     let (model, sgd) = (Compressed::new(model, driver), SgdConfig::new().init());
