@@ -23,8 +23,11 @@ fn main() -> Result<(), FoldError> {
         let weight = config.init(&device).weight.val();
         let filters = Fold::new(Grain::Filter, &weight.dims(), Layout::CONVOLUTION)?;
         let scores = norm.score(&Evidence::new(filters.rows(weight)));
-        let numbers: Vec<String> =
-            scores.to_data().iter::<f32>().map(|score| format!("{score:.2}")).collect();
+        let numbers: Vec<String> = scores
+            .to_data()
+            .iter::<f32>()
+            .map(|score| format!("{score:.2}"))
+            .collect();
         println!("layer {}: {}", layers.len(), numbers.join(" "));
         layers.push(Candidate::new(scores));
     }
@@ -37,7 +40,10 @@ fn show(what: &str, select: &dyn Select, layers: &[Candidate]) {
     println!("\n{what} (# stays, . goes)");
     for (layer, keep) in select.keep(layers, 0.5).into_iter().enumerate() {
         let keep = keep.into_data();
-        let marks: String = keep.iter::<bool>().map(|keep| if keep { '#' } else { '.' }).collect();
+        let marks: String = keep
+            .iter::<bool>()
+            .map(|keep| if keep { '#' } else { '.' })
+            .collect();
         println!("layer {layer}: {marks}");
     }
 }

@@ -24,7 +24,11 @@ impl Evidence {
     /// The weight alone.
     #[must_use]
     pub fn new(weight: Tensor<2>) -> Self {
-        Self { weight, gradient: None, activity: None }
+        Self {
+            weight,
+            gradient: None,
+            activity: None,
+        }
     }
 
     /// With the gradient, of the weight's shape.

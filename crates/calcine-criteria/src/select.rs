@@ -29,7 +29,11 @@ impl Candidate {
     /// Scores alone: a first selection.
     #[must_use]
     pub fn new(scores: Tensor<1>) -> Self {
-        Self { scores, kept: None, reference: None }
+        Self {
+            scores,
+            kept: None,
+            reference: None,
+        }
     }
 
     /// With what the last selection kept.

@@ -5,7 +5,10 @@ use calcine_criteria::{Candidate, Evidence, Magnitude, Score, Select};
 use calcine_testkit::device;
 
 pub(crate) fn vector(numbers: &[f32]) -> Tensor<1> {
-    Tensor::from_data(TensorData::new(numbers.to_vec(), [numbers.len()]), &device())
+    Tensor::from_data(
+        TensorData::new(numbers.to_vec(), [numbers.len()]),
+        &device(),
+    )
 }
 
 /// A weight whose units are its elements.
@@ -53,7 +56,10 @@ impl Dice {
 
     /// In [0, 1).
     pub(crate) fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 11) as f64 / (1u64 << 53) as f64
     }
 
@@ -65,7 +71,15 @@ impl Dice {
     /// Numbers in [-1, 1); every other weight has ties, at a spacing of 1/8.
     pub(crate) fn weight(&mut self, count: usize) -> Vec<f32> {
         let ties = self.unit() < 0.5;
-        let number = |x: f64| if ties { (x * 8.0).round() as f32 / 8.0 } else { x as f32 };
-        (0..count).map(|_| number(2.0 * self.unit() - 1.0) + 0.0).collect()
+        let number = |x: f64| {
+            if ties {
+                (x * 8.0).round() as f32 / 8.0
+            } else {
+                x as f32
+            }
+        };
+        (0..count)
+            .map(|_| number(2.0 * self.unit() - 1.0) + 0.0)
+            .collect()
     }
 }

@@ -37,7 +37,10 @@ fn folded(file: &Golden, case: &Value, structure: &str) -> (Fold, Tensor<1>) {
     let (shape, numbers) = file.values(&case["input"]["w"]);
     let fold = Fold::new(grain(structure, shape.len()), &shape, Layout::OutputFirst).unwrap();
     let count = numbers.len();
-    (fold, Tensor::from_data(TensorData::new(numbers, [count]), &device()))
+    (
+        fold,
+        Tensor::from_data(TensorData::new(numbers, [count]), &device()),
+    )
 }
 
 fn assert_close(ours: &[f32], theirs: &[f32]) {
@@ -50,7 +53,9 @@ fn assert_close(ours: &[f32], theirs: &[f32]) {
 /// Checks the mask of a weight, spread over its elements.
 fn assert_mask(fold: &Fold, keep: &[bool], expected: &[f32]) {
     let keep = Tensor::<1, Bool>::from_bool(keep, &device());
-    let rows = keep.reshape([fold.units(), 1]).expand([fold.units(), fold.members()]);
+    let rows = keep
+        .reshape([fold.units(), 1])
+        .expand([fold.units(), fold.members()]);
     let mask = match fold.shape().len() {
         2 => fold.unrows::<2, Bool>(rows).into_data(),
         3 => fold.unrows::<3, Bool>(rows).into_data(),
@@ -63,14 +68,22 @@ fn assert_mask(fold: &Fold, keep: &[bool], expected: &[f32]) {
 /// A key beside which a corrected one may stand: the means of rows and columns are swapped in
 /// Distiller (surprise 4).
 fn right<'a>(expect: &'a Value, key: &str) -> Option<&'a Value> {
-    expect.get(format!("{key}_mathematically_right")).or_else(|| expect.get(key))
+    expect
+        .get(format!("{key}_mathematically_right"))
+        .or_else(|| expect.get(key))
 }
 
 fn check_threshold(file: &Golden, case: &Value) {
     let (args, expect) = (&case["args"], &case["expect"]);
     let (group, threshold) = match args.get("reg_regims") {
-        Some(regimes) => (regimes["w"][1].as_str().unwrap(), regimes["w"][0].as_f64().unwrap()),
-        None => (args["group_type"].as_str().unwrap(), args["threshold"].as_f64().unwrap()),
+        Some(regimes) => (
+            regimes["w"][1].as_str().unwrap(),
+            regimes["w"][0].as_f64().unwrap(),
+        ),
+        None => (
+            args["group_type"].as_str().unwrap(),
+            args["threshold"].as_f64().unwrap(),
+        ),
     };
     let (fold, weight) = folded(file, case, group);
     let norm = norm(args["criteria"].as_str().unwrap()).expect("a known criterion");
@@ -91,24 +104,34 @@ fn check_threshold(file: &Golden, case: &Value) {
 
 #[test]
 fn golden_group_threshold() {
-    let Some(file) = golden::open("group_threshold") else { return };
+    let Some(file) = golden::open("group_threshold") else {
+        return;
+    };
     each(file.cases(""), |case| {
         let args = &case["args"];
         if case["expect"].get("error").is_some() {
             // `Threshold` takes any norm, and any grain that the weight has: L2 for a structure
             // pruner and the whole layer work here. A median is no norm.
-            let unknown = args.get("criteria").is_some_and(|word| {
-                norm(word.as_str().unwrap()).is_none()
-            });
+            let unknown = args
+                .get("criteria")
+                .is_some_and(|word| norm(word.as_str().unwrap()).is_none());
             let allowed = args["criteria"] == "L2" || args["group_type"] == "4D";
             assert!(unknown || allowed, "an error that we do not know");
         } else if case["input"].get("map").is_some() {
-            let shape: Vec<usize> =
-                args["shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
+            let shape: Vec<usize> = args["shape"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|n| n.as_u64().unwrap() as usize)
+                .collect();
             let grain = grain(args["group_type"].as_str().unwrap(), shape.len());
             let fold = Fold::new(grain, &shape, Layout::OutputFirst).unwrap();
-            let keep: Vec<bool> =
-                file.values(&case["input"]["map"]).1.iter().map(|keep| *keep != 0.0).collect();
+            let keep: Vec<bool> = file
+                .values(&case["input"]["map"])
+                .1
+                .iter()
+                .map(|keep| *keep != 0.0)
+                .collect();
             assert_mask(&fold, &keep, &file.values(&case["expect"]["mask"]).1);
         } else {
             check_threshold(&file, case);
@@ -119,7 +142,9 @@ fn golden_group_threshold() {
 /// The norms recorded beside the sparsity metrics. A group of neighbouring structures is a block.
 #[test]
 fn golden_norms() {
-    let Some(file) = golden::open("sparsity_metrics") else { return };
+    let Some(file) = golden::open("sparsity_metrics") else {
+        return;
+    };
     each(file.cases("norms"), |case| {
         let args = &case["args"];
         let mut norm = norm(args["norm"].as_str().unwrap()).expect("a known norm");

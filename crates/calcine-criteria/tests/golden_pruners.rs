@@ -1,19 +1,27 @@
 //! Agreement with Distiller's element-wise pruners.
 
-use calcine_criteria::{Candidate, Evidence, Level, Magnitude, Score, Select, Sensitivity, Threshold};
-use calcine_testkit::golden::{self, Golden};
+use calcine_criteria::{
+    Candidate, Evidence, Level, Magnitude, Score, Select, Sensitivity, Threshold,
+};
 use calcine_testkit::each;
+use calcine_testkit::golden::{self, Golden};
 use serde_json::Value;
 
 use crate::common::{bools, dropped, elements, floats, kept_elements};
 
 /// What Distiller kept.
 fn mask(file: &Golden, reference: &Value) -> Vec<bool> {
-    file.values(reference).1.iter().map(|keep| *keep != 0.0).collect()
+    file.values(reference)
+        .1
+        .iter()
+        .map(|keep| *keep != 0.0)
+        .collect()
 }
 
 fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+    value
+        .as_f64()
+        .unwrap_or_else(|| panic!("{value} is no number"))
 }
 
 /// The entry of a parameter in a table with a default; `None` leaves the parameter alone.
@@ -44,7 +52,11 @@ fn check(file: &Golden, case: &Value) {
             for (parameter, reference) in input.as_object().unwrap() {
                 let level = entry(&args["levels"], parameter).unwrap();
                 let kept = kept_elements(&Level, &weight(reference), level);
-                assert_eq!(kept, mask(file, &expect[format!("mask_{parameter}")]), "{parameter}");
+                assert_eq!(
+                    kept,
+                    mask(file, &expect[format!("mask_{parameter}")]),
+                    "{parameter}"
+                );
             }
         }
         "sensitivity_star" => {
@@ -84,9 +96,13 @@ fn check_calls(file: &Golden, case: &Value) {
     for (call, expected) in calls.iter().zip(expect["mask_at_call"].as_array().unwrap()) {
         let weight = elements(&file.values(call).1);
         let scores = Magnitude.score(&Evidence::new(weight.clone()));
-        let frozen = reference.take().or_else(|| Sensitivity.reference(&weight, &scores));
+        let frozen = reference
+            .take()
+            .or_else(|| Sensitivity.reference(&weight, &scores));
         let candidate = Candidate::new(scores).with_reference(frozen.clone());
-        let kept = Sensitivity.keep(&[candidate], number(&args["sensitivity"])).remove(0);
+        let kept = Sensitivity
+            .keep(&[candidate], number(&args["sensitivity"]))
+            .remove(0);
         assert_eq!(bools(kept), mask(file, expected));
         reference = frozen;
     }
@@ -115,13 +131,18 @@ fn check_level(file: &Golden, case: &Value) {
         assert!(!theirs[i], "{i} is larger than the threshold");
         for (j, _) in kept.iter().enumerate().filter(|(_, keep)| **keep) {
             assert!(!larger(i, j), "{i} was dropped before {j}");
-            assert!(larger(j, i) || i < j, "{i} and {j} tie, the lower goes first");
+            assert!(
+                larger(j, i) || i < j,
+                "{i} and {j} tie, the lower goes first"
+            );
         }
     }
 }
 
 #[test]
 fn golden_elementwise_pruners() {
-    let Some(file) = golden::open("elementwise_pruners") else { return };
+    let Some(file) = golden::open("elementwise_pruners") else {
+        return;
+    };
     each(file.cases(""), |case| check(&file, case));
 }

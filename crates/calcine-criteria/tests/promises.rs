@@ -37,7 +37,9 @@ fn selections_are_objects_that_can_be_sent() {
         assert_eq!(bools(keep), [false, true]);
     }
     let sensitivity: Box<dyn Select + Send> = Box::new(Sensitivity);
-    let sigma = sensitivity.reference(&elements(&[1.0, 3.0]), &vector(&[1.0, 3.0])).unwrap();
+    let sigma = sensitivity
+        .reference(&elements(&[1.0, 3.0]), &vector(&[1.0, 3.0]))
+        .unwrap();
     approx::assert_relative_eq!(floats(sigma)[0], 2f32.sqrt(), max_relative = 1e-6);
 }
 
@@ -49,8 +51,14 @@ fn a_score_of_ones_own_may_need_a_gradient() {
             Needs::Gradient
         }
         fn score(&self, evidence: &Evidence) -> Tensor<1> {
-            let gradient = evidence.gradient.clone().expect("this score needs the gradient");
-            (evidence.weight.clone() * gradient).abs().sum_dim(1).reshape([evidence.units()])
+            let gradient = evidence
+                .gradient
+                .clone()
+                .expect("this score needs the gradient");
+            (evidence.weight.clone() * gradient)
+                .abs()
+                .sum_dim(1)
+                .reshape([evidence.units()])
         }
     }
     let evidence = Evidence::new(elements(&[1.0, -2.0]))
@@ -66,5 +74,8 @@ fn a_score_of_ones_own_may_need_a_gradient() {
 fn scores_of_a_model_in_training_need_no_care() {
     let weight = Tensor::<2>::from_data([[3.0], [-1.0]], &device().autodiff()).require_grad();
     let scores = Magnitude.score(&Evidence::new(weight));
-    assert_eq!(bools(Level.keep(&[Candidate::new(scores)], 0.5).remove(0)), [true, false]);
+    assert_eq!(
+        bools(Level.keep(&[Candidate::new(scores)], 0.5).remove(0)),
+        [true, false]
+    );
 }

@@ -26,7 +26,11 @@ fn a_level_drops_exactly_the_share_rounded_down_ties_by_index() {
         let keep = kept_elements(&Level, &weight, level);
         assert_eq!(dropped(&keep), drop, "{level} of {count}");
         assert_eq!(keep, oracle(&weight, drop), "{level} of {count}");
-        assert_eq!(keep, kept_elements(&GlobalLevel, &weight, level), "{level} of {count}");
+        assert_eq!(
+            keep,
+            kept_elements(&GlobalLevel, &weight, level),
+            "{level} of {count}"
+        );
     }
 }
 
@@ -55,8 +59,12 @@ fn a_global_level_drops_exactly_the_share_of_all_layers_together() {
 
 #[test]
 fn a_growing_amount_never_brings_a_unit_back() {
-    let selections: [Box<dyn Select + Send>; 4] =
-        [Box::new(Level), Box::new(GlobalLevel), Box::new(Threshold), Box::new(Sensitivity)];
+    let selections: [Box<dyn Select + Send>; 4] = [
+        Box::new(Level),
+        Box::new(GlobalLevel),
+        Box::new(Threshold),
+        Box::new(Sensitivity),
+    ];
     for (round, select) in (0..ROUNDS).zip(selections.iter().cycle()) {
         let mut dice = Dice::new(round);
         let count = dice.count(300);
@@ -64,7 +72,10 @@ fn a_growing_amount_never_brings_a_unit_back() {
         let mut before = vec![true; count];
         for step in 0..=8 {
             let keep = kept_elements(select, &weight, f64::from(step) / 8.0);
-            let revived = before.iter().zip(&keep).any(|(before, keep)| !before && *keep);
+            let revived = before
+                .iter()
+                .zip(&keep)
+                .any(|(before, keep)| !before && *keep);
             assert!(!revived, "round {round}, step {step}");
             before = keep;
         }
@@ -81,12 +92,18 @@ fn masked_weights_stay_dropped_when_the_same_amount_is_selected_again() {
         let selections: [&dyn Select; 3] = [&Level, &GlobalLevel, &Threshold];
         for select in selections {
             let keep = kept(select, &scores, amount);
-            let masked: Vec<f32> =
-                scores.iter().zip(&keep).map(|(x, keep)| if *keep { *x } else { 0.0 }).collect();
+            let masked: Vec<f32> = scores
+                .iter()
+                .zip(&keep)
+                .map(|(x, keep)| if *keep { *x } else { 0.0 })
+                .collect();
             let again = kept(select, &masked, amount);
             // Zeros that were there before tie with the masked ones; the values do not change.
-            let twice: Vec<f32> =
-                masked.iter().zip(&again).map(|(x, keep)| if *keep { *x } else { 0.0 }).collect();
+            let twice: Vec<f32> = masked
+                .iter()
+                .zip(&again)
+                .map(|(x, keep)| if *keep { *x } else { 0.0 })
+                .collect();
             assert_eq!(masked, twice, "round {round}");
             let distinct = scores.iter().all(|x| *x != 0.0);
             assert!(!distinct || keep == again, "round {round}");

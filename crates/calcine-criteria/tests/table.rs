@@ -53,22 +53,42 @@ fn scores_and_an_amount_give_a_decision() {
     ];
     each(rows, |(select, scores, amount, expected)| {
         let kept = kept(&selection(select), scores, *amount);
-        let digits: String = kept.iter().map(|keep| if *keep { '1' } else { '0' }).collect();
+        let digits: String = kept
+            .iter()
+            .map(|keep| if *keep { '1' } else { '0' })
+            .collect();
         assert_eq!(digits, *expected);
     });
 }
 
 #[test]
 fn layers_compete_under_a_global_level_and_not_under_a_level() {
-    let layers = [candidate(&[0.1, 0.2, 0.3]), candidate(&[1.0, 2.0]), candidate(&[0.2])];
+    let layers = [
+        candidate(&[0.1, 0.2, 0.3]),
+        candidate(&[1.0, 2.0]),
+        candidate(&[0.2]),
+    ];
     let keep = |select: &dyn Select, amount| -> Vec<Vec<bool>> {
-        select.keep(&layers, amount).into_iter().map(bools).collect()
+        select
+            .keep(&layers, amount)
+            .into_iter()
+            .map(bools)
+            .collect()
     };
     let (t, f) = (true, false);
     // Of the tied 0.2s the first layer's goes first.
-    assert_eq!(keep(&GlobalLevel, 0.34), [vec![f, f, t], vec![t, t], vec![t]]);
-    assert_eq!(keep(&GlobalLevel, 0.5), [vec![f, f, t], vec![t, t], vec![f]]);
-    assert_eq!(keep(&GlobalLevel, 0.7), [vec![f, f, f], vec![t, t], vec![f]]);
+    assert_eq!(
+        keep(&GlobalLevel, 0.34),
+        [vec![f, f, t], vec![t, t], vec![t]]
+    );
+    assert_eq!(
+        keep(&GlobalLevel, 0.5),
+        [vec![f, f, t], vec![t, t], vec![f]]
+    );
+    assert_eq!(
+        keep(&GlobalLevel, 0.7),
+        [vec![f, f, f], vec![t, t], vec![f]]
+    );
     assert_eq!(keep(&Level, 0.5), [vec![f, t, t], vec![f, t], vec![t]]);
 }
 
@@ -76,11 +96,24 @@ fn layers_compete_under_a_global_level_and_not_under_a_level() {
 fn sensitivity_multiplies_the_unbiased_deviation_of_the_signed_weights() {
     // Deviation √(10/3) = 1.8257 about the mean 1.
     let weight = [-1.0, 0.0, 2.0, 3.0];
-    assert_eq!(kept_elements(&Sensitivity, &weight, 0.5), [true, false, true, true]);
-    assert_eq!(kept_elements(&Sensitivity, &weight, 1.0), [false, false, true, true]);
-    assert_eq!(kept_elements(&Sensitivity, &weight, 1.1), [false, false, false, true]);
+    assert_eq!(
+        kept_elements(&Sensitivity, &weight, 0.5),
+        [true, false, true, true]
+    );
+    assert_eq!(
+        kept_elements(&Sensitivity, &weight, 1.0),
+        [false, false, true, true]
+    );
+    assert_eq!(
+        kept_elements(&Sensitivity, &weight, 1.1),
+        [false, false, false, true]
+    );
     assert_eq!(kept_elements(&Sensitivity, &weight, 2.0), [false; 4]);
-    assert_eq!(kept_elements(&Sensitivity, &[-2.0], 1.0), [true], "one element has no deviation");
+    assert_eq!(
+        kept_elements(&Sensitivity, &[-2.0], 1.0),
+        [true],
+        "one element has no deviation"
+    );
 }
 
 #[test]
@@ -88,7 +121,10 @@ fn a_frozen_deviation_drops_survivors_that_shrink() {
     let weight = crate::common::elements(&[-1.0, 0.0, 2.0, 3.0]);
     let reference = Sensitivity.reference(&weight, &vector(&[1.0, 0.0, 2.0, 3.0]));
     let later = candidate(&[0.1, 0.0, 0.2, 1.9]).with_reference(reference);
-    assert_eq!(bools(Sensitivity.keep(&[later], 1.0).remove(0)), [false, false, false, true]);
+    assert_eq!(
+        bools(Sensitivity.keep(&[later], 1.0).remove(0)),
+        [false, false, false, true]
+    );
 }
 
 #[test]

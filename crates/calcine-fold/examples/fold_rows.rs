@@ -35,7 +35,15 @@ fn print_norms<const D: usize>(
 ) -> Result<(), FoldError> {
     let fold = Fold::new(grain, &weight.dims(), layout)?;
     let norms = fold.rows(weight).abs().sum_dim(1).into_data();
-    let norms: Vec<String> = norms.iter::<f32>().map(|norm| format!("{norm:.2}")).collect();
-    println!("{:>2} × {grain} of {:>2}: {}", fold.units(), fold.members(), norms.join(" "));
+    let norms: Vec<String> = norms
+        .iter::<f32>()
+        .map(|norm| format!("{norm:.2}"))
+        .collect();
+    println!(
+        "{:>2} × {grain} of {:>2}: {}",
+        fold.units(),
+        fold.members(),
+        norms.join(" ")
+    );
     Ok(())
 }

@@ -30,7 +30,9 @@ impl Fold {
     /// a matrix, and each side of a block must divide its axis.
     pub fn new(grain: Grain, shape: &[usize], layout: Layout) -> Result<Self, FoldError> {
         if shape.is_empty() || shape.contains(&0) {
-            return Err(FoldError::Empty { shape: shape.to_vec() });
+            return Err(FoldError::Empty {
+                shape: shape.to_vec(),
+            });
         }
         let sides = sides(shape, layout);
         let rank = shape.len();
@@ -38,13 +40,22 @@ impl Fold {
             if fits {
                 Ok(())
             } else {
-                Err(FoldError::Rank { grain, shape: shape.to_vec(), needs })
+                Err(FoldError::Rank {
+                    grain,
+                    shape: shape.to_vec(),
+                    needs,
+                })
             }
         };
         let convolution = |unit| {
-            needs((3..=5).contains(&rank), "the weight of a convolution (rank 3 to 5)").map(|()| unit)
+            needs(
+                (3..=5).contains(&rank),
+                "the weight of a convolution (rank 3 to 5)",
+            )
+            .map(|()| unit)
         };
-        let linear = |unit| needs(rank == 2, "the weight of a linear layer (rank 2)").map(|()| unit);
+        let linear =
+            |unit| needs(rank == 2, "the weight of a linear layer (rank 2)").map(|()| unit);
         let [out, input, height, width] = sides;
         let unit = match grain {
             Grain::Element => [1, 1, 1, 1],
@@ -54,17 +65,32 @@ impl Fold {
             Grain::Channel => convolution([out, 1, height, width])?,
             Grain::FcOutput => linear([1, input, 1, 1])?,
             Grain::FcInput => linear([out, 1, 1, 1])?,
-            Grain::Block { rep, depth, height, width } => {
-                needs(rank >= 2, "a weight of rank 2 or more").map(|()| [rep, depth, height, width])?
-            }
+            Grain::Block {
+                rep,
+                depth,
+                height,
+                width,
+            } => needs(rank >= 2, "a weight of rank 2 or more")
+                .map(|()| [rep, depth, height, width])?,
         };
         let axes = ["outputs", "inputs", "kernel height", "kernel width"];
         for ((&side, size), axis) in unit.iter().zip(sides).zip(axes) {
             if side == 0 || size % side != 0 {
-                return Err(FoldError::Block { grain, side, axis, size });
+                return Err(FoldError::Block {
+                    grain,
+                    side,
+                    axis,
+                    size,
+                });
             }
         }
-        Ok(Self { grain, layout, stored: shape.to_vec(), sides, unit })
+        Ok(Self {
+            grain,
+            layout,
+            stored: shape.to_vec(),
+            sides,
+            unit,
+        })
     }
 
     /// What a unit is.
@@ -111,7 +137,10 @@ impl Fold {
             Layout::OutputFirst => weight.reshape([out, input, height, width]),
             Layout::InputFirst => weight.reshape([input, out, height, width]).swap_dims(0, 1),
         };
-        weight.reshape(self.split()).permute([0, 2, 4, 6, 1, 3, 5, 7]).reshape(shape)
+        weight
+            .reshape(self.split())
+            .permute([0, 2, 4, 6, 1, 3, 5, 7])
+            .reshape(shape)
     }
 
     /// The inverse of [`rows`](Self::rows).
@@ -125,8 +154,11 @@ impl Fold {
     /// If `D` is not the rank of the bound shape, or `rows` has another shape.
     #[must_use]
     pub fn unrows<const D: usize, K: Basic>(&self, rows: Tensor<2, K>) -> Tensor<D, K> {
-        let stored: [usize; D] =
-            self.stored.as_slice().try_into().expect("D is the rank of the folded weight");
+        let stored: [usize; D] = self
+            .stored
+            .as_slice()
+            .try_into()
+            .expect("D is the rank of the folded weight");
         if self.is_view() {
             return rows.reshape(stored);
         }
@@ -165,7 +197,13 @@ impl Fold {
     /// `[grid, unit]` of each axis in turn.
     fn split(&self) -> [usize; 8] {
         let grid = self.grid();
-        std::array::from_fn(|i| if i % 2 == 0 { grid[i / 2] } else { self.unit[i / 2] })
+        std::array::from_fn(|i| {
+            if i % 2 == 0 {
+                grid[i / 2]
+            } else {
+                self.unit[i / 2]
+            }
+        })
     }
 
     /// Whether the rows lie in memory as stored, so that no permutation is needed: the unit is
@@ -190,7 +228,11 @@ impl Fold {
 /// The shape as `[out, in, height, width]`.
 fn sides(shape: &[usize], layout: Layout) -> [usize; 4] {
     let (first, second) = (shape[0], shape.get(1).copied().unwrap_or(1));
-    let width = if shape.len() > 2 { shape[shape.len() - 1] } else { 1 };
+    let width = if shape.len() > 2 {
+        shape[shape.len() - 1]
+    } else {
+        1
+    };
     let height = shape.iter().skip(2).rev().skip(1).product();
     match layout {
         Layout::InputFirst if shape.len() > 1 => [second, first, height, width],

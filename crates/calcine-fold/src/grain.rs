@@ -49,8 +49,15 @@ pub enum Grain {
 
 impl Grain {
     /// The names that [`Grain::from_str`] reads, blocks apart.
-    pub const NAMES: [&'static str; 7] =
-        ["element", "kernel", "filter", "channel", "fc_output", "fc_input", "layer"];
+    pub const NAMES: [&'static str; 7] = [
+        "element",
+        "kernel",
+        "filter",
+        "channel",
+        "fc_output",
+        "fc_input",
+        "layer",
+    ];
 }
 
 impl fmt::Display for Grain {
@@ -63,7 +70,12 @@ impl fmt::Display for Grain {
             Self::FcOutput => f.write_str("fc_output"),
             Self::FcInput => f.write_str("fc_input"),
             Self::Layer => f.write_str("layer"),
-            Self::Block { rep, depth, height, width } => {
+            Self::Block {
+                rep,
+                depth,
+                height,
+                width,
+            } => {
                 write!(f, "block({rep}x{depth}x{height}x{width})")
             }
         }
@@ -89,7 +101,9 @@ impl FromStr for Grain {
             "fc_output" => Self::FcOutput,
             "fc_input" => Self::FcInput,
             "layer" => Self::Layer,
-            _ => block(word).ok_or_else(|| UnknownGrain { found: word.to_owned() })?,
+            _ => block(word).ok_or_else(|| UnknownGrain {
+                found: word.to_owned(),
+            })?,
         })
     }
 }
@@ -97,9 +111,17 @@ impl FromStr for Grain {
 /// Reads `block(1x8x1x1)`.
 fn block(word: &str) -> Option<Grain> {
     let sides = word.strip_prefix("block(")?.strip_suffix(')')?;
-    let sides = sides.split('x').map(|n| n.trim().parse().ok()).collect::<Option<Vec<usize>>>()?;
+    let sides = sides
+        .split('x')
+        .map(|n| n.trim().parse().ok())
+        .collect::<Option<Vec<usize>>>()?;
     let [rep, depth, height, width] = sides.try_into().ok()?;
-    Some(Grain::Block { rep, depth, height, width })
+    Some(Grain::Block {
+        rep,
+        depth,
+        height,
+        width,
+    })
 }
 
 #[cfg(test)]
@@ -108,7 +130,12 @@ mod tests {
 
     #[test]
     fn every_grain_reads_back_what_it_displays() {
-        let block = Grain::Block { rep: 2, depth: 4, height: 1, width: 3 };
+        let block = Grain::Block {
+            rep: 2,
+            depth: 4,
+            height: 1,
+            width: 3,
+        };
         let named = Grain::NAMES.iter().map(|name| name.parse().unwrap());
         for grain in named.chain([block]) {
             assert_eq!(grain.to_string().parse(), Ok(grain));
@@ -118,7 +145,10 @@ mod tests {
     #[test]
     fn an_unknown_word_lists_the_valid_ones() {
         let error = "rows".parse::<Grain>().unwrap_err().to_string();
-        assert!(error.contains("`rows`") && error.contains("fc_input"), "{error}");
+        assert!(
+            error.contains("`rows`") && error.contains("fc_input"),
+            "{error}"
+        );
         assert!("block(2x2)".parse::<Grain>().is_err());
     }
 }

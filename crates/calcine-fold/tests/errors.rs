@@ -2,7 +2,9 @@ use calcine_fold::{Fold, FoldError, Grain, Layout};
 use calcine_testkit::each;
 
 fn said(grain: Grain, shape: &[usize]) -> String {
-    Fold::new(grain, shape, Layout::OutputFirst).unwrap_err().to_string()
+    Fold::new(grain, shape, Layout::OutputFirst)
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
@@ -10,7 +12,12 @@ fn a_grain_of_another_kind_of_weight_says_what_it_needs() {
     let convolution = "needs the weight of a convolution (rank 3 to 5)";
     let linear = "needs the weight of a linear layer (rank 2)";
     let matrix = "needs a weight of rank 2 or more";
-    let block = Grain::Block { rep: 1, depth: 1, height: 1, width: 1 };
+    let block = Grain::Block {
+        rep: 1,
+        depth: 1,
+        height: 1,
+        width: 1,
+    };
     let rows: [(Grain, &[usize], &str); 12] = [
         (Grain::Kernel, &[4, 4], convolution),
         (Grain::Kernel, &[4], convolution),
@@ -28,7 +35,10 @@ fn a_grain_of_another_kind_of_weight_says_what_it_needs() {
     each(rows, |(grain, shape, needs)| {
         let said = said(*grain, shape);
         assert!(said.contains(needs), "{said}");
-        assert!(said.contains(&format!("{grain}")) && said.contains(&format!("{shape:?}")), "{said}");
+        assert!(
+            said.contains(&format!("{grain}")) && said.contains(&format!("{shape:?}")),
+            "{said}"
+        );
     });
 }
 
@@ -44,7 +54,10 @@ fn a_block_that_does_not_tile_names_the_axis() {
     ];
     each(rows, |(block, reason)| {
         let said = said(block.parse().unwrap(), &[8, 6, 3, 5]);
-        assert_eq!(said, format!("grain `{block}` does not tile the weight: {reason}"));
+        assert_eq!(
+            said,
+            format!("grain `{block}` does not tile the weight: {reason}")
+        );
     });
 }
 
@@ -52,6 +65,11 @@ fn a_block_that_does_not_tile_names_the_axis() {
 fn a_weight_without_elements_has_no_units() {
     for shape in [&[0][..], &[3, 0], &[]] {
         let error = Fold::new(Grain::Element, shape, Layout::LINEAR).unwrap_err();
-        assert_eq!(error, FoldError::Empty { shape: shape.to_vec() });
+        assert_eq!(
+            error,
+            FoldError::Empty {
+                shape: shape.to_vec()
+            }
+        );
     }
 }

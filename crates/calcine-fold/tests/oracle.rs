@@ -32,9 +32,12 @@ pub(crate) fn units(grain: Grain, shape: &[usize], layout: Layout) -> Vec<Vec<us
             Grain::Kernel => [o, i, 0, 0],
             Grain::Filter | Grain::FcOutput => [o, 0, 0, 0],
             Grain::Channel | Grain::FcInput => [i, 0, 0, 0],
-            Grain::Block { rep, depth, height, width } => {
-                [o / rep, i / depth, h / height, w / width]
-            }
+            Grain::Block {
+                rep,
+                depth,
+                height,
+                width,
+            } => [o / rep, i / depth, h / height, w / width],
             _ => [0; 4],
         }
     };

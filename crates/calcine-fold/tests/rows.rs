@@ -33,14 +33,21 @@ fn cases() -> Vec<Case> {
     for rep in [1, 2, 4] {
         for depth in [1, 2, 4, 6] {
             for (height, width) in [(1, 1), (3, 2), (1, 3), (3, 3)] {
-                grains.push(Grain::Block { rep, depth, height, width });
+                grains.push(Grain::Block {
+                    rep,
+                    depth,
+                    height,
+                    width,
+                });
             }
         }
     }
     let mut cases = Vec::new();
     for shape in shapes {
         for layout in [Layout::OutputFirst, Layout::InputFirst] {
-            let fits = grains.iter().filter(|grain| Fold::new(**grain, shape, layout).is_ok());
+            let fits = grains
+                .iter()
+                .filter(|grain| Fold::new(**grain, shape, layout).is_ok());
             cases.extend(fits.map(|grain| (*grain, shape.to_vec(), layout)));
         }
     }
@@ -68,7 +75,11 @@ fn positions<const D: usize>(shape: &[usize]) -> Tensor<D> {
 }
 
 fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<usize> {
-    tensor.into_data().iter::<f32>().map(|x| x as usize).collect()
+    tensor
+        .into_data()
+        .iter::<f32>()
+        .map(|x| x as usize)
+        .collect()
 }
 
 #[test]
@@ -76,11 +87,16 @@ fn every_row_has_the_members_of_its_unit() {
     fn check<const D: usize>((grain, shape, layout): &Case) {
         let fold = Fold::new(*grain, shape, *layout).unwrap();
         let expected = oracle::units(*grain, shape, *layout);
-        assert_eq!((fold.units(), fold.members()), (expected.len(), expected[0].len()));
+        assert_eq!(
+            (fold.units(), fold.members()),
+            (expected.len(), expected[0].len())
+        );
         let rows = fold.rows(positions::<D>(shape));
         assert_eq!(rows.dims(), [fold.units(), fold.members()]);
-        let mut units: Vec<Vec<usize>> =
-            numbers(rows).chunks(fold.members()).map(<[usize]>::to_vec).collect();
+        let mut units: Vec<Vec<usize>> = numbers(rows)
+            .chunks(fold.members())
+            .map(<[usize]>::to_vec)
+            .collect();
         units.iter_mut().for_each(|unit| unit.sort_unstable());
         assert_eq!(units, expected);
     }
@@ -121,10 +137,18 @@ fn spreading_reaches_all_members_of_a_unit_and_no_other() {
         let spread: Tensor<D, Bool> = fold.spread(units);
         assert_eq!(spread.dims().as_slice(), shape.as_slice());
         let mut expected = vec![false; shape.iter().product()];
-        for (unit, members) in oracle::units(*grain, shape, *layout).into_iter().enumerate() {
-            members.into_iter().for_each(|member| expected[member] = decision[unit]);
+        for (unit, members) in oracle::units(*grain, shape, *layout)
+            .into_iter()
+            .enumerate()
+        {
+            members
+                .into_iter()
+                .for_each(|member| expected[member] = decision[unit]);
         }
-        assert_eq!(spread.into_data().iter::<bool>().collect::<Vec<_>>(), expected);
+        assert_eq!(
+            spread.into_data().iter::<bool>().collect::<Vec<_>>(),
+            expected
+        );
     }
     each(cases(), |case| of_rank!(check, case));
 }
@@ -132,11 +156,20 @@ fn spreading_reaches_all_members_of_a_unit_and_no_other() {
 #[test]
 fn members_lie_in_the_order_out_in_height_width() {
     let channels = Fold::new(Grain::Channel, &[2, 3, 1, 2], Layout::OutputFirst).unwrap();
-    assert_eq!(numbers(channels.rows(positions::<4>(&[2, 3, 1, 2])))[..4], [0, 1, 6, 7]);
+    assert_eq!(
+        numbers(channels.rows(positions::<4>(&[2, 3, 1, 2])))[..4],
+        [0, 1, 6, 7]
+    );
     let outputs = Fold::new(Grain::FcOutput, &[3, 2], Layout::LINEAR).unwrap();
-    assert_eq!(numbers(outputs.rows(positions::<2>(&[3, 2]))), [0, 2, 4, 1, 3, 5]);
+    assert_eq!(
+        numbers(outputs.rows(positions::<2>(&[3, 2]))),
+        [0, 2, 4, 1, 3, 5]
+    );
     let filters = Fold::new(Grain::Filter, &[2, 2, 2], Layout::TRANSPOSED_CONVOLUTION).unwrap();
-    assert_eq!(numbers(filters.rows(positions::<3>(&[2, 2, 2]))), [0, 1, 4, 5, 2, 3, 6, 7]);
+    assert_eq!(
+        numbers(filters.rows(positions::<3>(&[2, 2, 2]))),
+        [0, 1, 4, 5, 2, 3, 6, 7]
+    );
 }
 
 #[test]

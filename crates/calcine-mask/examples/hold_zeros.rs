@@ -17,7 +17,10 @@ fn main() {
     let device = Device::flex().autodiff();
     device.seed(1);
     let mut layer: Linear = LinearConfig::new(8, 4).init(&device);
-    let weight = Inventory::of(&layer).get("weight").expect("a linear layer has one").clone();
+    let weight = Inventory::of(&layer)
+        .get("weight")
+        .expect("a linear layer has one")
+        .clone();
 
     // Keep the weights above the median of their magnitudes, roughly.
     let mut masks = Masks::default();
@@ -33,7 +36,13 @@ fn main() {
         let target = input.clone().slice([0..32, 0..4]) * 2.0;
         let loss = (layer.forward(input) - target).square().mean();
         if step % 25 == 0 {
-            let zeros = layer.weight.val().equal_scalar(0.0).int().sum().into_scalar::<i64>();
+            let zeros = layer
+                .weight
+                .val()
+                .equal_scalar(0.0)
+                .int()
+                .sum()
+                .into_scalar::<i64>();
             let loss = loss.clone().into_scalar::<f32>();
             println!("step {step:>3}: loss {loss:.3}, {zeros} of 32 weights are zero");
         }

@@ -54,7 +54,10 @@ impl Masks {
             .collect();
         let mut views = BTreeMap::new();
         for ((path, _), bits) in self.iter().zip(&packed) {
-            views.insert(path.as_str(), TensorView::new(Dtype::U8, vec![bits.len()], bits)?);
+            views.insert(
+                path.as_str(),
+                TensorView::new(Dtype::U8, vec![bits.len()], bits)?,
+            );
         }
         Ok(safetensors::serialize(views, None)?)
     }
@@ -73,13 +76,18 @@ impl Masks {
         let file = SafeTensors::deserialize(bytes)?;
         let mut masks = Self::default();
         for (path, view) in file.iter() {
-            let parameter = inventory
-                .get(path)
-                .ok_or_else(|| MaskFileError::Unknown { path: path.to_owned() })?;
+            let parameter = inventory.get(path).ok_or_else(|| MaskFileError::Unknown {
+                path: path.to_owned(),
+            })?;
             let numel = parameter.numel();
             let (found, expected) = (view.data().len(), numel.div_ceil(8));
             if found != expected {
-                return Err(MaskFileError::Size { path: path.to_owned(), numel, found, expected });
+                return Err(MaskFileError::Size {
+                    path: path.to_owned(),
+                    numel,
+                    found,
+                    expected,
+                });
             }
             masks.insert_dropped(parameter, &unpack(view.data(), numel), device);
         }
@@ -90,13 +98,17 @@ impl Masks {
 /// One bit an element, 1 where it is kept.
 fn pack(dropped: &[bool]) -> Vec<u8> {
     let byte = |eight: &[bool]| {
-        eight.iter().enumerate().fold(0, |byte, (i, dropped)| byte | (u8::from(!dropped) << (7 - i)))
+        eight.iter().enumerate().fold(0, |byte, (i, dropped)| {
+            byte | (u8::from(!dropped) << (7 - i))
+        })
     };
     dropped.chunks(8).map(byte).collect()
 }
 
 fn unpack(bits: &[u8], numel: usize) -> Vec<bool> {
-    (0..numel).map(|i| (bits[i / 8] >> (7 - i % 8)) & 1 == 0).collect()
+    (0..numel)
+        .map(|i| (bits[i / 8] >> (7 - i % 8)) & 1 == 0)
+        .collect()
 }
 
 #[cfg(test)]

@@ -30,13 +30,21 @@ impl Masks {
     /// If `keep` has another number of elements.
     pub fn insert<const D: usize>(&mut self, parameter: &Parameter, keep: Tensor<D, Bool>) {
         let dropped = keep.reshape([parameter.numel()]).bool_not();
-        self.by_path.insert(parameter.path.clone(), Mask { id: parameter.id, dropped });
+        self.by_path.insert(
+            parameter.path.clone(),
+            Mask {
+                id: parameter.id,
+                dropped,
+            },
+        );
     }
 
     /// What is kept of a parameter, flat in stored order; `None` if it has no mask.
     #[must_use]
     pub fn keep(&self, path: &str) -> Option<Tensor<1, Bool>> {
-        self.by_path.get(path).map(|mask| mask.dropped.clone().bool_not())
+        self.by_path
+            .get(path)
+            .map(|mask| mask.dropped.clone().bool_not())
     }
 
     /// Forgets all masks. What they set to zero stays zero until something changes it.
@@ -82,7 +90,11 @@ impl Masks {
     /// parameters go on training. Nothing is read.
     #[must_use]
     pub fn apply<M: Module>(&self, module: M) -> M {
-        if self.is_empty() { module } else { calcine_params::edit(module, &mut self.editor()) }
+        if self.is_empty() {
+            module
+        } else {
+            calcine_params::edit(module, &mut self.editor())
+        }
     }
 
     /// The module as a forward pass under the masks sees it; stored weights stay dense.
@@ -101,7 +113,13 @@ impl Masks {
     }
 
     fn editor(&self) -> Drop<'_> {
-        Drop { by_id: self.by_path.values().map(|mask| (mask.id, &mask.dropped)).collect() }
+        Drop {
+            by_id: self
+                .by_path
+                .values()
+                .map(|mask| (mask.id, &mask.dropped))
+                .collect(),
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Mask)> {
@@ -115,7 +133,13 @@ impl Masks {
         device: &Device,
     ) {
         let dropped = Tensor::<1, Bool>::from_bool(dropped, device);
-        self.by_path.insert(parameter.path.clone(), Mask { id: parameter.id, dropped });
+        self.by_path.insert(
+            parameter.path.clone(),
+            Mask {
+                id: parameter.id,
+                dropped,
+            },
+        );
     }
 }
 

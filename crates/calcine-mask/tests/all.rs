@@ -1,6 +1,9 @@
 //! All integration tests of the crate, as one binary.
 
-#![allow(clippy::unwrap_used, reason = "tests panic; clippy exempts only the test functions")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "tests panic; clippy exempts only the test functions"
+)]
 
 mod bytes;
 mod combining;
@@ -20,7 +23,10 @@ fn masks<M: Module>(model: &M, paths: &[&str], keep: impl Fn(usize) -> bool) -> 
     for path in paths {
         let parameter = inventory.get(path).unwrap();
         let decision: Vec<bool> = (0..parameter.numel()).map(&keep).collect();
-        masks.insert(parameter, Tensor::<1, Bool>::from_bool(decision.as_slice(), &device()));
+        masks.insert(
+            parameter,
+            Tensor::<1, Bool>::from_bool(decision.as_slice(), &device()),
+        );
     }
     masks
 }

@@ -15,9 +15,15 @@ fn masks_come_back_from_their_bytes() {
     let before = masks(&model, &PATHS, keep);
     let bytes = before.to_bytes().unwrap();
     let after = Masks::from_bytes(&bytes, &Inventory::of(&model), &device()).unwrap();
-    assert_eq!(after.paths().collect::<Vec<_>>(), before.paths().collect::<Vec<_>>());
+    assert_eq!(
+        after.paths().collect::<Vec<_>>(),
+        before.paths().collect::<Vec<_>>()
+    );
     for path in PATHS {
-        assert_eq!(bools(after.keep(path).unwrap()), bools(before.keep(path).unwrap()));
+        assert_eq!(
+            bools(after.keep(path).unwrap()),
+            bools(before.keep(path).unwrap())
+        );
     }
     // They still belong to their parameters.
     let zeros = after.apply(model).first.weight.val().equal_scalar(0.0);
@@ -38,7 +44,9 @@ fn equal_masks_give_equal_bytes_whatever_made_them() {
 
 #[test]
 fn masks_of_one_model_fit_another_of_the_same_kind() {
-    let bytes = masks(&Mlp::new(&device()), &PATHS, |i| i == 0).to_bytes().unwrap();
+    let bytes = masks(&Mlp::new(&device()), &PATHS, |i| i == 0)
+        .to_bytes()
+        .unwrap();
     let other = Mlp::new(&device());
     let masks = Masks::from_bytes(&bytes, &Inventory::of(&other), &device()).unwrap();
     let kept = bools(masks.apply(other).second.weight.val().not_equal_scalar(0.0));
@@ -49,16 +57,25 @@ fn masks_of_one_model_fit_another_of_the_same_kind() {
 fn no_masks_are_a_file_too() {
     let bytes = Masks::default().to_bytes().unwrap();
     let inventory = Inventory::of(&Mlp::new(&device()));
-    assert!(Masks::from_bytes(&bytes, &inventory, &device()).unwrap().is_empty());
+    assert!(
+        Masks::from_bytes(&bytes, &inventory, &device())
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]
 fn a_parameter_that_the_model_does_not_have_is_named() {
-    let bytes = masks(&Mlp::new(&device()), &PATHS, |_| true).to_bytes().unwrap();
+    let bytes = masks(&Mlp::new(&device()), &PATHS, |_| true)
+        .to_bytes()
+        .unwrap();
     let inventory = Inventory::of(&ConvNet::new(&device()));
     let error = Masks::from_bytes(&bytes, &inventory, &device()).unwrap_err();
     assert!(matches!(error, MaskFileError::Unknown { .. }), "{error}");
-    assert!(error.to_string().contains("which the model does not have"), "{error}");
+    assert!(
+        error.to_string().contains("which the model does not have"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -77,6 +94,9 @@ fn what_is_no_safetensors_file_is_unreadable() {
     for bytes in [&b""[..], b"not a file", &[255; 64]] {
         let error = Masks::from_bytes(bytes, &inventory, &device()).unwrap_err();
         assert!(matches!(error, MaskFileError::Format(_)), "{error}");
-        assert!(error.to_string().starts_with("the masks are unreadable: "), "{error}");
+        assert!(
+            error.to_string().starts_with("the masks are unreadable: "),
+            "{error}"
+        );
     }
 }

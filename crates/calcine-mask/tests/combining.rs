@@ -13,11 +13,23 @@ fn an_element_is_kept_where_all_masks_keep_it() {
     let even = masks(&model, &["first.weight", "second.weight"], |i| i % 2 == 0);
     let third = masks(&model, &["first.weight", "first.bias"], |i| i % 3 == 0);
     let all = Masks::intersection([&even, &third]);
-    assert_eq!(all.paths().collect::<Vec<_>>(), ["first.bias", "first.weight", "second.weight"]);
+    assert_eq!(
+        all.paths().collect::<Vec<_>>(),
+        ["first.bias", "first.weight", "second.weight"]
+    );
     let kept = |path: &str| bools(all.keep(path).unwrap());
-    assert_eq!(kept("first.weight"), (0..96).map(|i| i % 6 == 0).collect::<Vec<_>>());
-    assert_eq!(kept("second.weight"), (0..48).map(|i| i % 2 == 0).collect::<Vec<_>>());
-    assert_eq!(kept("first.bias"), (0..16).map(|i| i % 3 == 0).collect::<Vec<_>>());
+    assert_eq!(
+        kept("first.weight"),
+        (0..96).map(|i| i % 6 == 0).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        kept("second.weight"),
+        (0..48).map(|i| i % 2 == 0).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        kept("first.bias"),
+        (0..16).map(|i| i % 3 == 0).collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -26,13 +38,30 @@ fn intersection_knows_no_last_writer_and_no_order() {
     let none = masks(&model, &["first.weight"], |_| false);
     let all = masks(&model, &["first.weight"], |_| true);
     let some = masks(&model, &["first.weight"], |i| i < 5);
-    for order in [[&none, &all, &some], [&all, &some, &none], [&some, &none, &all]] {
+    for order in [
+        [&none, &all, &some],
+        [&all, &some, &none],
+        [&some, &none, &all],
+    ] {
         let both = Masks::intersection(order);
-        assert!(bools(both.keep("first.weight").unwrap()).iter().all(|keep| !keep));
+        assert!(
+            bools(both.keep("first.weight").unwrap())
+                .iter()
+                .all(|keep| !keep)
+        );
     }
-    let both = bools(Masks::intersection([&some, &all]).keep("first.weight").unwrap());
+    let both = bools(
+        Masks::intersection([&some, &all])
+            .keep("first.weight")
+            .unwrap(),
+    );
     assert_eq!(both, bools(some.keep("first.weight").unwrap()));
-    assert!(bools(all.keep("first.weight").unwrap()).iter().all(|keep| *keep), "unchanged");
+    assert!(
+        bools(all.keep("first.weight").unwrap())
+            .iter()
+            .all(|keep| *keep),
+        "unchanged"
+    );
     assert!(Masks::intersection([]).is_empty());
 }
 
@@ -43,7 +72,11 @@ fn inserting_again_replaces_and_clearing_forgets() {
     let mut masks = masks(&model, &["second.weight"], |_| false);
     masks.insert(&weight, Tensor::<2>::ones([16, 3], &device()).bool());
     assert_eq!(masks.len(), 1);
-    assert!(bools(masks.keep("second.weight").unwrap()).iter().all(|keep| *keep));
+    assert!(
+        bools(masks.keep("second.weight").unwrap())
+            .iter()
+            .all(|keep| *keep)
+    );
     assert!(masks.keep("first.weight").is_none());
     masks.clear();
     assert!(masks.is_empty() && masks.keep("second.weight").is_none());

@@ -24,7 +24,10 @@ fn a_view_computes_what_masked_stored_weights_compute() {
         let masked = masks.apply(dense.clone()).forward(input(&device));
         assert_eq!(floats(viewed), floats(masked));
         let stored = floats(dense.first.weight.val());
-        assert!(stored.iter().all(|x| *x != 0.0), "stored weights stay dense");
+        assert!(
+            stored.iter().all(|x| *x != 0.0),
+            "stored weights stay dense"
+        );
     }
 }
 
@@ -37,12 +40,16 @@ fn gradients_of_a_view_are_zero_where_dropped_and_those_of_the_masked_model_else
     let through = GradientsParams::from_grads(loss(&masks.view(&dense)).backward(), &dense);
     let masked = masks.apply(dense.clone());
     let direct = GradientsParams::from_grads(loss(&masked).backward(), &masked);
-    let of = |gradients: &GradientsParams| floats(gradients.get::<2>(dense.first.weight.id).unwrap());
+    let of =
+        |gradients: &GradientsParams| floats(gradients.get::<2>(dense.first.weight.id).unwrap());
     let keep = bools(masks.keep("first.weight").unwrap());
     let mut reached = 0;
     for ((keep, ours), theirs) in keep.into_iter().zip(of(&through)).zip(of(&direct)) {
         let expected = if keep { theirs } else { 0.0 };
-        assert!((ours - expected).abs() <= 1e-6 + 1e-5 * expected.abs(), "{ours} {expected}");
+        assert!(
+            (ours - expected).abs() <= 1e-6 + 1e-5 * expected.abs(),
+            "{ours} {expected}"
+        );
         reached += usize::from(ours != 0.0);
     }
     assert!(reached > 10, "{reached} gradients");
@@ -53,7 +60,8 @@ fn a_mask_takes_the_parameters_shape_or_is_flat() {
     let mut model = model(&device());
     let inventory = calcine_params::Inventory::of(&model);
     let weight = inventory.get("second.weight").unwrap();
-    let keep = Tensor::<1>::from_data(TensorData::new(values(48), [48]), &device()).greater_scalar(0.0);
+    let keep =
+        Tensor::<1>::from_data(TensorData::new(values(48), [48]), &device()).greater_scalar(0.0);
     let mut flat = calcine_mask::Masks::default();
     flat.insert(weight, keep.clone());
     let mut shaped = calcine_mask::Masks::default();
@@ -71,13 +79,18 @@ fn masks_made_on_a_tape_apply_outside_and_the_other_way_round() {
     let training = model(&device().autodiff());
     let inventory = calcine_params::Inventory::of(&training);
     let keep = training.first.weight.val().greater_scalar(0.0);
-    let expected: Vec<bool> = floats(training.first.weight.val()).iter().map(|x| *x > 0.0).collect();
+    let expected: Vec<bool> = floats(training.first.weight.val())
+        .iter()
+        .map(|x| *x > 0.0)
+        .collect();
     let mut masks = calcine_mask::Masks::default();
     masks.insert(inventory.get("first.weight").unwrap(), keep);
     use burn::module::Module;
     for model in [training.clone(), training.valid()] {
-        let kept: Vec<bool> =
-            floats(masks.apply(model).first.weight.val()).iter().map(|x| *x != 0.0).collect();
+        let kept: Vec<bool> = floats(masks.apply(model).first.weight.val())
+            .iter()
+            .map(|x| *x != 0.0)
+            .collect();
         assert_eq!(kept, expected);
     }
 }

@@ -50,7 +50,10 @@ fn assert_masked(masks: &Masks, model: &ConvNet, before: &[Vec<f32>; 4]) {
             moved += usize::from(*keep && now != *before);
         }
         let kept = keep.iter().filter(|keep| **keep).count();
-        assert!(2 * moved > kept, "{path}: {moved} of {kept} kept elements moved");
+        assert!(
+            2 * moved > kept,
+            "{path}: {moved} of {kept} kept elements moved"
+        );
     }
 }
 
@@ -80,7 +83,10 @@ fn no_optimizer_revives_a_masked_weight() {
             let gradients = gradients(&model);
             model = masks.apply(optimizer.step(0.05, model, gradients));
             assert_masked(&masks, &model, &before);
-            assert!(model.conv.weight.val().is_require_grad(), "{name}, step {step}");
+            assert!(
+                model.conv.weight.val().is_require_grad(),
+                "{name}, step {step}"
+            );
         }
     }
 }
@@ -122,7 +128,12 @@ fn masked_gradients_build_up_no_momentum() {
         let zeros = weights(&model);
         for (path, zeros) in MASKED.iter().zip(&zeros) {
             let keep = bools(masks.keep(path).unwrap());
-            assert!(keep.iter().zip(zeros).all(|(keep, now)| *keep || *now == 0.0), "{path}");
+            assert!(
+                keep.iter()
+                    .zip(zeros)
+                    .all(|(keep, now)| *keep || *now == 0.0),
+                "{path}"
+            );
         }
         assert_ne!(zeros, before);
     }

@@ -46,7 +46,11 @@ impl<E: Edit> ModuleMapper for Stored<'_, E> {
             let distributed = value.is_autodiff() && value.is_distributed();
             let value = self.edit.edit(id, value.set_require_grad(false));
             let value = value.set_require_grad(trained);
-            if distributed { value.set_distributed(id) } else { value }
+            if distributed {
+                value.set_distributed(id)
+            } else {
+                value
+            }
         })
     }
 }
@@ -58,6 +62,10 @@ struct Viewed<'a, E> {
 impl<E: Edit> ModuleMapper for Viewed<'_, E> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let id = param.id;
-        if self.edit.wants(id) { param.map(|value| self.edit.edit(id, value)) } else { param }
+        if self.edit.wants(id) {
+            param.map(|value| self.edit.edit(id, value))
+        } else {
+            param
+        }
     }
 }

@@ -15,10 +15,17 @@ pub fn flat_gradients<'a, M: Module>(
 ) -> Vec<Option<Tensor<1>>> {
     let mut reader = Reader {
         gradients,
-        wanted: parameters.into_iter().map(|parameter| (parameter, None)).collect(),
+        wanted: parameters
+            .into_iter()
+            .map(|parameter| (parameter, None))
+            .collect(),
     };
     module.visit(&mut reader);
-    reader.wanted.into_iter().map(|(_, gradient)| gradient).collect()
+    reader
+        .wanted
+        .into_iter()
+        .map(|(_, gradient)| gradient)
+        .collect()
 }
 
 struct Reader<'a> {
@@ -44,7 +51,11 @@ pub fn edit_gradients<M: Module, E: Edit>(
     gradients: &mut GradientsParams,
     edit: &mut E,
 ) {
-    module.visit(&mut Editor { gradients, edit, done: BTreeSet::new() });
+    module.visit(&mut Editor {
+        gradients,
+        edit,
+        done: BTreeSet::new(),
+    });
 }
 
 struct Editor<'a, E> {
@@ -59,7 +70,8 @@ impl<E: Edit> ModuleVisitor for Editor<'_, E> {
             return;
         }
         if let Some(gradient) = self.gradients.remove::<D>(param.id) {
-            self.gradients.register(param.id, self.edit.edit(param.id, gradient));
+            self.gradients
+                .register(param.id, self.edit.edit(param.id, gradient));
         }
     }
 }

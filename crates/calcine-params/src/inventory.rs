@@ -96,7 +96,9 @@ impl Inventory {
     pub fn of<M: Module>(module: &M) -> Self {
         let mut lister = Lister::default();
         module.visit(&mut lister);
-        Self { parameters: lister.parameters }
+        Self {
+            parameters: lister.parameters,
+        }
     }
 
     /// All parameters, running statistics included.
@@ -107,7 +109,8 @@ impl Inventory {
     /// Convolution and linear weights and other weights of rank 2 or more: what a sparsity table
     /// lists.
     pub fn weights(&self) -> impl Iterator<Item = &Parameter> {
-        self.iter().filter(|parameter| parameter.role == Role::Weight)
+        self.iter()
+            .filter(|parameter| parameter.role == Role::Weight)
     }
 
     /// The parameter at exactly this path.
@@ -142,7 +145,10 @@ impl Inventory {
             }
         }
         let parameters = self.parameters.iter().zip(chosen);
-        Ok(parameters.filter(|(_, chosen)| *chosen).map(|(parameter, _)| parameter).collect())
+        Ok(parameters
+            .filter(|(_, chosen)| *chosen)
+            .map(|(parameter, _)| parameter)
+            .collect())
     }
 }
 
@@ -171,7 +177,11 @@ impl ModuleVisitor for Lister {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.parameters.iter().any(|parameter| parameter.id == param.id) {
+        if self
+            .parameters
+            .iter()
+            .any(|parameter| parameter.id == param.id)
+        {
             return;
         }
         let path = self.walk.path();

@@ -40,7 +40,11 @@ impl std::fmt::Display for UnknownParameter {
         match &self.reason {
             Reason::Malformed(why) => write!(f, "`{}` is no pattern: {why}", self.pattern),
             Reason::NoMatch(nearest) if nearest.is_empty() => {
-                write!(f, "`{}` matches no parameter: the model has none", self.pattern)
+                write!(
+                    f,
+                    "`{}` matches no parameter: the model has none",
+                    self.pattern
+                )
             }
             Reason::NoMatch(nearest) => {
                 write!(
@@ -68,7 +72,9 @@ pub(crate) fn matches(
         (&glob, |parameter| parameter.path.clone()),
         (&glob, Parameter::pytorch_path),
         (&unwrapped, |parameter| without_module(&parameter.path)),
-        (&unwrapped, |parameter| without_module(&parameter.pytorch_path())),
+        (&unwrapped, |parameter| {
+            without_module(&parameter.pytorch_path())
+        }),
     ];
     for (glob, name) in attempts {
         let found: Vec<usize> = parameters
@@ -83,7 +89,10 @@ pub(crate) fn matches(
         }
     }
     let nearest = nearest(pattern, parameters);
-    Err(UnknownParameter { pattern: pattern.to_owned(), reason: Reason::NoMatch(nearest) })
+    Err(UnknownParameter {
+        pattern: pattern.to_owned(),
+        reason: Reason::NoMatch(nearest),
+    })
 }
 
 /// Path elements are glob components, so that `*` stays inside one.
@@ -100,7 +109,10 @@ fn glob(pattern: &str) -> Result<GlobMatcher, UnknownParameter> {
 
 /// The name without the path element that data-parallel wrapping adds.
 fn without_module(pattern: &str) -> String {
-    let elements: Vec<_> = pattern.split('.').filter(|element| *element != "module").collect();
+    let elements: Vec<_> = pattern
+        .split('.')
+        .filter(|element| *element != "module")
+        .collect();
     elements.join(".")
 }
 
@@ -109,11 +121,16 @@ fn nearest(pattern: &str, parameters: &[Parameter]) -> Vec<String> {
         .iter()
         .filter(|parameter| parameter.is_trainable())
         .map(|parameter| {
-            let likeness = strsim::normalized_damerau_levenshtein(pattern, &parameter.path)
-                .max(strsim::normalized_damerau_levenshtein(pattern, &parameter.pytorch_path()));
+            let likeness = strsim::normalized_damerau_levenshtein(pattern, &parameter.path).max(
+                strsim::normalized_damerau_levenshtein(pattern, &parameter.pytorch_path()),
+            );
             (likeness, parameter.path.clone())
         })
         .collect();
     names.sort_by(|a, b| b.0.total_cmp(&a.0));
-    names.into_iter().take(NEAREST).map(|(_, name)| name).collect()
+    names
+        .into_iter()
+        .take(NEAREST)
+        .map(|(_, name)| name)
+        .collect()
 }

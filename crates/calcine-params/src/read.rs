@@ -16,10 +16,17 @@ pub fn flat<'a, M: Module>(
     parameters: impl IntoIterator<Item = &'a Parameter>,
 ) -> Vec<Tensor<1>> {
     let mut reader = Reader {
-        wanted: parameters.into_iter().map(|parameter| (parameter.id, None)).collect(),
+        wanted: parameters
+            .into_iter()
+            .map(|parameter| (parameter.id, None))
+            .collect(),
     };
     module.visit(&mut reader);
-    reader.wanted.into_iter().map(|(_, value)| value.expect("the module's own parameter")).collect()
+    reader
+        .wanted
+        .into_iter()
+        .map(|(_, value)| value.expect("the module's own parameter"))
+        .collect()
 }
 
 struct Reader {

@@ -35,7 +35,11 @@ fn an_edit_changes_the_wanted_parameter_and_no_other() {
         "ids, shapes and roles stay"
     );
     for ((parameter, before), after) in names.iter().zip(before).zip(flat(&net, &names)) {
-        let factor = if parameter.path == "conv.weight" { 0.5 } else { 1.0 };
+        let factor = if parameter.path == "conv.weight" {
+            0.5
+        } else {
+            1.0
+        };
         assert_eq!(floats(after), floats(before * factor), "{}", parameter.path);
     }
 }
@@ -64,7 +68,11 @@ fn mapping_a_tracked_parameter_stops_its_training() {
     struct Halve(ParamId);
     impl ModuleMapper for Halve {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            if param.id == self.0 { param.map(|value| value * 0.5) } else { param }
+            if param.id == self.0 {
+                param.map(|value| value * 0.5)
+            } else {
+                param
+            }
         }
     }
     let net = Net::new(&training());
@@ -73,8 +81,16 @@ fn mapping_a_tracked_parameter_stops_its_training() {
     assert!(!net.conv.weight.val().is_require_grad());
     let before = (floats(net.conv.weight.val()), floats(net.fc.weight.val()));
     let net = step(net);
-    assert_eq!(floats(net.conv.weight.val()), before.0, "the edited weight stands still");
-    assert_ne!(floats(net.fc.weight.val()), before.1, "while the others train");
+    assert_eq!(
+        floats(net.conv.weight.val()),
+        before.0,
+        "the edited weight stands still"
+    );
+    assert_ne!(
+        floats(net.fc.weight.val()),
+        before.1,
+        "while the others train"
+    );
 }
 
 #[test]
@@ -97,9 +113,15 @@ fn an_edit_leaves_nothing_on_the_tape() {
     // The gradient at the edited leaf is its own, not that of the original through the edit.
     let gradients = edited.loss().backward();
     let gradients = GradientsParams::from_grads(gradients, &net);
-    assert!(gradients.get::<4>(weight).is_none(), "the original leaf is no ancestor");
+    assert!(
+        gradients.get::<4>(weight).is_none(),
+        "the original leaf is no ancestor"
+    );
     let gradients = GradientsParams::from_grads(loss.backward(), &net);
-    assert!(gradients.get::<4>(weight).is_some(), "a tape from before the edit is whole");
+    assert!(
+        gradients.get::<4>(weight).is_some(),
+        "a tape from before the edit is whole"
+    );
 }
 
 #[test]
@@ -121,5 +143,8 @@ fn an_edit_of_a_lazy_parameter_initializes_it() {
     let net = Net::new(&device());
     let twin = Net::new(&device());
     let net = halve_conv(net);
-    assert_eq!(floats(net.conv.weight.val()), floats(twin.conv.weight.val() * 0.5));
+    assert_eq!(
+        floats(net.conv.weight.val()),
+        floats(twin.conv.weight.val() * 0.5)
+    );
 }

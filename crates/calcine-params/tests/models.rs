@@ -33,9 +33,18 @@ pub(crate) struct Stage {
 
 impl Zoo {
     pub(crate) fn new(device: &Device) -> Self {
-        let conv = |from, to| Conv2dConfig::new([from, to], [3, 3]).with_bias(false).init(device);
+        let conv = |from, to| {
+            Conv2dConfig::new([from, to], [3, 3])
+                .with_bias(false)
+                .init(device)
+        };
         let norm = || BatchNormConfig::new(4).init(device);
-        let stage = || Stage { conv1: conv(4, 4), bn1: norm(), conv2: conv(4, 4), bn2: norm() };
+        let stage = || Stage {
+            conv1: conv(4, 4),
+            bn1: norm(),
+            conv2: conv(4, 4),
+            bn2: norm(),
+        };
         Self {
             stem: conv(3, 4),
             bn1: norm(),
@@ -77,7 +86,11 @@ impl Net {
         let images = Tensor::<4>::from_data(images, &device);
         let features = self.bn.forward(self.conv.forward(images));
         let [n, channels, _, _] = features.dims();
-        let pooled = features.square().mean_dim(3).mean_dim(2).reshape([n, channels]);
+        let pooled = features
+            .square()
+            .mean_dim(3)
+            .mean_dim(2)
+            .reshape([n, channels]);
         self.fc.forward(pooled).square().mean()
     }
 }
@@ -91,7 +104,11 @@ pub(crate) struct Scale {
 
 impl Scale {
     pub(crate) fn new(id: ParamId, factor: f32) -> Self {
-        Self { id, factor, calls: 0 }
+        Self {
+            id,
+            factor,
+            calls: 0,
+        }
     }
 }
 

@@ -14,31 +14,93 @@ fn inventory() -> Inventory {
 }
 
 fn selected(inventory: &Inventory, patterns: &[&str]) -> Vec<String> {
-    let found = inventory.select(patterns).unwrap_or_else(|error| panic!("{error}"));
-    found.into_iter().map(|parameter| parameter.path.clone()).collect()
+    let found = inventory
+        .select(patterns)
+        .unwrap_or_else(|error| panic!("{error}"));
+    found
+        .into_iter()
+        .map(|parameter| parameter.path.clone())
+        .collect()
 }
 
 #[test]
 fn every_parameter_has_a_path_a_layer_a_shape_and_a_role() {
     let inventory = inventory();
     let rows: [(&str, &str, &[usize], Role, Option<Layout>); 13] = [
-        ("stem.weight", "Conv2d", &[4, 3, 3, 3], Role::Weight, Some(Layout::OutputFirst)),
+        (
+            "stem.weight",
+            "Conv2d",
+            &[4, 3, 3, 3],
+            Role::Weight,
+            Some(Layout::OutputFirst),
+        ),
         ("bn1.gamma", "BatchNorm", &[4], Role::NormScale, None),
         ("bn1.beta", "BatchNorm", &[4], Role::NormShift, None),
-        ("bn1.running_mean", "BatchNorm", &[4], Role::RunningStatistic, None),
-        ("stages.1.bn2.running_var", "BatchNorm", &[4], Role::RunningStatistic, None),
-        ("stages.0.conv2.weight", "Conv2d", &[4, 4, 3, 3], Role::Weight, Some(Layout::OutputFirst)),
-        ("up.weight", "ConvTranspose1d", &[4, 2, 3], Role::Weight, Some(Layout::InputFirst)),
-        ("up.bias", "ConvTranspose1d", &[2], Role::Bias, Some(Layout::InputFirst)),
-        ("words.weight", "Embedding", &[10, 4], Role::Weight, Some(Layout::InputFirst)),
+        (
+            "bn1.running_mean",
+            "BatchNorm",
+            &[4],
+            Role::RunningStatistic,
+            None,
+        ),
+        (
+            "stages.1.bn2.running_var",
+            "BatchNorm",
+            &[4],
+            Role::RunningStatistic,
+            None,
+        ),
+        (
+            "stages.0.conv2.weight",
+            "Conv2d",
+            &[4, 4, 3, 3],
+            Role::Weight,
+            Some(Layout::OutputFirst),
+        ),
+        (
+            "up.weight",
+            "ConvTranspose1d",
+            &[4, 2, 3],
+            Role::Weight,
+            Some(Layout::InputFirst),
+        ),
+        (
+            "up.bias",
+            "ConvTranspose1d",
+            &[2],
+            Role::Bias,
+            Some(Layout::InputFirst),
+        ),
+        (
+            "words.weight",
+            "Embedding",
+            &[10, 4],
+            Role::Weight,
+            Some(Layout::InputFirst),
+        ),
         ("norm.gamma", "LayerNorm", &[4], Role::NormScale, None),
         ("token", "Zoo", &[1, 4], Role::Weight, None),
-        ("fc.weight", "Linear", &[4, 2], Role::Weight, Some(Layout::InputFirst)),
-        ("fc.bias", "Linear", &[2], Role::Bias, Some(Layout::InputFirst)),
+        (
+            "fc.weight",
+            "Linear",
+            &[4, 2],
+            Role::Weight,
+            Some(Layout::InputFirst),
+        ),
+        (
+            "fc.bias",
+            "Linear",
+            &[2],
+            Role::Bias,
+            Some(Layout::InputFirst),
+        ),
     ];
     each(rows, |(path, layer, shape, role, layout)| {
         let parameter = inventory.get(path).unwrap();
-        assert_eq!((parameter.layer.as_str(), parameter.shape.as_slice()), (*layer, *shape));
+        assert_eq!(
+            (parameter.layer.as_str(), parameter.shape.as_slice()),
+            (*layer, *shape)
+        );
         assert_eq!((parameter.role, parameter.layout()), (*role, *layout));
         assert_eq!(parameter.numel(), shape.iter().product::<usize>());
         assert_eq!(parameter.is_trainable(), *role != Role::RunningStatistic);
@@ -48,10 +110,16 @@ fn every_parameter_has_a_path_a_layer_a_shape_and_a_role() {
 #[test]
 fn parameters_come_in_the_models_order_and_weights_are_of_rank_two_or_more() {
     let inventory = inventory();
-    let paths: Vec<&str> = inventory.iter().map(|parameter| parameter.path.as_str()).collect();
+    let paths: Vec<&str> = inventory
+        .iter()
+        .map(|parameter| parameter.path.as_str())
+        .collect();
     assert_eq!(paths[..3], ["stem.weight", "bn1.gamma", "bn1.beta"]);
     assert_eq!(paths.len(), (&inventory).into_iter().count());
-    let weights: Vec<&str> = inventory.weights().map(|weight| weight.path.as_str()).collect();
+    let weights: Vec<&str> = inventory
+        .weights()
+        .map(|weight| weight.path.as_str())
+        .collect();
     let mut expected = vec!["stem.weight"];
     expected.extend(["stages.0.conv1.weight", "stages.0.conv2.weight"]);
     expected.extend(["stages.1.conv1.weight", "stages.1.conv2.weight"]);
@@ -72,7 +140,10 @@ fn pytorch_calls_gamma_weight_and_beta_bias() {
         assert_eq!(inventory.get(burn).unwrap().pytorch_path(), *pytorch);
     });
     let alone: BatchNorm = BatchNormConfig::new(2).init(&device());
-    assert_eq!(Inventory::of(&alone).get("gamma").unwrap().pytorch_path(), "weight");
+    assert_eq!(
+        Inventory::of(&alone).get("gamma").unwrap().pytorch_path(),
+        "weight"
+    );
 }
 
 #[test]
@@ -80,44 +151,84 @@ fn patterns_match_by_path_element() {
     let inventory = inventory();
     let rows: [(&[&str], &[&str]); 19] = [
         (&["fc.weight"], &["fc.weight"]),
-        (&["*.weight"], &["stem.weight", "up.weight", "words.weight", "fc.weight"]),
+        (
+            &["*.weight"],
+            &["stem.weight", "up.weight", "words.weight", "fc.weight"],
+        ),
         (&["fc.*"], &["fc.weight", "fc.bias"]),
-        (&["stages.0.**"], &[
-            "stages.0.conv1.weight", "stages.0.bn1.gamma", "stages.0.bn1.beta",
-            "stages.0.conv2.weight", "stages.0.bn2.gamma", "stages.0.bn2.beta",
-        ]),
-        (&["**.conv?.weight"], &[
-            "stages.0.conv1.weight", "stages.0.conv2.weight",
-            "stages.1.conv1.weight", "stages.1.conv2.weight",
-        ]),
-        (&["stages.*.conv[2].weight"], &["stages.0.conv2.weight", "stages.1.conv2.weight"]),
-        (&["stages.1.{conv1,bn2}.*"], &[
-            "stages.1.conv1.weight", "stages.1.bn2.gamma", "stages.1.bn2.beta",
-        ]),
-        (&["**.bn1.gamma"], &["bn1.gamma", "stages.0.bn1.gamma", "stages.1.bn1.gamma"]),
+        (
+            &["stages.0.**"],
+            &[
+                "stages.0.conv1.weight",
+                "stages.0.bn1.gamma",
+                "stages.0.bn1.beta",
+                "stages.0.conv2.weight",
+                "stages.0.bn2.gamma",
+                "stages.0.bn2.beta",
+            ],
+        ),
+        (
+            &["**.conv?.weight"],
+            &[
+                "stages.0.conv1.weight",
+                "stages.0.conv2.weight",
+                "stages.1.conv1.weight",
+                "stages.1.conv2.weight",
+            ],
+        ),
+        (
+            &["stages.*.conv[2].weight"],
+            &["stages.0.conv2.weight", "stages.1.conv2.weight"],
+        ),
+        (
+            &["stages.1.{conv1,bn2}.*"],
+            &[
+                "stages.1.conv1.weight",
+                "stages.1.bn2.gamma",
+                "stages.1.bn2.beta",
+            ],
+        ),
+        (
+            &["**.bn1.gamma"],
+            &["bn1.gamma", "stages.0.bn1.gamma", "stages.1.bn1.gamma"],
+        ),
         (&["**.bias"], &["up.bias", "fc.bias"]),
         // In the model's order, each once.
-        (&["fc.weight", "stem.*", "fc.*"], &["stem.weight", "fc.weight", "fc.bias"]),
+        (
+            &["fc.weight", "stem.*", "fc.*"],
+            &["stem.weight", "fc.weight", "fc.bias"],
+        ),
         (&["token"], &["token"]),
         (&["*"], &["token"]),
         // Exclusion, and a later pattern may add again.
-        (&["*.weight", "!fc.weight"], &["stem.weight", "up.weight", "words.weight"]),
+        (
+            &["*.weight", "!fc.weight"],
+            &["stem.weight", "up.weight", "words.weight"],
+        ),
         (&["*.weight", "!*.weight", "up.weight"], &["up.weight"]),
         (&["!fc.weight", "fc.weight"], &["fc.weight"]),
         (&["fc.*", "!**.weight"], &["fc.bias"]),
         // PyTorch's names, where Burn's match nothing.
         (&["bn1.weight"], &["bn1.gamma"]),
-        (&["stages.*.bn2.bias"], &["stages.0.bn2.beta", "stages.1.bn2.beta"]),
+        (
+            &["stages.*.bn2.bias"],
+            &["stages.0.bn2.beta", "stages.1.bn2.beta"],
+        ),
         (&["norm.*", "!norm.bias"], &["norm.gamma"]),
     ];
-    each(rows, |(patterns, expected)| assert_eq!(selected(&inventory, patterns), *expected));
+    each(rows, |(patterns, expected)| {
+        assert_eq!(selected(&inventory, patterns), *expected)
+    });
 }
 
 #[test]
 fn gamma_answers_to_weight_only_where_nothing_else_does() {
     let inventory = inventory();
     let all = selected(&inventory, &["**.weight"]);
-    assert!(!all.is_empty() && all.iter().all(|path| path.ends_with(".weight")), "{all:?}");
+    assert!(
+        !all.is_empty() && all.iter().all(|path| path.ends_with(".weight")),
+        "{all:?}"
+    );
     assert_eq!(selected(&inventory, &["**.bn2.weight"]).len(), 2);
 }
 
@@ -129,10 +240,18 @@ fn the_component_of_data_parallel_wrapping_may_be_in_the_pattern_or_in_the_model
     }
     let inventory = inventory();
     assert_eq!(selected(&inventory, &["module.fc.weight"]), ["fc.weight"]);
-    assert_eq!(selected(&inventory, &["stages.module.0.conv1.weight"]), ["stages.0.conv1.weight"]);
+    assert_eq!(
+        selected(&inventory, &["stages.module.0.conv1.weight"]),
+        ["stages.0.conv1.weight"]
+    );
     assert_eq!(selected(&inventory, &["module.bn1.weight"]), ["bn1.gamma"]);
-    let wrapped = Inventory::of(&Wrapped { module: Zoo::new(&device()) });
-    assert_eq!(selected(&wrapped, &["module.fc.weight"]), ["module.fc.weight"]);
+    let wrapped = Inventory::of(&Wrapped {
+        module: Zoo::new(&device()),
+    });
+    assert_eq!(
+        selected(&wrapped, &["module.fc.weight"]),
+        ["module.fc.weight"]
+    );
     assert_eq!(selected(&wrapped, &["fc.weight"]), ["module.fc.weight"]);
     assert_eq!(selected(&wrapped, &["bn1.weight"]), ["module.bn1.gamma"]);
 }
@@ -140,7 +259,13 @@ fn the_component_of_data_parallel_wrapping_may_be_in_the_pattern_or_in_the_model
 #[test]
 fn running_statistics_are_listed_and_never_selected() {
     let inventory = inventory();
-    assert_eq!(inventory.iter().filter(|parameter| !parameter.is_trainable()).count(), 10);
+    assert_eq!(
+        inventory
+            .iter()
+            .filter(|parameter| !parameter.is_trainable())
+            .count(),
+        10
+    );
     let all = inventory.select(&["**"]).unwrap();
     assert!(all.iter().all(|parameter| parameter.is_trainable()));
     assert_eq!(all.len(), inventory.iter().count() - 10);
@@ -161,24 +286,38 @@ fn a_miss_names_the_nearest() {
         assert_eq!(error.pattern(), pattern.trim_start_matches('!'));
         assert_eq!(error.nearest()[0], *nearest);
         assert_eq!(error.nearest().len(), 3);
-        assert!(error.nearest().iter().all(|name| !name.contains("running")), "{error}");
+        assert!(
+            error.nearest().iter().all(|name| !name.contains("running")),
+            "{error}"
+        );
     });
     let error = inventory.select(&["fc.wieght"]).unwrap_err().to_string();
-    assert!(error.starts_with("`fc.wieght` matches no parameter; nearest: fc.weight, "), "{error}");
+    assert!(
+        error.starts_with("`fc.wieght` matches no parameter; nearest: fc.weight, "),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_malformed_pattern_says_why() {
     let error = inventory().select(&["fc.[weight"]).unwrap_err();
     assert_eq!(error.nearest(), [""; 0]);
-    assert!(error.to_string().starts_with("`fc.[weight` is no pattern: "), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("`fc.[weight` is no pattern: "),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_model_without_parameters_has_nothing_near() {
     let empty: Vec<Linear> = Vec::new();
     let error = Inventory::of(&empty).select(&["fc.weight"]).unwrap_err();
-    assert_eq!(error.to_string(), "`fc.weight` matches no parameter: the model has none");
+    assert_eq!(
+        error.to_string(),
+        "`fc.weight` matches no parameter: the model has none"
+    );
 }
 
 #[test]
@@ -189,9 +328,18 @@ fn a_shared_parameter_is_listed_once_under_its_first_path() {
         decoder: Param<Tensor<2>>,
     }
     let encoder = Param::from_tensor(Tensor::<2>::ones([2, 2], &device()));
-    let tied = Tied { decoder: encoder.clone(), encoder };
+    let tied = Tied {
+        decoder: encoder.clone(),
+        encoder,
+    };
     let inventory = Inventory::of(&tied);
-    assert_eq!(inventory.iter().map(|p| p.path.as_str()).collect::<Vec<_>>(), ["encoder"]);
+    assert_eq!(
+        inventory
+            .iter()
+            .map(|p| p.path.as_str())
+            .collect::<Vec<_>>(),
+        ["encoder"]
+    );
 }
 
 #[test]

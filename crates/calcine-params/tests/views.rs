@@ -63,8 +63,12 @@ fn squashed(net: &Net) -> Net {
 }
 
 fn gradients_of(net: &Net, gradients: &GradientsParams) -> (Vec<f32>, Vec<f32>) {
-    let conv = gradients.get::<4>(net.conv.weight.id).expect("a gradient of the convolution");
-    let fc = gradients.get::<2>(net.fc.weight.id).expect("a gradient of the linear layer");
+    let conv = gradients
+        .get::<4>(net.conv.weight.id)
+        .expect("a gradient of the convolution");
+    let fc = gradients
+        .get::<2>(net.fc.weight.id)
+        .expect("a gradient of the linear layer");
     (floats(conv), floats(fc))
 }
 
@@ -78,10 +82,16 @@ fn gradients_equal_those_of_the_same_function_as_a_reparameterization() {
     let through_slot = attached.loss();
     assert_eq!(floats(through_view), floats(through_slot.clone()));
     let slotted = GradientsParams::from_grads(through_slot.backward(), &attached);
-    let (ours, theirs) = (gradients_of(&net, &viewed), gradients_of(&attached, &slotted));
+    let (ours, theirs) = (
+        gradients_of(&net, &viewed),
+        gradients_of(&attached, &slotted),
+    );
     for (ours, theirs) in [(ours.0, theirs.0), (ours.1, theirs.1)] {
         for (ours, theirs) in ours.into_iter().zip(theirs) {
-            assert!((ours - theirs).abs() <= 1e-6 + 1e-5 * theirs.abs(), "{ours} {theirs}");
+            assert!(
+                (ours - theirs).abs() <= 1e-6 + 1e-5 * theirs.abs(),
+                "{ours} {theirs}"
+            );
         }
     }
 }
@@ -96,9 +106,21 @@ fn a_fresh_leaf_gets_its_gradient_under_the_same_id() {
     // The same without tanh's slope: through the tracked view, d/dw = d/dv · 2(1 - tanh²w).
     let tracked = GradientsParams::from_grads(squashed(&net).loss().backward(), &net);
     let tracked = floats(tracked.get::<4>(net.conv.weight.id).unwrap());
-    let slope = net.conv.weight.val().inner().tanh().square().neg().add_scalar(1.0).mul_scalar(2.0);
+    let slope = net
+        .conv
+        .weight
+        .val()
+        .inner()
+        .tanh()
+        .square()
+        .neg()
+        .add_scalar(1.0)
+        .mul_scalar(2.0);
     for (ours, expected) in tracked.into_iter().zip(floats(straight_through * slope)) {
-        assert!((ours - expected).abs() <= 1e-6 + 1e-4 * expected.abs(), "{ours} {expected}");
+        assert!(
+            (ours - expected).abs() <= 1e-6 + 1e-4 * expected.abs(),
+            "{ours} {expected}"
+        );
     }
 }
 
@@ -109,7 +131,9 @@ fn stored_weights_are_bitwise_unchanged_by_a_views_passes() {
     let trainable: Vec<_> = trainable.iter().filter(|p| p.is_trainable()).collect();
     let read = |net: &Net| -> Vec<Vec<u32>> {
         let values = flat(net, trainable.iter().copied()).into_iter();
-        values.map(|value| floats(value).into_iter().map(f32::to_bits).collect()).collect()
+        values
+            .map(|value| floats(value).into_iter().map(f32::to_bits).collect())
+            .collect()
     };
     let before = read(&net);
     let view = squashed(&net);
@@ -127,7 +151,10 @@ fn the_originals_running_statistics_follow_the_views_forward_pass() {
     let through_view = floats(net.bn.running_mean.value_sync());
     assert_ne!(through_view, before);
     // And they are those of the transformed weights.
-    let twin = edit(Net::new(&device().autodiff()), &mut Squashed(ParamId::new()));
+    let twin = edit(
+        Net::new(&device().autodiff()),
+        &mut Squashed(ParamId::new()),
+    );
     let weight = id(&twin, "conv.weight");
     let twin = edit(twin, &mut Squashed(weight));
     let _ = twin.loss();
@@ -153,8 +180,14 @@ fn a_step_with_a_views_gradients_changes_the_stored_weights() {
 fn views_stack() {
     let net = net();
     let weight = id(&net, "conv.weight");
-    let both = view(&view(&net, &mut Scale::new(weight, 3.0)), &mut Scale::new(weight, 0.5));
-    assert_eq!(floats(both.conv.weight.val()), floats(net.conv.weight.val() * 3.0 * 0.5));
+    let both = view(
+        &view(&net, &mut Scale::new(weight, 3.0)),
+        &mut Scale::new(weight, 0.5),
+    );
+    assert_eq!(
+        floats(both.conv.weight.val()),
+        floats(net.conv.weight.val() * 3.0 * 0.5)
+    );
     let gradients = GradientsParams::from_grads(both.loss().backward(), &net);
     assert!(gradients.get::<4>(weight).is_some());
 }
@@ -164,5 +197,8 @@ fn a_view_needs_no_tape() {
     let net = Net::new(&device());
     let weight = id(&net, "conv.weight");
     let seen = view(&net, &mut Scale::new(weight, 2.0));
-    assert_eq!(floats(seen.conv.weight.val()), floats(net.conv.weight.val() * 2.0));
+    assert_eq!(
+        floats(seen.conv.weight.val()),
+        floats(net.conv.weight.val() * 2.0)
+    );
 }

@@ -29,7 +29,11 @@ fn main() -> Result<(), FoldError> {
     for ((grain, total), count) in grains.iter().zip(totals).zip(counts.execute()) {
         let nonzero = count.iter::<i64>().sum::<i64>().unsigned_abs();
         let share = Share { nonzero, total };
-        println!("{:<8} {nonzero:>3} of {total:>3}: {:.1} % zeros", grain.to_string(), 100.0 * share.sparsity());
+        println!(
+            "{:<8} {nonzero:>3} of {total:>3}: {:.1} % zeros",
+            grain.to_string(),
+            100.0 * share.sparsity()
+        );
     }
     Ok(())
 }

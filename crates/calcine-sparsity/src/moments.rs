@@ -17,6 +17,8 @@ pub fn moments<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
     let count = flat.dims()[0];
     let mean = flat.clone().mean();
     let spread = (flat.clone() - mean.clone()).square().sum();
-    let deviation = spread.div_scalar(count.saturating_sub(1).max(1) as f64).sqrt();
+    let deviation = spread
+        .div_scalar(count.saturating_sub(1).max(1) as f64)
+        .sqrt();
     Tensor::cat(vec![deviation, mean, flat.abs().mean()], 0)
 }

@@ -17,13 +17,20 @@ impl Share {
     #[must_use]
     pub fn read(nonzero: Tensor<1, Int>, total: u64) -> Self {
         let nonzero = nonzero.into_scalar::<i64>();
-        Self { nonzero: nonzero.unsigned_abs(), total }
+        Self {
+            nonzero: nonzero.unsigned_abs(),
+            total,
+        }
     }
 
     /// `nonzero / total`; 1 of nothing.
     #[must_use]
     pub fn density(self) -> f64 {
-        if self.total == 0 { 1.0 } else { self.nonzero as f64 / self.total as f64 }
+        if self.total == 0 {
+            1.0
+        } else {
+            self.nonzero as f64 / self.total as f64
+        }
     }
 
     /// `1 - density`.
@@ -48,9 +55,24 @@ mod tests {
 
     #[test]
     fn the_share_of_a_model_is_the_sum_of_its_parts() {
-        let parts = [Share { nonzero: 1, total: 4 }, Share { nonzero: 4, total: 4 }];
+        let parts = [
+            Share {
+                nonzero: 1,
+                total: 4,
+            },
+            Share {
+                nonzero: 4,
+                total: 4,
+            },
+        ];
         let whole: Share = parts.into_iter().sum();
-        assert_eq!(whole, Share { nonzero: 5, total: 8 });
+        assert_eq!(
+            whole,
+            Share {
+                nonzero: 5,
+                total: 8
+            }
+        );
         assert_eq!(whole.sparsity(), 0.375);
         assert_eq!(Share::default().sparsity(), 0.0);
     }

@@ -57,34 +57,57 @@ fn grain_of(metric: &str, rank: usize) -> Option<Grain> {
 
 fn check_metrics(weight: &Weight, expect: &serde_json::Map<String, Value>) {
     for (key, expected) in expect {
-        let metric = |prefix| key.strip_prefix(prefix).map(|m: &str| m.trim_start_matches('_'));
+        let metric = |prefix| {
+            key.strip_prefix(prefix)
+                .map(|m: &str| m.trim_start_matches('_'))
+        };
         match (metric("sparsity"), metric("density"), key.as_str()) {
             (Some(name), _, _) | (_, Some(name), _) => {
                 let grain = grain_of(name, weight.shape.len())
                     .unwrap_or_else(|| panic!("{key}: no such metric"));
                 // A metric that does not apply to the rank is 0 there; here it has no fold.
-                let share = weight.share(grain).unwrap_or(Share { nonzero: 1, total: 1 });
+                let share = weight.share(grain).unwrap_or(Share {
+                    nonzero: 1,
+                    total: 1,
+                });
                 let is_density = key.starts_with("density");
-                let ours = if is_density { share.density() } else { share.sparsity() };
+                let ours = if is_density {
+                    share.density()
+                } else {
+                    share.sparsity()
+                };
                 assert_ratio(ours, expected, key);
             }
             (_, _, "std" | "mean" | "abs_mean") => {
-                let at = ["std", "mean", "abs_mean"].iter().position(|name| name == key).unwrap();
-                let ours = moments(weight.tensor()).into_data().iter::<f64>().nth(at).unwrap();
+                let at = ["std", "mean", "abs_mean"]
+                    .iter()
+                    .position(|name| name == key)
+                    .unwrap();
+                let ours = moments(weight.tensor())
+                    .into_data()
+                    .iter::<f64>()
+                    .nth(at)
+                    .unwrap();
                 let expected = expected.as_f64().unwrap();
                 approx::assert_relative_eq!(ours, expected, epsilon = 1e-7, max_relative = 1e-5);
             }
             (_, _, "non_zero_channels") => {
-                let fold =
-                    Fold::new(Grain::Channel, &weight.shape, Layout::OutputFirst).unwrap();
+                let fold = Fold::new(Grain::Channel, &weight.shape, Layout::OutputFirst).unwrap();
                 let alive = alive_units(fold.rows(weight.tensor())).into_data();
                 let alive = alive.iter::<bool>().enumerate().filter(|(_, alive)| *alive);
                 let alive: Vec<u64> = alive.map(|(channel, _)| channel as u64).collect();
                 let expected = expected.as_array().unwrap().iter();
-                assert_eq!(alive, expected.map(|c| c.as_u64().unwrap()).collect::<Vec<_>>());
+                assert_eq!(
+                    alive,
+                    expected.map(|c| c.as_u64().unwrap()).collect::<Vec<_>>()
+                );
             }
             (_, _, "blocks") => {
-                expected.as_array().unwrap().iter().for_each(|block| check_block(weight, block));
+                expected
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .for_each(|block| check_block(weight, block));
             }
             _ => panic!("{key}: no such metric"),
         }
@@ -96,10 +119,17 @@ fn check_metrics(weight: &Weight, expect: &serde_json::Map<String, Value>) {
 fn check_block(weight: &Weight, case: &Value) {
     let side = |i: usize| case["block_shape"][i].as_u64().unwrap() as usize;
     let (rep, depth) = (side(0), side(1));
-    let [_, inputs, height, width] = weight.shape[..] else { panic!("blocks are of rank 4") };
+    let [_, inputs, height, width] = weight.shape[..] else {
+        panic!("blocks are of rank 4")
+    };
     let kernel = height * width;
     let sparsity = |rep, depth| {
-        let share = weight.share(Grain::Block { rep, depth, height: 1, width: 1 });
+        let share = weight.share(Grain::Block {
+            rep,
+            depth,
+            height: 1,
+            width: 1,
+        });
         share.map(Share::sparsity)
     };
     let key = format!("block {rep}x{depth}");
@@ -124,7 +154,9 @@ fn check_block(weight: &Weight, case: &Value) {
 
 #[test]
 fn golden_sparsity_metrics() {
-    let Some(file) = golden::open("sparsity_metrics") else { return };
+    let Some(file) = golden::open("sparsity_metrics") else {
+        return;
+    };
     let is_metrics = |case: &&Value| case["expect"].get("sparsity").is_some();
     let cases: Vec<_> = file.cases("").into_iter().filter(is_metrics).collect();
     each(cases, |case| {
@@ -140,11 +172,15 @@ fn golden_sparsity_metrics() {
 /// Distiller's table truncates `density * numel` (surprise 1); a count is a count.
 #[test]
 fn golden_nnz_truncation() {
-    let Some(file) = golden::open("sparsity_table_resnet20") else { return };
+    let Some(file) = golden::open("sparsity_table_resnet20") else {
+        return;
+    };
     each(file.cases("nnz_truncation"), |case| {
         let number = |part: &str, key: &str| case[part][key].as_u64().unwrap();
         let (total, exact) = (number("args", "numel"), number("expect", "nnz_exact"));
-        let numbers: Vec<f32> = (0..total).map(|i| f32::from(i < number("args", "nnz"))).collect();
+        let numbers: Vec<f32> = (0..total)
+            .map(|i| f32::from(i < number("args", "nnz")))
+            .collect();
         let share = Share::read(
             nonzero(Tensor::<1>::from_data(numbers.as_slice(), &device())),
             total,

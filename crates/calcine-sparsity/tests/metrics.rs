@@ -11,7 +11,11 @@ fn matrix<const R: usize, const C: usize>(numbers: [[f32; C]; R]) -> Tensor<2> {
 
 fn sparsity<const D: usize>(weight: &Tensor<D>, grain: Grain, layout: Layout) -> f64 {
     let fold = Fold::new(grain, &weight.dims(), layout).unwrap();
-    Share::read(nonzero_units(fold.rows(weight.clone())), fold.units() as u64).sparsity()
+    Share::read(
+        nonzero_units(fold.rows(weight.clone())),
+        fold.units() as u64,
+    )
+    .sparsity()
 }
 
 fn density<const D: usize>(tensor: Tensor<D>) -> f64 {
@@ -24,7 +28,13 @@ fn zeros_are_all_sparse_and_ones_are_not() {
     let shape = [4, 3, 2, 2];
     let zeros = Tensor::<4>::zeros(shape, &device());
     let ones = Tensor::<4>::ones(shape, &device());
-    for grain in [Grain::Element, Grain::Kernel, Grain::Filter, Grain::Channel, Grain::Layer] {
+    for grain in [
+        Grain::Element,
+        Grain::Kernel,
+        Grain::Filter,
+        Grain::Channel,
+        Grain::Layer,
+    ] {
         assert_eq!(sparsity(&zeros, grain, Layout::CONVOLUTION), 1.0, "{grain}");
         assert_eq!(sparsity(&ones, grain, Layout::CONVOLUTION), 0.0, "{grain}");
     }
@@ -35,19 +45,31 @@ fn zeros_are_all_sparse_and_ones_are_not() {
 fn published_matrices_have_their_published_metrics() {
     let columns = matrix([[1., 2., 0., 4., 0.], [1., 2., 0., 4., 0.]]);
     assert_eq!(density(columns.clone()), 6.0 / 10.0);
-    assert_eq!(sparsity(&columns, Grain::FcInput, Layout::OutputFirst), 1.0 - 3.0 / 5.0);
-    assert_eq!(sparsity(&columns, Grain::FcOutput, Layout::OutputFirst), 0.0);
+    assert_eq!(
+        sparsity(&columns, Grain::FcInput, Layout::OutputFirst),
+        1.0 - 3.0 / 5.0
+    );
+    assert_eq!(
+        sparsity(&columns, Grain::FcOutput, Layout::OutputFirst),
+        0.0
+    );
 
     let rows = matrix([[0., 0., 0.], [1., 4., 0.], [1., 2., 0.], [0., 0., 0.]]);
     assert_eq!(density(rows.clone()), 4.0 / 12.0);
     assert_eq!(sparsity(&rows, Grain::FcOutput, Layout::OutputFirst), 0.5);
-    assert_eq!(sparsity(&rows, Grain::FcInput, Layout::OutputFirst), 1.0 - 2.0 / 3.0);
+    assert_eq!(
+        sparsity(&rows, Grain::FcInput, Layout::OutputFirst),
+        1.0 - 2.0 / 3.0
+    );
 }
 
 #[test]
 fn the_layout_turns_outputs_into_inputs() {
     let stored = matrix([[0., 0., 0.], [1., 4., 0.], [1., 2., 0.], [0., 0., 0.]]);
-    let swapped = [(Grain::FcOutput, Grain::FcInput), (Grain::FcInput, Grain::FcOutput)];
+    let swapped = [
+        (Grain::FcOutput, Grain::FcInput),
+        (Grain::FcInput, Grain::FcOutput),
+    ];
     for (grain, other) in swapped {
         let burn = sparsity(&stored, grain, Layout::LINEAR);
         assert_eq!(burn, sparsity(&stored, other, Layout::OutputFirst));
@@ -77,8 +99,16 @@ fn nan_and_negative_zero_count_as_zero_and_the_smallest_normal_does_not() {
 
 #[test]
 fn a_unit_is_alive_if_some_member_is_even_where_members_cancel() {
-    let rows = matrix([[1., -1., 0.], [0., -0., 0.], [0., 0., 1e-20], [f32::NAN, 0., 0.]]);
-    let alive: Vec<bool> = alive_units(rows.clone()).into_data().iter::<bool>().collect();
+    let rows = matrix([
+        [1., -1., 0.],
+        [0., -0., 0.],
+        [0., 0., 1e-20],
+        [f32::NAN, 0., 0.],
+    ]);
+    let alive: Vec<bool> = alive_units(rows.clone())
+        .into_data()
+        .iter::<bool>()
+        .collect();
     assert_eq!(alive, [true, false, true, false]);
     assert_eq!(nonzero_units(rows).into_scalar::<i64>(), 2);
 }
@@ -90,10 +120,21 @@ fn counts_of_every_grain_agree_with_a_loop() {
     let numbers: Vec<f32> = values(shape.iter().product())
         .into_iter()
         .enumerate()
-        .map(|(i, x)| if (i / 9) % 3 == 1 || i % 4 == 0 || i < 72 { 0.0 } else { x })
+        .map(|(i, x)| {
+            if (i / 9) % 3 == 1 || i % 4 == 0 || i < 72 {
+                0.0
+            } else {
+                x
+            }
+        })
         .collect();
     let weight = Tensor::<4>::from_data(TensorData::new(numbers.clone(), shape), &device());
-    let block = Grain::Block { rep: 2, depth: 2, height: 1, width: 1 };
+    let block = Grain::Block {
+        rep: 2,
+        depth: 2,
+        height: 1,
+        width: 1,
+    };
     type Key = fn(usize) -> usize;
     let rows: [(Grain, u64, Key); 6] = [
         (Grain::Element, 216, |i| i),
@@ -108,8 +149,14 @@ fn counts_of_every_grain_agree_with_a_loop() {
         for (i, _) in numbers.iter().enumerate().filter(|(_, x)| **x != 0.0) {
             alive.insert(unit_of(i));
         }
-        let expected = Share { nonzero: alive.len() as u64, total: *total };
-        assert_eq!(sparsity(&weight, *grain, Layout::CONVOLUTION), expected.sparsity());
+        let expected = Share {
+            nonzero: alive.len() as u64,
+            total: *total,
+        };
+        assert_eq!(
+            sparsity(&weight, *grain, Layout::CONVOLUTION),
+            expected.sparsity()
+        );
     });
 }
 
@@ -117,7 +164,10 @@ fn counts_of_every_grain_agree_with_a_loop() {
 fn moments_agree_with_a_loop_in_double_precision() {
     let cases: [Vec<f32>; 5] = [
         values(1000),
-        values(257).iter().map(|x| if x.abs() < 0.6 { 0.0 } else { *x }).collect(),
+        values(257)
+            .iter()
+            .map(|x| if x.abs() < 0.6 { 0.0 } else { *x })
+            .collect(),
         vec![0.0; 12],
         vec![-2.0, 2.0],
         vec![3.5; 9],

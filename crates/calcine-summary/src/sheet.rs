@@ -18,7 +18,9 @@ impl Sheet {
     pub fn to_csv(&self) -> String {
         let mut writer = csv::Writer::from_writer(Vec::new());
         for row in std::iter::once(&self.header).chain(&self.rows) {
-            writer.write_record(row).expect("every row has as many cells as the header");
+            writer
+                .write_record(row)
+                .expect("every row has as many cells as the header");
         }
         let bytes = writer.into_inner().expect("a vector takes all writes");
         String::from_utf8(bytes).expect("cells are text")
@@ -32,7 +34,9 @@ impl Sheet {
 
     fn table(&self, style: TableStyle) -> String {
         let mut table = Table::new();
-        table.load_style(style).set_content_arrangement(ContentArrangement::Disabled);
+        table
+            .load_style(style)
+            .set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(&self.header).add_rows(&self.rows);
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);

@@ -16,21 +16,35 @@ use crate::Sheet;
 #[must_use]
 pub fn sparsity<M: Module>(model: &M) -> SparsityTable {
     let inventory = Inventory::of(model);
-    let trainable: Vec<&Parameter> =
-        inventory.iter().filter(|parameter| parameter.is_trainable()).collect();
+    let trainable: Vec<&Parameter> = inventory
+        .iter()
+        .filter(|parameter| parameter.is_trainable())
+        .collect();
     let weight = |(parameter, values): (&Parameter, Tensor<1>)| Weight {
         name: parameter.path.clone(),
         shape: parameter.shape.clone(),
         layout: parameter.layout(),
         values,
     };
-    let weights = inventory.weights().zip(flat(model, inventory.weights())).map(weight);
-    let others = trainable.iter().copied().filter(|parameter| parameter.role != Role::Weight);
+    let weights = inventory
+        .weights()
+        .zip(flat(model, inventory.weights()))
+        .map(weight);
+    let others = trainable
+        .iter()
+        .copied()
+        .filter(|parameter| parameter.role != Role::Weight);
     let others = flat(model, others).into_iter().map(nonzero);
     let (rows, others) = measure(weights.collect(), others.collect());
     let nonzero = others + rows.iter().map(|row| row.nonzero).sum::<u64>();
-    let total = trainable.iter().map(|parameter| parameter.numel() as u64).sum();
-    SparsityTable { rows, all: Share { nonzero, total } }
+    let total = trainable
+        .iter()
+        .map(|parameter| parameter.numel() as u64)
+        .sum();
+    SparsityTable {
+        rows,
+        all: Share { nonzero, total },
+    }
 }
 
 /// One weight to be listed in a [`SparsityTable`].
@@ -114,7 +128,10 @@ impl SparsityTable {
     #[must_use]
     pub fn of_weights(weights: Vec<Weight>) -> Self {
         let (rows, _) = measure(weights, Vec::new());
-        let mut table = Self { rows, all: Share::default() };
+        let mut table = Self {
+            rows,
+            all: Share::default(),
+        };
         table.all = table.total();
         table
     }
@@ -122,7 +139,13 @@ impl SparsityTable {
     /// All weights together.
     #[must_use]
     pub fn total(&self) -> Share {
-        self.rows.iter().map(|row| Share { nonzero: row.nonzero, total: row.numel }).sum()
+        self.rows
+            .iter()
+            .map(|row| Share {
+                nonzero: row.nonzero,
+                total: row.numel,
+            })
+            .sum()
     }
 
     /// As text, with a last row of totals.
@@ -133,15 +156,33 @@ impl SparsityTable {
     #[must_use]
     pub fn sheet(&self) -> Sheet {
         let header = [
-            "Name", "Shape", "NNZ (dense)", "NNZ (sparse)", "Cols (%)", "Rows (%)", "Ch (%)",
-            "2D (%)", "3D (%)", "Fine (%)", "Std", "Mean", "Abs-Mean",
+            "Name",
+            "Shape",
+            "NNZ (dense)",
+            "NNZ (sparse)",
+            "Cols (%)",
+            "Rows (%)",
+            "Ch (%)",
+            "2D (%)",
+            "3D (%)",
+            "Fine (%)",
+            "Std",
+            "Mean",
+            "Abs-Mean",
         ];
         let cells = |row: &SparsityRow| {
             let shape: Vec<_> = row.shape.iter().map(ToString::to_string).collect();
             let counts = [row.numel, row.nonzero].map(|n| n.to_string());
             let numbers = [
-                row.fc_outputs, row.fc_inputs, row.channels, row.kernels, row.filters, row.elements,
-                row.std, row.mean, row.abs_mean,
+                row.fc_outputs,
+                row.fc_inputs,
+                row.channels,
+                row.kernels,
+                row.filters,
+                row.elements,
+                row.std,
+                row.mean,
+                row.abs_mean,
             ];
             [row.name.clone(), format!("({})", shape.join(", "))]
                 .into_iter()
@@ -156,7 +197,10 @@ impl SparsityTable {
         last.push(format!("{:.5}", 100.0 * total.sparsity()));
         last.extend(vec![format!("{:.5}", 0.0); 3]);
         let rows = self.rows.iter().map(cells).chain([last]).collect();
-        Sheet { header: header.map(str::to_owned).into(), rows }
+        Sheet {
+            header: header.map(str::to_owned).into(),
+            rows,
+        }
     }
 
     /// As comma-separated values: `parameter,shape,volume,sparse_volume,sparsity`, a row a weight.
@@ -174,7 +218,11 @@ impl SparsityTable {
         };
         let header = ["parameter", "shape", "volume", "sparse_volume", "sparsity"];
         let header = header.map(str::to_owned).into();
-        Sheet { header, rows: self.rows.iter().map(cells).collect() }.to_csv()
+        Sheet {
+            header,
+            rows: self.rows.iter().map(cells).collect(),
+        }
+        .to_csv()
     }
 
     /// The rows as a JSON array.
@@ -190,7 +238,10 @@ impl fmt::Display for SparsityTable {
         writeln!(f, "{}", self.sheet())?;
         let Share { nonzero, total } = self.all;
         let sparsity = 100.0 * self.all.sparsity();
-        write!(f, "All trainable parameters: {nonzero} of {total} not zero ({sparsity:.2} % zeros)")
+        write!(
+            f,
+            "All trainable parameters: {nonzero} of {total} not zero ({sparsity:.2} % zeros)"
+        )
     }
 }
 
@@ -208,10 +259,17 @@ fn grains(shape: &[usize], layout: Option<Layout>) -> &'static [Grain] {
 fn measure(weights: Vec<Weight>, others: Vec<Tensor<1, Int>>) -> (Vec<SparsityRow>, u64) {
     let (plans, measures): (Vec<_>, Vec<_>) = weights
         .into_iter()
-        .map(|Weight { name, shape, layout, values }| {
-            let measure = Measure::new(values, &shape, layout);
-            ((name, shape, layout), measure)
-        })
+        .map(
+            |Weight {
+                 name,
+                 shape,
+                 layout,
+                 values,
+             }| {
+                let measure = Measure::new(values, &shape, layout);
+                ((name, shape, layout), measure)
+            },
+        )
         .unzip();
     let (measured, others) = read(measures, others);
     let rows = plans
@@ -254,12 +312,20 @@ impl Measured {
     fn row(self, name: &str, shape: &[usize], layout: Option<Layout>) -> SparsityRow {
         let numel = shape.iter().product::<usize>() as u64;
         let percent = |wanted: Grain| {
-            let Some(at) = grains(shape, layout).iter().position(|grain| *grain == wanted) else {
+            let Some(at) = grains(shape, layout)
+                .iter()
+                .position(|grain| *grain == wanted)
+            else {
                 return 0.0;
             };
             let layout = layout.expect("only weights of a known layout have structures");
             let fold = Fold::new(wanted, shape, layout).expect("the grain fits the rank");
-            100.0 * Share { nonzero: self.units[at], total: fold.units() as u64 }.sparsity()
+            100.0
+                * Share {
+                    nonzero: self.units[at],
+                    total: fold.units() as u64,
+                }
+                .sparsity()
         };
         let mut output_first = shape.to_vec();
         if layout == Some(Layout::InputFirst) && shape.len() > 1 {
@@ -275,9 +341,18 @@ impl Measured {
             fc_outputs: percent(Grain::FcOutput),
             fc_inputs: percent(Grain::FcInput),
             channels: percent(Grain::Channel),
-            kernels: percent(if is_linear { Grain::FcOutput } else { Grain::Kernel }),
+            kernels: percent(if is_linear {
+                Grain::FcOutput
+            } else {
+                Grain::Kernel
+            }),
             filters: percent(Grain::Filter),
-            elements: 100.0 * Share { nonzero: self.nonzero, total: numel }.sparsity(),
+            elements: 100.0
+                * Share {
+                    nonzero: self.nonzero,
+                    total: numel,
+                }
+                .sparsity(),
             std,
             mean,
             abs_mean,
@@ -290,8 +365,13 @@ fn read(measures: Vec<Measure>, others: Vec<Tensor<1, Int>>) -> (Vec<Measured>, 
     let units: Vec<usize> = measures.iter().map(|measure| measure.units.len()).collect();
     let mut transaction = Transaction::default();
     for measure in measures {
-        transaction = transaction.register(measure.nonzero).register(measure.moments);
-        transaction = measure.units.into_iter().fold(transaction, Transaction::register);
+        transaction = transaction
+            .register(measure.nonzero)
+            .register(measure.moments);
+        transaction = measure
+            .units
+            .into_iter()
+            .fold(transaction, Transaction::register);
     }
     transaction = others.into_iter().fold(transaction, Transaction::register);
     let mut data = transaction.execute().into_iter();

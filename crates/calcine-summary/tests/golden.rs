@@ -12,7 +12,9 @@ use serde_json::Value;
 /// Masks are packed, eight elements to a byte, the most significant bit first.
 fn mask(file: &Golden, name: &str, numel: usize) -> Vec<f32> {
     let bytes = file.values(&serde_json::json!({ "tensor": name })).1;
-    (0..numel).map(|i| f32::from((bytes[i / 8] as u8 >> (7 - i % 8)) & 1)).collect()
+    (0..numel)
+        .map(|i| f32::from((bytes[i / 8] as u8 >> (7 - i % 8)) & 1))
+        .collect()
 }
 
 fn masked(case: &Value) -> Vec<&str> {
@@ -21,9 +23,13 @@ fn masked(case: &Value) -> Vec<&str> {
 }
 
 fn base() -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
-    let path = golden::directory().unwrap().join("resnet20_base.safetensors");
+    let path = golden::directory()
+        .unwrap()
+        .join("resnet20_base.safetensors");
     let tensors = golden::safetensors(&path).into_iter();
-    tensors.map(|(name, shape, values)| (name, (shape, values))).collect()
+    tensors
+        .map(|(name, shape, values)| (name, (shape, values)))
+        .collect()
 }
 
 fn weight(name: &str, shape: &[usize], values: Vec<f32>) -> Weight {
@@ -43,9 +49,15 @@ fn table(file: &Golden, case: &Value, names: &[&str], masks_only: bool) -> Spars
     let masked = masked(case);
     let weights = names.iter().map(|name| {
         let (shape, values) = &base[*name];
-        let keep =
-            if masked.contains(name) { mask(file, name, values.len()) } else { vec![1.0; values.len()] };
-        let values = keep.iter().zip(values).map(|(k, x)| if masks_only { *k } else { k * x });
+        let keep = if masked.contains(name) {
+            mask(file, name, values.len())
+        } else {
+            vec![1.0; values.len()]
+        };
+        let values = keep
+            .iter()
+            .zip(values)
+            .map(|(k, x)| if masks_only { *k } else { k * x });
         weight(name, shape, values.collect())
     });
     SparsityTable::of_weights(weights.collect())
@@ -53,7 +65,10 @@ fn table(file: &Golden, case: &Value, names: &[&str], masks_only: bool) -> Spars
 
 fn assert_percent(ours: f64, expected: &Value, what: &str) {
     let expected = expected.as_f64().unwrap();
-    assert!((ours - expected).abs() < 1e-9, "{what}: ours {ours}, expected {expected}");
+    assert!(
+        (ours - expected).abs() < 1e-9,
+        "{what}: ours {ours}, expected {expected}"
+    );
 }
 
 fn assert_moment(ours: f64, expected: &Value, what: &str) {
@@ -66,7 +81,10 @@ fn check_table(file: &Golden, case: &Value) {
     let expect = &case["expect"];
     let rows = expect["rows"].as_array().unwrap();
     let (total, rows) = rows.split_last().unwrap();
-    let names: Vec<&str> = rows.iter().map(|row| row["Name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = rows
+        .iter()
+        .map(|row| row["Name"].as_str().unwrap())
+        .collect();
     let table = table(file, case, &names, false);
     for (ours, row) in table.rows.iter().zip(rows) {
         let shape: Vec<String> = ours.shape.iter().map(ToString::to_string).collect();
@@ -85,13 +103,24 @@ fn check_table(file: &Golden, case: &Value) {
         for (column, percent) in percents {
             assert_percent(percent, &row[column], &format!("{} {column}", ours.name));
         }
-        for (column, moment) in [("Std", ours.std), ("Mean", ours.mean), ("Abs-Mean", ours.abs_mean)] {
+        for (column, moment) in [
+            ("Std", ours.std),
+            ("Mean", ours.mean),
+            ("Abs-Mean", ours.abs_mean),
+        ] {
             assert_moment(moment, &row[column], &format!("{} {column}", ours.name));
         }
     }
     assert_eq!(total["NNZ (dense)"], table.total().total);
-    assert_eq!(expect["params_nnz_cnt"].as_f64().unwrap() as u64, table.total().nonzero);
-    assert_percent(100.0 * table.total().sparsity(), &expect["total_sparsity_percent"], "total");
+    assert_eq!(
+        expect["params_nnz_cnt"].as_f64().unwrap() as u64,
+        table.total().nonzero
+    );
+    assert_percent(
+        100.0 * table.total().sparsity(),
+        &expect["total_sparsity_percent"],
+        "total",
+    );
     assert_sheet(&table, expect);
 }
 
@@ -105,7 +134,13 @@ fn assert_sheet(table: &SparsityTable, expect: &Value) {
         .lines()
         .filter(|line| line.starts_with('|') && !line.contains("---"))
         .skip(1)
-        .map(|line| line.split('|').skip(2).map(str::trim).filter(|cell| !cell.is_empty()).collect())
+        .map(|line| {
+            line.split('|')
+                .skip(2)
+                .map(str::trim)
+                .filter(|cell| !cell.is_empty())
+                .collect()
+        })
         .collect();
     assert_eq!(sheet.rows.len(), rows.len());
     for (ours, theirs) in sheet.rows.iter().zip(rows) {
@@ -144,7 +179,9 @@ fn check_truncation(case: &Value) {
 
 #[test]
 fn golden_sparsity_table() {
-    let Some(file) = golden::open("sparsity_table_resnet20") else { return };
+    let Some(file) = golden::open("sparsity_table_resnet20") else {
+        return;
+    };
     each(file.cases(""), |case| {
         let expect = &case["expect"];
         if expect.get("nnz_exact").is_some() {

@@ -33,7 +33,10 @@ pub fn is_reference() -> bool {
 }
 
 #[cfg(feature = "ndarray")]
-#[allow(deprecated, reason = "ndarray stays a compatibility switch for as long as Burn has it")]
+#[allow(
+    deprecated,
+    reason = "ndarray stays a compatibility switch for as long as Burn has it"
+)]
 fn ndarray() -> Device {
     Device::ndarray()
 }

@@ -21,7 +21,12 @@ pub fn each<T: std::fmt::Debug>(rows: impl IntoIterator<Item = T>, check: impl F
         }
     }
     assert!(count > 0, "the table has no rows");
-    assert!(failed.is_empty(), "{} of {count} rows failed:\n{}", failed.len(), failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} of {count} rows failed:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
 }
 
 #[cfg(test)]

@@ -44,7 +44,11 @@ pub fn open(name: &str) -> Option<Golden> {
     let cases = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}.json: {error}"));
     let tensors =
         std::fs::read(directory.join(name).with_extension("safetensors")).unwrap_or_default();
-    Some(Golden { name: name.to_owned(), cases, tensors })
+    Some(Golden {
+        name: name.to_owned(),
+        cases,
+        tensors,
+    })
 }
 
 impl Golden {
@@ -58,9 +62,17 @@ impl Golden {
         let cases: Vec<_> = self
             .cases
             .iter()
-            .filter(|case| case["name"].as_str().is_some_and(|name| name.starts_with(prefix)))
+            .filter(|case| {
+                case["name"]
+                    .as_str()
+                    .is_some_and(|name| name.starts_with(prefix))
+            })
             .collect();
-        assert!(!cases.is_empty(), "{}.json has no case named {prefix}*", self.name);
+        assert!(
+            !cases.is_empty(),
+            "{}.json has no case named {prefix}*",
+            self.name
+        );
         cases
     }
 
@@ -71,10 +83,14 @@ impl Golden {
     /// If there is no such tensor.
     #[must_use]
     pub fn values(&self, reference: &Value) -> (Vec<usize>, Vec<f32>) {
-        let key = reference["tensor"].as_str().unwrap_or_else(|| panic!("{reference} is no tensor"));
+        let key = reference["tensor"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{reference} is no tensor"));
         let file = SafeTensors::deserialize(&self.tensors)
             .unwrap_or_else(|error| panic!("{}.safetensors: {error}", self.name));
-        let view = file.tensor(key).unwrap_or_else(|error| panic!("{key}: {error}"));
+        let view = file
+            .tensor(key)
+            .unwrap_or_else(|error| panic!("{key}: {error}"));
         (view.shape().to_vec(), numbers(view.dtype(), view.data()))
     }
 
@@ -102,7 +118,11 @@ pub fn safetensors(path: &Path) -> Vec<(String, Vec<usize>, Vec<f32>)> {
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     file.iter()
         .map(|(name, view)| {
-            (name.to_owned(), view.shape().to_vec(), numbers(view.dtype(), view.data()))
+            (
+                name.to_owned(),
+                view.shape().to_vec(),
+                numbers(view.dtype(), view.data()),
+            )
         })
         .collect()
 }

@@ -27,7 +27,8 @@ impl Mlp {
     /// `input`: `[n, 6]`; result: `[n, 3]`.
     #[must_use]
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        self.second.forward(activation::relu(self.first.forward(input)))
+        self.second
+            .forward(activation::relu(self.first.forward(input)))
     }
 }
 
@@ -63,6 +64,7 @@ impl ConvNet {
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let features = activation::relu(self.norm.forward(self.conv.forward(images)));
         let [n, channels, _, _] = features.dims();
-        self.head.forward(features.mean_dim(3).mean_dim(2).reshape([n, channels]))
+        self.head
+            .forward(features.mean_dim(3).mean_dim(2).reshape([n, channels]))
     }
 }

@@ -15,7 +15,10 @@ pub fn values(count: usize) -> Vec<f32> {
 mod tests {
     #[test]
     fn magnitudes_are_distinct() {
-        let mut bits: Vec<u32> = super::values(2000).iter().map(|x| x.abs().to_bits()).collect();
+        let mut bits: Vec<u32> = super::values(2000)
+            .iter()
+            .map(|x| x.abs().to_bits())
+            .collect();
         bits.sort_unstable();
         bits.dedup();
         assert_eq!(bits.len(), 2000);

@@ -8,9 +8,9 @@ use super::{Evidence, Score};
 /// L1 = Σ|w_i|      L2 = √Σw_i²      Max = max|w_i|
 /// ```
 ///
-/// Length-normalised, L1 and L2 are divided by the number `n` of members: `√Σw_i² / n`, which is not
-/// the root mean square. Within one parameter this changes no order; across parameters with units of
-/// different size it does.
+/// Length-normalised, they are divided by the number `n` of members, as Distiller does: `√Σw_i² / n`,
+/// which is not the root mean square. Within one parameter this changes no order; across parameters
+/// with units of different size it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Norm {
     kind: Kind,
@@ -32,16 +32,28 @@ enum Length {
 
 impl Norm {
     /// Sum of magnitudes.
-    pub const L1: Self = Self { kind: Kind::L1, length: Length::Total };
+    pub const L1: Self = Self {
+        kind: Kind::L1,
+        length: Length::Total,
+    };
     /// Euclidean norm.
-    pub const L2: Self = Self { kind: Kind::L2, length: Length::Total };
+    pub const L2: Self = Self {
+        kind: Kind::L2,
+        length: Length::Total,
+    };
     /// Largest magnitude.
-    pub const MAX: Self = Self { kind: Kind::Max, length: Length::Total };
+    pub const MAX: Self = Self {
+        kind: Kind::Max,
+        length: Length::Total,
+    };
 
-    /// Divided by the number of members; the max norm stays as it is.
+    /// Divided by the number of members.
     #[must_use]
     pub const fn length_normalised(self) -> Self {
-        Self { length: Length::Normalised, ..self }
+        Self {
+            length: Length::Normalised,
+            ..self
+        }
     }
 }
 
@@ -55,7 +67,7 @@ impl Score for Norm {
         let norm = match self.kind {
             Kind::L1 => rows.abs().sum_dim(1),
             Kind::L2 => rows.square().sum_dim(1).sqrt(),
-            Kind::Max => return rows.abs().max_dim(1).reshape([units]),
+            Kind::Max => rows.abs().max_dim(1),
         };
         let norm = norm.reshape([units]);
         match self.length {

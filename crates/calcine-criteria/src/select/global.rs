@@ -14,7 +14,10 @@ pub struct GlobalLevel;
 
 impl Select for GlobalLevel {
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
-        let scores: Vec<_> = candidates.iter().map(|candidate| candidate.scores.clone()).collect();
+        let scores: Vec<_> = candidates
+            .iter()
+            .map(|candidate| candidate.scores.clone())
+            .collect();
         let units = scores.iter().map(|scores| scores.dims()[0]).sum();
         drop_smallest(scores, units_to_drop(units, amount))
     }

@@ -19,8 +19,14 @@ impl Select for Sensitivity {
 
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
         let keep = |candidate: &Candidate| {
-            let sigma = candidate.reference.clone().expect("the reference of a sensitivity is σ");
-            candidate.scores.clone().greater(sigma.mul_scalar(amount as f32))
+            let sigma = candidate
+                .reference
+                .clone()
+                .expect("the reference of a sensitivity is σ");
+            candidate
+                .scores
+                .clone()
+                .greater(sigma.mul_scalar(amount as f32))
         };
         candidates.iter().map(keep).collect()
     }
@@ -31,5 +37,9 @@ fn deviation(weight: Tensor<2>) -> Tensor<1> {
     let count: usize = weight.dims().iter().product();
     let flat = weight.reshape([count]);
     let mean = flat.clone().mean();
-    (flat - mean).square().sum().div_scalar(count.saturating_sub(1).max(1) as f64).sqrt()
+    (flat - mean)
+        .square()
+        .sum()
+        .div_scalar(count.saturating_sub(1).max(1) as f64)
+        .sqrt()
 }

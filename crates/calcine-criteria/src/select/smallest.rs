@@ -34,7 +34,11 @@ pub(super) fn drop_smallest(scores: Vec<Tensor<1>>, count: usize) -> Vec<Tensor<
 }
 
 fn single_precision(scores: Tensor<1>) -> Tensor<1> {
-    if scores.dtype() == DType::F32 { scores } else { scores.cast(FloatDType::F32) }
+    if scores.dtype() == DType::F32 {
+        scores
+    } else {
+        scores.cast(FloatDType::F32)
+    }
 }
 
 /// Whether reading a tensor of this device is looking at host memory. Burn offers no such question;
@@ -66,7 +70,12 @@ mod tests {
         let mut order: Vec<(f32, usize, usize)> = scores
             .iter()
             .enumerate()
-            .flat_map(|(v, scores)| scores.iter().enumerate().map(move |(i, &x)| (ordered(x), v, i)))
+            .flat_map(|(v, scores)| {
+                scores
+                    .iter()
+                    .enumerate()
+                    .map(move |(i, &x)| (ordered(x), v, i))
+            })
             .collect();
         order.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
         let mut keep: Vec<Vec<bool>> = scores.iter().map(|v| vec![true; v.len()]).collect();
@@ -86,10 +95,29 @@ mod tests {
             vec![vec![1.0; 50]],
             vec![vec![0.0; 33]],
             vec![vec![0.5, 0.0, 0.5, 1e-30, 3e30, 0.5, 2.0]],
-            vec![magnitudes[..100].to_vec(), magnitudes[100..130].to_vec(), vec![0.25; 9]],
-            vec![values(40).iter().map(coarse).map(|x| x + 0.0).collect(), values(21)],
-            vec![vec![2.0, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, f32::MAX, -f32::MAX, 1e-40]],
-            vec![vec![f32::NAN, 1.0, f32::INFINITY, -f32::NAN, 3.0], vec![f32::NAN, f32::INFINITY]],
+            vec![
+                magnitudes[..100].to_vec(),
+                magnitudes[100..130].to_vec(),
+                vec![0.25; 9],
+            ],
+            vec![
+                values(40).iter().map(coarse).map(|x| x + 0.0).collect(),
+                values(21),
+            ],
+            vec![vec![
+                2.0,
+                f32::INFINITY,
+                f32::NEG_INFINITY,
+                0.0,
+                -0.0,
+                f32::MAX,
+                -f32::MAX,
+                1e-40,
+            ]],
+            vec![
+                vec![f32::NAN, 1.0, f32::INFINITY, -f32::NAN, 3.0],
+                vec![f32::NAN, f32::INFINITY],
+            ],
         ]
     }
 
@@ -99,7 +127,9 @@ mod tests {
             .into_iter()
             .flat_map(|scores| {
                 let total = scores.iter().map(Vec::len).sum();
-                counts(total).into_iter().map(move |count| (scores.clone(), count))
+                counts(total)
+                    .into_iter()
+                    .map(move |count| (scores.clone(), count))
             })
             .collect()
     }
@@ -112,13 +142,18 @@ mod tests {
     }
 
     fn read(keep: Vec<Tensor<1, Bool>>) -> Vec<Vec<bool>> {
-        keep.into_iter().map(|k| k.into_data().iter::<bool>().collect()).collect()
+        keep.into_iter()
+            .map(|k| k.into_data().iter::<bool>().collect())
+            .collect()
     }
 
     #[test]
     fn exactly_the_smallest_are_dropped_ties_by_position() {
         each(rows(), |(scores, count)| {
-            assert_eq!(read(drop_smallest(upload(scores), *count)), oracle(scores, *count));
+            assert_eq!(
+                read(drop_smallest(upload(scores), *count)),
+                oracle(scores, *count)
+            );
         });
     }
 
@@ -140,7 +175,10 @@ mod tests {
             .collect();
         let scores = vec![scores];
         for count in [1, 149_999, 240_000] {
-            assert_eq!(read(drop_smallest(upload(&scores), count)), oracle(&scores, count));
+            assert_eq!(
+                read(drop_smallest(upload(&scores), count)),
+                oracle(&scores, count)
+            );
         }
     }
 }

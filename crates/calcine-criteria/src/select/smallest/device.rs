@@ -17,7 +17,10 @@ pub(super) fn drop_smallest(scores: &[Tensor<1>], count: usize) -> Vec<Tensor<1,
     let cut = value_at(&scores, count);
     let smaller = total(&scores, |scores| scores.clone().lower(cut.clone()));
     let ties = smaller.neg().add_scalar(count as i64);
-    let equal: Vec<_> = scores.iter().map(|scores| scores.clone().equal(cut.clone())).collect();
+    let equal: Vec<_> = scores
+        .iter()
+        .map(|scores| scores.clone().equal(cut.clone()))
+        .collect();
     let last = position_after(&equal, ties);
     let mut offset = 0;
     let decide = |(scores, equal): (&Tensor<1>, Tensor<1, Bool>)| {
@@ -45,10 +48,13 @@ fn value_at(scores: &[Tensor<1>], count: usize) -> Tensor<1> {
         total(scores, |scores| scores.clone().lower_scalar(0.0)).greater_equal_scalar(count);
     let reaches = |trial: Tensor<1>| {
         let below = total(scores, |scores| scores.clone().lower(trial.clone()));
-        let beyond = total(scores, |scores| scores.clone().lower_equal(trial.clone().neg()));
+        let beyond = total(scores, |scores| {
+            scores.clone().lower_equal(trial.clone().neg())
+        });
         let up = below.lower_scalar(count);
         let down = beyond.greater_equal_scalar(count);
-        up.bool_and(negative.clone().bool_not()).bool_or(down.bool_and(negative.clone()))
+        up.bool_and(negative.clone().bool_not())
+            .bool_or(down.bool_and(negative.clone()))
     };
     let zero = scores[0].zeros_like().slice([0..1]);
     let smallest = zero.clone().add_scalar(f32::MIN_POSITIVE);
@@ -95,9 +101,10 @@ fn positions(length: usize, offset: usize, like: &Tensor<1, Int>) -> Tensor<1, I
 }
 
 /// How many scores of all vectors answer true: `[1]`.
-fn total(
-    scores: &[Tensor<1>],
-    ask: impl Fn(&Tensor<1>) -> Tensor<1, Bool>,
-) -> Tensor<1, Int> {
-    scores.iter().map(|scores| ask(scores).int().sum()).reduce(|a, b| a + b).expect("not empty")
+fn total(scores: &[Tensor<1>], ask: impl Fn(&Tensor<1>) -> Tensor<1, Bool>) -> Tensor<1, Int> {
+    scores
+        .iter()
+        .map(|scores| ask(scores).int().sum())
+        .reduce(|a, b| a + b)
+        .expect("not empty")
 }

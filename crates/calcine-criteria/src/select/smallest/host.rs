@@ -13,15 +13,22 @@ const BITS: u32 = 12;
 pub(super) fn drop_smallest(scores: Vec<Tensor<1>>, count: usize) -> Vec<Tensor<1, Bool>> {
     let devices: Vec<_> = scores.iter().map(Tensor::device).collect();
     let data: Vec<TensorData> = scores.into_iter().map(Tensor::into_data).collect();
-    let scores: Vec<&[f32]> =
-        data.iter().map(|data| data.as_slice().expect("scores were cast to f32")).collect();
+    let scores: Vec<&[f32]> = data
+        .iter()
+        .map(|data| data.as_slice().expect("scores were cast to f32"))
+        .collect();
     let cut = Cut::find(&scores, count);
     let decide = |(vector, (scores, device)): (usize, (&&[f32], _))| {
         let keep = cut.keep(vector, scores);
         let length = keep.len();
         Tensor::from_data(TensorData::new(keep, [length]), device)
     };
-    scores.iter().zip(&devices).enumerate().map(decide).collect()
+    scores
+        .iter()
+        .zip(&devices)
+        .enumerate()
+        .map(decide)
+        .collect()
 }
 
 /// Where the dropped end: all keys below `key`, and those equal to it up to position `last`.
@@ -48,7 +55,10 @@ impl Cut {
             .filter(|member| member.0 == key)
             .nth(equal - 1)
             .expect("the bucket holds the scores at the cut");
-        Self { key, last: (vector, index) }
+        Self {
+            key,
+            last: (vector, index),
+        }
     }
 
     fn keep(&self, vector: usize, scores: &[f32]) -> Vec<bool> {
@@ -59,7 +69,10 @@ impl Cut {
             std::cmp::Ordering::Equal => self.last.1 + 1,
             std::cmp::Ordering::Greater => 0,
         };
-        let chunks = keep.par_chunks_mut(CHUNK).zip(scores.par_chunks(CHUNK)).enumerate();
+        let chunks = keep
+            .par_chunks_mut(CHUNK)
+            .zip(scores.par_chunks(CHUNK))
+            .enumerate();
         chunks.for_each(|(chunk, (keep, scores))| {
             let free = ties.saturating_sub(chunk * CHUNK).min(scores.len());
             let (tied_keep, open_keep) = keep.split_at_mut(free);
@@ -90,7 +103,9 @@ fn histogram(scores: &[&[f32]]) -> Vec<usize> {
         for &score in fours.remainder() {
             rows[(key(score) >> (32 - BITS)) as usize][0] += 1;
         }
-        rows.iter().map(|row| row.iter().map(|&n| n as usize).sum()).collect()
+        rows.iter()
+            .map(|row| row.iter().map(|&n| n as usize).sum())
+            .collect()
     };
     let add = |mut a: Vec<usize>, b: Vec<usize>| {
         a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
@@ -111,7 +126,9 @@ fn members(scores: &[&[f32]], bucket: u32) -> Vec<(u32, usize, usize)> {
             .map(|(chunk, scores)| {
                 let keyed = scores.iter().map(|&score| key(score)).enumerate();
                 let inside = keyed.filter(|(_, key)| key >> (32 - BITS) == bucket);
-                inside.map(|(i, key)| (key, vector, chunk * CHUNK + i)).collect()
+                inside
+                    .map(|(i, key)| (key, vector, chunk * CHUNK + i))
+                    .collect()
             })
             .collect();
         parts.concat()
