@@ -21,7 +21,7 @@ fn masks(criterion: &mut Criterion) {
         group.bench_function("eight reads", |bencher| {
             bencher.iter(|| {
                 for _ in 0..8 {
-                    weights.iter().for_each(|weight| read(weight));
+                    weights.iter().for_each(read);
                 }
             });
         });

@@ -268,6 +268,7 @@ fn append(path: &Path) -> Result<std::sync::Mutex<File>, Failure> {
     Ok(std::sync::Mutex::new(file))
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "made for `map_err`")]
 fn bad(error: impl ToString) -> Failure {
     Failure::new(error.to_string()).with_exit_code(BAD_INPUT)
 }

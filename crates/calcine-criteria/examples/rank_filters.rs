@@ -14,10 +14,10 @@ use calcine_fold::{Fold, FoldError, Grain, Layout};
 fn main() -> Result<(), FoldError> {
     let device = Device::flex();
     device.seed(1);
-    // Length-normalised norms compare between layers; the second has smaller weights.
+    // Length-normalised norms compare between layers; the second has somewhat smaller weights.
     let norm = Norm::L1.length_normalised();
     let mut layers = Vec::new();
-    for (inputs, std) in [(3, 1.0), (8, 0.7)] {
+    for (inputs, std) in [(3, 1.0), (8, 0.95)] {
         let init = Initializer::Normal { mean: 0.0, std };
         let config = Conv2dConfig::new([inputs, 8], [3, 3]).with_initializer(init);
         let weight = config.init(&device).weight.val();

@@ -77,7 +77,8 @@ fn published_groups_are_kept() {
     ];
     let matrix: Vec<f32> = (1..=12).map(|i| i as f32).collect();
     let mean_l1 = Norm::L1.length_normalised();
-    let cases: [(&[f32], &[usize], Grain, Norm, f64, &[u8]); 6] = [
+    type Case<'a> = (&'a [f32], &'a [usize], Grain, Norm, f64, &'a [u8]);
+    let cases: [Case<'_>; 6] = [
         (
             &tensor,
             &[2, 3, 3, 3],

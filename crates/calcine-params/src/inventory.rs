@@ -91,7 +91,8 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Visits `module`. Lazy parameters are not initialized and nothing is read.
+    /// Visits `module`. Nothing is read, and no lazy parameter is initialized but those of linear layers,
+    /// whose shape Burn does not know before (with `LinearLayout::Col` it names the transposed one).
     #[must_use]
     pub fn of<M: Module>(module: &M) -> Self {
         let mut lister = Lister::default();
@@ -190,9 +191,16 @@ impl ModuleVisitor for Lister {
             role: role(self.walk.layer(), name, D),
             layer: self.walk.layer().to_owned(),
             id: param.id,
-            shape: param.lazy_shape().to_vec(),
+            shape: shape(self.walk.layer(), param),
             path,
         });
+    }
+}
+
+fn shape<const D: usize>(layer: &str, param: &Param<Tensor<D>>) -> Vec<usize> {
+    match layer {
+        "Linear" if D > 1 => param.base().dims().to_vec(),
+        _ => param.lazy_shape().to_vec(),
     }
 }
 

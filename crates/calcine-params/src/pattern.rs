@@ -60,6 +60,9 @@ impl std::fmt::Display for UnknownParameter {
 
 impl std::error::Error for UnknownParameter {}
 
+/// What a parameter is called.
+type Naming = fn(&Parameter) -> String;
+
 /// The indices of the trainable parameters that `pattern` matches: by Burn's names, else by PyTorch's,
 /// else by either without the path element that data-parallel wrapping adds, on both sides.
 pub(crate) fn matches(
@@ -68,7 +71,7 @@ pub(crate) fn matches(
 ) -> Result<Vec<usize>, UnknownParameter> {
     let glob = glob(pattern)?;
     let unwrapped = self::glob(&without_module(pattern))?;
-    let attempts: [(&GlobMatcher, fn(&Parameter) -> String); 4] = [
+    let attempts: [(&GlobMatcher, Naming); 4] = [
         (&glob, |parameter| parameter.path.clone()),
         (&glob, Parameter::pytorch_path),
         (&unwrapped, |parameter| without_module(&parameter.path)),

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use calcine_params::{Inventory, edit, flat};
 use calcine_testkit::device;
 
-use crate::models::{Net, Scale, floats, id};
+use crate::models::{Net, Scale, Zoo, floats, id};
 
 fn training() -> Device {
     device().autodiff()
@@ -138,13 +138,13 @@ fn flat_values_come_in_the_order_asked_for_and_outside_the_tape() {
     assert_eq!(values[3].dims(), [12]);
 }
 
+/// Clones share the initialization of a lazy parameter, not its later edits.
 #[test]
 fn an_edit_of_a_lazy_parameter_initializes_it() {
-    let net = Net::new(&device());
-    let twin = Net::new(&device());
-    let net = halve_conv(net);
-    assert_eq!(
-        floats(net.conv.weight.val()),
-        floats(twin.conv.weight.val() * 0.5)
-    );
+    let zoo = Zoo::new(&device());
+    let twin = zoo.clone();
+    let mut halve = Scale::new(id(&zoo, "stem.weight"), 0.5);
+    let zoo = edit(zoo, &mut halve);
+    let expected = floats(twin.stem.weight.val() * 0.5);
+    assert_eq!(floats(zoo.stem.weight.val()), expected);
 }

@@ -26,7 +26,8 @@ fn selected(inventory: &Inventory, patterns: &[&str]) -> Vec<String> {
 #[test]
 fn every_parameter_has_a_path_a_layer_a_shape_and_a_role() {
     let inventory = inventory();
-    let rows: [(&str, &str, &[usize], Role, Option<Layout>); 13] = [
+    type Row<'a> = (&'a str, &'a str, &'a [usize], Role, Option<Layout>);
+    let rows: [Row<'_>; 13] = [
         (
             "stem.weight",
             "Conv2d",
@@ -217,7 +218,7 @@ fn patterns_match_by_path_element() {
         (&["norm.*", "!norm.bias"], &["norm.gamma"]),
     ];
     each(rows, |(patterns, expected)| {
-        assert_eq!(selected(&inventory, patterns), *expected)
+        assert_eq!(selected(&inventory, patterns), *expected);
     });
 }
 

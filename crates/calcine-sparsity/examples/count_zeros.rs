@@ -15,7 +15,7 @@ fn main() -> Result<(), FoldError> {
     device.seed(1);
     let weight = Conv2dConfig::new([4, 8], [3, 3]).init(&device).weight.val();
     let small = weight.clone().abs().lower_scalar(0.12);
-    let weight = weight.mask_fill(small, 0.0).slice_fill([0..2], 0.0);
+    let weight = weight.mask_fill(small, 0.0).slice_fill(0..2, 0.0);
 
     // All counts are made on the device and read at once.
     let grains = [Grain::Element, Grain::Kernel, Grain::Filter, Grain::Channel];

@@ -28,7 +28,7 @@ fn main() {
     let weight = net.stem.weight.val();
     let small = weight.clone().abs().lower_scalar(0.1);
     net.stem.weight = Param::from_tensor(weight.mask_fill(small, 0.0));
-    net.body.weight = Param::from_tensor(net.body.weight.val().slice_fill([0..1], 0.0));
+    net.body.weight = Param::from_tensor(net.body.weight.val().slice_fill(0..1, 0.0));
 
     let table = calcine_summary::sparsity(&net);
     println!("{table}\n");

@@ -21,7 +21,7 @@ pub(super) fn drop_smallest(scores: &[Tensor<1>], count: usize) -> Vec<Tensor<1,
         .iter()
         .map(|scores| scores.clone().equal(cut.clone()))
         .collect();
-    let last = position_after(&equal, ties);
+    let last = position_after(&equal, &ties);
     let mut offset = 0;
     let decide = |(scores, equal): (&Tensor<1>, Tensor<1, Bool>)| {
         let tied = equal.bool_and(positions(scores.dims()[0], offset, &last).lower(last.clone()));
@@ -56,7 +56,7 @@ fn value_at(scores: &[Tensor<1>], count: usize) -> Tensor<1> {
         up.bool_and(negative.clone().bool_not())
             .bool_or(down.bool_and(negative.clone()))
     };
-    let zero = scores[0].zeros_like().slice([0..1]);
+    let zero = scores[0].zeros_like().slice(0..1);
     let smallest = zero.clone().add_scalar(f32::MIN_POSITIVE);
     let is_normal = reaches(smallest.clone());
     let mut power = smallest;
@@ -74,7 +74,7 @@ fn value_at(scores: &[Tensor<1>], count: usize) -> Tensor<1> {
 }
 
 /// The largest position before which at most `ties` of the marked lie: `[1]`.
-fn position_after(marked: &[Tensor<1, Bool>], ties: Tensor<1, Int>) -> Tensor<1, Int> {
+fn position_after(marked: &[Tensor<1, Bool>], ties: &Tensor<1, Int>) -> Tensor<1, Int> {
     let lengths: Vec<usize> = marked.iter().map(|marked| marked.dims()[0]).collect();
     let mut bit = lengths.iter().sum::<usize>().next_power_of_two() as i64;
     let mut after = ties.zeros_like();
