@@ -137,9 +137,14 @@ impl Fold {
             Layout::OutputFirst => weight.reshape([out, input, height, width]),
             Layout::InputFirst => weight.reshape([input, out, height, width]).swap_dims(0, 1),
         };
+        // Outputs and inputs first, then the kernel: ndarray knows no more than six axes.
+        let [a, b, c, d] = self.grid();
+        let [r, s, t, u] = self.unit;
         weight
-            .reshape(self.split())
-            .permute([0, 2, 4, 6, 1, 3, 5, 7])
+            .reshape([a, r, b, s, height * width])
+            .permute([0, 2, 1, 3, 4])
+            .reshape([a * b, r * s, c, t, d, u])
+            .permute([0, 2, 4, 1, 3, 5])
             .reshape(shape)
     }
 
@@ -165,8 +170,10 @@ impl Fold {
         let [a, b, c, d] = self.grid();
         let [r, s, t, u] = self.unit;
         let weight = rows
-            .reshape([a, b, c, d, r, s, t, u])
-            .permute([0, 4, 1, 5, 2, 6, 3, 7])
+            .reshape([a * b, c, d, r * s, t, u])
+            .permute([0, 3, 1, 4, 2, 5])
+            .reshape([a, b, r, s, c * t * d * u])
+            .permute([0, 2, 1, 3, 4])
             .reshape(self.sides);
         match self.layout {
             Layout::OutputFirst => weight.reshape(stored),
@@ -192,18 +199,6 @@ impl Fold {
     /// Units along each axis.
     fn grid(&self) -> [usize; 4] {
         std::array::from_fn(|axis| self.sides[axis] / self.unit[axis])
-    }
-
-    /// `[grid, unit]` of each axis in turn.
-    fn split(&self) -> [usize; 8] {
-        let grid = self.grid();
-        std::array::from_fn(|i| {
-            if i % 2 == 0 {
-                grid[i / 2]
-            } else {
-                self.unit[i / 2]
-            }
-        })
     }
 
     /// Whether the rows lie in memory as stored, so that no permutation is needed: the unit is

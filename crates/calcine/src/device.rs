@@ -27,8 +27,8 @@ pub fn compiled() -> Vec<&'static str> {
 
 /// The default device of a backend.
 ///
-/// `cuda`, `rocm`, `metal` and `vulkan` (SPIR-V) compile but have not been run by us; `flex`, `ndarray`
-/// and `wgpu` are tested.
+/// `flex` and `ndarray` are tested, `wgpu` in parts; `cuda`, `rocm`, `metal` and `vulkan` (SPIR-V) have not
+/// been run by us.
 ///
 /// # Errors
 ///
