@@ -56,7 +56,7 @@ pub(crate) struct Args {
     /// Seed of every random stream [default: the recipe's].
     #[arg(long)]
     seed: Option<u64>,
-    /// The run's directory [default: `runs/<recipe>-<time>`].
+    /// The run's directory; by default one in `runs`, named after the recipe and the time.
     #[arg(long)]
     out: Option<PathBuf>,
     /// Go on with a run that was stopped or killed, from its last complete checkpoint.

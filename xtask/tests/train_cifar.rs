@@ -262,9 +262,9 @@ fn bad_input_ends_with_one_clear_error_and_code_two() {
             );
         }
     }
-    // Weights are made up for synthetic images, so a default has to be refused with real ones only.
-    let data = run(&["--data", &missing]);
-    assert_eq!(data.status.code(), Some(2));
+    let out = directory.path().join("no-data");
+    let data = run(&["--data", &missing, "--out", out.to_str().unwrap()]);
+    assert_eq!(data.status.code(), Some(2), "{}", stderr(&data));
 }
 
 #[test]
