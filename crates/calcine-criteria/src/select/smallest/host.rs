@@ -1,7 +1,8 @@
 use burn::tensor::{Bool, Tensor, TensorData};
 use rayon::prelude::*;
 
-/// Scores per parallel chunk: large enough to pay for a thread, small enough to balance.
+/// Scores per parallel chunk: large enough to pay for a thread, small enough to balance. A vector of no
+/// more is selected where it is: waking a thread costs more than it saves.
 const CHUNK: usize = 1 << 16;
 
 /// Leading bits of a key that the histogram counts.
@@ -69,11 +70,7 @@ impl Cut {
             std::cmp::Ordering::Equal => self.last.1 + 1,
             std::cmp::Ordering::Greater => 0,
         };
-        let chunks = keep
-            .par_chunks_mut(CHUNK)
-            .zip(scores.par_chunks(CHUNK))
-            .enumerate();
-        chunks.for_each(|(chunk, (keep, scores))| {
+        let decide = |(chunk, (keep, scores)): (usize, (&mut [bool], &[f32]))| {
             let free = ties.saturating_sub(chunk * CHUNK).min(scores.len());
             let (tied_keep, open_keep) = keep.split_at_mut(free);
             let (tied, open) = scores.split_at(free);
@@ -83,7 +80,13 @@ impl Cut {
             for (keep, &score) in open_keep.iter_mut().zip(open) {
                 *keep = key(score) >= self.key;
             }
-        });
+        };
+        if scores.len() <= CHUNK {
+            decide((0, (&mut keep, scores)));
+        } else {
+            let chunks = keep.par_chunks_mut(CHUNK).zip(scores.par_chunks(CHUNK));
+            chunks.enumerate().for_each(decide);
+        }
         keep
     }
 }
@@ -113,24 +116,27 @@ fn histogram(scores: &[&[f32]]) -> Vec<usize> {
     };
     scores
         .iter()
-        .map(|scores| scores.par_chunks(16 * CHUNK).map(count).reduce(empty, add))
+        .map(|scores| match scores.len() {
+            ..=CHUNK => count(scores),
+            _ => scores.par_chunks(16 * CHUNK).map(count).reduce(empty, add),
+        })
         .fold(empty(), add)
 }
 
 /// Key, vector and index of every score in a bucket, in order of position.
 fn members(scores: &[&[f32]], bucket: u32) -> Vec<(u32, usize, usize)> {
     let of_vector = |(vector, scores): (usize, &&[f32])| {
-        let parts: Vec<Vec<_>> = scores
-            .par_chunks(CHUNK)
-            .enumerate()
-            .map(|(chunk, scores)| {
-                let keyed = scores.iter().map(|&score| key(score)).enumerate();
-                let inside = keyed.filter(|(_, key)| key >> (32 - BITS) == bucket);
-                inside
-                    .map(|(i, key)| (key, vector, chunk * CHUNK + i))
-                    .collect()
-            })
-            .collect();
+        let part = |(chunk, scores): (usize, &[f32])| -> Vec<_> {
+            let keyed = scores.iter().map(|&score| key(score)).enumerate();
+            let inside = keyed.filter(|(_, key)| key >> (32 - BITS) == bucket);
+            inside
+                .map(|(i, key)| (key, vector, chunk * CHUNK + i))
+                .collect()
+        };
+        if scores.len() <= CHUNK {
+            return part((0, scores));
+        }
+        let parts: Vec<Vec<_>> = scores.par_chunks(CHUNK).enumerate().map(part).collect();
         parts.concat()
     };
     scores.iter().enumerate().flat_map(of_vector).collect()
