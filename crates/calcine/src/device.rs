@@ -27,7 +27,7 @@ pub fn compiled() -> Vec<&'static str> {
 
 /// The default device of a backend.
 ///
-/// `flex` and `ndarray` are tested, `wgpu` in parts; `cuda`, `rocm`, `metal` and `vulkan` (SPIR-V) have not
+/// `flex` is tested, `ndarray` and `wgpu` in parts; `cuda`, `rocm`, `metal` and `vulkan` (SPIR-V) have not
 /// been run by us.
 ///
 /// # Errors
