@@ -6,6 +6,7 @@ mod cubic;
 mod exponential;
 mod linear;
 mod steps;
+mod two_slopes;
 
 pub use constant::Constant;
 pub use cosine::Cosine;
@@ -13,6 +14,7 @@ pub use cubic::Cubic;
 pub use exponential::Exponential;
 pub use linear::Linear;
 pub use steps::Steps;
+pub use two_slopes::TwoSlopes;
 
 /// A value as a function of progress.
 ///
@@ -91,6 +93,7 @@ forward!(
     &Cosine,
     &Exponential,
     &Steps,
+    &TwoSlopes,
 );
 
 /// `last + (initial - last) * remaining`, with `remaining` falling from 1 to 0: exact at both ends,

@@ -70,6 +70,17 @@ pub enum CurveError {
         /// Value at progress 1.
         last: f64,
     },
+    /// A window without a bend: a list, or one that ends before it.
+    #[error(
+        "the ramp bends {offset} moments after its start, but its window is a list or only {length} \
+         long: valid is a range of at least {offset}"
+    )]
+    NoBend {
+        /// Moments from the start to the bend.
+        offset: u64,
+        /// Moments from the start to the end.
+        length: u64,
+    },
     /// A jump outside `(0, 1]`.
     #[error(
         "jump {index} is at progress {at}: valid are numbers above 0 and up to 1 (the value from 0 \

@@ -17,6 +17,7 @@
 //! | [`Window`] | does a policy act now, and how far has it come |
 //! | [`Curve`] | how strongly at this progress, a number from `[0, 1]` |
 //! | [`Constant`], [`Linear`], [`Cubic`], [`Cosine`], [`Exponential`], [`Steps`] | the usual curves; closures are curves too |
+//! | [`TwoSlopes`] | the threshold ramp of recurrent networks |
 //! | [`LearningRate`] | which multiple of the base rate at this position in epochs |
 //! | [`rate::Constant`], [`rate::Step`], [`rate::MultiStep`], [`rate::MultiStepMultiGamma`], [`rate::Exponential`], [`rate::Cosine`], [`rate::CosineRestarts`], [`rate::Polynomial`], [`rate::OneCycle`] | schedules fixed in advance; closures are schedules too |
 //! | [`rate::Plateau`] | the schedule that watches a validation metric |
@@ -80,7 +81,7 @@ mod error;
 mod window;
 
 pub use clock::Clock;
-pub use curve::{Constant, Cosine, Cubic, Curve, Exponential, Linear, Steps};
+pub use curve::{Constant, Cosine, Cubic, Curve, Exponential, Linear, Steps, TwoSlopes};
 pub use error::{CurveError, RateError, StateError, WindowError};
 pub use rate::LearningRate;
 pub use window::{Firings, Window};

@@ -8,7 +8,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use approx::relative_eq;
-use calcine_schedule::{Cubic, Curve, CurveError, LearningRate, RateError, Window, rate};
+use calcine_schedule::{
+    Cubic, Curve, CurveError, LearningRate, RateError, TwoSlopes, Window, rate,
+};
 use serde_json::{Map, Value};
 
 type Args = Map<String, Value>;
@@ -214,6 +216,31 @@ fn schedule(args: &Args) -> Option<Result<Schedule, RateError>> {
 fn base_rates(args: &Args) -> Vec<f64> {
     args.get("base_lrs")
         .map_or_else(|| vec![number(args, "base_lr")], numbers)
+}
+
+#[test]
+fn golden_baidu_rnn_thresholds() {
+    run("baidu_rnn_pruner.json", |case| {
+        let Case { name, args, expect } = case;
+        let number = |key: &str| args[key].as_f64().expect("a number");
+        let whole = |key: &str| args[key].as_u64().expect("a whole number");
+        let (start, end) = (whole("starting_epoch"), whole("ending_epoch"));
+        let window = Window::new(start, end, whole("frequency")).expect("a window");
+        let (q, slope) = (number("q"), number("ramp_slope_mult"));
+        let ramp = TwoSlopes::new(q, whole("ramp_epoch_offset"), slope, &window).expect("a ramp");
+        let epochs = expect["epochs"].as_array().expect("epochs").iter();
+        let thresholds = expect["threshold"].as_array().expect("thresholds").iter();
+        for (epoch, threshold) in epochs.zip(thresholds) {
+            let epoch = epoch.as_u64().expect("an epoch");
+            let found = ramp.at(window.progress(epoch));
+            let expected = threshold.as_f64().expect("a threshold");
+            assert!(
+                relative_eq!(found, expected, max_relative = 1e-12),
+                "{name}, epoch {epoch}: {found}, expected {expected}"
+            );
+        }
+        true
+    });
 }
 
 #[test]

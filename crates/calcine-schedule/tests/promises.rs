@@ -2,7 +2,7 @@
 
 use calcine_schedule::{
     Clock, Constant, Cosine, Cubic, Curve, CurveError, Exponential, Firings, LearningRate, Linear,
-    RateError, StateError, Steps, Window, WindowError, rate,
+    RateError, StateError, Steps, TwoSlopes, Window, WindowError, rate,
 };
 
 fn curve_is_object_safe(_: &dyn Curve) {}
@@ -30,7 +30,15 @@ fn all_types_are_send_sync_and_clone() {
     ordinary::<Clock>();
     ordinary::<Window>();
     ordinary::<Firings<'static>>();
-    ordinary::<(Constant, Linear, Cubic, Cosine, Exponential, Steps)>();
+    ordinary::<(
+        Constant,
+        Linear,
+        Cubic,
+        Cosine,
+        Exponential,
+        Steps,
+        TwoSlopes,
+    )>();
     ordinary::<(
         rate::Constant,
         rate::Step,

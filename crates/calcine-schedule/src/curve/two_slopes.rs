@@ -1,0 +1,70 @@
+use super::Curve;
+use crate::{CurveError, Window};
+
+/// A threshold that grows slowly at first and faster from a bend on, for recurrent networks.
+///
+/// ```text
+/// θ    = 2·q / (2·(bend − start) + 3·(end − bend))        growth a moment at first
+/// φ    = slope·θ                                          and from the bend on
+/// ε(t) = θ·(t − start + 1)                                 t < bend
+///        θ·(bend − start + 1) + φ·(t − bend + 1)           t ≥ bend
+/// ```
+///
+/// at the moments `t` of a window, with `bend = start + offset`. `q` is what the threshold is to come to:
+/// the 90th percentile of the dense weights' magnitudes, say. The 3 presumes a slope of 1.5; with others the
+/// last value is another than `q`. Narang et al. (2017); Distiller's Baidu RNN pruner.
+///
+/// # Examples
+///
+/// ```
+/// use calcine_schedule::{Curve, TwoSlopes, Window};
+///
+/// let window = Window::new(0, 12, 1)?;
+/// let ramp = TwoSlopes::new(0.06, 4, 1.5, &window)?;
+/// assert!((ramp.at(0.0) - 0.00375).abs() < 1e-12);
+/// assert!((ramp.at(window.progress(4)) - 0.024375).abs() < 1e-12);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TwoSlopes {
+    /// θ and φ, by the moment.
+    slopes: [f64; 2],
+    /// Moments from the start to the bend.
+    offset: f64,
+    /// Moments from the first firing to the last.
+    span: f64,
+}
+
+impl TwoSlopes {
+    /// The ramp over a window, towards `q`, with its bend `offset` moments after the start.
+    ///
+    /// # Errors
+    ///
+    /// If the window is a list, or ends before the bend.
+    pub fn new(q: f64, offset: u64, slope: f64, window: &Window) -> Result<Self, CurveError> {
+        let length = window.end() - window.first();
+        if window.every().is_none() || length < offset {
+            return Err(CurveError::NoBend { offset, length });
+        }
+        let (offset, length) = (offset as f64, length as f64);
+        let first = 2.0 * q / (2.0 * offset + 3.0 * (length - offset));
+        Ok(Self {
+            slopes: [first, slope * first],
+            offset,
+            span: (window.last() - window.first()) as f64,
+        })
+    }
+}
+
+impl Curve for TwoSlopes {
+    fn at(&self, progress: f64) -> f64 {
+        // Moments are whole; progress has been rounded.
+        let moments = (progress.clamp(0.0, 1.0) * self.span * 1e6).round() / 1e6;
+        let [slow, fast] = self.slopes;
+        if moments < self.offset {
+            slow * (moments + 1.0)
+        } else {
+            slow * (self.offset + 1.0) + fast * (moments - self.offset + 1.0)
+        }
+    }
+}
