@@ -14,7 +14,7 @@ pub enum FoldError {
         /// What would be valid.
         needs: &'static str,
     },
-    /// A side of the block does not divide its axis.
+    /// A side of the block, or of a group of inputs, does not divide its axis.
     #[error("grain `{grain}` does not tile the weight: {side} does not divide {axis} {size}")]
     Block {
         /// The grain asked for.
@@ -22,6 +22,16 @@ pub enum FoldError {
         /// The side that does not divide.
         side: usize,
         /// The axis it should divide.
+        axis: &'static str,
+        /// The length of that axis.
+        size: usize,
+    },
+    /// The groups of the convolution do not divide the axis that they cut.
+    #[error("{groups} groups do not divide {axis} {size}")]
+    Groups {
+        /// The groups asked for.
+        groups: usize,
+        /// The axis that they should divide.
         axis: &'static str,
         /// The length of that axis.
         size: usize,

@@ -1,95 +1,91 @@
 use burn::tensor::kind::Basic;
 use burn::tensor::{Bool, Tensor};
 
+use crate::shuffle::Shuffle;
 use crate::{FoldError, Grain, Layout};
 
 /// A [`Grain`] and a [`Layout`] bound to a shape: a weight there and back as rows of units.
 ///
-/// Any weight is first seen as `[out, in, height, width]` (a linear layer has a kernel of 1 × 1,
-/// a one-dimensional convolution a height of 1, a vector one input); rows are views of that.
+/// Any weight is first seen as `[out, in / groups, height, width]` (a linear layer has a kernel of
+/// 1 × 1, a one-dimensional convolution a height of 1, a vector one input); rows are views of that.
 /// Units are numbered along the output axis first, elements in stored order. Members lie in the order
 /// `[out, in, height, width]`, those of a layer in stored order. A three-dimensional kernel counts
 /// its depth into the height.
+///
+/// # Groups of a convolution
+///
+/// A convolution of `groups` is that many convolutions side by side: outputs `g·O/G …` read the inputs
+/// `g·I/G …` and no others. A filter is one of all the outputs, a channel one of all the *inputs*, whose
+/// members are in the filters of its group only; a block lies within one group. In a depthwise
+/// convolution, of one input per group, filter and channel are the same but for the multiplier: the
+/// channel is all filters that read it.
+///
+/// # Cost
+///
+/// Rows that lie in memory one after the other are a reshape, all others one permuted copy (two for a
+/// block of several outputs, several inputs and part of a kernel).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fold {
     grain: Grain,
     layout: Layout,
+    groups: usize,
     stored: Vec<usize>,
-    /// `[out, in, height, width]`.
-    sides: [usize; 4],
-    /// The same axes of one unit; each divides its side.
+    /// `[out, in / groups, height, width]` of one unit.
     unit: [usize; 4],
+    /// From stored order to rows.
+    steps: Vec<Shuffle>,
 }
 
 impl Fold {
-    /// Binds `grain` to weights of this `shape` and `layout`.
+    /// Binds `grain` to weights of this `shape` and `layout`, of a convolution without groups or any
+    /// other layer.
     ///
     /// # Errors
     ///
     /// If the shape has no such units: a filter needs a convolution (rank 3 to 5), an `fc_input`
     /// a matrix, and each side of a block must divide its axis.
     pub fn new(grain: Grain, shape: &[usize], layout: Layout) -> Result<Self, FoldError> {
+        Self::grouped(grain, shape, layout, 1)
+    }
+
+    /// The same for a convolution of `groups`; see [above](Self#groups-of-a-convolution).
+    ///
+    /// # Shapes
+    ///
+    /// `shape` is as stored: `[out, in / groups, k..]`, or `[in, out / groups, k..]` of a transposed
+    /// convolution.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new), and if `groups` does not divide the first axis.
+    pub fn grouped(
+        grain: Grain,
+        shape: &[usize],
+        layout: Layout,
+        groups: usize,
+    ) -> Result<Self, FoldError> {
         if shape.is_empty() || shape.contains(&0) {
             return Err(FoldError::Empty {
                 shape: shape.to_vec(),
             });
         }
-        let sides = sides(shape, layout);
-        let rank = shape.len();
-        let needs = |fits: bool, needs| {
-            if fits {
-                Ok(())
-            } else {
-                Err(FoldError::Rank {
-                    grain,
-                    shape: shape.to_vec(),
-                    needs,
-                })
-            }
-        };
-        let convolution = |unit| {
-            needs(
-                (3..=5).contains(&rank),
-                "the weight of a convolution (rank 3 to 5)",
-            )
-            .map(|()| unit)
-        };
-        let linear =
-            |unit| needs(rank == 2, "the weight of a linear layer (rank 2)").map(|()| unit);
-        let [out, input, height, width] = sides;
-        let unit = match grain {
-            Grain::Element => [1, 1, 1, 1],
-            Grain::Layer => sides,
-            Grain::Kernel => convolution([1, 1, height, width])?,
-            Grain::Filter => convolution([1, input, height, width])?,
-            Grain::Channel => convolution([out, 1, height, width])?,
-            Grain::FcOutput => linear([1, input, 1, 1])?,
-            Grain::FcInput => linear([out, 1, 1, 1])?,
-            Grain::Block {
-                rep,
-                depth,
-                height,
-                width,
-            } => needs(rank >= 2, "a weight of rank 2 or more")
-                .map(|()| [rep, depth, height, width])?,
-        };
-        let axes = ["outputs", "inputs", "kernel height", "kernel width"];
-        for ((&side, size), axis) in unit.iter().zip(sides).zip(axes) {
-            if side == 0 || size % side != 0 {
-                return Err(FoldError::Block {
-                    grain,
-                    side,
-                    axis,
-                    size,
-                });
-            }
+        let inputs_first = layout == Layout::InputFirst && shape.len() > 1;
+        if !shape[0].is_multiple_of(groups) {
+            return Err(FoldError::Groups {
+                groups,
+                axis: if inputs_first { "inputs" } else { "outputs" },
+                size: shape[0],
+            });
         }
+        let sides = sides(shape, inputs_first, groups);
+        let unit = unit(grain, shape, sides, groups)?;
         Ok(Self {
             grain,
             layout,
+            groups,
             stored: shape.to_vec(),
-            sides,
             unit,
+            steps: steps(grain, sides, unit, inputs_first, groups),
         })
     }
 
@@ -97,6 +93,18 @@ impl Fold {
     #[must_use]
     pub fn grain(&self) -> Grain {
         self.grain
+    }
+
+    /// Which stored axis is the output.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The groups of the convolution; 1 for anything else.
+    #[must_use]
+    pub fn groups(&self) -> usize {
+        self.groups
     }
 
     /// The shape of the weight as stored.
@@ -108,7 +116,7 @@ impl Fold {
     /// How many units there are: the rows.
     #[must_use]
     pub fn units(&self) -> usize {
-        self.grid().iter().product()
+        self.numel() / self.members()
     }
 
     /// How many scalars one unit has: the columns.
@@ -129,22 +137,13 @@ impl Fold {
     #[must_use]
     pub fn rows<const D: usize, K: Basic>(&self, weight: Tensor<D, K>) -> Tensor<2, K> {
         let shape = [self.units(), self.members()];
-        if self.is_view() {
+        if self.steps.is_empty() {
             return weight.reshape(shape);
         }
-        let [out, input, height, width] = self.sides;
-        let weight = match self.layout {
-            Layout::OutputFirst => weight.reshape([out, input, height, width]),
-            Layout::InputFirst => weight.reshape([input, out, height, width]).swap_dims(0, 1),
-        };
-        // Outputs and inputs first, then the kernel: ndarray knows no more than six axes.
-        let [a, b, c, d] = self.grid();
-        let [r, s, t, u] = self.unit;
-        weight
-            .reshape([a, r, b, s, height * width])
-            .permute([0, 2, 1, 3, 4])
-            .reshape([a * b, r * s, c, t, d, u])
-            .permute([0, 2, 4, 1, 3, 5])
+        let stored = weight.reshape([self.numel()]);
+        self.steps
+            .iter()
+            .fold(stored, |elements, step| step.apply(elements))
             .reshape(shape)
     }
 
@@ -164,21 +163,15 @@ impl Fold {
             .as_slice()
             .try_into()
             .expect("D is the rank of the folded weight");
-        if self.is_view() {
+        if self.steps.is_empty() {
             return rows.reshape(stored);
         }
-        let [a, b, c, d] = self.grid();
-        let [r, s, t, u] = self.unit;
-        let weight = rows
-            .reshape([a * b, c, d, r * s, t, u])
-            .permute([0, 3, 1, 4, 2, 5])
-            .reshape([a, b, r, s, c * t * d * u])
-            .permute([0, 2, 1, 3, 4])
-            .reshape(self.sides);
-        match self.layout {
-            Layout::OutputFirst => weight.reshape(stored),
-            Layout::InputFirst => weight.swap_dims(0, 1).reshape(stored),
-        }
+        let rows = rows.reshape([self.numel()]);
+        self.steps
+            .iter()
+            .rev()
+            .fold(rows, |elements, step| step.inverse().apply(elements))
+            .reshape(stored)
     }
 
     /// A decision per unit, spread over all its members.
@@ -196,32 +189,13 @@ impl Fold {
         self.unrows(units.reshape([rows, 1]).expand([rows, members]))
     }
 
-    /// Units along each axis.
-    fn grid(&self) -> [usize; 4] {
-        std::array::from_fn(|axis| self.sides[axis] / self.unit[axis])
-    }
-
-    /// Whether the rows lie in memory as stored, so that no permutation is needed: the unit is
-    /// whole along every axis after the first one that it cuts. Elements keep the stored order.
-    fn is_view(&self) -> bool {
-        if matches!(self.grain, Grain::Element | Grain::Layer) {
-            return true;
-        }
-        let swapped = match self.layout {
-            Layout::OutputFirst => false,
-            Layout::InputFirst => self.stored.len() > 1,
-        };
-        let order = if swapped { [1, 0, 2, 3] } else { [0, 1, 2, 3] };
-        let mut axes = order.into_iter().skip_while(|&axis| self.unit[axis] == 1);
-        // The first axis longer than one in the unit may be cut only if all before have one unit
-        // each, which `unit == 1` says; from there on every axis is whole.
-        let in_order = !swapped || self.unit[0] == self.sides[0] || self.grid()[1] == 1;
-        in_order && axes.all(|axis| self.unit[axis] == self.sides[axis])
+    fn numel(&self) -> usize {
+        self.stored.iter().product()
     }
 }
 
-/// The shape as `[out, in, height, width]`.
-fn sides(shape: &[usize], layout: Layout) -> [usize; 4] {
+/// The shape as `[out, in / groups, height, width]`.
+fn sides(shape: &[usize], inputs_first: bool, groups: usize) -> [usize; 4] {
     let (first, second) = (shape[0], shape.get(1).copied().unwrap_or(1));
     let width = if shape.len() > 2 {
         shape[shape.len() - 1]
@@ -229,8 +203,141 @@ fn sides(shape: &[usize], layout: Layout) -> [usize; 4] {
         1
     };
     let height = shape.iter().skip(2).rev().skip(1).product();
-    match layout {
-        Layout::InputFirst if shape.len() > 1 => [second, first, height, width],
-        _ => [first, second, height, width],
+    if inputs_first {
+        [second * groups, first / groups, height, width]
+    } else {
+        [first, second, height, width]
     }
+}
+
+/// The same axes of one unit, each a divisor of its side within one group.
+fn unit(
+    grain: Grain,
+    shape: &[usize],
+    sides: [usize; 4],
+    groups: usize,
+) -> Result<[usize; 4], FoldError> {
+    let needs = |fits: bool, needs| {
+        if fits {
+            Ok(())
+        } else {
+            Err(FoldError::Rank {
+                grain,
+                shape: shape.to_vec(),
+                needs,
+            })
+        }
+    };
+    let rank = shape.len();
+    let convolution = || {
+        needs(
+            (3..=5).contains(&rank),
+            "the weight of a convolution (rank 3 to 5)",
+        )
+    };
+    let linear = || needs(rank == 2, "the weight of a linear layer (rank 2)");
+    let matrix = || needs(rank >= 2, "a weight of rank 2 or more");
+    let [out, input, height, width] = sides;
+    let of_a_group = [out / groups, input, height, width];
+    let tiles = |tile: [usize; 4]| {
+        let axes = if groups == 1 {
+            ["outputs", "inputs", "kernel height", "kernel width"]
+        } else {
+            [
+                "outputs per group",
+                "inputs per group",
+                "kernel height",
+                "kernel width",
+            ]
+        };
+        for ((side, size), axis) in tile.into_iter().zip(of_a_group).zip(axes) {
+            if !size.is_multiple_of(side) {
+                return Err(FoldError::Block {
+                    grain,
+                    side,
+                    axis,
+                    size,
+                });
+            }
+        }
+        Ok(())
+    };
+    match grain {
+        Grain::Element => Ok([1, 1, 1, 1]),
+        Grain::Layer => Ok(sides),
+        Grain::Kernel => convolution().map(|()| [1, 1, height, width]),
+        Grain::Filter => convolution().map(|()| [1, input, height, width]),
+        Grain::Channel => convolution().map(|()| [out / groups, 1, height, width]),
+        Grain::FcOutput => linear().map(|()| [1, input, 1, 1]),
+        Grain::FcInput => linear().map(|()| [out / groups, 1, 1, 1]),
+        Grain::Group { of } => {
+            matrix()?;
+            tiles([1, of, 1, 1]).map(|()| [1, 1, 1, 1])
+        }
+        Grain::Block {
+            rep,
+            depth,
+            height,
+            width,
+        } => {
+            matrix()?;
+            let block = [rep, depth, height, width];
+            tiles(block).map(|()| block)
+        }
+    }
+}
+
+/// What takes the stored elements to rows: nothing, one permutation, or two where one would be no
+/// [direct](Shuffle::is_direct) one.
+fn steps(
+    grain: Grain,
+    sides: [usize; 4],
+    unit: [usize; 4],
+    inputs_first: bool,
+    groups: usize,
+) -> Vec<Shuffle> {
+    if matches!(grain, Grain::Element | Grain::Layer) {
+        return Vec::new();
+    }
+    // Each side as units along it times one unit; of the outputs, those of one group.
+    let [r, s, t, u] = unit;
+    let [out, input, height, width] = sides;
+    let lengths = [
+        groups,
+        out / groups / r,
+        r,
+        input / s,
+        s,
+        height / t,
+        t,
+        width / u,
+        u,
+    ];
+    let [g, a, r, b, s, c, t, d, u] = std::array::from_fn(|axis| axis);
+    let ordered = [g, a, r, b, s, c, t, d, u];
+    let stored = if inputs_first {
+        [g, b, s, a, r, c, t, d, u]
+    } else {
+        ordered
+    };
+    let rows = match grain {
+        // Consecutive inputs of one output and one place of the kernel.
+        Grain::Group { .. } => [g, a, r, c, t, d, u, b, s],
+        _ => [g, a, b, c, d, r, s, t, u],
+    };
+    let direct = Shuffle::new(&lengths, &stored, &rows);
+    let steps = if direct.is_direct() {
+        vec![direct]
+    } else {
+        // Outputs and inputs first, then the kernel.
+        let kernel_last = [g, a, b, r, s, c, t, d, u];
+        vec![
+            Shuffle::new(&lengths, &stored, &kernel_last),
+            Shuffle::new(&lengths, &kernel_last, &rows),
+        ]
+    };
+    steps
+        .into_iter()
+        .filter(|step| !step.is_identity())
+        .collect()
 }

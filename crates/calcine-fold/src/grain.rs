@@ -5,18 +5,29 @@ use std::str::FromStr;
 ///
 /// | grain | of | unit | units | members |
 /// |---|---|---|---|---|
-/// | `Element` | any weight | one scalar | all | 1 |
-/// | `Kernel` | convolution | `W[o,i,:,:]` | O·I | K |
-/// | `Filter` | convolution | `W[o,:,:,:]` | O | I·K |
-/// | `Channel` | convolution | `W[:,i,:,:]` | I | O·K |
+/// | `Element` | any weight | one scalar, in stored order | all | 1 |
+/// | `Group` | convolution, linear | one scalar, inputs side by side | all | 1 |
+/// | `Kernel` | convolution | `W[o,i,:,:]` | O·I/G | K |
+/// | `Filter` | convolution | `W[o,:,:,:]` | O | I/G·K |
+/// | `Channel` | convolution | `W[:,i,:,:]` | I | O/G·K |
 /// | `FcOutput` | linear | the weights into output `o` | O | I |
 /// | `FcInput` | linear | the weights out of input `i` | I | O |
 /// | `Block` | convolution, linear | `rep × depth × h × w` | … | product |
 /// | `Layer` | any weight | the whole tensor | 1 | all |
 ///
-/// `K` is the product of the kernel's axes. Distiller called these 2D (kernel), 3D (filter), 4D
-/// (layer); its words *rows* and *columns* of a linear weight meant different axes in different
-/// places, hence `fc_input` and `fc_output` here.
+/// `K` is the product of the kernel's axes, `G` the groups of the convolution (1 for most; see
+/// [`Fold::grouped`](crate::Fold::grouped)).
+///
+/// An embedding of shape `[entries, features]` is a linear layer whose inputs are one-hot: `FcInput` is
+/// an entry (one row of the table), `FcOutput` a feature.
+///
+/// # Names
+///
+/// `element`, `kernel`, `filter`, `channel`, `fc_output`, `fc_input`, `layer`, their plurals, `group(M)`
+/// and `block(RxDxHxW)`. Of Distiller's words, `Element`, `2D` (kernel), `3D` and `Filters` (filter),
+/// `Channels` and `4D` (layer) are read too. `Rows` and `Cols` are not: a linear weight's rows are its
+/// inputs in Distiller's rankers and its outputs in its regularizers and thresholds. Neither is `Channels`
+/// of a linear weight, which ranks inputs: write `fc_input`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Grain {
@@ -43,12 +54,20 @@ pub enum Grain {
         /// Columns of the kernel in a block.
         width: usize,
     },
+    /// One scalar, for choosing N of every M: rows are numbered so that `of` = M consecutive ones are
+    /// M consecutive inputs of one output at one place of the kernel.
+    ///
+    /// Units are numbered along outputs, then places of the kernel, then inputs.
+    Group {
+        /// How many consecutive inputs compete; divides the inputs of a filter.
+        of: usize,
+    },
     /// The whole tensor.
     Layer,
 }
 
 impl Grain {
-    /// The names that [`Grain::from_str`] reads, blocks apart.
+    /// The names of the grains without numbers, as they are displayed.
     pub const NAMES: [&'static str; 7] = [
         "element",
         "kernel",
@@ -78,15 +97,32 @@ impl fmt::Display for Grain {
             } => {
                 write!(f, "block({rep}x{depth}x{height}x{width})")
             }
+            Self::Group { of } => write!(f, "group({of})"),
         }
     }
 }
 
 /// A word that names no grain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is no grain; valid are {}, block(RxDxHxW)", Grain::NAMES.join(", "))]
+#[error(
+    "`{found}` is no grain; valid are {}, group(M), block(RxDxHxW){}",
+    Grain::NAMES.join(", "),
+    hint(found)
+)]
 pub struct UnknownGrain {
     found: String,
+}
+
+/// What to write for a word of Distiller's that means several grains.
+fn hint(found: &str) -> &'static str {
+    match found {
+        "Rows" | "rows" => {
+            "; rows of a linear weight were fc_input when ranked, fc_output when regularized"
+        }
+        "Cols" | "cols" | "Columns" | "columns" => "; columns of a linear weight are fc_input",
+        "Blocks" | "blocks" | "block" => "; a block has four sides, such as block(1x8x1x1)",
+        _ => "",
+    }
 }
 
 impl FromStr for Grain {
@@ -94,18 +130,27 @@ impl FromStr for Grain {
 
     fn from_str(word: &str) -> Result<Self, UnknownGrain> {
         Ok(match word {
-            "element" => Self::Element,
-            "kernel" => Self::Kernel,
-            "filter" => Self::Filter,
-            "channel" => Self::Channel,
-            "fc_output" => Self::FcOutput,
-            "fc_input" => Self::FcInput,
-            "layer" => Self::Layer,
-            _ => block(word).ok_or_else(|| UnknownGrain {
-                found: word.to_owned(),
-            })?,
+            "element" | "elements" | "Element" => Self::Element,
+            "kernel" | "kernels" | "2D" => Self::Kernel,
+            "filter" | "filters" | "Filters" | "3D" => Self::Filter,
+            "channel" | "channels" | "Channels" => Self::Channel,
+            "fc_output" | "fc_outputs" => Self::FcOutput,
+            "fc_input" | "fc_inputs" => Self::FcInput,
+            "layer" | "layers" | "4D" => Self::Layer,
+            _ => group(word)
+                .or_else(|| block(word))
+                .ok_or_else(|| UnknownGrain {
+                    found: word.to_owned(),
+                })?,
         })
     }
+}
+
+/// Reads `group(4)`.
+fn group(word: &str) -> Option<Grain> {
+    let of = word.strip_prefix("group(")?.strip_suffix(')')?;
+    let of = of.trim().parse().ok()?;
+    Some(Grain::Group { of })
 }
 
 /// Reads `block(1x8x1x1)`.
@@ -137,18 +182,57 @@ mod tests {
             width: 3,
         };
         let named = Grain::NAMES.iter().map(|name| name.parse().unwrap());
-        for grain in named.chain([block]) {
+        for grain in named.chain([block, Grain::Group { of: 4 }]) {
             assert_eq!(grain.to_string().parse(), Ok(grain));
+        }
+        assert_eq!("group(4)".parse(), Ok(Grain::Group { of: 4 }));
+    }
+
+    #[test]
+    fn plurals_and_distillers_words_are_read() {
+        for name in Grain::NAMES {
+            assert_eq!(
+                format!("{name}s").parse::<Grain>(),
+                name.parse(),
+                "the plural of {name}"
+            );
+        }
+        let distiller = [
+            ("Element", Grain::Element),
+            ("2D", Grain::Kernel),
+            ("3D", Grain::Filter),
+            ("Filters", Grain::Filter),
+            ("Channels", Grain::Channel),
+            ("4D", Grain::Layer),
+        ];
+        for (word, grain) in distiller {
+            assert_eq!(word.parse(), Ok(grain), "{word}");
         }
     }
 
     #[test]
     fn an_unknown_word_lists_the_valid_ones() {
-        let error = "rows".parse::<Grain>().unwrap_err().to_string();
-        assert!(
-            error.contains("`rows`") && error.contains("fc_input"),
-            "{error}"
-        );
-        assert!("block(2x2)".parse::<Grain>().is_err());
+        let error = "fliter".parse::<Grain>().unwrap_err().to_string();
+        for part in ["`fliter`", "fc_input", "group(M)", "block(RxDxHxW)"] {
+            assert!(error.contains(part), "{error}");
+        }
+        for word in [
+            "block(2x2)",
+            "group(x)",
+            "group",
+            "group()",
+            "group(-1)",
+            "",
+        ] {
+            assert!(word.parse::<Grain>().is_err(), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_word_with_two_meanings_says_what_to_write() {
+        let said = |word: &str| word.parse::<Grain>().unwrap_err().to_string();
+        assert!(said("Rows").ends_with("fc_input when ranked, fc_output when regularized"));
+        assert!(said("Cols").ends_with("are fc_input"));
+        assert!(said("Blocks").ends_with("such as block(1x8x1x1)"));
     }
 }

@@ -25,6 +25,10 @@
 //! # }
 //! ```
 //!
+//! Convolutions with groups, depthwise ones among them, have their own [`Fold::grouped`]. Pruning N of M
+//! weights along the inputs uses [`Grain::Group`], whose rows of one scalar each are numbered so that M
+//! consecutive ones are M consecutive inputs.
+//!
 //! | type | for |
 //! |---|---|
 //! | [`Grain`] | what one unit is |
@@ -36,6 +40,7 @@ mod error;
 mod fold;
 mod grain;
 mod layout;
+mod shuffle;
 
 pub use error::FoldError;
 pub use fold::Fold;

@@ -6,5 +6,6 @@
 )]
 
 mod errors;
+mod layers;
 mod oracle;
 mod rows;

@@ -18,7 +18,8 @@ fn a_grain_of_another_kind_of_weight_says_what_it_needs() {
         height: 1,
         width: 1,
     };
-    let rows: [(Grain, &[usize], &str); 12] = [
+    let pairs = Grain::Group { of: 2 };
+    let rows: [(Grain, &[usize], &str); 13] = [
         (Grain::Kernel, &[4, 4], convolution),
         (Grain::Kernel, &[4], convolution),
         (Grain::Filter, &[4, 4], convolution),
@@ -31,6 +32,7 @@ fn a_grain_of_another_kind_of_weight_says_what_it_needs() {
         (Grain::FcOutput, &[4], linear),
         (block, &[4], matrix),
         (block, &[1], matrix),
+        (pairs, &[4], matrix),
     ];
     each(rows, |(grain, shape, needs)| {
         let said = said(*grain, shape);
@@ -58,6 +60,51 @@ fn a_block_that_does_not_tile_names_the_axis() {
             said,
             format!("grain `{block}` does not tile the weight: {reason}")
         );
+    });
+}
+
+#[test]
+fn inputs_that_do_not_come_in_groups_of_m_are_named() {
+    for of in [0, 4, 12] {
+        let group = Grain::Group { of };
+        assert_eq!(
+            said(group, &[8, 6, 3, 5]),
+            format!("grain `group({of})` does not tile the weight: {of} does not divide inputs 6")
+        );
+    }
+}
+
+#[test]
+fn a_tile_does_not_reach_over_the_groups_of_a_convolution() {
+    let rows = [
+        ("block(4x1x1x1)", "4 does not divide outputs per group 2"),
+        ("block(1x4x1x1)", "4 does not divide inputs per group 6"),
+        ("group(4)", "4 does not divide inputs per group 6"),
+    ];
+    each(rows, |(grain, reason)| {
+        let grain: Grain = grain.parse().unwrap();
+        let error = Fold::grouped(grain, &[8, 6, 3, 3], Layout::CONVOLUTION, 4).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("grain `{grain}` does not tile the weight: {reason}")
+        );
+    });
+}
+
+#[test]
+fn groups_that_do_not_divide_the_first_axis_are_an_error() {
+    let rows = [
+        (Layout::CONVOLUTION, 3, "3 groups do not divide outputs 8"),
+        (Layout::CONVOLUTION, 0, "0 groups do not divide outputs 8"),
+        (
+            Layout::TRANSPOSED_CONVOLUTION,
+            16,
+            "16 groups do not divide inputs 8",
+        ),
+    ];
+    each(rows, |(layout, groups, expected)| {
+        let error = Fold::grouped(Grain::Filter, &[8, 6, 3, 3], *layout, *groups).unwrap_err();
+        assert_eq!(error.to_string(), *expected);
     });
 }
 

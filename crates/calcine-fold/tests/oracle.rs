@@ -2,48 +2,105 @@
 
 use calcine_fold::{Grain, Layout};
 
-/// `[out, in, height, width]` of the element at `flat` of a weight of this shape.
-fn place(flat: usize, shape: &[usize], layout: Layout) -> [usize; 4] {
-    let mut rest = flat;
-    let mut index = vec![0; shape.len()];
-    for axis in (0..shape.len()).rev() {
-        index[axis] = rest % shape[axis];
-        rest /= shape[axis];
-    }
-    let at = |axis: usize| index.get(axis).copied().unwrap_or(0);
-    let (out, input) = match layout {
-        Layout::InputFirst if shape.len() > 1 => (at(1), at(0)),
-        _ => (at(0), at(1)),
-    };
-    match shape.len() {
-        1 | 2 => [out, input, 0, 0],
-        3 => [out, input, 0, at(2)],
-        4 => [out, input, at(2), at(3)],
-        _ => [out, input, at(2) * shape[3] + at(3), at(4)],
-    }
+/// A grain of a weight.
+#[derive(Debug, Clone)]
+pub(crate) struct Case {
+    pub(crate) grain: Grain,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) layout: Layout,
+    pub(crate) groups: usize,
 }
 
-/// The stored positions of every unit's members, units in order, members sorted.
-pub(crate) fn units(grain: Grain, shape: &[usize], layout: Layout) -> Vec<Vec<usize>> {
-    let key = |flat: usize| {
-        let [o, i, h, w] = place(flat, shape, layout);
-        match grain {
-            Grain::Element => [flat, 0, 0, 0],
-            Grain::Kernel => [o, i, 0, 0],
-            Grain::Filter | Grain::FcOutput => [o, 0, 0, 0],
-            Grain::Channel | Grain::FcInput => [i, 0, 0, 0],
-            Grain::Block {
-                rep,
-                depth,
-                height,
-                width,
-            } => [o / rep, i / depth, h / height, w / width],
-            _ => [0; 4],
+/// Where one element of a weight belongs.
+struct Place {
+    /// Of the groups of the convolution.
+    group: usize,
+    /// Of all outputs.
+    output: usize,
+    /// Of all inputs.
+    input: usize,
+    height: usize,
+    width: usize,
+}
+
+impl Case {
+    fn place(&self, flat: usize) -> Place {
+        let shape = &self.shape;
+        let mut rest = flat;
+        let mut index = vec![0; shape.len()];
+        for axis in (0..shape.len()).rev() {
+            index[axis] = rest % shape[axis];
+            rest /= shape[axis];
         }
-    };
-    let mut by_key = std::collections::BTreeMap::<_, Vec<usize>>::new();
-    for flat in 0..shape.iter().product() {
-        by_key.entry(key(flat)).or_default().push(flat);
+        let at = |axis: usize| index.get(axis).copied().unwrap_or(0);
+        // The groups cut the first stored axis; the second counts within a group.
+        let group = at(0) / (shape[0] / self.groups);
+        let second = group * shape.get(1).copied().unwrap_or(1) + at(1);
+        let (output, input) = match self.layout {
+            Layout::InputFirst if shape.len() > 1 => (second, at(0)),
+            _ => (at(0), second),
+        };
+        let (height, width) = match shape.len() {
+            1 | 2 => (0, 0),
+            3 => (0, at(2)),
+            4 => (at(2), at(3)),
+            _ => (at(2) * shape[3] + at(3), at(4)),
+        };
+        Place {
+            group,
+            output,
+            input,
+            height,
+            width,
+        }
     }
-    by_key.into_values().collect()
+
+    /// Inputs and outputs of one group.
+    fn of_a_group(&self) -> (usize, usize) {
+        let first = self.shape[0] / self.groups;
+        let second = self.shape.get(1).copied().unwrap_or(1);
+        match self.layout {
+            Layout::InputFirst if self.shape.len() > 1 => (first, second),
+            _ => (second, first),
+        }
+    }
+
+    /// The stored positions of every unit's members, units in order, members sorted.
+    pub(crate) fn units(&self) -> Vec<Vec<usize>> {
+        let (inputs, outputs) = self.of_a_group();
+        let key = |flat: usize| {
+            let Place {
+                group,
+                output,
+                input,
+                height: y,
+                width: x,
+            } = self.place(flat);
+            match self.grain {
+                Grain::Element => [flat, 0, 0, 0, 0],
+                Grain::Group { .. } => [output, y, x, input, 0],
+                Grain::Kernel => [output, input, 0, 0, 0],
+                Grain::Filter | Grain::FcOutput => [output, 0, 0, 0, 0],
+                Grain::Channel | Grain::FcInput => [input, 0, 0, 0, 0],
+                Grain::Block {
+                    rep,
+                    depth,
+                    height,
+                    width,
+                } => [
+                    group,
+                    output % outputs / rep,
+                    input % inputs / depth,
+                    y / height,
+                    x / width,
+                ],
+                _ => [0; 5],
+            }
+        };
+        let mut by_key = std::collections::BTreeMap::<_, Vec<usize>>::new();
+        for flat in 0..self.shape.iter().product() {
+            by_key.entry(key(flat)).or_default().push(flat);
+        }
+        by_key.into_values().collect()
+    }
 }

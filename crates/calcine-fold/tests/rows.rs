@@ -1,14 +1,18 @@
 use burn::tensor::{Bool, Tensor, TensorData};
-use calcine_fold::{Fold, Grain, Layout};
-use calcine_testkit::{device, each};
+use calcine_fold::{Fold, FoldError, Grain, Layout};
+use calcine_testkit::{device, each, is_reference};
 
-use crate::oracle;
+use crate::oracle::Case;
 
-type Case = (Grain, Vec<usize>, Layout);
+impl Case {
+    fn fold(&self) -> Result<Fold, FoldError> {
+        Fold::grouped(self.grain, &self.shape, self.layout, self.groups)
+    }
+}
 
-/// Every grain that each of these shapes has, in both layouts.
+/// Every grain that each of these shapes has, in both layouts and with several groups.
 fn cases() -> Vec<Case> {
-    let shapes: [&[usize]; 18] = [
+    let shapes: [&[usize]; 20] = [
         &[7],
         &[1],
         &[3, 5],
@@ -24,15 +28,18 @@ fn cases() -> Vec<Case> {
         &[1, 4, 3, 3],
         &[4, 1, 3, 3],
         &[2, 2, 1, 4],
+        &[4, 4, 4, 4],
+        &[8, 4, 4, 4],
         &[1, 1, 1, 1],
         &[4, 2, 2, 3, 2],
         &[2, 4, 1, 1, 3],
     ];
     let named = Grain::NAMES.iter().map(|name| name.parse().unwrap());
     let mut grains: Vec<Grain> = named.collect();
+    grains.extend([1, 2, 3, 4].map(|of| Grain::Group { of }));
     for rep in [1, 2, 4] {
         for depth in [1, 2, 4, 6] {
-            for (height, width) in [(1, 1), (3, 2), (1, 3), (3, 3)] {
+            for (height, width) in [(1, 1), (2, 2), (3, 2), (1, 3), (3, 3)] {
                 grains.push(Grain::Block {
                     rep,
                     depth,
@@ -45,19 +52,29 @@ fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for shape in shapes {
         for layout in [Layout::OutputFirst, Layout::InputFirst] {
-            let fits = grains
-                .iter()
-                .filter(|grain| Fold::new(**grain, shape, layout).is_ok());
-            cases.extend(fits.map(|grain| (*grain, shape.to_vec(), layout)));
+            for groups in [1, 2, 4] {
+                cases.extend(grains.iter().map(|&grain| Case {
+                    grain,
+                    shape: shape.to_vec(),
+                    layout,
+                    groups,
+                }));
+            }
         }
     }
-    cases
+    cases.retain(|case| case.fold().is_ok());
+    assert!(cases.len() > 600, "{} cases", cases.len());
+    if is_reference() {
+        return cases;
+    }
+    // A GPU compiles a program for every shape: some of each kind.
+    cases.into_iter().step_by(41).collect()
 }
 
 /// Calls `$check::<D>` with the rank of the case's shape.
 macro_rules! of_rank {
     ($check:ident, $case:expr) => {
-        match $case.1.len() {
+        match $case.shape.len() {
             1 => $check::<1>($case),
             2 => $check::<2>($case),
             3 => $check::<3>($case),
@@ -84,14 +101,14 @@ fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<usize> {
 
 #[test]
 fn every_row_has_the_members_of_its_unit() {
-    fn check<const D: usize>((grain, shape, layout): &Case) {
-        let fold = Fold::new(*grain, shape, *layout).unwrap();
-        let expected = oracle::units(*grain, shape, *layout);
+    fn check<const D: usize>(case: &Case) {
+        let fold = case.fold().unwrap();
+        let expected = case.units();
         assert_eq!(
             (fold.units(), fold.members()),
             (expected.len(), expected[0].len())
         );
-        let rows = fold.rows(positions::<D>(shape));
+        let rows = fold.rows(positions::<D>(&case.shape));
         assert_eq!(rows.dims(), [fold.units(), fold.members()]);
         let mut units: Vec<Vec<usize>> = numbers(rows)
             .chunks(fold.members())
@@ -100,18 +117,16 @@ fn every_row_has_the_members_of_its_unit() {
         units.iter_mut().for_each(|unit| unit.sort_unstable());
         assert_eq!(units, expected);
     }
-    let cases = cases();
-    assert!(cases.len() > 200, "{} cases", cases.len());
-    each(cases, |case| of_rank!(check, case));
+    each(cases(), |case| of_rank!(check, case));
 }
 
 #[test]
 fn unrows_undoes_rows() {
-    fn check<const D: usize>((grain, shape, layout): &Case) {
-        let fold = Fold::new(*grain, shape, *layout).unwrap();
-        let weight = positions::<D>(shape);
+    fn check<const D: usize>(case: &Case) {
+        let fold = case.fold().unwrap();
+        let weight = positions::<D>(&case.shape);
         let back: Tensor<D> = fold.unrows(fold.rows(weight.clone()));
-        assert_eq!(back.dims().as_slice(), shape.as_slice());
+        assert_eq!(back.dims().as_slice(), case.shape.as_slice());
         assert_eq!(numbers(back), numbers(weight));
     }
     each(cases(), |case| of_rank!(check, case));
@@ -119,9 +134,9 @@ fn unrows_undoes_rows() {
 
 #[test]
 fn a_flat_weight_has_the_same_rows() {
-    fn check<const D: usize>((grain, shape, layout): &Case) {
-        let fold = Fold::new(*grain, shape, *layout).unwrap();
-        let weight = positions::<D>(shape);
+    fn check<const D: usize>(case: &Case) {
+        let fold = case.fold().unwrap();
+        let weight = positions::<D>(&case.shape);
         let flat: Tensor<1> = weight.clone().reshape([weight.shape().num_elements()]);
         assert_eq!(numbers(fold.rows(flat)), numbers(fold.rows(weight)));
     }
@@ -130,17 +145,14 @@ fn a_flat_weight_has_the_same_rows() {
 
 #[test]
 fn spreading_reaches_all_members_of_a_unit_and_no_other() {
-    fn check<const D: usize>((grain, shape, layout): &Case) {
-        let fold = Fold::new(*grain, shape, *layout).unwrap();
+    fn check<const D: usize>(case: &Case) {
+        let fold = case.fold().unwrap();
         let decision: Vec<bool> = (0..fold.units()).map(|unit| unit % 3 == 0).collect();
         let units = Tensor::<1, Bool>::from_bool(decision.as_slice(), &device());
         let spread: Tensor<D, Bool> = fold.spread(units);
-        assert_eq!(spread.dims().as_slice(), shape.as_slice());
-        let mut expected = vec![false; shape.iter().product()];
-        for (unit, members) in oracle::units(*grain, shape, *layout)
-            .into_iter()
-            .enumerate()
-        {
+        assert_eq!(spread.dims().as_slice(), case.shape.as_slice());
+        let mut expected = vec![false; case.shape.iter().product()];
+        for (unit, members) in case.units().into_iter().enumerate() {
             members
                 .into_iter()
                 .for_each(|member| expected[member] = decision[unit]);
@@ -151,6 +163,30 @@ fn spreading_reaches_all_members_of_a_unit_and_no_other() {
         );
     }
     each(cases(), |case| of_rank!(check, case));
+}
+
+/// The groups of a convolution are convolutions of their own, one after the other along the first axis.
+#[test]
+fn the_rows_of_groups_are_the_rows_of_each_group() {
+    fn check<const D: usize>(case: &Case) {
+        let mut shape = case.shape.clone();
+        shape[0] /= case.groups;
+        let alone = Fold::new(case.grain, &shape, case.layout).unwrap();
+        let weight = positions::<D>(&case.shape);
+        let rows = weight
+            .clone()
+            .chunk(case.groups, 0)
+            .into_iter()
+            .map(|group| alone.rows(group))
+            .collect();
+        assert_eq!(
+            numbers(case.fold().unwrap().rows(weight)),
+            numbers(Tensor::cat(rows, 0))
+        );
+    }
+    let mut grouped = cases();
+    grouped.retain(|case| case.groups > 1 && case.grain != Grain::Layer);
+    each(grouped, |case| of_rank!(check, case));
 }
 
 #[test]
@@ -173,8 +209,53 @@ fn members_lie_in_the_order_out_in_height_width() {
 }
 
 #[test]
+fn a_group_of_rows_is_consecutive_inputs_of_one_output_and_place() {
+    let pairs = Grain::Group { of: 2 };
+    let convolution = Fold::new(pairs, &[1, 4, 1, 2], Layout::CONVOLUTION).unwrap();
+    assert_eq!(
+        numbers(convolution.rows(positions::<4>(&[1, 4, 1, 2]))),
+        [0, 2, 4, 6, 1, 3, 5, 7]
+    );
+    let linear = Fold::new(pairs, &[4, 2], Layout::LINEAR).unwrap();
+    assert_eq!(
+        numbers(linear.rows(positions::<2>(&[4, 2]))),
+        [0, 2, 4, 6, 1, 3, 5, 7]
+    );
+    // PyTorch's linear weights lie in that order already.
+    let as_stored = Fold::new(pairs, &[2, 4], Layout::OutputFirst).unwrap();
+    assert_eq!(
+        numbers(as_stored.rows(positions::<2>(&[2, 4]))),
+        [0, 1, 2, 3, 4, 5, 6, 7]
+    );
+}
+
+#[test]
+fn filters_and_channels_of_a_depthwise_convolution_are_the_same() {
+    let shape = [4, 1, 3, 3];
+    let rows = |grain| {
+        let fold = Fold::grouped(grain, &shape, Layout::CONVOLUTION, 4).unwrap();
+        numbers(fold.rows(positions::<4>(&shape)))
+    };
+    assert_eq!(rows(Grain::Filter), rows(Grain::Channel));
+    // With two filters to an input, the channel is both.
+    let twice = Fold::grouped(Grain::Channel, &shape, Layout::CONVOLUTION, 2).unwrap();
+    assert_eq!((twice.units(), twice.members()), (2, 18));
+}
+
+#[test]
+fn an_embeddings_inputs_are_its_entries() {
+    let entries = Fold::new(Grain::FcInput, &[3, 2], Layout::InputFirst).unwrap();
+    assert_eq!(
+        numbers(entries.rows(positions::<2>(&[3, 2]))),
+        [0, 1, 2, 3, 4, 5]
+    );
+    assert_eq!((entries.units(), entries.members()), (3, 2));
+}
+
+#[test]
 fn a_fold_remembers_what_it_was_bound_to() {
     let fold = Fold::new(Grain::Kernel, &[4, 2, 3], Layout::CONVOLUTION).unwrap();
-    assert_eq!(fold.grain(), Grain::Kernel);
+    assert_eq!((fold.grain(), fold.groups()), (Grain::Kernel, 1));
+    assert_eq!(fold.layout(), Layout::OutputFirst);
     assert_eq!(fold.shape(), [4, 2, 3]);
 }
