@@ -1,5 +1,5 @@
 use burn::module::{Module, ModuleMapper, Param, ParamId};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 /// A change of some parameters' values, whatever their rank.
 pub trait Edit {
@@ -12,9 +12,10 @@ pub trait Edit {
 
 /// Replaces stored values and keeps how the parameters train.
 ///
-/// The values handed to [`Edit::edit`] are outside the tape, and what it returns becomes a leaf
-/// again with the same id, the same requirement for gradients and the same distributed mark. Nothing
-/// is read. Parameters with an attached reparameterization keep it; its base is what is edited.
+/// The values handed to [`Edit::edit`] are outside the tape, and what it returns, with autodiff or
+/// without, becomes a leaf again with the same id, the same requirement for gradients and the same
+/// distributed mark. Nothing is read. Parameters with an attached reparameterization keep it; its base
+/// is what is edited.
 #[must_use]
 pub fn edit<M: Module, E: Edit>(module: M, edit: &mut E) -> M {
     module.map(&mut Stored { edit })
@@ -44,8 +45,9 @@ impl<E: Edit> ModuleMapper for Stored<'_, E> {
             let trained = value.is_require_grad();
             // Burn panics when a tensor outside autodiff is asked.
             let distributed = value.is_autodiff() && value.is_distributed();
+            let device = value.device();
             let value = self.edit.edit(id, value.set_require_grad(false));
-            let value = value.set_require_grad(trained);
+            let value = with_autodiff_of(&device, value).set_require_grad(trained);
             if distributed {
                 value.set_distributed(id)
             } else {
@@ -53,6 +55,19 @@ impl<E: Edit> ModuleMapper for Stored<'_, E> {
             }
         })
     }
+}
+
+/// The value inside autodiff or outside as the device is, and with its checkpointing strategy.
+fn with_autodiff_of<const D: usize>(device: &Device, value: Tensor<D>) -> Tensor<D> {
+    if !device.is_autodiff() {
+        return value.without_autodiff();
+    }
+    let value = value.autodiff();
+    #[cfg(feature = "gradients")]
+    if let Some(strategy) = device.gradient_checkpointing_strategy() {
+        return value.with_gradient_checkpointing_strategy(strategy);
+    }
+    value
 }
 
 struct Viewed<'a, E> {

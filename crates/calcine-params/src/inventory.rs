@@ -1,8 +1,11 @@
+use std::collections::BTreeMap;
+
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use calcine_fold::Layout;
 
 use crate::pattern::{self, UnknownParameter};
+use crate::settings::Settings;
 use crate::walk::Walk;
 
 /// What a parameter is for, judged by its layer's type and its name.
@@ -35,6 +38,12 @@ pub struct Parameter {
     pub shape: Vec<usize>,
     /// What it is for.
     pub role: Role,
+    /// The groups of the convolution whose weight it is; 1 for anything else.
+    ///
+    /// Burn's layers tell by their `Debug` text. A convolution of another origin, or inside a module that
+    /// writes its own `Debug`, counts as one group until [`with_groups`](Self::with_groups). This is what
+    /// [`Fold::grouped`](calcine_fold::Fold::grouped) wants to know.
+    pub groups: usize,
 }
 
 impl Parameter {
@@ -66,6 +75,39 @@ impl Parameter {
         }
     }
 
+    /// The parameter of a convolution whose groups the inventory could not find out.
+    #[must_use]
+    pub fn with_groups(self, groups: usize) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// The outputs of the layer that owns this weight: features, or the channels of all groups.
+    ///
+    /// `None` for what is no weight or of unknown [`layout`](Self::layout).
+    #[must_use]
+    pub fn outputs(&self) -> Option<usize> {
+        self.sides().map(|[outputs, _]| outputs)
+    }
+
+    /// The inputs of the layer that owns this weight: features, the channels of all groups, or the
+    /// entries of an embedding.
+    ///
+    /// `None` for what is no weight or of unknown [`layout`](Self::layout).
+    #[must_use]
+    pub fn inputs(&self) -> Option<usize> {
+        self.sides().map(|[_, inputs]| inputs)
+    }
+
+    /// Outputs and inputs.
+    fn sides(&self) -> Option<[usize; 2]> {
+        let (&first, &second) = (self.shape.first()?, self.shape.get(1)?);
+        let second = second * self.groups;
+        Some(match self.layout()? {
+            Layout::OutputFirst => [first, second],
+            Layout::InputFirst => [second, first],
+        })
+    }
+
     /// The name PyTorch would use: `weight` and `bias` for a norm's `gamma` and `beta`.
     #[must_use]
     pub fn pytorch_path(&self) -> String {
@@ -88,6 +130,8 @@ impl Parameter {
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
     parameters: Vec<Parameter>,
+    /// Of the batch norms that tell, by the id of their scale.
+    epsilons: BTreeMap<ParamId, f64>,
 }
 
 impl Inventory {
@@ -97,8 +141,21 @@ impl Inventory {
     pub fn of<M: Module>(module: &M) -> Self {
         let mut lister = Lister::default();
         module.visit(&mut lister);
+        let mut parameters = lister.parameters;
+        let settings = Settings::of(module);
+        let mut epsilons = BTreeMap::new();
+        for parameter in &mut parameters {
+            if let Some(groups) = groups(parameter, &settings) {
+                parameter.groups = groups;
+            }
+            if parameter.role == Role::NormScale {
+                let epsilon = settings.get(parameter.id, "epsilon");
+                epsilons.extend(epsilon.map(|epsilon| (parameter.id, epsilon)));
+            }
+        }
         Self {
-            parameters: lister.parameters,
+            parameters,
+            epsilons,
         }
     }
 
@@ -118,6 +175,11 @@ impl Inventory {
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Parameter> {
         self.iter().find(|parameter| parameter.path == path)
+    }
+
+    /// What the norm of this scale adds to its variance, if it tells.
+    pub(crate) fn epsilon(&self, gamma: &Parameter) -> Option<f64> {
+        self.epsilons.get(&gamma.id).copied()
     }
 
     /// The trainable parameters that match any of the patterns, in the module's order, each once.
@@ -192,6 +254,7 @@ impl ModuleVisitor for Lister {
             layer: self.walk.layer().to_owned(),
             id: param.id,
             shape: shape(self.walk.layer(), param),
+            groups: 1,
             path,
         });
     }
@@ -212,4 +275,17 @@ fn role(layer: &str, name: &str, rank: usize) -> Role {
         _ if rank >= 2 => Role::Weight,
         _ => Role::Bias,
     }
+}
+
+/// The groups of the convolution whose weight this is, if it tells.
+fn groups(parameter: &Parameter, settings: &Settings) -> Option<usize> {
+    if parameter.role != Role::Weight {
+        return None;
+    }
+    let field = match parameter.layer.as_str() {
+        "DeformConv2d" => "weight_groups",
+        layer if layer.starts_with("Conv") => "groups",
+        _ => return None,
+    };
+    settings.get(parameter.id, field)
 }

@@ -36,9 +36,10 @@
 //! |---|---|
 //! | [`Inventory`], [`Parameter`] | every float parameter of a module: path, layer, shape, role |
 //! | [`Inventory::select`] | parameters by name and glob, with nearest matches on a miss |
+//! | [`Inventory::norm_of`], [`Inventory::weight_of`], [`Norm`] | which batch norm follows which layer, by name |
 //! | [`edit`], [`Edit`] | replace stored values and keep how they train |
 //! | [`view`] | a clone whose forward pass sees other values; gradients reach the original |
-//! | [`flat`] | values of chosen parameters, flattened, outside autodiff |
+//! | [`flat`], [`replace`] | values of chosen parameters, flattened, outside autodiff, and back |
 //! | [`flat_gradients`], [`edit_gradients`] | the same for gradients |
 //!
 //! Names are Burn's paths (`layer1.0.conv1.weight`, `bn1.gamma`). Where they match nothing, PyTorch's
@@ -49,13 +50,18 @@ mod edit;
 #[cfg(feature = "gradients")]
 mod gradients;
 mod inventory;
+mod norm;
 mod pattern;
 mod read;
+mod replace;
+mod settings;
 mod walk;
 
 pub use edit::{Edit, edit, view};
 #[cfg(feature = "gradients")]
 pub use gradients::{edit_gradients, flat_gradients};
 pub use inventory::{Inventory, Parameter, Role};
+pub use norm::Norm;
 pub use pattern::UnknownParameter;
 pub use read::flat;
+pub use replace::replace;

@@ -1,11 +1,12 @@
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 
-use crate::Parameter;
+use crate::{Parameter, Role};
 
 /// The values of chosen parameters, flattened, outside autodiff, in the order asked for.
 ///
-/// Tensors stay on the device; nothing is copied or read.
+/// Tensors stay on the device; nothing is copied or read. Asking for running statistics settles the
+/// update that Burn's norms keep pending after a forward pass.
 ///
 /// # Panics
 ///
@@ -15,18 +16,29 @@ pub fn flat<'a, M: Module>(
     module: &M,
     parameters: impl IntoIterator<Item = &'a Parameter>,
 ) -> Vec<Tensor<1>> {
-    let mut reader = Reader {
-        wanted: parameters
-            .into_iter()
-            .map(|parameter| (parameter.id, None))
-            .collect(),
-    };
+    let mut reader = Reader { wanted: Vec::new() };
+    let mut statistics = false;
+    for parameter in parameters {
+        statistics |= parameter.role == Role::RunningStatistic;
+        reader.wanted.push((parameter.id, None));
+    }
+    if statistics {
+        settle(module);
+    }
     module.visit(&mut reader);
     reader
         .wanted
         .into_iter()
         .map(|(_, value)| value.expect("the module's own parameter"))
         .collect()
+}
+
+/// Folds the pending updates of running statistics into their values.
+///
+/// Burn's norms keep the update of a thread's last forward pass aside until the next; what is visited
+/// before is old, and what is written before is overwritten. Only a conversion of the module settles it.
+pub(crate) fn settle<M: Module>(module: &M) {
+    drop(module.valid());
 }
 
 struct Reader {

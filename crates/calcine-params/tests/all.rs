@@ -7,6 +7,9 @@
 
 mod editing;
 mod gradients;
+mod layers;
 mod models;
 mod names;
+mod norms;
+mod replacing;
 mod views;

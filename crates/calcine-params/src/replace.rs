@@ -1,0 +1,76 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use burn::module::{Module, ParamId};
+use burn::tensor::Tensor;
+
+use crate::read::settle;
+use crate::{Edit, Inventory, Role, edit};
+
+/// Puts flat tensors in the place of stored values, and keeps how the parameters train.
+///
+/// The counterpart of [`flat`](crate::flat): what was kept before a change is put back after it, as when
+/// lottery tickets are rewound or a model is restored after a scan. Values may come from another device.
+/// Nothing is read. Running statistics are shared with clones of the module, which therefore
+/// see them replaced too.
+///
+/// # Panics
+///
+/// If the module has no parameter of that id, or one of another number of elements.
+///
+/// # Examples
+///
+/// ```
+/// use std::collections::BTreeMap;
+///
+/// use burn::nn::{Linear, LinearConfig};
+/// use burn::tensor::Device;
+/// use calcine_params::{Inventory, flat, replace};
+///
+/// let layer: Linear = LinearConfig::new(4, 2).init(&Device::flex());
+/// let parameters = Inventory::of(&layer);
+/// let ids = parameters.iter().map(|parameter| parameter.id);
+/// let initial: BTreeMap<_, _> = ids.zip(flat(&layer, &parameters)).collect();
+///
+/// // … training …
+///
+/// let layer = replace(layer, initial);
+/// # let _ = layer;
+/// ```
+#[must_use]
+pub fn replace<M: Module>(module: M, values: BTreeMap<ParamId, Tensor<1>>) -> M {
+    let statistics = Inventory::of(&module)
+        .iter()
+        .any(|p| p.role == Role::RunningStatistic && values.contains_key(&p.id));
+    if statistics {
+        settle(&module);
+    }
+    let mut replacement = Replacement {
+        values,
+        found: BTreeSet::new(),
+    };
+    let module = edit(module, &mut replacement);
+    let (found, values) = (replacement.found.len(), replacement.values.len());
+    assert!(
+        found == values,
+        "{} of {values} values belong to no parameter of the module",
+        values - found
+    );
+    module
+}
+
+struct Replacement {
+    values: BTreeMap<ParamId, Tensor<1>>,
+    found: BTreeSet<ParamId>,
+}
+
+impl Edit for Replacement {
+    fn wants(&self, id: ParamId) -> bool {
+        self.values.contains_key(&id)
+    }
+
+    fn edit<const D: usize>(&mut self, id: ParamId, value: Tensor<D>) -> Tensor<D> {
+        self.found.insert(id);
+        let new = self.values[&id].clone().without_autodiff();
+        new.to_device(&value.device()).reshape(value.dims())
+    }
+}
