@@ -16,6 +16,8 @@ pub struct Masks {
 pub(crate) struct Mask {
     pub(crate) id: ParamId,
     pub(crate) dropped: Tensor<1, Bool>,
+    /// What [`Masks::forward`] multiplies the kept elements by: `[1]`.
+    pub(crate) scale: Option<Tensor<1>>,
 }
 
 impl Masks {
@@ -35,6 +37,7 @@ impl Masks {
             Mask {
                 id: parameter.id,
                 dropped,
+                scale: None,
             },
         );
     }
@@ -78,6 +81,10 @@ impl Masks {
                 .entry(path.clone())
                 .and_modify(|both| {
                     both.dropped = both.dropped.clone().bool_or(mask.dropped.clone());
+                    both.scale = match (both.scale.take(), mask.scale.clone()) {
+                        (Some(a), Some(b)) => Some(a * b),
+                        (a, b) => a.or(b),
+                    };
                 })
                 .or_insert_with(|| mask.clone());
         }
@@ -97,12 +104,34 @@ impl Masks {
         }
     }
 
-    /// The module as a forward pass under the masks sees it; stored weights stay dense.
+    /// A copy of the module for one forward pass: masked, and [rescaled](Self::rescale_kept).
     ///
-    /// Gradients of dropped elements are zero. See `calcine_params::view`.
+    /// Its masked parameters are leaves of their own with the same identifiers: gradients are collected
+    /// *with the copy*, pass straight through the mask, and so reach dropped elements too. Stored weights
+    /// stay as they are. Running statistics are shared, and updated by the copy's forward pass.
     #[must_use]
-    pub fn view<M: Module>(&self, module: &M) -> M {
-        calcine_params::view(module, &mut self.editor())
+    pub fn forward<M: Module>(&self, module: &M) -> M {
+        if self.is_empty() {
+            return module.clone();
+        }
+        let mut editor = self.editor();
+        editor.scales = self
+            .by_path
+            .values()
+            .filter_map(|mask| Some((mask.id, mask.scale.as_ref()?)))
+            .collect();
+        calcine_params::edit(module.clone(), &mut editor)
+    }
+
+    /// Lets [`forward`](Self::forward) multiply what is kept by elements / kept elements of its parameter,
+    /// so that sums keep their expectation (inverted dropout). Stored weights are never scaled. Nothing is
+    /// read.
+    pub fn rescale_kept(&mut self) {
+        for mask in self.by_path.values_mut() {
+            let numel = mask.dropped.dims()[0];
+            let kept = mask.dropped.clone().bool_not().float().sum();
+            mask.scale = Some(kept.recip().mul_scalar(numel as f64));
+        }
     }
 
     /// Sets the gradients of dropped elements to zero, so that momentum does not build up there.
@@ -119,6 +148,7 @@ impl Masks {
                 .values()
                 .map(|mask| (mask.id, &mask.dropped))
                 .collect(),
+            scales: BTreeMap::new(),
         }
     }
 
@@ -138,6 +168,7 @@ impl Masks {
             Mask {
                 id: parameter.id,
                 dropped,
+                scale: None,
             },
         );
     }
@@ -145,6 +176,7 @@ impl Masks {
 
 struct Drop<'a> {
     by_id: BTreeMap<ParamId, &'a Tensor<1, Bool>>,
+    scales: BTreeMap<ParamId, &'a Tensor<1>>,
 }
 
 impl Edit for Drop<'_> {
@@ -154,6 +186,10 @@ impl Edit for Drop<'_> {
 
     fn edit<const D: usize>(&mut self, id: ParamId, value: Tensor<D>) -> Tensor<D> {
         let dropped = self.by_id[&id].clone().reshape(value.shape());
-        value.mask_fill(dropped, 0.0)
+        let value = value.mask_fill(dropped, 0.0);
+        match self.scales.get(&id) {
+            Some(scale) => value * (*scale).clone().reshape([1; D]),
+            None => value,
+        }
     }
 }
