@@ -31,8 +31,8 @@ fn main() -> Result<(), FoldError> {
         println!("layer {}: {}", layers.len(), numbers.join(" "));
         layers.push(Candidate::new(scores));
     }
-    show("half of each layer", &Level, &layers);
-    show("half of both together", &GlobalLevel, &layers);
+    show("half of each layer", &Level::default(), &layers);
+    show("half of both together", &GlobalLevel::default(), &layers);
     Ok(())
 }
 

@@ -14,28 +14,47 @@
 //!
 //! let filters = Tensor::<2>::from_data([[3.0, 1.0], [0.1, 0.2], [2.0, 2.0]], &Device::flex());
 //! let scores = Norm::L1.score(&Evidence::new(filters));
-//! let keep = Level.keep(&[Candidate::new(scores)], 0.34).remove(0);
+//! let keep = Level::default().keep(&[Candidate::new(scores)], 0.34).remove(0);
 //! assert_eq!(keep.into_data().to_vec::<bool>().unwrap(), [true, false, true]);
 //! ```
 //!
-//! | scores | |
+//! | scores | larger stays |
 //! |---|---|
 //! | [`Magnitude`] | mean of \|w\|: the element's magnitude, or a unit's length-normalised L1 norm |
 //! | [`Norm`] | L1, L2 and max norms of a unit, total or normalised by its length |
+//! | [`Lamp`] | squared norm as a share of all no smaller: comparable between layers |
+//! | [`GeometricMedian`] | distance to the other units |
+//! | [`NormScale`] | \|γ\| of the normalisation that follows |
+//! | [`Taylor`] | first-order change of the loss: signed, absolute, squared |
+//! | [`Snip`], [`Gradient`] | Σ\|w·g\|, Σ\|g\| |
+//! | [`Movement`] | −Σw·g, over a training |
+//! | [`SecondOrder`] | ½Σw²g²: optimal brain damage |
+//! | [`Random`], [`Noisy`] | lots, and a little of them |
 //!
 //! | selections | keeps |
 //! |---|---|
 //! | [`Threshold`] | scores above τ |
-//! | [`Sensitivity`] | scores above s·σ of the weight, σ frozen at first use |
-//! | [`Level`] | all but exactly ⌊f·N⌋ of each parameter |
-//! | [`GlobalLevel`] | all but exactly ⌊f·ΣN⌋ of all parameters together |
+//! | [`Sensitivity`] | scores above s·σ of the weight, σ frozen at first use or refreshed |
+//! | [`Level`] | all but exactly ⌊f·N⌋ of each parameter; [`Count`] rounds otherwise |
+//! | [`DrawnLevel`] | the same, at a level drawn from a range |
+//! | [`GlobalLevel`] | all but exactly ⌊f·ΣN⌋ of all parameters together, or of what they cost |
+//! | [`NOfM`] | all but ⌊f·M⌋ of every M consecutive units: 2:4 |
+//! | [`Hysteresis`] | dropped below one threshold, taken back above another: network surgery |
+//! | [`Regrow`] | a constant level whose members change: `RigL`, SET |
+//! | [`Coin`] | each unit with a probability |
 //!
 //! Adding a criterion is adding a file: implement [`Score`] (or pass a closure) and nothing else
-//! changes. No selection reads a GPU: where scores live in host memory (flex, ndarray) they are
+//! changes. No selection reads a GPU (but a global level over units of different cost): where scores live in host memory (flex, ndarray) they are
 //! selected in place, elsewhere by bisection on the device, and both agree bit for bit.
 
 pub mod score;
 pub mod select;
 
-pub use score::{Evidence, Magnitude, Needs, Norm, Score};
-pub use select::{Candidate, GlobalLevel, Level, Select, Sensitivity, Threshold};
+pub use score::{
+    Evidence, GeometricMedian, Gradient, Lamp, Magnitude, Movement, Needs, Noisy, Norm, NormScale,
+    Random, Score, SecondOrder, Snip, Taylor,
+};
+pub use select::{
+    AtLeast, Candidate, Coin, Count, DrawnLevel, GlobalLevel, Hysteresis, Level, NOfM, Reference,
+    Regrow, Rescale, Rounding, Select, Sensitivity, Threshold,
+};

@@ -1,10 +1,30 @@
 //! Scores: a number for each unit; larger stays.
 
+mod geometric_median;
+mod gradient;
+mod lamp;
 mod magnitude;
+mod movement;
+mod noisy;
 mod norm;
+mod norm_scale;
+mod random;
+mod second_order;
+mod snip;
+mod taylor;
 
+pub use geometric_median::GeometricMedian;
+pub use gradient::Gradient;
+pub use lamp::Lamp;
 pub use magnitude::Magnitude;
+pub use movement::Movement;
+pub use noisy::Noisy;
 pub use norm::Norm;
+pub use norm_scale::NormScale;
+pub use random::Random;
+pub use second_order::SecondOrder;
+pub use snip::Snip;
+pub use taylor::Taylor;
 
 use burn::tensor::Tensor;
 
@@ -14,20 +34,27 @@ use burn::tensor::Tensor;
 pub struct Evidence {
     /// The weight: `[units, members]`.
     pub weight: Tensor<2>,
-    /// The loss gradient at the weight: `[units, members]`.
+    /// The loss gradient at the weight, of one batch: `[units, members]`.
     pub gradient: Option<Tensor<2>>,
     /// A statistic of the unit's activations: `[units]`.
     pub activity: Option<Tensor<1>>,
+    /// The scale γ that the normalisation after the layer gives the unit's output: `[units]`.
+    pub norm_scale: Option<Tensor<1>>,
+    /// What a score that draws lots derives its random stream from; the caller gives every parameter
+    /// and every moment another.
+    pub seed: u64,
 }
 
 impl Evidence {
-    /// The weight alone.
+    /// The weight alone, with seed 0.
     #[must_use]
     pub fn new(weight: Tensor<2>) -> Self {
         Self {
             weight,
             gradient: None,
             activity: None,
+            norm_scale: None,
+            seed: 0,
         }
     }
 
@@ -45,10 +72,37 @@ impl Evidence {
         self
     }
 
+    /// With the scale of each unit's normalisation.
+    #[must_use]
+    pub fn with_norm_scale(mut self, scale: Tensor<1>) -> Self {
+        self.norm_scale = Some(scale);
+        self
+    }
+
+    /// With the seed of what is drawn.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
     /// How many units there are.
     #[must_use]
     pub fn units(&self) -> usize {
         self.weight.dims()[0]
+    }
+
+    /// Weight times gradient: `[units, members]`.
+    fn weight_times_gradient(&self) -> Tensor<2> {
+        self.weight.clone() * self.expect_gradient()
+    }
+
+    /// # Panics
+    ///
+    /// If there is no gradient.
+    fn expect_gradient(&self) -> Tensor<2> {
+        let gradient = self.gradient.clone();
+        gradient.expect("this score needs the gradient: ask `Score::needs`")
     }
 }
 
@@ -59,15 +113,22 @@ pub enum Needs {
     /// The weight alone.
     #[default]
     Weight,
-    /// The weight and its gradient.
+    /// The weight and its gradient. Of several batches, the scores are averaged: each batch is scored by
+    /// itself.
     Gradient,
     /// The weight and its units' activity.
     Activity,
+    /// The scale of the normalisation that follows.
+    NormScale,
 }
 
 /// Gives each unit a number; **larger stays**.
 ///
 /// A closure `Fn(&Evidence) -> Tensor<1>` is a score that needs the weight alone.
+///
+/// # Panics
+///
+/// Scores panic if evidence that they [need](Score::needs) is not there.
 ///
 /// # Examples
 ///
@@ -93,7 +154,7 @@ pub trait Score {
         Needs::Weight
     }
 
-    /// The scores, on the evidence's device; nothing is read.
+    /// The scores, on the evidence's device. Nothing is read, unless the score says so.
     ///
     /// # Shapes
     ///
@@ -114,5 +175,15 @@ impl Score for Box<dyn Score + Send> {
 
     fn score(&self, evidence: &Evidence) -> Tensor<1> {
         (**self).score(evidence)
+    }
+}
+
+/// Sums over each unit's members: `[units]`.
+fn row_sums(rows: Tensor<2>) -> Tensor<1> {
+    let [units, members] = rows.dims();
+    if members == 1 {
+        rows.reshape([units])
+    } else {
+        rows.sum_dim(1).reshape([units])
     }
 }

@@ -1,13 +1,25 @@
 //! Selections: from scores to a decision for each unit.
 
+mod coin;
+mod count;
+mod drawn_level;
 mod global;
+mod hysteresis;
 mod level;
+mod n_of_m;
+mod regrow;
 mod sensitivity;
 mod smallest;
 mod threshold;
 
+pub use coin::Coin;
+pub use count::{AtLeast, Count, Rounding};
+pub use drawn_level::DrawnLevel;
 pub use global::GlobalLevel;
+pub use hysteresis::Hysteresis;
 pub use level::Level;
+pub use n_of_m::NOfM;
+pub use regrow::Regrow;
 pub use sensitivity::Sensitivity;
 pub use threshold::Threshold;
 
@@ -21,18 +33,27 @@ pub struct Candidate {
     pub scores: Tensor<1>,
     /// What the last selection kept, if there was one: `[units]`.
     pub kept: Option<Tensor<1, Bool>>,
-    /// What [`Select::reference`] measured at the first selection.
+    /// What [`Select::measure`] gave, now or at the first selection.
     pub reference: Option<Tensor<1>>,
+    /// For selections that regrow, how much each unit would be worth: `[units]`.
+    pub growth: Option<Tensor<1>>,
+    /// What one unit costs, in whatever the budget counts.
+    pub cost: u64,
+    /// What a selection that draws lots derives its random stream from.
+    pub seed: u64,
 }
 
 impl Candidate {
-    /// Scores alone: a first selection.
+    /// Scores alone: a first selection, with units of cost 1 and seed 0.
     #[must_use]
     pub fn new(scores: Tensor<1>) -> Self {
         Self {
             scores,
             kept: None,
             reference: None,
+            growth: None,
+            cost: 1,
+            seed: 0,
         }
     }
 
@@ -43,26 +64,79 @@ impl Candidate {
         self
     }
 
-    /// With the reference measured at the first selection.
+    /// With what [`Select::measure`] gave.
     #[must_use]
     pub fn with_reference(mut self, reference: Option<Tensor<1>>) -> Self {
         self.reference = reference;
         self
     }
+
+    /// With growth scores.
+    #[must_use]
+    pub fn with_growth(mut self, growth: Option<Tensor<1>>) -> Self {
+        self.growth = growth;
+        self
+    }
+
+    /// With the cost of a unit.
+    #[must_use]
+    pub fn with_cost(mut self, cost: u64) -> Self {
+        self.cost = cost;
+        self
+    }
+
+    /// With the seed of what is drawn.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    fn expect_reference(&self) -> Tensor<1> {
+        let reference = self.reference.clone();
+        reference.expect("this selection needs what `Select::measure` gave")
+    }
+}
+
+/// Whether a selection compares with a measure of the parameter, and of when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reference {
+    /// It needs none.
+    #[default]
+    None,
+    /// Of the first selection.
+    Frozen,
+    /// Of this selection.
+    Refreshed,
+}
+
+/// Whether the forward pass scales what is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rescale {
+    /// It sees the weights as they are.
+    #[default]
+    Nothing,
+    /// Kept units are multiplied by units / kept units, so that sums keep their expectation (inverted
+    /// dropout). For masks on the forward pass: stored weights are never scaled.
+    Kept,
 }
 
 /// Decides which units to keep.
 ///
 /// It sees all parameters of a pruner at once, so that layers can compete for a common budget.
-/// Nothing is read from a GPU.
+/// Nothing is read from a GPU, unless the selection says so.
 pub trait Select {
-    /// A measure of the parameter, taken once before its first selection and handed back, frozen, in
-    /// every [`Candidate`]. Most selections need none.
+    /// Whether [`measure`](Self::measure) is wanted, and of when.
+    fn reference(&self) -> Reference {
+        Reference::None
+    }
+
+    /// A measure of the parameter, handed back in its [`Candidate`].
     ///
     /// # Shapes
     ///
     /// `weight`: `[units, members]`; `scores`: `[units]`; result: any vector.
-    fn reference(&self, weight: &Tensor<2>, scores: &Tensor<1>) -> Option<Tensor<1>> {
+    fn measure(&self, weight: &Tensor<2>, scores: &Tensor<1>) -> Option<Tensor<1>> {
         let _ = (weight, scores);
         None
     }
@@ -75,14 +149,38 @@ pub trait Select {
     ///
     /// Results: `[units]` of each candidate.
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>>;
+
+    /// Whether the forward pass scales what is kept.
+    fn rescale(&self) -> Rescale {
+        Rescale::Nothing
+    }
 }
 
 impl Select for Box<dyn Select + Send> {
-    fn reference(&self, weight: &Tensor<2>, scores: &Tensor<1>) -> Option<Tensor<1>> {
-        (**self).reference(weight, scores)
+    fn reference(&self) -> Reference {
+        (**self).reference()
+    }
+
+    fn measure(&self, weight: &Tensor<2>, scores: &Tensor<1>) -> Option<Tensor<1>> {
+        (**self).measure(weight, scores)
     }
 
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
         (**self).keep(candidates, amount)
     }
+
+    fn rescale(&self) -> Rescale {
+        (**self).rescale()
+    }
+}
+
+/// The unbiased standard deviation of all values, 0 of a single one: `[1]`.
+fn deviation(values: Tensor<1>) -> Tensor<1> {
+    let count = values.dims()[0];
+    let mean = values.clone().mean();
+    (values - mean)
+        .square()
+        .sum()
+        .div_scalar(count.saturating_sub(1).max(1) as f64)
+        .sqrt()
 }

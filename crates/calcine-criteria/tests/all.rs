@@ -6,9 +6,15 @@
 )]
 
 mod common;
+mod golden_gradients;
 mod golden_groups;
 mod golden_pruners;
+mod golden_ranked;
+mod golden_splicing;
+mod gradients;
 mod norms;
 mod promises;
 mod properties;
+mod selections;
+mod structure;
 mod table;

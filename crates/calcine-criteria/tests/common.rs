@@ -37,7 +37,7 @@ pub(crate) fn kept(select: &dyn Select, scores: &[f32], amount: f64) -> Vec<bool
 pub(crate) fn kept_elements(select: &dyn Select, weight: &[f32], amount: f64) -> Vec<bool> {
     let weight = elements(weight);
     let scores = Magnitude.score(&Evidence::new(weight.clone()));
-    let reference = select.reference(&weight, &scores);
+    let reference = select.measure(&weight, &scores);
     let candidate = Candidate::new(scores).with_reference(reference);
     bools(select.keep(&[candidate], amount).remove(0))
 }

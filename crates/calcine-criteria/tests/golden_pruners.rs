@@ -38,7 +38,10 @@ fn check(file: &Golden, case: &Value) {
         "magnitude_pruner_needs_default" | "sensitivity_not_listed" => {}
         "level_pruner_zero_or_missing" => {
             let level = entry(&args["levels"], "a").unwrap();
-            assert_eq!(kept_elements(&Level, &[1.0, 0.0, 2.0], level), [true; 3]);
+            assert_eq!(
+                kept_elements(&Level::default(), &[1.0, 0.0, 2.0], level),
+                [true; 3]
+            );
             assert!(expect["mask_a"].is_null());
         }
         "magnitude_pruner" => {
@@ -51,7 +54,7 @@ fn check(file: &Golden, case: &Value) {
         "level_pruner_star" => {
             for (parameter, reference) in input.as_object().unwrap() {
                 let level = entry(&args["levels"], parameter).unwrap();
-                let kept = kept_elements(&Level, &weight(reference), level);
+                let kept = kept_elements(&Level::default(), &weight(reference), level);
                 assert_eq!(
                     kept,
                     mask(file, &expect[format!("mask_{parameter}")]),
@@ -62,7 +65,7 @@ fn check(file: &Golden, case: &Value) {
         "sensitivity_star" => {
             let parameter = args["param"].as_str().unwrap();
             let sensitivity = entry(&args["sensitivities"], parameter).unwrap();
-            let kept = kept_elements(&Sensitivity, &weight(&input["w"]), sensitivity);
+            let kept = kept_elements(&Sensitivity::FROZEN, &weight(&input["w"]), sensitivity);
             assert_eq!(kept, mask(file, &expect["mask"]));
         }
         "sensitivity_multi_call" => check_calls(file, case),
@@ -74,7 +77,7 @@ fn check(file: &Golden, case: &Value) {
             let weight = weight(&input["w"]);
             let sigma = sigma(&weight);
             approx::assert_relative_eq!(sigma, number(&expect["std"]), max_relative = 1e-5);
-            let kept = kept_elements(&Sensitivity, &weight, number(&args["sensitivity"]));
+            let kept = kept_elements(&Sensitivity::FROZEN, &weight, number(&args["sensitivity"]));
             assert_eq!(kept, mask(file, &expect["mask"]));
         }
         name if name.starts_with("level_") => check_level(file, case),
@@ -85,7 +88,7 @@ fn check(file: &Golden, case: &Value) {
 fn sigma(weight: &[f32]) -> f64 {
     let weight = elements(weight);
     let scores = Magnitude.score(&Evidence::new(weight.clone()));
-    f64::from(floats(Sensitivity.reference(&weight, &scores).unwrap())[0])
+    f64::from(floats(Sensitivity::FROZEN.measure(&weight, &scores).unwrap())[0])
 }
 
 /// The deviation of the first call serves all calls.
@@ -98,9 +101,9 @@ fn check_calls(file: &Golden, case: &Value) {
         let scores = Magnitude.score(&Evidence::new(weight.clone()));
         let frozen = reference
             .take()
-            .or_else(|| Sensitivity.reference(&weight, &scores));
+            .or_else(|| Sensitivity::FROZEN.measure(&weight, &scores));
         let candidate = Candidate::new(scores).with_reference(frozen.clone());
-        let kept = Sensitivity
+        let kept = Sensitivity::FROZEN
             .keep(&[candidate], number(&args["sensitivity"]))
             .remove(0);
         assert_eq!(bools(kept), mask(file, expected));
@@ -116,7 +119,7 @@ fn check_calls(file: &Golden, case: &Value) {
 fn check_level(file: &Golden, case: &Value) {
     let expect = &case["expect"];
     let weight = file.values(&case["input"]["w"]).1;
-    let kept = kept_elements(&Level, &weight, number(&case["args"]["level"]));
+    let kept = kept_elements(&Level::default(), &weight, number(&case["args"]["level"]));
     let requested = number(&expect["n_requested"]) as usize;
     assert_eq!(dropped(&kept), requested);
     if expect.get("error").is_some() {

@@ -29,16 +29,19 @@ fn scores_are_objects_that_can_be_sent() {
 
 #[test]
 fn selections_are_objects_that_can_be_sent() {
-    let selections: [Box<dyn Select + Send>; 3] =
-        [Box::new(Threshold), Box::new(Level), Box::new(GlobalLevel)];
+    let selections: [Box<dyn Select + Send>; 3] = [
+        Box::new(Threshold),
+        Box::new(Level::default()),
+        Box::new(GlobalLevel::default()),
+    ];
     for select in selections {
         let select: Box<dyn Select + Send> = Box::new(send(select));
         let keep = select.keep(&[send(candidate(&[0.1, 2.0]))], 0.5).remove(0);
         assert_eq!(bools(keep), [false, true]);
     }
-    let sensitivity: Box<dyn Select + Send> = Box::new(Sensitivity);
+    let sensitivity: Box<dyn Select + Send> = Box::new(Sensitivity::FROZEN);
     let sigma = sensitivity
-        .reference(&elements(&[1.0, 3.0]), &vector(&[1.0, 3.0]))
+        .measure(&elements(&[1.0, 3.0]), &vector(&[1.0, 3.0]))
         .unwrap();
     approx::assert_relative_eq!(floats(sigma)[0], 2f32.sqrt(), max_relative = 1e-6);
 }
@@ -75,7 +78,11 @@ fn scores_of_a_model_in_training_need_no_care() {
     let weight = Tensor::<2>::from_data([[3.0], [-1.0]], &device().autodiff()).require_grad();
     let scores = Magnitude.score(&Evidence::new(weight));
     assert_eq!(
-        bools(Level.keep(&[Candidate::new(scores)], 0.5).remove(0)),
+        bools(
+            Level::default()
+                .keep(&[Candidate::new(scores)], 0.5)
+                .remove(0)
+        ),
         [true, false]
     );
 }

@@ -1,6 +1,6 @@
 //! What holds for any weight and any amount: a hundred rounds each.
 
-use calcine_criteria::{GlobalLevel, Level, Select, Sensitivity, Threshold};
+use calcine_criteria::{AtLeast, GlobalLevel, Level, Select, Sensitivity, Threshold};
 
 use crate::common::{Dice, bools, candidate, dropped, kept, kept_elements};
 
@@ -23,12 +23,12 @@ fn a_level_drops_exactly_the_share_rounded_down_ties_by_index() {
         let weight = dice.weight(count);
         let level = dice.unit();
         let drop = (level * count as f64) as usize;
-        let keep = kept_elements(&Level, &weight, level);
+        let keep = kept_elements(&Level::default(), &weight, level);
         assert_eq!(dropped(&keep), drop, "{level} of {count}");
         assert_eq!(keep, oracle(&weight, drop), "{level} of {count}");
         assert_eq!(
             keep,
-            kept_elements(&GlobalLevel, &weight, level),
+            kept_elements(&GlobalLevel::default(), &weight, level),
             "{level} of {count}"
         );
     }
@@ -48,7 +48,10 @@ fn a_global_level_drops_exactly_the_share_of_all_layers_together() {
         let level = dice.unit();
         let drop = (level * all.len() as f64) as usize;
         let candidates: Vec<_> = layers.iter().map(|scores| candidate(scores)).collect();
-        let keep = GlobalLevel.keep(&candidates, level);
+        let emptying = GlobalLevel {
+            at_least: AtLeast::Units(0),
+        };
+        let keep = emptying.keep(&candidates, level);
         let lengths: Vec<usize> = keep.iter().map(|keep| keep.dims()[0]).collect();
         assert_eq!(lengths, layers.iter().map(Vec::len).collect::<Vec<_>>());
         let keep: Vec<bool> = keep.into_iter().flat_map(bools).collect();
@@ -60,10 +63,10 @@ fn a_global_level_drops_exactly_the_share_of_all_layers_together() {
 #[test]
 fn a_growing_amount_never_brings_a_unit_back() {
     let selections: [Box<dyn Select + Send>; 4] = [
-        Box::new(Level),
-        Box::new(GlobalLevel),
+        Box::new(Level::default()),
+        Box::new(GlobalLevel::default()),
         Box::new(Threshold),
-        Box::new(Sensitivity),
+        Box::new(Sensitivity::FROZEN),
     ];
     for (round, select) in (0..ROUNDS).zip(selections.iter().cycle()) {
         let mut dice = Dice::new(round);
@@ -89,7 +92,7 @@ fn masked_weights_stay_dropped_when_the_same_amount_is_selected_again() {
         let count = dice.count(300);
         let scores: Vec<f32> = dice.weight(count).into_iter().map(f32::abs).collect();
         let amount = dice.unit();
-        let selections: [&dyn Select; 3] = [&Level, &GlobalLevel, &Threshold];
+        let selections: [&dyn Select; 3] = [&Level::default(), &GlobalLevel::default(), &Threshold];
         for select in selections {
             let keep = kept(select, &scores, amount);
             let masked: Vec<f32> = scores
@@ -121,9 +124,12 @@ fn a_normal_weight_loses_its_published_share_to_one_sigma() {
         ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
     };
     let weight: Vec<f32> = (0..100_000).map(|_| normal(&mut dice)).collect();
-    let share = dropped(&kept_elements(&Sensitivity, &weight, 1.0)) as f64 / 1e5;
+    let share = dropped(&kept_elements(&Sensitivity::FROZEN, &weight, 1.0)) as f64 / 1e5;
     approx::assert_abs_diff_eq!(share, 0.6827, epsilon = 0.005);
     let ones: Vec<f32> = (0..4096).map(|i| if i == 77 { 0.2 } else { 1.0 }).collect();
     assert_eq!(dropped(&kept_elements(&Threshold, &ones, 0.3)), 1);
-    assert_eq!(dropped(&kept_elements(&Level, &weight, 0.3)), 30_000);
+    assert_eq!(
+        dropped(&kept_elements(&Level::default(), &weight, 0.3)),
+        30_000
+    );
 }

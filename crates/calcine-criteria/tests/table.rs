@@ -1,6 +1,8 @@
 //! One table of cases for every selection.
 
-use calcine_criteria::{Candidate, GlobalLevel, Level, Select, Sensitivity, Threshold};
+use calcine_criteria::{
+    AtLeast, Candidate, GlobalLevel, Level, Reference, Select, Sensitivity, Threshold,
+};
 use calcine_testkit::each;
 
 use crate::common::{bools, candidate, kept, kept_elements, vector};
@@ -8,8 +10,8 @@ use crate::common::{bools, candidate, kept, kept_elements, vector};
 fn selection(name: &str) -> Box<dyn Select + Send> {
     match name {
         "threshold" => Box::new(Threshold),
-        "level" => Box::new(Level),
-        "global_level" => Box::new(GlobalLevel),
+        "level" => Box::new(Level::default()),
+        "global_level" => Box::new(GlobalLevel::default()),
         _ => panic!("{name}: no such selection"),
     }
 }
@@ -76,20 +78,22 @@ fn layers_compete_under_a_global_level_and_not_under_a_level() {
             .collect()
     };
     let (t, f) = (true, false);
+    let emptying = GlobalLevel {
+        at_least: AtLeast::Units(0),
+    };
     // Of the tied 0.2s the first layer's goes first.
+    assert_eq!(keep(&emptying, 0.34), [vec![f, f, t], vec![t, t], vec![t]]);
+    assert_eq!(keep(&emptying, 0.5), [vec![f, f, t], vec![t, t], vec![f]]);
+    assert_eq!(keep(&emptying, 0.7), [vec![f, f, f], vec![t, t], vec![f]]);
+    // Unless told otherwise the last unit of a layer stays, and others fall in its place.
+    let kind = GlobalLevel::default();
+    assert_eq!(keep(&kind, 0.5), [vec![f, f, t], vec![f, t], vec![t]]);
+    assert_eq!(keep(&kind, 0.99), [vec![f, f, t], vec![f, t], vec![t]]);
+    assert_eq!(keep(&kind, 1.0), [vec![f, f, f], vec![f, f], vec![f]]);
     assert_eq!(
-        keep(&GlobalLevel, 0.34),
-        [vec![f, f, t], vec![t, t], vec![t]]
+        keep(&Level::default(), 0.5),
+        [vec![f, t, t], vec![f, t], vec![t]]
     );
-    assert_eq!(
-        keep(&GlobalLevel, 0.5),
-        [vec![f, f, t], vec![t, t], vec![f]]
-    );
-    assert_eq!(
-        keep(&GlobalLevel, 0.7),
-        [vec![f, f, f], vec![t, t], vec![f]]
-    );
-    assert_eq!(keep(&Level, 0.5), [vec![f, t, t], vec![f, t], vec![t]]);
 }
 
 #[test]
@@ -97,20 +101,23 @@ fn sensitivity_multiplies_the_unbiased_deviation_of_the_signed_weights() {
     // Deviation √(10/3) = 1.8257 about the mean 1.
     let weight = [-1.0, 0.0, 2.0, 3.0];
     assert_eq!(
-        kept_elements(&Sensitivity, &weight, 0.5),
+        kept_elements(&Sensitivity::FROZEN, &weight, 0.5),
         [true, false, true, true]
     );
     assert_eq!(
-        kept_elements(&Sensitivity, &weight, 1.0),
+        kept_elements(&Sensitivity::FROZEN, &weight, 1.0),
         [false, false, true, true]
     );
     assert_eq!(
-        kept_elements(&Sensitivity, &weight, 1.1),
+        kept_elements(&Sensitivity::FROZEN, &weight, 1.1),
         [false, false, false, true]
     );
-    assert_eq!(kept_elements(&Sensitivity, &weight, 2.0), [false; 4]);
     assert_eq!(
-        kept_elements(&Sensitivity, &[-2.0], 1.0),
+        kept_elements(&Sensitivity::FROZEN, &weight, 2.0),
+        [false; 4]
+    );
+    assert_eq!(
+        kept_elements(&Sensitivity::FROZEN, &[-2.0], 1.0),
         [true],
         "one element has no deviation"
     );
@@ -119,10 +126,10 @@ fn sensitivity_multiplies_the_unbiased_deviation_of_the_signed_weights() {
 #[test]
 fn a_frozen_deviation_drops_survivors_that_shrink() {
     let weight = crate::common::elements(&[-1.0, 0.0, 2.0, 3.0]);
-    let reference = Sensitivity.reference(&weight, &vector(&[1.0, 0.0, 2.0, 3.0]));
+    let reference = Sensitivity::FROZEN.measure(&weight, &vector(&[1.0, 0.0, 2.0, 3.0]));
     let later = candidate(&[0.1, 0.0, 0.2, 1.9]).with_reference(reference);
     assert_eq!(
-        bools(Sensitivity.keep(&[later], 1.0).remove(0)),
+        bools(Sensitivity::FROZEN.keep(&[later], 1.0).remove(0)),
         [false, false, false, true]
     );
 }
@@ -132,7 +139,8 @@ fn selections_without_a_measure_have_no_reference() {
     let weight = crate::common::elements(&[1.0, 2.0]);
     let scores = vector(&[1.0, 2.0]);
     for select in ["threshold", "level", "global_level"] {
-        assert!(selection(select).reference(&weight, &scores).is_none());
+        assert_eq!(selection(select).reference(), Reference::None);
+        assert!(selection(select).measure(&weight, &scores).is_none());
     }
 }
 

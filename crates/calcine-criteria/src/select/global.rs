@@ -1,24 +1,98 @@
-use burn::tensor::{Bool, Tensor};
+use burn::tensor::{Bool, Tensor, TensorData};
 
-use super::level::units_to_drop;
-use super::smallest::drop_smallest;
-use super::{Candidate, Select};
+use super::smallest::{drop_smallest, ordered};
+use super::{AtLeast, Candidate, Select};
 
 /// Drops exactly ⌊f·N⌋ of the N units of *all* parameters together, those with the smallest scores.
 ///
-/// Layers compete: one with small weights may lose most of them. Scores must be comparable between
-/// layers (magnitudes, or length-normalised norms). Ties go by parameter, then by lowest index;
-/// otherwise as [`Level`](super::Level).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct GlobalLevel;
+/// Layers compete: one with small weights may lose most of its units, but at least [`at_least`] stay.
+/// Scores must be comparable between layers (magnitudes, length-normalised norms, LAMP). Ties go by
+/// parameter, then by lowest index; otherwise as [`Level`](super::Level).
+///
+/// Where units [cost](Candidate::cost) differently (the bytes of a filter, its MACs), the level is a share of
+/// the total cost: units fall in the order of their scores, as long as what they cost together stays within
+/// `f·ΣC`. With equal costs that is the count. With different ones **the scores are read**.
+///
+/// [`at_least`]: Self::at_least
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct GlobalLevel {
+    /// What stays of every parameter.
+    pub at_least: AtLeast,
+}
 
 impl Select for GlobalLevel {
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
-        let scores: Vec<_> = candidates
-            .iter()
-            .map(|candidate| candidate.scores.clone())
-            .collect();
-        let units = scores.iter().map(|scores| scores.dims()[0]).sum();
-        drop_smallest(scores, units_to_drop(units, amount))
+        let units = |candidate: &Candidate| candidate.scores.dims()[0];
+        let total: usize = candidates.iter().map(units).sum();
+        let stay = |candidate: &Candidate| self.at_least.of(units(candidate), amount);
+        let may_go = total - candidates.iter().map(stay).sum::<usize>();
+        let count = ((amount * total as f64) as usize).min(may_go);
+        let protect = |candidate: &Candidate| {
+            let (scores, stay) = (candidate.scores.clone(), stay(candidate));
+            let units = scores.dims()[0];
+            if count <= units - stay && equal_costs(candidates) {
+                // It cannot lose more, even if it loses all that is lost.
+                return scores;
+            }
+            let best = drop_smallest(vec![scores.clone()], units - stay).remove(0);
+            scores.mask_fill(best, f32::INFINITY)
+        };
+        let scores: Vec<_> = candidates.iter().map(protect).collect();
+        if equal_costs(candidates) {
+            drop_smallest(scores, count)
+        } else {
+            let stay: Vec<_> = candidates.iter().map(stay).collect();
+            by_cost(candidates, scores, &stay, amount)
+        }
     }
+}
+
+fn equal_costs(candidates: &[Candidate]) -> bool {
+    candidates.windows(2).all(|two| two[0].cost == two[1].cost)
+}
+
+/// Units in the order of (score, parameter, index) as long as the budget lasts; of each parameter, the
+/// `stay` protected ones rank last and are never reached.
+fn by_cost(
+    candidates: &[Candidate],
+    scores: Vec<Tensor<1>>,
+    stay: &[usize],
+    level: f64,
+) -> Vec<Tensor<1, Bool>> {
+    let devices: Vec<_> = scores.iter().map(Tensor::device).collect();
+    let scores: Vec<Vec<f32>> = scores
+        .into_iter()
+        .map(|scores| ordered(scores).into_data().iter::<f32>().collect())
+        .collect();
+    let mut order: Vec<(f32, usize, usize)> = Vec::new();
+    for (parameter, scores) in scores.iter().enumerate() {
+        let units = scores.iter().enumerate();
+        order.extend(units.map(|(unit, score)| (*score, parameter, unit)));
+    }
+    order.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let total: u128 = candidates
+        .iter()
+        .zip(&scores)
+        .map(|(candidate, scores)| u128::from(candidate.cost) * scores.len() as u128)
+        .sum();
+    let mut budget = (level.clamp(0.0, 1.0) * total as f64) as u128;
+    let mut keep: Vec<Vec<bool>> = scores.iter().map(|s| vec![true; s.len()]).collect();
+    let mut left: Vec<usize> = scores.iter().map(Vec::len).collect();
+    for (_, parameter, unit) in order {
+        let cost = u128::from(candidates[parameter].cost);
+        if left[parameter] <= stay[parameter] {
+            continue;
+        }
+        if budget < cost {
+            break;
+        }
+        budget -= cost;
+        left[parameter] -= 1;
+        keep[parameter][unit] = false;
+    }
+    let upload = |(keep, device): (Vec<bool>, _)| {
+        let units = keep.len();
+        Tensor::from_data(TensorData::new(keep, [units]), device)
+    };
+    keep.into_iter().zip(&devices).map(upload).collect()
 }

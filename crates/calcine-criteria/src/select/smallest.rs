@@ -1,13 +1,33 @@
 //! Exactly the n smallest of one or several score vectors.
 //!
-//! Two ways to the same answer. Where tensors live in host memory, [`host`] selects in place:
-//! a histogram of the leading bits, then an exact selection inside the one bucket that matters.
-//! Elsewhere [`device`] bisects with compare-and-sum, because sorting on a GPU reads it back.
+//! Two ways to the same answer. Where tensors live in host memory, [`host`] finds the last dropped score
+//! in a few passes that count. Elsewhere [`device`] bisects with compare-and-sum, because sorting on a GPU reads it back.
 
+mod bracket;
+mod chunks;
 mod device;
 mod host;
+mod order;
+
+pub(super) use device::ordered;
 
 use burn::tensor::{Bool, DType, Device, FloatDType, Tensor};
+use rayon::prelude::*;
+
+/// So many scores in several vectors are worth waking a thread for, on a busy machine too.
+const MANY: usize = 1 << 20;
+
+/// [`drop_smallest`] of each vector alone, with a count of its own.
+pub(super) fn drop_smallest_of_each(vectors: Vec<(Tensor<1>, usize)>) -> Vec<Tensor<1, Bool>> {
+    let total: usize = vectors.iter().map(|(scores, _)| scores.dims()[0]).sum();
+    let here = |(scores, _): &(Tensor<1>, usize)| in_host_memory(&scores.device());
+    let one = |(scores, count)| drop_smallest(vec![scores], count).remove(0);
+    if vectors.len() > 1 && total > MANY && vectors.iter().all(here) {
+        vectors.into_par_iter().map(one).collect()
+    } else {
+        vectors.into_iter().map(one).collect()
+    }
+}
 
 /// One decision per vector: false for the `count` smallest scores of all vectors together, ties by
 /// vector and index, lowest first.
@@ -43,7 +63,7 @@ fn single_precision(scores: Tensor<1>) -> Tensor<1> {
 
 /// Whether reading a tensor of this device is looking at host memory. Burn offers no such question;
 /// the name of the device is its only public answer.
-fn in_host_memory(device: &Device) -> bool {
+pub(super) fn in_host_memory(device: &Device) -> bool {
     let name = format!("{device:?}");
     name.contains("Flex") || name.contains("NdArray")
 }
@@ -172,15 +192,100 @@ mod tests {
         });
     }
 
+    /// Scores that narrowing could get wrong: long, with values that many share, in order, or no numbers.
+    fn long_tables() -> Vec<(&'static str, Vec<Vec<f32>>)> {
+        let noise = |n: u32| -> Vec<f32> {
+            let scramble = |i: u32| (i ^ 0x5bd1_e995).wrapping_mul(2_654_435_761) >> 8;
+            let number = |i| (scramble(i) as f32 / (1 << 23) as f32 - 1.0).powi(3);
+            (0..n).map(number).collect()
+        };
+        let magnitudes = |n| -> Vec<f32> { noise(n).into_iter().map(f32::abs).collect() };
+        let pruned = |n| -> Vec<f32> {
+            let zero_small = |x: f32| if x < 0.5 { 0.0 } else { x };
+            magnitudes(n).into_iter().map(zero_small).collect()
+        };
+        let rounded = |n| -> Vec<f32> { noise(n).iter().map(|x| (x * 50.0).round()).collect() };
+        let broken = |n| -> Vec<f32> {
+            let values = noise(n).into_iter().enumerate();
+            values
+                .map(|(i, x)| match i % 7 {
+                    0 => f32::NAN,
+                    1 => f32::INFINITY,
+                    2 => f32::NEG_INFINITY,
+                    3 => x * 1e-38,
+                    _ => x,
+                })
+                .collect()
+        };
+        let mut sorted = noise(70_000);
+        sorted.sort_by(f32::total_cmp);
+        vec![
+            ("both signs", vec![noise(9216)]),
+            ("magnitudes", vec![magnitudes(36_864)]),
+            ("many chunks", vec![magnitudes(150_001)]),
+            ("mostly zeros", vec![pruned(20_000)]),
+            ("mostly zeros, many chunks", vec![pruned(100_000)]),
+            ("few different values", vec![rounded(5000), rounded(80_000)]),
+            ("all equal", vec![vec![0.25; 70_000]]),
+            ("sorted", vec![sorted]),
+            (
+                "infinite, subnormal, NaN",
+                vec![broken(30_000), broken(70_000)],
+            ),
+            (
+                "long and short",
+                vec![magnitudes(3), noise(90_000), vec![], rounded(700)],
+            ),
+            (
+                "next to powers of two",
+                vec![noise(1023), noise(1025), noise(65_537)],
+            ),
+        ]
+    }
+
     #[test]
-    fn many_scores_in_host_memory_are_selected_in_parallel_chunks() {
-        let scores: Vec<f32> = (0..300_000u32)
-            .map(|i| (f64::from(i.wrapping_mul(2_654_435_761)) / 4e9) as f32)
-            .collect();
-        let uploaded = || Tensor::from_data(scores.as_slice(), &Device::flex());
-        for count in [1, 149_999, 240_000] {
-            let keep = read(host::drop_smallest(vec![uploaded()], count));
-            assert_eq!(keep, oracle(std::slice::from_ref(&scores), count));
+    fn long_vectors_in_host_memory_are_selected_from_exactly() {
+        let rows = long_tables().into_iter().flat_map(|(name, scores)| {
+            let total: usize = scores.iter().map(Vec::len).sum();
+            let zeros = scores.iter().flatten().filter(|&&x| x == 0.0).count();
+            let mut counts = vec![1, total / 100, total / 2, 4 * total / 5, total - 1];
+            if zeros > 1 {
+                counts.extend([zeros - 1, zeros, zeros + 1]);
+            }
+            counts
+                .into_iter()
+                .map(move |count| (name, count, scores.clone()))
+        });
+        let rows: Vec<_> = rows.collect();
+        for (name, count, scores) in rows {
+            let upload = |v: &Vec<f32>| {
+                Tensor::from_data(TensorData::new(v.clone(), [v.len()]), &Device::flex())
+            };
+            let keep = read(host::drop_smallest(
+                scores.iter().map(upload).collect(),
+                count,
+            ));
+            assert!(
+                keep == oracle(&scores, count),
+                "{name}, {count} of the scores"
+            );
+        }
+    }
+
+    #[test]
+    fn vectors_selected_from_side_by_side_do_not_compete() {
+        let vectors = [
+            (values(MANY), MANY / 3),
+            (values(300), 299),
+            (values(50_000), 0),
+        ];
+        let upload = |(v, count): &(Vec<f32>, usize)| {
+            let scores = TensorData::new(v.clone(), [v.len()]);
+            (Tensor::from_data(scores, &Device::flex()), *count)
+        };
+        let keep = read(drop_smallest_of_each(vectors.iter().map(upload).collect()));
+        for ((scores, count), keep) in vectors.iter().zip(keep) {
+            assert_eq!(vec![keep], oracle(std::slice::from_ref(scores), *count));
         }
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn drop_smallest(scores: &[Tensor<1>], count: usize) -> Vec<Tensor<1,
 }
 
 /// Scores that compare: subnormal ones as zero, as some devices have it anyway, and NaN as infinite.
-fn ordered(scores: Tensor<1>) -> Tensor<1> {
+pub(in crate::select) fn ordered(scores: Tensor<1>) -> Tensor<1> {
     let tiny = scores.clone().abs().lower_scalar(f32::MIN_POSITIVE);
     let nan = scores.clone().is_nan();
     scores.mask_fill(tiny, 0.0).mask_fill(nan, f32::INFINITY)

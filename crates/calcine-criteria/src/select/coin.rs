@@ -1,0 +1,60 @@
+use burn::tensor::{Bool, Tensor};
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+
+use super::{Candidate, Rescale, Select};
+
+/// Drops each unit with probability p, the amount, whatever its score.
+///
+/// Kept units are to be [rescaled](Rescale::Kept) while the mask lasts, as dropout does. At least one unit
+/// stays: the one with the luckiest draw. Drawn on the host from [`Candidate::seed`].
+///
+/// With masks that last one step this is `DropFilter`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Coin;
+
+impl Select for Coin {
+    fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
+        let keep = |candidate: &Candidate| {
+            let keep = toss(candidate.seed, candidate.scores.dims()[0], amount);
+            Tensor::from_bool(keep.as_slice(), &candidate.scores.device())
+        };
+        candidates.iter().map(keep).collect()
+    }
+
+    fn rescale(&self) -> Rescale {
+        Rescale::Kept
+    }
+}
+
+fn toss(seed: u64, units: usize, probability: f64) -> Vec<bool> {
+    let mut stream = ChaCha8Rng::seed_from_u64(seed);
+    let draws: Vec<f64> = (0..units).map(|_| stream.random()).collect();
+    let mut keep: Vec<bool> = draws.iter().map(|draw| *draw >= probability).collect();
+    let luckiest = (0..units).max_by(|&a, &b| draws[a].total_cmp(&draws[b]));
+    if let Some(unit) = luckiest {
+        keep[unit] = true;
+    }
+    keep
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn about_as_many_fall_as_the_probability_says_and_one_always_stays() {
+        let kept = toss(3, 10_000, 0.3).iter().filter(|keep| **keep).count();
+        // Five standard deviations of a binomial.
+        assert!(7_000usize.abs_diff(kept) < 230, "{kept}");
+        for seed in 0..20 {
+            assert_eq!(toss(seed, 5, 1.0).iter().filter(|keep| **keep).count(), 1);
+        }
+    }
+
+    #[test]
+    fn the_seed_decides() {
+        assert_eq!(toss(1, 50, 0.5), toss(1, 50, 0.5));
+        assert_ne!(toss(1, 50, 0.5), toss(2, 50, 0.5));
+    }
+}

@@ -1,0 +1,143 @@
+/// How many units a level drops.
+///
+/// ```text
+/// n = R(f·N)                       N units, level f, rounding R
+/// n = R(n / multiple)·multiple
+/// n = N − multiple                 if that would drop all, and f < 1
+/// n ≤ N − at_least                 to the multiple below
+/// ```
+///
+/// Products are taken in `f64`. A level of exactly 1 drops everything, unless `at_least` is set.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Count {
+    /// How a count that is not whole is rounded.
+    pub rounding: Rounding,
+    /// Units are dropped in multiples of this: what hardware has lanes for. At least 1.
+    pub multiple: usize,
+    /// What stays of every parameter.
+    pub at_least: AtLeast,
+}
+
+impl Default for Count {
+    /// ⌊f·N⌋, in ones; at least one unit stays unless the level is 1.
+    fn default() -> Self {
+        Self {
+            rounding: Rounding::Floor,
+            multiple: 1,
+            at_least: AtLeast::Unset,
+        }
+    }
+}
+
+/// How a count that is not whole is rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rounding {
+    /// Down.
+    #[default]
+    Floor,
+    /// Up.
+    Ceil,
+    /// To the nearest, halves to even.
+    Round,
+}
+
+/// What stays of a parameter, whatever the level.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum AtLeast {
+    /// One unit, unless the level is 1.
+    #[default]
+    Unset,
+    /// So many units.
+    Units(usize),
+    /// This share of its units, rounded up.
+    Share(f64),
+}
+
+impl Rounding {
+    fn apply(self, x: f64) -> f64 {
+        match self {
+            Self::Floor => x.floor(),
+            Self::Ceil => x.ceil(),
+            Self::Round => x.round_ties_even(),
+        }
+    }
+}
+
+impl AtLeast {
+    /// How many of `units` stay at this level.
+    #[must_use]
+    pub fn of(self, units: usize, level: f64) -> usize {
+        match self {
+            Self::Unset => usize::from(level < 1.0),
+            Self::Units(count) => count,
+            Self::Share(share) => (share * units as f64).ceil() as usize,
+        }
+        .min(units)
+    }
+}
+
+impl Count {
+    /// The number of units to drop of `units`.
+    #[must_use]
+    pub fn to_drop(&self, units: usize, level: f64) -> usize {
+        let multiple = self.multiple.max(1);
+        let whole = |x: f64| self.rounding.apply(x) as usize;
+        let count = whole(level * units as f64);
+        let count = match multiple {
+            1 => count,
+            _ => whole(count as f64 / multiple as f64) * multiple,
+        };
+        let count = if count >= units && level < 1.0 {
+            units.saturating_sub(multiple)
+        } else {
+            count.min(units)
+        };
+        let limit = units - self.at_least.of(units, level);
+        if count > limit {
+            limit / multiple * multiple
+        } else {
+            count
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_round_as_asked_and_in_multiples() {
+        let cases = [
+            (Rounding::Floor, 1, 10, 0.37, 3),
+            (Rounding::Ceil, 1, 10, 0.37, 4),
+            (Rounding::Round, 1, 10, 0.37, 4),
+            (Rounding::Round, 1, 10, 0.25, 2),
+            (Rounding::Floor, 4, 16, 0.7, 8),
+            (Rounding::Ceil, 4, 16, 0.7, 12),
+            (Rounding::Ceil, 4, 16, 0.9, 12),
+            (Rounding::Floor, 1, 100, 0.29, 28),
+        ];
+        for (rounding, multiple, units, level, expected) in cases {
+            let count = Count {
+                rounding,
+                multiple,
+                ..Count::default()
+            };
+            assert_eq!(count.to_drop(units, level), expected, "{count:?} {level}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_is_emptied_only_by_a_level_of_one_and_not_below_what_must_stay() {
+        let count = |at_least| Count {
+            rounding: Rounding::Ceil,
+            at_least,
+            ..Count::default()
+        };
+        assert_eq!(count(AtLeast::Unset).to_drop(10, 0.999), 9);
+        assert_eq!(count(AtLeast::Unset).to_drop(10, 1.0), 10);
+        assert_eq!(count(AtLeast::Units(3)).to_drop(10, 1.0), 7);
+        assert_eq!(count(AtLeast::Share(0.25)).to_drop(10, 0.9), 7);
+        assert_eq!(count(AtLeast::Units(30)).to_drop(10, 0.9), 0);
+    }
+}

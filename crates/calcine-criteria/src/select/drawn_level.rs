@@ -1,0 +1,29 @@
+use burn::tensor::{Bool, Tensor};
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+
+use super::level::drop_level;
+use super::{Candidate, Count, Select};
+
+/// A [`Level`](super::Level) drawn anew for every parameter and selection, uniformly from
+/// `[f, f + width)`, with f the amount.
+///
+/// Drawn on the host from [`Candidate::seed`]. Distiller's random-level pruner; as a regularizer it drops a
+/// changing share of the weakest filters.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct DrawnLevel {
+    /// How far above the amount a level may lie.
+    pub width: f64,
+    /// How many units a level is.
+    pub count: Count,
+}
+
+impl Select for DrawnLevel {
+    fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
+        let keep = |candidate: &Candidate| {
+            let draw: f64 = ChaCha8Rng::seed_from_u64(candidate.seed).random();
+            drop_level(candidate, self.count, amount + self.width * draw)
+        };
+        candidates.iter().map(keep).collect()
+    }
+}

@@ -1,0 +1,61 @@
+use burn::tensor::{Bool, Tensor};
+
+use super::{Candidate, Reference, Select};
+
+/// Drops below a low threshold, takes back above a high one, and leaves what lies between as it was.
+///
+/// ```text
+/// t    = μ + s·σ                     mean and unbiased deviation of the scores, s the amount
+/// keep = score ≥ t·high  or  (kept before and score ≥ t·low)
+/// ```
+///
+/// μ and σ are measured at the first selection and frozen; before it, everything is kept. Dynamic network
+/// surgery (Guo et al., 2016), *splicing* in Distiller: it wants dense weights to go on training behind the
+/// mask, and a selection in every step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hysteresis {
+    /// Factor of the threshold below which units are dropped.
+    pub low: f64,
+    /// Factor of the threshold from which units are taken back.
+    pub high: f64,
+}
+
+impl Default for Hysteresis {
+    /// 0.9 and 1.1.
+    fn default() -> Self {
+        Self {
+            low: 0.9,
+            high: 1.1,
+        }
+    }
+}
+
+impl Select for Hysteresis {
+    fn reference(&self) -> Reference {
+        Reference::Frozen
+    }
+
+    /// μ and σ: `[2]`.
+    fn measure(&self, _: &Tensor<2>, scores: &Tensor<1>) -> Option<Tensor<1>> {
+        let mean = scores.clone().mean();
+        Some(Tensor::cat(vec![mean, super::deviation(scores.clone())], 0))
+    }
+
+    fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
+        let keep = |candidate: &Candidate| {
+            let reference = candidate.expect_reference();
+            let (mean, sigma) = (reference.clone().slice(0..1), reference.slice(1..2));
+            let threshold = mean + sigma.mul_scalar(amount);
+            let reaches = |factor: f64| {
+                let scores = candidate.scores.clone();
+                scores.greater_equal(threshold.clone().mul_scalar(factor))
+            };
+            let stays = match &candidate.kept {
+                Some(kept) => kept.clone().bool_and(reaches(self.low)),
+                None => reaches(self.low),
+            };
+            reaches(self.high).bool_or(stays)
+        };
+        candidates.iter().map(keep).collect()
+    }
+}
