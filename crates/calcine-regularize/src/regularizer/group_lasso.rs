@@ -1,0 +1,83 @@
+use burn::tensor::Tensor;
+
+use super::{Regularizer, Separable};
+use crate::norm::{euclidean, nonzero};
+
+/// The sum of the units' Euclidean norms: whole units go to zero, the others stay dense.
+///
+/// ```text
+/// R(w)         = c · Σ_g √(Σ_i w_gi² + ε)
+/// ∇R(w)_g      = c · w_g / √(Σ_i w_gi² + ε), 0 at w_g = 0
+/// prox(w, t)_g = w_g · max(1 - c·t / ‖w_g‖, 0)           only for ε = 0
+/// ```
+///
+/// `c` is the [`Scale`], `ε` the smoothing. For filters, channels, kernels or whole layers it is
+/// structured sparsity learning (Wen et al., 2016). Source: Yuan and Lin (2006).
+///
+/// Without smoothing there is a kink at a unit of zeros. The gradient is zero there, by autodiff too. A
+/// unit whose norm is below 1e-19 or so, where the squares of an `f32` vanish, counts as zero.
+///
+/// Of one member, a unit's norm is its magnitude, and the lasso is [`L1`](super::L1).
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct GroupLasso {
+    /// The factor of a unit.
+    pub scale: Scale,
+    /// `ε`, added under the root: no kink, but nothing becomes zero by it and there is no proximal
+    /// step. Distiller has 1e-8 for channels and 0 for all else.
+    pub smoothing: f64,
+}
+
+/// How the norm of a unit is weighted by its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Scale {
+    /// Not at all, as in Distiller: the strength has to be found for each shape of layer.
+    #[default]
+    None,
+    /// By the square root of the number of members, as in Yuan and Lin (2006): one strength suits
+    /// layers of different shape.
+    SqrtSize,
+}
+
+impl GroupLasso {
+    fn factor(&self, rows: &Tensor<2>) -> f64 {
+        match self.scale {
+            Scale::None => 1.0,
+            Scale::SqrtSize => (rows.dims()[1] as f64).sqrt(),
+        }
+    }
+}
+
+impl Regularizer for GroupLasso {
+    fn value(&self, rows: Tensor<2>, strength: f64) -> Tensor<1> {
+        self.penalties(rows).sum().mul_scalar(strength)
+    }
+
+    fn gradient(&self, rows: Tensor<2>, strength: f64) -> Tensor<2> {
+        let rows = rows.without_autodiff();
+        let force = strength * self.factor(&rows);
+        let norms = nonzero(euclidean(rows.clone(), self.smoothing));
+        rows * norms.recip().mul_scalar(force)
+    }
+
+    fn proximal(&self, rows: Tensor<2>, step: f64) -> Option<Tensor<2>> {
+        if self.smoothing > 0.0 {
+            return None;
+        }
+        let rows = rows.without_autodiff();
+        let step = step * self.factor(&rows);
+        let norms = euclidean(rows.clone(), 0.0);
+        let left = norms.clone().sub_scalar(step).clamp_min(0.0);
+        Some(rows * (left / nonzero(norms)))
+    }
+}
+
+impl Separable for GroupLasso {
+    fn penalties(&self, rows: Tensor<2>) -> Tensor<1> {
+        let [units, _] = rows.dims();
+        let factor = self.factor(&rows);
+        euclidean(rows, self.smoothing)
+            .reshape([units])
+            .mul_scalar(factor)
+    }
+}
