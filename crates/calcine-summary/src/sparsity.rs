@@ -24,6 +24,7 @@ pub fn sparsity<M: Module>(model: &M) -> SparsityTable {
         name: parameter.path.clone(),
         shape: parameter.shape.clone(),
         layout: parameter.layout(),
+        groups: parameter.groups,
         values,
     };
     let weights = inventory
@@ -56,6 +57,8 @@ pub struct Weight {
     pub shape: Vec<usize>,
     /// Which stored axis is the output; without one only elements are counted.
     pub layout: Option<Layout>,
+    /// The groups of a convolution; 1 for anything else.
+    pub groups: usize,
     /// Its elements in stored order: `[numel]`.
     pub values: Tensor<1>,
 }
@@ -115,6 +118,7 @@ impl SparsityTable {
     ///     name: "fc.weight".to_owned(),
     ///     shape: vec![2, 3],
     ///     layout: Some(Layout::OutputFirst), // as PyTorch stores it
+    ///     groups: 1,
     ///     values: Tensor::from_data([0.0, 0.0, 0.0, 1.0, 0.0, 2.0], &Device::flex()),
     /// };
     /// let table = SparsityTable::of_weights(vec![weight]);
@@ -245,10 +249,22 @@ impl fmt::Display for SparsityTable {
     }
 }
 
+/// Which stored axis is which, and how many convolutions lie side by side.
+#[derive(Debug, Clone, Copy)]
+struct Axes {
+    layout: Layout,
+    groups: usize,
+}
+
+fn fold(grain: Grain, shape: &[usize], axes: Option<Axes>) -> Fold {
+    let Axes { layout, groups } = axes.expect("only weights of a known layout have structures");
+    Fold::grouped(grain, shape, layout, groups).expect("the grain fits the rank")
+}
+
 /// The grains whose zeros a row reports, in the order of its columns.
-fn grains(shape: &[usize], layout: Option<Layout>) -> &'static [Grain] {
+fn grains(shape: &[usize], axes: Option<Axes>) -> &'static [Grain] {
     match shape.len() {
-        _ if layout.is_none() || shape.contains(&0) => &[],
+        _ if axes.is_none() || shape.contains(&0) => &[],
         2 => &[Grain::FcOutput, Grain::FcInput],
         3..=5 => &[Grain::Channel, Grain::Kernel, Grain::Filter],
         _ => &[],
@@ -264,10 +280,12 @@ fn measure(weights: Vec<Weight>, others: Vec<Tensor<1, Int>>) -> (Vec<SparsityRo
                  name,
                  shape,
                  layout,
+                 groups,
                  values,
              }| {
-                let measure = Measure::new(values, &shape, layout);
-                ((name, shape, layout), measure)
+                let axes = layout.map(|layout| Axes { layout, groups });
+                let measure = Measure::new(values, &shape, axes);
+                ((name, shape, axes), measure)
             },
         )
         .unzip();
@@ -275,7 +293,7 @@ fn measure(weights: Vec<Weight>, others: Vec<Tensor<1, Int>>) -> (Vec<SparsityRo
     let rows = plans
         .iter()
         .zip(measured)
-        .map(|((name, shape, layout), measured)| measured.row(name, shape, *layout));
+        .map(|((name, shape, axes), measured)| measured.row(name, shape, *axes));
     (rows.collect(), others)
 }
 
@@ -294,14 +312,13 @@ struct Measured {
 }
 
 impl Measure {
-    fn new(values: Tensor<1>, shape: &[usize], layout: Option<Layout>) -> Self {
+    fn new(values: Tensor<1>, shape: &[usize], axes: Option<Axes>) -> Self {
         let count = |grain: &Grain| {
-            let layout = layout.expect("only weights of a known layout have structures");
-            let fold = Fold::new(*grain, shape, layout).expect("the grain fits the rank");
+            let fold = fold(*grain, shape, axes);
             nonzero_units(fold.rows(values.clone()))
         };
         Self {
-            units: grains(shape, layout).iter().map(count).collect(),
+            units: grains(shape, axes).iter().map(count).collect(),
             nonzero: nonzero(values.clone()),
             moments: moments(values),
         }
@@ -309,17 +326,16 @@ impl Measure {
 }
 
 impl Measured {
-    fn row(self, name: &str, shape: &[usize], layout: Option<Layout>) -> SparsityRow {
+    fn row(self, name: &str, shape: &[usize], axes: Option<Axes>) -> SparsityRow {
         let numel = shape.iter().product::<usize>() as u64;
         let percent = |wanted: Grain| {
-            let Some(at) = grains(shape, layout)
+            let Some(at) = grains(shape, axes)
                 .iter()
                 .position(|grain| *grain == wanted)
             else {
                 return 0.0;
             };
-            let layout = layout.expect("only weights of a known layout have structures");
-            let fold = Fold::new(wanted, shape, layout).expect("the grain fits the rank");
+            let fold = fold(wanted, shape, axes);
             100.0
                 * Share {
                     nonzero: self.units[at],
@@ -328,7 +344,7 @@ impl Measured {
                 .sparsity()
         };
         let mut output_first = shape.to_vec();
-        if layout == Some(Layout::InputFirst) && shape.len() > 1 {
+        if axes.is_some_and(|axes| axes.layout == Layout::InputFirst) && shape.len() > 1 {
             output_first.swap(0, 1);
         }
         let is_linear = shape.len() == 2;

@@ -38,6 +38,7 @@ fn weight(name: &str, shape: &[usize], values: Vec<f32>) -> Weight {
         name: name.to_owned(),
         shape: shape.to_vec(),
         layout: Some(Layout::OutputFirst),
+        groups: 1,
         values: Tensor::from_data(TensorData::new(values, [count]), &device()),
     }
 }

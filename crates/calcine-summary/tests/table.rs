@@ -194,12 +194,14 @@ fn weights_without_a_model_have_the_same_rows() {
         name: "fc.weight".to_owned(),
         shape: vec![5, 4],
         layout: Some(Layout::LINEAR),
+        groups: 1,
         values: net.fc.weight.val().reshape([20]),
     };
     // The same as PyTorch stores it.
     let transposed = Weight {
         shape: vec![4, 5],
         layout: Some(Layout::OutputFirst),
+        groups: 1,
         values: net.fc.weight.val().swap_dims(0, 1).reshape([20]),
         ..fc.clone()
     };
@@ -221,6 +223,7 @@ fn vectors_and_unknown_layers_have_elements_only() {
         name: "w".to_owned(),
         shape: shape.to_vec(),
         layout,
+        groups: 1,
         values: Tensor::zeros([shape.iter().product::<usize>()], &device()),
     };
     let table = SparsityTable::of_weights(vec![

@@ -10,6 +10,7 @@ fn weight(name: &str, shape: &[usize], values: &[f32]) -> Weight {
         name: name.to_owned(),
         shape: shape.to_vec(),
         layout: Some(Layout::OutputFirst),
+        groups: 1,
         values: Tensor::from_data(values, &device()),
     }
 }
