@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`device`] | the device under test: flex, or what `CALCINE_DEVICE` names |
 //! | [`is_reference`] | whether it is flex, where results are exact and repeatable |
+//! | [`device_reads`] | how often something read a float tensor from a GPU |
 //! | [`each`] | runs every row of a table and names the rows that failed |
 //! | [`golden`] | Distiller's recorded numbers, or a printed word where they are absent |
 //! | [`values`] | reproducible numbers without a generator |
@@ -17,9 +18,11 @@ mod device;
 mod each;
 pub mod golden;
 mod models;
+mod reads;
 mod values;
 
 pub use device::{device, is_reference};
 pub use each::each;
 pub use models::{ConvNet, Mlp};
+pub use reads::device_reads;
 pub use values::values;
