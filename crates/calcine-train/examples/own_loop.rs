@@ -13,7 +13,7 @@ use calcine_criteria::{Level, Magnitude};
 use calcine_fold::{Fold, Grain, Layout};
 use calcine_params::Inventory;
 use calcine_schedule::{Cubic, Window};
-use calcine_train::{Driver, Prune, RatePlan, Target, Unit, WindowUnit};
+use calcine_train::{Driver, Prune, RatePlan, Target, Unit, When};
 
 const STEPS_PER_EPOCH: u64 = 10;
 
@@ -25,15 +25,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // What: the single weights of `weight`. How far: 10 % to 90 %. When: before epochs 1 to 4.
     let parameter = Inventory::of(&layer).select(&["weight"])?[0].clone();
     let fold = Fold::new(Grain::Element, &parameter.shape, Layout::LINEAR)?;
-    let (parameters, [initial, last]) = (vec![Unit { parameter, fold }], [0.1, 0.9]);
+    let (units, [initial, last]) = (vec![Unit::new(parameter, fold)], [0.1, 0.9]);
     let amount = Box::new(Cubic { initial, last });
     let prune = Prune::new(
         "agp",
-        vec![Target { parameters, amount }],
+        vec![Target::new(units, amount)],
         Box::new(Magnitude),
-        Box::new(Level),
-        Window::new(1, 5, 1)?,
-        WindowUnit::Epochs,
+        Box::new(Level::default()),
+        When::epochs(Window::new(1, 5, 1)?),
     );
     let rates = RatePlan::constant(0.1);
     let mut driver = Driver::new(STEPS_PER_EPOCH, vec![Box::new(prune)], rates);

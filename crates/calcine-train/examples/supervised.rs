@@ -9,7 +9,7 @@ use burn::prelude::*;
 use burn::train::{InferenceStep, Learner, SupervisedTraining, renderer::CliMetricsRenderer};
 use calcine_criteria::{Level, Norm};
 use calcine_fold::{Fold, Grain, Layout};
-use calcine_train::{Compressed, Driver, Objective, Prune, RatePlan, Target, Unit, WindowUnit};
+use calcine_train::{Compressed, Driver, Objective, Prune, RatePlan, Target, Unit, When};
 
 #[derive(Module, Debug)]
 struct Net {
@@ -39,11 +39,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (model, log) = (Net { layer }, tempfile::tempdir()?);
     let parameter = calcine_params::Inventory::of(&model).select(&["**.weight"])?[0].clone();
     let fold = Fold::new(Grain::FcInput, &parameter.shape, Layout::LINEAR)?;
-    let (parameters, amount) = (vec![Unit { parameter, fold }], Box::new(|p| 0.25 + 0.5 * p));
-    let targets = vec![Target { parameters, amount }];
-    let (score, level, unit) = (Box::new(Norm::L2), Box::new(Level), WindowUnit::Epochs);
-    let window = calcine_schedule::Window::new(0, 2, 1)?;
-    let inputs = Box::new(Prune::new("inputs", targets, score, level, window, unit));
+    let units = vec![Unit::new(parameter, fold)];
+    let targets = vec![Target::new(units, Box::new(|p| 0.25 + 0.5 * p))];
+    let (score, level) = (Box::new(Norm::L2), Box::new(Level::default()));
+    let when = When::epochs(calcine_schedule::Window::new(0, 2, 1)?);
+    let inputs = Box::new(Prune::new("inputs", targets, score, level, when));
     let driver = Driver::new(4, vec![inputs], RatePlan::constant(0.0)); // Burn's rate counts
     let rows = InMemDataset::new((0..64).map(|i| i as f32 / 64.0).collect());
     let loader = DataLoaderBuilder::new(Rows).batch_size(16);

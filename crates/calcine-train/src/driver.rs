@@ -2,45 +2,88 @@ use std::fmt;
 
 use burn::module::Module;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::tensor::Tensor;
 use calcine_mask::Masks;
+use calcine_params::replace;
 use calcine_schedule::Clock;
 
-use crate::{Changed, GradientMasks, Policy, RatePlan};
+use crate::{Changed, GradientMasks, Hold, Policy, RatePlan, Values};
 
 /// One training step, in the one order there is.
 ///
 /// ```text
 /// forward_backward(&model, batch)
 ///   1  policies: before_forward      masks may be computed anew
-///   2  view                          the forward pass sees new masks at once
+///   2  view                          the forward pass sees masks that the stored weights do not obey
 ///   3  objective                     the user's forward and loss
 ///   4  policies: loss_term           added in recipe order
 ///   5  backward
 /// step(model, optimizer, gradients)
 ///   6  policies: before_update       gradients read or changed
-///   7  gradient masks                of the policies that ask; new ones on the weights too
-///   8  optimizer
-///   9  policies: after_update        stored weights changed
-///  10  masks                         last: true zeros
-///  11  clock                         and at an epoch's last step, end_epoch
+///   7  gradient masks                of the policies that ask
+///   8  stored weights                rewound; under the masks that the forward pass saw, but for shadows
+///   9  optimizer
+///  10  policies: after_update        stored weights changed
+///  11  masks                         true zeros
+///  12  policies: end_step            masks kept, released or discarded; new hard ones act at once
+///  13  clock                         and at an epoch's last step, end_epoch
 /// ```
 ///
 /// The driver is a plain value beside the model: it works in any loop that calls these two in turn.
-/// A step reads nothing from the device.
+/// A step reads nothing from the device, unless a score or a selection in it says that it does.
 pub struct Driver<M> {
     clock: Clock,
     policies: Vec<Box<dyn Policy<M>>>,
     rates: RatePlan,
-    /// What all policies' masks drop.
-    masks: Masks,
-    /// What the masks of policies with [`GradientMasks::On`] drop.
-    gradient_masks: Masks,
+    held: Held,
     stored: Stored,
+    /// What stored parameters go back to in this step.
+    rewound: Values,
 }
 
-/// Whether the stored weights obey the masks.
+/// The policies' masks, intersected: what any of them drops is dropped.
+#[derive(Debug, Default)]
+struct Held {
+    /// What the forward pass sees: all of them.
+    seen: Masks,
+    /// What stored weights obey during an update: all but shadows.
+    updated: Masks,
+    /// What they obey between steps: hard ones.
+    always: Masks,
+    /// Those that cover the gradients.
+    gradients: Masks,
+    /// Whether some hold less than always.
+    looser: bool,
+}
+
+impl Held {
+    fn of<M: Module>(policies: &[Box<dyn Policy<M>>]) -> Self {
+        let those = |ask: &dyn Fn(&dyn Policy<M>) -> bool| {
+            let asked = policies.iter().filter(|policy| ask(&***policy));
+            Masks::intersection(asked.filter_map(|policy| policy.masks()))
+        };
+        let loose = |policy: &dyn Policy<M>| policy.hold() != Hold::Always;
+        Self {
+            looser: !those(&loose).is_empty(),
+            seen: those(&|_| true),
+            updated: those(&|policy| policy.hold() != Hold::Shadow),
+            always: those(&|policy| policy.hold() == Hold::Always),
+            gradients: those(&|policy| policy.gradient_masks() == GradientMasks::On),
+        }
+    }
+
+    /// What stored weights are after a step.
+    fn stored(&self) -> Stored {
+        if self.looser {
+            Stored::Unmasked
+        } else {
+            Stored::Masked
+        }
+    }
+}
+
+/// Whether the stored weights obey all masks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stored {
     Masked,
@@ -54,6 +97,8 @@ pub struct Forward<O> {
     pub loss: Tensor<1>,
     /// Whatever else the objective returned.
     pub output: O,
+    /// What the policies added, by their names, outside autodiff: `[1]` each.
+    pub terms: Vec<(String, Tensor<1>)>,
     /// The gradients of the stored model.
     pub gradients: GradientsParams,
 }
@@ -66,9 +111,9 @@ impl<M: Module> Driver<M> {
             clock: Clock::new(steps_per_epoch),
             policies,
             rates,
-            masks: Masks::default(),
-            gradient_masks: Masks::default(),
+            held: Held::default(),
             stored: Stored::Masked,
+            rewound: Values::default(),
         }
     }
 
@@ -81,13 +126,27 @@ impl<M: Module> Driver<M> {
     /// The learning rate of the step that comes next.
     #[must_use]
     pub fn rate(&self) -> f64 {
-        self.rates.rate(&self.clock)
+        let shifts = self.policies.iter().map(|policy| policy.rate_shift());
+        let behind = shifts.max().unwrap_or(0);
+        let mut clock = self.clock;
+        clock.epoch = clock.epoch.saturating_sub(behind);
+        self.rates.rate(&clock)
     }
 
     /// The masks of all policies, intersected.
     #[must_use]
     pub fn masks(&self) -> &Masks {
-        &self.masks
+        &self.held.seen
+    }
+
+    /// The model as its forward pass sees it, which is what is evaluated and kept: all masks applied, also
+    /// those that the stored weights do not obey.
+    #[must_use]
+    pub fn seen(&self, model: &M) -> M {
+        match self.stored {
+            Stored::Masked => model.clone(),
+            Stored::Unmasked => self.held.seen.forward(model),
+        }
     }
 
     /// Tells the learning-rate schedules an epoch's validation metric.
@@ -105,38 +164,48 @@ impl<M: Module> Driver<M> {
         batch: B,
         objective: impl FnOnce(&M, B) -> (Tensor<1>, O),
     ) -> Forward<O> {
-        let mut changed = false;
+        let mut changed = Changed::Nothing;
         for policy in &mut self.policies {
-            changed |= policy.before_forward(&self.clock, model) == Changed::Masks;
+            changed = changed.or(policy.before_forward(&self.clock, model));
         }
-        if changed {
-            self.combine();
+        if changed == Changed::Masks {
+            self.held = Held::of(&self.policies);
             self.stored = Stored::Unmasked;
         }
+        let rewound = self.policies.iter().filter_map(|policy| policy.rewound());
+        self.rewound = rewound.flatten().map(|(id, v)| (*id, v.clone())).collect();
         let view;
         let seen = match self.stored {
-            Stored::Masked => model,
-            Stored::Unmasked => {
-                view = self.masks.view(model);
+            Stored::Masked if self.rewound.is_empty() => model,
+            Stored::Unmasked if self.rewound.is_empty() => {
+                view = self.held.seen.forward(model);
+                &view
+            }
+            _ => {
+                view = (self.held.seen).forward(&replace(model.clone(), self.rewound.clone()));
                 &view
             }
         };
         let (loss, output) = objective(seen, batch);
         let mut total = loss.clone();
+        let mut terms = Vec::new();
         for policy in &mut self.policies {
-            if let Some(term) = policy.loss_term(&self.clock, model) {
+            if let Some(term) = policy.loss_term(&self.clock, seen) {
+                terms.push((policy.name().to_owned(), term.clone().without_autodiff()));
                 total = total + term;
             }
         }
-        let gradients = GradientsParams::from_grads(total.backward(), model);
+        // The view has leaves of its own where it differs, with the stored parameters' identifiers.
+        let gradients = GradientsParams::from_grads(total.backward(), seen);
         Forward {
             loss: loss.without_autodiff(),
             output,
+            terms,
             gradients,
         }
     }
 
-    /// Moments 6 to 11 of the [step](Self), at the driver's own [rate](Self::rate).
+    /// Moments 6 to 13 of the [step](Self), at the driver's own [rate](Self::rate).
     #[must_use]
     pub fn step(
         &mut self,
@@ -159,18 +228,31 @@ impl<M: Module> Driver<M> {
         for policy in &mut self.policies {
             policy.before_update(&self.clock, &model, &mut gradients);
         }
-        self.gradient_masks
-            .apply_to_gradients(&model, &mut gradients);
-        if self.stored == Stored::Unmasked {
-            // Weight decay must not pull at what the forward pass no longer saw.
-            model = self.gradient_masks.apply(model);
+        (self.held.gradients).apply_to_gradients(&model, &mut gradients);
+        if !self.rewound.is_empty() {
+            model = replace(model, std::mem::take(&mut self.rewound));
+            *optimizer = optimizer.clone().load_record(OptimizerRecord::default());
         }
+        if self.stored == Stored::Unmasked {
+            // Momentum and weight decay see what the forward pass saw.
+            model = self.held.updated.apply(model);
+        }
+        let rate = rate.into();
+        let base = rate.base();
         model = optimizer.step(rate, model, gradients);
         for policy in &mut self.policies {
-            model = policy.after_update(&self.clock, model);
+            model = policy.after_update(&self.clock, base, model);
         }
-        model = self.masks.apply(model);
-        self.stored = Stored::Masked;
+        model = self.held.always.apply(model);
+        let mut changed = Changed::Nothing;
+        for policy in &mut self.policies {
+            changed = changed.or(policy.end_step(&self.clock));
+        }
+        if changed == Changed::Masks {
+            self.held = Held::of(&self.policies);
+            model = self.held.always.apply(model);
+        }
+        self.stored = self.held.stored();
         if self.clock.step + 1 == self.clock.steps_per_epoch {
             for policy in &mut self.policies {
                 policy.end_epoch(&self.clock, &model);
@@ -178,16 +260,6 @@ impl<M: Module> Driver<M> {
         }
         self.clock.tick();
         model
-    }
-
-    /// Intersects the policies' masks.
-    fn combine(&mut self) {
-        self.masks = Masks::intersection(self.policies.iter().filter_map(|policy| policy.masks()));
-        let covering = self
-            .policies
-            .iter()
-            .filter(|p| p.gradient_masks() == GradientMasks::On);
-        self.gradient_masks = Masks::intersection(covering.filter_map(|policy| policy.masks()));
     }
 
     pub(crate) fn policies(&self) -> impl Iterator<Item = &dyn Policy<M>> {
@@ -205,8 +277,8 @@ impl<M: Module> Driver<M> {
     /// Sets the clock of a resumed run, whose stored weights obey the policies' masks.
     pub(crate) fn resume_at(&mut self, clock: Clock) {
         self.clock = clock;
-        self.combine();
-        self.stored = Stored::Masked;
+        self.held = Held::of(&self.policies);
+        self.stored = self.held.stored();
     }
 }
 

@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::{Device, Tensor};
-use calcine_params::{Inventory, flat};
 use calcine_schedule::Clock;
-use calcine_sparsity::{Share, nonzero};
+use calcine_sparsity::Share;
 
 use crate::checkpoint::{self, CheckpointError};
 use crate::evaluate::{Tally, cross_entropy};
-use crate::{Driver, EpochRow, Evaluation, History, Labelled, evaluate};
+use crate::{
+    Criterion, Driver, EpochReport, EpochRow, History, Labelled, Observer, StepReport,
+    WeightReport, evaluate,
+};
 
 /// A training run: all that changes while it goes on.
 pub struct Run<M> {
@@ -25,6 +27,8 @@ pub struct Run<M> {
     /// The epochs so far.
     pub history: History,
     tally: Tally,
+    /// What policies added to the last step's loss.
+    terms: Vec<(String, Tensor<1>)>,
 }
 
 impl<M: Module> Run<M> {
@@ -37,6 +41,7 @@ impl<M: Module> Run<M> {
             optimizer,
             history: History::default(),
             tally: Tally::default(),
+            terms: Vec::new(),
         }
     }
 
@@ -67,6 +72,7 @@ impl<M: Module> Run<M> {
             optimizer,
             history,
             tally: Tally::resume(unfinished, device),
+            terms: Vec::new(),
         }
     }
 
@@ -74,21 +80,12 @@ impl<M: Module> Run<M> {
         self.tally.sums()
     }
 
-    /// How sparse the weights (parameters of rank 2 or more) are. Reads the device once.
+    /// How sparse the weights (parameters of rank 2 or more) are, as the forward pass sees them. Reads the
+    /// device once.
     #[must_use]
     pub fn sparsity(&self) -> Share {
-        let inventory = Inventory::of(&self.model);
-        let total = inventory
-            .weights()
-            .map(|weight| weight.numel() as u64)
-            .sum();
-        let counts = flat(&self.model, inventory.weights())
-            .into_iter()
-            .map(nonzero);
-        match counts.reduce(|a, b| a + b) {
-            Some(count) => Share::read(count, total),
-            None => Share::default(),
-        }
+        let weights = WeightReport::of(&self.driver.seen(&self.model));
+        weights.iter().map(|weight| weight.share).sum()
     }
 }
 
@@ -125,6 +122,8 @@ pub struct FitSettings {
     pub checkpoint_every: Option<u64>,
     /// Where checkpoints go; `None` writes none.
     pub checkpoints: Option<PathBuf>,
+    /// Which epoch's weights are kept beside the checkpoints.
+    pub criterion: Criterion,
     /// Saved with every checkpoint.
     pub context: serde_json::Value,
     /// Asked after every step.
@@ -138,6 +137,7 @@ impl Default for FitSettings {
             report_every: 10,
             checkpoint_every: None,
             checkpoints: None,
+            criterion: Criterion::default(),
             context: serde_json::Value::Null,
             stop: StopFlag::default(),
         }
@@ -160,50 +160,6 @@ impl StopFlag {
         self.0.load(Ordering::Relaxed)
     }
 }
-
-/// What a run tells while it goes on.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct StepReport {
-    /// The step just done.
-    pub clock: Clock,
-    /// Epochs in all.
-    pub epochs: u64,
-    /// Learning rate of that step.
-    pub rate: f64,
-    /// Means over the epoch so far.
-    pub train: Evaluation,
-    /// How sparse the weights are.
-    pub sparsity: Share,
-    /// Training images (or whatever an input is) since the last report.
-    pub images: u64,
-    /// How many of them a second, the report itself not counted.
-    pub per_second: f64,
-}
-
-/// Watches a run. Every method does nothing unless implemented.
-pub trait Observer {
-    /// Every [`FitSettings::report_every`] steps.
-    fn step(&mut self, report: &StepReport) {
-        let _ = report;
-    }
-
-    /// After an epoch's validation.
-    fn epoch(&mut self, row: &EpochRow, history: &History) {
-        let _ = (row, history);
-    }
-
-    /// After a checkpoint.
-    fn saved(&mut self, directory: &Path) {
-        let _ = directory;
-    }
-}
-
-/// Watches nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoObserver;
-
-impl Observer for NoObserver {}
 
 /// How a run ended.
 #[derive(Debug)]
@@ -266,6 +222,7 @@ pub fn fit<M: Module, X>(
     observer: &mut dyn Observer,
 ) -> Result<Outcome<M>, FitError> {
     let mut saver = Saver::open(settings, run.driver.clock().global_step())?;
+    observer.begin(run.driver.clock());
     while run.driver.clock().epoch < settings.epochs {
         let epoch;
         (run, epoch) = train_epoch(run, data, &forward, &mut saver, observer)?;
@@ -273,7 +230,14 @@ pub fn fit<M: Module, X>(
             saver.save(&run, observer)?;
             return Ok(Outcome::Stopped(run));
         };
-        let row = run.close_epoch(data, &forward, rate);
+        let seen = run.driver.seen(&run.model);
+        let weights = if observer.wants_values() {
+            WeightReport::with_values(&seen)
+        } else {
+            WeightReport::of(&seen)
+        };
+        drop(seen);
+        let row = run.close_epoch(data, &forward, rate, &weights);
         let (epoch, step) = (row.epoch, row.steps);
         if let Some(loss) = row
             .validation
@@ -287,9 +251,13 @@ pub fn fit<M: Module, X>(
                 kept: saver.good,
             });
         }
-        observer.epoch(&row, &run.history);
+        observer.epoch(&EpochReport {
+            row: &row,
+            history: &run.history,
+            weights: &weights,
+        });
         // Before the checkpoint: a run killed between the two does the epoch again, and this with it.
-        if run.history.best() == Some(&row) {
+        if run.history.best_by(settings.criterion) == Some(&row) {
             saver.save_best(&run)?;
         }
         saver.save(&run, observer)?;
@@ -310,14 +278,15 @@ impl<M: Module> Run<M> {
         data: &impl Data<X>,
         forward: &impl Fn(&M, X) -> Tensor<2>,
         rate: f64,
+        weights: &[WeightReport],
     ) -> EpochRow {
-        let model = self.model.valid();
+        let model = self.driver.seen(&self.model).valid();
         let validation = evaluate(data.validation(), |input| forward(&model, input));
         let validation = (validation.count > 0).then_some(validation);
         let train = self.tally.read();
         self.tally = Tally::default();
         self.driver.observe(validation.unwrap_or(train).loss);
-        let share = self.sparsity();
+        let share: Share = weights.iter().map(|weight| weight.share).sum();
         let row = EpochRow {
             epoch: self.driver.clock().epoch,
             steps: self.driver.clock().global_step(),
@@ -329,6 +298,14 @@ impl<M: Module> Run<M> {
         };
         self.history.epochs.push(row.clone());
         row
+    }
+
+    /// What policies added to the last step's loss. Reads the device if there is anything.
+    fn read_terms(&self) -> Vec<(String, f64)> {
+        let read = |(name, term): &(String, Tensor<1>)| {
+            (name.clone(), term.clone().into_scalar::<f32>().into())
+        };
+        self.terms.iter().map(read).collect()
     }
 
     /// One step, with its loss and hits added to the epoch's. The model moves through it, so that the
@@ -345,6 +322,7 @@ impl<M: Module> Run<M> {
                 )
             });
         self.tally.add(pass.loss, pass.output, labels);
+        self.terms = pass.terms;
         self.model = self
             .driver
             .step(self.model, &mut self.optimizer, pass.gradients);
@@ -405,6 +383,7 @@ fn train_epoch<M: Module, X>(
                 epochs,
                 rate,
                 train,
+                terms: run.read_terms(),
                 sparsity,
                 images,
                 per_second,
@@ -503,6 +482,6 @@ impl<'a> Saver<'a> {
         let Some(directory) = &self.settings.checkpoints else {
             return Ok(());
         };
-        checkpoint::save_best(&run.model, directory)
+        checkpoint::save_best(&run.driver.seen(&run.model), directory)
     }
 }

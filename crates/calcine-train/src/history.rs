@@ -21,6 +21,12 @@ pub struct EpochRow {
     pub nonzero: u64,
 }
 
+impl EpochRow {
+    fn top1(&self) -> Option<f64> {
+        self.validation.map(|validation| validation.top1)
+    }
+}
+
 /// The epochs of a run so far.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
@@ -73,18 +79,71 @@ impl History {
             .expect("cells are text")
     }
 
-    /// The epoch to keep: of those as sparse as the sparsest, the one with the best validation top-1,
-    /// the earliest among equals. Without a validation split, the last epoch.
+    /// The epoch to keep by default: [`Criterion::Sparsest`].
     #[must_use]
     pub fn best(&self) -> Option<&EpochRow> {
+        self.best_by(Criterion::default())
+    }
+
+    /// The epoch to keep. More accurate is a higher validation top-1; among equals it is the sparsest, then
+    /// the earliest. Without a validation split it is the last epoch of those in question.
+    #[must_use]
+    pub fn best_by(&self, criterion: Criterion) -> Option<&EpochRow> {
+        let sparse_enough = |row: &EpochRow| match criterion {
+            Criterion::Sparsest => false,
+            Criterion::AtLeast(sparsity) => row.sparsity >= sparsity,
+        };
         let fewest = self.epochs.iter().map(|row| row.nonzero).min()?;
-        let sparsest = self.epochs.iter().filter(|row| row.nonzero == fewest);
-        let top1 = |row: &EpochRow| row.validation.map(|validation| validation.top1);
-        sparsest.reduce(|best, row| match (top1(best), top1(row)) {
-            (Some(old), Some(new)) if new <= old => best,
+        let any = self.epochs.iter().any(sparse_enough);
+        let eligible = self.epochs.iter().filter(|row| {
+            if any {
+                sparse_enough(row)
+            } else {
+                row.nonzero == fewest
+            }
+        });
+        eligible.reduce(|best, row| match (best.top1(), row.top1()) {
+            (Some(old), Some(new)) if new < old => best,
+            (Some(old), Some(new)) if new == old && row.nonzero >= best.nonzero => best,
             _ => row,
         })
     }
+
+    /// The Pareto front of sparsity and accuracy: the epochs than which none has fewer weights left
+    /// without being less accurate, and none is more accurate without having more weights left.
+    ///
+    /// From the sparsest to the most accurate; of equals the earliest. Accuracy is the validation top-1,
+    /// so without a validation split there is no front.
+    #[must_use]
+    pub fn pareto(&self) -> Vec<&EpochRow> {
+        let scored = |row| EpochRow::top1(row).map(|top1| (row, top1));
+        let mut rows: Vec<(&EpochRow, f64)> = self.epochs.iter().filter_map(scored).collect();
+        rows.sort_by(|(a, a1), (b, b1)| a.nonzero.cmp(&b.nonzero).then(b1.total_cmp(a1)));
+        let mut best = f64::NEG_INFINITY;
+        let mut front = Vec::new();
+        for (row, top1) in rows {
+            if top1 > best {
+                best = top1;
+                front.push(row);
+            }
+        }
+        front
+    }
+}
+
+/// Which epoch's weights a run keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
+pub enum Criterion {
+    /// The most accurate of the epochs that are as sparse as the sparsest.
+    #[default]
+    Sparsest,
+    /// The most accurate of the epochs with at least this share of zeros; as [`Sparsest`](Self::Sparsest)
+    /// as long as there is none. With 0, the most accurate of all.
+    ///
+    /// A pruner rounds down to whole weights and leaves some layers alone, so a model pruned to a level
+    /// of 0.8 has a little less: ask for a little less, too.
+    AtLeast(f64),
 }
 
 #[cfg(test)]
@@ -101,23 +160,101 @@ mod tests {
                 top1,
                 ..Evaluation::default()
             }),
-            sparsity: 0.0,
+            sparsity: 1.0 - nonzero as f64 / 100.0,
             nonzero,
+        }
+    }
+
+    fn history(rows: &[(u64, f64)]) -> History {
+        let rows = (1..).zip(rows);
+        History {
+            epochs: rows
+                .map(|(epoch, (n, top1))| row(epoch, *n, *top1))
+                .collect(),
         }
     }
 
     #[test]
     fn the_best_epoch_is_the_most_accurate_of_the_sparsest() {
-        let history = History {
-            epochs: vec![
-                row(1, 50, 99.0),
-                row(2, 20, 80.0),
-                row(3, 20, 85.0),
-                row(4, 20, 85.0),
-            ],
-        };
+        let history = history(&[(50, 99.0), (20, 80.0), (20, 85.0), (20, 85.0)]);
         assert_eq!(history.best().map(|row| row.epoch), Some(3));
         assert_eq!(History::default().best(), None);
+    }
+
+    #[test]
+    fn the_best_epoch_of_a_target_is_the_most_accurate_that_reaches_it() {
+        let rows = [
+            (90, 99.0),
+            (50, 80.0),
+            (45, 85.0),
+            (20, 70.0),
+            (30, 85.0),
+            (30, 85.0),
+        ];
+        let history = history(&rows);
+        let best = |sparsity| {
+            history
+                .best_by(Criterion::AtLeast(sparsity))
+                .map(|row| row.epoch)
+        };
+        assert_eq!(best(0.0), Some(1));
+        assert_eq!(
+            best(0.5),
+            Some(5),
+            "of equals the sparsest, then the earliest"
+        );
+        assert_eq!(best(0.8), Some(4));
+        assert_eq!(best(0.9), Some(4), "out of reach: the sparsest");
+    }
+
+    #[test]
+    fn the_best_epoch_changes_to_the_newest_or_not_at_all() {
+        // So that a run can save it in the moment when it is the newest.
+        let rows = scattered();
+        for criterion in [Criterion::Sparsest, Criterion::AtLeast(0.6)] {
+            for n in 1..rows.len() {
+                let (before, after) = (history(&rows[..n]), history(&rows[..=n]));
+                let best = |history: &History| history.best_by(criterion).map(|row| row.epoch);
+                let newest = Some(n as u64 + 1);
+                assert!(
+                    best(&after) == best(&before) || best(&after) == newest,
+                    "{n}"
+                );
+            }
+        }
+    }
+
+    /// Pairs of few different numbers, so that there are ties.
+    fn scattered() -> Vec<(u64, f64)> {
+        (1..60_u64)
+            .map(|i| (10 * (i * i % 7) + 20, (i * 37 % 11) as f64))
+            .collect()
+    }
+
+    #[test]
+    fn the_front_is_what_no_other_epoch_beats() {
+        let rows = scattered();
+        for n in 0..rows.len() {
+            let history = history(&rows[..n]);
+            let beaten = |row: &EpochRow| {
+                history.epochs.iter().any(|other| {
+                    let (fewer, more) = (other.nonzero < row.nonzero, other.top1() > row.top1());
+                    let (few, good) = (other.nonzero <= row.nonzero, other.top1() >= row.top1());
+                    few && good && (fewer || more || other.epoch < row.epoch)
+                })
+            };
+            let mut expected: Vec<&EpochRow> =
+                history.epochs.iter().filter(|row| !beaten(row)).collect();
+            expected.sort_by_key(|row| row.nonzero);
+            assert_eq!(history.pareto(), expected);
+            for criterion in [Criterion::Sparsest, Criterion::AtLeast(0.6)] {
+                let best = history.best_by(criterion);
+                assert!(
+                    best.is_none_or(|best| expected.contains(&best)),
+                    "{criterion:?}"
+                );
+            }
+        }
     }
 
     #[test]

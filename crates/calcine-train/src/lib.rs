@@ -13,9 +13,14 @@
 //! | item | what |
 //! |---|---|
 //! | [`Driver`] | the step: policies, masked forward, optimizer, masks, clock |
-//! | [`Policy`], [`Prune`] | what acts in a step; the pruner, score × grain × select × amount |
+//! | [`Policy`] | what acts in a step |
+//! | [`Prune`] | the pruner, score × grain × select × amount |
+//! | [`Penalty`] | regularizers and group thresholds |
+//! | [`Rewind`] | lottery tickets: back to an epoch, under the masks |
 //! | [`RatePlan`] | the learning rate over the run |
 //! | [`fit`], [`Run`], [`Observer`] | train, validate, checkpoint, report, stop cleanly |
+//! | [`Log`], [`CsvLog`], [`ConsoleLog`], `TensorBoard` | scalars and histograms over the steps; [`Logged`] feeds them |
+//! | [`History`], [`Criterion`] | the epochs so far, the one to keep, the Pareto front |
 //! | [`evaluate`], [`Evaluation`] | loss, top-1 and top-5 of a classifier |
 //! | [`checkpoint`] | a directory that is complete or absent |
 //! | [`stream`] | named random streams of a run |
@@ -25,6 +30,8 @@ mod driver;
 mod evaluate;
 mod fit;
 mod history;
+mod log;
+mod observer;
 mod policy;
 mod rate;
 mod stream;
@@ -33,12 +40,16 @@ mod supervised;
 
 pub use driver::{Driver, Forward};
 pub use evaluate::{Evaluation, Labelled, evaluate};
-pub use fit::{
-    Data, FitError, FitSettings, NoObserver, Observer, Outcome, Run, StepReport, StopFlag, fit,
-};
-pub use history::{EpochRow, History};
+pub use fit::{Data, FitError, FitSettings, Outcome, Run, StopFlag, fit};
+pub use history::{Criterion, EpochRow, History};
+#[cfg(feature = "tensorboard")]
+pub use log::TensorBoard;
+pub use log::{ConsoleLog, CsvLog, Log, LogError, Logged};
+pub use observer::{EpochReport, NoObserver, Observer, StepReport, WeightReport};
 pub use policy::{
-    Changed, GradientMasks, Policy, PolicyRecord, Prune, Target, UnfitRecord, Unit, WindowUnit,
+    After, Apply, Batches, Changed, First, GradientMasks, Group, Hold, Joint, Lifetime, Penalized,
+    Penalty, Policy, PolicyRecord, Prune, Restore, Rewind, Target, UnfitRecord, Unit, UnitNorm,
+    Values, When, WindowUnit,
 };
 pub use rate::{RateEntry, RatePlan};
 pub use stream::stream;

@@ -1,10 +1,19 @@
+mod penalty;
 mod prune;
+mod record;
+mod rewind;
+mod unit;
+mod when;
 
-pub use prune::{GradientMasks, Prune, Target, Unit, WindowUnit};
+pub use penalty::{Apply, Penalized, Penalty};
+pub use prune::{After, Batches, First, Group, Joint, Lifetime, Prune, Target};
+pub use rewind::{Restore, Rewind};
+pub use unit::{Unit, UnitNorm};
+pub use when::{When, WindowUnit};
 
 use std::collections::BTreeMap;
 
-use burn::module::Module;
+use burn::module::{Module, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use calcine_mask::Masks;
@@ -20,6 +29,45 @@ pub enum Changed {
     Masks,
 }
 
+impl Changed {
+    /// Either of two changes.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match self {
+            Self::Masks => self,
+            Self::Nothing => other,
+        }
+    }
+}
+
+/// How masks hold the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hold {
+    /// Stored weights are zero after every step: hard masks.
+    #[default]
+    Always,
+    /// Stored weights are zeroed before every update and not after it, so that what is dropped is as large
+    /// as its last update: Distiller's `mask_on_forward_only`.
+    Forward,
+    /// Stored weights stay dense and go on training behind the mask; only the forward pass sees it. Double
+    /// copies.
+    Shadow,
+}
+
+/// Whether a policy's masks also zero the gradients of what they drop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GradientMasks {
+    /// Gradients pass straight through: what is dropped goes on training where the mask lets it, and
+    /// momentum builds up behind a hard one, but cannot move a weight.
+    #[default]
+    Off,
+    /// Gradients of dropped weights are zero, so that a later regrowth starts without a kick.
+    On,
+}
+
+/// Stored values by parameter, flat.
+pub type Values = BTreeMap<ParamId, Tensor<1>>;
+
 /// What acts in a training step. Every method does nothing unless implemented.
 ///
 /// The order in which the [`Driver`](crate::Driver) calls them is its own documentation. Within one
@@ -34,7 +82,14 @@ pub trait Policy<M: Module>: Send {
         Changed::Nothing
     }
 
-    /// A term to add to the loss: `[1]`.
+    /// Values that stored parameters go back to in this step, before its forward pass.
+    ///
+    /// The optimizer forgets its state then: its momentum belongs to other weights.
+    fn rewound(&self) -> Option<&Values> {
+        None
+    }
+
+    /// A term to add to the loss: `[1]`. The model is the one that the forward pass sees.
     fn loss_term(&mut self, clock: &Clock, model: &M) -> Option<Tensor<1>> {
         let _ = (clock, model);
         None
@@ -45,10 +100,17 @@ pub trait Policy<M: Module>: Send {
         let _ = (clock, model, gradients);
     }
 
-    /// After the optimizer: stored weights may be changed (through `calcine_params::edit`).
-    fn after_update(&mut self, clock: &Clock, model: M) -> M {
-        let _ = clock;
+    /// After the optimizer, whose learning rate was `rate`: stored weights may be changed (through
+    /// `calcine_params::edit`).
+    fn after_update(&mut self, clock: &Clock, rate: f64, model: M) -> M {
+        let _ = (clock, rate);
         model
+    }
+
+    /// At the step's end, after masks were applied: masks may be kept for good, released or discarded.
+    fn end_step(&mut self, clock: &Clock) -> Changed {
+        let _ = clock;
+        Changed::Nothing
     }
 
     /// After the last step of an epoch. The clock still stands at that step.
@@ -61,9 +123,19 @@ pub trait Policy<M: Module>: Send {
         None
     }
 
+    /// How they hold them.
+    fn hold(&self) -> Hold {
+        Hold::Always
+    }
+
     /// Whether its masks also cover the gradients.
     fn gradient_masks(&self) -> GradientMasks {
         GradientMasks::Off
+    }
+
+    /// How many epochs the learning rate's position lies behind the run's.
+    fn rate_shift(&self) -> u64 {
+        0
     }
 
     /// What a checkpoint must keep of it.

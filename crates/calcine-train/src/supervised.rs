@@ -94,7 +94,10 @@ impl<M: Module + InferenceStep> InferenceStep for Compressed<M> {
     type Output = M::Output;
 
     fn step(&self, input: M::Input) -> M::Output {
-        self.model.step(input)
+        let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = driver.seen(&self.model);
+        drop(driver);
+        seen.step(input)
     }
 }
 

@@ -5,13 +5,20 @@
 )]
 
 mod checkpoints;
+mod collecting;
 mod devices;
 mod evaluation;
 mod golden;
+mod holds;
+mod logs;
 mod made_up;
 mod order;
+mod penalties;
 mod rates;
+mod rewinding;
 mod running;
 #[cfg(feature = "supervised")]
 mod supervised;
+#[cfg(feature = "tensorboard")]
+mod tensorboard;
 mod zeros;

@@ -7,16 +7,18 @@ use std::path::Path;
 use burn::module::Module;
 use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::Tensor;
-use calcine_criteria::{Norm, Sensitivity};
+use calcine_criteria::{Coin, Level, Norm, Random, Score, Select, Sensitivity, Taylor};
 use calcine_fold::{Fold, Grain};
 use calcine_params::Inventory;
+use calcine_regularize::{Criterion, L2};
 use calcine_schedule::rate::{Mode, Plateau};
-use calcine_schedule::{Cubic, Window};
+use calcine_schedule::{Cubic, Curve, Window};
 use calcine_testkit::{ConvNet, Mlp, each, is_reference};
 use calcine_train::checkpoint::{self, CheckpointError};
 use calcine_train::{
-    Data, Driver, FitError, FitSettings, History, NoObserver, Observer, Outcome, Prune, RateEntry,
-    RatePlan, Run, StepReport, StopFlag, Target, Unit, WindowUnit, fit,
+    After, Batches, Data, Driver, FitError, FitSettings, History, Hold, Lifetime, NoObserver,
+    Observer, Outcome, Penalized, Penalty, Prune, RateEntry, RatePlan, Restore, Rewind, Run,
+    StepReport, StopFlag, Target, Unit, When, WindowUnit, fit,
 };
 use serde_json::json;
 use tempfile::tempdir;
@@ -40,19 +42,15 @@ fn driver<M: Module>(model: &M, weight: &str, head: &str, steps: u64) -> Driver<
     let parameter = inventory.get(head).unwrap().clone();
     let layout = parameter.layout().unwrap();
     let fold = Fold::new(Grain::FcInput, &parameter.shape, layout).unwrap();
-    let unit = Unit { parameter, fold };
-    let target = Target {
-        parameters: vec![unit],
-        amount: Box::new(|p: f64| 0.5 + p),
-    };
+    let unit = Unit::new(parameter, fold);
+    let target = Target::new(vec![unit], Box::new(|p: f64| 0.5 + p));
     // A name that no file system takes as it is.
     let sensitivity = Prune::new(
         "head: in/out",
         vec![target],
         Box::new(Norm::L2),
-        Box::new(Sensitivity),
-        Window::new(3, 12, 4).unwrap(),
-        WindowUnit::Steps,
+        Box::new(Sensitivity::FROZEN),
+        When::steps(Window::new(3, 12, 4).unwrap()),
     );
     let plateau = Plateau::new(Mode::Min)
         .with_factor(0.5)
@@ -64,6 +62,52 @@ fn driver<M: Module>(model: &M, weight: &str, head: &str, steps: u64) -> Driver<
         unit: WindowUnit::Steps,
     });
     Driver::new(steps, vec![boxed(level), boxed(sensitivity)], plan)
+}
+
+/// What remembers more than masks: sums over batches, choices, saved weights, lots.
+fn remembering_run(draw: usize) -> Run<Mlp> {
+    let model = mlp(draw);
+    let inventory = Inventory::of(&model);
+    let unit = |path: &str, grain| {
+        let parameter = inventory.get(path).unwrap().clone();
+        let layout = parameter.layout().unwrap();
+        let fold = Fold::new(grain, &parameter.shape, layout).unwrap();
+        Unit::new(parameter, fold)
+    };
+    let half = || -> Box<dyn Curve + Send + Sync> { Box::new(|_: f64| 0.5) };
+    let prune = |name: &str, score: Box<dyn Score + Send>, select: Box<dyn Select + Send>, when| {
+        let target = Target::new(vec![unit("first.weight", Grain::FcOutput)], half());
+        Prune::new(name, vec![target], score, select, when)
+    };
+    let waiting = prune(
+        "waiting",
+        Box::new(Taylor::ABSOLUTE),
+        Box::<Level>::default(),
+        When::steps(Window::new(4, 14, 5).unwrap()),
+    )
+    .with_batches(Batches::Count(3))
+    .with_hold(Hold::Shadow);
+    let coin = prune(
+        "coin",
+        Box::new(Random),
+        Box::new(Coin),
+        When::steps(Window::new(0, 15, 2).unwrap()),
+    )
+    .with_hold(Hold::Shadow)
+    .with_lifetime(Lifetime::Step);
+    let penalized = Penalized {
+        unit: unit("first.weight", Grain::FcInput),
+        strength: Box::new(|p: f64| 0.1 * p),
+    };
+    let when = When::epochs(Window::new(0, 3, 1).unwrap());
+    let penalty = Penalty::new("growing", vec![penalized], Box::new(L2), when)
+        .with_weakest(Box::new(Norm::L1), 0.3)
+        .with_threshold(Criterion::L2, Some(0.05))
+        .with_after(After::Hold);
+    let rewind = Rewind::new(&inventory, 1, vec![2], Restore::Both);
+    let policies = vec![boxed(waiting), boxed(coin), boxed(penalty), boxed(rewind)];
+    let driver = Driver::new(STEPS, policies, RatePlan::constant(0.05));
+    Run::new(model, driver, sgd())
 }
 
 fn conv_run(draw: usize, optimizer: fn() -> ModuleOptimizer) -> Run<ConvNet> {
@@ -201,6 +245,18 @@ const ENDS: [End; 5] = [
     End::Kill(8),
     End::Kill(13),
 ];
+
+#[test]
+fn what_policies_remember_is_in_the_checkpoint() {
+    // Killed while scores are collected, before and after going back.
+    each(
+        [End::Kill(5), End::Kill(7), End::Flag(6), End::Kill(12)],
+        |end| {
+            let data = MadeUp::for_mlp(STEPS);
+            resumes_exactly(remembering_run, data, Mlp::forward, *end);
+        },
+    );
+}
 
 #[test]
 fn a_resumed_convolutional_run_with_momentum_equals_one_that_was_not_interrupted() {

@@ -10,7 +10,7 @@ use calcine_fold::{Fold, Grain, Layout};
 use calcine_params::{Edit, Inventory, edit, flat};
 use calcine_schedule::{Curve, Window};
 use calcine_testkit::{ConvNet, Mlp, device, values};
-use calcine_train::{Data, Labelled, Policy, Prune, Target, Unit, WindowUnit, stream};
+use calcine_train::{Data, Labelled, Policy, Prune, Target, Unit, When, stream};
 use rand::RngExt;
 
 pub(crate) fn training_device() -> Device {
@@ -174,12 +174,12 @@ pub(crate) fn prune<M: Module>(
     name: &str,
     pattern: &str,
     amount: impl Curve + Send + Sync + 'static,
-    (window, unit): (Window, WindowUnit),
+    when: When,
 ) -> Prune {
     let inventory = Inventory::of(model);
-    let unit_of = |parameter: &calcine_params::Parameter| Unit {
-        parameter: parameter.clone(),
-        fold: Fold::new(Grain::Element, &parameter.shape, Layout::OutputFirst).unwrap(),
+    let unit_of = |parameter: &calcine_params::Parameter| {
+        let fold = Fold::new(Grain::Element, &parameter.shape, Layout::OutputFirst);
+        Unit::new(parameter.clone(), fold.unwrap())
     };
     let parameters = inventory
         .select(&[pattern])
@@ -187,26 +187,22 @@ pub(crate) fn prune<M: Module>(
         .into_iter()
         .map(unit_of)
         .collect();
-    let target = Target {
-        parameters,
-        amount: Box::new(amount),
-    };
+    let target = Target::new(parameters, Box::new(amount));
     Prune::new(
         name,
         vec![target],
         Box::new(Magnitude),
-        Box::new(Level),
-        window,
-        unit,
+        Box::new(Level::default()),
+        when,
     )
 }
 
-pub(crate) fn epochs(start: u64, end: u64) -> (Window, WindowUnit) {
-    (Window::new(start, end, 1).unwrap(), WindowUnit::Epochs)
+pub(crate) fn epochs(start: u64, end: u64) -> When {
+    When::epochs(Window::new(start, end, 1).unwrap())
 }
 
-pub(crate) fn steps(list: &[u64]) -> (Window, WindowUnit) {
-    (Window::list(list.to_vec()).unwrap(), WindowUnit::Steps)
+pub(crate) fn steps(list: &[u64]) -> When {
+    When::steps(Window::list(list.to_vec()).unwrap())
 }
 
 pub(crate) fn boxed<M: Module>(policy: impl Policy<M> + 'static) -> Box<dyn Policy<M>> {

@@ -61,7 +61,8 @@ impl Policy<Mlp> for Recorder {
         self.note("before_update", clock);
     }
 
-    fn after_update(&mut self, clock: &Clock, model: Mlp) -> Mlp {
+    fn after_update(&mut self, clock: &Clock, rate: f64, model: Mlp) -> Mlp {
+        assert_eq!(rate, 0.1);
         assert_ne!(
             stored(&model, "first.weight"),
             self.before,
@@ -69,6 +70,11 @@ impl Policy<Mlp> for Recorder {
         );
         self.note("after_update", clock);
         model
+    }
+
+    fn end_step(&mut self, clock: &Clock) -> Changed {
+        self.note("end_step", clock);
+        Changed::Nothing
     }
 
     fn end_epoch(&mut self, clock: &Clock, _: &Mlp) {
@@ -109,6 +115,7 @@ fn a_step_has_the_order_of_the_drivers_documentation() {
         moment("loss_term");
         moment("before_update");
         moment("after_update");
+        moment("end_step");
         if step == 1 {
             moment("end_epoch");
         }
@@ -180,7 +187,7 @@ impl<M: Module> Policy<M> for Restless {
         Changed::Masks
     }
 
-    fn after_update(&mut self, _: &Clock, model: M) -> M {
+    fn after_update(&mut self, _: &Clock, _: f64, model: M) -> M {
         edit(model, self)
     }
 

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use calcine_schedule::Clock;
 use calcine_testkit::Mlp;
 use calcine_train::{
-    Driver, EpochRow, FitError, FitSettings, History, NoObserver, Observer, Outcome, RatePlan, Run,
-    StepReport, fit,
+    Criterion, Driver, EpochReport, EpochRow, FitError, FitSettings, NoObserver, Observer, Outcome,
+    RatePlan, Run, StepReport, checkpoint, fit,
 };
 use tempfile::tempdir;
 
-use crate::made_up::{MadeUp, boxed, epochs, mlp, prune, sgd};
+use crate::made_up::{MadeUp, boxed, epochs, mlp, prune, sgd, stored, zeros};
 
 fn run(steps: u64) -> Run<Mlp> {
     let model = mlp(0);
@@ -22,21 +23,34 @@ fn run(steps: u64) -> Run<Mlp> {
 
 #[derive(Default)]
 struct Notes {
+    begun: Vec<u64>,
     steps: Vec<(u64, u64, u64)>,
     epochs: Vec<EpochRow>,
     saved: Vec<PathBuf>,
 }
 
 impl Observer for Notes {
+    fn begin(&mut self, clock: &Clock) {
+        self.begun.push(clock.global_step());
+    }
+
     fn step(&mut self, report: &StepReport) {
         assert!(report.per_second > 0.0 && report.rate == 0.05 && report.epochs == 2);
         self.steps
             .push((report.clock.epoch, report.clock.step, report.train.count));
     }
 
-    fn epoch(&mut self, row: &EpochRow, history: &History) {
-        assert_eq!(history.epochs.last(), Some(row));
-        self.epochs.push(row.clone());
+    fn epoch(&mut self, report: &EpochReport<'_>) {
+        let EpochReport { row, history, .. } = report;
+        assert_eq!(history.epochs.last(), Some(*row));
+        let nonzero: u64 = report
+            .weights
+            .iter()
+            .map(|weight| weight.share.nonzero)
+            .sum();
+        assert_eq!(nonzero, row.nonzero);
+        assert!(report.weights.iter().all(|weight| weight.values.is_none()));
+        self.epochs.push((*row).clone());
     }
 
     fn saved(&mut self, directory: &std::path::Path) {
@@ -66,6 +80,7 @@ fn reports_rows_and_checkpoints_come_when_announced() {
     let Outcome::Finished(run) = outcome else {
         panic!("stopped")
     };
+    assert_eq!(notes.begun, [0]);
     // A checkpoint reads the loss anyway, so it reports too.
     let expected: Vec<_> = [0, 1]
         .into_iter()
@@ -100,6 +115,77 @@ fn reports_rows_and_checkpoints_come_when_announced() {
             .iter()
             .all(|row| row.validation.is_some_and(|v| v.count == 24))
     );
+}
+
+#[test]
+fn two_observers_are_one_and_weights_have_values_if_either_wants_them() {
+    struct Weights(Vec<Vec<(String, usize, usize)>>);
+    impl Observer for Weights {
+        fn epoch(&mut self, report: &EpochReport<'_>) {
+            let weights = report.weights.iter().map(|weight| {
+                let values = weight.values.as_ref().unwrap();
+                assert_eq!(values.len() as u64, weight.share.total);
+                let zeros = values.iter().filter(|x| **x == 0.0).count();
+                assert_eq!((values.len() - zeros) as u64, weight.share.nonzero);
+                (weight.path.clone(), values.len(), zeros)
+            });
+            self.0.push(weights.collect());
+        }
+        fn wants_values(&self) -> bool {
+            true
+        }
+    }
+    let settings = FitSettings {
+        epochs: 2,
+        ..FitSettings::default()
+    };
+    let (mut saved, mut weights) = (Saved::default(), Weights(Vec::new()));
+    let mut both = (&mut saved, &mut weights);
+    fit(
+        run(2),
+        &MadeUp::for_mlp(2),
+        Mlp::forward,
+        &settings,
+        &mut both,
+    )
+    .unwrap();
+    let epoch = |first, second| {
+        let row = |path: &str, len, zeros| (path.to_owned(), len, zeros);
+        vec![
+            row("first.weight", 96, first),
+            row("second.weight", 48, second),
+        ]
+    };
+    assert_eq!(weights.0, [epoch(0, 0), epoch(48, 24)]);
+}
+
+/// The same logit for every class as soon as a weight is zero.
+fn spoilt_by_zeros(model: &Mlp, input: Tensor<2>) -> Tensor<2> {
+    let smallest = model.first.weight.val().abs().min().detach();
+    let dense = smallest.greater_scalar(0.0).float();
+    model.forward(input) * dense.reshape([1, 1])
+}
+
+#[test]
+fn the_criterion_chooses_the_epoch_whose_weights_are_kept() {
+    for (criterion, expected) in [(Criterion::Sparsest, 72), (Criterion::AtLeast(0.0), 0)] {
+        let directory = tempdir().unwrap();
+        let settings = FitSettings {
+            epochs: 2,
+            checkpoints: Some(directory.path().to_path_buf()),
+            criterion,
+            ..FitSettings::default()
+        };
+        let mut notes = Notes::default();
+        let data = MadeUp::for_mlp(8);
+        fit(run(8), &data, spoilt_by_zeros, &settings, &mut notes).unwrap();
+        let top1 = |epoch: usize| notes.epochs[epoch].validation.unwrap().top1;
+        assert!(top1(0) > top1(1), "dense {}, sparse {}", top1(0), top1(1));
+        let best = checkpoint::best(directory.path());
+        let kept = checkpoint::load_model(mlp(1), &best).unwrap();
+        let found = ["first.weight", "second.weight"].map(|path| zeros(&stored(&kept, path)));
+        assert_eq!(found.iter().sum::<usize>(), expected);
+    }
 }
 
 #[test]

@@ -1,84 +1,175 @@
+mod select;
+mod state;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use burn::module::Module;
-use burn::tensor::{Bool, Device, Tensor, TensorData, Transaction};
-use calcine_criteria::{Candidate, Evidence, Score, Select};
-use calcine_fold::Fold;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
+use calcine_criteria::{Needs, Score, Select};
 use calcine_mask::Masks;
-use calcine_params::{Inventory, Parameter, flat};
-use calcine_schedule::{Clock, Curve, Window};
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use calcine_params::Inventory;
+use calcine_schedule::{Clock, Curve};
 
-use super::{Changed, Policy, PolicyRecord, UnfitRecord};
+use self::state::{Pending, State};
+use super::{Changed, GradientMasks, Hold, Policy, PolicyRecord, UnfitRecord, Unit, When};
 
 /// A pruner on a schedule: score × grain × select × amount, over a window.
 ///
 /// Whenever its window fires, it scores the units of its parameters as they stand, selects, and holds
-/// what was dropped at zero from then on, after the window too. A mask is computed from the weights,
-/// zeros included, so a weight once dropped scores lowest and stays dropped while the amount grows.
+/// what was dropped at zero from then on. A mask is computed from the weights, zeros included, so under
+/// a hard mask a weight once dropped scores lowest and stays dropped while the amount grows.
 ///
-/// Nothing is read from a GPU.
+/// A score that needs gradients is averaged over batches, each scored by itself; how many is
+/// [`Batches`]. A firing then *begins* the collection, and the selection follows as many steps later.
+///
+/// Nothing is read from a GPU, unless the score or the selection says so.
 pub struct Prune {
     name: String,
     targets: Vec<Target>,
     score: Box<dyn Score + Send>,
     select: Box<dyn Select + Send>,
-    window: Window,
-    unit: WindowUnit,
-    gradients: GradientMasks,
+    growth: Option<Box<dyn Score + Send>>,
+    when: When,
+    settings: Settings,
     masks: Masks,
-    /// [`Select::reference`] of each parameter, frozen at its first selection.
+    /// `Select::measure` of each parameter at its first selection, where the selection wants that.
     references: BTreeMap<String, Tensor<1>>,
+    /// Sums over batches of the scores that need gradients.
+    scores: BTreeMap<String, Tensor<1>>,
+    growths: BTreeMap<String, Tensor<1>>,
+    state: State,
 }
 
-/// Parameters that are selected together, with one amount.
+#[derive(Debug, Clone, Copy, Default)]
+struct Settings {
+    hold: Hold,
+    gradients: GradientMasks,
+    after: After,
+    lifetime: Lifetime,
+    first: First,
+    batches: Batches,
+    ranking: Ranking,
+    seed: u64,
+}
+
+/// Groups that are selected together, with one amount.
 pub struct Target {
-    /// The parameters and how each is cut into units.
-    pub parameters: Vec<Unit>,
+    /// The groups; under a global level they compete.
+    pub groups: Vec<Group>,
     /// The amount over the window's progress.
     pub amount: Box<dyn Curve + Send + Sync>,
 }
 
-/// A parameter and its units.
+/// Parameters that share one decision.
 #[derive(Debug, Clone)]
-pub struct Unit {
-    /// The parameter.
-    pub parameter: Parameter,
-    /// How it is cut.
-    pub fold: Fold,
+pub struct Group {
+    units: Vec<Unit>,
+    joint: Joint,
 }
 
-/// What a window counts.
+/// Whose scores the decision of a group goes by.
+///
+/// Filters that are added together (the branches of a residual block) must fall together to be removable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum WindowUnit {
-    /// Epochs: it fires before an epoch's first step.
+pub enum Joint {
+    /// The sum of their scores.
     #[default]
-    Epochs,
-    /// Steps since the run began.
-    Steps,
+    Sum,
+    /// The mean.
+    Mean,
+    /// The largest.
+    Max,
+    /// The first one's.
+    Leader,
 }
 
-impl WindowUnit {
-    /// The clock in this unit, if this is a moment at which a window of it can fire.
-    #[must_use]
-    pub fn moment(self, clock: &Clock) -> Option<u64> {
-        match self {
-            Self::Epochs => (clock.step == 0).then_some(clock.epoch),
-            Self::Steps => Some(clock.global_step()),
-        }
+/// What becomes of the masks when the window is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum After {
+    /// They hold always from then on.
+    #[default]
+    Hold,
+    /// They are forgotten. What they set to zero may grow again.
+    Release,
+}
+
+/// How long a mask lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lifetime {
+    /// Until the next selection.
+    #[default]
+    Window,
+    /// One step: what `DropFilter` does, over [`Hold::Shadow`].
+    Step,
+}
+
+/// When the first firing selects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum First {
+    /// At once.
+    #[default]
+    AtOnce,
+    /// A step later, when there has been a batch.
+    NextStep,
+}
+
+/// Over how many batches a score that needs gradients is averaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Batches {
+    /// So many, collected from a firing on.
+    Count(u64),
+    /// All of the run so far; the first selection waits for one.
+    All,
+}
+
+impl Default for Batches {
+    fn default() -> Self {
+        Self::Count(1)
     }
 }
 
-/// Whether a policy's masks also zero the gradients of what they drop.
+/// Which weights are scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum GradientMasks {
-    /// Gradients pass; momentum builds up behind the mask, but cannot move a weight.
+enum Ranking {
+    /// As stored.
     #[default]
-    Off,
-    /// Gradients of dropped weights are zero, so that a later regrowth starts without a kick.
-    On,
+    Stored,
+    /// With the following normalisation folded in.
+    Folded,
+}
+
+impl Target {
+    /// Parameters that decide for themselves.
+    #[must_use]
+    pub fn new(parameters: Vec<Unit>, amount: Box<dyn Curve + Send + Sync>) -> Self {
+        let groups = parameters.into_iter().map(Group::one).collect();
+        Self { groups, amount }
+    }
+
+    fn units(&self) -> impl Iterator<Item = &Unit> {
+        self.groups.iter().flat_map(|group| &group.units)
+    }
+}
+
+impl Group {
+    /// A parameter by itself.
+    #[must_use]
+    pub fn one(unit: Unit) -> Self {
+        Self {
+            units: vec![unit],
+            joint: Joint::Leader,
+        }
+    }
+
+    /// Parameters that share a decision. `None` if there are none, or they have different numbers of units.
+    #[must_use]
+    pub fn of(units: Vec<Unit>, joint: Joint) -> Option<Self> {
+        let count = units.first()?.fold.units();
+        let equal = units.iter().all(|unit| unit.fold.units() == count);
+        equal.then_some(Self { units, joint })
+    }
 }
 
 impl Prune {
@@ -89,66 +180,101 @@ impl Prune {
         targets: Vec<Target>,
         score: Box<dyn Score + Send>,
         select: Box<dyn Select + Send>,
-        window: Window,
-        unit: WindowUnit,
+        when: When,
     ) -> Self {
         Self {
             name: name.into(),
             targets,
             score,
             select,
-            window,
-            unit,
-            gradients: GradientMasks::default(),
+            growth: None,
+            when,
+            settings: Settings::default(),
             masks: Masks::default(),
             references: BTreeMap::new(),
+            scores: BTreeMap::new(),
+            growths: BTreeMap::new(),
+            state: State::default(),
         }
+    }
+
+    /// With a score by which dead units grow, for selections that ask for one.
+    #[must_use]
+    pub fn with_growth(mut self, score: Box<dyn Score + Send>) -> Self {
+        self.growth = Some(score);
+        self
+    }
+
+    /// How the masks hold the weights.
+    #[must_use]
+    pub fn with_hold(mut self, hold: Hold) -> Self {
+        self.settings.hold = hold;
+        self
     }
 
     /// Whether the masks cover the gradients too.
     #[must_use]
     pub fn with_gradient_masks(mut self, gradients: GradientMasks) -> Self {
-        self.gradients = gradients;
+        self.settings.gradients = gradients;
         self
     }
 
-    fn select<M: Module>(&mut self, model: &M, progress: f64) {
-        for target in &self.targets {
-            let units = &target.parameters;
-            let weights = flat(model, units.iter().map(|unit| &unit.parameter));
-            let mut candidates = Vec::with_capacity(units.len());
-            for (unit, weight) in units.iter().zip(weights) {
-                let path = &unit.parameter.path;
-                let rows = unit.fold.rows(weight);
-                let scores = self.score.score(&Evidence::new(rows.clone()));
-                if !self.references.contains_key(path)
-                    && let Some(reference) = self.select.reference(&rows, &scores)
-                {
-                    self.references.insert(path.clone(), reference);
-                }
-                let reference = self.references.get(path).cloned();
-                candidates.push(Candidate::new(scores).with_reference(reference));
-            }
-            let amount = target.amount.at(progress);
-            let kept = self.select.keep(&candidates, amount);
-            drop(candidates);
-            for (unit, keep) in units.iter().zip(kept) {
-                self.masks.insert(&unit.parameter, spread(&unit.fold, keep));
-            }
+    /// What becomes of the masks when the window is over.
+    #[must_use]
+    pub fn with_after(mut self, after: After) -> Self {
+        self.settings.after = after;
+        self
+    }
+
+    /// How long a mask lives.
+    #[must_use]
+    pub fn with_lifetime(mut self, lifetime: Lifetime) -> Self {
+        self.settings.lifetime = lifetime;
+        self
+    }
+
+    /// When the first firing selects.
+    #[must_use]
+    pub fn with_first(mut self, first: First) -> Self {
+        self.settings.first = first;
+        self
+    }
+
+    /// Over how many batches gradients are looked at.
+    #[must_use]
+    pub fn with_batches(mut self, batches: Batches) -> Self {
+        self.settings.batches = batches;
+        self
+    }
+
+    /// Scores weights with the batch-norm that follows folded in, `w·γ/√(σ² + ε)`: what the layer really
+    /// multiplies by. For convolutions whose unit knows its norm; others are scored as they are.
+    #[must_use]
+    pub fn with_folded_norms(mut self) -> Self {
+        self.settings.ranking = Ranking::Folded;
+        self
+    }
+
+    /// The run's seed, for what draws lots.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.settings.seed = seed;
+        self
+    }
+
+    /// Batches that a firing now has to wait for.
+    fn to_wait(&self) -> u64 {
+        let first = self.settings.first == First::NextStep && !self.state.fired;
+        match self.settings.batches {
+            Batches::Count(count) if self.needs_gradients() => count.max(1),
+            Batches::All if self.needs_gradients() => u64::from(self.state.batches == 0),
+            _ => u64::from(first),
         }
     }
-}
 
-/// Decisions per unit over all elements, flat in stored order.
-fn spread(fold: &Fold, keep: Tensor<1, Bool>) -> Tensor<1, Bool> {
-    let numel = fold.shape().iter().product::<usize>();
-    match fold.shape().len() {
-        1 => fold.spread::<1>(keep),
-        2 => fold.spread::<2>(keep).reshape([numel]),
-        3 => fold.spread::<3>(keep).reshape([numel]),
-        4 => fold.spread::<4>(keep).reshape([numel]),
-        5 => fold.spread::<5>(keep).reshape([numel]),
-        rank => unreachable!("a fold of rank {rank} was never bound"),
+    fn needs_gradients(&self) -> bool {
+        let growth = self.growth.as_ref().map(|score| score.needs());
+        self.score.needs() == Needs::Gradient || growth == Some(Needs::Gradient)
     }
 }
 
@@ -158,45 +284,71 @@ impl<M: Module> Policy<M> for Prune {
     }
 
     fn before_forward(&mut self, clock: &Clock, model: &M) -> Changed {
-        match self.unit.moment(clock) {
-            Some(moment) if self.window.fires(moment) => {
-                self.select(model, self.window.progress(moment));
-                Changed::Masks
-            }
-            _ => Changed::Nothing,
+        let mut changed = Changed::Nothing;
+        if let Some(Pending { progress, left: 0 }) = self.state.pending {
+            self.state.pending = None;
+            self.decide(clock, model, progress);
+            changed = Changed::Masks;
         }
+        if let Some(progress) = self.when.fires(clock) {
+            let left = self.to_wait();
+            self.state.fired = true;
+            if left == 0 {
+                self.decide(clock, model, progress);
+                return Changed::Masks;
+            }
+            // A firing while another waits only renews its progress.
+            let left = self.state.pending.map_or(left, |pending| pending.left);
+            self.state.pending = Some(Pending { progress, left });
+        }
+        changed
+    }
+
+    fn before_update(&mut self, _: &Clock, model: &M, gradients: &mut GradientsParams) {
+        let all = self.settings.batches == Batches::All && !self.state.is_over();
+        if self.needs_gradients() && (all || self.state.pending.is_some()) {
+            self.collect(model, gradients);
+        }
+        if let Some(pending) = &mut self.state.pending {
+            pending.left = pending.left.saturating_sub(1);
+        }
+    }
+
+    fn end_step(&mut self, clock: &Clock) -> Changed {
+        let mut changed = Changed::Nothing;
+        if self.settings.lifetime == Lifetime::Step && !self.masks.is_empty() {
+            self.masks.clear();
+            changed = Changed::Masks;
+        }
+        let over = self.when.is_over_after(clock) && self.state.pending.is_none();
+        if over && !self.state.is_over() {
+            self.state.close(self.settings.after);
+            if self.settings.after == After::Release {
+                self.masks.clear();
+            }
+            changed = Changed::Masks;
+        }
+        changed
     }
 
     fn masks(&self) -> Option<&Masks> {
         Some(&self.masks)
     }
 
+    fn hold(&self) -> Hold {
+        if self.state.is_over() {
+            Hold::Always
+        } else {
+            self.settings.hold
+        }
+    }
+
     fn gradient_masks(&self) -> GradientMasks {
-        self.gradients
+        self.settings.gradients
     }
 
     fn record(&self) -> PolicyRecord {
-        let masks = self.masks.to_bytes().expect("masks are plain bytes");
-        let read = self
-            .references
-            .values()
-            .cloned()
-            .fold(Transaction::default(), |read, values| read.register(values));
-        let values: Vec<Vec<u8>> = read
-            .execute()
-            .into_iter()
-            .map(|data| data.iter::<f32>().flat_map(f32::to_le_bytes).collect())
-            .collect();
-        let mut views = BTreeMap::new();
-        for (path, bytes) in self.references.keys().zip(&values) {
-            let view = TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes);
-            views.insert(path, view.expect("four bytes a number"));
-        }
-        let references = safetensors::serialize(views, None).expect("references are plain vectors");
-        PolicyRecord::from([
-            ("masks.safetensors".to_owned(), masks),
-            ("references.safetensors".to_owned(), references),
-        ])
+        self.to_record()
     }
 
     fn restore(
@@ -205,29 +357,11 @@ impl<M: Module> Policy<M> for Prune {
         inventory: &Inventory,
         device: &Device,
     ) -> Result<(), UnfitRecord> {
-        let unfit = |reason: String| UnfitRecord {
-            policy: self.name.clone(),
-            reason,
-        };
-        let file = |name: &str| record.get(name).ok_or_else(|| unfit(format!("no {name}")));
-        let masks = Masks::from_bytes(file("masks.safetensors")?, inventory, device)
-            .map_err(|error| unfit(error.to_string()))?;
-        let references = SafeTensors::deserialize(file("references.safetensors")?)
-            .map_err(|error| unfit(error.to_string()))?;
-        self.references = references
-            .iter()
-            .map(|(path, view)| {
-                let word = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-                let values: Vec<f32> = view.data().chunks_exact(4).map(word).collect();
-                let length = values.len();
-                (
-                    path.to_owned(),
-                    Tensor::from_data(TensorData::new(values, [length]), device),
-                )
+        self.take_record(record, inventory, device)
+            .map_err(|reason| UnfitRecord {
+                policy: self.name.clone(),
+                reason,
             })
-            .collect();
-        self.masks = masks;
-        Ok(())
     }
 }
 
@@ -235,8 +369,8 @@ impl fmt::Debug for Prune {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Prune")
             .field("name", &self.name)
-            .field("window", &self.window)
-            .field("unit", &self.unit)
+            .field("when", &self.when)
+            .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
 }
@@ -244,7 +378,7 @@ impl fmt::Debug for Prune {
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Target")
-            .field("parameters", &self.parameters)
+            .field("groups", &self.groups)
             .finish_non_exhaustive()
     }
 }

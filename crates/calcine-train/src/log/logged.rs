@@ -1,0 +1,172 @@
+use calcine_schedule::Clock;
+
+use super::{Log, LogError};
+use crate::{EpochReport, Evaluation, Observer, StepReport};
+
+/// Writes what a run tells to a log. The tags are Distiller's:
+///
+/// | tag | when | what |
+/// |---|---|---|
+/// | `Performance/Training/Loss`, `Top1`, `Top5` | report | means over the epoch so far |
+/// | `Performance/Training/NAME_loss` | report | what the policy of that name adds to the loss |
+/// | `Performance/Training/LR`, `ImagesPerSecond` | report | learning rate; speed since the last report |
+/// | `sparsity/weights/total` | report | share of zeros in all weights |
+/// | `Performance/Validation/Loss`, `Top1`, `Top5` | epoch | the validation split |
+/// | `sparsity/weights/PATH` | epoch | share of zeros in each weight |
+/// | `weights/PATH` | epoch, if asked for | a histogram of its values |
+///
+/// The step of all of them counts the steps done since the run began; accuracies are in percent,
+/// sparsities are shares.
+///
+/// A log that cannot be written does not end the training. The first error is told as a warning, nothing
+/// is written from then on, and [`finish`](Self::finish) returns it.
+#[derive(Debug)]
+pub struct Logged<L> {
+    log: L,
+    histograms: bool,
+    failed: Option<LogError>,
+}
+
+impl<L: Log> Logged<L> {
+    /// Writes scalars to `log`.
+    pub fn new(log: L) -> Self {
+        Self {
+            log,
+            histograms: false,
+            failed: None,
+        }
+    }
+
+    /// Also writes a histogram of each weight after each epoch, for which all weights are read from the
+    /// device.
+    #[must_use]
+    pub fn with_histograms(self) -> Self {
+        Self {
+            histograms: true,
+            ..self
+        }
+    }
+
+    /// Gives the log back.
+    ///
+    /// # Errors
+    ///
+    /// If not everything could be written.
+    pub fn finish(mut self) -> Result<L, LogError> {
+        self.attempt(Log::flush);
+        match self.failed {
+            Some(error) => Err(error),
+            None => Ok(self.log),
+        }
+    }
+
+    fn attempt(&mut self, write: impl FnOnce(&mut L) -> Result<(), LogError>) {
+        if self.failed.is_some() {
+            return;
+        }
+        if let Err(error) = write(&mut self.log) {
+            tracing::warn!("nothing is logged from now on: {error}");
+            self.failed = Some(error);
+        }
+    }
+}
+
+impl<L: Log> Observer for Logged<L> {
+    fn begin(&mut self, clock: &Clock) {
+        self.attempt(|log| log.rewind(clock.global_step()));
+    }
+
+    fn step(&mut self, report: &StepReport) {
+        let mut scalars = scores("Performance/Training", &report.train).to_vec();
+        for (name, term) in &report.terms {
+            scalars.push((format!("Performance/Training/{name}_loss"), *term));
+        }
+        let others = [
+            ("Performance/Training/LR", report.rate),
+            ("Performance/Training/ImagesPerSecond", report.per_second),
+            ("sparsity/weights/total", report.sparsity.sparsity()),
+        ];
+        scalars.extend(others.map(|(tag, value)| (tag.to_owned(), value)));
+        self.attempt(|log| {
+            log.scalars(report.clock.global_step() + 1, &borrowed(&scalars))?;
+            log.flush()
+        });
+    }
+
+    fn epoch(&mut self, report: &EpochReport<'_>) {
+        let step = report.row.steps;
+        let mut scalars = Vec::new();
+        if let Some(validation) = &report.row.validation {
+            scalars.extend(scores("Performance/Validation", validation));
+        }
+        for weight in report.weights {
+            let tag = format!("sparsity/weights/{}", weight.path);
+            scalars.push((tag, weight.share.sparsity()));
+        }
+        let histograms = self.histograms;
+        self.attempt(|log| {
+            log.scalars(step, &borrowed(&scalars))?;
+            for weight in report.weights.iter().filter(|_| histograms) {
+                let values = weight.values.as_deref().unwrap_or_default();
+                log.histogram(step, &format!("weights/{}", weight.path), values)?;
+            }
+            log.flush()
+        });
+    }
+
+    fn wants_values(&self) -> bool {
+        self.histograms
+    }
+}
+
+fn scores(path: &str, scores: &Evaluation) -> [(String, f64); 3] {
+    let Evaluation {
+        loss, top1, top5, ..
+    } = *scores;
+    [("Loss", loss), ("Top1", top1), ("Top5", top5)]
+        .map(|(name, value)| (format!("{path}/{name}"), value))
+}
+
+fn borrowed(scalars: &[(String, f64)]) -> Vec<(&str, f64)> {
+    let scalars = scalars.iter();
+    scalars.map(|(tag, value)| (tag.as_str(), *value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use calcine_sparsity::Share;
+
+    struct Tags(Vec<(u64, String, f64)>);
+
+    impl Log for Tags {
+        fn scalars(&mut self, step: u64, scalars: &[(&str, f64)]) -> Result<(), LogError> {
+            let rows = scalars.iter();
+            self.0
+                .extend(rows.map(|(tag, value)| (step, (*tag).to_owned(), *value)));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_policies_add_to_the_loss_is_logged_by_their_names() {
+        let mut clock = Clock::new(10);
+        clock.tick();
+        let report = StepReport {
+            clock,
+            epochs: 1,
+            rate: 0.1,
+            train: Evaluation::default(),
+            terms: vec![("l1".to_owned(), 0.5), ("groups".to_owned(), 0.25)],
+            sparsity: Share::default(),
+            images: 1,
+            per_second: 1.0,
+        };
+        let mut logged = Logged::new(Tags(Vec::new()));
+        logged.step(&report);
+        let mut rows = logged.finish().unwrap().0;
+        rows.retain(|(_, tag, _)| tag.ends_with("_loss"));
+        let row = |name: &str, term| (2, format!("Performance/Training/{name}_loss"), term);
+        assert_eq!(rows, [row("l1", 0.5), row("groups", 0.25)]);
+    }
+}

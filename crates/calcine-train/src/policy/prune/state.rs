@@ -1,0 +1,118 @@
+//! What a pruner remembers beside its masks, and its record in a checkpoint.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor};
+use calcine_criteria::Rescale;
+use calcine_mask::Masks;
+use calcine_params::Inventory;
+use serde::{Deserialize, Serialize};
+
+use super::{After, Prune};
+use crate::PolicyRecord;
+use crate::policy::record::{vectors_from_bytes, vectors_to_bytes};
+
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct State {
+    /// Whether the window has fired.
+    pub(super) fired: bool,
+    /// A selection that waits for batches.
+    pub(super) pending: Option<Pending>,
+    /// Batches in the sums of scores.
+    pub(super) batches: u64,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Pending {
+    /// The window's progress when it fired.
+    pub(super) progress: f64,
+    /// Batches to come.
+    pub(super) left: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+enum Stage {
+    /// The window is still to come or open.
+    #[default]
+    Open,
+    /// It is over, and the masks hold.
+    Held,
+    /// It is over, and the masks are forgotten.
+    Released,
+}
+
+impl State {
+    pub(super) fn is_over(&self) -> bool {
+        self.stage != Stage::Open
+    }
+
+    pub(super) fn close(&mut self, after: After) {
+        self.stage = match after {
+            After::Hold => Stage::Held,
+            After::Release => Stage::Released,
+        };
+    }
+}
+
+const MASKS: &str = "masks.safetensors";
+const VECTORS: &str = "vectors.safetensors";
+const STATE: &str = "state.json";
+
+/// What a vector in the record is, before its path.
+const REFERENCE: &str = "reference";
+const SCORE: &str = "score";
+const GROWTH: &str = "growth";
+
+impl Prune {
+    pub(super) fn to_record(&self) -> PolicyRecord {
+        let masks = self.masks.to_bytes().expect("masks are plain bytes");
+        let maps = [
+            (REFERENCE, &self.references),
+            (SCORE, &self.scores),
+            (GROWTH, &self.growths),
+        ];
+        let mut vectors = BTreeMap::new();
+        for (kind, map) in maps {
+            let named = map
+                .iter()
+                .map(|(path, v)| (format!("{kind}/{path}"), v.clone()));
+            vectors.extend(named);
+        }
+        let state = serde_json::to_vec(&self.state).expect("plain data");
+        PolicyRecord::from([
+            (MASKS.to_owned(), masks),
+            (VECTORS.to_owned(), vectors_to_bytes(&vectors)),
+            (STATE.to_owned(), state),
+        ])
+    }
+
+    pub(super) fn take_record(
+        &mut self,
+        record: &PolicyRecord,
+        inventory: &Inventory,
+        device: &Device,
+    ) -> Result<(), String> {
+        let file = |name: &str| record.get(name).ok_or_else(|| format!("no {name}"));
+        self.masks = Masks::from_bytes(file(MASKS)?, inventory, device)
+            .map_err(|error| error.to_string())?;
+        if self.select.rescale() == Rescale::Kept {
+            self.masks.rescale_kept();
+        }
+        let vectors =
+            vectors_from_bytes(file(VECTORS)?, device).map_err(|error| error.to_string())?;
+        self.state = serde_json::from_slice(file(STATE)?).map_err(|error| error.to_string())?;
+        let of = |kind: &str| {
+            let own = |(key, vector): (&String, &Tensor<1>)| {
+                let (found, path) = key.split_once('/')?;
+                (found == kind).then(|| (path.to_owned(), vector.clone()))
+            };
+            vectors.iter().filter_map(own).collect()
+        };
+        self.references = of(REFERENCE);
+        self.scores = of(SCORE);
+        self.growths = of(GROWTH);
+        Ok(())
+    }
+}

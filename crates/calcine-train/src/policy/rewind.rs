@@ -1,0 +1,131 @@
+use std::collections::BTreeMap;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use calcine_params::{Inventory, Parameter, flat};
+use calcine_schedule::Clock;
+
+use super::record::{vectors_from_bytes, vectors_to_bytes};
+use super::{Changed, Policy, PolicyRecord, UnfitRecord, Values};
+
+/// Takes a run back to an epoch while its masks stay: lottery tickets.
+///
+/// Before the epoch `to` it remembers all trainable parameters. Before each of the epochs `at` it puts them
+/// back, the learning rate's position, or both; the optimizer then begins anew. A pruner that fires before
+/// the same epoch ranks the *trained* weights, so its mask is the ticket that the rewound ones are trained
+/// under. Epoch 0 is the original lottery ticket (Frankle and Carbin, 2019), a later one late rewinding
+/// (Frankle et al., 2020), and the rate alone is learning-rate rewinding (Renda et al., 2020).
+///
+/// Running statistics of norms are not put back: they follow within some steps.
+#[derive(Debug, Clone)]
+pub struct Rewind {
+    to: u64,
+    at: Vec<u64>,
+    restore: Restore,
+    parameters: Vec<Parameter>,
+    /// The parameters at the beginning of epoch `to`.
+    saved: BTreeMap<String, Tensor<1>>,
+    /// The same, in a step that goes back.
+    rewound: Option<Values>,
+    /// Epochs between the run and its learning rate.
+    shift: u64,
+}
+
+/// What a rewind puts back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restore {
+    /// Weights; the learning rate goes on.
+    Weights,
+    /// The learning rate's position; weights go on.
+    Rate,
+    /// Both.
+    Both,
+}
+
+impl Rewind {
+    /// Remembers epoch `to` of a model with this inventory, and goes back to it before each of the epochs
+    /// `at`.
+    #[must_use]
+    pub fn new(inventory: &Inventory, to: u64, at: Vec<u64>, restore: Restore) -> Self {
+        let trainable = inventory
+            .iter()
+            .filter(|parameter| parameter.is_trainable());
+        Self {
+            to,
+            at,
+            restore,
+            parameters: trainable.cloned().collect(),
+            saved: BTreeMap::new(),
+            rewound: None,
+            shift: 0,
+        }
+    }
+}
+
+impl<M: Module> Policy<M> for Rewind {
+    fn name(&self) -> &'static str {
+        "rewind"
+    }
+
+    fn before_forward(&mut self, clock: &Clock, model: &M) -> Changed {
+        if clock.step > 0 {
+            return Changed::Nothing;
+        }
+        if clock.epoch == self.to && self.restore != Restore::Rate {
+            let values = flat(model, &self.parameters);
+            let paths = self.parameters.iter().map(|p| p.path.clone());
+            self.saved = paths.zip(values).collect();
+        }
+        if self.at.contains(&clock.epoch) {
+            if self.restore != Restore::Weights {
+                self.shift = clock.epoch - self.to;
+            }
+            let value = |p: &Parameter| Some((p.id, self.saved.get(&p.path)?.clone()));
+            self.rewound = Some(self.parameters.iter().filter_map(value).collect());
+        }
+        Changed::Nothing
+    }
+
+    fn rewound(&self) -> Option<&Values> {
+        self.rewound.as_ref()
+    }
+
+    fn end_step(&mut self, _: &Clock) -> Changed {
+        self.rewound = None;
+        Changed::Nothing
+    }
+
+    fn rate_shift(&self) -> u64 {
+        self.shift
+    }
+
+    fn record(&self) -> PolicyRecord {
+        PolicyRecord::from([
+            (SAVED.to_owned(), vectors_to_bytes(&self.saved)),
+            (SHIFT.to_owned(), self.shift.to_string().into_bytes()),
+        ])
+    }
+
+    fn restore(
+        &mut self,
+        record: &PolicyRecord,
+        _: &Inventory,
+        device: &Device,
+    ) -> Result<(), UnfitRecord> {
+        let unfit = |reason: String| UnfitRecord {
+            policy: "rewind".to_owned(),
+            reason,
+        };
+        let file = |name: &str| record.get(name).ok_or_else(|| unfit(format!("no {name}")));
+        self.saved =
+            vectors_from_bytes(file(SAVED)?, device).map_err(|error| unfit(error.to_string()))?;
+        let shift = std::str::from_utf8(file(SHIFT)?)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        self.shift = shift.ok_or_else(|| unfit(format!("{SHIFT} is no number")))?;
+        Ok(())
+    }
+}
+
+const SAVED: &str = "saved.safetensors";
+const SHIFT: &str = "shift";
