@@ -1,0 +1,200 @@
+//! Axes, and the scales that put numbers on them.
+
+/// What an axis shows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Axis {
+    /// What is measured.
+    pub title: String,
+    /// In which unit; may be empty.
+    pub unit: String,
+    /// Numbers that the axis covers, whatever the points are.
+    pub covers: Vec<f64>,
+}
+
+impl Axis {
+    /// An axis as long as its points need.
+    #[must_use]
+    pub fn new(title: impl Into<String>, unit: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            unit: unit.into(),
+            covers: Vec::new(),
+        }
+    }
+
+    /// The axis reaches at least from one number to the other.
+    #[must_use]
+    pub fn with_range(mut self, from: f64, to: f64) -> Self {
+        self.covers = vec![from, to];
+        self
+    }
+
+    /// `title (unit)`.
+    pub(crate) fn heading(&self) -> String {
+        if self.unit.is_empty() {
+            self.title.clone()
+        } else {
+            format!("{} ({})", self.title, self.unit)
+        }
+    }
+}
+
+/// Where a scale ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// At the outermost numbers.
+    Tight,
+    /// At the ticks around them.
+    Ticks,
+}
+
+/// A linear scale with ticks at multiples of 1, 2 or 5 times a power of ten.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Scale {
+    from: f64,
+    to: f64,
+    step: f64,
+}
+
+impl Scale {
+    /// The scale of these numbers with about `ticks` ticks. What is not finite does not count.
+    pub(crate) fn new(
+        numbers: impl IntoIterator<Item = f64>,
+        axis: &Axis,
+        ends: Ends,
+        ticks: usize,
+    ) -> Self {
+        let all = numbers.into_iter().chain(axis.covers.iter().copied());
+        let (mut from, mut to) = all
+            .filter(|number| number.is_finite())
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), number| {
+                (low.min(number), high.max(number))
+            });
+        if from > to {
+            (from, to) = (0.0, 1.0);
+        }
+        // A single number is in the middle of a short scale.
+        let least = f64::max(from.abs().max(to.abs()) * 1e-6, 1e-12);
+        if to - from < least {
+            let half = if from == 0.0 { 0.5 } else { from.abs() * 0.05 };
+            (from, to) = (from - half, to + half);
+        }
+        // Halves, so that the span of two huge numbers does not overflow.
+        let step = round_step((to / 2.0 - from / 2.0) / ticks as f64 * 2.0);
+        if ends == Ends::Ticks {
+            from = ((from / step + 1e-9).floor() * step).max(f64::MIN);
+            to = ((to / step - 1e-9).ceil() * step).min(f64::MAX);
+        }
+        Self { from, to, step }
+    }
+
+    /// Where a number is, 0 at the scale's beginning and 1 at its end.
+    pub(crate) fn place(&self, number: f64) -> f64 {
+        (number / 2.0 - self.from / 2.0) / (self.to / 2.0 - self.from / 2.0)
+    }
+
+    /// The ticks and what to write at them.
+    pub(crate) fn ticks(&self) -> Vec<(f64, String)> {
+        let first = (self.from / self.step - 1e-9).ceil();
+        let last = (self.to / self.step + 1e-9).floor();
+        let count = (last - first) as usize + 1;
+        let decimals = (-self.step.log10().floor()).clamp(0.0, 12.0) as usize;
+        let number = |index: usize| (first + index as f64) * self.step;
+        (0..count)
+            // Minus zero is zero.
+            .map(|index| number(index) + 0.0)
+            .map(|tick| (tick, write(tick, decimals)))
+            .collect()
+    }
+}
+
+/// The smallest of 1, 2, 5 · 10ⁿ that is no smaller.
+fn round_step(step: f64) -> f64 {
+    let power = 10_f64.powf(step.log10().floor());
+    let factor = [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .find(|factor| step <= factor * power * (1.0 + 1e-9));
+    factor.unwrap_or(10.0) * power
+}
+
+fn write(tick: f64, decimals: usize) -> String {
+    if tick.abs() >= 1e7 {
+        format!("{tick:e}")
+    } else {
+        format!("{tick:.decimals$}").replace('-', "−")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(numbers: &[f64], ends: Ends) -> Vec<String> {
+        let scale = Scale::new(numbers.iter().copied(), &Axis::new("", ""), ends, 5);
+        scale.ticks().into_iter().map(|(_, label)| label).collect()
+    }
+
+    #[test]
+    fn ticks_are_round_numbers() {
+        assert_eq!(
+            labels(&[0.0, 95.0], Ends::Tight),
+            ["0", "20", "40", "60", "80"]
+        );
+        assert_eq!(labels(&[0.0, 95.0], Ends::Ticks).last().unwrap(), "100");
+        assert_eq!(labels(&[0.31, 0.32], Ends::Tight)[1], "0.312");
+        assert_eq!(
+            labels(&[-1.0, 1.0], Ends::Ticks),
+            ["−1.0", "−0.5", "0.0", "0.5", "1.0"]
+        );
+    }
+
+    #[test]
+    fn ticks_never_leave_the_scale_and_are_few() {
+        for exponent in -9..12 {
+            for (low, high) in [(0.0, 1.0), (-3.3, 7.1), (0.999, 1.001), (5.0, 5.0)] {
+                let size = 10_f64.powi(exponent);
+                let numbers = [low * size, high * size];
+                for ends in [Ends::Tight, Ends::Ticks] {
+                    let scale = Scale::new(numbers, &Axis::new("", ""), ends, 5);
+                    let ticks = scale.ticks();
+                    assert!(
+                        (1..=8).contains(&ticks.len()),
+                        "{numbers:?} {ends:?}: {ticks:?}"
+                    );
+                    for (tick, _) in ticks {
+                        let place = scale.place(tick);
+                        assert!((-1e-6..=1.0 + 1e-6).contains(&place), "{numbers:?}: {tick}");
+                    }
+                    for number in numbers {
+                        assert!((-1e-6..=1.0 + 1e-6).contains(&scale.place(number)));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn odd_numbers_make_a_scale_all_the_same() {
+        for numbers in [
+            vec![],
+            vec![f64::NAN],
+            vec![f64::MAX, f64::MIN],
+            vec![0.0],
+            vec![1e300],
+        ] {
+            let scale = Scale::new(numbers.clone(), &Axis::new("", ""), Ends::Ticks, 5);
+            assert!(
+                (1..=9).contains(&scale.ticks().len()),
+                "{numbers:?}: {scale:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_axis_covers_what_it_is_told_to() {
+        let axis = Axis::new("top-1", "%").with_range(0.0, 100.0);
+        let scale = Scale::new([40.0, 60.0], &axis, Ends::Tight, 5);
+        assert_eq!((scale.place(0.0), scale.place(100.0)), (0.0, 1.0));
+        assert_eq!(axis.heading(), "top-1 (%)");
+    }
+}

@@ -1,0 +1,353 @@
+use crate::axis::{Ends, Scale};
+use crate::palette::{Colour, Style, style};
+use crate::scene::{Anchor, Scene};
+use crate::spread::spread;
+use crate::{Axis, PlotError, paint, text};
+
+/// Lines over one pair of axes, each labelled where it ends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chart {
+    /// What it shows.
+    pub title: String,
+    /// The axis to the right.
+    pub x: Axis,
+    /// The axis upwards.
+    pub y: Axis,
+    /// The lines. Up to 28 have a look of their own.
+    pub series: Vec<Series>,
+    /// What is drawn of them.
+    pub marks: Marks,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// What it is called.
+    pub label: String,
+    /// Its points, in the order in which they are joined. One that is not finite leaves a gap.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// What is drawn of a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Marks {
+    /// The line through its points.
+    #[default]
+    Lines,
+    /// The line and a mark at every point.
+    LinesAndPoints,
+    /// The marks alone: a scatter chart.
+    Points,
+}
+
+/// Sizes, in points.
+const WIDTH: f64 = 860.0;
+const PLOT_HEIGHT: f64 = 400.0;
+pub(crate) const MARGIN: f64 = 16.0;
+const TITLE: f64 = 16.0;
+const HEADING: f64 = 12.0;
+pub(crate) const TICK: f64 = 11.0;
+/// Where plots begin, beneath the title and the vertical axis' heading.
+pub(crate) const TOP: f64 = MARGIN + TITLE + 14.0 + HEADING + 12.0;
+const LABEL: f64 = 11.0;
+/// From a label to the next.
+const LABEL_STEP: f64 = 14.0;
+/// From the plot to its labels, for the lines that lead to them: the longer, the farther a label has moved.
+const LEADER: [f64; 2] = [26.0, 84.0];
+const LINE: f64 = 1.8;
+const RADIUS: f64 = 3.2;
+
+impl Chart {
+    /// A chart without series.
+    #[must_use]
+    pub fn new(title: impl Into<String>, x: Axis, y: Axis) -> Self {
+        Self {
+            title: title.into(),
+            x,
+            y,
+            series: Vec::new(),
+            marks: Marks::default(),
+        }
+    }
+
+    /// One series more.
+    #[must_use]
+    pub fn with_series(
+        mut self,
+        label: impl Into<String>,
+        points: impl IntoIterator<Item = (f64, f64)>,
+    ) -> Self {
+        self.series.push(Series {
+            label: label.into(),
+            points: points.into_iter().collect(),
+        });
+        self
+    }
+
+    /// What is drawn of the series.
+    #[must_use]
+    pub fn with_marks(mut self, marks: Marks) -> Self {
+        self.marks = marks;
+        self
+    }
+
+    /// The chart as an SVG document. Text stays text.
+    ///
+    /// # Errors
+    ///
+    /// If there are no series, or one has no finite point.
+    pub fn to_svg(&self) -> Result<String, PlotError> {
+        paint::svg(&self.scene()?)
+    }
+
+    /// The chart as a PNG file, of twice the SVG's size in pixels.
+    ///
+    /// # Errors
+    ///
+    /// If there are no series, or one has no finite point.
+    pub fn to_png(&self) -> Result<Vec<u8>, PlotError> {
+        paint::png(&self.scene()?)
+    }
+
+    /// That there is something to draw.
+    pub(crate) fn check(&self) -> Result<(), PlotError> {
+        if self.series.is_empty() {
+            let title = self.title.clone();
+            return Err(PlotError::Empty { title });
+        }
+        match self.series.iter().find(|series| series.end().is_none()) {
+            Some(series) => Err(PlotError::NoPoints {
+                label: series.label.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// The scales of both axes.
+    pub(crate) fn scales(&self, ticks: (usize, usize)) -> (Scale, Scale) {
+        let points = || self.series.iter().flat_map(Series::finite);
+        let x = Scale::new(points().map(|point| point.0), &self.x, Ends::Tight, ticks.0);
+        let y = Scale::new(points().map(|point| point.1), &self.y, Ends::Ticks, ticks.1);
+        (x, y)
+    }
+
+    /// How far from the left edge plots begin, for the numbers beside them.
+    pub(crate) fn left(y: &Scale) -> Result<f64, PlotError> {
+        let ticks = y.ticks();
+        let numbers = text::widest(ticks.iter().map(|(_, number)| number.as_str()), TICK)?;
+        Ok(MARGIN + numbers + 8.0)
+    }
+
+    /// Writes what stands around plots from `left` to `right` and down to `bottom`: the title, the headings
+    /// of the axes, and how many points are not there. The scene grows as needed.
+    pub(crate) fn surround(
+        &self,
+        [left, right]: [f64; 2],
+        bottom: f64,
+        scene: &mut Scene,
+    ) -> Result<(), PlotError> {
+        let (ink, faint) = (Colour::INK, Colour::FAINT_INK);
+        let title = (MARGIN, MARGIN + TITLE * 0.8);
+        scene.text(title, &*self.title, TITLE, ink, Anchor::Start);
+        let above = (MARGIN, TOP - 14.0);
+        scene.text(above, self.y.heading(), HEADING, faint, Anchor::Start);
+        let below = ((left + right) / 2.0, bottom + 12.0 + TICK + HEADING);
+        scene.text(below, self.x.heading(), HEADING, faint, Anchor::Middle);
+        let wide = text::width(&self.title, TITLE)? + 2.0 * MARGIN;
+        scene.width = f64::max(scene.width, wide);
+        scene.height = f64::max(scene.height, below.1 + MARGIN);
+        if let Some(note) = self.note() {
+            let wide = text::width(&note, TICK)? + 2.0 * MARGIN;
+            scene.width = f64::max(scene.width, wide);
+            let at = (MARGIN, scene.height + 4.0);
+            scene.text(at, note, TICK, faint, Anchor::Start);
+            scene.height += MARGIN;
+        }
+        Ok(())
+    }
+
+    fn note(&self) -> Option<String> {
+        let all: usize = self.series.iter().map(|series| series.points.len()).sum();
+        match all - self.series.iter().flat_map(Series::finite).count() {
+            0 => None,
+            1 => Some("1 point that is not finite is left out".to_owned()),
+            more => Some(format!("{more} points that are not finite are left out")),
+        }
+    }
+
+    pub(crate) fn scene(&self) -> Result<Scene, PlotError> {
+        self.check()?;
+        let (x, y) = self.scales((8, 6));
+        let mut frame = Frame {
+            left: Self::left(&y)?,
+            top: TOP,
+            width: 0.0,
+            height: f64::max(PLOT_HEIGHT, self.series.len() as f64 * LABEL_STEP),
+            x,
+            y,
+        };
+        let labels = self.label_places(&frame);
+        let leader = leader(&labels);
+        let names = self.series.iter().map(|series| series.label.as_str());
+        let right = leader + 6.0 + text::widest(names, LABEL)? + MARGIN;
+        frame.width = f64::max(WIDTH - frame.left - right, 240.0);
+        let mut scene = Scene {
+            width: frame.right() + right,
+            height: 0.0,
+            shapes: Vec::new(),
+        };
+        frame.grid(&mut scene);
+        frame.numbers_left(&mut scene);
+        frame.numbers_below(&mut scene);
+        for (index, series) in self.series.iter().enumerate() {
+            self.draw(series, style(index), &frame, &mut scene);
+        }
+        self.label(&labels, leader, &frame, &mut scene);
+        self.surround([frame.left, frame.right()], frame.bottom(), &mut scene)?;
+        Ok(scene)
+    }
+
+    fn draw(&self, series: &Series, style: Style, frame: &Frame, scene: &mut Scene) {
+        for run in series.runs() {
+            let line = self.marks != Marks::Points && run.len() > 1;
+            let places: Vec<_> = run.iter().map(|&point| frame.at(point)).collect();
+            // A point between two gaps has no line to be seen by.
+            if self.marks != Marks::Lines || !line {
+                for &at in &places {
+                    scene.point(at, RADIUS, style.colour, style.mark);
+                }
+            }
+            if line {
+                scene.line(places, style.colour, LINE, style.dash);
+            }
+        }
+    }
+
+    /// For each series the height at which it ends, and that of its label.
+    fn label_places(&self, frame: &Frame) -> Vec<(f64, f64)> {
+        let ends = self.series.iter().filter_map(Series::end);
+        let wanted: Vec<f64> = ends.map(|end| frame.at(end).1).collect();
+        let half = LABEL_STEP / 2.0;
+        let placed = spread(&wanted, LABEL_STEP, frame.top + half, frame.bottom() - half);
+        wanted.into_iter().zip(placed).collect()
+    }
+
+    /// Labels to the right of the plot, each with a line from its series' end.
+    fn label(&self, places: &[(f64, f64)], leader: f64, frame: &Frame, scene: &mut Scene) {
+        let column = frame.right() + leader;
+        for (index, (series, &(from, to))) in self.series.iter().zip(places).enumerate() {
+            let style = style(index);
+            let end = series.end().map_or(frame.right(), |end| frame.at(end).0);
+            // Straight out of the plot first: leaders do not cross the lines that end at its edge.
+            let bend = (frame.right() + 5.0, from);
+            let line = vec![(end, from), bend, (column - 4.0, to), (column, to)];
+            scene.line(line, style.colour, 0.8, &[]);
+            let at = (column + 4.0, to + LABEL * 0.34);
+            let colour = style.colour.as_text();
+            scene.text(at, &*series.label, LABEL, colour, Anchor::Start);
+        }
+    }
+}
+
+/// How long the lines to the labels are, so that none is too steep to follow.
+fn leader(places: &[(f64, f64)]) -> f64 {
+    let moved = places.iter().map(|(from, to)| (to - from).abs());
+    let [least, most] = LEADER;
+    (0.5 * moved.fold(0.0, f64::max)).clamp(least, most)
+}
+
+impl Series {
+    /// The points that can be drawn.
+    pub(crate) fn finite(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
+        self.points.iter().copied().filter(is_finite)
+    }
+
+    /// Stretches of points without a gap.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = &[(f64, f64)]> {
+        self.points
+            .split(|point| !is_finite(point))
+            .filter(|run| !run.is_empty())
+    }
+
+    /// The last point to the right.
+    fn end(&self) -> Option<(f64, f64)> {
+        self.finite()
+            .reduce(|end, point| if point.0 >= end.0 { point } else { end })
+    }
+}
+
+fn is_finite(point: &(f64, f64)) -> bool {
+    point.0.is_finite() && point.1.is_finite()
+}
+
+/// The rectangle between two axes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frame {
+    pub(crate) left: f64,
+    pub(crate) top: f64,
+    pub(crate) width: f64,
+    pub(crate) height: f64,
+    pub(crate) x: Scale,
+    pub(crate) y: Scale,
+}
+
+impl Frame {
+    pub(crate) fn right(&self) -> f64 {
+        self.left + self.width
+    }
+
+    pub(crate) fn bottom(&self) -> f64 {
+        self.top + self.height
+    }
+
+    /// Where a point of the data is.
+    pub(crate) fn at(&self, (x, y): (f64, f64)) -> (f64, f64) {
+        let (x, y) = (self.x.place(x), self.y.place(y));
+        (self.left + x * self.width, self.bottom() - y * self.height)
+    }
+
+    fn at_x(&self, x: f64) -> f64 {
+        self.left + self.x.place(x) * self.width
+    }
+
+    fn at_y(&self, y: f64) -> f64 {
+        self.bottom() - self.y.place(y) * self.height
+    }
+
+    pub(crate) fn grid(&self, scene: &mut Scene) {
+        for (tick, _) in self.x.ticks() {
+            let x = self.at_x(tick);
+            scene.line(
+                vec![(x, self.top), (x, self.bottom())],
+                Colour::GRID,
+                0.75,
+                &[],
+            );
+        }
+        for (tick, _) in self.y.ticks() {
+            let y = self.at_y(tick);
+            scene.line(
+                vec![(self.left, y), (self.right(), y)],
+                Colour::GRID,
+                0.75,
+                &[],
+            );
+        }
+        let base = vec![(self.left, self.bottom()), (self.right(), self.bottom())];
+        scene.line(base, Colour::AXIS, 1.0, &[]);
+    }
+
+    pub(crate) fn numbers_left(&self, scene: &mut Scene) {
+        for (tick, number) in self.y.ticks() {
+            let at = (self.left - 6.0, self.at_y(tick) + TICK * 0.35);
+            scene.text(at, number, TICK, Colour::FAINT_INK, Anchor::End);
+        }
+    }
+
+    pub(crate) fn numbers_below(&self, scene: &mut Scene) {
+        for (tick, number) in self.x.ticks() {
+            let at = (self.at_x(tick), self.bottom() + 5.0 + TICK);
+            scene.text(at, number, TICK, Colour::FAINT_INK, Anchor::Middle);
+        }
+    }
+}

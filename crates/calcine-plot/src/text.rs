@@ -1,0 +1,58 @@
+//! The font, and how wide a text is in it.
+
+use std::sync::OnceLock;
+
+use plotters::style::{FontDesc, FontFamily, FontStyle, register_font};
+
+use crate::PlotError;
+
+/// What an SVG asks for, the first being what a PNG is written in. It is also the name under which the
+/// font is registered, so that it gets in the way of no other.
+pub(crate) const FAMILY: &str = "Ubuntu, Helvetica, Arial, sans-serif";
+
+/// Height of a line of the font, from the top of the ascenders to the bottom of the descenders, in em.
+pub(crate) const HEIGHT: f64 = 1.121;
+
+/// Other fonts, which an SVG may be shown in, run wider.
+pub(crate) const SLACK: f64 = 1.12;
+
+/// The font at a size that is the height of its line, in pixels.
+pub(crate) fn font(height: f64) -> Result<FontDesc<'static>, PlotError> {
+    static REGISTERED: OnceLock<bool> = OnceLock::new();
+    let registered = REGISTERED.get_or_init(|| {
+        register_font(
+            FAMILY,
+            FontStyle::Normal,
+            epaint_default_fonts::UBUNTU_LIGHT,
+        )
+        .is_ok()
+    });
+    if !registered {
+        let reason = "the font cannot be read".to_owned();
+        return Err(PlotError::Backend { reason });
+    }
+    Ok(FontDesc::new(
+        FontFamily::Name(FAMILY),
+        height,
+        FontStyle::Normal,
+    ))
+}
+
+/// The width of a text of this size (em), in any font that it may be shown in.
+pub(crate) fn width(text: &str, size: f64) -> Result<f64, PlotError> {
+    // Widths come in whole pixels: measure large.
+    const LARGE: f64 = 32.0;
+    let ((left, _), (right, _)) = font(size * HEIGHT * LARGE)?
+        .layout_box(text)
+        .map_err(|error| PlotError::backend(&error))?;
+    Ok(f64::from(right - left) / LARGE * SLACK)
+}
+
+/// The width of the widest of some texts.
+pub(crate) fn widest<'a>(
+    texts: impl IntoIterator<Item = &'a str>,
+    size: f64,
+) -> Result<f64, PlotError> {
+    let mut texts = texts.into_iter();
+    texts.try_fold(0.0, |widest, text| Ok(f64::max(widest, width(text, size)?)))
+}

@@ -1,0 +1,5 @@
+//! Charts as a caller sees them.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod drawing;
+mod refusing;
