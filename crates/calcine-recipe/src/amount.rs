@@ -1,6 +1,8 @@
-//! `level`, `threshold`, `sensitivity`: a number, a curve, or a table of them by parameter.
+//! `level`, `threshold`, `strength` and their like: a number, a curve, or a table of them by parameter.
 
-use calcine_schedule::{Constant, Cosine, Cubic, Curve, Exponential, Linear, Steps};
+use calcine_schedule::{
+    Constant, Cosine, Cubic, Curve, CurveError, Exponential, Linear, Steps, TwoSlopes, Window,
+};
 use toml::de::DeValue;
 
 use crate::error::Problems;
@@ -10,8 +12,25 @@ use crate::section::{At, Section, describe, number};
 #[derive(Debug, Clone)]
 pub(crate) enum Amount {
     Constant(f64),
-    Between { shape: Shape, from: f64, to: f64 },
-    Steps { from: f64, steps: Vec<(f64, f64)> },
+    Between {
+        shape: Shape,
+        from: f64,
+        to: f64,
+    },
+    Steps {
+        from: f64,
+        steps: Vec<(f64, f64)>,
+    },
+    TwoSlopes {
+        q: f64,
+        offset: u64,
+        slope: f64,
+    },
+    /// Drawn anew for every parameter and selection.
+    Range {
+        low: f64,
+        high: f64,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -21,17 +40,22 @@ pub(crate) enum Shape {
     Cosine,
     Exponential,
     Steps,
+    TwoSlopes,
 }
 
-const SHAPES: [(&str, Shape); 5] = [
+const SHAPES: [(&str, Shape); 6] = [
     ("cubic", Shape::Cubic),
     ("linear", Shape::Linear),
     ("cosine", Shape::Cosine),
     ("exponential", Shape::Exponential),
     ("steps", Shape::Steps),
+    ("two_slopes", Shape::TwoSlopes),
 ];
 
-/// One amount for all parameters of a pruner, or one for each of several patterns.
+/// A key that makes a table an amount, so that a forgotten `curve` is named as such.
+const KEYS: [&str; 6] = ["curve", "from", "to", "steps", "q", "range"];
+
+/// One amount for all parameters, or one for each of several patterns.
 #[derive(Debug, Clone)]
 pub(crate) enum Amounts {
     One(At<Amount>),
@@ -47,20 +71,18 @@ impl Amounts {
     }
 
     pub(crate) fn read(value: &toml::Spanned<DeValue<'_>>, problems: &Problems) -> Option<Self> {
-        // One of a curve's keys makes it a curve, so that a forgotten `curve` is named as such.
-        let of_curve = |table: &toml::de::DeTable<'_>| {
-            table
-                .keys()
-                .any(|key| ["curve", "from", "to", "steps"].contains(&key.get_ref().as_ref()))
+        let of_amount = |table: &toml::de::DeTable<'_>| {
+            let mut keys = table.keys();
+            keys.any(|key| KEYS.contains(&key.get_ref().as_ref()))
         };
-        let by_pattern = value.get_ref().as_table().filter(|table| !of_curve(table));
+        let by_pattern = value.get_ref().as_table().filter(|table| !of_amount(table));
         let Some(table) = by_pattern else {
             return Amount::read(value, problems).map(Self::One);
         };
         if table.is_empty() {
             problems.add(
                 &value.span(),
-                "an empty table prunes nothing: expected parameter = amount",
+                "an empty table means nothing: expected parameter = amount",
             );
             return None;
         }
@@ -69,6 +91,25 @@ impl Amounts {
             Some((pattern, Amount::read(value, problems)?))
         });
         Some(Self::ByPattern(amounts.collect()))
+    }
+
+    /// Notes amounts that lie outside a range.
+    pub(crate) fn check(
+        &self,
+        key: &str,
+        valid: &std::ops::RangeInclusive<f64>,
+        problems: &Problems,
+    ) {
+        let bound = match valid.end().is_finite() {
+            true => format!("between {} and {}", valid.start(), valid.end()),
+            false => format!("{} or more", valid.start()),
+        };
+        for amount in self.all() {
+            let values = amount.value.values();
+            if let Some(bad) = values.into_iter().find(|value| !valid.contains(value)) {
+                problems.add(&amount.span, format!("`{key}` is {bad}, expected {bound}"));
+            }
+        }
     }
 }
 
@@ -87,51 +128,71 @@ impl Amount {
             return None;
         };
         let section = Section::new(table, span.clone(), problems);
-        let shape = section.word("curve", &SHAPES);
-        let shape = section.need(
-            "curve",
-            "cubic, linear, cosine, exponential or steps",
-            shape,
-        );
-        let from = section.number("from");
-        let from = section.need("from", "where the curve begins", from);
-        let amount = match shape {
-            Some(At {
-                value: Shape::Steps,
-                ..
-            }) => {
-                let steps = section.pairs("steps");
-                let steps = section.need("steps", "pairs of progress and value", steps);
-                steps.zip(from).and_then(|(steps, from)| {
-                    if let Err(error) = Steps::new(from.value, steps.value.clone()) {
-                        problems.add(&steps.span, error);
-                        return None;
-                    }
-                    Some(Self::Steps {
-                        from: from.value,
-                        steps: steps.value,
-                    })
-                })
-            }
-            None => {
-                // Which keys belong to it is unknown.
-                return None;
-            }
-            shape => {
-                let to = section.number("to");
-                let to = section.need("to", "where the curve ends", to);
-                shape
-                    .zip(from)
-                    .zip(to)
-                    .map(|((shape, from), to)| Self::Between {
-                        shape: shape.value,
-                        from: from.value,
-                        to: to.value,
-                    })
-            }
-        };
+        let amount = Self::read_table(&section)?;
         section.close();
         amount.map(|amount| At::new(amount, span))
+    }
+
+    /// `None` if it is not known which keys belong to it.
+    fn read_table(section: &Section<'_>) -> Option<Option<Self>> {
+        if section.has("range") {
+            return Some(Self::range(section));
+        }
+        let shape = section.word("curve", &SHAPES);
+        let words = "cubic, linear, cosine, exponential, steps or two_slopes";
+        let shape = section.need("curve", words, shape)?.value;
+        if let Shape::TwoSlopes = shape {
+            let q = section.number("q");
+            let q = section.need("q", "what the threshold is to come to", q);
+            let offset = section.count("ramp_offset");
+            let offset = section.need("ramp_offset", "moments from the start to the bend", offset);
+            let slope = section
+                .number("ramp_slope")
+                .map_or(1.5, |slope| slope.value);
+            return Some(q.zip(offset).map(|(q, offset)| Self::TwoSlopes {
+                q: q.value,
+                offset: offset.value,
+                slope,
+            }));
+        }
+        let from = section.number("from");
+        let from = section.need("from", "where the curve begins", from);
+        if let Shape::Steps = shape {
+            let steps = section.pairs("steps");
+            let steps = section.need("steps", "pairs of progress and value", steps);
+            let (steps, from) = match steps.zip(from) {
+                Some((steps, from)) => (steps, from.value),
+                None => return Some(None),
+            };
+            if let Err(error) = Steps::new(from, steps.value.clone()) {
+                section.problems.add(&steps.span, error);
+                return Some(None);
+            }
+            let steps = steps.value;
+            return Some(Some(Self::Steps { from, steps }));
+        }
+        let to = section.number("to");
+        let to = section.need("to", "where the curve ends", to);
+        Some(from.zip(to).map(|(from, to)| Self::Between {
+            shape,
+            from: from.value,
+            to: to.value,
+        }))
+    }
+
+    fn range(section: &Section<'_>) -> Option<Self> {
+        let range = section.numbers("range")?;
+        match range.value.as_slice() {
+            [low, high] if low <= high => Some(Self::Range {
+                low: *low,
+                high: *high,
+            }),
+            _ => {
+                let message = "`range` is two numbers, the lower one first: [0.1, 0.2]";
+                section.problems.add(&range.span, message);
+                None
+            }
+        }
     }
 
     /// Every value that the amount is anchored at.
@@ -142,29 +203,32 @@ impl Amount {
             Self::Steps { from, steps } => std::iter::once(*from)
                 .chain(steps.iter().map(|step| step.1))
                 .collect(),
+            Self::TwoSlopes { q, slope, .. } => vec![*q, *slope],
+            Self::Range { low, high } => vec![*low, *high],
         }
     }
 
-    pub(crate) fn curve(&self) -> Box<dyn Curve + Send + Sync> {
-        match self {
-            Self::Constant(value) => Box::new(Constant(*value)),
-            Self::Steps { from, steps } => Box::new(
-                Steps::new(*from, steps.iter().copied()).expect("checked when it was read"),
-            ),
-            Self::Between {
-                shape,
-                from: initial,
-                to: last,
-            } => {
-                let (initial, last) = (*initial, *last);
+    /// The curve over a window. Of a range, its lower end.
+    pub(crate) fn curve(
+        &self,
+        window: &Window,
+    ) -> Result<Box<dyn Curve + Send + Sync>, CurveError> {
+        Ok(match self {
+            Self::Constant(value) | Self::Range { low: value, .. } => Box::new(Constant(*value)),
+            Self::Steps { from, steps } => Box::new(Steps::new(*from, steps.iter().copied())?),
+            Self::TwoSlopes { q, offset, slope } => {
+                Box::new(TwoSlopes::new(*q, *offset, *slope, window)?)
+            }
+            Self::Between { shape, from, to } => {
+                let (initial, last) = (*from, *to);
                 match shape {
                     Shape::Linear => Box::new(Linear { initial, last }),
                     Shape::Cubic => Box::new(Cubic { initial, last }),
                     Shape::Cosine => Box::new(Cosine { initial, last }),
                     Shape::Exponential => Box::new(Exponential { initial, last }),
-                    Shape::Steps => unreachable!("a curve of steps is read as steps"),
+                    Shape::Steps | Shape::TwoSlopes => unreachable!("they are read as such"),
                 }
             }
-        }
+        })
     }
 }

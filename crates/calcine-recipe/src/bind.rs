@@ -1,14 +1,24 @@
-use burn::module::Module;
-use calcine_fold::Fold;
-use calcine_params::{Inventory, Parameter};
-use calcine_train::{Driver, Policy, Prune, RateEntry, RatePlan, Target, Unit, WindowUnit};
+mod parameters;
+mod penalty;
+mod prune;
 
-use crate::amount::Amounts;
+use burn::module::Module;
+use calcine_params::Inventory;
+use calcine_train::{Driver, Policy, RateEntry, RatePlan, Rewind, WindowUnit};
+
 use crate::error::{Problems, RecipeError};
 use crate::policy::{Kind, length, missed};
-use crate::pruner::Pruner;
 use crate::recipe::Recipe;
 use crate::section::At;
+
+/// What binding one policy needs to know.
+struct Bound<'a> {
+    inventory: &'a Inventory,
+    problems: &'a Problems,
+    when: calcine_train::When,
+    steps_per_epoch: u64,
+    seed: u64,
+}
 
 impl Recipe {
     /// The recipe as a [`Driver`] for a model, in a run of [`Train::epochs`](crate::Train) epochs.
@@ -24,59 +34,60 @@ impl Recipe {
     ) -> Result<Driver<M>, RecipeError> {
         let problems = Problems::default();
         let inventory = Inventory::of(model);
-        let epochs = self.train.epochs;
+        let parts = &self.parts;
+        let epochs = parts.train.epochs;
         let mut policies: Vec<Box<dyn Policy<M>>> = Vec::new();
-        let mut rates = RatePlan::constant(self.train.optimizer.lr);
-        for policy in &self.policies {
-            let (window, unit) = policy
-                .when
-                .value
-                .resolve(policy.kind, epochs, steps_per_epoch);
-            let run = length(unit, epochs, steps_per_epoch);
-            if window.first() >= run {
+        let mut rates = RatePlan::constant(parts.train.optimizer.lr);
+        for policy in &parts.policies {
+            let when = policy.moments(epochs, steps_per_epoch);
+            let run = length(when.unit, epochs, steps_per_epoch);
+            if when.window.first() >= run {
                 let name = &policy.name.value;
                 let message = format!(
                     "policy of `{name}` never fires: it begins at {} of a run of {run}",
-                    window.first()
+                    when.window.first()
                 );
                 problems.add(&policy.when.span, message);
             }
+            let bound = Bound {
+                inventory: &inventory,
+                problems: &problems,
+                when,
+                steps_per_epoch,
+                seed: parts.train.seed,
+            };
             match policy.kind {
                 Kind::Pruner => {
-                    let pruner = self
-                        .pruners
-                        .iter()
-                        .find(|p| p.name.value == policy.name.value);
-                    let pruner = pruner.expect("checked when the recipe was read");
-                    let targets = targets(pruner, &inventory, &problems);
-                    let prune = Prune::new(
-                        pruner.name.value.as_str(),
-                        targets,
-                        pruner.score.build(),
-                        pruner.select.build(),
-                        window,
-                        unit,
-                    );
-                    policies.push(Box::new(prune.with_gradient_masks(policy.gradients)));
+                    let pruner = used(&parts.pruners, policy, |pruner| &pruner.name);
+                    if let Some(prune) = prune::bind(pruner, policy, bound) {
+                        policies.push(Box::new(prune));
+                    }
+                }
+                Kind::Regularizer => {
+                    let regularizer = used(&parts.regularizers, policy, |r| &r.name);
+                    if let Some(penalty) = penalty::bind(regularizer, policy, bound) {
+                        policies.push(Box::new(penalty));
+                    }
                 }
                 Kind::Rate => {
-                    let rate = self
-                        .rates
-                        .iter()
-                        .find(|r| r.name.value == policy.name.value);
-                    let rate = rate.expect("checked when the recipe was read");
+                    let rate = used(&parts.rates, policy, |rate| &rate.name);
                     match rate.kind.build(epochs) {
                         Ok(schedule) => {
                             rates = rates.with(RateEntry {
                                 schedule,
-                                window,
-                                unit,
+                                window: bound.when.window,
+                                unit: bound.when.unit,
                             });
                         }
                         Err(error) => problems.add(&rate.name.span, error),
                     }
                 }
             }
+        }
+        if let Some(rewind) = &parts.rewind {
+            let at = rewind.at.value.clone();
+            let rewind = Rewind::new(&inventory, rewind.to, at, rewind.restore);
+            policies.push(Box::new(rewind));
         }
         let found = problems.into_inner();
         if found.is_empty() {
@@ -90,18 +101,15 @@ impl Recipe {
     /// policy would fire after the run's end. One line each; not errors, as runs may be cut short.
     #[must_use]
     pub fn warnings(&self, steps_per_epoch: u64) -> Vec<String> {
-        let epochs = self.train.epochs;
+        let epochs = self.parts.train.epochs;
         let warn = |policy: &crate::policy::Policy| {
-            let (window, unit) = policy
-                .when
-                .value
-                .resolve(policy.kind, epochs, steps_per_epoch);
-            let run = length(unit, epochs, steps_per_epoch);
-            let word = match unit {
+            let when = policy.moments(epochs, steps_per_epoch);
+            let run = length(when.unit, epochs, steps_per_epoch);
+            let word = match when.unit {
                 WindowUnit::Epochs => "epochs",
                 WindowUnit::Steps => "steps",
             };
-            let missed = missed(&window, run);
+            let missed = missed(&when.window, run);
             (policy.kind == Kind::Pruner && missed > 0).then(|| {
                 format!(
                     "`{}` fires {missed} more times after the run's {run} {word}, so it does not \
@@ -110,88 +118,17 @@ impl Recipe {
                 )
             })
         };
-        self.policies.iter().filter_map(warn).collect()
+        self.parts.policies.iter().filter_map(warn).collect()
     }
 }
 
-/// The parameters of a pruner, cut into units; a name that matches nothing is a problem.
-fn targets(pruner: &Pruner, inventory: &Inventory, problems: &Problems) -> Vec<Target> {
-    let units = |parameters: Vec<&Parameter>| {
-        parameters
-            .into_iter()
-            .filter_map(|parameter| unit(pruner, parameter, problems))
-            .collect()
-    };
-    match &pruner.amounts {
-        Amounts::One(amount) => {
-            let mut patterns = Vec::new();
-            for At { value, span } in &pruner.params {
-                match inventory.select(&[value]) {
-                    Ok(_) => patterns.push(value),
-                    Err(error) => problems.add(span, error),
-                }
-            }
-            let parameters = inventory.select(&patterns).unwrap_or_default();
-            if parameters.is_empty() && patterns.len() == pruner.params.len() {
-                let message = format!("`pruner.{}` has no parameter left", pruner.name.value);
-                problems.add(&pruner.name.span, message);
-            }
-            vec![Target {
-                parameters: units(parameters),
-                amount: amount.value.curve(),
-            }]
-        }
-        Amounts::ByPattern(amounts) => {
-            let mut taken: Vec<String> = Vec::new();
-            let mut targets = Vec::new();
-            for (pattern, amount) in amounts {
-                match inventory.select(&[&pattern.value]) {
-                    Ok(parameters) => {
-                        for parameter in &parameters {
-                            if taken.contains(&parameter.path) {
-                                let message = format!("`{}` has an amount already", parameter.path);
-                                problems.add(&pattern.span, message);
-                            }
-                            taken.push(parameter.path.clone());
-                        }
-                        let amount = amount.value.curve();
-                        targets.push(Target {
-                            parameters: units(parameters),
-                            amount,
-                        });
-                    }
-                    Err(error) => problems.add(&pattern.span, error),
-                }
-            }
-            targets
-        }
-    }
-}
-
-fn unit(pruner: &Pruner, parameter: &Parameter, problems: &Problems) -> Option<Unit> {
-    use calcine_fold::{Grain, Layout};
-    let grain = &pruner.grain;
-    let layout = match (parameter.layout(), grain.value) {
-        (Some(layout), _) => layout,
-        // Elements need no axes.
-        (None, Grain::Element | Grain::Layer) => Layout::OutputFirst,
-        (None, _) => {
-            let message = format!(
-                "`{}` belongs to a `{}`, whose output axis is unknown: only element and layer fit",
-                parameter.path, parameter.layer
-            );
-            problems.add(&grain.span, message);
-            return None;
-        }
-    };
-    match Fold::new(grain.value, &parameter.shape, layout) {
-        Ok(fold) => Some(Unit {
-            parameter: parameter.clone(),
-            fold,
-        }),
-        Err(error) => {
-            problems.add(&grain.span, format!("`{}`: {error}", parameter.path));
-            None
-        }
-    }
+/// The instance that a policy names.
+fn used<'a, T>(
+    instances: &'a [T],
+    policy: &crate::policy::Policy,
+    name: impl Fn(&T) -> &At<String>,
+) -> &'a T {
+    let mut instances = instances.iter();
+    let found = instances.find(|instance| name(instance).value == policy.name.value);
+    found.expect("checked when the recipe was read")
 }

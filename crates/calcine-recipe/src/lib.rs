@@ -38,21 +38,64 @@
 //! | table | keys |
 //! |---|---|
 //! | `[train]` | `epochs`; `model`, `weights`, `batch_size`, `images_per_epoch`, `validation`, `lr`, `momentum`, `nesterov`, `weight_decay`, `seed` |
-//! | `[pruner.NAME]` | `params`, `score`, `grain`, `scope`, and one of `level`, `threshold`, `sensitivity` |
+//! | `[pruner.NAME]` | `params`, `score`, `grain`, and how much: one of `level`, `threshold`, `sensitivity`, `splicing`, `coin`, `n_of_m`; and those below |
+//! | `[regularizer.NAME]` | `type`, `params`, `grain`, `strength`; `scale`, `smoothing`, `share`, `apply`, `threshold`, `threshold_at`, `weakest` |
 //! | `[lr.NAME]` | `type` and its numbers |
-//! | `[[policy]]` | `pruner` or `lr`; `start`, `end`, `every` and `unit`, or a list `epochs` or `steps`; `mask_gradients` |
+//! | `[rewind]` | `at`, `to`, `restore` |
+//! | `[[policy]]` | `pruner`, `regularizer` or `lr`; `start`, `end`, `every` and `unit`, or a list `epochs` or `steps`; `again_every`, `hold`, `mask_gradients`, `lifetime`, `first`, `after` |
 //!
-//! * `params`: names and globs, `!` in front takes away (see `calcine_params::Inventory::select`).
-//! * `score`: `magnitude`, `l1`, `l2`, `max`; larger stays.
+//! An *amount* is a number, a curve (`{ curve = "cubic", from = 0.05, to = 0.8 }`; also `linear`, `cosine`,
+//! `exponential`, and `steps` with `from` and `steps = [[0.5, 0.3], …]`), or a table of parameter patterns
+//! with a number or a curve each, which then stands for `params` too.
+//!
+//! ## Pruners
+//!
+//! * `params`: names and globs, `!` in front takes away (see `calcine_params::Inventory::select`). With
+//!   `together = "sum"`, `"mean"`, `"max"` or `"leader"` they share one decision, by their joint scores or the
+//!   first one's; `groups = [[…], […]]` are several such groups.
+//! * `score`: of weights `magnitude`, `l1`, `l2`, `mean_l2`, `max`, `lamp`, `geometric_median`, `random`; of
+//!   the batch-norm that follows `norm_scale`; of gradients `taylor`, `taylor_signed`, `taylor_square`,
+//!   `gradient`, `snip`, `movement`, `second_order`, averaged over `batches` (1; a number, or `"all"`, which
+//!   is the default of `movement`). Larger stays. `noise` is how often a ranking is disturbed; `fold_norm`
+//!   ranks weights with their batch-norm folded in.
 //! * `grain`: `element` (default), `kernel`, `filter`, `channel`, `fc_output`, `fc_input`, `layer`,
-//!   `block(RxDxHxW)`.
-//! * `level` drops exactly ⌊level·N⌋ units, of each parameter, or with `scope = "global"` of all
-//!   together; `threshold` keeps scores above it; `sensitivity` keeps scores above s·σ, σ frozen at the
-//!   first firing. Each is a number, a curve (`{ curve = "cubic", from = 0.05, to = 0.8 }`; also
-//!   `linear`, `cosine`, `exponential`, and `steps` with `from` and `steps = [[0.5, 0.3], …]`), or a
-//!   table of parameter patterns with a number or a curve each (then without `params`).
+//!   `block(RxDxHxW)`, `group(M)`.
+//! * `level` drops exactly ⌊level·N⌋ units of each parameter, or with `scope = "global"` of all together,
+//!   where `cost` (`"units"`, `"bytes"`, or a table of whole numbers by parameter) says what the level is a
+//!   share of. `{ range = [a, b] }` draws it anew each time. `at_least` (a number of units or a share of
+//!   them), `multiple` and `rounding` (`floor`, `ceil`, `round`) bound and round it.
+//! * `n_of_m = "2:4"` keeps 2 of every 4 elements along the input axis; a `level` curve over
+//!   `grain = "group(4)"` gets there step by step.
+//! * `regrow = "gradient"` or `"random"` holds the `level` while a share `drop`, an amount, of what is alive
+//!   changes places.
+//! * `threshold` keeps scores above it; its curve may be `{ curve = "two_slopes", q = …, ramp_offset = … }`.
+//!   `sensitivity` keeps scores above s·σ, σ of the first firing, or with `refresh = true` of each.
+//! * `splicing` drops below `low`·t and takes back above `high`·t, t = μ + s·σ, where s, the amount, may grow by a
+//!   share `growth` an epoch. `coin` drops each unit with a probability.
+//!
+//! ## Regularizers
+//!
+//! * `type`: `l1`, `l2`, `elastic_net` (with `share`), `group_lasso` (with `scale = "sqrt_size"` and
+//!   `smoothing`), `sparse_group_lasso`, `group_variance`; λ is the `strength`, an amount.
+//! * `apply = "gradient"` (default) adds the penalty's gradient, `"loss"` the penalty itself, `"proximal"` takes
+//!   its proximal step after the optimizer's.
+//! * `threshold` (`mean_abs`, `l1`, `mean_l2`, `l2`, `max`) zeroes groups after each step whose norm is at most
+//!   the strength, or `threshold_at`. A policy's `after = "hold"` keeps the last step's zeros.
+//! * `weakest = { score = …, level = … }` penalizes only what that level would drop when the window opens.
+//!
+//! ## Policies
+//!
 //! * A window is `start` (inclusive), `end` (exclusive), `every` (1), counted in `unit`: `"epochs"`
 //!   (default), `"steps"`, or `"percent"` of the whole run, which scales with its length.
+//! * A pruner's masks hold stored weights at zero (`hold = "always"`), or during updates only (`"forward"`), or
+//!   are seen by the forward pass only (`"shadow"`, over dense weights). `mask_gradients` covers gradients too.
+//!   They live until the window is over, or one step (`lifetime = "step"`); then they are held for good
+//!   (`after = "hold"`, the default of hard ones) or forgotten (`"release"`). `again_every = N` fires again at
+//!   every N-th step of the run inside the window's epochs, `first = "next_step"` lets the first firing wait for
+//!   a batch.
+//! * A regularizer acts in every step of the moments at which its window fires.
+//! * `[rewind]` puts back the weights of the beginning of epoch `to` (0), the learning rate's position, or
+//!   `"both"` (`restore`), before each of the epochs `at`, under the masks that there are then.
 //! * `lr` types: `constant`, `step`, `multi_step`, `multi_step_multi_gamma`, `exponential`, `cosine`
 //!   (with `warm_up`), `cosine_warm_restarts`, `polynomial`, `one_cycle`, `plateau`. A policy of `lr`
 //!   without a window lasts the whole run, step by step; one in epochs moves at epochs. Lengths that a
@@ -64,12 +107,18 @@
 
 mod amount;
 mod bind;
+#[cfg(feature = "distiller")]
+pub mod distiller;
 mod error;
 mod policy;
 mod pruner;
 mod rate;
 mod recipe;
+mod regularizer;
+mod rewind;
+mod score;
 mod section;
+mod selection;
 mod train;
 
 pub use error::{Problem, RecipeError};

@@ -1,5 +1,5 @@
 use calcine_schedule::Window;
-use calcine_train::{GradientMasks, WindowUnit};
+use calcine_train::{After, First, GradientMasks, Hold, Lifetime, When as Moments, WindowUnit};
 
 use crate::section::{At, Section};
 
@@ -10,13 +10,36 @@ pub(crate) struct Policy {
     /// The instance it refers to.
     pub(crate) name: At<String>,
     pub(crate) when: At<When>,
+    /// Steps after which it fires again within an epoch.
+    pub(crate) again_every: Option<u64>,
+    pub(crate) masks: Masks,
+}
+
+/// How a policy's masks act.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Masks {
+    pub(crate) hold: Hold,
     pub(crate) gradients: GradientMasks,
+    /// Unless said: hard masks and none else outlive their window.
+    pub(crate) after: Option<After>,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) first: First,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Pruner,
+    Regularizer,
     Rate,
+}
+
+impl Kind {
+    /// The key by which a policy names what it uses.
+    pub(crate) const KEYS: [(&'static str, Self); 3] = [
+        ("pruner", Self::Pruner),
+        ("regularizer", Self::Regularizer),
+        ("lr", Self::Rate),
+    ];
 }
 
 /// When a policy acts, before the run's length is known.
@@ -48,8 +71,8 @@ impl When {
             Self::Window(window, Count::Steps) => (window.clone(), WindowUnit::Steps),
             Self::Window(window, Count::Percent) => {
                 let moment = |percent| (u128::from(percent) * u128::from(steps) / 100) as u64;
-                if kind == Kind::Rate {
-                    // A rate moves in every step of its window.
+                if kind != Kind::Pruner {
+                    // Rates and penalties act in every step of their window.
                     let (start, end) = (moment(window.first()), moment(window.end()));
                     let window = Window::new(start, end.max(start + 1), 1);
                     return (window.expect("it begins before it ends"), WindowUnit::Steps);
@@ -101,36 +124,32 @@ impl Policy {
     /// Also notes what it uses, whatever else may be wrong with it.
     pub(crate) fn read(section: Section<'_>, uses: &mut Vec<Use>) -> Option<Self> {
         let problems = section.problems;
-        let kinds = [
-            (Kind::Pruner, section.text("pruner")),
-            (Kind::Rate, section.text("lr")),
-        ];
-        let mut named = kinds
+        let named = Kind::KEYS.map(|(key, kind)| (kind, section.text(key)));
+        let mut named = named
             .into_iter()
             .filter_map(|(kind, name)| Some((kind, name?)));
         let first = named.next();
         if let Some((kind, second)) = named.next() {
-            problems.add(&second.span, "a policy has one of `pruner`, `lr`, not both");
+            let message = "a policy has one of `pruner`, `regularizer`, `lr`, not two";
+            problems.add(&second.span, message);
             uses.push(Use { kind, name: second });
         }
         if first.is_none() {
             problems.add(
                 &section.span,
-                "a policy names what acts: `pruner = …` or `lr = …`",
+                "a policy names what acts: `pruner = …`, `regularizer = …` or `lr = …`",
             );
         }
-        let when = when(&section, first.as_ref().map(|(kind, _)| *kind));
-        let mask_gradients = section.flag("mask_gradients");
-        if let (Some(At { span, .. }), Some((Kind::Rate, _))) = (&mask_gradients, &first) {
-            problems.add(
-                span,
-                "`mask_gradients` is for pruners: a learning rate has no masks",
-            );
+        let kind = first.as_ref().map(|(kind, _)| *kind);
+        let when = when(&section, kind);
+        let again_every = section.positive("again_every");
+        if let (Some(again), Some(when)) = (&again_every, &when)
+            && !matches!(when.value, When::Window(_, Count::Epochs))
+        {
+            let message = "`again_every` needs a window in epochs: it fires again inside them";
+            problems.add(&again.span, message);
         }
-        let gradients = match mask_gradients {
-            Some(At { value: true, .. }) => GradientMasks::On,
-            _ => GradientMasks::Off,
-        };
+        let masks = masks(&section, kind, again_every.as_ref());
         section.close();
         let (kind, name) = first?;
         uses.push(Use {
@@ -141,8 +160,67 @@ impl Policy {
             kind,
             name,
             when: when?,
-            gradients,
+            again_every: again_every.map(|every| every.value),
+            masks,
         })
+    }
+
+    /// When it acts in a run of this length.
+    pub(crate) fn moments(&self, epochs: u64, steps_per_epoch: u64) -> Moments {
+        let (window, unit) = self.when.value.resolve(self.kind, epochs, steps_per_epoch);
+        let mut when = Moments::new(window, unit);
+        when.again_every = self.again_every;
+        when
+    }
+}
+
+/// The keys that only some kinds of policies have.
+fn masks(section: &Section<'_>, kind: Option<Kind>, again_every: Option<&At<u64>>) -> Masks {
+    let holds = [
+        ("always", Hold::Always),
+        ("forward", Hold::Forward),
+        ("shadow", Hold::Shadow),
+    ];
+    let hold = section.word("hold", &holds);
+    let gradients = section.flag("mask_gradients");
+    let lifetimes = [("window", Lifetime::Window), ("step", Lifetime::Step)];
+    let lifetime = section.word("lifetime", &lifetimes);
+    let firsts = [("at_once", First::AtOnce), ("next_step", First::NextStep)];
+    let first = section.word("first", &firsts);
+    let afters = [("hold", After::Hold), ("release", After::Release)];
+    let after = section.word("after", &afters);
+    let pruners = [
+        ("hold", hold.as_ref().map(|at| &at.span)),
+        ("mask_gradients", gradients.as_ref().map(|at| &at.span)),
+        ("lifetime", lifetime.as_ref().map(|at| &at.span)),
+        ("first", first.as_ref().map(|at| &at.span)),
+        ("again_every", again_every.map(|at| &at.span)),
+    ];
+    let refuse = |key: &str, span: Option<&std::ops::Range<usize>>, valid: &str| {
+        if let Some(span) = span {
+            section
+                .problems
+                .add(span, format!("`{key}` is for {valid}"));
+        }
+    };
+    if matches!(kind, Some(Kind::Rate | Kind::Regularizer)) {
+        for (key, span) in pruners {
+            refuse(key, span, "pruners");
+        }
+    }
+    if kind == Some(Kind::Rate) {
+        let span = after.as_ref().map(|after| &after.span);
+        refuse("after", span, "pruners and regularizers");
+    }
+    Masks {
+        hold: hold.map_or(Hold::Always, |hold| hold.value),
+        gradients: match gradients {
+            Some(At { value: true, .. }) => GradientMasks::On,
+            _ => GradientMasks::Off,
+        },
+        after: after.map(|after| after.value),
+        lifetime: lifetime.map_or(Lifetime::Window, |lifetime| lifetime.value),
+        first: first.map_or(First::AtOnce, |first| first.value),
     }
 }
 

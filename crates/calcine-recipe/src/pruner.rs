@@ -1,158 +1,83 @@
-use calcine_criteria::{
-    GlobalLevel, Level, Magnitude, Norm, Score, Select, Sensitivity, Threshold,
-};
 use calcine_fold::Grain;
+use calcine_train::{Batches, Joint};
 
 use crate::amount::Amounts;
-use crate::section::{At, Section};
+use crate::score::{ScoreName, batches};
+use crate::section::{At, Section, Texts, count, describe};
+use crate::selection::{Kind, Selection};
 
 /// `[pruner.NAME]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Pruner {
     pub(crate) name: At<String>,
-    pub(crate) params: Vec<At<String>>,
-    pub(crate) score: ScoreName,
+    pub(crate) params: Params,
+    pub(crate) score: At<ScoreName>,
+    pub(crate) noise: f64,
+    pub(crate) batches: Batches,
+    /// Whether norms are folded into weights before they are scored.
+    pub(crate) fold_norm: Option<At<bool>>,
     pub(crate) grain: At<Grain>,
-    pub(crate) select: SelectName,
-    pub(crate) amounts: Amounts,
+    pub(crate) selection: Selection,
+    pub(crate) cost: Cost,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum ScoreName {
-    Magnitude,
-    L1,
-    L2,
-    Max,
+/// What is pruned.
+#[derive(Debug, Clone)]
+pub(crate) enum Params {
+    /// The patterns of the amounts.
+    ByAmount,
+    /// Each parameter by itself.
+    Each(Vec<At<String>>),
+    /// Groups that share a decision.
+    Groups(Vec<Texts>, Joint),
 }
 
-/// Adding a criterion to recipes is adding a line here and in [`ScoreName::build`].
-const SCORES: [(&str, ScoreName); 4] = [
-    ("magnitude", ScoreName::Magnitude),
-    ("l1", ScoreName::L1),
-    ("l2", ScoreName::L2),
-    ("max", ScoreName::Max),
-];
-
-impl ScoreName {
-    pub(crate) fn build(self) -> Box<dyn Score + Send> {
-        match self {
-            Self::Magnitude => Box::new(Magnitude),
-            Self::L1 => Box::new(Norm::L1),
-            Self::L2 => Box::new(Norm::L2),
-            Self::Max => Box::new(Norm::MAX),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum SelectName {
-    Level,
-    GlobalLevel,
-    Threshold,
-    Sensitivity,
-}
-
-impl SelectName {
-    pub(crate) fn build(self) -> Box<dyn Select + Send> {
-        match self {
-            Self::Level => Box::new(Level),
-            Self::GlobalLevel => Box::new(GlobalLevel),
-            Self::Threshold => Box::new(Threshold),
-            Self::Sensitivity => Box::new(Sensitivity),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Scope {
-    Layer,
-    Global,
+/// What a unit costs under a global level.
+#[derive(Debug, Clone)]
+pub(crate) enum Cost {
+    Units,
+    Bytes,
+    ByPattern(Vec<(At<String>, u64)>),
 }
 
 impl Pruner {
     pub(crate) fn read(name: At<String>, section: Section<'_>) -> Option<Self> {
-        let problems = section.problems;
-        let score = section.word("score", &SCORES);
-        let score = section.need("score", "magnitude, l1, l2 or max", score);
-        let grain = grain(&section);
-        let scope = section.word(
-            "scope",
-            &[("layer", Scope::Layer), ("global", Scope::Global)],
-        );
-        let amounts = amounts(&section);
-        let params = section.texts("params");
-        let span = section.span.clone();
+        let score = ScoreName::read(&section);
+        let noise = section.number_in("noise", 0.0..=1.0);
+        let batches = batches(&section);
+        let fold_norm = section.flag("fold_norm");
+        let mut grain = grain(&section);
+        let given = grain.is_some();
+        // After a problem with the grain, the rest is still looked at.
+        let mut fallback = At::new(Grain::Element, section.span.clone());
+        let selection = Selection::read(&section, grain.as_mut().unwrap_or(&mut fallback));
+        let cost = cost(&section, selection.as_ref());
+        let params = params(&section, selection.as_ref());
+        if let (Some(score), Some(grain)) = (&score, &grain)
+            && score.value == ScoreName::NormScale
+            && grain.value != Grain::Filter
+        {
+            let message = "`norm_scale` is a number a filter: `grain = \"filter\"`";
+            section.problems.add(&score.span, message);
+        }
         section.close();
-        let (key, amounts) = amounts?;
-        let params = match (&amounts, params) {
-            (Amounts::One(_), None) => {
-                problems.add(
-                    &span,
-                    "`params` is missing: the names or globs of what to prune",
-                );
-                None
-            }
-            (Amounts::One(_), Some(params)) => {
-                if params.value.is_empty() {
-                    problems.add(&params.span, "`params` is empty: name what to prune");
-                }
-                Some(params.value)
-            }
-            (Amounts::ByPattern(_), Some(params)) => {
-                let message =
-                    format!("`params` and a table of `{key}` by parameter exclude each other");
-                problems.add(&params.span, message);
-                None
-            }
-            (Amounts::ByPattern(_), None) => Some(Vec::new()),
-        };
-        let select = match (key, scope.as_ref().map(|scope| scope.value)) {
-            ("level", Some(Scope::Global)) => SelectName::GlobalLevel,
-            ("level", _) => SelectName::Level,
-            ("threshold", _) => SelectName::Threshold,
-            _ => SelectName::Sensitivity,
-        };
-        if let Some(scope) = scope.filter(|scope| scope.value == Scope::Global) {
-            let by_pattern = matches!(amounts, Amounts::ByPattern(_));
-            if key != "level" || by_pattern {
-                let message = "`scope = \"global\"` needs one `level` for all parameters";
-                problems.add(&scope.span, message);
-            }
-        }
-        for amount in amounts.all() {
-            let valid = if key == "level" {
-                0.0..=1.0
-            } else {
-                0.0..=f64::INFINITY
-            };
-            if let Some(bad) = amount
-                .value
-                .values()
-                .into_iter()
-                .find(|x| !valid.contains(x))
-            {
-                let bound = if key == "level" {
-                    "between 0 and 1"
-                } else {
-                    "0 or more"
-                };
-                problems.add(&amount.span, format!("`{key}` is {bad}, expected {bound}"));
-            }
-        }
-        let (params, score, grain) = (params?, score?.value, grain?);
+        let (score, grain) = (score?, grain.filter(|_| given)?);
         Some(Self {
             name,
-            params,
+            params: params?,
+            batches: batches.map_or(score.value.batches(), |batches| batches.value),
             score,
+            noise: noise.map_or(0.0, |noise| noise.value),
+            fold_norm,
             grain,
-            select,
-            amounts,
+            selection: selection?,
+            cost: cost?,
         })
     }
 }
 
 /// `element` unless said otherwise; `None` after a problem.
-fn grain(section: &Section<'_>) -> Option<At<Grain>> {
+pub(crate) fn grain(section: &Section<'_>) -> Option<At<Grain>> {
     if section.get("grain").is_none() {
         return Some(At::new(Grain::Element, section.span.clone()));
     }
@@ -166,25 +91,102 @@ fn grain(section: &Section<'_>) -> Option<At<Grain>> {
     }
 }
 
-/// The one amount and its key.
-fn amounts(section: &Section<'_>) -> Option<(&'static str, Amounts)> {
-    let keys = ["level", "threshold", "sensitivity"];
-    let found: Vec<_> = keys
-        .into_iter()
-        .filter_map(|key| Some((key, section.get(key)?)))
-        .collect();
-    match found.as_slice() {
-        [(key, value)] => Some((key, Amounts::read(value, section.problems)?)),
-        [] => {
-            let message =
-                "how much to prune is missing: one of `level`, `threshold`, `sensitivity`";
-            section.problems.add(&section.span, message);
+/// `params`, `groups` and `together`.
+fn params(section: &Section<'_>, selection: Option<&Selection>) -> Option<Params> {
+    let problems = section.problems;
+    let joints = [
+        ("sum", Joint::Sum),
+        ("mean", Joint::Mean),
+        ("max", Joint::Max),
+        ("leader", Joint::Leader),
+    ];
+    let params = section.texts("params");
+    let groups = section.text_lists("groups");
+    let together = section.word("together", &joints);
+    let by_pattern = selection.filter(|s| matches!(s.amounts, Amounts::ByPattern(_)));
+    if let Some(selection) = by_pattern {
+        let spans = [
+            params.map(|params| params.span),
+            groups.map(|groups| groups.span),
+        ];
+        for (key, span) in ["params", "groups"].into_iter().zip(spans) {
+            if let Some(span) = span {
+                let message = format!(
+                    "`{key}` and a table of `{}` by parameter exclude each other",
+                    selection.key
+                );
+                problems.add(&span, message);
+            }
+        }
+        if let Some(together) = together {
+            problems.add(&together.span, "`together` needs `params` or `groups`");
+        }
+        return Some(Params::ByAmount);
+    }
+    match (params, groups, together) {
+        (Some(params), Some(_), _) => {
+            problems.add(&params.span, "`params` and `groups` exclude each other");
             None
         }
-        [_, (key, value), ..] => {
+        (Some(params), None, _) if params.value.is_empty() => {
+            problems.add(&params.span, "`params` is empty: name what to prune");
+            None
+        }
+        (Some(params), None, None) => Some(Params::Each(params.value)),
+        (Some(params), None, Some(joint)) => Some(Params::Groups(vec![params], joint.value)),
+        (None, Some(groups), Some(joint)) => Some(Params::Groups(groups.value, joint.value)),
+        (None, Some(groups), None) => {
+            let message = "`groups` needs `together`: \"sum\", \"mean\", \"max\" or \"leader\"";
+            problems.add(&groups.span, message);
+            None
+        }
+        (None, None, _) => {
+            // Without a selection it is not known whether its table names the parameters.
+            if selection.is_some() && !section.has("params") && !section.has("groups") {
+                let message = "`params` is missing: the names or globs of what to prune";
+                problems.add(&section.span, message);
+            }
+            None
+        }
+    }
+}
+
+/// `cost = "units"`, `"bytes"` or a table by parameter.
+fn cost(section: &Section<'_>, selection: Option<&Selection>) -> Option<Cost> {
+    let Some(value) = section.get("cost") else {
+        return Some(Cost::Units);
+    };
+    let problems = section.problems;
+    if selection.is_some_and(|selection| selection.kind != Kind::GlobalLevel) {
+        problems.add(&value.span(), "`cost` needs `scope = \"global\"`");
+    }
+    if let Some(table) = value.get_ref().as_table() {
+        let entry = |(pattern, value): (&toml::Spanned<_>, &toml::Spanned<_>)| {
+            let pattern: &toml::Spanned<std::borrow::Cow<'_, str>> = pattern;
+            let value: &toml::Spanned<toml::de::DeValue<'_>> = value;
+            match count(value.get_ref()).filter(|cost| *cost > 0) {
+                Some(cost) => {
+                    let pattern = At::new(pattern.get_ref().to_string(), pattern.span());
+                    Some((pattern, cost))
+                }
+                None => {
+                    let found = describe(value.get_ref());
+                    let message = format!("a cost is a whole number above 0, not {found}");
+                    problems.add(&value.span(), message);
+                    None
+                }
+            }
+        };
+        return Some(Cost::ByPattern(table.iter().filter_map(entry).collect()));
+    }
+    match value.get_ref().as_str() {
+        Some("units") => Some(Cost::Units),
+        Some("bytes") => Some(Cost::Bytes),
+        _ => {
+            let found = describe(value.get_ref());
             let message =
-                format!("`{key}`: give one of `level`, `threshold`, `sensitivity`, not two");
-            section.problems.add(&value.span(), message);
+                format!("`cost` is {found}, expected \"units\", \"bytes\" or a table by parameter");
+            problems.add(&value.span(), message);
             None
         }
     }

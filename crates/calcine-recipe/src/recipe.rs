@@ -6,7 +6,9 @@ use crate::error::{Found, Problems, RecipeError, suggest};
 use crate::policy::{Count, Kind, Policy, When};
 use crate::pruner::Pruner;
 use crate::rate::Rate;
-use crate::section::Section;
+use crate::regularizer::Regularizer;
+use crate::rewind::Rewind;
+use crate::section::{At, Section};
 use crate::train::Train;
 
 /// The version of the grammar.
@@ -17,9 +19,17 @@ const FORMAT: u64 = 1;
 pub struct Recipe {
     pub(crate) file: Option<String>,
     pub(crate) text: String,
+    pub(crate) parts: Parts,
+}
+
+/// The tables of a recipe.
+#[derive(Debug, Clone)]
+pub(crate) struct Parts {
     pub(crate) train: Train,
     pub(crate) pruners: Vec<Pruner>,
+    pub(crate) regularizers: Vec<Regularizer>,
     pub(crate) rates: Vec<Rate>,
+    pub(crate) rewind: Option<Rewind>,
     pub(crate) policies: Vec<Policy>,
 }
 
@@ -69,12 +79,12 @@ impl Recipe {
     /// `[train]`.
     #[must_use]
     pub fn train(&self) -> &Train {
-        &self.train
+        &self.parts.train
     }
 
     /// `[train]`, to override.
     pub fn train_mut(&mut self) -> &mut Train {
-        &mut self.train
+        &mut self.parts.train
     }
 
     /// The file, if it came from one.
@@ -102,23 +112,14 @@ impl Recipe {
         let parts = read(document.get_ref(), &problems);
         let found = problems.into_inner();
         match parts {
-            Some((train, pruners, rates, policies)) if found.is_empty() => {
+            Some(parts) if found.is_empty() => {
                 let text = text.to_owned();
-                Ok(Self {
-                    file,
-                    text,
-                    train,
-                    pruners,
-                    rates,
-                    policies,
-                })
+                Ok(Self { file, text, parts })
             }
             _ => Err(RecipeError::new(file, text, found)),
         }
     }
 }
-
-type Parts = (Train, Vec<Pruner>, Vec<Rate>, Vec<Policy>);
 
 /// Reads all parts; what is missing has left a problem.
 fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
@@ -133,34 +134,29 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
         );
         problems.add(&format.span, message);
     }
-    let train = match root
-        .get("train")
-        .map(|value| (value.get_ref().as_table(), value.span()))
-    {
-        Some((Some(table), span)) => Train::read(Section::new(table, span, problems)),
-        Some((None, span)) => {
-            problems.add(&span, "`train` is a table: `[train]`");
-            None
-        }
+    let train = match root.table("train") {
+        Some(section) => Train::read(section),
         None => {
-            problems.add(&(0..0), "`[train]` is missing: at least `epochs`");
+            if !root.has("train") {
+                problems.add(&(0..0), "`[train]` is missing: at least `epochs`");
+            }
             None
         }
     };
     // Of a run of unknown length nothing is too late.
     let epochs = train.as_ref().map_or(u64::MAX, |train| train.epochs);
-    let named = root.named("pruner");
-    let pruner_names: Vec<_> = named.iter().map(|(name, _)| name.clone()).collect();
-    let pruners: Vec<_> = named
-        .into_iter()
-        .filter_map(|(name, section)| Pruner::read(name, section))
-        .collect();
-    let named = root.named("lr");
-    let rate_names: Vec<_> = named.iter().map(|(name, _)| name.clone()).collect();
-    let rates: Vec<_> = named
-        .into_iter()
-        .filter_map(|(name, section)| Rate::read(name, section, epochs))
-        .collect();
+    let (pruners, pruner_names) = named(&root, "pruner", Pruner::read);
+    let (regularizers, regularizer_names) = named(&root, "regularizer", Regularizer::read);
+    let (rates, rate_names) = named(&root, "lr", |name, section| {
+        Rate::read(name, section, epochs)
+    });
+    let rewind = root.table("rewind").map(Rewind::read);
+    if let Some(Some(rewind)) = &rewind
+        && rewind.at.value.iter().all(|epoch| *epoch >= epochs)
+    {
+        let message = format!("the run goes back never: it has {epochs} epochs");
+        problems.add(&rewind.at.span, message);
+    }
     let mut uses = Vec::new();
     let sections = root.list("policy").into_iter();
     let policies: Vec<_> = sections
@@ -169,6 +165,7 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
     root.close();
     for (kind, key, names) in [
         (Kind::Pruner, "pruner", &pruner_names),
+        (Kind::Regularizer, "regularizer", &regularizer_names),
         (Kind::Rate, "lr", &rate_names),
     ] {
         let used = || {
@@ -199,5 +196,24 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
             problems.add(&policy.when.span, message);
         }
     }
-    Some((train?, pruners, rates, policies))
+    Some(Parts {
+        train: train?,
+        pruners,
+        regularizers,
+        rates,
+        rewind: rewind.flatten(),
+        policies,
+    })
+}
+
+/// The tables `[key.NAME]`: those that can be read, and the names of all.
+fn named<'a, T>(
+    root: &Section<'a>,
+    key: &'static str,
+    read: impl Fn(At<String>, Section<'a>) -> Option<T>,
+) -> (Vec<T>, Vec<At<String>>) {
+    let sections = root.named(key);
+    let names = sections.iter().map(|(name, _)| name.clone()).collect();
+    let read = |(name, section)| read(name, section);
+    (sections.into_iter().filter_map(read).collect(), names)
 }

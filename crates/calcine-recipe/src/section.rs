@@ -21,6 +21,9 @@ impl<T> At<T> {
     }
 }
 
+/// A list of texts, each at its place.
+pub(crate) type Texts = At<Vec<At<String>>>;
+
 /// A table being read. Keys that nobody asked for are unknown.
 pub(crate) struct Section<'a> {
     table: &'a DeTable<'a>,
@@ -46,6 +49,11 @@ impl<'a> Section<'a> {
             .iter()
             .find(|(name, _)| name.get_ref() == key)
             .map(|(_, value)| value)
+    }
+
+    /// Whether a key is there.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.table.iter().any(|(name, _)| name.get_ref() == key)
     }
 
     /// A value of some kind; a value of another kind is a problem.
@@ -116,12 +124,18 @@ impl<'a> Section<'a> {
         self.read(key, "true or false", DeValue::as_bool)
     }
 
-    pub(crate) fn texts(&self, key: &'static str) -> Option<At<Vec<At<String>>>> {
-        self.read(key, "a list of texts", |value| {
-            let item = |item: &Spanned<DeValue<'_>>| {
-                Some(At::new(item.get_ref().as_str()?.to_owned(), item.span()))
+    pub(crate) fn texts(&self, key: &'static str) -> Option<Texts> {
+        self.read(key, "a list of texts", texts)
+    }
+
+    /// A list of lists: `[["a", "b"], ["c", "d"]]`.
+    pub(crate) fn text_lists(&self, key: &'static str) -> Option<At<Vec<Texts>>> {
+        self.read(key, "a list of lists of texts", |value| {
+            let list = |list: &Spanned<DeValue<'_>>| {
+                let inner = texts(list.get_ref()).filter(|texts| !texts.is_empty())?;
+                Some(At::new(inner, list.span()))
             };
-            value.as_array()?.iter().map(item).collect()
+            value.as_array()?.iter().map(list).collect()
         })
     }
 
@@ -164,8 +178,7 @@ impl<'a> Section<'a> {
 
     /// The value, or a problem that it is missing and what it should be.
     pub(crate) fn need<T>(&self, key: &str, expected: &str, value: Option<At<T>>) -> Option<At<T>> {
-        let is_there = self.table.iter().any(|(name, _)| name.get_ref() == key);
-        if !is_there {
+        if !self.has(key) {
             self.problems
                 .add(&self.span, format!("`{key}` is missing: {expected}"));
         }
@@ -187,6 +200,19 @@ impl<'a> Section<'a> {
                     &text.span,
                     format!("`{key}` cannot be `{}`; {hint}", text.value),
                 );
+                None
+            }
+        }
+    }
+
+    /// A table of its own: `[key]`.
+    pub(crate) fn table(&self, key: &'static str) -> Option<Self> {
+        let value = self.get(key)?;
+        match value.get_ref().as_table() {
+            Some(table) => Some(Section::new(table, value.span(), self.problems)),
+            None => {
+                let message = format!("`{key}` is a table: `[{key}]`");
+                self.problems.add(&value.span(), message);
                 None
             }
         }
@@ -273,7 +299,14 @@ pub(crate) fn number(value: &DeValue<'_>) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
-fn count(value: &DeValue<'_>) -> Option<u64> {
+fn texts(value: &DeValue<'_>) -> Option<Vec<At<String>>> {
+    let item = |item: &Spanned<DeValue<'_>>| {
+        Some(At::new(item.get_ref().as_str()?.to_owned(), item.span()))
+    };
+    value.as_array()?.iter().map(item).collect()
+}
+
+pub(crate) fn count(value: &DeValue<'_>) -> Option<u64> {
     integer(value)?.try_into().ok()
 }
 

@@ -6,5 +6,10 @@
 
 mod binding;
 mod broken;
+#[cfg(feature = "distiller")]
+mod distiller;
 mod garbage;
 mod grammar;
+mod mistakes;
+mod recipes;
+mod techniques;

@@ -10,7 +10,7 @@ use calcine_params::{Inventory, flat};
 use calcine_recipe::Recipe;
 use calcine_schedule::{Cubic, Window};
 use calcine_testkit::{ConvNet, device, each, values};
-use calcine_train::{Driver, Policy, Prune, RatePlan, Target, Unit, WindowUnit};
+use calcine_train::{Driver, Policy, Prune, RatePlan, Target, Unit, When};
 
 use crate::grammar::recipe;
 
@@ -25,17 +25,15 @@ fn in_code(
     let units = paths.iter().map(|path| {
         let parameter = inventory.get(path).unwrap().clone();
         let fold = Fold::new(grain, &parameter.shape, parameter.layout().unwrap()).unwrap();
-        Unit { parameter, fold }
+        Unit::new(parameter, fold)
     });
-    let target = Target {
-        parameters: units.collect(),
-        amount: Box::new(Cubic {
-            initial: from,
-            last: to,
-        }),
+    let amount = Cubic {
+        initial: from,
+        last: to,
     };
-    let window = Window::new(1, 4, 1).unwrap();
-    let prune = Prune::new("p", vec![target], score, select, window, WindowUnit::Epochs);
+    let target = Target::new(units.collect(), Box::new(amount));
+    let when = When::epochs(Window::new(1, 4, 1).unwrap());
+    let prune = Prune::new("p", vec![target], score, select, when);
     let policies: Vec<Box<dyn Policy<ConvNet>>> = vec![Box::new(prune)];
     Driver::new(3, policies, RatePlan::constant(0.05))
 }
@@ -98,21 +96,26 @@ fn the_driver_of_a_recipe_equals_the_pruner_built_in_code() {
             "score = \"magnitude\"\nparams = [\"conv.weight\"]\nlevel = ",
             &["conv.weight"],
             Grain::Element,
-            || (Box::new(calcine_criteria::Magnitude), Box::new(Level)),
+            || {
+                (
+                    Box::new(calcine_criteria::Magnitude),
+                    Box::new(Level::default()),
+                )
+            },
             (0.1, 0.8),
         ),
         (
             "score = \"l2\"\ngrain = \"filter\"\nparams = [\"conv.*\"]\nlevel = ",
             &["conv.weight"],
             Grain::Filter,
-            || (Box::new(Norm::L2), Box::new(Level)),
+            || (Box::new(Norm::L2), Box::new(Level::default())),
             (0.1, 0.8),
         ),
         (
             "score = \"l1\"\ngrain = \"kernel\"\nparams = [\"conv.weight\"]\nlevel = ",
             &["conv.weight"],
             Grain::Kernel,
-            || (Box::new(Norm::L1), Box::new(Level)),
+            || (Box::new(Norm::L1), Box::new(Level::default())),
             (0.1, 0.8),
         ),
         (
@@ -126,14 +129,24 @@ fn the_driver_of_a_recipe_equals_the_pruner_built_in_code() {
             "score = \"magnitude\"\nparams = [\"head.weight\"]\nsensitivity = ",
             &["head.weight"],
             Grain::Element,
-            || (Box::new(calcine_criteria::Magnitude), Box::new(Sensitivity)),
+            || {
+                (
+                    Box::new(calcine_criteria::Magnitude),
+                    Box::new(Sensitivity::FROZEN),
+                )
+            },
             (0.2, 1.0),
         ),
         (
             "score = \"magnitude\"\nscope = \"global\"\nparams = [\"**.weight\", \"!norm.*\"]\nlevel = ",
             &["conv.weight", "head.weight"],
             Grain::Element,
-            || (Box::new(calcine_criteria::Magnitude), Box::new(GlobalLevel)),
+            || {
+                (
+                    Box::new(calcine_criteria::Magnitude),
+                    Box::new(GlobalLevel::default()),
+                )
+            },
             (0.1, 0.8),
         ),
     ];

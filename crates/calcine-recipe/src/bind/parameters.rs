@@ -1,0 +1,98 @@
+//! From patterns to parameters, and from parameters to units.
+
+use calcine_fold::{Fold, Grain, Layout};
+use calcine_params::{Inventory, Parameter};
+use calcine_train::{Unit, UnitNorm};
+
+use super::Bound;
+use crate::amount::{Amount, Amounts};
+use crate::section::At;
+
+impl Bound<'_> {
+    /// The parameters of a list of patterns; a pattern that matches nothing is a problem.
+    pub(super) fn select(&self, patterns: &[At<String>]) -> Vec<&Parameter> {
+        let mut known = Vec::new();
+        for At { value, span } in patterns {
+            match self.inventory.select(&[value]) {
+                Ok(_) => known.push(value),
+                Err(error) => self.problems.add(span, error),
+            }
+        }
+        let parameters = self.inventory.select(&known).unwrap_or_default();
+        if let (true, Some(first)) = (parameters.is_empty(), patterns.first())
+            && known.len() == patterns.len()
+        {
+            self.problems.add(&first.span, "no parameter is left");
+        }
+        parameters
+    }
+
+    /// The parameters of each pattern of a table, no parameter twice.
+    pub(super) fn by_pattern<'a, T>(
+        &self,
+        table: &'a [(At<String>, T)],
+    ) -> Vec<(Vec<&Parameter>, &'a T)> {
+        let mut taken: Vec<String> = Vec::new();
+        let mut found = Vec::new();
+        for (pattern, value) in table {
+            let parameters = self.select(std::slice::from_ref(pattern));
+            for parameter in &parameters {
+                if taken.contains(&parameter.path) {
+                    let message = format!("`{}` has an amount already", parameter.path);
+                    self.problems.add(&pattern.span, message);
+                }
+                taken.push(parameter.path.clone());
+            }
+            found.push((parameters, value));
+        }
+        found
+    }
+
+    /// The parameters of each amount: of one amount, those of `patterns`.
+    pub(super) fn with_amounts<'a>(
+        &self,
+        amounts: &'a Amounts,
+        patterns: &[At<String>],
+    ) -> Vec<(Vec<&Parameter>, &'a At<Amount>)> {
+        match amounts {
+            Amounts::One(amount) => vec![(self.select(patterns), amount)],
+            Amounts::ByPattern(table) => self.by_pattern(table),
+        }
+    }
+
+    /// A parameter cut by a grain; a grain that does not fit is a problem.
+    pub(super) fn unit(&self, parameter: &Parameter, grain: &At<Grain>) -> Option<Unit> {
+        let layout = match (parameter.layout(), grain.value) {
+            (Some(layout), _) => layout,
+            // Elements need no axes.
+            (None, Grain::Element | Grain::Layer) => Layout::OutputFirst,
+            (None, _) => {
+                let message = format!(
+                    "`{}` belongs to a `{}`, whose output axis is unknown: only element and layer \
+                     fit",
+                    parameter.path, parameter.layer
+                );
+                self.problems.add(&grain.span, message);
+                return None;
+            }
+        };
+        match Fold::grouped(grain.value, &parameter.shape, layout, parameter.groups) {
+            Ok(fold) => Some(Unit::new(parameter.clone(), fold)),
+            Err(error) => {
+                let message = format!("`{}`: {error}", parameter.path);
+                self.problems.add(&grain.span, message);
+                None
+            }
+        }
+    }
+}
+
+/// The norm that follows a parameter's layer.
+pub(super) fn norm(inventory: &Inventory, parameter: &Parameter) -> Option<UnitNorm> {
+    let norm = inventory.norm_of(parameter)?;
+    Some(UnitNorm {
+        scale: norm.gamma.clone(),
+        variance: norm.variance.clone(),
+        epsilon: norm.epsilon,
+    })
+}

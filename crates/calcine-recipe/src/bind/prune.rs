@@ -1,0 +1,192 @@
+//! From `[pruner.NAME]` and its policy to a pruner.
+
+use calcine_params::Parameter;
+use calcine_schedule::Curve;
+use calcine_train::{After, Group, Hold, Lifetime, Prune, Target, Unit, WindowUnit};
+
+use super::Bound;
+use super::parameters::norm;
+use crate::amount::Amount;
+use crate::policy::Policy;
+use crate::pruner::{Cost, Params, Pruner};
+use crate::score::ScoreName;
+use crate::section::At;
+use crate::selection::Kind;
+
+/// Bytes of an element.
+const ELEMENT: u64 = 4;
+
+pub(super) fn bind(pruner: &Pruner, policy: &Policy, bound: Bound<'_>) -> Option<Prune> {
+    let targets = targets(pruner, &bound)?;
+    let masks = policy.masks;
+    if pruner.selection.kind == Kind::Coin
+        && (masks.hold, masks.lifetime) == (Hold::Always, Lifetime::Window)
+    {
+        let message = "a coin drops at random: let its masks live one `lifetime = \"step\"`, or be \
+                       seen by the forward pass only, `hold = \"shadow\"`";
+        bound.problems.add(&policy.name.span, message);
+    }
+    let after = masks.after.unwrap_or(match masks.hold {
+        Hold::Always => After::Hold,
+        Hold::Forward | Hold::Shadow => After::Release,
+    });
+    let mut prune = Prune::new(
+        pruner.name.value.as_str(),
+        targets,
+        pruner.score.value.with_noise(pruner.noise),
+        pruner.selection.build(),
+        bound.when,
+    )
+    .with_hold(masks.hold)
+    .with_gradient_masks(masks.gradients)
+    .with_after(after)
+    .with_lifetime(masks.lifetime)
+    .with_first(masks.first)
+    .with_batches(pruner.batches)
+    .with_seed(bound.seed);
+    if pruner.fold_norm.as_ref().is_some_and(|fold| fold.value) {
+        prune = prune.with_folded_norms();
+    }
+    if let Some(growth) = pruner.selection.growth_score() {
+        prune = prune.with_growth(growth);
+    }
+    Some(prune)
+}
+
+fn targets(pruner: &Pruner, bound: &Bound<'_>) -> Option<Vec<Target>> {
+    let costs = Costs::of(pruner, bound);
+    let unit = |parameter: &Parameter| {
+        let unit = bound.unit(parameter, &pruner.grain)?;
+        let unit = with_norm(pruner, unit, bound)?;
+        let cost = costs.of_unit(&unit);
+        Some(unit.with_cost(cost))
+    };
+    let units = |parameters: Vec<&Parameter>| -> Vec<Unit> {
+        parameters.into_iter().filter_map(&unit).collect()
+    };
+    let amounts = &pruner.selection.amounts;
+    let groups = match &pruner.params {
+        Params::Groups(groups, joint) => {
+            let amount = amounts.all().first().copied()?;
+            let mut joined = Vec::new();
+            for At { value, span } in groups {
+                let units = units(bound.select(value));
+                let counts: Vec<_> = units.iter().map(|unit| unit.fold.units()).collect();
+                match Group::of(units, *joint) {
+                    Some(group) => joined.push(group),
+                    None => {
+                        let message = format!(
+                            "parameters that share a decision have equally many units, found \
+                             {counts:?}"
+                        );
+                        bound.problems.add(span, message);
+                    }
+                }
+            }
+            vec![(joined, amount)]
+        }
+        Params::ByAmount | Params::Each(_) => {
+            let patterns: &[_] = match &pruner.params {
+                Params::Each(patterns) => patterns,
+                _ => &[],
+            };
+            let each = bound.with_amounts(amounts, patterns).into_iter();
+            each.map(|(parameters, amount)| {
+                let groups = units(parameters).into_iter().map(Group::one).collect();
+                (groups, amount)
+            })
+            .collect()
+        }
+    };
+    let target = |(groups, amount): (Vec<Group>, &At<Amount>)| {
+        let amount = curve(pruner, amount, bound)?;
+        Some(Target { groups, amount })
+    };
+    groups.into_iter().map(target).collect()
+}
+
+/// The amount over the window. What grows by the epoch grows from its first firing on.
+fn curve(
+    pruner: &Pruner,
+    amount: &At<Amount>,
+    bound: &Bound<'_>,
+) -> Option<Box<dyn Curve + Send + Sync>> {
+    let window = &bound.when.window;
+    let curve = match amount.value.curve(window) {
+        Ok(curve) => curve,
+        Err(error) => {
+            bound.problems.add(&amount.span, error);
+            return None;
+        }
+    };
+    let growth = pruner.selection.growth();
+    if growth == 0.0 {
+        return Some(curve);
+    }
+    let span = (window.last() - window.first()) as f64;
+    let epochs = match bound.when.unit {
+        WindowUnit::Epochs => span,
+        WindowUnit::Steps => span / bound.steps_per_epoch as f64,
+    };
+    Some(Box::new(move |progress: f64| {
+        curve.at(progress) * (1.0 + growth * epochs * progress)
+    }))
+}
+
+/// The unit with the norm that its score or its folding looks at; `None` if a score cannot do without.
+fn with_norm(pruner: &Pruner, unit: Unit, bound: &Bound<'_>) -> Option<Unit> {
+    let scored = pruner.score.value == ScoreName::NormScale;
+    let folded = pruner.fold_norm.as_ref().is_some_and(|fold| fold.value);
+    if !scored && !folded {
+        return Some(unit);
+    }
+    match norm(bound.inventory, &unit.parameter) {
+        Some(norm) => Some(unit.with_norm(norm)),
+        None if scored => {
+            let message = format!(
+                "no batch-norm is known to follow `{}`: `norm_scale` looks at its scale",
+                unit.parameter.path
+            );
+            bound.problems.add(&pruner.score.span, message);
+            None
+        }
+        // A layer without a norm is ranked as it is.
+        None => Some(unit),
+    }
+}
+
+/// What units cost.
+enum Costs {
+    Units,
+    Bytes,
+    ByPath(Vec<(String, u64)>),
+}
+
+impl Costs {
+    fn of(pruner: &Pruner, bound: &Bound<'_>) -> Self {
+        match &pruner.cost {
+            Cost::Units => Self::Units,
+            Cost::Bytes => Self::Bytes,
+            Cost::ByPattern(table) => {
+                let costs = bound.by_pattern(table).into_iter();
+                let each = |(parameters, cost): (Vec<&Parameter>, &u64)| {
+                    let paths = parameters.into_iter().map(|p| p.path.clone());
+                    paths.map(|path| (path, *cost)).collect::<Vec<_>>()
+                };
+                Self::ByPath(costs.flat_map(each).collect())
+            }
+        }
+    }
+
+    fn of_unit(&self, unit: &Unit) -> u64 {
+        match self {
+            Self::Units => 1,
+            Self::Bytes => ELEMENT * unit.fold.members() as u64,
+            Self::ByPath(costs) => {
+                let path = &unit.parameter.path;
+                let found = costs.iter().find(|(known, _)| known == path);
+                found.map_or(1, |(_, cost)| *cost)
+            }
+        }
+    }
+}

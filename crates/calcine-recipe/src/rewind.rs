@@ -1,0 +1,46 @@
+use calcine_schedule::Window;
+use calcine_train::Restore;
+
+use crate::section::{At, Section};
+
+/// `[rewind]`.
+#[derive(Debug, Clone)]
+pub(crate) struct Rewind {
+    pub(crate) to: u64,
+    pub(crate) at: At<Vec<u64>>,
+    pub(crate) restore: Restore,
+}
+
+impl Rewind {
+    pub(crate) fn read(section: Section<'_>) -> Option<Self> {
+        let problems = section.problems;
+        let to = section.count("to").map_or(0, |to| to.value);
+        let at = section.counts("at");
+        let at = section.need("at", "the epochs before which the run goes back", at);
+        let restores = [
+            ("weights", Restore::Weights),
+            ("rate", Restore::Rate),
+            ("both", Restore::Both),
+        ];
+        let restore = section.word("restore", &restores);
+        section.close();
+        let at = at?;
+        if let Err(error) = Window::list(at.value.clone()) {
+            problems.add(&at.span, error);
+            return None;
+        }
+        if at.value.iter().any(|epoch| *epoch <= to) {
+            let message = format!(
+                "a rewind to epoch {to} comes after it: `at` from {}",
+                to + 1
+            );
+            problems.add(&at.span, message);
+            return None;
+        }
+        Some(Self {
+            to,
+            at,
+            restore: restore.map_or(Restore::Both, |restore| restore.value),
+        })
+    }
+}

@@ -1,0 +1,330 @@
+//! How a pruner selects: the key that says how much, and what belongs to it.
+
+use std::ops::RangeInclusive;
+
+use calcine_criteria::{
+    AtLeast, Coin, Count, DrawnLevel, GlobalLevel, Gradient, Hysteresis, Level, NOfM, Random,
+    Regrow, Rounding, Score, Select, Sensitivity, Threshold,
+};
+use calcine_fold::Grain;
+
+use crate::amount::{Amount, Amounts};
+use crate::section::{At, Section, number};
+
+/// How a pruner selects, and by how much.
+#[derive(Debug, Clone)]
+pub(crate) struct Selection {
+    pub(crate) kind: Kind,
+    pub(crate) amounts: Amounts,
+    /// The key of the amounts.
+    pub(crate) key: &'static str,
+    count: Count,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Kind {
+    Level,
+    DrawnLevel { width: f64 },
+    GlobalLevel,
+    NOfM { of: usize },
+    Threshold,
+    Sensitivity { refreshed: bool },
+    Splicing { low: f64, high: f64, growth: f64 },
+    Coin,
+    Regrow { level: f64, by: Growth },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Growth {
+    Gradient,
+    Random,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Scope {
+    Layer,
+    Global,
+}
+
+/// The keys that say how much to prune. A pruner has one of them.
+const KEYS: [&str; 6] = [
+    "level",
+    "threshold",
+    "sensitivity",
+    "splicing",
+    "coin",
+    "n_of_m",
+];
+
+impl Selection {
+    pub(crate) fn read(section: &Section<'_>, grain: &mut At<Grain>) -> Option<Self> {
+        let count = count(section);
+        let scope = section.word(
+            "scope",
+            &[("layer", Scope::Layer), ("global", Scope::Global)],
+        );
+        let growths = [("gradient", Growth::Gradient), ("random", Growth::Random)];
+        let regrow = section.word("regrow", &growths);
+        let drop = section.get("drop");
+        let refreshed = section.flag("refresh");
+        let hysteresis = hysteresis(section);
+        let (key, value) = key(section)?;
+        let mut amounts = match key {
+            "n_of_m" => n_of_m(section, grain),
+            _ => Amounts::read(value, section.problems),
+        }?;
+        let problems = section.problems;
+        let global = scope.filter(|scope| scope.value == Scope::Global);
+        let only = |found: bool, span: &std::ops::Range<usize>, word: &str, needs: &str| {
+            if found {
+                problems.add(span, format!("`{word}` needs {needs}"));
+            }
+        };
+        if let Some(flag) = &refreshed {
+            only(key != "sensitivity", &flag.span, "refresh", "`sensitivity`");
+        }
+        if let Some(scope) = &global {
+            let by_pattern = matches!(amounts, Amounts::ByPattern(_));
+            if key != "level" || by_pattern {
+                let message = "`scope = \"global\"` needs one `level` for all parameters";
+                problems.add(&scope.span, message);
+            }
+        }
+        if let Some(regrow) = &regrow {
+            only(key != "level", &regrow.span, "regrow", "`level`");
+        }
+        if let (Some(drop), None) = (drop, &regrow) {
+            problems.add(
+                &drop.span(),
+                "`drop` needs `regrow`: what grows in exchange",
+            );
+        }
+        let valid: RangeInclusive<f64> = match key {
+            "level" | "coin" | "n_of_m" => 0.0..=1.0,
+            // A level of mean plus s deviations may lie below the mean.
+            "splicing" => -1e6..=1e6,
+            _ => 0.0..=f64::INFINITY,
+        };
+        amounts.check(key, &valid, problems);
+        let kind = match (key, grain.value) {
+            ("level", _) if regrow.is_some() => {
+                let by = regrow?.value;
+                let level = constant(section, &amounts)?;
+                let drop = drop.map(|drop| Amounts::read(drop, problems));
+                let drop = section.need(
+                    "drop",
+                    "the share that changes places",
+                    drop.flatten().map(|amounts| At::new(amounts, 0..0)),
+                );
+                amounts = drop?.value;
+                amounts.check("drop", &(0.0..=1.0), problems);
+                Kind::Regrow { level, by }
+            }
+            ("level", _) if global.is_some() => Kind::GlobalLevel,
+            ("level", _) if width(&amounts).is_some() => Kind::DrawnLevel {
+                width: width(&amounts)?,
+            },
+            ("level" | "n_of_m", Grain::Group { of }) => Kind::NOfM { of },
+            ("level" | "n_of_m", _) => Kind::Level,
+            ("threshold", _) => Kind::Threshold,
+            ("sensitivity", _) => Kind::Sensitivity {
+                refreshed: refreshed.is_some_and(|flag| flag.value),
+            },
+            ("splicing", _) => hysteresis,
+            _ => Kind::Coin,
+        };
+        let ranges = amounts.all().into_iter();
+        for amount in ranges.filter(|amount| matches!(amount.value, Amount::Range { .. })) {
+            let drawn = matches!(kind, Kind::DrawnLevel { .. });
+            only(
+                !drawn,
+                &amount.span,
+                "range",
+                "`level`, the same for all parameters",
+            );
+        }
+        Some(Self {
+            kind,
+            amounts,
+            key,
+            count: count?,
+        })
+    }
+
+    pub(crate) fn build(&self) -> Box<dyn Select + Send> {
+        let count = self.count;
+        match self.kind {
+            Kind::Level => Box::new(Level { count }),
+            Kind::DrawnLevel { width } => Box::new(DrawnLevel { width, count }),
+            Kind::GlobalLevel => Box::new(GlobalLevel {
+                at_least: count.at_least,
+            }),
+            Kind::NOfM { of } => Box::new(NOfM { of }),
+            Kind::Threshold => Box::new(Threshold),
+            Kind::Sensitivity { refreshed: false } => Box::new(Sensitivity::FROZEN),
+            Kind::Sensitivity { refreshed: true } => Box::new(Sensitivity::REFRESHED),
+            Kind::Splicing { low, high, .. } => Box::new(Hysteresis { low, high }),
+            Kind::Coin => Box::new(Coin),
+            Kind::Regrow { level, .. } => Box::new(Regrow { level, count }),
+        }
+    }
+
+    pub(crate) fn growth_score(&self) -> Option<Box<dyn Score + Send>> {
+        match self.kind {
+            Kind::Regrow {
+                by: Growth::Gradient,
+                ..
+            } => Some(Box::new(Gradient)),
+            Kind::Regrow {
+                by: Growth::Random, ..
+            } => Some(Box::new(Random)),
+            _ => None,
+        }
+    }
+
+    /// By how much the amount grows an epoch, as a share of its value at the start.
+    pub(crate) fn growth(&self) -> f64 {
+        match self.kind {
+            Kind::Splicing { growth, .. } => growth,
+            _ => 0.0,
+        }
+    }
+}
+
+/// The one key and its value.
+fn key<'a>(
+    section: &Section<'a>,
+) -> Option<(&'static str, &'a toml::Spanned<toml::de::DeValue<'a>>)> {
+    let found: Vec<_> = KEYS
+        .into_iter()
+        .filter_map(|key| Some((key, section.get(key)?)))
+        .collect();
+    let words = || KEYS.map(|key| format!("`{key}`")).join(", ");
+    match found.as_slice() {
+        [one] => Some(*one),
+        [] => {
+            let message = format!("how much to prune is missing: one of {}", words());
+            section.problems.add(&section.span, message);
+            None
+        }
+        [_, (key, value), ..] => {
+            let message = format!("`{key}`: give one of {}, not two", words());
+            section.problems.add(&value.span(), message);
+            None
+        }
+    }
+}
+
+/// `n_of_m = "2:4"` is the grain `group(4)` and a level of 1 − 2/4.
+fn n_of_m(section: &Section<'_>, grain: &mut At<Grain>) -> Option<Amounts> {
+    let text = section.text("n_of_m")?;
+    let parts = text.value.split_once(':').and_then(|(n, m)| {
+        let (n, m): (usize, usize) = (n.trim().parse().ok()?, m.trim().parse().ok()?);
+        (0 < n && n < m).then_some((n, m))
+    });
+    let Some((n, m)) = parts else {
+        let message = format!(
+            "`n_of_m` is \"{}\", expected how many of how many stay: \"2:4\"",
+            text.value
+        );
+        section.problems.add(&text.span, message);
+        return None;
+    };
+    if section.has("grain") {
+        let message = "`n_of_m` brings its own grain: leave `grain` out";
+        section.problems.add(&grain.span, message);
+    }
+    *grain = At::new(Grain::Group { of: m }, text.span.clone());
+    let level = (m - n) as f64 / m as f64;
+    Some(Amounts::One(At::new(Amount::Constant(level), text.span)))
+}
+
+/// `low`, `high` and `growth`.
+fn hysteresis(section: &Section<'_>) -> Kind {
+    let default = Hysteresis::default();
+    let keys = ["low", "high", "growth"];
+    let numbers = keys.map(|key| section.number_in(key, 0.0..=f64::INFINITY));
+    if !section.has("splicing") {
+        for (key, number) in keys.into_iter().zip(&numbers) {
+            if let Some(number) = number {
+                let message = format!("`{key}` needs `splicing`");
+                section.problems.add(&number.span, message);
+            }
+        }
+    }
+    let [low, high, growth] = numbers;
+    let kind = Kind::Splicing {
+        low: low.map_or(default.low, |low| low.value),
+        high: high.as_ref().map_or(default.high, |high| high.value),
+        growth: growth.map_or(0.0, |growth| growth.value),
+    };
+    if let (Kind::Splicing { low, high: top, .. }, Some(high)) = (kind, high)
+        && top < low
+    {
+        let message = format!("`high` is {top}, expected at least `low`, {low}");
+        section.problems.add(&high.span, message);
+    }
+    kind
+}
+
+/// `rounding`, `multiple` and `at_least`; `None` after a problem.
+fn count(section: &Section<'_>) -> Option<Count> {
+    let roundings = [
+        ("floor", Rounding::Floor),
+        ("ceil", Rounding::Ceil),
+        ("round", Rounding::Round),
+    ];
+    let rounding = section.word("rounding", &roundings);
+    let multiple = section.positive("multiple");
+    let at_least = match section.get("at_least") {
+        None => AtLeast::Unset,
+        Some(value) => {
+            let whole = value.get_ref().as_integer().is_some();
+            match number(value.get_ref()) {
+                Some(units) if whole && units >= 0.0 => AtLeast::Units(units as usize),
+                Some(share) if !whole && (0.0..=1.0).contains(&share) => AtLeast::Share(share),
+                _ => {
+                    let message = "`at_least` is a whole number of units, or a share of them \
+                                   between 0.0 and 1.0";
+                    section.problems.add(&value.span(), message);
+                    return None;
+                }
+            }
+        }
+    };
+    Some(Count {
+        rounding: rounding.map_or(Rounding::Floor, |rounding| rounding.value),
+        multiple: multiple.map_or(1, |multiple| multiple.value as usize),
+        at_least,
+    })
+}
+
+/// The width of the one range.
+fn width(amounts: &Amounts) -> Option<f64> {
+    match amounts {
+        Amounts::One(At {
+            value: Amount::Range { low, high },
+            ..
+        }) => Some(high - low),
+        _ => None,
+    }
+}
+
+/// The one number that a level is while its units change places.
+fn constant(section: &Section<'_>, amounts: &Amounts) -> Option<f64> {
+    match amounts {
+        Amounts::One(At {
+            value: Amount::Constant(level),
+            ..
+        }) => Some(*level),
+        _ => {
+            let span = amounts
+                .all()
+                .first()
+                .map_or(section.span.clone(), |a| a.span.clone());
+            let message = "with `regrow` the level is one number: `drop` may be a curve";
+            section.problems.add(&span, message);
+            None
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Mistakes in the ways to select, in regularizers, in masks and in rewinding.
+
+use calcine_recipe::Recipe;
+use calcine_testkit::{ConvNet, device, each};
+
+use crate::broken::{check, unmarked, with_pruner};
+
+type Row = (&'static str, &'static [&'static str]);
+
+#[test]
+fn every_mistake_in_a_selection_is_named_at_its_place() {
+    let head = "params = [\"**\"]\nscore = \"magnitude\"\n";
+    let rows: Vec<Row> = vec![
+        (
+            "n_of_m = ¦\"4:2\"",
+            &["expected how many of how many stay: \"2:4\""],
+        ),
+        (
+            "grain = ¦\"filter\"\nn_of_m = \"2:4\"",
+            &["`n_of_m` brings its own grain"],
+        ),
+        (
+            "level = 0.5\nat_least = ¦-1",
+            &["`at_least` is a whole number of units"],
+        ),
+        ("level = 0.5\nat_least = ¦1.5", &["or a share of them"]),
+        (
+            "level = 0.5\nrounding = ¦\"up\"",
+            &["`rounding` cannot be `up`"],
+        ),
+        (
+            "level = 0.5\nmultiple = ¦0",
+            &["expected a whole number above 0"],
+        ),
+        (
+            "level = 0.5\nbatches = ¦\"some\"",
+            &["expected a whole number above 0 or \"all\""],
+        ),
+        (
+            "level = 0.5\nbatches = ¦0",
+            &["expected a whole number above 0"],
+        ),
+        (
+            "level = 0.5\nnoise = ¦2",
+            &["`noise` is 2, expected a number between 0 and 1"],
+        ),
+        (
+            "level = 0.5\ncost = ¦\"bytes\"",
+            &["`cost` needs `scope = \"global\"`"],
+        ),
+        (
+            "level = 0.5\nscope = \"global\"\ncost = ¦7",
+            &["expected \"units\", \"bytes\" or a table"],
+        ),
+        (
+            "level = 0.5\nscope = \"global\"\ncost = { \"conv.*\" = ¦0 }",
+            &["a cost is a whole number above 0"],
+        ),
+        (
+            "threshold = 0.5\nscope = ¦\"global\"",
+            &["needs one `level` for all parameters"],
+        ),
+        (
+            "level = 0.5\nrefresh = ¦true",
+            &["`refresh` needs `sensitivity`"],
+        ),
+        ("level = 0.5\nlow = ¦0.5", &["`low` needs `splicing`"]),
+        (
+            "splicing = 0.1\nlow = 2\nhigh = ¦1",
+            &["`high` is 1, expected at least `low`, 2"],
+        ),
+        ("coin = ¦1.5", &["`coin` is 1.5, expected between 0 and 1"]),
+        (
+            "threshold = ¦{ range = [0.1, 0.2] }",
+            &["`range` needs `level`"],
+        ),
+        ("level = { range = ¦[0.2, 0.1] }", &["the lower one first"]),
+        ("level = 0.5\ndrop = ¦0.3", &["`drop` needs `regrow`"]),
+        (
+            "threshold = 0.5\nregrow = ¦\"random\"\ndrop = 0.3",
+            &["`regrow` needs `level`"],
+        ),
+        (
+            "level = ¦{ curve = \"linear\", from = 0, to = 1 }\nregrow = \"random\"\ndrop = 0.3",
+            &["the level is one number"],
+        ),
+        (
+            "threshold = ¦{ curve = \"two_slopes\", q = 0.1 }",
+            &["`ramp_offset` is missing"],
+        ),
+    ];
+    each(rows, |(marked, fragments)| {
+        let (text, places) = unmarked(&with_pruner(&format!("{head}{marked}")));
+        check(&Recipe::parse(&text).unwrap_err(), &places, fragments);
+    });
+    let rows: Vec<Row> = vec![
+        (
+            "score = \"l1\"\nlevel = 0.5\ngroups = ¦[[\"conv.weight\"]]",
+            &["`groups` needs `together`"],
+        ),
+        (
+            "score = \"l1\"\nlevel = 0.5\nparams = ¦[\"conv.weight\"]\ngroups = [[\"conv.weight\"]]",
+            &["`params` and `groups` exclude each other"],
+        ),
+        (
+            "score = \"l1\"\nlevel = 0.5\ntogether = \"sum\"\ngroups = ¦[[]]",
+            &["expected a list of lists of texts"],
+        ),
+        (
+            "score = \"l1\"\nlevel = { \"conv.*\" = 0.5 }\ntogether = ¦\"sum\"",
+            &["`together` needs `params` or `groups`"],
+        ),
+        (
+            "score = ¦\"norm_scale\"\nlevel = 0.5\nparams = [\"**\"]",
+            &["`norm_scale` is a number a filter"],
+        ),
+    ];
+    each(rows, |(marked, fragments)| {
+        let (text, places) = unmarked(&with_pruner(marked));
+        check(&Recipe::parse(&text).unwrap_err(), &places, fragments);
+    });
+}
+
+#[test]
+fn every_mistake_in_a_regularizer_is_named_at_its_place() {
+    let rows: Vec<Row> = vec![
+        (
+            "¦[regularizer.r]\nparams = [\"**\"]\nstrength = 1",
+            &["`type` is missing"],
+        ),
+        (
+            "[regularizer.r]\ntype = ¦\"l3\"\nparams = [\"**\"]\nstrength = 1",
+            &["cannot be `l3`"],
+        ),
+        (
+            "¦[regularizer.r]\ntype = \"l1\"\nparams = [\"**\"]",
+            &["`strength` is missing: λ"],
+        ),
+        (
+            "¦[regularizer.r]\ntype = \"l1\"\nstrength = 1",
+            &["`params` is missing"],
+        ),
+        (
+            "[regularizer.r]\ntype = \"l1\"\nparams = [\"**\"]\nstrength = ¦-1",
+            &["`strength` is -1, expected 0 or more"],
+        ),
+        (
+            "[regularizer.r]\ntype = \"l1\"\nparams = ¦[\"**\"]\nstrength = { \"*\" = 1 }",
+            &["exclude each other"],
+        ),
+        (
+            "[regularizer.r]\ntype = \"group_variance\"\nparams = [\"**\"]\nstrength = 1\n\
+             apply = ¦\"proximal\"",
+            &["has no proximal step"],
+        ),
+        (
+            "[regularizer.r]\ntype = \"group_lasso\"\nparams = [\"**\"]\nstrength = 1\n\
+             smoothing = 1e-8\napply = ¦\"proximal\"",
+            &["take its smoothing away"],
+        ),
+        (
+            "[regularizer.r]\ntype = \"l1\"\nparams = [\"**\"]\nstrength = 1\nthreshold = ¦\"median\"",
+            &["`median`"],
+        ),
+        (
+            "[regularizer.r]\ntype = \"l1\"\nparams = [\"**\"]\nstrength = 1\nthreshold_at = ¦0.1",
+            &["`threshold_at` needs `threshold`"],
+        ),
+        (
+            "[regularizer.r]\ntype = \"l2\"\nparams = [\"**\"]\nstrength = 1\n\
+             weakest = { score = ¦\"taylor\", level = 0.5 }",
+            &["`weakest` needs a score of weights alone"],
+        ),
+    ];
+    each(rows, |(marked, fragments)| {
+        let policy = "[[policy]]\nregularizer = \"r\"\nend = 2\n";
+        let text = format!("format = 1\n[train]\nepochs = 9\n{policy}{marked}\n");
+        let (text, places) = unmarked(&text);
+        // A table's place is its header, as TOML has it.
+        check(
+            &Recipe::parse(&text).unwrap_err(),
+            &named(places),
+            fragments,
+        );
+    });
+}
+
+/// Problems of a whole named table stand at its name.
+fn named(places: Vec<(usize, usize)>) -> Vec<(usize, usize)> {
+    let name = |(line, column)| {
+        if column == 1 {
+            (line, 14)
+        } else {
+            (line, column)
+        }
+    };
+    places.into_iter().map(name).collect()
+}
+
+#[test]
+fn every_mistake_in_what_masks_and_rewinds_do_is_named_at_its_place() {
+    let head = "format = 1\n[train]\nepochs = 9\n[lr.r]\ntype = \"cosine\"\n\
+                [pruner.a]\nparams = [\"**\"]\nscore = \"l1\"\nlevel = 0.5\n\
+                [regularizer.p]\ntype = \"l1\"\nparams = [\"**\"]\nstrength = 1\n\
+                [[policy]]\nlr = \"r\"\n[[policy]]\nregularizer = \"p\"\nend = 1\n\
+                [[policy]]\npruner = \"a\"\nend = 1\n";
+    let rows: Vec<Row> = vec![
+        (
+            "[[policy]]\nlr = \"r\"\nhold = ¦\"always\"",
+            &["`hold` is for pruners"],
+        ),
+        (
+            "[[policy]]\nregularizer = \"p\"\nend = 1\nlifetime = ¦\"step\"",
+            &["`lifetime` is for pruners"],
+        ),
+        (
+            "[[policy]]\nlr = \"r\"\nafter = ¦\"hold\"",
+            &["`after` is for pruners and regularizers"],
+        ),
+        (
+            "[[policy]]\npruner = \"a\"\nend = 1\nhold = ¦\"never\"",
+            &["`hold` cannot be `never`"],
+        ),
+        (
+            "[[policy]]\npruner = \"a\"\nsteps = [3]\nagain_every = ¦2",
+            &["`again_every` needs a window in epochs"],
+        ),
+        (
+            "¦[rewind]\nto = 1",
+            &["`at` is missing: the epochs before which the run goes back"],
+        ),
+        ("[rewind]\nto = 2\nat = ¦[2]", &["`at` from 3"]),
+        ("[rewind]\nat = ¦[5, 4]", &["must ascend"]),
+        ("[rewind]\nat = ¦[9]", &["the run goes back never"]),
+        (
+            "[rewind]\nat = [3]\nrestore = ¦\"all\"",
+            &["`restore` cannot be `all`"],
+        ),
+    ];
+    each(rows, |(marked, fragments)| {
+        let (text, places) = unmarked(&format!("{head}{marked}\n"));
+        check(&Recipe::parse(&text).unwrap_err(), &places, fragments);
+    });
+}
+
+#[test]
+fn what_does_not_fit_the_model_or_the_window_is_named_at_its_place() {
+    let head = "format = 1\n[train]\nepochs = 9\n";
+    let rows: Vec<Row> = vec![
+        (
+            "[[policy]]\npruner = \"a\"\nend = 2\n[pruner.a]\nparams = [\"head.weight\"]\n\
+             grain = ¦\"filter\"\nscore = \"norm_scale\"\nlevel = 0.5",
+            &["`head.weight`: grain `filter` needs"],
+        ),
+        (
+            "[[policy]]\npruner = \"a\"\nend = 2\n[pruner.a]\nscore = \"l1\"\nlevel = 0.5\n\
+             together = \"sum\"\ngroups = [¦[\"conv.weight\", \"head.weight\"]]",
+            &["equally many units, found [144, 32]"],
+        ),
+        (
+            "[[policy]]\npruner = ¦\"a\"\nend = 2\n[pruner.a]\nparams = [\"conv.weight\"]\n\
+             score = \"random\"\ncoin = 0.5",
+            &["a coin drops at random"],
+        ),
+        (
+            "[[policy]]\npruner = \"a\"\nepochs = [1, 2]\n[pruner.a]\nparams = [\"conv.weight\"]\n\
+             score = \"magnitude\"\n\
+             threshold = ¦{ curve = \"two_slopes\", q = 0.1, ramp_offset = 1 }",
+            &["its window is a list"],
+        ),
+        (
+            "[[policy]]\nregularizer = ¦\"p\"\nend = 2\nafter = \"hold\"\n[regularizer.p]\n\
+             type = \"l1\"\nparams = [\"conv.weight\"]\nstrength = 1",
+            &["keeps what a `threshold` zeroes"],
+        ),
+        (
+            "[[policy]]\nregularizer = \"p\"\nend = 2\n[regularizer.p]\ntype = \"l1\"\n\
+             params = [¦\"cnv.weight\"]\nstrength = 1",
+            &["nearest: conv.weight"],
+        ),
+        (
+            "[[policy]]\npruner = \"a\"\nend = 2\n[pruner.a]\nparams = [\"conv.weight\"]\n\
+             score = \"magnitude\"\nn_of_m = ¦\"1:4\"",
+            &["does not"],
+        ),
+    ];
+    each(rows, |(marked, fragments)| {
+        let (text, places) = unmarked(&format!("{head}{marked}\n"));
+        let recipe = Recipe::parse(&text).unwrap_or_else(|error| panic!("{error}"));
+        let model = ConvNet::new(&device());
+        check(&recipe.bind(&model, 10).unwrap_err(), &places, fragments);
+    });
+}
