@@ -1,0 +1,63 @@
+//! Which layer of a small network is fragile, and the recipe that spares it.
+//!
+//! ```text
+//! cargo run -p calcine-sensitivity --example scan_layers
+//! ```
+#![allow(clippy::print_stdout, reason = "an example shows what it found")]
+
+use std::ops::ControlFlow;
+
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Device, Distribution, Tensor, activation};
+use calcine_fold::Grain;
+use calcine_sensitivity::{Measurement, Scan, ScanError, recipe, scan, suggest};
+
+#[derive(Module, Debug)]
+struct Net {
+    first: Linear,
+    second: Linear,
+}
+
+impl Net {
+    fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        self.second
+            .forward(activation::relu(self.first.forward(input)))
+    }
+}
+
+fn main() -> Result<(), ScanError> {
+    let device = Device::flex();
+    device.seed(1);
+    let net = Net {
+        first: LinearConfig::new(16, 64).init(&device),
+        second: LinearConfig::new(64, 4).init(&device),
+    };
+    // Whatever the dense network says is right.
+    let inputs = Tensor::<2>::random([512, 16], Distribution::Normal(0.0, 1.0), &device);
+    let right = net.forward(inputs.clone()).argmax(1);
+    let evaluate = |net: &Net| {
+        let logits = net.forward(inputs.clone());
+        let hits = logits.clone().argmax(1).equal(right.clone()).float().mean();
+        let loss = activation::log_softmax(logits, 1)
+            .gather(1, right.clone())
+            .mean()
+            .neg();
+        Measurement {
+            top1: 100.0 * hits.into_scalar::<f64>(),
+            top5: 100.0,
+            loss: loss.into_scalar(),
+            losses: Vec::new(),
+        }
+    };
+
+    let plan = Scan::new(Grain::Element).with_levels([0.0, 0.25, 0.5, 0.75, 0.9]);
+    let outcome = scan(&net, &plan, evaluate, None, |progress| {
+        println!("evaluation {} of {}", progress.done, progress.total);
+        ControlFlow::Continue(())
+    })?;
+    print!("\n{}", outcome.sensitivity.to_csv());
+    let suggestions = suggest(&outcome.sensitivity, 10.0);
+    print!("\n{}", recipe(&suggestions, Grain::Element, "epochs = 10"));
+    Ok(())
+}

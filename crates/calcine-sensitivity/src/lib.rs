@@ -1,0 +1,71 @@
+//! How much each layer of a model can lose: scans, suggestions and the recipe for them.
+//!
+//! # Should I use this crate?
+//!
+//! Use it before pruning a network that you do not know: it prunes **one parameter at a time** to each of
+//! several levels, without fine-tuning, has the network evaluated, and puts the weights back. What comes
+//! out is which layers are fragile, and a level for each to begin with. It says nothing about pruning all
+//! layers at once, nor about what fine-tuning regains.
+//!
+//! ```
+//! use std::ops::ControlFlow;
+//!
+//! use burn::nn::{Linear, LinearConfig};
+//! use burn::tensor::{Device, Distribution, Tensor};
+//! use calcine_fold::Grain;
+//! use calcine_sensitivity::{Measurement, Scan, scan, suggest};
+//!
+//! # fn main() -> Result<(), calcine_sensitivity::ScanError> {
+//! let device = Device::flex();
+//! let model: Linear = LinearConfig::new(8, 4).init(&device);
+//! let inputs = Tensor::<2>::random([32, 8], Distribution::Default, &device);
+//! let right = model.forward(inputs.clone());
+//!
+//! // Any way to measure will do; a classifier would be run on its validation split, never its test set.
+//! let evaluate = |model: &Linear| {
+//!     let loss = (model.forward(inputs.clone()) - right.clone()).square().mean().into_scalar::<f64>();
+//!     Measurement { top1: 100.0 - 100.0 * loss, top5: 100.0, loss, ..Measurement::default() }
+//! };
+//! let plan = Scan::new(Grain::Element).with_levels([0.25, 0.5, 0.75]);
+//! let found = scan(&model, &plan, evaluate, None, |_| ControlFlow::Continue(()))?.sensitivity;
+//! print!("{}", found.to_csv());
+//! for suggestion in suggest(&found, 1.0) {
+//!     println!("{}: {}", suggestion.parameter, suggestion.level);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | item | what |
+//! |---|---|
+//! | [`Scan`], [`levels`] | what is scanned: parameters, grain, levels, score, selection |
+//! | [`scan`], [`Progress`], [`Outcome`] | do it, show how far it is, stop it, take it up again |
+//! | [`Measurement`], [`Interval`] | one evaluation, and how sure a difference in loss is |
+//! | [`Sensitivity`], [`Point`] | what came out: CSV, [charts](Sensitivity::panels) |
+//! | [`suggest`], [`recipe`] | a level for each parameter, and the recipe that prunes to them |
+//!
+//! # A cheaper scan
+//!
+//! Accuracy on few images is coarse. The loss is not: when the evaluation also returns the loss of every
+//! image ([`Measurement::losses`]), the difference to the unpruned model is taken image by image, and a few
+//! hundred of them give a [narrow interval](Interval). Draw them at random, once, and evaluate every point
+//! on the same ones.
+
+mod chart;
+mod error;
+mod measure;
+mod plan;
+mod prune;
+mod recipe;
+mod scan;
+mod suggest;
+mod table;
+mod trial;
+
+pub use error::{ScanError, UnknownFile};
+pub use measure::{Interval, Measurement};
+pub use plan::{Scan, levels};
+pub use recipe::recipe;
+pub use scan::{Outcome, Progress, scan};
+pub use suggest::{Suggestion, suggest};
+pub use table::{Point, Sensitivity};

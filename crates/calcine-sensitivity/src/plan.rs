@@ -1,0 +1,186 @@
+use std::fmt;
+
+use burn::module::Module;
+use calcine_criteria::{Level, Magnitude, NOfM, Score, Select};
+use calcine_fold::{Fold, Grain, Layout};
+use calcine_params::{Inventory, Parameter};
+
+use crate::ScanError;
+
+/// What is scanned: parameters × levels, and how a level prunes (score × grain × select).
+///
+/// By default every weight that has units of the grain, at 0 to 0.9 by 0.05, the units with the smallest
+/// mean magnitude dropped. Other selections are a line:
+/// `Scan::new(grain).with_select(selection).with_levels([0.5])`.
+pub struct Scan {
+    /// Names and globs of the parameters (see [`Inventory::select`]); none for every weight that fits.
+    pub params: Vec<String>,
+    /// What a unit is.
+    pub grain: Grain,
+    /// The amounts, handed to the selection; for [`Level`] the share of units to drop. They need not
+    /// ascend: each prunes the weights as they are in the model.
+    pub levels: Vec<f64>,
+    /// What units are ranked by. It must score the same weights the same every time.
+    pub score: Box<dyn Score + Send>,
+    /// What chooses by rank.
+    pub select: Box<dyn Select + Send>,
+}
+
+impl Scan {
+    /// All weights that have such units, by magnitude. Of the grain `group(M)`, a level is the share that
+    /// every group of M loses: N:M sparsity.
+    #[must_use]
+    pub fn new(grain: Grain) -> Self {
+        let select: Box<dyn Select + Send> = match grain {
+            Grain::Group { of } => Box::new(NOfM { of }),
+            _ => Box::new(Level::default()),
+        };
+        Self {
+            params: Vec::new(),
+            grain,
+            levels: levels(0.0, 0.95, 0.05),
+            score: Box::new(Magnitude),
+            select,
+        }
+    }
+
+    /// Only these parameters.
+    #[must_use]
+    pub fn with_params<S: Into<String>>(mut self, params: impl IntoIterator<Item = S>) -> Self {
+        self.params = params.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Other levels.
+    #[must_use]
+    pub fn with_levels(mut self, levels: impl IntoIterator<Item = f64>) -> Self {
+        self.levels = levels.into_iter().collect();
+        self
+    }
+
+    /// Another score.
+    #[must_use]
+    pub fn with_score(mut self, score: impl Score + Send + 'static) -> Self {
+        self.score = Box::new(score);
+        self
+    }
+
+    /// Another selection.
+    #[must_use]
+    pub fn with_select(mut self, select: impl Select + Send + 'static) -> Self {
+        self.select = Box::new(select);
+        self
+    }
+
+    /// Whether the scan can be done on a model, as [`scan`](crate::scan()) finds out first of all.
+    ///
+    /// # Errors
+    ///
+    /// If a level is none, a pattern matches nothing, or a parameter that was asked for has no such units.
+    pub fn check<M: Module>(&self, model: &M) -> Result<(), ScanError> {
+        self.targets(model).map(drop)
+    }
+
+    /// The parameters of a model that the scan is about, in the model's order.
+    ///
+    /// # Errors
+    ///
+    /// If a level is none, a pattern matches nothing, or a parameter that was asked for has no such units.
+    pub(crate) fn targets<M: Module>(
+        &self,
+        model: &M,
+    ) -> Result<Vec<(Parameter, Fold)>, ScanError> {
+        let odd = self
+            .levels
+            .iter()
+            .find(|level| !(0.0..=1.0).contains(*level));
+        if self.levels.is_empty() || odd.is_some() {
+            let found = odd.map_or("nothing".to_owned(), f64::to_string);
+            return Err(ScanError::Level { found });
+        }
+        let inventory = Inventory::of(model);
+        if self.params.is_empty() {
+            let weights = inventory.weights();
+            let fitting =
+                weights.filter_map(|weight| Some((weight.clone(), self.fold(weight).ok()?)));
+            let fitting: Vec<_> = fitting.collect();
+            let grain = self.grain.to_string();
+            return if fitting.is_empty() {
+                Err(ScanError::Nothing { grain })
+            } else {
+                Ok(fitting)
+            };
+        }
+        let chosen = inventory.select(&self.params)?;
+        chosen
+            .into_iter()
+            .map(|parameter| Ok((parameter.clone(), self.fold(parameter)?)))
+            .collect()
+    }
+
+    fn fold(&self, parameter: &Parameter) -> Result<Fold, ScanError> {
+        // How the axes of an element or a whole layer are called does not matter.
+        let plain = matches!(self.grain, Grain::Element | Grain::Layer);
+        let layout = parameter.layout().or(plain.then_some(Layout::OutputFirst));
+        let layout = layout.ok_or_else(|| ScanError::Layout {
+            parameter: parameter.path.clone(),
+            layer: parameter.layer.clone(),
+        })?;
+        Fold::grouped(self.grain, &parameter.shape, layout, parameter.groups).map_err(|source| {
+            ScanError::Unfit {
+                parameter: parameter.path.clone(),
+                source,
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Scan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scan")
+            .field("params", &self.params)
+            .field("grain", &self.grain)
+            .field("levels", &self.levels)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `start`, `start + step`, … below `stop`: a range as Distiller's `--sense-range` has it.
+///
+/// The numbers are rounded to nine decimals, so that 0.15 is 0.15 and not 0.15000000000000002. A step
+/// that leads nowhere gives nothing.
+///
+/// ```
+/// assert_eq!(calcine_sensitivity::levels(0.0, 0.2, 0.05), [0.0, 0.05, 0.1, 0.15]);
+/// ```
+#[must_use]
+pub fn levels(start: f64, stop: f64, step: f64) -> Vec<f64> {
+    let rounded = |number: f64| (number * 1e9).round() / 1e9;
+    if !(step > 0.0 && (stop - start).is_finite() && (stop - start) / step < 1e6) {
+        return Vec::new();
+    }
+    let all = (0..).map(|index| rounded(start + f64::from(index) * step));
+    all.take_while(|&level| level < rounded(stop)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_levels_are_distillers() {
+        let levels = Scan::new(Grain::Element).levels;
+        assert_eq!((levels.len(), levels[3], levels[18]), (19, 0.15, 0.9));
+    }
+
+    #[test]
+    fn a_step_that_leads_nowhere_gives_no_levels() {
+        for (start, stop, step) in [(0.0, 1.0, 0.0), (0.0, 1.0, -0.1), (1.0, 0.0, 0.1)] {
+            assert!(levels(start, stop, step).is_empty());
+        }
+        assert!(
+            levels(0.0, f64::INFINITY, 0.1).is_empty() && levels(0.0, 1.0, f64::NAN).is_empty()
+        );
+        assert!(levels(0.0, 1.0, 1e-300).is_empty());
+    }
+}

@@ -1,0 +1,214 @@
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use burn::module::Module;
+
+use crate::prune::pruned;
+use crate::trial::{Trial, trials};
+use crate::{Interval, Measurement, Point, Scan, ScanError, Sensitivity, UnknownFile};
+
+/// How far a scan is.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Progress<'a> {
+    /// What has just been evaluated; `None` for the unpruned model.
+    pub point: Option<&'a Point>,
+    /// The unpruned model.
+    pub baseline: &'a Measurement,
+    /// Evaluations done by this call.
+    pub done: usize,
+    /// Evaluations this call does in all: points that are known, or prune the same as another, need none.
+    pub total: usize,
+}
+
+/// How a scan ended.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// What it found.
+    pub sensitivity: Sensitivity,
+    /// Whether it was stopped before all points were there.
+    pub stopped: bool,
+}
+
+/// Prunes each parameter to each level, alone, and has the model evaluated.
+///
+/// Every point begins with the model's own weights; nothing adds up from level to level. The model is not
+/// touched: `evaluate` sees a copy whose other parameters are shared with it. `evaluate` must give the same
+/// for the same model. Let it look at a validation split, never at the test set: a set by which levels are
+/// chosen cannot say how good they are.
+///
+/// The unpruned model is evaluated once, first. A point that prunes nothing, or the same as another level of
+/// its parameter (a filter more or less makes no half filter), is not evaluated but copied.
+///
+/// With a `file` the CSV is written beside it and renamed after every evaluation. If it is there already the
+/// scan goes on from it: points in it are not evaluated again. The unpruned model is, to see that it still
+/// is the same one, and so are the zeros that every point makes.
+///
+/// `progress` is called after every evaluation, the file being written; when it breaks, the scan stops.
+///
+/// # Errors
+///
+/// If a pattern matches nothing, a parameter that was asked for has no such units, a level is none, or
+/// the file is of another scan or cannot be written.
+pub fn scan<M: Module>(
+    model: &M,
+    plan: &Scan,
+    mut evaluate: impl FnMut(&M) -> Measurement,
+    file: Option<&Path>,
+    mut progress: impl FnMut(&Progress<'_>) -> ControlFlow<()>,
+) -> Result<Outcome, ScanError> {
+    let trials = trials(model, plan)?;
+    let known = file
+        .filter(|file| file.exists())
+        .map(Sensitivity::read)
+        .transpose()?;
+    let baseline = evaluate(model);
+    if let (Some(file), Some(known)) = (file, &known) {
+        check(known, &trials, &baseline).map_err(|source| ScanError::File {
+            file: file.to_path_buf(),
+            source,
+        })?;
+    }
+    let mut found = Found::new(&trials, baseline, known.as_ref());
+    let total = 1 + found.unknown(&trials);
+    let mut done = 0;
+    let mut step = |found: &Found, point: Option<usize>| {
+        if let Some(file) = file {
+            found.sensitivity(&trials).write(file)?;
+        }
+        done += 1;
+        Ok::<_, ScanError>(progress(&Progress {
+            point: point.and_then(|index| found.points[index].as_ref()),
+            baseline: &found.baseline,
+            done,
+            total,
+        }))
+    };
+    let mut flow = step(&found, None)?;
+    for (index, trial) in trials.iter().enumerate() {
+        if flow.is_break() {
+            break;
+        }
+        if found.points[trial.same_as.unwrap_or(index)].is_some() || trial.prunes_nothing {
+            continue;
+        }
+        let candidate = pruned(model, plan, &trial.parameter, &trial.fold, trial.level);
+        let measured = evaluate(&candidate);
+        found.put(trial, index, &measured)?;
+        flow = step(&found, Some(index))?;
+    }
+    Ok(Outcome {
+        stopped: found.unknown(&trials) > 0,
+        sensitivity: found.sensitivity(&trials),
+    })
+}
+
+/// What a loss may differ by between two evaluations of one model, relatively: sums are taken in another
+/// order on another device.
+const SAME: f64 = 1e-3;
+
+/// That a file is of this scan, as far as it shows.
+fn check(known: &Sensitivity, trials: &[Trial], baseline: &Measurement) -> Result<(), UnknownFile> {
+    let (expected, found) = (known.baseline.loss, baseline.loss);
+    if (expected - found).abs() > SAME * found.abs() {
+        return Err(UnknownFile::Baseline { expected, found });
+    }
+    for point in &known.points {
+        let stranger = |reason: String| UnknownFile::Stranger {
+            parameter: point.parameter.clone(),
+            level: point.requested,
+            reason,
+        };
+        let trial = trials.iter().find(|trial| trial.is(point));
+        let trial = trial.ok_or_else(|| stranger("this one does not ask for it".to_owned()))?;
+        let (then, now) = (point.achieved, trial.achieved);
+        if (then - now).abs() > 1e-9 {
+            return Err(stranger(format!(
+                "its share of zeros is {then}, it would be {now}"
+            )));
+        }
+        if point.interval.is_some() != (baseline.losses.len() > 1) {
+            return Err(stranger(
+                "one pairs the losses of examples, the other does not".to_owned(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The points so far, one for each trial that needs an evaluation of its own.
+struct Found {
+    baseline: Measurement,
+    points: Vec<Option<Point>>,
+}
+
+impl Found {
+    fn new(trials: &[Trial], baseline: Measurement, known: Option<&Sensitivity>) -> Self {
+        let mut by_name: HashMap<(&str, u64), &Point> = HashMap::new();
+        for point in known.iter().flat_map(|known| &known.points) {
+            by_name.insert((&point.parameter, point.requested.to_bits()), point);
+        }
+        let mut points: Vec<Option<Point>> = vec![None; trials.len()];
+        for (index, trial) in trials.iter().enumerate() {
+            // What is known of a trial is known of the first with its weights.
+            let first = trial.same_as.unwrap_or(index);
+            let known = by_name.get(&(trial.parameter.path.as_str(), trial.level.to_bits()));
+            if let (None, Some(point)) = (&points[first], known) {
+                points[first] = Some((*point).clone());
+            }
+        }
+        Self { baseline, points }
+    }
+
+    /// How many evaluations are left.
+    fn unknown(&self, trials: &[Trial]) -> usize {
+        let known = trials.iter().zip(&self.points);
+        known
+            .filter(|(trial, point)| {
+                trial.same_as.is_none() && !trial.prunes_nothing && point.is_none()
+            })
+            .count()
+    }
+
+    fn put(
+        &mut self,
+        trial: &Trial,
+        index: usize,
+        measured: &Measurement,
+    ) -> Result<(), ScanError> {
+        let (before, after) = (&self.baseline.losses, &measured.losses);
+        if before.len() != after.len() {
+            return Err(ScanError::Unpaired {
+                parameter: trial.parameter.path.clone(),
+                level: trial.level,
+                baseline: before.len(),
+                found: after.len(),
+            });
+        }
+        let rise = Interval::of_difference(before, after);
+        self.points[index] = Some(trial.point(&self.baseline, measured, rise));
+        Ok(())
+    }
+
+    /// All points that are known, in order, copies included.
+    fn sensitivity(&self, trials: &[Trial]) -> Sensitivity {
+        // Of the unpruned model to itself: exactly nothing.
+        let unpruned = Interval::of_difference(&self.baseline.losses, &self.baseline.losses);
+        let points = trials.iter().enumerate().filter_map(|(index, trial)| {
+            if trial.prunes_nothing {
+                return Some(trial.point(&self.baseline, &self.baseline, unpruned));
+            }
+            let point = self.points[trial.same_as.unwrap_or(index)].clone()?;
+            Some(Point {
+                requested: trial.level,
+                ..point
+            })
+        });
+        Sensitivity {
+            baseline: self.baseline.clone(),
+            points: points.collect(),
+        }
+    }
+}

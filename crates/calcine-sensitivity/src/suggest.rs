@@ -1,0 +1,88 @@
+use crate::{Point, Sensitivity};
+
+/// How far a parameter may be pruned.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Suggestion {
+    /// The parameter's path.
+    pub parameter: String,
+    /// The level; 0 if even the lowest one scanned costs too much.
+    pub level: f64,
+    /// The share of zeros at that level.
+    pub achieved: f64,
+    /// What pruning it alone to that level loses of top-1, in points; negative where top-1 rose.
+    pub drop: f64,
+}
+
+/// For each parameter the highest level at which pruning it alone, and at all lower levels too, loses at
+/// most `max_drop` points of top-1.
+///
+/// Only levels that were scanned are suggested; nothing is read between them. The losses of layers pruned
+/// together add up, roughly, and fine-tuning regains much of them: take this as where to begin.
+#[must_use]
+pub fn suggest(sensitivity: &Sensitivity, max_drop: f64) -> Vec<Suggestion> {
+    let top1 = sensitivity.baseline.top1;
+    let suggestion = |(parameter, points): (&str, &[Point])| {
+        let mut ascending: Vec<&Point> = points.iter().collect();
+        ascending.sort_by(|a, b| a.requested.total_cmp(&b.requested));
+        let last = ascending
+            .into_iter()
+            .take_while(|point| top1 - point.top1 <= max_drop)
+            .last();
+        Suggestion {
+            parameter: parameter.to_owned(),
+            level: last.map_or(0.0, |point| point.requested),
+            achieved: last.map_or(0.0, |point| point.achieved),
+            drop: last.map_or(0.0, |point| top1 - point.top1),
+        }
+    };
+    sensitivity.by_parameter().map(suggestion).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Measurement;
+
+    /// Top-1 of one parameter at 0.2, 0.4, …; the unpruned model has 90.
+    fn level(top1: &[f64], max_drop: f64) -> f64 {
+        let csv = top1.iter().enumerate().map(|(index, top1)| {
+            let level = f64::from(2 * (index as u32 + 1)) / 10.0;
+            format!("w,{level},{level},,{top1},100,1\n")
+        });
+        let header = "parameter,requested,achieved,macs,top1,top5,loss\n,0,0,,90,100,1\n";
+        let text = header.to_owned() + &csv.collect::<String>();
+        let sensitivity = Sensitivity::from_csv(&text).unwrap();
+        assert_eq!(sensitivity.baseline.top1, 90.0);
+        let suggestions = suggest(&sensitivity, max_drop);
+        assert_eq!(suggestions.len(), 1);
+        suggestions[0].level
+    }
+
+    #[test]
+    fn the_highest_level_within_the_drop_is_suggested() {
+        assert_eq!(level(&[90.0, 89.5, 89.0, 70.0], 1.0), 0.6);
+        assert_eq!(level(&[90.5, 91.0], 0.0), 0.4);
+    }
+
+    #[test]
+    fn a_level_beyond_one_that_costs_too_much_is_not() {
+        assert_eq!(level(&[89.9, 85.0, 89.9], 1.0), 0.2);
+        assert_eq!(level(&[80.0, 90.0], 1.0), 0.0);
+        assert_eq!(level(&[f64::NAN, 90.0], 1.0), 0.0);
+    }
+
+    #[test]
+    fn levels_need_not_ascend() {
+        let header = "parameter,requested,achieved,macs,top1,top5,loss\n,0,0,,90,100,1\n";
+        let rows = "w,0.8,0.8,,50,99,2\nw,0.2,0.2,,90,99,2\nw,0.4,0.4,,89.5,99,2\n";
+        let sensitivity = Sensitivity::from_csv(&(header.to_owned() + rows)).unwrap();
+        let suggestion = suggest(&sensitivity, 1.0).remove(0);
+        assert_eq!((suggestion.level, suggestion.drop), (0.4, 0.5));
+        let empty = Sensitivity {
+            baseline: Measurement::default(),
+            points: Vec::new(),
+        };
+        assert!(suggest(&empty, 1.0).is_empty());
+    }
+}

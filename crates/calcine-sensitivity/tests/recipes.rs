@@ -1,0 +1,58 @@
+use calcine_fold::Grain;
+use calcine_recipe::Recipe;
+use calcine_sensitivity::{Measurement, Scan, recipe, suggest};
+use calcine_testkit::ConvNet;
+
+use crate::{counted, net, nonzero, whole};
+
+/// Top-1 falls with the filters of `conv` and hardly with `head`.
+fn fragile(model: &ConvNet) -> Measurement {
+    let counts = nonzero(model);
+    let gone = |index: usize, of: f64| 1.0 - counts[index].1 as f64 / of;
+    Measurement {
+        top1: 90.0 - 40.0 * gone(0, 144.0) - gone(1, 32.0),
+        ..counted(model)
+    }
+}
+
+#[test]
+fn a_suggested_recipe_parses_and_fits_the_model() {
+    let plan = Scan::new(Grain::Element).with_levels([0.01, 0.25, 0.5, 0.75, 1.0]);
+    let found = whole(&net(), &plan, fragile).unwrap();
+    let suggestions = suggest(&found, 1.0);
+    let levels: Vec<f64> = suggestions
+        .iter()
+        .map(|suggestion| suggestion.level)
+        .collect();
+    assert_eq!(levels, [0.01, 1.0]);
+    let text = recipe(
+        &suggestions,
+        Grain::Element,
+        "model = \"resnet20\"\nepochs = 10\nlr = 0.01\n",
+    );
+    let recipe = Recipe::parse(&text).unwrap();
+    assert_eq!(
+        (recipe.train().epochs, recipe.train().optimizer.lr),
+        (10, 0.01)
+    );
+    recipe.bind(&net(), 100).unwrap();
+}
+
+#[test]
+fn structures_keep_their_grain_and_fragile_parameters_are_left_out() {
+    let found = whole(
+        &net(),
+        &Scan::new(Grain::Filter).with_levels([0.5]),
+        fragile,
+    )
+    .unwrap();
+    let robust = recipe(&suggest(&found, 50.0), Grain::Filter, "epochs = 10");
+    assert!(
+        robust.contains("grain = \"filter\"") && robust.contains("\"conv.weight\" = {"),
+        "{robust}"
+    );
+    Recipe::parse(&robust).unwrap().bind(&net(), 100).unwrap();
+    let fragile = recipe(&suggest(&found, 1.0), Grain::Filter, "epochs = 10");
+    assert!(!fragile.contains("pruner"), "{fragile}");
+    Recipe::parse(&fragile).unwrap().bind(&net(), 100).unwrap();
+}

@@ -1,0 +1,201 @@
+use burn::module::Module;
+use calcine_criteria::{Evidence, Norm, Threshold};
+use calcine_fold::Grain;
+use calcine_sensitivity::{Scan, ScanError, Sensitivity, scan};
+use calcine_testkit::ConvNet;
+
+use crate::{counted, net, nonzero, whole};
+
+/// Parameter, level and what is left of it.
+fn left(found: &Sensitivity, total: usize) -> Vec<(&str, f64, f64)> {
+    let row = |point: &calcine_sensitivity::Point| (point.top1 * 10.0 - total as f64).round();
+    found
+        .points
+        .iter()
+        .map(|p| (p.parameter.as_str(), p.requested, row(p)))
+        .collect()
+}
+
+#[test]
+fn one_parameter_is_pruned_at_a_time_and_to_exactly_the_level() {
+    let model = net();
+    let plan = Scan::new(Grain::Element).with_levels([0.0, 0.25, 0.5]);
+    let found = whole(&model, &plan, |pruned: &ConvNet| {
+        let counts = nonzero(pruned);
+        assert!(
+            counts[0].1 == 144 || counts[1].1 == 32,
+            "both are pruned: {counts:?}"
+        );
+        counted(pruned)
+    });
+    let found = found.unwrap();
+    assert_eq!(
+        left(&found, 144 + 32),
+        [
+            ("conv.weight", 0.0, 0.0),
+            ("conv.weight", 0.25, -36.0),
+            ("conv.weight", 0.5, -72.0),
+            ("head.weight", 0.0, 0.0),
+            ("head.weight", 0.25, -8.0),
+            ("head.weight", 0.5, -16.0),
+        ]
+    );
+    assert!(
+        found
+            .points
+            .iter()
+            .all(|point| point.achieved == point.requested)
+    );
+    assert_eq!(found.points[0].top1, found.baseline.top1);
+}
+
+#[test]
+fn every_level_prunes_the_models_own_weights() {
+    let levels = |levels: &[f64]| {
+        let plan = Scan::new(Grain::Element).with_levels(levels.iter().copied());
+        whole(&net(), &plan, counted).unwrap()
+    };
+    let (up, down) = (levels(&[0.2, 0.6]), levels(&[0.6, 0.2]));
+    let sorted = |found: &Sensitivity| {
+        let mut rows: Vec<String> = found.to_csv().lines().map(str::to_owned).collect();
+        rows.sort();
+        rows
+    };
+    assert_eq!(sorted(&up), sorted(&down));
+}
+
+#[test]
+fn the_model_is_as_it_was_and_trains_on() {
+    let device = calcine_testkit::device().autodiff();
+    let model = net().to_device(&device).train();
+    let before = model.conv.weight.val().into_data();
+    let plan = Scan::new(Grain::Filter).with_levels([0.5]);
+    let seen = whole(&model, &plan, |pruned: &ConvNet| {
+        assert!(pruned.conv.weight.val().is_require_grad());
+        counted(pruned)
+    });
+    assert!(seen.is_ok());
+    assert_eq!(model.conv.weight.val().into_data(), before);
+    assert!(model.conv.weight.val().is_require_grad());
+}
+
+#[test]
+fn levels_that_come_to_the_same_are_evaluated_once() {
+    let mut evaluations = 0;
+    // ⌊f·8⌋ filters: 0, 0, 1, 1, 4; and the unpruned model.
+    let plan = Scan::new(Grain::Filter).with_levels([0.0, 0.1, 0.13, 0.2, 0.5]);
+    let found = whole(&net(), &plan, |model: &ConvNet| {
+        evaluations += 1;
+        counted(model)
+    });
+    let found = found.unwrap();
+    assert_eq!(evaluations, 3);
+    let rows: Vec<_> = found
+        .points
+        .iter()
+        .map(|p| (p.requested, p.achieved, p.top1))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            (0.0, 0.0, 17.6),
+            (0.1, 0.0, 17.6),
+            (0.13, 0.125, 15.8),
+            (0.2, 0.125, 15.8),
+            (0.5, 0.5, 10.4),
+        ]
+    );
+}
+
+#[test]
+fn a_weight_that_is_sparse_already_keeps_its_zeros() {
+    let mut model = net();
+    let weight = model.head.weight.val();
+    model.head.weight = burn::module::Param::from_tensor(weight.slice_fill(0..4, 0.0));
+    let plan = Scan::new(Grain::Element)
+        .with_params(["head.weight"])
+        .with_levels([0.25, 0.75]);
+    let found = whole(&model, &plan, counted).unwrap();
+    let achieved: Vec<f64> = found.points.iter().map(|point| point.achieved).collect();
+    assert_eq!(achieved, [0.5, 0.75]);
+    assert_eq!(found.points[0].top1, found.baseline.top1);
+}
+
+#[test]
+fn without_names_every_weight_that_has_such_units_is_scanned() {
+    let names = |grain| {
+        let found = whole(&net(), &Scan::new(grain).with_levels([0.5]), counted).unwrap();
+        found
+            .by_parameter()
+            .map(|(name, _)| name.to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(Grain::Element), ["conv.weight", "head.weight"]);
+    assert_eq!(names(Grain::Channel), ["conv.weight"]);
+    assert_eq!(names(Grain::FcInput), ["head.weight"]);
+}
+
+#[test]
+fn any_score_and_selection_will_do() {
+    let base = || Scan::new(Grain::Filter).with_levels([0.5]);
+    let largest_first =
+        |evidence: &Evidence| evidence.weight.clone().abs().sum_dim(1).neg().flatten(0, 1);
+    for plan in [
+        base().with_score(Norm::L2),
+        base().with_score(largest_first),
+    ] {
+        assert_eq!(
+            whole(&net(), &plan, counted).unwrap().points[0].achieved,
+            0.5
+        );
+    }
+    let everything = base().with_select(Threshold).with_levels([1.0]);
+    assert_eq!(
+        whole(&net(), &everything, counted).unwrap().points[0].achieved,
+        1.0
+    );
+}
+
+#[test]
+fn what_cannot_be_scanned_is_named() {
+    let fails = |plan: Scan| whole(&net(), &plan, counted).unwrap_err();
+    let error = fails(Scan::new(Grain::Filter).with_params(["**.weight"]));
+    assert!(matches!(error, ScanError::Unfit { .. }));
+    assert!(
+        error
+            .to_string()
+            .starts_with("`head.weight` cannot be scanned: grain `filter`"),
+        "{error}"
+    );
+    let error = fails(Scan::new(Grain::Element).with_params(["conv1.weight"])).to_string();
+    assert!(
+        error.contains("`conv1.weight` matches no parameter; nearest: conv.weight"),
+        "{error}"
+    );
+    let block = Grain::Block {
+        rep: 3,
+        depth: 1,
+        height: 1,
+        width: 1,
+    };
+    assert!(matches!(fails(Scan::new(block)), ScanError::Nothing { .. }));
+    for levels in [vec![], vec![0.5, 1.5], vec![f64::NAN]] {
+        assert!(matches!(
+            fails(Scan::new(Grain::Element).with_levels(levels)),
+            ScanError::Level { .. }
+        ));
+    }
+}
+
+#[test]
+fn progress_counts_the_evaluations_that_are_to_come() {
+    let plan = Scan::new(Grain::Filter).with_levels([0.0, 0.5, 0.55, 0.9]);
+    let mut seen = Vec::new();
+    let outcome = scan(&net(), &plan, counted, None, |progress| {
+        let level = progress.point.map(|point| point.requested);
+        seen.push((progress.done, progress.total, level));
+        std::ops::ControlFlow::Continue(())
+    });
+    assert!(outcome.is_ok());
+    assert_eq!(seen, [(1, 3, None), (2, 3, Some(0.5)), (3, 3, Some(0.9))]);
+}
