@@ -19,6 +19,7 @@
 //! | images, real or made up | [`cifar10::load`] |
 //! | batches of them, shuffled and augmented | [`loader::Train`], [`loader::Evaluate`] |
 //! | the reference run: train, prune, report | [`reference::train`] |
+//! | how much each layer of a network can lose | [`reference::scan`] |
 //! | weights from PyTorch or safetensors, for any Burn module | [`weights::load`] |
 //!
 //! Parameters are called as in PyTorch and in Distiller's model zoo (`layer2.0.conv1.weight`,

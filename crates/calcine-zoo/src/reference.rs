@@ -12,13 +12,28 @@
 //! ```
 //!
 //! Weights are chosen by the validation split; the test set is only reported. But for `report.json`,
-//! which has times, equal runs give equal files, whether they were stopped and resumed or not.
+//! which has times, equal runs give equal files, whether they were stopped and resumed or not. Anything
+//! else that is to be logged, an observer logs: `calcine_train::Logged`.
+//!
+//! [`scan`] takes the same network and images, and asks how much each layer can lose:
+//!
+//! ```text
+//! out/
+//!   scan.json                the settings, from which the scan can be resumed
+//!   sensitivity.csv          a row a point, complete after every evaluation
+//!   sensitivity.{svg,png}    all layers in one chart, when it is done
+//!   panels.{svg,png}         a small chart for each
+//! ```
 
 mod data;
 mod report;
 mod run;
+mod scan;
 mod settings;
+mod validation;
 
 pub use report::Report;
 pub use run::{Finished, ReferenceError, evaluate, train};
+pub use scan::{ScanRunError, ScanSettings, Scanned, scan};
 pub use settings::{Settings, Weights};
+pub use validation::Draw;

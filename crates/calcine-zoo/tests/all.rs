@@ -7,6 +7,7 @@
 )]
 
 mod counts;
+mod folding;
 mod import;
 mod initial;
 mod mismatch;

@@ -171,12 +171,15 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
 }
 
 /// A folder of the reference files beside the repository, or a printed word that it is not there.
-fn shared(folder: &str) -> Option<PathBuf> {
+pub(crate) fn shared(folder: &str) -> Option<PathBuf> {
     let golden = std::env::var_os("CALCINE_GOLDEN").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden"),
         PathBuf::from,
     );
-    let path = golden.join("..").join(folder);
+    let path = match folder {
+        "golden" => golden,
+        beside => golden.join("..").join(beside),
+    };
     if path.is_dir() {
         return Some(path);
     }

@@ -61,6 +61,21 @@ impl Evaluate {
         }
     }
 
+    /// Only the images at these places in the order, in batches of this size.
+    ///
+    /// # Panics
+    ///
+    /// If the batch size is zero, or there is no such place.
+    #[must_use]
+    pub fn select(&self, places: &[usize], batch_size: usize) -> Self {
+        let indices: Vec<u32> = places.iter().map(|&place| self.indices[place]).collect();
+        let settings = EvaluateSettings {
+            batch_size,
+            limit: None,
+        };
+        Self::new(Arc::clone(&self.images), indices, settings)
+    }
+
     /// Number of batches.
     #[must_use]
     pub fn batches(&self) -> usize {
@@ -123,6 +138,24 @@ mod tests {
         }
         assert_eq!(seen.next(), None);
         assert_eq!((evaluate.batches(), evaluate.images()), (3, 5));
+    }
+
+    #[test]
+    fn a_selection_has_the_images_at_its_places_in_its_batches() {
+        let images = synthetic(1, 0, 30).test;
+        let settings = EvaluateSettings {
+            batch_size: 4,
+            limit: None,
+        };
+        let evaluate = Evaluate::new(Arc::clone(&images), vec![9, 3, 27, 5], settings);
+        let selected: Vec<Batch> = evaluate.select(&[2, 0, 3], 2).iter().collect();
+        let labels: Vec<i32> = selected
+            .iter()
+            .flat_map(|batch| batch.labels.clone())
+            .collect();
+        let expected = [27, 9, 5].map(|index: usize| i32::from(images.labels()[index]));
+        assert_eq!(labels, expected);
+        assert_eq!((selected[0].n, selected[1].n), (2, 1));
     }
 
     #[test]

@@ -43,6 +43,16 @@ impl Images {
         }
     }
 
+    /// The validation images, in no batches yet.
+    pub(super) fn validation_images(&self) -> &Evaluate {
+        &self.validation
+    }
+
+    /// The device without autodiff.
+    pub(super) fn inference(&self) -> &Device {
+        &self.inference
+    }
+
     pub(super) fn train_images(&self) -> usize {
         self.train.images()
     }
@@ -75,7 +85,7 @@ impl Data<Tensor<4>> for Images {
     }
 }
 
-fn upload(batch: Batch, device: &Device) -> Labelled<Tensor<4>> {
+pub(super) fn upload(batch: Batch, device: &Device) -> Labelled<Tensor<4>> {
     let Batch { images, labels, n } = batch;
     let images = TensorData::new(images, [n, CHANNELS, SIDE, SIDE]);
     let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), device);

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use calcine_train::EpochRow;
 use serde::Serialize;
 
 /// What a reference run came to. Top-1, top-5 and loss are those of the test set.
@@ -40,8 +41,12 @@ pub struct Report {
     pub trainable_parameters: u64,
     /// Trainable parameters that are not zero.
     pub trainable_nonzero: u64,
-    /// The epoch whose weights were kept, from 1; chosen by the validation split.
+    /// The epoch whose weights were kept, from 1; chosen by the validation split and
+    /// [`Settings::min_sparsity`](super::Settings::min_sparsity).
     pub kept_epoch: Option<u64>,
+    /// The epochs that no other beats in both sparsity and validation top-1, from the sparsest to the
+    /// most accurate. Empty without a validation split.
+    pub front: Vec<EpochRow>,
     /// Test images that top-1, top-5 and loss were measured on.
     pub test_images: u64,
     /// Wall-clock seconds of this process's part of the run.

@@ -8,7 +8,7 @@ use calcine_recipe::{Recipe, RecipeError};
 use calcine_summary::{SparsityTable, sparsity};
 use calcine_train::checkpoint::{self, CheckpointError};
 use calcine_train::{
-    Data, EpochRow, Evaluation, FitError, FitSettings, History, Observer, Outcome, Run, StepReport,
+    Data, EpochReport, Evaluation, FitError, FitSettings, Observer, Outcome, Run, StepReport,
     StopFlag, fit,
 };
 
@@ -227,25 +227,21 @@ impl ModelTask for Train<'_> {
             epochs: recipe.train().epochs,
             checkpoint_every: Some(CHECKPOINT_EVERY),
             checkpoints: Some(checkpoints.clone()),
+            criterion: settings.criterion(),
             context: serde_json::json!({ "top1_before": before }),
             stop: stop.clone(),
             ..FitSettings::default()
         };
-        let mut clocked = Clocked {
-            observer,
-            out,
+        let metrics = Metrics {
+            file: out.join("metrics.csv"),
             images: 0.0,
             seconds: 0.0,
             failed: None,
         };
-        let outcome = fit(run, &setup.images, M::forward, &fit_settings, &mut clocked)?;
-        let Clocked {
-            images,
-            seconds,
-            failed,
-            ..
-        } = clocked;
-        if let Some(error) = failed {
+        let mut watching = (metrics, observer);
+        let outcome = fit(run, &setup.images, M::forward, &fit_settings, &mut watching)?;
+        let (metrics, _) = watching;
+        if let Some(error) = metrics.failed {
             return Err(error);
         }
         let run = match outcome {
@@ -256,9 +252,11 @@ impl ModelTask for Train<'_> {
                 });
             }
         };
-        write(&out.join("metrics.csv"), run.history.to_csv())?;
+        write(&metrics.file, run.history.to_csv())?;
         let steps = run.driver.clock().global_step();
-        let kept = run.history.best().map(|row| row.epoch);
+        let kept = run.history.best_by(settings.criterion());
+        let kept = kept.map(|row| row.epoch);
+        let front = run.history.pareto().into_iter().cloned().collect();
         let best = checkpoint::best(&checkpoints);
         let model = checkpoint::load_model(run.model, &best)?.valid();
         weights::save(&model, &out.join("model.safetensors"))?;
@@ -268,8 +266,9 @@ impl ModelTask for Train<'_> {
         let mut report = setup.report(before, tested, &table);
         report.steps = steps;
         report.kept_epoch = kept;
+        report.front = front;
         report.seconds = began.elapsed().as_secs_f64();
-        report.images_per_second = images / f64::max(seconds, f64::MIN_POSITIVE);
+        report.images_per_second = metrics.images / f64::max(metrics.seconds, f64::MIN_POSITIVE);
         report.out = Some(out.to_path_buf());
         let text = serde_json::to_string_pretty(&report).expect("a report is plain data");
         write(&out.join("report.json"), text)?;
@@ -281,18 +280,18 @@ impl ModelTask for Train<'_> {
 }
 
 /// What a run needs before there is a model.
-struct Setup {
+pub(super) struct Setup {
     recipe: Recipe,
-    architecture: Architecture,
+    pub(super) architecture: Architecture,
     weights: Weights,
-    source: cifar10::Source,
-    images: Images,
-    device: Device,
+    pub(super) source: cifar10::Source,
+    pub(super) images: Images,
+    pub(super) device: Device,
     device_name: String,
 }
 
 impl Setup {
-    fn new(
+    pub(super) fn new(
         settings: &Settings,
         device: &Device,
         download: &mut dyn FnMut(u64, u64),
@@ -326,7 +325,7 @@ impl Setup {
         })
     }
 
-    fn load_weights<M: Classifier>(&self, model: M) -> Result<M, ReferenceError> {
+    pub(super) fn load_weights<M: Classifier>(&self, model: M) -> Result<M, ReferenceError> {
         Ok(match &self.weights {
             Weights::None => model,
             Weights::File(path) => weights::load(model, path)?,
@@ -368,6 +367,7 @@ impl Setup {
             trainable_parameters: table.all.total,
             trainable_nonzero: table.all.nonzero,
             kept_epoch: None,
+            front: Vec::new(),
             test_images: tested.count,
             seconds: 0.0,
             images_per_second: 0.0,
@@ -414,7 +414,7 @@ fn claim(settings: &Settings, out: &Path) -> Result<Claimed, ReferenceError> {
 }
 
 /// Writes a file beside and renames it.
-fn write(file: &Path, text: impl AsRef<[u8]>) -> Result<(), ReferenceError> {
+pub(super) fn write(file: &Path, text: impl AsRef<[u8]>) -> Result<(), ReferenceError> {
     let directory = file.parent().unwrap_or(Path::new("."));
     let write = || {
         let mut beside = tempfile::NamedTempFile::new_in(directory)?;
@@ -425,30 +425,23 @@ fn write(file: &Path, text: impl AsRef<[u8]>) -> Result<(), ReferenceError> {
     write().map_err(|error| ReferenceError::io(file, error))
 }
 
-/// Passes everything on, adds up training time, and writes `metrics.csv` at every epoch.
-struct Clocked<'a> {
-    observer: &'a mut dyn Observer,
-    out: &'a Path,
+/// Writes `metrics.csv` after every epoch, and adds up training time.
+struct Metrics {
+    file: PathBuf,
     images: f64,
     seconds: f64,
     failed: Option<ReferenceError>,
 }
 
-impl Observer for Clocked<'_> {
+impl Observer for Metrics {
     fn step(&mut self, report: &StepReport) {
         self.images += report.images as f64;
         self.seconds += report.images as f64 / report.per_second;
-        self.observer.step(report);
     }
 
-    fn epoch(&mut self, row: &EpochRow, history: &History) {
-        if let Err(error) = write(&self.out.join("metrics.csv"), history.to_csv()) {
+    fn epoch(&mut self, report: &EpochReport<'_>) {
+        if let Err(error) = write(&self.file, report.history.to_csv()) {
             self.failed = Some(error);
         }
-        self.observer.epoch(row, history);
-    }
-
-    fn saved(&mut self, directory: &Path) {
-        self.observer.saved(directory);
     }
 }

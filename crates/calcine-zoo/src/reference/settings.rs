@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use calcine_recipe::{Recipe, RecipeError};
+use calcine_train::Criterion;
 use serde::{Deserialize, Serialize};
 
 use super::ReferenceError;
@@ -36,6 +37,10 @@ pub struct Settings {
     pub test_limit: Option<usize>,
     /// Seed of every random stream, instead of the recipe's.
     pub seed: Option<u64>,
+    /// Keep the weights of the most accurate epoch with at least this share of zeros, instead of the most
+    /// accurate of the sparsest.
+    #[serde(default)]
+    pub min_sparsity: Option<f64>,
 }
 
 /// The weights to begin with.
@@ -65,6 +70,7 @@ impl Settings {
             train_limit: None,
             test_limit: None,
             seed: None,
+            min_sparsity: None,
         }
     }
 
@@ -93,6 +99,11 @@ impl Settings {
     pub fn architecture(&self, recipe: &Recipe) -> Result<Architecture, ReferenceError> {
         let name = recipe.train().model.as_deref().unwrap_or("resnet20");
         Ok(name.parse()?)
+    }
+
+    pub(super) fn criterion(&self) -> Criterion {
+        self.min_sparsity
+            .map_or(Criterion::Sparsest, Criterion::AtLeast)
     }
 
     pub(super) fn choice(&self) -> Choice {

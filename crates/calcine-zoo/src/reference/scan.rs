@@ -1,0 +1,248 @@
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use burn::tensor::Device;
+use calcine_fold::{Grain, UnknownGrain};
+use calcine_plot::PlotError;
+use calcine_sensitivity::{Measurement, Progress, Scan, ScanError, Sensitivity};
+use calcine_train::StopFlag;
+use serde::{Deserialize, Serialize};
+
+use super::run::{Setup, write};
+use super::validation::{Draw, Validation};
+use super::{ReferenceError, Settings};
+use crate::cifar10::Source;
+use crate::{Architecture, Classifier, ModelTask};
+
+/// Everything that decides a sensitivity scan of a reference network. Saved with it, so that it can be
+/// resumed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScanSettings {
+    /// The network; ResNet-20 if nothing is said.
+    pub model: Option<String>,
+    /// Its weights: `default`, `none` or a file.
+    pub weights: Option<String>,
+    /// The data: `auto`, `synthetic`, a directory or an archive.
+    pub data: String,
+    /// What the report calls the device.
+    pub device: String,
+    /// Decides the validation split and what is drawn from it.
+    pub seed: u64,
+    /// What a unit is, as [`Grain`] reads it.
+    pub grain: String,
+    /// Names and globs of parameters; none for every weight that has such units.
+    pub params: Vec<String>,
+    /// The levels.
+    pub levels: Vec<f64>,
+    /// The validation images to evaluate on.
+    pub images: Draw,
+    /// Images in a batch.
+    pub batch_size: usize,
+}
+
+/// A scan that cannot be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScanRunError {
+    /// What every run needs is missing or malformed.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// The scan itself.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// What it found cannot be drawn.
+    #[error(transparent)]
+    Plot(#[from] PlotError),
+    /// There is no such grain.
+    #[error(transparent)]
+    Grain(#[from] UnknownGrain),
+    /// No image was left to evaluate on.
+    #[error("there are no validation images to evaluate on")]
+    NoImages,
+}
+
+/// What a scan came to.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Scanned {
+    /// The points, all of them unless it was stopped.
+    pub sensitivity: Sensitivity,
+    /// Whether it was stopped; then there are no plots, and it can be resumed.
+    pub stopped: bool,
+    /// The network.
+    pub architecture: Architecture,
+    /// Where the images came from.
+    pub source: Source,
+    /// Validation images that every point was evaluated on.
+    pub images: usize,
+    /// Wall-clock seconds of this process's part.
+    pub seconds: f64,
+}
+
+/// The file that says what a directory is a scan of.
+const SETTINGS: &str = "scan.json";
+
+impl ScanSettings {
+    /// Reads `scan.json`.
+    ///
+    /// # Errors
+    ///
+    /// If the directory has none, or it is malformed.
+    pub fn of_run(directory: &Path) -> Result<Self, ReferenceError> {
+        let file = directory.join(SETTINGS);
+        let text = fs::read_to_string(&file).map_err(|error| ReferenceError::io(&file, error))?;
+        serde_json::from_str(&text).map_err(|error| ReferenceError::Malformed {
+            file,
+            reason: error.to_string(),
+        })
+    }
+
+    /// What is needed of a reference run to have the network and its images.
+    fn network(&self) -> Settings {
+        Settings {
+            model: self.model.clone(),
+            weights: self.weights.clone(),
+            data: self.data.clone(),
+            device: self.device.clone(),
+            seed: Some(self.seed),
+            ..Settings::new("the scan", "format = 1\n[train]\nepochs = 1\n")
+        }
+    }
+}
+
+/// Scans how much each layer of a reference network can lose, on the validation split, in the directory
+/// `out`: see the [module](super). A directory that holds the same scan is gone on with.
+///
+/// # Errors
+///
+/// If anything it needs is missing or malformed, or the directory holds something else.
+pub fn scan(
+    settings: &ScanSettings,
+    device: &Device,
+    out: &Path,
+    stop: &StopFlag,
+    progress: &mut dyn FnMut(&Progress<'_>),
+    download: &mut dyn FnMut(u64, u64),
+) -> Result<Scanned, ScanRunError> {
+    let grain: Grain = settings.grain.parse()?;
+    let plan = Scan::new(grain)
+        .with_params(settings.params.iter().cloned())
+        .with_levels(settings.levels.iter().copied());
+    let setup = Setup::new(&settings.network(), device, download)?;
+    let (architecture, device) = (setup.architecture, setup.device.clone());
+    let task = ScanTask {
+        setup,
+        settings,
+        plan,
+        out,
+        stop,
+        progress,
+    };
+    architecture.build(settings.seed, &device, task)
+}
+
+struct ScanTask<'a> {
+    setup: Setup,
+    settings: &'a ScanSettings,
+    plan: Scan,
+    out: &'a Path,
+    stop: &'a StopFlag,
+    progress: &'a mut dyn FnMut(&Progress<'_>),
+}
+
+impl ModelTask for ScanTask<'_> {
+    type Output = Result<Scanned, ScanRunError>;
+
+    fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
+        let began = Instant::now();
+        let ScanSettings {
+            images,
+            batch_size,
+            seed,
+            ..
+        } = *self.settings;
+        let model = self.setup.load_weights(model)?.valid();
+        self.plan.check(&model)?;
+        let validation = Validation::new(&self.setup.images, images, batch_size, seed);
+        if validation.images() == 0 {
+            return Err(ScanRunError::NoImages);
+        }
+        // Last, so that what cannot be done leaves no directory.
+        claim(self.settings, self.out)?;
+        let evaluate = |model: &M| {
+            let (evaluation, losses) = validation.evaluate(model);
+            Measurement {
+                top1: evaluation.top1,
+                top5: evaluation.top5,
+                loss: evaluation.loss,
+                losses,
+            }
+        };
+        let file = self.out.join("sensitivity.csv");
+        let outcome =
+            calcine_sensitivity::scan(&model, &self.plan, evaluate, Some(&file), |now| {
+                (self.progress)(now);
+                if self.stop.is_raised() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            })?;
+        let scanned = Scanned {
+            sensitivity: outcome.sensitivity,
+            stopped: outcome.stopped,
+            architecture: self.setup.architecture,
+            source: self.setup.source,
+            images: validation.images(),
+            seconds: began.elapsed().as_secs_f64(),
+        };
+        if !scanned.stopped {
+            draw(&scanned, self.settings, self.out)?;
+        }
+        Ok(scanned)
+    }
+}
+
+/// Writes the chart and the small multiples.
+fn draw(scanned: &Scanned, settings: &ScanSettings, out: &Path) -> Result<(), ScanRunError> {
+    let title = format!(
+        "{} on {}: top-1 with one layer pruned by {}, {} validation images",
+        scanned.architecture,
+        if scanned.source.is_synthetic() {
+            "made-up images"
+        } else {
+            "CIFAR-10"
+        },
+        settings.grain,
+        scanned.images,
+    );
+    let (chart, panels) = (
+        scanned.sensitivity.chart(&title),
+        scanned.sensitivity.panels(&title),
+    );
+    write(&out.join("sensitivity.svg"), chart.to_svg()?)?;
+    write(&out.join("sensitivity.png"), chart.to_png()?)?;
+    write(&out.join("panels.svg"), panels.to_svg()?)?;
+    write(&out.join("panels.png"), panels.to_png()?)?;
+    Ok(())
+}
+
+/// Makes `out` this scan's directory, or finds that it is.
+fn claim(settings: &ScanSettings, out: &Path) -> Result<(), ReferenceError> {
+    let occupied = || ReferenceError::Occupied {
+        directory: PathBuf::from(out),
+    };
+    if out.join(SETTINGS).exists() {
+        let same = ScanSettings::of_run(out)? == *settings;
+        return if same { Ok(()) } else { Err(occupied()) };
+    }
+    if fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(occupied());
+    }
+    fs::create_dir_all(out).map_err(|error| ReferenceError::io(out, error))?;
+    let text = serde_json::to_string_pretty(settings).expect("settings are plain data");
+    write(&out.join(SETTINGS), text)
+}

@@ -1,0 +1,154 @@
+use std::cell::RefCell;
+
+use burn::tensor::{Int, Tensor, activation};
+use calcine_train::{Evaluation, Labelled, stream};
+use serde::{Deserialize, Serialize};
+
+use super::data::{Images, upload};
+use crate::Classifier;
+
+/// Which of the validation images are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Draw {
+    /// All of them.
+    All,
+    /// The first so many.
+    First(usize),
+    /// So many at random, by the seed; the loss of each is then looked at too.
+    Random(usize),
+}
+
+/// Validation images on a device, normalised and uploaded once, to be evaluated on again and again.
+#[derive(Debug)]
+pub(super) struct Validation {
+    batches: Vec<Labelled<Tensor<4>>>,
+    draw: Draw,
+}
+
+impl Validation {
+    pub(super) fn new(images: &Images, draw: Draw, batch_size: usize, seed: u64) -> Self {
+        let all = images.validation_images();
+        let count = all.images();
+        let places = match draw {
+            Draw::All => (0..count).collect(),
+            Draw::First(limit) => (0..count.min(limit)).collect(),
+            Draw::Random(limit) => {
+                let mut rng = stream(seed, "sample", 0);
+                let mut places =
+                    rand::seq::index::sample(&mut rng, count, count.min(limit)).into_vec();
+                places.sort_unstable();
+                places
+            }
+        };
+        let batches = all.select(&places, batch_size);
+        Self {
+            batches: batches
+                .iter()
+                .map(|batch| upload(batch, images.inference()))
+                .collect(),
+            draw,
+        }
+    }
+
+    /// How many images there are.
+    pub(super) fn images(&self) -> usize {
+        self.batches
+            .iter()
+            .map(|batch| batch.labels.dims()[0])
+            .sum()
+    }
+
+    /// Evaluates a model; with the loss of each image if they were drawn at random, else with none.
+    pub(super) fn evaluate<M: Classifier>(&self, model: &M) -> (Evaluation, Vec<f32>) {
+        let losses = RefCell::new(Vec::new());
+        let batches = self
+            .batches
+            .iter()
+            .map(|Labelled { input, labels }| Labelled {
+                input: (input.clone(), labels.clone()),
+                labels: labels.clone(),
+            });
+        let evaluation = calcine_train::evaluate(batches, |(images, labels)| {
+            let logits = model.forward(images);
+            if matches!(self.draw, Draw::Random(_)) {
+                losses
+                    .borrow_mut()
+                    .push(cross_entropies(logits.clone(), labels));
+            }
+            logits
+        });
+        let losses = losses.into_inner();
+        if losses.is_empty() {
+            return (evaluation, Vec::new());
+        }
+        let losses = Tensor::cat(losses, 0).into_data();
+        (evaluation, losses.iter::<f32>().collect())
+    }
+}
+
+/// The cross-entropy of each image.
+///
+/// # Shapes
+///
+/// `logits`: `[n, classes]`; `labels`: `[n]`; result: `[n]`.
+fn cross_entropies(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+    let [n, _] = logits.dims();
+    let picked = activation::log_softmax(logits, 1).gather(1, labels.reshape([n, 1]));
+    picked.reshape([n]).neg()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SimpleNetConfig;
+    use crate::cifar10::synthetic;
+    use burn::tensor::Device;
+    use calcine_recipe::Recipe;
+
+    /// Of 100 validation images, in batches of 32.
+    fn validation(draw: Draw, seed: u64) -> Validation {
+        let recipe = Recipe::parse("format = 1\n[train]\nepochs = 1\nvalidation = 0.5\n").unwrap();
+        let data = synthetic(1, 200, 1);
+        let images = Images::new(&data, recipe.train(), None, &Device::flex());
+        Validation::new(&images, draw, 32, seed)
+    }
+
+    fn losses(draw: Draw, seed: u64) -> (Evaluation, Vec<f32>) {
+        let model = SimpleNetConfig::new().init(&Device::flex());
+        validation(draw, seed).evaluate(&model)
+    }
+
+    #[test]
+    fn there_are_no_more_images_than_there_are() {
+        let draws = [
+            (Draw::All, 100),
+            (Draw::First(40), 40),
+            (Draw::Random(40), 40),
+        ];
+        for (draw, images) in draws.into_iter().chain([(Draw::Random(500), 100)]) {
+            assert_eq!(validation(draw, 0).images(), images, "{draw:?}");
+        }
+    }
+
+    #[test]
+    fn the_losses_of_images_drawn_at_random_average_to_the_loss() {
+        let (evaluation, losses) = losses(Draw::Random(70), 0);
+        assert_eq!(losses.len(), 70);
+        let mean = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / 70.0;
+        assert!(
+            (mean - evaluation.loss).abs() < 1e-5,
+            "{mean} is not {}",
+            evaluation.loss
+        );
+    }
+
+    #[test]
+    fn a_seed_decides_what_is_drawn_and_all_at_random_is_all() {
+        assert_eq!(losses(Draw::Random(30), 1), losses(Draw::Random(30), 1));
+        assert_ne!(losses(Draw::Random(30), 1).1, losses(Draw::Random(30), 2).1);
+        let (all, none) = losses(Draw::All, 0);
+        assert_eq!(losses(Draw::Random(100), 3).0, all);
+        assert!(none.is_empty());
+    }
+}
