@@ -11,12 +11,16 @@
 //! | [`fold`] | a weight as rows of units | |
 //! | [`mask`] | masks keyed by parameter | |
 //! | [`params`] | find, read and edit parameters | |
+//! | [`regularize`] | regularizers as value, gradient and proximal step | |
 //! | [`schedule`] | curves, windows, learning rates | |
 //! | [`sparsity`] | sparsity metrics | |
 //! | [`device`] | a device by name | backends: `flex` (default), `ndarray`, `wgpu`, `vulkan`, `metal`, `cuda`, `rocm` |
-//! | `train` | the step, policies, checkpoints | `train`, `supervised` |
-//! | `recipe` | recipe files | `recipe` (default) |
+//! | `train` | the step, policies, checkpoints, logs | `train`, `supervised`, `tensorboard` |
+//! | `recipe` | recipe files | `recipe` (default), `distiller` |
+//! | `sensitivity`, `plot` | how much each layer can lose, as tables and plots | `sensitivity` |
 //! | `summary` | tables of a model | `summary` (default) |
+//! | `plot` | line charts, SVG and PNG | `sensitivity` |
+//! | `sensitivity` | how much each layer can lose | `sensitivity` |
 //! | `zoo` | reference models and data | `zoo` |
 //!
 //! # Examples
@@ -33,7 +37,7 @@
 //! let weight = Inventory::of(&layer).get("weight").unwrap().clone();
 //! let fold = Fold::new(Grain::Element, &weight.shape, Layout::LINEAR).unwrap();
 //! let scores = Magnitude.score(&Evidence::new(fold.rows(layer.weight.val())));
-//! let keep = Level.keep(&[Candidate::new(scores)], 0.5).remove(0);
+//! let keep = Level::default().keep(&[Candidate::new(scores)], 0.5).remove(0);
 //!
 //! let mut masks = Masks::default();
 //! masks.insert(&weight, fold.spread::<2>(keep));
@@ -47,9 +51,14 @@ pub use calcine_criteria as criteria;
 pub use calcine_fold as fold;
 pub use calcine_mask as mask;
 pub use calcine_params as params;
+#[cfg(feature = "sensitivity")]
+pub use calcine_plot as plot;
 #[cfg(feature = "recipe")]
 pub use calcine_recipe as recipe;
+pub use calcine_regularize as regularize;
 pub use calcine_schedule as schedule;
+#[cfg(feature = "sensitivity")]
+pub use calcine_sensitivity as sensitivity;
 pub use calcine_sparsity as sparsity;
 #[cfg(feature = "summary")]
 pub use calcine_summary as summary;
