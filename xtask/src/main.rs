@@ -5,8 +5,12 @@ mod cargo;
 mod check;
 mod failure;
 mod features;
+mod logs;
+mod network;
+mod plot;
 mod progress;
 mod recipe;
+mod sensitivity;
 mod test;
 mod tidy;
 mod train_cifar;
@@ -20,6 +24,8 @@ use clap::Parser;
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Command {
     TrainCifar(Box<train_cifar::Args>),
+    Sensitivity(Box<sensitivity::Args>),
+    Plot(plot::Args),
     #[command(subcommand)]
     Recipe(recipe::Command),
     Check(check::Args),
@@ -32,6 +38,8 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::TrainCifar(args) => train_cifar::run(&args),
+        Command::Sensitivity(args) => sensitivity::run(&args),
+        Command::Plot(args) => plot::run(&args),
         Command::Recipe(command) => recipe::run(&command),
         Command::Check(args) => check::run(&args),
         Command::Tidy(args) => tidy::run(&args),

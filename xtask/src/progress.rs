@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
-use calcine::train::{EpochRow, History, Observer, StepReport};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use calcine::sensitivity::Progress;
+use calcine::train::{EpochReport, Observer, StepReport};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 use tracing_subscriber::fmt::MakeWriter;
 
 thread_local! {
@@ -102,7 +103,8 @@ impl Observer for TrainingBar {
         }
     }
 
-    fn epoch(&mut self, row: &EpochRow, _: &History) {
+    fn epoch(&mut self, report: &EpochReport<'_>) {
+        let row = report.row;
         let validation = match row.validation {
             Some(v) => format!("validation loss {:.4}, top-1 {:.2} %", v.loss, v.top1),
             None => "no validation".to_owned(),
@@ -120,6 +122,64 @@ impl Observer for TrainingBar {
 
     fn saved(&mut self, directory: &Path) {
         tracing::info!(target: "calcine", "saved {}", directory.display());
+    }
+}
+
+/// A scan: evaluations, what came of the last one, time left.
+#[derive(Debug, Default)]
+pub(crate) struct ScanBar {
+    bar: Option<ProgressBar>,
+    began: Option<std::time::Instant>,
+    plain: Option<std::time::Instant>,
+}
+
+impl ScanBar {
+    /// Shows how far it is. The time left is that of the evaluations so far, all of which cost the same;
+    /// none is known before the second.
+    pub(crate) fn show(&mut self, now: &Progress<'_>) {
+        let began = *self.began.get_or_insert_with(std::time::Instant::now);
+        let eta = match now.done - 1 {
+            0 => String::new(),
+            timed => {
+                let left = began.elapsed() / timed as u32 * (now.total - now.done) as u32;
+                format!("  ETA {:#}", HumanDuration(left))
+            }
+        };
+        let (name, level, top1, loss) = match now.point {
+            Some(point) => (&*point.parameter, point.requested, point.top1, point.loss),
+            None => (
+                "the unpruned network",
+                0.0,
+                now.baseline.top1,
+                now.baseline.loss,
+            ),
+        };
+        let message = format!("{name} at {level}: top-1 {top1:.2} %, loss {loss:.4}{eta}");
+        if io::stderr().is_terminal() {
+            let bar = self.bar.get_or_insert_with(|| {
+                let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}");
+                let style = style.expect("the template is sound");
+                let bar = ProgressBar::new(now.total as u64).with_style(style);
+                BARS.with(|bars| bars.add(bar))
+            });
+            bar.set_position(now.done as u64);
+            bar.set_message(message);
+            return;
+        }
+        let due = self
+            .plain
+            .is_none_or(|last| last.elapsed().as_secs() >= PLAIN_EVERY);
+        if due || now.done == now.total {
+            self.plain = Some(std::time::Instant::now());
+            stderr(&format!("{}/{}  {message}", now.done, now.total));
+        }
+    }
+
+    /// Takes the bar off the terminal.
+    pub(crate) fn close(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
     }
 }
 

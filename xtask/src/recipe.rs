@@ -1,12 +1,14 @@
 //! `cargo xtask recipe`: recipe files, without training.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use calcine::recipe::Recipe;
+use calcine::recipe::distiller::{self, Options};
 use calcine::zoo::{Architecture, Classifier, ModelTask};
 
 use crate::failure::Failure;
+use crate::train_cifar::print_line;
 
 /// Work with recipe files.
 #[derive(Debug, clap::Subcommand)]
@@ -20,14 +22,71 @@ pub(crate) enum Command {
         #[arg(long)]
         model: Option<Architecture>,
     },
+    /// Convert one of Distiller's YAML schedules; what means something else is said on stderr.
+    Convert {
+        /// The schedule.
+        file: PathBuf,
+        /// Where to write the recipe; stdout if absent.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Epochs of the run, which a schedule does not say.
+        #[arg(long)]
+        epochs: Option<u64>,
+        /// The model that the recipe is for.
+        #[arg(long)]
+        model: Option<Architecture>,
+    },
 }
 
-/// Runs the subcommand; every file is checked before the first failure is reported.
+/// Runs the subcommand.
 pub(crate) fn run(command: &Command) -> Result<(), Failure> {
-    let Command::Check { files, model } = command;
+    match command {
+        Command::Check { files, model } => check_all(files, *model),
+        Command::Convert {
+            file,
+            out,
+            epochs,
+            model,
+        } => {
+            let options = Options {
+                epochs: *epochs,
+                model: model.map(|model| model.to_string()),
+            };
+            convert(file, out.as_deref(), &options)
+        }
+    }
+}
+
+fn convert(file: &Path, out: Option<&Path>, options: &Options) -> Result<(), Failure> {
+    let name = file.display();
+    let refuse = |message: String| Failure::new(message).with_exit_code(2);
+    let yaml = std::fs::read_to_string(file)
+        .map_err(|error| refuse(format!("{name}: the schedule cannot be read: {error}")))?;
+    let converted = distiller::convert(Some(&name.to_string()), &yaml, options)
+        .map_err(|error| refuse(error.to_string()))?;
+    for warning in &converted.warnings {
+        eprintln!("{name}:{}: warning: {}", warning.line, warning.text);
+    }
+    match out {
+        None => print_line(converted.recipe.trim_end()),
+        Some(out) => {
+            let partial = out.with_extension("partial");
+            std::fs::write(&partial, &converted.recipe)
+                .and_then(|()| std::fs::rename(&partial, out))
+                .map_err(|error| {
+                    let out = out.display();
+                    refuse(format!("{out}: the recipe cannot be written: {error}"))
+                })?;
+        }
+    }
+    Ok(())
+}
+
+/// Every file is checked before the first failure is reported.
+fn check_all(files: &[PathBuf], model: Option<Architecture>) -> Result<(), Failure> {
     let mut failed = Vec::new();
     for file in files {
-        match check(file, *model) {
+        match check(file, model) {
             Ok(said) => eprintln!("{}: {said}", file.display()),
             Err(error) => failed.push(error),
         }
@@ -39,7 +98,7 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
     }
 }
 
-fn check(file: &PathBuf, model: Option<Architecture>) -> Result<String, String> {
+fn check(file: &Path, model: Option<Architecture>) -> Result<String, String> {
     let recipe = Recipe::from_file(file).map_err(|error| error.to_string())?;
     let named = recipe.train().model.as_deref().unwrap_or("resnet20");
     let architecture = match model {
@@ -74,5 +133,78 @@ impl ModelTask for Bind<'_> {
             .bind(&model, steps)
             .map(drop)
             .map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipes() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes")
+    }
+
+    #[test]
+    fn every_recipe_fits_its_model() {
+        let mut files: Vec<PathBuf> = std::fs::read_dir(recipes())
+            .expect("there are recipes")
+            .map(|file| file.expect("it can be listed").path())
+            .filter(|path| path.extension().is_some_and(|end| end == "toml"))
+            .collect();
+        files.sort();
+        assert!(files.len() > 20, "{files:?}");
+        if let Err(failure) = check_all(&files, None) {
+            panic!("{failure}");
+        }
+    }
+
+    #[test]
+    fn a_recipe_is_named_for_its_model() {
+        for file in std::fs::read_dir(recipes()).expect("there are recipes") {
+            let path = file.expect("it can be listed").path();
+            if path.is_dir() {
+                continue;
+            }
+            let recipe = Recipe::from_file(&path).expect("it is checked by another test");
+            let model = recipe.train().model.clone().expect("it names its model");
+            let name = path
+                .file_name()
+                .expect("a file has a name")
+                .to_string_lossy();
+            assert!(
+                name.starts_with(&format!("{model}-")),
+                "{name} is for {model}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_schedule_is_converted_to_a_file_or_refused_with_its_place() {
+        let directory = tempfile::tempdir().expect("there is a place for it");
+        let (schedule, recipe) = (
+            directory.path().join("s.yaml"),
+            directory.path().join("r.toml"),
+        );
+        let convert = |yaml: &str| {
+            std::fs::write(&schedule, yaml).expect("it can be written");
+            run(&Command::Convert {
+                file: schedule.clone(),
+                out: Some(recipe.clone()),
+                epochs: Some(4),
+                model: Some(Architecture::SimpleNet),
+            })
+        };
+        let sound = "pruners:\n  it: {class: SensitivityPruner, sensitivities: {fc1.weight: 0.5}}\n\
+                     policies:\n  - {pruner: {instance_name: it}, epochs: [0]}\n";
+        convert(sound).expect("it is sound");
+        check_all(std::slice::from_ref(&recipe), None).expect("it fits the model");
+        let failure = convert("policies: 3").expect_err("it is no list");
+        assert_eq!(failure.exit_code(), 2);
+        assert!(
+            failure
+                .to_string()
+                .ends_with("s.yaml:1:11: `policies` is a list"),
+            "{failure}"
+        );
     }
 }

@@ -3,14 +3,16 @@
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 
-use calcine::train::StopFlag;
-use calcine::zoo::Architecture;
+use burn::tensor::Device;
+use calcine::train::{EpochRow, StopFlag};
 use calcine::zoo::reference::{self, Finished, Report, Settings};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 use crate::failure::Failure;
+use crate::logs::{self, Histograms};
+use crate::network::{Network, positive};
 use crate::progress::{DownloadBar, TrainingBar, stderr};
 
 /// The recipe of the default run.
@@ -28,19 +30,8 @@ pub(crate) struct Args {
     /// What to do, and how to train [default: recipes/resnet20-agp.toml].
     #[arg(long)]
     recipe: Option<PathBuf>,
-    /// resnet20, resnet32, resnet44, resnet56, plain20 or simplenet [default: the recipe's].
-    #[arg(long)]
-    model: Option<Architecture>,
-    /// A safetensors or PyTorch file, `default` for those shipped, or `none` for fresh ones.
-    #[arg(long)]
-    weights: Option<String>,
-    /// `auto` (the environment's CALCINE_DATA, the cache, a download, or made-up images), `synthetic`, a
-    /// directory, or the official archive (.tar.gz).
-    #[arg(long, default_value = "auto")]
-    data: String,
-    /// Where to compute; `list` shows what this build has.
-    #[arg(long, default_value = "flex")]
-    device: String,
+    #[command(flatten)]
+    network: Network,
     /// Epochs of the run [default: the recipe's].
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     epochs: Option<u64>,
@@ -56,13 +47,30 @@ pub(crate) struct Args {
     /// Seed of every random stream [default: the recipe's].
     #[arg(long)]
     seed: Option<u64>,
+    /// Keep the most accurate epoch with at least this share of zeros, such as 0.75 [default: the most
+    /// accurate of the sparsest].
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    min_sparsity: Option<f64>,
+    /// What to log by steps, beside `metrics.csv`, a row an epoch. A resumed run goes on with the logs it
+    /// has.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KIND",
+        value_delimiter = ',',
+        default_value = "csv"
+    )]
+    log: Vec<logs::Kind>,
+    /// Also log a histogram of each weight after each epoch, to TensorBoard.
+    #[arg(long)]
+    histograms: bool,
     /// The run's directory; by default one in `runs`, named after the recipe and the time.
     #[arg(long)]
     out: Option<PathBuf>,
     /// Go on with a run that was stopped or killed, from its last complete checkpoint.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
         "recipe", "model", "weights", "data", "device", "epochs", "batch_size", "train_limit",
-        "test_limit", "seed", "out", "evaluate",
+        "test_limit", "seed", "min_sparsity", "out", "evaluate",
     ])]
     resume: Option<PathBuf>,
     /// Only measure the network on the test set.
@@ -84,7 +92,7 @@ enum Summary {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    if args.device == "list" {
+    if args.network.device == "list" {
         calcine::device::compiled().into_iter().for_each(print_line);
         return Ok(());
     }
@@ -93,45 +101,74 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         None => (settings(args)?, out(args)),
     };
     let device = calcine::device::by_name(&settings.device).map_err(bad)?;
+    if args.evaluate {
+        evaluate(args, &settings, &device)
+    } else {
+        train(args, &settings, &device, &out)
+    }
+}
+
+fn evaluate(args: &Args, settings: &Settings, device: &Device) -> Result<(), Failure> {
+    log(None)?;
     let download = DownloadBar::default();
     let mut downloading = |done, total| download.show(done, total);
-    if args.evaluate {
-        log(None)?;
-        let (report, table) =
-            reference::evaluate(&settings, &device, &mut downloading).map_err(bad)?;
-        if let Some(Summary::Sparsity) = args.summary {
-            say(args, &table.to_string());
-        }
-        return finish(args, &report);
+    let (report, table) = reference::evaluate(settings, device, &mut downloading).map_err(bad)?;
+    if let Some(Summary::Sparsity) = args.summary {
+        say(args, &table.to_string());
     }
-    fs::create_dir_all(&out).map_err(|error| bad(format!("{}: {error}", out.display())))?;
+    finish(args, &report)
+}
+
+fn train(args: &Args, settings: &Settings, device: &Device, out: &Path) -> Result<(), Failure> {
+    let histograms = if args.histograms {
+        Histograms::On
+    } else {
+        Histograms::Off
+    };
+    let logs = logs::open(out, &args.log, histograms)?;
+    fs::create_dir_all(out).map_err(|error| bad(format!("{}: {error}", out.display())))?;
     log(Some(&out.join("log.txt")))?;
     let stop = StopFlag::default();
-    let raised = stop.clone();
-    ctrlc::set_handler(move || {
-        if raised.is_raised() {
-            std::process::exit(130);
-        }
-        raised.raise();
-        stderr("stopping after this step; press Ctrl-C again to stop at once without saving");
-    })
-    .map_err(|error| Failure::new(format!("Ctrl-C cannot be caught: {error}")))?;
-    let mut bar = TrainingBar::default();
-    let finished = reference::train(&settings, &device, &out, &stop, &mut bar, &mut downloading);
+    stop_on_ctrl_c(&stop)?;
+    let mut watching = (TrainingBar::default(), logs);
+    let download = DownloadBar::default();
+    let mut downloading = |done, total| download.show(done, total);
+    let finished = reference::train(
+        settings,
+        device,
+        out,
+        &stop,
+        &mut watching,
+        &mut downloading,
+    );
+    let (mut bar, logs) = watching;
     bar.close();
     match finished.map_err(bad)? {
         Finished::Whole { report, table } => {
             say(args, &table.to_string());
-            finish(args, &report)
+            finish(args, &report)?;
         }
         Finished::Stopped { out } => {
             let out = out.display();
             stderr(&format!(
                 "stopped and saved; go on with: cargo xtask train-cifar --resume {out}"
             ));
-            Ok(())
         }
     }
+    logs.finish().map(drop).map_err(bad)
+}
+
+/// The first Ctrl-C stops the run after its step, the second the process.
+fn stop_on_ctrl_c(stop: &StopFlag) -> Result<(), Failure> {
+    let stop = stop.clone();
+    ctrlc::set_handler(move || {
+        if stop.is_raised() {
+            std::process::exit(130);
+        }
+        stop.raise();
+        stderr("stopping after this step; press Ctrl-C again to stop at once without saving");
+    })
+    .map_err(|error| Failure::new(format!("Ctrl-C cannot be caught: {error}")))
 }
 
 fn settings(args: &Args) -> Result<Settings, Failure> {
@@ -151,15 +188,16 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
         None => DEFAULT_RECIPE.to_owned(),
     };
     Ok(Settings {
-        model: args.model.map(|model| model.to_string()),
-        weights: args.weights.clone(),
-        data: args.data.clone(),
-        device: args.device.clone(),
+        model: args.network.model(),
+        weights: args.network.weights.clone(),
+        data: args.network.data.clone(),
+        device: args.network.device.clone(),
         epochs: args.epochs,
         batch_size: args.batch_size,
         train_limit: args.train_limit,
         test_limit: args.test_limit,
         seed: args.seed,
+        min_sparsity: args.min_sparsity,
         ..Settings::new(name, text)
     })
 }
@@ -214,15 +252,21 @@ fn finish(args: &Args, report: &Report) -> Result<(), Failure> {
             ),
         );
     }
+    if report.front.len() > 1 {
+        say(args, &front(&report.front));
+    }
     if let Some(out) = &report.out {
-        say(
-            args,
-            &format!(
-                "wrote {0}/checkpoints, {0}/model.safetensors, {0}/metrics.csv, {0}/sparsity.csv, \
-             {0}/log.txt",
-                out.display()
-            ),
-        );
+        let files = [
+            "checkpoints",
+            "model.safetensors",
+            "metrics.csv",
+            "sparsity.csv",
+            "log.txt",
+        ];
+        let files: Vec<String> = (files.into_iter().chain(logs::written(out)))
+            .map(|file| out.join(file).display().to_string())
+            .collect();
+        say(args, &format!("wrote {}", files.join(", ")));
     }
     if args.json {
         let json = serde_json::to_string(report)
@@ -232,8 +276,23 @@ fn finish(args: &Args, report: &Report) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The epochs to choose from, with their sparsity and validation top-1.
+fn front(rows: &[EpochRow]) -> String {
+    let epochs = rows.iter().map(|row| {
+        let top1 = row
+            .validation
+            .map_or(f64::NAN, |validation| validation.top1);
+        format!("{} ({:.2} %, {top1:.2} %)", row.epoch, 100.0 * row.sparsity)
+    });
+    let epochs: Vec<String> = epochs.collect();
+    format!(
+        "Pareto front, epoch (sparsity, validation top-1): {}",
+        epochs.join(", ")
+    )
+}
+
 /// Sends the library's events to the terminal and, with times, to the run's log.
-fn log(file: Option<&Path>) -> Result<(), Failure> {
+pub(crate) fn log(file: Option<&Path>) -> Result<(), Failure> {
     let level = tracing_subscriber::filter::LevelFilter::INFO;
     let own =
         || tracing_subscriber::filter::filter_fn(|event| event.target().starts_with("calcine"));
@@ -269,14 +328,14 @@ fn append(path: &Path) -> Result<std::sync::Mutex<File>, Failure> {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "made for `map_err`")]
-fn bad(error: impl ToString) -> Failure {
+pub(crate) fn bad(error: impl ToString) -> Failure {
     Failure::new(error.to_string()).with_exit_code(BAD_INPUT)
 }
 
-fn positive(text: &str) -> Result<usize, String> {
+fn share(text: &str) -> Result<f64, String> {
     match text.parse() {
-        Ok(0) | Err(_) => Err("expected a whole number above 0".to_owned()),
-        Ok(number) => Ok(number),
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a number from 0 to 1".to_owned()),
     }
 }
 
@@ -290,6 +349,6 @@ fn say(args: &Args, text: &str) {
 }
 
 #[allow(clippy::print_stdout, reason = "results are what stdout is for")]
-fn print_line(line: &str) {
+pub(crate) fn print_line(line: &str) {
     println!("{line}");
 }
