@@ -1,6 +1,62 @@
-//! What the benches share: shapes and inputs.
+//! What the benches share: shapes, inputs, and a training step of Burn's own.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::module::Module;
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use calcine::zoo::{ResNet, ResNetConfig};
+
+/// Images of a step: few enough to time many steps. What compression adds to a step does not depend on
+/// the batch, so this is its worst case.
+pub const BATCH: usize = 32;
+
+/// Images and their classes.
+pub type Batch = (Tensor<4>, Tensor<1, Int>);
+
+/// A batch of grey images, all of one class: a step takes as long as with any other.
+#[must_use]
+pub fn batch(device: &Device) -> Batch {
+    let x = Tensor::full([BATCH, 3, 32, 32], 0.1, device);
+    (x, Tensor::zeros([BATCH], device))
+}
+
+/// An untrained ResNet-20, in training.
+#[must_use]
+pub fn resnet(device: &Device) -> ResNet {
+    let model = ResNetConfig::new(20).init(device);
+    model.expect("20 is a depth").train()
+}
+
+/// Cross entropy.
+#[must_use]
+pub fn objective(model: &ResNet, (x, y): Batch) -> (Tensor<1>, ()) {
+    let [n] = y.dims();
+    let picked = activation::log_softmax(model.forward(x), 1).gather(1, y.reshape([n, 1]));
+    (picked.mean().neg(), ())
+}
+
+/// Burn's bare training step.
+#[allow(missing_debug_implementations, reason = "Burn's optimizer has none")]
+pub struct Bare {
+    model: ResNet,
+    optimizer: ModuleOptimizer,
+}
+
+impl Bare {
+    /// A model and its optimizer.
+    #[must_use]
+    pub fn new(model: ResNet, optimizer: ModuleOptimizer) -> Self {
+        Self { model, optimizer }
+    }
+
+    /// One step further.
+    #[must_use]
+    pub fn step(mut self, batch: Batch) -> Self {
+        let (loss, ()) = objective(&self.model, batch);
+        let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
+        self.model = self.optimizer.step(0.01, self.model, gradients);
+        self
+    }
+}
 
 /// Shapes of ResNet-50's weights: 25,502,912 in 54 tensors.
 #[must_use]

@@ -9,7 +9,7 @@ use calcine::fold::{Fold, Grain};
 use calcine::params::Inventory;
 use calcine::prelude::*;
 use calcine::schedule::Constant;
-use calcine::train::{Prune, RatePlan, Target, Unit, WindowUnit};
+use calcine::train::{Prune, RatePlan, Target, Unit, When};
 
 /// The largest minus the smallest weight of a unit: `max(w) - min(w)`.
 #[derive(Debug, Clone, Copy)]
@@ -31,22 +31,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let parameters = inventory.select(&["weight"])?.into_iter().map(|parameter| {
         let layout = parameter.layout().expect("a linear layer's axes are known");
         let fold = Fold::new(Grain::FcOutput, &parameter.shape, layout)?;
-        Ok(Unit {
-            parameter: parameter.clone(),
-            fold,
-        })
+        Ok(Unit::new(parameter.clone(), fold))
     });
-    let target = Target {
-        parameters: parameters.collect::<Result<_, calcine::fold::FoldError>>()?,
-        amount: Box::new(Constant(0.5)),
-    };
+    let parameters: Result<_, calcine::fold::FoldError> = parameters.collect();
+    let target = Target::new(parameters?, Box::new(Constant(0.5)));
     let pruner = Prune::new(
         "span",
         vec![target],
         Box::new(Span),
-        Box::new(Level),
-        Window::once(0),
-        WindowUnit::Epochs,
+        Box::new(Level::default()),
+        When::epochs(Window::once(0)),
     );
 
     // One step of a driver prunes half of the outputs and holds them at zero.

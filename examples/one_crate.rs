@@ -12,7 +12,7 @@ fn main() {
     let filters = conv.weight.val().reshape([32, 16 * 9]); // a row a filter
 
     let scores = Norm::L2.score(&Evidence::new(filters));
-    let keep = Level
+    let keep = Level::default()
         .keep(&[Candidate::new(scores.clone())], 0.25)
         .remove(0);
 

@@ -1,0 +1,79 @@
+//! Score, select and apply, per grain, on ResNet-50's weights; `peers/` holds the same in PyTorch.
+//!
+//! As a pruner does it: all weights are scored, then all are selected from, then all are masked.
+#![allow(
+    missing_docs,
+    reason = "criterion's macros generate undocumented items"
+)]
+
+use std::hint::black_box;
+
+use burn::tensor::{Device, Tensor};
+use calcine::criteria::{Candidate, Evidence, Level, Magnitude, NOfM, Score, Select};
+use calcine::fold::{Fold, Grain, Layout};
+use calcine_benches::{resnet50, weights};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+const CASES: [(&str, Grain, f64); 7] = [
+    ("elements 0.5", Grain::Element, 0.5),
+    ("elements 0.8", Grain::Element, 0.8),
+    ("filters 0.5", Grain::Filter, 0.5),
+    ("channels 0.5", Grain::Channel, 0.5),
+    ("kernels 0.5", Grain::Kernel, 0.5),
+    ("blocks 1x8x1x1 0.5", BLOCK, 0.5),
+    ("2:4", Grain::Group { of: 4 }, 0.5),
+];
+
+const BLOCK: Grain = Grain::Block {
+    rep: 1,
+    depth: 8,
+    height: 1,
+    width: 1,
+};
+
+fn structured(criterion: &mut Criterion) {
+    let shapes = resnet50();
+    let weights = weights(&shapes, &Device::flex());
+    let mut group = criterion.benchmark_group("prune resnet50");
+    group.sample_size(10);
+    for (name, grain, level) in CASES {
+        // Not every weight has such units: three inputs make no block. The classifier's are its elements.
+        let fold = |shape: &Vec<usize>| Fold::new(grain, shape, Layout::OutputFirst).ok();
+        let folds = shapes.iter().map(fold);
+        let targets: Vec<(Fold, &Tensor<1>)> = folds
+            .zip(&weights)
+            .filter_map(|(fold, weight)| Some((fold?, weight)))
+            .filter(|(fold, _)| fold.shape().len() == 4 || grain == Grain::Element)
+            .collect();
+        let select: Box<dyn Select + Send> = match grain {
+            Grain::Group { of } => Box::new(NOfM { of }),
+            _ => Box::new(Level::default()),
+        };
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| black_box(pruned(&targets, &*select, level)));
+        });
+    }
+    group.finish();
+}
+
+fn pruned(targets: &[(Fold, &Tensor<1>)], select: &dyn Select, level: f64) -> Vec<Tensor<1>> {
+    let score = |(fold, weight): &(Fold, &Tensor<1>)| {
+        let rows = fold.rows((*weight).clone());
+        Candidate::new(Magnitude.score(&Evidence::new(rows)))
+    };
+    let scored: Vec<Candidate> = targets.iter().map(score).collect();
+    let keep = select.keep(&scored, level);
+    drop(scored);
+    let apply = |((fold, weight), keep): (&(Fold, &Tensor<1>), _)| {
+        let count = weight.dims()[0];
+        let keep = match fold.shape().len() {
+            2 => fold.spread::<2>(keep).reshape([count]),
+            _ => fold.spread::<4>(keep).reshape([count]),
+        };
+        (*weight).clone().mask_fill(keep.bool_not(), 0.0)
+    };
+    targets.iter().zip(keep).map(apply).collect()
+}
+
+criterion_group!(benches, structured);
+criterion_main!(benches);
