@@ -44,6 +44,11 @@ fn train(mut model: Mlp, policies: Vec<Box<dyn Policy<Mlp>>>, count: u64) -> Vec
     (0..count).map(step).collect()
 }
 
+/// The six weights into an output of the first layer, which is stored `[in, out]` with 16 outputs.
+fn of_output(weights: &[f32], output: usize) -> impl Iterator<Item = f32> {
+    weights.iter().copied().skip(output).step_by(16)
+}
+
 fn assert_close(a: &[f32], b: &[f32]) {
     for (a, b) in a.iter().zip(b) {
         approx::assert_relative_eq!(a, b, max_relative = 1e-4, epsilon = 1e-6);
@@ -141,8 +146,7 @@ fn the_strength_is_the_threshold_unless_there_is_one() {
     )
     .with_threshold(Criterion::MeanAbs, None);
     let weights = train(model, vec![boxed(penalty)], 1).remove(0);
-    // Stored `[in, out]`: six inputs by sixteen outputs.
-    let mean = |output: usize| (0..6).map(|i| weights[16 * i + output].abs()).sum::<f32>() / 6.0;
+    let mean = |output| of_output(&weights, output).map(f32::abs).sum::<f32>() / 6.0;
     let gone = (0..16).filter(|output| mean(*output) == 0.0).count();
     assert!(0 < gone && gone < 16, "{gone}");
     assert!((0..16).all(|output| mean(output) == 0.0 || mean(output) > 0.25));
@@ -169,11 +173,9 @@ fn a_threshold_and_a_pruner_on_one_weight_drop_what_either_drops() {
 fn only_the_weakest_units_are_penalized_if_so_asked() {
     let model = mlp(0);
     let weights = stored(&model, "first.weight");
-    let norm = |weights: &[f32], output: usize| {
-        (0..6)
-            .map(|i| weights[16 * i + output].powi(2))
-            .sum::<f32>()
-            .sqrt()
+    let norm = |weights: &[f32], output| {
+        let squares = of_output(weights, output).map(|x| x.powi(2));
+        squares.sum::<f32>().sqrt()
     };
     let mut order: Vec<usize> = (0..16).collect();
     order.sort_by(|&a, &b| norm(&weights, a).total_cmp(&norm(&weights, b)));
