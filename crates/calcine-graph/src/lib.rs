@@ -1,0 +1,12 @@
+//! A network's op graph as data: shapes, multiply-accumulates, which channels go together, thinning
+//! plans.
+
+mod extent;
+mod graph;
+mod op;
+
+pub use extent::Extent;
+pub use graph::{Graph, Kind, Node, Source, Value, ValueId};
+pub use op::{
+    Arithmetic, Comparison, Convolution, Interpolation, Map, Op, Padding, Pool, Range, Reduction,
+};
