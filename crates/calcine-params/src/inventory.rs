@@ -130,8 +130,8 @@ impl Parameter {
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
     parameters: Vec<Parameter>,
-    /// Of the batch norms that tell, by the id of their scale.
-    epsilons: BTreeMap<ParamId, f64>,
+    /// What norms tell, by the id of their scale and the name of the setting.
+    norms: BTreeMap<(ParamId, &'static str), f64>,
 }
 
 impl Inventory {
@@ -143,20 +143,19 @@ impl Inventory {
         module.visit(&mut lister);
         let mut parameters = lister.parameters;
         let settings = Settings::of(module);
-        let mut epsilons = BTreeMap::new();
+        let mut norms = BTreeMap::new();
         for parameter in &mut parameters {
             if let Some(groups) = groups(parameter, &settings) {
                 parameter.groups = groups;
             }
             if parameter.role == Role::NormScale {
-                let epsilon = settings.get(parameter.id, "epsilon");
-                epsilons.extend(epsilon.map(|epsilon| (parameter.id, epsilon)));
+                for name in ["epsilon", "momentum"] {
+                    let value = settings.get(parameter.id, name);
+                    norms.extend(value.map(|value| ((parameter.id, name), value)));
+                }
             }
         }
-        Self {
-            parameters,
-            epsilons,
-        }
+        Self { parameters, norms }
     }
 
     /// All parameters, running statistics included.
@@ -177,9 +176,9 @@ impl Inventory {
         self.iter().find(|parameter| parameter.path == path)
     }
 
-    /// What the norm of this scale adds to its variance, if it tells.
-    pub(crate) fn epsilon(&self, gamma: &Parameter) -> Option<f64> {
-        self.epsilons.get(&gamma.id).copied()
+    /// What the norm of this scale says of itself, if it does.
+    pub(crate) fn norm_setting(&self, gamma: &Parameter, name: &'static str) -> Option<f64> {
+        self.norms.get(&(gamma.id, name)).copied()
     }
 
     /// The trainable parameters that match any of the patterns, in the module's order, each once.

@@ -18,10 +18,14 @@ pub struct Norm<'a> {
     pub variance: &'a Parameter,
     /// What is added to the variance; Burn's default of 1e-5 if the layer does not tell.
     pub epsilon: f64,
+    /// How much of a batch goes into the running statistics; Burn's default of 0.1 if the layer does not
+    /// tell.
+    pub momentum: f64,
 }
 
-/// Burn's default.
+/// Burn's defaults.
 const EPSILON: f64 = 1e-5;
+const MOMENTUM: f64 = 0.1;
 
 /// What a batch norm is called whose convolution is called `conv`.
 const NORM_NAMES: [&str; 4] = ["bn", "norm", "batch_norm", "batchnorm"];
@@ -94,9 +98,15 @@ impl Inventory {
         self.iter().position(|other| other.id == parameter.id)
     }
 
-    fn batch_norm(&self, layer: &str) -> Option<Norm<'_>> {
+    /// The batch norm at this path: `layer1.0.bn1`.
+    #[must_use]
+    pub fn batch_norm(&self, layer: &str) -> Option<Norm<'_>> {
         let part = |name: &str| {
-            self.get(&format!("{layer}.{name}"))
+            let path = match layer {
+                "" => name.to_owned(),
+                layer => format!("{layer}.{name}"),
+            };
+            self.get(&path)
                 .filter(|parameter| parameter.layer == "BatchNorm")
         };
         let gamma = part("gamma")?;
@@ -105,7 +115,8 @@ impl Inventory {
             beta: part("beta")?,
             mean: part("running_mean")?,
             variance: part("running_var")?,
-            epsilon: self.epsilon(gamma).unwrap_or(EPSILON),
+            epsilon: self.norm_setting(gamma, "epsilon").unwrap_or(EPSILON),
+            momentum: self.norm_setting(gamma, "momentum").unwrap_or(MOMENTUM),
         })
     }
 }

@@ -1,0 +1,535 @@
+//! Each operation of a graph as Burn's own operation on tensors.
+
+use burn::tensor::kind::Basic;
+use burn::tensor::module;
+use burn::tensor::ops::{
+    AttentionModuleOptions, AvgPoolOptions, ConvOptions, ConvTransposeOptions, InterpolateMode,
+    InterpolateOptions, MaxPoolOptions, PadMode,
+};
+use burn::tensor::{Bool, Device, Int, Slice, Tensor, activation};
+use calcine_graph::{
+    Arithmetic, Comparison, Convolution, Interpolation, Kind, Map, Node, Op, Padding, Pool, Range,
+    Reduction,
+};
+
+use crate::tensor::{AnyTensor, with_kind, with_rank};
+
+/// The node's result. `shape` is what the graph says it is for this batch, `device` where there is no
+/// operand to tell.
+pub(crate) fn apply(
+    node: &Node,
+    operands: Vec<AnyTensor>,
+    batch: usize,
+    shape: &[usize],
+    kind: Kind,
+    device: impl Fn() -> Device,
+) -> AnyTensor {
+    let mut operands = operands.into_iter();
+    let mut next = || operands.next();
+    let mut given = || next().expect("tracing records as many operands as there are");
+    match &node.op {
+        Op::Convolution(options) => {
+            let (x, weight) = (given(), given());
+            convolution(x, weight, next(), options)
+        }
+        Op::TransposedConvolution {
+            convolution,
+            output_padding,
+        } => {
+            let (x, weight) = (given(), given());
+            transposed(x, weight, next(), convolution, output_padding)
+        }
+        Op::Linear => {
+            let (x, weight) = (given(), given());
+            let bias = next().map(AnyTensor::of);
+            with_rank!(x.rank(), D => module::linear::<D>(x.of(), weight.of(), bias).into())
+        }
+        Op::Matmul => {
+            let (a, b) = (given(), given());
+            with_rank!(a.rank(), D => a.of::<D, burn::tensor::Float>().matmul(b.of()).into())
+        }
+        Op::Embedding => module::embedding(given().of(), given().of()).into(),
+        Op::BatchNorm { epsilon, .. } => {
+            let x = given();
+            let [gamma, beta, mean, variance] =
+                [given(), given(), given(), given()].map(AnyTensor::of);
+            with_rank!(x.rank(), D => {
+                module::batch_norm::<D>(x.of(), gamma, beta, mean, variance, *epsilon).into()
+            })
+        }
+        Op::LayerNorm { epsilon } => {
+            let (x, gamma) = (given(), given());
+            let beta = next().map(AnyTensor::of);
+            with_rank!(x.rank(), D => {
+                module::layer_norm::<D>(x.of(), gamma.of(), beta, *epsilon).into()
+            })
+        }
+        Op::Attention {
+            scale,
+            softcap,
+            causal,
+            masked,
+        } => {
+            let [query, key, value] = [given(), given(), given()].map(AnyTensor::of);
+            let mask = if *masked { next() } else { None };
+            let options = AttentionModuleOptions {
+                scale: *scale,
+                softcap: *softcap,
+                is_causal: *causal,
+            };
+            let (mask, bias) = (mask.map(AnyTensor::of), next().map(AnyTensor::of));
+            module::attention(query, key, value, mask, bias, options).into()
+        }
+        Op::MaxPool(pool) => max_pool(given(), pool),
+        Op::AveragePool {
+            pool,
+            count_padding,
+        } => average_pool(given(), pool, *count_padding),
+        Op::AdaptiveAveragePool => adaptive_pool(given(), shape),
+        Op::Interpolate {
+            mode,
+            align_corners,
+        } => {
+            let options = InterpolateOptions::new(interpolation(*mode))
+                .with_align_corners(*align_corners)
+                .with_output_size([shape[2], shape[3]]);
+            module::interpolate(given().of(), options).into()
+        }
+        Op::Pad { padding, with } => {
+            let padding: Vec<(usize, usize)> = padding.iter().map(|&[a, b]| (a, b)).collect();
+            let mode = match *with {
+                #[allow(
+                    clippy::cast_possible_truncation,
+                    reason = "Burn recorded it from an f32"
+                )]
+                Padding::Constant(value) => PadMode::Constant(value as f32),
+                Padding::Reflect => PadMode::Reflect,
+                Padding::Edge => PadMode::Edge,
+            };
+            let x = given();
+            with_rank!(x.rank(), D => match x.kind() {
+                Kind::Int => x.of::<D, Int>().pad(padding, mode).into(),
+                _ => x.of::<D, burn::tensor::Float>().pad(padding, mode).into(),
+            })
+        }
+        Op::Map(map) => {
+            let x = given();
+            with_rank!(x.rank(), D => mapped::<D>(x, *map))
+        }
+        Op::Scalar(arithmetic, number) => {
+            let x = given();
+            with_rank!(x.rank(), D => with_scalar::<D>(x, *arithmetic, *number))
+        }
+        Op::Zip(arithmetic) => {
+            let (a, b) = (given(), given());
+            with_rank!(a.rank(), D => zipped::<D>(a, b, *arithmetic))
+        }
+        Op::CompareScalar(comparison, number) => {
+            let x = given();
+            with_rank!(x.rank(), D => compared_with_scalar::<D>(x, *comparison, *number))
+        }
+        Op::Compare(comparison) => {
+            let (a, b) = (given(), given());
+            with_rank!(a.rank(), D => compared::<D>(a, b, *comparison))
+        }
+        Op::Softmax(axis) => {
+            let x = given();
+            with_rank!(x.rank(), D => activation::softmax::<D>(x.of(), *axis).into())
+        }
+        Op::LogSoftmax(axis) => {
+            let x = given();
+            with_rank!(x.rank(), D => activation::log_softmax::<D>(x.of(), *axis).into())
+        }
+        Op::Reduce(reduction, axis) => {
+            let x = given();
+            with_rank!(x.rank(), D => match x.kind() {
+                Kind::Int => reduced(x.of::<D, Int>(), *reduction, *axis),
+                _ => reduced(x.of::<D, burn::tensor::Float>(), *reduction, *axis),
+            })
+        }
+        Op::ReduceAll(reduction) => {
+            let x = given();
+            with_rank!(x.rank(), D => match x.kind() {
+                Kind::Int => all_reduced(x.of::<D, Int>(), *reduction),
+                _ => all_reduced(x.of::<D, burn::tensor::Float>(), *reduction),
+            })
+        }
+        Op::ArgMax(axis) => {
+            let x = given();
+            with_rank!(x.rank(), D => match x.kind() {
+                Kind::Int => x.of::<D, Int>().argmax(*axis).into(),
+                _ => x.of::<D, burn::tensor::Float>().argmax(*axis).into(),
+            })
+        }
+        Op::CumulativeSum(axis) => {
+            let x = given();
+            with_rank!(x.rank(), D => match x.kind() {
+                Kind::Int => x.of::<D, Int>().cumsum(*axis).into(),
+                _ => x.of::<D, burn::tensor::Float>().cumsum(*axis).into(),
+            })
+        }
+        Op::Constant(value) => {
+            with_rank!(shape.len(), D => filled::<D>(shape, kind, *value, &device()))
+        }
+        Op::Cast => {
+            let x = given();
+            with_rank!(x.rank(), D => cast::<D>(x, kind))
+        }
+        op => {
+            let x = given();
+            with_kind!(x.kind(), K => with_rank!(x.rank(), D => {
+                arranged::<D, K>(x.of(), op, batch, shape, next)
+            }))
+        }
+    }
+}
+
+/// What moves elements and does not compute with them, for every kind.
+fn arranged<const D: usize, K: Basic>(
+    x: Tensor<D, K>,
+    op: &Op,
+    batch: usize,
+    shape: &[usize],
+    mut next: impl FnMut() -> Option<AnyTensor>,
+) -> AnyTensor {
+    let mut given = || next().expect("tracing records as many operands as there are");
+    match op {
+        Op::Where => {
+            let (mask, other) = (given(), given());
+            x.mask_where(mask.of::<D, Bool>(), other.of()).into()
+        }
+        Op::Fill(value) => x.mask_fill(given().of::<D, Bool>(), *value).into(),
+        Op::Concat(axis) => {
+            let mut all = vec![x];
+            while let Some(more) = next() {
+                all.push(more.of());
+            }
+            Tensor::cat(all, *axis).into()
+        }
+        Op::Slice(ranges) => {
+            let slices: Vec<Slice> = ranges.iter().map(|range| slice(range, batch)).collect();
+            x.slice(&slices).into()
+        }
+        Op::Select(axis) => x.select(*axis, given().of::<1, Int>()).into(),
+        Op::Gather(axis) => x.gather(*axis, given().of::<D, Int>()).into(),
+        Op::Reshape => with_rank!(shape.len(), E => {
+            let shape: [usize; E] = exactly(shape);
+            x.reshape::<E, _>(shape).into()
+        }),
+        Op::Expand => with_rank!(shape.len(), E => {
+            let shape: [usize; E] = exactly(shape);
+            x.expand::<E, _>(shape).into()
+        }),
+        Op::Permute(axes) => {
+            let axes: [usize; D] = exactly(axes);
+            x.permute(axes).into()
+        }
+        Op::Flip(axes) => {
+            let axes: Vec<isize> = axes.iter().map(|&axis| axis.cast_signed()).collect();
+            let flipped = axes.into_iter().fold(x, |x, axis| x.flip([axis]));
+            flipped.into()
+        }
+        Op::Repeat { axis, times } => x.repeat_dim(*axis, *times).into(),
+        op => unreachable!("`{op}` is applied elsewhere"),
+    }
+}
+
+fn exactly<const N: usize>(numbers: &[usize]) -> [usize; N] {
+    numbers.try_into().expect("the rank is the number of axes")
+}
+
+fn slice(range: &Range, batch: usize) -> Slice {
+    Slice {
+        start: range.start.at(batch).cast_signed(),
+        end: Some(range.end.at(batch).cast_signed()),
+        step: range.step,
+    }
+}
+
+fn convolution(
+    x: AnyTensor,
+    weight: AnyTensor,
+    bias: Option<AnyTensor>,
+    options: &Convolution,
+) -> AnyTensor {
+    fn sized<const N: usize>(options: &Convolution) -> ConvOptions<N> {
+        let padding: Vec<(usize, usize)> = options.padding.iter().map(|&[a, b]| (a, b)).collect();
+        ConvOptions::new_with_padding(
+            exactly(&options.stride),
+            padding
+                .try_into()
+                .expect("an element for each spatial axis"),
+            exactly(&options.dilation),
+            options.groups,
+        )
+    }
+    let bias = bias.map(AnyTensor::of);
+    match x.rank() {
+        3 => module::conv1d(x.of(), weight.of(), bias, sized::<1>(options)).into(),
+        4 => module::conv2d(x.of(), weight.of(), bias, sized::<2>(options)).into(),
+        _ => module::conv3d(x.of(), weight.of(), bias, sized::<3>(options)).into(),
+    }
+}
+
+fn transposed(
+    x: AnyTensor,
+    weight: AnyTensor,
+    bias: Option<AnyTensor>,
+    options: &Convolution,
+    output_padding: &[usize],
+) -> AnyTensor {
+    fn sized<const N: usize>(
+        options: &Convolution,
+        output_padding: &[usize],
+    ) -> ConvTransposeOptions<N> {
+        let padding: Vec<usize> = options.padding.iter().map(|&[before, _]| before).collect();
+        ConvTransposeOptions::new(
+            exactly(&options.stride),
+            exactly(&padding),
+            exactly(output_padding),
+            exactly(&options.dilation),
+            options.groups,
+        )
+    }
+    let bias = bias.map(AnyTensor::of);
+    let out = output_padding;
+    match x.rank() {
+        3 => module::conv_transpose1d(x.of(), weight.of(), bias, sized(options, out)).into(),
+        4 => module::conv_transpose2d(x.of(), weight.of(), bias, sized(options, out)).into(),
+        _ => module::conv_transpose3d(x.of(), weight.of(), bias, sized(options, out)).into(),
+    }
+}
+
+fn max_pool(x: AnyTensor, pool: &Pool) -> AnyTensor {
+    fn sized<const N: usize>(pool: &Pool) -> MaxPoolOptions<N> {
+        let mut options = MaxPoolOptions::new(exactly(&pool.kernel));
+        options.stride = exactly(&pool.stride);
+        options.padding = exactly::<N>(&pool.padding).map(|padding| (padding, padding));
+        options.dilation = exactly(&pool.dilation);
+        options.ceil_mode = pool.ceil;
+        options
+    }
+    match x.rank() {
+        3 => module::max_pool1d(x.of(), sized(pool)).into(),
+        _ => module::max_pool2d(x.of(), sized(pool)).into(),
+    }
+}
+
+fn average_pool(x: AnyTensor, pool: &Pool, count_padding: bool) -> AnyTensor {
+    fn sized<const N: usize>(pool: &Pool, count_padding: bool) -> AvgPoolOptions<N> {
+        let mut options = AvgPoolOptions::new(exactly(&pool.kernel));
+        options.stride = exactly(&pool.stride);
+        options.padding = exactly::<N>(&pool.padding).map(|padding| (padding, padding));
+        options.count_include_pad = count_padding;
+        options.ceil_mode = pool.ceil;
+        options
+    }
+    match x.rank() {
+        3 => module::avg_pool1d(x.of(), sized(pool, count_padding)).into(),
+        _ => module::avg_pool2d(x.of(), sized(pool, count_padding)).into(),
+    }
+}
+
+fn adaptive_pool(x: AnyTensor, shape: &[usize]) -> AnyTensor {
+    match x.rank() {
+        3 => module::adaptive_avg_pool1d(x.of(), shape[2]).into(),
+        4 => module::adaptive_avg_pool2d(x.of(), exactly(&shape[2..])).into(),
+        _ => module::adaptive_avg_pool3d(x.of(), exactly(&shape[2..])).into(),
+    }
+}
+
+fn interpolation(mode: Interpolation) -> InterpolateMode {
+    match mode {
+        Interpolation::Nearest => InterpolateMode::Nearest,
+        Interpolation::NearestExact => InterpolateMode::NearestExact,
+        Interpolation::Bilinear => InterpolateMode::Bilinear,
+        Interpolation::Bicubic => InterpolateMode::Bicubic,
+        Interpolation::Lanczos3 => InterpolateMode::Lanczos3,
+    }
+}
+
+fn mapped<const D: usize>(x: AnyTensor, map: Map) -> AnyTensor {
+    match (x.kind(), map) {
+        (Kind::Bool, _) => return x.of::<D, Bool>().bool_not().into(),
+        (Kind::Int, Map::Abs) => return x.of::<D, Int>().abs().into(),
+        (Kind::Int, Map::Negate) => return x.of::<D, Int>().neg().into(),
+        (Kind::Int, Map::Sign) => return x.of::<D, Int>().sign().into(),
+        (Kind::Int, Map::Clamp { low, high }) => {
+            return x.of::<D, Int>().clamp(low, high).into();
+        }
+        (Kind::Int, Map::ClampMin(low)) => return x.of::<D, Int>().clamp_min(low).into(),
+        (Kind::Int, Map::ClampMax(high)) => return x.of::<D, Int>().clamp_max(high).into(),
+        _ => {}
+    }
+    let x: Tensor<D> = x.of();
+    let y = match map {
+        Map::Relu => activation::relu(x),
+        Map::LeakyRelu(slope) => activation::leaky_relu(x, slope),
+        Map::Gelu => activation::gelu(x),
+        Map::Sigmoid => activation::sigmoid(x),
+        Map::LogSigmoid => activation::log_sigmoid(x),
+        Map::HardSigmoid { alpha, beta } => activation::hard_sigmoid(x, alpha, beta),
+        Map::Tanh => x.tanh(),
+        Map::Abs => x.abs(),
+        Map::Negate => x.neg(),
+        Map::Sign => x.sign(),
+        Map::Exp => x.exp(),
+        Map::Log => x.log(),
+        Map::Log1p => x.log1p(),
+        Map::Sqrt => x.sqrt(),
+        Map::Reciprocal => x.recip(),
+        Map::Erf => x.erf(),
+        Map::Sin => x.sin(),
+        Map::Cos => x.cos(),
+        Map::Floor => x.floor(),
+        Map::Ceil => x.ceil(),
+        Map::Round => x.round(),
+        Map::Clamp { low, high } => x.clamp(low, high),
+        Map::ClampMin(low) => x.clamp_min(low),
+        Map::ClampMax(high) => x.clamp_max(high),
+        map => unreachable!("{map:?} is not of floats, or is not recorded"),
+    };
+    y.into()
+}
+
+fn with_scalar<const D: usize>(x: AnyTensor, arithmetic: Arithmetic, number: f64) -> AnyTensor {
+    macro_rules! common {
+        ($x:expr, $number:expr) => {
+            match arithmetic {
+                Arithmetic::Add => $x.add_scalar($number).into(),
+                Arithmetic::Subtract => $x.sub_scalar($number).into(),
+                Arithmetic::Multiply => $x.mul_scalar($number).into(),
+                Arithmetic::Divide => $x.div_scalar($number).into(),
+                Arithmetic::Remainder => $x.remainder_scalar($number).into(),
+                Arithmetic::Power if number.fract() == 0.0 => $x.powi_scalar(number).into(),
+                Arithmetic::Power => x.of::<D, burn::tensor::Float>().powf_scalar(number).into(),
+                other => unreachable!("{other:?} has no form with a number"),
+            }
+        };
+    }
+    match x.kind() {
+        Kind::Int => common!(x.of::<D, Int>(), number),
+        _ => common!(x.clone().of::<D, burn::tensor::Float>(), number),
+    }
+}
+
+fn zipped<const D: usize>(a: AnyTensor, b: AnyTensor, arithmetic: Arithmetic) -> AnyTensor {
+    macro_rules! common {
+        ($K:ty) => {{
+            let (a, b): (Tensor<D, $K>, Tensor<D, $K>) = (a.of(), b.of());
+            match arithmetic {
+                Arithmetic::Add => a.add(b).into(),
+                Arithmetic::Subtract => a.sub(b).into(),
+                Arithmetic::Multiply => a.mul(b).into(),
+                Arithmetic::Divide => a.div(b).into(),
+                Arithmetic::Remainder => a.remainder(b).into(),
+                Arithmetic::Power => a.powi(b).into(),
+                other => unreachable!("{other:?} is not of these kinds"),
+            }
+        }};
+    }
+    match (a.kind(), arithmetic) {
+        (Kind::Bool, Arithmetic::And) => a.of::<D, Bool>().bool_and(b.of()).into(),
+        (Kind::Bool, _) => a.of::<D, Bool>().bool_or(b.of()).into(),
+        (_, Arithmetic::PRelu) => activation::prelu::<D>(a.of(), b.of()).into(),
+        (Kind::Float, Arithmetic::Power) => a.of::<D, burn::tensor::Float>().powf(b.of()).into(),
+        (Kind::Int, _) => common!(Int),
+        (Kind::Float, _) => common!(burn::tensor::Float),
+    }
+}
+
+fn compared_with_scalar<const D: usize>(
+    x: AnyTensor,
+    comparison: Comparison,
+    number: f64,
+) -> AnyTensor {
+    macro_rules! common {
+        ($x:expr) => {
+            match comparison {
+                Comparison::Equal => $x.equal_scalar(number).into(),
+                Comparison::NotEqual => $x.not_equal_scalar(number).into(),
+                Comparison::Greater => $x.greater_scalar(number).into(),
+                Comparison::GreaterEqual => $x.greater_equal_scalar(number).into(),
+                Comparison::Less => $x.lower_scalar(number).into(),
+                Comparison::LessEqual => $x.lower_equal_scalar(number).into(),
+            }
+        };
+    }
+    match x.kind() {
+        Kind::Int => common!(x.of::<D, Int>()),
+        _ => common!(x.of::<D, burn::tensor::Float>()),
+    }
+}
+
+fn compared<const D: usize>(a: AnyTensor, b: AnyTensor, comparison: Comparison) -> AnyTensor {
+    macro_rules! common {
+        ($K:ty) => {{
+            let (a, b): (Tensor<D, $K>, Tensor<D, $K>) = (a.of(), b.of());
+            match comparison {
+                Comparison::Equal => a.equal(b).into(),
+                Comparison::NotEqual => a.not_equal(b).into(),
+                Comparison::Greater => a.greater(b).into(),
+                Comparison::GreaterEqual => a.greater_equal(b).into(),
+                Comparison::Less => a.lower(b).into(),
+                Comparison::LessEqual => a.lower_equal(b).into(),
+            }
+        }};
+    }
+    match (a.kind(), comparison) {
+        (Kind::Bool, Comparison::NotEqual) => a.of::<D, Bool>().not_equal(b.of()).into(),
+        (Kind::Bool, _) => a.of::<D, Bool>().equal(b.of()).into(),
+        (Kind::Int, _) => common!(Int),
+        (Kind::Float, _) => common!(burn::tensor::Float),
+    }
+}
+
+fn reduced<const D: usize, K>(x: Tensor<D, K>, reduction: Reduction, axis: usize) -> AnyTensor
+where
+    K: burn::tensor::kind::Numeric + burn::tensor::kind::Ordered,
+{
+    match reduction {
+        Reduction::Sum => x.sum_dim(axis),
+        Reduction::Mean => x.mean_dim(axis),
+        Reduction::Product => x.prod_dim(axis),
+        Reduction::Max => x.max_dim(axis),
+        Reduction::Min => x.min_dim(axis),
+        Reduction::MaxAbs => x.max_abs_dim(axis),
+        other => unreachable!("{other:?} is not recorded"),
+    }
+    .into()
+}
+
+fn all_reduced<const D: usize, K>(x: Tensor<D, K>, reduction: Reduction) -> AnyTensor
+where
+    K: burn::tensor::kind::Numeric + burn::tensor::kind::Ordered,
+{
+    match reduction {
+        Reduction::Sum => x.sum(),
+        Reduction::Mean => x.mean(),
+        Reduction::Product => x.prod(),
+        Reduction::Max => x.max(),
+        Reduction::Min => x.min(),
+        Reduction::MaxAbs => x.max_abs(),
+        other => unreachable!("{other:?} is not recorded"),
+    }
+    .into()
+}
+
+fn filled<const D: usize>(shape: &[usize], kind: Kind, value: f64, device: &Device) -> AnyTensor {
+    let shape: [usize; D] = exactly(shape);
+    match kind {
+        Kind::Float => Tensor::<D>::full(shape, value, device).into(),
+        Kind::Int => Tensor::<D, Int>::full(shape, value, device).into(),
+        Kind::Bool => Tensor::<D, Bool>::full(shape, value != 0.0, device).into(),
+    }
+}
+
+fn cast<const D: usize>(x: AnyTensor, kind: Kind) -> AnyTensor {
+    match (x.kind(), kind) {
+        (Kind::Float, Kind::Int) => x.of::<D, burn::tensor::Float>().int().into(),
+        (Kind::Int, Kind::Float) => x.of::<D, Int>().float().into(),
+        (Kind::Bool, Kind::Float) => x.of::<D, Bool>().float().into(),
+        (Kind::Bool, Kind::Int) => x.of::<D, Bool>().int().into(),
+        _ => x,
+    }
+}

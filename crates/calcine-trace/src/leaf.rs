@@ -1,0 +1,360 @@
+use std::fmt;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, RunningState};
+use burn::nn::BatchNorm;
+use burn::tensor::{Device, Tensor};
+
+use crate::TraceError;
+use crate::tensor::AnyTensor;
+
+/// One element of a path, with the type of the module that it is a field of.
+pub(crate) type Step = (String, String);
+
+/// A parameter of a network, or the four of a batch norm, and where it stands in the model.
+#[derive(Clone)]
+pub(crate) struct Leaf {
+    pub(crate) walk: Vec<Step>,
+    pub(crate) held: Held,
+}
+
+/// What a leaf holds.
+#[derive(Clone)]
+pub(crate) enum Held {
+    Rank1(Param<Tensor<1>>),
+    Rank2(Param<Tensor<2>>),
+    Rank3(Param<Tensor<3>>),
+    Rank4(Param<Tensor<4>>),
+    Rank5(Param<Tensor<5>>),
+    Rank6(Param<Tensor<6>>),
+    /// Burn's own layer: what it does in training is what the original did.
+    Norm(Box<BatchNorm>),
+}
+
+/// The same for whatever a leaf holds.
+macro_rules! with_held {
+    ($held:expr, $module:ident => $body:expr) => {
+        match $held {
+            Held::Rank1($module) => $body,
+            Held::Rank2($module) => $body,
+            Held::Rank3($module) => $body,
+            Held::Rank4($module) => $body,
+            Held::Rank5($module) => $body,
+            Held::Rank6($module) => $body,
+            Held::Norm($module) => $body,
+        }
+    };
+}
+
+macro_rules! map_held {
+    ($held:expr, $module:ident => $body:expr) => {
+        match $held {
+            Held::Rank1($module) => Held::Rank1($body),
+            Held::Rank2($module) => Held::Rank2($body),
+            Held::Rank3($module) => Held::Rank3($body),
+            Held::Rank4($module) => Held::Rank4($body),
+            Held::Rank5($module) => Held::Rank5($body),
+            Held::Rank6($module) => Held::Rank6($body),
+            Held::Norm(norm) => {
+                let $module = *norm;
+                Held::Norm(Box::new($body))
+            }
+        }
+    };
+}
+
+impl Held {
+    pub(crate) fn of<const D: usize>(
+        param: &Param<Tensor<D>>,
+        path: &str,
+    ) -> Result<Self, TraceError> {
+        let id = param.id;
+        let value = param.val();
+        let trained = value.is_require_grad();
+        let any = AnyTensor::from(value);
+        macro_rules! held {
+            ($variant:ident) => {
+                Self::$variant(Param::initialized(id, any.of()).set_require_grad(trained))
+            };
+        }
+        Ok(match D {
+            1 => held!(Rank1),
+            2 => held!(Rank2),
+            3 => held!(Rank3),
+            4 => held!(Rank4),
+            5 => held!(Rank5),
+            6 => held!(Rank6),
+            rank => {
+                return Err(TraceError::Parameter {
+                    path: path.to_owned(),
+                    rank,
+                });
+            }
+        })
+    }
+
+    /// The tensor of a part: the only one, or of a batch norm `gamma`, `beta`, `running_mean` or
+    /// `running_var`.
+    pub(crate) fn part(&self, part: Part) -> AnyTensor {
+        match (self, part) {
+            (Self::Norm(norm), Part::Gamma) => norm.gamma.val().into(),
+            (Self::Norm(norm), Part::Beta) => norm.beta.val().into(),
+            (Self::Norm(norm), Part::Mean) => norm.running_mean.value_sync().into(),
+            (Self::Norm(norm), Part::Variance) => norm.running_var.value_sync().into(),
+            (Self::Rank1(param), _) => param.val().into(),
+            (Self::Rank2(param), _) => param.val().into(),
+            (Self::Rank3(param), _) => param.val().into(),
+            (Self::Rank4(param), _) => param.val().into(),
+            (Self::Rank5(param), _) => param.val().into(),
+            (Self::Rank6(param), _) => param.val().into(),
+            (Self::Norm(_), Part::Whole) => unreachable!("a batch norm has parts"),
+        }
+    }
+}
+
+/// Which tensor of a leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Whole,
+    Gamma,
+    Beta,
+    Mean,
+    Variance,
+}
+
+impl Leaf {
+    pub(crate) fn path(&self) -> String {
+        let names: Vec<&str> = self.walk.iter().map(|(name, _)| name.as_str()).collect();
+        names.join(".")
+    }
+
+    /// The type of the layer that a parameter belongs to, without Burn's `Struct:`.
+    pub(crate) fn layer(&self) -> &str {
+        let owner = self.walk.last().map_or("", |(_, owner)| owner.as_str());
+        owner.split_once(':').map_or(owner, |(_, name)| name)
+    }
+
+    /// The parts and their paths.
+    pub(crate) fn parts(&self) -> Vec<(Part, String)> {
+        let path = self.path();
+        match &self.held {
+            Held::Norm(_) => {
+                let part = |part, name| match path.as_str() {
+                    "" => (part, String::from(name)),
+                    path => (part, format!("{path}.{name}")),
+                };
+                vec![
+                    part(Part::Gamma, "gamma"),
+                    part(Part::Beta, "beta"),
+                    part(Part::Mean, "running_mean"),
+                    part(Part::Variance, "running_var"),
+                ]
+            }
+            _ => vec![(Part::Whole, path)],
+        }
+    }
+}
+
+/// The leaves of a model, in its order.
+#[derive(Clone, Default)]
+pub(crate) struct Leaves(pub(crate) Vec<Leaf>);
+
+impl Leaves {
+    /// Those of a model. Values, ids and whether they are trained stay; running statistics are copied, so
+    /// that neither side moves the other's.
+    pub(crate) fn of<M: Module>(model: &M) -> Result<Self, TraceError> {
+        let mut collector = Collector::default();
+        model.visit(&mut collector);
+        match collector.error {
+            Some(error) => Err(error),
+            None => Ok(Self(joined(collector.leaves))),
+        }
+    }
+
+    pub(crate) fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
+        let mut walk = Walk::default();
+        for leaf in &self.0 {
+            let (left, entered) = walk.to(&leaf.walk);
+            left.iter()
+                .for_each(|(name, owner)| visitor.exit_module(name, owner));
+            entered
+                .iter()
+                .for_each(|(name, owner)| visitor.enter_module(name, owner));
+            with_held!(&leaf.held, module => module.visit(visitor));
+        }
+        let (left, _) = walk.to(&[]);
+        left.iter()
+            .for_each(|(name, owner)| visitor.exit_module(name, owner));
+    }
+
+    pub(crate) fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
+        let mut walk = Walk::default();
+        let mut leaves = Vec::with_capacity(self.0.len());
+        for leaf in self.0 {
+            let (left, entered) = walk.to(&leaf.walk);
+            left.iter()
+                .for_each(|(name, owner)| mapper.exit_module(name, owner));
+            entered
+                .iter()
+                .for_each(|(name, owner)| mapper.enter_module(name, owner));
+            let held = map_held!(leaf.held, module => Module::map(module, mapper));
+            leaves.push(Leaf {
+                walk: leaf.walk,
+                held,
+            });
+        }
+        let (left, _) = walk.to(&[]);
+        left.iter()
+            .for_each(|(name, owner)| mapper.exit_module(name, owner));
+        Self(leaves)
+    }
+
+    /// All leaves through a change that keeps what they are.
+    fn each(self, change: impl Fn(Held) -> Held) -> Self {
+        let leaves = self.0.into_iter().map(|leaf| Leaf {
+            walk: leaf.walk,
+            held: change(leaf.held),
+        });
+        Self(leaves.collect())
+    }
+
+    pub(crate) fn collect_devices(&self, devices: Vec<Device>) -> Vec<Device> {
+        self.0.iter().fold(
+            devices,
+            |devices, leaf| with_held!(&leaf.held, module => module.collect_devices(devices)),
+        )
+    }
+
+    pub(crate) fn to_device(self, device: &Device) -> Self {
+        self.each(|held| map_held!(held, module => module.to_device(device)))
+    }
+
+    pub(crate) fn fork(self, device: &Device) -> Self {
+        self.each(|held| map_held!(held, module => module.fork(device)))
+    }
+
+    pub(crate) fn train(self) -> Self {
+        self.each(|held| map_held!(held, module => module.train()))
+    }
+
+    pub(crate) fn valid(&self) -> Self {
+        let leaves = self.0.iter().map(|leaf| Leaf {
+            walk: leaf.walk.clone(),
+            held: match &leaf.held {
+                Held::Rank1(param) => Held::Rank1(param.valid()),
+                Held::Rank2(param) => Held::Rank2(param.valid()),
+                Held::Rank3(param) => Held::Rank3(param.valid()),
+                Held::Rank4(param) => Held::Rank4(param.valid()),
+                Held::Rank5(param) => Held::Rank5(param.valid()),
+                Held::Rank6(param) => Held::Rank6(param.valid()),
+                Held::Norm(norm) => Held::Norm(Box::new(norm.valid())),
+            },
+        });
+        Self(leaves.collect())
+    }
+
+    pub(crate) fn materialize(self) -> Self {
+        self.each(|held| map_held!(held, module => module.materialize()))
+    }
+}
+
+/// Where a visitor of leaves stands.
+#[derive(Default)]
+struct Walk(Vec<Step>);
+
+impl Walk {
+    /// What is left, innermost first, and what is entered on the way to another place.
+    fn to(&mut self, place: &[Step]) -> (Vec<Step>, Vec<Step>) {
+        let shared = self.0.iter().zip(place).take_while(|(a, b)| a == b).count();
+        let mut left = self.0.split_off(shared);
+        left.reverse();
+        let entered = place[shared..].to_vec();
+        self.0.extend(entered.iter().cloned());
+        (left, entered)
+    }
+}
+
+#[derive(Default)]
+struct Collector {
+    walk: Vec<Step>,
+    leaves: Vec<Leaf>,
+    error: Option<TraceError>,
+}
+
+impl ModuleVisitor for Collector {
+    fn enter_module(&mut self, name: &str, owner: &str) {
+        self.walk.push((name.to_owned(), owner.to_owned()));
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.walk.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let names: Vec<&str> = self.walk.iter().map(|(name, _)| name.as_str()).collect();
+        match Held::of(param, &names.join(".")) {
+            Ok(held) => self.leaves.push(Leaf {
+                walk: self.walk.clone(),
+                held,
+            }),
+            Err(error) => self.error = Some(error),
+        }
+    }
+}
+
+/// Puts the four parameters of each batch norm together.
+fn joined(leaves: Vec<Leaf>) -> Vec<Leaf> {
+    let mut joined: Vec<Leaf> = Vec::with_capacity(leaves.len());
+    let mut leaves = leaves.into_iter().peekable();
+    while let Some(leaf) = leaves.next() {
+        if leaf.layer() != "BatchNorm" {
+            joined.push(leaf);
+            continue;
+        }
+        let mut place = leaf.walk.clone();
+        place.pop();
+        let mut parts = vec![leaf];
+        while let Some(next) = leaves.next_if(|next| {
+            next.layer() == "BatchNorm" && next.walk[..next.walk.len() - 1] == place[..]
+        }) {
+            parts.push(next);
+        }
+        match norm(&parts) {
+            Some(norm) => joined.push(Leaf {
+                walk: place,
+                held: Held::Norm(Box::new(norm)),
+            }),
+            None => joined.extend(parts),
+        }
+    }
+    joined
+}
+
+/// The batch norm of these parts, with Burn's defaults for what parameters do not tell.
+fn norm(parts: &[Leaf]) -> Option<BatchNorm> {
+    let part = |name: &str| {
+        let leaf = parts
+            .iter()
+            .find(|leaf| leaf.walk.last().is_some_and(|(last, _)| last == name))?;
+        match &leaf.held {
+            Held::Rank1(param) => Some(param.clone()),
+            _ => None,
+        }
+    };
+    let state = |param: Param<Tensor<1>>| RunningState::with_id(param.id, param.val());
+    Some(BatchNorm {
+        gamma: part("gamma")?,
+        beta: part("beta")?,
+        training: Param::from_bool(true),
+        running_mean: state(part("running_mean")?),
+        running_var: state(part("running_var")?),
+        momentum: 0.1,
+        epsilon: 1e-5,
+    })
+}
+
+/// As Burn's layers print themselves, so that whoever reads settings from `Debug` finds the parameter.
+impl fmt::Debug for Leaf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_held!(&self.held, module => write!(f, "{module:?}"))
+    }
+}

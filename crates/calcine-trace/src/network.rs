@@ -1,0 +1,293 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor};
+use burn::tensor::Device;
+use calcine_graph::{Graph, Node, Op, Source};
+
+use crate::leaf::{Held, Leaves, Part};
+use crate::run::Pass;
+use crate::tensor::{AnyTensor, Tensors};
+use crate::{ForwardError, TraceError};
+
+/// A traced model: its graph, and its parameters under the model's own paths.
+///
+/// A network is a Burn [`Module`]: it trains, moves between devices, saves and loads as the model does,
+/// and everything that works on parameters works on it. It computes what the model computes, operation by
+/// operation, and because the operations are data it can also be watched, measured and rewritten.
+///
+/// The batch is free: a network traced with two images runs with any number of them.
+#[derive(Clone)]
+pub struct Network {
+    pub(crate) graph: Arc<Graph>,
+    pub(crate) leaves: Leaves,
+    /// The tensors that the model makes of nothing, by the graph's values.
+    pub(crate) constants: Vec<Option<AnyTensor>>,
+    plan: Arc<Plan>,
+}
+
+/// Where a pass finds what the graph names.
+pub(crate) struct Plan {
+    /// Of each value that is a parameter, which leaf and part.
+    pub(crate) places: Vec<Option<(usize, Part)>>,
+    /// Of each node that is one of Burn's batch norms, which leaf.
+    pub(crate) norms: Vec<Option<usize>>,
+    /// How many nodes use each value; outputs are used once more.
+    pub(crate) uses: Vec<usize>,
+}
+
+impl Network {
+    pub(crate) fn new(
+        mut graph: Graph,
+        mut leaves: Leaves,
+        constants: Vec<Option<AnyTensor>>,
+        momentum: &dyn Fn(&str) -> Option<f64>,
+    ) -> Result<Self, TraceError> {
+        let mut paths = HashMap::new();
+        for (index, leaf) in leaves.0.iter().enumerate() {
+            for (part, path) in leaf.parts() {
+                paths.entry(path).or_insert((index, part));
+            }
+        }
+        let places: Vec<Option<(usize, Part)>> = graph
+            .values
+            .iter()
+            .map(|value| match value.source {
+                Source::Parameter => paths.get(&value.name).copied(),
+                _ => None,
+            })
+            .collect();
+        let mut norms = vec![None; graph.nodes.len()];
+        for (index, node) in graph.nodes.iter_mut().enumerate() {
+            let Op::BatchNorm {
+                epsilon,
+                momentum: own,
+            } = &mut node.op
+            else {
+                continue;
+            };
+            let operands: Vec<_> = node.inputs[1..].iter().map(|id| places[id.0]).collect();
+            let parts = [Part::Gamma, Part::Beta, Part::Mean, Part::Variance];
+            let Some((leaf, _)) = operands[0] else {
+                continue;
+            };
+            let all = operands
+                .iter()
+                .zip(parts)
+                .all(|(place, part)| *place == Some((leaf, part)));
+            if !all {
+                continue;
+            }
+            let path = leaves.0[leaf].path();
+            if let Held::Norm(norm) = &mut leaves.0[leaf].held {
+                *own = momentum(&path).unwrap_or(*own);
+                norm.momentum = *own;
+                norm.epsilon = *epsilon;
+                norms[index] = Some(leaf);
+            }
+        }
+        let mut uses = vec![0; graph.values.len()];
+        let operands = graph.nodes.iter().flat_map(|node| &node.inputs);
+        for id in operands.chain(&graph.outputs) {
+            uses[id.0] += 1;
+        }
+        Ok(Self {
+            plan: Arc::new(Plan {
+                places,
+                norms,
+                uses,
+            }),
+            graph: Arc::new(graph),
+            leaves,
+            constants,
+        })
+    }
+
+    /// The network as data.
+    #[must_use]
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// What the model computes. On the tape if the network is on an autodiff device, where batch norms
+    /// also use and update statistics of the batch, as in the model.
+    ///
+    /// The device is not read.
+    ///
+    /// # Panics
+    ///
+    /// If the inputs or the outputs do not fit; [`try_forward`](Self::try_forward) returns an error.
+    pub fn forward<I: Tensors, O: Tensors>(&self, inputs: I) -> O {
+        match self.try_forward(inputs) {
+            Ok(outputs) => outputs,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// As [`forward`](Self::forward), with an error for tensors that do not fit.
+    ///
+    /// # Errors
+    ///
+    /// If number, kind or shape of the inputs are others than the model's, or if other outputs are asked for.
+    pub fn try_forward<I: Tensors, O: Tensors>(&self, inputs: I) -> Result<O, ForwardError> {
+        let outputs = self.run(inputs.into_any(), &mut |_, tensor| tensor)?;
+        let given = outputs.iter().map(describe).collect::<Vec<_>>().join(", ");
+        O::from_any(outputs).ok_or_else(|| ForwardError::Outputs {
+            given,
+            asked: O::expected(),
+        })
+    }
+
+    /// A pass in which every node's result goes through a function, which may look at it, keep it, or
+    /// give another of the same shape and kind in its place.
+    ///
+    /// # Errors
+    ///
+    /// If number, kind or shape of the inputs are others than the model's.
+    pub fn run(
+        &self,
+        inputs: Vec<AnyTensor>,
+        watch: &mut dyn FnMut(&Node, AnyTensor) -> AnyTensor,
+    ) -> Result<Vec<AnyTensor>, ForwardError> {
+        let batch = self.fits(&inputs)?;
+        Ok(Pass::new(self, inputs, batch).run(watch))
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The batch of these inputs, if they fit.
+    fn fits(&self, inputs: &[AnyTensor]) -> Result<usize, ForwardError> {
+        if inputs.len() != self.graph.inputs.len() {
+            return Err(ForwardError::Inputs {
+                expected: self.graph.inputs.len(),
+                given: inputs.len(),
+            });
+        }
+        let mut batch = None;
+        for (&id, given) in self.graph.inputs.iter().zip(inputs) {
+            let value = self.graph.value(id);
+            let shape = given.shape();
+            let mut fits = given.kind() == value.kind && shape.len() == value.shape.len();
+            for (&length, extent) in shape.iter().zip(&value.shape) {
+                if extent.is_fixed() {
+                    fits &= length == extent.fixed;
+                    continue;
+                }
+                let samples = length.saturating_sub(extent.fixed) / extent.per_sample;
+                fits &= extent.at(samples) == length && samples > 0;
+                fits &= *batch.get_or_insert(samples) == samples;
+            }
+            if !fits {
+                let axes: Vec<String> = value.shape.iter().map(ToString::to_string).collect();
+                return Err(ForwardError::Input {
+                    input: value.name.clone(),
+                    given: describe(given),
+                    expected: format!("{:?} [{}]", value.kind, axes.join(", ")),
+                });
+            }
+        }
+        Ok(batch.unwrap_or(1))
+    }
+}
+
+fn describe(tensor: &AnyTensor) -> String {
+    format!("{:?} {:?}", tensor.kind(), tensor.shape())
+}
+
+impl Module for Network {
+    fn collect_devices(&self, devices: Vec<Device>) -> Vec<Device> {
+        self.leaves.collect_devices(devices)
+    }
+
+    fn fork(self, device: &Device) -> Self {
+        Self {
+            leaves: self.leaves.fork(device),
+            constants: moved(&self.constants, device),
+            ..self
+        }
+    }
+
+    fn to_device(self, device: &Device) -> Self {
+        Self {
+            leaves: self.leaves.to_device(device),
+            constants: moved(&self.constants, device),
+            ..self
+        }
+    }
+
+    fn train(self) -> Self {
+        Self {
+            leaves: self.leaves.train(),
+            ..self
+        }
+    }
+
+    fn valid(&self) -> Self {
+        Self {
+            graph: self.graph.clone(),
+            leaves: self.leaves.valid(),
+            constants: self.constants.clone(),
+            plan: self.plan.clone(),
+        }
+    }
+
+    fn materialize(self) -> Self {
+        Self {
+            leaves: self.leaves.materialize(),
+            ..self
+        }
+    }
+
+    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
+        self.leaves.visit(visitor);
+    }
+
+    fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
+        Self {
+            leaves: self.leaves.map(mapper),
+            ..self
+        }
+    }
+}
+
+fn moved(constants: &[Option<AnyTensor>], device: &Device) -> Vec<Option<AnyTensor>> {
+    let constants = constants.iter().cloned();
+    constants
+        .map(|constant| Some(constant?.to_device(device)))
+        .collect()
+}
+
+/// Its layers as Burn prints them, so that whoever reads a layer's settings from `Debug` finds them here
+/// too.
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let groups_of = |index: usize| {
+            self.graph.nodes.iter().find_map(|node| {
+                let place = self.plan.places[node.inputs.get(1)?.0]?;
+                let groups = match &node.op {
+                    Op::Convolution(convolution)
+                    | Op::TransposedConvolution { convolution, .. } => convolution.groups,
+                    _ => return None,
+                };
+                (place.0 == index).then_some(groups)
+            })
+        };
+        write!(f, "Network {{ ")?;
+        for (index, leaf) in self.leaves.0.iter().enumerate() {
+            match &leaf.held {
+                Held::Norm(_) => write!(f, "{leaf:?}, ")?,
+                _ => {
+                    write!(f, "{} {{ weight: {leaf:?}", leaf.layer())?;
+                    if let Some(groups) = groups_of(index) {
+                        write!(f, ", groups: {groups}")?;
+                    }
+                    write!(f, " }}, ")?;
+                }
+            }
+        }
+        write!(f, "}}")
+    }
+}

@@ -1,0 +1,89 @@
+use calcine_graph::{Node, Source, ValueId};
+
+use crate::Network;
+use crate::apply::apply;
+use crate::leaf::{Held, Part};
+use crate::tensor::{AnyTensor, with_rank};
+
+/// One forward pass.
+pub(crate) struct Pass<'a> {
+    network: &'a Network,
+    batch: usize,
+    /// The results so far, each until its last use.
+    values: Vec<Option<AnyTensor>>,
+    /// How often each value will still be used.
+    uses: Vec<usize>,
+}
+
+impl<'a> Pass<'a> {
+    pub(crate) fn new(network: &'a Network, inputs: Vec<AnyTensor>, batch: usize) -> Self {
+        let mut values = vec![None; network.graph.values.len()];
+        for (id, input) in network.graph.inputs.iter().zip(inputs) {
+            values[id.0] = Some(input);
+        }
+        Self {
+            network,
+            batch,
+            values,
+            uses: network.plan().uses.clone(),
+        }
+    }
+
+    pub(crate) fn run(
+        mut self,
+        watch: &mut dyn FnMut(&Node, AnyTensor) -> AnyTensor,
+    ) -> Vec<AnyTensor> {
+        let graph = &self.network.graph;
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let output = match self.network.plan().norms[index] {
+                Some(leaf) => self.norm(leaf, node.inputs[0]),
+                None => {
+                    let operands = node.inputs.iter().map(|&id| self.take(id)).collect();
+                    let output = graph.value(node.output);
+                    let shape = output.shape_at(self.batch);
+                    apply(node, operands, self.batch, &shape, output.kind, || {
+                        self.device()
+                    })
+                }
+            };
+            self.values[node.output.0] = Some(watch(node, output));
+        }
+        graph.outputs.iter().map(|&id| self.take(id)).collect()
+    }
+
+    /// The value, which is forgotten with its last use so that Burn may compute in place.
+    fn take(&mut self, id: ValueId) -> AnyTensor {
+        self.uses[id.0] -= 1;
+        let network = self.network;
+        match network.graph.value(id).source {
+            Source::Parameter => {
+                let (leaf, part) = network.plan().places[id.0].unwrap_or((0, Part::Whole));
+                network.leaves.0[leaf].held.part(part)
+            }
+            Source::Constant => present(network.constants[id.0].clone()),
+            Source::Input | Source::Node(_) if self.uses[id.0] == 0 => {
+                present(self.values[id.0].take())
+            }
+            Source::Input | Source::Node(_) => present(self.values[id.0].clone()),
+        }
+    }
+
+    /// A batch norm as Burn's own layer does it, in training too.
+    fn norm(&mut self, leaf: usize, input: ValueId) -> AnyTensor {
+        let input = self.take(input);
+        let Held::Norm(norm) = &self.network.leaves.0[leaf].held else {
+            unreachable!("the plan names batch norms only");
+        };
+        with_rank!(input.rank(), D => norm.forward::<D>(input.of()).into())
+    }
+
+    /// Where the pass runs.
+    fn device(&self) -> burn::tensor::Device {
+        let known = self.values.iter().flatten().next();
+        known.map_or_else(burn::tensor::Device::default, AnyTensor::device)
+    }
+}
+
+fn present(tensor: Option<AnyTensor>) -> AnyTensor {
+    tensor.expect("nodes are in an order in which they can run")
+}

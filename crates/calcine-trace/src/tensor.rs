@@ -1,0 +1,215 @@
+use std::fmt;
+
+use burn::tensor::kind::{self, Basic, BridgeTensor};
+use burn::tensor::{Bool, Device, Int, Tensor};
+use calcine_graph::Kind;
+
+/// The largest rank that tensors of a network may have.
+pub(crate) const MAX_RANK: usize = 6;
+
+/// Evaluates an expression with the constant `$D` set to a rank that is known at run time only.
+macro_rules! with_rank {
+    ($rank:expr, $D:ident => $body:expr) => {{
+        macro_rules! at {
+            ($n:literal) => {{
+                const $D: usize = $n;
+                $body
+            }};
+        }
+        match $rank {
+            1 => at!(1),
+            2 => at!(2),
+            3 => at!(3),
+            4 => at!(4),
+            5 => at!(5),
+            6 => at!(6),
+            rank => unreachable!("a tensor of rank {rank}: lowering lets none through"),
+        }
+    }};
+}
+
+/// Evaluates an expression with the type `$K` set to a tensor's kind.
+macro_rules! with_kind {
+    ($kind:expr, $K:ident => $body:expr) => {
+        match $kind {
+            calcine_graph::Kind::Float => {
+                type $K = burn::tensor::Float;
+                $body
+            }
+            calcine_graph::Kind::Int => {
+                type $K = burn::tensor::Int;
+                $body
+            }
+            calcine_graph::Kind::Bool => {
+                type $K = burn::tensor::Bool;
+                $body
+            }
+        }
+    };
+}
+
+pub(crate) use {with_kind, with_rank};
+
+/// A tensor whose rank and kind are known at run time only, as a network's inside needs it.
+///
+/// # Examples
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use calcine_trace::AnyTensor;
+///
+/// let any = AnyTensor::from(Tensor::<2>::zeros([2, 3], &Device::flex()));
+/// assert_eq!(any.shape(), [2, 3]);
+/// assert!(any.clone().float::<3>().is_none());
+/// assert!(any.float::<2>().is_some());
+/// ```
+#[derive(Clone)]
+pub struct AnyTensor(BridgeTensor);
+
+impl AnyTensor {
+    /// What its elements are.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        if self.0.is_int() {
+            Kind::Int
+        } else if self.0.is_bool() {
+            Kind::Bool
+        } else {
+            Kind::Float
+        }
+    }
+
+    /// The length of each axis.
+    #[must_use]
+    pub fn shape(&self) -> Vec<usize> {
+        self.0.shape().to_vec()
+    }
+
+    /// The number of axes.
+    #[must_use]
+    pub fn rank(&self) -> usize {
+        self.0.shape().num_dims()
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        with_kind!(self.kind(), K => self.clone().of::<1, K>().device())
+    }
+
+    /// The same tensor elsewhere.
+    #[must_use]
+    pub fn to_device(self, device: &Device) -> Self {
+        with_kind!(self.kind(), K => self.of::<1, K>().to_device(device).into())
+    }
+
+    /// The float tensor, if it is one and has this rank.
+    #[must_use]
+    pub fn float<const D: usize>(self) -> Option<Tensor<D>> {
+        (self.kind() == Kind::Float && self.rank() == D).then(|| self.of())
+    }
+
+    /// The integer tensor, if it is one and has this rank.
+    #[must_use]
+    pub fn int<const D: usize>(self) -> Option<Tensor<D, Int>> {
+        (self.kind() == Kind::Int && self.rank() == D).then(|| self.of())
+    }
+
+    /// The boolean tensor, if it is one and has this rank.
+    #[must_use]
+    pub fn bool<const D: usize>(self) -> Option<Tensor<D, Bool>> {
+        (self.kind() == Kind::Bool && self.rank() == D).then(|| self.of())
+    }
+
+    /// As the rank and kind that the caller knows it to have.
+    pub(crate) fn of<const D: usize, K: Basic>(self) -> Tensor<D, K> {
+        Tensor::from_bridge(self.0)
+    }
+}
+
+impl<const D: usize, K: Basic> From<Tensor<D, K>> for AnyTensor {
+    fn from(tensor: Tensor<D, K>) -> Self {
+        Self(tensor.into_bridge())
+    }
+}
+
+impl fmt::Debug for AnyTensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AnyTensor({:?}, {:?})", self.kind(), self.shape())
+    }
+}
+
+/// What goes into a network or comes out of it: a tensor, or a tuple or list of them.
+///
+/// A list ([`Vec`]) is for numbers of tensors that are known at run time only.
+pub trait Tensors: Sized {
+    /// All tensors, in order.
+    fn into_any(self) -> Vec<AnyTensor>;
+
+    /// The other way; `None` if number, rank or kind differ.
+    fn from_any(tensors: Vec<AnyTensor>) -> Option<Self>;
+
+    /// What [`from_any`](Self::from_any) takes, for messages.
+    fn expected() -> String;
+}
+
+impl<const D: usize, K: Basic> Tensors for Tensor<D, K> {
+    fn into_any(self) -> Vec<AnyTensor> {
+        vec![self.into()]
+    }
+
+    fn from_any(tensors: Vec<AnyTensor>) -> Option<Self> {
+        let [tensor] = <[AnyTensor; 1]>::try_from(tensors).ok()?;
+        let kind = match K::KIND {
+            kind::Kind::Float => Kind::Float,
+            kind::Kind::Int => Kind::Int,
+            kind::Kind::Bool => Kind::Bool,
+        };
+        (tensor.kind() == kind && tensor.rank() == D).then(|| tensor.of())
+    }
+
+    fn expected() -> String {
+        format!("{} of rank {D}", K::name())
+    }
+}
+
+impl Tensors for Vec<AnyTensor> {
+    fn into_any(self) -> Vec<AnyTensor> {
+        self
+    }
+
+    fn from_any(tensors: Vec<AnyTensor>) -> Option<Self> {
+        Some(tensors)
+    }
+
+    fn expected() -> String {
+        "any tensors".to_owned()
+    }
+}
+
+macro_rules! tuple {
+    ($($name:ident),+) => {
+        impl<$($name: Tensors),+> Tensors for ($($name,)+) {
+            #[allow(non_snake_case, reason = "the tuple's types name its fields")]
+            fn into_any(self) -> Vec<AnyTensor> {
+                let ($($name,)+) = self;
+                let mut tensors = Vec::new();
+                $(tensors.extend($name.into_any());)+
+                tensors
+            }
+
+            fn from_any(tensors: Vec<AnyTensor>) -> Option<Self> {
+                let mut tensors = tensors.into_iter();
+                let whole = ($($name::from_any(vec![tensors.next()?])?,)+);
+                tensors.next().is_none().then_some(whole)
+            }
+
+            fn expected() -> String {
+                [$($name::expected()),+].join(", ")
+            }
+        }
+    };
+}
+tuple!(A, B);
+tuple!(A, B, C);
+tuple!(A, B, C, D);
