@@ -1,10 +1,15 @@
 //! A network's op graph as data: shapes, multiply-accumulates, which channels go together, thinning
 //! plans.
 
+mod check;
+mod compute;
+mod error;
 mod extent;
 mod graph;
 mod op;
 
+pub use compute::{Compute, Row};
+pub use error::GraphError;
 pub use extent::Extent;
 pub use graph::{Graph, Kind, Node, Source, Value, ValueId};
 pub use op::{
