@@ -1,6 +1,7 @@
 //! A network's op graph as data: shapes, multiply-accumulates, which channels go together, thinning
 //! plans.
 
+mod axes;
 mod check;
 mod compute;
 mod error;
@@ -8,6 +9,7 @@ mod extent;
 mod graph;
 mod op;
 
+pub use axes::{Axes, Group, Member, Reason, Role, Unit, UnitId};
 pub use compute::{Compute, Row};
 pub use error::GraphError;
 pub use extent::Extent;
