@@ -56,6 +56,7 @@ pub struct Axes {
     roots: Vec<Vec<usize>>,
     reasons: HashMap<u32, Reason>,
     parameters: HashMap<String, ValueId>,
+    names: Vec<String>,
 }
 
 impl Graph {
@@ -146,6 +147,16 @@ impl Axes {
         self.labels.spans(value)
     }
 
+    /// The names of all values.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// A parameter's place among the values.
+    pub(crate) fn place_of(&self, path: &str) -> usize {
+        self.parameters.get(path).map_or(usize::MAX, |id| id.0)
+    }
+
     /// The label that stands for all that go with this one.
     pub(crate) fn root(&self, label: usize) -> usize {
         self.labels.settled(label)
@@ -171,7 +182,14 @@ impl Axes {
         let parameters = parameters
             .map(|(id, value)| (value.name.clone(), id))
             .collect();
+        let names = walk
+            .graph
+            .values
+            .iter()
+            .map(|value| value.name.clone())
+            .collect();
         Self {
+            names,
             groups,
             units,
             roots,

@@ -8,6 +8,7 @@ mod error;
 mod extent;
 mod graph;
 mod op;
+mod plan;
 
 pub use axes::{Axes, Group, Member, Reason, Role, Unit, UnitId};
 pub use compute::{Compute, Row};
@@ -17,3 +18,4 @@ pub use graph::{Graph, Kind, Node, Source, Value, ValueId};
 pub use op::{
     Arithmetic, Comparison, Convolution, Interpolation, Map, Op, Padding, Pool, Range, Reduction,
 };
+pub use plan::{Cut, Plan, PlanError, Thinned, weakest};
