@@ -1,1 +1,6 @@
+//! All integration tests of calcine-graph, in one binary.
 
+mod groups;
+mod network;
+mod published;
+mod zoo;
