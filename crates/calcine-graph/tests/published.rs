@@ -187,30 +187,48 @@ fn thinned_networks_have_their_published_sizes() {
 
 #[test]
 fn thinned_resnet56_has_its_published_sizes() {
+    let inner = [7, 16, 58, 45].map(Some);
+    let harder = [5, 13, 52, 39].map(Some);
     let cases = [
-        ([7, 16, 58, 45], 634_640, 78_856_832),
-        ([5, 13, 52, 39], 570_704, 67_797_632),
+        ("filters", 16, inner, 634_640, 78_856_832),
+        ("more filters", 16, harder, 570_704, 67_797_632),
+        (
+            "channels",
+            5,
+            [None, Some(13), Some(52), Some(39)],
+            566_887,
+            66_592_384,
+        ),
     ];
-    for (left, weights, macs) in cases {
-        let widths = ranked_widths(left);
+    for (name, stem, left, weights, macs) in cases {
+        let mut widths = ranked_widths(left);
+        widths.push(("conv1".into(), stem));
         let widths: Vec<_> = widths
             .iter()
             .map(|(name, left)| (name.as_str(), *left))
             .collect();
         let compute = narrowed(&zoo::resnet(9), &widths).compute().unwrap();
-        assert_eq!((compute.weights, compute.macs), (weights, macs), "{left:?}");
+        assert_eq!((compute.weights, compute.macs), (weights, macs), "{name}");
     }
 }
 
-/// Which layers of ResNet-56 were ranked: the first convolutions of layer1, of layer2, of the first
-/// blocks of layer3, of the rest of layer3.
-fn ranked_widths(left: [usize; 4]) -> Vec<(String, usize)> {
+/// The widths within the blocks of ResNet-56 that were ranked: in layer1, layer2, the second block of
+/// layer3, and later blocks of it.
+fn ranked_widths(left: [Option<usize>; 4]) -> Vec<(String, usize)> {
+    let places: [(usize, &[usize]); 4] = [
+        (1, &[0, 1, 2, 3, 4, 5, 6, 7, 8]),
+        (2, &[1, 2, 3, 4, 6, 7]),
+        (3, &[1]),
+        (3, &[2, 3, 5, 6, 7, 8]),
+    ];
     let mut widths = Vec::new();
-    for block in 0..9 {
-        widths.push((format!("layer1.{block}.conv1"), left[0]));
-        widths.push((format!("layer2.{block}.conv1"), left[1]));
-        let late = if block < 3 { left[2] } else { left[3] };
-        widths.push((format!("layer3.{block}.conv1"), late));
+    for ((stage, blocks), left) in places.into_iter().zip(left) {
+        let Some(left) = left else { continue };
+        widths.extend(
+            blocks
+                .iter()
+                .map(|block| (format!("layer{stage}.{block}.conv1"), left)),
+        );
     }
     widths
 }
