@@ -1,6 +1,10 @@
 //! All integration tests of calcine-graph, in one binary.
 
 mod groups;
+mod interpret;
 mod network;
+mod numbers;
+mod oracle;
 mod published;
+mod random_graph;
 mod zoo;

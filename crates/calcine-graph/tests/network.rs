@@ -196,6 +196,36 @@ impl Network {
         self.after(x, Op::Scalar(Arithmetic::Multiply, number), &[x], shape)
     }
 
+    pub(crate) fn offset(&mut self, x: ValueId, number: f64) -> ValueId {
+        let shape = self.shape(x);
+        self.after(x, Op::Scalar(Arithmetic::Add, number), &[x], shape)
+    }
+
+    /// Twice as many places, windows of 2 side by side.
+    pub(crate) fn transposed(
+        &mut self,
+        name: &str,
+        x: ValueId,
+        out: usize,
+        groups: usize,
+    ) -> ValueId {
+        let mut shape = self.shape(x);
+        let weight = self.parameter(
+            &format!("{name}.weight"),
+            &[shape[1].fixed, out / groups, 2, 2],
+        );
+        let bias = self.parameter(&format!("{name}.bias"), &[out]);
+        shape[1] = out.into();
+        shape[2..].iter_mut().for_each(|extent| extent.fixed *= 2);
+        let mut convolution = square(2, 2, groups);
+        convolution.padding = vec![[0; 2]; 2];
+        let op = Op::TransposedConvolution {
+            convolution,
+            output_padding: vec![0; 2],
+        };
+        self.node(name, op, &[x, weight, bias], shape)
+    }
+
     pub(crate) fn zip(&mut self, arithmetic: Arithmetic, a: ValueId, b: ValueId) -> ValueId {
         let (one, other) = (self.shape(a), self.shape(b));
         let shape = one

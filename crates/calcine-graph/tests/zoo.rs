@@ -1,6 +1,6 @@
 //! The networks that the tests look at.
 
-use calcine_graph::{Graph, Map, ValueId};
+use calcine_graph::{Arithmetic, Graph, Map, Op, Reduction, ValueId};
 
 use crate::network::{Network, batched, square};
 
@@ -226,4 +226,103 @@ fn fused_projections(net: &mut Network, x: ValueId, heads: usize) -> [ValueId; 3
         let y = net.slice(y, 0, part, part + 1);
         net.reshape(y, batched(&[heads, length, features / heads]))
     })
+}
+
+/// Grouped convolutions with a channel shuffle between them.
+pub(crate) fn shuffle() -> Graph {
+    let mut net = Network::default();
+    let input = net.input(&[3, 4, 4]);
+    let x = net.conv_bias("conv1", input, 12, 1, square(1, 1, 1));
+    let x = net.conv_bias("grouped1", x, 12, 1, square(1, 1, 3));
+    let x = net.reshape(x, batched(&[3, 4, 4, 4]));
+    let x = net.permute(x, &[0, 2, 1, 3, 4]);
+    let x = net.reshape(x, batched(&[12, 4, 4]));
+    let x = net.conv_bias("depthwise", x, 12, 3, square(3, 1, 12));
+    let x = net.conv_bias("conv2", x, 5, 1, square(1, 1, 1));
+    net.output(x)
+}
+
+/// Group normalisation as a trace records it: a reshape, means, and back.
+pub(crate) fn group_norm() -> Graph {
+    let mut net = Network::default();
+    let input = net.input(&[3, 4, 4]);
+    let x = net.conv_bias("conv1", input, 12, 1, square(1, 1, 1));
+    let groups = net.reshape(x, batched(&[3, 4 * 4 * 4]));
+    let mean = net.reduce(groups, Reduction::Mean, 2);
+    let centred = net.zip(Arithmetic::Subtract, groups, mean);
+    let squares = net.multiply(centred, centred);
+    let variance = net.reduce(squares, Reduction::Mean, 2);
+    let variance = net.offset(variance, 1e-5);
+    let deviation = net.map(variance, Map::Sqrt);
+    let x = net.zip(Arithmetic::Divide, centred, deviation);
+    let x = net.reshape(x, batched(&[12, 4, 4]));
+    let gamma = net.parameter("norm.gamma", &[1, 12, 1, 1]);
+    let beta = net.parameter("norm.beta", &[1, 12, 1, 1]);
+    let x = net.multiply(x, gamma);
+    let x = net.add(x, beta);
+    let x = net.conv_bias("conv2", x, 5, 3, square(3, 1, 1));
+    net.output(x)
+}
+
+/// A skip that is pooled and padded with zero channels, as pre-activation ResNets have it.
+pub(crate) fn padded_skip() -> Graph {
+    let mut net = Network::default();
+    let input = net.input(&[3, 8, 8]);
+    let x = net.conv_bias("conv1", input, 6, 3, square(3, 1, 1));
+    let y = net.batch_norm("bn", x);
+    let y = net.relu(y);
+    let y = net.conv_bias("conv2", y, 12, 3, square(3, 2, 1));
+    let skip = net.max_pool(x, 2);
+    let skip = net.pad_channels(skip, 3, 3);
+    let x = net.add(y, skip);
+    let x = net.conv_bias("conv3", x, 5, 1, square(1, 1, 1));
+    net.output(x)
+}
+
+/// Transposed convolutions: plain, depthwise, grouped.
+pub(crate) fn upsampling() -> Graph {
+    let mut net = Network::default();
+    let input = net.input(&[3, 2, 2]);
+    let x = net.conv_bias("conv1", input, 6, 1, square(1, 1, 1));
+    let x = net.transposed("plain", x, 8, 1);
+    let x = net.relu(x);
+    let x = net.transposed("depthwise", x, 16, 8);
+    let x = net.relu(x);
+    let x = net.transposed("grouped", x, 8, 4);
+    let x = net.conv_bias("conv2", x, 5, 1, square(1, 1, 1));
+    net.output(x)
+}
+
+/// Attention as one operation, with a fixed scale.
+pub(crate) fn attention() -> Graph {
+    let mut net = Network::default();
+    let x = net.input(&[5, 6]);
+    let [q, k, v] = [("query", 12), ("key", 12), ("value", 9)].map(|(name, width)| {
+        let y = net.linear(name, x, width);
+        let y = net.reshape(y, batched(&[5, 3, width / 3]));
+        net.permute(y, &[0, 2, 1, 3])
+    });
+    let op = Op::Attention {
+        scale: Some(1.0),
+        softcap: None,
+        causal: false,
+        masked: false,
+    };
+    let y = net.node("attention", op, &[q, k, v], batched(&[3, 5, 3]));
+    let y = net.permute(y, &[0, 2, 1, 3]);
+    let y = net.reshape(y, batched(&[5, 9]));
+    let y = net.linear("project", y, 4);
+    net.output(y)
+}
+
+/// Two matrix products with the same matrix, once turned: its features are made and read.
+pub(crate) fn bilinear() -> Graph {
+    let mut net = Network::default();
+    let x = net.input(&[5, 6]);
+    let matrix = net.parameter("matrix", &[1, 6, 8]);
+    let y = net.matmul(x, matrix);
+    let y = net.relu(y);
+    let turned = net.permute(matrix, &[0, 2, 1]);
+    let y = net.matmul(y, turned);
+    net.output(y)
 }
