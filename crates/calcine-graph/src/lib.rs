@@ -7,6 +7,7 @@ mod compute;
 mod error;
 mod extent;
 mod graph;
+mod layers;
 mod op;
 mod plan;
 

@@ -2,6 +2,7 @@
 
 mod groups;
 mod interpret;
+mod layers;
 mod network;
 mod numbers;
 mod oracle;
