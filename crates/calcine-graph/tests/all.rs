@@ -1,1 +1,11 @@
+//! All integration tests of calcine-graph, in one binary.
 
+mod groups;
+mod interpret;
+mod layers;
+mod network;
+mod numbers;
+mod oracle;
+mod published;
+mod random_graph;
+mod zoo;

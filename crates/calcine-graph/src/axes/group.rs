@@ -1,0 +1,161 @@
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::walk::Walk;
+use crate::ValueId;
+
+/// What the indices of a parameter's axis are to the channels of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Role {
+    /// Makes the channel: a convolution's filters, a linear layer's outputs, an embedding's features.
+    Output,
+    /// Is added where the channel is made.
+    Bias,
+    /// Scales or shifts the channel in a normalisation.
+    Norm,
+    /// The channel's running mean or variance.
+    Statistics,
+    /// Reads the channel and makes one of it alone: a depthwise convolution's filters.
+    Channelwise,
+    /// Reads the channel: a convolution's or a linear layer's inputs.
+    Input,
+    /// Meets the channel element by element, in an addition or a multiplication.
+    Elementwise,
+}
+
+/// An axis of a parameter that a group cuts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Member {
+    /// The parameter's path.
+    pub path: String,
+    /// Which of its axes.
+    pub axis: usize,
+    /// How long the axis is, including what is not in the group.
+    pub length: usize,
+    /// What it is to the channels. A parameter that two nodes share has the role of the first.
+    pub role: Role,
+}
+
+/// What can only be removed as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Unit {
+    /// The indices along the axis of each of the group's members, ascending.
+    pub indices: Vec<Vec<usize>>,
+}
+
+/// Axes of parameters that are cut together, and the units in which they can be.
+///
+/// # Examples
+///
+/// A convolution of 16 filters, its batch-norm and the convolution that reads them are a group of 16
+/// units; an attention block whose heads have 64 features is one of as many units as heads, each with 64
+/// indices of the query's outputs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Group {
+    /// The axes, in the order of the graph's parameters.
+    pub members: Vec<Member>,
+    /// What can be removed, by the lowest index along the first member.
+    pub units: Vec<Unit>,
+}
+
+impl Group {
+    /// The path and axis by which messages call the group: the first that makes its channels, or else
+    /// the first of all.
+    #[must_use]
+    pub fn name(&self) -> (&str, usize) {
+        let maker = self
+            .members
+            .iter()
+            .find(|member| member.role == Role::Output);
+        maker
+            .or(self.members.first())
+            .map_or(("", 0), |member| (&member.path, member.axis))
+    }
+
+    /// The members of a role, each with its position in [`members`](Self::members).
+    pub fn of_role(&self, role: Role) -> impl Iterator<Item = (usize, &Member)> {
+        self.members
+            .iter()
+            .enumerate()
+            .filter(move |(_, member)| member.role == role)
+    }
+}
+
+/// A unit of a graph, by its group's position and its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UnitId {
+    /// Position in [`Axes::groups`](crate::Axes::groups).
+    pub group: usize,
+    /// Position in [`Group::units`].
+    pub unit: usize,
+}
+
+/// A parameter's axis, and the indices of it that a unit has.
+type Part = ((ValueId, usize), Vec<usize>);
+
+/// The groups, and for each the roots of its units' labels.
+pub(super) fn collect(walk: &Walk<'_>) -> (Vec<Group>, Vec<Vec<usize>>) {
+    let mut positions: HashMap<Vec<(ValueId, usize)>, usize> = HashMap::new();
+    let (mut groups, mut roots) = (Vec::<Group>::new(), Vec::<Vec<usize>>::new());
+    for (root, parts) in parts_by_unit(walk) {
+        let (members, indices): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        let position = *positions.entry(members).or_insert_with_key(|members| {
+            let members = members
+                .iter()
+                .map(|&(value, axis)| member(walk, value, axis))
+                .collect();
+            groups.push(Group {
+                members,
+                units: Vec::new(),
+            });
+            roots.push(Vec::new());
+            groups.len() - 1
+        });
+        groups[position].units.push(Unit { indices });
+        roots[position].push(root);
+    }
+    (groups, roots)
+}
+
+/// The parts of each unit, units in the order in which they are met.
+fn parts_by_unit(walk: &Walk<'_>) -> Vec<(usize, Vec<Part>)> {
+    let mut positions: HashMap<usize, usize> = HashMap::new();
+    let mut units: Vec<(usize, Vec<Part>)> = Vec::new();
+    for (value, _) in walk.graph.parameters() {
+        for (axis, span) in walk.labels.spans(value).iter().enumerate() {
+            for (index, label) in span.labels().enumerate() {
+                if walk.labels.settled_pin(label).is_some() {
+                    continue;
+                }
+                let root = walk.labels.settled(label);
+                let position = *positions.entry(root).or_insert_with(|| {
+                    units.push((root, Vec::new()));
+                    units.len() - 1
+                });
+                let parts = &mut units[position].1;
+                match parts.last_mut() {
+                    Some((at, indices)) if *at == (value, axis) => indices.push(index),
+                    _ => parts.push(((value, axis), vec![index])),
+                }
+            }
+        }
+    }
+    units
+}
+
+fn member(walk: &Walk<'_>, id: ValueId, axis: usize) -> Member {
+    let value = walk.graph.value(id);
+    Member {
+        path: value.name.clone(),
+        axis,
+        length: value.shape[axis].fixed,
+        role: walk
+            .roles
+            .get(&(id, axis))
+            .copied()
+            .unwrap_or(Role::Elementwise),
+    }
+}

@@ -1,0 +1,37 @@
+use std::fmt;
+
+/// Why an index of an axis has to stay.
+///
+/// # Examples
+///
+/// The text is a sentence about the axis, as in ``this axis stays: `layer_norm` at encoder.norm takes
+/// the mean of it``.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Reason {
+    pub(crate) node: Option<String>,
+    pub(crate) op: &'static str,
+    pub(crate) phrase: &'static str,
+}
+
+impl Reason {
+    /// The node whose operation needs the axis whole; none for inputs and outputs of the network.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        self.node.as_deref()
+    }
+
+    /// The operation's name, or `input`, `output`, `parameter`.
+    #[must_use]
+    pub fn op(&self) -> &'static str {
+        self.op
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.node {
+            Some(node) => write!(f, "`{}` at {node} {}", self.op, self.phrase),
+            None => f.write_str(self.phrase),
+        }
+    }
+}

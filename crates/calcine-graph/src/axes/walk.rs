@@ -1,0 +1,250 @@
+use std::collections::HashMap;
+
+use super::labels::{Labels, Span};
+use super::reshape::Block;
+use super::{Reason, Role};
+use crate::{Graph, GraphError, Node, Op, Source, ValueId};
+
+/// One pass over a graph that finds which labels are equal and which are pinned.
+pub(super) struct Walk<'g> {
+    pub(super) graph: &'g Graph,
+    pub(super) labels: Labels,
+    pub(super) pins: Vec<Pin>,
+    pub(super) roles: HashMap<(ValueId, usize), Role>,
+    /// The reshapes that merge or split axes.
+    pub(super) blocks: Vec<Block>,
+    /// Which factor each of them follows; the outermost if there is none.
+    pub(super) follows: &'g HashMap<(usize, usize), usize>,
+}
+
+/// What keeps labels, in short.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pin {
+    node: Option<usize>,
+    op: &'static str,
+    phrase: &'static str,
+}
+
+/// Pins of reshapes have numbers from here, so that any other reason goes before.
+pub(super) const SOFT: u32 = 1 << 31;
+
+impl<'g> Walk<'g> {
+    pub(super) fn over(
+        graph: &'g Graph,
+        follows: &'g HashMap<(usize, usize), usize>,
+    ) -> Result<Self, GraphError> {
+        let mut walk = Self {
+            graph,
+            labels: Labels::new(graph),
+            pins: Vec::new(),
+            roles: HashMap::new(),
+            blocks: Vec::new(),
+            follows,
+        };
+        walk.pin_ends("output", "it is the network's output", &graph.outputs);
+        walk.pin_ends("input", "it is the network's input", &graph.inputs);
+        walk.pin_unread();
+        for (position, node) in graph.nodes.iter().enumerate() {
+            walk.node(position, node)?;
+        }
+        Ok(walk)
+    }
+
+    pub(super) fn reason(&self, number: u32) -> Reason {
+        let pin = self.pins[(number & !SOFT) as usize];
+        Reason {
+            node: pin.node.map(|node| self.graph.nodes[node].name.clone()),
+            op: pin.op,
+            phrase: pin.phrase,
+        }
+    }
+
+    fn pin_ends(&mut self, op: &'static str, phrase: &'static str, values: &[ValueId]) {
+        let number = self.number(None, op, phrase);
+        for &value in values {
+            self.pin_value(value, number);
+        }
+    }
+
+    fn pin_unread(&mut self) {
+        let number = self.number(None, "parameter", "nothing reads it");
+        let mut read = vec![false; self.graph.values.len()];
+        for node in &self.graph.nodes {
+            node.inputs.iter().for_each(|id| read[id.0] = true);
+        }
+        for (id, _) in self.graph.parameters() {
+            if !read[id.0] {
+                self.pin_value(id, number);
+            }
+        }
+    }
+
+    fn pin_value(&mut self, value: ValueId, number: u32) {
+        for axis in 0..self.rank(value) {
+            self.pin_span(self.labels.span(value, axis), number);
+        }
+    }
+
+    fn number(&mut self, node: Option<usize>, op: &'static str, phrase: &'static str) -> u32 {
+        self.pins.push(Pin { node, op, phrase });
+        (self.pins.len() - 1) as u32
+    }
+
+    pub(super) fn rank(&self, value: ValueId) -> usize {
+        self.graph.value(value).shape.len()
+    }
+
+    pub(super) fn span(&self, value: ValueId, axis: usize) -> Span {
+        self.labels.span(value, axis)
+    }
+
+    /// A reason for this node to keep labels.
+    pub(super) fn because(&mut self, node: &Node, phrase: &'static str) -> u32 {
+        let position = match self.graph.value(node.output).source {
+            Source::Node(position) => Some(position),
+            _ => None,
+        };
+        self.number(position, node.op.name(), phrase)
+    }
+
+    pub(super) fn pin_span(&mut self, span: Span, number: u32) {
+        for label in span.labels() {
+            self.labels.pin(label, number);
+        }
+    }
+
+    pub(super) fn pin_axis(
+        &mut self,
+        node: &Node,
+        value: ValueId,
+        axis: usize,
+        phrase: &'static str,
+    ) {
+        let number = self.because(node, phrase);
+        self.pin_span(self.span(value, axis), number);
+    }
+
+    /// All axes from this one on.
+    pub(super) fn pin_from(
+        &mut self,
+        node: &Node,
+        value: ValueId,
+        axis: usize,
+        phrase: &'static str,
+    ) {
+        let number = self.because(node, phrase);
+        for axis in axis..self.rank(value) {
+            self.pin_span(self.span(value, axis), number);
+        }
+    }
+
+    /// Two axes that are one.
+    pub(super) fn same(
+        &mut self,
+        node: &Node,
+        one: (ValueId, usize),
+        other: (ValueId, usize),
+    ) -> Result<(), GraphError> {
+        let length = |(value, axis): (ValueId, usize)| self.graph.value(value).shape[axis];
+        if length(one) != length(other) {
+            return Err(self.unequal(node, one, other));
+        }
+        self.labels
+            .join_spans(self.span(one.0, one.1), self.span(other.0, other.1));
+        Ok(())
+    }
+
+    /// An axis of an operand and one of the result, where length 1 is repeated.
+    pub(super) fn broadcast(
+        &mut self,
+        node: &Node,
+        operand: (ValueId, usize),
+        result: (ValueId, usize),
+    ) -> Result<(), GraphError> {
+        if self.graph.value(operand.0).shape[operand.1] == 1.into() {
+            return Ok(());
+        }
+        self.same(node, operand, result)
+    }
+
+    /// All axes of an operand but the last few, aligned from the right, with those of the result.
+    pub(super) fn broadcast_all(
+        &mut self,
+        node: &Node,
+        operand: ValueId,
+        last: usize,
+    ) -> Result<(), GraphError> {
+        let (rank, result) = (self.rank(operand), self.rank(node.output));
+        if rank > result {
+            return Err(GraphError::Rank {
+                node: node.name.clone(),
+                op: node.op.name(),
+                value: self.graph.value(operand).name.clone(),
+                found: rank,
+                expected: result,
+            });
+        }
+        for axis in 0..rank - last {
+            self.broadcast(node, (operand, axis), (node.output, axis + result - rank))?;
+        }
+        Ok(())
+    }
+
+    /// The first operand's axes of these positions go through.
+    pub(super) fn pass(
+        &mut self,
+        node: &Node,
+        axes: impl IntoIterator<Item = usize>,
+    ) -> Result<(), GraphError> {
+        for axis in axes {
+            self.same(node, (node.inputs[0], axis), (node.output, axis))?;
+        }
+        Ok(())
+    }
+
+    /// What the axis of a parameter is to the channels; also if it comes turned or cast.
+    pub(super) fn role(&mut self, value: ValueId, axis: usize, role: Role) {
+        match self.graph.producer(value) {
+            Some(Node {
+                op: Op::Permute(axes),
+                inputs,
+                ..
+            }) => self.role(inputs[0], axes[axis], role),
+            Some(Node {
+                op: Op::Cast,
+                inputs,
+                ..
+            }) => self.role(inputs[0], axis, role),
+            Some(_) => {}
+            None => {
+                self.roles.entry((value, axis)).or_insert(role);
+            }
+        }
+    }
+
+    pub(super) fn unequal(
+        &self,
+        node: &Node,
+        one: (ValueId, usize),
+        other: (ValueId, usize),
+    ) -> GraphError {
+        let words = |(value, axis): (ValueId, usize)| {
+            let value = self.graph.value(value);
+            format!("axis {axis} of {} ({})", value.name, value.shape[axis])
+        };
+        GraphError::Lengths {
+            node: node.name.clone(),
+            op: node.op.name(),
+            one: words(one),
+            other: words(other),
+        }
+    }
+
+    pub(super) fn setting(&self, node: &Node, problem: String) -> GraphError {
+        GraphError::Setting {
+            node: node.name.clone(),
+            op: node.op.name(),
+            problem,
+        }
+    }
+}

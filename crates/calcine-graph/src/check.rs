@@ -1,0 +1,268 @@
+use std::collections::HashSet;
+
+use crate::{Graph, GraphError, Node, Op, Source, ValueId};
+
+impl Graph {
+    /// Whether the graph is one: ids known, nodes in running order, names unique, operands as many
+    /// as the operation takes, axes that exist.
+    ///
+    /// All analyses check first, so that a graph from a file cannot make them panic.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<(), GraphError> {
+        for value in &self.values {
+            count(
+                value
+                    .shape
+                    .iter()
+                    .map(|extent| extent.fixed.checked_add(extent.per_sample)),
+            )
+            .ok_or_else(|| GraphError::Size {
+                value: value.name.clone(),
+            })?;
+        }
+        self.known("the list of inputs", &self.inputs)?;
+        self.known("the list of outputs", &self.outputs)?;
+        unique(
+            "parameters",
+            self.parameters().map(|(_, value)| value.name.as_str()),
+        )?;
+        unique("nodes", self.nodes.iter().map(|node| node.name.as_str()))?;
+        let mut made = HashSet::new();
+        for (position, node) in self.nodes.iter().enumerate() {
+            self.known(&node.name, &node.inputs)?;
+            self.known(&node.name, &[node.output])?;
+            for &id in &node.inputs {
+                let waits = matches!(self.value(id).source, Source::Node(_)) && !made.contains(&id);
+                if waits {
+                    return Err(self.out_of_order(node, id));
+                }
+            }
+            if self.value(node.output).source != Source::Node(position) || !made.insert(node.output)
+            {
+                return Err(self.out_of_order(node, node.output));
+            }
+            self.check_operands(node)?;
+            self.check_axes(node)?;
+        }
+        match self
+            .outputs
+            .iter()
+            .find(|&&id| matches!(self.value(id).source, Source::Node(_)) && !made.contains(&id))
+        {
+            Some(&id) => Err(GraphError::Order {
+                node: "the end".into(),
+                op: "output",
+                value: self.value(id).name.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn known(&self, place: &str, ids: &[ValueId]) -> Result<(), GraphError> {
+        match ids.iter().find(|id| id.0 >= self.values.len()) {
+            Some(id) => Err(GraphError::UnknownValue {
+                place: place.into(),
+                id: id.0,
+                count: self.values.len(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn out_of_order(&self, node: &Node, id: ValueId) -> GraphError {
+        GraphError::Order {
+            node: node.name.clone(),
+            op: node.op.name(),
+            value: self.value(id).name.clone(),
+        }
+    }
+
+    fn check_operands(&self, node: &Node) -> Result<(), GraphError> {
+        let (least, most) = operands(&node.op);
+        let found = node.inputs.len();
+        if least <= found && found <= most {
+            return Ok(());
+        }
+        Err(GraphError::Operands {
+            node: node.name.clone(),
+            op: node.op.name(),
+            found,
+            least,
+            most,
+        })
+    }
+
+    fn check_axes(&self, node: &Node) -> Result<(), GraphError> {
+        let rank = |id: ValueId| self.value(id).shape.len();
+        let needs = |id: ValueId, expected: usize| {
+            if rank(id) == expected {
+                return Ok(());
+            }
+            Err(GraphError::Rank {
+                node: node.name.clone(),
+                op: node.op.name(),
+                value: self.value(id).name.clone(),
+                found: rank(id),
+                expected,
+            })
+        };
+        for (position, expected) in ranks(&node.op).into_iter().enumerate() {
+            if let (Some(expected), Some(&id)) = (expected, node.inputs.get(position)) {
+                needs(id, expected)?;
+            }
+        }
+        if let Some(expected) = output_rank(&node.op) {
+            needs(node.output, expected)?;
+        }
+        let Some(&x) = node.inputs.first() else {
+            return Ok(());
+        };
+        for axis in axes(&node.op) {
+            if axis >= rank(x) {
+                return Err(GraphError::Axis {
+                    node: node.name.clone(),
+                    op: node.op.name(),
+                    value: self.value(x).name.clone(),
+                    axis,
+                    rank: rank(x),
+                });
+            }
+        }
+        if let Some(least) = least_rank(&node.op)
+            && rank(x) < least
+        {
+            needs(x, least)?;
+        }
+        if keeps_rank(&node.op) {
+            needs(node.output, rank(x))?;
+        }
+        if let Op::Concat(_) = node.op {
+            node.inputs.iter().try_for_each(|&id| needs(id, rank(x)))?;
+        }
+        if matches!(node.op, Op::Gather(_)) {
+            needs(node.inputs[1], rank(x))?;
+        }
+        if let Op::Permute(order) = &node.op
+            && order.iter().collect::<HashSet<_>>().len() != order.len()
+        {
+            return Err(GraphError::Setting {
+                node: node.name.clone(),
+                op: node.op.name(),
+                problem: format!("{order:?} names an axis twice"),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The product, unless it is too large for any sensible tensor.
+fn count(mut lengths: impl Iterator<Item = Option<usize>>) -> Option<usize> {
+    lengths
+        .try_fold(1usize, |product, length| product.checked_mul(length?))
+        .filter(|&n| n < 1 << 48)
+}
+
+fn unique<'a>(
+    what: &'static str,
+    mut names: impl Iterator<Item = &'a str>,
+) -> Result<(), GraphError> {
+    let mut seen = HashSet::new();
+    match names.find(|&name| !seen.insert(name)) {
+        Some(name) => Err(GraphError::Name {
+            what,
+            name: name.into(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The fewest and the most operands.
+fn operands(op: &Op) -> (usize, usize) {
+    match op {
+        Op::Convolution(_) | Op::TransposedConvolution { .. } | Op::Linear => (2, 3),
+        Op::LayerNorm { .. } => (2, 3),
+        Op::BatchNorm { .. } => (5, 5),
+        Op::Attention { .. } => (3, 5),
+        Op::Where => (3, 3),
+        Op::Matmul | Op::Embedding | Op::Zip(_) | Op::Compare(_) | Op::Fill(_) => (2, 2),
+        Op::Select(_) | Op::Gather(_) => (2, 2),
+        Op::Concat(_) => (1, usize::MAX),
+        Op::Constant(_) => (0, 0),
+        _ => (1, 1),
+    }
+}
+
+/// The ranks of the operands that have one.
+fn ranks(op: &Op) -> Vec<Option<usize>> {
+    match op {
+        Op::Convolution(convolution) | Op::TransposedConvolution { convolution, .. } => {
+            let rank = convolution.stride.len() + 2;
+            vec![Some(rank), Some(rank), Some(1)]
+        }
+        Op::Linear => vec![None, Some(2), Some(1)],
+        Op::Embedding => vec![Some(2)],
+        Op::BatchNorm { .. } => vec![None, Some(1), Some(1), Some(1), Some(1)],
+        Op::LayerNorm { .. } => vec![None, Some(1), Some(1)],
+        Op::Attention { .. } => vec![Some(4); 3],
+        Op::MaxPool(pool) | Op::AveragePool { pool, .. } => vec![Some(pool.kernel.len() + 2)],
+        Op::Interpolate { .. } => vec![Some(4)],
+        Op::Pad { padding, .. } => vec![Some(padding.len())],
+        Op::Slice(ranges) => vec![Some(ranges.len())],
+        Op::Select(_) => vec![None, Some(1)],
+        Op::Permute(axes) => vec![Some(axes.len())],
+        _ => Vec::new(),
+    }
+}
+
+fn output_rank(op: &Op) -> Option<usize> {
+    match op {
+        Op::ReduceAll(_) => Some(1),
+        _ => None,
+    }
+}
+
+/// The fewest axes of the first operand.
+fn least_rank(op: &Op) -> Option<usize> {
+    match op {
+        Op::Matmul | Op::BatchNorm { .. } | Op::AdaptiveAveragePool => Some(2),
+        Op::Linear | Op::LayerNorm { .. } => Some(1),
+        _ => None,
+    }
+}
+
+/// Whether the result has as many axes as the first operand.
+fn keeps_rank(op: &Op) -> bool {
+    !matches!(
+        op,
+        Op::Embedding
+            | Op::Matmul
+            | Op::ReduceAll(_)
+            | Op::Reshape
+            | Op::Expand
+            | Op::Constant(_)
+            | Op::Zip(_)
+            | Op::Compare(_)
+            | Op::Where
+            | Op::Fill(_)
+    )
+}
+
+/// The axes of the first operand that the operation names.
+fn axes(op: &Op) -> Vec<usize> {
+    match op {
+        Op::Softmax(axis)
+        | Op::LogSoftmax(axis)
+        | Op::Reduce(_, axis)
+        | Op::ArgMax(axis)
+        | Op::CumulativeSum(axis)
+        | Op::Concat(axis)
+        | Op::Select(axis)
+        | Op::Gather(axis)
+        | Op::Repeat { axis, .. } => vec![*axis],
+        Op::Permute(axes) | Op::Flip(axes) => axes.clone(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,288 @@
+use std::collections::HashSet;
+
+use serde::Serialize;
+
+use crate::{Convolution, Graph, GraphError, Node, Op, Pool, Source, ValueId};
+
+/// What one node computes for one sample.
+///
+/// Multiply-accumulates are those of convolutions, linear layers and matrix products; biases,
+/// normalisation, pooling and element-wise work count nothing, as is usual:
+///
+/// ```text
+/// convolution              numel(output) · in/groups · kernel volume
+/// transposed convolution   numel(input) · out/groups · kernel volume
+/// linear                   numel(output) · in
+/// matmul [.., m, k]·[.., k, n]   numel(output) · k
+/// attention                both products: numel(query) · keys + numel(output) · keys
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// The node's name.
+    pub name: String,
+    /// The layer's type as the field writes it: `Conv2d`, `Linear`; of other nodes the op.
+    pub kind: String,
+    /// What is not plain: `k=(3, 3), stride=(2, 2), padding=(1, 1)`; empty where there is nothing to tell.
+    pub attributes: String,
+    /// Whether it is a convolution or a linear layer, the rows of a compute table.
+    pub is_layer: bool,
+    /// The shape of the first operand; empty if there is none.
+    pub input: Vec<usize>,
+    /// The shape of the result.
+    pub output: Vec<usize>,
+    /// Elements of the weight: of convolutions, linear layers, embeddings, and of matrix products
+    /// with a parameter.
+    pub weights: u64,
+    /// Elements of all trainable operands: weight, bias, scale and shift, but no running statistics.
+    pub trainable: u64,
+    /// Multiply-accumulates.
+    pub macs: u64,
+}
+
+impl Row {
+    /// Elements of the first operand.
+    #[must_use]
+    pub fn input_volume(&self) -> u64 {
+        volume(&self.input)
+    }
+
+    /// Elements of the result.
+    #[must_use]
+    pub fn output_volume(&self) -> u64 {
+        volume(&self.output)
+    }
+}
+
+/// What a network computes for one sample: a [`Row`] a node, and sums.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Compute {
+    /// A row for each node, in running order.
+    pub rows: Vec<Row>,
+    /// Multiply-accumulates of all nodes.
+    pub macs: u64,
+    /// Elements of all weights, each parameter counted once.
+    pub weights: u64,
+    /// Elements of all trainable parameters that a node uses, each counted once.
+    pub trainable: u64,
+    /// Elements of all results: what training keeps at most.
+    pub activations: u64,
+    /// The most elements alive at once, if each tensor is dropped after its last use: what inference
+    /// keeps at least. Operations that only rename elements count as any other.
+    pub peak: u64,
+}
+
+impl Compute {
+    /// The convolutions and linear layers.
+    pub fn layers(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| row.is_layer)
+    }
+}
+
+impl Graph {
+    /// What the network computes for one sample, node by node.
+    ///
+    /// # Errors
+    ///
+    /// If the graph does not pass [`check`](Self::check).
+    pub fn compute(&self) -> Result<Compute, GraphError> {
+        self.check()?;
+        let rows: Vec<Row> = self.nodes.iter().map(|node| self.row(node)).collect();
+        let distinct = |picks: &dyn Fn(&Node) -> Vec<ValueId>| -> u64 {
+            let all: HashSet<ValueId> = self.nodes.iter().flat_map(picks).collect();
+            all.into_iter().map(|id| self.volume(id)).sum()
+        };
+        Ok(Compute {
+            macs: rows.iter().map(|row| row.macs).fold(0, u64::saturating_add),
+            weights: distinct(&|node| self.weight(node).into_iter().collect()),
+            trainable: distinct(&|node| self.trainable(node)),
+            activations: rows.iter().map(Row::output_volume).sum(),
+            peak: self.peak(),
+            rows,
+        })
+    }
+
+    fn row(&self, node: &Node) -> Row {
+        let shape = |id: &ValueId| self.value(*id).shape_at(1);
+        Row {
+            name: node.name.clone(),
+            kind: kind(&node.op),
+            attributes: attributes(&node.op, &node.inputs.get(1).map(shape).unwrap_or_default()),
+            is_layer: matches!(
+                node.op,
+                Op::Convolution(_) | Op::TransposedConvolution { .. } | Op::Linear
+            ),
+            input: node.inputs.first().map(shape).unwrap_or_default(),
+            output: shape(&node.output),
+            weights: self.weight(node).map_or(0, |id| self.volume(id)),
+            trainable: self
+                .trainable(node)
+                .into_iter()
+                .map(|id| self.volume(id))
+                .sum(),
+            macs: self.macs(node),
+        }
+    }
+
+    fn macs(&self, node: &Node) -> u64 {
+        let shape = |position: usize| self.value(node.inputs[position]).shape_at(1);
+        let output = self.volume(node.output);
+        match &node.op {
+            Op::Convolution(_) => output.saturating_mul(volume(&shape(1)[1..])),
+            Op::TransposedConvolution { .. } => {
+                volume(&shape(0)).saturating_mul(volume(&shape(1)[1..]))
+            }
+            Op::Linear => output.saturating_mul(shape(1)[0] as u64),
+            Op::Matmul => output.saturating_mul(shape(0).last().map_or(0, |&k| k as u64)),
+            Op::Attention { .. } => {
+                (volume(&shape(0)).saturating_add(output)).saturating_mul(shape(1)[2] as u64)
+            }
+            _ => 0,
+        }
+    }
+
+    fn weight(&self, node: &Node) -> Option<ValueId> {
+        let operands = match node.op {
+            Op::Convolution(_) | Op::TransposedConvolution { .. } | Op::Linear => 1..2,
+            Op::Embedding => 0..1,
+            Op::Matmul => 0..2,
+            _ => 0..0,
+        };
+        node.inputs[operands]
+            .iter()
+            .copied()
+            .find(|&id| self.is_parameter(id))
+    }
+
+    fn trainable(&self, node: &Node) -> Vec<ValueId> {
+        let statistics = if matches!(node.op, Op::BatchNorm { .. }) {
+            3
+        } else {
+            usize::MAX
+        };
+        let mut ids: Vec<ValueId> = node.inputs.iter().copied().take(statistics).collect();
+        ids.retain(|&id| self.is_parameter(id));
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+
+    fn is_parameter(&self, id: ValueId) -> bool {
+        self.value(id).source == Source::Parameter
+    }
+
+    fn volume(&self, id: ValueId) -> u64 {
+        self.value(id).numel_at(1) as u64
+    }
+
+    /// Elements alive while the greediest node runs.
+    fn peak(&self) -> u64 {
+        let mut last = vec![None; self.values.len()];
+        for (position, node) in self.nodes.iter().enumerate() {
+            node.inputs
+                .iter()
+                .for_each(|id| last[id.0] = Some(position));
+        }
+        for id in &self.outputs {
+            last[id.0] = Some(self.nodes.len());
+        }
+        let counts = |id: ValueId| matches!(self.value(id).source, Source::Input | Source::Node(_));
+        let mut alive: u64 = self.inputs.iter().map(|&id| self.volume(id)).sum();
+        let mut peak = alive;
+        for (position, node) in self.nodes.iter().enumerate() {
+            alive += self.volume(node.output);
+            peak = peak.max(alive);
+            let mut done = node.inputs.clone();
+            done.push(node.output);
+            done.sort();
+            done.dedup();
+            for id in done {
+                if counts(id) && last[id.0].is_none_or(|last| last <= position) {
+                    alive = alive.saturating_sub(self.volume(id));
+                }
+            }
+        }
+        peak
+    }
+}
+
+fn volume(shape: &[usize]) -> u64 {
+    shape.iter().map(|&length| length as u64).product()
+}
+
+fn kind(op: &Op) -> String {
+    match op {
+        Op::Convolution(convolution) => format!("Conv{}d", convolution.stride.len()),
+        Op::TransposedConvolution { convolution, .. } => {
+            format!("ConvTranspose{}d", convolution.stride.len())
+        }
+        Op::Linear => "Linear".into(),
+        Op::Embedding => "Embedding".into(),
+        Op::BatchNorm { .. } => "BatchNorm".into(),
+        Op::LayerNorm { .. } => "LayerNorm".into(),
+        other => other.name().into(),
+    }
+}
+
+fn attributes(op: &Op, weight: &[usize]) -> String {
+    match op {
+        Op::Convolution(convolution) => windows(convolution, weight).join(", "),
+        Op::TransposedConvolution {
+            convolution,
+            output_padding,
+        } => {
+            let mut parts = windows(convolution, weight);
+            push_unless(&mut parts, "output_padding", output_padding, 0);
+            parts.join(", ")
+        }
+        Op::MaxPool(pool) | Op::AveragePool { pool, .. } => pooling(pool).join(", "),
+        _ => String::new(),
+    }
+}
+
+fn windows(convolution: &Convolution, weight: &[usize]) -> Vec<String> {
+    let kernel = weight.get(2..).unwrap_or_default();
+    let mut parts = vec![format!("k={}", tuple(kernel))];
+    push_unless(&mut parts, "stride", &convolution.stride, 1);
+    if convolution
+        .padding
+        .iter()
+        .all(|[before, after]| before == after)
+    {
+        let padding: Vec<usize> = convolution
+            .padding
+            .iter()
+            .map(|[before, _]| *before)
+            .collect();
+        push_unless(&mut parts, "padding", &padding, 0);
+    } else {
+        parts.push(format!("padding={:?}", convolution.padding));
+    }
+    push_unless(&mut parts, "dilation", &convolution.dilation, 1);
+    if convolution.groups != 1 {
+        parts.push(format!("groups={}", convolution.groups));
+    }
+    parts
+}
+
+fn pooling(pool: &Pool) -> Vec<String> {
+    let mut parts = vec![format!("k={}", tuple(&pool.kernel))];
+    push_unless(&mut parts, "stride", &pool.stride, 1);
+    push_unless(&mut parts, "padding", &pool.padding, 0);
+    push_unless(&mut parts, "dilation", &pool.dilation, 1);
+    parts
+}
+
+fn push_unless(parts: &mut Vec<String>, name: &str, numbers: &[usize], plain: usize) {
+    if numbers.iter().any(|&number| number != plain) {
+        parts.push(format!("{name}={}", tuple(numbers)));
+    }
+}
+
+/// As Python writes it, which tables of networks do.
+fn tuple(numbers: &[usize]) -> String {
+    let text: Vec<String> = numbers.iter().map(usize::to_string).collect();
+    match text.as_slice() {
+        [one] => format!("({one},)"),
+        _ => format!("({})", text.join(", ")),
+    }
+}

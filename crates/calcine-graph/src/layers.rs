@@ -1,0 +1,98 @@
+use crate::{Graph, Node, Op, Source, ValueId};
+
+impl Graph {
+    /// The nearest layers that a node's operands come from, in running order; none for an unknown name.
+    ///
+    /// A layer is what makes channels of its own: a convolution, a linear layer, an embedding, or a matrix
+    /// product with what is made of parameters alone. The search goes through all other operations, additions and
+    /// concatenations included, and stops at the first layer of each way.
+    #[must_use]
+    pub fn layers_before(&self, name: &str) -> Vec<&Node> {
+        let Some(start) = self.nodes.iter().position(|node| node.name == name) else {
+            return Vec::new();
+        };
+        let data = self.data();
+        let mut wanted = vec![false; self.nodes.len()];
+        self.want_operands(start, &mut wanted);
+        let mut found = Vec::new();
+        for position in (0..start).rev() {
+            if !wanted[position] {
+                continue;
+            }
+            if is_layer(&self.nodes[position], &data) {
+                found.push(&self.nodes[position]);
+            } else {
+                self.want_operands(position, &mut wanted);
+            }
+        }
+        found.reverse();
+        found
+    }
+
+    /// The nearest layers that a node's result goes to, in running order; as
+    /// [`layers_before`](Self::layers_before) otherwise.
+    #[must_use]
+    pub fn layers_after(&self, name: &str) -> Vec<&Node> {
+        let Some(start) = self.nodes.iter().position(|node| node.name == name) else {
+            return Vec::new();
+        };
+        let data = self.data();
+        let mut reached = vec![false; self.values.len()];
+        self.reach(self.nodes[start].output, &mut reached);
+        let mut found = Vec::new();
+        for node in &self.nodes[start + 1..] {
+            if !node
+                .inputs
+                .iter()
+                .any(|id| reached.get(id.0) == Some(&true))
+            {
+                continue;
+            }
+            if is_layer(node, &data) {
+                found.push(node);
+            } else {
+                self.reach(node.output, &mut reached);
+            }
+        }
+        found
+    }
+
+    fn want_operands(&self, position: usize, wanted: &mut [bool]) {
+        for id in &self.nodes[position].inputs {
+            if let Some(Source::Node(before)) = self.values.get(id.0).map(|value| value.source)
+                && let Some(wanted) = wanted.get_mut(before)
+            {
+                *wanted = true;
+            }
+        }
+    }
+
+    fn reach(&self, id: ValueId, reached: &mut [bool]) {
+        if let Some(reached) = reached.get_mut(id.0) {
+            *reached = true;
+        }
+    }
+
+    /// Which values are made of the network's inputs, not of parameters and constants alone.
+    fn data(&self) -> Vec<bool> {
+        let mut data: Vec<bool> = self
+            .values
+            .iter()
+            .map(|value| value.source == Source::Input)
+            .collect();
+        for node in &self.nodes {
+            if node.inputs.iter().any(|id| data.get(id.0) == Some(&true)) {
+                self.reach(node.output, &mut data);
+            }
+        }
+        data
+    }
+}
+
+fn is_layer(node: &Node, data: &[bool]) -> bool {
+    match node.op {
+        Op::Convolution(_) | Op::TransposedConvolution { .. } | Op::Linear | Op::Embedding => true,
+        Op::Matmul => node.inputs.iter().any(|id| data.get(id.0) == Some(&false)),
+        _ => false,
+    }
+}

@@ -1,0 +1,189 @@
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::shrink::shrink;
+use super::{Cut, Plan, PlanError};
+use crate::{Axes, Graph, Source, ValueId};
+
+/// A thinned graph, and what it keeps of its constants.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Thinned {
+    /// The graph; ids of values and positions of nodes are those of the original.
+    pub graph: Graph,
+    /// The indices to keep of the axes of constant tensors, as [`Plan::cuts`] says it of parameters.
+    pub constants: BTreeMap<(ValueId, usize), Vec<usize>>,
+}
+
+impl Plan {
+    /// The graph as it is without what the plan removes.
+    ///
+    /// Shapes shrink everywhere, and with them the groups of depthwise convolutions, the ranges of slices and
+    /// the widths of padding. A graph that is thinned already comes back as it is.
+    ///
+    /// # Errors
+    ///
+    /// If the graph does not have the parameters at the lengths that the plan is for, or if the plan
+    /// removes what has to stay, part of a unit, or all of an axis.
+    pub fn apply(&self, graph: &Graph) -> Result<Graph, PlanError> {
+        self.thin(graph).map(|thinned| thinned.graph)
+    }
+
+    /// As [`apply`](Self::apply), with what stays of constants.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`apply`](Self::apply).
+    pub fn thin(&self, graph: &Graph) -> Result<Thinned, PlanError> {
+        let done = self.done(graph)?;
+        let mut thinned = Thinned {
+            graph: graph.clone(),
+            constants: BTreeMap::new(),
+        };
+        for step in &self.steps[done..] {
+            let axes = thinned.graph.axes()?;
+            let gone = removed(&axes, step)?;
+            axes.leaves_something(&gone)?;
+            keep_constants(&mut thinned, &axes, &gone);
+            thinned.graph = shrink(&thinned.graph, &axes, &gone);
+        }
+        Ok(thinned)
+    }
+
+    /// How many steps a graph has behind it, by the lengths of its parameters.
+    fn done(&self, graph: &Graph) -> Result<usize, PlanError> {
+        let found = self.found(graph)?;
+        let mut expected: HashMap<(&str, usize), usize> = HashMap::new();
+        for cut in self.steps.iter().flatten() {
+            expected.entry(cut.place()).or_insert(cut.length);
+        }
+        let mut done = 0;
+        loop {
+            let wrong = expected
+                .iter()
+                .find(|(place, length)| found[*place] != **length);
+            let Some(step) = self.steps.get(done).filter(|_| wrong.is_some()) else {
+                return match wrong {
+                    None => Ok(done),
+                    Some(_) => Err(self.misfit(&found)),
+                };
+            };
+            done += 1;
+            expected.extend(step.iter().map(|cut| (cut.place(), cut.keep.len())));
+        }
+    }
+
+    /// The lengths of all axes that the plan cuts.
+    fn found(&self, graph: &Graph) -> Result<HashMap<(&str, usize), usize>, PlanError> {
+        let parameters: HashMap<&str, &crate::Value> = graph
+            .parameters()
+            .map(|(_, value)| (value.name.as_str(), value))
+            .collect();
+        let mut found = HashMap::new();
+        for cut in self.steps.iter().flatten() {
+            let (parameter, axis) = (cut.parameter.clone(), cut.axis);
+            let Some(value) = parameters.get(cut.parameter.as_str()) else {
+                return Err(PlanError::Parameter { parameter });
+            };
+            let Some(extent) = value.shape.get(cut.axis) else {
+                return Err(PlanError::Axis {
+                    parameter,
+                    axis,
+                    rank: value.shape.len(),
+                });
+            };
+            found.insert(cut.place(), extent.at(1));
+        }
+        Ok(found)
+    }
+
+    /// The first axis that is no stage's; if each is some stage's, the first that is not the first's.
+    fn misfit(&self, found: &HashMap<(&str, usize), usize>) -> PlanError {
+        let mut stages: BTreeMap<(&str, usize), Vec<usize>> = BTreeMap::new();
+        for cut in self.steps.iter().flatten() {
+            stages
+                .entry(cut.place())
+                .or_insert_with(|| vec![cut.length])
+                .push(cut.keep.len());
+        }
+        let strange =
+            |(place, valid): &(&(&str, usize), &Vec<usize>)| !valid.contains(&found[*place]);
+        let early = |(place, valid): &(&(&str, usize), &Vec<usize>)| valid[0] != found[*place];
+        let worst = stages
+            .iter()
+            .find(strange)
+            .or_else(|| stages.iter().find(early));
+        let (place, valid) = worst.expect("some axis differs from the first stage");
+        let valid = if valid.contains(&found[place]) {
+            vec![valid[0]]
+        } else {
+            valid.clone()
+        };
+        PlanError::Length {
+            parameter: place.0.to_owned(),
+            axis: place.1,
+            found: found[place],
+            valid,
+        }
+    }
+}
+
+/// The roots of all labels that a step removes, if they are whole units.
+fn removed(axes: &Axes, step: &[Cut]) -> Result<HashSet<usize>, PlanError> {
+    let gone: HashMap<(&str, usize), HashSet<usize>> = step
+        .iter()
+        .map(|cut| (cut.place(), cut.gone().collect()))
+        .collect();
+    let mut roots = HashSet::new();
+    for cut in step {
+        for index in cut.gone() {
+            let (parameter, axis) = (cut.parameter.clone(), cut.axis);
+            if let Some(reason) = axes.pinned_at(&cut.parameter, axis, index) {
+                let reason = reason.clone();
+                return Err(PlanError::Pinned {
+                    parameter,
+                    axis,
+                    index,
+                    reason,
+                });
+            }
+            let Some(id) = axes.unit_of(&cut.parameter, axis, index) else {
+                continue;
+            };
+            if !axes.root_of(id).is_some_and(|root| roots.insert(root)) {
+                continue;
+            }
+            let group = &axes.groups()[id.group];
+            for (member, indices) in group.members.iter().zip(&group.units[id.unit].indices) {
+                let place = (member.path.as_str(), member.axis);
+                let stays = |at: &&usize| gone.get(&place).is_none_or(|gone| !gone.contains(at));
+                if let Some(&other_index) = indices.iter().find(stays) {
+                    return Err(PlanError::Part {
+                        parameter,
+                        axis,
+                        index,
+                        other: member.path.clone(),
+                        other_axis: member.axis,
+                        other_index,
+                    });
+                }
+            }
+        }
+    }
+    Ok(roots)
+}
+
+fn keep_constants(thinned: &mut Thinned, axes: &Axes, gone: &HashSet<usize>) {
+    let constants = thinned.graph.values.iter().enumerate();
+    for (id, _) in constants.filter(|(_, value)| value.source == Source::Constant) {
+        for (axis, span) in axes.spans(ValueId(id)).iter().enumerate() {
+            let stays = |index: &usize| !gone.contains(&axes.root(span.label(*index)));
+            let keep: Vec<usize> = (0..span.length).filter(stays).collect();
+            if keep.len() < span.length {
+                thinned
+                    .constants
+                    .entry((ValueId(id), axis))
+                    .and_modify(|all| *all = keep.iter().map(|&index| all[index]).collect())
+                    .or_insert(keep);
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+use serde::{Deserialize, Serialize};
+
+use super::PlanError;
+
+/// Which indices of one axis of a parameter stay.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cut {
+    /// The parameter's path.
+    pub parameter: String,
+    /// Which of its axes.
+    pub axis: usize,
+    /// How long the axis is before.
+    pub length: usize,
+    /// The indices that stay, ascending; at least one, and not all.
+    pub keep: Vec<usize>,
+}
+
+impl Cut {
+    pub(super) fn place(&self) -> (&str, usize) {
+        (&self.parameter, self.axis)
+    }
+
+    /// Whether it is a cut.
+    pub(super) fn check(&self) -> Result<(), PlanError> {
+        let ascending = self.keep.windows(2).all(|pair| pair[0] < pair[1]);
+        let inside = self.keep.last().is_some_and(|&last| last < self.length);
+        if ascending && inside && self.keep.len() < self.length {
+            return Ok(());
+        }
+        Err(PlanError::Keep {
+            parameter: self.parameter.clone(),
+            axis: self.axis,
+            length: self.length,
+        })
+    }
+
+    /// The indices that go, ascending.
+    pub(super) fn gone(&self) -> impl Iterator<Item = usize> {
+        let mut keep = self.keep.iter().peekable();
+        (0..self.length).filter(move |index| keep.next_if_eq(&index).is_none())
+    }
+}

@@ -1,0 +1,40 @@
+/// The units to remove, ascending: the `count` with the smallest scores, fewer if what stays is to be a
+/// multiple of a number.
+///
+/// Among equal scores the lowest index goes first, and a NaN counts as the largest of all. At least one
+/// unit stays, and if not even one multiple fits into the number of units, all do.
+///
+/// # Examples
+///
+/// ```
+/// use calcine_graph::weakest;
+///
+/// let scores = [0.3, 0.1, 0.9, 0.1, 0.5, 0.7];
+/// assert_eq!(weakest(&scores, 3, 1), [0, 1, 3]);
+/// // 3 are to stay; 4 is the next multiple of 4.
+/// assert_eq!(weakest(&scores, 3, 4), [1, 3]);
+/// ```
+#[must_use]
+pub fn weakest(scores: &[f64], count: usize, multiple: usize) -> Vec<usize> {
+    let multiple = multiple.max(1);
+    let stay = scores
+        .len()
+        .saturating_sub(count)
+        .max(1)
+        .next_multiple_of(multiple);
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&one, &other| {
+        // The sign of a zero or a NaN says nothing.
+        let key = |index: usize| {
+            if scores[index].is_nan() {
+                f64::NAN
+            } else {
+                scores[index] + 0.0
+            }
+        };
+        key(one).total_cmp(&key(other))
+    });
+    order.truncate(scores.len().saturating_sub(stay));
+    order.sort_unstable();
+    order
+}

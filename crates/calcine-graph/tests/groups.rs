@@ -1,0 +1,194 @@
+//! Which channels go together.
+
+use std::time::Instant;
+
+use calcine_graph::{Axes, Group, Role};
+
+use crate::zoo;
+
+fn group<'a>(axes: &'a Axes, path: &str, axis: usize) -> &'a Group {
+    let groups = axes.groups_of(path, axis);
+    assert_eq!(
+        groups.len(),
+        1,
+        "{path} axis {axis}: {groups:?}, {:?}",
+        axes.pinned(path, axis)
+    );
+    &axes.groups()[groups[0]]
+}
+
+fn paths(group: &Group, role: Role) -> Vec<&str> {
+    group
+        .of_role(role)
+        .map(|(_, member)| member.path.as_str())
+        .collect()
+}
+
+#[test]
+fn a_stage_of_resnet20_is_one_group() {
+    let graph = zoo::resnet(3);
+    let axes = graph.axes().unwrap();
+    let stem = group(&axes, "conv1.weight", 0);
+    assert_eq!(stem.units.len(), 16);
+    assert_eq!(
+        paths(stem, Role::Output),
+        [
+            "conv1.weight",
+            "layer1.0.conv2.weight",
+            "layer1.1.conv2.weight",
+            "layer1.2.conv2.weight"
+        ]
+    );
+    assert_eq!(
+        paths(stem, Role::Input),
+        [
+            "layer1.0.conv1.weight",
+            "layer1.1.conv1.weight",
+            "layer1.2.conv1.weight",
+            "layer2.0.conv1.weight",
+            "layer2.0.downsample.0.weight"
+        ]
+    );
+    assert_eq!(paths(stem, Role::Norm).len(), 8);
+    assert_eq!(paths(stem, Role::Statistics).len(), 8);
+    let inner = group(&axes, "layer2.1.conv1.weight", 0);
+    assert_eq!(paths(inner, Role::Output), ["layer2.1.conv1.weight"]);
+    assert_eq!(paths(inner, Role::Input), ["layer2.1.conv2.weight"]);
+    assert_eq!(
+        group(&axes, "fc.weight", 0),
+        group(&axes, "layer3.0.conv2.weight", 0)
+    );
+    // Three stages and nine inner widths.
+    assert_eq!(axes.groups().len(), 12);
+}
+
+#[test]
+fn what_cannot_be_cut_says_why() {
+    let axes = zoo::resnet(3).axes().unwrap();
+    let says = |path, axis| axes.pinned(path, axis).map(ToString::to_string);
+    assert_eq!(says("fc.weight", 1).unwrap(), "it is the network's output");
+    assert_eq!(
+        says("conv1.weight", 1).unwrap(),
+        "it is the network's input"
+    );
+    assert_eq!(
+        says("conv1.weight", 2).unwrap(),
+        "`conv` at conv1 slides its windows along it"
+    );
+    assert_eq!(says("conv1.weight", 0), None);
+    let axes = zoo::encoder(5, 12, 3, false).axes().unwrap();
+    let reason = axes.pinned("embed.weight", 1).unwrap();
+    assert_eq!(reason.node(), None);
+    let reason = axes.pinned("query.weight", 0).unwrap();
+    assert_eq!(reason.op(), "output");
+}
+
+#[test]
+fn a_concatenation_is_read_by_an_axis_of_two_groups() {
+    let axes = zoo::branches().axes().unwrap();
+    assert_eq!(axes.groups_of("c.weight", 1).len(), 2);
+    let b = group(&axes, "b.weight", 0);
+    let reader = b
+        .members
+        .iter()
+        .position(|member| member.path == "c.weight")
+        .unwrap();
+    assert_eq!(b.units[0].indices[reader], [6]);
+    assert_eq!(b.units[3].indices[reader], [9]);
+}
+
+#[test]
+fn a_flattened_channel_is_a_block_of_inputs() {
+    let axes = zoo::simplenet().axes().unwrap();
+    let group = group(&axes, "conv2.weight", 0);
+    assert_eq!(group.units.len(), 16);
+    let (reader, member) = group.of_role(Role::Input).next().unwrap();
+    assert_eq!(
+        (member.path.as_str(), member.axis, member.length),
+        ("fc1.weight", 0, 400)
+    );
+    assert_eq!(group.units[2].indices[reader], (50..75).collect::<Vec<_>>());
+}
+
+#[test]
+fn depthwise_channels_go_one_by_one() {
+    let axes = zoo::mobilenet().axes().unwrap();
+    let group = group(&axes, "model.2.3.weight", 0);
+    assert_eq!(group.units.len(), 128);
+    assert_eq!(paths(group, Role::Output), ["model.2.3.weight"]);
+    assert_eq!(paths(group, Role::Channelwise), ["model.3.0.weight"]);
+    assert_eq!(paths(group, Role::Input), ["model.3.3.weight"]);
+}
+
+#[test]
+fn parts_of_a_grouped_convolution_stay_equally_wide() {
+    let axes = zoo::grouped().axes().unwrap();
+    let inputs = group(&axes, "reduce.weight", 0);
+    assert_eq!(inputs.units.len(), 2);
+    assert_eq!(inputs.units[1].indices[0], [1, 3, 5, 7]);
+    let outputs = group(&axes, "grouped.weight", 0);
+    assert_eq!(outputs.units.len(), 3);
+    assert_eq!(outputs.units[0].indices[0], [0, 3, 6, 9]);
+}
+
+#[test]
+fn attention_is_cut_by_heads() {
+    let axes = zoo::encoder(5, 12, 3, false).axes().unwrap();
+    let heads = group(&axes, "query.weight", 1);
+    assert_eq!(heads.units.len(), 3);
+    assert_eq!(
+        paths(heads, Role::Output),
+        ["query.weight", "key.weight", "value.weight"]
+    );
+    assert_eq!(
+        paths(heads, Role::Bias),
+        ["query.bias", "key.bias", "value.bias"]
+    );
+    assert_eq!(paths(heads, Role::Input), ["project.weight"]);
+    assert_eq!(heads.units[1].indices[0], [4, 5, 6, 7]);
+    assert_eq!(group(&axes, "up.weight", 1).units.len(), 48);
+}
+
+#[test]
+fn fused_projections_are_cut_by_heads_too() {
+    let axes = zoo::encoder(5, 12, 3, true).axes().unwrap();
+    let heads = group(&axes, "qkv.weight", 1);
+    assert_eq!(heads.units.len(), 3);
+    assert_eq!(
+        heads.units[1].indices[0],
+        [4, 5, 6, 7, 16, 17, 18, 19, 28, 29, 30, 31]
+    );
+    assert_eq!(paths(heads, Role::Input), ["project.weight"]);
+}
+
+#[test]
+fn a_gate_goes_with_what_it_gates() {
+    let axes = zoo::squeeze_excite().axes().unwrap();
+    let gated = group(&axes, "conv1.weight", 0);
+    assert_eq!(
+        paths(gated, Role::Output),
+        ["conv1.weight", "excite.weight"]
+    );
+    assert_eq!(
+        paths(gated, Role::Input),
+        ["squeeze.weight", "conv2.weight"]
+    );
+    assert_eq!(group(&axes, "squeeze.weight", 0).units.len(), 4);
+}
+
+#[test]
+fn the_time_grows_with_the_network_not_its_square() {
+    let time = |blocks| {
+        let graph = zoo::resnet(blocks);
+        let start = Instant::now();
+        graph.axes().unwrap();
+        start.elapsed().as_secs_f64()
+    };
+    time(9);
+    let (small, large) = (time(9), time(72));
+    println!("resnet56 {small:.4} s, resnet434 {large:.4} s");
+    assert!(
+        large < 40.0 * small + 0.1,
+        "{small} s for 56 layers, {large} s for 434"
+    );
+}

@@ -1,0 +1,183 @@
+//! A thinned network computes what the masked one does.
+//!
+//! Masking is the definition of removal: the entries of all members of a unit are zero, in whatever makes
+//! the channels and whatever reads them. The thinned graph, run with cut tensors, must give the same
+//! numbers; the interpreter knows nothing of labels, and refuses graphs whose shapes do not fit.
+
+use std::collections::BTreeSet;
+
+use calcine_graph::{Axes, Graph, Plan, PlanError, Role, UnitId};
+use proptest::prelude::*;
+
+use crate::interpret::{Tensors, random, run};
+use crate::numbers::Dice;
+use crate::{random_graph, zoo};
+
+/// Which members of a removed unit are set to zero.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Mask {
+    /// All but running statistics.
+    Members,
+    /// Those that read the channels: nothing else may notice that they are gone.
+    Readers,
+}
+
+fn masked(
+    graph: &Graph,
+    axes: &Axes,
+    units: &BTreeSet<UnitId>,
+    mask: Mask,
+    tensors: &Tensors,
+) -> Tensors {
+    let mut tensors = tensors.clone();
+    for id in units {
+        let group = &axes.groups()[id.group];
+        for (member, indices) in group.members.iter().zip(&group.units[id.unit].indices) {
+            let zero = match mask {
+                Mask::Members => member.role != Role::Statistics,
+                Mask::Readers => member.role == Role::Input,
+            };
+            if zero {
+                let value = graph.parameter(&member.path).unwrap();
+                tensors.get_mut(&value).unwrap().zero(member.axis, indices);
+            }
+        }
+    }
+    tensors
+}
+
+fn cut(graph: &Graph, plan: &Plan, tensors: &Tensors) -> Tensors {
+    let mut tensors = tensors.clone();
+    for cut in plan.cuts() {
+        let value = graph.parameter(&cut.parameter).unwrap();
+        let numbers = tensors[&value].keep(cut.axis, &cut.keep);
+        tensors.insert(value, numbers);
+    }
+    for ((value, axis), keep) in plan.thin(graph).unwrap().constants {
+        let numbers = tensors[&value].keep(axis, &keep);
+        tensors.insert(value, numbers);
+    }
+    tensors
+}
+
+/// A random part of the units that leaves something everywhere.
+fn choose(axes: &Axes, dice: &mut Dice) -> BTreeSet<UnitId> {
+    let mut units = BTreeSet::new();
+    for (group, content) in axes.groups().iter().enumerate() {
+        let share = dice.next();
+        for unit in 0..content.units.len() {
+            let id = UnitId { group, unit };
+            units.insert(id);
+            let possible = dice.next() < share && Plan::removing(axes, units.clone()).is_ok();
+            if !possible {
+                units.remove(&id);
+            }
+        }
+    }
+    units
+}
+
+/// Thins at random, twice, and compares; how many units went.
+fn check(graph: &Graph, seed: u64, masks: &[Mask]) -> usize {
+    let mut dice = Dice(seed | 1);
+    let axes = graph.axes().unwrap();
+    let tensors = random(graph, seed);
+    let units = choose(&axes, &mut dice);
+    let plan = Plan::removing(&axes, units.clone()).unwrap();
+    let thinned = plan.apply(graph).unwrap();
+    thinned.check().unwrap();
+    let small = cut(graph, &plan, &tensors);
+    let result = run(&thinned, &small);
+    for &mask in masks {
+        let expected = run(graph, &masked(graph, &axes, &units, mask, &tensors));
+        let distance = result.distance(&expected);
+        assert!(
+            distance < 1e-9,
+            "{mask:?} differs by {distance}, without {units:?}"
+        );
+    }
+    assert_eq!(
+        plan.apply(&thinned).unwrap(),
+        thinned,
+        "a second time changes nothing"
+    );
+
+    // And once more on top.
+    let axes = thinned.axes().unwrap();
+    let more = choose(&axes, &mut dice);
+    let next = Plan::removing(&axes, more.clone()).unwrap();
+    let smaller = next.apply(&thinned).unwrap();
+    let expected = run(&thinned, &masked(&thinned, &axes, &more, masks[0], &small));
+    let both = plan.then(next).unwrap();
+    assert_eq!(both.apply(graph).unwrap(), smaller);
+    assert_eq!(both.apply(&thinned).unwrap(), smaller);
+    assert_eq!(both.apply(&smaller).unwrap(), smaller);
+    let distance = run(&smaller, &cut(graph, &both, &tensors)).distance(&expected);
+    assert!(
+        distance < 1e-9,
+        "differs by {distance} after the second plan"
+    );
+    let text = serde_json::to_string(&both).unwrap();
+    assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), both);
+    units.len() + more.len()
+}
+
+#[test]
+fn thinned_networks_compute_what_masked_ones_do() {
+    let all = [Mask::Members, Mask::Readers];
+    let cases = [
+        ("squeeze and excitation", zoo::squeeze_excite()),
+        ("branches", zoo::branches()),
+        ("grouped", zoo::grouped()),
+        ("encoder", zoo::encoder(5, 12, 3, false)),
+        (
+            "encoder with fused projections",
+            zoo::encoder(5, 12, 3, true),
+        ),
+        ("shuffle", zoo::shuffle()),
+        ("group norm", zoo::group_norm()),
+        ("padded skip", zoo::padded_skip()),
+        ("upsampling", zoo::upsampling()),
+        ("attention in one op", zoo::attention()),
+    ];
+    for (name, graph) in cases {
+        let gone: usize = (1..5).map(|seed| check(&graph, seed * 977, &all)).sum();
+        assert!(gone > 0, "{name} has nothing to remove");
+    }
+    // One matrix both makes and reads its features, so no member is only a reader.
+    let gone: usize = (1..5)
+        .map(|seed| check(&zoo::bilinear(), seed, &all[..1]))
+        .sum();
+    assert!(gone > 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_networks_too(
+        steps in prop::collection::vec(any::<[u8; 4]>(), 1..9),
+        seed in any::<u64>(),
+    ) {
+        let graph = random_graph::build(&steps);
+        check(&graph, seed, &[Mask::Members, Mask::Readers]);
+    }
+}
+
+#[test]
+fn a_plan_never_empties_an_axis() {
+    let graph = zoo::branches();
+    let axes = graph.axes().unwrap();
+    let group = axes.groups_of("b.weight", 0)[0];
+    let all = (0..4).map(|unit| UnitId { group, unit });
+    let error = Plan::removing(&axes, all).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "removing all 4 indices of axis 0 of b.weight leaves nothing: keep at least one"
+    );
+    let unknown = Plan::removing(&axes, [UnitId { group, unit: 4 }]).unwrap_err();
+    assert!(
+        matches!(unknown, PlanError::Unit { count: 4, .. }),
+        "{unknown}"
+    );
+}
