@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Transaction;
 use calcine_graph::{Graph, ValueId};
 use calcine_params::{Inventory, flat};
 use calcine_trace::Network;
@@ -22,16 +22,19 @@ impl Host {
     pub(crate) fn of(network: &Network) -> Self {
         let network = network.valid();
         let inventory = Inventory::of(&network);
-        let tensors = flat(&network, inventory.iter());
-        let mut values = read(tensors).into_iter();
-        let stored = inventory.iter().map(|parameter| {
-            let values = values.by_ref().take(parameter.numel()).collect();
-            let stored = Stored {
-                shape: parameter.shape.clone(),
-                values,
-            };
-            (parameter.path.clone(), stored)
-        });
+        let read = flat(&network, inventory.iter())
+            .into_iter()
+            .fold(Transaction::default(), Transaction::register);
+        let stored = inventory
+            .iter()
+            .zip(read.execute())
+            .map(|(parameter, data)| {
+                let stored = Stored {
+                    shape: parameter.shape.clone(),
+                    values: data.iter::<f32>().collect(),
+                };
+                (parameter.path.clone(), stored)
+            });
         Self {
             tensors: stored.collect(),
         }
@@ -41,14 +44,6 @@ impl Host {
     pub(crate) fn get(&self, graph: &Graph, id: ValueId) -> Option<&Stored> {
         self.tensors.get(&graph.value(id).name)
     }
-}
-
-fn read(tensors: Vec<Tensor<1>>) -> Vec<f32> {
-    if tensors.is_empty() {
-        return Vec::new();
-    }
-    let data: TensorData = Tensor::cat(tensors, 0).into_data();
-    data.convert::<f32>().try_into_vec().unwrap_or_default()
 }
 
 impl Stored {

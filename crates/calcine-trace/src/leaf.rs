@@ -137,6 +137,26 @@ impl Held {
         }
     }
 
+    /// An untrained parameter with a new id; `None` if no parameter has such a rank.
+    pub(crate) fn new(value: AnyTensor) -> Option<Self> {
+        macro_rules! held {
+            ($variant:ident) => {
+                Self::$variant(
+                    Param::initialized(ParamId::new(), value.of()).set_require_grad(true),
+                )
+            };
+        }
+        Some(match value.rank() {
+            1 => held!(Rank1),
+            2 => held!(Rank2),
+            3 => held!(Rank3),
+            4 => held!(Rank4),
+            5 => held!(Rank5),
+            6 => held!(Rank6),
+            _ => return None,
+        })
+    }
+
     fn is_trained(&self) -> bool {
         match self {
             Self::Rank1(param) => param.val().is_require_grad(),
@@ -196,6 +216,20 @@ impl Leaf {
     pub(crate) fn path(&self) -> String {
         let names: Vec<&str> = self.walk.iter().map(|(name, _)| name.as_str()).collect();
         names.join(".")
+    }
+
+    /// The walk to each part.
+    pub(crate) fn walks(&self) -> Vec<Vec<Step>> {
+        match &self.held {
+            Held::Norm(_) => ["gamma", "beta", "running_mean", "running_var"]
+                .map(|name| {
+                    let mut walk = self.walk.clone();
+                    walk.push((name.to_owned(), "Struct:BatchNorm".to_owned()));
+                    walk
+                })
+                .to_vec(),
+            _ => vec![self.walk.clone()],
+        }
     }
 
     /// The type of the layer that a parameter belongs to, without Burn's `Struct:`.
@@ -405,7 +439,7 @@ impl ModuleVisitor for Collector {
 }
 
 /// Puts the four parameters of each batch norm together.
-fn joined(leaves: Vec<Leaf>) -> Vec<Leaf> {
+pub(crate) fn joined(leaves: Vec<Leaf>) -> Vec<Leaf> {
     let mut joined: Vec<Leaf> = Vec::with_capacity(leaves.len());
     let mut leaves = leaves.into_iter().peekable();
     while let Some(leaf) = leaves.next() {

@@ -3,6 +3,7 @@
 mod apply;
 mod assemble;
 mod error;
+mod file;
 mod leaf;
 mod lower;
 mod network;
@@ -18,6 +19,7 @@ use calcine_params::Inventory;
 
 pub use calcine_graph as graph;
 pub use error::{ForwardError, RewriteError, TraceError};
+pub use file::NetworkFileError;
 pub use leaf::Added;
 pub use network::{Network, Which};
 pub use tensor::{AnyTensor, Tensors};

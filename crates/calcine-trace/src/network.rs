@@ -207,7 +207,7 @@ impl Network {
     }
 
     /// Checks that every parameter and constant is there and has the graph's shape.
-    fn as_its_graph_says(&self) -> Result<(), RewriteError> {
+    pub(crate) fn as_its_graph_says(&self) -> Result<(), RewriteError> {
         for (index, value) in self.graph.values.iter().enumerate() {
             let tensor = match (value.source, self.plan.places[index]) {
                 (Source::Parameter, Some((leaf, part))) => {
