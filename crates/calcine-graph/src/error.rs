@@ -100,10 +100,13 @@ pub enum GraphError {
         /// What does not fit, with the numbers.
         problem: String,
     },
-    /// A tensor too large to count.
-    #[error("{value} has more elements than can be counted")]
+    /// Tensors too large to count.
+    #[error(
+        "{value} is too large: valid are 2^48 elements a tensor, and 2^28 for the lengths of all axes \
+         of all tensors together"
+    )]
     Size {
-        /// The tensor.
+        /// The tensor with which it becomes too much.
         value: String,
     },
 }

@@ -6,6 +6,7 @@ mod interpret;
 mod layers;
 mod network;
 mod numbers;
+mod odd;
 mod oracle;
 mod published;
 mod random_graph;

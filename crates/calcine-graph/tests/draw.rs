@@ -59,32 +59,3 @@ fn an_empty_graph_is_an_empty_picture() {
             .ends_with("</svg>\n")
     );
 }
-
-#[test]
-#[ignore = "writes pictures for looking at: set PICTURES to a directory"]
-fn pictures() {
-    let Ok(directory) = std::env::var("PICTURES") else {
-        return;
-    };
-    let graphs = [
-        ("resnet20", zoo::resnet(3)),
-        ("encoder", zoo::encoder(16, 64, 4, true)),
-        ("se", zoo::squeeze_excite()),
-    ];
-    for (name, graph) in graphs {
-        for (suffix, detail) in [("", Detail::Layers), ("-ops", Detail::Operations)] {
-            let mut drawing = Drawing {
-                detail,
-                ..Drawing::default()
-            };
-            drawing
-                .notes
-                .insert("layer2.0.conv1".into(), "72 % sparse".into());
-            std::fs::write(
-                format!("{directory}/{name}{suffix}.svg"),
-                drawing.svg(&graph).unwrap(),
-            )
-            .unwrap();
-        }
-    }
-}
