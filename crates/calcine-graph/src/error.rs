@@ -37,7 +37,7 @@ pub enum GraphError {
         name: String,
     },
     /// An operation with too few or too many operands.
-    #[error("`{op}` at {node} has {found} operands, but takes {least} to {most}")]
+    #[error("`{op}` at {node} has {found} operands, but takes {}", range(*.least, *.most))]
     Operands {
         /// The node.
         node: String,
@@ -109,4 +109,12 @@ pub enum GraphError {
         /// The tensor with which it becomes too much.
         value: String,
     },
+}
+
+fn range(least: usize, most: usize) -> String {
+    match most {
+        usize::MAX => format!("{least} or more"),
+        most if most == least => format!("{least}"),
+        most => format!("{least} to {most}"),
+    }
 }

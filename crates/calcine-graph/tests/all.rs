@@ -4,6 +4,7 @@ mod draw;
 mod groups;
 mod interpret;
 mod layers;
+mod memory;
 mod network;
 mod numbers;
 mod odd;

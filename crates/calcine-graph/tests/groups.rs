@@ -1,9 +1,8 @@
 //! Which channels go together.
 
-use std::time::Instant;
-
 use calcine_graph::{Axes, Group, Role};
 
+use crate::network::{Network, fixed};
 use crate::zoo;
 
 fn group<'a>(axes: &'a Axes, path: &str, axis: usize) -> &'a Group {
@@ -177,18 +176,25 @@ fn a_gate_goes_with_what_it_gates() {
 }
 
 #[test]
-fn the_time_grows_with_the_network_not_its_square() {
-    let time = |blocks| {
-        let graph = zoo::resnet(blocks);
-        let start = Instant::now();
-        graph.axes().unwrap();
-        start.elapsed().as_secs_f64()
-    };
-    time(9);
-    let (small, large) = (time(9), time(72));
-    println!("resnet56 {small:.4} s, resnet434 {large:.4} s");
-    assert!(
-        large < 40.0 * small + 0.1,
-        "{small} s for 56 layers, {large} s for 434"
-    );
+fn very_deep_networks_are_no_trouble() {
+    let axes = zoo::resnet(72).axes().unwrap();
+    // 434 layers: an inner width for each block, and three stages.
+    assert_eq!(axes.groups().len(), 3 * 72 + 3);
+    assert_eq!(group(&axes, "fc.weight", 0).units.len(), 64);
+}
+
+#[test]
+fn an_unsqueezed_matrix_still_makes_and_reads_features() {
+    let mut net = Network::default();
+    let x = net.input(&[5, 6]);
+    let one = net.parameter("one", &[6, 8]);
+    let one = net.reshape(one, fixed(&[1, 6, 8]));
+    let other = net.parameter("other", &[8, 3]);
+    let other = net.reshape(other, fixed(&[1, 8, 3]));
+    let y = net.matmul(x, one);
+    let y = net.matmul(y, other);
+    let axes = net.output(y).axes().unwrap();
+    let features = group(&axes, "one", 1);
+    assert_eq!(paths(features, Role::Output), ["one"]);
+    assert_eq!(paths(features, Role::Input), ["other"]);
 }

@@ -54,7 +54,9 @@ pub(crate) fn run(graph: &Graph, tensors: &Tensors) -> Numbers {
         assert_eq!(result.shape, shape, "{}", node.name);
         tensors.insert(node.output, result);
     }
-    tensors.remove(&graph.outputs[0]).unwrap()
+    tensors
+        .remove(&graph.outputs[0])
+        .expect("the output was made")
 }
 
 fn evaluate(node: &Node, inputs: &[&Numbers], shape: &[usize]) -> Numbers {
@@ -69,7 +71,7 @@ fn evaluate(node: &Node, inputs: &[&Numbers], shape: &[usize]) -> Numbers {
         Op::Linear => linear(inputs),
         Op::Matmul => matmul(first(), inputs[1], shape),
         Op::Embedding => Numbers::new(shape, |index| {
-            let (last, rest) = index.split_last().unwrap();
+            let (last, rest) = index.split_last().expect("an axis");
             inputs[0].at(&[inputs[1].at(rest).abs() as usize, *last])
         }),
         Op::BatchNorm { epsilon, .. } => Numbers::new(&first().shape, |index| {
@@ -253,9 +255,9 @@ fn transposed(inputs: &[&Numbers], windows: &Convolution, output_padding: &[usiz
 fn linear(inputs: &[&Numbers]) -> Numbers {
     let (x, weight) = (inputs[0], inputs[1]);
     let mut shape = x.shape.clone();
-    *shape.last_mut().unwrap() = weight.shape[1];
+    *shape.last_mut().expect("an axis") = weight.shape[1];
     Numbers::new(&shape, |index| {
-        let (last, rest) = index.split_last().unwrap();
+        let (last, rest) = index.split_last().expect("an axis");
         let mut sum = inputs.get(2).map_or(0.0, |bias| bias.at(&[*last]));
         for i in 0..weight.shape[0] {
             sum += x.at(&[rest, &[i]].concat()) * weight.at(&[i, *last]);
@@ -265,7 +267,7 @@ fn linear(inputs: &[&Numbers]) -> Numbers {
 }
 
 fn matmul(a: &Numbers, b: &Numbers, shape: &[usize]) -> Numbers {
-    let (k, last) = (*a.shape.last().unwrap(), shape.len() - 1);
+    let (k, last) = (*a.shape.last().expect("an axis"), shape.len() - 1);
     assert_eq!(k, b.shape[b.shape.len() - 2]);
     Numbers::new(shape, |index| {
         let product = |i: usize| {

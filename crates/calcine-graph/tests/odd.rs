@@ -42,7 +42,7 @@ fn a_wrong_graph_says_what_where_and_what_would_be_valid() {
     graph.nodes[1].op = Op::Matmul;
     assert_eq!(
         says(graph.axes()),
-        "`matmul` at conv1.relu has 1 operands, but takes 2 to 2"
+        "`matmul` at conv1.relu has 1 operands, but takes 2"
     );
     let mut net = Network::default();
     let input = net.input(&[6, 4, 4]);
@@ -69,7 +69,7 @@ fn cut(parameter: &str, axis: usize, length: usize, keep: &[usize]) -> Cut {
 fn refused(graph: &Graph, cuts: &[Cut]) -> String {
     let plan = Plan::try_from(vec![cuts.to_vec()]);
     plan.and_then(|plan| plan.apply(graph))
-        .unwrap_err()
+        .expect_err("an error")
         .to_string()
 }
 
