@@ -2,6 +2,7 @@
 
 use calcine_graph::{Detail, Drawing, Graph};
 
+use crate::motifs;
 use crate::zoo;
 
 #[test]
@@ -39,7 +40,7 @@ fn a_drawing_names_every_layer_and_note() {
 
 #[test]
 fn graphviz_gets_the_same_boxes_and_arrows() {
-    let graph = zoo::branches();
+    let graph = motifs::branches();
     let dot = Drawing::default().dot(&graph).unwrap();
     assert_eq!(dot.matches("label=").count(), 6);
     assert_eq!(dot.matches("->").count(), 6);

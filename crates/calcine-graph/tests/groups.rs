@@ -2,6 +2,7 @@
 
 use calcine_graph::{Axes, Group, Role};
 
+use crate::motifs;
 use crate::network::{Network, fixed};
 use crate::zoo;
 
@@ -75,7 +76,7 @@ fn what_cannot_be_cut_says_why() {
         "`conv` at conv1 slides its windows along it"
     );
     assert_eq!(says("conv1.weight", 0), None);
-    let axes = zoo::encoder(5, 12, 3, false).axes().unwrap();
+    let axes = motifs::encoder(5, 12, 3, false).axes().unwrap();
     let reason = axes.pinned("embed.weight", 1).unwrap();
     assert_eq!(reason.node(), None);
     let reason = axes.pinned("query.weight", 0).unwrap();
@@ -84,7 +85,7 @@ fn what_cannot_be_cut_says_why() {
 
 #[test]
 fn a_concatenation_is_read_by_an_axis_of_two_groups() {
-    let axes = zoo::branches().axes().unwrap();
+    let axes = motifs::branches().axes().unwrap();
     assert_eq!(axes.groups_of("c.weight", 1).len(), 2);
     let b = group(&axes, "b.weight", 0);
     let reader = b
@@ -121,7 +122,7 @@ fn depthwise_channels_go_one_by_one() {
 
 #[test]
 fn parts_of_a_grouped_convolution_stay_equally_wide() {
-    let axes = zoo::grouped().axes().unwrap();
+    let axes = motifs::grouped().axes().unwrap();
     let inputs = group(&axes, "reduce.weight", 0);
     assert_eq!(inputs.units.len(), 2);
     assert_eq!(inputs.units[1].indices[0], [1, 3, 5, 7]);
@@ -132,7 +133,7 @@ fn parts_of_a_grouped_convolution_stay_equally_wide() {
 
 #[test]
 fn attention_is_cut_by_heads() {
-    let axes = zoo::encoder(5, 12, 3, false).axes().unwrap();
+    let axes = motifs::encoder(5, 12, 3, false).axes().unwrap();
     let heads = group(&axes, "query.weight", 1);
     assert_eq!(heads.units.len(), 3);
     assert_eq!(
@@ -150,7 +151,7 @@ fn attention_is_cut_by_heads() {
 
 #[test]
 fn fused_projections_are_cut_by_heads_too() {
-    let axes = zoo::encoder(5, 12, 3, true).axes().unwrap();
+    let axes = motifs::encoder(5, 12, 3, true).axes().unwrap();
     let heads = group(&axes, "qkv.weight", 1);
     assert_eq!(heads.units.len(), 3);
     assert_eq!(
@@ -162,7 +163,7 @@ fn fused_projections_are_cut_by_heads_too() {
 
 #[test]
 fn a_gate_goes_with_what_it_gates() {
-    let axes = zoo::squeeze_excite().axes().unwrap();
+    let axes = motifs::squeeze_excite().axes().unwrap();
     let gated = group(&axes, "conv1.weight", 0);
     assert_eq!(
         paths(gated, Role::Output),

@@ -5,6 +5,7 @@ use calcine_graph::{
 };
 use proptest::prelude::*;
 
+use crate::motifs;
 use crate::network::{Network, square};
 use crate::numbers::Dice;
 use crate::zoo;
@@ -75,7 +76,7 @@ fn refused(graph: &Graph, cuts: &[Cut]) -> String {
 
 #[test]
 fn a_wrong_plan_says_what_where_and_what_would_be_valid() {
-    let graph = zoo::branches();
+    let graph = motifs::branches();
     let b = cut("b.weight", 0, 4, &[0, 2]);
     assert_eq!(
         refused(&graph, std::slice::from_ref(&b)),
@@ -116,7 +117,7 @@ fn a_wrong_plan_says_what_where_and_what_would_be_valid() {
 
 #[test]
 fn a_half_thinned_network_is_neither_before_nor_after() {
-    let graph = zoo::branches();
+    let graph = motifs::branches();
     let axes = graph.axes().unwrap();
     let units = ["a.weight", "b.weight"].map(|path| axes.unit_of(path, 0, 1).unwrap());
     let both = Plan::removing(&axes, units).unwrap();
@@ -128,7 +129,7 @@ fn a_half_thinned_network_is_neither_before_nor_after() {
 
 #[test]
 fn no_units_is_a_plan_that_changes_nothing() {
-    let graph = zoo::branches();
+    let graph = motifs::branches();
     let plan = Plan::removing(&graph.axes().unwrap(), []).unwrap();
     assert!(plan.is_empty());
     assert_eq!(plan.apply(&graph).unwrap(), graph);
@@ -215,13 +216,13 @@ proptest! {
     fn spoilt_graphs_do_not_panic(which in 0usize..8, seed in any::<u64>(), times in 1usize..4) {
         let mut graph = match which {
             0 => zoo::simplenet(),
-            1 => zoo::encoder(5, 12, 3, true),
-            2 => zoo::attention(),
-            3 => zoo::upsampling(),
-            4 => zoo::padded_skip(),
-            5 => zoo::shuffle(),
-            6 => zoo::group_norm(),
-            _ => zoo::bilinear(),
+            1 => motifs::encoder(5, 12, 3, true),
+            2 => motifs::attention(),
+            3 => motifs::upsampling(),
+            4 => motifs::padded_skip(),
+            5 => motifs::shuffle(),
+            6 => motifs::group_norm(),
+            _ => motifs::bilinear(),
         };
         let mut dice = Dice(seed | 1);
         (0..times).for_each(|_| spoil(&mut graph, &mut dice));

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::interpret::{Tensors, random, run};
 use crate::numbers::Dice;
-use crate::{random_graph, zoo};
+use crate::{motifs, random_graph};
 
 /// Which members of a removed unit are set to zero.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -149,19 +149,19 @@ fn check(graph: &Graph, seed: u64, masks: &[Mask]) -> usize {
 fn thinned_networks_compute_what_masked_ones_do() {
     let all = [Mask::Members, Mask::Readers];
     let cases = [
-        ("squeeze and excitation", zoo::squeeze_excite()),
-        ("branches", zoo::branches()),
-        ("grouped", zoo::grouped()),
-        ("encoder", zoo::encoder(5, 12, 3, false)),
+        ("squeeze and excitation", motifs::squeeze_excite()),
+        ("branches", motifs::branches()),
+        ("grouped", motifs::grouped()),
+        ("encoder", motifs::encoder(5, 12, 3, false)),
         (
             "encoder with fused projections",
-            zoo::encoder(5, 12, 3, true),
+            motifs::encoder(5, 12, 3, true),
         ),
-        ("shuffle", zoo::shuffle()),
-        ("group norm", zoo::group_norm()),
-        ("padded skip", zoo::padded_skip()),
-        ("upsampling", zoo::upsampling()),
-        ("attention in one op", zoo::attention()),
+        ("shuffle", motifs::shuffle()),
+        ("group norm", motifs::group_norm()),
+        ("padded skip", motifs::padded_skip()),
+        ("upsampling", motifs::upsampling()),
+        ("attention in one op", motifs::attention()),
     ];
     for (name, graph) in cases {
         let gone: usize = (1..5).map(|seed| check(&graph, seed * 977, &all)).sum();
@@ -169,7 +169,7 @@ fn thinned_networks_compute_what_masked_ones_do() {
     }
     // One matrix both makes and reads its features, so no member is only a reader.
     let gone: usize = (1..5)
-        .map(|seed| check(&zoo::bilinear(), seed, &all[..1]))
+        .map(|seed| check(&motifs::bilinear(), seed, &all[..1]))
         .sum();
     assert!(gone > 0);
 }
@@ -189,7 +189,7 @@ proptest! {
 
 #[test]
 fn a_plan_never_empties_an_axis() {
-    let graph = zoo::branches();
+    let graph = motifs::branches();
     let axes = graph.axes().unwrap();
     let group = axes.groups_of("b.weight", 0)[0];
     let all = (0..4).map(|unit| UnitId { group, unit });
