@@ -1,6 +1,7 @@
 //! Removes what was pruned for real: zero channels go, and the network computes the same.
 
 mod carry;
+mod choose;
 mod constants;
 mod host;
 mod report;
@@ -10,6 +11,7 @@ mod thin;
 
 pub use calcine_graph as graph;
 pub use carry::apply;
+pub use choose::{Choice, Joint};
 pub use report::{Folded, Into, Removed, Report, Size};
 pub use silence::silence;
 pub use thin::{Border, Thinned, thin};

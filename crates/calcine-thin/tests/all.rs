@@ -5,7 +5,6 @@
     reason = "tests panic; clippy exempts only the test functions"
 )]
 
-mod constants;
 mod plans;
 mod random;
 mod theorem;

@@ -139,6 +139,22 @@ impl AnyTensor {
         }))
     }
 
+    /// A float tensor as rows, one for each position of an axis: `[length, rest]`. `None` for another kind.
+    #[must_use]
+    pub fn rows(self, axis: usize) -> Option<Tensor<2>> {
+        let length = *self.shape().get(axis)?;
+        (self.kind() == Kind::Float).then(|| {
+            with_rank!(self.rank(), D => {
+                let mut axes: Vec<usize> = (0..D).collect();
+                axes.remove(axis);
+                axes.insert(0, axis);
+                let axes: [isize; D] = std::array::from_fn(|at| axes[at].cast_signed());
+                let rest = self.shape().iter().product::<usize>() / length;
+                self.of::<D, burn::tensor::Float>().permute(axes).reshape([length, rest])
+            })
+        })
+    }
+
     /// A float tensor times a number for each position of an axis; others stay as they are.
     #[must_use]
     pub fn scaled(self, axis: usize, by: Tensor<1>) -> Self {
