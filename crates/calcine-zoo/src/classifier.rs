@@ -35,3 +35,10 @@ pub trait Classifier: Module {
     /// The logits of `images`.
     fn forward(&self, images: Tensor<4>) -> Tensor<2>;
 }
+
+/// A network that was traced from a classifier.
+impl Classifier for calcine_trace::Network {
+    fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        Self::forward(self, images)
+    }
+}

@@ -30,10 +30,12 @@ mod report;
 mod run;
 mod scan;
 mod settings;
+mod thinning;
 mod validation;
 
 pub use report::Report;
 pub use run::{Finished, ReferenceError, evaluate, train};
 pub use scan::{ScanRunError, ScanSettings, Scanned, scan};
 pub use settings::{Settings, Weights};
+pub use thinning::{GroupPruning, Speed, ThinRun, ThinRunError, ThinSettings, thin_network};
 pub use validation::Draw;

@@ -6,6 +6,7 @@ use std::time::Instant;
 use burn::tensor::Device;
 use calcine_recipe::{Recipe, RecipeError};
 use calcine_summary::{SparsityTable, sparsity};
+use calcine_trace::{Network, NetworkFileError};
 use calcine_train::checkpoint::{self, CheckpointError};
 use calcine_train::{
     Data, EpochReport, Evaluation, FitError, FitSettings, Observer, Outcome, Run, StepReport,
@@ -121,16 +122,15 @@ pub fn evaluate(
     download: &mut dyn FnMut(u64, u64),
 ) -> Result<(Report, SparsityTable), ReferenceError> {
     let setup = Setup::new(settings, device, download)?;
-    let architecture = setup.architecture;
-    let (seed, device) = (setup.recipe.train().seed, setup.device.clone());
-    architecture.build(seed, &device, Measure { setup })
+    let seed = setup.recipe.train().seed;
+    setup.build(seed, Measure { setup: &setup })
 }
 
-struct Measure {
-    setup: Setup,
+struct Measure<'a> {
+    setup: &'a Setup,
 }
 
-impl ModelTask for Measure {
+impl ModelTask for Measure<'_> {
     type Output = Result<(Report, SparsityTable), ReferenceError>;
 
     fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
@@ -161,13 +161,11 @@ pub fn train(
     download: &mut dyn FnMut(u64, u64),
 ) -> Result<Finished, ReferenceError> {
     let setup = Setup::new(settings, device, download)?;
-    let architecture = setup.architecture;
-    let (seed, device) = (setup.recipe.train().seed, setup.device.clone());
-    architecture.build(
+    let seed = setup.recipe.train().seed;
+    setup.build(
         seed,
-        &device,
         Train {
-            setup,
+            setup: &setup,
             settings,
             out,
             stop,
@@ -177,7 +175,7 @@ pub fn train(
 }
 
 struct Train<'a> {
-    setup: Setup,
+    setup: &'a Setup,
     settings: &'a Settings,
     out: &'a Path,
     stop: &'a StopFlag,
@@ -279,6 +277,23 @@ impl ModelTask for Train<'_> {
     }
 }
 
+/// The network of a file that [`Network::save`] wrote; `None` for weights alone.
+fn network(file: &Path, device: &Device) -> Result<Option<Network>, ReferenceError> {
+    match Network::load(file, device) {
+        Ok(network) => Ok(Some(network)),
+        // Other kinds of files, and those that are not there, are the weights' business.
+        Err(
+            NetworkFileError::Description(_)
+            | NetworkFileError::Format(_)
+            | NetworkFileError::Io(_),
+        ) => Ok(None),
+        Err(error) => Err(ReferenceError::Malformed {
+            file: file.to_owned(),
+            reason: error.to_string(),
+        }),
+    }
+}
+
 /// What a run needs before there is a model.
 pub(super) struct Setup {
     recipe: Recipe,
@@ -288,6 +303,8 @@ pub(super) struct Setup {
     pub(super) images: Images,
     pub(super) device: Device,
     device_name: String,
+    /// The network that the weights' file holds, if it holds one.
+    network: Option<Network>,
 }
 
 impl Setup {
@@ -314,19 +331,34 @@ impl Setup {
             }
         }
         let images = Images::new(&data, recipe.train(), settings.test_limit, device);
+        let device = &device.clone().without_autodiff().autodiff();
+        let network = match &weights {
+            Weights::File(file) => network(file, device)?,
+            _ => None,
+        };
         Ok(Self {
+            network,
             architecture,
             weights,
             source: data.source,
             images,
-            device: device.clone().without_autodiff().autodiff(),
+            device: device.clone(),
             device_name: settings.device.clone(),
             recipe,
         })
     }
 
+    /// Hands the network to the task: that of the weights' file, or a fresh one of the architecture.
+    pub(super) fn build<T: ModelTask>(&self, seed: u64, task: T) -> T::Output {
+        match &self.network {
+            Some(network) => task.run(network.clone()),
+            None => self.architecture.build(seed, &self.device, task),
+        }
+    }
+
     pub(super) fn load_weights<M: Classifier>(&self, model: M) -> Result<M, ReferenceError> {
         Ok(match &self.weights {
+            _ if self.network.is_some() => model,
             Weights::None => model,
             Weights::File(path) => weights::load(model, path)?,
             Weights::Default if self.architecture == Architecture::ResNet20 => {
@@ -340,7 +372,7 @@ impl Setup {
         })
     }
 
-    fn test<M: Classifier>(&self, model: &M) -> Evaluation {
+    pub(super) fn test<M: Classifier>(&self, model: &M) -> Evaluation {
         let model = model.valid();
         calcine_train::evaluate(self.images.test(), |images| model.forward(images))
     }

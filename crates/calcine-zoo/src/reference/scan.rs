@@ -132,20 +132,19 @@ pub fn scan(
         .with_params(settings.params.iter().cloned())
         .with_levels(settings.levels.iter().copied());
     let setup = Setup::new(&settings.network(), device, download)?;
-    let (architecture, device) = (setup.architecture, setup.device.clone());
     let task = ScanTask {
-        setup,
+        setup: &setup,
         settings,
         plan,
         out,
         stop,
         progress,
     };
-    architecture.build(settings.seed, &device, task)
+    setup.build(settings.seed, task)
 }
 
 struct ScanTask<'a> {
-    setup: Setup,
+    setup: &'a Setup,
     settings: &'a ScanSettings,
     plan: Scan,
     out: &'a Path,
@@ -195,7 +194,7 @@ impl ModelTask for ScanTask<'_> {
             sensitivity: outcome.sensitivity,
             stopped: outcome.stopped,
             architecture: self.setup.architecture,
-            source: self.setup.source,
+            source: self.setup.source.clone(),
             images: validation.images(),
             seconds: began.elapsed().as_secs_f64(),
         };

@@ -1,0 +1,207 @@
+//! `cargo xtask thin`: physically remove what is pruned from a reference network.
+
+use std::path::{Path, PathBuf};
+
+use calcine::criteria::Norm;
+use calcine::thin::{Border, Joint};
+use calcine::zoo::reference::{GroupPruning, Settings, ThinRun, ThinSettings, thin_network};
+use comfy_table::Table;
+
+use crate::failure::Failure;
+use crate::network::{Network, positive};
+use crate::progress::{DownloadBar, stderr};
+use crate::train_cifar::{bad, log, print_line};
+
+/// Remove the channels that a network computes nothing with, and measure what that changes.
+///
+/// Without options: the trained ResNet-20 that comes with the project, in which nothing is zero yet. Give
+/// --weights a pruned network, or --level to prune groups of channels first. The file written holds the
+/// thinned network whole; `train-cifar --weights FILE` fine-tunes it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    network: Network,
+    /// Prune first: drop this share of each group of channels, with all that makes them.
+    #[arg(long, value_name = "SHARE")]
+    level: Option<f64>,
+    /// Names and globs of the weights whose channels are pruned [default: all].
+    #[arg(long, num_args = 1.., value_name = "GLOB", requires = "level")]
+    params: Vec<String>,
+    /// By which norm of the filters: l1, l2 or max.
+    #[arg(long, default_value = "l1", value_parser = norm)]
+    norm: Norm,
+    /// How the norms of filters that make a channel together are joined: sum, mean, max or first.
+    #[arg(long, default_value = "sum", value_parser = joint)]
+    joint: Joint,
+    /// Leave widths that are a multiple of this.
+    #[arg(long, default_value = "1", value_parser = positive, value_name = "N")]
+    multiple_of: usize,
+    /// Keep channels whose removal would change padded borders.
+    #[arg(long)]
+    exact: bool,
+    /// Test images at most.
+    #[arg(long, value_parser = positive, value_name = "N")]
+    test_limit: Option<usize>,
+    /// Batches to measure speed with.
+    #[arg(long, value_delimiter = ',', value_name = "A,B,…", default_value = "1,64")]
+    batches: Vec<usize>,
+    /// The directory for the network, the plan and the report; by default one in `runs`, named after the time.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Print one JSON object as the last line of stdout; everything else goes to stderr then.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    if args.network.device == "list" {
+        calcine::device::compiled().into_iter().for_each(print_line);
+        return Ok(());
+    }
+    if let Some(level) = args.level.filter(|level| !(0.0..1.0).contains(level)) {
+        return Err(bad(format!("--level {level}: expected a share from 0 to below 1")));
+    }
+    let device = calcine::device::by_name(&args.network.device).map_err(bad)?;
+    log(None)?;
+    let download = DownloadBar::default();
+    let run = thin_network(&settings(args), &device, &mut |done, total| {
+        download.show(done, total);
+    })
+    .map_err(bad)?;
+    let out = out(args);
+    std::fs::create_dir_all(&out).map_err(|error| bad(format!("{}: {error}", out.display())))?;
+    let network = out.join("thinned.safetensors");
+    run.thinned.network.save(&network).map_err(bad)?;
+    write(&out.join("plan.json"), &serde_json::to_string(&run.thinned.plan).map_err(bad)?)?;
+    let report = json(&run, &out);
+    let text = serde_json::to_string_pretty(&report).map_err(bad)?;
+    write(&out.join("report.json"), &text)?;
+    if run.source.is_synthetic() {
+        say(args, &format!("NOT CIFAR-10: {}", run.source));
+    }
+    say(args, &run.thinned.report.to_string());
+    say(args, &table(&run));
+    say(args, &format!("wrote {}", network.display()));
+    if args.json {
+        print_line(&report.to_string());
+    }
+    Ok(())
+}
+
+fn settings(args: &Args) -> ThinSettings {
+    ThinSettings {
+        network: Settings {
+            model: args.network.model(),
+            weights: args.network.weights.clone(),
+            data: args.network.data.clone(),
+            device: args.network.device.clone(),
+            test_limit: args.test_limit,
+            ..Settings::new("the thinning", "format = 1\n[train]\nepochs = 1\n")
+        },
+        prune: args.level.map(|level| GroupPruning {
+            level,
+            params: args.params.clone(),
+            norm: args.norm,
+            joint: args.joint,
+            multiple: args.multiple_of,
+        }),
+        border: if args.exact {
+            Border::Exact
+        } else {
+            Border::Inexact
+        },
+        batches: args.batches.clone(),
+    }
+}
+
+/// `runs/thin-<time>` unless something else is said.
+fn out(args: &Args) -> PathBuf {
+    let now = chrono::Local::now().format("%Y%m%d-%H%M%S");
+    args.out
+        .clone()
+        .unwrap_or_else(|| Path::new("runs").join(format!("thin-{now}")))
+}
+
+fn table(run: &ThinRun) -> String {
+    let mut table = Table::new();
+    table.set_header(["", "before", "thinned", "ratio"]);
+    let report = &run.thinned.report;
+    #[allow(clippy::cast_precision_loss, reason = "shown with two digits")]
+    let mut row = |name: String, before: f64, after: f64, digits: usize, ratio: f64| {
+        table.add_row([
+            name,
+            format!("{before:.digits$}"),
+            format!("{after:.digits$}"),
+            format!("{ratio:.2}"),
+        ]);
+    };
+    #[allow(clippy::cast_precision_loss, reason = "shown with two digits")]
+    {
+        let (before, after) = (report.before.parameters as f64, report.after.parameters as f64);
+        row("parameters".to_owned(), before, after, 0, before / after);
+        let (before, after) = (report.before.macs as f64, report.after.macs as f64);
+        row("multiply-accumulates".to_owned(), before, after, 0, before / after);
+    }
+    for speed in &run.speed {
+        let name = format!("images/s, batch {}, {} threads", speed.batch, speed.threads);
+        row(name, speed.before, speed.after, 1, speed.after / speed.before);
+    }
+    format!(
+        "{table}\n{}: top-1 on {} test images: {:.2} % before, {:.2} % pruned, {:.2} % thinned",
+        run.architecture, run.images, run.top1_before, run.top1_pruned, run.top1
+    )
+}
+
+fn json(run: &ThinRun, out: &Path) -> serde_json::Value {
+    let report = &run.thinned.report;
+    serde_json::json!({
+        "model": run.architecture.to_string(),
+        "data": run.source.to_string(),
+        "images": run.images,
+        "top1_before": run.top1_before,
+        "top1_pruned": run.top1_pruned,
+        "top1": run.top1,
+        "parameters_before": report.before.parameters,
+        "parameters": report.after.parameters,
+        "macs_before": report.before.macs,
+        "macs": report.after.macs,
+        "border": report.border(),
+        "speed": run.speed,
+        "out": out,
+    })
+}
+
+fn write(file: &Path, text: &str) -> Result<(), Failure> {
+    let partial = file.with_extension("partial");
+    std::fs::write(&partial, text)
+        .and_then(|()| std::fs::rename(&partial, file))
+        .map_err(|error| bad(format!("{}: {error}", file.display())))
+}
+
+fn norm(text: &str) -> Result<Norm, String> {
+    match text {
+        "l1" => Ok(Norm::L1),
+        "l2" => Ok(Norm::L2),
+        "max" => Ok(Norm::MAX),
+        _ => Err("expected l1, l2 or max".to_owned()),
+    }
+}
+
+fn joint(text: &str) -> Result<Joint, String> {
+    match text {
+        "sum" => Ok(Joint::Sum),
+        "mean" => Ok(Joint::Mean),
+        "max" => Ok(Joint::Max),
+        "first" => Ok(Joint::First),
+        _ => Err("expected sum, mean, max or first".to_owned()),
+    }
+}
+
+fn say(args: &Args, text: &str) {
+    if args.json {
+        stderr(text);
+    } else {
+        print_line(text);
+    }
+}
