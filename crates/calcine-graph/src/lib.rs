@@ -4,6 +4,7 @@
 mod axes;
 mod check;
 mod compute;
+mod draw;
 mod error;
 mod extent;
 mod graph;
@@ -13,6 +14,7 @@ mod plan;
 
 pub use axes::{Axes, Group, Member, Reason, Role, Unit, UnitId};
 pub use compute::{Compute, Row};
+pub use draw::{Detail, Drawing};
 pub use error::GraphError;
 pub use extent::Extent;
 pub use graph::{Graph, Kind, Node, Source, Value, ValueId};

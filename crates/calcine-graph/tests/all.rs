@@ -1,5 +1,6 @@
 //! All integration tests of calcine-graph, in one binary.
 
+mod draw;
 mod groups;
 mod interpret;
 mod layers;

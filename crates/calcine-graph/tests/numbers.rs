@@ -121,8 +121,4 @@ impl Dice {
         let bits = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11;
         bits as f64 / (1u64 << 52) as f64 - 1.0
     }
-
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        ((self.next() + 1.0) / 2.0 * bound as f64) as usize % bound
-    }
 }
