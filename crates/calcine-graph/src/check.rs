@@ -12,17 +12,7 @@ impl Graph {
     ///
     /// The first thing that is wrong.
     pub fn check(&self) -> Result<(), GraphError> {
-        for value in &self.values {
-            count(
-                value
-                    .shape
-                    .iter()
-                    .map(|extent| extent.fixed.checked_add(extent.per_sample)),
-            )
-            .ok_or_else(|| GraphError::Size {
-                value: value.name.clone(),
-            })?;
-        }
+        self.check_sizes(1)?;
         self.known("the list of inputs", &self.inputs)?;
         self.known("the list of outputs", &self.outputs)?;
         unique(
@@ -59,6 +49,20 @@ impl Graph {
             }),
             None => Ok(()),
         }
+    }
+
+    /// Whether all tensors can be counted for a batch of this size.
+    pub(crate) fn check_sizes(&self, batch: usize) -> Result<(), GraphError> {
+        for value in &self.values {
+            let lengths = value.shape.iter().map(|extent| {
+                let grown = extent.per_sample.checked_mul(batch)?;
+                extent.fixed.checked_add(grown)
+            });
+            count(lengths).ok_or_else(|| GraphError::Size {
+                value: value.name.clone(),
+            })?;
+        }
+        Ok(())
     }
 
     fn known(&self, place: &str, ids: &[ValueId]) -> Result<(), GraphError> {
