@@ -326,18 +326,7 @@ impl Setup {
     }
 
     pub(super) fn load_weights<M: Classifier>(&self, model: M) -> Result<M, ReferenceError> {
-        Ok(match &self.weights {
-            Weights::None => model,
-            Weights::File(path) => weights::load(model, path)?,
-            Weights::Default if self.architecture == Architecture::ResNet20 => {
-                weights::load_bytes(model, weights::RESNET20_CIFAR10)?
-            }
-            Weights::Default => {
-                return Err(ReferenceError::NoDefault {
-                    architecture: self.architecture,
-                });
-            }
-        })
+        self.weights.load(model, self.architecture)
     }
 
     fn test<M: Classifier>(&self, model: &M) -> Evaluation {
