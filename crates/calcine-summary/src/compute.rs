@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use burn::module::Module;
@@ -209,6 +209,21 @@ impl ComputeTable {
             0 => 0.0,
             macs => 1.0 - self.nonzero_macs as f64 / macs as f64,
         }
+    }
+
+    /// A line for each layer with zeros, by name: the notes of a
+    /// [`Drawing`](calcine_graph::Drawing::notes).
+    #[must_use]
+    pub fn notes(&self) -> BTreeMap<String, String> {
+        let sparse = self
+            .rows
+            .iter()
+            .filter(|row| row.nonzero_weights < row.weights);
+        let note = |row: &ComputeRow| {
+            let zeros = 100.0 - percent(row.nonzero_weights, row.weights);
+            (row.name.clone(), format!("{zeros:.1} % zeros"))
+        };
+        sparse.map(note).collect()
     }
 
     /// As text, with a last row of totals.
