@@ -11,6 +11,7 @@ mod plot;
 mod progress;
 mod recipe;
 mod sensitivity;
+mod summary;
 mod test;
 mod tidy;
 mod train_cifar;
@@ -25,6 +26,7 @@ use clap::Parser;
 enum Command {
     TrainCifar(Box<train_cifar::Args>),
     Sensitivity(Box<sensitivity::Args>),
+    Summary(summary::Args),
     Plot(plot::Args),
     #[command(subcommand)]
     Recipe(recipe::Command),
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::TrainCifar(args) => train_cifar::run(&args),
         Command::Sensitivity(args) => sensitivity::run(&args),
+        Command::Summary(args) => summary::run(&args),
         Command::Plot(args) => plot::run(&args),
         Command::Recipe(command) => recipe::run(&command),
         Command::Check(args) => check::run(&args),
