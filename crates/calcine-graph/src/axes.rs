@@ -101,6 +101,14 @@ impl Axes {
         self.units.get(&self.labels.settled(label)).copied()
     }
 
+    /// The unit that an index of any tensor's axis belongs to; none if the index is pinned or unknown.
+    #[must_use]
+    pub fn unit_at(&self, value: ValueId, axis: usize, index: usize) -> Option<UnitId> {
+        let span = self.labels.spans(value).get(axis)?;
+        let label = (index < span.length).then(|| span.label(index))?;
+        self.units.get(&self.labels.settled(label)).copied()
+    }
+
     /// The groups that cut an axis of a parameter, ascending: none if all of it is pinned, several if
     /// it reads channels of different origin, as after a concatenation.
     #[must_use]

@@ -2,6 +2,11 @@ use std::collections::HashSet;
 
 use crate::{Graph, GraphError, Node, Op, Source, ValueId};
 
+/// The most elements of a tensor.
+const MOST_ELEMENTS: usize = 1 << 48;
+/// The most indices of all axes of all tensors.
+const MOST_INDICES: usize = 1 << 28;
+
 impl Graph {
     /// Whether the graph is one: ids known, nodes in running order, names unique, operands as many
     /// as the operation takes, axes that exist.
@@ -12,7 +17,7 @@ impl Graph {
     ///
     /// The first thing that is wrong.
     pub fn check(&self) -> Result<(), GraphError> {
-        self.check_sizes(1)?;
+        self.check_sizes()?;
         self.known("the list of inputs", &self.inputs)?;
         self.known("the list of outputs", &self.outputs)?;
         unique(
@@ -51,16 +56,40 @@ impl Graph {
         }
     }
 
-    /// Whether all tensors can be counted for a batch of this size.
-    pub(crate) fn check_sizes(&self, batch: usize) -> Result<(), GraphError> {
+    /// So that elements and indices can be counted, and the indices of axes be labelled.
+    fn check_sizes(&self) -> Result<(), GraphError> {
+        let mut indices = 0;
         for value in &self.values {
             let lengths = value.shape.iter().map(|extent| {
-                let grown = extent.per_sample.checked_mul(batch)?;
-                extent.fixed.checked_add(grown)
+                let length = extent.fixed.checked_add(extent.per_sample)?;
+                Some(length.max(1)).filter(|&length| length <= MOST_INDICES)
             });
-            count(lengths).ok_or_else(|| GraphError::Size {
-                value: value.name.clone(),
-            })?;
+            let counted = lengths.clone().sum::<Option<usize>>();
+            indices += counted.unwrap_or(MOST_INDICES);
+            let elements = lengths
+                .into_iter()
+                .try_fold(1usize, |all, length| all.checked_mul(length?));
+            if indices > MOST_INDICES || elements.is_none_or(|elements| elements > MOST_ELEMENTS) {
+                return Err(GraphError::Size {
+                    value: value.name.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// So that elements can be counted for a batch of this size.
+    pub(crate) fn check_batch(&self, batch: usize) -> Result<(), GraphError> {
+        for value in &self.values {
+            let elements = value.shape.iter().try_fold(1usize, |all, extent| {
+                let grown = extent.per_sample.checked_mul(batch)?;
+                all.checked_mul(extent.fixed.checked_add(grown)?)
+            });
+            if elements.is_none_or(|elements| elements > MOST_ELEMENTS) {
+                return Err(GraphError::Size {
+                    value: value.name.clone(),
+                });
+            }
         }
         Ok(())
     }
@@ -160,13 +189,6 @@ impl Graph {
         }
         Ok(())
     }
-}
-
-/// The product, unless it is too large for any sensible tensor.
-fn count(mut lengths: impl Iterator<Item = Option<usize>>) -> Option<usize> {
-    lengths
-        .try_fold(1usize, |product, length| product.checked_mul(length?))
-        .filter(|&n| n < 1 << 48)
 }
 
 fn unique<'a>(

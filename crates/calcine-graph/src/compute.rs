@@ -95,7 +95,7 @@ impl Graph {
     /// If the graph does not pass [`check`](Self::check), or is too large to count at this batch.
     pub fn compute_at(&self, batch: usize) -> Result<Compute, GraphError> {
         self.check()?;
-        self.check_sizes(batch)?;
+        self.check_batch(batch)?;
         let rows: Vec<Row> = self
             .nodes
             .iter()

@@ -37,7 +37,7 @@ pub enum GraphError {
         name: String,
     },
     /// An operation with too few or too many operands.
-    #[error("`{op}` at {node} has {found} operands, but takes {least} to {most}")]
+    #[error("`{op}` at {node} has {found} operands, but takes {}", range(*.least, *.most))]
     Operands {
         /// The node.
         node: String,
@@ -100,10 +100,21 @@ pub enum GraphError {
         /// What does not fit, with the numbers.
         problem: String,
     },
-    /// A tensor too large to count.
-    #[error("{value} has more elements than can be counted")]
+    /// Tensors too large to count.
+    #[error(
+        "{value} is too large: valid are 2^48 elements a tensor, and 2^28 for the lengths of all axes \
+         of all tensors together"
+    )]
     Size {
-        /// The tensor.
+        /// The tensor with which it becomes too much.
         value: String,
     },
+}
+
+fn range(least: usize, most: usize) -> String {
+    match most {
+        usize::MAX => format!("{least} or more"),
+        most if most == least => format!("{least}"),
+        most => format!("{least} to {most}"),
+    }
 }

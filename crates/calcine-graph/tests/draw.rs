@@ -2,6 +2,7 @@
 
 use calcine_graph::{Detail, Drawing, Graph};
 
+use crate::motifs;
 use crate::zoo;
 
 #[test]
@@ -39,7 +40,7 @@ fn a_drawing_names_every_layer_and_note() {
 
 #[test]
 fn graphviz_gets_the_same_boxes_and_arrows() {
-    let graph = zoo::branches();
+    let graph = motifs::branches();
     let dot = Drawing::default().dot(&graph).unwrap();
     assert_eq!(dot.matches("label=").count(), 6);
     assert_eq!(dot.matches("->").count(), 6);
@@ -58,33 +59,4 @@ fn an_empty_graph_is_an_empty_picture() {
             .unwrap()
             .ends_with("</svg>\n")
     );
-}
-
-#[test]
-#[ignore = "writes pictures for looking at: set PICTURES to a directory"]
-fn pictures() {
-    let Ok(directory) = std::env::var("PICTURES") else {
-        return;
-    };
-    let graphs = [
-        ("resnet20", zoo::resnet(3)),
-        ("encoder", zoo::encoder(16, 64, 4, true)),
-        ("se", zoo::squeeze_excite()),
-    ];
-    for (name, graph) in graphs {
-        for (suffix, detail) in [("", Detail::Layers), ("-ops", Detail::Operations)] {
-            let mut drawing = Drawing {
-                detail,
-                ..Drawing::default()
-            };
-            drawing
-                .notes
-                .insert("layer2.0.conv1".into(), "72 % sparse".into());
-            std::fs::write(
-                format!("{directory}/{name}{suffix}.svg"),
-                drawing.svg(&graph).unwrap(),
-            )
-            .unwrap();
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 use calcine_graph::Node;
 
+use crate::motifs;
 use crate::zoo;
 
 fn names(nodes: &[&Node]) -> Vec<String> {
@@ -36,11 +37,11 @@ fn the_search_stops_at_the_first_layer_of_each_way() {
 
 #[test]
 fn a_product_with_a_parameter_is_a_layer() {
-    let graph = zoo::encoder(5, 12, 3, false);
+    let graph = motifs::encoder(5, 12, 3, false);
     assert_eq!(
         names(&graph.layers_before("project")),
         ["query", "key", "value"]
     );
-    let graph = zoo::bilinear();
+    let graph = motifs::bilinear();
     assert_eq!(graph.layers_after("input.matmul").len(), 1);
 }

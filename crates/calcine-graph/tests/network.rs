@@ -161,7 +161,7 @@ impl Network {
     }
 
     pub(crate) fn layer_norm(&mut self, name: &str, x: ValueId) -> ValueId {
-        let features = self.shape(x).last().unwrap().fixed;
+        let features = self.shape(x).last().expect("an axis").fixed;
         let gamma = self.parameter(&format!("{name}.gamma"), &[features]);
         let beta = self.parameter(&format!("{name}.beta"), &[features]);
         let shape = self.shape(x);
@@ -175,8 +175,8 @@ impl Network {
 
     pub(crate) fn linear(&mut self, name: &str, x: ValueId, out: usize) -> ValueId {
         let mut shape = self.shape(x);
-        let features = shape.last().unwrap().fixed;
-        *shape.last_mut().unwrap() = out.into();
+        let features = shape.last().expect("an axis").fixed;
+        *shape.last_mut().expect("an axis") = out.into();
         let weight = self.parameter(&format!("{name}.weight"), &[features, out]);
         let bias = self.parameter(&format!("{name}.bias"), &[out]);
         self.node(name, Op::Linear, &[x, weight, bias], shape)

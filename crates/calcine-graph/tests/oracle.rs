@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::interpret::{Tensors, random, run};
 use crate::numbers::Dice;
-use crate::{random_graph, zoo};
+use crate::{motifs, random_graph};
 
 /// Which members of a removed unit are set to zero.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,8 +38,13 @@ fn masked(
                 Mask::Readers => member.role == Role::Input,
             };
             if zero {
-                let value = graph.parameter(&member.path).unwrap();
-                tensors.get_mut(&value).unwrap().zero(member.axis, indices);
+                let value = graph
+                    .parameter(&member.path)
+                    .expect("a graph and a plan that fit");
+                tensors
+                    .get_mut(&value)
+                    .expect("a graph and a plan that fit")
+                    .zero(member.axis, indices);
             }
         }
     }
@@ -49,11 +54,17 @@ fn masked(
 fn cut(graph: &Graph, plan: &Plan, tensors: &Tensors) -> Tensors {
     let mut tensors = tensors.clone();
     for cut in plan.cuts() {
-        let value = graph.parameter(&cut.parameter).unwrap();
+        let value = graph
+            .parameter(&cut.parameter)
+            .expect("a graph and a plan that fit");
         let numbers = tensors[&value].keep(cut.axis, &cut.keep);
         tensors.insert(value, numbers);
     }
-    for ((value, axis), keep) in plan.thin(graph).unwrap().constants {
+    for ((value, axis), keep) in plan
+        .thin(graph)
+        .expect("a graph and a plan that fit")
+        .constants
+    {
         let numbers = tensors[&value].keep(axis, &keep);
         tensors.insert(value, numbers);
     }
@@ -80,12 +91,12 @@ fn choose(axes: &Axes, dice: &mut Dice) -> BTreeSet<UnitId> {
 /// Thins at random, twice, and compares; how many units went.
 fn check(graph: &Graph, seed: u64, masks: &[Mask]) -> usize {
     let mut dice = Dice(seed | 1);
-    let axes = graph.axes().unwrap();
+    let axes = graph.axes().expect("a graph and a plan that fit");
     let tensors = random(graph, seed);
     let units = choose(&axes, &mut dice);
-    let plan = Plan::removing(&axes, units.clone()).unwrap();
-    let thinned = plan.apply(graph).unwrap();
-    thinned.check().unwrap();
+    let plan = Plan::removing(&axes, units.clone()).expect("a graph and a plan that fit");
+    let thinned = plan.apply(graph).expect("a graph and a plan that fit");
+    thinned.check().expect("a graph and a plan that fit");
     let small = cut(graph, &plan, &tensors);
     let result = run(&thinned, &small);
     for &mask in masks {
@@ -97,28 +108,40 @@ fn check(graph: &Graph, seed: u64, masks: &[Mask]) -> usize {
         );
     }
     assert_eq!(
-        plan.apply(&thinned).unwrap(),
+        plan.apply(&thinned).expect("a graph and a plan that fit"),
         thinned,
         "a second time changes nothing"
     );
 
     // And once more on top.
-    let axes = thinned.axes().unwrap();
+    let axes = thinned.axes().expect("a graph and a plan that fit");
     let more = choose(&axes, &mut dice);
-    let next = Plan::removing(&axes, more.clone()).unwrap();
-    let smaller = next.apply(&thinned).unwrap();
+    let next = Plan::removing(&axes, more.clone()).expect("a graph and a plan that fit");
+    let smaller = next.apply(&thinned).expect("a graph and a plan that fit");
     let expected = run(&thinned, &masked(&thinned, &axes, &more, masks[0], &small));
-    let both = plan.then(next).unwrap();
-    assert_eq!(both.apply(graph).unwrap(), smaller);
-    assert_eq!(both.apply(&thinned).unwrap(), smaller);
-    assert_eq!(both.apply(&smaller).unwrap(), smaller);
+    let both = plan.then(next).expect("a graph and a plan that fit");
+    assert_eq!(
+        both.apply(graph).expect("a graph and a plan that fit"),
+        smaller
+    );
+    assert_eq!(
+        both.apply(&thinned).expect("a graph and a plan that fit"),
+        smaller
+    );
+    assert_eq!(
+        both.apply(&smaller).expect("a graph and a plan that fit"),
+        smaller
+    );
     let distance = run(&smaller, &cut(graph, &both, &tensors)).distance(&expected);
     assert!(
         distance < 1e-9,
         "differs by {distance} after the second plan"
     );
-    let text = serde_json::to_string(&both).unwrap();
-    assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), both);
+    let text = serde_json::to_string(&both).expect("a graph and a plan that fit");
+    assert_eq!(
+        serde_json::from_str::<Plan>(&text).expect("a graph and a plan that fit"),
+        both
+    );
     units.len() + more.len()
 }
 
@@ -126,19 +149,19 @@ fn check(graph: &Graph, seed: u64, masks: &[Mask]) -> usize {
 fn thinned_networks_compute_what_masked_ones_do() {
     let all = [Mask::Members, Mask::Readers];
     let cases = [
-        ("squeeze and excitation", zoo::squeeze_excite()),
-        ("branches", zoo::branches()),
-        ("grouped", zoo::grouped()),
-        ("encoder", zoo::encoder(5, 12, 3, false)),
+        ("squeeze and excitation", motifs::squeeze_excite()),
+        ("branches", motifs::branches()),
+        ("grouped", motifs::grouped()),
+        ("encoder", motifs::encoder(5, 12, 3, false)),
         (
             "encoder with fused projections",
-            zoo::encoder(5, 12, 3, true),
+            motifs::encoder(5, 12, 3, true),
         ),
-        ("shuffle", zoo::shuffle()),
-        ("group norm", zoo::group_norm()),
-        ("padded skip", zoo::padded_skip()),
-        ("upsampling", zoo::upsampling()),
-        ("attention in one op", zoo::attention()),
+        ("shuffle", motifs::shuffle()),
+        ("group norm", motifs::group_norm()),
+        ("padded skip", motifs::padded_skip()),
+        ("upsampling", motifs::upsampling()),
+        ("attention in one op", motifs::attention()),
     ];
     for (name, graph) in cases {
         let gone: usize = (1..5).map(|seed| check(&graph, seed * 977, &all)).sum();
@@ -146,13 +169,13 @@ fn thinned_networks_compute_what_masked_ones_do() {
     }
     // One matrix both makes and reads its features, so no member is only a reader.
     let gone: usize = (1..5)
-        .map(|seed| check(&zoo::bilinear(), seed, &all[..1]))
+        .map(|seed| check(&motifs::bilinear(), seed, &all[..1]))
         .sum();
     assert!(gone > 0);
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_networks_too(
@@ -166,7 +189,7 @@ proptest! {
 
 #[test]
 fn a_plan_never_empties_an_axis() {
-    let graph = zoo::branches();
+    let graph = motifs::branches();
     let axes = graph.axes().unwrap();
     let group = axes.groups_of("b.weight", 0)[0];
     let all = (0..4).map(|unit| UnitId { group, unit });

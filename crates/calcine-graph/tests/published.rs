@@ -99,7 +99,7 @@ type Widths<'a> = &'a [(&'a str, usize)];
 
 /// The plan that removes the last filters of some layers.
 fn narrowed(graph: &Graph, widths: Widths<'_>) -> Graph {
-    let axes = graph.axes().unwrap();
+    let axes = graph.axes().expect("a graph and a plan that fit");
     let mut units = Vec::new();
     for (layer, left) in widths {
         let path = format!("{layer}.weight");
@@ -107,8 +107,11 @@ fn narrowed(graph: &Graph, widths: Widths<'_>) -> Graph {
         let count = axes.groups()[group].units.len();
         units.extend((*left..count).map(|unit| UnitId { group, unit }));
     }
-    let thinned = Plan::removing(&axes, units).unwrap().apply(graph).unwrap();
-    thinned.axes().unwrap();
+    let thinned = Plan::removing(&axes, units)
+        .expect("a graph and a plan that fit")
+        .apply(graph)
+        .expect("a graph and a plan that fit");
+    thinned.axes().expect("a graph and a plan that fit");
     thinned
 }
 

@@ -42,17 +42,8 @@ fn step(net: &mut Network, name: &str, op: u8, x: ValueId, y: ValueId, c: usize)
         }
         4 => net.batch_norm(name, x),
         5 => net.map(x, [Map::Relu, Map::Sigmoid, Map::Tanh, Map::Cos][c % 4]),
-        6 | 7 => combine(
-            net,
-            name,
-            x,
-            y,
-            if c % 2 == 0 {
-                Arithmetic::Add
-            } else {
-                Arithmetic::Multiply
-            },
-        ),
+        6 => combine(net, name, x, y, Arithmetic::Add),
+        7 => combine(net, name, x, y, Arithmetic::Multiply),
         8 => net.concat(1, &[x, y]),
         9 => {
             let start = c % channels;

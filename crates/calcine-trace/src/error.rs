@@ -75,3 +75,25 @@ pub enum ForwardError {
         asked: String,
     },
 }
+
+/// Why a network cannot have another graph.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RewriteError {
+    /// The graph has a parameter that the network has not.
+    #[error("the graph has a parameter `{path}`, and the network has none of that path")]
+    Missing {
+        /// The parameter's path.
+        path: String,
+    },
+    /// A tensor has another shape than the graph says.
+    #[error("`{path}` has shape {found:?}; the graph says {expected:?}")]
+    Shape {
+        /// The parameter's path, or the constant's name.
+        path: String,
+        /// What the tensor has.
+        found: Vec<usize>,
+        /// What the graph says.
+        expected: Vec<usize>,
+    },
+}

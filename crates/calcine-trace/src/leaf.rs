@@ -1,6 +1,6 @@
 use std::fmt;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, RunningState};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId, RunningState};
 use burn::nn::BatchNorm;
 use burn::tensor::{Device, Tensor};
 
@@ -92,6 +92,83 @@ impl Held {
         })
     }
 
+    /// With other tensors in place of its own; ids, and whether they are trained, stay. A tensor keeps its rank.
+    pub(crate) fn replaced(self, mut change: impl FnMut(Part, AnyTensor) -> AnyTensor) -> Self {
+        macro_rules! replaced {
+            ($variant:ident, $param:expr) => {{
+                let trained = $param.val().is_require_grad();
+                let value = $param.val().set_require_grad(false);
+                let changed = change(Part::Whole, value.into());
+                Self::$variant(
+                    Param::initialized($param.id, changed.of()).set_require_grad(trained),
+                )
+            }};
+        }
+        match self {
+            Self::Rank1(param) => replaced!(Rank1, param),
+            Self::Rank2(param) => replaced!(Rank2, param),
+            Self::Rank3(param) => replaced!(Rank3, param),
+            Self::Rank4(param) => replaced!(Rank4, param),
+            Self::Rank5(param) => replaced!(Rank5, param),
+            Self::Rank6(param) => replaced!(Rank6, param),
+            Self::Norm(norm) => {
+                let mut vector = |part, param: Param<Tensor<1>>| {
+                    let trained = param.val().is_require_grad();
+                    let changed = change(part, param.val().set_require_grad(false).into());
+                    Param::initialized(param.id, changed.of()).set_require_grad(trained)
+                };
+                let mean = norm.running_mean.value_sync();
+                let variance = norm.running_var.value_sync();
+                let ids = [&norm.running_mean, &norm.running_var].map(state_id);
+                let gamma = vector(Part::Gamma, norm.gamma);
+                let beta = vector(Part::Beta, norm.beta);
+                let mean = change(Part::Mean, mean.into()).of();
+                let variance = change(Part::Variance, variance.into()).of();
+                Self::Norm(Box::new(BatchNorm {
+                    gamma,
+                    beta,
+                    running_mean: RunningState::with_id(ids[0], mean),
+                    running_var: RunningState::with_id(ids[1], variance),
+                    training: norm.training,
+                    momentum: norm.momentum,
+                    epsilon: norm.epsilon,
+                }))
+            }
+        }
+    }
+
+    /// An untrained parameter with a new id; `None` if no parameter has such a rank.
+    pub(crate) fn new(value: AnyTensor) -> Option<Self> {
+        macro_rules! held {
+            ($variant:ident) => {
+                Self::$variant(
+                    Param::initialized(ParamId::new(), value.of()).set_require_grad(true),
+                )
+            };
+        }
+        Some(match value.rank() {
+            1 => held!(Rank1),
+            2 => held!(Rank2),
+            3 => held!(Rank3),
+            4 => held!(Rank4),
+            5 => held!(Rank5),
+            6 => held!(Rank6),
+            _ => return None,
+        })
+    }
+
+    fn is_trained(&self) -> bool {
+        match self {
+            Self::Rank1(param) => param.val().is_require_grad(),
+            Self::Rank2(param) => param.val().is_require_grad(),
+            Self::Rank3(param) => param.val().is_require_grad(),
+            Self::Rank4(param) => param.val().is_require_grad(),
+            Self::Rank5(param) => param.val().is_require_grad(),
+            Self::Rank6(param) => param.val().is_require_grad(),
+            Self::Norm(norm) => norm.gamma.val().is_require_grad(),
+        }
+    }
+
     /// The tensor of a part: the only one, or of a batch norm `gamma`, `beta`, `running_mean` or
     /// `running_var`.
     pub(crate) fn part(&self, part: Part) -> AnyTensor {
@@ -111,6 +188,20 @@ impl Held {
     }
 }
 
+/// The id of a running state, which Burn shows to visitors only.
+fn state_id(state: &RunningState<Tensor<1>>) -> ParamId {
+    #[derive(Default)]
+    struct Id(Option<ParamId>);
+    impl ModuleVisitor for Id {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0 = Some(param.id);
+        }
+    }
+    let mut id = Id::default();
+    state.visit(&mut id);
+    id.0.unwrap_or_default()
+}
+
 /// Which tensor of a leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -125,6 +216,20 @@ impl Leaf {
     pub(crate) fn path(&self) -> String {
         let names: Vec<&str> = self.walk.iter().map(|(name, _)| name.as_str()).collect();
         names.join(".")
+    }
+
+    /// The walk to each part.
+    pub(crate) fn walks(&self) -> Vec<Vec<Step>> {
+        match &self.held {
+            Held::Norm(_) => ["gamma", "beta", "running_mean", "running_var"]
+                .map(|name| {
+                    let mut walk = self.walk.clone();
+                    walk.push((name.to_owned(), "Struct:BatchNorm".to_owned()));
+                    walk
+                })
+                .to_vec(),
+            _ => vec![self.walk.clone()],
+        }
     }
 
     /// The type of the layer that a parameter belongs to, without Burn's `Struct:`.
@@ -152,6 +257,17 @@ impl Leaf {
             _ => vec![(Part::Whole, path)],
         }
     }
+}
+
+/// A vector that a rewritten graph has as a parameter, and the model had not.
+#[derive(Debug, Clone)]
+pub struct Added {
+    /// Its path: `conv2.bias`.
+    pub path: String,
+    /// A parameter of the same layer, which it follows: `conv2.weight`.
+    pub after: String,
+    /// Its values.
+    pub value: Tensor<1>,
 }
 
 /// The leaves of a model, in its order.
@@ -206,6 +322,27 @@ impl Leaves {
         left.iter()
             .for_each(|(name, owner)| mapper.exit_module(name, owner));
         Self(leaves)
+    }
+
+    /// Puts a vector behind a parameter of its layer, to be trained as that is; the path of a parameter that
+    /// is not there is the error.
+    pub(crate) fn insert(&mut self, added: Added) -> Result<(), String> {
+        let Some(at) = self.0.iter().position(|leaf| leaf.path() == added.after) else {
+            return Err(added.after);
+        };
+        let mut walk = self.0[at].walk.clone();
+        let name = added.path.rsplit('.').next().unwrap_or_default();
+        if let Some((last, _)) = walk.last_mut() {
+            name.clone_into(last);
+        }
+        let trained = self.0[at].held.is_trained();
+        let param = Param::initialized(ParamId::new(), added.value).set_require_grad(trained);
+        let leaf = Leaf {
+            walk,
+            held: Held::Rank1(param),
+        };
+        self.0.insert(at + 1, leaf);
+        Ok(())
     }
 
     /// All leaves through a change that keeps what they are.
@@ -302,7 +439,7 @@ impl ModuleVisitor for Collector {
 }
 
 /// Puts the four parameters of each batch norm together.
-fn joined(leaves: Vec<Leaf>) -> Vec<Leaf> {
+pub(crate) fn joined(leaves: Vec<Leaf>) -> Vec<Leaf> {
     let mut joined: Vec<Leaf> = Vec::with_capacity(leaves.len());
     let mut leaves = leaves.into_iter().peekable();
     while let Some(leaf) = leaves.next() {

@@ -3,6 +3,7 @@
 mod apply;
 mod assemble;
 mod error;
+mod file;
 mod leaf;
 mod lower;
 mod network;
@@ -17,8 +18,10 @@ use calcine_graph::Kind;
 use calcine_params::Inventory;
 
 pub use calcine_graph as graph;
-pub use error::{ForwardError, TraceError};
-pub use network::Network;
+pub use error::{ForwardError, RewriteError, TraceError};
+pub use file::NetworkFileError;
+pub use leaf::Added;
+pub use network::{Network, Which};
 pub use tensor::{AnyTensor, Tensors};
 
 /// Records what `forward` does to the sample, as a network with the model's parameters.
@@ -50,12 +53,12 @@ pub fn trace<M: Module, I: Tensors, O: Tensors>(
     }
     let inventory = Inventory::of(model);
     let momentum = |layer: &str| inventory.batch_norm(layer).map(|norm| norm.momentum);
-    Network::new(
+    Ok(Network::new(
         assembled.graph,
         leaf::Leaves::of(model)?,
         constants,
         &momentum,
-    )
+    ))
 }
 
 fn constant(data: TensorData, kind: Kind, device: &burn::tensor::Device) -> AnyTensor {

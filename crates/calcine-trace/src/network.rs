@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor};
 use burn::tensor::Device;
-use calcine_graph::{Graph, Node, Op, Source};
+use calcine_graph::{Graph, Node, Op, Source, ValueId};
 
-use crate::leaf::{Held, Leaves, Part};
+use crate::leaf::{Added, Held, Leaf, Leaves, Part};
 use crate::run::Pass;
 use crate::tensor::{AnyTensor, Tensors};
-use crate::{ForwardError, TraceError};
+use crate::{ForwardError, RewriteError};
 
 /// A traced model: its graph, and its parameters under the model's own paths.
 ///
@@ -25,6 +25,15 @@ pub struct Network {
     /// The tensors that the model makes of nothing, by the graph's values.
     pub(crate) constants: Vec<Option<AnyTensor>>,
     plan: Arc<Plan>,
+}
+
+/// A tensor that belongs to a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which<'a> {
+    /// The parameter of this path.
+    Parameter(&'a str),
+    /// The constant with this id in the graph.
+    Constant(ValueId),
 }
 
 /// Where a pass finds what the graph names.
@@ -43,7 +52,7 @@ impl Network {
         mut leaves: Leaves,
         constants: Vec<Option<AnyTensor>>,
         momentum: &dyn Fn(&str) -> Option<f64>,
-    ) -> Result<Self, TraceError> {
+    ) -> Self {
         let mut paths = HashMap::new();
         for (index, leaf) in leaves.0.iter().enumerate() {
             for (part, path) in leaf.parts() {
@@ -92,7 +101,7 @@ impl Network {
         for id in operands.chain(&graph.outputs) {
             uses[id.0] += 1;
         }
-        Ok(Self {
+        Self {
             plan: Arc::new(Plan {
                 places,
                 norms,
@@ -101,7 +110,7 @@ impl Network {
             graph: Arc::new(graph),
             leaves,
             constants,
-        })
+        }
     }
 
     /// The network as data.
@@ -152,6 +161,76 @@ impl Network {
     ) -> Result<Vec<AnyTensor>, ForwardError> {
         let batch = self.fits(&inputs)?;
         Ok(Pass::new(self, inputs, batch).run(watch))
+    }
+
+    /// The same network with another graph, and other tensors for its parameters and constants.
+    ///
+    /// `change` gets each parameter and constant, and returns the tensor that the new graph wants. The graph's
+    /// values keep their ids; new ones come behind. `added` are parameters that the new graph has and the old had
+    /// not: each goes behind the one that it is named for, under its path. Ids, and whether parameters are trained,
+    /// stay.
+    ///
+    /// # Errors
+    ///
+    /// If the new graph's parameters are not there, or have other shapes than it says.
+    pub fn rewritten(
+        self,
+        graph: Graph,
+        change: &mut dyn FnMut(Which<'_>, AnyTensor) -> AnyTensor,
+        added: Vec<Added>,
+    ) -> Result<Self, RewriteError> {
+        let mut constants = Vec::with_capacity(graph.values.len());
+        for id in (0..graph.values.len()).map(ValueId) {
+            let constant = self.constants.get(id.0).cloned().flatten();
+            constants.push(constant.map(|constant| change(Which::Constant(id), constant)));
+        }
+        let mut leaves = Leaves::default();
+        for leaf in self.leaves.0 {
+            let paths: Vec<(Part, String)> = leaf.parts();
+            let held = leaf.held.replaced(|part, tensor| {
+                let path = paths.iter().find(|(known, _)| *known == part);
+                change(Which::Parameter(path.map_or("", |(_, path)| path)), tensor)
+            });
+            leaves.0.push(Leaf {
+                walk: leaf.walk,
+                held,
+            });
+        }
+        for added in added {
+            leaves
+                .insert(added)
+                .map_err(|path| RewriteError::Missing { path })?;
+        }
+        let network = Self::new(graph, leaves, constants, &|_| None);
+        network.as_its_graph_says()?;
+        Ok(network)
+    }
+
+    /// Checks that every parameter and constant is there and has the graph's shape.
+    pub(crate) fn as_its_graph_says(&self) -> Result<(), RewriteError> {
+        for (index, value) in self.graph.values.iter().enumerate() {
+            let tensor = match (value.source, self.plan.places[index]) {
+                (Source::Parameter, Some((leaf, part))) => {
+                    Some(self.leaves.0[leaf].held.part(part))
+                }
+                (Source::Constant, _) => self.constants[index].clone(),
+                (Source::Parameter, None) => None,
+                _ => continue,
+            };
+            let path = value.name.clone();
+            let Some(tensor) = tensor else {
+                return Err(RewriteError::Missing { path });
+            };
+            let (found, expected) = (tensor.shape(), value.shape_at(1));
+            if found != expected {
+                return Err(RewriteError::Shape {
+                    path,
+                    found,
+                    expected,
+                });
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn plan(&self) -> &Plan {

@@ -121,6 +121,53 @@ impl AnyTensor {
         (self.kind() == Kind::Bool && self.rank() == D).then(|| self.of())
     }
 
+    /// The elements at these positions of an axis.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such axis or position.
+    #[must_use]
+    pub fn select(self, axis: usize, positions: &[usize]) -> Self {
+        let device = self.device();
+        let positions: Vec<i64> = positions
+            .iter()
+            .map(|&at| at.cast_signed() as i64)
+            .collect();
+        with_kind!(self.kind(), K => with_rank!(self.rank(), D => {
+            let positions = Tensor::<1, Int>::from_data(positions.as_slice(), &device);
+            self.of::<D, K>().select(axis, positions).into()
+        }))
+    }
+
+    /// A float tensor as rows, one for each position of an axis: `[length, rest]`. `None` for another kind.
+    #[must_use]
+    pub fn rows(self, axis: usize) -> Option<Tensor<2>> {
+        let length = *self.shape().get(axis)?;
+        (self.kind() == Kind::Float).then(|| {
+            with_rank!(self.rank(), D => {
+                let mut axes: Vec<usize> = (0..D).collect();
+                axes.remove(axis);
+                axes.insert(0, axis);
+                let axes: [isize; D] = std::array::from_fn(|at| axes[at].cast_signed());
+                let rest = self.shape().iter().product::<usize>() / length;
+                self.of::<D, burn::tensor::Float>().permute(axes).reshape([length, rest])
+            })
+        })
+    }
+
+    /// A float tensor times a number for each position of an axis; others stay as they are.
+    #[must_use]
+    pub fn scaled(self, axis: usize, by: Tensor<1>) -> Self {
+        if self.kind() != Kind::Float {
+            return self;
+        }
+        with_rank!(self.rank(), D => {
+            let mut shape = [1; D];
+            shape[axis] = by.dims()[0];
+            (self.of::<D, burn::tensor::Float>() * by.reshape(shape)).into()
+        })
+    }
+
     /// As the rank and kind that the caller knows it to have.
     pub(crate) fn of<const D: usize, K: Basic>(self) -> Tensor<D, K> {
         Tensor::from_bridge(self.0)

@@ -7,6 +7,7 @@
 
 mod computes;
 mod errors;
+mod files;
 mod models;
 mod names;
 mod trains;

@@ -202,24 +202,39 @@ impl<'g> Walk<'g> {
         Ok(())
     }
 
-    /// What the axis of a parameter is to the channels; also if it comes turned or cast.
+    /// What the axis of a parameter is to the channels; also if it comes turned, cast or with axes of
+    /// length 1 more or fewer.
     pub(super) fn role(&mut self, value: ValueId, axis: usize, role: Role) {
-        match self.graph.producer(value) {
-            Some(Node {
-                op: Op::Permute(axes),
-                inputs,
-                ..
-            }) => self.role(inputs[0], axes[axis], role),
-            Some(Node {
-                op: Op::Cast,
-                inputs,
-                ..
-            }) => self.role(inputs[0], axis, role),
-            Some(_) => {}
-            None => {
-                self.roles.entry((value, axis)).or_insert(role);
-            }
+        let Some(node) = self.graph.producer(value) else {
+            self.roles.entry((value, axis)).or_insert(role);
+            return;
+        };
+        let before = match &node.op {
+            Op::Permute(axes) => Some(axes[axis]),
+            Op::Cast => Some(axis),
+            Op::Reshape => self.same_long_axis(node, axis),
+            _ => None,
+        };
+        if let Some(before) = before {
+            self.role(node.inputs[0], before, role);
         }
+    }
+
+    /// The axis of a reshape's operand that becomes this one, if only axes of length 1 come or go.
+    fn same_long_axis(&self, node: &Node, axis: usize) -> Option<usize> {
+        let long = |value: ValueId| {
+            let shape = self.graph.value(value).shape.iter().enumerate();
+            shape
+                .filter(|(_, extent)| **extent != 1.into())
+                .collect::<Vec<_>>()
+        };
+        let (before, after) = (long(node.inputs[0]), long(node.output));
+        let same = before
+            .iter()
+            .map(|(_, extent)| extent)
+            .eq(after.iter().map(|(_, extent)| extent));
+        let position = after.iter().position(|(at, _)| *at == axis)?;
+        same.then(|| before[position].0)
     }
 
     pub(super) fn unequal(

@@ -139,7 +139,7 @@ fn describe(graph: &Graph, chain: &[usize], rows: &[Row], drawing: &Drawing) -> 
     let mut lines = kinds(nodes().map(|(_, row)| row));
     let macs: u64 = nodes().map(|(_, row)| row.macs).sum();
     let last = nodes()
-        .last()
+        .next_back()
         .map_or(&[][..], |(node, _)| &graph.value(node.output).shape);
     let mut size = lengths(last);
     if macs > 0 {

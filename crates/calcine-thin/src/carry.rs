@@ -1,0 +1,138 @@
+//! Plans carried out on networks.
+
+use std::collections::HashMap;
+
+use burn::tensor::{Device, Tensor};
+use calcine_graph::{Cut, Graph, Kind, Op, Plan, Source, Value, ValueId};
+use calcine_trace::{Added, AnyTensor, Network, Which};
+
+use crate::ThinError;
+
+/// The network without what the plan removes.
+///
+/// Parameters, batch-norm statistics and constants are cut on their device; nothing is read. A network that
+/// is thinned already comes back as it is, so that a plan can be replayed on a network of which nobody knows
+/// whether it is. What removed channels did is lost where they did something: [`thin`](crate::thin) makes plans of which
+/// this is not so, and makes up for the rest.
+///
+/// # Errors
+///
+/// If the plan is not for this network.
+pub fn apply(network: Network, plan: &Plan) -> Result<Network, ThinError> {
+    carry(network, plan, &Shifts::default())
+}
+
+/// What is added to vectors of a network before they are cut.
+#[derive(Debug, Default)]
+pub(crate) struct Shifts {
+    /// To the parameter of this path.
+    pub(crate) existing: HashMap<String, Vec<f64>>,
+    /// To a bias that the node at this position gets.
+    pub(crate) added: Vec<(usize, Vec<f64>)>,
+}
+
+pub(crate) fn carry(network: Network, plan: &Plan, shifts: &Shifts) -> Result<Network, ThinError> {
+    let thinned = plan.thin(network.graph())?;
+    let unchanged = thinned.graph == *network.graph();
+    if unchanged && shifts.existing.is_empty() && shifts.added.is_empty() {
+        return Ok(network);
+    }
+    let mut graph = thinned.graph;
+    let mut cuts: HashMap<String, Vec<Cut>> = HashMap::new();
+    if !unchanged {
+        for cut in plan.cuts() {
+            cuts.entry(cut.parameter.clone()).or_default().push(cut);
+        }
+    }
+    let device = device(&network);
+    let mut added = Vec::new();
+    for (position, bias) in &shifts.added {
+        added.push(new_bias(&mut graph, *position, bias, &cuts, &device));
+    }
+    let mut change = |which: Which<'_>, tensor: AnyTensor| match which {
+        Which::Parameter(path) => {
+            let shifted = match shifts.existing.get(path) {
+                Some(by) => shift(tensor, by),
+                None => tensor,
+            };
+            // A network that is thinned half way has some of the cuts behind it.
+            let due = cuts.get(path).into_iter().flatten();
+            due.fold(shifted, |tensor, cut| match tensor.shape()[cut.axis] {
+                length if length == cut.length => tensor.select(cut.axis, &cut.keep),
+                _ => tensor,
+            })
+        }
+        Which::Constant(id) => {
+            let due = thinned
+                .constants
+                .iter()
+                .filter(|((constant, _), _)| *constant == id);
+            due.fold(tensor, |tensor, ((_, axis), keep)| {
+                tensor.select(*axis, keep)
+            })
+        }
+    };
+    Ok(network.rewritten(graph, &mut change, added)?)
+}
+
+/// Where the network is.
+fn device(network: &Network) -> Device {
+    burn::module::Module::devices(network)
+        .into_iter()
+        .next()
+        .unwrap_or_default()
+}
+
+/// The vector plus numbers.
+fn shift(tensor: AnyTensor, by: &[f64]) -> AnyTensor {
+    let device = tensor.device();
+    match tensor.clone().float::<1>() {
+        Some(vector) => (vector + numbers(by, &device)).into(),
+        None => tensor,
+    }
+}
+
+fn numbers(values: &[f64], device: &Device) -> Tensor<1> {
+    #[allow(clippy::cast_possible_truncation, reason = "parameters are f32")]
+    let values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
+    Tensor::from_floats(values.as_slice(), device)
+}
+
+/// Gives a node a bias: `values` has one for each output before the cuts.
+fn new_bias(
+    graph: &mut Graph,
+    position: usize,
+    values: &[f64],
+    cuts: &HashMap<String, Vec<Cut>>,
+    device: &Device,
+) -> Added {
+    let node = &graph.nodes[position];
+    let after = graph.value(node.inputs[1]).name.clone();
+    let axis = usize::from(node.op == Op::Linear);
+    let cut = cuts
+        .get(&after)
+        .into_iter()
+        .flatten()
+        .find(|cut| cut.axis == axis);
+    let kept: Vec<f64> = match cut {
+        Some(cut) => cut.keep.iter().map(|&index| values[index]).collect(),
+        None => values.to_vec(),
+    };
+    let path = match after.rsplit_once('.') {
+        Some((layer, _)) => format!("{layer}.bias"),
+        None => "bias".to_owned(),
+    };
+    let id = ValueId(graph.values.len());
+    graph.values.push(Value {
+        name: path.clone(),
+        shape: vec![kept.len().into()],
+        kind: Kind::Float,
+        source: Source::Parameter,
+    });
+    graph.nodes[position].inputs.push(id);
+    Added {
+        path,
+        after,
+        value: numbers(&kept, device).without_autodiff(),
+    }
+}

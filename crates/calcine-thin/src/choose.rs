@@ -1,0 +1,175 @@
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Tensor, Transaction};
+use calcine_criteria::{Evidence, Score};
+use calcine_graph::{Axes, Role, UnitId, weakest};
+use calcine_trace::{AnyTensor, Network};
+
+/// How the scores of those that make a channel together become one.
+///
+/// The branches of a residual block add up to the same channels, so a channel has as many makers as there
+/// are branches, and one decision is made for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Joint {
+    /// Their sum.
+    #[default]
+    Sum,
+    /// Their mean.
+    Mean,
+    /// The largest.
+    Max,
+    /// That of the first in the network.
+    First,
+}
+
+/// Chooses the units of each group that score lowest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// The share of each group's units to remove, in `[0, 1]`; rounded down to whole units.
+    pub level: f64,
+    /// How scores of several makers are joined.
+    pub joint: Joint,
+    /// What stays is a multiple of this, if the group is that wide; 1 for any width.
+    pub multiple: usize,
+}
+
+impl Choice {
+    /// A share of each group, by the sum of scores, at any width.
+    #[must_use]
+    pub const fn new(level: f64) -> Self {
+        Self {
+            level,
+            joint: Joint::Sum,
+            multiple: 1,
+        }
+    }
+
+    /// The units to remove: in each group that `takes` accepts (it gets the paths of the weights that make
+    /// the channels), those with the lowest joined scores. Among equal ones the lowest index goes first. At
+    /// least one unit of a group stays.
+    ///
+    /// A maker's score of a unit is the mean over the unit's indices, each scored as a row of the weight:
+    /// everything that makes one output. Scores that need more than weights have no business here.
+    /// Reads the device once.
+    #[must_use]
+    pub fn units(
+        &self,
+        network: &Network,
+        axes: &Axes,
+        score: &dyn Score,
+        takes: impl Fn(&[&str]) -> bool,
+    ) -> Vec<UnitId> {
+        let scores = Scores::of(network, axes, score);
+        let mut chosen = Vec::new();
+        for (position, group) in axes.groups().iter().enumerate() {
+            let makers: Vec<(usize, &str)> = group
+                .of_role(Role::Output)
+                .map(|(member, maker)| (member, maker.path.as_str()))
+                .collect();
+            let paths: Vec<&str> = makers.iter().map(|(_, path)| *path).collect();
+            if paths.is_empty() || !takes(&paths) {
+                continue;
+            }
+            let joined: Vec<f64> = group
+                .units
+                .iter()
+                .map(|unit| {
+                    let of =
+                        |&(member, path): &(usize, &str)| scores.mean(path, &unit.indices[member]);
+                    self.joint.of(makers.iter().map(of))
+                })
+                .collect();
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_precision_loss,
+                clippy::cast_sign_loss,
+                reason = "a share of a number of units"
+            )]
+            let count = (self.level.clamp(0.0, 1.0) * joined.len() as f64) as usize;
+            let units = weakest(&joined, count, self.multiple);
+            chosen.extend(units.into_iter().map(|unit| UnitId {
+                group: position,
+                unit,
+            }));
+        }
+        chosen
+    }
+}
+
+impl Joint {
+    #[allow(clippy::cast_precision_loss, reason = "groups have few makers")]
+    fn of(self, scores: impl ExactSizeIterator<Item = f64>) -> f64 {
+        let count = scores.len() as f64;
+        match self {
+            Self::Sum => scores.sum(),
+            Self::Mean => scores.sum::<f64>() / count,
+            Self::Max => scores.fold(f64::NEG_INFINITY, f64::max),
+            Self::First => scores.into_iter().next().unwrap_or(0.0),
+        }
+    }
+}
+
+/// The scores of the rows of all weights that make channels.
+struct Scores(HashMap<String, Vec<f32>>);
+
+impl Scores {
+    fn of(network: &Network, axes: &Axes, score: &dyn Score) -> Self {
+        let mut makers = HashMap::new();
+        for group in axes.groups() {
+            for (_, member) in group.of_role(Role::Output) {
+                makers.insert(member.path.as_str(), member.axis);
+            }
+        }
+        let mut rows = Rows {
+            path: Vec::new(),
+            makers: &makers,
+            found: Vec::new(),
+        };
+        network.valid().visit(&mut rows);
+        let (paths, rows): (Vec<String>, Vec<Tensor<2>>) = rows.found.into_iter().unzip();
+        let scores = rows
+            .into_iter()
+            .map(|rows| score.score(&Evidence::new(rows)));
+        let read = scores.fold(Transaction::default(), Transaction::register);
+        let values = read
+            .execute()
+            .into_iter()
+            .map(|data| data.iter::<f32>().collect());
+        Self(paths.into_iter().zip(values).collect())
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "units have few indices")]
+    fn mean(&self, path: &str, indices: &[usize]) -> f64 {
+        let Some(scores) = self.0.get(path) else {
+            return 0.0;
+        };
+        let sum: f64 = indices.iter().map(|&index| f64::from(scores[index])).sum();
+        sum / indices.len().max(1) as f64
+    }
+}
+
+/// Collects weights as rows, one for each output.
+struct Rows<'a> {
+    path: Vec<String>,
+    makers: &'a HashMap<&'a str, usize>,
+    found: Vec<(String, Tensor<2>)>,
+}
+
+impl ModuleVisitor for Rows<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let path = self.path.join(".");
+        if let Some(&axis) = self.makers.get(path.as_str()) {
+            let rows = AnyTensor::from(param.val()).rows(axis);
+            self.found.extend(rows.map(|rows| (path, rows)));
+        }
+    }
+}

@@ -1,0 +1,147 @@
+use calcine_graph::{Graph, Op, Plan};
+use calcine_trace::Network;
+
+use crate::ThinError;
+use crate::carry::{Shifts, carry};
+use crate::host::Host;
+use crate::report::{Folded, Into, Removed, Report, Size};
+use crate::survey::{Survey, survey};
+
+/// What to do with constant channels that are read through zero padding.
+///
+/// A removed filter still says something: its bias, or what its batch norm makes of nothing. A layer that
+/// reads it gets that as a bias of its own. Where its windows hang over a border they saw less of it, and the
+/// bias is too much there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Border {
+    /// Remove them, and report by how much the border may be off.
+    #[default]
+    Inexact,
+    /// Keep them.
+    Exact,
+}
+
+/// A network without what it does not need.
+#[derive(Debug, Clone)]
+pub struct Thinned {
+    /// The thinned network.
+    pub network: Network,
+    /// What was removed, for replaying it with [`apply`](crate::apply).
+    pub plan: Plan,
+    /// What became of it.
+    pub report: Report,
+}
+
+/// Removes every channel, filter and neuron that the network computes nothing with.
+///
+/// A unit goes, with all that is cut along (see [`Axes`](calcine_graph::Axes)), if each layer that reads it has no weight for
+/// it, or if it is the same number whatever the input is: filters without weights, scales of zero. That
+/// number is added to the biases of the layers that read it, to the running means of the batch norms behind
+/// them, or as a new bias. In inference the thinned network computes what the network computes, except
+/// at borders of padded convolutions where the report says so.
+///
+/// Zeros are what counts: mask, then thin. All parameters are read from the device, once for each round.
+///
+/// # Errors
+///
+/// If the network's graph cannot be analysed.
+pub fn thin(network: Network, border: Border) -> Result<Thinned, ThinError> {
+    let mut report = Report {
+        before: size(network.graph())?,
+        ..Report::default()
+    };
+    let mut plan = Plan::default();
+    let mut network = network;
+    loop {
+        let axes = network.graph().axes()?;
+        let host = Host::of(&network);
+        let survey = survey(network.graph(), &axes, &host, border);
+        if survey.dead.is_empty() {
+            break;
+        }
+        for (position, group) in axes.groups().iter().enumerate() {
+            let dead = survey
+                .dead
+                .iter()
+                .filter(|unit| unit.group == position)
+                .count();
+            if dead > 0 {
+                let (path, axis) = group.name();
+                report.remove(Removed {
+                    parameter: path.to_owned(),
+                    axis,
+                    units: group.units.len(),
+                    removed: dead,
+                });
+            }
+        }
+        let shifts = made_up(network.graph(), &survey, &mut report);
+        let step = Plan::removing(&axes, survey.dead)?;
+        network = carry(network, &step, &shifts)?;
+        plan = plan.then(step)?;
+    }
+    report.after = size(network.graph())?;
+    Ok(Thinned {
+        network,
+        plan,
+        report,
+    })
+}
+
+fn size(graph: &Graph) -> Result<Size, ThinError> {
+    Ok(Size {
+        parameters: graph.parameters().map(|(_, value)| value.numel_at(1)).sum(),
+        macs: graph.compute()?.macs,
+    })
+}
+
+/// Where each loss is made up for.
+fn made_up(graph: &Graph, survey: &Survey, report: &mut Report) -> Shifts {
+    let mut shifts = Shifts::default();
+    for (&position, loss) in &survey.losses {
+        let into = place(graph, position);
+        match &into {
+            Into::Bias(path) => add(&mut shifts, path, loss.outputs.iter().copied()),
+            // The norm subtracts what is no longer there.
+            Into::Mean(path) => add(&mut shifts, path, loss.outputs.iter().map(|lost| -lost)),
+            Into::NewBias => shifts.added.push((position, loss.outputs.clone())),
+        }
+        report.folded.push(Folded {
+            layer: graph.nodes[position].name.clone(),
+            channels: loss.channels,
+            into,
+            border: loss.border.iter().copied().fold(0.0, f64::max),
+        });
+    }
+    shifts
+}
+
+fn add(shifts: &mut Shifts, path: &str, by: impl Iterator<Item = f64>) {
+    let total = shifts.existing.entry(path.to_owned()).or_default();
+    for (index, by) in by.enumerate() {
+        match total.get_mut(index) {
+            Some(total) => *total += by,
+            None => total.push(by),
+        }
+    }
+}
+
+/// The layer's bias; or the running mean of the batch norm that alone reads it; or a bias to be made.
+fn place(graph: &Graph, position: usize) -> Into {
+    let node = &graph.nodes[position];
+    if let Some(bias) = node.inputs.get(2) {
+        return Into::Bias(graph.value(*bias).name.clone());
+    }
+    let mut readers = graph.consumers(node.output);
+    if let (Some(norm), None) = (readers.next(), readers.next())
+        && matches!(norm.op, Op::BatchNorm { .. })
+        && !graph.outputs.contains(&node.output)
+    {
+        let mean = norm.inputs[3];
+        let owners = graph.consumers(mean).count();
+        if owners == 1 {
+            return Into::Mean(graph.value(mean).name.clone());
+        }
+    }
+    Into::NewBias
+}

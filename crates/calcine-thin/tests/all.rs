@@ -1,0 +1,26 @@
+//! All integration tests of the crate, as one binary.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "tests panic; clippy exempts only the test functions"
+)]
+
+mod plans;
+mod random;
+mod theorem;
+
+use burn::tensor::Tensor;
+use calcine_testkit::{device, values};
+
+/// Reproducible numbers of this shape.
+fn numbers<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+    let count = shape.iter().product();
+    Tensor::<1>::from_floats(values(count).as_slice(), &device()).reshape(shape)
+}
+
+/// The largest difference of two tensors, in parts of the largest element if that is more than 1.
+fn difference<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) -> f32 {
+    assert_eq!(a.dims(), b.dims());
+    let scale = a.clone().abs().max().into_scalar::<f32>().max(1.0);
+    (a.clone() - b.clone()).abs().max().into_scalar::<f32>() / scale
+}

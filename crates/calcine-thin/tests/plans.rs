@@ -1,0 +1,110 @@
+use burn::module::Module;
+use burn::tensor::Tensor;
+use calcine_criteria::Norm;
+use calcine_graph::Role;
+use calcine_testkit::device;
+use calcine_thin::{Border, Choice, Joint, apply, silence, thin};
+use calcine_trace::{Network, trace};
+
+use crate::random::{End, Kind, Net};
+use crate::{difference, numbers};
+
+fn residual() -> Network {
+    let kinds = [Kind::Residual { hidden: 6 }, Kind::Projected { width: 5 }];
+    let (net, _) = Net::new(&kinds, End::Mean, 3, &device());
+    trace(&net, numbers([1, 3, 8, 8]), |m, x| m.forward(x)).unwrap()
+}
+
+/// The L1 norms of an output's weights, by hand.
+fn norms(network: &Network, path: &str, outputs: usize) -> Vec<f64> {
+    let bytes = network.to_bytes().unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let data = file.tensor(path).unwrap().data().as_chunks::<4>().0;
+    let values: Vec<f64> = data
+        .iter()
+        .map(|b| f64::from(f32::from_le_bytes(*b)).abs())
+        .collect();
+    values
+        .chunks(values.len() / outputs)
+        .map(|row| row.iter().sum())
+        .collect()
+}
+
+#[test]
+fn a_group_s_channels_go_by_the_joined_scores_of_all_that_make_them() {
+    let network = residual();
+    let axes = network.graph().axes().unwrap();
+    let stream = axes.groups_of("stem.weight", 0)[0];
+    let makers: Vec<&str> = axes.groups()[stream]
+        .of_role(Role::Output)
+        .map(|(_, m)| m.path.as_str())
+        .collect();
+    assert_eq!(makers, ["stem.weight", "stages.0.layers.1.conv.weight"]);
+    let [stem, branch] = [makers[0], makers[1]].map(|path| norms(&network, path, 4));
+    for (joint, join) in [
+        (Joint::Sum, (|a, b| a + b) as fn(f64, f64) -> f64),
+        (Joint::Mean, |a, b| (a + b) / 2.0),
+        (Joint::Max, f64::max),
+        (Joint::First, |a, _| a),
+    ] {
+        let joined: Vec<f64> = stem
+            .iter()
+            .zip(&branch)
+            .map(|(&a, &b)| join(a, b))
+            .collect();
+        let choice = Choice {
+            joint,
+            ..Choice::new(0.5)
+        };
+        let takes = |paths: &[&str]| paths.contains(&"stem.weight");
+        let chosen = choice.units(&network, &axes, &Norm::L1, takes);
+        let mut expected: Vec<usize> = (0..4).collect();
+        expected.sort_by(|&a, &b| joined[a].total_cmp(&joined[b]));
+        expected.truncate(2);
+        expected.sort_unstable();
+        assert_eq!(
+            chosen.iter().map(|id| id.unit).collect::<Vec<_>>(),
+            expected,
+            "{joint:?}"
+        );
+        assert!(chosen.iter().all(|id| id.group == stream));
+    }
+}
+
+#[test]
+fn what_stays_is_a_multiple_on_request() {
+    let network = residual();
+    let axes = network.graph().axes().unwrap();
+    let choice = Choice {
+        multiple: 4,
+        ..Choice::new(0.5)
+    };
+    let units = choice.units(&network, &axes, &Norm::L1, |_| true);
+    for (position, group) in axes.groups().iter().enumerate() {
+        let gone = units.iter().filter(|id| id.group == position).count();
+        let left = group.units.len() - gone;
+        assert!(
+            left % 4 == 0 || gone == 0,
+            "{left} of {}",
+            group.units.len()
+        );
+    }
+}
+
+/// A checkpoint of the thinned network fits the plan's other half: the full network, thinned by the plan.
+#[test]
+fn a_plan_makes_room_for_the_thinned_network_s_record() {
+    let network = residual();
+    let axes = network.graph().axes().unwrap();
+    let units = Choice::new(0.5).units(&network, &axes, &Norm::L2, |_| true);
+    let silent = silence(network, &axes, units).unwrap();
+    let thinned = thin(silent, Border::Exact).unwrap();
+    let json = serde_json::to_string(&thinned.plan).unwrap();
+    let plan = serde_json::from_str(&json).unwrap();
+
+    let fresh = apply(residual(), &plan).unwrap();
+    let loaded = fresh.load_record(thinned.network.clone().into_record());
+    let x = numbers([2, 3, 8, 8]);
+    let (a, b): (Tensor<2>, Tensor<2>) = (thinned.network.forward(x.clone()), loaded.forward(x));
+    assert_eq!(difference(&a, &b), 0.0);
+}

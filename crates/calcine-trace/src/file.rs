@@ -1,0 +1,250 @@
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
+use calcine_graph::{Graph, Kind, Source};
+use calcine_params::{Inventory, flat};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+
+use crate::leaf::{Held, Leaf, Leaves, Step, joined};
+use crate::tensor::{AnyTensor, with_rank};
+use crate::{Network, RewriteError};
+
+/// The key of the network's description in the file's metadata.
+const KEY: &str = "calcine.network";
+
+/// The version of the description.
+const FORMAT: u32 = 1;
+
+/// What a file says of a network besides its tensors.
+#[derive(Serialize, Deserialize)]
+struct Description {
+    format: u32,
+    graph: Graph,
+    /// For each parameter its path, each element with the type that has it as a field.
+    parameters: Vec<Vec<Step>>,
+}
+
+/// Why a network could not be written or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetworkFileError {
+    /// The file system.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// Not a safetensors file.
+    #[error("no safetensors file: {0}")]
+    Format(#[from] safetensors::SafeTensorError),
+    /// A safetensors file without a network, or of a version that this one does not know.
+    #[error("the file holds no network of format {FORMAT}: {0}")]
+    Description(String),
+    /// A tensor is missing or of another type.
+    #[error("the tensor `{name}` {problem}")]
+    Tensor {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The tensors do not fit the graph.
+    #[error(transparent)]
+    Unfit(#[from] RewriteError),
+    /// The graph contradicts itself.
+    #[error(transparent)]
+    Graph(#[from] calcine_graph::GraphError),
+}
+
+impl Network {
+    /// The network as one safetensors file: its parameters under their paths, and in the metadata the graph.
+    ///
+    /// The file needs no code of the model to be loaded, and whoever reads safetensors finds the weights in
+    /// it. Equal networks give equal bytes. Reads the device once.
+    ///
+    /// # Errors
+    ///
+    /// If safetensors cannot hold the tensors.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, NetworkFileError> {
+        let network = self.valid();
+        let inventory = Inventory::of(&network);
+        let read = flat(&network, &inventory)
+            .into_iter()
+            .fold(Transaction::default(), Transaction::register);
+        let mut tensors: BTreeMap<String, (Vec<usize>, Dtype, Vec<u8>)> = BTreeMap::new();
+        for (parameter, data) in inventory.iter().zip(read.execute()) {
+            let bytes = data.iter::<f32>().flat_map(f32::to_le_bytes).collect();
+            let tensor = (parameter.shape.clone(), Dtype::F32, bytes);
+            tensors.insert(parameter.path.clone(), tensor);
+        }
+        for (index, constant) in self.constants.iter().enumerate() {
+            if let Some(constant) = constant {
+                let shape = constant.shape();
+                let (dtype, bytes) = stored(constant);
+                tensors.insert(constant_name(index), (shape, dtype, bytes));
+            }
+        }
+        let parameters = self.leaves.0.iter().flat_map(Leaf::walks);
+        let description = Description {
+            format: FORMAT,
+            graph: self.graph().clone(),
+            parameters: parameters.collect(),
+        };
+        let text = serde_json::to_string(&description)
+            .map_err(|error| NetworkFileError::Description(error.to_string()))?;
+        let mut views = BTreeMap::new();
+        for (name, (shape, dtype, bytes)) in &tensors {
+            views.insert(
+                name.as_str(),
+                TensorView::new(*dtype, shape.clone(), bytes)?,
+            );
+        }
+        let metadata = HashMap::from([(KEY.to_owned(), text)]);
+        Ok(safetensors::serialize(views, Some(metadata))?)
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote. Parameters are trainable if the device is on autodiff;
+    /// their ids are new.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes hold no network, or one whose tensors do not fit its graph.
+    pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, NetworkFileError> {
+        let (_, header) = SafeTensors::read_metadata(bytes)?;
+        let file = SafeTensors::deserialize(bytes)?;
+        let text = header
+            .metadata()
+            .as_ref()
+            .and_then(|metadata| metadata.get(KEY));
+        let text = text
+            .ok_or_else(|| NetworkFileError::Description(format!("its metadata has no `{KEY}`")))?;
+        let description: Description = serde_json::from_str(text)
+            .map_err(|error| NetworkFileError::Description(error.to_string()))?;
+        if description.format != FORMAT {
+            let found = format!("it is of format {}", description.format);
+            return Err(NetworkFileError::Description(found));
+        }
+        description.graph.check()?;
+        let mut leaves = Vec::new();
+        for walk in description.parameters {
+            let names: Vec<&str> = walk.iter().map(|(name, _)| name.as_str()).collect();
+            let path = names.join(".");
+            let tensor = loaded(&file, &path, device)?;
+            let held = Held::new(tensor)
+                .ok_or_else(|| wrong(&path, "has a rank that no parameter has"))?;
+            leaves.push(Leaf { walk, held });
+        }
+        let mut constants = Vec::new();
+        for (index, value) in description.graph.values.iter().enumerate() {
+            constants.push(match value.source {
+                Source::Constant => Some(loaded(&file, &constant_name(index), device)?),
+                _ => None,
+            });
+        }
+        let network = Self::new(
+            description.graph,
+            Leaves(joined(leaves)),
+            constants,
+            &|_| None,
+        );
+        network.as_its_graph_says()?;
+        Ok(network)
+    }
+
+    /// Writes [`to_bytes`](Self::to_bytes) to a file: beside it, and then renamed.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub fn save(&self, file: &Path) -> Result<(), NetworkFileError> {
+        let bytes = self.to_bytes()?;
+        let directory = file
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        let mut beside = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
+        beside.write_all(&bytes)?;
+        beside.persist(file).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    /// Reads a file that [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, holds no network, or one whose tensors do not fit its graph.
+    pub fn load(file: &Path, device: &Device) -> Result<Self, NetworkFileError> {
+        Self::from_bytes(&std::fs::read(file)?, device)
+    }
+}
+
+fn constant_name(index: usize) -> String {
+    format!("constant.{index}")
+}
+
+fn wrong(name: &str, problem: &str) -> NetworkFileError {
+    NetworkFileError::Tensor {
+        name: name.to_owned(),
+        problem: problem.to_owned(),
+    }
+}
+
+fn stored(tensor: &AnyTensor) -> (Dtype, Vec<u8>) {
+    let tensor = tensor.clone();
+    with_rank!(tensor.rank(), D => match tensor.kind() {
+        Kind::Float => {
+            let data = tensor.of::<D, burn::tensor::Float>().into_data();
+            (Dtype::F32, data.iter::<f32>().flat_map(f32::to_le_bytes).collect())
+        }
+        Kind::Int => {
+            let data = tensor.of::<D, Int>().into_data();
+            (Dtype::I64, data.iter::<i64>().flat_map(i64::to_le_bytes).collect())
+        }
+        Kind::Bool => {
+            let data = tensor.of::<D, burn::tensor::Bool>().into_data();
+            (Dtype::BOOL, data.iter::<bool>().map(u8::from).collect())
+        }
+    })
+}
+
+fn loaded(
+    file: &SafeTensors<'_>,
+    name: &str,
+    device: &Device,
+) -> Result<AnyTensor, NetworkFileError> {
+    let view = file.tensor(name).map_err(|_| wrong(name, "is missing"))?;
+    let shape = view.shape().to_vec();
+    if shape.is_empty() || shape.len() > crate::tensor::MAX_RANK {
+        return Err(wrong(name, "has a rank that no tensor of a network has"));
+    }
+    let bytes = view.data();
+    let shown = match view.dtype() {
+        Dtype::F32 => {
+            let numbers = bytes
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|b| f32::from_le_bytes(*b));
+            let data = TensorData::new(numbers.collect::<Vec<f32>>(), shape);
+            with_rank!(data.shape().num_dims(), D => Tensor::<D>::from_data(data, device).into())
+        }
+        Dtype::I64 => {
+            let numbers = bytes
+                .as_chunks::<8>()
+                .0
+                .iter()
+                .map(|b| i64::from_le_bytes(*b));
+            let data = TensorData::new(numbers.collect::<Vec<i64>>(), shape);
+            with_rank!(data.shape().num_dims(), D => Tensor::<D, Int>::from_data(data, device).into())
+        }
+        Dtype::BOOL => {
+            let data = TensorData::new(bytes.iter().map(|&b| b != 0).collect::<Vec<bool>>(), shape);
+            with_rank!(data.shape().num_dims(), D => {
+                Tensor::<D, burn::tensor::Bool>::from_data(data, device).into()
+            })
+        }
+        other => return Err(wrong(name, &format!("is of type {other:?}"))),
+    };
+    Ok(shown)
+}

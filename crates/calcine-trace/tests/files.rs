@@ -1,0 +1,79 @@
+use burn::module::Module;
+use burn::tensor::{Int, Tensor};
+use calcine_params::Inventory;
+use calcine_testkit::device;
+use calcine_trace::{Network, trace};
+
+use crate::models::{Mixed, Residual, Text};
+use crate::{difference, numbers};
+
+/// A network comes back from its file without the model's code, and computes the same bits.
+#[test]
+fn a_network_is_one_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("network.safetensors");
+    let device = device();
+    let models = [
+        trace(&Residual::new(&device), numbers([1, 3, 8, 8]), |m, x| {
+            m.forward(x)
+        })
+        .unwrap(),
+        trace(&Mixed::new(&device), numbers([1, 2, 8, 8]), |m, x| {
+            m.forward(x)
+        })
+        .unwrap(),
+    ];
+    for (network, channels) in models.into_iter().zip([3, 2]) {
+        network.save(&file).unwrap();
+        let again = Network::load(&file, &device).unwrap();
+        let x = numbers([3, channels, 8, 8]);
+        let (a, b): (Tensor<2>, Tensor<2>) = (network.forward(x.clone()), again.forward(x));
+        assert_eq!(difference(&a, &b), 0.0);
+        assert_eq!(again.graph(), network.graph());
+        assert_eq!(again.to_bytes().unwrap(), network.to_bytes().unwrap());
+        let (ours, theirs) = (Inventory::of(&again), Inventory::of(&network));
+        let listed = |inventory: &Inventory| -> Vec<_> {
+            let parameters = inventory.iter();
+            parameters
+                .map(|p| (p.path.clone(), p.layer.clone(), p.shape.clone(), p.groups))
+                .collect()
+        };
+        assert_eq!(listed(&ours), listed(&theirs));
+    }
+}
+
+#[test]
+fn a_text_network_is_one_file() {
+    let network = trace(
+        &Text::new(&device()),
+        Tensor::<2, Int>::zeros([1, Text::LENGTH], &device()),
+        |m, x| m.forward(x),
+    )
+    .unwrap();
+    let again = Network::from_bytes(&network.to_bytes().unwrap(), &device()).unwrap();
+    let x = Tensor::<2, Int>::ones([2, Text::LENGTH], &device());
+    let (a, b): (Tensor<3>, Tensor<3>) = (network.forward(x.clone()), again.forward(x));
+    assert_eq!(difference(&a, &b), 0.0);
+    assert_eq!(again.num_params(), network.num_params());
+}
+
+#[test]
+fn damaged_files_are_errors() {
+    let network = trace(&Residual::new(&device()), numbers([1, 3, 8, 8]), |m, x| {
+        m.forward(x)
+    })
+    .unwrap();
+    let bytes = network.to_bytes().unwrap();
+    for cut in [0, 7, 8, 100, bytes.len() / 2, bytes.len() - 1] {
+        assert!(
+            Network::from_bytes(&bytes[..cut], &device()).is_err(),
+            "{cut}"
+        );
+    }
+    let plain = safetensors::serialize(
+        std::iter::empty::<(&str, safetensors::tensor::TensorView<'_>)>(),
+        None,
+    );
+    let error = Network::from_bytes(&plain.unwrap(), &device()).unwrap_err();
+    assert!(error.to_string().contains("calcine.network"), "{error}");
+}
