@@ -11,7 +11,9 @@ mod plot;
 mod progress;
 mod recipe;
 mod sensitivity;
+mod summary;
 mod test;
+mod thin;
 mod tidy;
 mod train_cifar;
 
@@ -25,10 +27,12 @@ use clap::Parser;
 enum Command {
     TrainCifar(Box<train_cifar::Args>),
     Sensitivity(Box<sensitivity::Args>),
+    Summary(summary::Args),
     Plot(plot::Args),
     #[command(subcommand)]
     Recipe(recipe::Command),
     Check(check::Args),
+    Thin(Box<thin::Args>),
     Tidy(tidy::Args),
     Test(test::Args),
     Features(features::Args),
@@ -39,9 +43,11 @@ fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::TrainCifar(args) => train_cifar::run(&args),
         Command::Sensitivity(args) => sensitivity::run(&args),
+        Command::Summary(args) => summary::run(&args),
         Command::Plot(args) => plot::run(&args),
         Command::Recipe(command) => recipe::run(&command),
         Command::Check(args) => check::run(&args),
+        Command::Thin(args) => thin::run(&args),
         Command::Tidy(args) => tidy::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Features(args) => features::run(&args),

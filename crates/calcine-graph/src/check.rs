@@ -78,6 +78,22 @@ impl Graph {
         Ok(())
     }
 
+    /// So that elements can be counted for a batch of this size.
+    pub(crate) fn check_batch(&self, batch: usize) -> Result<(), GraphError> {
+        for value in &self.values {
+            let elements = value.shape.iter().try_fold(1usize, |all, extent| {
+                let grown = extent.per_sample.checked_mul(batch)?;
+                all.checked_mul(extent.fixed.checked_add(grown)?)
+            });
+            if elements.is_none_or(|elements| elements > MOST_ELEMENTS) {
+                return Err(GraphError::Size {
+                    value: value.name.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
     fn known(&self, place: &str, ids: &[ValueId]) -> Result<(), GraphError> {
         match ids.iter().find(|id| id.0 >= self.values.len()) {
             Some(id) => Err(GraphError::UnknownValue {

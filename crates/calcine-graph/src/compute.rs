@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{Convolution, Graph, GraphError, Node, Op, Pool, Source, ValueId};
 
-/// What one node computes for one sample.
+/// What one node computes for one sample, or a batch.
 ///
 /// Multiply-accumulates are those of convolutions, linear layers and matrix products; biases,
 /// normalisation, pooling and element-wise work count nothing, as is usual:
@@ -53,7 +53,7 @@ impl Row {
     }
 }
 
-/// What a network computes for one sample: a [`Row`] a node, and sums.
+/// What a network computes for one sample, or a batch: a [`Row`] a node, and sums.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Compute {
     /// A row for each node, in running order.
@@ -85,24 +85,38 @@ impl Graph {
     ///
     /// If the graph does not pass [`check`](Self::check).
     pub fn compute(&self) -> Result<Compute, GraphError> {
+        self.compute_at(1)
+    }
+
+    /// What the network computes for a batch of this size, node by node.
+    ///
+    /// # Errors
+    ///
+    /// If the graph does not pass [`check`](Self::check), or is too large to count at this batch.
+    pub fn compute_at(&self, batch: usize) -> Result<Compute, GraphError> {
         self.check()?;
-        let rows: Vec<Row> = self.nodes.iter().map(|node| self.row(node)).collect();
+        self.check_batch(batch)?;
+        let rows: Vec<Row> = self
+            .nodes
+            .iter()
+            .map(|node| self.row(node, batch))
+            .collect();
         let distinct = |picks: &dyn Fn(&Node) -> Vec<ValueId>| -> u64 {
             let all: HashSet<ValueId> = self.nodes.iter().flat_map(picks).collect();
-            all.into_iter().map(|id| self.volume(id)).sum()
+            all.into_iter().map(|id| self.volume(id, batch)).sum()
         };
         Ok(Compute {
             macs: rows.iter().map(|row| row.macs).fold(0, u64::saturating_add),
             weights: distinct(&|node| self.weight(node).into_iter().collect()),
             trainable: distinct(&|node| self.trainable(node)),
             activations: rows.iter().map(Row::output_volume).sum(),
-            peak: self.peak(),
+            peak: self.peak(batch),
             rows,
         })
     }
 
-    fn row(&self, node: &Node) -> Row {
-        let shape = |id: &ValueId| self.value(*id).shape_at(1);
+    fn row(&self, node: &Node, batch: usize) -> Row {
+        let shape = |id: &ValueId| self.value(*id).shape_at(batch);
         Row {
             name: node.name.clone(),
             kind: kind(&node.op),
@@ -113,19 +127,19 @@ impl Graph {
             ),
             input: node.inputs.first().map(shape).unwrap_or_default(),
             output: shape(&node.output),
-            weights: self.weight(node).map_or(0, |id| self.volume(id)),
+            weights: self.weight(node).map_or(0, |id| self.volume(id, batch)),
             trainable: self
                 .trainable(node)
                 .into_iter()
-                .map(|id| self.volume(id))
+                .map(|id| self.volume(id, batch))
                 .sum(),
-            macs: self.macs(node),
+            macs: self.macs(node, batch),
         }
     }
 
-    fn macs(&self, node: &Node) -> u64 {
-        let shape = |position: usize| self.value(node.inputs[position]).shape_at(1);
-        let output = self.volume(node.output);
+    fn macs(&self, node: &Node, batch: usize) -> u64 {
+        let shape = |position: usize| self.value(node.inputs[position]).shape_at(batch);
+        let output = self.volume(node.output, batch);
         match &node.op {
             Op::Convolution(_) => output.saturating_mul(volume(&shape(1)[1..])),
             Op::TransposedConvolution { .. } => {
@@ -140,14 +154,21 @@ impl Graph {
         }
     }
 
-    fn weight(&self, node: &Node) -> Option<ValueId> {
+    /// The parameter that a node multiplies with: of a convolution or linear layer, of a matrix product if
+    /// one factor is a parameter, and the table of an embedding.
+    ///
+    /// `None` for other operations, and for weights that are computed from parameters first.
+    #[must_use]
+    pub fn weight(&self, node: &Node) -> Option<ValueId> {
         let operands = match node.op {
             Op::Convolution(_) | Op::TransposedConvolution { .. } | Op::Linear => 1..2,
             Op::Embedding => 0..1,
             Op::Matmul => 0..2,
             _ => 0..0,
         };
-        node.inputs[operands]
+        node.inputs
+            .get(operands)
+            .unwrap_or_default()
             .iter()
             .copied()
             .find(|&id| self.is_parameter(id))
@@ -167,15 +188,16 @@ impl Graph {
     }
 
     fn is_parameter(&self, id: ValueId) -> bool {
-        self.value(id).source == Source::Parameter
+        let value = self.values.get(id.0);
+        value.is_some_and(|value| value.source == Source::Parameter)
     }
 
-    fn volume(&self, id: ValueId) -> u64 {
-        self.value(id).numel_at(1) as u64
+    fn volume(&self, id: ValueId, batch: usize) -> u64 {
+        self.value(id).numel_at(batch) as u64
     }
 
     /// Elements alive while the greediest node runs.
-    fn peak(&self) -> u64 {
+    fn peak(&self, batch: usize) -> u64 {
         let mut last = vec![None; self.values.len()];
         for (position, node) in self.nodes.iter().enumerate() {
             node.inputs
@@ -186,10 +208,10 @@ impl Graph {
             last[id.0] = Some(self.nodes.len());
         }
         let counts = |id: ValueId| matches!(self.value(id).source, Source::Input | Source::Node(_));
-        let mut alive: u64 = self.inputs.iter().map(|&id| self.volume(id)).sum();
+        let mut alive: u64 = self.inputs.iter().map(|&id| self.volume(id, batch)).sum();
         let mut peak = alive;
         for (position, node) in self.nodes.iter().enumerate() {
-            alive += self.volume(node.output);
+            alive += self.volume(node.output, batch);
             peak = peak.max(alive);
             let mut done = node.inputs.clone();
             done.push(node.output);
@@ -197,7 +219,7 @@ impl Graph {
             done.dedup();
             for id in done {
                 if counts(id) && last[id.0].is_none_or(|last| last <= position) {
-                    alive = alive.saturating_sub(self.volume(id));
+                    alive = alive.saturating_sub(self.volume(id, batch));
                 }
             }
         }

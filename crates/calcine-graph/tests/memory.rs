@@ -39,3 +39,30 @@ fn what_nothing_uses_is_dropped_at_once() {
     assert_eq!(compute.peak, 4 + 100);
     assert_eq!(compute.activations, 102);
 }
+
+#[test]
+fn a_batch_computes_and_keeps_as_many_times_what_a_sample_does() {
+    let mut net = Network::default();
+    let x = net.input(&[4]);
+    let x = net.linear("fc1", x, 8);
+    let x = net.relu(x);
+    let x = net.linear("fc2", x, 2);
+    let graph = net.output(x);
+    let (one, five) = (graph.compute().unwrap(), graph.compute_at(5).unwrap());
+    assert_eq!(
+        (five.macs, five.activations),
+        (5 * one.macs, 5 * one.activations)
+    );
+    assert_eq!((five.peak, five.weights), (5 * one.peak, one.weights));
+    assert_eq!(five.rows[0].output, [5, 8]);
+    let weight = graph.weight(graph.node("fc1").unwrap()).unwrap();
+    assert_eq!(graph.value(weight).name, "fc1.weight");
+    assert_eq!(graph.weight(&graph.nodes[1]), None);
+    let error = graph.compute_at(usize::MAX).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("more elements than can be counted"),
+        "{error}"
+    );
+}

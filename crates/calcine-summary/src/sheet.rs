@@ -51,3 +51,38 @@ impl fmt::Display for Sheet {
         f.write_str(&self.table(presets::UTF8_FULL_CONDENSED))
     }
 }
+
+/// A whole number with a comma before each three digits: `40,813,184`.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `(16, 3, 3, 3)`.
+pub(crate) fn tuple(shape: &[usize]) -> String {
+    format!("({})", joined(shape, ", "))
+}
+
+/// `16x3x3x3`.
+pub(crate) fn joined(shape: &[usize], between: &str) -> String {
+    let lengths: Vec<_> = shape.iter().map(ToString::to_string).collect();
+    lengths.join(between)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_stand_before_each_three_digits() {
+        let text = [0, 7, 999, 1_000, 123_456, 40_813_184].map(thousands);
+        assert_eq!(text, ["0", "7", "999", "1,000", "123,456", "40,813,184"]);
+    }
+}

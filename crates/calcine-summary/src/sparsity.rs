@@ -8,6 +8,7 @@ use calcine_sparsity::{Share, moments, nonzero, nonzero_units};
 use serde::Serialize;
 
 use crate::Sheet;
+use crate::sheet::{joined, tuple};
 
 /// The sparsity of every weight of a model.
 ///
@@ -175,7 +176,6 @@ impl SparsityTable {
             "Abs-Mean",
         ];
         let cells = |row: &SparsityRow| {
-            let shape: Vec<_> = row.shape.iter().map(ToString::to_string).collect();
             let counts = [row.numel, row.nonzero].map(|n| n.to_string());
             let numbers = [
                 row.fc_outputs,
@@ -188,7 +188,7 @@ impl SparsityTable {
                 row.mean,
                 row.abs_mean,
             ];
-            [row.name.clone(), format!("({})", shape.join(", "))]
+            [row.name.clone(), tuple(&row.shape)]
                 .into_iter()
                 .chain(counts)
                 .chain(numbers.map(|x| format!("{x:.5}")))
@@ -211,10 +211,9 @@ impl SparsityTable {
     #[must_use]
     pub fn to_csv(&self) -> String {
         let cells = |row: &SparsityRow| {
-            let shape: Vec<_> = row.shape.iter().map(ToString::to_string).collect();
             vec![
                 row.name.clone(),
-                shape.join("x"),
+                joined(&row.shape, "x"),
                 row.numel.to_string(),
                 row.nonzero.to_string(),
                 (row.elements / 100.0).to_string(),

@@ -5,6 +5,9 @@
     reason = "tests panic; clippy exempts only the test functions"
 )]
 
+mod compute;
 mod golden;
+mod modules;
+mod stored;
 mod table;
 mod text;

@@ -6,6 +6,7 @@
     reason = "tests panic and print; clippy exempts only the test functions themselves"
 )]
 
+mod compute;
 mod counts;
 mod folding;
 mod import;
@@ -13,3 +14,5 @@ mod initial;
 mod mismatch;
 mod rows;
 mod saving;
+mod thinning;
+mod tracing;

@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | [`criteria`] | scores for units, and which to keep | |
 //! | [`fold`] | a weight as rows of units | |
+//! | [`graph`] | a network as data: shapes, MACs, channels that go together, drawings | |
 //! | [`mask`] | masks keyed by parameter | |
 //! | [`params`] | find, read and edit parameters | |
 //! | [`regularize`] | regularizers as value, gradient and proximal step | |
@@ -17,10 +18,10 @@
 //! | [`device`] | a device by name | backends: `flex` (default), `ndarray`, `wgpu`, `vulkan`, `metal`, `cuda`, `rocm` |
 //! | `train` | the step, policies, checkpoints, logs | `train`, `supervised`, `tensorboard` |
 //! | `recipe` | recipe files | `recipe` (default), `distiller` |
-//! | `sensitivity`, `plot` | how much each layer can lose, as tables and plots | `sensitivity` |
 //! | `summary` | tables of a model | `summary` (default) |
 //! | `plot` | line charts, SVG and PNG | `sensitivity` |
 //! | `sensitivity` | how much each layer can lose | `sensitivity` |
+//! | `trace` | any Burn model as a network that computes and trains | `trace` |
 //! | `zoo` | reference models and data | `zoo` |
 //!
 //! # Examples
@@ -49,6 +50,7 @@ pub mod device;
 
 pub use calcine_criteria as criteria;
 pub use calcine_fold as fold;
+pub use calcine_graph as graph;
 pub use calcine_mask as mask;
 pub use calcine_params as params;
 #[cfg(feature = "sensitivity")]
@@ -62,6 +64,10 @@ pub use calcine_sensitivity as sensitivity;
 pub use calcine_sparsity as sparsity;
 #[cfg(feature = "summary")]
 pub use calcine_summary as summary;
+#[cfg(feature = "thin")]
+pub use calcine_thin as thin;
+#[cfg(feature = "trace")]
+pub use calcine_trace as trace;
 #[cfg(feature = "train")]
 pub use calcine_train as train;
 #[cfg(feature = "zoo")]

@@ -32,6 +32,10 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "the table of a model, all in one read",
     ),
     (
+        "crates/calcine-summary/src/weights.rs",
+        "the zeros of a model's weights, all in one read",
+    ),
+    (
         "crates/calcine-train/src/policy/record.rs",
         "the record of a checkpoint, all in one read",
     ),

@@ -33,22 +33,29 @@ pub(super) fn burn_features_belong_to_trace(workspace: &Workspace) -> Vec<Proble
             .dependencies
             .iter()
             .filter(|dependency| is_burn(dependency));
-        let direct = burn.flat_map(|burn| burn.features.iter().map(String::as_str));
-        let passed_on = package
-            .features
-            .values()
-            .flatten()
-            .filter_map(|f| f.strip_prefix("burn"));
-        let passed_on = passed_on.filter_map(|feature| feature.split_once('/').map(|(_, f)| f));
-        for feature in direct
-            .chain(passed_on)
-            .filter(|f| ["capture", "extension", "ir"].contains(f))
-        {
+        let enabled = burn.flat_map(|burn| &burn.features);
+        let passed_on = package.features.values().flatten();
+        for feature in insides(enabled, passed_on) {
             let message = format!("only calcine-trace enables Burn's feature `{feature}`");
             problems.push(Problem::in_file(&manifest(workspace, package), message));
         }
     }
     problems
+}
+
+/// The features that expose Burn's insides, of those that a package enables and of those that its own features
+/// pass on.
+fn insides<'a>(
+    enabled: impl Iterator<Item = &'a String>,
+    passed_on: impl Iterator<Item = &'a String>,
+) -> Vec<&'a str> {
+    let passed_on = passed_on.filter_map(|feature| {
+        let (dependency, feature) = feature.split_once('/')?;
+        dependency.starts_with("burn").then_some(feature)
+    });
+    let mut features: Vec<&str> = enabled.map(String::as_str).chain(passed_on).collect();
+    features.retain(|feature| ["capture", "extension", "ir"].contains(feature));
+    features
 }
 
 fn is_burn(dependency: &Dependency) -> bool {
@@ -137,6 +144,24 @@ pub(super) fn manifest(workspace: &Workspace, package: &Package) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn burns_insides_are_found_where_they_are_enabled_or_passed_on() {
+        let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let enabled = texts(&["std", "ir", "autodiff", "extension"]);
+        let passed_on = texts(&[
+            "burn/capture",
+            "burn-core?/ir",
+            "calcine-trace/ir",
+            "burn/flex",
+            "ir",
+        ]);
+        assert_eq!(
+            insides(enabled.iter(), passed_on.iter()),
+            ["ir", "extension", "capture", "ir"]
+        );
+        assert_eq!(insides([].iter(), [].iter()), Vec::<&str>::new());
+    }
 
     #[test]
     fn inherited_lints_are_recognized() {

@@ -357,19 +357,10 @@ impl Setup {
     }
 
     pub(super) fn load_weights<M: Classifier>(&self, model: M) -> Result<M, ReferenceError> {
-        Ok(match &self.weights {
-            _ if self.network.is_some() => model,
-            Weights::None => model,
-            Weights::File(path) => weights::load(model, path)?,
-            Weights::Default if self.architecture == Architecture::ResNet20 => {
-                weights::load_bytes(model, weights::RESNET20_CIFAR10)?
-            }
-            Weights::Default => {
-                return Err(ReferenceError::NoDefault {
-                    architecture: self.architecture,
-                });
-            }
-        })
+        match &self.network {
+            Some(_) => Ok(model),
+            None => self.weights.load(model, self.architecture),
+        }
     }
 
     pub(super) fn test<M: Classifier>(&self, model: &M) -> Evaluation {

@@ -3,6 +3,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use burn::module::Module;
 use calcine_recipe::{Recipe, RecipeError};
 use calcine_train::Criterion;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::ReferenceError;
 use crate::Architecture;
 use crate::cifar10::Choice;
+use crate::weights;
 
 /// Everything that decides a reference run. Saved with the run, so that it can be resumed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -121,6 +123,28 @@ impl Settings {
         serde_json::from_str(&text).map_err(|error| ReferenceError::Malformed {
             file,
             reason: error.to_string(),
+        })
+    }
+}
+
+impl Weights {
+    /// The network with these weights.
+    ///
+    /// # Errors
+    ///
+    /// If no weights are shipped for it, or the file cannot be read or does not fit.
+    pub fn load<M: Module>(
+        &self,
+        model: M,
+        architecture: Architecture,
+    ) -> Result<M, ReferenceError> {
+        Ok(match self {
+            Self::None => model,
+            Self::File(path) => weights::load(model, path)?,
+            Self::Default if architecture == Architecture::ResNet20 => {
+                weights::load_bytes(model, weights::RESNET20_CIFAR10)?
+            }
+            Self::Default => return Err(ReferenceError::NoDefault { architecture }),
         })
     }
 }

@@ -1,0 +1,376 @@
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use burn::module::Module;
+use calcine_graph::{Graph, Row};
+use serde::Serialize;
+
+use crate::sheet::{joined, thousands, tuple};
+use crate::weights::{Count, Weights};
+use crate::{ComputeError, Sheet, StoredBytes};
+
+/// What a network computes and keeps, layer by layer, with the zeros of its weights taken into account.
+///
+/// The graph says what is computed, the model what the weights are: a traced network, or the model that it was
+/// traced from, whose paths are the same. A graph stays valid while its model is trained and pruned, so a
+/// model need not be traced again for another table. Zeros are counted on the device and read in one go.
+///
+/// A multiply-accumulate is one multiplication and one addition, of convolutions, linear layers and matrix
+/// products; biases, normalisation, pooling and element-wise work count nothing. Each element of a weight
+/// multiplies equally often, so that of a layer's
+///
+/// ```text
+/// non-zero MACs = MACs · z / n        z of the weight's n elements are not zero
+/// ```
+///
+/// is exact: what a machine would compute that skips every zero. Products of two activations count whole, as do
+/// those with weights that the model computes from parameters first. Zeros that were only masked save nothing
+/// on machines that skip none, which most do not: only thinning lowers the MACs themselves.
+///
+/// # Errors
+///
+/// If the graph is no network or uses parameters that the model does not have.
+///
+/// # Examples
+///
+/// ```
+/// use burn::nn::{Linear, LinearConfig};
+/// use burn::tensor::{Device, Tensor};
+/// use calcine_summary::{ComputeSettings, compute};
+/// use calcine_trace::trace;
+///
+/// let device = Device::flex();
+/// let layer: Linear = LinearConfig::new(4, 2).init(&device);
+/// let network = trace(&layer, Tensor::<2>::zeros([1, 4], &device), |m, x| m.forward(x))?;
+/// let table = compute(network.graph(), &layer, &ComputeSettings::default())?;
+/// assert_eq!(table.macs, 8);
+/// println!("{table}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn compute<M: Module>(
+    graph: &Graph,
+    model: &M,
+    settings: &ComputeSettings,
+) -> Result<ComputeTable, ComputeError> {
+    let computed = graph.compute_at(settings.batch)?;
+    let weights = Weights::of(model);
+    let mut distinct = HashMap::new();
+    let mut rows = Vec::with_capacity(computed.rows.len());
+    for (node, row) in graph.nodes.iter().zip(&computed.rows) {
+        let count = match graph.weight(node) {
+            Some(id) => Some(weights.count(&node.name, &graph.value(id).name, row.weights)?),
+            None => None,
+        };
+        distinct.extend(count.map(|count| (count.id, count)));
+        rows.push(ComputeRow::new(row, count, computed.macs));
+    }
+    let nonzero_macs = rows.iter().map(|row| row.nonzero_macs).sum();
+    let of = |pick: fn(&Count) -> u64| distinct.values().map(pick).sum();
+    rows.retain(|row| settings.rows == Rows::Nodes || row.is_layer || row.macs > 0);
+    Ok(ComputeTable {
+        batch: settings.batch,
+        rows,
+        weights: of(|count| count.numel),
+        nonzero_weights: of(|count| count.nonzero),
+        macs: computed.macs,
+        nonzero_macs,
+        parameters: weights.trainable,
+        parameter_bytes: BYTES * weights.trainable,
+        activation_bytes: BYTES * computed.activations,
+        peak_bytes: BYTES * computed.peak,
+        stored: weights.stored,
+    })
+}
+
+/// Bytes of an element as f32.
+const BYTES: u64 = 4;
+
+/// What a [`ComputeTable`] shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ComputeSettings {
+    /// Samples that are computed at once. Everything but the weights grows with it.
+    pub batch: usize,
+    /// Which rows; the totals are the same.
+    pub rows: Rows,
+}
+
+/// One sample, and the rows that multiply.
+impl Default for ComputeSettings {
+    fn default() -> Self {
+        Self {
+            batch: 1,
+            rows: Rows::default(),
+        }
+    }
+}
+
+/// Which nodes have a row in a [`ComputeTable`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rows {
+    /// Convolutions and linear layers, and what else multiplies matrices.
+    #[default]
+    Layers,
+    /// Every operation.
+    Nodes,
+}
+
+/// One node of a [`ComputeTable`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ComputeRow {
+    /// The layer's path, or for what has no parameters its producer's and the operation.
+    pub name: String,
+    /// `Conv2d`, `Linear`; of other nodes the operation.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What is not plain: `k=(3, 3), stride=(2, 2)`.
+    pub attributes: String,
+    /// The shape of the input feature map, or of whatever the first operand is.
+    pub ifm: Vec<usize>,
+    /// Its elements.
+    pub ifm_volume: u64,
+    /// The shape of the output feature map.
+    pub ofm: Vec<usize>,
+    /// Its elements.
+    pub ofm_volume: u64,
+    /// Elements of the weight; 0 without one.
+    pub weights: u64,
+    /// Those that are not zero.
+    pub nonzero_weights: u64,
+    /// Multiply-accumulates.
+    pub macs: u64,
+    /// Those whose weight is not zero.
+    pub nonzero_macs: u64,
+    /// The part of the network's multiply-accumulates, in percent.
+    pub share: f64,
+    /// Whether it is a convolution or a linear layer.
+    pub is_layer: bool,
+}
+
+impl ComputeRow {
+    fn new(row: &Row, count: Option<Count>, all: u64) -> Self {
+        let weights = count.map_or(0, |count| count.numel);
+        let nonzero_weights = count.map_or(0, |count| count.nonzero);
+        Self {
+            name: row.name.clone(),
+            kind: row.kind.clone(),
+            attributes: row.attributes.clone(),
+            ifm: row.input.clone(),
+            ifm_volume: row.input_volume(),
+            ofm: row.output.clone(),
+            ofm_volume: row.output_volume(),
+            weights,
+            nonzero_weights,
+            macs: row.macs,
+            nonzero_macs: match row.macs.checked_div(weights) {
+                Some(of_each) => of_each * nonzero_weights,
+                None => row.macs,
+            },
+            share: percent(row.macs, all),
+            is_layer: row.is_layer,
+        }
+    }
+}
+
+/// What a network computes and keeps, and what its layers contribute, in running order.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ComputeTable {
+    /// Samples that are computed at once.
+    pub batch: usize,
+    /// A row a layer, or a node.
+    pub rows: Vec<ComputeRow>,
+    /// Elements of the weights that the rows multiply with, each parameter counted once.
+    pub weights: u64,
+    /// Those that are not zero.
+    pub nonzero_weights: u64,
+    /// Multiply-accumulates of all nodes.
+    pub macs: u64,
+    /// Those whose weight is not zero.
+    pub nonzero_macs: u64,
+    /// Elements of all trainable parameters of the model, whether a node uses them or not.
+    pub parameters: u64,
+    /// Their bytes as f32.
+    pub parameter_bytes: u64,
+    /// Bytes of all results, every element as f32: what training keeps at most.
+    pub activation_bytes: u64,
+    /// Bytes of the inputs and results that are alive at once, at their most, if each is dropped after its
+    /// last use: what inference keeps at least.
+    pub peak_bytes: u64,
+    /// What a file of all parameters and running statistics takes.
+    pub stored: StoredBytes,
+}
+
+impl ComputeTable {
+    /// The share of multiply-accumulates with a zero weight, from 0 to 1: sparsity weighted by work.
+    #[must_use]
+    pub fn mac_sparsity(&self) -> f64 {
+        match self.macs {
+            0 => 0.0,
+            macs => 1.0 - self.nonzero_macs as f64 / macs as f64,
+        }
+    }
+
+    /// A line for each layer with zeros, by name: the notes of a
+    /// [`Drawing`](calcine_graph::Drawing::notes).
+    #[must_use]
+    pub fn notes(&self) -> BTreeMap<String, String> {
+        let sparse = self
+            .rows
+            .iter()
+            .filter(|row| row.nonzero_weights < row.weights);
+        let note = |row: &ComputeRow| {
+            let zeros = 100.0 - percent(row.nonzero_weights, row.weights);
+            (row.name.clone(), format!("{zeros:.1} % zeros"))
+        };
+        sparse.map(note).collect()
+    }
+
+    /// As text, with a last row of totals.
+    ///
+    /// The columns up to MACs are Distiller's; then the part of all MACs, the MACs whose weight is not zero, and
+    /// the zeros of the weight in percent.
+    #[must_use]
+    pub fn sheet(&self) -> Sheet {
+        let header = [
+            "Name",
+            "Type",
+            "Attrs",
+            "IFM",
+            "IFM volume",
+            "OFM",
+            "OFM volume",
+            "Weights volume",
+            "MACs",
+            "MACs (%)",
+            "Non-zero MACs",
+            "Zeros (%)",
+        ];
+        let sparsity = |nonzero, total| match total {
+            0 => "-".to_owned(),
+            _ => format!("{:.2}", 100.0 - percent(nonzero, total)),
+        };
+        let cells = |row: &ComputeRow| {
+            vec![
+                row.name.clone(),
+                row.kind.clone(),
+                row.attributes.clone(),
+                tuple(&row.ifm),
+                thousands(row.ifm_volume),
+                tuple(&row.ofm),
+                thousands(row.ofm_volume),
+                thousands(row.weights),
+                thousands(row.macs),
+                format!("{:.2}", row.share),
+                thousands(row.nonzero_macs),
+                sparsity(row.nonzero_weights, row.weights),
+            ]
+        };
+        let mut last = vec!["Total:".to_owned()];
+        last.extend(vec!["-".to_owned(); 6]);
+        last.extend([self.weights, self.macs].map(thousands));
+        last.push(format!("{:.2}", percent(self.macs, self.macs)));
+        last.push(thousands(self.nonzero_macs));
+        last.push(sparsity(self.nonzero_weights, self.weights));
+        Sheet {
+            header: header.map(str::to_owned).into(),
+            rows: self.rows.iter().map(cells).chain([last]).collect(),
+        }
+    }
+
+    /// As comma-separated values: `name,type,attributes,ifm,ifm_volume,ofm,ofm_volume,weights,
+    /// nonzero_weights,macs,nonzero_macs,share`, a row a node. Shapes are written as `1x3x32x32`.
+    #[must_use]
+    pub fn to_csv(&self) -> String {
+        let header = [
+            "name",
+            "type",
+            "attributes",
+            "ifm",
+            "ifm_volume",
+            "ofm",
+            "ofm_volume",
+            "weights",
+            "nonzero_weights",
+            "macs",
+            "nonzero_macs",
+            "share",
+        ];
+        let cells = |row: &ComputeRow| {
+            vec![
+                row.name.clone(),
+                row.kind.clone(),
+                row.attributes.clone(),
+                joined(&row.ifm, "x"),
+                row.ifm_volume.to_string(),
+                joined(&row.ofm, "x"),
+                row.ofm_volume.to_string(),
+                row.weights.to_string(),
+                row.nonzero_weights.to_string(),
+                row.macs.to_string(),
+                row.nonzero_macs.to_string(),
+                row.share.to_string(),
+            ]
+        };
+        Sheet {
+            header: header.map(str::to_owned).into(),
+            rows: self.rows.iter().map(cells).collect(),
+        }
+        .to_csv()
+    }
+
+    /// The rows and all totals as a JSON object.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("rows and totals are plain numbers and text")
+    }
+}
+
+/// For a console: the [sheet](ComputeTable::sheet), and lines for work and memory.
+impl fmt::Display for ComputeTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.sheet())?;
+        let samples = match self.batch {
+            1 => "sample",
+            _ => "samples",
+        };
+        writeln!(
+            f,
+            "MACs of {} {samples}: {}; with weights that are not zero: {} ({:.2} % saved)",
+            thousands(self.batch as u64),
+            thousands(self.macs),
+            thousands(self.nonzero_macs),
+            100.0 * self.mac_sparsity(),
+        )?;
+        writeln!(
+            f,
+            "Trainable parameters: {} in {} bytes",
+            thousands(self.parameters),
+            thousands(self.parameter_bytes),
+        )?;
+        writeln!(
+            f,
+            "Activations: {} bytes in all, {} alive at once",
+            thousands(self.activation_bytes),
+            thousands(self.peak_bytes),
+        )?;
+        let StoredBytes {
+            dense,
+            bitmask,
+            csr,
+            int8,
+        } = self.stored;
+        let [dense, bitmask, csr, int8] = [dense, bitmask, csr, int8].map(thousands);
+        write!(
+            f,
+            "Stored, in bytes: {dense} as f32, {bitmask} with bitmasks, {csr} as CSR, {int8} with int8 weights"
+        )
+    }
+}
+
+fn percent(part: u64, all: u64) -> f64 {
+    match all {
+        0 => 0.0,
+        _ => 100.0 * part as f64 / all as f64,
+    }
+}

@@ -1,0 +1,42 @@
+//! The theorem on the reference networks: masked and thinned, they compute the same.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use calcine_criteria::Norm;
+use calcine_thin::{Border, Choice, silence, thin};
+use calcine_trace::trace;
+use calcine_zoo::{Architecture, Classifier, ModelTask};
+
+use crate::tracing::images;
+
+struct Thin(Device);
+
+impl ModelTask for Thin {
+    /// The largest difference of the logits, and the multiply-accumulates before and after.
+    type Output = (f32, u64, u64);
+
+    fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
+        let network = trace(&model.valid(), images(1, &self.0), M::forward).unwrap();
+        let axes = network.graph().axes().unwrap();
+        let units = Choice::new(0.5).units(&network, &axes, &Norm::L1, |_| true);
+        let silent = silence(network, &axes, units).unwrap();
+        let before: Tensor<2> = silent.forward(images(2, &self.0));
+        let thinned = thin(silent, Border::Exact).unwrap();
+        let after: Tensor<2> = thinned.network.forward(images(2, &self.0));
+        let scale = before.clone().abs().max().into_scalar::<f32>().max(1.0);
+        let difference = (before - after).abs().max().into_scalar::<f32>() / scale;
+        let report = thinned.report;
+        (difference, report.before.macs, report.after.macs)
+    }
+}
+
+#[test]
+fn every_network_thinned_computes_what_it_computed_masked() {
+    let device = Device::flex();
+    for architecture in Architecture::ALL {
+        let (difference, before, after) = architecture.build(1, &device, Thin(device.clone()));
+        assert!(difference <= 1e-5, "{architecture}: {difference}");
+        // Half the channels in and half of them out: about a quarter of the work.
+        assert!(after * 3 < before, "{architecture}: {after} of {before}");
+    }
+}

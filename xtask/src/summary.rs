@@ -1,0 +1,354 @@
+//! `cargo xtask summary`: what a reference network is, as tables and drawings.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor};
+use calcine::graph::{Detail, Drawing};
+use calcine::summary::{ComputeSettings, ComputeTable, Rows, compute, model, modules, sparsity};
+use calcine::trace::{Network, trace};
+use calcine::zoo::reference::Weights;
+use calcine::zoo::{Architecture, Classifier, ModelTask};
+use clap::ValueEnum;
+
+use crate::failure::Failure;
+use crate::network::positive;
+use crate::progress::stderr;
+use crate::train_cifar::{bad, print_line};
+
+/// Tell what a network is: its zeros, what it computes, its modules; or draw it.
+///
+/// Without options: what the layers of the trained ResNet-20 compute that comes with the project. Nothing is
+/// run but one forward pass, recorded without computing anything; no data are needed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// resnet20, resnet32, resnet44, resnet56, plain20 or simplenet.
+    #[arg(long, default_value = "resnet20")]
+    model: Architecture,
+    /// A safetensors or PyTorch file, `default` for those shipped, or `none` for fresh ones [default: those
+    /// shipped if there are, else fresh ones].
+    #[arg(long)]
+    weights: Option<String>,
+    /// Which table; may be given several times [default: compute, or none with --draw].
+    #[arg(long, value_enum)]
+    kind: Vec<Kind>,
+    /// Every operation in the compute table and in the drawing, not only layers.
+    #[arg(long)]
+    nodes: bool,
+    /// Images that are computed at once, for the compute table.
+    #[arg(long, value_parser = positive, default_value = "1")]
+    batch: usize,
+    /// Draw the network, layers with zeros noted: an .svg, or a .dot for Graphviz.
+    #[arg(long, value_name = "FILE.svg|FILE.dot", value_parser = drawing)]
+    draw: Option<PathBuf>,
+    /// List parameters and their shapes in the drawing.
+    #[arg(long, requires = "draw")]
+    draw_parameters: bool,
+    /// How tables are written; csv takes one table only.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    /// Where to write tables; stdout if absent.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Zeros of every weight, by element and structure.
+    Sparsity,
+    /// Shapes, weights and multiply-accumulates of every layer, with and without zeros; memory.
+    Compute,
+    /// The tree of modules, with the shapes of their parameters.
+    Model,
+    /// Names and types of all layers and operations, in running order.
+    Modules,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Csv,
+    Json,
+    Markdown,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    if args.format == Format::Csv && args.kind.len() > 1 {
+        return Err(bad("--format csv holds one table: give one --kind"));
+    }
+    let device = Device::flex();
+    let summarize = Summarize {
+        args,
+        weights: weights(args),
+        device: &device,
+    };
+    let text = args.model.build(0, &device, summarize)?;
+    match (&args.output, text.is_empty()) {
+        (_, true) => {}
+        (None, false) => print_line(&text),
+        (Some(file), false) => write(file, &format!("{text}\n"))?,
+    }
+    Ok(())
+}
+
+/// The weights asked for, or those that there are.
+fn weights(args: &Args) -> Weights {
+    match args.weights.as_deref() {
+        Some(weights) => weights.parse().unwrap_or(Weights::Default),
+        None if args.model == Architecture::ResNet20 => Weights::Default,
+        None => {
+            stderr(&format!(
+                "fresh weights: none are shipped for {}",
+                args.model
+            ));
+            Weights::None
+        }
+    }
+}
+
+struct Summarize<'a> {
+    args: &'a Args,
+    weights: Weights,
+    device: &'a Device,
+}
+
+impl ModelTask for Summarize<'_> {
+    type Output = Result<String, Failure>;
+
+    fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
+        let args = self.args;
+        let model = self.weights.load(model, args.model).map_err(bad)?;
+        let images = Tensor::zeros([1, 3, 32, 32], self.device);
+        let network = trace(&model, images, M::forward).map_err(bad)?;
+        if let Some(file) = &args.draw {
+            draw(args, &model, &network, file)?;
+        }
+        let kinds: &[Kind] = match (&args.kind[..], &args.draw) {
+            ([], None) => &[Kind::Compute],
+            (kinds, _) => kinds,
+        };
+        let tables = kinds
+            .iter()
+            .map(|&kind| Ok((kind, table(args, kind, &model, &network)?)))
+            .collect::<Result<Vec<_>, Failure>>()?;
+        text(args, &tables)
+    }
+}
+
+/// One table in every format.
+struct Table {
+    console: String,
+    csv: String,
+    json: serde_json::Value,
+    markdown: String,
+}
+
+macro_rules! in_all_formats {
+    ($table:expr) => {{
+        let table = $table;
+        Table {
+            console: table.to_string(),
+            csv: table.to_csv(),
+            json: table.to_json(),
+            markdown: table.sheet().to_markdown(),
+        }
+    }};
+}
+
+fn table<M: Classifier>(
+    args: &Args,
+    kind: Kind,
+    net: &M,
+    network: &Network,
+) -> Result<Table, Failure> {
+    Ok(match kind {
+        Kind::Sparsity => in_all_formats!(sparsity(net)),
+        Kind::Compute => in_all_formats!(computed(args, net, network)?),
+        Kind::Model => in_all_formats!(model(net)),
+        Kind::Modules => in_all_formats!(modules(network.graph()).map_err(bad)?),
+    })
+}
+
+fn computed<M: Classifier>(
+    args: &Args,
+    model: &M,
+    network: &Network,
+) -> Result<ComputeTable, Failure> {
+    let settings = ComputeSettings {
+        batch: args.batch,
+        rows: if args.nodes {
+            Rows::Nodes
+        } else {
+            Rows::Layers
+        },
+    };
+    compute(network.graph(), model, &settings).map_err(bad)
+}
+
+fn text(args: &Args, tables: &[(Kind, Table)]) -> Result<String, Failure> {
+    let joined = |text: fn(&Table) -> &str| {
+        let texts: Vec<&str> = tables
+            .iter()
+            .map(|(_, table)| text(table).trim_end())
+            .collect();
+        texts.join("\n\n")
+    };
+    Ok(match args.format {
+        Format::Table => joined(|table| &table.console),
+        Format::Csv => joined(|table| &table.csv),
+        Format::Markdown => joined(|table| &table.markdown),
+        Format::Json if tables.is_empty() => String::new(),
+        Format::Json => {
+            let tables = tables
+                .iter()
+                .map(|(kind, table)| (kind.to_string(), table.json.clone()));
+            let mut json: serde_json::Map<_, _> = tables.collect();
+            json.insert("network".to_owned(), args.model.to_string().into());
+            serde_json::to_string_pretty(&json)
+                .map_err(|error| Failure::new(format!("the tables cannot be written: {error}")))?
+        }
+    })
+}
+
+fn draw<M: Classifier>(
+    args: &Args,
+    model: &M,
+    network: &Network,
+    file: &Path,
+) -> Result<(), Failure> {
+    let mut drawing = Drawing::default();
+    drawing.parameters = args.draw_parameters;
+    drawing.notes = computed(args, model, network)?.notes();
+    if args.nodes {
+        drawing.detail = Detail::Operations;
+    }
+    let drawn = match file.extension() {
+        Some(end) if end == "dot" => drawing.dot(network.graph()),
+        _ => drawing.svg(network.graph()),
+    };
+    write(file, &drawn.map_err(bad)?)
+}
+
+/// Whole or not at all.
+fn write(file: &Path, text: &str) -> Result<(), Failure> {
+    let mut partial = file.as_os_str().to_owned();
+    partial.push(".partial");
+    std::fs::write(&partial, text)
+        .and_then(|()| std::fs::rename(&partial, file))
+        .map_err(|error| bad(format!("{}: {error}", file.display())))?;
+    stderr(&format!("wrote {}", file.display()));
+    Ok(())
+}
+
+/// Reads the name of a drawing for clap.
+fn drawing(file: &str) -> Result<PathBuf, String> {
+    let file = PathBuf::from(file);
+    match file.extension().and_then(|end| end.to_str()) {
+        Some("svg" | "dot") => Ok(file),
+        _ => Err("expected a file that ends in .svg or .dot".to_owned()),
+    }
+}
+
+/// As `--kind` spells it.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn summary(flags: &[&str]) -> Result<(), Failure> {
+        let line = Line::try_parse_from([&["summary"], flags].concat());
+        run(&line.map_err(bad)?.args)
+    }
+
+    /// What the command writes to a file.
+    fn written(flags: &[&str]) -> String {
+        let directory = tempfile::tempdir().expect("there is a place for it");
+        let file = directory.path().join("tables");
+        let output = ["--output", file.to_str().expect("it is text")];
+        let small = ["--model", "simplenet"];
+        summary(&[&small, flags, &output].concat()).unwrap_or_else(|error| panic!("{error}"));
+        std::fs::read_to_string(file).expect("it is written")
+    }
+
+    #[test]
+    fn every_table_in_every_format() {
+        let table = written(&[]);
+        assert!(table.contains("651,720"), "{table}");
+        let csv = written(&["--kind", "compute", "--format", "csv"]);
+        assert!(
+            csv.contains("\nconv1,Conv2d,\"k=(5, 5)\",1x3x32x32,3072,"),
+            "{csv}"
+        );
+        let all = [
+            "--kind", "model", "--kind", "modules", "--kind", "sparsity", "--kind", "compute",
+        ];
+        let json = written(&[&all[..], &["--format", "json"]].concat());
+        let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+        assert_eq!(json["compute"]["macs"], 651_720);
+        assert_eq!(json["network"], "simplenet");
+        assert_eq!(json["sparsity"].as_array().map(Vec::len), Some(5));
+        let markdown = written(&[&all[..], &["--format", "markdown"]].concat());
+        assert_eq!(markdown.matches("|---").count(), 4, "{markdown}");
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        for (flags, word) in [
+            (
+                &["--format", "csv", "--kind", "model", "--kind", "modules"][..],
+                "one table",
+            ),
+            (&["--draw", "net.png"], ".svg or .dot"),
+            (&["--batch", "0"], "above 0"),
+            (
+                &["--model", "simplenet", "--weights", "default"],
+                "no weights are shipped",
+            ),
+            (&["--weights", "nowhere.safetensors"], "nowhere.safetensors"),
+            (
+                &["--model", "simplenet", "--batch", "18446744073709551615"],
+                "than can be counted",
+            ),
+        ] {
+            let failure = summary(flags).expect_err(word);
+            assert!(failure.to_string().contains(word), "{failure}");
+            assert_eq!(failure.exit_code(), 2);
+        }
+    }
+
+    #[test]
+    fn networks_are_drawn() {
+        let directory = tempfile::tempdir().expect("there is a place for it");
+        for (name, start) in [("net.svg", "<svg"), ("net.dot", "digraph")] {
+            let file = directory.path().join(name);
+            let file = file.to_str().expect("it is text");
+            summary(&[
+                "--model",
+                "simplenet",
+                "--nodes",
+                "--draw",
+                file,
+                "--draw-parameters",
+            ])
+            .unwrap_or_else(|error| panic!("{error}"));
+            let drawn = std::fs::read_to_string(file).expect("it is written");
+            assert!(drawn.starts_with(start), "{drawn}");
+            assert!(drawn.contains("conv1"), "{drawn}");
+        }
+    }
+}
