@@ -1,4 +1,53 @@
-//! Removes what was pruned for real: zero channels go, and the network computes the same.
+//! Removes what was pruned for real: channels that compute nothing go, and the network computes the same.
+//!
+//! # Should I use this crate?
+//!
+//! Yes, once filters, channels or neurons of a traced network are zero and should cost nothing any more. No,
+//! for zeros scattered over weights: no dense kernel is faster for them.
+//!
+//! # The parts
+//!
+//! | item | what |
+//! |---|---|
+//! | [`thin`], [`Border`], [`Thinned`] | removes what is not needed, and makes up for what it said |
+//! | [`Report`] | what went, what was made up for, how far padded borders are off |
+//! | [`Choice`], [`Joint`] | the weakest channels, by one score of all that make them |
+//! | [`silence`] | zeros channels such that their removal is exact |
+//! | [`apply`] | a saved plan, carried out on another copy of the network |
+//! | [`ThinError`] | what does not fit |
+//!
+//! # Examples
+//!
+//! ```
+//! use burn::module::Module;
+//! use burn::nn::{Linear, LinearConfig};
+//! use burn::tensor::{Device, Tensor};
+//! use burn::tensor::activation::relu;
+//! use calcine_criteria::Norm;
+//! use calcine_thin::{Border, Choice, silence, thin};
+//! use calcine_trace::trace;
+//!
+//! #[derive(Module, Debug)]
+//! struct Mlp {
+//!     hidden: Linear,
+//!     head: Linear,
+//! }
+//!
+//! let device = Device::flex();
+//! let model = Mlp {
+//!     hidden: LinearConfig::new(8, 16).init(&device),
+//!     head: LinearConfig::new(16, 4).init(&device),
+//! };
+//! let sample = Tensor::<2>::zeros([1, 8], &device);
+//! let network = trace(&model, sample, |m, x| m.head.forward(relu(m.hidden.forward(x))))?;
+//!
+//! let axes = network.graph().axes()?;
+//! let weakest = Choice::new(0.5).units(&network, &axes, &Norm::L1, |_| true);
+//! let thinned = thin(silence(network, &axes, weakest)?, Border::Exact)?;
+//! assert_eq!(thinned.report.removed[0].removed, 8);
+//! assert_eq!(thinned.network.num_params(), 8 * 8 + 8 + 8 * 4 + 4);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod carry;
 mod choose;

@@ -1,4 +1,40 @@
 //! Any Burn model as a [`Network`]: a named, executable, trainable graph, without touching the model's code.
+//!
+//! # Should I use this crate?
+//!
+//! Yes, to measure, watch or rewrite what a model computes, or to keep it in one file that needs none of its
+//! code. No, if parameters are all you want: `calcine-params` reads and edits those of any module.
+//!
+//! # The parts
+//!
+//! | item | what |
+//! |---|---|
+//! | [`trace`] | records a forward pass as a network |
+//! | [`Network`] | the graph and the model's parameters: a Burn module that computes the same |
+//! | [`Network::run`] | a pass in which every result can be looked at or replaced |
+//! | [`Network::rewritten`], [`Which`], [`Added`] | another graph and other tensors in place of its own |
+//! | [`Network::save`], [`Network::load`] | one safetensors file |
+//! | [`AnyTensor`], [`Tensors`] | tensors whose rank and kind are known at run time; what goes in and comes out |
+//! | [`TraceError`], [`ForwardError`], [`RewriteError`], [`NetworkFileError`] | what was wrong, where, and what would be valid |
+//!
+//! # Examples
+//!
+//! ```
+//! use burn::nn::{Linear, LinearConfig};
+//! use burn::tensor::{Device, Tensor};
+//! use calcine_trace::trace;
+//!
+//! let device = Device::flex();
+//! let model: Linear = LinearConfig::new(4, 2).init(&device);
+//! let sample = Tensor::<2>::zeros([1, 4], &device);
+//! let network = trace(&model, sample, |model, x| model.forward(x))?;
+//!
+//! let layers: Vec<_> = network.graph().nodes.iter().map(|node| node.name.as_str()).collect();
+//! assert_eq!(layers, ["linear"]);
+//! let y: Tensor<2> = network.forward(Tensor::<2>::ones([32, 4], &device));
+//! assert_eq!(y.dims(), [32, 2]);
+//! # Ok::<(), calcine_trace::TraceError>(())
+//! ```
 
 mod apply;
 mod assemble;
@@ -25,6 +61,14 @@ pub use network::{Network, Which};
 pub use tensor::{AnyTensor, Tensors};
 
 /// Records what `forward` does to the sample, as a network with the model's parameters.
+///
+/// The pass is recorded on Burn's capture device, which computes nothing, for batches of two and of three
+/// made of the sample's first element. What differs between the two is a function of the batch, so that the
+/// network runs with any. The model's parameters are copied to the host for that, and are then the network's own: training one
+/// does not move the other. They keep their paths, their ids, and whether they are trained.
+///
+/// Burn records no dropout where there is no tape, so a network has none. What Rust decides while it
+/// runs is recorded as it went.
 ///
 /// # Errors
 ///
