@@ -5,7 +5,7 @@ use calcine_criteria::{
     AtLeast, Candidate, Coin, Count, DrawnLevel, GlobalLevel, Hysteresis, Level, NOfM, Reference,
     Regrow, Rescale, Select,
 };
-use calcine_testkit::{device, each};
+use calcine_testkit::{device, each, rounds};
 
 use crate::common::{Dice, bools, candidate, dropped, elements, kept, vector};
 
@@ -36,7 +36,7 @@ fn n_of_m_drops_the_same_number_of_every_group() {
 
 #[test]
 fn n_of_m_is_a_level_of_each_group_by_itself() {
-    for round in 0..30 {
+    for round in 0..rounds(30) {
         let mut dice = Dice::new(round);
         let of = [2, 3, 4, 8][round as usize % 4];
         let scores: Vec<f32> = dice.weight(of * 20).into_iter().map(f32::abs).collect();
@@ -127,7 +127,7 @@ fn regrowth_keeps_the_level_and_moves_the_weakest_to_where_it_pays() {
 
 #[test]
 fn regrowth_never_changes_how_many_are_alive() {
-    for round in 0..30 {
+    for round in 0..rounds(30) {
         let mut dice = Dice::new(round);
         let count = 2 + dice.count(200);
         let (level, amount) = (dice.unit(), dice.unit());
@@ -178,7 +178,7 @@ fn cheapest_first(layers: &[(Vec<f32>, u64)], level: f64, stay: usize) -> Vec<bo
 
 #[test]
 fn a_budget_is_spent_on_the_smallest_scores_first() {
-    for round in 0..40 {
+    for round in 0..rounds(40) {
         let mut dice = Dice::new(round);
         let layers: Vec<(Vec<f32>, u64)> = (0..2 + dice.count(4))
             .map(|_| {

@@ -1,5 +1,5 @@
 use crate::axis::{Ends, Scale};
-use crate::palette::{Colour, Style, style};
+use crate::palette::{Colour, Dash, Style, style};
 use crate::scene::{Anchor, Scene};
 use crate::spread::spread;
 use crate::{Axis, PlotError, paint, text};
@@ -232,7 +232,8 @@ impl Chart {
         wanted.into_iter().zip(placed).collect()
     }
 
-    /// Labels to the right of the plot, each with a line from its series' end.
+    /// Labels to the right of the plot, each with a line from its series' end. Where nothing but points is
+    /// drawn it is dotted, or it would pass for data.
     fn label(&self, places: &[(f64, f64)], leader: f64, frame: &Frame, scene: &mut Scene) {
         let column = frame.right() + leader;
         for (index, (series, &(from, to))) in self.series.iter().zip(places).enumerate() {
@@ -241,7 +242,11 @@ impl Chart {
             // Straight out of the plot first: leaders do not cross the lines that end at its edge.
             let bend = (frame.right() + 5.0, from);
             let line = vec![(end, from), bend, (column - 4.0, to), (column, to)];
-            scene.line(line, style.colour, 0.8, &[]);
+            let dash: Dash = match self.marks {
+                Marks::Points => &[1.0, 4.0],
+                Marks::Lines | Marks::LinesAndPoints => &[],
+            };
+            scene.line(line, style.colour, 0.8, dash);
             let at = (column + 4.0, to + LABEL * 0.34);
             let colour = style.colour.as_text();
             scene.text(at, &*series.label, LABEL, colour, Anchor::Start);

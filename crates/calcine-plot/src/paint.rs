@@ -7,7 +7,7 @@ use plotters::style::{Color, IntoTextStyle, RGBColor, ShapeStyle};
 use crate::PlotError;
 use crate::palette::{Colour, Mark};
 use crate::scene::{Anchor, Line, Point, Scene, Shape, Text};
-use crate::text::{HEIGHT, font};
+use crate::text::{font, letters};
 
 /// Backends count in whole pixels; each point is this many of them, in the SVG as in the PNG before it is
 /// reduced.
@@ -16,33 +16,25 @@ const PIXELS: u32 = 4;
 /// Pixels of a PNG that are averaged to one: what is left is twice the points, for sharp screens.
 const REDUCE: u32 = 2;
 
-/// Both backends take a text's height and place; they do not mean the same by them.
+/// How a text is written.
 #[derive(Debug, Clone, Copy)]
-struct Lettering {
-    /// The height that gives letters of one em.
-    height: f64,
-    /// How far above the baseline, in em, the place is that they want.
-    rise: f64,
+enum Lettering {
+    /// As text, which stays text.
+    Vector,
+    /// As the outlines of its letters. The backend's own way drops the space before each of them.
+    Raster,
 }
 
-/// `font-size` is height / 1.24, and the text hangs 0.76 em below its place.
-const VECTOR: Lettering = Lettering {
-    height: 1.24,
-    rise: 0.76,
-};
-
-/// The line's height is what it says, and the baseline is half of it below the place.
-const RASTER: Lettering = Lettering {
-    height: HEIGHT,
-    rise: HEIGHT / 2.0,
-};
+/// `font-size` is the height that plotters is told / 1.24, and the text hangs 0.76 em below its place.
+const VECTOR_HEIGHT: f64 = 1.24;
+const VECTOR_RISE: f64 = 0.76;
 
 /// The scene as an SVG document.
 pub(crate) fn svg(scene: &Scene) -> Result<String, PlotError> {
     let mut document = String::new();
     let (width, height) = size(scene);
     let backend = SVGBackend::with_string(&mut document, (width, height));
-    paint(backend, scene, VECTOR)?;
+    paint(backend, scene, Lettering::Vector)?;
     // Many pixels for exact places, shown at the size that was meant.
     let (inner, outer) = (
         attributes(width, height),
@@ -60,7 +52,7 @@ pub(crate) fn png(scene: &Scene) -> Result<Vec<u8>, PlotError> {
     let (width, height) = size(scene);
     let mut pixels = vec![255; width as usize * height as usize * 3];
     let backend = BitMapBackend::with_buffer(&mut pixels, (width, height));
-    paint(backend, scene, RASTER)?;
+    paint(backend, scene, Lettering::Raster)?;
     let pixels = reduce(&pixels, width as usize);
     encode(&pixels, width / REDUCE, height / REDUCE)
 }
@@ -121,7 +113,10 @@ fn paint<B: DrawingBackend>(
             painted.and_then(|()| match shape {
                 Shape::Line(line) => paint_line(&mut backend, line),
                 Shape::Point(point) => paint_point(&mut backend, point),
-                Shape::Text(text) => paint_text(&mut backend, text, lettering),
+                Shape::Text(text) => match lettering {
+                    Lettering::Vector => paint_text(&mut backend, text),
+                    Lettering::Raster => paint_letters(&mut backend, text),
+                },
             })
         })
         .and_then(|()| {
@@ -168,31 +163,50 @@ fn paint_point<B: DrawingBackend>(backend: &mut B, point: &Point) -> Result<(), 
     drawn.map_err(|error| PlotError::backend(&error))
 }
 
-fn paint_text<B: DrawingBackend>(
-    backend: &mut B,
-    text: &Text,
-    lettering: Lettering,
-) -> Result<(), PlotError> {
+fn paint_text<B: DrawingBackend>(backend: &mut B, text: &Text) -> Result<(), PlotError> {
     let horizontal = match text.anchor {
         Anchor::Start => HPos::Left,
         Anchor::Middle => HPos::Center,
         Anchor::End => HPos::Right,
     };
     let em = text.size * f64::from(PIXELS);
-    // Even, or letters of a line stand on different pixels.
-    let height = (em * lettering.height / 2.0).round() * 2.0;
     let colour = rgb(text.colour);
-    let style = font(height)?
+    let style = font(em * VECTOR_HEIGHT)?
         .into_text_style(&(0, 0))
         .color(&colour)
         .pos(Pos::new(horizontal, VPos::Top));
     let (x, baseline) = at(text.at);
-    let place = (
-        x,
-        baseline - (height / lettering.height * lettering.rise).round() as i32,
-    );
+    let place = (x, baseline - (em * VECTOR_RISE).round() as i32);
     let drawn = backend.draw_text(&text.text, &style, place);
     drawn.map_err(|error| PlotError::backend(&error))
+}
+
+fn paint_letters<B: DrawingBackend>(backend: &mut B, text: &Text) -> Result<(), PlotError> {
+    let (letters, width) = letters(&text.text, text.size * f64::from(PIXELS))?;
+    let before = match text.anchor {
+        Anchor::Start => 0.0,
+        Anchor::Middle => width / 2.0,
+        Anchor::End => width,
+    };
+    let (x, baseline) = at(text.at);
+    let corner = (x - before.round() as i32, baseline);
+    let colour = rgb(text.colour);
+    let mut painted = Ok(());
+    for letter in letters {
+        let bounds = letter.px_bounds();
+        let (left, top) = (bounds.min.x as i32, bounds.min.y as i32);
+        letter.draw(|across, down, share| {
+            let at = (
+                corner.0 + left + across as i32,
+                corner.1 + top + down as i32,
+            );
+            if painted.is_ok() {
+                let colour = colour.mix(f64::from(share.min(1.0)));
+                painted = backend.draw_pixel(at, colour.to_backend_color());
+            }
+        });
+    }
+    painted.map_err(|error| PlotError::backend(&error))
 }
 
 fn at((x, y): (f64, f64)) -> (i32, i32) {

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use ab_glyph::{Font, FontRef, OutlinedGlyph, ScaleFont};
 use plotters::style::{FontDesc, FontFamily, FontStyle, register_font};
 
 use crate::PlotError;
@@ -15,6 +16,24 @@ pub(crate) const HEIGHT: f64 = 1.121;
 
 /// Other fonts, which an SVG may be shown in, run wider.
 pub(crate) const SLACK: f64 = 1.12;
+
+/// The outlines of a text's letters, the first one's origin at (0, 0), and the text's width. In pixels, as is
+/// the size (em).
+pub(crate) fn letters(text: &str, size: f64) -> Result<(Vec<OutlinedGlyph>, f64), PlotError> {
+    let font = FontRef::try_from_slice(epaint_default_fonts::UBUNTU_LIGHT)
+        .map_err(|error| PlotError::backend(&error))?;
+    let font = font.as_scaled((size * HEIGHT) as f32);
+    let (mut outlines, mut x, mut before) = (Vec::new(), 0.0, None);
+    for letter in text.chars() {
+        let mut glyph = font.scaled_glyph(letter);
+        x += before.map_or(0.0, |before| font.kern(before, glyph.id));
+        before = Some(glyph.id);
+        glyph.position.x = x;
+        x += font.h_advance(glyph.id);
+        outlines.extend(font.outline_glyph(glyph));
+    }
+    Ok((outlines, f64::from(x)))
+}
 
 /// The font at a size that is the height of its line, in pixels.
 pub(crate) fn font(height: f64) -> Result<FontDesc<'static>, PlotError> {

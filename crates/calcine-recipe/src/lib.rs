@@ -51,8 +51,8 @@
 //! ## Pruners
 //!
 //! * `params`: names and globs, `!` in front takes away (see `calcine_params::Inventory::select`). With
-//!   `together = "sum"`, `"mean"`, `"max"` or `"leader"` they share one decision, by their joint scores or the
-//!   first one's; `groups = [[…], […]]` are several such groups.
+//!   `together = "sum"`, `"mean"`, `"max"` or `"leader"` they share one decision, by their joint scores or those
+//!   of the list's first; `groups = [[…], […]]` are several such groups.
 //! * `score`: of weights `magnitude`, `l1`, `l2`, `mean_l2`, `max`, `lamp`, `geometric_median`, `random`; of
 //!   the batch-norm that follows `norm_scale`; of gradients `taylor`, `taylor_signed`, `taylor_square`,
 //!   `gradient`, `snip`, `movement`, `second_order`, averaged over `batches` (1; a number, or `"all"`, which

@@ -1,6 +1,7 @@
 //! Every way to select, to hold and to penalize, from the file to the masks.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
+use burn::nn::Linear;
 use burn::tensor::{Tensor, TensorData};
 use calcine_params::{Inventory, flat};
 use calcine_recipe::Recipe;
@@ -167,6 +168,69 @@ fn groups_fall_together() {
                 together = \"max\"\nparams = [\"conv.weight\", \"head.weight\"]\n";
     let found = zeros(keys, "pruner = \"p\"\nend = 3", "head.weight");
     assert_eq!(found, 0.0, "one unit stays");
+}
+
+#[derive(Module, Debug)]
+struct Branches {
+    early: Linear,
+    late: Linear,
+}
+
+/// Which of four outputs each layer keeps at half, where one layer's outputs grow and the other's shrink.
+fn kept(keys: &str) -> [Vec<bool>; 2] {
+    let device = device().autodiff();
+    let layer = |outputs: [f32; 4]| {
+        let weight = Tensor::from_data([outputs, outputs, outputs, outputs], &device);
+        Linear {
+            weight: Param::from_tensor(weight),
+            bias: None,
+        }
+    };
+    let model = Branches {
+        early: layer([1.0, 2.0, 3.0, 4.0]),
+        late: layer([4.0, 3.0, 2.0, 1.0]),
+    };
+    let text = format!(
+        "format = 1\n[train]\nepochs = 1\nlr = 0.1\n[pruner.p]\nscore = \"l1\"\n\
+         grain = \"fc_output\"\nlevel = 0.5\n{keys}\n[[policy]]\npruner = \"p\"\nepochs = [0]\n"
+    );
+    let recipe = Recipe::parse(&text).unwrap_or_else(|error| panic!("{error}"));
+    let mut driver = recipe
+        .bind(&model, 1)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let input = Tensor::<2>::from_data([[1.0; 4]], &device);
+    driver.forward_backward(&model, input, |model, input| {
+        let sum = model.early.forward(input.clone()) + model.late.forward(input);
+        (sum.mean(), ())
+    });
+    ["early.weight", "late.weight"].map(|path| match driver.masks().keep(path) {
+        Some(keep) => keep.into_data().iter::<bool>().take(4).collect(),
+        None => vec![true; 4],
+    })
+}
+
+#[test]
+fn a_leader_is_the_first_of_the_recipes_list() {
+    let [grows, shrinks] = [[false, false, true, true], [true, true, false, false]];
+    let rows = [
+        (r#"["early.weight", "late.weight"]"#, grows),
+        (r#"["late.weight", "early.weight"]"#, shrinks),
+        (r#"["late.*", "*.weight"]"#, shrinks),
+        (r#"["*.weight"]"#, grows),
+        (r#"["early.*", "late.*", "!early.*", "early.*"]"#, grows),
+    ];
+    each(rows, |(list, expected)| {
+        let both = [expected.to_vec(), expected.to_vec()];
+        assert_eq!(
+            kept(&format!("together = \"leader\"\nparams = {list}")),
+            both
+        );
+        let grouped = kept(&format!("together = \"leader\"\ngroups = [{list}]"));
+        assert_eq!(grouped, both);
+    });
+    // The leader may be gone again.
+    let found = kept("together = \"leader\"\nparams = [\"early.*\", \"late.*\", \"!early.*\"]");
+    assert_eq!(found, [vec![true; 4], shrinks.to_vec()]);
 }
 
 #[test]

@@ -32,6 +32,19 @@ pub fn is_reference() -> bool {
     std::env::var("CALCINE_DEVICE").map_or(true, |name| name == "flex")
 }
 
+/// Whether the device under test computes in host memory: flex or ndarray.
+#[must_use]
+pub fn is_host() -> bool {
+    std::env::var("CALCINE_DEVICE").map_or(true, |name| name == "flex" || name == "ndarray")
+}
+
+/// How many rounds of a property the device under test is given: all of them in host memory, an eighth on a
+/// GPU, where every round is hundreds of launches and shapes drawn at random are compiled one by one.
+#[must_use]
+pub fn rounds(all: u64) -> u64 {
+    if is_host() { all } else { all.div_ceil(8) }
+}
+
 #[cfg(feature = "ndarray")]
 #[allow(
     deprecated,

@@ -8,6 +8,8 @@
 //! |---|---|
 //! | [`device`] | the device under test: flex, or what `CALCINE_DEVICE` names |
 //! | [`is_reference`] | whether it is flex, where results are exact and repeatable |
+//! | [`is_host`] | whether it computes in host memory: flex or ndarray |
+//! | [`rounds`] | how many rounds of a property it is given |
 //! | [`device_reads`] | how often something read a float tensor from a GPU |
 //! | [`each`] | runs every row of a table and names the rows that failed |
 //! | [`golden`] | Distiller's recorded numbers, or a printed word where they are absent |
@@ -21,7 +23,7 @@ mod models;
 mod reads;
 mod values;
 
-pub use device::{device, is_reference};
+pub use device::{device, is_host, is_reference, rounds};
 pub use each::each;
 pub use models::{ConvNet, Mlp};
 pub use reads::device_reads;

@@ -2,9 +2,10 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{TensorData, Transaction};
-use calcine_params::{Inventory, flat};
+use calcine_fold::{Fold, Grain};
+use calcine_params::{Inventory, Parameter, flat};
 use calcine_schedule::Clock;
-use calcine_sparsity::{Share, nonzero};
+use calcine_sparsity::{Share, nonzero, nonzero_units};
 
 use crate::{EpochRow, Evaluation, History};
 
@@ -82,6 +83,9 @@ pub struct WeightReport {
     pub path: String,
     /// How sparse it is.
     pub share: Share,
+    /// How many of a convolution's kernels, or of a linear layer's outputs, are not all zero; `None` of
+    /// other weights.
+    pub kernels: Option<Share>,
     /// Its elements in stored order, if somebody [wants](Observer::wants_values) them.
     pub values: Option<Vec<f32>>,
 }
@@ -90,48 +94,61 @@ impl WeightReport {
     /// How sparse each weight of a model is. Reads the device once.
     #[must_use]
     pub fn of<M: Module>(model: &M) -> Vec<Self> {
-        let inventory = Inventory::of(model);
-        let counts = flat(model, inventory.weights())
-            .into_iter()
-            .map(nonzero)
-            .fold(Transaction::default(), Transaction::register)
-            .execute();
-        let count = |data: &TensorData| data.iter::<u64>().next().expect("a count is one number");
-        let weights = inventory.weights().zip(&counts);
-        weights
-            .map(|(parameter, data)| Self {
-                path: parameter.path.clone(),
-                share: Share {
-                    nonzero: count(data),
-                    total: parameter.numel() as u64,
-                },
-                values: None,
-            })
-            .collect()
+        Self::read(model, false)
     }
 
     /// The same with all values. Reads the device once, but every weight of the model.
     #[must_use]
     pub fn with_values<M: Module>(model: &M) -> Vec<Self> {
+        Self::read(model, true)
+    }
+
+    fn read<M: Module>(model: &M, values: bool) -> Vec<Self> {
         let inventory = Inventory::of(model);
-        let read = flat(model, inventory.weights())
-            .into_iter()
-            .fold(Transaction::default(), Transaction::register)
-            .execute();
-        let weights = inventory.weights().zip(&read);
+        let folds: Vec<Option<Fold>> = inventory.weights().map(kernels).collect();
+        let mut transaction = Transaction::default();
+        for (weight, fold) in flat(model, inventory.weights()).into_iter().zip(&folds) {
+            transaction = transaction.register(nonzero(weight.clone()));
+            if let Some(fold) = fold {
+                transaction = transaction.register(nonzero_units(fold.rows(weight.clone())));
+            }
+            if values {
+                transaction = transaction.register(weight);
+            }
+        }
+        let mut read = transaction.execute().into_iter();
+        let mut next = || read.next().expect("what was registered is read");
+        let weights = inventory.weights().zip(&folds);
         weights
-            .map(|(parameter, data)| {
-                let values: Vec<f32> = data.iter::<f32>().collect();
-                // As `nonzero` counts: what is not a number is none.
-                let nonzero = values.iter().filter(|x| x.abs() > 0.0).count() as u64;
-                let total = parameter.numel() as u64;
-                Self {
-                    path: parameter.path.clone(),
-                    share: Share { nonzero, total },
-                    values: Some(values),
-                }
+            .map(|(parameter, fold)| Self {
+                path: parameter.path.clone(),
+                share: share(&next(), parameter.numel()),
+                kernels: fold.as_ref().map(|fold| share(&next(), fold.units())),
+                values: values.then(|| next().iter::<f32>().collect()),
             })
             .collect()
+    }
+}
+
+/// A convolution's kernels or a linear layer's outputs.
+fn kernels(parameter: &Parameter) -> Option<Fold> {
+    let grain = match parameter.shape.len() {
+        2 => Grain::FcOutput,
+        _ => Grain::Kernel,
+    };
+    Fold::grouped(
+        grain,
+        &parameter.shape,
+        parameter.layout()?,
+        parameter.groups,
+    )
+    .ok()
+}
+
+fn share(count: &TensorData, total: usize) -> Share {
+    Share {
+        nonzero: count.iter::<u64>().next().expect("a count is one number"),
+        total: total as u64,
     }
 }
 

@@ -110,6 +110,8 @@ fn reports_and_epochs_are_logged_under_distillers_tags() {
         "Performance/Validation/Loss",
         "Performance/Validation/Top1",
         "Performance/Validation/Top5",
+        "sparsity-2D/weights/first.weight",
+        "sparsity-2D/weights/second.weight",
         "sparsity/weights/first.weight",
         "sparsity/weights/second.weight",
         "sparsity/weights/total",

@@ -27,8 +27,8 @@ pub fn compiled() -> Vec<&'static str> {
 
 /// The default device of a backend.
 ///
-/// `flex` is tested, `ndarray` and `wgpu` in parts; `cuda`, `rocm`, `metal` and `vulkan` (SPIR-V) have not
-/// been run by us.
+/// `flex`, `ndarray` and `wgpu` (on a driver in software) are tested; `cuda`, `rocm`, `metal` and `vulkan`
+/// (SPIR-V) have not been run by us.
 ///
 /// # Errors
 ///

@@ -4,9 +4,15 @@ use rand::{RngExt, SeedableRng};
 
 use super::{Evidence, Score};
 
-/// A number drawn uniformly from `[0, 1)`: the baseline every criterion has to beat.
+/// Lots: the baseline every criterion has to beat.
 ///
-/// Drawn on the host from [`Evidence::seed`]: the same on every device.
+/// ```text
+/// score = u - 1 for units that are all zero, else u;   u uniform in [0, 1)
+/// ```
+///
+/// Zero units fall first, so a level that grows takes from what is left. Without that, lots drawn anew at each
+/// firing would bring back units whose weights are gone, and a ramp to 90 % would leave almost nothing of
+/// the network. Drawn on the host from [`Evidence::seed`]: the same on every device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Random;
 
@@ -15,6 +21,9 @@ impl Score for Random {
         let units = evidence.units();
         let mut stream = ChaCha8Rng::seed_from_u64(evidence.seed);
         let scores: Vec<f32> = (0..units).map(|_| stream.random()).collect();
-        Tensor::from_data(TensorData::new(scores, [units]), &evidence.weight.device())
+        let drawn = TensorData::new(scores, [units]);
+        let largest = evidence.weight.clone().abs().max_dim(1).reshape([units]);
+        let alive = largest.greater_scalar(0.0).float();
+        Tensor::from_data(drawn, &evidence.weight.device()) + alive - 1.0
     }
 }

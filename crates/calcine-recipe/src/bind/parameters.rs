@@ -27,6 +27,21 @@ impl Bound<'_> {
         parameters
     }
 
+    /// As [`select`](Self::select), but the list's own first comes first: the first match of the first
+    /// pattern that still has one.
+    pub(super) fn select_from(&self, patterns: &[At<String>]) -> Vec<&Parameter> {
+        let mut parameters = self.select(patterns);
+        let first_of = |At { value, .. }: &At<String>| {
+            let matches = self.inventory.select(&[value]).ok()?;
+            let at = |found: &&Parameter| parameters.iter().position(|kept| kept == found);
+            matches.iter().find_map(at)
+        };
+        if let Some(leader) = patterns.iter().find_map(first_of) {
+            parameters[..=leader].rotate_right(1);
+        }
+        parameters
+    }
+
     /// The parameters of each pattern of a table, no parameter twice.
     pub(super) fn by_pattern<'a, T>(
         &self,

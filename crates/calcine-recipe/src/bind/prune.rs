@@ -2,7 +2,7 @@
 
 use calcine_params::Parameter;
 use calcine_schedule::Curve;
-use calcine_train::{After, Group, Hold, Lifetime, Prune, Target, Unit, WindowUnit};
+use calcine_train::{After, Group, Hold, Joint, Lifetime, Prune, Target, Unit, WindowUnit};
 
 use super::Bound;
 use super::parameters::norm;
@@ -70,7 +70,10 @@ fn targets(pruner: &Pruner, bound: &Bound<'_>) -> Option<Vec<Target>> {
             let amount = amounts.all().first().copied()?;
             let mut joined = Vec::new();
             for At { value, span } in groups {
-                let units = units(bound.select(value));
+                let units = units(match joint {
+                    Joint::Leader => bound.select_from(value),
+                    Joint::Sum | Joint::Mean | Joint::Max => bound.select(value),
+                });
                 let counts: Vec<_> = units.iter().map(|unit| unit.fold.units()).collect();
                 match Group::of(units, *joint) {
                     Some(group) => joined.push(group),

@@ -13,6 +13,7 @@ use crate::{EpochReport, Evaluation, Observer, StepReport};
 /// | `sparsity/weights/total` | report | share of zeros in all weights |
 /// | `Performance/Validation/Loss`, `Top1`, `Top5` | epoch | the validation split |
 /// | `sparsity/weights/PATH` | epoch | share of zeros in each weight |
+/// | `sparsity-2D/weights/PATH` | epoch | share of its kernels, or of a linear layer's outputs, that are all zero |
 /// | `weights/PATH` | epoch, if asked for | a histogram of its values |
 ///
 /// The step of all of them counts the steps done since the run began; accuracies are in percent,
@@ -102,6 +103,10 @@ impl<L: Log> Observer for Logged<L> {
         for weight in report.weights {
             let tag = format!("sparsity/weights/{}", weight.path);
             scalars.push((tag, weight.share.sparsity()));
+            if let Some(kernels) = weight.kernels {
+                let tag = format!("sparsity-2D/weights/{}", weight.path);
+                scalars.push((tag, kernels.sparsity()));
+            }
         }
         let histograms = self.histograms;
         self.attempt(|log| {

@@ -145,9 +145,8 @@ fn options(maker: &Maker<'_, '_>, class: Ranked) -> Option<Vec<Entry>> {
     if let Some(word) = fields.text("group_dependency") {
         match word.value.as_str() {
             "Leader" => {
-                let text = "the leader's scores decide anew at every firing, and the leader is the first \
-                            of the model, in its order; Distiller's is the first of `weights`, and its \
-                            choice stands while the level does not change";
+                let text = "the leader's scores decide anew at every firing; Distiller's choice stands \
+                            while the level does not change";
                 notes.warn(&word.span, text);
                 if !matches!(class.score, "l1" | "l2") {
                     let text =
