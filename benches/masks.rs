@@ -45,7 +45,7 @@ fn read(weight: &Tensor<1>) {
 fn scored(weights: &[Tensor<1>]) -> Vec<Candidate> {
     let score = |weight: &Tensor<1>| {
         let rows = weight.clone().reshape([weight.dims()[0], 1]);
-        Candidate::new(Magnitude.score(&Evidence::new(rows)))
+        Candidate::new(Magnitude.deferred(&Evidence::new(rows)))
     };
     weights.iter().map(score).collect()
 }

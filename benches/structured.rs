@@ -8,7 +8,7 @@
 
 use std::hint::black_box;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Bool, Device, Tensor};
 use calcine::criteria::{Candidate, Evidence, Level, Magnitude, NOfM, Score, Select};
 use calcine::fold::{Fold, Grain, Layout};
 use calcine_benches::{resnet50, weights};
@@ -59,17 +59,13 @@ fn structured(criterion: &mut Criterion) {
 fn pruned(targets: &[(Fold, &Tensor<1>)], select: &dyn Select, level: f64) -> Vec<Tensor<1>> {
     let score = |(fold, weight): &(Fold, &Tensor<1>)| {
         let rows = fold.rows((*weight).clone());
-        Candidate::new(Magnitude.score(&Evidence::new(rows)))
+        Candidate::new(Magnitude.deferred(&Evidence::new(rows)))
     };
     let scored: Vec<Candidate> = targets.iter().map(score).collect();
     let keep = select.keep(&scored, level);
     drop(scored);
     let apply = |((fold, weight), keep): (&(Fold, &Tensor<1>), _)| {
-        let count = weight.dims()[0];
-        let keep = match fold.shape().len() {
-            2 => fold.spread::<2>(keep).reshape([count]),
-            _ => fold.spread::<4>(keep).reshape([count]),
-        };
+        let keep: Tensor<1, Bool> = fold.spread(keep);
         (*weight).clone().mask_fill(keep.bool_not(), 0.0)
     };
     targets.iter().zip(keep).map(apply).collect()

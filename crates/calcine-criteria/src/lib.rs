@@ -47,12 +47,13 @@
 //! changes. No selection reads a GPU (but a global level over units of different cost): where scores live in host memory (flex, ndarray) they are
 //! selected in place, elsewhere by bisection on the device, and both agree bit for bit.
 
+mod host;
 pub mod score;
 pub mod select;
 
 pub use score::{
     Evidence, GeometricMedian, Gradient, Lamp, Magnitude, Movement, Needs, Noisy, Norm, NormScale,
-    Random, Score, SecondOrder, Snip, Taylor,
+    Random, Score, Scores, SecondOrder, Snip, Taylor,
 };
 pub use select::{
     AtLeast, Candidate, Coin, Count, DrawnLevel, GlobalLevel, Hysteresis, Level, NOfM, Reference,

@@ -9,6 +9,7 @@ mod noisy;
 mod norm;
 mod norm_scale;
 mod random;
+mod scores;
 mod second_order;
 mod snip;
 mod taylor;
@@ -22,11 +23,15 @@ pub use noisy::Noisy;
 pub use norm::Norm;
 pub use norm_scale::NormScale;
 pub use random::Random;
+pub use scores::Scores;
 pub use second_order::SecondOrder;
 pub use snip::Snip;
 pub use taylor::Taylor;
 
 use burn::tensor::Tensor;
+use rayon::prelude::*;
+
+use crate::host::in_host_memory;
 
 /// What is known of the units of one parameter. One row, or one entry, per unit.
 #[derive(Debug, Clone)]
@@ -160,6 +165,12 @@ pub trait Score {
     ///
     /// Result: `[units]`.
     fn score(&self, evidence: &Evidence) -> Tensor<1>;
+
+    /// The same scores for a selection, which can take magnitudes by itself: what is already there is
+    /// handed on, and nothing is computed twice.
+    fn deferred(&self, evidence: &Evidence) -> Scores {
+        self.score(evidence).into()
+    }
 }
 
 impl<F: Fn(&Evidence) -> Tensor<1>> Score for F {
@@ -176,6 +187,10 @@ impl Score for Box<dyn Score + Send> {
     fn score(&self, evidence: &Evidence) -> Tensor<1> {
         (**self).score(evidence)
     }
+
+    fn deferred(&self, evidence: &Evidence) -> Scores {
+        (**self).deferred(evidence)
+    }
 }
 
 /// Sums over each unit's members: `[units]`.
@@ -186,4 +201,24 @@ fn row_sums(rows: Tensor<2>) -> Tensor<1> {
     } else {
         rows.sum_dim(1).reshape([units])
     }
+}
+
+/// Numbers that are reduced at once in host memory: 64 KiB, so that what lies between stays close to its
+/// core.
+const PART: usize = 1 << 14;
+
+/// What `reduce` makes of each row: `[units, members]` to `[units]`.
+///
+/// In host memory that is done a few rows at a time: the magnitudes of a large weight take longer to write
+/// to fresh memory than to compute.
+fn reduced(rows: Tensor<2>, reduce: impl Fn(Tensor<2>) -> Tensor<2> + Sync) -> Tensor<1> {
+    let [units, members] = rows.dims();
+    let step = (PART / members).max(1);
+    if units <= 4 * step || !in_host_memory(&rows.device()) {
+        return reduce(rows).reshape([units]);
+    }
+    let starts: Vec<usize> = (0..units).step_by(step).collect();
+    let part = |start| reduce(rows.clone().slice(start..units.min(start + step)));
+    let parts = starts.into_par_iter().map(part).collect();
+    Tensor::cat(parts, 0).reshape([units])
 }

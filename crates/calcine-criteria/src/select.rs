@@ -25,12 +25,14 @@ pub use threshold::Threshold;
 
 use burn::tensor::{Bool, Tensor};
 
+use crate::Scores;
+
 /// The units of one parameter, up for selection.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Candidate {
     /// A score per unit; larger stays: `[units]`.
-    pub scores: Tensor<1>,
+    pub scores: Scores,
     /// What the last selection kept, if there was one: `[units]`.
     pub kept: Option<Tensor<1, Bool>>,
     /// What [`Select::measure`] gave, now or at the first selection.
@@ -46,9 +48,9 @@ pub struct Candidate {
 impl Candidate {
     /// Scores alone: a first selection, with units of cost 1 and seed 0.
     #[must_use]
-    pub fn new(scores: Tensor<1>) -> Self {
+    pub fn new(scores: impl Into<Scores>) -> Self {
         Self {
-            scores,
+            scores: scores.into(),
             kept: None,
             reference: None,
             growth: None,

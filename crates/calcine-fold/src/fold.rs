@@ -2,6 +2,7 @@ use burn::tensor::kind::Basic;
 use burn::tensor::{Bool, Tensor};
 
 use crate::shuffle::Shuffle;
+use crate::spread::Spread;
 use crate::{FoldError, Grain, Layout};
 
 /// A [`Grain`] and a [`Layout`] bound to a shape: a weight there and back as rows of units.
@@ -34,6 +35,8 @@ pub struct Fold {
     unit: [usize; 4],
     /// From stored order to rows.
     steps: Vec<Shuffle>,
+    /// From one value per unit to all elements.
+    spread: Spread,
 }
 
 impl Fold {
@@ -79,13 +82,16 @@ impl Fold {
         }
         let sides = sides(shape, inputs_first, groups);
         let unit = unit(grain, shape, sides, groups)?;
+        let whole = grain == Grain::Layer;
+        let axes = axes(sides, unit, if whole { 1 } else { groups });
         Ok(Self {
             grain,
             layout,
             groups,
             stored: shape.to_vec(),
             unit,
-            steps: steps(grain, sides, unit, inputs_first, groups),
+            steps: steps(grain, axes, inputs_first),
+            spread: Spread::new(&axes, &units(grain), &self::stored(inputs_first)),
         })
     }
 
@@ -166,27 +172,42 @@ impl Fold {
         if self.steps.is_empty() {
             return rows.reshape(stored);
         }
-        let rows = rows.reshape([self.numel()]);
-        self.steps
-            .iter()
-            .rev()
-            .fold(rows, |elements, step| step.inverse().apply(elements))
+        self.unshuffled(rows.reshape([self.numel()]))
             .reshape(stored)
+    }
+
+    fn unshuffled<K: Basic>(&self, elements: Tensor<1, K>) -> Tensor<1, K> {
+        let steps = self.steps.iter().rev();
+        steps.fold(elements, |elements, step| step.inverse().apply(elements))
     }
 
     /// A decision per unit, spread over all its members.
     ///
     /// # Shapes
     ///
-    /// `units`: `[units]`; result: the bound shape.
+    /// `units`: `[units]`; result: the bound shape, or flat.
     ///
     /// # Panics
     ///
-    /// As [`unrows`](Self::unrows).
+    /// If `D` is neither the rank of the bound shape nor 1, for a flat result, or there is another number
+    /// of units.
     #[must_use]
     pub fn spread<const D: usize>(&self, units: Tensor<1, Bool>) -> Tensor<D, Bool> {
-        let (rows, members) = (self.units(), self.members());
-        self.unrows(units.reshape([rows, 1]).expand([rows, members]))
+        let spread = if self.members() == 1 {
+            self.unshuffled(units)
+        } else {
+            self.spread.apply(units)
+        };
+        let flat = [self.numel()];
+        let stored = if D == 1 {
+            &flat
+        } else {
+            self.stored.as_slice()
+        };
+        let stored: [usize; D] = stored
+            .try_into()
+            .expect("D is the rank of the folded weight, or 1");
+        spread.reshape(stored)
     }
 
     fn numel(&self) -> usize {
@@ -287,22 +308,29 @@ fn unit(
     }
 }
 
-/// What takes the stored elements to rows: nothing, one permutation, or two where one would be no
-/// [direct](Shuffle::is_direct) one.
-fn steps(
-    grain: Grain,
-    sides: [usize; 4],
-    unit: [usize; 4],
-    inputs_first: bool,
-    groups: usize,
-) -> Vec<Shuffle> {
-    if matches!(grain, Grain::Element | Grain::Layer) {
-        return Vec::new();
+/// The axes of a weight, cut into units; [`axes`] has their lengths.
+type Axis = usize;
+
+/// The groups, and units along the outputs of a group, the inputs, the height, the width.
+const UNITS: [Axis; 5] = [0, 1, 3, 5, 7];
+
+/// The same axes of one unit.
+const MEMBERS: [Axis; 4] = [2, 4, 6, 8];
+
+/// Axes in stored order.
+fn stored(inputs_first: bool) -> [Axis; 9] {
+    if inputs_first {
+        [0, 3, 4, 1, 2, 5, 6, 7, 8]
+    } else {
+        [0, 1, 2, 3, 4, 5, 6, 7, 8]
     }
-    // Each side as units along it times one unit; of the outputs, those of one group.
+}
+
+/// Each side as units along it times one unit; of the outputs, those of one group.
+fn axes(sides: [usize; 4], unit: [usize; 4], groups: usize) -> [usize; 9] {
     let [r, s, t, u] = unit;
     let [out, input, height, width] = sides;
-    let lengths = [
+    [
         groups,
         out / groups / r,
         r,
@@ -312,28 +340,36 @@ fn steps(
         t,
         width / u,
         u,
-    ];
-    let [g, a, r, b, s, c, t, d, u] = std::array::from_fn(|axis| axis);
-    let ordered = [g, a, r, b, s, c, t, d, u];
-    let stored = if inputs_first {
-        [g, b, s, a, r, c, t, d, u]
-    } else {
-        ordered
-    };
-    let rows = match grain {
+    ]
+}
+
+/// The axes along which units are numbered, the outermost first.
+fn units(grain: Grain) -> [Axis; 5] {
+    let [g, a, b, c, d] = UNITS;
+    match grain {
         // Consecutive inputs of one output and one place of the kernel.
-        Grain::Group { .. } => [g, a, r, c, t, d, u, b, s],
-        _ => [g, a, b, c, d, r, s, t, u],
-    };
-    let direct = Shuffle::new(&lengths, &stored, &rows);
+        Grain::Group { .. } => [g, a, c, d, b],
+        _ => UNITS,
+    }
+}
+
+/// What takes the stored elements to rows: nothing, one permutation, or two where one would be no
+/// [direct](Shuffle::is_direct) one.
+fn steps(grain: Grain, axes: [usize; 9], inputs_first: bool) -> Vec<Shuffle> {
+    if matches!(grain, Grain::Element | Grain::Layer) {
+        return Vec::new();
+    }
+    let stored = stored(inputs_first);
+    let rows = [units(grain).as_slice(), &MEMBERS].concat();
+    let direct = Shuffle::new(&axes, &stored, &rows);
     let steps = if direct.is_direct() {
         vec![direct]
     } else {
         // Outputs and inputs first, then the kernel.
-        let kernel_last = [g, a, b, r, s, c, t, d, u];
+        let kernel_last = [0, 1, 3, 2, 4, 5, 6, 7, 8];
         vec![
-            Shuffle::new(&lengths, &stored, &kernel_last),
-            Shuffle::new(&lengths, &kernel_last, &rows),
+            Shuffle::new(&axes, &stored, &kernel_last),
+            Shuffle::new(&axes, &kernel_last, &rows),
         ]
     };
     steps

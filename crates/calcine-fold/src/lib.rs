@@ -41,6 +41,7 @@ mod fold;
 mod grain;
 mod layout;
 mod shuffle;
+mod spread;
 
 pub use error::FoldError;
 pub use fold::Fold;

@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use super::{Evidence, Norm, Score};
+use super::{Evidence, Norm, Score, Scores};
 
 /// The magnitude of a weight; of a unit of several, their mean magnitude.
 ///
@@ -15,5 +15,9 @@ pub struct Magnitude;
 impl Score for Magnitude {
     fn score(&self, evidence: &Evidence) -> Tensor<1> {
         Norm::L1.length_normalised().score(evidence)
+    }
+
+    fn deferred(&self, evidence: &Evidence) -> Scores {
+        Norm::L1.length_normalised().deferred(evidence)
     }
 }

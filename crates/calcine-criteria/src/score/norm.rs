@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use super::{Evidence, Score};
+use super::{Evidence, Score, Scores, reduced};
 
 /// A norm of each unit.
 ///
@@ -59,20 +59,24 @@ impl Norm {
 
 impl Score for Norm {
     fn score(&self, evidence: &Evidence) -> Tensor<1> {
+        self.deferred(evidence).values()
+    }
+
+    /// Of units of one member, the members: their norms are their magnitudes.
+    fn deferred(&self, evidence: &Evidence) -> Scores {
         let [units, members] = evidence.weight.dims();
         let rows = evidence.weight.clone();
         if members == 1 {
-            return rows.reshape([units]).abs();
+            return Scores::MagnitudesOf(rows.reshape([units]));
         }
         let norm = match self.kind {
-            Kind::L1 => rows.abs().sum_dim(1),
-            Kind::L2 => rows.square().sum_dim(1).sqrt(),
-            Kind::Max => rows.abs().max_dim(1),
+            Kind::L1 => reduced(rows, |rows| rows.abs().sum_dim(1)),
+            Kind::L2 => reduced(rows, |rows| rows.square().sum_dim(1).sqrt()),
+            Kind::Max => reduced(rows, |rows| rows.abs().max_dim(1)),
         };
-        let norm = norm.reshape([units]);
-        match self.length {
+        Scores::Values(match self.length {
             Length::Total => norm,
             Length::Normalised => norm.div_scalar(members as f64),
-        }
+        })
     }
 }

@@ -16,7 +16,7 @@ pub struct Coin;
 impl Select for Coin {
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
         let keep = |candidate: &Candidate| {
-            let keep = toss(candidate.seed, candidate.scores.dims()[0], amount);
+            let keep = toss(candidate.seed, candidate.scores.units(), amount);
             Tensor::from_bool(keep.as_slice(), &candidate.scores.device())
         };
         candidates.iter().map(keep).collect()

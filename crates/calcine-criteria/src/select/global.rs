@@ -2,6 +2,7 @@ use burn::tensor::{Bool, Tensor, TensorData};
 
 use super::smallest::{drop_smallest, ordered};
 use super::{AtLeast, Candidate, Select};
+use crate::Scores;
 
 /// Drops exactly ⌊f·N⌋ of the N units of *all* parameters together, those with the smallest scores.
 ///
@@ -22,20 +23,20 @@ pub struct GlobalLevel {
 
 impl Select for GlobalLevel {
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
-        let units = |candidate: &Candidate| candidate.scores.dims()[0];
+        let units = |candidate: &Candidate| candidate.scores.units();
         let total: usize = candidates.iter().map(units).sum();
         let stay = |candidate: &Candidate| self.at_least.of(units(candidate), amount);
         let may_go = total - candidates.iter().map(stay).sum::<usize>();
         let count = ((amount * total as f64) as usize).min(may_go);
         let protect = |candidate: &Candidate| {
             let (scores, stay) = (candidate.scores.clone(), stay(candidate));
-            let units = scores.dims()[0];
+            let units = scores.units();
             if count <= units - stay && equal_costs(candidates) {
                 // It cannot lose more, even if it loses all that is lost.
                 return scores;
             }
             let best = drop_smallest(vec![scores.clone()], units - stay).remove(0);
-            scores.mask_fill(best, f32::INFINITY)
+            scores.map(|scores| scores.mask_fill(best, f32::INFINITY))
         };
         let scores: Vec<_> = candidates.iter().map(protect).collect();
         if equal_costs(candidates) {
@@ -55,14 +56,14 @@ fn equal_costs(candidates: &[Candidate]) -> bool {
 /// `stay` protected ones rank last and are never reached.
 fn by_cost(
     candidates: &[Candidate],
-    scores: Vec<Tensor<1>>,
+    scores: Vec<Scores>,
     stay: &[usize],
     level: f64,
 ) -> Vec<Tensor<1, Bool>> {
-    let devices: Vec<_> = scores.iter().map(Tensor::device).collect();
+    let devices: Vec<_> = scores.iter().map(Scores::device).collect();
     let scores: Vec<Vec<f32>> = scores
         .into_iter()
-        .map(|scores| ordered(scores).into_data().iter::<f32>().collect())
+        .map(|scores| ordered(scores.values()).into_data().iter::<f32>().collect())
         .collect();
     let mut order: Vec<(f32, usize, usize)> = Vec::new();
     for (parameter, scores) in scores.iter().enumerate() {

@@ -46,8 +46,9 @@ impl Select for Hysteresis {
             let reference = candidate.expect_reference();
             let (mean, sigma) = (reference.clone().slice(0..1), reference.slice(1..2));
             let threshold = mean + sigma.mul_scalar(amount);
+            let scores = candidate.scores.values();
             let reaches = |factor: f64| {
-                let scores = candidate.scores.clone();
+                let scores = scores.clone();
                 scores.greater_equal(threshold.clone().mul_scalar(factor))
             };
             let stays = match &candidate.kept {

@@ -20,7 +20,7 @@ impl Select for Level {
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
         let vector = |candidate: &Candidate| {
             let scores = candidate.scores.clone();
-            let count = self.count.to_drop(scores.dims()[0], amount);
+            let count = self.count.to_drop(scores.units(), amount);
             (scores, count)
         };
         drop_smallest_of_each(candidates.iter().map(vector).collect())
@@ -30,6 +30,6 @@ impl Select for Level {
 /// The decision for one parameter by itself.
 pub(super) fn drop_level(candidate: &Candidate, count: Count, level: f64) -> Tensor<1, Bool> {
     let scores = candidate.scores.clone();
-    let count = count.to_drop(scores.dims()[0], level);
+    let count = count.to_drop(scores.units(), level);
     drop_smallest(vec![scores], count).remove(0)
 }

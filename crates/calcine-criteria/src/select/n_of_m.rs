@@ -1,8 +1,10 @@
 use burn::tensor::{Bool, Tensor, TensorData};
 use rayon::prelude::*;
 
-use super::smallest::{in_host_memory, ordered};
+use super::smallest::{key, ordered, read, single_precision};
 use super::{Candidate, Select};
+use crate::Scores;
+use crate::host::in_host_memory;
 
 /// Drops ⌊f·M⌋ of every M consecutive units, those with the smallest scores.
 ///
@@ -25,8 +27,8 @@ impl Select for NOfM {
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
         let drop = ((amount * self.of as f64) as usize).min(self.of);
         let keep = |candidate: &Candidate| {
-            let scores = candidate.scores.clone();
-            let units = scores.dims()[0];
+            let scores = &candidate.scores;
+            let units = scores.units();
             assert!(
                 units.is_multiple_of(self.of),
                 "{units} units are no groups of {}",
@@ -35,35 +37,50 @@ impl Select for NOfM {
             if in_host_memory(&scores.device()) {
                 on_host(scores, self.of, drop)
             } else {
-                on_device(scores, self.of, drop)
+                on_device(scores.values(), self.of, drop)
             }
         };
         candidates.iter().map(keep).collect()
     }
 }
 
-fn on_host(scores: Tensor<1>, of: usize, drop: usize) -> Tensor<1, Bool> {
+fn on_host(scores: &Scores, of: usize, drop: usize) -> Tensor<1, Bool> {
     let device = scores.device();
-    let data = ordered(scores).into_data();
-    let scores: Vec<f32> = data.try_into_vec().expect("ordered scores are f32");
+    let data = read(&scores.map(single_precision));
+    let scores: &[f32] = data.as_slice().expect("scores were cast to f32");
     let mut keep = vec![true; scores.len()];
-    let decide = |(keep, scores): (&mut [bool], &[f32])| {
-        for (unit, keep) in keep.iter_mut().enumerate() {
-            *keep = drop <= lower_in_rank(scores, unit);
+    let part = of * 4096;
+    let parts = keep.par_chunks_mut(part).zip(scores.par_chunks(part));
+    parts.for_each(|(keep, scores)| {
+        let keys: Vec<i32> = scores.iter().map(|&score| key(score)).collect();
+        match of {
+            // Of a known length, groups are compared several at once.
+            4 => {
+                let groups = keep.as_chunks_mut::<4>().0.iter_mut();
+                let keys = keys.as_chunks::<4>().0;
+                groups
+                    .zip(keys)
+                    .for_each(|(keep, keys)| decide(keep, keys, drop));
+            }
+            _ => {
+                let groups = keep.chunks_mut(of).zip(keys.chunks(of));
+                groups.for_each(|(keep, keys)| decide(keep, keys, drop));
+            }
         }
-    };
-    let groups = keep.par_chunks_mut(of).zip(scores.par_chunks(of));
-    groups.with_min_len(4096).for_each(decide);
+    });
     let units = keep.len();
     Tensor::from_data(TensorData::new(keep, [units]), &device)
 }
 
-/// How many of a group are dropped before `unit`: those below it, and equal ones with a lower index.
-fn lower_in_rank(scores: &[f32], unit: usize) -> usize {
-    let own = scores[unit];
-    let before = scores[..unit].iter().filter(|score| **score <= own).count();
-    let after = scores[unit + 1..].iter().filter(|score| **score < own);
-    before + after.count()
+/// Drops the `drop` smallest of a group, of equal ones the lowest indices.
+#[inline(always)]
+fn decide(keep: &mut [bool], keys: &[i32], drop: usize) {
+    for (unit, (keep, own)) in keep.iter_mut().zip(keys).enumerate() {
+        let lower =
+            |(other, key): (usize, &i32)| u32::from((key < own) | ((key == own) & (other < unit)));
+        let rank: u32 = keys.iter().enumerate().map(lower).sum();
+        *keep = drop <= rank as usize;
+    }
 }
 
 /// The same with one comparison a rank, nothing read.

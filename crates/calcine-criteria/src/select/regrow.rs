@@ -40,18 +40,18 @@ impl Regrow {
         kept: &Tensor<1, Bool>,
         amount: f64,
     ) -> Tensor<1, Bool> {
-        let units = candidate.scores.dims()[0];
+        let units = candidate.scores.units();
         let dead = self.count.to_drop(units, self.level);
         let alive = units - dead;
         let change = ((amount * alive as f64) as usize).min(alive);
         let lowest = f32::NEG_INFINITY;
-        let living = candidate.scores.clone();
+        let living = candidate.scores.values();
         let living = living.mask_fill(kept.clone().bool_not(), lowest);
-        let stays = drop_smallest(vec![living], dead + change).remove(0);
+        let stays = drop_smallest(vec![living.into()], dead + change).remove(0);
         let growth = candidate.growth.clone();
         let growth = growth.expect("a selection that regrows needs growth scores");
         let growth = growth.mask_fill(stays.clone(), lowest);
-        let grown = drop_smallest(vec![growth], units - change).remove(0);
+        let grown = drop_smallest(vec![growth.into()], units - change).remove(0);
         stays.bool_or(grown)
     }
 }

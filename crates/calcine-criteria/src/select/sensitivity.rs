@@ -40,7 +40,7 @@ impl Select for Sensitivity {
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
         let keep = |candidate: &Candidate| {
             let sigma = candidate.expect_reference();
-            let scores = candidate.scores.clone();
+            let scores = candidate.scores.values();
             scores.greater(sigma.mul_scalar(amount as f32))
         };
         candidates.iter().map(keep).collect()

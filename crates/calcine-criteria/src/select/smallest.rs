@@ -9,18 +9,23 @@ mod device;
 mod host;
 mod order;
 
+pub(super) use chunks::read;
 pub(super) use device::ordered;
+pub(super) use order::key;
 
-use burn::tensor::{Bool, DType, Device, FloatDType, Tensor};
+use burn::tensor::{Bool, DType, FloatDType, Tensor};
 use rayon::prelude::*;
+
+use crate::Scores;
+use crate::host::in_host_memory;
 
 /// So many scores in several vectors are worth waking a thread for, on a busy machine too.
 const MANY: usize = 1 << 20;
 
 /// [`drop_smallest`] of each vector alone, with a count of its own.
-pub(super) fn drop_smallest_of_each(vectors: Vec<(Tensor<1>, usize)>) -> Vec<Tensor<1, Bool>> {
-    let total: usize = vectors.iter().map(|(scores, _)| scores.dims()[0]).sum();
-    let here = |(scores, _): &(Tensor<1>, usize)| in_host_memory(&scores.device());
+pub(super) fn drop_smallest_of_each(vectors: Vec<(Scores, usize)>) -> Vec<Tensor<1, Bool>> {
+    let total: usize = vectors.iter().map(|(scores, _)| scores.units()).sum();
+    let here = |(scores, _): &(Scores, usize)| in_host_memory(&scores.device());
     let one = |(scores, count)| drop_smallest(vec![scores], count).remove(0);
     if vectors.len() > 1 && total > MANY && vectors.iter().all(here) {
         vectors.into_par_iter().map(one).collect()
@@ -31,11 +36,11 @@ pub(super) fn drop_smallest_of_each(vectors: Vec<(Tensor<1>, usize)>) -> Vec<Ten
 
 /// One decision per vector: false for the `count` smallest scores of all vectors together, ties by
 /// vector and index, lowest first.
-pub(super) fn drop_smallest(scores: Vec<Tensor<1>>, count: usize) -> Vec<Tensor<1, Bool>> {
-    let total: usize = scores.iter().map(|scores| scores.dims()[0]).sum();
+pub(super) fn drop_smallest(scores: Vec<Scores>, count: usize) -> Vec<Tensor<1, Bool>> {
+    let total: usize = scores.iter().map(Scores::units).sum();
     if count == 0 || count >= total {
-        let everything = |scores: Tensor<1>| {
-            let shape = scores.dims();
+        let everything = |scores: Scores| {
+            let shape = [scores.units()];
             let device = scores.device();
             if count == 0 {
                 Tensor::<1>::zeros(shape, &device).equal_scalar(0.0)
@@ -45,15 +50,17 @@ pub(super) fn drop_smallest(scores: Vec<Tensor<1>>, count: usize) -> Vec<Tensor<
         };
         return scores.into_iter().map(everything).collect();
     }
-    let scores: Vec<_> = scores.into_iter().map(single_precision).collect();
     if scores.iter().all(|scores| in_host_memory(&scores.device())) {
-        host::drop_smallest(scores, count)
+        let scores = scores.iter().map(|scores| scores.map(single_precision));
+        host::drop_smallest(scores.collect(), count)
     } else {
+        let values = |scores: &Scores| single_precision(scores.values());
+        let scores: Vec<_> = scores.iter().map(values).collect();
         device::drop_smallest(&scores, count)
     }
 }
 
-fn single_precision(scores: Tensor<1>) -> Tensor<1> {
+pub(super) fn single_precision(scores: Tensor<1>) -> Tensor<1> {
     if scores.dtype() == DType::F32 {
         scores
     } else {
@@ -61,17 +68,10 @@ fn single_precision(scores: Tensor<1>) -> Tensor<1> {
     }
 }
 
-/// Whether reading a tensor of this device is looking at host memory. Burn offers no such question;
-/// the name of the device is its only public answer.
-pub(super) fn in_host_memory(device: &Device) -> bool {
-    let name = format!("{device:?}");
-    name.contains("Flex") || name.contains("NdArray")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::TensorData;
+    use burn::tensor::{Device, TensorData};
     use calcine_testkit::{device as device_under_test, each, is_host, values};
 
     /// A score as documented: subnormal as zero, NaN as infinite.
@@ -166,6 +166,19 @@ mod tests {
         scores.iter().map(vector).collect()
     }
 
+    fn scores(vectors: Vec<Tensor<1>>) -> Vec<Scores> {
+        vectors.into_iter().map(Scores::Values).collect()
+    }
+
+    fn magnitudes(vectors: Vec<Tensor<1>>) -> Vec<Scores> {
+        vectors.into_iter().map(Scores::MagnitudesOf).collect()
+    }
+
+    fn absolute(scores: &[Vec<f32>]) -> Vec<Vec<f32>> {
+        let absolute = |v: &Vec<f32>| v.iter().map(|x| x.abs()).collect();
+        scores.iter().map(absolute).collect()
+    }
+
     fn read(keep: Vec<Tensor<1, Bool>>) -> Vec<Vec<bool>> {
         keep.into_iter()
             .map(|k| k.into_data().iter::<bool>().collect())
@@ -174,10 +187,20 @@ mod tests {
 
     #[test]
     fn exactly_the_smallest_are_dropped_ties_by_position() {
-        each(rows(), |(scores, count)| {
+        each(rows(), |(table, count)| {
             assert_eq!(
-                read(drop_smallest(upload(scores), *count)),
-                oracle(scores, *count)
+                read(drop_smallest(scores(upload(table)), *count)),
+                oracle(table, *count)
+            );
+        });
+    }
+
+    #[test]
+    fn magnitudes_need_not_be_taken_first() {
+        each(rows(), |(table, count)| {
+            assert_eq!(
+                read(drop_smallest(magnitudes(upload(table)), *count)),
+                oracle(&absolute(table), *count)
             );
         });
     }
@@ -246,30 +269,30 @@ mod tests {
 
     #[test]
     fn long_vectors_in_host_memory_are_selected_from_exactly() {
-        let rows = long_tables().into_iter().flat_map(|(name, scores)| {
-            let total: usize = scores.iter().map(Vec::len).sum();
-            let zeros = scores.iter().flatten().filter(|&&x| x == 0.0).count();
+        for (name, table) in long_tables() {
+            let total: usize = table.iter().map(Vec::len).sum();
+            let zeros = table.iter().flatten().filter(|&&x| x == 0.0).count();
             let mut counts = vec![1, total / 100, total / 2, 4 * total / 5, total - 1];
             if zeros > 1 {
-                counts.extend([zeros - 1, zeros, zeros + 1]);
+                counts.extend([zeros / 2, zeros - 1, zeros, zeros + 1]);
             }
-            counts
-                .into_iter()
-                .map(move |count| (name, count, scores.clone()))
-        });
-        let rows: Vec<_> = rows.collect();
-        for (name, count, scores) in rows {
-            let upload = |v: &Vec<f32>| {
+            let vector = |v: &Vec<f32>| {
                 Tensor::from_data(TensorData::new(v.clone(), [v.len()]), &Device::flex())
             };
-            let keep = read(host::drop_smallest(
-                scores.iter().map(upload).collect(),
-                count,
-            ));
-            assert!(
-                keep == oracle(&scores, count),
-                "{name}, {count} of the scores"
-            );
+            let vectors: Vec<_> = table.iter().map(vector).collect();
+            let absolute = absolute(&table);
+            for count in counts {
+                let keep = host::drop_smallest(scores(vectors.clone()), count);
+                assert!(
+                    read(keep) == oracle(&table, count),
+                    "{name}, {count} of the scores"
+                );
+                let keep = host::drop_smallest(magnitudes(vectors.clone()), count);
+                assert!(
+                    read(keep) == oracle(&absolute, count),
+                    "{name}, {count} of the magnitudes"
+                );
+            }
         }
     }
 
@@ -282,7 +305,8 @@ mod tests {
         ];
         let upload = |(v, count): &(Vec<f32>, usize)| {
             let scores = TensorData::new(v.clone(), [v.len()]);
-            (Tensor::from_data(scores, &Device::flex()), *count)
+            let scores = Tensor::from_data(scores, &Device::flex());
+            (Scores::Values(scores), *count)
         };
         let keep = read(drop_smallest_of_each(vectors.iter().map(upload).collect()));
         for ((scores, count), keep) in vectors.iter().zip(keep) {

@@ -10,7 +10,7 @@ pub struct Threshold;
 
 impl Select for Threshold {
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
-        let keep = |candidate: &Candidate| candidate.scores.clone().greater_scalar(amount as f32);
+        let keep = |candidate: &Candidate| candidate.scores.values().greater_scalar(amount as f32);
         candidates.iter().map(keep).collect()
     }
 }

@@ -56,8 +56,7 @@ impl Unit {
 
     /// Decisions per unit over all elements, flat in stored order.
     pub(super) fn spread(&self, keep: Tensor<1, Bool>) -> Tensor<1, Bool> {
-        let (units, members) = (self.fold.units(), self.fold.members());
-        self.flat(keep.reshape([units, 1]).expand([units, members]))
+        self.fold.spread(keep)
     }
 
     /// Rows back to the parameter, flat in stored order.

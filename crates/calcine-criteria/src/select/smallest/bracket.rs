@@ -1,166 +1,206 @@
 use super::chunks::Chunks;
-use super::order::{key, last_below, last_equal, ordered, score};
+use super::order::{key, last_below, last_equal, score};
 
-/// So many scores are selected from without narrowing.
-const FEW: usize = 1 << 10;
-
-/// Standard deviations between a pivot and where the cut is expected.
-const MARGIN: f64 = 2.5;
-
-/// Bounds around the `count`-th smallest score, the cut.
+/// Bounds between which the last dropped score, the cut, probably lies.
+#[derive(Clone, Copy)]
 pub(super) struct Bracket {
-    /// The cut is above; NaN where nothing is known.
+    /// The cut is above; NaN where there is no bound.
     above: f32,
-    /// The cut is at most this; infinite where nothing is known.
+    /// The cut is at most this; infinite where there is no bound.
     up_to: f32,
-    /// How many scores are at most `above`.
-    below: usize,
-    /// How many are at most `up_to`.
-    end: usize,
 }
 
-/// A score inside a bracket, not decided about.
+/// What a bracket says of some scores.
+pub(super) struct Decided {
+    /// How many lie below it, and are dropped.
+    pub(super) below: usize,
+    /// Those inside, in order of position.
+    pub(super) open: Vec<Open>,
+}
+
+/// A score inside a bracket.
 pub(super) struct Open {
     pub(super) index: u32,
     pub(super) key: i32,
 }
 
+/// Scores that are compared at once.
+const BLOCK: usize = 64;
+
 impl Bracket {
-    /// A bracket with few scores in it, or with equal ones alone.
-    pub(super) fn around(scores: &Chunks, count: usize) -> Self {
-        let total = scores.total();
-        let mut bracket = Self {
-            above: f32::NAN,
-            up_to: f32::INFINITY,
+    /// Keeps what lies above, drops the rest, and tells what is inside.
+    pub(super) fn decide(&self, scores: &[f32], keep: &mut [bool]) -> Decided {
+        let mut decided = Decided {
             below: 0,
-            end: total,
+            open: Vec::with_capacity(scores.len() / 8),
         };
-        if total > FEW {
-            bracket.narrow(scores, count, sampled_pivots(scores, count));
-            if bracket.end - bracket.below > total / 16
-                && let Some(pivots) = bracket.interpolated_pivots(count)
-            {
-                bracket.narrow(scores, count, pivots);
-            }
+        let (blocks, rest) = scores.as_chunks::<BLOCK>();
+        let (keep_blocks, keep_rest) = keep.as_chunks_mut::<BLOCK>();
+        for (i, (block, keep)) in blocks.iter().zip(keep_blocks).enumerate() {
+            self.decide_block(BLOCK * i, block, keep, &mut decided);
         }
-        bracket
+        if rest.is_empty() {
+            return decided;
+        }
+        // What fills the last block is above every bracket that has an upper bound; see below for others.
+        let mut block = [f32::INFINITY; BLOCK];
+        block[..rest.len()].copy_from_slice(rest);
+        let mut keep = [false; BLOCK];
+        self.decide_block(BLOCK * blocks.len(), &block, &mut keep, &mut decided);
+        keep_rest.copy_from_slice(&keep[..rest.len()]);
+        let open = &mut decided.open;
+        open.truncate(open.partition_point(|open| (open.index as usize) < scores.len()));
+        decided
     }
 
-    pub(super) fn below(&self) -> usize {
-        self.below
-    }
-
-    pub(super) fn end(&self) -> usize {
-        self.end
-    }
-
-    /// Moves the bounds to the pivots around the cut.
-    fn narrow(&mut self, scores: &Chunks, count: usize, [low, high]: [f32; 2]) {
-        self.move_to(scores, count, [last_equal(low), last_equal(high)]);
-        if self.up_to == last_equal(low) {
-            // Maybe the cut is `low` itself: a score that many have, such as zero.
-            self.move_to(scores, count, [last_below(low)]);
-        }
-    }
-
-    /// Counts the scores up to each bound, and takes those bounds that are closer to the cut.
-    fn move_to<const N: usize>(&mut self, scores: &Chunks, count: usize, bounds: [f32; N]) {
-        let bounds = bounds.map(|bound| bound.min(f32::MAX));
-        let mut found = [0; N];
-        for counts in scores.each(|scores| bounds.map(|bound| count_up_to(bound, scores))) {
-            found = std::array::from_fn(|i| found[i] + counts[i]);
-        }
-        for (bound, found) in bounds.into_iter().zip(found) {
-            if (self.below..count).contains(&found) {
-                (self.above, self.below) = (bound, found);
-            } else if (count..self.end).contains(&found) {
-                (self.up_to, self.end) = (bound, found);
-            }
-        }
-    }
-
-    /// Where the cut should be if scores were spread evenly over the bracket, a little to either side.
-    fn interpolated_pivots(&self, count: usize) -> Option<[f32; 2]> {
-        if self.above.is_nan() || self.up_to.is_infinite() || self.is_one_score() {
-            return None;
-        }
-        let inside = (self.end - self.below) as f64;
-        let margin = MARGIN * inside.sqrt() / 2.0 + inside / 16.0;
-        let (above, up_to) = (f64::from(self.above), f64::from(self.up_to));
-        let at = |rank: f64| (above + (up_to - above) * (rank / inside).clamp(0.0, 1.0)) as f32;
-        let rank = (count - self.below) as f64;
-        Some([at(rank - margin), at(rank + margin)])
-    }
-
-    fn is_one_score(&self) -> bool {
-        last_below(ordered(self.up_to)) == self.above
-    }
-
-    /// Keeps what lies above the bracket, drops the rest, and tells what is inside.
-    pub(super) fn decide(&self, scores: &[f32], keep: &mut [bool]) -> Vec<Open> {
-        let everything = self.up_to.is_infinite();
-        for (keep, &score) in keep.iter_mut().zip(scores) {
-            let up_to = (score <= self.up_to) | everything;
-            *keep = !up_to;
-        }
-        let mut open = Vec::new();
-        let (blocks, rest) = scores.as_chunks::<32>();
-        for (i, block) in blocks.iter().enumerate() {
-            self.push_inside(32 * i, block, &mut open);
-        }
-        if !rest.is_empty() {
-            // A NaN is above every bracket with an upper bound; without one, see below.
-            let mut block = [f32::NAN; 32];
-            block[..rest.len()].copy_from_slice(rest);
-            self.push_inside(32 * blocks.len(), &block, &mut open);
-            open.truncate(open.partition_point(|open| (open.index as usize) < scores.len()));
-        }
-        open
-    }
-
-    /// One bit a score, which costs little where several are compared at once.
+    /// Without a branch, so that several scores are compared at once; then those inside, one by one.
     #[inline]
-    fn push_inside(&self, start: usize, block: &[f32; 32], open: &mut Vec<Open>) {
-        let everything = self.up_to.is_infinite();
-        let mut inside = 0u32;
-        for (i, &score) in block.iter().enumerate() {
-            let (below, up_to) = (score <= self.above, score <= self.up_to);
-            inside |= u32::from((up_to | everything) & !below) << i;
+    fn decide_block(
+        &self,
+        start: usize,
+        scores: &[f32; BLOCK],
+        keep: &mut [bool; BLOCK],
+        decided: &mut Decided,
+    ) {
+        let mut below = 0u32;
+        let mut inside = [0u8; BLOCK];
+        for i in 0..BLOCK {
+            let (is_below, is_above) = (scores[i] <= self.above, scores[i] > self.up_to);
+            keep[i] = is_above;
+            below = below.wrapping_add(u32::from(is_below));
+            inside[i] = u8::from(!(is_below | is_above));
         }
+        decided.below += below as usize;
+        let mut inside = bits(&inside);
         while inside != 0 {
             let i = inside.trailing_zeros() as usize;
-            open.push(Open {
+            decided.open.push(Open {
                 index: (start + i) as u32,
-                key: key(block[i]),
+                key: key(scores[i]),
             });
             inside &= inside - 1;
         }
     }
 }
 
-/// Two scores between which the cut probably lies.
-fn sampled_pivots(scores: &Chunks, count: usize) -> [f32; 2] {
-    let total = scores.total();
-    let step = total / (total / 512).clamp(1 << 8, 1 << 12);
-    // Odd and no multiple of three: no stride of a convolution's weights is hit again and again.
-    let sample = scores.every(step - step % 6 + 1);
-    let mut sample: Vec<i32> = sample.into_iter().map(key).collect();
-    let size = sample.len() as f64;
-    let share = count as f64 / total as f64;
-    let (middle, spread) = (share * size, (share * (1.0 - share) * size).sqrt());
-    let upper = ((middle + MARGIN * spread) as usize + 1).min(sample.len() - 1);
-    let lower = ((middle - MARGIN * spread).max(0.0) as usize).min(upper);
-    let (before, &mut high, _) = sample.select_nth_unstable(upper);
-    let low = match lower {
-        _ if lower == upper => high,
-        _ => *before.select_nth_unstable(lower).1,
-    };
-    [score(low), score(high)]
+/// One bit per byte, each 0 or 1.
+#[inline]
+fn bits(bytes: &[u8; BLOCK]) -> u64 {
+    // The product brings the lowest bits of eight bytes together in its highest byte.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let mut bits = 0;
+    for (word, bytes) in bytes.as_chunks::<8>().0.iter().enumerate() {
+        let gathered = u64::from_le_bytes(*bytes).wrapping_mul(GATHER) >> 56;
+        bits |= gathered << (8 * word);
+    }
+    bits
 }
 
-/// How many scores are at most `bound`.
-fn count_up_to(bound: f32, scores: &[f32]) -> usize {
-    // It wraps, so that checked builds count as fast; a chunk has fewer than 2³² scores.
-    let count = |count: u32, &score: &f32| count.wrapping_add(u32::from(score <= bound));
-    scores.iter().fold(0, count) as usize
+/// Brackets, until one holds the cut.
+pub(super) struct Search {
+    bracket: Bracket,
+    sample: Option<Sample>,
+    /// Standard deviations between a bound and where the cut is expected.
+    margin: f64,
+}
+
+/// So many scores are selected from without a sample.
+const FEW: usize = 1 << 10;
+
+/// About one bracket in twenty misses, and the next one is four times as wide.
+const MARGIN: f64 = 2.0;
+
+impl Search {
+    pub(super) fn new(scores: &Chunks, count: usize) -> Self {
+        let everything = Bracket {
+            above: f32::NAN,
+            up_to: f32::INFINITY,
+        };
+        let mut sample = (scores.total() > FEW).then(|| Sample::of(scores, count));
+        let bracket = sample.as_mut().map(|sample| sample.bracket(MARGIN));
+        Self {
+            bracket: bracket.unwrap_or(everything),
+            sample,
+            margin: MARGIN,
+        }
+    }
+
+    pub(super) fn bracket(&self) -> Bracket {
+        self.bracket
+    }
+
+    /// The cut is below the bracket.
+    pub(super) fn go_lower(&mut self) {
+        let Bracket { above: up_to, .. } = self.bracket;
+        let above = match self.wider().above {
+            // Maybe the bound is a score that many have.
+            above if above >= up_to => last_below(up_to),
+            above => above,
+        };
+        self.bracket = Bracket { above, up_to };
+    }
+
+    /// The cut is above the bracket.
+    pub(super) fn go_higher(&mut self) {
+        let Bracket { up_to: above, .. } = self.bracket;
+        let up_to = match self.wider().up_to {
+            up_to if up_to <= above => f32::INFINITY,
+            up_to => up_to,
+        };
+        self.bracket = Bracket { above, up_to };
+    }
+
+    fn wider(&mut self) -> Bracket {
+        self.margin = self.margin.powi(3);
+        let sample = self.sample.as_mut();
+        sample.expect("only a sample misses").bracket(self.margin)
+    }
+}
+
+/// Some of the scores.
+struct Sample {
+    keys: Vec<i32>,
+    /// Where in the sample's order the cut is expected, and the standard deviation of that.
+    rank: f64,
+    spread: f64,
+}
+
+/// More are not sampled: in a long vector each is an access to memory of its own.
+const MOST: f64 = 4096.0;
+
+impl Sample {
+    /// So many that looking at them costs about as much as looking at what they leave open.
+    fn of(scores: &Chunks, count: usize) -> Self {
+        let total = scores.total() as f64;
+        let step = (total / total.powf(2.0 / 3.0).min(MOST)) as usize;
+        // Odd and no multiple of three: no stride of a convolution's weights is hit again and again.
+        let keys = scores.every(step - step % 6 + 1, key);
+        let (share, size) = (count as f64 / total, keys.len() as f64);
+        Self {
+            keys,
+            rank: share * size,
+            spread: (share * (1.0 - share) * size).sqrt().max(1.0),
+        }
+    }
+
+    fn bracket(&mut self, margin: f64) -> Bracket {
+        let low = self.key_at(self.rank - margin * self.spread);
+        let high = self.key_at(self.rank + margin * self.spread);
+        Bracket {
+            above: match low {
+                None => f32::NAN,
+                // So many are equal that the cut is probably one of them.
+                Some(low) if high == Some(low) => last_below(score(low)),
+                // An infinite score is equal to a NaN, which is not below any bound.
+                Some(low) => last_equal(score(low)).min(f32::MAX),
+            },
+            up_to: high.map_or(f32::INFINITY, |high| last_equal(score(high))),
+        }
+    }
+
+    /// The key at a rank, if there is such a rank.
+    fn key_at(&mut self, rank: f64) -> Option<i32> {
+        let inside = (0.0..self.keys.len() as f64).contains(&rank);
+        inside.then(|| *self.keys.select_nth_unstable(rank as usize).1)
+    }
 }

@@ -1,5 +1,9 @@
-use burn::tensor::{Slice, Tensor, TensorData};
+use std::ops::Range;
+
+use burn::tensor::{Slice, TensorData};
 use rayon::prelude::*;
+
+use crate::Scores;
 
 /// Scores per chunk of a long vector: 64 KiB, so that a copy stays close to its core.
 const CHUNK: usize = 1 << 14;
@@ -11,27 +15,35 @@ const SHORT: usize = 1 << 16;
 ///
 /// Burn hands out copies of a shared tensor only. Chunk by chunk a copy costs less than writing all of
 /// them to fresh memory, so every pass over a long vector copies it again; a short one is copied once.
+/// What becomes of the numbers on the way, their magnitude, costs nothing more.
 pub(super) struct Chunks {
-    vectors: Vec<Tensor<1>>,
-    chunks: Vec<Chunk>,
+    vectors: Vec<Vector>,
 }
 
-enum Chunk {
-    Copied(TensorData),
-    Shared(Tensor<1>),
+enum Vector {
+    Short(TensorData),
+    Long(Scores),
+}
+
+/// A part of a vector.
+enum Chunk<'a> {
+    Short(&'a [f32]),
+    Long(&'a Scores, Range<usize>),
 }
 
 impl Chunks {
-    pub(super) fn of(vectors: Vec<Tensor<1>>) -> Self {
-        Self {
-            chunks: vectors.iter().flat_map(chunks).collect(),
-            vectors,
-        }
+    pub(super) fn of(vectors: Vec<Scores>) -> Self {
+        let vector = |scores: Scores| match scores.units() {
+            ..=SHORT => Vector::Short(read(&scores)),
+            _ => Vector::Long(scores),
+        };
+        let vectors = vectors.into_iter().map(vector).collect();
+        Self { vectors }
     }
 
     /// How many scores each vector has.
     pub(super) fn lengths(&self) -> impl Iterator<Item = usize> {
-        self.vectors.iter().map(|vector| vector.dims()[0])
+        self.vectors.iter().map(Vector::length)
     }
 
     /// How many scores there are.
@@ -39,30 +51,34 @@ impl Chunks {
         self.lengths().sum()
     }
 
-    /// Every `step`-th score of each vector.
-    pub(super) fn every(&self, step: usize) -> Vec<f32> {
-        let step = Slice::new(0, None, step as isize);
-        let read = |vector: &Tensor<1>| vector.clone().slice(step).into_data();
-        let samples: Vec<TensorData> = self.vectors.iter().map(read).collect();
-        samples.iter().flat_map(values).copied().collect()
-    }
-
-    /// What `look` finds in each chunk, in order.
-    pub(super) fn each<R: Send>(&self, look: impl Fn(&[f32]) -> R + Sync) -> Vec<R> {
-        match self.chunks.as_slice() {
-            [chunk] => vec![chunk.with(look)],
-            chunks => chunks.par_iter().map(|chunk| chunk.with(&look)).collect(),
+    /// What `take` makes of every `step`-th score of each vector.
+    pub(super) fn every<T>(&self, step: usize, take: impl Fn(f32) -> T) -> Vec<T> {
+        let mut sample = Vec::with_capacity(self.total() / step + self.vectors.len());
+        for vector in &self.vectors {
+            match vector {
+                Vector::Short(data) => {
+                    sample.extend(values(data).iter().step_by(step).copied().map(&take));
+                }
+                Vector::Long(scores) => {
+                    let step = Slice::new(0, None, step as isize);
+                    let data = read(&scores.map(|scores| scores.slice(step)));
+                    sample.extend(values(&data).iter().copied().map(&take));
+                }
+            }
         }
+        sample
     }
 
-    /// The same, with something to write for each score.
-    pub(super) fn each_into<T: Send, R: Send>(
+    /// What `look` finds in each chunk, in order, with something to write for each score.
+    pub(super) fn each<T: Send, R: Send>(
         &self,
         parts: &mut [&mut [T]],
         look: impl Fn(&[f32], &mut [T]) -> R + Sync,
     ) -> Vec<R> {
-        let look = |(chunk, part): (&Chunk, &mut &mut [T])| chunk.with(|scores| look(scores, part));
-        match (self.chunks.as_slice(), parts) {
+        let chunks: Vec<Chunk<'_>> = self.vectors.iter().flat_map(Vector::chunks).collect();
+        let look =
+            |(chunk, part): (&Chunk<'_>, &mut &mut [T])| chunk.with(|scores| look(scores, part));
+        match (chunks.as_slice(), parts) {
             ([chunk], [part]) => vec![look((chunk, part))],
             (chunks, parts) => chunks.par_iter().zip(parts).map(look).collect(),
         }
@@ -78,28 +94,47 @@ impl Chunks {
     }
 }
 
-impl Chunk {
+impl Vector {
+    fn length(&self) -> usize {
+        match self {
+            Self::Short(data) => data.num_elements(),
+            Self::Long(scores) => scores.units(),
+        }
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = Chunk<'_>> {
+        let length = self.length();
+        let starts = (0..length).step_by(chunk_length(length));
+        starts.map(move |start| match self {
+            Self::Short(data) => Chunk::Short(values(data)),
+            Self::Long(scores) => Chunk::Long(scores, start..length.min(start + CHUNK)),
+        })
+    }
+}
+
+impl Chunk<'_> {
     fn with<R>(&self, look: impl FnOnce(&[f32]) -> R) -> R {
         match self {
-            Self::Copied(data) => look(values(data)),
-            Self::Shared(tensor) => look(values(&tensor.clone().into_data())),
+            Self::Short(scores) => look(scores),
+            Self::Long(scores, range) => {
+                let part = scores.map(|scores| scores.slice(range.clone()));
+                look(values(&read(&part)))
+            }
         }
+    }
+}
+
+/// A copy of scores in single precision.
+pub(in crate::select) fn read(scores: &Scores) -> TensorData {
+    match scores {
+        // Reading a shared tensor copies it twice; a product is a copy that is ours alone.
+        Scores::Values(values) => values.clone().mul_scalar(1.0).into_data(),
+        Scores::MagnitudesOf(signed) => signed.clone().abs().into_data(),
     }
 }
 
 fn values(data: &TensorData) -> &[f32] {
     data.as_slice().expect("scores were cast to f32")
-}
-
-fn chunks(vector: &Tensor<1>) -> Vec<Chunk> {
-    let length = vector.dims()[0];
-    let chunk = |start| match length {
-        // Reading a shared tensor copies it twice; a product is a copy that is ours alone.
-        ..=SHORT => Chunk::Copied(vector.clone().mul_scalar(1.0).into_data()),
-        _ => Chunk::Shared(vector.clone().slice(start..length.min(start + CHUNK))),
-    };
-    let starts = (0..length).step_by(chunk_length(length));
-    starts.map(chunk).collect()
 }
 
 fn chunk_length(length: usize) -> usize {

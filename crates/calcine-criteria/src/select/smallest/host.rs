@@ -1,23 +1,19 @@
 use burn::tensor::{Bool, Tensor, TensorData};
 
-use super::bracket::{Bracket, Open};
+use super::bracket::{Decided, Open, Search};
 use super::chunks::Chunks;
+use crate::Scores;
 
 /// See [`super::drop_smallest`]; `0 < count < total`.
 ///
-/// A sample says roughly where the last dropped score lies, and one or two passes that count say for
-/// certain, to within a few in a hundred scores. A last pass decides about all others, and the few are
-/// selected from. Whatever the sample, the result is exact: a bad one leaves more to select from.
-pub(super) fn drop_smallest(scores: Vec<Tensor<1>>, count: usize) -> Vec<Tensor<1, Bool>> {
-    let devices: Vec<_> = scores.iter().map(Tensor::device).collect();
+/// A sample says roughly where the last dropped score lies. One pass decides about all scores but the few
+/// around it, which are selected from. Whatever the sample, the result is exact: the pass counts, and
+/// where the sample was wrong there is another.
+pub(super) fn drop_smallest(scores: Vec<Scores>, count: usize) -> Vec<Tensor<1, Bool>> {
+    let devices: Vec<_> = scores.iter().map(Scores::device).collect();
     let scores = Chunks::of(scores);
-    let bracket = Bracket::around(&scores, count);
     let mut keep: Vec<Vec<bool>> = scores.lengths().map(|length| vec![false; length]).collect();
-    let mut parts = scores.cut(&mut keep);
-    let open = scores.each_into(&mut parts, |scores, keep| bracket.decide(scores, keep));
-    if bracket.end() > count {
-        settle(&open, count - bracket.below(), &mut parts);
-    }
+    decide(&scores, count, &mut scores.cut(&mut keep));
     let vector = |(keep, device): (Vec<bool>, _)| {
         let length = keep.len();
         Tensor::from_data(TensorData::new(keep, [length]), device)
@@ -25,13 +21,36 @@ pub(super) fn drop_smallest(scores: Vec<Tensor<1>>, count: usize) -> Vec<Tensor<
     keep.into_iter().zip(&devices).map(vector).collect()
 }
 
+fn decide(scores: &Chunks, count: usize, keep: &mut [&mut [bool]]) {
+    let mut search = Search::new(scores, count);
+    loop {
+        let bracket = search.bracket();
+        let decided = scores.each(keep, |scores, keep| bracket.decide(scores, keep));
+        let below: usize = decided.iter().map(|part| part.below).sum();
+        let open: usize = decided.iter().map(|part| part.open.len()).sum();
+        if count < below {
+            search.go_lower();
+        } else if below + open < count {
+            search.go_higher();
+        } else {
+            return settle(&decided, count - below, keep);
+        }
+    }
+}
+
 /// Keeps all but the `count` smallest of those that are open; they are in order of position.
-fn settle(open: &[Vec<Open>], count: usize, keep: &mut [&mut [bool]]) {
-    let mut keys: Vec<i32> = open.iter().flatten().map(|open| open.key).collect();
-    let (smaller, &mut cut, _) = keys.select_nth_unstable(count - 1);
-    let mut ties = 1 + smaller.iter().filter(|&&key| key == cut).count();
-    for (open, keep) in open.iter().zip(keep) {
-        for Open { index, key } in open {
+fn settle(decided: &[Decided], count: usize, keep: &mut [&mut [bool]]) {
+    let mut keys: Vec<i32> = Vec::new();
+    for part in decided {
+        keys.extend(part.open.iter().map(|open| open.key));
+    }
+    let (mut cut, mut ties) = (i32::MIN, 0);
+    if count > 0 {
+        let (smaller, &mut last, _) = keys.select_nth_unstable(count - 1);
+        (cut, ties) = (last, 1 + smaller.iter().filter(|&&key| key == last).count());
+    }
+    for (part, keep) in decided.iter().zip(keep) {
+        for Open { index, key } in &part.open {
             let tied = *key == cut && ties > 0;
             ties -= usize::from(tied);
             keep[*index as usize] = *key >= cut && !tied;

@@ -25,7 +25,7 @@ pub(super) fn last_equal(score: f32) -> f32 {
     }
 }
 
-/// The largest number below a score in this order.
+/// The largest number below a score in this order; NaN where there is none.
 pub(super) fn last_below(score: f32) -> f32 {
     let score = ordered(score);
     let first_equal = if score == 0.0 {
@@ -33,12 +33,16 @@ pub(super) fn last_below(score: f32) -> f32 {
     } else {
         score
     };
-    first_equal.next_down()
+    if first_equal == f32::NEG_INFINITY {
+        f32::NAN
+    } else {
+        first_equal.next_down()
+    }
 }
 
 /// An integer that orders as the scores do.
 #[inline]
-pub(super) fn key(score: f32) -> i32 {
+pub(in crate::select) fn key(score: f32) -> i32 {
     flipped(ordered(score).to_bits().cast_signed())
 }
 

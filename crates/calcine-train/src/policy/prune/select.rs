@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
-use calcine_criteria::{Candidate, Evidence, Needs, Reference, Rescale};
+use calcine_criteria::{Candidate, Evidence, Needs, Reference, Rescale, Scores};
 use calcine_params::{flat, flat_gradients};
 use calcine_schedule::Clock;
 use rand::RngExt;
@@ -51,10 +51,10 @@ impl Prune {
             let seed = self.seed(clock, path);
             let rows = unit.fold.rows(self.ranked(model, unit, weight));
             let scores = match self.scores.get(path) {
-                Some(sum) => sum.clone().div_scalar(self.state.batches as f64),
+                Some(sum) => Scores::Values(sum.clone().div_scalar(self.state.batches as f64)),
                 None => {
                     let evidence = evidence(model, unit, rows.clone(), self.score.needs(), seed);
-                    self.score.score(&evidence)
+                    self.score.deferred(&evidence)
                 }
             };
             let growth = self.growth.as_ref().map(|score| {
@@ -63,12 +63,13 @@ impl Prune {
                 let evidence = || evidence(model, unit, rows.clone(), score.needs(), !seed);
                 sum.unwrap_or_else(|| score.score(&evidence()))
             });
+            let measure = || self.select.measure(&rows, &scores.values());
             let reference = match self.select.reference() {
                 Reference::None => None,
-                Reference::Refreshed => self.select.measure(&rows, &scores),
+                Reference::Refreshed => measure(),
                 Reference::Frozen => {
                     if !self.references.contains_key(path)
-                        && let Some(measure) = self.select.measure(&rows, &scores)
+                        && let Some(measure) = measure()
                     {
                         self.references.insert(path.clone(), measure);
                     }
@@ -161,7 +162,8 @@ fn joined(units: impl Iterator<Item = Candidate>, group: &Group) -> Candidate {
         Joint::Leader => a,
     };
     let join = |mut all: Candidate, unit: Candidate| {
-        all.scores = combine(Some(all.scores), Some(unit.scores)).expect("both have scores");
+        let scores = combine(Some(all.scores.values()), Some(unit.scores.values()));
+        all.scores = scores.expect("both have scores").into();
         all.growth = combine(all.growth, unit.growth);
         all.cost += unit.cost;
         all
@@ -169,7 +171,7 @@ fn joined(units: impl Iterator<Item = Candidate>, group: &Group) -> Candidate {
     let mut all = units.reduce(join).expect("a group is not empty");
     if group.joint == Joint::Mean {
         let count = group.units.len() as f64;
-        all.scores = all.scores.div_scalar(count);
+        all.scores = all.scores.values().div_scalar(count).into();
         all.growth = all.growth.map(|growth| growth.div_scalar(count));
     }
     all
