@@ -303,7 +303,8 @@ mod tests {
         assert_eq!(json["network"], "simplenet");
         assert_eq!(json["sparsity"].as_array().map(Vec::len), Some(5));
         let markdown = written(&[&all[..], &["--format", "markdown"]].concat());
-        assert_eq!(markdown.matches("|---").count(), 4, "{markdown}");
+        let rules = markdown.lines().filter(|line| line.starts_with("|--"));
+        assert_eq!(rules.count(), 4, "{markdown}");
     }
 
     #[test]
@@ -322,7 +323,7 @@ mod tests {
             (&["--weights", "nowhere.safetensors"], "nowhere.safetensors"),
             (
                 &["--model", "simplenet", "--batch", "18446744073709551615"],
-                "than can be counted",
+                "too large",
             ),
         ] {
             let failure = summary(flags).expect_err(word);

@@ -59,10 +59,5 @@ fn a_batch_computes_and_keeps_as_many_times_what_a_sample_does() {
     assert_eq!(graph.value(weight).name, "fc1.weight");
     assert_eq!(graph.weight(&graph.nodes[1]), None);
     let error = graph.compute_at(usize::MAX).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("more elements than can be counted"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("too large"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! The tree of modules, and the names of operations.
 
-use burn::module::{Module, Param};
+use burn::module::{Module, Param, ParamId};
 use burn::nn::{Linear, LinearConfig, Relu};
 use burn::tensor::{Int, Tensor};
 use calcine_summary::{model, modules};
@@ -52,7 +52,7 @@ fn lists_nest_shared_parameters_count_once_and_what_has_none_is_left_out() {
         tied: Some(linear.clone()),
         again: Some(linear),
         none: None,
-        steps: Param::from_tensor(Tensor::zeros([4], &device())),
+        steps: Param::initialized(ParamId::new(), Tensor::zeros([4], &device())),
     };
     let table = model(&nested);
     let rows: Vec<_> = table
