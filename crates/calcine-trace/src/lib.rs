@@ -1,5 +1,6 @@
 //! Any Burn model as a [`Network`]: a named, executable, trainable graph, without touching the model's code.
 
+mod activity;
 mod apply;
 mod assemble;
 mod error;
@@ -10,6 +11,7 @@ mod record;
 mod run;
 mod steps;
 mod tensor;
+pub mod watch;
 
 use burn::module::Module;
 use burn::tensor::TensorData;

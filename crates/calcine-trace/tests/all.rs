@@ -5,11 +5,14 @@
     reason = "tests panic; clippy exempts only the test functions"
 )]
 
+mod activity;
 mod computes;
 mod errors;
 mod models;
 mod names;
 mod trains;
+mod watch;
+mod watch_golden;
 
 use burn::tensor::Tensor;
 use calcine_testkit::{device, values};
