@@ -1,9 +1,11 @@
 //! Scores: a number for each unit; larger stays.
 
+mod apoz;
 mod geometric_median;
 mod gradient;
 mod lamp;
 mod magnitude;
+mod mean_activation;
 mod movement;
 mod noisy;
 mod norm;
@@ -12,11 +14,14 @@ mod random;
 mod second_order;
 mod snip;
 mod taylor;
+mod wanda;
 
+pub use apoz::Apoz;
 pub use geometric_median::GeometricMedian;
 pub use gradient::Gradient;
 pub use lamp::Lamp;
 pub use magnitude::Magnitude;
+pub use mean_activation::MeanActivation;
 pub use movement::Movement;
 pub use noisy::Noisy;
 pub use norm::Norm;
@@ -25,6 +30,7 @@ pub use random::Random;
 pub use second_order::SecondOrder;
 pub use snip::Snip;
 pub use taylor::Taylor;
+pub use wanda::Wanda;
 
 use burn::tensor::Tensor;
 
@@ -36,8 +42,10 @@ pub struct Evidence {
     pub weight: Tensor<2>,
     /// The loss gradient at the weight, of one batch: `[units, members]`.
     pub gradient: Option<Tensor<2>>,
-    /// A statistic of the unit's activations: `[units]`.
+    /// The statistic of each unit's activations that the score [needs](Needs::Activity): `[units]`.
     pub activity: Option<Tensor<1>>,
+    /// The L2 norm, over samples and positions, of the input that each weight multiplies: `[units, members]`.
+    pub input_norm: Option<Tensor<2>>,
     /// The scale γ that the normalisation after the layer gives the unit's output: `[units]`.
     pub norm_scale: Option<Tensor<1>>,
     /// What a score that draws lots derives its random stream from; the caller gives every parameter
@@ -53,6 +61,7 @@ impl Evidence {
             weight,
             gradient: None,
             activity: None,
+            input_norm: None,
             norm_scale: None,
             seed: 0,
         }
@@ -69,6 +78,13 @@ impl Evidence {
     #[must_use]
     pub fn with_activity(mut self, activity: Tensor<1>) -> Self {
         self.activity = Some(activity);
+        self
+    }
+
+    /// With the norm of the input that each weight multiplies, of the weight's shape.
+    #[must_use]
+    pub fn with_input_norm(mut self, norms: Tensor<2>) -> Self {
+        self.input_norm = Some(norms);
         self
     }
 
@@ -104,6 +120,14 @@ impl Evidence {
         let gradient = self.gradient.clone();
         gradient.expect("this score needs the gradient: ask `Score::needs`")
     }
+
+    /// # Panics
+    ///
+    /// If there is no activity.
+    fn expect_activity(&self) -> Tensor<1> {
+        let activity = self.activity.clone();
+        activity.expect("this score needs the units' activity: ask `Score::needs`")
+    }
 }
 
 /// Which evidence a score cannot do without. The weight is always there.
@@ -116,10 +140,22 @@ pub enum Needs {
     /// The weight and its gradient. Of several batches, the scores are averaged: each batch is scored by
     /// itself.
     Gradient,
-    /// The weight and its units' activity.
-    Activity,
+    /// A statistic of the units' activations.
+    Activity(Activity),
+    /// The weight and the norms of what it multiplies.
+    InputNorm,
     /// The scale of the normalisation that follows.
     NormScale,
+}
+
+/// A statistic of a unit's activations: what comes out of it, after its activation function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Activity {
+    /// The share of zeros, from 0 to 1, over all positions of all samples: APoZ.
+    ZeroShare,
+    /// The mean over all positions of all samples.
+    Mean,
 }
 
 /// Gives each unit a number; **larger stays**.

@@ -1,0 +1,20 @@
+use burn::tensor::Tensor;
+
+use super::{Activity, Evidence, Needs, Score};
+
+/// The mean of a unit's activations, over all positions of all samples.
+///
+/// A filter that is weak on average goes first (Molchanov et al., 2017). Distiller's *mean activation*
+/// ranking drops the strongest ones, which is not what the cited method does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MeanActivation;
+
+impl Score for MeanActivation {
+    fn needs(&self) -> Needs {
+        Needs::Activity(Activity::Mean)
+    }
+
+    fn score(&self, evidence: &Evidence) -> Tensor<1> {
+        evidence.expect_activity()
+    }
+}
