@@ -32,7 +32,7 @@ pub use snip::Snip;
 pub use taylor::Taylor;
 pub use wanda::Wanda;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Bool, Tensor};
 
 /// What is known of the units of one parameter. One row, or one entry, per unit.
 #[derive(Debug, Clone)]
@@ -119,6 +119,12 @@ impl Evidence {
     fn expect_gradient(&self) -> Tensor<2> {
         let gradient = self.gradient.clone();
         gradient.expect("this score needs the gradient: ask `Score::needs`")
+    }
+
+    /// Whether all weights of a unit are zero: `[units]`.
+    fn is_dead(&self) -> Tensor<1, Bool> {
+        let largest = self.weight.clone().abs().max_dim(1);
+        largest.reshape([self.units()]).equal_elem(0.0)
     }
 
     /// # Panics

@@ -76,6 +76,18 @@ fn wanda_of_filters_is_the_sum_over_the_inputs_of_their_group() {
     }
 }
 
+/// What is dropped gives the constant of its norm, which may be as active as can be.
+#[test]
+fn what_was_dropped_scores_lowest() {
+    let evidence =
+        Evidence::new(elements(&[1.0, 0.0, 1.0])).with_activity(vector(&[1.0, 0.0, -3.0]));
+    assert_eq!(floats(Apoz.score(&evidence)), [0.0, -1.0, 4.0]);
+    assert_eq!(
+        floats(MeanActivation.score(&evidence)),
+        [1.0, f32::MIN, -3.0]
+    );
+}
+
 #[test]
 fn a_level_over_scores_of_activity_drops_the_most_silent_units() {
     let weight = Tensor::<2>::ones([4, 3], &device());

@@ -32,6 +32,14 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "the table of a model, all in one read",
     ),
     (
+        "crates/calcine-trace/src/watch/pass.rs",
+        "statistics of activations, all in one read after the last batch",
+    ),
+    (
+        "crates/calcine-trace/src/refit/sample.rs",
+        "samples of a layer, all in one read after the last batch",
+    ),
+    (
         "crates/calcine-train/src/policy/record.rs",
         "the record of a checkpoint, all in one read",
     ),

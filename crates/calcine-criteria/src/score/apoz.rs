@@ -11,6 +11,9 @@ use super::{Activity, Evidence, Needs, Score};
 /// over all positions of all samples, after the activation function. A filter whose relu hardly ever
 /// lets anything through says little (Hu et al., 2016): the highest average percentage of zeros goes
 /// first. For filters and outputs of linear layers, behind an activation function that gives zeros.
+///
+/// A unit whose weights are all zero scores −1, below all others: it gives the constant of its norm or bias,
+/// which says nothing of it, and what was dropped stays dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Apoz;
 
@@ -20,6 +23,7 @@ impl Score for Apoz {
     }
 
     fn score(&self, evidence: &Evidence) -> Tensor<1> {
-        evidence.expect_activity().neg().add_scalar(1.0)
+        let active = evidence.expect_activity().neg().add_scalar(1.0);
+        active.mask_fill(evidence.is_dead(), -1.0)
     }
 }

@@ -6,6 +6,8 @@ use super::{Activity, Evidence, Needs, Score};
 ///
 /// A filter that is weak on average goes first (Molchanov et al., 2017). Distiller's *mean activation*
 /// ranking drops the strongest ones, which is not what the cited method does.
+///
+/// A unit whose weights are all zero scores lowest, as under [`Apoz`](super::Apoz).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MeanActivation;
 
@@ -15,6 +17,9 @@ impl Score for MeanActivation {
     }
 
     fn score(&self, evidence: &Evidence) -> Tensor<1> {
-        evidence.expect_activity()
+        let lowest = f32::MIN;
+        evidence
+            .expect_activity()
+            .mask_fill(evidence.is_dead(), lowest)
     }
 }
