@@ -29,6 +29,8 @@
 //! | [`Snip`], [`Gradient`] | Σ\|w·g\|, Σ\|g\| |
 //! | [`Movement`] | −Σw·g, over a training |
 //! | [`SecondOrder`] | ½Σw²g²: optimal brain damage |
+//! | [`Apoz`], [`MeanActivation`] | how often, and how strongly, a unit is active |
+//! | [`Wanda`] | \|w\| times the norm of what the weight multiplies |
 //! | [`Random`], [`Noisy`] | lots, and a little of them |
 //!
 //! | selections | keeps |
@@ -52,8 +54,8 @@ pub mod score;
 pub mod select;
 
 pub use score::{
-    Evidence, GeometricMedian, Gradient, Lamp, Magnitude, Movement, Needs, Noisy, Norm, NormScale,
-    Random, Score, Scores, SecondOrder, Snip, Taylor,
+    Activity, Apoz, Evidence, GeometricMedian, Gradient, Lamp, Magnitude, MeanActivation, Movement,
+    Needs, Noisy, Norm, NormScale, Random, Score, Scores, SecondOrder, Snip, Taylor, Wanda,
 };
 pub use select::{
     AtLeast, Candidate, Coin, Count, DrawnLevel, GlobalLevel, Hysteresis, Level, NOfM, Reference,

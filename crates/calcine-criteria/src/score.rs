@@ -1,9 +1,11 @@
 //! Scores: a number for each unit; larger stays.
 
+mod apoz;
 mod geometric_median;
 mod gradient;
 mod lamp;
 mod magnitude;
+mod mean_activation;
 mod movement;
 mod noisy;
 mod norm;
@@ -13,11 +15,14 @@ mod scores;
 mod second_order;
 mod snip;
 mod taylor;
+mod wanda;
 
+pub use apoz::Apoz;
 pub use geometric_median::GeometricMedian;
 pub use gradient::Gradient;
 pub use lamp::Lamp;
 pub use magnitude::Magnitude;
+pub use mean_activation::MeanActivation;
 pub use movement::Movement;
 pub use noisy::Noisy;
 pub use norm::Norm;
@@ -27,8 +32,9 @@ pub use scores::Scores;
 pub use second_order::SecondOrder;
 pub use snip::Snip;
 pub use taylor::Taylor;
+pub use wanda::Wanda;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Bool, Tensor};
 use rayon::prelude::*;
 
 use crate::host::in_host_memory;
@@ -41,8 +47,10 @@ pub struct Evidence {
     pub weight: Tensor<2>,
     /// The loss gradient at the weight, of one batch: `[units, members]`.
     pub gradient: Option<Tensor<2>>,
-    /// A statistic of the unit's activations: `[units]`.
+    /// The statistic of each unit's activations that the score [needs](Needs::Activity): `[units]`.
     pub activity: Option<Tensor<1>>,
+    /// The L2 norm, over samples and positions, of the input that each weight multiplies: `[units, members]`.
+    pub input_norm: Option<Tensor<2>>,
     /// The scale γ that the normalisation after the layer gives the unit's output: `[units]`.
     pub norm_scale: Option<Tensor<1>>,
     /// What a score that draws lots derives its random stream from; the caller gives every parameter
@@ -58,6 +66,7 @@ impl Evidence {
             weight,
             gradient: None,
             activity: None,
+            input_norm: None,
             norm_scale: None,
             seed: 0,
         }
@@ -74,6 +83,13 @@ impl Evidence {
     #[must_use]
     pub fn with_activity(mut self, activity: Tensor<1>) -> Self {
         self.activity = Some(activity);
+        self
+    }
+
+    /// With the norm of the input that each weight multiplies, of the weight's shape.
+    #[must_use]
+    pub fn with_input_norm(mut self, norms: Tensor<2>) -> Self {
+        self.input_norm = Some(norms);
         self
     }
 
@@ -109,6 +125,20 @@ impl Evidence {
         let gradient = self.gradient.clone();
         gradient.expect("this score needs the gradient: ask `Score::needs`")
     }
+
+    /// Whether all weights of a unit are zero: `[units]`.
+    fn is_dead(&self) -> Tensor<1, Bool> {
+        let largest = self.weight.clone().abs().max_dim(1);
+        largest.reshape([self.units()]).equal_elem(0.0)
+    }
+
+    /// # Panics
+    ///
+    /// If there is no activity.
+    fn expect_activity(&self) -> Tensor<1> {
+        let activity = self.activity.clone();
+        activity.expect("this score needs the units' activity: ask `Score::needs`")
+    }
 }
 
 /// Which evidence a score cannot do without. The weight is always there.
@@ -121,10 +151,22 @@ pub enum Needs {
     /// The weight and its gradient. Of several batches, the scores are averaged: each batch is scored by
     /// itself.
     Gradient,
-    /// The weight and its units' activity.
-    Activity,
+    /// A statistic of the units' activations.
+    Activity(Activity),
+    /// The weight and the norms of what it multiplies.
+    InputNorm,
     /// The scale of the normalisation that follows.
     NormScale,
+}
+
+/// A statistic of a unit's activations: what comes out of it, after its activation function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Activity {
+    /// The share of zeros, from 0 to 1, over all positions of all samples: APoZ.
+    ZeroShare,
+    /// The mean over all positions of all samples.
+    Mean,
 }
 
 /// Gives each unit a number; **larger stays**.

@@ -5,7 +5,9 @@
     reason = "tests panic; clippy exempts only the test functions"
 )]
 
+mod activities;
 mod common;
+mod golden_activities;
 mod golden_gradients;
 mod golden_groups;
 mod golden_pruners;

@@ -210,6 +210,41 @@ impl Fold {
         spread.reshape(stored)
     }
 
+    /// A number per input of the layer, at every weight that multiplies the input.
+    ///
+    /// # Shapes
+    ///
+    /// `inputs`: `[inputs]`, those of all groups; result: `[units, members]`.
+    ///
+    /// # Panics
+    ///
+    /// If there are more or fewer numbers than inputs.
+    #[must_use]
+    pub fn spread_inputs<K: Basic>(&self, inputs: Tensor<1, K>) -> Tensor<2, K> {
+        let numel = self.numel();
+        let given = inputs.dims()[0];
+        let inputs_first = self.layout == Layout::InputFirst && self.stored.len() > 1;
+        let per_group = if inputs_first {
+            self.stored[0] / self.groups
+        } else {
+            self.stored.get(1).copied().unwrap_or(1)
+        };
+        let all = per_group * self.groups;
+        assert_eq!(given, all, "a number for each of {all} inputs");
+        let stored: Tensor<1, K> = if inputs_first {
+            let rows = inputs.reshape([all, 1]).expand([all, numel / all]);
+            rows.reshape([numel])
+        } else {
+            let outputs = self.stored[0] / self.groups;
+            let kernel = numel / (self.stored[0] * per_group);
+            inputs
+                .reshape([self.groups, 1, per_group, 1])
+                .expand([self.groups, outputs, per_group, kernel])
+                .reshape([numel])
+        };
+        self.rows(stored)
+    }
+
     fn numel(&self) -> usize {
         self.stored.iter().product()
     }

@@ -6,6 +6,7 @@
 )]
 
 mod errors;
+mod inputs;
 mod layers;
 mod oracle;
 mod rows;

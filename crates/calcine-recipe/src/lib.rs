@@ -56,7 +56,9 @@
 //! * `score`: of weights `magnitude`, `l1`, `l2`, `mean_l2`, `max`, `lamp`, `geometric_median`, `random`; of
 //!   the batch-norm that follows `norm_scale`; of gradients `taylor`, `taylor_signed`, `taylor_square`,
 //!   `gradient`, `snip`, `movement`, `second_order`, averaged over `batches` (1; a number, or `"all"`, which
-//!   is the default of `movement`). Larger stays. `noise` is how often a ranking is disturbed; `fold_norm`
+//!   is the default of `movement`); of activations `apoz`, `mean_activation` (of what filters or outputs of linear
+//!   layers come to) and `wanda` (of what weights multiply), over 8 `batches`, which need a driver that is
+//!   [shown them](calcine_train::Driver::with_watch). Larger stays. `noise` is how often a ranking is disturbed; `fold_norm`
 //!   ranks weights with their batch-norm folded in.
 //! * `grain`: `element` (default), `kernel`, `filter`, `channel`, `fc_output`, `fc_input`, `layer`,
 //!   `block(RxDxHxW)`, `group(M)`.

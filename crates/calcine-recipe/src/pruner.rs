@@ -54,11 +54,18 @@ impl Pruner {
         let cost = cost(&section, selection.as_ref());
         let params = params(&section, selection.as_ref());
         if let (Some(score), Some(grain)) = (&score, &grain)
-            && score.value == ScoreName::NormScale
+            && score.value.is_of_outputs()
             && grain.value != Grain::Filter
         {
-            let message = "`norm_scale` is a number a filter: `grain = \"filter\"`";
-            section.problems.add(&score.span, message);
+            let linear = grain.value == Grain::FcOutput;
+            if score.value == ScoreName::NormScale {
+                let message = "`norm_scale` is a number a filter: `grain = \"filter\"`";
+                section.problems.add(&score.span, message);
+            } else if !linear {
+                let message = "a score of activations is a number a filter, or an output of a linear \
+                               layer: `grain = \"filter\"` or `\"fc_output\"`";
+                section.problems.add(&score.span, message);
+            }
         }
         section.close();
         let (score, grain) = (score?, grain.filter(|_| given)?);

@@ -1,8 +1,8 @@
 //! `score`: a criterion by name.
 
 use calcine_criteria::{
-    GeometricMedian, Gradient, Lamp, Magnitude, Movement, Needs, Noisy, Norm, NormScale, Random,
-    Score, SecondOrder, Snip, Taylor,
+    Apoz, GeometricMedian, Gradient, Lamp, Magnitude, MeanActivation, Movement, Needs, Noisy, Norm,
+    NormScale, Random, Score, SecondOrder, Snip, Taylor, Wanda,
 };
 use calcine_train::Batches;
 
@@ -25,11 +25,17 @@ pub(crate) enum ScoreName {
     Snip,
     Movement,
     SecondOrder,
+    Apoz,
+    MeanActivation,
+    Wanda,
     Random,
 }
 
+/// How many batches activations are looked at over, unless told otherwise.
+const ACTIVATION_BATCHES: u64 = 8;
+
 /// Adding a criterion to recipes is adding a line here and in [`ScoreName::build`].
-const SCORES: [(&str, ScoreName); 16] = [
+const SCORES: [(&str, ScoreName); 19] = [
     ("magnitude", ScoreName::Magnitude),
     ("l1", ScoreName::L1),
     ("l2", ScoreName::L2),
@@ -45,6 +51,9 @@ const SCORES: [(&str, ScoreName); 16] = [
     ("snip", ScoreName::Snip),
     ("movement", ScoreName::Movement),
     ("second_order", ScoreName::SecondOrder),
+    ("apoz", ScoreName::Apoz),
+    ("mean_activation", ScoreName::MeanActivation),
+    ("wanda", ScoreName::Wanda),
     ("random", ScoreName::Random),
 ];
 
@@ -71,6 +80,9 @@ impl ScoreName {
             Self::Snip => Box::new(Snip),
             Self::Movement => Box::new(Movement),
             Self::SecondOrder => Box::new(SecondOrder),
+            Self::Apoz => Box::new(Apoz),
+            Self::MeanActivation => Box::new(MeanActivation),
+            Self::Wanda => Box::new(Wanda),
             Self::Random => Box::new(Random),
         }
     }
@@ -84,7 +96,12 @@ impl ScoreName {
         }
     }
 
-    /// Whether it looks at gradients or norms.
+    /// Whether it is a number an output of a layer.
+    pub(crate) fn is_of_outputs(self) -> bool {
+        matches!(self.build().needs(), Needs::NormScale | Needs::Activity(_))
+    }
+
+    /// Whether it looks at gradients, norms or activations.
     pub(crate) fn needs_more_than_weights(self) -> bool {
         self.build().needs() != Needs::Weight
     }
@@ -93,6 +110,7 @@ impl ScoreName {
     pub(crate) fn batches(self) -> Batches {
         match self {
             Self::Movement => Batches::All,
+            Self::Apoz | Self::MeanActivation | Self::Wanda => Batches::Count(ACTIVATION_BATCHES),
             _ => Batches::default(),
         }
     }

@@ -114,6 +114,14 @@ fn every_mistake_in_a_selection_is_named_at_its_place() {
             "score = ¦\"norm_scale\"\nlevel = 0.5\nparams = [\"**\"]",
             &["`norm_scale` is a number a filter"],
         ),
+        (
+            "score = ¦\"apoz\"\nlevel = 0.5\nparams = [\"**\"]",
+            &["a score of activations is a number a filter"],
+        ),
+        (
+            "score = ¦\"mean_activation\"\ngrain = \"channel\"\nlevel = 0.5\nparams = [\"conv.weight\"]",
+            &["`grain = \"filter\"` or `\"fc_output\"`"],
+        ),
     ];
     each(rows, |(marked, fragments)| {
         let (text, places) = unmarked(&with_pruner(marked));

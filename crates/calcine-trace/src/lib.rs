@@ -36,6 +36,7 @@
 //! # Ok::<(), calcine_trace::TraceError>(())
 //! ```
 
+mod activity;
 mod apply;
 mod assemble;
 mod error;
@@ -47,6 +48,7 @@ mod record;
 mod run;
 mod steps;
 mod tensor;
+pub mod watch;
 
 use burn::module::Module;
 use burn::tensor::TensorData;

@@ -5,12 +5,15 @@
     reason = "tests panic; clippy exempts only the test functions"
 )]
 
+mod activity;
 mod computes;
 mod errors;
 mod files;
 mod models;
 mod names;
 mod trains;
+mod watch;
+mod watch_golden;
 
 use burn::tensor::Tensor;
 use calcine_testkit::{device, values};

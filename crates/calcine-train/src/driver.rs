@@ -8,7 +8,9 @@ use calcine_mask::Masks;
 use calcine_params::replace;
 use calcine_schedule::Clock;
 
-use crate::{Changed, GradientMasks, Hold, Policy, RatePlan, Values};
+use crate::{
+    Changed, GradientMasks, Hold, Policy, RatePlan, UnwatchedError, Values, Wanted, Watch,
+};
 
 /// One training step, in the one order there is.
 ///
@@ -31,11 +33,14 @@ use crate::{Changed, GradientMasks, Hold, Policy, RatePlan, Values};
 /// ```
 ///
 /// The driver is a plain value beside the model: it works in any loop that calls these two in turn.
-/// A step reads nothing from the device, unless a score or a selection in it says that it does.
+/// A step reads nothing from the device, unless a score or a selection in it says that it does. Before the
+/// first moment of a step in which a score looks at activations, the driver's [`Watch`] runs its batches, and
+/// reads once.
 pub struct Driver<M> {
     clock: Clock,
     policies: Vec<Box<dyn Policy<M>>>,
     rates: RatePlan,
+    watch: Option<Box<dyn Watch<M>>>,
     held: Held,
     stored: Stored,
     /// What stored parameters go back to in this step.
@@ -111,9 +116,57 @@ impl<M: Module> Driver<M> {
             clock: Clock::new(steps_per_epoch),
             policies,
             rates,
+            watch: None,
             held: Held::default(),
             stored: Stored::Masked,
             rewound: Values::default(),
+        }
+    }
+
+    /// With what shows activations to the policies whose scores look at them.
+    ///
+    /// # Errors
+    ///
+    /// If a policy wants what it cannot show; with every problem.
+    pub fn with_watch(mut self, watch: Box<dyn Watch<M>>) -> Result<Self, UnwatchedError> {
+        let refused = |policy: &dyn Policy<M>, wanted: &Wanted| {
+            let why = watch.check(wanted).err()?;
+            Some(format!("`{}`: {why}", policy.name()))
+        };
+        let mut problems = Vec::new();
+        for policy in self.policies() {
+            let wanted = policy.wanted();
+            problems.extend(wanted.iter().filter_map(|wanted| refused(policy, wanted)));
+        }
+        if !problems.is_empty() {
+            return Err(UnwatchedError::new(problems));
+        }
+        self.watch = Some(watch);
+        Ok(self)
+    }
+
+    /// What policies look at in activations; nothing if no score is of activations.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<Wanted> {
+        self.policies().flat_map(Policy::wanted).collect()
+    }
+
+    /// Whether all that policies want to see of activations is shown to them.
+    ///
+    /// # Errors
+    ///
+    /// If a policy looks at activations and there is no [`Watch`].
+    pub fn check_watch(&self) -> Result<(), UnwatchedError> {
+        let blind = |policy: &dyn Policy<M>| {
+            let what =
+                "looks at activations, which only a traced network shows: give the driver one";
+            (!policy.wanted().is_empty()).then(|| format!("`{}` {what}", policy.name()))
+        };
+        let problems: Vec<String> = self.policies().filter_map(blind).collect();
+        if self.watch.is_some() || problems.is_empty() {
+            Ok(())
+        } else {
+            Err(UnwatchedError::new(problems))
         }
     }
 
@@ -158,12 +211,17 @@ impl<M: Module> Driver<M> {
     ///
     /// `objective` is the user's forward pass up to the loss: `[1]`, and anything else it wants to
     /// hand out.
+    ///
+    /// # Panics
+    ///
+    /// If a score looks at activations and [nothing shows them](Self::check_watch).
     pub fn forward_backward<B, O>(
         &mut self,
         model: &M,
         batch: B,
         objective: impl FnOnce(&M, B) -> (Tensor<1>, O),
     ) -> Forward<O> {
+        self.look(model);
         let mut changed = Changed::Nothing;
         for policy in &mut self.policies {
             changed = changed.or(policy.before_forward(&self.clock, model));
@@ -260,6 +318,22 @@ impl<M: Module> Driver<M> {
         }
         self.clock.tick();
         model
+    }
+
+    /// Shows activations to the policies that want to see them now.
+    fn look(&mut self, model: &M) {
+        if !self.policies().any(|policy| policy.looks(&self.clock)) {
+            return;
+        }
+        let seen = self.seen(model);
+        let Some(watch) = &mut self.watch else {
+            return;
+        };
+        for policy in &mut self.policies {
+            if policy.looks(&self.clock) {
+                policy.look(watch.watch(&seen, &policy.wanted()));
+            }
+        }
     }
 
     pub(crate) fn policies(&self) -> impl Iterator<Item = &dyn Policy<M>> {

@@ -13,7 +13,7 @@ use crate::checkpoint::{self, CheckpointError};
 use crate::evaluate::{Tally, cross_entropy};
 use crate::{
     Criterion, Driver, EpochReport, EpochRow, History, Labelled, Observer, StepReport,
-    WeightReport, evaluate,
+    UnwatchedError, WeightReport, evaluate,
 };
 
 /// A training run: all that changes while it goes on.
@@ -204,6 +204,9 @@ pub enum FitError {
     /// A checkpoint failed.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// A policy looks at activations that nothing shows it.
+    #[error(transparent)]
+    Unwatched(#[from] UnwatchedError),
 }
 
 /// Trains a classifier: epochs of steps, each epoch followed by validation and a checkpoint.
@@ -221,6 +224,7 @@ pub fn fit<M: Module, X>(
     settings: &FitSettings,
     observer: &mut dyn Observer,
 ) -> Result<Outcome<M>, FitError> {
+    run.driver.check_watch()?;
     let mut saver = Saver::open(settings, run.driver.clock().global_step())?;
     observer.begin(run.driver.clock());
     while run.driver.clock().epoch < settings.epochs {

@@ -17,6 +17,7 @@
 //! | [`Prune`] | the pruner, score × grain × select × amount |
 //! | [`Penalty`] | regularizers and group thresholds |
 //! | [`Rewind`] | lottery tickets: back to an epoch, under the masks |
+//! | [`Watch`], `NetworkWatch` | shows pruners the activations that their scores look at |
 //! | [`RatePlan`] | the learning rate over the run |
 //! | [`fit`], [`Run`], [`Observer`] | train, validate, checkpoint, report, stop cleanly |
 //! | [`Log`], [`CsvLog`], [`ConsoleLog`], `TensorBoard` | scalars and histograms over the steps; [`Logged`] feeds them |
@@ -25,12 +26,15 @@
 //! | [`checkpoint`] | a directory that is complete or absent |
 //! | [`stream`] | named random streams of a run |
 
+mod activity;
 pub mod checkpoint;
 mod driver;
 mod evaluate;
 mod fit;
 mod history;
 mod log;
+#[cfg(feature = "activations")]
+mod network_watch;
 mod observer;
 mod policy;
 mod rate;
@@ -38,6 +42,7 @@ mod stream;
 #[cfg(feature = "supervised")]
 mod supervised;
 
+pub use activity::{UnwatchedError, Wanted, Watch};
 pub use driver::{Driver, Forward};
 pub use evaluate::{Evaluation, Labelled, evaluate};
 pub use fit::{Data, FitError, FitSettings, Outcome, Run, StopFlag, fit};
@@ -45,6 +50,8 @@ pub use history::{Criterion, EpochRow, History};
 #[cfg(feature = "tensorboard")]
 pub use log::TensorBoard;
 pub use log::{ConsoleLog, CsvLog, Log, LogError, Logged};
+#[cfg(feature = "activations")]
+pub use network_watch::NetworkWatch;
 pub use observer::{EpochReport, NoObserver, Observer, StepReport, WeightReport};
 pub use policy::{
     After, Apply, Batches, Changed, First, GradientMasks, Group, Hold, Joint, Lifetime, Penalized,

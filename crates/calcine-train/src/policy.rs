@@ -20,6 +20,8 @@ use calcine_mask::Masks;
 use calcine_params::Inventory;
 use calcine_schedule::Clock;
 
+use crate::Wanted;
+
 /// Whether a policy's masks are other than before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Changed {
@@ -75,6 +77,23 @@ pub type Values = BTreeMap<ParamId, Tensor<1>>;
 pub trait Policy<M: Module>: Send {
     /// What the recipe calls it; for logs and checkpoints.
     fn name(&self) -> &str;
+
+    /// What it looks at in activations, whenever it does.
+    fn wanted(&self) -> Vec<Wanted> {
+        Vec::new()
+    }
+
+    /// Whether it looks before the forward pass that comes.
+    fn looks(&self, clock: &Clock) -> bool {
+        let _ = clock;
+        false
+    }
+
+    /// Takes up what it [wanted](Self::wanted), in that order, of the model as its forward pass would see it
+    /// now.
+    fn look(&mut self, found: Vec<Tensor<1>>) {
+        let _ = found;
+    }
 
     /// Before the forward pass: masks may be computed anew.
     fn before_forward(&mut self, clock: &Clock, model: &M) -> Changed {

@@ -21,4 +21,6 @@ mod running;
 mod supervised;
 #[cfg(feature = "tensorboard")]
 mod tensorboard;
+#[cfg(feature = "activations")]
+mod watching;
 mod zeros;

@@ -36,6 +36,14 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "the zeros of a model's weights, all in one read",
     ),
     (
+        "crates/calcine-trace/src/watch/pass.rs",
+        "statistics of activations, all in one read after the last batch",
+    ),
+    (
+        "crates/calcine-trace/src/refit/sample.rs",
+        "samples of a layer, all in one read after the last batch",
+    ),
+    (
         "crates/calcine-train/src/policy/record.rs",
         "the record of a checkpoint, all in one read",
     ),

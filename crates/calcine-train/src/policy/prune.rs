@@ -14,6 +14,7 @@ use calcine_schedule::{Clock, Curve};
 
 use self::state::{Pending, State};
 use super::{Changed, GradientMasks, Hold, Policy, PolicyRecord, UnfitRecord, Unit, When};
+use crate::Wanted;
 
 /// A pruner on a schedule: score × grain × select × amount, over a window.
 ///
@@ -23,6 +24,9 @@ use super::{Changed, GradientMasks, Hold, Policy, PolicyRecord, UnfitRecord, Uni
 ///
 /// A score that needs gradients is averaged over batches, each scored by itself; how many is
 /// [`Batches`]. A firing then *begins* the collection, and the selection follows as many steps later.
+///
+/// A score of activations is shown them by the driver's [`Watch`](crate::Watch) right before the selection,
+/// of the model as it is then, over as many batches.
 ///
 /// Nothing is read from a GPU, unless the score or the selection says so.
 pub struct Prune {
@@ -39,6 +43,8 @@ pub struct Prune {
     /// Sums over batches of the scores that need gradients.
     scores: BTreeMap<String, Tensor<1>>,
     growths: BTreeMap<String, Tensor<1>>,
+    /// What the score wanted to see of activations, for the selection that comes.
+    activities: BTreeMap<String, Tensor<1>>,
     state: State,
 }
 
@@ -120,7 +126,8 @@ pub enum First {
 pub enum Batches {
     /// So many, collected from a firing on.
     Count(u64),
-    /// All of the run so far; the first selection waits for one.
+    /// All of the run so far; the first selection waits for one. Of activations, all that the driver's
+    /// [`Watch`](crate::Watch) has.
     All,
 }
 
@@ -194,6 +201,7 @@ impl Prune {
             references: BTreeMap::new(),
             scores: BTreeMap::new(),
             growths: BTreeMap::new(),
+            activities: BTreeMap::new(),
             state: State::default(),
         }
     }
@@ -240,7 +248,7 @@ impl Prune {
         self
     }
 
-    /// Over how many batches gradients are looked at.
+    /// Over how many batches gradients or activations are looked at.
     #[must_use]
     pub fn with_batches(mut self, batches: Batches) -> Self {
         self.settings.batches = batches;
@@ -272,6 +280,16 @@ impl Prune {
         }
     }
 
+    fn needs_activations(&self) -> bool {
+        matches!(self.score.needs(), Needs::Activity(_) | Needs::InputNorm)
+    }
+
+    /// Whether it selects before the forward pass that comes.
+    fn decides(&self, clock: &Clock) -> bool {
+        let waited = matches!(self.state.pending, Some(Pending { left: 0, .. }));
+        waited || (self.when.fires(clock).is_some() && self.to_wait() == 0)
+    }
+
     fn needs_gradients(&self) -> bool {
         let growth = self.growth.as_ref().map(|score| score.needs());
         self.score.needs() == Needs::Gradient || growth == Some(Needs::Gradient)
@@ -281,6 +299,32 @@ impl Prune {
 impl<M: Module> Policy<M> for Prune {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn wanted(&self) -> Vec<Wanted> {
+        if !self.needs_activations() {
+            return Vec::new();
+        }
+        let units = self.targets.iter().flat_map(Target::units);
+        let wanted = |unit: &Unit| Wanted {
+            weight: unit.parameter.path.clone(),
+            what: self.score.needs(),
+            batches: match self.settings.batches {
+                Batches::Count(count) => Some(count.max(1)),
+                Batches::All => None,
+            },
+        };
+        units.map(wanted).collect()
+    }
+
+    fn looks(&self, clock: &Clock) -> bool {
+        self.needs_activations() && self.decides(clock)
+    }
+
+    fn look(&mut self, found: Vec<Tensor<1>>) {
+        let units = self.targets.iter().flat_map(Target::units);
+        let paths = units.map(|unit| unit.parameter.path.clone());
+        self.activities = paths.zip(found).collect();
     }
 
     fn before_forward(&mut self, clock: &Clock, model: &M) -> Changed {

@@ -53,6 +53,13 @@ impl Images {
         &self.inference
     }
 
+    /// The first training batches of the first epoch, to look at activations with.
+    pub(super) fn first(&self, batches: usize) -> Vec<Tensor<4>> {
+        let first = self.train.epoch(0, 0).take(batches);
+        let images = first.map(|batch| upload(batch, &self.inference).input);
+        images.collect()
+    }
+
     pub(super) fn train_images(&self) -> usize {
         self.train.images()
     }

@@ -3,19 +3,20 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use calcine_recipe::{Recipe, RecipeError};
 use calcine_summary::{SparsityTable, sparsity};
-use calcine_trace::{Network, NetworkFileError};
+use calcine_trace::watch::{Sums, WatchError};
+use calcine_trace::{Network, NetworkFileError, TraceError, trace};
 use calcine_train::checkpoint::{self, CheckpointError};
 use calcine_train::{
-    Data, EpochReport, Evaluation, FitError, FitSettings, Observer, Outcome, Run, StepReport,
-    StopFlag, fit,
+    Data, Driver, EpochReport, Evaluation, FitError, FitSettings, NetworkWatch, Observer, Outcome,
+    Run, StepReport, StopFlag, UnwatchedError, fit,
 };
 
 use super::data::Images;
 use super::{Report, Settings, Weights};
-use crate::cifar10::{self, Cifar10, DataError, Options};
+use crate::cifar10::{self, CHANNELS, Cifar10, DataError, Options, SIDE};
 use crate::weights::{self, WeightsError};
 use crate::{Architecture, Classifier, ModelTask, UnknownArchitecture};
 
@@ -41,6 +42,15 @@ pub enum ReferenceError {
     /// Training could not go on.
     #[error(transparent)]
     Fit(#[from] FitError),
+    /// The network cannot be looked at from inside.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// Its activations cannot be looked at.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    /// Nothing shows a policy the activations that it looks at.
+    #[error(transparent)]
+    Unwatched(#[from] UnwatchedError),
     /// A checkpoint could not be taken up.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -203,7 +213,7 @@ impl ModelTask for Train<'_> {
                 batch_size,
             });
         }
-        let driver = recipe.bind(&model, steps)?;
+        let driver = shown(recipe.bind(&model, steps)?, &model, &setup.images)?;
         for warning in recipe.warnings(steps) {
             tracing::warn!("{warning}");
         }
@@ -397,6 +407,27 @@ impl Setup {
             out: None,
         }
     }
+}
+
+/// The driver, shown the activations of the model if a policy looks at them.
+fn shown<M: Classifier>(
+    driver: Driver<M>,
+    model: &M,
+    images: &Images,
+) -> Result<Driver<M>, ReferenceError> {
+    let wanted = driver.wanted();
+    if wanted.is_empty() {
+        return Ok(driver);
+    }
+    // What looks at all batches looks at an epoch's.
+    let epoch = images.steps_per_epoch();
+    let counts = wanted.iter().map(|w| w.batches.unwrap_or(epoch).min(epoch));
+    let batches = images.first(counts.max().unwrap_or(1) as usize);
+    let model = model.valid();
+    let sample = Tensor::zeros([1, CHANNELS, SIDE, SIDE], images.inference());
+    let network = trace(&model, sample, |model, images| model.forward(images))?;
+    let watch = NetworkWatch::new(&network, batches, Sums::Pass)?;
+    Ok(driver.with_watch(Box::new(watch))?)
 }
 
 #[derive(Debug, PartialEq, Eq)]

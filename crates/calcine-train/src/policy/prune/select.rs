@@ -34,10 +34,24 @@ impl Prune {
         if self.select.rescale() == Rescale::Kept {
             self.masks.rescale_kept();
         }
+        self.activities.clear();
         if let Batches::Count(_) = self.settings.batches {
             self.scores.clear();
             self.growths.clear();
             self.state.batches = 0;
+        }
+    }
+
+    /// With what was seen of the unit's activations, if the score needs it.
+    fn with_activity(&self, evidence: Evidence, unit: &Unit, needs: Needs) -> Evidence {
+        let found = self.activities.get(&unit.parameter.path).cloned();
+        let found = found.map(|found| found.to_device(&evidence.weight.device()));
+        match (needs, found) {
+            (Needs::Activity(_), Some(activity)) => evidence.with_activity(activity),
+            (Needs::InputNorm, Some(norms)) => {
+                evidence.with_input_norm(unit.fold.spread_inputs(norms))
+            }
+            _ => evidence,
         }
     }
 
@@ -53,8 +67,9 @@ impl Prune {
             let scores = match self.scores.get(path) {
                 Some(sum) => Scores::Values(sum.clone().div_scalar(self.state.batches as f64)),
                 None => {
-                    let evidence = evidence(model, unit, rows.clone(), self.score.needs(), seed);
-                    self.score.deferred(&evidence)
+                    let needs = self.score.needs();
+                    let evidence = evidence(model, unit, rows.clone(), needs, seed);
+                    self.score.deferred(&self.with_activity(evidence, unit, needs))
                 }
             };
             let growth = self.growth.as_ref().map(|score| {

@@ -1,0 +1,200 @@
+use std::collections::BTreeMap;
+
+use burn::tensor::{IndexingUpdateOp, Tensor};
+
+use super::activation::{Activation, Seen};
+use super::count;
+use super::extrema::ChannelExtrema;
+use super::statistic::Statistic;
+use super::watched::{Column, Columns, Watched};
+
+/// How often values fall into each of equally wide bins.
+///
+/// Bin `i` of `n` is `[low + i·w, low + (i + 1)·w)` with `w = (high − low) / n`; the last one includes `high`.
+/// What lies outside is counted too, by itself; a NaN counts as above. Counts are exact, but which of two
+/// neighbouring bins a value at their border falls into is decided in `f32`.
+///
+/// The range is the same for all places and known before. Where it is not,
+/// [`Network::histograms`](crate::Network::histograms) finds it in a pass of its own.
+#[derive(Debug, Clone)]
+pub struct Histogram {
+    range: Range,
+    bins: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Range {
+    Same([f64; 2]),
+    ByName(BTreeMap<String, [f64; 2]>),
+}
+
+/// A place's histogram.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BinCounts {
+    /// Where the first bin begins.
+    pub low: f64,
+    /// Where the last bin ends.
+    pub high: f64,
+    /// How many values each bin has.
+    pub counts: Vec<u64>,
+    /// How many are below all bins.
+    pub below: u64,
+    /// How many are above all bins, or NaN.
+    pub above: u64,
+}
+
+impl Histogram {
+    /// Between two numbers, at all places.
+    ///
+    /// # Panics
+    ///
+    /// If `bins` is 0, or `low < high` does not hold.
+    #[must_use]
+    pub fn between(low: f64, high: f64, bins: usize) -> Self {
+        assert!(low < high, "a histogram from {low} to {high}");
+        assert!(bins > 0, "a histogram without bins");
+        Self {
+            range: Range::Same([low, high]),
+            bins,
+        }
+    }
+
+    /// Between the extrema of each place.
+    pub(super) fn over(extrema: &Watched<ChannelExtrema>, bins: usize) -> Self {
+        assert!(bins > 0, "a histogram without bins");
+        let ranges = extrema.iter().map(|node| {
+            let (low, high) = (node.value.low(), node.value.high());
+            // A constant has a bin's width of its own.
+            let high = if low < high { high } else { low + 1.0 };
+            (node.name.clone(), [low, high])
+        });
+        Self {
+            range: Range::ByName(ranges.collect()),
+            bins,
+        }
+    }
+
+    fn range(&self, name: &str) -> [f64; 2] {
+        match &self.range {
+            Range::Same(range) => *range,
+            Range::ByName(ranges) => ranges.get(name).copied().unwrap_or([0.0, 1.0]),
+        }
+    }
+}
+
+impl Statistic for Histogram {
+    type Value = BinCounts;
+
+    /// The range, and the counts of `below`, the bins, and `above`. A sample is a row of the scatter, so
+    /// that a GPU counts samples side by side.
+    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
+        let [samples, channels, positions] = batch.values.dims();
+        let device = batch.values.device();
+        let [low, high] = self.range(batch.name);
+        let values = batch
+            .values
+            .clone()
+            .reshape([samples, channels * positions]);
+        let above = (self.bins + 1) as f64;
+        let top = values.clone().equal_elem(high);
+        let bin = values
+            .clone()
+            .sub_scalar(low)
+            .mul_scalar(self.bins as f64 / (high - low))
+            .floor()
+            .add_scalar(1.0)
+            .clamp(0.0, above)
+            .mask_fill(top, self.bins as f64)
+            .mask_fill(values.is_nan(), above)
+            .int();
+        let ones = Tensor::<2>::ones([samples, channels * positions], &device);
+        let counts = Tensor::<2>::zeros([samples, self.bins + 2], &device)
+            .scatter(1, bin, ones, IndexingUpdateOp::Add)
+            .sum_dim(0)
+            .reshape([self.bins + 2]);
+        let mut vectors = count::of(counts);
+        vectors.push(Tensor::from_floats([low as f32, high as f32], &device));
+        vectors
+    }
+
+    fn merge(
+        &self,
+        (mut all, _): (Vec<Tensor<1>>, Seen),
+        (mut one, _): (Vec<Tensor<1>>, Seen),
+    ) -> Vec<Tensor<1>> {
+        let range = all.pop();
+        one.truncate(2);
+        let mut vectors = count::add(all, one);
+        vectors.extend(range);
+        vectors
+    }
+
+    fn value(&self, vectors: &[Vec<f64>], _: Seen) -> BinCounts {
+        let counts = count::total(vectors.get(..2).unwrap_or_default());
+        let (low, high) = match vectors.get(2).map(Vec::as_slice) {
+            Some([low, high]) => (*low, *high),
+            _ => (0.0, 1.0),
+        };
+        let [below, counts @ .., above] = &counts[..] else {
+            return BinCounts {
+                low,
+                high,
+                counts: Vec::new(),
+                below: 0,
+                above: 0,
+            };
+        };
+        BinCounts {
+            low,
+            high,
+            counts: counts.to_vec(),
+            below: *below,
+            above: *above,
+        }
+    }
+}
+
+impl BinCounts {
+    /// The width of a bin: the error of a [`percentile`](Self::percentile).
+    #[must_use]
+    pub fn width(&self) -> f64 {
+        (self.high - self.low) / self.counts.len() as f64
+    }
+
+    /// The number that this share of the values, from 0 to 1, does not exceed.
+    ///
+    /// Within a bin values are taken to be spread evenly. The exact percentile is in the same bin, so the
+    /// error is less than a bin's width, unless it is outside the range: then this is `low` or `high`.
+    #[must_use]
+    pub fn percentile(&self, share: f64) -> f64 {
+        let total = self.below + self.counts.iter().sum::<u64>() + self.above;
+        let wanted = share.clamp(0.0, 1.0) * total as f64;
+        let mut passed = self.below as f64;
+        if wanted <= passed && self.below > 0 {
+            return self.low;
+        }
+        for (bin, &count) in self.counts.iter().enumerate() {
+            let count = count as f64;
+            if count > 0.0 && wanted <= passed + count {
+                let within = (wanted - passed) / count;
+                return self.low + (bin as f64 + within) * self.width();
+            }
+            passed += count;
+        }
+        self.high
+    }
+}
+
+impl Columns for BinCounts {
+    fn columns(&self) -> Vec<Column> {
+        let low = |bin: usize| self.low + bin as f64 * self.width();
+        vec![
+            Column::bins("low", (0..self.counts.len()).map(low).collect()),
+            Column::bins("high", (1..=self.counts.len()).map(low).collect()),
+            Column::bins(
+                "count",
+                self.counts.iter().map(|&count| count as f64).collect(),
+            ),
+        ]
+    }
+}

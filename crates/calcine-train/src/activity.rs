@@ -1,0 +1,55 @@
+use burn::module::Module;
+use burn::tensor::Tensor;
+use calcine_criteria::Needs;
+
+/// What a score wants to know of a weight's layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The path of the weight.
+    pub weight: String,
+    /// [`Needs::Activity`]: a statistic of what its filters come to; [`Needs::InputNorm`]: the norm of what
+    /// it is fed.
+    pub what: Needs,
+    /// Over how many batches; all that there are if `None`.
+    pub batches: Option<u64>,
+}
+
+/// Looks at a model's activations, when a policy asks.
+///
+/// Policies see weights and gradients; what lies between layers only a traced network shows. With the feature
+/// `activations` there is one over `calcine-trace`, `NetworkWatch`.
+pub trait Watch<M: Module>: Send {
+    /// Whether it can say this of a weight.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot; with the reason, for whoever wrote the recipe.
+    fn check(&self, wanted: &Wanted) -> Result<(), String>;
+
+    /// What is wanted, in that order, of the model as it is given: a vector each. All over as many batches
+    /// as any of them wants.
+    ///
+    /// # Shapes
+    ///
+    /// Of an activity `[filters]`, of input norms `[inputs]`, those of all groups of a convolution.
+    fn watch(&mut self, model: &M, wanted: &[Wanted]) -> Vec<Tensor<1>>;
+}
+
+/// Why activations cannot be looked at.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .problems.join("\n"))]
+pub struct UnwatchedError {
+    problems: Vec<String>,
+}
+
+impl UnwatchedError {
+    pub(crate) fn new(problems: Vec<String>) -> Self {
+        Self { problems }
+    }
+
+    /// One for each thing that a policy wants and does not get.
+    #[must_use]
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+}

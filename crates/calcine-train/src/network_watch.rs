@@ -1,0 +1,168 @@
+use std::collections::BTreeMap;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use calcine_criteria::{Activity, Needs};
+use calcine_params::{Inventory, Parameter, flat, replace};
+use calcine_trace::watch::{
+    Extrema, Moments, Norms, Places, Statistics, Sums, WatchError, Watched, Zeros, activations_of,
+    inputs_of,
+};
+use calcine_trace::{AnyTensor, Network, Tensors};
+
+use crate::{Wanted, Watch};
+
+/// Looks at a model's activations through the network that was traced from it.
+///
+/// It runs the first batches, as many as are asked for, through the network with the model's weights of that
+/// moment, masks applied, in evaluation: batch norms use their running statistics. Each kind of statistic is
+/// one pass and one read.
+///
+/// # Examples
+///
+/// ```
+/// use burn::module::Module;
+/// use burn::tensor::Tensor;
+/// use calcine_testkit::{ConvNet, device};
+/// use calcine_trace::{trace, watch::Sums};
+/// use calcine_train::{Driver, NetworkWatch, RatePlan};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let model = ConvNet::new(&device());
+/// let images = Tensor::<4>::ones([4, 2, 6, 6], &device());
+/// let network = trace(&model, images.clone(), |model, images| model.forward(images))?;
+/// let watch = NetworkWatch::new(&network, vec![images], Sums::End)?;
+/// let driver = Driver::new(10, Vec::new(), RatePlan::constant(0.1)).with_watch(Box::new(watch))?;
+/// # let _: Driver<ConvNet> = driver;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct NetworkWatch {
+    network: Network,
+    batches: Vec<Vec<AnyTensor>>,
+    sums: Sums,
+}
+
+impl NetworkWatch {
+    /// Over a network and the batches to look at it with, without autodiff; `sums` says whether filters
+    /// that are added together share what comes after the sum.
+    ///
+    /// # Errors
+    ///
+    /// If there is no batch, or one does not fit: each is tried.
+    pub fn new<I: Tensors>(
+        network: &Network,
+        batches: Vec<I>,
+        sums: Sums,
+    ) -> Result<Self, WatchError> {
+        let network = network.valid();
+        let batches: Vec<_> = batches.into_iter().map(Tensors::into_any).collect();
+        network.watch(batches.clone(), &Places::all(), &Extrema)?;
+        Ok(Self {
+            network,
+            batches,
+            sums,
+        })
+    }
+
+    /// The network with the model's values under the same paths.
+    fn like<M: Module>(&self, model: &M) -> Network {
+        let theirs = Inventory::of(model);
+        let ours = Inventory::of(&self.network);
+        let pairs: Vec<(&Parameter, &Parameter)> = ours
+            .iter()
+            .filter_map(|own| Some((own, theirs.get(&own.path)?)))
+            .collect();
+        let values = flat(model, pairs.iter().map(|(_, other)| *other));
+        let ids = pairs.iter().map(|(own, _)| own.id);
+        let values: BTreeMap<_, _> = ids.zip(values).collect();
+        replace(self.network.clone(), values)
+    }
+}
+
+impl<M: Module> Watch<M> for NetworkWatch {
+    fn check(&self, wanted: &Wanted) -> Result<(), String> {
+        let graph = self.network.graph();
+        let there = self.batches.len() as u64;
+        if let Some(batches) = wanted.batches.filter(|&batches| batches > there) {
+            return Err(format!(
+                "it looks at activations over {batches} batches, of which there are {there}"
+            ));
+        }
+        let found = match wanted.what {
+            Needs::Activity(_) => activations_of(graph, &wanted.weight, self.sums).map(drop),
+            Needs::InputNorm => inputs_of(graph, &wanted.weight).map(drop),
+            _ => {
+                return Err(format!(
+                    "`{}`: nothing that activations tell",
+                    wanted.weight
+                ));
+            }
+        };
+        found.map_err(|error| error.to_string())
+    }
+
+    /// # Panics
+    ///
+    /// If something is wanted that [`check`](Watch::check) refuses.
+    fn watch(&mut self, model: &M, wanted: &[Wanted]) -> Vec<Tensor<1>> {
+        let network = self.like(model);
+        let all = self.batches.len();
+        let counts = wanted.iter().map(|wanted| match wanted.batches {
+            Some(count) => usize::try_from(count).unwrap_or(all),
+            None => all,
+        });
+        let count = counts.max().unwrap_or(0).max(1);
+        let batches = || self.batches.iter().take(count).cloned();
+        let of = |inputs: bool| -> Vec<&str> {
+            let those = wanted
+                .iter()
+                .filter(|w| (w.what == Needs::InputNorm) == inputs);
+            those.map(|wanted| wanted.weight.as_str()).collect()
+        };
+        let (fed, filters) = (of(true), of(false));
+        let fed = pass(&fed, &Norms, |weights, norms| {
+            network.watch_inputs(batches(), weights, norms)
+        });
+        let filters = pass(&filters, &(Zeros, Moments), |weights, both| {
+            network.watch_filters(batches(), weights, self.sums, both)
+        });
+        let device = flat(&network, Inventory::of(&network).iter().take(1));
+        let device = device.first().map(Tensor::device).unwrap_or_default();
+        let values = |wanted: &Wanted| match wanted.what {
+            Needs::InputNorm => {
+                let norms = fed.as_ref().and_then(|fed| fed.get(&wanted.weight));
+                norms.map(|norms| norms.total_l2.clone())
+            }
+            Needs::Activity(what) => {
+                let found = filters.as_ref().and_then(|all| all.get(&wanted.weight));
+                let (zeros, moments) = found?;
+                match what {
+                    Activity::ZeroShare => Some(zeros.apoz()),
+                    Activity::Mean => Some(moments.mean.clone()),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        let vector = |wanted: &Wanted| {
+            let values = values(wanted).expect("checked before the run");
+            let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
+            Tensor::from_floats(values.as_slice(), &device)
+        };
+        wanted.iter().map(vector).collect()
+    }
+}
+
+/// What a pass over some weights gives; `None` of none.
+fn pass<S: Statistics>(
+    weights: &[&str],
+    statistics: &S,
+    run: impl FnOnce(&[&str], &S) -> Result<Watched<S::Value>, WatchError>,
+) -> Option<Watched<S::Value>> {
+    if weights.is_empty() {
+        return None;
+    }
+    Some(run(weights, statistics).unwrap_or_else(|error| panic!("{error}")))
+}
