@@ -28,13 +28,13 @@ pub(crate) struct Args {
     #[arg(long, num_args = 1.., value_name = "GLOB", requires = "level")]
     params: Vec<String>,
     /// By which norm of the filters: l1, l2 or max.
-    #[arg(long, default_value = "l1", value_parser = norm)]
+    #[arg(long, default_value = "l1", value_parser = norm, requires = "level")]
     norm: Norm,
     /// How the norms of filters that make a channel together are joined: sum, mean, max or first.
-    #[arg(long, default_value = "sum", value_parser = joint)]
+    #[arg(long, default_value = "sum", value_parser = joint, requires = "level")]
     joint: Joint,
     /// Leave widths that are a multiple of this.
-    #[arg(long, default_value = "1", value_parser = positive, value_name = "N")]
+    #[arg(long, default_value = "1", value_parser = positive, value_name = "N", requires = "level")]
     multiple_of: usize,
     /// Keep channels whose removal would change padded borders.
     #[arg(long)]
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     #[arg(long, value_parser = positive, value_name = "N")]
     test_limit: Option<usize>,
     /// Batches to measure speed with.
-    #[arg(long, value_delimiter = ',', value_name = "A,B,…", default_value = "1,64")]
+    #[arg(long, value_delimiter = ',', value_parser = positive, value_name = "A,B,…", default_value = "1,64")]
     batches: Vec<usize>,
     /// The directory for the network, the plan and the report; by default one in `runs`, named after the time.
     #[arg(long)]
@@ -60,7 +60,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return Ok(());
     }
     if let Some(level) = args.level.filter(|level| !(0.0..1.0).contains(level)) {
-        return Err(bad(format!("--level {level}: expected a share from 0 to below 1")));
+        return Err(bad(format!(
+            "--level {level}: expected a share from 0 to below 1"
+        )));
     }
     let device = calcine::device::by_name(&args.network.device).map_err(bad)?;
     log(None)?;
@@ -73,7 +75,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     std::fs::create_dir_all(&out).map_err(|error| bad(format!("{}: {error}", out.display())))?;
     let network = out.join("thinned.safetensors");
     run.thinned.network.save(&network).map_err(bad)?;
-    write(&out.join("plan.json"), &serde_json::to_string(&run.thinned.plan).map_err(bad)?)?;
+    write(
+        &out.join("plan.json"),
+        &serde_json::to_string(&run.thinned.plan).map_err(bad)?,
+    )?;
     let report = json(&run, &out);
     let text = serde_json::to_string_pretty(&report).map_err(bad)?;
     write(&out.join("report.json"), &text)?;
@@ -138,14 +143,29 @@ fn table(run: &ThinRun) -> String {
     };
     #[allow(clippy::cast_precision_loss, reason = "shown with two digits")]
     {
-        let (before, after) = (report.before.parameters as f64, report.after.parameters as f64);
+        let (before, after) = (
+            report.before.parameters as f64,
+            report.after.parameters as f64,
+        );
         row("parameters".to_owned(), before, after, 0, before / after);
         let (before, after) = (report.before.macs as f64, report.after.macs as f64);
-        row("multiply-accumulates".to_owned(), before, after, 0, before / after);
+        row(
+            "multiply-accumulates".to_owned(),
+            before,
+            after,
+            0,
+            before / after,
+        );
     }
     for speed in &run.speed {
         let name = format!("images/s, batch {}, {} threads", speed.batch, speed.threads);
-        row(name, speed.before, speed.after, 1, speed.after / speed.before);
+        row(
+            name,
+            speed.before,
+            speed.after,
+            1,
+            speed.after / speed.before,
+        );
     }
     format!(
         "{table}\n{}: top-1 on {} test images: {:.2} % before, {:.2} % pruned, {:.2} % thinned",

@@ -83,6 +83,7 @@ mod error;
 mod extent;
 mod graph;
 mod layers;
+mod number;
 mod op;
 mod plan;
 

@@ -79,17 +79,17 @@ pub enum Op {
     /// `x`: each element on its own.
     Map(Map),
     /// `x`: each element with a number.
-    Scalar(Arithmetic, f64),
+    Scalar(Arithmetic, #[serde(with = "crate::number")] f64),
     /// `a`, `b`, broadcast: each element with its counterpart.
     Zip(Arithmetic),
     /// `x`: each element compared with a number.
-    CompareScalar(Comparison, f64),
+    CompareScalar(Comparison, #[serde(with = "crate::number")] f64),
     /// `a`, `b`, broadcast: each element compared with its counterpart.
     Compare(Comparison),
     /// `x`, `mask`, `other`: `other` where the mask is true.
     Where,
     /// `x`, `mask`: the number where the mask is true.
-    Fill(f64),
+    Fill(#[serde(with = "crate::number")] f64),
     /// `x`: `exp(x) / Σ exp(x)` along an axis.
     Softmax(usize),
     /// `x`: the logarithm of the softmax along an axis.
@@ -126,7 +126,7 @@ pub enum Op {
         times: usize,
     },
     /// No operand: the number everywhere.
-    Constant(f64),
+    Constant(#[serde(with = "crate::number")] f64),
     /// `x`: as another kind of number, that of the output.
     Cast,
 }
@@ -176,7 +176,7 @@ pub enum Interpolation {
 #[serde(rename_all = "snake_case")]
 pub enum Padding {
     /// A number.
-    Constant(f64),
+    Constant(#[serde(with = "crate::number")] f64),
     /// The elements within, mirrored; the border once.
     Reflect,
     /// The border.
@@ -191,7 +191,7 @@ pub enum Padding {
 pub enum Map {
     Relu,
     /// `x` if positive, else this multiple of it.
-    LeakyRelu(f64),
+    LeakyRelu(#[serde(with = "crate::number")] f64),
     Gelu,
     Sigmoid,
     LogSigmoid,
@@ -219,13 +219,15 @@ pub enum Map {
     Round,
     /// `min(max(x, low), high)`.
     Clamp {
+        #[serde(with = "crate::number")]
         low: f64,
+        #[serde(with = "crate::number")]
         high: f64,
     },
     /// `max(x, low)`.
-    ClampMin(f64),
+    ClampMin(#[serde(with = "crate::number")] f64),
     /// `min(x, high)`.
-    ClampMax(f64),
+    ClampMax(#[serde(with = "crate::number")] f64),
     /// Of booleans.
     Not,
 }

@@ -40,8 +40,10 @@ pub(crate) fn carry(network: Network, plan: &Plan, shifts: &Shifts) -> Result<Ne
     let mut graph = thinned.graph;
     let mut cuts: HashMap<String, Vec<Cut>> = HashMap::new();
     if !unchanged {
-        for cut in plan.cuts() {
-            cuts.entry(cut.parameter.clone()).or_default().push(cut);
+        for cut in plan.steps().iter().flatten() {
+            cuts.entry(cut.parameter.clone())
+                .or_default()
+                .push(cut.clone());
         }
     }
     let device = device(&network);
@@ -118,10 +120,17 @@ fn new_bias(
         Some(cut) => cut.keep.iter().map(|&index| values[index]).collect(),
         None => values.to_vec(),
     };
-    let path = match after.rsplit_once('.') {
+    let wanted = match after.rsplit_once('.') {
         Some((layer, _)) => format!("{layer}.bias"),
         None => "bias".to_owned(),
     };
+    let taken = |path: &str| graph.values.iter().any(|value| value.name == path);
+    let mut path = wanted.clone();
+    let mut count = 1;
+    while taken(&path) {
+        count += 1;
+        path = format!("{wanted}_{count}");
+    }
     let id = ValueId(graph.values.len());
     graph.values.push(Value {
         name: path.clone(),

@@ -50,18 +50,23 @@ impl Propagation<'_> {
     fn node(&self, node: &Node, known: &[Option<Channels>]) -> Option<Channels> {
         let x = known[node.inputs.first()?.0].as_ref();
         let parameter = |operand: usize| self.host.get(self.graph, *node.inputs.get(operand)?);
+        // A bias that is computed is unknown.
+        let bias = || match node.inputs.get(2) {
+            Some(_) => parameter(2).map(Some),
+            None => Some(None),
+        };
         match &node.op {
             Op::Convolution(options) => {
-                let values = convolution(x, parameter(1)?, parameter(2), options);
+                let values = convolution(x, parameter(1)?, bias()?, options);
                 Some(Channels { axis: 1, values })
             }
             Op::TransposedConvolution { convolution, .. } => {
-                let values = transposed(parameter(1)?, parameter(2), convolution.groups);
+                let values = transposed(parameter(1)?, bias()?, convolution.groups);
                 Some(Channels { axis: 1, values })
             }
             Op::Linear => {
                 let axis = self.graph.value(node.output).shape.len() - 1;
-                let values = linear(x.filter(|x| x.axis == axis), parameter(1)?, parameter(2));
+                let values = linear(x.filter(|x| x.axis == axis), parameter(1)?, bias()?);
                 Some(Channels { axis, values })
             }
             Op::Embedding => {
@@ -94,23 +99,13 @@ impl Propagation<'_> {
             }
             Op::Zip(arithmetic) => self.zip(node, *arithmetic, known),
             Op::Concat(axis) => self.concat(node, *axis, known),
-            op => {
-                let x = x?;
-                let (before, after) = (self.lengths(node.inputs[0]), self.lengths(node.output));
-                self.alone(op, x, &before, &after, self.graph.value(node.output).kind)
-            }
+            _ => self.alone(node, x?),
         }
     }
 
     /// What operations of one operand make of its channels.
-    fn alone(
-        &self,
-        op: &Op,
-        x: &Channels,
-        before: &[usize],
-        after: &[usize],
-        kind: Kind,
-    ) -> Option<Channels> {
+    fn alone(&self, node: &Node, x: &Channels) -> Option<Channels> {
+        let (before, after) = (self.lengths(node.inputs[0]), self.lengths(node.output));
         let each = |change: &dyn Fn(f64) -> Option<f64>| {
             let values = x.values.iter().map(|value| change((*value)?));
             Some(Channels {
@@ -118,7 +113,7 @@ impl Propagation<'_> {
                 values: values.collect(),
             })
         };
-        match op {
+        match &node.op {
             Op::Map(map) => each(&|value| mapped(*map, value)),
             Op::Scalar(arithmetic, number) => each(&|value| combined(*arithmetic, value, *number)),
             Op::MaxPool(_) | Op::AdaptiveAveragePool => each(&Some),
@@ -138,9 +133,10 @@ impl Propagation<'_> {
             Op::Reduce(reduction, axis) if *axis != x.axis => {
                 #[allow(clippy::cast_precision_loss, reason = "axes are short")]
                 let length = before[*axis] as f64;
+                let fixed = self.graph.value(node.inputs[0]).shape[*axis].is_fixed();
                 each(&|value| match reduction {
                     Reduction::Mean | Reduction::Max | Reduction::Min => Some(value),
-                    Reduction::Sum => Some(value * length),
+                    Reduction::Sum => fixed.then_some(value * length),
                     Reduction::MaxAbs => Some(value.abs()),
                     _ => None,
                 })
@@ -179,8 +175,8 @@ impl Propagation<'_> {
                     values: x.values.clone(),
                 })
             }
-            Op::Reshape => reshaped(x, before, after),
-            Op::Cast if kind == Kind::Float => each(&Some),
+            Op::Reshape => reshaped(x, &before, &after),
+            Op::Cast if self.graph.value(node.output).kind == Kind::Float => each(&Some),
             _ => None,
         }
     }

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use burn::module::Module;
 use burn::tensor::Transaction;
-use calcine_graph::{Graph, ValueId};
+use calcine_graph::{Graph, Source, ValueId};
 use calcine_params::{Inventory, flat};
 use calcine_trace::Network;
 
@@ -42,7 +42,9 @@ impl Host {
 
     /// The parameter that is this operand, if it is one.
     pub(crate) fn get(&self, graph: &Graph, id: ValueId) -> Option<&Stored> {
-        self.tensors.get(&graph.value(id).name)
+        let value = graph.value(id);
+        let stored = value.source == Source::Parameter;
+        stored.then(|| self.tensors.get(&value.name)).flatten()
     }
 }
 

@@ -12,7 +12,7 @@
 //! | [`thin`], [`Border`], [`Thinned`] | removes what is not needed, and makes up for what it said |
 //! | [`Report`] | what went, what was made up for, how far padded borders are off |
 //! | [`Choice`], [`Joint`] | the weakest channels, by one score of all that make them |
-//! | [`silence`] | zeros channels such that their removal is exact |
+//! | [`silence`] | zeros channels with their biases, scales and shifts |
 //! | [`apply`] | a saved plan, carried out on another copy of the network |
 //! | [`ThinError`] | what does not fit |
 //!
@@ -72,6 +72,15 @@ pub enum ThinError {
     /// The graph contradicts itself.
     #[error(transparent)]
     Graph(#[from] calcine_graph::GraphError),
+    /// A unit that the axes do not have.
+    #[error("there is no unit {} of group {}", .0.unit, .0.group)]
+    Unit(calcine_graph::UnitId),
+    /// Axes of another network.
+    #[error("`{path}` is not as the axes say: they are another network's")]
+    Axes {
+        /// The parameter.
+        path: String,
+    },
     /// The plan does not fit the network.
     #[error(transparent)]
     Plan(#[from] calcine_graph::PlanError),

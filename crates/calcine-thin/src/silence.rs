@@ -8,12 +8,13 @@ use crate::ThinError;
 
 /// Zeros units: the weights, biases, scales and shifts that make them.
 ///
-/// What is zeroed this way says nothing at all, so that thinning it is exact, at padded borders too. Zeroing
-/// weights alone leaves what biases and batch norms make of zero. Nothing is read.
+/// What is zeroed this way says nothing at all, so that thinning it is exact, at padded borders too, unless a
+/// function behind it makes something of zero, as a sigmoid does. Zeroing weights alone leaves what biases and
+/// batch norms make of zero. Nothing is read.
 ///
 /// # Errors
 ///
-/// If the axes are another network's.
+/// If there is no such unit, or the axes are another network's.
 pub fn silence(
     network: Network,
     axes: &Axes,
@@ -22,7 +23,7 @@ pub fn silence(
     let mut zeros: HashMap<&str, Vec<(usize, Vec<usize>)>> = HashMap::new();
     for id in units {
         let (Some(group), Some(unit)) = (axes.groups().get(id.group), axes.unit(id)) else {
-            continue;
+            return Err(ThinError::Unit(id));
         };
         for (member, indices) in group.members.iter().zip(&unit.indices) {
             let makes = matches!(
@@ -36,6 +37,20 @@ pub fn silence(
         }
     }
     let graph = network.graph().clone();
+    for (path, axes) in &zeros {
+        let value = graph.parameter(path).map(|id| graph.value(id));
+        let fits = |(axis, indices): &(usize, Vec<usize>)| {
+            let length = value
+                .and_then(|value| value.shape.get(*axis))
+                .map_or(0, |extent| extent.at(1));
+            indices.iter().all(|&index| index < length)
+        };
+        if !axes.iter().all(fits) {
+            return Err(ThinError::Axes {
+                path: (*path).to_owned(),
+            });
+        }
+    }
     let mut change = |which: Which<'_>, tensor: AnyTensor| match which {
         Which::Parameter(path) => {
             let axes = zeros.get(path).into_iter().flatten();

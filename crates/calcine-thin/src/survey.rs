@@ -39,24 +39,21 @@ enum Verdict {
 
 pub(crate) fn survey(graph: &Graph, axes: &Axes, host: &Host, border: Border) -> Survey {
     let known = constants(graph, host);
-    let mut weights: HashMap<ValueId, usize> = HashMap::new();
-    for id in graph.nodes.iter().filter_map(|node| node.inputs.get(1)) {
-        *weights.entry(*id).or_default() += 1;
+    let mut uses: HashMap<ValueId, usize> = HashMap::new();
+    for id in graph.nodes.iter().flat_map(|node| &node.inputs) {
+        *uses.entry(*id).or_default() += 1;
     }
     let reading = Reading {
         graph,
         host,
         known: &known,
         border,
-        weights,
+        uses,
     };
     let mut needed = BTreeSet::new();
     let mut constant: Vec<(UnitId, usize, Vec<f64>, Vec<f64>)> = Vec::new();
     for (position, node) in graph.nodes.iter().enumerate() {
         for (operand, &id) in node.inputs.iter().enumerate() {
-            if graph.value(id).source == Source::Parameter {
-                continue;
-            }
             for axis in ends(graph, node, operand) {
                 let length = graph.value(id).shape[axis].at(1);
                 for index in 0..length {
@@ -138,8 +135,8 @@ struct Reading<'a> {
     host: &'a Host,
     known: &'a [Option<Channels>],
     border: Border,
-    /// How many nodes use each weight.
-    weights: HashMap<ValueId, usize>,
+    /// How often each tensor is used.
+    uses: HashMap<ValueId, usize>,
 }
 
 impl Reading<'_> {
@@ -171,8 +168,7 @@ impl Reading<'_> {
             _ => Verdict::Needed,
         };
         match verdict {
-            // Two passes through one layer lose different things, and it has one bias.
-            Verdict::Constant(..) if self.weights[&node.inputs[1]] > 1 => Verdict::Needed,
+            Verdict::Constant(..) if !self.can_make_up(node) => Verdict::Needed,
             Verdict::Constant(_, border)
                 if self.border == Border::Exact && border.iter().any(|&off| off > 0.0) =>
             {
@@ -180,6 +176,16 @@ impl Reading<'_> {
             }
             other => other,
         }
+    }
+}
+
+impl Reading<'_> {
+    /// Whether what a layer loses can be added to it: two passes through one layer lose different things, and it
+    /// has one bias; two layers with one bias too; and a bias that is computed cannot be changed.
+    fn can_make_up(&self, node: &Node) -> bool {
+        node.inputs[1..]
+            .iter()
+            .all(|id| self.uses[id] == 1 && self.graph.value(*id).source == Source::Parameter)
     }
 }
 

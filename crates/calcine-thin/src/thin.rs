@@ -1,4 +1,6 @@
-use calcine_graph::{Graph, Op, Plan};
+use std::collections::HashSet;
+
+use calcine_graph::{Cut, Graph, Op, Plan, Source};
 use calcine_trace::Network;
 
 use crate::ThinError;
@@ -52,6 +54,8 @@ pub fn thin(network: Network, border: Border) -> Result<Thinned, ThinError> {
     };
     let mut plan = Plan::default();
     let mut network = network;
+    let parameters = network.graph().parameters();
+    let full: HashSet<String> = parameters.map(|(_, value)| value.name.clone()).collect();
     loop {
         let axes = network.graph().axes()?;
         let host = Host::of(&network);
@@ -78,7 +82,12 @@ pub fn thin(network: Network, border: Border) -> Result<Thinned, ThinError> {
         let shifts = made_up(network.graph(), &survey, &mut report);
         let step = Plan::removing(&axes, survey.dead)?;
         network = carry(network, &step, &shifts)?;
-        plan = plan.then(step)?;
+        // Biases that thinning added are not in the network that the plan is replayed on.
+        let cuts = step.steps().iter().map(|cuts| -> Vec<Cut> {
+            let cuts = cuts.iter().filter(|cut| full.contains(&cut.parameter));
+            cuts.cloned().collect()
+        });
+        plan = plan.then(Plan::try_from(cuts.collect::<Vec<_>>())?)?;
     }
     report.after = size(network.graph())?;
     Ok(Thinned {
@@ -135,6 +144,9 @@ fn place(graph: &Graph, position: usize) -> Into {
     let mut readers = graph.consumers(node.output);
     if let (Some(norm), None) = (readers.next(), readers.next())
         && matches!(norm.op, Op::BatchNorm { .. })
+        // A norm is over axis 1, which a linear layer makes only where it makes nothing else.
+        && (node.op != Op::Linear || graph.value(node.output).shape.len() == 2)
+        && graph.value(norm.inputs[3]).source == Source::Parameter
         && !graph.outputs.contains(&node.output)
     {
         let mean = norm.inputs[3];

@@ -401,15 +401,17 @@ fn with_scalar<const D: usize>(x: AnyTensor, arithmetic: Arithmetic, number: f64
                 Arithmetic::Multiply => $x.mul_scalar($number).into(),
                 Arithmetic::Divide => $x.div_scalar($number).into(),
                 Arithmetic::Remainder => $x.remainder_scalar($number).into(),
-                Arithmetic::Power if number.fract() == 0.0 => $x.powi_scalar(number).into(),
-                Arithmetic::Power => x.of::<D, burn::tensor::Float>().powf_scalar(number).into(),
+                Arithmetic::Power => $x.powi_scalar(number).into(),
                 other => unreachable!("{other:?} has no form with a number"),
             }
         };
     }
-    match x.kind() {
-        Kind::Int => common!(x.of::<D, Int>(), number),
-        _ => common!(x.clone().of::<D, burn::tensor::Float>(), number),
+    match (x.kind(), arithmetic) {
+        (Kind::Int, _) => common!(x.of::<D, Int>(), number),
+        (_, Arithmetic::Power) if number.fract() != 0.0 => {
+            x.of::<D, burn::tensor::Float>().powf_scalar(number).into()
+        }
+        _ => common!(x.of::<D, burn::tensor::Float>(), number),
     }
 }
 
@@ -456,6 +458,13 @@ fn compared_with_scalar<const D: usize>(
         };
     }
     match x.kind() {
+        Kind::Bool => {
+            let (x, number) = (x.of::<D, Bool>(), number != 0.0);
+            match comparison {
+                Comparison::NotEqual => x.not_equal_scalar(number).into(),
+                _ => x.equal_scalar(number).into(),
+            }
+        }
         Kind::Int => common!(x.of::<D, Int>()),
         _ => common!(x.of::<D, burn::tensor::Float>()),
     }

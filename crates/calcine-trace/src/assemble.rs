@@ -34,7 +34,7 @@ pub(crate) fn assemble(small: &Recording, large: &Recording) -> Result<Assembled
         assembly.step(small, large)?;
     }
     for (&small, &large) in small.outputs.iter().zip(&large.outputs) {
-        let output = assembly.known(small, large)?;
+        let output = assembly.output(small, large)?;
         assembly.graph.outputs.push(output);
     }
     let mut graph = assembly.graph;
@@ -85,7 +85,7 @@ impl Assembly<'_> {
     fn step(&mut self, small: &Step, large: &Step) -> Result<(), TraceError> {
         let batches = self.recordings.map(|recording| recording.batch);
         let Some(op) = agreed(small, large, batches) else {
-            return Err(self.differs(format!("{} and {}", small.op, large.op)));
+            return Err(self.differs(format!("{:?} and {:?}", small.op, large.op)));
         };
         if small.output.shape.num_dims() > MAX_RANK {
             return Err(TraceError::Operation {
@@ -127,7 +127,15 @@ impl Assembly<'_> {
         if path != other.parameters.get(&large.id) {
             return Err(self.differs("another parameter".to_owned()));
         }
-        let (Some(data), Some(_)) = (one.values.get(&small.id), other.values.get(&large.id)) else {
+        let twin = path.and_then(|path| self.graph.parameter(path));
+        if let Some(twin) = twin {
+            self.ids[0].insert(small.id, twin);
+            self.ids[1].insert(large.id, twin);
+            return Ok(twin);
+        }
+        let (Some(data), Some(other_data)) =
+            (one.values.get(&small.id), other.values.get(&large.id))
+        else {
             return Err(TraceError::Operation {
                 op: "the second result of an operation".to_owned(),
                 layer: self.layer.clone(),
@@ -140,6 +148,9 @@ impl Assembly<'_> {
                 small.shape, large.shape
             );
             return Err(self.differs(what));
+        }
+        if path.is_none() && data != other_data {
+            return Err(self.differs("a constant of other values".to_owned()));
         }
         let value = Value {
             name: path
@@ -162,6 +173,19 @@ impl Assembly<'_> {
             self.constants.insert(id, data.clone());
         }
         Ok(id)
+    }
+
+    /// An output, which may be a parameter or constant that no operation uses.
+    fn output(&mut self, small: TensorId, large: TensorId) -> Result<ValueId, TraceError> {
+        let stored = |recording: &Recording, id: TensorId| {
+            let data = recording.values.get(&id)?;
+            Some(TensorIr::uninit(id, data.shape().clone(), data.dtype()))
+        };
+        let [one, other] = self.recordings;
+        match (stored(one, small), stored(other, large)) {
+            (Some(small), Some(large)) => self.operand(&small, &large),
+            _ => self.known(small, large),
+        }
     }
 
     fn known(&self, small: TensorId, large: TensorId) -> Result<ValueId, TraceError> {

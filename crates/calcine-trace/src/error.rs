@@ -77,9 +77,26 @@ pub enum ForwardError {
 }
 
 /// Why a network cannot have another graph.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RewriteError {
+    /// The graph contradicts itself.
+    #[error(transparent)]
+    Graph(#[from] calcine_graph::GraphError),
+    /// A tensor of a rank that no network computes with.
+    #[error("`{path}` has rank {rank}; a network computes with ranks 1 to 6")]
+    Rank {
+        /// The value's name.
+        path: String,
+        /// Its rank.
+        rank: usize,
+    },
+    /// A tensor of another kind than the graph says.
+    #[error("`{path}` is not of the kind that the graph says; parameters are floats")]
+    Kind {
+        /// The parameter's path, or the constant's name.
+        path: String,
+    },
     /// The graph has a parameter that the network has not.
     #[error("the graph has a parameter `{path}`, and the network has none of that path")]
     Missing {

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::Path;
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
 use calcine_graph::{Graph, Kind, Source};
 use calcine_params::{Inventory, flat};
@@ -27,6 +27,9 @@ struct Description {
     graph: Graph,
     /// For each parameter its path, each element with the type that has it as a field.
     parameters: Vec<Vec<Step>>,
+    /// The batch norms that take no part in training.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    frozen: Vec<String>,
 }
 
 /// Why a network could not be written or read.
@@ -91,6 +94,13 @@ impl Network {
             format: FORMAT,
             graph: self.graph().clone(),
             parameters: parameters.collect(),
+            frozen: self
+                .leaves
+                .0
+                .iter()
+                .filter(|leaf| leaf.is_frozen_norm())
+                .map(Leaf::path)
+                .collect(),
         };
         let text = serde_json::to_string(&description)
             .map_err(|error| NetworkFileError::Description(error.to_string()))?;
@@ -106,7 +116,7 @@ impl Network {
     }
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote. Parameters are trainable if the device is on autodiff;
-    /// their ids are new.
+    /// their ids are new, and those that were frozen are not, but for batch norms.
     ///
     /// # Errors
     ///
@@ -133,9 +143,14 @@ impl Network {
             let path = names.join(".");
             let tensor = loaded(&file, &path, device)?;
             let held = Held::new(tensor)
-                .ok_or_else(|| wrong(&path, "has a rank that no parameter has"))?;
+                .ok_or_else(|| wrong(&path, "is of a kind or rank that no parameter has"))?;
             leaves.push(Leaf { walk, held });
         }
+        let switches = description
+            .frozen
+            .into_iter()
+            .map(|path| (path, Param::from_bool(false)));
+        let leaves = Leaves(joined(leaves, &switches.collect()));
         let mut constants = Vec::new();
         for (index, value) in description.graph.values.iter().enumerate() {
             constants.push(match value.source {
@@ -143,12 +158,7 @@ impl Network {
                 _ => None,
             });
         }
-        let network = Self::new(
-            description.graph,
-            Leaves(joined(leaves)),
-            constants,
-            &|_| None,
-        );
+        let network = Self::new(description.graph, leaves, constants, &|_| None);
         network.as_its_graph_says()?;
         Ok(network)
     }

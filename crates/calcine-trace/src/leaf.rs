@@ -1,8 +1,11 @@
+use std::any::Any;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId, RunningState};
+use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId, RunningState};
 use burn::nn::BatchNorm;
 use burn::tensor::{Device, Tensor};
+use calcine_graph::Kind;
 
 use crate::TraceError;
 use crate::tensor::AnyTensor;
@@ -67,42 +70,36 @@ impl Held {
         param: &Param<Tensor<D>>,
         path: &str,
     ) -> Result<Self, TraceError> {
-        let id = param.id;
-        let value = param.val();
-        let trained = value.is_require_grad();
-        let any = AnyTensor::from(value);
+        // The same parameter under its rank's own type, with all that Burn keeps beside the value.
+        let any: &dyn Any = param;
         macro_rules! held {
-            ($variant:ident) => {
-                Self::$variant(Param::initialized(id, any.of()).set_require_grad(trained))
+            ($variant:ident, $rank:literal) => {
+                any.downcast_ref::<Param<Tensor<$rank>>>()
+                    .map(|param| Self::$variant(param.clone()))
             };
         }
-        Ok(match D {
-            1 => held!(Rank1),
-            2 => held!(Rank2),
-            3 => held!(Rank3),
-            4 => held!(Rank4),
-            5 => held!(Rank5),
-            6 => held!(Rank6),
-            rank => {
-                return Err(TraceError::Parameter {
-                    path: path.to_owned(),
-                    rank,
-                });
-            }
-        })
+        held!(Rank1, 1)
+            .or_else(|| held!(Rank2, 2))
+            .or_else(|| held!(Rank3, 3))
+            .or_else(|| held!(Rank4, 4))
+            .or_else(|| held!(Rank5, 5))
+            .or_else(|| held!(Rank6, 6))
+            .ok_or_else(|| TraceError::Parameter {
+                path: path.to_owned(),
+                rank: D,
+            })
     }
 
     /// With other tensors in place of its own; ids, and whether they are trained, stay. A tensor keeps its rank.
     pub(crate) fn replaced(self, mut change: impl FnMut(Part, AnyTensor) -> AnyTensor) -> Self {
         macro_rules! replaced {
-            ($variant:ident, $param:expr) => {{
-                let trained = $param.val().is_require_grad();
-                let value = $param.val().set_require_grad(false);
-                let changed = change(Part::Whole, value.into());
-                Self::$variant(
-                    Param::initialized($param.id, changed.of()).set_require_grad(trained),
-                )
-            }};
+            ($variant:ident, $param:expr) => {
+                Self::$variant($param.map(|value| {
+                    let trained = value.is_require_grad();
+                    let changed = change(Part::Whole, value.set_require_grad(false).into());
+                    changed.of().set_require_grad(trained)
+                }))
+            };
         }
         match self {
             Self::Rank1(param) => replaced!(Rank1, param),
@@ -113,9 +110,11 @@ impl Held {
             Self::Rank6(param) => replaced!(Rank6, param),
             Self::Norm(norm) => {
                 let mut vector = |part, param: Param<Tensor<1>>| {
-                    let trained = param.val().is_require_grad();
-                    let changed = change(part, param.val().set_require_grad(false).into());
-                    Param::initialized(param.id, changed.of()).set_require_grad(trained)
+                    param.map(|value| {
+                        let trained = value.is_require_grad();
+                        let changed = change(part, value.set_require_grad(false).into());
+                        changed.of().set_require_grad(trained)
+                    })
                 };
                 let mean = norm.running_mean.value_sync();
                 let variance = norm.running_var.value_sync();
@@ -137,8 +136,11 @@ impl Held {
         }
     }
 
-    /// An untrained parameter with a new id; `None` if no parameter has such a rank.
+    /// A parameter to be trained, with a new id; `None` if no parameter is of such a kind and rank.
     pub(crate) fn new(value: AnyTensor) -> Option<Self> {
+        if value.kind() != Kind::Float {
+            return None;
+        }
         macro_rules! held {
             ($variant:ident) => {
                 Self::$variant(
@@ -157,15 +159,21 @@ impl Held {
         })
     }
 
+    /// Whether an optimizer trains it; Burn keeps this where there is no tape, and tells it where there is one.
     fn is_trained(&self) -> bool {
+        macro_rules! trained {
+            ($param:expr) => {
+                $param.valid().train().val().is_require_grad()
+            };
+        }
         match self {
-            Self::Rank1(param) => param.val().is_require_grad(),
-            Self::Rank2(param) => param.val().is_require_grad(),
-            Self::Rank3(param) => param.val().is_require_grad(),
-            Self::Rank4(param) => param.val().is_require_grad(),
-            Self::Rank5(param) => param.val().is_require_grad(),
-            Self::Rank6(param) => param.val().is_require_grad(),
-            Self::Norm(norm) => norm.gamma.val().is_require_grad(),
+            Self::Rank1(param) => trained!(param),
+            Self::Rank2(param) => trained!(param),
+            Self::Rank3(param) => trained!(param),
+            Self::Rank4(param) => trained!(param),
+            Self::Rank5(param) => trained!(param),
+            Self::Rank6(param) => trained!(param),
+            Self::Norm(norm) => trained!(norm.gamma),
         }
     }
 
@@ -202,6 +210,12 @@ fn state_id(state: &RunningState<Tensor<1>>) -> ParamId {
     id.0.unwrap_or_default()
 }
 
+/// The dotted path of a walk.
+pub(crate) fn path(walk: &[Step]) -> String {
+    let names: Vec<&str> = walk.iter().map(|(name, _)| name.as_str()).collect();
+    names.join(".")
+}
+
 /// Which tensor of a leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -214,8 +228,12 @@ pub(crate) enum Part {
 
 impl Leaf {
     pub(crate) fn path(&self) -> String {
-        let names: Vec<&str> = self.walk.iter().map(|(name, _)| name.as_str()).collect();
-        names.join(".")
+        path(&self.walk)
+    }
+
+    /// Whether it is a batch norm that takes no part in training.
+    pub(crate) fn is_frozen_norm(&self) -> bool {
+        matches!(&self.held, Held::Norm(norm) if !norm.training.is_enabled())
     }
 
     /// The walk to each part.
@@ -279,10 +297,10 @@ impl Leaves {
     /// that neither side moves the other's.
     pub(crate) fn of<M: Module>(model: &M) -> Result<Self, TraceError> {
         let mut collector = Collector::default();
-        model.visit(&mut collector);
+        model.clone().materialize().visit(&mut collector);
         match collector.error {
             Some(error) => Err(error),
-            None => Ok(Self(joined(collector.leaves))),
+            None => Ok(Self(joined(collector.leaves, &collector.training))),
         }
     }
 
@@ -414,6 +432,10 @@ impl Walk {
 struct Collector {
     walk: Vec<Step>,
     leaves: Vec<Leaf>,
+    /// Parameters that were met; one that is met again is the same.
+    seen: HashSet<ParamId>,
+    /// The switches of batch norms, by the norms' paths.
+    training: HashMap<String, Param<Flag>>,
     error: Option<TraceError>,
 }
 
@@ -426,9 +448,17 @@ impl ModuleVisitor for Collector {
         self.walk.pop();
     }
 
+    fn visit_flag(&mut self, flag: &Param<Flag>) {
+        let owner = self.walk.len().saturating_sub(1);
+        self.training
+            .insert(path(&self.walk[..owner]), flag.clone());
+    }
+
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let names: Vec<&str> = self.walk.iter().map(|(name, _)| name.as_str()).collect();
-        match Held::of(param, &names.join(".")) {
+        if !self.seen.insert(param.id) {
+            return;
+        }
+        match Held::of(param, &path(&self.walk)) {
             Ok(held) => self.leaves.push(Leaf {
                 walk: self.walk.clone(),
                 held,
@@ -439,7 +469,7 @@ impl ModuleVisitor for Collector {
 }
 
 /// Puts the four parameters of each batch norm together.
-pub(crate) fn joined(leaves: Vec<Leaf>) -> Vec<Leaf> {
+pub(crate) fn joined(leaves: Vec<Leaf>, training: &HashMap<String, Param<Flag>>) -> Vec<Leaf> {
     let mut joined: Vec<Leaf> = Vec::with_capacity(leaves.len());
     let mut leaves = leaves.into_iter().peekable();
     while let Some(leaf) = leaves.next() {
@@ -455,7 +485,7 @@ pub(crate) fn joined(leaves: Vec<Leaf>) -> Vec<Leaf> {
         }) {
             parts.push(next);
         }
-        match norm(&parts) {
+        match norm(&parts, training.get(&path(&place))) {
             Some(norm) => joined.push(Leaf {
                 walk: place,
                 held: Held::Norm(Box::new(norm)),
@@ -467,7 +497,7 @@ pub(crate) fn joined(leaves: Vec<Leaf>) -> Vec<Leaf> {
 }
 
 /// The batch norm of these parts, with Burn's defaults for what parameters do not tell.
-fn norm(parts: &[Leaf]) -> Option<BatchNorm> {
+fn norm(parts: &[Leaf], training: Option<&Param<Flag>>) -> Option<BatchNorm> {
     let part = |name: &str| {
         let leaf = parts
             .iter()
@@ -481,7 +511,7 @@ fn norm(parts: &[Leaf]) -> Option<BatchNorm> {
     Some(BatchNorm {
         gamma: part("gamma")?,
         beta: part("beta")?,
-        training: Param::from_bool(true),
+        training: training.cloned().unwrap_or_else(|| Param::from_bool(true)),
         running_mean: state(part("running_mean")?),
         running_var: state(part("running_var")?),
         momentum: 0.1,

@@ -110,6 +110,6 @@ pub fn trace<M: Module, I: Tensors, O: Tensors>(
 fn constant(data: TensorData, kind: Kind, device: &burn::tensor::Device) -> AnyTensor {
     use burn::tensor::Tensor;
     tensor::with_kind!(kind, K => tensor::with_rank!(data.shape().num_dims(), D => {
-        AnyTensor::from(Tensor::<D, K>::from_data(data, device))
+        AnyTensor::from(Tensor::<D, K>::from_data(data, device).without_autodiff())
     }))
 }

@@ -23,7 +23,7 @@ pub(crate) type Reason = String;
 
 type Result<'a> = std::result::Result<Lowered<'a>, Reason>;
 
-/// The operation in the graph's terms. `momentum` is a batch norm's, which no recording tells.
+/// The operation in the graph's terms. The momentum of a batch norm, which no recording tells, is Burn's default.
 pub(crate) fn lower(operation: &OperationIr) -> Result<'_> {
     match operation {
         OperationIr::BaseFloat(base) | OperationIr::BaseInt(base) | OperationIr::BaseBool(base) => {
@@ -111,6 +111,8 @@ fn lower_base(operation: &BaseOperationIr) -> Result<'_> {
         Ir::Gather(x) => done(Op::Gather(x.dim), [&x.tensor, &x.indices], &x.out),
         Ir::MaskWhere(x) => done(Op::Where, [&x.tensor, &x.mask, &x.value], &x.out),
         Ir::MaskFill(x) => done(Op::Fill(number(&x.value)), [&x.tensor, &x.mask], &x.out),
+        // Along an axis of length 1 the output's shape says it all, whatever the batch.
+        Ir::RepeatDim(x) if x.tensor.shape[x.dim] == 1 => done(Op::Expand, [&x.tensor], &x.out),
         Ir::RepeatDim(x) => {
             let op = Op::Repeat {
                 axis: x.dim,

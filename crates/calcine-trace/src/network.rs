@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor};
 use burn::tensor::Device;
-use calcine_graph::{Graph, Node, Op, Source, ValueId};
+use calcine_graph::{Graph, Kind, Node, Op, Source, ValueId};
 
 use crate::leaf::{Added, Held, Leaf, Leaves, Part};
 use crate::run::Pass;
-use crate::tensor::{AnyTensor, Tensors};
+use crate::tensor::{AnyTensor, MAX_RANK, Tensors};
 use crate::{ForwardError, RewriteError};
 
 /// A traced model: its graph, and its parameters under the model's own paths.
@@ -179,6 +179,7 @@ impl Network {
         change: &mut dyn FnMut(Which<'_>, AnyTensor) -> AnyTensor,
         added: Vec<Added>,
     ) -> Result<Self, RewriteError> {
+        graph.check()?;
         let mut constants = Vec::with_capacity(graph.values.len());
         for id in (0..graph.values.len()).map(ValueId) {
             let constant = self.constants.get(id.0).cloned().flatten();
@@ -209,6 +210,11 @@ impl Network {
     /// Checks that every parameter and constant is there and has the graph's shape.
     pub(crate) fn as_its_graph_says(&self) -> Result<(), RewriteError> {
         for (index, value) in self.graph.values.iter().enumerate() {
+            let rank = value.shape.len();
+            if !(1..=MAX_RANK).contains(&rank) {
+                let path = value.name.clone();
+                return Err(RewriteError::Rank { path, rank });
+            }
             let tensor = match (value.source, self.plan.places[index]) {
                 (Source::Parameter, Some((leaf, part))) => {
                     Some(self.leaves.0[leaf].held.part(part))
@@ -218,9 +224,15 @@ impl Network {
                 _ => continue,
             };
             let path = value.name.clone();
+            if value.kind != Kind::Float && value.source == Source::Parameter {
+                return Err(RewriteError::Kind { path });
+            }
             let Some(tensor) = tensor else {
                 return Err(RewriteError::Missing { path });
             };
+            if tensor.kind() != value.kind {
+                return Err(RewriteError::Kind { path });
+            }
             let (found, expected) = (tensor.shape(), value.shape_at(1));
             if found != expected {
                 return Err(RewriteError::Shape {
@@ -332,7 +344,9 @@ impl Module for Network {
     }
 }
 
+/// Constants are off the tape wherever they are.
 fn moved(constants: &[Option<AnyTensor>], device: &Device) -> Vec<Option<AnyTensor>> {
+    let device = &device.clone().without_autodiff();
     let constants = constants.iter().cloned();
     constants
         .map(|constant| Some(constant?.to_device(device)))

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use burn::backend::capture::{CaptureBackend, CapturedGraph};
 use burn::backend::ir::{OperationIr, TensorId};
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::TraceError;
@@ -17,6 +17,8 @@ pub(crate) struct Recording {
     /// The tensors that the pass began with, and their values.
     pub(crate) values: BTreeMap<TensorId, TensorData>,
     /// What each parameter is called.
+    ///
+    /// One that the model has twice goes by its first path.
     pub(crate) parameters: HashMap<TensorId, String>,
     pub(crate) inputs: Vec<TensorId>,
     pub(crate) outputs: Vec<TensorId>,
@@ -35,9 +37,10 @@ pub(crate) fn record<M: Module, I: Tensors, O: Tensors>(
     let mut expected = None;
     let captured = device.capture_scope(|scope| {
         // Without autodiff, and with running statistics of its own: capture would move the model's.
-        let model = model.valid().to_device(&device);
+        let model = model.valid().materialize().to_device(&device);
         model.visit(&mut Names {
             path: Vec::new(),
+            first: HashMap::new(),
             parameters: &mut parameters,
         });
         let inputs: Vec<AnyTensor> = sample
@@ -88,6 +91,7 @@ fn id(tensor: &AnyTensor) -> TensorId {
 /// Collects the names of all parameters on a capture device.
 struct Names<'a> {
     path: Vec<String>,
+    first: HashMap<ParamId, String>,
     parameters: &'a mut HashMap<TensorId, String>,
 }
 
@@ -102,8 +106,10 @@ impl ModuleVisitor for Names<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = AnyTensor::from(param.val());
-        self.parameters
-            .entry(id(&tensor))
+        let path = self
+            .first
+            .entry(param.id)
             .or_insert_with(|| self.path.join("."));
+        self.parameters.insert(id(&tensor), path.clone());
     }
 }

@@ -2,7 +2,7 @@ use calcine_graph::{Node, Source, ValueId};
 
 use crate::Network;
 use crate::apply::apply;
-use crate::leaf::{Held, Part};
+use crate::leaf::Held;
 use crate::tensor::{AnyTensor, with_rank};
 
 /// One forward pass.
@@ -57,7 +57,8 @@ impl<'a> Pass<'a> {
         let network = self.network;
         match network.graph.value(id).source {
             Source::Parameter => {
-                let (leaf, part) = network.plan().places[id.0].unwrap_or((0, Part::Whole));
+                let (leaf, part) =
+                    network.plan().places[id.0].expect("a network has its graph's parameters");
                 network.leaves.0[leaf].held.part(part)
             }
             Source::Constant => present(network.constants[id.0].clone()),

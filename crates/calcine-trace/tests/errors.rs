@@ -53,3 +53,14 @@ fn tensors_that_do_not_fit_are_errors() {
         ForwardError::Inputs { .. }
     ));
 }
+
+#[test]
+fn a_constant_that_depends_on_the_batch_is_an_error() {
+    let error = trace(&Mlp::new(&device()), numbers([1, 6]), |m, x: Tensor<2>| {
+        let batch = x.dims()[0] as f32;
+        let scale = Tensor::<2>::from_floats([[batch]], &x.device());
+        m.forward(x) / scale
+    })
+    .unwrap_err();
+    assert!(error.to_string().contains("constant"), "{error}");
+}

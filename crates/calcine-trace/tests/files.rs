@@ -77,3 +77,30 @@ fn damaged_files_are_errors() {
     let error = Network::from_bytes(&plain.unwrap(), &device()).unwrap_err();
     assert!(error.to_string().contains("calcine.network"), "{error}");
 }
+
+/// Infinities are numbers of a graph like others, and JSON has none.
+#[test]
+fn masks_with_infinity_survive() {
+    let forward = |_: &Empty, x: Tensor<2>| {
+        let mask = x.clone().lower_scalar(0.0);
+        x.mask_fill(mask, f32::NEG_INFINITY)
+            .clamp_max(f32::INFINITY)
+    };
+    let network = trace(&Empty::new(), numbers([1, 4]), forward).unwrap();
+    let again = Network::from_bytes(&network.to_bytes().unwrap(), &device()).unwrap();
+    assert_eq!(again.graph(), network.graph());
+}
+
+/// A model without parameters of its own.
+#[derive(Module, Debug)]
+struct Empty {
+    unused: burn::module::Param<Tensor<1>>,
+}
+
+impl Empty {
+    fn new() -> Self {
+        Self {
+            unused: burn::module::Param::from_tensor(Tensor::zeros([1], &device())),
+        }
+    }
+}

@@ -86,3 +86,26 @@ fn parameters_are_listed_as_the_model_lists_them() {
         assert_eq!(norm(&ours, layer), norm(&theirs, layer), "{layer}");
     }
 }
+
+/// Tied weights are one parameter, in the graph, in the network and in its file.
+#[test]
+fn a_parameter_held_twice_is_one() {
+    #[derive(burn::module::Module, Debug)]
+    struct Tied {
+        first: burn::nn::Linear,
+        second: burn::nn::Linear,
+    }
+    let first: burn::nn::Linear = burn::nn::LinearConfig::new(4, 4).init(&device());
+    let model = Tied {
+        second: first.clone(),
+        first,
+    };
+    let network = trace(&model, numbers([1, 4]), |m, x| {
+        m.second.forward(m.first.forward(x))
+    })
+    .unwrap();
+    assert_eq!(network.graph().parameters().count(), 2);
+    assert_eq!(Inventory::of(&network).iter().count(), 2);
+    let bytes = network.to_bytes().unwrap();
+    assert!(Network::from_bytes(&bytes, &device()).is_ok());
+}

@@ -104,3 +104,22 @@ fn evaluation_needs_no_tape() {
     let back = network.valid().train();
     assert_eq!(values(&back), values(&model));
 }
+
+/// A model off the tape is trained once it is put on it, and a frozen norm stays frozen.
+#[test]
+fn what_is_trained_is_kept_off_the_tape_too() {
+    let model = Residual::new(&device());
+    let network = trace(&model, numbers([1, 3, 6, 6]), |m, x| m.forward(x)).unwrap();
+    let network = network.train();
+    let x = numbers([4, 3, 6, 6]).to_device(&on_tape());
+    let y: Tensor<2> = network.forward(x.clone());
+    let gradients = GradientsParams::from_grads(y.sum().backward(), &network);
+    assert_eq!(gradients.len(), 20);
+
+    let frozen = Residual::new(&on_tape()).freeze();
+    let network = trace(&frozen, x.clone(), |m, x| m.forward(x)).unwrap();
+    let before = values(&network);
+    let y: Tensor<2> = network.forward(x.clone());
+    assert!(crate::difference(&y, &frozen.forward(x)) <= 1e-5);
+    assert_eq!(values(&network), before);
+}

@@ -1,6 +1,5 @@
 //! The theorem on the reference networks: masked and thinned, they compute the same.
 
-use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use calcine_criteria::Norm;
 use calcine_thin::{Border, Choice, silence, thin};
