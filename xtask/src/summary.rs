@@ -217,12 +217,15 @@ fn draw<M: Classifier>(
     network: &Network,
     file: &Path,
 ) -> Result<(), Failure> {
-    let mut drawing = Drawing::default();
-    drawing.parameters = args.draw_parameters;
-    drawing.notes = computed(args, model, network)?.notes();
-    if args.nodes {
-        drawing.detail = Detail::Operations;
-    }
+    let drawing = Drawing {
+        parameters: args.draw_parameters,
+        notes: computed(args, model, network)?.notes(),
+        detail: if args.nodes {
+            Detail::Operations
+        } else {
+            Detail::Layers
+        },
+    };
     let drawn = match file.extension() {
         Some(end) if end == "dot" => drawing.dot(network.graph()),
         _ => drawing.svg(network.graph()),

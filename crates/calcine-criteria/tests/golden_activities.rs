@@ -31,7 +31,7 @@ fn golden_activation_ranking() {
     };
     // In percent there.
     each(file.cases("apoz_0"), |case| {
-        check(case, &Apoz, 0.01, "pruned_filters")
+        check(case, &Apoz, 0.01, "pruned_filters");
     });
     each(file.cases("mean_0"), |case| {
         check(

@@ -379,7 +379,7 @@ impl Leaves {
         )
     }
 
-    pub(crate) fn to_device(self, device: &Device) -> Self {
+    pub(crate) fn moved(self, device: &Device) -> Self {
         self.each(|held| map_held!(held, module => module.to_device(device)))
     }
 

@@ -48,11 +48,11 @@ pub(crate) fn lower(operation: &OperationIr) -> Result<'_> {
 pub(crate) fn kind_of(operation: &impl std::fmt::Debug) -> String {
     let text = format!("{operation:?}");
     let end = text.find('{').unwrap_or(text.len());
-    let words = text[..end]
+    let mut words = text[..end]
         .split(['(', ' '])
         .filter(|word| word.chars().next().is_some_and(char::is_alphabetic))
         .filter(|word| !word.ends_with("OpIr") && !word.ends_with("OperationIr"));
-    let name = words.last().unwrap_or(&text);
+    let name = words.next_back().unwrap_or(&text);
     format!("`{name}`")
 }
 

@@ -303,7 +303,7 @@ impl Module for Network {
 
     fn to_device(self, device: &Device) -> Self {
         Self {
-            leaves: self.leaves.to_device(device),
+            leaves: self.leaves.moved(device),
             constants: moved(&self.constants, device),
             ..self
         }

@@ -36,12 +36,20 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "the zeros of a model's weights, all in one read",
     ),
     (
-        "crates/calcine-trace/src/watch/pass.rs",
-        "statistics of activations, all in one read after the last batch",
+        "crates/calcine-thin/src/choose.rs",
+        "scores of channels before a thinning, all in one read",
     ),
     (
-        "crates/calcine-trace/src/refit/sample.rs",
-        "samples of a layer, all in one read after the last batch",
+        "crates/calcine-thin/src/host.rs",
+        "all parameters before a thinning, in one read",
+    ),
+    (
+        "crates/calcine-trace/src/file.rs",
+        "a network's parameters for its file, in one read, and its constants",
+    ),
+    (
+        "crates/calcine-trace/src/watch/pass.rs",
+        "statistics of activations, all in one read after the last batch",
     ),
     (
         "crates/calcine-train/src/policy/record.rs",
@@ -54,10 +62,6 @@ const DEVICE_READS: &[(&str, &str)] = &[
     (
         "crates/calcine-criteria/src/select/global.rs",
         "a budget over units of different cost is spent in order; the selection says so",
-    ),
-    (
-        "crates/calcine-criteria/src/select/n_of_m.rs",
-        "selects in place where tensors live in host memory",
     ),
 ];
 

@@ -20,6 +20,10 @@ pub(super) struct Chunks {
     vectors: Vec<Vector>,
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are as many of them as layers"
+)]
 enum Vector {
     Short(TensorData),
     Long(Scores),

@@ -69,7 +69,8 @@ impl Prune {
                 None => {
                     let needs = self.score.needs();
                     let evidence = evidence(model, unit, rows.clone(), needs, seed);
-                    self.score.deferred(&self.with_activity(evidence, unit, needs))
+                    self.score
+                        .deferred(&self.with_activity(evidence, unit, needs))
                 }
             };
             let growth = self.growth.as_ref().map(|score| {
