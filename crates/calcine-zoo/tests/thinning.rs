@@ -35,7 +35,7 @@ fn every_network_thinned_computes_what_it_computed_masked() {
     for architecture in Architecture::ALL {
         let (difference, before, after) = architecture.build(1, &device, Thin(device.clone()));
         assert!(difference <= 1e-5, "{architecture}: {difference}");
-        // Half the channels in and half of them out: about a quarter of the work.
-        assert!(after * 3 < before, "{architecture}: {after} of {before}");
+        // Half the channels in and half of them out; the images keep theirs.
+        assert!(after * 2 < before, "{architecture}: {after} of {before}");
     }
 }
