@@ -13,7 +13,7 @@
 //! | [`device_reads`] | how often something read a float tensor from a GPU |
 //! | [`each`] | runs every row of a table and names the rows that failed |
 //! | [`golden`] | Distiller's recorded numbers, or a printed word where they are absent |
-//! | [`values`] | reproducible numbers without a generator |
+//! | [`values`], [`numbers`] | reproducible numbers without a generator |
 //! | [`Mlp`], [`ConvNet`] | models small enough for a test |
 
 mod device;
@@ -27,4 +27,4 @@ pub use device::{device, is_host, is_reference, rounds};
 pub use each::each;
 pub use models::{ConvNet, Mlp};
 pub use reads::device_reads;
-pub use values::values;
+pub use values::{numbers, values};

@@ -1,3 +1,7 @@
+use burn::tensor::Tensor;
+
+use crate::device;
+
 /// `count` numbers in [-1, 1), spread without pattern, no two of them equal in magnitude.
 ///
 /// Golden-ratio steps: reproducible on every machine without a generator.
@@ -9,6 +13,13 @@ pub fn values(count: usize) -> Vec<f32> {
             (2.0 * unit - 1.0) as f32
         })
         .collect()
+}
+
+/// [`values`] as a tensor of this shape, on the device under test.
+#[must_use]
+pub fn numbers<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+    let values = values(shape.iter().product());
+    Tensor::<1>::from_floats(values.as_slice(), &device()).reshape(shape)
 }
 
 #[cfg(test)]

@@ -10,13 +10,7 @@ mod random;
 mod theorem;
 
 use burn::tensor::Tensor;
-use calcine_testkit::{device, values};
-
-/// Reproducible numbers of this shape.
-fn numbers<const D: usize>(shape: [usize; D]) -> Tensor<D> {
-    let count = shape.iter().product();
-    Tensor::<1>::from_floats(values(count).as_slice(), &device()).reshape(shape)
-}
+use calcine_testkit::numbers;
 
 /// The largest difference of two tensors, in parts of the largest element if that is more than 1.
 fn difference<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) -> f32 {

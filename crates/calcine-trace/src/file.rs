@@ -10,7 +10,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use crate::leaf::{Held, Leaf, Leaves, Step, joined};
+use crate::leaf::{Held, Leaf, Leaves, Step, joined, path};
 use crate::tensor::{AnyTensor, with_rank};
 use crate::{Network, RewriteError};
 
@@ -42,8 +42,11 @@ pub enum NetworkFileError {
     /// Not a safetensors file.
     #[error("no safetensors file: {0}")]
     Format(#[from] safetensors::SafeTensorError),
-    /// A safetensors file without a network, or of a version that this one does not know.
-    #[error("the file holds no network of format {FORMAT}: {0}")]
+    /// A safetensors file without a network: weights alone.
+    #[error("the file's metadata has no `{KEY}`: it holds tensors and no network")]
+    NoNetwork,
+    /// A network whose description is malformed, or of a version that this one does not know.
+    #[error("the file's network is not of format {FORMAT}: {0}")]
     Description(String),
     /// A tensor is missing or of another type.
     #[error("the tensor `{name}` {problem}")]
@@ -128,8 +131,7 @@ impl Network {
             .metadata()
             .as_ref()
             .and_then(|metadata| metadata.get(KEY));
-        let text = text
-            .ok_or_else(|| NetworkFileError::Description(format!("its metadata has no `{KEY}`")))?;
+        let text = text.ok_or(NetworkFileError::NoNetwork)?;
         let description: Description = serde_json::from_str(text)
             .map_err(|error| NetworkFileError::Description(error.to_string()))?;
         if description.format != FORMAT {
@@ -139,8 +141,7 @@ impl Network {
         description.graph.check()?;
         let mut leaves = Vec::new();
         for walk in description.parameters {
-            let names: Vec<&str> = walk.iter().map(|(name, _)| name.as_str()).collect();
-            let path = names.join(".");
+            let path = path(&walk);
             let tensor = loaded(&file, &path, device)?;
             let held = Held::new(tensor)
                 .ok_or_else(|| wrong(&path, "is of a kind or rank that no parameter has"))?;
@@ -158,7 +159,7 @@ impl Network {
                 _ => None,
             });
         }
-        let network = Self::new(description.graph, leaves, constants, &|_| None);
+        let network = Self::new(description.graph, leaves, constants);
         network.as_its_graph_says()?;
         Ok(network)
     }

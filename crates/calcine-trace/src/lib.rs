@@ -52,7 +52,7 @@ pub mod watch;
 
 use burn::module::Module;
 use burn::tensor::TensorData;
-use calcine_graph::Kind;
+use calcine_graph::{Graph, Kind, Op};
 use calcine_params::Inventory;
 
 pub use calcine_graph as graph;
@@ -92,19 +92,28 @@ pub fn trace<M: Module, I: Tensors, O: Tensors>(
     let small = record::record(model, &sample, 2, &forward)?;
     let large = record::record(model, &sample, 3, &forward)?;
     let assembled = assemble::assemble(&small, &large)?;
-    let mut constants = vec![None; assembled.graph.values.len()];
+    let mut graph = assembled.graph;
+    let mut constants = vec![None; graph.values.len()];
     for (id, data) in assembled.constants {
-        let kind = assembled.graph.value(id).kind;
-        constants[id.0] = Some(constant(data, kind, &device));
+        constants[id.0] = Some(constant(data, graph.value(id).kind, &device));
     }
-    let inventory = Inventory::of(model);
-    let momentum = |layer: &str| inventory.batch_norm(layer).map(|norm| norm.momentum);
-    Ok(Network::new(
-        assembled.graph,
-        leaf::Leaves::of(model)?,
-        constants,
-        &momentum,
-    ))
+    tell_momentum(&mut graph, &Inventory::of(model));
+    Ok(Network::new(graph, leaf::Leaves::of(model)?, constants))
+}
+
+/// Writes into the graph what no recording of an evaluation tells: how much of a batch goes into the running
+/// statistics of the model's batch norms.
+fn tell_momentum(graph: &mut Graph, inventory: &Inventory) {
+    let values = &graph.values;
+    for node in &mut graph.nodes {
+        if let Op::BatchNorm { momentum, .. } = &mut node.op {
+            let gamma = &values[node.inputs[1].0].name;
+            let layer = gamma.rsplit_once('.').map_or("", |(layer, _)| layer);
+            if let Some(norm) = inventory.batch_norm(layer) {
+                *momentum = norm.momentum;
+            }
+        }
+    }
 }
 
 fn constant(data: TensorData, kind: Kind, device: &burn::tensor::Device) -> AnyTensor {

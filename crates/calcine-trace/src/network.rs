@@ -47,12 +47,7 @@ pub(crate) struct Plan {
 }
 
 impl Network {
-    pub(crate) fn new(
-        mut graph: Graph,
-        mut leaves: Leaves,
-        constants: Vec<Option<AnyTensor>>,
-        momentum: &dyn Fn(&str) -> Option<f64>,
-    ) -> Self {
+    pub(crate) fn new(graph: Graph, mut leaves: Leaves, constants: Vec<Option<AnyTensor>>) -> Self {
         let mut paths = HashMap::new();
         for (index, leaf) in leaves.0.iter().enumerate() {
             for (part, path) in leaf.parts() {
@@ -68,31 +63,21 @@ impl Network {
             })
             .collect();
         let mut norms = vec![None; graph.nodes.len()];
-        for (index, node) in graph.nodes.iter_mut().enumerate() {
-            let Op::BatchNorm {
-                epsilon,
-                momentum: own,
-            } = &mut node.op
-            else {
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let Op::BatchNorm { epsilon, momentum } = node.op else {
                 continue;
             };
             let operands: Vec<_> = node.inputs[1..].iter().map(|id| places[id.0]).collect();
-            let parts = [Part::Gamma, Part::Beta, Part::Mean, Part::Variance];
             let Some((leaf, _)) = operands[0] else {
                 continue;
             };
-            let all = operands
-                .iter()
-                .zip(parts)
-                .all(|(place, part)| *place == Some((leaf, part)));
-            if !all {
-                continue;
-            }
-            let path = leaves.0[leaf].path();
-            if let Held::Norm(norm) = &mut leaves.0[leaf].held {
-                *own = momentum(&path).unwrap_or(*own);
-                norm.momentum = *own;
-                norm.epsilon = *epsilon;
+            let parts = [Part::Gamma, Part::Beta, Part::Mean, Part::Variance];
+            let own = parts.map(|part| Some((leaf, part)));
+            if let Held::Norm(norm) = &mut leaves.0[leaf].held
+                && operands == own
+            {
+                norm.momentum = momentum;
+                norm.epsilon = epsilon;
                 norms[index] = Some(leaf);
             }
         }
@@ -202,7 +187,7 @@ impl Network {
                 .insert(added)
                 .map_err(|path| RewriteError::Missing { path })?;
         }
-        let network = Self::new(graph, leaves, constants, &|_| None);
+        let network = Self::new(graph, leaves, constants);
         network.as_its_graph_says()?;
         Ok(network)
     }

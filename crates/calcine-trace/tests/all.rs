@@ -16,13 +16,7 @@ mod watch;
 mod watch_golden;
 
 use burn::tensor::Tensor;
-use calcine_testkit::{device, values};
-
-/// Reproducible numbers of this shape.
-fn numbers<const D: usize>(shape: [usize; D]) -> Tensor<D> {
-    let count = shape.iter().product();
-    Tensor::<1>::from_floats(values(count).as_slice(), &device()).reshape(shape)
-}
+use calcine_testkit::numbers;
 
 /// The largest difference of two tensors.
 fn difference<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) -> f32 {
