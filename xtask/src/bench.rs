@@ -19,10 +19,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn arguments(args: &Args) -> Vec<&str> {
-    let mut arguments = vec!["bench", "--package", "calcine-benches", "--profile", "dev"];
-    if let Some(name) = &args.name {
-        arguments.extend(["--bench", name]);
-    }
+    // The whole workspace, so that Burn has the features that everything else is built with.
+    let name = args.name.as_deref().unwrap_or("*");
+    let mut arguments = vec!["bench", "--workspace", "--profile", "dev", "--bench", name];
     if !args.args.is_empty() {
         arguments.push("--");
         arguments.extend(args.args.iter().map(String::as_str));
@@ -42,7 +41,7 @@ mod tests {
         };
         assert_eq!(
             arguments(&all).join(" "),
-            "bench --package calcine-benches --profile dev"
+            "bench --workspace --profile dev --bench *"
         );
         let one = Args {
             name: Some("scores".to_owned()),
@@ -50,7 +49,7 @@ mod tests {
         };
         assert_eq!(
             arguments(&one).join(" "),
-            "bench --package calcine-benches --profile dev --bench scores -- --quick"
+            "bench --workspace --profile dev --bench scores -- --quick"
         );
     }
 }

@@ -16,6 +16,7 @@ mod test;
 mod thin;
 mod tidy;
 mod train_cifar;
+mod whole;
 
 use std::process::ExitCode;
 

@@ -7,6 +7,7 @@ use calcine::plot::{Axis, Chart, Marks};
 
 use crate::failure::Failure;
 use crate::train_cifar::bad;
+use crate::whole;
 
 /// Draw top-1 against sparsity, a line for each run, from the `metrics.csv` of runs of `train-cifar`.
 #[derive(Debug, clap::Args)]
@@ -148,10 +149,7 @@ fn points(file: &Path) -> Result<Vec<(f64, f64)>, Failure> {
 }
 
 fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let partial = file.with_extension("partial");
-    fs::write(&partial, bytes)
-        .and_then(|()| fs::rename(&partial, file))
-        .map_err(|error| bad(format!("{}: {error}", file.display())))?;
+    whole::write(file, bytes)?;
     eprintln!("wrote {}", file.display());
     Ok(())
 }

@@ -9,6 +9,7 @@ use calcine::zoo::{Architecture, Classifier, ModelTask};
 
 use crate::failure::Failure;
 use crate::train_cifar::print_line;
+use crate::whole;
 
 /// Work with recipe files.
 #[derive(Debug, clap::Subcommand)]
@@ -69,15 +70,7 @@ fn convert(file: &Path, out: Option<&Path>, options: &Options) -> Result<(), Fai
     }
     match out {
         None => print_line(converted.recipe.trim_end()),
-        Some(out) => {
-            let partial = out.with_extension("partial");
-            std::fs::write(&partial, &converted.recipe)
-                .and_then(|()| std::fs::rename(&partial, out))
-                .map_err(|error| {
-                    let out = out.display();
-                    refuse(format!("{out}: the recipe cannot be written: {error}"))
-                })?;
-        }
+        Some(out) => whole::write(out, &converted.recipe)?,
     }
     Ok(())
 }

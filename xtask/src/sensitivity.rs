@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::network::{Network, positive};
 use crate::progress::{DownloadBar, ScanBar, stderr};
 use crate::train_cifar::{bad, log, print_line};
+use crate::whole;
 
 /// How the suggested recipe trains: as `recipes/resnet20-agp.toml`.
 const TRAIN: &str = "\
@@ -186,7 +187,7 @@ fn finish(
         say(args, &table(&suggestions));
         let file = out.join("suggested.toml");
         let text = suggested(settings, scanned, max_drop, &suggestions)?;
-        std::fs::write(&file, text).map_err(|error| bad(format!("{}: {error}", file.display())))?;
+        whole::write(&file, text)?;
         files.push("suggested.toml");
     }
     let files: Vec<String> = files

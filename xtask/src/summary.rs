@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::network::positive;
 use crate::progress::stderr;
 use crate::train_cifar::{bad, print_line};
+use crate::whole;
 
 /// Tell what a network is: its zeros, what it computes, its modules; or draw it.
 ///
@@ -78,12 +79,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return Err(bad("--format csv holds one table: give one --kind"));
     }
     let device = Device::flex();
-    let summarize = Summarize {
+    let weights = weights(args);
+    let network = weights.network(&device).map_err(bad)?;
+    let summarize = |weights| Summarize {
         args,
-        weights: weights(args),
+        weights,
         device: &device,
     };
-    let text = args.model.build(0, &device, summarize)?;
+    let text = match network {
+        Some(network) => summarize(Weights::None).run(network)?,
+        None => args.model.build(0, &device, summarize(weights))?,
+    };
     match (&args.output, text.is_empty()) {
         (_, true) => {}
         (None, false) => print_line(&text),
@@ -233,13 +239,9 @@ fn draw<M: Classifier>(
     write(file, &drawn.map_err(bad)?)
 }
 
-/// Whole or not at all.
+/// Says what it wrote.
 fn write(file: &Path, text: &str) -> Result<(), Failure> {
-    let mut partial = file.as_os_str().to_owned();
-    partial.push(".partial");
-    std::fs::write(&partial, text)
-        .and_then(|()| std::fs::rename(&partial, file))
-        .map_err(|error| bad(format!("{}: {error}", file.display())))?;
+    whole::write(file, text)?;
     stderr(&format!("wrote {}", file.display()));
     Ok(())
 }

@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use calcine::criteria::Norm;
+use calcine::summary::Sheet;
 use calcine::thin::{Border, Joint};
 use calcine::zoo::reference::{GroupPruning, Settings, ThinRun, ThinSettings, thin_network};
-use comfy_table::Table;
 
 use crate::failure::Failure;
 use crate::network::{Network, positive};
 use crate::progress::{DownloadBar, stderr};
 use crate::train_cifar::{bad, log, print_line};
+use crate::whole;
 
 /// Remove the channels that a network computes nothing with, and measure what that changes.
 ///
@@ -75,13 +76,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     std::fs::create_dir_all(&out).map_err(|error| bad(format!("{}: {error}", out.display())))?;
     let network = out.join("thinned.safetensors");
     run.thinned.network.save(&network).map_err(bad)?;
-    write(
-        &out.join("plan.json"),
-        &serde_json::to_string(&run.thinned.plan).map_err(bad)?,
-    )?;
+    let plan = serde_json::to_string(&run.thinned.plan).map_err(bad)?;
+    whole::write(&out.join("plan.json"), plan)?;
     let report = json(&run, &out);
     let text = serde_json::to_string_pretty(&report).map_err(bad)?;
-    write(&out.join("report.json"), &text)?;
+    whole::write(&out.join("report.json"), text)?;
     if run.source.is_synthetic() {
         say(args, &format!("NOT CIFAR-10: {}", run.source));
     }
@@ -129,44 +128,45 @@ fn out(args: &Args) -> PathBuf {
 }
 
 fn table(run: &ThinRun) -> String {
-    let mut table = Table::new();
-    table.set_header(["", "before", "thinned", "ratio"]);
     let report = &run.thinned.report;
-    #[allow(clippy::cast_precision_loss, reason = "shown with two digits")]
-    let mut row = |name: String, before: f64, after: f64, digits: usize, ratio: f64| {
-        table.add_row([
+    let row = |name: String, before: f64, after: f64, ratio: f64, digits: usize| {
+        vec![
             name,
             format!("{before:.digits$}"),
             format!("{after:.digits$}"),
             format!("{ratio:.2}"),
-        ]);
+        ]
     };
     #[allow(clippy::cast_precision_loss, reason = "shown with two digits")]
-    {
-        let (before, after) = (
-            report.before.parameters as f64,
-            report.after.parameters as f64,
-        );
-        row("parameters".to_owned(), before, after, 0, before / after);
-        let (before, after) = (report.before.macs as f64, report.after.macs as f64);
-        row(
-            "multiply-accumulates".to_owned(),
-            before,
-            after,
-            0,
-            before / after,
-        );
-    }
-    for speed in &run.speed {
-        let name = format!("images/s, batch {}, {} threads", speed.batch, speed.threads);
+    let size = |name: &str, before: u64, after: u64| {
+        let (before, after) = (before as f64, after as f64);
+        row(name.to_owned(), before, after, before / after, 0)
+    };
+    let (before, after) = (report.before, report.after);
+    let mut rows = vec![
+        size(
+            "parameters",
+            before.parameters as u64,
+            after.parameters as u64,
+        ),
+        size("multiply-accumulates", before.macs, after.macs),
+    ];
+    rows.extend(run.speed.iter().map(|speed| {
+        let name = format!("images/s, batch {}, threads {}", speed.batch, speed.threads);
         row(
             name,
             speed.before,
             speed.after,
-            1,
             speed.after / speed.before,
-        );
-    }
+            1,
+        )
+    }));
+    let table = Sheet {
+        header: ["", "before", "thinned", "ratio"]
+            .map(str::to_owned)
+            .to_vec(),
+        rows,
+    };
     format!(
         "{table}\n{}: top-1 on {} test images: {:.2} % before, {:.2} % pruned, {:.2} % thinned",
         run.architecture, run.images, run.top1_before, run.top1_pruned, run.top1
@@ -190,13 +190,6 @@ fn json(run: &ThinRun, out: &Path) -> serde_json::Value {
         "speed": run.speed,
         "out": out,
     })
-}
-
-fn write(file: &Path, text: &str) -> Result<(), Failure> {
-    let partial = file.with_extension("partial");
-    std::fs::write(&partial, text)
-        .and_then(|()| std::fs::rename(&partial, file))
-        .map_err(|error| bad(format!("{}: {error}", file.display())))
 }
 
 fn norm(text: &str) -> Result<Norm, String> {

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use calcine_recipe::{Recipe, RecipeError};
 use calcine_summary::{SparsityTable, sparsity};
 use calcine_trace::watch::{Sums, WatchError};
-use calcine_trace::{Network, NetworkFileError, TraceError, trace};
+use calcine_trace::{Network, TraceError, trace};
 use calcine_train::checkpoint::{self, CheckpointError};
 use calcine_train::{
     Data, Driver, EpochReport, Evaluation, FitError, FitSettings, NetworkWatch, Observer, Outcome,
@@ -287,23 +287,6 @@ impl ModelTask for Train<'_> {
     }
 }
 
-/// The network of a file that [`Network::save`] wrote; `None` for weights alone.
-fn network(file: &Path, device: &Device) -> Result<Option<Network>, ReferenceError> {
-    match Network::load(file, device) {
-        Ok(network) => Ok(Some(network)),
-        // Other kinds of files, and those that are not there, are the weights' business.
-        Err(
-            NetworkFileError::Description(_)
-            | NetworkFileError::Format(_)
-            | NetworkFileError::Io(_),
-        ) => Ok(None),
-        Err(error) => Err(ReferenceError::Malformed {
-            file: file.to_owned(),
-            reason: error.to_string(),
-        }),
-    }
-}
-
 /// What a run needs before there is a model.
 pub(super) struct Setup {
     recipe: Recipe,
@@ -342,10 +325,10 @@ impl Setup {
         }
         let images = Images::new(&data, recipe.train(), settings.test_limit, device);
         let device = &device.clone().without_autodiff().autodiff();
-        let network = match &weights {
-            Weights::File(file) => network(file, device)?,
-            _ => None,
-        };
+        let network = weights.network(device)?;
+        if network.is_some() {
+            weights = Weights::None;
+        }
         Ok(Self {
             network,
             architecture,
@@ -367,10 +350,7 @@ impl Setup {
     }
 
     pub(super) fn load_weights<M: Classifier>(&self, model: M) -> Result<M, ReferenceError> {
-        match &self.network {
-            Some(_) => Ok(model),
-            None => self.weights.load(model, self.architecture),
-        }
+        self.weights.load(model, self.architecture)
     }
 
     pub(super) fn test<M: Classifier>(&self, model: &M) -> Evaluation {

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use burn::module::Module;
+use burn::tensor::Device;
 use calcine_recipe::{Recipe, RecipeError};
+use calcine_trace::{Network, NetworkFileError};
 use calcine_train::Criterion;
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +130,29 @@ impl Settings {
 }
 
 impl Weights {
+    /// The network that the file holds whole, with its weights, as `calcine_trace::Network::save` writes it;
+    /// `None` if it holds weights alone.
+    ///
+    /// # Errors
+    ///
+    /// If the file's network is malformed.
+    pub fn network(&self, device: &Device) -> Result<Option<Network>, ReferenceError> {
+        let Self::File(file) = self else {
+            return Ok(None);
+        };
+        match Network::load(file, device) {
+            Ok(network) => Ok(Some(network)),
+            // Other kinds of files, and those that are not there, are for `load` to judge.
+            Err(
+                NetworkFileError::NoNetwork | NetworkFileError::Format(_) | NetworkFileError::Io(_),
+            ) => Ok(None),
+            Err(error) => Err(ReferenceError::Malformed {
+                file: file.clone(),
+                reason: error.to_string(),
+            }),
+        }
+    }
+
     /// The network with these weights.
     ///
     /// # Errors
