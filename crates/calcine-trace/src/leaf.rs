@@ -231,9 +231,9 @@ impl Leaf {
         path(&self.walk)
     }
 
-    /// Whether it is a batch norm that takes no part in training.
+    /// Whether it is a batch norm that takes no part in training, also if it is not in training now.
     pub(crate) fn is_frozen_norm(&self) -> bool {
-        matches!(&self.held, Held::Norm(norm) if !norm.training.is_enabled())
+        matches!(&self.held, Held::Norm(norm) if !norm.training.clone().train().is_enabled())
     }
 
     /// The walk to each part.
@@ -507,7 +507,11 @@ fn norm(parts: &[Leaf], training: Option<&Param<Flag>>) -> Option<BatchNorm> {
             _ => None,
         }
     };
-    let state = |param: Param<Tensor<1>>| RunningState::with_id(param.id, param.val());
+    // A statistic is no leaf of the tape, whatever its file made of it.
+    let state = |param: Param<Tensor<1>>| {
+        let id = param.id;
+        RunningState::with_id(id, param.val().detach().set_require_grad(false))
+    };
     Some(BatchNorm {
         gamma: part("gamma")?,
         beta: part("beta")?,

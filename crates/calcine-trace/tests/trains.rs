@@ -43,10 +43,30 @@ fn assert_close(a: &[(String, Vec<f32>)], b: &[(String, Vec<f32>)]) {
     }
 }
 
-/// Three steps of the same training end in the same weights and running statistics.
 #[test]
 fn a_network_trains_as_its_model_does() {
-    let (mut model, mut network) = pair();
+    let (model, network) = pair();
+    train_both(model, network);
+}
+
+/// Whether it was in training or not when it was saved, and whether it is loaded on the tape or put there.
+#[test]
+fn a_network_of_a_file_trains_as_the_model_does() {
+    for saved_in_evaluation in [false, true] {
+        for loaded_on in [on_tape(), device()] {
+            let (model, network) = pair();
+            let bytes = match saved_in_evaluation {
+                true => network.valid().to_bytes().unwrap(),
+                false => network.to_bytes().unwrap(),
+            };
+            let loaded = Network::from_bytes(&bytes, &loaded_on).unwrap();
+            train_both(model, loaded.train());
+        }
+    }
+}
+
+/// Three steps of the same training end in the same weights and running statistics.
+fn train_both(mut model: Residual, mut network: Network) {
     let device = on_tape();
     let mut for_model = SgdConfig::new().init();
     let mut for_network = SgdConfig::new().init();
