@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::{Bool, Device, Tensor};
+use burn::tensor::{Bool, Device, Int, Tensor};
 use calcine_params::{Edit, Parameter};
 
 /// One mask per parameter: which elements are held at zero.
@@ -48,6 +48,25 @@ impl Masks {
         self.by_path
             .get(path)
             .map(|mask| mask.dropped.clone().bool_not())
+    }
+
+    /// The masks of a thinned model: of each parameter the elements at these positions, flat in stored order;
+    /// all of one for which there are none. Nothing is read.
+    #[must_use]
+    pub fn gathered<'a>(&self, positions: impl Fn(&str) -> Option<&'a [usize]>) -> Self {
+        let gathered = |(path, mask): (&String, &Mask)| {
+            let mut mask = mask.clone();
+            if let Some(positions) = positions(path) {
+                let positions: Vec<i64> = positions.iter().map(|&at| at as i64).collect();
+                let device = mask.dropped.device();
+                let positions = Tensor::<1, Int>::from_ints(positions.as_slice(), &device);
+                mask.dropped = mask.dropped.select(0, positions);
+            }
+            (path.clone(), mask)
+        };
+        Self {
+            by_path: self.by_path.iter().map(gathered).collect(),
+        }
     }
 
     /// Forgets all masks. What they set to zero stays zero until something changes it.

@@ -75,6 +75,17 @@ impl Parameter {
         }
     }
 
+    /// The stored axis along which the layer's outputs lie: of a transposed convolution those of one group;
+    /// `None` for what is no weight or of unknown [`layout`](Self::layout).
+    #[must_use]
+    pub fn output_axis(&self) -> Option<usize> {
+        let axis = match self.layout()? {
+            Layout::OutputFirst => 0,
+            Layout::InputFirst => 1,
+        };
+        (self.shape.len() > 1).then_some(axis)
+    }
+
     /// The parameter of a convolution whose groups the inventory could not find out.
     #[must_use]
     pub fn with_groups(self, groups: usize) -> Self {

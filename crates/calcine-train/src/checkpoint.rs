@@ -22,6 +22,7 @@ mod optimizer;
 pub(crate) use directory::all;
 pub use directory::{FORMAT, Header, best, latest, load, save, save_best};
 pub use model::{load_model, save_model};
+pub(crate) use optimizer::OptimizerState;
 
 use std::path::{Path, PathBuf};
 

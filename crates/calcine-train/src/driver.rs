@@ -3,13 +3,14 @@ use std::fmt;
 use burn::module::Module;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use calcine_mask::Masks;
-use calcine_params::replace;
+use calcine_params::{Inventory, replace};
 use calcine_schedule::Clock;
 
 use crate::{
-    Changed, GradientMasks, Hold, Policy, RatePlan, UnwatchedError, Values, Wanted, Watch,
+    Changed, GradientMasks, Hold, Policy, RatePlan, Remains, ThinnedError, UnwatchedError, Values,
+    Wanted, Watch,
 };
 
 /// One training step, in the one order there is.
@@ -318,6 +319,64 @@ impl<M: Module> Driver<M> {
         }
         self.clock.tick();
         model
+    }
+
+    /// Whether it is of the same recipe as one with these policies, so many learning-rate schedules, and this
+    /// clock; if not, why.
+    pub(crate) fn goes_on(
+        &self,
+        policies: &[String],
+        rates: usize,
+        clock: Clock,
+    ) -> Result<(), String> {
+        let own: Vec<_> = self
+            .policies()
+            .map(|policy| policy.name().to_owned())
+            .collect();
+        if own != policies {
+            return Err(format!(
+                "its policies are {policies:?}, the recipe's are {own:?}"
+            ));
+        }
+        let expected = self.rates.state().len();
+        if rates != expected {
+            return Err(format!(
+                "it has {rates} learning-rate schedules, the recipe has {expected}"
+            ));
+        }
+        let (found, expected) = (clock.steps_per_epoch, self.clock.steps_per_epoch);
+        if found != expected {
+            return Err(format!(
+                "its epochs have {found} steps, this run's {expected}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Takes up where the driver of the model before thinning was.
+    pub(crate) fn go_on_from(
+        &mut self,
+        before: &Self,
+        remains: &Remains,
+        inventory: &Inventory,
+        device: &Device,
+    ) -> Result<(), ThinnedError> {
+        let refused = |reason| ThinnedError::Driver { reason };
+        let policies: Vec<_> = before
+            .policies()
+            .map(|policy| policy.name().to_owned())
+            .collect();
+        let rates = before.rates.state();
+        self.goes_on(&policies, rates.len(), before.clock)
+            .map_err(refused)?;
+        for (policy, before) in self.policies.iter_mut().zip(&before.policies) {
+            policy.restore(&before.thinned_record(remains), inventory, device)?;
+        }
+        self.rates
+            .restore(&rates)
+            .map_err(|error| refused(error.to_string()))?;
+        self.resume_at(before.clock);
+        Ok(())
     }
 
     /// Shows activations to the policies that want to see them now.

@@ -26,9 +26,9 @@ pub struct Run<M> {
     pub optimizer: ModuleOptimizer,
     /// The epochs so far.
     pub history: History,
-    tally: Tally,
+    pub(crate) tally: Tally,
     /// What policies added to the last step's loss.
-    terms: Vec<(String, Tensor<1>)>,
+    pub(crate) terms: Vec<(String, Tensor<1>)>,
 }
 
 impl<M: Module> Run<M> {
@@ -115,6 +115,8 @@ pub trait Data<X> {
 pub struct FitSettings {
     /// Epochs in all, those of a resumed run included.
     pub epochs: u64,
+    /// Hands the run back before this epoch, if it comes to it: [`Outcome::Paused`].
+    pub pause: Option<u64>,
     /// Steps between two reports: only then is the loss read from the device. An epoch ends with one
     /// anyway; 0 makes it the only one.
     pub report_every: u64,
@@ -134,6 +136,7 @@ impl Default for FitSettings {
     fn default() -> Self {
         Self {
             epochs: 1,
+            pause: None,
             report_every: 10,
             checkpoint_every: None,
             checkpoints: None,
@@ -166,6 +169,8 @@ impl StopFlag {
 pub enum Outcome<M> {
     /// All epochs are done.
     Finished(Run<M>),
+    /// It came to the epoch before which it was to pause. Its last checkpoint was saved.
+    Paused(Run<M>),
     /// The stop flag was raised; a checkpoint was saved if there is a place for it.
     Stopped(Run<M>),
 }
@@ -228,6 +233,9 @@ pub fn fit<M: Module, X>(
     let mut saver = Saver::open(settings, run.driver.clock().global_step())?;
     observer.begin(run.driver.clock());
     while run.driver.clock().epoch < settings.epochs {
+        if settings.pause == Some(run.driver.clock().epoch) {
+            return Ok(Outcome::Paused(run));
+        }
         let epoch;
         (run, epoch) = train_epoch(run, data, &forward, &mut saver, observer)?;
         let Epoch::Whole { rate } = epoch else {

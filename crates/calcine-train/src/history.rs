@@ -32,6 +32,10 @@ impl EpochRow {
 pub struct History {
     /// In order.
     pub epochs: Vec<EpochRow>,
+    /// Where those of the model as it is now begin: the others trained it before it was
+    /// [thinned](crate::Run::thinned).
+    #[serde(default)]
+    pub first: usize,
 }
 
 impl History {
@@ -85,17 +89,18 @@ impl History {
         self.best_by(Criterion::default())
     }
 
-    /// The epoch to keep. More accurate is a higher validation top-1; among equals it is the sparsest, then
-    /// the earliest. Without a validation split it is the last epoch of those in question.
+    /// The epoch to keep, of the model as it is now. More accurate is a higher validation top-1; among equals it
+    /// is the sparsest, then the earliest. Without a validation split it is the last epoch of those in question.
     #[must_use]
     pub fn best_by(&self, criterion: Criterion) -> Option<&EpochRow> {
         let sparse_enough = |row: &EpochRow| match criterion {
             Criterion::Sparsest => false,
             Criterion::AtLeast(sparsity) => row.sparsity >= sparsity,
         };
-        let fewest = self.epochs.iter().map(|row| row.nonzero).min()?;
-        let any = self.epochs.iter().any(sparse_enough);
-        let eligible = self.epochs.iter().filter(|row| {
+        let epochs = self.present();
+        let fewest = epochs.iter().map(|row| row.nonzero).min()?;
+        let any = epochs.iter().any(sparse_enough);
+        let eligible = epochs.iter().filter(|row| {
             if any {
                 sparse_enough(row)
             } else {
@@ -109,7 +114,12 @@ impl History {
         })
     }
 
-    /// The Pareto front of sparsity and accuracy: the epochs than which none has fewer weights left
+    /// The epochs of the model as it is now.
+    fn present(&self) -> &[EpochRow] {
+        self.epochs.get(self.first..).unwrap_or_default()
+    }
+
+    /// The Pareto front of sparsity and accuracy: the epochs of the model as it is now than which none has fewer weights left
     /// without being less accurate, and none is more accurate without having more weights left.
     ///
     /// From the sparsest to the most accurate; of equals the earliest. Accuracy is the validation top-1,
@@ -117,7 +127,7 @@ impl History {
     #[must_use]
     pub fn pareto(&self) -> Vec<&EpochRow> {
         let scored = |row| EpochRow::top1(row).map(|top1| (row, top1));
-        let mut rows: Vec<(&EpochRow, f64)> = self.epochs.iter().filter_map(scored).collect();
+        let mut rows: Vec<(&EpochRow, f64)> = self.present().iter().filter_map(scored).collect();
         rows.sort_by(|(a, a1), (b, b1)| a.nonzero.cmp(&b.nonzero).then(b1.total_cmp(a1)));
         let mut best = f64::NEG_INFINITY;
         let mut front = Vec::new();
@@ -171,6 +181,7 @@ mod tests {
             epochs: rows
                 .map(|(epoch, (n, top1))| row(epoch, *n, *top1))
                 .collect(),
+            first: 0,
         }
     }
 
@@ -205,6 +216,16 @@ mod tests {
         );
         assert_eq!(best(0.8), Some(4));
         assert_eq!(best(0.9), Some(4), "out of reach: the sparsest");
+    }
+
+    #[test]
+    fn epochs_before_a_thinning_are_no_longer_kept() {
+        let mut history = history(&[(20, 99.0), (50, 80.0), (50, 85.0), (60, 70.0)]);
+        history.first = 1;
+        assert_eq!(history.best().map(|row| row.epoch), Some(3));
+        assert_eq!(history.pareto().len(), 1);
+        history.first = 4;
+        assert_eq!(history.best(), None);
     }
 
     #[test]
@@ -263,6 +284,7 @@ mod tests {
         without.validation = None;
         let csv = History {
             epochs: vec![without, row(2, 5, 1.5)],
+            first: 0,
         }
         .to_csv();
         let commas: Vec<usize> = csv.lines().map(|line| line.matches(',').count()).collect();

@@ -21,6 +21,7 @@
 //! | [`RatePlan`] | the learning rate over the run |
 //! | [`fit`], [`Run`], [`Observer`] | train, validate, checkpoint, report, stop cleanly |
 //! | [`Log`], [`CsvLog`], [`ConsoleLog`], `TensorBoard` | scalars and histograms over the steps; [`Logged`] feeds them |
+//! | [`Run::thinned`], [`Remains`] | the run goes on with a model from which something was removed |
 //! | [`History`], [`Criterion`] | the epochs so far, the one to keep, the Pareto front |
 //! | [`evaluate`], [`Evaluation`] | loss, top-1 and top-5 of a classifier |
 //! | [`checkpoint`] | a directory that is complete or absent |
@@ -41,6 +42,7 @@ mod rate;
 mod stream;
 #[cfg(feature = "supervised")]
 mod supervised;
+mod thinned;
 
 pub use activity::{UnwatchedError, Wanted, Watch};
 pub use driver::{Driver, Forward};
@@ -62,3 +64,4 @@ pub use rate::{RateEntry, RatePlan};
 pub use stream::stream;
 #[cfg(feature = "supervised")]
 pub use supervised::{Compressed, Objective};
+pub use thinned::{Remains, ThinnedError};

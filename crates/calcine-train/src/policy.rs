@@ -20,7 +20,7 @@ use calcine_mask::Masks;
 use calcine_params::Inventory;
 use calcine_schedule::Clock;
 
-use crate::Wanted;
+use crate::{Remains, Wanted};
 
 /// Whether a policy's masks are other than before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +160,16 @@ pub trait Policy<M: Module>: Send {
     /// What a checkpoint must keep of it.
     fn record(&self) -> PolicyRecord {
         PolicyRecord::default()
+    }
+
+    /// What a policy that acts on the thinned model goes on from: its [record](Self::record), of the
+    /// elements that remain.
+    ///
+    /// Whatever it remembers by element or unit must follow; the default is for policies that remember
+    /// nothing of the kind.
+    fn thinned_record(&self, remains: &Remains) -> PolicyRecord {
+        let _ = remains;
+        self.record()
     }
 
     /// Takes up what [`record`](Self::record) gave.

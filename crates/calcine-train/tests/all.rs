@@ -22,5 +22,7 @@ mod supervised;
 #[cfg(feature = "tensorboard")]
 mod tensorboard;
 #[cfg(feature = "activations")]
+mod thinning;
+#[cfg(feature = "activations")]
 mod watching;
 mod zeros;

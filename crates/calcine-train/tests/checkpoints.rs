@@ -165,7 +165,7 @@ fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
 fn finished<M>(outcome: Result<Outcome<M>, FitError>) -> Run<M> {
     match outcome {
         Ok(Outcome::Finished(run)) => run,
-        Ok(Outcome::Stopped(_)) => panic!("the run was stopped"),
+        Ok(Outcome::Paused(_) | Outcome::Stopped(_)) => panic!("the run was stopped"),
         Err(error) => panic!("{error}"),
     }
 }
@@ -568,7 +568,7 @@ fn a_model_that_has_trained_in_this_thread_takes_up_the_saved_statistics() {
 fn the_best_weights_are_those_of_the_epoch_that_history_names() {
     let directory = trained();
     let (_, header) = checkpoint::latest(directory.path()).unwrap();
-    let History { epochs } = &header.history;
+    let History { epochs, .. } = &header.history;
     let best = header.history.best().unwrap();
     assert_eq!(
         best.nonzero,

@@ -8,7 +8,7 @@ use calcine_params::Inventory;
 use calcine_schedule::Clock;
 use serde::{Deserialize, Serialize};
 
-use super::optimizer::{self, Scalars};
+use super::optimizer::{OptimizerState, Scalars};
 use super::{CheckpointError, load_model, save_model};
 use crate::{Driver, History, PolicyRecord, Run};
 
@@ -66,7 +66,11 @@ pub fn save<M: Module>(
     fs::create_dir_all(&partial).map_err(io(&partial))?;
     save_model(&run.model, &partial.join(MODEL))?;
     let inventory = Inventory::of(&run.model);
-    let optimizer = optimizer::save(&run.optimizer, &inventory, &partial.join(OPTIMIZER))?;
+    let file = partial.join(OPTIMIZER);
+    let malformed = |reason: String| CheckpointError::malformed(&file, reason);
+    let optimizer = OptimizerState::of(&run.optimizer, &inventory).map_err(malformed)?;
+    let bytes = optimizer.to_bytes().map_err(malformed)?;
+    fs::write(&file, bytes).map_err(io(&file))?;
     let mut policies = Vec::new();
     for (index, policy) in run.driver.policies().enumerate() {
         for (name, bytes) in policy.record() {
@@ -83,7 +87,7 @@ pub fn save<M: Module>(
         rates: run.driver.rates().state(),
         policies,
         context: context.clone(),
-        optimizer,
+        optimizer: optimizer.scalars,
     };
     let file = partial.join(HEADER);
     let text = serde_json::to_string_pretty(&header).expect("a header is plain data");
@@ -145,12 +149,11 @@ pub fn load<M: Module>(
     fits(&driver, &header).map_err(|reason| CheckpointError::malformed(&file, reason))?;
     let model = load_model(model, &checkpoint.join(MODEL))?;
     let inventory = Inventory::of(&model);
-    let optimizer = optimizer::load(
-        optimizer,
-        &inventory,
-        &header.optimizer,
-        &checkpoint.join(OPTIMIZER),
-    )?;
+    let state = checkpoint.join(OPTIMIZER);
+    let bytes = fs::read(&state).map_err(|error| CheckpointError::io(&state, error))?;
+    let optimizer = OptimizerState::from_bytes(&bytes, header.optimizer)
+        .and_then(|state| state.load_into(optimizer, &inventory))
+        .map_err(|reason| CheckpointError::malformed(&state, reason))?;
     let (policies, rates) = driver.parts_mut();
     for (index, policy) in policies.iter_mut().enumerate() {
         let record = record(&checkpoint, &prefix(index, policy.name()))?;
@@ -175,29 +178,7 @@ pub fn load<M: Module>(
 
 /// Whether a driver is the one that a checkpoint was saved of; if not, why.
 fn fits<M: Module>(driver: &Driver<M>, header: &Header) -> Result<(), String> {
-    let names: Vec<_> = driver
-        .policies()
-        .map(|policy| policy.name().to_owned())
-        .collect();
-    if names != header.policies {
-        return Err(format!(
-            "its policies are {:?}, the recipe's are {names:?}",
-            header.policies
-        ));
-    }
-    let (found, expected) = (header.rates.len(), driver.rates().state().len());
-    if found != expected {
-        return Err(format!(
-            "it has {found} learning-rate schedules, the recipe has {expected}"
-        ));
-    }
-    let (found, expected) = (header.clock.steps_per_epoch, driver.clock().steps_per_epoch);
-    if found != expected {
-        return Err(format!(
-            "its epochs have {found} steps, this run's {expected}"
-        ));
-    }
-    Ok(())
+    driver.goes_on(&header.policies, header.rates.len(), header.clock)
 }
 
 /// The newest complete checkpoint in `directory` and its header.

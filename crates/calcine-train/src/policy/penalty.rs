@@ -12,6 +12,7 @@ use calcine_schedule::{Clock, Curve};
 
 use super::record::{vectors_from_bytes, vectors_to_bytes};
 use super::{After, Changed, Policy, PolicyRecord, UnfitRecord, Unit, Values, When};
+use crate::Remains;
 
 /// A regularizer on a schedule: penalty × grain × strength, over a window.
 ///
@@ -259,11 +260,12 @@ impl<M: Module> Policy<M> for Penalty {
     }
 
     fn record(&self) -> PolicyRecord {
-        let masks = self.masks.to_bytes().expect("masks are plain bytes");
-        PolicyRecord::from([
-            (MASKS.to_owned(), masks),
-            (CHOSEN.to_owned(), vectors_to_bytes(&self.chosen)),
-        ])
+        record(&self.masks, &self.chosen)
+    }
+
+    /// The weakest units are chosen anew.
+    fn thinned_record(&self, remains: &Remains) -> PolicyRecord {
+        record(&remains.of_masks(&self.masks), &BTreeMap::new())
     }
 
     fn restore(
@@ -287,6 +289,14 @@ impl<M: Module> Policy<M> for Penalty {
 
 const MASKS: &str = "masks.safetensors";
 const CHOSEN: &str = "chosen.safetensors";
+
+fn record(masks: &Masks, chosen: &BTreeMap<String, Tensor<1>>) -> PolicyRecord {
+    let masks = masks.to_bytes().expect("masks are plain bytes");
+    PolicyRecord::from([
+        (MASKS.to_owned(), masks),
+        (CHOSEN.to_owned(), vectors_to_bytes(chosen)),
+    ])
+}
 
 /// Parameters on the tape, flat.
 #[derive(Default)]

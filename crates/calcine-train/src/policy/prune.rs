@@ -14,7 +14,7 @@ use calcine_schedule::{Clock, Curve};
 
 use self::state::{Pending, State};
 use super::{Changed, GradientMasks, Hold, Policy, PolicyRecord, UnfitRecord, Unit, When};
-use crate::Wanted;
+use crate::{Remains, Wanted};
 
 /// A pruner on a schedule: score × grain × select × amount, over a window.
 ///
@@ -73,6 +73,8 @@ pub struct Target {
 pub struct Group {
     units: Vec<Unit>,
     joint: Joint,
+    /// What falls with them, and has no say.
+    followers: Vec<Unit>,
 }
 
 /// Whose scores the decision of a group goes by.
@@ -167,15 +169,30 @@ impl Group {
         Self {
             units: vec![unit],
             joint: Joint::Leader,
+            followers: Vec::new(),
         }
     }
 
-    /// Parameters that share a decision. `None` if there are none, or they have different numbers of units.
+    /// Parameters that share a decision. `None` if there are none, or they are decided on in different numbers.
     #[must_use]
     pub fn of(units: Vec<Unit>, joint: Joint) -> Option<Self> {
-        let count = units.first()?.fold.units();
-        let equal = units.iter().all(|unit| unit.fold.units() == count);
-        equal.then_some(Self { units, joint })
+        let count = units.first()?.decided();
+        let equal = units.iter().all(|unit| unit.decided() == count);
+        equal.then_some(Self {
+            units,
+            joint,
+            followers: Vec::new(),
+        })
+    }
+
+    /// With parameters that are masked as the group decides and have no say in it: biases, scales and shifts of
+    /// what makes the same channels. `None` if they have different numbers of units.
+    #[must_use]
+    pub fn with_followers(mut self, followers: Vec<Unit>) -> Option<Self> {
+        let count = self.units.first()?.decided();
+        let equal = followers.iter().all(|unit| unit.decided() == count);
+        self.followers = followers;
+        equal.then_some(self)
     }
 }
 
@@ -393,6 +410,10 @@ impl<M: Module> Policy<M> for Prune {
 
     fn record(&self) -> PolicyRecord {
         self.to_record()
+    }
+
+    fn thinned_record(&self, remains: &Remains) -> PolicyRecord {
+        self.to_thinned_record(remains)
     }
 
     fn restore(

@@ -7,6 +7,7 @@ use calcine_schedule::Clock;
 
 use super::record::{vectors_from_bytes, vectors_to_bytes};
 use super::{Changed, Policy, PolicyRecord, UnfitRecord, Values};
+use crate::Remains;
 
 /// Takes a run back to an epoch while its masks stay: lottery tickets.
 ///
@@ -60,6 +61,13 @@ impl Rewind {
             shift: 0,
         }
     }
+
+    fn record_with(&self, saved: &BTreeMap<String, Tensor<1>>) -> PolicyRecord {
+        PolicyRecord::from([
+            (SAVED.to_owned(), vectors_to_bytes(saved)),
+            (SHIFT.to_owned(), self.shift.to_string().into_bytes()),
+        ])
+    }
 }
 
 impl<M: Module> Policy<M> for Rewind {
@@ -100,10 +108,11 @@ impl<M: Module> Policy<M> for Rewind {
     }
 
     fn record(&self) -> PolicyRecord {
-        PolicyRecord::from([
-            (SAVED.to_owned(), vectors_to_bytes(&self.saved)),
-            (SHIFT.to_owned(), self.shift.to_string().into_bytes()),
-        ])
+        self.record_with(&self.saved)
+    }
+
+    fn thinned_record(&self, remains: &Remains) -> PolicyRecord {
+        self.record_with(&remains.of_vectors(&self.saved))
     }
 
     fn restore(

@@ -1,5 +1,5 @@
 use burn::module::Module;
-use burn::tensor::{Bool, Tensor};
+use burn::tensor::{Bool, Device, Int, Tensor};
 use calcine_fold::Fold;
 use calcine_params::{Parameter, flat};
 
@@ -15,6 +15,20 @@ pub struct Unit {
     pub norm: Option<UnitNorm>,
     /// What one unit costs under a budget.
     pub cost: u64,
+    /// Which of the fold's units are decided on together; each by itself if there is none.
+    tied: Option<Tied>,
+}
+
+/// Units of a fold that are decided on together, as the filters of a grouped convolution that stand at the same
+/// place of each group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Tied {
+    /// The fold's units, decision by decision.
+    order: Vec<i64>,
+    /// Where each of the fold's units stands in that.
+    places: Vec<i64>,
+    /// How many there are to a decision.
+    each: usize,
 }
 
 /// The normalisation after a layer.
@@ -37,7 +51,33 @@ impl Unit {
             fold,
             norm: None,
             cost: 1,
+            tied: None,
         }
+    }
+
+    /// With the fold's units that are decided on together: a list for each decision.
+    ///
+    /// `None` if the lists are not of one length, or a unit of the fold is in none or in two.
+    #[must_use]
+    pub fn tied(mut self, units: &[Vec<usize>]) -> Option<Self> {
+        let each = units.first()?.len();
+        let order: Vec<i64> = units.iter().flatten().map(|&unit| unit as i64).collect();
+        let mut places = vec![-1; self.fold.units()];
+        for (place, &unit) in order.iter().enumerate() {
+            let free = places.get_mut(unit as usize).filter(|place| **place < 0)?;
+            *free = place as i64;
+        }
+        let whole = order.len() == places.len() && units.iter().all(|unit| unit.len() == each);
+        let own = order
+            .iter()
+            .enumerate()
+            .all(|(place, &unit)| place as i64 == unit);
+        self.tied = (each > 1 || !own).then_some(Tied {
+            order,
+            places,
+            each,
+        });
+        whole.then_some(self)
     }
 
     /// With the normalisation that follows.
@@ -54,9 +94,40 @@ impl Unit {
         self
     }
 
-    /// Decisions per unit over all elements, flat in stored order.
+    /// How many decisions there are.
+    #[must_use]
+    pub fn decided(&self) -> usize {
+        self.fold.units() / self.tied.as_ref().map_or(1, |tied| tied.each)
+    }
+
+    /// Whether decisions are on several units of the fold, or in another order.
+    pub(super) fn is_tied(&self) -> bool {
+        self.tied.is_some()
+    }
+
+    /// Decisions over all elements, flat in stored order.
     pub(super) fn spread(&self, keep: Tensor<1, Bool>) -> Tensor<1, Bool> {
-        self.fold.spread(keep)
+        let Some(tied) = &self.tied else {
+            return self.fold.spread(keep);
+        };
+        let rows = keep.reshape([self.decided(), 1]);
+        let all = rows
+            .expand([self.decided(), tied.each])
+            .reshape([tied.order.len()]);
+        let places = positions(&tied.places, &all.device());
+        self.fold.spread(all.select(0, places))
+    }
+
+    /// One number for each decision: the mean of its units'.
+    pub(super) fn joined(&self, scores: Tensor<1>) -> Tensor<1> {
+        match &self.tied {
+            Some(tied) => {
+                let order = positions(&tied.order, &scores.device());
+                let rows = scores.select(0, order).reshape([self.decided(), tied.each]);
+                rows.mean_dim(1).reshape([self.decided()])
+            }
+            None => scores,
+        }
     }
 
     /// Rows back to the parameter, flat in stored order.
@@ -73,12 +144,25 @@ impl Unit {
         }
     }
 
-    /// The reverse of [`spread`](Self::spread): the decision of each unit's first member.
+    /// The reverse of [`spread`](Self::spread): the decision on each unit's first member.
     pub(super) fn decisions(&self, mask: Tensor<1, Bool>) -> Tensor<1, Bool> {
         let units = self.fold.units();
         let rows = self.fold.rows(mask);
-        rows.slice([0..units, 0..1]).reshape([units])
+        let all = rows.slice([0..units, 0..1]).reshape([units]);
+        match &self.tied {
+            Some(tied) => {
+                let order = positions(&tied.order, &all.device());
+                let rows = all.select(0, order).reshape([self.decided(), tied.each]);
+                rows.slice([0..self.decided(), 0..1])
+                    .reshape([self.decided()])
+            }
+            None => all,
+        }
     }
+}
+
+fn positions(places: &[i64], device: &Device) -> Tensor<1, Int> {
+    Tensor::from_ints(places, device)
 }
 
 impl UnitNorm {

@@ -25,7 +25,7 @@ impl Prune {
             let kept = self.select.keep(&candidates, target.amount.at(progress));
             drop(candidates);
             for (group, keep) in target.groups.iter().zip(kept) {
-                for unit in &group.units {
+                for unit in group.units.iter().chain(&group.followers) {
                     self.masks
                         .insert(&unit.parameter, unit.spread(keep.clone()));
                 }
@@ -93,6 +93,13 @@ impl Prune {
                 }
             };
             let kept = self.masks.keep(path).map(|keep| unit.decisions(keep));
+            let (scores, growth) = match unit.is_tied() {
+                true => (
+                    unit.joined(scores.values()).into(),
+                    growth.map(|growth| unit.joined(growth)),
+                ),
+                false => (scores, growth),
+            };
             let candidate = Candidate::new(scores)
                 .with_kept(kept)
                 .with_reference(reference)

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
 use calcine_criteria::Rescale;
+use calcine_fold::Grain;
 use calcine_mask::Masks;
 use calcine_params::Inventory;
 use serde::{Deserialize, Serialize};
 
-use super::{After, Prune};
-use crate::PolicyRecord;
+use super::{After, Prune, Target, Unit};
 use crate::policy::record::{vectors_from_bytes, vectors_to_bytes};
+use crate::{PolicyRecord, Remains};
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,6 +57,26 @@ impl State {
     }
 }
 
+/// References, sums of scores and sums of growths, by path.
+type Vectors<'a> = [&'a BTreeMap<String, Tensor<1>>; 3];
+
+fn record(masks: &Masks, maps: Vectors<'_>, state: State) -> PolicyRecord {
+    let masks = masks.to_bytes().expect("masks are plain bytes");
+    let mut vectors = BTreeMap::new();
+    for (kind, map) in [REFERENCE, SCORE, GROWTH].into_iter().zip(maps) {
+        let named = map
+            .iter()
+            .map(|(path, v)| (format!("{kind}/{path}"), v.clone()));
+        vectors.extend(named);
+    }
+    let state = serde_json::to_vec(&state).expect("plain data");
+    PolicyRecord::from([
+        (MASKS.to_owned(), masks),
+        (VECTORS.to_owned(), vectors_to_bytes(&vectors)),
+        (STATE.to_owned(), state),
+    ])
+}
+
 const MASKS: &str = "masks.safetensors";
 const VECTORS: &str = "vectors.safetensors";
 const STATE: &str = "state.json";
@@ -67,25 +88,28 @@ const GROWTH: &str = "growth";
 
 impl Prune {
     pub(super) fn to_record(&self) -> PolicyRecord {
-        let masks = self.masks.to_bytes().expect("masks are plain bytes");
-        let maps = [
-            (REFERENCE, &self.references),
-            (SCORE, &self.scores),
-            (GROWTH, &self.growths),
-        ];
-        let mut vectors = BTreeMap::new();
-        for (kind, map) in maps {
-            let named = map
-                .iter()
-                .map(|(path, v)| (format!("{kind}/{path}"), v.clone()));
-            vectors.extend(named);
+        record(
+            &self.masks,
+            [&self.references, &self.scores, &self.growths],
+            self.state,
+        )
+    }
+
+    /// Elements keep their sums. Those of larger units are forgotten, and with them a selection that waits.
+    pub(super) fn to_thinned_record(&self, remains: &Remains) -> PolicyRecord {
+        let masks = remains.of_masks(&self.masks);
+        let elements = |unit: &Unit| unit.fold.grain() == Grain::Element;
+        if self.targets.iter().flat_map(Target::units).all(elements) {
+            let sums = [&self.scores, &self.growths].map(|sums| remains.of_vectors(sums));
+            return record(&masks, [&self.references, &sums[0], &sums[1]], self.state);
         }
-        let state = serde_json::to_vec(&self.state).expect("plain data");
-        PolicyRecord::from([
-            (MASKS.to_owned(), masks),
-            (VECTORS.to_owned(), vectors_to_bytes(&vectors)),
-            (STATE.to_owned(), state),
-        ])
+        let none = BTreeMap::new();
+        let state = State {
+            batches: 0,
+            pending: None,
+            ..self.state
+        };
+        record(&masks, [&self.references, &none, &none], state)
     }
 
     pub(super) fn take_record(
