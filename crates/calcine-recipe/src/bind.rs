@@ -1,12 +1,15 @@
+mod dependency;
 mod parameters;
 mod penalty;
 mod prune;
 
 use burn::module::Module;
+use calcine_fold::Grain;
+use calcine_graph::{Axes, Graph};
 use calcine_params::Inventory;
-use calcine_train::{Driver, Policy, RateEntry, RatePlan, Rewind, WindowUnit};
+use calcine_train::{Driver, Hold, Policy, RateEntry, RatePlan, Rewind, WindowUnit};
 
-use crate::error::{Problems, RecipeError};
+use crate::error::{Found, Problems, RecipeError};
 use crate::policy::{Kind, length, missed};
 use crate::recipe::Recipe;
 use crate::section::At;
@@ -14,6 +17,8 @@ use crate::section::At;
 /// What binding one policy needs to know.
 struct Bound<'a> {
     inventory: &'a Inventory,
+    /// What is cut together, of a traced network.
+    axes: Option<&'a Axes>,
     problems: &'a Problems,
     when: calcine_train::When,
     steps_per_epoch: u64,
@@ -30,6 +35,39 @@ impl Recipe {
     pub fn bind<M: Module>(
         &self,
         model: &M,
+        steps_per_epoch: u64,
+    ) -> Result<Driver<M>, RecipeError> {
+        self.bind_with(model, None, steps_per_epoch)
+    }
+
+    /// The same with the graph of the model, traced, which tells what is cut together: what
+    /// `dependency = "auto"` needs. The model may be the traced network or the one it was traced from.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind), and if the graph contradicts itself.
+    pub fn bind_traced<M: Module>(
+        &self,
+        model: &M,
+        graph: &Graph,
+        steps_per_epoch: u64,
+    ) -> Result<Driver<M>, RecipeError> {
+        match graph.axes() {
+            Ok(axes) => self.bind_with(model, Some(&axes), steps_per_epoch),
+            Err(error) => {
+                let found = Found {
+                    span: 0..0,
+                    message: format!("what is cut together cannot be found: {error}"),
+                };
+                Err(RecipeError::new(self.file.clone(), &self.text, vec![found]))
+            }
+        }
+    }
+
+    fn bind_with<M: Module>(
+        &self,
+        model: &M,
+        axes: Option<&Axes>,
         steps_per_epoch: u64,
     ) -> Result<Driver<M>, RecipeError> {
         let problems = Problems::default();
@@ -49,8 +87,10 @@ impl Recipe {
                 );
                 problems.add(&policy.when.span, message);
             }
+            self.check_thinning(policy, &when, steps_per_epoch, &problems);
             let bound = Bound {
                 inventory: &inventory,
+                axes,
                 problems: &problems,
                 when,
                 steps_per_epoch,
@@ -97,6 +137,47 @@ impl Recipe {
         }
     }
 
+    /// A policy that is at work while the network is thinned must be one that can follow.
+    fn check_thinning(
+        &self,
+        policy: &crate::policy::Policy,
+        when: &calcine_train::When,
+        steps_per_epoch: u64,
+        problems: &Problems,
+    ) {
+        let Some(thinning) = &self.parts.thinning else {
+            return;
+        };
+        let name = &policy.name.value;
+        let follows = match policy.kind {
+            Kind::Rate => true,
+            Kind::Pruner => {
+                let pruner = used(&self.parts.pruners, policy, |pruner| &pruner.name);
+                pruner.grain.value == Grain::Element && policy.masks.hold == Hold::Always
+            }
+            Kind::Regularizer => {
+                let regularizer = used(&self.parts.regularizers, policy, |r| &r.name);
+                regularizer.weakest.is_none()
+            }
+        };
+        let epochs = self.parts.train.epochs;
+        let open = |epoch: &u64| {
+            let moment = match when.unit {
+                WindowUnit::Epochs => *epoch,
+                WindowUnit::Steps => epoch.saturating_mul(steps_per_epoch),
+            };
+            when.window.first() < moment && moment <= when.window.last() && *epoch < epochs
+        };
+        let moments = thinning.value.moments(epochs);
+        if let (false, Some(epoch)) = (follows, moments.iter().find(|epoch| open(epoch))) {
+            let message = format!(
+                "`{name}` is at work when the network is thinned before epoch {epoch}, and what it has \
+                 chosen of units cannot follow: end it by then, or thin later"
+            );
+            problems.add(&policy.when.span, message);
+        }
+    }
+
     /// What in a run of this length will not happen though the recipe says so: moments at which a
     /// policy would fire after the run's end. One line each; not errors, as runs may be cut short.
     #[must_use]
@@ -118,7 +199,14 @@ impl Recipe {
                 )
             })
         };
-        self.parts.policies.iter().filter_map(warn).collect()
+        let mut warnings: Vec<String> = self.parts.policies.iter().filter_map(warn).collect();
+        let at = self.thinning().map_or(&[][..], |thinning| &thinning.at);
+        if let Some(epoch) = at.iter().find(|&&epoch| epoch > epochs) {
+            warnings.push(format!(
+                "the network is not thinned before epoch {epoch}: the run has {epochs}"
+            ));
+        }
+        warnings
     }
 }
 

@@ -42,6 +42,7 @@
 //! | `[regularizer.NAME]` | `type`, `params`, `grain`, `strength`; `scale`, `smoothing`, `share`, `apply`, `threshold`, `threshold_at`, `weakest` |
 //! | `[lr.NAME]` | `type` and its numbers |
 //! | `[rewind]` | `at`, `to`, `restore` |
+//! | `[thin]` | `at`, `border` |
 //! | `[[policy]]` | `pruner`, `regularizer` or `lr`; `start`, `end`, `every` and `unit`, or a list `epochs` or `steps`; `again_every`, `hold`, `mask_gradients`, `lifetime`, `first`, `after` |
 //!
 //! An *amount* is a number, a curve (`{ curve = "cubic", from = 0.05, to = 0.8 }`; also `linear`, `cosine`,
@@ -53,6 +54,9 @@
 //! * `params`: names and globs, `!` in front takes away (see `calcine_params::Inventory::select`). With
 //!   `together = "sum"`, `"mean"`, `"max"` or `"leader"` they share one decision, by their joint scores or those
 //!   of the list's first; `groups = [[…], […]]` are several such groups.
+//! * `dependency = "auto"` prunes filters (or outputs of linear layers) with all that makes the same channels: the
+//!   layers that are added to one another, biases, scales and shifts, depthwise filters. The traced network tells
+//!   which ([`Recipe::bind_traced`]); `together` says how scores of several layers are joined, `"sum"` unless said.
 //! * `score`: of weights `magnitude`, `l1`, `l2`, `mean_l2`, `max`, `lamp`, `geometric_median`, `random`; of
 //!   the batch-norm that follows `norm_scale`; of gradients `taylor`, `taylor_signed`, `taylor_square`,
 //!   `gradient`, `snip`, `movement`, `second_order`, averaged over `batches` (1; a number, or `"all"`, which
@@ -98,6 +102,10 @@
 //! * A regularizer acts in every step of the moments at which its window fires.
 //! * `[rewind]` puts back the weights of the beginning of epoch `to` (0), the learning rate's position, or
 //!   `"both"` (`restore`), before each of the epochs `at`, under the masks that there are then.
+//! * `[thin]` removes what is pruned away whole, before each of the epochs `at` (the run's end unless said),
+//!   and training goes on with what is left. `border = "exact"` keeps channels whose constants zero padding
+//!   would distort. Whoever runs the recipe carries it out ([`Recipe::thinning`]). While it does, nothing but
+//!   element-wise pruners with hard masks may be at work.
 //! * `lr` types: `constant`, `step`, `multi_step`, `multi_step_multi_gamma`, `exponential`, `cosine`
 //!   (with `warm_up`), `cosine_warm_restarts`, `polynomial`, `one_cycle`, `plateau`. A policy of `lr`
 //!   without a window lasts the whole run, step by step; one in epochs moves at epochs. Lengths that a
@@ -121,8 +129,10 @@ mod rewind;
 mod score;
 mod section;
 mod selection;
+mod thinning;
 mod train;
 
 pub use error::{Problem, RecipeError};
 pub use recipe::Recipe;
+pub use thinning::Thinning;
 pub use train::{Optimizer, Train};

@@ -11,6 +11,8 @@ use crate::selection::{Kind, Selection};
 pub(crate) struct Pruner {
     pub(crate) name: At<String>,
     pub(crate) params: Params,
+    /// With all that makes the same channels; how scores are joined.
+    pub(crate) dependency: Option<At<Joint>>,
     pub(crate) score: At<ScoreName>,
     pub(crate) noise: f64,
     pub(crate) batches: Batches,
@@ -52,7 +54,8 @@ impl Pruner {
         let mut fallback = At::new(Grain::Element, section.span.clone());
         let selection = Selection::read(&section, grain.as_mut().unwrap_or(&mut fallback));
         let cost = cost(&section, selection.as_ref());
-        let params = params(&section, selection.as_ref());
+        let dependency = dependency(&section, grain.as_ref());
+        let params = params(&section, selection.as_ref(), dependency.is_some());
         if let (Some(score), Some(grain)) = (&score, &grain)
             && score.value.is_of_outputs()
             && grain.value != Grain::Filter
@@ -72,6 +75,7 @@ impl Pruner {
         Some(Self {
             name,
             params: params?,
+            dependency,
             batches: batches.map_or(score.value.batches(), |batches| batches.value),
             score,
             noise: noise.map_or(0.0, |noise| noise.value),
@@ -98,18 +102,48 @@ pub(crate) fn grain(section: &Section<'_>) -> Option<At<Grain>> {
     }
 }
 
+const JOINTS: [(&str, Joint); 4] = [
+    ("sum", Joint::Sum),
+    ("mean", Joint::Mean),
+    ("max", Joint::Max),
+    ("leader", Joint::Leader),
+];
+
+/// `dependency = "auto"`, and how scores are joined then.
+fn dependency(section: &Section<'_>, grain: Option<&At<Grain>>) -> Option<At<Joint>> {
+    let auto = section.word("dependency", &[("auto", true), ("none", false)])?;
+    if !auto.value {
+        return None;
+    }
+    if let Some(grain) =
+        grain.filter(|grain| !matches!(grain.value, Grain::Filter | Grain::FcOutput))
+    {
+        let message = "`dependency = \"auto\"` prunes channels with all that makes them: \
+                       `grain = \"filter\"` or `\"fc_output\"`";
+        section.problems.add(&grain.span, message);
+    }
+    let joint = section.word("together", &JOINTS);
+    Some(At::new(
+        joint.map_or(Joint::Sum, |joint| joint.value),
+        auto.span,
+    ))
+}
+
 /// `params`, `groups` and `together`.
-fn params(section: &Section<'_>, selection: Option<&Selection>) -> Option<Params> {
+fn params(section: &Section<'_>, selection: Option<&Selection>, auto: bool) -> Option<Params> {
     let problems = section.problems;
-    let joints = [
-        ("sum", Joint::Sum),
-        ("mean", Joint::Mean),
-        ("max", Joint::Max),
-        ("leader", Joint::Leader),
-    ];
     let params = section.texts("params");
     let groups = section.text_lists("groups");
-    let together = section.word("together", &joints);
+    if let (Some(groups), true) = (&groups, auto) {
+        let message = "`groups` and `dependency = \"auto\"`, which finds them, exclude each other";
+        problems.add(&groups.span, message);
+    }
+    // What is found joins by itself.
+    let together = if auto {
+        None
+    } else {
+        section.word("together", &JOINTS)
+    };
     let by_pattern = selection.filter(|s| matches!(s.amounts, Amounts::ByPattern(_)));
     if let Some(selection) = by_pattern {
         let spans = [

@@ -9,6 +9,7 @@ use crate::rate::Rate;
 use crate::regularizer::Regularizer;
 use crate::rewind::Rewind;
 use crate::section::{At, Section};
+use crate::thinning::Thinning;
 use crate::train::Train;
 
 /// The version of the grammar.
@@ -30,6 +31,7 @@ pub(crate) struct Parts {
     pub(crate) regularizers: Vec<Regularizer>,
     pub(crate) rates: Vec<Rate>,
     pub(crate) rewind: Option<Rewind>,
+    pub(crate) thinning: Option<At<Thinning>>,
     pub(crate) policies: Vec<Policy>,
 }
 
@@ -85,6 +87,22 @@ impl Recipe {
     /// `[train]`, to override.
     pub fn train_mut(&mut self) -> &mut Train {
         &mut self.parts.train
+    }
+
+    /// `[thin]`: when the network is to be thinned, if it is.
+    #[must_use]
+    pub fn thinning(&self) -> Option<&Thinning> {
+        self.parts.thinning.as_ref().map(|thinning| &thinning.value)
+    }
+
+    /// Whether it takes a traced network: to thin it, to find what is cut together, or to look at activations.
+    #[must_use]
+    pub fn needs_network(&self) -> bool {
+        let pruners = &self.parts.pruners;
+        self.parts.thinning.is_some()
+            || pruners
+                .iter()
+                .any(|p| p.dependency.is_some() || p.score.value.is_of_activations())
     }
 
     /// The file, if it came from one.
@@ -157,6 +175,7 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
         let message = format!("the run goes back never: it has {epochs} epochs");
         problems.add(&rewind.at.span, message);
     }
+    let thinning = root.table("thin").map(Thinning::read);
     let mut uses = Vec::new();
     let sections = root.list("policy").into_iter();
     let policies: Vec<_> = sections
@@ -202,6 +221,7 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
         regularizers,
         rates,
         rewind: rewind.flatten(),
+        thinning: thinning.flatten(),
         policies,
     })
 }

@@ -101,6 +101,11 @@ impl ScoreName {
         matches!(self.build().needs(), Needs::NormScale | Needs::Activity(_))
     }
 
+    /// Whether it looks at activations.
+    pub(crate) fn is_of_activations(self) -> bool {
+        matches!(self.build().needs(), Needs::Activity(_) | Needs::InputNorm)
+    }
+
     /// Whether it looks at gradients, norms or activations.
     pub(crate) fn needs_more_than_weights(self) -> bool {
         self.build().needs() != Needs::Weight

@@ -6,6 +6,7 @@
 
 mod binding;
 mod broken;
+mod dependency;
 #[cfg(feature = "distiller")]
 mod distiller;
 mod garbage;

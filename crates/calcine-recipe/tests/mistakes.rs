@@ -75,6 +75,14 @@ fn every_mistake_in_a_selection_is_named_at_its_place() {
             &["`range` needs `level`"],
         ),
         ("level = { range = ¦[0.2, 0.1] }", &["the lower one first"]),
+        (
+            "level = 0.5\ngrain = ¦\"channel\"\ndependency = \"auto\"",
+            &["`grain = \"filter\"` or `\"fc_output\"`"],
+        ),
+        (
+            "level = 0.5\ndependency = ¦\"all\"",
+            &["`dependency` cannot be `all`"],
+        ),
         ("level = 0.5\ndrop = ¦0.3", &["`drop` needs `regrow`"]),
         (
             "threshold = 0.5\nregrow = ¦\"random\"\ndrop = 0.3",
@@ -244,6 +252,10 @@ fn every_mistake_in_what_masks_and_rewinds_do_is_named_at_its_place() {
             "[rewind]\nat = [3]\nrestore = ¦\"all\"",
             &["`restore` cannot be `all`"],
         ),
+        ("[thin]\nat = ¦[4, 2]", &["must ascend"]),
+        ("[thin]\nat = ¦[0, 2]", &["`at` from 1"]),
+        ("[thin]\nborder = ¦\"none\"", &["`border` cannot be `none`"]),
+        ("[thin]\n¦when = 3", &["when"]),
     ];
     each(rows, |(marked, fragments)| {
         let (text, places) = unmarked(&format!("{head}{marked}\n"));
@@ -290,6 +302,22 @@ fn what_does_not_fit_the_model_or_the_window_is_named_at_its_place() {
             "[[policy]]\npruner = \"a\"\nend = 2\n[pruner.a]\nparams = [\"conv.weight\"]\n\
              score = \"magnitude\"\nn_of_m = ¦\"1:4\"",
             &["does not"],
+        ),
+        (
+            "[[policy]]\npruner = \"a\"\nend = 2\n[pruner.a]\nparams = [\"conv.weight\"]\n\
+             score = \"l1\"\nlevel = 0.5\ngrain = ¦\"filter\"\ndependency = \"auto\"",
+            &["`dependency = \"auto\"` needs a traced network"],
+        ),
+        (
+            "¦[[policy]]\npruner = \"a\"\nstart = 0\nend = 5\n[pruner.a]\n\
+             params = [\"conv.weight\"]\nscore = \"l1\"\nlevel = 0.5\ngrain = \"filter\"\n\
+             [thin]\nat = [4, 7]",
+            &["`a` is at work when the network is thinned before epoch 4"],
+        ),
+        (
+            "¦[[policy]]\npruner = \"a\"\nhold = \"shadow\"\nunit = \"percent\"\nend = 80\n[pruner.a]\n\
+             params = [\"conv.weight\"]\nscore = \"magnitude\"\nlevel = 0.5\n[thin]\nat = [4]",
+            &["`a` is at work when the network is thinned before epoch 4"],
         ),
     ];
     each(rows, |(marked, fragments)| {

@@ -1,11 +1,12 @@
 //! From `[pruner.NAME]` and its policy to a pruner.
 
+use calcine_fold::Grain;
 use calcine_params::Parameter;
 use calcine_schedule::Curve;
 use calcine_train::{After, Group, Hold, Joint, Lifetime, Prune, Target, Unit, WindowUnit};
 
-use super::Bound;
 use super::parameters::norm;
+use super::{Bound, dependency};
 use crate::amount::Amount;
 use crate::policy::Policy;
 use crate::pruner::{Cost, Params, Pruner};
@@ -55,16 +56,19 @@ pub(super) fn bind(pruner: &Pruner, policy: &Policy, bound: Bound<'_>) -> Option
 
 fn targets(pruner: &Pruner, bound: &Bound<'_>) -> Option<Vec<Target>> {
     let costs = Costs::of(pruner, bound);
-    let unit = |parameter: &Parameter| {
-        let unit = bound.unit(parameter, &pruner.grain)?;
+    let unit = |parameter: &Parameter, grain: &At<Grain>| {
+        let unit = bound.unit(parameter, grain)?;
         let unit = with_norm(pruner, unit, bound)?;
         let cost = costs.of_unit(&unit);
         Some(unit.with_cost(cost))
     };
     let units = |parameters: Vec<&Parameter>| -> Vec<Unit> {
-        parameters.into_iter().filter_map(&unit).collect()
+        let each = parameters.into_iter();
+        each.filter_map(|parameter| unit(parameter, &pruner.grain))
+            .collect()
     };
     let amounts = &pruner.selection.amounts;
+    let mut taken = Vec::new();
     let groups = match &pruner.params {
         Params::Groups(groups, joint) => {
             let amount = amounts.all().first().copied()?;
@@ -95,7 +99,17 @@ fn targets(pruner: &Pruner, bound: &Bound<'_>) -> Option<Vec<Target>> {
             };
             let each = bound.with_amounts(amounts, patterns).into_iter();
             each.map(|(parameters, amount)| {
-                let groups = units(parameters).into_iter().map(Group::one).collect();
+                let groups = match &pruner.dependency {
+                    Some(joint) => dependency::groups(
+                        pruner,
+                        joint.value,
+                        parameters,
+                        &mut taken,
+                        bound,
+                        &unit,
+                    ),
+                    None => units(parameters).into_iter().map(Group::one).collect(),
+                };
                 (groups, amount)
             })
             .collect()

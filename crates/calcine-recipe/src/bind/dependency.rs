@@ -1,0 +1,110 @@
+//! `dependency = "auto"`: from parameters to the groups that their channels make with others.
+
+use calcine_fold::Grain;
+use calcine_graph::{Axes, Group as Channels, Member, Role};
+use calcine_params::Parameter;
+use calcine_train::{Group, Joint, Unit};
+
+use super::Bound;
+use crate::pruner::Pruner;
+use crate::section::At;
+
+/// The groups of channels that these parameters make, each once. `taken` are those that have a decision already.
+pub(super) fn groups(
+    pruner: &Pruner,
+    joint: Joint,
+    parameters: Vec<&Parameter>,
+    taken: &mut Vec<usize>,
+    bound: &Bound<'_>,
+    unit: &dyn Fn(&Parameter, &At<Grain>) -> Option<Unit>,
+) -> Vec<Group> {
+    let span = &pruner.grain.span;
+    let Some(axes) = bound.axes else {
+        let message = "`dependency = \"auto\"` needs a traced network, `Recipe::bind_traced`: only its \
+                       graph tells what is cut together";
+        bound.problems.add(span, message);
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for parameter in parameters {
+        let path = &parameter.path;
+        let Some(axis) = parameter.output_axis() else {
+            let message = format!("`{path}` makes no channels: `dependency = \"auto\"` needs some");
+            bound.problems.add(span, message);
+            continue;
+        };
+        if parameter.shape[axis] == 1 {
+            continue;
+        }
+        let of = axes.groups_of(path, axis);
+        if of.is_empty() {
+            let why = axes.pinned(path, axis).map(ToString::to_string);
+            let why = why.unwrap_or_else(|| "the graph does not know it".to_owned());
+            let message = format!("nothing can be cut from the channels of `{path}`: {why}");
+            bound.problems.add(span, message);
+        }
+        for position in of {
+            if !taken.contains(&position) {
+                taken.push(position);
+                let channels = &axes.groups()[position];
+                found.extend(group(channels, joint, axes, pruner, bound, unit));
+            }
+        }
+    }
+    found
+}
+
+/// All that makes these channels, and what goes with it.
+fn group(
+    channels: &Channels,
+    joint: Joint,
+    axes: &Axes,
+    pruner: &Pruner,
+    bound: &Bound<'_>,
+    unit: &dyn Fn(&Parameter, &At<Grain>) -> Option<Unit>,
+) -> Option<Group> {
+    let indices = |position: usize| -> Vec<Vec<usize>> {
+        let units = channels.units.iter();
+        units.map(|unit| unit.indices[position].clone()).collect()
+    };
+    let grain = |grain: Grain| At::new(grain, pruner.grain.span.clone());
+    let filters = |parameter: &Parameter| match parameter.layer.as_str() {
+        "Linear" | "Embedding" => grain(Grain::FcOutput),
+        _ => grain(Grain::Filter),
+    };
+    let maker = |position: usize, member: &Member| {
+        let parameter = bound.inventory.get(&member.path)?;
+        let unit = unit(parameter, &filters(parameter))?;
+        let indices = indices(position);
+        let each = indices.first().map_or(1, Vec::len) as u64;
+        let cost = unit.cost * each;
+        Some(unit.tied(&indices)?.with_cost(cost))
+    };
+    let follower = |(position, member): (usize, &Member)| {
+        let parameter = bound.inventory.get(&member.path)?;
+        let grain = match member.role {
+            Role::Bias | Role::Norm => grain(Grain::Element),
+            Role::Channelwise => filters(parameter),
+            _ => return None,
+        };
+        bound.unit(parameter, &grain)?.tied(&indices(position))
+    };
+    let mut makers = Vec::new();
+    for (position, member) in channels.of_role(Role::Output) {
+        match maker(position, member) {
+            Some(unit) => makers.push(unit),
+            None => {
+                let several = axes.groups_of(&member.path, member.axis).len();
+                let message = format!(
+                    "the channels of `{}` are cut in {several} different ways, which no single decision \
+                     covers",
+                    member.path
+                );
+                bound.problems.add(&pruner.grain.span, message);
+                return None;
+            }
+        }
+    }
+    let followers = channels.members.iter().enumerate().filter_map(follower);
+    Group::of(makers, joint)?.with_followers(followers.collect())
+}

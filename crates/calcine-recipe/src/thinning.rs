@@ -1,0 +1,53 @@
+use calcine_schedule::Window;
+
+use crate::section::{At, Section};
+
+/// `[thin]`: when what was pruned is physically removed. Who runs the recipe does it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thinning {
+    /// The epochs before which it happens; at the run's end if there are none.
+    pub(crate) at: Vec<u64>,
+    /// Whether channels stay whose removal would change padded borders.
+    pub exact: bool,
+}
+
+impl Thinning {
+    /// The epochs of a run of this length before which the network is thinned, ascending; the run's length itself
+    /// if that is at its end.
+    #[must_use]
+    pub fn moments(&self, epochs: u64) -> Vec<u64> {
+        if self.at.is_empty() {
+            return vec![epochs];
+        }
+        let within = self.at.iter().copied().filter(|&epoch| epoch <= epochs);
+        within.collect()
+    }
+
+    pub(crate) fn read(section: Section<'_>) -> Option<At<Self>> {
+        let problems = section.problems;
+        let span = section.span.clone();
+        let at = section.counts("at");
+        let borders = [("inexact", false), ("exact", true)];
+        let exact = section.word("border", &borders);
+        section.close();
+        let at = match at {
+            Some(at) => {
+                let wrong = Window::list(at.value.clone()).err();
+                let early = at.value.first() == Some(&0);
+                if let Some(error) = wrong {
+                    problems.add(&at.span, error);
+                    return None;
+                }
+                if early {
+                    let message = "the network is thinned after it was pruned: `at` from 1";
+                    problems.add(&at.span, message);
+                    return None;
+                }
+                at.value
+            }
+            None => Vec::new(),
+        };
+        let exact = exact.is_some_and(|exact| exact.value);
+        Some(At::new(Self { at, exact }, span))
+    }
+}
