@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use calcine::recipe::Recipe;
 use calcine::recipe::distiller::{self, Options};
+use calcine::trace::trace;
 use calcine::zoo::{Architecture, Classifier, ModelTask};
 
 use crate::failure::Failure;
@@ -108,6 +109,9 @@ fn check(file: &Path, model: Option<Architecture>) -> Result<String, String> {
 /// Steps an epoch that a check assumes: the official training images at the recipe's batch size.
 const TRAINING_IMAGES: f64 = 50_000.0;
 
+/// What the reference networks take.
+const IMAGE: [usize; 4] = [1, 3, 32, 32];
+
 struct Bind<'a> {
     recipe: &'a Recipe,
 }
@@ -122,10 +126,19 @@ impl ModelTask for Bind<'_> {
             .images_per_epoch
             .map_or(images, |limit| images.min(limit as f64));
         let steps = (images as u64 / train.batch_size as u64).max(1);
-        self.recipe
-            .bind(&model, steps)
-            .map(drop)
-            .map_err(|error| error.to_string())
+        let bound = if self.recipe.needs_network() {
+            let images = burn::tensor::Tensor::zeros(IMAGE, &burn::tensor::Device::flex());
+            let network = trace(&model.valid(), images, |model, images| {
+                model.forward(images)
+            })
+            .map_err(|error| error.to_string())?;
+            self.recipe
+                .bind_traced(&model, network.graph(), steps)
+                .map(drop)
+        } else {
+            self.recipe.bind(&model, steps).map(drop)
+        };
+        bound.map_err(|error| error.to_string())
     }
 }
 

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use calcine::criteria::Norm;
-use calcine::summary::Sheet;
 use calcine::thin::{Border, Joint};
 use calcine::zoo::reference::{GroupPruning, Settings, ThinRun, ThinSettings, thin_network};
 
@@ -128,53 +127,19 @@ fn out(args: &Args) -> PathBuf {
 }
 
 fn table(run: &ThinRun) -> String {
-    let report = &run.thinned.report;
-    let row = |name: String, before: f64, after: f64, ratio: f64, digits: usize| {
-        vec![
-            name,
-            format!("{before:.digits$}"),
-            format!("{after:.digits$}"),
-            format!("{ratio:.2}"),
-        ]
-    };
-    #[allow(clippy::cast_precision_loss, reason = "shown with two digits")]
-    let size = |name: &str, before: u64, after: u64| {
-        let (before, after) = (before as f64, after as f64);
-        row(name.to_owned(), before, after, before / after, 0)
-    };
-    let (before, after) = (report.before, report.after);
-    let mut rows = vec![
-        size(
-            "parameters",
-            before.parameters as u64,
-            after.parameters as u64,
-        ),
-        size("multiply-accumulates", before.macs, after.macs),
-    ];
-    rows.extend(run.speed.iter().map(|speed| {
-        let name = format!("images/s, batch {}, threads {}", speed.batch, speed.threads);
-        row(
-            name,
-            speed.before,
-            speed.after,
-            speed.after / speed.before,
-            1,
-        )
-    }));
-    let table = Sheet {
-        header: ["", "before", "thinned", "ratio"]
-            .map(str::to_owned)
-            .to_vec(),
-        rows,
-    };
     format!(
-        "{table}\n{}: top-1 on {} test images: {:.2} % before, {:.2} % pruned, {:.2} % thinned",
-        run.architecture, run.images, run.top1_before, run.top1_pruned, run.top1
+        "{}\n{}: top-1 on {} test images: {:.2} % before, {:.2} % pruned, {:.2} % thinned",
+        run.sizes.sheet(),
+        run.architecture,
+        run.images,
+        run.top1_before,
+        run.top1_pruned,
+        run.top1
     )
 }
 
 fn json(run: &ThinRun, out: &Path) -> serde_json::Value {
-    let report = &run.thinned.report;
+    let sizes = &run.sizes;
     serde_json::json!({
         "model": run.architecture.to_string(),
         "data": run.source.to_string(),
@@ -182,12 +147,12 @@ fn json(run: &ThinRun, out: &Path) -> serde_json::Value {
         "top1_before": run.top1_before,
         "top1_pruned": run.top1_pruned,
         "top1": run.top1,
-        "parameters_before": report.before.parameters,
-        "parameters": report.after.parameters,
-        "macs_before": report.before.macs,
-        "macs": report.after.macs,
-        "border": report.border(),
-        "speed": run.speed,
+        "parameters_before": sizes.parameters_before,
+        "parameters": sizes.parameters,
+        "macs_before": sizes.macs_before,
+        "macs": sizes.macs,
+        "border": run.thinned.report.border(),
+        "speed": sizes.speed,
         "out": out,
     })
 }

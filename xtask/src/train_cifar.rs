@@ -252,6 +252,9 @@ fn finish(args: &Args, report: &Report) -> Result<(), Failure> {
             ),
         );
     }
+    if let Some(thinned) = &report.thinned {
+        say(args, &thinned.sheet().to_string());
+    }
     if report.front.len() > 1 {
         say(args, &front(&report.front));
     }

@@ -172,16 +172,10 @@ fn a_killed_run_resumes_and_ends_in_the_same_bytes() {
     let output = run(&[&SMALL[..], &["--out", whole.to_str().unwrap()]].concat());
     report(&output);
 
-    let mut child = train_cifar(&[&SMALL[..], &["--out", killed.to_str().unwrap()]].concat())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let first_epoch = lines.find(|line| line.as_ref().unwrap().starts_with("epoch 1:"));
-    assert!(first_epoch.is_some(), "the run says when an epoch is done");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    kill_after(
+        train_cifar(&[&SMALL[..], &["--out", killed.to_str().unwrap()]].concat()),
+        "epoch 1:",
+    );
     assert!(
         !killed.join("report.json").exists(),
         "killed too late to test anything"
@@ -189,15 +183,108 @@ fn a_killed_run_resumes_and_ends_in_the_same_bytes() {
 
     let resumed = run(&["--resume", killed.to_str().unwrap(), "--json"]);
     assert_eq!(report(&resumed)["steps"], 24);
-    let (whole, killed) = (files(&whole), files(&killed));
+    assert_same_files(&killed, &whole);
+}
+
+/// Kills a run as soon as it has written a line that begins like this.
+fn kill_after(mut command: Command, beginning: &str) {
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let found = lines.find(|line| line.as_ref().unwrap().starts_with(beginning));
+    assert!(found.is_some(), "the run never says `{beginning}`");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn assert_same_files(found: &Path, expected: &Path) {
+    let (found, expected) = (files(found), files(expected));
     assert_eq!(
-        whole.keys().collect::<Vec<_>>(),
-        killed.keys().collect::<Vec<_>>()
+        found.keys().collect::<Vec<_>>(),
+        expected.keys().collect::<Vec<_>>()
     );
-    for (name, bytes) in &whole {
-        assert!(bytes == &killed[name], "{name} differs");
+    for (name, bytes) in &expected {
+        assert!(bytes == &found[name], "{name} differs");
     }
 }
+
+/// Channels fall with all that makes them, the network is thinned in mid-run, single weights fall from then on;
+/// momentum, masks and schedules follow. Killed at any moment, also around the thinning, it ends in the same bytes.
+#[test]
+fn a_run_that_thins_resumes_and_ends_in_the_same_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let recipe = directory.path().join("thin.toml");
+    fs::write(&recipe, THINNING).unwrap();
+    let start = |out: &Path| {
+        let own = [
+            "--recipe",
+            recipe.to_str().unwrap(),
+            "--out",
+            out.to_str().unwrap(),
+        ];
+        train_cifar(&[&SMALL[..], &own].concat())
+    };
+    let whole = directory.path().join("whole");
+    let report = report(&start(&whole).output().unwrap());
+    let thinned = &report["thinned"];
+    let number = |key: &str| thinned[key].as_u64().unwrap();
+    // As in tests/thin.rs: 3, 8, 60 and 42 channels are left.
+    assert_eq!(number("macs_before"), 651_720);
+    assert_eq!(number("macs"), 251_340);
+    assert_eq!(thinned["speed"].as_array().unwrap().len(), 4);
+    // ⌊0.5·n⌋ of what is left of each weight: 225, 600, 12 000, 2520 and 420.
+    assert_eq!(report["nonzero"], 113 + 300 + 6000 + 1260 + 210);
+    for file in ["thinned-1.safetensors", "thinned.safetensors"] {
+        assert!(whole.join(file).is_file(), "{file} is missing");
+    }
+
+    for epoch in ["epoch 1:", "epoch 2:"] {
+        let out = directory.path().join(epoch[..7].replace(' ', "-"));
+        kill_after(start(&out), epoch);
+        assert!(
+            !out.join("report.json").exists(),
+            "killed too late to test anything"
+        );
+        let resumed = run(&["--resume", out.to_str().unwrap(), "--json"]);
+        self::report(&resumed);
+        assert_same_files(&out, &whole);
+    }
+}
+
+const THINNING: &str = r#"
+format = 1
+[train]
+epochs = 3
+lr = 0.02
+momentum = 0.9
+
+[pruner.channels]
+params = ["**.weight", "!fc3.weight"]
+score = "l1"
+grain = "filter"
+dependency = "auto"
+level = 0.5
+
+[thin]
+at = [1]
+
+[pruner.weights]
+params = ["**.weight"]
+score = "magnitude"
+level = 0.5
+
+[[policy]]
+pruner = "channels"
+epochs = [0]
+
+[[policy]]
+pruner = "weights"
+start = 1
+end = 3
+"#;
 
 #[test]
 fn bad_input_ends_with_one_clear_error_and_code_two() {

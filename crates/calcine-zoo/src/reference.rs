@@ -8,6 +8,8 @@
 //!   metrics.csv              a row an epoch
 //!   sparsity.csv             a row a weight
 //!   model.safetensors        the weights that were kept, PyTorch's names and layouts
+//!   thinned-N.safetensors    the network as it was thinned before epoch N, if the recipe says so
+//!   thinned.safetensors      the thinned network that was kept, whole, with its weights
 //!   report.json              what it came to
 //! ```
 //!
@@ -26,16 +28,22 @@
 //! ```
 
 mod data;
+mod error;
 mod report;
 mod run;
 mod scan;
 mod settings;
+mod setup;
+mod shape;
+mod speed;
 mod thinning;
 mod validation;
 
-pub use report::Report;
-pub use run::{Finished, ReferenceError, evaluate, train};
+pub use error::ReferenceError;
+pub use report::{Report, ThinnedReport};
+pub use run::{Finished, evaluate, train};
 pub use scan::{ScanRunError, ScanSettings, Scanned, scan};
 pub use settings::{Settings, Weights};
-pub use thinning::{GroupPruning, Speed, ThinRun, ThinRunError, ThinSettings, thin_network};
+pub use speed::Speed;
+pub use thinning::{GroupPruning, ThinRun, ThinSettings, thin_network};
 pub use validation::Draw;

@@ -1,7 +1,18 @@
 use std::path::PathBuf;
 
+use burn::tensor::Device;
+use calcine_graph::Graph;
+use calcine_summary::Sheet;
+use calcine_thin::ThinError;
+use calcine_trace::Network;
 use calcine_train::EpochRow;
 use serde::Serialize;
+
+use super::speed::speed;
+use super::{ReferenceError, Speed};
+
+/// Bytes of a parameter.
+const NUMBER: usize = size_of::<f32>();
 
 /// What a reference run came to. Top-1, top-5 and loss are those of the test set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -53,6 +64,98 @@ pub struct Report {
     pub seconds: f64,
     /// Training images a second, validation and checkpoints not counted.
     pub images_per_second: f64,
+    /// What thinning came to, if the recipe thins.
+    pub thinned: Option<ThinnedReport>,
     /// The run's directory; absent where nothing was written.
     pub out: Option<PathBuf>,
+}
+
+/// A thinned network beside the one that the run began with.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ThinnedReport {
+    /// Multiply-accumulates for one image before.
+    pub macs_before: u64,
+    /// The same after.
+    pub macs: u64,
+    /// Parameters before, running statistics included.
+    pub parameters_before: usize,
+    /// The same after.
+    pub parameters: usize,
+    /// Bytes of the parameters before.
+    pub bytes_before: usize,
+    /// The same after.
+    pub bytes: usize,
+    /// Images a second, measured with both in turns.
+    pub speed: Vec<Speed>,
+}
+
+impl ThinnedReport {
+    /// Measures with these batches.
+    pub(super) fn of(
+        before: &Network,
+        after: &Network,
+        batches: &[usize],
+        device: &Device,
+    ) -> Result<Self, ReferenceError> {
+        let (parameters_before, macs_before) = size(before.graph())?;
+        let (parameters, macs) = size(after.graph())?;
+        let speed = batches
+            .iter()
+            .flat_map(|&batch| speed(before, after, batch, device));
+        Ok(Self {
+            macs_before,
+            macs,
+            parameters_before,
+            parameters,
+            bytes_before: NUMBER * parameters_before,
+            bytes: NUMBER * parameters,
+            speed: speed.collect(),
+        })
+    }
+
+    /// Before and after, with their ratio.
+    #[must_use]
+    pub fn sheet(&self) -> Sheet {
+        let row = |name: String, before: f64, after: f64, ratio: f64, digits: usize| {
+            vec![
+                name,
+                format!("{before:.digits$}"),
+                format!("{after:.digits$}"),
+                format!("{ratio:.2}"),
+            ]
+        };
+        #[allow(clippy::cast_precision_loss, reason = "shown with two digits")]
+        let size = |name: &str, before: u64, after: u64| {
+            let (before, after) = (before as f64, after as f64);
+            row(name.to_owned(), before, after, before / after, 0)
+        };
+        let mut rows = vec![
+            size(
+                "parameters",
+                self.parameters_before as u64,
+                self.parameters as u64,
+            ),
+            size("bytes", self.bytes_before as u64, self.bytes as u64),
+            size("multiply-accumulates", self.macs_before, self.macs),
+        ];
+        rows.extend(self.speed.iter().map(|speed| {
+            let name = format!("images/s, batch {}, threads {}", speed.batch, speed.threads);
+            let (before, after) = (speed.before, speed.after);
+            row(name, before, after, after / before, 1)
+        }));
+        Sheet {
+            header: ["", "before", "thinned", "ratio"]
+                .map(str::to_owned)
+                .to_vec(),
+            rows,
+        }
+    }
+}
+
+/// Parameters and multiply-accumulates.
+fn size(graph: &Graph) -> Result<(usize, u64), ReferenceError> {
+    let parameters = graph.parameters().map(|(_, value)| value.numel_at(1)).sum();
+    let macs = graph.compute().map_err(ThinError::from)?.macs;
+    Ok((parameters, macs))
 }

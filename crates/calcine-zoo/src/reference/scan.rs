@@ -10,7 +10,8 @@ use calcine_sensitivity::{Measurement, Progress, Scan, ScanError, Sensitivity};
 use calcine_train::StopFlag;
 use serde::{Deserialize, Serialize};
 
-use super::run::{Setup, write};
+use super::run::write;
+use super::setup::Setup;
 use super::validation::{Draw, Validation};
 use super::{ReferenceError, Settings};
 use crate::cifar10::Source;

@@ -1,16 +1,12 @@
 //! The reference network, thinned: what it loses, what it gains.
 
-use std::time::Instant;
-
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use calcine_criteria::Norm;
 use calcine_thin::{Border, Choice, Joint, ThinError, Thinned, silence, thin};
-use calcine_trace::{Network, TraceError, trace};
-use rayon::ThreadPoolBuilder;
-use serde::Serialize;
+use calcine_trace::Network;
 
-use super::run::Setup;
-use super::{ReferenceError, Settings};
+use super::setup::Setup;
+use super::{ReferenceError, Settings, ThinnedReport};
 use crate::cifar10::Source;
 use crate::{Architecture, Classifier, ModelTask};
 
@@ -61,40 +57,8 @@ pub struct ThinRun {
     pub top1: f64,
     /// The network, the plan, and what went.
     pub thinned: Thinned,
-    /// Speed before and after.
-    pub speed: Vec<Speed>,
-}
-
-/// Inference speed of a network and its thinned form, measured in turns.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct Speed {
-    /// Images in a batch.
-    pub batch: usize,
-    /// Threads.
-    pub threads: usize,
-    /// Images per second before: that of the median batch.
-    pub before: f64,
-    /// The same after.
-    pub after: f64,
-}
-
-/// A network that cannot be thinned.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ThinRunError {
-    /// Something that every reference run needs.
-    #[error(transparent)]
-    Reference(#[from] ReferenceError),
-    /// The network cannot be traced.
-    #[error(transparent)]
-    Trace(#[from] TraceError),
-    /// It cannot be thinned.
-    #[error(transparent)]
-    Thin(#[from] ThinError),
-    /// A pattern that matches no weight.
-    #[error(transparent)]
-    Params(#[from] calcine_params::UnknownParameter),
+    /// Sizes and speed before and after.
+    pub sizes: ThinnedReport,
 }
 
 /// Thins a reference network and measures it on the test set, before and after.
@@ -106,7 +70,7 @@ pub fn thin_network(
     settings: &ThinSettings,
     device: &Device,
     download: &mut dyn FnMut(u64, u64),
-) -> Result<ThinRun, ThinRunError> {
+) -> Result<ThinRun, ReferenceError> {
     let setup = Setup::new(&settings.network, device, download)?;
     let seed = settings.network.seed.unwrap_or_default();
     setup.build(
@@ -124,14 +88,13 @@ struct ThinTask<'a> {
 }
 
 impl ModelTask for ThinTask<'_> {
-    type Output = Result<ThinRun, ThinRunError>;
+    type Output = Result<ThinRun, ReferenceError>;
 
     fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
         let Self { setup, settings } = self;
         let model = setup.load_weights(model)?.valid();
-        let device = setup.device.clone().without_autodiff();
-        let sample = Tensor::<4>::zeros([1, 3, 32, 32], &device);
-        let network = trace(&model, sample, |model, images| model.forward(images))?;
+        let device = setup.images.inference();
+        let network = setup.traced(&model)?;
         let before = setup.test(&network);
         let pruned = match &settings.prune {
             Some(pruning) => prune(network.clone(), pruning)?,
@@ -142,10 +105,8 @@ impl ModelTask for ThinTask<'_> {
             None => before.top1,
         };
         let thinned = thin(pruned, settings.border)?;
-        let speed = settings
-            .batches
-            .iter()
-            .flat_map(|&batch| speed(&network, &thinned.network, batch, &device));
+        let after = &thinned.network;
+        let sizes = ThinnedReport::of(&network, after, &settings.batches, device)?;
         Ok(ThinRun {
             architecture: setup.architecture,
             source: setup.source.clone(),
@@ -153,14 +114,14 @@ impl ModelTask for ThinTask<'_> {
             top1_before: before.top1,
             top1_pruned,
             top1: setup.test(&thinned.network).top1,
-            speed: speed.collect(),
+            sizes,
             thinned,
         })
     }
 }
 
 /// Zeroes the weakest channels, with all that makes them.
-fn prune(network: Network, pruning: &GroupPruning) -> Result<Network, ThinRunError> {
+fn prune(network: Network, pruning: &GroupPruning) -> Result<Network, ReferenceError> {
     let inventory = calcine_params::Inventory::of(&network);
     let all = ["**".to_owned()];
     let patterns = if pruning.params.is_empty() {
@@ -182,49 +143,4 @@ fn prune(network: Network, pruning: &GroupPruning) -> Result<Network, ThinRunErr
     let axes = network.graph().axes().map_err(ThinError::from)?;
     let units = choice.units(&network, &axes, &pruning.norm, takes);
     Ok(silence(network, &axes, units)?)
-}
-
-/// Both networks in turns, on one thread and on all.
-fn speed(dense: &Network, thinned: &Network, batch: usize, device: &Device) -> Vec<Speed> {
-    let all = rayon::current_num_threads();
-    let mut threads = vec![1, all];
-    threads.dedup();
-    threads
-        .into_iter()
-        .filter_map(|threads| {
-            let pool = ThreadPoolBuilder::new().num_threads(threads).build().ok()?;
-            let [before, after] = pool.install(|| seconds([dense, thinned], batch, device));
-            #[allow(clippy::cast_precision_loss, reason = "batches are small")]
-            let images = batch as f64;
-            Some(Speed {
-                batch,
-                threads,
-                before: images / before,
-                after: images / after,
-            })
-        })
-        .collect()
-}
-
-/// The median time of a batch for each network. They take turns, so that a busy machine slows both.
-fn seconds(networks: [&Network; 2], batch: usize, device: &Device) -> [f64; 2] {
-    const ROUNDS: usize = 15;
-    let images = Tensor::<4>::zeros([batch, 3, 32, 32], device);
-    let mut times = [Vec::new(), Vec::new()];
-    for round in 0..=ROUNDS {
-        for (network, times) in networks.iter().zip(&mut times) {
-            let began = Instant::now();
-            let logits: Tensor<2> = network.forward(images.clone());
-            // Reading waits for the device.
-            drop(logits.into_data());
-            // The first round warms up.
-            if round > 0 {
-                times.push(began.elapsed().as_secs_f64());
-            }
-        }
-    }
-    times.map(|mut times| {
-        times.sort_by(f64::total_cmp);
-        times[ROUNDS / 2]
-    })
 }

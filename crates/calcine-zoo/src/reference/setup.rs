@@ -1,0 +1,122 @@
+use burn::tensor::{Device, Tensor};
+use calcine_recipe::Recipe;
+use calcine_summary::SparsityTable;
+use calcine_trace::{Network, trace};
+use calcine_train::Evaluation;
+
+use super::data::Images;
+use super::{ReferenceError, Report, Settings, Weights};
+use crate::cifar10::{self, CHANNELS, Cifar10, Options, SIDE};
+use crate::{Architecture, Classifier, ModelTask};
+
+/// What a run needs before there is a model.
+pub(super) struct Setup {
+    pub(super) recipe: Recipe,
+    pub(super) architecture: Architecture,
+    weights: Weights,
+    pub(super) source: cifar10::Source,
+    pub(super) images: Images,
+    pub(super) device: Device,
+    device_name: String,
+    /// The network that the weights' file holds, if it holds one.
+    network: Option<Network>,
+}
+
+impl Setup {
+    pub(super) fn new(
+        settings: &Settings,
+        device: &Device,
+        download: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self, ReferenceError> {
+        let recipe = settings.recipe()?;
+        let architecture = settings.architecture(&recipe)?;
+        let weights = recipe.train().weights.as_deref().unwrap_or("default");
+        let mut weights: Weights = weights.parse().unwrap_or(Weights::Default);
+        let data: Cifar10 = cifar10::load(&settings.choice(), &Options::default(), download)?;
+        if data.source.is_synthetic() {
+            tracing::warn!(
+                "{}: the numbers of this run say nothing about CIFAR-10",
+                data.source
+            );
+            if weights == Weights::Default {
+                tracing::warn!(
+                    "weights trained on CIFAR-10 are of no use here: beginning from scratch"
+                );
+                weights = Weights::None;
+            }
+        }
+        let images = Images::new(&data, recipe.train(), settings.test_limit, device);
+        let device = &device.clone().without_autodiff().autodiff();
+        let network = weights.network(device)?;
+        if network.is_some() {
+            weights = Weights::None;
+        }
+        Ok(Self {
+            network,
+            architecture,
+            weights,
+            source: data.source,
+            images,
+            device: device.clone(),
+            device_name: settings.device.clone(),
+            recipe,
+        })
+    }
+
+    /// Hands the network to the task: that of the weights' file, or a fresh one of the architecture.
+    pub(super) fn build<T: ModelTask>(&self, seed: u64, task: T) -> T::Output {
+        match &self.network {
+            Some(network) => task.run(network.clone()),
+            None => self.architecture.build(seed, &self.device, task),
+        }
+    }
+
+    pub(super) fn load_weights<M: Classifier>(&self, model: M) -> Result<M, ReferenceError> {
+        self.weights.load(model, self.architecture)
+    }
+
+    pub(super) fn test<M: Classifier>(&self, model: &M) -> Evaluation {
+        let model = model.valid();
+        calcine_train::evaluate(self.images.test(), |images| model.forward(images))
+    }
+
+    /// The model as a network, on the device without autodiff.
+    pub(super) fn traced<M: Classifier>(&self, model: &M) -> Result<Network, ReferenceError> {
+        let sample = Tensor::zeros([1, CHANNELS, SIDE, SIDE], self.images.inference());
+        let model = model.valid();
+        Ok(trace(&model, sample, |model, images| {
+            model.forward(images)
+        })?)
+    }
+
+    pub(super) fn report(&self, before: f64, tested: Evaluation, table: &SparsityTable) -> Report {
+        let train = self.recipe.train();
+        let weights = table.total();
+        Report {
+            model: self.architecture.to_string(),
+            data: self.source.to_string(),
+            data_is_synthetic: self.source.is_synthetic(),
+            device: self.device_name.clone(),
+            recipe: self.recipe.file().unwrap_or_default().to_owned(),
+            seed: train.seed,
+            epochs: train.epochs,
+            steps: 0,
+            top1_before: before,
+            top1: tested.top1,
+            top5: tested.top5,
+            loss: tested.loss,
+            sparsity: weights.sparsity(),
+            parameters: weights.total,
+            nonzero: weights.nonzero,
+            trainable_parameters: table.all.total,
+            trainable_nonzero: table.all.nonzero,
+            kept_epoch: None,
+            front: Vec::new(),
+            test_images: tested.count,
+            seconds: 0.0,
+            images_per_second: 0.0,
+            thinned: None,
+            out: None,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What a run's model is bound to, and how it changes shape on the way.
+
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use calcine_params::Inventory;
+use calcine_schedule::Clock;
+use calcine_thin::{Border, Thinned, thin};
+use calcine_trace::Network;
+use calcine_trace::watch::Sums;
+use calcine_train::{Data, Driver, NetworkWatch, Remains, Run};
+
+use super::run::write;
+use super::setup::Setup;
+use super::{ReferenceError, ThinnedReport};
+use crate::Classifier;
+
+/// Batches to measure speed with.
+const BATCHES: [usize; 2] = [1, 64];
+
+/// How a kind of model is bound to the recipe, and what thinning makes of it.
+pub(super) trait Shape<M: Classifier> {
+    /// A driver at the run's beginning.
+    fn driver(&self, model: &M) -> Result<Driver<M>, ReferenceError>;
+
+    /// The epochs before which it is thinned, ascending; the number of epochs itself if that is at the end.
+    fn moments(&self) -> Vec<u64> {
+        Vec::new()
+    }
+
+    /// The model as it was thinned before this moment of a run that was stopped since; `None` if it was not.
+    fn at(&self, clock: Clock) -> Result<Option<M>, ReferenceError> {
+        let _ = clock;
+        Ok(None)
+    }
+
+    /// The run, going on with the thinned model.
+    fn thin(&self, run: Run<M>) -> Result<Run<M>, ReferenceError> {
+        Ok(run)
+    }
+
+    /// The kept model, as it is handed out, and what thinning came to.
+    fn finish(&self, model: M) -> Result<(M, Option<ThinnedReport>), ReferenceError> {
+        Ok((model, None))
+    }
+}
+
+/// A model that stays as it is.
+pub(super) struct Fixed<'a> {
+    pub(super) setup: &'a Setup,
+}
+
+impl<M: Classifier> Shape<M> for Fixed<'_> {
+    fn driver(&self, model: &M) -> Result<Driver<M>, ReferenceError> {
+        let steps = self.setup.images.steps_per_epoch();
+        Ok(self.setup.recipe.bind(model, steps)?)
+    }
+}
+
+/// A traced network.
+pub(super) struct Thinning<'a> {
+    setup: &'a Setup,
+    out: &'a Path,
+    /// As the run begins with it.
+    whole: Network,
+}
+
+impl<'a> Thinning<'a> {
+    pub(super) fn new(setup: &'a Setup, out: &'a Path, whole: Network) -> Self {
+        Self { setup, out, whole }
+    }
+
+    /// Where the network thinned before an epoch is.
+    fn file(&self, epoch: u64) -> PathBuf {
+        self.out.join(format!("thinned-{epoch}.safetensors"))
+    }
+
+    fn load(&self, file: &Path) -> Result<Network, ReferenceError> {
+        Network::load(file, &self.setup.device).map_err(|error| ReferenceError::Malformed {
+            file: file.to_path_buf(),
+            reason: error.to_string(),
+        })
+    }
+
+    fn thinned(&self, network: Network) -> Result<Thinned, ReferenceError> {
+        let exact = self
+            .setup
+            .recipe
+            .thinning()
+            .is_some_and(|thinning| thinning.exact);
+        let border = if exact {
+            Border::Exact
+        } else {
+            Border::Inexact
+        };
+        Ok(thin(network, border)?)
+    }
+}
+
+impl Shape<Network> for Thinning<'_> {
+    fn driver(&self, network: &Network) -> Result<Driver<Network>, ReferenceError> {
+        let images = &self.setup.images;
+        let epoch = images.steps_per_epoch();
+        let driver = self
+            .setup
+            .recipe
+            .bind_traced(network, network.graph(), epoch)?;
+        let wanted = driver.wanted();
+        if wanted.is_empty() {
+            return Ok(driver);
+        }
+        // What looks at all batches looks at an epoch's.
+        let counts = wanted.iter().map(|w| w.batches.unwrap_or(epoch).min(epoch));
+        let batches = images.first(counts.max().unwrap_or(1) as usize);
+        let watch = NetworkWatch::new(network, batches, Sums::Pass)?;
+        Ok(driver.with_watch(Box::new(watch))?)
+    }
+
+    fn moments(&self) -> Vec<u64> {
+        let recipe = &self.setup.recipe;
+        let thinning = recipe.thinning();
+        thinning.map_or(Vec::new(), |thinning| {
+            thinning.moments(recipe.train().epochs)
+        })
+    }
+
+    fn at(&self, clock: Clock) -> Result<Option<Network>, ReferenceError> {
+        let over = |moment: &u64| (*moment, 0) < (clock.epoch, clock.step);
+        let last = self.moments().into_iter().rfind(over);
+        last.map(|moment| self.load(&self.file(moment))).transpose()
+    }
+
+    fn thin(&self, run: Run<Network>) -> Result<Run<Network>, ReferenceError> {
+        let epoch = run.driver.clock().epoch;
+        let Thinned {
+            network,
+            plan,
+            report,
+        } = self.thinned(run.driver.seen(&run.model).valid())?;
+        tracing::info!("thinned before epoch {epoch}:\n{report}");
+        let file = self.file(epoch);
+        let bytes = network
+            .to_bytes()
+            .map_err(|error| ReferenceError::Malformed {
+                file: file.clone(),
+                reason: error.to_string(),
+            })?;
+        write(&file, bytes)?;
+        // A run that is stopped and resumed begins with the file, too.
+        let network = self.load(&file)?.train();
+        let remains = Remains::of(&plan.cuts(), &Inventory::of(&run.model))?;
+        let driver = self.driver(&network)?;
+        Ok(run.thinned(network, driver, &remains, &self.setup.device)?)
+    }
+
+    fn finish(&self, network: Network) -> Result<(Network, Option<ThinnedReport>), ReferenceError> {
+        let moments = self.moments();
+        let Some(&last) = moments.last() else {
+            return Ok((network, None));
+        };
+        let network = if last == self.setup.recipe.train().epochs {
+            let Thinned {
+                network, report, ..
+            } = self.thinned(network)?;
+            tracing::info!("thinned at the end:\n{report}");
+            network
+        } else {
+            network
+        };
+        let file = self.out.join("thinned.safetensors");
+        let bytes = network
+            .to_bytes()
+            .map_err(|error| ReferenceError::Malformed {
+                file: file.clone(),
+                reason: error.to_string(),
+            })?;
+        write(&file, bytes)?;
+        let (whole, device) = (self.whole.valid(), self.setup.images.inference());
+        let report = ThinnedReport::of(&whole, &network, &BATCHES, device)?;
+        Ok((network, Some(report)))
+    }
+}
