@@ -6,7 +6,7 @@ pub trait Edit {
     /// Whether this parameter is to be changed. The others are not touched.
     fn wants(&self, id: ParamId) -> bool;
 
-    /// The new value, of the same shape.
+    /// The new value: of the same shape, unless the layer takes its widths from its tensors.
     fn edit<const D: usize>(&mut self, id: ParamId, value: Tensor<D>) -> Tensor<D>;
 }
 

@@ -14,6 +14,7 @@
 //! | [`Choice`], [`Joint`] | the weakest channels, by one score of all that make them |
 //! | [`silence`] | zeros channels with their biases, scales and shifts |
 //! | [`apply`] | a saved plan, carried out on another copy of the network |
+//! | [`in_place`] | the same on a plain Burn model, under its own type |
 //! | [`ThinError`] | what does not fit |
 //!
 //! # Examples
@@ -53,6 +54,7 @@ mod carry;
 mod choose;
 mod constants;
 mod host;
+mod in_place;
 mod report;
 mod silence;
 mod survey;
@@ -61,6 +63,7 @@ mod thin;
 pub use calcine_graph as graph;
 pub use carry::apply;
 pub use choose::{Choice, Joint};
+pub use in_place::in_place;
 pub use report::{Folded, Into, Removed, Report, Size};
 pub use silence::silence;
 pub use thin::{Border, Thinned, thin};
@@ -80,6 +83,37 @@ pub enum ThinError {
     Axes {
         /// The parameter.
         path: String,
+    },
+    /// A plan's parameter is not in the model.
+    #[error("the model has no `{path}`, from which the plan takes something")]
+    Absent {
+        /// The parameter.
+        path: String,
+    },
+    /// A plan's parameter has another length in the model.
+    #[error("`{path}` is {found:?}; the plan cuts its axis {axis} of length {expected}")]
+    Length {
+        /// The parameter.
+        path: String,
+        /// The axis.
+        axis: usize,
+        /// The parameter's shape.
+        found: Vec<usize>,
+        /// The axis's length, as the plan has it.
+        expected: usize,
+    },
+    /// A layer of a plain model that keeps its widths in fields.
+    #[error(
+        "`{path}` belongs to a `{layer}` (groups: {groups}), which keeps its widths where no plan reaches them: \
+         thin the traced network"
+    )]
+    Layer {
+        /// The parameter.
+        path: String,
+        /// The layer's type.
+        layer: String,
+        /// Its groups, if it is a convolution; else 1.
+        groups: usize,
     },
     /// The plan does not fit the network.
     #[error(transparent)]

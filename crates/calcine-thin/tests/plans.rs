@@ -1,9 +1,10 @@
 use burn::module::Module;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::Tensor;
 use calcine_criteria::Norm;
-use calcine_graph::Role;
+use calcine_graph::{Plan, Role};
 use calcine_testkit::device;
-use calcine_thin::{Border, Choice, Joint, apply, silence, thin};
+use calcine_thin::{Border, Choice, Joint, apply, in_place, silence, thin};
 use calcine_trace::{Network, trace};
 
 use crate::random::{End, Kind, Net};
@@ -107,4 +108,40 @@ fn a_plan_makes_room_for_the_thinned_network_s_record() {
     let x = numbers([2, 3, 8, 8]);
     let (a, b): (Tensor<2>, Tensor<2>) = (thinned.network.forward(x.clone()), loaded.forward(x));
     assert_eq!(difference(&a, &b), 0.0);
+}
+
+#[test]
+fn a_plain_model_that_cannot_follow_says_which_layer() {
+    let grouped = |groups| {
+        Conv2dConfig::new([4, 4], [1, 1])
+            .with_groups(groups)
+            .init(&device())
+    };
+    let cut = |parameter: &str, length: usize| -> Plan {
+        let cut = serde_json::json!([[{
+            "parameter": parameter, "axis": 0, "length": length, "keep": [0, 2],
+        }]]);
+        serde_json::from_value(cut).unwrap()
+    };
+    let conv: Conv2d = grouped(1);
+    let thinned = in_place(conv.clone(), &cut("weight", 4)).unwrap();
+    assert_eq!(thinned.weight.dims(), [2, 4, 1, 1]);
+    let message = |conv: Conv2d, plan: &Plan| in_place(conv, plan).unwrap_err().to_string();
+    let rows = [
+        (
+            message(grouped(4), &cut("weight", 4)),
+            "`Conv2d` (groups: 4)",
+        ),
+        (
+            message(conv.clone(), &cut("gamma", 4)),
+            "the model has no `gamma`",
+        ),
+        (
+            message(conv, &cut("weight", 6)),
+            "`weight` is [4, 4, 1, 1]; the plan cuts its axis 0 of length 6",
+        ),
+    ];
+    for (found, expected) in rows {
+        assert!(found.contains(expected), "{found}");
+    }
 }

@@ -1,8 +1,9 @@
 //! The theorem on the reference networks: masked and thinned, they compute the same.
 
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use calcine_criteria::Norm;
-use calcine_thin::{Border, Choice, silence, thin};
+use calcine_thin::{Border, Choice, in_place, silence, thin};
 use calcine_trace::trace;
 use calcine_zoo::{Architecture, Classifier, ModelTask};
 
@@ -20,10 +21,18 @@ impl ModelTask for Thin {
         let units = Choice::new(0.5).units(&network, &axes, &Norm::L1, |_| true);
         let silent = silence(network, &axes, units).unwrap();
         let before: Tensor<2> = silent.forward(images(2, &self.0));
-        let thinned = thin(silent, Border::Exact).unwrap();
+        let thinned = thin(silent.clone(), Border::Exact).unwrap();
         let after: Tensor<2> = thinned.network.forward(images(2, &self.0));
         let scale = before.clone().abs().max().into_scalar::<f32>().max(1.0);
-        let difference = (before - after).abs().max().into_scalar::<f32>() / scale;
+        let difference = (before - after.clone()).abs().max().into_scalar::<f32>() / scale;
+        // The plain model, thinned by the same plan, computes it too.
+        let masked = model.valid().load_record(silent.into_record());
+        let plain = in_place(masked, &thinned.plan).unwrap();
+        assert_eq!(plain.num_params(), thinned.network.num_params());
+        let again = in_place(plain, &thinned.plan).unwrap();
+        let found = again.forward(images(2, &self.0));
+        let off = (found - after.clone()).abs().max().into_scalar::<f32>();
+        assert!(off <= 1e-5 * scale, "{off}");
         let report = thinned.report;
         (difference, report.before.macs, report.after.macs)
     }

@@ -1,0 +1,112 @@
+//! Plans carried out on models that were never traced.
+
+use std::collections::HashMap;
+
+use burn::module::{Module, ParamId};
+use burn::tensor::Tensor;
+use calcine_graph::{Cut, Plan};
+use calcine_params::{Edit, Inventory, Parameter, edit};
+use calcine_trace::AnyTensor;
+
+use crate::ThinError;
+
+/// A plain Burn model without what the plan removes, under its own type: no traced network is left in it.
+///
+/// The plan comes from the [thinned](crate::thin) network that was traced from such a model. Only layers that
+/// take their widths from their tensors can follow: convolutions without groups, linear layers, batch norms,
+/// embeddings, parametric relus, and parameters of the model's own modules. Grouped and depthwise convolutions and
+/// group norms keep numbers that no plan reaches, and are refused. Attention and recurrent layers keep some, too,
+/// but are made of linear layers, and what the model's own code does with fixed widths (a reshape, a slice)
+/// shows in no parameter: such a model fails in its forward pass. A model that is thinned already comes back as
+/// it is.
+///
+/// Biases that thinning added, and what it added to others to make up for constants, are not in a plan: silence
+/// what is to go ([`silence`](crate::silence)), or thin with [`Border::Exact`](crate::Border::Exact) what has
+/// no biases. Parameters go on training under their ids. Nothing is read.
+///
+/// # Errors
+///
+/// If a parameter is not there, is of another length, or belongs to a layer that cannot follow.
+///
+/// # Examples
+///
+/// ```
+/// use burn::nn::{Linear, LinearConfig};
+/// use burn::tensor::Device;
+/// use calcine_thin::graph::Plan;
+/// use calcine_thin::in_place;
+///
+/// let layer: Linear = LinearConfig::new(4, 3).init(&Device::flex());
+/// let plan: Plan = serde_json::from_str(
+///     r#"[[{"parameter": "weight", "axis": 0, "length": 4, "keep": [0, 3]}]]"#,
+/// )?;
+/// let layer = in_place(layer, &plan)?;
+/// assert_eq!(layer.weight.dims(), [2, 3]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn in_place<M: Module>(model: M, plan: &Plan) -> Result<M, ThinError> {
+    let inventory = Inventory::of(&model);
+    let mut cuts: HashMap<ParamId, Vec<Cut>> = HashMap::new();
+    for cut in plan.cuts() {
+        let path = &cut.parameter;
+        let Some(parameter) = inventory.get(path) else {
+            return Err(ThinError::Absent { path: path.clone() });
+        };
+        let length = parameter.shape.get(cut.axis).copied();
+        if length == Some(cut.keep.len()) {
+            continue;
+        }
+        if length != Some(cut.length) {
+            return Err(ThinError::Length {
+                path: path.clone(),
+                axis: cut.axis,
+                found: parameter.shape.clone(),
+                expected: cut.length,
+            });
+        }
+        if !follows(parameter) {
+            return Err(ThinError::Layer {
+                path: path.clone(),
+                layer: parameter.layer.clone(),
+                groups: parameter.groups,
+            });
+        }
+        cuts.entry(parameter.id).or_default().push(cut);
+    }
+    Ok(edit(model, &mut Shorten { cuts }))
+}
+
+/// Whether the layer takes its widths from its tensors.
+fn follows(parameter: &Parameter) -> bool {
+    match parameter.layer.as_str() {
+        "Linear" | "BatchNorm" | "Embedding" | "PRelu" => true,
+        layer if layer.starts_with("Conv") => parameter.groups == 1,
+        layer => !BURNS.contains(&layer),
+    }
+}
+
+/// Burn's layers that keep their widths in fields.
+const BURNS: [&str; 5] = [
+    "DeformConv2d",
+    "GroupNorm",
+    "InstanceNorm",
+    "LayerNorm",
+    "RmsNorm",
+];
+
+struct Shorten {
+    cuts: HashMap<ParamId, Vec<Cut>>,
+}
+
+impl Edit for Shorten {
+    fn wants(&self, id: ParamId) -> bool {
+        self.cuts.contains_key(&id)
+    }
+
+    fn edit<const D: usize>(&mut self, id: ParamId, value: Tensor<D>) -> Tensor<D> {
+        let cuts = self.cuts.get(&id).into_iter().flatten();
+        let cut = |tensor: AnyTensor, cut: &Cut| tensor.select(cut.axis, &cut.keep);
+        let shorter = cuts.fold(AnyTensor::from(value), cut).float();
+        shorter.expect("a selection keeps kind and rank")
+    }
+}
