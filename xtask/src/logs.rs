@@ -35,7 +35,7 @@ impl Kind {
         }
     }
 
-    fn open(self, out: &Path) -> Box<dyn Log> {
+    pub(crate) fn open(self, out: &Path) -> Box<dyn Log> {
         let path = out.join(self.name());
         match self {
             Self::Csv => Box::new(CsvLog::new(path)),

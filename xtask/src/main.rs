@@ -1,5 +1,6 @@
 //! Reference runs and chores of the Calcine workspace: `cargo xtask --help`.
 
+mod activations;
 mod bench;
 mod cargo;
 mod check;
@@ -29,6 +30,7 @@ enum Command {
     TrainCifar(Box<train_cifar::Args>),
     Sensitivity(Box<sensitivity::Args>),
     Summary(summary::Args),
+    Activations(Box<activations::Args>),
     Plot(plot::Args),
     #[command(subcommand)]
     Recipe(recipe::Command),
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::TrainCifar(args) => train_cifar::run(&args),
         Command::Sensitivity(args) => sensitivity::run(&args),
         Command::Summary(args) => summary::run(&args),
+        Command::Activations(args) => activations::run(&args),
         Command::Plot(args) => plot::run(&args),
         Command::Recipe(command) => recipe::run(&command),
         Command::Check(args) => check::run(&args),

@@ -27,6 +27,7 @@
 //!   panels.{svg,png}         a small chart for each
 //! ```
 
+mod activations;
 mod data;
 mod error;
 mod report;
@@ -39,6 +40,7 @@ mod speed;
 mod thinning;
 mod validation;
 
+pub use activations::{Activations, Looked, activations};
 pub use error::ReferenceError;
 pub use report::{Report, ThinnedReport};
 pub use run::{Finished, evaluate, train};

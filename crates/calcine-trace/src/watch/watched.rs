@@ -197,4 +197,30 @@ impl<V: Columns> Watched<V> {
         let bytes = table.into_inner().expect("a vector takes everything");
         String::from_utf8(bytes).expect("written from strings")
     }
+
+    /// The columns that have one number a layer, by `layer/column`: what a log of scalars takes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use burn::tensor::{Device, Tensor};
+    /// # use calcine_trace::{trace, watch::{Places, Zeros}};
+    /// # let x = Tensor::<2>::from_data([[0.0, 4.0], [-2.0, 8.0]], &Device::flex());
+    /// # let network = trace(&burn::nn::Relu::new(), x.clone(), |m, x| m.forward(x)).unwrap();
+    /// let watched = network.watch([x], &Places::activations(), &Zeros).unwrap();
+    /// assert_eq!(watched.scalars(), [("relu/sparsity".to_owned(), 0.5)]);
+    /// ```
+    #[must_use]
+    pub fn scalars(&self) -> Vec<(String, f64)> {
+        let of = |node: &WatchedNode<V>| {
+            let columns = node.value.columns().into_iter();
+            let layer = columns.filter(|column| column.per == Per::Layer);
+            let named = layer.filter_map(|column| {
+                let value = column.values.first()?;
+                Some((format!("{}/{}", node.name, column.name), *value))
+            });
+            named.collect::<Vec<_>>()
+        };
+        self.nodes.iter().flat_map(of).collect()
+    }
 }

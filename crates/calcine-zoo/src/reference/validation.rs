@@ -51,6 +51,11 @@ impl Validation {
         }
     }
 
+    /// The images of each batch.
+    pub(super) fn batches(&self) -> impl Iterator<Item = Tensor<4>> + '_ {
+        self.batches.iter().map(|batch| batch.input.clone())
+    }
+
     /// How many images there are.
     pub(super) fn images(&self) -> usize {
         self.batches

@@ -1,0 +1,78 @@
+use burn::module::Module;
+use burn::tensor::Device;
+use calcine_trace::watch::{Extrema, Moments, Norms, Places, Statistics, Watched, Zeros};
+
+use super::setup::Setup;
+use super::validation::{Draw, Validation};
+use super::{ReferenceError, Settings};
+use crate::cifar10::Source;
+use crate::{Architecture, Classifier, ModelTask};
+
+/// Images in a batch.
+const BATCH: usize = 128;
+
+/// What is looked at in activations: zeros, means and deviations, ranges, norms.
+pub type Looked = (Zeros, Moments, Extrema, Norms);
+
+/// A reference network's activations.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Activations {
+    /// The network.
+    pub architecture: Architecture,
+    /// Where the images came from.
+    pub source: Source,
+    /// Validation images.
+    pub images: usize,
+    /// What was seen.
+    pub watched: Watched<<Looked as Statistics>::Value>,
+}
+
+/// Looks at the activations of a reference network over validation images, `images` of them at most, in one
+/// pass.
+///
+/// # Errors
+///
+/// If anything it needs is missing or malformed, or there is no such place.
+pub fn activations(
+    settings: &Settings,
+    places: &Places,
+    images: Option<usize>,
+    device: &Device,
+    download: &mut dyn FnMut(u64, u64),
+) -> Result<Activations, ReferenceError> {
+    let setup = Setup::new(settings, device, download)?;
+    let seed = setup.recipe.train().seed;
+    let draw = images.map_or(Draw::All, Draw::First);
+    setup.build(
+        seed,
+        Look {
+            setup: &setup,
+            places,
+            validation: Validation::new(&setup.images, draw, BATCH, seed),
+        },
+    )
+}
+
+struct Look<'a> {
+    setup: &'a Setup,
+    places: &'a Places,
+    validation: Validation,
+}
+
+impl ModelTask for Look<'_> {
+    type Output = Result<Activations, ReferenceError>;
+
+    fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
+        let model = self.setup.load_weights(model)?;
+        let network = self.setup.traced(&model)?.valid();
+        let looked = (Zeros, Moments, Extrema, Norms);
+        let watched = network.watch(self.validation.batches(), self.places, &looked)?;
+        Ok(Activations {
+            architecture: self.setup.architecture,
+            source: self.setup.source.clone(),
+            images: self.validation.images(),
+            watched,
+        })
+    }
+}
