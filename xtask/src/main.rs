@@ -10,6 +10,7 @@ mod logs;
 mod network;
 mod plot;
 mod progress;
+mod quantize;
 mod recipe;
 mod sensitivity;
 mod summary;
@@ -35,6 +36,7 @@ enum Command {
     #[command(subcommand)]
     Recipe(recipe::Command),
     Check(check::Args),
+    Quantize(Box<quantize::Args>),
     Thin(Box<thin::Args>),
     Tidy(tidy::Args),
     Test(test::Args),
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Plot(args) => plot::run(&args),
         Command::Recipe(command) => recipe::run(&command),
         Command::Check(args) => check::run(&args),
+        Command::Quantize(args) => quantize::run(&args),
         Command::Thin(args) => thin::run(&args),
         Command::Tidy(args) => tidy::run(&args),
         Command::Test(args) => test::run(&args),

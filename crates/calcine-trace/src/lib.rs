@@ -14,6 +14,7 @@
 //! | [`Network::run`] | a pass in which every result can be looked at or replaced |
 //! | [`Network::rewritten`], [`Which`], [`Added`] | another graph and other tensors in place of its own |
 //! | [`Network::save`], [`Network::load`] | one safetensors file |
+//! | [`evaluate`] | one node's operation on tensors |
 //! | [`AnyTensor`], [`Tensors`] | tensors whose rank and kind are known at run time; what goes in and comes out |
 //! | [`TraceError`], [`ForwardError`], [`RewriteError`], [`NetworkFileError`] | what was wrong, where, and what would be valid |
 //!
@@ -52,7 +53,7 @@ pub mod watch;
 
 use burn::module::Module;
 use burn::tensor::TensorData;
-use calcine_graph::{Graph, Kind, Op};
+use calcine_graph::{Graph, Kind, Node, Op};
 use calcine_params::Inventory;
 
 pub use calcine_graph as graph;
@@ -99,6 +100,24 @@ pub fn trace<M: Module, I: Tensors, O: Tensors>(
     }
     tell_momentum(&mut graph, &Inventory::of(model));
     Ok(Network::new(graph, leaf::Leaves::of(model)?, constants))
+}
+
+/// What a node computes of these operands, which may stand for others than the graph's: the operation alone, on
+/// tensors of the shapes that the graph says for a batch of this size.
+///
+/// Batch norms use the statistics among their operands. Nothing is read.
+///
+/// # Panics
+///
+/// If operands are missing, or of other kinds or ranks.
+#[must_use]
+pub fn evaluate(graph: &Graph, node: &Node, operands: Vec<AnyTensor>, batch: usize) -> AnyTensor {
+    let output = graph.value(node.output);
+    let device = operands.first().map(AnyTensor::device).unwrap_or_default();
+    let shape = output.shape_at(batch);
+    apply::apply(node, operands, batch, &shape, output.kind, || {
+        device.clone()
+    })
 }
 
 /// Writes into the graph what no recording of an evaluation tells: how much of a batch goes into the running

@@ -148,6 +148,19 @@ impl Network {
         Ok(Pass::new(self, inputs, batch).run(watch))
     }
 
+    /// The tensor of a parameter or constant of the graph; `None` for any other value. Nothing is read.
+    #[must_use]
+    pub fn tensor(&self, id: ValueId) -> Option<AnyTensor> {
+        match self.graph.value(id).source {
+            Source::Parameter => {
+                let (leaf, part) = self.plan.places[id.0]?;
+                Some(self.leaves.0[leaf].held.part(part))
+            }
+            Source::Constant => self.constants[id.0].clone(),
+            _ => None,
+        }
+    }
+
     /// The same network with another graph, and other tensors for its parameters and constants.
     ///
     /// `change` gets each parameter and constant, and returns the tensor that the new graph wants. The graph's

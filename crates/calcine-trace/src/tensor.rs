@@ -168,6 +168,43 @@ impl AnyTensor {
         })
     }
 
+    /// A float tensor plus a number for each position of an axis; others stay as they are.
+    #[must_use]
+    pub fn shifted(self, axis: usize, by: Tensor<1>) -> Self {
+        if self.kind() != Kind::Float {
+            return self;
+        }
+        with_rank!(self.rank(), D => {
+            let mut shape = [1; D];
+            shape[axis] = by.dims()[0];
+            (self.of::<D, burn::tensor::Float>() + by.reshape(shape)).into()
+        })
+    }
+
+    /// A float tensor's elements one after the other; `None` for another kind.
+    #[must_use]
+    pub fn flat(self) -> Option<Tensor<1>> {
+        let count: usize = self.shape().iter().product();
+        (self.kind() == Kind::Float).then(|| {
+            with_rank!(self.rank(), D => {
+                self.of::<D, burn::tensor::Float>().reshape([count])
+            })
+        })
+    }
+
+    /// The reverse of [`flat`](Self::flat).
+    ///
+    /// # Panics
+    ///
+    /// If the shape has another number of elements, or more than six axes.
+    #[must_use]
+    pub fn shaped(flat: Tensor<1>, shape: &[usize]) -> Self {
+        with_rank!(shape.len(), D => {
+            let shape: [usize; D] = std::array::from_fn(|axis| shape[axis]);
+            flat.reshape(shape).into()
+        })
+    }
+
     /// As the rank and kind that the caller knows it to have.
     pub(crate) fn of<const D: usize, K: Basic>(self) -> Tensor<D, K> {
         Tensor::from_bridge(self.0)

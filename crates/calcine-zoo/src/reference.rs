@@ -30,6 +30,7 @@
 mod activations;
 mod data;
 mod error;
+mod quantizing;
 mod report;
 mod run;
 mod scan;
@@ -42,6 +43,7 @@ mod validation;
 
 pub use activations::{Activations, Looked, activations};
 pub use error::ReferenceError;
+pub use quantizing::{QuantizeRun, QuantizeSettings, quantize_network};
 pub use report::{Report, ThinnedReport};
 pub use run::{Finished, evaluate, train};
 pub use scan::{ScanRunError, ScanSettings, Scanned, scan};

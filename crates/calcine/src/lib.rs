@@ -55,6 +55,8 @@ pub use calcine_mask as mask;
 pub use calcine_params as params;
 #[cfg(feature = "sensitivity")]
 pub use calcine_plot as plot;
+#[cfg(feature = "quantize")]
+pub use calcine_quantize as quantize;
 #[cfg(feature = "recipe")]
 pub use calcine_recipe as recipe;
 pub use calcine_regularize as regularize;

@@ -36,6 +36,18 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "the zeros of a model's weights, all in one read",
     ),
     (
+        "crates/calcine-quantize/src/calibrate.rs",
+        "what the inputs of a calibration were",
+    ),
+    (
+        "crates/calcine-quantize/src/file.rs",
+        "what a quantized network keeps in float, for its file",
+    ),
+    (
+        "crates/calcine-quantize/src/layer.rs",
+        "the parameters of layers that are quantized",
+    ),
+    (
         "crates/calcine-thin/src/choose.rs",
         "scores of channels before a thinning, all in one read",
     ),

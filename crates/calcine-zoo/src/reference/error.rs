@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use calcine_params::UnknownParameter;
+use calcine_quantize::QuantizeError;
 use calcine_recipe::RecipeError;
 use calcine_thin::ThinError;
 use calcine_trace::TraceError;
@@ -46,6 +47,9 @@ pub enum ReferenceError {
     /// Training cannot go on with the thinned network.
     #[error(transparent)]
     Thinned(#[from] ThinnedError),
+    /// It cannot be quantized.
+    #[error(transparent)]
+    Quantize(#[from] QuantizeError),
     /// A pattern that matches no weight.
     #[error(transparent)]
     Params(#[from] UnknownParameter),

@@ -1,0 +1,227 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use calcine_trace::watch::{
+    Activation, ChannelExtrema, ChannelMoments, Extrema, Moments, Places, Statistic, Watched,
+};
+use calcine_trace::watch::{BinCounts, Seen as Amount};
+use calcine_trace::{AnyTensor, Network, Tensors};
+use serde::{Deserialize, Serialize};
+
+use crate::QuantizeError;
+use crate::seen::Seen;
+
+/// The version of the file.
+const FORMAT: u32 = 1;
+
+/// Bins of what is seen of a value.
+const BINS: usize = 2048;
+
+/// What every value of a network was, over some batches: the ranges that grids are made of.
+///
+/// It is data: saved as JSON, it can be read, edited and used again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    format: u32,
+    /// How many samples were seen.
+    pub samples: usize,
+    /// What each node gave, and what each input was, by name.
+    pub values: BTreeMap<String, Seen>,
+}
+
+/// A calibration that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CalibrationFileError {
+    /// The file system refused.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// Not what [`Calibration::save`] wrote.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// Of another version.
+    #[error("format {found}, this version reads {FORMAT}")]
+    Format {
+        /// The file's version.
+        found: u32,
+    },
+}
+
+impl Calibration {
+    /// Runs batches through a network, in evaluation, and looks at every node and input. Two passes: one for
+    /// ranges and moments, one for how values are distributed over the range. Each reads the device once; inputs are
+    /// read whole.
+    ///
+    /// Use training or validation images, never those of the test.
+    ///
+    /// # Errors
+    ///
+    /// If there is no batch, or one does not fit.
+    pub fn of<I: Tensors + Clone>(network: &Network, batches: &[I]) -> Result<Self, QuantizeError> {
+        let network = network.valid();
+        if batches.is_empty() {
+            return Err(QuantizeError::NoBatch);
+        }
+        let all = || batches.iter().cloned();
+        let places = Places::all();
+        let statistics = (Extrema, Moments, Averages);
+        let watched: Watched<(ChannelExtrema, ChannelMoments, [f64; 2])> =
+            network.watch(all(), &places, &statistics)?;
+        let counts: Watched<BinCounts> = network.histograms(all, &places, BINS)?;
+        let mut values = BTreeMap::new();
+        for (node, counts) in watched.iter().zip(counts.iter()) {
+            let (extrema, moments, average) = &node.value;
+            let seen = Seen {
+                min: extrema.low(),
+                max: extrema.high(),
+                mean: moments.layer_mean(),
+                deviation: moments.layer_std(),
+                average: *average,
+                counts: counts.value.clone(),
+            };
+            values.insert(node.name.clone(), seen);
+        }
+        let mut samples = 0;
+        for (position, id) in network.graph().inputs.iter().enumerate() {
+            let name = network.graph().value(*id).name.clone();
+            let of = |batch: I| batch.into_any().into_iter().nth(position);
+            let rows: Vec<Vec<f32>> = all().filter_map(of).flat_map(rows).collect();
+            samples = rows.len();
+            values.extend(input(&rows).map(|seen| (name, seen)));
+        }
+        Ok(Self {
+            format: FORMAT,
+            samples,
+            values,
+        })
+    }
+}
+
+impl Calibration {
+    /// What was seen of the node or input of this name.
+    pub(crate) fn of_value(&self, name: &str) -> Result<&Seen, QuantizeError> {
+        let seen = self.values.get(name);
+        seen.ok_or_else(|| QuantizeError::Unseen {
+            name: name.to_owned(),
+        })
+    }
+
+    /// Writes JSON, beside the file, and then renamed.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub fn save(&self, file: &Path) -> Result<(), CalibrationFileError> {
+        let directory = file
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        let beside = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
+        serde_json::to_writer(std::io::BufWriter::new(&beside), self)?;
+        beside.persist(file).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    /// Reads what [`save`](Self::save) wrote, and somebody may have changed.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, or is not of this form.
+    pub fn load(file: &Path) -> Result<Self, CalibrationFileError> {
+        let calibration: Self = serde_json::from_slice(&std::fs::read(file)?)?;
+        match calibration.format {
+            FORMAT => Ok(calibration),
+            found => Err(CalibrationFileError::Format { found }),
+        }
+    }
+}
+
+/// The values of each sample; none of what is not float.
+fn rows(tensor: AnyTensor) -> Vec<Vec<f32>> {
+    let samples = tensor.shape().first().copied().unwrap_or(1).max(1);
+    let Some(flat) = tensor.flat() else {
+        return Vec::new();
+    };
+    let values: Vec<f32> = flat.into_data().iter::<f32>().collect();
+    let each = (values.len() / samples).max(1);
+    values.chunks(each).map(<[f32]>::to_vec).collect()
+}
+
+/// What was seen of an input; nothing if it has no floats.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts of values, and positions of bins"
+)]
+fn input(samples: &[Vec<f32>]) -> Option<Seen> {
+    let values = || samples.iter().flatten().map(|&x| f64::from(x));
+    let count = values().count() as f64;
+    if count == 0.0 {
+        return None;
+    }
+    let ends = |values: &mut dyn Iterator<Item = f64>| {
+        values.fold([f64::INFINITY, f64::NEG_INFINITY], |[min, max], x| {
+            [min.min(x), max.max(x)]
+        })
+    };
+    let [min, max] = ends(&mut values());
+    let mean = values().sum::<f64>() / count;
+    let variance = values().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
+    let each = |sample: &Vec<f32>| ends(&mut sample.iter().map(|&x| f64::from(x)));
+    let sums = samples
+        .iter()
+        .map(each)
+        .fold([0.0, 0.0], |[a, b], [min, max]| [a + min, b + max]);
+    let high = if min < max { max } else { min + 1.0 };
+    let mut counts = vec![0_u64; BINS];
+    for x in values() {
+        let bin = ((x - min) / (high - min) * BINS as f64) as usize;
+        counts[bin.min(BINS - 1)] += 1;
+    }
+    Some(Seen {
+        min,
+        max,
+        mean,
+        deviation: variance.sqrt(),
+        average: sums.map(|sum| sum / samples.len() as f64),
+        counts: BinCounts {
+            low: min,
+            high,
+            counts,
+            below: 0,
+            above: 0,
+        },
+    })
+}
+
+/// The means over samples of their smallest and largest values.
+struct Averages;
+
+impl Statistic for Averages {
+    type Value = [f64; 2];
+
+    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
+        let [samples, channels, positions] = batch.values.dims();
+        let rows = batch
+            .values
+            .clone()
+            .reshape([samples, channels * positions]);
+        let sum = |ends: Tensor<2>| ends.sum().reshape([1]);
+        vec![sum(rows.clone().min_dim(1)), sum(rows.max_dim(1))]
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "counts of samples")]
+    fn value(&self, vectors: &[Vec<f64>], seen: Amount) -> [f64; 2] {
+        let samples = seen.samples.max(1) as f64;
+        let mean = |vector: usize| {
+            vectors
+                .get(vector)
+                .and_then(|v| v.first())
+                .map_or(0.0, |sum| sum / samples)
+        };
+        [mean(0), mean(1)]
+    }
+}

@@ -1,0 +1,246 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::seen::Seen;
+use crate::{Quantizer, Scheme};
+
+/// Which part of what was seen a grid covers. What lies beyond becomes its end.
+///
+/// A narrower range has smaller steps: rounding errs less, and clipping errs more.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Clip {
+    /// From the smallest value to the largest.
+    #[default]
+    MinMax,
+    /// The mean of the samples' smallest and largest values.
+    Average,
+    /// `μ ± n·σ`, within the smallest and largest.
+    Deviations(f64),
+    /// ACIQ (Banner et al., 2019), for values spread as `N(μ, σ²)`: the α of `μ ± α` with the least mean square error.
+    Gauss,
+    /// The same for a Laplace distribution of scale `b`, the mean of `|x − μ|`.
+    Laplace,
+    /// All but this share of the values at either end, in percent: 99.9 leaves out one in a thousand.
+    Percentile(f64),
+    /// The range with the least mean square error over what was seen, among a hundred.
+    Mse,
+}
+
+/// A word that names no way to clip.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no way to clip: expected min_max, average, gauss, laplace, mse, deviations(N) or percentile(P)"
+)]
+pub struct UnknownClip(String);
+
+impl FromStr for Clip {
+    type Err = UnknownClip;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let unknown = || UnknownClip(text.to_owned());
+        let argument = |name: &str| -> Option<f64> {
+            let inner = text
+                .strip_prefix(name)?
+                .strip_prefix('(')?
+                .strip_suffix(')')?;
+            inner.trim().parse().ok()
+        };
+        match text {
+            "min_max" => return Ok(Self::MinMax),
+            "average" => return Ok(Self::Average),
+            "gauss" => return Ok(Self::Gauss),
+            "laplace" => return Ok(Self::Laplace),
+            "mse" => return Ok(Self::Mse),
+            _ => {}
+        }
+        if let Some(n) = argument("deviations").filter(|n| *n > 0.0 && n.is_finite()) {
+            return Ok(Self::Deviations(n));
+        }
+        let percent = argument("percentile").filter(|p| *p > 50.0 && *p <= 100.0);
+        percent.map(Self::Percentile).ok_or_else(unknown)
+    }
+}
+
+impl fmt::Display for Clip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MinMax => f.write_str("min_max"),
+            Self::Average => f.write_str("average"),
+            Self::Deviations(n) => write!(f, "deviations({n})"),
+            Self::Gauss => f.write_str("gauss"),
+            Self::Laplace => f.write_str("laplace"),
+            Self::Percentile(p) => write!(f, "percentile({p})"),
+            Self::Mse => f.write_str("mse"),
+        }
+    }
+}
+
+impl TryFrom<String> for Clip {
+    type Error = UnknownClip;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Clip> for String {
+    fn from(clip: Clip) -> Self {
+        clip.to_string()
+    }
+}
+
+impl Clip {
+    /// The range of these values that a grid of so many bits is to cover.
+    #[must_use]
+    pub fn range(self, seen: &Seen, bits: u8, scheme: Scheme) -> [f64; 2] {
+        let [min, max] = [seen.min, seen.max];
+        // What a relu leaves has half a distribution: the grid begins at zero.
+        let half = min >= 0.0;
+        let around = |alpha: f64| -> [f64; 2] {
+            if half {
+                [0.0, alpha.min(max)]
+            } else {
+                [(seen.mean - alpha).max(min), (seen.mean + alpha).min(max)]
+            }
+        };
+        match self {
+            Self::MinMax => [min, max],
+            Self::Average => seen.average,
+            Self::Deviations(n) => {
+                let [low, high] = [
+                    seen.mean - n * seen.deviation,
+                    seen.mean + n * seen.deviation,
+                ];
+                [low.max(min), high.min(max)]
+            }
+            Self::Gauss => around(seen.spread(half).deviation * gauss(levels(bits, half))),
+            Self::Laplace => around(seen.spread(half).scale * laplace(levels(bits, half))),
+            Self::Percentile(percent) => {
+                let share = percent / 100.0;
+                if half {
+                    [0.0, seen.counts.percentile(share)]
+                } else {
+                    [
+                        seen.counts.percentile(1.0 - share),
+                        seen.counts.percentile(share),
+                    ]
+                }
+            }
+            Self::Mse => least_error(seen, bits, scheme),
+        }
+    }
+}
+
+/// Bits of the grid that would cover both sides as finely.
+fn levels(bits: u8, half: bool) -> u8 {
+    bits + u8::from(half)
+}
+
+/// The `α / σ` of the least mean square error for a Gauss distribution that `2^bits` levels cover from −α to α.
+///
+/// The error is `2 ∫_α^∞ (x − α)² φ(x) dx + α² / (3 · 4^bits)`; at its least,
+/// `2α·Φ̄(α)·… ` vanishes, which is found by bisection of the derivative.
+fn gauss(bits: u8) -> f64 {
+    let rest = 3.0 * 4.0_f64.powi(i32::from(bits));
+    // d/dα of 2[(1 + α²)·Φ̄(α) − α·φ(α)] + α² / rest
+    root(|alpha| {
+        let tail = 0.5 * libm::erfc(alpha / std::f64::consts::SQRT_2);
+        let density = (-0.5 * alpha * alpha).exp() / (2.0 * std::f64::consts::PI).sqrt();
+        4.0 * (alpha * tail - density) + 2.0 * alpha / rest
+    })
+}
+
+/// The same for a Laplace distribution of scale 1, whose error is `2·e^{−α} + α² / (3 · 4^bits)`.
+fn laplace(bits: u8) -> f64 {
+    let rest = 3.0 * 4.0_f64.powi(i32::from(bits));
+    root(|alpha| -2.0 * (-alpha).exp() + 2.0 * alpha / rest)
+}
+
+/// Where an increasing function is zero, above 0.
+fn root(slope: impl Fn(f64) -> f64) -> f64 {
+    let (mut low, mut high) = (0.0, 64.0);
+    for _ in 0..80 {
+        let middle = 0.5 * (low + high);
+        if slope(middle) < 0.0 {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    0.5 * (low + high)
+}
+
+/// Candidates of the search.
+const CANDIDATES: u32 = 100;
+
+/// The range, a share of the whole one, whose grid errs least over the counts.
+fn least_error(seen: &Seen, bits: u8, scheme: Scheme) -> [f64; 2] {
+    let mut best = ([seen.min, seen.max], f64::INFINITY);
+    for candidate in (1..=CANDIDATES).rev() {
+        let share = f64::from(candidate) / f64::from(CANDIDATES);
+        let range = [seen.min * share, seen.max * share];
+        let Ok(grid) = Quantizer::over(range[0], range[1], bits, scheme) else {
+            continue;
+        };
+        let error = seen.error(&grid);
+        if error < best.1 {
+            best = (range, error);
+        }
+    }
+    best.0
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// The published multipliers, to the two digits that they have.
+    #[test]
+    fn multipliers_of_aciq_are_the_published_ones() {
+        let tables = [
+            (
+                laplace as fn(u8) -> f64,
+                [1.86, 2.83, 3.89, 5.03, 6.20, 7.41, 8.64, 9.89],
+            ),
+            (gauss, [1.24, 1.71, 2.15, 2.55, 2.93, 3.28, 3.61, 3.92]),
+        ];
+        for (found, table) in tables {
+            for (bits, expected) in (1..=8).zip(table) {
+                assert!(
+                    (found(bits) - expected).abs() < 0.011,
+                    "{bits}: {}",
+                    found(bits)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn ways_to_clip_have_names() {
+        for text in [
+            "min_max",
+            "average",
+            "gauss",
+            "laplace",
+            "mse",
+            "deviations(2.5)",
+            "percentile(99.9)",
+        ] {
+            assert_eq!(text.parse::<Clip>().unwrap().to_string(), text);
+        }
+        for text in [
+            "minmax",
+            "deviations(0)",
+            "percentile(20)",
+            "percentile(99",
+            "",
+        ] {
+            let error = text.parse::<Clip>().unwrap_err().to_string();
+            assert!(error.contains("expected min_max"), "{error}");
+        }
+    }
+}

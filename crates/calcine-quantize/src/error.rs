@@ -1,0 +1,76 @@
+use calcine_trace::{ForwardError, watch::WatchError};
+
+/// A network that cannot be quantized.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuantizeError {
+    /// Numbers that are no range.
+    #[error("there is no grid from {low} to {high}: expected finite numbers, the lower one first")]
+    Range {
+        /// From.
+        low: f64,
+        /// To.
+        high: f64,
+    },
+    /// Integers that are not to be had.
+    #[error("{bits} bits: expected {least} to {}", crate::MAX_BITS)]
+    Bits {
+        /// How many were asked for.
+        bits: u8,
+        /// The fewest that make a grid.
+        least: u8,
+    },
+    /// A range that calibration did not see.
+    #[error("nothing is known about what `{name}` gives: calibrate the network that is quantized")]
+    Unseen {
+        /// The node or input.
+        name: String,
+    },
+    /// A value that is not a number.
+    #[error("{what} of `{name}` is {value}: no grid covers it")]
+    NotFinite {
+        /// The layer.
+        name: String,
+        /// What of it.
+        what: &'static str,
+        /// The value.
+        value: f64,
+    },
+    /// Sums that 32-bit integers may not hold, or 32-bit numbers not exactly.
+    #[error(
+        "sums of `{name}` may reach {bound}, beyond {limit}: give it fewer bits, or keep it in float"
+    )]
+    Accumulator {
+        /// The layer.
+        name: String,
+        /// The largest magnitude.
+        bound: u64,
+        /// The largest that is exact.
+        limit: u64,
+    },
+    /// An override for layers that are not there.
+    #[error("`{pattern}` matches no layer with weights; nearest: {nearest}")]
+    NoLayer {
+        /// The pattern.
+        pattern: String,
+        /// Layers that there are.
+        nearest: String,
+    },
+    /// A pattern that is none.
+    #[error("`{pattern}` is no pattern: {reason}")]
+    Pattern {
+        /// The text.
+        pattern: String,
+        /// Why.
+        reason: String,
+    },
+    /// No batch to calibrate with.
+    #[error("there is nothing to calibrate with: no batch")]
+    NoBatch,
+    /// Batches that cannot be watched.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    /// Batches that do not fit.
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
+}

@@ -1,0 +1,417 @@
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use burn::tensor::Device;
+use bytemuck::{cast_slice, pod_collect_to_vec};
+use calcine_graph::{Graph, GraphError, Kind, Source};
+use calcine_trace::AnyTensor;
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+
+use crate::layer::{Bias, Layer, vector};
+use crate::{MAX_BITS, QuantizeError, Quantized, Quantizer};
+
+/// The version of the layout.
+const FORMAT: u32 = 1;
+
+/// The tensor that holds what is no tensor: the graph, the grids, the layers, as deflated JSON.
+const NETWORK: &str = "network.json.deflate";
+
+/// A quantized network that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuantizedFileError {
+    /// The file system refused.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// Not a safetensors file.
+    #[error("no safetensors file: {0}")]
+    Format(#[from] safetensors::SafeTensorError),
+    /// A safetensors file of something else.
+    #[error("the file has no tensor `{NETWORK}`: it holds no quantized network")]
+    NoNetwork,
+    /// A description that is malformed, or of another version.
+    #[error("the file's network is not of format {FORMAT}: {0}")]
+    Description(String),
+    /// A graph that contradicts itself.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A tensor is missing or of another type or length.
+    #[error("the tensor `{name}` {problem}")]
+    Tensor {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Integers that cannot be computed with.
+    #[error(transparent)]
+    Quantize(#[from] QuantizeError),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    format: u32,
+    graph: Graph,
+    grids: Vec<Option<Quantizer>>,
+    layers: Vec<LayerText>,
+    /// The float tensors that there are, by the positions of their values, and their shapes.
+    floats: Vec<(usize, Vec<usize>)>,
+}
+
+/// What a layer's tensors do not tell.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LayerText {
+    node: usize,
+    bits: u8,
+    shape: Vec<usize>,
+    axis: usize,
+}
+
+impl Quantized {
+    /// The network as one safetensors file: for each layer `NAME.weight`, 8-bit integers, or packed ones of fewer
+    /// bits, or 16-bit ones of more; `NAME.step`; `NAME.bias`, 32-bit integers, or floats where inputs have no grid;
+    /// what stays in float; and the graph with its grids, deflated.
+    ///
+    /// Packed integers are written one after the other, lowest bits first, as `q + 2^(b−1)`. Equal networks give
+    /// equal bytes. Reads the device for what stays in float.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor that stays is of a kind that no file holds.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, QuantizedFileError> {
+        let mut tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::new();
+        let mut layers = Vec::new();
+        for (&node, layer) in &self.layers {
+            let name = &layer.name;
+            let (dtype, bytes) = stored(layer);
+            let shape = match dtype {
+                Dtype::U8 => vec![bytes.len()],
+                _ => layer.shape.clone(),
+            };
+            tensors.insert(format!("{name}.weight"), (dtype, shape, bytes));
+            let steps = cast_slice(&layer.steps).to_vec();
+            tensors.insert(
+                format!("{name}.step"),
+                (Dtype::F32, vec![layer.steps.len()], steps),
+            );
+            let bias = match &layer.bias {
+                Bias::Ints(ints) => (Dtype::I32, vec![ints.len()], cast_slice(ints).to_vec()),
+                Bias::Floats(floats) => {
+                    (Dtype::F32, vec![floats.len()], cast_slice(floats).to_vec())
+                }
+            };
+            tensors.insert(format!("{name}.bias"), bias);
+            layers.push(LayerText {
+                node,
+                bits: layer.bits,
+                shape: layer.shape.clone(),
+                axis: layer.axis,
+            });
+        }
+        let mut floats = Vec::new();
+        for (&id, tensor) in &self.floats {
+            let name = float_name(&self.graph, id);
+            let shape = tensor.shape();
+            let Some(flat) = tensor.clone().flat() else {
+                return Err(wrong(
+                    &name,
+                    "is no float tensor, and no others are written",
+                ));
+            };
+            let values: Vec<f32> = flat.into_data().iter::<f32>().collect();
+            tensors.insert(
+                name,
+                (Dtype::F32, shape.clone(), cast_slice(&values).to_vec()),
+            );
+            floats.push((id, shape));
+        }
+        let description = Description {
+            format: FORMAT,
+            graph: self.graph.clone(),
+            grids: self.grids.clone(),
+            layers,
+            floats,
+        };
+        let text = serde_json::to_vec(&description);
+        let text = text.map_err(|error| QuantizedFileError::Description(error.to_string()))?;
+        let mut deflated = DeflateEncoder::new(Vec::new(), Compression::best());
+        deflated.write_all(&text)?;
+        let deflated = deflated.finish()?;
+        tensors.insert(
+            NETWORK.to_owned(),
+            (Dtype::U8, vec![deflated.len()], deflated),
+        );
+        let mut views = BTreeMap::new();
+        for (name, (dtype, shape, bytes)) in &tensors {
+            views.insert(name, TensorView::new(*dtype, shape.clone(), bytes)?);
+        }
+        Ok(safetensors::serialize(views, None)?)
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote: it computes the same, bit for bit.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes hold no quantized network, or one whose parts do not fit.
+    pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, QuantizedFileError> {
+        let file = SafeTensors::deserialize(bytes)?;
+        let deflated = file
+            .tensor(NETWORK)
+            .map_err(|_| QuantizedFileError::NoNetwork)?;
+        let mut text = Vec::new();
+        DeflateDecoder::new(deflated.data()).read_to_end(&mut text)?;
+        let description: Description = serde_json::from_slice(&text)
+            .map_err(|error| QuantizedFileError::Description(error.to_string()))?;
+        let Description {
+            format,
+            graph,
+            grids,
+            layers: texts,
+            floats: shapes,
+        } = description;
+        if format != FORMAT {
+            let found = format!("it is of format {format}");
+            return Err(QuantizedFileError::Description(found));
+        }
+        graph.check()?;
+        if grids.len() != graph.values.len() {
+            let found = format!("{} grids of {} values", grids.len(), graph.values.len());
+            return Err(QuantizedFileError::Description(found));
+        }
+        let mut layers = BTreeMap::new();
+        for text in texts {
+            let node = text.node;
+            layers.insert(node, layer(&file, &graph, text)?);
+        }
+        let mut floats = BTreeMap::new();
+        for (id, shape) in shapes {
+            if id >= graph.values.len() {
+                let found = format!("there is no value {id}");
+                return Err(QuantizedFileError::Description(found));
+            }
+            let name = float_name(&graph, id);
+            let values: Vec<f32> = numbers(&file, &name, Dtype::F32, shape.iter().product())?;
+            floats.insert(id, vector(values, device, &shape));
+        }
+        complete(&graph, &layers, &floats)?;
+        Ok(Self::new(graph, grids, layers, floats, device)?)
+    }
+
+    /// Writes [`to_bytes`](Self::to_bytes) to a file: beside it, and then renamed.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub fn save(&self, file: &Path) -> Result<(), QuantizedFileError> {
+        let bytes = self.to_bytes()?;
+        let directory = file
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        let mut beside = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
+        beside.write_all(&bytes)?;
+        beside.persist(file).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    /// Reads a file that [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, or as [`from_bytes`](Self::from_bytes).
+    pub fn load(file: &Path, device: &Device) -> Result<Self, QuantizedFileError> {
+        Self::from_bytes(&std::fs::read(file)?, device)
+    }
+
+    /// Bytes of weights, steps and biases, and of what stays in float: what a file has beside its head and its
+    /// graph.
+    #[must_use]
+    pub fn stored_bytes(&self) -> usize {
+        let layers = self.layers.values().map(|layer| {
+            let weights = match layer.bits {
+                9.. => 2 * layer.ints.len(),
+                bits => (layer.ints.len() * usize::from(bits)).div_ceil(8),
+            };
+            weights + 4 * layer.steps.len() + 4 * layer.outputs()
+        });
+        let floats = self
+            .floats
+            .values()
+            .map(|tensor| 4 * tensor.shape().iter().product::<usize>());
+        layers.chain(floats).sum()
+    }
+}
+
+/// A layer's integers as bytes.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "they are of that many bits"
+)]
+fn stored(layer: &Layer) -> (Dtype, Vec<u8>) {
+    let ints = layer.ints.iter();
+    match layer.bits {
+        9.. => (
+            Dtype::I16,
+            ints.flat_map(|&int| (int as i16).to_le_bytes()).collect(),
+        ),
+        8 => (Dtype::I8, ints.map(|&int| int as i8 as u8).collect()),
+        bits => {
+            let offset = 1_i32 << (bits - 1);
+            let mut bytes = vec![0_u8; (layer.ints.len() * usize::from(bits)).div_ceil(8)];
+            for (index, int) in ints.enumerate() {
+                let value = (int + offset) as u16;
+                let at = index * usize::from(bits);
+                let shifted = value << (at % 8);
+                bytes[at / 8] |= shifted as u8;
+                if at % 8 + usize::from(bits) > 8 {
+                    bytes[at / 8 + 1] |= (shifted >> 8) as u8;
+                }
+            }
+            (Dtype::U8, bytes)
+        }
+    }
+}
+
+/// The integers of [`stored`] bytes.
+fn unpacked(bytes: &[u8], bits: u8, count: usize) -> Vec<i32> {
+    let offset = 1_i32 << (bits - 1);
+    let mask = (1_u16 << bits) - 1;
+    let int = |index: usize| {
+        let at = index * usize::from(bits);
+        let low = u16::from(bytes[at / 8]);
+        let high = bytes.get(at / 8 + 1).map_or(0, |byte| u16::from(*byte));
+        i32::from(((low | high << 8) >> (at % 8)) & mask) - offset
+    };
+    (0..count).map(int).collect()
+}
+
+fn layer(
+    file: &SafeTensors<'_>,
+    graph: &Graph,
+    text: LayerText,
+) -> Result<Layer, QuantizedFileError> {
+    let LayerText {
+        node,
+        bits,
+        shape,
+        axis,
+    } = text;
+    let malformed = |found: String| QuantizedFileError::Description(found);
+    let Some(node) = graph.nodes.get(node) else {
+        return Err(malformed(format!("there is no node {node}")));
+    };
+    let name = node.name.clone();
+    let expected = node.inputs.get(1).map(|id| graph.value(*id).shape_at(1));
+    if expected.as_ref() != Some(&shape) || axis > 1 || !(2..=MAX_BITS).contains(&bits) {
+        let found = format!(
+            "`{name}` has {bits}-bit weights {shape:?} along {axis}, the graph has {expected:?}"
+        );
+        return Err(malformed(found));
+    }
+    let count: usize = shape.iter().product();
+    let weight = format!("{name}.weight");
+    let ints = match bits {
+        9.. => numbers::<i16>(file, &weight, Dtype::I16, count)?
+            .into_iter()
+            .map(i32::from)
+            .collect(),
+        8 => numbers::<i8>(file, &weight, Dtype::I8, count)?
+            .into_iter()
+            .map(i32::from)
+            .collect(),
+        bits => {
+            let length = (count * usize::from(bits)).div_ceil(8);
+            unpacked(
+                &numbers::<u8>(file, &weight, Dtype::U8, length)?,
+                bits,
+                count,
+            )
+        }
+    };
+    let outputs = shape[axis];
+    let step = format!("{name}.step");
+    let single = file.tensor(&step).is_ok_and(|view| view.shape() == [1]);
+    let steps = numbers(file, &step, Dtype::F32, if single { 1 } else { outputs })?;
+    let bias = format!("{name}.bias");
+    let bias = match file
+        .tensor(&bias)
+        .is_ok_and(|view| view.dtype() == Dtype::I32)
+    {
+        true => Bias::Ints(numbers(file, &bias, Dtype::I32, outputs)?),
+        false => Bias::Floats(numbers(file, &bias, Dtype::F32, outputs)?),
+    };
+    Ok(Layer {
+        name,
+        bits,
+        ints,
+        shape,
+        axis,
+        steps,
+        bias,
+    })
+}
+
+/// The numbers of a tensor of this type and length.
+fn numbers<T: bytemuck::Pod>(
+    file: &SafeTensors<'_>,
+    name: &str,
+    dtype: Dtype,
+    count: usize,
+) -> Result<Vec<T>, QuantizedFileError> {
+    let view = file.tensor(name).map_err(|_| wrong(name, "is missing"))?;
+    let found: usize = view.shape().iter().product();
+    if view.dtype() != dtype || found != count {
+        let problem = format!(
+            "is {:?} {:?}, expected {dtype:?} of {count}",
+            view.dtype(),
+            view.shape()
+        );
+        return Err(wrong(name, &problem));
+    }
+    Ok(pod_collect_to_vec(view.data()))
+}
+
+/// Whether every node has what it computes with.
+fn complete(
+    graph: &Graph,
+    layers: &BTreeMap<usize, Layer>,
+    floats: &BTreeMap<usize, AnyTensor>,
+) -> Result<(), QuantizedFileError> {
+    let uses = crate::plan::Uses::of(graph);
+    for (index, node) in graph.nodes.iter().enumerate() {
+        if layers.contains_key(&index) || crate::quantized::taken_over(graph, &uses, layers, index)
+        {
+            continue;
+        }
+        for id in &node.inputs {
+            let value = graph.value(*id);
+            let own = matches!(value.source, Source::Parameter | Source::Constant);
+            if own && value.kind == Kind::Float && !floats.contains_key(&id.0) {
+                return Err(wrong(&value.name, "is missing"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn float_name(graph: &Graph, id: usize) -> String {
+    match graph.values[id].source {
+        Source::Constant => format!("constant.{id}"),
+        _ => graph.values[id].name.clone(),
+    }
+}
+
+fn wrong(name: &str, problem: &str) -> QuantizedFileError {
+    QuantizedFileError::Tensor {
+        name: name.to_owned(),
+        problem: problem.to_owned(),
+    }
+}

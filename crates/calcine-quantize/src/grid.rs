@@ -1,0 +1,199 @@
+use serde::{Deserialize, Serialize};
+
+use crate::QuantizeError;
+
+/// The widest integers that are quantized to.
+pub const MAX_BITS: u8 = 16;
+
+/// Which integers stand for which numbers: `x = step · (q − zero)`, with `low ≤ q ≤ high`.
+///
+/// A number becomes `q = clamp(round(x / step) + zero, low, high)`, in `f32`, ties to even. Zero becomes `zero`
+/// exactly, so that padding and masks stay what they are. This is the convention of ONNX's `QuantizeLinear`;
+/// Distiller's `scale` is `1 / step` and its `zero_point` is `-zero`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quantizer {
+    /// The distance of neighbouring numbers.
+    pub step: f32,
+    /// The integer that stands for zero.
+    pub zero: i32,
+    /// The smallest integer.
+    pub low: i32,
+    /// The largest.
+    pub high: i32,
+}
+
+/// How a range becomes a grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scheme {
+    /// `zero = 0`, and as many integers below as above, `−(2^(b−1) − 1) … 2^(b−1) − 1`: the range is that of
+    /// the largest magnitude.
+    Symmetric,
+    /// `0 … 2^b − 1`, with `zero` where the range has it: nothing is lost on ranges of one sign.
+    #[default]
+    Affine,
+}
+
+impl Quantizer {
+    /// The grid of so many bits over a range, which is widened to contain zero. A range of nothing but zero
+    /// has a step of 1.
+    ///
+    /// # Errors
+    ///
+    /// If the range is not finite or upside down, or there are no such integers: 2 to 16 bits if symmetric, 1 to
+    /// 16 if affine.
+    pub fn over(low: f64, high: f64, bits: u8, scheme: Scheme) -> Result<Self, QuantizeError> {
+        if !(low.is_finite() && high.is_finite() && low <= high) {
+            return Err(QuantizeError::Range { low, high });
+        }
+        let least = match scheme {
+            Scheme::Symmetric => 2,
+            Scheme::Affine => 1,
+        };
+        if !(least..=MAX_BITS).contains(&bits) {
+            return Err(QuantizeError::Bits { bits, least });
+        }
+        let (low, high) = (low.min(0.0), high.max(0.0));
+        #[allow(clippy::cast_possible_truncation, reason = "steps are f32 everywhere")]
+        let step = |span: f64, steps: i32| match span / f64::from(steps) {
+            step if (step as f32).is_normal() => step as f32,
+            _ => 1.0,
+        };
+        Ok(match scheme {
+            Scheme::Symmetric => {
+                let top = (1 << (bits - 1)) - 1;
+                Self {
+                    step: step(high.max(-low), top),
+                    zero: 0,
+                    low: -top,
+                    high: top,
+                }
+            }
+            Scheme::Affine => {
+                let top = (1 << bits) - 1;
+                let step = step(high - low, top);
+                #[allow(clippy::cast_possible_truncation, reason = "clamped to 16 bits")]
+                let zero = (-low / f64::from(step))
+                    .round_ties_even()
+                    .clamp(0.0, f64::from(top)) as i32;
+                Self {
+                    step,
+                    zero,
+                    low: 0,
+                    high: top,
+                }
+            }
+        })
+    }
+
+    /// The integer of a number.
+    #[must_use]
+    pub fn quantize(&self, x: f32) -> i32 {
+        #[allow(clippy::cast_possible_truncation, reason = "a cast saturates")]
+        let rounded = (x / self.step).round_ties_even() as i32;
+        rounded.saturating_add(self.zero).clamp(self.low, self.high)
+    }
+
+    /// The number of an integer.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "integers of 17 bits at most")]
+    pub fn dequantize(&self, q: i32) -> f32 {
+        self.step * (q - self.zero) as f32
+    }
+
+    /// `q − zero` of the smallest and the largest integer.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "integers of 17 bits at most")]
+    pub fn centred(&self) -> [f32; 2] {
+        [
+            (self.low - self.zero) as f32,
+            (self.high - self.zero) as f32,
+        ]
+    }
+
+    /// The largest `|q − zero|`.
+    #[must_use]
+    pub fn largest(&self) -> u64 {
+        let [low, high] = [self.low, self.high].map(|q| u64::from((q - self.zero).unsigned_abs()));
+        low.max(high)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::float_cmp, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// All grids of few bits, all their integers, and numbers between and beyond them, against the definition.
+    #[test]
+    fn small_grids_are_what_the_definition_says() {
+        for scheme in [Scheme::Symmetric, Scheme::Affine] {
+            for bits in 2..=6 {
+                for (low, high) in [
+                    (-1.0, 1.0),
+                    (0.0, 3.0),
+                    (-2.5, 0.3),
+                    (-4.0, -1.0),
+                    (0.5, 2.0),
+                ] {
+                    let grid = Quantizer::over(low, high, bits, scheme).unwrap();
+                    assert_eq!(grid.dequantize(grid.zero), 0.0);
+                    assert!((grid.low..=grid.high).contains(&grid.zero));
+                    let count = grid.high - grid.low + 1;
+                    let all = 1 << bits;
+                    assert_eq!(
+                        count,
+                        if scheme == Scheme::Symmetric {
+                            all - 1
+                        } else {
+                            all
+                        }
+                    );
+                    for q in grid.low..=grid.high {
+                        assert_eq!(grid.quantize(grid.dequantize(q)), q, "{grid:?}");
+                    }
+                    assert_eq!(grid.quantize(1e30), grid.high);
+                    assert_eq!(grid.quantize(f32::NEG_INFINITY), grid.low);
+                    let span = f64::from(grid.step) * f64::from(count - 1);
+                    let range: f64 = match scheme {
+                        Scheme::Symmetric => 2.0 * f64::max(high, -low),
+                        Scheme::Affine => f64::max(high, 0.0) - f64::min(low, 0.0),
+                    };
+                    assert!((span - range).abs() < 1e-5, "{grid:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ties_go_to_even_integers_and_ends_hold() {
+        let grid = Quantizer {
+            step: 0.5,
+            zero: 3,
+            low: 0,
+            high: 15,
+        };
+        for q in 0..15 {
+            let between = 0.5 * ((q - 3) as f32 + 0.5);
+            let even = if (q - 3) % 2 == 0 { q } else { q + 1 };
+            assert_eq!(grid.quantize(between), even, "{q}");
+        }
+        assert_eq!((grid.quantize(-1.75), grid.quantize(6.25)), (0, 15));
+    }
+
+    #[test]
+    fn what_is_no_range_is_refused() {
+        for (low, high, bits) in [
+            (1.0, -1.0, 8),
+            (f64::NAN, 1.0, 8),
+            (0.0, f64::INFINITY, 8),
+            (0.0, 1.0, 17),
+            (0.0, 1.0, 0),
+        ] {
+            assert!(Quantizer::over(low, high, bits, Scheme::Affine).is_err());
+        }
+        let nothing = Quantizer::over(0.0, 0.0, 8, Scheme::Affine).unwrap();
+        assert_eq!((nothing.step, nothing.zero), (1.0, 0));
+    }
+}

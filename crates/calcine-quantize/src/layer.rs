@@ -1,0 +1,350 @@
+//! A layer's weights as integers, with its batch norm folded in.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use calcine_graph::{Graph, Node, Op};
+use calcine_trace::watch::BinCounts;
+use calcine_trace::{AnyTensor, Network};
+
+use crate::plan::Uses;
+use crate::seen::Seen;
+use crate::settings::WeightSettings;
+use crate::{Clip, QuantizeError, Quantizer, Scheme};
+
+/// The largest whole number up to which `f32` has all.
+const EXACT: u64 = 1 << 24;
+
+/// Bins of how a weight is distributed.
+const BINS: usize = 512;
+
+/// A layer in float: its weight with the norm after it folded in, and the bias that remains.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct FloatLayer {
+    pub(crate) weight: Vec<f64>,
+    pub(crate) shape: Vec<usize>,
+    /// Which axis of the weight the outputs are.
+    pub(crate) axis: usize,
+    pub(crate) bias: Vec<f64>,
+}
+
+impl FloatLayer {
+    /// `w·γ/√(σ² + ε)` and `β + (b − μ)·γ/√(σ² + ε)`, of the norm that follows, if one does.
+    pub(crate) fn of(network: &Network, uses: &Uses, node: &Node) -> Result<Self, QuantizeError> {
+        let graph = network.graph();
+        let axis = usize::from(node.op == Op::Linear);
+        let shape = graph.value(node.inputs[1]).shape_at(1);
+        let outputs = shape[axis];
+        let mut weight = read(network, node, 1)?;
+        let mut bias = match node.inputs.len() {
+            3 => read(network, node, 2)?,
+            _ => vec![0.0; outputs],
+        };
+        if let Some(norm) = uses.norm_after(graph, node) {
+            let norm = &graph.nodes[norm];
+            let Op::BatchNorm { epsilon, .. } = norm.op else {
+                unreachable!("only batch norms are folded");
+            };
+            let [gamma, beta, mean, variance] = [1, 2, 3, 4].map(|at| read(network, norm, at));
+            let (gamma, beta, mean, variance) = (gamma?, beta?, mean?, variance?);
+            let factor = |o: usize| gamma[o] / (variance[o] + epsilon).sqrt();
+            for (at, weight) in weight.iter_mut().enumerate() {
+                *weight *= factor(output_of(at, &shape, axis));
+            }
+            for (o, bias) in bias.iter_mut().enumerate() {
+                *bias = beta[o] + (*bias - mean[o]) * factor(o);
+            }
+        }
+        Ok(Self {
+            weight,
+            shape,
+            axis,
+            bias,
+        })
+    }
+
+    /// How many outputs there are.
+    fn outputs(&self) -> usize {
+        self.shape[self.axis]
+    }
+
+    /// The grids: one for each output, or one.
+    pub(crate) fn grids(&self, settings: &WeightSettings) -> Result<Vec<Quantizer>, QuantizeError> {
+        let of = |weights: &mut dyn Iterator<Item = f64>| {
+            let weights: Vec<f64> = weights.collect();
+            let [low, high] = range(&weights, settings);
+            Quantizer::over(low, high, settings.bits, Scheme::Symmetric)
+        };
+        if !settings.per_channel {
+            return Ok(vec![of(&mut self.weight.iter().copied())?]);
+        }
+        (0..self.outputs())
+            .map(|output| {
+                let own = self.weight.iter().enumerate();
+                let own = own.filter(|(at, _)| output_of(*at, &self.shape, self.axis) == output);
+                of(&mut own.map(|(_, weight)| *weight))
+            })
+            .collect()
+    }
+}
+
+/// The range that a weight's grid covers.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts of weights, and positions of bins"
+)]
+fn range(weights: &[f64], settings: &WeightSettings) -> [f64; 2] {
+    let min = weights
+        .iter()
+        .copied()
+        .fold(f64::INFINITY, f64::min)
+        .min(0.0);
+    let max = weights
+        .iter()
+        .copied()
+        .fold(f64::NEG_INFINITY, f64::max)
+        .max(0.0);
+    if matches!(settings.clip, Clip::MinMax | Clip::Average) || min >= max {
+        return [min, max];
+    }
+    let count = weights.len() as f64;
+    let mean = weights.iter().sum::<f64>() / count;
+    let variance = weights.iter().map(|w| (w - mean).powi(2)).sum::<f64>() / count;
+    let mut counts = vec![0_u64; BINS];
+    for weight in weights {
+        let bin = ((weight - min) / (max - min) * BINS as f64) as usize;
+        counts[bin.min(BINS - 1)] += 1;
+    }
+    let seen = Seen {
+        min,
+        max,
+        mean,
+        deviation: variance.sqrt(),
+        average: [min, max],
+        counts: BinCounts {
+            low: min,
+            high: max,
+            counts,
+            below: 0,
+            above: 0,
+        },
+    };
+    settings.clip.range(&seen, settings.bits, Scheme::Symmetric)
+}
+
+/// Which output an element of a weight belongs to.
+pub(crate) fn output_of(at: usize, shape: &[usize], axis: usize) -> usize {
+    let inner: usize = shape[axis + 1..].iter().product();
+    at / inner % shape[axis]
+}
+
+/// The numbers of an operand, all of them finite.
+fn read(network: &Network, node: &Node, at: usize) -> Result<Vec<f64>, QuantizeError> {
+    let id = node.inputs[at];
+    let tensor = network.tensor(id).and_then(AnyTensor::flat);
+    let values = tensor.map(|tensor| tensor.into_data().iter::<f64>().collect::<Vec<_>>());
+    let values = values.unwrap_or_default();
+    match values.iter().find(|value| !value.is_finite()) {
+        Some(value) => Err(QuantizeError::NotFinite {
+            name: node.name.clone(),
+            what: "a parameter",
+            value: *value,
+        }),
+        None => Ok(values),
+    }
+}
+
+/// A layer in integers: `w = step · q`, one step or one for each output.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Layer {
+    pub(crate) name: String,
+    pub(crate) bits: u8,
+    pub(crate) ints: Vec<i32>,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) axis: usize,
+    pub(crate) steps: Vec<f32>,
+    pub(crate) bias: Bias,
+}
+
+/// What is added to a layer's sums.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Bias {
+    /// In units of input step times weight step.
+    Ints(Vec<i32>),
+    /// Where inputs have no grid.
+    Floats(Vec<f32>),
+}
+
+impl Layer {
+    /// Weights to the nearest integers, and the bias to the nearest that sums can take.
+    pub(crate) fn nearest(
+        name: &str,
+        float: &FloatLayer,
+        settings: &WeightSettings,
+        input: Option<&Quantizer>,
+    ) -> Result<Self, QuantizeError> {
+        let grids = float.grids(settings)?;
+        let grid = |output: usize| &grids[if grids.len() == 1 { 0 } else { output }];
+        #[allow(clippy::cast_possible_truncation, reason = "grids are of f32")]
+        let int = |(at, weight): (usize, &f64)| {
+            grid(output_of(at, &float.shape, float.axis)).quantize(*weight as f32)
+        };
+        let steps: Vec<f32> = grids.iter().map(|grid| grid.step).collect();
+        Ok(Self {
+            name: name.to_owned(),
+            bits: settings.bits,
+            ints: float.weight.iter().enumerate().map(int).collect(),
+            shape: float.shape.clone(),
+            axis: float.axis,
+            bias: bias(name, &float.bias, &steps, input)?,
+            steps,
+        })
+    }
+
+    /// The step of an output's weights.
+    pub(crate) fn step(&self, output: usize) -> f32 {
+        self.steps[if self.steps.len() == 1 { 0 } else { output }]
+    }
+
+    pub(crate) fn outputs(&self) -> usize {
+        self.shape[self.axis]
+    }
+
+    /// Which axis of the weight the inputs are.
+    fn input_axis(&self) -> usize {
+        1 - self.axis
+    }
+
+    /// The parts of the inputs whose sums `f32` holds exactly; one for most layers.
+    ///
+    /// The bound is that of the weights that are there: `Σ |w| · max |x|` over the inputs of an output.
+    pub(crate) fn parts(
+        &self,
+        largest: u64,
+        groups: usize,
+    ) -> Result<Vec<std::ops::Range<usize>>, QuantizeError> {
+        let inputs = self.shape[self.input_axis()];
+        let inner: usize = self.shape[2.min(self.shape.len())..].iter().product();
+        let mut sums = vec![0_u64; self.outputs() * inputs];
+        for (at, int) in self.ints.iter().enumerate() {
+            let output = output_of(at, &self.shape, self.axis);
+            let input = match self.axis {
+                0 => at / inner % inputs,
+                _ => at / self.outputs() / inner,
+            };
+            sums[output * inputs + input] += u64::from(int.unsigned_abs()) * largest;
+        }
+        let bias = |output: usize| match &self.bias {
+            Bias::Ints(bias) => u64::from(bias[output].unsigned_abs()),
+            Bias::Floats(_) => 0,
+        };
+        let rows = || sums.chunks(inputs).enumerate();
+        let bound = rows().map(|(output, row)| row.iter().sum::<u64>() + bias(output));
+        let bound = bound.max().unwrap_or(0);
+        let refused = |bound, limit| QuantizeError::Accumulator {
+            name: self.name.clone(),
+            bound,
+            limit,
+        };
+        let limit = u64::from(i32::MAX.unsigned_abs());
+        if bound > limit {
+            return Err(refused(bound, limit));
+        }
+        if bound <= EXACT {
+            return Ok(std::iter::once(0..inputs).collect());
+        }
+        let mut parts = Vec::new();
+        let (mut begin, mut running) = (0, vec![0_u64; self.outputs()]);
+        for input in 0..inputs {
+            let column = |output: usize| sums[output * inputs + input];
+            let next: Vec<u64> = (0..self.outputs())
+                .map(|o| running[o] + column(o))
+                .collect();
+            if next.iter().all(|sum| *sum <= EXACT) {
+                running = next;
+                continue;
+            }
+            parts.push(begin..input);
+            begin = input;
+            running = (0..self.outputs()).map(column).collect();
+            if input == begin && running.iter().any(|sum| *sum > EXACT) {
+                return Err(refused(running.iter().copied().max().unwrap_or(0), EXACT));
+            }
+        }
+        parts.push(begin..inputs);
+        parts.retain(|part| !part.is_empty());
+        match groups {
+            1 => Ok(parts),
+            _ => Err(refused(bound, EXACT)),
+        }
+    }
+
+    /// The integers as a tensor.
+    #[allow(clippy::cast_precision_loss, reason = "integers of 16 bits at most")]
+    pub(crate) fn weight(&self, device: &Device) -> AnyTensor {
+        let ints: Vec<f32> = self.ints.iter().map(|&int| int as f32).collect();
+        vector(ints, device, &self.shape)
+    }
+
+    /// The weights that the integers stand for.
+    #[allow(clippy::cast_precision_loss, reason = "integers of 16 bits at most")]
+    pub(crate) fn float_weight(&self, device: &Device) -> AnyTensor {
+        let weight = |(at, int): (usize, &i32)| {
+            self.step(output_of(at, &self.shape, self.axis)) * *int as f32
+        };
+        let weights: Vec<f32> = self.ints.iter().enumerate().map(weight).collect();
+        vector(weights, device, &self.shape)
+    }
+}
+
+/// A bias in units of the sums that it is added to.
+#[allow(clippy::cast_possible_truncation, reason = "checked to fit 32 bits")]
+fn bias(
+    name: &str,
+    bias: &[f64],
+    steps: &[f32],
+    input: Option<&Quantizer>,
+) -> Result<Bias, QuantizeError> {
+    let Some(input) = input else {
+        return Ok(Bias::Floats(bias.iter().map(|&bias| bias as f32).collect()));
+    };
+    let int = |(output, bias): (usize, &f64)| {
+        let step = steps[if steps.len() == 1 { 0 } else { output }];
+        let int = (bias / (f64::from(input.step) * f64::from(step))).round_ties_even();
+        if int.abs() > f64::from(i32::MAX) {
+            return Err(QuantizeError::Accumulator {
+                name: name.to_owned(),
+                bound: int.abs() as u64,
+                limit: u64::from(i32::MAX.unsigned_abs()),
+            });
+        }
+        Ok(int as i32)
+    };
+    let ints: Result<Vec<i32>, _> = bias.iter().enumerate().map(int).collect();
+    Ok(Bias::Ints(ints?))
+}
+
+/// Numbers on a device, in a shape.
+pub(crate) fn vector(values: Vec<f32>, device: &Device, shape: &[usize]) -> AnyTensor {
+    let count = values.len();
+    AnyTensor::shaped(
+        Tensor::from_data(TensorData::new(values, [count]), device),
+        shape,
+    )
+}
+
+/// The groups of a convolution; 1 of anything else.
+pub(crate) fn groups(node: &Node) -> usize {
+    match &node.op {
+        Op::Convolution(convolution) => convolution.groups,
+        _ => 1,
+    }
+}
+
+/// Whether a node of this graph has integer weights to be found under its index.
+pub(crate) fn inputs_axis(graph: &Graph, node: &Node) -> usize {
+    match node.op {
+        Op::Linear => graph.value(node.inputs[0]).shape.len() - 1,
+        _ => 1,
+    }
+}

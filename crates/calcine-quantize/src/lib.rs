@@ -1,0 +1,58 @@
+//! Quantizes a traced network after training, and computes bit for bit what an integer engine would.
+//!
+//! # Should I use this crate?
+//!
+//! Yes, to know what a network is worth with 8-bit or smaller integers, and to have it in a file that small. Not to
+//! make it faster by itself: it simulates, with whole numbers held in `f32`.
+//!
+//! # The parts
+//!
+//! | item | what |
+//! |---|---|
+//! | [`Calibration`], [`Seen`] | what every value of a network was over some batches; JSON |
+//! | [`Settings`], [`Override`] | bits, schemes and ways to clip, for all layers and for some |
+//! | [`Clip`] | which part of a range a grid covers: min-max, average, ACIQ, percentiles, least error |
+//! | [`quantize`], [`Quantized`] | batch norms folded, weights rounded, a grid on every edge; its forward pass |
+//! | [`Quantizer`], [`Scheme`] | a grid |
+//! | [`QuantizeError`] | what does not fit, and where |
+//!
+//! # Examples
+//!
+//! ```
+//! use burn::nn::{Linear, LinearConfig};
+//! use burn::tensor::{Device, Tensor};
+//! use calcine_quantize::{Calibration, Settings, quantize};
+//! use calcine_trace::trace;
+//!
+//! let device = Device::flex();
+//! let model: Linear = LinearConfig::new(4, 2).init(&device);
+//! let batches = [Tensor::<2>::from_floats([[0.0, 1.0, -1.0, 0.5]], &device)];
+//! let network = trace(&model, batches[0].clone(), |m, x| m.forward(x))?;
+//!
+//! let seen = Calibration::of(&network, &batches)?;
+//! let int8 = quantize(&network, &seen, &Settings::default())?;
+//! let y: Tensor<2> = int8.forward(batches[0].clone());
+//! let expected = model.forward(batches[0].clone());
+//! assert!((y - expected).abs().max().into_scalar::<f32>() < 0.02);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod calibrate;
+mod clip;
+mod error;
+mod file;
+mod grid;
+mod layer;
+mod plan;
+mod quantized;
+mod seen;
+mod settings;
+
+pub use calibrate::{Calibration, CalibrationFileError};
+pub use clip::{Clip, UnknownClip};
+pub use error::QuantizeError;
+pub use file::QuantizedFileError;
+pub use grid::{MAX_BITS, Quantizer, Scheme};
+pub use quantized::{IntegerLayer, Quantized, quantize};
+pub use seen::Seen;
+pub use settings::{ActivationSettings, Override, Settings, SettingsError, WeightSettings};

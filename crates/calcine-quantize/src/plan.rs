@@ -1,0 +1,190 @@
+//! Which values have a grid, and which nodes do nothing of their own.
+
+use calcine_graph::{Graph, Kind, Map, Node, Op, Padding, Source, ValueId};
+
+use crate::settings::ByLayer;
+use crate::{Calibration, QuantizeError, Quantizer};
+
+/// The uses of each value, and the batch norms that a layer takes over.
+#[derive(Debug)]
+pub(crate) struct Uses {
+    consumers: Vec<Vec<usize>>,
+    /// Batch norms whose work is done by the layer before them.
+    pub(crate) folded: Vec<bool>,
+    /// Clamps from zero whose upper end is that of the grid before them.
+    pub(crate) clamps: Vec<bool>,
+}
+
+impl Uses {
+    pub(crate) fn of(graph: &Graph) -> Self {
+        let mut consumers = vec![Vec::new(); graph.values.len()];
+        for (index, node) in graph.nodes.iter().enumerate() {
+            for id in &node.inputs {
+                consumers[id.0].push(index);
+            }
+        }
+        let mut uses = Self {
+            consumers,
+            folded: vec![false; graph.nodes.len()],
+            clamps: vec![false; graph.nodes.len()],
+        };
+        for node in &graph.nodes {
+            if let Some(norm) = uses.norm_after(graph, node) {
+                uses.folded[norm] = true;
+            }
+        }
+        for node in &graph.nodes {
+            if passes(&node.op) {
+                continue;
+            }
+            for user in uses.chain(graph, node.output) {
+                uses.clamps[user] |= clamps_from_zero(&graph.nodes[user].op);
+            }
+        }
+        uses
+    }
+
+    /// The only node that uses a value which is no output.
+    fn only_user(&self, graph: &Graph, id: ValueId) -> Option<usize> {
+        match self.consumers[id.0][..] {
+            [user] if !graph.outputs.contains(&id) => Some(user),
+            _ => None,
+        }
+    }
+
+    /// The batch norm that a layer with weights of its own can take over: it alone reads what the layer gives.
+    pub(crate) fn norm_after(&self, graph: &Graph, node: &Node) -> Option<usize> {
+        if !has_weights(graph, node) {
+            return None;
+        }
+        let user = self.only_user(graph, node.output)?;
+        let norm = &graph.nodes[user];
+        let own = |id: &ValueId| graph.value(*id).source == Source::Parameter;
+        let takes = matches!(norm.op, Op::BatchNorm { .. })
+            && norm.inputs[0] == node.output
+            && norm.inputs[1..].iter().all(own)
+            // Of what a linear layer gives, the norm's channels must be its outputs.
+            && (node.op != Op::Linear || graph.value(node.output).shape.len() == 2);
+        takes.then_some(user)
+    }
+
+    /// The norm and the functions that take no negative number through which a value goes before anything else
+    /// sees it.
+    fn chain(&self, graph: &Graph, mut id: ValueId) -> Vec<usize> {
+        let mut chain = Vec::new();
+        while let Some(user) = self.only_user(graph, id) {
+            let node = &graph.nodes[user];
+            let cuts = node.op == Op::Map(Map::Relu) || clamps_from_zero(&node.op);
+            if node.inputs[0] != id || !(self.folded[user] || cuts) {
+                break;
+            }
+            chain.push(user);
+            id = node.output;
+        }
+        chain
+    }
+
+    /// What a node's result has become then.
+    fn settled(&self, graph: &Graph, id: ValueId) -> ValueId {
+        let last = self.chain(graph, id).pop();
+        last.map_or(id, |user| graph.nodes[user].output)
+    }
+
+    /// Whether the node does nothing to a grid but drop negative numbers.
+    pub(crate) fn keeps_grid(&self, index: usize, op: &Op) -> bool {
+        self.folded[index] || self.clamps[index] || passes(op)
+    }
+}
+
+/// Whether it is `min(max(x, 0), high)`, as ReLU6 is.
+fn clamps_from_zero(op: &Op) -> bool {
+    match op {
+        Op::Map(Map::Clamp { low, .. } | Map::ClampMin(low)) => *low == 0.0,
+        _ => false,
+    }
+}
+
+/// Whether it is a convolution or a linear layer whose weights are parameters.
+pub(crate) fn has_weights(graph: &Graph, node: &Node) -> bool {
+    let parameter = |at: usize| {
+        let id = node.inputs.get(at);
+        id.is_none_or(|id| graph.value(*id).source == Source::Parameter)
+    };
+    matches!(node.op, Op::Convolution(_) | Op::Linear) && parameter(1) && parameter(2)
+}
+
+/// Whether the node only moves numbers, or drops negative ones: its result has its operand's grid.
+pub(crate) fn passes(op: &Op) -> bool {
+    match op {
+        Op::MaxPool(_)
+        | Op::Reshape
+        | Op::Expand
+        | Op::Permute(_)
+        | Op::Flip(_)
+        | Op::Repeat { .. }
+        | Op::Slice(_)
+        | Op::Select(_)
+        | Op::Gather(_)
+        | Op::Map(Map::Relu) => true,
+        Op::Pad { with, .. } => {
+            matches!(with, Padding::Constant(with) if *with == 0.0)
+                || matches!(with, Padding::Reflect | Padding::Edge)
+        }
+        _ => false,
+    }
+}
+
+/// The grid of each value.
+pub(crate) fn grids(
+    graph: &Graph,
+    uses: &Uses,
+    seen: &Calibration,
+    settings: &ByLayer<'_>,
+) -> Result<Vec<Option<Quantizer>>, QuantizeError> {
+    let mut grids: Vec<Option<Quantizer>> = vec![None; graph.values.len()];
+    let over = |settled: &str, name: &str| -> Result<Option<Quantizer>, QuantizeError> {
+        let layer = settings.of(name);
+        let of = layer.activations;
+        if layer.float || of.bits == 0 {
+            return Ok(None);
+        }
+        let seen = seen.of_value(settled)?;
+        let finite = [seen.min, seen.max]
+            .into_iter()
+            .find(|end| !end.is_finite());
+        if let Some(value) = finite {
+            return Err(QuantizeError::NotFinite {
+                name: settled.to_owned(),
+                what: "what calibration saw",
+                value,
+            });
+        }
+        let [low, high] = of.clip.range(seen, of.bits, of.scheme);
+        Quantizer::over(low, high, of.bits, of.scheme).map(Some)
+    };
+    for &id in &graph.inputs {
+        let input = graph.value(id);
+        if input.kind == Kind::Float {
+            grids[id.0] = over(&input.name, &input.name)?;
+        }
+    }
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let output = graph.value(node.output);
+        if output.kind != Kind::Float {
+            continue;
+        }
+        let given = node.inputs.first().and_then(|id| grids[id.0]);
+        grids[node.output.0] = if given.is_some() && uses.keeps_grid(index, &node.op) {
+            given
+        } else {
+            let settled = uses.settled(graph, node.output);
+            // What the network gives stays as fine as the sums are.
+            if graph.outputs.contains(&settled) {
+                None
+            } else {
+                over(&graph.value(settled).name, &node.name)?
+            }
+        };
+    }
+    Ok(grids)
+}

@@ -1,0 +1,229 @@
+use std::path::{Path, PathBuf};
+
+use globset::{Glob, GlobMatcher};
+use serde::{Deserialize, Serialize};
+
+use crate::{Clip, QuantizeError, Scheme};
+
+/// The version of a settings file.
+const FORMAT: u32 = 1;
+
+/// How a network is quantized. The default is 8 bits throughout: weights symmetric, a grid for each output;
+/// activations affine, a grid for each tensor.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// What weights become.
+    pub weights: WeightSettings,
+    /// What activations become.
+    pub activations: ActivationSettings,
+    /// Layers that are treated otherwise; of several that match, the last one decides.
+    #[serde(rename = "layer")]
+    pub layers: Vec<Override>,
+}
+
+/// The grids of weights.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WeightSettings {
+    /// Bits of an integer: 2 to 16.
+    pub bits: u8,
+    /// Whether each output has a step of its own.
+    pub per_channel: bool,
+    /// What a grid covers. What needs samples to average over goes by all weights at once.
+    pub clip: Clip,
+}
+
+/// The grids of activations.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ActivationSettings {
+    /// Bits of an integer, 1 to 16; 0 leaves activations as they are, and quantizes weights alone.
+    pub bits: u8,
+    /// How a range becomes a grid.
+    pub scheme: Scheme,
+    /// What a grid covers.
+    pub clip: Clip,
+}
+
+/// What is other for some layers.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Override {
+    /// Which layers, by the names that the graph gives them: `fc`, `layer1.*.conv1`, `**`.
+    pub name: String,
+    /// Keeps the layer in float, its result too.
+    #[serde(default)]
+    pub float: bool,
+    /// Bits of its weights.
+    pub weight_bits: Option<u8>,
+    /// Bits of what it gives.
+    pub activation_bits: Option<u8>,
+    /// What the grids of its weights cover.
+    pub weight_clip: Option<Clip>,
+    /// What the grid of its result covers.
+    pub activation_clip: Option<Clip>,
+}
+
+/// A file of settings that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// The file system refused.
+    #[error("{}: {source}", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not of this form; with line and column.
+    #[error("{}: {reason}", file.display())]
+    Malformed {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong, where, and what would be valid.
+        reason: String,
+    },
+}
+
+/// The file: the settings under the version of its form.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SettingsFile {
+    format: u32,
+    #[serde(default)]
+    weights: WeightSettings,
+    #[serde(default)]
+    activations: ActivationSettings,
+    #[serde(default)]
+    layer: Vec<Override>,
+}
+
+impl Settings {
+    /// Reads a TOML file: `format = 1`, `[weights]`, `[activations]`, and a `[[layer]]` for each override.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, has keys that there are not, or values that are none; with line and column.
+    pub fn from_file(file: impl AsRef<Path>) -> Result<Self, SettingsError> {
+        let file = file.as_ref();
+        let text = std::fs::read_to_string(file).map_err(|source| SettingsError::Io {
+            file: file.to_path_buf(),
+            source,
+        })?;
+        Self::parse(&text).map_err(|reason| SettingsError::Malformed {
+            file: file.to_path_buf(),
+            reason,
+        })
+    }
+
+    /// Reads the text of such a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_file`](Self::from_file), as text.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let file: SettingsFile = toml::from_str(text).map_err(|error| error.to_string())?;
+        if file.format != FORMAT {
+            return Err(format!(
+                "format {} is unknown; this version reads {FORMAT}",
+                file.format
+            ));
+        }
+        Ok(Self {
+            weights: file.weights,
+            activations: file.activations,
+            layers: file.layer,
+        })
+    }
+}
+
+impl Default for WeightSettings {
+    fn default() -> Self {
+        Self {
+            bits: 8,
+            per_channel: true,
+            clip: Clip::MinMax,
+        }
+    }
+}
+
+impl Default for ActivationSettings {
+    fn default() -> Self {
+        Self {
+            bits: 8,
+            scheme: Scheme::Affine,
+            clip: Clip::MinMax,
+        }
+    }
+}
+
+/// The settings of each layer, patterns compiled.
+pub(crate) struct ByLayer<'a> {
+    settings: &'a Settings,
+    overrides: Vec<(GlobMatcher, &'a Override)>,
+}
+
+/// What holds for one layer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LayerSettings {
+    pub(crate) float: bool,
+    pub(crate) weights: WeightSettings,
+    pub(crate) activations: ActivationSettings,
+}
+
+impl<'a> ByLayer<'a> {
+    /// Every pattern must match one of these names.
+    pub(crate) fn new(settings: &'a Settings, names: &[&str]) -> Result<Self, QuantizeError> {
+        let mut overrides = Vec::new();
+        for layer in &settings.layers {
+            let glob = Glob::new(&layer.name).map_err(|error| QuantizeError::Pattern {
+                pattern: layer.name.clone(),
+                reason: error.kind().to_string(),
+            })?;
+            let glob = glob.compile_matcher();
+            if !names.iter().any(|name| glob.is_match(name)) {
+                return Err(QuantizeError::NoLayer {
+                    pattern: layer.name.clone(),
+                    nearest: nearest(&layer.name, names),
+                });
+            }
+            overrides.push((glob, layer));
+        }
+        Ok(Self {
+            settings,
+            overrides,
+        })
+    }
+
+    pub(crate) fn of(&self, name: &str) -> LayerSettings {
+        let mut found = LayerSettings {
+            float: false,
+            weights: self.settings.weights,
+            activations: self.settings.activations,
+        };
+        let matching = self
+            .overrides
+            .iter()
+            .filter(|(glob, _)| glob.is_match(name));
+        for (_, layer) in matching {
+            found.float = layer.float;
+            found.weights.bits = layer.weight_bits.unwrap_or(found.weights.bits);
+            found.weights.clip = layer.weight_clip.unwrap_or(found.weights.clip);
+            found.activations.bits = layer.activation_bits.unwrap_or(found.activations.bits);
+            found.activations.clip = layer.activation_clip.unwrap_or(found.activations.clip);
+        }
+        found
+    }
+}
+
+/// The names most like a pattern.
+fn nearest(pattern: &str, names: &[&str]) -> String {
+    let mut by_likeness: Vec<&&str> = names.iter().collect();
+    by_likeness.sort_by(|a, b| {
+        strsim::jaro_winkler(pattern, b).total_cmp(&strsim::jaro_winkler(pattern, a))
+    });
+    let three: Vec<&str> = by_likeness.into_iter().take(3).copied().collect();
+    three.join(", ")
+}

@@ -1,0 +1,14 @@
+//! All integration tests of the crate, as one binary.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::float_cmp,
+    reason = "tests panic, and what is exact is compared exactly"
+)]
+
+mod engine;
+mod errors;
+mod exact;
+mod files;
+mod models;
+mod ranges;

@@ -1,0 +1,75 @@
+//! What cannot be quantized says what and where.
+
+use burn::tensor::Tensor;
+use calcine_quantize::{Calibration, QuantizeError, Settings, quantize};
+use calcine_testkit::each;
+
+use crate::models::{images, network};
+
+#[test]
+fn settings_say_where_they_are_wrong() {
+    let rows = [
+        ("format = 2", "format 2 is unknown"),
+        ("", "missing field `format`"),
+        ("format = 1\n[weights]\nbit = 8", "unknown field `bit`"),
+        (
+            "format = 1\n[activations]\nclip = \"max\"",
+            "expected min_max, average",
+        ),
+        (
+            "format = 1\n[activations]\nscheme = \"signed\"",
+            "expected `symmetric` or `affine`",
+        ),
+        (
+            "format = 1\n[[layer]]\nfloat = true",
+            "missing field `name`",
+        ),
+    ];
+    each(rows, |(text, expected)| {
+        let error = Settings::parse(text).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    });
+    let settings = "format = 1\n[weights]\nbits = 4\nclip = \"mse\"\n[[layer]]\nname = \"head\"\nweight_bits = 8";
+    let settings = Settings::parse(settings).unwrap();
+    assert_eq!(
+        (settings.weights.bits, settings.layers[0].weight_bits),
+        (4, Some(8))
+    );
+}
+
+#[test]
+fn what_does_not_fit_is_named() {
+    let network = network();
+    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let refused = |text: &str| {
+        let settings = Settings::parse(&format!("format = 1\n{text}")).unwrap();
+        quantize(&network, &seen, &settings)
+            .unwrap_err()
+            .to_string()
+    };
+    let rows = [
+        ("[weights]\nbits = 1", "1 bits: expected 2 to 16"),
+        ("[activations]\nbits = 17", "17 bits: expected 1 to 16"),
+        ("[[layer]]\nname = \"haed\"\nfloat = true", "nearest: head"),
+        ("[[layer]]\nname = \"{\"\nfloat = true", "is no pattern"),
+        (
+            "[weights]\nbits = 16\n[activations]\nbits = 16",
+            "give it fewer bits",
+        ),
+    ];
+    each(rows, |(text, expected)| {
+        let error = refused(text);
+        assert!(error.contains(expected), "{error}");
+    });
+    let none: Result<_, QuantizeError> = Calibration::of::<Tensor<4>>(&network, &[]);
+    assert!(matches!(none, Err(QuantizeError::NoBatch)));
+    let mut partly = seen.clone();
+    partly.values.remove("head");
+    assert!(
+        quantize(&network, &partly, &Settings::default()).is_ok(),
+        "the last sums have no grid"
+    );
+    partly.values.remove("stem_norm.relu");
+    let error = quantize(&network, &partly, &Settings::default()).unwrap_err();
+    assert!(error.to_string().contains("`stem_norm.relu`"), "{error}");
+}

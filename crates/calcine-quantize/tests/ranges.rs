@@ -1,0 +1,146 @@
+//! Ranges of what was seen, against plain sums over the values.
+
+use burn::nn::{Relu, Sigmoid};
+use burn::tensor::{Tensor, TensorData};
+use calcine_quantize::{Calibration, Clip, Quantizer, Scheme, Seen};
+use calcine_testkit::{device, values};
+use calcine_trace::trace;
+
+/// 20 samples of 300 numbers around 0.3, in two batches.
+fn batches() -> [Tensor<2>; 2] {
+    let numbers: Vec<f32> = values(6000).iter().map(|x| 2.0 * x.powi(3) + 0.3).collect();
+    let tensor = Tensor::<2>::from_data(TensorData::new(numbers, [20, 300]), &device());
+    [tensor.clone().slice([0..12]), tensor.slice([12..20])]
+}
+
+fn read(batches: &[Tensor<2>]) -> Vec<f64> {
+    let read = |batch: &Tensor<2>| batch.clone().into_data().iter::<f64>().collect::<Vec<_>>();
+    batches.iter().flat_map(read).collect()
+}
+
+fn seen(name: &str) -> Seen {
+    let [a, b] = batches();
+    let network = trace(&Relu::new(), a.clone(), |m, x| m.forward(x)).unwrap();
+    let seen = Calibration::of(&network, &[a, b]).unwrap();
+    seen.values[name].clone()
+}
+
+#[test]
+fn moments_and_extrema_are_those_of_all_values() {
+    let inputs = read(&batches());
+    let outputs: Vec<f64> = inputs.iter().map(|x| x.max(0.0)).collect();
+    for (name, values) in [("input", inputs), ("relu", outputs)] {
+        let seen = seen(name);
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let deviation = (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count).sqrt();
+        let min = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let rows: Vec<&[f64]> = values.chunks(300).collect();
+        let ends = |pick: fn(f64, f64) -> f64, start: f64| {
+            let each = rows.iter().map(|row| row.iter().copied().fold(start, pick));
+            each.sum::<f64>() / rows.len() as f64
+        };
+        let expected = [
+            min,
+            max,
+            mean,
+            deviation,
+            ends(f64::min, f64::INFINITY),
+            ends(f64::max, f64::NEG_INFINITY),
+        ];
+        let found = [
+            seen.min,
+            seen.max,
+            seen.mean,
+            seen.deviation,
+            seen.average[0],
+            seen.average[1],
+        ];
+        for (found, expected) in found.into_iter().zip(expected) {
+            assert!(
+                (found - expected).abs() < 1e-4,
+                "{name}: {found} for {expected}"
+            );
+        }
+        assert_eq!(seen.counts.counts.iter().sum::<u64>(), 6000);
+    }
+}
+
+/// The best of the hundred ranges, by the error of every single value.
+#[test]
+fn least_error_is_the_least_over_all_values() {
+    let values = read(&batches());
+    let seen = seen("input");
+    for (bits, scheme) in [
+        (3, Scheme::Affine),
+        (4, Scheme::Symmetric),
+        (8, Scheme::Affine),
+    ] {
+        let error = |[low, high]: [f64; 2]| {
+            let grid = Quantizer::over(low, high, bits, scheme).unwrap();
+            let on_grid = |x: f64| f64::from(grid.dequantize(grid.quantize(x as f32)));
+            values
+                .iter()
+                .map(|x| (x - on_grid(*x)).powi(2))
+                .sum::<f64>()
+        };
+        let best = (1..=100)
+            .map(|share| error([seen.min, seen.max].map(|end| end * f64::from(share) / 100.0)))
+            .fold(f64::INFINITY, f64::min);
+        let found = error(Clip::Mse.range(&seen, bits, scheme));
+        // Bins stand for the values in them.
+        assert!(
+            found <= best * 1.02,
+            "{bits} {scheme:?}: {found} for {best}"
+        );
+    }
+}
+
+#[test]
+fn every_way_to_clip_stays_within_what_was_seen() {
+    let clips = [
+        Clip::MinMax,
+        Clip::Average,
+        Clip::Deviations(2.0),
+        Clip::Gauss,
+        Clip::Laplace,
+        Clip::Percentile(99.0),
+        Clip::Mse,
+    ];
+    for name in ["input", "relu"] {
+        let seen = seen(name);
+        for clip in clips {
+            let [low, high] = clip.range(&seen, 4, Scheme::Affine);
+            assert!(
+                seen.min - 1e-6 <= low && low < high && high <= seen.max + 1e-6,
+                "{name} {clip}: {low} {high}"
+            );
+            if name == "relu" {
+                assert_eq!(low, 0.0, "{clip}");
+            }
+        }
+    }
+    let inputs = read(&batches());
+    let [low, high] = Clip::Percentile(99.0).range(&seen("input"), 8, Scheme::Affine);
+    let outside = inputs.iter().filter(|x| **x < low || **x > high).count();
+    assert!((90..=150).contains(&outside), "{outside} of 6000");
+}
+
+/// What has no integers of its own is computed in float between two grids.
+#[test]
+fn a_sigmoid_is_computed_between_grids() {
+    let [a, b] = batches();
+    let network = trace(&Sigmoid::new(), a.clone(), |m, x| {
+        m.forward(x).mul_scalar(2.0)
+    })
+    .unwrap();
+    let seen = Calibration::of(&network, &[a.clone(), b]).unwrap();
+    let quantized =
+        calcine_quantize::quantize(&network, &seen, &calcine_quantize::Settings::default())
+            .unwrap();
+    let found: Tensor<2> = quantized.forward(a.clone());
+    let expected: Tensor<2> = network.forward(a);
+    let off = (found - expected).abs().max().into_scalar::<f32>();
+    assert!(off > 0.0 && off < 0.02, "{off}");
+}

@@ -1,0 +1,170 @@
+//! `cargo xtask quantize`: a reference network in small integers, after training.
+
+use std::path::{Path, PathBuf};
+
+use calcine::quantize::Settings as Grids;
+use calcine::summary::Sheet;
+use calcine::zoo::reference::{QuantizeRun, QuantizeSettings, Settings, quantize_network};
+
+use crate::failure::Failure;
+use crate::network::{Network, positive};
+use crate::progress::{DownloadBar, stderr};
+use crate::train_cifar::{bad, log, print_line};
+use crate::whole;
+
+/// Quantize a network after training: calibrate, quantize, measure on the test set, save.
+///
+/// Without options: the trained ResNet-20 that comes with the project, 8 bits throughout. The quantized network
+/// computes with whole numbers, as an integer engine does, bit for bit.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    network: Network,
+    /// A file that says how: bits, schemes, ways to clip, layers that differ [default: 8 bits].
+    #[arg(long, value_name = "FILE.toml")]
+    recipe: Option<PathBuf>,
+    /// Validation images to calibrate with, drawn by the seed.
+    #[arg(long, value_parser = positive, value_name = "N", default_value = "1000")]
+    images: usize,
+    /// Ranges from the calibration.json of an earlier run, instead of calibrating.
+    #[arg(long, value_name = "FILE.json", conflicts_with = "images")]
+    calibration: Option<PathBuf>,
+    /// Test and validation images at most.
+    #[arg(long, value_parser = positive, value_name = "N")]
+    test_limit: Option<usize>,
+    /// Decides which images are drawn.
+    #[arg(long, default_value = "0")]
+    seed: u64,
+    /// The directory for the network, the calibration and the report; by default one in `runs`.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Print one JSON object as the last line of stdout; everything else goes to stderr then.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let network = &args.network;
+    if network.device == "list" {
+        calcine::device::compiled().into_iter().for_each(print_line);
+        return Ok(());
+    }
+    let grids = match &args.recipe {
+        Some(file) => Grids::from_file(file).map_err(bad)?,
+        None => Grids::default(),
+    };
+    let device = calcine::device::by_name(&network.device).map_err(bad)?;
+    log(None)?;
+    let download = DownloadBar::default();
+    let settings = QuantizeSettings {
+        network: Settings {
+            model: network.model(),
+            weights: network.weights.clone(),
+            data: network.data.clone(),
+            device: network.device.clone(),
+            test_limit: args.test_limit,
+            seed: Some(args.seed),
+            ..Settings::new("the quantization", "format = 1\n[train]\nepochs = 1\n")
+        },
+        grids,
+        images: args.images,
+        seen: args.calibration.clone(),
+    };
+    let run = quantize_network(&settings, &device, &mut |done, total| {
+        download.show(done, total);
+    })
+    .map_err(bad)?;
+    let out = out(args);
+    std::fs::create_dir_all(&out).map_err(|error| bad(format!("{}: {error}", out.display())))?;
+    let file = out.join("quantized.safetensors");
+    run.quantized.save(&file).map_err(bad)?;
+    run.seen.save(&out.join("calibration.json")).map_err(bad)?;
+    let bytes = std::fs::metadata(&file).map_or(0, |file| file.len());
+    let report = json(args, &run, bytes, &out);
+    let text = serde_json::to_string_pretty(&report).map_err(bad)?;
+    whole::write(&out.join("report.json"), text)?;
+    if run.source.is_synthetic() {
+        say(args, &format!("NOT CIFAR-10: {}", run.source));
+    }
+    say(args, &table(&run, bytes));
+    say(args, &format!("wrote {}", file.display()));
+    if args.json {
+        print_line(&report.to_string());
+    }
+    Ok(())
+}
+
+/// `runs/<recipe>-<time>` unless something else is said.
+fn out(args: &Args) -> PathBuf {
+    let now = chrono::Local::now().format("%Y%m%d-%H%M%S");
+    let name = args.recipe.as_deref().and_then(Path::file_stem);
+    let name = name.map_or("quantized".into(), |name| name.to_string_lossy());
+    args.out
+        .clone()
+        .unwrap_or_else(|| Path::new("runs").join(format!("{name}-{now}")))
+}
+
+fn table(run: &QuantizeRun, bytes: u64) -> String {
+    let row = |name: &str, before: String, after: String| vec![name.to_owned(), before, after];
+    let rows = vec![
+        row(
+            "top-1",
+            format!("{:.2}", run.before.top1),
+            format!("{:.2}", run.after.top1),
+        ),
+        row(
+            "top-5",
+            format!("{:.2}", run.before.top5),
+            format!("{:.2}", run.after.top5),
+        ),
+        row(
+            "loss",
+            format!("{:.4}", run.before.loss),
+            format!("{:.4}", run.after.loss),
+        ),
+        row(
+            "bytes of parameters",
+            run.bytes_before.to_string(),
+            run.quantized.stored_bytes().to_string(),
+        ),
+        row("bytes of the file", String::new(), bytes.to_string()),
+    ];
+    let header = ["", "float", "quantized"].map(str::to_owned).to_vec();
+    format!(
+        "{}\n{} on {} test images, calibrated with {} images",
+        Sheet { header, rows },
+        run.architecture,
+        run.after.count,
+        run.seen.samples
+    )
+}
+
+fn json(args: &Args, run: &QuantizeRun, bytes: u64, out: &Path) -> serde_json::Value {
+    serde_json::json!({
+        "model": run.architecture.to_string(),
+        "data": run.source.to_string(),
+        "device": args.network.device,
+        "recipe": args.recipe,
+        "seed": args.seed,
+        "images": run.seen.samples,
+        "test_images": run.after.count,
+        "top1_before": run.before.top1,
+        "top1": run.after.top1,
+        "top5": run.after.top5,
+        "loss_before": run.before.loss,
+        "loss": run.after.loss,
+        "bytes_before": run.bytes_before,
+        "bytes": run.quantized.stored_bytes(),
+        "file_bytes": bytes,
+        "out": out,
+    })
+}
+
+fn say(args: &Args, text: &str) {
+    if args.json {
+        stderr(text);
+    } else {
+        print_line(text);
+    }
+}
