@@ -3,6 +3,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use calcine_quant::{Counts, Seen};
 use calcine_trace::watch::{
     Activation, ChannelExtrema, ChannelMoments, Extrema, Moments, Places, Statistic, Watched,
 };
@@ -11,7 +12,6 @@ use calcine_trace::{AnyTensor, Network, Tensors};
 use serde::{Deserialize, Serialize};
 
 use crate::QuantizeError;
-use crate::seen::Seen;
 
 /// The version of the file.
 const FORMAT: u32 = 1;
@@ -80,7 +80,11 @@ impl Calibration {
                 mean: moments.layer_mean(),
                 deviation: moments.layer_std(),
                 average: *average,
-                counts: counts.value.clone(),
+                counts: Counts {
+                    low: counts.value.low,
+                    high: counts.value.high,
+                    counts: counts.value.counts.clone(),
+                },
             };
             values.insert(node.name.clone(), seen);
         }
@@ -90,7 +94,8 @@ impl Calibration {
             let of = |batch: I| batch.into_any().into_iter().nth(position);
             let rows: Vec<Vec<f32>> = all().filter_map(of).flat_map(rows).collect();
             samples = rows.len();
-            values.extend(input(&rows).map(|seen| (name, seen)));
+            let seen = Seen::of(rows.iter().map(Vec::as_slice), BINS);
+            values.extend(seen.map(|seen| (name, seen)));
         }
         Ok(Self {
             format: FORMAT,
@@ -147,54 +152,6 @@ fn rows(tensor: AnyTensor) -> Vec<Vec<f32>> {
     let values: Vec<f32> = flat.into_data().iter::<f32>().collect();
     let each = (values.len() / samples).max(1);
     values.chunks(each).map(<[f32]>::to_vec).collect()
-}
-
-/// What was seen of an input; nothing if it has no floats.
-#[allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "counts of values, and positions of bins"
-)]
-fn input(samples: &[Vec<f32>]) -> Option<Seen> {
-    let values = || samples.iter().flatten().map(|&x| f64::from(x));
-    let count = values().count() as f64;
-    if count == 0.0 {
-        return None;
-    }
-    let ends = |values: &mut dyn Iterator<Item = f64>| {
-        values.fold([f64::INFINITY, f64::NEG_INFINITY], |[min, max], x| {
-            [min.min(x), max.max(x)]
-        })
-    };
-    let [min, max] = ends(&mut values());
-    let mean = values().sum::<f64>() / count;
-    let variance = values().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
-    let each = |sample: &Vec<f32>| ends(&mut sample.iter().map(|&x| f64::from(x)));
-    let sums = samples
-        .iter()
-        .map(each)
-        .fold([0.0, 0.0], |[a, b], [min, max]| [a + min, b + max]);
-    let high = if min < max { max } else { min + 1.0 };
-    let mut counts = vec![0_u64; BINS];
-    for x in values() {
-        let bin = ((x - min) / (high - min) * BINS as f64) as usize;
-        counts[bin.min(BINS - 1)] += 1;
-    }
-    Some(Seen {
-        min,
-        max,
-        mean,
-        deviation: variance.sqrt(),
-        average: sums.map(|sum| sum / samples.len() as f64),
-        counts: BinCounts {
-            low: min,
-            high,
-            counts,
-            below: 0,
-            above: 0,
-        },
-    })
 }
 
 /// The means over samples of their smallest and largest values.

@@ -1,25 +1,13 @@
+use calcine_quant::GridError;
 use calcine_trace::{ForwardError, watch::WatchError};
 
 /// A network that cannot be quantized.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuantizeError {
-    /// Numbers that are no range.
-    #[error("there is no grid from {low} to {high}: expected finite numbers, the lower one first")]
-    Range {
-        /// From.
-        low: f64,
-        /// To.
-        high: f64,
-    },
-    /// Integers that are not to be had.
-    #[error("{bits} bits: expected {least} to {}", crate::MAX_BITS)]
-    Bits {
-        /// How many were asked for.
-        bits: u8,
-        /// The fewest that make a grid.
-        least: u8,
-    },
+    /// There is no such grid.
+    #[error(transparent)]
+    Grid(#[from] GridError),
     /// A range that calibration did not see.
     #[error("nothing is known about what `{name}` gives: calibrate the network that is quantized")]
     Unseen {

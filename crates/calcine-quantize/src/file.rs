@@ -5,6 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use bytemuck::{cast_slice, pod_collect_to_vec};
 use calcine_graph::{Graph, GraphError, Kind, Source};
+use calcine_quant::MAX_BITS;
 use calcine_trace::AnyTensor;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
@@ -14,7 +15,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::layer::{Bias, Layer, vector};
-use crate::{MAX_BITS, QuantizeError, Quantized, Quantizer};
+use crate::{QuantizeError, Quantized, Quantizer};
 
 /// The version of the layout.
 const FORMAT: u32 = 1;

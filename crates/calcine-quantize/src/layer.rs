@@ -2,13 +2,12 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use calcine_graph::{Graph, Node, Op};
-use calcine_trace::watch::BinCounts;
+use calcine_quant::{Quantizer, Scheme, Seen};
 use calcine_trace::{AnyTensor, Network};
 
+use crate::QuantizeError;
 use crate::plan::Uses;
-use crate::seen::Seen;
 use crate::settings::WeightSettings;
-use crate::{Clip, QuantizeError, Quantizer, Scheme};
 
 /// The largest whole number up to which `f32` has all.
 const EXACT: u64 = 1 << 24;
@@ -71,7 +70,12 @@ impl FloatLayer {
         let of = |weights: &mut dyn Iterator<Item = f64>| {
             let weights: Vec<f64> = weights.collect();
             let [low, high] = range(&weights, settings);
-            Quantizer::over(low, high, settings.bits, Scheme::Symmetric)
+            Ok(Quantizer::over(
+                low,
+                high,
+                settings.bits,
+                Scheme::Symmetric,
+            )?)
         };
         if !settings.per_channel {
             return Ok(vec![of(&mut self.weight.iter().copied())?]);
@@ -87,49 +91,13 @@ impl FloatLayer {
 }
 
 /// The range that a weight's grid covers.
-#[allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "counts of weights, and positions of bins"
-)]
+#[allow(clippy::cast_possible_truncation, reason = "weights are f32")]
 fn range(weights: &[f64], settings: &WeightSettings) -> [f64; 2] {
-    let min = weights
-        .iter()
-        .copied()
-        .fold(f64::INFINITY, f64::min)
-        .min(0.0);
-    let max = weights
-        .iter()
-        .copied()
-        .fold(f64::NEG_INFINITY, f64::max)
-        .max(0.0);
-    if matches!(settings.clip, Clip::MinMax | Clip::Average) || min >= max {
-        return [min, max];
-    }
-    let count = weights.len() as f64;
-    let mean = weights.iter().sum::<f64>() / count;
-    let variance = weights.iter().map(|w| (w - mean).powi(2)).sum::<f64>() / count;
-    let mut counts = vec![0_u64; BINS];
-    for weight in weights {
-        let bin = ((weight - min) / (max - min) * BINS as f64) as usize;
-        counts[bin.min(BINS - 1)] += 1;
-    }
-    let seen = Seen {
-        min,
-        max,
-        mean,
-        deviation: variance.sqrt(),
-        average: [min, max],
-        counts: BinCounts {
-            low: min,
-            high: max,
-            counts,
-            below: 0,
-            above: 0,
-        },
-    };
-    settings.clip.range(&seen, settings.bits, Scheme::Symmetric)
+    let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
+    let seen = Seen::of(std::iter::once(&weights[..]), BINS);
+    seen.map_or([0.0, 0.0], |seen| {
+        settings.clip.range(&seen, settings.bits, Scheme::Symmetric)
+    })
 }
 
 /// Which output an element of a weight belongs to.

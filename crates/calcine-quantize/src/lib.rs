@@ -38,21 +38,16 @@
 //! ```
 
 mod calibrate;
-mod clip;
 mod error;
 mod file;
-mod grid;
 mod layer;
 mod plan;
 mod quantized;
-mod seen;
 mod settings;
 
+pub use calcine_quant::{Clip, Quantizer, Scheme, Seen};
 pub use calibrate::{Calibration, CalibrationFileError};
-pub use clip::{Clip, UnknownClip};
 pub use error::QuantizeError;
 pub use file::QuantizedFileError;
-pub use grid::{MAX_BITS, Quantizer, Scheme};
 pub use quantized::{IntegerLayer, Quantized, quantize};
-pub use seen::Seen;
 pub use settings::{ActivationSettings, Override, Settings, SettingsError, WeightSettings};

@@ -160,7 +160,7 @@ pub(crate) fn grids(
             });
         }
         let [low, high] = of.clip.range(seen, of.bits, of.scheme);
-        Quantizer::over(low, high, of.bits, of.scheme).map(Some)
+        Ok(Some(Quantizer::over(low, high, of.bits, of.scheme)?))
     };
     for &id in &graph.inputs {
         let input = graph.value(id);

@@ -55,6 +55,7 @@ pub use calcine_mask as mask;
 pub use calcine_params as params;
 #[cfg(feature = "sensitivity")]
 pub use calcine_plot as plot;
+pub use calcine_quant as quant;
 #[cfg(feature = "quantize")]
 pub use calcine_quantize as quantize;
 #[cfg(feature = "recipe")]

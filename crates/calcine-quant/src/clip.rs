@@ -3,8 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::seen::Seen;
-use crate::{Quantizer, Scheme};
+use crate::{Quantizer, Scheme, Seen};
 
 /// Which part of what was seen a grid covers. What lies beyond becomes its end.
 ///
@@ -141,11 +140,9 @@ fn levels(bits: u8, half: bool) -> u8 {
 
 /// The `α / σ` of the least mean square error for a Gauss distribution that `2^bits` levels cover from −α to α.
 ///
-/// The error is `2 ∫_α^∞ (x − α)² φ(x) dx + α² / (3 · 4^bits)`; at its least,
-/// `2α·Φ̄(α)·… ` vanishes, which is found by bisection of the derivative.
+/// The error is `2 ∫_α^∞ (x − α)² φ(x) dx + α² / (3 · 4^bits)`, least where its derivative is zero.
 fn gauss(bits: u8) -> f64 {
     let rest = 3.0 * 4.0_f64.powi(i32::from(bits));
-    // d/dα of 2[(1 + α²)·Φ̄(α) − α·φ(α)] + α² / rest
     root(|alpha| {
         let tail = 0.5 * libm::erfc(alpha / std::f64::consts::SQRT_2);
         let density = (-0.5 * alpha * alpha).exp() / (2.0 * std::f64::consts::PI).sqrt();

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::QuantizeError;
+use crate::GridError;
 
 /// The widest integers that are quantized to.
 pub const MAX_BITS: u8 = 16;
@@ -43,16 +43,16 @@ impl Quantizer {
     ///
     /// If the range is not finite or upside down, or there are no such integers: 2 to 16 bits if symmetric, 1 to
     /// 16 if affine.
-    pub fn over(low: f64, high: f64, bits: u8, scheme: Scheme) -> Result<Self, QuantizeError> {
+    pub fn over(low: f64, high: f64, bits: u8, scheme: Scheme) -> Result<Self, GridError> {
         if !(low.is_finite() && high.is_finite() && low <= high) {
-            return Err(QuantizeError::Range { low, high });
+            return Err(GridError::Range { low, high });
         }
         let least = match scheme {
             Scheme::Symmetric => 2,
             Scheme::Affine => 1,
         };
         if !(least..=MAX_BITS).contains(&bits) {
-            return Err(QuantizeError::Bits { bits, least });
+            return Err(GridError::Bits { bits, least });
         }
         let (low, high) = (low.min(0.0), high.max(0.0));
         #[allow(clippy::cast_possible_truncation, reason = "steps are f32 everywhere")]
@@ -73,10 +73,13 @@ impl Quantizer {
             Scheme::Affine => {
                 let top = (1 << bits) - 1;
                 let step = step(high - low, top);
-                #[allow(clippy::cast_possible_truncation, reason = "clamped to 16 bits")]
-                let zero = (-low / f64::from(step))
-                    .round_ties_even()
-                    .clamp(0.0, f64::from(top)) as i32;
+                // By the range itself, not by the step, which is rounded.
+                let zero = match high - low {
+                    span if span > 0.0 => -low / span * f64::from(top),
+                    _ => 0.0,
+                };
+                #[allow(clippy::cast_possible_truncation, reason = "of 16 bits")]
+                let zero = zero.round_ties_even().clamp(0.0, f64::from(top)) as i32;
                 Self {
                     step,
                     zero,
@@ -85,6 +88,52 @@ impl Quantizer {
                 }
             }
         })
+    }
+
+    /// The full range of symmetric integers, `−2^(b−1) … 2^(b−1) − 1`, with `(2^b − 1) / 2` steps to the
+    /// largest magnitude: Distiller's `symmetric`. That magnitude itself is half a step beyond the largest integer.
+    ///
+    /// # Errors
+    ///
+    /// If the magnitude is negative or not finite, or the bits are not 2 to 16.
+    #[allow(clippy::cast_possible_truncation, reason = "steps are f32 everywhere")]
+    pub fn full_range(largest: f64, bits: u8) -> Result<Self, GridError> {
+        let narrow = Self::over(-largest, largest, bits, Scheme::Symmetric)?;
+        let step = (2.0 * largest / f64::from((1_i32 << bits) - 1)) as f32;
+        Ok(Self {
+            step: if step.is_normal() { step } else { 1.0 },
+            low: narrow.low - 1,
+            ..narrow
+        })
+    }
+
+    /// The same grid with integers that are all so much less: of `0 … 255`, `−128 … 127` is 128 less.
+    #[must_use]
+    pub fn shifted(self, by: i32) -> Self {
+        Self {
+            zero: self.zero - by,
+            low: self.low - by,
+            high: self.high - by,
+            ..self
+        }
+    }
+
+    /// From Distiller's convention, `q = clamp(round(scale·x − zero_point))`, where scale is levels per unit.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "steps are f32 everywhere")]
+    pub fn from_distiller(scale: f64, zero_point: i32, low: i32, high: i32) -> Self {
+        Self {
+            step: (1.0 / scale) as f32,
+            zero: -zero_point,
+            low,
+            high,
+        }
+    }
+
+    /// Scale and zero point in Distiller's convention.
+    #[must_use]
+    pub fn to_distiller(&self) -> (f64, i32) {
+        (1.0 / f64::from(self.step), -self.zero)
     }
 
     /// The integer of a number.

@@ -1,0 +1,28 @@
+//! One weight on grids of fewer and fewer bits, with the range that errs least and with the whole one.
+
+use calcine_quant::{Clip, GridError, Quantizer, Scheme, Seen};
+
+fn main() -> Result<(), GridError> {
+    // Weights as they often are: many small ones, few large ones.
+    let weights: Vec<f32> = (1..=10_000)
+        .map(|i| {
+            let share = i as f32 / 10_001.0 - 0.5;
+            -0.05 * share.signum() * (1.0 - 2.0 * share.abs()).ln()
+        })
+        .collect();
+    let Some(seen) = Seen::of(std::iter::once(&weights[..]), 2048) else {
+        return Ok(());
+    };
+    for bits in [8, 6, 4, 3, 2] {
+        for clip in [Clip::MinMax, Clip::Laplace, Clip::Mse] {
+            let [low, high] = clip.range(&seen, bits, Scheme::Symmetric);
+            let grid = Quantizer::over(low, high, bits, Scheme::Symmetric)?;
+            let error = seen.error(&grid).sqrt();
+            println!(
+                "{bits} bits, {clip}: step {:.5}, root mean square error {error:.5}",
+                grid.step
+            );
+        }
+    }
+    Ok(())
+}

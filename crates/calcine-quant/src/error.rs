@@ -1,0 +1,31 @@
+use crate::MAX_BITS;
+
+/// There is no such grid.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GridError {
+    /// Numbers that are no range.
+    #[error("there is no grid from {low} to {high}: expected finite numbers, the lower one first")]
+    Range {
+        /// From.
+        low: f64,
+        /// To.
+        high: f64,
+    },
+    /// Integers that are not to be had.
+    #[error("{bits} bits: expected {least} to {MAX_BITS}")]
+    Bits {
+        /// How many were asked for.
+        bits: u8,
+        /// The fewest that make a grid.
+        least: u8,
+    },
+    /// A factor that no multiplier and shift approximate.
+    #[error("the factor {factor} in {bits} bits: expected a positive number, and 1 to 30 bits")]
+    Factor {
+        /// The factor.
+        factor: f64,
+        /// Bits of the multiplier.
+        bits: u8,
+    },
+}

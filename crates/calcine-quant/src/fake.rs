@@ -1,0 +1,205 @@
+//! Fake-quantization: numbers moved to their grid on the forward pass, and gradients that pass straight through.
+
+use burn::tensor::Tensor;
+
+use crate::Quantizer;
+
+/// `x` on its grid: `step · (clamp(round(x / step) + zero, low, high) − zero)`, ties to even.
+///
+/// The gradient passes where `x` lies within the grid's ends, those included, and is zero where it was clipped
+/// (straight-through estimator; Bengio et al., 2013). The value is exact: to fake-quantize twice is to do it
+/// once. Nothing is read.
+#[must_use]
+pub fn fake_quantize<const D: usize>(x: Tensor<D>, grid: &Quantizer) -> Tensor<D> {
+    let step = f64::from(grid.step);
+    let [low, high] = grid.centred().map(f64::from);
+    let ends = [low * step, high * step];
+    let on_grid = (x.clone().detach())
+        .div_scalar(step)
+        .round()
+        .clamp(low, high)
+        .mul_scalar(step);
+    straight_through(on_grid, clipped(x, ends))
+}
+
+/// Rows of a weight on symmetric grids over their own largest magnitude: row `i` has the step
+/// `max|x_i| / (2^(b−1) − 1)`, found anew each time, on the device.
+///
+/// The gradient is that of the weight; the steps are constants. Rows of zeros stay what they are. Nothing is read.
+///
+/// # Shapes
+///
+/// `rows`: `[units, members]`; so is the result. A weight as one row has a grid for the whole tensor.
+///
+/// # Panics
+///
+/// If `bits` is not 2 to 16.
+#[must_use]
+pub fn fake_quantize_rows(rows: Tensor<2>, bits: u8) -> Tensor<2> {
+    assert!(
+        (2..=crate::MAX_BITS).contains(&bits),
+        "{bits} bits of a symmetric grid"
+    );
+    let top = f64::from((1_i32 << (bits - 1)) - 1);
+    let values = rows.clone().detach();
+    let steps = values.clone().abs().max_dim(1).div_scalar(top);
+    let steps = steps.clone().mask_fill(steps.equal_scalar(0.0), 1.0);
+    let on_grid = (values / steps.clone()).round().clamp(-top, top) * steps;
+    straight_through(on_grid, rows)
+}
+
+/// LSQ (Esser et al., 2020): `x` on a grid whose step is learned.
+///
+/// `x̂ = s · clamp(round(x / s), low, high)`. The gradient of `x` passes within the ends; that of `s` is
+/// `round(x/s) − x/s` within, `low` or `high` beyond, times `1 / √(numel · high)`, so that steps and weights move
+/// alike. Nothing is read.
+///
+/// # Shapes
+///
+/// `step`: `[1]`, positive.
+#[must_use]
+#[allow(clippy::cast_precision_loss, reason = "counts of elements")]
+pub fn lsq<const D: usize>(x: Tensor<D>, step: Tensor<1>, low: f64, high: f64) -> Tensor<D> {
+    let count = x.shape().num_elements() as f64;
+    let scale = 1.0 / (count * high.max(1.0)).sqrt();
+    let step = scaled_gradient(step, scale).reshape([1; D]);
+    let inside = clipped(x / step.clone(), [low, high]);
+    let rounded = inside.clone().detach().round();
+    straight_through(rounded, inside) * step
+}
+
+/// The step that LSQ begins with: `2 · mean|x| / √high`. Nothing is read. `[1]`.
+#[must_use]
+pub fn lsq_step<const D: usize>(x: Tensor<D>, high: f64) -> Tensor<1> {
+    x.detach()
+        .abs()
+        .mean()
+        .mul_scalar(2.0 / high.max(1.0).sqrt())
+}
+
+/// PACT (Choi et al., 2018): what a relu gives, clipped at a learned `α`, on `2^b − 1` steps from 0 to `α`.
+///
+/// The gradient of `x` passes where `0 ≤ x < α`; that of `α` is the sum of what arrives where `x ≥ α`. Nothing
+/// is read.
+///
+/// # Shapes
+///
+/// `alpha`: `[1]`, positive.
+#[must_use]
+pub fn pact<const D: usize>(x: Tensor<D>, alpha: Tensor<1>, bits: u8) -> Tensor<D> {
+    let levels = f64::from((1_u32 << bits) - 1);
+    let alpha = alpha.reshape([1; D]).expand(x.shape());
+    let above = x.clone().detach().greater_equal(alpha.clone().detach());
+    let below = x.clone().detach().lower_elem(0.0);
+    let clipped = x.mask_fill(below, 0.0).mask_where(above, alpha.clone());
+    let step = alpha.detach().div_scalar(levels);
+    let on_grid = (clipped.clone().detach() / step.clone()).round() * step;
+    straight_through(on_grid, clipped)
+}
+
+/// `DoReFa` (Zhou et al., 2016): a weight on `2^b` levels between −1 and 1.
+///
+/// `u = tanh(w) / (2·max|tanh(w)|) + ½`, `q = 2·round(u·n)/n − 1` with `n = 2^b − 1`. Of one bit it is
+/// `sign(w)·mean|w|`, where zero counts as positive, and the gradient is the identity. Else only the rounding is
+/// taken for the identity. Nothing is read.
+#[must_use]
+pub fn dorefa_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
+    if bits == 1 {
+        let values = w.clone().detach();
+        let mean = values
+            .clone()
+            .abs()
+            .mean()
+            .reshape([1; D])
+            .expand(values.shape());
+        let negative = values.lower_elem(0.0);
+        let on_grid = mean.clone().mask_where(negative, mean.neg());
+        return straight_through(on_grid, w);
+    }
+    let levels = f64::from((1_u32 << bits) - 1);
+    let t = w.tanh();
+    let largest = t.clone().abs().max().mul_scalar(2.0).reshape([1; D]);
+    let u = (t / largest).add_scalar(0.5);
+    let on_grid = u
+        .clone()
+        .detach()
+        .mul_scalar(levels)
+        .round()
+        .div_scalar(levels);
+    straight_through(on_grid, u).mul_scalar(2.0).sub_scalar(1.0)
+}
+
+/// The activations of `DoReFa` and WRPN: clipped to `[0, 1]`, on `2^b − 1` steps. The gradient passes within, ends
+/// included. Nothing is read.
+#[must_use]
+pub fn unit_activation<const D: usize>(x: Tensor<D>, bits: u8) -> Tensor<D> {
+    let levels = f64::from((1_u32 << bits) - 1);
+    let inside = clipped(x, [0.0, 1.0]);
+    let on_grid = inside
+        .clone()
+        .detach()
+        .mul_scalar(levels)
+        .round()
+        .div_scalar(levels);
+    straight_through(on_grid, inside)
+}
+
+/// WRPN (Mishra et al., 2018): a weight clipped to `[−1, 1]`, on `2^(b−1) − 1` steps a side. The gradient passes
+/// within, ends included. Nothing is read.
+///
+/// Distiller's own has `(2^b − 1)/2` steps and does not clip again, so that its grid reaches beyond 1.
+///
+/// # Panics
+///
+/// If `bits` is less than 2.
+#[must_use]
+pub fn wrpn_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
+    assert!(bits > 1, "a sign and a step need two bits");
+    let levels = f64::from((1_u32 << (bits - 1)) - 1);
+    let inside = clipped(w, [-1.0, 1.0]);
+    let on_grid = inside
+        .clone()
+        .detach()
+        .mul_scalar(levels)
+        .round()
+        .div_scalar(levels);
+    straight_through(on_grid, inside)
+}
+
+/// A weight as `−a`, 0 or `a` (Li et al., 2016): zero below `Δ = 0.7·mean|w|`, and `a` the mean magnitude of the
+/// rest. The gradient is the identity. Nothing is read.
+#[must_use]
+pub fn ternary_weight<const D: usize>(w: Tensor<D>) -> Tensor<D> {
+    let values = w.clone().detach();
+    let sizes = values.clone().abs();
+    let bound = sizes
+        .clone()
+        .mean()
+        .mul_scalar(0.7)
+        .reshape([1; D])
+        .expand(sizes.shape());
+    let kept = sizes.clone().greater(bound).float();
+    let sum = (sizes * kept.clone()).sum();
+    let scale = (sum / kept.clone().sum().clamp_min(1.0)).reshape([1; D]);
+    straight_through(values.sign() * kept * scale, w)
+}
+
+/// The value of one tensor and the gradient of another: `value + (gradient − gradient)`, the difference being
+/// zero exactly.
+fn straight_through<const D: usize>(value: Tensor<D>, gradient: Tensor<D>) -> Tensor<D> {
+    let none = gradient.clone() - gradient.detach();
+    value.detach() + none
+}
+
+/// The value as it is, and its gradient times a number.
+fn scaled_gradient<const D: usize>(x: Tensor<D>, by: f64) -> Tensor<D> {
+    let scaled = x.clone().mul_scalar(by);
+    straight_through(x, scaled)
+}
+
+/// Between two numbers; the gradient passes at them, too.
+fn clipped<const D: usize>(x: Tensor<D>, [low, high]: [f64; 2]) -> Tensor<D> {
+    let values = x.clone().detach();
+    let (below, above) = (values.clone().lower_elem(low), values.greater_elem(high));
+    x.mask_fill(below, low).mask_fill(above, high)
+}

@@ -1,0 +1,45 @@
+//! The mathematics of quantization: grids, ranges, fake-quantization with gradients, fixed-point factors.
+//!
+//! # Should I use this crate?
+//!
+//! Yes, to quantize numbers or to train with quantized ones in code of your own. To quantize a whole network after
+//! training, `calcine-quantize` does it.
+//!
+//! # The parts
+//!
+//! | item | what |
+//! |---|---|
+//! | [`Quantizer`], [`Scheme`] | which integers stand for which numbers, in ONNX's convention and Distiller's |
+//! | [`Clip`], [`Seen`], [`Counts`] | which part of what was seen a grid covers: min-max, averages, ACIQ, percentiles, least error |
+//! | [`fake_quantize`], [`fake_quantize_rows`] | numbers on their grid, gradients straight through |
+//! | [`lsq`], [`pact`], [`dorefa_weight`], [`wrpn_weight`], [`unit_activation`], [`ternary_weight`] | grids that are learned, and weights that are made to fit theirs |
+//! | [`FixedPoint`], [`accumulator_bits`] | factors as integers, sums that fit |
+//! | [`GridError`] | what is no grid |
+//!
+//! # Examples
+//!
+//! ```
+//! use calcine_quant::{Quantizer, Scheme};
+//!
+//! let grid = Quantizer::over(-1.0, 3.0, 8, Scheme::Affine)?;
+//! assert_eq!((grid.zero, grid.quantize(0.0), grid.quantize(99.0)), (64, 64, 255));
+//! assert_eq!(grid.dequantize(64), 0.0);
+//! # Ok::<(), calcine_quant::GridError>(())
+//! ```
+
+mod clip;
+mod error;
+mod fake;
+mod fixed;
+mod grid;
+mod seen;
+
+pub use clip::{Clip, UnknownClip};
+pub use error::GridError;
+pub use fake::{
+    dorefa_weight, fake_quantize, fake_quantize_rows, lsq, lsq_step, pact, ternary_weight,
+    unit_activation, wrpn_weight,
+};
+pub use fixed::{FixedPoint, accumulator_bits};
+pub use grid::{MAX_BITS, Quantizer, Scheme};
+pub use seen::{Counts, Seen};

@@ -1,0 +1,155 @@
+//! Fake-quantized numbers and their gradients, against the scalar definition.
+
+use burn::tensor::{Tensor, TensorData};
+use calcine_quant::{
+    Quantizer, Scheme, dorefa_weight, fake_quantize, fake_quantize_rows, lsq, lsq_step, pact,
+    ternary_weight, unit_activation, wrpn_weight,
+};
+use calcine_testkit::{device, each, values};
+
+use crate::read;
+
+/// 60 numbers from about −3 to 3, with ties and ends among them.
+fn numbers() -> Vec<f32> {
+    let mut numbers: Vec<f32> = values(50).iter().map(|x| 3.0 * x).collect();
+    numbers.extend([0.0, 0.25, 0.75, 1.25, -0.25, -0.75, 1.0, -1.0, 2.0, -2.0]);
+    numbers
+}
+
+fn leaf(numbers: &[f32]) -> Tensor<1> {
+    let data = TensorData::new(numbers.to_vec(), [numbers.len()]);
+    Tensor::from_data(data, &device().autodiff()).require_grad()
+}
+
+/// Values, and the gradient of their sum.
+fn both(numbers: &[f32], change: impl Fn(Tensor<1>) -> Tensor<1>) -> (Vec<f32>, Vec<f32>) {
+    let x = leaf(numbers);
+    let y = change(x.clone());
+    let gradients = y.clone().sum().backward();
+    (read(y), read(x.grad(&gradients).unwrap()))
+}
+
+#[test]
+fn tensors_become_what_numbers_become() {
+    let rows = [
+        (-1.0, 1.0, 2, Scheme::Symmetric),
+        (-1.0, 1.0, 8, Scheme::Symmetric),
+        (0.0, 2.0, 3, Scheme::Affine),
+        (-1.5, 0.5, 4, Scheme::Affine),
+        (0.0, 15.0, 4, Scheme::Affine),
+    ];
+    each(rows, |(low, high, bits, scheme)| {
+        let grid = Quantizer::over(*low, *high, *bits, *scheme).unwrap();
+        let numbers = numbers();
+        let (found, gradients) = both(&numbers, |x| fake_quantize(x, &grid));
+        let ends = grid.centred().map(|end| end * grid.step);
+        for ((&x, found), gradient) in numbers.iter().zip(&found).zip(gradients) {
+            assert_eq!(*found, grid.dequantize(grid.quantize(x)), "{x} on {grid:?}");
+            let inside = ends[0] <= x && x <= ends[1];
+            assert_eq!(gradient, f32::from(u8::from(inside)), "{x} on {grid:?}");
+        }
+        let (again, _) = both(&found, |x| fake_quantize(x, &grid));
+        assert_eq!(again, found);
+    });
+}
+
+#[test]
+fn rows_have_steps_of_their_own() {
+    let numbers: Vec<f32> = [numbers(), vec![0.0; 60]].concat();
+    let rows = |x: Tensor<1>| fake_quantize_rows(x.reshape([3, 40]), 4).reshape([120]);
+    let (found, gradients) = both(&numbers, rows);
+    for (row, found) in numbers.chunks(40).zip(found.chunks(40)) {
+        let largest = row.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+        let grid = Quantizer::over(
+            -f64::from(largest),
+            f64::from(largest),
+            4,
+            Scheme::Symmetric,
+        );
+        let grid = grid.unwrap();
+        for (&x, &found) in row.iter().zip(found) {
+            assert!(
+                (found - grid.dequantize(grid.quantize(x))).abs() < 1e-6,
+                "{x}: {found}"
+            );
+        }
+    }
+    assert!(gradients.iter().all(|gradient| *gradient == 1.0));
+}
+
+/// The gradient of the step by the paper's formula.
+#[test]
+fn a_learned_step_has_the_papers_gradient() {
+    let numbers = numbers();
+    each(
+        [(-4.0, 3.0, 0.5_f32), (0.0, 7.0, 0.3), (-1.0, 1.0, 2.0)],
+        |(low, high, s)| {
+            let (x, step) = (leaf(&numbers), leaf(&[*s]));
+            let y = lsq(x.clone(), step.clone(), *low, *high);
+            let gradients = y.clone().sum().backward();
+            let mut expected = 0.0;
+            let found = read(y);
+            for ((&x, found), gradient) in numbers
+                .iter()
+                .zip(found)
+                .zip(read(x.grad(&gradients).unwrap()))
+            {
+                let v = f64::from(x / s);
+                let q = v.clamp(*low, *high).round_ties_even();
+                assert_eq!(found, q as f32 * s);
+                let inside = (*low..=*high).contains(&v);
+                assert_eq!(gradient, f32::from(u8::from(inside)), "{x}");
+                expected += if inside { q - v } else { q };
+            }
+            expected /= (numbers.len() as f64 * high.max(1.0)).sqrt();
+            let gradient = f64::from(read(step.grad(&gradients).unwrap())[0]);
+            assert!(
+                (gradient - expected).abs() < 1e-4,
+                "{gradient} for {expected}"
+            );
+        },
+    );
+    let mean = numbers.iter().map(|x| x.abs()).sum::<f32>() / numbers.len() as f32;
+    let begin = read(lsq_step(leaf(&numbers), 7.0))[0];
+    assert!((begin - 2.0 * mean / 7.0_f32.sqrt()).abs() < 1e-5);
+}
+
+/// Each twice is once, and there are as many values as there should be.
+#[test]
+fn grids_have_their_levels() {
+    type Change = fn(Tensor<1>) -> Tensor<1>;
+    let rows: [(&str, Change, usize); 6] = [
+        ("dorefa, 1 bit", |w| dorefa_weight(w, 1), 2),
+        ("dorefa, 2 bits", |w| dorefa_weight(w, 2), 4),
+        ("wrpn, 3 bits", |w| wrpn_weight(w, 3), 7),
+        ("unit, 2 bits", |x| unit_activation(x, 2), 4),
+        (
+            "pact, 2 bits",
+            |x| {
+                let alpha = Tensor::from_floats([1.5], &x.device());
+                pact(x, alpha, 2)
+            },
+            4,
+        ),
+        ("ternary", ternary_weight, 3),
+    ];
+    each(rows, |(_, change, levels)| {
+        let (found, _) = both(&numbers(), change);
+        let mut distinct = found.clone();
+        distinct.sort_by(f32::total_cmp);
+        distinct.dedup_by(|a, b| (*a - *b).abs() < 1e-6);
+        assert_eq!(distinct.len(), *levels, "{distinct:?}");
+    });
+}
+
+#[test]
+fn nothing_comes_of_nothing() {
+    let zeros = [0.0; 8];
+    for change in [
+        (|x| fake_quantize_rows(x.reshape([2, 4]), 8).reshape([8])) as fn(Tensor<1>) -> Tensor<1>,
+        ternary_weight,
+        |w| wrpn_weight(w, 4),
+    ] {
+        assert_eq!(both(&zeros, change).0, zeros);
+    }
+}
