@@ -255,6 +255,13 @@ fn finish(args: &Args, report: &Report) -> Result<(), Failure> {
     if let Some(thinned) = &report.thinned {
         say(args, &thinned.sheet().to_string());
     }
+    if let Some(integers) = &report.quantized {
+        let text = format!(
+            "in integers: top-1 {:.2} %, top-5 {:.2} %, loss {:.4}; {} bytes, {} with the graph",
+            integers.top1, integers.top5, integers.loss, integers.bytes, integers.file_bytes
+        );
+        say(args, &text);
+    }
     if report.front.len() > 1 {
         say(args, &front(&report.front));
     }

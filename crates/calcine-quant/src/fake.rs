@@ -58,14 +58,34 @@ pub fn fake_quantize_rows(rows: Tensor<2>, bits: u8) -> Tensor<2> {
 ///
 /// `step`: `[1]`, positive.
 #[must_use]
-#[allow(clippy::cast_precision_loss, reason = "counts of elements")]
 pub fn lsq<const D: usize>(x: Tensor<D>, step: Tensor<1>, low: f64, high: f64) -> Tensor<D> {
-    let count = x.shape().num_elements() as f64;
+    lsq_along(x, step, 0, low, high)
+}
+
+/// The same with a step for each position of an axis, as for the outputs of a weight; the gradient's scale counts
+/// the elements of a step.
+///
+/// # Shapes
+///
+/// `steps`: `[1]`, or as long as the axis; positive.
+#[must_use]
+#[allow(clippy::cast_precision_loss, reason = "counts of elements")]
+pub fn lsq_along<const D: usize>(
+    x: Tensor<D>,
+    steps: Tensor<1>,
+    axis: usize,
+    low: f64,
+    high: f64,
+) -> Tensor<D> {
+    let length = steps.dims()[0];
+    let count = (x.shape().num_elements() / length) as f64;
     let scale = 1.0 / (count * high.max(1.0)).sqrt();
-    let step = scaled_gradient(step, scale).reshape([1; D]);
-    let inside = clipped(x / step.clone(), [low, high]);
+    let mut shape = [1; D];
+    shape[axis] = length;
+    let steps = scaled_gradient(steps, scale).reshape(shape);
+    let inside = clipped(x / steps.clone(), [low, high]);
     let rounded = inside.clone().detach().round();
-    straight_through(rounded, inside) * step
+    straight_through(rounded, inside) * steps
 }
 
 /// The step that LSQ begins with: `2 · mean|x| / √high`. Nothing is read. `[1]`.

@@ -37,8 +37,8 @@ mod seen;
 pub use clip::{Clip, UnknownClip};
 pub use error::GridError;
 pub use fake::{
-    dorefa_weight, fake_quantize, fake_quantize_rows, lsq, lsq_step, pact, ternary_weight,
-    unit_activation, wrpn_weight,
+    dorefa_weight, fake_quantize, fake_quantize_rows, lsq, lsq_along, lsq_step, pact,
+    ternary_weight, unit_activation, wrpn_weight,
 };
 pub use fixed::{FixedPoint, accumulator_bits};
 pub use grid::{MAX_BITS, Quantizer, Scheme};

@@ -23,6 +23,8 @@ pub(crate) struct FloatLayer {
     /// Which axis of the weight the outputs are.
     pub(crate) axis: usize,
     pub(crate) bias: Vec<f64>,
+    /// What the norm multiplies each output by; 1 without one.
+    pub(crate) factors: Vec<f64>,
 }
 
 impl FloatLayer {
@@ -37,6 +39,7 @@ impl FloatLayer {
             3 => read(network, node, 2)?,
             _ => vec![0.0; outputs],
         };
+        let mut factors = vec![1.0; outputs];
         if let Some(norm) = uses.norm_after(graph, node) {
             let norm = &graph.nodes[norm];
             let Op::BatchNorm { epsilon, .. } = norm.op else {
@@ -44,12 +47,14 @@ impl FloatLayer {
             };
             let [gamma, beta, mean, variance] = [1, 2, 3, 4].map(|at| read(network, norm, at));
             let (gamma, beta, mean, variance) = (gamma?, beta?, mean?, variance?);
-            let factor = |o: usize| gamma[o] / (variance[o] + epsilon).sqrt();
+            factors = (0..outputs)
+                .map(|o| gamma[o] / (variance[o] + epsilon).sqrt())
+                .collect();
             for (at, weight) in weight.iter_mut().enumerate() {
-                *weight *= factor(output_of(at, &shape, axis));
+                *weight *= factors[output_of(at, &shape, axis)];
             }
             for (o, bias) in bias.iter_mut().enumerate() {
-                *bias = beta[o] + (*bias - mean[o]) * factor(o);
+                *bias = beta[o] + (*bias - mean[o]) * factors[o];
             }
         }
         Ok(Self {
@@ -57,6 +62,7 @@ impl FloatLayer {
             shape,
             axis,
             bias,
+            factors,
         })
     }
 
@@ -144,14 +150,15 @@ pub(crate) enum Bias {
 }
 
 impl Layer {
-    /// Weights to the nearest integers, and the bias to the nearest that sums can take.
+    /// Weights to the nearest integers of these grids, one or one for each output, and the bias to the nearest that
+    /// sums can take.
     pub(crate) fn nearest(
         name: &str,
         float: &FloatLayer,
-        settings: &WeightSettings,
+        grids: &[Quantizer],
+        bits: u8,
         input: Option<&Quantizer>,
     ) -> Result<Self, QuantizeError> {
-        let grids = float.grids(settings)?;
         let grid = |output: usize| &grids[if grids.len() == 1 { 0 } else { output }];
         #[allow(clippy::cast_possible_truncation, reason = "grids are of f32")]
         let int = |(at, weight): (usize, &f64)| {
@@ -160,7 +167,7 @@ impl Layer {
         let steps: Vec<f32> = grids.iter().map(|grid| grid.step).collect();
         Ok(Self {
             name: name.to_owned(),
-            bits: settings.bits,
+            bits,
             ints: float.weight.iter().enumerate().map(int).collect(),
             shape: float.shape.clone(),
             axis: float.axis,

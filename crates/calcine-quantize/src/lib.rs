@@ -13,6 +13,7 @@
 //! | [`Settings`], [`Override`] | bits, schemes and ways to clip, for all layers and for some |
 //! | [`Clip`] | which part of a range a grid covers: min-max, average, ACIQ, percentiles, least error |
 //! | [`quantize`], [`Quantized`] | batch norms folded, weights rounded, a grid on every edge; its forward pass |
+//! | [`AwareNetwork`] | quantization-aware training: the network on its grids, whose steps are learned |
 //! | [`Quantizer`], [`Scheme`] | a grid |
 //! | [`QuantizeError`] | what does not fit, and where |
 //!
@@ -37,6 +38,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod aware;
 mod calibrate;
 mod error;
 mod file;
@@ -45,6 +47,7 @@ mod plan;
 mod quantized;
 mod settings;
 
+pub use aware::{AwareError, AwareNetwork};
 pub use calcine_quant::{Clip, Quantizer, Scheme, Seen};
 pub use calibrate::{Calibration, CalibrationFileError};
 pub use error::QuantizeError;

@@ -85,7 +85,7 @@ impl Uses {
     }
 
     /// What a node's result has become then.
-    fn settled(&self, graph: &Graph, id: ValueId) -> ValueId {
+    pub(crate) fn settled(&self, graph: &Graph, id: ValueId) -> ValueId {
         let last = self.chain(graph, id).pop();
         last.map_or(id, |user| graph.nodes[user].output)
     }
@@ -187,4 +187,25 @@ pub(crate) fn grids(
         };
     }
     Ok(grids)
+}
+
+/// Of each value with a grid, the value that the grid was made for: what only moves it along shares it.
+pub(crate) fn makers(
+    graph: &Graph,
+    uses: &Uses,
+    grids: &[Option<Quantizer>],
+) -> Vec<Option<ValueId>> {
+    let mut makers = vec![None; graph.values.len()];
+    for &id in &graph.inputs {
+        makers[id.0] = grids[id.0].map(|_| id);
+    }
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let given = node.inputs.first().and_then(|id| makers[id.0]);
+        let own = grids[node.output.0].map(|_| node.output);
+        makers[node.output.0] = match given {
+            Some(maker) if own.is_some() && uses.keeps_grid(index, &node.op) => Some(maker),
+            _ => own,
+        };
+    }
+    makers
 }

@@ -105,12 +105,24 @@ pub fn quantize(
         }
         let float = FloatLayer::of(network, &uses, node)?;
         let input = grids[node.inputs[0].0].as_ref();
-        let layer = Layer::nearest(&node.name, &float, &own.weights, input)?;
+        let weights = float.grids(&own.weights)?;
+        let layer = Layer::nearest(&node.name, &float, &weights, own.weights.bits, input)?;
         layers.insert(index, layer);
     }
+    assembled(network, graph, &uses, grids, layers)
+}
+
+/// The network of these layers, with what other nodes need in float.
+pub(crate) fn assembled(
+    network: &Network,
+    graph: Graph,
+    uses: &Uses,
+    grids: Vec<Option<Quantizer>>,
+    layers: BTreeMap<usize, Layer>,
+) -> Result<Quantized, QuantizeError> {
     let mut floats = BTreeMap::new();
     for (index, node) in graph.nodes.iter().enumerate() {
-        let taken = layers.contains_key(&index) || taken_over(&graph, &uses, &layers, index);
+        let taken = layers.contains_key(&index) || taken_over(&graph, uses, &layers, index);
         for id in node.inputs.iter().filter(|_| !taken) {
             floats.extend(network.tensor(*id).map(|tensor| (id.0, tensor)));
         }

@@ -6,6 +6,7 @@
     reason = "tests panic, and what is exact is compared exactly"
 )]
 
+mod aware;
 mod engine;
 mod errors;
 mod exact;

@@ -43,6 +43,7 @@
 //! | `[lr.NAME]` | `type` and its numbers |
 //! | `[rewind]` | `at`, `to`, `restore` |
 //! | `[thin]` | `at`, `border` |
+//! | `[quantize]` | `weights`, `activations`, `per_channel`, `clip`, `float`, `images` |
 //! | `[[policy]]` | `pruner`, `regularizer` or `lr`; `start`, `end`, `every` and `unit`, or a list `epochs` or `steps`; `again_every`, `hold`, `mask_gradients`, `lifetime`, `first`, `after` |
 //!
 //! An *amount* is a number, a curve (`{ curve = "cubic", from = 0.05, to = 0.8 }`; also `linear`, `cosine`,
@@ -106,6 +107,9 @@
 //!   and training goes on with what is left. `border = "exact"` keeps channels whose constants zero padding
 //!   would distort. Whoever runs the recipe carries it out ([`Recipe::thinning`]). While it does, nothing but
 //!   element-wise pruners with hard masks may be at work.
+//! * `[quantize]` trains on grids of so many bits, whose steps are learned (LSQ; Esser et al., 2020), from the ranges
+//!   that `clip` finds over `images`; layers of `float` stay as they are. Whoever runs the recipe carries it
+//!   out ([`Recipe::quantization`]).
 //! * `lr` types: `constant`, `step`, `multi_step`, `multi_step_multi_gamma`, `exponential`, `cosine`
 //!   (with `warm_up`), `cosine_warm_restarts`, `polynomial`, `one_cycle`, `plateau`. A policy of `lr`
 //!   without a window lasts the whole run, step by step; one in epochs moves at epochs. Lengths that a
@@ -122,6 +126,7 @@ pub mod distiller;
 mod error;
 mod policy;
 mod pruner;
+mod quantization;
 mod rate;
 mod recipe;
 mod regularizer;
@@ -133,6 +138,7 @@ mod thinning;
 mod train;
 
 pub use error::{Problem, RecipeError};
+pub use quantization::Quantization;
 pub use recipe::Recipe;
 pub use thinning::Thinning;
 pub use train::{Optimizer, Train};

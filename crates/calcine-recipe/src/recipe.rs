@@ -5,6 +5,7 @@ use toml::de::DeTable;
 use crate::error::{Found, Problems, RecipeError, suggest};
 use crate::policy::{Count, Kind, Policy, When};
 use crate::pruner::Pruner;
+use crate::quantization::Quantization;
 use crate::rate::Rate;
 use crate::regularizer::Regularizer;
 use crate::rewind::Rewind;
@@ -32,6 +33,7 @@ pub(crate) struct Parts {
     pub(crate) rates: Vec<Rate>,
     pub(crate) rewind: Option<Rewind>,
     pub(crate) thinning: Option<At<Thinning>>,
+    pub(crate) quantization: Option<Quantization>,
     pub(crate) policies: Vec<Policy>,
 }
 
@@ -95,11 +97,18 @@ impl Recipe {
         self.parts.thinning.as_ref().map(|thinning| &thinning.value)
     }
 
+    /// `[quantize]`: on which grids the network is to be trained, if it is.
+    #[must_use]
+    pub fn quantization(&self) -> Option<&Quantization> {
+        self.parts.quantization.as_ref()
+    }
+
     /// Whether it takes a traced network: to thin it, to find what is cut together, or to look at activations.
     #[must_use]
     pub fn needs_network(&self) -> bool {
         let pruners = &self.parts.pruners;
         self.parts.thinning.is_some()
+            || self.parts.quantization.is_some()
             || pruners
                 .iter()
                 .any(|p| p.dependency.is_some() || p.score.value.is_of_activations())
@@ -176,6 +185,11 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
         problems.add(&rewind.at.span, message);
     }
     let thinning = root.table("thin").map(Thinning::read);
+    let quantization = root.table("quantize").map(Quantization::read);
+    if let (Some(Some(thinning)), Some(_)) = (&thinning, &quantization) {
+        let message = "`[thin]` and `[quantize]` exclude each other: thin first, then train the thinned file on grids";
+        problems.add(&thinning.span, message);
+    }
     let mut uses = Vec::new();
     let sections = root.list("policy").into_iter();
     let policies: Vec<_> = sections
@@ -222,6 +236,7 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
         rates,
         rewind: rewind.flatten(),
         thinning: thinning.flatten(),
+        quantization: quantization.flatten(),
         policies,
     })
 }

@@ -253,6 +253,19 @@ fn every_mistake_in_what_masks_and_rewinds_do_is_named_at_its_place() {
             &["`restore` cannot be `all`"],
         ),
         ("[thin]\nat = ¦[4, 2]", &["must ascend"]),
+        ("¦[quantize]\nactivations = 4", &["`weights` is missing"]),
+        (
+            "[quantize]\nweights = ¦1\nactivations = 4",
+            &["`weights` is 1, expected 2 to 16 bits"],
+        ),
+        (
+            "[quantize]\nweights = 4\nactivations = 4\nclip = ¦\"max\"",
+            &["expected min_max"],
+        ),
+        (
+            "¦[thin]\n[quantize]\nweights = 4\nactivations = 4",
+            &["exclude each other"],
+        ),
         ("[thin]\nat = ¦[0, 2]", &["`at` from 1"]),
         ("[thin]\nborder = ¦\"none\"", &["`border` cannot be `none`"]),
         ("[thin]\n¦when = 3", &["when"]),

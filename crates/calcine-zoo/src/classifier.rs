@@ -42,3 +42,10 @@ impl Classifier for calcine_trace::Network {
         Self::forward(self, images)
     }
 }
+
+/// A network that trains on its grids.
+impl Classifier for calcine_quantize::AwareNetwork {
+    fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        Self::forward(self, images)
+    }
+}

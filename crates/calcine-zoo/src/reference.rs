@@ -10,6 +10,7 @@
 //!   model.safetensors        the weights that were kept, PyTorch's names and layouts
 //!   thinned-N.safetensors    the network as it was thinned before epoch N, if the recipe says so
 //!   thinned.safetensors      the thinned network that was kept, whole, with its weights
+//!   quantized.safetensors    the network in integers, if the recipe trains on grids
 //!   report.json              what it came to
 //! ```
 //!
@@ -44,7 +45,7 @@ mod validation;
 pub use activations::{Activations, Looked, activations};
 pub use error::ReferenceError;
 pub use quantizing::{QuantizeRun, QuantizeSettings, quantize_network};
-pub use report::{Report, ThinnedReport};
+pub use report::{QuantizedReport, Report, ThinnedReport};
 pub use run::{Finished, evaluate, train};
 pub use scan::{ScanRunError, ScanSettings, Scanned, scan};
 pub use settings::{Settings, Weights};

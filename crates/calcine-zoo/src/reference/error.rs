@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use calcine_params::UnknownParameter;
-use calcine_quantize::QuantizeError;
+use calcine_quantize::{AwareError, QuantizeError, QuantizedFileError};
 use calcine_recipe::RecipeError;
 use calcine_thin::ThinError;
 use calcine_trace::TraceError;
@@ -50,6 +50,12 @@ pub enum ReferenceError {
     /// It cannot be quantized.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
+    /// It cannot be trained on grids.
+    #[error(transparent)]
+    Aware(#[from] AwareError),
+    /// The quantized network cannot be written.
+    #[error(transparent)]
+    QuantizedFile(#[from] QuantizedFileError),
     /// A pattern that matches no weight.
     #[error(transparent)]
     Params(#[from] UnknownParameter),

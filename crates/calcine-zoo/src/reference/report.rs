@@ -66,8 +66,26 @@ pub struct Report {
     pub images_per_second: f64,
     /// What thinning came to, if the recipe thins.
     pub thinned: Option<ThinnedReport>,
+    /// What the network in integers came to, if the recipe quantizes; it is in `quantized.safetensors`.
+    pub quantized: Option<QuantizedReport>,
     /// The run's directory; absent where nothing was written.
     pub out: Option<PathBuf>,
+}
+
+/// A network in integers, on the test set.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct QuantizedReport {
+    /// Top-1, in percent.
+    pub top1: f64,
+    /// Top-5, in percent.
+    pub top5: f64,
+    /// Mean cross-entropy.
+    pub loss: f64,
+    /// Bytes of weights, steps and biases.
+    pub bytes: usize,
+    /// Bytes of the file, graph and all.
+    pub file_bytes: usize,
 }
 
 /// A thinned network beside the one that the run began with.

@@ -11,8 +11,8 @@ use calcine_train::{
 };
 
 use super::setup::Setup;
-use super::shape::{Fixed, Shape, Thinning};
-use super::{ReferenceError, Report, Settings};
+use super::shape::{Fixed, OnGrids, Shape, Thinning};
+use super::{QuantizedReport, ReferenceError, Report, Settings};
 use crate::{Classifier, ModelTask, weights};
 
 /// Steps between two checkpoints within an epoch: what a killed run loses at most.
@@ -114,6 +114,12 @@ impl ModelTask for Train<'_> {
             let shape = Fixed { setup: self.setup };
             return self.course(model, &shape);
         }
+        if self.setup.recipe.quantization().is_some() {
+            let model = self.setup.load_weights(model)?;
+            let shape = OnGrids { setup: self.setup };
+            let network = shape.network(self.setup.traced(&model)?)?;
+            return self.course(network, &shape);
+        }
         let network = self.setup.traced(&model)?;
         let shape = Thinning::new(self.setup, self.out, network.clone());
         self.course(network, &shape)
@@ -167,7 +173,7 @@ impl Train<'_> {
             before = context["top1_before"].as_f64().unwrap_or(f64::NAN);
             tracing::info!("resumed at step {}", run.driver.clock().global_step());
         } else {
-            run = begin(setup.load_weights(model)?, driver);
+            run = begin(shape.begun(model)?, driver);
             before = setup.test(&run.model.valid()).top1;
             tracing::info!("top-1 before: {before:.2} %");
         }
@@ -231,6 +237,20 @@ impl Train<'_> {
         report.kept_epoch = kept;
         report.front = front;
         report.thinned = thinned;
+        if let Some(integers) = shape.integers(&model)? {
+            let file = out.join("quantized.safetensors");
+            let bytes = integers.to_bytes()?;
+            write(&file, &bytes)?;
+            let tested =
+                calcine_train::evaluate(setup.images.test(), |images| integers.forward(images));
+            report.quantized = Some(QuantizedReport {
+                top1: tested.top1,
+                top5: tested.top5,
+                loss: tested.loss,
+                bytes: integers.stored_bytes(),
+                file_bytes: bytes.len(),
+            });
+        }
         report.seconds = began.elapsed().as_secs_f64();
         report.images_per_second = metrics.images / f64::max(metrics.seconds, f64::MIN_POSITIVE);
         report.out = Some(out.to_path_buf());

@@ -116,6 +116,7 @@ impl Setup {
             seconds: 0.0,
             images_per_second: 0.0,
             thinned: None,
+            quantized: None,
             out: None,
         }
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use calcine_params::Inventory;
+use calcine_quantize::{AwareNetwork, Calibration, Override, Quantized, Settings};
 use calcine_schedule::Clock;
 use calcine_thin::{Border, Thinned, thin};
 use calcine_trace::Network;
@@ -12,8 +13,12 @@ use calcine_train::{Data, Driver, NetworkWatch, Remains, Run};
 
 use super::run::write;
 use super::setup::Setup;
+use super::validation::{Draw, Validation};
 use super::{ReferenceError, ThinnedReport};
 use crate::Classifier;
+
+/// Images in a batch of calibration.
+const CALIBRATION: usize = 100;
 
 /// Batches to measure speed with.
 const BATCHES: [usize; 2] = [1, 64];
@@ -22,6 +27,15 @@ const BATCHES: [usize; 2] = [1, 64];
 pub(super) trait Shape<M: Classifier> {
     /// A driver at the run's beginning.
     fn driver(&self, model: &M) -> Result<Driver<M>, ReferenceError>;
+
+    /// The model with the weights that the run begins with.
+    fn begun(&self, model: M) -> Result<M, ReferenceError>;
+
+    /// The kept model in integers, if it was trained for them.
+    fn integers(&self, model: &M) -> Result<Option<Quantized>, ReferenceError> {
+        let _ = model;
+        Ok(None)
+    }
 
     /// The epochs before which it is thinned, ascending; the number of epochs itself if that is at the end.
     fn moments(&self) -> Vec<u64> {
@@ -50,7 +64,60 @@ pub(super) struct Fixed<'a> {
     pub(super) setup: &'a Setup,
 }
 
+/// A network that trains on its grids.
+pub(super) struct OnGrids<'a> {
+    pub(super) setup: &'a Setup,
+}
+
+impl OnGrids<'_> {
+    /// The network on the grids that the recipe asks for, calibrated with validation images.
+    pub(super) fn network(&self, network: Network) -> Result<AwareNetwork, ReferenceError> {
+        let recipe = &self.setup.recipe;
+        let asked = recipe
+            .quantization()
+            .expect("only where the recipe quantizes");
+        let draw = Draw::Random(asked.images);
+        let images = Validation::new(&self.setup.images, draw, CALIBRATION, recipe.train().seed);
+        let seen = Calibration::of(&network, &images.batches().collect::<Vec<_>>())?;
+        let mut settings = Settings::default();
+        settings.weights.bits = asked.weight_bits;
+        settings.weights.per_channel = asked.per_channel;
+        settings.weights.clip = asked.clip;
+        settings.activations.bits = asked.activation_bits;
+        settings.activations.clip = asked.clip;
+        settings.layers = (asked.float.iter())
+            .map(|name| Override {
+                name: name.clone(),
+                float: true,
+                ..Override::default()
+            })
+            .collect();
+        Ok(AwareNetwork::new(network, &seen, &settings)?)
+    }
+}
+
+impl Shape<AwareNetwork> for OnGrids<'_> {
+    fn driver(&self, model: &AwareNetwork) -> Result<Driver<AwareNetwork>, ReferenceError> {
+        let steps = self.setup.images.steps_per_epoch();
+        let graph = model.network().graph();
+        Ok(self.setup.recipe.bind_traced(model, graph, steps)?)
+    }
+
+    /// It was calibrated with them.
+    fn begun(&self, model: AwareNetwork) -> Result<AwareNetwork, ReferenceError> {
+        Ok(model)
+    }
+
+    fn integers(&self, model: &AwareNetwork) -> Result<Option<Quantized>, ReferenceError> {
+        Ok(Some(model.quantized()?))
+    }
+}
+
 impl<M: Classifier> Shape<M> for Fixed<'_> {
+    fn begun(&self, model: M) -> Result<M, ReferenceError> {
+        self.setup.load_weights(model)
+    }
+
     fn driver(&self, model: &M) -> Result<Driver<M>, ReferenceError> {
         let steps = self.setup.images.steps_per_epoch();
         Ok(self.setup.recipe.bind(model, steps)?)
@@ -98,6 +165,10 @@ impl<'a> Thinning<'a> {
 }
 
 impl Shape<Network> for Thinning<'_> {
+    fn begun(&self, network: Network) -> Result<Network, ReferenceError> {
+        self.setup.load_weights(network)
+    }
+
     fn driver(&self, network: &Network) -> Result<Driver<Network>, ReferenceError> {
         let images = &self.setup.images;
         let epoch = images.steps_per_epoch();
