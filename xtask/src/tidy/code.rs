@@ -52,6 +52,10 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "statistics of activations, all in one read after the last batch",
     ),
     (
+        "crates/calcine-trace/src/watch/sampling.rs",
+        "samples of layers, all in one read after the last batch",
+    ),
+    (
         "crates/calcine-train/src/policy/record.rs",
         "the record of a checkpoint, all in one read",
     ),
