@@ -56,6 +56,10 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "samples of layers, all in one read after the last batch",
     ),
     (
+        "crates/calcine-train/src/network_watch.rs",
+        "the masks of weights that are refitted after a selection; the pruner says so",
+    ),
+    (
         "crates/calcine-train/src/policy/record.rs",
         "the record of a checkpoint, all in one read",
     ),

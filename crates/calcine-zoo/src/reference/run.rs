@@ -395,13 +395,15 @@ fn shown<M: Classifier>(
     model: &M,
     images: &Images,
 ) -> Result<Driver<M>, ReferenceError> {
-    let wanted = driver.wanted();
-    if wanted.is_empty() {
+    let (wanted, refitted) = (driver.wanted(), driver.reconstructions());
+    let scored = wanted.iter().map(|wanted| wanted.batches);
+    let counts = scored.chain(refitted.iter().map(|refitted| refitted.batches));
+    if wanted.is_empty() && refitted.is_empty() {
         return Ok(driver);
     }
     // What looks at all batches looks at an epoch's.
     let epoch = images.steps_per_epoch();
-    let counts = wanted.iter().map(|w| w.batches.unwrap_or(epoch).min(epoch));
+    let counts = counts.map(|batches| batches.unwrap_or(epoch).min(epoch));
     let batches = images.first(counts.max().unwrap_or(1) as usize);
     let model = model.valid();
     let sample = Tensor::zeros([1, CHANNELS, SIDE, SIDE], images.inference());
