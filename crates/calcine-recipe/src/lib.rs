@@ -65,6 +65,9 @@
 //!   layers come to) and `wanda` (of what weights multiply), over 8 `batches`, which need a driver that is
 //!   [shown them](calcine_train::Driver::with_watch). Larger stays. `noise` is how often a ranking is disturbed; `fold_norm`
 //!   ranks weights with their batch-norm folded in.
+//! * `reconstruct = true` refits what is left of the weights after each selection to what their layers gave right
+//!   before it, over 8 `batches` and 10 `positions` of each (`{ batches = …, positions = … }`), for the grains
+//!   `channel` and `fc_input`. It too needs a driver that is shown activations.
 //! * `grain`: `element` (default), `kernel`, `filter`, `channel`, `fc_output`, `fc_input`, `layer`,
 //!   `block(RxDxHxW)`, `group(M)`.
 //! * `level` drops exactly ⌊level·N⌋ units of each parameter, or with `scope = "global"` of all together,

@@ -1,5 +1,5 @@
 use calcine_fold::Grain;
-use calcine_train::{Batches, Joint};
+use calcine_train::{Batches, Joint, Reconstruct};
 
 use crate::amount::Amounts;
 use crate::score::{ScoreName, batches};
@@ -18,6 +18,8 @@ pub(crate) struct Pruner {
     pub(crate) batches: Batches,
     /// Whether norms are folded into weights before they are scored.
     pub(crate) fold_norm: Option<At<bool>>,
+    /// Whether and how what is left is refitted after a selection.
+    pub(crate) reconstruct: Option<At<Reconstruct>>,
     pub(crate) grain: At<Grain>,
     pub(crate) selection: Selection,
     pub(crate) cost: Cost,
@@ -43,11 +45,19 @@ pub(crate) enum Cost {
 }
 
 impl Pruner {
+    /// Whether it looks at the network from inside.
+    pub(crate) fn needs_network(&self) -> bool {
+        self.dependency.is_some()
+            || self.reconstruct.is_some()
+            || self.score.value.is_of_activations()
+    }
+
     pub(crate) fn read(name: At<String>, section: Section<'_>) -> Option<Self> {
         let score = ScoreName::read(&section);
         let noise = section.number_in("noise", 0.0..=1.0);
         let batches = batches(&section);
         let fold_norm = section.flag("fold_norm");
+        let reconstruct = reconstruct(&section);
         let mut grain = grain(&section);
         let given = grain.is_some();
         // After a problem with the grain, the rest is still looked at.
@@ -70,6 +80,13 @@ impl Pruner {
                 section.problems.add(&score.span, message);
             }
         }
+        if let (Some(reconstruct), Some(grain)) = (&reconstruct, &grain)
+            && !matches!(grain.value, Grain::Channel | Grain::FcInput)
+        {
+            let message = "`reconstruct` makes up for inputs that are dropped: `grain = \"channel\"` or \
+                           `\"fc_input\"`";
+            section.problems.add(&reconstruct.span, message);
+        }
         section.close();
         let (score, grain) = (score?, grain.filter(|_| given)?);
         Some(Self {
@@ -80,6 +97,7 @@ impl Pruner {
             score,
             noise: noise.map_or(0.0, |noise| noise.value),
             fold_norm,
+            reconstruct,
             grain,
             selection: selection?,
             cost: cost?,
@@ -127,6 +145,31 @@ fn dependency(section: &Section<'_>, grain: Option<&At<Grain>>) -> Option<At<Joi
         joint.map_or(Joint::Sum, |joint| joint.value),
         auto.span,
     ))
+}
+
+/// `reconstruct = true` or `reconstruct = { positions = 10, batches = 8 }`.
+fn reconstruct(section: &Section<'_>) -> Option<At<Reconstruct>> {
+    let value = section.get("reconstruct")?;
+    let span = value.span();
+    let usual = Reconstruct::default();
+    if let Some(wanted) = value.get_ref().as_bool() {
+        return wanted.then(|| At::new(usual, span));
+    }
+    if value.get_ref().as_table().is_none() {
+        let found = describe(value.get_ref());
+        let message = format!("`reconstruct` is {found}, expected true, false or a table");
+        section.problems.add(&span, message);
+        return None;
+    }
+    let table = section.table("reconstruct")?;
+    let positions = table.positive("positions");
+    let batches = batches(&table);
+    table.close();
+    let read = Reconstruct {
+        positions: positions.map_or(usual.positions, |positions| positions.value as usize),
+        batches: batches.map_or(usual.batches, |batches| batches.value),
+    };
+    Some(At::new(read, span))
 }
 
 /// `params`, `groups` and `together`.

@@ -109,9 +109,7 @@ impl Recipe {
         let pruners = &self.parts.pruners;
         self.parts.thinning.is_some()
             || self.parts.quantization.is_some()
-            || pruners
-                .iter()
-                .any(|p| p.dependency.is_some() || p.score.value.is_of_activations())
+            || pruners.iter().any(Pruner::needs_network)
     }
 
     /// The file, if it came from one.

@@ -85,6 +85,18 @@ fn every_mistake_in_a_selection_is_named_at_its_place() {
         ),
         ("level = 0.5\ndrop = ¦0.3", &["`drop` needs `regrow`"]),
         (
+            "level = 0.5\nreconstruct = ¦true",
+            &["`grain = \"channel\"` or `\"fc_input\"`"],
+        ),
+        (
+            "level = 0.5\ngrain = \"channel\"\nreconstruct = ¦8",
+            &["`reconstruct` is the number 8, expected true, false or a table"],
+        ),
+        (
+            "level = 0.5\ngrain = \"channel\"\nreconstruct = { positions = ¦0, ¦rows = 3 }",
+            &["expected a whole number above 0", "unknown key `rows`"],
+        ),
+        (
             "threshold = 0.5\nregrow = ¦\"random\"\ndrop = 0.3",
             &["`regrow` needs `level`"],
         ),
@@ -294,6 +306,11 @@ fn what_does_not_fit_the_model_or_the_window_is_named_at_its_place() {
             "[[policy]]\npruner = ¦\"a\"\nend = 2\n[pruner.a]\nparams = [\"conv.weight\"]\n\
              score = \"random\"\ncoin = 0.5",
             &["a coin drops at random"],
+        ),
+        (
+            "[[policy]]\npruner = \"a\"\nend = 2\nhold = \"shadow\"\n[pruner.a]\nparams = [\"conv.weight\"]\n\
+             score = \"l1\"\ngrain = \"channel\"\nlevel = 0.5\nreconstruct = ¦true",
+            &["its masks hold always"],
         ),
         (
             "[[policy]]\npruner = \"a\"\nepochs = [1, 2]\n[pruner.a]\nparams = [\"conv.weight\"]\n\

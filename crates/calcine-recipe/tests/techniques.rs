@@ -265,3 +265,35 @@ fn a_rewind_keeps_the_masks() {
         0.5
     );
 }
+
+#[test]
+fn what_is_to_be_refitted_is_said_to_the_driver() {
+    let rows = [
+        ("reconstruct = true", Some((10, Some(8)))),
+        (
+            "reconstruct = { positions = 4, batches = \"all\" }",
+            Some((4, None)),
+        ),
+        ("reconstruct = { batches = 3 }", Some((10, Some(3)))),
+        ("reconstruct = false", None),
+    ];
+    each(rows, |(key, expected)| {
+        let text = format!(
+            "format = 1\n[train]\nepochs = 2\n[pruner.p]\nparams = [\"conv.weight\"]\nscore = \"l1\"\n\
+             grain = \"channel\"\nlevel = 0.5\n{key}\n[[policy]]\npruner = \"p\"\nend = 1\n"
+        );
+        let recipe = Recipe::parse(&text).unwrap_or_else(|error| panic!("{error}"));
+        let driver = recipe.bind(&ConvNet::new(&device()), 2);
+        let driver = driver.unwrap_or_else(|error| panic!("{error}"));
+        let wanted = driver.reconstructions();
+        let found = wanted
+            .first()
+            .map(|wanted| (wanted.positions, wanted.batches));
+        assert_eq!(found, *expected);
+        assert!(
+            wanted
+                .iter()
+                .all(|wanted| wanted.weights == ["conv.weight"])
+        );
+    });
+}

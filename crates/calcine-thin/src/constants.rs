@@ -97,6 +97,8 @@ impl Propagation<'_> {
                 let values = (0..gamma.values.len()).map(norm).collect();
                 Some(Channels { axis: 1, values })
             }
+            Op::Matmul => self.product(node, &[(0, 2), (1, 1)], known),
+            Op::Attention { .. } => self.product(node, &[(2, 1)], known),
             Op::Zip(arithmetic) => self.zip(node, *arithmetic, known),
             Op::Concat(axis) => self.concat(node, *axis, known),
             _ => self.alone(node, x?),
@@ -220,6 +222,35 @@ impl Propagation<'_> {
         Some(Channels {
             axis,
             values: values.collect(),
+        })
+    }
+
+    /// The zeros that a product keeps: all of a factor's along the axes that matrices are stacked along, and those
+    /// along the axis that the result has of it. The factors come with that axis, counted from behind.
+    fn product(
+        &self,
+        node: &Node,
+        factors: &[(usize, usize)],
+        known: &[Option<Channels>],
+    ) -> Option<Channels> {
+        let lengths = self.lengths(node.output);
+        let rank = lengths.len();
+        let kept = factors.iter().filter_map(|&(operand, own)| {
+            let id = *node.inputs.get(operand)?;
+            let x = known[id.0].as_ref()?;
+            let stays = x.axis + 2 < rank || x.axis + own == rank;
+            let whole = self.rank(id) == rank && x.values.len() == lengths[x.axis];
+            (stays && whole && x.values.contains(&Some(0.0))).then_some(x)
+        });
+        let kept: Vec<&Channels> = kept.collect();
+        let axis = kept.first()?.axis;
+        let zero = |channel: usize| {
+            let mut along = kept.iter().filter(|x| x.axis == axis);
+            along.any(|x| x.values[channel] == Some(0.0)).then_some(0.0)
+        };
+        Some(Channels {
+            axis,
+            values: (0..lengths[axis]).map(zero).collect(),
         })
     }
 
@@ -352,7 +383,8 @@ fn positions(range: &Range) -> Option<impl Iterator<Item = usize>> {
     Some((range.start.fixed..range.end.fixed).step_by(step))
 }
 
-/// Channels that a reshape keeps, or spreads over the places of a merged axis.
+/// Channels that a reshape keeps, or spreads over the places of a merged axis, or parts of a split axis that
+/// are the same number throughout.
 fn reshaped(x: &Channels, before: &[usize], after: &[usize]) -> Option<Channels> {
     let outer: usize = before[..x.axis].iter().product();
     let inner: usize = before[x.axis + 1..].iter().product();
@@ -369,6 +401,14 @@ fn reshaped(x: &Channels, before: &[usize], after: &[usize]) -> Option<Channels>
                 .values
                 .iter()
                 .flat_map(|&value| std::iter::repeat_n(value, times));
+            return Some(Channels {
+                axis,
+                values: values.collect(),
+            });
+        }
+        if product == outer && length > 1 && x.values.len().is_multiple_of(length) {
+            let parts = x.values.chunks(x.values.len() / length);
+            let values = parts.map(|part| part[0].filter(|_| part.iter().all(|x| *x == part[0])));
             return Some(Channels {
                 axis,
                 values: values.collect(),

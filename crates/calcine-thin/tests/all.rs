@@ -5,6 +5,7 @@
     reason = "tests panic; clippy exempts only the test functions"
 )]
 
+mod heads;
 mod plans;
 mod random;
 mod theorem;

@@ -16,6 +16,11 @@
 //! functions. [`Network::watch_filters`] and [`Network::watch_inputs`] find the places that belong to
 //! weights: what a layer's filters come to after their activation function, and what a layer is fed.
 //!
+//! # Refitting
+//!
+//! [`Network::sample_layers`] keeps rows of what layers are fed and give, and [`LayerSamples::refit`] finds the
+//! weight that comes nearest to those outputs with fewer inputs: feature-map reconstruction.
+//!
 //! # Channels
 //!
 //! A result is seen as `[samples, channels, positions]`: the first axis counts samples, one axis counts
@@ -35,10 +40,13 @@ mod count;
 mod error;
 mod extrema;
 mod histogram;
+mod layer_samples;
 mod moments;
 mod norms;
 mod pass;
 mod places;
+mod refit;
+mod sampling;
 mod statistic;
 mod watched;
 mod zeros;
@@ -49,9 +57,11 @@ pub use error::WatchError;
 pub(crate) use error::most_like;
 pub use extrema::{ChannelExtrema, Extrema};
 pub use histogram::{BinCounts, Histogram};
+pub use layer_samples::{LayerSamples, Sampling};
 pub use moments::{ChannelMoments, Moments};
 pub use norms::{ChannelNorms, Norms};
 pub use places::Places;
+pub use refit::{Refit, RefitError, System};
 pub use statistic::{Statistic, Statistics};
 pub use watched::{Column, Columns, Per, Watched, WatchedNode};
 pub use zeros::{ZeroCounts, Zeros};
@@ -171,6 +181,25 @@ impl Network {
             .map(place)
             .collect::<Result<_, WatchError>>()?;
         run(self, batches, &places, statistics)
+    }
+
+    /// Rows of what layers are fed and of what they give for it, by the paths of their weights: what a weight
+    /// is [refitted](LayerSamples::refit) to.
+    ///
+    /// Of each batch and layer some output positions are drawn, and taken of all the batch's samples: a
+    /// convolution's receptive field there, or a row of a linear layer's input. One pass and one read. A
+    /// weight that is used several times has the rows of all its uses.
+    ///
+    /// # Errors
+    ///
+    /// As [`watch`](Self::watch), and if a path is no layer's weight, or a transposed convolution's.
+    pub fn sample_layers<I: Tensors>(
+        &self,
+        batches: impl IntoIterator<Item = I>,
+        weights: &[&str],
+        sampling: &Sampling,
+    ) -> Result<Watched<LayerSamples>, WatchError> {
+        sampling::run(self, batches, weights, sampling)
     }
 
     /// A histogram of each place between the smallest and the largest value that it takes.

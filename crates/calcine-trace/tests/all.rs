@@ -11,6 +11,8 @@ mod errors;
 mod files;
 mod models;
 mod names;
+mod refit;
+mod sampling;
 mod trains;
 mod watch;
 mod watch_golden;

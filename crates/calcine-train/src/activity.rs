@@ -1,6 +1,9 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use calcine_criteria::Needs;
+use calcine_mask::Masks;
+
+use crate::Values;
 
 /// What a score wants to know of a weight's layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +15,19 @@ pub struct Wanted {
     pub what: Needs,
     /// Over how many batches; all that there are if `None`.
     pub batches: Option<u64>,
+}
+
+/// Weights that are to give, under new masks, what their layers gave before them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reconstruction {
+    /// The paths of the weights.
+    pub weights: Vec<String>,
+    /// Over how many batches; all that there are if `None`.
+    pub batches: Option<u64>,
+    /// How many output positions of a batch are looked at.
+    pub positions: usize,
+    /// What the positions are drawn from.
+    pub seed: u64,
 }
 
 /// Looks at a model's activations, when a policy asks.
@@ -33,6 +49,23 @@ pub trait Watch<M: Module>: Send {
     ///
     /// Of an activity `[filters]`, of input norms `[inputs]`, those of all groups of a convolution.
     fn watch(&mut self, model: &M, wanted: &[Wanted]) -> Vec<Tensor<1>>;
+
+    /// Whether it can refit these weights. By default it cannot.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot; with the reason, for whoever wrote the recipe.
+    fn check_reconstruction(&self, reconstruction: &Reconstruction) -> Result<(), String> {
+        let _ = reconstruction;
+        Err("nothing refits weights".to_owned())
+    }
+
+    /// The weights, and biases of the same layers, that under the masks come nearest to what the layers of the
+    /// model as it is given give. What cannot be refitted is left out.
+    fn reconstruct(&mut self, model: &M, masks: &Masks, reconstruction: &Reconstruction) -> Values {
+        let _ = (model, masks, reconstruction);
+        Values::default()
+    }
 }
 
 /// Why activations cannot be looked at.

@@ -9,15 +9,15 @@ use calcine_params::{Inventory, replace};
 use calcine_schedule::Clock;
 
 use crate::{
-    Changed, GradientMasks, Hold, Policy, RatePlan, Remains, ThinnedError, UnwatchedError, Values,
-    Wanted, Watch,
+    Changed, GradientMasks, Hold, Policy, RatePlan, Reconstruction, Remains, ThinnedError,
+    UnwatchedError, Values, Wanted, Watch,
 };
 
 /// One training step, in the one order there is.
 ///
 /// ```text
 /// forward_backward(&model, batch)
-///   1  policies: before_forward      masks may be computed anew
+///   1  policies: before_forward      masks may be computed anew, and weights refitted under them
 ///   2  view                          the forward pass sees masks that the stored weights do not obey
 ///   3  objective                     the user's forward and loss
 ///   4  policies: loss_term           added in recipe order
@@ -25,7 +25,7 @@ use crate::{
 /// step(model, optimizer, gradients)
 ///   6  policies: before_update       gradients read or changed
 ///   7  gradient masks                of the policies that ask
-///   8  stored weights                rewound; under the masks that the forward pass saw, but for shadows
+///   8  stored weights                refitted, rewound; under the masks that the forward pass saw, but for shadows
 ///   9  optimizer
 ///  10  policies: after_update        stored weights changed
 ///  11  masks                         true zeros
@@ -46,6 +46,8 @@ pub struct Driver<M> {
     stored: Stored,
     /// What stored parameters go back to in this step.
     rewound: Values,
+    /// What stored parameters become under the new masks of this step.
+    refitted: Values,
 }
 
 /// The policies' masks, intersected: what any of them drops is dropped.
@@ -121,6 +123,7 @@ impl<M: Module> Driver<M> {
             held: Held::default(),
             stored: Stored::Masked,
             rewound: Values::default(),
+            refitted: Values::default(),
         }
     }
 
@@ -138,6 +141,11 @@ impl<M: Module> Driver<M> {
         for policy in self.policies() {
             let wanted = policy.wanted();
             problems.extend(wanted.iter().filter_map(|wanted| refused(policy, wanted)));
+            if let Some(wanted) = policy.reconstruction(&self.clock)
+                && let Err(why) = watch.check_reconstruction(&wanted)
+            {
+                problems.push(format!("`{}`: {why}", policy.name()));
+            }
         }
         if !problems.is_empty() {
             return Err(UnwatchedError::new(problems));
@@ -152,6 +160,15 @@ impl<M: Module> Driver<M> {
         self.policies().flat_map(Policy::wanted).collect()
     }
 
+    /// What policies refit after their selections.
+    #[must_use]
+    pub fn reconstructions(&self) -> Vec<Reconstruction> {
+        let policies = self.policies();
+        policies
+            .filter_map(|policy| policy.reconstruction(&self.clock))
+            .collect()
+    }
+
     /// Whether all that policies want to see of activations is shown to them.
     ///
     /// # Errors
@@ -161,7 +178,8 @@ impl<M: Module> Driver<M> {
         let blind = |policy: &dyn Policy<M>| {
             let what =
                 "looks at activations, which only a traced network shows: give the driver one";
-            (!policy.wanted().is_empty()).then(|| format!("`{}` {what}", policy.name()))
+            let looks = !policy.wanted().is_empty() || policy.reconstruction(&self.clock).is_some();
+            looks.then(|| format!("`{}` {what}", policy.name()))
         };
         let problems: Vec<String> = self.policies().filter_map(blind).collect();
         if self.watch.is_some() || problems.is_empty() {
@@ -215,7 +233,7 @@ impl<M: Module> Driver<M> {
     ///
     /// # Panics
     ///
-    /// If a score looks at activations and [nothing shows them](Self::check_watch).
+    /// If a score looks at activations, or weights are refitted, and [nothing shows them](Self::check_watch).
     pub fn forward_backward<B, O>(
         &mut self,
         model: &M,
@@ -224,24 +242,36 @@ impl<M: Module> Driver<M> {
     ) -> Forward<O> {
         self.look(model);
         let mut changed = Changed::Nothing;
+        let mut reconstructions = Vec::new();
         for policy in &mut self.policies {
-            changed = changed.or(policy.before_forward(&self.clock, model));
+            let own = policy.before_forward(&self.clock, model);
+            if own == Changed::Masks {
+                reconstructions.extend(policy.reconstruction(&self.clock));
+            }
+            changed = changed.or(own);
         }
         if changed == Changed::Masks {
+            let before = (!reconstructions.is_empty()).then(|| self.seen(model));
             self.held = Held::of(&self.policies);
             self.stored = Stored::Unmasked;
+            self.refitted = before.map_or_else(Values::default, |before| {
+                self.reconstruct(&before, &reconstructions)
+            });
         }
         let rewound = self.policies.iter().filter_map(|policy| policy.rewound());
         self.rewound = rewound.flatten().map(|(id, v)| (*id, v.clone())).collect();
+        self.refitted.retain(|id, _| !self.rewound.contains_key(id));
         let view;
         let seen = match self.stored {
-            Stored::Masked if self.rewound.is_empty() => model,
-            Stored::Unmasked if self.rewound.is_empty() => {
+            Stored::Masked if self.is_as_stored() => model,
+            Stored::Unmasked if self.is_as_stored() => {
                 view = self.held.seen.forward(model);
                 &view
             }
             _ => {
-                view = (self.held.seen).forward(&replace(model.clone(), self.rewound.clone()));
+                let mut values = self.rewound.clone();
+                values.extend(self.refitted.clone());
+                view = (self.held.seen).forward(&replace(model.clone(), values));
                 &view
             }
         };
@@ -288,6 +318,9 @@ impl<M: Module> Driver<M> {
             policy.before_update(&self.clock, &model, &mut gradients);
         }
         (self.held.gradients).apply_to_gradients(&model, &mut gradients);
+        if !self.refitted.is_empty() {
+            model = replace(model, std::mem::take(&mut self.refitted));
+        }
         if !self.rewound.is_empty() {
             model = replace(model, std::mem::take(&mut self.rewound));
             *optimizer = optimizer.clone().load_record(OptimizerRecord::default());
@@ -393,6 +426,23 @@ impl<M: Module> Driver<M> {
                 policy.look(watch.watch(&seen, &policy.wanted()));
             }
         }
+    }
+
+    /// The weights that under the new masks give what they gave to the model before them.
+    ///
+    /// Where two pruners have the same weight, the later one's samples count.
+    fn reconstruct(&mut self, before: &M, reconstructions: &[Reconstruction]) -> Values {
+        let watch = self.watch.as_mut();
+        let watch = watch.expect("weights are refitted by a watch, as `check_watch` says");
+        let values = reconstructions
+            .iter()
+            .map(|wanted| watch.reconstruct(before, &self.held.seen, wanted));
+        values.flatten().collect()
+    }
+
+    /// Whether this step's forward pass starts from the stored values.
+    fn is_as_stored(&self) -> bool {
+        self.rewound.is_empty() && self.refitted.is_empty()
     }
 
     pub(crate) fn policies(&self) -> impl Iterator<Item = &dyn Policy<M>> {

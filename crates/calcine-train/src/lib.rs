@@ -44,7 +44,7 @@ mod stream;
 mod supervised;
 mod thinned;
 
-pub use activity::{UnwatchedError, Wanted, Watch};
+pub use activity::{Reconstruction, UnwatchedError, Wanted, Watch};
 pub use driver::{Driver, Forward};
 pub use evaluate::{Evaluation, Labelled, evaluate};
 pub use fit::{Data, FitError, FitSettings, Outcome, Run, StopFlag, fit};
@@ -57,8 +57,8 @@ pub use network_watch::NetworkWatch;
 pub use observer::{EpochReport, NoObserver, Observer, StepReport, WeightReport};
 pub use policy::{
     After, Apply, Batches, Changed, First, GradientMasks, Group, Hold, Joint, Lifetime, Penalized,
-    Penalty, Policy, PolicyRecord, Prune, Restore, Rewind, Target, UnfitRecord, Unit, UnitNorm,
-    Values, When, WindowUnit,
+    Penalty, Policy, PolicyRecord, Prune, Reconstruct, Restore, Rewind, Target, UnfitRecord, Unit,
+    UnitNorm, Values, When, WindowUnit,
 };
 pub use rate::{RateEntry, RatePlan};
 pub use stream::stream;

@@ -3,20 +3,21 @@ use std::collections::BTreeMap;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use calcine_criteria::{Activity, Needs};
+use calcine_mask::Masks;
 use calcine_params::{Inventory, Parameter, flat, replace};
 use calcine_trace::watch::{
-    Extrema, Moments, Norms, Places, Statistics, Sums, WatchError, Watched, Zeros, activations_of,
-    inputs_of,
+    Extrema, LayerSamples, Moments, Norms, Places, Sampling, Statistics, Sums, WatchError, Watched,
+    Zeros, activations_of, inputs_of,
 };
 use calcine_trace::{AnyTensor, Network, Tensors};
 
-use crate::{Wanted, Watch};
+use crate::{Reconstruction, Values, Wanted, Watch};
 
 /// Looks at a model's activations through the network that was traced from it.
 ///
 /// It runs the first batches, as many as are asked for, through the network with the model's weights of that
 /// moment, masks applied, in evaluation: batch norms use their running statistics. Each kind of statistic is
-/// one pass and one read.
+/// one pass and one read; so is the sampling of layers whose weights are [refitted](LayerSamples::refit).
 ///
 /// # Examples
 ///
@@ -79,17 +80,29 @@ impl NetworkWatch {
         let values: BTreeMap<_, _> = ids.zip(values).collect();
         replace(self.network.clone(), values)
     }
+
+    /// Refuses more batches than there are.
+    fn enough(&self, batches: Option<u64>) -> Result<(), String> {
+        let there = self.batches.len() as u64;
+        match batches.filter(|&batches| batches > there) {
+            Some(batches) => Err(format!(
+                "it looks at activations over {batches} batches, of which there are {there}"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The first batches; all if `None`.
+    fn first(&self, batches: Option<u64>) -> impl Iterator<Item = Vec<AnyTensor>> {
+        let count = batches.map_or(self.batches.len(), |count| count as usize);
+        self.batches.iter().take(count.max(1)).cloned()
+    }
 }
 
 impl<M: Module> Watch<M> for NetworkWatch {
     fn check(&self, wanted: &Wanted) -> Result<(), String> {
         let graph = self.network.graph();
-        let there = self.batches.len() as u64;
-        if let Some(batches) = wanted.batches.filter(|&batches| batches > there) {
-            return Err(format!(
-                "it looks at activations over {batches} batches, of which there are {there}"
-            ));
-        }
+        self.enough(wanted.batches)?;
         let found = match wanted.what {
             Needs::Activity(_) => activations_of(graph, &wanted.weight, self.sums).map(drop),
             Needs::InputNorm => inputs_of(graph, &wanted.weight).map(drop),
@@ -153,6 +166,85 @@ impl<M: Module> Watch<M> for NetworkWatch {
         };
         wanted.iter().map(vector).collect()
     }
+
+    fn check_reconstruction(&self, reconstruction: &Reconstruction) -> Result<(), String> {
+        self.enough(reconstruction.batches)?;
+        let one = Sampling {
+            positions: 1,
+            ..Sampling::default()
+        };
+        let weights: Vec<&str> = reconstruction.weights.iter().map(String::as_str).collect();
+        let sampled = (self.network).sample_layers(self.first(Some(1)), &weights, &one);
+        sampled.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// A layer whose samples are not finite keeps its weights.
+    ///
+    /// # Panics
+    ///
+    /// If something is wanted that [`check_reconstruction`](Watch::check_reconstruction) refuses.
+    fn reconstruct(&mut self, model: &M, masks: &Masks, reconstruction: &Reconstruction) -> Values {
+        let weights: Vec<&str> = reconstruction.weights.iter().map(String::as_str).collect();
+        let sampling = Sampling {
+            positions: reconstruction.positions,
+            seed: reconstruction.seed,
+        };
+        let batches = self.first(reconstruction.batches);
+        let sampled = self.like(model).sample_layers(batches, &weights, &sampling);
+        let sampled = sampled.unwrap_or_else(|error| panic!("{error}"));
+        let inventory = Inventory::of(model);
+        let mut values = Values::default();
+        for layer in sampled.iter() {
+            let (weight, samples) = (&layer.name, &layer.value);
+            values.extend(refitted(model, &inventory, masks, weight, samples));
+        }
+        values
+    }
+}
+
+/// The weight and bias of a layer, refitted under its mask; nothing if it has none, or cannot be refitted.
+fn refitted<M: Module>(
+    model: &M,
+    inventory: &Inventory,
+    masks: &Masks,
+    path: &str,
+    samples: &LayerSamples,
+) -> Values {
+    let Some(keep) = masks.keep(path) else {
+        return Values::default();
+    };
+    let keep: Vec<bool> = keep.into_data().iter::<bool>().collect();
+    let refit = match samples.refit(&keep) {
+        Ok(refit) => refit,
+        Err(error) => {
+            tracing::warn!("`{path}` keeps its weights: {error}");
+            return Values::default();
+        }
+    };
+    for system in &refit.systems {
+        let (rank, unknowns, rows) = (system.rank, system.unknowns, samples.rows());
+        if rows < unknowns {
+            tracing::warn!(
+                "`{path}`: {rows} samples are fewer than the {unknowns} weights of a filter"
+            );
+        } else if !system.is_determined() {
+            tracing::debug!(
+                "`{path}`: the samples determine {rank} of a filter's {unknowns} weights"
+            );
+        }
+    }
+    let value = |path: &str, numbers: Vec<f64>| {
+        let parameter = inventory.get(path)?;
+        let device = flat(model, [parameter]).first()?.device();
+        let numbers: Vec<f32> = numbers.into_iter().map(|number| number as f32).collect();
+        Some((
+            parameter.id,
+            Tensor::from_floats(numbers.as_slice(), &device),
+        ))
+    };
+    let bias = samples.bias().zip(refit.bias);
+    let bias = bias.and_then(|(path, numbers)| value(path, numbers));
+    value(path, refit.weight).into_iter().chain(bias).collect()
 }
 
 /// What a pass over some weights gives; `None` of none.

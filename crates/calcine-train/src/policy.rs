@@ -6,7 +6,7 @@ mod unit;
 mod when;
 
 pub use penalty::{Apply, Penalized, Penalty};
-pub use prune::{After, Batches, First, Group, Joint, Lifetime, Prune, Target};
+pub use prune::{After, Batches, First, Group, Joint, Lifetime, Prune, Reconstruct, Target};
 pub use rewind::{Restore, Rewind};
 pub use unit::{Unit, UnitNorm};
 pub use when::{When, WindowUnit};
@@ -20,7 +20,7 @@ use calcine_mask::Masks;
 use calcine_params::Inventory;
 use calcine_schedule::Clock;
 
-use crate::{Remains, Wanted};
+use crate::{Reconstruction, Remains, Wanted};
 
 /// Whether a policy's masks are other than before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +99,13 @@ pub trait Policy<M: Module>: Send {
     fn before_forward(&mut self, clock: &Clock, model: &M) -> Changed {
         let _ = (clock, model);
         Changed::Nothing
+    }
+
+    /// What is refitted, so that its layers give what they gave, whenever its masks were computed anew
+    /// [before a forward pass](Self::before_forward).
+    fn reconstruction(&self, clock: &Clock) -> Option<Reconstruction> {
+        let _ = clock;
+        None
     }
 
     /// Values that stored parameters go back to in this step, before its forward pass.

@@ -15,6 +15,8 @@ mod made_up;
 mod order;
 mod penalties;
 mod rates;
+#[cfg(feature = "activations")]
+mod reconstructing;
 mod rewinding;
 mod running;
 #[cfg(feature = "supervised")]

@@ -36,6 +36,10 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "the zeros of a model's weights, all in one read",
     ),
     (
+        "crates/calcine-quantize/src/aware.rs",
+        "learned steps when a network becomes integers",
+    ),
+    (
         "crates/calcine-quantize/src/calibrate.rs",
         "what the inputs of a calibration were",
     ),
@@ -62,6 +66,14 @@ const DEVICE_READS: &[(&str, &str)] = &[
     (
         "crates/calcine-trace/src/watch/pass.rs",
         "statistics of activations, all in one read after the last batch",
+    ),
+    (
+        "crates/calcine-trace/src/watch/sampling.rs",
+        "samples of layers, all in one read after the last batch",
+    ),
+    (
+        "crates/calcine-train/src/network_watch.rs",
+        "the masks of weights that are refitted after a selection; the pruner says so",
     ),
     (
         "crates/calcine-train/src/policy/record.rs",

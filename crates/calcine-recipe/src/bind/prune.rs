@@ -48,6 +48,14 @@ pub(super) fn bind(pruner: &Pruner, policy: &Policy, bound: Bound<'_>) -> Option
     if pruner.fold_norm.as_ref().is_some_and(|fold| fold.value) {
         prune = prune.with_folded_norms();
     }
+    if let Some(reconstruct) = &pruner.reconstruct {
+        if (masks.hold, masks.lifetime) != (Hold::Always, Lifetime::Window) {
+            let message = "`reconstruct` refits what is stored: its masks hold always, \
+                           `hold = \"always\"`, until the next selection, `lifetime = \"window\"`";
+            bound.problems.add(&reconstruct.span, message);
+        }
+        prune = prune.with_reconstruction(reconstruct.value);
+    }
     if let Some(growth) = pruner.selection.growth_score() {
         prune = prune.with_growth(growth);
     }

@@ -34,6 +34,14 @@ pub enum WatchError {
         /// The weights most like it, best first.
         nearest: Vec<String>,
     },
+    /// A layer whose inputs are no rows of a product.
+    #[error("what the layer of `{weight}` is fed is not sampled: {why}")]
+    NotSampled {
+        /// The weight.
+        weight: String,
+        /// What is in the way.
+        why: String,
+    },
     /// The way from a layer's filters to their activation function ends before there is one.
     #[error("the filters of `{weight}` have no activation function of their own: {why}")]
     NoActivation {

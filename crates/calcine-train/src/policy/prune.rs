@@ -11,10 +11,11 @@ use calcine_criteria::{Needs, Score, Select};
 use calcine_mask::Masks;
 use calcine_params::Inventory;
 use calcine_schedule::{Clock, Curve};
+use rand::RngExt;
 
 use self::state::{Pending, State};
 use super::{Changed, GradientMasks, Hold, Policy, PolicyRecord, UnfitRecord, Unit, When};
-use crate::{Remains, Wanted};
+use crate::{Reconstruction, Remains, Wanted, stream};
 
 /// A pruner on a schedule: score × grain × select × amount, over a window.
 ///
@@ -28,7 +29,9 @@ use crate::{Remains, Wanted};
 /// A score of activations is shown them by the driver's [`Watch`](crate::Watch) right before the selection,
 /// of the model as it is then, over as many batches.
 ///
-/// Nothing is read from a GPU, unless the score or the selection says so.
+/// After a selection, weights can be [refitted](Prune::with_reconstruction) to what their layers gave before.
+///
+/// Nothing is read from a GPU, unless the score or the selection says so, or weights are refitted.
 pub struct Prune {
     name: String,
     targets: Vec<Target>,
@@ -57,6 +60,7 @@ struct Settings {
     first: First,
     batches: Batches,
     ranking: Ranking,
+    reconstruct: Option<Reconstruct>,
     seed: u64,
 }
 
@@ -133,9 +137,38 @@ pub enum Batches {
     All,
 }
 
+impl Batches {
+    /// How many of those that a watch has; all if `None`.
+    fn of_activations(self) -> Option<u64> {
+        match self {
+            Self::Count(count) => Some(count.max(1)),
+            Self::All => None,
+        }
+    }
+}
+
 impl Default for Batches {
     fn default() -> Self {
         Self::Count(1)
+    }
+}
+
+/// What weights are refitted by after a selection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reconstruct {
+    /// How many output positions of a batch are looked at, each of all its samples.
+    pub positions: usize,
+    /// Over how many batches of those that the driver's [`Watch`](crate::Watch) has.
+    pub batches: Batches,
+}
+
+impl Default for Reconstruct {
+    /// Ten positions of eight batches.
+    fn default() -> Self {
+        Self {
+            positions: 10,
+            batches: Batches::Count(8),
+        }
     }
 }
 
@@ -280,6 +313,18 @@ impl Prune {
         self
     }
 
+    /// After each selection, refits what is left of the weights, and their layers' biases, to what the layers
+    /// gave right before it: feature-map reconstruction (He et al., 2017). The driver's
+    /// [`Watch`](crate::Watch) does it, of all the pruner's weights by the same look at the model, and reads
+    /// once.
+    ///
+    /// For input channels under masks that hold always; what is dropped is lost. The optimizer keeps its state.
+    #[must_use]
+    pub fn with_reconstruction(mut self, reconstruct: Reconstruct) -> Self {
+        self.settings.reconstruct = Some(reconstruct);
+        self
+    }
+
     /// The run's seed, for what draws lots.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
@@ -326,10 +371,7 @@ impl<M: Module> Policy<M> for Prune {
         let wanted = |unit: &Unit| Wanted {
             weight: unit.parameter.path.clone(),
             what: self.score.needs(),
-            batches: match self.settings.batches {
-                Batches::Count(count) => Some(count.max(1)),
-                Batches::All => None,
-            },
+            batches: self.settings.batches.of_activations(),
         };
         units.map(wanted).collect()
     }
@@ -342,6 +384,18 @@ impl<M: Module> Policy<M> for Prune {
         let units = self.targets.iter().flat_map(Target::units);
         let paths = units.map(|unit| unit.parameter.path.clone());
         self.activities = paths.zip(found).collect();
+    }
+
+    fn reconstruction(&self, clock: &Clock) -> Option<Reconstruction> {
+        let Reconstruct { positions, batches } = self.settings.reconstruct?;
+        let units = self.targets.iter().flat_map(Target::units);
+        let name = format!("reconstruct.{}", self.name);
+        Some(Reconstruction {
+            weights: units.map(|unit| unit.parameter.path.clone()).collect(),
+            batches: batches.of_activations(),
+            positions,
+            seed: stream(self.settings.seed, &name, clock.global_step()).random(),
+        })
     }
 
     fn before_forward(&mut self, clock: &Clock, model: &M) -> Changed {

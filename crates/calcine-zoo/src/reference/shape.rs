@@ -176,12 +176,14 @@ impl Shape<Network> for Thinning<'_> {
             .setup
             .recipe
             .bind_traced(network, network.graph(), epoch)?;
-        let wanted = driver.wanted();
-        if wanted.is_empty() {
+        let (wanted, refitted) = (driver.wanted(), driver.reconstructions());
+        if wanted.is_empty() && refitted.is_empty() {
             return Ok(driver);
         }
+        let scored = wanted.iter().map(|wanted| wanted.batches);
+        let counts = scored.chain(refitted.iter().map(|refitted| refitted.batches));
         // What looks at all batches looks at an epoch's.
-        let counts = wanted.iter().map(|w| w.batches.unwrap_or(epoch).min(epoch));
+        let counts = counts.map(|batches| batches.unwrap_or(epoch).min(epoch));
         let batches = images.first(counts.max().unwrap_or(1) as usize);
         let watch = NetworkWatch::new(network, batches, Sums::Pass)?;
         Ok(driver.with_watch(Box::new(watch))?)

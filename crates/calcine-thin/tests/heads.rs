@@ -1,0 +1,47 @@
+//! Heads of attention are units: silenced ones go.
+
+use burn::module::Module;
+use burn::nn::attention::{MhaInput, MultiHeadAttention, MultiHeadAttentionConfig};
+use burn::tensor::Tensor;
+use calcine_graph::{Plan, UnitId};
+use calcine_testkit::device;
+use calcine_thin::{Border, silence, thin};
+use calcine_trace::trace;
+
+use crate::{difference, numbers};
+
+#[derive(Module, Debug)]
+struct Heads {
+    attention: MultiHeadAttention,
+}
+
+impl Heads {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        self.attention.forward(MhaInput::self_attn(x)).context
+    }
+}
+
+#[test]
+fn silenced_heads_go_and_nothing_changes() {
+    let attention = MultiHeadAttentionConfig::new(12, 3).with_dropout(0.0);
+    let model = Heads {
+        attention: attention.init(&device()),
+    };
+    let x = numbers([2, 5, 12]);
+    let network = trace(&model, x.clone(), |m, x| m.forward(x)).unwrap();
+    let axes = network.graph().axes().unwrap();
+    let group = axes.groups_of("attention.query.weight", 1)[0];
+    assert_eq!(axes.groups()[group].units.len(), 3);
+    for heads in [vec![1], vec![0, 2]] {
+        let units: Vec<UnitId> = heads.iter().map(|&unit| UnitId { group, unit }).collect();
+        let plan = Plan::removing(&axes, units.iter().copied()).unwrap();
+        let predicted = plan.apply(network.graph()).unwrap().compute().unwrap();
+        let silent = silence(network.clone(), &axes, units).unwrap();
+        let before: Tensor<3> = silent.forward(x.clone());
+        let thinned = thin(silent, Border::Exact).unwrap();
+        let after: Tensor<3> = thinned.network.forward(x.clone());
+        assert!(difference(&before, &after) <= 1e-5);
+        assert_eq!(thinned.report.after.macs, predicted.macs);
+        assert_eq!(thinned.report.removed[0].removed, heads.len());
+    }
+}
