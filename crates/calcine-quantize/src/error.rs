@@ -52,6 +52,11 @@ pub enum QuantizeError {
         /// Why.
         reason: String,
     },
+    /// Settings that go by what layers are fed.
+    #[error(
+        "`rounding = \"gptq\"` and `correct_bias` go by what layers are fed: give the batches, `quantize_over`"
+    )]
+    NoSamples,
     /// No batch to calibrate with.
     #[error("there is nothing to calibrate with: no batch")]
     NoBatch,

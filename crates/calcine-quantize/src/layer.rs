@@ -3,9 +3,11 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use calcine_graph::{Graph, Node, Op};
 use calcine_quant::{Quantizer, Scheme, Seen};
+use calcine_trace::watch::LayerSamples;
 use calcine_trace::{AnyTensor, Network};
 
 use crate::QuantizeError;
+use crate::gptq::Rounding;
 use crate::plan::Uses;
 use crate::settings::WeightSettings;
 
@@ -174,6 +176,64 @@ impl Layer {
             bias: bias(name, &float.bias, &steps, input)?,
             steps,
         })
+    }
+
+    /// As [`nearest`](Self::nearest), but rounded for what the layer is fed, and with a bias that makes up for the
+    /// means.
+    pub(crate) fn over(
+        name: &str,
+        float: &FloatLayer,
+        grids: &[Quantizer],
+        settings: &WeightSettings,
+        input: Option<&Quantizer>,
+        samples: &LayerSamples,
+    ) -> Result<Self, QuantizeError> {
+        let mut layer = Self::nearest(name, float, grids, settings.bits, input)?;
+        let columns = samples.columns() / samples.groups();
+        let each = layer.outputs() / samples.groups();
+        let mut corrected = float.bias.clone();
+        for group in 0..samples.groups() {
+            let rounding = match settings.rounding {
+                crate::Rounding::Gptq => Rounding::over(&samples.moments(group), columns),
+                crate::Rounding::Nearest => None,
+            };
+            let means = samples.means(group);
+            for output in group * each..(group + 1) * each {
+                let places: Vec<usize> = (0..columns)
+                    .map(|c| layer.place(output, c, columns))
+                    .collect();
+                let weights: Vec<f64> = places.iter().map(|&at| float.weight[at]).collect();
+                let grid = &grids[if grids.len() == 1 { 0 } else { output }];
+                if let Some(rounding) = &rounding {
+                    let ints = rounding.round(&weights, grid);
+                    places
+                        .iter()
+                        .zip(ints)
+                        .for_each(|(&at, int)| layer.ints[at] = int);
+                }
+                if settings.correct_bias {
+                    let off =
+                        places
+                            .iter()
+                            .zip(&weights)
+                            .zip(&means)
+                            .map(|((&at, weight), mean)| {
+                                (f64::from(grid.dequantize(layer.ints[at])) - weight) * mean
+                            });
+                    corrected[output] -= off.sum::<f64>();
+                }
+            }
+        }
+        layer.bias = bias(name, &corrected, &layer.steps, input)?;
+        Ok(layer)
+    }
+
+    /// Where an output's weight of an input of its receptive field is.
+    fn place(&self, output: usize, column: usize, columns: usize) -> usize {
+        match self.axis {
+            0 => output * columns + column,
+            _ => column * self.outputs() + output,
+        }
     }
 
     /// The step of an output's weights.

@@ -13,6 +13,7 @@
 //! | [`Settings`], [`Override`] | bits, schemes and ways to clip, for all layers and for some |
 //! | [`Clip`] | which part of a range a grid covers: min-max, average, ACIQ, percentiles, least error |
 //! | [`quantize`], [`Quantized`] | batch norms folded, weights rounded, a grid on every edge; its forward pass |
+//! | [`quantize_over`], [`Rounding`] | the same with weights rounded for what the layers are fed (GPTQ), and biases corrected |
 //! | [`AwareNetwork`] | quantization-aware training: the network on its grids, whose steps are learned |
 //! | [`Quantizer`], [`Scheme`] | a grid |
 //! | [`QuantizeError`] | what does not fit, and where |
@@ -42,6 +43,7 @@ mod aware;
 mod calibrate;
 mod error;
 mod file;
+mod gptq;
 mod layer;
 mod plan;
 mod quantized;
@@ -52,5 +54,7 @@ pub use calcine_quant::{Clip, Quantizer, Scheme, Seen};
 pub use calibrate::{Calibration, CalibrationFileError};
 pub use error::QuantizeError;
 pub use file::QuantizedFileError;
-pub use quantized::{IntegerLayer, Quantized, quantize};
-pub use settings::{ActivationSettings, Override, Settings, SettingsError, WeightSettings};
+pub use quantized::{IntegerLayer, Quantized, quantize, quantize_over};
+pub use settings::{
+    ActivationSettings, Override, Rounding, Settings, SettingsError, WeightSettings,
+};

@@ -2,11 +2,12 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
 use calcine_graph::{Arithmetic, Graph, Kind, Node, Op, Reduction, Source};
+use calcine_trace::watch::{LayerSamples, Sampling};
 use calcine_trace::{AnyTensor, ForwardError, Network, Tensors, evaluate};
 
 use crate::layer::{Bias, FloatLayer, Layer, groups, inputs_axis};
 use crate::plan::{Uses, grids, has_weights};
-use crate::settings::ByLayer;
+use crate::settings::{ByLayer, WeightSettings};
 use crate::{Calibration, QuantizeError, Quantizer, Settings};
 
 /// A quantized network: integer weights, and a grid for each value that has one.
@@ -79,16 +80,55 @@ enum Held {
     Plain(AnyTensor),
 }
 
-/// Quantizes a network after training.
+/// Quantizes a network after training, weights to the nearest integers.
 ///
 /// # Errors
 ///
-/// If a value was not calibrated, a parameter or range is not finite, an override matches nothing, or sums may
-/// leave 32 bits; with the layer's name.
+/// If a value was not calibrated, a parameter or range is not finite, an override matches nothing, sums may
+/// leave 32 bits, or the settings go by what layers are fed; with the layer's name.
 pub fn quantize(
     network: &Network,
     seen: &Calibration,
     settings: &Settings,
+) -> Result<Quantized, QuantizeError> {
+    if settings.weights.needs_samples() {
+        return Err(QuantizeError::NoSamples);
+    }
+    quantize_layers(network, seen, settings, &mut |_, _| Ok(None))
+}
+
+/// Quantizes a network after training, with batches by which weights are rounded and biases corrected, as the
+/// settings say. What layers are fed is sampled: ten positions of each image, drawn anew for each batch.
+///
+/// # Errors
+///
+/// As [`quantize`], and if a batch does not fit.
+pub fn quantize_over<I: Tensors + Clone>(
+    network: &Network,
+    seen: &Calibration,
+    settings: &Settings,
+    batches: &[I],
+) -> Result<Quantized, QuantizeError> {
+    let mut sample = |path: &str, own: &WeightSettings| {
+        if !own.needs_samples() {
+            return Ok(None);
+        }
+        let found =
+            network.sample_layers(batches.iter().cloned(), &[path], &Sampling::default())?;
+        Ok(found.into_iter().next().map(|found| found.value))
+    };
+    quantize_layers(network, seen, settings, &mut sample)
+}
+
+/// What a layer was fed, if its settings ask for it.
+type Sample<'a> =
+    dyn FnMut(&str, &WeightSettings) -> Result<Option<LayerSamples>, QuantizeError> + 'a;
+
+fn quantize_layers(
+    network: &Network,
+    seen: &Calibration,
+    settings: &Settings,
+    sample: &mut Sample<'_>,
 ) -> Result<Quantized, QuantizeError> {
     let graph = network.graph().clone();
     let uses = Uses::of(&graph);
@@ -106,7 +146,13 @@ pub fn quantize(
         let float = FloatLayer::of(network, &uses, node)?;
         let input = grids[node.inputs[0].0].as_ref();
         let weights = float.grids(&own.weights)?;
-        let layer = Layer::nearest(&node.name, &float, &weights, own.weights.bits, input)?;
+        let path = &graph.value(node.inputs[1]).name;
+        let layer = match sample(path, &own.weights)? {
+            Some(samples) => {
+                Layer::over(&node.name, &float, &weights, &own.weights, input, &samples)?
+            }
+            None => Layer::nearest(&node.name, &float, &weights, own.weights.bits, input)?,
+        };
         layers.insert(index, layer);
     }
     assembled(network, graph, &uses, grids, layers)

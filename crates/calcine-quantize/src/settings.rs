@@ -32,6 +32,29 @@ pub struct WeightSettings {
     pub per_channel: bool,
     /// What a grid covers. What needs samples to average over goes by all weights at once.
     pub clip: Clip,
+    /// How weights get to their grid.
+    pub rounding: Rounding,
+    /// Whether biases make up for what rounding does to the mean of a layer's sums (Nagel et al., 2019).
+    pub correct_bias: bool,
+}
+
+/// How weights get to their grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rounding {
+    /// To the nearest integer.
+    #[default]
+    Nearest,
+    /// One input after the other, the others making up for what each errs over the calibration's images (GPTQ;
+    /// Frantar et al., 2023).
+    Gptq,
+}
+
+impl WeightSettings {
+    /// Whether it takes what layers are fed.
+    pub(crate) fn needs_samples(&self) -> bool {
+        self.correct_bias || self.rounding == Rounding::Gptq
+    }
 }
 
 /// The grids of activations.
@@ -145,6 +168,8 @@ impl Default for WeightSettings {
             bits: 8,
             per_channel: true,
             clip: Clip::MinMax,
+            rounding: Rounding::Nearest,
+            correct_bias: false,
         }
     }
 }

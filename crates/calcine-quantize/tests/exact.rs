@@ -2,9 +2,11 @@
 
 use burn::tensor::Tensor;
 use calcine_quantize::{
-    ActivationSettings, Calibration, Clip, Override, Scheme, Settings, WeightSettings, quantize,
+    ActivationSettings, Calibration, Clip, Override, QuantizeError, Rounding, Scheme, Settings,
+    WeightSettings, quantize, quantize_over,
 };
 use calcine_testkit::each;
+use calcine_trace::watch::Sampling;
 use calcine_trace::{AnyTensor, Tensors};
 
 use crate::engine;
@@ -20,6 +22,7 @@ fn settings(bits: [u8; 2], per_channel: bool, scheme: Scheme, clip: Clip) -> Set
             bits: bits[0],
             per_channel,
             clip,
+            ..WeightSettings::default()
         },
         activations: ActivationSettings {
             bits: bits[1],
@@ -116,4 +119,108 @@ fn layers_may_stay_in_float_and_weights_alone_be_quantized() {
     assert!(quantized.layers().all(|layer| layer.name != "stem"));
     assert_eq!(quantized.layers().count(), 5);
     assert!(off(&first) < 0.1);
+}
+
+/// Rounded for what layers are fed, what the layers give errs less; biases take up the rest of the means.
+#[test]
+fn weights_rounded_over_batches_err_less() {
+    let network = network();
+    let batches = [images(8, 0), images(7, 9)];
+    let seen = Calibration::of(&network, &batches).unwrap();
+    let layers = [
+        "stem.weight",
+        "inner.weight",
+        "depthwise.weight",
+        "grouped.weight",
+        "head.weight",
+    ];
+    let error = |rounding, correct_bias| {
+        let mut grids = settings([3, 0], true, Scheme::Affine, Clip::MinMax);
+        (grids.weights.rounding, grids.weights.correct_bias) = (rounding, correct_bias);
+        let quantized = quantize_over(&network, &seen, &grids, &batches).unwrap();
+        let x = batches[0].clone();
+        let mut total = 0.0;
+        // Each layer by itself: fed by the float network.
+        let found = network
+            .sample_layers([x], &layers, &Sampling::default())
+            .unwrap();
+        for layer in quantized.layers() {
+            let Some(samples) = found.get(&format!("{}.weight", layer.name)) else {
+                continue;
+            };
+            if layer.name == "stem" || layer.name == "inner" {
+                // A norm is folded in.
+                continue;
+            }
+            let inner: usize = layer.shape[layer.output_axis + 1..].iter().product();
+            let output = |at: usize| at / inner % layer.shape[layer.output_axis];
+            let weights = layer.weight.iter().enumerate();
+            let weights = weights.map(|(at, &q)| f64::from(layer.steps[output(at)]) * f64::from(q));
+            let bias = network
+                .graph()
+                .parameter(&format!("{}.bias", layer.name))
+                .unwrap();
+            let bias = read(network.tensor(bias).unwrap());
+            let bias: Vec<f64> = bias.into_iter().map(f64::from).collect();
+            total += samples.error(&weights.collect::<Vec<_>>(), Some(&bias));
+        }
+        total
+    };
+    let nearest = error(Rounding::Nearest, false);
+    let gptq = error(Rounding::Gptq, false);
+    assert!(gptq < nearest, "{gptq} for {nearest}");
+    let mut asked = settings([4, 4], true, Scheme::Affine, Clip::MinMax);
+    asked.weights.correct_bias = true;
+    assert!(matches!(
+        quantize(&network, &seen, &asked),
+        Err(QuantizeError::NoSamples)
+    ));
+}
+
+/// The mean of what a layer gives is that of the float network again.
+#[test]
+fn corrected_biases_bring_back_the_means() {
+    let network = network();
+    // What has no mean needs no correction.
+    let batches = [images(16, 0) + 2.0];
+    let seen = Calibration::of(&network, &batches).unwrap();
+    let mean = |correct_bias| {
+        let mut grids = settings([2, 0], true, Scheme::Affine, Clip::MinMax);
+        grids.weights.correct_bias = correct_bias;
+        let quantized = quantize_over(&network, &seen, &grids, &batches).unwrap();
+        let mut stem = Vec::new();
+        quantized
+            .run(batches[0].clone().into_any(), &mut |node, found| {
+                if node.name == "stem_norm" {
+                    stem = read(found);
+                }
+            })
+            .unwrap();
+        stem
+    };
+    let float = {
+        let mut stem = Vec::new();
+        network
+            .run(batches[0].clone().into_any(), &mut |node, found| {
+                if node.name == "stem_norm" {
+                    stem = read(found.clone());
+                }
+                found
+            })
+            .unwrap();
+        stem
+    };
+    let off = |found: Vec<f32>| {
+        // Channel by channel: 16 images of 8 channels of 64 places.
+        let sums = (0..8).map(|channel| {
+            let own = (0..16)
+                .flat_map(|image| (0..64).map(move |place| (image * 8 + channel) * 64 + place));
+            own.map(|at| f64::from(found[at] - float[at]))
+                .sum::<f64>()
+                .abs()
+        });
+        sums.sum::<f64>()
+    };
+    let (without, with) = (off(mean(false)), off(mean(true)));
+    assert!(with < 0.5 * without, "{with} for {without}");
 }

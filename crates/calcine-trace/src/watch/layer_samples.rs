@@ -1,3 +1,5 @@
+use faer::Mat;
+
 use super::WatchError;
 
 /// How a layer's inputs and outputs are sampled.
@@ -122,6 +124,46 @@ impl LayerSamples {
     #[must_use]
     pub fn filters(&self) -> usize {
         self.filters
+    }
+
+    /// How many parts the inputs are split into; each output sees one.
+    #[must_use]
+    pub fn groups(&self) -> usize {
+        match self.layout {
+            Layout::Convolution { groups } => groups,
+            Layout::Linear => 1,
+        }
+    }
+
+    /// The second moments of a group's inputs, `Σ x_i·x_j` over all rows: `[columns / groups]` squared, row by row.
+    #[must_use]
+    pub fn moments(&self, group: usize) -> Vec<f64> {
+        let columns = self.columns / self.groups();
+        let inputs = Mat::from_fn(self.rows(), columns, |row, column| {
+            self.input(row, group, column)
+        });
+        let moments = inputs.transpose() * &inputs;
+        let all = (0..columns).flat_map(|row| (0..columns).map(move |column| (row, column)));
+        all.map(|at| moments[at]).collect()
+    }
+
+    /// The means of a group's inputs: `[columns / groups]`.
+    #[must_use]
+    pub fn means(&self, group: usize) -> Vec<f64> {
+        let rows = self.rows().max(1) as f64;
+        let sum = |column| {
+            (0..self.rows())
+                .map(|row| self.input(row, group, column))
+                .sum::<f64>()
+        };
+        (0..self.columns / self.groups())
+            .map(|column| sum(column) / rows)
+            .collect()
+    }
+
+    fn input(&self, row: usize, group: usize, column: usize) -> f64 {
+        let columns = self.columns / self.groups();
+        f64::from(self.inputs[row * self.columns + group * columns + column])
     }
 
     /// The path of the layer's bias, if it has one.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use calcine_quantize::{Calibration, Quantized, Settings as Grids, quantize};
+use calcine_quantize::{Calibration, Quantized, Settings as Grids, quantize_over};
 use calcine_train::{Evaluation, evaluate};
 
 use super::setup::Setup;
@@ -83,19 +83,17 @@ impl ModelTask for Quantize<'_> {
         let model = setup.load_weights(model)?;
         let network = setup.traced(&model)?.valid();
         let before = setup.test(&network);
+        let draw = Draw::Random(settings.images);
+        let images = Validation::new(&setup.images, draw, BATCH, setup.recipe.train().seed);
+        let batches: Vec<_> = images.batches().collect();
         let seen = match &settings.seen {
             Some(file) => Calibration::load(file).map_err(|error| ReferenceError::Malformed {
                 file: file.clone(),
                 reason: error.to_string(),
             })?,
-            None => {
-                let seed = setup.recipe.train().seed;
-                let draw = Draw::Random(settings.images);
-                let images = Validation::new(&setup.images, draw, BATCH, seed);
-                Calibration::of(&network, &images.batches().collect::<Vec<_>>())?
-            }
+            None => Calibration::of(&network, &batches)?,
         };
-        let quantized = quantize(&network, &seen, &settings.grids)?;
+        let quantized = quantize_over(&network, &seen, &settings.grids, &batches)?;
         let forward = |images: Tensor<4>| -> Tensor<2> { quantized.forward(images) };
         let after = evaluate(setup.images.test(), forward);
         let parameters = network.graph().parameters();
