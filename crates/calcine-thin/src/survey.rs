@@ -141,10 +141,7 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn verdict(&self, node: &Node, operand: usize, axis: usize, index: usize) -> Verdict {
-        let channels = self.known[node.inputs[operand].0].as_ref();
-        let value = channels
-            .filter(|x| x.axis == axis)
-            .and_then(|x| x.values[index]);
+        let value = self.value(node.inputs[operand], axis, index);
         let weight = node
             .inputs
             .get(1)
@@ -160,11 +157,12 @@ impl Reading<'_> {
                 }
             }
             (Op::Linear, Some(weight)) => linear(weight, index, value),
-            (Op::Matmul | Op::Reduce(Reduction::Sum, _) | Op::ReduceAll(Reduction::Sum), _)
+            (Op::Reduce(Reduction::Sum, _) | Op::ReduceAll(Reduction::Sum), _)
                 if value == Some(0.0) =>
             {
                 Verdict::Silent
             }
+            (Op::Matmul, _) if self.multiplies_nothing(node, index) => Verdict::Silent,
             _ => Verdict::Needed,
         };
         match verdict {
@@ -180,6 +178,23 @@ impl Reading<'_> {
 }
 
 impl Reading<'_> {
+    /// What a channel carries, if that is known.
+    fn value(&self, id: ValueId, axis: usize, channel: usize) -> Option<f64> {
+        let channels = self.known[id.0].as_ref()?;
+        *channels
+            .values
+            .get(channel)
+            .filter(|_| channels.axis == axis)?
+    }
+
+    /// Whether one of two matrices has nothing but zeros where the product sums over this channel.
+    fn multiplies_nothing(&self, node: &Node, channel: usize) -> bool {
+        [1, 2].into_iter().zip(&node.inputs).any(|(behind, &id)| {
+            let axis = self.graph.value(id).shape.len() - behind;
+            self.value(id, axis, channel) == Some(0.0)
+        })
+    }
+
     /// Whether what a layer loses can be added to it: two passes through one layer lose different things, and it
     /// has one bias; two layers with one bias too; and a bias that is computed cannot be changed.
     fn can_make_up(&self, node: &Node) -> bool {

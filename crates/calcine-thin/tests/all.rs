@@ -5,8 +5,8 @@
     reason = "tests panic; clippy exempts only the test functions"
 )]
 
-mod heads;
 mod plans;
+mod products;
 mod random;
 mod theorem;
 
