@@ -1,4 +1,9 @@
 //! One weight on grids of fewer and fewer bits, with the range that errs least and with the whole one.
+#![allow(
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "an example shows what it computed"
+)]
 
 use calcine_quant::{Clip, GridError, Quantizer, Scheme, Seen};
 
@@ -10,7 +15,7 @@ fn main() -> Result<(), GridError> {
             -0.05 * share.signum() * (1.0 - 2.0 * share.abs()).ln()
         })
         .collect();
-    let Some(seen) = Seen::of(std::iter::once(&weights[..]), 2048) else {
+    let Some(seen) = Seen::of(&[&weights], 2048) else {
         return Ok(());
     };
     for bits in [8, 6, 4, 3, 2] {

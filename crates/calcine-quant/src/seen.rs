@@ -51,8 +51,8 @@ impl Seen {
         clippy::cast_sign_loss,
         reason = "counts of numbers, and positions of bins"
     )]
-    pub fn of<'a>(samples: impl Iterator<Item = &'a [f32]> + Clone, bins: usize) -> Option<Self> {
-        let values = || samples.clone().flatten().map(|&x| f64::from(x));
+    pub fn of(samples: &[&[f32]], bins: usize) -> Option<Self> {
+        let values = || samples.iter().copied().flatten().map(|&x| f64::from(x));
         let count = values().count() as f64;
         if count == 0.0 || bins == 0 || !values().all(f64::is_finite) {
             return None;
@@ -66,7 +66,7 @@ impl Seen {
         let mean = values().sum::<f64>() / count;
         let variance = values().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
         let (mut sums, mut rows) = ([0.0, 0.0], 0.0);
-        for sample in samples.clone().filter(|sample| !sample.is_empty()) {
+        for sample in samples.iter().filter(|sample| !sample.is_empty()) {
             let [min, max] = ends(&mut sample.iter().map(|&x| f64::from(x)));
             sums = [sums[0] + min, sums[1] + max];
             rows += 1.0;

@@ -1,4 +1,9 @@
 //! A small convolutional network with fewer and fewer bits: what it costs, and how small it gets.
+#![allow(
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "an example shows what it computed"
+)]
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -33,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let images = Tensor::<4>::random([32, 3, 16, 16], Distribution::Normal(0.0, 1.0), &device);
     let network = trace(&net, images.clone(), |net, images| net.forward(images))?;
-    let seen = Calibration::of(&network, &[images.clone()])?;
+    let seen = Calibration::of(&network, std::slice::from_ref(&images))?;
     let float: Tensor<2> = network.forward(images.clone());
 
     for bits in [8, 6, 4, 3, 2] {

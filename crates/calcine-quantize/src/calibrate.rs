@@ -94,7 +94,7 @@ impl Calibration {
             let of = |batch: I| batch.into_any().into_iter().nth(position);
             let rows: Vec<Vec<f32>> = all().filter_map(of).flat_map(rows).collect();
             samples = rows.len();
-            let seen = Seen::of(rows.iter().map(Vec::as_slice), BINS);
+            let seen = Seen::of(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>(), BINS);
             values.extend(seen.map(|seen| (name, seen)));
         }
         Ok(Self {

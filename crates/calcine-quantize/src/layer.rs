@@ -102,7 +102,7 @@ impl FloatLayer {
 #[allow(clippy::cast_possible_truncation, reason = "weights are f32")]
 fn range(weights: &[f64], settings: &WeightSettings) -> [f64; 2] {
     let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
-    let seen = Seen::of(std::iter::once(&weights[..]), BINS);
+    let seen = Seen::of(&[&weights], BINS);
     seen.map_or([0.0, 0.0], |seen| {
         settings.clip.range(&seen, settings.bits, Scheme::Symmetric)
     })

@@ -68,7 +68,7 @@ fn every_node_is_what_an_integer_engine_gives() {
 fn many_bits_come_close_to_the_float_network() {
     let network = network();
     let x = images(4, 3);
-    let seen = Calibration::of(&network, &[x.clone()]).unwrap();
+    let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
     let float: Tensor<2> = network.forward(x.clone());
     let difference = |bits: [u8; 2]| {
         let grids = settings(bits, true, Scheme::Affine, Clip::MinMax);
@@ -85,7 +85,7 @@ fn many_bits_come_close_to_the_float_network() {
 fn layers_may_stay_in_float_and_weights_alone_be_quantized() {
     let network = network();
     let x = images(4, 3);
-    let seen = Calibration::of(&network, &[x.clone()]).unwrap();
+    let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
     let float: Tensor<2> = network.forward(x.clone());
     let off = |settings: &Settings| {
         let found: Tensor<2> = quantize(&network, &seen, settings)

@@ -70,5 +70,5 @@ pub(crate) fn network() -> Network {
 
 pub(crate) fn images(count: usize, seed: usize) -> Tensor<4> {
     let all: Tensor<4> = numbers([count + seed, 3, 8, 8]);
-    all.slice([seed..count + seed])
+    all.narrow(0, seed, count)
 }

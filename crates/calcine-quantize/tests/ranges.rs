@@ -10,7 +10,7 @@ use calcine_trace::trace;
 fn batches() -> [Tensor<2>; 2] {
     let numbers: Vec<f32> = values(6000).iter().map(|x| 2.0 * x.powi(3) + 0.3).collect();
     let tensor = Tensor::<2>::from_data(TensorData::new(numbers, [20, 300]), &device());
-    [tensor.clone().slice([0..12]), tensor.slice([12..20])]
+    [tensor.clone().narrow(0, 0, 12), tensor.narrow(0, 12, 8)]
 }
 
 fn read(batches: &[Tensor<2>]) -> Vec<f64> {
