@@ -45,6 +45,7 @@ mod error;
 mod file;
 mod gptq;
 mod layer;
+mod pass;
 mod plan;
 mod quantized;
 mod settings;

@@ -212,13 +212,7 @@ impl Shape<Network> for Thinning<'_> {
         } = self.thinned(run.driver.seen(&run.model).valid())?;
         tracing::info!("thinned before epoch {epoch}:\n{report}");
         let file = self.file(epoch);
-        let bytes = network
-            .to_bytes()
-            .map_err(|error| ReferenceError::Malformed {
-                file: file.clone(),
-                reason: error.to_string(),
-            })?;
-        write(&file, bytes)?;
+        save(&network, &file)?;
         // A run that is stopped and resumed begins with the file, too.
         let network = self.load(&file)?.train();
         let remains = Remains::of(&plan.cuts(), &Inventory::of(&run.model))?;
@@ -241,15 +235,19 @@ impl Shape<Network> for Thinning<'_> {
             network
         };
         let file = self.out.join("thinned.safetensors");
-        let bytes = network
-            .to_bytes()
-            .map_err(|error| ReferenceError::Malformed {
-                file: file.clone(),
-                reason: error.to_string(),
-            })?;
-        write(&file, bytes)?;
+        save(&network, &file)?;
         let (whole, device) = (self.whole.valid(), self.setup.images.inference());
         let report = ThinnedReport::of(&whole, &network, &BATCHES, device)?;
         Ok((network, Some(report)))
     }
+}
+
+/// The network as one file.
+fn save(network: &Network, file: &Path) -> Result<(), ReferenceError> {
+    let bytes = network.to_bytes();
+    let bytes = bytes.map_err(|error| ReferenceError::Malformed {
+        file: file.to_path_buf(),
+        reason: error.to_string(),
+    })?;
+    write(file, bytes)
 }

@@ -1,0 +1,289 @@
+//! A quantized network's forward pass.
+
+use burn::tensor::Tensor;
+use calcine_graph::{Arithmetic, Graph, Kind, Node, Op, Reduction};
+use calcine_trace::{AnyTensor, ForwardError, evaluate};
+
+use crate::layer::inputs_axis;
+use crate::quantized::{Ready, taken_over};
+use crate::{Quantized, Quantizer};
+
+/// A value in a pass.
+enum Held {
+    /// `q − zero`, whole numbers in `f32`.
+    Ints(AnyTensor, Quantizer),
+    /// Anything else.
+    Plain(AnyTensor),
+}
+
+impl Quantized {
+    /// A pass that shows each node's result, in the numbers that its integers stand for.
+    ///
+    /// # Errors
+    ///
+    /// If number or rank of the inputs are others than the network's.
+    pub fn run(
+        &self,
+        inputs: Vec<AnyTensor>,
+        watch: &mut dyn FnMut(&Node, AnyTensor),
+    ) -> Result<Vec<AnyTensor>, ForwardError> {
+        if inputs.len() != self.graph.inputs.len() {
+            return Err(ForwardError::Inputs {
+                expected: self.graph.inputs.len(),
+                given: inputs.len(),
+            });
+        }
+        let mut values: Vec<Option<Held>> = Vec::new();
+        values.resize_with(self.graph.values.len(), || None);
+        let mut batch = 1;
+        for (&id, input) in self.graph.inputs.iter().zip(inputs) {
+            let (expected, shape) = (self.graph.value(id), input.shape());
+            if input.kind() != expected.kind || shape.len() != expected.shape.len() {
+                return Err(ForwardError::Input {
+                    input: expected.name.clone(),
+                    given: format!("{:?} {shape:?}", input.kind()),
+                    expected: format!("{:?} of {} axes", expected.kind, expected.shape.len()),
+                });
+            }
+            for (length, extent) in shape.iter().zip(&expected.shape) {
+                if !extent.is_fixed() {
+                    batch = length.saturating_sub(extent.fixed) / extent.per_sample;
+                }
+            }
+            values[id.0] = Some(held(input, self.grids[id.0]));
+        }
+        for (index, node) in self.graph.nodes.iter().enumerate() {
+            let result = self.node(index, node, &values, batch);
+            watch(node, real(&result));
+            values[node.output.0] = Some(result);
+        }
+        let output = |id: &calcine_graph::ValueId| real(&self.value(*id, &values));
+        Ok(self.graph.outputs.iter().map(output).collect())
+    }
+}
+
+impl Quantized {
+    /// A node's result.
+    fn node(&self, index: usize, node: &Node, values: &[Option<Held>], batch: usize) -> Held {
+        let grid = self.grids[node.output.0];
+        if let Some(ready) = self.ready.get(&index) {
+            let x = self.value(node.inputs[0], values);
+            return self.layer(index, ready, node, &x, grid, batch);
+        }
+        if taken_over(&self.graph, &self.uses, &self.layers, index) {
+            return self.value(node.inputs[0], values);
+        }
+        let operands: Vec<Held> = node
+            .inputs
+            .iter()
+            .map(|id| self.value(*id, values))
+            .collect();
+        let exact = grid.and_then(|grid| self.in_integers(index, node, &operands, grid, batch));
+        exact.unwrap_or_else(|| {
+            let operands = operands.iter().map(real).collect();
+            held(evaluate(&self.graph, node, operands, batch), grid)
+        })
+    }
+
+    /// A node that whole numbers suffice for; `None` of others.
+    fn in_integers(
+        &self,
+        index: usize,
+        node: &Node,
+        operands: &[Held],
+        grid: Quantizer,
+        batch: usize,
+    ) -> Option<Held> {
+        let ints = |operand: &Held| match operand {
+            Held::Ints(ints, own) => Some((ints.clone(), *own)),
+            Held::Plain(_) => None,
+        };
+        let usual = |operands| evaluate(&self.graph, node, operands, batch);
+        if self.uses.keeps_grid(index, &node.op) {
+            let (x, own) = ints(&operands[0])?;
+            if own != grid {
+                return None;
+            }
+            let rest = operands[1..].iter().map(real);
+            let moved = match self.uses.clamps[index] {
+                true => each(x, |x| x.clamp_min(0.0)),
+                false => usual(std::iter::once(x).chain(rest).collect()),
+            };
+            return Some(Held::Ints(moved, grid));
+        }
+        match &node.op {
+            Op::Zip(Arithmetic::Add) => {
+                let ((a, of_a), (b, of_b)) = (ints(&operands[0])?, ints(&operands[1])?);
+                let (a, b) = (on(a, of_a, grid), on(b, of_b, grid));
+                Some(Held::Ints(rounded(usual(vec![a, b]), grid), grid))
+            }
+            Op::Zip(Arithmetic::Multiply) => {
+                let ((a, of_a), (b, of_b)) = (ints(&operands[0])?, ints(&operands[1])?);
+                if of_a.largest() * of_b.largest() > 1 << 24 {
+                    return None;
+                }
+                let step = f64::from(of_a.step) * f64::from(of_b.step);
+                let product = times(usual(vec![a, b]), step, grid);
+                Some(Held::Ints(rounded(product, grid), grid))
+            }
+            Op::Concat(_) => {
+                let all: Option<Vec<_>> = operands.iter().map(ints).collect();
+                let on_grid = |(x, own)| rounded(on(x, own, grid), grid);
+                let all = all?.into_iter().map(on_grid).collect();
+                Some(Held::Ints(usual(all), grid))
+            }
+            op => {
+                let (x, own) = ints(operands.first()?)?;
+                let count = averaged(op, &self.graph, node, batch)?;
+                if own.largest() * count as u64 > 1 << 24 {
+                    return None;
+                }
+                #[allow(clippy::cast_precision_loss, reason = "counts of places")]
+                let count = count as f64;
+                let sums = each(usual(vec![x]), |mean| mean.mul_scalar(count).round());
+                let means = times(sums, f64::from(own.step) / count, grid);
+                Some(Held::Ints(rounded(means, grid), grid))
+            }
+        }
+    }
+
+    /// A layer with integer weights.
+    fn layer(
+        &self,
+        index: usize,
+        ready: &Ready,
+        node: &Node,
+        x: &Held,
+        grid: Option<Quantizer>,
+        batch: usize,
+    ) -> Held {
+        let layer = &self.layers[&index];
+        let usual = |x, weight| evaluate(&self.graph, node, vec![x, weight], batch);
+        let outputs = match node.op {
+            Op::Linear => self.graph.value(node.output).shape.len() - 1,
+            _ => 1,
+        };
+        let x = match x {
+            Held::Plain(x) => {
+                let sums = usual(x.clone(), ready.weight.clone());
+                return held(sums.shifted(outputs, ready.bias.clone()), grid);
+            }
+            Held::Ints(x, _) => x.clone(),
+        };
+        let sums = match &ready.parts[..] {
+            [_] => usual(x, ready.weight.clone()).shifted(outputs, ready.bias.clone()),
+            parts => {
+                let axis = inputs_axis(&self.graph, node);
+                let mut shape = Vec::new();
+                let mut sum = ready.bias.clone().int();
+                let mut whole = None;
+                for part in parts {
+                    let positions: Vec<usize> = part.clone().collect();
+                    let weight = ready.weight.clone().select(1 - layer.axis, &positions);
+                    let partial = usual(x.clone().select(axis, &positions), weight);
+                    shape = partial.shape();
+                    let partial = partial.flat().expect("sums are float").int();
+                    whole = Some(match whole {
+                        Some(whole) => whole + partial,
+                        None => partial,
+                    });
+                }
+                let biases = AnyTensor::shaped(
+                    Tensor::zeros([shape.iter().product::<usize>()], self.device()),
+                    &shape,
+                );
+                let biases = biases.shifted(outputs, sum.clone().float());
+                sum = biases.flat().expect("biases are float").int();
+                let total = whole.expect("there are parts") + sum;
+                AnyTensor::shaped(total.float(), &shape)
+            }
+        };
+        let scaled = sums.scaled(outputs, ready.factor.clone());
+        match grid {
+            Some(grid) => Held::Ints(rounded(scaled, grid), grid),
+            None => Held::Plain(scaled),
+        }
+    }
+
+    fn value(&self, id: calcine_graph::ValueId, values: &[Option<Held>]) -> Held {
+        match &values[id.0] {
+            Some(Held::Ints(ints, grid)) => Held::Ints(ints.clone(), *grid),
+            Some(Held::Plain(plain)) => Held::Plain(plain.clone()),
+            None => {
+                let tensor = self.floats.get(&id.0).cloned();
+                Held::Plain(tensor.expect("what a node needs is there"))
+            }
+        }
+    }
+}
+
+/// The tensor on its grid, if it has one.
+fn held(tensor: AnyTensor, grid: Option<Quantizer>) -> Held {
+    match grid.filter(|_| tensor.kind() == Kind::Float) {
+        Some(grid) => {
+            let step = f64::from(grid.step);
+            let [low, high] = grid.centred().map(f64::from);
+            let ints = each(tensor, |x| x.div_scalar(step).round().clamp(low, high));
+            Held::Ints(ints, grid)
+        }
+        None => Held::Plain(tensor),
+    }
+}
+
+/// The numbers that it stands for.
+fn real(held: &Held) -> AnyTensor {
+    match held {
+        Held::Ints(ints, grid) => {
+            let step = f64::from(grid.step);
+            each(ints.clone(), |ints| ints.mul_scalar(step))
+        }
+        Held::Plain(plain) => plain.clone(),
+    }
+}
+
+/// Each element of a float tensor.
+fn each(tensor: AnyTensor, change: impl FnOnce(Tensor<1>) -> Tensor<1>) -> AnyTensor {
+    let shape = tensor.shape();
+    let flat = tensor.flat().expect("what has a grid is float");
+    AnyTensor::shaped(change(flat), &shape)
+}
+
+/// Whole numbers of one step in units of a grid, not rounded yet.
+fn on(ints: AnyTensor, own: Quantizer, grid: Quantizer) -> AnyTensor {
+    times(ints, f64::from(own.step), grid)
+}
+
+/// Times `f32(step / the grid's step)`.
+#[allow(clippy::cast_possible_truncation, reason = "factors are f32")]
+fn times(ints: AnyTensor, step: f64, grid: Quantizer) -> AnyTensor {
+    let factor = (step / f64::from(grid.step)) as f32;
+    each(ints, |ints| ints.mul_scalar(f64::from(factor)))
+}
+
+/// The nearest whole numbers of a grid.
+fn rounded(scaled: AnyTensor, grid: Quantizer) -> AnyTensor {
+    let [low, high] = grid.centred().map(f64::from);
+    each(scaled, |scaled| scaled.round().clamp(low, high))
+}
+
+/// Of how many numbers the node's results are means, if it makes means of equally many.
+fn averaged(op: &Op, graph: &Graph, node: &Node, batch: usize) -> Option<usize> {
+    let input = graph.value(node.inputs[0]).shape_at(batch);
+    let output = graph.value(node.output).shape_at(batch);
+    match op {
+        Op::Reduce(Reduction::Mean, axis) => input.get(*axis).copied(),
+        Op::AveragePool {
+            pool,
+            count_padding,
+        } => {
+            let whole = *count_padding || pool.padding.iter().all(|padding| *padding == 0);
+            (whole && !pool.ceil).then(|| pool.kernel.iter().product())
+        }
+        Op::AdaptiveAveragePool => {
+            let windows = input[2..].iter().zip(&output[2..]);
+            let equal = windows.clone().all(|(input, output)| input % output == 0);
+            equal.then(|| windows.map(|(input, output)| input / output).product())
+        }
+        _ => None,
+    }
+}
