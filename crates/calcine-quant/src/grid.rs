@@ -136,6 +136,17 @@ impl Quantizer {
         (1.0 / f64::from(self.step), -self.zero)
     }
 
+    /// Whether the step is a positive number, and there are integers of at most 17 bits, zero's among them.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let most = 1 << MAX_BITS;
+        self.step.is_normal()
+            && self.step > 0.0
+            && (self.low..=self.high).contains(&self.zero)
+            && self.low >= -most
+            && self.high <= most
+    }
+
     /// The integer of a number.
     #[must_use]
     pub fn quantize(&self, x: f32) -> i32 {

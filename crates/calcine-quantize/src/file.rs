@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use bytemuck::{cast_slice, pod_collect_to_vec};
-use calcine_graph::{Graph, GraphError, Kind, Source};
+use calcine_graph::{Graph, GraphError, Kind, Op, Source};
 use calcine_quant::MAX_BITS;
 use calcine_trace::AnyTensor;
 use flate2::Compression;
@@ -19,6 +19,9 @@ use crate::{QuantizeError, Quantized, Quantizer};
 
 /// The version of the layout.
 const FORMAT: u32 = 1;
+
+/// The most axes that a tensor has.
+const RANK: usize = 6;
 
 /// The tensor that holds what is no tensor: the graph, the grids, the layers, as deflated JSON.
 const NETWORK: &str = "network.json.deflate";
@@ -187,15 +190,30 @@ impl Quantized {
             let found = format!("{} grids of {} values", grids.len(), graph.values.len());
             return Err(QuantizedFileError::Description(found));
         }
+        if let Some(grid) = grids.iter().flatten().find(|grid| !grid.is_sound()) {
+            return Err(QuantizedFileError::Description(format!(
+                "{grid:?} is no grid"
+            )));
+        }
         let mut layers = BTreeMap::new();
         for text in texts {
             let node = text.node;
-            layers.insert(node, layer(&file, &graph, text)?);
+            let layer = layer(&file, &graph, text)?;
+            let input = grids[graph.nodes[node].inputs[0].0];
+            if input.is_some() != matches!(layer.bias, Bias::Ints(_)) {
+                let found = format!(
+                    "the bias of `{}` is not that of its inputs' grid",
+                    layer.name
+                );
+                return Err(QuantizedFileError::Description(found));
+            }
+            layers.insert(node, layer);
         }
         let mut floats = BTreeMap::new();
         for (id, shape) in shapes {
-            if id >= graph.values.len() {
-                let found = format!("there is no value {id}");
+            let expected = graph.values.get(id).map(|value| value.shape_at(1));
+            if expected.as_ref() != Some(&shape) || !(1..=RANK).contains(&shape.len()) {
+                let found = format!("value {id} is {shape:?}, the graph has {expected:?}");
                 return Err(QuantizedFileError::Description(found));
             }
             let name = float_name(&graph, id);
@@ -311,7 +329,11 @@ fn layer(
     };
     let name = node.name.clone();
     let expected = node.inputs.get(1).map(|id| graph.value(*id).shape_at(1));
-    if expected.as_ref() != Some(&shape) || axis > 1 || !(2..=MAX_BITS).contains(&bits) {
+    let fits = crate::plan::has_weights(graph, node)
+        && expected.as_ref() == Some(&shape)
+        && axis == usize::from(node.op == Op::Linear)
+        && shape.len() > 1;
+    if !fits || !(2..=MAX_BITS).contains(&bits) {
         let found = format!(
             "`{name}` has {bits}-bit weights {shape:?} along {axis}, the graph has {expected:?}"
         );

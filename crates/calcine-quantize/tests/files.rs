@@ -1,8 +1,16 @@
 //! What is written is read again, and computes the same.
 
+use std::io::{Read, Write};
+
 use burn::tensor::Tensor;
 use calcine_quantize::{Calibration, Quantized, QuantizedFileError, Settings, quantize};
 use calcine_testkit::{device, each};
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
 
 use crate::models::{images, network};
 
@@ -79,4 +87,64 @@ fn a_calibration_is_read_as_it_was_written() {
     std::fs::write(file.path(), "{\"format\": 1,\n \"samples\": \"five\"}").unwrap();
     let error = Calibration::load(file.path()).unwrap_err().to_string();
     assert!(error.contains("line 2"), "{error}");
+}
+
+/// A description that somebody changed is refused, or computes; it never panics.
+#[test]
+fn descriptions_that_do_not_fit_say_what() {
+    const NETWORK: &str = "network.json.deflate";
+    let network = network();
+    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let bytes = quantize(&network, &seen, &Settings::default())
+        .unwrap()
+        .to_bytes()
+        .unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut text = String::new();
+    DeflateDecoder::new(file.tensor(NETWORK).unwrap().data())
+        .read_to_string(&mut text)
+        .unwrap();
+    let original: Value = serde_json::from_str(&text).unwrap();
+    let read = |change: &dyn Fn(&mut Value)| {
+        let mut description = original.clone();
+        change(&mut description);
+        let mut deflated = DeflateEncoder::new(Vec::new(), Compression::fast());
+        deflated
+            .write_all(description.to_string().as_bytes())
+            .unwrap();
+        let deflated = deflated.finish().unwrap();
+        let mut views: Vec<(String, TensorView<'_>)> = Vec::new();
+        for (name, view) in file.iter().filter(|(name, _)| *name != NETWORK) {
+            let view = TensorView::new(view.dtype(), view.shape().to_vec(), view.data()).unwrap();
+            views.push((name.to_owned(), view));
+        }
+        let own = TensorView::new(Dtype::U8, vec![deflated.len()], &deflated).unwrap();
+        views.push((NETWORK.to_owned(), own));
+        let bytes = safetensors::serialize(views, None).unwrap();
+        Quantized::from_bytes(&bytes, &device())
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(read(&|_| {}), Ok(()));
+    type Change = fn(&mut Value);
+    let rows: [(Change, &str); 8] = [
+        (|d| d["format"] = 9.into(), "format 9"),
+        (
+            |d| d["layers"][0]["node"] = 9999.into(),
+            "there is no node 9999",
+        ),
+        (|d| d["layers"][0]["axis"] = 1.into(), "`stem`"),
+        (|d| d["layers"][0]["bits"] = 1.into(), "1-bit"),
+        (
+            |d| d["layers"][0]["shape"] = Value::from(vec![1, 2]),
+            "the graph has",
+        ),
+        (|d| d["grids"][0]["step"] = 0.0.into(), "is no grid"),
+        (|d| d["grids"][0]["zero"] = 1000.into(), "is no grid"),
+        (|d| d["grids"][0] = Value::Null, "the bias of `stem`"),
+    ];
+    each(rows, |(change, expected)| {
+        let error = read(change).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    });
 }
