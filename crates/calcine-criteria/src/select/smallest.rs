@@ -20,7 +20,7 @@ use crate::Scores;
 use crate::host::in_host_memory;
 
 /// So many scores in several vectors are worth waking a thread for, on a busy machine too.
-const MANY: usize = 1 << 20;
+const MANY: usize = 1 << 17;
 
 /// [`drop_smallest`] of each vector alone, with a count of its own.
 pub(super) fn drop_smallest_of_each(vectors: Vec<(Scores, usize)>) -> Vec<Tensor<1, Bool>> {

@@ -6,13 +6,20 @@ const LARGEST_SUBNORMAL: f32 = f32::from_bits(0x007f_ffff);
 /// The score that the order sees.
 #[inline]
 pub(super) fn ordered(score: f32) -> f32 {
-    if score.is_nan() {
-        f32::INFINITY
-    } else if score.abs() < f32::MIN_POSITIVE {
-        0.0
+    // As integers, so that nothing branches: what a number is, is as good as random.
+    let bits = score.to_bits();
+    let magnitude = score.abs().to_bits();
+    let bits = if magnitude < f32::MIN_POSITIVE.to_bits() {
+        0
     } else {
-        score
-    }
+        bits
+    };
+    let is_nan = magnitude > f32::INFINITY.to_bits();
+    f32::from_bits(if is_nan {
+        f32::INFINITY.to_bits()
+    } else {
+        bits
+    })
 }
 
 /// The largest number that is equal to a score in this order.
