@@ -26,12 +26,16 @@ pub enum Clip {
     Percentile(f64),
     /// The range with the least mean square error over what was seen, among a hundred.
     Mse,
+    /// The range after which the distribution tells most of what it told before: the least Kullback-Leibler divergence
+    /// `KL(P ‖ Q)`, among a hundred (Migacz, 2017). P is the distribution with what lies beyond the range in its end
+    /// bins; Q what lies within, evened out over the bins of each integer.
+    Entropy,
 }
 
 /// A word that names no way to clip.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no way to clip: expected min_max, average, gauss, laplace, mse, deviations(N) or percentile(P)"
+    "`{0}` is no way to clip: expected min_max, average, gauss, laplace, mse, entropy, deviations(N) or percentile(P)"
 )]
 pub struct UnknownClip(String);
 
@@ -53,6 +57,7 @@ impl FromStr for Clip {
             "gauss" => return Ok(Self::Gauss),
             "laplace" => return Ok(Self::Laplace),
             "mse" => return Ok(Self::Mse),
+            "entropy" => return Ok(Self::Entropy),
             _ => {}
         }
         if let Some(n) = argument("deviations").filter(|n| *n > 0.0 && n.is_finite()) {
@@ -73,6 +78,7 @@ impl fmt::Display for Clip {
             Self::Laplace => f.write_str("laplace"),
             Self::Percentile(p) => write!(f, "percentile({p})"),
             Self::Mse => f.write_str("mse"),
+            Self::Entropy => f.write_str("entropy"),
         }
     }
 }
@@ -128,7 +134,10 @@ impl Clip {
                     ]
                 }
             }
-            Self::Mse => least_error(seen, bits, scheme),
+            Self::Mse => least(seen, bits, scheme, |_, grid| seen.error(grid)),
+            Self::Entropy => least(seen, bits, scheme, |range, grid| {
+                seen.counts.divergence(range, grid)
+            }),
         }
     }
 }
@@ -173,8 +182,13 @@ fn root(slope: impl Fn(f64) -> f64) -> f64 {
 /// Candidates of the search.
 const CANDIDATES: u32 = 100;
 
-/// The range, a share of the whole one, whose grid errs least over the counts.
-fn least_error(seen: &Seen, bits: u8, scheme: Scheme) -> [f64; 2] {
+/// The range, a share of the whole one, whose grid costs least.
+fn least(
+    seen: &Seen,
+    bits: u8,
+    scheme: Scheme,
+    cost: impl Fn([f64; 2], &Quantizer) -> f64,
+) -> [f64; 2] {
     let mut best = ([seen.min, seen.max], f64::INFINITY);
     for candidate in (1..=CANDIDATES).rev() {
         let share = f64::from(candidate) / f64::from(CANDIDATES);
@@ -182,9 +196,9 @@ fn least_error(seen: &Seen, bits: u8, scheme: Scheme) -> [f64; 2] {
         let Ok(grid) = Quantizer::over(range[0], range[1], bits, scheme) else {
             continue;
         };
-        let error = seen.error(&grid);
-        if error < best.1 {
-            best = (range, error);
+        let cost = cost(range, &grid);
+        if cost < best.1 {
+            best = (range, cost);
         }
     }
     best.0
@@ -224,6 +238,7 @@ mod tests {
             "gauss",
             "laplace",
             "mse",
+            "entropy",
             "deviations(2.5)",
             "percentile(99.9)",
         ] {

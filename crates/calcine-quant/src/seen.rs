@@ -149,6 +149,46 @@ impl Counts {
         self.high
     }
 
+    /// `KL(P ‖ Q)` in nats: of P, all numbers with those beyond a range in its end bins, from Q, those within it
+    /// evened out over the bins of each integer of a grid. Infinite where Q has nothing and P something.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "grids are of f32")]
+    pub fn divergence(&self, range: [f64; 2], grid: &Quantizer) -> f64 {
+        let width = self.width();
+        let middle = |bin: usize| self.low + (bin as f64 + 0.5) * width;
+        let inside = |bin: &usize| (range[0]..=range[1]).contains(&middle(*bin));
+        let bins: Vec<usize> = (0..self.counts.len()).filter(inside).collect();
+        let (Some(&first), Some(&last)) = (bins.first(), bins.last()) else {
+            return f64::INFINITY;
+        };
+        let count = |bins: &[u64]| bins.iter().sum::<u64>() as f64;
+        let (below, above) = (
+            count(&self.counts[..first]),
+            count(&self.counts[last + 1..]),
+        );
+        let mut all: Vec<f64> = bins.iter().map(|&bin| self.counts[bin] as f64).collect();
+        let within = all.clone();
+        all[0] += below;
+        *all.last_mut().expect("there is a bin") += above;
+        let (total, kept) = (all.iter().sum::<f64>(), within.iter().sum::<f64>());
+        let integer = |at: usize| grid.quantize(middle(bins[at]) as f32);
+        let mut divergence = 0.0;
+        let mut begin = 0;
+        while begin < bins.len() {
+            let same = |at: &usize| integer(*at) == integer(begin);
+            let end = begin + (begin..bins.len()).take_while(same).count();
+            let filled = all[begin..end].iter().filter(|count| **count > 0.0).count();
+            let even = within[begin..end].iter().sum::<f64>() / filled as f64 / kept;
+            for p in all[begin..end].iter().map(|count| count / total) {
+                if p > 0.0 {
+                    divergence += p * (p / even).ln();
+                }
+            }
+            begin = end;
+        }
+        divergence
+    }
+
     /// The bins' middles, and how many numbers each has.
     fn bins(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
         let width = self.width();
@@ -156,5 +196,53 @@ impl Counts {
         counts
             .filter(|(_, count)| **count > 0)
             .map(move |(bin, &count)| (self.low + (bin as f64 + 0.5) * width, count as f64))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::{Clip, Scheme};
+
+    /// By the definition, bin by bin, over a grid of whole numbers.
+    #[test]
+    fn divergence_is_what_the_definition_says() {
+        let counts = Counts {
+            low: 0.0,
+            high: 4.0,
+            counts: vec![4, 0, 2, 6, 3, 1, 0, 4],
+        };
+        let grid = Quantizer {
+            step: 1.0,
+            zero: 0,
+            low: 0,
+            high: 2,
+        };
+        // Bins of middles 0.25, 0.75, … 2.75 are inside 0 to 3; four numbers are beyond.
+        let p: [f64; 6] = [4.0, 0.0, 2.0, 6.0, 3.0, 5.0].map(|count| count / 20.0);
+        // 0.25 is 0; 0.75 and 1.25 are 1; 1.75 and 2.25 are 2; 2.75 is 3, clipped to 2.
+        let third: f64 = 10.0 / 3.0;
+        let q = [4.0, 0.0, 2.0, third, third, third].map(|count| count / 16.0);
+        let filled = p.iter().zip(&q).filter(|(p, _)| **p > 0.0);
+        let expected: f64 = filled.map(|(p, q)| p * (p / q).ln()).sum();
+        let found = counts.divergence([0.0, 3.0], &grid);
+        assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        let nowhere = counts.divergence([9.0, 10.0], &grid);
+        assert!(nowhere.is_infinite());
+    }
+
+    /// A few numbers far out do not decide about a grid of few bits; without them all is covered.
+    #[test]
+    fn entropy_leaves_out_what_is_rare_and_far() {
+        let near: Vec<f32> = (0..10_000).map(|i| (i as f32 / 10_000.0).powi(2)).collect();
+        let mut far = near.clone();
+        far.extend([40.0, 50.0]);
+        let top = |values: &[f32]| {
+            let seen = Seen::of(&[values], 2048).unwrap();
+            Clip::Entropy.range(&seen, 4, Scheme::Affine)[1]
+        };
+        assert!(top(&far) < 5.0, "{}", top(&far));
+        assert!(top(&near) > 0.9, "{}", top(&near));
     }
 }
