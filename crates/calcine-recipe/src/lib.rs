@@ -113,6 +113,10 @@
 //! * `[quantize]` trains on grids of so many bits, whose steps are learned (LSQ; Esser et al., 2020), from the ranges
 //!   that `clip` finds over `images`; layers of `float` stay as they are. Whoever runs the recipe carries it
 //!   out ([`Recipe::quantization`]).
+//! * `[distill]` lets a teacher's answers count beside the labels, softened by a `temperature` (1), by the weights
+//!   `student` (0.5) and `teacher` (0.5): see [`Distillation`](calcine_train::Distillation). The teacher is the
+//!   network of `model` and `weights`; unless said, the one that the run begins with. Whoever runs the recipe
+//!   asks it ([`Recipe::teaching`]).
 //! * `lr` types: `constant`, `step`, `multi_step`, `multi_step_multi_gamma`, `exponential`, `cosine`
 //!   (with `warm_up`), `cosine_warm_restarts`, `polynomial`, `one_cycle`, `plateau`. A policy of `lr`
 //!   without a window lasts the whole run, step by step; one in epochs moves at epochs. Lengths that a
@@ -124,6 +128,7 @@
 
 mod amount;
 mod bind;
+mod distillation;
 #[cfg(feature = "distiller")]
 pub mod distiller;
 mod error;
@@ -140,6 +145,7 @@ mod selection;
 mod thinning;
 mod train;
 
+pub use distillation::Teaching;
 pub use error::{Problem, RecipeError};
 pub use quantization::Quantization;
 pub use recipe::Recipe;

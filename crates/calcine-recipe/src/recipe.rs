@@ -2,6 +2,7 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+use crate::distillation::Teaching;
 use crate::error::{Found, Problems, RecipeError, suggest};
 use crate::policy::{Count, Kind, Policy, When};
 use crate::pruner::Pruner;
@@ -34,6 +35,7 @@ pub(crate) struct Parts {
     pub(crate) rewind: Option<Rewind>,
     pub(crate) thinning: Option<At<Thinning>>,
     pub(crate) quantization: Option<Quantization>,
+    pub(crate) teaching: Option<Teaching>,
     pub(crate) policies: Vec<Policy>,
 }
 
@@ -101,6 +103,12 @@ impl Recipe {
     #[must_use]
     pub fn quantization(&self) -> Option<&Quantization> {
         self.parts.quantization.as_ref()
+    }
+
+    /// `[distill]`: who teaches the network, if somebody does.
+    #[must_use]
+    pub fn teaching(&self) -> Option<&Teaching> {
+        self.parts.teaching.as_ref()
     }
 
     /// Whether it takes a traced network: to thin it, to find what is cut together, or to look at activations.
@@ -184,6 +192,7 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
     }
     let thinning = root.table("thin").map(Thinning::read);
     let quantization = root.table("quantize").map(Quantization::read);
+    let teaching = root.table("distill").map(Teaching::read);
     if let (Some(Some(thinning)), Some(_)) = (&thinning, &quantization) {
         let message = "`[thin]` and `[quantize]` exclude each other: thin first, then train the thinned file on grids";
         problems.add(&thinning.span, message);
@@ -235,6 +244,7 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
         rewind: rewind.flatten(),
         thinning: thinning.flatten(),
         quantization: quantization.flatten(),
+        teaching: teaching.flatten(),
         policies,
     })
 }

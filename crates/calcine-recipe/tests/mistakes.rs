@@ -278,6 +278,12 @@ fn every_mistake_in_what_masks_and_rewinds_do_is_named_at_its_place() {
             "¦[thin]\n[quantize]\nweights = 4\nactivations = 4",
             &["exclude each other"],
         ),
+        (
+            "[distill]\ntemperature = ¦0",
+            &["expected a number between 0.01 and 1000"],
+        ),
+        ("[distill]\nweights = ¦\"none\"", &["a teacher has learned"]),
+        ("[distill]\nteacher = ¦-1", &["`teacher` is -1"]),
         ("[thin]\nat = ¦[0, 2]", &["`at` from 1"]),
         ("[thin]\nborder = ¦\"none\"", &["`border` cannot be `none`"]),
         ("[thin]\n¦when = 3", &["when"]),

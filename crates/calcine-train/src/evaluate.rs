@@ -1,6 +1,8 @@
 use burn::tensor::{Device, Int, Tensor, TensorData, Transaction, activation};
 use serde::{Deserialize, Serialize};
 
+use crate::Lesson;
+
 /// A batch of inputs and their classes.
 #[derive(Debug, Clone)]
 pub struct Labelled<X> {
@@ -8,6 +10,20 @@ pub struct Labelled<X> {
     pub input: X,
     /// The class of each: `[n]`.
     pub labels: Tensor<1, Int>,
+    /// What a teacher says of them; counts in training only.
+    pub lesson: Option<Lesson>,
+}
+
+impl<X> Labelled<X> {
+    /// Without a teacher.
+    #[must_use]
+    pub fn new(input: X, labels: Tensor<1, Int>) -> Self {
+        Self {
+            input,
+            labels,
+            lesson: None,
+        }
+    }
 }
 
 /// How well a classifier does.
@@ -31,7 +47,7 @@ pub fn evaluate<X>(
     forward: impl Fn(X) -> Tensor<2>,
 ) -> Evaluation {
     let mut tally = Tally::default();
-    for Labelled { input, labels } in batches {
+    for Labelled { input, labels, .. } in batches {
         let logits = forward(input);
         let loss = cross_entropy(logits.clone(), labels.clone());
         tally.add(loss, logits, labels);

@@ -10,7 +10,8 @@ use calcine_schedule::Clock;
 use calcine_sparsity::Share;
 
 use crate::checkpoint::{self, CheckpointError};
-use crate::evaluate::{Tally, cross_entropy};
+use crate::distill::loss;
+use crate::evaluate::Tally;
 use crate::{
     Criterion, Driver, EpochReport, EpochRow, History, Labelled, Observer, StepReport,
     UnwatchedError, WeightReport, evaluate,
@@ -216,15 +217,15 @@ pub enum FitError {
 
 /// Trains a classifier: epochs of steps, each epoch followed by validation and a checkpoint.
 ///
-/// `forward` gives logits `[n, classes]`; the loss is the mean cross-entropy. The step itself reads
-/// nothing; every [`FitSettings::report_every`] steps the loss is read, reported and checked.
+/// `forward` gives logits `[n, classes]`; the loss is the mean cross-entropy, or what a [lesson](Labelled::lesson)
+/// makes of it. The step itself reads nothing; every [`FitSettings::report_every`] steps the loss is read, reported and checked.
 ///
 /// # Errors
 ///
 /// If the loss diverges, the data runs dry, or a checkpoint cannot be written.
 pub fn fit<M: Module, X>(
     mut run: Run<M>,
-    data: &impl Data<X>,
+    data: &dyn Data<X>,
     forward: impl Fn(&M, X) -> Tensor<2>,
     settings: &FitSettings,
     observer: &mut dyn Observer,
@@ -287,7 +288,7 @@ impl<M: Module> Run<M> {
     /// Validates, tells the learning rate, and adds the epoch to the history.
     fn close_epoch<X>(
         &mut self,
-        data: &impl Data<X>,
+        data: &dyn Data<X>,
         forward: &impl Fn(&M, X) -> Tensor<2>,
         rate: f64,
         weights: &[WeightReport],
@@ -329,7 +330,7 @@ impl<M: Module> Run<M> {
             .forward_backward(&self.model, batch, |model, batch| {
                 let logits = forward(model, batch.input);
                 (
-                    cross_entropy(logits.clone(), batch.labels),
+                    loss(logits.clone(), batch.labels, batch.lesson),
                     logits.without_autodiff(),
                 )
             });
@@ -352,7 +353,7 @@ enum Epoch {
 
 fn train_epoch<M: Module, X>(
     mut run: Run<M>,
-    data: &impl Data<X>,
+    data: &dyn Data<X>,
     forward: &impl Fn(&M, X) -> Tensor<2>,
     saver: &mut Saver<'_>,
     observer: &mut dyn Observer,

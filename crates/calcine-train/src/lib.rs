@@ -29,6 +29,7 @@
 
 mod activity;
 pub mod checkpoint;
+mod distill;
 mod driver;
 mod evaluate;
 mod fit;
@@ -45,6 +46,7 @@ mod supervised;
 mod thinned;
 
 pub use activity::{Reconstruction, UnwatchedError, Wanted, Watch};
+pub use distill::{Distillation, Lesson, Taught};
 pub use driver::{Driver, Forward};
 pub use evaluate::{Evaluation, Labelled, evaluate};
 pub use fit::{Data, FitError, FitSettings, Outcome, Run, StopFlag, fit};

@@ -7,6 +7,7 @@
 mod checkpoints;
 mod collecting;
 mod devices;
+mod distilling;
 mod evaluation;
 mod golden;
 mod holds;

@@ -32,10 +32,10 @@ fn oracle(batches: &[(Vec<Vec<f32>>, Vec<usize>)]) -> Evaluation {
 fn batch(logits: &[Vec<f32>], labels: &[usize]) -> Labelled<Tensor<2>> {
     let shape = [logits.len(), logits[0].len()];
     let labels: Vec<i32> = labels.iter().map(|label| *label as i32).collect();
-    Labelled {
-        input: Tensor::from_data(TensorData::new(logits.concat(), shape), &device()),
-        labels: Tensor::from_data(TensorData::new(labels, [shape[0]]), &device()),
-    }
+    Labelled::new(
+        Tensor::from_data(TensorData::new(logits.concat(), shape), &device()),
+        Tensor::from_data(TensorData::new(labels, [shape[0]]), &device()),
+    )
 }
 
 #[test]

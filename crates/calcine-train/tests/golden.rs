@@ -58,7 +58,7 @@ fn level<M: Module>(model: &M, amount: impl Curve + Send + Sync + 'static, when:
 
 /// Compares in the file's manner: relative and absolute parts.
 #[track_caller]
-fn assert_close(found: &[f32], expected: &[f32], (rel, abs): (f64, f64), what: &str) {
+pub(crate) fn assert_close(found: &[f32], expected: &[f32], (rel, abs): (f64, f64), what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
     for (i, (&found, &expected)) in found.iter().zip(expected).enumerate() {
         let (found, expected) = (f64::from(found), f64::from(expected));

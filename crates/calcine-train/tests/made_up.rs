@@ -134,10 +134,10 @@ impl<const D: usize> MadeUp<D> {
                 input.push(pattern + noise.random::<f32>() - 0.5);
             }
         }
-        Labelled {
-            input: Tensor::from_data(TensorData::new(input, self.shape), &self.device),
-            labels: Tensor::from_data(TensorData::new(labels, [images]), &self.device),
-        }
+        Labelled::new(
+            Tensor::from_data(TensorData::new(input, self.shape), &self.device),
+            Tensor::from_data(TensorData::new(labels, [images]), &self.device),
+        )
     }
 }
 
@@ -159,11 +159,8 @@ impl<const D: usize> Data<Tensor<D>> for MadeUp<D> {
     fn validation(&self) -> Box<dyn Iterator<Item = Labelled<Tensor<D>>> + '_> {
         let plain = self.device.clone().without_autodiff();
         Box::new((0..self.validation).map(move |position| {
-            let Labelled { input, labels } = self.batch("validation", position);
-            Labelled {
-                input: input.without_autodiff(),
-                labels: labels.to_device(&plain),
-            }
+            let Labelled { input, labels, .. } = self.batch("validation", position);
+            Labelled::new(input.without_autodiff(), labels.to_device(&plain))
         }))
     }
 }

@@ -39,6 +39,7 @@ mod settings;
 mod setup;
 mod shape;
 mod speed;
+mod teacher;
 mod thinning;
 mod validation;
 

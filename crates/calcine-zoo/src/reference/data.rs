@@ -48,6 +48,11 @@ impl Images {
         &self.validation
     }
 
+    /// The device with autodiff.
+    pub(super) fn training(&self) -> &Device {
+        &self.training
+    }
+
     /// The device without autodiff.
     pub(super) fn inference(&self) -> &Device {
         &self.inference
@@ -96,8 +101,5 @@ pub(super) fn upload(batch: Batch, device: &Device) -> Labelled<Tensor<4>> {
     let Batch { images, labels, n } = batch;
     let images = TensorData::new(images, [n, CHANNELS, SIDE, SIDE]);
     let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), device);
-    Labelled {
-        input: Tensor::from_data(images, device),
-        labels,
-    }
+    Labelled::new(Tensor::from_data(images, device), labels)
 }

@@ -56,6 +56,11 @@ pub enum ReferenceError {
     /// The quantized network cannot be written.
     #[error(transparent)]
     QuantizedFile(#[from] QuantizedFileError),
+    /// A teacher without weights.
+    #[error(
+        "the run begins from scratch, so its teacher has learned nothing: name `weights` in `[distill]`"
+    )]
+    NoTeacher,
     /// A pattern that matches no weight.
     #[error(transparent)]
     Params(#[from] UnknownParameter),

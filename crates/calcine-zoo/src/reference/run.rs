@@ -3,7 +3,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use calcine_summary::{SparsityTable, sparsity};
 use calcine_train::checkpoint::{self, CheckpointError};
 use calcine_train::{
@@ -12,6 +12,7 @@ use calcine_train::{
 
 use super::setup::Setup;
 use super::shape::{Fixed, OnGrids, Shape, Thinning};
+use super::teacher::Teacher;
 use super::{QuantizedReport, ReferenceError, Report, Settings};
 use crate::{Classifier, ModelTask, weights};
 
@@ -150,6 +151,13 @@ impl Train<'_> {
                 batch_size,
             });
         }
+        let teacher = Teacher::of(setup)?;
+        let taught =
+            (teacher.as_ref()).map(|teacher| teacher.teach(&setup.images, setup.images.training()));
+        let images: &dyn Data<Tensor<4>> = match &taught {
+            Some(taught) => taught,
+            None => &setup.images,
+        };
         let driver = shape.driver(&model)?;
         for warning in recipe.warnings(steps) {
             tracing::warn!("{warning}");
@@ -206,7 +214,7 @@ impl Train<'_> {
                 run = shape.thin(run)?;
             }
             fit_settings.pause = moments().find(|&moment| moment > clock.epoch);
-            match fit(run, &setup.images, M::forward, &fit_settings, &mut watching)? {
+            match fit(run, images, M::forward, &fit_settings, &mut watching)? {
                 Outcome::Paused(paused) => run = paused,
                 Outcome::Finished(run) => break run,
                 Outcome::Stopped(_) => {

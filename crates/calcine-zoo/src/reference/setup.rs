@@ -14,6 +14,8 @@ pub(super) struct Setup {
     pub(super) recipe: Recipe,
     pub(super) architecture: Architecture,
     weights: Weights,
+    /// Where the weights come from, or the network with them.
+    pub(super) begins_with: Weights,
     pub(super) source: cifar10::Source,
     pub(super) images: Images,
     pub(super) device: Device,
@@ -48,6 +50,7 @@ impl Setup {
         let images = Images::new(&data, recipe.train(), settings.test_limit, device);
         let device = &device.clone().without_autodiff().autodiff();
         let network = weights.network(device)?;
+        let begins_with = weights.clone();
         if network.is_some() {
             weights = Weights::None;
         }
@@ -55,6 +58,7 @@ impl Setup {
             network,
             architecture,
             weights,
+            begins_with,
             source: data.source,
             images,
             device: device.clone(),

@@ -67,13 +67,9 @@ impl Validation {
     /// Evaluates a model; with the loss of each image if they were drawn at random, else with none.
     pub(super) fn evaluate<M: Classifier>(&self, model: &M) -> (Evaluation, Vec<f32>) {
         let losses = RefCell::new(Vec::new());
-        let batches = self
-            .batches
-            .iter()
-            .map(|Labelled { input, labels }| Labelled {
-                input: (input.clone(), labels.clone()),
-                labels: labels.clone(),
-            });
+        let batches = self.batches.iter().map(|Labelled { input, labels, .. }| {
+            Labelled::new((input.clone(), labels.clone()), labels.clone())
+        });
         let evaluation = calcine_train::evaluate(batches, |(images, labels)| {
             let logits = model.forward(images);
             if matches!(self.draw, Draw::Random(_)) {

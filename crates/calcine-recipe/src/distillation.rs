@@ -1,0 +1,47 @@
+use calcine_train::Distillation;
+
+use crate::section::{At, Section};
+
+/// `[distill]`: a teacher whose answers count beside the labels. Who runs the recipe asks it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Teaching {
+    /// The teacher's network; the student's if there is none.
+    pub model: Option<String>,
+    /// The teacher's weights: `default` or a file; those that the student begins with if there are none.
+    pub weights: Option<String>,
+    /// The epoch from which on it is asked.
+    pub start: u64,
+    /// What counts how much.
+    pub distillation: Distillation,
+}
+
+impl Teaching {
+    pub(crate) fn read(section: Section<'_>) -> Option<Self> {
+        let problems = section.problems;
+        let default = Distillation::default();
+        let model = section.text("model");
+        let weights = section.text("weights");
+        let weight = |key| section.number_in(key, 0.0..=f64::INFINITY);
+        let start = section.count("start");
+        let temperature = section.number_in("temperature", 0.01..=1000.0);
+        let (student, teacher) = (weight("student"), weight("teacher"));
+        section.close();
+        if let Some(none) = weights.as_ref().filter(|weights| weights.value == "none") {
+            let message = "a teacher has learned: `weights` is a file, or `default`";
+            problems.add(&none.span, message);
+            return None;
+        }
+        let number = |read: Option<At<f64>>, default| read.map_or(default, |read| read.value);
+        Some(Self {
+            model: model.map(|model| model.value),
+            weights: weights.map(|weights| weights.value),
+            start: start.map_or(0, |start| start.value),
+            distillation: Distillation {
+                temperature: number(temperature, default.temperature),
+                student: number(student, default.student),
+                teacher: number(teacher, default.teacher),
+            },
+        })
+    }
+}

@@ -1,0 +1,86 @@
+//! Who teaches the network that is trained.
+
+use burn::tensor::{Device, Tensor};
+use calcine_recipe::Teaching;
+use calcine_train::{Data, Taught};
+
+use super::setup::Setup;
+use super::{ReferenceError, Weights};
+use crate::{Architecture, Classifier, ModelTask};
+
+/// Logits of images. Neither tracks gradients.
+type Forward = Box<dyn Fn(Tensor<4>) -> Tensor<2>>;
+
+/// A network in evaluation whose answers count, and how much.
+pub(super) struct Teacher {
+    forward: Forward,
+    teaching: Teaching,
+}
+
+impl Teacher {
+    /// The recipe's, if it has one, and it has learned anything.
+    pub(super) fn of(setup: &Setup) -> Result<Option<Self>, ReferenceError> {
+        let Some(teaching) = setup.recipe.teaching().cloned() else {
+            return Ok(None);
+        };
+        let architecture = match &teaching.model {
+            Some(name) => name.parse()?,
+            None => setup.architecture,
+        };
+        let weights = match &teaching.weights {
+            Some(word) => word.parse().unwrap_or(Weights::Default),
+            None => setup.begins_with.clone(),
+        };
+        if weights == Weights::None {
+            if setup.source.is_synthetic() {
+                tracing::warn!("nobody has learned these images: training without a teacher");
+                return Ok(None);
+            }
+            return Err(ReferenceError::NoTeacher);
+        }
+        let device = setup.images.inference();
+        let forward = match weights.network(device)? {
+            Some(network) => answers(network),
+            None => architecture.build(
+                0,
+                device,
+                Load {
+                    weights,
+                    architecture,
+                },
+            )?,
+        };
+        Ok(Some(Self { forward, teaching }))
+    }
+
+    /// The images with what the teacher says of them.
+    pub(super) fn teach<'a>(
+        &'a self,
+        images: &'a dyn Data<Tensor<4>>,
+        device: &'a Device,
+    ) -> Taught<'a, Tensor<4>, impl Fn(Tensor<4>) -> Tensor<2> + 'a> {
+        let logits = |images: Tensor<4>| {
+            let logits = (self.forward)(images.without_autodiff());
+            logits.to_device(device)
+        };
+        Taught::new(images, self.teaching.distillation, logits).starting(self.teaching.start)
+    }
+}
+
+struct Load {
+    weights: Weights,
+    architecture: Architecture,
+}
+
+impl ModelTask for Load {
+    type Output = Result<Forward, ReferenceError>;
+
+    fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
+        Ok(answers(self.weights.load(model, self.architecture)?))
+    }
+}
+
+fn answers<M: Classifier + 'static>(model: M) -> Forward {
+    let model = model.valid();
+    Box::new(move |images| model.forward(images))
+}
