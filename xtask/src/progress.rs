@@ -2,8 +2,10 @@
 
 use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::path::Path;
 
+use calcine::quantize::Score;
 use calcine::sensitivity::Progress;
 use calcine::train::{EpochReport, Observer, StepReport};
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
@@ -180,6 +182,40 @@ impl ScanBar {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// A search of as many trials as it takes: the last one, and the best.
+#[derive(Debug, Default)]
+pub(crate) struct TrialLines {
+    bar: Option<ProgressBar>,
+    plain: Option<std::time::Instant>,
+    best: Option<f64>,
+}
+
+impl TrialLines {
+    /// Shows how far it is.
+    pub(crate) fn show(&mut self, done: usize, score: &Score) -> ControlFlow<()> {
+        let best = self.best.map_or(score.loss, |best| best.min(score.loss));
+        self.best = Some(best);
+        let Score { loss, top1 } = score;
+        let message = format!("trial {done}: loss {loss:.4}, top-1 {top1:.2} %; least {best:.4}");
+        if io::stderr().is_terminal() {
+            let bar = self.bar.get_or_insert_with(|| {
+                let style = ProgressStyle::with_template("{spinner} {msg}  {elapsed}");
+                let style = style.expect("the template is sound");
+                BARS.with(|bars| bars.add(ProgressBar::new_spinner().with_style(style)))
+            });
+            bar.set_message(message);
+            bar.tick();
+        } else if self
+            .plain
+            .is_none_or(|last| last.elapsed().as_secs() >= PLAIN_EVERY)
+        {
+            self.plain = Some(std::time::Instant::now());
+            stderr(&message);
+        }
+        ControlFlow::Continue(())
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use calcine::quantize::Settings as Grids;
+use calcine::plot::{Axis, Chart, Panels};
+use calcine::quantize::{Settings as Grids, Widths};
 use calcine::summary::Sheet;
-use calcine::zoo::reference::{QuantizeRun, QuantizeSettings, Settings, quantize_network};
+use calcine::zoo::reference::{
+    QuantizeRun, QuantizeSettings, Search, SearchSettings, Settings, quantize_network,
+};
 
 use crate::failure::Failure;
 use crate::network::{Network, positive};
-use crate::progress::{DownloadBar, stderr};
+use crate::progress::{DownloadBar, TrialLines, stderr};
 use crate::train_cifar::{bad, log, print_line};
 use crate::whole;
 
@@ -29,6 +32,23 @@ pub(crate) struct Args {
     /// Ranges from the calibration.json of an earlier run, instead of calibrating.
     #[arg(long, value_name = "FILE.json", conflicts_with = "images")]
     calibration: Option<PathBuf>,
+    /// Look for better grids first, by the loss of other validation images: `lapq` stretches every grid, `greedy` tries
+    /// ways to clip each, `widths` tries fewer bits of each layer's weights. A search that was stopped goes on in the
+    /// same `--out`.
+    #[arg(long, value_enum)]
+    search: Option<How>,
+    /// Validation images whose loss a search compares.
+    #[arg(long, value_parser = positive, value_name = "N", default_value = "500")]
+    search_images: usize,
+    /// Rounds of `lapq` over all grids.
+    #[arg(long, value_name = "N", default_value = "1")]
+    rounds: usize,
+    /// The widths that `widths` tries.
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u8).range(2..=16), default_value = "8,6,5,4,3,2")]
+    bits: Vec<u8>,
+    /// Bytes that weights may take: `widths` chooses the bits of each layer.
+    #[arg(long, value_name = "BYTES")]
+    budget: Option<u64>,
     /// Test and validation images at most.
     #[arg(long, value_parser = positive, value_name = "N")]
     test_limit: Option<usize>,
@@ -41,6 +61,17 @@ pub(crate) struct Args {
     /// Print one JSON object as the last line of stdout; everything else goes to stderr then.
     #[arg(long)]
     json: bool,
+}
+
+/// A way to look for grids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum How {
+    /// Ranges that together lose least (Nahshan et al., 2021).
+    Lapq,
+    /// The best way to clip each, one after the other.
+    Greedy,
+    /// What fewer bits cost, and mixed precision.
+    Widths,
 }
 
 /// Runs the command.
@@ -56,7 +87,29 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let device = calcine::device::by_name(&network.device).map_err(bad)?;
     log(None)?;
+    if args.budget.is_some() && args.search != Some(How::Widths) {
+        return Err(bad("`--budget` is for `--search widths`"));
+    }
     let download = DownloadBar::default();
+    let out = out(args);
+    if args.search.is_some() {
+        create(&out)?;
+    }
+    let search = args.search.map(|how| SearchSettings {
+        search: match how {
+            How::Lapq => Search::Lapq {
+                rounds: args.rounds,
+            },
+            How::Greedy => Search::Greedy,
+            How::Widths => Search::Widths {
+                bits: args.bits.clone(),
+                budget: args.budget,
+            },
+        },
+        images: args.search_images,
+        trials: Some(out.join("trials.json")),
+    });
+    let mut trials = TrialLines::default();
     let settings = QuantizeSettings {
         network: Settings {
             model: network.model(),
@@ -70,17 +123,26 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         grids,
         images: args.images,
         seen: args.calibration.clone(),
+        search,
     };
-    let run = quantize_network(&settings, &device, &mut |done, total| {
-        download.show(done, total);
-    })
+    let run = quantize_network(
+        &settings,
+        &device,
+        &mut |done, total| download.show(done, total),
+        &mut |done, score| trials.show(done, score),
+    )
     .map_err(bad)?;
-    let out = out(args);
-    std::fs::create_dir_all(&out).map_err(|error| bad(format!("{}: {error}", out.display())))?;
+    create(&out)?;
     let file = out.join("quantized.safetensors");
     run.quantized.save(&file).map_err(bad)?;
     run.seen.save(&out.join("calibration.json")).map_err(bad)?;
     let bytes = std::fs::metadata(&file).map_or(0, |file| file.len());
+    if args.search.is_some() {
+        whole::write(&out.join("recipe.toml"), run.grids.to_toml())?;
+    }
+    if let Some(widths) = &run.widths {
+        draw(&run, widths, &out)?;
+    }
     let report = json(args, &run, bytes, &out);
     let text = serde_json::to_string_pretty(&report).map_err(bad)?;
     whole::write(&out.join("report.json"), text)?;
@@ -93,6 +155,33 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         print_line(&report.to_string());
     }
     Ok(())
+}
+
+fn create(out: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(out).map_err(|error| bad(format!("{}: {error}", out.display())))
+}
+
+/// Writes what each layer's widths cost, as a table and as charts.
+fn draw(run: &QuantizeRun, widths: &Widths, out: &Path) -> Result<(), Failure> {
+    whole::write(&out.join("widths.csv"), widths.to_csv())?;
+    let title = format!(
+        "{}: top-1 with the weights of one layer in fewer bits",
+        run.architecture
+    );
+    let (x, y) = (Axis::new("bits of a weight", ""), Axis::new("top-1", "%"));
+    let chart = widths
+        .layers
+        .iter()
+        .fold(Chart::new(title, x, y), |chart, layer| {
+            let points = layer.widths.iter();
+            let points = points.map(|width| (f64::from(width.bits), width.score.top1));
+            chart.with_series(layer.name.as_str(), points)
+        });
+    let panels: Panels = chart.clone().into();
+    whole::write(&out.join("widths.svg"), chart.to_svg().map_err(bad)?)?;
+    whole::write(&out.join("widths.png"), chart.to_png().map_err(bad)?)?;
+    whole::write(&out.join("panels.svg"), panels.to_svg().map_err(bad)?)?;
+    whole::write(&out.join("panels.png"), panels.to_png().map_err(bad)?)
 }
 
 /// `runs/<recipe>-<time>` unless something else is said.

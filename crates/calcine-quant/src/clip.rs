@@ -26,6 +26,9 @@ pub enum Clip {
     Percentile(f64),
     /// The range with the least mean square error over what was seen, among a hundred.
     Mse,
+    /// The range with the least mean of `|error|^p` over what was seen, among a hundred: the larger p is, the more a large
+    /// error counts, and the wider the range (LAPQ's first phase; Nahshan et al., 2021).
+    Norm(f64),
     /// The range after which the distribution tells most of what it told before: the least Kullback-Leibler divergence
     /// `KL(P ‖ Q)`, among a hundred (Migacz, 2017). P is the distribution with what lies beyond the range in its end
     /// bins; Q what lies within, evened out over the bins of each integer.
@@ -35,7 +38,7 @@ pub enum Clip {
 /// A word that names no way to clip.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no way to clip: expected min_max, average, gauss, laplace, mse, entropy, deviations(N) or percentile(P)"
+    "`{0}` is no way to clip: expected min_max, average, gauss, laplace, mse, entropy, norm(P), deviations(N) or percentile(P)"
 )]
 pub struct UnknownClip(String);
 
@@ -63,6 +66,9 @@ impl FromStr for Clip {
         if let Some(n) = argument("deviations").filter(|n| *n > 0.0 && n.is_finite()) {
             return Ok(Self::Deviations(n));
         }
+        if let Some(p) = argument("norm").filter(|p| (1.0..=16.0).contains(p)) {
+            return Ok(Self::Norm(p));
+        }
         let percent = argument("percentile").filter(|p| *p > 50.0 && *p <= 100.0);
         percent.map(Self::Percentile).ok_or_else(unknown)
     }
@@ -79,6 +85,7 @@ impl fmt::Display for Clip {
             Self::Percentile(p) => write!(f, "percentile({p})"),
             Self::Mse => f.write_str("mse"),
             Self::Entropy => f.write_str("entropy"),
+            Self::Norm(p) => write!(f, "norm({p})"),
         }
     }
 }
@@ -134,7 +141,8 @@ impl Clip {
                     ]
                 }
             }
-            Self::Mse => least(seen, bits, scheme, |_, grid| seen.error(grid)),
+            Self::Mse => least(seen, bits, scheme, |_, grid| seen.error(grid, 2.0)),
+            Self::Norm(p) => least(seen, bits, scheme, |_, grid| seen.error(grid, p)),
             Self::Entropy => least(seen, bits, scheme, |range, grid| {
                 seen.counts.divergence(range, grid)
             }),
@@ -239,6 +247,7 @@ mod tests {
             "laplace",
             "mse",
             "entropy",
+            "norm(2.5)",
             "deviations(2.5)",
             "percentile(99.9)",
         ] {
@@ -249,6 +258,7 @@ mod tests {
             "deviations(0)",
             "percentile(20)",
             "percentile(99",
+            "norm(0.5)",
             "",
         ] {
             let error = text.parse::<Clip>().unwrap_err().to_string();

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`Quantizer`], [`Scheme`] | which integers stand for which numbers, in ONNX's convention and Distiller's |
 //! | [`Clip`], [`Seen`], [`Counts`] | which part of what was seen a grid covers: min-max, averages, ACIQ, percentiles, least error |
+//! | [`MovingRange`] | a range that follows training |
 //! | [`fake_quantize`], [`fake_quantize_rows`] | numbers on their grid, gradients straight through |
 //! | [`lsq`], [`pact`], [`dorefa_weight`], [`wrpn_weight`], [`unit_activation`], [`ternary_weight`] | grids that are learned, and weights that are made to fit theirs |
 //! | [`FixedPoint`], [`accumulator_bits`] | factors as integers, sums that fit |
@@ -32,6 +33,7 @@ mod error;
 mod fake;
 mod fixed;
 mod grid;
+mod moving;
 mod seen;
 
 pub use clip::{Clip, UnknownClip};
@@ -42,4 +44,5 @@ pub use fake::{
 };
 pub use fixed::{FixedPoint, accumulator_bits};
 pub use grid::{MAX_BITS, Quantizer, Scheme};
+pub use moving::MovingRange;
 pub use seen::{Counts, Seen};

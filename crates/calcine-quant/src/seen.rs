@@ -111,14 +111,14 @@ impl Seen {
         }
     }
 
-    /// The mean square error of the numbers on a grid, each taken to be in its bin's middle.
+    /// The mean of `|x − x̂|^p` of the numbers x and those x̂ on a grid, each taken to be in its bin's middle.
     #[must_use]
-    pub fn error(&self, grid: &Quantizer) -> f64 {
+    pub fn error(&self, grid: &Quantizer, p: f64) -> f64 {
         let (mut sum, mut total) = (0.0, 0.0);
         for (value, count) in self.counts.bins() {
             #[allow(clippy::cast_possible_truncation, reason = "grids are of f32")]
             let on_grid = f64::from(grid.dequantize(grid.quantize(value as f32)));
-            sum += count * (value - on_grid).powi(2);
+            sum += count * (value - on_grid).abs().powf(p);
             total += count;
         }
         sum / f64::max(total, 1.0)

@@ -2,7 +2,8 @@
 
 use burn::tensor::Tensor;
 use calcine_quant::{
-    Clip, FixedPoint, Quantizer, Scheme, Seen, dorefa_weight, fake_quantize, pact, unit_activation,
+    Clip, FixedPoint, MovingRange, Quantizer, Scheme, Seen, dorefa_weight, fake_quantize, pact,
+    unit_activation,
 };
 use calcine_testkit::{device, golden};
 use serde_json::Value;
@@ -317,6 +318,67 @@ fn golden_learned_clips() {
                 "{}: at {x}",
                 case["name"]
             );
+        }
+    }
+}
+
+/// Ranges that follow training: tracked in training only, unbiased. Distiller clamps to the range, then rounds, and does
+/// not clamp the integers: what lies on an end is half a step off there in its full symmetric grids, and one in ours.
+#[test]
+fn golden_moving_ranges() {
+    let Some(golden) = golden::open("qat_fake_quant") else {
+        return;
+    };
+    for case in golden.cases("fake_quant_") {
+        let args = &case["args"];
+        let (bits, mode) = (
+            number(&args["num_bits"]) as u8,
+            args["mode"].as_str().unwrap(),
+        );
+        let mut range = MovingRange::new(number(&args["ema_decay"]));
+        let items = |value: &Value| value.as_array().unwrap().clone();
+        let steps = items(&case["input"]["x"]).into_iter().enumerate();
+        for (step, x) in steps {
+            let x: Tensor<1> = {
+                let (_, values) = golden.values(&x);
+                Tensor::from_floats(values.as_slice(), &device())
+            };
+            if args["training"][step].as_bool().unwrap() {
+                range.see(x.clone());
+            }
+            let ends = read(range.range().unwrap());
+            let state = &case["expect"]["state"][step];
+            for (found, key) in ends.iter().zip(["tracked_min", "tracked_max"]) {
+                let expected = number(&state[key]);
+                let off = (f64::from(*found) - expected).abs();
+                assert!(
+                    off <= 1e-5 * expected.abs(),
+                    "{}: {found} for {expected}",
+                    case["name"]
+                );
+            }
+            let grid = grid(mode, ends[0].into(), ends[1].into(), bits);
+            let scale = grid.to_distiller().0;
+            assert!(
+                (scale / number(&state["scale"]) - 1.0).abs() < 1e-4,
+                "{}: {scale}",
+                case["name"]
+            );
+            let (_, expected) = golden.values(&case["expect"]["y"][step]);
+            let found = read(fake_quantize(x.clone(), &grid));
+            for ((found, expected), x) in found.iter().zip(expected).zip(read(x)) {
+                let inside = ends[0] < x && x < ends[1];
+                let allowed = if inside {
+                    2e-5 * expected.abs().max(1.0)
+                } else {
+                    1.01 * grid.step
+                };
+                assert!(
+                    (found - expected).abs() <= allowed,
+                    "{} in step {step}: {x} becomes {found}, expected {expected}",
+                    case["name"]
+                );
+            }
         }
     }
 }

@@ -97,7 +97,7 @@ impl AwareNetwork {
             if has_weights(&graph, node) && !own.float {
                 let path = graph.value(node.inputs[1]).name.clone();
                 let float = FloatLayer::of(&network, &uses, node)?;
-                let folded = float.grids(&own.weights)?;
+                let folded = float.grids(&own)?;
                 // The step of a channel before its norm.
                 let unfolded = |(output, grid): (usize, &Quantizer)| match folded.len() {
                     1 => f64::from(grid.step),

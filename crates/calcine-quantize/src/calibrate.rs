@@ -12,6 +12,7 @@ use calcine_trace::{AnyTensor, Network, Tensors};
 use serde::{Deserialize, Serialize};
 
 use crate::QuantizeError;
+use crate::file::write_beside;
 
 /// The version of the file.
 const FORMAT: u32 = 1;
@@ -120,13 +121,7 @@ impl Calibration {
     ///
     /// If the file cannot be written.
     pub fn save(&self, file: &Path) -> Result<(), CalibrationFileError> {
-        let directory = file
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        let beside = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
-        serde_json::to_writer(std::io::BufWriter::new(&beside), self)?;
-        beside.persist(file).map_err(|error| error.error)?;
-        Ok(())
+        Ok(write_beside(file, &serde_json::to_vec(self)?)?)
     }
 
     /// Reads what [`save`](Self::save) wrote, and somebody may have changed.

@@ -54,7 +54,7 @@ pub enum QuantizeError {
     },
     /// Settings that go by what layers are fed.
     #[error(
-        "`rounding = \"gptq\"` and `correct_bias` go by what layers are fed: give the batches, `quantize_over`"
+        "`rounding` other than to the nearest, and `correct_bias`, go by what layers are fed: give the batches, `quantize_over`"
     )]
     NoSamples,
     /// No batch to calibrate with.

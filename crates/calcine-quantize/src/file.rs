@@ -230,14 +230,7 @@ impl Quantized {
     ///
     /// If the file cannot be written.
     pub fn save(&self, file: &Path) -> Result<(), QuantizedFileError> {
-        let bytes = self.to_bytes()?;
-        let directory = file
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        let mut beside = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
-        beside.write_all(&bytes)?;
-        beside.persist(file).map_err(|error| error.error)?;
-        Ok(())
+        Ok(write_beside(file, &self.to_bytes()?)?)
     }
 
     /// Reads a file that [`save`](Self::save) wrote.
@@ -266,6 +259,17 @@ impl Quantized {
             .map(|tensor| 4 * tensor.shape().iter().product::<usize>());
         layers.chain(floats).sum()
     }
+}
+
+/// Writes a file beside, and renames it.
+pub(crate) fn write_beside(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let directory = file
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let mut beside = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
+    beside.write_all(bytes)?;
+    beside.persist(file)?;
+    Ok(())
 }
 
 /// A layer's integers as bytes.

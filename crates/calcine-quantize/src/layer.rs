@@ -7,9 +7,9 @@ use calcine_trace::watch::LayerSamples;
 use calcine_trace::{AnyTensor, Network};
 
 use crate::QuantizeError;
-use crate::gptq::Rounding;
 use crate::plan::Uses;
-use crate::settings::WeightSettings;
+use crate::settings::{LayerSettings, WeightSettings};
+use crate::{ada_round, gptq};
 
 /// The largest whole number up to which `f32` has all.
 const EXACT: u64 = 1 << 24;
@@ -74,10 +74,11 @@ impl FloatLayer {
     }
 
     /// The grids: one for each output, or one.
-    pub(crate) fn grids(&self, settings: &WeightSettings) -> Result<Vec<Quantizer>, QuantizeError> {
+    pub(crate) fn grids(&self, own: &LayerSettings) -> Result<Vec<Quantizer>, QuantizeError> {
+        let settings = &own.weights;
         let of = |weights: &mut dyn Iterator<Item = f64>| {
             let weights: Vec<f64> = weights.collect();
-            let [low, high] = range(&weights, settings);
+            let [low, high] = range(&weights, settings).map(|end| end * own.weight_stretch);
             Ok(Quantizer::over(
                 low,
                 high,
@@ -193,10 +194,7 @@ impl Layer {
         let each = layer.outputs() / samples.groups();
         let mut corrected = float.bias.clone();
         for group in 0..samples.groups() {
-            let rounding = match settings.rounding {
-                crate::Rounding::Gptq => Rounding::over(&samples.moments(group), columns),
-                crate::Rounding::Nearest => None,
-            };
+            let round = rounding(settings.rounding, samples, group, columns);
             let means = samples.means(group);
             for output in group * each..(group + 1) * each {
                 let places: Vec<usize> = (0..columns)
@@ -204,8 +202,8 @@ impl Layer {
                     .collect();
                 let weights: Vec<f64> = places.iter().map(|&at| float.weight[at]).collect();
                 let grid = &grids[if grids.len() == 1 { 0 } else { output }];
-                if let Some(rounding) = &rounding {
-                    let ints = rounding.round(&weights, grid);
+                if let Some(round) = &round {
+                    let ints = round(&weights, grid);
                     places
                         .iter()
                         .zip(ints)
@@ -329,6 +327,32 @@ impl Layer {
         };
         let weights: Vec<f32> = self.ints.iter().enumerate().map(weight).collect();
         vector(weights, device, &self.shape)
+    }
+}
+
+/// Integers for an output's weights.
+type Round = Box<dyn Fn(&[f64], &Quantizer) -> Vec<i32>>;
+
+/// How a group's weights are rounded for what they are fed; `None` if that says nothing.
+fn rounding(
+    how: crate::Rounding,
+    samples: &LayerSamples,
+    group: usize,
+    columns: usize,
+) -> Option<Round> {
+    let moments = || samples.moments(group);
+    match how {
+        crate::Rounding::Nearest => None,
+        crate::Rounding::Gptq => {
+            let rounding = gptq::Rounding::over(&moments(), columns)?;
+            Some(Box::new(move |weights, grid| rounding.round(weights, grid)))
+        }
+        crate::Rounding::AdaRound => {
+            let moments = moments();
+            Some(Box::new(move |weights, grid| {
+                ada_round::round(weights, grid, &moments)
+            }))
+        }
     }
 }
 

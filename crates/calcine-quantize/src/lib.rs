@@ -14,6 +14,8 @@
 //! | [`Clip`] | which part of a range a grid covers: min-max, average, ACIQ, percentiles, least error |
 //! | [`quantize`], [`Quantized`] | batch norms folded, weights rounded, a grid on every edge; its forward pass |
 //! | [`quantize_over`], [`Rounding`] | the same with weights rounded for what the layers are fed (GPTQ), and biases corrected |
+//! | [`lapq`], [`greedy`] | settings that lose least, found by trying: [`Trials`], [`Score`] |
+//! | [`widths`], [`Widths`] | what fewer bits of each layer cost, and the widths that lose least within a budget |
 //! | [`AwareNetwork`] | quantization-aware training: the network on its grids, whose steps are learned |
 //! | [`Quantizer`], [`Scheme`] | a grid |
 //! | [`QuantizeError`] | what does not fit, and where |
@@ -39,6 +41,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod ada_round;
 mod aware;
 mod calibrate;
 mod error;
@@ -48,7 +51,9 @@ mod layer;
 mod pass;
 mod plan;
 mod quantized;
+mod search;
 mod settings;
+mod widths;
 
 pub use aware::{AwareError, AwareNetwork};
 pub use calcine_quant::{Clip, Quantizer, Scheme, Seen};
@@ -56,6 +61,8 @@ pub use calibrate::{Calibration, CalibrationFileError};
 pub use error::QuantizeError;
 pub use file::QuantizedFileError;
 pub use quantized::{IntegerLayer, Quantized, quantize, quantize_over};
+pub use search::{Score, SearchError, Trials, greedy, lapq};
 pub use settings::{
     ActivationSettings, Override, Rounding, Settings, SettingsError, WeightSettings,
 };
+pub use widths::{LayerWidths, NoWidths, Width, Widths, widths};

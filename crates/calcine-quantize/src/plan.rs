@@ -159,7 +159,8 @@ pub(crate) fn grids(
                 value,
             });
         }
-        let [low, high] = of.clip.range(seen, of.bits, of.scheme);
+        let range = of.clip.range(seen, of.bits, of.scheme);
+        let [low, high] = range.map(|end| end * layer.activation_stretch);
         Ok(Some(Quantizer::over(low, high, of.bits, of.scheme)?))
     };
     for &id in &graph.inputs {

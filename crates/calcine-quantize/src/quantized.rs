@@ -137,7 +137,7 @@ fn quantize_layers(
         }
         let float = FloatLayer::of(network, &uses, node)?;
         let input = grids[node.inputs[0].0].as_ref();
-        let weights = float.grids(&own.weights)?;
+        let weights = float.grids(&own)?;
         let path = &graph.value(node.inputs[1]).name;
         let layer = match sample(path, &own.weights)? {
             Some(samples) => {

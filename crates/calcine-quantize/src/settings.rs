@@ -48,12 +48,15 @@ pub enum Rounding {
     /// One input after the other, the others making up for what each errs over the calibration's images (GPTQ;
     /// Frantar et al., 2023).
     Gptq,
+    /// Each up or down, so that the layer's sums err least over the calibration's images: `AdaRound`'s problem (Nagel
+    /// et al., 2020), solved by turning over one weight after the other, as long as that helps.
+    AdaRound,
 }
 
 impl WeightSettings {
     /// Whether it takes what layers are fed.
     pub(crate) fn needs_samples(&self) -> bool {
-        self.correct_bias || self.rounding == Rounding::Gptq
+        self.correct_bias || self.rounding != Rounding::Nearest
     }
 }
 
@@ -76,16 +79,26 @@ pub struct Override {
     /// Which layers, by the names that the graph gives them: `fc`, `layer1.*.conv1`, `**`.
     pub name: String,
     /// Keeps the layer in float, its result too.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub float: bool,
     /// Bits of its weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_bits: Option<u8>,
     /// Bits of what it gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub activation_bits: Option<u8>,
     /// What the grids of its weights cover.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_clip: Option<Clip>,
     /// What the grid of its result covers.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub activation_clip: Option<Clip>,
+    /// How many times as wide the grids of its weights are as that; above 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_stretch: Option<f64>,
+    /// How many times as wide the grid of its result is; above 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation_stretch: Option<f64>,
 }
 
 /// A file of settings that cannot be read.
@@ -111,7 +124,7 @@ pub enum SettingsError {
 }
 
 /// The file: the settings under the version of its form.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SettingsFile {
     format: u32,
@@ -119,7 +132,7 @@ struct SettingsFile {
     weights: WeightSettings,
     #[serde(default)]
     activations: ActivationSettings,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     layer: Vec<Override>,
 }
 
@@ -154,11 +167,37 @@ impl Settings {
                 file.format
             ));
         }
+        if let Some(layer) = file.layer.iter().find(|layer| !layer.is_sound()) {
+            return Err(format!(
+                "a stretch of `{}` is no number above 0",
+                layer.name
+            ));
+        }
         Ok(Self {
             weights: file.weights,
             activations: file.activations,
             layers: file.layer,
         })
+    }
+
+    /// The text of a file that says the same.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let file = SettingsFile {
+            format: FORMAT,
+            weights: self.weights,
+            activations: self.activations,
+            layer: self.layers.clone(),
+        };
+        toml::to_string(&file).expect("settings are plain data")
+    }
+}
+
+impl Override {
+    fn is_sound(&self) -> bool {
+        let stretches = [self.weight_stretch, self.activation_stretch];
+        let mut stretches = stretches.into_iter().flatten();
+        stretches.all(|stretch| stretch.is_finite() && stretch > 0.0)
     }
 }
 
@@ -196,6 +235,8 @@ pub(crate) struct LayerSettings {
     pub(crate) float: bool,
     pub(crate) weights: WeightSettings,
     pub(crate) activations: ActivationSettings,
+    pub(crate) weight_stretch: f64,
+    pub(crate) activation_stretch: f64,
 }
 
 impl<'a> ByLayer<'a> {
@@ -227,6 +268,8 @@ impl<'a> ByLayer<'a> {
             float: false,
             weights: self.settings.weights,
             activations: self.settings.activations,
+            weight_stretch: 1.0,
+            activation_stretch: 1.0,
         };
         let matching = self
             .overrides
@@ -238,6 +281,9 @@ impl<'a> ByLayer<'a> {
             found.weights.clip = layer.weight_clip.unwrap_or(found.weights.clip);
             found.activations.bits = layer.activation_bits.unwrap_or(found.activations.bits);
             found.activations.clip = layer.activation_clip.unwrap_or(found.activations.clip);
+            found.weight_stretch = layer.weight_stretch.unwrap_or(found.weight_stretch);
+            found.activation_stretch =
+                (layer.activation_stretch).unwrap_or(found.activation_stretch);
         }
         found
     }

@@ -13,3 +13,4 @@ mod exact;
 mod files;
 mod models;
 mod ranges;
+mod searching;

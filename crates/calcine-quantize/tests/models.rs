@@ -5,8 +5,9 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{AdaptiveAvgPool2d, AdaptiveAvgPool2dConfig, MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor};
-use calcine_testkit::{device, numbers};
+use burn::tensor::{Device, Tensor, TensorData};
+use calcine_params::Inventory;
+use calcine_testkit::{device, numbers, values};
 use calcine_trace::{Network, trace};
 
 /// Convolutions with and without norms and biases, strided, grouped and depthwise; a residual sum, a gate, a
@@ -61,11 +62,37 @@ impl Net {
 /// The network, with statistics that are not those of a fresh norm.
 pub(crate) fn network() -> Network {
     let on_tape = device().autodiff();
-    let model = Net::new(&on_tape);
+    let model = drawn(Net::new(&on_tape));
     for scale in [0.5, 1.0, 2.0] {
         drop(model.forward((images(4, 0) * scale + 0.1).to_device(&on_tape)));
     }
     trace(&model.valid(), images(1, 0), |m, x| m.forward(x)).unwrap()
+}
+
+/// The same weights every time, about as large as fresh ones.
+fn drawn(model: Net) -> Net {
+    let mut at = 0;
+    let inventory = Inventory::of(&model);
+    let trainable = inventory.iter().filter(|p| p.is_trainable());
+    let weights = trainable.map(|parameter| {
+        let count = parameter.numel();
+        at += count;
+        let fan_in: usize = parameter.shape[1..].iter().product();
+        let scale = if parameter.shape.len() > 1 {
+            (1.0 / fan_in as f32).sqrt()
+        } else {
+            0.2
+        };
+        let middle = f32::from(parameter.path.ends_with("gamma"));
+        let numbers: Vec<f32> = values(at)[at - count..]
+            .iter()
+            .map(|x| middle + scale * x)
+            .collect();
+        let weight = Tensor::<1>::from_data(TensorData::new(numbers, [count]), &device());
+        (parameter.id, weight)
+    });
+    let weights = weights.collect();
+    calcine_params::replace(model, weights)
 }
 
 pub(crate) fn images(count: usize, seed: usize) -> Tensor<4> {

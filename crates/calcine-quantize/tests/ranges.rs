@@ -107,6 +107,8 @@ fn every_way_to_clip_stays_within_what_was_seen() {
         Clip::Laplace,
         Clip::Percentile(99.0),
         Clip::Mse,
+        Clip::Norm(3.0),
+        Clip::Entropy,
     ];
     for name in ["input", "relu"] {
         let seen = seen(name);

@@ -45,7 +45,7 @@ mod validation;
 
 pub use activations::{Activations, Looked, activations};
 pub use error::ReferenceError;
-pub use quantizing::{QuantizeRun, QuantizeSettings, quantize_network};
+pub use quantizing::{QuantizeRun, QuantizeSettings, Search, SearchSettings, quantize_network};
 pub use report::{QuantizedReport, Report, ThinnedReport};
 pub use run::{Finished, evaluate, train};
 pub use scan::{ScanRunError, ScanSettings, Scanned, scan};

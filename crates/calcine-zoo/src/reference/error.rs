@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use calcine_params::UnknownParameter;
-use calcine_quantize::{AwareError, QuantizeError, QuantizedFileError};
+use calcine_quantize::{AwareError, NoWidths, QuantizeError, QuantizedFileError, SearchError};
 use calcine_recipe::RecipeError;
 use calcine_thin::ThinError;
 use calcine_trace::TraceError;
@@ -50,6 +50,12 @@ pub enum ReferenceError {
     /// It cannot be quantized.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
+    /// Looking for better grids did not come to an end.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    /// No widths are small enough.
+    #[error(transparent)]
+    NoWidths(#[from] NoWidths),
     /// It cannot be trained on grids.
     #[error(transparent)]
     Aware(#[from] AwareError),

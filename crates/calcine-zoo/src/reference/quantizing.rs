@@ -1,10 +1,15 @@
 //! The reference network, quantized after training: what it loses, and how small it gets.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use calcine_quantize::{Calibration, Quantized, Settings as Grids, quantize_over};
+use calcine_quantize::{
+    Calibration, Clip, Quantized, Score, Settings as Grids, Trials, Widths, greedy, lapq,
+    quantize_over, widths,
+};
+use calcine_trace::Network;
 use calcine_train::{Evaluation, evaluate};
 
 use super::setup::Setup;
@@ -27,6 +32,38 @@ pub struct QuantizeSettings {
     pub images: usize,
     /// What was seen before, instead.
     pub seen: Option<PathBuf>,
+    /// How better grids are looked for, if they are.
+    pub search: Option<SearchSettings>,
+}
+
+/// How better grids are looked for.
+#[derive(Debug, Clone)]
+pub struct SearchSettings {
+    /// By what.
+    pub search: Search,
+    /// Validation images whose loss is compared, drawn by the seed, others than those of the calibration as a rule.
+    pub images: usize,
+    /// Where the losses are kept: a search that was stopped goes on from there.
+    pub trials: Option<PathBuf>,
+}
+
+/// A way to look for grids.
+#[derive(Debug, Clone)]
+pub enum Search {
+    /// [`lapq`], for so many rounds.
+    Lapq {
+        /// Over all grids.
+        rounds: usize,
+    },
+    /// [`greedy`], over the ways to clip that Distiller knows, and the least error.
+    Greedy,
+    /// [`widths`]: what fewer bits of each layer's weights cost.
+    Widths {
+        /// The widths that are tried.
+        bits: Vec<u8>,
+        /// Bytes that weights may take; without, nothing is chosen.
+        budget: Option<u64>,
+    },
 }
 
 /// What quantizing came to.
@@ -47,6 +84,10 @@ pub struct QuantizeRun {
     pub quantized: Quantized,
     /// What calibration saw.
     pub seen: Calibration,
+    /// The grids it has: those of the settings, or what the search made of them.
+    pub grids: Grids,
+    /// What each layer's widths cost, if that was looked for.
+    pub widths: Option<Widths>,
 }
 
 /// Calibrates and quantizes a reference network, and measures it on the test set, before and after.
@@ -58,6 +99,7 @@ pub fn quantize_network(
     settings: &QuantizeSettings,
     device: &Device,
     download: &mut dyn FnMut(u64, u64),
+    progress: &mut dyn FnMut(usize, &Score) -> ControlFlow<()>,
 ) -> Result<QuantizeRun, ReferenceError> {
     let setup = Setup::new(&settings.network, device, download)?;
     let seed = setup.recipe.train().seed;
@@ -66,6 +108,7 @@ pub fn quantize_network(
         Quantize {
             setup: &setup,
             settings,
+            progress,
         },
     )
 }
@@ -73,13 +116,66 @@ pub fn quantize_network(
 struct Quantize<'a> {
     setup: &'a Setup,
     settings: &'a QuantizeSettings,
+    progress: &'a mut dyn FnMut(usize, &Score) -> ControlFlow<()>,
 }
+
+impl Quantize<'_> {
+    /// The grids that the search comes to.
+    fn searched(
+        &mut self,
+        network: &Network,
+        seen: &Calibration,
+    ) -> Result<(Grids, Option<Widths>), ReferenceError> {
+        let grids = &self.settings.grids;
+        let Some(asked) = &self.settings.search else {
+            return Ok((grids.clone(), None));
+        };
+        let seed = self.setup.recipe.train().seed + 1;
+        let draw = Draw::Random(asked.images);
+        let images = Validation::new(&self.setup.images, draw, BATCH, seed);
+        let score = |quantized: &Quantized| {
+            let found = evaluate(images.labelled(), |images| quantized.forward(images));
+            Score {
+                loss: found.loss,
+                top1: found.top1,
+            }
+        };
+        let mut trials =
+            Trials::new(score).with_progress(|done, score| (self.progress)(done, score));
+        if let Some(file) = &asked.trials {
+            trials = trials.with_file(file)?;
+        }
+        let trials = &mut trials;
+        Ok(match &asked.search {
+            Search::Lapq { rounds } => (lapq(network, seen, grids, *rounds, trials)?, None),
+            Search::Greedy => (greedy(network, seen, grids, &CLIPS, trials)?, None),
+            Search::Widths { bits, budget } => {
+                let found = widths(network, seen, grids, bits, trials)?;
+                let chosen = budget
+                    .map(|budget| found.allocate(grids, budget))
+                    .transpose()?;
+                (chosen.unwrap_or_else(|| grids.clone()), Some(found))
+            }
+        })
+    }
+}
+
+/// What a greedy search chooses from.
+const CLIPS: [Clip; 5] = [
+    Clip::MinMax,
+    Clip::Average,
+    Clip::Gauss,
+    Clip::Laplace,
+    Clip::Mse,
+];
 
 impl ModelTask for Quantize<'_> {
     type Output = Result<QuantizeRun, ReferenceError>;
 
-    fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
-        let Self { setup, settings } = self;
+    fn run<M: Classifier + 'static>(mut self, model: M) -> Self::Output {
+        let Self {
+            setup, settings, ..
+        } = self;
         let model = setup.load_weights(model)?;
         let network = setup.traced(&model)?.valid();
         let before = setup.test(&network);
@@ -93,7 +189,8 @@ impl ModelTask for Quantize<'_> {
             })?,
             None => Calibration::of(&network, &batches)?,
         };
-        let quantized = quantize_over(&network, &seen, &settings.grids, &batches)?;
+        let (grids, widths) = self.searched(&network, &seen)?;
+        let quantized = quantize_over(&network, &seen, &grids, &batches)?;
         let forward = |images: Tensor<4>| -> Tensor<2> { quantized.forward(images) };
         let after = evaluate(setup.images.test(), forward);
         let parameters = network.graph().parameters();
@@ -106,6 +203,8 @@ impl ModelTask for Quantize<'_> {
             bytes_before: size_of::<f32>() * numbers,
             quantized,
             seen,
+            grids,
+            widths,
         })
     }
 }

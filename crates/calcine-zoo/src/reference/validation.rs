@@ -56,6 +56,11 @@ impl Validation {
         self.batches.iter().map(|batch| batch.input.clone())
     }
 
+    /// The batches with their labels.
+    pub(super) fn labelled(&self) -> impl Iterator<Item = Labelled<Tensor<4>>> + '_ {
+        self.batches.iter().cloned()
+    }
+
     /// How many images there are.
     pub(super) fn images(&self) -> usize {
         self.batches

@@ -1,0 +1,78 @@
+use burn::tensor::Tensor;
+
+use crate::{GridError, Quantizer, Scheme};
+
+/// The moving average of batches' smallest and largest numbers, as quantization-aware training tracks a range.
+///
+/// ```text
+/// m_t = decay · m_{t−1} + (1 − decay) · [min x_t, max x_t],   m_0 = 0
+/// range = m_t / (1 − decay^t)
+/// ```
+///
+/// The division takes out the bias towards the zero that it begins with (Kingma and Ba, 2015): after one batch the range
+/// is that batch's. What is seen stays on its device; only [`grid`](Self::grid) reads it.
+///
+/// # Examples
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use calcine_quant::{MovingRange, Scheme};
+///
+/// let device = Device::flex();
+/// let mut range = MovingRange::new(0.9);
+/// range.see(Tensor::<1>::from_floats([-1.0, 0.0, 3.0], &device));
+/// let grid = range.grid(8, Scheme::Affine)?.unwrap();
+/// assert_eq!((grid.quantize(3.0), grid.quantize(0.0)), (255, 64));
+/// # Ok::<(), calcine_quant::GridError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct MovingRange {
+    decay: f64,
+    batches: i32,
+    /// m: `[2]`.
+    ends: Option<Tensor<1>>,
+}
+
+impl MovingRange {
+    /// Of nothing yet; `decay` from 0, the last batch alone, to below 1. Distiller's is 0.999.
+    #[must_use]
+    pub fn new(decay: f64) -> Self {
+        Self {
+            decay,
+            batches: 0,
+            ends: None,
+        }
+    }
+
+    /// Sees a batch. The device is not read.
+    pub fn see<const D: usize>(&mut self, batch: Tensor<D>) {
+        let batch = batch.without_autodiff();
+        let ends = Tensor::cat(vec![batch.clone().min(), batch.max()], 0);
+        let share = ends.mul_scalar(1.0 - self.decay);
+        self.ends = Some(match self.ends.take() {
+            Some(before) => before.mul_scalar(self.decay) + share,
+            None => share,
+        });
+        self.batches += 1;
+    }
+
+    /// Where the range begins and ends: `[2]`; `None` before the first batch. The device is not read.
+    #[must_use]
+    pub fn range(&self) -> Option<Tensor<1>> {
+        let seen = 1.0 - self.decay.powi(self.batches);
+        self.ends.clone().map(|ends| ends.div_scalar(seen))
+    }
+
+    /// The grid over the range; `None` before the first batch. Reads the device.
+    ///
+    /// # Errors
+    ///
+    /// As [`Quantizer::over`].
+    pub fn grid(&self, bits: u8, scheme: Scheme) -> Result<Option<Quantizer>, GridError> {
+        let Some(range) = self.range() else {
+            return Ok(None);
+        };
+        let ends: Vec<f64> = range.into_data().iter().collect();
+        Quantizer::over(ends[0], ends[1], bits, scheme).map(Some)
+    }
+}

@@ -1,0 +1,362 @@
+//! Settings that are found by trying.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use calcine_graph::Kind;
+use calcine_trace::Network;
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{Uses, grids, has_weights, makers};
+use crate::settings::ByLayer;
+use crate::{Calibration, Clip, Override, QuantizeError, Quantized, Rounding, Settings, quantize};
+
+/// How good a quantized network is, on images that are not the test's.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Score {
+    /// What is made small.
+    pub loss: f64,
+    /// In percent.
+    pub top1: f64,
+}
+
+/// A search that cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SearchError {
+    /// A network that cannot be quantized.
+    #[error(transparent)]
+    Quantize(#[from] QuantizeError),
+    /// The file of trials.
+    #[error("{}: {reason}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It was stopped; what was tried is in the file of trials, if there is one.
+    #[error("stopped after {done} trials")]
+    Stopped {
+        /// How many.
+        done: usize,
+    },
+}
+
+/// What a search tries, one quantized network after the other.
+///
+/// A search goes by nothing but the scores, so the file of them takes it up again: what is in it is not tried twice.
+pub struct Trials<'a> {
+    score: Box<dyn FnMut(&Quantized) -> Score + 'a>,
+    progress: Box<dyn FnMut(usize, &Score) -> ControlFlow<()> + 'a>,
+    file: Option<PathBuf>,
+    /// What each trial's settings came to, with their checksum.
+    known: Vec<(u32, Score)>,
+    done: usize,
+}
+
+impl<'a> Trials<'a> {
+    /// By this score.
+    pub fn new(score: impl FnMut(&Quantized) -> Score + 'a) -> Self {
+        Self {
+            score: Box::new(score),
+            progress: Box::new(|_, _| ControlFlow::Continue(())),
+            file: None,
+            known: Vec::new(),
+            done: 0,
+        }
+    }
+
+    /// With what to call after every trial, with how many there were; when it breaks, the search stops.
+    #[must_use]
+    pub fn with_progress(
+        mut self,
+        progress: impl FnMut(usize, &Score) -> ControlFlow<()> + 'a,
+    ) -> Self {
+        self.progress = Box::new(progress);
+        self
+    }
+
+    /// With a file that is written after every trial, beside it and renamed; if it is there, the search goes on from
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// If it is there and cannot be read.
+    pub fn with_file(mut self, file: &Path) -> Result<Self, SearchError> {
+        if file.exists() {
+            let read = std::fs::read(file).map_err(|error| error.to_string());
+            let known = read.and_then(|bytes| {
+                serde_json::from_slice(&bytes).map_err(|error| error.to_string())
+            });
+            self.known = known.map_err(|reason| SearchError::File {
+                file: file.to_path_buf(),
+                reason,
+            })?;
+        }
+        self.file = Some(file.to_path_buf());
+        Ok(self)
+    }
+
+    /// The score of these settings.
+    pub(crate) fn of(
+        &mut self,
+        network: &Network,
+        seen: &Calibration,
+        settings: &Settings,
+    ) -> Result<Score, SearchError> {
+        let print = crc32c::crc32c(settings.to_toml().as_bytes());
+        let known = self.known.get(self.done).filter(|known| known.0 == print);
+        let score = match known {
+            Some((_, score)) => *score,
+            None => {
+                let score = (self.score)(&quantize(network, seen, settings)?);
+                // What was tried after other settings says nothing from here on.
+                self.known.truncate(self.done);
+                self.known.push((print, score));
+                self.save()?;
+                score
+            }
+        };
+        self.done += 1;
+        match (self.progress)(self.done, &score) {
+            ControlFlow::Continue(()) => Ok(score),
+            ControlFlow::Break(()) => Err(SearchError::Stopped { done: self.done }),
+        }
+    }
+
+    fn save(&self) -> Result<(), SearchError> {
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        let text = serde_json::to_vec(&self.known).expect("scores are plain data");
+        crate::file::write_beside(file, &text).map_err(|error| SearchError::File {
+            file: file.clone(),
+            reason: error.to_string(),
+        })
+    }
+}
+
+impl std::fmt::Debug for Trials<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trials")
+            .field("done", &self.done)
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What can be stretched: the weights of a layer, or what a node gives or an input is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Weights,
+    Activations,
+}
+
+/// Every grid of the network, in running order.
+fn parts(
+    network: &Network,
+    seen: &Calibration,
+    settings: &Settings,
+) -> Result<Vec<(String, Part)>, QuantizeError> {
+    let graph = network.graph();
+    let uses = Uses::of(graph);
+    let inputs = graph.inputs.iter().map(|id| graph.value(*id));
+    let inputs: Vec<&str> = inputs
+        .filter(|input| input.kind == Kind::Float)
+        .map(|input| input.name.as_str())
+        .collect();
+    let nodes = graph.nodes.iter().map(|node| node.name.as_str());
+    let names: Vec<&str> = nodes.chain(inputs.iter().copied()).collect();
+    let by_layer = ByLayer::new(settings, &names)?;
+    let grids = grids(graph, &uses, seen, &by_layer)?;
+    let makers = makers(graph, &uses, &grids);
+    let quantized = |name: &str| by_layer.of(name).activations.bits > 0 && !by_layer.of(name).float;
+    let mut parts: Vec<(String, Part)> = (inputs.iter().filter(|name| quantized(name)))
+        .map(|name| ((*name).to_owned(), Part::Activations))
+        .collect();
+    for node in &graph.nodes {
+        if has_weights(graph, node) && !by_layer.of(&node.name).float {
+            parts.push((node.name.clone(), Part::Weights));
+        }
+        if makers[node.output.0] == Some(node.output) {
+            parts.push((node.name.clone(), Part::Activations));
+        }
+    }
+    Ok(parts)
+}
+
+/// The settings with a part stretched.
+fn stretched(settings: &Settings, (name, part): &(String, Part), by: f64) -> Settings {
+    let mut settings = settings.clone();
+    let own = own(&mut settings, name);
+    match part {
+        Part::Weights => own.weight_stretch = Some(by),
+        Part::Activations => own.activation_stretch = Some(by),
+    }
+    settings
+}
+
+/// The last override, if it is of this layer alone and decides nothing about float; else a new one.
+pub(crate) fn own<'a>(settings: &'a mut Settings, name: &str) -> &'a mut Override {
+    let layers = &mut settings.layers;
+    let at = layers.iter().position(|layer| layer.name == name);
+    let at = at.unwrap_or_else(|| {
+        layers.push(Override {
+            name: name.to_owned(),
+            ..Override::default()
+        });
+        layers.len() - 1
+    });
+    &mut layers[at]
+}
+
+/// The powers that LAPQ begins with.
+const POWERS: [f64; 5] = [2.0, 2.5, 3.0, 3.5, 4.0];
+
+/// Stretches that are tried of each grid, beside the one that it has.
+const STRETCHES: [f64; 2] = [0.85, 1.15];
+
+/// Ranges that together lose least (LAPQ; Nahshan et al., 2021), as settings.
+///
+/// First all grids go by one norm of their errors, `norm(p)`; of five p and the lowest point of the parabola through the
+/// best the best is kept. Then grid after grid is made narrower and wider, and as the parabola through the three losses
+/// says, for so many `rounds` (Powell's method, along its first directions). Weights are rounded to the nearest
+/// throughout; the rounding that the settings ask for is theirs again afterwards.
+///
+/// # Errors
+///
+/// If the network cannot be quantized so, the file of trials cannot be written, or the search was stopped.
+pub fn lapq(
+    network: &Network,
+    seen: &Calibration,
+    settings: &Settings,
+    rounds: usize,
+    trials: &mut Trials<'_>,
+) -> Result<Settings, SearchError> {
+    let mut best = nearest(settings);
+    let mut loss = f64::INFINITY;
+    let by_norm = |p: f64| {
+        let mut settings = nearest(settings);
+        settings.weights.clip = Clip::Norm(p);
+        settings.activations.clip = Clip::Norm(p);
+        settings
+    };
+    let mut losses = Vec::new();
+    let mut powers = POWERS.to_vec();
+    while let Some(p) = powers.get(losses.len()).copied() {
+        let settings = by_norm(p);
+        let found = trials.of(network, seen, &settings)?.loss;
+        losses.push(found);
+        if found < loss {
+            (best, loss) = (settings, found);
+        }
+        if losses.len() == POWERS.len() {
+            let lowest = (1..losses.len() - 1).min_by(|&a, &b| losses[a].total_cmp(&losses[b]));
+            let lowest = lowest
+                .and_then(|at| vertex([at - 1, at, at + 1].map(|at| (POWERS[at], losses[at]))));
+            powers.extend(lowest.filter(|p| (1.5..=6.0).contains(p)));
+        }
+    }
+    let parts = parts(network, seen, &best)?;
+    for part in (0..rounds).flat_map(|_| &parts) {
+        let now = stretch(&best, part);
+        let mut points = vec![(now, loss)];
+        let mut next: Vec<f64> = STRETCHES.iter().map(|by| by * now).collect();
+        while !next.is_empty() {
+            let by = next.remove(0);
+            let candidate = stretched(&best, part, by);
+            let found = trials.of(network, seen, &candidate)?.loss;
+            points.push((by, found));
+            if let [a, b, c] = points[..] {
+                next.extend(vertex([b, a, c]).filter(|by| (0.5 * now..=1.5 * now).contains(by)));
+            }
+        }
+        let lowest = points.into_iter().min_by(|a, b| a.1.total_cmp(&b.1));
+        if let Some((by, found)) = lowest.filter(|lowest| lowest.1 < loss) {
+            (best, loss) = (stretched(&best, part, by), found);
+        }
+    }
+    best.weights.rounding = settings.weights.rounding;
+    best.weights.correct_bias = settings.weights.correct_bias;
+    Ok(best)
+}
+
+/// Of each grid, in running order, the way to clip that loses least with those chosen before, as settings.
+///
+/// # Errors
+///
+/// As [`lapq`].
+pub fn greedy(
+    network: &Network,
+    seen: &Calibration,
+    settings: &Settings,
+    clips: &[Clip],
+    trials: &mut Trials<'_>,
+) -> Result<Settings, SearchError> {
+    let mut best = nearest(settings);
+    let mut loss = trials.of(network, seen, &best)?.loss;
+    for (name, part) in parts(network, seen, &best)? {
+        let mut kept = best.clone();
+        for &clip in clips {
+            let mut candidate = best.clone();
+            let own = own(&mut candidate, &name);
+            match part {
+                Part::Weights => own.weight_clip = Some(clip),
+                Part::Activations => own.activation_clip = Some(clip),
+            }
+            let found = trials.of(network, seen, &candidate)?.loss;
+            if found < loss {
+                (kept, loss) = (candidate, found);
+            }
+        }
+        best = kept;
+    }
+    best.weights.rounding = settings.weights.rounding;
+    best.weights.correct_bias = settings.weights.correct_bias;
+    Ok(best)
+}
+
+/// Without what takes samples.
+pub(crate) fn nearest(settings: &Settings) -> Settings {
+    let mut settings = settings.clone();
+    settings.weights.rounding = Rounding::Nearest;
+    settings.weights.correct_bias = false;
+    settings
+}
+
+/// How far a part is stretched already.
+fn stretch(settings: &Settings, (name, part): &(String, Part)) -> f64 {
+    let own = settings.layers.iter().find(|layer| layer.name == *name);
+    let stretch = own.and_then(|own| match part {
+        Part::Weights => own.weight_stretch,
+        Part::Activations => own.activation_stretch,
+    });
+    stretch.unwrap_or(1.0)
+}
+
+/// Where the parabola through three points is lowest; `None` if it opens downwards.
+fn vertex([a, b, c]: [(f64, f64); 3]) -> Option<f64> {
+    let slope = |p: (f64, f64), q: (f64, f64)| (q.1 - p.1) / (q.0 - p.0);
+    let bend = (slope(b, c) - slope(a, b)) / (c.0 - a.0);
+    let lowest = 0.5 * (a.0 + b.0 - slope(a, b) / bend);
+    (bend > 0.0 && lowest.is_finite()).then_some(lowest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parabolas_are_lowest_where_they_were_made_to_be() {
+        let parabola = |x: f64| (x, 2.0 * (x - 0.7).powi(2) + 3.0);
+        let lowest = vertex([0.5, 1.0, 1.5].map(parabola));
+        assert!(
+            lowest.is_some_and(|x| (x - 0.7).abs() < 1e-12),
+            "{lowest:?}"
+        );
+        assert_eq!(vertex([(0.0, 0.0), (1.0, 1.0), (2.0, 0.0)]), None);
+        assert_eq!(vertex([(0.0, 0.0), (1.0, 1.0), (2.0, 2.0)]), None);
+    }
+}

@@ -1,0 +1,254 @@
+//! How many bits each layer's weights are worth.
+
+use std::fmt::Write;
+
+use calcine_trace::Network;
+
+use crate::plan::has_weights;
+use crate::search::{nearest, own};
+use crate::settings::ByLayer;
+use crate::{Calibration, Score, SearchError, Settings, Trials};
+
+/// What fewer bits of each layer's weights cost.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Widths {
+    /// The layers, in running order.
+    pub layers: Vec<LayerWidths>,
+}
+
+/// What a layer's weights cost at several widths, all others being as wide as can be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerWidths {
+    /// The layer, as the graph names it.
+    pub name: String,
+    /// How many weights it has.
+    pub weights: usize,
+    /// The widths, widest first.
+    pub widths: Vec<Width>,
+}
+
+/// A width, and what it comes to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Width {
+    /// Bits of a weight.
+    pub bits: u8,
+    /// Of the network whose other layers are as wide as can be.
+    pub score: Score,
+}
+
+/// No widths are as small as they are to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("weights take {least} bytes at the smallest widths that were tried, more than {budget}")]
+pub struct NoWidths {
+    /// Bytes of the smallest.
+    pub least: u64,
+    /// Bytes that there may be.
+    pub budget: u64,
+}
+
+/// Tries every layer's weights at each of these widths, alone: the sensitivity of a network to fewer bits. Everything
+/// else is as the settings say, with weights of the widest.
+///
+/// # Errors
+///
+/// As [`lapq`](crate::lapq); nothing is tried if there is no width.
+pub fn widths(
+    network: &Network,
+    seen: &Calibration,
+    settings: &Settings,
+    bits: &[u8],
+    trials: &mut Trials<'_>,
+) -> Result<Widths, SearchError> {
+    let mut bits = bits.to_vec();
+    bits.sort_unstable_by(|a, b| b.cmp(a));
+    bits.dedup();
+    let Some((&widest, narrower)) = bits.split_first() else {
+        return Ok(Widths::default());
+    };
+    let graph = network.graph();
+    let names: Vec<&str> = (graph.nodes.iter().map(|node| node.name.as_str()))
+        .chain(graph.inputs.iter().map(|id| graph.value(*id).name.as_str()))
+        .collect();
+    let by_layer = ByLayer::new(settings, &names)?;
+    let layers = graph.nodes.iter();
+    let layers: Vec<_> = layers
+        .filter(|node| has_weights(graph, node) && !by_layer.of(&node.name).float)
+        .collect();
+    let mut whole = nearest(settings);
+    whole.weights.bits = widest;
+    for layer in &layers {
+        own(&mut whole, &layer.name).weight_bits = Some(widest);
+    }
+    let score = trials.of(network, seen, &whole)?;
+    let mut found = Vec::new();
+    for layer in layers {
+        let mut widths = vec![Width {
+            bits: widest,
+            score,
+        }];
+        for &bits in narrower {
+            let mut candidate = whole.clone();
+            own(&mut candidate, &layer.name).weight_bits = Some(bits);
+            let score = trials.of(network, seen, &candidate)?;
+            widths.push(Width { bits, score });
+        }
+        found.push(LayerWidths {
+            name: layer.name.clone(),
+            weights: graph.value(layer.inputs[1]).numel_at(1),
+            widths,
+        });
+    }
+    Ok(Widths { layers: found })
+}
+
+impl Widths {
+    /// Mixed precision: the widths whose losses, taken to add up, rise least while weights take at most so many bytes. Exact,
+    /// by dynamic programming over the layers: of all choices so far only those are kept that no smaller one beats.
+    ///
+    /// The settings get an override of `weight_bits` for every layer.
+    ///
+    /// # Errors
+    ///
+    /// If the smallest widths take more.
+    pub fn allocate(&self, settings: &Settings, budget: u64) -> Result<Settings, NoWidths> {
+        let budget_bits = 8 * budget;
+        let mut front = vec![Choice::default()];
+        let mut chosen: Vec<Vec<(usize, u8)>> = Vec::new();
+        for layer in &self.layers {
+            let mut next = Vec::new();
+            for (at, choice) in front.iter().enumerate() {
+                for width in &layer.widths {
+                    let rise = width.score.loss - layer.widths[0].score.loss;
+                    next.push((
+                        Choice {
+                            size: choice.size + layer.weights as u64 * u64::from(width.bits),
+                            rise: choice.rise + rise.max(0.0),
+                        },
+                        (at, width.bits),
+                    ));
+                }
+            }
+            next.sort_by(|(a, _), (b, _)| a.size.cmp(&b.size).then(a.rise.total_cmp(&b.rise)));
+            let mut least = f64::INFINITY;
+            next.retain(|(choice, _)| {
+                let better = choice.rise < least;
+                least = least.min(choice.rise);
+                better
+            });
+            (front, _) = next.iter().copied().unzip::<_, _, Vec<_>, Vec<_>>();
+            chosen.push(next.into_iter().map(|(_, from)| from).collect());
+        }
+        // Larger ones lose less, or they would not be there.
+        let Some(mut at) = front.iter().rposition(|choice| choice.size <= budget_bits) else {
+            return Err(NoWidths {
+                least: front.first().map_or(0, |least| least.size.div_ceil(8)),
+                budget,
+            });
+        };
+        let mut settings = settings.clone();
+        for (layer, chosen) in self.layers.iter().zip(&chosen).rev() {
+            let (from, bits) = chosen[at];
+            own(&mut settings, &layer.name).weight_bits = Some(bits);
+            at = from;
+        }
+        Ok(settings)
+    }
+
+    /// A table of `layer,weights,bits,top1,loss`.
+    #[must_use]
+    pub fn to_csv(&self) -> String {
+        let mut text = String::from("layer,weights,bits,top1,loss\n");
+        for layer in &self.layers {
+            for width in &layer.widths {
+                let Score { loss, top1 } = width.score;
+                let _ = writeln!(
+                    text,
+                    "{},{},{},{top1},{loss}",
+                    layer.name, layer.weights, width.bits
+                );
+            }
+        }
+        text
+    }
+}
+
+/// Widths of the layers so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct Choice {
+    /// Bits of all weights.
+    size: u64,
+    rise: f64,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn scanned() -> Widths {
+        let of = |(at, weights): (usize, usize)| LayerWidths {
+            name: format!("l{at}"),
+            weights,
+            widths: [8, 4, 3, 2]
+                .into_iter()
+                .enumerate()
+                .map(|(w, bits)| Width {
+                    bits,
+                    score: Score {
+                        loss: 1.0 + (w * (at * 7 % 5 + 1)) as f64 * 0.01 + (w * w) as f64 * 0.003,
+                        top1: 0.0,
+                    },
+                })
+                .collect(),
+        };
+        let weights = [300, 40, 1000, 256, 77].into_iter().enumerate();
+        Widths {
+            layers: weights.map(of).collect(),
+        }
+    }
+
+    /// All 1024 choices.
+    fn oracle(layers: &[LayerWidths], budget: u64) -> Option<f64> {
+        let ways = 0..4_usize.pow(layers.len() as u32);
+        let way = |way: usize| {
+            let widths = layers.iter().enumerate();
+            let widths =
+                widths.map(|(at, layer)| (layer, layer.widths[way / 4_usize.pow(at as u32) % 4]));
+            widths.fold((0, 0.0), |(size, rise), (layer, width)| {
+                (
+                    size + layer.weights as u64 * u64::from(width.bits),
+                    rise + width.score.loss - layer.widths[0].score.loss,
+                )
+            })
+        };
+        let fitting = ways.map(way).filter(|(size, _)| *size <= 8 * budget);
+        fitting.map(|(_, rise)| rise).min_by(f64::total_cmp)
+    }
+
+    #[test]
+    fn widths_lose_as_little_as_the_best_of_all_choices() {
+        let scanned = scanned();
+        let layers = &scanned.layers;
+        for budget in [419, 500, 640, 700, 900, 1200, 1673, 5000] {
+            let settings = scanned.allocate(&Settings::default(), budget).unwrap();
+            let bits = |name: &str| {
+                let own = settings.layers.iter().find(|layer| layer.name == name);
+                own.unwrap().weight_bits.unwrap()
+            };
+            let (mut size, mut rise) = (0, 0.0);
+            for layer in layers {
+                let width = layer
+                    .widths
+                    .iter()
+                    .find(|width| width.bits == bits(&layer.name));
+                size += layer.weights as u64 * u64::from(bits(&layer.name));
+                rise += width.unwrap().score.loss - layer.widths[0].score.loss;
+            }
+            assert!(size <= 8 * budget, "{size} for {budget}");
+            let best = oracle(layers, budget).unwrap();
+            assert!((rise - best).abs() < 1e-12, "{budget}: {rise} for {best}");
+        }
+        let none = scanned.allocate(&Settings::default(), 400).unwrap_err();
+        assert_eq!((none.least, none.budget), (419, 400));
+    }
+}

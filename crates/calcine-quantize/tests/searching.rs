@@ -1,0 +1,165 @@
+//! Settings that are found by trying.
+
+use std::cell::Cell;
+use std::ops::ControlFlow;
+
+use burn::tensor::Tensor;
+use calcine_quantize::{
+    Calibration, Clip, Quantized, Score, SearchError, Settings, Trials, greedy, lapq, quantize,
+    widths,
+};
+use calcine_trace::Network;
+
+use crate::models::{images, network};
+
+/// A network with what it gives, how far a quantized one is off, and what calibration saw.
+struct Case {
+    network: Network,
+    seen: Calibration,
+    expected: Tensor<2>,
+}
+
+impl Case {
+    fn new() -> Self {
+        let network = network();
+        let batches = [images(6, 0), images(6, 3)];
+        let seen = Calibration::of(&network, &batches).unwrap();
+        let expected = network.forward(images(8, 1));
+        Self {
+            network,
+            seen,
+            expected,
+        }
+    }
+
+    fn score(&self, quantized: &Quantized) -> Score {
+        let found: Tensor<2> = quantized.forward(images(8, 1));
+        let off = (found - self.expected.clone()).square().mean();
+        Score {
+            loss: f64::from(off.into_scalar::<f32>()),
+            top1: 0.0,
+        }
+    }
+
+    fn loss(&self, settings: &Settings) -> f64 {
+        self.score(&quantize(&self.network, &self.seen, settings).unwrap())
+            .loss
+    }
+}
+
+fn four_bits() -> Settings {
+    let mut settings = Settings::default();
+    settings.weights.bits = 4;
+    settings.activations.bits = 4;
+    settings
+}
+
+#[test]
+fn what_is_found_loses_less_and_says_so_in_a_file() {
+    let case = Case::new();
+    let start = case.loss(&four_bits());
+    let found = [
+        lapq(
+            &case.network,
+            &case.seen,
+            &four_bits(),
+            1,
+            &mut Trials::new(|q| case.score(q)),
+        ),
+        greedy(
+            &case.network,
+            &case.seen,
+            &four_bits(),
+            &[Clip::MinMax, Clip::Laplace, Clip::Mse],
+            &mut Trials::new(|q| case.score(q)),
+        ),
+    ];
+    for found in found {
+        let found = found.unwrap();
+        let loss = case.loss(&found);
+        assert!(loss < 0.9 * start, "{loss} of {start}");
+        let read = Settings::parse(&found.to_toml()).unwrap();
+        assert_eq!(read, found);
+    }
+}
+
+/// Stopped after any trial and begun again with its file, a search tries nothing twice and finds the same.
+#[test]
+fn a_search_goes_on_where_it_was_stopped() {
+    let case = Case::new();
+    let tried = Cell::new(0);
+    let score = |quantized: &Quantized| {
+        tried.set(tried.get() + 1);
+        case.score(quantized)
+    };
+    let search = |trials: &mut Trials<'_>| lapq(&case.network, &case.seen, &four_bits(), 1, trials);
+    let whole = search(&mut Trials::new(score)).unwrap();
+    let all = tried.replace(0);
+    assert!(all > 20, "{all}");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("trials.json");
+    let stop = |done: usize, _: &Score| match done {
+        9 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    let mut trials = Trials::new(score)
+        .with_progress(stop)
+        .with_file(&file)
+        .unwrap();
+    let stopped = search(&mut trials).unwrap_err();
+    assert!(
+        matches!(stopped, SearchError::Stopped { done: 9 }),
+        "{stopped}"
+    );
+    let mut trials = Trials::new(score).with_file(&file).unwrap();
+    assert_eq!(search(&mut trials).unwrap(), whole);
+    assert_eq!(tried.get(), all);
+    std::fs::write(&file, "no trials").unwrap();
+    let broken = Trials::new(score).with_file(&file).unwrap_err().to_string();
+    assert!(broken.contains("trials.json"), "{broken}");
+}
+
+#[test]
+fn fewer_bits_of_a_layer_cost_more_and_are_spent_where_they_cost_least() {
+    let case = Case::new();
+    let settings = Settings::default();
+    let mut trials = Trials::new(|quantized| case.score(quantized));
+    let found = widths(
+        &case.network,
+        &case.seen,
+        &settings,
+        &[2, 8, 4],
+        &mut trials,
+    )
+    .unwrap();
+    let names: Vec<&str> = found
+        .layers
+        .iter()
+        .map(|layer| layer.name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        ["stem", "inner", "depthwise", "grouped", "down", "head"]
+    );
+    for layer in &found.layers {
+        let [eight, four, two] = layer.widths[..] else {
+            panic!("three widths")
+        };
+        assert_eq!([eight.bits, four.bits, two.bits], [8, 4, 2]);
+        assert!(eight.score.loss < two.score.loss, "{}", layer.name);
+    }
+    let rows = found.to_csv().lines().count();
+    assert_eq!(rows, 1 + 3 * 6);
+    let weights: usize = found.layers.iter().map(|layer| layer.weights).sum();
+    let budget = weights as u64 / 2;
+    let chosen = found.allocate(&settings, budget).unwrap();
+    let mixed = quantize(&case.network, &case.seen, &chosen).unwrap();
+    let bits: usize = mixed
+        .layers()
+        .map(|l| l.weight.len() * usize::from(l.bits))
+        .sum();
+    assert!(bits as u64 <= 8 * budget, "{bits}");
+    let mut uniform = settings;
+    uniform.weights.bits = 3;
+    assert!(case.loss(&chosen) < case.loss(&uniform), "3 bits each");
+}
