@@ -107,6 +107,32 @@ impl Quantizer {
         })
     }
 
+    /// A grid of as many integers whose step is the next power of two: factors between such grids are shifts. It covers
+    /// what this one covers, up to half a step at either end, and at most twice as much.
+    #[must_use]
+    pub fn power_of_two(self) -> Self {
+        let step = f64::from(self.step).log2().ceil().exp2();
+        let symmetric = self.zero == 0 && self.low < 0;
+        let below = f64::from(self.zero - self.low) * f64::from(self.step) / step;
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "fewer integers than there are"
+        )]
+        let zero = if symmetric {
+            0
+        } else {
+            self.low + below.round_ties_even() as i32
+        };
+        #[allow(clippy::cast_possible_truncation, reason = "steps are f32 everywhere")]
+        let step = step as f32;
+        // Beyond the largest there is no power of two.
+        if step.is_finite() {
+            Self { step, zero, ..self }
+        } else {
+            self
+        }
+    }
+
     /// The same grid with integers that are all so much less: of `0 … 255`, `−128 … 127` is 128 less.
     #[must_use]
     pub fn shifted(self, by: i32) -> Self {
@@ -240,6 +266,30 @@ mod tests {
             assert_eq!(grid.quantize(between), even, "{q}");
         }
         assert_eq!((grid.quantize(-1.75), grid.quantize(6.25)), (0, 15));
+    }
+
+    #[test]
+    fn steps_that_are_powers_of_two_cover_the_same() {
+        for (low, high) in [
+            (-1.0, 1.0),
+            (0.0, 3.0),
+            (-2.5, 0.3),
+            (-4.0, -1.0),
+            (0.0, 0.25),
+        ] {
+            for scheme in [Scheme::Symmetric, Scheme::Affine] {
+                let grid = Quantizer::over(low, high, 5, scheme).unwrap();
+                let shifts = grid.power_of_two();
+                assert_eq!(shifts.step.log2().fract(), 0.0);
+                assert!(shifts.step >= grid.step && shifts.step < 2.0 * grid.step);
+                assert!(shifts.is_sound() && shifts.dequantize(shifts.zero) == 0.0);
+                for x in [low, high].map(|end| end as f32) {
+                    let off = (shifts.dequantize(shifts.quantize(x)) - x).abs();
+                    assert!(off <= shifts.step, "{shifts:?}: {x} is off by {off}");
+                }
+                assert_eq!(shifts.power_of_two(), shifts);
+            }
+        }
     }
 
     #[test]

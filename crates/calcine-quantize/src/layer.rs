@@ -79,12 +79,12 @@ impl FloatLayer {
         let of = |weights: &mut dyn Iterator<Item = f64>| {
             let weights: Vec<f64> = weights.collect();
             let [low, high] = range(&weights, settings).map(|end| end * own.weight_stretch);
-            Ok(Quantizer::over(
-                low,
-                high,
-                settings.bits,
-                Scheme::Symmetric,
-            )?)
+            let grid = Quantizer::over(low, high, settings.bits, Scheme::Symmetric)?;
+            Ok(if settings.power_of_two {
+                grid.power_of_two()
+            } else {
+                grid
+            })
         };
         if !settings.per_channel {
             return Ok(vec![of(&mut self.weight.iter().copied())?]);

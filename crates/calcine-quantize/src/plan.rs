@@ -161,7 +161,12 @@ pub(crate) fn grids(
         }
         let range = of.clip.range(seen, of.bits, of.scheme);
         let [low, high] = range.map(|end| end * layer.activation_stretch);
-        Ok(Some(Quantizer::over(low, high, of.bits, of.scheme)?))
+        let grid = Quantizer::over(low, high, of.bits, of.scheme)?;
+        Ok(Some(if of.power_of_two {
+            grid.power_of_two()
+        } else {
+            grid
+        }))
     };
     for &id in &graph.inputs {
         let input = graph.value(id);

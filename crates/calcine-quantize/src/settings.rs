@@ -32,6 +32,8 @@ pub struct WeightSettings {
     pub per_channel: bool,
     /// What a grid covers. What needs samples to average over goes by all weights at once.
     pub clip: Clip,
+    /// Whether steps are powers of two.
+    pub power_of_two: bool,
     /// How weights get to their grid.
     pub rounding: Rounding,
     /// Whether biases make up for what rounding does to the mean of a layer's sums (Nagel et al., 2019).
@@ -70,6 +72,8 @@ pub struct ActivationSettings {
     pub scheme: Scheme,
     /// What a grid covers.
     pub clip: Clip,
+    /// Whether steps are powers of two.
+    pub power_of_two: bool,
 }
 
 /// What is other for some layers.
@@ -207,6 +211,7 @@ impl Default for WeightSettings {
             bits: 8,
             per_channel: true,
             clip: Clip::MinMax,
+            power_of_two: false,
             rounding: Rounding::Nearest,
             correct_bias: false,
         }
@@ -219,6 +224,7 @@ impl Default for ActivationSettings {
             bits: 8,
             scheme: Scheme::Affine,
             clip: Clip::MinMax,
+            power_of_two: false,
         }
     }
 }

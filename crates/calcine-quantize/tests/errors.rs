@@ -73,3 +73,25 @@ fn what_does_not_fit_is_named() {
     let error = quantize(&network, &partly, &Settings::default()).unwrap_err();
     assert!(error.to_string().contains("`stem_norm.relu`"), "{error}");
 }
+
+/// What the project ships says what it is, and is read again as it was written.
+#[test]
+fn shipped_settings_are_sound() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../recipes/quantize");
+    let files = std::fs::read_dir(directory).unwrap();
+    let mut count = 0;
+    for file in files.map(|file| file.unwrap().path()) {
+        let settings = Settings::from_file(&file).unwrap();
+        let again = Settings::parse(&settings.to_toml()).unwrap();
+        assert_eq!(again, settings, "{}", file.display());
+        count += 1;
+    }
+    assert!(count > 8, "{count}");
+}
+
+#[test]
+fn a_stretch_that_is_none_is_refused() {
+    let text = "format = 1\n[[layer]]\nname = \"fc\"\nweight_stretch = 0.0\n";
+    let error = Settings::parse(text).unwrap_err();
+    assert!(error.contains("a stretch of `fc`"), "{error}");
+}

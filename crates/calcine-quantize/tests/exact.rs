@@ -28,9 +28,17 @@ fn settings(bits: [u8; 2], per_channel: bool, scheme: Scheme, clip: Clip) -> Set
             bits: bits[1],
             scheme,
             clip,
+            power_of_two: false,
         },
         layers: Vec::new(),
     }
+}
+
+/// With steps that are powers of two.
+fn shifts(mut settings: Settings) -> Settings {
+    settings.weights.power_of_two = true;
+    settings.activations.power_of_two = true;
+    settings
 }
 
 #[test]
@@ -41,6 +49,8 @@ fn every_node_is_what_an_integer_engine_gives() {
         settings([4, 4], true, Scheme::Affine, Clip::Mse),
         settings([2, 3], false, Scheme::Affine, Clip::Laplace),
         settings([5, 7], true, Scheme::Symmetric, Clip::Percentile(99.0)),
+        settings([4, 6], true, Scheme::Affine, Clip::Entropy),
+        shifts(settings([8, 8], true, Scheme::Affine, Clip::MinMax)),
         // Sums beyond 2²⁴ are made of parts.
         settings([8, 12], true, Scheme::Affine, Clip::MinMax),
     ];
@@ -167,8 +177,10 @@ fn weights_rounded_over_batches_err_less() {
         total
     };
     let nearest = error(Rounding::Nearest, false);
-    let gptq = error(Rounding::Gptq, false);
-    assert!(gptq < nearest, "{gptq} for {nearest}");
+    for rounding in [Rounding::Gptq, Rounding::AdaRound] {
+        let own = error(rounding, false);
+        assert!(own < nearest, "{rounding:?}: {own} for {nearest}");
+    }
     let mut asked = settings([4, 4], true, Scheme::Affine, Clip::MinMax);
     asked.weights.correct_bias = true;
     assert!(matches!(
