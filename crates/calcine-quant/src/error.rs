@@ -20,6 +20,18 @@ pub enum GridError {
         /// The fewest that make a grid.
         least: u8,
     },
+    /// Weights that cannot be cut so.
+    #[error(
+        "{weights} weights in rows of {columns}, groups of {group}: expected whole rows, and groups of something"
+    )]
+    Groups {
+        /// How many weights there are.
+        weights: usize,
+        /// Columns of a row.
+        columns: usize,
+        /// Columns of a group.
+        group: usize,
+    },
     /// A factor that no multiplier and shift approximate.
     #[error("the factor {factor} in {bits} bits: expected a positive number, and 1 to 30 bits")]
     Factor {

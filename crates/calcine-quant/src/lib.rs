@@ -14,6 +14,7 @@
 //! | [`MovingRange`] | a range that follows training |
 //! | [`fake_quantize`], [`fake_quantize_rows`] | numbers on their grid, gradients straight through |
 //! | [`lsq`], [`pact`], [`dorefa_weight`], [`wrpn_weight`], [`unit_activation`], [`ternary_weight`] | grids that are learned, and weights that are made to fit theirs |
+//! | [`GroupedWeight`], [`pack`], [`unpack`] | weights of few bits with a step a group, and integers without gaps |
 //! | [`FixedPoint`], [`accumulator_bits`] | factors as integers, sums that fit |
 //! | [`GridError`] | what is no grid |
 //!
@@ -33,7 +34,9 @@ mod error;
 mod fake;
 mod fixed;
 mod grid;
+mod grouped;
 mod moving;
+mod packed;
 mod seen;
 
 pub use clip::{Clip, UnknownClip};
@@ -44,5 +47,7 @@ pub use fake::{
 };
 pub use fixed::{FixedPoint, accumulator_bits};
 pub use grid::{MAX_BITS, Quantizer, Scheme};
+pub use grouped::GroupedWeight;
 pub use moving::MovingRange;
+pub use packed::{pack, unpack};
 pub use seen::{Counts, Seen};

@@ -28,7 +28,9 @@ const LEAST: f64 = 1e-8;
 ///
 /// It is a Burn module: it trains with any optimizer, and masks and recipes act on the weights under the
 /// model's own names. Zeros stay zero. Batch norms train as ever, and are folded when it
-/// [becomes integers](Self::quantized).
+/// [becomes integers](Self::quantized). What is left of their shifts is rounded to a bias only then, to a unit of input
+/// step times weight step: with 4 bits that moves one value in some hundred by a step, and the accuracy by a few tenths
+/// either way.
 #[derive(Clone)]
 pub struct AwareNetwork {
     network: Network,

@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use bytemuck::{cast_slice, pod_collect_to_vec};
 use calcine_graph::{Graph, GraphError, Kind, Op, Source};
-use calcine_quant::MAX_BITS;
+use calcine_quant::{MAX_BITS, pack, unpack};
 use calcine_trace::AnyTensor;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
@@ -286,34 +286,8 @@ fn stored(layer: &Layer) -> (Dtype, Vec<u8>) {
             ints.flat_map(|&int| (int as i16).to_le_bytes()).collect(),
         ),
         8 => (Dtype::I8, ints.map(|&int| int as i8 as u8).collect()),
-        bits => {
-            let offset = 1_i32 << (bits - 1);
-            let mut bytes = vec![0_u8; (layer.ints.len() * usize::from(bits)).div_ceil(8)];
-            for (index, int) in ints.enumerate() {
-                let value = (int + offset) as u16;
-                let at = index * usize::from(bits);
-                let shifted = value << (at % 8);
-                bytes[at / 8] |= shifted as u8;
-                if at % 8 + usize::from(bits) > 8 {
-                    bytes[at / 8 + 1] |= (shifted >> 8) as u8;
-                }
-            }
-            (Dtype::U8, bytes)
-        }
+        bits => (Dtype::U8, pack(&layer.ints, bits)),
     }
-}
-
-/// The integers of [`stored`] bytes.
-fn unpacked(bytes: &[u8], bits: u8, count: usize) -> Vec<i32> {
-    let offset = 1_i32 << (bits - 1);
-    let mask = (1_u16 << bits) - 1;
-    let int = |index: usize| {
-        let at = index * usize::from(bits);
-        let low = u16::from(bytes[at / 8]);
-        let high = bytes.get(at / 8 + 1).map_or(0, |byte| u16::from(*byte));
-        i32::from(((low | high << 8) >> (at % 8)) & mask) - offset
-    };
-    (0..count).map(int).collect()
 }
 
 fn layer(
@@ -356,11 +330,8 @@ fn layer(
             .collect(),
         bits => {
             let length = (count * usize::from(bits)).div_ceil(8);
-            unpacked(
-                &numbers::<u8>(file, &weight, Dtype::U8, length)?,
-                bits,
-                count,
-            )
+            let bytes = numbers::<u8>(file, &weight, Dtype::U8, length)?;
+            unpack(&bytes, bits, count).expect("as many bytes as that takes")
         }
     };
     let outputs = shape[axis];
