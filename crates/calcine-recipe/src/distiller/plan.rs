@@ -236,7 +236,6 @@ impl Planner<'_, '_> {
         let (tables, is_coin) = match made {
             Some(Pruner::Tables(tables)) => (tables, false),
             Some(Pruner::Coin(table)) => (vec![table], true),
-            Some(Pruner::Left(why)) => return self.leave(instance, policy, why),
             None => return,
         };
         if !self.in_time(policy, &policy.window) {

@@ -30,8 +30,6 @@ pub(super) enum Pruner {
     Tables(Vec<Table>),
     /// A coin of its own kind: masks must not stay.
     Coin(Table),
-    /// Nothing yet, and why.
-    Left(&'static str),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +42,6 @@ enum Class {
     Gradual,
     StructureThreshold,
     Ranked(Ranked),
-    OfActivations,
 }
 
 const CLASSES: [(&str, Class); 24] = [
@@ -93,12 +90,30 @@ const CLASSES: [(&str, Class); 24] = [
         "BernoulliFilterPruner_AGP",
         Class::Ranked(Ranked::BERNOULLI.gradual()),
     ),
-    ("ActivationAPoZRankedFilterPruner", Class::OfActivations),
-    ("ActivationAPoZRankedFilterPruner_AGP", Class::OfActivations),
-    ("ActivationMeanRankedFilterPruner", Class::OfActivations),
-    ("ActivationMeanRankedFilterPruner_AGP", Class::OfActivations),
-    ("FMReconstructionChannelPruner", Class::OfActivations),
-    ("FMReconstructionChannelPruner_AGP", Class::OfActivations),
+    (
+        "ActivationAPoZRankedFilterPruner",
+        Class::Ranked(Ranked::APOZ),
+    ),
+    (
+        "ActivationAPoZRankedFilterPruner_AGP",
+        Class::Ranked(Ranked::APOZ.gradual()),
+    ),
+    (
+        "ActivationMeanRankedFilterPruner",
+        Class::Ranked(Ranked::MEAN_ACTIVATION),
+    ),
+    (
+        "ActivationMeanRankedFilterPruner_AGP",
+        Class::Ranked(Ranked::MEAN_ACTIVATION.gradual()),
+    ),
+    (
+        "FMReconstructionChannelPruner",
+        Class::Ranked(Ranked::RECONSTRUCTION),
+    ),
+    (
+        "FMReconstructionChannelPruner_AGP",
+        Class::Ranked(Ranked::RECONSTRUCTION.gradual()),
+    ),
 ];
 
 /// The pruner, for a policy with this window; `None` after a problem.
@@ -138,7 +153,6 @@ pub(super) fn convert(
         Class::Gradual => maker.gradual(window),
         Class::StructureThreshold => maker.structure_threshold(),
         Class::Ranked(class) => ranked(&maker, class, window),
-        Class::OfActivations => return Some(Pruner::Left("it looks at activations")),
     };
     fields.close();
     pruner

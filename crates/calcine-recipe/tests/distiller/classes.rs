@@ -180,9 +180,30 @@ fn every_pruner_becomes_a_table() {
 }
 
 #[test]
-fn filters_are_ranked_by_gradient_at_random_or_by_a_coin() {
+fn channels_are_reconstructed() {
+    let class = "class: FMReconstructionChannelPruner";
+    let rest = "group_type: Channels\ndesired_sparsity: 0.5\nweights: [c]";
+    let table = |score: &str| {
+        format!(
+            "[pruner.it]\nparams = [\"c\"]\nscore = \"{score}\"\ngrain = \"channel\"\nlevel = 0.5\n\
+             reconstruct = true"
+        )
+    };
+    assert_tables(&pruner(&format!("{class}\n{rest}")), &table("l1"));
+    let l2 = format!("{class}\nmagnitude_fn: l2\n{rest}");
+    assert_tables(&pruner(&l2), &table("l2"));
+}
+
+#[test]
+fn filters_are_ranked_by_gradient_activations_at_random_or_by_a_coin() {
     let scores = [
         ("GradientRankedFilterPruner", "taylor_signed", "level"),
+        ("ActivationAPoZRankedFilterPruner", "apoz", "level"),
+        (
+            "ActivationMeanRankedFilterPruner",
+            "mean_activation",
+            "level",
+        ),
         ("RandomRankedFilterPruner", "random", "level"),
         ("BernoulliFilterPruner", "random", "coin"),
     ];
@@ -317,24 +338,6 @@ fn every_scheduler_becomes_a_table() {
 #[test]
 fn what_is_not_supported_leaves_a_comment_and_a_warning() {
     let rows = [
-        (
-            "pruner",
-            "pruners",
-            "ActivationAPoZRankedFilterPruner",
-            "it looks at activations",
-        ),
-        (
-            "pruner",
-            "pruners",
-            "ActivationMeanRankedFilterPruner_AGP",
-            "it looks at activations",
-        ),
-        (
-            "pruner",
-            "pruners",
-            "FMReconstructionChannelPruner",
-            "it looks at activations",
-        ),
         (
             "quantizer",
             "quantizers",

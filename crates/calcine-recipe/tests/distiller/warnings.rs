@@ -54,7 +54,16 @@ fn instances_have_their_warnings() {
     let rate = |instance: &str| schedule("lr_scheduler", "lr_schedulers", instance);
     let gradient =
         "class: GradientRankedFilterPruner\ngroup_type: 3D\ndesired_sparsity: 0.5\nweights: [c]";
+    let of_activations = "class: ActivationMeanRankedFilterPruner\ngroup_type: 3D\ndesired_sparsity: 0.5\nweights: [c]";
+    let reconstructed = "class: FMReconstructionChannelPruner\ngroup_type: Channels\ndesired_sparsity: 0.5\nweights: [c]";
     let rows = [
+        (
+            pruner(of_activations),
+            3,
+            "Distiller removed the most active",
+        ),
+        (pruner(of_activations), 3, "looked at when the pruner fires"),
+        (pruner(reconstructed), 3, "sampled when the pruner fires"),
         (pruner(level), 3, "exactly ⌊level·N⌋ units"),
         (pruner(level), 4, "`*` is every parameter"),
         (

@@ -16,6 +16,8 @@ pub(super) struct Ranked {
     groups: Groups,
     /// `level`, or the coin's probability.
     amount: &'static str,
+    /// Whether what is left makes up for what is dropped.
+    reconstructs: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +31,7 @@ enum Level {
 enum Groups {
     Any,
     Filters,
+    Inputs,
 }
 
 impl Ranked {
@@ -37,6 +40,7 @@ impl Ranked {
         level: Level::Fixed,
         groups: Groups::Any,
         amount: "level",
+        reconstructs: false,
     };
     pub(super) const L2: Self = Self {
         score: "l2",
@@ -54,6 +58,19 @@ impl Ranked {
     pub(super) const RANDOM: Self = Self {
         score: "random",
         ..Self::GRADIENT
+    };
+    pub(super) const APOZ: Self = Self {
+        score: "apoz",
+        ..Self::GRADIENT
+    };
+    pub(super) const MEAN_ACTIVATION: Self = Self {
+        score: "mean_activation",
+        ..Self::GRADIENT
+    };
+    pub(super) const RECONSTRUCTION: Self = Self {
+        groups: Groups::Inputs,
+        reconstructs: true,
+        ..Self::L1
     };
     pub(super) const BERNOULLI: Self = Self {
         amount: "coin",
@@ -73,7 +90,10 @@ impl Ranked {
     }
 }
 
-pub(super) fn ranked(maker: &Maker<'_, '_>, class: Ranked, window: &Window) -> Option<Pruner> {
+pub(super) fn ranked(maker: &Maker<'_, '_>, mut class: Ranked, window: &Window) -> Option<Pruner> {
+    if class.reconstructs {
+        class.score = norm(maker)?;
+    }
     let params = maker.params();
     let grain = grain(maker, class);
     let amount = amount(maker, class, window);
@@ -87,6 +107,22 @@ pub(super) fn ranked(maker: &Maker<'_, '_>, class: Ranked, window: &Window) -> O
         true => Pruner::Coin(table),
         false => Pruner::Tables(vec![table]),
     })
+}
+
+/// `magnitude_fn`: the norm that ranks, the L1 norm unless it says something else.
+fn norm(maker: &Maker<'_, '_>) -> Option<&'static str> {
+    let Some(word) = maker.fields.text("magnitude_fn") else {
+        return Some("l1");
+    };
+    match word.value.as_str() {
+        "l1" => Some("l1"),
+        "l2" => Some("l2"),
+        other => {
+            let message = format!("`magnitude_fn` is `{other}`, expected l1 or l2");
+            maker.notes().problem(&word.span, message);
+            None
+        }
+    }
 }
 
 /// `group_type`, and of blocks `kwargs`.
@@ -108,6 +144,15 @@ fn grain(maker: &Maker<'_, '_>, class: Ranked) -> Option<At<Grain>> {
     let grain = *grains(&word, Reader::Ranking, notes)?.first()?;
     if class.groups == Groups::Filters && grain != Grain::Filter {
         let message = format!("`{}`: this class ranks filters only", word.value);
+        notes.problem(&word.span, message);
+        return None;
+    }
+    let is_input = matches!(grain, Grain::Channel | Grain::FcInput);
+    if class.groups == Groups::Inputs && !is_input {
+        let message = format!(
+            "`{}`: this class ranks inputs, Channels or Rows",
+            word.value
+        );
         notes.problem(&word.span, message);
         return None;
     }
@@ -182,6 +227,9 @@ fn options(maker: &Maker<'_, '_>, class: Ranked) -> Option<Vec<Entry>> {
         warn_of_streams(maker);
         entries.push(Entry::number("noise", &noise));
     }
+    if class.reconstructs {
+        entries.push(Entry::flag("reconstruct", &maker.instance.class.span));
+    }
     sound.then_some(entries)
 }
 
@@ -189,6 +237,20 @@ fn warn(maker: &Maker<'_, '_>, class: Ranked) {
     let (notes, span) = (maker.notes(), &maker.instance.class.span);
     if class.score == "random" || class.level == Level::Drawn {
         warn_of_streams(maker);
+    }
+    if matches!(class.score, "apoz" | "mean_activation") {
+        let text = "activations are looked at when the pruner fires, over its `batches`; Distiller had \
+                    those of the epoch before, and failed where none were collected";
+        notes.warn(span, text);
+    }
+    if class.score == "mean_activation" {
+        let text = "the least active filters go; Distiller removed the most active ones";
+        notes.warn(span, text);
+    }
+    if class.reconstructs {
+        let text = "inputs and outputs are sampled when the pruner fires; Distiller had them collected \
+                    before the run";
+        notes.warn(span, text);
     }
     if class.score == "taylor_signed" {
         let text = "filters are ranked by the signed sum of weight times gradient, as in Distiller; \
