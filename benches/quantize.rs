@@ -95,9 +95,7 @@ fn pairs(_: &mut Criterion) {
             }
         },
         || {
-            drop(black_box(
-                Calibration::of(&network, &batches).expect("it calibrates"),
-            ))
+            black_box(Calibration::of(&network, &batches).expect("it calibrates"));
         },
     );
     let seen = Calibration::of(&network, &batches[..1]).expect("it calibrates");

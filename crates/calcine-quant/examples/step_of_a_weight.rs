@@ -22,7 +22,7 @@ fn main() -> Result<(), GridError> {
         for clip in [Clip::MinMax, Clip::Laplace, Clip::Mse] {
             let [low, high] = clip.range(&seen, bits, Scheme::Symmetric);
             let grid = Quantizer::over(low, high, bits, Scheme::Symmetric)?;
-            let error = seen.error(&grid).sqrt();
+            let error = seen.error(&grid, 2.0).sqrt();
             println!(
                 "{bits} bits, {clip}: step {:.5}, root mean square error {error:.5}",
                 grid.step

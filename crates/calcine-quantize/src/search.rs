@@ -44,12 +44,42 @@ pub enum SearchError {
     },
 }
 
+/// Called after every trial, with how many there were.
+type Progress<'a> = dyn FnMut(usize, &Score) -> ControlFlow<()> + 'a;
+
 /// What a search tries, one quantized network after the other.
 ///
 /// A search goes by nothing but the scores, so the file of them takes it up again: what is in it is not tried twice.
+///
+/// # Examples
+///
+/// ```
+/// use burn::nn::{Linear, LinearConfig};
+/// use burn::tensor::{Device, Tensor};
+/// use calcine_quantize::{Calibration, Quantized, Score, Settings, Trials, lapq};
+/// use calcine_trace::trace;
+///
+/// let device = Device::flex();
+/// let model: Linear = LinearConfig::new(4, 2).init(&device);
+/// let batches = [Tensor::<2>::from_floats([[0.0, 1.0, -1.0, 0.5]], &device)];
+/// let network = trace(&model, batches[0].clone(), |m, x| m.forward(x))?;
+/// let seen = Calibration::of(&network, &batches)?;
+///
+/// let expected = model.forward(batches[0].clone());
+/// let score = |quantized: &Quantized| {
+///     let found: Tensor<2> = quantized.forward(batches[0].clone());
+///     let loss = (found - expected.clone()).square().mean().into_scalar::<f32>();
+///     Score { loss: loss.into(), top1: 0.0 }
+/// };
+/// let mut settings = Settings::default();
+/// settings.weights.bits = 4;
+/// let found = lapq(&network, &seen, &settings, 1, &mut Trials::new(score))?;
+/// assert!(found.to_toml().contains("clip = \"norm("));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Trials<'a> {
     score: Box<dyn FnMut(&Quantized) -> Score + 'a>,
-    progress: Box<dyn FnMut(usize, &Score) -> ControlFlow<()> + 'a>,
+    progress: Box<Progress<'a>>,
     file: Option<PathBuf>,
     /// What each trial's settings came to, with their checksum.
     known: Vec<(u32, Score)>,
@@ -198,7 +228,7 @@ fn stretched(settings: &Settings, (name, part): &(String, Part), by: f64) -> Set
     settings
 }
 
-/// The last override, if it is of this layer alone and decides nothing about float; else a new one.
+/// The override of this very name, or a new one behind the others.
 pub(crate) fn own<'a>(settings: &'a mut Settings, name: &str) -> &'a mut Override {
     let layers = &mut settings.layers;
     let at = layers.iter().position(|layer| layer.name == name);

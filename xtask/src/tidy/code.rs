@@ -36,6 +36,10 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "the zeros of a model's weights, all in one read",
     ),
     (
+        "crates/calcine-quant/src/moving.rs",
+        "a range that is asked for as a grid",
+    ),
+    (
         "crates/calcine-quantize/src/aware.rs",
         "learned steps when a network becomes integers",
     ),

@@ -40,7 +40,7 @@ impl Teacher {
         }
         let device = setup.images.inference();
         let forward = match weights.network(device)? {
-            Some(network) => answers(network),
+            Some(network) => answers(&network),
             None => architecture.build(
                 0,
                 device,
@@ -76,11 +76,11 @@ impl ModelTask for Load {
     type Output = Result<Forward, ReferenceError>;
 
     fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
-        Ok(answers(self.weights.load(model, self.architecture)?))
+        Ok(answers(&self.weights.load(model, self.architecture)?))
     }
 }
 
-fn answers<M: Classifier + 'static>(model: M) -> Forward {
+fn answers<M: Classifier + 'static>(model: &M) -> Forward {
     let model = model.valid();
     Box::new(move |images| model.forward(images))
 }
