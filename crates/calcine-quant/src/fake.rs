@@ -19,7 +19,11 @@ pub fn fake_quantize<const D: usize>(x: Tensor<D>, grid: &Quantizer) -> Tensor<D
         .round()
         .clamp(low, high)
         .mul_scalar(step);
-    straight_through(on_grid, clipped(x, ends))
+    if x.is_autodiff() {
+        straight_through(on_grid, clipped(x, ends))
+    } else {
+        on_grid
+    }
 }
 
 /// Rows of a weight on symmetric grids over their own largest magnitude: row `i` has the step
@@ -207,6 +211,9 @@ pub fn ternary_weight<const D: usize>(w: Tensor<D>) -> Tensor<D> {
 /// The value of one tensor and the gradient of another: `value + (gradient − gradient)`, the difference being
 /// zero exactly.
 fn straight_through<const D: usize>(value: Tensor<D>, gradient: Tensor<D>) -> Tensor<D> {
+    if !gradient.is_autodiff() {
+        return value;
+    }
     let none = gradient.clone() - gradient.detach();
     value.detach() + none
 }

@@ -5,7 +5,8 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use calcine_quant::{Counts, Seen};
 use calcine_trace::watch::{
-    Activation, ChannelExtrema, ChannelMoments, Extrema, Moments, Places, Statistic, Watched,
+    Activation, ChannelExtrema, ChannelMoments, Extrema, Histogram, Moments, Places, Statistic,
+    Watched,
 };
 use calcine_trace::watch::{BinCounts, Seen as Amount};
 use calcine_trace::{AnyTensor, Network, Tensors};
@@ -71,7 +72,12 @@ impl Calibration {
         let statistics = (Extrema, Moments, Averages);
         let watched: Watched<(ChannelExtrema, ChannelMoments, [f64; 2])> =
             network.watch(all(), &places, &statistics)?;
-        let counts: Watched<BinCounts> = network.histograms(all, &places, BINS)?;
+        let ranges = watched.iter().map(|node| {
+            let (extrema, _, _) = &node.value;
+            (node.name.clone(), [extrema.low(), extrema.high()])
+        });
+        let histogram = Histogram::within(ranges, BINS);
+        let counts: Watched<BinCounts> = network.watch(all(), &places, &histogram)?;
         let mut values = BTreeMap::new();
         for (node, counts) in watched.iter().zip(counts.iter()) {
             let (extrema, moments, average) = &node.value;

@@ -59,19 +59,33 @@ impl Histogram {
         }
     }
 
-    /// Between the extrema of each place.
-    pub(super) fn over(extrema: &Watched<ChannelExtrema>, bins: usize) -> Self {
+    /// Between two numbers of each place, by name, as an earlier pass has found them; between 0 and 1 at any other.
+    ///
+    /// # Panics
+    ///
+    /// If `bins` is 0.
+    #[must_use]
+    pub fn within(ranges: impl IntoIterator<Item = (String, [f64; 2])>, bins: usize) -> Self {
         assert!(bins > 0, "a histogram without bins");
-        let ranges = extrema.iter().map(|node| {
-            let (low, high) = (node.value.low(), node.value.high());
+        let ranges = ranges.into_iter().map(|(name, [low, high])| {
             // A constant has a bin's width of its own.
             let high = if low < high { high } else { low + 1.0 };
-            (node.name.clone(), [low, high])
+            (name, [low, high])
         });
         Self {
             range: Range::ByName(ranges.collect()),
             bins,
         }
+    }
+
+    /// Between the extrema of each place.
+    pub(super) fn over(extrema: &Watched<ChannelExtrema>, bins: usize) -> Self {
+        let range = |extrema: &ChannelExtrema| [extrema.low(), extrema.high()];
+        let ranges = extrema.iter();
+        Self::within(
+            ranges.map(|node| (node.name.clone(), range(&node.value))),
+            bins,
+        )
     }
 
     fn range(&self, name: &str) -> [f64; 2] {
