@@ -81,6 +81,8 @@ pub struct Trials<'a> {
     score: Box<dyn FnMut(&Quantized) -> Score + 'a>,
     progress: Box<Progress<'a>>,
     file: Option<PathBuf>,
+    /// What the scores are of.
+    about: String,
     /// What each trial's settings came to, with their checksum.
     known: Vec<(u32, Score)>,
     done: usize,
@@ -93,6 +95,7 @@ impl<'a> Trials<'a> {
             score: Box::new(score),
             progress: Box::new(|_, _| ControlFlow::Continue(())),
             file: None,
+            about: String::new(),
             known: Vec::new(),
             done: 0,
         }
@@ -109,12 +112,13 @@ impl<'a> Trials<'a> {
     }
 
     /// With a file that is written after every trial, beside it and renamed; if it is there, the search goes on from
-    /// it.
+    /// it. Only from trials of the same calibration and the same `about`, which says of which network and images the
+    /// scores are.
     ///
     /// # Errors
     ///
     /// If it is there and cannot be read.
-    pub fn with_file(mut self, file: &Path) -> Result<Self, SearchError> {
+    pub fn with_file(mut self, file: &Path, about: &str) -> Result<Self, SearchError> {
         if file.exists() {
             let read = std::fs::read(file).map_err(|error| error.to_string());
             let known = read.and_then(|bytes| {
@@ -126,6 +130,7 @@ impl<'a> Trials<'a> {
             })?;
         }
         self.file = Some(file.to_path_buf());
+        about.clone_into(&mut self.about);
         Ok(self)
     }
 
@@ -136,7 +141,14 @@ impl<'a> Trials<'a> {
         seen: &Calibration,
         settings: &Settings,
     ) -> Result<Score, SearchError> {
-        let print = crc32c::crc32c(settings.to_toml().as_bytes());
+        let calibration = serde_json::to_vec(seen).expect("a calibration is plain data");
+        let print = [
+            settings.to_toml().as_bytes(),
+            self.about.as_bytes(),
+            &calibration,
+        ]
+        .into_iter()
+        .fold(0, crc32c::crc32c_append);
         let known = self.known.get(self.done).filter(|known| known.0 == print);
         let score = match known {
             Some((_, score)) => *score,

@@ -104,18 +104,27 @@ fn a_search_goes_on_where_it_was_stopped() {
     };
     let mut trials = Trials::new(score)
         .with_progress(stop)
-        .with_file(&file)
+        .with_file(&file, "ours")
         .unwrap();
     let stopped = search(&mut trials).unwrap_err();
     assert!(
         matches!(stopped, SearchError::Stopped { done: 9 }),
         "{stopped}"
     );
-    let mut trials = Trials::new(score).with_file(&file).unwrap();
+    let mut trials = Trials::new(score).with_file(&file, "ours").unwrap();
     assert_eq!(search(&mut trials).unwrap(), whole);
     assert_eq!(tried.get(), all);
+    // Of anything else nothing is known.
+    let mut trials = Trials::new(score)
+        .with_file(&file, "another network")
+        .unwrap();
+    assert_eq!(search(&mut trials).unwrap(), whole);
+    assert_eq!(tried.get(), 2 * all);
     std::fs::write(&file, "no trials").unwrap();
-    let broken = Trials::new(score).with_file(&file).unwrap_err().to_string();
+    let broken = Trials::new(score)
+        .with_file(&file, "ours")
+        .unwrap_err()
+        .to_string();
     assert!(broken.contains("trials.json"), "{broken}");
 }
 

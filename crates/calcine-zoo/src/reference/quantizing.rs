@@ -143,7 +143,9 @@ impl Quantize<'_> {
         let mut trials =
             Trials::new(score).with_progress(|done, score| (self.progress)(done, score));
         if let Some(file) = &asked.trials {
-            trials = trials.with_file(file)?;
+            let network = serde_json::to_string(&self.settings.network);
+            let network = network.expect("settings are plain data");
+            trials = trials.with_file(file, &format!("{network}, {} images", asked.images))?;
         }
         let trials = &mut trials;
         Ok(match &asked.search {
