@@ -5,12 +5,10 @@ Prints one JSON object: milliseconds a case, the median of several rounds.
 
 import argparse
 import json
-import statistics
-import time
 
 import torch
 
-from prune_pytorch import resnet50
+from prune_pytorch import milliseconds, resnet50
 
 STEP = 1.5 / 127
 
@@ -24,16 +22,6 @@ def per_channel(weight):
     steps = weight.detach().abs().flatten(1).amax(1) / 127
     zeros = torch.zeros(len(steps), dtype=torch.int32)
     return torch.fake_quantize_per_channel_affine(weight, steps, zeros, 0, -127, 127)
-
-
-def milliseconds(run, rounds):
-    run()
-    times = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        run()
-        times.append(1000 * (time.perf_counter() - began))
-    return statistics.median(times)
 
 
 def main():
