@@ -32,6 +32,14 @@ impl Teaching {
             problems.add(&none.span, message);
             return None;
         }
+        if let (Some(student), Some(teacher)) = (&student, &teacher)
+            && student.value == 0.0
+            && teacher.value == 0.0
+        {
+            let message = "`student` and `teacher` are both 0: there is nothing to learn";
+            problems.add(&teacher.span, message);
+            return None;
+        }
         let number = |read: Option<At<f64>>, default| read.map_or(default, |read| read.value);
         Some(Self {
             model: model.map(|model| model.value),

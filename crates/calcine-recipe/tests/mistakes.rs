@@ -283,6 +283,10 @@ fn every_mistake_in_what_masks_and_rewinds_do_is_named_at_its_place() {
             &["expected a number between 0.01 and 1000"],
         ),
         ("[distill]\nweights = ¦\"none\"", &["a teacher has learned"]),
+        (
+            "[distill]\nstudent = 0\nteacher = ¦0",
+            &["there is nothing to learn"],
+        ),
         ("[distill]\nteacher = ¦-1", &["`teacher` is -1"]),
         ("[thin]\nat = ¦[0, 2]", &["`at` from 1"]),
         ("[thin]\nborder = ¦\"none\"", &["`border` cannot be `none`"]),
