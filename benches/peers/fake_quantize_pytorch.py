@@ -3,12 +3,11 @@
 Prints one JSON object: milliseconds a case, the median of several rounds.
 """
 
-import argparse
 import json
 
 import torch
 
-from prune_pytorch import milliseconds, resnet50
+from prune_pytorch import begin, milliseconds
 
 STEP = 1.5 / 127
 
@@ -25,13 +24,7 @@ def per_channel(weight):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=7)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(0)
-    weights = [torch.rand((3, *shape)).sum(0) - 1.5 for shape in resnet50()]
+    arguments, weights = begin()
 
     def forward():
         with torch.inference_mode():

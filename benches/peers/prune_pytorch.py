@@ -118,7 +118,8 @@ def milliseconds(run, rounds):
     return statistics.median(times)
 
 
-def main():
+def begin():
+    """The command's arguments, taken to heart, and the weights."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
@@ -126,6 +127,11 @@ def main():
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     weights = [torch.rand((3, *shape)).sum(0) - 1.5 for shape in resnet50()]
+    return arguments, weights
+
+
+def main():
+    arguments, weights = begin()
     report = {"torch": torch.__version__, "numpy": numpy.__version__, "threads": arguments.threads}
     with torch.inference_mode():
         for name, prune, wanted, ways in CASES:
