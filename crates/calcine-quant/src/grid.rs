@@ -283,9 +283,9 @@ mod tests {
                 assert_eq!(shifts.step.log2().fract(), 0.0);
                 assert!(shifts.step >= grid.step && shifts.step < 2.0 * grid.step);
                 assert!(shifts.is_sound() && shifts.dequantize(shifts.zero) == 0.0);
-                for x in [low, high].map(|end| end as f32) {
+                for x in [grid.low, grid.high].map(|end| grid.dequantize(end)) {
                     let off = (shifts.dequantize(shifts.quantize(x)) - x).abs();
-                    assert!(off <= shifts.step, "{shifts:?}: {x} is off by {off}");
+                    assert!(off <= 0.5 * shifts.step, "{shifts:?}: {x} is off by {off}");
                 }
                 assert_eq!(shifts.power_of_two(), shifts);
             }

@@ -132,7 +132,7 @@ pub(super) struct Search {
 /// So many scores are selected from without a sample.
 const FEW: usize = 1 << 10;
 
-/// About one bracket in seven misses, and the next one is twice as wide; a pass costs less than what more of those
+/// About one bracket in seven misses, and the next one is over twice as wide; a pass costs less than what more of those
 /// inside would.
 const MARGIN: f64 = 1.5;
 
