@@ -6,6 +6,7 @@ mod cargo;
 mod check;
 mod failure;
 mod features;
+mod interrupt;
 mod logs;
 mod network;
 mod plot;

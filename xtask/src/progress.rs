@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use calcine::quantize::Score;
@@ -195,7 +194,7 @@ pub(crate) struct TrialLines {
 
 impl TrialLines {
     /// Shows how far it is.
-    pub(crate) fn show(&mut self, done: usize, score: &Score) -> ControlFlow<()> {
+    pub(crate) fn show(&mut self, done: usize, score: &Score) {
         let best = self.best.map_or(score.loss, |best| best.min(score.loss));
         self.best = Some(best);
         let Score { loss, top1 } = score;
@@ -215,7 +214,13 @@ impl TrialLines {
             self.plain = Some(std::time::Instant::now());
             stderr(&message);
         }
-        ControlFlow::Continue(())
+    }
+
+    /// Takes the bar off the terminal.
+    pub(crate) fn close(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
     }
 }
 

@@ -1,15 +1,19 @@
 //! `cargo xtask quantize`: a reference network in small integers, after training.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use calcine::plot::{Axis, Chart, Panels};
-use calcine::quantize::{Settings as Grids, Widths};
+use calcine::quantize::{SearchError, Settings as Grids, Widths};
 use calcine::summary::Sheet;
+use calcine::train::StopFlag;
 use calcine::zoo::reference::{
-    QuantizeRun, QuantizeSettings, Search, SearchSettings, Settings, quantize_network,
+    QuantizeRun, QuantizeSettings, ReferenceError, Search, SearchSettings, Settings,
+    quantize_network,
 };
 
 use crate::failure::Failure;
+use crate::interrupt::stop_on_ctrl_c;
 use crate::network::{Network, positive};
 use crate::progress::{DownloadBar, TrialLines, stderr};
 use crate::train_cifar::{bad, log, print_line};
@@ -33,8 +37,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE.json", conflicts_with = "images")]
     calibration: Option<PathBuf>,
     /// Look for better grids first, by the loss of other validation images: `lapq` stretches every grid, `greedy` tries
-    /// ways to clip each, `widths` tries fewer bits of each layer's weights. A search that was stopped goes on in the
-    /// same `--out`.
+    /// ways to clip each, `widths` tries fewer bits of each layer's weights. Ctrl-C stops after a trial; the same
+    /// command with the same `--out` goes on.
     #[arg(long, value_enum)]
     search: Option<How>,
     /// Validation images whose loss a search compares.
@@ -110,6 +114,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         trials: Some(out.join("trials.json")),
     });
     let mut trials = TrialLines::default();
+    let stop = StopFlag::default();
+    if search.is_some() {
+        stop_on_ctrl_c(
+            &stop,
+            "stopping after this trial; press Ctrl-C again to stop at once",
+        )?;
+    }
     let settings = QuantizeSettings {
         network: Settings {
             model: network.model(),
@@ -129,9 +140,26 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         &settings,
         &device,
         &mut |done, total| download.show(done, total),
-        &mut |done, score| trials.show(done, score),
-    )
-    .map_err(bad)?;
+        &mut |done, score| {
+            trials.show(done, score);
+            if stop.is_raised() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        },
+    );
+    trials.close();
+    let run = match run {
+        Err(ReferenceError::Search(SearchError::Stopped { done })) => {
+            let out = out.display();
+            stderr(&format!(
+                "stopped after {done} trials; go on with the same command and --out {out}"
+            ));
+            return Ok(());
+        }
+        run => run.map_err(bad)?,
+    };
     create(&out)?;
     let file = out.join("quantized.safetensors");
     run.quantized.save(&file).map_err(bad)?;

@@ -8,6 +8,7 @@ use calcine::train::StopFlag;
 use calcine::zoo::reference::{Draw, ScanSettings, Scanned, scan};
 
 use crate::failure::Failure;
+use crate::interrupt::stop_on_ctrl_c;
 use crate::network::{Network, positive};
 use crate::progress::{DownloadBar, ScanBar, stderr};
 use crate::train_cifar::{bad, log, print_line};
@@ -94,7 +95,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let device = calcine::device::by_name(&settings.device).map_err(bad)?;
     log(None)?;
     let stop = StopFlag::default();
-    stop_on_ctrl_c(&stop)?;
+    stop_on_ctrl_c(
+        &stop,
+        "stopping after this evaluation; press Ctrl-C again to stop at once",
+    )?;
     let download = DownloadBar::default();
     let mut bar = ScanBar::default();
     let scanned = scan(
@@ -277,19 +281,6 @@ fn json(
         "seconds": scanned.seconds,
         "out": out,
     })
-}
-
-/// The first Ctrl-C stops the scan after its evaluation, the second the process.
-fn stop_on_ctrl_c(stop: &StopFlag) -> Result<(), Failure> {
-    let stop = stop.clone();
-    ctrlc::set_handler(move || {
-        if stop.is_raised() {
-            std::process::exit(130);
-        }
-        stop.raise();
-        stderr("stopping after this evaluation; press Ctrl-C again to stop at once");
-    })
-    .map_err(|error| Failure::new(format!("Ctrl-C cannot be caught: {error}")))
 }
 
 /// A result: to stdout, unless that is for the JSON alone.

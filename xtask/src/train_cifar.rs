@@ -11,6 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 use crate::failure::Failure;
+use crate::interrupt::stop_on_ctrl_c;
 use crate::logs::{self, Histograms};
 use crate::network::{Network, positive};
 use crate::progress::{DownloadBar, TrainingBar, stderr};
@@ -129,7 +130,10 @@ fn train(args: &Args, settings: &Settings, device: &Device, out: &Path) -> Resul
     fs::create_dir_all(out).map_err(|error| bad(format!("{}: {error}", out.display())))?;
     log(Some(&out.join("log.txt")))?;
     let stop = StopFlag::default();
-    stop_on_ctrl_c(&stop)?;
+    stop_on_ctrl_c(
+        &stop,
+        "stopping after this step; press Ctrl-C again to stop at once without saving",
+    )?;
     let mut watching = (TrainingBar::default(), logs);
     let download = DownloadBar::default();
     let mut downloading = |done, total| download.show(done, total);
@@ -156,19 +160,6 @@ fn train(args: &Args, settings: &Settings, device: &Device, out: &Path) -> Resul
         }
     }
     logs.finish().map(drop).map_err(bad)
-}
-
-/// The first Ctrl-C stops the run after its step, the second the process.
-fn stop_on_ctrl_c(stop: &StopFlag) -> Result<(), Failure> {
-    let stop = stop.clone();
-    ctrlc::set_handler(move || {
-        if stop.is_raised() {
-            std::process::exit(130);
-        }
-        stop.raise();
-        stderr("stopping after this step; press Ctrl-C again to stop at once without saving");
-    })
-    .map_err(|error| Failure::new(format!("Ctrl-C cannot be caught: {error}")))
 }
 
 fn settings(args: &Args) -> Result<Settings, Failure> {

@@ -23,7 +23,8 @@ const LEAST: f64 = 1e-8;
 ///
 /// Its forward pass moves weights and activations to their grids, gradients pass straight through, and the grids'
 /// steps are parameters like others: `conv1.weight_step` of a weight (one, or one for each output), `conv1.conv_step`
-/// of what a layer or another operation gives. Grids begin where [`quantize`](crate::quantize) puts them. Inputs keep
+/// of what a layer or another operation gives. Grids begin where [`quantize`](crate::quantize) puts them; steps that begin as powers of two
+/// do not stay so. Inputs keep
 /// their calibrated grid.
 ///
 /// It is a Burn module: it trains with any optimizer, and masks and recipes act on the weights under the
@@ -81,10 +82,7 @@ impl AwareNetwork {
     ) -> Result<Self, AwareError> {
         let graph = network.graph().clone();
         let uses = Uses::of(&graph);
-        let names: Vec<&str> = (graph.nodes.iter().map(|node| node.name.as_str()))
-            .chain(graph.inputs.iter().map(|id| graph.value(*id).name.as_str()))
-            .collect();
-        let by_layer = ByLayer::new(settings, &names)?;
+        let by_layer = ByLayer::new(settings, &graph)?;
         let grids = grids(&graph, &uses, seen, &by_layer)?;
         let mut steps = Steps {
             graph: graph.clone(),

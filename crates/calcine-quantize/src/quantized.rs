@@ -124,10 +124,7 @@ fn quantize_layers(
 ) -> Result<Quantized, QuantizeError> {
     let graph = network.graph().clone();
     let uses = Uses::of(&graph);
-    let names: Vec<&str> = (graph.nodes.iter().map(|node| node.name.as_str()))
-        .chain(graph.inputs.iter().map(|id| graph.value(*id).name.as_str()))
-        .collect();
-    let by_layer = ByLayer::new(settings, &names)?;
+    let by_layer = ByLayer::new(settings, &graph)?;
     let grids = grids(&graph, &uses, seen, &by_layer)?;
     let mut layers = BTreeMap::new();
     for (index, node) in graph.nodes.iter().enumerate() {

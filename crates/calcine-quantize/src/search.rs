@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use calcine_graph::Kind;
 use calcine_trace::Network;
 use serde::{Deserialize, Serialize};
 
@@ -204,19 +203,12 @@ fn parts(
 ) -> Result<Vec<(String, Part)>, QuantizeError> {
     let graph = network.graph();
     let uses = Uses::of(graph);
-    let inputs = graph.inputs.iter().map(|id| graph.value(*id));
-    let inputs: Vec<&str> = inputs
-        .filter(|input| input.kind == Kind::Float)
-        .map(|input| input.name.as_str())
-        .collect();
-    let nodes = graph.nodes.iter().map(|node| node.name.as_str());
-    let names: Vec<&str> = nodes.chain(inputs.iter().copied()).collect();
-    let by_layer = ByLayer::new(settings, &names)?;
+    let by_layer = ByLayer::new(settings, graph)?;
     let grids = grids(graph, &uses, seen, &by_layer)?;
     let makers = makers(graph, &uses, &grids);
-    let quantized = |name: &str| by_layer.of(name).activations.bits > 0 && !by_layer.of(name).float;
-    let mut parts: Vec<(String, Part)> = (inputs.iter().filter(|name| quantized(name)))
-        .map(|name| ((*name).to_owned(), Part::Activations))
+    let inputs = graph.inputs.iter().filter(|id| grids[id.0].is_some());
+    let mut parts: Vec<(String, Part)> = inputs
+        .map(|id| (graph.value(*id).name.clone(), Part::Activations))
         .collect();
     for node in &graph.nodes {
         if has_weights(graph, node) && !by_layer.of(&node.name).float {

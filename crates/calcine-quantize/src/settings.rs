@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use calcine_graph::Graph;
 use globset::{Glob, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
@@ -246,8 +247,11 @@ pub(crate) struct LayerSettings {
 }
 
 impl<'a> ByLayer<'a> {
-    /// Every pattern must match one of these names.
-    pub(crate) fn new(settings: &'a Settings, names: &[&str]) -> Result<Self, QuantizeError> {
+    /// Every pattern must match a node or an input.
+    pub(crate) fn new(settings: &'a Settings, graph: &Graph) -> Result<Self, QuantizeError> {
+        let nodes = graph.nodes.iter().map(|node| node.name.as_str());
+        let inputs = graph.inputs.iter().map(|id| &*graph.value(*id).name);
+        let names: Vec<&str> = nodes.chain(inputs).collect();
         let mut overrides = Vec::new();
         for layer in &settings.layers {
             let glob = Glob::new(&layer.name).map_err(|error| QuantizeError::Pattern {
@@ -258,7 +262,7 @@ impl<'a> ByLayer<'a> {
             if !names.iter().any(|name| glob.is_match(name)) {
                 return Err(QuantizeError::NoLayer {
                     pattern: layer.name.clone(),
-                    nearest: nearest(&layer.name, names),
+                    nearest: nearest(&layer.name, &names),
                 });
             }
             overrides.push((glob, layer));

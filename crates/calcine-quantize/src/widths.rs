@@ -66,10 +66,7 @@ pub fn widths(
         return Ok(Widths::default());
     };
     let graph = network.graph();
-    let names: Vec<&str> = (graph.nodes.iter().map(|node| node.name.as_str()))
-        .chain(graph.inputs.iter().map(|id| graph.value(*id).name.as_str()))
-        .collect();
-    let by_layer = ByLayer::new(settings, &names)?;
+    let by_layer = ByLayer::new(settings, graph)?;
     let layers = graph.nodes.iter();
     let layers: Vec<_> = layers
         .filter(|node| has_weights(graph, node) && !by_layer.of(&node.name).float)

@@ -130,7 +130,8 @@ impl Quantize<'_> {
         let Some(asked) = &self.settings.search else {
             return Ok((grids.clone(), None));
         };
-        let seed = self.setup.recipe.train().seed + 1;
+        // Other images than those of the calibration.
+        let seed = self.setup.recipe.train().seed.wrapping_add(1);
         let draw = Draw::Random(asked.images);
         let images = Validation::new(&self.setup.images, draw, BATCH, seed);
         let score = |quantized: &Quantized| {
