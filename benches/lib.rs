@@ -4,6 +4,12 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use calcine::zoo::{ResNet, ResNetConfig};
+use mimalloc::MiMalloc;
+
+/// As in the reference runs: the system's allocator gives what a round took back to the kernel, and the next is
+/// measured filling fresh pages.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Images of a step: few enough to time many steps. What compression adds to a step does not depend on
 /// the batch, so this is its worst case.

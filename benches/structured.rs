@@ -64,9 +64,9 @@ fn pruned(targets: &[(Fold, &Tensor<1>)], select: &dyn Select, level: f64) -> Ve
     let scored: Vec<Candidate> = targets.iter().map(score).collect();
     let keep = select.keep(&scored, level);
     drop(scored);
-    let apply = |((fold, weight), keep): (&(Fold, &Tensor<1>), _)| {
-        let keep: Tensor<1, Bool> = fold.spread(keep);
-        (*weight).clone().mask_fill(keep.bool_not(), 0.0)
+    let apply = |((fold, weight), keep): (&(Fold, &Tensor<1>), Tensor<1, Bool>)| {
+        let dropped: Tensor<1, Bool> = fold.spread(keep.bool_not());
+        (*weight).clone().mask_fill(dropped, 0.0)
     };
     targets.iter().zip(keep).map(apply).collect()
 }

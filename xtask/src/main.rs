@@ -24,6 +24,12 @@ mod whole;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
+
+/// Training asks for the same megabytes in every step. The system's allocator gives them back to the kernel each
+/// time, and to fill fresh pages then takes a good part of the step.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Reference runs and chores of the Calcine workspace.
 #[derive(Debug, Parser)]

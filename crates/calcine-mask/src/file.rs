@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Transaction};
+use burn::tensor::{Bool, Device, Tensor, Transaction};
 use calcine_params::Inventory;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -89,7 +89,9 @@ impl Masks {
                     expected,
                 });
             }
-            masks.insert_dropped(parameter, &unpack(view.data(), numel), device);
+            let dropped = unpack(view.data(), numel);
+            let dropped = Tensor::<1, Bool>::from_bool(dropped.as_slice(), device);
+            masks.insert_dropped(parameter, dropped);
         }
         Ok(masks)
     }

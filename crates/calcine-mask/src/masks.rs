@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::{Bool, Device, Int, Tensor};
+use burn::tensor::{Bool, Int, Tensor};
 use calcine_params::{Edit, Parameter};
 
 /// One mask per parameter: which elements are held at zero.
@@ -31,15 +31,30 @@ impl Masks {
     ///
     /// If `keep` has another number of elements.
     pub fn insert<const D: usize>(&mut self, parameter: &Parameter, keep: Tensor<D, Bool>) {
-        let dropped = keep.reshape([parameter.numel()]).bool_not();
-        self.by_path.insert(
-            parameter.path.clone(),
-            Mask {
-                id: parameter.id,
-                dropped,
-                scale: None,
-            },
-        );
+        self.insert_dropped(parameter, keep.bool_not());
+    }
+
+    /// Sets the mask of a parameter: true drops. What masks hold, and so one pass less than
+    /// [`insert`](Self::insert).
+    ///
+    /// # Shapes
+    ///
+    /// `dropped`: the parameter's shape, or flat.
+    ///
+    /// # Panics
+    ///
+    /// If `dropped` has another number of elements.
+    pub fn insert_dropped<const D: usize>(
+        &mut self,
+        parameter: &Parameter,
+        dropped: Tensor<D, Bool>,
+    ) {
+        let mask = Mask {
+            id: parameter.id,
+            dropped: dropped.reshape([parameter.numel()]),
+            scale: None,
+        };
+        self.by_path.insert(parameter.path.clone(), mask);
     }
 
     /// What is kept of a parameter, flat in stored order; `None` if it has no mask.
@@ -173,23 +188,6 @@ impl Masks {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Mask)> {
         self.by_path.iter()
-    }
-
-    pub(crate) fn insert_dropped(
-        &mut self,
-        parameter: &Parameter,
-        dropped: &[bool],
-        device: &Device,
-    ) {
-        let dropped = Tensor::<1, Bool>::from_bool(dropped, device);
-        self.by_path.insert(
-            parameter.path.clone(),
-            Mask {
-                id: parameter.id,
-                dropped,
-                scale: None,
-            },
-        );
     }
 }
 

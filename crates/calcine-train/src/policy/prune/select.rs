@@ -25,9 +25,10 @@ impl Prune {
             let kept = self.select.keep(&candidates, target.amount.at(progress));
             drop(candidates);
             for (group, keep) in target.groups.iter().zip(kept) {
+                let dropped = keep.bool_not();
                 for unit in group.units.iter().chain(&group.followers) {
-                    self.masks
-                        .insert(&unit.parameter, unit.spread(keep.clone()));
+                    let dropped = unit.spread(dropped.clone());
+                    self.masks.insert_dropped(&unit.parameter, dropped);
                 }
             }
         }
