@@ -58,8 +58,12 @@ fn structured(criterion: &mut Criterion) {
 
 fn pruned(targets: &[(Fold, &Tensor<1>)], select: &dyn Select, level: f64) -> Vec<Tensor<1>> {
     let score = |(fold, weight): &(Fold, &Tensor<1>)| {
-        let rows = fold.rows((*weight).clone());
-        Candidate::new(Magnitude.deferred(&Evidence::new(rows)))
+        let weight = (*weight).clone();
+        let evidence = match fold.in_place(weight.clone()) {
+            Some(weight) => Evidence::in_place(weight),
+            None => Evidence::new(fold.rows(weight)),
+        };
+        Candidate::new(Magnitude.deferred(&evidence))
     };
     let scored: Vec<Candidate> = targets.iter().map(score).collect();
     let keep = select.keep(&scored, level);

@@ -17,7 +17,7 @@ struct Span;
 
 impl Score for Span {
     fn score(&self, evidence: &Evidence) -> Tensor<1> {
-        let rows = evidence.weight.clone();
+        let rows = evidence.rows();
         (rows.clone().max_dim(1) - rows.min_dim(1)).reshape([evidence.units()])
     }
 }

@@ -34,7 +34,7 @@ pub use snip::Snip;
 pub use taylor::Taylor;
 pub use wanda::Wanda;
 
-use burn::tensor::{Bool, Tensor};
+use burn::tensor::{Bool, Device, Tensor};
 use rayon::prelude::*;
 
 use crate::host::in_host_memory;
@@ -43,8 +43,7 @@ use crate::host::in_host_memory;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Evidence {
-    /// The weight: `[units, members]`.
-    pub weight: Tensor<2>,
+    weight: Weight,
     /// The loss gradient at the weight, of one batch: `[units, members]`.
     pub gradient: Option<Tensor<2>>,
     /// The statistic of each unit's activations that the score [needs](Needs::Activity): `[units]`.
@@ -58,10 +57,28 @@ pub struct Evidence {
     pub seed: u64,
 }
 
+#[derive(Debug, Clone)]
+enum Weight {
+    /// `[units, members]`.
+    Rows(Tensor<2>),
+    /// `[before, units, after]`.
+    InPlace(Tensor<3>),
+}
+
 impl Evidence {
-    /// The weight alone, with seed 0.
+    /// The weight alone, `[units, members]`, with seed 0.
     #[must_use]
-    pub fn new(weight: Tensor<2>) -> Self {
+    pub fn new(rows: Tensor<2>) -> Self {
+        Self::of(Weight::Rows(rows))
+    }
+
+    /// The weight alone as it is stored, `[before, units, after]`, with seed 0. Norms need no copy of it then.
+    #[must_use]
+    pub fn in_place(weight: Tensor<3>) -> Self {
+        Self::of(Weight::InPlace(weight))
+    }
+
+    fn of(weight: Weight) -> Self {
         Self {
             weight,
             gradient: None,
@@ -107,15 +124,77 @@ impl Evidence {
         self
     }
 
+    /// The weight: `[units, members]`. A copy, if it was given [as stored](Self::in_place).
+    #[must_use]
+    pub fn rows(&self) -> Tensor<2> {
+        match &self.weight {
+            Weight::Rows(rows) => rows.clone(),
+            Weight::InPlace(weight) => {
+                let [before, units, after] = weight.dims();
+                let rows = weight.clone().swap_dims(0, 1);
+                rows.reshape([units, before * after])
+            }
+        }
+    }
+
     /// How many units there are.
     #[must_use]
     pub fn units(&self) -> usize {
-        self.weight.dims()[0]
+        match &self.weight {
+            Weight::Rows(rows) => rows.dims()[0],
+            Weight::InPlace(weight) => weight.dims()[1],
+        }
+    }
+
+    /// How many weights a unit has.
+    #[must_use]
+    pub fn members(&self) -> usize {
+        match &self.weight {
+            Weight::Rows(rows) => rows.dims()[1],
+            Weight::InPlace(weight) => weight.dims()[0] * weight.dims()[2],
+        }
+    }
+
+    /// Where the weight is.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        match &self.weight {
+            Weight::Rows(rows) => rows.device(),
+            Weight::InPlace(weight) => weight.device(),
+        }
+    }
+
+    /// What `measure` makes of every weight, joined in each unit: `[units]`.
+    ///
+    /// In host memory that is done part by part: the magnitudes of a large weight take longer to write to
+    /// fresh memory than to compute.
+    fn joined(&self, join: Join, measure: impl Fn(Tensor<3>) -> Tensor<3> + Sync) -> Tensor<1> {
+        let (weight, split) = match &self.weight {
+            Weight::Rows(rows) => {
+                let [units, members] = rows.dims();
+                (rows.clone().reshape([1, units, members]), 1)
+            }
+            Weight::InPlace(weight) => (weight.clone(), 0),
+        };
+        let shape = weight.dims();
+        let whole = |part: Tensor<3>| join.along(join.along(measure(part), 2), 0);
+        let step = (PART * shape[split] / weight.shape().num_elements()).max(1);
+        if shape[split] <= 4 * step || !in_host_memory(&weight.device()) {
+            return whole(weight).reshape([shape[1]]);
+        }
+        let starts: Vec<usize> = (0..shape[split]).step_by(step).collect();
+        let part = |start: usize| {
+            let mut range = shape.map(|length| 0..length);
+            range[split] = start..shape[split].min(start + step);
+            whole(weight.clone().slice(range))
+        };
+        let parts = Tensor::cat(starts.into_par_iter().map(part).collect(), split);
+        join.along(parts, 0).reshape([shape[1]])
     }
 
     /// Weight times gradient: `[units, members]`.
     fn weight_times_gradient(&self) -> Tensor<2> {
-        self.weight.clone() * self.expect_gradient()
+        self.rows() * self.expect_gradient()
     }
 
     /// # Panics
@@ -128,8 +207,7 @@ impl Evidence {
 
     /// Whether all weights of a unit are zero: `[units]`.
     fn is_dead(&self) -> Tensor<1, Bool> {
-        let largest = self.weight.clone().abs().max_dim(1);
-        largest.reshape([self.units()]).equal_elem(0.0)
+        self.joined(Join::Max, Tensor::abs).equal_elem(0.0)
     }
 
     /// # Panics
@@ -190,7 +268,7 @@ pub enum Activity {
 ///
 /// impl Score for Span {
 ///     fn score(&self, evidence: &Evidence) -> Tensor<1> {
-///         let rows = evidence.weight.clone();
+///         let rows = evidence.rows();
 ///         (rows.clone().max_dim(1) - rows.min_dim(1)).reshape([evidence.units()])
 ///     }
 /// }
@@ -245,22 +323,25 @@ fn row_sums(rows: Tensor<2>) -> Tensor<1> {
     }
 }
 
-/// Numbers that are reduced at once in host memory: 64 KiB, so that what lies between stays close to its
+/// Numbers that are joined at once in host memory: 64 KiB, so that what lies between stays close to its
 /// core.
 const PART: usize = 1 << 14;
 
-/// What `reduce` makes of each row: `[units, members]` to `[units]`.
-///
-/// In host memory that is done a few rows at a time: the magnitudes of a large weight take longer to write
-/// to fresh memory than to compute.
-fn reduced(rows: Tensor<2>, reduce: impl Fn(Tensor<2>) -> Tensor<2> + Sync) -> Tensor<1> {
-    let [units, members] = rows.dims();
-    let step = (PART / members).max(1);
-    if units <= 4 * step || !in_host_memory(&rows.device()) {
-        return reduce(rows).reshape([units]);
+/// How numbers of a unit become one.
+#[derive(Debug, Clone, Copy)]
+enum Join {
+    Sum,
+    Max,
+}
+
+impl Join {
+    fn along(self, numbers: Tensor<3>, axis: usize) -> Tensor<3> {
+        if numbers.dims()[axis] == 1 {
+            return numbers;
+        }
+        match self {
+            Self::Sum => numbers.sum_dim(axis),
+            Self::Max => numbers.max_dim(axis),
+        }
     }
-    let starts: Vec<usize> = (0..units).step_by(step).collect();
-    let part = |start| reduce(rows.clone().slice(start..units.min(start + step)));
-    let parts = starts.into_par_iter().map(part).collect();
-    Tensor::cat(parts, 0).reshape([units])
 }

@@ -132,7 +132,7 @@ fn published_groups_are_kept() {
         cases,
         |(numbers, shape, grain, norm, threshold, expected)| {
             let fold = Fold::new(*grain, shape, Layout::OutputFirst).unwrap();
-            let scores = norm.score(&Evidence::new(fold.rows(rows(numbers, 1).weight)));
+            let scores = norm.score(&Evidence::new(fold.rows(rows(numbers, 1).rows())));
             let keep = Threshold
                 .keep(&[candidate(&floats(scores))], *threshold)
                 .remove(0);
@@ -145,4 +145,31 @@ fn published_groups_are_kept() {
             );
         },
     );
+}
+
+/// Whole numbers, so that sums are exact in any order; enough of them to be joined part by part.
+#[test]
+fn a_weight_in_place_has_the_norms_of_its_rows() {
+    let [before, units, after] = [700, 50, 9];
+    let numbers: Vec<f32> = (0..before * units * after)
+        .map(|i| (i * 7919 % 31) as f32 - 15.0)
+        .collect();
+    let stored = Tensor::<1>::from_floats(numbers.as_slice(), &device());
+    let in_place = Evidence::in_place(stored.reshape([before, units, after]));
+    let rows = Evidence::new(in_place.rows());
+    assert_eq!(
+        (in_place.units(), in_place.members()),
+        (units, before * after)
+    );
+    each([Norm::L1, Norm::L2, Norm::MAX], |norm| {
+        assert_eq!(floats(norm.score(&in_place)), floats(norm.score(&rows)));
+        let oracle = |unit: usize| {
+            let of_unit = numbers.chunks(after).skip(unit).step_by(units).flatten();
+            of_unit.fold(0.0, |sum: f32, w| sum + w.abs())
+        };
+        if *norm == Norm::L1 {
+            let oracle: Vec<f32> = (0..units).map(oracle).collect();
+            assert_eq!(floats(norm.score(&in_place)), oracle);
+        }
+    });
 }

@@ -15,7 +15,7 @@ fn send<T: Send>(value: T) -> T {
 
 #[test]
 fn scores_are_objects_that_can_be_sent() {
-    let range = |evidence: &Evidence| evidence.weight.clone().max_dim(1).reshape([2]);
+    let range = |evidence: &Evidence| evidence.rows().max_dim(1).reshape([2]);
     let scores: [Box<dyn Score + Send>; 3] =
         [Box::new(Magnitude), Box::new(Norm::L2), Box::new(range)];
     for score in scores {
@@ -58,7 +58,7 @@ fn a_score_of_ones_own_may_need_a_gradient() {
                 .gradient
                 .clone()
                 .expect("this score needs the gradient");
-            (evidence.weight.clone() * gradient)
+            (evidence.rows() * gradient)
                 .abs()
                 .sum_dim(1)
                 .reshape([evidence.units()])

@@ -153,6 +153,26 @@ impl Fold {
             .reshape(shape)
     }
 
+    /// The weight as it is stored, units along the second axis, where that takes no copy and
+    /// [`rows`](Self::rows) would: of channels and of `fc_input`s of a layer without groups.
+    ///
+    /// # Shapes
+    ///
+    /// `weight`: the bound shape, or flat; result: `[before, units, after]`, so that a unit has
+    /// `before · after` members, in the order in which [`rows`](Self::rows) has them.
+    ///
+    /// # Panics
+    ///
+    /// As [`rows`](Self::rows).
+    #[must_use]
+    pub fn in_place<const D: usize, K: Basic>(&self, weight: Tensor<D, K>) -> Option<Tensor<3, K>> {
+        let [step] = &self.steps[..] else {
+            return None;
+        };
+        let shape = step.one_axis_first()?;
+        (shape[1] == self.units()).then(|| weight.reshape(shape))
+    }
+
     /// The inverse of [`rows`](Self::rows).
     ///
     /// # Shapes

@@ -64,6 +64,15 @@ impl Shuffle {
         self.axes() < 2
     }
 
+    /// The lengths before, along and after an axis, if it comes first and nothing else moves.
+    pub(crate) fn one_axis_first(&self) -> Option<[usize; 3]> {
+        match (&self.order[..], &self.lengths[..]) {
+            ([1, 0], &[before, along]) => Some([before, along, 1]),
+            ([1, 0, 2], &[before, along, after]) => Some([before, along, after]),
+            _ => None,
+        }
+    }
+
     /// The way back.
     pub(crate) fn inverse(&self) -> Self {
         let mut order = vec![0; self.axes()];

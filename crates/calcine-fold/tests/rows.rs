@@ -144,6 +144,26 @@ fn a_flat_weight_has_the_same_rows() {
 }
 
 #[test]
+fn a_weight_in_place_has_the_same_units() {
+    fn check<const D: usize>(case: &Case) {
+        let fold = case.fold().unwrap();
+        let weight = positions::<D>(&case.shape);
+        let Some(in_place) = fold.in_place(weight.clone()) else {
+            return;
+        };
+        let rows = in_place.swap_dims(0, 1);
+        let rows = rows.reshape([fold.units(), fold.members()]);
+        assert_eq!(numbers(rows), numbers(fold.rows(weight)));
+    }
+    let found = |case: &Case| {
+        let numbers = Tensor::<1>::zeros([case.shape.iter().product::<usize>()], &device());
+        case.fold().unwrap().in_place(numbers).is_some()
+    };
+    assert!(cases().iter().any(found), "some are in place");
+    each(cases(), |case| of_rank!(check, case));
+}
+
+#[test]
 fn spreading_reaches_all_members_of_a_unit_and_no_other() {
     fn check<const D: usize>(case: &Case) {
         let fold = case.fold().unwrap();

@@ -138,8 +138,7 @@ fn without_names_every_weight_that_has_such_units_is_scanned() {
 #[test]
 fn any_score_and_selection_will_do() {
     let base = || Scan::new(Grain::Filter).with_levels([0.5]);
-    let largest_first =
-        |evidence: &Evidence| evidence.weight.clone().abs().sum_dim(1).neg().flatten(0, 1);
+    let largest_first = |evidence: &Evidence| evidence.rows().abs().sum_dim(1).neg().flatten(0, 1);
     for plan in [
         base().with_score(Norm::L2),
         base().with_score(largest_first),

@@ -18,7 +18,7 @@ pub struct GeometricMedian;
 impl Score for GeometricMedian {
     fn score(&self, evidence: &Evidence) -> Tensor<1> {
         let units = evidence.units();
-        let rows = evidence.weight.clone();
+        let rows = evidence.rows();
         // Distances do not change, and there is less to cancel.
         let rows = rows.clone() - rows.mean_dim(0);
         let squares = rows.clone().square().sum_dim(1);

@@ -19,7 +19,7 @@ pub struct Lamp;
 
 impl Score for Lamp {
     fn score(&self, evidence: &Evidence) -> Tensor<1> {
-        let squares = row_sums(evidence.weight.clone().square());
+        let squares = row_sums(evidence.rows().square());
         let device = squares.device();
         let squares: Vec<f32> = squares.into_data().iter::<f32>().collect();
         let scores = shares(&squares);

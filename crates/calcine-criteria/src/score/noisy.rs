@@ -31,6 +31,6 @@ impl<S: Score> Score for Noisy<S> {
         }
         let units = evidence.units();
         let noise: Vec<f32> = (0..units).map(|_| stream.sample(StandardNormal)).collect();
-        scores * Tensor::from_data(TensorData::new(noise, [units]), &evidence.weight.device())
+        scores * Tensor::from_data(TensorData::new(noise, [units]), &evidence.device())
     }
 }

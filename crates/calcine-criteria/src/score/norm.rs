@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use super::{Evidence, Score, Scores, reduced};
+use super::{Evidence, Join, Score, Scores};
 
 /// A norm of each unit.
 ///
@@ -64,15 +64,14 @@ impl Score for Norm {
 
     /// Of units of one member, the members: their norms are their magnitudes.
     fn deferred(&self, evidence: &Evidence) -> Scores {
-        let [units, members] = evidence.weight.dims();
-        let rows = evidence.weight.clone();
+        let members = evidence.members();
         if members == 1 {
-            return Scores::MagnitudesOf(rows.reshape([units]));
+            return Scores::MagnitudesOf(evidence.rows().reshape([evidence.units()]));
         }
         let norm = match self.kind {
-            Kind::L1 => reduced(rows, |rows| rows.abs().sum_dim(1)),
-            Kind::L2 => reduced(rows, |rows| rows.square().sum_dim(1).sqrt()),
-            Kind::Max => reduced(rows, |rows| rows.abs().max_dim(1)),
+            Kind::L1 => evidence.joined(Join::Sum, Tensor::abs),
+            Kind::L2 => evidence.joined(Join::Sum, |w| w.square()).sqrt(),
+            Kind::Max => evidence.joined(Join::Max, Tensor::abs),
         };
         Scores::Values(match self.length {
             Length::Total => norm,

@@ -22,8 +22,7 @@ impl Score for Random {
         let mut stream = ChaCha8Rng::seed_from_u64(evidence.seed);
         let scores: Vec<f32> = (0..units).map(|_| stream.random()).collect();
         let drawn = TensorData::new(scores, [units]);
-        let largest = evidence.weight.clone().abs().max_dim(1).reshape([units]);
-        let alive = largest.greater_scalar(0.0).float();
-        Tensor::from_data(drawn, &evidence.weight.device()) + alive - 1.0
+        let alive = evidence.is_dead().bool_not().float();
+        Tensor::from_data(drawn, &evidence.device()) + alive - 1.0
     }
 }

@@ -46,7 +46,7 @@ impl Prune {
     /// With what was seen of the unit's activations, if the score needs it.
     fn with_activity(&self, evidence: Evidence, unit: &Unit, needs: Needs) -> Evidence {
         let found = self.activities.get(&unit.parameter.path).cloned();
-        let found = found.map(|found| found.to_device(&evidence.weight.device()));
+        let found = found.map(|found| found.to_device(&evidence.device()));
         match (needs, found) {
             (Needs::Activity(_), Some(activity)) => evidence.with_activity(activity),
             (Needs::InputNorm, Some(norms)) => {
@@ -64,12 +64,16 @@ impl Prune {
         for (unit, weight) in target.units().zip(weights) {
             let path = &unit.parameter.path;
             let seed = self.seed(clock, path);
-            let rows = unit.fold.rows(self.ranked(model, unit, weight));
+            let weight = self.ranked(model, unit, weight);
+            let known = match unit.fold.in_place(weight.clone()) {
+                Some(weight) => Evidence::in_place(weight),
+                None => Evidence::new(unit.fold.rows(weight)),
+            };
             let scores = match self.scores.get(path) {
                 Some(sum) => Scores::Values(sum.clone().div_scalar(self.state.batches as f64)),
                 None => {
                     let needs = self.score.needs();
-                    let evidence = evidence(model, unit, rows.clone(), needs, seed);
+                    let evidence = evidence(model, unit, known.clone(), needs, seed);
                     self.score
                         .deferred(&self.with_activity(evidence, unit, needs))
                 }
@@ -77,10 +81,10 @@ impl Prune {
             let growth = self.growth.as_ref().map(|score| {
                 let sum = self.growths.get(path).cloned();
                 // Its lots are others than the score's.
-                let evidence = || evidence(model, unit, rows.clone(), score.needs(), !seed);
+                let evidence = || evidence(model, unit, known.clone(), score.needs(), !seed);
                 sum.unwrap_or_else(|| score.score(&evidence()))
             });
-            let measure = || self.select.measure(&rows, &scores.values());
+            let measure = || self.select.measure(&known.rows(), &scores.values());
             let reference = match self.select.reference() {
                 Reference::None => None,
                 Reference::Refreshed => measure(),
@@ -157,11 +161,11 @@ impl Prune {
 fn evidence<M: Module>(
     model: &M,
     unit: &Unit,
-    rows: Tensor<2>,
+    known: Evidence,
     needs: Needs,
     seed: u64,
 ) -> Evidence {
-    let evidence = Evidence::new(rows).with_seed(seed);
+    let evidence = known.with_seed(seed);
     match (needs, &unit.norm) {
         (Needs::NormScale, Some(norm)) => evidence.with_norm_scale(norm.scale(model)),
         _ => evidence,
