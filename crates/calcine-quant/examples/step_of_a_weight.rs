@@ -15,7 +15,7 @@ fn main() -> Result<(), GridError> {
             -0.05 * share.signum() * (1.0 - 2.0 * share.abs()).ln()
         })
         .collect();
-    let Some(seen) = Seen::of(&[&weights], 2048) else {
+    let Some(seen) = Seen::of(&[&weights]) else {
         return Ok(());
     };
     for bits in [8, 6, 4, 3, 2] {

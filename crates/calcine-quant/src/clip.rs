@@ -132,14 +132,9 @@ impl Clip {
             Self::Laplace => around(seen.spread(half).scale * laplace(levels(bits, half))),
             Self::Percentile(percent) => {
                 let share = percent / 100.0;
-                if half {
-                    [0.0, seen.counts.percentile(share)]
-                } else {
-                    [
-                        seen.counts.percentile(1.0 - share),
-                        seen.counts.percentile(share),
-                    ]
-                }
+                let at = |share| seen.counts.percentile(share).max(min).min(max);
+                let low = if half { 0.0 } else { at(1.0 - share) };
+                [low, at(share)]
             }
             Self::Mse => least(seen, bits, scheme, |_, grid| seen.error(grid, 2.0)),
             Self::Norm(p) => least(seen, bits, scheme, |_, grid| seen.error(grid, p)),

@@ -10,7 +10,7 @@
 //! | item | what |
 //! |---|---|
 //! | [`Quantizer`], [`Scheme`] | which integers stand for which numbers, in ONNX's convention and Distiller's |
-//! | [`Clip`], [`Seen`], [`Counts`] | which part of what was seen a grid covers: min-max, averages, ACIQ, percentiles, least error |
+//! | [`Clip`], [`Observer`], [`Seen`], [`Counts`] | which part of what was seen a grid covers: min-max, averages, ACIQ, percentiles, least error |
 //! | [`MovingRange`] | a range that follows training |
 //! | [`fake_quantize`], [`fake_quantize_rows`] | numbers on their grid, gradients straight through |
 //! | [`lsq`], [`pact`], [`dorefa_weight`], [`wrpn_weight`], [`unit_activation`], [`ternary_weight`] | grids that are learned, and weights that are made to fit theirs |
@@ -36,6 +36,7 @@ mod fixed;
 mod grid;
 mod grouped;
 mod moving;
+mod observer;
 mod packed;
 mod seen;
 
@@ -49,5 +50,6 @@ pub use fixed::{FixedPoint, accumulator_bits};
 pub use grid::{MAX_BITS, Quantizer, Scheme};
 pub use grouped::GroupedWeight;
 pub use moving::MovingRange;
+pub use observer::Observer;
 pub use packed::{pack, unpack};
 pub use seen::{Counts, Seen};

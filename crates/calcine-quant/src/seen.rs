@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::Quantizer;
+use crate::{Observer, Quantizer};
 
 /// What was seen of some numbers: all that ranges are made of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,11 +16,11 @@ pub struct Seen {
     pub deviation: f64,
     /// The means of the samples' smallest and largest.
     pub average: [f64; 2],
-    /// How often numbers were where, from the smallest to the largest.
+    /// How often numbers were where.
     pub counts: Counts,
 }
 
-/// How often numbers fell into each of equally wide bins.
+/// How often numbers fell into each of equally wide bins, `[low + i·w, low + (i + 1)·w)`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
@@ -42,53 +42,15 @@ pub(crate) struct Spread {
 }
 
 impl Seen {
-    /// What samples were, each a list of numbers, over so many bins; `None` if there is no number, or one is not
-    /// finite.
+    /// What samples were, each a list of numbers; `None` if there is no number, or one is not finite. An
+    /// [`Observer`] sees them part by part.
     #[must_use]
-    #[allow(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "counts of numbers, and positions of bins"
-    )]
-    pub fn of(samples: &[&[f32]], bins: usize) -> Option<Self> {
-        let values = || samples.iter().copied().flatten().map(|&x| f64::from(x));
-        let count = values().count() as f64;
-        if count == 0.0 || bins == 0 || !values().all(f64::is_finite) {
-            return None;
+    pub fn of(samples: &[&[f32]]) -> Option<Self> {
+        let mut observer = Observer::default();
+        for sample in samples {
+            observer.see(sample);
         }
-        let ends = |values: &mut dyn Iterator<Item = f64>| {
-            values.fold([f64::INFINITY, f64::NEG_INFINITY], |[min, max], x| {
-                [min.min(x), max.max(x)]
-            })
-        };
-        let [min, max] = ends(&mut values());
-        let mean = values().sum::<f64>() / count;
-        let variance = values().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
-        let (mut sums, mut rows) = ([0.0, 0.0], 0.0);
-        for sample in samples.iter().filter(|sample| !sample.is_empty()) {
-            let [min, max] = ends(&mut sample.iter().map(|&x| f64::from(x)));
-            sums = [sums[0] + min, sums[1] + max];
-            rows += 1.0;
-        }
-        let high = if min < max { max } else { min + 1.0 };
-        let mut counts = vec![0_u64; bins];
-        for x in values() {
-            let bin = ((x - min) / (high - min) * bins as f64) as usize;
-            counts[bin.min(bins - 1)] += 1;
-        }
-        Some(Self {
-            min,
-            max,
-            mean,
-            deviation: variance.sqrt(),
-            average: sums.map(|sum| sum / rows),
-            counts: Counts {
-                low: min,
-                high,
-                counts,
-            },
-        })
+        observer.seen()
     }
 
     /// Around the mean, or of the positive half of a distribution, around zero.
@@ -125,8 +87,53 @@ impl Seen {
     }
 }
 
+/// The exponent of the least power of two that makes bins from the first number to the second few enough, and their
+/// numbers exact in `f32`.
+#[allow(clippy::cast_possible_truncation, reason = "exponents of f32")]
+pub(crate) fn exponent(ends: [f32; 2]) -> i32 {
+    // The reciprocal of a narrower bin is beyond `f32`.
+    const NARROWEST: i32 = -120;
+    const EXACT: f64 = (1 << 22) as f64;
+    let [min, max] = ends.map(f64::from);
+    let largest = min.abs().max(max.abs());
+    let fits = |exponent: &i32| {
+        let width = 2.0_f64.powi(*exponent);
+        largest / width <= EXACT
+            && (max / width).floor() - (min / width).floor() < Counts::MOST as f64
+    };
+    let narrow = f64::max((max - min) / Counts::MOST as f64, largest / EXACT);
+    let narrow = narrow.max(2.0_f64.powi(NARROWEST)).log2().floor() as i32;
+    (narrow..).find(fits).unwrap_or(narrow)
+}
+
+/// Which bin of width `2^exponent` a number is in, counted from zero's.
+#[allow(clippy::cast_possible_truncation, reason = "`exponent` keeps it small")]
+pub(crate) fn bin(number: f32, exponent: i32) -> i32 {
+    (f64::from(number) / 2.0_f64.powi(exponent)).floor() as i32
+}
+
 #[allow(clippy::cast_precision_loss, reason = "counts of numbers")]
 impl Counts {
+    /// The most bins that there are.
+    pub const MOST: usize = 2048;
+
+    /// Empty bins for the numbers from the first to the second: at most [`MOST`](Self::MOST), as wide as a power of two, with
+    /// a border at zero. `None` if these are no range.
+    #[must_use]
+    pub fn between([min, max]: [f32; 2]) -> Option<Self> {
+        if !(min.is_finite() && max.is_finite() && min <= max) {
+            return None;
+        }
+        let exponent = exponent([min, max]);
+        let width = 2.0_f64.powi(exponent);
+        let [first, last] = [min, max].map(|end| bin(end, exponent));
+        Some(Self {
+            low: f64::from(first) * width,
+            high: (f64::from(last) + 1.0) * width,
+            counts: (first..=last).map(|_| 0).collect(),
+        })
+    }
+
     /// The width of a bin.
     #[must_use]
     pub fn width(&self) -> f64 {
@@ -149,14 +156,17 @@ impl Counts {
         self.high
     }
 
-    /// `KL(P ‖ Q)` in nats: of P, all numbers with those beyond a range in its end bins, from Q, those within it
+    /// `KL(P ‖ Q)` in nats: of P, all numbers with those beyond the bins of a range in its end bins, from Q, those within it
     /// evened out over the bins of each integer of a grid. Infinite where Q has nothing and P something.
     #[must_use]
     #[allow(clippy::cast_possible_truncation, reason = "grids are of f32")]
     pub fn divergence(&self, range: [f64; 2], grid: &Quantizer) -> f64 {
         let width = self.width();
         let middle = |bin: usize| self.low + (bin as f64 + 0.5) * width;
-        let inside = |bin: &usize| (range[0]..=range[1]).contains(&middle(*bin));
+        let inside = |bin: &usize| {
+            let low = self.low + *bin as f64 * width;
+            low < range[1] && range[0] < low + width
+        };
         let bins: Vec<usize> = (0..self.counts.len()).filter(inside).collect();
         let (Some(&first), Some(&last)) = (bins.first(), bins.last()) else {
             return f64::INFINITY;
@@ -239,7 +249,7 @@ mod tests {
         let mut far = near.clone();
         far.extend([40.0, 50.0]);
         let top = |values: &[f32]| {
-            let seen = Seen::of(&[values], 2048).unwrap();
+            let seen = Seen::of(&[values]).unwrap();
             Clip::Entropy.range(&seen, 4, Scheme::Affine)[1]
         };
         assert!(top(&far) < 5.0, "{}", top(&far));

@@ -220,7 +220,7 @@ fn golden_clipping_by_statistics() {
             mean: of("mean"),
             deviation: of("std"),
             average: [of("avg_min"), of("avg_max")],
-            counts: Seen::of(&[&one], 1).unwrap().counts,
+            counts: Seen::of(&[&one]).unwrap().counts,
         };
         let bits = number(&args["num_bits"]) as u8;
         let [low, high] = clip.range(&seen, bits, Scheme::Affine);

@@ -3,13 +3,13 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use calcine_quant::{Counts, Seen};
+use calcine_quant::{Counts, Observer, Seen};
 use calcine_trace::watch::{
-    Activation, ChannelExtrema, ChannelMoments, Extrema, Histogram, Moments, Places, Statistic,
-    Watched,
+    Activation, BinCounts, ChannelExtrema, ChannelMoments, Extrema, Histogram, Moments, Places,
+    Seen as Amount, Statistic, Watched,
 };
-use calcine_trace::watch::{BinCounts, Seen as Amount};
 use calcine_trace::{AnyTensor, Network, Tensors};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::QuantizeError;
@@ -18,8 +18,11 @@ use crate::file::write_beside;
 /// The version of the file.
 const FORMAT: u32 = 1;
 
-/// Bins of what is seen of a value.
-const BINS: usize = 2048;
+/// Values that are copied out of a tensor at once, few enough to stay close to a core.
+const READ: usize = 1 << 15;
+
+/// Values that one observer sees before it is joined with the others.
+const OBSERVED: usize = 1 << 18;
 
 /// What every value of a network was, over some batches: the ranges that grids are made of.
 ///
@@ -53,9 +56,12 @@ pub enum CalibrationFileError {
 }
 
 impl Calibration {
-    /// Runs batches through a network, in evaluation, and looks at every node and input. Two passes: one for
-    /// ranges and moments, one for how values are distributed over the range. Each reads the device once; inputs are
-    /// read whole.
+    /// Runs batches through a network, in evaluation, and looks at every node and input.
+    ///
+    /// In host memory it takes one pass. On another device it takes two, one for ranges and moments, one for how values
+    /// are distributed over the range, and each reads the device once; inputs are read whole. Bins are the same
+    /// either way, but a device decides in `f32` which of two bins a value at their border falls into. A value that was not
+    /// finite once has no entry.
     ///
     /// Use training or validation images, never those of the test.
     ///
@@ -64,45 +70,32 @@ impl Calibration {
     /// If there is no batch, or one does not fit.
     pub fn of<I: Tensors + Clone>(network: &Network, batches: &[I]) -> Result<Self, QuantizeError> {
         let network = network.valid();
-        if batches.is_empty() {
+        let graph = network.graph();
+        let mut observers = vec![Observer::default(); graph.values.len()];
+        let (mut samples, mut on_host) = (0, true);
+        for batch in batches {
+            let inputs = batch.clone().into_any();
+            for (id, input) in graph.inputs.iter().zip(&inputs) {
+                observe(&mut observers[id.0], input);
+            }
+            samples += inputs.first().map_or(0, rows);
+            on_host &= inputs.iter().all(AnyTensor::in_host_memory);
+            if on_host {
+                network.run(inputs, &mut |node, result| {
+                    observe(&mut observers[node.output.0], &result);
+                    result
+                })?;
+            }
+        }
+        let named = graph.values.iter().zip(&observers);
+        let seen =
+            named.filter_map(|(value, observer)| Some((value.name.clone(), observer.seen()?)));
+        let mut values: BTreeMap<String, Seen> = seen.collect();
+        if samples == 0 {
             return Err(QuantizeError::NoBatch);
         }
-        let all = || batches.iter().cloned();
-        let places = Places::all();
-        let statistics = (Extrema, Moments, Averages);
-        let watched: Watched<(ChannelExtrema, ChannelMoments, [f64; 2])> =
-            network.watch(all(), &places, &statistics)?;
-        let ranges = watched.iter().map(|node| {
-            let (extrema, _, _) = &node.value;
-            (node.name.clone(), [extrema.low(), extrema.high()])
-        });
-        let histogram = Histogram::within(ranges, BINS);
-        let counts: Watched<BinCounts> = network.watch(all(), &places, &histogram)?;
-        let mut values = BTreeMap::new();
-        for (node, counts) in watched.iter().zip(counts.iter()) {
-            let (extrema, moments, average) = &node.value;
-            let seen = Seen {
-                min: extrema.low(),
-                max: extrema.high(),
-                mean: moments.layer_mean(),
-                deviation: moments.layer_std(),
-                average: *average,
-                counts: Counts {
-                    low: counts.value.low,
-                    high: counts.value.high,
-                    counts: counts.value.counts.clone(),
-                },
-            };
-            values.insert(node.name.clone(), seen);
-        }
-        let mut samples = 0;
-        for (position, id) in network.graph().inputs.iter().enumerate() {
-            let name = network.graph().value(*id).name.clone();
-            let of = |batch: I| batch.into_any().into_iter().nth(position);
-            let rows: Vec<Vec<f32>> = all().filter_map(of).flat_map(rows).collect();
-            samples = rows.len();
-            let seen = Seen::of(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>(), BINS);
-            values.extend(seen.map(|seen| (name, seen)));
+        if !on_host {
+            values.extend(watched(&network, batches)?);
         }
         Ok(Self {
             format: FORMAT,
@@ -144,15 +137,92 @@ impl Calibration {
     }
 }
 
-/// The values of each sample; none of what is not float.
-fn rows(tensor: AnyTensor) -> Vec<Vec<f32>> {
-    let samples = tensor.shape().first().copied().unwrap_or(1).max(1);
-    let Some(flat) = tensor.flat() else {
-        return Vec::new();
+/// How many samples a tensor has: the length of its first axis.
+fn rows(tensor: &AnyTensor) -> usize {
+    tensor.shape().first().copied().unwrap_or(1)
+}
+
+/// Shows an observer a tensor's samples, unless it has no floats.
+///
+/// It is read a little at a time, by all cores. Observers see the same samples however many cores there are, so that
+/// sums are the same too.
+fn observe(observer: &mut Observer, tensor: &AnyTensor) {
+    let samples = rows(tensor);
+    let Some(flat) = tensor.clone().flat() else {
+        return;
     };
-    let values: Vec<f32> = flat.into_data().iter::<f32>().collect();
-    let each = (values.len() / samples).max(1);
-    values.chunks(each).map(<[f32]>::to_vec).collect()
+    let numbers = flat.dims()[0];
+    if numbers == 0 {
+        return;
+    }
+    let each = numbers / samples;
+    let [read, observed] = [READ, OBSERVED].map(|most| (most / each).max(1) * each);
+    let part = |start: usize| {
+        let end = numbers.min(start + observed);
+        let mut observer = Observer::default();
+        for start in (start..end).step_by(read) {
+            let data = flat.clone().slice(start..end.min(start + read)).into_data();
+            let data = data.convert::<f32>();
+            let values = data.as_slice::<f32>().unwrap_or_default();
+            for sample in values.chunks(each) {
+                observer.see(sample);
+            }
+        }
+        observer
+    };
+    let starts: Vec<usize> = (0..numbers).step_by(observed).collect();
+    let parts: Vec<Observer> = starts.into_par_iter().map(part).collect();
+    for part in &parts {
+        observer.merge(part);
+    }
+}
+
+/// What every node gave, found on the device.
+fn watched<I: Tensors + Clone>(
+    network: &Network,
+    batches: &[I],
+) -> Result<BTreeMap<String, Seen>, QuantizeError> {
+    let all = || batches.iter().cloned();
+    let places = Places::all();
+    let statistics = (Extrema, Moments, Averages);
+    let watched: Watched<(ChannelExtrema, ChannelMoments, [f64; 2])> =
+        network.watch(all(), &places, &statistics)?;
+    let mut values = BTreeMap::new();
+    for node in watched.iter() {
+        let (extrema, moments, average) = &node.value;
+        let (min, max) = (extrema.low(), extrema.high());
+        #[allow(clippy::cast_possible_truncation, reason = "what was seen is f32")]
+        let counts = Counts::between([min as f32, max as f32]);
+        let seen = counts.map(|counts| Seen {
+            min,
+            max,
+            mean: moments.layer_mean(),
+            deviation: moments.layer_std(),
+            average: *average,
+            counts,
+        });
+        values.extend(seen.map(|seen| (node.name.clone(), seen)));
+    }
+    // All places have as many bins; those of one that has fewer stay empty behind its own.
+    #[allow(clippy::cast_precision_loss, reason = "counts of bins")]
+    let range = |counts: &Counts| {
+        let high = counts.low + counts.width() * Counts::MOST as f64;
+        [counts.low, high]
+    };
+    let ranges = values
+        .iter()
+        .map(|(name, seen)| (name.clone(), range(&seen.counts)));
+    let histogram = Histogram::within(ranges, Counts::MOST);
+    let counted: Watched<BinCounts> = network.watch(all(), &places, &histogram)?;
+    for node in counted.iter() {
+        if let Some(seen) = values.get_mut(&node.name) {
+            let bins = seen.counts.counts.len();
+            seen.counts
+                .counts
+                .copy_from_slice(&node.value.counts[..bins]);
+        }
+    }
+    Ok(values)
 }
 
 /// The means over samples of their smallest and largest values.

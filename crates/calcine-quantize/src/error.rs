@@ -8,8 +8,10 @@ pub enum QuantizeError {
     /// There is no such grid.
     #[error(transparent)]
     Grid(#[from] GridError),
-    /// A range that calibration did not see.
-    #[error("nothing is known about what `{name}` gives: calibrate the network that is quantized")]
+    /// A range that calibration did not see, or that is none.
+    #[error(
+        "no range is known of what `{name}` gives: calibrate the network that is quantized, with images for which it gives finite numbers"
+    )]
     Unseen {
         /// The node or input.
         name: String,

@@ -14,9 +14,6 @@ use crate::{ada_round, gptq};
 /// The largest whole number up to which `f32` has all.
 const EXACT: u64 = 1 << 24;
 
-/// Bins of how a weight is distributed.
-const BINS: usize = 512;
-
 /// A layer in float: its weight with the norm after it folded in, and the bias that remains.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct FloatLayer {
@@ -103,7 +100,7 @@ impl FloatLayer {
 #[allow(clippy::cast_possible_truncation, reason = "weights are f32")]
 fn range(weights: &[f64], settings: &WeightSettings) -> [f64; 2] {
     let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
-    let seen = Seen::of(&[&weights], BINS);
+    let seen = Seen::of(&[&weights]);
     seen.map_or([0.0, 0.0], |seen| {
         settings.clip.range(&seen, settings.bits, Scheme::Symmetric)
     })
