@@ -157,7 +157,7 @@ impl Counts {
     }
 
     /// `KL(P ‖ Q)` in nats: of P, all numbers with those beyond the bins of a range in its end bins, from Q, those within it
-    /// evened out over the bins of each integer of a grid. Infinite where Q has nothing and P something.
+    /// evened out over the bins of each integer of a grid, the bin that begins at zero by itself. Infinite where Q has nothing and P something.
     #[must_use]
     #[allow(clippy::cast_possible_truncation, reason = "grids are of f32")]
     pub fn divergence(&self, range: [f64; 2], grid: &Quantizer) -> f64 {
@@ -182,10 +182,15 @@ impl Counts {
         *all.last_mut().expect("there is a bin") += above;
         let (total, kept) = (all.iter().sum::<f64>(), within.iter().sum::<f64>());
         let integer = |at: usize| grid.quantize(middle(bins[at]) as f32);
+        // Every grid has zero, and what a relu leaves is mostly zeros.
+        let is_zeros = |at: usize| self.low + bins[at] as f64 * width == 0.0;
         let mut divergence = 0.0;
         let mut begin = 0;
         while begin < bins.len() {
-            let same = |at: &usize| integer(*at) == integer(begin);
+            let same = |at: &usize| {
+                let apart = is_zeros(*at) || is_zeros(begin);
+                *at == begin || (!apart && integer(*at) == integer(begin))
+            };
             let end = begin + (begin..bins.len()).take_while(same).count();
             let filled = all[begin..end].iter().filter(|count| **count > 0.0).count();
             let even = within[begin..end].iter().sum::<f64>() / filled as f64 / kept;
@@ -240,6 +245,23 @@ mod tests {
         assert!((found - expected).abs() < 1e-12, "{found} {expected}");
         let nowhere = counts.divergence([9.0, 10.0], &grid);
         assert!(nowhere.is_infinite());
+    }
+
+    /// Half of all being zero, as after a relu, does not move the range of the rest.
+    #[test]
+    fn entropy_does_not_go_by_zeros() {
+        let rest: Vec<f32> = (1..10_000).map(|i| (i as f32 / 2500.0).powi(2)).collect();
+        let zeros = [rest.as_slice(), &[0.0; 20_000]].concat();
+        let top = |values: &[f32]| {
+            let seen = Seen::of(&[values]).unwrap();
+            Clip::Entropy.range(&seen, 4, Scheme::Affine)[1]
+        };
+        assert!(
+            top(&zeros) > 0.5 * top(&rest),
+            "{} {}",
+            top(&zeros),
+            top(&rest)
+        );
     }
 
     /// A few numbers far out do not decide about a grid of few bits; without them all is covered.
