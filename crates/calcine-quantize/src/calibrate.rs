@@ -253,3 +253,43 @@ impl Statistic for Averages {
         [mean(0), mean(1)]
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use burn::nn::Relu;
+    use calcine_testkit::{device, values};
+    use calcine_trace::trace;
+
+    /// What a device counts in two passes is what one pass over host memory finds, but for numbers at borders.
+    #[test]
+    fn both_ways_see_the_same() {
+        let batches: Vec<Tensor<2>> = (1..=2)
+            .map(|batch| {
+                let numbers = values(6000).into_iter().map(|x| x * batch as f32 + 0.1);
+                let data: Vec<f32> = numbers.collect();
+                let flat = Tensor::<1>::from_floats(data.as_slice(), &device());
+                flat.reshape([20, 300])
+            })
+            .collect();
+        let network = trace(&Relu::new(), batches[0].clone(), |m, x| m.forward(x)).unwrap();
+        let found = Calibration::of(&network, &batches).unwrap();
+        let one = &found.values["relu"];
+        let two = &watched(&network.valid(), &batches).unwrap()["relu"];
+        let ends = |seen: &Seen| (seen.min, seen.max, seen.counts.low, seen.counts.high);
+        assert_eq!(ends(one), ends(two));
+        let pairs = one.counts.counts.iter().zip(&two.counts.counts);
+        let moved: u64 = pairs.map(|(a, b)| a.abs_diff(*b)).sum();
+        assert_eq!(two.counts.counts.iter().sum::<u64>(), 12_000);
+        assert!(moved <= 24, "{moved} of 12,000 are in other bins");
+        for (a, b) in [
+            (one.mean, two.mean),
+            (one.deviation, two.deviation),
+            (one.average[0], two.average[0]),
+            (one.average[1], two.average[1]),
+        ] {
+            assert!((a - b).abs() < 1e-4, "{a} {b}");
+        }
+    }
+}
