@@ -13,7 +13,7 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 use calcine::quant::{Quantizer, Scheme, fake_quantize, fake_quantize_rows};
-use calcine::quantize::{AwareNetwork, Calibration, Settings};
+use calcine::quantize::{AwareNetwork, Calibration, Method, Settings};
 use calcine::trace::{Network, trace};
 use calcine::zoo::{Classifier, ResNetConfig};
 use calcine_benches::{BATCH, Batch, batch, resnet50, weights};
@@ -99,16 +99,24 @@ fn pairs(_: &mut Criterion) {
         },
     );
     let seen = Calibration::of(&network, &batches[..1]).expect("it calibrates");
-    let aware = AwareNetwork::new(network.clone(), &seen, &Settings::default());
-    let aware = aware.expect("it goes on grids").train();
-    let mut plain = Some((network.train(), SgdConfig::new().init()));
-    let mut aware = Some((aware, SgdConfig::new().init()));
     let batch = batch(&Device::flex().autodiff());
-    in_turn(
-        "a step of ResNet-20 on 8-bit grids, beside the plain step",
-        || plain = plain.take().map(|plain| step(plain, batch.clone())),
-        || aware = aware.take().map(|aware| step(aware, batch.clone())),
-    );
+    for (name, method) in [
+        ("learned steps", Method::Lsq),
+        ("moving ranges", Method::Linear { decay: 0.99 }),
+        ("DoReFa", Method::Dorefa),
+        ("PACT", Method::Pact),
+        ("WRPN", Method::Wrpn),
+    ] {
+        let aware = AwareNetwork::new(network.clone(), &seen, &Settings::default(), method);
+        let aware = aware.expect("it goes on grids").train();
+        let mut plain = Some((network.clone().train(), SgdConfig::new().init()));
+        let mut aware = Some((aware, SgdConfig::new().init()));
+        in_turn(
+            &format!("a step of ResNet-20 on 8-bit grids ({name}), beside the plain step"),
+            || plain = plain.take().map(|plain| step(plain, batch.clone())),
+            || aware = aware.take().map(|aware| step(aware, batch.clone())),
+        );
+    }
     println!("(batch {BATCH}, medians of {ROUNDS} in turn)");
 }
 

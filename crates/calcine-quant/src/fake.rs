@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::Quantizer;
+use crate::{Quantizer, Scheme};
 
 /// `x` on its grid: `step · (clamp(round(x / step) + zero, low, high) − zero)`, ties to even.
 ///
@@ -24,6 +24,80 @@ pub fn fake_quantize<const D: usize>(x: Tensor<D>, grid: &Quantizer) -> Tensor<D
     } else {
         on_grid
     }
+}
+
+/// `x` on the grid over a range that lies on the device, as [`Quantizer::over`] has it but found in `f32`: for ranges that
+/// move, without reading them.
+///
+/// The range is widened to contain zero; one of nothing but zero has a step of 1. The gradient of `x` passes within the
+/// grid's ends; the range has none. Nothing is read.
+///
+/// # Shapes
+///
+/// `ends`: `[2]`, the smallest and the largest number.
+///
+/// # Panics
+///
+/// If the bits are none of the scheme's: 2 to 16 if symmetric, 1 to 16 if affine.
+#[must_use]
+pub fn fake_quantize_between<const D: usize>(
+    x: Tensor<D>,
+    ends: Tensor<1>,
+    bits: u8,
+    scheme: Scheme,
+) -> Tensor<D> {
+    let [step, below, above] = grid_between(ends, bits, scheme);
+    let everywhere = |end: Tensor<1>| end.reshape([1; D]).expand(x.shape());
+    let (step, below, above) = (everywhere(step), everywhere(below), everywhere(above));
+    let values = x.clone().detach() / step.clone();
+    let outside =
+        (values.clone().lower(below.clone())).bool_or(values.clone().greater(above.clone()));
+    let on_grid = values.round().max_pair(below).min_pair(above) * step;
+    straight_through(on_grid, x.mask_fill(outside, 0.0))
+}
+
+/// The grid over a range that lies on the device: its step, and `q − zero` of its smallest and largest integer, each `[1]`.
+/// Nothing is read.
+///
+/// # Panics
+///
+/// As [`fake_quantize_between`].
+#[must_use]
+pub fn grid_between(ends: Tensor<1>, bits: u8, scheme: Scheme) -> [Tensor<1>; 3] {
+    let ends = ends.detach();
+    let low = ends.clone().narrow(0, 0, 1).clamp_max(0.0);
+    let high = ends.narrow(0, 1, 1).clamp_min(0.0);
+    let least = match scheme {
+        Scheme::Symmetric => 2,
+        Scheme::Affine => 1,
+    };
+    assert!(
+        (least..=crate::MAX_BITS).contains(&bits),
+        "{bits} bits of a grid"
+    );
+    match scheme {
+        Scheme::Symmetric => {
+            let top = f64::from((1_i32 << (bits - 1)) - 1);
+            let step = step_over(low.neg().max_pair(high), top);
+            let zero = step.zeros_like();
+            [step, zero.clone().sub_scalar(top), zero.add_scalar(top)]
+        }
+        Scheme::Affine => {
+            let top = f64::from((1_i32 << bits) - 1);
+            let span = high - low.clone();
+            let none = span.clone().equal_scalar(0.0);
+            let share = low.neg() / span.clone().mask_fill(none, 1.0);
+            let zero = share.mul_scalar(top).round().clamp(0.0, top);
+            let below = zero.neg();
+            [step_over(span, top), below.clone(), below.add_scalar(top)]
+        }
+    }
+}
+
+/// So many steps to a length; 1 for no length.
+fn step_over(length: Tensor<1>, steps: f64) -> Tensor<1> {
+    let none = length.clone().equal_scalar(0.0);
+    length.div_scalar(steps).mask_fill(none, 1.0)
 }
 
 /// Rows of a weight on symmetric grids over their own largest magnitude: row `i` has the step

@@ -12,7 +12,8 @@
 //! | [`Quantizer`], [`Scheme`] | which integers stand for which numbers, in ONNX's convention and Distiller's |
 //! | [`Clip`], [`Observer`], [`Seen`], [`Counts`] | which part of what was seen a grid covers: min-max, averages, ACIQ, percentiles, least error |
 //! | [`MovingRange`] | a range that follows training |
-//! | [`fake_quantize`], [`fake_quantize_rows`] | numbers on their grid, gradients straight through |
+//! | [`fake_quantize`], [`fake_quantize_between`], [`fake_quantize_rows`] | numbers on their grid, gradients straight through |
+//! | [`Method`] | which of these a network trains with |
 //! | [`lsq`], [`pact`], [`dorefa_weight`], [`wrpn_weight`], [`unit_activation`], [`ternary_weight`] | grids that are learned, and weights that are made to fit theirs |
 //! | [`GroupedWeight`], [`pack`], [`unpack`] | weights of few bits with a step a group, and integers without gaps |
 //! | [`FixedPoint`], [`accumulator_bits`] | factors as integers, sums that fit |
@@ -35,6 +36,7 @@ mod fake;
 mod fixed;
 mod grid;
 mod grouped;
+mod method;
 mod moving;
 mod observer;
 mod packed;
@@ -43,12 +45,13 @@ mod seen;
 pub use clip::{Clip, UnknownClip};
 pub use error::GridError;
 pub use fake::{
-    dorefa_weight, fake_quantize, fake_quantize_rows, lsq, lsq_along, lsq_step, pact,
-    ternary_weight, unit_activation, wrpn_weight,
+    dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows, grid_between, lsq,
+    lsq_along, lsq_step, pact, ternary_weight, unit_activation, wrpn_weight,
 };
 pub use fixed::{FixedPoint, accumulator_bits};
 pub use grid::{MAX_BITS, Quantizer, Scheme};
 pub use grouped::GroupedWeight;
+pub use method::Method;
 pub use moving::MovingRange;
 pub use observer::Observer;
 pub use packed::{pack, unpack};

@@ -8,6 +8,7 @@
 
 mod fake;
 mod golden;
+mod golden_layers;
 mod observing;
 
 use burn::tensor::Tensor;

@@ -2,8 +2,8 @@
 
 use burn::tensor::{Tensor, TensorData};
 use calcine_quant::{
-    Quantizer, Scheme, dorefa_weight, fake_quantize, fake_quantize_rows, lsq, lsq_step, pact,
-    ternary_weight, unit_activation, wrpn_weight,
+    Quantizer, Scheme, dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows,
+    lsq, lsq_step, pact, ternary_weight, unit_activation, wrpn_weight,
 };
 use calcine_testkit::{device, each, values};
 
@@ -50,6 +50,12 @@ fn tensors_become_what_numbers_become() {
         }
         let (again, _) = both(&found, |x| fake_quantize(x, &grid));
         assert_eq!(again, found);
+        let ends = [*low as f32, *high as f32];
+        let between = both(&numbers, |x| {
+            let ends = Tensor::from_floats(ends, &x.device());
+            fake_quantize_between(x, ends, *bits, *scheme)
+        });
+        assert_eq!(between, both(&numbers, |x| fake_quantize(x, &grid)));
     });
 }
 
@@ -149,6 +155,10 @@ fn nothing_comes_of_nothing() {
         (|x| fake_quantize_rows(x.reshape([2, 4]), 8).reshape([8])) as fn(Tensor<1>) -> Tensor<1>,
         ternary_weight,
         |w| wrpn_weight(w, 4),
+        |x| {
+            let nothing = Tensor::zeros([2], &x.device());
+            fake_quantize_between(x, nothing, 8, Scheme::Affine)
+        },
     ] {
         assert_eq!(both(&zeros, change).0, zeros);
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::read;
 
-fn number(value: &Value) -> f64 {
+pub(crate) fn number(value: &Value) -> f64 {
     value
         .as_f64()
         .unwrap_or_else(|| panic!("{value} is no number"))
@@ -25,7 +25,7 @@ fn close(found: f64, expected: f64, what: &Value) {
 }
 
 /// The grid of a mode: `sym`, `sym_restr`, `asym_u` or `asym_s`.
-fn grid(mode: &str, low: f64, high: f64, bits: u8) -> Quantizer {
+pub(crate) fn grid(mode: &str, low: f64, high: f64, bits: u8) -> Quantizer {
     let largest = f64::max(high, -low);
     match mode {
         "sym" => Quantizer::full_range(largest, bits),

@@ -106,6 +106,16 @@ impl Calibration {
 }
 
 impl Calibration {
+    /// Of nothing: for weights alone, or ranges that are dynamic.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            format: FORMAT,
+            samples: 0,
+            values: BTreeMap::new(),
+        }
+    }
+
     /// What was seen of the node or input of this name.
     pub(crate) fn of_value(&self, name: &str) -> Result<&Seen, QuantizeError> {
         let seen = self.values.get(name);

@@ -1,5 +1,5 @@
 use calcine_quant::GridError;
-use calcine_trace::{ForwardError, watch::WatchError};
+use calcine_trace::{ForwardError, RewriteError, watch::WatchError};
 
 /// A network that cannot be quantized.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +56,7 @@ pub enum QuantizeError {
     },
     /// Settings that go by what layers are fed.
     #[error(
-        "`rounding` other than to the nearest, and `correct_bias`, go by what layers are fed: give the batches, `quantize_over`"
+        "`rounding` other than to the nearest, `correct_bias` and `reestimate` go by what layers are fed: give the batches, `quantize_over`"
     )]
     NoSamples,
     /// No batch to calibrate with.
@@ -65,6 +65,9 @@ pub enum QuantizeError {
     /// Batches that cannot be watched.
     #[error(transparent)]
     Watch(#[from] WatchError),
+    /// A network that does not take other parameters.
+    #[error(transparent)]
+    Rewrite(#[from] RewriteError),
     /// Batches that do not fit.
     #[error(transparent)]
     Forward(#[from] ForwardError),

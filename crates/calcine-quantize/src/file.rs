@@ -14,14 +14,19 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use crate::layer::{Bias, Layer, vector};
+use crate::layer::{Bias, Dynamic, Layer, vector};
 use crate::{QuantizeError, Quantized, Quantizer};
 
 /// The version of the layout.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The most axes that a tensor has.
 const RANK: usize = 6;
+
+/// The tensors that hold numbers of all layers.
+const STEPS: &str = "steps";
+const BIASES: &str = "biases";
+const FLOAT_BIASES: &str = "float_biases";
 
 /// The tensor that holds what is no tensor: the graph, the grids, the layers, as deflated JSON.
 const NETWORK: &str = "network.json.deflate";
@@ -77,12 +82,16 @@ struct LayerText {
     bits: u8,
     shape: Vec<usize>,
     axis: usize,
+    /// How many of the steps are its own.
+    steps: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dynamic: Option<Dynamic>,
 }
 
 impl Quantized {
     /// The network as one safetensors file: for each layer `NAME.weight`, 8-bit integers, or packed ones of fewer
-    /// bits, or 16-bit ones of more; `NAME.step`; `NAME.bias`, 32-bit integers, or floats where inputs have no grid;
-    /// what stays in float; and the graph with its grids, deflated.
+    /// bits, or 16-bit ones of more; `steps` of all layers, one after the other; `biases` of those whose inputs have a grid,
+    /// 32-bit integers, and `float_biases` of the others; what stays in float; and the graph with its grids, deflated.
     ///
     /// Packed integers are written one after the other, lowest bits first, as `q + 2^(b−1)`. Equal networks give
     /// equal bytes. Reads the device for what stays in float.
@@ -93,6 +102,8 @@ impl Quantized {
     pub fn to_bytes(&self) -> Result<Vec<u8>, QuantizedFileError> {
         let mut tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::new();
         let mut layers = Vec::new();
+        let (mut steps, mut biases, mut float_biases) =
+            (Vec::<f32>::new(), Vec::<i32>::new(), Vec::<f32>::new());
         for (&node, layer) in &self.layers {
             let name = &layer.name;
             let (dtype, bytes) = stored(layer);
@@ -101,25 +112,28 @@ impl Quantized {
                 _ => layer.shape.clone(),
             };
             tensors.insert(format!("{name}.weight"), (dtype, shape, bytes));
-            let steps = cast_slice(&layer.steps).to_vec();
-            tensors.insert(
-                format!("{name}.step"),
-                (Dtype::F32, vec![layer.steps.len()], steps),
-            );
-            let bias = match &layer.bias {
-                Bias::Ints(ints) => (Dtype::I32, vec![ints.len()], cast_slice(ints).to_vec()),
-                Bias::Floats(floats) => {
-                    (Dtype::F32, vec![floats.len()], cast_slice(floats).to_vec())
-                }
-            };
-            tensors.insert(format!("{name}.bias"), bias);
+            steps.extend(&layer.steps);
+            match &layer.bias {
+                Bias::Ints(ints) => biases.extend(ints),
+                Bias::Floats(floats) => float_biases.extend(floats),
+            }
             layers.push(LayerText {
                 node,
                 bits: layer.bits,
                 shape: layer.shape.clone(),
                 axis: layer.axis,
+                steps: layer.steps.len(),
+                dynamic: layer.dynamic,
             });
         }
+        let bytes = |name: &str, dtype, count, bytes: &[u8]| {
+            let tensor = (dtype, vec![count], bytes.to_vec());
+            (count > 0).then(|| (name.to_owned(), tensor))
+        };
+        tensors.extend(bytes(STEPS, Dtype::F32, steps.len(), cast_slice(&steps)));
+        tensors.extend(bytes(BIASES, Dtype::I32, biases.len(), cast_slice(&biases)));
+        let floats = cast_slice(&float_biases);
+        tensors.extend(bytes(FLOAT_BIASES, Dtype::F32, float_biases.len(), floats));
         let mut floats = Vec::new();
         for (&id, tensor) in &self.floats {
             let name = float_name(&self.graph, id);
@@ -196,19 +210,13 @@ impl Quantized {
             )));
         }
         let mut layers = BTreeMap::new();
+        let mut rest = Rest::of(&file)?;
         for text in texts {
             let node = text.node;
-            let layer = layer(&file, &graph, text)?;
-            let input = grids[graph.nodes[node].inputs[0].0];
-            if input.is_some() != matches!(layer.bias, Bias::Ints(_)) {
-                let found = format!(
-                    "the bias of `{}` is not that of its inputs' grid",
-                    layer.name
-                );
-                return Err(QuantizedFileError::Description(found));
-            }
+            let layer = layer(&file, &graph, &grids, text, &mut rest)?;
             layers.insert(node, layer);
         }
+        rest.is_nothing()?;
         let mut floats = BTreeMap::new();
         for (id, shape) in shapes {
             let expected = graph.values.get(id).map(|value| value.shape_at(1));
@@ -290,16 +298,71 @@ fn stored(layer: &Layer) -> (Dtype, Vec<u8>) {
     }
 }
 
+/// Numbers of layers that have not been read yet.
+struct Rest {
+    steps: Vec<f32>,
+    biases: Vec<i32>,
+    float_biases: Vec<f32>,
+}
+
+impl Rest {
+    fn of(file: &SafeTensors<'_>) -> Result<Self, QuantizedFileError> {
+        Ok(Self {
+            steps: whole(file, STEPS, Dtype::F32)?,
+            biases: whole(file, BIASES, Dtype::I32)?,
+            float_biases: whole(file, FLOAT_BIASES, Dtype::F32)?,
+        })
+    }
+
+    /// Whether all numbers were some layer's.
+    fn is_nothing(&self) -> Result<(), QuantizedFileError> {
+        let lengths = [self.steps.len(), self.biases.len(), self.float_biases.len()];
+        match [STEPS, BIASES, FLOAT_BIASES]
+            .iter()
+            .zip(lengths)
+            .find(|(_, left)| *left > 0)
+        {
+            Some((name, left)) => Err(wrong(name, &format!("has {left} numbers too many"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The next numbers of a tensor.
+fn next<T>(rest: &mut Vec<T>, count: usize, name: &str) -> Result<Vec<T>, QuantizedFileError> {
+    if rest.len() < count {
+        return Err(wrong(name, "has too few numbers"));
+    }
+    let behind = rest.split_off(count);
+    Ok(std::mem::replace(rest, behind))
+}
+
+/// All numbers of a tensor; none if it is not there.
+fn whole<T: bytemuck::Pod>(
+    file: &SafeTensors<'_>,
+    name: &str,
+    dtype: Dtype,
+) -> Result<Vec<T>, QuantizedFileError> {
+    match file.tensor(name) {
+        Ok(view) => numbers(file, name, dtype, view.shape().iter().product()),
+        Err(_) => Ok(Vec::new()),
+    }
+}
+
 fn layer(
     file: &SafeTensors<'_>,
     graph: &Graph,
+    grids: &[Option<Quantizer>],
     text: LayerText,
+    rest: &mut Rest,
 ) -> Result<Layer, QuantizedFileError> {
     let LayerText {
         node,
         bits,
         shape,
         axis,
+        steps,
+        dynamic,
     } = text;
     let malformed = |found: String| QuantizedFileError::Description(found);
     let Some(node) = graph.nodes.get(node) else {
@@ -335,16 +398,20 @@ fn layer(
         }
     };
     let outputs = shape[axis];
-    let step = format!("{name}.step");
-    let single = file.tensor(&step).is_ok_and(|view| view.shape() == [1]);
-    let steps = numbers(file, &step, Dtype::F32, if single { 1 } else { outputs })?;
-    let bias = format!("{name}.bias");
-    let bias = match file
-        .tensor(&bias)
-        .is_ok_and(|view| view.dtype() == Dtype::I32)
-    {
-        true => Bias::Ints(numbers(file, &bias, Dtype::I32, outputs)?),
-        false => Bias::Floats(numbers(file, &bias, Dtype::F32, outputs)?),
+    let input = grids[node.inputs[0].0];
+    if steps != 1 && steps != outputs {
+        let found = format!("`{name}` has {steps} steps of {outputs} outputs");
+        return Err(malformed(found));
+    }
+    if dynamic.is_some_and(|dynamic| input.is_some() || !dynamic.is_sound()) {
+        return Err(malformed(format!(
+            "`{name}` has {dynamic:?} and inputs on {input:?}"
+        )));
+    }
+    let steps = next(&mut rest.steps, steps, STEPS)?;
+    let bias = match input {
+        Some(_) => Bias::Ints(next(&mut rest.biases, outputs, BIASES)?),
+        None => Bias::Floats(next(&mut rest.float_biases, outputs, FLOAT_BIASES)?),
     };
     Ok(Layer {
         name,
@@ -354,6 +421,7 @@ fn layer(
         axis,
         steps,
         bias,
+        dynamic,
     })
 }
 

@@ -2,13 +2,14 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use calcine_graph::{Graph, Node, Op};
-use calcine_quant::{Quantizer, Scheme, Seen};
+use calcine_quant::{Quantizer, Scheme, Seen, grid_between};
 use calcine_trace::watch::LayerSamples;
 use calcine_trace::{AnyTensor, Network};
+use serde::{Deserialize, Serialize};
 
 use crate::QuantizeError;
 use crate::plan::Uses;
-use crate::settings::{LayerSettings, WeightSettings};
+use crate::settings::{LayerSettings, SumSettings, WeightSettings};
 use crate::{ada_round, gptq};
 
 /// The largest whole number up to which `f32` has all.
@@ -24,6 +25,8 @@ pub(crate) struct FloatLayer {
     pub(crate) bias: Vec<f64>,
     /// What the norm multiplies each output by; 1 without one.
     pub(crate) factors: Vec<f64>,
+    /// What the norm adds last, β; 0 without one.
+    pub(crate) shifts: Vec<f64>,
 }
 
 impl FloatLayer {
@@ -39,6 +42,7 @@ impl FloatLayer {
             _ => vec![0.0; outputs],
         };
         let mut factors = vec![1.0; outputs];
+        let mut shifts = vec![0.0; outputs];
         if let Some(norm) = uses.norm_after(graph, node) {
             let norm = &graph.nodes[norm];
             let Op::BatchNorm { epsilon, .. } = norm.op else {
@@ -55,6 +59,7 @@ impl FloatLayer {
             for (o, bias) in bias.iter_mut().enumerate() {
                 *bias = beta[o] + (*bias - mean[o]) * factors[o];
             }
+            shifts = beta;
         }
         Ok(Self {
             weight,
@@ -62,6 +67,7 @@ impl FloatLayer {
             axis,
             bias,
             factors,
+            shifts,
         })
     }
 
@@ -138,6 +144,44 @@ pub(crate) struct Layer {
     pub(crate) axis: usize,
     pub(crate) steps: Vec<f32>,
     pub(crate) bias: Bias,
+    /// How inputs without a grid of their own are quantized, if they are.
+    pub(crate) dynamic: Option<Dynamic>,
+}
+
+/// Grids over each batch's own range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Dynamic {
+    pub(crate) bits: u8,
+    pub(crate) scheme: Scheme,
+}
+
+impl Dynamic {
+    /// The largest `|q − zero|` that any range leads to.
+    pub(crate) fn largest(self) -> u64 {
+        match self.scheme {
+            Scheme::Symmetric => (1 << (self.bits - 1)) - 1,
+            Scheme::Affine => (1 << self.bits) - 1,
+        }
+    }
+
+    /// Whether there are such integers.
+    pub(crate) fn is_sound(self) -> bool {
+        Quantizer::over(0.0, 1.0, self.bits, self.scheme).is_ok()
+    }
+
+    /// `q − zero` of a batch on the grid over its range, and its step, `[1]`.
+    pub(crate) fn quantized(self, x: AnyTensor) -> (AnyTensor, Tensor<1>) {
+        let shape = x.shape();
+        let flat = x.flat().expect("layers are fed floats");
+        let ends = Tensor::cat(vec![flat.clone().min(), flat.clone().max()], 0);
+        let [step, below, above] = grid_between(ends, self.bits, self.scheme);
+        let q = (flat / step.clone())
+            .round()
+            .max_pair(below)
+            .min_pair(above);
+        (AnyTensor::shaped(q, &shape), step)
+    }
 }
 
 /// What is added to a layer's sums.
@@ -164,15 +208,29 @@ impl Layer {
         let int = |(at, weight): (usize, &f64)| {
             grid(output_of(at, &float.shape, float.axis)).quantize(*weight as f32)
         };
-        let steps: Vec<f32> = grids.iter().map(|grid| grid.step).collect();
+        let steps = grids.iter().map(|grid| grid.step).collect();
+        let ints = float.weight.iter().enumerate().map(int).collect();
+        Self::exact(name, float, ints, bits, steps, input)
+    }
+
+    /// These integers, with their steps, and the bias to the nearest that sums can take.
+    pub(crate) fn exact(
+        name: &str,
+        float: &FloatLayer,
+        ints: Vec<i32>,
+        bits: u8,
+        steps: Vec<f32>,
+        input: Option<&Quantizer>,
+    ) -> Result<Self, QuantizeError> {
         Ok(Self {
             name: name.to_owned(),
             bits,
-            ints: float.weight.iter().enumerate().map(int).collect(),
+            ints,
             shape: float.shape.clone(),
             axis: float.axis,
             bias: bias(name, &float.bias, &steps, input)?,
             steps,
+            dynamic: None,
         })
     }
 
@@ -223,6 +281,48 @@ impl Layer {
         Ok(layer)
     }
 
+    /// The numbers that the integers stand for, without the norm that is folded in; zero where it says nothing.
+    #[allow(clippy::cast_possible_truncation, reason = "weights are f32")]
+    pub(crate) fn unfolded(&self, float: &FloatLayer) -> Vec<f32> {
+        let weight = |(at, int): (usize, &i32)| {
+            let output = output_of(at, &self.shape, self.axis);
+            match float.factors[output] {
+                0.0 => 0.0,
+                factor => (f64::from(self.step(output)) * f64::from(*int) / factor) as f32,
+            }
+        };
+        self.ints.iter().enumerate().map(weight).collect()
+    }
+
+    /// With another norm folded in: other steps, if each output has its own, and another bias.
+    #[allow(clippy::cast_possible_truncation, reason = "steps are f32 everywhere")]
+    pub(crate) fn renorm(
+        &mut self,
+        before: &FloatLayer,
+        after: &FloatLayer,
+        input: Option<&Quantizer>,
+    ) -> Result<(), QuantizeError> {
+        let mut corrected = after.bias.clone();
+        if self.steps.len() == 1 {
+            // Without other steps, the mean alone: `β − μ·f` with the factor as it was.
+            for (output, bias) in corrected.iter_mut().enumerate() {
+                let (old, new) = (before.factors[output], after.factors[output]);
+                if new != 0.0 {
+                    *bias = after.shifts[output] + (*bias - after.shifts[output]) * old / new;
+                }
+            }
+        } else {
+            for (output, step) in self.steps.iter_mut().enumerate() {
+                let (old, new) = (before.factors[output], after.factors[output]);
+                if old != 0.0 {
+                    *step = (f64::from(*step) * new / old) as f32;
+                }
+            }
+        }
+        self.bias = bias(&self.name, &corrected, &self.steps, input)?;
+        Ok(())
+    }
+
     /// Where an output's weight of an input of its receptive field is.
     fn place(&self, output: usize, column: usize, columns: usize) -> usize {
         match self.axis {
@@ -238,6 +338,40 @@ impl Layer {
 
     pub(crate) fn outputs(&self) -> usize {
         self.shape[self.axis]
+    }
+
+    /// Whether sums of inputs up to this large stay within so many bits, and biases.
+    pub(crate) fn fits(&self, largest: u64, settings: &SumSettings) -> Result<(), QuantizeError> {
+        let mut bounds = vec![0_u64; self.outputs()];
+        for (at, int) in self.ints.iter().enumerate() {
+            let output = output_of(at, &self.shape, self.axis);
+            bounds[output] += u64::from(int.unsigned_abs()) * largest;
+        }
+        let biases = (0..self.outputs()).map(|output| self.bias_size(output));
+        let sums = bounds
+            .iter()
+            .zip(biases.clone())
+            .map(|(sum, bias)| sum + bias);
+        let (sum, bias) = (sums.max().unwrap_or(0), biases.max().unwrap_or(0));
+        for (bound, bits) in [(sum, settings.bits), (bias, settings.bias_bits)] {
+            let limit = (1 << (bits - 1)) - 1;
+            if bound > limit {
+                return Err(QuantizeError::Accumulator {
+                    name: self.name.clone(),
+                    bound,
+                    limit,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The size of an output's bias, in units of its sums.
+    fn bias_size(&self, output: usize) -> u64 {
+        match &self.bias {
+            Bias::Ints(bias) => u64::from(bias[output].unsigned_abs()),
+            Bias::Floats(_) => 0,
+        }
     }
 
     /// Which axis of the weight the inputs are.
@@ -264,12 +398,8 @@ impl Layer {
             };
             sums[output * inputs + input] += u64::from(int.unsigned_abs()) * largest;
         }
-        let bias = |output: usize| match &self.bias {
-            Bias::Ints(bias) => u64::from(bias[output].unsigned_abs()),
-            Bias::Floats(_) => 0,
-        };
-        let rows = || sums.chunks(inputs).enumerate();
-        let bound = rows().map(|(output, row)| row.iter().sum::<u64>() + bias(output));
+        let rows = sums.chunks(inputs).enumerate();
+        let bound = rows.map(|(output, row)| row.iter().sum::<u64>() + self.bias_size(output));
         let bound = bound.max().unwrap_or(0);
         let refused = |bound, limit| QuantizeError::Accumulator {
             name: self.name.clone(),
@@ -401,6 +531,14 @@ pub(crate) fn groups(node: &Node) -> usize {
 pub(crate) fn inputs_axis(graph: &Graph, node: &Node) -> usize {
     match node.op {
         Op::Linear => graph.value(node.inputs[0]).shape.len() - 1,
+        _ => 1,
+    }
+}
+
+/// The axis of what a layer gives along which its outputs lie.
+pub(crate) fn outputs_axis(graph: &Graph, node: &Node) -> usize {
+    match node.op {
+        Op::Linear => graph.value(node.output).shape.len() - 1,
         _ => 1,
     }
 }

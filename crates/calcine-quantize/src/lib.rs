@@ -10,13 +10,15 @@
 //! | item | what |
 //! |---|---|
 //! | [`Calibration`], [`Seen`] | what every value of a network was over some batches; JSON |
-//! | [`Settings`], [`Override`] | bits, schemes and ways to clip, for all layers and for some |
+//! | [`Settings`], [`Override`], [`EndSettings`] | bits, schemes and ways to clip, for all layers and for some |
 //! | [`Clip`] | which part of a range a grid covers: min-max, average, ACIQ, percentiles, least error |
 //! | [`quantize`], [`Quantized`] | batch norms folded, weights rounded, a grid on every edge; its forward pass |
 //! | [`quantize_over`], [`Rounding`] | the same with weights rounded for what the layers are fed (GPTQ), and biases corrected |
+//! | [`prepare`], [`equalize`], [`smooth`], [`reestimate`] | networks that compute the same, or nearly, and lose less |
 //! | [`lapq`], [`greedy`] | settings that lose least, found by trying: [`Trials`], [`Score`] |
 //! | [`widths`], [`Widths`] | what fewer bits of each layer cost, and the widths that lose least within a budget |
-//! | [`AwareNetwork`] | quantization-aware training: the network on its grids, whose steps are learned |
+//! | [`AwareNetwork`], [`Method`], [`Stage`] | quantization-aware training: the network on its grids, which learn or follow |
+//! | [`weights_on_grids`] | the same for the weights of any module, without a trace |
 //! | [`Quantizer`], [`Scheme`] | a grid |
 //! | [`QuantizeError`] | what does not fit, and where |
 //!
@@ -44,25 +46,33 @@
 mod ada_round;
 mod aware;
 mod calibrate;
+mod equalize;
 mod error;
 mod file;
 mod gptq;
 mod layer;
+mod norms;
 mod pass;
 mod plan;
 mod quantized;
+mod seam;
 mod search;
 mod settings;
+mod weights;
 mod widths;
 
-pub use aware::{AwareError, AwareNetwork};
-pub use calcine_quant::{Clip, Quantizer, Scheme, Seen};
+pub use aware::{AwareError, AwareNetwork, Stage};
+pub use calcine_quant::{Clip, Method, Quantizer, Scheme, Seen};
 pub use calibrate::{Calibration, CalibrationFileError};
+pub use equalize::{equalize, prepare, smooth};
 pub use error::QuantizeError;
 pub use file::QuantizedFileError;
+pub use norms::reestimate;
 pub use quantized::{IntegerLayer, Quantized, quantize, quantize_over};
 pub use search::{Score, SearchError, Trials, greedy, lapq};
 pub use settings::{
-    ActivationSettings, Override, Rounding, Settings, SettingsError, WeightSettings,
+    ActivationSettings, EndSettings, Override, Preparation, Rounding, Settings, SettingsError,
+    SumSettings, WeightSettings,
 };
+pub use weights::weights_on_grids;
 pub use widths::{LayerWidths, NoWidths, Width, Widths, widths};

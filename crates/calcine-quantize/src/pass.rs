@@ -1,10 +1,10 @@
 //! A quantized network's forward pass.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use calcine_graph::{Arithmetic, Graph, Kind, Node, Op, Reduction};
 use calcine_trace::{AnyTensor, ForwardError, evaluate};
 
-use crate::layer::inputs_axis;
+use crate::layer::{inputs_axis, outputs_axis};
 use crate::quantized::{Ready, taken_over};
 use crate::{Quantized, Quantizer};
 
@@ -158,50 +158,71 @@ impl Quantized {
         batch: usize,
     ) -> Held {
         let layer = &self.layers[&index];
-        let usual = |x, weight| evaluate(&self.graph, node, vec![x, weight], batch);
-        let outputs = match node.op {
-            Op::Linear => self.graph.value(node.output).shape.len() - 1,
-            _ => 1,
-        };
-        let x = match x {
-            Held::Plain(x) => {
-                let sums = usual(x.clone(), ready.weight.clone());
-                return held(sums.shifted(outputs, ready.bias.clone()), grid);
-            }
-            Held::Ints(x, _) => x.clone(),
-        };
-        let sums = match &ready.parts[..] {
-            [_] => usual(x, ready.weight.clone()).shifted(outputs, ready.bias.clone()),
-            parts => {
-                let axis = inputs_axis(&self.graph, node);
-                let mut shape = Vec::new();
-                let mut sum = ready.bias.clone().int();
-                let mut whole = None;
-                for part in parts {
-                    let positions: Vec<usize> = part.clone().collect();
-                    let weight = ready.weight.clone().select(1 - layer.axis, &positions);
-                    let partial = usual(x.clone().select(axis, &positions), weight);
-                    shape = partial.shape();
-                    let partial = partial.flat().expect("sums are float").int();
-                    whole = Some(match whole {
-                        Some(whole) => whole + partial,
-                        None => partial,
-                    });
+        let outputs = outputs_axis(&self.graph, node);
+        match (x, layer.dynamic) {
+            (Held::Ints(x, _), _) => {
+                let sums = self.sums(index, ready, node, x, Some(&ready.bias), batch);
+                let scaled = sums.scaled(outputs, ready.factor.clone());
+                match grid {
+                    Some(grid) => Held::Ints(rounded(scaled, grid), grid),
+                    None => Held::Plain(scaled),
                 }
-                let biases = AnyTensor::shaped(
-                    Tensor::zeros([shape.iter().product::<usize>()], self.device()),
-                    &shape,
-                );
-                let biases = biases.shifted(outputs, sum.clone().float());
-                sum = biases.flat().expect("biases are float").int();
-                let total = whole.expect("there are parts") + sum;
-                AnyTensor::shaped(total.float(), &shape)
             }
+            (Held::Plain(x), Some(dynamic)) => {
+                let (x, step) = dynamic.quantized(x.clone());
+                let sums = self.sums(index, ready, node, &x, None, batch);
+                let scaled = sums.scaled(outputs, ready.factor.clone());
+                let floats = each(scaled, |scaled| scaled * step);
+                held(floats.shifted(outputs, ready.bias.clone()), grid)
+            }
+            (Held::Plain(x), None) => {
+                let operands = vec![x.clone(), ready.weight.clone()];
+                let sums = evaluate(&self.graph, node, operands, batch);
+                held(sums.shifted(outputs, ready.bias.clone()), grid)
+            }
+        }
+    }
+
+    /// A layer's sums, exact, with a bias in their units if there is one.
+    fn sums(
+        &self,
+        index: usize,
+        ready: &Ready,
+        node: &Node,
+        x: &AnyTensor,
+        bias: Option<&Tensor<1>>,
+        batch: usize,
+    ) -> AnyTensor {
+        let usual = |x, weight| evaluate(&self.graph, node, vec![x, weight], batch);
+        let outputs = outputs_axis(&self.graph, node);
+        let [_] = &ready.parts[..] else {
+            let axis = inputs_axis(&self.graph, node);
+            let mut shape = Vec::new();
+            let mut whole: Option<Tensor<1, Int>> = None;
+            for part in &ready.parts {
+                let positions: Vec<usize> = part.clone().collect();
+                let along = 1 - self.layers[&index].axis;
+                let weight = ready.weight.clone().select(along, &positions);
+                let partial = usual(x.clone().select(axis, &positions), weight);
+                shape = partial.shape();
+                let partial = partial.flat().expect("sums are float").int();
+                whole = Some(match whole {
+                    Some(whole) => whole + partial,
+                    None => partial,
+                });
+            }
+            let mut total = whole.expect("there are parts");
+            if let Some(bias) = bias {
+                let zeros = Tensor::zeros([shape.iter().product::<usize>()], self.device());
+                let biases = AnyTensor::shaped(zeros, &shape).shifted(outputs, bias.clone());
+                total = total + biases.flat().expect("biases are float").int();
+            }
+            return AnyTensor::shaped(total.float(), &shape);
         };
-        let scaled = sums.scaled(outputs, ready.factor.clone());
-        match grid {
-            Some(grid) => Held::Ints(rounded(scaled, grid), grid),
-            None => Held::Plain(scaled),
+        let sums = usual(x.clone(), ready.weight.clone());
+        match bias {
+            Some(bias) => sums.shifted(outputs, bias.clone()),
+            None => sums,
         }
     }
 

@@ -134,6 +134,20 @@ pub(crate) fn passes(op: &Op) -> bool {
     }
 }
 
+/// Beyond which a value tells nothing: where only sigmoids (6) and hyperbolic tangents (4) see it.
+fn saturates(graph: &Graph, id: ValueId) -> Option<f64> {
+    if graph.outputs.contains(&id) {
+        return None;
+    }
+    let bounds = graph.consumers(id).map(|node| match node.op {
+        Op::Map(Map::Sigmoid) => Some(6.0),
+        Op::Map(Map::Tanh) => Some(4.0),
+        _ => None,
+    });
+    let bounds: Option<Vec<f64>> = bounds.collect();
+    bounds?.into_iter().reduce(f64::max)
+}
+
 /// The grid of each value.
 pub(crate) fn grids(
     graph: &Graph,
@@ -142,10 +156,12 @@ pub(crate) fn grids(
     settings: &ByLayer<'_>,
 ) -> Result<Vec<Option<Quantizer>>, QuantizeError> {
     let mut grids: Vec<Option<Quantizer>> = vec![None; graph.values.len()];
-    let over = |settled: &str, name: &str| -> Result<Option<Quantizer>, QuantizeError> {
+    let over = |settled: ValueId, name: &str| -> Result<Option<Quantizer>, QuantizeError> {
+        let bound = saturates(graph, settled);
+        let settled = &*graph.value(settled).name;
         let layer = settings.of(name);
         let of = layer.activations;
-        if layer.float || of.bits == 0 {
+        if layer.float || of.bits == 0 || of.dynamic {
             return Ok(None);
         }
         let seen = seen.of_value(settled)?;
@@ -160,7 +176,8 @@ pub(crate) fn grids(
             });
         }
         let range = of.clip.range(seen, of.bits, of.scheme);
-        let [low, high] = range.map(|end| end * layer.activation_stretch);
+        let bound = bound.unwrap_or(f64::INFINITY);
+        let [low, high] = range.map(|end| end.clamp(-bound, bound) * layer.activation_stretch);
         let grid = Quantizer::over(low, high, of.bits, of.scheme)?;
         Ok(Some(if of.power_of_two {
             grid.power_of_two()
@@ -171,7 +188,7 @@ pub(crate) fn grids(
     for &id in &graph.inputs {
         let input = graph.value(id);
         if input.kind == Kind::Float {
-            grids[id.0] = over(&input.name, &input.name)?;
+            grids[id.0] = over(id, &input.name)?;
         }
     }
     for (index, node) in graph.nodes.iter().enumerate() {
@@ -188,7 +205,7 @@ pub(crate) fn grids(
             if graph.outputs.contains(&settled) {
                 None
             } else {
-                over(&graph.value(settled).name, &node.name)?
+                over(settled, &node.name)?
             }
         };
     }

@@ -1,14 +1,16 @@
 use std::collections::BTreeMap;
 
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use calcine_graph::{Graph, Node, Source};
 use calcine_trace::watch::{LayerSamples, Sampling};
-use calcine_trace::{AnyTensor, ForwardError, Network, Tensors};
+use calcine_trace::{AnyTensor, ForwardError, Network, Tensors, Which};
 
-use crate::layer::{Bias, FloatLayer, Layer, groups};
+use crate::layer::{Bias, Dynamic, FloatLayer, Layer, groups, vector};
+use crate::norms::reestimate;
 use crate::plan::{Uses, grids, has_weights};
 use crate::settings::{ByLayer, WeightSettings};
-use crate::{Calibration, QuantizeError, Quantizer, Settings};
+use crate::{Calibration, QuantizeError, Quantizer, Scheme, Settings};
 
 /// A quantized network: integer weights, and a grid for each value that has one.
 ///
@@ -21,7 +23,9 @@ use crate::{Calibration, QuantizeError, Quantizer, Settings};
 /// * a product of two: `round(f32((a − zero_a)(b − zero_b)) · f32(step_a·step_b / step))`;
 /// * a mean over windows: the exact sum times `f32(step_x / (n · step))`;
 /// * what only moves numbers, a maximum, a relu: the integers themselves;
-/// * anything else, in float between two grids.
+/// * anything else, in float between two grids;
+/// * with dynamic ranges, a convolution or linear layer alone: `f32(f32(Σ (x − zero_x)·w · step_w) · step_x) + bias`, where the
+///   input's grid is that of the batch, and all else in float.
 ///
 /// All products are `f32`, all rounding is to the nearest, ties to even. What the network gives last has no grid:
 /// exact sums times their steps.
@@ -57,6 +61,8 @@ pub struct IntegerLayer<'a> {
     pub steps: &'a [f32],
     /// What is added to the sums, in units of input step times weight step; `None` where inputs have no grid.
     pub bias: Option<&'a [i32]>,
+    /// Bits and scheme of grids over each batch's own range, for inputs that have none.
+    pub dynamic: Option<(u8, Scheme)>,
 }
 
 /// A layer on a device.
@@ -64,7 +70,7 @@ pub struct IntegerLayer<'a> {
 pub(crate) struct Ready {
     /// Integers if inputs have a grid, else what they stand for.
     pub(crate) weight: AnyTensor,
-    /// In integers or in float.
+    /// Added to sums: in integers, or in float if inputs have no grid.
     pub(crate) bias: Tensor<1>,
     /// What sums are multiplied with.
     pub(crate) factor: Tensor<1>,
@@ -83,10 +89,11 @@ pub fn quantize(
     seen: &Calibration,
     settings: &Settings,
 ) -> Result<Quantized, QuantizeError> {
-    if settings.weights.needs_samples() {
+    if settings.weights.needs_batches() {
         return Err(QuantizeError::NoSamples);
     }
-    quantize_layers(network, seen, settings, &mut |_, _| Ok(None))
+    let parts = Parts::of(network, seen, settings, &mut |_, _| Ok(None))?;
+    parts.assembled(network)
 }
 
 /// Quantizes a network after training, with batches by which weights are rounded and biases corrected, as the
@@ -109,42 +116,113 @@ pub fn quantize_over<I: Tensors + Clone>(
             network.sample_layers(batches.iter().cloned(), &[path], &Sampling::default())?;
         Ok(found.into_iter().next().map(|found| found.value))
     };
-    quantize_layers(network, seen, settings, &mut sample)
+    let mut parts = Parts::of(network, seen, settings, &mut sample)?;
+    if settings.weights.reestimate {
+        parts.renorm(network, batches)?;
+    }
+    parts.assembled(network)
 }
 
 /// What a layer was fed, if its settings ask for it.
 type Sample<'a> =
     dyn FnMut(&str, &WeightSettings) -> Result<Option<LayerSamples>, QuantizeError> + 'a;
 
-fn quantize_layers(
-    network: &Network,
-    seen: &Calibration,
-    settings: &Settings,
-    sample: &mut Sample<'_>,
-) -> Result<Quantized, QuantizeError> {
-    let graph = network.graph().clone();
-    let uses = Uses::of(&graph);
-    let by_layer = ByLayer::new(settings, &graph)?;
-    let grids = grids(&graph, &uses, seen, &by_layer)?;
-    let mut layers = BTreeMap::new();
-    for (index, node) in graph.nodes.iter().enumerate() {
-        let own = by_layer.of(&node.name);
-        if !has_weights(&graph, node) || own.float {
-            continue;
-        }
-        let float = FloatLayer::of(network, &uses, node)?;
-        let input = grids[node.inputs[0].0].as_ref();
-        let weights = float.grids(&own)?;
-        let path = &graph.value(node.inputs[1]).name;
-        let layer = match sample(path, &own.weights)? {
-            Some(samples) => {
-                Layer::over(&node.name, &float, &weights, &own.weights, input, &samples)?
+/// What a quantized network is made of.
+struct Parts {
+    graph: Graph,
+    uses: Uses,
+    grids: Vec<Option<Quantizer>>,
+    layers: BTreeMap<usize, Layer>,
+}
+
+impl Parts {
+    fn of(
+        network: &Network,
+        seen: &Calibration,
+        settings: &Settings,
+        sample: &mut Sample<'_>,
+    ) -> Result<Self, QuantizeError> {
+        let graph = network.graph().clone();
+        let uses = Uses::of(&graph);
+        let by_layer = ByLayer::new(settings, &graph)?;
+        let grids = grids(&graph, &uses, seen, &by_layer)?;
+        let mut layers = BTreeMap::new();
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let own = by_layer.of(&node.name);
+            if !has_weights(&graph, node) || own.float {
+                continue;
             }
-            None => Layer::nearest(&node.name, &float, &weights, own.weights.bits, input)?,
-        };
-        layers.insert(index, layer);
+            let float = FloatLayer::of(network, &uses, node)?;
+            let input = grids[node.inputs[0].0].as_ref();
+            let weights = float.grids(&own)?;
+            let path = &graph.value(node.inputs[1]).name;
+            let layer = match sample(path, &own.weights)? {
+                Some(samples) => {
+                    Layer::over(&node.name, &float, &weights, &own.weights, input, &samples)?
+                }
+                None => Layer::nearest(&node.name, &float, &weights, own.weights.bits, input)?,
+            };
+            let of = &own.activations;
+            let dynamic = (of.dynamic && of.bits > 0).then_some(Dynamic {
+                bits: of.bits,
+                scheme: of.scheme,
+            });
+            if let Some(dynamic) = dynamic {
+                // Whatever the range, there must be such integers.
+                Quantizer::over(0.0, 1.0, dynamic.bits, dynamic.scheme)?;
+            }
+            let largest = input.map(Quantizer::largest);
+            if let Some(largest) = largest.or(dynamic.map(Dynamic::largest)) {
+                layer.fits(largest, &settings.sums)?;
+            }
+            layers.insert(index, Layer { dynamic, ..layer });
+        }
+        Ok(Self {
+            graph,
+            uses,
+            grids,
+            layers,
+        })
     }
-    assembled(network, graph, &uses, grids, layers)
+
+    /// Gives norms the statistics of what the integer weights give over these batches.
+    fn renorm<I: Tensors + Clone>(
+        &mut self,
+        network: &Network,
+        batches: &[I],
+    ) -> Result<(), QuantizeError> {
+        let mut rounded = BTreeMap::new();
+        for (&index, layer) in &self.layers {
+            let node = &self.graph.nodes[index];
+            let float = FloatLayer::of(network, &self.uses, node)?;
+            let path = self.graph.value(node.inputs[1]).name.clone();
+            rounded.insert(path, layer.unfolded(&float));
+        }
+        let mut change = |which: Which<'_>, tensor: AnyTensor| match which {
+            Which::Parameter(path) => match rounded.get(path) {
+                Some(weights) => vector(weights.clone(), &tensor.device(), &tensor.shape()),
+                None => tensor,
+            },
+            Which::Constant(_) => tensor,
+        };
+        let rounded = network.clone().valid();
+        let rounded = rounded.rewritten(self.graph.clone(), &mut change, Vec::new())?;
+        let renormed = reestimate(rounded, batches)?;
+        for (&index, layer) in &mut self.layers {
+            let node = &self.graph.nodes[index];
+            if self.uses.norm_after(&self.graph, node).is_some() {
+                let [before, after] =
+                    [network, &renormed].map(|n| FloatLayer::of(n, &self.uses, node));
+                let input = self.grids[node.inputs[0].0].as_ref();
+                layer.renorm(&before?, &after?, input)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn assembled(self, network: &Network) -> Result<Quantized, QuantizeError> {
+        assembled(network, self.graph, &self.uses, self.grids, self.layers)
+    }
 }
 
 /// The network of these layers, with what other nodes need in float.
@@ -162,7 +240,7 @@ pub(crate) fn assembled(
             floats.extend(network.tensor(*id).map(|tensor| (id.0, tensor)));
         }
     }
-    let device = burn::module::Module::devices(network);
+    let device = network.devices();
     let device = device
         .into_iter()
         .next()
@@ -261,6 +339,7 @@ impl Quantized {
                 Bias::Ints(bias) => Some(bias),
                 Bias::Floats(_) => None,
             },
+            dynamic: layer.dynamic.map(|dynamic| (dynamic.bits, dynamic.scheme)),
         })
     }
 
@@ -310,6 +389,14 @@ impl Ready {
                 Bias::Floats(bias) => bias.clone(),
                 Bias::Ints(_) => vec![0.0; outputs],
             };
+            if let Some(dynamic) = layer.dynamic {
+                return Ok(Self {
+                    weight: layer.weight(device),
+                    bias: numbers(bias),
+                    factor: numbers((0..outputs).map(|output| layer.step(output)).collect()),
+                    parts: layer.parts(dynamic.largest(), groups(node))?,
+                });
+            }
             return Ok(Self {
                 weight: layer.float_weight(device),
                 bias: numbers(bias),

@@ -4,6 +4,7 @@ use calcine_graph::Graph;
 use globset::{Glob, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
+use crate::plan::has_weights;
 use crate::{Clip, QuantizeError, Scheme};
 
 /// The version of a settings file.
@@ -14,13 +15,64 @@ const FORMAT: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
+    /// What is done to the network before it is calibrated.
+    pub prepare: Preparation,
     /// What weights become.
     pub weights: WeightSettings,
     /// What activations become.
     pub activations: ActivationSettings,
-    /// Layers that are treated otherwise; of several that match, the last one decides.
+    /// What sums and biases may need.
+    pub sums: SumSettings,
+    /// The first and the last layer with weights, if they are treated otherwise.
+    pub ends: Option<EndSettings>,
+    /// Layers that are treated otherwise; of several that match, the last one decides, and all of them before `ends`.
     #[serde(rename = "layer")]
     pub layers: Vec<Override>,
+}
+
+/// The integers that products are added up in. A layer that could leave them is an error, with its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SumSettings {
+    /// Bits of a sum, sign included: 8 to 32.
+    pub bits: u8,
+    /// Bits of a bias: 8 to 32.
+    pub bias_bits: u8,
+}
+
+impl Default for SumSettings {
+    fn default() -> Self {
+        Self {
+            bits: 32,
+            bias_bits: 32,
+        }
+    }
+}
+
+/// What is other for the layers that see the input and give the output: the most sensitive ones as a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndSettings {
+    /// Keeps them in float, and the network's inputs too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub float: bool,
+    /// Bits of their weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_bits: Option<u8>,
+    /// Bits of what they give, and of the network's inputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation_bits: Option<u8>,
+}
+
+/// What is done to a network before it is calibrated, by [`prepare`](crate::prepare).
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Preparation {
+    /// Whether layers in a row get weights of equal size, channel by channel: [`equalize`](crate::equalize).
+    pub equalize: bool,
+    /// How much of the outliers of activations goes into weights, 0 to 1: [`smooth`](crate::smooth).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smooth: Option<f64>,
 }
 
 /// The grids of weights.
@@ -39,6 +91,9 @@ pub struct WeightSettings {
     pub rounding: Rounding,
     /// Whether biases make up for what rounding does to the mean of a layer's sums (Nagel et al., 2019).
     pub correct_bias: bool,
+    /// Whether batch norms get the statistics of what rounded weights give: [`reestimate`](crate::reestimate). Steps that all
+    /// outputs share stay, and means alone are made up for.
+    pub reestimate: bool,
 }
 
 /// How weights get to their grid.
@@ -61,6 +116,11 @@ impl WeightSettings {
     pub(crate) fn needs_samples(&self) -> bool {
         self.correct_bias || self.rounding != Rounding::Nearest
     }
+
+    /// Whether it takes batches.
+    pub(crate) fn needs_batches(&self) -> bool {
+        self.needs_samples() || self.reestimate
+    }
 }
 
 /// The grids of activations.
@@ -75,6 +135,9 @@ pub struct ActivationSettings {
     pub clip: Clip,
     /// Whether steps are powers of two.
     pub power_of_two: bool,
+    /// Whether grids go by each batch's own range, found as it runs: what layers with integer weights are fed is quantized,
+    /// all else is in float, and calibration is not asked.
+    pub dynamic: bool,
 }
 
 /// What is other for some layers.
@@ -133,16 +196,27 @@ pub enum SettingsError {
 #[serde(deny_unknown_fields)]
 struct SettingsFile {
     format: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
+    prepare: Preparation,
     #[serde(default)]
     weights: WeightSettings,
     #[serde(default)]
     activations: ActivationSettings,
+    #[serde(default, skip_serializing_if = "is_default")]
+    sums: SumSettings,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends: Option<EndSettings>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     layer: Vec<Override>,
 }
 
+/// Whether there is nothing to write.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 impl Settings {
-    /// Reads a TOML file: `format = 1`, `[weights]`, `[activations]`, and a `[[layer]]` for each override.
+    /// Reads a TOML file: `format = 1`, `[prepare]`, `[weights]`, `[activations]`, `[sums]`, `[ends]`, and a `[[layer]]` for each override.
     ///
     /// # Errors
     ///
@@ -178,9 +252,28 @@ impl Settings {
                 layer.name
             ));
         }
+        let activations = &file.activations;
+        if activations.dynamic && (activations.power_of_two || activations.clip != Clip::MinMax) {
+            return Err(
+                "`dynamic` ranges are those of a batch: no `clip`, no `power_of_two`".into(),
+            );
+        }
+        if let Some(smooth) = file.prepare.smooth
+            && !(0.0..=1.0).contains(&smooth)
+        {
+            return Err(format!("`smooth` is {smooth}, expected 0 to 1"));
+        }
+        for (key, bits) in [("bits", file.sums.bits), ("bias_bits", file.sums.bias_bits)] {
+            if !(8..=32).contains(&bits) {
+                return Err(format!("`{key}` of `sums` is {bits}, expected 8 to 32"));
+            }
+        }
         Ok(Self {
+            prepare: file.prepare,
             weights: file.weights,
             activations: file.activations,
+            sums: file.sums,
+            ends: file.ends,
             layers: file.layer,
         })
     }
@@ -190,8 +283,11 @@ impl Settings {
     pub fn to_toml(&self) -> String {
         let file = SettingsFile {
             format: FORMAT,
+            prepare: self.prepare,
             weights: self.weights,
             activations: self.activations,
+            sums: self.sums,
+            ends: self.ends,
             layer: self.layers.clone(),
         };
         toml::to_string(&file).expect("settings are plain data")
@@ -215,6 +311,7 @@ impl Default for WeightSettings {
             power_of_two: false,
             rounding: Rounding::Nearest,
             correct_bias: false,
+            reestimate: false,
         }
     }
 }
@@ -226,6 +323,7 @@ impl Default for ActivationSettings {
             scheme: Scheme::Affine,
             clip: Clip::MinMax,
             power_of_two: false,
+            dynamic: false,
         }
     }
 }
@@ -233,6 +331,8 @@ impl Default for ActivationSettings {
 /// The settings of each layer, patterns compiled.
 pub(crate) struct ByLayer<'a> {
     settings: &'a Settings,
+    /// The names that `ends` is of.
+    ends: Vec<&'a str>,
     overrides: Vec<(GlobMatcher, &'a Override)>,
 }
 
@@ -248,7 +348,7 @@ pub(crate) struct LayerSettings {
 
 impl<'a> ByLayer<'a> {
     /// Every pattern must match a node or an input.
-    pub(crate) fn new(settings: &'a Settings, graph: &Graph) -> Result<Self, QuantizeError> {
+    pub(crate) fn new(settings: &'a Settings, graph: &'a Graph) -> Result<Self, QuantizeError> {
         let nodes = graph.nodes.iter().map(|node| node.name.as_str());
         let inputs = graph.inputs.iter().map(|id| &*graph.value(*id).name);
         let names: Vec<&str> = nodes.chain(inputs).collect();
@@ -267,8 +367,13 @@ impl<'a> ByLayer<'a> {
             }
             overrides.push((glob, layer));
         }
+        let layers = graph.nodes.iter().filter(|node| has_weights(graph, node));
+        let layers: Vec<&str> = layers.map(|node| node.name.as_str()).collect();
+        let ends = [layers.first(), layers.last()].into_iter().flatten();
+        let inputs = graph.inputs.iter().map(|id| &*graph.value(*id).name);
         Ok(Self {
             settings,
+            ends: ends.copied().chain(inputs).collect(),
             overrides,
         })
     }
@@ -281,6 +386,13 @@ impl<'a> ByLayer<'a> {
             weight_stretch: 1.0,
             activation_stretch: 1.0,
         };
+        if let Some(ends) = &self.settings.ends
+            && self.ends.contains(&name)
+        {
+            found.float = ends.float;
+            found.weights.bits = ends.weight_bits.unwrap_or(found.weights.bits);
+            found.activations.bits = ends.activation_bits.unwrap_or(found.activations.bits);
+        }
         let matching = self
             .overrides
             .iter()

@@ -21,6 +21,14 @@ fn settings_say_where_they_are_wrong() {
             "expected `symmetric` or `affine`",
         ),
         (
+            "format = 1\n[prepare]\nsmooth = 1.5",
+            "`smooth` is 1.5, expected 0 to 1",
+        ),
+        (
+            "format = 1\n[sums]\nbits = 40",
+            "`bits` of `sums` is 40, expected 8 to 32",
+        ),
+        (
             "format = 1\n[[layer]]\nfloat = true",
             "missing field `name`",
         ),
@@ -56,6 +64,8 @@ fn what_does_not_fit_is_named() {
             "[weights]\nbits = 16\n[activations]\nbits = 16",
             "give it fewer bits",
         ),
+        ("[sums]\nbits = 16", "beyond 32767: give it fewer bits"),
+        ("[sums]\nbias_bits = 8", "beyond 127: give it fewer bits"),
     ];
     each(rows, |(text, expected)| {
         let error = refused(text);
@@ -72,6 +82,29 @@ fn what_does_not_fit_is_named() {
     partly.values.remove("stem_norm.relu");
     let error = quantize(&network, &partly, &Settings::default()).unwrap_err();
     assert!(error.to_string().contains("`stem_norm.relu`"), "{error}");
+}
+
+#[test]
+fn ends_and_overrides_have_bits_of_their_own() {
+    let network = network();
+    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let bits = |text: &str| {
+        let settings =
+            Settings::parse(&format!("format = 1\n[weights]\nbits = 4\n{text}")).unwrap();
+        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let bits = quantized
+            .layers()
+            .map(|layer| layer.bits)
+            .collect::<Vec<_>>();
+        let integers = quantized.grid("input").map(|grid| grid.high);
+        (bits, integers)
+    };
+    assert_eq!(bits(""), (vec![4; 6], Some(255)));
+    let ends = "[ends]\nweight_bits = 8\nactivation_bits = 6\n";
+    assert_eq!(bits(ends), (vec![8, 4, 4, 4, 4, 8], Some(63)));
+    let overridden = format!("{ends}[[layer]]\nname = \"head\"\nweight_bits = 5\n");
+    assert_eq!(bits(&overridden), (vec![8, 4, 4, 4, 4, 5], Some(63)));
+    assert_eq!(bits("[ends]\nfloat = true"), (vec![4; 4], None));
 }
 
 /// What the project ships says what it is, and is read again as it was written.

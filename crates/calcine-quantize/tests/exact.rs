@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 use calcine_quantize::{
-    ActivationSettings, Calibration, Clip, Override, QuantizeError, Rounding, Scheme, Settings,
-    WeightSettings, quantize, quantize_over,
+    ActivationSettings, Calibration, Clip, Override, QuantizeError, Quantizer, Rounding, Scheme,
+    Settings, WeightSettings, quantize, quantize_over,
 };
 use calcine_testkit::each;
 use calcine_trace::watch::Sampling;
@@ -29,8 +29,9 @@ fn settings(bits: [u8; 2], per_channel: bool, scheme: Scheme, clip: Clip) -> Set
             scheme,
             clip,
             power_of_two: false,
+            dynamic: false,
         },
-        layers: Vec::new(),
+        ..Settings::default()
     }
 }
 
@@ -235,4 +236,84 @@ fn corrected_biases_bring_back_the_means() {
     };
     let (without, with) = (off(mean(false)), off(mean(true)));
     assert!(with < 0.5 * without, "{with} for {without}");
+}
+
+/// Each layer is fed integers of the batch's own range, whatever was calibrated: the sums of loops over them, times both
+/// steps.
+#[test]
+fn dynamic_ranges_are_those_of_the_batch() {
+    let network = network();
+    let rows = [
+        (8, Scheme::Affine, 0.02),
+        (6, Scheme::Symmetric, 0.1),
+        (12, Scheme::Affine, 0.02),
+    ];
+    each(rows, |(bits, scheme, allowed)| {
+        let mut settings = Settings::default();
+        settings.activations.bits = *bits;
+        settings.activations.scheme = *scheme;
+        settings.activations.dynamic = true;
+        let quantized = quantize(&network, &Calibration::empty(), &settings).unwrap();
+        // Ten times as large images are ten times as much, and as exact.
+        for times in [1.0, 10.0] {
+            let x = images(4, 3) * times;
+            let expected: Tensor<2> = network.forward(x.clone());
+            let found: Tensor<2> = quantized.forward(x.clone());
+            let scale = expected.clone().abs().max().into_scalar::<f32>();
+            let off = (expected - found).abs().max().into_scalar::<f32>() / scale;
+            assert!(off < *allowed, "{off}");
+        }
+        let x = images(2, 3);
+        let inputs = read(x.clone().into());
+        let ends = inputs
+            .iter()
+            .fold([0.0_f32; 2], |[low, high], x| [low.min(*x), high.max(*x)]);
+        let grid = Quantizer::over(ends[0].into(), ends[1].into(), *bits, *scheme).unwrap();
+        let ints: Vec<i64> = inputs
+            .iter()
+            .map(|x| i64::from(grid.quantize(*x) - grid.zero))
+            .collect();
+        let stem = quantized.layers().next().unwrap();
+        let mut sums = vec![0_i64; 2 * 8 * 64];
+        for (at, sum) in sums.iter_mut().enumerate() {
+            let (image, filter, row, column) = (at / 512, at / 64 % 8, at / 8 % 8, at % 8);
+            for (tap, weight) in stem.weight[filter * 27..][..27].iter().enumerate() {
+                let (channel, i, j) = (tap / 9, row + tap / 3 % 3, column + tap % 3);
+                if (1..=8).contains(&i) && (1..=8).contains(&j) {
+                    let x = ints[((image * 3 + channel) * 8 + i - 1) * 8 + j - 1];
+                    *sum += x * i64::from(*weight);
+                }
+            }
+        }
+        let mut found = Vec::new();
+        let mut watch = |node: &calcine_graph::Node, result: AnyTensor| {
+            if node.name == "stem" {
+                found = read(result);
+            }
+        };
+        quantized.run(x.into_any(), &mut watch).unwrap();
+        let biases = stem_biases(&network);
+        for (at, (sum, found)) in sums.iter().zip(found).enumerate() {
+            let filter = at / 64 % 8;
+            let expected = *sum as f32 * stem.steps[filter] * grid.step + biases[filter];
+            let off = (expected - found).abs();
+            assert!(
+                off < 1e-5 * expected.abs().max(1.0),
+                "{at}: {found} for {expected}"
+            );
+        }
+    });
+}
+
+/// `β − μ·γ/√(σ² + ε)` of the first norm.
+fn stem_biases(network: &calcine_trace::Network) -> Vec<f32> {
+    let inventory = calcine_params::Inventory::of(network);
+    let [gamma, beta, mean, variance] =
+        ["gamma", "beta", "running_mean", "running_var"].map(|part| {
+            let parameter = inventory.get(&format!("stem_norm.{part}")).unwrap();
+            let flat = calcine_params::flat(network, [parameter]).remove(0);
+            flat.into_data().iter::<f32>().collect::<Vec<_>>()
+        });
+    let bias = |o: usize| beta[o] - mean[o] * gamma[o] / (variance[o] + 1e-5).sqrt();
+    (0..8).map(bias).collect()
 }

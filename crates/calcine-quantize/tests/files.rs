@@ -19,10 +19,14 @@ fn a_file_computes_the_same_bit_for_bit() {
     let network = network();
     let seen = Calibration::of(&network, &[images(6, 0)]).unwrap();
     let x = images(3, 5);
-    each([[8, 8], [4, 8], [3, 4], [2, 2], [12, 4], [7, 0]], |bits| {
+    let rows = [[8, 8], [4, 8], [3, 4], [2, 2], [12, 4], [7, 0]].into_iter();
+    let rows = rows.flat_map(|bits| [(bits, false), (bits, true)]);
+    each(rows, |(bits, dynamic)| {
         let mut settings = Settings::default();
         settings.weights.bits = bits[0];
         settings.activations.bits = bits[1];
+        settings.activations.dynamic = *dynamic;
+        settings.weights.per_channel = !dynamic;
         let quantized = quantize(&network, &seen, &settings).unwrap();
         let bytes = quantized.to_bytes().unwrap();
         let again = Quantized::from_bytes(&bytes, &device()).unwrap();
@@ -127,7 +131,7 @@ fn descriptions_that_do_not_fit_say_what() {
     };
     assert_eq!(read(&|_| {}), Ok(()));
     type Change = fn(&mut Value);
-    let rows: [(Change, &str); 8] = [
+    let rows: [(Change, &str); 11] = [
         (|d| d["format"] = 9.into(), "format 9"),
         (
             |d| d["layers"][0]["node"] = 9999.into(),
@@ -141,7 +145,19 @@ fn descriptions_that_do_not_fit_say_what() {
         ),
         (|d| d["grids"][0]["step"] = 0.0.into(), "is no grid"),
         (|d| d["grids"][0]["zero"] = 1000.into(), "is no grid"),
-        (|d| d["grids"][0] = Value::Null, "the bias of `stem`"),
+        (
+            |d| d["grids"][0] = Value::Null,
+            "`float_biases` has too few numbers",
+        ),
+        (
+            |d| d["layers"][0]["steps"] = 2.into(),
+            "2 steps of 8 outputs",
+        ),
+        (|d| d["layers"][0]["steps"] = 1.into(), "numbers too many"),
+        (
+            |d| d["layers"][0]["dynamic"] = serde_json::json!({"bits": 8, "scheme": "affine"}),
+            "`stem` has Some(Dynamic",
+        ),
     ];
     each(rows, |(change, expected)| {
         let error = read(change).unwrap_err();

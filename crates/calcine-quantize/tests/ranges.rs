@@ -146,3 +146,29 @@ fn a_sigmoid_is_computed_between_grids() {
     let off = (found - expected).abs().max().into_scalar::<f32>();
     assert!(off > 0.0 && off < 0.02, "{off}");
 }
+
+/// What only a sigmoid sees has no grid beyond 6, where the sigmoid is flat.
+#[test]
+fn what_saturates_ends_the_grid() {
+    let [a, _] = batches();
+    let wide = a * 10.0;
+    let seen_by = |forward: fn(Tensor<2>) -> Tensor<2>| {
+        let network = trace(&Relu::new(), wide.clone(), |_, x| forward(x) * 2.0).unwrap();
+        let seen = Calibration::of(&network, std::slice::from_ref(&wide)).unwrap();
+        let settings = calcine_quantize::Settings::default();
+        let quantized = calcine_quantize::quantize(&network, &seen, &settings).unwrap();
+        let grid = quantized.grid("input").unwrap();
+        grid.centred().map(|end| end * grid.step)
+    };
+    let close = |found: [f32; 2], end: f32| {
+        let off = found.map(|found| (found.abs() - end).abs());
+        off[0] < 0.05 && off[1] < 0.05
+    };
+    assert!(close(seen_by(burn::tensor::activation::sigmoid), 6.0));
+    assert!(close(seen_by(burn::tensor::activation::tanh), 4.0));
+    assert!(close(
+        seen_by(|x| burn::tensor::activation::sigmoid(x.clone()) * x.tanh()),
+        6.0
+    ));
+    assert!(seen_by(|x| burn::tensor::activation::sigmoid(x.clone()) * x)[1] > 10.0);
+}

@@ -43,7 +43,7 @@
 //! | `[lr.NAME]` | `type` and its numbers |
 //! | `[rewind]` | `at`, `to`, `restore` |
 //! | `[thin]` | `at`, `border` |
-//! | `[quantize]` | `weights`, `activations`, `per_channel`, `clip`, `float`, `images` |
+//! | `[quantize]` | `weights`, `activations`, `method`, `decay`, `per_channel`, `clip`, `images`, `start`, `freeze_ranges`, `freeze_norms`; `[[quantize.layer]]` with `name`, `weights`, `activations`, `float` |
 //! | `[[policy]]` | `pruner`, `regularizer` or `lr`; `start`, `end`, `every` and `unit`, or a list `epochs` or `steps`; `again_every`, `hold`, `mask_gradients`, `lifetime`, `first`, `after` |
 //!
 //! An *amount* is a number, a curve (`{ curve = "cubic", from = 0.05, to = 0.8 }`; also `linear`, `cosine`,
@@ -110,9 +110,11 @@
 //!   and training goes on with what is left. `border = "exact"` keeps channels whose constants zero padding
 //!   would distort. Whoever runs the recipe carries it out ([`Recipe::thinning`]). While it does, nothing but
 //!   element-wise pruners with hard masks may be at work.
-//! * `[quantize]` trains on grids of so many bits, whose steps are learned (LSQ; Esser et al., 2020), from the ranges
-//!   that `clip` finds over `images`; layers of `float` stay as they are. Whoever runs the recipe carries it
-//!   out ([`Recipe::quantization`]).
+//! * `[quantize]` trains on grids of so many bits, from the ranges that `clip` finds over `images`, by a
+//!   [`method`](calcine_quant::Method): `lsq` (default), `linear` with a `decay` (0.99), `dorefa`, `pact`, `wrpn`.
+//!   Activations are on their grids from epoch `start` on (0), ranges stay from `freeze_ranges` on, statistics of batch norms
+//!   from `freeze_norms` on. A `[[quantize.layer]]` has bits of its own or stays in `float`. Whoever runs the recipe
+//!   carries it out ([`Recipe::quantization`]).
 //! * `[distill]` lets a teacher's answers count beside the labels, softened by a `temperature` (1), by the weights
 //!   `student` (0.5) and `teacher` (0.5): see [`Distillation`](calcine_train::Distillation). The teacher is the
 //!   network of `model` and `weights`; unless said, the one that the run begins with. Whoever runs the recipe
@@ -147,7 +149,7 @@ mod train;
 
 pub use distillation::Teaching;
 pub use error::{Problem, RecipeError};
-pub use quantization::Quantization;
+pub use quantization::{Quantization, QuantizedLayer};
 pub use recipe::Recipe;
 pub use thinning::Thinning;
 pub use train::{Optimizer, Train};

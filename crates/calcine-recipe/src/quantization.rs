@@ -1,12 +1,14 @@
-use calcine_quant::{Clip, MAX_BITS};
+use calcine_quant::{Clip, MAX_BITS, Method};
 
 use crate::section::{At, Section};
 
-/// `[quantize]`: training on grids whose steps are learned. Who runs the recipe does it.
+/// `[quantize]`: training on grids. Who runs the recipe does it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Quantization {
-    /// Bits of weights: 2 to 16.
+    /// How weights and activations get to their grids.
+    pub method: Method,
+    /// Bits of weights: 2 to 16, or 1 for `dorefa` and `pact`.
     pub weight_bits: u8,
     /// Bits of activations: 1 to 16; 0 leaves them in float.
     pub activation_bits: u8,
@@ -14,41 +16,88 @@ pub struct Quantization {
     pub per_channel: bool,
     /// Which ranges grids begin with.
     pub clip: Clip,
-    /// Layers that stay in float, by name or glob.
-    pub float: Vec<String>,
+    /// Layers that are treated otherwise; of several that match, the last one decides.
+    pub layers: Vec<QuantizedLayer>,
     /// Images to calibrate with.
     pub images: usize,
+    /// The epoch from which activations are on their grids.
+    pub start: u64,
+    /// The epoch from which ranges stay.
+    pub freeze_ranges: Option<u64>,
+    /// The epoch from which batch norms keep their statistics.
+    pub freeze_norms: Option<u64>,
 }
+
+/// `[[quantize.layer]]`: what is other for some layers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QuantizedLayer {
+    /// Which, by name or glob.
+    pub name: String,
+    /// Whether they stay in float.
+    pub float: bool,
+    /// Bits of their weights.
+    pub weight_bits: Option<u8>,
+    /// Bits of what they give.
+    pub activation_bits: Option<u8>,
+}
+
+/// What `[quantize]` calls its methods.
+const METHODS: [(&str, Method); 5] = [
+    ("lsq", Method::Lsq),
+    ("linear", Method::Linear { decay: DECAY }),
+    ("dorefa", Method::Dorefa),
+    ("pact", Method::Pact),
+    ("wrpn", Method::Wrpn),
+];
+
+/// How slowly ranges follow, unless said: an epoch of a hundred batches is remembered.
+const DECAY: f64 = 0.99;
 
 impl Quantization {
     pub(crate) fn read(section: Section<'_>) -> Option<Self> {
         let problems = section.problems;
-        let bits = |key: &'static str, least: u64| {
-            let bits = section.count(key)?;
-            if !(least..=u64::from(MAX_BITS)).contains(&bits.value) && bits.value != 0 {
-                let message = format!(
-                    "`{key}` is {}, expected {least} to {MAX_BITS} bits",
-                    bits.value
-                );
-                problems.add(&bits.span, message);
-                return None;
+        let method = section.word("method", &METHODS);
+        let method = method.map_or(Method::Lsq, |method| method.value);
+        let decay = section.number_in("decay", 0.0..=1.0);
+        let method = match (method, decay) {
+            (Method::Linear { .. }, Some(decay)) if decay.value < 1.0 => {
+                Method::Linear { decay: decay.value }
             }
-            Some(At::new(bits.value as u8, bits.span))
+            (Method::Linear { .. }, Some(decay)) => {
+                problems.add(&decay.span, "`decay` is 1, expected a number below 1");
+                method
+            }
+            (_, Some(decay)) => {
+                problems.add(&decay.span, "`decay` is for `method = \"linear\"`");
+                method
+            }
+            (_, None) => method,
         };
-        let weights = bits("weights", 2);
-        if let Some(none) = weights.as_ref().filter(|weights| weights.value == 0) {
-            problems.add(&none.span, "`weights` is 0, expected 2 to 16 bits");
-        }
+        let least = match method {
+            Method::Dorefa | Method::Pact => 1,
+            _ => 2,
+        };
+        // Their levels need one bit more as integers.
+        let most = match method {
+            Method::Dorefa | Method::Pact => MAX_BITS - 1,
+            _ => MAX_BITS,
+        };
+        let weights = bits(&section, "weights", least..=most);
         let weights = section.need("weights", "bits of weights, such as 8", weights);
-        let activations = bits("activations", 1);
+        let activations = bits(&section, "activations", 0..=MAX_BITS);
         let activations =
             section.need("activations", "bits of activations, such as 8", activations);
         let per_channel = section.flag("per_channel");
         let clip = section
             .text("clip")
             .map(|text| (text.value.parse::<Clip>(), text.span));
-        let float = section.texts("float");
         let images = section.positive("images");
+        let [start, freeze_ranges, freeze_norms] =
+            ["start", "freeze_ranges", "freeze_norms"].map(|key| section.count(key));
+        let layers = section.list("layer").into_iter();
+        let layers = layers.filter_map(|layer| QuantizedLayer::read(layer, least..=most));
+        let layers = layers.collect();
         section.close();
         let clip = match clip {
             Some((Ok(clip), _)) => clip,
@@ -59,14 +108,69 @@ impl Quantization {
             None => Clip::Mse,
         };
         Some(Self {
+            method,
             weight_bits: weights?.value,
             activation_bits: activations?.value,
             per_channel: per_channel.is_none_or(|flag| flag.value),
             clip,
-            float: float.map_or(Vec::new(), |float| {
-                float.value.into_iter().map(|name| name.value).collect()
-            }),
+            layers,
             images: images.map_or(1000, |images| images.value as usize),
+            start: start.map_or(0, |start| start.value),
+            freeze_ranges: freeze_ranges.map(|epoch| epoch.value),
+            freeze_norms: freeze_norms.map(|epoch| epoch.value),
         })
+    }
+
+    /// The epochs within a run of so many at which something begins or stops, ascending.
+    #[must_use]
+    pub fn moments(&self, epochs: u64) -> Vec<u64> {
+        let start = (self.start > 0).then_some(self.start);
+        let all = [start, self.freeze_ranges, self.freeze_norms];
+        let mut moments: Vec<u64> = all
+            .into_iter()
+            .flatten()
+            .filter(|at| *at < epochs)
+            .collect();
+        moments.sort_unstable();
+        moments.dedup();
+        moments
+    }
+}
+
+impl QuantizedLayer {
+    fn read(section: Section<'_>, weights: std::ops::RangeInclusive<u8>) -> Option<Self> {
+        let name = section.text("name");
+        let name = section.need("name", "a layer or a glob, such as \"fc\"", name);
+        let float = section.flag("float").is_some_and(|float| float.value);
+        let weights = bits(&section, "weights", weights);
+        let activations = bits(&section, "activations", 0..=MAX_BITS);
+        section.close();
+        Some(Self {
+            name: name?.value,
+            float,
+            weight_bits: weights.map(|bits| bits.value),
+            activation_bits: activations.map(|bits| bits.value),
+        })
+    }
+}
+
+/// A number of bits.
+fn bits(
+    section: &Section<'_>,
+    key: &'static str,
+    range: std::ops::RangeInclusive<u8>,
+) -> Option<At<u8>> {
+    let bits = section.count(key)?;
+    match u8::try_from(bits.value)
+        .ok()
+        .filter(|bits| range.contains(bits))
+    {
+        Some(found) => Some(At::new(found, bits.span)),
+        None => {
+            let (least, most) = range.into_inner();
+            let message = format!("`{key}` is {}, expected {least} to {most} bits", bits.value);
+            section.problems.add(&bits.span, message);
+            None
+        }
     }
 }

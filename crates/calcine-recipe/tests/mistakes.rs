@@ -275,6 +275,30 @@ fn every_mistake_in_what_masks_and_rewinds_do_is_named_at_its_place() {
             &["expected min_max"],
         ),
         (
+            "[quantize]\nmethod = ¦\"lsk\"\nweights = 4\nactivations = 4",
+            &["`method` cannot be `lsk`; did you mean `lsq`?"],
+        ),
+        (
+            "[quantize]\ndecay = ¦0.9\nweights = 4\nactivations = 4",
+            &["`decay` is for `method = \"linear\"`"],
+        ),
+        (
+            "[quantize]\nmethod = \"linear\"\ndecay = ¦1\nweights = 4\nactivations = 4",
+            &["expected a number below 1"],
+        ),
+        (
+            "[quantize]\nmethod = \"pact\"\nweights = ¦16\nactivations = 4",
+            &["`weights` is 16, expected 1 to 15 bits"],
+        ),
+        (
+            "[quantize]\nweights = 4\nactivations = 4\n¦[[quantize.layer]]\nweights = 8",
+            &["`name` is missing: a layer or a glob"],
+        ),
+        (
+            "[quantize]\nweights = 4\nactivations = 4\n[[quantize.layer]]\nname = \"fc\"\nweights = ¦1",
+            &["`weights` is 1, expected 2 to 16 bits"],
+        ),
+        (
             "¦[thin]\n[quantize]\nweights = 4\nactivations = 4",
             &["exclude each other"],
         ),

@@ -243,6 +243,17 @@ impl Network {
         Ok(())
     }
 
+    /// The network with batch norms that keep their statistics, in training too. Scales and shifts train as before.
+    #[must_use]
+    pub fn with_frozen_statistics(mut self) -> Self {
+        for leaf in &mut self.leaves.0 {
+            if let Held::Norm(norm) = &mut leaf.held {
+                norm.training = norm.training.clone().with_value(false);
+            }
+        }
+        self
+    }
+
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }

@@ -40,7 +40,7 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "a range that is asked for as a grid",
     ),
     (
-        "crates/calcine-quantize/src/aware.rs",
+        "crates/calcine-quantize/src/aware/integers.rs",
         "learned steps when a network becomes integers",
     ),
     (

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use calcine_quantize::{
-    Calibration, Clip, Quantized, Score, Settings as Grids, Trials, Widths, greedy, lapq,
+    Calibration, Clip, Quantized, Score, Settings as Grids, Trials, Widths, greedy, lapq, prepare,
     quantize_over, widths,
 };
 use calcine_trace::Network;
@@ -185,6 +185,7 @@ impl ModelTask for Quantize<'_> {
         let draw = Draw::Random(settings.images);
         let images = Validation::new(&setup.images, draw, BATCH, setup.recipe.train().seed);
         let batches: Vec<_> = images.batches().collect();
+        let network = prepare(network, &batches, &settings.grids.prepare)?;
         let seen = match &settings.seen {
             Some(file) => Calibration::load(file).map_err(|error| ReferenceError::Malformed {
                 file: file.clone(),

@@ -169,14 +169,9 @@ impl Train<'_> {
         let before: f64;
         if claim(settings, out)? == Claimed::Checkpointed {
             let (_, header) = checkpoint::latest(&checkpoints)?;
-            run = match shape.at(header.clock)? {
-                Some(model) => {
-                    let driver = shape.driver(&model)?;
-                    begin(model, driver)
-                }
-                None => begin(model, driver),
-            };
-            let (resumed, context) = run.resume(&checkpoints, &setup.device)?;
+            let model = shape.at(model, header.clock)?;
+            let driver = shape.driver(&model)?;
+            let (resumed, context) = begin(model, driver).resume(&checkpoints, &setup.device)?;
             run = resumed;
             before = context["top1_before"].as_f64().unwrap_or(f64::NAN);
             tracing::info!("resumed at step {}", run.driver.clock().global_step());
@@ -211,7 +206,7 @@ impl Train<'_> {
             };
             // A checkpoint of the very moment is of the run before it.
             if clock.step == 0 && moments().any(|moment| moment == clock.epoch) {
-                run = shape.thin(run)?;
+                run = shape.change(run)?;
             }
             fit_settings.pause = moments().find(|&moment| moment > clock.epoch);
             match fit(run, images, M::forward, &fit_settings, &mut watching)? {

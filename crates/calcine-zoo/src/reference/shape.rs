@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use calcine_params::Inventory;
-use calcine_quantize::{AwareNetwork, Calibration, Override, Quantized, Settings};
+use calcine_quantize::{AwareNetwork, Calibration, Override, Quantized, Settings, Stage};
+use calcine_recipe::Quantization;
 use calcine_schedule::Clock;
 use calcine_thin::{Border, Thinned, thin};
 use calcine_trace::Network;
@@ -37,19 +38,19 @@ pub(super) trait Shape<M: Classifier> {
         Ok(None)
     }
 
-    /// The epochs before which it is thinned, ascending; the number of epochs itself if that is at the end.
+    /// The epochs before which it changes, ascending; the number of epochs itself if that is at the end.
     fn moments(&self) -> Vec<u64> {
         Vec::new()
     }
 
-    /// The model as it was thinned before this moment of a run that was stopped since; `None` if it was not.
-    fn at(&self, clock: Clock) -> Result<Option<M>, ReferenceError> {
+    /// The model in the shape that it had at this moment of a run that was stopped since.
+    fn at(&self, model: M, clock: Clock) -> Result<M, ReferenceError> {
         let _ = clock;
-        Ok(None)
+        Ok(model)
     }
 
-    /// The run, going on with the thinned model.
-    fn thin(&self, run: Run<M>) -> Result<Run<M>, ReferenceError> {
+    /// The run, going on with the changed model.
+    fn change(&self, run: Run<M>) -> Result<Run<M>, ReferenceError> {
         Ok(run)
     }
 
@@ -72,10 +73,7 @@ pub(super) struct OnGrids<'a> {
 impl OnGrids<'_> {
     /// The network on the grids that the recipe asks for, calibrated with validation images.
     pub(super) fn network(&self, network: Network) -> Result<AwareNetwork, ReferenceError> {
-        let recipe = &self.setup.recipe;
-        let asked = recipe
-            .quantization()
-            .expect("only where the recipe quantizes");
+        let (recipe, asked) = (&self.setup.recipe, self.asked());
         let draw = Draw::Random(asked.images);
         let images = Validation::new(&self.setup.images, draw, CALIBRATION, recipe.train().seed);
         let seen = Calibration::of(&network, &images.batches().collect::<Vec<_>>())?;
@@ -85,14 +83,33 @@ impl OnGrids<'_> {
         settings.weights.clip = asked.clip;
         settings.activations.bits = asked.activation_bits;
         settings.activations.clip = asked.clip;
-        settings.layers = (asked.float.iter())
-            .map(|name| Override {
-                name: name.clone(),
-                float: true,
+        settings.layers = (asked.layers.iter())
+            .map(|layer| Override {
+                name: layer.name.clone(),
+                float: layer.float,
+                weight_bits: layer.weight_bits,
+                activation_bits: layer.activation_bits,
                 ..Override::default()
             })
             .collect();
-        Ok(AwareNetwork::new(network, &seen, &settings)?)
+        Ok(AwareNetwork::new(network, &seen, &settings, asked.method)?)
+    }
+
+    fn asked(&self) -> &Quantization {
+        let asked = self.setup.recipe.quantization();
+        asked.expect("only where the recipe quantizes")
+    }
+
+    /// What moves in an epoch.
+    fn stage(&self, epoch: u64) -> Stage {
+        let asked = self.asked();
+        let before = |freeze: Option<u64>| freeze.is_none_or(|freeze| epoch < freeze);
+        Stage {
+            activations: epoch >= asked.start,
+            ranges: before(asked.freeze_ranges),
+            norms: before(asked.freeze_norms),
+            ..Stage::default()
+        }
     }
 }
 
@@ -105,7 +122,21 @@ impl Shape<AwareNetwork> for OnGrids<'_> {
 
     /// It was calibrated with them.
     fn begun(&self, model: AwareNetwork) -> Result<AwareNetwork, ReferenceError> {
-        Ok(model)
+        Ok(model.at(self.stage(0)))
+    }
+
+    fn moments(&self) -> Vec<u64> {
+        self.asked().moments(self.setup.recipe.train().epochs)
+    }
+
+    fn at(&self, model: AwareNetwork, clock: Clock) -> Result<AwareNetwork, ReferenceError> {
+        Ok(model.at(self.stage(clock.epoch)))
+    }
+
+    fn change(&self, mut run: Run<AwareNetwork>) -> Result<Run<AwareNetwork>, ReferenceError> {
+        let stage = self.stage(run.driver.clock().epoch);
+        run.model = run.model.at(stage);
+        Ok(run)
     }
 
     fn integers(&self, model: &AwareNetwork) -> Result<Option<Quantized>, ReferenceError> {
@@ -197,13 +228,13 @@ impl Shape<Network> for Thinning<'_> {
         })
     }
 
-    fn at(&self, clock: Clock) -> Result<Option<Network>, ReferenceError> {
+    fn at(&self, network: Network, clock: Clock) -> Result<Network, ReferenceError> {
         let over = |moment: &u64| (*moment, 0) < (clock.epoch, clock.step);
         let last = self.moments().into_iter().rfind(over);
-        last.map(|moment| self.load(&self.file(moment))).transpose()
+        last.map_or(Ok(network), |moment| self.load(&self.file(moment)))
     }
 
-    fn thin(&self, run: Run<Network>) -> Result<Run<Network>, ReferenceError> {
+    fn change(&self, run: Run<Network>) -> Result<Run<Network>, ReferenceError> {
         let epoch = run.driver.clock().epoch;
         let Thinned {
             network,

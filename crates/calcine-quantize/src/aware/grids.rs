@@ -1,0 +1,267 @@
+//! The grids of a pass, on the device: weights, activations, biases.
+
+use std::collections::BTreeMap;
+
+use burn::module::ParamId;
+use burn::tensor::Tensor;
+use calcine_graph::{Op, ValueId};
+use calcine_params::Edit;
+use calcine_quant::{
+    Method, dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows, grid_between,
+    lsq, lsq_along, pact, unit_activation, wrpn_weight,
+};
+use calcine_trace::AnyTensor;
+
+use super::plan::{ActivationPlan, Ends, WeightPlan};
+use super::{AwareNetwork, LEAST};
+use crate::layer::outputs_axis;
+use crate::weights::on_grids;
+
+/// A weight's way to its grid.
+pub(super) struct WeightGrid {
+    method: Method,
+    axis: usize,
+    bits: u8,
+    per_channel: bool,
+    top: f64,
+    /// Learned steps, if it has some.
+    steps: Option<Tensor<1>>,
+    /// What the norm multiplies each output by, where the grid is that of the folded weight.
+    factors: Option<Tensor<1>>,
+}
+
+impl WeightGrid {
+    fn apply<const D: usize>(&self, weight: Tensor<D>) -> Tensor<D> {
+        let mut shape = [1; D];
+        shape[self.axis] = weight.dims()[self.axis];
+        let factors = self.factors.clone().map(|factors| factors.reshape(shape));
+        let folded = match &factors {
+            Some(factors) => weight * factors.clone(),
+            None => weight,
+        };
+        let on_grid = match (self.method, &self.steps) {
+            (Method::Lsq, Some(steps)) => {
+                lsq_along(folded, steps.clone(), self.axis, -self.top, self.top)
+            }
+            (Method::Dorefa | Method::Pact, _) => dorefa_weight(folded, self.bits),
+            (Method::Wrpn, _) => wrpn_weight(folded, self.bits),
+            _ => on_grids(folded, self.per_channel.then_some(self.axis), self.bits),
+        };
+        match factors {
+            Some(factors) => on_grid / factors,
+            None => on_grid,
+        }
+    }
+}
+
+/// Weights on their grids, by parameter.
+#[derive(Default)]
+pub(super) struct OnGrids(BTreeMap<ParamId, WeightGrid>);
+
+impl OnGrids {
+    pub(super) fn add(&mut self, id: ParamId, grid: WeightGrid) {
+        self.0.insert(id, grid);
+    }
+}
+
+impl Edit for OnGrids {
+    fn wants(&self, id: ParamId) -> bool {
+        self.0.contains_key(&id)
+    }
+
+    fn edit<const D: usize>(&mut self, id: ParamId, value: Tensor<D>) -> Tensor<D> {
+        match self.0.get(&id) {
+            Some(grid) => grid.apply(value),
+            None => value,
+        }
+    }
+}
+
+impl AwareNetwork {
+    pub(super) fn weight_grid(&self, weight: &WeightPlan) -> WeightGrid {
+        let method = self.plan.method;
+        let folded = weight.is_folded(method);
+        WeightGrid {
+            method,
+            axis: weight.axis,
+            bits: weight.bits,
+            per_channel: weight.per_channel,
+            top: weight.top(),
+            steps: weight.step.and_then(|step| self.learned(step)),
+            factors: folded.then(|| self.factors(weight)).flatten(),
+        }
+    }
+
+    /// An activation on its grid, if it is to be.
+    pub(super) fn on_grid(&self, plan: &ActivationPlan, x: Tensor<1>) -> Tensor<1> {
+        let moved = self.moved(plan, &x);
+        if !self.stage.activations {
+            return x;
+        }
+        let [low, high] = plan.grid.centred().map(f64::from);
+        let of = &plan.settings;
+        match plan.ends {
+            Ends::Step(step) => match self.learned(step) {
+                Some(step) => lsq(x, step, low, high),
+                None => x,
+            },
+            Ends::Clip(clip) => match self.learned(clip) {
+                Some(clip) => pact(x, clip, of.bits),
+                None => x,
+            },
+            Ends::Unit => unit_activation(x, of.bits),
+            Ends::Moving(_) => match moved {
+                Some(ends) => fake_quantize_between(x, ends, of.bits, of.scheme),
+                None => x,
+            },
+            Ends::Fixed => fake_quantize(x, &plan.grid),
+        }
+    }
+
+    /// The moving range of an activation, which has seen this batch if it trains.
+    fn moved(&self, plan: &ActivationPlan, x: &Tensor<1>) -> Option<Tensor<1>> {
+        let Ends::Moving(at) = plan.ends else {
+            return None;
+        };
+        let (_, range) = &self.ranges[at];
+        let before = range.value_sync();
+        let Method::Linear { decay } = self.plan.method else {
+            return Some(before);
+        };
+        if !(x.is_autodiff() && self.stage.ranges) {
+            return Some(before);
+        }
+        let x = x.clone().detach();
+        let seen = Tensor::cat(vec![x.clone().min(), x.max()], 0);
+        let moved = (before.mul_scalar(decay) + seen.mul_scalar(1.0 - decay)).detach();
+        range.update(moved.clone());
+        Some(moved)
+    }
+
+    /// The step of an activation's grid.
+    pub(super) fn activation_step(&self, plan: &ActivationPlan) -> Option<Tensor<1>> {
+        let levels = f64::from((1_u32 << plan.settings.bits) - 1);
+        Some(match plan.ends {
+            Ends::Step(step) => self.learned(step)?.detach(),
+            Ends::Clip(clip) => self.learned(clip)?.detach().div_scalar(levels),
+            Ends::Moving(at) => {
+                let ends = self.ranges[at].1.value_sync();
+                let [step, _, _] = grid_between(ends, plan.settings.bits, plan.settings.scheme);
+                step
+            }
+            Ends::Unit => self.number(1.0 / levels)?,
+            Ends::Fixed => self.number(f64::from(plan.grid.step))?,
+        })
+    }
+
+    /// The steps of a weight with its norm folded in: one, or one for each output.
+    pub(super) fn weight_steps(&self, weight: &WeightPlan) -> Option<Tensor<1>> {
+        let method = self.plan.method;
+        let factors = self.factors(weight);
+        let own = match method {
+            Method::Lsq => self.learned(weight.step?)?.detach(),
+            Method::Dorefa | Method::Pact if weight.bits == 1 => self.weight(weight)?.abs().mean(),
+            Method::Dorefa | Method::Pact => {
+                self.number(1.0 / f64::from((1_u32 << weight.bits) - 1))?
+            }
+            Method::Wrpn => self.number(1.0 / weight.top())?,
+            Method::Linear { .. } => {
+                let rows = self.weight(weight)?;
+                let rows = match &factors {
+                    Some(factors) => rows * factors.clone().reshape([-1, 1]),
+                    None => rows,
+                };
+                let largest = rows.abs().max_dim(1).reshape([-1]);
+                let largest = if weight.per_channel {
+                    largest
+                } else {
+                    largest.max()
+                };
+                let none = largest.clone().equal_scalar(0.0);
+                return Some(largest.div_scalar(weight.top()).mask_fill(none, 1.0));
+            }
+        };
+        match factors.filter(|_| !weight.is_folded(method)) {
+            Some(factors) => Some(own * factors.abs()),
+            None => Some(own),
+        }
+    }
+
+    /// What rounding does to a layer's bias, and the axis of its outputs; `None` where sums are in float.
+    pub(super) fn bias_error(&self, weight: &WeightPlan) -> Option<(usize, Tensor<1>)> {
+        if !(self.stage.activations && self.stage.biases) {
+            return None;
+        }
+        let graph = &self.plan.graph;
+        let node = &graph.nodes[weight.node];
+        let step = self.input_step(node.inputs[0])?;
+        let unit = step * self.weight_steps(weight)?;
+        let bias = node.inputs.get(2).and_then(|id| self.vector(*id));
+        let bias = match (weight.norm, bias) {
+            (None, None) => return None,
+            (None, Some(bias)) => bias,
+            (Some(norm), bias) => {
+                let [beta, mean] = [2, 3].map(|at| self.vector(graph.nodes[norm].inputs[at]));
+                let (beta, mean, factors) = (beta?, mean?, self.factors(weight)?);
+                let off = match bias {
+                    Some(bias) => bias - mean,
+                    None => mean.neg(),
+                };
+                beta + off * factors
+            }
+        };
+        let axis = outputs_axis(graph, node);
+        let rounded = (bias.clone() / unit.clone()).round() * unit;
+        Some((axis, rounded - bias))
+    }
+
+    /// The step of the grid that a value is on.
+    fn input_step(&self, id: ValueId) -> Option<Tensor<1>> {
+        let plan = &*self.plan;
+        let maker = plan.makers[id.0]?;
+        match plan.activations.get(&plan.uses.settled(&plan.graph, maker)) {
+            Some(activation) => self.activation_step(activation),
+            None => self.number(f64::from(plan.grids[id.0]?.step)),
+        }
+    }
+
+    /// What the norm behind a layer multiplies each output by, off the tape; never quite zero.
+    pub(super) fn factors(&self, weight: &WeightPlan) -> Option<Tensor<1>> {
+        let norm = &self.plan.graph.nodes[weight.norm?];
+        let Op::BatchNorm { epsilon, .. } = norm.op else {
+            unreachable!("only batch norms are folded");
+        };
+        let [gamma, variance] = [1, 4].map(|at| self.vector(norm.inputs[at]));
+        let factors = gamma? / variance?.add_scalar(epsilon).sqrt();
+        let signs = factors.clone().lower_elem(0.0);
+        let sizes = factors.abs().clamp_min(LEAST);
+        Some(sizes.clone().mask_where(signs, sizes.neg()))
+    }
+
+    /// A learned step or end, positive.
+    pub(super) fn learned(&self, id: ValueId) -> Option<Tensor<1>> {
+        let value = self.network.tensor(id).and_then(AnyTensor::flat)?;
+        Some(value.abs().clamp_min(LEAST))
+    }
+
+    /// A parameter's numbers, off the tape.
+    fn vector(&self, id: ValueId) -> Option<Tensor<1>> {
+        let value = self.network.tensor(id).and_then(AnyTensor::flat)?;
+        Some(value.detach())
+    }
+
+    /// A weight's rows, one for each output, off the tape.
+    fn weight(&self, weight: &WeightPlan) -> Option<Tensor<2>> {
+        let id = self.plan.graph.nodes[weight.node].inputs[1];
+        let rows = self.network.tensor(id)?.rows(weight.axis)?;
+        Some(rows.detach())
+    }
+
+    /// A number where the network is.
+    #[allow(clippy::cast_possible_truncation, reason = "steps are f32 everywhere")]
+    fn number(&self, number: f64) -> Option<Tensor<1>> {
+        use burn::module::Module as _;
+        let device = self.network.devices().into_iter().next()?;
+        Some(Tensor::from_floats([number as f32], &device))
+    }
+}

@@ -1,0 +1,122 @@
+//! A network that trained on its grids, in integers.
+
+use std::collections::BTreeMap;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use calcine_quant::{Method, Quantizer, dorefa_weight};
+
+use super::AwareNetwork;
+use super::plan::{ActivationPlan, Ends, WeightPlan};
+use crate::layer::{FloatLayer, Layer, output_of};
+use crate::quantized::assembled;
+use crate::{QuantizeError, Quantized, Scheme};
+
+impl AwareNetwork {
+    /// The network in integers, as it was trained to be. Reads the device.
+    ///
+    /// Levels of `Dorefa` and `Pact` are odd multiples of `1 / (2^b − 1)`, so that their integers take a bit more than
+    /// there are bits of levels.
+    ///
+    /// # Errors
+    ///
+    /// As [`quantize`](crate::quantize).
+    pub fn quantized(&self) -> Result<Quantized, QuantizeError> {
+        let aware = self.valid();
+        let plan = &*aware.plan;
+        let mut learned = BTreeMap::new();
+        for activation in plan.activations.values() {
+            learned.insert(activation.maker, aware.grid(activation)?);
+        }
+        let grids = plan.grids.iter().zip(&plan.makers);
+        let grids = grids.map(|(grid, maker)| {
+            let own = maker.and_then(|maker| learned.get(&maker).copied());
+            own.or(*grid)
+        });
+        let grids: Vec<Option<Quantizer>> = grids.collect();
+        let mut layers = BTreeMap::new();
+        for weight in &plan.weights {
+            let node = &plan.graph.nodes[weight.node];
+            let float = FloatLayer::of(&aware.network, &plan.uses, node)?;
+            let input = grids[node.inputs[0].0].as_ref();
+            let steps = read(aware.weight_steps(weight));
+            let layer = match plan.method {
+                Method::Dorefa | Method::Pact => {
+                    let (ints, bits) = aware.levels(weight, &float);
+                    Layer::exact(&node.name, &float, ints, bits, steps, input)?
+                }
+                _ => {
+                    let grid = |step: &f32| symmetric(*step, weight.top());
+                    let own: Vec<Quantizer> = steps.iter().map(grid).collect();
+                    Layer::nearest(&node.name, &float, &own, weight.bits, input)?
+                }
+            };
+            layers.insert(weight.node, layer);
+        }
+        let graph = plan.graph.clone();
+        assembled(&aware.network, graph, &plan.uses, grids, layers)
+    }
+
+    /// The grid that an activation has learned.
+    fn grid(&self, plan: &ActivationPlan) -> Result<Quantizer, QuantizeError> {
+        let over = |low: f64, high: f64, scheme| {
+            Quantizer::over(low, high, plan.settings.bits, scheme).map_err(QuantizeError::from)
+        };
+        match plan.ends {
+            Ends::Fixed => Ok(plan.grid),
+            Ends::Step(_) => {
+                let step = read(self.activation_step(plan)).first().copied();
+                let step = step.unwrap_or(plan.grid.step);
+                Ok(Quantizer { step, ..plan.grid })
+            }
+            Ends::Clip(clip) => {
+                let clip = read(self.learned(clip)).first().copied();
+                over(0.0, f64::from(clip.unwrap_or(1.0)), Scheme::Affine)
+            }
+            Ends::Unit => over(0.0, 1.0, Scheme::Affine),
+            Ends::Moving(at) => {
+                let ends = read(Some(self.ranges[at].1.value_sync()));
+                over(ends[0].into(), ends[1].into(), plan.settings.scheme)
+            }
+        }
+    }
+
+    /// The integers of `DoReFa`'s levels, turned over where the norm is negative, and their bits.
+    #[allow(clippy::cast_possible_truncation, reason = "levels are few")]
+    fn levels(&self, weight: &WeightPlan, float: &FloatLayer) -> (Vec<i32>, u8) {
+        let id = self.plan.graph.nodes[weight.node].inputs[1];
+        let flat = self.network.tensor(id).and_then(|weight| weight.flat());
+        let levels = read(flat.map(|flat| dorefa_weight(flat, weight.bits)));
+        let (unit, bits) = match weight.bits {
+            1 => (None, 2),
+            bits => (Some(((1_u32 << bits) - 1) as f32), bits + 1),
+        };
+        let int = |(at, level): (usize, &f32)| {
+            let int = match unit {
+                Some(unit) => (level * unit).round_ties_even() as i32,
+                None => level.signum() as i32,
+            };
+            let factor = float.factors[output_of(at, &float.shape, float.axis)];
+            if factor < 0.0 { -int } else { int }
+        };
+        (levels.iter().enumerate().map(int).collect(), bits)
+    }
+}
+
+/// A symmetric grid of this step.
+#[allow(clippy::cast_possible_truncation, reason = "of 16 bits")]
+fn symmetric(step: f32, top: f64) -> Quantizer {
+    let top = top as i32;
+    Quantizer {
+        step,
+        zero: 0,
+        low: -top,
+        high: top,
+    }
+}
+
+fn read(tensor: Option<Tensor<1>>) -> Vec<f32> {
+    tensor.map_or(Vec::new(), |tensor| {
+        tensor.into_data().iter::<f32>().collect()
+    })
+}

@@ -1,0 +1,240 @@
+//! What is quantized where, and by which numbers.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, RunningState};
+use burn::tensor::{Device, Tensor};
+use calcine_graph::{Graph, Kind, Map, Op, Source, Value, ValueId};
+use calcine_quant::{Method, Quantizer};
+use calcine_trace::{Added, Network};
+
+use super::{AwareError, LEAST};
+use crate::layer::FloatLayer;
+use crate::plan::{Uses, grids, has_weights, makers};
+use crate::settings::{ActivationSettings, ByLayer};
+use crate::{Calibration, Settings};
+
+/// The grids of a network that trains on them.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Without what is added for grids.
+    pub(super) graph: Graph,
+    pub(super) uses: Uses,
+    /// As they began.
+    pub(super) grids: Vec<Option<Quantizer>>,
+    /// Of each value with a grid, the value that the grid was made for.
+    pub(super) makers: Vec<Option<ValueId>>,
+    pub(super) weights: Vec<WeightPlan>,
+    /// By the value at which it is settled.
+    pub(super) activations: BTreeMap<ValueId, ActivationPlan>,
+    pub(super) method: Method,
+}
+
+#[derive(Debug)]
+pub(super) struct WeightPlan {
+    /// The layer's position.
+    pub(super) node: usize,
+    pub(super) path: String,
+    pub(super) axis: usize,
+    pub(super) bits: u8,
+    pub(super) per_channel: bool,
+    /// The step, if it is learned.
+    pub(super) step: Option<ValueId>,
+    /// The batch norm that it takes over, by position.
+    pub(super) norm: Option<usize>,
+    /// Where its bias is complete: behind the norm.
+    pub(super) biased: ValueId,
+}
+
+impl WeightPlan {
+    /// The largest integer of a symmetric grid.
+    pub(super) fn top(&self) -> f64 {
+        f64::from((1_i32 << (self.bits - 1)) - 1)
+    }
+
+    /// Whether its grid is that of the weight with its norm folded in: one step for all outputs can be no other.
+    pub(super) fn is_folded(&self, method: Method) -> bool {
+        let ranged = matches!(method, Method::Lsq | Method::Linear { .. });
+        ranged && !self.per_channel && self.norm.is_some()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct ActivationPlan {
+    /// The value that the grid was made for.
+    pub(super) maker: ValueId,
+    pub(super) grid: Quantizer,
+    pub(super) settings: ActivationSettings,
+    pub(super) ends: Ends,
+}
+
+/// What a grid of activations goes by.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ends {
+    /// Calibration, for good.
+    Fixed,
+    /// A learned step.
+    Step(ValueId),
+    /// A learned end.
+    Clip(ValueId),
+    /// From 0 to 1.
+    Unit,
+    /// The moving range of this number.
+    Moving(usize),
+}
+
+/// A range that follows training, and whose it is.
+pub(super) type Range = (String, RunningState<Tensor<1>>);
+
+impl Plan {
+    /// The plan, the network with what it adds, and the ranges as calibration has them.
+    pub(super) fn of(
+        network: Network,
+        seen: &Calibration,
+        settings: &Settings,
+        method: Method,
+    ) -> Result<(Self, Network, Vec<Range>), AwareError> {
+        let graph = network.graph().clone();
+        let uses = Uses::of(&graph);
+        let by_layer = ByLayer::new(settings, &graph)?;
+        let grids = grids(&graph, &uses, seen, &by_layer)?;
+        let mut added = Additions {
+            graph: graph.clone(),
+            added: Vec::new(),
+            ranges: Vec::new(),
+            device: network.devices().into_iter().next().unwrap_or_default(),
+        };
+        let (mut weights, mut activations) = (Vec::new(), BTreeMap::new());
+        let mut home = None;
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let own = by_layer.of(&node.name);
+            if has_weights(&graph, node) && !own.float {
+                let path = graph.value(node.inputs[1]).name.clone();
+                let norm = uses.norm_after(&graph, node);
+                let float = FloatLayer::of(&network, &uses, node)?;
+                let step = if method == Method::Lsq {
+                    let folded = float.grids(&own)?;
+                    // The step of a channel before its norm.
+                    let step = |(output, grid): (usize, &Quantizer)| match folded.len() {
+                        1 => f64::from(grid.step),
+                        _ => f64::from(grid.step) / float.factors[output].abs().max(LEAST),
+                    };
+                    let steps = folded.iter().enumerate().map(step).collect();
+                    Some(added.parameter(&path, "weight_step", steps))
+                } else {
+                    None
+                };
+                weights.push(WeightPlan {
+                    node: index,
+                    path: path.clone(),
+                    axis: float.axis,
+                    bits: own.weights.bits,
+                    per_channel: own.weights.per_channel,
+                    step,
+                    norm,
+                    biased: graph.nodes[norm.unwrap_or(index)].output,
+                });
+                home = Some(path);
+            }
+            let makes = !uses.keeps_grid(index, &node.op);
+            if let (Some(grid), true) = (grids[node.output.0], makes) {
+                let settled = uses.settled(&graph, node.output);
+                let relu = |id: ValueId| match graph.value(id).source {
+                    Source::Node(index) => graph.nodes[index].op == Op::Map(Map::Relu),
+                    _ => false,
+                };
+                let [low, high] = grid.centred().map(|end| f64::from(end * grid.step));
+                let learned = |added: &mut Additions, what: &str, value: f64| {
+                    let home = home.as_deref()?;
+                    let name = format!("{}_{what}", node.op.name());
+                    Some(added.parameter(home, &name, vec![value]))
+                };
+                let ends = match method {
+                    Method::Linear { .. } => {
+                        let name = &graph.value(settled).name;
+                        Ends::Moving(added.range(name, [low, high]))
+                    }
+                    Method::Dorefa | Method::Wrpn if relu(settled) => Ends::Unit,
+                    Method::Pact if relu(settled) => {
+                        learned(&mut added, "clip", high).map_or(Ends::Fixed, Ends::Clip)
+                    }
+                    _ => {
+                        let step = learned(&mut added, "step", f64::from(grid.step));
+                        step.map_or(Ends::Fixed, Ends::Step)
+                    }
+                };
+                let plan = ActivationPlan {
+                    maker: node.output,
+                    grid,
+                    settings: own.activations,
+                    ends,
+                };
+                activations.insert(settled, plan);
+            }
+        }
+        let Additions {
+            graph: with_added,
+            added,
+            ranges,
+            ..
+        } = added;
+        let network = network.rewritten(with_added, &mut |_, tensor| tensor, added)?;
+        let plan = Self {
+            makers: makers(&graph, &uses, &grids),
+            graph,
+            uses,
+            grids,
+            weights,
+            activations,
+            method,
+        };
+        Ok((plan, network, ranges))
+    }
+}
+
+/// What becomes part of a network, to hold its grids.
+struct Additions {
+    graph: Graph,
+    added: Vec<Added>,
+    ranges: Vec<Range>,
+    device: Device,
+}
+
+impl Additions {
+    /// A parameter behind another, under a name that its module does not have yet.
+    #[allow(clippy::cast_possible_truncation, reason = "steps are f32 everywhere")]
+    fn parameter(&mut self, after: &str, name: &str, values: Vec<f64>) -> ValueId {
+        let module = after.rsplit_once('.').map_or("", |(module, _)| module);
+        let path = |name: &str| match module {
+            "" => name.to_owned(),
+            module => format!("{module}.{name}"),
+        };
+        let taken = |path: &str| self.graph.values.iter().any(|value| value.name == path);
+        let mut own = path(name);
+        let mut count = 1;
+        while taken(&own) {
+            count += 1;
+            own = path(&format!("{name}_{count}"));
+        }
+        self.graph.values.push(Value {
+            name: own.clone(),
+            shape: vec![values.len().into()],
+            kind: Kind::Float,
+            source: Source::Parameter,
+        });
+        let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
+        self.added.push(Added {
+            path: own,
+            after: after.to_owned(),
+            value: Tensor::from_floats(values.as_slice(), &self.device),
+        });
+        ValueId(self.graph.values.len() - 1)
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "ranges are f32 on devices")]
+    fn range(&mut self, name: &str, ends: [f64; 2]) -> usize {
+        let ends = Tensor::from_floats(ends.map(|end| end as f32), &self.device);
+        self.ranges.push((name.to_owned(), RunningState::new(ends)));
+        self.ranges.len() - 1
+    }
+}

@@ -1,0 +1,233 @@
+//! Places between layers at which channels can be scaled: what makes them is divided, what reads them multiplied, and
+//! the network computes what it did.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
+use calcine_graph::{Graph, Map, Node, Op, Padding, Source, ValueId};
+use calcine_trace::{AnyTensor, Network, Which};
+
+use crate::QuantizeError;
+use crate::layer::FloatLayer;
+use crate::plan::{Uses, has_weights};
+
+/// One axis of a parameter, along which channels lie.
+#[derive(Debug, Clone)]
+pub(crate) struct Along {
+    pub(crate) id: ValueId,
+    pub(crate) axis: usize,
+    /// Neighbours that one channel has become, as flattening makes them.
+    pub(crate) each: usize,
+}
+
+/// A place between layers.
+#[derive(Debug, Clone)]
+pub(crate) struct Seam {
+    pub(crate) channels: usize,
+    /// The node that the channels come from, by position.
+    pub(crate) maker: usize,
+    /// What is divided: a weight and its bias, or scale and shift of the norm behind it.
+    pub(crate) made: Vec<Along>,
+    /// The layers that read them, by position, and the axes of their weights.
+    pub(crate) readers: Vec<(usize, Along)>,
+    /// What they read.
+    pub(crate) read: ValueId,
+}
+
+/// All places of a network where scaling changes nothing: between a layer, or a norm, and layers with weights, where nothing
+/// else sees the channels, and only functions lie between with `f(c·x) = c·f(x)`.
+pub(crate) fn seams(graph: &Graph) -> Vec<Seam> {
+    let uses = Uses::of(graph);
+    let nodes = graph.nodes.iter().enumerate();
+    nodes
+        .filter_map(|(index, node)| seam(graph, &uses, index, node))
+        .collect()
+}
+
+fn seam(graph: &Graph, uses: &Uses, index: usize, node: &Node) -> Option<Seam> {
+    let own = |id: ValueId, axis| {
+        let alone = graph.value(id).source == Source::Parameter && graph.consumers(id).count() == 1;
+        alone.then_some(Along { id, axis, each: 1 })
+    };
+    let affine = |node: &Node| -> Option<Vec<Along>> {
+        let shift = node.inputs.get(2).map(|id| own(*id, 0));
+        Some(
+            [Some(own(node.inputs[1], 0)?), shift.unwrap_or(None)]
+                .into_iter()
+                .flatten()
+                .collect(),
+        )
+    };
+    let (made, from) = match &node.op {
+        _ if has_weights(graph, node) => match uses.norm_after(graph, node) {
+            Some(norm) => {
+                let norm = &graph.nodes[norm];
+                (
+                    vec![own(norm.inputs[1], 0)?, own(norm.inputs[2], 0)?],
+                    norm.output,
+                )
+            }
+            None => {
+                let weight = own(node.inputs[1], usize::from(node.op == Op::Linear))?;
+                let bias = node.inputs.get(2).map(|id| own(*id, 0));
+                let mut made = vec![weight];
+                if let Some(bias) = bias {
+                    made.push(bias?);
+                }
+                (made, node.output)
+            }
+        },
+        Op::LayerNorm { .. } => {
+            if node.inputs.get(2).is_some_and(|id| own(*id, 0).is_none()) {
+                return None;
+            }
+            (affine(node)?, node.output)
+        }
+        _ => return None,
+    };
+    let channels = graph.value(made[0].id).shape_at(1)[made[0].axis];
+    let (read, each) = through(graph, from);
+    if graph.outputs.contains(&read) {
+        return None;
+    }
+    let reader = |(at, reader): (usize, &Node)| -> Option<(usize, Along)> {
+        if !has_weights(graph, reader)
+            || reader.inputs[0] != read
+            || reader.inputs[1..].contains(&read)
+        {
+            return None;
+        }
+        let axis = match &reader.op {
+            Op::Linear => 0,
+            Op::Convolution(convolution) if convolution.groups == 1 => 1,
+            // One filter for each channel.
+            Op::Convolution(convolution) => {
+                let filters = graph.value(reader.inputs[1]).shape_at(1)[0];
+                if convolution.groups != channels || filters != channels {
+                    return None;
+                }
+                0
+            }
+            _ => return None,
+        };
+        let along = own(reader.inputs[1], axis)?;
+        let length = graph.value(along.id).shape_at(1)[axis];
+        (length == channels * each).then_some((at, Along { each, ..along }))
+    };
+    let readers = graph.nodes.iter().enumerate();
+    let readers = readers.filter(|(_, node)| node.inputs.contains(&read));
+    let readers: Vec<_> = readers.map(reader).collect::<Option<_>>()?;
+    (!readers.is_empty()).then_some(Seam {
+        channels,
+        maker: index,
+        made,
+        readers,
+        read,
+    })
+}
+
+/// Where a value has come to through functions that a factor goes through, and how many neighbours a channel is there.
+fn through(graph: &Graph, mut id: ValueId) -> (ValueId, usize) {
+    let mut each = 1;
+    loop {
+        let mut users = graph.consumers(id);
+        let (Some(user), None) = (users.next(), users.next()) else {
+            return (id, each);
+        };
+        let whole = !graph.outputs.contains(&id) && user.inputs[0] == id && each == 1;
+        let flattened = || {
+            let (from, to) = (
+                graph.value(id).shape_at(1),
+                graph.value(user.output).shape_at(1),
+            );
+            let flat = from.len() > 1 && to.len() == 2 && from[0] == to[0];
+            flat.then(|| to[1] / from[1])
+        };
+        each = match &user.op {
+            Op::Map(Map::Relu | Map::LeakyRelu(_))
+            | Op::MaxPool(_)
+            | Op::AveragePool { .. }
+            | Op::AdaptiveAveragePool
+                if whole =>
+            {
+                1
+            }
+            Op::Pad { with, .. } if whole && scales(*with) => 1,
+            Op::Reshape if whole => match flattened() {
+                Some(each) => each,
+                None => return (id, each),
+            },
+            _ => return (id, each),
+        };
+        id = user.output;
+    }
+}
+
+fn scales(with: Padding) -> bool {
+    match with {
+        Padding::Constant(with) => with == 0.0,
+        Padding::Reflect | Padding::Edge => true,
+    }
+}
+
+/// Factors by parameter and axis.
+#[derive(Debug, Default)]
+pub(crate) struct Factors(BTreeMap<usize, Vec<(usize, Vec<f64>)>>);
+
+impl Factors {
+    /// Divides what makes a seam's channels, and multiplies what reads them.
+    pub(crate) fn add(&mut self, seam: &Seam, by: &[f64]) {
+        for made in &seam.made {
+            let by = by.iter().map(|by| 1.0 / by).collect();
+            self.0.entry(made.id.0).or_default().push((made.axis, by));
+        }
+        for (_, read) in &seam.readers {
+            let by = by.iter().flat_map(|by| std::iter::repeat_n(*by, read.each));
+            self.0
+                .entry(read.id.0)
+                .or_default()
+                .push((read.axis, by.collect()));
+        }
+    }
+
+    /// The network with its parameters multiplied.
+    #[allow(clippy::cast_possible_truncation, reason = "parameters are f32")]
+    pub(crate) fn apply(self, network: Network) -> Result<Network, QuantizeError> {
+        let graph = network.graph().clone();
+        let of = self.0.into_iter();
+        let by_path: BTreeMap<String, Vec<(usize, Vec<f64>)>> = of
+            .map(|(id, factors)| (graph.values[id].name.clone(), factors))
+            .collect();
+        let mut change = |which: Which<'_>, tensor: AnyTensor| match which {
+            Which::Parameter(path) => {
+                let factors = by_path.get(path).into_iter().flatten();
+                factors.fold(tensor, |tensor, (axis, by)| {
+                    let by: Vec<f32> = by.iter().map(|by| *by as f32).collect();
+                    let by = Tensor::from_floats(by.as_slice(), &tensor.device());
+                    tensor.scaled(*axis, by)
+                })
+            }
+            Which::Constant(_) => tensor,
+        };
+        Ok(network.rewritten(graph, &mut change, Vec::new())?)
+    }
+}
+
+/// The largest magnitude of each channel, of a weight with the norm behind it folded in.
+pub(crate) fn largest(
+    network: &Network,
+    layer: usize,
+    axis: usize,
+    each: usize,
+) -> Result<Vec<f64>, QuantizeError> {
+    let graph = network.graph();
+    let float = FloatLayer::of(network, &Uses::of(graph), &graph.nodes[layer])?;
+    let length = float.shape[axis];
+    let inner: usize = float.shape[axis + 1..].iter().product();
+    let mut largest = vec![0.0_f64; length / each];
+    for (at, weight) in float.weight.iter().enumerate() {
+        let channel = &mut largest[at / inner % length / each];
+        *channel = channel.max(weight.abs());
+    }
+    Ok(largest)
+}

@@ -1,0 +1,84 @@
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ParamId};
+use burn::tensor::Tensor;
+use calcine_params::{Edit, Inventory, Parameter, view};
+use calcine_quant::fake_quantize_rows;
+
+/// Weight-only quantization-aware training, for any module: the module with weights on symmetric grids over their largest
+/// magnitude, one for each output or one for all, for one forward pass.
+///
+/// Run the pass on what this returns, and collect gradients and step the optimizer with the module itself: gradients pass
+/// straight through. Activations and biases stay in float. Nothing is read.
+///
+/// # Panics
+///
+/// If `bits` is not 2 to 16.
+///
+/// # Examples
+///
+/// ```
+/// use burn::nn::{Linear, LinearConfig};
+/// use burn::tensor::{Device, Tensor};
+/// use calcine_params::Role;
+/// use calcine_quantize::weights_on_grids;
+///
+/// let device = Device::flex();
+/// let model: Linear = LinearConfig::new(4, 2).init(&device);
+/// let on_grids = weights_on_grids(&model, 3, true, |parameter| parameter.role == Role::Weight);
+/// let y = on_grids.forward(Tensor::<2>::ones([1, 4], &device));
+/// # assert_eq!(y.dims(), [1, 2]);
+/// ```
+#[must_use]
+pub fn weights_on_grids<M: Module>(
+    model: &M,
+    bits: u8,
+    per_channel: bool,
+    wanted: impl Fn(&Parameter) -> bool,
+) -> M {
+    let inventory = Inventory::of(model);
+    let weights = inventory
+        .iter()
+        .filter(|parameter| parameter.shape.len() > 1 && wanted(parameter));
+    let axes = weights.map(|parameter| {
+        let axis = parameter.output_axis().filter(|_| per_channel);
+        (parameter.id, axis)
+    });
+    view(
+        model,
+        &mut OnGrids {
+            bits,
+            axes: axes.collect(),
+        },
+    )
+}
+
+struct OnGrids {
+    bits: u8,
+    /// The axis of the outputs, of weights with a step for each.
+    axes: BTreeMap<ParamId, Option<usize>>,
+}
+
+impl Edit for OnGrids {
+    fn wants(&self, id: ParamId) -> bool {
+        self.axes.contains_key(&id)
+    }
+
+    fn edit<const D: usize>(&mut self, id: ParamId, value: Tensor<D>) -> Tensor<D> {
+        on_grids(value, self.axes.get(&id).copied().flatten(), self.bits)
+    }
+}
+
+/// A weight on grids over the largest magnitude along an axis, or of all.
+pub(crate) fn on_grids<const D: usize>(
+    weight: Tensor<D>,
+    axis: Option<usize>,
+    bits: u8,
+) -> Tensor<D> {
+    let units = axis.map_or(1, |axis| weight.dims()[axis]);
+    let first = weight.swap_dims(0, axis.unwrap_or(0));
+    let shape = first.dims();
+    let rows = first.reshape([units, shape.iter().product::<usize>() / units]);
+    let on_grid = fake_quantize_rows(rows, bits).reshape(shape);
+    on_grid.swap_dims(0, axis.unwrap_or(0))
+}
