@@ -44,6 +44,14 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "learned steps when a network becomes integers",
     ),
     (
+        "crates/calcine-quantize/src/equalize.rs",
+        "the largest activations that smoothing goes by",
+    ),
+    (
+        "crates/calcine-quantize/src/norms.rs",
+        "the statistics that norms are given",
+    ),
+    (
         "crates/calcine-quantize/src/calibrate.rs",
         "what the inputs of a calibration were",
     ),

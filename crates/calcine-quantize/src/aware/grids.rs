@@ -7,8 +7,8 @@ use burn::tensor::Tensor;
 use calcine_graph::{Op, ValueId};
 use calcine_params::Edit;
 use calcine_quant::{
-    Method, dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows, grid_between,
-    lsq, lsq_along, pact, unit_activation, wrpn_weight,
+    Method, dorefa_weight, fake_quantize, fake_quantize_between, grid_between, lsq, lsq_along,
+    pact, unit_activation, wrpn_weight,
 };
 use calcine_trace::AnyTensor;
 
