@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
-use calcine::recipe::Recipe;
+use calcine::quantize::{AwareNetwork, Calibration};
 use calcine::recipe::distiller::{self, Options};
-use calcine::trace::trace;
+use calcine::recipe::{Quantization, Recipe};
+use calcine::trace::{Network, trace};
+use calcine::zoo::reference::grids;
 use calcine::zoo::{Architecture, Classifier, ModelTask};
 
 use crate::failure::Failure;
@@ -116,6 +118,25 @@ struct Bind<'a> {
     recipe: &'a Recipe,
 }
 
+impl Bind<'_> {
+    /// Grids have parameters of their own, which pruners and regularizers may name; where they begin does not matter.
+    fn bind_on_grids(
+        &self,
+        asked: &Quantization,
+        network: Network,
+        steps: u64,
+    ) -> Result<(), String> {
+        let said = |error: &dyn std::error::Error| error.to_string();
+        let images = burn::tensor::Tensor::<4>::ones(IMAGE, &burn::tensor::Device::flex());
+        let seen = Calibration::of(&network, &[images]).map_err(|error| said(&error))?;
+        let aware = AwareNetwork::new(network, &seen, &grids(asked), asked.method);
+        let aware = aware.map_err(|error| said(&error))?;
+        let graph = aware.network().graph();
+        let bound = self.recipe.bind_traced(&aware, graph, steps);
+        bound.map(drop).map_err(|error| said(&error))
+    }
+}
+
 impl ModelTask for Bind<'_> {
     type Output = Result<(), String>;
 
@@ -132,9 +153,13 @@ impl ModelTask for Bind<'_> {
                 model.forward(images)
             })
             .map_err(|error| error.to_string())?;
-            self.recipe
-                .bind_traced(&model, network.graph(), steps)
-                .map(drop)
+            match self.recipe.quantization() {
+                Some(asked) => return self.bind_on_grids(asked, network, steps),
+                None => self
+                    .recipe
+                    .bind_traced(&model, network.graph(), steps)
+                    .map(drop),
+            }
         } else {
             self.recipe.bind(&model, steps).map(drop)
         };

@@ -5,7 +5,7 @@ use calcine_quant::{
     Quantizer, Scheme, dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows,
     lsq, lsq_step, pact, ternary_weight, unit_activation, wrpn_weight,
 };
-use calcine_testkit::{device, each, values};
+use calcine_testkit::{device, each, is_reference, values};
 
 use crate::read;
 
@@ -51,11 +51,19 @@ fn tensors_become_what_numbers_become() {
         let (again, _) = both(&found, |x| fake_quantize(x, &grid));
         assert_eq!(again, found);
         let ends = [*low as f32, *high as f32];
-        let between = both(&numbers, |x| {
+        let (between, gradients) = both(&numbers, |x| {
             let ends = Tensor::from_floats(ends, &x.device());
             fake_quantize_between(x, ends, *bits, *scheme)
         });
-        assert_eq!(between, both(&numbers, |x| fake_quantize(x, &grid)));
+        let (expected, same) = both(&numbers, |x| fake_quantize(x, &grid));
+        if is_reference() {
+            assert_eq!((between, gradients), (expected, same));
+        } else {
+            // A step that is found on a device may be a rounding off, and ties fall the other way.
+            for (a, b) in between.iter().zip(&expected) {
+                assert!((a - b).abs() <= 1.001 * grid.step, "{a} for {b}");
+            }
+        }
     });
 }
 

@@ -50,6 +50,7 @@ pub use report::{QuantizedReport, Report, ThinnedReport};
 pub use run::{Finished, evaluate, train};
 pub use scan::{ScanRunError, ScanSettings, Scanned, scan};
 pub use settings::{Settings, Weights};
+pub use shape::grids;
 pub use speed::Speed;
 pub use thinning::{GroupPruning, ThinRun, ThinSettings, thin_network};
 pub use validation::Draw;

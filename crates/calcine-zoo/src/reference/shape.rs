@@ -70,6 +70,27 @@ pub(super) struct OnGrids<'a> {
     pub(super) setup: &'a Setup,
 }
 
+/// The grids that a recipe's `[quantize]` asks for.
+#[must_use]
+pub fn grids(asked: &Quantization) -> Settings {
+    let mut settings = Settings::default();
+    settings.weights.bits = asked.weight_bits;
+    settings.weights.per_channel = asked.per_channel;
+    settings.weights.clip = asked.clip;
+    settings.activations.bits = asked.activation_bits;
+    settings.activations.clip = asked.clip;
+    settings.layers = (asked.layers.iter())
+        .map(|layer| Override {
+            name: layer.name.clone(),
+            float: layer.float,
+            weight_bits: layer.weight_bits,
+            activation_bits: layer.activation_bits,
+            ..Override::default()
+        })
+        .collect();
+    settings
+}
+
 impl OnGrids<'_> {
     /// The network on the grids that the recipe asks for, calibrated with validation images.
     pub(super) fn network(&self, network: Network) -> Result<AwareNetwork, ReferenceError> {
@@ -77,22 +98,12 @@ impl OnGrids<'_> {
         let draw = Draw::Random(asked.images);
         let images = Validation::new(&self.setup.images, draw, CALIBRATION, recipe.train().seed);
         let seen = Calibration::of(&network, &images.batches().collect::<Vec<_>>())?;
-        let mut settings = Settings::default();
-        settings.weights.bits = asked.weight_bits;
-        settings.weights.per_channel = asked.per_channel;
-        settings.weights.clip = asked.clip;
-        settings.activations.bits = asked.activation_bits;
-        settings.activations.clip = asked.clip;
-        settings.layers = (asked.layers.iter())
-            .map(|layer| Override {
-                name: layer.name.clone(),
-                float: layer.float,
-                weight_bits: layer.weight_bits,
-                activation_bits: layer.activation_bits,
-                ..Override::default()
-            })
-            .collect();
-        Ok(AwareNetwork::new(network, &seen, &settings, asked.method)?)
+        Ok(AwareNetwork::new(
+            network,
+            &seen,
+            &grids(asked),
+            asked.method,
+        )?)
     }
 
     fn asked(&self) -> &Quantization {
