@@ -194,6 +194,11 @@ impl ModelTask for Quantize<'_> {
             None => Calibration::of(&network, &batches)?,
         };
         let (grids, widths) = self.searched(&network, &seen)?;
+        // What norms see in training is cropped and flipped, and differs from what is tested.
+        let batches = match grids.weights.reestimate {
+            true => (setup.images).first(settings.images.div_ceil(setup.recipe.train().batch_size)),
+            false => batches,
+        };
         let quantized = quantize_over(&network, &seen, &grids, &batches)?;
         let forward = |images: Tensor<4>| -> Tensor<2> { quantized.forward(images) };
         let after = evaluate(setup.images.test(), forward);
