@@ -166,6 +166,28 @@ pub fn lsq_along<const D: usize>(
     straight_through(rounded, inside) * steps
 }
 
+/// LSQ+ (Bhalgat et al., 2020): the same with a learned offset, for what lies beside zero, as activations of a swish do.
+///
+/// `x̂ = s · clamp(round((x − β) / s), low, high) + β`. The gradient of `β` is 1 where `x` was clipped and zero within, times
+/// the step's scale. Zero itself is on no such grid unless β is a multiple of the step. Nothing is read.
+///
+/// # Shapes
+///
+/// `step`, `offset`: `[1]`; the step positive.
+#[must_use]
+#[allow(clippy::cast_precision_loss, reason = "counts of elements")]
+pub fn lsq_plus<const D: usize>(
+    x: Tensor<D>,
+    step: Tensor<1>,
+    offset: Tensor<1>,
+    low: f64,
+    high: f64,
+) -> Tensor<D> {
+    let scale = 1.0 / (x.shape().num_elements() as f64 * high.max(1.0)).sqrt();
+    let offset = scaled_gradient(offset, scale).reshape([1; D]);
+    lsq(x - offset.clone(), step, low, high) + offset
+}
+
 /// The step that LSQ begins with: `2 · mean|x| / √high`. Nothing is read. `[1]`.
 #[must_use]
 pub fn lsq_step<const D: usize>(x: Tensor<D>, high: f64) -> Tensor<1> {

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 use calcine_quant::{
     Quantizer, Scheme, dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows,
-    lsq, lsq_step, pact, ternary_weight, unit_activation, wrpn_weight,
+    lsq, lsq_plus, lsq_step, pact, ternary_weight, unit_activation, wrpn_weight,
 };
 use calcine_testkit::{device, each, is_reference, values};
 
@@ -126,6 +126,39 @@ fn a_learned_step_has_the_papers_gradient() {
     let mean = numbers.iter().map(|x| x.abs()).sum::<f32>() / numbers.len() as f32;
     let begin = read(lsq_step(leaf(&numbers), 7.0))[0];
     assert!((begin - 2.0 * mean / 7.0_f32.sqrt()).abs() < 1e-5);
+}
+
+/// The gradients of all three by the paper's formulas.
+#[test]
+fn a_learned_offset_has_the_papers_gradient() {
+    let numbers = numbers();
+    each(
+        [(0.0, 7.0, 0.3_f32, -0.7_f32), (-4.0, 3.0, 0.5, 0.2)],
+        |(low, high, s, offset)| {
+            let (x, step, beta) = (leaf(&numbers), leaf(&[*s]), leaf(&[*offset]));
+            let y = lsq_plus(x.clone(), step.clone(), beta.clone(), *low, *high);
+            let gradients = y.clone().sum().backward();
+            let (found, of_x) = (read(y), read(x.grad(&gradients).unwrap()));
+            let (mut of_step, mut of_offset) = (0.0, 0.0);
+            for ((&x, found), gradient) in numbers.iter().zip(found).zip(of_x) {
+                let v = f64::from((x - offset) / s);
+                let q = v.clamp(*low, *high).round_ties_even();
+                assert!((found - (q as f32 * s + offset)).abs() < 1e-6);
+                let inside = (*low..=*high).contains(&v);
+                assert_eq!(gradient, f32::from(u8::from(inside)), "{x}");
+                of_step += if inside { q - v } else { q };
+                of_offset += f64::from(u8::from(!inside));
+            }
+            let scale = 1.0 / (numbers.len() as f64 * high.max(1.0)).sqrt();
+            for (leaf, expected) in [(step, of_step * scale), (beta, of_offset * scale)] {
+                let gradient = f64::from(read(leaf.grad(&gradients).unwrap())[0]);
+                assert!(
+                    (gradient - expected).abs() < 1e-4,
+                    "{gradient} for {expected}"
+                );
+            }
+        },
+    );
 }
 
 /// Each twice is once, and there are as many values as there should be.

@@ -49,40 +49,21 @@ fn seam(graph: &Graph, uses: &Uses, index: usize, node: &Node) -> Option<Seam> {
         let alone = graph.value(id).source == Source::Parameter && graph.consumers(id).count() == 1;
         alone.then_some(Along { id, axis, each: 1 })
     };
-    let affine = |node: &Node| -> Option<Vec<Along>> {
-        let shift = node.inputs.get(2).map(|id| own(*id, 0));
-        Some(
-            [Some(own(node.inputs[1], 0)?), shift.unwrap_or(None)]
-                .into_iter()
-                .flatten()
-                .collect(),
-        )
-    };
+    // Scale and shift of a norm.
+    let affine = |ids: &[ValueId]| ids.iter().map(|id| own(*id, 0)).collect::<Option<Vec<_>>>();
     let (made, from) = match &node.op {
         _ if has_weights(graph, node) => match uses.norm_after(graph, node) {
             Some(norm) => {
                 let norm = &graph.nodes[norm];
-                (
-                    vec![own(norm.inputs[1], 0)?, own(norm.inputs[2], 0)?],
-                    norm.output,
-                )
+                (affine(&norm.inputs[1..3])?, norm.output)
             }
             None => {
-                let weight = own(node.inputs[1], usize::from(node.op == Op::Linear))?;
-                let bias = node.inputs.get(2).map(|id| own(*id, 0));
-                let mut made = vec![weight];
-                if let Some(bias) = bias {
-                    made.push(bias?);
-                }
+                let mut made = vec![own(node.inputs[1], usize::from(node.op == Op::Linear))?];
+                made.extend(affine(&node.inputs[2..])?);
                 (made, node.output)
             }
         },
-        Op::LayerNorm { .. } => {
-            if node.inputs.get(2).is_some_and(|id| own(*id, 0).is_none()) {
-                return None;
-            }
-            (affine(node)?, node.output)
-        }
+        Op::LayerNorm { .. } => (affine(&node.inputs[1..])?, node.output),
         _ => return None,
     };
     let channels = graph.value(made[0].id).shape_at(1)[made[0].axis];
