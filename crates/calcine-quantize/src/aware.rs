@@ -64,7 +64,8 @@ impl Default for Stage {
 }
 
 impl AwareNetwork {
-    /// A network that is to be trained with these grids.
+    /// A network that is to be trained with these grids: bits, schemes, ranges to begin with, sums, ends and overrides are the
+    /// settings', weights go to their grid by the method, and what settings do before or after that says nothing here.
     ///
     /// # Errors
     ///

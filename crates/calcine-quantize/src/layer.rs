@@ -340,8 +340,16 @@ impl Layer {
         self.shape[self.axis]
     }
 
-    /// Whether sums of inputs up to this large stay within so many bits, and biases.
-    pub(crate) fn fits(&self, largest: u64, settings: &SumSettings) -> Result<(), QuantizeError> {
+    /// Whether sums of inputs on this grid, or on those of batches, stay within so many bits, and biases.
+    pub(crate) fn fits(
+        &self,
+        input: Option<&Quantizer>,
+        settings: &SumSettings,
+    ) -> Result<(), QuantizeError> {
+        let largest = input.map(Quantizer::largest);
+        let Some(largest) = largest.or(self.dynamic.map(Dynamic::largest)) else {
+            return Ok(());
+        };
         let mut bounds = vec![0_u64; self.outputs()];
         for (at, int) in self.ints.iter().enumerate() {
             let output = output_of(at, &self.shape, self.axis);

@@ -45,7 +45,9 @@ pub fn reestimate<I: Tensors + Clone>(
             let result = match norms.iter().find(|norm| norm.output == node.output) {
                 Some(norm) => {
                     let moments = seen.entry(norm.output.0).or_default();
-                    let x = &fed[&norm.inputs[0].0];
+                    let Some(x) = fed.get(&norm.inputs[0].0) else {
+                        return result;
+                    };
                     let Op::BatchNorm { epsilon, .. } = norm.op else {
                         unreachable!("norms are batch norms");
                     };

@@ -9,7 +9,7 @@ use calcine_trace::{AnyTensor, ForwardError, Network, Tensors, Which};
 use crate::layer::{Bias, Dynamic, FloatLayer, Layer, groups, vector};
 use crate::norms::reestimate;
 use crate::plan::{Uses, grids, has_weights};
-use crate::settings::{ByLayer, WeightSettings};
+use crate::settings::{ByLayer, SumSettings, WeightSettings};
 use crate::{Calibration, QuantizeError, Quantizer, Scheme, Settings};
 
 /// A quantized network: integer weights, and a grid for each value that has one.
@@ -93,7 +93,7 @@ pub fn quantize(
         return Err(QuantizeError::NoSamples);
     }
     let parts = Parts::of(network, seen, settings, &mut |_, _| Ok(None))?;
-    parts.assembled(network)
+    parts.assembled(network, &settings.sums)
 }
 
 /// Quantizes a network after training, with batches by which weights are rounded and biases corrected, as the
@@ -120,7 +120,7 @@ pub fn quantize_over<I: Tensors + Clone>(
     if settings.weights.reestimate {
         parts.renorm(network, batches)?;
     }
-    parts.assembled(network)
+    parts.assembled(network, &settings.sums)
 }
 
 /// What a layer was fed, if its settings ask for it.
@@ -171,10 +171,6 @@ impl Parts {
                 // Whatever the range, there must be such integers.
                 Quantizer::over(0.0, 1.0, dynamic.bits, dynamic.scheme)?;
             }
-            let largest = input.map(Quantizer::largest);
-            if let Some(largest) = largest.or(dynamic.map(Dynamic::largest)) {
-                layer.fits(largest, &settings.sums)?;
-            }
             layers.insert(index, Layer { dynamic, ..layer });
         }
         Ok(Self {
@@ -220,7 +216,11 @@ impl Parts {
         Ok(())
     }
 
-    fn assembled(self, network: &Network) -> Result<Quantized, QuantizeError> {
+    fn assembled(self, network: &Network, sums: &SumSettings) -> Result<Quantized, QuantizeError> {
+        for (&index, layer) in &self.layers {
+            let input = self.graph.nodes[index].inputs[0];
+            layer.fits(self.grids[input.0].as_ref(), sums)?;
+        }
         assembled(network, self.graph, &self.uses, self.grids, self.layers)
     }
 }

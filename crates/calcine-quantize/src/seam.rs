@@ -67,7 +67,13 @@ fn seam(graph: &Graph, uses: &Uses, index: usize, node: &Node) -> Option<Seam> {
         _ => return None,
     };
     let channels = graph.value(made[0].id).shape_at(1)[made[0].axis];
-    let (read, each) = through(graph, from);
+    // Along which axis of what is made the channels lie.
+    let last = |id: ValueId| graph.value(id).shape.len() - 1;
+    let along = match node.op {
+        Op::Convolution(_) => 1,
+        _ => last(from),
+    };
+    let (read, each) = through(graph, from, along);
     if graph.outputs.contains(&read) {
         return None;
     }
@@ -76,6 +82,14 @@ fn seam(graph: &Graph, uses: &Uses, index: usize, node: &Node) -> Option<Seam> {
             || reader.inputs[0] != read
             || reader.inputs[1..].contains(&read)
         {
+            return None;
+        }
+        // What the reader takes for channels must be those.
+        let reads = match reader.op {
+            Op::Linear => last(read),
+            _ => 1,
+        };
+        if reads != along {
             return None;
         }
         let axis = match &reader.op {
@@ -107,8 +121,9 @@ fn seam(graph: &Graph, uses: &Uses, index: usize, node: &Node) -> Option<Seam> {
     })
 }
 
-/// Where a value has come to through functions that a factor goes through, and how many neighbours a channel is there.
-fn through(graph: &Graph, mut id: ValueId) -> (ValueId, usize) {
+/// Where a value has come to through functions that factors along an axis go through, and how many neighbours a channel is
+/// there. Pools, padding and flattening keep the channels of the second axis apart, and of no other.
+fn through(graph: &Graph, mut id: ValueId, along: usize) -> (ValueId, usize) {
     let mut each = 1;
     loop {
         let mut users = graph.consumers(id);
@@ -124,17 +139,12 @@ fn through(graph: &Graph, mut id: ValueId) -> (ValueId, usize) {
             let flat = from.len() > 1 && to.len() == 2 && from[0] == to[0];
             flat.then(|| to[1] / from[1])
         };
+        let second = whole && along == 1;
         each = match &user.op {
-            Op::Map(Map::Relu | Map::LeakyRelu(_))
-            | Op::MaxPool(_)
-            | Op::AveragePool { .. }
-            | Op::AdaptiveAveragePool
-                if whole =>
-            {
-                1
-            }
-            Op::Pad { with, .. } if whole && scales(*with) => 1,
-            Op::Reshape if whole => match flattened() {
+            Op::Map(Map::Relu | Map::LeakyRelu(_)) if whole => 1,
+            Op::MaxPool(_) | Op::AveragePool { .. } | Op::AdaptiveAveragePool if second => 1,
+            Op::Pad { padding, with } if second && padding[1] == [0, 0] && scales(*with) => 1,
+            Op::Reshape if second => match flattened() {
                 Some(each) => each,
                 None => return (id, each),
             },

@@ -1,7 +1,7 @@
 //! What cannot be quantized says what and where.
 
 use burn::tensor::Tensor;
-use calcine_quantize::{Calibration, QuantizeError, Settings, quantize};
+use calcine_quantize::{AwareNetwork, Calibration, Method, QuantizeError, Settings, quantize};
 use calcine_testkit::each;
 
 use crate::models::{images, network};
@@ -82,6 +82,29 @@ fn what_does_not_fit_is_named() {
     partly.values.remove("stem_norm.relu");
     let error = quantize(&network, &partly, &Settings::default()).unwrap_err();
     assert!(error.to_string().contains("`stem_norm.relu`"), "{error}");
+}
+
+#[test]
+fn networks_that_train_say_what_does_not_fit_too() {
+    let network = network();
+    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let rows = [
+        (Method::Lsq, 1, "1 bits: expected 2 to 16"),
+        (Method::Linear { decay: 0.9 }, 1, "1 bits: expected 2 to 16"),
+        (Method::Wrpn, 0, "0 bits: expected 2 to 16"),
+        (Method::Dorefa, 0, "1 bits: expected 2 to 16"),
+        (Method::Pact, 16, "17 bits: expected 2 to 16"),
+    ];
+    each(rows, |(method, bits, expected)| {
+        let mut settings = Settings::default();
+        settings.weights.bits = *bits;
+        let error = AwareNetwork::new(network.clone(), &seen, &settings, *method).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    });
+    let settings = Settings::parse("format = 1\n[sums]\nbits = 16").unwrap();
+    let aware = AwareNetwork::new(network, &seen, &settings, Method::Lsq).unwrap();
+    let error = aware.quantized().unwrap_err().to_string();
+    assert!(error.contains("beyond 32767"), "{error}");
 }
 
 #[test]

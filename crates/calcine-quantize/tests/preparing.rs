@@ -165,6 +165,34 @@ fn scaled_channels_change_nothing() {
     assert!(changed(&residual, &prepared) <= 3);
 }
 
+/// A linear layer over rows of pixels reads no channels, however many pixels a row has.
+#[derive(Module, Debug)]
+struct Crossed {
+    conv: Conv2d,
+    rows: Linear,
+}
+
+#[test]
+fn axes_of_equal_length_are_not_taken_for_each_other() {
+    let conv = Conv2dConfig::new([3, 8], [3, 3]).with_padding(same());
+    let model = Crossed {
+        conv: conv.init(&device()),
+        rows: LinearConfig::new(8, 4).init(&device()),
+    };
+    let model = drawn(model, |_| 2.0);
+    let x = models::images(2, 0);
+    let forward = |m: &Crossed, x| m.rows.forward(relu(m.conv.forward(x)));
+    let network = trace(&model, x.clone(), forward).unwrap();
+    for prepared in [
+        equalize(network.clone()).unwrap(),
+        smooth(network.clone(), std::slice::from_ref(&x), 0.5).unwrap(),
+    ] {
+        assert_eq!(changed(&network, &prepared), 0);
+        let [before, after]: [Tensor<4>; 2] = [&network, &prepared].map(|n| n.forward(x.clone()));
+        assert!(apart(before, after) < 1e-5);
+    }
+}
+
 /// Errors of weights of few bits with one step for all, on a network whose channels are of very different sizes.
 #[test]
 fn prepared_networks_lose_less() {

@@ -51,6 +51,7 @@ impl AwareNetwork {
                     Layer::nearest(&node.name, &float, &own, weight.bits, input)?
                 }
             };
+            layer.fits(input, &plan.sums)?;
             layers.insert(weight.node, layer);
         }
         let graph = plan.graph.clone();

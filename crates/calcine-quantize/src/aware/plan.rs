@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use burn::module::{Module, RunningState};
 use burn::tensor::{Device, Tensor};
 use calcine_graph::{Graph, Kind, Map, Op, Source, Value, ValueId};
-use calcine_quant::{Method, Quantizer};
+use calcine_quant::{Method, Quantizer, Scheme};
 use calcine_trace::{Added, Network};
 
 use super::{AwareError, LEAST};
 use crate::layer::FloatLayer;
 use crate::plan::{Uses, grids, has_weights, makers};
-use crate::settings::{ActivationSettings, ByLayer};
-use crate::{Calibration, Settings};
+use crate::settings::{ActivationSettings, ByLayer, SumSettings};
+use crate::{Calibration, QuantizeError, Settings};
 
 /// The grids of a network that trains on them.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub(super) struct Plan {
     /// By the value at which it is settled.
     pub(super) activations: BTreeMap<ValueId, ActivationPlan>,
     pub(super) method: Method,
+    pub(super) sums: SumSettings,
 }
 
 #[derive(Debug)]
@@ -112,6 +113,12 @@ impl Plan {
                 let path = graph.value(node.inputs[1]).name.clone();
                 let norm = uses.norm_after(&graph, node);
                 let float = FloatLayer::of(&network, &uses, node)?;
+                // There must be such integers; levels without zero take one bit more.
+                let bits = match method {
+                    Method::Dorefa | Method::Pact => own.weights.bits.saturating_add(1),
+                    _ => own.weights.bits,
+                };
+                Quantizer::over(-1.0, 1.0, bits, Scheme::Symmetric).map_err(QuantizeError::from)?;
                 let step = if method == Method::Lsq {
                     let folded = float.grids(&own)?;
                     // The step of a channel before its norm.
@@ -187,6 +194,7 @@ impl Plan {
             weights,
             activations,
             method,
+            sums: settings.sums,
         };
         Ok((plan, network, ranges))
     }
