@@ -35,9 +35,8 @@ pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
 /// They all leave that out for docs.rs. What they built so must not be taken for the real thing, so
 /// it has a directory of its own.
 pub(crate) fn without_toolkits(command: &mut Command, target: &Path) {
-    let directory = target.join("devices").join("check");
     command
-        .env("CARGO_TARGET_DIR", directory)
+        .env("CARGO_TARGET_DIR", target.join("check"))
         .env("DOCS_RS", "1");
 }
 

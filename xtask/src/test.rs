@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use cargo_metadata::{Metadata, Package};
 use clap::ValueEnum;
 use tempfile::TempDir;
 
@@ -36,11 +37,11 @@ enum Device {
 
 /// Runs the suite once a device and names the devices on which it failed.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let target = cargo::members()?.target_directory;
+    let members = cargo::members()?;
     let runtime = runtime_directory(&args.device)?;
     let mut failures = Vec::new();
-    for suite in suites(args) {
-        let mut command = suite.command(target.as_std_path(), args.check_only);
+    for suite in suites(args, &deviceless(&members)) {
+        let mut command = suite.command(members.target_directory.as_std_path(), args.check_only);
         if let Some(directory) = &runtime {
             command.env("XDG_RUNTIME_DIR", directory.path());
         }
@@ -53,16 +54,26 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
+/// The packages whose tests ask for no device, so that they need not be built for each.
+fn deviceless(members: &Metadata) -> Vec<String> {
+    const TESTKIT: &str = "calcine-testkit";
+    let asks = |package: &Package| {
+        package.name == TESTKIT || package.dependencies.iter().any(|on| on.name == TESTKIT)
+    };
+    let packages = members.packages.iter().filter(|package| !asks(package));
+    packages.map(|package| package.name.to_string()).collect()
+}
+
 /// One call of cargo.
 #[derive(Debug, PartialEq)]
 struct Suite {
-    /// Flex needs no feature, no variable and no directory of its own.
+    /// Flex needs no feature and no variable.
     device: Option<Device>,
     arguments: Vec<String>,
 }
 
-/// One suite a device; all but flex are built with the same features, so once.
-fn suites(args: &Args) -> Vec<Suite> {
+/// One suite a device; all but flex are built with the same features, so once, and `without` some packages.
+fn suites(args: &Args, without: &[String]) -> Vec<Suite> {
     let others: Vec<Device> = args
         .device
         .iter()
@@ -70,7 +81,6 @@ fn suites(args: &Args) -> Vec<Suite> {
         .filter(|&d| d != Device::Flex)
         .collect();
     let features: Vec<String> = others.iter().map(|device| device.feature()).collect();
-    let targets = ["--lib", "--bins", "--tests"];
     let verb = if args.check_only { "check" } else { "test" };
 
     let mut suites = Vec::new();
@@ -81,8 +91,14 @@ fn suites(args: &Args) -> Vec<Suite> {
         });
     }
     for device in others {
-        let mut arguments = words(&[verb, "--workspace", "--features", &features.join(",")]);
-        arguments.extend(words(&targets));
+        let mut arguments = words(&[verb, "--workspace"]);
+        arguments.extend(without.iter().map(|package| format!("--exclude={package}")));
+        arguments.extend(words(&[
+            "--features",
+            &features.join(","),
+            "--lib",
+            "--tests",
+        ]));
         suites.push(Suite {
             device: Some(device),
             arguments,
@@ -108,8 +124,6 @@ impl Suite {
     fn command(&self, target: &Path, check_only: bool) -> Command {
         let mut command = cargo(&self.arguments);
         if let Some(device) = self.device {
-            // Another set of features: a GPU build neither locks nor evicts the CPU build.
-            command.env("CARGO_TARGET_DIR", target.join("devices"));
             command.env("CALCINE_DEVICE", device.name());
             if check_only {
                 cargo::without_toolkits(&mut command, target);
@@ -158,7 +172,7 @@ mod tests {
             args: words(args),
         };
         let name = |suite: &Suite| suite.device.map_or_else(|| "-".to_owned(), Device::name);
-        suites(&args)
+        suites(&args, &words(&["plots"]))
             .iter()
             .map(|s| (name(s), s.arguments.join(" ")))
             .collect()
@@ -178,8 +192,8 @@ mod tests {
 
     #[test]
     fn several_devices_share_one_set_of_features() {
-        let shared = "test --workspace --features calcine-testkit/ndarray,calcine-testkit/wgpu \
-                      --lib --bins --tests -- masks";
+        let shared = "test --workspace --exclude=plots \
+                      --features calcine-testkit/ndarray,calcine-testkit/wgpu --lib --tests -- masks";
         assert_eq!(
             asked(
                 &[Device::Ndarray, Device::Flex, Device::Wgpu],
@@ -196,8 +210,8 @@ mod tests {
 
     #[test]
     fn checking_several_devices_is_one_call() {
-        let shared = "check --workspace --features calcine-testkit/cuda,calcine-testkit/rocm \
-                      --lib --bins --tests";
+        let shared = "check --workspace --exclude=plots \
+                      --features calcine-testkit/cuda,calcine-testkit/rocm --lib --tests";
         assert_eq!(
             asked(&[Device::Cuda, Device::Rocm], true, &[]),
             [row("cuda", shared)]
@@ -205,20 +219,16 @@ mod tests {
     }
 
     #[test]
-    fn a_device_builds_in_its_own_directory_and_is_named_to_the_tests() {
+    fn a_device_is_named_to_the_tests() {
         let wgpu = variables(Device::Wgpu, false);
         assert_eq!(wgpu["CALCINE_DEVICE"], "wgpu");
-        assert_eq!(Path::new(&wgpu["CARGO_TARGET_DIR"]), Path::new("t/devices"));
     }
 
     #[test]
     fn a_check_needs_no_toolkit_and_builds_apart_from_what_runs() {
         let cuda = variables(Device::Cuda, true);
         assert_eq!(cuda["DOCS_RS"], "1");
-        assert_eq!(
-            Path::new(&cuda["CARGO_TARGET_DIR"]),
-            Path::new("t/devices/check")
-        );
+        assert_eq!(Path::new(&cuda["CARGO_TARGET_DIR"]), Path::new("t/check"));
     }
 
     fn variables(device: Device, check_only: bool) -> BTreeMap<String, String> {
