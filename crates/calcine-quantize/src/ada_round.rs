@@ -5,21 +5,20 @@ use calcine_quant::Quantizer;
 /// Weights that are tried together with every other one.
 const LEADERS: usize = 16;
 
-/// A row of weights on a grid: from the nearest integers on, the weight whose turning over to its other neighbour
+/// A row of weights, each on a grid: from the nearest integers on, the weight whose turning over to its other neighbour
 /// lowers `e·H·eᵀ` most is turned over; where none lowers it, the best pair of weights; until none does. e is what the
 /// weights err, and `H = XᵀX` the second moments of what they are multiplied with, row by row. Never worse than the
 /// nearest integers.
 ///
 /// This is the quadratic problem of `AdaRound` (Nagel et al., 2020, equation 13).
-pub(crate) fn round(weights: &[f64], grid: &Quantizer, moments: &[f64]) -> Vec<i32> {
+pub(crate) fn round(weights: &[f64], grids: &[Quantizer], moments: &[f64]) -> Vec<i32> {
     let columns = weights.len();
     #[allow(clippy::cast_possible_truncation, reason = "grids are of f32")]
-    let mut ints: Vec<i32> = weights
-        .iter()
-        .map(|&weight| grid.quantize(weight as f32))
+    let mut ints: Vec<i32> = (weights.iter().zip(grids))
+        .map(|(&weight, grid)| grid.quantize(weight as f32))
         .collect();
-    let mut errors: Vec<f64> = (ints.iter().zip(weights))
-        .map(|(&int, weight)| f64::from(grid.dequantize(int)) - weight)
+    let mut errors: Vec<f64> = (ints.iter().zip(weights).zip(grids))
+        .map(|((&int, weight), grid)| f64::from(grid.dequantize(int)) - weight)
         .collect();
     let row = |column: usize| &moments[column * columns..(column + 1) * columns];
     let mut slopes: Vec<f64> = (0..columns)
@@ -28,6 +27,7 @@ pub(crate) fn round(weights: &[f64], grid: &Quantizer, moments: &[f64]) -> Vec<i
     // Every turn lowers the sum; rounding of sums cannot make it go on for ever.
     for _ in 0..8 * columns {
         let turns = (0..columns).filter_map(|column| {
+            let grid = &grids[column];
             let by = turn(ints[column], errors[column], grid)?;
             let change = f64::from(by) * f64::from(grid.step);
             let gain = -change * (2.0 * slopes[column] + change * row(column)[column]);
@@ -134,7 +134,7 @@ mod tests {
         for row in 0..20_usize {
             let weight = |column: usize| ((row * 31 + column * 17) % 23) as f64 / 11.6 - 1.0;
             let weights: Vec<f64> = (0..COLUMNS).map(weight).collect();
-            let ints = round(&weights, &grid, &moments);
+            let ints = round(&weights, &[grid; COLUMNS], &moments);
             let to_nearest: Vec<i32> = weights.iter().map(|&w| grid.quantize(w as f32)).collect();
             let found = cost(&ints, &weights, &grid, &moments);
             // All ways to round each up or down.
@@ -175,6 +175,6 @@ mod tests {
         let grid = Quantizer::over(-1.0, 1.0, 4, Scheme::Symmetric).unwrap();
         let weights = [0.31, -0.77, 0.05, 1.99, -0.2];
         let expected: Vec<i32> = weights.iter().map(|&w| grid.quantize(w as f32)).collect();
-        assert_eq!(round(&weights, &grid, &moments), expected);
+        assert_eq!(round(&weights, &[grid; 5], &moments), expected);
     }
 }

@@ -166,6 +166,11 @@ pub enum AwareError {
     /// It cannot be quantized either.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
+    /// Weights with steps for groups of columns.
+    #[error(
+        "`group` is for quantization after training: weights that train have a step for each output, or one"
+    )]
+    Groups,
     /// It has no room for steps.
     #[error(transparent)]
     Rewrite(#[from] RewriteError),

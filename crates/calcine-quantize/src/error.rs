@@ -54,6 +54,14 @@ pub enum QuantizeError {
         /// Why.
         reason: String,
     },
+    /// Weights with steps for groups of columns, where inputs are integers too.
+    #[error(
+        "the weights of `{name}` have steps for groups of columns, and its inputs are integers, whose sums one step must serve: leave activations in float (`bits = 0`), or leave out `group`"
+    )]
+    Groups {
+        /// The layer.
+        name: String,
+    },
     /// Settings that go by what layers are fed.
     #[error(
         "`rounding` other than to the nearest, `correct_bias` and `reestimate` go by what layers are fed: give the batches, `quantize_over`"

@@ -85,6 +85,8 @@ struct LayerText {
     /// How many of the steps are its own.
     steps: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    group: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     dynamic: Option<Dynamic>,
 }
 
@@ -123,6 +125,7 @@ impl Quantized {
                 shape: layer.shape.clone(),
                 axis: layer.axis,
                 steps: layer.steps.len(),
+                group: layer.group,
                 dynamic: layer.dynamic,
             });
         }
@@ -362,6 +365,7 @@ fn layer(
         shape,
         axis,
         steps,
+        group,
         dynamic,
     } = text;
     let malformed = |found: String| QuantizedFileError::Description(found);
@@ -399,11 +403,20 @@ fn layer(
     };
     let outputs = shape[axis];
     let input = grids[node.inputs[0].0];
-    if steps != 1 && steps != outputs {
-        let found = format!("`{name}` has {steps} steps of {outputs} outputs");
+    let fits = match group {
+        None => steps == 1 || steps == outputs,
+        Some(0) => false,
+        Some(group) => {
+            let columns = count.checked_div(outputs).unwrap_or(0);
+            input.is_none() && steps == outputs * columns.div_ceil(group)
+        }
+    };
+    if !fits {
+        let groups = group.map_or(String::new(), |group| format!(" in groups of {group}"));
+        let found = format!("`{name}` has {steps} steps of {outputs} outputs{groups}");
         return Err(malformed(found));
     }
-    if dynamic.is_some_and(|dynamic| input.is_some() || !dynamic.is_sound()) {
+    if dynamic.is_some_and(|dynamic| input.is_some() || group.is_some() || !dynamic.is_sound()) {
         return Err(malformed(format!(
             "`{name}` has {dynamic:?} and inputs on {input:?}"
         )));
@@ -420,6 +433,7 @@ fn layer(
         shape,
         axis,
         steps,
+        group,
         bias,
         dynamic,
     })

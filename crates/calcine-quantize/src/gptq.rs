@@ -35,12 +35,13 @@ impl Rounding {
         Some(Self { order, lower })
     }
 
-    /// A row of weights on a grid. Columns are rounded one by one, and what each errs is made up for by those that
+    /// A row of weights, each on a grid. Columns are rounded one by one, and what each errs is made up for by those that
     /// are still to come, as the inputs' moments say (GPTQ; Frantar et al., 2023).
-    pub(crate) fn round(&self, weights: &[f64], grid: &Quantizer) -> Vec<i32> {
+    pub(crate) fn round(&self, weights: &[f64], grids: &[Quantizer]) -> Vec<i32> {
         let mut left: Vec<f64> = self.order.iter().map(|&column| weights[column]).collect();
         let mut ints = vec![0; weights.len()];
         for at in 0..left.len() {
+            let grid = grids[self.order[at]];
             #[allow(clippy::cast_possible_truncation, reason = "grids are of f32")]
             let int = grid.quantize(left[at] as f32);
             ints[self.order[at]] = int;
@@ -93,7 +94,7 @@ mod tests {
                 };
                 inputs.iter().map(|x| off(x).powi(2)).sum::<f64>()
             };
-            own += error(&rounding.round(&weights, &grid));
+            own += error(&rounding.round(&weights, &[grid; 12]));
             let ints: Vec<i32> = weights.iter().map(|&w| grid.quantize(w as f32)).collect();
             nearest += error(&ints);
         }
@@ -109,13 +110,15 @@ mod tests {
         let weights = [0.31, -0.77, 0.05, 0.99, -0.2];
         let expected: Vec<i32> = weights.iter().map(|&w| grid.quantize(w as f32)).collect();
         assert_eq!(
-            Rounding::over(&moments, 5).unwrap().round(&weights, &grid),
+            Rounding::over(&moments, 5)
+                .unwrap()
+                .round(&weights, &[grid; 5]),
             expected
         );
         assert_eq!(
             Rounding::over(&[0.0; 25], 5)
                 .unwrap()
-                .round(&weights, &grid),
+                .round(&weights, &[grid; 5]),
             expected
         );
     }

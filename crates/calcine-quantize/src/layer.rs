@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use calcine_graph::{Graph, Node, Op};
-use calcine_quant::{Quantizer, Scheme, Seen, grid_between};
+use calcine_quant::{GridError, Quantizer, Scheme, Seen, grid_between};
 use calcine_trace::watch::LayerSamples;
 use calcine_trace::{AnyTensor, Network};
 use serde::{Deserialize, Serialize};
@@ -76,12 +76,11 @@ impl FloatLayer {
         self.shape[self.axis]
     }
 
-    /// The grids: one for each output, or one.
+    /// The grids: one, one for each output, or one for each group of an output's row.
     pub(crate) fn grids(&self, own: &LayerSettings) -> Result<Vec<Quantizer>, QuantizeError> {
         let settings = &own.weights;
-        let of = |weights: &mut dyn Iterator<Item = f64>| {
-            let weights: Vec<f64> = weights.collect();
-            let [low, high] = range(&weights, settings).map(|end| end * own.weight_stretch);
+        let of = |weights: &Vec<f64>| {
+            let [low, high] = range(weights, settings).map(|end| end * own.weight_stretch);
             let grid = Quantizer::over(low, high, settings.bits, Scheme::Symmetric)?;
             Ok(if settings.power_of_two {
                 grid.power_of_two()
@@ -89,16 +88,24 @@ impl FloatLayer {
                 grid
             })
         };
-        if !settings.per_channel {
-            return Ok(vec![of(&mut self.weight.iter().copied())?]);
+        let columns = self.weight.len().checked_div(self.outputs()).unwrap_or(0);
+        let count = match settings.group {
+            Some(0) => {
+                return Err(QuantizeError::Grid(GridError::Groups {
+                    weights: self.weight.len(),
+                    columns,
+                    group: 0,
+                }));
+            }
+            Some(group) => self.outputs() * columns.div_ceil(group),
+            None if settings.per_channel => self.outputs(),
+            None => 1,
+        };
+        let mut sharing = vec![Vec::new(); count];
+        for (at, weight) in self.weight.iter().enumerate() {
+            sharing[step_of(at, &self.shape, self.axis, settings.group, count)].push(*weight);
         }
-        (0..self.outputs())
-            .map(|output| {
-                let own = self.weight.iter().enumerate();
-                let own = own.filter(|(at, _)| output_of(*at, &self.shape, self.axis) == output);
-                of(&mut own.map(|(_, weight)| *weight))
-            })
-            .collect()
+        sharing.iter().map(of).collect()
     }
 }
 
@@ -118,6 +125,24 @@ pub(crate) fn output_of(at: usize, shape: &[usize], axis: usize) -> usize {
     at / inner % shape[axis]
 }
 
+/// Which of so many steps an element of a weight has: the only one, its output's, or that of its group in its output's
+/// row of all inputs and places of the kernel.
+fn step_of(at: usize, shape: &[usize], axis: usize, group: Option<usize>, steps: usize) -> usize {
+    let outputs = shape[axis];
+    let output = output_of(at, shape, axis);
+    match group {
+        _ if steps == 1 => 0,
+        None => output,
+        Some(group) => {
+            let column = match axis {
+                0 => at % (shape.iter().product::<usize>() / outputs),
+                _ => at / outputs,
+            };
+            output * (steps / outputs) + column / group
+        }
+    }
+}
+
 /// The numbers of an operand, all of them finite.
 fn read(network: &Network, node: &Node, at: usize) -> Result<Vec<f64>, QuantizeError> {
     let id = node.inputs[at];
@@ -134,7 +159,7 @@ fn read(network: &Network, node: &Node, at: usize) -> Result<Vec<f64>, QuantizeE
     }
 }
 
-/// A layer in integers: `w = step · q`, one step or one for each output.
+/// A layer in integers: `w = step · q`, one step, one for each output, or one for each group of an output's row.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Layer {
     pub(crate) name: String,
@@ -143,6 +168,8 @@ pub(crate) struct Layer {
     pub(crate) shape: Vec<usize>,
     pub(crate) axis: usize,
     pub(crate) steps: Vec<f32>,
+    /// How many columns of an output's row share a step, if not all.
+    pub(crate) group: Option<usize>,
     pub(crate) bias: Bias,
     /// How inputs without a grid of their own are quantized, if they are.
     pub(crate) dynamic: Option<Dynamic>,
@@ -194,23 +221,29 @@ pub(crate) enum Bias {
 }
 
 impl Layer {
-    /// Weights to the nearest integers of these grids, one or one for each output, and the bias to the nearest that
-    /// sums can take.
+    /// Weights to the nearest integers of these grids, and the bias to the nearest that sums can take.
     pub(crate) fn nearest(
         name: &str,
         float: &FloatLayer,
         grids: &[Quantizer],
         bits: u8,
+        group: Option<usize>,
         input: Option<&Quantizer>,
     ) -> Result<Self, QuantizeError> {
-        let grid = |output: usize| &grids[if grids.len() == 1 { 0 } else { output }];
+        if group.is_some() && input.is_some() {
+            return Err(QuantizeError::Groups {
+                name: name.to_owned(),
+            });
+        }
         #[allow(clippy::cast_possible_truncation, reason = "grids are of f32")]
         let int = |(at, weight): (usize, &f64)| {
-            grid(output_of(at, &float.shape, float.axis)).quantize(*weight as f32)
+            let grid = step_of(at, &float.shape, float.axis, group, grids.len());
+            grids[grid].quantize(*weight as f32)
         };
         let steps = grids.iter().map(|grid| grid.step).collect();
         let ints = float.weight.iter().enumerate().map(int).collect();
-        Self::exact(name, float, ints, bits, steps, input)
+        let layer = Self::exact(name, float, ints, bits, steps, input)?;
+        Ok(Self { group, ..layer })
     }
 
     /// These integers, with their steps, and the bias to the nearest that sums can take.
@@ -230,6 +263,7 @@ impl Layer {
             axis: float.axis,
             bias: bias(name, &float.bias, &steps, input)?,
             steps,
+            group: None,
             dynamic: None,
         })
     }
@@ -244,7 +278,7 @@ impl Layer {
         input: Option<&Quantizer>,
         samples: &LayerSamples,
     ) -> Result<Self, QuantizeError> {
-        let mut layer = Self::nearest(name, float, grids, settings.bits, input)?;
+        let mut layer = Self::nearest(name, float, grids, settings.bits, settings.group, input)?;
         let columns = samples.columns() / samples.groups();
         let each = layer.outputs() / samples.groups();
         let mut corrected = float.bias.clone();
@@ -256,23 +290,21 @@ impl Layer {
                     .map(|c| layer.place(output, c, columns))
                     .collect();
                 let weights: Vec<f64> = places.iter().map(|&at| float.weight[at]).collect();
-                let grid = &grids[if grids.len() == 1 { 0 } else { output }];
+                let own: Vec<Quantizer> =
+                    places.iter().map(|&at| grids[layer.step_of(at)]).collect();
                 if let Some(round) = &round {
-                    let ints = round(&weights, grid);
+                    let ints = round(&weights, &own);
                     places
                         .iter()
                         .zip(ints)
                         .for_each(|(&at, int)| layer.ints[at] = int);
                 }
                 if settings.correct_bias {
-                    let off =
-                        places
-                            .iter()
-                            .zip(&weights)
-                            .zip(&means)
-                            .map(|((&at, weight), mean)| {
-                                (f64::from(grid.dequantize(layer.ints[at])) - weight) * mean
-                            });
+                    let off = places.iter().zip(&weights).zip(own.iter().zip(&means)).map(
+                        |((&at, weight), (grid, mean))| {
+                            (f64::from(grid.dequantize(layer.ints[at])) - weight) * mean
+                        },
+                    );
                     corrected[output] -= off.sum::<f64>();
                 }
             }
@@ -288,7 +320,10 @@ impl Layer {
             let output = output_of(at, &self.shape, self.axis);
             match float.factors[output] {
                 0.0 => 0.0,
-                factor => (f64::from(self.step(output)) * f64::from(*int) / factor) as f32,
+                factor => {
+                    let step = self.steps[self.step_of(at)];
+                    (f64::from(step) * f64::from(*int) / factor) as f32
+                }
             }
         };
         self.ints.iter().enumerate().map(weight).collect()
@@ -312,7 +347,9 @@ impl Layer {
                 }
             }
         } else {
-            for (output, step) in self.steps.iter_mut().enumerate() {
+            let each = self.steps.len() / self.outputs();
+            for (at, step) in self.steps.iter_mut().enumerate() {
+                let output = at / each;
                 let (old, new) = (before.factors[output], after.factors[output]);
                 if old != 0.0 {
                     *step = (f64::from(*step) * new / old) as f32;
@@ -331,7 +368,12 @@ impl Layer {
         }
     }
 
-    /// The step of an output's weights.
+    /// Which step an element of the weight has.
+    fn step_of(&self, at: usize) -> usize {
+        step_of(at, &self.shape, self.axis, self.group, self.steps.len())
+    }
+
+    /// The step of an output's weights, where it has one.
     pub(crate) fn step(&self, output: usize) -> f32 {
         self.steps[if self.steps.len() == 1 { 0 } else { output }]
     }
@@ -457,16 +499,14 @@ impl Layer {
     /// The weights that the integers stand for.
     #[allow(clippy::cast_precision_loss, reason = "integers of 16 bits at most")]
     pub(crate) fn float_weight(&self, device: &Device) -> AnyTensor {
-        let weight = |(at, int): (usize, &i32)| {
-            self.step(output_of(at, &self.shape, self.axis)) * *int as f32
-        };
+        let weight = |(at, int): (usize, &i32)| self.steps[self.step_of(at)] * *int as f32;
         let weights: Vec<f32> = self.ints.iter().enumerate().map(weight).collect();
         vector(weights, device, &self.shape)
     }
 }
 
-/// Integers for an output's weights.
-type Round = Box<dyn Fn(&[f64], &Quantizer) -> Vec<i32>>;
+/// Integers for an output's weights, each on a grid.
+type Round = Box<dyn Fn(&[f64], &[Quantizer]) -> Vec<i32>>;
 
 /// How a group's weights are rounded for what they are fed; `None` if that says nothing.
 fn rounding(
@@ -480,12 +520,14 @@ fn rounding(
         crate::Rounding::Nearest => None,
         crate::Rounding::Gptq => {
             let rounding = gptq::Rounding::over(&moments(), columns)?;
-            Some(Box::new(move |weights, grid| rounding.round(weights, grid)))
+            Some(Box::new(move |weights, grids| {
+                rounding.round(weights, grids)
+            }))
         }
         crate::Rounding::AdaRound => {
             let moments = moments();
-            Some(Box::new(move |weights, grid| {
-                ada_round::round(weights, grid, &moments)
+            Some(Box::new(move |weights, grids| {
+                ada_round::round(weights, grids, &moments)
             }))
         }
     }

@@ -57,8 +57,10 @@ pub struct IntegerLayer<'a> {
     pub shape: &'a [usize],
     /// Which axis the outputs are.
     pub output_axis: usize,
-    /// One step, or one for each output.
+    /// One step, one for each output, or one for each group of an output's row, row by row.
     pub steps: &'a [f32],
+    /// How many columns of an output's row of inputs and places of the kernel share a step; `None`: all.
+    pub group: Option<usize>,
     /// What is added to the sums, in units of input step times weight step; `None` where inputs have no grid.
     pub bias: Option<&'a [i32]>,
     /// Bits and scheme of grids over each batch's own range, for inputs that have none.
@@ -160,9 +162,17 @@ impl Parts {
                 Some(samples) => {
                     Layer::over(&node.name, &float, &weights, &own.weights, input, &samples)?
                 }
-                None => Layer::nearest(&node.name, &float, &weights, own.weights.bits, input)?,
+                None => {
+                    let WeightSettings { bits, group, .. } = own.weights;
+                    Layer::nearest(&node.name, &float, &weights, bits, group, input)?
+                }
             };
             let of = &own.activations;
+            if of.dynamic && own.weights.group.is_some() {
+                return Err(QuantizeError::Groups {
+                    name: node.name.clone(),
+                });
+            }
             let dynamic = (of.dynamic && of.bits > 0).then_some(Dynamic {
                 bits: of.bits,
                 scheme: of.scheme,
@@ -335,6 +345,7 @@ impl Quantized {
             shape: &layer.shape,
             output_axis: layer.axis,
             steps: &layer.steps,
+            group: layer.group,
             bias: match &layer.bias {
                 Bias::Ints(bias) => Some(bias),
                 Bias::Floats(_) => None,

@@ -83,6 +83,11 @@ pub struct WeightSettings {
     pub bits: u8,
     /// Whether each output has a step of its own.
     pub per_channel: bool,
+    /// Columns that share a step: the row of an output's weights, all inputs and places of the kernel, is cut into groups
+    /// of so many, the last being what is left. Takes `per_channel`, and activations in float (`bits = 0`). `None`: all of
+    /// a row share it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<usize>,
     /// What a grid covers. What needs samples to average over goes by all weights at once.
     pub clip: Clip,
     /// Whether steps are powers of two.
@@ -252,6 +257,13 @@ impl Settings {
                 layer.name
             ));
         }
+        if let Some(group) = file.weights.group
+            && (group == 0 || !file.weights.per_channel)
+        {
+            return Err(format!(
+                "`group` is {group}: it takes `per_channel = true` and at least 1 column"
+            ));
+        }
         let activations = &file.activations;
         if activations.dynamic && (activations.power_of_two || activations.clip != Clip::MinMax) {
             return Err(
@@ -307,6 +319,7 @@ impl Default for WeightSettings {
         Self {
             bits: 8,
             per_channel: true,
+            group: None,
             clip: Clip::MinMax,
             power_of_two: false,
             rounding: Rounding::Nearest,

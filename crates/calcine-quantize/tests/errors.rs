@@ -28,6 +28,11 @@ fn settings_say_where_they_are_wrong() {
             "format = 1\n[sums]\nbits = 40",
             "`bits` of `sums` is 40, expected 8 to 32",
         ),
+        ("format = 1\n[weights]\ngroup = 0", "`group` is 0"),
+        (
+            "format = 1\n[weights]\ngroup = 32\nper_channel = false",
+            "it takes `per_channel = true`",
+        ),
         (
             "format = 1\n[[layer]]\nfloat = true",
             "missing field `name`",
@@ -101,6 +106,9 @@ fn networks_that_train_say_what_does_not_fit_too() {
         let error = AwareNetwork::new(network.clone(), &seen, &settings, *method).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     });
+    let settings = Settings::parse("format = 1\n[weights]\ngroup = 4").unwrap();
+    let error = AwareNetwork::new(network.clone(), &seen, &settings, Method::Lsq).unwrap_err();
+    assert!(error.to_string().contains("`group`"), "{error}");
     let settings = Settings::parse("format = 1\n[sums]\nbits = 16").unwrap();
     let aware = AwareNetwork::new(network, &seen, &settings, Method::Lsq).unwrap();
     let error = aware.quantized().unwrap_err().to_string();

@@ -1,9 +1,10 @@
 //! The simulator is the integer engine, bit for bit.
 
 use burn::tensor::Tensor;
+use calcine_quant::GroupedWeight;
 use calcine_quantize::{
-    ActivationSettings, Calibration, Clip, Override, QuantizeError, Quantizer, Rounding, Scheme,
-    Settings, WeightSettings, quantize, quantize_over,
+    ActivationSettings, Calibration, Clip, Override, QuantizeError, Quantized, Quantizer, Rounding,
+    Scheme, Settings, WeightSettings, quantize, quantize_over,
 };
 use calcine_testkit::each;
 use calcine_trace::watch::Sampling;
@@ -130,6 +131,76 @@ fn layers_may_stay_in_float_and_weights_alone_be_quantized() {
     assert!(quantized.layers().all(|layer| layer.name != "stem"));
     assert_eq!(quantized.layers().count(), 5);
     assert!(off(&first) < 0.1);
+}
+
+/// Groups of columns are those of a weight that is quantized alone; the more of them, the less it errs, and the file keeps
+/// them.
+#[test]
+fn groups_of_columns_have_steps_of_their_own() {
+    let network = network();
+    let x = images(4, 3);
+    let batches = [x.clone(), images(6, 1)];
+    let seen = Calibration::of(&network, &batches).unwrap();
+    let float: Tensor<2> = network.forward(x.clone());
+    let mut settings = settings([4, 0], true, Scheme::Affine, Clip::MinMax);
+    let mut off = |group: usize, rounding: Rounding| {
+        settings.weights = WeightSettings {
+            group: Some(group),
+            rounding,
+            ..settings.weights
+        };
+        let found = quantize_over(&network, &seen, &settings, &batches).unwrap();
+        for layer in found.layers() {
+            let outputs = layer.shape[layer.output_axis];
+            let columns = layer.weight.len() / outputs;
+            let groups = columns.div_ceil(group);
+            assert_eq!(layer.steps.len(), outputs * groups, "{}", layer.name);
+            if rounding == Rounding::Nearest {
+                // What the integers stand for, quantized alone, are these integers; so that what each group's grid
+                // covers is that of its own largest weight.
+                let row = |output: usize| {
+                    (0..columns).map(move |column| match layer.output_axis {
+                        0 => (output * columns + column, output * groups + column / group),
+                        _ => (column * outputs + output, output * groups + column / group),
+                    })
+                };
+                let order: Vec<(usize, usize)> = (0..outputs).flat_map(row).collect();
+                let weight =
+                    |(at, step): &(usize, usize)| layer.steps[*step] * layer.weight[*at] as f32;
+                let weights: Vec<f32> = order.iter().map(weight).collect();
+                let alone = GroupedWeight::of(&weights, columns, group, 4).unwrap();
+                let ints: Vec<i32> = order.iter().map(|(at, _)| layer.weight[*at]).collect();
+                assert_eq!(alone.ints(), ints, "{}", layer.name);
+            }
+        }
+        let given: Tensor<2> = found.forward(x.clone());
+        let bytes = found.to_bytes().unwrap();
+        let read = Quantized::from_bytes(&bytes, found.device()).unwrap();
+        let again: Tensor<2> = read.forward(x.clone());
+        assert_eq!(read.to_bytes().unwrap(), bytes);
+        assert_eq!(given.clone().into_data(), again.into_data());
+        (given - float.clone())
+            .powi_scalar(2)
+            .mean()
+            .into_scalar::<f32>()
+    };
+    let (one, three) = (off(10_000, Rounding::Nearest), off(3, Rounding::Nearest));
+    assert!(three < one, "{three} of {one}");
+    let (gptq, ada) = (off(10_000, Rounding::Gptq), off(10_000, Rounding::AdaRound));
+    assert!(gptq < one && ada < one, "{gptq} and {ada} of {one}");
+    assert!(off(3, Rounding::AdaRound) < three);
+
+    settings.weights.rounding = Rounding::Nearest;
+    settings.weights.group = Some(0);
+    let error = quantize(&network, &seen, &settings).unwrap_err();
+    assert!(matches!(error, QuantizeError::Grid(_)), "{error}");
+    settings.weights.group = Some(3);
+    settings.activations.bits = 8;
+    let error = quantize(&network, &seen, &settings).unwrap_err();
+    assert!(matches!(error, QuantizeError::Groups { name } if name == "stem"));
+    settings.activations.dynamic = true;
+    let error = quantize(&network, &seen, &settings).unwrap_err();
+    assert!(matches!(error, QuantizeError::Groups { .. }));
 }
 
 /// Rounded for what layers are fed, what the layers give errs less; biases take up the rest of the means.

@@ -131,7 +131,7 @@ fn descriptions_that_do_not_fit_say_what() {
     };
     assert_eq!(read(&|_| {}), Ok(()));
     type Change = fn(&mut Value);
-    let rows: [(Change, &str); 11] = [
+    let rows: [(Change, &str); 12] = [
         (|d| d["format"] = 9.into(), "format 9"),
         (
             |d| d["layers"][0]["node"] = 9999.into(),
@@ -154,6 +154,10 @@ fn descriptions_that_do_not_fit_say_what() {
             "2 steps of 8 outputs",
         ),
         (|d| d["layers"][0]["steps"] = 1.into(), "numbers too many"),
+        (
+            |d| d["layers"][0]["group"] = 100.into(),
+            "8 steps of 8 outputs in groups of 100",
+        ),
         (
             |d| d["layers"][0]["dynamic"] = serde_json::json!({"bits": 8, "scheme": "affine"}),
             "`stem` has Some(Dynamic",

@@ -48,7 +48,7 @@ impl AwareNetwork {
                 _ => {
                     let grid = |step: &f32| symmetric(*step, weight.top());
                     let own: Vec<Quantizer> = steps.iter().map(grid).collect();
-                    Layer::nearest(&node.name, &float, &own, weight.bits, input)?
+                    Layer::nearest(&node.name, &float, &own, weight.bits, None, input)?
                 }
             };
             layer.fits(input, &plan.sums)?;

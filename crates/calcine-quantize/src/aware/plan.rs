@@ -110,6 +110,9 @@ impl Plan {
         for (index, node) in graph.nodes.iter().enumerate() {
             let own = by_layer.of(&node.name);
             if has_weights(&graph, node) && !own.float {
+                if own.weights.group.is_some() {
+                    return Err(AwareError::Groups);
+                }
                 let path = graph.value(node.inputs[1]).name.clone();
                 let norm = uses.norm_after(&graph, node);
                 let float = FloatLayer::of(&network, &uses, node)?;
