@@ -285,7 +285,8 @@ impl Layer {
         for group in 0..samples.groups() {
             let round = rounding(settings.rounding, samples, group, columns);
             let means = samples.means(group);
-            for output in group * each..(group + 1) * each {
+            let own = corrected.iter_mut().enumerate();
+            for (output, bias) in own.skip(group * each).take(each) {
                 let places: Vec<usize> = (0..columns)
                     .map(|c| layer.place(output, c, columns))
                     .collect();
@@ -305,7 +306,7 @@ impl Layer {
                             (f64::from(grid.dequantize(layer.ints[at])) - weight) * mean
                         },
                     );
-                    corrected[output] -= off.sum::<f64>();
+                    *bias -= off.sum::<f64>();
                 }
             }
         }
