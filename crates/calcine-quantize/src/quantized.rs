@@ -168,16 +168,14 @@ impl Parts {
                 }
             };
             let of = &own.activations;
-            if of.dynamic && own.weights.group.is_some() {
-                return Err(QuantizeError::Groups {
-                    name: node.name.clone(),
-                });
-            }
             let dynamic = (of.dynamic && of.bits > 0).then_some(Dynamic {
                 bits: of.bits,
                 scheme: of.scheme,
             });
             if let Some(dynamic) = dynamic {
+                if layer.group.is_some() {
+                    return Err(QuantizeError::Groups { name: layer.name });
+                }
                 // Whatever the range, there must be such integers.
                 Quantizer::over(0.0, 1.0, dynamic.bits, dynamic.scheme)?;
             }
