@@ -36,12 +36,12 @@ pub(crate) struct Args {
     /// Ranges from the calibration.json of an earlier run, instead of calibrating.
     #[arg(long, value_name = "FILE.json", conflicts_with = "images")]
     calibration: Option<PathBuf>,
-    /// Look for better grids first, by the loss of other validation images: `lapq` stretches every grid, `greedy` tries
+    /// Look for better grids first, by how far answers to other validation images are from the float network's: `lapq` stretches every grid, `greedy` tries
     /// ways to clip each, `widths` tries fewer bits of each layer's weights. Ctrl-C stops after a trial; the same
     /// command with the same `--out` goes on.
     #[arg(long, value_enum)]
     search: Option<How>,
-    /// Validation images whose loss a search compares.
+    /// Validation images whose answers a search compares.
     #[arg(long, value_parser = positive, value_name = "N", default_value = "500")]
     search_images: usize,
     /// Rounds of `lapq` over all grids.
@@ -50,7 +50,7 @@ pub(crate) struct Args {
     /// The widths that `widths` tries.
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u8).range(2..=16), default_value = "8,6,5,4,3,2")]
     bits: Vec<u8>,
-    /// Bytes that weights may take: `widths` chooses the bits of each layer.
+    /// Bytes that the file may take: `widths` chooses the bits of each layer.
     #[arg(long, value_name = "BYTES")]
     budget: Option<u64>,
     /// Test and validation images at most.
@@ -224,7 +224,7 @@ fn out(args: &Args) -> PathBuf {
 
 fn table(run: &QuantizeRun, bytes: u64) -> String {
     let row = |name: &str, before: String, after: String| vec![name.to_owned(), before, after];
-    let rows = vec![
+    let mut rows = vec![
         row(
             "top-1",
             format!("{:.2}", run.before.top1),
@@ -247,6 +247,10 @@ fn table(run: &QuantizeRun, bytes: u64) -> String {
         ),
         row("bytes of the file", String::new(), bytes.to_string()),
     ];
+    if let Some(widths) = &run.widths {
+        let forecast = widths.forecast(&run.grids).to_string();
+        rows.push(row("bytes of the file, forecast", String::new(), forecast));
+    }
     let header = ["", "float", "quantized"].map(str::to_owned).to_vec();
     format!(
         "{}\n{} on {} test images, calibrated with {} images",
@@ -274,6 +278,7 @@ fn json(args: &Args, run: &QuantizeRun, bytes: u64, out: &Path) -> serde_json::V
         "bytes_before": run.bytes_before,
         "bytes": run.quantized.stored_bytes(),
         "file_bytes": bytes,
+        "file_bytes_forecast": run.widths.as_ref().map(|widths| widths.forecast(&run.grids)),
         "out": out,
     })
 }

@@ -304,6 +304,39 @@ pub fn ternary_weight<const D: usize>(w: Tensor<D>) -> Tensor<D> {
     straight_through(values.sign() * kept * scale, w)
 }
 
+/// Trained ternary quantization (Zhu et al., 2017): a weight as `−n`, 0 or `p`, with learned `p` and `n`: zero up to
+/// `Δ = threshold · max|w|`, `p` above, `−n` below.
+///
+/// The gradient of `p` is the sum of what arrives above, that of `n` minus the sum of what arrives below; that of `w` is what
+/// arrives, times `p` above and times `n` below. Nothing is read. The paper's threshold is 0.05.
+///
+/// # Shapes
+///
+/// `positive`, `negative`: `[1]`, positive.
+#[must_use]
+pub fn ttq_weight<const D: usize>(
+    w: Tensor<D>,
+    positive: Tensor<1>,
+    negative: Tensor<1>,
+    threshold: f64,
+) -> Tensor<D> {
+    let values = w.clone().detach();
+    let bound = values.clone().abs().max().mul_scalar(threshold);
+    let bound = bound.reshape([1; D]).expand(values.shape());
+    let above = values.clone().greater(bound.clone()).float();
+    let below = values.lower(bound.neg()).float();
+    let [p, n] = [positive, negative].map(|scale| scale.reshape([1; D]));
+    let on_grid = above.clone() * p.clone() - below.clone() * n.clone();
+    if !w.is_autodiff() {
+        return on_grid;
+    }
+    // 1 between the bounds.
+    let by =
+        (above * p.detach().sub_scalar(1.0) + below * n.detach().sub_scalar(1.0)).add_scalar(1.0);
+    let through = w * by;
+    on_grid + (through.clone() - through.detach())
+}
+
 /// The value of one tensor and the gradient of another: `value + (gradient − gradient)`, the difference being
 /// zero exactly.
 fn straight_through<const D: usize>(value: Tensor<D>, gradient: Tensor<D>) -> Tensor<D> {

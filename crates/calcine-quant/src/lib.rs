@@ -14,8 +14,9 @@
 //! | [`MovingRange`] | a range that follows training |
 //! | [`fake_quantize`], [`fake_quantize_between`], [`fake_quantize_rows`] | numbers on their grid, gradients straight through |
 //! | [`Method`] | which of these a network trains with |
-//! | [`lsq`], [`lsq_plus`], [`pact`], [`dorefa_weight`], [`wrpn_weight`], [`unit_activation`], [`ternary_weight`] | grids that are learned, and weights that are made to fit theirs |
+//! | [`lsq`], [`lsq_plus`], [`pact`], [`dorefa_weight`], [`wrpn_weight`], [`unit_activation`], [`ternary_weight`], [`ttq_weight`] | grids that are learned, and weights that are made to fit theirs |
 //! | [`GroupedWeight`], [`pack`], [`unpack`] | weights of few bits with a step a group, and integers without gaps |
+//! | [`FloatType`] | numbers of 16 bits, where they are no integers |
 //! | [`FixedPoint`], [`accumulator_bits`] | factors as integers, sums that fit |
 //! | [`GridError`] | what is no grid |
 //!
@@ -34,6 +35,7 @@ mod clip;
 mod error;
 mod fake;
 mod fixed;
+mod float_type;
 mod grid;
 mod grouped;
 mod method;
@@ -46,9 +48,10 @@ pub use clip::{Clip, UnknownClip};
 pub use error::GridError;
 pub use fake::{
     dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows, grid_between, lsq,
-    lsq_along, lsq_plus, lsq_step, pact, ternary_weight, unit_activation, wrpn_weight,
+    lsq_along, lsq_plus, lsq_step, pact, ternary_weight, ttq_weight, unit_activation, wrpn_weight,
 };
 pub use fixed::{FixedPoint, accumulator_bits};
+pub use float_type::FloatType;
 pub use grid::{MAX_BITS, Quantizer, Scheme};
 pub use grouped::GroupedWeight;
 pub use method::Method;

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 use calcine_quant::{
     Quantizer, Scheme, dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows,
-    lsq, lsq_plus, lsq_step, pact, ternary_weight, unit_activation, wrpn_weight,
+    lsq, lsq_plus, lsq_step, pact, ternary_weight, ttq_weight, unit_activation, wrpn_weight,
 };
 use calcine_testkit::{device, each, is_reference, values};
 
@@ -189,12 +189,58 @@ fn grids_have_their_levels() {
     });
 }
 
+/// Values and gradients of trained ternary weights, number by number.
+#[test]
+fn ternary_weights_that_are_trained_move_both_ends() {
+    let numbers = numbers();
+    let scale = |value: f32| Tensor::<1>::from_floats([value], &device().autodiff()).require_grad();
+    let rows = [(0.05, 0.7, 1.3), (0.5, 2.0, 0.25), (1.0, 1.0, 1.0)];
+    each(rows, |(threshold, p, n)| {
+        let (w, positive, negative) = (leaf(&numbers), scale(*p), scale(*n));
+        let q = ttq_weight(w.clone(), positive.clone(), negative.clone(), *threshold);
+        // Of the sum of `i · q_i`, so that every number has a gradient of its own.
+        let of = |i: usize| i as f32 - 20.0;
+        let arrives: Vec<f32> = (0..numbers.len()).map(of).collect();
+        let gradients = (q.clone() * leaf(&arrives).detach()).sum().backward();
+        let largest = numbers.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+        let bound = largest * *threshold as f32;
+        let (mut of_p, mut of_n) = (0.0, 0.0);
+        let found = read(q).into_iter().zip(read(w.grad(&gradients).unwrap()));
+        for (((&x, arrives), at), (q, gradient)) in numbers.iter().zip(&arrives).zip(0..).zip(found)
+        {
+            let (expected, by) = match x {
+                x if x > bound => (*p, *p),
+                x if x < -bound => (-n, *n),
+                _ => (0.0, 1.0),
+            };
+            assert_eq!(q, expected, "{at}");
+            assert!(
+                (gradient - by * arrives).abs() <= 1e-5 * arrives.abs(),
+                "{at}"
+            );
+            of_p += if x > bound { *arrives } else { 0.0 };
+            of_n -= if x < -bound { *arrives } else { 0.0 };
+        }
+        for (scale, expected) in [(positive, of_p), (negative, of_n)] {
+            let gradient = read(scale.grad(&gradients).unwrap())[0];
+            assert!(
+                (gradient - expected).abs() < 1e-3,
+                "{gradient} for {expected}"
+            );
+        }
+    });
+}
+
 #[test]
 fn nothing_comes_of_nothing() {
     let zeros = [0.0; 8];
     for change in [
         (|x| fake_quantize_rows(x.reshape([2, 4]), 8).reshape([8])) as fn(Tensor<1>) -> Tensor<1>,
         ternary_weight,
+        |w| {
+            let one = Tensor::ones([1], &w.device());
+            ttq_weight(w, one.clone(), one, 0.05)
+        },
         |w| wrpn_weight(w, 4),
         |x| {
             let nothing = Tensor::zeros([2], &x.device());

@@ -166,11 +166,11 @@ pub enum AwareError {
     /// It cannot be quantized either.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
-    /// Weights with steps for groups of columns.
+    /// Weights with steps for groups of columns, or zero points.
     #[error(
-        "`group` is for quantization after training: weights that train have a step for each output, or one"
+        "`group` and affine weights are for quantization after training: weights that train are symmetric, with a step for each output, or one"
     )]
-    Groups,
+    Weights,
     /// It has no room for steps.
     #[error(transparent)]
     Rewrite(#[from] RewriteError),

@@ -3,6 +3,7 @@ use burn::tensor::Tensor;
 use calcine_graph::Op;
 use calcine_trace::{AnyTensor, Network, Tensors};
 
+use crate::plan::output_axis;
 use crate::seam::{Factors, Seam, largest, seams};
 use crate::{Preparation, QuantizeError};
 
@@ -33,7 +34,7 @@ pub fn equalize(network: Network) -> Result<Network, QuantizeError> {
     for _ in 0..ROUNDS {
         let mut off = 0.0_f64;
         for seam in &seams {
-            let axis = usize::from(network.graph().nodes[seam.maker].op == Op::Linear);
+            let axis = output_axis(&network.graph().nodes[seam.maker].op);
             let made = largest(&network, seam.maker, axis, 1)?;
             let read = largest_of_readers(&network, seam)?;
             let by = made

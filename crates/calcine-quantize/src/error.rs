@@ -26,6 +26,14 @@ pub enum QuantizeError {
         /// The value.
         value: f64,
     },
+    /// A number too large for the type that it is to be kept in.
+    #[error("`{name}` has {value}, beyond the largest `f16`, 65504: keep it in `bf16` or `f32`")]
+    Beyond {
+        /// The parameter.
+        name: String,
+        /// The number.
+        value: f32,
+    },
     /// Sums that 32-bit integers may not hold, or 32-bit numbers not exactly.
     #[error(
         "sums of `{name}` may reach {bound}, beyond {limit}: give it fewer bits, or keep it in float"

@@ -6,7 +6,6 @@ use burn::tensor::Device;
 use bytemuck::{cast_slice, pod_collect_to_vec};
 use calcine_graph::{Graph, GraphError, Kind, Op, Source};
 use calcine_quant::{MAX_BITS, pack, unpack};
-use calcine_trace::AnyTensor;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
@@ -14,17 +13,20 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use crate::layer::{Bias, Dynamic, Layer, vector};
-use crate::{QuantizeError, Quantized, Quantizer};
+use crate::layer::{Bias, Dynamic, Layer, step_of, vector};
+use crate::plan::{has_integers, output_axis, weight_at};
+use crate::quantized::Float;
+use crate::{FloatType, QuantizeError, Quantized, Quantizer};
 
 /// The version of the layout.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// The most axes that a tensor has.
 const RANK: usize = 6;
 
 /// The tensors that hold numbers of all layers.
 const STEPS: &str = "steps";
+const ZEROS: &str = "zeros";
 const BIASES: &str = "biases";
 const FLOAT_BIASES: &str = "float_biases";
 
@@ -84,6 +86,9 @@ struct LayerText {
     axis: usize,
     /// How many of the steps are its own.
     steps: usize,
+    /// Whether each step has a zero point.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    affine: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     group: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,10 +97,12 @@ struct LayerText {
 
 impl Quantized {
     /// The network as one safetensors file: for each layer `NAME.weight`, 8-bit integers, or packed ones of fewer
-    /// bits, or 16-bit ones of more; `steps` of all layers, one after the other; `biases` of those whose inputs have a grid,
+    /// bits, or 16-bit ones of more; `steps` of all layers, one after the other, and 16-bit `zeros` of those that are affine;
+    /// `biases` of those whose inputs have a grid,
     /// 32-bit integers, and `float_biases` of the others; what stays in float; and the graph with its grids, deflated.
     ///
-    /// Packed integers are written one after the other, lowest bits first, as `q + 2^(b−1)`. Equal networks give
+    /// Packed integers are written one after the other, lowest bits first, as `q + 2^(b−1)`, or as `q` where they are affine,
+    /// from 0 to `2^b − 1`; unpacked affine ones as `q − 2^(b−1)`. Equal networks give
     /// equal bytes. Reads the device for what stays in float.
     ///
     /// # Errors
@@ -104,8 +111,8 @@ impl Quantized {
     pub fn to_bytes(&self) -> Result<Vec<u8>, QuantizedFileError> {
         let mut tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::new();
         let mut layers = Vec::new();
-        let (mut steps, mut biases, mut float_biases) =
-            (Vec::<f32>::new(), Vec::<i32>::new(), Vec::<f32>::new());
+        let (mut steps, mut zeros) = (Vec::<f32>::new(), Vec::<u16>::new());
+        let (mut biases, mut float_biases) = (Vec::<i32>::new(), Vec::<f32>::new());
         for (&node, layer) in &self.layers {
             let name = &layer.name;
             let (dtype, bytes) = stored(layer);
@@ -115,6 +122,12 @@ impl Quantized {
             };
             tensors.insert(format!("{name}.weight"), (dtype, shape, bytes));
             steps.extend(&layer.steps);
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "of 16 bits"
+            )]
+            zeros.extend(layer.zeros.iter().map(|&zero| zero as u16));
             match &layer.bias {
                 Bias::Ints(ints) => biases.extend(ints),
                 Bias::Floats(floats) => float_biases.extend(floats),
@@ -125,6 +138,7 @@ impl Quantized {
                 shape: layer.shape.clone(),
                 axis: layer.axis,
                 steps: layer.steps.len(),
+                affine: !layer.zeros.is_empty(),
                 group: layer.group,
                 dynamic: layer.dynamic,
             });
@@ -134,11 +148,12 @@ impl Quantized {
             (count > 0).then(|| (name.to_owned(), tensor))
         };
         tensors.extend(bytes(STEPS, Dtype::F32, steps.len(), cast_slice(&steps)));
+        tensors.extend(bytes(ZEROS, Dtype::U16, zeros.len(), cast_slice(&zeros)));
         tensors.extend(bytes(BIASES, Dtype::I32, biases.len(), cast_slice(&biases)));
         let floats = cast_slice(&float_biases);
         tensors.extend(bytes(FLOAT_BIASES, Dtype::F32, float_biases.len(), floats));
         let mut floats = Vec::new();
-        for (&id, tensor) in &self.floats {
+        for (&id, Float { tensor, kept }) in &self.floats {
             let name = float_name(&self.graph, id);
             let shape = tensor.shape();
             let Some(flat) = tensor.clone().flat() else {
@@ -148,10 +163,7 @@ impl Quantized {
                 ));
             };
             let values: Vec<f32> = flat.into_data().iter::<f32>().collect();
-            tensors.insert(
-                name,
-                (Dtype::F32, shape.clone(), cast_slice(&values).to_vec()),
-            );
+            tensors.insert(name, (dtype(*kept), shape.clone(), kept.to_bytes(&values)));
             floats.push((id, shape));
         }
         let description = Description {
@@ -228,8 +240,19 @@ impl Quantized {
                 return Err(QuantizedFileError::Description(found));
             }
             let name = float_name(&graph, id);
-            let values: Vec<f32> = numbers(&file, &name, Dtype::F32, shape.iter().product())?;
-            floats.insert(id, vector(values, device, &shape));
+            let view = file.tensor(&name).map_err(|_| wrong(&name, "is missing"))?;
+            let types = [FloatType::F32, FloatType::F16, FloatType::Bf16];
+            let kept = types.into_iter().find(|kept| dtype(*kept) == view.dtype());
+            let Some(kept) = kept.filter(|_| view.shape() == shape) else {
+                let problem = format!(
+                    "is {:?} {:?}, expected floats of {shape:?}",
+                    view.dtype(),
+                    view.shape()
+                );
+                return Err(wrong(&name, &problem));
+            };
+            let tensor = vector(kept.from_bytes(view.data()), device, &shape);
+            floats.insert(id, Float { tensor, kept });
         }
         complete(&graph, &layers, &floats)?;
         Ok(Self::new(graph, grids, layers, floats, device)?)
@@ -262,12 +285,16 @@ impl Quantized {
                 9.. => 2 * layer.ints.len(),
                 bits => (layer.ints.len() * usize::from(bits)).div_ceil(8),
             };
-            weights + 4 * layer.steps.len() + 4 * layer.outputs()
+            let biases = match &layer.bias {
+                Bias::Ints(biases) => biases.len(),
+                Bias::Floats(biases) => biases.len(),
+            };
+            weights + 4 * layer.steps.len() + 2 * layer.zeros.len() + 4 * biases
         });
         let floats = self
             .floats
             .values()
-            .map(|tensor| 4 * tensor.shape().iter().product::<usize>());
+            .map(|Float { tensor, kept }| kept.bytes() * tensor.shape().iter().product::<usize>());
         layers.chain(floats).sum()
     }
 }
@@ -283,6 +310,15 @@ pub(crate) fn write_beside(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
+/// What a file calls a type.
+fn dtype(kept: FloatType) -> Dtype {
+    match kept {
+        FloatType::F32 => Dtype::F32,
+        FloatType::F16 => Dtype::F16,
+        FloatType::Bf16 => Dtype::BF16,
+    }
+}
+
 /// A layer's integers as bytes.
 #[allow(
     clippy::cast_possible_truncation,
@@ -290,20 +326,30 @@ pub(crate) fn write_beside(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     reason = "they are of that many bits"
 )]
 fn stored(layer: &Layer) -> (Dtype, Vec<u8>) {
-    let ints = layer.ints.iter();
+    let ints: Vec<i32> = match layer.zeros.is_empty() {
+        true => layer.ints.clone(),
+        false => {
+            let ints = layer.ints.iter().enumerate();
+            let centred = |(at, int): (usize, &i32)| int + layer.zero(at) - (1 << (layer.bits - 1));
+            ints.map(centred).collect()
+        }
+    };
     match layer.bits {
         9.. => (
             Dtype::I16,
-            ints.flat_map(|&int| (int as i16).to_le_bytes()).collect(),
+            ints.iter()
+                .flat_map(|&int| (int as i16).to_le_bytes())
+                .collect(),
         ),
-        8 => (Dtype::I8, ints.map(|&int| int as i8 as u8).collect()),
-        bits => (Dtype::U8, pack(&layer.ints, bits)),
+        8 => (Dtype::I8, ints.iter().map(|&int| int as i8 as u8).collect()),
+        bits => (Dtype::U8, pack(&ints, bits)),
     }
 }
 
 /// Numbers of layers that have not been read yet.
 struct Rest {
     steps: Vec<f32>,
+    zeros: Vec<u16>,
     biases: Vec<i32>,
     float_biases: Vec<f32>,
 }
@@ -312,6 +358,7 @@ impl Rest {
     fn of(file: &SafeTensors<'_>) -> Result<Self, QuantizedFileError> {
         Ok(Self {
             steps: whole(file, STEPS, Dtype::F32)?,
+            zeros: whole(file, ZEROS, Dtype::U16)?,
             biases: whole(file, BIASES, Dtype::I32)?,
             float_biases: whole(file, FLOAT_BIASES, Dtype::F32)?,
         })
@@ -319,12 +366,13 @@ impl Rest {
 
     /// Whether all numbers were some layer's.
     fn is_nothing(&self) -> Result<(), QuantizedFileError> {
-        let lengths = [self.steps.len(), self.biases.len(), self.float_biases.len()];
-        match [STEPS, BIASES, FLOAT_BIASES]
-            .iter()
-            .zip(lengths)
-            .find(|(_, left)| *left > 0)
-        {
+        let left = [
+            (STEPS, self.steps.len()),
+            (ZEROS, self.zeros.len()),
+            (BIASES, self.biases.len()),
+            (FLOAT_BIASES, self.float_biases.len()),
+        ];
+        match left.into_iter().find(|(_, left)| *left > 0) {
             Some((name, left)) => Err(wrong(name, &format!("has {left} numbers too many"))),
             None => Ok(()),
         }
@@ -365,6 +413,7 @@ fn layer(
         shape,
         axis,
         steps,
+        affine,
         group,
         dynamic,
     } = text;
@@ -373,12 +422,14 @@ fn layer(
         return Err(malformed(format!("there is no node {node}")));
     };
     let name = node.name.clone();
-    let expected = node.inputs.get(1).map(|id| graph.value(*id).shape_at(1));
-    let fits = crate::plan::has_weights(graph, node)
+    let weight = node.inputs.get(weight_at(&node.op));
+    let expected = weight.map(|id| graph.value(*id).shape_at(1));
+    let fits = has_integers(graph, node)
         && expected.as_ref() == Some(&shape)
-        && axis == usize::from(node.op == Op::Linear)
+        && axis == output_axis(&node.op)
         && shape.len() > 1;
-    if !fits || !(2..=MAX_BITS).contains(&bits) {
+    let least = if affine { 1 } else { 2 };
+    if !fits || !(least..=MAX_BITS).contains(&bits) {
         let found = format!(
             "`{name}` has {bits}-bit weights {shape:?} along {axis}, the graph has {expected:?}"
         );
@@ -386,7 +437,7 @@ fn layer(
     }
     let count: usize = shape.iter().product();
     let weight = format!("{name}.weight");
-    let ints = match bits {
+    let mut ints: Vec<i32> = match bits {
         9.. => numbers::<i16>(file, &weight, Dtype::I16, count)?
             .into_iter()
             .map(i32::from)
@@ -421,8 +472,24 @@ fn layer(
             "`{name}` has {dynamic:?} and inputs on {input:?}"
         )));
     }
+    let zeros = match affine {
+        true => next(&mut rest.zeros, steps, ZEROS)?,
+        false => Vec::new(),
+    };
+    let zeros: Vec<i32> = zeros.into_iter().map(i32::from).collect();
+    if let Some(zero) = zeros.iter().find(|zero| **zero >= 1 << bits) {
+        return Err(malformed(format!("`{name}` has a zero point of {zero}")));
+    }
     let steps = next(&mut rest.steps, steps, STEPS)?;
+    if affine {
+        let ints = ints.iter_mut().enumerate();
+        ints.for_each(|(at, int)| {
+            let zero = zeros[step_of(at, &shape, axis, group, zeros.len())];
+            *int += (1 << (bits - 1)) - zero;
+        });
+    }
     let bias = match input {
+        _ if node.op == Op::Embedding => Bias::Floats(Vec::new()),
         Some(_) => Bias::Ints(next(&mut rest.biases, outputs, BIASES)?),
         None => Bias::Floats(next(&mut rest.float_biases, outputs, FLOAT_BIASES)?),
     };
@@ -433,6 +500,7 @@ fn layer(
         shape,
         axis,
         steps,
+        zeros,
         group,
         bias,
         dynamic,
@@ -463,7 +531,7 @@ fn numbers<T: bytemuck::Pod>(
 fn complete(
     graph: &Graph,
     layers: &BTreeMap<usize, Layer>,
-    floats: &BTreeMap<usize, AnyTensor>,
+    floats: &BTreeMap<usize, Float>,
 ) -> Result<(), QuantizedFileError> {
     let uses = crate::plan::Uses::of(graph);
     for (index, node) in graph.nodes.iter().enumerate() {

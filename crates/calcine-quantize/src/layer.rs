@@ -5,10 +5,11 @@ use calcine_graph::{Graph, Node, Op};
 use calcine_quant::{GridError, Quantizer, Scheme, Seen, grid_between};
 use calcine_trace::watch::LayerSamples;
 use calcine_trace::{AnyTensor, Network};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::QuantizeError;
-use crate::plan::Uses;
+use crate::plan::{Uses, output_axis, weight_at};
 use crate::settings::{LayerSettings, SumSettings, WeightSettings};
 use crate::{ada_round, gptq};
 
@@ -33,12 +34,15 @@ impl FloatLayer {
     /// `w·γ/√(σ² + ε)` and `β + (b − μ)·γ/√(σ² + ε)`, of the norm that follows, if one does.
     pub(crate) fn of(network: &Network, uses: &Uses, node: &Node) -> Result<Self, QuantizeError> {
         let graph = network.graph();
-        let axis = usize::from(node.op == Op::Linear);
-        let shape = graph.value(node.inputs[1]).shape_at(1);
+        let axis = output_axis(&node.op);
+        let at = weight_at(&node.op);
+        let shape = graph.value(node.inputs[at]).shape_at(1);
         let outputs = shape[axis];
-        let mut weight = read(network, node, 1)?;
-        let mut bias = match node.inputs.len() {
-            3 => read(network, node, 2)?,
+        let mut weight = read(network, node, at)?;
+        let mut bias = match (&node.op, node.inputs.len()) {
+            // Rows are looked up; there are no sums.
+            (Op::Embedding, _) => Vec::new(),
+            (_, 3) => read(network, node, 2)?,
             _ => vec![0.0; outputs],
         };
         let mut factors = vec![1.0; outputs];
@@ -81,7 +85,7 @@ impl FloatLayer {
         let settings = &own.weights;
         let of = |weights: &Vec<f64>| {
             let [low, high] = range(weights, settings).map(|end| end * own.weight_stretch);
-            let grid = Quantizer::over(low, high, settings.bits, Scheme::Symmetric)?;
+            let grid = Quantizer::over(low, high, settings.bits, settings.scheme)?;
             Ok(if settings.power_of_two {
                 grid.power_of_two()
             } else {
@@ -115,7 +119,7 @@ fn range(weights: &[f64], settings: &WeightSettings) -> [f64; 2] {
     let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
     let seen = Seen::of(&[&weights]);
     seen.map_or([0.0, 0.0], |seen| {
-        settings.clip.range(&seen, settings.bits, Scheme::Symmetric)
+        settings.clip.range(&seen, settings.bits, settings.scheme)
     })
 }
 
@@ -127,16 +131,23 @@ pub(crate) fn output_of(at: usize, shape: &[usize], axis: usize) -> usize {
 
 /// Which of so many steps an element of a weight has: the only one, its output's, or that of its group in its output's
 /// row of all inputs and places of the kernel.
-fn step_of(at: usize, shape: &[usize], axis: usize, group: Option<usize>, steps: usize) -> usize {
+pub(crate) fn step_of(
+    at: usize,
+    shape: &[usize],
+    axis: usize,
+    group: Option<usize>,
+    steps: usize,
+) -> usize {
     let outputs = shape[axis];
     let output = output_of(at, shape, axis);
     match group {
         _ if steps == 1 => 0,
         None => output,
         Some(group) => {
+            let inner: usize = shape[axis + 1..].iter().product();
             let column = match axis {
-                0 => at % (shape.iter().product::<usize>() / outputs),
-                _ => at / outputs,
+                0 => at % inner,
+                _ => at / (outputs * inner) * inner + at % inner,
             };
             output * (steps / outputs) + column / group
         }
@@ -159,15 +170,18 @@ fn read(network: &Network, node: &Node, at: usize) -> Result<Vec<f64>, QuantizeE
     }
 }
 
-/// A layer in integers: `w = step · q`, one step, one for each output, or one for each group of an output's row.
+/// A layer in integers: `w = step · (q − zero)`, one step, one for each output, or one for each group of an output's row.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Layer {
     pub(crate) name: String,
     pub(crate) bits: u8,
+    /// `q − zero`.
     pub(crate) ints: Vec<i32>,
     pub(crate) shape: Vec<usize>,
     pub(crate) axis: usize,
     pub(crate) steps: Vec<f32>,
+    /// What stands for zero, of each step; none if that is zero, and integers are symmetric about it.
+    pub(crate) zeros: Vec<i32>,
     /// How many columns of an output's row share a step, if not all.
     pub(crate) group: Option<usize>,
     pub(crate) bias: Bias,
@@ -226,10 +240,15 @@ impl Layer {
         name: &str,
         float: &FloatLayer,
         grids: &[Quantizer],
-        bits: u8,
-        group: Option<usize>,
+        settings: &WeightSettings,
         input: Option<&Quantizer>,
     ) -> Result<Self, QuantizeError> {
+        let WeightSettings {
+            bits,
+            group,
+            scheme,
+            ..
+        } = *settings;
         if group.is_some() && input.is_some() {
             return Err(QuantizeError::Groups {
                 name: name.to_owned(),
@@ -237,16 +256,24 @@ impl Layer {
         }
         #[allow(clippy::cast_possible_truncation, reason = "grids are of f32")]
         let int = |(at, weight): (usize, &f64)| {
-            let grid = step_of(at, &float.shape, float.axis, group, grids.len());
-            grids[grid].quantize(*weight as f32)
+            let grid = grids[step_of(at, &float.shape, float.axis, group, grids.len())];
+            grid.quantize(*weight as f32) - grid.zero
         };
         let steps = grids.iter().map(|grid| grid.step).collect();
         let ints = float.weight.iter().enumerate().map(int).collect();
         let layer = Self::exact(name, float, ints, bits, steps, input)?;
-        Ok(Self { group, ..layer })
+        let zeros = match scheme {
+            Scheme::Symmetric => Vec::new(),
+            Scheme::Affine => grids.iter().map(|grid| grid.zero).collect(),
+        };
+        Ok(Self {
+            group,
+            zeros,
+            ..layer
+        })
     }
 
-    /// These integers, with their steps, and the bias to the nearest that sums can take.
+    /// These symmetric integers, with their steps, and the bias to the nearest that sums can take.
     pub(crate) fn exact(
         name: &str,
         float: &FloatLayer,
@@ -263,6 +290,7 @@ impl Layer {
             axis: float.axis,
             bias: bias(name, &float.bias, &steps, input)?,
             steps,
+            zeros: Vec::new(),
             group: None,
             dynamic: None,
         })
@@ -278,35 +306,30 @@ impl Layer {
         input: Option<&Quantizer>,
         samples: &LayerSamples,
     ) -> Result<Self, QuantizeError> {
-        let mut layer = Self::nearest(name, float, grids, settings.bits, settings.group, input)?;
+        let mut layer = Self::nearest(name, float, grids, settings, input)?;
         let columns = samples.columns() / samples.groups();
         let each = layer.outputs() / samples.groups();
         let mut corrected = float.bias.clone();
         for group in 0..samples.groups() {
             let round = rounding(settings.rounding, samples, group, columns);
             let means = samples.means(group);
-            let own = corrected.iter_mut().enumerate();
-            for (output, bias) in own.skip(group * each).take(each) {
-                let places: Vec<usize> = (0..columns)
-                    .map(|c| layer.place(output, c, columns))
-                    .collect();
-                let weights: Vec<f64> = places.iter().map(|&at| float.weight[at]).collect();
-                let own: Vec<Quantizer> =
-                    places.iter().map(|&at| grids[layer.step_of(at)]).collect();
-                if let Some(round) = &round {
-                    let ints = round(&weights, &own);
-                    places
-                        .iter()
-                        .zip(ints)
-                        .for_each(|(&at, int)| layer.ints[at] = int);
-                }
+            let row = |output: usize| layer.row(output, float, grids, columns);
+            let outputs = group * each..(group + 1) * each;
+            let rows: Vec<Row> = outputs.clone().into_par_iter().map(row).collect();
+            let rounded = rows.par_iter().map(|row| match &round {
+                Some(round) => round(&row.weights, &row.grids),
+                None => row.nearest.clone(),
+            });
+            let rounded: Vec<Vec<i32>> = rounded.collect();
+            for ((output, row), ints) in outputs.zip(&rows).zip(rounded) {
+                let own = row.places.iter().zip(&row.grids).zip(&ints);
+                own.for_each(|((&at, grid), int)| layer.ints[at] = int - grid.zero);
                 if settings.correct_bias {
-                    let off = places.iter().zip(&weights).zip(own.iter().zip(&means)).map(
-                        |((&at, weight), (grid, mean))| {
-                            (f64::from(grid.dequantize(layer.ints[at])) - weight) * mean
-                        },
-                    );
-                    *bias -= off.sum::<f64>();
+                    let errors = row.weights.iter().zip(row.grids.iter().zip(&ints));
+                    let off = errors.zip(&means).map(|((weight, (grid, int)), mean)| {
+                        (f64::from(grid.dequantize(*int)) - weight) * mean
+                    });
+                    corrected[output] -= off.sum::<f64>();
                 }
             }
         }
@@ -361,6 +384,22 @@ impl Layer {
         Ok(())
     }
 
+    /// The weights of an output.
+    fn row(&self, output: usize, float: &FloatLayer, grids: &[Quantizer], columns: usize) -> Row {
+        let places = (0..columns).map(|column| self.place(output, column, columns));
+        let places: Vec<usize> = places.collect();
+        let grids: Vec<Quantizer> = places.iter().map(|&at| grids[self.step_of(at)]).collect();
+        let nearest = places.iter().zip(&grids);
+        Row {
+            weights: places.iter().map(|&at| float.weight[at]).collect(),
+            nearest: nearest
+                .map(|(&at, grid)| self.ints[at] + grid.zero)
+                .collect(),
+            places,
+            grids,
+        }
+    }
+
     /// Where an output's weight of an input of its receptive field is.
     fn place(&self, output: usize, column: usize, columns: usize) -> usize {
         match self.axis {
@@ -372,6 +411,11 @@ impl Layer {
     /// Which step an element of the weight has.
     fn step_of(&self, at: usize) -> usize {
         step_of(at, &self.shape, self.axis, self.group, self.steps.len())
+    }
+
+    /// The zero point of an element of the weight.
+    pub(crate) fn zero(&self, at: usize) -> i32 {
+        self.zeros.get(self.step_of(at)).copied().unwrap_or(0)
     }
 
     /// The step of an output's weights, where it has one.
@@ -506,8 +550,17 @@ impl Layer {
     }
 }
 
+/// The weights of an output, where they lie, and their grids.
+struct Row {
+    places: Vec<usize>,
+    weights: Vec<f64>,
+    grids: Vec<Quantizer>,
+    /// The nearest integers.
+    nearest: Vec<i32>,
+}
+
 /// Integers for an output's weights, each on a grid.
-type Round = Box<dyn Fn(&[f64], &[Quantizer]) -> Vec<i32>>;
+type Round = Box<dyn Fn(&[f64], &[Quantizer]) -> Vec<i32> + Sync>;
 
 /// How a group's weights are rounded for what they are fed; `None` if that says nothing.
 fn rounding(

@@ -62,7 +62,7 @@ mod weights;
 mod widths;
 
 pub use aware::{AwareError, AwareNetwork, Stage};
-pub use calcine_quant::{Clip, Method, Quantizer, Scheme, Seen};
+pub use calcine_quant::{Clip, FloatType, Method, Quantizer, Scheme, Seen};
 pub use calibrate::{Calibration, CalibrationFileError};
 pub use equalize::{equalize, prepare, smooth};
 pub use error::QuantizeError;

@@ -66,6 +66,11 @@ impl Quantized {
     /// A node's result.
     fn node(&self, index: usize, node: &Node, values: &[Option<Held>], batch: usize) -> Held {
         let grid = self.grids[node.output.0];
+        if let (Some(ready), Op::Embedding) = (self.ready.get(&index), &node.op) {
+            let rows = real(&self.value(node.inputs[1], values));
+            let operands = vec![ready.weight.clone(), rows];
+            return held(evaluate(&self.graph, node, operands, batch), grid);
+        }
         if let Some(ready) = self.ready.get(&index) {
             let x = self.value(node.inputs[0], values);
             return self.layer(index, ready, node, &x, grid, batch);
@@ -125,6 +130,12 @@ impl Quantized {
                 let step = f64::from(of_a.step) * f64::from(of_b.step);
                 let product = times(usual(vec![a, b]), step, grid);
                 Some(Held::Ints(rounded(product, grid), grid))
+            }
+            Op::Matmul => {
+                let (a, b) = (ints(&operands[0])?, ints(&operands[1])?);
+                let step = f64::from(a.1.step) * f64::from(b.1.step);
+                let products = products(a, b, usual)?;
+                Some(Held::Ints(rounded(times(products, step, grid), grid), grid))
             }
             Op::Concat(_) => {
                 let all: Option<Vec<_>> = operands.iter().map(ints).collect();
@@ -231,11 +242,47 @@ impl Quantized {
             Some(Held::Ints(ints, grid)) => Held::Ints(ints.clone(), *grid),
             Some(Held::Plain(plain)) => Held::Plain(plain.clone()),
             None => {
-                let tensor = self.floats.get(&id.0).cloned();
-                Held::Plain(tensor.expect("what a node needs is there"))
+                let float = self.floats.get(&id.0);
+                let float = float.expect("what a node needs is there");
+                Held::Plain(float.tensor.clone())
             }
         }
     }
+}
+
+/// The matrix product of whole numbers, as near as `f32` comes to the exact sums: in parts of the summed axis whose sums are
+/// exact, added up as integers. `None` if 32 bits may not hold them.
+fn products(
+    (a, of_a): (AnyTensor, Quantizer),
+    (b, of_b): (AnyTensor, Quantizer),
+    usual: impl Fn(Vec<AnyTensor>) -> AnyTensor,
+) -> Option<AnyTensor> {
+    let (along_a, along_b) = (a.rank() - 1, b.rank() - 2);
+    let summed = a.shape()[along_a];
+    let each = of_a.largest() * of_b.largest();
+    if each * summed as u64 > u64::from(i32::MAX.unsigned_abs()) {
+        return None;
+    }
+    let exact = usize::try_from((1 << 24) / each.max(1)).ok();
+    let exact = exact.filter(|products| *products > 0)?;
+    if summed <= exact {
+        return Some(usual(vec![a, b]));
+    }
+    let positions: Vec<usize> = (0..summed).collect();
+    let parts = positions.chunks(exact).map(|part| {
+        let (a, b) = (
+            a.clone().select(along_a, part),
+            b.clone().select(along_b, part),
+        );
+        usual(vec![a, b])
+    });
+    let parts: Vec<AnyTensor> = parts.collect();
+    let shape = parts[0].shape();
+    let ints = parts
+        .into_iter()
+        .filter_map(|part| Some(part.flat()?.int()));
+    let total = ints.reduce(|total, part| total + part)?;
+    Some(AnyTensor::shaped(total.float(), &shape))
 }
 
 /// The tensor on its grid, if it has one.

@@ -104,13 +104,38 @@ fn clamps_from_zero(op: &Op) -> bool {
     }
 }
 
-/// Whether it is a convolution or a linear layer whose weights are parameters.
+/// Whether it is a convolution, transposed or not, or a linear layer, whose weights are parameters.
 pub(crate) fn has_weights(graph: &Graph, node: &Node) -> bool {
-    let parameter = |at: usize| {
-        let id = node.inputs.get(at);
-        id.is_none_or(|id| graph.value(*id).source == Source::Parameter)
+    let sums = match &node.op {
+        Op::Convolution(_) | Op::Linear => true,
+        Op::TransposedConvolution { convolution, .. } => convolution.groups == 1,
+        _ => false,
     };
-    matches!(node.op, Op::Convolution(_) | Op::Linear) && parameter(1) && parameter(2)
+    sums && is_parameter(graph, node, 1) && is_parameter(graph, node, 2)
+}
+
+/// Whether it is a layer of integers after training: such a one, or an embedding.
+pub(crate) fn has_integers(graph: &Graph, node: &Node) -> bool {
+    has_weights(graph, node) || node.op == Op::Embedding && is_parameter(graph, node, 0)
+}
+
+/// Whether what a node needs there is a parameter, or nothing.
+fn is_parameter(graph: &Graph, node: &Node, at: usize) -> bool {
+    let id = node.inputs.get(at);
+    id.is_none_or(|id| graph.value(*id).source == Source::Parameter)
+}
+
+/// Which operand of a layer is its weight.
+pub(crate) fn weight_at(op: &Op) -> usize {
+    usize::from(*op != Op::Embedding)
+}
+
+/// The axis of a layer's weight along which its outputs lie; of an embedding, its rows.
+pub(crate) fn output_axis(op: &Op) -> usize {
+    match op {
+        Op::Linear | Op::TransposedConvolution { .. } => 1,
+        _ => 0,
+    }
 }
 
 /// Whether the node only moves numbers, or drops negative ones: its result has its operand's grid.
@@ -161,7 +186,7 @@ pub(crate) fn grids(
         let settled = &*graph.value(settled).name;
         let layer = settings.of(name);
         let of = layer.activations;
-        if layer.float || of.bits == 0 || of.dynamic {
+        if layer.float.is_some() || of.bits == 0 || of.dynamic {
             return Ok(None);
         }
         let seen = seen.of_value(settled)?;

@@ -2,29 +2,30 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use calcine_graph::{Graph, Node, Source};
+use calcine_graph::{Graph, Node, Op, Source};
 use calcine_trace::watch::{LayerSamples, Sampling};
 use calcine_trace::{AnyTensor, ForwardError, Network, Tensors, Which};
 
 use crate::layer::{Bias, Dynamic, FloatLayer, Layer, groups, vector};
 use crate::norms::reestimate;
-use crate::plan::{Uses, grids, has_weights};
-use crate::settings::{ByLayer, SumSettings, WeightSettings};
-use crate::{Calibration, QuantizeError, Quantizer, Scheme, Settings};
+use crate::plan::{Uses, grids, has_integers, output_axis, weight_at};
+use crate::settings::{ByLayer, LayerSettings, SumSettings};
+use crate::{Calibration, FloatType, QuantizeError, Quantizer, Scheme, Settings};
 
 /// A quantized network: integer weights, and a grid for each value that has one.
 ///
 /// Its forward pass computes with whole numbers, held in `f32` where that is exact, and so gives bit for bit what
 /// an engine with 8-bit operands and 32-bit sums gives that rounds as it is written here:
 ///
-/// * a convolution or linear layer: `q = clamp(round(f32(Σ (x − zero_x)·w + b) · m) + zero)`, with
+/// * a convolution, transposed or not, or a linear layer: `q = clamp(round(f32(Σ (x − zero_x)·w + b) · m) + zero)`, with
 ///   `m = f32(step_x · step_w / step)` for each output, and `b = round(bias / (step_x · step_w))`; the sum is exact;
 /// * an addition: `round(f32(a − zero_a)·f32(step_a / step) + f32(b − zero_b)·f32(step_b / step))`;
 /// * a product of two: `round(f32((a − zero_a)(b − zero_b)) · f32(step_a·step_b / step))`;
 /// * a mean over windows: the exact sum times `f32(step_x / (n · step))`;
 /// * what only moves numbers, a maximum, a relu: the integers themselves;
-/// * anything else, in float between two grids;
-/// * with dynamic ranges, a convolution or linear layer alone: `f32(f32(Σ (x − zero_x)·w · step_w) · step_x) + bias`, where the
+/// * a matrix product of two: as a product, with the exact sum of products in its place;
+/// * rows of an embedding, and anything else, in float between two grids;
+/// * with dynamic ranges, such a layer alone: `f32(f32(Σ (x − zero_x)·w · step_w) · step_x) + bias`, where the
 ///   input's grid is that of the batch, and all else in float.
 ///
 /// All products are `f32`, all rounding is to the nearest, ties to even. What the network gives last has no grid:
@@ -37,10 +38,19 @@ pub struct Quantized {
     /// By the position of their nodes.
     pub(crate) layers: BTreeMap<usize, Layer>,
     /// Parameters and constants that nodes need in float, by value.
-    pub(crate) floats: BTreeMap<usize, AnyTensor>,
+    pub(crate) floats: BTreeMap<usize, Float>,
     pub(crate) uses: std::sync::Arc<Uses>,
     pub(crate) ready: BTreeMap<usize, Ready>,
     device: Device,
+}
+
+/// Numbers in float.
+#[derive(Debug, Clone)]
+pub(crate) struct Float {
+    /// In `f32`, of the type's numbers.
+    pub(crate) tensor: AnyTensor,
+    /// What a file keeps them in.
+    pub(crate) kept: FloatType,
 }
 
 /// A layer's integers, as an engine or an exporter needs them.
@@ -51,7 +61,7 @@ pub struct IntegerLayer<'a> {
     pub name: &'a str,
     /// Bits of a weight.
     pub bits: u8,
-    /// The weight, symmetric: `w = step · q`. Laid out as the layer's own, batch norm folded in.
+    /// The weight as `q − zero`: `w = step · (q − zero)`. Laid out as the layer's own, batch norm folded in.
     pub weight: &'a [i32],
     /// Its shape.
     pub shape: &'a [usize],
@@ -59,9 +69,12 @@ pub struct IntegerLayer<'a> {
     pub output_axis: usize,
     /// One step, one for each output, or one for each group of an output's row, row by row.
     pub steps: &'a [f32],
+    /// What stands for zero, of each step, in integers from 0 to `2^bits − 1`; empty if they are symmetric about it.
+    pub zeros: &'a [i32],
     /// How many columns of an output's row of inputs and places of the kernel share a step; `None`: all.
     pub group: Option<usize>,
-    /// What is added to the sums, in units of input step times weight step; `None` where inputs have no grid.
+    /// What is added to the sums, in units of input step times weight step; `None` where inputs have no grid, and of an
+    /// embedding.
     pub bias: Option<&'a [i32]>,
     /// Bits and scheme of grids over each batch's own range, for inputs that have none.
     pub dynamic: Option<(u8, Scheme)>,
@@ -94,7 +107,7 @@ pub fn quantize(
     if settings.weights.needs_batches() {
         return Err(QuantizeError::NoSamples);
     }
-    let parts = Parts::of(network, seen, settings, &mut |_, _| Ok(None))?;
+    let parts = Parts::of(network, seen, settings, &mut |_| Ok(Vec::new()))?;
     parts.assembled(network, &settings.sums)
 }
 
@@ -110,13 +123,9 @@ pub fn quantize_over<I: Tensors + Clone>(
     settings: &Settings,
     batches: &[I],
 ) -> Result<Quantized, QuantizeError> {
-    let mut sample = |path: &str, own: &WeightSettings| {
-        if !own.needs_samples() {
-            return Ok(None);
-        }
-        let found =
-            network.sample_layers(batches.iter().cloned(), &[path], &Sampling::default())?;
-        Ok(found.into_iter().next().map(|found| found.value))
+    let mut sample = |paths: &[&str]| {
+        let found = network.sample_layers(batches.iter().cloned(), paths, &Sampling::default())?;
+        Ok(found.into_iter().map(|found| found.value).collect())
     };
     let mut parts = Parts::of(network, seen, settings, &mut sample)?;
     if settings.weights.reestimate {
@@ -125,9 +134,11 @@ pub fn quantize_over<I: Tensors + Clone>(
     parts.assembled(network, &settings.sums)
 }
 
-/// What a layer was fed, if its settings ask for it.
-type Sample<'a> =
-    dyn FnMut(&str, &WeightSettings) -> Result<Option<LayerSamples>, QuantizeError> + 'a;
+/// What the layers with these weights were fed.
+type Sample<'a> = dyn FnMut(&[&str]) -> Result<Vec<LayerSamples>, QuantizeError> + 'a;
+
+/// Columns of layers that are sampled in one pass: of 1,000 images, some 600 MB.
+const SAMPLED: usize = 1 << 14;
 
 /// What a quantized network is made of.
 struct Parts {
@@ -135,6 +146,64 @@ struct Parts {
     uses: Uses,
     grids: Vec<Option<Quantizer>>,
     layers: BTreeMap<usize, Layer>,
+    /// Of each value, what it is kept in where it is needed in float.
+    kept: Vec<FloatType>,
+}
+
+/// The nodes that get integer weights, by position, and what holds for them.
+fn integer_layers<'a>(
+    graph: &'a Graph,
+    by_layer: &ByLayer<'_>,
+) -> Vec<(usize, &'a Node, LayerSettings)> {
+    let nodes = graph.nodes.iter().enumerate();
+    let nodes = nodes.filter(|(_, node)| has_integers(graph, node));
+    let nodes = nodes.map(|(index, node)| (index, node, by_layer.of(&node.name)));
+    nodes.filter(|(_, _, own)| own.float.is_none()).collect()
+}
+
+/// Whether it goes by what a layer is fed.
+fn is_sampled(node: &Node, own: &LayerSettings) -> bool {
+    matches!(node.op, Op::Convolution(_) | Op::Linear) && own.weights.needs_samples()
+}
+
+/// How many of these layers are sampled in one pass; at least one.
+fn sampled_together(graph: &Graph, layers: &[(usize, &Node, LayerSettings)]) -> usize {
+    let mut columns = 0;
+    let fit = layers.iter().take_while(|(_, node, own)| {
+        if is_sampled(node, own) {
+            let shape = graph.value(node.inputs[1]).shape_at(1);
+            columns += shape.iter().product::<usize>() / shape[output_axis(&node.op)].max(1);
+        }
+        columns <= SAMPLED
+    });
+    fit.count().max(1)
+}
+
+fn weight_of<'a>(graph: &'a Graph, node: &Node) -> &'a str {
+    &graph.value(node.inputs[weight_at(&node.op)]).name
+}
+
+/// How inputs without a grid become integers, if they are to.
+fn dynamic(
+    layer: &Layer,
+    node: &Node,
+    own: &LayerSettings,
+) -> Result<Option<Dynamic>, QuantizeError> {
+    let of = &own.activations;
+    if !of.dynamic || of.bits == 0 || node.op == Op::Embedding {
+        return Ok(None);
+    }
+    if layer.group.is_some() {
+        return Err(QuantizeError::Groups {
+            name: layer.name.clone(),
+        });
+    }
+    // Whatever the range, there must be such integers.
+    Quantizer::over(0.0, 1.0, of.bits, of.scheme)?;
+    Ok(Some(Dynamic {
+        bits: of.bits,
+        scheme: of.scheme,
+    }))
 }
 
 impl Parts {
@@ -148,40 +217,35 @@ impl Parts {
         let uses = Uses::of(&graph);
         let by_layer = ByLayer::new(settings, &graph)?;
         let grids = grids(&graph, &uses, seen, &by_layer)?;
+        let mut rest: &[_] = &integer_layers(&graph, &by_layer);
         let mut layers = BTreeMap::new();
-        for (index, node) in graph.nodes.iter().enumerate() {
-            let own = by_layer.of(&node.name);
-            if !has_weights(&graph, node) || own.float {
-                continue;
-            }
-            let float = FloatLayer::of(network, &uses, node)?;
-            let input = grids[node.inputs[0].0].as_ref();
-            let weights = float.grids(&own)?;
-            let path = &graph.value(node.inputs[1]).name;
-            let layer = match sample(path, &own.weights)? {
-                Some(samples) => {
-                    Layer::over(&node.name, &float, &weights, &own.weights, input, &samples)?
-                }
-                None => {
-                    let WeightSettings { bits, group, .. } = own.weights;
-                    Layer::nearest(&node.name, &float, &weights, bits, group, input)?
-                }
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(sampled_together(&graph, rest));
+            rest = later;
+            let paths = now.iter().filter(|(_, node, own)| is_sampled(node, own));
+            let paths: Vec<&str> = paths.map(|(_, node, _)| weight_of(&graph, node)).collect();
+            let samples = match paths.is_empty() {
+                true => Vec::new(),
+                false => sample(&paths)?,
             };
-            let of = &own.activations;
-            let dynamic = (of.dynamic && of.bits > 0).then_some(Dynamic {
-                bits: of.bits,
-                scheme: of.scheme,
-            });
-            if let Some(dynamic) = dynamic {
-                if layer.group.is_some() {
-                    return Err(QuantizeError::Groups { name: layer.name });
-                }
-                // Whatever the range, there must be such integers.
-                Quantizer::over(0.0, 1.0, dynamic.bits, dynamic.scheme)?;
+            let mut samples = samples.into_iter();
+            for (index, node, own) in now {
+                let float = FloatLayer::of(network, &uses, node)?;
+                let input = grids[node.inputs[0].0].as_ref();
+                let weights = float.grids(own)?;
+                let samples = is_sampled(node, own).then(|| samples.next()).flatten();
+                let layer = match samples {
+                    Some(samples) => {
+                        Layer::over(&node.name, &float, &weights, &own.weights, input, &samples)?
+                    }
+                    None => Layer::nearest(&node.name, &float, &weights, &own.weights, input)?,
+                };
+                let dynamic = dynamic(&layer, node, own)?;
+                layers.insert(*index, Layer { dynamic, ..layer });
             }
-            layers.insert(index, Layer { dynamic, ..layer });
         }
         Ok(Self {
+            kept: by_layer.kept(&graph),
             graph,
             uses,
             grids,
@@ -199,7 +263,7 @@ impl Parts {
         for (&index, layer) in &self.layers {
             let node = &self.graph.nodes[index];
             let float = FloatLayer::of(network, &self.uses, node)?;
-            let path = self.graph.value(node.inputs[1]).name.clone();
+            let path = weight_of(&self.graph, node).to_owned();
             rounded.insert(path, layer.unfolded(&float));
         }
         let mut change = |which: Which<'_>, tensor: AnyTensor| match which {
@@ -229,7 +293,14 @@ impl Parts {
             let input = self.graph.nodes[index].inputs[0];
             layer.fits(self.grids[input.0].as_ref(), sums)?;
         }
-        assembled(network, self.graph, &self.uses, self.grids, self.layers)
+        assembled(
+            network,
+            self.graph,
+            &self.uses,
+            self.grids,
+            self.layers,
+            &self.kept,
+        )
     }
 }
 
@@ -240,12 +311,16 @@ pub(crate) fn assembled(
     uses: &Uses,
     grids: Vec<Option<Quantizer>>,
     layers: BTreeMap<usize, Layer>,
+    kept: &[FloatType],
 ) -> Result<Quantized, QuantizeError> {
     let mut floats = BTreeMap::new();
     for (index, node) in graph.nodes.iter().enumerate() {
         let taken = layers.contains_key(&index) || taken_over(&graph, uses, &layers, index);
         for id in node.inputs.iter().filter(|_| !taken) {
-            floats.extend(network.tensor(*id).map(|tensor| (id.0, tensor)));
+            if let Some(tensor) = network.tensor(*id) {
+                let float = Float::of(tensor, kept[id.0], &graph.value(*id).name)?;
+                floats.insert(id.0, float);
+            }
         }
     }
     let device = network.devices();
@@ -279,7 +354,7 @@ impl Quantized {
         graph: Graph,
         grids: Vec<Option<Quantizer>>,
         layers: BTreeMap<usize, Layer>,
-        floats: BTreeMap<usize, AnyTensor>,
+        floats: BTreeMap<usize, Float>,
         device: &Device,
     ) -> Result<Self, QuantizeError> {
         let mut ready = BTreeMap::new();
@@ -293,7 +368,10 @@ impl Quantized {
         Ok(Self {
             uses: std::sync::Arc::new(Uses::of(&graph)),
             floats: floats
-                .map(|(id, tensor)| (id, tensor.to_device(device)))
+                .map(|(id, Float { tensor, kept })| {
+                    let tensor = tensor.to_device(device);
+                    (id, Float { tensor, kept })
+                })
                 .collect(),
             graph,
             grids,
@@ -343,6 +421,7 @@ impl Quantized {
             shape: &layer.shape,
             output_axis: layer.axis,
             steps: &layer.steps,
+            zeros: &layer.zeros,
             group: layer.group,
             bias: match &layer.bias {
                 Bias::Ints(bias) => Some(bias),
@@ -379,6 +458,32 @@ impl Quantized {
             Ok(outputs) => outputs,
             Err(error) => panic!("{error}"),
         }
+    }
+}
+
+impl Float {
+    /// Numbers to the nearest of a type.
+    fn of(tensor: AnyTensor, kept: FloatType, name: &str) -> Result<Self, QuantizeError> {
+        let shape = tensor.shape();
+        let flat = tensor.clone().flat().filter(|_| kept != FloatType::F32);
+        let Some(flat) = flat else {
+            return Ok(Self { tensor, kept });
+        };
+        let device = flat.device();
+        let values: Vec<f32> = flat.into_data().iter::<f32>().collect();
+        let rounded: Vec<f32> = values.iter().map(|&value| kept.nearest(value)).collect();
+        let mut both = values.iter().zip(&rounded);
+        let beyond = both.find(|(value, rounded)| value.is_finite() && !rounded.is_finite());
+        if let Some((value, _)) = beyond {
+            return Err(QuantizeError::Beyond {
+                name: name.to_owned(),
+                value: *value,
+            });
+        }
+        Ok(Self {
+            tensor: vector(rounded, &device, &shape),
+            kept,
+        })
     }
 }
 

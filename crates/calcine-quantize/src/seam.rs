@@ -9,7 +9,7 @@ use calcine_trace::{AnyTensor, Network, Which};
 
 use crate::QuantizeError;
 use crate::layer::FloatLayer;
-use crate::plan::{Uses, has_weights};
+use crate::plan::{Uses, has_weights, output_axis};
 
 /// One axis of a parameter, along which channels lie.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ fn seam(graph: &Graph, uses: &Uses, index: usize, node: &Node) -> Option<Seam> {
                 (affine(&norm.inputs[1..3])?, norm.output)
             }
             None => {
-                let mut made = vec![own(node.inputs[1], usize::from(node.op == Op::Linear))?];
+                let mut made = vec![own(node.inputs[1], output_axis(&node.op))?];
                 made.extend(affine(&node.inputs[2..])?);
                 (made, node.output)
             }
@@ -70,7 +70,7 @@ fn seam(graph: &Graph, uses: &Uses, index: usize, node: &Node) -> Option<Seam> {
     // Along which axis of what is made the channels lie.
     let last = |id: ValueId| graph.value(id).shape.len() - 1;
     let along = match node.op {
-        Op::Convolution(_) => 1,
+        Op::Convolution(_) | Op::TransposedConvolution { .. } => 1,
         _ => last(from),
     };
     let (read, each) = through(graph, from, along);
@@ -103,6 +103,8 @@ fn seam(graph: &Graph, uses: &Uses, index: usize, node: &Node) -> Option<Seam> {
                 }
                 0
             }
+            // Its groups are one.
+            Op::TransposedConvolution { .. } => 0,
             _ => return None,
         };
         let along = own(reader.inputs[1], axis)?;

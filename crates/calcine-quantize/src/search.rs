@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use calcine_trace::Network;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Uses, grids, has_weights, makers};
+use crate::plan::{Uses, grids, has_integers, makers};
 use crate::settings::ByLayer;
-use crate::{Calibration, Clip, Override, QuantizeError, Quantized, Rounding, Settings, quantize};
+use crate::{
+    Calibration, Clip, Override, QuantizeError, Quantized, QuantizedFileError, Rounding, Settings,
+    quantize,
+};
 
 /// How good a quantized network is, on images that are not the test's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -27,6 +30,9 @@ pub enum SearchError {
     /// A network that cannot be quantized.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
+    /// A network that no file holds.
+    #[error(transparent)]
+    Network(#[from] QuantizedFileError),
     /// The file of trials.
     #[error("{}: {reason}", file.display())]
     File {
@@ -211,7 +217,7 @@ fn parts(
         .map(|id| (graph.value(*id).name.clone(), Part::Activations))
         .collect();
     for node in &graph.nodes {
-        if has_weights(graph, node) && !by_layer.of(&node.name).float {
+        if has_integers(graph, node) && by_layer.of(&node.name).float.is_none() {
             parts.push((node.name.clone(), Part::Weights));
         }
         if makers[node.output.0] == Some(node.output) {

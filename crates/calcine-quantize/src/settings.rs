@@ -4,8 +4,8 @@ use calcine_graph::Graph;
 use globset::{Glob, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::has_weights;
-use crate::{Clip, QuantizeError, Scheme};
+use crate::plan::has_integers;
+use crate::{Clip, FloatType, QuantizeError, Scheme};
 
 /// The version of a settings file.
 const FORMAT: u32 = 1;
@@ -53,9 +53,9 @@ impl Default for SumSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EndSettings {
-    /// Keeps them in float, and the network's inputs too.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub float: bool,
+    /// Keeps them in float, the network's inputs too, and their parameters as numbers of this type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub float: Option<FloatType>,
     /// Bits of their weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_bits: Option<u8>,
@@ -79,9 +79,12 @@ pub struct Preparation {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WeightSettings {
-    /// Bits of an integer: 2 to 16.
+    /// Bits of an integer: 2 to 16, or 1 to 16 if affine.
     pub bits: u8,
-    /// Whether each output has a step of its own.
+    /// How a range becomes a grid: `Affine` loses nothing on weights that are of one sign, or reach further to one side, and
+    /// has a zero point for each step.
+    pub scheme: Scheme,
+    /// Whether each output has a step of its own; of an embedding, each row.
     pub per_channel: bool,
     /// Columns that share a step: the row of an output's weights, all inputs and places of the kernel, is cut into groups
     /// of so many, the last being what is left. Takes `per_channel`, and activations in float (`bits = 0`). `None`: all of
@@ -101,7 +104,8 @@ pub struct WeightSettings {
     pub reestimate: bool,
 }
 
-/// How weights get to their grid.
+/// How weights get to their grid. Those of transposed convolutions and embeddings go to the nearest integers whatever it
+/// says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rounding {
@@ -151,9 +155,9 @@ pub struct ActivationSettings {
 pub struct Override {
     /// Which layers, by the names that the graph gives them: `fc`, `layer1.*.conv1`, `**`.
     pub name: String,
-    /// Keeps the layer in float, its result too.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub float: bool,
+    /// Keeps the layer in float, its result too, and its parameters as numbers of this type, the nearest; it computes in `f32`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub float: Option<FloatType>,
     /// Bits of its weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_bits: Option<u8>,
@@ -318,6 +322,7 @@ impl Default for WeightSettings {
     fn default() -> Self {
         Self {
             bits: 8,
+            scheme: Scheme::Symmetric,
             per_channel: true,
             group: None,
             clip: Clip::MinMax,
@@ -352,7 +357,7 @@ pub(crate) struct ByLayer<'a> {
 /// What holds for one layer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LayerSettings {
-    pub(crate) float: bool,
+    pub(crate) float: Option<FloatType>,
     pub(crate) weights: WeightSettings,
     pub(crate) activations: ActivationSettings,
     pub(crate) weight_stretch: f64,
@@ -380,7 +385,7 @@ impl<'a> ByLayer<'a> {
             }
             overrides.push((glob, layer));
         }
-        let layers = graph.nodes.iter().filter(|node| has_weights(graph, node));
+        let layers = graph.nodes.iter().filter(|node| has_integers(graph, node));
         let layers: Vec<&str> = layers.map(|node| node.name.as_str()).collect();
         let ends = [layers.first(), layers.last()].into_iter().flatten();
         let inputs = graph.inputs.iter().map(|id| &*graph.value(*id).name);
@@ -391,9 +396,22 @@ impl<'a> ByLayer<'a> {
         })
     }
 
+    /// What each value's numbers are kept in where nodes need it in float: the widest type that one of them asks for.
+    pub(crate) fn kept(&self, graph: &Graph) -> Vec<FloatType> {
+        let mut kept: Vec<Option<FloatType>> = vec![None; graph.values.len()];
+        for node in &graph.nodes {
+            let asked = self.of(&node.name).float.unwrap_or(FloatType::F32);
+            for id in &node.inputs {
+                kept[id.0] = kept[id.0].max(Some(asked));
+            }
+        }
+        let kept = kept.into_iter();
+        kept.map(|asked| asked.unwrap_or(FloatType::F32)).collect()
+    }
+
     pub(crate) fn of(&self, name: &str) -> LayerSettings {
         let mut found = LayerSettings {
-            float: false,
+            float: None,
             weights: self.settings.weights,
             activations: self.settings.activations,
             weight_stretch: 1.0,

@@ -4,16 +4,18 @@ use std::fmt::Write;
 
 use calcine_trace::Network;
 
-use crate::plan::has_weights;
+use crate::plan::{has_integers, weight_at};
 use crate::search::{nearest, own};
 use crate::settings::ByLayer;
-use crate::{Calibration, Score, SearchError, Settings, Trials};
+use crate::{Calibration, Score, SearchError, Settings, Trials, quantize};
 
 /// What fewer bits of each layer's weights cost.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Widths {
     /// The layers, in running order.
     pub layers: Vec<LayerWidths>,
+    /// Bytes of a file beside integer weights: steps, biases, what stays in float, the graph.
+    pub rest: u64,
 }
 
 /// What a layer's weights cost at several widths, all others being as wide as can be.
@@ -38,7 +40,7 @@ pub struct Width {
 
 /// No widths are as small as they are to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("weights take {least} bytes at the smallest widths that were tried, more than {budget}")]
+#[error("the file takes {least} bytes at the smallest widths that were tried, more than {budget}")]
 pub struct NoWidths {
     /// Bytes of the smallest.
     pub least: u64,
@@ -69,7 +71,7 @@ pub fn widths(
     let by_layer = ByLayer::new(settings, graph)?;
     let layers = graph.nodes.iter();
     let layers: Vec<_> = layers
-        .filter(|node| has_weights(graph, node) && !by_layer.of(&node.name).float)
+        .filter(|node| has_integers(graph, node) && by_layer.of(&node.name).float.is_none())
         .collect();
     let mut whole = nearest(settings);
     whole.weights.bits = widest;
@@ -77,6 +79,7 @@ pub fn widths(
         own(&mut whole, &layer.name).weight_bits = Some(widest);
     }
     let score = trials.of(network, seen, &whole)?;
+    let widest_file = quantize(network, seen, &whole)?.to_bytes()?.len() as u64;
     let mut found = Vec::new();
     for layer in layers {
         let mut widths = vec![Width {
@@ -91,16 +94,37 @@ pub fn widths(
         }
         found.push(LayerWidths {
             name: layer.name.clone(),
-            weights: graph.value(layer.inputs[1]).numel_at(1),
+            weights: graph.value(layer.inputs[weight_at(&layer.op)]).numel_at(1),
             widths,
         });
     }
-    Ok(Widths { layers: found })
+    let numbers: u64 = found.iter().map(|layer| layer.weights as u64).sum();
+    let integers = (numbers * u64::from(widest)).div_ceil(8);
+    Ok(Widths {
+        layers: found,
+        rest: widest_file.saturating_sub(integers),
+    })
 }
 
 impl Widths {
-    /// Mixed precision: the widths whose losses, taken to add up, rise least while weights take at most so many bytes. Exact,
-    /// by dynamic programming over the layers: of all choices so far only those are kept that no smaller one beats.
+    /// Bytes of the file of a network with these settings, forecast: its integers, and what was beside them in a file of the
+    /// widest. It is a few bytes off where lengths differ in how many digits they have.
+    #[must_use]
+    pub fn forecast(&self, settings: &Settings) -> u64 {
+        let bits = |layer: &LayerWidths| {
+            let own = settings.layers.iter().rfind(|own| own.name == layer.name);
+            own.and_then(|own| own.weight_bits)
+                .unwrap_or(settings.weights.bits)
+        };
+        let layers = self.layers.iter();
+        let integers =
+            layers.map(|layer| (layer.weights as u64 * u64::from(bits(layer))).div_ceil(8));
+        self.rest + integers.sum::<u64>()
+    }
+
+    /// Mixed precision: the widths whose losses, taken to add up, rise least while the file takes at most so many bytes, as
+    /// [`forecast`](Self::forecast) has it. Exact, by dynamic programming over the layers: of all choices so far only those
+    /// are kept that no smaller one beats.
     ///
     /// The settings get an override of `weight_bits` for every layer.
     ///
@@ -108,7 +132,7 @@ impl Widths {
     ///
     /// If the smallest widths take more.
     pub fn allocate(&self, settings: &Settings, budget: u64) -> Result<Settings, NoWidths> {
-        let budget_bits = 8 * budget;
+        let budget_bits = 8 * budget.saturating_sub(self.rest);
         let mut front = vec![Choice::default()];
         let mut chosen: Vec<Vec<(usize, u8)>> = Vec::new();
         for layer in &self.layers {
@@ -136,9 +160,10 @@ impl Widths {
             chosen.push(next.into_iter().map(|(_, from)| from).collect());
         }
         // Larger ones lose less, or they would not be there.
-        let Some(mut at) = front.iter().rposition(|choice| choice.size <= budget_bits) else {
+        let fits = |choice: &Choice| budget >= self.rest && choice.size <= budget_bits;
+        let Some(mut at) = front.iter().rposition(fits) else {
             return Err(NoWidths {
-                least: front.first().map_or(0, |least| least.size.div_ceil(8)),
+                least: self.rest + front.first().map_or(0, |least| least.size.div_ceil(8)),
                 budget,
             });
         };
@@ -201,6 +226,7 @@ mod tests {
         let weights = [300, 40, 1000, 256, 77].into_iter().enumerate();
         Widths {
             layers: weights.map(of).collect(),
+            rest: 0,
         }
     }
 
@@ -247,5 +273,17 @@ mod tests {
         }
         let none = scanned.allocate(&Settings::default(), 400).unwrap_err();
         assert_eq!((none.least, none.budget), (419, 400));
+        // What else is in the file leaves so much less.
+        let heavy = Widths {
+            rest: 1000,
+            ..scanned.clone()
+        };
+        let settings = Settings::default();
+        assert_eq!(
+            heavy.allocate(&settings, 1640),
+            scanned.allocate(&settings, 640)
+        );
+        let none = heavy.allocate(&settings, 999).unwrap_err();
+        assert_eq!((none.least, none.budget), (1419, 999));
     }
 }

@@ -34,7 +34,7 @@ fn settings_say_where_they_are_wrong() {
             "it takes `per_channel = true`",
         ),
         (
-            "format = 1\n[[layer]]\nfloat = true",
+            "format = 1\n[[layer]]\nfloat = \"f32\"",
             "missing field `name`",
         ),
     ];
@@ -63,8 +63,11 @@ fn what_does_not_fit_is_named() {
     let rows = [
         ("[weights]\nbits = 1", "1 bits: expected 2 to 16"),
         ("[activations]\nbits = 17", "17 bits: expected 1 to 16"),
-        ("[[layer]]\nname = \"haed\"\nfloat = true", "nearest: head"),
-        ("[[layer]]\nname = \"{\"\nfloat = true", "is no pattern"),
+        (
+            "[[layer]]\nname = \"haed\"\nfloat = \"f32\"",
+            "nearest: head",
+        ),
+        ("[[layer]]\nname = \"{\"\nfloat = \"f32\"", "is no pattern"),
         (
             "[weights]\nbits = 16\n[activations]\nbits = 16",
             "give it fewer bits",
@@ -135,7 +138,7 @@ fn ends_and_overrides_have_bits_of_their_own() {
     assert_eq!(bits(ends), (vec![8, 4, 4, 4, 4, 8], Some(63)));
     let overridden = format!("{ends}[[layer]]\nname = \"head\"\nweight_bits = 5\n");
     assert_eq!(bits(&overridden), (vec![8, 4, 4, 4, 4, 5], Some(63)));
-    assert_eq!(bits("[ends]\nfloat = true"), (vec![4; 4], None));
+    assert_eq!(bits("[ends]\nfloat = \"f32\""), (vec![4; 4], None));
 }
 
 /// What the project ships says what it is, and is read again as it was written.

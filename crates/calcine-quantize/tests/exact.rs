@@ -1,14 +1,16 @@
 //! The simulator is the integer engine, bit for bit.
 
+use burn::module::Param;
+use burn::nn::{Linear, LinearConfig};
 use burn::tensor::Tensor;
 use calcine_quant::GroupedWeight;
 use calcine_quantize::{
-    ActivationSettings, Calibration, Clip, Override, QuantizeError, Quantized, Quantizer, Rounding,
-    Scheme, Settings, WeightSettings, quantize, quantize_over,
+    ActivationSettings, Calibration, Clip, FloatType, Override, QuantizeError, Quantized,
+    Quantizer, Rounding, Scheme, Settings, WeightSettings, quantize, quantize_over,
 };
-use calcine_testkit::each;
+use calcine_testkit::{device, each, numbers};
 use calcine_trace::watch::Sampling;
-use calcine_trace::{AnyTensor, Tensors};
+use calcine_trace::{AnyTensor, Tensors, trace};
 
 use crate::engine;
 use crate::models::{images, network};
@@ -36,6 +38,12 @@ fn settings(bits: [u8; 2], per_channel: bool, scheme: Scheme, clip: Clip) -> Set
     }
 }
 
+/// With a zero point for each step of a weight.
+fn affine(mut settings: Settings) -> Settings {
+    settings.weights.scheme = Scheme::Affine;
+    settings
+}
+
 /// With steps that are powers of two.
 fn shifts(mut settings: Settings) -> Settings {
     settings.weights.power_of_two = true;
@@ -53,7 +61,12 @@ fn every_node_is_what_an_integer_engine_gives() {
         settings([5, 7], true, Scheme::Symmetric, Clip::Percentile(99.0)),
         settings([4, 6], true, Scheme::Affine, Clip::Entropy),
         shifts(settings([8, 8], true, Scheme::Affine, Clip::MinMax)),
+        affine(settings([8, 8], true, Scheme::Affine, Clip::MinMax)),
+        affine(settings([4, 8], false, Scheme::Symmetric, Clip::Mse)),
+        affine(settings([1, 2], true, Scheme::Affine, Clip::MinMax)),
+        shifts(affine(settings([6, 8], true, Scheme::Affine, Clip::MinMax))),
         // Sums beyond 2²⁴ are made of parts.
+        affine(settings([8, 11], true, Scheme::Affine, Clip::MinMax)),
         settings([8, 12], true, Scheme::Affine, Clip::MinMax),
     ];
     let network = network();
@@ -113,7 +126,7 @@ fn layers_may_stay_in_float_and_weights_alone_be_quantized() {
     let everything = Settings {
         layers: vec![Override {
             name: "**".to_owned(),
-            float: true,
+            float: Some(FloatType::F32),
             ..Override::default()
         }],
         ..Settings::default()
@@ -122,7 +135,7 @@ fn layers_may_stay_in_float_and_weights_alone_be_quantized() {
     let first = Settings {
         layers: vec![Override {
             name: "stem".to_owned(),
-            float: true,
+            float: Some(FloatType::F32),
             ..Override::default()
         }],
         ..Settings::default()
@@ -131,6 +144,63 @@ fn layers_may_stay_in_float_and_weights_alone_be_quantized() {
     assert!(quantized.layers().all(|layer| layer.name != "stem"));
     assert_eq!(quantized.layers().count(), 5);
     assert!(off(&first) < 0.1);
+}
+
+/// Zero points serve weights that are not symmetric, are those of the weights' own ranges, and are in the file.
+#[test]
+fn affine_weights_err_less_where_they_reach_to_one_side() {
+    let device = device();
+    let shifted = LinearConfig::new(12, 6).init(&device);
+    let weight = numbers([12, 6]) + 0.7;
+    let model = Linear {
+        weight: Param::from_tensor(weight.clone()),
+        ..shifted
+    };
+    let x: Tensor<2> = numbers([20, 12]);
+    let network = trace(&model, x.clone(), |m: &Linear, x| m.forward(x)).unwrap();
+    let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    let float: Tensor<2> = model.forward(x.clone());
+    let rows = [
+        (3, None, Rounding::Nearest),
+        (3, Some(5), Rounding::Nearest),
+        (2, None, Rounding::Gptq),
+        (4, Some(4), Rounding::AdaRound),
+        (8, None, Rounding::AdaRound),
+        (12, None, Rounding::Nearest),
+    ];
+    each(rows, |(bits, group, rounding)| {
+        let off = |scheme| {
+            let mut settings = settings([*bits, 0], true, Scheme::Affine, Clip::MinMax);
+            settings.weights.scheme = scheme;
+            settings.weights.group = *group;
+            settings.weights.rounding = *rounding;
+            let batches = std::slice::from_ref(&x);
+            let found = quantize_over(&network, &seen, &settings, batches).unwrap();
+            let layer = found.layers().next().unwrap();
+            if scheme == Scheme::Affine {
+                assert_eq!(layer.zeros.len(), layer.steps.len());
+                let top = (1 << bits) - 1;
+                let columns = group.unwrap_or(12);
+                let groups = 12_usize.div_ceil(columns);
+                for (at, centred) in layer.weight.iter().enumerate() {
+                    let (input, output) = (at / 6, at % 6);
+                    let zero = layer.zeros[output * groups + input / columns];
+                    assert!((0..=top).contains(&(centred + zero)), "{at}");
+                }
+            } else {
+                assert!(layer.zeros.is_empty());
+            }
+            let given: Tensor<2> = found.forward(x.clone());
+            let bytes = found.to_bytes().unwrap();
+            let read = Quantized::from_bytes(&bytes, found.device()).unwrap();
+            let again: Tensor<2> = read.forward(x.clone());
+            assert_eq!(read.to_bytes().unwrap(), bytes);
+            assert_eq!(given.clone().into_data(), again.into_data());
+            (given - float.clone()).square().mean().into_scalar::<f32>()
+        };
+        let (symmetric, affine) = (off(Scheme::Symmetric), off(Scheme::Affine));
+        assert!(affine < 0.7 * symmetric, "{affine} of {symmetric}");
+    });
 }
 
 /// Groups of columns are those of a weight that is quantized alone; the more of them, the less it errs, and the file keeps

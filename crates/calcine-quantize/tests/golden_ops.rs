@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::golden::number;
 
 /// What statistics say of a value; where it lay is not asked.
-fn seen(stats: &Value, like: &Seen) -> Seen {
+pub(crate) fn seen(stats: &Value, like: &Seen) -> Seen {
     let of = |key: &str| number(&stats[key]);
     Seen {
         min: of("min"),

@@ -160,14 +160,21 @@ fn fewer_bits_of_a_layer_cost_more_and_are_spent_where_they_cost_least() {
     let rows = found.to_csv().lines().count();
     assert_eq!(rows, 1 + 3 * 6);
     let weights: usize = found.layers.iter().map(|layer| layer.weights).sum();
-    let budget = weights as u64 / 2;
+    let budget = found.rest + weights as u64 / 2;
     let chosen = found.allocate(&settings, budget).unwrap();
     let mixed = quantize(&case.network, &case.seen, &chosen).unwrap();
     let bits: usize = mixed
         .layers()
         .map(|l| l.weight.len() * usize::from(l.bits))
         .sum();
-    assert!(bits as u64 <= 8 * budget, "{bits}");
+    assert!(bits <= 4 * weights, "{bits}");
+    // Files are as small as the forecast says.
+    for settings in [chosen.clone(), settings.clone()] {
+        let network = quantize(&case.network, &case.seen, &settings).unwrap();
+        let (file, forecast) = (network.to_bytes().unwrap().len(), found.forecast(&settings));
+        let off = forecast.abs_diff(file as u64) as f64 / file as f64;
+        assert!(off < 0.01, "{forecast} for {file}");
+    }
     let mut uniform = settings;
     uniform.weights.bits = 3;
     assert!(case.loss(&chosen) < case.loss(&uniform), "3 bits each");

@@ -113,7 +113,8 @@
 //! * `[quantize]` trains on grids of so many bits, from the ranges that `clip` finds over `images`, by a
 //!   [`method`](calcine_quant::Method): `lsq` (default), `linear` with a `decay` (0.99), `dorefa`, `pact`, `wrpn`.
 //!   Activations are on their grids from epoch `start` on (0), ranges stay from `freeze_ranges` on, statistics of batch norms
-//!   from `freeze_norms` on. A `[[quantize.layer]]` has bits of its own or stays in `float`. Whoever runs the recipe
+//!   from `freeze_norms` on. A `[[quantize.layer]]` has bits of its own or stays in float, its parameters kept as numbers of the type that
+//!   `float` says, `f32`, `f16` or `bf16`. Whoever runs the recipe
 //!   carries it out ([`Recipe::quantization`]).
 //! * `[distill]` lets a teacher's answers count beside the labels, softened by a `temperature` (1), by the weights
 //!   `student` (0.5) and `teacher` (0.5): see [`Distillation`](calcine_train::Distillation). The teacher is the

@@ -1,4 +1,4 @@
-use calcine_quant::{Clip, MAX_BITS, Method};
+use calcine_quant::{Clip, FloatType, MAX_BITS, Method};
 
 use crate::section::{At, Section};
 
@@ -34,8 +34,8 @@ pub struct Quantization {
 pub struct QuantizedLayer {
     /// Which, by name or glob.
     pub name: String,
-    /// Whether they stay in float.
-    pub float: bool,
+    /// The type of their numbers, if they stay in float.
+    pub float: Option<FloatType>,
     /// Bits of their weights.
     pub weight_bits: Option<u8>,
     /// Bits of what they give.
@@ -49,6 +49,12 @@ const METHODS: [(&str, Method); 5] = [
     ("dorefa", Method::Dorefa),
     ("pact", Method::Pact),
     ("wrpn", Method::Wrpn),
+];
+
+const FLOATS: [(&str, FloatType); 3] = [
+    ("f32", FloatType::F32),
+    ("f16", FloatType::F16),
+    ("bf16", FloatType::Bf16),
 ];
 
 /// How slowly ranges follow, unless said: an epoch of a hundred batches is remembered.
@@ -141,13 +147,13 @@ impl QuantizedLayer {
     fn read(section: Section<'_>, weights: std::ops::RangeInclusive<u8>) -> Option<Self> {
         let name = section.text("name");
         let name = section.need("name", "a layer or a glob, such as \"fc\"", name);
-        let float = section.flag("float").is_some_and(|float| float.value);
+        let float = section.word("float", &FLOATS);
         let weights = bits(&section, "weights", weights);
         let activations = bits(&section, "activations", 0..=MAX_BITS);
         section.close();
         Some(Self {
             name: name?.value,
-            float,
+            float: float.map(|float| float.value),
             weight_bits: weights.map(|bits| bits.value),
             activation_bits: activations.map(|bits| bits.value),
         })

@@ -10,7 +10,7 @@ use super::AwareNetwork;
 use super::plan::{ActivationPlan, Ends, WeightPlan};
 use crate::layer::{FloatLayer, Layer, output_of};
 use crate::quantized::assembled;
-use crate::{QuantizeError, Quantized, Scheme};
+use crate::{QuantizeError, Quantized, Scheme, WeightSettings};
 
 impl AwareNetwork {
     /// The network in integers, as it was trained to be. Reads the device.
@@ -48,14 +48,18 @@ impl AwareNetwork {
                 _ => {
                     let grid = |step: &f32| symmetric(*step, weight.top());
                     let own: Vec<Quantizer> = steps.iter().map(grid).collect();
-                    Layer::nearest(&node.name, &float, &own, weight.bits, None, input)?
+                    let settings = WeightSettings {
+                        bits: weight.bits,
+                        ..WeightSettings::default()
+                    };
+                    Layer::nearest(&node.name, &float, &own, &settings, input)?
                 }
             };
             layer.fits(input, &plan.sums)?;
             layers.insert(weight.node, layer);
         }
         let graph = plan.graph.clone();
-        assembled(&aware.network, graph, &plan.uses, grids, layers)
+        assembled(&aware.network, graph, &plan.uses, grids, layers, &plan.kept)
     }
 
     /// The grid that an activation has learned.

@@ -12,7 +12,7 @@ use super::{AwareError, LEAST};
 use crate::layer::FloatLayer;
 use crate::plan::{Uses, grids, has_weights, makers};
 use crate::settings::{ActivationSettings, ByLayer, SumSettings};
-use crate::{Calibration, QuantizeError, Settings};
+use crate::{Calibration, FloatType, QuantizeError, Settings};
 
 /// The grids of a network that trains on them.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(super) struct Plan {
     pub(super) activations: BTreeMap<ValueId, ActivationPlan>,
     pub(super) method: Method,
     pub(super) sums: SumSettings,
+    /// Of each value, what it is kept in where it is needed in float.
+    pub(super) kept: Vec<FloatType>,
 }
 
 #[derive(Debug)]
@@ -109,9 +111,9 @@ impl Plan {
         let mut home = None;
         for (index, node) in graph.nodes.iter().enumerate() {
             let own = by_layer.of(&node.name);
-            if has_weights(&graph, node) && !own.float {
-                if own.weights.group.is_some() {
-                    return Err(AwareError::Groups);
+            if has_weights(&graph, node) && own.float.is_none() {
+                if own.weights.group.is_some() || own.weights.scheme == Scheme::Affine {
+                    return Err(AwareError::Weights);
                 }
                 let path = graph.value(node.inputs[1]).name.clone();
                 let norm = uses.norm_after(&graph, node);
@@ -191,6 +193,7 @@ impl Plan {
         let network = network.rewritten(with_added, &mut |_, tensor| tensor, added)?;
         let plan = Self {
             makers: makers(&graph, &uses, &grids),
+            kept: by_layer.kept(&graph),
             graph,
             uses,
             grids,

@@ -4,13 +4,14 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use burn::module::Module;
+use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
 use calcine_quantize::{
     Calibration, Clip, Quantized, Score, Settings as Grids, Trials, Widths, greedy, lapq, prepare,
     quantize_over, widths,
 };
 use calcine_trace::Network;
-use calcine_train::{Evaluation, evaluate};
+use calcine_train::{Evaluation, Labelled, evaluate};
 
 use super::setup::Setup;
 use super::validation::{Draw, Validation};
@@ -41,7 +42,7 @@ pub struct QuantizeSettings {
 pub struct SearchSettings {
     /// By what.
     pub search: Search,
-    /// Validation images whose loss is compared, drawn by the seed, others than those of the calibration as a rule.
+    /// Validation images whose answers are compared with the float network's, drawn by the seed, others than those of the calibration as a rule.
     pub images: usize,
     /// Where the losses are kept: a search that was stopped goes on from there.
     pub trials: Option<PathBuf>,
@@ -61,7 +62,7 @@ pub enum Search {
     Widths {
         /// The widths that are tried.
         bits: Vec<u8>,
-        /// Bytes that weights may take; without, nothing is chosen.
+        /// Bytes that the file may take; without, nothing is chosen.
         budget: Option<u64>,
     },
 }
@@ -134,11 +135,22 @@ impl Quantize<'_> {
         let seed = self.setup.recipe.train().seed.wrapping_add(1);
         let draw = Draw::Random(asked.images);
         let images = Validation::new(&self.setup.images, draw, BATCH, seed);
+        let batches: Vec<_> = images.labelled().collect();
+        let float = batches
+            .iter()
+            .map(|batch| network.forward(batch.input.clone()));
+        let float: Vec<Tensor<2>> = float.collect();
         let score = |quantized: &Quantized| {
-            let found = evaluate(images.labelled(), |images| quantized.forward(images));
+            let found = batches
+                .iter()
+                .map(|batch| quantized.forward(batch.input.clone()));
+            let found: Vec<Tensor<2>> = found.collect();
+            let labels = batches.iter().map(|batch| batch.labels.clone());
+            let answers = found.iter().cloned().zip(labels);
+            let answers = answers.map(|(logits, labels)| Labelled::new(logits, labels));
             Score {
-                loss: found.loss,
-                top1: found.top1,
+                loss: divergence(&float, &found),
+                top1: evaluate(answers, |logits| logits).top1,
             }
         };
         let mut trials =
@@ -146,7 +158,10 @@ impl Quantize<'_> {
         if let Some(file) = &asked.trials {
             let network = serde_json::to_string(&self.settings.network);
             let network = network.expect("settings are plain data");
-            trials = trials.with_file(file, &format!("{network}, {} images", asked.images))?;
+            trials = trials.with_file(
+                file,
+                &format!("{network}, divergence over {} images", asked.images),
+            )?;
         }
         let trials = &mut trials;
         Ok(match &asked.search {
@@ -161,6 +176,21 @@ impl Quantize<'_> {
             }
         })
     }
+}
+
+/// The mean Kullback-Leibler divergence, `Σ p · ln(p / q)`, of what a network answers, q, from what another does, p: what a
+/// search makes small. Labels of images that it was trained on tell less, and only of one class.
+fn divergence(float: &[Tensor<2>], found: &[Tensor<2>]) -> f64 {
+    let both = float.iter().zip(found);
+    let sums = both.map(|(p, q)| {
+        let [p, q] = [p, q].map(|logits| log_softmax(logits.clone(), 1));
+        (p.clone().exp() * (p - q)).sum()
+    });
+    let count: usize = found.iter().map(|logits| logits.dims()[0]).sum();
+    let sum = sums.reduce(|a, b| a + b);
+    sum.map_or(0.0, |sum| {
+        f64::from(sum.into_scalar::<f32>()) / count as f64
+    })
 }
 
 /// What a greedy search chooses from.
