@@ -40,7 +40,7 @@ fn trials(out: &Path) -> Vec<Value> {
 fn widths_are_chosen_within_a_budget_and_are_a_recipe() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("mixed");
-    // 450, 2,400, 48,000, 10,080 and 840 weights: four bits each are 30,885 bytes.
+    // 450, 2,400, 48,000, 10,080 and 840 weights: three bits each are 23,164 bytes, and not all can have eight.
     let search = [
         "--search",
         "widths",
@@ -55,6 +55,13 @@ fn widths_are_chosen_within_a_budget_and_are_a_recipe() {
     for file in ["recipe.toml", "widths.csv", "widths.svg", "panels.png"] {
         assert!(out.join(file).is_file(), "{file}");
     }
+    let [file, forecast] =
+        ["file_bytes", "file_bytes_forecast"].map(|key| report[key].as_f64().unwrap());
+    assert!(
+        (file / forecast - 1.0).abs() < 0.02,
+        "{forecast} for {file}"
+    );
+    assert!(forecast <= 31_000.0, "{forecast}");
     let table = std::fs::read_to_string(out.join("widths.csv")).unwrap();
     assert_eq!(table.lines().count(), 1 + 5 * 2, "{table}");
     let first = trials(&out);

@@ -254,6 +254,43 @@ fn a_run_that_thins_resumes_and_ends_in_the_same_bytes() {
     }
 }
 
+/// Ranges that follow training, steps that are learned, and the stage that the run is at are all in its checkpoints.
+#[test]
+fn runs_on_grids_resume_and_end_in_the_same_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    for method in ["linear", "lsq"] {
+        let recipe = directory.path().join(format!("{method}.toml"));
+        let text = format!(
+            "format = 1\n[train]\nepochs = 3\nlr = 0.02\nmomentum = 0.9\n\
+             [quantize]\nmethod = \"{method}\"\nweights = 4\nactivations = 4\nimages = 32\n\
+             start = 1\nfreeze_ranges = 2\n"
+        );
+        fs::write(&recipe, text).unwrap();
+        let start = |out: &Path| {
+            let own = [
+                "--recipe",
+                recipe.to_str().unwrap(),
+                "--out",
+                out.to_str().unwrap(),
+            ];
+            train_cifar(&[&SMALL[..], &own].concat())
+        };
+        let whole = directory.path().join(method);
+        report(&start(&whole).output().unwrap());
+        assert!(whole.join("quantized.safetensors").is_file());
+        for epoch in ["epoch 1:", "epoch 2:"] {
+            let out = directory.path().join(format!("{method}-{}", &epoch[6..7]));
+            kill_after(start(&out), epoch);
+            assert!(
+                !out.join("report.json").exists(),
+                "killed too late to test anything"
+            );
+            report(&run(&["--resume", out.to_str().unwrap(), "--json"]));
+            assert_same_files(&out, &whole);
+        }
+    }
+}
+
 const THINNING: &str = r#"
 format = 1
 [train]

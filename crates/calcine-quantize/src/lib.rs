@@ -15,6 +15,7 @@
 //! | [`quantize`], [`Quantized`] | batch norms folded, weights rounded, a grid on every edge; its forward pass |
 //! | [`quantize_over`], [`Rounding`] | the same with weights rounded for what the layers are fed (GPTQ), and biases corrected |
 //! | [`prepare`], [`equalize`], [`smooth`], [`reestimate`] | networks that compute the same, or nearly, and lose less |
+//! | [`fold_norms`] | the network without batch norms that layers can do themselves |
 //! | [`lapq`], [`greedy`] | settings that lose least, found by trying: [`Trials`], [`Score`] |
 //! | [`widths`], [`Widths`] | what fewer bits of each layer cost, and the widths that lose least within a budget |
 //! | [`AwareNetwork`], [`Method`], [`Stage`] | quantization-aware training: the network on its grids, which learn or follow |
@@ -49,6 +50,7 @@ mod calibrate;
 mod equalize;
 mod error;
 mod file;
+mod fold_norms;
 mod gptq;
 mod layer;
 mod norms;
@@ -67,6 +69,7 @@ pub use calibrate::{Calibration, CalibrationFileError};
 pub use equalize::{equalize, prepare, smooth};
 pub use error::QuantizeError;
 pub use file::QuantizedFileError;
+pub use fold_norms::fold_norms;
 pub use norms::reestimate;
 pub use quantized::{IntegerLayer, Quantized, quantize, quantize_over};
 pub use search::{Score, SearchError, Trials, greedy, lapq};

@@ -5,7 +5,9 @@ use burn::nn::conv::{Conv1d, Conv1dConfig, Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d, Relu};
 use burn::tensor::{Tensor, TensorData};
 use calcine_params::Inventory;
-use calcine_quantize::{AwareNetwork, Calibration, Clip, Method, Scheme, Seen, Settings, quantize};
+use calcine_quantize::{
+    AwareNetwork, Calibration, Clip, Method, Scheme, Seen, Settings, fold_norms, quantize,
+};
 use calcine_testkit::device;
 use calcine_testkit::golden::{self, Golden};
 use calcine_trace::{AnyTensor, Network, trace};
@@ -225,6 +227,25 @@ fn golden_folded_norms() {
             settings.weights.per_channel = false;
             let batch = vec![x.clone()];
             let seen = Calibration::of(&network, std::slice::from_ref(&batch)).unwrap();
+            let folded = fold_norms(network.clone()).unwrap();
+            let inventory = Inventory::of(&folded);
+            let paths: Vec<&str> = inventory.iter().map(|p| p.path.as_str()).collect();
+            assert_eq!(paths, ["layer.weight", "layer.bias"], "{name}");
+            for (path, key) in [("layer.weight", "folded_w"), ("layer.bias", "folded_bias")] {
+                let own = [inventory.get(path).unwrap()];
+                let found: Vec<f32> = calcine_params::flat(&folded, own)
+                    .remove(0)
+                    .into_data()
+                    .iter()
+                    .collect();
+                let stored = linear(case) && key == "folded_w";
+                let expected = flat(&expect[key], stored, &golden).into_data();
+                let expected: Vec<f32> = expected.iter().collect();
+                near(&found, &expected, 2e-6, &format!("{name}: {path}"));
+            }
+            let y = folded.run(batch.clone(), &mut |_, y| y).unwrap().remove(0);
+            let expected = golden.values(&expect["y_unfolded_eval"]).1;
+            near(&read(y), &expected, 2e-5, &format!("{name}: folded"));
             let quantized = quantize(&network, &seen, &settings).unwrap();
             let layer = quantized.layers().next().unwrap();
             let weights: Vec<f32> = layer

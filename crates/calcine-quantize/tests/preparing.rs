@@ -9,8 +9,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use calcine_graph::Node;
 use calcine_params::Inventory;
 use calcine_quantize::{
-    Calibration, Preparation, Settings, equalize, prepare, quantize, quantize_over, reestimate,
-    smooth,
+    Calibration, Preparation, Settings, equalize, fold_norms, prepare, quantize, quantize_over,
+    reestimate, smooth,
 };
 use calcine_testkit::{device, each, numbers, values};
 use calcine_trace::{AnyTensor, Network, trace};
@@ -317,4 +317,39 @@ fn channel_moments(tensor: AnyTensor) -> Vec<f32> {
     let deviation = (rows - mean.clone()).square().mean_dim(1).sqrt();
     let both = Tensor::cat(vec![mean, deviation], 0);
     both.into_data().iter::<f32>().collect()
+}
+
+/// Without its norms the network computes what it did, trains, is saved with what is left, and becomes the same integers.
+#[test]
+fn folded_norms_are_gone_and_change_nothing() {
+    let network = models::network();
+    let x = models::images(4, 3);
+    let folded = fold_norms(network.clone()).unwrap();
+    let (found, expected): (Tensor<2>, Tensor<2>) =
+        (folded.forward(x.clone()), network.forward(x.clone()));
+    let off = (found - expected).abs().max().into_scalar::<f32>();
+    assert!(off < 1e-5, "{off}");
+    assert_eq!(folded.graph().nodes.len() + 2, network.graph().nodes.len());
+    let paths = |network: &Network| -> Vec<String> {
+        let inventory = Inventory::of(network);
+        inventory.iter().map(|p| p.path.clone()).collect()
+    };
+    let mut expected = paths(&network);
+    expected.retain(|path| !path.contains("norm"));
+    expected.insert(1, "stem.bias".to_owned());
+    assert_eq!(paths(&folded), expected);
+    let names: Vec<&str> = folded.graph().nodes.iter().map(|n| &*n.name).collect();
+    assert_eq!(names[..2], ["stem", "stem_norm.relu"]);
+    let batches = [x];
+    let of = |network: &Network| {
+        let seen = Calibration::of(network, &batches).unwrap();
+        quantize(network, &seen, &Settings::default()).unwrap()
+    };
+    let (own, other) = (of(&folded), of(&network));
+    for (own, other) in own.layers().zip(other.layers()) {
+        assert_eq!(own.weight, other.weight, "{}", own.name);
+    }
+    // There is nothing left to fold.
+    let again = fold_norms(folded.clone()).unwrap();
+    assert_eq!(again.graph(), folded.graph());
 }

@@ -47,7 +47,7 @@
 //! | `discard_masks_at_minibatch_end`, `skip_first_minibatch` | `lifetime = "step"`, `first = "next_step"` |
 //! | `keep_mask`, `fold_batchnorm`, `mask_gradients` | `after = "hold"`, `fold_norm`, `mask_gradients` |
 //!
-//! Quantizers, thinning, and pruners that look at activations are left out, with a comment in their place.
+//! Quantizers and thinning are left out, with a comment in their place that says what to write.
 //! A schedule does not say how the model is trained; what was on the command line has Distiller's defaults.
 //!
 //! A regularizer's gradient is added to the loss's, so the loss that is printed is the data's alone;

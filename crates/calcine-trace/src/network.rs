@@ -205,6 +205,47 @@ impl Network {
         Ok(network)
     }
 
+    /// The same network without values that nothing uses, as a rewritten graph may have left them, and without parameters that
+    /// only such values were. Those that are left have other ids in the graph.
+    #[must_use]
+    pub fn compacted(self) -> Self {
+        let graph = &*self.graph;
+        let mut used = vec![false; graph.values.len()];
+        let ends = graph.inputs.iter().chain(&graph.outputs).copied();
+        let operands = graph.nodes.iter().flat_map(|node| &node.inputs).copied();
+        let results = graph.nodes.iter().map(|node| node.output);
+        ends.chain(operands)
+            .chain(results)
+            .for_each(|id| used[id.0] = true);
+        let mut count = 0;
+        let places = used.iter().map(|used| {
+            count += usize::from(*used);
+            ValueId(count.saturating_sub(1))
+        });
+        let places: Vec<ValueId> = places.collect();
+        let mut compact = graph.clone();
+        let all = |ids: &mut Vec<ValueId>| ids.iter_mut().for_each(|id| *id = places[id.0]);
+        all(&mut compact.inputs);
+        all(&mut compact.outputs);
+        for node in &mut compact.nodes {
+            all(&mut node.inputs);
+            node.output = places[node.output.0];
+        }
+        let mut at = used.iter();
+        compact.values.retain(|_| at.next() == Some(&true));
+        let constants = self.constants.into_iter().zip(&used);
+        let constants = constants.filter_map(|(constant, used)| used.then_some(constant));
+        let is_dead = |path: &str| {
+            let of = |path: &str, graph: &Graph| graph.parameter(path).is_some();
+            of(path, graph) && !of(path, &compact)
+        };
+        let leaves = self.leaves.0.into_iter();
+        let leaves = leaves.filter(|leaf| !leaf.parts().iter().all(|(_, path)| is_dead(path)));
+        let leaves = Leaves(leaves.collect());
+        let constants = constants.collect();
+        Self::new(compact, leaves, constants)
+    }
+
     /// Checks that every parameter and constant is there and has the graph's shape.
     pub(crate) fn as_its_graph_says(&self) -> Result<(), RewriteError> {
         for (index, value) in self.graph.values.iter().enumerate() {

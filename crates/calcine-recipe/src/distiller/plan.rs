@@ -91,6 +91,22 @@ fn length(schedule: &Schedule<'_>, notes: &Notes) -> u64 {
     epochs
 }
 
+/// Why a quantizer is left out: what to write instead.
+fn quantizer(class: &str) -> &'static str {
+    match class {
+        "DorefaQuantizer" => "write `[quantize]` with `method = \"dorefa\"`",
+        "PACTQuantizer" => "write `[quantize]` with `method = \"pact\"`",
+        "WRPNQuantizer" => "write `[quantize]` with `method = \"wrpn\"`",
+        "QuantAwareTrainRangeLinearQuantizer" | "NCFQuantAwareTrainQuantizer" => {
+            "write `[quantize]` with `method = \"linear\"`"
+        }
+        "PostTrainLinearQuantizer" => {
+            "a recipe is of training; quantization after it has settings of its own"
+        }
+        _ => "write `[quantize]`",
+    }
+}
+
 struct Planner<'s, 'a> {
     schedule: &'s Schedule<'a>,
     notes: &'s Notes,
@@ -186,13 +202,13 @@ impl Planner<'_, '_> {
             Kind::Pruner => self.pruner(instance, policy),
             Kind::Regularizer => self.regularizer(instance, policy),
             Kind::Rate => self.rate(instance, policy),
-            Kind::Quantizer => self.leave(instance, policy, "quantization is not yet supported"),
+            Kind::Quantizer => self.leave(instance, policy, quantizer(&instance.class.value)),
             Kind::Extension => {
                 let why = match instance.class.value.as_str() {
                     "FilterRemover" | "ChannelRemover" | "StructureRemover" => {
-                        "thinning is not yet supported; zeros stay where they are"
+                        "write `[thin]`; without it zeros stay where they are"
                     }
-                    _ => "extensions are not yet supported",
+                    _ => "no recipe runs code of others",
                 };
                 self.leave(instance, policy, why);
             }

@@ -1,0 +1,95 @@
+use std::collections::BTreeMap;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use calcine_graph::{Kind, Source, Value, ValueId};
+use calcine_trace::{Added, AnyTensor, Network, Which};
+
+use crate::QuantizeError;
+use crate::layer::{FloatLayer, vector};
+use crate::plan::Uses;
+
+/// Batch-norm folding: the network without norms that a layer can do itself.
+///
+/// ```text
+/// w' = w·γ / √(σ² + ε)      b' = β + (b − μ)·γ / √(σ² + ε)
+/// ```
+///
+/// with the norm's running statistics, so that in evaluation it computes what it did, up to rounding. Folded are norms behind a
+/// convolution or a linear layer that nothing else reads and whose parameters are its own; layers without a bias get one, and
+/// the norms' parameters are gone. [`quantize`](crate::quantize) does this by itself. Reads the device.
+///
+/// # Errors
+///
+/// If a parameter is not finite.
+pub fn fold_norms(network: Network) -> Result<Network, QuantizeError> {
+    let mut graph = network.graph().clone();
+    let uses = Uses::of(&graph);
+    let device = network.devices().into_iter().next().unwrap_or_default();
+    let alone = |id: ValueId| network.graph().consumers(id).count() == 1;
+    let mut folded: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+    let (mut added, mut gone) = (Vec::new(), vec![false; graph.nodes.len()]);
+    for (index, node) in network.graph().nodes.iter().enumerate() {
+        let Some(norm) = uses.norm_after(&graph, node) else {
+            continue;
+        };
+        if !node.inputs[1..].iter().copied().all(alone) {
+            continue;
+        }
+        let FloatLayer { weight, bias, .. } = FloatLayer::of(&network, &uses, node)?;
+        let [weight, bias] = [weight, bias].map(narrowed);
+        let path = graph.value(node.inputs[1]).name.clone();
+        match node.inputs.get(2) {
+            Some(id) => {
+                folded.insert(graph.value(*id).name.clone(), bias);
+            }
+            None => {
+                let own = beside(&path);
+                graph.values.push(Value {
+                    name: own.clone(),
+                    shape: vec![bias.len().into()],
+                    kind: Kind::Float,
+                    source: Source::Parameter,
+                });
+                let id = ValueId(graph.values.len() - 1);
+                graph.nodes[index].inputs.push(id);
+                added.push(Added {
+                    path: own,
+                    after: path.clone(),
+                    value: Tensor::from_floats(bias.as_slice(), &device),
+                });
+            }
+        }
+        folded.insert(path, weight);
+        gone[norm] = true;
+        graph.nodes[index].output = graph.nodes[norm].output;
+    }
+    let mut at = gone.iter();
+    graph.nodes.retain(|_| at.next() == Some(&false));
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let value = &mut graph.values[node.output.0];
+        value.source = Source::Node(index);
+        value.name.clone_from(&node.name);
+    }
+    let mut change = |which: Which<'_>, tensor: AnyTensor| match which {
+        Which::Parameter(path) => match folded.get(path) {
+            Some(values) => vector(values.clone(), &tensor.device(), &tensor.shape()),
+            None => tensor,
+        },
+        Which::Constant(_) => tensor,
+    };
+    Ok(network.rewritten(graph, &mut change, added)?.compacted())
+}
+
+/// A weight's bias: in its layer, by the usual name.
+fn beside(weight: &str) -> String {
+    match weight.rsplit_once('.') {
+        Some((layer, _)) => format!("{layer}.bias"),
+        None => String::from("bias"),
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "parameters are f32")]
+fn narrowed(values: Vec<f64>) -> Vec<f32> {
+    values.into_iter().map(|value| value as f32).collect()
+}
