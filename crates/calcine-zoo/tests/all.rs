@@ -12,6 +12,7 @@ mod folding;
 mod import;
 mod initial;
 mod mismatch;
+mod quantized;
 mod rows;
 mod saving;
 mod thinning;
