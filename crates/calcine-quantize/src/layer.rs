@@ -1,174 +1,20 @@
 //! A layer's weights as integers, with its batch norm folded in.
 
+mod folded;
+mod rounded;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use calcine_graph::{Graph, Node, Op};
-use calcine_quant::{GridError, Quantizer, Scheme, Seen, grid_between};
-use calcine_trace::watch::LayerSamples;
-use calcine_trace::{AnyTensor, Network};
-use rayon::prelude::*;
+use calcine_quant::{Quantizer, Scheme, grid_between};
+use calcine_trace::AnyTensor;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::folded::{FloatLayer, output_of, step_of};
 use crate::QuantizeError;
-use crate::plan::{Uses, output_axis, weight_at};
-use crate::settings::{LayerSettings, SumSettings, WeightSettings};
-use crate::{ada_round, gptq};
+use crate::settings::{SumSettings, WeightSettings};
 
 /// The largest whole number up to which `f32` has all.
 const EXACT: u64 = 1 << 24;
-
-/// A layer in float: its weight with the norm after it folded in, and the bias that remains.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct FloatLayer {
-    pub(crate) weight: Vec<f64>,
-    pub(crate) shape: Vec<usize>,
-    /// Which axis of the weight the outputs are.
-    pub(crate) axis: usize,
-    pub(crate) bias: Vec<f64>,
-    /// What the norm multiplies each output by; 1 without one.
-    pub(crate) factors: Vec<f64>,
-    /// What the norm adds last, β; 0 without one.
-    pub(crate) shifts: Vec<f64>,
-}
-
-impl FloatLayer {
-    /// `w·γ/√(σ² + ε)` and `β + (b − μ)·γ/√(σ² + ε)`, of the norm that follows, if one does.
-    pub(crate) fn of(network: &Network, uses: &Uses, node: &Node) -> Result<Self, QuantizeError> {
-        let graph = network.graph();
-        let axis = output_axis(&node.op);
-        let at = weight_at(&node.op);
-        let shape = graph.value(node.inputs[at]).shape_at(1);
-        let outputs = shape[axis];
-        let mut weight = read(network, node, at)?;
-        let mut bias = match (&node.op, node.inputs.len()) {
-            // Rows are looked up; there are no sums.
-            (Op::Embedding, _) => Vec::new(),
-            (_, 3) => read(network, node, 2)?,
-            _ => vec![0.0; outputs],
-        };
-        let mut factors = vec![1.0; outputs];
-        let mut shifts = vec![0.0; outputs];
-        if let Some(norm) = uses.norm_after(graph, node) {
-            let norm = &graph.nodes[norm];
-            let Op::BatchNorm { epsilon, .. } = norm.op else {
-                unreachable!("only batch norms are folded");
-            };
-            let [gamma, beta, mean, variance] = [1, 2, 3, 4].map(|at| read(network, norm, at));
-            let (gamma, beta, mean, variance) = (gamma?, beta?, mean?, variance?);
-            factors = (0..outputs)
-                .map(|o| gamma[o] / (variance[o] + epsilon).sqrt())
-                .collect();
-            for (at, weight) in weight.iter_mut().enumerate() {
-                *weight *= factors[output_of(at, &shape, axis)];
-            }
-            for (o, bias) in bias.iter_mut().enumerate() {
-                *bias = beta[o] + (*bias - mean[o]) * factors[o];
-            }
-            shifts = beta;
-        }
-        Ok(Self {
-            weight,
-            shape,
-            axis,
-            bias,
-            factors,
-            shifts,
-        })
-    }
-
-    /// How many outputs there are.
-    fn outputs(&self) -> usize {
-        self.shape[self.axis]
-    }
-
-    /// The grids: one, one for each output, or one for each group of an output's row.
-    pub(crate) fn grids(&self, own: &LayerSettings) -> Result<Vec<Quantizer>, QuantizeError> {
-        let settings = &own.weights;
-        let of = |weights: &Vec<f64>| {
-            let [low, high] = range(weights, settings).map(|end| end * own.weight_stretch);
-            let grid = Quantizer::over(low, high, settings.bits, settings.scheme)?;
-            Ok(if settings.power_of_two {
-                grid.power_of_two()
-            } else {
-                grid
-            })
-        };
-        let columns = self.weight.len().checked_div(self.outputs()).unwrap_or(0);
-        let count = match settings.group {
-            Some(0) => {
-                return Err(QuantizeError::Grid(GridError::Groups {
-                    weights: self.weight.len(),
-                    columns,
-                    group: 0,
-                }));
-            }
-            Some(group) => self.outputs() * columns.div_ceil(group),
-            None if settings.per_channel => self.outputs(),
-            None => 1,
-        };
-        let mut sharing = vec![Vec::new(); count];
-        for (at, weight) in self.weight.iter().enumerate() {
-            sharing[step_of(at, &self.shape, self.axis, settings.group, count)].push(*weight);
-        }
-        sharing.iter().map(of).collect()
-    }
-}
-
-/// The range that a weight's grid covers.
-#[allow(clippy::cast_possible_truncation, reason = "weights are f32")]
-fn range(weights: &[f64], settings: &WeightSettings) -> [f64; 2] {
-    let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
-    let seen = Seen::of(&[&weights]);
-    seen.map_or([0.0, 0.0], |seen| {
-        settings.clip.range(&seen, settings.bits, settings.scheme)
-    })
-}
-
-/// Which output an element of a weight belongs to.
-pub(crate) fn output_of(at: usize, shape: &[usize], axis: usize) -> usize {
-    let inner: usize = shape[axis + 1..].iter().product();
-    at / inner % shape[axis]
-}
-
-/// Which of so many steps an element of a weight has: the only one, its output's, or that of its group in its output's
-/// row of all inputs and places of the kernel.
-pub(crate) fn step_of(
-    at: usize,
-    shape: &[usize],
-    axis: usize,
-    group: Option<usize>,
-    steps: usize,
-) -> usize {
-    let outputs = shape[axis];
-    let output = output_of(at, shape, axis);
-    match group {
-        _ if steps == 1 => 0,
-        None => output,
-        Some(group) => {
-            let inner: usize = shape[axis + 1..].iter().product();
-            let column = match axis {
-                0 => at % inner,
-                _ => at / (outputs * inner) * inner + at % inner,
-            };
-            output * (steps / outputs) + column / group
-        }
-    }
-}
-
-/// The numbers of an operand, all of them finite.
-fn read(network: &Network, node: &Node, at: usize) -> Result<Vec<f64>, QuantizeError> {
-    let id = node.inputs[at];
-    let tensor = network.tensor(id).and_then(AnyTensor::flat);
-    let values = tensor.map(|tensor| tensor.into_data().iter::<f64>().collect::<Vec<_>>());
-    let values = values.unwrap_or_default();
-    match values.iter().find(|value| !value.is_finite()) {
-        Some(value) => Err(QuantizeError::NotFinite {
-            name: node.name.clone(),
-            what: "a parameter",
-            value: *value,
-        }),
-        None => Ok(values),
-    }
-}
 
 /// A layer in integers: `w = step · (q − zero)`, one step, one for each output, or one for each group of an output's row.
 #[derive(Debug, Clone, PartialEq)]
@@ -296,47 +142,6 @@ impl Layer {
         })
     }
 
-    /// As [`nearest`](Self::nearest), but rounded for what the layer is fed, and with a bias that makes up for the
-    /// means.
-    pub(crate) fn over(
-        name: &str,
-        float: &FloatLayer,
-        grids: &[Quantizer],
-        settings: &WeightSettings,
-        input: Option<&Quantizer>,
-        samples: &LayerSamples,
-    ) -> Result<Self, QuantizeError> {
-        let mut layer = Self::nearest(name, float, grids, settings, input)?;
-        let columns = samples.columns() / samples.groups();
-        let each = layer.outputs() / samples.groups();
-        let mut corrected = float.bias.clone();
-        for group in 0..samples.groups() {
-            let round = rounding(settings.rounding, samples, group, columns);
-            let means = samples.means(group);
-            let row = |output: usize| layer.row(output, float, grids, columns);
-            let outputs = group * each..(group + 1) * each;
-            let rows: Vec<Row> = outputs.clone().into_par_iter().map(row).collect();
-            let rounded = rows.par_iter().map(|row| match &round {
-                Some(round) => round(&row.weights, &row.grids),
-                None => row.nearest.clone(),
-            });
-            let rounded: Vec<Vec<i32>> = rounded.collect();
-            for ((output, row), ints) in outputs.zip(&rows).zip(rounded) {
-                let own = row.places.iter().zip(&row.grids).zip(&ints);
-                own.for_each(|((&at, grid), int)| layer.ints[at] = int - grid.zero);
-                if settings.correct_bias {
-                    let errors = row.weights.iter().zip(row.grids.iter().zip(&ints));
-                    let off = errors.zip(&means).map(|((weight, (grid, int)), mean)| {
-                        (f64::from(grid.dequantize(*int)) - weight) * mean
-                    });
-                    corrected[output] -= off.sum::<f64>();
-                }
-            }
-        }
-        layer.bias = bias(name, &corrected, &layer.steps, input)?;
-        Ok(layer)
-    }
-
     /// The numbers that the integers stand for, without the norm that is folded in; zero where it says nothing.
     #[allow(clippy::cast_possible_truncation, reason = "weights are f32")]
     pub(crate) fn unfolded(&self, float: &FloatLayer) -> Vec<f32> {
@@ -382,22 +187,6 @@ impl Layer {
         }
         self.bias = bias(&self.name, &corrected, &self.steps, input)?;
         Ok(())
-    }
-
-    /// The weights of an output.
-    fn row(&self, output: usize, float: &FloatLayer, grids: &[Quantizer], columns: usize) -> Row {
-        let places = (0..columns).map(|column| self.place(output, column, columns));
-        let places: Vec<usize> = places.collect();
-        let grids: Vec<Quantizer> = places.iter().map(|&at| grids[self.step_of(at)]).collect();
-        let nearest = places.iter().zip(&grids);
-        Row {
-            weights: places.iter().map(|&at| float.weight[at]).collect(),
-            nearest: nearest
-                .map(|(&at, grid)| self.ints[at] + grid.zero)
-                .collect(),
-            places,
-            grids,
-        }
     }
 
     /// Where an output's weight of an input of its receptive field is.
@@ -547,43 +336,6 @@ impl Layer {
         let weight = |(at, int): (usize, &i32)| self.steps[self.step_of(at)] * *int as f32;
         let weights: Vec<f32> = self.ints.iter().enumerate().map(weight).collect();
         vector(weights, device, &self.shape)
-    }
-}
-
-/// The weights of an output, where they lie, and their grids.
-struct Row {
-    places: Vec<usize>,
-    weights: Vec<f64>,
-    grids: Vec<Quantizer>,
-    /// The nearest integers.
-    nearest: Vec<i32>,
-}
-
-/// Integers for an output's weights, each on a grid.
-type Round = Box<dyn Fn(&[f64], &[Quantizer]) -> Vec<i32> + Sync>;
-
-/// How a group's weights are rounded for what they are fed; `None` if that says nothing.
-fn rounding(
-    how: crate::Rounding,
-    samples: &LayerSamples,
-    group: usize,
-    columns: usize,
-) -> Option<Round> {
-    let moments = || samples.moments(group);
-    match how {
-        crate::Rounding::Nearest => None,
-        crate::Rounding::Gptq => {
-            let rounding = gptq::Rounding::over(&moments(), columns)?;
-            Some(Box::new(move |weights, grids| {
-                rounding.round(weights, grids)
-            }))
-        }
-        crate::Rounding::AdaRound => {
-            let moments = moments();
-            Some(Box::new(move |weights, grids| {
-                ada_round::round(weights, grids, &moments)
-            }))
-        }
     }
 }
 

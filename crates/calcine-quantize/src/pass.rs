@@ -5,7 +5,8 @@ use calcine_graph::{Arithmetic, Graph, Kind, Node, Op, Reduction};
 use calcine_trace::{AnyTensor, ForwardError, evaluate};
 
 use crate::layer::{inputs_axis, outputs_axis};
-use crate::quantized::{Ready, taken_over};
+use crate::parts::taken_over;
+use crate::quantized::Ready;
 use crate::{Quantized, Quantizer};
 
 /// A value in a pass.

@@ -1,16 +1,15 @@
 use std::collections::BTreeMap;
 
-use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use calcine_graph::{Graph, Node, Op, Source};
-use calcine_trace::watch::{LayerSamples, Sampling};
-use calcine_trace::{AnyTensor, ForwardError, Network, Tensors, Which};
+use calcine_graph::{Graph, Node};
+use calcine_trace::watch::Sampling;
+use calcine_trace::{AnyTensor, ForwardError, Network, Tensors};
 
-use crate::layer::{Bias, Dynamic, FloatLayer, Layer, groups, vector};
-use crate::norms::reestimate;
-use crate::plan::{Uses, grids, has_integers, output_axis, weight_at};
-use crate::settings::{ByLayer, LayerSettings, SumSettings};
-use crate::{Calibration, FloatType, QuantizeError, Quantizer, Scheme, Settings};
+use crate::float::Float;
+use crate::layer::{Bias, Layer, groups};
+use crate::parts::Parts;
+use crate::plan::Uses;
+use crate::{Calibration, QuantizeError, Quantizer, Scheme, Settings};
 
 /// A quantized network: integer weights, and a grid for each value that has one.
 ///
@@ -42,15 +41,6 @@ pub struct Quantized {
     pub(crate) uses: std::sync::Arc<Uses>,
     pub(crate) ready: BTreeMap<usize, Ready>,
     device: Device,
-}
-
-/// Numbers in float.
-#[derive(Debug, Clone)]
-pub(crate) struct Float {
-    /// In `f32`, of the type's numbers.
-    pub(crate) tensor: AnyTensor,
-    /// What a file keeps them in.
-    pub(crate) kept: FloatType,
 }
 
 /// A layer's integers, as an engine or an exporter needs them.
@@ -132,221 +122,6 @@ pub fn quantize_over<I: Tensors + Clone>(
         parts.renorm(network, batches)?;
     }
     parts.assembled(network, &settings.sums)
-}
-
-/// What the layers with these weights were fed.
-type Sample<'a> = dyn FnMut(&[&str]) -> Result<Vec<LayerSamples>, QuantizeError> + 'a;
-
-/// Columns of layers that are sampled in one pass: of 1,000 images, some 600 MB.
-const SAMPLED: usize = 1 << 14;
-
-/// What a quantized network is made of.
-struct Parts {
-    graph: Graph,
-    uses: Uses,
-    grids: Vec<Option<Quantizer>>,
-    layers: BTreeMap<usize, Layer>,
-    /// Of each value, what it is kept in where it is needed in float.
-    kept: Vec<FloatType>,
-}
-
-/// The nodes that get integer weights, by position, and what holds for them.
-fn integer_layers<'a>(
-    graph: &'a Graph,
-    by_layer: &ByLayer<'_>,
-) -> Vec<(usize, &'a Node, LayerSettings)> {
-    let nodes = graph.nodes.iter().enumerate();
-    let nodes = nodes.filter(|(_, node)| has_integers(graph, node));
-    let nodes = nodes.map(|(index, node)| (index, node, by_layer.of(&node.name)));
-    nodes.filter(|(_, _, own)| own.float.is_none()).collect()
-}
-
-/// Whether it goes by what a layer is fed.
-fn is_sampled(node: &Node, own: &LayerSettings) -> bool {
-    matches!(node.op, Op::Convolution(_) | Op::Linear) && own.weights.needs_samples()
-}
-
-/// How many of these layers are sampled in one pass; at least one.
-fn sampled_together(graph: &Graph, layers: &[(usize, &Node, LayerSettings)]) -> usize {
-    let mut columns = 0;
-    let fit = layers.iter().take_while(|(_, node, own)| {
-        if is_sampled(node, own) {
-            let shape = graph.value(node.inputs[1]).shape_at(1);
-            columns += shape.iter().product::<usize>() / shape[output_axis(&node.op)].max(1);
-        }
-        columns <= SAMPLED
-    });
-    fit.count().max(1)
-}
-
-fn weight_of<'a>(graph: &'a Graph, node: &Node) -> &'a str {
-    &graph.value(node.inputs[weight_at(&node.op)]).name
-}
-
-/// How inputs without a grid become integers, if they are to.
-fn dynamic(
-    layer: &Layer,
-    node: &Node,
-    own: &LayerSettings,
-) -> Result<Option<Dynamic>, QuantizeError> {
-    let of = &own.activations;
-    if !of.dynamic || of.bits == 0 || node.op == Op::Embedding {
-        return Ok(None);
-    }
-    if layer.group.is_some() {
-        return Err(QuantizeError::Groups {
-            name: layer.name.clone(),
-        });
-    }
-    // Whatever the range, there must be such integers.
-    Quantizer::over(0.0, 1.0, of.bits, of.scheme)?;
-    Ok(Some(Dynamic {
-        bits: of.bits,
-        scheme: of.scheme,
-    }))
-}
-
-impl Parts {
-    fn of(
-        network: &Network,
-        seen: &Calibration,
-        settings: &Settings,
-        sample: &mut Sample<'_>,
-    ) -> Result<Self, QuantizeError> {
-        let graph = network.graph().clone();
-        let uses = Uses::of(&graph);
-        let by_layer = ByLayer::new(settings, &graph)?;
-        let grids = grids(&graph, &uses, seen, &by_layer)?;
-        let mut rest: &[_] = &integer_layers(&graph, &by_layer);
-        let mut layers = BTreeMap::new();
-        while !rest.is_empty() {
-            let (now, later) = rest.split_at(sampled_together(&graph, rest));
-            rest = later;
-            let paths = now.iter().filter(|(_, node, own)| is_sampled(node, own));
-            let paths: Vec<&str> = paths.map(|(_, node, _)| weight_of(&graph, node)).collect();
-            let samples = match paths.is_empty() {
-                true => Vec::new(),
-                false => sample(&paths)?,
-            };
-            let mut samples = samples.into_iter();
-            for (index, node, own) in now {
-                let float = FloatLayer::of(network, &uses, node)?;
-                let input = grids[node.inputs[0].0].as_ref();
-                let weights = float.grids(own)?;
-                let samples = is_sampled(node, own).then(|| samples.next()).flatten();
-                let layer = match samples {
-                    Some(samples) => {
-                        Layer::over(&node.name, &float, &weights, &own.weights, input, &samples)?
-                    }
-                    None => Layer::nearest(&node.name, &float, &weights, &own.weights, input)?,
-                };
-                let dynamic = dynamic(&layer, node, own)?;
-                layers.insert(*index, Layer { dynamic, ..layer });
-            }
-        }
-        Ok(Self {
-            kept: by_layer.kept(&graph),
-            graph,
-            uses,
-            grids,
-            layers,
-        })
-    }
-
-    /// Gives norms the statistics of what the integer weights give over these batches.
-    fn renorm<I: Tensors + Clone>(
-        &mut self,
-        network: &Network,
-        batches: &[I],
-    ) -> Result<(), QuantizeError> {
-        let mut rounded = BTreeMap::new();
-        for (&index, layer) in &self.layers {
-            let node = &self.graph.nodes[index];
-            let float = FloatLayer::of(network, &self.uses, node)?;
-            let path = weight_of(&self.graph, node).to_owned();
-            rounded.insert(path, layer.unfolded(&float));
-        }
-        let mut change = |which: Which<'_>, tensor: AnyTensor| match which {
-            Which::Parameter(path) => match rounded.get(path) {
-                Some(weights) => vector(weights.clone(), &tensor.device(), &tensor.shape()),
-                None => tensor,
-            },
-            Which::Constant(_) => tensor,
-        };
-        let rounded = network.clone().valid();
-        let rounded = rounded.rewritten(self.graph.clone(), &mut change, Vec::new())?;
-        let renormed = reestimate(rounded, batches)?;
-        for (&index, layer) in &mut self.layers {
-            let node = &self.graph.nodes[index];
-            if self.uses.norm_after(&self.graph, node).is_some() {
-                let [before, after] =
-                    [network, &renormed].map(|n| FloatLayer::of(n, &self.uses, node));
-                let input = self.grids[node.inputs[0].0].as_ref();
-                layer.renorm(&before?, &after?, input)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn assembled(self, network: &Network, sums: &SumSettings) -> Result<Quantized, QuantizeError> {
-        for (&index, layer) in &self.layers {
-            let input = self.graph.nodes[index].inputs[0];
-            layer.fits(self.grids[input.0].as_ref(), sums)?;
-        }
-        assembled(
-            network,
-            self.graph,
-            &self.uses,
-            self.grids,
-            self.layers,
-            &self.kept,
-        )
-    }
-}
-
-/// The network of these layers, with what other nodes need in float.
-pub(crate) fn assembled(
-    network: &Network,
-    graph: Graph,
-    uses: &Uses,
-    grids: Vec<Option<Quantizer>>,
-    layers: BTreeMap<usize, Layer>,
-    kept: &[FloatType],
-) -> Result<Quantized, QuantizeError> {
-    let mut floats = BTreeMap::new();
-    for (index, node) in graph.nodes.iter().enumerate() {
-        let taken = layers.contains_key(&index) || taken_over(&graph, uses, &layers, index);
-        for id in node.inputs.iter().filter(|_| !taken) {
-            if let Some(tensor) = network.tensor(*id) {
-                let float = Float::of(tensor, kept[id.0], &graph.value(*id).name)?;
-                floats.insert(id.0, float);
-            }
-        }
-    }
-    let device = network.devices();
-    let device = device
-        .into_iter()
-        .next()
-        .unwrap_or_default()
-        .without_autodiff();
-    Quantized::new(graph, grids, layers, floats, &device)
-}
-
-/// Whether it is a batch norm that a layer in integers does.
-pub(crate) fn taken_over(
-    graph: &Graph,
-    uses: &Uses,
-    layers: &BTreeMap<usize, Layer>,
-    index: usize,
-) -> bool {
-    let of = graph.nodes[index]
-        .inputs
-        .first()
-        .map(|id| graph.value(*id).source);
-    match of {
-        Some(Source::Node(layer)) => uses.folded[index] && layers.contains_key(&layer),
-        _ => false,
-    }
 }
 
 impl Quantized {
@@ -458,32 +233,6 @@ impl Quantized {
             Ok(outputs) => outputs,
             Err(error) => panic!("{error}"),
         }
-    }
-}
-
-impl Float {
-    /// Numbers to the nearest of a type.
-    fn of(tensor: AnyTensor, kept: FloatType, name: &str) -> Result<Self, QuantizeError> {
-        let shape = tensor.shape();
-        let flat = tensor.clone().flat().filter(|_| kept != FloatType::F32);
-        let Some(flat) = flat else {
-            return Ok(Self { tensor, kept });
-        };
-        let device = flat.device();
-        let values: Vec<f32> = flat.into_data().iter::<f32>().collect();
-        let rounded: Vec<f32> = values.iter().map(|&value| kept.nearest(value)).collect();
-        let mut both = values.iter().zip(&rounded);
-        let beyond = both.find(|(value, rounded)| value.is_finite() && !rounded.is_finite());
-        if let Some((value, _)) = beyond {
-            return Err(QuantizeError::Beyond {
-                name: name.to_owned(),
-                value: *value,
-            });
-        }
-        Ok(Self {
-            tensor: vector(rounded, &device, &shape),
-            kept,
-        })
     }
 }
 

@@ -60,6 +60,10 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "what a quantized network keeps in float, for its file",
     ),
     (
+        "crates/calcine-quantize/src/float.rs",
+        "numbers that are rounded to halves",
+    ),
+    (
         "crates/calcine-quantize/src/layer.rs",
         "the parameters of layers that are quantized",
     ),

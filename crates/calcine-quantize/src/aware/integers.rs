@@ -9,7 +9,7 @@ use calcine_quant::{Method, Quantizer, dorefa_weight};
 use super::AwareNetwork;
 use super::plan::{ActivationPlan, Ends, WeightPlan};
 use crate::layer::{FloatLayer, Layer, output_of};
-use crate::quantized::assembled;
+use crate::parts::assembled;
 use crate::{QuantizeError, Quantized, Scheme, WeightSettings};
 
 impl AwareNetwork {

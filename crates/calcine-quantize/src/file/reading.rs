@@ -1,0 +1,295 @@
+//! A quantized network from its file, every part of which is checked against the others.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use burn::tensor::Device;
+use bytemuck::pod_collect_to_vec;
+use calcine_graph::{Graph, Kind, Op, Source};
+use calcine_quant::{MAX_BITS, unpack};
+use flate2::read::DeflateDecoder;
+use safetensors::{Dtype, SafeTensors};
+
+use super::{
+    BIASES, Description, FLOAT_BIASES, FORMAT, LayerText, NETWORK, QuantizedFileError, RANK, STEPS,
+    ZEROS, dtype, float_name, wrong,
+};
+use crate::float::Float;
+use crate::layer::{Bias, Layer, step_of, vector};
+use crate::parts::taken_over;
+use crate::plan::{Uses, has_integers, output_axis, weight_at};
+use crate::{FloatType, Quantized, Quantizer};
+
+impl Quantized {
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote: it computes the same, bit for bit.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes hold no quantized network, or one whose parts do not fit.
+    pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, QuantizedFileError> {
+        let file = SafeTensors::deserialize(bytes)?;
+        let deflated = file
+            .tensor(NETWORK)
+            .map_err(|_| QuantizedFileError::NoNetwork)?;
+        let mut text = Vec::new();
+        DeflateDecoder::new(deflated.data()).read_to_end(&mut text)?;
+        let description: Description = serde_json::from_slice(&text)
+            .map_err(|error| QuantizedFileError::Description(error.to_string()))?;
+        let Description {
+            format,
+            graph,
+            grids,
+            layers: texts,
+            floats: shapes,
+        } = description;
+        if format != FORMAT {
+            let found = format!("it is of format {format}");
+            return Err(QuantizedFileError::Description(found));
+        }
+        graph.check()?;
+        if grids.len() != graph.values.len() {
+            let found = format!("{} grids of {} values", grids.len(), graph.values.len());
+            return Err(QuantizedFileError::Description(found));
+        }
+        if let Some(grid) = grids.iter().flatten().find(|grid| !grid.is_sound()) {
+            return Err(QuantizedFileError::Description(format!(
+                "{grid:?} is no grid"
+            )));
+        }
+        let mut layers = BTreeMap::new();
+        let mut rest = Rest::of(&file)?;
+        for text in texts {
+            let node = text.node;
+            let layer = layer(&file, &graph, &grids, text, &mut rest)?;
+            layers.insert(node, layer);
+        }
+        rest.is_nothing()?;
+        let mut floats = BTreeMap::new();
+        for (id, shape) in shapes {
+            let expected = graph.values.get(id).map(|value| value.shape_at(1));
+            if expected.as_ref() != Some(&shape) || !(1..=RANK).contains(&shape.len()) {
+                let found = format!("value {id} is {shape:?}, the graph has {expected:?}");
+                return Err(QuantizedFileError::Description(found));
+            }
+            let name = float_name(&graph, id);
+            let view = file.tensor(&name).map_err(|_| wrong(&name, "is missing"))?;
+            let types = [FloatType::F32, FloatType::F16, FloatType::Bf16];
+            let kept = types.into_iter().find(|kept| dtype(*kept) == view.dtype());
+            let Some(kept) = kept.filter(|_| view.shape() == shape) else {
+                let problem = format!(
+                    "is {:?} {:?}, expected floats of {shape:?}",
+                    view.dtype(),
+                    view.shape()
+                );
+                return Err(wrong(&name, &problem));
+            };
+            let tensor = vector(kept.from_bytes(view.data()), device, &shape);
+            floats.insert(id, Float { tensor, kept });
+        }
+        complete(&graph, &layers, &floats)?;
+        Ok(Self::new(graph, grids, layers, floats, device)?)
+    }
+}
+
+/// Numbers of layers that have not been read yet.
+struct Rest {
+    steps: Vec<f32>,
+    zeros: Vec<u16>,
+    biases: Vec<i32>,
+    float_biases: Vec<f32>,
+}
+
+impl Rest {
+    fn of(file: &SafeTensors<'_>) -> Result<Self, QuantizedFileError> {
+        Ok(Self {
+            steps: whole(file, STEPS, Dtype::F32)?,
+            zeros: whole(file, ZEROS, Dtype::U16)?,
+            biases: whole(file, BIASES, Dtype::I32)?,
+            float_biases: whole(file, FLOAT_BIASES, Dtype::F32)?,
+        })
+    }
+
+    /// Whether all numbers were some layer's.
+    fn is_nothing(&self) -> Result<(), QuantizedFileError> {
+        let left = [
+            (STEPS, self.steps.len()),
+            (ZEROS, self.zeros.len()),
+            (BIASES, self.biases.len()),
+            (FLOAT_BIASES, self.float_biases.len()),
+        ];
+        match left.into_iter().find(|(_, left)| *left > 0) {
+            Some((name, left)) => Err(wrong(name, &format!("has {left} numbers too many"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The next numbers of a tensor.
+fn next<T>(rest: &mut Vec<T>, count: usize, name: &str) -> Result<Vec<T>, QuantizedFileError> {
+    if rest.len() < count {
+        return Err(wrong(name, "has too few numbers"));
+    }
+    let behind = rest.split_off(count);
+    Ok(std::mem::replace(rest, behind))
+}
+
+/// All numbers of a tensor; none if it is not there.
+fn whole<T: bytemuck::Pod>(
+    file: &SafeTensors<'_>,
+    name: &str,
+    dtype: Dtype,
+) -> Result<Vec<T>, QuantizedFileError> {
+    match file.tensor(name) {
+        Ok(view) => numbers(file, name, dtype, view.shape().iter().product()),
+        Err(_) => Ok(Vec::new()),
+    }
+}
+
+fn layer(
+    file: &SafeTensors<'_>,
+    graph: &Graph,
+    grids: &[Option<Quantizer>],
+    text: LayerText,
+    rest: &mut Rest,
+) -> Result<Layer, QuantizedFileError> {
+    let LayerText {
+        node,
+        bits,
+        shape,
+        axis,
+        steps,
+        affine,
+        group,
+        dynamic,
+    } = text;
+    let malformed = |found: String| QuantizedFileError::Description(found);
+    let Some(node) = graph.nodes.get(node) else {
+        return Err(malformed(format!("there is no node {node}")));
+    };
+    let name = node.name.clone();
+    let weight = node.inputs.get(weight_at(&node.op));
+    let expected = weight.map(|id| graph.value(*id).shape_at(1));
+    let fits = has_integers(graph, node)
+        && expected.as_ref() == Some(&shape)
+        && axis == output_axis(&node.op)
+        && shape.len() > 1;
+    let least = if affine { 1 } else { 2 };
+    if !fits || !(least..=MAX_BITS).contains(&bits) {
+        let found = format!(
+            "`{name}` has {bits}-bit weights {shape:?} along {axis}, the graph has {expected:?}"
+        );
+        return Err(malformed(found));
+    }
+    let count: usize = shape.iter().product();
+    let weight = format!("{name}.weight");
+    let mut ints: Vec<i32> = match bits {
+        9.. => numbers::<i16>(file, &weight, Dtype::I16, count)?
+            .into_iter()
+            .map(i32::from)
+            .collect(),
+        8 => numbers::<i8>(file, &weight, Dtype::I8, count)?
+            .into_iter()
+            .map(i32::from)
+            .collect(),
+        bits => {
+            let length = (count * usize::from(bits)).div_ceil(8);
+            let bytes = numbers::<u8>(file, &weight, Dtype::U8, length)?;
+            unpack(&bytes, bits, count).expect("as many bytes as that takes")
+        }
+    };
+    let outputs = shape[axis];
+    let input = grids[node.inputs[0].0];
+    let fits = match group {
+        None => steps == 1 || steps == outputs,
+        Some(0) => false,
+        Some(group) => {
+            let columns = count.checked_div(outputs).unwrap_or(0);
+            input.is_none() && steps == outputs * columns.div_ceil(group)
+        }
+    };
+    if !fits {
+        let groups = group.map_or(String::new(), |group| format!(" in groups of {group}"));
+        let found = format!("`{name}` has {steps} steps of {outputs} outputs{groups}");
+        return Err(malformed(found));
+    }
+    if dynamic.is_some_and(|dynamic| input.is_some() || group.is_some() || !dynamic.is_sound()) {
+        return Err(malformed(format!(
+            "`{name}` has {dynamic:?} and inputs on {input:?}"
+        )));
+    }
+    let zeros = match affine {
+        true => next(&mut rest.zeros, steps, ZEROS)?,
+        false => Vec::new(),
+    };
+    let zeros: Vec<i32> = zeros.into_iter().map(i32::from).collect();
+    if let Some(zero) = zeros.iter().find(|zero| **zero >= 1 << bits) {
+        return Err(malformed(format!("`{name}` has a zero point of {zero}")));
+    }
+    let steps = next(&mut rest.steps, steps, STEPS)?;
+    if affine {
+        let ints = ints.iter_mut().enumerate();
+        ints.for_each(|(at, int)| {
+            let zero = zeros[step_of(at, &shape, axis, group, zeros.len())];
+            *int += (1 << (bits - 1)) - zero;
+        });
+    }
+    let bias = match input {
+        _ if node.op == Op::Embedding => Bias::Floats(Vec::new()),
+        Some(_) => Bias::Ints(next(&mut rest.biases, outputs, BIASES)?),
+        None => Bias::Floats(next(&mut rest.float_biases, outputs, FLOAT_BIASES)?),
+    };
+    Ok(Layer {
+        name,
+        bits,
+        ints,
+        shape,
+        axis,
+        steps,
+        zeros,
+        group,
+        bias,
+        dynamic,
+    })
+}
+
+/// The numbers of a tensor of this type and length.
+fn numbers<T: bytemuck::Pod>(
+    file: &SafeTensors<'_>,
+    name: &str,
+    dtype: Dtype,
+    count: usize,
+) -> Result<Vec<T>, QuantizedFileError> {
+    let view = file.tensor(name).map_err(|_| wrong(name, "is missing"))?;
+    let found: usize = view.shape().iter().product();
+    if view.dtype() != dtype || found != count {
+        let problem = format!(
+            "is {:?} {:?}, expected {dtype:?} of {count}",
+            view.dtype(),
+            view.shape()
+        );
+        return Err(wrong(name, &problem));
+    }
+    Ok(pod_collect_to_vec(view.data()))
+}
+
+/// Whether every node has what it computes with.
+fn complete(
+    graph: &Graph,
+    layers: &BTreeMap<usize, Layer>,
+    floats: &BTreeMap<usize, Float>,
+) -> Result<(), QuantizedFileError> {
+    let uses = Uses::of(graph);
+    for (index, node) in graph.nodes.iter().enumerate() {
+        if layers.contains_key(&index) || taken_over(graph, &uses, layers, index) {
+            continue;
+        }
+        for id in &node.inputs {
+            let value = graph.value(*id);
+            let own = matches!(value.source, Source::Parameter | Source::Constant);
+            if own && value.kind == Kind::Float && !floats.contains_key(&id.0) {
+                return Err(wrong(&value.name, "is missing"));
+            }
+        }
+    }
+    Ok(())
+}
