@@ -64,7 +64,7 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "numbers that are rounded to halves",
     ),
     (
-        "crates/calcine-quantize/src/layer.rs",
+        "crates/calcine-quantize/src/layer/folded.rs",
         "the parameters of layers that are quantized",
     ),
     (
