@@ -8,7 +8,7 @@ use calcine_trace::watch::LayerSamples;
 use calcine_trace::{AnyTensor, Network, Tensors, Which};
 
 use crate::float::Float;
-use crate::layer::{Dynamic, FloatLayer, Layer, vector};
+use crate::layer::{Dynamic, FloatLayer, Layer, groups, vector};
 use crate::norms::reestimate;
 use crate::plan::{Uses, grids, has_integers, output_axis, weight_at};
 use crate::settings::{ByLayer, LayerSettings, SumSettings};
@@ -52,7 +52,8 @@ fn sampled_together(graph: &Graph, layers: &[(usize, &Node, LayerSettings)]) -> 
     let fit = layers.iter().take_while(|(_, node, own)| {
         if is_sampled(node, own) {
             let shape = graph.value(node.inputs[1]).shape_at(1);
-            columns += shape.iter().product::<usize>() / shape[output_axis(&node.op)].max(1);
+            let seen = shape.iter().product::<usize>() / shape[output_axis(&node.op)].max(1);
+            columns += seen * groups(node);
         }
         columns <= SAMPLED
     });
