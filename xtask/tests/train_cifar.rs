@@ -37,6 +37,12 @@ fn train_cifar(arguments: &[&str]) -> Command {
     command
 }
 
+/// The small network by a recipe.
+fn small_by(recipe: &Path, out: &Path) -> Command {
+    let [recipe, out] = [recipe, out].map(|path| path.to_str().unwrap());
+    train_cifar(&[&SMALL[..], &["--recipe", recipe, "--out", out]].concat())
+}
+
 fn run(arguments: &[&str]) -> Output {
     train_cifar(arguments).output().unwrap()
 }
@@ -218,15 +224,7 @@ fn a_run_that_thins_resumes_and_ends_in_the_same_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let recipe = directory.path().join("thin.toml");
     fs::write(&recipe, THINNING).unwrap();
-    let start = |out: &Path| {
-        let own = [
-            "--recipe",
-            recipe.to_str().unwrap(),
-            "--out",
-            out.to_str().unwrap(),
-        ];
-        train_cifar(&[&SMALL[..], &own].concat())
-    };
+    let start = |out: &Path| small_by(&recipe, out);
     let whole = directory.path().join("whole");
     let report = report(&start(&whole).output().unwrap());
     let thinned = &report["thinned"];
@@ -266,15 +264,7 @@ fn runs_on_grids_resume_and_end_in_the_same_bytes() {
              start = 1\nfreeze_ranges = 2\n"
         );
         fs::write(&recipe, text).unwrap();
-        let start = |out: &Path| {
-            let own = [
-                "--recipe",
-                recipe.to_str().unwrap(),
-                "--out",
-                out.to_str().unwrap(),
-            ];
-            train_cifar(&[&SMALL[..], &own].concat())
-        };
+        let start = |out: &Path| small_by(&recipe, out);
         let whole = directory.path().join(method);
         report(&start(&whole).output().unwrap());
         assert!(whole.join("quantized.safetensors").is_file());

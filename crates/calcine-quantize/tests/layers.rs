@@ -5,32 +5,13 @@ use burn::nn::conv::{ConvTranspose2d, ConvTranspose2dConfig};
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, Relu};
 use burn::tensor::{Device, Int, Tensor};
 use calcine_quantize::{
-    Calibration, FloatType, Override, QuantizeError, Quantized, Quantizer, Scheme, Settings,
-    quantize,
+    Calibration, FloatType, Override, QuantizeError, Quantizer, Scheme, Settings, quantize,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{AnyTensor, Network, Tensors, trace};
 use safetensors::{Dtype, SafeTensors};
 
-use crate::models::images;
-
-fn read(tensor: impl Into<AnyTensor>) -> Vec<f32> {
-    let flat = tensor.into().flat().unwrap();
-    flat.into_data().iter::<f32>().collect()
-}
-
-/// What a network gives after it was written and read again, which is what it gave before, bit for bit.
-fn reread(quantized: &Quantized, inputs: &[AnyTensor]) -> Vec<f32> {
-    let run = |network: &Quantized| {
-        let outputs = network.run(inputs.to_vec(), &mut |_, _| {}).unwrap();
-        read(outputs.into_iter().next().unwrap())
-    };
-    let bytes = quantized.to_bytes().unwrap();
-    let again = Quantized::from_bytes(&bytes, quantized.device()).unwrap();
-    let given = run(quantized);
-    assert_eq!(given, run(&again));
-    given
-}
+use crate::models::{images, read, reread};
 
 /// Sums of integers, in one part and in several, times one factor.
 #[test]

@@ -7,8 +7,9 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use calcine_params::Inventory;
+use calcine_quantize::Quantized;
 use calcine_testkit::{device, numbers, values};
-use calcine_trace::{Network, trace};
+use calcine_trace::{AnyTensor, Network, trace};
 
 /// Convolutions with and without norms and biases, strided, grouped and depthwise; a residual sum, a gate, a
 /// concatenation, pools, a linear head.
@@ -98,4 +99,23 @@ fn drawn(model: Net) -> Net {
 pub(crate) fn images(count: usize, seed: usize) -> Tensor<4> {
     let all: Tensor<4> = numbers([count + seed, 3, 8, 8]);
     all.narrow(0, seed, count)
+}
+
+pub(crate) fn read(tensor: impl Into<AnyTensor>) -> Vec<f32> {
+    let flat = tensor.into().flat().unwrap();
+    flat.into_data().iter::<f32>().collect()
+}
+
+/// What a network gives, which is what it gives after it was written and read again, bit for bit.
+pub(crate) fn reread(quantized: &Quantized, inputs: &[AnyTensor]) -> Vec<f32> {
+    let run = |network: &Quantized| {
+        let outputs = network.run(inputs.to_vec(), &mut |_, _| {}).unwrap();
+        read(outputs.into_iter().next().unwrap())
+    };
+    let bytes = quantized.to_bytes().unwrap();
+    let again = Quantized::from_bytes(&bytes, quantized.device()).unwrap();
+    assert_eq!(again.to_bytes().unwrap(), bytes);
+    let given = run(quantized);
+    assert_eq!(given, run(&again));
+    given
 }
