@@ -131,8 +131,12 @@ fn descriptions_that_do_not_fit_say_what() {
     };
     assert_eq!(read(&|_| {}), Ok(()));
     type Change = fn(&mut Value);
-    let rows: [(Change, &str); 12] = [
+    let rows: [(Change, &str); 13] = [
         (|d| d["format"] = 9.into(), "format 9"),
+        (
+            |d| d["layers"][0]["affine"] = true.into(),
+            "`zeros` has too few numbers",
+        ),
         (
             |d| d["layers"][0]["node"] = 9999.into(),
             "there is no node 9999",
