@@ -36,9 +36,9 @@ pub(crate) struct Args {
     /// Ranges from the calibration.json of an earlier run, instead of calibrating.
     #[arg(long, value_name = "FILE.json", conflicts_with = "images")]
     calibration: Option<PathBuf>,
-    /// Look for better grids first, by how far answers to other validation images are from the float network's: `lapq` stretches every grid, `greedy` tries
-    /// ways to clip each, `widths` tries fewer bits of each layer's weights. Ctrl-C stops after a trial; the same
-    /// command with the same `--out` goes on.
+    /// Look for better grids first, by how far answers to other validation images are from the float network's: `lapq`
+    /// stretches every grid, `greedy` tries ways to clip each, `widths` tries fewer bits of each layer's weights. Ctrl-C
+    /// stops after a trial; the same command with the same `--out` goes on.
     #[arg(long, value_enum)]
     search: Option<How>,
     /// Validation images whose answers a search compares.
@@ -171,13 +171,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if let Some(widths) = &run.widths {
         draw(&run, widths, &out)?;
     }
-    let report = json(args, &run, bytes, &out);
+    let chosen = run.widths.as_ref().filter(|_| args.budget.is_some());
+    let forecast = chosen.map(|widths| widths.forecast(&run.grids));
+    let report = json(args, &run, [Some(bytes), forecast], &out);
     let text = serde_json::to_string_pretty(&report).map_err(bad)?;
     whole::write(&out.join("report.json"), text)?;
     if run.source.is_synthetic() {
         say(args, &format!("NOT CIFAR-10: {}", run.source));
     }
-    say(args, &table(&run, bytes));
+    say(args, &table(&run, bytes, forecast));
     say(args, &format!("wrote {}", file.display()));
     if args.json {
         print_line(&report.to_string());
@@ -222,7 +224,7 @@ fn out(args: &Args) -> PathBuf {
         .unwrap_or_else(|| Path::new("runs").join(format!("{name}-{now}")))
 }
 
-fn table(run: &QuantizeRun, bytes: u64) -> String {
+fn table(run: &QuantizeRun, bytes: u64, forecast: Option<u64>) -> String {
     let row = |name: &str, before: String, after: String| vec![name.to_owned(), before, after];
     let mut rows = vec![
         row(
@@ -247,8 +249,8 @@ fn table(run: &QuantizeRun, bytes: u64) -> String {
         ),
         row("bytes of the file", String::new(), bytes.to_string()),
     ];
-    if let Some(widths) = &run.widths {
-        let forecast = widths.forecast(&run.grids).to_string();
+    if let Some(forecast) = forecast {
+        let forecast = forecast.to_string();
         rows.push(row("bytes of the file, forecast", String::new(), forecast));
     }
     let header = ["", "float", "quantized"].map(str::to_owned).to_vec();
@@ -261,7 +263,12 @@ fn table(run: &QuantizeRun, bytes: u64) -> String {
     )
 }
 
-fn json(args: &Args, run: &QuantizeRun, bytes: u64, out: &Path) -> serde_json::Value {
+fn json(
+    args: &Args,
+    run: &QuantizeRun,
+    [bytes, forecast]: [Option<u64>; 2],
+    out: &Path,
+) -> serde_json::Value {
     serde_json::json!({
         "model": run.architecture.to_string(),
         "data": run.source.to_string(),
@@ -278,7 +285,7 @@ fn json(args: &Args, run: &QuantizeRun, bytes: u64, out: &Path) -> serde_json::V
         "bytes_before": run.bytes_before,
         "bytes": run.quantized.stored_bytes(),
         "file_bytes": bytes,
-        "file_bytes_forecast": run.widths.as_ref().map(|widths| widths.forecast(&run.grids)),
+        "file_bytes_forecast": forecast,
         "out": out,
     })
 }

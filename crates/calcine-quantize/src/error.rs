@@ -1,4 +1,4 @@
-use calcine_quant::GridError;
+use calcine_quant::{FloatType, GridError};
 use calcine_trace::{ForwardError, RewriteError, watch::WatchError};
 
 /// A network that cannot be quantized.
@@ -27,12 +27,14 @@ pub enum QuantizeError {
         value: f64,
     },
     /// A number too large for the type that it is to be kept in.
-    #[error("`{name}` has {value}, beyond the largest `f16`, 65504: keep it in `bf16` or `f32`")]
+    #[error("`{name}` has {value}, which is no number of {kept:?}: keep it in `f32`")]
     Beyond {
         /// The parameter.
         name: String,
         /// The number.
         value: f32,
+        /// The type.
+        kept: FloatType,
     },
     /// Sums that 32-bit integers may not hold, or 32-bit numbers not exactly.
     #[error(

@@ -154,7 +154,7 @@ impl Quantized {
         tensors.extend(bytes(FLOAT_BIASES, Dtype::F32, float_biases.len(), floats));
         let mut floats = Vec::new();
         for (&id, Float { tensor, kept }) in &self.floats {
-            let name = float_name(&self.graph, id);
+            let name = float_name(&self.graph, &self.layers, id);
             let shape = tensor.shape();
             let Some(flat) = tensor.clone().flat() else {
                 return Err(wrong(
@@ -277,10 +277,16 @@ fn stored(layer: &Layer) -> (Dtype, Vec<u8>) {
     }
 }
 
-fn float_name(graph: &Graph, id: usize) -> String {
+/// What a file calls a value in float; one that is in integers too, as a tied embedding, is there under both names.
+fn float_name(graph: &Graph, layers: &BTreeMap<usize, Layer>, id: usize) -> String {
+    let name = &graph.values[id].name;
+    let mut integers = layers
+        .values()
+        .map(|layer| format!("{}.weight", layer.name));
     match graph.values[id].source {
         Source::Constant => format!("constant.{id}"),
-        _ => graph.values[id].name.clone(),
+        _ if integers.any(|taken| taken == *name) => format!("float.{name}"),
+        _ => name.clone(),
     }
 }
 

@@ -35,6 +35,7 @@ impl Float {
             return Err(QuantizeError::Beyond {
                 name: name.to_owned(),
                 value: *value,
+                kept,
             });
         }
         Ok(Self {

@@ -383,7 +383,7 @@ pub(crate) fn groups(node: &Node) -> usize {
     }
 }
 
-/// Whether a node of this graph has integer weights to be found under its index.
+/// The axis of what a layer is fed along which its inputs lie.
 pub(crate) fn inputs_axis(graph: &Graph, node: &Node) -> usize {
     match node.op {
         Op::Linear => graph.value(node.inputs[0]).shape.len() - 1,

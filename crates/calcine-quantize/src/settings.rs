@@ -97,7 +97,8 @@ pub struct WeightSettings {
     pub power_of_two: bool,
     /// How weights get to their grid.
     pub rounding: Rounding,
-    /// Whether biases make up for what rounding does to the mean of a layer's sums (Nagel et al., 2019).
+    /// Whether biases make up for what rounding does to the mean of a layer's sums (Nagel et al., 2019); those of transposed
+    /// convolutions do not.
     pub correct_bias: bool,
     /// Whether batch norms get the statistics of what rounded weights give: [`reestimate`](crate::reestimate). Steps that all
     /// outputs share stay, and means alone are made up for.

@@ -107,7 +107,7 @@ pub fn widths(
 }
 
 impl Widths {
-    /// Bytes of the file of a network with these settings, forecast: its integers, and what was beside them in a file of the
+    /// Bytes of the file of a network with the settings that [`allocate`](Self::allocate) made, forecast: its integers, and what was beside them in a file of the
     /// widest. It is a few bytes off where lengths differ in how many digits they have.
     #[must_use]
     pub fn forecast(&self, settings: &Settings) -> u64 {

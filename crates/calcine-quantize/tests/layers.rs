@@ -146,6 +146,35 @@ fn embeddings_are_rows_of_integers() {
     });
 }
 
+#[derive(Module, Debug)]
+struct Tied {
+    embedding: Embedding,
+}
+
+/// A table that words are looked up in and that answers are made of: integers of the one, float of the other, in one file.
+#[test]
+fn a_tied_embedding_is_in_the_file_twice() {
+    let device = device();
+    let embedding = Embedding {
+        weight: Param::from_tensor(numbers([10, 6])),
+    };
+    let model = Tied { embedding };
+    let ids = Tensor::<2, Int>::from_ints([[0, 3, 9], [7, 7, 2]], &device);
+    let forward = |m: &Tied, x: Tensor<2, Int>| {
+        let decoder = m.embedding.weight.val().transpose().unsqueeze::<3>();
+        m.embedding.forward(x).matmul(decoder)
+    };
+    let network = trace(&model, ids.clone(), forward).unwrap();
+    let seen = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
+    let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
+    assert_eq!(quantized.layers().count(), 1);
+    let given = reread(&quantized, &ids.clone().into_any());
+    let expected: Tensor<3> = network.forward(ids);
+    for (given, expected) in given.iter().zip(read(expected)) {
+        assert!((given - expected).abs() < 0.1, "{given} for {expected}");
+    }
+}
+
 fn ids_of(network: &Network) -> Vec<AnyTensor> {
     let device = network.devices().into_iter().next().unwrap();
     Tensor::<2, Int>::from_ints([[0, 3, 9], [7, 7, 2]], &device).into_any()

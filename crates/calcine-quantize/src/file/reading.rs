@@ -71,7 +71,7 @@ impl Quantized {
                 let found = format!("value {id} is {shape:?}, the graph has {expected:?}");
                 return Err(QuantizedFileError::Description(found));
             }
-            let name = float_name(&graph, id);
+            let name = float_name(&graph, &layers, id);
             let view = file.tensor(&name).map_err(|_| wrong(&name, "is missing"))?;
             let types = [FloatType::F32, FloatType::F16, FloatType::Bf16];
             let kept = types.into_iter().find(|kept| dtype(*kept) == view.dtype());

@@ -42,7 +42,8 @@ pub struct QuantizeSettings {
 pub struct SearchSettings {
     /// By what.
     pub search: Search,
-    /// Validation images whose answers are compared with the float network's, drawn by the seed, others than those of the calibration as a rule.
+    /// Validation images whose answers are compared with the float network's, drawn by the seed, others than those of the
+    /// calibration as a rule.
     pub images: usize,
     /// Where the losses are kept: a search that was stopped goes on from there.
     pub trials: Option<PathBuf>,
