@@ -180,6 +180,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         say(args, &format!("NOT CIFAR-10: {}", run.source));
     }
     say(args, &table(&run, bytes, forecast));
+    let said = run.quantized.report().to_string();
+    if !said.is_empty() {
+        say(args, said.trim_end());
+    }
     say(args, &format!("wrote {}", file.display()));
     if args.json {
         print_line(&report.to_string());
@@ -286,6 +290,8 @@ fn json(
         "bytes": run.quantized.stored_bytes(),
         "file_bytes": bytes,
         "file_bytes_forecast": forecast,
+        "report": run.quantized.report(),
+        "warnings": run.quantized.report().warnings(),
         "out": out,
     })
 }

@@ -36,6 +36,7 @@
 //! |---|---|
 //! | [`Inventory`], [`Parameter`] | every float parameter of a module: path, layer, shape, role |
 //! | [`Inventory::select`] | parameters by name and glob, with nearest matches on a miss |
+//! | [`Pattern`], [`nearest`] | the one way to write which names are meant, of parameters, layers and nodes |
 //! | [`Inventory::norm_of`], [`Inventory::weight_of`], [`Norm`] | which batch norm follows which layer, by name |
 //! | [`edit`], [`Edit`] | replace stored values and keep how they train |
 //! | [`view`] | a clone whose forward pass sees other values; gradients reach the original |
@@ -62,6 +63,6 @@ pub use edit::{Edit, edit, view};
 pub use gradients::{edit_gradients, flat_gradients};
 pub use inventory::{Inventory, Parameter, Role};
 pub use norm::Norm;
-pub use pattern::UnknownParameter;
+pub use pattern::{Pattern, PatternError, UnknownParameter, nearest};
 pub use read::flat;
 pub use replace::replace;

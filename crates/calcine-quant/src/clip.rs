@@ -8,6 +8,10 @@ use crate::{Quantizer, Scheme, Seen};
 /// Which part of what was seen a grid covers. What lies beyond becomes its end.
 ///
 /// A narrower range has smaller steps: rounding errs less, and clipping errs more.
+///
+/// Zeros beyond those that the numbers beside zero let expect, as a relu leaves them, say nothing about the range of the
+/// rest: percentiles are of the other values, an average is over the samples that are not zero throughout, and of values
+/// three quarters of which are such zeros, deviations, `gauss` and `laplace` are those of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Clip {
@@ -22,7 +26,7 @@ pub enum Clip {
     Gauss,
     /// The same for a Laplace distribution of scale `b`, the mean of `|x − μ|`.
     Laplace,
-    /// All but this share of the values at either end, in percent: 99.9 leaves out one in a thousand.
+    /// All but this share of the values at either end, in percent: 99.9 leaves out one in a thousand of those that are not zero.
     Percentile(f64),
     /// The range with the least mean square error over what was seen, among a hundred.
     Mse,
@@ -104,35 +108,61 @@ impl From<Clip> for String {
     }
 }
 
+/// The share of zeros above which standard deviations are those of the other values.
+const MOSTLY_ZERO: f64 = 0.75;
+
 impl Clip {
+    /// Checks that its number is one that the text of a setting could have.
+    ///
+    /// # Errors
+    ///
+    /// If it is not: a percentile beyond 50 to 100, a norm beyond 1 to 16, deviations that are not positive.
+    pub fn check(self) -> Result<(), UnknownClip> {
+        self.to_string().parse::<Self>().map(|_| ())
+    }
+
     /// The range of these values that a grid of so many bits is to cover.
     #[must_use]
     pub fn range(self, seen: &Seen, bits: u8, scheme: Scheme) -> [f64; 2] {
         let [min, max] = [seen.min, seen.max];
         // What a relu leaves has half a distribution: the grid begins at zero.
         let half = min >= 0.0;
+        let sparse = seen.zeros() > MOSTLY_ZERO;
+        let [mean, deviation] = match sparse {
+            true => Seen::moments(&seen.without_zeros()),
+            false => [seen.mean, seen.deviation],
+        };
         let around = |alpha: f64| -> [f64; 2] {
             if half {
                 [0.0, alpha.min(max)]
             } else {
-                [(seen.mean - alpha).max(min), (seen.mean + alpha).min(max)]
+                [(mean - alpha).max(min), (mean + alpha).min(max)]
             }
+        };
+        let spread = || match sparse && !half {
+            true => Seen {
+                mean,
+                deviation,
+                counts: seen.without_zeros(),
+                ..seen.clone()
+            }
+            .spread(half),
+            false => seen.spread(half),
         };
         match self {
             Self::MinMax => [min, max],
             Self::Average => seen.average,
             Self::Deviations(n) => {
-                let [low, high] = [
-                    seen.mean - n * seen.deviation,
-                    seen.mean + n * seen.deviation,
-                ];
+                let [low, high] = [mean - n * deviation, mean + n * deviation];
+                let low = if sparse { low.min(0.0) } else { low };
                 [low.max(min), high.min(max)]
             }
-            Self::Gauss => around(seen.spread(half).deviation * gauss(levels(bits, half))),
-            Self::Laplace => around(seen.spread(half).scale * laplace(levels(bits, half))),
+            Self::Gauss => around(spread().deviation * gauss(levels(bits, half))),
+            Self::Laplace => around(spread().scale * laplace(levels(bits, half))),
             Self::Percentile(percent) => {
                 let share = percent / 100.0;
-                let at = |share| seen.counts.percentile(share).max(min).min(max);
+                let counts = seen.without_zeros();
+                let at = |share| counts.percentile(share).max(min).min(max);
                 let low = if half { 0.0 } else { at(1.0 - share) };
                 [low, at(share)]
             }
@@ -258,6 +288,103 @@ mod tests {
         ] {
             let error = text.parse::<Clip>().unwrap_err().to_string();
             assert!(error.contains("expected min_max"), "{error}");
+        }
+    }
+
+    const ALL: [&str; 10] = [
+        "min_max",
+        "average",
+        "percentile(99.9)",
+        "percentile(99)",
+        "mse",
+        "norm(2.5)",
+        "entropy",
+        "gauss",
+        "laplace",
+        "deviations(3)",
+    ];
+
+    /// Of what a relu leaves, or a gate of both signs, nearly all zeros: half of the range that is used is covered at least.
+    #[test]
+    fn no_range_leaves_out_what_mostly_zeros_say() {
+        for zeros in [80, 95, 99, 199, 999] {
+            for negative in [false, true] {
+                let numbers = (0..200_u16).flat_map(|i| {
+                    let size = 0.5 + 3.5 * f32::from(i) / 199.0;
+                    let sign = if negative && i % 2 == 1 { -1.0 } else { 1.0 };
+                    let rest = std::iter::repeat_n(0.0, zeros);
+                    std::iter::once(sign * size).chain(rest)
+                });
+                let numbers: Vec<f32> = numbers.collect();
+                let samples: Vec<&[f32]> = numbers.chunks(1).collect();
+                let seen = Seen::of(&samples).unwrap();
+                for text in ALL {
+                    let clip: Clip = text.parse().unwrap();
+                    for bits in [8, 4] {
+                        let [low, high] = clip.range(&seen, bits, Scheme::Affine);
+                        let what =
+                            format!("{text}, {bits} bits, {zeros} zeros, {negative}: {low} {high}");
+                        // An average of single numbers is that of all, of both signs.
+                        if text == "average" && negative {
+                            continue;
+                        }
+                        assert!(high >= 2.0 && high <= 4.1, "{what}");
+                        assert!(!negative || low <= -2.0, "{what}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// A constant zero, and a single other number, have a range too.
+    #[test]
+    fn nothing_but_zeros_has_a_range() {
+        for numbers in [vec![0.0; 100], vec![[0.0; 99].as_slice(), &[3.0]].concat()] {
+            let seen = Seen::of(&[&numbers]).unwrap();
+            for text in ALL {
+                let clip: Clip = text.parse().unwrap();
+                let [low, high] = clip.range(&seen, 8, Scheme::Affine);
+                let top = numbers[99];
+                assert!(
+                    low <= 0.0 && f64::from(0.5 * top) <= high,
+                    "{text}: {low} {high} of {top}"
+                );
+            }
+        }
+    }
+
+    /// Of numbers without a heap at zero, zeros are none, and a percentile is of all.
+    #[test]
+    fn dense_numbers_have_no_zeros_to_leave_out() {
+        let numbers: Vec<f32> = (0..100_000).map(|i| (i as f32 - 50_000.0) / 1e4).collect();
+        let seen = Seen::of(&[&numbers]).unwrap();
+        assert!(seen.zeros() < 1e-3, "{}", seen.zeros());
+        let [low, high] = Clip::Percentile(99.0).range(&seen, 8, Scheme::Affine);
+        assert!(
+            (low + 4.9).abs() < 0.01 && (high - 4.9).abs() < 0.01,
+            "{low} {high}"
+        );
+    }
+
+    #[test]
+    fn numbers_of_ways_to_clip_are_checked_whoever_made_them() {
+        let bad = [
+            Clip::Percentile(-5.0),
+            Clip::Percentile(50.0),
+            Clip::Percentile(100.1),
+            Clip::Percentile(f64::NAN),
+            Clip::Deviations(0.0),
+            Clip::Deviations(-1.0),
+            Clip::Deviations(f64::INFINITY),
+            Clip::Norm(0.0),
+            Clip::Norm(17.0),
+            Clip::Norm(f64::NAN),
+        ];
+        for clip in bad {
+            assert!(clip.check().is_err(), "{clip}");
+        }
+        for text in ALL {
+            assert!(text.parse::<Clip>().unwrap().check().is_ok());
         }
     }
 }

@@ -5,7 +5,9 @@ use crate::MAX_BITS;
 #[non_exhaustive]
 pub enum GridError {
     /// Numbers that are no range.
-    #[error("there is no grid from {low} to {high}: expected finite numbers, the lower one first")]
+    #[error(
+        "there is no grid from {low} to {high}: expected finite numbers of `f32`, the lower one first"
+    )]
     Range {
         /// From.
         low: f64,
@@ -40,4 +42,17 @@ pub enum GridError {
         /// Bits of the multiplier.
         bits: u8,
     },
+}
+
+/// Statistics that are of no numbers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}` is {found}, expected {expected}")]
+#[non_exhaustive]
+pub struct SeenError {
+    /// The field, as a file calls it.
+    pub field: &'static str,
+    /// What it is.
+    pub found: String,
+    /// What would be valid.
+    pub expected: &'static str,
 }

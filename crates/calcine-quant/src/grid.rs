@@ -41,7 +41,7 @@ impl Quantizer {
     ///
     /// # Errors
     ///
-    /// If the range is not finite or upside down, or there are no such integers: 2 to 16 bits if symmetric, 1 to
+    /// If the range is not finite, beyond `f32` or upside down, or there are no such integers: 2 to 16 bits if symmetric, 1 to
     /// 16 if affine.
     pub fn over(low: f64, high: f64, bits: u8, scheme: Scheme) -> Result<Self, GridError> {
         if !(low.is_finite() && high.is_finite() && low <= high) {
@@ -56,15 +56,16 @@ impl Quantizer {
         }
         let (low, high) = (low.min(0.0), high.max(0.0));
         #[allow(clippy::cast_possible_truncation, reason = "steps are f32 everywhere")]
-        let step = |span: f64, steps: i32| match span / f64::from(steps) {
-            step if (step as f32).is_normal() => step as f32,
-            _ => 1.0,
+        let step = |span: f64, steps: i32| match (span / f64::from(steps)) as f32 {
+            step if step.is_normal() => Ok(step),
+            step if step.is_infinite() => Err(GridError::Range { low, high }),
+            _ => Ok(1.0),
         };
         Ok(match scheme {
             Scheme::Symmetric => {
                 let top = (1 << (bits - 1)) - 1;
                 Self {
-                    step: step(high.max(-low), top),
+                    step: step(high.max(-low), top)?,
                     zero: 0,
                     low: -top,
                     high: top,
@@ -72,7 +73,7 @@ impl Quantizer {
             }
             Scheme::Affine => {
                 let top = (1 << bits) - 1;
-                let step = step(high - low, top);
+                let step = step(high - low, top)?;
                 // By the range itself, not by the step, which is rounded.
                 let zero = match high - low {
                     span if span > 0.0 => -low / span * f64::from(top),

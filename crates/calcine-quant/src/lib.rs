@@ -45,7 +45,7 @@ mod packed;
 mod seen;
 
 pub use clip::{Clip, UnknownClip};
-pub use error::GridError;
+pub use error::{GridError, SeenError};
 pub use fake::{
     dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows, grid_between, lsq,
     lsq_along, lsq_plus, lsq_step, pact, ternary_weight, ttq_weight, unit_activation, wrpn_weight,

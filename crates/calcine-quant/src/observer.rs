@@ -29,6 +29,7 @@ pub struct Observer {
     squares: f64,
     /// The sums of the samples' smallest and largest.
     ends: [f64; 2],
+    /// The samples that are not zero throughout.
     samples: u64,
     numbers: u64,
     bins: Bins,
@@ -70,7 +71,7 @@ impl Observer {
         (self.min, self.max) = (self.min.min(min), self.max.max(max));
         self.ends[0] += f64::from(min);
         self.ends[1] += f64::from(max);
-        self.samples += 1;
+        self.samples += u64::from(min != 0.0 || max != 0.0);
         self.numbers += sample.len() as u64;
     }
 
@@ -96,7 +97,7 @@ impl Observer {
             return None;
         }
         let counts = self.bins.counts()?;
-        let (numbers, samples) = (self.numbers as f64, self.samples as f64);
+        let (numbers, samples) = (self.numbers as f64, self.samples.max(1) as f64);
         let mean = self.sum / numbers;
         let variance = self.squares / numbers - mean * mean;
         Some(Seen {

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Observer, Quantizer};
+use crate::{Observer, Quantizer, SeenError};
 
 /// What was seen of some numbers: all that ranges are made of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ pub struct Seen {
     pub mean: f64,
     /// The standard deviation, of the population.
     pub deviation: f64,
-    /// The means of the samples' smallest and largest.
+    /// The means of the samples' smallest and largest, over the samples that are not zero throughout.
     pub average: [f64; 2],
     /// How often numbers were where.
     pub counts: Counts,
@@ -51,6 +51,95 @@ impl Seen {
             observer.see(sample);
         }
         observer.seen()
+    }
+
+    /// Checks that the statistics can be those of some numbers: finite and within `f32`, no range upside down, and bins that
+    /// hold something. An [`Observer`] gives no others; a file that somebody edited may.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot; with the field's name.
+    pub fn check(&self) -> Result<(), SeenError> {
+        let error = |field, found: String, expected| {
+            Err(SeenError {
+                field,
+                found,
+                expected,
+            })
+        };
+        let is_number = |x: f64| x.abs() <= f64::from(f32::MAX);
+        let range = |[low, high]: [f64; 2]| is_number(low) && is_number(high) && low <= high;
+        let ends = [self.min, self.max];
+        if !range(ends) {
+            return error(
+                "min, max",
+                format!("{ends:?}"),
+                "an ascending range of `f32`",
+            );
+        }
+        if !is_number(self.mean) {
+            return error("mean", self.mean.to_string(), "a number of `f32`");
+        }
+        if !(is_number(self.deviation) && self.deviation >= 0.0) {
+            let found = self.deviation.to_string();
+            return error("deviation", found, "a number of `f32` that is not negative");
+        }
+        if !range(self.average) {
+            let found = format!("{:?}", self.average);
+            return error("average", found, "an ascending range of `f32`");
+        }
+        let Counts { low, high, counts } = &self.counts;
+        // A border may lie one bin beyond the largest number.
+        let is_border = |x: f64| x.abs() <= 2.0 * f64::from(f32::MAX);
+        if !(is_border(*low) && is_border(*high) && low < high) {
+            let found = format!("{:?}", [low, high]);
+            return error(
+                "counts.low, counts.high",
+                found,
+                "an ascending range of `f32`",
+            );
+        }
+        let total = counts
+            .iter()
+            .try_fold(0_u64, |total, &count| total.checked_add(count));
+        if total.is_none_or(|total| total == 0) {
+            let found = format!("{} bins with {total:?} numbers", counts.len());
+            return error(
+                "counts.counts",
+                found,
+                "bins with at least one number, and a sum of 64 bits",
+            );
+        }
+        Ok(())
+    }
+
+    /// The share of the numbers, from 0 to 1, that are zero beyond those that the bins beside zero's let expect.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "counts of numbers")]
+    pub fn zeros(&self) -> f64 {
+        let zeros = self.counts.zeros().map_or(0, |(_, zeros)| zeros);
+        zeros as f64 / f64::max(self.counts.total(), 1.0)
+    }
+
+    /// How often numbers were where, without the zeros of which there are more than the bins beside zero's let expect: those
+    /// say nothing about the range of the rest. All numbers, if that leaves none.
+    pub(crate) fn without_zeros(&self) -> Counts {
+        let mut counts = self.counts.clone();
+        if let Some((bin, zeros)) = counts.zeros() {
+            counts.counts[bin] -= zeros;
+            if counts.counts.iter().all(|count| *count == 0) {
+                counts.counts[bin] += zeros;
+            }
+        }
+        counts
+    }
+
+    /// Mean and standard deviation of the bins' numbers.
+    pub(crate) fn moments(counts: &Counts) -> [f64; 2] {
+        let total = f64::max(counts.total(), 1.0);
+        let mean = counts.bins().map(|(x, count)| count * x).sum::<f64>() / total;
+        let squares = counts.bins().map(|(x, count)| count * (x - mean).powi(2));
+        [mean, (squares.sum::<f64>() / total).sqrt()]
     }
 
     /// Around the mean, or of the positive half of a distribution, around zero.
@@ -140,11 +229,26 @@ impl Counts {
         (self.high - self.low) / self.counts.len() as f64
     }
 
+    /// How many numbers there are.
+    fn total(&self) -> f64 {
+        self.counts.iter().map(|&count| count as f64).sum()
+    }
+
+    /// The bin that begins at zero, and how many numbers it has more than the fuller one of the bins beside it.
+    fn zeros(&self) -> Option<(usize, u64)> {
+        let bins = 0..self.counts.len();
+        let begin = |bin: &usize| self.low + *bin as f64 * self.width();
+        let bin = bins.into_iter().find(|bin| begin(bin) == 0.0)?;
+        let before = bin.checked_sub(1).and_then(|bin| self.counts.get(bin));
+        let beside = before.max(self.counts.get(bin + 1)).copied();
+        let zeros = self.counts[bin].saturating_sub(beside.unwrap_or(0));
+        Some((bin, zeros))
+    }
+
     /// The number that this share of all, from 0 to 1, does not exceed, if numbers lie evenly in their bins.
     #[must_use]
     pub fn percentile(&self, share: f64) -> f64 {
-        let total: u64 = self.counts.iter().sum();
-        let wanted = share.clamp(0.0, 1.0) * total as f64;
+        let wanted = share.clamp(0.0, 1.0) * self.total();
         let mut passed = 0.0;
         for (bin, &count) in self.counts.iter().enumerate() {
             let count = count as f64;
@@ -276,5 +380,33 @@ mod tests {
         };
         assert!(top(&far) < 5.0, "{}", top(&far));
         assert!(top(&near) > 0.9, "{}", top(&near));
+    }
+
+    #[test]
+    fn statistics_of_no_numbers_say_which() {
+        type Change = fn(&mut Seen);
+        let rows: [(&str, Change); 14] = [
+            ("min, max", |s| (s.min, s.max) = (3.0, -3.0)),
+            ("min, max", |s| s.max = f64::NAN),
+            ("min, max", |s| s.max = 1e300),
+            ("mean", |s| s.mean = f64::INFINITY),
+            ("deviation", |s| s.deviation = -1.0),
+            ("deviation", |s| s.deviation = f64::NAN),
+            ("average", |s| s.average = [5.0, -5.0]),
+            ("counts.low, counts.high", |s| s.counts.low = s.counts.high),
+            ("counts.low, counts.high", |s| s.counts.low = 1e300),
+            ("counts.low, counts.high", |s| s.counts.high = f64::NAN),
+            ("counts.counts", |s| s.counts.counts.clear()),
+            ("counts.counts", |s| s.counts.counts = vec![0; 3]),
+            ("counts.counts", |s| s.counts.counts = vec![u64::MAX; 2]),
+            ("counts.counts", |s| s.counts.counts.fill(0)),
+        ];
+        let seen = Seen::of(&[&[0.5, -1.0, 2.0], &[f32::MAX, 1.0]]).unwrap();
+        assert_eq!(seen.check(), Ok(()));
+        for (field, change) in rows {
+            let mut edited = seen.clone();
+            change(&mut edited);
+            assert_eq!(edited.check().unwrap_err().field, field, "{edited:?}");
+        }
     }
 }

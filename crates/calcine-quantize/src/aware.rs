@@ -9,11 +9,11 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, RunningState};
 use burn::tensor::{Device, Tensor};
 use calcine_params::{Inventory, view};
 use calcine_quant::{Method, fake_quantize};
-use calcine_trace::{AnyTensor, ForwardError, Network, RewriteError, Tensors};
+use calcine_trace::{AnyTensor, ForwardError, Network, RewriteError, Tensors, batch_size};
 
 use self::grids::OnGrids;
 use self::plan::{Plan, Range};
-use crate::{Calibration, QuantizeError, Settings};
+use crate::{Calibration, QuantizationReport, QuantizeError, Settings};
 
 /// The least step: a learned one that falls to zero stays there.
 const LEAST: f64 = 1e-8;
@@ -91,6 +91,12 @@ impl AwareNetwork {
         &self.network
     }
 
+    /// What the settings ask for, and what it comes to.
+    #[must_use]
+    pub fn report(&self) -> &QuantizationReport {
+        &self.plan.report
+    }
+
     /// The same at another stage of its training. Batch norms that were frozen stay so.
     #[must_use]
     pub fn at(self, stage: Stage) -> Self {
@@ -120,7 +126,9 @@ impl AwareNetwork {
             }
         }
         let network = view(&self.network, &mut on_grids);
-        let inputs = inputs.into_any().into_iter().zip(&plan.graph.inputs);
+        let inputs = inputs.into_any();
+        batch_size(&plan.graph, &inputs)?;
+        let inputs = inputs.into_iter().zip(&plan.graph.inputs);
         let inputs = inputs.map(|(input, id)| match plan.grids[id.0] {
             Some(grid) if self.stage.activations => each(input, |x| fake_quantize(x, &grid)),
             _ => input,

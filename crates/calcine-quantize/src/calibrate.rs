@@ -3,12 +3,12 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use calcine_quant::{Counts, Observer, Seen};
+use calcine_quant::{Counts, Observer, Seen, SeenError};
 use calcine_trace::watch::{
     Activation, BinCounts, ChannelExtrema, ChannelMoments, Extrema, Histogram, Moments, Places,
     Seen as Amount, Statistic, Watched,
 };
-use calcine_trace::{AnyTensor, Network, Tensors};
+use calcine_trace::{AnyTensor, Network, Tensors, batch_size};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,14 @@ pub enum CalibrationFileError {
         /// The file's version.
         found: u32,
     },
+    /// Statistics that are of no numbers.
+    #[error("`{name}`: {source}")]
+    Seen {
+        /// The node or input.
+        name: String,
+        /// What is wrong.
+        source: SeenError,
+    },
 }
 
 impl Calibration {
@@ -75,6 +83,7 @@ impl Calibration {
         let (mut samples, mut on_host) = (0, true);
         for batch in batches {
             let inputs = batch.clone().into_any();
+            batch_size(graph, &inputs)?;
             for (id, input) in graph.inputs.iter().zip(&inputs) {
                 observe(&mut observers[id.0], input);
             }
@@ -119,9 +128,14 @@ impl Calibration {
     /// What was seen of the node or input of this name.
     pub(crate) fn of_value(&self, name: &str) -> Result<&Seen, QuantizeError> {
         let seen = self.values.get(name);
-        seen.ok_or_else(|| QuantizeError::Unseen {
+        let seen = seen.ok_or_else(|| QuantizeError::Unseen {
             name: name.to_owned(),
-        })
+        })?;
+        seen.check().map_err(|source| QuantizeError::Calibration {
+            name: name.to_owned(),
+            source,
+        })?;
+        Ok(seen)
     }
 
     /// Writes JSON, beside the file, and then renamed.
@@ -137,13 +151,21 @@ impl Calibration {
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, or is not of this form.
+    /// If the file cannot be read, is not of this form, or has statistics that are of no numbers
+    /// ([`Seen::check`]).
     pub fn load(file: &Path) -> Result<Self, CalibrationFileError> {
         let calibration: Self = serde_json::from_slice(&std::fs::read(file)?)?;
-        match calibration.format {
-            FORMAT => Ok(calibration),
-            found => Err(CalibrationFileError::Format { found }),
+        if calibration.format != FORMAT {
+            let found = calibration.format;
+            return Err(CalibrationFileError::Format { found });
         }
+        for (name, seen) in &calibration.values {
+            seen.check().map_err(|source| CalibrationFileError::Seen {
+                name: name.clone(),
+                source,
+            })?;
+        }
+        Ok(calibration)
     }
 }
 
@@ -235,7 +257,7 @@ fn watched<I: Tensors + Clone>(
     Ok(values)
 }
 
-/// The means over samples of their smallest and largest values.
+/// The means of the smallest and the largest values of samples, over the samples that are not zero throughout.
 struct Averages;
 
 impl Statistic for Averages {
@@ -248,19 +270,18 @@ impl Statistic for Averages {
             .clone()
             .reshape([samples, channels * positions]);
         let sum = |ends: Tensor<2>| ends.sum().reshape([1]);
-        vec![sum(rows.clone().min_dim(1)), sum(rows.max_dim(1))]
+        let other = rows.clone().abs().max_dim(1).not_equal_elem(0.0).float();
+        vec![
+            sum(rows.clone().min_dim(1)),
+            sum(rows.max_dim(1)),
+            sum(other),
+        ]
     }
 
-    #[allow(clippy::cast_precision_loss, reason = "counts of samples")]
-    fn value(&self, vectors: &[Vec<f64>], seen: Amount) -> [f64; 2] {
-        let samples = seen.samples.max(1) as f64;
-        let mean = |vector: usize| {
-            vectors
-                .get(vector)
-                .and_then(|v| v.first())
-                .map_or(0.0, |sum| sum / samples)
-        };
-        [mean(0), mean(1)]
+    fn value(&self, vectors: &[Vec<f64>], _: Amount) -> [f64; 2] {
+        let sum = |vector: usize| vectors.get(vector).and_then(|v| v.first()).copied();
+        let samples = sum(2).unwrap_or(0.0).max(1.0);
+        [0, 1].map(|end| sum(end).map_or(0.0, |sum| sum / samples))
     }
 }
 

@@ -3,6 +3,7 @@ use burn::tensor::Tensor;
 use calcine_graph::Op;
 use calcine_trace::{AnyTensor, Network, Tensors};
 
+use crate::batches::finite;
 use crate::plan::output_axis;
 use crate::seam::{Factors, Seam, largest, seams};
 use crate::{Preparation, QuantizeError};
@@ -64,12 +65,18 @@ pub fn equalize(network: Network) -> Result<Network, QuantizeError> {
 ///
 /// # Errors
 ///
-/// If there is no batch, one does not fit, or a parameter is not finite.
+/// If there is no batch, one does not fit or has a number that is not finite, a parameter is not finite, or the strength is
+/// not from 0 to 1.
 pub fn smooth<I: Tensors + Clone>(
     network: Network,
     batches: &[I],
     strength: f64,
 ) -> Result<Network, QuantizeError> {
+    let preparation = Preparation {
+        smooth: Some(strength),
+        ..Preparation::default()
+    };
+    preparation.check()?;
     let seams = seams(network.graph());
     let inputs = extremes(&network, batches, &seams)?;
     let mut factors = Factors::default();
@@ -94,6 +101,7 @@ pub fn prepare<I: Tensors + Clone>(
     batches: &[I],
     preparation: &Preparation,
 ) -> Result<Network, QuantizeError> {
+    preparation.check()?;
     let network = match preparation.equalize {
         true => equalize(network)?,
         false => network,
@@ -137,6 +145,7 @@ fn extremes<I: Tensors + Clone>(
     let network = network.valid();
     let graph = network.graph();
     let mut found: Vec<Option<Tensor<1>>> = vec![None; seams.len()];
+    finite(graph, batches)?;
     for batch in batches {
         network.run(batch.clone().into_any(), &mut |node, result| {
             for (seam, found) in seams.iter().zip(&mut found) {
@@ -164,7 +173,17 @@ fn extremes<I: Tensors + Clone>(
             found.into_data().iter::<f64>().collect()
         })
     };
-    Ok(found.into_iter().map(read).collect())
+    let found: Vec<Vec<f64>> = found.into_iter().map(read).collect();
+    for (seam, found) in seams.iter().zip(&found) {
+        if let Some(&value) = found.iter().find(|value| !value.is_finite()) {
+            return Err(QuantizeError::NotFinite {
+                name: graph.value(seam.read).name.clone(),
+                what: "what layers are fed",
+                value,
+            });
+        }
+    }
+    Ok(found)
 }
 
 /// A channel's numbers as a row.

@@ -1,5 +1,7 @@
-use calcine_quant::{FloatType, GridError};
+use calcine_quant::{FloatType, GridError, SeenError};
 use calcine_trace::{ForwardError, RewriteError, watch::WatchError};
+
+use crate::SettingError;
 
 /// A network that cannot be quantized.
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +50,29 @@ pub enum QuantizeError {
         /// The largest that is exact.
         limit: u64,
     },
+    /// A setting whose value is none that it can have.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// A calibration whose statistics are of no numbers, as an edited file may have them.
+    #[error("the calibration of `{name}`: {source}")]
+    Calibration {
+        /// The node or input.
+        name: String,
+        /// What is wrong.
+        source: SeenError,
+    },
+    /// A batch with a number that is none.
+    #[error(
+        "batch {batch} has a number that is not finite, in `{input}`: leave that sample out, or mend it"
+    )]
+    Batch {
+        /// Which, from 0.
+        batch: usize,
+        /// The input.
+        input: String,
+    },
     /// An override for layers that are not there.
-    #[error("`{pattern}` matches no layer with weights; nearest: {nearest}")]
+    #[error("`{pattern}` matches no layer, no node and no input; nearest: {nearest}")]
     NoLayer {
         /// The pattern.
         pattern: String,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use bytemuck::cast_slice;
-use calcine_graph::{Graph, GraphError, Source};
+use calcine_graph::{Graph, GraphError, Kind, Source};
 use calcine_quant::pack;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
@@ -19,16 +19,14 @@ use crate::layer::{Bias, Dynamic, Layer};
 use crate::{FloatType, QuantizeError, Quantized, Quantizer};
 
 /// The version of the layout.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
-/// The most axes that a tensor has.
-const RANK: usize = 6;
-
-/// The tensors that hold numbers of all layers.
-const STEPS: &str = "steps";
-const ZEROS: &str = "zeros";
-const BIASES: &str = "biases";
-const FLOAT_BIASES: &str = "float_biases";
+/// The tensors that hold numbers of all layers. Every other tensor's name begins with what it is, so that no name of a model's
+/// field is another's: see [`integers_name`] and [`float_name`].
+const STEPS: &str = "layers/steps";
+const ZEROS: &str = "layers/zeros";
+const BIASES: &str = "layers/biases";
+const FLOAT_BIASES: &str = "layers/float_biases";
 
 /// The tensor that holds what is no tensor: the graph, the grids, the layers, as deflated JSON.
 const NETWORK: &str = "network.json.deflate";
@@ -96,10 +94,18 @@ struct LayerText {
 }
 
 impl Quantized {
-    /// The network as one safetensors file: for each layer `NAME.weight`, 8-bit integers, or packed ones of fewer
-    /// bits, or 16-bit ones of more; `steps` of all layers, one after the other, and 16-bit `zeros` of those that are affine;
-    /// `biases` of those whose inputs have a grid,
-    /// 32-bit integers, and `float_biases` of the others; what stays in float; and the graph with its grids, deflated.
+    /// The network as one safetensors file.
+    ///
+    /// | tensor | what |
+    /// |---|---|
+    /// | `integers/LAYER.weight` | the weights of a layer, as the graph names it: 8-bit integers, packed ones of fewer bits, or 16-bit ones of more |
+    /// | `layers/steps` | the scales of all layers, one after the other |
+    /// | `layers/zeros` | 16-bit zero points of those that are affine |
+    /// | `layers/biases` | 32-bit biases of those whose inputs have a quantizer |
+    /// | `layers/float_biases` | biases of the others |
+    /// | `float/PARAMETER` | a parameter that is needed in float, by its path |
+    /// | `constant/ID` | a constant by its value's position in the graph: floats, 64-bit integers or booleans |
+    /// | `network.json.deflate` | the graph with its quantizers |
     ///
     /// Packed integers are written one after the other, lowest bits first, as `q + 2^(b−1)`, or as `q` where they are affine,
     /// from 0 to `2^b − 1`; unpacked affine ones as `q − 2^(b−1)`. Equal networks give
@@ -107,7 +113,7 @@ impl Quantized {
     ///
     /// # Errors
     ///
-    /// If a tensor that stays is of a kind that no file holds.
+    /// If safetensors cannot hold the tensors.
     pub fn to_bytes(&self) -> Result<Vec<u8>, QuantizedFileError> {
         let mut tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::new();
         let mut layers = Vec::new();
@@ -120,7 +126,7 @@ impl Quantized {
                 Dtype::U8 => vec![bytes.len()],
                 _ => layer.shape.clone(),
             };
-            tensors.insert(format!("{name}.weight"), (dtype, shape, bytes));
+            tensors.insert(integers_name(name), (dtype, shape, bytes));
             steps.extend(&layer.steps);
             #[allow(
                 clippy::cast_possible_truncation,
@@ -154,16 +160,15 @@ impl Quantized {
         tensors.extend(bytes(FLOAT_BIASES, Dtype::F32, float_biases.len(), floats));
         let mut floats = Vec::new();
         for (&id, Float { tensor, kept }) in &self.floats {
-            let name = float_name(&self.graph, &self.layers, id);
-            let shape = tensor.shape();
-            let Some(flat) = tensor.clone().flat() else {
-                return Err(wrong(
-                    &name,
-                    "is no float tensor, and no others are written",
-                ));
+            let (kind, shape) = (tensor.kind(), tensor.shape());
+            let data = tensor.clone().into_data();
+            let bytes = match kind {
+                Kind::Float => kept.to_bytes(&data.iter::<f32>().collect::<Vec<_>>()),
+                Kind::Int => data.iter::<i64>().flat_map(i64::to_le_bytes).collect(),
+                Kind::Bool => data.iter::<bool>().map(u8::from).collect(),
             };
-            let values: Vec<f32> = flat.into_data().iter::<f32>().collect();
-            tensors.insert(name, (dtype(*kept), shape.clone(), kept.to_bytes(&values)));
+            let stored = (dtype(kind, *kept), shape.clone(), bytes);
+            tensors.insert(float_name(&self.graph, id), stored);
             floats.push((id, shape));
         }
         let description = Description {
@@ -242,11 +247,13 @@ pub(crate) fn write_beside(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// What a file calls a type.
-fn dtype(kept: FloatType) -> Dtype {
-    match kept {
-        FloatType::F32 => Dtype::F32,
-        FloatType::F16 => Dtype::F16,
-        FloatType::Bf16 => Dtype::BF16,
+fn dtype(kind: Kind, kept: FloatType) -> Dtype {
+    match (kind, kept) {
+        (Kind::Int, _) => Dtype::I64,
+        (Kind::Bool, _) => Dtype::BOOL,
+        (Kind::Float, FloatType::F32) => Dtype::F32,
+        (Kind::Float, FloatType::F16) => Dtype::F16,
+        (Kind::Float, FloatType::Bf16) => Dtype::BF16,
     }
 }
 
@@ -277,16 +284,18 @@ fn stored(layer: &Layer) -> (Dtype, Vec<u8>) {
     }
 }
 
-/// What a file calls a value in float; one that is in integers too, as a tied embedding, is there under both names.
-fn float_name(graph: &Graph, layers: &BTreeMap<usize, Layer>, id: usize) -> String {
-    let name = &graph.values[id].name;
-    let mut integers = layers
-        .values()
-        .map(|layer| format!("{}.weight", layer.name));
-    match graph.values[id].source {
-        Source::Constant => format!("constant.{id}"),
-        _ if integers.any(|taken| taken == *name) => format!("float.{name}"),
-        _ => name.clone(),
+/// What a file calls the integer weights of a layer.
+fn integers_name(layer: &str) -> String {
+    format!("integers/{layer}.weight")
+}
+
+/// What a file calls a value that is not in integers; one that is in integers too, as a tied embedding, is there under both
+/// names.
+fn float_name(graph: &Graph, id: usize) -> String {
+    let value = &graph.values[id];
+    match value.source {
+        Source::Constant => format!("constant/{id}"),
+        _ => format!("float/{}", value.name),
     }
 }
 

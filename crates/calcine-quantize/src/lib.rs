@@ -10,9 +10,10 @@
 //! | item | what |
 //! |---|---|
 //! | [`Calibration`], [`Seen`] | what every value of a network was over some batches; JSON |
-//! | [`Settings`], [`Override`], [`EndSettings`] | bits, schemes and ways to clip, for all layers and for some |
+//! | [`Settings`], [`Override`], [`EndSettings`] | bits, schemes and ways to clip, for all layers and for some; each checks itself |
 //! | [`Clip`] | which part of a range a grid covers: min-max, average, ACIQ, percentiles, least error |
 //! | [`quantize`], [`Quantized`] | batch norms folded, weights rounded, a grid on every edge; its forward pass |
+//! | [`QuantizationReport`] | what stays in float and why, which settings changed nothing, where numbers were lost |
 //! | [`quantize_over`], [`Rounding`] | the same with weights rounded for what the layers are fed (GPTQ), and biases corrected |
 //! | [`prepare`], [`equalize`], [`smooth`], [`reestimate`] | networks that compute the same, or nearly, and lose less |
 //! | [`fold_norms`] | the network without batch norms that layers can do themselves |
@@ -46,6 +47,7 @@
 
 mod ada_round;
 mod aware;
+mod batches;
 mod calibrate;
 mod equalize;
 mod error;
@@ -59,6 +61,7 @@ mod parts;
 mod pass;
 mod plan;
 mod quantized;
+mod report;
 mod seam;
 mod search;
 mod settings;
@@ -66,7 +69,7 @@ mod weights;
 mod widths;
 
 pub use aware::{AwareError, AwareNetwork, Stage};
-pub use calcine_quant::{Clip, FloatType, Method, Quantizer, Scheme, Seen};
+pub use calcine_quant::{Clip, FloatType, Method, Quantizer, Scheme, Seen, SeenError};
 pub use calibrate::{Calibration, CalibrationFileError};
 pub use equalize::{equalize, prepare, smooth};
 pub use error::QuantizeError;
@@ -74,10 +77,14 @@ pub use file::QuantizedFileError;
 pub use fold_norms::fold_norms;
 pub use norms::reestimate;
 pub use quantized::{IntegerLayer, Quantized, quantize, quantize_over};
+pub use report::{
+    ClippedRange, FloatNode, FloatReason, HalfPrecisionLoss, MatchedOverride, QuantizationReport,
+    UnusedSetting,
+};
 pub use search::{Score, SearchError, Trials, greedy, lapq};
 pub use settings::{
-    ActivationSettings, EndSettings, Override, Preparation, Rounding, Settings, SettingsError,
-    SumSettings, WeightSettings,
+    ActivationSettings, EndSettings, Override, Preparation, Rounding, SettingError, Settings,
+    SettingsError, SumSettings, WeightSettings,
 };
 pub use weights::weights_on_grids;
 pub use widths::{LayerWidths, NoWidths, Width, Widths, widths};

@@ -6,6 +6,7 @@ use calcine_graph::{Op, Source, ValueId};
 use calcine_trace::{AnyTensor, Network, Tensors, Which};
 
 use crate::QuantizeError;
+use crate::batches::finite;
 
 /// Batch-norm re-estimation: the network with running means and variances that are those of these batches.
 ///
@@ -17,7 +18,7 @@ use crate::QuantizeError;
 ///
 /// # Errors
 ///
-/// If there is no batch, or one does not fit.
+/// If there is no batch, one does not fit, or a number in it, or a statistic, is not finite.
 pub fn reestimate<I: Tensors + Clone>(
     network: Network,
     batches: &[I],
@@ -27,6 +28,7 @@ pub fn reestimate<I: Tensors + Clone>(
     }
     let own = network.valid();
     let graph = own.graph().clone();
+    finite(&graph, batches)?;
     let parameter = |id: ValueId| graph.value(id).source == Source::Parameter;
     let is_norm = |op: &Op| matches!(op, Op::BatchNorm { .. });
     let norms = graph.nodes.iter().filter(|node| is_norm(&node.op));
@@ -69,6 +71,14 @@ pub fn reestimate<I: Tensors + Clone>(
     let mut new: BTreeMap<String, Vec<f32>> = BTreeMap::new();
     for norm in &norms {
         let [mean, variance] = seen.remove(&norm.output.0).unwrap_or_default().read();
+        let mut numbers = mean.iter().chain(&variance);
+        if let Some(&value) = numbers.find(|value| !value.is_finite()) {
+            return Err(QuantizeError::NotFinite {
+                name: norm.name.clone(),
+                what: "what batches gave for the statistics",
+                value: f64::from(value),
+            });
+        }
         new.insert(graph.value(norm.inputs[3]).name.clone(), mean);
         new.insert(graph.value(norm.inputs[4]).name.clone(), variance);
     }

@@ -11,6 +11,7 @@ use crate::float::Float;
 use crate::layer::{Dynamic, FloatLayer, Layer, groups, vector};
 use crate::norms::reestimate;
 use crate::plan::{Uses, grids, has_integers, output_axis, weight_at};
+use crate::report::{Asked, QuantizationReport};
 use crate::settings::{ByLayer, LayerSettings, SumSettings};
 use crate::{Calibration, FloatType, QuantizeError, Quantized, Quantizer, Settings};
 
@@ -28,6 +29,7 @@ pub(crate) struct Parts {
     layers: BTreeMap<usize, Layer>,
     /// Of each value, what it is kept in where it is needed in float.
     kept: Vec<FloatType>,
+    report: QuantizationReport,
 }
 
 /// The nodes that get integer weights, by position, and what holds for them.
@@ -94,6 +96,7 @@ impl Parts {
         settings: &Settings,
         sample: &mut Sample<'_>,
     ) -> Result<Self, QuantizeError> {
+        settings.check()?;
         let graph = network.graph().clone();
         let uses = Uses::of(&graph);
         let by_layer = ByLayer::new(settings, &graph)?;
@@ -125,7 +128,18 @@ impl Parts {
                 layers.insert(*index, Layer { dynamic, ..layer });
             }
         }
+        let integers = layers.iter();
+        let integers =
+            integers.map(|(index, layer): (&usize, &Layer)| (*index, layer.dynamic.is_some()));
+        let asked = Asked {
+            graph: &graph,
+            uses: &uses,
+            grids: &grids,
+            layers: &integers.collect(),
+        };
+        let report = asked.report_on(&by_layer, seen);
         Ok(Self {
+            report,
             kept: by_layer.kept(&graph),
             graph,
             uses,
@@ -185,6 +199,7 @@ impl Parts {
             self.grids,
             self.layers,
             &self.kept,
+            self.report,
         )
     }
 }
@@ -197,14 +212,21 @@ pub(crate) fn assembled(
     grids: Vec<Option<Quantizer>>,
     layers: BTreeMap<usize, Layer>,
     kept: &[FloatType],
+    mut report: QuantizationReport,
 ) -> Result<Quantized, QuantizeError> {
     let mut floats = BTreeMap::new();
-    for (index, node) in graph.nodes.iter().enumerate() {
+    let nodes = graph.nodes.iter().enumerate();
+    let nodes = nodes.map(|(index, node)| {
         let taken = layers.contains_key(&index) || taken_over(&graph, uses, &layers, index);
-        for id in node.inputs.iter().filter(|_| !taken) {
+        if taken { &[][..] } else { &node.inputs[..] }
+    });
+    for ids in nodes.chain(std::iter::once(&graph.outputs[..])) {
+        for id in ids {
             if let Some(tensor) = network.tensor(*id) {
-                let float = Float::of(tensor, kept[id.0], &graph.value(*id).name)?;
-                floats.insert(id.0, float);
+                let (float, loss) = Float::of(tensor, kept[id.0], &graph.value(*id).name)?;
+                if floats.insert(id.0, float).is_none() {
+                    report.half_precision.extend(loss);
+                }
             }
         }
     }
@@ -214,7 +236,7 @@ pub(crate) fn assembled(
         .next()
         .unwrap_or_default()
         .without_autodiff();
-    Quantized::new(graph, grids, layers, floats, &device)
+    Quantized::new(graph, grids, layers, floats, Some(report), &device)
 }
 
 /// Whether it is a batch norm that a layer in integers does.
@@ -224,12 +246,22 @@ pub(crate) fn taken_over(
     layers: &BTreeMap<usize, Layer>,
     index: usize,
 ) -> bool {
+    is_folded_into(graph, uses, index, |layer| layers.contains_key(&layer))
+}
+
+/// Whether it is a batch norm that such a layer does.
+pub(crate) fn is_folded_into(
+    graph: &Graph,
+    uses: &Uses,
+    index: usize,
+    is_layer: impl Fn(usize) -> bool,
+) -> bool {
     let of = graph.nodes[index]
         .inputs
         .first()
         .map(|id| graph.value(*id).source);
     match of {
-        Some(Source::Node(layer)) => uses.folded[index] && layers.contains_key(&layer),
+        Some(Source::Node(layer)) => uses.folded[index] && is_layer(layer),
         _ => false,
     }
 }

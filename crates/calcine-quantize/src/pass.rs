@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor};
 use calcine_graph::{Arithmetic, Graph, Kind, Node, Op, Reduction};
-use calcine_trace::{AnyTensor, ForwardError, evaluate};
+use calcine_trace::{AnyTensor, ForwardError, batch_size, evaluate};
 
 use crate::layer::{inputs_axis, outputs_axis};
 use crate::parts::taken_over;
@@ -22,35 +22,16 @@ impl Quantized {
     ///
     /// # Errors
     ///
-    /// If number or rank of the inputs are others than the network's.
+    /// If number, kind or shape of the inputs are others than the network's.
     pub fn run(
         &self,
         inputs: Vec<AnyTensor>,
         watch: &mut dyn FnMut(&Node, AnyTensor),
     ) -> Result<Vec<AnyTensor>, ForwardError> {
-        if inputs.len() != self.graph.inputs.len() {
-            return Err(ForwardError::Inputs {
-                expected: self.graph.inputs.len(),
-                given: inputs.len(),
-            });
-        }
+        let batch = batch_size(&self.graph, &inputs)?;
         let mut values: Vec<Option<Held>> = Vec::new();
         values.resize_with(self.graph.values.len(), || None);
-        let mut batch = 1;
         for (&id, input) in self.graph.inputs.iter().zip(inputs) {
-            let (expected, shape) = (self.graph.value(id), input.shape());
-            if input.kind() != expected.kind || shape.len() != expected.shape.len() {
-                return Err(ForwardError::Input {
-                    input: expected.name.clone(),
-                    given: format!("{:?} {shape:?}", input.kind()),
-                    expected: format!("{:?} of {} axes", expected.kind, expected.shape.len()),
-                });
-            }
-            for (length, extent) in shape.iter().zip(&expected.shape) {
-                if !extent.is_fixed() {
-                    batch = length.saturating_sub(extent.fixed) / extent.per_sample;
-                }
-            }
             values[id.0] = Some(held(input, self.grids[id.0]));
         }
         for (index, node) in self.graph.nodes.iter().enumerate() {

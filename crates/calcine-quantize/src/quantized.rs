@@ -5,10 +5,12 @@ use calcine_graph::{Graph, Node};
 use calcine_trace::watch::Sampling;
 use calcine_trace::{AnyTensor, ForwardError, Network, Tensors};
 
+use crate::batches::finite;
 use crate::float::Float;
 use crate::layer::{Bias, Layer, groups};
 use crate::parts::Parts;
 use crate::plan::Uses;
+use crate::report::{Asked, QuantizationReport};
 use crate::{Calibration, QuantizeError, Quantizer, Scheme, Settings};
 
 /// A quantized network: integer weights, and a grid for each value that has one.
@@ -40,6 +42,7 @@ pub struct Quantized {
     pub(crate) floats: BTreeMap<usize, Float>,
     pub(crate) uses: std::sync::Arc<Uses>,
     pub(crate) ready: BTreeMap<usize, Ready>,
+    report: QuantizationReport,
     device: Device,
 }
 
@@ -106,13 +109,17 @@ pub fn quantize(
 ///
 /// # Errors
 ///
-/// As [`quantize`], and if a batch does not fit.
+/// As [`quantize`], and if the settings go by batches and there is none, or one does not fit or has a number that is not
+/// finite.
 pub fn quantize_over<I: Tensors + Clone>(
     network: &Network,
     seen: &Calibration,
     settings: &Settings,
     batches: &[I],
 ) -> Result<Quantized, QuantizeError> {
+    if settings.weights.needs_batches() {
+        finite(network.graph(), batches)?;
+    }
     let mut sample = |paths: &[&str]| {
         let found = network.sample_layers(batches.iter().cloned(), paths, &Sampling::default())?;
         Ok(found.into_iter().map(|found| found.value).collect())
@@ -130,8 +137,21 @@ impl Quantized {
         grids: Vec<Option<Quantizer>>,
         layers: BTreeMap<usize, Layer>,
         floats: BTreeMap<usize, Float>,
+        report: Option<QuantizationReport>,
         device: &Device,
     ) -> Result<Self, QuantizeError> {
+        let uses = Uses::of(&graph);
+        let report = report.unwrap_or_else(|| {
+            let integers = layers.iter();
+            let integers = integers.map(|(index, layer)| (*index, layer.dynamic.is_some()));
+            let asked = Asked {
+                graph: &graph,
+                uses: &uses,
+                grids: &grids,
+                layers: &integers.collect(),
+            };
+            asked.report()
+        });
         let mut ready = BTreeMap::new();
         for (&index, layer) in &layers {
             let node = &graph.nodes[index];
@@ -141,7 +161,8 @@ impl Quantized {
         }
         let floats = floats.into_iter();
         Ok(Self {
-            uses: std::sync::Arc::new(Uses::of(&graph)),
+            uses: std::sync::Arc::new(uses),
+            report,
             floats: floats
                 .map(|(id, Float { tensor, kept })| {
                     let tensor = tensor.to_device(device);
@@ -160,6 +181,12 @@ impl Quantized {
     #[must_use]
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// What was asked for, and what it came to. Of a network from a file, which nodes are in float, and no more.
+    #[must_use]
+    pub fn report(&self) -> &QuantizationReport {
+        &self.report
     }
 
     /// Where it computes.
@@ -210,7 +237,7 @@ impl Quantized {
     ///
     /// # Errors
     ///
-    /// If number, kind or rank of the inputs or outputs are others than the network's.
+    /// If number, kind or shape of the inputs are others than the network's, or if other outputs are asked for.
     pub fn try_forward<I: Tensors, O: Tensors>(&self, inputs: I) -> Result<O, ForwardError> {
         let outputs = self.run(inputs.into_any(), &mut |_, _| {})?;
         let given = format!(

@@ -238,11 +238,13 @@ fn stretched(settings: &Settings, (name, part): &(String, Part), by: f64) -> Set
     settings
 }
 
-/// The override of this very name, or a new one behind the others.
-pub(crate) fn own<'a>(settings: &'a mut Settings, name: &str) -> &'a mut Override {
+/// The override of this very name that no glob behind it can overwrite, or a new one behind the others.
+fn own<'a>(settings: &'a mut Settings, name: &str) -> &'a mut Override {
     let layers = &mut settings.layers;
-    let at = layers.iter().position(|layer| layer.name == name);
-    let at = at.unwrap_or_else(|| {
+    let is_glob = |layer: &Override| layer.name.contains(['*', '?', '[', '{', '\\']);
+    let begin = layers.iter().rposition(is_glob).map_or(0, |glob| glob + 1);
+    let at = layers.iter().rposition(|layer| layer.name == name);
+    let at = at.filter(|at| *at >= begin).unwrap_or_else(|| {
         layers.push(Override {
             name: name.to_owned(),
             ..Override::default()
@@ -275,6 +277,7 @@ pub fn lapq(
     rounds: usize,
     trials: &mut Trials<'_>,
 ) -> Result<Settings, SearchError> {
+    settings.check().map_err(QuantizeError::from)?;
     let mut best = nearest(settings);
     let mut loss = f64::INFINITY;
     let by_norm = |p: f64| {
@@ -335,6 +338,11 @@ pub fn greedy(
     clips: &[Clip],
     trials: &mut Trials<'_>,
 ) -> Result<Settings, SearchError> {
+    let mut every = settings.clone();
+    for &clip in clips {
+        every.weights.clip = clip;
+        every.check().map_err(QuantizeError::from)?;
+    }
     let mut best = nearest(settings);
     let mut loss = trials.of(network, seen, &best)?.loss;
     for (name, part) in parts(network, seen, &best)? {
@@ -368,8 +376,9 @@ pub(crate) fn nearest(settings: &Settings) -> Settings {
 
 /// How far a part is stretched already.
 fn stretch(settings: &Settings, (name, part): &(String, Part)) -> f64 {
-    let own = settings.layers.iter().find(|layer| layer.name == *name);
-    let stretch = own.and_then(|own| match part {
+    let own = settings.layers.iter().rev();
+    let mut own = own.filter(|layer| layer.name == *name);
+    let stretch = own.find_map(|own| match part {
         Part::Weights => own.weight_stretch,
         Part::Activations => own.activation_stretch,
     });

@@ -1,11 +1,13 @@
+mod by_layer;
+mod check;
+
 use std::path::{Path, PathBuf};
 
-use calcine_graph::Graph;
-use globset::{Glob, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::has_integers;
-use crate::{Clip, FloatType, QuantizeError, Scheme};
+pub(crate) use self::by_layer::{ByLayer, LayerSettings};
+pub use self::check::SettingError;
+use crate::{Clip, FloatType, Scheme};
 
 /// The version of a settings file.
 const FORMAT: u32 = 1;
@@ -25,7 +27,8 @@ pub struct Settings {
     pub sums: SumSettings,
     /// The first and the last layer with weights, if they are treated otherwise.
     pub ends: Option<EndSettings>,
-    /// Layers that are treated otherwise; of several that match, the last one decides, and all of them before `ends`.
+    /// Layers that are treated otherwise. Of several that match, each key is the last one's that has it, and where none has it,
+    /// that of `ends`, or of all layers.
     #[serde(rename = "layer")]
     pub layers: Vec<Override>,
 }
@@ -49,7 +52,8 @@ impl Default for SumSettings {
     }
 }
 
-/// What is other for the layers that see the input and give the output: the most sensitive ones as a rule.
+/// What is other for the layers that see the input and give the output: the most sensitive ones as a rule. An [`Override`] of
+/// such a layer changes the keys that it has, and no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EndSettings {
@@ -150,11 +154,17 @@ pub struct ActivationSettings {
     pub dynamic: bool,
 }
 
-/// What is other for some layers.
+/// What is other for some layers: the keys that it has. Those that it has not are those of an earlier override of the same
+/// layer, of the ends, or of all layers.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Override {
-    /// Which layers, by the names that the graph gives them: `fc`, `layer1.*.conv1`, `**`.
+    /// Which layers, as a [`Pattern`](calcine_params::Pattern) of their names: `fc`, `layer1.*.conv1`, `**`.
+    ///
+    /// A layer is called as the module that its weight is in, so that `P` means the layers whose weights `P.weight`
+    /// selects among parameters, in all places where they are used. A pattern that matches no such name is one of nodes
+    /// and inputs as the graph names them: `conv1_2` may be the second use of `conv1`, `layer1.0.add` what a block gives,
+    /// `input` what the network is fed. One that matches nothing is an error.
     pub name: String,
     /// Keeps the layer in float, its result too, and its parameters as numbers of this type, the nearest; it computes in `f32`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -256,43 +266,18 @@ impl Settings {
                 file.format
             ));
         }
-        if let Some(layer) = file.layer.iter().find(|layer| !layer.is_sound()) {
-            return Err(format!(
-                "a stretch of `{}` is no number above 0",
-                layer.name
-            ));
-        }
-        if let Some(group) = file.weights.group
-            && (group == 0 || !file.weights.per_channel)
-        {
-            return Err(format!(
-                "`group` is {group}: it takes `per_channel = true` and at least 1 column"
-            ));
-        }
-        let activations = &file.activations;
-        if activations.dynamic && (activations.power_of_two || activations.clip != Clip::MinMax) {
-            return Err(
-                "`dynamic` ranges are those of a batch: no `clip`, no `power_of_two`".into(),
-            );
-        }
-        if let Some(smooth) = file.prepare.smooth
-            && !(0.0..=1.0).contains(&smooth)
-        {
-            return Err(format!("`smooth` is {smooth}, expected 0 to 1"));
-        }
-        for (key, bits) in [("bits", file.sums.bits), ("bias_bits", file.sums.bias_bits)] {
-            if !(8..=32).contains(&bits) {
-                return Err(format!("`{key}` of `sums` is {bits}, expected 8 to 32"));
-            }
-        }
-        Ok(Self {
+        let settings = Self {
             prepare: file.prepare,
             weights: file.weights,
             activations: file.activations,
             sums: file.sums,
             ends: file.ends,
             layers: file.layer,
-        })
+        };
+        settings
+            .check_but_weight_bits()
+            .map_err(|error| error.to_string())?;
+        Ok(settings)
     }
 
     /// The text of a file that says the same.
@@ -308,14 +293,6 @@ impl Settings {
             layer: self.layers.clone(),
         };
         toml::to_string(&file).expect("settings are plain data")
-    }
-}
-
-impl Override {
-    fn is_sound(&self) -> bool {
-        let stretches = [self.weight_stretch, self.activation_stretch];
-        let mut stretches = stretches.into_iter().flatten();
-        stretches.all(|stretch| stretch.is_finite() && stretch > 0.0)
     }
 }
 
@@ -345,110 +322,4 @@ impl Default for ActivationSettings {
             dynamic: false,
         }
     }
-}
-
-/// The settings of each layer, patterns compiled.
-pub(crate) struct ByLayer<'a> {
-    settings: &'a Settings,
-    /// The names that `ends` is of.
-    ends: Vec<&'a str>,
-    overrides: Vec<(GlobMatcher, &'a Override)>,
-}
-
-/// What holds for one layer.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LayerSettings {
-    pub(crate) float: Option<FloatType>,
-    pub(crate) weights: WeightSettings,
-    pub(crate) activations: ActivationSettings,
-    pub(crate) weight_stretch: f64,
-    pub(crate) activation_stretch: f64,
-}
-
-impl<'a> ByLayer<'a> {
-    /// Every pattern must match a node or an input.
-    pub(crate) fn new(settings: &'a Settings, graph: &'a Graph) -> Result<Self, QuantizeError> {
-        let nodes = graph.nodes.iter().map(|node| node.name.as_str());
-        let inputs = graph.inputs.iter().map(|id| &*graph.value(*id).name);
-        let names: Vec<&str> = nodes.chain(inputs).collect();
-        let mut overrides = Vec::new();
-        for layer in &settings.layers {
-            let glob = Glob::new(&layer.name).map_err(|error| QuantizeError::Pattern {
-                pattern: layer.name.clone(),
-                reason: error.kind().to_string(),
-            })?;
-            let glob = glob.compile_matcher();
-            if !names.iter().any(|name| glob.is_match(name)) {
-                return Err(QuantizeError::NoLayer {
-                    pattern: layer.name.clone(),
-                    nearest: nearest(&layer.name, &names),
-                });
-            }
-            overrides.push((glob, layer));
-        }
-        let layers = graph.nodes.iter().filter(|node| has_integers(graph, node));
-        let layers: Vec<&str> = layers.map(|node| node.name.as_str()).collect();
-        let ends = [layers.first(), layers.last()].into_iter().flatten();
-        let inputs = graph.inputs.iter().map(|id| &*graph.value(*id).name);
-        Ok(Self {
-            settings,
-            ends: ends.copied().chain(inputs).collect(),
-            overrides,
-        })
-    }
-
-    /// What each value's numbers are kept in where nodes need it in float: the widest type that one of them asks for.
-    pub(crate) fn kept(&self, graph: &Graph) -> Vec<FloatType> {
-        let mut kept: Vec<Option<FloatType>> = vec![None; graph.values.len()];
-        for node in &graph.nodes {
-            let asked = self.of(&node.name).float.unwrap_or(FloatType::F32);
-            for id in &node.inputs {
-                kept[id.0] = kept[id.0].max(Some(asked));
-            }
-        }
-        let kept = kept.into_iter();
-        kept.map(|asked| asked.unwrap_or(FloatType::F32)).collect()
-    }
-
-    pub(crate) fn of(&self, name: &str) -> LayerSettings {
-        let mut found = LayerSettings {
-            float: None,
-            weights: self.settings.weights,
-            activations: self.settings.activations,
-            weight_stretch: 1.0,
-            activation_stretch: 1.0,
-        };
-        if let Some(ends) = &self.settings.ends
-            && self.ends.contains(&name)
-        {
-            found.float = ends.float;
-            found.weights.bits = ends.weight_bits.unwrap_or(found.weights.bits);
-            found.activations.bits = ends.activation_bits.unwrap_or(found.activations.bits);
-        }
-        let matching = self
-            .overrides
-            .iter()
-            .filter(|(glob, _)| glob.is_match(name));
-        for (_, layer) in matching {
-            found.float = layer.float;
-            found.weights.bits = layer.weight_bits.unwrap_or(found.weights.bits);
-            found.weights.clip = layer.weight_clip.unwrap_or(found.weights.clip);
-            found.activations.bits = layer.activation_bits.unwrap_or(found.activations.bits);
-            found.activations.clip = layer.activation_clip.unwrap_or(found.activations.clip);
-            found.weight_stretch = layer.weight_stretch.unwrap_or(found.weight_stretch);
-            found.activation_stretch =
-                (layer.activation_stretch).unwrap_or(found.activation_stretch);
-        }
-        found
-    }
-}
-
-/// The names most like a pattern.
-fn nearest(pattern: &str, names: &[&str]) -> String {
-    let mut by_likeness: Vec<&&str> = names.iter().collect();
-    by_likeness.sort_by(|a, b| {
-        strsim::jaro_winkler(pattern, b).total_cmp(&strsim::jaro_winkler(pattern, a))
-    });
-    let three: Vec<&str> = by_likeness.into_iter().take(3).copied().collect();
-    three.join(", ")
 }

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use calcine_trace::Network;
 
 use crate::plan::{has_integers, weight_at};
-use crate::search::{nearest, own};
+use crate::search::nearest;
 use crate::settings::ByLayer;
-use crate::{Calibration, Score, SearchError, Settings, Trials, quantize};
+use crate::{Calibration, Override, QuantizeError, Score, SearchError, Settings, Trials, quantize};
 
 /// What fewer bits of each layer's weights cost.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -67,6 +67,11 @@ pub fn widths(
     let Some((&widest, narrower)) = bits.split_first() else {
         return Ok(Widths::default());
     };
+    let mut every = settings.clone();
+    for &bits in &bits {
+        every.weights.bits = bits;
+        every.check().map_err(QuantizeError::from)?;
+    }
     let graph = network.graph();
     let by_layer = ByLayer::new(settings, graph)?;
     let layers = graph.nodes.iter();
@@ -75,20 +80,21 @@ pub fn widths(
         .collect();
     let mut whole = nearest(settings);
     whole.weights.bits = widest;
-    for layer in &layers {
-        own(&mut whole, &layer.name).weight_bits = Some(widest);
-    }
+    let first = whole.layers.len();
+    whole
+        .layers
+        .extend(layers.iter().map(|layer| bits_of(&layer.name, widest)));
     let score = trials.of(network, seen, &whole)?;
     let widest_file = quantize(network, seen, &whole)?.to_bytes()?.len() as u64;
     let mut found = Vec::new();
-    for layer in layers {
+    for (at, layer) in layers.into_iter().enumerate() {
         let mut widths = vec![Width {
             bits: widest,
             score,
         }];
         for &bits in narrower {
             let mut candidate = whole.clone();
-            own(&mut candidate, &layer.name).weight_bits = Some(bits);
+            candidate.layers[first + at].weight_bits = Some(bits);
             let score = trials.of(network, seen, &candidate)?;
             widths.push(Width { bits, score });
         }
@@ -112,8 +118,9 @@ impl Widths {
     #[must_use]
     pub fn forecast(&self, settings: &Settings) -> u64 {
         let bits = |layer: &LayerWidths| {
-            let own = settings.layers.iter().rfind(|own| own.name == layer.name);
-            own.and_then(|own| own.weight_bits)
+            let own = settings.layers.iter().rev();
+            let mut own = own.filter(|own| own.name == layer.name);
+            own.find_map(|own| own.weight_bits)
                 .unwrap_or(settings.weights.bits)
         };
         let layers = self.layers.iter();
@@ -167,12 +174,15 @@ impl Widths {
                 budget,
             });
         };
-        let mut settings = settings.clone();
+        let mut overrides = Vec::new();
         for (layer, chosen) in self.layers.iter().zip(&chosen).rev() {
             let (from, bits) = chosen[at];
-            own(&mut settings, &layer.name).weight_bits = Some(bits);
+            overrides.push(bits_of(&layer.name, bits));
             at = from;
         }
+        // In running order, so that a second use of a layer has its own.
+        let mut settings = settings.clone();
+        settings.layers.extend(overrides.into_iter().rev());
         Ok(settings)
     }
 
@@ -191,6 +201,15 @@ impl Widths {
             }
         }
         text
+    }
+}
+
+/// An override of a layer's bits.
+fn bits_of(name: &str, bits: u8) -> Override {
+    Override {
+        name: name.to_owned(),
+        weight_bits: Some(bits),
+        ..Override::default()
     }
 }
 

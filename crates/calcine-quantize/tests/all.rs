@@ -19,3 +19,5 @@ mod models;
 mod preparing;
 mod ranges;
 mod searching;
+mod settings;
+mod shapes;

@@ -22,20 +22,28 @@ fn settings_say_where_they_are_wrong() {
         ),
         (
             "format = 1\n[prepare]\nsmooth = 1.5",
-            "`smooth` is 1.5, expected 0 to 1",
+            "`prepare.smooth` is 1.5, expected 0 to 1",
         ),
         (
             "format = 1\n[sums]\nbits = 40",
-            "`bits` of `sums` is 40, expected 8 to 32",
+            "`sums.bits` is 40, expected 8 to 32",
         ),
-        ("format = 1\n[weights]\ngroup = 0", "`group` is 0"),
+        ("format = 1\n[weights]\ngroup = 0", "`weights.group` is 0"),
         (
             "format = 1\n[weights]\ngroup = 32\nper_channel = false",
-            "it takes `per_channel = true`",
+            "groups with `per_channel = true` alone",
         ),
         (
             "format = 1\n[[layer]]\nfloat = \"f32\"",
             "missing field `name`",
+        ),
+        (
+            "format = 1\n[[layer]]\nname = \"{\"\nfloat = \"f32\"",
+            "`layer.name` is `{`, expected a name or a glob",
+        ),
+        (
+            "format = 1\n[activations]\nbits = 17",
+            "`activations.bits` is 17, expected 1 to 16",
         ),
     ];
     each(rows, |(text, expected)| {
@@ -61,13 +69,14 @@ fn what_does_not_fit_is_named() {
             .to_string()
     };
     let rows = [
-        ("[weights]\nbits = 1", "1 bits: expected 2 to 16"),
-        ("[activations]\nbits = 17", "17 bits: expected 1 to 16"),
+        (
+            "[weights]\nbits = 1",
+            "`weights.bits` is 1, expected 2 to 16",
+        ),
         (
             "[[layer]]\nname = \"haed\"\nfloat = \"f32\"",
             "nearest: head",
         ),
-        ("[[layer]]\nname = \"{\"\nfloat = \"f32\"", "is no pattern"),
         (
             "[weights]\nbits = 16\n[activations]\nbits = 16",
             "give it fewer bits",
@@ -97,11 +106,11 @@ fn networks_that_train_say_what_does_not_fit_too() {
     let network = network();
     let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let rows = [
-        (Method::Lsq, 1, "1 bits: expected 2 to 16"),
-        (Method::Linear { decay: 0.9 }, 1, "1 bits: expected 2 to 16"),
-        (Method::Wrpn, 0, "0 bits: expected 2 to 16"),
-        (Method::Dorefa, 0, "1 bits: expected 2 to 16"),
-        (Method::Pact, 16, "17 bits: expected 2 to 16"),
+        (Method::Lsq, 1, "is 1, expected 2 to 16"),
+        (Method::Linear { decay: 0.9 }, 1, "is 1, expected 2 to 16"),
+        (Method::Wrpn, 0, "is 0, expected 2 to 16"),
+        (Method::Dorefa, 0, "is 0, expected 1 to 15"),
+        (Method::Pact, 16, "is 16, expected 1 to 15"),
     ];
     each(rows, |(method, bits, expected)| {
         let mut settings = Settings::default();
@@ -160,5 +169,8 @@ fn shipped_settings_are_sound() {
 fn a_stretch_that_is_none_is_refused() {
     let text = "format = 1\n[[layer]]\nname = \"fc\"\nweight_stretch = 0.0\n";
     let error = Settings::parse(text).unwrap_err();
-    assert!(error.contains("a stretch of `fc`"), "{error}");
+    assert!(
+        error.contains("`layer.fc.weight_stretch` is 0, expected a number above 0"),
+        "{error}"
+    );
 }

@@ -125,7 +125,7 @@ fn layers_may_stay_in_float_and_weights_alone_be_quantized() {
             float: Some(FloatType::F32),
             ..Override::default()
         }],
-        ..Settings::default()
+        ..settings([8, 0], true, Scheme::Affine, Clip::MinMax)
     };
     assert!(off(&everything) < 1e-6);
     let first = Settings {
@@ -251,7 +251,7 @@ fn groups_of_columns_have_steps_of_their_own() {
     settings.weights.rounding = Rounding::Nearest;
     settings.weights.group = Some(0);
     let error = quantize(&network, &seen, &settings).unwrap_err();
-    assert!(matches!(error, QuantizeError::Grid(_)), "{error}");
+    assert!(matches!(error, QuantizeError::Setting(_)), "{error}");
     settings.weights.group = Some(3);
     settings.activations.bits = 8;
     let error = quantize(&network, &seen, &settings).unwrap_err();

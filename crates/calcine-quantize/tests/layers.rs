@@ -268,7 +268,7 @@ fn layers_in_halves_take_half_the_bytes() {
         assert_eq!(whole.stored_bytes() - quantized.stored_bytes(), 2 * 60);
         let bytes = quantized.to_bytes().unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
-        let stored = file.tensor("embedding.weight").unwrap();
+        let stored = file.tensor("float/embedding.weight").unwrap();
         assert_eq!((stored.dtype(), stored.shape()), (*dtype, &[10, 6][..]));
         let halves: Vec<f32> = read(table.clone())
             .iter()

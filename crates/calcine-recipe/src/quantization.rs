@@ -16,7 +16,7 @@ pub struct Quantization {
     pub per_channel: bool,
     /// Which ranges grids begin with.
     pub clip: Clip,
-    /// Layers that are treated otherwise; of several that match, the last one decides.
+    /// Layers that are treated otherwise; of several that match, each key is the last one's that has it.
     pub layers: Vec<QuantizedLayer>,
     /// Images to calibrate with.
     pub images: usize,
@@ -28,7 +28,7 @@ pub struct Quantization {
     pub freeze_norms: Option<u64>,
 }
 
-/// `[[quantize.layer]]`: what is other for some layers.
+/// `[[quantize.layer]]`: what is other for some layers; what it says nothing of stays as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QuantizedLayer {

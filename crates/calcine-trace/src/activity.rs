@@ -75,7 +75,7 @@ pub(crate) fn layers_of<'a>(graph: &'a Graph, weight: &str) -> Result<Vec<&'a No
     if found.is_empty() {
         return Err(WatchError::NoWeight {
             weight: weight.to_owned(),
-            nearest: crate::watch::most_like(weight, layers().filter_map(weight_of)),
+            nearest: calcine_params::nearest(weight, layers().filter_map(weight_of)),
         });
     }
     Ok(found)

@@ -60,7 +60,7 @@ pub use calcine_graph as graph;
 pub use error::{ForwardError, RewriteError, TraceError};
 pub use file::NetworkFileError;
 pub use leaf::Added;
-pub use network::{Network, Which};
+pub use network::{Network, Which, batch_size};
 pub use tensor::{AnyTensor, Tensors};
 
 /// Records what `forward` does to the sample, as a network with the model's parameters.

@@ -144,7 +144,7 @@ impl Network {
         inputs: Vec<AnyTensor>,
         watch: &mut dyn FnMut(&Node, AnyTensor) -> AnyTensor,
     ) -> Result<Vec<AnyTensor>, ForwardError> {
-        let batch = self.fits(&inputs)?;
+        let batch = batch_size(&self.graph, &inputs)?;
         Ok(Pass::new(self, inputs, batch).run(watch))
     }
 
@@ -298,40 +298,45 @@ impl Network {
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
+}
 
-    /// The batch of these inputs, if they fit.
-    fn fits(&self, inputs: &[AnyTensor]) -> Result<usize, ForwardError> {
-        if inputs.len() != self.graph.inputs.len() {
-            return Err(ForwardError::Inputs {
-                expected: self.graph.inputs.len(),
-                given: inputs.len(),
+/// How many samples a batch has, if it fits the inputs of a graph: as many tensors, of the same kinds and shapes, all of
+/// equally many samples, and of at least one. What runs a graph checks its inputs by this.
+///
+/// # Errors
+///
+/// If it does not fit; with the input's name, and what would fit.
+pub fn batch_size(graph: &Graph, inputs: &[AnyTensor]) -> Result<usize, ForwardError> {
+    if inputs.len() != graph.inputs.len() {
+        return Err(ForwardError::Inputs {
+            expected: graph.inputs.len(),
+            given: inputs.len(),
+        });
+    }
+    let mut batch = None;
+    for (&id, given) in graph.inputs.iter().zip(inputs) {
+        let value = graph.value(id);
+        let shape = given.shape();
+        let mut fits = given.kind() == value.kind && shape.len() == value.shape.len();
+        for (&length, extent) in shape.iter().zip(&value.shape) {
+            if extent.is_fixed() {
+                fits &= length == extent.fixed;
+                continue;
+            }
+            let samples = length.saturating_sub(extent.fixed) / extent.per_sample;
+            fits &= extent.at(samples) == length && samples > 0;
+            fits &= *batch.get_or_insert(samples) == samples;
+        }
+        if !fits {
+            let axes: Vec<String> = value.shape.iter().map(ToString::to_string).collect();
+            return Err(ForwardError::Input {
+                input: value.name.clone(),
+                given: describe(given),
+                expected: format!("{:?} [{}]", value.kind, axes.join(", ")),
             });
         }
-        let mut batch = None;
-        for (&id, given) in self.graph.inputs.iter().zip(inputs) {
-            let value = self.graph.value(id);
-            let shape = given.shape();
-            let mut fits = given.kind() == value.kind && shape.len() == value.shape.len();
-            for (&length, extent) in shape.iter().zip(&value.shape) {
-                if extent.is_fixed() {
-                    fits &= length == extent.fixed;
-                    continue;
-                }
-                let samples = length.saturating_sub(extent.fixed) / extent.per_sample;
-                fits &= extent.at(samples) == length && samples > 0;
-                fits &= *batch.get_or_insert(samples) == samples;
-            }
-            if !fits {
-                let axes: Vec<String> = value.shape.iter().map(ToString::to_string).collect();
-                return Err(ForwardError::Input {
-                    input: value.name.clone(),
-                    given: describe(given),
-                    expected: format!("{:?} [{}]", value.kind, axes.join(", ")),
-                });
-            }
-        }
-        Ok(batch.unwrap_or(1))
     }
+    Ok(batch.unwrap_or(1))
 }
 
 fn describe(tensor: &AnyTensor) -> String {

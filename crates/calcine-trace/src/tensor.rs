@@ -1,7 +1,7 @@
 use std::fmt;
 
 use burn::tensor::kind::{self, Basic, BridgeTensor};
-use burn::tensor::{Bool, Device, Int, Tensor};
+use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 use calcine_graph::Kind;
 
 /// The largest rank that tensors of a network may have.
@@ -210,6 +210,46 @@ impl AnyTensor {
         with_rank!(shape.len(), D => {
             let shape: [usize; D] = std::array::from_fn(|axis| shape[axis]);
             flat.reshape(shape).into()
+        })
+    }
+
+    /// Its elements and shape, read from the device: floats as `f32`, integers as `i64`, booleans.
+    #[must_use]
+    pub fn into_data(self) -> TensorData {
+        let shape = self.shape();
+        with_rank!(self.rank(), D => match self.kind() {
+            Kind::Float => {
+                let data = self.of::<D, burn::tensor::Float>().into_data();
+                TensorData::new(data.iter::<f32>().collect::<Vec<_>>(), shape)
+            }
+            Kind::Int => {
+                let data = self.of::<D, Int>().into_data();
+                TensorData::new(data.iter::<i64>().collect::<Vec<_>>(), shape)
+            }
+            Kind::Bool => {
+                let data = self.of::<D, Bool>().into_data();
+                TensorData::new(data.iter::<bool>().collect::<Vec<_>>(), shape)
+            }
+        })
+    }
+
+    /// A tensor of this kind with these elements and shape; the reverse of [`into_data`](Self::into_data). `None` if it
+    /// has no axis, or more than six, or integers that the device's do not hold.
+    #[must_use]
+    pub fn from_data(data: TensorData, kind: Kind, device: &Device) -> Option<Self> {
+        let rank = data.shape().num_dims();
+        if kind == Kind::Int {
+            // Burn panics where an integer does not fit.
+            let wide = Tensor::<1, Int>::zeros([1], device).dtype() == DType::I64;
+            let fits = |int: i64| wide || i32::try_from(int).is_ok();
+            if !data.iter::<i64>().all(fits) {
+                return None;
+            }
+        }
+        (1..=MAX_RANK).contains(&rank).then(|| {
+            with_kind!(kind, K => with_rank!(rank, D => {
+                Tensor::<D, K>::from_data(data, device).into()
+            }))
         })
     }
 

@@ -54,7 +54,6 @@ mod zeros;
 pub use crate::activity::{Sums, activations_of, inputs_of};
 pub use activation::{Activation, Seen};
 pub use error::WatchError;
-pub(crate) use error::most_like;
 pub use extrema::{ChannelExtrema, Extrema};
 pub use histogram::{BinCounts, Histogram};
 pub use layer_samples::{LayerSamples, Sampling};

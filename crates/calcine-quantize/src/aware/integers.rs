@@ -59,7 +59,16 @@ impl AwareNetwork {
             layers.insert(weight.node, layer);
         }
         let graph = plan.graph.clone();
-        assembled(&aware.network, graph, &plan.uses, grids, layers, &plan.kept)
+        let report = plan.report.clone();
+        assembled(
+            &aware.network,
+            graph,
+            &plan.uses,
+            grids,
+            layers,
+            &plan.kept,
+            report,
+        )
     }
 
     /// The grid that an activation has learned.

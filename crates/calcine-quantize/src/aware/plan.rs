@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use burn::module::{Module, RunningState};
 use burn::tensor::{Device, Tensor};
 use calcine_graph::{Graph, Kind, Map, Op, Source, Value, ValueId};
-use calcine_quant::{Method, Quantizer, Scheme};
+use calcine_quant::{MAX_BITS, Method, Quantizer, Scheme};
 use calcine_trace::{Added, Network};
 
 use super::{AwareError, LEAST};
 use crate::layer::FloatLayer;
 use crate::plan::{Uses, grids, has_weights, makers};
+use crate::report::{Asked, QuantizationReport};
 use crate::settings::{ActivationSettings, ByLayer, SumSettings};
 use crate::{Calibration, FloatType, QuantizeError, Settings};
 
@@ -31,6 +32,7 @@ pub(super) struct Plan {
     pub(super) sums: SumSettings,
     /// Of each value, what it is kept in where it is needed in float.
     pub(super) kept: Vec<FloatType>,
+    pub(super) report: QuantizationReport,
 }
 
 #[derive(Debug)]
@@ -97,6 +99,12 @@ impl Plan {
         settings: &Settings,
         method: Method,
     ) -> Result<(Self, Network, Vec<Range>), AwareError> {
+        // Levels without zero take one bit more as integers.
+        let bits = match method {
+            Method::Dorefa | Method::Pact => 1..=MAX_BITS - 1,
+            _ => 2..=MAX_BITS,
+        };
+        settings.check_with(&bits).map_err(QuantizeError::from)?;
         let graph = network.graph().clone();
         let uses = Uses::of(&graph);
         let by_layer = ByLayer::new(settings, &graph)?;
@@ -118,12 +126,6 @@ impl Plan {
                 let path = graph.value(node.inputs[1]).name.clone();
                 let norm = uses.norm_after(&graph, node);
                 let float = FloatLayer::of(&network, &uses, node)?;
-                // There must be such integers; levels without zero take one bit more.
-                let bits = match method {
-                    Method::Dorefa | Method::Pact => own.weights.bits.saturating_add(1),
-                    _ => own.weights.bits,
-                };
-                Quantizer::over(-1.0, 1.0, bits, Scheme::Symmetric).map_err(QuantizeError::from)?;
                 let step = if method == Method::Lsq {
                     let folded = float.grids(&own)?;
                     // The step of a channel before its norm.
@@ -191,7 +193,17 @@ impl Plan {
             ..
         } = added;
         let network = network.rewritten(with_added, &mut |_, tensor| tensor, added)?;
+        let integers = weights.iter().map(|weight| (weight.node, false));
+        let asked = Asked {
+            graph: &graph,
+            uses: &uses,
+            grids: &grids,
+            layers: &integers.collect(),
+        };
+        let mut report = asked.report_on(&by_layer, seen);
+        report.after_training_only(settings);
         let plan = Self {
+            report,
             makers: makers(&graph, &uses, &grids),
             kept: by_layer.kept(&graph),
             graph,

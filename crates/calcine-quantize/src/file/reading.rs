@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, TensorData};
 use bytemuck::pod_collect_to_vec;
-use calcine_graph::{Graph, Kind, Op, Source};
+use calcine_graph::{Graph, Kind, Node, Op, Source, Value, ValueId};
 use calcine_quant::{MAX_BITS, unpack};
+use calcine_trace::AnyTensor;
 use flate2::read::DeflateDecoder;
 use safetensors::{Dtype, SafeTensors};
 
 use super::{
-    BIASES, Description, FLOAT_BIASES, FORMAT, LayerText, NETWORK, QuantizedFileError, RANK, STEPS,
-    ZEROS, dtype, float_name, wrong,
+    BIASES, Description, FLOAT_BIASES, FORMAT, LayerText, NETWORK, QuantizedFileError, STEPS,
+    ZEROS, dtype, float_name, integers_name, wrong,
 };
 use crate::float::Float;
-use crate::layer::{Bias, Layer, step_of, vector};
+use crate::layer::{Bias, Layer, step_of};
 use crate::parts::taken_over;
 use crate::plan::{Uses, has_integers, output_axis, weight_at};
 use crate::{FloatType, Quantized, Quantizer};
@@ -67,28 +68,58 @@ impl Quantized {
         let mut floats = BTreeMap::new();
         for (id, shape) in shapes {
             let expected = graph.values.get(id).map(|value| value.shape_at(1));
-            if expected.as_ref() != Some(&shape) || !(1..=RANK).contains(&shape.len()) {
+            let own = graph.values.get(id).is_some_and(is_stored);
+            if expected.as_ref() != Some(&shape) || !own {
                 let found = format!("value {id} is {shape:?}, the graph has {expected:?}");
                 return Err(QuantizedFileError::Description(found));
             }
-            let name = float_name(&graph, &layers, id);
-            let view = file.tensor(&name).map_err(|_| wrong(&name, "is missing"))?;
-            let types = [FloatType::F32, FloatType::F16, FloatType::Bf16];
-            let kept = types.into_iter().find(|kept| dtype(*kept) == view.dtype());
-            let Some(kept) = kept.filter(|_| view.shape() == shape) else {
-                let problem = format!(
-                    "is {:?} {:?}, expected floats of {shape:?}",
-                    view.dtype(),
-                    view.shape()
-                );
-                return Err(wrong(&name, &problem));
-            };
-            let tensor = vector(kept.from_bytes(view.data()), device, &shape);
-            floats.insert(id, Float { tensor, kept });
+            let float = float(&file, &graph, id, &shape, device)?;
+            floats.insert(id, float);
         }
         complete(&graph, &layers, &floats)?;
-        Ok(Self::new(graph, grids, layers, floats, device)?)
+        Ok(Self::new(graph, grids, layers, floats, None, device)?)
     }
+}
+
+/// Whether a file holds its tensor.
+fn is_stored(value: &Value) -> bool {
+    matches!(value.source, Source::Parameter | Source::Constant)
+}
+
+/// A tensor that is not in integers.
+fn float(
+    file: &SafeTensors<'_>,
+    graph: &Graph,
+    id: usize,
+    shape: &[usize],
+    device: &Device,
+) -> Result<Float, QuantizedFileError> {
+    let kind = graph.values[id].kind;
+    let name = float_name(graph, id);
+    let view = file.tensor(&name).map_err(|_| wrong(&name, "is missing"))?;
+    let types = [FloatType::F32, FloatType::F16, FloatType::Bf16].into_iter();
+    let kept = types
+        .filter(|kept| dtype(kind, *kept) == view.dtype())
+        .find(|_| view.shape() == shape);
+    let bytes = view.data();
+    let data = kept.map(|kept| match kind {
+        Kind::Float => TensorData::new(kept.from_bytes(bytes), shape.to_vec()),
+        Kind::Int => TensorData::new(pod_collect_to_vec::<u8, i64>(bytes), shape.to_vec()),
+        Kind::Bool => {
+            let booleans: Vec<bool> = bytes.iter().map(|byte| *byte != 0).collect();
+            TensorData::new(booleans, shape.to_vec())
+        }
+    });
+    let tensor = data.and_then(|data| AnyTensor::from_data(data, kind, device));
+    let (Some(tensor), Some(kept)) = (tensor, kept) else {
+        let problem = format!(
+            "is {:?} {:?}, expected {kind:?} {shape:?}, of 1 to 6 axes",
+            view.dtype(),
+            view.shape()
+        );
+        return Err(wrong(&name, &problem));
+    };
+    Ok(Float { tensor, kept })
 }
 
 /// Numbers of layers that have not been read yet.
@@ -180,8 +211,13 @@ fn layer(
         );
         return Err(malformed(found));
     }
-    let count: usize = shape.iter().product();
-    let weight = format!("{name}.weight");
+    let count = shape
+        .iter()
+        .try_fold(1_usize, |count, axis| count.checked_mul(*axis));
+    let Some(count) = count else {
+        return Err(malformed(format!("`{name}` has weights of {shape:?}")));
+    };
+    let weight = integers_name(&name);
     let mut ints: Vec<i32> = match bits {
         9.. => numbers::<i16>(file, &weight, Dtype::I16, count)?
             .into_iter()
@@ -226,6 +262,9 @@ fn layer(
         return Err(malformed(format!("`{name}` has a zero point of {zero}")));
     }
     let steps = next(&mut rest.steps, steps, STEPS)?;
+    if let Some(step) = steps.iter().find(|step| !step.is_finite()) {
+        return Err(malformed(format!("`{name}` has a scale of {step}")));
+    }
     if affine {
         let ints = ints.iter_mut().enumerate();
         ints.for_each(|(at, int)| {
@@ -279,17 +318,46 @@ fn complete(
     floats: &BTreeMap<usize, Float>,
 ) -> Result<(), QuantizedFileError> {
     let uses = Uses::of(graph);
+    let there = |id: &ValueId| match is_stored(graph.value(*id)) && !floats.contains_key(&id.0) {
+        true => Err(wrong(&float_name(graph, id.0), "is missing")),
+        false => Ok(()),
+    };
     for (index, node) in graph.nodes.iter().enumerate() {
         if layers.contains_key(&index) || taken_over(graph, &uses, layers, index) {
             continue;
         }
-        for id in &node.inputs {
-            let value = graph.value(*id);
-            let own = matches!(value.source, Source::Parameter | Source::Constant);
-            if own && value.kind == Kind::Float && !floats.contains_key(&id.0) {
-                return Err(wrong(&value.name, "is missing"));
-            }
-        }
+        let constant = |id: &ValueId| floats.get(&id.0).map(|float| &float.tensor);
+        positions_fit(graph, node, constant)?;
+        node.inputs.iter().try_for_each(there)?;
     }
-    Ok(())
+    graph.outputs.iter().try_for_each(there)
+}
+
+/// Whether positions that are constants are within the axis that they are of.
+fn positions_fit<'a>(
+    graph: &Graph,
+    node: &Node,
+    constant: impl Fn(&ValueId) -> Option<&'a AnyTensor>,
+) -> Result<(), QuantizedFileError> {
+    let axis = match node.op {
+        Op::Select(axis) | Op::Gather(axis) => axis,
+        Op::Embedding => 0,
+        _ => return Ok(()),
+    };
+    let [of, positions, ..] = &node.inputs[..] else {
+        return Ok(());
+    };
+    let extent = graph.value(*of).shape.get(axis);
+    let (Some(positions), Some(extent)) = (constant(positions), extent) else {
+        return Ok(());
+    };
+    let length = i64::try_from(extent.at(1)).unwrap_or(i64::MAX);
+    let data = positions.clone().into_data();
+    match data.iter::<i64>().find(|at| !(0..length).contains(at)) {
+        Some(at) => Err(QuantizedFileError::Description(format!(
+            "`{}` takes position {at} of an axis of {length}",
+            node.name
+        ))),
+        None => Ok(()),
+    }
 }

@@ -59,15 +59,3 @@ fn hint(names: &[String]) -> String {
         format!("; nearest: {}", names.join(", "))
     }
 }
-
-/// How many near names an error offers.
-const NEAREST: usize = 3;
-
-/// The names most like one that is not there, best first.
-pub(crate) fn most_like<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let likeness = |other: &str| strsim::normalized_damerau_levenshtein(name, other);
-    let mut names: Vec<(f64, &str)> = names.map(|other| (likeness(other), other)).collect();
-    names.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let nearest = names.into_iter().take(NEAREST);
-    nearest.map(|(_, name)| name.to_owned()).collect()
-}

@@ -1,9 +1,9 @@
 use std::fmt;
 
 use calcine_graph::{Graph, Kind, Node, ValueId};
-use globset::{GlobBuilder, GlobMatcher};
+use calcine_params::{Pattern, nearest};
 
-use super::error::{WatchError, most_like};
+use super::error::WatchError;
 use super::pass::Place;
 use crate::activity::activation_nodes;
 
@@ -32,8 +32,8 @@ impl Places {
         Self(Which::All)
     }
 
-    /// The nodes whose names match one of these patterns: `*` is any part of one element of a name, `**` any
-    /// elements. A pattern that matches nothing is an error.
+    /// The nodes whose names match one of these patterns, as [`Pattern`] says. A pattern that matches nothing is an
+    /// error.
     #[must_use]
     pub fn matching<P: Into<String>>(patterns: impl IntoIterator<Item = P>) -> Self {
         Self(Which::Matching(
@@ -62,19 +62,22 @@ impl Places {
                 (floats().filter(of).collect(), "activations")
             }
             Which::Matching(patterns) => {
-                let mut globs = Vec::new();
-                for pattern in patterns {
-                    let glob = glob(pattern)?;
-                    if !floats().any(|node| is_match(&glob, node)) {
+                let mut compiled = Vec::new();
+                for text in patterns {
+                    let pattern = Pattern::new(text).map_err(|error| WatchError::Pattern {
+                        pattern: error.pattern,
+                        why: error.reason,
+                    })?;
+                    if !floats().any(|node| pattern.matches(&node.name)) {
                         let names = floats().map(|node| node.name.as_str());
                         return Err(WatchError::NoNode {
-                            pattern: pattern.clone(),
-                            nearest: most_like(pattern, names),
+                            pattern: text.clone(),
+                            nearest: nearest(text, names),
                         });
                     }
-                    globs.push(glob);
+                    compiled.push(pattern);
                 }
-                let of = |node: &&Node| globs.iter().any(|glob| is_match(glob, node));
+                let of = |node: &&Node| compiled.iter().any(|pattern| pattern.matches(&node.name));
                 (floats().filter(of).collect(), "matching")
             }
         };
@@ -98,22 +101,6 @@ impl Place {
             axis: None,
         }
     }
-}
-
-fn is_match(glob: &GlobMatcher, node: &Node) -> bool {
-    glob.is_match(node.name.replace('.', "/"))
-}
-
-/// Elements of names are glob components, so that `*` stays inside one.
-fn glob(pattern: &str) -> Result<GlobMatcher, WatchError> {
-    GlobBuilder::new(&pattern.replace('.', "/"))
-        .literal_separator(true)
-        .build()
-        .map(|glob| glob.compile_matcher())
-        .map_err(|error| WatchError::Pattern {
-            pattern: pattern.to_owned(),
-            why: error.kind().to_string(),
-        })
 }
 
 impl fmt::Debug for Places {

@@ -98,12 +98,11 @@ impl OnGrids<'_> {
         let draw = Draw::Random(asked.images);
         let images = Validation::new(&self.setup.images, draw, CALIBRATION, recipe.train().seed);
         let seen = Calibration::of(&network, &images.batches().collect::<Vec<_>>())?;
-        Ok(AwareNetwork::new(
-            network,
-            &seen,
-            &grids(asked),
-            asked.method,
-        )?)
+        let aware = AwareNetwork::new(network, &seen, &grids(asked), asked.method)?;
+        for warning in aware.report().warnings() {
+            tracing::warn!("{warning}");
+        }
+        Ok(aware)
     }
 
     fn asked(&self) -> &Quantization {

@@ -1,0 +1,396 @@
+//! What quantization was asked for, and what it came to.
+
+mod effect;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use calcine_graph::{Graph, Kind, Node, Op, Reduction, Source, ValueId};
+use serde::{Serialize, Serializer};
+
+use crate::parts::is_folded_into;
+use crate::plan::{Uses, has_integers, makers};
+use crate::settings::ByLayer;
+use crate::{Calibration, FloatType, Quantizer};
+
+/// What quantization was asked for, and what it came to: what stays in floating point, what settings did not change, and
+/// where numbers were lost.
+///
+/// A network that was read from a file knows the nodes in float alone. `Display` gives lines for a person, and
+/// [`warnings`](Self::warnings) those among them that somebody should look at.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[non_exhaustive]
+pub struct QuantizationReport {
+    /// The nodes with results in float that are not computed in integers, in running order.
+    pub float: Vec<FloatNode>,
+    /// What each override matched, in their order.
+    pub overrides: Vec<MatchedOverride>,
+    /// Settings that changed nothing.
+    pub without_effect: Vec<UnusedSetting>,
+    /// Parameters that lost numbers in half precision.
+    pub half_precision: Vec<HalfPrecisionLoss>,
+    /// Ranges that leave out much of what calibration saw.
+    pub clipped: Vec<ClippedRange>,
+}
+
+/// A node that is computed in floating point.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct FloatNode {
+    /// The node.
+    pub name: String,
+    /// What it does, as the graph calls it: `softmax`.
+    pub operation: String,
+    /// Why it is not computed in integers.
+    pub reason: FloatReason,
+    /// The parameters that it needs in float.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<String>,
+}
+
+/// Why a node is computed in floating point. Serialized as its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FloatReason {
+    /// Settings keep it in float.
+    Setting(FloatType),
+    /// Settings leave activations in float.
+    Activations,
+    /// Activations are quantized where layers with integer weights read them, and nowhere else.
+    Dynamic,
+    /// It gives what the network gives, which stays as fine as it is.
+    Output,
+    /// It needs this value, which is in float.
+    Operand(String),
+    /// The operation has no form in integers: it is computed in float between quantized values.
+    Operation,
+    /// Its result has no quantizer; of a network from a file it is not known why.
+    NoQuantizer,
+}
+
+impl fmt::Display for FloatReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setting(kept) => {
+                let kept = format!("{kept:?}").to_lowercase();
+                write!(f, "settings keep it in float (`float = \"{kept}\"`)")
+            }
+            Self::Activations => f.write_str("activations are in float (`bits = 0`)"),
+            Self::Dynamic => f.write_str(
+                "with dynamic ranges only the inputs of layers with integer weights are quantized",
+            ),
+            Self::Output => f.write_str("it gives what the network gives"),
+            Self::Operand(name) => write!(f, "it needs `{name}`, which is in float"),
+            Self::Operation => f.write_str("the operation has no form in integers"),
+            Self::NoQuantizer => f.write_str("its result has no quantizer"),
+        }
+    }
+}
+
+impl Serialize for FloatReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// An override, and what it is of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MatchedOverride {
+    /// Its pattern.
+    pub pattern: String,
+    /// The layers, nodes and inputs that it matched, as the graph names them.
+    pub matched: Vec<String>,
+}
+
+/// A setting that changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct UnusedSetting {
+    /// The setting, as a file calls it: `layer.fc.weight_bits`.
+    pub setting: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A parameter in half precision, some of whose numbers became zero.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct HalfPrecisionLoss {
+    /// The parameter.
+    pub parameter: String,
+    /// The type that it was to be kept in.
+    pub asked: FloatType,
+    /// The type that it is kept in: `f32` if the other would have left nothing of it.
+    pub kept: FloatType,
+    /// How many of its numbers that are not zero the type that was asked for takes for zero.
+    pub zeros: usize,
+    /// How many are not zero.
+    pub numbers: usize,
+}
+
+/// A range that leaves out much of what calibration saw: over a tenth of the mean square, where the whole range would leave
+/// out less than half as much.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ClippedRange {
+    /// The node or input.
+    pub name: String,
+    /// What the quantizer covers.
+    pub range: [f64; 2],
+    /// From the smallest value to the largest that calibration saw.
+    pub seen: [f64; 2],
+    /// The mean square error over the mean square.
+    pub lost: f64,
+}
+
+impl QuantizationReport {
+    /// What somebody should look at: settings without effect, numbers that half precision lost, and ranges that leave out much
+    /// of what calibration saw. One line each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let unused = self
+            .without_effect
+            .iter()
+            .map(|unused| format!("`{}` has no effect: {}", unused.setting, unused.reason));
+        let halves = self.half_precision.iter().map(ToString::to_string);
+        let clipped = self.clipped.iter().map(ToString::to_string);
+        unused.chain(halves).chain(clipped).collect()
+    }
+}
+
+impl fmt::Display for HalfPrecisionLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            parameter,
+            zeros,
+            numbers,
+            ..
+        } = self;
+        let asked = format!("{:?}", self.asked).to_lowercase();
+        if self.kept == self.asked {
+            write!(
+                f,
+                "`{parameter}`: {zeros} of {numbers} numbers that are not zero are zero in {asked}"
+            )
+        } else {
+            write!(
+                f,
+                "`{parameter}` stays in f32: all {numbers} numbers that are not zero are zero in {asked}"
+            )
+        }
+    }
+}
+
+impl fmt::Display for ClippedRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ([low, high], [min, max]) = (self.range, self.seen);
+        write!(
+            f,
+            "the range of `{}`, {low:.4} to {high:.4} of {min:.4} to {max:.4}, leaves out {:.0} % of its mean square: another range estimator, such as `mse`, leaves out less",
+            self.name,
+            100.0 * self.lost
+        )
+    }
+}
+
+impl fmt::Display for QuantizationReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut by_reason: Vec<(String, Vec<&str>)> = Vec::new();
+        for node in &self.float {
+            let reason = node.reason.to_string();
+            match by_reason.iter_mut().find(|(known, _)| *known == reason) {
+                Some((_, names)) => names.push(&node.name),
+                None => by_reason.push((reason, vec![&node.name])),
+            }
+        }
+        for (reason, names) in by_reason {
+            writeln!(f, "in float, because {reason}: {}", names.join(", "))?;
+        }
+        for line in self.warnings() {
+            writeln!(f, "warning: {line}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a report is made of.
+pub(crate) struct Asked<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) uses: &'a Uses,
+    pub(crate) grids: &'a [Option<Quantizer>],
+    /// The layers with integer weights, by the position of their nodes, and whether the ranges of their inputs are dynamic.
+    pub(crate) layers: &'a BTreeMap<usize, bool>,
+}
+
+impl Asked<'_> {
+    /// The report of a network whose settings are not known.
+    pub(crate) fn report(&self) -> QuantizationReport {
+        QuantizationReport {
+            float: self.float_nodes(None),
+            ..QuantizationReport::default()
+        }
+    }
+
+    /// The report of what these settings ask for.
+    pub(crate) fn report_on(
+        &self,
+        by_layer: &ByLayer<'_>,
+        seen: &Calibration,
+    ) -> QuantizationReport {
+        let overrides = by_layer.overrides().iter();
+        QuantizationReport {
+            float: self.float_nodes(Some(by_layer)),
+            overrides: overrides
+                .map(|reached| MatchedOverride {
+                    pattern: reached.layer.name.clone(),
+                    matched: reached.names.iter().map(ToString::to_string).collect(),
+                })
+                .collect(),
+            without_effect: self.without_effect(by_layer),
+            half_precision: Vec::new(),
+            clipped: self.clipped(by_layer, seen),
+        }
+    }
+
+    fn float_nodes(&self, by_layer: Option<&ByLayer<'_>>) -> Vec<FloatNode> {
+        let graph = self.graph;
+        let mut found = Vec::new();
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let Some(reason) = self.why_float(index, node, by_layer) else {
+                continue;
+            };
+            let inputs = node.inputs.iter().map(|id| graph.value(*id));
+            let own = inputs.filter(|value| value.source == Source::Parameter);
+            found.push(FloatNode {
+                name: node.name.clone(),
+                operation: node.op.name().to_string(),
+                reason,
+                parameters: match self.layers.contains_key(&index) {
+                    true => Vec::new(),
+                    false => own.map(|value| value.name.clone()).collect(),
+                },
+            });
+        }
+        found
+    }
+
+    /// Why a node is computed in float; `None` if it is not.
+    fn why_float(
+        &self,
+        index: usize,
+        node: &Node,
+        by_layer: Option<&ByLayer<'_>>,
+    ) -> Option<FloatReason> {
+        let graph = self.graph;
+        if graph.value(node.output).kind != Kind::Float
+            || is_folded_into(graph, self.uses, index, |layer| {
+                self.layers.contains_key(&layer)
+            })
+        {
+            return None;
+        }
+        if let Some(dynamic) = self.layers.get(&index) {
+            let input = node.inputs[0];
+            let exact = node.op == Op::Embedding || *dynamic || self.grids[input.0].is_some();
+            return (!exact).then(|| self.operand(input));
+        }
+        if self.grids[node.output.0].is_some() {
+            return self.in_float_between(index, node);
+        }
+        let Some(own) = by_layer.map(|by_layer| by_layer.of(&node.name)) else {
+            return Some(FloatReason::NoQuantizer);
+        };
+        Some(match own.float {
+            Some(kept) => FloatReason::Setting(kept),
+            None if own.activations.bits == 0 => FloatReason::Activations,
+            None if own.activations.dynamic => FloatReason::Dynamic,
+            None => FloatReason::Output,
+        })
+    }
+
+    fn operand(&self, id: ValueId) -> FloatReason {
+        FloatReason::Operand(self.graph.value(id).name.clone())
+    }
+
+    /// Why a node whose result is quantized is computed in float; `None` if it is not.
+    fn in_float_between(&self, index: usize, node: &Node) -> Option<FloatReason> {
+        let in_float = |id: &&ValueId| self.grids[id.0].is_none();
+        let operands = match &node.op {
+            _ if self.uses.keeps_grid(index, &node.op) => &node.inputs[..1],
+            op if is_computed_in_integers(op) => &node.inputs[..],
+            _ => return Some(FloatReason::Operation),
+        };
+        operands.iter().find(in_float).map(|id| self.operand(*id))
+    }
+
+    /// The ranges that leave out much of what calibration saw.
+    fn clipped(&self, by_layer: &ByLayer<'_>, seen: &Calibration) -> Vec<ClippedRange> {
+        let graph = self.graph;
+        let makers = makers(graph, self.uses, self.grids);
+        let inputs = graph
+            .inputs
+            .iter()
+            .map(|id| (*id, *id, &*graph.value(*id).name));
+        let nodes = graph.nodes.iter();
+        let nodes = nodes.map(|node| {
+            (
+                node.output,
+                self.uses.settled(graph, node.output),
+                &*node.name,
+            )
+        });
+        let mut found = Vec::new();
+        for (id, settled, name) in inputs.chain(nodes) {
+            let (Some(grid), true) = (self.grids[id.0], makers[id.0] == Some(id)) else {
+                continue;
+            };
+            let value = &*graph.value(settled).name;
+            let Some(own) = seen.values.get(value) else {
+                continue;
+            };
+            let activations = by_layer.of(name).activations;
+            let whole = Quantizer::over(own.min, own.max, activations.bits, activations.scheme);
+            let energy = own.mean.powi(2) + own.deviation.powi(2);
+            let lost = own.error(&grid, 2.0) / energy;
+            let better = |whole: Quantizer| own.error(&whole, 2.0) / energy < 0.5 * lost;
+            if lost > 0.1 && whole.is_ok_and(better) {
+                let [low, high] = grid.centred().map(|end| f64::from(end * grid.step));
+                found.push(ClippedRange {
+                    name: value.to_owned(),
+                    range: [low, high],
+                    seen: [own.min, own.max],
+                    lost,
+                });
+            }
+        }
+        found
+    }
+
+    /// Whether a node is a layer with integer weights.
+    fn is_integer(&self, name: &str) -> bool {
+        let nodes = &self.graph.nodes;
+        let mut layers = self.layers.keys();
+        layers.any(|index| nodes[*index].name == name)
+    }
+
+    /// Whether it has integer weights if nothing keeps it in float.
+    fn is_layer(&self, name: &str) -> bool {
+        let mut nodes = self.graph.nodes.iter();
+        nodes.any(|node| node.name == name && has_integers(self.graph, node))
+    }
+}
+
+/// Whether an operation of quantized values gives integers without a look at floats.
+fn is_computed_in_integers(op: &Op) -> bool {
+    use calcine_graph::Arithmetic::{Add, Multiply};
+    match op {
+        Op::Zip(Add | Multiply) | Op::Matmul | Op::Concat(_) => true,
+        Op::Reduce(Reduction::Mean, _) | Op::AdaptiveAveragePool => true,
+        Op::AveragePool {
+            pool,
+            count_padding,
+        } => !pool.ceil && (*count_padding || pool.padding.iter().all(|padding| *padding == 0)),
+        _ => false,
+    }
+}

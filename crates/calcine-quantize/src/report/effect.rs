@@ -1,0 +1,216 @@
+//! Which settings changed nothing.
+
+use calcine_graph::Op;
+
+use super::{Asked, QuantizationReport, UnusedSetting};
+use crate::plan::makers;
+use crate::settings::{ByLayer, Override};
+use crate::{Clip, Rounding, Settings};
+
+/// The keys of an override, and whether it has them.
+fn keys(layer: &Override) -> [(&'static str, bool); 7] {
+    [
+        ("float", layer.float.is_some()),
+        ("weight_bits", layer.weight_bits.is_some()),
+        ("weight_clip", layer.weight_clip.is_some()),
+        ("weight_stretch", layer.weight_stretch.is_some()),
+        ("activation_bits", layer.activation_bits.is_some()),
+        ("activation_clip", layer.activation_clip.is_some()),
+        ("activation_stretch", layer.activation_stretch.is_some()),
+    ]
+}
+
+impl Asked<'_> {
+    /// The settings that changed nothing.
+    pub(super) fn without_effect(&self, by_layer: &ByLayer<'_>) -> Vec<UnusedSetting> {
+        let mut unused = Vec::new();
+        let mut say = |setting: String, reason: &str| {
+            unused.push(UnusedSetting {
+                setting,
+                reason: reason.to_owned(),
+            });
+        };
+        let settings = by_layer.settings();
+        self.whole(settings, &mut say);
+        let overrides = by_layer.overrides();
+        if let Some(ends) = &settings.ends {
+            let own = Override {
+                float: ends.float,
+                weight_bits: ends.weight_bits,
+                activation_bits: ends.activation_bits,
+                ..Override::default()
+            };
+            for (key, _) in keys(&own).into_iter().filter(|(_, has)| *has) {
+                let names = by_layer.ends().iter().copied();
+                if let Some(reason) = self.unused(by_layer, key, names, 0) {
+                    say(format!("ends.{key}"), reason);
+                }
+            }
+        }
+        for (at, reached) in overrides.iter().enumerate() {
+            for (key, _) in keys(reached.layer).into_iter().filter(|(_, has)| *has) {
+                let names = reached.names.iter().copied();
+                if let Some(reason) = self.unused(by_layer, key, names, at + 1) {
+                    say(reached.layer.field(key), reason);
+                }
+            }
+            if keys(reached.layer).iter().all(|(_, has)| !has) {
+                say(format!("layer.{}", reached.layer.name), "it says nothing");
+            }
+        }
+        unused
+    }
+
+    /// Why a key that holds for these names, unless an override from this one on has it too, changes nothing; `None` if it
+    /// changes something.
+    fn unused<'n>(
+        &self,
+        by_layer: &ByLayer<'_>,
+        key: &str,
+        names: impl Iterator<Item = &'n str> + Clone,
+        later: usize,
+    ) -> Option<&'static str> {
+        let later = &by_layer.overrides()[later..];
+        let decides = |name: &&str| {
+            !later.iter().any(|other| {
+                let has = keys(other.layer).contains(&(key, true));
+                has && other.names.contains(name)
+            })
+        };
+        let mut decided = names.filter(decides).peekable();
+        if decided.peek().is_none() {
+            return Some("later overrides of the same layers have it too");
+        }
+        let reasons = decided.map(|name| self.unused_of(by_layer, key, name));
+        // Of several reasons the first.
+        let mut first = None;
+        for reason in reasons {
+            first = first.or(Some(reason?));
+        }
+        first
+    }
+
+    /// Why a key changes nothing of a node or an input.
+    fn unused_of(&self, by_layer: &ByLayer<'_>, key: &str, name: &str) -> Option<&'static str> {
+        let graph = self.graph;
+        let own = by_layer.of(name);
+        if key.starts_with("weight_") {
+            return if self.is_integer(name) {
+                None
+            } else if self.is_layer(name) {
+                Some("the layer is in float")
+            } else {
+                Some("no layer with weights is called so")
+            };
+        }
+        let makers = makers(graph, self.uses, self.grids);
+        let node = graph
+            .nodes
+            .iter()
+            .enumerate()
+            .find(|(_, node)| node.name == name);
+        let input = || {
+            graph
+                .inputs
+                .iter()
+                .copied()
+                .find(|id| graph.value(*id).name == name)
+        };
+        let value = node.map(|(_, node)| node.output).or_else(input)?;
+        if key == "float" {
+            // Without it there would be a quantizer, or integer weights, or parameters of another type.
+            let passed = node.is_some_and(|(index, node)| self.uses.keeps_grid(index, &node.op));
+            let bare = node.is_none_or(|(_, node)| {
+                let values = node.inputs.iter().map(|id| graph.value(*id));
+                !values
+                    .clone()
+                    .any(|value| value.source == calcine_graph::Source::Parameter)
+            });
+            return (passed && bare)
+                .then_some("it only moves numbers, which have their quantizer already");
+        }
+        if makers[value.0] == Some(value) {
+            return None;
+        }
+        if own.activations.dynamic {
+            let bits = node.is_some_and(|(index, _)| self.layers.get(&index) == Some(&true));
+            let reason = "with `dynamic = true` ranges are those of a batch";
+            return (!bits || key != "activation_bits").then_some(reason);
+        }
+        Some(if own.float.is_some() {
+            "the layer is in float"
+        } else if own.activations.bits == 0 {
+            if key == "activation_bits" {
+                return None;
+            }
+            "activations are in float (`bits = 0`)"
+        } else if self.grids[value.0].is_some() {
+            "it only moves numbers, which have their quantizer already"
+        } else {
+            "it gives what the network gives, which has no quantizer"
+        })
+    }
+
+    /// Settings of all layers that none of them has a use for.
+    fn whole(&self, settings: &Settings, say: &mut dyn FnMut(String, &str)) {
+        let (weights, activations) = (&settings.weights, &settings.activations);
+        let nodes = &self.graph.nodes;
+        let mut layers = self.layers.keys().map(|index| &nodes[*index]);
+        let sampled = layers.any(|node| matches!(node.op, Op::Convolution(_) | Op::Linear));
+        if !sampled && weights.rounding != Rounding::Nearest {
+            say(
+                "weights.rounding".to_owned(),
+                "no convolution and no linear layer has integer weights",
+            );
+        }
+        if !sampled && weights.correct_bias {
+            say(
+                "weights.correct_bias".to_owned(),
+                "no convolution and no linear layer has integer weights",
+            );
+        }
+        let mut layers = self.layers.keys().map(|index| &nodes[*index]);
+        let norms = layers.any(|node| self.uses.norm_after(self.graph, node).is_some());
+        if weights.reestimate && !norms {
+            say(
+                "weights.reestimate".to_owned(),
+                "no layer with integer weights has a batch norm behind it",
+            );
+        }
+        if activations.bits == 0 {
+            let reason = "activations are in float (`bits = 0`)";
+            if activations.clip != Clip::MinMax {
+                say("activations.clip".to_owned(), reason);
+            }
+            if activations.power_of_two {
+                say("activations.power_of_two".to_owned(), reason);
+            }
+            if activations.dynamic {
+                say("activations.dynamic".to_owned(), reason);
+            }
+        }
+    }
+}
+
+impl QuantizationReport {
+    /// Adds what settings ask of quantization after training, and training has no use for.
+    pub(crate) fn after_training_only(&mut self, settings: &Settings) {
+        let weights = &settings.weights;
+        for (setting, asked) in [
+            ("weights.rounding", weights.rounding != Rounding::Nearest),
+            ("weights.correct_bias", weights.correct_bias),
+            ("weights.reestimate", weights.reestimate),
+        ] {
+            let known = self
+                .without_effect
+                .iter()
+                .any(|unused| unused.setting == setting);
+            if asked && !known {
+                self.without_effect.push(UnusedSetting {
+                    setting: setting.to_owned(),
+                    reason: "it is for quantization after training".to_owned(),
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,761 @@
+//! Settings: what they may say, which layers they are of, how they are merged, and what did not come of them.
+
+use burn::module::{Module, Param};
+use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
+use burn::tensor::activation::{relu, softmax};
+use burn::tensor::{Int, Tensor, TensorData};
+use calcine_params::Inventory;
+use calcine_quantize::{
+    AwareNetwork, Calibration, Clip, EndSettings, FloatType, Method, Override, Preparation,
+    Quantized, Rounding, Scheme, Score, Settings, SumSettings, Trials, greedy, lapq, prepare,
+    quantize, quantize_over, smooth, widths,
+};
+use calcine_testkit::{device, each, numbers};
+use calcine_trace::{Network, trace};
+
+use crate::models::{images, network};
+
+fn layer(name: &str) -> Override {
+    Override {
+        name: name.to_owned(),
+        ..Override::default()
+    }
+}
+
+type Change = fn(&mut Settings);
+
+/// Values that a file could not have, or that no arithmetic has, and what the error names.
+const BAD: [(&str, Change); 32] = [
+    ("prepare.smooth", |s| s.prepare.smooth = Some(7.0)),
+    ("prepare.smooth", |s| s.prepare.smooth = Some(-0.1)),
+    ("prepare.smooth", |s| s.prepare.smooth = Some(f64::NAN)),
+    ("weights.bits", |s| s.weights.bits = 0),
+    ("weights.bits", |s| s.weights.bits = 1),
+    ("weights.bits", |s| s.weights.bits = 17),
+    ("weights.bits", |s| s.weights.bits = 255),
+    ("weights.bits", |s| {
+        s.weights.scheme = Scheme::Affine;
+        s.weights.bits = 0;
+    }),
+    ("weights.group", |s| {
+        s.weights.group = Some(0);
+        s.activations.bits = 0;
+    }),
+    ("weights.group", |s| {
+        s.weights.group = Some(4);
+        s.weights.per_channel = false;
+        s.activations.bits = 0;
+    }),
+    ("weights.clip", |s| s.weights.clip = Clip::Norm(0.5)),
+    ("activations.bits", |s| s.activations.bits = 17),
+    ("activations.bits", |s| {
+        s.activations.scheme = Scheme::Symmetric;
+        s.activations.bits = 1;
+    }),
+    ("activations.clip", |s| {
+        s.activations.clip = Clip::Percentile(-5.0)
+    }),
+    ("activations.clip", |s| {
+        s.activations.clip = Clip::Percentile(101.0)
+    }),
+    ("activations.clip", |s| {
+        s.activations.clip = Clip::Percentile(f64::NAN)
+    }),
+    ("activations.clip", |s| {
+        s.activations.clip = Clip::Deviations(-1.0)
+    }),
+    ("activations.clip", |s| {
+        s.activations.clip = Clip::Deviations(f64::INFINITY)
+    }),
+    ("activations.clip", |s| {
+        s.activations.clip = Clip::Norm(f64::NAN)
+    }),
+    ("activations.clip", |s| {
+        s.activations.dynamic = true;
+        s.activations.clip = Clip::Mse;
+    }),
+    ("activations.power_of_two", |s| {
+        s.activations.dynamic = true;
+        s.activations.power_of_two = true;
+    }),
+    ("sums.bits", |s| s.sums = SumSettings { bits: 0, ..s.sums }),
+    ("sums.bits", |s| s.sums = SumSettings { bits: 80, ..s.sums }),
+    ("sums.bias_bits", |s| {
+        s.sums = SumSettings {
+            bias_bits: 7,
+            ..s.sums
+        }
+    }),
+    ("ends.weight_bits", |s| {
+        s.ends = Some(EndSettings {
+            weight_bits: Some(1),
+            ..EndSettings::default()
+        });
+    }),
+    ("ends.activation_bits", |s| {
+        s.ends = Some(EndSettings {
+            activation_bits: Some(33),
+            ..EndSettings::default()
+        });
+    }),
+    ("layer.name", |s| s.layers.push(layer(""))),
+    ("layer.name", |s| s.layers.push(layer("{stem"))),
+    ("layer.stem.weight_bits", |s| {
+        s.layers.push(Override {
+            weight_bits: Some(0),
+            ..layer("stem")
+        });
+    }),
+    ("layer.stem.activation_clip", |s| {
+        s.layers.push(Override {
+            activation_clip: Some(Clip::Percentile(50.0)),
+            ..layer("stem")
+        });
+    }),
+    ("layer.stem.weight_stretch", |s| {
+        s.layers.push(Override {
+            weight_stretch: Some(0.0),
+            ..layer("stem")
+        });
+    }),
+    ("layer.stem.activation_stretch", |s| {
+        s.layers.push(Override {
+            activation_stretch: Some(f64::NAN),
+            ..layer("stem")
+        });
+    }),
+];
+
+#[test]
+fn settings_made_by_code_are_checked_by_all_that_take_them() {
+    let network = network();
+    let batches = [images(2, 0)];
+    let seen = Calibration::of(&network, &batches).unwrap();
+    let score = |_: &Quantized| Score {
+        loss: 0.0,
+        top1: 0.0,
+    };
+    each(BAD, |(field, change)| {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        let error = settings.check().unwrap_err();
+        assert_eq!(error.field, *field);
+        let expected = error.to_string();
+        let trials = || Trials::new(score);
+        let found = [
+            quantize(&network, &seen, &settings)
+                .map(drop)
+                .map_err(|e| e.to_string()),
+            quantize_over(&network, &seen, &settings, &batches)
+                .map(drop)
+                .map_err(|e| e.to_string()),
+            AwareNetwork::new(network.clone(), &seen, &settings, Method::Lsq)
+                .map(drop)
+                .map_err(|e| e.to_string()),
+            lapq(&network, &seen, &settings, 1, &mut trials())
+                .map(drop)
+                .map_err(|e| e.to_string()),
+            greedy(&network, &seen, &settings, &[], &mut trials())
+                .map(drop)
+                .map_err(|e| e.to_string()),
+            widths(&network, &seen, &settings, &[8], &mut trials())
+                .map(drop)
+                .map_err(|e| e.to_string()),
+        ];
+        for (at, found) in found.into_iter().enumerate() {
+            // Training has bits of its own, and of the widths, those that are tried are the weights'.
+            if (at == 2 || at == 5) && *field == "weights.bits" {
+                continue;
+            }
+            assert_eq!(found, Err(expected.clone()), "{at}");
+        }
+        if field.starts_with("prepare") {
+            let found = prepare(network.clone(), &batches, &settings.prepare);
+            assert_eq!(found.unwrap_err().to_string(), expected);
+            let strength = settings.prepare.smooth.unwrap();
+            let found = smooth(network.clone(), &batches, strength).unwrap_err();
+            assert_eq!(found.to_string(), expected);
+        }
+    });
+    let nothing = Preparation::default();
+    assert!(prepare::<Tensor<4>>(network.clone(), &[], &nothing).is_ok());
+    for bits in [0, 1, 17] {
+        let settings = Settings::default();
+        let error = widths(
+            &network,
+            &seen,
+            &settings,
+            &[8, bits],
+            &mut Trials::new(score),
+        );
+        assert!(error.unwrap_err().to_string().contains("`weights.bits`"));
+    }
+    let clips = [Clip::Mse, Clip::Percentile(3.0)];
+    let error = greedy(
+        &network,
+        &seen,
+        &Settings::default(),
+        &clips,
+        &mut Trials::new(score),
+    );
+    assert!(error.unwrap_err().to_string().contains("percentile(3)"));
+}
+
+/// Levels of these methods are no symmetric integers: one bit is enough, and 16 are too many.
+#[test]
+fn bits_of_weights_are_those_that_the_method_has() {
+    let network = network();
+    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let rows = [
+        (Method::Lsq, 1, false),
+        (Method::Lsq, 16, true),
+        (Method::Dorefa, 1, true),
+        (Method::Dorefa, 16, false),
+        (Method::Pact, 0, false),
+        (Method::Wrpn, 2, true),
+    ];
+    each(rows, |(method, bits, expected)| {
+        let mut settings = Settings::default();
+        settings.weights.bits = *bits;
+        let aware = AwareNetwork::new(network.clone(), &seen, &settings, *method);
+        assert_eq!(aware.is_ok(), *expected, "{:?}", aware.err());
+    });
+}
+
+#[derive(Module, Debug)]
+struct Blocks {
+    conv1: Linear,
+    conv2: Linear,
+    layer1: Vec<Block>,
+    fc: Linear,
+}
+
+#[derive(Module, Debug)]
+struct Block {
+    conv1: Linear,
+    inner: Inner,
+}
+
+#[derive(Module, Debug)]
+struct Inner {
+    conv1: Linear,
+}
+
+/// Layers of one name at several depths, one of them used twice, with a relu behind each.
+fn blocks() -> (Network, Calibration, Tensor<2>) {
+    let linear = || LinearConfig::new(3, 3).init(&device());
+    let block = || Block {
+        conv1: linear(),
+        inner: Inner { conv1: linear() },
+    };
+    let model = Blocks {
+        conv1: linear(),
+        conv2: linear(),
+        layer1: vec![block(), block()],
+        fc: linear(),
+    };
+    let x: Tensor<2> = numbers([16, 3]);
+    let forward = |m: &Blocks, x: Tensor<2>| {
+        let mut x = relu(
+            m.conv2
+                .forward(relu(m.conv1.forward(relu(m.conv1.forward(x))))),
+        );
+        for block in &m.layer1 {
+            let y = relu(
+                block
+                    .inner
+                    .conv1
+                    .forward(relu(block.conv1.forward(x.clone()))),
+            );
+            x = x + y;
+        }
+        m.fc.forward(x)
+    };
+    let network = trace(&model, x.clone(), forward).unwrap();
+    let seen = Calibration::of(&network, &[x.clone()]).unwrap();
+    (network, seen, x)
+}
+
+/// The weights of the layers with these bits.
+fn weights_of(quantized: &Quantized, bits: u8) -> Vec<String> {
+    let graph = quantized.graph();
+    let weight = |name: &str| {
+        let node = graph.nodes.iter().find(|node| node.name == name).unwrap();
+        graph.value(node.inputs[1]).name.clone()
+    };
+    let layers = quantized.layers().filter(|layer| layer.bits == bits);
+    layers.map(|layer| weight(layer.name)).collect()
+}
+
+#[test]
+fn a_pattern_of_layers_is_one_of_their_weights() {
+    let (network, seen, _) = blocks();
+    let inventory = Inventory::of(&network);
+    let rows = [
+        "*",
+        "**",
+        "conv1",
+        "conv*",
+        "conv?",
+        "*.conv1",
+        "*.*.conv1",
+        "**.conv1",
+        "layer1.*",
+        "layer1.*.conv1",
+        "layer1.**.conv1",
+        "layer1.**",
+        "layer1.0.conv1",
+        "layer1.1.*.conv1",
+        "layer1.[0-9].conv1",
+        "{conv1,fc}",
+        "*.{0,1}.inner.*",
+        "module.conv1",
+    ];
+    each(rows, |pattern| {
+        let mut settings = Settings::default();
+        settings.layers.push(Override {
+            weight_bits: Some(4),
+            ..layer(pattern)
+        });
+        let selected = inventory.select(&[format!("{pattern}.weight")]);
+        let found = quantize(&network, &seen, &settings);
+        let (Ok(selected), Ok(found)) = (&selected, &found) else {
+            assert_eq!(
+                selected.is_ok(),
+                found.is_ok(),
+                "{selected:?} {:?}",
+                found.as_ref().err()
+            );
+            return;
+        };
+        let mut weights = weights_of(found, 4);
+        // Both uses of a layer are of one weight.
+        weights.dedup();
+        let mut expected: Vec<&str> = selected.iter().map(|p| p.path.as_str()).collect();
+        expected.sort_unstable();
+        weights.sort_unstable();
+        assert_eq!(weights, expected);
+    });
+}
+
+#[test]
+fn a_pattern_of_layers_reaches_nothing_that_follows_them() {
+    let (network, seen, _) = blocks();
+    let quantized = |names: &[&str]| {
+        let mut settings = Settings::default();
+        for name in names {
+            settings.layers.push(Override {
+                activation_bits: Some(4),
+                activation_stretch: Some(1.5),
+                ..layer(name)
+            });
+        }
+        quantize(&network, &seen, &settings).unwrap()
+    };
+    let layers = [
+        "conv1",
+        "conv2",
+        "layer1.0.conv1",
+        "layer1.0.inner.conv1",
+        "layer1.1.conv1",
+    ];
+    let layers = [&layers[..], &["layer1.1.inner.conv1", "fc"]].concat();
+    let rows = [
+        ("conv*", &layers[..2]),
+        ("layer1.**", &layers[2..6]),
+        ("**", &layers[..]),
+    ];
+    each(rows, |(pattern, names)| {
+        let (by_pattern, by_name) = (quantized(&[pattern]), quantized(names));
+        for node in &network.graph().nodes {
+            assert_eq!(
+                by_pattern.grid(&node.name),
+                by_name.grid(&node.name),
+                "{}",
+                node.name
+            );
+        }
+    });
+    // A node that is no layer is meant where no layer is.
+    let sum = network
+        .graph()
+        .nodes
+        .iter()
+        .find(|node| node.op.name() == "add")
+        .unwrap();
+    let own = quantized(&[&sum.name]);
+    let four = |name: &str| {
+        own.grid(name)
+            .is_some_and(|grid| grid.high - grid.low == 15)
+    };
+    assert!(four(&sum.name));
+    let others = network
+        .graph()
+        .nodes
+        .iter()
+        .filter(|node| node.op.name() == "add");
+    assert_eq!(others.filter(|node| four(&node.name)).count(), 1);
+}
+
+#[test]
+fn a_pattern_that_matches_nothing_names_its_neighbours() {
+    let (network, seen, _) = blocks();
+    let rows = [
+        ("conv3", "conv"),
+        ("layer1.0.conv2", "layer1.0.conv1"),
+        ("*.conv2", "conv2"),
+        ("fc.*", "fc"),
+        ("layer2.**", "layer1"),
+    ];
+    each(rows, |(pattern, near)| {
+        let mut settings = Settings::default();
+        settings.layers.push(Override {
+            weight_bits: Some(4),
+            ..layer(pattern)
+        });
+        let after = quantize(&network, &seen, &settings)
+            .unwrap_err()
+            .to_string();
+        let aware = AwareNetwork::new(network.clone(), &seen, &settings, Method::Lsq);
+        assert_eq!(aware.unwrap_err().to_string(), after);
+        let (said, nearest) = after.split_once("nearest: ").unwrap();
+        assert!(said.contains(pattern) && nearest.contains(near), "{after}");
+    });
+}
+
+#[test]
+fn overrides_and_ends_are_merged_key_by_key() {
+    let (network, seen, _) = blocks();
+    let all = [
+        "conv1.weight",
+        "conv1.weight",
+        "conv2.weight",
+        "layer1.0.conv1.weight",
+        "layer1.0.inner.conv1.weight",
+        "layer1.1.conv1.weight",
+        "layer1.1.inner.conv1.weight",
+        "fc.weight",
+    ];
+    let quantized = |text: &str| {
+        let settings = Settings::parse(&format!("format = 1\n{text}")).unwrap();
+        quantize(&network, &seen, &settings).unwrap()
+    };
+    let layers = |text: &str, bits: u8| weights_of(&quantized(text), bits);
+    let ends = "[ends]\nfloat = \"f32\"\n";
+    // The second use of the first layer is not the layer that sees the input.
+    assert_eq!(layers(ends, 8), all[1..7]);
+    // What an override says nothing of stays.
+    let rows = [
+        "activation_clip = \"mse\"",
+        "weight_clip = \"mse\"",
+        "weight_stretch = 1.1",
+        "activation_stretch = 1.1",
+        "activation_bits = 6",
+        "weight_bits = 8",
+    ];
+    each(rows, |key| {
+        let text = format!("{ends}[[layer]]\nname = \"**\"\n{key}\n");
+        assert_eq!(layers(&text, 8), all[1..7]);
+        let text =
+            format!("[[layer]]\nname = \"fc\"\nfloat = \"f32\"\n[[layer]]\nname = \"**\"\n{key}\n");
+        assert_eq!(layers(&text, 8), all[..7]);
+    });
+    let text = "[ends]\nweight_bits = 6\nactivation_bits = 5\n[[layer]]\nname = \"**\"\nactivation_bits = 7\n[[layer]]\nname = \"fc\"\nweight_bits = 3\n";
+    assert_eq!(layers(text, 6), ["conv1.weight"]);
+    assert_eq!(layers(text, 3), ["fc.weight"]);
+    let bits = |name: &str| quantized(text).grid(name).map(|grid| grid.high);
+    assert_eq!([bits("conv2"), bits("input")], [Some(127), Some(31)]);
+    // The last that has a key decides about it, and about no other.
+    let text = "[[layer]]\nname = \"conv2\"\nweight_bits = 4\nactivation_bits = 4\n[[layer]]\nname = \"conv2\"\nweight_bits = 5\n";
+    assert_eq!(layers(text, 5), ["conv2.weight"]);
+    assert_eq!(
+        quantized(text).grid("conv2").map(|grid| grid.high),
+        Some(15)
+    );
+}
+
+#[derive(Module, Debug)]
+struct Mixed {
+    embedding: Embedding,
+    first: Linear,
+    gate: Param<Tensor<1>>,
+    last: Linear,
+}
+
+fn mixed() -> (Network, Calibration) {
+    let model = Mixed {
+        embedding: EmbeddingConfig::new(5, 4).init(&device()),
+        first: LinearConfig::new(4, 4).init(&device()),
+        gate: Param::from_tensor(numbers([4])),
+        last: LinearConfig::new(4, 2).init(&device()),
+    };
+    let words = Tensor::<1, Int>::from_data(TensorData::from([0, 3, 4, 1]), &device());
+    let words = words.reshape([4, 1]);
+    let forward = |m: &Mixed, words: Tensor<2, Int>| {
+        let x = relu(m.first.forward(m.embedding.forward(words)));
+        m.last
+            .forward(softmax(x * m.gate.val().reshape([1, 1, 4]), 2))
+    };
+    let network = trace(&model, words.clone(), forward).unwrap();
+    let seen = Calibration::of(&network, &[words]).unwrap();
+    (network, seen)
+}
+
+#[test]
+fn a_report_lists_what_stays_in_float_and_why() {
+    let (network, seen) = mixed();
+    let float = |settings: &Settings| {
+        let quantized = quantize(&network, &seen, settings).unwrap();
+        let float = quantized.report().float.iter();
+        float
+            .map(|node| (node.operation.clone(), node.reason.to_string()))
+            .collect::<Vec<_>>()
+    };
+    let rows: [(Change, &[(&str, &str)]); 4] = [
+        (
+            |_| {},
+            &[("reshape", "`gate`"), ("softmax", "no form in integers")],
+        ),
+        (
+            |s| {
+                s.layers.push(Override {
+                    float: Some(FloatType::Bf16),
+                    ..layer("first")
+                })
+            },
+            &[
+                ("linear", "float = \"bf16\""),
+                ("relu", "`first`"),
+                ("reshape", "`gate`"),
+                ("softmax", "no form"),
+            ],
+        ),
+        (
+            |s| s.activations.bits = 0,
+            &[
+                ("linear", "`embedding`"),
+                ("relu", "bits = 0"),
+                ("reshape", "bits = 0"),
+                ("mul", "bits = 0"),
+                ("softmax", "bits = 0"),
+                ("linear", "softmax`"),
+            ],
+        ),
+        (
+            |s| s.activations.dynamic = true,
+            &[
+                ("relu", "dynamic"),
+                ("reshape", "dynamic"),
+                ("mul", "dynamic"),
+                ("softmax", "dynamic"),
+            ],
+        ),
+    ];
+    each(rows, |(change, expected)| {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        let found = float(&settings);
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for ((operation, reason), (own, why)) in found.iter().zip(*expected) {
+            assert!(operation == own && reason.contains(why), "{found:?}");
+        }
+    });
+    let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
+    let report = quantized.report();
+    assert_eq!(report.float[0].parameters, ["gate"]);
+    let text = report.to_string();
+    assert!(
+        text.contains("the operation has no form in integers: first.softmax"),
+        "{text}"
+    );
+    let json = serde_json::to_value(report).unwrap();
+    assert_eq!(json["float"][0]["operation"], "reshape");
+    // A file knows which, though not why.
+    let again = Quantized::from_bytes(&quantized.to_bytes().unwrap(), &device()).unwrap();
+    let names = |quantized: &Quantized| {
+        let float = quantized.report().float.iter();
+        float.map(|node| node.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&again), names(&quantized));
+    let aware = AwareNetwork::new(network, &seen, &Settings::default(), Method::Lsq).unwrap();
+    assert_eq!(aware.report().float.last(), report.float.last());
+}
+
+#[test]
+fn settings_that_change_nothing_are_reported() {
+    let (network, seen, x) = blocks();
+    let rows: [(Change, &[&str]); 11] = [
+        (|_| {}, &[]),
+        (
+            |s| {
+                s.layers.push(Override {
+                    weight_bits: Some(4),
+                    ..layer("conv1")
+                })
+            },
+            &[],
+        ),
+        (
+            |s| {
+                s.layers.push(Override {
+                    weight_bits: Some(4),
+                    ..layer("conv2")
+                });
+                s.layers.push(Override {
+                    weight_bits: Some(5),
+                    ..layer("conv*")
+                });
+            },
+            &["layer.conv2.weight_bits"],
+        ),
+        (
+            |s| {
+                let float = Some(FloatType::F32);
+                s.layers.push(Override {
+                    float,
+                    weight_bits: Some(4),
+                    activation_clip: Some(Clip::Mse),
+                    ..layer("conv2")
+                });
+            },
+            &["layer.conv2.weight_bits", "layer.conv2.activation_clip"],
+        ),
+        (
+            |s| {
+                s.ends = Some(EndSettings {
+                    float: Some(FloatType::F32),
+                    weight_bits: Some(8),
+                    ..EndSettings::default()
+                });
+            },
+            &["ends.weight_bits"],
+        ),
+        (
+            |s| {
+                s.layers.push(Override {
+                    activation_bits: Some(4),
+                    ..layer("fc")
+                })
+            },
+            &["layer.fc.activation_bits"],
+        ),
+        (
+            |s| {
+                s.layers.push(Override {
+                    weight_bits: Some(4),
+                    ..layer("input")
+                })
+            },
+            &["layer.input.weight_bits"],
+        ),
+        (|s| s.layers.push(layer("fc")), &["layer.fc"]),
+        (
+            |s| {
+                s.activations.bits = 0;
+                s.activations.clip = Clip::Mse;
+            },
+            &["activations.clip"],
+        ),
+        (|s| s.weights.reestimate = true, &["weights.reestimate"]),
+        (
+            |s| {
+                s.weights.rounding = Rounding::Gptq;
+                s.layers.push(Override {
+                    float: Some(FloatType::F32),
+                    ..layer("**")
+                });
+            },
+            &["weights.rounding"],
+        ),
+    ];
+    each(rows, |(change, expected)| {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        let quantized = quantize_over(&network, &seen, &settings, &[x.clone()]).unwrap();
+        let report = quantized.report();
+        let unused = report.without_effect.iter();
+        let unused: Vec<&str> = unused.map(|unused| unused.setting.as_str()).collect();
+        assert_eq!(unused, *expected);
+        for setting in *expected {
+            assert!(report.warnings().iter().any(|line| line.contains(setting)));
+            assert!(report.to_string().contains(setting));
+        }
+        let patterns = settings.layers.iter().map(|layer| &layer.name);
+        let reported = report.overrides.iter().map(|matched| &matched.pattern);
+        assert!(patterns.eq(reported));
+    });
+    let mut settings = Settings::default();
+    settings.weights.correct_bias = true;
+    let aware = AwareNetwork::new(network, &seen, &settings, Method::Lsq).unwrap();
+    assert_eq!(
+        aware.report().without_effect[0].setting,
+        "weights.correct_bias"
+    );
+}
+
+#[test]
+fn half_precision_says_what_it_loses() {
+    let of = |weights: [f32; 4]| {
+        let mut model: Linear = LinearConfig::new(2, 2).with_bias(false).init(&device());
+        model.weight =
+            Param::from_tensor(Tensor::<1>::from_floats(weights, &device()).reshape([2, 2]));
+        let x: Tensor<2> = numbers([4, 2]);
+        let network = trace(&model, x.clone(), |m, x| m.forward(x)).unwrap();
+        let seen = Calibration::of(&network, &[x.clone()]).unwrap();
+        let mut settings = Settings::default();
+        settings.layers.push(Override {
+            float: Some(FloatType::F16),
+            ..layer("*")
+        });
+        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let y: Tensor<2> = quantized.forward(x.clone());
+        let expected: Tensor<2> = network.forward(x);
+        let off = (y - expected).abs().max().into_scalar::<f32>();
+        let losses = quantized.report().half_precision.clone();
+        let losses = losses.iter().filter(|loss| loss.parameter == "weight");
+        let losses: Vec<_> = losses
+            .map(|loss| (loss.kept, loss.zeros, loss.numbers))
+            .collect();
+        (losses, quantized.report().warnings().len(), off)
+    };
+    assert_eq!(of([1.0, 0.0, -2.0, 1e-4]).0, []);
+    assert_eq!(of([1.0, 0.0, -2.0, 1e-9]).0, [(FloatType::F16, 1, 3)]);
+    // A type that would leave nothing is not taken.
+    let (losses, warnings, off) = of([1e-9, 2e-9, 0.0, 1e-9]);
+    assert_eq!(losses, [(FloatType::F32, 3, 3)]);
+    assert!(warnings > 0 && off < 2e-10, "{warnings} {off}");
+}
+
+/// What makes networks out of recipes and files says the same.
+#[test]
+fn a_search_finds_settings_for_second_uses_too() {
+    let (network, seen, _) = blocks();
+    let score = |quantized: &Quantized| {
+        let bits: u32 = quantized.layers().map(|layer| u32::from(layer.bits)).sum();
+        Score {
+            loss: 100.0 - f64::from(bits),
+            top1: 0.0,
+        }
+    };
+    let mut settings = Settings::default();
+    // Behind the names that the search gives, a glob would decide.
+    settings.layers.push(Override {
+        weight_bits: Some(7),
+        ..layer("conv2")
+    });
+    settings.layers.push(Override {
+        weight_bits: Some(6),
+        ..layer("**")
+    });
+    let found = widths(&network, &seen, &settings, &[8, 4], &mut Trials::new(score)).unwrap();
+    // Narrower weights lose as much in each layer, so that the layers must differ by the budget alone.
+    let budget = found.rest + 9 * 6 + 9;
+    let chosen = found.allocate(&settings, budget).unwrap();
+    let quantized = quantize(&network, &seen, &chosen).unwrap();
+    let bytes: usize = quantized
+        .layers()
+        .map(|layer| 9 * usize::from(layer.bits))
+        .sum();
+    assert!(bytes.div_ceil(8) as u64 + found.rest <= budget, "{bytes}");
+    assert_eq!(weights_of(&quantized, 6), Vec::<String>::new());
+}

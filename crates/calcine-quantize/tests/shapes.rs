@@ -1,0 +1,208 @@
+//! What does not fit is an error wherever a result is returned, as of the float network.
+
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Int, Tensor};
+use calcine_quantize::{
+    AwareNetwork, Calibration, Method, Preparation, QuantizeError, Rounding, Settings, prepare,
+    quantize, quantize_over, reestimate,
+};
+use calcine_testkit::{device, each, numbers};
+use calcine_trace::{AnyTensor, ForwardError, Network, Tensors, trace};
+
+use crate::models::{images, network};
+
+/// What each function that takes batches says of one.
+fn refused(
+    network: &Network,
+    seen: &Calibration,
+    batch: &Vec<AnyTensor>,
+) -> Vec<(&'static str, Option<String>)> {
+    fn said<T, E: ToString>(result: Result<T, E>) -> Option<String> {
+        result.err().map(|error| error.to_string())
+    }
+    let batches = std::slice::from_ref(batch);
+    let over = |change: fn(&mut Settings)| {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        said(quantize_over(network, seen, &settings, batches))
+    };
+    let smooth = Preparation {
+        equalize: true,
+        smooth: Some(0.5),
+    };
+    vec![
+        ("calibration", said(Calibration::of(network, batches))),
+        (
+            "smoothing",
+            said(prepare(network.clone(), batches, &smooth)),
+        ),
+        ("norms", said(reestimate(network.clone(), batches))),
+        ("biases", over(|s| s.weights.correct_bias = true)),
+        ("rounding", over(|s| s.weights.rounding = Rounding::Gptq)),
+        ("norms of integers", over(|s| s.weights.reestimate = true)),
+    ]
+}
+
+#[test]
+fn whatever_its_shape_a_batch_has_an_answer_or_an_error() {
+    let network = network();
+    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
+    let aware =
+        AwareNetwork::new(network.clone(), &seen, &Settings::default(), Method::Lsq).unwrap();
+    let lengths = [0, 1, 2, 3, 4, 8];
+    let mut shapes = vec![[2, 3, 8, 8], [1, 3, 8, 8], [0, 0, 0, 0], [5, 3, 16, 16]];
+    for length in lengths {
+        for axis in 0..4 {
+            let mut shape = [2, 3, 8, 8];
+            shape[axis] = length;
+            shapes.push(shape);
+        }
+    }
+    each(shapes, |shape| {
+        // Burn's `reshape` takes a zero for "as it was".
+        let x = || {
+            let tensor = match shape.contains(&0) {
+                true => Tensor::<4>::zeros(*shape, &device()),
+                false => numbers(*shape),
+            };
+            vec![AnyTensor::from(tensor)]
+        };
+        let float = network.try_forward::<_, Vec<AnyTensor>>(x()).err();
+        assert_eq!(float.is_none(), shape[0] > 0 && shape[1..] == [3, 8, 8]);
+        let message = float.as_ref().map(ToString::to_string);
+        assert_eq!(quantized.try_forward::<_, Vec<AnyTensor>>(x()).err(), float);
+        assert_eq!(quantized.run(x(), &mut |_, _| {}).err(), float);
+        assert_eq!(aware.try_forward::<_, Vec<AnyTensor>>(x()).err(), float);
+        if float.is_some() {
+            for (what, said) in refused(&network, &seen, &x()) {
+                assert_eq!(said, message, "{what}");
+            }
+        }
+    });
+}
+
+#[test]
+fn tensors_of_another_number_rank_or_kind_are_errors() {
+    let network = network();
+    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
+    let aware =
+        AwareNetwork::new(network.clone(), &seen, &Settings::default(), Method::Lsq).unwrap();
+    let right = || AnyTensor::from(images(2, 0));
+    let rows: [Vec<AnyTensor>; 5] = [
+        vec![],
+        vec![right(), right()],
+        vec![numbers::<3>([3, 8, 8]).into()],
+        vec![numbers::<6>([2, 3, 8, 8, 1, 1]).into()],
+        vec![Tensor::<4, Int>::zeros([2, 3, 8, 8], &device()).into()],
+    ];
+    each(rows, |inputs| {
+        let error = network
+            .try_forward::<_, Vec<AnyTensor>>(inputs.clone())
+            .err();
+        assert!(error.is_some());
+        assert_eq!(
+            quantized
+                .try_forward::<_, Vec<AnyTensor>>(inputs.clone())
+                .err(),
+            error
+        );
+        assert_eq!(
+            aware.try_forward::<_, Vec<AnyTensor>>(inputs.clone()).err(),
+            error
+        );
+        for (what, said) in refused(&network, &seen, inputs) {
+            assert_eq!(said, error.as_ref().map(ToString::to_string), "{what}");
+        }
+    });
+    let outputs = quantized.try_forward::<_, Tensor<3>>(images(2, 0));
+    assert!(matches!(outputs, Err(ForwardError::Outputs { .. })));
+    let outputs = aware.try_forward::<_, (Tensor<2>, Tensor<2>)>(images(2, 0));
+    assert!(matches!(outputs, Err(ForwardError::Outputs { .. })));
+    let none: [Vec<AnyTensor>; 0] = [];
+    let error = Calibration::of(&network, &none).unwrap_err();
+    assert!(matches!(error, QuantizeError::NoBatch));
+    let mut settings = Settings::default();
+    settings.weights.correct_bias = true;
+    let error = quantize_over(&network, &seen, &settings, &none).unwrap_err();
+    assert!(matches!(error, QuantizeError::NoBatch));
+}
+
+#[test]
+fn inputs_have_equally_many_samples() {
+    let model: Linear = LinearConfig::new(3, 3).init(&device());
+    let forward = |m: &Linear, (a, b): (Tensor<2>, Tensor<2>)| m.forward(a) + m.forward(b);
+    let rows = |count: usize| numbers::<2>([5, 3]).repeat_dim(0, 2).slice([0..count]);
+    let of = |[a, b]: [usize; 2]| (rows(a), rows(b));
+    let network = trace(&model, of([1, 1]), forward).unwrap();
+    let seen = Calibration::of(&network, &[of([2, 2])]).unwrap();
+    let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
+    let aware =
+        AwareNetwork::new(network.clone(), &seen, &Settings::default(), Method::Lsq).unwrap();
+    let rows = [
+        ([2, 2], true),
+        ([7, 7], true),
+        ([2, 4], false),
+        ([1, 4], false),
+        ([4, 1], false),
+        ([0, 0], false),
+    ];
+    each(rows, |(rows, fits)| {
+        let float = network.try_forward::<_, Tensor<2>>(of(*rows)).err();
+        assert_eq!(float.is_none(), *fits);
+        assert_eq!(
+            quantized.try_forward::<_, Tensor<2>>(of(*rows)).err(),
+            float
+        );
+        assert_eq!(aware.try_forward::<_, Tensor<2>>(of(*rows)).err(), float);
+        for (what, said) in refused(&network, &seen, &of(*rows).into_any()) {
+            assert_eq!(said.is_none(), *fits, "{what}: {said:?}");
+        }
+    });
+}
+
+/// One sample of one batch, in a corner that no sampled position may see.
+#[test]
+fn numbers_that_are_not_finite_are_refused_by_all_that_goes_by_batches() {
+    let network = network();
+    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let bad = images(2, 0).slice_fill([1..2, 2..3, 7..8, 7..8], number);
+        let batches = [vec![AnyTensor::from(images(2, 0))], vec![bad.into()]];
+        let mut weights_alone = Settings::default();
+        weights_alone.activations.bits = 0;
+        let rows: [fn(&mut Settings); 4] = [
+            |s| s.weights.rounding = Rounding::Gptq,
+            |s| s.weights.rounding = Rounding::AdaRound,
+            |s| s.weights.correct_bias = true,
+            |s| s.weights.reestimate = true,
+        ];
+        for change in rows {
+            let mut settings = weights_alone.clone();
+            change(&mut settings);
+            let error = quantize_over(&network, &seen, &settings, &batches).unwrap_err();
+            let named =
+                matches!(&error, QuantizeError::Batch { batch: 1, input } if input == "input");
+            assert!(named, "{error}");
+        }
+        let error = reestimate(network.clone(), &batches).unwrap_err();
+        assert!(
+            matches!(error, QuantizeError::Batch { batch: 1, .. }),
+            "{error}"
+        );
+        let smooth = Preparation {
+            smooth: Some(0.5),
+            ..Preparation::default()
+        };
+        let error = prepare(network.clone(), &batches, &smooth).unwrap_err();
+        assert!(
+            matches!(error, QuantizeError::Batch { batch: 1, .. }),
+            "{error}"
+        );
+        // Ranges are of finite numbers, so that a grid says that it has none.
+        let partly = Calibration::of(&network, &batches).unwrap();
+        let error = quantize(&network, &partly, &Settings::default()).unwrap_err();
+        assert!(matches!(error, QuantizeError::Unseen { .. }), "{error}");
+    }
+}
