@@ -31,7 +31,10 @@
 //! | [`SecondOrder`] | ½Σw²g²: optimal brain damage |
 //! | [`Apoz`], [`MeanActivation`] | how often, and how strongly, a unit is active |
 //! | [`Wanda`] | \|w\| times the norm of what the weight multiplies |
-//! | [`Random`], [`Noisy`] | lots, and a little of them |
+//! | [`Random`], [`Noisy`] | random numbers, and scores with some noise |
+//!
+//! What [draws](Score::draws) needs a seed, of which there is no default: [`stream`] makes one for each parameter and
+//! moment.
 //!
 //! | selections | keeps |
 //! |---|---|
@@ -45,6 +48,8 @@
 //! | [`Regrow`] | a constant level whose members change: `RigL`, SET |
 //! | [`Coin`] | each unit with a probability |
 //!
+//! Wherever a share becomes a number it is [`Rounding::share`] that does it.
+//!
 //! Adding a criterion is adding a file: implement [`Score`] (or pass a closure) and nothing else
 //! changes. No selection reads a GPU (but a global level over units of different cost): where scores live in host memory (flex, ndarray) they are
 //! selected in place, elsewhere by bisection on the device, and both agree bit for bit.
@@ -52,6 +57,8 @@
 mod host;
 pub mod score;
 pub mod select;
+mod share;
+mod stream;
 
 pub use score::{
     Activity, Apoz, Evidence, GeometricMedian, Gradient, Lamp, Magnitude, MeanActivation, Movement,
@@ -59,5 +66,7 @@ pub use score::{
 };
 pub use select::{
     AtLeast, Candidate, Coin, Count, DrawnLevel, GlobalLevel, Hysteresis, Level, NOfM, Reference,
-    Regrow, Rescale, Rounding, Select, Sensitivity, Threshold,
+    Regrow, Rescale, Select, Sensitivity, Threshold,
 };
+pub use share::Rounding;
+pub use stream::stream;

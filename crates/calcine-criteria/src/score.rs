@@ -52,9 +52,22 @@ pub struct Evidence {
     pub input_norm: Option<Tensor<2>>,
     /// The scale γ that the normalisation after the layer gives the unit's output: `[units]`.
     pub norm_scale: Option<Tensor<1>>,
-    /// What a score that draws lots derives its random stream from; the caller gives every parameter
+    /// What a score that [draws](Score::draws) derives its random stream from; the caller gives every parameter
     /// and every moment another.
-    pub seed: u64,
+    pub seed: Option<u64>,
+    /// Weight times gradient, where it is not the product of the two: `[units, members]`.
+    product: Option<Tensor<2>>,
+    /// What the scores are for.
+    purpose: Purpose,
+}
+
+/// What scores are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To choose what stays.
+    Keep,
+    /// To choose what grows again.
+    Grow,
 }
 
 #[derive(Debug, Clone)]
@@ -66,13 +79,13 @@ enum Weight {
 }
 
 impl Evidence {
-    /// The weight alone, `[units, members]`, with seed 0.
+    /// The weight alone, `[units, members]`.
     #[must_use]
     pub fn new(rows: Tensor<2>) -> Self {
         Self::of(Weight::Rows(rows))
     }
 
-    /// The weight alone as it is stored, `[before, units, after]`, with seed 0. Norms need no copy of it then.
+    /// The weight alone as it is stored, `[before, units, after]`. Norms need no copy of it then.
     #[must_use]
     pub fn in_place(weight: Tensor<3>) -> Self {
         Self::of(Weight::InPlace(weight))
@@ -85,7 +98,9 @@ impl Evidence {
             activity: None,
             input_norm: None,
             norm_scale: None,
-            seed: 0,
+            seed: None,
+            product: None,
+            purpose: Purpose::Keep,
         }
     }
 
@@ -120,7 +135,24 @@ impl Evidence {
     /// With the seed of what is drawn.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.seed = Some(seed);
+        self
+    }
+
+    /// With weight times gradient, `[units, members]`, where what is scored is a transformed weight: the folding of a
+    /// norm multiplies a weight and divides its gradient, so it changes no product. Scores of products use it, and
+    /// so they rank exactly as without the transformation.
+    #[must_use]
+    pub fn with_weight_times_gradient(mut self, product: Tensor<2>) -> Self {
+        self.product = Some(product);
+        self
+    }
+
+    /// For choosing what grows again: units whose weights are all zero are scored like any other. Else some scores
+    /// put them last, so that what was dropped stays dropped.
+    #[must_use]
+    pub fn growing(mut self) -> Self {
+        self.purpose = Purpose::Grow;
         self
     }
 
@@ -194,7 +226,9 @@ impl Evidence {
 
     /// Weight times gradient: `[units, members]`.
     fn weight_times_gradient(&self) -> Tensor<2> {
-        self.rows() * self.expect_gradient()
+        let gradient = self.expect_gradient();
+        let product = self.product.clone();
+        product.unwrap_or_else(|| self.rows() * gradient)
     }
 
     /// # Panics
@@ -205,9 +239,21 @@ impl Evidence {
         gradient.expect("this score needs the gradient: ask `Score::needs`")
     }
 
-    /// Whether all weights of a unit are zero: `[units]`.
+    /// The units that are to score lowest since all their weights are zero: `[units]`. None where the scores are for
+    /// [growing](Self::growing).
     fn is_dead(&self) -> Tensor<1, Bool> {
-        self.joined(Join::Max, Tensor::abs).equal_elem(0.0)
+        match self.purpose {
+            Purpose::Keep => self.joined(Join::Max, Tensor::abs).equal_elem(0.0),
+            Purpose::Grow => Tensor::<1>::zeros([self.units()], &self.device()).not_equal_elem(0.0),
+        }
+    }
+
+    /// # Panics
+    ///
+    /// If there is no seed.
+    fn expect_seed(&self) -> u64 {
+        self.seed
+            .expect("this score draws at random: give its evidence a seed, see `Score::draws`")
     }
 
     /// # Panics
@@ -253,7 +299,8 @@ pub enum Activity {
 ///
 /// # Panics
 ///
-/// Scores panic if evidence that they [need](Score::needs) is not there.
+/// Scores panic if evidence that they [need](Score::needs) is not there, or a seed if they
+/// [draw](Score::draws).
 ///
 /// # Examples
 ///
@@ -279,6 +326,11 @@ pub trait Score {
         Needs::Weight
     }
 
+    /// Whether it draws at random, so that its evidence needs a [seed](Evidence::seed).
+    fn draws(&self) -> bool {
+        false
+    }
+
     /// The scores, on the evidence's device. Nothing is read, unless the score says so.
     ///
     /// # Shapes
@@ -290,6 +342,18 @@ pub trait Score {
     /// handed on, and nothing is computed twice.
     fn deferred(&self, evidence: &Evidence) -> Scores {
         self.score(evidence).into()
+    }
+
+    /// The scores of one batch, of which the mean over several batches is taken. They are the scores, but for what
+    /// happens once a selection, in [`of_mean`](Self::of_mean).
+    fn of_batch(&self, evidence: &Evidence) -> Tensor<1> {
+        self.score(evidence)
+    }
+
+    /// The scores, given the mean over batches.
+    fn of_mean(&self, mean: Tensor<1>, evidence: &Evidence) -> Tensor<1> {
+        let _ = evidence;
+        mean
     }
 }
 
@@ -308,8 +372,20 @@ impl Score for Box<dyn Score + Send> {
         (**self).score(evidence)
     }
 
+    fn draws(&self) -> bool {
+        (**self).draws()
+    }
+
     fn deferred(&self, evidence: &Evidence) -> Scores {
         (**self).deferred(evidence)
+    }
+
+    fn of_batch(&self, evidence: &Evidence) -> Tensor<1> {
+        (**self).of_batch(evidence)
+    }
+
+    fn of_mean(&self, mean: Tensor<1>, evidence: &Evidence) -> Tensor<1> {
+        (**self).of_mean(mean, evidence)
     }
 }
 

@@ -13,7 +13,7 @@ mod smallest;
 mod threshold;
 
 pub use coin::Coin;
-pub use count::{AtLeast, Count, Rounding};
+pub use count::{AtLeast, Count};
 pub use drawn_level::DrawnLevel;
 pub use global::GlobalLevel;
 pub use hysteresis::Hysteresis;
@@ -41,12 +41,12 @@ pub struct Candidate {
     pub growth: Option<Tensor<1>>,
     /// What one unit costs, in whatever the budget counts.
     pub cost: u64,
-    /// What a selection that draws lots derives its random stream from.
-    pub seed: u64,
+    /// What a selection that [draws](Select::draws) derives its random stream from.
+    pub seed: Option<u64>,
 }
 
 impl Candidate {
-    /// Scores alone: a first selection, with units of cost 1 and seed 0.
+    /// Scores alone: a first selection, with units of cost 1.
     #[must_use]
     pub fn new(scores: impl Into<Scores>) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl Candidate {
             reference: None,
             growth: None,
             cost: 1,
-            seed: 0,
+            seed: None,
         }
     }
 
@@ -90,13 +90,22 @@ impl Candidate {
     /// With the seed of what is drawn.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.seed = Some(seed);
         self
     }
 
     fn expect_reference(&self) -> Tensor<1> {
         let reference = self.reference.clone();
         reference.expect("this selection needs what `Select::measure` gave")
+    }
+
+    /// # Panics
+    ///
+    /// If there is no seed.
+    fn expect_seed(&self) -> u64 {
+        self.seed.expect(
+            "this selection draws at random: give its candidates a seed, see `Select::draws`",
+        )
     }
 }
 
@@ -128,6 +137,26 @@ pub enum Rescale {
 /// It sees all parameters of a pruner at once, so that layers can compete for a common budget.
 /// Nothing is read from a GPU, unless the selection says so.
 pub trait Select {
+    /// Whether it draws at random, so that its candidates need a [seed](Candidate::seed).
+    fn draws(&self) -> bool {
+        false
+    }
+
+    /// Whether it lets units grow again, so that its candidates need a [growth score](Candidate::growth).
+    fn grows(&self) -> bool {
+        false
+    }
+
+    /// Whether it can select from a parameter of so many units.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot, with what would be valid; [`keep`](Self::keep) panics then.
+    fn check(&self, units: usize) -> Result<(), String> {
+        let _ = units;
+        Ok(())
+    }
+
     /// Whether [`measure`](Self::measure) is wanted, and of when.
     fn reference(&self) -> Reference {
         Reference::None
@@ -159,6 +188,18 @@ pub trait Select {
 }
 
 impl Select for Box<dyn Select + Send> {
+    fn draws(&self) -> bool {
+        (**self).draws()
+    }
+
+    fn grows(&self) -> bool {
+        (**self).grows()
+    }
+
+    fn check(&self, units: usize) -> Result<(), String> {
+        (**self).check(units)
+    }
+
     fn reference(&self) -> Reference {
         (**self).reference()
     }

@@ -78,3 +78,35 @@ fn a_weight_that_training_shrinks_moves_little() {
         assert_eq!(floats(Movement.score(&evidence)), [*movement]);
     });
 }
+
+/// A norm folded into the weight multiplies it and divides its gradient: no product changes, not by a rounding
+/// error.
+#[test]
+fn products_of_a_transformed_weight_and_its_gradient_are_those_before() {
+    let numbers = values(60);
+    let (weight, rest) = numbers.split_at(20);
+    let (gradient, factors) = rest.split_at(20);
+    let factors: Vec<f32> = factors.iter().map(|f| f.abs() + 0.1).collect();
+    let times = |a: &[f32], b: &dyn Fn(usize) -> f32| -> Vec<f32> {
+        a.iter().enumerate().map(|(i, a)| a * b(i)).collect()
+    };
+    let plain = Evidence::new(rows(weight, 5)).with_gradient(rows(gradient, 5));
+    let folded = Evidence::new(rows(&times(weight, &|i| factors[i]), 5))
+        .with_gradient(rows(&times(gradient, &|i| 1.0 / factors[i]), 5))
+        .with_weight_times_gradient(rows(&times(weight, &|i| gradient[i]), 5));
+    let products: [Box<dyn Score + Send>; 6] = [
+        Box::new(Taylor::SIGNED),
+        Box::new(Taylor::ABSOLUTE),
+        Box::new(Taylor::SQUARE),
+        Box::new(Snip),
+        Box::new(Movement),
+        Box::new(SecondOrder),
+    ];
+    for score in products {
+        assert_eq!(floats(score.score(&folded)), floats(score.score(&plain)));
+    }
+    assert_ne!(
+        floats(Gradient.score(&folded)),
+        floats(Gradient.score(&plain))
+    );
+}

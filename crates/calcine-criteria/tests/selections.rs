@@ -2,10 +2,10 @@
 
 use burn::tensor::{Bool, Tensor};
 use calcine_criteria::{
-    AtLeast, Candidate, Coin, Count, DrawnLevel, GlobalLevel, Hysteresis, Level, NOfM, Reference,
-    Regrow, Rescale, Select,
+    AtLeast, Candidate, Coin, Count, DrawnLevel, Evidence, GlobalLevel, Hysteresis, Level, NOfM,
+    Random, Reference, Regrow, Rescale, Score, Select,
 };
-use calcine_testkit::{device, each, rounds};
+use calcine_testkit::{device, each, rounds, values};
 
 use crate::common::{Dice, bools, candidate, dropped, elements, kept, vector};
 
@@ -67,7 +67,7 @@ fn a_drawn_level_lies_in_its_range_and_follows_the_seed() {
 }
 
 #[test]
-fn a_coin_does_not_look_at_scores_and_asks_to_rescale() {
+fn bernoulli_selection_does_not_look_at_scores_and_asks_to_rescale() {
     assert_eq!(Coin.rescale(), Rescale::Kept);
     assert_eq!(Level::default().rescale(), Rescale::Nothing);
     let toss = |scores: &[f32]| {
@@ -75,7 +75,10 @@ fn a_coin_does_not_look_at_scores_and_asks_to_rescale() {
         bools(Coin.keep(&[candidate], 0.5).remove(0))
     };
     assert_eq!(toss(&[0.0; 64]), toss(&[1.0; 64]));
-    assert_eq!(kept(&Coin, &[1.0; 9], 0.0), [true; 9]);
+    let none = Coin
+        .keep(&[candidate(&[1.0; 9]).with_seed(1)], 0.0)
+        .remove(0);
+    assert_eq!(bools(none), [true; 9]);
 }
 
 #[test]
@@ -97,6 +100,150 @@ fn between_the_thresholds_things_stay_as_they_were() {
     assert_eq!(keep(None, &scores), "00111");
     assert_eq!(keep(Some(&[false; 5]), &scores), "00001");
     assert_eq!(keep(Some(&[true; 5]), &[1.4, 1.6, 4.4, 4.6, 0.0]), "01110");
+}
+
+/// Where t is negative, the factor above 1 gives the lower threshold.
+#[test]
+fn between_thresholds_of_either_sign_things_stay_as_they_were() {
+    let rows: [(f32, f32, &[f32], &str, &str); 5] = [
+        // t = 2: 1.8 and 2.2.
+        (2.0, 0.0, &[1.7, 1.9, 2.1, 2.3], "0111", "0001"),
+        // t = −2: −2.2 and −1.8.
+        (-2.0, 0.0, &[-2.3, -2.1, -1.9, -1.7], "0111", "0001"),
+        (-1.0, 0.0, &[-1.0, -1.0, -1.0, -1.0], "1111", "0000"),
+        // t = 0: there is nothing between.
+        (0.0, 0.0, &[-0.1, 0.0, 0.1, 1.0], "0111", "0111"),
+        // μ = 1 and σ = 3 with s = −1: t = −2.
+        (1.0, 3.0, &[-2.3, -2.1, -1.9, -1.7], "0111", "0001"),
+    ];
+    each(rows, |&(mean, sigma, scores, all, none)| {
+        let keep = |kept: bool| {
+            let candidate = candidate(scores)
+                .with_reference(Some(vector(&[mean, sigma])))
+                .with_kept(Some(mask(&[kept; 4])));
+            let amount = if sigma > 0.0 { -1.0 } else { 0.0 };
+            digits(&bools(
+                Hysteresis::default().keep(&[candidate], amount).remove(0),
+            ))
+        };
+        assert_eq!((keep(true).as_str(), keep(false).as_str()), (all, none));
+    });
+}
+
+/// SET: of k that fall and N − n that were dead, each has the same chance.
+#[test]
+fn random_regrowth_exchanges_units() {
+    let (units, amount) = (400, 0.5);
+    let select = Regrow {
+        level: 0.5,
+        count: Count::default(),
+    };
+    for seed in 0..rounds(10) {
+        let mut weight: Vec<f32> = values(units).iter().map(|x| x.abs() + 0.1).collect();
+        let alive = kept(&select, &weight, amount);
+        for (weight, alive) in weight.iter_mut().zip(&alive) {
+            *weight *= f32::from(*alive);
+        }
+        let seen = Evidence::new(elements(&weight)).with_seed(seed);
+        let exchanged = |growth: Tensor<1>| {
+            let candidate = candidate(&weight)
+                .with_kept(Some(mask(&alive)))
+                .with_growth(Some(growth));
+            let later = bools(select.keep(&[candidate], amount).remove(0));
+            assert_eq!(dropped(&later), units / 2);
+            alive
+                .iter()
+                .zip(&later)
+                .filter(|(a, b)| **a && !**b)
+                .count()
+        };
+        let moved = exchanged(Random.score(&seen.clone().growing()));
+        // 100 fall beside 200 dead: of 100 that grow, a third came back, give or take five deviations.
+        assert!((40..95).contains(&moved), "{moved} of 100");
+        assert_eq!(
+            exchanged(Random.score(&seen)),
+            0,
+            "scores for keeping only take back"
+        );
+    }
+}
+
+#[test]
+fn what_draws_says_so_and_asks_for_a_seed() {
+    let level = DrawnLevel {
+        width: 0.1,
+        count: Count::default(),
+    };
+    let regrow = Regrow {
+        level: 0.5,
+        count: Count::default(),
+    };
+    let rows: [(Box<dyn Select + Send>, bool, bool); 6] = [
+        (Box::new(Coin), true, false),
+        (Box::new(level), true, false),
+        (Box::new(Level::default()), false, false),
+        (Box::new(GlobalLevel::default()), false, false),
+        (Box::new(NOfM { of: 4 }), false, false),
+        (Box::new(regrow), false, true),
+    ];
+    for (select, draws, grows) in rows {
+        assert_eq!((select.draws(), select.grows()), (draws, grows));
+        assert_eq!(
+            Candidate::new(vector(&[1.0])).seed,
+            None,
+            "there is no default"
+        );
+        let unseeded = || bools(select.keep(&[candidate(&[1.0; 8])], 0.5).remove(0));
+        let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(unseeded)).is_err();
+        assert_eq!(refused, draws);
+    }
+}
+
+#[test]
+fn groups_that_do_not_divide_are_refused_before_a_selection() {
+    for (of, units, fits) in [
+        (4, 8, true),
+        (4, 6, false),
+        (4, 3, false),
+        (0, 8, false),
+        (1, 3, true),
+    ] {
+        let checked = NOfM { of }.check(units);
+        assert_eq!(checked.is_ok(), fits, "{checked:?}");
+    }
+    Level::default().check(3).unwrap();
+}
+
+#[test]
+fn every_selection_counts_shares_of_the_decimals_that_were_written() {
+    let scores: Vec<f32> = (0..100).map(|i| i as f32 + 1.0).collect();
+    for percent in 0..100_usize {
+        let level = percent as f64 / 100.0;
+        let lost = |select: &dyn Select| dropped(&kept(select, &scores, level));
+        assert_eq!(lost(&Level::default()), percent);
+        assert_eq!(lost(&GlobalLevel::default()), percent);
+        assert_eq!(lost(&NOfM { of: 100 }), percent);
+        let costs = [
+            candidate(&scores[..50]).with_cost(1),
+            candidate(&scores[50..]).with_cost(2),
+        ];
+        let keep = GlobalLevel::default().keep(&costs, level);
+        let spent = dropped(&bools(keep[0].clone())) + 2 * dropped(&bools(keep[1].clone()));
+        let budget = percent * 150 / 100;
+        assert!(
+            spent == budget || spent + 1 == budget,
+            "{spent} of {budget}"
+        );
+        let alive = vec![true; 100];
+        let candidate = candidate(&scores)
+            .with_kept(Some(mask(&alive)))
+            .with_growth(Some(vector(&[0.0; 100])));
+        let select = Regrow {
+            level: 0.0,
+            count: Count::default(),
+        };
+        assert_eq!(bools(select.keep(&[candidate], level).remove(0)), alive);
+    }
 }
 
 #[test]
@@ -200,4 +347,19 @@ fn a_budget_is_spent_on_the_smallest_scores_first() {
         let keep: Vec<bool> = keep.flat_map(bools).collect();
         assert_eq!(keep, cheapest_first(&layers, level, stay), "round {round}");
     }
+}
+
+/// A 32-bit float counts no further than 2^24.
+#[test]
+fn counts_beyond_what_a_float_holds_are_exact() {
+    let units = (1_usize << 24) + 4;
+    let scores = Tensor::<1>::ones([units], &device());
+    let candidate = || Candidate::new(scores.clone());
+    let lost = |select: &dyn Select, amount| {
+        let keep = select.keep(&[candidate()], amount).remove(0);
+        dropped(&bools(keep))
+    };
+    assert_eq!(lost(&Level::default(), 0.5), units / 2);
+    assert_eq!(lost(&GlobalLevel::default(), 0.999_999), 16_777_203);
+    assert_eq!(lost(&NOfM { of: 4 }, 0.75), units / 4 * 3);
 }

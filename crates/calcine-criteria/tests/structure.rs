@@ -99,7 +99,65 @@ fn random_scores_follow_the_seed_and_not_the_weights() {
 }
 
 #[test]
-fn lots_drawn_anew_bring_no_unit_back() {
+fn random_scores_for_growing_give_every_unit_the_same_chance() {
+    let weight: Vec<f32> = (0..60).map(|i| f32::from(i % 2 == 0)).collect();
+    let seen = || evidence(&weight, 60).with_seed(5);
+    let draw = |weight: &[f32]| floats(Random.score(&evidence(weight, 60).with_seed(5)));
+    assert_eq!(
+        floats(Random.score(&seen().growing())),
+        draw(&[1.0; 60]),
+        "as of units that are all alive"
+    );
+    let keeping = floats(Random.score(&seen()));
+    assert!(
+        keeping
+            .iter()
+            .zip(&weight)
+            .all(|(score, w)| (*score < 0.0) == (*w == 0.0))
+    );
+}
+
+#[test]
+fn a_score_that_draws_asks_for_a_seed() {
+    let noisy = Noisy {
+        score: Norm::L1,
+        probability: 0.5,
+    };
+    let rows: [(Box<dyn Score + Send>, bool); 4] = [
+        (Box::new(Random), true),
+        (Box::new(noisy), true),
+        (Box::new(Box::new(Random) as Box<dyn Score + Send>), true),
+        (Box::new(Norm::L1), false),
+    ];
+    for (score, draws) in rows {
+        assert_eq!(score.draws(), draws);
+        let unseeded = || floats(score.score(&evidence(&[1.0; 8], 4)));
+        let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(unseeded)).is_err();
+        assert_eq!(refused, draws);
+    }
+}
+
+#[test]
+fn noise_comes_once_a_ranking_and_not_once_a_batch() {
+    let numbers = values(30);
+    let noisy = Noisy {
+        score: Norm::L1,
+        probability: 1.0,
+    };
+    let batch = noisy.of_batch(&evidence(&numbers, 10));
+    assert_eq!(
+        floats(batch.clone()),
+        floats(Norm::L1.score(&evidence(&numbers, 10)))
+    );
+    let seen = evidence(&numbers, 10).with_seed(3);
+    assert_eq!(
+        floats(noisy.of_mean(batch, &seen)),
+        floats(noisy.score(&seen))
+    );
+}
+
+#[test]
+fn random_scores_drawn_anew_bring_no_unit_back() {
     let mut weight = vec![1.0; 60];
     for firing in 1..=5_u8 {
         let scores = Random.score(&evidence(&weight, 30).with_seed(u64::from(firing)));

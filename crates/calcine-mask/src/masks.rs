@@ -15,6 +15,8 @@ pub struct Masks {
 #[derive(Debug, Clone)]
 pub(crate) struct Mask {
     pub(crate) id: ParamId,
+    /// Other paths of a tied parameter.
+    aliases: Vec<String>,
     pub(crate) dropped: Tensor<1, Bool>,
     /// What [`Masks::forward`] multiplies the kept elements by: `[1]`.
     pub(crate) scale: Option<Tensor<1>>,
@@ -51,18 +53,21 @@ impl Masks {
     ) {
         let mask = Mask {
             id: parameter.id,
+            aliases: parameter.aliases.clone(),
             dropped: dropped.reshape([parameter.numel()]),
             scale: None,
         };
         self.by_path.insert(parameter.path.clone(), mask);
     }
 
-    /// What is kept of a parameter, flat in stored order; `None` if it has no mask.
+    /// What is kept of a parameter, flat in stored order; `None` if it has no mask. A tied parameter has one mask
+    /// under all its paths.
     #[must_use]
     pub fn keep(&self, path: &str) -> Option<Tensor<1, Bool>> {
-        self.by_path
-            .get(path)
-            .map(|mask| mask.dropped.clone().bool_not())
+        let is_called = |mask: &&Mask| mask.aliases.iter().any(|alias| alias == path);
+        let own = self.by_path.get(path);
+        let mask = own.or_else(|| self.by_path.values().find(is_called))?;
+        Some(mask.dropped.clone().bool_not())
     }
 
     /// The masks of a thinned model: of each parameter the elements at these positions, flat in stored order;
@@ -158,12 +163,14 @@ impl Masks {
     }
 
     /// Lets [`forward`](Self::forward) multiply what is kept by elements / kept elements of its parameter,
-    /// so that sums keep their expectation (inverted dropout). Stored weights are never scaled. Nothing is
-    /// read.
+    /// so that sums keep their expectation (inverted dropout). Where nothing is kept, all stays zero. Stored
+    /// weights are never scaled. Nothing is read.
     pub fn rescale_kept(&mut self) {
         for mask in self.by_path.values_mut() {
             let numel = mask.dropped.dims()[0];
-            let kept = mask.dropped.clone().bool_not().float().sum();
+            // Counted in integers: 32-bit floats miscount beyond 2^24.
+            let kept = mask.dropped.clone().bool_not().int().sum();
+            let kept = kept.clamp_min(1).float();
             mask.scale = Some(kept.recip().mul_scalar(numel as f64));
         }
     }

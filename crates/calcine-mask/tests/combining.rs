@@ -1,11 +1,12 @@
 //! Masks as a collection.
 
+use burn::module::{Module, Param};
 use burn::tensor::{Bool, Tensor};
 use calcine_mask::Masks;
 use calcine_params::Inventory;
 use calcine_testkit::{Mlp, device};
 
-use crate::{bools, masks};
+use crate::{bools, floats, masks};
 
 #[test]
 fn an_element_is_kept_where_all_masks_keep_it() {
@@ -89,4 +90,39 @@ fn a_mask_of_another_size_is_refused() {
     let weight = Inventory::of(&model).get("second.weight").unwrap().clone();
     let short = Tensor::<1, Bool>::from_bool([true; 47].as_slice(), &device());
     Masks::default().insert(&weight, short);
+}
+
+/// A weight under two names, as of an embedding and the layer that reads it out.
+#[derive(Module, Debug)]
+struct Tied {
+    embedding: Param<Tensor<2>>,
+    head: Param<Tensor<2>>,
+}
+
+#[test]
+fn a_tied_weight_has_one_mask_under_both_its_names() {
+    let embedding = Param::from_tensor(Tensor::<2>::ones([2, 3], &device()));
+    let model = Tied {
+        head: embedding.clone(),
+        embedding,
+    };
+    for name in ["embedding", "head"] {
+        let masks = masks(&model, &[name], |i| i != 4);
+        assert_eq!(masks.len(), 1);
+        for name in ["embedding", "head"] {
+            let keep = bools(masks.keep(name).unwrap());
+            assert_eq!(keep, [true, true, true, true, false, true]);
+        }
+        let expected = [1.0, 1.0, 1.0, 1.0, 0.0, 1.0];
+        for masked in [masks.apply(model.clone()), masks.forward(&model)] {
+            assert_eq!(floats(masked.embedding.val()), expected);
+            assert_eq!(floats(masked.head.val()), expected);
+        }
+        let inventory = Inventory::of(&model);
+        let bytes = masks.to_bytes().unwrap();
+        let again = Masks::from_bytes(&bytes, &inventory, &device()).unwrap();
+        assert!(again.keep("head").is_some() && again.keep("embedding").is_some());
+    }
+    let none = masks(&model, &[], |_| true);
+    assert!(none.keep("head").is_none());
 }

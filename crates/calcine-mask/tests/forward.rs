@@ -1,7 +1,9 @@
 //! Masks in the forward pass, over dense stored weights.
 
+use burn::module::Param;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
+use calcine_mask::Masks;
 use calcine_testkit::{Mlp, device, values};
 
 use crate::{bools, floats, masks};
@@ -110,4 +112,40 @@ fn masks_made_on_a_tape_apply_outside_and_the_other_way_round() {
             .collect();
         assert_eq!(kept, expected);
     }
+}
+
+#[test]
+fn a_mask_that_keeps_nothing_gives_zeros_rescaled_or_not() {
+    let dense = model(&device());
+    let everything = |_| false;
+    let mut rescaled = masks(&dense, &["first.weight", "first.bias"], everything);
+    rescaled.rescale_kept();
+    let plain = masks(&dense, &["first.weight", "first.bias"], everything);
+    for masks in [
+        &rescaled,
+        &plain,
+        &Masks::intersection([&rescaled, &plain, &rescaled]),
+    ] {
+        let seen = masks.forward(&dense);
+        assert!(floats(seen.first.weight.val()).iter().all(|x| *x == 0.0));
+        let bias = seen.first.bias.unwrap();
+        assert!(floats(bias.val()).iter().all(|x| *x == 0.0));
+    }
+}
+
+/// Summed in 32-bit floats, 2^24 ones and one more are 2^24.
+#[test]
+fn what_is_kept_of_a_large_weight_is_counted_exactly() {
+    let numel = (1_usize << 24) + 3;
+    let large = Param::from_tensor(Tensor::<1>::ones([numel], &device()));
+    let model = vec![large];
+    let mut masks = masks(&model, &["0"], |i| i % 4096 != 0);
+    masks.rescale_kept();
+    let kept = numel - numel.div_ceil(4096);
+    let seen = masks.forward(&model)[0].val().slice([1..2]);
+    let expected = numel as f64 / kept as f64;
+    assert!(
+        (f64::from(floats(seen)[0]) - expected).abs() < 1e-7,
+        "{expected}"
+    );
 }

@@ -2,11 +2,12 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
-use calcine_fold::Layout;
+use calcine_fold::{Fold, Grain, Layout};
 
 use crate::pattern::{self, UnknownParameter};
-use crate::settings::Settings;
+use crate::settings::{Owner, Settings};
 use crate::walk::Walk;
+use crate::{Groups, UnitError};
 
 /// What a parameter is for, judged by its layer's type and its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,8 +29,10 @@ pub enum Role {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Parameter {
-    /// Burn's dotted path: `layer1.0.conv1.weight`.
+    /// Burn's dotted path: `layer1.0.conv1.weight`. Of a parameter that is used several times, the first one.
     pub path: String,
+    /// The other paths of a parameter that is used several times (a tied weight); they name it as well.
+    pub aliases: Vec<String>,
     /// The type of the layer that owns it: `Conv2d`.
     pub layer: String,
     /// The key of its gradient and optimizer state.
@@ -38,12 +41,13 @@ pub struct Parameter {
     pub shape: Vec<usize>,
     /// What it is for.
     pub role: Role,
-    /// The groups of the convolution whose weight it is; 1 for anything else.
+    /// The groups of the convolution whose weight it is; 1 for anything else. What
+    /// [`Fold::grouped`](calcine_fold::Fold::grouped) needs.
     ///
-    /// Burn's layers tell by their `Debug` text. A convolution of another origin, or inside a module that
-    /// writes its own `Debug`, counts as one group until [`with_groups`](Self::with_groups). This is what
-    /// [`Fold::grouped`](calcine_fold::Fold::grouped) wants to know.
-    pub groups: usize,
+    /// Burn tells nobody. The derived `Debug` text of its layers proves the number; those of a convolution
+    /// in a module with a `Debug` of its own are [unknown](Groups::Unknown), unless the graph of the traced model
+    /// tells them ([`Inventory::tell_groups`]).
+    pub groups: Groups,
 }
 
 impl Parameter {
@@ -89,55 +93,118 @@ impl Parameter {
     /// The parameter of a convolution whose groups the inventory could not find out.
     #[must_use]
     pub fn with_groups(self, groups: usize) -> Self {
+        let groups = Groups::Known(groups);
         Self { groups, ..self }
+    }
+
+    /// Its [path](Self::path), then its [aliases](Self::aliases).
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let aliases = self.aliases.iter().map(String::as_str);
+        std::iter::once(self.path.as_str()).chain(aliases)
+    }
+
+    /// Whether this is one of its paths.
+    #[must_use]
+    pub fn is_called(&self, path: &str) -> bool {
+        self.paths().any(|own| own == path)
     }
 
     /// The outputs of the layer that owns this weight: features, or the channels of all groups.
     ///
-    /// `None` for what is no weight or of unknown [`layout`](Self::layout).
+    /// `None` for what is no weight or of unknown [`layout`](Self::layout), and for a transposed convolution of
+    /// unknown groups.
     #[must_use]
     pub fn outputs(&self) -> Option<usize> {
-        self.sides().map(|[outputs, _]| outputs)
+        self.sides()[0]
     }
 
     /// The inputs of the layer that owns this weight: features, the channels of all groups, or the
     /// entries of an embedding.
     ///
-    /// `None` for what is no weight or of unknown [`layout`](Self::layout).
+    /// `None` for what is no weight or of unknown [`layout`](Self::layout), and for a convolution of unknown
+    /// groups.
     #[must_use]
     pub fn inputs(&self) -> Option<usize> {
-        self.sides().map(|[_, inputs]| inputs)
+        self.sides()[1]
     }
 
-    /// Outputs and inputs.
-    fn sides(&self) -> Option<[usize; 2]> {
-        let (&first, &second) = (self.shape.first()?, self.shape.get(1)?);
-        let second = second * self.groups;
-        Some(match self.layout()? {
-            Layout::OutputFirst => [first, second],
-            Layout::InputFirst => [second, first],
+    /// Outputs and inputs. The second stored axis is that of one group.
+    fn sides(&self) -> [Option<usize>; 2] {
+        let (Some(&first), Some(&second)) = (self.shape.first(), self.shape.get(1)) else {
+            return [None; 2];
+        };
+        let second = self.groups.get().map(|groups| second * groups);
+        match self.layout() {
+            Some(Layout::OutputFirst) => [Some(first), second],
+            Some(Layout::InputFirst) => [second, Some(first)],
+            None => [None; 2],
+        }
+    }
+
+    /// The parameter as rows of units of this granularity.
+    ///
+    /// # Errors
+    ///
+    /// If its shape has no such units; or if they depend on which axis is the output, or on the groups of the
+    /// convolution, and that is not known.
+    pub fn fold(&self, grain: Grain) -> Result<Fold, UnitError> {
+        let path = || self.path.clone();
+        let layout = match (self.layout(), grain) {
+            (Some(layout), _) => layout,
+            // Elements need no axes.
+            (None, Grain::Element | Grain::Layer) => Layout::OutputFirst,
+            (None, _) => {
+                return Err(UnitError::Layout {
+                    path: path(),
+                    layer: self.layer.clone(),
+                });
+            }
+        };
+        let groups = match (self.groups, grain, layout) {
+            (Groups::Known(groups), ..) => groups,
+            // They are the same units, whatever the groups.
+            (Groups::Unknown, Grain::Element | Grain::Layer, _)
+            | (Groups::Unknown, Grain::Filter | Grain::Kernel, Layout::OutputFirst) => 1,
+            (Groups::Unknown, ..) => {
+                let layer = self.layer.clone();
+                return Err(UnitError::Groups {
+                    path: path(),
+                    layer,
+                    grain,
+                });
+            }
+        };
+        Fold::grouped(grain, &self.shape, layout, groups).map_err(|source| UnitError::Shape {
+            path: path(),
+            source,
         })
     }
 
     /// The name PyTorch would use: `weight` and `bias` for a norm's `gamma` and `beta`.
     #[must_use]
     pub fn pytorch_path(&self) -> String {
+        self.pytorch_name(&self.path)
+    }
+
+    /// What PyTorch would call it where Burn has this path.
+    pub(crate) fn pytorch_name(&self, path: &str) -> String {
         let renamed = match self.role {
             Role::NormScale => Some("weight"),
             Role::NormShift => Some("bias"),
             _ => None,
         };
-        match (renamed, self.path.rsplit_once('.')) {
+        match (renamed, path.rsplit_once('.')) {
             (Some(name), Some((layer, _))) => format!("{layer}.{name}"),
             (Some(name), None) => name.to_owned(),
-            (None, _) => self.path.clone(),
+            (None, _) => path.to_owned(),
         }
     }
 }
 
 /// Every float parameter of a module, in the module's order.
 ///
-/// A parameter that is used twice is listed once, under its first path.
+/// A parameter that is used twice (a tied weight) is listed once, under its first path; the others are its
+/// [aliases](Parameter::aliases), and name it as well.
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
     parameters: Vec<Parameter>,
@@ -156,12 +223,13 @@ impl Inventory {
         let settings = Settings::of(module);
         let mut norms = BTreeMap::new();
         for parameter in &mut parameters {
-            if let Some(groups) = groups(parameter, &settings) {
-                parameter.groups = groups;
+            if let Some(field) = groups_field(parameter) {
+                let told = settings.get(owner(parameter, "weight"), field);
+                parameter.groups = told.map_or(Groups::Unknown, Groups::Known);
             }
             if parameter.role == Role::NormScale {
                 for name in ["epsilon", "momentum"] {
-                    let value = settings.get(parameter.id, name);
+                    let value = settings.get(owner(parameter, "gamma"), name);
                     norms.extend(value.map(|value| ((parameter.id, name), value)));
                 }
             }
@@ -181,10 +249,19 @@ impl Inventory {
             .filter(|parameter| parameter.role == Role::Weight)
     }
 
-    /// The parameter at exactly this path.
+    /// The parameter at exactly this path: its own, or one of its aliases.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Parameter> {
-        self.iter().find(|parameter| parameter.path == path)
+        self.iter().find(|parameter| parameter.is_called(path))
+    }
+
+    /// Takes down the groups of the convolution whose weight has this path, from a source that knows them, as the
+    /// graph of the traced model does. Nothing happens if there is no such parameter.
+    pub fn tell_groups(&mut self, path: &str, groups: usize) {
+        let mut parameters = self.parameters.iter_mut();
+        if let Some(parameter) = parameters.find(|parameter| parameter.is_called(path)) {
+            parameter.groups = Groups::Known(groups);
+        }
     }
 
     /// What the norm of this scale says of itself, if it does.
@@ -250,21 +327,20 @@ impl ModuleVisitor for Lister {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self
-            .parameters
-            .iter()
-            .any(|parameter| parameter.id == param.id)
-        {
+        let path = self.walk.path();
+        let mut known = self.parameters.iter_mut();
+        if let Some(parameter) = known.find(|parameter| parameter.id == param.id) {
+            parameter.aliases.push(path);
             return;
         }
-        let path = self.walk.path();
         let name = path.rsplit('.').next().unwrap_or_default();
         self.parameters.push(Parameter {
             role: role(self.walk.layer(), name, D),
             layer: self.walk.layer().to_owned(),
             id: param.id,
             shape: shape(self.walk.layer(), param),
-            groups: 1,
+            groups: Groups::Known(1),
+            aliases: Vec::new(),
             path,
         });
     }
@@ -287,15 +363,22 @@ fn role(layer: &str, name: &str, rank: usize) -> Role {
     }
 }
 
-/// The groups of the convolution whose weight this is, if it tells.
-fn groups(parameter: &Parameter, settings: &Settings) -> Option<usize> {
+/// The field in which a convolution keeps the groups of this weight; `None` for what has none.
+fn groups_field(parameter: &Parameter) -> Option<&'static str> {
     if parameter.role != Role::Weight {
         return None;
     }
-    let field = match parameter.layer.as_str() {
-        "DeformConv2d" => "weight_groups",
-        layer if layer.starts_with("Conv") => "groups",
-        _ => return None,
-    };
-    settings.get(parameter.id, field)
+    match parameter.layer.as_str() {
+        "DeformConv2d" => Some("weight_groups"),
+        layer if layer.starts_with("Conv") => Some("groups"),
+        _ => None,
+    }
+}
+
+fn owner<'a>(parameter: &'a Parameter, field: &'a str) -> Owner<'a> {
+    Owner {
+        layer: &parameter.layer,
+        field,
+        id: parameter.id,
+    }
 }

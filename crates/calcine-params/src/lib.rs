@@ -35,21 +35,27 @@
 //! | item | what |
 //! |---|---|
 //! | [`Inventory`], [`Parameter`] | every float parameter of a module: path, layer, shape, role |
+//! | [`Parameter::fold`], [`Groups`] | a parameter as rows of units, where what they depend on is known |
 //! | [`Inventory::select`] | parameters by name and glob, with nearest matches on a miss |
 //! | [`Pattern`], [`nearest`] | the one way to write which names are meant, of parameters, layers and nodes |
-//! | [`Inventory::norm_of`], [`Inventory::weight_of`], [`Norm`] | which batch norm follows which layer, by name |
+//! | [`Inventory::norm_of`], [`Inventory::weight_of`], [`Norm`] | which batch norm follows which layer, where names and shapes leave no doubt |
 //! | [`edit`], [`Edit`] | replace stored values and keep how they train |
 //! | [`view`] | a clone whose forward pass sees other values; gradients reach the original |
 //! | [`flat`], [`replace`] | values of chosen parameters, flattened, outside autodiff, and back |
 //! | [`flat_gradients`], [`edit_gradients`] | the same for gradients |
+//! | [`frozen`] | parameters that do not train |
 //!
 //! Names are Burn's paths (`layer1.0.conv1.weight`, `bn1.gamma`). Where they match nothing, PyTorch's
 //! are tried: a norm's `weight` and `bias` for `gamma` and `beta`; then both without the component
 //! `module` that data-parallel wrapping adds, in the pattern or in the model.
 
 mod edit;
+mod error;
+#[cfg(feature = "gradients")]
+mod frozen;
 #[cfg(feature = "gradients")]
 mod gradients;
+mod groups;
 mod inventory;
 mod norm;
 mod pattern;
@@ -59,8 +65,12 @@ mod settings;
 mod walk;
 
 pub use edit::{Edit, edit, view};
+pub use error::UnitError;
+#[cfg(feature = "gradients")]
+pub use frozen::frozen;
 #[cfg(feature = "gradients")]
 pub use gradients::{edit_gradients, flat_gradients};
+pub use groups::Groups;
 pub use inventory::{Inventory, Parameter, Role};
 pub use norm::Norm;
 pub use pattern::{Pattern, PatternError, UnknownParameter, nearest};

@@ -16,41 +16,62 @@ pub struct Norm<'a> {
     pub mean: &'a Parameter,
     /// The running variance.
     pub variance: &'a Parameter,
-    /// What is added to the variance; Burn's default of 1e-5 if the layer does not tell.
-    pub epsilon: f64,
-    /// How much of a batch goes into the running statistics; Burn's default of 0.1 if the layer does not
-    /// tell.
-    pub momentum: f64,
+    /// What is added to the variance; `None` if the layer does not tell, as in a module with a `Debug` of its
+    /// own.
+    pub epsilon: Option<f64>,
+    /// How much of a batch goes into the running statistics; `None` if the layer does not tell.
+    pub momentum: Option<f64>,
 }
-
-/// Burn's defaults.
-const EPSILON: f64 = 1e-5;
-const MOMENTUM: f64 = 0.1;
 
 /// What a batch norm is called whose convolution is called `conv`.
 const NORM_NAMES: [&str; 4] = ["bn", "norm", "batch_norm", "batchnorm"];
 
 impl Inventory {
-    /// The batch norm that follows a convolution or linear layer, judged by names.
+    /// The batch norm that follows a convolution or linear layer, where names and shapes leave no doubt.
     ///
-    /// Names are all there is: a module does not say what its forward pass does. The norm is
+    /// A module does not say what its forward pass does; the graph of a traced model does, and is to be asked
+    /// first. Without one the norm is
     ///
     /// * in the same module, under the layer's name with `conv` replaced by `bn`, `norm`, `batch_norm` or
     ///   `batchnorm` (`conv1` and `bn1`, `conv` and `norm`, `depthwise_conv` and `depthwise_bn`); or, if the
     ///   layer's name is a number, under the next one (`downsample.0` and `downsample.1`);
     /// * a `BatchNorm`, or a `Normalization` that holds one;
-    /// * declared after the layer (in blocks of the pre-activation kind `bn1` comes before `conv1`, and
-    ///   is not its norm);
-    /// * of as many elements as the layer has outputs.
+    /// * declared after the layer;
+    /// * of as many elements as the layer has outputs, and the layer has not as many inputs: else the norm may
+    ///   stand before it, as in blocks of the pre-activation kind;
+    /// * the only batch norm of so many elements in that module.
     ///
-    /// `None` if there is no such norm, or if names leave a choice: two norms for the layer, or two
-    /// layers for the norm. A layer and norm that happen to be called so are paired even if something
-    /// stands between them or reads the layer's output as well.
+    /// `None` if there is no such norm, or if there is a choice: two norms for the layer, or two layers for
+    /// the norm; [`may_have_norm`](Self::may_have_norm) tells the one from the other.
     #[must_use]
     pub fn norm_of(&self, weight: &Parameter) -> Option<Norm<'_>> {
         let norm = self.norm_by_name(weight)?;
         let rival = |other: &Parameter| other.id != weight.id && self.claims(other, norm.gamma);
-        (!self.weights().any(rival)).then_some(norm)
+        let may_precede = weight
+            .inputs()
+            .is_none_or(|inputs| inputs == norm.gamma.numel());
+        let beside = |gamma: &Parameter| {
+            gamma.id != norm.gamma.id && gamma.path.starts_with(parent(&weight.path))
+        };
+        let one_of_many = self.scales_of(norm.gamma.numel()).any(beside);
+        let doubt = may_precede || one_of_many || self.weights().any(rival);
+        (!doubt).then_some(norm)
+    }
+
+    /// Whether a batch norm may follow the layer of this weight: whether any in the model has as many elements as
+    /// the layer has outputs.
+    #[must_use]
+    pub fn may_have_norm(&self, weight: &Parameter) -> bool {
+        let outputs = weight.outputs();
+        outputs.is_none_or(|outputs| self.scales_of(outputs).next().is_some())
+    }
+
+    /// The scales of all batch norms of so many elements.
+    fn scales_of(&self, features: usize) -> impl Iterator<Item = &Parameter> {
+        self.iter().filter(move |parameter| {
+            let is_scale = parameter.role == Role::NormScale && parameter.layer == "BatchNorm";
+            is_scale && parameter.numel() == features
+        })
     }
 
     /// The weight whose output a batch norm scales: the inverse of [`norm_of`](Self::norm_of), for a
@@ -59,9 +80,10 @@ impl Inventory {
     /// Element `i` of `gamma` scales filter (or output) `i` of the weight.
     #[must_use]
     pub fn weight_of(&self, gamma: &Parameter) -> Option<&Parameter> {
-        let mut weights = self.weights().filter(|weight| self.claims(weight, gamma));
-        let weight = weights.next()?;
-        weights.next().is_none().then_some(weight)
+        self.weights().find(|weight| {
+            let norm = self.norm_of(weight);
+            norm.is_some_and(|norm| norm.gamma.id == gamma.id)
+        })
     }
 
     /// The only norm that the weight's name allows.
@@ -115,10 +137,16 @@ impl Inventory {
             beta: part("beta")?,
             mean: part("running_mean")?,
             variance: part("running_var")?,
-            epsilon: self.norm_setting(gamma, "epsilon").unwrap_or(EPSILON),
-            momentum: self.norm_setting(gamma, "momentum").unwrap_or(MOMENTUM),
+            epsilon: self.norm_setting(gamma, "epsilon"),
+            momentum: self.norm_setting(gamma, "momentum"),
         })
     }
+}
+
+/// The module that holds the layer of this parameter: `layer1.0.` of `layer1.0.conv1.weight`.
+fn parent(path: &str) -> &str {
+    let layer = path.rsplit_once('.').map_or("", |(layer, _)| layer);
+    &path[..layer.rfind('.').map_or(0, |dot| dot + 1)]
 }
 
 /// Where the norm of a layer may be.

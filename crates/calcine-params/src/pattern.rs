@@ -189,13 +189,13 @@ impl std::fmt::Display for UnknownParameter {
 
 impl std::error::Error for UnknownParameter {}
 
-/// What a parameter is called.
-type Naming = fn(&Parameter) -> String;
+/// What a parameter is called where Burn has this path.
+type Naming = fn(&Parameter, &str) -> String;
 
 /// Whether a pattern matches a name.
 type Matching = fn(&Pattern, &str) -> bool;
 
-/// The indices of the trainable parameters that `pattern` matches: by Burn's names, else by PyTorch's,
+/// The indices of the trainable parameters one of whose paths `pattern` matches: by Burn's names, else by PyTorch's,
 /// else by either without the path element that data-parallel wrapping adds, on both sides.
 pub(crate) fn matches(
     pattern: &str,
@@ -205,20 +205,22 @@ pub(crate) fn matches(
         pattern: error.pattern,
         reason: Reason::Malformed(error.reason),
     })?;
+    let burns: Naming = |_, path| path.to_owned();
     let attempts: [(Matching, Naming); 4] = [
-        (Pattern::matches, |parameter| parameter.path.clone()),
-        (Pattern::matches, Parameter::pytorch_path),
-        (Pattern::matches_unwrapped, |parameter| {
-            parameter.path.clone()
-        }),
-        (Pattern::matches_unwrapped, Parameter::pytorch_path),
+        (Pattern::matches, burns),
+        (Pattern::matches, Parameter::pytorch_name),
+        (Pattern::matches_unwrapped, burns),
+        (Pattern::matches_unwrapped, Parameter::pytorch_name),
     ];
     for (is_match, name) in attempts {
         let found: Vec<usize> = parameters
             .iter()
             .enumerate()
             .filter(|(_, parameter)| parameter.is_trainable())
-            .filter(|(_, parameter)| is_match(&compiled, &name(parameter)))
+            .filter(|(_, parameter)| {
+                let mut names = parameter.paths().map(|path| name(parameter, path));
+                names.any(|name| is_match(&compiled, &name))
+            })
             .map(|(index, _)| index)
             .collect();
         if !found.is_empty() {

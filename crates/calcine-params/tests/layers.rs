@@ -69,7 +69,7 @@ fn norms_have_scales_and_shifts() {
 fn check<M: Module>(layer: &M, expected: [usize; 3]) {
     let inventory = Inventory::of(layer);
     let weight = inventory.get("weight").unwrap();
-    let sides = [weight.outputs(), weight.inputs(), Some(weight.groups)];
+    let sides = [weight.outputs(), weight.inputs(), weight.groups.get()];
     assert_eq!(sides, expected.map(Some), "{weight:?}");
     let [outputs, inputs, groups] = expected;
     let (by_output, by_input) = match weight.shape.len() {
@@ -82,7 +82,7 @@ fn check<M: Module>(layer: &M, expected: [usize; 3]) {
         assert_eq!(fold.units(), units, "{grain} of {weight:?}");
     }
     if let Some(bias) = inventory.get("bias") {
-        assert_eq!((bias.numel(), bias.groups), (outputs, 1));
+        assert_eq!((bias.numel(), bias.groups.get()), (outputs, Some(1)));
         assert_eq!((bias.outputs(), bias.inputs()), (None, None));
     }
 }
@@ -147,7 +147,7 @@ fn the_groups_of_each_layer_are_its_own() {
     let inventory = Inventory::of(&model);
     let groups: Vec<_> = inventory
         .iter()
-        .map(|p| (p.path.as_str(), p.groups))
+        .map(|p| (p.path.as_str(), p.groups.get().unwrap()))
         .collect();
     let expected = [
         ("0.0.weight", 2),

@@ -1,7 +1,9 @@
 //! What parameters are called, and which of them a pattern means.
 
 use burn::module::{Module, Param};
-use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, LinearLayout};
+use burn::nn::{
+    BatchNorm, BatchNormConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig, LinearLayout,
+};
 use burn::tensor::Tensor;
 use calcine_fold::Layout;
 use calcine_params::{Inventory, Role};
@@ -341,6 +343,47 @@ fn a_shared_parameter_is_listed_once_under_its_first_path() {
             .collect::<Vec<_>>(),
         ["encoder"]
     );
+    let [shared] = inventory.iter().collect::<Vec<_>>()[..] else {
+        panic!("one parameter");
+    };
+    assert_eq!(shared.aliases, ["decoder"]);
+    for name in ["encoder", "decoder"] {
+        assert_eq!(inventory.get(name), Some(shared));
+    }
+    for patterns in [
+        &["encoder"][..],
+        &["decoder"],
+        &["dec*"],
+        &["*"],
+        &["encoder", "decoder"],
+    ] {
+        assert_eq!(
+            inventory.select(patterns).unwrap(),
+            [shared],
+            "{patterns:?}"
+        );
+    }
+    let none = inventory.select(&["encoder", "!decoder"]).unwrap();
+    assert!(none.is_empty(), "either name takes it away again");
+}
+
+#[test]
+fn a_shared_norm_scale_has_pytorchs_name_under_each_path() {
+    #[derive(Module, Debug)]
+    struct Tied {
+        first: LayerNorm,
+        second: LayerNorm,
+    }
+    let first = LayerNormConfig::new(3).init(&device());
+    let tied = Tied {
+        second: first.clone(),
+        first,
+    };
+    let inventory = Inventory::of(&tied);
+    let selected = |name: &str| inventory.select(&[name]).unwrap()[0].path.clone();
+    assert_eq!(selected("first.weight"), "first.gamma");
+    assert_eq!(selected("second.weight"), "first.gamma");
+    assert_eq!(selected("module.second.bias"), "first.beta");
 }
 
 #[test]

@@ -4,8 +4,9 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
 use burn::nn::norm::{Normalization, NormalizationConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::Device;
-use calcine_params::Inventory;
+use burn::tensor::{Device, Distribution, Tensor};
+use calcine_fold::{Fold, Grain};
+use calcine_params::{Groups, Inventory, Parameter, UnitError};
 use calcine_testkit::{ConvNet, device, each};
 
 use crate::models::Zoo;
@@ -28,7 +29,7 @@ fn partner<M: Module>(model: &M, weight: &str) -> Option<String> {
     Some(norm.gamma.path.clone())
 }
 
-/// Names that say what follows what, in the ways that models have.
+/// Names that say what follows what, in the ways that models have; shapes leave no choice.
 #[derive(Module, Debug)]
 struct Named {
     conv: Conv2d,
@@ -46,9 +47,9 @@ struct Named {
 }
 
 #[test]
-fn names_that_say_so_are_paired() {
+fn names_that_say_so_are_paired_where_shapes_leave_no_choice() {
     let device = device();
-    let groups = Conv2dConfig::new([4, 4], [3, 3]).with_groups(4);
+    let groups = Conv2dConfig::new([4, 12], [3, 3]).with_groups(4);
     let up = ConvTranspose2dConfig::new([4, 6], [2, 2]).with_groups(2);
     let model = Named {
         conv: conv([3, 5], &device),
@@ -56,9 +57,9 @@ fn names_that_say_so_are_paired() {
         conv1: conv([3, 4], &device),
         bn1: norm(4, &device),
         depthwise_conv: groups.init(&device),
-        depthwise_bn: norm(4, &device),
-        conv_2: conv([3, 4], &device),
-        batch_norm_2: norm(4, &device),
+        depthwise_bn: norm(12, &device),
+        conv_2: conv([3, 8], &device),
+        batch_norm_2: norm(8, &device),
         up_conv: up.init(&device),
         up_norm: NormalizationConfig::Batch(BatchNormConfig::new(6)).init(&device),
         downsample: Some((conv([3, 7], &device), norm(7, &device))),
@@ -84,13 +85,19 @@ fn names_that_say_so_are_paired() {
 }
 
 #[test]
-fn residual_blocks_and_the_testkits_network_are_paired() {
+fn what_may_be_before_a_layer_or_behind_another_is_not_paired() {
     let zoo = Zoo::new(&device());
     let gamma = |path: &str| partner(&zoo, path);
+    let inventory = Inventory::of(&zoo);
+    let doubtful = inventory.get("stages.1.conv2.weight").unwrap();
+    assert_eq!(doubtful.inputs(), doubtful.outputs());
     assert_eq!(
-        gamma("stages.1.conv2.weight").as_deref(),
-        Some("stages.1.bn2.gamma")
+        gamma(&doubtful.path),
+        None,
+        "it may be a pre-activation block"
     );
+    assert!(inventory.may_have_norm(doubtful));
+    assert!(!inventory.may_have_norm(inventory.get("fc.weight").unwrap()));
     assert_eq!(gamma("stem.weight"), None, "`bn1` may be anybody's");
     assert_eq!(gamma("fc.weight"), None);
     let net = ConvNet::new(&device());
@@ -117,12 +124,21 @@ struct Misleading {
     conv: Conv2d,
     batch_conv: Conv2d,
     batch_norm: BatchNorm,
+    // Of which one may stand between the others, as of all four of a block.
+    conv6: Conv2d,
+    bn6: BatchNorm,
+    conv7: Conv2d,
+    bn7: BatchNorm,
+    // As many inputs as outputs: the norm may be of the inputs.
+    conv8: Conv2d,
+    bn8: BatchNorm,
 }
 
 #[test]
 fn names_that_leave_a_doubt_are_not_paired() {
     let device = device();
-    let (conv, norm) = (|| conv([4, 4], &device), |n| norm(n, &device));
+    let sides = |inputs, outputs| self::conv([inputs, outputs], &device);
+    let (conv, norm) = (|| sides(2, 4), |n| norm(n, &device));
     let model = Misleading {
         bn1: norm(4),
         conv1: conv(),
@@ -136,6 +152,12 @@ fn names_that_leave_a_doubt_are_not_paired() {
         conv: conv(),
         batch_conv: conv(),
         batch_norm: norm(4),
+        conv6: sides(2, 7),
+        bn6: norm(7),
+        conv7: sides(2, 7),
+        bn7: norm(7),
+        conv8: sides(9, 9),
+        bn8: norm(9),
     };
     let inventory = Inventory::of(&model);
     let paired = inventory.weights().filter_map(|weight| {
@@ -181,37 +203,90 @@ fn a_norm_has_its_four_parameters_and_its_epsilon() {
     );
     assert_eq!(
         (norm("0.conv.weight").epsilon, second.epsilon),
-        (1e-5, 0.25)
+        (Some(1e-5), Some(0.25))
     );
 }
 
+#[derive(Module)]
+struct Silent {
+    conv: Conv2d,
+    bn: BatchNorm,
+}
+
+impl std::fmt::Debug for Silent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Silent")
+    }
+}
+
 #[test]
-fn an_epsilon_that_is_not_told_is_burns_default_and_can_be_set() {
-    #[derive(Module)]
-    struct Silent {
-        conv: Conv2d,
-        bn: BatchNorm,
-    }
-    impl std::fmt::Debug for Silent {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("Silent")
-        }
-    }
+fn what_a_layer_does_not_tell_is_unknown_and_can_be_told() {
     let device = device();
     let model = Silent {
-        conv: Conv2dConfig::new([4, 4], [1, 1])
+        conv: Conv2dConfig::new([4, 6], [1, 1])
             .with_groups(2)
             .init(&device),
-        bn: BatchNormConfig::new(4).with_epsilon(0.5).init(&device),
+        bn: BatchNormConfig::new(6).with_epsilon(0.5).init(&device),
+    };
+    let mut inventory = Inventory::of(&model);
+    let norm = inventory.batch_norm("bn").unwrap();
+    assert_eq!((norm.epsilon, norm.momentum), (None, None));
+    let weight = inventory.get("conv.weight").unwrap();
+    assert_eq!((weight.groups, weight.inputs()), (Groups::Unknown, None));
+    assert_eq!(
+        (weight.outputs(), weight.groups.to_string()),
+        (Some(6), "unknown".to_owned())
+    );
+    assert!(
+        inventory.norm_of(weight).is_none(),
+        "the norm may be of the inputs"
+    );
+    let told = weight.clone().with_groups(2);
+    assert_eq!((told.groups.get(), told.inputs()), (Some(2), Some(4)));
+    inventory.tell_groups("conv.weight", 2);
+    assert_eq!(inventory.get("conv.weight"), Some(&told));
+    assert!(inventory.norm_of(&told).is_some());
+}
+
+#[test]
+fn units_that_depend_on_unknown_groups_are_refused() {
+    let device = device();
+    let conv = Conv2dConfig::new([4, 6], [3, 3]).with_groups(2);
+    let model = Silent {
+        conv: conv.init(&device),
+        bn: norm(6, &device),
     };
     let inventory = Inventory::of(&model);
     let weight = inventory.get("conv.weight").unwrap();
-    let mut norm = inventory.norm_of(weight).unwrap();
-    assert_eq!(norm.epsilon, 1e-5);
-    norm.epsilon = 0.5;
-    assert_eq!(norm.epsilon, 0.5);
-    // The same silence about groups.
-    assert_eq!((weight.groups, weight.inputs()), (1, Some(2)));
-    let told = weight.clone().with_groups(2);
-    assert_eq!((told.groups, told.inputs()), (2, Some(4)));
+    let known = weight.clone().with_groups(2);
+    let rows = [
+        (Grain::Element, true),
+        (Grain::Layer, true),
+        (Grain::Filter, true),
+        (Grain::Kernel, true),
+        (Grain::Channel, false),
+        (Grain::Group { of: 2 }, false),
+    ];
+    each(rows, |&(grain, is_known)| {
+        let values = || Tensor::<4>::random(weight_shape(weight), Distribution::Default, &device);
+        match weight.fold(grain) {
+            Ok(fold) => {
+                assert!(is_known, "{grain}");
+                let values = values();
+                let rows = |fold: &Fold| fold.rows(values.clone()).into_data();
+                assert_eq!(rows(&fold), rows(&known.fold(grain).unwrap()), "{grain}");
+            }
+            Err(error) => {
+                assert!(
+                    !is_known && matches!(error, UnitError::Groups { .. }),
+                    "{error}"
+                );
+                known.fold(grain).unwrap();
+            }
+        }
+    });
+}
+
+fn weight_shape(weight: &Parameter) -> [usize; 4] {
+    weight.shape.clone().try_into().unwrap()
 }

@@ -9,7 +9,7 @@ use crate::error::Problems;
 use crate::section::{At, Section, describe, number};
 
 /// An amount over a window's progress.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Amount {
     Constant(f64),
     Between {
@@ -33,7 +33,7 @@ pub(crate) enum Amount {
     },
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     Linear,
     Cubic,

@@ -1,24 +1,32 @@
 mod dependency;
+mod norms;
 mod parameters;
 mod penalty;
 mod prune;
 
-use burn::module::Module;
+use std::collections::BTreeSet;
+
+use burn::module::{Module, ParamId};
 use calcine_fold::Grain;
-use calcine_graph::{Axes, Graph};
+use calcine_graph::{Axes, Graph, Op};
 use calcine_params::Inventory;
 use calcine_train::{Driver, Hold, Policy, RateEntry, RatePlan, Rewind, WindowUnit};
 
 use crate::error::{Found, Problems, RecipeError};
 use crate::policy::{Kind, length, missed};
+use crate::pruner::Pruner;
 use crate::recipe::Recipe;
 use crate::section::At;
 
 /// What binding one policy needs to know.
 struct Bound<'a> {
     inventory: &'a Inventory,
-    /// What is cut together, of a traced network.
+    /// Of a traced model.
+    graph: Option<&'a Graph>,
+    /// What is cut together, of a traced model.
     axes: Option<&'a Axes>,
+    /// Parameters that do not train.
+    frozen: &'a BTreeSet<ParamId>,
     problems: &'a Problems,
     when: calcine_train::When,
     steps_per_epoch: u64,
@@ -40,8 +48,9 @@ impl Recipe {
         self.bind_with(model, None, steps_per_epoch)
     }
 
-    /// The same with the graph of the model, traced, which tells what is cut together: what
-    /// `dependency = "auto"` needs. The model may be the traced network or the one it was traced from.
+    /// The same with the graph of the model, traced, which tells what is cut together (what
+    /// `dependency = "auto"` needs), which batch norm follows which layer (for `norm_scale` and
+    /// `fold_norm`), and how many groups a convolution has. The model may be the traced network or the one it was traced from.
     ///
     /// # Errors
     ///
@@ -53,7 +62,7 @@ impl Recipe {
         steps_per_epoch: u64,
     ) -> Result<Driver<M>, RecipeError> {
         match graph.axes() {
-            Ok(axes) => self.bind_with(model, Some(&axes), steps_per_epoch),
+            Ok(axes) => self.bind_with(model, Some((graph, &axes)), steps_per_epoch),
             Err(error) => {
                 let found = Found {
                     span: 0..0,
@@ -67,11 +76,19 @@ impl Recipe {
     fn bind_with<M: Module>(
         &self,
         model: &M,
-        axes: Option<&Axes>,
+        traced: Option<(&Graph, &Axes)>,
         steps_per_epoch: u64,
     ) -> Result<Driver<M>, RecipeError> {
         let problems = Problems::default();
-        let inventory = Inventory::of(model);
+        let mut inventory = Inventory::of(model);
+        let (graph, axes) = traced.unzip();
+        if let Some(graph) = graph {
+            tell_groups(&mut inventory, graph);
+        }
+        let frozen = match self.parts.pruners.iter().any(Pruner::needs_gradients) {
+            true => calcine_params::frozen(model),
+            false => BTreeSet::new(),
+        };
         let parts = &self.parts;
         let epochs = parts.train.epochs;
         let mut policies: Vec<Box<dyn Policy<M>>> = Vec::new();
@@ -90,7 +107,9 @@ impl Recipe {
             self.check_thinning(policy, &when, steps_per_epoch, &problems);
             let bound = Bound {
                 inventory: &inventory,
+                graph,
                 axes,
+                frozen: &frozen,
                 problems: &problems,
                 when,
                 steps_per_epoch,
@@ -126,8 +145,10 @@ impl Recipe {
         }
         if let Some(rewind) = &parts.rewind {
             let at = rewind.at.value.clone();
-            let rewind = Rewind::new(&inventory, rewind.to, at, rewind.restore);
-            policies.push(Box::new(rewind));
+            match Rewind::try_new(&inventory, rewind.to, at, rewind.restore) {
+                Ok(rewind) => policies.push(Box::new(rewind)),
+                Err(error) => problems.add(&rewind.at.span, error),
+            }
         }
         let found = problems.into_inner();
         if found.is_empty() {
@@ -207,6 +228,18 @@ impl Recipe {
             ));
         }
         warnings
+    }
+}
+
+/// What the graph says of the groups of convolutions.
+fn tell_groups(inventory: &mut Inventory, graph: &Graph) {
+    for node in &graph.nodes {
+        if let Op::Convolution(convolution) | Op::TransposedConvolution { convolution, .. } =
+            &node.op
+            && let Some(&weight) = node.inputs.get(1)
+        {
+            inventory.tell_groups(&graph.value(weight).name, convolution.groups);
+        }
     }
 }
 

@@ -93,6 +93,11 @@ impl Problems {
         });
     }
 
+    /// How many there are so far.
+    pub(crate) fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+
     pub(crate) fn into_inner(self) -> Vec<Found> {
         self.0.into_inner()
     }

@@ -1,3 +1,4 @@
+use calcine_criteria::Needs;
 use calcine_fold::Grain;
 use calcine_train::{Batches, Joint, Reconstruct};
 
@@ -50,6 +51,14 @@ impl Pruner {
         self.dependency.is_some()
             || self.reconstruct.is_some()
             || self.score.value.is_of_activations()
+            || self.score.value == ScoreName::NormScale
+            || self.fold_norm.as_ref().is_some_and(|fold| fold.value)
+    }
+
+    /// Whether it ranks, or grows, by gradients.
+    pub(crate) fn needs_gradients(&self) -> bool {
+        let growth = self.selection.growth_score().map(|score| score.needs());
+        self.score.value.needs() == Needs::Gradient || growth == Some(Needs::Gradient)
     }
 
     pub(crate) fn read(name: At<String>, section: Section<'_>) -> Option<Self> {

@@ -111,7 +111,8 @@ impl Recipe {
         self.parts.teaching.as_ref()
     }
 
-    /// Whether it takes a traced network: to thin it, to find what is cut together, or to look at activations.
+    /// Whether it takes a traced network: to thin it, to find what is cut together or which norm follows a layer, or
+    /// to look at activations.
     #[must_use]
     pub fn needs_network(&self) -> bool {
         let pruners = &self.parts.pruners;

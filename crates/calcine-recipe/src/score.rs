@@ -96,19 +96,24 @@ impl ScoreName {
         }
     }
 
+    /// What it looks at.
+    pub(crate) fn needs(self) -> Needs {
+        self.build().needs()
+    }
+
     /// Whether it is a number an output of a layer.
     pub(crate) fn is_of_outputs(self) -> bool {
-        matches!(self.build().needs(), Needs::NormScale | Needs::Activity(_))
+        matches!(self.needs(), Needs::NormScale | Needs::Activity(_))
     }
 
     /// Whether it looks at activations.
     pub(crate) fn is_of_activations(self) -> bool {
-        matches!(self.build().needs(), Needs::Activity(_) | Needs::InputNorm)
+        matches!(self.needs(), Needs::Activity(_) | Needs::InputNorm)
     }
 
     /// Whether it looks at gradients, norms or activations.
     pub(crate) fn needs_more_than_weights(self) -> bool {
-        self.build().needs() != Needs::Weight
+        self.needs() != Needs::Weight
     }
 
     /// What a pruner of it looks at unless told otherwise.

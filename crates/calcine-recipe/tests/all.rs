@@ -11,6 +11,7 @@ mod dependency;
 mod distiller;
 mod garbage;
 mod grammar;
+mod known;
 mod mistakes;
 mod recipes;
 mod techniques;

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
-use calcine_fold::FoldError;
-use calcine_params::UnknownParameter;
+use calcine_criteria::Needs;
+use calcine_params::{UnitError, UnknownParameter};
 
 /// A scan that cannot be done, or not be taken up again.
 #[derive(Debug, thiserror::Error)]
@@ -11,23 +11,8 @@ pub enum ScanError {
     #[error(transparent)]
     Parameter(#[from] UnknownParameter),
     /// A parameter that was asked for cannot be cut into units of this kind.
-    #[error("`{parameter}` cannot be scanned: {source}")]
-    Unfit {
-        /// The parameter.
-        parameter: String,
-        /// Why.
-        source: FoldError,
-    },
-    /// A parameter of a layer whose axes are not known.
-    #[error(
-        "`{parameter}` cannot be scanned: which axis of a `{layer}` is its output is not known"
-    )]
-    Layout {
-        /// The parameter.
-        parameter: String,
-        /// The type of its layer.
-        layer: String,
-    },
+    #[error(transparent)]
+    Unfit(#[from] UnitError),
     /// No weight of the model has such units.
     #[error("the model has no weight that can be cut into units of grain `{grain}`")]
     Nothing {
@@ -39,6 +24,15 @@ pub enum ScanError {
     Level {
         /// What was found.
         found: String,
+    },
+    /// A score or a selection draws at random, and there is no seed.
+    #[error("the score or the selection draws at random: give the scan a seed, `Scan::with_seed`")]
+    Seed,
+    /// A scan knows weights alone.
+    #[error("a scan ranks units once, by weights alone, not by {needs:?} or what was kept before")]
+    Evidence {
+        /// What the score looks at.
+        needs: Needs,
     },
     /// Two evaluations returned the losses of different numbers of examples.
     #[error(

@@ -1,9 +1,9 @@
 use std::fmt;
 
 use burn::module::Module;
-use calcine_criteria::{Level, Magnitude, NOfM, Score, Select};
-use calcine_fold::{Fold, Grain, Layout};
-use calcine_params::{Inventory, Parameter};
+use calcine_criteria::{Level, Magnitude, NOfM, Needs, Score, Select};
+use calcine_fold::{Fold, Grain};
+use calcine_params::{Inventory, Parameter, UnitError};
 
 use crate::ScanError;
 
@@ -24,6 +24,9 @@ pub struct Scan {
     pub score: Box<dyn Score + Send>,
     /// What chooses by rank.
     pub select: Box<dyn Select + Send>,
+    /// What a score or a selection that draws at random draws from, together with the path of each parameter; at all
+    /// levels the same.
+    pub seed: Option<u64>,
 }
 
 impl Scan {
@@ -41,6 +44,7 @@ impl Scan {
             levels: levels(0.0, 0.95, 0.05),
             score: Box::new(Magnitude),
             select,
+            seed: None,
         }
     }
 
@@ -72,11 +76,19 @@ impl Scan {
         self
     }
 
+    /// The seed of what is drawn at random; there is no default.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
     /// Whether the scan can be done on a model, as [`scan`](crate::scan()) finds out first of all.
     ///
     /// # Errors
     ///
-    /// If a level is none, a pattern matches nothing, or a parameter that was asked for has no such units.
+    /// If a level is none, a pattern matches nothing, a parameter that was asked for has no such units, what draws has no
+    /// seed, or the score looks at more than weights.
     pub fn check<M: Module>(&self, model: &M) -> Result<(), ScanError> {
         self.targets(model).map(drop)
     }
@@ -85,7 +97,8 @@ impl Scan {
     ///
     /// # Errors
     ///
-    /// If a level is none, a pattern matches nothing, or a parameter that was asked for has no such units.
+    /// If a level is none, a pattern matches nothing, a parameter that was asked for has no such units, what draws has no
+    /// seed, or the score looks at more than weights.
     pub(crate) fn targets<M: Module>(
         &self,
         model: &M,
@@ -98,12 +111,24 @@ impl Scan {
             let found = odd.map_or("nothing".to_owned(), f64::to_string);
             return Err(ScanError::Level { found });
         }
+        if (self.score.draws() || self.select.draws()) && self.seed.is_none() {
+            return Err(ScanError::Seed);
+        }
+        let needs = self.score.needs();
+        if needs != Needs::Weight || self.select.grows() {
+            return Err(ScanError::Evidence { needs });
+        }
         let inventory = Inventory::of(model);
         if self.params.is_empty() {
-            let weights = inventory.weights();
-            let fitting =
-                weights.filter_map(|weight| Some((weight.clone(), self.fold(weight).ok()?)));
-            let fitting: Vec<_> = fitting.collect();
+            let mut fitting = Vec::new();
+            for weight in inventory.weights() {
+                match weight.fold(self.grain) {
+                    Ok(fold) => fitting.push((weight.clone(), fold)),
+                    // It may have such units: nobody knows.
+                    Err(error @ UnitError::Groups { .. }) => return Err(error.into()),
+                    Err(_) => {}
+                }
+            }
             let grain = self.grain.to_string();
             return if fitting.is_empty() {
                 Err(ScanError::Nothing { grain })
@@ -114,24 +139,8 @@ impl Scan {
         let chosen = inventory.select(&self.params)?;
         chosen
             .into_iter()
-            .map(|parameter| Ok((parameter.clone(), self.fold(parameter)?)))
+            .map(|parameter| Ok((parameter.clone(), parameter.fold(self.grain)?)))
             .collect()
-    }
-
-    fn fold(&self, parameter: &Parameter) -> Result<Fold, ScanError> {
-        // How the axes of an element or a whole layer are called does not matter.
-        let plain = matches!(self.grain, Grain::Element | Grain::Layer);
-        let layout = parameter.layout().or(plain.then_some(Layout::OutputFirst));
-        let layout = layout.ok_or_else(|| ScanError::Layout {
-            parameter: parameter.path.clone(),
-            layer: parameter.layer.clone(),
-        })?;
-        Fold::grouped(self.grain, &parameter.shape, layout, parameter.groups).map_err(|source| {
-            ScanError::Unfit {
-                parameter: parameter.path.clone(),
-                source,
-            }
-        })
     }
 }
 

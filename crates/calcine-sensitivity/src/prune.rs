@@ -1,8 +1,9 @@
 use burn::module::{Module, ParamId};
 use burn::tensor::Tensor;
-use calcine_criteria::{Candidate, Evidence};
+use calcine_criteria::{Candidate, Evidence, stream};
 use calcine_fold::Fold;
 use calcine_params::{Edit, Parameter, edit, flat};
+use rand::RngExt;
 
 use crate::Scan;
 
@@ -15,7 +16,7 @@ pub(crate) fn pruned<M: Module>(
     level: f64,
 ) -> M {
     let mut prune = Prune {
-        id: parameter.id,
+        parameter,
         plan,
         fold,
         level,
@@ -25,7 +26,7 @@ pub(crate) fn pruned<M: Module>(
 
 /// Score × grain × select of one parameter.
 struct Prune<'a> {
-    id: ParamId,
+    parameter: &'a Parameter,
     plan: &'a Scan,
     fold: &'a Fold,
     level: f64,
@@ -33,14 +34,21 @@ struct Prune<'a> {
 
 impl Edit for Prune<'_> {
     fn wants(&self, id: ParamId) -> bool {
-        id == self.id
+        id == self.parameter.id
     }
 
     fn edit<const D: usize>(&mut self, _: ParamId, value: Tensor<D>) -> Tensor<D> {
         let rows = self.fold.rows(value.clone());
-        let scores = self.plan.score.score(&Evidence::new(rows.clone()));
+        let seed = self.plan.seed.map(|seed| {
+            let name = format!("scan.{}", self.parameter.path);
+            stream(seed, &name, 0).random()
+        });
+        let mut evidence = Evidence::new(rows.clone());
+        evidence.seed = seed;
+        let scores = self.plan.score.score(&evidence);
         let reference = self.plan.select.measure(&rows, &scores);
-        let candidate = Candidate::new(scores).with_reference(reference);
+        let mut candidate = Candidate::new(scores).with_reference(reference);
+        candidate.seed = seed;
         let keep = self.plan.select.keep(&[candidate], self.level).remove(0);
         value.mask_fill(self.fold.spread::<D>(keep).bool_not(), 0.0)
     }

@@ -1,8 +1,11 @@
-use burn::module::Module;
-use calcine_criteria::{Evidence, Norm, Threshold};
+use burn::module::{Module, Param};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Tensor, TensorData};
+use calcine_criteria::{Coin, Count, Evidence, Noisy, Norm, Random, Regrow, Taylor, Threshold};
 use calcine_fold::Grain;
 use calcine_sensitivity::{Scan, ScanError, Sensitivity, scan};
-use calcine_testkit::ConvNet;
+use calcine_testkit::{ConvNet, values};
 
 use crate::{counted, net, nonzero, whole};
 
@@ -163,7 +166,7 @@ fn what_cannot_be_scanned_is_named() {
     assert!(
         error
             .to_string()
-            .starts_with("`head.weight` cannot be scanned: grain `filter`"),
+            .starts_with("`head.weight`: grain `filter`"),
         "{error}"
     );
     let error = fails(Scan::new(Grain::Element).with_params(["conv1.weight"])).to_string();
@@ -197,4 +200,113 @@ fn progress_counts_the_evaluations_that_are_to_come() {
     });
     assert!(outcome.is_ok());
     assert_eq!(seen, [(1, 3, None), (2, 3, Some(0.5)), (3, 3, Some(0.9))]);
+}
+
+/// Two layers of the same weights.
+#[derive(Module, Debug)]
+struct Twins {
+    a: Linear,
+    b: Linear,
+}
+
+fn twins() -> Twins {
+    let linear = || {
+        let device = calcine_testkit::device();
+        let mut layer = LinearConfig::new(8, 8).with_bias(false).init(&device);
+        let weight = TensorData::new(values(64), [8, 8]);
+        layer.weight = Param::from_tensor(Tensor::from_data(weight, &device));
+        layer
+    };
+    Twins {
+        a: linear(),
+        b: linear(),
+    }
+}
+
+#[test]
+fn what_is_drawn_at_random_differs_by_seed_and_parameter() {
+    let base = || Scan::new(Grain::Element).with_levels([0.5]);
+    // Which elements each of the two points drops.
+    let dropped = |plan: &Scan| {
+        let mut seen: Vec<[Vec<bool>; 2]> = Vec::new();
+        let read = |weight: &Param<Tensor<2>>| {
+            let weight = weight.val().into_data();
+            weight.iter::<f32>().map(|w| w == 0.0).collect()
+        };
+        whole(&twins(), plan, |model: &Twins| {
+            seen.push([read(&model.a.weight), read(&model.b.weight)]);
+            counted(model)
+        })
+        .unwrap();
+        (seen[1][0].clone(), seen[2][1].clone())
+    };
+    type Make = fn(Scan) -> Scan;
+    let rows: [Make; 3] = [
+        |scan| scan.with_score(Random),
+        |scan| {
+            scan.with_score(Noisy {
+                score: Norm::L1,
+                probability: 1.0,
+            })
+        },
+        |scan| scan.with_select(Coin),
+    ];
+    for make in rows {
+        let unseeded = whole(&twins(), &make(base()), counted);
+        assert!(matches!(unseeded, Err(ScanError::Seed)));
+        let of = |seed| dropped(&make(base()).with_seed(seed));
+        let (first, second) = (of(1), of(2));
+        assert_ne!(first.0, first.1, "parameters");
+        assert_ne!(first, second, "seeds");
+        assert_eq!(first, of(1));
+    }
+}
+
+#[test]
+fn scores_that_look_at_more_than_weights_are_refused() {
+    let plan = || Scan::new(Grain::Element).with_levels([0.5]);
+    let regrow = Regrow {
+        level: 0.5,
+        count: Count::default(),
+    };
+    for plan in [
+        plan().with_score(Taylor::ABSOLUTE),
+        plan().with_select(regrow),
+    ] {
+        let error = plan.check(&twins()).unwrap_err();
+        assert!(matches!(error, ScanError::Evidence { .. }), "{error}");
+    }
+}
+
+/// A module that prints nothing of its layers.
+#[derive(Module)]
+struct Quiet {
+    conv: Conv2d,
+    fc: Linear,
+}
+
+impl std::fmt::Debug for Quiet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Quiet")
+    }
+}
+
+#[test]
+fn a_weight_whose_units_are_not_known_is_not_left_out() {
+    let device = calcine_testkit::device();
+    let model = Quiet {
+        conv: Conv2dConfig::new([4, 4], [3, 3])
+            .with_groups(2)
+            .init(&device),
+        fc: LinearConfig::new(4, 2).init(&device),
+    };
+    let error = Scan::new(Grain::Channel)
+        .check(&model)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("the groups of `conv.weight` are unknown"),
+        "{error}"
+    );
+    Scan::new(Grain::Filter).check(&model).unwrap();
 }

@@ -24,8 +24,9 @@ pub fn sparsity<M: Module>(model: &M) -> SparsityTable {
     let weight = |(parameter, values): (&Parameter, Tensor<1>)| Weight {
         name: parameter.path.clone(),
         shape: parameter.shape.clone(),
-        layout: parameter.layout(),
-        groups: parameter.groups,
+        // Structures depend on the groups.
+        layout: parameter.groups.get().and(parameter.layout()),
+        groups: parameter.groups.get().unwrap_or(1),
         values,
     };
     let weights = inventory
@@ -56,7 +57,8 @@ pub struct Weight {
     pub name: String,
     /// Its shape as stored.
     pub shape: Vec<usize>,
-    /// Which stored axis is the output; without one only elements are counted.
+    /// Which stored axis is the output; without one only elements are counted, as of a convolution whose groups
+    /// are not known.
     pub layout: Option<Layout>,
     /// The groups of a convolution; 1 for anything else.
     pub groups: usize,

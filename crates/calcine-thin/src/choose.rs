@@ -2,9 +2,10 @@ use std::collections::HashMap;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Tensor, Transaction};
-use calcine_criteria::{Evidence, Score};
+use calcine_criteria::{Evidence, Rounding, Score, stream};
 use calcine_graph::{Axes, Role, UnitId, weakest};
 use calcine_trace::{AnyTensor, Network};
+use rand::RngExt;
 
 /// How the scores of those that make a channel together become one.
 ///
@@ -32,6 +33,9 @@ pub struct Choice {
     pub joint: Joint,
     /// What stays is a multiple of this, if the group is that wide; 1 for any width.
     pub multiple: usize,
+    /// What a score that [draws](Score::draws) draws from, together with the path of each weight. Without one it draws
+    /// from the weight's own values: networks of other weights lose other units, and equal ones the same.
+    pub seed: Option<u64>,
 }
 
 impl Choice {
@@ -42,7 +46,15 @@ impl Choice {
             level,
             joint: Joint::Sum,
             multiple: 1,
+            seed: None,
         }
+    }
+
+    /// With the seed of what is drawn.
+    #[must_use]
+    pub const fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
     }
 
     /// The units to remove: in each group that `takes` accepts (it gets the paths of the weights that make
@@ -50,8 +62,12 @@ impl Choice {
     /// least one unit of a group stays.
     ///
     /// A maker's score of a unit is the mean over the unit's indices, each scored as a row of the weight:
-    /// everything that makes one output. Scores that need more than weights have no business here.
-    /// Reads the device once.
+    /// everything that makes one output. The score must look at weights alone. Reads the device once, and before it all
+    /// weights if the score draws and there is no seed.
+    ///
+    /// # Panics
+    ///
+    /// If the score needs more than weights.
     #[must_use]
     pub fn units(
         &self,
@@ -60,7 +76,7 @@ impl Choice {
         score: &dyn Score,
         takes: impl Fn(&[&str]) -> bool,
     ) -> Vec<UnitId> {
-        let scores = Scores::of(network, axes, score);
+        let scores = Scores::of(network, axes, score, self.seed);
         let mut chosen = Vec::new();
         for (position, group) in axes.groups().iter().enumerate() {
             let makers: Vec<(usize, &str)> = group
@@ -80,13 +96,7 @@ impl Choice {
                     self.joint.of(makers.iter().map(of))
                 })
                 .collect();
-            #[allow(
-                clippy::cast_possible_truncation,
-                clippy::cast_precision_loss,
-                clippy::cast_sign_loss,
-                reason = "a share of a number of units"
-            )]
-            let count = (self.level.clamp(0.0, 1.0) * joined.len() as f64) as usize;
+            let count = Rounding::Floor.share(self.level, joined.len());
             let units = weakest(&joined, count, self.multiple);
             chosen.extend(units.into_iter().map(|unit| UnitId {
                 group: position,
@@ -114,7 +124,7 @@ impl Joint {
 struct Scores(HashMap<String, Vec<f32>>);
 
 impl Scores {
-    fn of(network: &Network, axes: &Axes, score: &dyn Score) -> Self {
+    fn of(network: &Network, axes: &Axes, score: &dyn Score, seed: Option<u64>) -> Self {
         let mut makers = HashMap::new();
         for group in axes.groups() {
             for (_, member) in group.of_role(Role::Output) {
@@ -128,9 +138,12 @@ impl Scores {
         };
         network.valid().visit(&mut rows);
         let (paths, rows): (Vec<String>, Vec<Tensor<2>>) = rows.found.into_iter().unzip();
-        let scores = rows
-            .into_iter()
-            .map(|rows| score.score(&Evidence::new(rows)));
+        let seeds = score.draws().then(|| seeds(&paths, &rows, seed));
+        let scores = rows.into_iter().enumerate().map(|(at, rows)| {
+            let mut evidence = Evidence::new(rows);
+            evidence.seed = seeds.as_ref().map(|seeds| seeds[at]);
+            score.score(&evidence)
+        });
         let read = scores.fold(Transaction::default(), Transaction::register);
         let values = read
             .execute()
@@ -147,6 +160,30 @@ impl Scores {
         let sum: f64 = indices.iter().map(|&index| f64::from(scores[index])).sum();
         sum / indices.len().max(1) as f64
     }
+}
+
+/// What is drawn for each weight.
+fn seeds(paths: &[String], rows: &[Tensor<2>], seed: Option<u64>) -> Vec<u64> {
+    let seeds: Vec<u64> = match seed {
+        Some(seed) => vec![seed; rows.len()],
+        None => {
+            let rows = rows.iter().cloned();
+            let read = rows.fold(Transaction::default(), Transaction::register);
+            let values = read.execute().into_iter();
+            values.map(|data| of_values(data.iter::<f32>())).collect()
+        }
+    };
+    let named = paths.iter().zip(seeds);
+    named
+        .map(|(path, seed)| stream(seed, &format!("thin.{path}"), 0).random())
+        .collect()
+}
+
+/// FNV-1a, 64 bits, over the bits of numbers.
+fn of_values(values: impl Iterator<Item = f32>) -> u64 {
+    values.fold(0xcbf2_9ce4_8422_2325, |hash, value| {
+        (hash ^ u64::from(value.to_bits())).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// Collects weights as rows, one for each output.

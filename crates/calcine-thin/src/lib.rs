@@ -112,8 +112,8 @@ pub enum ThinError {
         path: String,
         /// The layer's type.
         layer: String,
-        /// Its groups, if it is a convolution; else 1.
-        groups: usize,
+        /// Its groups, as far as they are known.
+        groups: calcine_params::Groups,
     },
     /// The plan does not fit the network.
     #[error(transparent)]

@@ -5,6 +5,7 @@
     reason = "tests panic; clippy exempts only the test functions"
 )]
 
+mod choosing;
 mod plans;
 mod products;
 mod random;

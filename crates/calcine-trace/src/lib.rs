@@ -128,8 +128,9 @@ fn tell_momentum(graph: &mut Graph, inventory: &Inventory) {
         if let Op::BatchNorm { momentum, .. } = &mut node.op {
             let gamma = &values[node.inputs[1].0].name;
             let layer = gamma.rsplit_once('.').map_or("", |(layer, _)| layer);
-            if let Some(norm) = inventory.batch_norm(layer) {
-                *momentum = norm.momentum;
+            let told = inventory.batch_norm(layer).and_then(|norm| norm.momentum);
+            if let Some(told) = told {
+                *momentum = told;
             }
         }
     }

@@ -42,6 +42,16 @@ pub trait Watch<M: Module>: Send {
     /// If it cannot; with the reason, for whoever wrote the recipe.
     fn check(&self, wanted: &Wanted) -> Result<(), String>;
 
+    /// Whether it can look at this model: whether the model has all that it runs.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot; with the reason.
+    fn check_model(&self, model: &M) -> Result<(), String> {
+        let _ = model;
+        Ok(())
+    }
+
     /// What is wanted, in that order, of the model as it is given: a vector each. All over as many batches
     /// as any of them wants.
     ///

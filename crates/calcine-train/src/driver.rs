@@ -37,8 +37,18 @@ use crate::{
 /// A step reads nothing from the device, unless a score or a selection in it says that it does. Before the
 /// first moment of a step in which a score looks at activations, the driver's [`Watch`] runs its batches, and
 /// reads once.
+///
+/// # Gradient accumulation
+///
+/// [`forward_backward`](Self::forward_backward) may be called several times before a
+/// [`step`](Self::step), whose gradients are then the sum: what happens once a step happens once. Policies act before
+/// the first pass (moment 1), their terms are in the first pass's loss (moment 4), so a penalty is not to be divided by the
+/// number of passes, and all passes see the same view. Gradients that are thrown away instead are
+/// [announced](Self::discard).
 pub struct Driver<M> {
     clock: Clock,
+    /// What the step that comes has seen so far.
+    progress: Progress,
     policies: Vec<Box<dyn Policy<M>>>,
     rates: RatePlan,
     watch: Option<Box<dyn Watch<M>>>,
@@ -48,6 +58,17 @@ pub struct Driver<M> {
     rewound: Values,
     /// What stored parameters become under the new masks of this step.
     refitted: Values,
+}
+
+/// How far the driver is with a step before its update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// No forward pass.
+    Nothing,
+    /// Policies have acted, and the passes so far do not count.
+    Begun,
+    /// A forward pass with the policies' terms, or several.
+    Passed,
 }
 
 /// The policies' masks, intersected: what any of them drops is dropped.
@@ -113,10 +134,40 @@ pub struct Forward<O> {
 
 impl<M: Module> Driver<M> {
     /// A driver at the beginning of a run.
+    ///
+    /// # Panics
+    ///
+    /// If a policy cannot do what it is set up for, or an epoch has no steps; [`try_new`](Self::try_new)
+    /// returns an error.
     #[must_use]
     pub fn new(steps_per_epoch: u64, policies: Vec<Box<dyn Policy<M>>>, rates: RatePlan) -> Self {
-        Self {
+        Self::try_new(steps_per_epoch, policies, rates).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// A driver at the beginning of a run.
+    ///
+    /// # Errors
+    ///
+    /// If a policy [cannot do](Policy::check) what it is set up for, or an epoch has no steps; with every problem.
+    pub fn try_new(
+        steps_per_epoch: u64,
+        policies: Vec<Box<dyn Policy<M>>>,
+        rates: RatePlan,
+    ) -> Result<Self, PolicyError> {
+        let refused = |policy: &Box<dyn Policy<M>>| {
+            let why = policy.check().err()?;
+            Some(format!("`{}`: {why}", policy.name()))
+        };
+        let mut problems: Vec<String> = policies.iter().filter_map(refused).collect();
+        if steps_per_epoch == 0 {
+            problems.push("an epoch of 0 steps never ends: expected at least 1".to_owned());
+        }
+        if !problems.is_empty() {
+            return Err(PolicyError { problems });
+        }
+        Ok(Self {
             clock: Clock::new(steps_per_epoch),
+            progress: Progress::Nothing,
             policies,
             rates,
             watch: None,
@@ -124,7 +175,7 @@ impl<M: Module> Driver<M> {
             stored: Stored::Masked,
             rewound: Values::default(),
             refitted: Values::default(),
-        }
+        })
     }
 
     /// With what shows activations to the policies whose scores look at them.
@@ -189,6 +240,17 @@ impl<M: Module> Driver<M> {
         }
     }
 
+    /// Whether the [`Watch`], if there is one, can look at this model.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot, as when it runs a network that was traced from another model.
+    pub fn check_model(&self, model: &M) -> Result<(), UnwatchedError> {
+        let watch = self.watch.as_ref();
+        let checked = watch.map_or(Ok(()), |watch| watch.check_model(model));
+        checked.map_err(|why| UnwatchedError::new(vec![why]))
+    }
+
     /// The step that comes next.
     #[must_use]
     pub fn clock(&self) -> &Clock {
@@ -240,6 +302,47 @@ impl<M: Module> Driver<M> {
         batch: B,
         objective: impl FnOnce(&M, B) -> (Tensor<1>, O),
     ) -> Forward<O> {
+        if self.progress == Progress::Nothing {
+            self.begin_step(model);
+        }
+        let is_first = self.progress != Progress::Passed;
+        self.progress = Progress::Passed;
+        let view;
+        let seen = match self.stored {
+            Stored::Masked if self.is_as_stored() => model,
+            Stored::Unmasked if self.is_as_stored() => {
+                view = self.held.seen.forward(model);
+                &view
+            }
+            _ => {
+                let mut values = self.rewound.clone();
+                values.extend(self.refitted.clone());
+                view = (self.held.seen).forward(&replace(model.clone(), values));
+                &view
+            }
+        };
+        let (loss, output) = objective(seen, batch);
+        let mut total = loss.clone();
+        let mut terms = Vec::new();
+        let policies = self.policies.iter_mut().filter(|_| is_first);
+        for policy in policies {
+            if let Some(term) = policy.loss_term(&self.clock, seen) {
+                terms.push((policy.name().to_owned(), term.clone().without_autodiff()));
+                total = total + term;
+            }
+        }
+        // The view has leaves of its own where it differs, with the stored parameters' identifiers.
+        let gradients = GradientsParams::from_grads(total.backward(), seen);
+        Forward {
+            loss: loss.without_autodiff(),
+            output,
+            terms,
+            gradients,
+        }
+    }
+
+    /// The policies' part before a step's first forward pass.
+    fn begin_step(&mut self, model: &M) {
         self.look(model);
         let mut changed = Changed::Nothing;
         let mut reconstructions = Vec::new();
@@ -261,36 +364,13 @@ impl<M: Module> Driver<M> {
         let rewound = self.policies.iter().filter_map(|policy| policy.rewound());
         self.rewound = rewound.flatten().map(|(id, v)| (*id, v.clone())).collect();
         self.refitted.retain(|id, _| !self.rewound.contains_key(id));
-        let view;
-        let seen = match self.stored {
-            Stored::Masked if self.is_as_stored() => model,
-            Stored::Unmasked if self.is_as_stored() => {
-                view = self.held.seen.forward(model);
-                &view
-            }
-            _ => {
-                let mut values = self.rewound.clone();
-                values.extend(self.refitted.clone());
-                view = (self.held.seen).forward(&replace(model.clone(), values));
-                &view
-            }
-        };
-        let (loss, output) = objective(seen, batch);
-        let mut total = loss.clone();
-        let mut terms = Vec::new();
-        for policy in &mut self.policies {
-            if let Some(term) = policy.loss_term(&self.clock, seen) {
-                terms.push((policy.name().to_owned(), term.clone().without_autodiff()));
-                total = total + term;
-            }
-        }
-        // The view has leaves of its own where it differs, with the stored parameters' identifiers.
-        let gradients = GradientsParams::from_grads(total.backward(), seen);
-        Forward {
-            loss: loss.without_autodiff(),
-            output,
-            terms,
-            gradients,
+    }
+
+    /// Forgets the forward passes since the last step, whose gradients were thrown away: the next pass is a step's first
+    /// again, whose loss has the policies' terms. What the policies decided before it stays decided.
+    pub fn discard(&mut self) {
+        if self.progress == Progress::Passed {
+            self.progress = Progress::Begun;
         }
     }
 
@@ -351,6 +431,7 @@ impl<M: Module> Driver<M> {
             }
         }
         self.clock.tick();
+        self.progress = Progress::Nothing;
         model
     }
 
@@ -460,8 +541,24 @@ impl<M: Module> Driver<M> {
     /// Sets the clock of a resumed run, whose stored weights obey the policies' masks.
     pub(crate) fn resume_at(&mut self, clock: Clock) {
         self.clock = clock;
+        self.progress = Progress::Nothing;
         self.held = Held::of(&self.policies);
         self.stored = self.held.stored();
+    }
+}
+
+/// Policies that cannot do what they are set up for, or a run that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .problems.join("\n"))]
+pub struct PolicyError {
+    problems: Vec<String>,
+}
+
+impl PolicyError {
+    /// One for each policy, with its name, and one for the run.
+    #[must_use]
+    pub fn problems(&self) -> &[String] {
+        &self.problems
     }
 }
 

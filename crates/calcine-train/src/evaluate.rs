@@ -29,14 +29,35 @@ impl<X> Labelled<X> {
 /// How well a classifier does.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// Mean cross-entropy.
+    /// Mean cross-entropy. One that is no number is `null` in JSON.
+    #[serde(with = "or_null")]
     pub loss: f64,
     /// Share of inputs whose class has the largest logit, in percent; ties go to the lowest class.
+    #[serde(with = "or_null")]
     pub top1: f64,
     /// Share of inputs whose class is among the five largest logits, in percent; ties as in `top1`.
+    #[serde(with = "or_null")]
     pub top5: f64,
     /// Inputs seen.
     pub count: u64,
+}
+
+/// JSON has no NaN and no infinity: a diverged epoch is written as `null`, and read as NaN, so that its run can be
+/// resumed.
+mod or_null {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[allow(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands over references"
+    )]
+    pub(super) fn serialize<S: Serializer>(number: &f64, to: S) -> Result<S::Ok, S::Error> {
+        number.is_finite().then_some(number).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+        Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
+    }
 }
 
 /// Runs a classifier over batches; pass `model.valid()`'s forward.

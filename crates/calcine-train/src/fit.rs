@@ -231,6 +231,7 @@ pub fn fit<M: Module, X>(
     observer: &mut dyn Observer,
 ) -> Result<Outcome<M>, FitError> {
     run.driver.check_watch()?;
+    run.driver.check_model(&run.model)?;
     let mut saver = Saver::open(settings, run.driver.clock().global_step())?;
     observer.begin(run.driver.clock());
     while run.driver.clock().epoch < settings.epochs {

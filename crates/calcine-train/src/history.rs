@@ -1,3 +1,5 @@
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Evaluation;
@@ -22,6 +24,20 @@ pub struct EpochRow {
 }
 
 impl EpochRow {
+    /// Which of two validated epochs is to be kept: the greater one. A number that is none is worse than any.
+    fn compare(&self, other: &Self) -> Ordering {
+        let number = |row: &Self, pick: fn(&Evaluation) -> f64, worst: f64| {
+            let number = row.validation.as_ref().map_or(f64::NAN, pick);
+            if number.is_nan() { worst } else { number }
+        };
+        let top1 = |row| number(row, |e| e.top1, f64::NEG_INFINITY);
+        let loss = |row| number(row, |e| e.loss, f64::INFINITY);
+        top1(self)
+            .total_cmp(&top1(other))
+            .then(other.nonzero.cmp(&self.nonzero))
+            .then(loss(other).total_cmp(&loss(self)))
+    }
+
     fn top1(&self) -> Option<f64> {
         self.validation.map(|validation| validation.top1)
     }
@@ -90,7 +106,7 @@ impl History {
     }
 
     /// The epoch to keep, of the model as it is now. More accurate is a higher validation top-1; among equals it
-    /// is the sparsest, then the earliest. Without a validation split it is the last epoch of those in question.
+    /// is the sparsest, then the one of the lower validation loss, then the earliest. Without a validation split it is the last epoch of those in question.
     #[must_use]
     pub fn best_by(&self, criterion: Criterion) -> Option<&EpochRow> {
         let sparse_enough = |row: &EpochRow| match criterion {
@@ -107,9 +123,8 @@ impl History {
                 row.nonzero == fewest
             }
         });
-        eligible.reduce(|best, row| match (best.top1(), row.top1()) {
-            (Some(old), Some(new)) if new < old => best,
-            (Some(old), Some(new)) if new == old && row.nonzero >= best.nonzero => best,
+        eligible.reduce(|best, row| match (best.validation, row.validation) {
+            (Some(_), Some(_)) if row.compare(best).is_le() => best,
             _ => row,
         })
     }
@@ -122,13 +137,13 @@ impl History {
     /// The Pareto front of sparsity and accuracy: the epochs of the model as it is now than which none has fewer weights left
     /// without being less accurate, and none is more accurate without having more weights left.
     ///
-    /// From the sparsest to the most accurate; of equals the earliest. Accuracy is the validation top-1,
-    /// so without a validation split there is no front.
+    /// From the sparsest to the most accurate; of equals the one of the lower validation loss, then the earliest.
+    /// Accuracy is the validation top-1, so without a validation split there is no front.
     #[must_use]
     pub fn pareto(&self) -> Vec<&EpochRow> {
         let scored = |row| EpochRow::top1(row).map(|top1| (row, top1));
         let mut rows: Vec<(&EpochRow, f64)> = self.present().iter().filter_map(scored).collect();
-        rows.sort_by(|(a, a1), (b, b1)| a.nonzero.cmp(&b.nonzero).then(b1.total_cmp(a1)));
+        rows.sort_by(|(a, _), (b, _)| a.nonzero.cmp(&b.nonzero).then(b.compare(a)));
         let mut best = f64::NEG_INFINITY;
         let mut front = Vec::new();
         for (row, top1) in rows {
@@ -216,6 +231,51 @@ mod tests {
         );
         assert_eq!(best(0.8), Some(4));
         assert_eq!(best(0.9), Some(4), "out of reach: the sparsest");
+    }
+
+    #[test]
+    fn of_epochs_of_equal_accuracy_the_lower_loss_is_kept_and_a_number_before_none() {
+        let (nan, inf) = (f64::NAN, f64::INFINITY);
+        // Top-1 and loss by epoch, and the epoch that is kept.
+        let rows: [(&[(f64, f64)], u64); 7] = [
+            (&[(80.0, 0.5), (80.0, 0.4), (80.0, 0.45)], 2),
+            (&[(80.0, 0.4), (80.0, 0.4)], 1),
+            (&[(80.0, 0.1), (81.0, 0.9)], 2),
+            (&[(80.0, nan), (80.0, 9.0), (80.0, nan)], 2),
+            (&[(80.0, nan), (80.0, inf)], 1),
+            (&[(nan, 0.1), (10.0, 5.0), (nan, 0.1)], 2),
+            (&[(nan, nan), (nan, nan)], 1),
+        ];
+        for (rows, kept) in rows {
+            let epochs = (1..).zip(rows).map(|(epoch, &(top1, loss))| {
+                let mut row = row(epoch, 20, top1);
+                row.validation.as_mut().unwrap().loss = loss;
+                row
+            });
+            let history = History {
+                epochs: epochs.collect(),
+                first: 0,
+            };
+            for criterion in [Criterion::Sparsest, Criterion::AtLeast(0.5)] {
+                let best = history.best_by(criterion).map(|row| row.epoch);
+                assert_eq!(best, Some(kept), "{rows:?}");
+            }
+            let front: Vec<u64> = history.pareto().iter().map(|row| row.epoch).collect();
+            assert!(front.is_empty() || front == [kept], "{rows:?}: {front:?}");
+        }
+    }
+
+    #[test]
+    fn a_history_with_losses_that_are_no_numbers_is_read_again() {
+        let mut diverged = row(1, 5, 10.0);
+        diverged.validation.as_mut().unwrap().loss = f64::NAN;
+        diverged.train.loss = f64::INFINITY;
+        let text = serde_json::to_string(&diverged).unwrap();
+        let again: EpochRow = serde_json::from_str(&text).unwrap();
+        assert!(again.validation.unwrap().loss.is_nan() && again.train.loss.is_nan());
+        let fine = row(2, 5, 10.0);
+        let text = serde_json::to_string(&fine).unwrap();
+        assert_eq!(serde_json::from_str::<EpochRow>(&text).unwrap(), fine);
     }
 
     #[test]

@@ -40,14 +40,15 @@ mod network_watch;
 mod observer;
 mod policy;
 mod rate;
-mod stream;
 #[cfg(feature = "supervised")]
 mod supervised;
 mod thinned;
 
+pub use calcine_criteria::stream;
+
 pub use activity::{Reconstruction, UnwatchedError, Wanted, Watch};
 pub use distill::{Distillation, Lesson, Taught};
-pub use driver::{Driver, Forward};
+pub use driver::{Driver, Forward, PolicyError};
 pub use evaluate::{Evaluation, Labelled, evaluate};
 pub use fit::{Data, FitError, FitSettings, Outcome, Run, StopFlag, fit};
 pub use history::{Criterion, EpochRow, History};
@@ -59,11 +60,10 @@ pub use network_watch::NetworkWatch;
 pub use observer::{EpochReport, NoObserver, Observer, StepReport, WeightReport};
 pub use policy::{
     After, Apply, Batches, Changed, First, GradientMasks, Group, Hold, Joint, Lifetime, Penalized,
-    Penalty, Policy, PolicyRecord, Prune, Reconstruct, Restore, Rewind, Target, UnfitRecord, Unit,
-    UnitNorm, Values, When, WindowUnit,
+    Penalty, Policy, PolicyRecord, Prune, Reconstruct, Restore, Rewind, RewindError, Target,
+    UnfitRecord, Unit, UnitNorm, Values, When, WindowUnit,
 };
 pub use rate::{RateEntry, RatePlan};
-pub use stream::stream;
 #[cfg(feature = "supervised")]
 pub use supervised::{Compressed, Objective};
 pub use thinned::{Remains, ThinnedError};

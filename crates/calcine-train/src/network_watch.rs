@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use calcine_criteria::{Activity, Needs};
 use calcine_mask::Masks;
-use calcine_params::{Inventory, Parameter, flat, replace};
+use calcine_params::{Inventory, flat, replace};
 use calcine_trace::watch::{
     Extrema, LayerSamples, Moments, Norms, Places, Sampling, Statistics, Sums, WatchError, Watched,
     Zeros, activations_of, inputs_of,
@@ -68,17 +68,40 @@ impl NetworkWatch {
     }
 
     /// The network with the model's values under the same paths.
-    fn like<M: Module>(&self, model: &M) -> Network {
-        let theirs = Inventory::of(model);
-        let ours = Inventory::of(&self.network);
-        let pairs: Vec<(&Parameter, &Parameter)> = ours
-            .iter()
-            .filter_map(|own| Some((own, theirs.get(&own.path)?)))
-            .collect();
+    ///
+    /// # Errors
+    ///
+    /// If the model has no such parameter, or one of another size: the network would be one of other weights.
+    fn like<M: Module>(&self, model: &M) -> Result<Network, String> {
+        let (theirs, ours) = (Inventory::of(model), Inventory::of(&self.network));
+        let (mut missing, mut pairs) = (Vec::new(), Vec::new());
+        for own in &ours {
+            match theirs.get(&own.path) {
+                Some(other) if other.numel() == own.numel() => pairs.push((own, other)),
+                Some(other) => missing.push(format!(
+                    "`{}` has shape {:?}, the network's {:?}",
+                    own.path, other.shape, own.shape
+                )),
+                None => missing.push(format!("it has no `{}`", own.path)),
+            }
+        }
+        if !missing.is_empty() {
+            let missing = missing.join(", ");
+            return Err(format!(
+                "the model is not the one that the network was traced from: {missing}; trace it anew"
+            ));
+        }
         let values = flat(model, pairs.iter().map(|(_, other)| *other));
         let ids = pairs.iter().map(|(own, _)| own.id);
         let values: BTreeMap<_, _> = ids.zip(values).collect();
-        replace(self.network.clone(), values)
+        Ok(replace(self.network.clone(), values))
+    }
+
+    /// # Panics
+    ///
+    /// If the model is another.
+    fn expect_like<M: Module>(&self, model: &M) -> Network {
+        self.like(model).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Refuses more batches than there are.
@@ -116,11 +139,16 @@ impl<M: Module> Watch<M> for NetworkWatch {
         found.map_err(|error| error.to_string())
     }
 
+    fn check_model(&self, model: &M) -> Result<(), String> {
+        self.like(model).map(drop)
+    }
+
     /// # Panics
     ///
-    /// If something is wanted that [`check`](Watch::check) refuses.
+    /// If something is wanted that [`check`](Watch::check) refuses, or of a model that
+    /// [`check_model`](Watch::check_model) refuses.
     fn watch(&mut self, model: &M, wanted: &[Wanted]) -> Vec<Tensor<1>> {
-        let network = self.like(model);
+        let network = self.expect_like(model);
         let all = self.batches.len();
         let counts = wanted.iter().map(|wanted| match wanted.batches {
             Some(count) => usize::try_from(count).unwrap_or(all),
@@ -182,7 +210,8 @@ impl<M: Module> Watch<M> for NetworkWatch {
     ///
     /// # Panics
     ///
-    /// If something is wanted that [`check_reconstruction`](Watch::check_reconstruction) refuses.
+    /// If something is wanted that [`check_reconstruction`](Watch::check_reconstruction) refuses, or of a model
+    /// that [`check_model`](Watch::check_model) refuses.
     fn reconstruct(&mut self, model: &M, masks: &Masks, reconstruction: &Reconstruction) -> Values {
         let weights: Vec<&str> = reconstruction.weights.iter().map(String::as_str).collect();
         let sampling = Sampling {
@@ -190,7 +219,9 @@ impl<M: Module> Watch<M> for NetworkWatch {
             seed: reconstruction.seed,
         };
         let batches = self.first(reconstruction.batches);
-        let sampled = self.like(model).sample_layers(batches, &weights, &sampling);
+        let sampled = self
+            .expect_like(model)
+            .sample_layers(batches, &weights, &sampling);
         let sampled = sampled.unwrap_or_else(|error| panic!("{error}"));
         let inventory = Inventory::of(model);
         let mut values = Values::default();

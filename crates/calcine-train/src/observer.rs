@@ -136,13 +136,7 @@ fn kernels(parameter: &Parameter) -> Option<Fold> {
         2 => Grain::FcOutput,
         _ => Grain::Kernel,
     };
-    Fold::grouped(
-        grain,
-        &parameter.shape,
-        parameter.layout()?,
-        parameter.groups,
-    )
-    .ok()
+    parameter.fold(grain).ok()
 }
 
 fn share(count: &TensorData, total: usize) -> Share {

@@ -7,7 +7,7 @@ mod when;
 
 pub use penalty::{Apply, Penalized, Penalty};
 pub use prune::{After, Batches, First, Group, Joint, Lifetime, Prune, Reconstruct, Target};
-pub use rewind::{Restore, Rewind};
+pub use rewind::{Restore, Rewind, RewindError};
 pub use unit::{Unit, UnitNorm};
 pub use when::{When, WindowUnit};
 
@@ -78,6 +78,15 @@ pub trait Policy<M: Module>: Send {
     /// What the recipe calls it; for logs and checkpoints.
     fn name(&self) -> &str;
 
+    /// Whether it can do what it is set up for: a [`Driver`](crate::Driver) asks when it is made.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot, with what is missing and what would be valid.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// What it looks at in activations, whenever it does.
     fn wanted(&self) -> Vec<Wanted> {
         Vec::new()
@@ -95,7 +104,7 @@ pub trait Policy<M: Module>: Send {
         let _ = found;
     }
 
-    /// Before the forward pass: masks may be computed anew.
+    /// Before the first forward pass of a step: masks may be computed anew.
     fn before_forward(&mut self, clock: &Clock, model: &M) -> Changed {
         let _ = (clock, model);
         Changed::Nothing
@@ -115,7 +124,8 @@ pub trait Policy<M: Module>: Send {
         None
     }
 
-    /// A term to add to the loss: `[1]`. The model is the one that the forward pass sees.
+    /// A term to add to the loss of a step's first forward pass: `[1]`. The model is the one that the forward
+    /// pass sees.
     fn loss_term(&mut self, clock: &Clock, model: &M) -> Option<Tensor<1>> {
         let _ = (clock, model);
         None

@@ -76,15 +76,16 @@ impl Remains {
         for cut in cuts {
             let parameter = before.get(&cut.parameter);
             let shape = parameter.map_or(&[][..], |parameter| &parameter.shape);
-            if shape.get(cut.axis) != Some(&cut.length) {
+            let (Some(parameter), true) = (parameter, shape.get(cut.axis) == Some(&cut.length))
+            else {
                 return Err(ThinnedError::Cut {
                     parameter: cut.parameter.clone(),
                     axis: cut.axis,
                     length: cut.length,
                     shape: shape.to_vec(),
                 });
-            }
-            axes.entry(&cut.parameter).or_default().push(cut);
+            };
+            axes.entry(&parameter.path).or_default().push(cut);
         }
         let positions = axes.into_iter().filter_map(|(path, cuts)| {
             let parameter = before.get(path)?;

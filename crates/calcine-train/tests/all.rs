@@ -4,10 +4,12 @@
     reason = "a test that fails shows where, and helpers of tests are tests"
 )]
 
+mod accumulating;
 mod checkpoints;
 mod collecting;
 mod devices;
 mod distilling;
+mod drawing;
 mod evaluation;
 mod golden;
 mod holds;
@@ -15,6 +17,7 @@ mod logs;
 mod made_up;
 mod order;
 mod penalties;
+mod ranking;
 mod rates;
 #[cfg(feature = "activations")]
 mod reconstructing;

@@ -94,7 +94,8 @@ fn remembering_run(draw: usize) -> Run<Mlp> {
         When::steps(Window::new(0, 15, 2).unwrap()),
     )
     .with_hold(Hold::Shadow)
-    .with_lifetime(Lifetime::Step);
+    .with_lifetime(Lifetime::Step)
+    .with_seed(6);
     let penalized = Penalized {
         unit: unit("first.weight", Grain::FcInput),
         strength: Box::new(|p: f64| 0.1 * p),

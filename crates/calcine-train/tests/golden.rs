@@ -3,8 +3,8 @@
 use burn::module::{Module, Param};
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{ModuleOptimizer, SgdConfig};
-use burn::tensor::{Tensor, TensorData};
-use calcine_criteria::{Level, Magnitude};
+use burn::tensor::{Bool, Tensor, TensorData};
+use calcine_criteria::{Candidate, Level, Magnitude, Select};
 use calcine_fold::{Fold, Grain, Layout};
 use calcine_params::Inventory;
 use calcine_schedule::{Cubic, Curve, Window};
@@ -51,9 +51,26 @@ fn level<M: Module>(model: &M, amount: impl Curve + Send + Sync + 'static, when:
         "p",
         vec![target],
         Box::new(Magnitude),
-        Box::new(Level::default()),
+        Box::new(Truncated),
         when,
     )
+}
+
+/// A level as Distiller counts it: the product is truncated in double precision, so that 0.1 of 240, which comes out of
+/// its ramp as 0.09999999999999998, are 23.
+struct Truncated;
+
+impl Select for Truncated {
+    fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
+        let one = |candidate: &Candidate| {
+            let units = candidate.scores.units() as f64;
+            let level = (amount * units).trunc() / units;
+            Level::default()
+                .keep(std::slice::from_ref(candidate), level)
+                .remove(0)
+        };
+        candidates.iter().map(one).collect()
+    }
 }
 
 /// Compares in the file's manner: relative and absolute parts.

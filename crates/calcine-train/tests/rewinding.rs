@@ -117,3 +117,48 @@ fn late_rewinding_returns_to_the_epoch_it_names() {
     assert_eq!(seen[12], seen[3], "as at the end of epoch 0");
     assert_ne!(seen[11], seen[3]);
 }
+
+#[test]
+fn a_rewind_to_an_epoch_that_is_not_over_is_refused_when_it_is_made() {
+    let inventory = Inventory::of(&mlp(0));
+    for (to, at, fits) in [
+        (0, vec![1], true),
+        (2, vec![3, 5], true),
+        (0, vec![0], false),
+        (5, vec![2], false),
+        (5, vec![7, 5], false),
+        (3, vec![], true),
+        (u64::MAX, vec![0], false),
+    ] {
+        for restore in [Restore::Weights, Restore::Rate, Restore::Both] {
+            let made = Rewind::try_new(&inventory, to, at.clone(), restore);
+            assert_eq!(made.is_ok(), fits, "{at:?} to {to}");
+            if let Err(error) = made {
+                assert!(
+                    error.to_string().contains(&format!("back to epoch {to}")),
+                    "{error}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn saved_weights_that_do_not_fit_the_model_are_refused_when_they_are_read() {
+    let model = mlp(0);
+    let rewind = || Rewind::new(&Inventory::of(&model), 0, vec![1], Restore::Weights);
+    let mut saving = rewind();
+    let clock = calcine_schedule::Clock::new(4);
+    let _ = saving.before_forward(&clock, &model);
+    let record = Policy::<Mlp>::record(&saving);
+    let restore = |rewind: &mut Rewind, inventory: &Inventory| {
+        Policy::<Mlp>::restore(rewind, &record, inventory, &calcine_testkit::device())
+    };
+    let inventory = Inventory::of(&model);
+    restore(&mut rewind(), &inventory).unwrap();
+    let other = burn::nn::LinearConfig::new(6, 3).init(&calcine_testkit::device());
+    let other = Inventory::of(&vec![other]);
+    let mut of_other = Rewind::new(&other, 0, vec![1], Restore::Weights);
+    let error = restore(&mut of_other, &other).unwrap_err().to_string();
+    assert!(error.contains("no parameter `first."), "{error}");
+}

@@ -11,7 +11,8 @@ use calcine_testkit::{ConvNet, device, values};
 use calcine_trace::trace;
 use calcine_trace::watch::{Moments, Norms, Sums, Zeros};
 use calcine_train::{
-    Batches, Driver, NetworkWatch, Policy, Prune, RatePlan, Target, Unit, When, WindowUnit,
+    Batches, Driver, NetworkWatch, Policy, Prune, RatePlan, Target, Unit, Wanted, Watch, When,
+    WindowUnit,
 };
 
 fn images(seed: usize) -> Tensor<4> {
@@ -165,5 +166,48 @@ fn what_nothing_shows_is_an_error_before_the_run() {
              network's output comes first",
             "`p`: it looks at activations over 9 batches, of which there are 3",
         ]
+    );
+}
+
+/// The layers of another model.
+#[derive(Module, Debug)]
+struct Other {
+    something: burn::nn::Linear,
+}
+
+#[test]
+fn a_model_without_the_networks_parameters_is_refused() {
+    let model = ConvNet::new(&device());
+    let mut watch = watch(&model);
+    Watch::<ConvNet>::check_model(&*watch, &model).unwrap();
+    let other = Other {
+        something: burn::nn::LinearConfig::new(1, 2).init(&device()),
+    };
+    let error = watch.check_model(&other).unwrap_err();
+    assert!(error.contains("it has no `conv.weight`"), "{error}");
+    let wanted = Wanted {
+        weight: "conv.weight".to_owned(),
+        what: calcine_criteria::Needs::Activity(calcine_criteria::Activity::Mean),
+        batches: None,
+    };
+    let looked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        watch.watch(&other, &[wanted]).len()
+    }));
+    assert!(
+        looked.is_err(),
+        "the network's own weights are those of long ago"
+    );
+
+    let mut wider = model.clone();
+    wider.head = burn::nn::LinearConfig::new(9, 4).init(&device());
+    let driver = driver(
+        &model,
+        pruner(&model, "conv.weight", Grain::Filter, Box::new(Apoz)),
+    );
+    driver.check_model(&model).unwrap();
+    let error = driver.check_model(&wider).unwrap_err().to_string();
+    assert!(
+        error.contains("`head.weight` has shape [9, 4], the network's [8, 4]"),
+        "{error}"
     );
 }

@@ -1,9 +1,9 @@
 use burn::tensor::{Tensor, TensorData};
-use rand::rngs::ChaCha8Rng;
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 use rand_distr::StandardNormal;
 
 use super::{Evidence, Needs, Score};
+use crate::stream;
 
 /// Another score, with noise in its ranking now and then.
 ///
@@ -23,9 +23,27 @@ impl<S: Score> Score for Noisy<S> {
         self.score.needs()
     }
 
+    fn draws(&self) -> bool {
+        true
+    }
+
     fn score(&self, evidence: &Evidence) -> Tensor<1> {
-        let scores = self.score.score(evidence);
-        let mut stream = ChaCha8Rng::seed_from_u64(evidence.seed);
+        self.with_noise(self.score.score(evidence), evidence)
+    }
+
+    /// Without noise: it comes once a ranking, not once a batch.
+    fn of_batch(&self, evidence: &Evidence) -> Tensor<1> {
+        self.score.of_batch(evidence)
+    }
+
+    fn of_mean(&self, mean: Tensor<1>, evidence: &Evidence) -> Tensor<1> {
+        self.with_noise(self.score.of_mean(mean, evidence), evidence)
+    }
+}
+
+impl<S> Noisy<S> {
+    fn with_noise(&self, scores: Tensor<1>, evidence: &Evidence) -> Tensor<1> {
+        let mut stream = stream(evidence.expect_seed(), "noise", 0);
         if stream.random::<f64>() >= self.probability {
             return scores;
         }

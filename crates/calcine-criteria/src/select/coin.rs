@@ -1,10 +1,10 @@
 use burn::tensor::{Bool, Tensor};
-use rand::rngs::ChaCha8Rng;
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 
 use super::{Candidate, Rescale, Select};
+use crate::stream;
 
-/// Drops each unit with probability p, the amount, whatever its score.
+/// Bernoulli selection: drops each unit with probability p, the amount, whatever its score.
 ///
 /// Kept units are to be [rescaled](Rescale::Kept) while the mask lasts, as dropout does. At least one unit
 /// stays: the one with the luckiest draw. Drawn on the host from [`Candidate::seed`].
@@ -14,9 +14,13 @@ use super::{Candidate, Rescale, Select};
 pub struct Coin;
 
 impl Select for Coin {
+    fn draws(&self) -> bool {
+        true
+    }
+
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
         let keep = |candidate: &Candidate| {
-            let keep = toss(candidate.seed, candidate.scores.units(), amount);
+            let keep = toss(candidate.expect_seed(), candidate.scores.units(), amount);
             Tensor::from_bool(keep.as_slice(), &candidate.scores.device())
         };
         candidates.iter().map(keep).collect()
@@ -28,7 +32,7 @@ impl Select for Coin {
 }
 
 fn toss(seed: u64, units: usize, probability: f64) -> Vec<bool> {
-    let mut stream = ChaCha8Rng::seed_from_u64(seed);
+    let mut stream = stream(seed, "bernoulli", 0);
     let draws: Vec<f64> = (0..units).map(|_| stream.random()).collect();
     let mut keep: Vec<bool> = draws.iter().map(|draw| *draw >= probability).collect();
     let luckiest = (0..units).max_by(|&a, &b| draws[a].total_cmp(&draws[b]));

@@ -1,3 +1,5 @@
+use crate::Rounding;
+
 /// How many units a level drops.
 ///
 /// ```text
@@ -7,7 +9,7 @@
 /// n ≤ N − at_least                 to the multiple below
 /// ```
 ///
-/// Products are taken in `f64`. A level of exactly 1 drops everything, unless `at_least` is set.
+/// Products are those of the decimals that were written ([`Rounding::share`]). A level of exactly 1 drops everything, unless `at_least` is set.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Count {
     /// How a count that is not whole is rounded.
@@ -29,18 +31,6 @@ impl Default for Count {
     }
 }
 
-/// How a count that is not whole is rounded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Rounding {
-    /// Down.
-    #[default]
-    Floor,
-    /// Up.
-    Ceil,
-    /// To the nearest, halves to even.
-    Round,
-}
-
 /// What stays of a parameter, whatever the level.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum AtLeast {
@@ -53,16 +43,6 @@ pub enum AtLeast {
     Share(f64),
 }
 
-impl Rounding {
-    fn apply(self, x: f64) -> f64 {
-        match self {
-            Self::Floor => x.floor(),
-            Self::Ceil => x.ceil(),
-            Self::Round => x.round_ties_even(),
-        }
-    }
-}
-
 impl AtLeast {
     /// How many of `units` stay at this level.
     #[must_use]
@@ -70,7 +50,7 @@ impl AtLeast {
         match self {
             Self::Unset => usize::from(level < 1.0),
             Self::Units(count) => count,
-            Self::Share(share) => (share * units as f64).ceil() as usize,
+            Self::Share(share) => Rounding::Ceil.share(share, units),
         }
         .min(units)
     }
@@ -81,12 +61,8 @@ impl Count {
     #[must_use]
     pub fn to_drop(&self, units: usize, level: f64) -> usize {
         let multiple = self.multiple.max(1);
-        let whole = |x: f64| self.rounding.apply(x) as usize;
-        let count = whole(level * units as f64);
-        let count = match multiple {
-            1 => count,
-            _ => whole(count as f64 / multiple as f64) * multiple,
-        };
+        let count = self.rounding.share(level, units);
+        let count = self.rounding.multiples(count, multiple) * multiple;
         let count = if count >= units && level < 1.0 {
             units.saturating_sub(multiple)
         } else {
@@ -115,7 +91,10 @@ mod tests {
             (Rounding::Floor, 4, 16, 0.7, 8),
             (Rounding::Ceil, 4, 16, 0.7, 12),
             (Rounding::Ceil, 4, 16, 0.9, 12),
-            (Rounding::Floor, 1, 100, 0.29, 28),
+            (Rounding::Floor, 1, 100, 0.29, 29),
+            (Rounding::Ceil, 1, 100, 0.07, 7),
+            (Rounding::Ceil, 8, 100, 0.56, 56),
+            (Rounding::Round, 1, 200, 0.575, 115),
         ];
         for (rounding, multiple, units, level, expected) in cases {
             let count = Count {
@@ -138,6 +117,7 @@ mod tests {
         assert_eq!(count(AtLeast::Unset).to_drop(10, 1.0), 10);
         assert_eq!(count(AtLeast::Units(3)).to_drop(10, 1.0), 7);
         assert_eq!(count(AtLeast::Share(0.25)).to_drop(10, 0.9), 7);
+        assert_eq!(count(AtLeast::Share(0.28)).to_drop(100, 0.9), 72);
         assert_eq!(count(AtLeast::Units(30)).to_drop(10, 0.9), 0);
     }
 }

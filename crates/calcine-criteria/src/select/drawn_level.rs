@@ -1,9 +1,9 @@
 use burn::tensor::{Bool, Tensor};
-use rand::rngs::ChaCha8Rng;
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 
 use super::level::drop_level;
 use super::{Candidate, Count, Select};
+use crate::stream;
 
 /// A [`Level`](super::Level) drawn anew for every parameter and selection, uniformly from
 /// `[f, f + width)`, with f the amount.
@@ -19,9 +19,13 @@ pub struct DrawnLevel {
 }
 
 impl Select for DrawnLevel {
+    fn draws(&self) -> bool {
+        true
+    }
+
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
         let keep = |candidate: &Candidate| {
-            let draw: f64 = ChaCha8Rng::seed_from_u64(candidate.seed).random();
+            let draw: f64 = stream(candidate.expect_seed(), "level", 0).random();
             drop_level(candidate, self.count, amount + self.width * draw)
         };
         candidates.iter().map(keep).collect()

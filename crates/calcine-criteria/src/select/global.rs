@@ -2,7 +2,7 @@ use burn::tensor::{Bool, Tensor, TensorData};
 
 use super::smallest::{drop_smallest, ordered};
 use super::{AtLeast, Candidate, Select};
-use crate::Scores;
+use crate::{Rounding, Scores};
 
 /// Drops exactly ⌊f·N⌋ of the N units of *all* parameters together, those with the smallest scores.
 ///
@@ -27,7 +27,7 @@ impl Select for GlobalLevel {
         let total: usize = candidates.iter().map(units).sum();
         let stay = |candidate: &Candidate| self.at_least.of(units(candidate), amount);
         let may_go = total - candidates.iter().map(stay).sum::<usize>();
-        let count = ((amount * total as f64) as usize).min(may_go);
+        let count = Rounding::Floor.share(amount, total).min(may_go);
         let protect = |candidate: &Candidate| {
             let (scores, stay) = (candidate.scores.clone(), stay(candidate));
             let units = scores.units();
@@ -76,7 +76,7 @@ fn by_cost(
         .zip(&scores)
         .map(|(candidate, scores)| u128::from(candidate.cost) * scores.len() as u128)
         .sum();
-    let mut budget = (level.clamp(0.0, 1.0) * total as f64) as u128;
+    let mut budget = Rounding::Floor.share_of_cost(level, total);
     let mut keep: Vec<Vec<bool>> = scores.iter().map(|s| vec![true; s.len()]).collect();
     let mut left: Vec<usize> = scores.iter().map(Vec::len).collect();
     for (_, parameter, unit) in order {

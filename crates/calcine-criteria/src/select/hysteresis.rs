@@ -6,7 +6,8 @@ use super::{Candidate, Reference, Select};
 ///
 /// ```text
 /// t    = μ + s·σ                     mean and unbiased deviation of the scores, s the amount
-/// keep = score ≥ t·high  or  (kept before and score ≥ t·low)
+/// a, b = t·low, t·high, the smaller first: where t is negative, t·high is the lower one
+/// keep = score ≥ b  or  (kept before and score ≥ a)
 /// ```
 ///
 /// μ and σ are measured at the first selection and frozen; before it, everything is kept. Dynamic network
@@ -47,15 +48,15 @@ impl Select for Hysteresis {
             let (mean, sigma) = (reference.clone().slice(0..1), reference.slice(1..2));
             let threshold = mean + sigma.mul_scalar(amount);
             let scores = candidate.scores.values();
-            let reaches = |factor: f64| {
-                let scores = scores.clone();
-                scores.greater_equal(threshold.clone().mul_scalar(factor))
-            };
+            let low = threshold.clone().mul_scalar(self.low);
+            let high = threshold.mul_scalar(self.high);
+            let reaches = |threshold: Tensor<1>| scores.clone().greater_equal(threshold);
+            let (lower, upper) = (low.clone().min_pair(high.clone()), low.max_pair(high));
             let stays = match &candidate.kept {
-                Some(kept) => kept.clone().bool_and(reaches(self.low)),
-                None => reaches(self.low),
+                Some(kept) => kept.clone().bool_and(reaches(lower)),
+                None => reaches(lower),
             };
-            reaches(self.high).bool_or(stays)
+            reaches(upper).bool_or(stays)
         };
         candidates.iter().map(keep).collect()
     }

@@ -3,8 +3,8 @@ use rayon::prelude::*;
 
 use super::smallest::{key, ordered, read, single_precision};
 use super::{Candidate, Select};
-use crate::Scores;
 use crate::host::in_host_memory;
+use crate::{Rounding, Scores};
 
 /// Drops ⌊f·M⌋ of every M consecutive units, those with the smallest scores.
 ///
@@ -16,7 +16,7 @@ use crate::host::in_host_memory;
 ///
 /// # Panics
 ///
-/// If M does not divide the number of units.
+/// If M is 0 or does not divide the number of units: see [`Select::check`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NOfM {
     /// M: how many units compete.
@@ -24,16 +24,25 @@ pub struct NOfM {
 }
 
 impl Select for NOfM {
+    fn check(&self, units: usize) -> Result<(), String> {
+        if self.of > 0 && units.is_multiple_of(self.of) {
+            Ok(())
+        } else {
+            let of = self.of;
+            Err(format!(
+                "{units} units are no groups of {of}: expected a multiple of it"
+            ))
+        }
+    }
+
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
-        let drop = ((amount * self.of as f64) as usize).min(self.of);
+        let drop = Rounding::Floor.share(amount, self.of);
         let keep = |candidate: &Candidate| {
             let scores = &candidate.scores;
             let units = scores.units();
-            assert!(
-                units.is_multiple_of(self.of),
-                "{units} units are no groups of {}",
-                self.of
-            );
+            if let Err(error) = self.check(units) {
+                panic!("{error}");
+            }
             if in_host_memory(&scores.device()) {
                 on_host(scores, self.of, drop)
             } else {

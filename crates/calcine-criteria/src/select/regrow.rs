@@ -3,6 +3,7 @@ use burn::tensor::{Bool, Tensor};
 use super::level::drop_level;
 use super::smallest::drop_smallest;
 use super::{Candidate, Count, Select};
+use crate::Rounding;
 
 /// Drops the weakest of what is alive and grows as many elsewhere, at a constant level.
 ///
@@ -14,7 +15,9 @@ use super::{Candidate, Count, Select};
 ///
 /// The first selection is a plain [`Level`](super::Level). Growing by |gradient| is `RigL` (Evci et al.,
 /// 2020), growing at random is SET (Mocanu et al., 2018); both let the amount fall from 0.3 to 0 on a cosine.
-/// A unit that falls and grows in the same selection goes on with its value; the others begin at zero.
+/// A unit that falls and grows in the same selection goes on with its value; the others begin at zero. Growth scores
+/// are of evidence for [growing](crate::Evidence::growing): one that preferred units that are not zero would only
+/// take back what has just fallen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Regrow {
     /// The share of dead units, held from selection to selection.
@@ -24,6 +27,10 @@ pub struct Regrow {
 }
 
 impl Select for Regrow {
+    fn grows(&self) -> bool {
+        true
+    }
+
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
         let keep = |candidate: &Candidate| match &candidate.kept {
             None => drop_level(candidate, self.count, self.level),
@@ -43,7 +50,7 @@ impl Regrow {
         let units = candidate.scores.units();
         let dead = self.count.to_drop(units, self.level);
         let alive = units - dead;
-        let change = ((amount * alive as f64) as usize).min(alive);
+        let change = Rounding::Floor.share(amount, alive);
         let lowest = f32::NEG_INFINITY;
         let living = candidate.scores.values();
         let living = living.mask_fill(kept.clone().bool_not(), lowest);

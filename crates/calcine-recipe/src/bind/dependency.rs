@@ -6,15 +6,17 @@ use calcine_params::Parameter;
 use calcine_train::{Group, Joint, Unit};
 
 use super::Bound;
+use crate::amount::Amount;
 use crate::pruner::Pruner;
 use crate::section::At;
 
-/// The groups of channels that these parameters make, each once. `taken` are those that have a decision already.
-pub(super) fn groups(
+/// The groups of channels that these parameters make, each once. `taken` are those that have a decision already, with
+/// the amount: another one for the same group is a problem.
+pub(super) fn groups<'a>(
     pruner: &Pruner,
     joint: Joint,
-    parameters: Vec<&Parameter>,
-    taken: &mut Vec<usize>,
+    (parameters, amount): (Vec<&Parameter>, &'a At<Amount>),
+    taken: &mut Vec<(usize, &'a At<Amount>)>,
     bound: &Bound<'_>,
     unit: &dyn Fn(&Parameter, &At<Grain>) -> Option<Unit>,
 ) -> Vec<Group> {
@@ -44,10 +46,22 @@ pub(super) fn groups(
             bound.problems.add(span, message);
         }
         for position in of {
-            if !taken.contains(&position) {
-                taken.push(position);
-                let channels = &axes.groups()[position];
-                found.extend(group(channels, joint, axes, pruner, bound, unit));
+            match taken.iter().find(|(other, _)| *other == position) {
+                Some((_, other)) if other.value != amount.value => {
+                    let makers = axes.groups()[position].of_role(Role::Output);
+                    let makers = makers.map(|(_, maker)| format!("`{}`", maker.path));
+                    let makers = makers.collect::<Vec<_>>().join(", ");
+                    let message = format!(
+                        "the channels of `{path}` have another amount already: {makers} are cut together, with one"
+                    );
+                    bound.problems.add(&amount.span, message);
+                }
+                Some(_) => {}
+                None => {
+                    taken.push((position, amount));
+                    let channels = &axes.groups()[position];
+                    found.extend(group(channels, joint, axes, pruner, bound, unit));
+                }
             }
         }
     }

@@ -1,8 +1,8 @@
 //! From patterns to parameters, and from parameters to units.
 
-use calcine_fold::{Fold, Grain, Layout};
-use calcine_params::{Inventory, Parameter};
-use calcine_train::{Unit, UnitNorm};
+use calcine_fold::Grain;
+use calcine_params::Parameter;
+use calcine_train::Unit;
 
 use super::Bound;
 use crate::amount::{Amount, Amounts};
@@ -77,37 +77,12 @@ impl Bound<'_> {
 
     /// A parameter cut by a grain; a grain that does not fit is a problem.
     pub(super) fn unit(&self, parameter: &Parameter, grain: &At<Grain>) -> Option<Unit> {
-        let layout = match (parameter.layout(), grain.value) {
-            (Some(layout), _) => layout,
-            // Elements need no axes.
-            (None, Grain::Element | Grain::Layer) => Layout::OutputFirst,
-            (None, _) => {
-                let message = format!(
-                    "`{}` belongs to a `{}`, whose output axis is unknown: only element and layer \
-                     fit",
-                    parameter.path, parameter.layer
-                );
-                self.problems.add(&grain.span, message);
-                return None;
-            }
-        };
-        match Fold::grouped(grain.value, &parameter.shape, layout, parameter.groups) {
+        match parameter.fold(grain.value) {
             Ok(fold) => Some(Unit::new(parameter.clone(), fold)),
             Err(error) => {
-                let message = format!("`{}`: {error}", parameter.path);
-                self.problems.add(&grain.span, message);
+                self.problems.add(&grain.span, error);
                 None
             }
         }
     }
-}
-
-/// The norm that follows a parameter's layer.
-pub(super) fn norm(inventory: &Inventory, parameter: &Parameter) -> Option<UnitNorm> {
-    let norm = inventory.norm_of(parameter)?;
-    Some(UnitNorm {
-        scale: norm.gamma.clone(),
-        variance: norm.variance.clone(),
-        epsilon: norm.epsilon,
-    })
 }

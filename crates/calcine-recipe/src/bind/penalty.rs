@@ -38,7 +38,9 @@ pub(super) fn bind(
         penalty = penalty.with_threshold(criterion, value);
     }
     if let Some((score, level)) = regularizer.weakest {
-        penalty = penalty.with_weakest(score.build(), level);
+        penalty = penalty
+            .with_weakest(score.build(), level)
+            .with_seed(bound.seed);
     }
     Some(penalty)
 }

@@ -5,7 +5,7 @@ use calcine_params::Parameter;
 use calcine_schedule::Curve;
 use calcine_train::{After, Group, Hold, Joint, Lifetime, Prune, Target, Unit, WindowUnit};
 
-use super::parameters::norm;
+use super::norms::Behind;
 use super::{Bound, dependency};
 use crate::amount::Amount;
 use crate::policy::Policy;
@@ -18,6 +18,7 @@ use crate::selection::Kind;
 const ELEMENT: u64 = 4;
 
 pub(super) fn bind(pruner: &Pruner, policy: &Policy, bound: Bound<'_>) -> Option<Prune> {
+    let before = bound.problems.len();
     let targets = targets(pruner, &bound)?;
     let masks = policy.masks;
     if pruner.selection.kind == Kind::Coin
@@ -59,12 +60,19 @@ pub(super) fn bind(pruner: &Pruner, policy: &Policy, bound: Bound<'_>) -> Option
     if let Some(growth) = pruner.selection.growth_score() {
         prune = prune.with_growth(growth);
     }
+    // What was found here has a better place.
+    if let (true, Err(error)) = (bound.problems.len() == before, prune.check()) {
+        bound.problems.add(&pruner.name.span, error);
+    }
     Some(prune)
 }
 
 fn targets(pruner: &Pruner, bound: &Bound<'_>) -> Option<Vec<Target>> {
     let costs = Costs::of(pruner, bound);
     let unit = |parameter: &Parameter, grain: &At<Grain>| {
+        if !trains(pruner, parameter, bound) {
+            return None;
+        }
         let unit = bound.unit(parameter, grain)?;
         let unit = with_norm(pruner, unit, bound)?;
         let cost = costs.of_unit(&unit);
@@ -111,7 +119,7 @@ fn targets(pruner: &Pruner, bound: &Bound<'_>) -> Option<Vec<Target>> {
                     Some(joint) => dependency::groups(
                         pruner,
                         joint.value,
-                        parameters,
+                        (parameters, amount),
                         &mut taken,
                         bound,
                         &unit,
@@ -158,26 +166,45 @@ fn curve(
     }))
 }
 
-/// The unit with the norm that its score or its folding looks at; `None` if a score cannot do without.
+/// The unit with the norm that its score or its folding looks at; `None` if a score cannot do without, or it is not
+/// known which norm that is.
 fn with_norm(pruner: &Pruner, unit: Unit, bound: &Bound<'_>) -> Option<Unit> {
     let scored = pruner.score.value == ScoreName::NormScale;
-    let folded = pruner.fold_norm.as_ref().is_some_and(|fold| fold.value);
-    if !scored && !folded {
-        return Some(unit);
-    }
-    match norm(bound.inventory, &unit.parameter) {
-        Some(norm) => Some(unit.with_norm(norm)),
-        None if scored => {
-            let message = format!(
-                "no batch-norm is known to follow `{}`: `norm_scale` looks at its scale",
-                unit.parameter.path
-            );
-            bound.problems.add(&pruner.score.span, message);
-            None
-        }
+    let folded = pruner.fold_norm.as_ref().filter(|fold| fold.value);
+    let span = match folded {
+        Some(fold) if !scored => &fold.span,
+        None if !scored => return Some(unit),
+        _ => &pruner.score.span,
+    };
+    let path = unit.parameter.path.clone();
+    let message = match bound.norm_behind(&unit.parameter) {
+        Behind::Norm(norm) => return Some(unit.with_norm(norm)),
         // A layer without a norm is ranked as it is.
-        None => Some(unit),
+        Behind::Nothing if !scored => return Some(unit),
+        Behind::Nothing => {
+            format!("no batch-norm follows `{path}`: `norm_scale` looks at its scale")
+        }
+        Behind::Unknown(why) if scored => {
+            format!("no batch-norm is known to follow `{path}`: {why}")
+        }
+        Behind::Unknown(why) => format!("`fold_norm` of `{path}`: {why}"),
+    };
+    bound.problems.add(span, message);
+    None
+}
+
+/// Whether a parameter can be ranked: by gradients only if it trains.
+fn trains(pruner: &Pruner, parameter: &Parameter, bound: &Bound<'_>) -> bool {
+    if !pruner.needs_gradients() || !bound.frozen.contains(&parameter.id) {
+        return true;
     }
+    let message = format!(
+        "`{}` is frozen and has no gradient to be ranked by: leave it out (`\"!{}\"` in `params`), or rank by a \
+         score of weights",
+        parameter.path, parameter.path
+    );
+    bound.problems.add(&pruner.score.span, message);
+    false
 }
 
 /// What units cost.

@@ -4,15 +4,16 @@ use std::fmt;
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
-use calcine_criteria::{Candidate, Evidence, Level, Score, Select};
+use calcine_criteria::{Candidate, Evidence, Level, Needs, Score, Select};
 use calcine_mask::Masks;
 use calcine_params::{Edit, Inventory, edit_gradients, flat, replace};
 use calcine_regularize::{Criterion, Regularizer};
 use calcine_schedule::{Clock, Curve};
+use rand::RngExt;
 
 use super::record::{vectors_from_bytes, vectors_to_bytes};
 use super::{After, Changed, Policy, PolicyRecord, UnfitRecord, Unit, Values, When};
-use crate::Remains;
+use crate::{Remains, stream};
 
 /// A regularizer on a schedule: penalty × grain × strength, over a window.
 ///
@@ -69,6 +70,8 @@ struct Threshold {
 struct Weakest {
     score: Box<dyn Score + Send>,
     level: f64,
+    /// The run's seed, for a score that draws.
+    seed: Option<u64>,
 }
 
 impl Penalty {
@@ -95,11 +98,7 @@ impl Penalty {
         }
     }
 
-    /// Where it enters the step.
-    ///
-    /// # Panics
-    ///
-    /// In training, if the regularizer has no proximal step.
+    /// Where it enters the step. [`Apply::Proximal`] is for regularizers that have such a step.
     #[must_use]
     pub fn with_apply(mut self, apply: Apply) -> Self {
         self.apply = apply;
@@ -122,11 +121,69 @@ impl Penalty {
     }
 
     /// Penalizes only the units that a level of this score would drop when the window opens; the choice is
-    /// made once.
+    /// made once. The score looks at weights alone.
     #[must_use]
     pub fn with_weakest(mut self, score: Box<dyn Score + Send>, level: f64) -> Self {
-        self.weakest = Some(Weakest { score, level });
+        let seed = self.weakest.and_then(|weakest| weakest.seed);
+        self.weakest = Some(Weakest { score, level, seed });
         self
+    }
+
+    /// The run's seed, for a score of the [weakest](Self::with_weakest) that draws at random. To be given after that
+    /// score; without one there is nothing to draw.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        if let Some(weakest) = &mut self.weakest {
+            weakest.seed = Some(seed);
+        }
+        self
+    }
+
+    /// The first thing that would fail in a run.
+    fn check_settings(&self) -> Result<(), String> {
+        self.when.check()?;
+        // Gradients and losses add up; what is written to a parameter is written once.
+        let writes = self.apply == Apply::Proximal || self.threshold.is_some();
+        if writes || self.weakest.is_some() {
+            let mut paths = self
+                .groups
+                .iter()
+                .map(|g| &g.unit.parameter.path)
+                .collect::<Vec<_>>();
+            paths.sort();
+            if let Some(two) = paths.windows(2).find(|two| two[0] == two[1]) {
+                return Err(format!(
+                    "`{}` is penalized twice, and its units chosen or set once",
+                    two[0]
+                ));
+            }
+        }
+        let proximal = |groups: &Penalized| {
+            let shape = [groups.unit.fold.units().min(2), groups.unit.fold.members()];
+            let rows = Tensor::<2>::zeros(shape, &Device::default());
+            self.regularizer.proximal(rows, 0.0).is_some()
+        };
+        if self.apply == Apply::Proximal && self.groups.first().is_some_and(|g| !proximal(g)) {
+            return Err(
+                "its regularizer has no proximal step: apply it to gradients or the loss"
+                    .to_owned(),
+            );
+        }
+        if let Some(Weakest { score, seed, .. }) = &self.weakest {
+            let needs = score.needs();
+            if needs != Needs::Weight {
+                return Err(format!(
+                    "its weakest units are chosen by weights alone, not by {needs:?}"
+                ));
+            }
+            if score.draws() && seed.is_none() {
+                let what = "the score of its weakest units draws at random";
+                return Err(format!(
+                    "{what}: give it the run's seed, `Penalty::with_seed`"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The rows of each group and its strength in this step; nothing outside the window.
@@ -156,16 +213,21 @@ impl Penalty {
         }
     }
 
-    fn choose<M: Module>(&mut self, model: &M) {
+    fn choose<M: Module>(&mut self, clock: &Clock, model: &M) {
         let Some(weakest) = &self.weakest else {
             return;
         };
         let weights = flat(model, self.groups.iter().map(|g| &g.unit.parameter));
         for (groups, weight) in self.groups.iter().zip(weights) {
             let rows = groups.unit.fold.rows(weight);
-            let candidate = Candidate::new(weakest.score.score(&Evidence::new(rows)));
-            let keep = Level::default().keep(&[candidate], weakest.level).remove(0);
             let path = groups.unit.parameter.path.clone();
+            let mut evidence = Evidence::new(rows);
+            evidence.seed = weakest.seed.map(|seed| {
+                let name = format!("weakest.{}.{path}", self.name);
+                stream(seed, &name, clock.global_step()).random()
+            });
+            let candidate = Candidate::new(weakest.score.score(&evidence));
+            let keep = Level::default().keep(&[candidate], weakest.level).remove(0);
             self.chosen.insert(path, keep.bool_not().float());
         }
     }
@@ -176,9 +238,13 @@ impl<M: Module> Policy<M> for Penalty {
         &self.name
     }
 
+    fn check(&self) -> Result<(), String> {
+        self.check_settings()
+    }
+
     fn before_forward(&mut self, clock: &Clock, model: &M) -> Changed {
         if self.chosen.is_empty() && self.when.active(clock).is_some() {
-            self.choose(model);
+            self.choose(clock, model);
         }
         Changed::Nothing
     }
@@ -228,7 +294,7 @@ impl<M: Module> Policy<M> for Penalty {
             let mut stepped = Values::new();
             for (groups, rows, strength) in self.rows(clock, &model) {
                 let step = self.regularizer.proximal(rows.clone(), rate * strength);
-                let step = step.expect("a recipe asks for a proximal step only where there is one");
+                let step = step.expect("a driver checks that there is one");
                 let step = self.where_chosen(&groups.unit, rows, step);
                 stepped.insert(groups.unit.parameter.id, groups.unit.flat(step));
             }

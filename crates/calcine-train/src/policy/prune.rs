@@ -1,3 +1,4 @@
+mod check;
 mod select;
 mod state;
 
@@ -24,14 +25,21 @@ use crate::{Reconstruction, Remains, Wanted, stream};
 /// a hard mask a weight once dropped scores lowest and stays dropped while the amount grows.
 ///
 /// A score that needs gradients is averaged over batches, each scored by itself; how many is
-/// [`Batches`]. A firing then *begins* the collection, and the selection follows as many steps later.
+/// [`Batches`]. A firing then *begins* the collection, and the selection follows as many steps later. A batch whose
+/// scores are not all finite numbers does not count, and if none counts, the selection waits for as many batches again.
+/// Parameters that have no gradient, since they are frozen or the loss does not reach them, cannot be ranked by
+/// it: they are left as they are, with a warning.
 ///
 /// A score of activations is shown them by the driver's [`Watch`](crate::Watch) right before the selection,
 /// of the model as it is then, over as many batches.
 ///
 /// After a selection, weights can be [refitted](Prune::with_reconstruction) to what their layers gave before.
 ///
-/// Nothing is read from a GPU, unless the score or the selection says so, or weights are refitted.
+/// What is drawn at random comes from the [seed](Prune::with_seed), the pruner's name, the parameter's path and the
+/// step.
+///
+/// Nothing is read from a GPU, unless the score or the selection says so, or weights are refitted; but for scores of
+/// gradients one number a selection: how many batches count.
 pub struct Prune {
     name: String,
     targets: Vec<Target>,
@@ -46,6 +54,8 @@ pub struct Prune {
     /// Sums over batches of the scores that need gradients.
     scores: BTreeMap<String, Tensor<1>>,
     growths: BTreeMap<String, Tensor<1>>,
+    /// How many batches are in the sums: `[1]`.
+    counted: Option<Tensor<1>>,
     /// What the score wanted to see of activations, for the selection that comes.
     activities: BTreeMap<String, Tensor<1>>,
     state: State,
@@ -61,7 +71,7 @@ struct Settings {
     batches: Batches,
     ranking: Ranking,
     reconstruct: Option<Reconstruct>,
-    seed: u64,
+    seed: Option<u64>,
 }
 
 /// Groups that are selected together, with one amount.
@@ -251,6 +261,7 @@ impl Prune {
             references: BTreeMap::new(),
             scores: BTreeMap::new(),
             growths: BTreeMap::new(),
+            counted: None,
             activities: BTreeMap::new(),
             state: State::default(),
         }
@@ -306,7 +317,8 @@ impl Prune {
     }
 
     /// Scores weights with the batch-norm that follows folded in, `w·γ/√(σ² + ε)`: what the layer really
-    /// multiplies by. For convolutions whose unit knows its norm; others are scored as they are.
+    /// multiplies by. Gradients are by that weight too, `g·√(σ² + ε)/γ` (zero where γ is), so products of weights and
+    /// gradients stay what they are. For weights whose unit knows its norm; others are scored as they are.
     #[must_use]
     pub fn with_folded_norms(mut self) -> Self {
         self.settings.ranking = Ranking::Folded;
@@ -325,10 +337,10 @@ impl Prune {
         self
     }
 
-    /// The run's seed, for what draws lots.
+    /// The run's seed, for what is drawn at random; there is no default.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
-        self.settings.seed = seed;
+        self.settings.seed = Some(seed);
         self
     }
 
@@ -363,6 +375,10 @@ impl<M: Module> Policy<M> for Prune {
         &self.name
     }
 
+    fn check(&self) -> Result<(), String> {
+        Self::check(self)
+    }
+
     fn wanted(&self) -> Vec<Wanted> {
         if !self.needs_activations() {
             return Vec::new();
@@ -394,7 +410,7 @@ impl<M: Module> Policy<M> for Prune {
             weights: units.map(|unit| unit.parameter.path.clone()).collect(),
             batches: batches.of_activations(),
             positions,
-            seed: stream(self.settings.seed, &name, clock.global_step()).random(),
+            seed: stream(self.settings.seed?, &name, clock.global_step()).random(),
         })
     }
 
@@ -402,15 +418,13 @@ impl<M: Module> Policy<M> for Prune {
         let mut changed = Changed::Nothing;
         if let Some(Pending { progress, left: 0 }) = self.state.pending {
             self.state.pending = None;
-            self.decide(clock, model, progress);
-            changed = Changed::Masks;
+            changed = self.decide(clock, model, progress);
         }
         if let Some(progress) = self.when.fires(clock) {
             let left = self.to_wait();
             self.state.fired = true;
             if left == 0 {
-                self.decide(clock, model, progress);
-                return Changed::Masks;
+                return self.decide(clock, model, progress).or(changed);
             }
             // A firing while another waits only renews its progress.
             let left = self.state.pending.map_or(left, |pending| pending.left);

@@ -43,15 +43,46 @@ pub enum Restore {
     Both,
 }
 
+/// A rewind to an epoch that is not over when the run goes back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a rewind before epoch {at} cannot go back to epoch {to}, which is not over then: expected an epoch after {to}"
+)]
+pub struct RewindError {
+    at: u64,
+    to: u64,
+}
+
 impl Rewind {
     /// Remembers epoch `to` of a model with this inventory, and goes back to it before each of the epochs
     /// `at`.
+    ///
+    /// # Panics
+    ///
+    /// If an epoch of `at` does not come after `to`; [`try_new`](Self::try_new) returns an error.
     #[must_use]
     pub fn new(inventory: &Inventory, to: u64, at: Vec<u64>, restore: Restore) -> Self {
+        Self::try_new(inventory, to, at, restore).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same, with an error.
+    ///
+    /// # Errors
+    ///
+    /// If an epoch of `at` does not come after `to`.
+    pub fn try_new(
+        inventory: &Inventory,
+        to: u64,
+        at: Vec<u64>,
+        restore: Restore,
+    ) -> Result<Self, RewindError> {
+        if let Some(&at) = at.iter().find(|&&at| at <= to) {
+            return Err(RewindError { at, to });
+        }
         let trainable = inventory
             .iter()
             .filter(|parameter| parameter.is_trainable());
-        Self {
+        Ok(Self {
             to,
             at,
             restore,
@@ -59,6 +90,20 @@ impl Rewind {
             saved: BTreeMap::new(),
             rewound: None,
             shift: 0,
+        })
+    }
+
+    /// Whether there is a value of this parameter to go back to.
+    fn fits(&self, path: &str, saved: &Tensor<1>) -> Result<(), String> {
+        let parameter = self.parameters.iter().find(|own| own.is_called(path));
+        let parameter = parameter.ok_or_else(|| format!("the model has no parameter `{path}`"))?;
+        let (found, expected) = (saved.dims()[0], parameter.numel());
+        if found == expected {
+            Ok(())
+        } else {
+            Err(format!(
+                "it has {found} values of the {expected} of `{path}`"
+            ))
         }
     }
 
@@ -126,12 +171,16 @@ impl<M: Module> Policy<M> for Rewind {
             reason,
         };
         let file = |name: &str| record.get(name).ok_or_else(|| unfit(format!("no {name}")));
-        self.saved =
+        let saved =
             vectors_from_bytes(file(SAVED)?, device).map_err(|error| unfit(error.to_string()))?;
+        for (path, values) in &saved {
+            self.fits(path, values).map_err(unfit)?;
+        }
         let shift = std::str::from_utf8(file(SHIFT)?)
             .ok()
             .and_then(|text| text.parse().ok());
         self.shift = shift.ok_or_else(|| unfit(format!("{SHIFT} is no number")))?;
+        self.saved = saved;
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 use burn::module::Module;
 use burn::tensor::{Bool, Device, Int, Tensor};
-use calcine_fold::Fold;
-use calcine_params::{Parameter, flat};
+use calcine_fold::{Fold, Grain};
+use calcine_params::{Parameter, UnitError, flat};
 
 /// A parameter and its units.
 #[derive(Debug, Clone)]
@@ -132,16 +132,7 @@ impl Unit {
 
     /// Rows back to the parameter, flat in stored order.
     pub(super) fn flat<K: burn::tensor::kind::Basic>(&self, rows: Tensor<2, K>) -> Tensor<1, K> {
-        let fold = &self.fold;
-        let numel = fold.shape().iter().product::<usize>();
-        match fold.shape().len() {
-            1 => fold.unrows::<1, K>(rows),
-            2 => fold.unrows::<2, K>(rows).reshape([numel]),
-            3 => fold.unrows::<3, K>(rows).reshape([numel]),
-            4 => fold.unrows::<4, K>(rows).reshape([numel]),
-            5 => fold.unrows::<5, K>(rows).reshape([numel]),
-            rank => unreachable!("a fold of rank {rank} was never bound"),
-        }
+        flat_rows(&self.fold, rows)
     }
 
     /// The reverse of [`spread`](Self::spread): the decision on each unit's first member.
@@ -171,13 +162,51 @@ impl UnitNorm {
         flat(model, [&self.scale]).remove(0)
     }
 
-    /// The weight of a convolution with the normalisation folded in, `w·γ/√(σ² + ε)` per output: flat.
-    pub(super) fn fold_into<M: Module>(&self, model: &M, weight: Tensor<1>) -> Tensor<1> {
+    /// What folding the normalisation multiplies each weight by, `γ/√(σ² + ε)` of its output: flat, in stored order.
+    pub(super) fn factor<M: Module>(&self, model: &M, parameter: &Parameter) -> Tensor<1> {
         let values = flat(model, [&self.scale, &self.variance]);
         let [scale, variance] = values.try_into().expect("two were asked for");
         let factor = scale / variance.add_scalar(self.epsilon).sqrt();
-        let (numel, outputs) = (weight.dims()[0], factor.dims()[0]);
-        let rows = weight.reshape([outputs, numel / outputs]);
-        (rows * factor.reshape([outputs, 1])).reshape([numel])
+        let outputs = by_output(parameter).expect("a policy checks its units");
+        let [units, members] = [outputs.units(), outputs.members()];
+        let rows = factor.reshape([units, 1]).expand([units, members]);
+        flat_rows(&outputs, rows)
+    }
+
+    /// Whether it can be folded into this weight.
+    pub(super) fn check(&self, parameter: &Parameter) -> Result<(), String> {
+        let outputs = by_output(parameter)
+            .map_err(|error| error.to_string())?
+            .units();
+        let found = [&self.scale, &self.variance].map(Parameter::numel);
+        if found == [outputs; 2] {
+            Ok(())
+        } else {
+            let [scales, variances] = found;
+            Err(format!(
+                "a norm of {scales} scales and {variances} variances cannot be folded into {outputs} outputs"
+            ))
+        }
+    }
+}
+
+/// A weight as rows, one for each output of its layer.
+fn by_output(parameter: &Parameter) -> Result<Fold, UnitError> {
+    parameter.fold(match parameter.shape.len() {
+        2 => Grain::FcOutput,
+        _ => Grain::Filter,
+    })
+}
+
+/// Rows back to the parameter, flat in stored order.
+fn flat_rows<K: burn::tensor::kind::Basic>(fold: &Fold, rows: Tensor<2, K>) -> Tensor<1, K> {
+    let numel = fold.shape().iter().product::<usize>();
+    match fold.shape().len() {
+        1 => fold.unrows::<1, K>(rows),
+        2 => fold.unrows::<2, K>(rows).reshape([numel]),
+        3 => fold.unrows::<3, K>(rows).reshape([numel]),
+        4 => fold.unrows::<4, K>(rows).reshape([numel]),
+        5 => fold.unrows::<5, K>(rows).reshape([numel]),
+        rank => unreachable!("a fold of rank {rank} was never bound"),
     }
 }

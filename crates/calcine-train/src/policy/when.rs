@@ -45,6 +45,14 @@ impl When {
         }
     }
 
+    /// Whether it can fire again as it says.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self.again_every {
+            Some(0) => Err("it fires again every 0 steps: expected at least 1".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
     /// The progress at which it fires before this step, if it does.
     #[must_use]
     pub fn fires(&self, clock: &Clock) -> Option<f64> {

@@ -1,5 +1,6 @@
 //! Training and validation images.
 
+use calcine_criteria::Rounding;
 use calcine_train::stream;
 use rand::seq::SliceRandom;
 
@@ -38,7 +39,7 @@ pub fn split(n: usize, fraction: f64, seed: u64) -> Split {
     );
     let mut train: Vec<u32> = (0..u32::try_from(n).expect("fewer than 2^32 images")).collect();
     train.shuffle(&mut stream(seed, "split", 0));
-    let mut validation = train.split_off(n - (fraction * n as f64).round() as usize);
+    let mut validation = train.split_off(n - Rounding::Round.share(fraction, n));
     train.sort_unstable();
     validation.sort_unstable();
     Split { train, validation }

@@ -131,7 +131,8 @@ pub fn scan(
     let grain: Grain = settings.grain.parse()?;
     let plan = Scan::new(grain)
         .with_params(settings.params.iter().cloned())
-        .with_levels(settings.levels.iter().copied());
+        .with_levels(settings.levels.iter().copied())
+        .with_seed(settings.seed);
     let setup = Setup::new(&settings.network(), device, download)?;
     let task = ScanTask {
         setup: &setup,

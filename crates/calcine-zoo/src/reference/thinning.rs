@@ -133,12 +133,14 @@ fn prune(network: Network, pruning: &GroupPruning) -> Result<Network, ReferenceE
     let takes = |makers: &[&str]| {
         makers
             .iter()
-            .any(|path| chosen.iter().any(|p| p.path == **path))
+            .any(|path| chosen.iter().any(|p| p.is_called(path)))
     };
     let choice = Choice {
         level: pruning.level,
         joint: pruning.joint,
         multiple: pruning.multiple,
+        // Norms draw nothing.
+        seed: None,
     };
     let axes = network.graph().axes().map_err(ThinError::from)?;
     let units = choice.units(&network, &axes, &pruning.norm, takes);

@@ -4,27 +4,46 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
+use burn::tensor::{Bool, FloatDType, Tensor};
 use calcine_criteria::{Candidate, Evidence, Needs, Reference, Rescale, Scores};
 use calcine_params::{flat, flat_gradients};
 use calcine_schedule::Clock;
 use rand::RngExt;
 
-use super::{Batches, Group, Joint, Prune, Ranking, Unit};
+use super::state::Pending;
+use super::{Batches, Changed, Group, Joint, Prune, Ranking, Unit};
 use crate::stream;
 
 impl Prune {
-    /// Scores, selects, and takes the new masks.
-    pub(super) fn decide<M: Module>(&mut self, clock: &Clock, model: &M, progress: f64) {
+    /// Scores, selects, and takes the new masks; or waits, if all that it would rank by are gradients that are no
+    /// numbers.
+    pub(super) fn decide<M: Module>(&mut self, clock: &Clock, model: &M, progress: f64) -> Changed {
+        let batches = match self.needs_gradients() {
+            true => self.batches_that_count(),
+            false => 1.0,
+        };
+        if batches == 0.0 {
+            self.wait_again(progress);
+            return Changed::Nothing;
+        }
         for index in 0..self.targets.len() {
-            let units = self.candidates(clock, model, index);
+            let units = self.candidates(clock, model, index, batches);
             let target = &self.targets[index];
             let mut units = units.into_iter();
-            let of_group = |group: &Group| joined(units.by_ref().take(group.units.len()), group);
-            let candidates: Vec<_> = target.groups.iter().map(of_group).collect();
+            let (mut groups, mut candidates) = (Vec::new(), Vec::new());
+            for group in &target.groups {
+                let units: Vec<_> = units.by_ref().take(group.units.len()).collect();
+                match units.into_iter().collect::<Option<Vec<_>>>() {
+                    Some(units) => {
+                        groups.push(group);
+                        candidates.push(joined(units, group));
+                    }
+                    None => self.warn_of(group),
+                }
+            }
             let kept = self.select.keep(&candidates, target.amount.at(progress));
             drop(candidates);
-            for (group, keep) in target.groups.iter().zip(kept) {
+            for (group, keep) in groups.into_iter().zip(kept) {
                 let dropped = keep.bool_not();
                 for unit in group.units.iter().chain(&group.followers) {
                     let dropped = unit.spread(dropped.clone());
@@ -37,10 +56,44 @@ impl Prune {
         }
         self.activities.clear();
         if let Batches::Count(_) = self.settings.batches {
-            self.scores.clear();
-            self.growths.clear();
-            self.state.batches = 0;
+            self.forget_batches();
         }
+        Changed::Masks
+    }
+
+    /// Reads how many batches are in the sums.
+    fn batches_that_count(&self) -> f64 {
+        let counted = self.counted.clone();
+        counted.map_or(0.0, |counted| f64::from(counted.into_scalar::<f32>()))
+    }
+
+    fn forget_batches(&mut self) {
+        self.scores.clear();
+        self.growths.clear();
+        self.counted = None;
+        self.state.batches = 0;
+    }
+
+    fn wait_again(&mut self, progress: f64) {
+        let (name, batches) = (&self.name, self.state.batches);
+        tracing::warn!(
+            "`{name}`: the scores of all {batches} batches that it looked at are not finite numbers; it keeps its \
+             masks and waits for other batches"
+        );
+        self.forget_batches();
+        let left = self.to_wait().max(1);
+        self.state.pending = Some(Pending { progress, left });
+    }
+
+    fn warn_of(&self, group: &Group) {
+        let paths = group.units.iter().map(|unit| unit.parameter.path.as_str());
+        let paths: Vec<_> = paths.collect();
+        tracing::warn!(
+            "`{}`: {} is left as it is: it is ranked by gradients and has none, since it is frozen or the loss does \
+             not reach it",
+            self.name,
+            paths.join(", ")
+        );
     }
 
     /// With what was seen of the unit's activations, if the score needs it.
@@ -56,34 +109,51 @@ impl Prune {
         }
     }
 
-    /// One for each parameter of a target.
-    fn candidates<M: Module>(&mut self, clock: &Clock, model: &M, target: usize) -> Vec<Candidate> {
+    /// One for each parameter of a target; `None` for one that is ranked by gradients and had none.
+    fn candidates<M: Module>(
+        &mut self,
+        clock: &Clock,
+        model: &M,
+        target: usize,
+        batches: f64,
+    ) -> Vec<Option<Candidate>> {
         let target = &self.targets[target];
         let weights = flat(model, target.units().map(|unit| &unit.parameter));
         let mut candidates = Vec::with_capacity(weights.len());
         for (unit, weight) in target.units().zip(weights) {
             let path = &unit.parameter.path;
-            let seed = self.seed(clock, path);
             let weight = self.ranked(model, unit, weight);
             let known = match unit.fold.in_place(weight.clone()) {
                 Some(weight) => Evidence::in_place(weight),
                 None => Evidence::new(unit.fold.rows(weight)),
             };
-            let scores = match self.scores.get(path) {
-                Some(sum) => Scores::Values(sum.clone().div_scalar(self.state.batches as f64)),
-                None => {
-                    let needs = self.score.needs();
-                    let evidence = evidence(model, unit, known.clone(), needs, seed);
-                    self.score
-                        .deferred(&self.with_activity(evidence, unit, needs))
+            let seed = self.seed("prune", clock, path);
+            let needs = self.score.needs();
+            let seen = evidence(model, unit, known.clone(), needs, seed);
+            let scores = match (needs, self.scores.get(path)) {
+                (Needs::Gradient, Some(sum)) => {
+                    let mean = sum.clone().div_scalar(batches);
+                    Some(Scores::Values(self.score.of_mean(mean, &seen)))
                 }
+                (Needs::Gradient, None) => None,
+                _ => Some(self.score.deferred(&self.with_activity(seen, unit, needs))),
             };
-            let growth = self.growth.as_ref().map(|score| {
-                let sum = self.growths.get(path).cloned();
-                // Its lots are others than the score's.
-                let evidence = || evidence(model, unit, known.clone(), score.needs(), !seed);
-                sum.unwrap_or_else(|| score.score(&evidence()))
+            let grown = self.growth.as_ref().map(|score| {
+                let seed = self.seed("grow", clock, path);
+                let seen = evidence(model, unit, known.clone().growing(), score.needs(), seed);
+                match (score.needs(), self.growths.get(path)) {
+                    (Needs::Gradient, Some(sum)) => {
+                        Some(score.of_mean(sum.clone().div_scalar(batches), &seen))
+                    }
+                    (Needs::Gradient, None) => None,
+                    _ => Some(score.score(&seen)),
+                }
             });
+            let (Some(scores), Some(growth)) = (scores, grown.map_or(Some(None), |g| g.map(Some)))
+            else {
+                candidates.push(None);
+                continue;
+            };
             let measure = || self.select.measure(&known.rows(), &scores.values());
             let reference = match self.select.reference() {
                 Reference::None => None,
@@ -105,75 +175,119 @@ impl Prune {
                 ),
                 false => (scores, growth),
             };
-            let candidate = Candidate::new(scores)
+            let mut candidate = Candidate::new(scores)
                 .with_kept(kept)
                 .with_reference(reference)
                 .with_growth(growth)
-                .with_cost(unit.cost)
-                .with_seed(seed);
-            candidates.push(candidate);
+                .with_cost(unit.cost);
+            candidate.seed = seed;
+            candidates.push(Some(candidate));
         }
         candidates
     }
 
-    /// Adds the scores of a batch.
+    /// Adds the scores of a batch, if they are finite numbers.
     pub(super) fn collect<M: Module>(&mut self, model: &M, gradients: &GradientsParams) {
         let units = || self.targets.iter().flat_map(|target| target.units());
         let parameters = || units().map(|unit| &unit.parameter);
         let weights = flat(model, parameters());
+        let Some(device) = weights.first().map(Tensor::device) else {
+            return;
+        };
         let gradients = flat_gradients(model, gradients, parameters());
         let (mut scores, mut growths) = (Vec::new(), Vec::new());
         for ((unit, weight), gradient) in units().zip(weights).zip(gradients) {
-            let weight = self.ranked(model, unit, weight);
-            // A parameter that the loss does not reach changes it by nothing.
-            let gradient = gradient.unwrap_or_else(|| weight.zeros_like());
-            let rows = unit.fold.rows(weight);
-            let evidence = Evidence::new(rows).with_gradient(unit.fold.rows(gradient));
+            // What a batch does not reach it changes by nothing; what none reaches has no score.
+            let Some(gradient) = gradient else {
+                continue;
+            };
+            let evidence = self.of_batch(model, unit, weight, gradient);
             let path = &unit.parameter.path;
             if self.score.needs() == Needs::Gradient {
-                scores.push((path.clone(), self.score.score(&evidence)));
+                scores.push((path.clone(), self.score.of_batch(&evidence)));
             }
             if let Some(growth) = &self.growth
                 && growth.needs() == Needs::Gradient
             {
-                growths.push((path.clone(), growth.score(&evidence)));
+                growths.push((path.clone(), growth.of_batch(&evidence.growing())));
             }
         }
-        add(&mut self.scores, scores);
-        add(&mut self.growths, growths);
         self.state.batches += 1;
+        let all = scores.iter().chain(&growths).map(|(_, scores)| scores);
+        let finite = all.map(|scores| scores.clone().is_finite().all().to_device(&device));
+        let finite = finite.reduce(Tensor::bool_and);
+        let finite = finite.unwrap_or_else(|| Tensor::<1, Bool>::full([1], true, &device));
+        add(&mut self.scores, scores, &finite);
+        add(&mut self.growths, growths, &finite);
+        let one = finite.float().cast(FloatDType::F32);
+        self.counted = Some(match self.counted.take() {
+            Some(counted) => counted + one,
+            None => one,
+        });
+    }
+
+    /// A weight and its gradient, both as they are ranked.
+    fn of_batch<M: Module>(
+        &self,
+        model: &M,
+        unit: &Unit,
+        weight: Tensor<1>,
+        gradient: Tensor<1>,
+    ) -> Evidence {
+        let rows = |values: Tensor<1>| unit.fold.rows(values);
+        match (self.settings.ranking, &unit.norm) {
+            (Ranking::Folded, Some(norm)) => {
+                let factor = norm.factor(model, &unit.parameter);
+                let product = weight.clone() * gradient.clone();
+                let by_folded =
+                    (gradient / factor.clone()).mask_fill(factor.clone().equal_scalar(0.0), 0.0);
+                Evidence::new(rows(weight * factor))
+                    .with_gradient(rows(by_folded))
+                    .with_weight_times_gradient(rows(product))
+            }
+            _ => Evidence::new(rows(weight)).with_gradient(rows(gradient)),
+        }
     }
 
     /// The weight that is scored.
     fn ranked<M: Module>(&self, model: &M, unit: &Unit, weight: Tensor<1>) -> Tensor<1> {
         match (self.settings.ranking, &unit.norm) {
-            (Ranking::Folded, Some(norm)) => norm.fold_into(model, weight),
+            (Ranking::Folded, Some(norm)) => weight * norm.factor(model, &unit.parameter),
             _ => weight,
         }
     }
 
-    fn seed(&self, clock: &Clock, path: &str) -> u64 {
-        let name = format!("prune.{}.{path}", self.name);
-        stream(self.settings.seed, &name, clock.global_step()).random()
+    /// What is drawn for a parameter in this step, if there is a seed.
+    fn seed(&self, what: &str, clock: &Clock, path: &str) -> Option<u64> {
+        let name = format!("{what}.{}.{path}", self.name);
+        let seed = self.settings.seed?;
+        Some(stream(seed, &name, clock.global_step()).random())
     }
 }
 
 fn evidence<M: Module>(
     model: &M,
     unit: &Unit,
-    known: Evidence,
+    mut evidence: Evidence,
     needs: Needs,
-    seed: u64,
+    seed: Option<u64>,
 ) -> Evidence {
-    let evidence = known.with_seed(seed);
+    evidence.seed = seed;
     match (needs, &unit.norm) {
         (Needs::NormScale, Some(norm)) => evidence.with_norm_scale(norm.scale(model)),
         _ => evidence,
     }
 }
 
-fn add(sums: &mut BTreeMap<String, Tensor<1>>, scores: Vec<(String, Tensor<1>)>) {
+/// Adds the scores of a batch, or zeros if they are not all `finite`.
+fn add(
+    sums: &mut BTreeMap<String, Tensor<1>>,
+    scores: Vec<(String, Tensor<1>)>,
+    finite: &Tensor<1, Bool>,
+) {
     for (path, scores) in scores {
+        let other = finite.clone().to_device(&scores.device()).bool_not();
+        let scores = scores.clone().mask_fill(other.expand(scores.dims()), 0.0);
         let sum = match sums.remove(&path) {
             Some(sum) => sum + scores,
             None => scores,
@@ -182,8 +296,8 @@ fn add(sums: &mut BTreeMap<String, Tensor<1>>, scores: Vec<(String, Tensor<1>)>)
     }
 }
 
-/// One candidate for a group.
-fn joined(units: impl Iterator<Item = Candidate>, group: &Group) -> Candidate {
+/// One candidate for a group: its scores, and with them what they are compared with, are joined.
+fn joined(units: Vec<Candidate>, group: &Group) -> Candidate {
     let combine = |a: Option<Tensor<1>>, b: Option<Tensor<1>>| match group.joint {
         Joint::Sum | Joint::Mean => a.zip(b).map(|(a, b)| a + b),
         Joint::Max => a.zip(b).map(|(a, b)| a.max_pair(b)),
@@ -193,14 +307,20 @@ fn joined(units: impl Iterator<Item = Candidate>, group: &Group) -> Candidate {
         let scores = combine(Some(all.scores.values()), Some(unit.scores.values()));
         all.scores = scores.expect("both have scores").into();
         all.growth = combine(all.growth, unit.growth);
+        all.reference = combine(all.reference, unit.reference);
         all.cost += unit.cost;
         all
     };
-    let mut all = units.reduce(join).expect("a group is not empty");
+    let mut all = units
+        .into_iter()
+        .reduce(join)
+        .expect("a group is not empty");
     if group.joint == Joint::Mean {
         let count = group.units.len() as f64;
+        let mean = |sum: Option<Tensor<1>>| sum.map(|sum| sum.div_scalar(count));
         all.scores = all.scores.values().div_scalar(count).into();
-        all.growth = all.growth.map(|growth| growth.div_scalar(count));
+        all.growth = mean(all.growth);
+        all.reference = mean(all.reference);
     }
     all
 }

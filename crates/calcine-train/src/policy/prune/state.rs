@@ -60,9 +60,15 @@ impl State {
 /// References, sums of scores and sums of growths, by path.
 type Vectors<'a> = [&'a BTreeMap<String, Tensor<1>>; 3];
 
-fn record(masks: &Masks, maps: Vectors<'_>, state: State) -> PolicyRecord {
+fn record(
+    masks: &Masks,
+    maps: Vectors<'_>,
+    counted: Option<&Tensor<1>>,
+    state: State,
+) -> PolicyRecord {
     let masks = masks.to_bytes().expect("masks are plain bytes");
     let mut vectors = BTreeMap::new();
+    vectors.extend(counted.map(|counted| (COUNTED.to_owned(), counted.clone())));
     for (kind, map) in [REFERENCE, SCORE, GROWTH].into_iter().zip(maps) {
         let named = map
             .iter()
@@ -86,11 +92,15 @@ const REFERENCE: &str = "reference";
 const SCORE: &str = "score";
 const GROWTH: &str = "growth";
 
+/// The vector of one number that says how many batches are in the sums; no path has this name.
+const COUNTED: &str = "counted";
+
 impl Prune {
     pub(super) fn to_record(&self) -> PolicyRecord {
         record(
             &self.masks,
             [&self.references, &self.scores, &self.growths],
+            self.counted.as_ref(),
             self.state,
         )
     }
@@ -101,7 +111,8 @@ impl Prune {
         let elements = |unit: &Unit| unit.fold.grain() == Grain::Element;
         if self.targets.iter().flat_map(Target::units).all(elements) {
             let sums = [&self.scores, &self.growths].map(|sums| remains.of_vectors(sums));
-            return record(&masks, [&self.references, &sums[0], &sums[1]], self.state);
+            let maps = [&self.references, &sums[0], &sums[1]];
+            return record(&masks, maps, self.counted.as_ref(), self.state);
         }
         let none = BTreeMap::new();
         let state = State {
@@ -109,7 +120,24 @@ impl Prune {
             pending: None,
             ..self.state
         };
-        record(&masks, [&self.references, &none, &none], state)
+        record(&masks, [&self.references, &none, &none], None, state)
+    }
+
+    /// Whether these are sums of scores of the pruner's own units.
+    fn check_sums(&self, sums: &BTreeMap<String, Tensor<1>>) -> Result<(), String> {
+        for (path, sum) in sums {
+            let mut units = self.targets.iter().flat_map(Target::units);
+            let unit = units.find(|unit| unit.parameter.path == *path);
+            let unit =
+                unit.ok_or_else(|| format!("it has scores of `{path}`, which is not pruned"))?;
+            let (found, expected) = (sum.dims()[0], unit.fold.units());
+            if found != expected {
+                return Err(format!(
+                    "it has {found} scores of the {expected} units of `{path}`"
+                ));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn take_record(
@@ -134,9 +162,13 @@ impl Prune {
             };
             vectors.iter().filter_map(own).collect()
         };
+        let (scores, growths) = (of(SCORE), of(GROWTH));
+        self.check_sums(&scores)?;
+        self.check_sums(&growths)?;
+        self.counted = vectors.get(COUNTED).cloned();
         self.references = of(REFERENCE);
-        self.scores = of(SCORE);
-        self.growths = of(GROWTH);
+        self.scores = scores;
+        self.growths = growths;
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use rand::rngs::ChaCha8Rng;
 /// # Examples
 ///
 /// ```
-/// use calcine_train::stream;
+/// use calcine_criteria::stream;
 /// use rand::RngExt;
 ///
 /// let draw = |position| stream(7, "shuffle", position).random::<u64>();

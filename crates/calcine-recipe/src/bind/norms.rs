@@ -1,0 +1,107 @@
+//! Which batch norm follows a layer.
+
+use calcine_graph::{Graph, Node, Op, ValueId};
+use calcine_params::Parameter;
+use calcine_train::UnitNorm;
+
+use super::Bound;
+
+/// What is known of the norm behind a layer.
+pub(super) enum Behind {
+    /// This one follows, and nothing else sees the layer's output.
+    Norm(UnitNorm),
+    /// None follows.
+    Nothing,
+    /// It is not known, and why.
+    Unknown(String),
+}
+
+impl Bound<'_> {
+    /// The norm that follows the layer of this weight: in the graph, or, without one, where names and shapes leave no
+    /// doubt.
+    pub(super) fn norm_behind(&self, weight: &Parameter) -> Behind {
+        match self.graph {
+            Some(graph) => self.in_graph(graph, weight),
+            None => self.by_name(weight),
+        }
+    }
+
+    fn by_name(&self, weight: &Parameter) -> Behind {
+        let unknown = || {
+            Behind::Unknown(format!(
+                "without the graph of the traced model it is not known which batch norm follows `{}`, if any: trace \
+                 the model and bind with `Recipe::bind_traced`",
+                weight.path
+            ))
+        };
+        match self.inventory.norm_of(weight) {
+            Some(norm) => match norm.epsilon {
+                Some(epsilon) => Behind::Norm(UnitNorm {
+                    scale: norm.gamma.clone(),
+                    variance: norm.variance.clone(),
+                    epsilon,
+                }),
+                None => unknown(),
+            },
+            None if self.inventory.may_have_norm(weight) => unknown(),
+            None => Behind::Nothing,
+        }
+    }
+
+    fn in_graph(&self, graph: &Graph, weight: &Parameter) -> Behind {
+        let path = &weight.path;
+        let Some(id) = weight.paths().find_map(|path| graph.parameter(path)) else {
+            return Behind::Unknown(format!("the graph does not know `{path}`"));
+        };
+        let mut found: Option<Option<&Node>> = None;
+        for layer in graph.consumers(id) {
+            let norm = norm_after(graph, layer);
+            match found {
+                Some(other) if !same_norm(other, norm) => {
+                    return Behind::Unknown(format!(
+                        "`{path}` is used several times, and not always followed by the same batch norm"
+                    ));
+                }
+                _ => found = Some(norm),
+            }
+        }
+        let Some(Some(node)) = found else {
+            return Behind::Nothing;
+        };
+        let parameter = |at: usize| {
+            let name = &graph.value(*node.inputs.get(at)?).name;
+            self.inventory.get(name).cloned()
+        };
+        match (&node.op, parameter(1), parameter(4)) {
+            (Op::BatchNorm { epsilon, .. }, Some(scale), Some(variance)) => {
+                Behind::Norm(UnitNorm {
+                    scale,
+                    variance,
+                    epsilon: *epsilon,
+                })
+            }
+            _ => Behind::Unknown(format!(
+                "the scale and variance of `{}`, the norm behind `{path}`, are no parameters of the model",
+                node.name
+            )),
+        }
+    }
+}
+
+/// The batch norm that alone takes what a node gives.
+fn norm_after<'a>(graph: &'a Graph, layer: &Node) -> Option<&'a Node> {
+    let output: ValueId = layer.output;
+    let mut consumers = graph.consumers(output);
+    let (first, second) = (consumers.next()?, consumers.next());
+    let alone = second.is_none() && !graph.outputs.contains(&output);
+    let is_norm = matches!(first.op, Op::BatchNorm { .. }) && first.inputs.first() == Some(&output);
+    (alone && is_norm).then_some(first)
+}
+
+fn same_norm(a: Option<&Node>, b: Option<&Node>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => a.inputs[1..] == b.inputs[1..] && a.op == b.op,
+        _ => false,
+    }
+}
