@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 
+use crate::infer::{Misfit, Tensor, fits};
 use crate::{Graph, GraphError, Node, Op, Source, ValueId};
 
 /// The most elements of a tensor.
@@ -7,11 +8,15 @@ const MOST_ELEMENTS: usize = 1 << 48;
 /// The most indices of all axes of all tensors.
 const MOST_INDICES: usize = 1 << 28;
 
+/// The batches for which shapes are compared. Lengths are straight lines in the batch.
+const BATCHES: [usize; 3] = [1, 2, 3];
+
 impl Graph {
-    /// Whether the graph is one: ids known, nodes in running order, names unique, operands as many
-    /// as the operation takes, axes that exist.
+    /// Whether the graph is one: ids known, nodes in running order, names unique among inputs, nodes, constants and
+    /// parameters, operands as many as the operation takes and of kinds that it takes, settings that are valid, axes that
+    /// exist, and outputs of the shapes that the operands give for batches of 1, 2 and 3.
     ///
-    /// All analyses check first, so that a graph from a file cannot make them panic.
+    /// All analyses check first, so that a graph from a file cannot make them panic, nor a pass over it.
     ///
     /// # Errors
     ///
@@ -20,11 +25,8 @@ impl Graph {
         self.check_sizes()?;
         self.known("the list of inputs", &self.inputs)?;
         self.known("the list of outputs", &self.outputs)?;
-        unique(
-            "parameters",
-            self.parameters().map(|(_, value)| value.name.as_str()),
-        )?;
-        unique("nodes", self.nodes.iter().map(|node| node.name.as_str()))?;
+        self.check_names()?;
+        self.check_inputs()?;
         let mut made = HashSet::new();
         for (position, node) in self.nodes.iter().enumerate() {
             self.known(&node.name, &node.inputs)?;
@@ -41,6 +43,9 @@ impl Graph {
             }
             self.check_operands(node)?;
             self.check_axes(node)?;
+            BATCHES
+                .iter()
+                .try_for_each(|&batch| self.check_shapes(node, batch))?;
         }
         match self
             .outputs
@@ -92,6 +97,99 @@ impl Graph {
             }
         }
         Ok(())
+    }
+
+    fn check_names(&self) -> Result<(), GraphError> {
+        unique(
+            "parameters",
+            self.parameters().map(|(_, value)| value.name.as_str()),
+        )?;
+        unique("nodes", self.nodes.iter().map(|node| node.name.as_str()))?;
+        let mut used = vec![false; self.values.len()];
+        let operands = self.nodes.iter().flat_map(|node| &node.inputs);
+        for id in operands.chain(&self.inputs).chain(&self.outputs) {
+            if let Some(used) = used.get_mut(id.0) {
+                *used = true;
+            }
+        }
+        let values = self.values.iter().zip(used);
+        let given =
+            values.filter(|(value, used)| *used && !matches!(value.source, Source::Node(_)));
+        let given = given.map(|(value, _)| value.name.as_str());
+        unique(
+            "inputs, nodes, constants or parameters",
+            given.chain(self.nodes.iter().map(|node| node.name.as_str())),
+        )
+    }
+
+    /// Inputs are listed once, and are what the caller gives.
+    fn check_inputs(&self) -> Result<(), GraphError> {
+        let mut listed = HashSet::new();
+        for &id in &self.inputs {
+            if !listed.insert(id) || self.value(id).source != Source::Input {
+                return Err(GraphError::Input {
+                    value: self.value(id).name.clone(),
+                });
+            }
+        }
+        let operands = self.nodes.iter().flat_map(|node| &node.inputs);
+        for &id in operands.chain(&self.outputs) {
+            let value = self.values.get(id.0);
+            if value.is_some_and(|value| value.source == Source::Input) && !listed.contains(&id) {
+                return Err(GraphError::Input {
+                    value: self.value(id).name.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Parameters and constants have no batch; the others are of what is computed.
+    fn check_shapes(&self, node: &Node, batch: usize) -> Result<(), GraphError> {
+        let shape = |id: ValueId| {
+            let value = self.value(id);
+            let lengths = value.shape.iter().map(|extent| {
+                let grown = extent.per_sample.checked_mul(batch)?;
+                extent.fixed.checked_add(grown)
+            });
+            let lengths: Option<Vec<usize>> = lengths.collect();
+            lengths.ok_or_else(|| GraphError::Size {
+                value: value.name.clone(),
+            })
+        };
+        let shapes = node.inputs.iter().map(|&id| shape(id));
+        let shapes = shapes.collect::<Result<Vec<_>, _>>()?;
+        let operands = node.inputs.iter().zip(&shapes);
+        let operands: Vec<Tensor> = operands
+            .map(|(&id, shape)| Tensor {
+                shape,
+                kind: self.value(id).kind,
+            })
+            .collect();
+        let shape = shape(node.output)?;
+        let output = Tensor {
+            shape: &shape,
+            kind: self.value(node.output).kind,
+        };
+        fits(&node.op, &operands, output, batch).map_err(|misfit| match misfit {
+            Misfit::Lengths(axes) => {
+                let words = |(operand, axis): (usize, usize)| {
+                    let name = &self.value(node.inputs[operand]).name;
+                    format!("axis {axis} of {name} ({})", shapes[operand][axis])
+                };
+                GraphError::Lengths {
+                    node: node.name.clone(),
+                    op: node.op.name(),
+                    one: words(axes[0]),
+                    other: words(axes[1]),
+                }
+            }
+            Misfit::Other(problem) => GraphError::Setting {
+                node: node.name.clone(),
+                op: node.op.name(),
+                problem,
+            },
+        })
     }
 
     fn known(&self, place: &str, ids: &[ValueId]) -> Result<(), GraphError> {
@@ -172,13 +270,21 @@ impl Graph {
         if keeps_rank(&node.op) {
             needs(node.output, rank(x))?;
         }
-        if let Op::Concat(_) = node.op {
+        let of_one_rank = matches!(
+            node.op,
+            Op::Concat(_)
+                | Op::Gather(_)
+                | Op::Zip(_)
+                | Op::Compare(_)
+                | Op::Where
+                | Op::Fill(_)
+                | Op::Matmul
+        );
+        if of_one_rank {
             node.inputs.iter().try_for_each(|&id| needs(id, rank(x)))?;
+            needs(node.output, rank(x))?;
         }
-        if matches!(node.op, Op::Gather(_)) {
-            needs(node.inputs[1], rank(x))?;
-        }
-        if let Op::Permute(order) = &node.op
+        if let Op::Permute(order) | Op::Flip(order) = &node.op
             && order.iter().collect::<HashSet<_>>().len() != order.len()
         {
             return Err(GraphError::Setting {
@@ -229,10 +335,10 @@ fn ranks(op: &Op) -> Vec<Option<usize>> {
             vec![Some(rank), Some(rank), Some(1)]
         }
         Op::Linear => vec![None, Some(2), Some(1)],
-        Op::Embedding => vec![Some(2)],
+        Op::Embedding => vec![Some(2), Some(2)],
         Op::BatchNorm { .. } => vec![None, Some(1), Some(1), Some(1), Some(1)],
         Op::LayerNorm { .. } => vec![None, Some(1), Some(1)],
-        Op::Attention { .. } => vec![Some(4); 3],
+        Op::Attention { .. } => vec![Some(4); 5],
         Op::MaxPool(pool) | Op::AveragePool { pool, .. } => vec![Some(pool.kernel.len() + 2)],
         Op::Interpolate { .. } => vec![Some(4)],
         Op::Pad { padding, .. } => vec![Some(padding.len())],
@@ -246,6 +352,7 @@ fn ranks(op: &Op) -> Vec<Option<usize>> {
 fn output_rank(op: &Op) -> Option<usize> {
     match op {
         Op::ReduceAll(_) => Some(1),
+        Op::Embedding => Some(3),
         _ => None,
     }
 }

@@ -157,7 +157,8 @@ impl Graph {
     /// The parameter that a node multiplies with: of a convolution or linear layer, of a matrix product if
     /// one factor is a parameter, and the table of an embedding.
     ///
-    /// `None` for other operations, and for weights that are computed from parameters first.
+    /// Where the weight is computed from parameters first, as a matrix that is stored transposed or multiplied with a scale,
+    /// it is the largest of these parameters; the first among equals. `None` for other operations.
     #[must_use]
     pub fn weight(&self, node: &Node) -> Option<ValueId> {
         let operands = match node.op {
@@ -166,12 +167,36 @@ impl Graph {
             Op::Matmul => 0..2,
             _ => 0..0,
         };
-        node.inputs
-            .get(operands)
-            .unwrap_or_default()
-            .iter()
-            .copied()
-            .find(|&id| self.is_parameter(id))
+        let operands = node.inputs.get(operands).unwrap_or_default();
+        let stored = operands.iter().copied().find(|&id| self.is_parameter(id));
+        stored.or_else(|| {
+            let computed = operands.iter().find_map(|&id| self.made_of(id));
+            let largest = computed?.into_iter().rev();
+            largest.max_by_key(|id| self.volume(*id, 1))
+        })
+    }
+
+    /// The parameters that a value is computed from, in the order of [`values`](Self::values): itself if it is one.
+    ///
+    /// `None` if it depends on an input of the network, or on no parameter.
+    #[must_use]
+    pub fn made_of(&self, id: ValueId) -> Option<Vec<ValueId>> {
+        let mut met = HashSet::new();
+        let mut parameters = Vec::new();
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
+            if !met.insert(id) {
+                continue;
+            }
+            match self.values.get(id.0)?.source {
+                Source::Input => return None,
+                Source::Parameter => parameters.push(id),
+                Source::Constant => {}
+                Source::Node(node) => open.extend(&self.nodes.get(node)?.inputs),
+            }
+        }
+        parameters.sort();
+        (!parameters.is_empty()).then_some(parameters)
     }
 
     fn trainable(&self, node: &Node) -> Vec<ValueId> {

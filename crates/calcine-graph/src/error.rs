@@ -28,10 +28,16 @@ pub enum GraphError {
         /// The value that is not there yet.
         value: String,
     },
-    /// Two nodes, or two parameters, of the same name.
+    /// What a node uses and nobody gives, or what is given twice.
+    #[error("`{value}` is not given once: inputs must be listed, each of them once")]
+    Input {
+        /// The value.
+        value: String,
+    },
+    /// Two nodes, two parameters, or two of inputs, nodes, constants and parameters of the same name.
     #[error("two {what} are called {name}: names must be unique")]
     Name {
-        /// Nodes or parameters.
+        /// What they are.
         what: &'static str,
         /// The name.
         name: String,

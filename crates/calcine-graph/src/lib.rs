@@ -82,6 +82,7 @@ mod draw;
 mod error;
 mod extent;
 mod graph;
+mod infer;
 mod layers;
 mod number;
 mod op;

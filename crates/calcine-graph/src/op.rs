@@ -213,8 +213,19 @@ pub enum Map {
     Erf,
     Sin,
     Cos,
+    Tan,
+    Sinh,
+    Cosh,
+    ArcSin,
+    ArcCos,
+    ArcTan,
+    ArcSinh,
+    ArcCosh,
+    ArcTanh,
     Floor,
     Ceil,
+    /// To the nearest whole number in the direction of zero.
+    Truncate,
     /// To the nearest whole number, ties to even.
     Round,
     /// `min(max(x, low), high)`.
@@ -244,8 +255,12 @@ pub enum Arithmetic {
     Divide,
     Remainder,
     Power,
-    /// `x` if positive, else `x` times the other.
+    /// `x` if positive, else `x` times the other: one slope, or one for each position of the second axis.
     PRelu,
+    /// The angle of the point whose height is `x` and whose distance to the right is the other.
+    ArcTan2,
+    /// `√(x² + other²)`.
+    Hypot,
     And,
     Or,
 }
@@ -286,6 +301,18 @@ pub struct Range {
     pub end: Extent,
     /// From one position to the next; from the end backwards if negative.
     pub step: isize,
+}
+
+impl Range {
+    /// Positions that no batch changes, each of them.
+    #[must_use]
+    pub const fn fixed(start: usize, end: usize) -> Self {
+        Self {
+            start: Extent::fixed(start),
+            end: Extent::fixed(end),
+            step: 1,
+        }
+    }
 }
 
 impl Op {
@@ -352,6 +379,16 @@ impl Map {
             Self::Erf => "erf",
             Self::Sin => "sin",
             Self::Cos => "cos",
+            Self::Tan => "tan",
+            Self::Sinh => "sinh",
+            Self::Cosh => "cosh",
+            Self::ArcSin => "asin",
+            Self::ArcCos => "acos",
+            Self::ArcTan => "atan",
+            Self::ArcSinh => "asinh",
+            Self::ArcCosh => "acosh",
+            Self::ArcTanh => "atanh",
+            Self::Truncate => "trunc",
             Self::Floor => "floor",
             Self::Ceil => "ceil",
             Self::Round => "round",
@@ -371,6 +408,8 @@ impl Arithmetic {
             Self::Remainder => "rem",
             Self::Power => "pow",
             Self::PRelu => "prelu",
+            Self::ArcTan2 => "atan2",
+            Self::Hypot => "hypot",
             Self::And => "and",
             Self::Or => "or",
         }

@@ -76,6 +76,7 @@ impl AwareNetwork {
         settings: &Settings,
         method: Method,
     ) -> Result<Self, AwareError> {
+        let network = network.with_stored_weights();
         let (plan, network, ranges) = Plan::of(network, seen, settings, method)?;
         Ok(Self {
             network,

@@ -100,6 +100,7 @@ pub fn quantize(
     if settings.weights.needs_batches() {
         return Err(QuantizeError::NoSamples);
     }
+    let network = &network.clone().with_stored_weights();
     let parts = Parts::of(network, seen, settings, &mut |_| Ok(Vec::new()))?;
     parts.assembled(network, &settings.sums)
 }
@@ -117,6 +118,7 @@ pub fn quantize_over<I: Tensors + Clone>(
     settings: &Settings,
     batches: &[I],
 ) -> Result<Quantized, QuantizeError> {
+    let network = &network.clone().with_stored_weights();
     if settings.weights.needs_batches() {
         finite(network.graph(), batches)?;
     }

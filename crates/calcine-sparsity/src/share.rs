@@ -33,10 +33,14 @@ impl Share {
         }
     }
 
-    /// `1 - density`.
+    /// `(total - nonzero) / total`; 0 of nothing.
     #[must_use]
     pub fn sparsity(self) -> f64 {
-        1.0 - self.density()
+        if self.total == 0 {
+            0.0
+        } else {
+            self.total.saturating_sub(self.nonzero) as f64 / self.total as f64
+        }
     }
 }
 

@@ -384,6 +384,16 @@ fn mapped<const D: usize>(x: AnyTensor, map: Map) -> AnyTensor {
         Map::Floor => x.floor(),
         Map::Ceil => x.ceil(),
         Map::Round => x.round(),
+        Map::Truncate => x.trunc(),
+        Map::Tan => x.tan(),
+        Map::Sinh => x.sinh(),
+        Map::Cosh => x.cosh(),
+        Map::ArcSin => x.asin(),
+        Map::ArcCos => x.acos(),
+        Map::ArcTan => x.atan(),
+        Map::ArcSinh => x.asinh(),
+        Map::ArcCosh => x.acosh(),
+        Map::ArcTanh => x.atanh(),
         Map::Clamp { low, high } => x.clamp(low, high),
         Map::ClampMin(low) => x.clamp_min(low),
         Map::ClampMax(high) => x.clamp_max(high),
@@ -433,7 +443,14 @@ fn zipped<const D: usize>(a: AnyTensor, b: AnyTensor, arithmetic: Arithmetic) ->
     match (a.kind(), arithmetic) {
         (Kind::Bool, Arithmetic::And) => a.of::<D, Bool>().bool_and(b.of()).into(),
         (Kind::Bool, _) => a.of::<D, Bool>().bool_or(b.of()).into(),
-        (_, Arithmetic::PRelu) => activation::prelu::<D>(a.of(), b.of()).into(),
+        // The slopes are recorded as `[1, channels, 1, …]`, and Burn's function takes `[channels]`.
+        (_, Arithmetic::PRelu) => {
+            let slopes: Tensor<D> = b.of();
+            let count: usize = slopes.dims().iter().product();
+            activation::prelu::<D>(a.of(), slopes.reshape([count])).into()
+        }
+        (_, Arithmetic::ArcTan2) => a.of::<D, burn::tensor::Float>().atan2(b.of()).into(),
+        (_, Arithmetic::Hypot) => a.of::<D, burn::tensor::Float>().hypot(b.of()).into(),
         (Kind::Float, Arithmetic::Power) => a.of::<D, burn::tensor::Float>().powf(b.of()).into(),
         (Kind::Int, _) => common!(Int),
         (Kind::Float, _) => common!(burn::tensor::Float),

@@ -1,13 +1,14 @@
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use burn::backend::ir::{TensorId, TensorIr};
 use burn::tensor::{DType, TensorData};
 use calcine_graph::{Extent, Graph, Kind, Node, Op, Range, Source, Value, ValueId};
 
-use crate::TraceError;
+use crate::naming::{layer_of, name};
 use crate::record::Recording;
 use crate::steps::{Step, steps};
 use crate::tensor::MAX_RANK;
+use crate::{TraceError, Untraceable};
 
 /// A graph, and the values of its constants.
 pub(crate) struct Assembled {
@@ -15,30 +16,44 @@ pub(crate) struct Assembled {
     pub(crate) constants: BTreeMap<ValueId, TensorData>,
 }
 
-/// Makes one graph of two recordings of the same model, which differ in the size of the batch.
-pub(crate) fn assemble(small: &Recording, large: &Recording) -> Result<Assembled, TraceError> {
+/// Makes one graph of recordings of the same model, which differ in the size of the batch: two or more.
+///
+/// What the first two say of other batches must be what the others are.
+pub(crate) fn assemble(recordings: &[Recording]) -> Result<Assembled, TraceError> {
     let mut assembly = Assembly {
-        recordings: [small, large],
+        recordings,
         graph: Graph::default(),
         constants: BTreeMap::new(),
-        ids: [HashMap::new(), HashMap::new()],
-        layer: "input".to_owned(),
+        ids: vec![HashMap::new(); recordings.len()],
+        layer: String::new(),
     };
     assembly.inputs()?;
-    let [small_steps, large_steps] = [steps(small)?, steps(large)?];
-    if small_steps.len() != large_steps.len() {
-        let what = format!("{} operations and {}", small_steps.len(), large_steps.len());
-        return Err(assembly.differs(what));
+    let all = recordings
+        .iter()
+        .map(steps)
+        .collect::<Result<Vec<_>, _>>()?;
+    let counts: Vec<String> = all.iter().map(|steps| steps.len().to_string()).collect();
+    if counts.iter().any(|count| *count != counts[0]) {
+        return Err(assembly.differs(format!("{} operations", counts.join(", "))));
     }
-    for (small, large) in small_steps.iter().zip(&large_steps) {
-        assembly.step(small, large)?;
+    for index in 0..all[0].len() {
+        let same: Vec<&Step> = all.iter().map(|steps| &steps[index]).collect();
+        assembly.step(&same)?;
     }
-    for (&small, &large) in small.outputs.iter().zip(&large.outputs) {
-        let output = assembly.output(small, large)?;
+    let outputs: Vec<&[TensorId]> = recordings.iter().map(|r| &*r.outputs).collect();
+    if outputs.iter().any(|found| found.len() != outputs[0].len()) {
+        return Err(assembly.differs("another number of outputs".to_owned()));
+    }
+    for index in 0..outputs[0].len() {
+        let same: Vec<TensorId> = outputs.iter().map(|found| found[index]).collect();
+        let output = assembly.output(&same)?;
         assembly.graph.outputs.push(output);
     }
     let mut graph = assembly.graph;
-    name(&mut graph);
+    name(
+        &mut graph,
+        recordings[0].parameters.values().map(String::as_str),
+    );
     Ok(Assembled {
         graph,
         constants: assembly.constants,
@@ -46,68 +61,63 @@ pub(crate) fn assemble(small: &Recording, large: &Recording) -> Result<Assembled
 }
 
 struct Assembly<'a> {
-    recordings: [&'a Recording; 2],
+    recordings: &'a [Recording],
     graph: Graph,
     constants: BTreeMap<ValueId, TensorData>,
     /// What each recording calls the tensors known so far.
-    ids: [HashMap<TensorId, ValueId>; 2],
+    ids: Vec<HashMap<TensorId, ValueId>>,
     /// The last layer with parameters, for errors.
     layer: String,
 }
 
 impl Assembly<'_> {
     fn inputs(&mut self) -> Result<(), TraceError> {
-        let [small, large] = self.recordings;
-        let several = small.inputs.len() > 1;
-        for (index, (&a, &b)) in small.inputs.iter().zip(&large.inputs).enumerate() {
-            let shape_of = |recording: &Recording, id| {
-                let data = &recording.values[&id];
-                (data.shape().to_vec(), data.dtype())
-            };
-            let (shape, dtype) = shape_of(small, a);
-            let (other, _) = shape_of(large, b);
+        for index in 0..self.recordings[0].inputs.len() {
+            let same: Vec<&TensorIr> = self.recordings.iter().map(|r| &r.inputs[index]).collect();
             let value = Value {
-                name: if several {
-                    format!("input_{index}")
-                } else {
-                    "input".to_owned()
-                },
-                shape: self.extents(&shape, &other)?,
-                kind: self.kind(dtype, &shape)?,
+                name: String::new(),
+                shape: self.extents(&shapes(&same))?,
+                kind: self.kind(same[0])?,
                 source: Source::Input,
             };
-            let id = self.add(value, [a, b]);
+            let id = self.add(value, &ids(&same));
             self.graph.inputs.push(id);
         }
         Ok(())
     }
 
-    fn step(&mut self, small: &Step, large: &Step) -> Result<(), TraceError> {
-        let batches = self.recordings.map(|recording| recording.batch);
-        let Some(op) = agreed(small, large, batches) else {
-            return Err(self.differs(format!("{:?} and {:?}", small.op, large.op)));
+    fn step(&mut self, same: &[&Step]) -> Result<(), TraceError> {
+        let batches: Vec<usize> = self.recordings.iter().map(|r| r.batch).collect();
+        let first = same[0];
+        let Some(op) = agreed(same, &batches) else {
+            let mut ops: Vec<String> = same.iter().map(|step| format!("{:?}", step.op)).collect();
+            ops.dedup();
+            return Err(self.differs(ops.join(" and ")));
         };
-        if small.output.shape.num_dims() > MAX_RANK {
-            return Err(TraceError::Operation {
-                op: format!("`{op}` of rank {}", small.output.shape.num_dims()),
+        let outputs: Vec<&TensorIr> = same.iter().map(|step| &step.output).collect();
+        if first.output.shape.num_dims() > MAX_RANK {
+            return Err(TraceError::Operations(vec![Untraceable {
+                op: format!("`{op}` of rank {}", first.output.shape.num_dims()),
                 layer: self.layer.clone(),
-                shape: small.output.shape.to_vec(),
-            });
+                shape: first.output.shape.to_vec(),
+            }]));
         }
         let mut inputs = Vec::new();
-        for (a, b) in small.inputs.iter().zip(&large.inputs) {
-            inputs.push(self.operand(a, b)?);
+        for index in 0..first.inputs.len() {
+            let operands: Vec<&TensorIr> = same.iter().map(|step| &step.inputs[index]).collect();
+            inputs.push(self.operand(&operands)?);
         }
-        if let Some(layer) = layer_of(&self.graph, &op, &inputs) {
-            self.layer = layer;
+        let layer = inputs.iter().find_map(|&id| layer_of(&self.graph, id));
+        if let Some(layer) = layer {
+            self.layer = layer.to_owned();
         }
         let value = Value {
             name: String::new(),
-            shape: self.extents(&small.output.shape, &large.output.shape)?,
-            kind: self.kind(small.output.dtype, &small.output.shape)?,
+            shape: self.extents(&shapes(&outputs))?,
+            kind: self.kind(&first.output)?,
             source: Source::Node(self.graph.nodes.len()),
         };
-        let output = self.add(value, [small.output.id, large.output.id]);
+        let output = self.add(value, &ids(&outputs));
         self.graph.nodes.push(Node {
             name: String::new(),
             op,
@@ -118,105 +128,112 @@ impl Assembly<'_> {
     }
 
     /// The value of an operand, which may be a parameter or constant that was not met before.
-    fn operand(&mut self, small: &TensorIr, large: &TensorIr) -> Result<ValueId, TraceError> {
-        if self.ids[0].contains_key(&small.id) {
-            return self.known(small.id, large.id);
+    fn operand(&mut self, same: &[&TensorIr]) -> Result<ValueId, TraceError> {
+        let own = ids(same);
+        if self.ids[0].contains_key(&own[0]) {
+            return self.known(&own);
         }
-        let [one, other] = self.recordings;
-        let path = one.parameters.get(&small.id);
-        if path != other.parameters.get(&large.id) {
+        let named = self.recordings.iter().zip(&own);
+        let paths: Vec<Option<&String>> = named.map(|(r, id)| r.parameters.get(id)).collect();
+        let path = paths[0];
+        if paths.iter().any(|other| *other != path) {
             return Err(self.differs("another parameter".to_owned()));
         }
         let twin = path.and_then(|path| self.graph.parameter(path));
         if let Some(twin) = twin {
-            self.ids[0].insert(small.id, twin);
-            self.ids[1].insert(large.id, twin);
+            for (known, id) in self.ids.iter_mut().zip(own) {
+                known.insert(id, twin);
+            }
             return Ok(twin);
         }
-        let (Some(data), Some(other_data)) =
-            (one.values.get(&small.id), other.values.get(&large.id))
-        else {
-            return Err(TraceError::Operation {
+        let stored = self.recordings.iter().zip(&own);
+        let stored: Option<Vec<&TensorData>> = stored.map(|(r, id)| r.values.get(id)).collect();
+        let Some(data) = stored else {
+            return Err(TraceError::Operations(vec![Untraceable {
                 op: "the second result of an operation".to_owned(),
                 layer: self.layer.clone(),
-                shape: small.shape.to_vec(),
-            });
+                shape: same[0].shape.to_vec(),
+            }]));
         };
-        if small.shape != large.shape {
-            let what = format!(
-                "a constant of shape {:?} and {:?}",
-                small.shape, large.shape
-            );
-            return Err(self.differs(what));
+        if same.iter().any(|other| other.shape != same[0].shape) {
+            let mut shapes: Vec<String> =
+                same.iter().map(|t| format!("{:?}", &t.shape[..])).collect();
+            shapes.dedup();
+            return Err(self.differs(format!("a constant of shape {}", shapes.join(" and "))));
         }
-        if path.is_none() && data != other_data {
+        if path.is_none() && data.iter().any(|other| *other != data[0]) {
             return Err(self.differs("a constant of other values".to_owned()));
         }
+        let data = path.is_none().then(|| data[0].clone());
         let value = Value {
-            name: path
-                .cloned()
-                .unwrap_or_else(|| format!("{}.constant", self.layer)),
-            shape: small
+            name: path.unwrap_or(&self.layer).clone(),
+            shape: same[0]
                 .shape
                 .iter()
                 .map(|&length| Extent::fixed(length))
                 .collect(),
-            kind: self.kind(small.dtype, &small.shape)?,
+            kind: self.kind(same[0])?,
             source: match path {
                 Some(_) => Source::Parameter,
                 None => Source::Constant,
             },
         };
-        let constant = value.source == Source::Constant;
-        let id = self.add(value, [small.id, large.id]);
-        if constant {
-            self.constants.insert(id, data.clone());
+        let id = self.add(value, &own);
+        if let Some(data) = data {
+            self.constants.insert(id, data);
         }
         Ok(id)
     }
 
     /// An output, which may be a parameter or constant that no operation uses.
-    fn output(&mut self, small: TensorId, large: TensorId) -> Result<ValueId, TraceError> {
-        let stored = |recording: &Recording, id: TensorId| {
+    fn output(&mut self, own: &[TensorId]) -> Result<ValueId, TraceError> {
+        let stored = self.recordings.iter().zip(own).map(|(recording, &id)| {
             let data = recording.values.get(&id)?;
             Some(TensorIr::uninit(id, data.shape().clone(), data.dtype()))
-        };
-        let [one, other] = self.recordings;
-        match (stored(one, small), stored(other, large)) {
-            (Some(small), Some(large)) => self.operand(&small, &large),
-            _ => self.known(small, large),
+        });
+        let stored: Option<Vec<TensorIr>> = stored.collect();
+        match stored {
+            Some(stored) => self.operand(&stored.iter().collect::<Vec<_>>()),
+            None => self.known(own),
         }
     }
 
-    fn known(&self, small: TensorId, large: TensorId) -> Result<ValueId, TraceError> {
-        match (self.ids[0].get(&small), self.ids[1].get(&large)) {
-            (Some(one), Some(other)) if one == other => Ok(*one),
+    fn known(&self, own: &[TensorId]) -> Result<ValueId, TraceError> {
+        let mut values = self.ids.iter().zip(own).map(|(known, id)| known.get(id));
+        match values.next().flatten() {
+            Some(one) if values.all(|other| other == Some(one)) => Ok(*one),
             _ => Err(self.differs("another operand".to_owned())),
         }
     }
 
-    fn add(&mut self, value: Value, ids: [TensorId; 2]) -> ValueId {
+    fn add(&mut self, value: Value, own: &[TensorId]) -> ValueId {
         let id = ValueId(self.graph.values.len());
         self.graph.values.push(value);
-        for (known, recorded) in self.ids.iter_mut().zip(ids) {
-            known.insert(recorded, id);
+        for (known, recorded) in self.ids.iter_mut().zip(own) {
+            known.insert(*recorded, id);
         }
         id
     }
 
-    fn extents(&self, small: &[usize], large: &[usize]) -> Result<Vec<Extent>, TraceError> {
-        let [one, other] = self.recordings.map(|recording| recording.batch);
-        let lengths = small.iter().zip(large);
-        let extents: Option<Vec<Extent>> = lengths
-            .map(|(&small, &large)| Extent::between((one, small), (other, large)))
-            .collect();
-        match extents {
-            Some(extents) if small.len() == large.len() => Ok(extents),
-            _ => Err(self.differs(format!("shapes {small:?} and {large:?}"))),
+    fn extents(&self, shapes: &[&[usize]]) -> Result<Vec<Extent>, TraceError> {
+        let rank = shapes[0].len();
+        let extents = (0..rank).map(|axis| {
+            let lengths = self.recordings.iter().zip(shapes);
+            let lengths = lengths.map(|(r, shape)| Some((r.batch, *shape.get(axis)?)));
+            line(&lengths.collect::<Option<Vec<_>>>()?)
+        });
+        match extents.collect::<Option<Vec<Extent>>>() {
+            Some(extents) if shapes.iter().all(|shape| shape.len() == rank) => Ok(extents),
+            _ => {
+                let mut shapes: Vec<String> = shapes.iter().map(|s| format!("{s:?}")).collect();
+                shapes.dedup();
+                Err(self.differs(format!("shapes {}", shapes.join(" and "))))
+            }
         }
     }
 
-    fn kind(&self, dtype: DType, shape: &[usize]) -> Result<Kind, TraceError> {
+    fn kind(&self, tensor: &TensorIr) -> Result<Kind, TraceError> {
+        let dtype = tensor.dtype;
         if dtype == DType::F32 {
             Ok(Kind::Float)
         } else if dtype.is_int() || dtype.is_uint() {
@@ -224,102 +241,73 @@ impl Assembly<'_> {
         } else if dtype.is_bool() {
             Ok(Kind::Bool)
         } else {
-            Err(TraceError::Operation {
+            Err(TraceError::Operations(vec![Untraceable {
                 op: format!("the type {dtype:?}"),
                 layer: self.layer.clone(),
-                shape: shape.to_vec(),
-            })
+                shape: tensor.shape.to_vec(),
+            }]))
         }
     }
 
     fn differs(&self, what: String) -> TraceError {
+        let batches: Vec<usize> = self.recordings.iter().map(|r| r.batch).collect();
         TraceError::Batch {
             layer: self.layer.clone(),
+            batches,
             what,
         }
     }
 }
 
-/// The operation that both are, with what the batch changes as a function of it.
-fn agreed(small: &Step, large: &Step, batches: [usize; 2]) -> Option<Op> {
-    if small.inputs.len() != large.inputs.len() {
+fn ids(same: &[&TensorIr]) -> Vec<TensorId> {
+    same.iter().map(|tensor| tensor.id).collect()
+}
+
+fn shapes<'a>(same: &[&'a TensorIr]) -> Vec<&'a [usize]> {
+    same.iter().map(|tensor| &tensor.shape[..]).collect()
+}
+
+/// The extent that has all these lengths, each of them a batch and a length.
+fn line(lengths: &[(usize, usize)]) -> Option<Extent> {
+    let extent = Extent::between(lengths[0], lengths[1])?;
+    let all = lengths
+        .iter()
+        .all(|&(batch, length)| extent.at(batch) == length);
+    all.then_some(extent)
+}
+
+/// The operation that all are, with what the batch changes as a function of it.
+fn agreed(same: &[&Step], batches: &[usize]) -> Option<Op> {
+    let first = same[0];
+    if same
+        .iter()
+        .any(|other| other.inputs.len() != first.inputs.len())
+    {
         return None;
     }
-    let (Op::Slice(small_ranges), Op::Slice(large_ranges)) = (&small.op, &large.op) else {
-        return (small.op == large.op).then(|| small.op.clone());
+    let Op::Slice(ranges) = &first.op else {
+        let equal = same.iter().all(|other| other.op == first.op);
+        return equal.then(|| first.op.clone());
     };
-    let between = |one: Extent, other: Extent| {
-        Extent::between((batches[0], one.fixed), (batches[1], other.fixed))
+    let all = same.iter().map(|step| match &step.op {
+        Op::Slice(others) if others.len() == ranges.len() => Some(others),
+        _ => None,
+    });
+    let all: Vec<&Vec<Range>> = all.collect::<Option<_>>()?;
+    let across = |axis: usize, part: fn(&Range) -> Extent| {
+        let lengths = batches.iter().zip(&all);
+        let lengths: Vec<_> = lengths
+            .map(|(&batch, own)| (batch, part(&own[axis]).fixed))
+            .collect();
+        line(&lengths)
     };
-    let ranges: Option<Vec<Range>> = small_ranges
-        .iter()
-        .zip(large_ranges)
-        .map(|(one, other)| {
-            (one.step == other.step).then_some(())?;
-            Some(Range {
-                start: between(one.start, other.start)?,
-                end: between(one.end, other.end)?,
-                step: one.step,
-            })
+    let ranges = ranges.iter().enumerate().map(|(axis, range)| {
+        let steps = all.iter().all(|other| other[axis].step == range.step);
+        steps.then_some(Range {
+            start: across(axis, |range| range.start)?,
+            end: across(axis, |range| range.end)?,
+            step: range.step,
         })
-        .collect();
-    ranges.map(Op::Slice)
-}
-
-/// The path of the layer whose parameter this operation uses.
-fn layer_of(graph: &Graph, op: &Op, inputs: &[ValueId]) -> Option<String> {
-    let owner = |id: &ValueId| {
-        let value = graph.value(*id);
-        (value.source == Source::Parameter).then(|| match value.name.rsplit_once('.') {
-            Some((layer, _)) => layer.to_owned(),
-            None => op.name().to_owned(),
-        })
-    };
-    inputs.iter().find_map(owner)
-}
-
-/// Names nodes for their layers, and what has none for its producer's layer and the operation.
-fn name(graph: &mut Graph) {
-    let mut taken = HashSet::new();
-    let mut layers: HashMap<ValueId, String> = HashMap::new();
-    for index in 0..graph.nodes.len() {
-        let node = &graph.nodes[index];
-        let own = layer_of(graph, &node.op, &node.inputs);
-        let (layer, wanted) = match own {
-            Some(layer) if is_layer(&node.op) => (layer.clone(), layer),
-            Some(layer) => {
-                let name = format!("{layer}.{}", node.op);
-                (layer, name)
-            }
-            None => match node.inputs.iter().find_map(|input| layers.get(input)) {
-                Some(layer) if !layer.is_empty() => (layer.clone(), format!("{layer}.{}", node.op)),
-                _ => (String::new(), node.op.to_string()),
-            },
-        };
-        let mut name = wanted.clone();
-        let mut count = 1;
-        while !taken.insert(name.clone()) {
-            count += 1;
-            name = format!("{wanted}_{count}");
-        }
-        let output = node.output;
-        layers.insert(output, layer);
-        graph.values[output.0].name.clone_from(&name);
-        graph.nodes[index].name = name;
-    }
-}
-
-/// Whether the operation is a layer, and not something done to a parameter.
-fn is_layer(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Convolution(_)
-            | Op::TransposedConvolution { .. }
-            | Op::Linear
-            | Op::Matmul
-            | Op::Embedding
-            | Op::BatchNorm { .. }
-            | Op::LayerNorm { .. }
-            | Op::Attention { .. }
-    )
+    });
+    ranges.collect::<Option<Vec<Range>>>().map(Op::Slice)
 }

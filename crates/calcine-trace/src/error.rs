@@ -1,3 +1,5 @@
+use std::fmt;
+
 /// Why a model could not be traced.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -14,26 +16,43 @@ pub enum TraceError {
     /// Burn could not record the forward pass.
     #[error("the forward pass cannot be recorded: {0}")]
     Capture(String),
-    /// An operation that no graph has a counterpart for.
-    #[error("{op} at `{layer}`, of shape {shape:?}, cannot be traced")]
-    Operation {
-        /// What Burn calls it, in backticks.
-        op: String,
-        /// The nearest layer before it.
-        layer: String,
-        /// The shape of its result.
-        shape: Vec<usize>,
-    },
+    /// Operations that no graph has a counterpart for: all that the outputs depend on.
+    #[error("{}", listed(.0))]
+    Operations(Vec<Untraceable>),
     /// The forward pass does another thing for another batch.
     #[error(
-        "at `{layer}` the forward pass does one thing for a batch of 2 and another for a batch of 3: {what}"
+        "at `{layer}` the forward pass does one thing for a batch of {} and another for a batch of {}: {what}",
+        .batches.first().copied().unwrap_or_default(),
+        rest(.batches)
     )]
     Batch {
-        /// The nearest layer before it.
+        /// The nearest layer before it; empty before the first.
         layer: String,
+        /// The sizes of the batches that were recorded.
+        batches: Vec<usize>,
         /// The difference.
         what: String,
     },
+    /// The model's own code panicked.
+    #[error("the forward pass panicked: {message}{}", advice(.message))]
+    Panic {
+        /// What it said.
+        message: String,
+    },
+    /// The network does not compute what the model computes of the sample: its code does something that no recording shows.
+    #[error(
+        "the network does not compute what the model computes of the sample: output {output} {what}; what Rust \
+         decides or draws in the forward pass must be the same in every pass"
+    )]
+    SampleDiffers {
+        /// Which of the outputs, from 0.
+        output: usize,
+        /// The difference.
+        what: String,
+    },
+    /// The network that came of the recordings contradicts itself.
+    #[error("the recordings do not make a network: {0}")]
+    Graph(#[from] calcine_graph::GraphError),
     /// A parameter that Burn shows to no visitor of floats.
     #[error("the parameter `{path}` has rank {rank}; a network holds ranks 1 to 6")]
     Parameter {
@@ -42,6 +61,52 @@ pub enum TraceError {
         /// Its rank.
         rank: usize,
     },
+}
+
+/// An operation that no graph has a counterpart for, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Untraceable {
+    /// What Burn calls it, in backticks.
+    pub op: String,
+    /// The nearest layer before it; empty before the first.
+    pub layer: String,
+    /// The shape of its result.
+    pub shape: Vec<usize>,
+}
+
+impl fmt::Display for Untraceable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { op, layer, shape } = self;
+        match layer.as_str() {
+            "" => write!(
+                f,
+                "{op} before the first layer, of shape {shape:?}, cannot be traced"
+            ),
+            layer => write!(f, "{op} at `{layer}`, of shape {shape:?}, cannot be traced"),
+        }
+    }
+}
+
+fn listed(operations: &[Untraceable]) -> String {
+    let lines: Vec<String> = operations.iter().map(ToString::to_string).collect();
+    lines.join("; ")
+}
+
+fn rest(batches: &[usize]) -> String {
+    let others: Vec<String> = batches.iter().skip(1).map(ToString::to_string).collect();
+    others.join(" or ")
+}
+
+/// What may help against a panic of the model's own code.
+fn advice(message: &str) -> &'static str {
+    if message.contains("no concrete value") || message.contains("no initialized value") {
+        return "; a recording has no values: what depends on one is `mask_where`, or is traced for each case alone";
+    }
+    if message.contains("device") || message.contains("backend") || message.contains("Cannot move")
+    {
+        return "; if the model keeps a device in a field, `trace_made` makes it on the device that records";
+    }
+    ""
 }
 
 /// Why a network cannot take these inputs, or give these outputs.
@@ -65,6 +130,14 @@ pub enum ForwardError {
         given: String,
         /// Kind and shape that would fit.
         expected: String,
+    },
+    /// An operation failed on the given values: an index beyond the end, or a tensor on another device.
+    #[error("`{node}` cannot be computed: {message}")]
+    Operation {
+        /// The node.
+        node: String,
+        /// What Burn says.
+        message: String,
     },
     /// The caller asked for other tensors than the network gives.
     #[error("the network gives {given}, not {asked}")]

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write;
 use std::path::Path;
 
@@ -17,8 +17,11 @@ use crate::{Network, RewriteError};
 /// The key of the network's description in the file's metadata.
 const KEY: &str = "calcine.network";
 
-/// The version of the description.
-const FORMAT: u32 = 1;
+/// The version of the description. The first called constants `constant.5`, as a model may call a parameter.
+const FORMAT: u32 = 2;
+
+/// What stands in the name of a constant, and in no path of a parameter.
+const OWN: char = ':';
 
 /// What a file says of a network besides its tensors.
 #[derive(Serialize, Deserialize)]
@@ -65,14 +68,17 @@ pub enum NetworkFileError {
 }
 
 impl Network {
-    /// The network as one safetensors file: its parameters under their paths, and in the metadata the graph.
+    /// The network as one safetensors file: its parameters under their paths, its constants as `constant:5` with their
+    /// place among the graph's values, and in the metadata the graph.
+    ///
+    /// A field of a model is a word or a number, so that no path has a colon.
     ///
     /// The file needs no code of the model to be loaded, and whoever reads safetensors finds the weights in
     /// it. Equal networks give equal bytes. Reads the device once.
     ///
     /// # Errors
     ///
-    /// If safetensors cannot hold the tensors.
+    /// If safetensors cannot hold the tensors, or if a path has a colon or is that of two parameters.
     pub fn to_bytes(&self) -> Result<Vec<u8>, NetworkFileError> {
         let network = self.valid();
         let inventory = Inventory::of(&network);
@@ -80,6 +86,7 @@ impl Network {
             .into_iter()
             .fold(Transaction::default(), Transaction::register);
         let mut tensors: BTreeMap<String, (Vec<usize>, Dtype, Vec<u8>)> = BTreeMap::new();
+        distinct(inventory.iter().map(|parameter| parameter.path.as_str()))?;
         for (parameter, data) in inventory.iter().zip(read.execute()) {
             let bytes = data.iter::<f32>().flat_map(f32::to_le_bytes).collect();
             let tensor = (parameter.shape.clone(), Dtype::F32, bytes);
@@ -135,10 +142,19 @@ impl Network {
         let description: Description = serde_json::from_str(text)
             .map_err(|error| NetworkFileError::Description(error.to_string()))?;
         if description.format != FORMAT {
-            let found = format!("it is of format {}", description.format);
+            let found = format!(
+                "it is of format {}; trace the model again",
+                description.format
+            );
             return Err(NetworkFileError::Description(found));
         }
         description.graph.check()?;
+        let paths: Vec<String> = description
+            .parameters
+            .iter()
+            .map(|walk| path(walk))
+            .collect();
+        distinct(paths.iter().map(String::as_str))?;
         let mut leaves = Vec::new();
         for walk in description.parameters {
             let path = path(&walk);
@@ -191,7 +207,21 @@ impl Network {
 }
 
 fn constant_name(index: usize) -> String {
-    format!("constant.{index}")
+    format!("constant{OWN}{index}")
+}
+
+/// Whether each path is one parameter's, and no constant's name.
+fn distinct<'a>(paths: impl Iterator<Item = &'a str>) -> Result<(), NetworkFileError> {
+    let mut seen = HashSet::new();
+    for path in paths {
+        if path.contains(OWN) {
+            return Err(wrong(path, "is a parameter whose path has a colon"));
+        }
+        if !seen.insert(path) {
+            return Err(wrong(path, "is two parameters"));
+        }
+    }
+    Ok(())
 }
 
 fn wrong(name: &str, problem: &str) -> NetworkFileError {

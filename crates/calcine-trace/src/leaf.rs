@@ -138,13 +138,18 @@ impl Held {
 
     /// A parameter to be trained, with a new id; `None` if no parameter is of such a kind and rank.
     pub(crate) fn new(value: AnyTensor) -> Option<Self> {
+        Self::stored(value, true)
+    }
+
+    /// A parameter with a new id, trained or not; `None` if no parameter is of such a kind and rank.
+    pub(crate) fn stored(value: AnyTensor, trained: bool) -> Option<Self> {
         if value.kind() != Kind::Float {
             return None;
         }
         macro_rules! held {
             ($variant:ident) => {
                 Self::$variant(
-                    Param::initialized(ParamId::new(), value.of()).set_require_grad(true),
+                    Param::initialized(ParamId::new(), leaf_of(value)).set_require_grad(trained),
                 )
             };
         }
@@ -160,7 +165,7 @@ impl Held {
     }
 
     /// Whether an optimizer trains it; Burn keeps this where there is no tape, and tells it where there is one.
-    fn is_trained(&self) -> bool {
+    pub(crate) fn is_trained(&self) -> bool {
         macro_rules! trained {
             ($param:expr) => {
                 $param.valid().train().val().is_require_grad()
@@ -194,6 +199,12 @@ impl Held {
             (Self::Norm(_), Part::Whole) => unreachable!("a batch norm has parts"),
         }
     }
+}
+
+/// The same numbers as a leaf of the tape, whatever they were computed from.
+fn leaf_of<const D: usize>(value: AnyTensor) -> Tensor<D> {
+    let value: Tensor<D> = value.of();
+    value.detach().set_require_grad(false)
 }
 
 /// The id of a running state, which Burn shows to visitors only.

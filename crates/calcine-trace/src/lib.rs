@@ -9,7 +9,7 @@
 //!
 //! | item | what |
 //! |---|---|
-//! | [`trace`] | records a forward pass as a network |
+//! | [`trace`], [`trace_made`] | records a forward pass as a network |
 //! | [`Network`] | the graph and the model's parameters: a Burn module that computes the same |
 //! | [`Network::run`] | a pass in which every result can be looked at or replaced |
 //! | [`Network::rewritten`], [`Which`], [`Added`] | another graph and other tensors in place of its own |
@@ -40,24 +40,28 @@
 mod activity;
 mod apply;
 mod assemble;
+mod compare;
+mod compose;
 mod error;
 mod file;
 mod leaf;
 mod lower;
+mod naming;
 mod network;
 mod record;
 mod run;
 mod steps;
+mod stored;
 mod tensor;
 pub mod watch;
 
 use burn::module::Module;
-use burn::tensor::TensorData;
+use burn::tensor::{Device, TensorData};
 use calcine_graph::{Graph, Kind, Node, Op};
 use calcine_params::Inventory;
 
 pub use calcine_graph as graph;
-pub use error::{ForwardError, RewriteError, TraceError};
+pub use error::{ForwardError, RewriteError, TraceError, Untraceable};
 pub use file::NetworkFileError;
 pub use leaf::Added;
 pub use network::{Network, Which, batch_size};
@@ -65,20 +69,97 @@ pub use tensor::{AnyTensor, Tensors};
 
 /// Records what `forward` does to the sample, as a network with the model's parameters.
 ///
-/// The pass is recorded on Burn's capture device, which computes nothing, for batches of two and of three
-/// made of the sample's first element. What differs between the two is a function of the batch, so that the
-/// network runs with any. The model's parameters are copied to the host for that, and are then the network's own: training one
-/// does not move the other. They keep their paths, their ids, and whether they are trained.
+/// The pass is recorded on Burn's capture device, which computes nothing, for batches of two, of three, and of a prime
+/// number larger than any axis that the first two have, each made of the sample's first element. What differs between
+/// the first two is taken for a function of the batch, and must be so in the third. Then model and network compute the
+/// sample, and its first element alone, and must agree: so a network is what the model is, or `trace` says why not.
+///
+/// The model's parameters are copied to the host for that, and are then the network's own: training one
+/// does not move the other. They keep their paths, their ids, and whether they are trained. The sample may be on any
+/// device, on an autodiff device too.
 ///
 /// Burn records no dropout where there is no tape, so a network has none. What Rust decides while it
-/// runs is recorded as it went.
+/// runs is recorded as it went: the recurrent layers of Burn are as many steps as the sample is long. What a branch
+/// would do that is taken for other values than the sample's no recording tells.
+///
+/// Names are unique among inputs, nodes, constants and parameters. Layers and parameters have the model's own paths;
+/// names that are made (`input`, `conv1.relu`, and `conv1_2` for a layer's second use) give way to those with `_2`, `_3` and so on.
 ///
 /// # Errors
 ///
-/// If an operation has no counterpart in a graph, if the sample does not fit, or if the pass does another
-/// thing for another batch.
+/// If operations have no counterpart in a graph (all of them are named), if the sample does not fit, if the pass does another
+/// thing for another batch, reads a value, draws a number or panics, or if network and model give different outputs. A
+/// model that keeps a device in a field needs [`trace_made`].
 pub fn trace<M: Module, I: Tensors, O: Tensors>(
     model: &M,
+    sample: I,
+    forward: impl Fn(&M, I) -> O,
+) -> Result<Network, TraceError> {
+    // Without autodiff, and with running statistics of its own: capture would move the model's.
+    let on = |device: &Device| model.valid().materialize().to_device(device);
+    traced(model, on, sample, forward)
+}
+
+/// As [`trace`], for a model that keeps the device that it was made on, and makes tensors there in its forward pass:
+/// `make` makes the model on the device that it is given.
+///
+/// It is called once with the sample's device, for the parameters, and once for each recording. If it draws its
+/// weights, let it load them too: those of the first call are the network's.
+///
+/// # Errors
+///
+/// As [`trace`].
+///
+/// # Examples
+///
+/// ```
+/// use burn::module::Module;
+/// use burn::nn::{Linear, LinearConfig};
+/// use burn::tensor::{Device, Tensor};
+/// use calcine_trace::trace_made;
+///
+/// #[derive(Module, Debug)]
+/// struct Shifted {
+///     linear: Linear,
+///     #[module(skip)]
+///     device: Device,
+/// }
+///
+/// let make = |device: &Device| Shifted {
+///     linear: LinearConfig::new(4, 2).init(device),
+///     device: device.clone(),
+/// };
+/// let sample = Tensor::<2>::zeros([1, 4], &Device::flex());
+/// let network = trace_made(make, sample, |model, x| {
+///     model.linear.forward(x) + Tensor::<2>::ones([1, 2], &model.device)
+/// })?;
+/// assert_eq!(network.graph().nodes.len(), 3);
+/// # Ok::<(), calcine_trace::TraceError>(())
+/// ```
+pub fn trace_made<M: Module, I: Tensors, O: Tensors>(
+    make: impl Fn(&Device) -> M,
+    sample: I,
+    forward: impl Fn(&M, I) -> O,
+) -> Result<Network, TraceError> {
+    let sample = sample.into_any();
+    let device = sample.first().map(AnyTensor::device).unwrap_or_default();
+    let model = record::attempt(|| make(&device))?;
+    let Some(sample) = I::from_any(sample) else {
+        return Err(TraceError::Sample {
+            expected: I::expected(),
+        });
+    };
+    traced(
+        &model,
+        |device: &Device| make(device).valid().materialize(),
+        sample,
+        forward,
+    )
+}
+
+fn traced<M: Module, I: Tensors, O: Tensors>(
+    model: &M,
+    on: impl Fn(&Device) -> M,
     sample: I,
     forward: impl Fn(&M, I) -> O,
 ) -> Result<Network, TraceError> {
@@ -89,17 +170,48 @@ pub fn trace<M: Module, I: Tensors, O: Tensors>(
             expected: I::expected(),
         });
     }
-    let device = sample.first().map(AnyTensor::device).unwrap_or_default();
-    let small = record::record(model, &sample, 2, &forward)?;
-    let large = record::record(model, &sample, 3, &forward)?;
-    let assembled = assemble::assemble(&small, &large)?;
+    let home = model.devices().into_iter().next();
+    let home = home.or_else(|| sample.first().map(AnyTensor::device));
+    let home = home.unwrap_or_default().without_autodiff();
+    let capture = Device::capture();
+    let record = |batch| record::record(&capture, &on, &sample, batch, &forward);
+    let mut recordings = vec![record(2)?, record(3)?];
+    assemble::assemble(&recordings)?;
+    recordings.push(record(large_batch(&recordings, &sample))?);
+    let assembled = assemble::assemble(&recordings)?;
     let mut graph = assembled.graph;
     let mut constants = vec![None; graph.values.len()];
     for (id, data) in assembled.constants {
-        constants[id.0] = Some(constant(data, graph.value(id).kind, &device));
+        constants[id.0] = Some(constant(data, graph.value(id).kind, &home));
     }
     tell_momentum(&mut graph, &Inventory::of(model));
-    Ok(Network::new(graph, leaf::Leaves::of(model)?, constants))
+    graph.check()?;
+    let network = Network::new(graph, leaf::Leaves::of(model)?, constants);
+    let sample: Vec<AnyTensor> = sample
+        .into_iter()
+        .map(|input| input.without_autodiff().to_device(&home))
+        .collect();
+    let first = sample.iter().map(record::first_element).collect();
+    compare::agree(&network, &model.valid(), first, &forward)?;
+    if sample.iter().any(|input| input.shape()[0] > 1) {
+        compare::agree(&network, &model.valid(), sample, &forward)?;
+    }
+    Ok(network)
+}
+
+/// A prime number larger than any axis, so that no length is by chance what the batch makes of it, and larger than what
+/// code is likely to compare a batch with.
+fn large_batch(recordings: &[record::Recording], sample: &[AnyTensor]) -> usize {
+    let recorded = recordings.iter().map(record::Recording::longest);
+    let given = sample.iter().flat_map(AnyTensor::shape);
+    let longest = recorded.chain(given).max().unwrap_or_default();
+    let is_prime = |number: usize| {
+        (2..)
+            .take_while(|d| d * d <= number)
+            .all(|d| number % d != 0)
+    };
+    let mut larger = longest.max(65_536) + 1..;
+    larger.find(|&number| is_prime(number)).unwrap_or(65_537)
 }
 
 /// What a node computes of these operands, which may stand for others than the graph's: the operation alone, on
@@ -136,7 +248,7 @@ fn tell_momentum(graph: &mut Graph, inventory: &Inventory) {
     }
 }
 
-fn constant(data: TensorData, kind: Kind, device: &burn::tensor::Device) -> AnyTensor {
+fn constant(data: TensorData, kind: Kind, device: &Device) -> AnyTensor {
     use burn::tensor::Tensor;
     tensor::with_kind!(kind, K => tensor::with_rank!(data.shape().num_dims(), D => {
         AnyTensor::from(Tensor::<D, K>::from_data(data, device).without_autodiff())

@@ -11,20 +11,20 @@ use calcine_graph::{
     Reduction,
 };
 
-/// An operation in the graph's terms, with the operands in the order that [`Op`] wants.
-pub(crate) struct Lowered<'a> {
-    pub(crate) op: Op,
-    pub(crate) inputs: Vec<&'a TensorIr>,
-    pub(crate) output: &'a TensorIr,
-}
+use crate::compose::composed;
+use crate::steps::{Ids, Step};
 
 /// Why an operation has no counterpart, in words that end a sentence.
 pub(crate) type Reason = String;
 
-type Result<'a> = std::result::Result<Lowered<'a>, Reason>;
+type Result = std::result::Result<Vec<Step>, Reason>;
 
-/// The operation in the graph's terms. The momentum of a batch norm, which no recording tells, is Burn's default.
-pub(crate) fn lower(operation: &OperationIr) -> Result<'_> {
+/// The operation in the graph's terms, as one step or as several that compute the same. What lies between several has an
+/// id from `ids`. The momentum of a batch norm, which no recording tells, is Burn's default.
+pub(crate) fn lower(operation: &OperationIr, ids: &mut Ids) -> Result {
+    if let Some(steps) = composed(operation, ids) {
+        return Ok(steps);
+    }
     match operation {
         OperationIr::BaseFloat(base) | OperationIr::BaseInt(base) | OperationIr::BaseBool(base) => {
             lower_base(base)
@@ -56,19 +56,11 @@ pub(crate) fn kind_of(operation: &impl std::fmt::Debug) -> String {
     format!("`{name}`")
 }
 
-fn done<'a>(
-    op: Op,
-    inputs: impl IntoIterator<Item = &'a TensorIr>,
-    output: &'a TensorIr,
-) -> Result<'a> {
-    Ok(Lowered {
-        op,
-        inputs: inputs.into_iter().collect(),
-        output,
-    })
+fn done<'a>(op: Op, inputs: impl IntoIterator<Item = &'a TensorIr>, output: &TensorIr) -> Result {
+    Ok(vec![Step::of(op, inputs, output)])
 }
 
-fn unknown<'a>(operation: &impl std::fmt::Debug) -> Result<'a> {
+fn unknown(operation: &impl std::fmt::Debug) -> Result {
     Err(kind_of(operation))
 }
 
@@ -83,7 +75,7 @@ fn number(scalar: &ScalarIr) -> f64 {
     }
 }
 
-fn lower_base(operation: &BaseOperationIr) -> Result<'_> {
+fn lower_base(operation: &BaseOperationIr) -> Result {
     use BaseOperationIr as Ir;
     match operation {
         Ir::Reshape(x) => done(Op::Reshape, [&x.input], &x.out),
@@ -139,7 +131,7 @@ fn lower_base(operation: &BaseOperationIr) -> Result<'_> {
 }
 
 /// Burn counts from the end where a position is negative.
-fn range(slice: &Slice, length: usize) -> Range {
+pub(crate) fn range(slice: &Slice, length: usize) -> Range {
     let position = |at: isize| match usize::try_from(at) {
         Ok(at) => at.min(length),
         Err(_) => length.saturating_sub(at.unsigned_abs()),
@@ -151,7 +143,7 @@ fn range(slice: &Slice, length: usize) -> Range {
     }
 }
 
-fn lower_numeric(operation: &NumericOperationIr) -> Result<'_> {
+fn lower_numeric(operation: &NumericOperationIr) -> Result {
     use NumericOperationIr as Ir;
     let reduce = |kind, axis| Op::Reduce(kind, axis);
     match operation {
@@ -201,9 +193,6 @@ fn lower_numeric(operation: &NumericOperationIr) -> Result<'_> {
         Ir::MaxDim(x) => done(reduce(Reduction::Max, x.axis), [&x.input], &x.out),
         Ir::MinDim(x) => done(reduce(Reduction::Min, x.axis), [&x.input], &x.out),
         Ir::MaxAbsDim(x) => done(reduce(Reduction::MaxAbs, x.axis), [&x.input], &x.out),
-        // The indices are an output that nobody may use; reading them is an error of their own.
-        Ir::MaxDimWithIndices(x) => done(reduce(Reduction::Max, x.dim), [&x.tensor], &x.out),
-        Ir::MinDimWithIndices(x) => done(reduce(Reduction::Min, x.dim), [&x.tensor], &x.out),
         Ir::Mean(x) => done(Op::ReduceAll(Reduction::Mean), [&x.input], &x.out),
         Ir::Sum(x) => done(Op::ReduceAll(Reduction::Sum), [&x.input], &x.out),
         Ir::Prod(x) => done(Op::ReduceAll(Reduction::Product), [&x.input], &x.out),
@@ -249,6 +238,9 @@ fn lower_numeric(operation: &NumericOperationIr) -> Result<'_> {
         }
         Ir::ClampMin(x) => done(Op::Map(Map::ClampMin(number(&x.rhs))), [&x.lhs], &x.out),
         Ir::ClampMax(x) => done(Op::Map(Map::ClampMax(number(&x.rhs))), [&x.lhs], &x.out),
+        Ir::IntRandom(_) => {
+            Err("what `IntRandom`, random integers, draws anew in every pass".to_owned())
+        }
         Ir::Pad(x) => {
             let op = Op::Pad {
                 padding: x
@@ -268,7 +260,7 @@ fn lower_numeric(operation: &NumericOperationIr) -> Result<'_> {
     }
 }
 
-fn lower_float(operation: &FloatOperationIr) -> Result<'_> {
+fn lower_float(operation: &FloatOperationIr) -> Result {
     use FloatOperationIr as Ir;
     let (map, x) = match operation {
         Ir::Exp(x) => (Map::Exp, x),
@@ -283,6 +275,16 @@ fn lower_float(operation: &FloatOperationIr) -> Result<'_> {
         Ir::Floor(x) => (Map::Floor, x),
         Ir::Ceil(x) => (Map::Ceil, x),
         Ir::Recip(x) => (Map::Reciprocal, x),
+        Ir::Trunc(x) => (Map::Truncate, x),
+        Ir::Tan(x) => (Map::Tan, x),
+        Ir::Sinh(x) => (Map::Sinh, x),
+        Ir::Cosh(x) => (Map::Cosh, x),
+        Ir::ArcSin(x) => (Map::ArcSin, x),
+        Ir::ArcCos(x) => (Map::ArcCos, x),
+        Ir::ArcTan(x) => (Map::ArcTan, x),
+        Ir::ArcSinh(x) => (Map::ArcSinh, x),
+        Ir::ArcCosh(x) => (Map::ArcCosh, x),
+        Ir::ArcTanh(x) => (Map::ArcTanh, x),
         Ir::PowfScalar(x) => {
             return done(
                 Op::Scalar(Arithmetic::Power, number(&x.rhs)),
@@ -291,21 +293,31 @@ fn lower_float(operation: &FloatOperationIr) -> Result<'_> {
             );
         }
         Ir::Powf(x) => return done(Op::Zip(Arithmetic::Power), [&x.lhs, &x.rhs], &x.out),
+        Ir::ArcTan2(x) => return done(Op::Zip(Arithmetic::ArcTan2), [&x.lhs, &x.rhs], &x.out),
+        Ir::Hypot(x) => return done(Op::Zip(Arithmetic::Hypot), [&x.lhs, &x.rhs], &x.out),
+        // Only what is not a number differs from itself.
+        Ir::IsNan(x) => {
+            let op = Op::Compare(Comparison::NotEqual);
+            return done(op, [&x.input, &x.input], &x.out);
+        }
         Ir::IntoInt(x) => return done(Op::Cast, [&x.input], &x.out),
         Ir::Matmul(x) => return done(Op::Matmul, [&x.lhs, &x.rhs], &x.out),
+        Ir::Random(_) => {
+            return Err("what `Random`, random numbers, draws anew in every pass".to_owned());
+        }
         other => return unknown(other),
     };
     done(Op::Map(map), [&x.input], &x.out)
 }
 
-fn lower_int(operation: &IntOperationIr) -> Result<'_> {
+fn lower_int(operation: &IntOperationIr) -> Result {
     match operation {
         IntOperationIr::IntoFloat(x) => done(Op::Cast, [&x.input], &x.out),
         other => unknown(other),
     }
 }
 
-fn lower_bool(operation: &BoolOperationIr) -> Result<'_> {
+fn lower_bool(operation: &BoolOperationIr) -> Result {
     match operation {
         BoolOperationIr::IntoFloat(x) | BoolOperationIr::IntoInt(x) => {
             done(Op::Cast, [&x.input], &x.out)
@@ -313,11 +325,13 @@ fn lower_bool(operation: &BoolOperationIr) -> Result<'_> {
         BoolOperationIr::Not(x) => done(Op::Map(Map::Not), [&x.input], &x.out),
         BoolOperationIr::And(x) => done(Op::Zip(Arithmetic::And), [&x.lhs, &x.rhs], &x.out),
         BoolOperationIr::Or(x) => done(Op::Zip(Arithmetic::Or), [&x.lhs, &x.rhs], &x.out),
-        other @ BoolOperationIr::Xor(_) => unknown(other),
+        BoolOperationIr::Xor(x) => {
+            done(Op::Compare(Comparison::NotEqual), [&x.lhs, &x.rhs], &x.out)
+        }
     }
 }
 
-fn lower_activation(operation: &ActivationOperationIr) -> Result<'_> {
+fn lower_activation(operation: &ActivationOperationIr) -> Result {
     use ActivationOperationIr as Ir;
     match operation {
         Ir::Relu(x) => done(Op::Map(Map::Relu), [&x.input], &x.out),
@@ -339,7 +353,7 @@ fn lower_activation(operation: &ActivationOperationIr) -> Result<'_> {
     }
 }
 
-fn lower_module(operation: &ModuleOperationIr) -> Result<'_> {
+fn lower_module(operation: &ModuleOperationIr) -> Result {
     use ModuleOperationIr as Ir;
     match operation {
         Ir::Linear(x) => done(

@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use calcine_graph::{Graph, Kind, Node, Op, Source, ValueId};
 
 use crate::leaf::{Added, Held, Leaf, Leaves, Part};
+use crate::record::caught;
 use crate::run::Pass;
 use crate::tensor::{AnyTensor, MAX_RANK, Tensors};
 use crate::{ForwardError, RewriteError};
@@ -123,7 +124,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// If number, kind or shape of the inputs are others than the model's, or if other outputs are asked for.
+    /// If number, kind or shape of the inputs are others than the model's, if an operation cannot be computed, or if other
+    /// outputs are asked for.
     pub fn try_forward<I: Tensors, O: Tensors>(&self, inputs: I) -> Result<O, ForwardError> {
         let outputs = self.run(inputs.into_any(), &mut |_, tensor| tensor)?;
         let given = outputs.iter().map(describe).collect::<Vec<_>>().join(", ");
@@ -138,14 +140,15 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// If number, kind or shape of the inputs are others than the model's.
+    /// If number, kind or shape of the inputs are others than the model's, or if an operation cannot be computed, as a look-up
+    /// beyond the end of a table. A panic of `watch` is not caught.
     pub fn run(
         &self,
         inputs: Vec<AnyTensor>,
         watch: &mut dyn FnMut(&Node, AnyTensor) -> AnyTensor,
     ) -> Result<Vec<AnyTensor>, ForwardError> {
         let batch = batch_size(&self.graph, &inputs)?;
-        Ok(Pass::new(self, inputs, batch).run(watch))
+        Pass::new(self, inputs, batch).run(watch)
     }
 
     /// The tensor of a parameter or constant of the graph; `None` for any other value. Nothing is read.
@@ -159,6 +162,20 @@ impl Network {
             Source::Constant => self.constants[id.0].clone(),
             _ => None,
         }
+    }
+
+    /// The tensor of a parameter or constant, or what the graph computes from these alone, as a weight that is stored
+    /// transposed; `None` if the value depends on an input. Nothing is read.
+    #[must_use]
+    pub fn computed(&self, id: ValueId) -> Option<AnyTensor> {
+        let Source::Node(position) = self.graph.value(id).source else {
+            return self.tensor(id);
+        };
+        self.graph.made_of(id)?;
+        let node = &self.graph.nodes[position];
+        let operands = node.inputs.iter().map(|&id| self.computed(id));
+        let operands = operands.collect::<Option<Vec<_>>>()?;
+        caught(|| crate::evaluate(&self.graph, node, operands, 1)).ok()
     }
 
     /// The same network with another graph, and other tensors for its parameters and constants.
@@ -273,7 +290,7 @@ impl Network {
                 return Err(RewriteError::Kind { path });
             }
             let (found, expected) = (tensor.shape(), value.shape_at(1));
-            if found != expected {
+            if found != expected || !value.shape.iter().all(|extent| extent.is_fixed()) {
                 return Err(RewriteError::Shape {
                     path,
                     found,

@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::backend::capture::{CaptureBackend, CapturedGraph};
-use burn::backend::ir::{OperationIr, TensorId};
+use burn::backend::ir::{OperationIr, TensorId, TensorIr};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -14,68 +15,125 @@ pub(crate) struct Recording {
     pub(crate) batch: usize,
     /// Every operation, in order.
     pub(crate) operations: Vec<OperationIr>,
-    /// The tensors that the pass began with, and their values.
+    /// The tensors that the pass began with, but for its inputs, and their values.
     pub(crate) values: BTreeMap<TensorId, TensorData>,
     /// What each parameter is called.
     ///
     /// One that the model has twice goes by its first path.
     pub(crate) parameters: HashMap<TensorId, String>,
-    pub(crate) inputs: Vec<TensorId>,
+    pub(crate) inputs: Vec<TensorIr>,
+    /// The results; one may stand here more than once.
     pub(crate) outputs: Vec<TensorId>,
 }
 
+impl Recording {
+    /// The longest axis of any tensor that an operation makes.
+    pub(crate) fn longest(&self) -> usize {
+        let made = self.operations.iter().flat_map(OperationIr::outputs);
+        let lengths = made.flat_map(|tensor| tensor.shape.to_vec());
+        lengths.max().unwrap_or_default()
+    }
+}
+
 /// Runs `forward` once with a batch of this size, made of the sample's first element.
+///
+/// The device computes nothing and stores nothing but what it is given, so that a batch may be as large as one likes.
 pub(crate) fn record<M: Module, I: Tensors, O: Tensors>(
-    model: &M,
+    device: &Device,
+    model: impl FnOnce(&Device) -> M,
     sample: &[AnyTensor],
     batch: usize,
     forward: impl FnOnce(&M, I) -> O,
 ) -> Result<Recording, TraceError> {
-    let device = Device::capture();
     let mut parameters = HashMap::new();
-    let sample: Vec<AnyTensor> = sample.iter().map(|input| repeated(input, batch)).collect();
+    let mut inputs = Vec::new();
+    let mut outputs = Vec::new();
     let mut expected = None;
-    let captured = device.capture_scope(|scope| {
-        // Without autodiff, and with running statistics of its own: capture would move the model's.
-        let model = model.valid().materialize().to_device(&device);
-        model.visit(&mut Names {
-            path: Vec::new(),
-            first: HashMap::new(),
-            parameters: &mut parameters,
-        });
-        let inputs: Vec<AnyTensor> = sample
-            .into_iter()
-            .map(|input| input.to_device(&device))
-            .collect();
-        let ids: Vec<TensorId> = inputs.iter().map(id).collect();
-        let Some(inputs) = I::from_any(inputs) else {
-            expected = Some(I::expected());
-            return scope.complete(ids, []);
-        };
-        let outputs = forward(&model, inputs).into_any();
-        let outputs: Vec<TensorId> = outputs.iter().map(id).collect();
-        scope.complete(ids, outputs)
-    });
+    let first: Vec<AnyTensor> = sample.iter().map(first_element).collect();
+    let captured = attempt(|| {
+        device.capture_scope(|scope| {
+            let model = model(device);
+            model.visit(&mut Names {
+                path: Vec::new(),
+                first: HashMap::new(),
+                parameters: &mut parameters,
+            });
+            let first = first.into_iter().map(|input| input.to_device(device));
+            let first: Vec<AnyTensor> = first.collect();
+            let given: Vec<TensorId> = first.iter().map(id).collect();
+            let repeated: Vec<AnyTensor> =
+                first.iter().map(|input| repeated(input, batch)).collect();
+            inputs = repeated.iter().map(id).collect();
+            let Some(repeated) = I::from_any(repeated) else {
+                expected = Some(I::expected());
+                return scope.complete(given, []);
+            };
+            let found = forward(&model, repeated).into_any();
+            outputs = found.iter().map(id).collect();
+            let mut once: Vec<TensorId> = Vec::new();
+            for &id in &outputs {
+                if !once.contains(&id) {
+                    once.push(id);
+                }
+            }
+            scope.complete(given, once)
+        })
+    })?;
     if let Some(expected) = expected {
         return Err(TraceError::Sample { expected });
     }
     let CapturedGraph { graph, values } =
         captured.map_err(|error| TraceError::Capture(error.to_string()))?;
+    let (starts, operations): (Vec<_>, Vec<_>) = graph
+        .operations
+        .into_iter()
+        .partition(|operation| operation.outputs().any(|out| inputs.contains(&out.id)));
+    let starts = starts.iter().flat_map(OperationIr::outputs);
+    let starts: HashMap<TensorId, &TensorIr> = starts.map(|out| (out.id, out)).collect();
+    let inputs: Option<Vec<TensorIr>> = inputs
+        .iter()
+        .map(|id| starts.get(id).copied().cloned())
+        .collect();
+    let inputs = inputs.ok_or_else(|| TraceError::Capture("an input is missing".to_owned()))?;
     Ok(Recording {
         batch,
-        operations: graph.operations,
+        operations,
         values,
         parameters,
-        inputs: graph.inputs,
-        outputs: graph.outputs,
+        inputs,
+        outputs,
     })
 }
 
-/// The tensor's first element along its first axis, this many times.
+/// What the model's code does, or what it panics with.
+pub(crate) fn attempt<T>(what: impl FnOnce() -> T) -> Result<T, TraceError> {
+    caught(what).map_err(|message| TraceError::Panic { message })
+}
+
+/// What the function gives, or what it panics with. Burn has no other way to say that an operation cannot be computed.
+pub(crate) fn caught<T>(what: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(what)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        text.unwrap_or("a panic without a message").to_owned()
+    })
+}
+
+/// The tensor's first element along its first axis, off the tape.
+pub(crate) fn first_element(input: &AnyTensor) -> AnyTensor {
+    let input = input.clone().without_autodiff();
+    with_kind!(input.kind(), K => with_rank!(input.rank(), D => {
+        input.of::<D, K>().narrow(0, 0, 1).into()
+    }))
+}
+
+/// A tensor of length 1 along its first axis, this many times.
 fn repeated(input: &AnyTensor, batch: usize) -> AnyTensor {
     with_kind!(input.kind(), K => with_rank!(input.rank(), D => {
         let tensor: Tensor<D, K> = input.clone().of();
-        tensor.narrow(0, 0, 1).repeat_dim(0, batch).into()
+        let mut shape: [usize; D] = tensor.dims();
+        shape[0] = batch;
+        tensor.expand(shape).into()
     }))
 }
 

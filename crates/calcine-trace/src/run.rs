@@ -1,14 +1,19 @@
+use burn::module::Module;
+use burn::tensor::Device;
 use calcine_graph::{Node, Source, ValueId};
 
-use crate::Network;
 use crate::apply::apply;
 use crate::leaf::Held;
+use crate::record::caught;
 use crate::tensor::{AnyTensor, with_rank};
+use crate::{ForwardError, Network};
 
 /// One forward pass.
 pub(crate) struct Pass<'a> {
     network: &'a Network,
     batch: usize,
+    /// Where tensors that are made of nothing are put.
+    device: Device,
     /// The results so far, each until its last use.
     values: Vec<Option<AnyTensor>>,
     /// How often each value will still be used.
@@ -17,6 +22,8 @@ pub(crate) struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     pub(crate) fn new(network: &'a Network, inputs: Vec<AnyTensor>, batch: usize) -> Self {
+        let device = inputs.first().map(AnyTensor::device);
+        let device = device.or_else(|| network.devices().into_iter().next());
         let mut values = vec![None; network.graph.values.len()];
         for (id, input) in network.graph.inputs.iter().zip(inputs) {
             values[id.0] = Some(input);
@@ -24,6 +31,7 @@ impl<'a> Pass<'a> {
         Self {
             network,
             batch,
+            device: device.unwrap_or_default(),
             values,
             uses: network.plan().uses.clone(),
         }
@@ -32,23 +40,29 @@ impl<'a> Pass<'a> {
     pub(crate) fn run(
         mut self,
         watch: &mut dyn FnMut(&Node, AnyTensor) -> AnyTensor,
-    ) -> Vec<AnyTensor> {
+    ) -> Result<Vec<AnyTensor>, ForwardError> {
         let graph = &self.network.graph;
         for (index, node) in graph.nodes.iter().enumerate() {
-            let output = match self.network.plan().norms[index] {
-                Some(leaf) => self.norm(leaf, node.inputs[0]),
-                None => {
-                    let operands = node.inputs.iter().map(|&id| self.take(id)).collect();
-                    let output = graph.value(node.output);
-                    let shape = output.shape_at(self.batch);
-                    apply(node, operands, self.batch, &shape, output.kind, || {
-                        self.device()
-                    })
-                }
-            };
+            let output = caught(|| self.computed(index, node));
+            let output = output.map_err(|message| ForwardError::Operation {
+                node: node.name.clone(),
+                message,
+            })?;
             self.values[node.output.0] = Some(watch(node, output));
         }
-        graph.outputs.iter().map(|&id| self.take(id)).collect()
+        Ok(graph.outputs.iter().map(|&id| self.take(id)).collect())
+    }
+
+    fn computed(&mut self, index: usize, node: &Node) -> AnyTensor {
+        if let Some(leaf) = self.network.plan().norms[index] {
+            return self.norm(leaf, node.inputs[0]);
+        }
+        let operands = node.inputs.iter().map(|&id| self.take(id)).collect();
+        let output = self.network.graph.value(node.output);
+        let shape = output.shape_at(self.batch);
+        apply(node, operands, self.batch, &shape, output.kind, || {
+            self.device.clone()
+        })
     }
 
     /// The value, which is forgotten with its last use so that Burn may compute in place.
@@ -76,12 +90,6 @@ impl<'a> Pass<'a> {
             unreachable!("the plan names batch norms only");
         };
         with_rank!(input.rank(), D => norm.forward::<D>(input.of()).into())
-    }
-
-    /// Where the pass runs.
-    fn device(&self) -> burn::tensor::Device {
-        let known = self.values.iter().flatten().next();
-        known.map_or_else(burn::tensor::Device::default, AnyTensor::device)
     }
 }
 

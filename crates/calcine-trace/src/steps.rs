@@ -1,11 +1,12 @@
 use std::collections::{HashMap, HashSet};
 
 use burn::backend::ir::{OperationIr, TensorId, TensorIr};
+use burn::tensor::DType;
 use calcine_graph::{Arithmetic, Op};
 
-use crate::TraceError;
 use crate::lower::lower;
 use crate::record::Recording;
+use crate::{TraceError, Untraceable};
 
 /// An operation of one recording, in the graph's terms.
 #[derive(Debug, Clone)]
@@ -15,13 +16,51 @@ pub(crate) struct Step {
     pub(crate) output: TensorIr,
 }
 
+impl Step {
+    pub(crate) fn of<'a>(
+        op: Op,
+        inputs: impl IntoIterator<Item = &'a TensorIr>,
+        output: &TensorIr,
+    ) -> Self {
+        Self {
+            op,
+            inputs: inputs.into_iter().cloned().collect(),
+            output: output.clone(),
+        }
+    }
+}
+
+/// Ids of tensors that stand between the steps of one recorded operation, counted down from the largest number: Burn
+/// counts up.
+pub(crate) struct Ids(u64);
+
+impl Ids {
+    pub(crate) const fn new() -> Self {
+        Self(u64::MAX)
+    }
+
+    pub(crate) fn tensor(&mut self, shape: Vec<usize>, dtype: DType) -> TensorIr {
+        self.0 -= 1;
+        TensorIr::uninit(TensorId::new(self.0), shape.into(), dtype)
+    }
+}
+
+/// What is known of a recorded operation.
+struct Met {
+    /// What it is, or the reason why no graph has a counterpart.
+    steps: Result<Vec<Step>, Untraceable>,
+    inputs: Vec<TensorId>,
+    outputs: Vec<TensorId>,
+}
+
 /// What a recording computes, without what no output depends on.
 ///
 /// Burn records a linear layer as the matrix product that it would compute for just this batch, folded into
 /// two axes or not, with the bias added. What differs from batch to batch is put together again.
 pub(crate) fn steps(recording: &Recording) -> Result<Vec<Step>, TraceError> {
-    let mut steps = Vec::new();
-    let mut layer = "input".to_owned();
+    let mut met = Vec::new();
+    let mut ids = Ids::new();
+    let mut layer = String::new();
     for operation in &recording.operations {
         if matches!(operation, OperationIr::Init(_) | OperationIr::Drop(_)) {
             continue;
@@ -34,25 +73,52 @@ pub(crate) fn steps(recording: &Recording) -> Result<Vec<Step>, TraceError> {
                 .rsplit_once('.')
                 .map_or(path.clone(), |(layer, _)| layer.to_owned());
         }
-        let lowered = lower(operation).map_err(|op| TraceError::Operation {
-            op,
-            layer: layer.clone(),
-            shape: operation
-                .outputs()
-                .next()
-                .map_or_else(Vec::new, |out| out.shape.to_vec()),
-        })?;
-        steps.push(Step {
-            op: lowered.op,
-            inputs: lowered.inputs.into_iter().cloned().collect(),
-            output: lowered.output.clone(),
+        let shape = operation.outputs().next();
+        met.push(Met {
+            steps: lower(operation, &mut ids).map_err(|op| Untraceable {
+                op,
+                layer: layer.clone(),
+                shape: shape.map_or_else(Vec::new, |out| out.shape.to_vec()),
+            }),
+            inputs: operation.inputs().map(|input| input.id).collect(),
+            outputs: operation.outputs().map(|output| output.id).collect(),
         });
     }
-    let linear = Linears::of(&steps, recording).found();
-    for (at, step) in linear {
-        steps[at] = step;
+    let needed = needed(&met, recording);
+    let mut steps = Vec::new();
+    let mut untraceable = Vec::new();
+    for (met, needed) in met.into_iter().zip(needed) {
+        match met.steps {
+            Ok(of_one) => steps.extend(of_one),
+            Err(one) if needed && !untraceable.contains(&one) => untraceable.push(one),
+            Err(_) => {}
+        }
     }
-    Ok(alive(steps, recording))
+    if !untraceable.is_empty() {
+        return Err(TraceError::Operations(untraceable));
+    }
+    let mut linear = Linears::of(&steps, recording).found(&mut ids);
+    let mut whole = Vec::with_capacity(steps.len());
+    for (at, step) in steps.into_iter().enumerate() {
+        match linear.remove(&at) {
+            Some(found) => whole.extend(found),
+            None => whole.push(step),
+        }
+    }
+    Ok(alive(whole, recording))
+}
+
+/// Which operations an output depends on.
+fn needed(met: &[Met], recording: &Recording) -> Vec<bool> {
+    let mut wanted: HashSet<TensorId> = recording.outputs.iter().copied().collect();
+    let mut needed = vec![false; met.len()];
+    for (met, needed) in met.iter().zip(&mut needed).rev() {
+        if met.outputs.iter().any(|id| wanted.contains(id)) {
+            wanted.extend(&met.inputs);
+            *needed = true;
+        }
+    }
+    needed
 }
 
 /// The steps that an output depends on.
@@ -69,22 +135,34 @@ fn alive(steps: Vec<Step>, recording: &Recording) -> Vec<Step> {
     alive
 }
 
-/// Finds matrix products that are linear layers.
+/// Finds matrix products that are linear layers: those of an activation with a matrix that is a parameter, or is
+/// computed from parameters and constants alone, as `x.matmul(w.transpose())`.
 struct Linears<'a> {
     steps: &'a [Step],
     recording: &'a Recording,
     producers: HashMap<TensorId, usize>,
     consumers: HashMap<TensorId, Vec<usize>>,
+    /// What is computed from the inputs.
+    data: HashSet<TensorId>,
+    /// What is a parameter, or computed from one and from no input.
+    weights: HashSet<TensorId>,
 }
 
 impl<'a> Linears<'a> {
     fn of(steps: &'a [Step], recording: &'a Recording) -> Self {
         let mut producers = HashMap::new();
         let mut consumers: HashMap<TensorId, Vec<usize>> = HashMap::new();
+        let mut data: HashSet<TensorId> = recording.inputs.iter().map(|input| input.id).collect();
+        let mut weights: HashSet<TensorId> = recording.parameters.keys().copied().collect();
         for (index, step) in steps.iter().enumerate() {
             producers.insert(step.output.id, index);
             for input in &step.inputs {
                 consumers.entry(input.id).or_default().push(index);
+            }
+            if step.inputs.iter().any(|input| data.contains(&input.id)) {
+                data.insert(step.output.id);
+            } else if step.inputs.iter().any(|input| weights.contains(&input.id)) {
+                weights.insert(step.output.id);
             }
         }
         Self {
@@ -92,27 +170,32 @@ impl<'a> Linears<'a> {
             recording,
             producers,
             consumers,
+            data,
+            weights,
         }
     }
 
-    /// Each linear layer, and the position of its last step.
-    fn found(&self) -> Vec<(usize, Step)> {
+    /// Each linear layer, by the position of its last step.
+    fn found(&self, ids: &mut Ids) -> HashMap<usize, Vec<Step>> {
         let products = self.steps.iter().enumerate();
         products
             .filter(|(_, step)| step.op == Op::Matmul)
-            .filter_map(|(at, _)| self.linear(at))
+            .filter_map(|(at, _)| self.linear(at, ids))
             .collect()
     }
 
-    fn linear(&self, at: usize) -> Option<(usize, Step)> {
+    fn linear(&self, at: usize, ids: &mut Ids) -> Option<(usize, Vec<Step>)> {
         let [x, factor] = &self.steps[at].inputs[..] else {
             return None;
         };
-        let weight = self.parameter(factor, 2)?;
+        let (weight, reshaped) = self.weight(factor, ids)?;
+        if !self.data.contains(&x.id) {
+            return None;
+        }
         let [_, out] = weight.shape[..] else {
             return None;
         };
-        let mut inputs = vec![x.clone(), weight.clone()];
+        let mut inputs = vec![x.clone(), weight];
         let mut last = at;
         if let Some((sum, bias)) = self.bias(last, out) {
             inputs.push(bias.clone());
@@ -127,7 +210,35 @@ impl<'a> Linears<'a> {
             inputs,
             output: self.steps[last].output.clone(),
         };
-        Some((last, step))
+        Some((last, reshaped.into_iter().chain([step]).collect()))
+    }
+
+    /// The matrix that a factor is, or is with axes of length 1 before, and the step that takes these away where none of
+    /// the recorded ones has the matrix without them.
+    fn weight(&self, factor: &TensorIr, ids: &mut Ids) -> Option<(TensorIr, Option<Step>)> {
+        if let Some(parameter) = self.parameter(factor, 2) {
+            return Some((parameter.clone(), None));
+        }
+        if !self.weights.contains(&factor.id) {
+            return None;
+        }
+        let leading = factor.shape.num_dims().checked_sub(2)?;
+        if factor.shape[..leading].iter().any(|&length| length != 1) {
+            return None;
+        }
+        if leading == 0 {
+            return Some((factor.clone(), None));
+        }
+        let before = self.producers.get(&factor.id).map(|&at| &self.steps[at]);
+        let matrix = before
+            .filter(|step| step.op == Op::Reshape)
+            .map(|step| &step.inputs[0]);
+        if let Some(matrix) = matrix.filter(|matrix| matrix.shape[..] == factor.shape[leading..]) {
+            return Some((matrix.clone(), None));
+        }
+        let matrix = ids.tensor(factor.shape[leading..].to_vec(), factor.dtype);
+        let step = Step::of(Op::Reshape, [factor], &matrix);
+        Some((matrix, Some(step)))
     }
 
     /// The parameter of this rank that a tensor is, or is with axes of length 1 before.
@@ -148,10 +259,13 @@ impl<'a> Linears<'a> {
     /// The step that adds a bias to the result of this one, and the bias.
     fn bias(&self, at: usize, out: usize) -> Option<(usize, &'a TensorIr)> {
         let (sum, step) = self.only_consumer(at)?;
-        if step.op != Op::Zip(Arithmetic::Add) || step.inputs[0].id != self.steps[at].output.id {
+        if step.op != Op::Zip(Arithmetic::Add) {
             return None;
         }
-        let bias = self.parameter(&step.inputs[1], 1)?;
+        // Written in either order.
+        let product = self.steps[at].output.id;
+        let other = step.inputs.iter().find(|input| input.id != product)?;
+        let bias = self.parameter(other, 1)?;
         (bias.shape[..] == [out]).then_some((sum, bias))
     }
 

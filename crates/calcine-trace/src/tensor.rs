@@ -111,6 +111,12 @@ impl AnyTensor {
         with_kind!(self.kind(), K => self.of::<1, K>().to_device(device).into())
     }
 
+    /// The same tensor off the tape.
+    #[must_use]
+    pub fn without_autodiff(self) -> Self {
+        with_kind!(self.kind(), K => self.of::<1, K>().without_autodiff().into())
+    }
+
     /// The float tensor, if it is one and has this rank.
     #[must_use]
     pub fn float<const D: usize>(self) -> Option<Tensor<D>> {
@@ -261,7 +267,9 @@ impl AnyTensor {
 
 impl<const D: usize, K: Basic> From<Tensor<D, K>> for AnyTensor {
     fn from(tensor: Tensor<D, K>) -> Self {
-        Self(tensor.into_bridge())
+        // Burn 0.22.1 gives the comparison of integers the mark of integers; this gives it that of its type.
+        let marked = Tensor::<D, K>::from_dispatch(tensor.into_dispatch());
+        Self(marked.into_bridge())
     }
 }
 

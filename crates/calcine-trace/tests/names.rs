@@ -1,10 +1,13 @@
-use burn::module::Module;
+use burn::module::{Module, Param};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
 use calcine_params::Inventory;
 use calcine_testkit::device;
 use calcine_trace::{Network, trace};
 
 use crate::models::{Mixed, Residual, Shared};
-use crate::numbers;
+use crate::{difference, numbers};
 
 fn names(network: &Network) -> Vec<&str> {
     network
@@ -108,4 +111,106 @@ fn a_parameter_held_twice_is_one() {
     assert_eq!(Inventory::of(&network).iter().count(), 2);
     let bytes = network.to_bytes().unwrap();
     assert!(Network::from_bytes(&bytes, &device()).is_ok());
+}
+
+/// Fields that are called as a network calls its inputs, operations and constants.
+#[derive(Module, Debug)]
+struct Adversarial {
+    input: Linear,
+    input_0: Linear,
+    relu: Linear,
+    add: Linear,
+    conv1: Linear,
+    conv1_2: Linear,
+    constant: Vec<Param<Tensor<1>>>,
+    steps: Param<Tensor<1>>,
+}
+
+impl Adversarial {
+    fn new() -> Self {
+        let layer = || LinearConfig::new(3, 3).init(&device());
+        let vector =
+            |first: f32| Param::from_tensor(Tensor::from_floats([first, 1.0, 2.0], &device()));
+        Self {
+            input: layer(),
+            input_0: layer(),
+            relu: layer(),
+            add: layer(),
+            conv1: layer(),
+            conv1_2: layer(),
+            constant: (0..30_u8).map(|i| vector(f32::from(i))).collect(),
+            steps: vector(0.5),
+        }
+    }
+
+    fn forward(&self, a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+        let device = a.device();
+        let a = relu(a) + relu(b) * Tensor::<2>::from_floats([[3.0, 4.0, 5.0]], &device);
+        let x = self.relu.forward(
+            self.add
+                .forward(self.input_0.forward(self.input.forward(a))),
+        );
+        let x = self.conv1.forward(relu(self.conv1.forward(x)));
+        let x = self.conv1_2.forward(x) * self.steps.val().unsqueeze();
+        let x = x + Tensor::<2>::from_floats([[100.0, 200.0, 300.0]], &device);
+        let more = self.constant.iter().map(|vector| vector.val().unsqueeze());
+        more.fold(x, |x, row| x + row)
+    }
+}
+
+#[test]
+fn fields_keep_their_names_and_nothing_else_has_them() {
+    let model = Adversarial::new();
+    let sample = (numbers([1, 3]), numbers([1, 3]));
+    let network = trace(&model, sample, |m: &Adversarial, (a, b)| m.forward(a, b)).unwrap();
+    let graph = network.graph();
+    let of_layer = |name: &str| {
+        let node = graph.node(name).unwrap();
+        graph.value(node.inputs[1]).name.clone()
+    };
+    for layer in ["input", "input_0", "relu", "add", "conv1", "conv1_2"] {
+        assert_eq!(of_layer(layer), format!("{layer}.weight"));
+    }
+    assert_eq!(of_layer("conv1_3"), "conv1.weight");
+    let inputs: Vec<&str> = graph
+        .inputs
+        .iter()
+        .map(|id| &*graph.value(*id).name)
+        .collect();
+    assert_eq!(inputs, ["input_0_2", "input_1"]);
+    let unique: std::collections::HashSet<&str> =
+        graph.values.iter().map(|value| &*value.name).collect();
+    assert_eq!(unique.len(), graph.values.len());
+    graph.check().unwrap();
+}
+
+#[test]
+fn a_file_tells_constants_from_parameters_of_their_name() {
+    let model = Adversarial::new();
+    let sample = (numbers([1, 3]), numbers([1, 3]));
+    let network = trace(&model, sample, |m: &Adversarial, (a, b)| m.forward(a, b)).unwrap();
+    let again = Network::from_bytes(&network.to_bytes().unwrap(), &device()).unwrap();
+    assert_eq!(again.graph(), network.graph());
+    let x = (numbers([4, 3]), numbers([4, 3]));
+    let (a, b): (Tensor<2>, Tensor<2>) = (network.forward(x.clone()), again.forward(x.clone()));
+    assert_eq!(difference(&a, &b), 0.0);
+    assert!(difference(&a, &model.forward(x.0, x.1)) < 1e-3);
+}
+
+#[test]
+fn the_only_input_is_called_input_unless_a_field_is() {
+    let layer: Linear = LinearConfig::new(3, 3).init(&device());
+    let input_of = |network: &Network| {
+        network
+            .graph()
+            .value(network.graph().inputs[0])
+            .name
+            .clone()
+    };
+    let plain = trace(&layer, numbers([1, 3]), |m, x| m.forward(x)).unwrap();
+    assert_eq!(input_of(&plain), "input");
+    let model = Adversarial::new();
+    let named = trace(&model, numbers([1, 3]), |m, x| m.input.forward(x)).unwrap();
+    assert_eq!(input_of(&named), "input_2");
+    assert_eq!(names(&named), ["input"]);
 }

@@ -52,9 +52,3 @@ pub(super) fn channel_means(values: Tensor<3>) -> Tensor<1> {
     let channels = values.dims()[1];
     values.mean_dim(2).mean_dim(0).reshape([channels])
 }
-
-/// The sum over samples and positions: `[channels]`.
-pub(super) fn channel_sums(values: Tensor<3>) -> Tensor<1> {
-    let channels = values.dims()[1];
-    values.sum_dim(2).sum_dim(0).reshape([channels])
-}

@@ -1,17 +1,18 @@
-//! Counts that stay exact in `f32`, however many batches there are.
+//! Counts that stay exact in `f32`, however many values a batch has and however many batches there are.
 //!
-//! A count is `low + high · 2²⁰`, two vectors of whole numbers. A batch adds at most 2²³ to `low`, what
-//! passes 2²⁰ is carried to `high`, so all numbers stay below 2²⁴, where `f32` has them all, up to 2⁴⁴ in
+//! A count is `low + high · 2²⁰`, two vectors of whole numbers. A batch is counted in integers, of which there are 2³¹;
+//! what passes 2²⁰ is carried to `high`, so all numbers stay below 2²⁴, where `f32` has them all, up to 2⁴⁴ in
 //! sum.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
 const STEP: f64 = 1_048_576.0;
 
-/// The counts of a batch, whole numbers below 2²³: `[low, high]`.
-pub(super) fn of(count: Tensor<1>) -> Vec<Tensor<1>> {
-    let none = count.zeros_like();
-    carried(count, none)
+/// The counts of a batch: `[low, high]`.
+pub(super) fn of(count: Tensor<1, Int>) -> Vec<Tensor<1>> {
+    let high = count.clone().div_scalar(STEP as i64);
+    let low = count - high.clone().mul_scalar(STEP as i64);
+    vec![low.float(), high.float()]
 }
 
 /// The sum of two.

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use burn::tensor::{IndexingUpdateOp, Tensor};
+use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 
 use super::activation::{Activation, Seen};
 use super::count;
@@ -11,7 +11,8 @@ use super::watched::{Column, Columns, Watched};
 /// How often values fall into each of equally wide bins.
 ///
 /// Bin `i` of `n` is `[low + i·w, low + (i + 1)·w)` with `w = (high − low) / n`; the last one includes `high`.
-/// What lies outside is counted too, by itself; a NaN counts as above. Counts are exact, but which of two
+/// What lies outside is counted too, by itself; a NaN counts as above. Counts are exact, for batches of less than 2³¹
+/// values a place, but which of two
 /// neighbouring bins a value at their border falls into is decided in `f32`.
 ///
 /// The range is the same for all places and known before. Where it is not,
@@ -99,16 +100,11 @@ impl Histogram {
 impl Statistic for Histogram {
     type Value = BinCounts;
 
-    /// The range, and the counts of `below`, the bins, and `above`. A sample is a row of the scatter, so
-    /// that a GPU counts samples side by side.
+    /// The range, and the counts of `below`, the bins, and `above`.
     fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
-        let [samples, channels, positions] = batch.values.dims();
         let device = batch.values.device();
         let [low, high] = self.range(batch.name);
-        let values = batch
-            .values
-            .clone()
-            .reshape([samples, channels * positions]);
+        let values = batch.values.clone().flatten::<1>(0, 2);
         let above = (self.bins + 1) as f64;
         let top = values.clone().equal_elem(high);
         let bin = values
@@ -121,12 +117,7 @@ impl Statistic for Histogram {
             .mask_fill(top, self.bins as f64)
             .mask_fill(values.is_nan(), above)
             .int();
-        let ones = Tensor::<2>::ones([samples, channels * positions], &device);
-        let counts = Tensor::<2>::zeros([samples, self.bins + 2], &device)
-            .scatter(1, bin, ones, IndexingUpdateOp::Add)
-            .sum_dim(0)
-            .reshape([self.bins + 2]);
-        let mut vectors = count::of(counts);
+        let mut vectors = count::of(counted(bin, self.bins + 2));
         vectors.push(Tensor::from_floats([low as f32, high as f32], &device));
         vectors
     }
@@ -167,6 +158,39 @@ impl Statistic for Histogram {
         }
     }
 }
+
+/// How often each number below `count` occurs.
+///
+/// A row of the scatter has so few numbers that their counts are exact in `f32`, and there are enough rows for a GPU to
+/// count side by side.
+fn counted(numbers: Tensor<1, Int>, count: usize) -> Tensor<1, Int> {
+    let device = numbers.device();
+    let of_rows = |numbers: Tensor<2, Int>| {
+        let [rows, length] = numbers.dims();
+        Tensor::<2>::zeros([rows, count], &device)
+            .scatter(
+                1,
+                numbers,
+                Tensor::ones([rows, length], &device),
+                IndexingUpdateOp::Add,
+            )
+            .int()
+            .sum_dim(0)
+            .reshape([count])
+    };
+    let [total] = numbers.dims();
+    let whole = total - total % ROW;
+    let rest = (whole < total).then(|| of_rows(numbers.clone().slice(whole..total).unsqueeze()));
+    let rows = (whole > 0).then(|| of_rows(numbers.slice(0..whole).reshape([whole / ROW, ROW])));
+    match (rows, rest) {
+        (Some(rows), Some(rest)) => rows + rest,
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => Tensor::zeros([count], &device),
+    }
+}
+
+/// How many numbers a row has: far below the 2²⁴ to which `f32` counts.
+const ROW: usize = 1 << 12;
 
 impl BinCounts {
     /// The width of a bin: the error of a [`percentile`](Self::percentile).

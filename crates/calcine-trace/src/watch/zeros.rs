@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use super::activation::{Activation, Seen, channel_sums};
+use super::activation::{Activation, Seen};
 use super::count;
 use super::statistic::Statistic;
 use super::watched::{Column, Columns};
@@ -12,7 +12,7 @@ use super::watched::{Column, Columns};
 /// ```
 ///
 /// APoZ is the average percentage of zeros of Hu et al. (2016), here as a share from 0 to 1, over samples
-/// and positions. Distiller gives both in percent. Counts are exact, for batches of less than 2²³ values a
+/// and positions. Distiller gives both in percent. Counts are exact, for batches of less than 2³¹ values a
 /// channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Zeros;
@@ -30,7 +30,8 @@ impl Statistic for Zeros {
     type Value = ZeroCounts;
 
     fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
-        count::of(channel_sums(batch.values.clone().equal_elem(0.0).float()))
+        let zeros = batch.values.clone().equal_elem(0.0).int();
+        count::of(zeros.sum_dim(2).sum_dim(0).reshape([batch.channels()]))
     }
 
     fn merge(&self, all: (Vec<Tensor<1>>, Seen), one: (Vec<Tensor<1>>, Seen)) -> Vec<Tensor<1>> {
