@@ -13,4 +13,5 @@ mod odd;
 mod oracle;
 mod published;
 mod random_graph;
+mod settings;
 mod zoo;

@@ -7,6 +7,7 @@
 )]
 
 mod aware;
+mod computed;
 mod engine;
 mod errors;
 mod exact;

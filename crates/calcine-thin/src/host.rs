@@ -1,14 +1,15 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use burn::module::Module;
 use burn::tensor::Transaction;
-use calcine_graph::{Graph, Source, ValueId};
+use calcine_graph::{Graph, Kind, Op, Source, ValueId};
 use calcine_params::{Inventory, flat};
-use calcine_trace::Network;
+use calcine_trace::{AnyTensor, Network};
 
-/// The values of a network's parameters, on the host.
+/// The values of a network's parameters, and of the weights that it computes from them, on the host.
 pub(crate) struct Host {
     tensors: HashMap<String, Stored>,
+    computed: HashMap<ValueId, Stored>,
 }
 
 /// One parameter.
@@ -18,34 +19,63 @@ pub(crate) struct Stored {
 }
 
 impl Host {
-    /// Reads all parameters, in one read of the device.
+    /// Reads all of them, in one read of the device.
     pub(crate) fn of(network: &Network) -> Self {
         let network = network.valid();
         let inventory = Inventory::of(&network);
+        let computed = computed_weights(&network);
+        let weights = computed
+            .iter()
+            .filter_map(|(_, weight)| weight.clone().flat());
         let read = flat(&network, inventory.iter())
             .into_iter()
+            .chain(weights)
             .fold(Transaction::default(), Transaction::register);
-        let stored = inventory
-            .iter()
-            .zip(read.execute())
-            .map(|(parameter, data)| {
-                let stored = Stored {
-                    shape: parameter.shape.clone(),
-                    values: data.iter::<f32>().collect(),
-                };
-                (parameter.path.clone(), stored)
-            });
+        let mut read = read.execute().into_iter();
+        let mut next = |shape: Vec<usize>| {
+            let data = read.next().expect("one answer for each tensor registered");
+            Stored {
+                shape,
+                values: data.iter::<f32>().collect(),
+            }
+        };
+        let tensors = inventory.iter();
+        let tensors = tensors.map(|p| (p.path.clone(), next(p.shape.clone())));
+        let tensors = tensors.collect();
+        let computed = computed.into_iter();
+        let computed = computed.map(|(id, weight)| (id, next(weight.shape())));
         Self {
-            tensors: stored.collect(),
+            tensors,
+            computed: computed.collect(),
         }
     }
 
-    /// The parameter that is this operand, if it is one.
+    /// The parameter that is this operand, or what is computed from parameters alone, if it is one of them.
     pub(crate) fn get(&self, graph: &Graph, id: ValueId) -> Option<&Stored> {
         let value = graph.value(id);
-        let stored = value.source == Source::Parameter;
-        stored.then(|| self.tensors.get(&value.name)).flatten()
+        match value.source {
+            Source::Parameter => self.tensors.get(&value.name),
+            Source::Node(_) => self.computed.get(&id),
+            _ => None,
+        }
     }
+}
+
+/// The weights and biases that layers compute from parameters, as `x.matmul(w.transpose())` does.
+fn computed_weights(network: &Network) -> BTreeMap<ValueId, AnyTensor> {
+    let graph = network.graph();
+    let layers = graph.nodes.iter().filter(|node| {
+        matches!(
+            node.op,
+            Op::Linear | Op::Convolution(_) | Op::TransposedConvolution { .. }
+        )
+    });
+    let operands = layers.flat_map(|node| node.inputs.iter().skip(1).copied());
+    let computed = operands.filter(|id| matches!(graph.value(*id).source, Source::Node(_)));
+    let tensors = computed.filter_map(|id| Some((id, network.computed(id)?)));
+    tensors
+        .filter(|(_, tensor)| tensor.kind() == Kind::Float)
+        .collect()
 }
 
 impl Stored {

@@ -196,11 +196,18 @@ impl Reading<'_> {
     }
 
     /// Whether what a layer loses can be added to it: two passes through one layer lose different things, and it
-    /// has one bias; two layers with one bias too; and a bias that is computed cannot be changed.
+    /// has one bias; two layers with one bias too; and a bias that is computed cannot be changed. A layer whose weight is
+    /// computed has to have a bias already.
     fn can_make_up(&self, node: &Node) -> bool {
-        node.inputs[1..]
-            .iter()
-            .all(|id| self.uses[id] == 1 && self.graph.value(*id).source == Source::Parameter)
+        let once = |id: &ValueId| self.uses[id] == 1;
+        let stored = |id: &ValueId| self.graph.value(*id).source == Source::Parameter;
+        match node.inputs.get(2) {
+            Some(bias) => node.inputs[1..].iter().all(once) && stored(bias),
+            None => node
+                .inputs
+                .get(1)
+                .is_some_and(|weight| once(weight) && stored(weight)),
+        }
     }
 }
 

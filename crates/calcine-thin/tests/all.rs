@@ -6,6 +6,7 @@
 )]
 
 mod choosing;
+mod computed;
 mod plans;
 mod products;
 mod random;

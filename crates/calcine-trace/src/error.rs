@@ -176,6 +176,12 @@ pub enum RewriteError {
         /// The parameter's path.
         path: String,
     },
+    /// A parameter is added under the path of another.
+    #[error("`{path}` is a parameter of the network already")]
+    Taken {
+        /// The path.
+        path: String,
+    },
     /// A tensor has another shape than the graph says.
     #[error("`{path}` has shape {found:?}; the graph says {expected:?}")]
     Shape {

@@ -7,8 +7,8 @@ use burn::nn::BatchNorm;
 use burn::tensor::{Device, Tensor};
 use calcine_graph::Kind;
 
-use crate::TraceError;
 use crate::tensor::AnyTensor;
+use crate::{RewriteError, TraceError};
 
 /// One element of a path, with the type of the module that it is a field of.
 pub(crate) type Step = (String, String);
@@ -353,12 +353,15 @@ impl Leaves {
         Self(leaves)
     }
 
-    /// Puts a vector behind a parameter of its layer, to be trained as that is; the path of a parameter that
-    /// is not there is the error.
-    pub(crate) fn insert(&mut self, added: Added) -> Result<(), String> {
+    /// Puts a vector behind a parameter of its layer, to be trained as that is.
+    pub(crate) fn insert(&mut self, added: Added) -> Result<(), RewriteError> {
         let Some(at) = self.0.iter().position(|leaf| leaf.path() == added.after) else {
-            return Err(added.after);
+            return Err(RewriteError::Missing { path: added.after });
         };
+        let mut paths = self.0.iter().flat_map(Leaf::parts);
+        if paths.any(|(_, path)| path == added.path) {
+            return Err(RewriteError::Taken { path: added.path });
+        }
         let mut walk = self.0[at].walk.clone();
         let name = added.path.rsplit('.').next().unwrap_or_default();
         if let Some((last, _)) = walk.last_mut() {

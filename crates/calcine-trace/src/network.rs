@@ -213,9 +213,7 @@ impl Network {
             });
         }
         for added in added {
-            leaves
-                .insert(added)
-                .map_err(|path| RewriteError::Missing { path })?;
+            leaves.insert(added)?;
         }
         let network = Self::new(graph, leaves, constants);
         network.as_its_graph_says()?;

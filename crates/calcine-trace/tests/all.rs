@@ -19,6 +19,7 @@ mod sampling;
 mod trains;
 mod watch;
 mod watch_golden;
+mod weights;
 
 use burn::tensor::Tensor;
 use calcine_testkit::numbers;

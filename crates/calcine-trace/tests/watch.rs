@@ -169,6 +169,20 @@ fn counts_beyond_what_a_float_can_count_are_exact() {
     assert_eq!(bins.counts, [8 * 4096 * 1024 + 1024, 0]);
 }
 
+/// One batch has more values of a channel than `f32` has whole numbers.
+#[test]
+fn one_batch_beyond_what_a_float_can_count_is_counted_exactly() {
+    let (samples, positions) = (129, 131_073);
+    let network = relu(numbers([1, 1, positions]));
+    let batch = Tensor::<3>::zeros([samples, 1, positions], &device());
+    let statistics = (Zeros, Histogram::between(0.0, 1.0, 2));
+    let watched = network.watch(vec![batch], &Places::all(), &statistics);
+    let (zeros, bins) = &watched.unwrap().into_iter().next().unwrap().value;
+    let count = (samples * positions) as u64;
+    assert_eq!((&zeros.zeros[..], zeros.sparsity()), (&[count][..], 1.0));
+    assert_eq!(bins.counts, [count, 0]);
+}
+
 #[test]
 fn a_histogram_spans_what_is_there_and_gives_percentiles_within_a_bin() {
     let network = relu(numbers([1, 2, 3, 2]));

@@ -76,6 +76,10 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "all parameters before a thinning, in one read",
     ),
     (
+        "crates/calcine-trace/src/compare.rs",
+        "what model and network give for the sample of a trace",
+    ),
+    (
         "crates/calcine-trace/src/file.rs",
         "a network's parameters for its file, in one read, and its constants",
     ),
