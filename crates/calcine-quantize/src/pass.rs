@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor};
 use calcine_graph::{Arithmetic, Graph, Kind, Node, Op, Reduction};
-use calcine_trace::{AnyTensor, ForwardError, batch_size, evaluate};
+use calcine_trace::{AnyTensor, ForwardError, batch_size, evaluate, try_compute};
 
 use crate::layer::{inputs_axis, outputs_axis};
 use crate::parts::taken_over;
@@ -22,7 +22,8 @@ impl Quantized {
     ///
     /// # Errors
     ///
-    /// If number, kind or shape of the inputs are others than the network's.
+    /// If number, kind or shape of the inputs are others than the network's, or if a node cannot be computed, as a look-up
+    /// beyond the end of a table. A panic of `watch` is not caught.
     pub fn run(
         &self,
         inputs: Vec<AnyTensor>,
@@ -35,7 +36,7 @@ impl Quantized {
             values[id.0] = Some(held(input, self.grids[id.0]));
         }
         for (index, node) in self.graph.nodes.iter().enumerate() {
-            let result = self.node(index, node, &values, batch);
+            let result = try_compute(node, || self.node(index, node, &values, batch))?;
             watch(node, real(&result));
             values[node.output.0] = Some(result);
         }

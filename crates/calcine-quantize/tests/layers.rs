@@ -307,3 +307,20 @@ fn layers_in_halves_take_half_the_bytes() {
     );
     quantize(&network, &seen, &of(FloatType::Bf16)).unwrap();
 }
+
+/// A look-up beyond the table is an error that names the layer.
+#[test]
+fn a_word_beyond_the_table_is_an_error() {
+    let embedding = Embedding {
+        weight: Param::from_tensor(numbers([10, 6])),
+    };
+    let ids = Tensor::<2, Int>::from_ints([[0, 3, 9]], &device());
+    let network = trace(&embedding, ids.clone(), |m, x| m.forward(x)).unwrap();
+    let seen = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
+    let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
+    let error = quantized
+        .try_forward::<_, Tensor<3>>(ids + 7)
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("`embedding`"), "{error}");
+}

@@ -14,7 +14,7 @@
 //! | [`Network::run`] | a pass in which every result can be looked at or replaced |
 //! | [`Network::rewritten`], [`Which`], [`Added`] | another graph and other tensors in place of its own |
 //! | [`Network::save`], [`Network::load`] | one safetensors file |
-//! | [`evaluate`] | one node's operation on tensors |
+//! | [`evaluate`], [`try_compute`] | one node's operation on tensors; an error for what Burn panics on |
 //! | [`AnyTensor`], [`Tensors`] | tensors whose rank and kind are known at run time; what goes in and comes out |
 //! | [`TraceError`], [`ForwardError`], [`RewriteError`], [`NetworkFileError`] | what was wrong, where, and what would be valid |
 //!
@@ -65,6 +65,7 @@ pub use error::{ForwardError, RewriteError, TraceError, Untraceable};
 pub use file::NetworkFileError;
 pub use leaf::Added;
 pub use network::{Network, Which, batch_size};
+pub use run::try_compute;
 pub use tensor::{AnyTensor, Tensors};
 
 /// Records what `forward` does to the sample, as a network with the model's parameters.

@@ -8,6 +8,19 @@ use crate::record::caught;
 use crate::tensor::{AnyTensor, with_rank};
 use crate::{ForwardError, Network};
 
+/// What the function computes for a node, or an error that names the node if Burn panics on the values that it is given, as
+/// on an index beyond a table: Burn's operations have no other way to say so.
+///
+/// # Errors
+///
+/// If the function panics.
+pub fn try_compute<T>(node: &Node, compute: impl FnOnce() -> T) -> Result<T, ForwardError> {
+    caught(compute).map_err(|message| ForwardError::Operation {
+        node: node.name.clone(),
+        message,
+    })
+}
+
 /// One forward pass.
 pub(crate) struct Pass<'a> {
     network: &'a Network,
@@ -43,11 +56,7 @@ impl<'a> Pass<'a> {
     ) -> Result<Vec<AnyTensor>, ForwardError> {
         let graph = &self.network.graph;
         for (index, node) in graph.nodes.iter().enumerate() {
-            let output = caught(|| self.computed(index, node));
-            let output = output.map_err(|message| ForwardError::Operation {
-                node: node.name.clone(),
-                message,
-            })?;
+            let output = try_compute(node, || self.computed(index, node))?;
             self.values[node.output.0] = Some(watch(node, output));
         }
         Ok(graph.outputs.iter().map(|&id| self.take(id)).collect())

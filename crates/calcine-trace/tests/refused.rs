@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use burn::module::Module;
 use burn::nn::gru::{Gru, GruConfig};
-use burn::nn::{Linear, LinearConfig};
+use burn::nn::{BiLstm, BiLstmConfig, Linear, LinearConfig, Lstm, LstmConfig};
 use burn::tensor::{Device, Distribution, Int, Tensor};
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{AnyTensor, TraceError, trace, trace_made};
@@ -238,15 +238,39 @@ fn a_sample_may_be_on_the_tape() {
 
 /// Recurrent layers are as many steps as the sample is long.
 #[test]
-fn a_recurrent_layer_is_unrolled() {
-    let model: Gru = GruConfig::new(4, 5, true).init(&device());
-    let forward = |m: &Gru, x: Tensor<3>| m.forward(x, None);
-    let network = trace(&model, numbers([1, 6, 4]), forward).unwrap();
-    for batch in [1, 3] {
-        let x = numbers([batch, 6, 4]);
-        let found: Tensor<3> = network.forward(x.clone());
-        assert!(difference(&found, &forward(&model, x)) < 1e-6);
+fn recurrent_layers_are_unrolled() {
+    #[derive(Module, Debug)]
+    struct Recurrent {
+        gru: Gru,
+        lstm: Lstm,
+        both: BiLstm,
     }
+    type Forward = fn(&Recurrent, Tensor<3>) -> Tensor<3>;
+    let model = Recurrent {
+        gru: GruConfig::new(4, 5, true).init(&device()),
+        lstm: LstmConfig::new(4, 5, true)
+            .with_reverse(true)
+            .init(&device()),
+        both: BiLstmConfig::new(4, 5, true).init(&device()),
+    };
+    let rows: [(&str, Forward); 3] = [
+        ("gru", |m, x| m.gru.forward(x, None)),
+        ("lstm, backwards", |m, x| m.lstm.forward(x, None).0),
+        ("lstm, both ways", |m, x| m.both.forward(x, None).0),
+    ];
+    each(rows, |(_, forward)| {
+        let network = trace(&model, numbers([1, 6, 4]), *forward).unwrap();
+        for batch in [1, 3] {
+            let x = numbers([batch, 6, 4]);
+            let found: Tensor<3> = network.forward(x.clone());
+            assert!(difference(&found, &forward(&model, x)) < 1e-6);
+        }
+        assert!(
+            network
+                .try_forward::<_, Tensor<3>>(numbers([1, 7, 4]))
+                .is_err()
+        );
+    });
 }
 
 #[test]
