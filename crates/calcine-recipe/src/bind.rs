@@ -85,7 +85,8 @@ impl Recipe {
         if let Some(graph) = graph {
             tell_groups(&mut inventory, graph);
         }
-        let frozen = match self.parts.pruners.iter().any(Pruner::needs_gradients) {
+        let trains = self.parts.pruners.iter().any(Pruner::needs_gradients);
+        let frozen = match trains || !self.parts.regularizers.is_empty() {
             true => calcine_params::frozen(model),
             false => BTreeSet::new(),
         };

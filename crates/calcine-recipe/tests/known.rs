@@ -262,6 +262,24 @@ fn frozen_layers_are_refused_by_name_where_gradients_rank_and_ranked_by_their_we
     });
 }
 
+#[test]
+fn penalties_of_frozen_layers_are_refused_by_name() {
+    for apply in ["gradient", "loss", "proximal"] {
+        let bound = |params: &str| {
+            let text = format!(
+                "format = 1\n[train]\nepochs = 1\nlr = 0.1\n[regularizer.r]\ntype = \"l1\"\nstrength = 0.1\n\
+                 params = {params}\napply = \"{apply}\"\n[[policy]]\nregularizer = \"r\"\nstart = 0\nend = 1\n"
+            );
+            let recipe = Recipe::parse(&text).unwrap_or_else(|error| panic!("{error}"));
+            recipe.bind(&transfer(), 4).map(drop)
+        };
+        let error = bound("[\"**.weight\"]").unwrap_err().to_string();
+        assert!(error.contains("`backbone.weight` is frozen"), "{error}");
+        assert!(!error.contains("`head.weight`"), "{error}");
+        bound("[\"**.weight\", \"!backbone.weight\"]").unwrap();
+    }
+}
+
 #[derive(Module, Debug)]
 struct Branches {
     stem: Conv2d,

@@ -1,8 +1,10 @@
 //! Ranking filters with their batch norm folded in, against Distiller's.
 
+use burn::module::Module;
 use burn::optim::SgdConfig;
 use burn::tensor::{Device, Tensor};
 use calcine_recipe::Recipe;
+use calcine_trace::trace;
 use calcine_zoo::{ResNet, ResNetConfig, weights};
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -16,7 +18,10 @@ fn dropped(model: ResNet, weight: &str, keys: &str) -> Vec<u64> {
          score = \"magnitude\"\ngrain = \"filter\"\n{keys}\n[[policy]]\npruner = \"p\"\nepochs = [0]\n"
     );
     let recipe = Recipe::parse(&text).unwrap();
-    let mut driver = recipe.bind(&model, 1).unwrap();
+    let image = Tensor::<4>::zeros([1, 3, 32, 32], &Device::flex());
+    let network = trace(&model.valid(), image, |model, image| model.forward(image)).unwrap();
+    // The graph tells which norm follows.
+    let mut driver = recipe.bind_traced(&model, network.graph(), 1).unwrap();
     let images = Tensor::<4>::zeros([1, 3, 32, 32], &Device::flex().autodiff());
     let pass = driver.forward_backward(&model, images, |model, images| {
         (model.forward(images).sum(), ())

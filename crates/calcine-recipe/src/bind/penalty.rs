@@ -19,6 +19,14 @@ pub(super) fn bind(
     let mut penalized = Vec::new();
     for (parameters, strength) in bound.with_amounts(&regularizer.strength, &regularizer.params) {
         for parameter in parameters {
+            if bound.frozen.contains(&parameter.id) {
+                let path = &parameter.path;
+                let message = format!(
+                    "`{path}` is frozen, and a penalty cannot move it: leave it out (`\"!{path}\"` in `params`)"
+                );
+                bound.problems.add(&regularizer.name.span, message);
+                continue;
+            }
             let unit = bound.unit(parameter, &regularizer.grain);
             let strength = match strength.value.curve(&bound.when.window) {
                 Ok(strength) => strength,

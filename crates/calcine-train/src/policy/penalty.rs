@@ -32,6 +32,8 @@ pub struct Penalty {
     threshold: Option<Threshold>,
     after: After,
     weakest: Option<Weakest>,
+    /// The run's seed, for a score of the weakest that draws.
+    seed: Option<u64>,
     /// One for each unit that is penalized, where only the weakest are.
     chosen: BTreeMap<String, Tensor<1>>,
     /// What the last step's threshold dropped, where that is kept.
@@ -70,8 +72,6 @@ struct Threshold {
 struct Weakest {
     score: Box<dyn Score + Send>,
     level: f64,
-    /// The run's seed, for a score that draws.
-    seed: Option<u64>,
 }
 
 impl Penalty {
@@ -92,6 +92,7 @@ impl Penalty {
             threshold: None,
             after: After::Release,
             weakest: None,
+            seed: None,
             chosen: BTreeMap::new(),
             masks: Masks::default(),
             changed: Changed::Nothing,
@@ -124,18 +125,14 @@ impl Penalty {
     /// made once. The score looks at weights alone.
     #[must_use]
     pub fn with_weakest(mut self, score: Box<dyn Score + Send>, level: f64) -> Self {
-        let seed = self.weakest.and_then(|weakest| weakest.seed);
-        self.weakest = Some(Weakest { score, level, seed });
+        self.weakest = Some(Weakest { score, level });
         self
     }
 
-    /// The run's seed, for a score of the [weakest](Self::with_weakest) that draws at random. To be given after that
-    /// score; without one there is nothing to draw.
+    /// The run's seed, for a score of the [weakest](Self::with_weakest) that draws at random; there is no default.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
-        if let Some(weakest) = &mut self.weakest {
-            weakest.seed = Some(seed);
-        }
+        self.seed = Some(seed);
         self
     }
 
@@ -169,14 +166,14 @@ impl Penalty {
                     .to_owned(),
             );
         }
-        if let Some(Weakest { score, seed, .. }) = &self.weakest {
+        if let Some(Weakest { score, .. }) = &self.weakest {
             let needs = score.needs();
             if needs != Needs::Weight {
                 return Err(format!(
                     "its weakest units are chosen by weights alone, not by {needs:?}"
                 ));
             }
-            if score.draws() && seed.is_none() {
+            if score.draws() && self.seed.is_none() {
                 let what = "the score of its weakest units draws at random";
                 return Err(format!(
                     "{what}: give it the run's seed, `Penalty::with_seed`"
@@ -222,7 +219,7 @@ impl Penalty {
             let rows = groups.unit.fold.rows(weight);
             let path = groups.unit.parameter.path.clone();
             let mut evidence = Evidence::new(rows);
-            evidence.seed = weakest.seed.map(|seed| {
+            evidence.seed = self.seed.map(|seed| {
                 let name = format!("weakest.{}.{path}", self.name);
                 stream(seed, &name, clock.global_step()).random()
             });
