@@ -9,6 +9,8 @@ pub struct Axis {
     pub unit: String,
     /// Numbers that the axis covers, whatever the points are.
     pub covers: Vec<f64>,
+    /// Whether numbers become smaller to the right, or upwards.
+    pub descending: bool,
 }
 
 impl Axis {
@@ -19,6 +21,7 @@ impl Axis {
             title: title.into(),
             unit: unit.into(),
             covers: Vec::new(),
+            descending: false,
         }
     }
 
@@ -26,6 +29,15 @@ impl Axis {
     #[must_use]
     pub fn with_range(mut self, from: f64, to: f64) -> Self {
         self.covers = vec![from, to];
+        self
+    }
+
+    /// Numbers become smaller along the axis.
+    ///
+    /// Labels stand at the right end of a chart, so this is the axis for lines that meet at the largest number.
+    #[must_use]
+    pub fn descending(mut self) -> Self {
+        self.descending = true;
         self
     }
 
@@ -54,6 +66,7 @@ pub(crate) struct Scale {
     from: f64,
     to: f64,
     step: f64,
+    descending: bool,
 }
 
 impl Scale {
@@ -85,12 +98,18 @@ impl Scale {
             from = ((from / step + 1e-9).floor() * step).max(f64::MIN);
             to = ((to / step - 1e-9).ceil() * step).min(f64::MAX);
         }
-        Self { from, to, step }
+        Self {
+            from,
+            to,
+            step,
+            descending: axis.descending,
+        }
     }
 
     /// Where a number is, 0 at the scale's beginning and 1 at its end.
     pub(crate) fn place(&self, number: f64) -> f64 {
-        (number / 2.0 - self.from / 2.0) / (self.to / 2.0 - self.from / 2.0)
+        let place = (number / 2.0 - self.from / 2.0) / (self.to / 2.0 - self.from / 2.0);
+        if self.descending { 1.0 - place } else { place }
     }
 
     /// The ticks and what to write at them.
@@ -188,6 +207,14 @@ mod tests {
                 "{numbers:?}: {scale:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_descending_axis_ends_at_its_smallest_number() {
+        let axis = Axis::new("bits", "").descending();
+        let scale = Scale::new([2.0, 8.0], &axis, Ends::Tight, 5);
+        assert_eq!((scale.place(8.0), scale.place(2.0)), (0.0, 1.0));
+        assert_eq!(scale.ticks()[0].1, "2");
     }
 
     #[test]

@@ -54,6 +54,8 @@ const LABEL: f64 = 11.0;
 const LABEL_STEP: f64 = 14.0;
 /// From the plot to its labels, for the lines that lead to them: the longer, the farther a label has moved.
 const LEADER: [f64; 2] = [26.0, 84.0];
+/// Of a leader within the plot.
+const LEADER_DASH: Dash = &[1.0, 4.0];
 const LINE: f64 = 1.8;
 const RADIUS: f64 = 3.2;
 
@@ -115,7 +117,8 @@ impl Chart {
             let title = self.title.clone();
             return Err(PlotError::Empty { title });
         }
-        match self.series.iter().find(|series| series.end().is_none()) {
+        let without_points = |series: &&Series| series.finite().next().is_none();
+        match self.series.iter().find(without_points) {
             Some(series) => Err(PlotError::NoPoints {
                 label: series.label.clone(),
             }),
@@ -225,28 +228,29 @@ impl Chart {
 
     /// For each series the height at which it ends, and that of its label.
     fn label_places(&self, frame: &Frame) -> Vec<(f64, f64)> {
-        let ends = self.series.iter().filter_map(Series::end);
-        let wanted: Vec<f64> = ends.map(|end| frame.at(end).1).collect();
+        let ends = self.series.iter().filter_map(|series| series.end(frame));
+        let wanted: Vec<f64> = ends.map(|end| end.1).collect();
         let half = LABEL_STEP / 2.0;
         let placed = spread(&wanted, LABEL_STEP, frame.top + half, frame.bottom() - half);
         wanted.into_iter().zip(placed).collect()
     }
 
-    /// Labels to the right of the plot, each with a line from its series' end. Where nothing but points is
-    /// drawn it is dotted, or it would pass for data.
+    /// Labels to the right of the plot, each with a leader from its series' end. Within the plot, where it would pass
+    /// for data, the leader is dotted and grey.
     fn label(&self, places: &[(f64, f64)], leader: f64, frame: &Frame, scene: &mut Scene) {
         let column = frame.right() + leader;
         for (index, (series, &(from, to))) in self.series.iter().zip(places).enumerate() {
             let style = style(index);
-            let end = series.end().map_or(frame.right(), |end| frame.at(end).0);
+            let end = series.end(frame).map_or(frame.right(), |end| end.0);
+            let edge = (frame.right() + 2.0, from);
+            if end + 2.0 * RADIUS < frame.right() {
+                let inside = vec![(end + 2.0 * RADIUS, from), edge];
+                scene.line(inside, Colour::AXIS, 0.8, LEADER_DASH);
+            }
             // Straight out of the plot first: leaders do not cross the lines that end at its edge.
             let bend = (frame.right() + 5.0, from);
-            let line = vec![(end, from), bend, (column - 4.0, to), (column, to)];
-            let dash: Dash = match self.marks {
-                Marks::Points => &[1.0, 4.0],
-                Marks::Lines | Marks::LinesAndPoints => &[],
-            };
-            scene.line(line, style.colour, 0.8, dash);
+            let outside = vec![edge, bend, (column - 4.0, to), (column, to)];
+            scene.line(outside, style.colour, 0.8, &[]);
             let at = (column + 4.0, to + LABEL * 0.34);
             let colour = style.colour.as_text();
             scene.text(at, &*series.label, LABEL, colour, Anchor::Start);
@@ -274,10 +278,10 @@ impl Series {
             .filter(|run| !run.is_empty())
     }
 
-    /// The last point to the right.
-    fn end(&self) -> Option<(f64, f64)> {
-        self.finite()
-            .reduce(|end, point| if point.0 >= end.0 { point } else { end })
+    /// Where the last point to the right is.
+    fn end(&self, frame: &Frame) -> Option<(f64, f64)> {
+        let places = self.finite().map(|point| frame.at(point));
+        places.reduce(|end, place| if place.0 >= end.0 { place } else { end })
     }
 }
 

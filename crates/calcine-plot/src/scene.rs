@@ -135,6 +135,7 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::palette::style;
     use crate::{Axis, Chart, Marks, Panels, text};
 
     /// The rectangle that a text covers: left, top, right, bottom.
@@ -230,6 +231,64 @@ mod tests {
                 assert!((0.0..=scene.height).contains(&y), "{y}");
             }
         }
+    }
+
+    /// Lines of data and leaders: an early end is led out of the plot in dotted grey, so that the only lines of a
+    /// series' colour within the plot are its data.
+    #[test]
+    fn a_leader_does_not_look_like_data() {
+        let chart = Chart::new("", Axis::new("x", ""), Axis::new("y", ""))
+            .with_series("early", [(0.0, 1.0), (40.0, 3.0)])
+            .with_series("late", [(0.0, 2.0), (100.0, 1.0)]);
+        for marks in [Marks::Lines, Marks::LinesAndPoints, Marks::Points] {
+            let scene = chart.clone().with_marks(marks).scene().unwrap();
+            let lines = scene.shapes.iter().filter_map(|shape| match shape {
+                Shape::Line(line) => Some(line),
+                _ => None,
+            });
+            let lines: Vec<&Line> = lines.collect();
+            let rightmost =
+                |line: &&&Line| line.points.iter().all(|point| point.0 <= right(&lines));
+            let coloured = lines.iter().filter(|line| line.colour == style(0).colour);
+            let within: Vec<_> = coloured.filter(rightmost).collect();
+            let data = usize::from(marks != Marks::Points);
+            assert_eq!(within.len(), data, "{marks:?}: {within:?}");
+            let dotted = lines.iter().filter(|line| !line.dash.is_empty());
+            assert_eq!(
+                dotted.count(),
+                1,
+                "{marks:?}: only the early end is away from the edge"
+            );
+        }
+    }
+
+    /// The right end of the plot: of the line beneath it.
+    fn right(lines: &[&Line]) -> f64 {
+        let base = lines
+            .iter()
+            .find(|line| line.colour == Colour::AXIS && line.dash.is_empty());
+        base.unwrap().points[1].0
+    }
+
+    /// Lines that meet at the largest number are labelled at the other end.
+    #[test]
+    fn labels_of_a_descending_axis_are_where_lines_end_at_the_smallest_number() {
+        let y = Axis::new("top-1", "%").with_range(0.0, 100.0);
+        let chart = Chart::new("", Axis::new("bits", "").descending(), y)
+            .with_series("a", [(2.0, 10.0), (8.0, 90.0)])
+            .with_series("b", [(2.0, 80.0), (8.0, 90.0)]);
+        let scene = chart.scene().unwrap();
+        let height = |label: &str| {
+            let text = scene.shapes.iter().find_map(|shape| match shape {
+                Shape::Text(text) if text.text == label => Some(text.at.1),
+                _ => None,
+            });
+            text.unwrap()
+        };
+        assert!(
+            height("a") - height("b") > 200.0,
+            "they stand far apart, as 10 and 80 do"
+        );
     }
 
     fn strokes(points: &[(f64, f64)], dash: Dash) -> Vec<Vec<(f64, f64)>> {
