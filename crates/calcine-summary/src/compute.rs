@@ -5,7 +5,7 @@ use burn::module::Module;
 use calcine_graph::{Graph, Row};
 use serde::Serialize;
 
-use crate::sheet::{joined, thousands, tuple};
+use crate::sheet::{joined, thousands, tuple, wrapped};
 use crate::weights::{Count, Weights};
 use crate::{ComputeError, Sheet, StoredBytes};
 
@@ -278,6 +278,42 @@ impl ComputeTable {
         }
     }
 
+    /// The table and its totals for a console with so many columns; see [`Sheet::fitted`].
+    #[must_use]
+    pub fn fitted(&self, width: usize) -> String {
+        let totals = wrapped(&self.totals(), width);
+        format!("{}\n{totals}", self.sheet().fitted(width))
+    }
+
+    /// What stands below the table.
+    fn totals(&self) -> String {
+        let samples = match self.batch {
+            1 => "sample",
+            _ => "samples",
+        };
+        let StoredBytes {
+            dense,
+            bitmask,
+            csr,
+            int8,
+        } = self.stored;
+        let [dense, bitmask, csr, int8] = [dense, bitmask, csr, int8].map(thousands);
+        format!(
+            "MACs of {} {samples}: {}; with weights that are not zero: {} ({:.2} % saved)\n\
+             Trainable parameters: {} in {} bytes\n\
+             Activations: {} bytes in all, {} alive at once\n\
+             Stored, in bytes: {dense} as f32, {bitmask} with bitmasks, {csr} as CSR, {int8} with int8 weights",
+            thousands(self.batch as u64),
+            thousands(self.macs),
+            thousands(self.nonzero_macs),
+            100.0 * self.mac_sparsity(),
+            thousands(self.parameters),
+            thousands(self.parameter_bytes),
+            thousands(self.activation_bytes),
+            thousands(self.peak_bytes),
+        )
+    }
+
     /// As comma-separated values: `name,type,attributes,ifm,ifm_volume,ofm,ofm_volume,weights,
     /// nonzero_weights,macs,nonzero_macs,share`, a row a node. Shapes are written as `1x3x32x32`.
     #[must_use]
@@ -329,42 +365,7 @@ impl ComputeTable {
 /// For a console: the [sheet](ComputeTable::sheet), and lines for work and memory.
 impl fmt::Display for ComputeTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.sheet())?;
-        let samples = match self.batch {
-            1 => "sample",
-            _ => "samples",
-        };
-        writeln!(
-            f,
-            "MACs of {} {samples}: {}; with weights that are not zero: {} ({:.2} % saved)",
-            thousands(self.batch as u64),
-            thousands(self.macs),
-            thousands(self.nonzero_macs),
-            100.0 * self.mac_sparsity(),
-        )?;
-        writeln!(
-            f,
-            "Trainable parameters: {} in {} bytes",
-            thousands(self.parameters),
-            thousands(self.parameter_bytes),
-        )?;
-        writeln!(
-            f,
-            "Activations: {} bytes in all, {} alive at once",
-            thousands(self.activation_bytes),
-            thousands(self.peak_bytes),
-        )?;
-        let StoredBytes {
-            dense,
-            bitmask,
-            csr,
-            int8,
-        } = self.stored;
-        let [dense, bitmask, csr, int8] = [dense, bitmask, csr, int8].map(thousands);
-        write!(
-            f,
-            "Stored, in bytes: {dense} as f32, {bitmask} with bitmasks, {csr} as CSR, {int8} with int8 weights"
-        )
+        write!(f, "{}\n{}", self.sheet(), self.totals())
     }
 }
 

@@ -92,6 +92,12 @@ impl ModelTable {
         }
     }
 
+    /// The table for a console with so many columns; see [`Sheet::fitted`].
+    #[must_use]
+    pub fn fitted(&self, width: usize) -> String {
+        self.sheet().fitted(width)
+    }
+
     /// As comma-separated values: `path,type,shape,parameters`. Shapes are written as `16x3x3x3`.
     #[must_use]
     pub fn to_csv(&self) -> String {

@@ -52,6 +52,12 @@ impl ModulesTable {
         self.titled(["Name", "Type", "Attrs"])
     }
 
+    /// The table for a console with so many columns; see [`Sheet::fitted`].
+    #[must_use]
+    pub fn fitted(&self, width: usize) -> String {
+        self.sheet().fitted(width)
+    }
+
     /// As comma-separated values: `name,type,attributes`, a row a layer or operation.
     #[must_use]
     pub fn to_csv(&self) -> String {

@@ -8,7 +8,7 @@ use calcine_sparsity::{Share, moments, nonzero, nonzero_units};
 use serde::Serialize;
 
 use crate::Sheet;
-use crate::sheet::{joined, tuple};
+use crate::sheet::{joined, tuple, wrapped};
 
 /// The sparsity of every weight of a model.
 ///
@@ -209,6 +209,20 @@ impl SparsityTable {
         }
     }
 
+    /// The table and its totals for a console with so many columns; see [`Sheet::fitted`].
+    #[must_use]
+    pub fn fitted(&self, width: usize) -> String {
+        let totals = wrapped(&self.totals(), width);
+        format!("{}\n{totals}", self.sheet().fitted(width))
+    }
+
+    /// What stands below the table.
+    fn totals(&self) -> String {
+        let Share { nonzero, total } = self.all;
+        let sparsity = 100.0 * self.all.sparsity();
+        format!("All trainable parameters: {nonzero} of {total} not zero ({sparsity:.2} % zeros)")
+    }
+
     /// As comma-separated values: `parameter,shape,volume,sparse_volume,sparsity`, a row a weight.
     #[must_use]
     pub fn to_csv(&self) -> String {
@@ -240,13 +254,7 @@ impl SparsityTable {
 /// For a console: the [sheet](SparsityTable::sheet), and a line for all trainable parameters.
 impl fmt::Display for SparsityTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.sheet())?;
-        let Share { nonzero, total } = self.all;
-        let sparsity = 100.0 * self.all.sparsity();
-        write!(
-            f,
-            "All trainable parameters: {nonzero} of {total} not zero ({sparsity:.2} % zeros)"
-        )
+        write!(f, "{}\n{}", self.sheet(), self.totals())
     }
 }
 
