@@ -8,9 +8,10 @@ use calcine::zoo::reference::{Activations, Settings, activations};
 
 use crate::failure::Failure;
 use crate::logs;
-use crate::network::{Network, positive};
+use crate::network::{self, Network, positive};
 use crate::progress::DownloadBar;
-use crate::train_cifar::{bad, log, print_line};
+use crate::terminal::{print_line, width};
+use crate::train_cifar::{bad, log};
 use crate::whole;
 
 /// Look at activations over validation images, in one pass: zeros, means, deviations, ranges, norms.
@@ -21,13 +22,13 @@ pub(crate) struct Args {
     /// Names and globs of layers and operations; `**` for all [default: activation functions].
     #[arg(long, num_args = 1.., value_name = "GLOB")]
     at: Vec<String>,
-    /// Images at most [default: the whole validation split].
-    #[arg(long, value_parser = positive, value_name = "N")]
-    images: Option<usize>,
-    /// Also write layers.csv, channels.csv and the logs asked for into this directory.
-    #[arg(long)]
+    /// Validation images at most, the first ones [default: all].
+    #[arg(long, alias = "images", value_parser = positive::<usize>, value_name = "N")]
+    validation_images: Option<usize>,
+    /// Also write layers.csv, channels.csv and the logs asked for into this directory [default: write nothing].
+    #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Scalars by layer, beside the tables.
+    /// Also write the numbers by layer as scalars.
     #[arg(long, value_enum, value_delimiter = ',', requires = "out")]
     log: Vec<logs::Kind>,
 }
@@ -35,12 +36,15 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let network = &args.network;
-    if network.device == "list" {
-        calcine::device::compiled().into_iter().for_each(print_line);
+    if network.lists_devices() {
         return Ok(());
     }
-    let device = calcine::device::by_name(&network.device).map_err(bad)?;
+    let device = network::device(&network.device)?;
     log(None)?;
+    if let Some(out) = &args.out {
+        whole::create(out)?;
+        whole::announce(out);
+    }
     let download = DownloadBar::default();
     let settings = Settings {
         model: network.model(),
@@ -57,24 +61,26 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let found = activations(
         &settings,
         &places,
-        args.images,
+        args.validation_images,
         &device,
         &mut |done, total| {
             download.show(done, total);
         },
-    )
-    .map_err(bad)?;
+    );
+    let found = found.map_err(bad);
+    let found = match &args.out {
+        Some(out) => whole::or_none(out, found),
+        None => found,
+    }?;
     if found.source.is_synthetic() {
         print_line(&format!("NOT CIFAR-10: {}", found.source));
     }
-    print_line(&sheet(&found).to_string());
+    print_line(&sheet(&found).fitted(width()));
     print_line(&format!(
         "{} over {} validation images",
         found.architecture, found.images
     ));
     if let Some(out) = &args.out {
-        let fail = |error: std::io::Error| bad(format!("{}: {error}", out.display()));
-        std::fs::create_dir_all(out).map_err(fail)?;
         whole::write(&out.join("layers.csv"), found.watched.csv(Per::Layer))?;
         whole::write(&out.join("channels.csv"), found.watched.csv(Per::Channel))?;
         let scalars = found.watched.scalars();
@@ -88,7 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             log.scalars(0, &scalars).map_err(bad)?;
             log.flush().map_err(bad)?;
         }
-        print_line(&format!("wrote {}", out.display()));
+        print_line(&whole::wrote(out));
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use cargo_metadata::{CargoOpt, Metadata, MetadataCommand};
 
 use crate::failure::Failure;
+use crate::terminal::stderr;
 
 /// The cargo that runs us, with nothing on its standard input.
 pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
@@ -19,7 +20,7 @@ pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> 
 /// Prints the command and runs it. Its output goes where ours goes.
 pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
     let line = line(command);
-    eprintln!("$ {line}");
+    stderr(&format!("$ {line}"));
     let status = command
         .status()
         .map_err(|error| Failure::new(format!("cannot start `{line}`: {error}")))?;

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 
 use crate::cargo::{self, cargo};
 use crate::failure::Failure;
+use crate::terminal::stderr;
 use crate::tidy;
 
 /// Run every check, cheapest first.
@@ -41,15 +42,21 @@ enum Stage {
 
 /// Runs the stages and says at the end which failed and how to repeat just those.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let stages = stages(&args.only);
+    if args.advisories && !stages.contains(&Stage::Deny) {
+        let message = "--advisories has no effect: it is for the stage `deny`";
+        return Err(Failure::new(message).with_exit_code(2));
+    }
     let mut failed = Vec::new();
-    for stage in stages(&args.only) {
+    for stage in stages {
         let started = Instant::now();
         let result = stage.run(args.advisories);
         let verdict = if result.is_ok() { "ok" } else { "FAILED" };
         let seconds = started.elapsed().as_secs_f64();
-        eprintln!("check {:<7} {verdict:<6} {seconds:8.1} s", stage.name());
+        let name = stage.name();
+        stderr(&format!("check {name:<7} {verdict:<6} {seconds:8.1} s"));
         if let Err(failure) = result {
-            eprintln!("{failure}");
+            stderr(&failure.to_string());
             failed.push(stage);
             if !args.keep_going {
                 break;

@@ -22,12 +22,21 @@ pub(crate) struct Args {
 /// Checks every combination and lists those that do not compile.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let metadata = cargo::members()?;
-    let libraries = metadata
-        .workspace_packages()
-        .into_iter()
-        .filter(|package| is_library(package));
+    let mut libraries = metadata.workspace_packages();
+    libraries.retain(|package| is_library(package));
+    let known: Vec<String> = libraries.iter().map(|p| p.name.to_string()).collect();
+    if let Some(unknown) = unknown(&args.package, &known) {
+        let message = format!(
+            "no library of the workspace is called `{unknown}`: expected one of {}",
+            known.join(", ")
+        );
+        return Err(Failure::new(message).with_exit_code(2));
+    }
     let mut failures = Vec::new();
-    for package in libraries.filter(|package| wanted(&package.name, &args.package)) {
+    for package in libraries
+        .into_iter()
+        .filter(|package| wanted(&package.name, &args.package))
+    {
         let features: Vec<&str> = package.features.keys().map(String::as_str).collect();
         for combination in combinations(&features, args.gpu) {
             let mut command = cargo(["check", "--package", &package.name]);
@@ -50,6 +59,11 @@ fn is_library(package: &Package) -> bool {
         .targets
         .iter()
         .any(|target| target.is_lib() || target.is_proc_macro())
+}
+
+/// The first package asked for that there is not.
+fn unknown<'a>(packages: &'a [String], known: &[String]) -> Option<&'a String> {
+    packages.iter().find(|package| !known.contains(package))
 }
 
 fn wanted(name: &str, packages: &[String]) -> bool {
@@ -85,6 +99,13 @@ mod tests {
         let wgpu = "--no-default-features --features wgpu";
         assert_eq!(lines(false), ["--no-default-features", serde, ""]);
         assert_eq!(lines(true), ["--no-default-features", serde, wgpu, ""]);
+    }
+
+    #[test]
+    fn a_package_that_there_is_not_is_found() {
+        let asked = ["calcine-fold", "calcine-flod"].map(str::to_owned);
+        assert_eq!(unknown(&asked, &asked[..1]), Some(&asked[1]));
+        assert_eq!(unknown(&asked[..1], &asked[..1]), None);
     }
 
     #[test]

@@ -1,19 +1,79 @@
-//! Ctrl-C.
+//! Signals that ask a run to stop: Ctrl-C, and SIGTERM, which batch systems and containers send.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use calcine::train::StopFlag;
 
 use crate::failure::Failure;
-use crate::progress::stderr;
+use crate::terminal::stderr;
 
-/// The first Ctrl-C raises the flag, and says `first`; the second ends the process.
-pub(crate) fn stop_on_ctrl_c(stop: &StopFlag, first: &'static str) -> Result<(), Failure> {
-    let stop = stop.clone();
-    ctrlc::set_handler(move || {
-        if stop.is_raised() {
-            std::process::exit(130);
-        }
-        stop.raise();
-        stderr(first);
-    })
-    .map_err(|error| Failure::new(format!("Ctrl-C cannot be caught: {error}")))
+/// SIGINT's number.
+const INTERRUPT: u8 = 2;
+
+/// Listens for signals for as long as the process lives.
+#[derive(Debug, Clone)]
+pub(crate) struct Interrupt {
+    stop: StopFlag,
+    /// The first signal that came; 0 before.
+    signal: Arc<AtomicU8>,
+}
+
+impl Interrupt {
+    /// Begins to listen. The first signal raises the flag, and says `first`; the second ends the process.
+    pub(crate) fn listen(first: &'static str) -> Result<Self, Failure> {
+        let interrupt = Self {
+            stop: StopFlag::default(),
+            signal: Arc::default(),
+        };
+        let heard = interrupt.clone();
+        on_signal(move |signal| {
+            if heard.stop.is_raised() {
+                std::process::exit(128 + i32::from(signal));
+            }
+            heard.signal.store(signal, Ordering::SeqCst);
+            heard.stop.raise();
+            stderr(first);
+        })
+        .map_err(|error| Failure::new(format!("signals cannot be caught: {error}")))?;
+        Ok(interrupt)
+    }
+
+    /// What is raised by the first signal.
+    pub(crate) fn flag(&self) -> &StopFlag {
+        &self.stop
+    }
+
+    /// The end of a command that stopped because it was asked to.
+    pub(crate) fn stopped(&self, message: impl Into<String>) -> Failure {
+        let signal = match self.signal.load(Ordering::SeqCst) {
+            0 => INTERRUPT,
+            signal => signal,
+        };
+        Failure::stopped(message, signal)
+    }
+}
+
+/// Calls with the number of each signal, on a thread of its own.
+#[cfg(unix)]
+fn on_signal(handle: impl Fn(u8) + Send + 'static) -> io::Result<()> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::iterator::Signals;
+
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                handle(u8::try_from(signal).unwrap_or(INTERRUPT));
+            }
+        })
+        .map(drop)
+}
+
+/// Where there are no signals, Ctrl-C alone.
+#[cfg(not(unix))]
+fn on_signal(handle: impl Fn(u8) + Send + 'static) -> io::Result<()> {
+    ctrlc::set_handler(move || handle(INTERRUPT)).map_err(io::Error::other)
 }

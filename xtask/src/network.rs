@@ -1,6 +1,13 @@
 //! The flags that say which network, on which data, where: the same for every command that runs one.
 
+use std::str::FromStr;
+
+use burn::tensor::Device;
 use calcine::zoo::Architecture;
+
+use crate::failure::Failure;
+use crate::terminal::print_line;
+use crate::train_cifar::bad;
 
 /// A network, its data and its device.
 #[derive(Debug, clap::Args)]
@@ -8,7 +15,8 @@ pub(crate) struct Network {
     /// resnet20, resnet32, resnet44, resnet56, plain20 or simplenet [default: the recipe's, else resnet20].
     #[arg(long)]
     model: Option<Architecture>,
-    /// A safetensors or PyTorch file, `default` for those shipped, or `none` for fresh ones.
+    /// A safetensors or PyTorch file, `default` for those shipped (resnet20 has some), or `none` for fresh ones
+    /// [default: the recipe's, else `default`].
     #[arg(long)]
     pub(crate) weights: Option<String>,
     /// `auto` (the environment's CALCINE_DATA, the cache, a download, or made-up images), `synthetic`, a
@@ -25,12 +33,100 @@ impl Network {
     pub(crate) fn model(&self) -> Option<String> {
         self.model.map(|model| model.to_string())
     }
+
+    /// Whether the devices were asked for; then they have been printed.
+    pub(crate) fn lists_devices(&self) -> bool {
+        let lists = self.device == "list";
+        if lists {
+            calcine::device::compiled().into_iter().for_each(print_line);
+        }
+        lists
+    }
+}
+
+/// The device of this name. If it is not compiled in, the error has the command that builds with it.
+pub(crate) fn device(name: &str) -> Result<Device, Failure> {
+    calcine::device::by_name(name).map_err(|error| {
+        if !calcine::device::NAMES.contains(&name) {
+            return bad(error);
+        }
+        let compiled = calcine::device::compiled();
+        let line = std::env::args().skip(1);
+        bad(format!(
+            "device `{name}` is not compiled in; this build has {}. Run\n  {}",
+            compiled.join(", "),
+            with_feature(name, &compiled, line)
+        ))
+    })
+}
+
+/// The command line that builds with one device more and runs the same.
+fn with_feature(
+    name: &str,
+    compiled: &[&str],
+    arguments: impl IntoIterator<Item = String>,
+) -> String {
+    let others = compiled.iter().copied().filter(|&other| other != "flex");
+    let features: Vec<&str> = others.chain([name]).collect();
+    let arguments = arguments.into_iter().map(|argument| quoted(&argument));
+    let arguments: Vec<String> = arguments.collect();
+    format!(
+        "cargo run --package xtask --features {} -- {}",
+        features.join(","),
+        arguments.join(" ")
+    )
+}
+
+/// A word as a shell takes it.
+pub(crate) fn quoted(word: &str) -> String {
+    shlex::try_quote(word).map_or_else(|_| word.to_owned(), Into::into)
 }
 
 /// Reads a count for clap.
-pub(crate) fn positive(text: &str) -> Result<usize, String> {
+pub(crate) fn positive<T: FromStr + Default + PartialEq>(text: &str) -> Result<T, String> {
+    match text.parse::<T>() {
+        Ok(number) if number != T::default() => Ok(number),
+        _ => Err("expected a whole number of at least 1".to_owned()),
+    }
+}
+
+/// Reads a number that may be 0 for clap.
+pub(crate) fn natural<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse()
+        .map_err(|_| "expected a whole number of at least 0".to_owned())
+}
+
+/// Reads a share for clap.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
     match text.parse() {
-        Ok(0) | Err(_) => Err("expected a whole number above 0".to_owned()),
-        Ok(number) => Ok(number),
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a number from 0 to 1".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_builds_with_a_device_is_whole() {
+        let line = ["train-cifar", "--device", "wgpu", "--out", "my runs/it's"];
+        let line = || line.map(str::to_owned);
+        assert_eq!(
+            with_feature("wgpu", &["flex"], line()),
+            "cargo run --package xtask --features wgpu -- \
+             train-cifar --device wgpu --out \"my runs/it's\""
+        );
+        let both = with_feature("wgpu", &["flex", "ndarray"], line());
+        assert!(both.contains("--features ndarray,wgpu -- "), "{both}");
+    }
+
+    #[test]
+    fn counts_say_what_they_expect() {
+        for text in ["0", "-3", "1.5", "many", ""] {
+            assert!(positive::<u64>(text).is_err_and(|error| error.contains("at least 1")));
+        }
+        assert_eq!((positive("7"), natural("0")), (Ok(7_usize), Ok(0_u64)));
+        assert!(natural::<u64>("-1").is_err_and(|error| error.contains("at least 0")));
     }
 }

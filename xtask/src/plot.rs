@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use calcine::plot::{Axis, Chart, Marks};
 
 use crate::failure::Failure;
+use crate::terminal::stderr;
 use crate::train_cifar::bad;
 use crate::whole;
 
@@ -13,16 +14,16 @@ use crate::whole;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The directories of the runs; each is labelled by its name.
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "DIR")]
     runs: Vec<PathBuf>,
-    /// Draw what runs came to instead: test top-1 from `report.json`, a mark for each run, with one label
-    /// for the runs of a recipe and one for the network before.
+    /// Draw the results of the runs instead: test top-1 from `report.json`, a mark for each run, with one label for the
+    /// runs of a recipe and one for the network before.
     #[arg(long = "final")]
     ends: bool,
-    /// Where to write; `.svg` and `.png` are both written.
-    #[arg(long, default_value = "runs/comparison")]
+    /// The file without its extension: an `.svg` and a `.png` are written.
+    #[arg(long, value_name = "FILE", default_value = "runs/comparison")]
     out: PathBuf,
-    /// The chart's title.
+    /// The chart's title [default: what is drawn].
     #[arg(long)]
     title: Option<String>,
 }
@@ -37,8 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let svg = chart.to_svg().map_err(bad)?;
     let png = chart.to_png().map_err(bad)?;
     if let Some(directory) = args.out.parent() {
-        fs::create_dir_all(directory)
-            .map_err(|error| bad(format!("{}: {error}", directory.display())))?;
+        whole::create(directory)?;
     }
     write(&args.out.with_extension("svg"), svg.as_bytes())?;
     write(&args.out.with_extension("png"), &png)
@@ -150,7 +150,7 @@ fn points(file: &Path) -> Result<Vec<(f64, f64)>, Failure> {
 
 fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
     whole::write(file, bytes)?;
-    eprintln!("wrote {}", file.display());
+    stderr(&format!("wrote {}", file.display()));
     Ok(())
 }
 

@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use calcine::plot::{Axis, Chart, Panels};
 use calcine::quantize::{SearchError, Settings as Grids, Widths};
 use calcine::summary::Sheet;
-use calcine::train::StopFlag;
 use calcine::zoo::reference::{
     QuantizeRun, QuantizeSettings, ReferenceError, Search, SearchSettings, Settings,
     quantize_network,
 };
 
 use crate::failure::Failure;
-use crate::interrupt::stop_on_ctrl_c;
-use crate::network::{Network, positive};
-use crate::progress::{DownloadBar, TrialLines, stderr};
-use crate::train_cifar::{bad, log, print_line};
+use crate::interrupt::Interrupt;
+use crate::network::{self, Network, natural, positive};
+use crate::progress::{DownloadBar, TrialBar};
+use crate::terminal::{self, print_line, width};
+use crate::train_cifar::{bad, log};
 use crate::whole;
 
 /// Quantize a network after training: calibrate, quantize, measure on the test set, save.
@@ -27,112 +27,152 @@ use crate::whole;
 pub(crate) struct Args {
     #[command(flatten)]
     network: Network,
-    /// A file that says how: bits, schemes, ways to clip, layers that differ [default: 8 bits].
+    /// A file that says how: bits, schemes, range estimators, layers that differ [default: 8 bits, min-max].
     #[arg(long, value_name = "FILE.toml")]
     recipe: Option<PathBuf>,
     /// Validation images to calibrate with, drawn by the seed.
-    #[arg(long, value_parser = positive, value_name = "N", default_value = "1000")]
-    images: usize,
-    /// Ranges from the calibration.json of an earlier run, instead of calibrating.
-    #[arg(long, value_name = "FILE.json", conflicts_with = "images")]
+    #[arg(long, alias = "images", value_parser = positive::<usize>, value_name = "N", default_value = "1000")]
+    calibration_images: usize,
+    /// The calibration.json of an earlier run, instead of calibrating.
+    #[arg(long, value_name = "FILE.json", conflicts_with = "calibration_images")]
     calibration: Option<PathBuf>,
-    /// Look for better grids first, by how far answers to other validation images are from the float network's: `lapq`
-    /// stretches every grid, `greedy` tries ways to clip each, `widths` tries fewer bits of each layer's weights. Ctrl-C
-    /// stops after a trial; the same command with the same `--out` goes on.
+    /// Search for better quantization parameters first, by how far the outputs for other validation images are from
+    /// the float network's [default: no search]. Ctrl-C and SIGTERM stop after a trial; the same command with the same
+    /// --out goes on.
     #[arg(long, value_enum)]
     search: Option<How>,
-    /// Validation images whose answers a search compares.
-    #[arg(long, value_parser = positive, value_name = "N", default_value = "500")]
-    search_images: usize,
-    /// Rounds of `lapq` over all grids.
-    #[arg(long, value_name = "N", default_value = "1")]
-    rounds: usize,
-    /// The widths that `widths` tries.
-    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u8).range(2..=16), default_value = "8,6,5,4,3,2")]
-    bits: Vec<u8>,
-    /// Bytes that the file may take: `widths` chooses the bits of each layer.
-    #[arg(long, value_name = "BYTES")]
+    /// With --search: validation images whose outputs are compared [default: 500].
+    #[arg(long, value_parser = positive::<usize>, value_name = "N")]
+    search_images: Option<usize>,
+    /// With --search lapq: rounds over all scales [default: 1].
+    #[arg(long, value_parser = natural::<usize>, value_name = "N")]
+    rounds: Option<usize>,
+    /// With --search widths: the bit widths that are tried, from 2 to 16 [default: 8,6,5,4,3,2].
+    #[arg(long, value_delimiter = ',', value_parser = bit_width, value_name = "A,B,…")]
+    bits: Option<Vec<u8>>,
+    /// With --search widths: choose the bits of each layer so that the file takes at most so many bytes [default:
+    /// choose nothing, and only measure].
+    #[arg(long, value_parser = positive::<u64>, value_name = "BYTES")]
     budget: Option<u64>,
-    /// Test and validation images at most.
-    #[arg(long, value_parser = positive, value_name = "N")]
-    test_limit: Option<usize>,
-    /// Decides which images are drawn.
-    #[arg(long, default_value = "0")]
+    /// Test images at most, and validation images at most [default: all].
+    #[arg(long, alias = "test-limit", value_parser = positive::<usize>, value_name = "N")]
+    test_images: Option<usize>,
+    /// Seed of the validation split, and of what is drawn from it.
+    #[arg(long, value_parser = natural::<u64>, value_name = "N", default_value = "0")]
     seed: u64,
-    /// The directory for the network, the calibration and the report; by default one in `runs`.
-    #[arg(long)]
+    /// The directory for the network, the calibration and the report [default: one in `runs`, named after the recipe
+    /// and the time].
+    #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print one JSON object as the last line of stdout; everything else goes to stderr then.
     #[arg(long)]
     json: bool,
 }
 
-/// A way to look for grids.
+/// A search for quantization parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum How {
-    /// Ranges that together lose least (Nahshan et al., 2021).
+    /// Scales that together lose least (Nahshan et al., 2021).
     Lapq,
-    /// The best way to clip each, one after the other.
+    /// The best range estimator of each tensor, one after the other.
     Greedy,
-    /// What fewer bits cost, and mixed precision.
+    /// What fewer bits of each layer's weights cost, and mixed precision.
     Widths,
+}
+
+/// Options that only a search looks at, or only another one.
+fn check(args: &Args) -> Result<(), Failure> {
+    let any = args.search.is_some();
+    let searches = |search| args.search == Some(search);
+    let options = [
+        (
+            "--search-images",
+            args.search_images.is_some(),
+            any,
+            "--search",
+        ),
+        (
+            "--rounds",
+            args.rounds.is_some(),
+            searches(How::Lapq),
+            "--search lapq",
+        ),
+        (
+            "--bits",
+            args.bits.is_some(),
+            searches(How::Widths),
+            "--search widths",
+        ),
+        (
+            "--budget",
+            args.budget.is_some(),
+            searches(How::Widths),
+            "--search widths",
+        ),
+    ];
+    for (option, given, has_effect, with) in options {
+        if given && !has_effect {
+            return Err(bad(format!("{option} has no effect: it is for {with}")));
+        }
+    }
+    Ok(())
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let network = &args.network;
-    if network.device == "list" {
-        calcine::device::compiled().into_iter().for_each(print_line);
+    if network.lists_devices() {
         return Ok(());
     }
+    check(args)?;
     let grids = match &args.recipe {
         Some(file) => Grids::from_file(file).map_err(bad)?,
         None => Grids::default(),
     };
-    let device = calcine::device::by_name(&network.device).map_err(bad)?;
+    let device = network::device(&network.device)?;
     log(None)?;
-    if args.budget.is_some() && args.search != Some(How::Widths) {
-        return Err(bad("`--budget` is for `--search widths`"));
-    }
     let download = DownloadBar::default();
     let out = out(args);
-    if args.search.is_some() {
-        create(&out)?;
-    }
+    whole::create(&out)?;
+    whole::announce(&out);
     let search = args.search.map(|how| SearchSettings {
         search: match how {
             How::Lapq => Search::Lapq {
-                rounds: args.rounds,
+                rounds: args.rounds.unwrap_or(1),
             },
             How::Greedy => Search::Greedy,
             How::Widths => Search::Widths {
-                bits: args.bits.clone(),
+                bits: args.bits.clone().unwrap_or_else(|| vec![8, 6, 5, 4, 3, 2]),
                 budget: args.budget,
             },
         },
-        images: args.search_images,
+        images: args.search_images.unwrap_or(500),
         trials: Some(out.join("trials.json")),
     });
-    let mut trials = TrialLines::default();
-    let stop = StopFlag::default();
-    if search.is_some() {
-        stop_on_ctrl_c(
-            &stop,
+    let mut trials = TrialBar::default();
+    let interrupt = match &search {
+        Some(_) => Some(Interrupt::listen(
             "stopping after this trial; press Ctrl-C again to stop at once",
-        )?;
-    }
+        )?),
+        None => None,
+    };
+    let stopped = || {
+        interrupt
+            .as_ref()
+            .filter(|interrupt| interrupt.flag().is_raised())
+    };
     let settings = QuantizeSettings {
         network: Settings {
             model: network.model(),
             weights: network.weights.clone(),
             data: network.data.clone(),
             device: network.device.clone(),
-            test_limit: args.test_limit,
+            test_limit: args.test_images,
             seed: Some(args.seed),
             ..Settings::new("the quantization", "format = 1\n[train]\nepochs = 1\n")
         },
         grids,
-        images: args.images,
+        images: args.calibration_images,
         seen: args.calibration.clone(),
         search,
     };
@@ -140,9 +180,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         &settings,
         &device,
         &mut |done, total| download.show(done, total),
-        &mut |done, score| {
-            trials.show(done, score);
-            if stop.is_raised() {
+        &mut |progress| {
+            trials.show(progress);
+            if stopped().is_some() {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
@@ -152,15 +192,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     trials.close();
     let run = match run {
         Err(ReferenceError::Search(SearchError::Stopped { done })) => {
-            let out = out.display();
-            stderr(&format!(
-                "stopped after {done} trials; go on with the same command and --out {out}"
-            ));
-            return Ok(());
+            let out = network::quoted(&out.display().to_string());
+            let message =
+                format!("stopped after {done} trials; go on with the same command and --out {out}");
+            return Err(match stopped() {
+                Some(interrupt) => interrupt.stopped(message),
+                None => Failure::new(message),
+            });
         }
-        run => run.map_err(bad)?,
+        run => whole::or_none(&out, run.map_err(bad))?,
     };
-    create(&out)?;
     let file = out.join("quantized.safetensors");
     run.quantized.save(&file).map_err(bad)?;
     run.seen.save(&out.join("calibration.json")).map_err(bad)?;
@@ -184,15 +225,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if !said.is_empty() {
         say(args, said.trim_end());
     }
-    say(args, &format!("wrote {}", file.display()));
+    say(args, &whole::wrote(&out));
     if args.json {
         print_line(&report.to_string());
     }
     Ok(())
-}
-
-fn create(out: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(out).map_err(|error| bad(format!("{}: {error}", out.display())))
 }
 
 /// Writes what each layer's widths cost, as a table and as charts.
@@ -202,7 +239,10 @@ fn draw(run: &QuantizeRun, widths: &Widths, out: &Path) -> Result<(), Failure> {
         "{}: top-1 with the weights of one layer in fewer bits",
         run.architecture
     );
-    let (x, y) = (Axis::new("bits of a weight", ""), Axis::new("top-1", "%"));
+    let (x, y) = (
+        Axis::new("bits of a weight", "").descending(),
+        Axis::new("top-1", "%"),
+    );
     let chart = widths
         .layers
         .iter()
@@ -260,7 +300,7 @@ fn table(run: &QuantizeRun, bytes: u64, forecast: Option<u64>) -> String {
     let header = ["", "float", "quantized"].map(str::to_owned).to_vec();
     format!(
         "{}\n{} on {} test images, calibrated with {} images",
-        Sheet { header, rows },
+        Sheet { header, rows }.fitted(width()),
         run.architecture,
         run.after.count,
         run.seen.samples
@@ -297,9 +337,13 @@ fn json(
 }
 
 fn say(args: &Args, text: &str) {
-    if args.json {
-        stderr(text);
-    } else {
-        print_line(text);
+    terminal::say(args.json, text);
+}
+
+/// Reads a bit width for clap.
+fn bit_width(text: &str) -> Result<u8, String> {
+    match text.parse() {
+        Ok(bits @ 2..=16) => Ok(bits),
+        _ => Err("expected a whole number from 2 to 16".to_owned()),
     }
 }

@@ -11,7 +11,8 @@ use calcine::zoo::reference::grids;
 use calcine::zoo::{Architecture, Classifier, ModelTask};
 
 use crate::failure::Failure;
-use crate::train_cifar::print_line;
+use crate::network::positive;
+use crate::terminal::{print_line, stderr};
 use crate::whole;
 
 /// Work with recipe files.
@@ -20,23 +21,25 @@ pub(crate) enum Command {
     /// Check recipes against the model they are for, without training.
     Check {
         /// The recipe files.
-        #[arg(required = true)]
+        #[arg(required = true, value_name = "FILE.toml")]
         files: Vec<PathBuf>,
-        /// The model, where a recipe names none or another is meant.
+        /// The model to check them with [default: the recipe's, else resnet20].
         #[arg(long)]
         model: Option<Architecture>,
     },
     /// Convert one of Distiller's YAML schedules; what means something else is said on stderr.
     Convert {
         /// The schedule.
+        #[arg(value_name = "FILE.yaml")]
         file: PathBuf,
-        /// Where to write the recipe; stdout if absent.
-        #[arg(long)]
+        /// Where to write the recipe [default: stdout].
+        #[arg(long, value_name = "FILE.toml")]
         out: Option<PathBuf>,
-        /// Epochs of the run, which a schedule does not say.
-        #[arg(long)]
+        /// Epochs of the run, which a schedule does not say [default: 90, or as many as it
+        /// needs].
+        #[arg(long, value_parser = positive::<u64>, value_name = "N")]
         epochs: Option<u64>,
-        /// The model that the recipe is for.
+        /// The model that the recipe is for [default: none is named, which means resnet20].
         #[arg(long)]
         model: Option<Architecture>,
     },
@@ -69,7 +72,10 @@ fn convert(file: &Path, out: Option<&Path>, options: &Options) -> Result<(), Fai
     let converted = distiller::convert(Some(&name.to_string()), &yaml, options)
         .map_err(|error| refuse(error.to_string()))?;
     for warning in &converted.warnings {
-        eprintln!("{name}:{}: warning: {}", warning.line, warning.text);
+        stderr(&format!(
+            "{name}:{}: warning: {}",
+            warning.line, warning.text
+        ));
     }
     match out {
         None => print_line(converted.recipe.trim_end()),
@@ -83,7 +89,7 @@ fn check_all(files: &[PathBuf], model: Option<Architecture>) -> Result<(), Failu
     let mut failed = Vec::new();
     for file in files {
         match check(file, model) {
-            Ok(said) => eprintln!("{}: {said}", file.display()),
+            Ok(said) => stderr(&format!("{}: {said}", file.display())),
             Err(error) => failed.push(error),
         }
     }
@@ -96,15 +102,20 @@ fn check_all(files: &[PathBuf], model: Option<Architecture>) -> Result<(), Failu
 
 fn check(file: &Path, model: Option<Architecture>) -> Result<String, String> {
     let recipe = Recipe::from_file(file).map_err(|error| error.to_string())?;
+    check_recipe(&recipe, model)
+}
+
+/// Binds the recipe to its model, or to another, and says to which.
+pub(crate) fn check_recipe(recipe: &Recipe, model: Option<Architecture>) -> Result<String, String> {
     let named = recipe.train().model.as_deref().unwrap_or("resnet20");
     let architecture = match model {
         Some(model) => model,
         None => named
             .parse()
-            .map_err(|error| format!("{}: {error}", file.display()))?,
+            .map_err(|error| format!("{}: {error}", recipe.file().unwrap_or_default()))?,
     };
     let device = burn::tensor::Device::flex().autodiff();
-    architecture.build(0, &device, Bind { recipe: &recipe })?;
+    architecture.build(0, &device, Bind { recipe })?;
     Ok(format!("sound, and fits {architecture}"))
 }
 

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use calcine::fold::Grain;
 use calcine::sensitivity::{Suggestion, levels, recipe, suggest};
-use calcine::train::StopFlag;
 use calcine::zoo::reference::{Draw, ScanSettings, Scanned, scan};
 
 use crate::failure::Failure;
-use crate::interrupt::stop_on_ctrl_c;
-use crate::network::{Network, positive};
-use crate::progress::{DownloadBar, ScanBar, stderr};
-use crate::train_cifar::{bad, log, print_line};
+use crate::interrupt::Interrupt;
+use crate::network::{self, Network, natural, positive, share};
+use crate::progress::{DownloadBar, EvaluationBar};
+use crate::terminal::{self, print_line};
+use crate::train_cifar::{bad, log};
 use crate::whole;
 
 /// How the suggested recipe trains: as `recipes/resnet20-agp.toml`.
@@ -26,7 +26,9 @@ nesterov = true
 /// Prune one layer at a time, without fine-tuning, and measure on validation images.
 ///
 /// Without options: every weight of the trained ResNet-20 that comes with the project, element by element,
-/// at 0, 0.05 … 0.9, on the 5,000 validation images. Ctrl-C stops after an evaluation; --resume goes on.
+/// at 0, 0.05 … 0.9, on the 5,000 validation images. These are 418 evaluations, which take some two hours on two
+/// cores; `--levels 0.5,0.8 --validation-images 500` takes a minute or two. Ctrl-C and SIGTERM stop after an evaluation;
+/// --resume goes on.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -36,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "element")]
     grain: Grain,
     /// The levels: shares of the units of a layer to drop [default: 0, 0.05 … 0.9].
-    #[arg(long, value_delimiter = ',', value_name = "A,B,…")]
+    #[arg(long, value_delimiter = ',', value_name = "A,B,…", value_parser = share)]
     levels: Option<Vec<f64>>,
     /// The same as a range, its end not included.
     #[arg(long, num_args = 3, value_names = ["START", "STOP", "STEP"], conflicts_with = "levels")]
@@ -44,90 +46,89 @@ pub(crate) struct Args {
     /// Names and globs of weights, `!` in front takes away [default: all that have such units].
     #[arg(long, num_args = 1.., value_name = "GLOB")]
     params: Vec<String>,
-    /// Evaluate on the first so many validation images only.
-    #[arg(long, value_parser = positive)]
-    limit: Option<usize>,
-    /// Evaluate on so many validation images, drawn at random, and say how sure each loss is.
-    #[arg(long, value_parser = positive, conflicts_with = "limit")]
-    sample: Option<usize>,
+    /// Validation images at most; the first ones, unless --random is given [default: all].
+    #[arg(long, alias = "limit", value_parser = positive::<usize>, value_name = "N")]
+    validation_images: Option<usize>,
+    /// Draw the validation images at random, and write the confidence interval of each loss.
+    #[arg(long, requires = "validation_images")]
+    random: bool,
     /// Images in a batch: the more the faster, until memory ends.
-    #[arg(long, value_parser = positive, default_value = "250")]
+    #[arg(long, value_parser = positive::<usize>, value_name = "N", default_value = "250")]
     batch_size: usize,
-    /// Seed of the validation split and of the sample.
-    #[arg(long, default_value = "0")]
+    /// Seed of the validation split, and of what --random draws.
+    #[arg(long, value_parser = natural::<u64>, value_name = "N", default_value = "0")]
     seed: u64,
     /// Suggest for each layer the highest level that loses at most so many points of top-1, and write the
     /// recipe.
-    #[arg(long, value_name = "POINTS")]
+    #[arg(long, value_name = "POINTS", value_parser = points)]
     max_drop: Option<f64>,
-    /// The scan's directory; by default one in `runs`, named after the grain and the time.
-    #[arg(long)]
+    /// The scan's directory [default: one in `runs`, named after the grain and the time].
+    #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Go on with a scan that was stopped or killed, or take its suggestions, with --max-drop.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "model", "weights", "data", "device", "grain", "levels", "range", "params", "limit", "sample",
-        "batch_size", "seed", "out",
+        "model", "weights", "data", "device", "grain", "levels", "range", "params",
+        "validation_images", "random", "batch_size", "seed", "out",
     ])]
     resume: Option<PathBuf>,
-    /// Print one JSON object as the last line of stdout; everything else goes to stderr anyway.
+    /// Print one JSON object as the last line of stdout; everything else goes to stderr then.
     #[arg(long)]
     json: bool,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    if args.network.device == "list" {
-        calcine::device::compiled().into_iter().for_each(print_line);
+    if args.network.lists_devices() {
         return Ok(());
-    }
-    if let Some(points) = args.max_drop.filter(|points| !points.is_finite()) {
-        return Err(bad(format!(
-            "--max-drop {points}: expected a number of points"
-        )));
     }
     let (settings, out) = match &args.resume {
         Some(directory) => (
             ScanSettings::of_run(directory).map_err(bad)?,
             directory.clone(),
         ),
-        None => (settings(args), out(args)),
+        None => (settings(args)?, out(args)),
     };
-    let device = calcine::device::by_name(&settings.device).map_err(bad)?;
+    let device = network::device(&settings.device)?;
     log(None)?;
-    let stop = StopFlag::default();
-    stop_on_ctrl_c(
-        &stop,
-        "stopping after this evaluation; press Ctrl-C again to stop at once",
-    )?;
+    whole::announce(&out);
+    let interrupt =
+        Interrupt::listen("stopping after this evaluation; press Ctrl-C again to stop at once")?;
     let download = DownloadBar::default();
-    let mut bar = ScanBar::default();
+    let mut bar = EvaluationBar::default();
     let scanned = scan(
         &settings,
         &device,
         &out,
-        &stop,
-        &mut |now| bar.show(now),
+        interrupt.flag(),
+        &mut |now| bar.scanned(now),
         &mut |done, total| download.show(done, total),
     );
     bar.close();
     let scanned = scanned.map_err(bad)?;
     if scanned.stopped {
-        let out = out.display();
-        stderr(&format!(
+        let out = network::quoted(&out.display().to_string());
+        return Err(interrupt.stopped(format!(
             "stopped; go on with: cargo xtask sensitivity --resume {out}"
-        ));
-        return Ok(());
+        )));
     }
     finish(args, &settings, &scanned, &out)
 }
 
-fn settings(args: &Args) -> ScanSettings {
+fn settings(args: &Args) -> Result<ScanSettings, Failure> {
     let levels = match (&args.levels, args.range.as_deref()) {
         (Some(levels), _) => levels.clone(),
-        (None, Some(&[start, stop, step])) => levels(start, stop, step),
+        (None, Some(&[start, stop, step])) => {
+            let range = levels(start, stop, step);
+            if range.is_empty() || range.iter().any(|level| !(0.0..=1.0).contains(level)) {
+                return Err(bad(format!(
+                    "--range {start} {stop} {step}: expected START below STOP, a STEP above 0, and levels from 0 to 1"
+                )));
+            }
+            range
+        }
         _ => levels(0.0, 0.95, 0.05),
     };
-    ScanSettings {
+    Ok(ScanSettings {
         model: args.network.model(),
         weights: args.network.weights.clone(),
         data: args.network.data.clone(),
@@ -136,12 +137,20 @@ fn settings(args: &Args) -> ScanSettings {
         grain: args.grain.to_string(),
         params: args.params.clone(),
         levels,
-        images: match (args.limit, args.sample) {
-            (Some(limit), _) => Draw::First(limit),
-            (None, Some(sample)) => Draw::Random(sample),
-            (None, None) => Draw::All,
+        images: match args.validation_images {
+            Some(images) if args.random => Draw::Random(images),
+            Some(images) => Draw::First(images),
+            None => Draw::All,
         },
         batch_size: args.batch_size,
+    })
+}
+
+/// Reads a number of points for clap.
+fn points(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(points) if points >= 0.0 && points.is_finite() => Ok(points),
+        _ => Err("expected a number of points of at least 0".to_owned()),
     }
 }
 
@@ -180,11 +189,6 @@ fn finish(
             scanned.seconds,
         ),
     );
-    let mut files = vec![
-        "sensitivity.csv",
-        "sensitivity.{svg,png}",
-        "panels.{svg,png}",
-    ];
     let mut suggestions = Vec::new();
     if let Some(max_drop) = args.max_drop {
         suggestions = suggest(&scanned.sensitivity, max_drop);
@@ -192,13 +196,8 @@ fn finish(
         let file = out.join("suggested.toml");
         let text = suggested(settings, scanned, max_drop, &suggestions)?;
         whole::write(&file, text)?;
-        files.push("suggested.toml");
     }
-    let files: Vec<String> = files
-        .into_iter()
-        .map(|file| out.join(file).display().to_string())
-        .collect();
-    say(args, &format!("wrote {}", files.join(", ")));
+    say(args, &whole::wrote(out));
     if args.json {
         print_line(&json(settings, scanned, out, &suggestions).to_string());
     }
@@ -285,9 +284,5 @@ fn json(
 
 /// A result: to stdout, unless that is for the JSON alone.
 fn say(args: &Args, text: &str) {
-    if args.json {
-        stderr(text);
-    } else {
-        print_line(text);
-    }
+    terminal::say(args.json, text);
 }

@@ -13,15 +13,16 @@ use clap::ValueEnum;
 
 use crate::failure::Failure;
 use crate::network::positive;
-use crate::progress::stderr;
-use crate::train_cifar::{bad, print_line};
+use crate::terminal::{WIDTH_HELP, print_line, stderr, width};
+use crate::train_cifar::bad;
 use crate::whole;
 
 /// Tell what a network is: its zeros, what it computes, its modules; or draw it.
 ///
-/// Without options: what the layers of the trained ResNet-20 compute that comes with the project. Nothing is
-/// run but one forward pass, recorded without computing anything; no data are needed.
+/// Without options: what each layer of the trained ResNet-20 that comes with the project computes. The command needs no
+/// data: it records one forward pass and computes nothing.
 #[derive(Debug, clap::Args)]
+#[command(after_help = WIDTH_HELP)]
 pub(crate) struct Args {
     /// resnet20, resnet32, resnet44, resnet56, plain20 or simplenet.
     #[arg(long, default_value = "resnet20")]
@@ -31,24 +32,25 @@ pub(crate) struct Args {
     #[arg(long)]
     weights: Option<String>,
     /// Which table; may be given several times [default: compute, or none with --draw].
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "KIND")]
     kind: Vec<Kind>,
     /// Every operation in the compute table and in the drawing, not only layers.
     #[arg(long)]
     nodes: bool,
-    /// Images that are computed at once, for the compute table.
-    #[arg(long, value_parser = positive, default_value = "1")]
-    batch: usize,
-    /// Draw the network, layers with zeros noted: an .svg, or a .dot for Graphviz.
+    /// Images in a batch, for the compute table and the drawing [default: 1].
+    #[arg(long, value_parser = positive::<usize>, value_name = "N")]
+    batch: Option<usize>,
+    /// Draw the network as an .svg, or as a .dot for Graphviz, with the share of zeros of each layer [default: draw
+    /// nothing].
     #[arg(long, value_name = "FILE.svg|FILE.dot", value_parser = drawing)]
     draw: Option<PathBuf>,
     /// List parameters and their shapes in the drawing.
     #[arg(long, requires = "draw")]
     draw_parameters: bool,
-    /// How tables are written; csv takes one table only.
-    #[arg(long, value_enum, default_value = "table")]
-    format: Format,
-    /// Where to write tables; stdout if absent.
+    /// How tables are written; csv takes one table only [default: table].
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Where to write tables [default: stdout].
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -75,9 +77,7 @@ enum Format {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    if args.format == Format::Csv && args.kind.len() > 1 {
-        return Err(bad("--format csv holds one table: give one --kind"));
-    }
+    check(args)?;
     let device = Device::flex();
     let weights = weights(args);
     let network = weights.network(&device).map_err(bad)?;
@@ -96,6 +96,37 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         (Some(file), false) => write(file, &format!("{text}\n"))?,
     }
     Ok(())
+}
+
+/// Options that do not go together, or have no effect.
+fn check(args: &Args) -> Result<(), Failure> {
+    if args.format() == Format::Csv && args.kind.len() > 1 {
+        return Err(bad("--format csv holds one table: give one --kind"));
+    }
+    let (draws, tables) = (args.draw.is_some(), !args.kind.is_empty());
+    let computes = draws || !tables || args.kind.contains(&Kind::Compute);
+    let without_effect = [
+        ("--output", args.output.is_some(), tables || !draws),
+        ("--format", args.format.is_some(), tables || !draws),
+        ("--nodes", args.nodes, computes),
+        ("--batch", args.batch.is_some(), computes),
+    ];
+    for (option, given, has_effect) in without_effect {
+        if given && !has_effect {
+            let expected = match draws {
+                true => "with --draw, tables are written only if --kind names them",
+                false => "it is for the table `compute` and for --draw",
+            };
+            return Err(bad(format!("{option} has no effect: {expected}")));
+        }
+    }
+    Ok(())
+}
+
+impl Args {
+    fn format(&self) -> Format {
+        self.format.unwrap_or(Format::Table)
+    }
 }
 
 /// The weights asked for, or those that there are.
@@ -154,7 +185,7 @@ macro_rules! in_all_formats {
     ($table:expr) => {{
         let table = $table;
         Table {
-            console: table.to_string(),
+            console: table.fitted(width()),
             csv: table.to_csv(),
             json: table.to_json(),
             markdown: table.sheet().to_markdown(),
@@ -182,7 +213,7 @@ fn computed<M: Classifier>(
     network: &Network,
 ) -> Result<ComputeTable, Failure> {
     let settings = ComputeSettings {
-        batch: args.batch,
+        batch: args.batch.unwrap_or(1),
         rows: if args.nodes {
             Rows::Nodes
         } else {
@@ -200,7 +231,7 @@ fn text(args: &Args, tables: &[(Kind, Table)]) -> Result<String, Failure> {
             .collect();
         texts.join("\n\n")
     };
-    Ok(match args.format {
+    Ok(match args.format() {
         Format::Table => joined(|table| &table.console),
         Format::Csv => joined(|table| &table.csv),
         Format::Markdown => joined(|table| &table.markdown),
@@ -320,7 +351,20 @@ mod tests {
                 "one table",
             ),
             (&["--draw", "net.png"], ".svg or .dot"),
-            (&["--batch", "0"], "above 0"),
+            (&["--batch", "0"], "at least 1"),
+            (
+                &["--draw", "net.svg", "--output", "x"],
+                "--output has no effect",
+            ),
+            (
+                &["--draw", "net.svg", "--format", "json"],
+                "--format has no effect",
+            ),
+            (&["--kind", "model", "--nodes"], "--nodes has no effect"),
+            (
+                &["--kind", "model", "--kind", "sparsity", "--batch", "2"],
+                "--batch has no effect",
+            ),
             (
                 &["--model", "simplenet", "--weights", "default"],
                 "no weights are shipped",

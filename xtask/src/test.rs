@@ -20,7 +20,7 @@ pub(crate) struct Args {
     #[arg(long)]
     check_only: bool,
     /// Passed on to the test programs.
-    #[arg(last = true)]
+    #[arg(last = true, conflicts_with = "check_only")]
     args: Vec<String>,
 }
 
@@ -107,7 +107,7 @@ fn suites(args: &Args, without: &[String]) -> Vec<Suite> {
             break;
         }
     }
-    if !args.check_only && !args.args.is_empty() {
+    if !args.args.is_empty() {
         for suite in &mut suites {
             suite.arguments.push("--".to_owned());
             suite.arguments.extend(args.args.iter().cloned());

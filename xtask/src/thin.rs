@@ -7,9 +7,10 @@ use calcine::thin::{Border, Joint};
 use calcine::zoo::reference::{GroupPruning, Settings, ThinRun, ThinSettings, thin_network};
 
 use crate::failure::Failure;
-use crate::network::{Network, positive};
-use crate::progress::{DownloadBar, stderr};
-use crate::train_cifar::{bad, log, print_line};
+use crate::network::{self, Network, positive};
+use crate::progress::DownloadBar;
+use crate::terminal::{self, print_line, width};
+use crate::train_cifar::{bad, log};
 use crate::whole;
 
 /// Remove the channels that a network computes nothing with, and measure what that changes.
@@ -21,8 +22,9 @@ use crate::whole;
 pub(crate) struct Args {
     #[command(flatten)]
     network: Network,
-    /// Prune first: drop this share of each group of channels, with all that makes them.
-    #[arg(long, value_name = "SHARE")]
+    /// Prune first: drop this share of each group of channels, with all layers that produce them [default: prune
+    /// nothing].
+    #[arg(long, value_name = "SHARE", value_parser = level)]
     level: Option<f64>,
     /// Names and globs of the weights whose channels are pruned [default: all].
     #[arg(long, num_args = 1.., value_name = "GLOB", requires = "level")]
@@ -33,20 +35,20 @@ pub(crate) struct Args {
     /// How the norms of filters that make a channel together are joined: sum, mean, max or first.
     #[arg(long, default_value = "sum", value_parser = joint, requires = "level")]
     joint: Joint,
-    /// Leave widths that are a multiple of this.
-    #[arg(long, default_value = "1", value_parser = positive, value_name = "N", requires = "level")]
+    /// Leave numbers of channels that are a multiple of this.
+    #[arg(long, default_value = "1", value_parser = positive::<usize>, value_name = "N", requires = "level")]
     multiple_of: usize,
     /// Keep channels whose removal would change padded borders.
     #[arg(long)]
     exact: bool,
-    /// Test images at most.
-    #[arg(long, value_parser = positive, value_name = "N")]
-    test_limit: Option<usize>,
-    /// Batches to measure speed with.
-    #[arg(long, value_delimiter = ',', value_parser = positive, value_name = "A,B,…", default_value = "1,64")]
+    /// Test images at most [default: all].
+    #[arg(long, alias = "test-limit", value_parser = positive::<usize>, value_name = "N")]
+    test_images: Option<usize>,
+    /// Batch sizes to measure the speed with.
+    #[arg(long, value_delimiter = ',', value_parser = positive::<usize>, value_name = "A,B,…", default_value = "1,64")]
     batches: Vec<usize>,
-    /// The directory for the network, the plan and the report; by default one in `runs`, named after the time.
-    #[arg(long)]
+    /// The directory for the network, the plan and the report [default: one in `runs`, named after the time].
+    #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print one JSON object as the last line of stdout; everything else goes to stderr then.
     #[arg(long)]
@@ -55,24 +57,19 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    if args.network.device == "list" {
-        calcine::device::compiled().into_iter().for_each(print_line);
+    if args.network.lists_devices() {
         return Ok(());
     }
-    if let Some(level) = args.level.filter(|level| !(0.0..1.0).contains(level)) {
-        return Err(bad(format!(
-            "--level {level}: expected a share from 0 to below 1"
-        )));
-    }
-    let device = calcine::device::by_name(&args.network.device).map_err(bad)?;
+    let device = network::device(&args.network.device)?;
     log(None)?;
+    let out = out(args);
+    whole::create(&out)?;
+    whole::announce(&out);
     let download = DownloadBar::default();
     let run = thin_network(&settings(args), &device, &mut |done, total| {
         download.show(done, total);
-    })
-    .map_err(bad)?;
-    let out = out(args);
-    std::fs::create_dir_all(&out).map_err(|error| bad(format!("{}: {error}", out.display())))?;
+    });
+    let run = whole::or_none(&out, run.map_err(bad))?;
     let network = out.join("thinned.safetensors");
     run.thinned.network.save(&network).map_err(bad)?;
     let plan = serde_json::to_string(&run.thinned.plan).map_err(bad)?;
@@ -85,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     say(args, &run.thinned.report.to_string());
     say(args, &table(&run));
-    say(args, &format!("wrote {}", network.display()));
+    say(args, &whole::wrote(&out));
     if args.json {
         print_line(&report.to_string());
     }
@@ -99,7 +96,7 @@ fn settings(args: &Args) -> ThinSettings {
             weights: args.network.weights.clone(),
             data: args.network.data.clone(),
             device: args.network.device.clone(),
-            test_limit: args.test_limit,
+            test_limit: args.test_images,
             ..Settings::new("the thinning", "format = 1\n[train]\nepochs = 1\n")
         },
         prune: args.level.map(|level| GroupPruning {
@@ -129,7 +126,7 @@ fn out(args: &Args) -> PathBuf {
 fn table(run: &ThinRun) -> String {
     format!(
         "{}\n{}: top-1 on {} test images: {:.2} % before, {:.2} % pruned, {:.2} % thinned",
-        run.sizes.sheet(),
+        run.sizes.sheet().fitted(width()),
         run.architecture,
         run.images,
         run.top1_before,
@@ -157,6 +154,14 @@ fn json(run: &ThinRun, out: &Path) -> serde_json::Value {
     })
 }
 
+/// Reads the share of channels to drop for clap: not all of them.
+fn level(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(level) if (0.0..1.0).contains(&level) => Ok(level),
+        _ => Err("expected a number from 0 to below 1".to_owned()),
+    }
+}
+
 fn norm(text: &str) -> Result<Norm, String> {
     match text {
         "l1" => Ok(Norm::L1),
@@ -177,9 +182,5 @@ fn joint(text: &str) -> Result<Joint, String> {
 }
 
 fn say(args: &Args, text: &str) {
-    if args.json {
-        stderr(text);
-    } else {
-        print_line(text);
-    }
+    terminal::say(args.json, text);
 }

@@ -16,6 +16,7 @@ use self::arrows::Architecture;
 use self::files::File;
 use crate::cargo;
 use crate::failure::Failure;
+use crate::terminal::stderr;
 
 /// Check the rules of the house.
 #[derive(Debug, clap::Args)]
@@ -47,7 +48,7 @@ pub(crate) fn run(_: &Args) -> Result<(), Failure> {
     let mut problems: Vec<Problem> = RULES.iter().flat_map(|rule| rule(&workspace)).collect();
     problems.sort();
     for problem in &problems {
-        eprintln!("{problem}");
+        stderr(&problem.to_string());
     }
     match problems.len() {
         0 => Ok(()),

@@ -4,17 +4,21 @@ use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use calcine::train::{EpochRow, StopFlag};
+use calcine::train::EpochRow;
 use calcine::zoo::reference::{self, Finished, Report, Settings};
+use tracing::Level;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 use crate::failure::Failure;
-use crate::interrupt::stop_on_ctrl_c;
+use crate::interrupt::Interrupt;
 use crate::logs::{self, Histograms};
-use crate::network::{Network, positive};
-use crate::progress::{DownloadBar, TrainingBar, stderr};
+use crate::network::{self, Network, natural, positive, share};
+use crate::progress::{DownloadBar, TrainingBar};
+use crate::terminal::{self, colours, print_line, width};
+use crate::whole;
 
 /// The recipe of the default run.
 const DEFAULT_RECIPE: &str = "recipes/resnet20-agp.toml";
@@ -25,35 +29,35 @@ const BAD_INPUT: u8 = 2;
 /// Train, prune and report a network on CIFAR-10.
 ///
 /// Without options: takes the trained ResNet-20 that comes with the project, prunes it gradually to
-/// 80 % while fine-tuning, and reports top-1 before and after. Ctrl-C saves and stops; --resume goes on.
+/// 80 % while fine-tuning, and reports top-1 before and after. Ctrl-C and SIGTERM save and stop; --resume goes on.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What to do, and how to train [default: recipes/resnet20-agp.toml].
-    #[arg(long)]
+    #[arg(long, value_name = "FILE.toml")]
     recipe: Option<PathBuf>,
     #[command(flatten)]
     network: Network,
     /// Epochs of the run [default: the recipe's].
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_parser = positive::<u64>, value_name = "N")]
     epochs: Option<u64>,
     /// Images in a batch [default: the recipe's].
-    #[arg(long, value_parser = positive)]
+    #[arg(long, value_parser = positive::<usize>, value_name = "N")]
     batch_size: Option<usize>,
-    /// Training images in an epoch, a fresh random subset each [default: the recipe's].
-    #[arg(long, value_parser = positive)]
-    train_limit: Option<usize>,
-    /// Test images, and validation images, at most.
-    #[arg(long, value_parser = positive)]
-    test_limit: Option<usize>,
-    /// Seed of every random stream [default: the recipe's].
-    #[arg(long)]
+    /// Training images of an epoch, drawn anew for each [default: the recipe's, else all].
+    #[arg(long, alias = "train-limit", value_parser = positive::<usize>, value_name = "N")]
+    train_images: Option<usize>,
+    /// Test images at most, and validation images at most [default: all].
+    #[arg(long, alias = "test-limit", value_parser = positive::<usize>, value_name = "N")]
+    test_images: Option<usize>,
+    /// Seed of every random stream [default: the recipe's, else 0].
+    #[arg(long, value_parser = natural::<u64>, value_name = "N")]
     seed: Option<u64>,
     /// Keep the most accurate epoch with at least this share of zeros, such as 0.75 [default: the most
     /// accurate of the sparsest].
     #[arg(long, value_name = "SHARE", value_parser = share)]
     min_sparsity: Option<f64>,
-    /// What to log by steps, beside `metrics.csv`, a row an epoch. A resumed run goes on with the logs it
-    /// has.
+    /// What to log by steps, beside `metrics.csv`, which has a row an epoch. A resumed run goes on with the logs
+    /// that it has.
     #[arg(
         long,
         value_enum,
@@ -65,22 +69,24 @@ pub(crate) struct Args {
     /// Also log a histogram of each weight after each epoch, to TensorBoard.
     #[arg(long)]
     histograms: bool,
-    /// The run's directory; by default one in `runs`, named after the recipe and the time.
-    #[arg(long)]
+    /// The run's directory [default: one in `runs`, named after the recipe and the time].
+    #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Go on with a run that was stopped or killed, from its last complete checkpoint.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "recipe", "model", "weights", "data", "device", "epochs", "batch_size", "train_limit",
-        "test_limit", "seed", "min_sparsity", "out", "evaluate",
+        "recipe", "model", "weights", "data", "device", "epochs", "batch_size", "train_images",
+        "test_images", "seed", "min_sparsity", "out", "evaluate",
     ])]
     resume: Option<PathBuf>,
     /// Only measure the network on the test set.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = [
+        "epochs", "batch_size", "train_images", "min_sparsity", "log", "histograms", "out",
+    ])]
     evaluate: bool,
     /// With --evaluate: print a table of the model.
     #[arg(long, value_enum, requires = "evaluate")]
     summary: Option<Summary>,
-    /// Print one JSON object as the last line of stdout; everything else goes to stderr anyway.
+    /// Print one JSON object as the last line of stdout; everything else goes to stderr then.
     #[arg(long)]
     json: bool,
 }
@@ -93,15 +99,14 @@ enum Summary {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    if args.network.device == "list" {
-        calcine::device::compiled().into_iter().for_each(print_line);
+    if args.network.lists_devices() {
         return Ok(());
     }
     let (settings, out) = match &args.resume {
         Some(directory) => (Settings::of_run(directory).map_err(bad)?, directory.clone()),
         None => (settings(args)?, out(args)),
     };
-    let device = calcine::device::by_name(&settings.device).map_err(bad)?;
+    let device = network::device(&settings.device)?;
     if args.evaluate {
         evaluate(args, &settings, &device)
     } else {
@@ -115,7 +120,7 @@ fn evaluate(args: &Args, settings: &Settings, device: &Device) -> Result<(), Fai
     let mut downloading = |done, total| download.show(done, total);
     let (report, table) = reference::evaluate(settings, device, &mut downloading).map_err(bad)?;
     if let Some(Summary::Sparsity) = args.summary {
-        say(args, &table.to_string());
+        say(args, &table.fitted(width()));
     }
     finish(args, &report)
 }
@@ -129,9 +134,8 @@ fn train(args: &Args, settings: &Settings, device: &Device, out: &Path) -> Resul
     let logs = logs::open(out, &args.log, histograms)?;
     fs::create_dir_all(out).map_err(|error| bad(format!("{}: {error}", out.display())))?;
     log(Some(&out.join("log.txt")))?;
-    let stop = StopFlag::default();
-    stop_on_ctrl_c(
-        &stop,
+    whole::announce(out);
+    let interrupt = Interrupt::listen(
         "stopping after this step; press Ctrl-C again to stop at once without saving",
     )?;
     let mut watching = (TrainingBar::default(), logs);
@@ -141,25 +145,27 @@ fn train(args: &Args, settings: &Settings, device: &Device, out: &Path) -> Resul
         settings,
         device,
         out,
-        &stop,
+        interrupt.flag(),
         &mut watching,
         &mut downloading,
     );
     let (mut bar, logs) = watching;
     bar.close();
-    match finished.map_err(bad)? {
+    let stopped = match finished.map_err(bad)? {
         Finished::Whole { report, table } => {
-            say(args, &table.to_string());
+            say(args, &table.fitted(width()));
             finish(args, &report)?;
+            None
         }
-        Finished::Stopped { out } => {
-            let out = out.display();
-            stderr(&format!(
-                "stopped and saved; go on with: cargo xtask train-cifar --resume {out}"
-            ));
-        }
-    }
-    logs.finish().map(drop).map_err(bad)
+        Finished::Stopped { out } => Some(out),
+    };
+    logs.finish().map_err(bad)?;
+    stopped.map_or(Ok(()), |out| {
+        let out = network::quoted(&out.display().to_string());
+        Err(interrupt.stopped(format!(
+            "stopped and saved; go on with: cargo xtask train-cifar --resume {out}"
+        )))
+    })
 }
 
 fn settings(args: &Args) -> Result<Settings, Failure> {
@@ -185,8 +191,8 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
         device: args.network.device.clone(),
         epochs: args.epochs,
         batch_size: args.batch_size,
-        train_limit: args.train_limit,
-        test_limit: args.test_limit,
+        train_limit: args.train_images,
+        test_limit: args.test_images,
         seed: args.seed,
         min_sparsity: args.min_sparsity,
         ..Settings::new(name, text)
@@ -244,7 +250,7 @@ fn finish(args: &Args, report: &Report) -> Result<(), Failure> {
         );
     }
     if let Some(thinned) = &report.thinned {
-        say(args, &thinned.sheet().to_string());
+        say(args, &thinned.sheet().fitted(width()));
     }
     if let Some(integers) = &report.quantized {
         let text = format!(
@@ -257,17 +263,7 @@ fn finish(args: &Args, report: &Report) -> Result<(), Failure> {
         say(args, &front(&report.front));
     }
     if let Some(out) = &report.out {
-        let files = [
-            "checkpoints",
-            "model.safetensors",
-            "metrics.csv",
-            "sparsity.csv",
-            "log.txt",
-        ];
-        let files: Vec<String> = (files.into_iter().chain(logs::written(out)))
-            .map(|file| out.join(file).display().to_string())
-            .collect();
-        say(args, &format!("wrote {}", files.join(", ")));
+        say(args, &whole::wrote(out));
     }
     if args.json {
         let json = serde_json::to_string(report)
@@ -294,30 +290,31 @@ fn front(rows: &[EpochRow]) -> String {
 
 /// Sends the library's events to the terminal and, with times, to the run's log.
 pub(crate) fn log(file: Option<&Path>) -> Result<(), Failure> {
-    let level = tracing_subscriber::filter::LevelFilter::INFO;
-    let own =
-        || tracing_subscriber::filter::filter_fn(|event| event.target().starts_with("calcine"));
-    let file = match file {
-        Some(path) => Some(append(path)?),
-        None => None,
-    };
-    let file = file.map(|file| {
+    let on_terminal = || {
         fmt::layer()
+            .without_time()
+            .with_target(false)
+            .with_ansi(colours())
+            .with_writer(terminal::Stderr)
+    };
+    let warnings = on_terminal().with_filter(LevelFilter::WARN);
+    // What a run is about and what happens to it; its steps are for the bar.
+    let news = on_terminal().with_level(false);
+    let news = news.with_filter(filter_fn(|event| {
+        *event.level() == Level::INFO && event.target().starts_with("calcine_zoo")
+    }));
+    let mut layers = vec![warnings.boxed(), news.boxed()];
+    if let Some(path) = file {
+        let own = filter_fn(|event| event.target().starts_with("calcine"));
+        let file = fmt::layer()
             .with_ansi(false)
             .with_target(false)
-            .with_writer(file)
-            .with_filter(own())
-    });
-    let terminal = fmt::layer()
-        .without_time()
-        .with_target(false)
-        .with_writer(crate::progress::Stderr)
-        .with_filter(tracing_subscriber::filter::LevelFilter::WARN);
-    let registry = tracing_subscriber::registry()
-        .with(level)
-        .with(terminal)
-        .with(file);
-    registry
+            .with_writer(append(path)?);
+        layers.push(file.with_filter(own).boxed());
+    }
+    tracing_subscriber::registry()
+        .with(LevelFilter::INFO)
+        .with(layers)
         .try_init()
         .map_err(|error| Failure::new(format!("no log: {error}")))
 }
@@ -333,23 +330,7 @@ pub(crate) fn bad(error: impl ToString) -> Failure {
     Failure::new(error.to_string()).with_exit_code(BAD_INPUT)
 }
 
-fn share(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err("expected a number from 0 to 1".to_owned()),
-    }
-}
-
 /// A result: to stdout, unless that is for the JSON alone.
 fn say(args: &Args, text: &str) {
-    if args.json {
-        stderr(text);
-    } else {
-        print_line(text);
-    }
-}
-
-#[allow(clippy::print_stdout, reason = "results are what stdout is for")]
-pub(crate) fn print_line(line: &str) {
-    println!("{line}");
+    terminal::say(args.json, text);
 }

@@ -10,7 +10,14 @@ fn layers_channels_and_logs_tell_the_same() {
     let out = directory.path().join("activations");
     let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
         .args(["activations", "--model", "simplenet", "--weights", "none"])
-        .args(["--data", "synthetic", "--images", "40", "--log", "csv"])
+        .args([
+            "--data",
+            "synthetic",
+            "--validation-images",
+            "40",
+            "--log",
+            "csv",
+        ])
         .args(["--out", out.to_str().unwrap()])
         .env_remove("CALCINE_DATA")
         .output()

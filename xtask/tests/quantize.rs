@@ -18,9 +18,9 @@ fn quantize(out: &Path, more: &[&str]) -> Value {
     let data = [
         "--data",
         "synthetic",
-        "--images",
+        "--calibration-images",
         "20",
-        "--test-limit",
+        "--test-images",
         "100",
     ];
     let end = ["--json", "--out", out.to_str().unwrap()];
@@ -84,7 +84,7 @@ fn what_cannot_be_done_is_said_with_code_two() {
     for (arguments, word) in [
         (&["quantize", "--budget", "9"][..], "--search widths"),
         (&["quantize", "--search", "luck"], "lapq, greedy, widths"),
-        (&["quantize", "--bits", "1"], "2..=16"),
+        (&["quantize", "--bits", "1"], "from 2 to 16"),
         (&["quantize", "--recipe", "nowhere.toml"], "nowhere.toml"),
     ] {
         let output = xtask(arguments);

@@ -9,13 +9,14 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 /// A small network on a few made-up images.
-const SMALL: [&str; 7] = [
+const SMALL: [&str; 8] = [
     "--model",
     "simplenet",
     "--data",
     "synthetic",
-    "--sample",
+    "--validation-images",
     "200",
+    "--random",
     "--json",
 ];
 
@@ -154,11 +155,14 @@ fn bad_input_ends_with_one_clear_error_and_code_two() {
             &["--grain", "filter", "--params", "fc1.weight"],
             &["`fc1.weight` cannot be scanned"],
         ),
-        (&["--levels", "0.5,1.5"], &["1.5 is no level"]),
-        (&["--range", "0", "1", "0"], &["nothing is no level"]),
+        (&["--levels", "0.5,1.5"], &["'1.5'", "a number from 0 to 1"]),
+        (
+            &["--range", "0", "1", "0"],
+            &["--range 0 1 0: expected START below STOP"],
+        ),
         (&["--device", "cuba"], &["cuba", "did you mean `cuda`"]),
         (&["--weights", missing], &["missing"]),
-        (&["--max-drop", "NaN"], &["--max-drop NaN"]),
+        (&["--max-drop", "NaN"], &["'NaN'", "points of at least 0"]),
         (&["--resume", missing], &["missing"]),
     ];
     for (i, (arguments, expected)) in cases.into_iter().enumerate() {

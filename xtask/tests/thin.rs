@@ -38,7 +38,7 @@ fn a_thinned_network_is_one_file_for_every_command() {
         "0.5",
         "--batches",
         "2",
-        "--test-limit",
+        "--test-images",
         "100",
         "--json",
         "--out",
@@ -72,9 +72,9 @@ fn a_thinned_network_is_one_file_for_every_command() {
         "1",
         "--batch-size",
         "32",
-        "--train-limit",
+        "--train-images",
         "64",
-        "--test-limit",
+        "--test-images",
         "100",
         "--json",
         "--out",
@@ -87,9 +87,9 @@ fn a_thinned_network_is_one_file_for_every_command() {
 #[test]
 fn what_cannot_be_done_is_said_with_code_two() {
     for (arguments, word) in [
-        (&["thin", "--level", "1"][..], "--level 1"),
+        (&["thin", "--level", "1"][..], "from 0 to below 1"),
         (&["thin", "--params", "conv1.weight"], "--level"),
-        (&["thin", "--batches", "0"], "above 0"),
+        (&["thin", "--batches", "0"], "at least 1"),
         (&["thin", "--norm", "l3", "--level", "0.5"], "l1, l2 or max"),
     ] {
         let output = xtask(arguments);

@@ -19,9 +19,9 @@ const SMALL: [&str; 15] = [
     "3",
     "--batch-size",
     "32",
-    "--train-limit",
+    "--train-images",
     "256",
-    "--test-limit",
+    "--test-images",
     "200",
     "--seed",
     "7",
@@ -353,7 +353,7 @@ fn bad_input_ends_with_one_clear_error_and_code_two() {
                 &nan,
                 "--weights",
                 "none",
-                "--train-limit",
+                "--train-images",
                 "256",
             ],
             &["diverged", "loss is"],
@@ -373,11 +373,10 @@ fn bad_input_ends_with_one_clear_error_and_code_two() {
             .join(format!("out-{i}"))
             .to_string_lossy()
             .into_owned();
-        let resumes = arguments[0] == "--resume";
-        let common: &[&str] = if resumes {
-            &[]
-        } else {
-            &["--data", "synthetic", "--out", &out]
+        let common: &[&str] = match arguments {
+            ["--resume", ..] => &[],
+            [.., "--evaluate"] => &["--data", "synthetic"],
+            _ => &["--data", "synthetic", "--out", &out],
         };
         let output = run(&[arguments, common].concat());
         let said = stderr(&output);

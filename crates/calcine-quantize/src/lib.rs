@@ -81,7 +81,7 @@ pub use report::{
     ClippedRange, FloatNode, FloatReason, HalfPrecisionLoss, MatchedOverride, QuantizationReport,
     UnusedSetting,
 };
-pub use search::{Score, SearchError, Trials, greedy, lapq};
+pub use search::{Score, SearchError, TrialProgress, Trials, greedy, lapq};
 pub use settings::{
     ActivationSettings, EndSettings, Override, Preparation, Rounding, SettingError, Settings,
     SettingsError, SumSettings, WeightSettings,

@@ -49,8 +49,20 @@ pub enum SearchError {
     },
 }
 
-/// Called after every trial, with how many there were.
-type Progress<'a> = dyn FnMut(usize, &Score) -> ControlFlow<()> + 'a;
+/// How far a search is after a trial.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct TrialProgress {
+    /// The trials so far, those of the file included.
+    pub done: usize,
+    /// The number of trials after which the search ends at the latest.
+    pub at_most: usize,
+    /// The score of the last trial.
+    pub score: Score,
+}
+
+/// Called after every trial.
+type Progress<'a> = dyn FnMut(&TrialProgress) -> ControlFlow<()> + 'a;
 
 /// What a search tries, one quantized network after the other.
 ///
@@ -91,6 +103,7 @@ pub struct Trials<'a> {
     /// What each trial's settings came to, with their checksum.
     known: Vec<(u32, Score)>,
     done: usize,
+    at_most: usize,
 }
 
 impl<'a> Trials<'a> {
@@ -98,19 +111,20 @@ impl<'a> Trials<'a> {
     pub fn new(score: impl FnMut(&Quantized) -> Score + 'a) -> Self {
         Self {
             score: Box::new(score),
-            progress: Box::new(|_, _| ControlFlow::Continue(())),
+            progress: Box::new(|_| ControlFlow::Continue(())),
             file: None,
             about: String::new(),
             known: Vec::new(),
             done: 0,
+            at_most: 0,
         }
     }
 
-    /// With what to call after every trial, with how many there were; when it breaks, the search stops.
+    /// With what to call after every trial; when it breaks, the search stops.
     #[must_use]
     pub fn with_progress(
         mut self,
-        progress: impl FnMut(usize, &Score) -> ControlFlow<()> + 'a,
+        progress: impl FnMut(&TrialProgress) -> ControlFlow<()> + 'a,
     ) -> Self {
         self.progress = Box::new(progress);
         self
@@ -137,6 +151,11 @@ impl<'a> Trials<'a> {
         self.file = Some(file.to_path_buf());
         about.clone_into(&mut self.about);
         Ok(self)
+    }
+
+    /// Says that so many trials are ahead at most.
+    pub(crate) fn expect(&mut self, trials: usize) {
+        self.at_most = self.done + trials;
     }
 
     /// The score of these settings.
@@ -167,7 +186,12 @@ impl<'a> Trials<'a> {
             }
         };
         self.done += 1;
-        match (self.progress)(self.done, &score) {
+        let progress = TrialProgress {
+            done: self.done,
+            at_most: self.at_most.max(self.done),
+            score,
+        };
+        match (self.progress)(&progress) {
             ControlFlow::Continue(()) => Ok(score),
             ControlFlow::Break(()) => Err(SearchError::Stopped { done: self.done }),
         }
@@ -280,6 +304,9 @@ pub fn lapq(
     settings.check().map_err(QuantizeError::from)?;
     let mut best = nearest(settings);
     let mut loss = f64::INFINITY;
+    // Which grids there are does not depend on their ranges. Each is tried narrower, wider, and between.
+    let parts = parts(network, seen, &best)?;
+    trials.expect(POWERS.len() + 1 + rounds * parts.len() * (STRETCHES.len() + 1));
     let by_norm = |p: f64| {
         let mut settings = nearest(settings);
         settings.weights.clip = Clip::Norm(p);
@@ -302,7 +329,6 @@ pub fn lapq(
             powers.extend(lowest.filter(|p| (1.5..=6.0).contains(p)));
         }
     }
-    let parts = parts(network, seen, &best)?;
     for part in (0..rounds).flat_map(|_| &parts) {
         let now = stretch(&best, part);
         let mut points = vec![(now, loss)];
@@ -344,8 +370,10 @@ pub fn greedy(
         every.check().map_err(QuantizeError::from)?;
     }
     let mut best = nearest(settings);
+    let parts = parts(network, seen, &best)?;
+    trials.expect(1 + parts.len() * clips.len());
     let mut loss = trials.of(network, seen, &best)?.loss;
-    for (name, part) in parts(network, seen, &best)? {
+    for (name, part) in parts {
         let mut kept = best.clone();
         for &clip in clips {
             let mut candidate = best.clone();

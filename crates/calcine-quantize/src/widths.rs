@@ -84,6 +84,7 @@ pub fn widths(
     whole
         .layers
         .extend(layers.iter().map(|layer| bits_of(&layer.name, widest)));
+    trials.expect(1 + layers.len() * narrower.len());
     let score = trials.of(network, seen, &whole)?;
     let widest_file = quantize(network, seen, &whole)?.to_bytes()?.len() as u64;
     let mut found = Vec::new();

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
 use calcine_quantize::{
-    Calibration, Clip, Quantized, Score, SearchError, Settings, Trials, greedy, lapq, quantize,
-    widths,
+    Calibration, Clip, Quantized, Score, SearchError, Settings, TrialProgress, Trials, greedy,
+    lapq, quantize, widths,
 };
 use calcine_trace::Network;
 
@@ -98,7 +98,7 @@ fn a_search_goes_on_where_it_was_stopped() {
     assert!(all > 20, "{all}");
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("trials.json");
-    let stop = |done: usize, _: &Score| match done {
+    let stop = |progress: &TrialProgress| match progress.done {
         9 => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     };
@@ -126,6 +126,43 @@ fn a_search_goes_on_where_it_was_stopped() {
         .unwrap_err()
         .to_string();
     assert!(broken.contains("trials.json"), "{broken}");
+}
+
+/// Every search says before its first trial how many there will be at most, and keeps to it.
+#[test]
+fn a_search_says_how_many_trials_it_takes_at_most() {
+    let case = Case::new();
+    let counts = |search: &dyn Fn(&mut Trials<'_>)| {
+        let mut told = Vec::new();
+        let mut trials = Trials::new(|quantized| case.score(quantized)).with_progress(|progress| {
+            told.push((progress.done, progress.at_most));
+            ControlFlow::Continue(())
+        });
+        search(&mut trials);
+        drop(trials);
+        told
+    };
+    let (network, seen) = (&case.network, &case.seen);
+    let clips = [Clip::MinMax, Clip::Mse];
+    let searches: [&dyn Fn(&mut Trials<'_>); 4] = [
+        &|trials| drop(lapq(network, seen, &four_bits(), 1, trials).unwrap()),
+        &|trials| drop(lapq(network, seen, &four_bits(), 0, trials).unwrap()),
+        &|trials| drop(greedy(network, seen, &four_bits(), &clips, trials).unwrap()),
+        &|trials| drop(widths(network, seen, &four_bits(), &[8, 4, 2], trials).unwrap()),
+    ];
+    for (search, exact) in searches.into_iter().zip([false, false, true, true]) {
+        let told = counts(search);
+        let at_most = told[0].1;
+        assert!(
+            told.iter()
+                .all(|&(done, most)| most == at_most && done <= most),
+            "{told:?}"
+        );
+        let done: Vec<usize> = told.iter().map(|told| told.0).collect();
+        assert_eq!(done, Vec::from_iter(1..=told.len()));
+        assert!(!exact || told.len() == at_most, "{told:?}");
+        assert!(2 * told.len() > at_most, "too far off: {told:?}");
+    }
 }
 
 #[test]

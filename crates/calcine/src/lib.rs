@@ -13,15 +13,21 @@
 //! | [`mask`] | masks keyed by parameter | |
 //! | [`params`] | find, read and edit parameters | |
 //! | [`regularize`] | regularizers as value, gradient and proximal step | |
+//! | [`quant`] | the mathematics of quantization: quantizers, ranges, fake quantization | |
 //! | [`schedule`] | curves, windows, learning rates | |
 //! | [`sparsity`] | sparsity metrics | |
 //! | [`device`] | a device by name | backends: `flex` (default), `ndarray`, `wgpu`, `vulkan`, `metal`, `cuda`, `rocm` |
-//! | `train` | the step, policies, checkpoints, logs | `train`, `supervised`, `tensorboard` |
-//! | `recipe` | recipe files | `recipe` (default), `distiller` |
+//! | `train` | the step, policies, checkpoints, logs | `train`; with `recipe` |
+//! | | TensorBoard event files | `tensorboard` |
+//! | | the adapter for Burn's `SupervisedTraining` | `supervised` |
+//! | `recipe` | recipe files | `recipe` (default) |
+//! | | Distiller's YAML schedules as recipes | `distiller` |
 //! | `summary` | tables of a model | `summary` (default) |
 //! | `plot` | line charts, SVG and PNG | `sensitivity` |
 //! | `sensitivity` | how much each layer can lose | `sensitivity` |
 //! | `trace` | any Burn model as a network that computes and trains | `trace` |
+//! | `thin` | removes pruned channels physically | `thin`; brings `trace` |
+//! | `quantize` | quantizes traced networks, after training and in it | `quantize`; brings `trace` |
 //! | `zoo` | reference models and data | `zoo` |
 //!
 //! # Examples

@@ -64,6 +64,7 @@ impl ModelTask for Look<'_> {
     type Output = Result<Activations, ReferenceError>;
 
     fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
+        self.setup.announce("measuring activations of");
         let model = self.setup.load_weights(model)?;
         let network = self.setup.traced(&model)?.valid();
         let looked = (Zeros, Moments, Extrema, Norms);

@@ -1,14 +1,14 @@
 //! The reference network, quantized after training: what it loses, and how small it gets.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
 use calcine_quantize::{
-    Calibration, Clip, Quantized, Score, Settings as Grids, Trials, Widths, greedy, lapq, prepare,
-    quantize_over, widths,
+    Calibration, Clip, Quantized, Score, Settings as Grids, TrialProgress, Trials, Widths, greedy,
+    lapq, prepare, quantize_over, widths,
 };
 use calcine_trace::Network;
 use calcine_train::{Evaluation, Labelled, evaluate};
@@ -101,24 +101,37 @@ pub fn quantize_network(
     settings: &QuantizeSettings,
     device: &Device,
     download: &mut dyn FnMut(u64, u64),
-    progress: &mut dyn FnMut(usize, &Score) -> ControlFlow<()>,
+    progress: &mut dyn FnMut(&TrialProgress) -> ControlFlow<()>,
 ) -> Result<QuantizeRun, ReferenceError> {
+    let seen = settings.seen.as_deref().map(load).transpose()?;
     let setup = Setup::new(&settings.network, device, download)?;
+    setup.announce("quantizing");
     let seed = setup.recipe.train().seed;
     setup.build(
         seed,
         Quantize {
             setup: &setup,
             settings,
+            seen,
             progress,
         },
     )
 }
 
+/// The calibration of an earlier run.
+fn load(file: &Path) -> Result<Calibration, ReferenceError> {
+    Calibration::load(file).map_err(|error| ReferenceError::Malformed {
+        file: file.to_path_buf(),
+        reason: error.to_string(),
+    })
+}
+
 struct Quantize<'a> {
     setup: &'a Setup,
     settings: &'a QuantizeSettings,
-    progress: &'a mut dyn FnMut(usize, &Score) -> ControlFlow<()>,
+    /// What was seen before, if the settings name it.
+    seen: Option<Calibration>,
+    progress: &'a mut dyn FnMut(&TrialProgress) -> ControlFlow<()>,
 }
 
 impl Quantize<'_> {
@@ -154,8 +167,7 @@ impl Quantize<'_> {
                 top1: evaluate(answers, |logits| logits).top1,
             }
         };
-        let mut trials =
-            Trials::new(score).with_progress(|done, score| (self.progress)(done, score));
+        let mut trials = Trials::new(score).with_progress(|progress| (self.progress)(progress));
         if let Some(file) = &asked.trials {
             let network = serde_json::to_string(&self.settings.network);
             let network = network.expect("settings are plain data");
@@ -217,11 +229,8 @@ impl ModelTask for Quantize<'_> {
         let images = Validation::new(&setup.images, draw, BATCH, setup.recipe.train().seed);
         let batches: Vec<_> = images.batches().collect();
         let network = prepare(network, &batches, &settings.grids.prepare)?;
-        let seen = match &settings.seen {
-            Some(file) => Calibration::load(file).map_err(|error| ReferenceError::Malformed {
-                file: file.clone(),
-                reason: error.to_string(),
-            })?,
+        let seen = match self.seen.take() {
+            Some(seen) => seen,
             None => Calibration::of(&network, &batches)?,
         };
         let (grids, widths) = self.searched(&network, &seen)?;

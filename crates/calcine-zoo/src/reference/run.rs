@@ -60,6 +60,7 @@ impl ModelTask for Measure<'_> {
 
     fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
         let began = Instant::now();
+        self.setup.announce("evaluating");
         let model = self.setup.load_weights(model)?;
         let tested = self.setup.test(&model);
         let table = sparsity(&model);
@@ -151,6 +152,13 @@ impl Train<'_> {
                 batch_size,
             });
         }
+        setup.announce("training");
+        let train = recipe.train();
+        tracing::info!(
+            "{epochs} epochs of {steps} steps, {} images each, by {}",
+            train.batch_size,
+            recipe.file().unwrap_or("a recipe without a name")
+        );
         let teacher = Teacher::of(setup)?;
         let taught =
             (teacher.as_ref()).map(|teacher| teacher.teach(&setup.images, setup.images.training()));

@@ -134,6 +134,7 @@ pub fn scan(
         .with_levels(settings.levels.iter().copied())
         .with_seed(settings.seed);
     let setup = Setup::new(&settings.network(), device, download)?;
+    setup.announce("scanning");
     let task = ScanTask {
         setup: &setup,
         settings,

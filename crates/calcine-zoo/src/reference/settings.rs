@@ -130,6 +130,16 @@ impl Settings {
 }
 
 impl Weights {
+    /// Checks that the file is there, before anything that takes long.
+    pub(super) fn check(&self) -> Result<(), ReferenceError> {
+        match self {
+            Self::File(file) => fs::File::open(file)
+                .map(drop)
+                .map_err(|error| ReferenceError::io(file, error)),
+            Self::Default | Self::None => Ok(()),
+        }
+    }
+
     /// The network that the file holds whole, with its weights, as `calcine_trace::Network::save` writes it;
     /// `None` if it holds weights alone.
     ///

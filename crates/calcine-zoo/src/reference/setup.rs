@@ -34,6 +34,11 @@ impl Setup {
         let architecture = settings.architecture(&recipe)?;
         let weights = recipe.train().weights.as_deref().unwrap_or("default");
         let mut weights: Weights = weights.parse().unwrap_or(Weights::Default);
+        let taught = recipe.teaching().and_then(|asked| asked.weights.as_deref());
+        let taught = taught.map(|weights| weights.parse().unwrap_or(Weights::Default));
+        for weights in taught.iter().chain([&weights]) {
+            weights.check()?;
+        }
         let data: Cifar10 = cifar10::load(&settings.choice(), &Options::default(), download)?;
         if data.source.is_synthetic() {
             tracing::warn!(
@@ -65,6 +70,22 @@ impl Setup {
             device_name: settings.device.clone(),
             recipe,
         })
+    }
+
+    /// Says what is about to be done.
+    pub(super) fn announce(&self, what: &str) {
+        let weights = match &self.begins_with {
+            Weights::Default => "the shipped weights".to_owned(),
+            Weights::None => "fresh weights".to_owned(),
+            Weights::File(file) => format!("weights from {}", file.display()),
+        };
+        let Self {
+            architecture,
+            source,
+            device_name,
+            ..
+        } = self;
+        tracing::info!("{what} {architecture} with {weights}; {source}; device {device_name}");
     }
 
     /// Hands the network to the task: that of the weights' file, or a fresh one of the architecture.

@@ -92,6 +92,7 @@ impl ModelTask for ThinTask<'_> {
 
     fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
         let Self { setup, settings } = self;
+        setup.announce("thinning");
         let model = setup.load_weights(model)?.valid();
         let device = setup.images.inference();
         let network = setup.traced(&model)?;
