@@ -163,7 +163,7 @@ fn wrong(command: &str, members: &Metadata) -> Result<(), String> {
             "install" | "add" | "deny" | "build" | "tree" | "fmt" | "clippy" | "metadata",
             ..,
         ] => Ok(()),
-        ["tensorboard" | "pip" | "git" | "cd", ..] => Ok(()),
+        ["tensorboard" | "pip" | "git" | "cd" | "bash", ..] => Ok(()),
         [program, ..]
             if program
                 .rsplit('/')
@@ -236,11 +236,12 @@ fn package<'a>(arguments: &[&str], members: &'a Metadata) -> Result<&'a Package,
 }
 
 /// Directories of the repository, whose files are named in the pages.
-const DIRECTORIES: [&str; 6] = [
+const DIRECTORIES: [&str; 7] = [
     "benches/",
     "crates/",
     "docs/",
     "examples/",
+    "findings/",
     "recipes/",
     "xtask/",
 ];

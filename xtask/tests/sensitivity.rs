@@ -153,7 +153,7 @@ fn bad_input_ends_with_one_clear_error_and_code_two() {
         ),
         (
             &["--grain", "filter", "--params", "fc1.weight"],
-            &["`fc1.weight` cannot be scanned"],
+            &["`fc1.weight`", "needs the weight of a convolution"],
         ),
         (&["--levels", "0.5,1.5"], &["'1.5'", "a number from 0 to 1"]),
         (
