@@ -8,7 +8,7 @@ use calcine_criteria::{
 };
 use calcine_fold::Grain;
 use calcine_params::Inventory;
-use calcine_regularize::{GroupVariance, L1, Regularizer};
+use calcine_regularize::{L1, Regularizer};
 use calcine_testkit::{Mlp, each};
 use calcine_train::{
     Apply, Batches, Driver, Group, Hold, Joint, Lifetime, Penalized, Penalty, Policy, PolicyError,
@@ -314,10 +314,6 @@ fn penalty(model: &Mlp, regularizer: Box<dyn Regularizer + Send>) -> Penalty {
 fn penalties_that_cannot_do_what_they_are_set_up_for_are_refused_too() {
     let model = mlp(0);
     let rows: Vec<(Penalty, &str)> = vec![
-        (
-            penalty(&model, Box::new(GroupVariance::default())).with_apply(Apply::Proximal),
-            "no proximal step",
-        ),
         (
             penalty(&model, Box::new(L1)).with_weakest(Box::new(Random), 0.5),
             "draws at random",

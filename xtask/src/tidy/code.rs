@@ -96,6 +96,10 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "the masks of weights that are refitted after a selection; the pruner says so",
     ),
     (
+        "crates/calcine-train/src/policy/prune/select.rs",
+        "one number where gradients rank: how many batches were finite",
+    ),
+    (
         "crates/calcine-train/src/policy/record.rs",
         "the record of a checkpoint, all in one read",
     ),

@@ -99,7 +99,11 @@ impl Penalty {
         }
     }
 
-    /// Where it enters the step. [`Apply::Proximal`] is for regularizers that have such a step.
+    /// Where it enters the step.
+    ///
+    /// # Panics
+    ///
+    /// In training, if the regularizer has no proximal step.
     #[must_use]
     pub fn with_apply(mut self, apply: Apply) -> Self {
         self.apply = apply;
@@ -154,17 +158,6 @@ impl Penalty {
                     two[0]
                 ));
             }
-        }
-        let proximal = |groups: &Penalized| {
-            let shape = [groups.unit.fold.units().min(2), groups.unit.fold.members()];
-            let rows = Tensor::<2>::zeros(shape, &Device::default());
-            self.regularizer.proximal(rows, 0.0).is_some()
-        };
-        if self.apply == Apply::Proximal && self.groups.first().is_some_and(|g| !proximal(g)) {
-            return Err(
-                "its regularizer has no proximal step: apply it to gradients or the loss"
-                    .to_owned(),
-            );
         }
         if let Some(Weakest { score, .. }) = &self.weakest {
             let needs = score.needs();
@@ -291,7 +284,7 @@ impl<M: Module> Policy<M> for Penalty {
             let mut stepped = Values::new();
             for (groups, rows, strength) in self.rows(clock, &model) {
                 let step = self.regularizer.proximal(rows.clone(), rate * strength);
-                let step = step.expect("a driver checks that there is one");
+                let step = step.expect("a recipe asks for a proximal step only where there is one");
                 let step = self.where_chosen(&groups.unit, rows, step);
                 stepped.insert(groups.unit.parameter.id, groups.unit.flat(step));
             }
