@@ -27,6 +27,7 @@ const SETTLED: f64 = 1e-3;
 ///
 /// If a parameter is not finite.
 pub fn equalize(network: Network) -> Result<Network, QuantizeError> {
+    let network = network.with_stored_weights();
     let seams = seams(network.graph());
     let is_norm =
         |seam: &Seam| matches!(network.graph().nodes[seam.maker].op, Op::LayerNorm { .. });
@@ -77,6 +78,7 @@ pub fn smooth<I: Tensors + Clone>(
         ..Preparation::default()
     };
     preparation.check()?;
+    let network = network.with_stored_weights();
     let seams = seams(network.graph());
     let inputs = extremes(&network, batches, &seams)?;
     let mut factors = Factors::default();

@@ -79,6 +79,18 @@ pub enum QuantizeError {
         /// Layers that there are.
         nearest: String,
     },
+    /// A name that two things could have.
+    #[error(
+        "`{pattern}` could be the layer of `{other}` and what the network is fed: write `{other}` or `{input}`"
+    )]
+    Ambiguous {
+        /// The name.
+        pattern: String,
+        /// The weight of the layer.
+        other: String,
+        /// The input.
+        input: String,
+    },
     /// A pattern that is none.
     #[error("`{pattern}` is no pattern: {reason}")]
     Pattern {

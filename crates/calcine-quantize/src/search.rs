@@ -7,7 +7,7 @@ use calcine_trace::Network;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Uses, grids, has_integers, makers};
-use crate::settings::ByLayer;
+use crate::settings::{ByLayer, own_name};
 use crate::{
     Calibration, Clip, Override, QuantizeError, Quantized, QuantizedFileError, Rounding, Settings,
     quantize,
@@ -242,10 +242,10 @@ fn parts(
         .collect();
     for node in &graph.nodes {
         if has_integers(graph, node) && by_layer.of(&node.name).float.is_none() {
-            parts.push((node.name.clone(), Part::Weights));
+            parts.push((own_name(graph, node).to_owned(), Part::Weights));
         }
         if makers[node.output.0] == Some(node.output) {
-            parts.push((node.name.clone(), Part::Activations));
+            parts.push((own_name(graph, node).to_owned(), Part::Activations));
         }
     }
     Ok(parts)
@@ -302,6 +302,7 @@ pub fn lapq(
     trials: &mut Trials<'_>,
 ) -> Result<Settings, SearchError> {
     settings.check().map_err(QuantizeError::from)?;
+    let network = &network.clone().with_stored_weights();
     let mut best = nearest(settings);
     let mut loss = f64::INFINITY;
     // Which grids there are does not depend on their ranges. Each is tried narrower, wider, and between.
@@ -369,6 +370,7 @@ pub fn greedy(
         every.weights.clip = clip;
         every.check().map_err(QuantizeError::from)?;
     }
+    let network = &network.clone().with_stored_weights();
     let mut best = nearest(settings);
     let parts = parts(network, seen, &best)?;
     trials.expect(1 + parts.len() * clips.len());

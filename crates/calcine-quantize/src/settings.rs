@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::by_layer::{ByLayer, LayerSettings};
+pub(crate) use self::by_layer::{ByLayer, LayerSettings, own_name, widened};
 pub use self::check::SettingError;
+pub(crate) use self::check::check_method;
 use crate::{Clip, FloatType, Scheme};
 
 /// The version of a settings file.
@@ -164,7 +165,9 @@ pub struct Override {
     /// A layer is called as the module that its weight is in, so that `P` means the layers whose weights `P.weight`
     /// selects among parameters, in all places where they are used. A pattern that matches no such name is one of nodes
     /// and inputs as the graph names them: `conv1_2` may be the second use of `conv1`, `layer1.0.add` what a block gives,
-    /// `input` what the network is fed. One that matches nothing is an error.
+    /// `input` what the network is fed. A layer's weight by its path, `conv1.weight`, means that layer. One that `**` for `*` would make match layers
+    /// is of none, as `P.weight` is of no parameter, and the [report](crate::QuantizationReport) says so. One that matches
+    /// nothing else is an error, and so is `input` where a layer is called so, too.
     pub name: String,
     /// Keeps the layer in float, its result too, and its parameters as numbers of this type, the nearest; it computes in `f32`.
     #[serde(skip_serializing_if = "Option::is_none")]

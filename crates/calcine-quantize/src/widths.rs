@@ -6,7 +6,7 @@ use calcine_trace::Network;
 
 use crate::plan::{has_integers, weight_at};
 use crate::search::nearest;
-use crate::settings::ByLayer;
+use crate::settings::{ByLayer, own_name};
 use crate::{Calibration, Override, QuantizeError, Score, SearchError, Settings, Trials, quantize};
 
 /// What fewer bits of each layer's weights cost.
@@ -21,7 +21,7 @@ pub struct Widths {
 /// What a layer's weights cost at several widths, all others being as wide as can be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerWidths {
-    /// The layer, as the graph names it.
+    /// The layer, as an [`Override`] names it.
     pub name: String,
     /// How many weights it has.
     pub weights: usize,
@@ -72,6 +72,7 @@ pub fn widths(
         every.weights.bits = bits;
         every.check().map_err(QuantizeError::from)?;
     }
+    let network = &network.clone().with_stored_weights();
     let graph = network.graph();
     let by_layer = ByLayer::new(settings, graph)?;
     let layers = graph.nodes.iter();
@@ -81,9 +82,11 @@ pub fn widths(
     let mut whole = nearest(settings);
     whole.weights.bits = widest;
     let first = whole.layers.len();
-    whole
-        .layers
-        .extend(layers.iter().map(|layer| bits_of(&layer.name, widest)));
+    whole.layers.extend(
+        layers
+            .iter()
+            .map(|layer| bits_of(own_name(graph, layer), widest)),
+    );
     trials.expect(1 + layers.len() * narrower.len());
     let score = trials.of(network, seen, &whole)?;
     let widest_file = quantize(network, seen, &whole)?.to_bytes()?.len() as u64;
@@ -100,7 +103,7 @@ pub fn widths(
             widths.push(Width { bits, score });
         }
         found.push(LayerWidths {
-            name: layer.name.clone(),
+            name: own_name(graph, layer).to_owned(),
             weights: graph.value(layer.inputs[weight_at(&layer.op)]).numel_at(1),
             widths,
         });

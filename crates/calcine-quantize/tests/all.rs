@@ -19,6 +19,7 @@ mod layers;
 mod models;
 mod preparing;
 mod ranges;
+mod reports;
 mod searching;
 mod settings;
 mod shapes;

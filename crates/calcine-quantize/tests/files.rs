@@ -351,7 +351,6 @@ fn changed_descriptions_do_not_panic() {
     let original = description(&bytes);
     let mut places = Vec::new();
     collect(&original, &mut Vec::new(), &mut places);
-    places.retain(|place| !place.starts_with("/graph/nodes"));
     assert!(places.len() > 100, "{}", places.len());
     let others = [
         Value::Null,

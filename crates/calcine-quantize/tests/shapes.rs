@@ -1,6 +1,6 @@
 //! What does not fit is an error wherever a result is returned, as of the float network.
 
-use burn::nn::{Linear, LinearConfig};
+use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::{Int, Tensor};
 use calcine_quantize::{
     AwareNetwork, Calibration, Method, Preparation, QuantizeError, Rounding, Settings, prepare,
@@ -160,6 +160,30 @@ fn inputs_have_equally_many_samples() {
             assert_eq!(said.is_none(), *fits, "{what}: {said:?}");
         }
     });
+}
+
+/// What depends on the numbers themselves: a word that the table does not have.
+#[test]
+fn positions_beyond_the_end_are_errors() {
+    let model: Embedding = EmbeddingConfig::new(5, 3).init(&device());
+    let ids = |ids: [i32; 2]| Tensor::<2, Int>::from_data([ids], &device());
+    let forward = |m: &Embedding, ids: Tensor<2, Int>| m.forward(ids) * 2.0;
+    let network = trace(&model, ids([0, 1]), forward).unwrap();
+    let seen = Calibration::of(&network, &[ids([0, 4])]).unwrap();
+    let mut in_float = Settings::default();
+    in_float.activations.bits = 0;
+    for settings in [Settings::default(), in_float] {
+        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let found = quantized.try_forward::<_, Tensor<3>>(ids([0, 5]));
+        assert!(matches!(found, Err(ForwardError::Operation { .. })));
+        assert!(quantized.try_forward::<_, Tensor<3>>(ids([0, 4])).is_ok());
+    }
+    let found = Calibration::of(&network, &[ids([0, 5])]);
+    let operation = matches!(
+        found,
+        Err(QuantizeError::Forward(ForwardError::Operation { .. }))
+    );
+    assert!(operation);
 }
 
 /// One sample of one batch, in a corner that no sampled position may see.

@@ -40,6 +40,18 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "a range that is asked for as a grid",
     ),
     (
+        "crates/calcine-quantize/src/batches.rs",
+        "whether the numbers of batches are finite, once a batch",
+    ),
+    (
+        "crates/calcine-quantize/src/file/reading.rs",
+        "whether positions in a file are within their axes",
+    ),
+    (
+        "crates/calcine-trace/src/tensor.rs",
+        "a tensor's elements, when the caller asks for them",
+    ),
+    (
         "crates/calcine-quantize/src/aware/integers.rs",
         "learned steps when a network becomes integers",
     ),

@@ -12,7 +12,7 @@ use super::{AwareError, LEAST};
 use crate::layer::FloatLayer;
 use crate::plan::{Uses, grids, has_weights, makers};
 use crate::report::{Asked, QuantizationReport};
-use crate::settings::{ActivationSettings, ByLayer, SumSettings};
+use crate::settings::{ActivationSettings, ByLayer, SumSettings, check_method};
 use crate::{Calibration, FloatType, QuantizeError, Settings};
 
 /// The grids of a network that trains on them.
@@ -105,6 +105,7 @@ impl Plan {
             _ => 2..=MAX_BITS,
         };
         settings.check_with(&bits).map_err(QuantizeError::from)?;
+        check_method(method).map_err(QuantizeError::from)?;
         let graph = network.graph().clone();
         let uses = Uses::of(&graph);
         let by_layer = ByLayer::new(settings, &graph)?;

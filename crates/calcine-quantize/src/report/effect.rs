@@ -4,7 +4,7 @@ use calcine_graph::Op;
 
 use super::{Asked, QuantizationReport, UnusedSetting};
 use crate::plan::makers;
-use crate::settings::{ByLayer, Override};
+use crate::settings::{ByLayer, Override, widened};
 use crate::{Clip, Rounding, Settings};
 
 /// The keys of an override, and whether it has them.
@@ -48,6 +48,13 @@ impl Asked<'_> {
             }
         }
         for (at, reached) in overrides.iter().enumerate() {
+            if reached.names.is_empty() {
+                let name = &reached.layer.name;
+                let wide = widened(name);
+                let reason = format!("`*` is one element of a name; `{wide}` matches layers");
+                say(format!("layer.{name}"), &reason);
+                continue;
+            }
             for (key, _) in keys(reached.layer).into_iter().filter(|(_, has)| *has) {
                 let names = reached.names.iter().copied();
                 if let Some(reason) = self.unused(by_layer, key, names, at + 1) {

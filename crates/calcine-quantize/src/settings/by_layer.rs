@@ -139,29 +139,61 @@ fn inputs(graph: &Graph) -> impl Iterator<Item = &str> {
     graph.inputs.iter().map(|id| &*graph.value(*id).name)
 }
 
+/// The parameter that is a layer's weight.
+fn weight_of<'a>(graph: &'a Graph, node: &Node) -> &'a str {
+    &graph.value(node.inputs[weight_at(&node.op)]).name
+}
+
 /// What a layer is called: the module whose `weight` its weight is, or else as its node.
 fn layer_name<'a>(graph: &'a Graph, node: &'a Node) -> &'a str {
-    let weight = &*graph.value(node.inputs[weight_at(&node.op)]).name;
-    weight.strip_suffix(".weight").unwrap_or(&node.name)
+    let module = weight_of(graph, node).strip_suffix(".weight");
+    module.unwrap_or(&node.name)
+}
+
+/// The name by which an override means this node and no input.
+pub(crate) fn own_name<'a>(graph: &'a Graph, node: &'a Node) -> &'a str {
+    match called_as(graph, &node.name) {
+        Some(_) if has_integers(graph, node) => weight_of(graph, node),
+        _ => &node.name,
+    }
+}
+
+/// The input that would be called so, were the name not another thing's.
+fn called_as<'a>(graph: &'a Graph, name: &str) -> Option<&'a str> {
+    let own = inputs(graph)
+        .enumerate()
+        .find(|(at, _)| match graph.inputs.len() {
+            1 => name == "input",
+            _ => name == format!("input_{at}"),
+        });
+    let (_, input) = own?;
+    (input != name && input.starts_with(name)).then_some(input)
+}
+
+/// The pattern with any number of elements where it has one.
+pub(crate) fn widened(pattern: &str) -> String {
+    let elements = pattern.split('.');
+    let elements = elements.map(|element| if element == "*" { "**" } else { element });
+    elements.collect::<Vec<_>>().join(".")
 }
 
 /// The names of the nodes and inputs that a pattern is of: of the layers that are called so, else of the nodes and inputs
-/// that are.
+/// that are. None if it would be of layers at another depth, had it `**` for `*`.
 fn matched<'a>(text: &str, graph: &'a Graph) -> Result<BTreeSet<&'a str>, QuantizeError> {
     let pattern = Pattern::new(text).map_err(|error| QuantizeError::Pattern {
         pattern: error.pattern,
         reason: error.reason,
     })?;
-    let of_layers = |is_match: fn(&Pattern, &str) -> bool| -> BTreeSet<&'a str> {
-        let found = layers(graph).filter(|node| is_match(&pattern, layer_name(graph, node)));
+    let of_layers = |is_match: &dyn Fn(&Node) -> bool| -> BTreeSet<&'a str> {
+        let found = layers(graph).filter(|node| is_match(node));
         found.map(|node| node.name.as_str()).collect()
     };
     let nodes = || graph.nodes.iter().map(|node| node.name.as_str());
-    let layer_nodes = || layers(graph).map(|node| node.name.as_str());
-    let attempts: [&dyn Fn() -> BTreeSet<&'a str>; 4] = [
-        &|| of_layers(Pattern::matches),
-        &|| of_layers(Pattern::matches_unwrapped),
-        &|| layer_nodes().filter(|name| pattern.matches(name)).collect(),
+    let attempts: [&dyn Fn() -> BTreeSet<&'a str>; 5] = [
+        &|| of_layers(&|node| weight_of(graph, node) == text),
+        &|| of_layers(&|node| pattern.matches(layer_name(graph, node))),
+        &|| of_layers(&|node| pattern.matches_unwrapped(layer_name(graph, node))),
+        &|| of_layers(&|node| pattern.matches(&node.name)),
         &|| {
             let all = nodes().chain(inputs(graph));
             all.filter(|name| pattern.matches(name)).collect()
@@ -169,6 +201,24 @@ fn matched<'a>(text: &str, graph: &'a Graph) -> Result<BTreeSet<&'a str>, Quanti
     ];
     let found = attempts.into_iter().map(|attempt| attempt());
     let found = found.into_iter().find(|names| !names.is_empty());
+    match (&found, called_as(graph, text)) {
+        (Some(names), Some(input)) if !names.contains(input) => {
+            let node = graph.nodes.iter().find(|node| names.contains(&*node.name));
+            return Err(QuantizeError::Ambiguous {
+                pattern: text.to_owned(),
+                other: node.map_or(text, |node| own_name(graph, node)).to_owned(),
+                input: input.to_owned(),
+            });
+        }
+        (None, _) => {
+            let wide = Pattern::new(&widened(text));
+            let is_match = |node: &Node| wide.as_ref().is_ok_and(|p| p.matches(layer_name(graph, node)));
+            if layers(graph).any(is_match) {
+                return Ok(BTreeSet::new());
+            }
+        }
+        _ => {}
+    }
     found.ok_or_else(|| {
         let names: BTreeSet<&str> = layers(graph)
             .map(|node| layer_name(graph, node))

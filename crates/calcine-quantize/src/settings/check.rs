@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use calcine_params::Pattern;
-use calcine_quant::MAX_BITS;
+use calcine_quant::{MAX_BITS, Method};
 
 use super::{
     ActivationSettings, EndSettings, Override, Preparation, Settings, SumSettings, WeightSettings,
@@ -249,6 +249,16 @@ impl Override {
     /// What messages call a setting of it.
     pub(crate) fn field(&self, key: &str) -> String {
         format!("layer.{}.{key}", self.name)
+    }
+}
+
+/// Checks the number of a method.
+pub(crate) fn check_method(method: Method) -> Checked {
+    match method {
+        Method::Linear { decay } if !(0.0..1.0).contains(&decay) => {
+            error("decay", decay, "a number from 0 to below 1")
+        }
+        _ => Ok(()),
     }
 }
 
