@@ -2,7 +2,18 @@
 
 use burn::tensor::Tensor;
 
-use crate::{Quantizer, Scheme};
+use crate::{MAX_BITS, Quantizer, Scheme};
+
+/// The least scale that learned scales count as: one of zero would divide zeros by zero.
+const LEAST_SCALE: f64 = 1e-15;
+
+/// Panics unless there are integers of so many bits.
+fn assert_bits(bits: u8, least: u8, what: &str) {
+    assert!(
+        (least..=MAX_BITS).contains(&bits),
+        "{what} of {bits} bits: expected {least} to {MAX_BITS}"
+    );
+}
 
 /// `x` on its grid: `step · (clamp(round(x / step) + zero, low, high) − zero)`, ties to even.
 ///
@@ -71,10 +82,7 @@ pub fn grid_between(ends: Tensor<1>, bits: u8, scheme: Scheme) -> [Tensor<1>; 3]
         Scheme::Symmetric => 2,
         Scheme::Affine => 1,
     };
-    assert!(
-        (least..=crate::MAX_BITS).contains(&bits),
-        "{bits} bits of a grid"
-    );
+    assert_bits(bits, least, "a quantizer");
     match scheme {
         Scheme::Symmetric => {
             let top = f64::from((1_i32 << (bits - 1)) - 1);
@@ -85,7 +93,7 @@ pub fn grid_between(ends: Tensor<1>, bits: u8, scheme: Scheme) -> [Tensor<1>; 3]
         Scheme::Affine => {
             let top = f64::from((1_i32 << bits) - 1);
             let span = high - low.clone();
-            let none = span.clone().equal_scalar(0.0);
+            let none = span.clone().lower_elem(f32::MIN_POSITIVE);
             let share = low.neg() / span.clone().mask_fill(none, 1.0);
             let zero = share.mul_scalar(top).round().clamp(0.0, top);
             let below = zero.neg();
@@ -94,10 +102,11 @@ pub fn grid_between(ends: Tensor<1>, bits: u8, scheme: Scheme) -> [Tensor<1>; 3]
     }
 }
 
-/// So many steps to a length; 1 for no length.
-fn step_over(length: Tensor<1>, steps: f64) -> Tensor<1> {
-    let none = length.clone().equal_scalar(0.0);
-    length.div_scalar(steps).mask_fill(none, 1.0)
+/// The scale at which so many steps make a length; 1 if it would be zero or subnormal, as [`Quantizer::over`] has it.
+fn step_over<const D: usize>(length: Tensor<D>, steps: f64) -> Tensor<D> {
+    let step = length.div_scalar(steps);
+    let none = step.clone().lower_elem(f32::MIN_POSITIVE);
+    step.mask_fill(none, 1.0)
 }
 
 /// Rows of a weight on symmetric grids over their own largest magnitude: row `i` has the step
@@ -114,14 +123,10 @@ fn step_over(length: Tensor<1>, steps: f64) -> Tensor<1> {
 /// If `bits` is not 2 to 16.
 #[must_use]
 pub fn fake_quantize_rows(rows: Tensor<2>, bits: u8) -> Tensor<2> {
-    assert!(
-        (2..=crate::MAX_BITS).contains(&bits),
-        "{bits} bits of a symmetric grid"
-    );
+    assert_bits(bits, 2, "a symmetric quantizer");
     let top = f64::from((1_i32 << (bits - 1)) - 1);
     let values = rows.clone().detach();
-    let steps = values.clone().abs().max_dim(1).div_scalar(top);
-    let steps = steps.clone().mask_fill(steps.equal_scalar(0.0), 1.0);
+    let steps = step_over(values.clone().abs().max_dim(1), top);
     let on_grid = (values / steps.clone()).round().clamp(-top, top) * steps;
     straight_through(on_grid, rows)
 }
@@ -130,7 +135,7 @@ pub fn fake_quantize_rows(rows: Tensor<2>, bits: u8) -> Tensor<2> {
 ///
 /// `x̂ = s · clamp(round(x / s), low, high)`. The gradient of `x` passes within the ends; that of `s` is
 /// `round(x/s) − x/s` within, `low` or `high` beyond, times `1 / √(numel · high)`, so that steps and weights move
-/// alike. Nothing is read.
+/// alike. Scales below 1e-15 count as that, so that weights of nothing but zeros have finite gradients. Nothing is read.
 ///
 /// # Shapes
 ///
@@ -160,7 +165,7 @@ pub fn lsq_along<const D: usize>(
     let scale = 1.0 / (count * high.max(1.0)).sqrt();
     let mut shape = [1; D];
     shape[axis] = length;
-    let steps = scaled_gradient(steps, scale).reshape(shape);
+    let steps = scaled_gradient(positive(steps), scale).reshape(shape);
     let inside = clipped(x / steps.clone(), [low, high]);
     let rounded = inside.clone().detach().round();
     straight_through(rounded, inside) * steps
@@ -188,27 +193,29 @@ pub fn lsq_plus<const D: usize>(
     lsq(x - offset.clone(), step, low, high) + offset
 }
 
-/// The step that LSQ begins with: `2 · mean|x| / √high`. Nothing is read. `[1]`.
+/// The scale that LSQ begins with: `2 · mean|x| / √high`; 1 for nothing but zeros. Nothing is read. `[1]`.
 #[must_use]
 pub fn lsq_step<const D: usize>(x: Tensor<D>, high: f64) -> Tensor<1> {
-    x.detach()
-        .abs()
-        .mean()
-        .mul_scalar(2.0 / high.max(1.0).sqrt())
+    step_over(x.detach().abs().mean(), high.max(1.0).sqrt() / 2.0)
 }
 
 /// PACT (Choi et al., 2018): what a relu gives, clipped at a learned `α`, on `2^b − 1` steps from 0 to `α`.
 ///
-/// The gradient of `x` passes where `0 ≤ x < α`; that of `α` is the sum of what arrives where `x ≥ α`. Nothing
-/// is read.
+/// The gradient of `x` passes where `0 ≤ x < α`; that of `α` is the sum of what arrives where `x ≥ α`. An `α` below 1e-15
+/// counts as that. Nothing is read.
 ///
 /// # Shapes
 ///
 /// `alpha`: `[1]`, positive.
+///
+/// # Panics
+///
+/// If `bits` is not 1 to 16.
 #[must_use]
 pub fn pact<const D: usize>(x: Tensor<D>, alpha: Tensor<1>, bits: u8) -> Tensor<D> {
+    assert_bits(bits, 1, "PACT's activations");
     let levels = f64::from((1_u32 << bits) - 1);
-    let alpha = alpha.reshape([1; D]).expand(x.shape());
+    let alpha = positive(alpha).reshape([1; D]).expand(x.shape());
     let above = x.clone().detach().greater_equal(alpha.clone().detach());
     let below = x.clone().detach().lower_elem(0.0);
     let clipped = x.mask_fill(below, 0.0).mask_where(above, alpha.clone());
@@ -221,9 +228,17 @@ pub fn pact<const D: usize>(x: Tensor<D>, alpha: Tensor<1>, bits: u8) -> Tensor<
 ///
 /// `u = tanh(w) / (2·max|tanh(w)|) + ½`, `q = 2·round(u·n)/n − 1` with `n = 2^b − 1`. Of one bit it is
 /// `sign(w)·mean|w|`, where zero counts as positive, and the gradient is the identity. Else only the rounding is
-/// taken for the identity. Nothing is read.
+/// taken for the identity. A weight of nothing but zeros (`max|tanh(w)|` below 1e-12) has `u = ½`, and so the level next to
+/// zero, with the gradient of `tanh(w)`. Nothing is read.
+///
+/// # Panics
+///
+/// If `bits` is not 1 to 16.
 #[must_use]
 pub fn dorefa_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
+    /// The square of the largest is divided by in the gradient, and must be a normal number.
+    const NOTHING: f64 = 2e-12;
+    assert_bits(bits, 1, "DoReFa's weights");
     if bits == 1 {
         let values = w.clone().detach();
         let mean = values
@@ -239,6 +254,8 @@ pub fn dorefa_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
     let levels = f64::from((1_u32 << bits) - 1);
     let t = w.tanh();
     let largest = t.clone().abs().max().mul_scalar(2.0).reshape([1; D]);
+    let none = largest.clone().detach().lower_elem(NOTHING);
+    let largest = largest.mask_fill(none, 1.0);
     let u = (t / largest).add_scalar(0.5);
     let on_grid = u
         .clone()
@@ -251,8 +268,13 @@ pub fn dorefa_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
 
 /// The activations of `DoReFa` and WRPN: clipped to `[0, 1]`, on `2^b − 1` steps. The gradient passes within, ends
 /// included. Nothing is read.
+///
+/// # Panics
+///
+/// If `bits` is not 1 to 16.
 #[must_use]
 pub fn unit_activation<const D: usize>(x: Tensor<D>, bits: u8) -> Tensor<D> {
+    assert_bits(bits, 1, "unit activations");
     let levels = f64::from((1_u32 << bits) - 1);
     let inside = clipped(x, [0.0, 1.0]);
     let on_grid = inside
@@ -271,10 +293,10 @@ pub fn unit_activation<const D: usize>(x: Tensor<D>, bits: u8) -> Tensor<D> {
 ///
 /// # Panics
 ///
-/// If `bits` is less than 2.
+/// If `bits` is not 2 to 16.
 #[must_use]
 pub fn wrpn_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
-    assert!(bits > 1, "a sign and a step need two bits");
+    assert_bits(bits, 2, "WRPN's weights");
     let levels = f64::from((1_u32 << (bits - 1)) - 1);
     let inside = clipped(w, [-1.0, 1.0]);
     let on_grid = inside
@@ -345,6 +367,12 @@ fn straight_through<const D: usize>(value: Tensor<D>, gradient: Tensor<D>) -> Te
     }
     let none = gradient.clone() - gradient.detach();
     value.detach() + none
+}
+
+/// Learned scales, none of them below the least one; gradients are as they are.
+fn positive(scales: Tensor<1>) -> Tensor<1> {
+    let clamped = scales.clone().detach().clamp_min(LEAST_SCALE);
+    straight_through(clamped, scales)
 }
 
 /// The value as it is, and its gradient times a number.

@@ -43,12 +43,22 @@ impl FixedPoint {
         f64::from(self.multiplier) / 2.0_f64.powi(self.shift)
     }
 
-    /// `round(x · multiplier / 2^shift)` in integers, ties to even.
+    /// `round(x · multiplier / 2^shift)` in integers, ties to even; the largest or smallest integer of 64 bits where it is
+    /// beyond them.
     #[must_use]
     pub fn apply(self, x: i32) -> i64 {
         let product = i64::from(x) * i64::from(self.multiplier);
         match self.shift {
-            ..=0 => product << -self.shift.max(-31),
+            ..=0 => {
+                let by = self.shift.unsigned_abs();
+                let fits = by < 63 && product.unsigned_abs() <= i64::MAX.unsigned_abs() >> by;
+                match product {
+                    0 => 0,
+                    _ if fits => product << by,
+                    1.. => i64::MAX,
+                    _ => i64::MIN,
+                }
+            }
             63.. => 0,
             shift => {
                 let (floor, rest) = (product >> shift, product & ((1 << shift) - 1));
@@ -81,6 +91,8 @@ mod tests {
             (1.0, 1),
             (0.5, 4),
             (1e-6, 20),
+            (1e12, 8),
+            (1e20, 30),
         ] {
             let fixed = FixedPoint::of(factor, bits, None).unwrap();
             assert!(fixed.multiplier < 1 << bits);

@@ -36,8 +36,8 @@ pub enum Scheme {
 }
 
 impl Quantizer {
-    /// The grid of so many bits over a range, which is widened to contain zero. A range of nothing but zero
-    /// has a step of 1.
+    /// The grid of so many bits over a range, which is widened to contain zero. A range of nothing but zero, or so narrow
+    /// that its step would be a subnormal `f32`, has a step of 1: all of it becomes zero.
     ///
     /// # Errors
     ///

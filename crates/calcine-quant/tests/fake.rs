@@ -250,3 +250,78 @@ fn nothing_comes_of_nothing() {
         assert_eq!(both(&zeros, change).0, zeros);
     }
 }
+
+/// Nothing but zeros, or numbers next to nothing: finite values and gradients, by every way.
+#[test]
+fn zeros_stay_finite() {
+    type Change = fn(Tensor<1>) -> Tensor<1>;
+    let rows: [(&str, Change); 12] = [
+        ("dorefa of 1 bit", |w| dorefa_weight(w, 1)),
+        ("dorefa of 4 bits", |w| dorefa_weight(w, 4)),
+        ("dorefa of 16 bits", |w| dorefa_weight(w, 16)),
+        ("wrpn", |w| wrpn_weight(w, 4)),
+        ("ternary", ternary_weight),
+        ("rows", |w| {
+            fake_quantize_rows(w.reshape([2, 6]), 4).reshape([12])
+        }),
+        ("unit", |w| unit_activation(w, 4)),
+        ("lsq by its own scale", |w| {
+            let step = lsq_step(w.clone(), 7.0);
+            lsq(w, step, -7.0, 7.0)
+        }),
+        ("lsq of no scale", |w| {
+            let step = Tensor::zeros([1], &w.device()).require_grad();
+            lsq(w, step, -7.0, 7.0)
+        }),
+        ("lsq+ of no scale", |w| {
+            let none = || Tensor::zeros([1], &w.device()).require_grad();
+            lsq_plus(w.clone(), none(), none(), -7.0, 7.0)
+        }),
+        ("pact of no end", |w| {
+            let end = Tensor::zeros([1], &w.device()).require_grad();
+            pact(w, end, 4)
+        }),
+        ("between", |w| {
+            let ends = Tensor::cat(vec![w.clone().min(), w.clone().max()], 0);
+            fake_quantize_between(w, ends, 8, Scheme::Affine)
+        }),
+    ];
+    each(rows, |(_, change)| {
+        for size in [0.0, 1e-44, 1e-40, 1e-37, 1e-30] {
+            let numbers: Vec<f32> = (0..12).map(|at| size * (at as f32 - 5.0)).collect();
+            let (values, gradients) = both(&numbers, change);
+            assert!(values.iter().all(|x| x.is_finite()), "{size:e}: {values:?}");
+            assert!(
+                gradients.iter().all(|x| x.is_finite()),
+                "{size:e}: {gradients:?}"
+            );
+        }
+    });
+}
+
+/// More bits than integers have, or none, are a panic that says what is expected.
+#[test]
+fn bits_that_there_are_not_are_named() {
+    type Change = fn(Tensor<1>, u8) -> Tensor<1>;
+    let rows: [(&str, Change, &[u8]); 4] = [
+        ("dorefa", dorefa_weight, &[0, 17, 32, 255]),
+        ("wrpn", wrpn_weight, &[0, 1, 17, 33]),
+        ("unit", unit_activation, &[0, 17, 32]),
+        (
+            "pact",
+            |x, bits| {
+                let end = Tensor::ones([1], &x.device());
+                pact(x, end, bits)
+            },
+            &[0, 17, 40],
+        ),
+    ];
+    each(rows, |(_, change, bits)| {
+        for bits in *bits {
+            let found = std::panic::catch_unwind(|| change(leaf(&[0.2, 0.5]), *bits));
+            let why = found.unwrap_err();
+            let why = why.downcast_ref::<String>().cloned().unwrap_or_default();
+            assert!(why.contains(&format!("{bits} bits: expected")), "{why}");
+        }
+    });
+}

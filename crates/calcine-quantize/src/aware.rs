@@ -15,8 +15,8 @@ use self::grids::OnGrids;
 use self::plan::{Plan, Range};
 use crate::{Calibration, QuantizationReport, QuantizeError, Settings};
 
-/// The least step: a learned one that falls to zero stays there.
-const LEAST: f64 = 1e-8;
+/// The least scale: a learned one that falls to zero stays there.
+const LEAST: f64 = 1e-15;
 
 /// A network that trains as the quantized one that it will be: quantization-aware training, by the [`Method`] asked for.
 ///

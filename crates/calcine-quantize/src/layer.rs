@@ -11,10 +11,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::folded::{FloatLayer, output_of, step_of};
 use crate::QuantizeError;
+use crate::exact::{self, Digits, Split};
 use crate::settings::{SumSettings, WeightSettings};
-
-/// The largest whole number up to which `f32` has all.
-const EXACT: u64 = 1 << 24;
 
 /// A layer in integers: `w = step · (q − zero)`, one step, one for each output, or one for each group of an output's row.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +69,26 @@ impl Dynamic {
     }
 }
 
+/// What a layer's products are added up in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Accumulator<'a> {
+    /// The quantizer of the layer's inputs, if they have one.
+    pub(crate) input: Option<&'a Quantizer>,
+    pub(crate) settings: &'a SumSettings,
+}
+
+impl Accumulator<'_> {
+    fn bits(self) -> u8 {
+        self.settings.bits.min(self.settings.bias_bits)
+    }
+
+    /// The bias that there is room for beside a layer's products: below half of what is the largest, 2³⁰ of 32 bits.
+    fn room(self) -> f64 {
+        // So much below that it stays so in units that are rounded to `f32`.
+        f64::from(i32::from(self.bits()) - 2).exp2() * (1.0 - 1e-6)
+    }
+}
+
 /// What is added to a layer's sums.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Bias {
@@ -87,7 +105,7 @@ impl Layer {
         float: &FloatLayer,
         grids: &[Quantizer],
         settings: &WeightSettings,
-        input: Option<&Quantizer>,
+        accumulator: Accumulator<'_>,
     ) -> Result<Self, QuantizeError> {
         let WeightSettings {
             bits,
@@ -95,7 +113,7 @@ impl Layer {
             scheme,
             ..
         } = *settings;
-        if group.is_some() && input.is_some() {
+        if group.is_some() && accumulator.input.is_some() {
             return Err(QuantizeError::Groups {
                 name: name.to_owned(),
             });
@@ -107,7 +125,7 @@ impl Layer {
         };
         let steps = grids.iter().map(|grid| grid.step).collect();
         let ints = float.weight.iter().enumerate().map(int).collect();
-        let layer = Self::exact(name, float, ints, bits, steps, input)?;
+        let layer = Self::exact(name, float, ints, bits, steps, accumulator)?;
         let zeros = match scheme {
             Scheme::Symmetric => Vec::new(),
             Scheme::Affine => grids.iter().map(|grid| grid.zero).collect(),
@@ -126,20 +144,118 @@ impl Layer {
         ints: Vec<i32>,
         bits: u8,
         steps: Vec<f32>,
-        input: Option<&Quantizer>,
+        accumulator: Accumulator<'_>,
     ) -> Result<Self, QuantizeError> {
-        Ok(Self {
+        let mut layer = Self {
             name: name.to_owned(),
             bits,
             ints,
             shape: float.shape.clone(),
             axis: float.axis,
-            bias: bias(name, &float.bias, &steps, input)?,
+            bias: Bias::Floats(Vec::new()),
             steps,
             zeros: Vec::new(),
             group: None,
             dynamic: None,
-        })
+        };
+        layer.set_bias(&float.bias, accumulator)?;
+        Ok(layer)
+    }
+
+    /// Gives the layer a bias, to the nearest integers in units of its sums, and scales that leave room for it.
+    #[allow(clippy::cast_possible_truncation, reason = "checked to fit 32 bits")]
+    fn set_bias(
+        &mut self,
+        bias: &[f64],
+        accumulator: Accumulator<'_>,
+    ) -> Result<(), QuantizeError> {
+        let Some(input) = accumulator.input else {
+            self.bias = Bias::Floats(bias.iter().map(|&bias| bias as f32).collect());
+            return Ok(());
+        };
+        self.make_room(bias, input, accumulator);
+        let int = |(output, bias): (usize, &f64)| {
+            let unit = input.step * self.step(output);
+            let int = (bias / f64::from(unit)).round_ties_even();
+            if int.abs() > f64::from(i32::MAX) {
+                return Err(self.refused(int.abs() as u64, exact::LARGEST));
+            }
+            Ok(int as i32)
+        };
+        let ints: Result<Vec<i32>, _> = bias.iter().enumerate().map(int).collect();
+        self.bias = Bias::Ints(ints?);
+        Ok(())
+    }
+
+    /// Enlarges the scales of outputs whose bias does not fit beside their products, and those whose products with the
+    /// input's scale would be no normal `f32`: a filter that is nearly dead has tiny weights beside a bias that is not. Its
+    /// weights become few integers, or zeros, its answer its bias. Where there are no weights at all, the scale is the one
+    /// that has the finest bias.
+    ///
+    /// A new scale is a power of two. Accumulators of fewer than 32 bits get room in this way only where the weights that
+    /// become coarser add less than 1/256 to the bias.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "powers of two that are f32, and integers of 17 bits"
+    )]
+    fn make_room(&mut self, bias: &[f64], input: &Quantizer, accumulator: Accumulator<'_>) {
+        let (room, scale) = (accumulator.room(), f64::from(input.step));
+        let steps = self.steps.len();
+        let step_of = |output: usize| if steps == 1 { 0 } else { output };
+        let (mut empty, mut largest) = (vec![true; steps], vec![0.0_f64; steps]);
+        for (at, int) in self.ints.iter().enumerate() {
+            empty[step_of(output_of(at, &self.shape, self.axis))] &= *int == 0;
+        }
+        for (output, bias) in bias.iter().enumerate() {
+            let largest = &mut largest[step_of(output)];
+            *largest = largest.max(bias.abs());
+        }
+        let mut new: Vec<Option<f64>> = Vec::with_capacity(steps);
+        for (at, old) in self.steps.iter().enumerate() {
+            let least = (largest[at] / (scale * room)).max(f64::from(f32::MIN_POSITIVE) / scale);
+            let fits = old.is_normal() && f64::from(*old) >= least;
+            let other = !fits || (empty[at] && largest[at] > 0.0);
+            new.push(other.then(|| least.log2().ceil().clamp(-126.0, 127.0).exp2()));
+        }
+        if accumulator.bits() < 32 {
+            // What becomes coarser, of each output.
+            let mut lost = vec![0.0; bias.len()];
+            for (at, int) in self.ints.iter().enumerate() {
+                let output = output_of(at, &self.shape, self.axis);
+                let step = step_of(output);
+                if let Some(new) = new[step] {
+                    let weight = f64::from(int.abs()) * f64::from(self.steps[step]);
+                    lost[output] += weight.min(0.5 * new) * input.largest() as f64 * scale;
+                }
+            }
+            for (output, lost) in lost.iter().enumerate() {
+                if *lost > bias[output].abs() / 256.0 {
+                    new[step_of(output)] = None;
+                }
+            }
+        }
+        if new.iter().all(Option::is_none) {
+            return;
+        }
+        for (at, int) in self.ints.iter_mut().enumerate() {
+            let step = step_of(output_of(at, &self.shape, self.axis));
+            if let Some(new) = new[step] {
+                let weight = f64::from(*int) * f64::from(self.steps[step]);
+                *int = (weight / new).round_ties_even() as i32;
+            }
+        }
+        for (step, new) in self.steps.iter_mut().zip(new) {
+            *step = new.map_or(*step, |new| new as f32);
+        }
+    }
+
+    fn refused(&self, bound: u64, limit: u64) -> QuantizeError {
+        QuantizeError::Accumulator {
+            name: self.name.clone(),
+            bound,
+            limit,
+        }
     }
 
     /// The numbers that the integers stand for, without the norm that is folded in; zero where it says nothing.
@@ -164,7 +280,7 @@ impl Layer {
         &mut self,
         before: &FloatLayer,
         after: &FloatLayer,
-        input: Option<&Quantizer>,
+        accumulator: Accumulator<'_>,
     ) -> Result<(), QuantizeError> {
         let mut corrected = after.bias.clone();
         if self.steps.len() == 1 {
@@ -185,8 +301,7 @@ impl Layer {
                 }
             }
         }
-        self.bias = bias(&self.name, &corrected, &self.steps, input)?;
-        Ok(())
+        self.set_bias(&corrected, accumulator)
     }
 
     /// Where an output's weight of an input of its receptive field is.
@@ -258,76 +373,49 @@ impl Layer {
         }
     }
 
-    /// Which axis of the weight the inputs are.
-    fn input_axis(&self) -> usize {
-        1 - self.axis
-    }
-
-    /// The parts of the inputs whose sums `f32` holds exactly; one for most layers.
+    /// How inputs up to `largest` and the weights are cut so that `f32` holds the sums of each digit, exactly; and whether
+    /// it holds whole sums with their bias.
     ///
     /// The bound is that of the weights that are there: `Σ |w| · max |x|` over the inputs of an output.
-    pub(crate) fn parts(
-        &self,
-        largest: u64,
-        groups: usize,
-    ) -> Result<Vec<std::ops::Range<usize>>, QuantizeError> {
-        let inputs = self.shape[self.input_axis()];
-        let inner: usize = self.shape[2.min(self.shape.len())..].iter().product();
-        let mut sums = vec![0_u64; self.outputs() * inputs];
-        for (at, int) in self.ints.iter().enumerate() {
-            let output = output_of(at, &self.shape, self.axis);
-            let input = match self.axis {
-                0 => at / inner % inputs,
-                _ => at / self.outputs() / inner,
-            };
-            sums[output * inputs + input] += u64::from(int.unsigned_abs()) * largest;
-        }
-        let rows = sums.chunks(inputs).enumerate();
-        let bound = rows.map(|(output, row)| row.iter().sum::<u64>() + self.bias_size(output));
-        let bound = bound.max().unwrap_or(0);
-        let refused = |bound, limit| QuantizeError::Accumulator {
-            name: self.name.clone(),
-            bound,
-            limit,
+    ///
+    /// # Errors
+    ///
+    /// If 32 bits may not hold the sums.
+    pub(crate) fn split(&self, largest: u64) -> Result<(Split, bool), QuantizeError> {
+        let sizes = |ints: &[i32]| -> Vec<u64> {
+            let mut sums = vec![0_u64; self.outputs()];
+            for (at, int) in ints.iter().enumerate() {
+                sums[output_of(at, &self.shape, self.axis)] += u64::from(int.unsigned_abs());
+            }
+            sums
         };
-        let limit = u64::from(i32::MAX.unsigned_abs());
-        if bound > limit {
-            return Err(refused(bound, limit));
+        let sums = sizes(&self.ints);
+        let bound = sums.iter().enumerate();
+        let bound = bound.map(|(output, sum)| sum * largest + self.bias_size(output));
+        let bound = bound.max().unwrap_or(0);
+        if bound > exact::LARGEST {
+            return Err(self.refused(bound, exact::LARGEST));
         }
-        if bound <= EXACT {
-            return Ok(std::iter::once(0..inputs).collect());
-        }
-        let mut parts = Vec::new();
-        let (mut begin, mut running) = (0, vec![0_u64; self.outputs()]);
-        for input in 0..inputs {
-            let column = |output: usize| sums[output * inputs + input];
-            let next: Vec<u64> = (0..self.outputs())
-                .map(|o| running[o] + column(o))
-                .collect();
-            if next.iter().all(|sum| *sum <= EXACT) {
-                running = next;
-                continue;
-            }
-            parts.push(begin..input);
-            begin = input;
-            running = (0..self.outputs()).map(column).collect();
-            if input == begin && running.iter().any(|sum| *sum > EXACT) {
-                return Err(refused(running.iter().copied().max().unwrap_or(0), EXACT));
-            }
-        }
-        parts.push(begin..inputs);
-        parts.retain(|part| !part.is_empty());
-        match groups {
-            1 => Ok(parts),
-            _ => Err(refused(bound, EXACT)),
-        }
+        let weight = self.ints.iter().map(|int| int.unsigned_abs()).max();
+        let sum = |digits: Digits| {
+            let split = digits.split_ints(&self.ints);
+            let each = split.iter().flat_map(|digit| sizes(digit));
+            each.max().unwrap_or(0)
+        };
+        let split = Split::of(largest, weight.unwrap_or(0).into(), sum);
+        let split = split.ok_or_else(|| self.refused(bound, exact::EXACT))?;
+        Ok((split, bound <= exact::EXACT))
     }
 
-    /// The integers as a tensor.
+    /// The integers as tensors, a digit each.
     #[allow(clippy::cast_precision_loss, reason = "integers of 16 bits at most")]
-    pub(crate) fn weight(&self, device: &Device) -> AnyTensor {
-        let ints: Vec<f32> = self.ints.iter().map(|&int| int as f32).collect();
-        vector(ints, device, &self.shape)
+    pub(crate) fn weights(&self, digits: Digits, device: &Device) -> Vec<AnyTensor> {
+        let digits = digits.split_ints(&self.ints).into_iter();
+        let digits = digits.map(|digit| {
+            let floats = digit.into_iter().map(|int| int as f32).collect();
+            vector(floats, device, &self.shape)
+        });
+        digits.collect()
     }
 
     /// The weights that the integers stand for.
@@ -337,33 +425,6 @@ impl Layer {
         let weights: Vec<f32> = self.ints.iter().enumerate().map(weight).collect();
         vector(weights, device, &self.shape)
     }
-}
-
-/// A bias in units of the sums that it is added to.
-#[allow(clippy::cast_possible_truncation, reason = "checked to fit 32 bits")]
-fn bias(
-    name: &str,
-    bias: &[f64],
-    steps: &[f32],
-    input: Option<&Quantizer>,
-) -> Result<Bias, QuantizeError> {
-    let Some(input) = input else {
-        return Ok(Bias::Floats(bias.iter().map(|&bias| bias as f32).collect()));
-    };
-    let int = |(output, bias): (usize, &f64)| {
-        let step = steps[if steps.len() == 1 { 0 } else { output }];
-        let int = (bias / (f64::from(input.step) * f64::from(step))).round_ties_even();
-        if int.abs() > f64::from(i32::MAX) {
-            return Err(QuantizeError::Accumulator {
-                name: name.to_owned(),
-                bound: int.abs() as u64,
-                limit: u64::from(i32::MAX.unsigned_abs()),
-            });
-        }
-        Ok(int as i32)
-    };
-    let ints: Result<Vec<i32>, _> = bias.iter().enumerate().map(int).collect();
-    Ok(Bias::Ints(ints?))
 }
 
 /// Numbers on a device, in a shape.
@@ -379,14 +440,6 @@ pub(crate) fn vector(values: Vec<f32>, device: &Device, shape: &[usize]) -> AnyT
 pub(crate) fn groups(node: &Node) -> usize {
     match &node.op {
         Op::Convolution(convolution) => convolution.groups,
-        _ => 1,
-    }
-}
-
-/// The axis of what a layer is fed along which its inputs lie.
-pub(crate) fn inputs_axis(graph: &Graph, node: &Node) -> usize {
-    match node.op {
-        Op::Linear => graph.value(node.inputs[0]).shape.len() - 1,
         _ => 1,
     }
 }

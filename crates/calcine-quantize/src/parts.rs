@@ -8,7 +8,7 @@ use calcine_trace::watch::LayerSamples;
 use calcine_trace::{AnyTensor, Network, Tensors, Which};
 
 use crate::float::Float;
-use crate::layer::{Dynamic, FloatLayer, Layer, groups, vector};
+use crate::layer::{Accumulator, Dynamic, FloatLayer, Layer, groups, vector};
 use crate::norms::reestimate;
 use crate::plan::{Uses, grids, has_integers, output_axis, weight_at};
 use crate::report::{Asked, QuantizationReport};
@@ -115,14 +115,24 @@ impl Parts {
             let mut samples = samples.into_iter();
             for (index, node, own) in now {
                 let float = FloatLayer::of(network, &uses, node)?;
-                let input = grids[node.inputs[0].0].as_ref();
+                let accumulator = Accumulator {
+                    input: grids[node.inputs[0].0].as_ref(),
+                    settings: &settings.sums,
+                };
                 let weights = float.grids(own)?;
                 let samples = is_sampled(node, own).then(|| samples.next()).flatten();
                 let layer = match samples {
-                    Some(samples) => {
-                        Layer::over(&node.name, &float, &weights, &own.weights, input, &samples)?
+                    Some(samples) => Layer::over(
+                        &node.name,
+                        &float,
+                        &weights,
+                        &own.weights,
+                        accumulator,
+                        &samples,
+                    )?,
+                    None => {
+                        Layer::nearest(&node.name, &float, &weights, &own.weights, accumulator)?
                     }
-                    None => Layer::nearest(&node.name, &float, &weights, &own.weights, input)?,
                 };
                 let dynamic = dynamic(&layer, node, own)?;
                 layers.insert(*index, Layer { dynamic, ..layer });
@@ -153,6 +163,7 @@ impl Parts {
         &mut self,
         network: &Network,
         batches: &[I],
+        sums: &SumSettings,
     ) -> Result<(), QuantizeError> {
         let mut rounded = BTreeMap::new();
         for (&index, layer) in &self.layers {
@@ -176,8 +187,11 @@ impl Parts {
             if self.uses.norm_after(&self.graph, node).is_some() {
                 let [before, after] =
                     [network, &renormed].map(|n| FloatLayer::of(n, &self.uses, node));
-                let input = self.grids[node.inputs[0].0].as_ref();
-                layer.renorm(&before?, &after?, input)?;
+                let accumulator = Accumulator {
+                    input: self.grids[node.inputs[0].0].as_ref(),
+                    settings: sums,
+                };
+                layer.renorm(&before?, &after?, accumulator)?;
             }
         }
         Ok(())

@@ -1,12 +1,13 @@
 //! A quantized network's forward pass.
 
-use burn::tensor::{Int, Tensor};
-use calcine_graph::{Arithmetic, Graph, Kind, Node, Op, Reduction};
+use burn::tensor::Tensor;
+use calcine_graph::{Arithmetic, Graph, Kind, Map, Node, Op, Reduction};
 use calcine_trace::{AnyTensor, ForwardError, batch_size, evaluate, try_compute};
 
-use crate::layer::{inputs_axis, outputs_axis};
+use crate::exact::{self, Digits, Split, Sum};
+use crate::layer::outputs_axis;
 use crate::parts::taken_over;
-use crate::quantized::Ready;
+use crate::quantized::{Ready, rescale};
 use crate::{Quantized, Quantizer};
 
 /// A value in a pass.
@@ -51,7 +52,7 @@ impl Quantized {
         let grid = self.grids[node.output.0];
         if let (Some(ready), Op::Embedding) = (self.ready.get(&index), &node.op) {
             let rows = real(&self.value(node.inputs[1], values));
-            let operands = vec![ready.weight.clone(), rows];
+            let operands = vec![ready.weights[0].clone(), rows];
             return held(evaluate(&self.graph, node, operands, batch), grid);
         }
         if let Some(ready) = self.ready.get(&index) {
@@ -94,7 +95,7 @@ impl Quantized {
             }
             let rest = operands[1..].iter().map(real);
             let moved = match self.uses.clamps[index] {
-                true => each(x, |x| x.clamp_min(0.0)),
+                true => capped(x, &node.op, grid),
                 false => usual(std::iter::once(x).chain(rest).collect()),
             };
             return Some(Held::Ints(moved, grid));
@@ -105,20 +106,15 @@ impl Quantized {
                 let (a, b) = (on(a, of_a, grid), on(b, of_b, grid));
                 Some(Held::Ints(rounded(usual(vec![a, b]), grid), grid))
             }
-            Op::Zip(Arithmetic::Multiply) => {
-                let ((a, of_a), (b, of_b)) = (ints(&operands[0])?, ints(&operands[1])?);
-                if of_a.largest() * of_b.largest() > 1 << 24 {
-                    return None;
-                }
-                let step = f64::from(of_a.step) * f64::from(of_b.step);
-                let product = times(usual(vec![a, b]), step, grid);
-                Some(Held::Ints(rounded(product, grid), grid))
-            }
-            Op::Matmul => {
+            Op::Zip(Arithmetic::Multiply) | Op::Matmul => {
                 let (a, b) = (ints(&operands[0])?, ints(&operands[1])?);
-                let step = f64::from(a.1.step) * f64::from(b.1.step);
-                let products = products(a, b, usual)?;
-                Some(Held::Ints(rounded(times(products, step, grid), grid), grid))
+                let summed = match node.op {
+                    Op::Matmul => *a.0.shape().last()?,
+                    _ => 1,
+                };
+                let factor = rescale(a.1.step * b.1.step, Some(grid));
+                let products = products(a, b, summed as u64, usual)?;
+                Some(Held::Ints(rounded(times(products, factor), grid), grid))
             }
             Op::Concat(_) => {
                 let all: Option<Vec<_>> = operands.iter().map(ints).collect();
@@ -129,13 +125,10 @@ impl Quantized {
             op => {
                 let (x, own) = ints(operands.first()?)?;
                 let count = averaged(op, &self.graph, node, batch)?;
-                if own.largest() * count as u64 > 1 << 24 {
-                    return None;
-                }
+                let sums = summed(x, own, count as u64, usual)?;
                 #[allow(clippy::cast_precision_loss, reason = "counts of places")]
                 let count = count as f64;
-                let sums = each(usual(vec![x]), |mean| mean.mul_scalar(count).round());
-                let means = times(sums, f64::from(own.step) / count, grid);
+                let means = times(sums, factor(f64::from(own.step) / count, grid));
                 Some(Held::Ints(rounded(means, grid), grid))
             }
         }
@@ -155,7 +148,7 @@ impl Quantized {
         let outputs = outputs_axis(&self.graph, node);
         match (x, layer.dynamic) {
             (Held::Ints(x, _), _) => {
-                let sums = self.sums(index, ready, node, x, Some(&ready.bias), batch);
+                let sums = self.sums(ready, node, x, true, batch);
                 let scaled = sums.scaled(outputs, ready.factor.clone());
                 match grid {
                     Some(grid) => Held::Ints(rounded(scaled, grid), grid),
@@ -164,60 +157,41 @@ impl Quantized {
             }
             (Held::Plain(x), Some(dynamic)) => {
                 let (x, step) = dynamic.quantized(x.clone());
-                let sums = self.sums(index, ready, node, &x, None, batch);
+                let sums = self.sums(ready, node, &x, false, batch);
                 let scaled = sums.scaled(outputs, ready.factor.clone());
                 let floats = each(scaled, |scaled| scaled * step);
                 held(floats.shifted(outputs, ready.bias.clone()), grid)
             }
             (Held::Plain(x), None) => {
-                let operands = vec![x.clone(), ready.weight.clone()];
+                let operands = vec![x.clone(), ready.weights[0].clone()];
                 let sums = evaluate(&self.graph, node, operands, batch);
                 held(sums.shifted(outputs, ready.bias.clone()), grid)
             }
         }
     }
 
-    /// A layer's sums, exact, with a bias in their units if there is one.
+    /// A layer's sums, exact up to 2³¹ and rounded to `f32` once, with its bias in their units if that is an integer.
     fn sums(
         &self,
-        index: usize,
         ready: &Ready,
         node: &Node,
         x: &AnyTensor,
-        bias: Option<&Tensor<1>>,
+        biased: bool,
         batch: usize,
     ) -> AnyTensor {
         let usual = |x, weight| evaluate(&self.graph, node, vec![x, weight], batch);
         let outputs = outputs_axis(&self.graph, node);
-        let [_] = &ready.parts[..] else {
-            let axis = inputs_axis(&self.graph, node);
-            let mut shape = Vec::new();
-            let mut whole: Option<Tensor<1, Int>> = None;
-            for part in &ready.parts {
-                let positions: Vec<usize> = part.clone().collect();
-                let along = 1 - self.layers[&index].axis;
-                let weight = ready.weight.clone().select(along, &positions);
-                let partial = usual(x.clone().select(axis, &positions), weight);
-                shape = partial.shape();
-                let partial = partial.flat().expect("sums are float").int();
-                whole = Some(match whole {
-                    Some(whole) => whole + partial,
-                    None => partial,
-                });
-            }
-            let mut total = whole.expect("there are parts");
-            if let Some(bias) = bias {
-                let zeros = Tensor::zeros([shape.iter().product::<usize>()], self.device());
-                let biases = AnyTensor::shaped(zeros, &shape).shifted(outputs, bias.clone());
-                total = total + biases.flat().expect("biases are float").int();
-            }
-            return AnyTensor::shaped(total.float(), &shape);
-        };
-        let sums = usual(x.clone(), ready.weight.clone());
-        match bias {
-            Some(bias) => sums.shifted(outputs, bias.clone()),
-            None => sums,
+        let split = ready.split.expect("sums of integers are cut in some way");
+        if split.is_whole() && ready.parts.is_none() {
+            let sums = usual(x.clone(), ready.weights[0].clone());
+            return match biased {
+                true => sums.shifted(outputs, ready.bias.clone()),
+                false => sums,
+            };
         }
+        let total = split.total(x.clone(), &ready.weights, usual);
+        let bias = ready.parts.as_ref().filter(|_| biased);
+        total.rounded(bias.map(|parts| (outputs, parts)))
     }
 
     fn value(&self, id: calcine_graph::ValueId, values: &[Option<Held>]) -> Held {
@@ -233,39 +207,51 @@ impl Quantized {
     }
 }
 
-/// The matrix product of whole numbers, as near as `f32` comes to the exact sums: in parts of the summed axis whose sums are
-/// exact, added up as integers. `None` if 32 bits may not hold them.
+/// Products of whole numbers, or sums of so many of them, exact up to 2³¹ and rounded to `f32` once. `None` if they may be
+/// larger.
 fn products(
     (a, of_a): (AnyTensor, Quantizer),
     (b, of_b): (AnyTensor, Quantizer),
+    count: u64,
     usual: impl Fn(Vec<AnyTensor>) -> AnyTensor,
 ) -> Option<AnyTensor> {
-    let (along_a, along_b) = (a.rank() - 1, b.rank() - 2);
-    let summed = a.shape()[along_a];
-    let each = of_a.largest() * of_b.largest();
-    if each * summed as u64 > u64::from(i32::MAX.unsigned_abs()) {
+    let (left, right) = (of_a.largest(), of_b.largest());
+    let bound = left.checked_mul(right)?.checked_mul(count)?;
+    if bound > exact::LARGEST {
         return None;
     }
-    let exact = usize::try_from((1 << 24) / each.max(1)).ok();
-    let exact = exact.filter(|products| *products > 0)?;
-    if summed <= exact {
+    let split = Split::of(left, right, |digits| digits.most.saturating_mul(count))?;
+    if split.is_whole() {
         return Some(usual(vec![a, b]));
     }
-    let positions: Vec<usize> = (0..summed).collect();
-    let parts = positions.chunks(exact).map(|part| {
-        let (a, b) = (
-            a.clone().select(along_a, part),
-            b.clone().select(along_b, part),
-        );
-        usual(vec![a, b])
-    });
-    let parts: Vec<AnyTensor> = parts.collect();
-    let shape = parts[0].shape();
-    let ints = parts
-        .into_iter()
-        .filter_map(|part| Some(part.flat()?.int()));
-    let total = ints.reduce(|total, part| total + part)?;
-    Some(AnyTensor::shaped(total.float(), &shape))
+    let right = split.right.split(b);
+    let total = split.total(a, &right, |a, b| usual(vec![a, b]));
+    Some(total.rounded(None))
+}
+
+/// The sums of windows of so many whole numbers, of an operation that makes means; exact up to 2³¹ and rounded to `f32`
+/// once. `None` if they may be larger.
+#[allow(clippy::cast_precision_loss, reason = "counts of places")]
+fn summed(
+    x: AnyTensor,
+    own: Quantizer,
+    count: u64,
+    usual: impl Fn(Vec<AnyTensor>) -> AnyTensor,
+) -> Option<AnyTensor> {
+    // A mean is off by its last bits: up to here it tells the sum.
+    const TOLD: u64 = 1 << 20;
+    if own.largest().checked_mul(count)? > exact::LARGEST {
+        return None;
+    }
+    let digits = Digits::of(own.largest(), TOLD / count.max(1))?;
+    let mut total = Sum::default();
+    for (digit, weight) in digits.split(x).into_iter().zip(digits.weights()) {
+        let sums = each(usual(vec![digit]), |mean| {
+            mean.mul_scalar(count as f64).round()
+        });
+        total.add(sums, weight);
+    }
+    Some(total.rounded(None))
 }
 
 /// The tensor on its grid, if it has one.
@@ -299,16 +285,34 @@ fn each(tensor: AnyTensor, change: impl FnOnce(Tensor<1>) -> Tensor<1>) -> AnyTe
     AnyTensor::shaped(change(flat), &shape)
 }
 
-/// Whole numbers of one step in units of a grid, not rounded yet.
+/// Whole numbers of one scale in units of a quantizer's, not rounded yet.
 fn on(ints: AnyTensor, own: Quantizer, grid: Quantizer) -> AnyTensor {
-    times(ints, f64::from(own.step), grid)
+    times(ints, factor(f64::from(own.step), grid))
 }
 
-/// Times `f32(step / the grid's step)`.
+/// `f32(scale / the quantizer's scale)`.
 #[allow(clippy::cast_possible_truncation, reason = "factors are f32")]
-fn times(ints: AnyTensor, step: f64, grid: Quantizer) -> AnyTensor {
-    let factor = (step / f64::from(grid.step)) as f32;
+fn factor(scale: f64, grid: Quantizer) -> f32 {
+    (scale / f64::from(grid.step)) as f32
+}
+
+/// Times a factor, in `f32`.
+fn times(ints: AnyTensor, factor: f32) -> AnyTensor {
     each(ints, |ints| ints.mul_scalar(f64::from(factor)))
+}
+
+/// A clamp from zero in integers: the upper end is the integer that the bound becomes, whatever the range is.
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "bounds become integers of a quantizer"
+)]
+fn capped(x: AnyTensor, op: &Op, grid: Quantizer) -> AnyTensor {
+    let high = match op {
+        Op::Map(Map::Clamp { high, .. }) => *high,
+        _ => f64::INFINITY,
+    };
+    let high = f64::from(grid.quantize(high as f32) - grid.zero);
+    each(x, |x| x.clamp_min(0.0).clamp_max(high))
 }
 
 /// The nearest whole numbers of a grid.

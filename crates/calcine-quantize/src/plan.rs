@@ -2,6 +2,7 @@
 
 use calcine_graph::{Graph, Kind, Map, Node, Op, Padding, Source, ValueId};
 
+use crate::sensitive::sensitivities;
 use crate::settings::ByLayer;
 use crate::{Calibration, QuantizeError, Quantizer};
 
@@ -159,14 +160,16 @@ pub(crate) fn passes(op: &Op) -> bool {
     }
 }
 
-/// Beyond which a value tells nothing: where only sigmoids (6) and hyperbolic tangents (4) see it.
-fn saturates(graph: &Graph, id: ValueId) -> Option<f64> {
+/// Beyond which a value tells nothing: where only sigmoids (6) and hyperbolic tangents (4) see it. With more than 8 bits
+/// their results tell apart what is farther out.
+fn saturates(graph: &Graph, id: ValueId, bits: u8) -> Option<f64> {
     if graph.outputs.contains(&id) {
         return None;
     }
+    let finer = f64::from(bits.saturating_sub(8));
     let bounds = graph.consumers(id).map(|node| match node.op {
-        Op::Map(Map::Sigmoid) => Some(6.0),
-        Op::Map(Map::Tanh) => Some(4.0),
+        Op::Map(Map::Sigmoid) => Some(6.0 + 0.7 * finer),
+        Op::Map(Map::Tanh) => Some(4.0 + 0.35 * finer),
         _ => None,
     });
     let bounds: Option<Vec<f64>> = bounds.collect();
@@ -181,11 +184,15 @@ pub(crate) fn grids(
     settings: &ByLayer<'_>,
 ) -> Result<Vec<Option<Quantizer>>, QuantizeError> {
     let mut grids: Vec<Option<Quantizer>> = vec![None; graph.values.len()];
+    let sensitive = sensitivities(graph);
     let over = |settled: ValueId, name: &str| -> Result<Option<Quantizer>, QuantizeError> {
-        let bound = saturates(graph, settled);
-        let settled = &*graph.value(settled).name;
+        if sensitive[settled.0].is_some() {
+            return Ok(None);
+        }
         let layer = settings.of(name);
         let of = layer.activations;
+        let bound = saturates(graph, settled, of.bits);
+        let settled = &*graph.value(settled).name;
         if layer.float.is_some() || of.bits == 0 || of.dynamic {
             return Ok(None);
         }

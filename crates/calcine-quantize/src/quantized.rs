@@ -6,8 +6,9 @@ use calcine_trace::watch::Sampling;
 use calcine_trace::{AnyTensor, ForwardError, Network, Tensors};
 
 use crate::batches::finite;
+use crate::exact::{self, Split};
 use crate::float::Float;
-use crate::layer::{Bias, Layer, groups};
+use crate::layer::{Bias, Layer};
 use crate::parts::Parts;
 use crate::plan::Uses;
 use crate::report::{Asked, QuantizationReport};
@@ -19,18 +20,20 @@ use crate::{Calibration, QuantizeError, Quantizer, Scheme, Settings};
 /// an engine with 8-bit operands and 32-bit sums gives that rounds as it is written here:
 ///
 /// * a convolution, transposed or not, or a linear layer: `q = clamp(round(f32(Σ (x − zero_x)·w + b) · m) + zero)`, with
-///   `m = f32(step_x · step_w / step)` for each output, and `b = round(bias / (step_x · step_w))`; the sum is exact;
-/// * an addition: `round(f32(a − zero_a)·f32(step_a / step) + f32(b − zero_b)·f32(step_b / step))`;
-/// * a product of two: `round(f32((a − zero_a)(b − zero_b)) · f32(step_a·step_b / step))`;
-/// * a mean over windows: the exact sum times `f32(step_x / (n · step))`;
-/// * what only moves numbers, a maximum, a relu: the integers themselves;
+///   `m = f32(f32(scale_x · scale_w) / scale)` for each output, and `b = round(bias / f32(scale_x · scale_w))`; the sum is
+///   exact;
+/// * an addition: `round(f32(a − zero_a)·f32(scale_a / scale) + f32(b − zero_b)·f32(scale_b / scale))`;
+/// * a product of two: `round(f32((a − zero_a)(b − zero_b)) · f32(f32(scale_a·scale_b) / scale))`;
+/// * a mean over windows: the exact sum times `f32(scale_x / (n · scale))`;
+/// * what only moves numbers, a maximum, a relu, a clamp from zero: the integers themselves;
 /// * a matrix product of two: as a product, with the exact sum of products in its place;
-/// * rows of an embedding, and anything else, in float between two grids;
-/// * with dynamic ranges, such a layer alone: `f32(f32(Σ (x − zero_x)·w · step_w) · step_x) + bias`, where the
-///   input's grid is that of the batch, and all else in float.
+/// * rows of an embedding, and anything else, in float between two quantizers;
+/// * with dynamic ranges, such a layer alone: `f32(f32(Σ (x − zero_x)·w · scale_w) · scale_x) + bias`, where the
+///   input's quantizer is that of the batch, and all else in float.
 ///
-/// All products are `f32`, all rounding is to the nearest, ties to even. What the network gives last has no grid:
-/// exact sums times their steps.
+/// All products are `f32`, all rounding is to the nearest, ties to even. Sums are exact up to 2³¹. What the network gives
+/// last has no quantizer: exact sums times their scales. [`report`](Self::report) lists what else has none.
+/// `docs/arithmetic.md` states all of it.
 #[derive(Debug, Clone)]
 pub struct Quantized {
     pub(crate) graph: Graph,
@@ -76,14 +79,16 @@ pub struct IntegerLayer<'a> {
 /// A layer on a device.
 #[derive(Debug, Clone)]
 pub(crate) struct Ready {
-    /// Integers if inputs have a grid, else what they stand for.
-    pub(crate) weight: AnyTensor,
-    /// Added to sums: in integers, or in float if inputs have no grid.
+    /// Integers if inputs have a quantizer, a tensor for each digit; else what they stand for.
+    pub(crate) weights: Vec<AnyTensor>,
+    /// How the operands of sums of integers are cut; `None` of sums in float.
+    pub(crate) split: Option<Split>,
+    /// Added to sums: in integers that `f32` holds, or in float if inputs have no quantizer.
     pub(crate) bias: Tensor<1>,
+    /// The integers of the bias in two parts, where `f32` may not hold them or the sums with them.
+    pub(crate) parts: Option<[Tensor<1>; 2]>,
     /// What sums are multiplied with.
     pub(crate) factor: Tensor<1>,
-    /// Parts of the inputs with exact sums.
-    pub(crate) parts: Vec<std::ops::Range<usize>>,
 }
 
 /// Quantizes a network after training, weights to the nearest integers.
@@ -128,7 +133,7 @@ pub fn quantize_over<I: Tensors + Clone>(
     };
     let mut parts = Parts::of(network, seen, settings, &mut sample)?;
     if settings.weights.reestimate {
-        parts.renorm(network, batches)?;
+        parts.renorm(network, batches, &settings.sums)?;
     }
     parts.assembled(network, &settings.sums)
 }
@@ -281,39 +286,59 @@ impl Ready {
                 Bias::Floats(bias) => bias.clone(),
                 Bias::Ints(_) => vec![0.0; outputs],
             };
-            if let Some(dynamic) = layer.dynamic {
+            let Some(dynamic) = layer.dynamic else {
                 return Ok(Self {
-                    weight: layer.weight(device),
+                    weights: vec![layer.float_weight(device)],
+                    split: None,
                     bias: numbers(bias),
-                    factor: numbers((0..outputs).map(|output| layer.step(output)).collect()),
-                    parts: layer.parts(dynamic.largest(), groups(node))?,
+                    parts: None,
+                    factor: numbers(vec![1.0; outputs]),
                 });
-            }
+            };
+            let (split, _) = layer.split(dynamic.largest())?;
             return Ok(Self {
-                weight: layer.float_weight(device),
+                weights: layer.weights(split.right, device),
+                split: Some(split),
                 bias: numbers(bias),
-                factor: numbers(vec![1.0; outputs]),
-                parts: Vec::new(),
+                parts: None,
+                factor: numbers((0..outputs).map(|output| layer.step(output)).collect()),
             });
         };
-        #[allow(
-            clippy::cast_precision_loss,
-            reason = "checked to be exact, or added as integers"
-        )]
         let bias = match &layer.bias {
-            Bias::Ints(bias) => bias.iter().map(|&int| int as f32).collect(),
-            Bias::Floats(_) => vec![0.0; outputs],
+            Bias::Ints(bias) => bias.clone(),
+            Bias::Floats(_) => vec![0; outputs],
         };
-        #[allow(clippy::cast_possible_truncation, reason = "factors are f32")]
-        let factor = |channel: usize| {
-            let sums = f64::from(input.step) * f64::from(layer.step(channel));
-            (sums / output.map_or(1.0, |grid| f64::from(grid.step))) as f32
+        let (split, held) = layer.split(input.largest())?;
+        let parts = || {
+            let parts: Vec<[f32; 2]> = bias.iter().map(|&int| exact::parts(int)).collect();
+            [0, 1].map(|part| numbers(parts.iter().map(|parts| parts[part]).collect()))
         };
+        let factors = (0..outputs).map(|channel| {
+            let factor = rescale(input.step * layer.step(channel), output);
+            match factor.is_finite() {
+                true => Ok(factor),
+                false => Err(QuantizeError::NotFinite {
+                    name: node.name.clone(),
+                    what: "the scale of the sums",
+                    value: factor.into(),
+                }),
+            }
+        });
+        let factors: Result<Vec<f32>, _> = factors.collect();
+        #[allow(clippy::cast_precision_loss, reason = "used where `f32` holds them")]
+        let floats = bias.iter().map(|&int| int as f32).collect();
         Ok(Self {
-            weight: layer.weight(device),
-            bias: numbers(bias),
-            factor: numbers((0..outputs).map(factor).collect()),
-            parts: layer.parts(input.largest(), groups(node))?,
+            weights: layer.weights(split.right, device),
+            split: Some(split),
+            parts: (!held).then(parts),
+            bias: numbers(floats),
+            factor: numbers(factors?),
         })
     }
+}
+
+/// What sums of products are multiplied with, `f32(scale / the output's scale)`, of sums in units of `scale`, which is the
+/// `f32` product of their operands' scales: as ONNX Runtime has it.
+pub(crate) fn rescale(scale: f32, output: Option<Quantizer>) -> f32 {
+    output.map_or(scale, |grid| scale / grid.step)
 }

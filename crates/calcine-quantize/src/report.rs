@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 
 use crate::parts::is_folded_into;
 use crate::plan::{Uses, has_integers, makers};
+use crate::sensitive::{Sensitivity, sensitivities};
 use crate::settings::ByLayer;
 use crate::{Calibration, FloatType, Quantizer};
 
@@ -62,6 +63,12 @@ pub enum FloatReason {
     Output,
     /// It needs this value, which is in float.
     Operand(String),
+    /// It is part of a division, a root, a logarithm, a power or an exponential, or of a norm that is recorded as such
+    /// arithmetic: a rounded operand could be zero, or its error become large.
+    Division,
+    /// A softmax, a maximum or a minimum alone reads it, behind a mask of −∞ or of large numbers, which leave a quantizer
+    /// nothing for the rest.
+    Mask,
     /// The operation has no form in integers: it is computed in float between quantized values.
     Operation,
     /// Its result has no quantizer; of a network from a file it is not known why.
@@ -81,6 +88,10 @@ impl fmt::Display for FloatReason {
             ),
             Self::Output => f.write_str("it gives what the network gives"),
             Self::Operand(name) => write!(f, "it needs `{name}`, which is in float"),
+            Self::Division => f.write_str(
+                "it is part of a division, a root, a logarithm, a power or an exponential, or of a norm that is made of them",
+            ),
+            Self::Mask => f.write_str("a softmax or a maximum reads it behind a mask"),
             Self::Operation => f.write_str("the operation has no form in integers"),
             Self::NoQuantizer => f.write_str("its result has no quantizer"),
         }
@@ -298,14 +309,20 @@ impl Asked<'_> {
         if self.grids[node.output.0].is_some() {
             return self.in_float_between(index, node);
         }
+        let settled = self.uses.settled(graph, node.output);
+        let sensitive = || match sensitivities(graph)[settled.0] {
+            Some(Sensitivity::Division) => Some(FloatReason::Division),
+            Some(Sensitivity::Mask) => Some(FloatReason::Mask),
+            None => None,
+        };
         let Some(own) = by_layer.map(|by_layer| by_layer.of(&node.name)) else {
-            return Some(FloatReason::NoQuantizer);
+            return sensitive().or(Some(FloatReason::NoQuantizer));
         };
         Some(match own.float {
             Some(kept) => FloatReason::Setting(kept),
             None if own.activations.bits == 0 => FloatReason::Activations,
             None if own.activations.dynamic => FloatReason::Dynamic,
-            None => FloatReason::Output,
+            None => sensitive().unwrap_or(FloatReason::Output),
         })
     }
 

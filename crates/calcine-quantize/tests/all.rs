@@ -6,6 +6,7 @@
     reason = "tests panic, and what is exact is compared exactly"
 )]
 
+mod arithmetic;
 mod aware;
 mod computed;
 mod engine;
@@ -21,5 +22,6 @@ mod preparing;
 mod ranges;
 mod reports;
 mod searching;
+mod sensitive;
 mod settings;
 mod shapes;

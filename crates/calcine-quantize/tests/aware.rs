@@ -278,3 +278,80 @@ fn weights_of_any_module_train_on_grids() {
         assert!(levels("head.weight") > 40);
     }
 }
+
+/// Between two linear layers, every kind of function: whatever learned scales, ends and ranges have become, the integers are
+/// what the network trained as.
+#[test]
+fn integers_are_what_trained_whatever_scales_have_become() {
+    use burn::tensor::activation::{gelu, hard_sigmoid, leaky_relu, relu, sigmoid, softmax};
+    type Function = fn(Tensor<2>) -> Tensor<2>;
+    let functions: [(&str, Function); 20] = [
+        ("nothing", |y| y),
+        ("relu", relu),
+        ("relu6", |y| (y * 8.0).clamp(0.0, 6.0)),
+        ("a low cap", |y| y.clamp(0.0, 0.3)),
+        ("a relu with a cap", |y| relu(y).clamp(0.0, 0.4)),
+        ("a relu with a maximum", |y| relu(y).clamp_max(0.4)),
+        ("a hard tanh", |y| y.clamp(-0.5, 0.5)),
+        ("a floor below zero", |y| y.clamp_min(-0.2)),
+        ("a sigmoid", sigmoid),
+        ("a tanh", Tensor::tanh),
+        ("a hard sigmoid", |y| hard_sigmoid(y, 0.2, 0.5)),
+        ("a hard swish", |y| {
+            y.clone() * (y + 3.0).clamp(0.0, 6.0) / 6.0
+        }),
+        ("a leaky relu", |y| leaky_relu(y, 0.1)),
+        ("a gelu", gelu),
+        ("a sum with itself", |y| y.clone() + y),
+        ("a square", |y| y.clone() * y),
+        ("a capped part", |y| {
+            let [a, b] = [0..4, 4..8].map(|part| y.clone().slice_dim(1, part));
+            Tensor::cat(vec![a.clamp(0.0, 0.3), b], 1)
+        }),
+        ("itself and capped", |y| y.clone().clamp(0.0, 0.3) + y),
+        ("a softmax", |y| softmax(y, 1)),
+        ("a norm", |y| {
+            y.clone() / (y.square().mean_dim(1) + 1e-5).sqrt()
+        }),
+    ];
+    let x: Tensor<2> = numbers([24, 6]);
+    each(functions, |(name, function)| {
+        let linear = |from, to| burn::nn::LinearConfig::new(from, to).init(&device());
+        let mut model: [burn::nn::Linear; 2] = [linear(6, 8), linear(8, 3)];
+        for layer in &mut model {
+            let shape = layer.weight.dims();
+            layer.weight = burn::module::Param::from_tensor(numbers(shape));
+            layer.bias = Some(burn::module::Param::from_tensor(numbers([shape[1]]) * 0.3));
+        }
+        let function = *function;
+        let forward = move |m: &[burn::nn::Linear; 2], x| m[1].forward(function(m[0].forward(x)));
+        let network = calcine_trace::trace(&model, x.clone(), forward).unwrap();
+        let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+        for method in METHODS {
+            for factor in [1.0, 1.37, 0.8, 3.1] {
+                let settings = settings(7, true);
+                let fresh = AwareNetwork::new(network.clone(), &seen, &settings, method).unwrap();
+                let inventory = Inventory::of(&fresh);
+                let learned = inventory.iter().filter(|parameter| {
+                    let path = &parameter.path;
+                    let activation = path.ends_with("_step") && !path.contains("weight_step");
+                    activation || path.ends_with("_clip") || path.starts_with("ranges")
+                });
+                let values = learned.map(|parameter| {
+                    let value = calcine_params::flat(&fresh, [parameter]).remove(0);
+                    (parameter.id, value * factor)
+                });
+                let values = values.collect();
+                let aware = calcine_params::replace(fresh, values);
+                let trained: Tensor<2> = aware.forward(x.clone());
+                let integers: Tensor<2> = aware.quantized().unwrap().forward(x.clone());
+                let largest = trained.clone().abs().max().into_scalar::<f32>();
+                let off = difference(&trained, &integers);
+                assert!(
+                    off < 0.02 * largest,
+                    "{name}, {method:?} ×{factor}: off by {off} of {largest}"
+                );
+            }
+        }
+    });
+}

@@ -93,8 +93,8 @@ fn layer_of(
     let output = |at: usize| at / inner % outputs;
     let factor = |output: usize| -> f32 {
         let step = layer.steps[if layer.steps.len() == 1 { 0 } else { output }];
-        let sums = f64::from(x.grid().step) * f64::from(step);
-        (sums / grid.map_or(1.0, |grid| f64::from(grid.step))) as f32
+        let sums = x.grid().step * step;
+        grid.map_or(sums, |grid| sums / grid.step)
     };
     for (at, sum) in sums.iter_mut().enumerate() {
         *sum += bias[output(at)];
@@ -183,7 +183,7 @@ fn other(
         }
         Op::Zip(Arithmetic::Multiply) => {
             let y = &values[&node.inputs[1]];
-            let m = factor(step(x) * step(y));
+            let m = x.grid().step * y.grid().step / grid.step;
             let product = |at| (x.centred(at) * y.centred(at)) as f32 * m;
             (0..x.ints.len())
                 .map(|at| to_grid(product(at), grid))

@@ -41,7 +41,7 @@ fn matrix_products_are_those_of_integers() {
         let out = quantized.grid(&graph.nodes[0].name).unwrap();
         let (a, b) = (read(samples.0.clone()), read(samples.1.clone()));
         let centred = |side: usize, x: f32| i64::from(grids[side].quantize(x) - grids[side].zero);
-        let factor = f64::from(grids[0].step) * f64::from(grids[1].step) / f64::from(out.step);
+        let factor = grids[0].step * grids[1].step / out.step;
         let mut expected = Vec::new();
         for at in 0..2 * 3 * 4 {
             // Swapped: the columns first.
@@ -53,7 +53,7 @@ fn matrix_products_are_those_of_integers() {
                     centred(0, a) * centred(1, b)
                 })
                 .sum();
-            let scaled = (sum as f32 * factor as f32).round_ties_even() as i32;
+            let scaled = (sum as f32 * factor).round_ties_even() as i32;
             let q = (scaled + out.zero).clamp(out.low, out.high);
             expected.push(out.dequantize(q));
         }
@@ -237,9 +237,9 @@ fn transposed_convolutions_are_sums_of_integers() {
         for (at, sum) in sums.iter().enumerate() {
             let output = at / 225 % 5;
             let step = layer.steps[if *per_channel { output } else { 0 }];
-            let factor = f64::from(grid.step) * f64::from(step) / f64::from(out.step);
+            let factor = grid.step * step / out.step;
             let sum = sum + layer.bias.unwrap()[output];
-            let scaled = (sum as f32 * factor as f32).round_ties_even() as i32;
+            let scaled = (sum as f32 * factor).round_ties_even() as i32;
             let q = (scaled + out.zero).clamp(out.low, out.high);
             let (plane, y, z) = (at / 225, at / 15 % 15, at % 15);
             expected[(plane * 15 + z) * 15 + y] = out.dequantize(q);

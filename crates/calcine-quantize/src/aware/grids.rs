@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::module::ParamId;
-use burn::tensor::Tensor;
+use burn::tensor::{Bool, Tensor};
 use calcine_graph::{Op, ValueId};
 use calcine_params::Edit;
 use calcine_quant::{
@@ -177,8 +177,9 @@ impl AwareNetwork {
                 } else {
                     largest.max()
                 };
-                let none = largest.clone().equal_scalar(0.0);
-                return Some(largest.div_scalar(weight.top()).mask_fill(none, 1.0));
+                let step = largest.div_scalar(weight.top());
+                let none = step.clone().lower_elem(f32::MIN_POSITIVE);
+                return Some(step.mask_fill(none, 1.0));
             }
         };
         match factors.filter(|_| !weight.is_folded(method)) {
@@ -195,7 +196,8 @@ impl AwareNetwork {
         let graph = &self.plan.graph;
         let node = &graph.nodes[weight.node];
         let step = self.input_step(node.inputs[0])?;
-        let unit = step * self.weight_steps(weight)?;
+        let steps = self.weight_steps(weight)?;
+        let unit = (step * steps.clone()).clamp_min(f32::MIN_POSITIVE);
         let bias = node.inputs.get(2).and_then(|id| self.vector(*id));
         let bias = match (weight.norm, bias) {
             (None, None) => return None,
@@ -211,8 +213,34 @@ impl AwareNetwork {
             }
         };
         let axis = outputs_axis(graph, node);
-        let rounded = (bias.clone() / unit.clone()).round() * unit;
-        Some((axis, rounded - bias))
+        let units = bias.clone() / unit.clone();
+        // Beyond, units are finer than `f32` tells apart, and scales are enlarged.
+        let fine = units.clone().abs().greater_elem(f64::from(1 << 24));
+        let fine = match self.empty(weight, &steps) {
+            Some(empty) => fine.bool_or(empty),
+            None => fine,
+        };
+        let error = (units.round() * unit - bias).mask_fill(fine, 0.0);
+        Some((axis, error))
+    }
+
+    /// Outputs whose weights are all zero on their grid, which have the finest biases that there are.
+    fn empty(&self, weight: &WeightPlan, steps: &Tensor<1>) -> Option<Tensor<1, Bool>> {
+        if matches!(self.plan.method, Method::Dorefa | Method::Pact) {
+            // None of their levels is zero.
+            return None;
+        }
+        let sizes: Tensor<1> = self.weight(weight)?.abs().max_dim(1).reshape([-1]);
+        let sizes = match self.factors(weight) {
+            Some(factors) => sizes * factors.abs(),
+            None => sizes,
+        };
+        let sizes = match steps.dims()[0] {
+            1 => sizes.clone().max().expand(sizes.dims()),
+            _ => sizes,
+        };
+        let half = steps.clone().mul_scalar(0.5).expand(sizes.dims());
+        Some(sizes.lower_equal(half))
     }
 
     /// The step of the grid that a value is on.

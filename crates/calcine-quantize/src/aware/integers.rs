@@ -8,7 +8,7 @@ use calcine_quant::{Method, Quantizer, dorefa_weight};
 
 use super::AwareNetwork;
 use super::plan::{ActivationPlan, Ends, WeightPlan};
-use crate::layer::{FloatLayer, Layer, output_of};
+use crate::layer::{Accumulator, FloatLayer, Layer, output_of};
 use crate::parts::assembled;
 use crate::{QuantizeError, Quantized, Scheme, WeightSettings};
 
@@ -39,11 +39,15 @@ impl AwareNetwork {
             let node = &plan.graph.nodes[weight.node];
             let float = FloatLayer::of(&aware.network, &plan.uses, node)?;
             let input = grids[node.inputs[0].0].as_ref();
+            let accumulator = Accumulator {
+                input,
+                settings: &plan.sums,
+            };
             let steps = read(aware.weight_steps(weight));
             let layer = match plan.method {
                 Method::Dorefa | Method::Pact => {
                     let (ints, bits) = aware.levels(weight, &float);
-                    Layer::exact(&node.name, &float, ints, bits, steps, input)?
+                    Layer::exact(&node.name, &float, ints, bits, steps, accumulator)?
                 }
                 _ => {
                     let grid = |step: &f32| symmetric(*step, weight.top());
@@ -52,7 +56,7 @@ impl AwareNetwork {
                         bits: weight.bits,
                         ..WeightSettings::default()
                     };
-                    Layer::nearest(&node.name, &float, &own, &settings, input)?
+                    Layer::nearest(&node.name, &float, &own, &settings, accumulator)?
                 }
             };
             layer.fits(input, &plan.sums)?;

@@ -57,6 +57,15 @@ impl FloatLayer {
             }
             shifts = beta;
         }
+        #[allow(clippy::cast_possible_truncation, reason = "weights are f32")]
+        let lost = |value: &&f64| !(**value as f32).is_finite();
+        if let Some(value) = weight.iter().chain(&bias).find(lost) {
+            return Err(QuantizeError::NotFinite {
+                name: node.name.clone(),
+                what: "a weight or bias, with the batch norm behind it folded in,",
+                value: *value,
+            });
+        }
         Ok(Self {
             weight,
             shape,

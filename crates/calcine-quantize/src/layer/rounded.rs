@@ -4,7 +4,7 @@ use calcine_quant::Quantizer;
 use calcine_trace::watch::LayerSamples;
 use rayon::prelude::*;
 
-use super::{FloatLayer, Layer, bias};
+use super::{Accumulator, FloatLayer, Layer};
 use crate::settings::WeightSettings;
 use crate::{QuantizeError, ada_round, gptq};
 
@@ -16,10 +16,14 @@ impl Layer {
         float: &FloatLayer,
         grids: &[Quantizer],
         settings: &WeightSettings,
-        input: Option<&Quantizer>,
+        accumulator: Accumulator<'_>,
         samples: &LayerSamples,
     ) -> Result<Self, QuantizeError> {
-        let mut layer = Self::nearest(name, float, grids, settings, input)?;
+        let without_bias = FloatLayer {
+            bias: vec![0.0; float.bias.len()],
+            ..float.clone()
+        };
+        let mut layer = Self::nearest(name, &without_bias, grids, settings, accumulator)?;
         let columns = samples.columns() / samples.groups();
         let each = layer.outputs() / samples.groups();
         let mut corrected = float.bias.clone();
@@ -46,7 +50,8 @@ impl Layer {
                 }
             }
         }
-        layer.bias = bias(name, &corrected, &layer.steps, input)?;
+        layer.steps = grids.iter().map(|grid| grid.step).collect();
+        layer.set_bias(&corrected, accumulator)?;
         Ok(layer)
     }
 

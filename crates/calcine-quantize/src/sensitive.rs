@@ -1,0 +1,411 @@
+//! Values that must not be rounded to few integers: what divisions, roots, logarithms, powers and exponentials are made
+//! of, norms that are spelled with them, and masks before a softmax.
+
+use calcine_graph::{Arithmetic, Graph, Kind, Map, Node, Op, Reduction, Source, ValueId};
+
+use crate::plan::has_weights;
+
+/// Why a value has no quantizer, though the settings ask for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sensitivity {
+    /// It is what something is divided by, or a root, a logarithm, a power or an exponential is of, or belongs to what makes
+    /// that: a code of zero would be divided by, or a rounding error become large. Norms that are recorded as arithmetic are
+    /// in float as a whole by this.
+    Division,
+    /// Nothing but a softmax or a maximum reads it, and it may hold a mask: −∞, or a very large negative number, beside
+    /// which a quantizer would have nothing left for the rest.
+    Mask,
+}
+
+/// Of each value, why it stays in float, if it does.
+pub(crate) fn sensitivities(graph: &Graph) -> Vec<Option<Sensitivity>> {
+    let mut search = Search::new(graph);
+    for (index, node) in graph.nodes.iter().enumerate() {
+        search.division(index, node);
+    }
+    search.settle();
+    // A mask may have many readers, all of which must be found before it is theirs alone.
+    loop {
+        let before = search.region.clone();
+        for (index, node) in graph.nodes.iter().enumerate() {
+            search.mask(index, node);
+        }
+        if search.region == before {
+            return search.reasons;
+        }
+    }
+}
+
+/// How far a walk from an operand to what makes it has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Walk {
+    /// Whether codes of zero behind it do no harm: something positive was added, or it is clamped from there.
+    guarded: bool,
+    /// Whether a sum or a mean over many elements lies between, so that it is of the data itself that nothing else is made.
+    crossed: bool,
+}
+
+struct Search<'a> {
+    graph: &'a Graph,
+    users: Vec<Vec<usize>>,
+    /// Whether a value is made of parameters and constants alone.
+    fixed: Vec<bool>,
+    reasons: Vec<Option<Sensitivity>>,
+    /// Nodes that compute in float whatever their operands are.
+    region: Vec<bool>,
+    /// Walks that were here.
+    seen: Vec<Vec<Walk>>,
+    /// What a region is fed: in float, if nothing else reads it.
+    fed: Vec<ValueId>,
+}
+
+impl<'a> Search<'a> {
+    fn new(graph: &'a Graph) -> Self {
+        let mut users = vec![Vec::new(); graph.values.len()];
+        for (index, node) in graph.nodes.iter().enumerate() {
+            for id in &node.inputs {
+                users[id.0].push(index);
+            }
+        }
+        let own = |value: &calcine_graph::Value| {
+            matches!(value.source, Source::Parameter | Source::Constant)
+        };
+        let mut fixed: Vec<bool> = graph.values.iter().map(own).collect();
+        for node in &graph.nodes {
+            fixed[node.output.0] = node.inputs.iter().all(|id| fixed[id.0]);
+        }
+        Self {
+            graph,
+            users,
+            fixed,
+            reasons: vec![None; graph.values.len()],
+            region: vec![false; graph.nodes.len()],
+            seen: vec![Vec::new(); graph.values.len()],
+            fed: Vec::new(),
+        }
+    }
+
+    /// Whether something that is in integers otherwise reads the value: a layer, or a matrix product.
+    fn feeds_integers(&self, id: ValueId) -> bool {
+        let reads = |node: &Node| match node.op {
+            Op::Matmul => true,
+            Op::Attention { .. } => node.inputs[..3].contains(&id),
+            _ => has_weights(self.graph, node) && node.inputs[0] == id,
+        };
+        self.users[id.0]
+            .iter()
+            .any(|user| reads(&self.graph.nodes[*user]))
+    }
+
+    fn is_float(&self, id: ValueId) -> bool {
+        self.graph.value(id).kind == Kind::Float && !self.fixed[id.0]
+    }
+
+    /// What a node divides by, or else takes in a way that errors grow.
+    fn division(&mut self, index: usize, node: &Node) {
+        // Something may be divided by zero.
+        const OPEN: Walk = Walk {
+            guarded: false,
+            crossed: false,
+        };
+        // Nothing is, but errors of rounding would grow.
+        const NEAR: Walk = Walk {
+            guarded: true,
+            crossed: true,
+        };
+        let mut operands: Vec<(usize, Walk)> = Vec::new();
+        match &node.op {
+            Op::Zip(Arithmetic::Divide | Arithmetic::Remainder) => operands.push((1, OPEN)),
+            Op::Zip(Arithmetic::Power) => operands.extend([(0, OPEN), (1, NEAR)]),
+            Op::Scalar(Arithmetic::Power, power) if *power < 0.0 => operands.push((0, OPEN)),
+            Op::Scalar(Arithmetic::Power, power) if power.fract() != 0.0 => {
+                operands.push((0, NEAR));
+            }
+            Op::Map(Map::Reciprocal | Map::Log | Map::Log1p) => operands.push((0, OPEN)),
+            // Poles, and ends beyond which there is no number.
+            Op::Map(Map::Tan | Map::ArcSin | Map::ArcCos | Map::ArcCosh | Map::ArcTanh) => {
+                operands.push((0, OPEN))
+            }
+            Op::Map(Map::Sqrt | Map::Exp | Map::Sinh | Map::Cosh) => operands.push((0, NEAR)),
+            Op::Zip(Arithmetic::ArcTan2) => operands.extend([(0, NEAR), (1, NEAR)]),
+            _ => return,
+        }
+        operands.retain(|(at, _)| self.is_float(node.inputs[*at]));
+        if operands.is_empty() {
+            return;
+        }
+        self.region[index] = true;
+        for (at, walk) in operands {
+            self.walk(node.inputs[at], walk);
+        }
+        let negative = match &node.op {
+            Op::Scalar(Arithmetic::Power, power) => *power < 0.0,
+            op => *op == Op::Map(Map::Reciprocal),
+        };
+        if negative {
+            self.factor(node.output);
+        }
+        if node.op == Op::Zip(Arithmetic::Divide) {
+            self.quotient(node.inputs[0], node.output);
+        }
+    }
+
+    /// Follows what makes a value, and keeps it in float.
+    fn walk(&mut self, id: ValueId, walk: Walk) {
+        let before =
+            |seen: &Walk| (!seen.guarded || walk.guarded) && (!seen.crossed || walk.crossed);
+        if !self.is_float(id) || self.seen[id.0].iter().any(before) {
+            return;
+        }
+        self.seen[id.0].push(walk);
+        let graph = self.graph;
+        let open = !(walk.guarded && walk.crossed);
+        let Some((index, operands)) = self.passes(id, walk) else {
+            match open {
+                true => self.reasons[id.0] = Some(Sensitivity::Division),
+                false => self.fed.push(id),
+            }
+            return;
+        };
+        if self.feeds_integers(id) && !open {
+            return;
+        }
+        self.reasons[id.0] = Some(Sensitivity::Division);
+        self.region[index] = true;
+        let node = &graph.nodes[index];
+        let next = match &node.op {
+            // What is at least so much errs no more than what is added to it.
+            Op::Scalar(Arithmetic::Add, least)
+            | Op::Map(Map::ClampMin(least) | Map::Clamp { low: least, .. })
+                if *least > 0.0 =>
+            {
+                Walk {
+                    guarded: true,
+                    crossed: walk.crossed || *least >= 0.1,
+                }
+            }
+            Op::Map(Map::Exp) => Walk {
+                guarded: true,
+                crossed: true,
+            },
+            Op::Reduce(..)
+            | Op::ReduceAll(_)
+            | Op::CumulativeSum(_)
+            | Op::AveragePool { .. }
+            | Op::AdaptiveAveragePool => Walk {
+                crossed: true,
+                ..walk
+            },
+            _ => walk,
+        };
+        for at in operands {
+            self.walk(node.inputs[at], next);
+        }
+    }
+
+    /// The node that makes a value, and the operands that a walk goes on with; `None` where it ends.
+    fn passes(&self, id: ValueId, walk: Walk) -> Option<(usize, Vec<usize>)> {
+        let Source::Node(index) = self.graph.value(id).source else {
+            return None;
+        };
+        let node = &self.graph.nodes[index];
+        let all = || Some((index, (0..node.inputs.len()).collect()));
+        let first = || Some((index, vec![0]));
+        match &node.op {
+            Op::Convolution(_)
+            | Op::TransposedConvolution { .. }
+            | Op::Linear
+            | Op::Matmul
+            | Op::Embedding
+            | Op::BatchNorm { .. }
+            | Op::LayerNorm { .. }
+            | Op::Attention { .. }
+            | Op::Softmax(_)
+            | Op::LogSoftmax(_) => None,
+            Op::Select(_) | Op::Gather(_) => first(),
+            _ if !walk.crossed => all(),
+            // Behind a sum, what it is a sum of is arithmetic of the data: squares and differences from a mean.
+            Op::Scalar(..) | Op::Cast => first(),
+            Op::Map(map) => match map {
+                Map::Abs | Map::Negate | Map::Exp | Map::Log | Map::Log1p | Map::Sqrt => first(),
+                Map::Reciprocal | Map::Clamp { .. } | Map::ClampMin(_) => first(),
+                _ => None,
+            },
+            Op::Zip(arithmetic) => {
+                let (a, b) = (node.inputs[0], node.inputs[1]);
+                let own = a == b || self.fixed[a.0] || self.fixed[b.0];
+                let centred = *arithmetic == Arithmetic::Subtract && self.is_reduced(b);
+                (own || centred).then(all).flatten()
+            }
+            Op::Reduce(..)
+            | Op::ReduceAll(_)
+            | Op::CumulativeSum(_)
+            | Op::AveragePool { .. }
+            | Op::AdaptiveAveragePool => first(),
+            op if moves(op) => first(),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a mean, a sum or a maximum, moved about.
+    fn is_reduced(&self, mut id: ValueId) -> bool {
+        while let Some(node) = self.graph.producer(id) {
+            match &node.op {
+                Op::Reduce(..) | Op::ReduceAll(_) => return true,
+                op if moves(op) || matches!(op, Op::Scalar(..)) => id = node.inputs[0],
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// Keeps the reciprocal of something in float up to the products that it is a factor of.
+    fn factor(&mut self, id: ValueId) {
+        if self.reasons[id.0].is_some() || self.feeds_integers(id) {
+            return;
+        }
+        self.reasons[id.0] = Some(Sensitivity::Division);
+        for user in self.users[id.0].clone() {
+            let node = &self.graph.nodes[user];
+            match &node.op {
+                Op::Scalar(..) => self.factor_of(user),
+                op if moves(op) => self.factor_of(user),
+                Op::Zip(Arithmetic::Multiply) => {
+                    let other = usize::from(node.inputs[0] == id);
+                    self.region[user] = true;
+                    self.quotient(node.inputs[other], node.output);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn factor_of(&mut self, user: usize) {
+        self.region[user] = true;
+        self.factor(self.graph.nodes[user].output);
+    }
+
+    /// Keeps what is divided in float, and the quotient as far as it is only scaled and shifted by what is fixed.
+    fn quotient(&mut self, numerator: ValueId, mut id: ValueId) {
+        let data = Walk {
+            guarded: true,
+            crossed: true,
+        };
+        self.walk(numerator, data);
+        while let [user] = self.users[id.0][..] {
+            let node = &self.graph.nodes[user];
+            let scaled = match &node.op {
+                Op::Scalar(..) | Op::Cast => true,
+                Op::Zip(
+                    Arithmetic::Add
+                    | Arithmetic::Subtract
+                    | Arithmetic::Multiply
+                    | Arithmetic::Divide,
+                ) => node
+                    .inputs
+                    .iter()
+                    .all(|other| *other == id || self.fixed[other.0]),
+                op => moves(op),
+            };
+            if !scaled || self.graph.outputs.contains(&id) {
+                break;
+            }
+            self.reasons[id.0] = Some(Sensitivity::Division);
+            self.region[user] = true;
+            id = node.output;
+        }
+    }
+
+    /// What only a region reads is in float too: it goes there as exact sums.
+    fn settle(&mut self) {
+        for id in std::mem::take(&mut self.fed) {
+            let read = &self.users[id.0];
+            if read.iter().all(|user| self.region[*user]) && !self.graph.outputs.contains(&id) {
+                self.reasons[id.0] = Some(Sensitivity::Division);
+            }
+        }
+    }
+
+    /// What a softmax or a maximum reads behind a mask.
+    fn mask(&mut self, index: usize, node: &Node) {
+        let (operands, reader) = match &node.op {
+            // A softmax by hand begins with an exponential.
+            Op::Softmax(_) | Op::LogSoftmax(_) | Op::Map(Map::Exp) => {
+                (&node.inputs[..1], Reader::Softmax)
+            }
+            Op::Attention { .. } => (&node.inputs[3..], Reader::Mask),
+            Op::Reduce(Reduction::Max | Reduction::Min, _)
+            | Op::ReduceAll(Reduction::Max | Reduction::Min)
+            | Op::ArgMax(_) => (&node.inputs[..1], Reader::Maximum),
+            _ => return,
+        };
+        self.region[index] = true;
+        for id in operands {
+            self.masked(*id, reader);
+        }
+    }
+
+    /// Keeps what a mask is added to in float, and the mask; says whether there is one.
+    fn masked(&mut self, id: ValueId, reader: Reader) -> bool {
+        let alone = self.users[id.0].iter().all(|user| self.region[*user]);
+        if !self.is_float(id) || !alone || self.graph.outputs.contains(&id) {
+            return false;
+        }
+        let Source::Node(index) = self.graph.value(id).source else {
+            let given = reader == Reader::Mask;
+            if given {
+                self.keep(id);
+            }
+            return given;
+        };
+        let node = &self.graph.nodes[index];
+        let (masks, next) = match &node.op {
+            Op::Where | Op::Fill(_) => (true, reader),
+            _ if moves(&node.op) => (false, reader),
+            _ if reader == Reader::Maximum => return false,
+            Op::Zip(Arithmetic::Add | Arithmetic::Subtract) => (true, Reader::Mask),
+            Op::Zip(Arithmetic::Multiply | Arithmetic::Divide) | Op::Scalar(..) | Op::Cast => {
+                (false, reader)
+            }
+            _ => return false,
+        };
+        self.region[index] = true;
+        let mut masked = masks;
+        for id in &node.inputs {
+            masked |= self.masked(*id, next);
+        }
+        if masked {
+            self.keep(id);
+        }
+        masked
+    }
+
+    fn keep(&mut self, id: ValueId) {
+        let reason = &mut self.reasons[id.0];
+        *reason = reason.or(Some(Sensitivity::Mask));
+    }
+}
+
+/// What reads a value that may be masked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Softmax,
+    Maximum,
+    /// A sum before a softmax, one side of which may be the mask.
+    Mask,
+}
+
+/// Whether an operation moves numbers and does not change them.
+fn moves(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Reshape
+            | Op::Expand
+            | Op::Permute(_)
+            | Op::Flip(_)
+            | Op::Repeat { .. }
+            | Op::Slice(_)
+            | Op::Select(_)
+            | Op::Gather(_)
+    )
+}
