@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use calcine::criteria::Norm;
-use calcine::thin::{Border, Joint};
+use calcine::graph::NormFeatures;
+use calcine::thin::{Border, Joint, ThinOptions};
 use calcine::zoo::reference::{GroupPruning, Settings, ThinRun, ThinSettings, thin_network};
 
 use crate::failure::Failure;
@@ -41,6 +42,9 @@ pub(crate) struct Args {
     /// Keep channels whose removal would change padded borders.
     #[arg(long)]
     exact: bool,
+    /// Let features of layer norms and RMS norms go, too: the network computes something else and has to train on.
+    #[arg(long)]
+    inexact: bool,
     /// Test images at most [default: all].
     #[arg(long, alias = "test-limit", value_parser = positive::<usize>, value_name = "N")]
     test_images: Option<usize>,
@@ -106,10 +110,15 @@ fn settings(args: &Args) -> ThinSettings {
             joint: args.joint,
             multiple: args.multiple_of,
         }),
-        border: if args.exact {
-            Border::Exact
-        } else {
-            Border::Inexact
+        options: ThinOptions {
+            border: match args.exact {
+                true => Border::Exact,
+                false => Border::Inexact,
+            },
+            norm_features: match args.inexact {
+                true => NormFeatures::Removable,
+                false => NormFeatures::Pinned,
+            },
         },
         batches: args.batches.clone(),
     }
@@ -149,6 +158,9 @@ fn json(run: &ThinRun, out: &Path) -> serde_json::Value {
         "macs_before": sizes.macs_before,
         "macs": sizes.macs,
         "border": run.thinned.report.border(),
+        "kept": run.thinned.report.kept,
+        "norms": run.thinned.report.norms,
+        "difference": run.thinned.report.difference,
         "speed": sizes.speed,
         "out": out,
     })

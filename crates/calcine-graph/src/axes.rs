@@ -7,12 +7,14 @@ mod reason;
 mod reshape;
 mod rules;
 mod walk;
+mod zeroed;
 
 use std::collections::HashMap;
 
 pub use group::{Group, Member, Role, Unit, UnitId};
 pub(crate) use labels::Span;
 pub use reason::Reason;
+pub(crate) use reshape::{Run, runs};
 
 use crate::{Graph, GraphError, ValueId};
 use labels::Labels;
@@ -25,6 +27,10 @@ use walk::Walk;
 /// channel 3 of what is added to it, and input 3 of the convolution that reads it. What some operation
 /// needs whole is pinned: the network's outputs, places that windows slide along, what is normalised. All
 /// that is equal to a pinned label is pinned too, and the operation remembered.
+///
+/// What is not pinned can be removed: if all that makes a unit is zeroed ([`Role::is_zeroed`]), then what reads it
+/// reads zeros, or a constant that the reader's bias can make up for. So a softmax that is written as `exp(x) / Σ exp(x)`
+/// is pinned, and a sum of squares is not.
 ///
 /// Where a reshape merges or splits axes, the cut follows one factor: the outermost, or, if that is
 /// pinned, the next. So attention is cut by heads, a flattened feature map by channels, and grouped
@@ -56,7 +62,21 @@ pub struct Axes {
     roots: Vec<Vec<usize>>,
     reasons: HashMap<u32, Reason>,
     parameters: HashMap<String, ValueId>,
+    roles: HashMap<(ValueId, usize), Role>,
     names: Vec<String>,
+}
+
+/// Whether features go that a layer norm or an RMS norm, or another mean, is taken over.
+///
+/// A norm over fewer features is another norm, even if those that went were zero: its mean and its variance are those
+/// of the features that are left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum NormFeatures {
+    /// They stay, so that what is left computes the same.
+    #[default]
+    Pinned,
+    /// They can go, for networks that train on.
+    Removable,
 }
 
 impl Graph {
@@ -68,10 +88,19 @@ impl Graph {
     ///
     /// If the graph does not pass [`check`](Self::check), or shapes do not fit an operation.
     pub fn axes(&self) -> Result<Axes, GraphError> {
+        self.axes_with(NormFeatures::Pinned)
+    }
+
+    /// As [`axes`](Self::axes), with features of norms that can go if asked for.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`axes`](Self::axes).
+    pub fn axes_with(&self, norms: NormFeatures) -> Result<Axes, GraphError> {
         self.check()?;
         let mut follows = HashMap::new();
         loop {
-            let mut walk = Walk::over(self, &follows)?;
+            let mut walk = Walk::over(self, &follows, norms)?;
             match follow::reconsider(&mut walk) {
                 Some(next) => follows = next,
                 None => return Ok(Axes::of(walk)),
@@ -140,6 +169,14 @@ impl Axes {
         (index < span.length).then(|| self.reason(span.label(index)))?
     }
 
+    /// What an axis of a parameter is to the channels along it, if it was said; pinned axes have a role too.
+    #[must_use]
+    pub fn role(&self, path: &str, axis: usize) -> Option<Role> {
+        self.roles
+            .get(&(*self.parameters.get(path)?, axis))
+            .copied()
+    }
+
     fn reason(&self, label: usize) -> Option<&Reason> {
         self.reasons.get(&self.labels.settled_pin(label)?)
     }
@@ -203,6 +240,7 @@ impl Axes {
             roots,
             reasons,
             parameters,
+            roles: walk.roles,
             labels: walk.labels,
         }
     }

@@ -49,6 +49,15 @@ impl Extent {
         self.fixed + self.per_sample * batch
     }
 
+    /// How many indices are told apart along such an axis: those that a sample adds if it grows with the batch; none
+    /// of one, and of what grows from more than nothing.
+    pub(crate) const fn indices(self) -> usize {
+        match (self.fixed, self.per_sample) {
+            (length, 0) | (0, length) if length > 1 => length,
+            _ => 0,
+        }
+    }
+
     /// Whether the batch does not change it.
     #[must_use]
     pub const fn is_fixed(self) -> bool {

@@ -15,7 +15,8 @@
 //! | [`Value`], [`Extent`], [`Source`] | how large a tensor is, for any batch, and where it comes from |
 //! | [`Compute`], [`Row`] | what each node computes, and how much memory is alive |
 //! | [`Axes`], [`Group`], [`Unit`], [`Member`], [`Role`] | which indices of which parameters are removed together, and what they are to the channel |
-//! | [`Reason`] | which operation needs an axis whole |
+//! | [`Reason`], [`NormFeatures`] | which operation needs an axis whole |
+//! | [`ConstantSlices`], [`constant_slices`], [`Stored`] | which channels are one number whatever the input is |
 //! | [`Plan`], [`Cut`], [`Thinned`] | what is removed, by the paths of parameters, and the graph without it |
 //! | [`weakest`] | which units go, if their scores decide |
 //! | [`Drawing`], [`Detail`] | what it looks like |
@@ -78,6 +79,7 @@
 mod axes;
 mod check;
 mod compute;
+mod constant;
 mod draw;
 mod error;
 mod extent;
@@ -88,8 +90,9 @@ mod number;
 mod op;
 mod plan;
 
-pub use axes::{Axes, Group, Member, Reason, Role, Unit, UnitId};
+pub use axes::{Axes, Group, Member, NormFeatures, Reason, Role, Unit, UnitId};
 pub use compute::{Compute, Row};
+pub use constant::{ConstantSlices, Stored, constant_slices};
 pub use draw::{Detail, Drawing};
 pub use error::GraphError;
 pub use extent::Extent;

@@ -11,6 +11,7 @@ mod network;
 mod numbers;
 mod odd;
 mod oracle;
+mod plans;
 mod published;
 mod random_graph;
 mod settings;

@@ -17,6 +17,7 @@ use crate::policy::{Kind, length, missed};
 use crate::pruner::Pruner;
 use crate::recipe::Recipe;
 use crate::section::At;
+use crate::thinning::Thinning;
 
 /// What binding one policy needs to know.
 struct Bound<'a> {
@@ -61,7 +62,9 @@ impl Recipe {
         graph: &Graph,
         steps_per_epoch: u64,
     ) -> Result<Driver<M>, RecipeError> {
-        match graph.axes() {
+        let thinning = self.thinning();
+        let norms = thinning.map_or_else(Default::default, Thinning::norm_features);
+        match graph.axes_with(norms) {
             Ok(axes) => self.bind_with(model, Some((graph, &axes)), steps_per_epoch),
             Err(error) => {
                 let found = Found {

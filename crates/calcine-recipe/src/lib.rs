@@ -42,7 +42,7 @@
 //! | `[regularizer.NAME]` | `type`, `params`, `grain`, `strength`; `scale`, `smoothing`, `share`, `apply`, `threshold`, `threshold_at`, `weakest` |
 //! | `[lr.NAME]` | `type` and its numbers |
 //! | `[rewind]` | `at`, `to`, `restore` |
-//! | `[thin]` | `at`, `border` |
+//! | `[thin]` | `at`, `border`, `inexact` |
 //! | `[quantize]` | `weights`, `activations`, `method`, `decay`, `per_channel`, `clip`, `images`, `start`, `freeze_ranges`, `freeze_norms`; `[[quantize.layer]]` with `name`, `weights`, `activations`, `float` |
 //! | `[[policy]]` | `pruner`, `regularizer` or `lr`; `start`, `end`, `every` and `unit`, or a list `epochs` or `steps`; `again_every`, `hold`, `mask_gradients`, `lifetime`, `first`, `after` |
 //!
@@ -108,7 +108,7 @@
 //!   `"both"` (`restore`), before each of the epochs `at`, under the masks that there are then.
 //! * `[thin]` removes what is pruned away whole, before each of the epochs `at` (the run's end unless said),
 //!   and training goes on with what is left. `border = "exact"` keeps channels whose constants zero padding
-//!   would distort. Whoever runs the recipe carries it out ([`Recipe::thinning`]). While it does, nothing but
+//!   would distort; `inexact = true` lets features of layer norms and RMS norms go. Whoever runs the recipe carries it out ([`Recipe::thinning`]). While it does, nothing but
 //!   element-wise pruners with hard masks may be at work.
 //! * `[quantize]` trains on grids of so many bits, from the ranges that `clip` finds over `images`, by a
 //!   [`method`](calcine_quant::Method): `lsq` (default), `linear` with a `decay` (0.99), `dorefa`, `pact`, `wrpn`.

@@ -1,3 +1,4 @@
+use calcine_graph::NormFeatures;
 use calcine_schedule::Window;
 
 use crate::section::{At, Section};
@@ -9,9 +10,21 @@ pub struct Thinning {
     pub(crate) at: Vec<u64>,
     /// Whether channels stay whose removal would change padded borders.
     pub exact: bool,
+    /// Whether features go that layer norms, RMS norms and other means are taken over, for networks that train on.
+    pub inexact: bool,
 }
 
 impl Thinning {
+    /// What becomes of features of norms.
+    #[must_use]
+    pub const fn norm_features(&self) -> NormFeatures {
+        if self.inexact {
+            NormFeatures::Removable
+        } else {
+            NormFeatures::Pinned
+        }
+    }
+
     /// The epochs of a run of this length before which the network is thinned, ascending; the run's length itself
     /// if that is at its end.
     #[must_use]
@@ -29,6 +42,7 @@ impl Thinning {
         let at = section.counts("at");
         let borders = [("inexact", false), ("exact", true)];
         let exact = section.word("border", &borders);
+        let inexact = section.flag("inexact");
         section.close();
         let at = match at {
             Some(at) => {
@@ -48,6 +62,7 @@ impl Thinning {
             None => Vec::new(),
         };
         let exact = exact.is_some_and(|exact| exact.value);
-        Some(At::new(Self { at, exact }, span))
+        let inexact = inexact.is_some_and(|inexact| inexact.value);
+        Some(At::new(Self { at, exact, inexact }, span))
     }
 }

@@ -1,14 +1,17 @@
 //! `dependency = "auto"`: what falls together can be removed, and goes by the joint scores.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
+use burn::nn::{
+    BatchNorm, BatchNormConfig, GroupNorm, GroupNormConfig, LayerNorm, LayerNormConfig, Linear,
+    LinearConfig, PaddingConfig2d,
+};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use calcine_params::{Inventory, flat};
 use calcine_recipe::Recipe;
 use calcine_testkit::{device, each, numbers};
-use calcine_thin::{Border, thin};
+use calcine_thin::{Border, ThinOptions, thin, thin_with};
 use calcine_trace::{Network, trace};
 
 /// A stem, a residual sum, a depthwise and a grouped convolution, a hidden layer.
@@ -206,4 +209,80 @@ fn what_cannot_be_cut_says_why() {
             .unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     });
+}
+
+/// A group norm, a scale of each channel, learned positions, a layer norm.
+#[derive(Module, Debug)]
+struct Scaled {
+    stem: Conv2d,
+    groups: GroupNorm,
+    scale: Param<Tensor<3>>,
+    embed: Linear,
+    positions: Param<Tensor<2>>,
+    norm: LayerNorm,
+    head: Linear,
+}
+
+impl Scaled {
+    fn new(device: &Device) -> Self {
+        let here = |tensor: Tensor<2>| tensor.to_device(device);
+        Self {
+            stem: Conv2dConfig::new([2, 8], [3, 3]).init(device),
+            groups: GroupNormConfig::new(4, 8).init(device),
+            scale: Param::from_tensor(here(numbers([8, 1])).reshape([8, 1, 1]) + 1.5),
+            embed: LinearConfig::new(8, 6).init(device),
+            positions: Param::from_tensor(here(numbers([9, 6]))),
+            norm: LayerNormConfig::new(6).init(device),
+            head: LinearConfig::new(6, 3).init(device),
+        }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<2> {
+        let x = relu(self.groups.forward(self.stem.forward(x))) * self.scale.val().unsqueeze();
+        let x: Tensor<3> = x.flatten::<3>(2, 3).swap_dims(1, 2);
+        let x = self.embed.forward(x) + self.positions.val().unsqueeze();
+        let x: Tensor<2> = self.norm.forward(x).mean_dim(1).flatten(1, 2);
+        self.head.forward(x)
+    }
+}
+
+#[test]
+fn all_that_meets_a_channel_falls_with_it_and_features_of_norms_on_request() {
+    let on_tape = device().autodiff();
+    let network = trace(
+        &Scaled::new(&on_tape).valid(),
+        numbers([1, 2, 5, 5]),
+        |m, x| m.forward(x),
+    );
+    let network = network.unwrap().train();
+    let text = |params: &str, thin: &str| {
+        format!("params = [\"{params}\"]\nscore = \"l1\"\nlevel = 0.5\n{thin}")
+    };
+
+    // Two of four groups of channels, with scales and shifts of the norm and of the layer.
+    let (whole, thinned, removed) = pruned(&recipe(&text("stem.weight", "")), &network);
+    assert_eq!(removed, [("stem.weight".to_owned(), 2)]);
+    let x = numbers([3, 2, 5, 5]);
+    let (before, after): (Tensor<2>, Tensor<2>) = (whole.forward(x.clone()), thinned.forward(x));
+    let difference = (before - after).abs().max().into_scalar::<f32>();
+    assert!(difference <= 1e-5, "{difference}");
+
+    let pinned = recipe(&text("embed.weight", ""));
+    let error = pinned
+        .bind_traced(&network, network.graph(), 2)
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("takes the mean of it"),
+        "{error}"
+    );
+    let inexact = recipe(&text("embed.weight", "[thin]\ninexact = true"));
+    let (whole, ..) = pruned(&inexact, &network);
+    let options = ThinOptions {
+        norm_features: inexact.thinning().unwrap().norm_features(),
+        ..ThinOptions::default()
+    };
+    let thinned = thin_with(whole, options, &[vec![numbers([3, 2, 5, 5]).into()]]).unwrap();
+    assert_eq!(thinned.report.removed[0].removed, 3);
+    assert_eq!(thinned.report.norms[0].after, 3);
+    assert!(thinned.report.difference.unwrap().relative > 0.0);
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use burn::tensor::{Device, Tensor};
-use calcine_graph::{Cut, Graph, Kind, Op, Plan, Source, Value, ValueId};
+use calcine_graph::{Cut, Graph, Kind, Plan, Source, Value, ValueId};
 use calcine_trace::{Added, AnyTensor, Network, Which};
 
 use crate::ThinError;
@@ -27,7 +27,7 @@ pub fn apply(network: Network, plan: &Plan) -> Result<Network, ThinError> {
 pub(crate) struct Shifts {
     /// To the parameter of this path.
     pub(crate) existing: HashMap<String, Vec<f64>>,
-    /// To a bias that the node at this position gets.
+    /// As a bias that the node at this position gets: a number for each output that is left.
     pub(crate) added: Vec<(usize, Vec<f64>)>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn carry(network: Network, plan: &Plan, shifts: &Shifts) -> Result<Ne
     let device = device(&network);
     let mut added = Vec::new();
     for (position, bias) in &shifts.added {
-        added.push(new_bias(&mut graph, *position, bias, &cuts, &device));
+        added.push(new_bias(&mut graph, *position, bias, &device));
     }
     let mut change = |which: Which<'_>, tensor: AnyTensor| match which {
         Which::Parameter(path) => {
@@ -100,26 +100,11 @@ fn numbers(values: &[f64], device: &Device) -> Tensor<1> {
     Tensor::from_floats(values.as_slice(), device)
 }
 
-/// Gives a node a bias: `values` has one for each output before the cuts.
-fn new_bias(
-    graph: &mut Graph,
-    position: usize,
-    values: &[f64],
-    cuts: &HashMap<String, Vec<Cut>>,
-    device: &Device,
-) -> Added {
-    let node = &graph.nodes[position];
-    let after = graph.value(node.inputs[1]).name.clone();
-    let axis = usize::from(node.op == Op::Linear);
-    let cut = cuts
-        .get(&after)
-        .into_iter()
-        .flatten()
-        .find(|cut| cut.axis == axis);
-    let kept: Vec<f64> = match cut {
-        Some(cut) => cut.keep.iter().map(|&index| values[index]).collect(),
-        None => values.to_vec(),
-    };
+/// Gives a node a bias.
+fn new_bias(graph: &mut Graph, position: usize, values: &[f64], device: &Device) -> Added {
+    let weight = graph.nodes[position].inputs[1];
+    let weight = graph.parameter_behind(weight).unwrap_or(weight);
+    let after = graph.value(weight).name.clone();
     let wanted = match after.rsplit_once('.') {
         Some((layer, _)) => format!("{layer}.bias"),
         None => "bias".to_owned(),
@@ -134,7 +119,7 @@ fn new_bias(
     let id = ValueId(graph.values.len());
     graph.values.push(Value {
         name: path.clone(),
-        shape: vec![kept.len().into()],
+        shape: vec![values.len().into()],
         kind: Kind::Float,
         source: Source::Parameter,
     });
@@ -142,6 +127,6 @@ fn new_bias(
     Added {
         path,
         after,
-        value: numbers(&kept, device).without_autodiff(),
+        value: numbers(values, device).without_autodiff(),
     }
 }

@@ -10,7 +10,8 @@
 //! | item | what |
 //! |---|---|
 //! | [`thin`], [`Border`], [`Thinned`] | removes what is not needed, and makes up for what it said |
-//! | [`Report`] | what went, what was made up for, how far padded borders are off |
+//! | [`thin_with`], [`ThinOptions`] | the same, also features of norms, with a measured difference |
+//! | [`Report`] | what went, what was made up for, how far padded borders are off, what is zero and stays |
 //! | [`Choice`], [`Joint`] | the weakest channels, by one score of all that make them |
 //! | [`silence`] | zeros channels with their biases, scales and shifts |
 //! | [`apply`] | a saved plan, carried out on another copy of the network |
@@ -52,9 +53,10 @@
 
 mod carry;
 mod choose;
-mod constants;
 mod host;
 mod in_place;
+mod kept;
+mod measure;
 mod report;
 mod silence;
 mod survey;
@@ -64,9 +66,10 @@ pub use calcine_graph as graph;
 pub use carry::apply;
 pub use choose::{Choice, Joint};
 pub use in_place::in_place;
-pub use report::{Folded, Into, Removed, Report, Size};
+pub use kept::zeros_that_stay;
+pub use report::{Difference, Folded, Into, Kept, NarrowedNorm, Removed, Report, Size};
 pub use silence::silence;
-pub use thin::{Border, Thinned, thin};
+pub use thin::{Border, ThinOptions, Thinned, thin, thin_with};
 
 /// Why a network cannot be thinned.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -118,6 +121,9 @@ pub enum ThinError {
     /// The plan does not fit the network.
     #[error(transparent)]
     Plan(#[from] calcine_graph::PlanError),
+    /// The inputs do not fit the network.
+    #[error(transparent)]
+    Inputs(#[from] calcine_trace::ForwardError),
     /// The tensors do not fit the graph.
     #[error(transparent)]
     Rewrite(#[from] calcine_trace::RewriteError),

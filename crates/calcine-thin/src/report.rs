@@ -1,5 +1,7 @@
 use std::fmt;
 
+use serde::Serialize;
+
 /// What a thinning did.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
@@ -8,6 +10,12 @@ pub struct Report {
     pub removed: Vec<Removed>,
     /// The layers that got what removed channels had said.
     pub folded: Vec<Folded>,
+    /// Outputs of weights that are zero and stay.
+    pub kept: Vec<Kept>,
+    /// Norms and means that are over fewer features than before, so that the network computes something else.
+    pub norms: Vec<NarrowedNorm>,
+    /// How far the outputs are off on the inputs that were given; none if none were.
+    pub difference: Option<Difference>,
     /// The network before.
     pub before: Size,
     /// The network after.
@@ -49,6 +57,45 @@ pub enum Into {
     Mean(String),
     /// Into a bias that the layer did not have.
     NewBias,
+}
+
+/// Outputs of a weight that are zero and stay, for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// The weight.
+    pub parameter: String,
+    /// The axis of its outputs.
+    pub axis: usize,
+    /// How many outputs it has.
+    pub length: usize,
+    /// How many of them are zero and stay.
+    pub zeros: usize,
+    /// The node that needs them; none if they are an input or an output of the network, or the last.
+    pub needed_by: Option<String>,
+    /// Why, as a clause that names the node.
+    pub reason: String,
+}
+
+/// A norm or a mean that is over fewer features than before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NarrowedNorm {
+    /// The node.
+    pub node: String,
+    /// Its operation, `layer_norm` or `mean`.
+    pub op: &'static str,
+    /// How many features there were.
+    pub before: usize,
+    /// How many are left.
+    pub after: usize,
+}
+
+/// How far the outputs of two networks are from one another.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Difference {
+    /// The root mean square of the difference, in parts of that of the outputs before.
+    pub relative: f64,
+    /// The largest difference of two elements.
+    pub largest: f64,
 }
 
 /// How large a network is.
@@ -107,6 +154,36 @@ impl fmt::Display for Report {
                 0.0 => writeln!(f)?,
                 off => writeln!(f, ", off by at most {off:.2e} at the border")?,
             }
+        }
+        for kept in &self.kept {
+            let Kept {
+                parameter,
+                axis,
+                length,
+                zeros,
+                reason,
+                ..
+            } = kept;
+            writeln!(
+                f,
+                "{parameter} axis {axis}: {zeros} of {length} are zero and stay: {reason}"
+            )?;
+        }
+        for norm in &self.norms {
+            let NarrowedNorm {
+                node,
+                op,
+                before,
+                after,
+            } = norm;
+            writeln!(f, "`{op}` at {node}: over {after} of {before} features")?;
+        }
+        if let Some(difference) = self.difference {
+            writeln!(
+                f,
+                "outputs differ by {:.2e} of their root mean square, by {:.2e} at most",
+                difference.relative, difference.largest
+            )?;
         }
         write!(
             f,

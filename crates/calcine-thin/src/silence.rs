@@ -1,16 +1,17 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use burn::tensor::Tensor;
-use calcine_graph::{Axes, Role, UnitId};
+use calcine_graph::{Axes, UnitId};
 use calcine_trace::{AnyTensor, Network, Which};
 
 use crate::ThinError;
 
-/// Zeros units: the weights, biases, scales and shifts that make them.
+/// Zeros units: the weights that make them, with biases, scales, shifts and all else that meets them
+/// ([`Role::is_zeroed`](calcine_graph::Role::is_zeroed)).
 ///
 /// What is zeroed this way says nothing at all, so that thinning it is exact, at padded borders too, unless a
 /// function behind it makes something of zero, as a sigmoid does. Zeroing weights alone leaves what biases and
-/// batch norms make of zero. Nothing is read.
+/// batch norms make of zero. Each tensor is multiplied once an axis, however many units there are. Nothing is read.
 ///
 /// # Errors
 ///
@@ -20,32 +21,29 @@ pub fn silence(
     axes: &Axes,
     units: impl IntoIterator<Item = UnitId>,
 ) -> Result<Network, ThinError> {
-    let mut zeros: HashMap<&str, Vec<(usize, Vec<usize>)>> = HashMap::new();
+    let mut masks: HashMap<&str, BTreeMap<usize, Vec<f32>>> = HashMap::new();
     for id in units {
         let (Some(group), Some(unit)) = (axes.groups().get(id.group), axes.unit(id)) else {
             return Err(ThinError::Unit(id));
         };
         for (member, indices) in group.members.iter().zip(&unit.indices) {
-            let makes = matches!(
-                member.role,
-                Role::Output | Role::Bias | Role::Norm | Role::Channelwise
-            );
-            if makes {
-                let axis = (member.axis, indices.clone());
-                zeros.entry(&member.path).or_default().push(axis);
+            if member.role.is_zeroed() {
+                let of = masks.entry(&member.path).or_default();
+                let mask = of
+                    .entry(member.axis)
+                    .or_insert_with(|| vec![1.0; member.length]);
+                indices.iter().for_each(|&index| mask[index] = 0.0);
             }
         }
     }
     let graph = network.graph().clone();
-    for (path, axes) in &zeros {
+    for (path, masks) in &masks {
         let value = graph.parameter(path).map(|id| graph.value(id));
-        let fits = |(axis, indices): &(usize, Vec<usize>)| {
-            let length = value
-                .and_then(|value| value.shape.get(*axis))
-                .map_or(0, |extent| extent.at(1));
-            indices.iter().all(|&index| index < length)
+        let fits = |(axis, mask): (&usize, &Vec<f32>)| {
+            let extent = value.and_then(|value| value.shape.get(*axis));
+            extent.is_some_and(|extent| extent.at(1) == mask.len())
         };
-        if !axes.iter().all(fits) {
+        if !masks.iter().all(fits) {
             return Err(ThinError::Axes {
                 path: (*path).to_owned(),
             });
@@ -53,24 +51,13 @@ pub fn silence(
     }
     let mut change = |which: Which<'_>, tensor: AnyTensor| match which {
         Which::Parameter(path) => {
-            let axes = zeros.get(path).into_iter().flatten();
-            axes.fold(tensor, |tensor, (axis, indices)| {
-                zeroed(tensor, *axis, indices)
+            let masks = masks.get(path).into_iter().flatten();
+            masks.fold(tensor, |tensor, (axis, mask)| {
+                let mask = Tensor::<1>::from_floats(mask.as_slice(), &tensor.device());
+                tensor.scaled(*axis, mask)
             })
         }
         Which::Constant(_) => tensor,
     };
     Ok(network.rewritten(graph, &mut change, Vec::new())?)
-}
-
-/// The tensor with zeros at these positions of an axis.
-fn zeroed(tensor: AnyTensor, axis: usize, positions: &[usize]) -> AnyTensor {
-    let length = tensor.shape()[axis];
-    let mut keep = vec![1.0_f32; length];
-    for &position in positions {
-        keep[position] = 0.0;
-    }
-    let device = tensor.device();
-    let keep = Tensor::<1>::from_floats(keep.as_slice(), &device);
-    tensor.scaled(axis, keep)
 }

@@ -1,17 +1,21 @@
 //! What can be removed without a change of what the network computes, and what has to be made up for.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use calcine_graph::{Axes, Convolution, Graph, Node, Op, Reduction, Source, UnitId, ValueId};
+use calcine_graph::{
+    Axes, ConstantSlices, Convolution, Graph, Node, NormFeatures, Op, Reduction, Stored, UnitId,
+    ValueId, constant_slices,
+};
 
-use crate::Border;
-use crate::constants::{Channels, constants};
-use crate::host::{Host, Stored, absolute, sum, zero};
+use crate::host::Host;
+use crate::{Border, ThinOptions};
 
 /// The units that nothing downstream needs, and what their removal takes from the layers that read them.
 #[derive(Debug, Default)]
 pub(crate) struct Survey {
     pub(crate) dead: BTreeSet<UnitId>,
+    /// What needs a unit first: the node's position, and why.
+    pub(crate) needed: BTreeMap<UnitId, (usize, &'static str)>,
     /// By the position of the reading node.
     pub(crate) losses: BTreeMap<usize, Loss>,
 }
@@ -33,37 +37,42 @@ enum Verdict {
     Silent,
     /// Each output loses this, and at borders this may be wrong by as much.
     Constant(Vec<f64>, Vec<f64>),
-    /// It needs the unit.
-    Needed,
+    /// It needs the unit, for this reason.
+    Needed(&'static str),
 }
 
-pub(crate) fn survey(graph: &Graph, axes: &Axes, host: &Host, border: Border) -> Survey {
-    let known = constants(graph, host);
-    let mut uses: HashMap<ValueId, usize> = HashMap::new();
-    for id in graph.nodes.iter().flat_map(|node| &node.inputs) {
-        *uses.entry(*id).or_default() += 1;
-    }
+const LIVE: &str = "reads it, and the channel is not a constant there";
+const BORDER: &str = "reads it as a constant that is not zero, through zero padding";
+const SHARED: &str = "reads it as a constant, which its bias cannot make up for";
+const COUNTS: &str = "reads it as a constant that counts";
+
+pub(crate) fn survey(graph: &Graph, axes: &Axes, host: &Host, options: ThinOptions) -> Survey {
+    let known = constant_slices(graph, &|id| host.slices(graph, id), &|id| host.get(id));
     let reading = Reading {
         graph,
         host,
         known: &known,
-        border,
-        uses,
+        options,
     };
-    let mut needed = BTreeSet::new();
+    let mut survey = Survey::default();
     let mut constant: Vec<(UnitId, usize, Vec<f64>, Vec<f64>)> = Vec::new();
     for (position, node) in graph.nodes.iter().enumerate() {
+        let can_make_up =
+            matches!(node.op, Op::Convolution(_) | Op::Linear) && graph.can_shift_bias(node);
         for (operand, &id) in node.inputs.iter().enumerate() {
-            for axis in ends(graph, node, operand) {
+            for axis in graph.read_axes(node, operand) {
                 let length = graph.value(id).shape[axis].at(1);
                 for index in 0..length {
                     let Some(unit) = axes.unit_at(id, axis, index) else {
                         continue;
                     };
-                    match reading.verdict(node, operand, axis, index) {
+                    if survey.needed.contains_key(&unit) {
+                        continue;
+                    }
+                    match reading.verdict(node, operand, axis, index, can_make_up) {
                         Verdict::Silent => {}
-                        Verdict::Needed => {
-                            needed.insert(unit);
+                        Verdict::Needed(why) => {
+                            survey.needed.insert(unit, (position, why));
                         }
                         Verdict::Constant(outputs, border) => {
                             constant.push((unit, position, outputs, border));
@@ -73,10 +82,11 @@ pub(crate) fn survey(graph: &Graph, axes: &Axes, host: &Host, border: Border) ->
             }
         }
     }
-    let mut survey = Survey::default();
     for (group, members) in axes.groups().iter().enumerate() {
         let units = (0..members.units.len()).map(|unit| UnitId { group, unit });
-        let dead: Vec<UnitId> = units.filter(|unit| !needed.contains(unit)).collect();
+        let dead: Vec<UnitId> = units
+            .filter(|unit| !survey.needed.contains_key(unit))
+            .collect();
         // Something has to stay.
         let spared = usize::from(dead.len() == members.units.len());
         survey.dead.extend(dead.into_iter().skip(spared));
@@ -101,113 +111,82 @@ pub(crate) fn survey(graph: &Graph, axes: &Axes, host: &Host, border: Border) ->
     survey
 }
 
-/// The axes of an operand along which the operation sums or chooses: where a channel ends.
-fn ends(graph: &Graph, node: &Node, operand: usize) -> Vec<usize> {
-    let rank = graph.value(node.inputs[operand]).shape.len();
-    match (&node.op, operand) {
-        (Op::Convolution(_), 0) if channelwise(graph, node) => Vec::new(),
-        (Op::Convolution(_) | Op::TransposedConvolution { .. }, 0) => vec![1],
-        (Op::Linear | Op::Matmul, 0) => vec![rank - 1],
-        (Op::Matmul, 1) => vec![rank - 2],
-        (Op::Attention { .. }, 0) => vec![rank - 1],
-        (Op::Attention { .. }, 1) => vec![rank - 1, rank - 2],
-        (Op::Attention { .. }, 2) => vec![rank - 2],
-        (Op::Reduce(_, axis) | Op::Softmax(axis) | Op::LogSoftmax(axis) | Op::ArgMax(axis), _)
-        | (Op::CumulativeSum(axis), _) => vec![*axis],
-        (Op::LayerNorm { .. }, 0) => vec![rank - 1],
-        (Op::ReduceAll(_), _) => (0..rank).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// Whether each filter of a convolution reads one channel only.
-fn channelwise(graph: &Graph, node: &Node) -> bool {
-    graph
-        .value(node.inputs[1])
-        .shape
-        .get(1)
-        .is_some_and(|depth| depth.at(1) == 1)
-        && graph.value(node.inputs[0]).shape[1].at(1) > 1
-}
-
 struct Reading<'a> {
     graph: &'a Graph,
     host: &'a Host,
-    known: &'a [Option<Channels>],
-    border: Border,
-    /// How often each tensor is used.
-    uses: HashMap<ValueId, usize>,
+    known: &'a [ConstantSlices],
+    options: ThinOptions,
 }
 
 impl Reading<'_> {
-    fn verdict(&self, node: &Node, operand: usize, axis: usize, index: usize) -> Verdict {
-        let value = self.value(node.inputs[operand], axis, index);
-        let weight = node
-            .inputs
-            .get(1)
-            .and_then(|&id| self.host.get(self.graph, id));
+    fn verdict(
+        &self,
+        node: &Node,
+        operand: usize,
+        axis: usize,
+        index: usize,
+        can_make_up: bool,
+    ) -> Verdict {
+        let value = self.at(node.inputs[operand], axis, index);
+        let weight = node.inputs.get(1).and_then(|&id| self.host.get(id));
         let verdict = match (&node.op, weight) {
             (Op::Convolution(options), Some(weight)) => convolution(weight, options, index, value),
-            (Op::TransposedConvolution { .. }, Some(weight)) => {
-                let silent = zero(weight.row(&[index])) || value == Some(0.0);
-                if silent {
-                    Verdict::Silent
-                } else {
-                    Verdict::Needed
-                }
-            }
             (Op::Linear, Some(weight)) => linear(weight, index, value),
-            (Op::Reduce(Reduction::Sum, _) | Op::ReduceAll(Reduction::Sum), _)
-                if value == Some(0.0) =>
+            (Op::TransposedConvolution { .. }, Some(weight)) if weight.is_zero(&[index]) => {
+                Verdict::Silent
+            }
+            (Op::Matmul, _) if self.multiplies_nothing(node, [1, 2], index) => Verdict::Silent,
+            (Op::Attention { .. }, _)
+                if axis == 3 && self.multiplies_nothing(node, [1, 1], index) =>
             {
                 Verdict::Silent
             }
-            (Op::Matmul, _) if self.multiplies_nothing(node, index) => Verdict::Silent,
-            _ => Verdict::Needed,
+            (op, _) if value == Some(0.0) && self.gives_the_same_without_zeros(op) => {
+                Verdict::Silent
+            }
+            _ if value.is_some() => Verdict::Needed(COUNTS),
+            _ => Verdict::Needed(LIVE),
         };
         match verdict {
-            Verdict::Constant(..) if !self.can_make_up(node) => Verdict::Needed,
+            Verdict::Constant(..) if !can_make_up => Verdict::Needed(SHARED),
             Verdict::Constant(_, border)
-                if self.border == Border::Exact && border.iter().any(|&off| off > 0.0) =>
+                if self.options.border == Border::Exact && border.iter().any(|&off| off > 0.0) =>
             {
-                Verdict::Needed
+                Verdict::Needed(BORDER)
             }
             other => other,
         }
     }
-}
 
-impl Reading<'_> {
-    /// What a channel carries, if that is known.
-    fn value(&self, id: ValueId, axis: usize, channel: usize) -> Option<f64> {
-        let channels = self.known[id.0].as_ref()?;
-        *channels
-            .values
-            .get(channel)
-            .filter(|_| channels.axis == axis)?
-    }
-
-    /// Whether one of two matrices has nothing but zeros where the product sums over this channel.
-    fn multiplies_nothing(&self, node: &Node, channel: usize) -> bool {
-        [1, 2].into_iter().zip(&node.inputs).any(|(behind, &id)| {
-            let axis = self.graph.value(id).shape.len() - behind;
-            self.value(id, axis, channel) == Some(0.0)
-        })
-    }
-
-    /// Whether what a layer loses can be added to it: two passes through one layer lose different things, and it
-    /// has one bias; two layers with one bias too; and a bias that is computed cannot be changed. A layer whose weight is
-    /// computed has to have a bias already.
-    fn can_make_up(&self, node: &Node) -> bool {
-        let once = |id: &ValueId| self.uses[id] == 1;
-        let stored = |id: &ValueId| self.graph.value(*id).source == Source::Parameter;
-        match node.inputs.get(2) {
-            Some(bias) => node.inputs[1..].iter().all(once) && stored(bias),
-            None => node
-                .inputs
-                .get(1)
-                .is_some_and(|weight| once(weight) && stored(weight)),
+    fn gives_the_same_without_zeros(&self, op: &Op) -> bool {
+        match op {
+            Op::Convolution(_)
+            | Op::TransposedConvolution { .. }
+            | Op::Linear
+            | Op::Reduce(Reduction::Sum | Reduction::MaxAbs, _)
+            | Op::ReduceAll(Reduction::Sum | Reduction::MaxAbs) => true,
+            // Not the same: the norm of what is left.
+            Op::LayerNorm { .. }
+            | Op::Reduce(Reduction::Mean, _)
+            | Op::ReduceAll(Reduction::Mean) => {
+                self.options.norm_features == NormFeatures::Removable
+            }
+            _ => false,
         }
+    }
+
+    /// What a channel carries, if that is known.
+    fn at(&self, id: ValueId, axis: usize, channel: usize) -> Option<f64> {
+        self.known[id.0].at(axis, channel)
+    }
+
+    /// Whether one of the first two operands has nothing but zeros where the product sums over this channel: along
+    /// these axes, counted from behind.
+    fn multiplies_nothing(&self, node: &Node, behind: [usize; 2], channel: usize) -> bool {
+        behind.into_iter().zip(&node.inputs).any(|(behind, &id)| {
+            let axis = self.graph.value(id).shape.len() - behind;
+            self.at(id, axis, channel) == Some(0.0)
+        })
     }
 }
 
@@ -224,12 +203,12 @@ fn convolution(
     let readers = group * part..(group + 1) * part;
     if readers
         .clone()
-        .all(|filter| zero(weight.row(&[filter, input])))
+        .all(|filter| weight.is_zero(&[filter, input]))
     {
         return Verdict::Silent;
     }
     let value = match value {
-        None => return Verdict::Needed,
+        None => return Verdict::Needed(LIVE),
         Some(0.0) => return Verdict::Silent,
         Some(value) => value,
     };
@@ -238,9 +217,10 @@ fn convolution(
     let mut border = vec![0.0; filters];
     for filter in readers {
         let row = weight.row(&[filter, input]);
-        outputs[filter] = value * sum(row);
+        outputs[filter] = value * weight.sum(&[filter, input]);
         if padded {
-            border[filter] = value.abs() * absolute(row);
+            let absolute: f64 = row.iter().map(|&weight| f64::from(weight).abs()).sum();
+            border[filter] = value.abs() * absolute;
         }
     }
     Verdict::Constant(outputs, border)
@@ -249,8 +229,8 @@ fn convolution(
 fn linear(weight: &Stored, index: usize, value: Option<f64>) -> Verdict {
     let row = weight.row(&[index]);
     match value {
-        _ if zero(row) => Verdict::Silent,
-        None => Verdict::Needed,
+        _ if weight.is_zero(&[index]) => Verdict::Silent,
+        None => Verdict::Needed(LIVE),
         Some(0.0) => Verdict::Silent,
         Some(value) => {
             let outputs = row

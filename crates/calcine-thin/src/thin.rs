@@ -1,11 +1,13 @@
 use std::collections::HashSet;
 
-use calcine_graph::{Cut, Graph, Op, Plan, Source};
-use calcine_trace::Network;
+use calcine_graph::{Axes, Cut, Graph, NormFeatures, Op, Plan, Source};
+use calcine_trace::{AnyTensor, Network};
 
 use crate::ThinError;
 use crate::carry::{Shifts, carry};
 use crate::host::Host;
+use crate::kept::kept;
+use crate::measure::{difference, narrowed};
 use crate::report::{Folded, Into, Removed, Report, Size};
 use crate::survey::{Survey, survey};
 
@@ -23,6 +25,16 @@ pub enum Border {
     Exact,
 }
 
+/// How a network is thinned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct ThinOptions {
+    /// What becomes of constant channels at padded borders.
+    pub border: Border,
+    /// Whether features go that layer norms, RMS norms and other means are taken over. A norm is that of the features
+    /// that are left, then, and the network computes something else; it is for networks that train on.
+    pub norm_features: NormFeatures,
+}
+
 /// A network without what it does not need.
 #[derive(Debug, Clone)]
 pub struct Thinned {
@@ -36,11 +48,12 @@ pub struct Thinned {
 
 /// Removes every channel, filter and neuron that the network computes nothing with.
 ///
-/// A unit goes, with all that is cut along (see [`Axes`](calcine_graph::Axes)), if each layer that reads it has no weight for
+/// A unit goes, with all that is cut along (see [`Axes`]), if each layer that reads it has no weight for
 /// it, or if it is the same number whatever the input is: filters without weights, scales of zero. That
 /// number is added to the biases of the layers that read it, to the running means of the batch norms behind
 /// them, or as a new bias. In inference the thinned network computes what the network computes, except
-/// at borders of padded convolutions where the report says so.
+/// at borders of padded convolutions where the report says so. Outputs of weights that are zero and stay are listed
+/// in the report, each with the node that needs it.
 ///
 /// Zeros are what counts: mask, then thin. All parameters are read from the device, once for each round.
 ///
@@ -48,19 +61,41 @@ pub struct Thinned {
 ///
 /// If the network's graph cannot be analysed.
 pub fn thin(network: Network, border: Border) -> Result<Thinned, ThinError> {
+    let options = ThinOptions {
+        border,
+        ..ThinOptions::default()
+    };
+    thin_with(network, options, &[])
+}
+
+/// As [`thin`], with features of norms that go if asked for, and with a measured difference.
+///
+/// The network is run before and after on each of the `inputs`, which are what one pass takes; the difference of the outputs is in the
+/// report. It reads the outputs from the device.
+///
+/// # Errors
+///
+/// If the network's graph cannot be analysed, or the inputs do not fit the network.
+pub fn thin_with(
+    network: Network,
+    options: ThinOptions,
+    inputs: &[Vec<AnyTensor>],
+) -> Result<Thinned, ThinError> {
     let mut report = Report {
         before: size(network.graph())?,
         ..Report::default()
     };
     let mut plan = Plan::default();
+    let whole = network.clone();
     let mut network = network;
     let parameters = network.graph().parameters();
     let full: HashSet<String> = parameters.map(|(_, value)| value.name.clone()).collect();
     loop {
-        let axes = network.graph().axes()?;
+        let axes = network.graph().axes_with(options.norm_features)?;
         let host = Host::of(&network);
-        let survey = survey(network.graph(), &axes, &host, border);
+        let survey = survey(network.graph(), &axes, &host, options);
         if survey.dead.is_empty() {
+            report.kept = kept(network.graph(), &axes, &host, &survey);
             break;
         }
         for (position, group) in axes.groups().iter().enumerate() {
@@ -79,7 +114,7 @@ pub fn thin(network: Network, border: Border) -> Result<Thinned, ThinError> {
                 });
             }
         }
-        let shifts = made_up(network.graph(), &survey, &mut report);
+        let shifts = made_up(network.graph(), &axes, &survey, &mut report);
         let step = Plan::removing(&axes, survey.dead)?;
         network = carry(network, &step, &shifts)?;
         // Biases that thinning added are not in the network that the plan is replayed on.
@@ -90,6 +125,8 @@ pub fn thin(network: Network, border: Border) -> Result<Thinned, ThinError> {
         plan = plan.then(Plan::try_from(cuts.collect::<Vec<_>>())?)?;
     }
     report.after = size(network.graph())?;
+    report.norms = narrowed(whole.graph(), network.graph());
+    report.difference = difference(&whole, &network, inputs)?;
     Ok(Thinned {
         network,
         plan,
@@ -105,7 +142,7 @@ fn size(graph: &Graph) -> Result<Size, ThinError> {
 }
 
 /// Where each loss is made up for.
-fn made_up(graph: &Graph, survey: &Survey, report: &mut Report) -> Shifts {
+fn made_up(graph: &Graph, axes: &Axes, survey: &Survey, report: &mut Report) -> Shifts {
     let mut shifts = Shifts::default();
     for (&position, loss) in &survey.losses {
         let into = place(graph, position);
@@ -113,7 +150,21 @@ fn made_up(graph: &Graph, survey: &Survey, report: &mut Report) -> Shifts {
             Into::Bias(path) => add(&mut shifts, path, loss.outputs.iter().copied()),
             // The norm subtracts what is no longer there.
             Into::Mean(path) => add(&mut shifts, path, loss.outputs.iter().map(|lost| -lost)),
-            Into::NewBias => shifts.added.push((position, loss.outputs.clone())),
+            Into::NewBias => {
+                let output = graph.nodes[position].output;
+                let axis = match graph.nodes[position].op {
+                    Op::Linear => graph.value(output).shape.len() - 1,
+                    _ => 1,
+                };
+                let stays = |index: usize| {
+                    let unit = axes.unit_at(output, axis, index);
+                    unit.is_none_or(|unit| !survey.dead.contains(&unit))
+                };
+                let outputs = loss.outputs.iter().enumerate();
+                let kept = outputs.filter(|(index, _)| stays(*index));
+                let kept = kept.map(|(_, lost)| *lost).collect();
+                shifts.added.push((position, kept));
+            }
         }
         report.folded.push(Folded {
             layer: graph.nodes[position].name.clone(),

@@ -7,9 +7,13 @@
 
 mod choosing;
 mod computed;
+mod operators;
+mod parts;
+mod patterns;
 mod plans;
 mod products;
 mod random;
+mod reports;
 mod theorem;
 
 use burn::tensor::Tensor;

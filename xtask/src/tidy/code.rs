@@ -92,6 +92,10 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "what model and network give for the sample of a trace",
     ),
     (
+        "crates/calcine-thin/src/measure.rs",
+        "outputs before and after a thinning, if inputs are given to compare them on, in one read",
+    ),
+    (
         "crates/calcine-trace/src/file.rs",
         "a network's parameters for its file, in one read, and its constants",
     ),

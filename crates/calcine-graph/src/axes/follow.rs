@@ -19,7 +19,8 @@ enum Obstacle {
 /// What reshapes should follow instead, if one of them is stopped and has another factor.
 ///
 /// The gravest obstacles are dealt with first, in all reshapes at once, and then the network is walked
-/// again: what only other reshapes stood in the way of may be free then. A reshape that has tried all
+/// again: what only other reshapes stood in the way of may be free then. Of reshapes that stand in one another's way
+/// the last gives way, alone: two that shuffle channels agree on a factor so. A reshape that has tried all
 /// factors returns to the outermost and stays.
 pub(super) fn reconsider(walk: &mut Walk<'_>) -> Option<HashMap<(usize, usize), usize>> {
     let blocks = std::mem::take(&mut walk.blocks);
@@ -29,11 +30,9 @@ pub(super) fn reconsider(walk: &mut Walk<'_>) -> Option<HashMap<(usize, usize), 
         .collect();
     for kind in [Obstacle::Pinned, Obstacle::Reshape, Obstacle::Single] {
         let mut follows = walk.follows.clone();
-        for (block, _) in blocks
-            .iter()
-            .zip(&obstacles)
-            .filter(|(_, met)| **met == Some(kind))
-        {
+        let mut changed = false;
+        let met = blocks.iter().zip(&obstacles).rev();
+        for (block, _) in met.filter(|(_, met)| **met == Some(kind)) {
             let factor = follows.entry(block.id).or_insert(0);
             if block.factors > 1 && *factor != EXHAUSTED {
                 *factor = if *factor + 1 < block.factors {
@@ -41,12 +40,13 @@ pub(super) fn reconsider(walk: &mut Walk<'_>) -> Option<HashMap<(usize, usize), 
                 } else {
                     EXHAUSTED
                 };
+                changed = true;
+                if kind == Obstacle::Reshape {
+                    break;
+                }
             }
         }
-        if follows
-            .iter()
-            .any(|(id, factor)| walk.follows.get(id).unwrap_or(&0) != factor)
-        {
+        if changed {
             return Some(follows);
         }
     }

@@ -22,8 +22,21 @@ pub enum Role {
     Channelwise,
     /// Reads the channel: a convolution's or a linear layer's inputs.
     Input,
-    /// Meets the channel element by element, in an addition or a multiplication.
+    /// Meets the channel element by element, as a summand or a factor: a learned position, a scale of a layer.
     Elementwise,
+    /// Meets the channel as a divisor, an exponent or what it is compared with. It is cut along, but never zeroed.
+    Operand,
+}
+
+impl Role {
+    /// Whether zeroing a channel zeroes what has this role, so that nothing is made of it.
+    #[must_use]
+    pub const fn is_zeroed(self) -> bool {
+        match self {
+            Self::Output | Self::Bias | Self::Norm | Self::Channelwise | Self::Elementwise => true,
+            Self::Statistics | Self::Input | Self::Operand => false,
+        }
+    }
 }
 
 /// An axis of a parameter that a group cuts.
@@ -35,7 +48,8 @@ pub struct Member {
     pub axis: usize,
     /// How long the axis is, including what is not in the group.
     pub length: usize,
-    /// What it is to the channels. A parameter that two nodes share has the role of the first.
+    /// What it is to the channels. A parameter that two nodes share has the role of the first, but if that only
+    /// reads the channels and the second makes them.
     pub role: Role,
 }
 

@@ -39,10 +39,7 @@ impl Labels {
         let mut count = 0;
         let spans = graph.values.iter().map(|value| {
             let axes = value.shape.iter().map(|extent| {
-                let length = match (extent.fixed, extent.per_sample) {
-                    (length, 0) | (0, length) if length > 1 => length,
-                    _ => 0,
-                };
+                let length = extent.indices();
                 let span = Span {
                     first: count,
                     length,

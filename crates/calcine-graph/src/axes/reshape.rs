@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::walk::{SOFT, Walk};
-use crate::{Extent, GraphError, Node, ValueId};
+use crate::{Extent, Graph, GraphError, Node, ValueId};
 
 /// A reshape's neighbouring axes, before and after, that hold the same elements, if that needs merging
 /// or splitting.
@@ -20,6 +20,8 @@ pub(super) struct Block {
     /// A label for each value of the factor that is followed.
     pub(super) labels: Vec<usize>,
 }
+
+const MIXES: &str = "mixes it with its neighbours";
 
 /// In the place of a factor, if all have been tried: the outermost, for good.
 pub(super) const EXHAUSTED: usize = usize::MAX;
@@ -50,7 +52,8 @@ impl Axis {
 
 impl Walk<'_> {
     pub(super) fn reshape(&mut self, position: usize, node: &Node) -> Result<(), GraphError> {
-        let [before, after] = [node.inputs[0], node.output].map(|value| self.long_axes(value));
+        let [before, after] =
+            [node.inputs[0], node.output].map(|value| long_axes(self.graph, value));
         for (number, (before, after)) in blocks(&before, &after).into_iter().enumerate() {
             let sizes = [&before, &after].map(|side| product(side));
             let plain = before.iter().chain(&after).all(|axis| axis.is_plain());
@@ -71,63 +74,111 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn long_axes(&self, value: ValueId) -> Vec<Axis> {
-        let shape = self.graph.value(value).shape.iter().enumerate();
-        shape
-            .map(|(axis, &extent)| Axis {
-                value,
-                axis,
-                extent,
-            })
-            .filter(|axis| axis.extent != Extent::fixed(1))
-            .collect()
-    }
-
     fn block(&mut self, id: (usize, usize), node: &Node, before: &[Axis], after: &[Axis]) {
         let Some(bounds) = bounds(before, after) else {
             self.pin_block(node, before, after);
             return;
         };
-        let factors = bounds.len() - 1;
-        let follow = self
-            .follows
-            .get(&id)
-            .copied()
-            .filter(|&factor| factor < factors)
-            .unwrap_or(0);
-        let (from, to) = (bounds[follow], bounds[follow + 1]);
+        let pairs = bounds.windows(2).map(|pair| (pair[0], pair[1]));
+        let factors: Vec<(Bound, Bound)> = pairs
+            .filter(|(from, to)| from.product < to.product)
+            .collect();
+        let follow = self.follows.get(&id).copied();
+        let follow = follow.filter(|&factor| factor < factors.len()).unwrap_or(0);
+        let Some(&(from, to)) = factors.get(follow) else {
+            return;
+        };
         let number = self.because(node, "goes by another axis that it merges with this one") | SOFT;
+        let mixes = self.because(node, MIXES);
+        let mut mixed = false;
         let mut labels: BTreeMap<usize, usize> = BTreeMap::new();
         for side in [before, after] {
-            let mut start = 1;
-            for axis in side {
-                let end = start * axis.length();
+            for (axis, start, end) in placed(side) {
                 let span = self.span(axis.value, axis.axis);
-                if start <= from && to <= end {
+                if !has_batch_outermost(start, end, &bounds) {
+                    self.pin_span(span, mixes);
+                    mixed |= start <= from && to <= end;
+                } else if start <= from && to <= end {
                     for index in 0..span.length {
-                        let value = index / (end / to) % (to / from);
+                        let value =
+                            index / (end.product / to.product) % (to.product / from.product);
                         let first = *labels.entry(value).or_insert(span.label(index));
                         self.labels.join(first, span.label(index));
                     }
                 } else {
                     self.pin_span(span, number);
                 }
-                start = end;
             }
+        }
+        if mixed {
+            labels
+                .values()
+                .for_each(|&label| self.labels.pin(label, mixes));
         }
         self.blocks.push(Block {
             id,
-            factors,
+            factors: factors.len(),
             labels: labels.into_values().collect(),
         });
     }
 
     fn pin_block(&mut self, node: &Node, before: &[Axis], after: &[Axis]) {
-        let number = self.because(node, "mixes it with its neighbours");
+        let number = self.because(node, MIXES);
         for axis in before.iter().chain(after) {
             self.pin_span(self.span(axis.value, axis.axis), number);
         }
     }
+}
+
+/// Neighbouring axes of a reshape's operand and result that hold the same elements, where each is a run of the same
+/// factors.
+pub(crate) struct Runs {
+    pub(crate) before: Vec<Run>,
+    pub(crate) after: Vec<Run>,
+}
+
+/// Which factors an axis is: those between two products of lengths, counted from the left of its block.
+pub(crate) struct Run {
+    pub(crate) axis: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+/// The blocks of a reshape whose factors divide one another; there is nothing to say of the others.
+pub(crate) fn runs(graph: &Graph, before: ValueId, after: ValueId) -> Vec<Runs> {
+    let (before, after) = (long_axes(graph, before), long_axes(graph, after));
+    let mut found = Vec::new();
+    for (before, after) in blocks(&before, &after) {
+        let plain = before.iter().chain(&after).all(|axis| axis.is_plain());
+        let bounds = bounds(&before, &after);
+        if let Some(bounds) = bounds.filter(|_| plain && product(&before) == product(&after)) {
+            let [before, after] = [before, after].map(|side| {
+                let axes = placed(&side);
+                let axes =
+                    axes.filter(|(_, start, end)| has_batch_outermost(*start, *end, &bounds));
+                let runs = axes.map(|(axis, start, end)| Run {
+                    axis: axis.axis,
+                    start: start.product,
+                    end: end.product,
+                });
+                runs.collect()
+            });
+            found.push(Runs { before, after });
+        }
+    }
+    found
+}
+
+fn long_axes(graph: &Graph, value: ValueId) -> Vec<Axis> {
+    let shape = graph.value(value).shape.iter().enumerate();
+    shape
+        .map(|(axis, &extent)| Axis {
+            value,
+            axis,
+            extent,
+        })
+        .filter(|axis| axis.extent != Extent::fixed(1))
+        .collect()
 }
 
 /// The shortest runs of axes that hold equally many elements.
@@ -161,27 +212,50 @@ fn product(axes: &[Axis]) -> (usize, usize) {
     })
 }
 
-/// The products of lengths, from the left, at which an axis of either side ends; 1 is the first.
+/// Where an axis begins or ends: what is to the left of it in its block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Bound {
+    /// How often the batch is there.
+    batches: usize,
+    /// The product of the other lengths.
+    product: usize,
+}
+
+const LEFT: Bound = Bound {
+    batches: 0,
+    product: 1,
+};
+
+/// Each axis with its ends.
+fn placed(side: &[Axis]) -> impl Iterator<Item = (Axis, Bound, Bound)> {
+    side.iter().scan(LEFT, |start, &axis| {
+        let end = Bound {
+            batches: start.batches + axis.size().0,
+            product: start.product * axis.length(),
+        };
+        Some((axis, std::mem::replace(start, end), end))
+    })
+}
+
+/// Where an axis of either side ends, from the left.
 ///
-/// `None` if they do not divide one another, or if the batch is not the outermost.
-fn bounds(before: &[Axis], after: &[Axis]) -> Option<Vec<usize>> {
-    let mut bounds = vec![1];
-    for side in [before, after] {
-        let mut product = 1;
-        for (position, axis) in side.iter().enumerate() {
-            if position > 0 && !axis.extent.is_fixed() {
-                return None;
-            }
-            product *= axis.length();
-            bounds.push(product);
-        }
-    }
+/// `None` if they do not divide one another.
+fn bounds(before: &[Axis], after: &[Axis]) -> Option<Vec<Bound>> {
+    let ends = placed(before).chain(placed(after)).map(|(_, _, end)| end);
+    let mut bounds: Vec<Bound> = std::iter::once(LEFT).chain(ends).collect();
     bounds.sort_unstable();
     bounds.dedup();
     let divide = bounds
         .windows(2)
-        .all(|pair| pair[0] > 0 && pair[1].is_multiple_of(pair[0]));
+        .all(|pair| pair[0].product > 0 && pair[1].product.is_multiple_of(pair[0].product));
     (divide && bounds.len() > 1).then_some(bounds)
+}
+
+/// Whether the batch, if it is in an axis, is the outermost of its factors, as the labels of axes have it: `[5, B]` that
+/// become `[5·B]` are not.
+fn has_batch_outermost(start: Bound, end: Bound, bounds: &[Bound]) -> bool {
+    let first = bounds.iter().find(|bound| start < **bound);
+    start.batches == end.batches || first.is_none_or(|first| first.batches > start.batches)
 }
 
 fn words(axes: &[Axis]) -> String {

@@ -1,10 +1,11 @@
 //! What each operation does to the axes of its operands.
 
-use super::Role;
 use super::walk::Walk;
-use crate::{Extent, GraphError, Node, Op, Padding, Reduction, ValueId};
+use super::{NormFeatures, Role};
+use crate::{Arithmetic, Extent, GraphError, Node, Op, Padding, Reduction, ValueId};
 
 const WINDOWS: &str = "slides its windows along it";
+const MEAN: &str = "takes the mean of it";
 
 impl Walk<'_> {
     pub(super) fn node(&mut self, position: usize, node: &Node) -> Result<(), GraphError> {
@@ -30,10 +31,25 @@ impl Walk<'_> {
             Op::Map(_) | Op::Scalar(..) | Op::CompareScalar(..) | Op::Cast => {
                 self.pass(node, 0..rank)
             }
-            Op::Zip(_) | Op::Compare(_) | Op::Where | Op::Fill(_) | Op::Expand => node
-                .inputs
-                .iter()
-                .try_for_each(|&operand| self.broadcast_all(node, operand, 0)),
+            Op::Zip(_) | Op::Compare(_) | Op::Where | Op::Fill(_) | Op::Expand => {
+                if let Op::Zip(arithmetic) = node.op
+                    && !matches!(
+                        arithmetic,
+                        Arithmetic::Add
+                            | Arithmetic::Subtract
+                            | Arithmetic::Multiply
+                            | Arithmetic::PRelu
+                    )
+                {
+                    self.operand(node.inputs[1]);
+                }
+                if let Op::Compare(_) = node.op {
+                    node.inputs.iter().for_each(|&id| self.operand(id));
+                }
+                node.inputs
+                    .iter()
+                    .try_for_each(|&operand| self.broadcast_all(node, operand, 0))
+            }
             Op::Softmax(axis) | Op::LogSoftmax(axis) => {
                 self.pin_axis(node, x, *axis, "normalises it");
                 self.pass(node, 0..rank)
@@ -44,7 +60,7 @@ impl Walk<'_> {
             }
             Op::Reduce(reduction, axis) => self.reduce(node, *reduction, *axis),
             Op::ReduceAll(reduction) => {
-                if let Some(phrase) = stops(*reduction) {
+                if let Some(phrase) = self.stops(*reduction) {
                     self.pin_from(node, x, 0, phrase);
                 }
                 Ok(())
@@ -152,7 +168,9 @@ impl Walk<'_> {
             self.role(parameter, 0, Role::Norm);
             self.same(node, (parameter, 0), (x, last))?;
         }
-        self.pin_axis(node, x, last, "takes the mean of it");
+        if self.norms == NormFeatures::Pinned {
+            self.pin_axis(node, x, last, MEAN);
+        }
         self.pass(node, 0..=last)
     }
 
@@ -238,19 +256,24 @@ impl Walk<'_> {
 
     fn reduce(&mut self, node: &Node, reduction: Reduction, axis: usize) -> Result<(), GraphError> {
         let x = node.inputs[0];
-        if let Some(phrase) = stops(reduction) {
+        if let Some(phrase) = self.stops(reduction) {
             self.pin_axis(node, x, axis, phrase);
         }
         self.pass(node, (0..self.rank(x)).filter(|&other| other != axis))
     }
-}
 
-/// Why a reduction needs its axis whole: what is removed counts as zero, and only sums do not notice.
-fn stops(reduction: Reduction) -> Option<&'static str> {
-    match reduction {
-        Reduction::Sum | Reduction::MaxAbs => None,
-        Reduction::Mean => Some("takes the mean of it"),
-        Reduction::Product => Some("takes the product along it"),
-        Reduction::Max | Reduction::Min => Some("takes an extreme of it"),
+    /// Why a reduction needs its axis whole: what is removed counts as zero, and only sums do not notice.
+    fn stops(&self, reduction: Reduction) -> Option<&'static str> {
+        match reduction {
+            Reduction::Sum | Reduction::MaxAbs => None,
+            Reduction::Mean => (self.norms == NormFeatures::Pinned).then_some(MEAN),
+            Reduction::Product => Some("takes the product along it"),
+            Reduction::Max | Reduction::Min => Some("takes an extreme of it"),
+        }
+    }
+
+    /// All axes of an operand that must not be zeroed.
+    fn operand(&mut self, value: ValueId) {
+        (0..self.rank(value)).for_each(|axis| self.role(value, axis, Role::Operand));
     }
 }

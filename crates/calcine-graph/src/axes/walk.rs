@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use super::labels::{Labels, Span};
 use super::reshape::Block;
-use super::{Reason, Role};
+use super::{NormFeatures, Reason, Role};
 use crate::{Graph, GraphError, Node, Op, Source, ValueId};
 
 /// One pass over a graph that finds which labels are equal and which are pinned.
@@ -15,6 +15,8 @@ pub(super) struct Walk<'g> {
     pub(super) blocks: Vec<Block>,
     /// Which factor each of them follows; the outermost if there is none.
     pub(super) follows: &'g HashMap<(usize, usize), usize>,
+    /// Whether means keep what they are taken over.
+    pub(super) norms: NormFeatures,
 }
 
 /// What keeps labels, in short.
@@ -32,6 +34,7 @@ impl<'g> Walk<'g> {
     pub(super) fn over(
         graph: &'g Graph,
         follows: &'g HashMap<(usize, usize), usize>,
+        norms: NormFeatures,
     ) -> Result<Self, GraphError> {
         let mut walk = Self {
             graph,
@@ -40,6 +43,7 @@ impl<'g> Walk<'g> {
             roles: HashMap::new(),
             blocks: Vec::new(),
             follows,
+            norms,
         };
         walk.pin_ends("output", "it is the network's output", &graph.outputs);
         walk.pin_ends("input", "it is the network's input", &graph.inputs);
@@ -47,6 +51,7 @@ impl<'g> Walk<'g> {
         for (position, node) in graph.nodes.iter().enumerate() {
             walk.node(position, node)?;
         }
+        walk.pin_missed(norms);
         Ok(walk)
     }
 
@@ -202,16 +207,20 @@ impl<'g> Walk<'g> {
         Ok(())
     }
 
-    /// What the axis of a parameter is to the channels; also if it comes turned, cast or with axes of
+    /// What the axis of a parameter is to the channels; also if it comes turned, cast, scaled or with axes of
     /// length 1 more or fewer.
     pub(super) fn role(&mut self, value: ValueId, axis: usize, role: Role) {
         let Some(node) = self.graph.producer(value) else {
-            self.roles.entry((value, axis)).or_insert(role);
+            let known = self.roles.entry((value, axis)).or_insert(role);
+            // What one node reads another may make.
+            if *known == Role::Input {
+                *known = role;
+            }
             return;
         };
         let before = match &node.op {
             Op::Permute(axes) => Some(axes[axis]),
-            Op::Cast => Some(axis),
+            Op::Cast | Op::Scalar(..) => Some(axis),
             Op::Reshape => self.same_long_axis(node, axis),
             _ => None,
         };

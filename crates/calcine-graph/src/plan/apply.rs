@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::shrink::shrink;
 use super::{Cut, Plan, PlanError};
-use crate::{Axes, Graph, Source, ValueId};
+use crate::{Axes, Graph, NormFeatures, Source, ValueId};
 
 /// A thinned graph, and what it keeps of its constants.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,8 +39,7 @@ impl Plan {
             constants: BTreeMap::new(),
         };
         for step in &self.steps[done..] {
-            let axes = thinned.graph.axes()?;
-            let gone = removed(&axes, step)?;
+            let (axes, gone) = step_on(&thinned.graph, step)?;
             axes.leaves_something(&gone)?;
             keep_constants(&mut thinned, &axes, &gone);
             thinned.graph = shrink(&thinned.graph, &axes, &gone);
@@ -123,6 +122,20 @@ impl Plan {
             found: found[place],
             valid,
         }
+    }
+}
+
+/// What a step removes of a graph. A plan that cuts features of norms was made for a network that trains on.
+fn step_on(graph: &Graph, step: &[Cut]) -> Result<(Axes, HashSet<usize>), PlanError> {
+    let axes = graph.axes()?;
+    let error = match removed(&axes, step) {
+        Ok(gone) => return Ok((axes, gone)),
+        Err(error) => error,
+    };
+    let axes = graph.axes_with(NormFeatures::Removable)?;
+    match removed(&axes, step) {
+        Ok(gone) => Ok((axes, gone)),
+        Err(_) => Err(error),
     }
 }
 

@@ -68,6 +68,20 @@ pub(super) fn groups<'a>(
     found
 }
 
+/// The elements at these indices of an axis, row-major.
+fn elements(shape: &[usize], axis: usize, units: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    let inner: usize = shape[axis + 1..].iter().product();
+    let outer: usize = shape[..axis].iter().product();
+    let elements = |indices: &Vec<usize>| {
+        let rows = (0..outer).flat_map(|row| {
+            let indices = indices.iter();
+            indices.map(move |&index| (row * shape[axis] + index) * inner)
+        });
+        rows.flat_map(|first| first..first + inner).collect()
+    };
+    units.iter().map(elements).collect()
+}
+
 /// All that makes these channels, and what goes with it.
 fn group(
     channels: &Channels,
@@ -96,12 +110,17 @@ fn group(
     };
     let follower = |(position, member): (usize, &Member)| {
         let parameter = bound.inventory.get(&member.path)?;
-        let grain = match member.role {
-            Role::Bias | Role::Norm => grain(Grain::Element),
-            Role::Channelwise => filters(parameter),
-            _ => return None,
-        };
-        bound.unit(parameter, &grain)?.tied(&indices(position))
+        let indices = indices(position);
+        match member.role {
+            Role::Channelwise => bound.unit(parameter, &filters(parameter))?.tied(&indices),
+            Role::Bias | Role::Norm | Role::Elementwise => {
+                let elements = elements(&parameter.shape, member.axis, &indices);
+                bound
+                    .unit(parameter, &grain(Grain::Element))?
+                    .tied(&elements)
+            }
+            _ => None,
+        }
     };
     let mut makers = Vec::new();
     for (position, member) in channels.of_role(Role::Output) {

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use calcine_graph::Graph;
 use calcine_summary::Sheet;
-use calcine_thin::ThinError;
+use calcine_thin::{Kept, ThinError, ThinOptions, zeros_that_stay};
 use calcine_trace::Network;
 use calcine_train::EpochRow;
 use serde::Serialize;
@@ -106,6 +106,8 @@ pub struct ThinnedReport {
     pub bytes: usize,
     /// Images a second, measured with both in turns.
     pub speed: Vec<Speed>,
+    /// Outputs of weights that are zero in the network after, with what needs them.
+    pub kept: Vec<Kept>,
 }
 
 impl ThinnedReport {
@@ -113,6 +115,7 @@ impl ThinnedReport {
     pub(super) fn of(
         before: &Network,
         after: &Network,
+        options: ThinOptions,
         batches: &[usize],
         device: &Device,
     ) -> Result<Self, ReferenceError> {
@@ -129,6 +132,7 @@ impl ThinnedReport {
             bytes_before: NUMBER * parameters_before,
             bytes: NUMBER * parameters,
             speed: speed.collect(),
+            kept: zeros_that_stay(after, options)?,
         })
     }
 

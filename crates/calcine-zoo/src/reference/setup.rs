@@ -1,7 +1,8 @@
 use burn::tensor::{Device, Tensor};
+use calcine_graph::NormFeatures;
 use calcine_recipe::Recipe;
 use calcine_summary::SparsityTable;
-use calcine_trace::{Network, trace};
+use calcine_trace::{AnyTensor, Network, trace};
 use calcine_train::Evaluation;
 
 use super::data::Images;
@@ -103,6 +104,18 @@ impl Setup {
     pub(super) fn test<M: Classifier>(&self, model: &M) -> Evaluation {
         let model = model.valid();
         calcine_train::evaluate(self.images.test(), |images| model.forward(images))
+    }
+
+    /// The first training images, on which it is measured what a network loses with features of norms; none if it
+    /// keeps them.
+    pub(super) fn images_for_norms(&self, norms: NormFeatures) -> Vec<Vec<AnyTensor>> {
+        match norms {
+            NormFeatures::Pinned => Vec::new(),
+            NormFeatures::Removable => {
+                let images = self.images.first(1).into_iter();
+                images.map(|images| vec![images.into()]).collect()
+            }
+        }
     }
 
     /// The model as a network, on the device without autodiff.

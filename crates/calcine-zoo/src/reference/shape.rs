@@ -7,7 +7,7 @@ use calcine_params::Inventory;
 use calcine_quantize::{AwareNetwork, Calibration, Override, Quantized, Settings, Stage};
 use calcine_recipe::Quantization;
 use calcine_schedule::Clock;
-use calcine_thin::{Border, Thinned, thin};
+use calcine_thin::{Border, ThinOptions, Thinned, thin_with};
 use calcine_trace::Network;
 use calcine_trace::watch::Sums;
 use calcine_train::{Data, Driver, NetworkWatch, Remains, Run};
@@ -190,18 +190,21 @@ impl<'a> Thinning<'a> {
         })
     }
 
+    fn options(&self) -> ThinOptions {
+        let thinning = self.setup.recipe.thinning();
+        thinning.map_or_else(ThinOptions::default, |thinning| ThinOptions {
+            border: match thinning.exact {
+                true => Border::Exact,
+                false => Border::Inexact,
+            },
+            norm_features: thinning.norm_features(),
+        })
+    }
+
     fn thinned(&self, network: Network) -> Result<Thinned, ReferenceError> {
-        let exact = self
-            .setup
-            .recipe
-            .thinning()
-            .is_some_and(|thinning| thinning.exact);
-        let border = if exact {
-            Border::Exact
-        } else {
-            Border::Inexact
-        };
-        Ok(thin(network, border)?)
+        let options = self.options();
+        let inputs = self.setup.images_for_norms(options.norm_features);
+        Ok(thin_with(network, options, &inputs)?)
     }
 }
 
@@ -278,7 +281,7 @@ impl Shape<Network> for Thinning<'_> {
         let file = self.out.join("thinned.safetensors");
         save(&network, &file)?;
         let (whole, device) = (self.whole.valid(), self.setup.images.inference());
-        let report = ThinnedReport::of(&whole, &network, &BATCHES, device)?;
+        let report = ThinnedReport::of(&whole, &network, self.options(), &BATCHES, device)?;
         Ok((network, Some(report)))
     }
 }

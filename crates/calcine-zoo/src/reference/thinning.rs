@@ -2,7 +2,8 @@
 
 use burn::tensor::Device;
 use calcine_criteria::Norm;
-use calcine_thin::{Border, Choice, Joint, ThinError, Thinned, silence, thin};
+use calcine_graph::NormFeatures;
+use calcine_thin::{Choice, Joint, ThinError, ThinOptions, Thinned, silence, thin_with};
 use calcine_trace::Network;
 
 use super::setup::Setup;
@@ -17,8 +18,8 @@ pub struct ThinSettings {
     pub network: Settings,
     /// Prune before thinning; none if the weights have zeros enough.
     pub prune: Option<GroupPruning>,
-    /// What becomes of constants at padded borders.
-    pub border: Border,
+    /// What becomes of constants at padded borders, and of features of norms.
+    pub options: ThinOptions,
     /// The batches to measure speed with; none to measure none.
     pub batches: Vec<usize>,
 }
@@ -98,16 +99,18 @@ impl ModelTask for ThinTask<'_> {
         let network = setup.traced(&model)?;
         let before = setup.test(&network);
         let pruned = match &settings.prune {
-            Some(pruning) => prune(network.clone(), pruning)?,
+            Some(pruning) => prune(network.clone(), pruning, settings.options.norm_features)?,
             None => network.clone(),
         };
         let top1_pruned = match &settings.prune {
             Some(_) => setup.test(&pruned).top1,
             None => before.top1,
         };
-        let thinned = thin(pruned, settings.border)?;
+        let options = settings.options;
+        let inputs = setup.images_for_norms(options.norm_features);
+        let thinned = thin_with(pruned, options, &inputs)?;
         let after = &thinned.network;
-        let sizes = ThinnedReport::of(&network, after, &settings.batches, device)?;
+        let sizes = ThinnedReport::of(&network, after, options, &settings.batches, device)?;
         Ok(ThinRun {
             architecture: setup.architecture,
             source: setup.source.clone(),
@@ -122,7 +125,11 @@ impl ModelTask for ThinTask<'_> {
 }
 
 /// Zeroes the weakest channels, with all that makes them.
-fn prune(network: Network, pruning: &GroupPruning) -> Result<Network, ReferenceError> {
+fn prune(
+    network: Network,
+    pruning: &GroupPruning,
+    norms: NormFeatures,
+) -> Result<Network, ReferenceError> {
     let inventory = calcine_params::Inventory::of(&network);
     let all = ["**".to_owned()];
     let patterns = if pruning.params.is_empty() {
@@ -143,7 +150,7 @@ fn prune(network: Network, pruning: &GroupPruning) -> Result<Network, ReferenceE
         // Norms draw nothing.
         seed: None,
     };
-    let axes = network.graph().axes().map_err(ThinError::from)?;
+    let axes = network.graph().axes_with(norms).map_err(ThinError::from)?;
     let units = choice.units(&network, &axes, &pruning.norm, takes);
     Ok(silence(network, &axes, units)?)
 }

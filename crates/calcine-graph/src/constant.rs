@@ -1,0 +1,194 @@
+//! Slices of tensors that are the same number everywhere, whatever goes into the network.
+
+mod element;
+mod layers;
+mod moves;
+mod stored;
+mod transfer;
+
+use crate::{Graph, ValueId};
+
+pub use stored::Stored;
+
+/// What is known of one tensor: which of its slices are one number everywhere, for every input.
+///
+/// A slice is all elements with one index along one axis: a channel along axis 1, a head, a feature. An axis that
+/// grows with the batch has a slice for each index that a sample adds, with the batch outermost. Axes of one index
+/// have none.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ConstantSlices {
+    /// The number that all elements are, if they are one.
+    uniform: Option<f64>,
+    /// For each axis, the number of each slice; empty if nothing is known along the axis.
+    axes: Vec<Vec<Option<f64>>>,
+}
+
+impl ConstantSlices {
+    /// A tensor of which nothing is known.
+    #[must_use]
+    pub fn unknown(rank: usize) -> Self {
+        Self {
+            uniform: None,
+            axes: vec![Vec::new(); rank],
+        }
+    }
+
+    /// A tensor whose elements are all this number.
+    #[must_use]
+    pub fn uniform(rank: usize, number: f64) -> Self {
+        Self {
+            uniform: Some(number).filter(|number| number.is_finite()),
+            ..Self::unknown(rank)
+        }
+    }
+
+    /// A tensor of which the slices along one axis are known, each if there is a number for it.
+    #[must_use]
+    pub fn along(rank: usize, axis: usize, numbers: Vec<Option<f64>>) -> Self {
+        let mut slices = Self::unknown(rank);
+        slices.set(axis, numbers);
+        slices
+    }
+
+    /// The number that the slice at this index of an axis is everywhere, if it is one and known.
+    #[must_use]
+    pub fn at(&self, axis: usize, index: usize) -> Option<f64> {
+        let numbers = self.axes.get(axis);
+        let own = numbers
+            .and_then(|numbers| numbers.get(index).copied())
+            .flatten();
+        own.or(self.uniform)
+    }
+
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.uniform.is_none() && self.axes.iter().all(Vec::is_empty)
+    }
+
+    /// What is known along an axis of this many indices.
+    fn numbers(&self, axis: usize, length: usize) -> Vec<Option<f64>> {
+        (0..length).map(|index| self.at(axis, index)).collect()
+    }
+
+    pub(crate) fn set(&mut self, axis: usize, numbers: Vec<Option<f64>>) {
+        if let Some(place) = self.axes.get_mut(axis)
+            && numbers.len() > 1
+            && numbers.iter().any(Option::is_some)
+        {
+            *place = numbers;
+        }
+    }
+
+    /// The same slices with other numbers.
+    fn each(&self, change: impl Fn(f64) -> Option<f64>) -> Self {
+        let change = |number: f64| change(number).filter(|number| number.is_finite());
+        let mut changed = Self {
+            uniform: self.uniform.and_then(change),
+            axes: vec![Vec::new(); self.axes.len()],
+        };
+        for (axis, numbers) in self.axes.iter().enumerate() {
+            let numbers = numbers.iter().map(|number| number.and_then(change));
+            changed.set(axis, numbers.collect());
+        }
+        changed
+    }
+}
+
+/// What is known of every tensor of a graph, by value, if `given` is known of those that no node makes.
+///
+/// Each node's operation is followed in inference: batch norms use their running statistics. `stored` gives the
+/// numbers of tensors where they are known; a weighted sum over constant channels needs them. A node whose result
+/// is stored is not followed: `given` knows it. An operation of which nothing is known gives nothing.
+///
+/// Zero times an unknown number counts as zero, and so does zero over one.
+#[must_use]
+pub fn constant_slices<'s>(
+    graph: &Graph,
+    given: &dyn Fn(ValueId) -> ConstantSlices,
+    stored: &dyn Fn(ValueId) -> Option<&'s Stored>,
+) -> Vec<ConstantSlices> {
+    let mut known: Vec<ConstantSlices> = (0..graph.values.len())
+        .map(|id| given(ValueId(id)))
+        .collect();
+    for node in &graph.nodes {
+        if stored(node.output).is_none() {
+            let transfer = transfer::Transfer {
+                graph,
+                node,
+                known: &known,
+                stored,
+            };
+            known[node.output.0] = transfer.result();
+        }
+    }
+    known
+}
+
+impl Graph {
+    /// The axes of a node's operand along which its operation sums or chooses, so that removing an index is the same
+    /// as reading zero there at best; empty for operations that leave each index alone.
+    ///
+    /// # Panics
+    ///
+    /// If the node is not of this graph, or has no such operand.
+    #[must_use]
+    pub fn read_axes(&self, node: &crate::Node, operand: usize) -> Vec<usize> {
+        use crate::Op;
+        let x = node.inputs[operand];
+        let rank = self.value(x).shape.len();
+        match (&node.op, operand) {
+            (Op::Convolution(_), 0) if self.is_channelwise(node) => Vec::new(),
+            (Op::Convolution(_) | Op::TransposedConvolution { .. }, 0) => vec![1],
+            (Op::Linear | Op::Matmul, 0) => vec![rank - 1],
+            (Op::Matmul, 1) => vec![rank - 2],
+            (Op::Attention { .. }, 0) => vec![3],
+            (Op::Attention { .. }, 1) => vec![2, 3],
+            (Op::Attention { .. }, 2) => vec![2],
+            (
+                Op::Reduce(_, axis)
+                | Op::Softmax(axis)
+                | Op::LogSoftmax(axis)
+                | Op::ArgMax(axis)
+                | Op::CumulativeSum(axis),
+                0,
+            ) => vec![*axis],
+            (Op::LayerNorm { .. }, 0) => vec![rank - 1],
+            (Op::ReduceAll(_), 0) => (0..rank).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether each filter of a convolution reads one channel only.
+    fn is_channelwise(&self, node: &crate::Node) -> bool {
+        let depth = self.value(node.inputs[1]).shape.get(1);
+        depth.is_some_and(|depth| depth.at(1) == 1) && self.value(node.inputs[0]).shape[1].at(1) > 1
+    }
+
+    /// Whether a layer can give a constant to each of its outputs: it has no bias yet, or one of its own, which is
+    /// not computed and which no other node reads.
+    #[must_use]
+    pub fn can_shift_bias(&self, node: &crate::Node) -> bool {
+        let Some(&bias) = node.inputs.get(2) else {
+            return self.parameter_behind(node.inputs[1]).is_some();
+        };
+        let uses = self.nodes.iter().flat_map(|node| &node.inputs);
+        self.value(bias).source == crate::Source::Parameter
+            && uses.filter(|&&id| id == bias).count() == 1
+    }
+
+    /// The parameter that a tensor is, or is a rearrangement of: turned, cast, in another shape, scaled by a number.
+    #[must_use]
+    pub fn parameter_behind(&self, id: ValueId) -> Option<ValueId> {
+        use crate::Op;
+        let Some(node) = self.producer(id) else {
+            return (self.value(id).source == crate::Source::Parameter).then_some(id);
+        };
+        match node.op {
+            Op::Permute(_) | Op::Cast | Op::Reshape | Op::Scalar(..) | Op::Expand => {
+                self.parameter_behind(*node.inputs.first()?)
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What a thinning changed, where it was not exact.
+
+use burn::module::Module;
+use burn::tensor::Transaction;
+use calcine_graph::{Graph, Op, Reduction};
+use calcine_trace::{AnyTensor, Network};
+
+use crate::ThinError;
+use crate::report::{Difference, NarrowedNorm};
+
+/// The norms and means that are over fewer features than before.
+pub(crate) fn narrowed(before: &Graph, after: &Graph) -> Vec<NarrowedNorm> {
+    let mut all = Vec::new();
+    for (node, thinned) in before.nodes.iter().zip(&after.nodes) {
+        let axis = match node.op {
+            Op::LayerNorm { .. } => before.value(node.inputs[0]).shape.len() - 1,
+            Op::Reduce(Reduction::Mean, axis) => axis,
+            _ => continue,
+        };
+        let [features, left] = [(before, node), (after, thinned)]
+            .map(|(graph, node)| graph.value(node.inputs[0]).shape[axis].at(1));
+        if left < features {
+            all.push(NarrowedNorm {
+                node: node.name.clone(),
+                op: node.op.name(),
+                before: features,
+                after: left,
+            });
+        }
+    }
+    all
+}
+
+/// The difference of the outputs over these inputs; none if there are none.
+pub(crate) fn difference(
+    before: &Network,
+    after: &Network,
+    inputs: &[Vec<AnyTensor>],
+) -> Result<Option<Difference>, ThinError> {
+    if inputs.is_empty() {
+        return Ok(None);
+    }
+    let (before, after) = (before.valid(), after.valid());
+    let mut read = Transaction::default();
+    let mut pairs = 0;
+    for x in inputs {
+        let run = |network: &Network| network.run(x.clone(), &mut |_, tensor| tensor);
+        for (one, other) in run(&before)?.into_iter().zip(run(&after)?) {
+            if let (Some(one), Some(other)) = (one.flat(), other.flat()) {
+                read = read.register(one).register(other);
+                pairs += 1;
+            }
+        }
+    }
+    let data = read.execute();
+    let mut difference = Difference::default();
+    let (mut squares, mut size) = (0.0, 0.0);
+    for pair in data.chunks_exact(2).take(pairs) {
+        for (one, other) in pair[0].iter::<f64>().zip(pair[1].iter::<f64>()) {
+            let off = (one - other).abs();
+            difference.largest = difference.largest.max(off);
+            squares += off * off;
+            size += one * one;
+        }
+    }
+    if squares > 0.0 {
+        difference.relative = (squares / size).sqrt();
+    }
+    Ok(Some(difference))
+}
