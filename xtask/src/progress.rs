@@ -52,8 +52,8 @@ impl Observer for TrainingBar {
         let done = report.clock.global_step() + 1;
         let steps = report.epochs * report.clock.steps_per_epoch;
         let message = format!(
-            "epoch {}/{}  loss {:.4}  top-1 {:.2} %  sparsity {:.2} %  {:.0} images/s",
-            report.clock.epoch + 1,
+            "epoch {} of {}  loss {:.4}  top-1 {:.2} %  sparsity {:.2} %  {:.0} images/s",
+            report.clock.epoch,
             report.epochs,
             report.train.loss,
             report.train.top1,

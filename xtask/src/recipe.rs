@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
+use calcine::graph::Graph;
 use calcine::quantize::{AwareNetwork, Calibration};
 use calcine::recipe::distiller::{self, Options};
-use calcine::recipe::{Quantization, Recipe};
+use calcine::recipe::{Quantization, Recipe, Train};
 use calcine::trace::{Network, trace};
-use calcine::zoo::reference::grids;
+use calcine::zoo::reference::{Weights, grids};
 use calcine::zoo::{Architecture, Classifier, ModelTask};
 
 use crate::failure::Failure;
@@ -89,7 +90,13 @@ fn check_all(files: &[PathBuf], model: Option<Architecture>) -> Result<(), Failu
     let mut failed = Vec::new();
     for file in files {
         match check(file, model) {
-            Ok(said) => stderr(&format!("{}: {said}", file.display())),
+            Ok((architecture, warnings)) => {
+                let name = file.display();
+                for warning in &warnings {
+                    stderr(&format!("{name}: warning: {warning}"));
+                }
+                stderr(&format!("{name}: sound, and fits {architecture}"));
+            }
             Err(error) => failed.push(error),
         }
     }
@@ -100,81 +107,109 @@ fn check_all(files: &[PathBuf], model: Option<Architecture>) -> Result<(), Failu
     }
 }
 
-fn check(file: &Path, model: Option<Architecture>) -> Result<String, String> {
+/// The model that a sound recipe fits, and what will not happen though the recipe says so.
+fn check(file: &Path, model: Option<Architecture>) -> Result<(Architecture, Vec<String>), String> {
     let recipe = Recipe::from_file(file).map_err(|error| error.to_string())?;
     check_recipe(&recipe, model)
 }
 
-/// Binds the recipe to its model, or to another, and says to which.
-pub(crate) fn check_recipe(recipe: &Recipe, model: Option<Architecture>) -> Result<String, String> {
+/// Binds the recipe to its model, or to another; says to which, and what will not happen.
+pub(crate) fn check_recipe(
+    recipe: &Recipe,
+    model: Option<Architecture>,
+) -> Result<(Architecture, Vec<String>), String> {
+    let file = recipe.file().unwrap_or("recipe");
+    let refused = |error: &dyn std::fmt::Display| format!("{file}: {error}");
     let named = recipe.train().model.as_deref().unwrap_or("resnet20");
     let architecture = match model {
         Some(model) => model,
-        None => named
-            .parse()
-            .map_err(|error| format!("{}: {error}", recipe.file().unwrap_or_default()))?,
+        None => named.parse().map_err(|error| refused(&error))?,
     };
+    let teacher = recipe.teaching().and_then(|asked| asked.weights.as_deref());
+    for weights in [recipe.train().weights.as_deref(), teacher]
+        .into_iter()
+        .flatten()
+    {
+        if let Ok(Weights::File(path)) = weights.parse()
+            && !path.is_file()
+        {
+            let path = path.display();
+            return Err(refused(&format!("`weights`: there is no file {path}")));
+        }
+    }
+    let steps = steps_per_epoch(recipe.train()).map_err(|error| refused(&error))?;
     let device = burn::tensor::Device::flex().autodiff();
-    architecture.build(0, &device, Bind { recipe })?;
-    Ok(format!("sound, and fits {architecture}"))
+    let bind = Bind { recipe, steps };
+    let mut warnings = recipe.warnings(steps);
+    warnings.extend(architecture.build(0, &device, bind)?);
+    Ok((architecture, warnings))
 }
 
-/// Steps an epoch that a check assumes: the official training images at the recipe's batch size.
+/// The official training images, from which a check counts the steps of an epoch.
 const TRAINING_IMAGES: f64 = 50_000.0;
 
 /// What the reference networks take.
 const IMAGE: [usize; 4] = [1, 3, 32, 32];
 
+/// Whole batches of an epoch.
+fn steps_per_epoch(train: &Train) -> Result<u64, String> {
+    let images = (TRAINING_IMAGES * (1.0 - train.validation)) as usize;
+    let images = train
+        .images_per_epoch
+        .map_or(images, |limit| images.min(limit));
+    match images / train.batch_size {
+        0 => Err(format!(
+            "`batch_size`: {images} training images make no batch of {}",
+            train.batch_size
+        )),
+        steps => Ok(steps as u64),
+    }
+}
+
 struct Bind<'a> {
     recipe: &'a Recipe,
+    steps: u64,
 }
 
 impl Bind<'_> {
+    /// What the driver warns of.
+    fn bind<M: Module>(&self, model: &M, graph: Option<&Graph>) -> Result<Vec<String>, String> {
+        // The reference run carries out all that a recipe has.
+        let duties = self.recipe.duties();
+        let bound = self
+            .recipe
+            .bind_carrying_out(&duties, model, graph, self.steps);
+        let driver = bound.map_err(|error| error.to_string())?;
+        Ok(driver.warnings())
+    }
+
     /// Grids have parameters of their own, which pruners and regularizers may name; where they begin does not matter.
-    fn bind_on_grids(
-        &self,
-        asked: &Quantization,
-        network: Network,
-        steps: u64,
-    ) -> Result<(), String> {
+    fn bind_on_grids(&self, asked: &Quantization, network: Network) -> Result<Vec<String>, String> {
         let said = |error: &dyn std::error::Error| error.to_string();
         let images = burn::tensor::Tensor::<4>::ones(IMAGE, &burn::tensor::Device::flex());
         let seen = Calibration::of(&network, &[images]).map_err(|error| said(&error))?;
         let aware = AwareNetwork::new(network, &seen, &grids(asked), asked.method);
         let aware = aware.map_err(|error| said(&error))?;
-        let graph = aware.network().graph();
-        let bound = self.recipe.bind_traced(&aware, graph, steps);
-        bound.map(drop).map_err(|error| said(&error))
+        self.bind(&aware, Some(aware.network().graph()))
     }
 }
 
 impl ModelTask for Bind<'_> {
-    type Output = Result<(), String>;
+    type Output = Result<Vec<String>, String>;
 
     fn run<M: Classifier + Module + 'static>(self, model: M) -> Self::Output {
-        let train = self.recipe.train();
-        let images = TRAINING_IMAGES * (1.0 - train.validation);
-        let images = train
-            .images_per_epoch
-            .map_or(images, |limit| images.min(limit as f64));
-        let steps = (images as u64 / train.batch_size as u64).max(1);
-        let bound = if self.recipe.needs_network() {
-            let images = burn::tensor::Tensor::zeros(IMAGE, &burn::tensor::Device::flex());
-            let network = trace(&model.valid(), images, |model, images| {
-                model.forward(images)
-            })
-            .map_err(|error| error.to_string())?;
-            match self.recipe.quantization() {
-                Some(asked) => return self.bind_on_grids(asked, network, steps),
-                None => self
-                    .recipe
-                    .bind_traced(&model, network.graph(), steps)
-                    .map(drop),
-            }
-        } else {
-            self.recipe.bind(&model, steps).map(drop)
-        };
-        bound.map_err(|error| error.to_string())
+        if !self.recipe.needs_network() {
+            return self.bind(&model, None);
+        }
+        let images = burn::tensor::Tensor::zeros(IMAGE, &burn::tensor::Device::flex());
+        let network = trace(&model.valid(), images, |model, images| {
+            model.forward(images)
+        })
+        .map_err(|error| error.to_string())?;
+        match self.recipe.quantization() {
+            Some(asked) => self.bind_on_grids(asked, network),
+            None => self.bind(&model, Some(network.graph())),
+        }
     }
 }
 

@@ -181,6 +181,20 @@ pub trait Select {
     /// Results: `[units]` of each candidate.
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>>;
 
+    /// How many units in all a selection by this amount leaves dropped, of candidates that have so many units
+    /// each and equal costs; `None` if scores or draws decide that.
+    ///
+    /// With it a pruner knows before the first step whether it can drop anything.
+    fn to_drop(&self, units: &[usize], amount: f64) -> Option<usize> {
+        let _ = (units, amount);
+        None
+    }
+
+    /// Whether candidates compete: what one loses depends on the others.
+    fn competes(&self) -> bool {
+        false
+    }
+
     /// Whether the forward pass scales what is kept.
     fn rescale(&self) -> Rescale {
         Rescale::Nothing
@@ -210,6 +224,14 @@ impl Select for Box<dyn Select + Send> {
 
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
         (**self).keep(candidates, amount)
+    }
+
+    fn to_drop(&self, units: &[usize], amount: f64) -> Option<usize> {
+        (**self).to_drop(units, amount)
+    }
+
+    fn competes(&self) -> bool {
+        (**self).competes()
     }
 
     fn rescale(&self) -> Rescale {

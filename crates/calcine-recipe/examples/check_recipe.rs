@@ -22,6 +22,7 @@ const MISTAKEN: &str = r#"
 format = 1
 [train]
 epochs = 10
+lr = 0.1
 [pruner.all]
 params = ["**.weight"]
 score = "magnitud"
@@ -49,7 +50,9 @@ fn main() {
     match recipe.and_then(|recipe| Ok((recipe.bind(&model, 100)?, recipe))) {
         Ok((driver, recipe)) => {
             println!("sound: {} epochs, {driver:?}", recipe.train().epochs);
-            println!("warnings: {:?}", recipe.warnings(100));
+            let mut warnings = recipe.warnings(100);
+            warnings.extend(driver.warnings());
+            println!("warnings: {warnings:?}");
         }
         Err(error) => println!("{error}"),
     }

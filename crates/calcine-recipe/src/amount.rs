@@ -93,6 +93,16 @@ impl Amounts {
         Some(Self::ByPattern(amounts.collect()))
     }
 
+    /// Whether one of them changes over the window.
+    pub(crate) fn change(&self) -> bool {
+        let changes = |amount: &&At<Amount>| match &amount.value {
+            Amount::Constant(_) | Amount::Range { .. } => false,
+            Amount::Between { from, to, .. } => from != to,
+            Amount::Steps { .. } | Amount::TwoSlopes { .. } => true,
+        };
+        self.all().iter().any(changes)
+    }
+
     /// Notes amounts that lie outside a range.
     pub(crate) fn check(
         &self,

@@ -12,8 +12,10 @@ use calcine_graph::{Axes, Graph, Op};
 use calcine_params::Inventory;
 use calcine_train::{Driver, Hold, Policy, RateEntry, RatePlan, Rewind, WindowUnit};
 
+use crate::duty::Duty;
 use crate::error::{Found, Problems, RecipeError};
-use crate::policy::{Kind, length, missed};
+use crate::length;
+use crate::policy::Kind;
 use crate::pruner::Pruner;
 use crate::recipe::Recipe;
 use crate::section::At;
@@ -32,21 +34,27 @@ struct Bound<'a> {
     when: calcine_train::When,
     steps_per_epoch: u64,
     seed: u64,
+    /// Whether the network is thinned.
+    thins: bool,
 }
 
 impl Recipe {
-    /// The recipe as a [`Driver`] for a model, in a run of [`Train::epochs`](crate::Train) epochs.
+    /// The recipe as a [`Driver`] for a model, in a run of [`Train::epochs`](crate::Train) epochs of so many
+    /// optimizer steps each. Of a loop that accumulates the gradients of several batches, these are fewer than
+    /// batches.
     ///
     /// # Errors
     ///
-    /// If a name matches no parameter, a grain does not fit a weight, or a policy never fires in a run
-    /// of this length; with every problem and its place.
+    /// With every problem and its place: if a name matches no parameter, a grain does not fit a weight, a policy
+    /// or a table does nothing in a run of this length, a pruner can drop nothing of this model, `[train]` has no
+    /// `lr`, or the recipe has a table that a driver does not carry out (see
+    /// [`bind_carrying_out`](Self::bind_carrying_out)).
     pub fn bind<M: Module>(
         &self,
         model: &M,
         steps_per_epoch: u64,
     ) -> Result<Driver<M>, RecipeError> {
-        self.bind_with(model, None, steps_per_epoch)
+        self.bind_carrying_out(&[], model, None, steps_per_epoch)
     }
 
     /// The same with the graph of the model, traced, which tells what is cut together (what
@@ -62,27 +70,94 @@ impl Recipe {
         graph: &Graph,
         steps_per_epoch: u64,
     ) -> Result<Driver<M>, RecipeError> {
-        let thinning = self.thinning();
-        let norms = thinning.map_or_else(Default::default, Thinning::norm_features);
-        match graph.axes_with(norms) {
-            Ok(axes) => self.bind_with(model, Some((graph, &axes)), steps_per_epoch),
-            Err(error) => {
-                let found = Found {
-                    span: 0..0,
-                    message: format!("what is cut together cannot be found: {error}"),
-                };
-                Err(RecipeError::new(self.file.clone(), &self.text, vec![found]))
+        self.bind_carrying_out(&[], model, Some(graph), steps_per_epoch)
+    }
+
+    /// The same for a caller who carries out these tables, which a driver does not: who thins the network,
+    /// trains it quantized, or asks the teacher. [`duties`](Self::duties) are those that the recipe has.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind_traced`](Self::bind_traced).
+    pub fn bind_carrying_out<M: Module>(
+        &self,
+        duties: &[Duty],
+        model: &M,
+        graph: Option<&Graph>,
+        steps_per_epoch: u64,
+    ) -> Result<Driver<M>, RecipeError> {
+        let problems = Problems::default();
+        self.check_run(duties, steps_per_epoch, &problems);
+        let norms = self
+            .thinning()
+            .map_or_else(Default::default, Thinning::norm_features);
+        let axes = match graph.map(|graph| graph.axes_with(norms)) {
+            Some(Ok(axes)) => Some(axes),
+            Some(Err(error)) => {
+                let message = format!("what is cut together cannot be found: {error}");
+                problems.add(&(0..0), message);
+                None
             }
+            None => None,
+        };
+        let found = problems.into_inner();
+        if !found.is_empty() {
+            return Err(self.refused(found));
+        }
+        let problems = Problems::default();
+        let traced = graph.zip(axes.as_ref());
+        let driver = self.bind_sound(model, traced, steps_per_epoch, &problems);
+        let found = problems.into_inner();
+        match driver {
+            Some(driver) if found.is_empty() => Ok(driver),
+            _ => Err(self.refused(found)),
         }
     }
 
-    fn bind_with<M: Module>(
+    fn refused(&self, found: Vec<Found>) -> RecipeError {
+        RecipeError::new(self.file.clone(), &self.text, found)
+    }
+
+    /// What does not depend on the model.
+    fn check_run(&self, duties: &[Duty], steps_per_epoch: u64, problems: &Problems) {
+        let parts = &self.parts;
+        if steps_per_epoch == 0 {
+            let message = "`steps_per_epoch` is 0: an epoch has at least one step (is there less data than a \
+                           batch?)";
+            problems.add(&(0..0), message);
+        }
+        if let Some(problem) = parts.train.problem() {
+            problems.add(&parts.train_span, problem);
+        }
+        let spans = [
+            parts.thinning.as_ref().map(|at| (Duty::Thin, &at.span)),
+            parts
+                .quantization
+                .as_ref()
+                .map(|at| (Duty::Quantize, &at.span)),
+            parts.teaching.as_ref().map(|at| (Duty::Distill, &at.span)),
+        ];
+        for (duty, span) in spans.into_iter().flatten() {
+            if !duties.contains(&duty) {
+                let message = format!(
+                    "a driver does not carry out `{duty}`: {} does. Bind with `Recipe::bind_carrying_out` if \
+                     you do it yourself, or leave the table out",
+                    duty.carried_out_by()
+                );
+                problems.add(span, message);
+            }
+        }
+        length::check(parts, length::Source::Run { steps_per_epoch }, problems);
+    }
+
+    /// A driver; `None` leaves a problem.
+    fn bind_sound<M: Module>(
         &self,
         model: &M,
         traced: Option<(&Graph, &Axes)>,
         steps_per_epoch: u64,
-    ) -> Result<Driver<M>, RecipeError> {
-        let problems = Problems::default();
+        problems: &Problems,
+    ) -> Option<Driver<M>> {
         let mut inventory = Inventory::of(model);
         let (graph, axes) = traced.unzip();
         if let Some(graph) = graph {
@@ -96,28 +171,20 @@ impl Recipe {
         let parts = &self.parts;
         let epochs = parts.train.epochs;
         let mut policies: Vec<Box<dyn Policy<M>>> = Vec::new();
-        let mut rates = RatePlan::constant(parts.train.optimizer.lr);
+        let mut rates = RatePlan::constant(parts.train.optimizer.lr.unwrap_or_default());
         for policy in &parts.policies {
             let when = policy.moments(epochs, steps_per_epoch);
-            let run = length(when.unit, epochs, steps_per_epoch);
-            if when.window.first() >= run {
-                let name = &policy.name.value;
-                let message = format!(
-                    "policy of `{name}` never fires: it begins at {} of a run of {run}",
-                    when.window.first()
-                );
-                problems.add(&policy.when.span, message);
-            }
-            self.check_thinning(policy, &when, steps_per_epoch, &problems);
+            self.check_thinning(policy, &when, steps_per_epoch, problems);
             let bound = Bound {
                 inventory: &inventory,
                 graph,
                 axes,
                 frozen: &frozen,
-                problems: &problems,
+                problems,
                 when,
                 steps_per_epoch,
                 seed: parts.train.seed,
+                thins: parts.thinning.is_some(),
             };
             match policy.kind {
                 Kind::Pruner => {
@@ -154,11 +221,15 @@ impl Recipe {
                 Err(error) => problems.add(&rewind.at.span, error),
             }
         }
-        let found = problems.into_inner();
-        if found.is_empty() {
-            Ok(Driver::new(steps_per_epoch, policies, rates))
-        } else {
-            Err(RecipeError::new(self.file.clone(), &self.text, found))
+        if !problems.is_empty() {
+            return None;
+        }
+        match Driver::try_new(steps_per_epoch, policies, rates) {
+            Ok(driver) => Some(driver.with_epochs(epochs)),
+            Err(error) => {
+                problems.add(&(0..0), error);
+                None
+            }
         }
     }
 
@@ -203,35 +274,11 @@ impl Recipe {
         }
     }
 
-    /// What in a run of this length will not happen though the recipe says so: moments at which a
-    /// policy would fire after the run's end. One line each; not errors, as runs may be cut short.
+    /// What in a run of this length will not happen though the recipe says so. One line each; not errors, as
+    /// runs may be cut short. What depends on the model, [`Driver::warnings`] says.
     #[must_use]
     pub fn warnings(&self, steps_per_epoch: u64) -> Vec<String> {
-        let epochs = self.parts.train.epochs;
-        let warn = |policy: &crate::policy::Policy| {
-            let when = policy.moments(epochs, steps_per_epoch);
-            let run = length(when.unit, epochs, steps_per_epoch);
-            let word = match when.unit {
-                WindowUnit::Epochs => "epochs",
-                WindowUnit::Steps => "steps",
-            };
-            let missed = missed(&when.window, run);
-            (policy.kind == Kind::Pruner && missed > 0).then(|| {
-                format!(
-                    "`{}` fires {missed} more times after the run's {run} {word}, so it does not \
-                     come to its last level",
-                    policy.name.value
-                )
-            })
-        };
-        let mut warnings: Vec<String> = self.parts.policies.iter().filter_map(warn).collect();
-        let at = self.thinning().map_or(&[][..], |thinning| &thinning.at);
-        if let Some(epoch) = at.iter().find(|&&epoch| epoch > epochs) {
-            warnings.push(format!(
-                "the network is not thinned before epoch {epoch}: the run has {epochs}"
-            ));
-        }
-        warnings
+        length::warnings(&self.parts, steps_per_epoch)
     }
 }
 
@@ -248,7 +295,7 @@ fn tell_groups(inventory: &mut Inventory, graph: &Graph) {
 }
 
 /// The instance that a policy names.
-fn used<'a, T>(
+pub(crate) fn used<'a, T>(
     instances: &'a [T],
     policy: &crate::policy::Policy,
     name: impl Fn(&T) -> &At<String>,

@@ -40,6 +40,11 @@ impl Teaching {
             problems.add(&teacher.span, message);
             return None;
         }
+        if let Some(teacher) = teacher.as_ref().filter(|teacher| teacher.value == 0.0) {
+            let message = "`teacher` is 0: the teacher would be asked and count for nothing";
+            problems.add(&teacher.span, message);
+            return None;
+        }
         let number = |read: Option<At<f64>>, default| read.map_or(default, |read| read.value);
         Some(Self {
             model: model.map(|model| model.value),

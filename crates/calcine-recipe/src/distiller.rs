@@ -71,6 +71,7 @@ mod policy;
 mod pruner;
 mod rate;
 mod regularizer;
+mod scalar;
 mod schedule;
 mod text;
 
@@ -115,8 +116,9 @@ pub fn convert(
     options: &Options,
 ) -> Result<Converted, RecipeError> {
     let refuse = |found: Vec<Found>| RecipeError::new(file.map(str::to_owned), yaml, found);
-    let root = node::read(yaml).map_err(|found| refuse(vec![found]))?;
+    let mut root = node::read(yaml).map_err(|found| refuse(vec![found]))?;
     let notes = Notes::default();
+    scalar::reread(&mut root, yaml, &notes);
     let schedule = Schedule::read(&root, &notes);
     let plan = Plan::of(&schedule, options, &notes);
     drop(schedule);

@@ -98,6 +98,10 @@ impl Problems {
         self.0.borrow().len()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
     pub(crate) fn into_inner(self) -> Vec<Found> {
         self.0.into_inner()
     }

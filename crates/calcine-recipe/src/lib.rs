@@ -15,6 +15,7 @@
 //!     format = 1
 //!     [train]
 //!     epochs = 10
+//!     lr = 0.1
 //!     [pruner.all]
 //!     params = ["**.weight"]
 //!     score = "magnitude"
@@ -37,7 +38,7 @@
 //!
 //! | table | keys |
 //! |---|---|
-//! | `[train]` | `epochs`; `model`, `weights`, `batch_size`, `images_per_epoch`, `validation`, `lr`, `momentum`, `nesterov`, `weight_decay`, `seed` |
+//! | `[train]` | `epochs`; `model`, `weights`, `batch_size`, `images_per_epoch`, `validation`, `lr`, `optimizer` (`sgd`, `adam`, `adamw`), `weight_decay`, `momentum` and `nesterov` or `beta_1`, `beta_2` and `epsilon`, `seed` |
 //! | `[pruner.NAME]` | `params`, `score`, `grain`, and how much: one of `level`, `threshold`, `sensitivity`, `splicing`, `coin`, `n_of_m`; and those below |
 //! | `[regularizer.NAME]` | `type`, `params`, `grain`, `strength`; `scale`, `smoothing`, `share`, `apply`, `threshold`, `threshold_at`, `weakest` |
 //! | `[lr.NAME]` | `type` and its numbers |
@@ -125,16 +126,25 @@
 //!   without a window lasts the whole run, step by step; one in epochs moves at epochs. Lengths that a
 //!   schedule leaves out are the run's.
 //!
+//! Epochs and steps are counted from 0, here and in all that a run writes and says: the first epoch of a run is epoch
+//! 0, its last one `epochs` − 1. A step is an optimizer step.
+//!
+//! `lr` is needed to bind a recipe. `[thin]`, `[quantize]` and `[distill]` are carried out around the driver's
+//! steps: [`Recipe::bind`] refuses a recipe with one of them, and [`Recipe::bind_carrying_out`] is for who does it.
+//!
 //! File order is execution order. Everything that is wrong is reported at once, with its place.
-//! Unknown keys, instances that no policy uses, policies that never fire and names that match nothing
-//! are errors.
+//! Unknown keys, keys that have no effect beside the others, instances that no policy uses, policies that never
+//! fire, moments that a run does not come to, pruners that can drop nothing and names that match nothing are errors;
+//! what a run comes to only in part is a [warning](Recipe::warnings).
 
 mod amount;
 mod bind;
 mod distillation;
 #[cfg(feature = "distiller")]
 pub mod distiller;
+mod duty;
 mod error;
+mod length;
 mod policy;
 mod pruner;
 mod quantization;
@@ -149,8 +159,9 @@ mod thinning;
 mod train;
 
 pub use distillation::Teaching;
+pub use duty::Duty;
 pub use error::{Problem, RecipeError};
 pub use quantization::{Quantization, QuantizedLayer};
 pub use recipe::Recipe;
 pub use thinning::Thinning;
-pub use train::{Optimizer, Train};
+pub use train::{Betas, Optimizer, Train, UpdateRule};

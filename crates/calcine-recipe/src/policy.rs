@@ -86,28 +86,6 @@ impl When {
     }
 }
 
-/// How many moments of a run there are in a unit.
-pub(crate) fn length(unit: WindowUnit, epochs: u64, steps_per_epoch: u64) -> u64 {
-    match unit {
-        WindowUnit::Epochs => epochs,
-        WindowUnit::Steps => epochs.saturating_mul(steps_per_epoch),
-    }
-}
-
-/// How many firings of a window a run of this length does not come to.
-pub(crate) fn missed(window: &Window, run: u64) -> u64 {
-    let Some(every) = window.every() else {
-        return window.firings().filter(|moment| *moment >= run).count() as u64;
-    };
-    // By division: a recipe may say `end = 9000000000000000000`.
-    let (first, last) = (window.first(), window.last());
-    if last < run {
-        0
-    } else {
-        (last - run.max(first)) / every + 1
-    }
-}
-
 /// The window of a whole run.
 fn whole(steps: u64) -> Window {
     Window::new(0, steps.max(1), 1).expect("a run has at least one step")
@@ -211,6 +189,21 @@ fn masks(section: &Section<'_>, kind: Option<Kind>, again_every: Option<&At<u64>
     if kind == Some(Kind::Rate) {
         let span = after.as_ref().map(|after| &after.span);
         refuse("after", span, "pruners and regularizers");
+    }
+    if let (
+        Some(At {
+            value: Lifetime::Step,
+            ..
+        }),
+        Some(At {
+            value: After::Hold,
+            span,
+        }),
+    ) = (&lifetime, &after)
+    {
+        let message = "masks that live one `lifetime = \"step\"` are gone when the window is over: nothing is \
+                       left to `hold`";
+        section.problems.add(span, message);
     }
     Masks {
         hold: hold.map_or(Hold::Always, |hold| hold.value),

@@ -96,6 +96,16 @@ impl Pruner {
                            `\"fc_input\"`";
             section.problems.add(&reconstruct.span, message);
         }
+        if let (Some(score), Some(selection), Some(batches)) = (&score, &selection, &batches)
+            && !score.value.looks_at_batches()
+            && selection
+                .growth_score()
+                .is_none_or(|score| score.needs() != Needs::Gradient)
+        {
+            let message =
+                "`batches` is for scores of gradients or activations: this one looks at weights";
+            section.problems.add(&batches.span, message);
+        }
         section.close();
         let (score, grain) = (score?, grain.filter(|_| given)?);
         Some(Self {

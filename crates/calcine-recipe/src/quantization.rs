@@ -101,6 +101,13 @@ impl Quantization {
         let images = section.positive("images");
         let [start, freeze_ranges, freeze_norms] =
             ["start", "freeze_ranges", "freeze_norms"].map(|key| section.count(key));
+        if let (Some(start), Some(At { value: 0, .. })) = (&start, &activations)
+            && start.value > 0
+        {
+            let message =
+                "`start` is when activations are quantized, and `activations = 0` never does";
+            problems.add(&start.span, message);
+        }
         let layers = section.list("layer").into_iter();
         let layers = layers.filter_map(|layer| QuantizedLayer::read(layer, least..=most));
         let layers = layers.collect();
@@ -127,6 +134,16 @@ impl Quantization {
         })
     }
 
+    /// What stops, by its key, and the epoch from which on.
+    pub(crate) fn freezes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let both = [
+            ("freeze_ranges", self.freeze_ranges),
+            ("freeze_norms", self.freeze_norms),
+        ];
+        both.into_iter()
+            .filter_map(|(key, epoch)| Some((key, epoch?)))
+    }
+
     /// The epochs within a run of so many at which something begins or stops, ascending.
     #[must_use]
     pub fn moments(&self, epochs: u64) -> Vec<u64> {
@@ -147,10 +164,25 @@ impl QuantizedLayer {
     fn read(section: Section<'_>, weights: std::ops::RangeInclusive<u8>) -> Option<Self> {
         let name = section.text("name");
         let name = section.need("name", "a layer or a glob, such as \"fc\"", name);
+        let span = section.span.clone();
+        let problems = section.problems;
+        let says = ["float", "weights", "activations"].map(|key| section.has(key));
         let float = section.word("float", &FLOATS);
         let weights = bits(&section, "weights", weights);
         let activations = bits(&section, "activations", 0..=MAX_BITS);
         section.close();
+        let bits = weights.as_ref().or(activations.as_ref());
+        match (&float, bits) {
+            (Some(_), Some(bits)) => {
+                let message = "a layer in `float` has no bits: give one or the other";
+                problems.add(&bits.span, message);
+            }
+            _ if !says.contains(&true) => {
+                let message = "a `[[quantize.layer]]` says what is other: `float`, `weights` or `activations`";
+                problems.add(&span, message);
+            }
+            _ => {}
+        }
         Some(Self {
             name: name?.value,
             float: float.map(|float| float.value),

@@ -136,6 +136,33 @@ impl Kind {
         })
     }
 
+    /// What of it does not come in the epochs before this one, if anything.
+    pub(crate) fn unreached(&self, epochs: u64) -> Option<String> {
+        let late = |epoch: f64, what: &str| {
+            (epoch > epochs as f64).then(|| format!("{what} is epoch {epoch}"))
+        };
+        match self {
+            Self::MultiStep { milestones, .. } | Self::MultiStepMultiGamma { milestones, .. } => {
+                let missed: Vec<u64> = milestones
+                    .iter()
+                    .copied()
+                    .filter(|m| *m >= epochs)
+                    .collect();
+                (!missed.is_empty()).then(|| format!("the milestones {missed:?} are not reached"))
+            }
+            Self::Step { size, .. } => {
+                (*size >= epochs).then(|| format!("it never steps: `step_size` is {size} epochs"))
+            }
+            Self::Cosine { t_max, .. }
+            | Self::Polynomial { t_max, .. }
+            | Self::OneCycle { t_max, .. } => late((*t_max)?, "its end, `t_max`,"),
+            Self::CosineRestarts { period, .. } => late(*period, "the end of its first period"),
+            Self::Plateau { patience, .. } => (patience.saturating_add(1) >= epochs)
+                .then(|| format!("it never falls: `patience` is {patience} epochs")),
+            Self::Constant { .. } | Self::Exponential { .. } => None,
+        }
+    }
+
     fn read(name: Name, section: &Section<'_>) -> Option<Self> {
         let number = |key, default: f64| section.number(key).map_or(default, |x| x.value);
         let length = |key| section.number(key).map(|x| x.value);

@@ -3,8 +3,10 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use crate::distillation::Teaching;
+use crate::duty::Duty;
 use crate::error::{Found, Problems, RecipeError, suggest};
-use crate::policy::{Count, Kind, Policy, When};
+use crate::length;
+use crate::policy::{Kind, Policy};
 use crate::pruner::Pruner;
 use crate::quantization::Quantization;
 use crate::rate::Rate;
@@ -29,13 +31,14 @@ pub struct Recipe {
 #[derive(Debug, Clone)]
 pub(crate) struct Parts {
     pub(crate) train: Train,
+    pub(crate) train_span: std::ops::Range<usize>,
     pub(crate) pruners: Vec<Pruner>,
     pub(crate) regularizers: Vec<Regularizer>,
     pub(crate) rates: Vec<Rate>,
     pub(crate) rewind: Option<Rewind>,
     pub(crate) thinning: Option<At<Thinning>>,
-    pub(crate) quantization: Option<Quantization>,
-    pub(crate) teaching: Option<Teaching>,
+    pub(crate) quantization: Option<At<Quantization>>,
+    pub(crate) teaching: Option<At<Teaching>>,
     pub(crate) policies: Vec<Policy>,
 }
 
@@ -102,13 +105,28 @@ impl Recipe {
     /// `[quantize]`: on which grids the network is to be trained, if it is.
     #[must_use]
     pub fn quantization(&self) -> Option<&Quantization> {
-        self.parts.quantization.as_ref()
+        let asked = self.parts.quantization.as_ref();
+        asked.map(|asked| &asked.value)
     }
 
     /// `[distill]`: who teaches the network, if somebody does.
     #[must_use]
     pub fn teaching(&self) -> Option<&Teaching> {
-        self.parts.teaching.as_ref()
+        let asked = self.parts.teaching.as_ref();
+        asked.map(|asked| &asked.value)
+    }
+
+    /// The tables that somebody else than the driver has to carry out, in the order in which they are listed at
+    /// [`Duty`].
+    #[must_use]
+    pub fn duties(&self) -> Vec<Duty> {
+        let parts = &self.parts;
+        let all = [
+            parts.thinning.as_ref().map(|_| Duty::Thin),
+            parts.quantization.as_ref().map(|_| Duty::Quantize),
+            parts.teaching.as_ref().map(|_| Duty::Distill),
+        ];
+        all.into_iter().flatten().collect()
     }
 
     /// Whether it takes a traced network: to thin it, to find what is cut together or which norm follows a layer, or
@@ -168,8 +186,12 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
         );
         problems.add(&format.span, message);
     }
+    let mut train_span = 0..0;
     let train = match root.table("train") {
-        Some(section) => Train::read(section),
+        Some(section) => {
+            train_span = section.span.clone();
+            Train::read(section)
+        }
         None => {
             if !root.has("train") {
                 problems.add(&(0..0), "`[train]` is missing: at least `epochs`");
@@ -178,6 +200,7 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
         }
     };
     // Of a run of unknown length nothing is too late.
+    let known = train.is_some();
     let epochs = train.as_ref().map_or(u64::MAX, |train| train.epochs);
     let (pruners, pruner_names) = named(&root, "pruner", Pruner::read);
     let (regularizers, regularizer_names) = named(&root, "regularizer", Regularizer::read);
@@ -185,18 +208,26 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
         Rate::read(name, section, epochs)
     });
     let rewind = root.table("rewind").map(Rewind::read);
-    if let Some(Some(rewind)) = &rewind
-        && rewind.at.value.iter().all(|epoch| *epoch >= epochs)
-    {
-        let message = format!("the run goes back never: it has {epochs} epochs");
-        problems.add(&rewind.at.span, message);
-    }
     let thinning = root.table("thin").map(Thinning::read);
-    let quantization = root.table("quantize").map(Quantization::read);
-    let teaching = root.table("distill").map(Teaching::read);
+    let whole = |section: &Section<'_>| section.span.clone();
+    let quantization = root.table("quantize").map(|section| {
+        let span = whole(&section);
+        Quantization::read(section).map(|asked| At::new(asked, span))
+    });
+    let teaching = root.table("distill").map(|section| {
+        let span = whole(&section);
+        Teaching::read(section).map(|asked| At::new(asked, span))
+    });
     if let (Some(Some(thinning)), Some(_)) = (&thinning, &quantization) {
         let message = "`[thin]` and `[quantize]` exclude each other: thin first, then train the thinned file on grids";
         problems.add(&thinning.span, message);
+    }
+    if let Some(span) = rewind.iter().flatten().find_map(|r| r.rate_alone.as_ref())
+        && rate_names.is_empty()
+    {
+        let message =
+            "`restore = \"rate\"` needs an `[lr.NAME]`: without one the rate never changes";
+        problems.add(span, message);
     }
     let mut uses = Vec::new();
     let sections = root.list("policy").into_iter();
@@ -227,18 +258,10 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
             }
         }
     }
-    for policy in &policies {
-        if let When::Window(window, Count::Epochs) = &policy.when.value
-            && window.first() >= epochs
-        {
-            let (first, name) = (window.first(), &policy.name.value);
-            let message =
-                format!("policy of `{name}` never fires: it begins at epoch {first} of {epochs}");
-            problems.add(&policy.when.span, message);
-        }
-    }
-    Some(Parts {
-        train: train?,
+    let parts = Parts {
+        // Without a length nothing else of it counts.
+        train: train.unwrap_or_else(Train::of_unknown_length),
+        train_span,
         pruners,
         regularizers,
         rates,
@@ -247,7 +270,9 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
         quantization: quantization.flatten(),
         teaching: teaching.flatten(),
         policies,
-    })
+    };
+    length::check(&parts, length::Source::Recipe, problems);
+    known.then_some(parts)
 }
 
 /// The tables `[key.NAME]`: those that can be read, and the names of all.

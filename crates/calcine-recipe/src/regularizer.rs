@@ -38,6 +38,21 @@ enum Kind {
     GroupVariance,
 }
 
+impl Kind {
+    /// The types that have a key.
+    fn with(key: &str) -> &'static [Self] {
+        match key {
+            "scale" => &[Self::GroupLasso, Self::SparseGroupLasso],
+            "smoothing" => &[
+                Self::GroupLasso,
+                Self::SparseGroupLasso,
+                Self::GroupVariance,
+            ],
+            _ => &[Self::ElasticNet, Self::SparseGroupLasso],
+        }
+    }
+}
+
 const KINDS: [(&str, Kind); 6] = [
     ("l1", Kind::L1),
     ("l2", Kind::L2),
@@ -73,6 +88,22 @@ impl Regularizer {
         let smoothing = section.number_in("smoothing", 0.0..=1.0);
         let share = section.number_in("share", 0.0..=1.0);
         let apply = section.word("apply", &APPLIES);
+        if let Some(kind) = &kind {
+            let keys = [
+                ("scale", scale.as_ref().map(|at| &at.span)),
+                ("smoothing", smoothing.as_ref().map(|at| &at.span)),
+                ("share", share.as_ref().map(|at| &at.span)),
+            ];
+            for (key, span) in keys {
+                let valid = Kind::with(key);
+                if let (Some(span), false) = (span, valid.contains(&kind.value)) {
+                    let names = KINDS.iter().filter(|(_, kind)| valid.contains(kind));
+                    let names: Vec<String> = names.map(|(name, _)| format!("`{name}`")).collect();
+                    let message = format!("`{key}` is for the types {}", names.join(", "));
+                    section.problems.add(span, message);
+                }
+            }
+        }
         let threshold = threshold(&section);
         let weakest = weakest(&section);
         if let Some(strength) = &strength {

@@ -9,6 +9,8 @@ pub(crate) struct Rewind {
     pub(crate) to: u64,
     pub(crate) at: At<Vec<u64>>,
     pub(crate) restore: Restore,
+    /// Where it says that only the rate goes back.
+    pub(crate) rate_alone: Option<std::ops::Range<usize>>,
 }
 
 impl Rewind {
@@ -40,6 +42,10 @@ impl Rewind {
         Some(Self {
             to,
             at,
+            rate_alone: restore
+                .as_ref()
+                .filter(|restore| restore.value == Restore::Rate)
+                .map(|restore| restore.span.clone()),
             restore: restore.map_or(Restore::Both, |restore| restore.value),
         })
     }

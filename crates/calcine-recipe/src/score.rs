@@ -111,6 +111,11 @@ impl ScoreName {
         matches!(self.needs(), Needs::Activity(_) | Needs::InputNorm)
     }
 
+    /// Whether it looks at gradients or activations, of which there are more with every batch.
+    pub(crate) fn looks_at_batches(self) -> bool {
+        self.build().needs() == Needs::Gradient || self.is_of_activations()
+    }
+
     /// Whether it looks at gradients, norms or activations.
     pub(crate) fn needs_more_than_weights(self) -> bool {
         self.needs() != Needs::Weight

@@ -93,6 +93,37 @@ impl Selection {
         if let Some(regrow) = &regrow {
             only(key != "level", &regrow.span, "regrow", "`level`");
         }
+        if let (Some(_), Some(scope)) = (&regrow, &global) {
+            let message =
+                "`regrow` holds the level of each layer: `scope = \"global\"` excludes it";
+            problems.add(&scope.span, message);
+        }
+        let by_groups = matches!(grain.value, Grain::Group { .. });
+        if by_groups && !matches!(key, "level" | "n_of_m")
+            || by_groups && (global.is_some() || regrow.is_some())
+        {
+            let message = "the grain `group(M)` needs a plain `level` of each layer, or `n_of_m`";
+            problems.add(&grain.span, message);
+        }
+        // What a number of units is bounded and rounded by, where there is such a number.
+        let counted = key == "level" && !by_groups;
+        for key in ["rounding", "multiple", "at_least"] {
+            let Some(value) = section.get(key) else {
+                continue;
+            };
+            let global_too = key == "at_least";
+            if !counted {
+                problems.add(
+                    &value.span(),
+                    format!("`{key}` needs a `level`, of units that are no `group(M)`"),
+                );
+            } else if global.is_some() && !global_too {
+                let message = format!(
+                    "`{key}` is for a `level` of each layer: `scope = \"global\"` excludes it"
+                );
+                problems.add(&value.span(), message);
+            }
+        }
         if let (Some(drop), None) = (drop, &regrow) {
             problems.add(
                 &drop.span(),

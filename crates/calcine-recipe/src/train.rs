@@ -1,8 +1,8 @@
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{ModuleOptimizer, SgdConfig};
+use burn::optim::{AdamConfig, AdamWConfig, ModuleOptimizer, SgdConfig};
 
-use crate::section::Section;
+use crate::section::{At, Section};
 
 /// `[train]`: how the model is trained. A command line may override any of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,7 +12,7 @@ pub struct Train {
     pub model: Option<String>,
     /// The weights to begin with: `"default"` for those shipped, `"none"`, or a file.
     pub weights: Option<String>,
-    /// Epochs of the run.
+    /// Epochs of the run. They are counted from 0 to `epochs` − 1.
     pub epochs: u64,
     /// Images in a batch.
     pub batch_size: usize,
@@ -26,40 +26,206 @@ pub struct Train {
     pub optimizer: Optimizer,
 }
 
-/// Stochastic gradient descent, as PyTorch does it (dampening 0).
+/// The optimizer and its settings.
+///
+/// The learning rate has no default: what is right for one optimizer is far off for another (0.1 is usual for
+/// SGD and ruins Adam). [`Recipe::bind`](crate::Recipe::bind) asks for it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Optimizer {
-    /// Base learning rate.
-    pub lr: f64,
-    /// Momentum.
-    pub momentum: f64,
-    /// Whether momentum is Nesterov's.
-    pub nesterov: bool,
-    /// L2 penalty added to the gradient of every parameter.
+    /// Base learning rate, which `[lr.NAME]` schedules multiply; `None` if the recipe has none.
+    pub lr: Option<f64>,
+    /// Weight decay: added to the gradient as an L2 penalty by SGD and Adam, decoupled from it by AdamW.
     pub weight_decay: f64,
+    /// Which optimizer, and what only it has.
+    pub rule: UpdateRule,
+}
+
+/// An optimizer's update rule.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum UpdateRule {
+    /// Stochastic gradient descent, as PyTorch does it (dampening 0).
+    Sgd {
+        /// Momentum.
+        momentum: f64,
+        /// Whether momentum is Nesterov's.
+        nesterov: bool,
+    },
+    /// Adam (Kingma and Ba, 2015).
+    Adam(Betas),
+    /// Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
+    AdamW(Betas),
+}
+
+/// The running averages of Adam.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Betas {
+    /// Decay of the mean of gradients.
+    pub beta_1: f64,
+    /// Decay of the mean of squared gradients.
+    pub beta_2: f64,
+    /// What is added to the denominator.
+    pub epsilon: f64,
+}
+
+impl Default for Betas {
+    /// PyTorch's: 0.9, 0.999, 1e-8. (Burn's ε is 1e-5.)
+    fn default() -> Self {
+        Self {
+            beta_1: 0.9,
+            beta_2: 0.999,
+            epsilon: 1e-8,
+        }
+    }
 }
 
 impl Optimizer {
     /// Burn's optimizer with these settings.
     #[must_use]
     pub fn init(&self) -> ModuleOptimizer {
-        let momentum = MomentumConfig::new()
-            .with_momentum(self.momentum)
-            .with_dampening(0.0)
-            .with_nesterov(self.nesterov);
         let decay = WeightDecayConfig::new(self.weight_decay as f32);
-        SgdConfig::new()
-            .with_momentum((self.momentum > 0.0).then_some(momentum))
-            .with_weight_decay((self.weight_decay > 0.0).then_some(decay))
-            .init()
+        let decay = (self.weight_decay > 0.0).then_some(decay);
+        match self.rule {
+            UpdateRule::Sgd { momentum, nesterov } => {
+                let config = MomentumConfig::new()
+                    .with_momentum(momentum)
+                    .with_dampening(0.0)
+                    .with_nesterov(nesterov);
+                SgdConfig::new()
+                    .with_momentum((momentum > 0.0).then_some(config))
+                    .with_weight_decay(decay)
+                    .init()
+            }
+            UpdateRule::Adam(betas) => AdamConfig::new()
+                .with_beta_1(betas.beta_1 as f32)
+                .with_beta_2(betas.beta_2 as f32)
+                .with_epsilon(betas.epsilon as f32)
+                .with_weight_decay(decay)
+                .init(),
+            UpdateRule::AdamW(betas) => AdamWConfig::new()
+                .with_beta_1(betas.beta_1 as f32)
+                .with_beta_2(betas.beta_2 as f32)
+                .with_epsilon(betas.epsilon as f32)
+                .with_weight_decay(self.weight_decay as f32)
+                .init(),
+        }
+    }
+
+    fn read(section: &Section<'_>) -> Self {
+        #[derive(Clone, Copy, PartialEq)]
+        enum Name {
+            Sgd,
+            Adam,
+            AdamW,
+        }
+        let names = [
+            ("sgd", Name::Sgd),
+            ("adam", Name::Adam),
+            ("adamw", Name::AdamW),
+        ];
+        let name = section.word("optimizer", &names);
+        let name = name.map_or(Name::Sgd, |name| name.value);
+        let lr = section.number_in("lr", 0.0..=f64::INFINITY);
+        let momentum = section.number_in("momentum", 0.0..=1.0);
+        let nesterov = section.flag("nesterov");
+        let decay = section.number_in("weight_decay", 0.0..=1.0);
+        let [beta_1, beta_2] =
+            ["beta_1", "beta_2"].map(|key| section.number_in(key, 0.0..=0.999_999));
+        let epsilon = section.number_in("epsilon", 1e-30..=1.0);
+        let sgd = [
+            ("momentum", momentum.as_ref().map(|at| &at.span)),
+            ("nesterov", nesterov.as_ref().map(|at| &at.span)),
+        ];
+        let adam = [
+            ("beta_1", beta_1.as_ref().map(|at| &at.span)),
+            ("beta_2", beta_2.as_ref().map(|at| &at.span)),
+            ("epsilon", epsilon.as_ref().map(|at| &at.span)),
+        ];
+        let (foreign, valid): (&[_], _) = match name {
+            Name::Sgd => (&adam, "`optimizer = \"adam\"` or `\"adamw\"`"),
+            Name::Adam | Name::AdamW => (&sgd, "`optimizer = \"sgd\"`"),
+        };
+        for (key, span) in foreign {
+            if let Some(span) = span {
+                section
+                    .problems
+                    .add(span, format!("`{key}` is for {valid}"));
+            }
+        }
+        let value =
+            |number: Option<At<f64>>, default: f64| number.map_or(default, |number| number.value);
+        let usual = Betas::default();
+        let momentum = value(momentum, 0.9);
+        if let (0.0, Some(At { value: true, span })) = (momentum, &nesterov) {
+            let message = "`nesterov` needs a `momentum` above 0";
+            section.problems.add(span, message);
+        }
+        let betas = Betas {
+            beta_1: value(beta_1, usual.beta_1),
+            beta_2: value(beta_2, usual.beta_2),
+            epsilon: value(epsilon, usual.epsilon),
+        };
+        let (rule, usual_decay) = match name {
+            Name::Sgd => {
+                let nesterov = nesterov.is_some_and(|flag| flag.value);
+                (UpdateRule::Sgd { momentum, nesterov }, 1e-4)
+            }
+            Name::Adam => (UpdateRule::Adam(betas), 0.0),
+            Name::AdamW => (UpdateRule::AdamW(betas), 1e-2),
+        };
+        Self {
+            lr: lr.map(|lr| lr.value),
+            weight_decay: value(decay, usual_decay),
+            rule,
+        }
     }
 }
 
 impl Train {
-    pub(crate) fn read(section: Section<'_>) -> Option<Self> {
-        let value = |number: Option<crate::section::At<f64>>, default: f64| {
-            number.map_or(default, |number| number.value)
+    /// What of it is no number that a run can have: settings may be made by code.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let Some(lr) = self.optimizer.lr else {
+            return Some(
+                "`lr` is missing in `[train]`: the learning rate, which depends on the optimizer (SGD often \
+                 takes 0.1, Adam 0.001)"
+                    .to_owned(),
+            );
         };
+        let sound = |x: f64| x.is_finite() && x >= 0.0;
+        if !sound(lr) {
+            return Some(format!("`lr` is {lr}, expected a number at least 0"));
+        }
+        let decay = self.optimizer.weight_decay;
+        if !sound(decay) {
+            return Some(format!(
+                "`weight_decay` is {decay}, expected a number at least 0"
+            ));
+        }
+        if self.epochs == 0 {
+            return Some("`epochs` is 0, expected at least 1".to_owned());
+        }
+        None
+    }
+
+    /// Of a recipe whose `[train]` cannot be read: nothing is too late in it.
+    pub(crate) fn of_unknown_length() -> Self {
+        Self {
+            model: None,
+            weights: None,
+            epochs: u64::MAX,
+            batch_size: 1,
+            images_per_epoch: None,
+            validation: 0.0,
+            seed: 0,
+            optimizer: Optimizer {
+                lr: None,
+                weight_decay: 0.0,
+                rule: UpdateRule::AdamW(Betas::default()),
+            },
+        }
+    }
+
+    pub(crate) fn read(section: Section<'_>) -> Option<Self> {
         let epochs = section.positive("epochs");
         let epochs = section.need("epochs", "the number of epochs of the run", epochs);
         let train = Self {
@@ -72,14 +238,11 @@ impl Train {
             images_per_epoch: section
                 .positive("images_per_epoch")
                 .map(|n| n.value as usize),
-            validation: value(section.number_in("validation", 0.0..=0.9), 0.1),
+            validation: section
+                .number_in("validation", 0.0..=0.9)
+                .map_or(0.1, |share| share.value),
             seed: section.count("seed").map_or(0, |seed| seed.value),
-            optimizer: Optimizer {
-                lr: value(section.number_in("lr", 0.0..=f64::INFINITY), 0.1),
-                momentum: value(section.number_in("momentum", 0.0..=1.0), 0.9),
-                nesterov: section.flag("nesterov").is_some_and(|flag| flag.value),
-                weight_decay: value(section.number_in("weight_decay", 0.0..=1.0), 1e-4),
-            },
+            optimizer: Optimizer::read(&section),
         };
         section.close();
         epochs.map(|_| train)

@@ -4,6 +4,7 @@
     reason = "a test that fails shows where, and helpers of tests are tests"
 )]
 
+mod asked;
 mod binding;
 mod broken;
 mod dependency;

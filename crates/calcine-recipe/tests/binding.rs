@@ -159,7 +159,7 @@ fn the_driver_of_a_recipe_equals_the_pruner_built_in_code() {
             ),
         );
         let mut recipe = recipe;
-        recipe.train_mut().optimizer.lr = 0.05;
+        recipe.train_mut().optimizer.lr = Some(0.05);
         let model = ConvNet::new(&device().autodiff());
         let bound = masks(&model, recipe.bind(&model, 3).unwrap(), &recipe);
         let built = masks(

@@ -454,7 +454,7 @@ fn a_run_of_unknown_length_makes_nothing_too_late() {
 
 #[test]
 fn what_does_not_fit_the_model_is_named_at_its_place() {
-    let head = "format = 1\n[train]\nepochs = 9\n[[policy]]\npruner = \"a\"\nend = 2\n";
+    let head = "format = 1\n[train]\nepochs = 9\nlr = 0.1\n[[policy]]\npruner = \"a\"\nend = 2\n";
     let rows: Vec<Row> = vec![
         (
             "[pruner.a]\nparams = [¦\"conv1.weight\"]\nscore = \"l1\"\nlevel = 0.5",
@@ -506,7 +506,7 @@ fn what_does_not_fit_the_model_is_named_at_its_place() {
 #[test]
 fn a_recipe_fits_one_model_and_not_another() {
     let recipe = Recipe::parse(
-        "format = 1\n[train]\nepochs = 2\n[pruner.a]\nparams = [\"conv.weight\"]\n\
+        "format = 1\n[train]\nepochs = 2\nlr = 0.1\n[pruner.a]\nparams = [\"conv.weight\"]\n\
          score = \"l1\"\ngrain = \"filter\"\nlevel = 0.5\n[[policy]]\npruner = \"a\"\nend = 2\n",
     )
     .unwrap();

@@ -6,6 +6,7 @@ mod golden;
 mod mistakes;
 mod policies;
 mod warnings;
+mod yaml;
 
 use calcine_recipe::Recipe;
 use calcine_recipe::distiller::{Converted, Options, convert};

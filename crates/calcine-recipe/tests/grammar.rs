@@ -1,7 +1,7 @@
 //! What a recipe may say, and what comes of it.
 
 use burn::tensor::Tensor;
-use calcine_recipe::{Optimizer, Recipe};
+use calcine_recipe::{Optimizer, Recipe, UpdateRule};
 use calcine_schedule::{Clock, Cosine, Cubic, Curve, Exponential, Linear, Steps};
 use calcine_testkit::{ConvNet, device, each};
 use calcine_train::Driver;
@@ -69,10 +69,12 @@ fn train_has_defaults_and_every_key_is_read() {
     assert_eq!((train.seed, train.images_per_epoch), (0, None));
     assert_eq!((&train.model, &train.weights), (&None, &None));
     let defaults = Optimizer {
-        lr: 0.1,
-        momentum: 0.9,
-        nesterov: false,
+        lr: None,
         weight_decay: 1e-4,
+        rule: UpdateRule::Sgd {
+            momentum: 0.9,
+            nesterov: false,
+        },
     };
     assert_eq!(train.optimizer, defaults);
 
@@ -105,10 +107,12 @@ fn train_has_defaults_and_every_key_is_read() {
     );
     assert_eq!((train.validation, train.seed), (0.0, 7));
     let optimizer = Optimizer {
-        lr: 1.0,
-        momentum: 0.5,
-        nesterov: true,
+        lr: Some(1.0),
         weight_decay: 5e-4,
+        rule: UpdateRule::Sgd {
+            momentum: 0.5,
+            nesterov: true,
+        },
     };
     assert_eq!(train.optimizer, optimizer);
 }

@@ -259,7 +259,10 @@ fn every_mistake_in_what_masks_and_rewinds_do_is_named_at_its_place() {
         ),
         ("[rewind]\nto = 2\nat = ¦[2]", &["`at` from 3"]),
         ("[rewind]\nat = ¦[5, 4]", &["must ascend"]),
-        ("[rewind]\nat = ¦[9]", &["the run goes back never"]),
+        (
+            "[rewind]\nat = ¦[9]",
+            &["`rewind.at` is never reached: training has 9 epochs, 0 to 8"],
+        ),
         (
             "[rewind]\nat = [3]\nrestore = ¦\"all\"",
             &["`restore` cannot be `all`"],
@@ -324,7 +327,7 @@ fn every_mistake_in_what_masks_and_rewinds_do_is_named_at_its_place() {
 
 #[test]
 fn what_does_not_fit_the_model_or_the_window_is_named_at_its_place() {
-    let head = "format = 1\n[train]\nepochs = 9\n";
+    let head = "format = 1\n[train]\nepochs = 9\nlr = 0.1\n";
     let rows: Vec<Row> = vec![
         (
             "[[policy]]\npruner = \"a\"\nend = 2\n[pruner.a]\nparams = [\"head.weight\"]\n\
@@ -388,6 +391,7 @@ fn what_does_not_fit_the_model_or_the_window_is_named_at_its_place() {
         let (text, places) = unmarked(&format!("{head}{marked}\n"));
         let recipe = Recipe::parse(&text).unwrap_or_else(|error| panic!("{error}"));
         let model = ConvNet::new(&device());
-        check(&recipe.bind(&model, 10).unwrap_err(), &places, fragments);
+        let bound = recipe.bind_carrying_out(&recipe.duties(), &model, None, 10);
+        check(&bound.unwrap_err(), &places, fragments);
     });
 }

@@ -166,8 +166,9 @@ fn groups_fall_together() {
     // The convolution's filters and the classifier's inputs: 8 and 8.
     let keys = "[pruner.p]\nscore = \"magnitude\"\nlevel = 0.5\ngrain = \"layer\"\n\
                 together = \"max\"\nparams = [\"conv.weight\", \"head.weight\"]\n";
-    let found = zeros(keys, "pruner = \"p\"\nend = 3", "head.weight");
-    assert_eq!(found, 0.0, "one unit stays");
+    let at = |level: &str| keys.replace("0.5", level);
+    let found = zeros(&at("1.0"), "pruner = \"p\"\nend = 3", "head.weight");
+    assert_eq!(found, 1.0, "both are one unit each");
 }
 
 #[derive(Module, Debug)]
@@ -279,7 +280,7 @@ fn what_is_to_be_refitted_is_said_to_the_driver() {
     ];
     each(rows, |(key, expected)| {
         let text = format!(
-            "format = 1\n[train]\nepochs = 2\n[pruner.p]\nparams = [\"conv.weight\"]\nscore = \"l1\"\n\
+            "format = 1\n[train]\nepochs = 2\nlr = 0.1\n[pruner.p]\nparams = [\"conv.weight\"]\nscore = \"l1\"\n\
              grain = \"channel\"\nlevel = 0.5\n{key}\n[[policy]]\npruner = \"p\"\nend = 1\n"
         );
         let recipe = Recipe::parse(&text).unwrap_or_else(|error| panic!("{error}"));

@@ -201,6 +201,30 @@ impl Window {
         }
     }
 
+    /// How many firings come before the moment `t`. Takes no time that depends on how many there are.
+    ///
+    /// ```
+    /// use calcine_schedule::Window;
+    ///
+    /// let window = Window::new(2, 20, 3)?; // 2, 5, 8, 11, 14, 17
+    /// assert_eq!(window.count_before(9), 3);
+    /// # Ok::<(), calcine_schedule::WindowError>(())
+    /// ```
+    #[must_use]
+    pub fn count_before(&self, t: u64) -> u64 {
+        match &self.moments {
+            Moments::Range { start, end, every } => {
+                let past = t.min(*end);
+                if past <= *start {
+                    0
+                } else {
+                    (past - start - 1) / every + 1
+                }
+            }
+            Moments::List(list) => list.partition_point(|moment| *moment < t) as u64,
+        }
+    }
+
     /// The firing with this index, from 0, if there are as many.
     fn firing(&self, index: u64) -> Option<u64> {
         match &self.moments {
@@ -370,6 +394,24 @@ mod tests {
         let progress: Vec<f64> = [1, 2, 3, 8, 9, 20].map(|t| window.progress(t)).to_vec();
         assert_eq!(progress, [0.0, 0.0, 0.5, 0.5, 1.0, 1.0]);
         assert_eq!((window.end(), window.every()), (10, None));
+    }
+
+    #[test]
+    fn firings_before_a_moment_are_those_that_come_earlier() {
+        let windows = [
+            Window::new(0, 1, 1).unwrap(),
+            Window::new(2, 20, 3).unwrap(),
+            Window::new(5, 12, 7).unwrap(),
+            Window::list(vec![0, 3, 4, 9]).unwrap(),
+        ];
+        for window in windows {
+            for t in 0..25 {
+                let earlier = window.firings().filter(|moment| *moment < t).count() as u64;
+                assert_eq!(window.count_before(t), earlier, "{window} before {t}");
+            }
+        }
+        let long = Window::new(0, u64::MAX, 1).unwrap();
+        assert_eq!(long.count_before(u64::MAX), u64::MAX);
     }
 
     #[test]

@@ -33,7 +33,7 @@ fn a_suggested_recipe_parses_and_fits_the_model() {
     let recipe = Recipe::parse(&text).unwrap();
     assert_eq!(
         (recipe.train().epochs, recipe.train().optimizer.lr),
-        (10, 0.01)
+        (10, Some(0.01))
     );
     recipe.bind(&net(), 100).unwrap();
 }
@@ -46,13 +46,21 @@ fn structures_keep_their_grain_and_fragile_parameters_are_left_out() {
         fragile,
     )
     .unwrap();
-    let robust = recipe(&suggest(&found, 50.0), Grain::Filter, "epochs = 10");
+    let robust = recipe(
+        &suggest(&found, 50.0),
+        Grain::Filter,
+        "epochs = 10\nlr = 0.1",
+    );
     assert!(
         robust.contains("grain = \"filter\"") && robust.contains("\"conv.weight\" = {"),
         "{robust}"
     );
     Recipe::parse(&robust).unwrap().bind(&net(), 100).unwrap();
-    let fragile = recipe(&suggest(&found, 1.0), Grain::Filter, "epochs = 10");
+    let fragile = recipe(
+        &suggest(&found, 1.0),
+        Grain::Filter,
+        "epochs = 10\nlr = 0.1",
+    );
     assert!(!fragile.contains("pruner"), "{fragile}");
     Recipe::parse(&fragile).unwrap().bind(&net(), 100).unwrap();
 }

@@ -9,8 +9,8 @@ use calcine_params::{Inventory, replace};
 use calcine_schedule::Clock;
 
 use crate::{
-    Changed, GradientMasks, Hold, Policy, RatePlan, Reconstruction, Remains, ThinnedError,
-    UnwatchedError, Values, Wanted, Watch,
+    Changed, GradientMasks, Hold, Policy, PolicyOutcome, RatePlan, Reconstruction, Remains,
+    ThinnedError, UnwatchedError, Values, Wanted, Watch,
 };
 
 /// One training step, in the one order there is.
@@ -49,6 +49,8 @@ pub struct Driver<M> {
     clock: Clock,
     /// What the step that comes has seen so far.
     progress: Progress,
+    /// How long the run is to be, if that is known.
+    epochs: Option<u64>,
     policies: Vec<Box<dyn Policy<M>>>,
     rates: RatePlan,
     watch: Option<Box<dyn Watch<M>>>,
@@ -133,7 +135,8 @@ pub struct Forward<O> {
 }
 
 impl<M: Module> Driver<M> {
-    /// A driver at the beginning of a run.
+    /// A driver at the beginning of a run, of which an epoch has `steps_per_epoch` optimizer steps: of a loop
+    /// that accumulates the gradients of several batches, fewer than batches.
     ///
     /// # Panics
     ///
@@ -168,6 +171,7 @@ impl<M: Module> Driver<M> {
         Ok(Self {
             clock: Clock::new(steps_per_epoch),
             progress: Progress::Nothing,
+            epochs: None,
             policies,
             rates,
             watch: None,
@@ -176,6 +180,47 @@ impl<M: Module> Driver<M> {
             rewound: Values::default(),
             refitted: Values::default(),
         })
+    }
+
+    /// With the length of the run, so that [`outcomes`](Self::outcomes) can tell when it ended early.
+    #[must_use]
+    pub fn with_epochs(mut self, epochs: u64) -> Self {
+        self.epochs = Some(epochs);
+        self
+    }
+
+    /// What cannot come of the policies on this model, known before the first step; a sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        self.policies().flat_map(Policy::warnings).collect()
+    }
+
+    /// What the run and each policy were asked to do and what they have reached by now: to be asked after the
+    /// last step. May read the device, once for each policy.
+    #[must_use]
+    pub fn outcomes(&self) -> Vec<PolicyOutcome> {
+        let policies = self
+            .policies()
+            .flat_map(|policy| policy.outcomes(&self.clock));
+        self.run_outcome().into_iter().chain(policies).collect()
+    }
+
+    /// How many steps of the run have been done.
+    fn run_outcome(&self) -> Option<PolicyOutcome> {
+        let epochs = self.epochs?;
+        let each = self.clock.steps_per_epoch;
+        let (asked, done) = (epochs.saturating_mul(each), self.clock.global_step());
+        let missed = (done < asked).then(|| {
+            "it ended early; schedules count optimizer steps, of which a loop that accumulates the gradients of \
+             several batches has fewer than batches"
+                .to_owned()
+        });
+        let outcome = PolicyOutcome::new(
+            "run",
+            format!("{asked} steps ({epochs} epochs of {each})"),
+            format!("{done}"),
+        );
+        Some(outcome.with_missed(missed))
     }
 
     /// With what shows activations to the policies whose scores look at them.

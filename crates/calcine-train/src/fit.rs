@@ -13,8 +13,8 @@ use crate::checkpoint::{self, CheckpointError};
 use crate::distill::loss;
 use crate::evaluate::Tally;
 use crate::{
-    Criterion, Driver, EpochReport, EpochRow, History, Labelled, Observer, StepReport,
-    UnwatchedError, WeightReport, evaluate,
+    Criterion, Driver, EpochReport, EpochRow, History, Labelled, NotFinite, Observer, StepReport,
+    UnwatchedError, WeightReport, check_finite, evaluate,
 };
 
 /// A training run: all that changes while it goes on.
@@ -190,7 +190,7 @@ pub enum FitError {
     Diverged {
         /// The mean loss of the epoch so far, or of the validation at its end.
         loss: f64,
-        /// The epoch, from 1.
+        /// The epoch, from 0.
         epoch: u64,
         /// Steps since the run began.
         step: u64,
@@ -200,12 +200,40 @@ pub enum FitError {
     /// The data ran dry.
     #[error("epoch {epoch} ended after {found} batches, expected {expected}")]
     ShortEpoch {
-        /// The epoch, from 1.
+        /// The epoch, from 0.
         epoch: u64,
         /// Batches that came.
         found: u64,
         /// Batches announced.
         expected: u64,
+    },
+    /// A parameter or a running statistic is not finite, though the loss may be.
+    #[error(
+        "{source}, in epoch {epoch}, at or before step {step}: the run diverged (try a smaller learning \
+         rate){}",
+        kept.as_ref().map(|path| format!("; the last good checkpoint is {}", path.display()))
+            .unwrap_or_default()
+    )]
+    NotFinite {
+        /// Which.
+        source: NotFinite,
+        /// The epoch, from 0.
+        epoch: u64,
+        /// Steps since the run began.
+        step: u64,
+        /// The last checkpoint of which all was seen to be finite.
+        kept: Option<PathBuf>,
+    },
+    /// The driver's epochs are not the data's.
+    #[error(
+        "the data has {data} batches an epoch, and the driver was made for {driver} steps an epoch: `fit` \
+         takes a step for each batch"
+    )]
+    Steps {
+        /// Batches an epoch of the data.
+        data: u64,
+        /// Steps an epoch of the driver.
+        driver: u64,
     },
     /// A checkpoint failed.
     #[error(transparent)]
@@ -218,11 +246,13 @@ pub enum FitError {
 /// Trains a classifier: epochs of steps, each epoch followed by validation and a checkpoint.
 ///
 /// `forward` gives logits `[n, classes]`; the loss is the mean cross-entropy, or what a [lesson](Labelled::lesson)
-/// makes of it. The step itself reads nothing; every [`FitSettings::report_every`] steps the loss is read, reported and checked.
+/// makes of it. The step itself reads nothing; every [`FitSettings::report_every`]
+/// steps the loss is read and reported, and the run stops if it, a parameter or a running statistic is not finite.
 ///
 /// # Errors
 ///
-/// If the loss diverges, the data runs dry, or a checkpoint cannot be written.
+/// If the loss or a parameter is no longer finite, the data has other epochs than the driver or runs dry, or a
+/// checkpoint cannot be written.
 pub fn fit<M: Module, X>(
     mut run: Run<M>,
     data: &dyn Data<X>,
@@ -232,6 +262,13 @@ pub fn fit<M: Module, X>(
 ) -> Result<Outcome<M>, FitError> {
     run.driver.check_watch()?;
     run.driver.check_model(&run.model)?;
+    let (steps, driver) = (data.steps_per_epoch(), run.driver.clock().steps_per_epoch);
+    if steps != driver {
+        return Err(FitError::Steps {
+            data: steps,
+            driver,
+        });
+    }
     let mut saver = Saver::open(settings, run.driver.clock().global_step())?;
     observer.begin(run.driver.clock());
     while run.driver.clock().epoch < settings.epochs {
@@ -302,7 +339,8 @@ impl<M: Module> Run<M> {
         self.driver.observe(validation.unwrap_or(train).loss);
         let share: Share = weights.iter().map(|weight| weight.share).sum();
         let row = EpochRow {
-            epoch: self.driver.clock().epoch,
+            // The clock stands at the next one already.
+            epoch: self.driver.clock().epoch - 1,
             steps: self.driver.clock().global_step(),
             rate,
             train,
@@ -380,7 +418,7 @@ fn train_epoch<M: Module, X>(
         if last || stop || save || done.is_multiple_of(settings.report_every) {
             let train = run.tally.read();
             if !train.loss.is_finite() {
-                let (epoch, step) = (epoch + 1, clock.global_step() + 1);
+                let step = clock.global_step() + 1;
                 let (loss, kept) = (train.loss, saver.good.take());
                 return Err(FitError::Diverged {
                     loss,
@@ -389,6 +427,12 @@ fn train_epoch<M: Module, X>(
                     kept,
                 });
             }
+            check_finite(&run.model).map_err(|source| FitError::NotFinite {
+                source,
+                epoch,
+                step: clock.global_step() + 1,
+                kept: saver.good.take(),
+            })?;
             saver.confirm();
             let (images, per_second) = meter.lap(train.count);
             let (epochs, sparsity) = (settings.epochs, run.sparsity());
@@ -416,7 +460,7 @@ fn train_epoch<M: Module, X>(
     }
     let found = run.driver.clock().step;
     Err(FitError::ShortEpoch {
-        epoch: epoch + 1,
+        epoch,
         found,
         expected: steps_per_epoch,
     })

@@ -7,7 +7,7 @@ use crate::Evaluation;
 /// What one epoch came to. No clock times: equal runs have equal rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochRow {
-    /// The epoch, from 1.
+    /// The epoch, from 0 as in recipes.
     pub epoch: u64,
     /// Steps since the run began.
     pub steps: u64,

@@ -23,6 +23,8 @@
 //! | [`Log`], [`CsvLog`], [`ConsoleLog`], `TensorBoard` | scalars and histograms over the steps; [`Logged`] feeds them |
 //! | [`Run::thinned`], [`Remains`] | the run goes on with a model from which something was removed |
 //! | [`History`], [`Criterion`] | the epochs so far, the one to keep, the Pareto front |
+//! | [`Driver::outcomes`], [`PolicyOutcome`] | what each policy was asked to do, and what it has reached |
+//! | [`check_finite`] | whether all parameters and running statistics are finite |
 //! | [`evaluate`], [`Evaluation`] | loss, top-1 and top-5 of a classifier |
 //! | [`checkpoint`] | a directory that is complete or absent |
 //! | [`stream`] | named random streams of a run |
@@ -32,12 +34,14 @@ pub mod checkpoint;
 mod distill;
 mod driver;
 mod evaluate;
+mod finite;
 mod fit;
 mod history;
 mod log;
 #[cfg(feature = "activations")]
 mod network_watch;
 mod observer;
+mod outcome;
 mod policy;
 mod rate;
 #[cfg(feature = "supervised")]
@@ -50,6 +54,7 @@ pub use activity::{Reconstruction, UnwatchedError, Wanted, Watch};
 pub use distill::{Distillation, Lesson, Taught};
 pub use driver::{Driver, Forward, PolicyError};
 pub use evaluate::{Evaluation, Labelled, evaluate};
+pub use finite::{NotFinite, check_finite};
 pub use fit::{Data, FitError, FitSettings, Outcome, Run, StopFlag, fit};
 pub use history::{Criterion, EpochRow, History};
 #[cfg(feature = "tensorboard")]
@@ -58,6 +63,7 @@ pub use log::{ConsoleLog, CsvLog, Log, LogError, Logged};
 #[cfg(feature = "activations")]
 pub use network_watch::NetworkWatch;
 pub use observer::{EpochReport, NoObserver, Observer, StepReport, WeightReport};
+pub use outcome::PolicyOutcome;
 pub use policy::{
     After, Apply, Batches, Changed, First, GradientMasks, Group, Hold, Joint, Lifetime, Penalized,
     Penalty, Policy, PolicyRecord, Prune, Reconstruct, Restore, Rewind, RewindError, Target,

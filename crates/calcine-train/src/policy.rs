@@ -20,7 +20,7 @@ use calcine_mask::Masks;
 use calcine_params::Inventory;
 use calcine_schedule::Clock;
 
-use crate::{Reconstruction, Remains, Wanted};
+use crate::{PolicyOutcome, Reconstruction, Remains, Wanted};
 
 /// Whether a policy's masks are other than before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,8 @@ pub type Values = BTreeMap<ParamId, Tensor<1>>;
 /// What acts in a training step. Every method does nothing unless implemented.
 ///
 /// The order in which the [`Driver`](crate::Driver) calls them is its own documentation. Within one
-/// moment, policies act in the order of the recipe. None of these methods may read from the device.
+/// moment, policies act in the order of the recipe. None of these methods may read from the device, but for
+/// [`outcomes`](Self::outcomes).
 pub trait Policy<M: Module>: Send {
     /// What the recipe calls it; for logs and checkpoints.
     fn name(&self) -> &str;
@@ -172,6 +173,19 @@ pub trait Policy<M: Module>: Send {
     /// How many epochs the learning rate's position lies behind the run's.
     fn rate_shift(&self) -> u64 {
         0
+    }
+
+    /// What cannot come of it on the model that it was made for, known before the first step; a sentence each.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What it was asked to do and what it has reached, in a run whose next step would be the clock's.
+    ///
+    /// Called between steps, at the end of a run; it may read the device.
+    fn outcomes(&self, clock: &Clock) -> Vec<PolicyOutcome> {
+        let _ = clock;
+        Vec::new()
     }
 
     /// What a checkpoint must keep of it.

@@ -60,7 +60,7 @@ impl RatePlan {
             .iter()
             .filter(|entry| entry.now(clock) >= entry.window.first());
         let latest = begun.max_by_key(|entry| match entry.unit {
-            WindowUnit::Epochs => entry.window.first() * clock.steps_per_epoch,
+            WindowUnit::Epochs => entry.window.first().saturating_mul(clock.steps_per_epoch),
             WindowUnit::Steps => entry.window.first(),
         });
         latest.map_or(self.base, |entry| {

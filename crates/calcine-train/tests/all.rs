@@ -16,6 +16,7 @@ mod holds;
 mod logs;
 mod made_up;
 mod order;
+mod outcomes;
 mod penalties;
 mod ranking;
 mod rates;

@@ -106,7 +106,7 @@ fn reports_rows_and_checkpoints_come_when_announced() {
         .iter()
         .map(|row| (row.epoch, row.steps, row.nonzero, row.train.count))
         .collect();
-    assert_eq!(rows, [(1, 4, 144, 48), (2, 8, 72, 48)]);
+    assert_eq!(rows, [(0, 4, 144, 48), (1, 8, 72, 48)]);
     assert_eq!(notes.epochs[1].sparsity, 0.5);
     assert_eq!(run.history.epochs, notes.epochs);
     assert!(
@@ -293,7 +293,7 @@ fn a_run_that_diverges_at_once_has_no_good_checkpoint() {
         matches!(
             error,
             FitError::Diverged {
-                epoch: 1,
+                epoch: 0,
                 step: 4,
                 kept: None,
                 ..
@@ -337,7 +337,7 @@ fn weights_that_break_in_an_epochs_last_step_are_not_saved() {
         matches!(
             error,
             FitError::Diverged {
-                epoch: 1,
+                epoch: 0,
                 step: 2,
                 kept: None,
                 ..
@@ -362,7 +362,7 @@ fn data_that_runs_dry_is_an_error() {
         matches!(
             error,
             FitError::ShortEpoch {
-                epoch: 2,
+                epoch: 1,
                 found: 2,
                 expected: 4
             }

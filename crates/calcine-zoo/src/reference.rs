@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! out/
-//!   run.json                 the settings, from which the run can be resumed
+//!   run.json                 the settings, from which the run can be resumed; version, command line, SHA-256 of
+//!                            the recipe, seed and machine
 //!   recipe.toml              the recipe as it was used
 //!   checkpoints/             see `calcine_train::checkpoint`
 //!   metrics.csv              a row an epoch
@@ -11,8 +12,10 @@
 //!   thinned-N.safetensors    the network as it was thinned before epoch N, if the recipe says so
 //!   thinned.safetensors      the thinned network that was kept, whole, with its weights
 //!   quantized.safetensors    the network in integers, if the recipe trains on grids
-//!   report.json              what it came to
+//!   report.json              what it came to; what each part was asked to do and has reached, with warnings
 //! ```
+//!
+//! Epochs are counted from 0, as in recipes: the first is epoch 0, in every file and message.
 //!
 //! Weights are chosen by the validation split; the test set is only reported. But for `report.json`,
 //! which has times, equal runs give equal files, whether they were stopped and resumed or not. Anything
@@ -34,6 +37,7 @@ mod error;
 mod quantizing;
 mod report;
 mod run;
+mod run_file;
 mod scan;
 mod settings;
 mod setup;

@@ -30,4 +30,14 @@ impl Select for DrawnLevel {
         };
         candidates.iter().map(keep).collect()
     }
+
+    /// Known where no draw makes a difference.
+    fn to_drop(&self, units: &[usize], amount: f64) -> Option<usize> {
+        let of = |level: f64| -> usize {
+            let dropped = units.iter().map(|&n| self.count.to_drop(n, level));
+            dropped.sum()
+        };
+        let (least, most) = (of(amount), of(amount + self.width));
+        (least == most).then_some(least)
+    }
 }

@@ -24,10 +24,8 @@ pub struct GlobalLevel {
 impl Select for GlobalLevel {
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
         let units = |candidate: &Candidate| candidate.scores.units();
-        let total: usize = candidates.iter().map(units).sum();
         let stay = |candidate: &Candidate| self.at_least.of(units(candidate), amount);
-        let may_go = total - candidates.iter().map(stay).sum::<usize>();
-        let count = Rounding::Floor.share(amount, total).min(may_go);
+        let count = self.count(candidates.iter().map(units), amount);
         let protect = |candidate: &Candidate| {
             let (scores, stay) = (candidate.scores.clone(), stay(candidate));
             let units = scores.units();
@@ -45,6 +43,23 @@ impl Select for GlobalLevel {
             let stay: Vec<_> = candidates.iter().map(stay).collect();
             by_cost(candidates, scores, &stay, amount)
         }
+    }
+
+    fn to_drop(&self, units: &[usize], amount: f64) -> Option<usize> {
+        Some(self.count(units.iter().copied(), amount))
+    }
+
+    fn competes(&self) -> bool {
+        true
+    }
+}
+
+impl GlobalLevel {
+    /// How many units fall in all, where they cost the same.
+    fn count(&self, units: impl Iterator<Item = usize> + Clone, amount: f64) -> usize {
+        let total: usize = units.clone().sum();
+        let stay: usize = units.map(|units| self.at_least.of(units, amount)).sum();
+        Rounding::Floor.share(amount, total).min(total - stay)
     }
 }
 

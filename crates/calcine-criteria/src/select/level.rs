@@ -25,6 +25,10 @@ impl Select for Level {
         };
         drop_smallest_of_each(candidates.iter().map(vector).collect())
     }
+
+    fn to_drop(&self, units: &[usize], amount: f64) -> Option<usize> {
+        Some(units.iter().map(|&n| self.count.to_drop(n, amount)).sum())
+    }
 }
 
 /// The decision for one parameter by itself.

@@ -36,7 +36,7 @@ impl Select for NOfM {
     }
 
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
-        let drop = Rounding::Floor.share(amount, self.of);
+        let drop = self.of_each(amount);
         let keep = |candidate: &Candidate| {
             let scores = &candidate.scores;
             let units = scores.units();
@@ -50,6 +50,18 @@ impl Select for NOfM {
             }
         };
         candidates.iter().map(keep).collect()
+    }
+
+    fn to_drop(&self, units: &[usize], amount: f64) -> Option<usize> {
+        let groups = units.iter().map(|units| units / self.of.max(1));
+        Some(groups.sum::<usize>() * self.of_each(amount))
+    }
+}
+
+impl NOfM {
+    /// How many units fall in each group.
+    fn of_each(&self, amount: f64) -> usize {
+        Rounding::Floor.share(amount, self.of)
     }
 }
 

@@ -38,6 +38,12 @@ impl Select for Regrow {
         };
         candidates.iter().map(keep).collect()
     }
+
+    /// A level, whatever changes places.
+    fn to_drop(&self, units: &[usize], _: f64) -> Option<usize> {
+        let dead = units.iter().map(|&n| self.count.to_drop(n, self.level));
+        Some(dead.sum())
+    }
 }
 
 impl Regrow {

@@ -20,6 +20,7 @@ const ELEMENT: u64 = 4;
 pub(super) fn bind(pruner: &Pruner, policy: &Policy, bound: Bound<'_>) -> Option<Prune> {
     let before = bound.problems.len();
     let targets = targets(pruner, &bound)?;
+    let found = targets.iter().any(|target| !target.groups.is_empty());
     let masks = policy.masks;
     if pruner.selection.kind == Kind::Coin
         && (masks.hold, masks.lifetime) == (Hold::Always, Lifetime::Window)
@@ -46,6 +47,22 @@ pub(super) fn bind(pruner: &Pruner, policy: &Policy, bound: Bound<'_>) -> Option
     .with_first(masks.first)
     .with_batches(pruner.batches)
     .with_seed(bound.seed);
+    if found && prune.most_dropped() == Some(0) && asks(pruner) {
+        let message = format!(
+            "`{}` never drops anything: its amount comes to less than one of so few units, or all of them are \
+             to stay",
+            pruner.name.value
+        );
+        bound.problems.add(&pruner.name.span, message);
+    }
+    let emptied = prune.emptied();
+    if bound.thins && !emptied.is_empty() && pruner.grain.value != Grain::Element {
+        let message = format!(
+            "`{}` drops all of {emptied:?}, and `[thin]` cannot remove a whole layer: ask for less than 1.0",
+            pruner.name.value
+        );
+        bound.problems.add(&pruner.name.span, message);
+    }
     if pruner.fold_norm.as_ref().is_some_and(|fold| fold.value) {
         prune = prune.with_folded_norms();
     }
@@ -65,6 +82,16 @@ pub(super) fn bind(pruner: &Pruner, policy: &Policy, bound: Bound<'_>) -> Option
         bound.problems.add(&pruner.name.span, error);
     }
     Some(prune)
+}
+
+/// Whether any amount is above 0.
+fn asks(pruner: &Pruner) -> bool {
+    let regrows = matches!(pruner.selection.kind, Kind::Regrow { level, .. } if level > 0.0);
+    let amounts = pruner.selection.amounts.all();
+    regrows
+        || amounts
+            .iter()
+            .any(|amount| amount.value.values().iter().any(|value| *value > 0.0))
 }
 
 fn targets(pruner: &Pruner, bound: &Bound<'_>) -> Option<Vec<Target>> {

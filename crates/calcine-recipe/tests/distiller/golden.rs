@@ -163,7 +163,7 @@ fn golden_a_learning_rate_s_window_is_distiller_s() {
     let expected = case["expect"]["lr_during_epoch"].as_array().unwrap();
     let recipe = Recipe::parse(&converted(&yaml, expected.len() as u64).recipe).unwrap();
     // Distiller's base rate is that of the recipe's `[train]`.
-    assert_eq!(args["base_lr"].as_f64(), Some(recipe.train().optimizer.lr));
+    assert_eq!(args["base_lr"].as_f64(), recipe.train().optimizer.lr);
     let device = training_device();
     let mut net = Net {
         fc1: LinearConfig::new(2, 2).init(&device),

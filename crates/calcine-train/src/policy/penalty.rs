@@ -13,7 +13,7 @@ use rand::RngExt;
 
 use super::record::{vectors_from_bytes, vectors_to_bytes};
 use super::{After, Changed, Policy, PolicyRecord, UnfitRecord, Unit, Values, When};
-use crate::{Remains, stream};
+use crate::{PolicyOutcome, Remains, stream};
 
 /// A regularizer on a schedule: penalty × grain × strength, over a window.
 ///
@@ -309,6 +309,15 @@ impl<M: Module> Policy<M> for Penalty {
 
     fn end_step(&mut self, _: &Clock) -> Changed {
         std::mem::replace(&mut self.changed, Changed::Nothing)
+    }
+
+    fn outcomes(&self, clock: &Clock) -> Vec<PolicyOutcome> {
+        let (come, all) = (self.when.come(clock), self.when.window.count());
+        let missed = self.when.missed(clock);
+        let last = self.when.named(self.when.window.last());
+        let asked = format!("a penalty at {all} moments, the last at {last}");
+        let outcome = PolicyOutcome::new(self.name.clone(), asked, come.to_string());
+        vec![outcome.with_missed(missed)]
     }
 
     fn masks(&self) -> Option<&Masks> {

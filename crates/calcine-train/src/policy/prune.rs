@@ -1,4 +1,5 @@
 mod check;
+mod outcome;
 mod select;
 mod state;
 
@@ -16,7 +17,7 @@ use rand::RngExt;
 
 use self::state::{Pending, State};
 use super::{Changed, GradientMasks, Hold, Policy, PolicyRecord, UnfitRecord, Unit, When};
-use crate::{Reconstruction, Remains, Wanted, stream};
+use crate::{PolicyOutcome, Reconstruction, Remains, Wanted, stream};
 
 /// A pruner on a schedule: score × grain × select × amount, over a window.
 ///
@@ -474,6 +475,14 @@ impl<M: Module> Policy<M> for Prune {
 
     fn gradient_masks(&self) -> GradientMasks {
         self.settings.gradients
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.to_warnings()
+    }
+
+    fn outcomes(&self, clock: &Clock) -> Vec<PolicyOutcome> {
+        vec![self.to_outcome(clock)]
     }
 
     fn record(&self) -> PolicyRecord {

@@ -7,7 +7,7 @@ use calcine_schedule::Clock;
 
 use super::record::{vectors_from_bytes, vectors_to_bytes};
 use super::{Changed, Policy, PolicyRecord, UnfitRecord, Values};
-use crate::Remains;
+use crate::{PolicyOutcome, Remains};
 
 /// Takes a run back to an epoch while its masks stay: lottery tickets.
 ///
@@ -150,6 +150,19 @@ impl<M: Module> Policy<M> for Rewind {
 
     fn rate_shift(&self) -> u64 {
         self.shift
+    }
+
+    fn outcomes(&self, clock: &Clock) -> Vec<PolicyOutcome> {
+        let begun = |epoch: u64| (epoch, 0) < (clock.epoch, clock.step);
+        let done = self.at.iter().filter(|&&epoch| begun(epoch)).count();
+        let next = self.at.iter().find(|&&epoch| !begun(epoch));
+        let missed = next.map(|epoch| format!("epoch {epoch} did not come"));
+        let asked = format!(
+            "a return to epoch {} before the epochs {:?}",
+            self.to, self.at
+        );
+        let outcome = PolicyOutcome::new("rewind", asked, format!("{done} of them"));
+        vec![outcome.with_missed(missed)]
     }
 
     fn record(&self) -> PolicyRecord {

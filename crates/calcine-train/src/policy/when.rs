@@ -73,6 +73,42 @@ impl When {
         fires.then(|| self.window.progress(moment))
     }
 
+    /// How many of its moments have come in a run whose next step would be the clock's. A moment has come when
+    /// its first step is done.
+    #[must_use]
+    pub fn come(&self, clock: &Clock) -> u64 {
+        let begun = match self.unit {
+            WindowUnit::Epochs => clock.epoch + u64::from(clock.step > 0),
+            WindowUnit::Steps => clock.global_step(),
+        };
+        self.window.count_before(begun)
+    }
+
+    /// A moment of it in words: `epoch 7`.
+    pub(crate) fn named(&self, moment: u64) -> String {
+        let word = match self.unit {
+            WindowUnit::Epochs => "epoch",
+            WindowUnit::Steps => "step",
+        };
+        format!("{word} {moment}")
+    }
+
+    /// Why the last of its moments has not come, if it has not.
+    pub(crate) fn missed(&self, clock: &Clock) -> Option<String> {
+        let (come, all) = (self.come(clock), self.window.count());
+        let end = match self.unit {
+            WindowUnit::Epochs => clock.epoch,
+            WindowUnit::Steps => clock.global_step(),
+        };
+        (come < all).then(|| {
+            format!(
+                "its last moment is {}, and the run ended at {}",
+                self.named(self.window.last()),
+                self.named(end)
+            )
+        })
+    }
+
     /// Whether it will not be open in the step after this one.
     #[must_use]
     pub fn is_over_after(&self, clock: &Clock) -> bool {

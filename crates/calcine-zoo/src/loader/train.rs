@@ -120,7 +120,7 @@ impl Train {
     }
 
     /// Number of images drawn for an epoch.
-    fn drawn(&self) -> usize {
+    pub(crate) fn drawn(&self) -> usize {
         self.settings
             .images_per_epoch
             .unwrap_or(usize::MAX)

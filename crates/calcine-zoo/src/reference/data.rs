@@ -65,8 +65,17 @@ impl Images {
         images.collect()
     }
 
+    /// Training images of an epoch, those included that make no whole batch.
     pub(super) fn train_images(&self) -> usize {
-        self.train.images()
+        self.train.drawn()
+    }
+
+    /// What the recipe asks of the training images that there are not.
+    pub(super) fn warning(&self, recipe: &calcine_recipe::Train) -> Option<String> {
+        let (asked, found) = (recipe.images_per_epoch?, self.train_images());
+        (found < asked).then(|| {
+            format!("`images_per_epoch` is {asked}, and there are {found} training images")
+        })
     }
 
     pub(super) fn test(&self) -> impl Iterator<Item = Labelled<Tensor<4>>> + '_ {

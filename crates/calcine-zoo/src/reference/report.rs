@@ -5,7 +5,7 @@ use calcine_graph::Graph;
 use calcine_summary::Sheet;
 use calcine_thin::{Kept, ThinError, ThinOptions, zeros_that_stay};
 use calcine_trace::Network;
-use calcine_train::EpochRow;
+use calcine_train::{EpochRow, PolicyOutcome};
 use serde::Serialize;
 
 use super::speed::speed;
@@ -52,7 +52,7 @@ pub struct Report {
     pub trainable_parameters: u64,
     /// Trainable parameters that are not zero.
     pub trainable_nonzero: u64,
-    /// The epoch whose weights were kept, from 1; chosen by the validation split and
+    /// The epoch whose weights were kept, from 0 as in recipes; chosen by the validation split and
     /// [`Settings::min_sparsity`](super::Settings::min_sparsity).
     pub kept_epoch: Option<u64>,
     /// The epochs that no other beats in both sparsity and validation top-1, from the sparsest to the
@@ -68,6 +68,10 @@ pub struct Report {
     pub thinned: Option<ThinnedReport>,
     /// What the network in integers came to, if the recipe quantizes; it is in `quantized.safetensors`.
     pub quantized: Option<QuantizedReport>,
+    /// What the run, each policy, thinning and quantization were asked to do, and what they have reached.
+    pub outcomes: Vec<PolicyOutcome>,
+    /// What will not, or did not, happen though the recipe says so; a sentence each.
+    pub warnings: Vec<String>,
     /// The run's directory; absent where nothing was written.
     pub out: Option<PathBuf>,
 }

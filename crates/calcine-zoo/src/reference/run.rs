@@ -7,9 +7,10 @@ use burn::tensor::{Device, Tensor};
 use calcine_summary::{SparsityTable, sparsity};
 use calcine_train::checkpoint::{self, CheckpointError};
 use calcine_train::{
-    Data, EpochReport, FitSettings, Observer, Outcome, Run, StepReport, StopFlag, fit,
+    Data, Driver, EpochReport, FitSettings, Observer, Outcome, Run, StepReport, StopFlag, fit,
 };
 
+use super::run_file::RunFile;
 use super::setup::Setup;
 use super::shape::{Fixed, OnGrids, Shape, Thinning};
 use super::teacher::Teacher;
@@ -167,7 +168,11 @@ impl Train<'_> {
             None => &setup.images,
         };
         let driver = shape.driver(&model)?;
-        for warning in recipe.warnings(steps) {
+        let mut warnings = recipe.warnings(steps);
+        warnings.extend(driver.warnings());
+        warnings.extend(fewer_batches(&driver, steps));
+        warnings.extend(setup.images.warning(recipe.train()));
+        for warning in &warnings {
             tracing::warn!("{warning}");
         }
         let checkpoints = out.join("checkpoints");
@@ -233,6 +238,7 @@ impl Train<'_> {
         }
         write(&metrics.file, run.history.to_csv())?;
         let steps = run.driver.clock().global_step();
+        let mut outcomes = run.driver.outcomes();
         let kept = run.history.best_by(settings.criterion());
         let kept = kept.map(|row| row.epoch);
         let front = run.history.pareto().into_iter().cloned().collect();
@@ -247,6 +253,14 @@ impl Train<'_> {
         report.steps = steps;
         report.kept_epoch = kept;
         report.front = front;
+        outcomes.extend(shape.outcomes(thinned.as_ref()));
+        let missed = outcomes.iter().filter(|outcome| !outcome.is_reached());
+        for outcome in missed {
+            tracing::warn!("{outcome}");
+            warnings.push(outcome.to_string());
+        }
+        report.outcomes = outcomes;
+        report.warnings = warnings;
         report.thinned = thinned;
         if let Some(integers) = shape.integers(&model)? {
             let file = out.join("quantized.safetensors");
@@ -272,6 +286,17 @@ impl Train<'_> {
             table,
         })
     }
+}
+
+/// The policies that want to look at more batches than an epoch has, which are all that they are shown.
+fn fewer_batches<M: Classifier>(driver: &Driver<M>, steps: u64) -> Option<String> {
+    let (wanted, refitted) = (driver.wanted(), driver.reconstructions());
+    let scored = wanted.iter().filter_map(|wanted| wanted.batches);
+    let most = scored.chain(refitted.iter().filter_map(|refitted| refitted.batches));
+    let most = most.max().filter(|most| *most > steps)?;
+    Some(format!(
+        "activations of {most} batches are asked for, and looked at in {steps}: an epoch has no more"
+    ))
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -306,7 +331,8 @@ fn claim(settings: &Settings, out: &Path) -> Result<Claimed, ReferenceError> {
     }
     fs::create_dir_all(out).map_err(|error| ReferenceError::io(out, error))?;
     write(&out.join("recipe.toml"), &settings.recipe)?;
-    let text = serde_json::to_string_pretty(settings).expect("settings are plain data");
+    let file = RunFile::of_this_process(settings)?;
+    let text = serde_json::to_string_pretty(&file).expect("settings are plain data");
     write(&out.join("run.json"), text)?;
     Ok(Claimed::Fresh)
 }

@@ -11,6 +11,7 @@ use calcine_train::Criterion;
 use serde::{Deserialize, Serialize};
 
 use super::ReferenceError;
+use super::run_file::RunFile;
 use crate::Architecture;
 use crate::cifar10::Choice;
 use crate::weights;
@@ -122,10 +123,12 @@ impl Settings {
     pub fn of_run(directory: &Path) -> Result<Self, ReferenceError> {
         let file = directory.join("run.json");
         let text = fs::read_to_string(&file).map_err(|error| ReferenceError::io(&file, error))?;
-        serde_json::from_str(&text).map_err(|error| ReferenceError::Malformed {
+        let run: Result<RunFile, _> = serde_json::from_str(&text);
+        let run = run.map_err(|error| ReferenceError::Malformed {
             file,
             reason: error.to_string(),
-        })
+        });
+        run.map(|run| run.settings)
     }
 }
 

@@ -155,6 +155,8 @@ impl Setup {
             images_per_second: 0.0,
             thinned: None,
             quantized: None,
+            outcomes: Vec::new(),
+            warnings: Vec::new(),
             out: None,
         }
     }

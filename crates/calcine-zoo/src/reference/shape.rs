@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use calcine_params::Inventory;
 use calcine_quantize::{AwareNetwork, Calibration, Override, Quantized, Settings, Stage};
-use calcine_recipe::Quantization;
+use calcine_recipe::{Duty, Quantization};
 use calcine_schedule::Clock;
 use calcine_thin::{Border, ThinOptions, Thinned, thin_with};
 use calcine_trace::Network;
 use calcine_trace::watch::Sums;
-use calcine_train::{Data, Driver, NetworkWatch, Remains, Run};
+use calcine_train::{Data, Driver, NetworkWatch, PolicyOutcome, Remains, Run};
 
 use super::run::write;
 use super::setup::Setup;
@@ -52,6 +52,13 @@ pub(super) trait Shape<M: Classifier> {
     /// The run, going on with the changed model.
     fn change(&self, run: Run<M>) -> Result<Run<M>, ReferenceError> {
         Ok(run)
+    }
+
+    /// What it was asked to do to the model beside the driver's steps, and what became of that; of the thinned
+    /// network, if there is one.
+    fn outcomes(&self, thinned: Option<&ThinnedReport>) -> Vec<PolicyOutcome> {
+        let _ = thinned;
+        Vec::new()
     }
 
     /// The kept model, as it is handed out, and what thinning came to.
@@ -127,7 +134,9 @@ impl Shape<AwareNetwork> for OnGrids<'_> {
     fn driver(&self, model: &AwareNetwork) -> Result<Driver<AwareNetwork>, ReferenceError> {
         let steps = self.setup.images.steps_per_epoch();
         let graph = model.network().graph();
-        Ok(self.setup.recipe.bind_traced(model, graph, steps)?)
+        let duties = [Duty::Quantize, Duty::Distill];
+        let recipe = &self.setup.recipe;
+        Ok(recipe.bind_carrying_out(&duties, model, Some(graph), steps)?)
     }
 
     /// It was calibrated with them.
@@ -152,6 +161,26 @@ impl Shape<AwareNetwork> for OnGrids<'_> {
     fn integers(&self, model: &AwareNetwork) -> Result<Option<Quantized>, ReferenceError> {
         Ok(Some(model.quantized()?))
     }
+
+    fn outcomes(&self, _: Option<&ThinnedReport>) -> Vec<PolicyOutcome> {
+        let asked = self.asked();
+        let epochs = self.setup.recipe.train().epochs;
+        let bits = |bits: u8| match bits {
+            0 => "float".to_owned(),
+            1 => "1 bit".to_owned(),
+            _ => format!("{bits} bits"),
+        };
+        let asks = format!(
+            "weights of {} and activations of {} from epoch {} on",
+            bits(asked.weight_bits),
+            bits(asked.activation_bits),
+            asked.start
+        );
+        let trained = epochs.saturating_sub(asked.start);
+        let reached = format!("{trained} epochs of training with all of them");
+        let missed = (trained == 0).then(|| format!("the run has {epochs} epochs"));
+        vec![PolicyOutcome::new(Duty::Quantize.to_string(), asks, reached).with_missed(missed)]
+    }
 }
 
 impl<M: Classifier> Shape<M> for Fixed<'_> {
@@ -161,7 +190,8 @@ impl<M: Classifier> Shape<M> for Fixed<'_> {
 
     fn driver(&self, model: &M) -> Result<Driver<M>, ReferenceError> {
         let steps = self.setup.images.steps_per_epoch();
-        Ok(self.setup.recipe.bind(model, steps)?)
+        let recipe = &self.setup.recipe;
+        Ok(recipe.bind_carrying_out(&[Duty::Distill], model, None, steps)?)
     }
 }
 
@@ -216,10 +246,9 @@ impl Shape<Network> for Thinning<'_> {
     fn driver(&self, network: &Network) -> Result<Driver<Network>, ReferenceError> {
         let images = &self.setup.images;
         let epoch = images.steps_per_epoch();
-        let driver = self
-            .setup
-            .recipe
-            .bind_traced(network, network.graph(), epoch)?;
+        let duties = [Duty::Thin, Duty::Distill];
+        let recipe = &self.setup.recipe;
+        let driver = recipe.bind_carrying_out(&duties, network, Some(network.graph()), epoch)?;
         let (wanted, refitted) = (driver.wanted(), driver.reconstructions());
         if wanted.is_empty() && refitted.is_empty() {
             return Ok(driver);
@@ -262,6 +291,23 @@ impl Shape<Network> for Thinning<'_> {
         let remains = Remains::of(&plan.cuts(), &Inventory::of(&run.model))?;
         let driver = self.driver(&network)?;
         Ok(run.thinned(network, driver, &remains, &self.setup.device)?)
+    }
+
+    fn outcomes(&self, thinned: Option<&ThinnedReport>) -> Vec<PolicyOutcome> {
+        let Some(thinned) = thinned else {
+            return Vec::new();
+        };
+        let moments = self.moments();
+        let epochs = self.setup.recipe.train().epochs;
+        let asked = match moments.as_slice() {
+            [end] if *end == epochs => "thinning at the end of the run".to_owned(),
+            _ => format!("thinning before the epochs {moments:?}"),
+        };
+        let (before, after) = (thinned.parameters_before, thinned.parameters);
+        let reached = format!("{} of {before} parameters removed", before - after);
+        let missed =
+            (before == after).then(|| "no channel was pruned whole that can be removed".to_owned());
+        vec![PolicyOutcome::new(Duty::Thin.to_string(), asked, reached).with_missed(missed)]
     }
 
     fn finish(&self, network: Network) -> Result<(Network, Option<ThinnedReport>), ReferenceError> {

@@ -54,6 +54,7 @@ impl Prune {
         if self.select.rescale() == Rescale::Kept {
             self.masks.rescale_kept();
         }
+        self.state.selected = Some(progress);
         self.activities.clear();
         if let Batches::Count(_) = self.settings.batches {
             self.forget_batches();

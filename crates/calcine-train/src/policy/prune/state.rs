@@ -22,6 +22,12 @@ pub(super) struct State {
     pub(super) pending: Option<Pending>,
     /// Batches in the sums of scores.
     pub(super) batches: u64,
+    /// The window's progress at the last selection.
+    #[serde(default)]
+    pub(super) selected: Option<f64>,
+    /// Whether the model has lost units since.
+    #[serde(default)]
+    pub(super) thinned: bool,
     stage: Stage,
 }
 
@@ -112,12 +118,17 @@ impl Prune {
         if self.targets.iter().flat_map(Target::units).all(elements) {
             let sums = [&self.scores, &self.growths].map(|sums| remains.of_vectors(sums));
             let maps = [&self.references, &sums[0], &sums[1]];
-            return record(&masks, maps, self.counted.as_ref(), self.state);
+            let state = State {
+                thinned: true,
+                ..self.state
+            };
+            return record(&masks, maps, self.counted.as_ref(), state);
         }
         let none = BTreeMap::new();
         let state = State {
             batches: 0,
             pending: None,
+            thinned: true,
             ..self.state
         };
         record(&masks, [&self.references, &none, &none], None, state)
