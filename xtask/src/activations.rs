@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use calcine::summary::Sheet;
 use calcine::trace::watch::{Per, Places};
-use calcine::zoo::reference::{Activations, Settings, activations};
+use calcine::zoo::reference::{Activations, activations};
 
 use crate::failure::Failure;
 use crate::logs;
@@ -46,13 +46,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         whole::announce(out);
     }
     let download = DownloadBar::default();
-    let settings = Settings {
-        model: network.model(),
-        weights: network.weights.clone(),
-        data: network.data.clone(),
-        device: network.device.clone(),
-        ..Settings::new("the activations", "format = 1\n[train]\nepochs = 1\n")
-    };
+    let settings = network.settings("the activations");
     let places = if args.at.is_empty() {
         Places::activations()
     } else {

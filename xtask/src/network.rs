@@ -4,6 +4,9 @@ use std::str::FromStr;
 
 use burn::tensor::Device;
 use calcine::zoo::Architecture;
+use calcine::zoo::loader::Normalization;
+use calcine::zoo::reference::Settings;
+use calcine::zoo::weights::LoadOptions;
 
 use crate::failure::Failure;
 use crate::terminal::print_line;
@@ -18,20 +21,47 @@ pub(crate) struct Network {
     /// A safetensors or PyTorch file, `default` for those shipped (resnet20 has some), or `none` for fresh ones
     /// [default: the recipe's, else `default`].
     #[arg(long)]
-    pub(crate) weights: Option<String>,
+    weights: Option<String>,
+    #[command(flatten)]
+    weights_options: WeightsOptions,
     /// `auto` (the environment's CALCINE_DATA, the cache, a download, or made-up images), `synthetic`, a
     /// directory, or the official archive (.tar.gz).
     #[arg(long, default_value = "auto")]
-    pub(crate) data: String,
+    data: String,
+    /// What is subtracted from the bytes of images over 255, for red, green and blue [default: the recipe's, else
+    /// 0.5,0.5,0.5].
+    #[arg(long, value_name = "R,G,B", value_parser = colours, requires = "std")]
+    mean: Option<[f32; 3]>,
+    /// What they are divided by then [default: the recipe's, else 0.5,0.5,0.5].
+    #[arg(long, value_name = "R,G,B", value_parser = positive_colours, requires = "mean")]
+    std: Option<[f32; 3]>,
     /// Where to compute; `list` shows what this build has.
     #[arg(long, default_value = "flex")]
     pub(crate) device: String,
 }
 
-impl Network {
-    /// The network's name, if one is named.
-    pub(crate) fn model(&self) -> Option<String> {
-        self.model.map(|model| model.to_string())
+/// Where a file of weights has them.
+#[derive(Debug, clap::Args)]
+pub(crate) struct WeightsOptions {
+    /// The key of a checkpoint that has the weights, a dotted path such as `state_dict_ema`; empty for its root
+    /// [default: found out].
+    #[arg(long, value_name = "KEY", requires = "weights")]
+    weights_key: Option<String>,
+    /// What names of weights begin with in the file, and not in the network, such as `backbone.` [default: found out].
+    #[arg(long, value_name = "PREFIX", requires = "weights")]
+    weights_strip: Option<String>,
+    /// Names and globs of weights that are not loaded, such as `fc.*`; may be given several times.
+    #[arg(long, value_name = "GLOB", requires = "weights")]
+    weights_ignore: Vec<String>,
+}
+
+impl WeightsOptions {
+    pub(crate) fn load_options(&self) -> LoadOptions {
+        LoadOptions {
+            key: self.weights_key.clone(),
+            strip: self.weights_strip.clone(),
+            ignore: self.weights_ignore.clone(),
+        }
     }
 
     /// Whether the devices were asked for; then they have been printed.
@@ -80,6 +110,54 @@ fn with_feature(
 /// A word as a shell takes it.
 pub(crate) fn quoted(word: &str) -> String {
     shlex::try_quote(word).map_or_else(|_| word.to_owned(), Into::into)
+}
+
+impl Network {
+    /// Settings with what these flags say in them.
+    pub(crate) fn over(&self, settings: Settings) -> Settings {
+        Settings {
+            model: self.model.map(|model| model.to_string()),
+            weights: self.weights.clone(),
+            weights_options: self.weights_options.load_options(),
+            data: self.data.clone(),
+            normalization: self
+                .mean
+                .zip(self.std)
+                .map(|(mean, std)| Normalization { mean, std }),
+            device: self.device.clone(),
+            ..settings
+        }
+    }
+
+    /// Settings of what is no training: `name` stands for the recipe in messages.
+    pub(crate) fn settings(&self, name: &str) -> Settings {
+        self.over(Settings::new(name, "format = 1\n[train]\nepochs = 1\n"))
+    }
+}
+
+/// Reads a number for each of three colours for clap.
+fn colours(text: &str) -> Result<[f32; 3], String> {
+    let numbers: Option<Vec<f32>> = text
+        .split(',')
+        .map(|number| {
+            number
+                .trim()
+                .parse()
+                .ok()
+                .filter(|number: &f32| number.is_finite())
+        })
+        .collect();
+    let colours = numbers.and_then(|numbers| numbers.try_into().ok());
+    colours.ok_or_else(|| "expected three numbers, such as 0.4914,0.4822,0.4465".to_owned())
+}
+
+/// As [`colours`], all above zero.
+fn positive_colours(text: &str) -> Result<[f32; 3], String> {
+    let colours = colours(text)?;
+    if colours.iter().all(|number| *number > 0.0) {
+        return Ok(colours);
+    }
+    Err("expected three numbers above 0".to_owned())
 }
 
 /// Reads a count for clap.

@@ -7,7 +7,7 @@ use calcine::plot::{Axis, Chart, Panels};
 use calcine::quantize::{SearchError, Settings as Grids, Widths};
 use calcine::summary::Sheet;
 use calcine::zoo::reference::{
-    QuantizeRun, QuantizeSettings, ReferenceError, Search, SearchSettings, Settings,
+    QuantizeRun, QuantizeSettings, ReferenceError, RunDirectory, Search, SearchSettings, Settings,
     quantize_network,
 };
 
@@ -18,6 +18,9 @@ use crate::progress::{DownloadBar, TrialBar};
 use crate::terminal::{self, print_line, width};
 use crate::train_cifar::{bad, log};
 use crate::whole;
+
+/// The file from which a search goes on.
+const TRIALS: &str = "trials.json";
 
 /// Quantize a network after training: calibrate, quantize, measure on the test set, save.
 ///
@@ -133,7 +136,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     log(None)?;
     let download = DownloadBar::default();
     let out = out(args);
-    whole::create(&out)?;
+    // Before hours of work, and until the last file is written.
+    let progress = args.search.map(|_| TRIALS);
+    let directory = RunDirectory::for_results(&out, progress).map_err(bad)?;
     whole::announce(&out);
     let search = args.search.map(|how| SearchSettings {
         search: match how {
@@ -147,7 +152,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             },
         },
         images: args.search_images.unwrap_or(500),
-        trials: Some(out.join("trials.json")),
+        trials: Some(out.join(TRIALS)),
     });
     let mut trials = TrialBar::default();
     let interrupt = match &search {
@@ -163,13 +168,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let settings = QuantizeSettings {
         network: Settings {
-            model: network.model(),
-            weights: network.weights.clone(),
-            data: network.data.clone(),
-            device: network.device.clone(),
             test_limit: args.test_images,
             seed: Some(args.seed),
-            ..Settings::new("the quantization", "format = 1\n[train]\nepochs = 1\n")
+            ..network.settings("the quantization")
         },
         grids,
         images: args.calibration_images,
@@ -229,6 +230,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if args.json {
         print_line(&report.to_string());
     }
+    drop(directory);
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use calcine::fold::Grain;
 use calcine::sensitivity::{Suggestion, levels, recipe, suggest};
-use calcine::zoo::reference::{Draw, ScanSettings, Scanned, scan};
+use calcine::zoo::reference::{Draw, ScanSettings, Scanned, Settings, scan};
 
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
@@ -67,8 +67,8 @@ pub(crate) struct Args {
     out: Option<PathBuf>,
     /// Go on with a scan that was stopped or killed, or take its suggestions, with --max-drop.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "model", "weights", "data", "device", "grain", "levels", "range", "params",
-        "validation_images", "random", "batch_size", "seed", "out",
+        "model", "weights", "weights_key", "weights_strip", "weights_ignore", "data", "mean", "std", "device",
+        "grain", "levels", "range", "params", "validation_images", "random", "batch_size", "seed", "out",
     ])]
     resume: Option<PathBuf>,
     /// Print one JSON object as the last line of stdout; everything else goes to stderr then.
@@ -128,11 +128,22 @@ fn settings(args: &Args) -> Result<ScanSettings, Failure> {
         }
         _ => levels(0.0, 0.95, 0.05),
     };
+    let Settings {
+        model,
+        weights,
+        data,
+        device,
+        weights_options,
+        normalization,
+        ..
+    } = args.network.settings("the scan");
     Ok(ScanSettings {
-        model: args.network.model(),
-        weights: args.network.weights.clone(),
-        data: args.network.data.clone(),
-        device: args.network.device.clone(),
+        model,
+        weights,
+        data,
+        device,
+        weights_options,
+        normalization,
         seed: args.seed,
         grain: args.grain.to_string(),
         params: args.params.clone(),

@@ -4,17 +4,21 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
-use calcine::graph::{Detail, Drawing};
-use calcine::summary::{ComputeSettings, ComputeTable, Rows, compute, model, modules, sparsity};
+use calcine::graph::{Detail, Drawing, Graph};
+use calcine::quantize::Quantized;
+use calcine::summary::{
+    ComputeSettings, ComputeTable, Rows, Sheet, compute, model, modules, sparsity,
+};
 use calcine::trace::{Network, trace};
-use calcine::zoo::reference::Weights;
+use calcine::zoo::reference::{Weights, sparsity_of_integers};
+use calcine::zoo::weights::LoadOptions;
 use calcine::zoo::{Architecture, Classifier, ModelTask};
 use clap::ValueEnum;
 
 use crate::failure::Failure;
-use crate::network::positive;
+use crate::network::{WeightsOptions, positive};
 use crate::terminal::{WIDTH_HELP, print_line, stderr, width};
-use crate::train_cifar::bad;
+use crate::train_cifar::{bad, log};
 use crate::whole;
 
 /// Tell what a network is: its zeros, what it computes, its modules; or draw it.
@@ -31,6 +35,8 @@ pub(crate) struct Args {
     /// shipped if there are, else fresh ones].
     #[arg(long)]
     weights: Option<String>,
+    #[command(flatten)]
+    weights_options: WeightsOptions,
     /// Which table; may be given several times [default: compute, or none with --draw].
     #[arg(long, value_enum, value_name = "KIND")]
     kind: Vec<Kind>,
@@ -65,6 +71,8 @@ enum Kind {
     Model,
     /// Names and types of all layers and operations, in running order.
     Modules,
+    /// Of a quantized network: bits, zeros and bytes of each layer's weights.
+    Integers,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -78,17 +86,31 @@ enum Format {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     check(args)?;
+    // What is remarkable about a file of weights goes to stderr. In tests there is a log already.
+    let _ = log(None);
     let device = Device::flex();
     let weights = weights(args);
     let network = weights.network(&device).map_err(bad)?;
+    let quantized = match network {
+        Some(_) => None,
+        None => weights.quantized(&device).map_err(bad)?,
+    };
+    let options = args.weights_options.load_options();
+    if (network.is_some() || quantized.is_some()) && !options.is_default() {
+        return Err(bad(format!(
+            "{weights} holds a network with its weights: there is nothing to choose or to ignore"
+        )));
+    }
     let summarize = |weights| Summarize {
         args,
         weights,
+        options,
         device: &device,
     };
-    let text = match network {
-        Some(network) => summarize(Weights::None).run(network)?,
-        None => args.model.build(0, &device, summarize(weights))?,
+    let text = match (network, quantized) {
+        (Some(network), _) => summarize(Weights::None).run(network)?,
+        (_, Some(quantized)) => integers(args, &quantized)?,
+        _ => args.model.build(0, &device, summarize(weights))?,
     };
     match (&args.output, text.is_empty()) {
         (_, true) => {}
@@ -147,6 +169,7 @@ fn weights(args: &Args) -> Weights {
 struct Summarize<'a> {
     args: &'a Args,
     weights: Weights,
+    options: LoadOptions,
     device: &'a Device,
 }
 
@@ -155,7 +178,10 @@ impl ModelTask for Summarize<'_> {
 
     fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
         let args = self.args;
-        let model = self.weights.load(model, args.model).map_err(bad)?;
+        let model = self
+            .weights
+            .load(model, args.model, &self.options)
+            .map_err(bad)?;
         let images = Tensor::zeros([1, 3, 32, 32], self.device);
         let network = trace(&model, images, M::forward).map_err(bad)?;
         if let Some(file) = &args.draw {
@@ -204,7 +230,106 @@ fn table<M: Classifier>(
         Kind::Compute => in_all_formats!(computed(args, net, network)?),
         Kind::Model => in_all_formats!(model(net)),
         Kind::Modules => in_all_formats!(modules(network.graph()).map_err(bad)?),
+        Kind::Integers => {
+            return Err(bad(
+                "the network is in float: `integers` is a table of quantized networks",
+            ));
+        }
     })
+}
+
+/// What a quantized network is.
+fn integers(args: &Args, quantized: &Quantized) -> Result<String, Failure> {
+    if let Some(file) = &args.draw {
+        let drawing = Drawing {
+            parameters: args.draw_parameters,
+            detail: if args.nodes {
+                Detail::Operations
+            } else {
+                Detail::Layers
+            },
+            ..Drawing::default()
+        };
+        write_drawing(&drawing, quantized.graph(), file)?;
+    }
+    let kinds: &[Kind] = match (&args.kind[..], &args.draw) {
+        ([], None) => &[Kind::Integers],
+        (kinds, _) => kinds,
+    };
+    let table = |&kind: &Kind| {
+        Ok((
+            kind,
+            match kind {
+                Kind::Integers => layers_in_integers(quantized),
+                Kind::Sparsity => in_all_formats!(sparsity_of_integers(quantized)),
+                Kind::Modules => in_all_formats!(modules(quantized.graph()).map_err(bad)?),
+                Kind::Compute | Kind::Model => {
+                    return Err(bad(format!(
+                        "a quantized network has no table `{kind}`: take integers, sparsity or modules"
+                    )));
+                }
+            },
+        ))
+    };
+    let tables = kinds
+        .iter()
+        .map(table)
+        .collect::<Result<Vec<_>, Failure>>()?;
+    text(args, &tables)
+}
+
+/// A row a layer, and one for all.
+fn layers_in_integers(quantized: &Quantized) -> Table {
+    let header = ["layer", "shape", "bits", "scales", "zeros %", "bytes"].map(str::to_owned);
+    let mut rows = Vec::new();
+    let mut json = Vec::new();
+    let (mut weights, mut all_zeros, mut all_bytes) = (0, 0, 0);
+    for layer in quantized.layers() {
+        let count = layer.weight.len();
+        let zeros = layer.weight.iter().filter(|int| **int == 0).count();
+        let bytes = match layer.bits {
+            9.. => 2 * count,
+            bits => (count * usize::from(bits)).div_ceil(8),
+        };
+        (weights, all_zeros, all_bytes) = (weights + count, all_zeros + zeros, all_bytes + bytes);
+        rows.push(vec![
+            layer.name.to_owned(),
+            format!("{:?}", layer.shape),
+            layer.bits.to_string(),
+            layer.steps.len().to_string(),
+            percent(zeros, count),
+            bytes.to_string(),
+        ]);
+        json.push(serde_json::json!({
+            "layer": layer.name, "shape": layer.shape, "bits": layer.bits, "scales": layer.steps.len(),
+            "zeros": zeros, "weights": count, "bytes": bytes,
+        }));
+    }
+    rows.push(vec![
+        "all".to_owned(),
+        String::new(),
+        String::new(),
+        String::new(),
+        percent(all_zeros, weights),
+        all_bytes.to_string(),
+    ]);
+    let sheet = Sheet {
+        header: header.to_vec(),
+        rows,
+    };
+    Table {
+        console: format!(
+            "{sheet}\n{} bytes with scales, biases and what stays in float",
+            quantized.stored_bytes()
+        ),
+        csv: sheet.to_csv(),
+        json: json.into(),
+        markdown: sheet.to_markdown(),
+    }
+}
+
+fn percent(part: usize, whole: usize) -> String {
+    format!("{:.2}", 100.0 * part as f64 / whole.max(1) as f64)
 }
 
 fn computed<M: Classifier>(
@@ -263,9 +388,13 @@ fn draw<M: Classifier>(
             Detail::Layers
         },
     };
+    write_drawing(&drawing, network.graph(), file)
+}
+
+fn write_drawing(drawing: &Drawing, graph: &Graph, file: &Path) -> Result<(), Failure> {
     let drawn = match file.extension() {
-        Some(end) if end == "dot" => drawing.dot(network.graph()),
-        _ => drawing.svg(network.graph()),
+        Some(end) if end == "dot" => drawing.dot(graph),
+        _ => drawing.svg(graph),
     };
     write(file, &drawn.map_err(bad)?)
 }

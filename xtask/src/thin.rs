@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use calcine::criteria::Norm;
 use calcine::graph::NormFeatures;
 use calcine::thin::{Border, Joint, ThinOptions};
-use calcine::zoo::reference::{GroupPruning, Settings, ThinRun, ThinSettings, thin_network};
+use calcine::zoo::reference::{
+    GroupPruning, RunDirectory, Settings, ThinRun, ThinSettings, thin_network,
+};
 
 use crate::failure::Failure;
 use crate::network::{self, Network, positive};
@@ -67,7 +69,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let device = network::device(&args.network.device)?;
     log(None)?;
     let out = out(args);
-    whole::create(&out)?;
+    // Before hours of work, and until the last file is written.
+    let directory = RunDirectory::for_results(&out, None).map_err(bad)?;
     whole::announce(&out);
     let download = DownloadBar::default();
     let run = thin_network(&settings(args), &device, &mut |done, total| {
@@ -90,18 +93,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if args.json {
         print_line(&report.to_string());
     }
+    drop(directory);
     Ok(())
 }
 
 fn settings(args: &Args) -> ThinSettings {
     ThinSettings {
         network: Settings {
-            model: args.network.model(),
-            weights: args.network.weights.clone(),
-            data: args.network.data.clone(),
-            device: args.network.device.clone(),
             test_limit: args.test_images,
-            ..Settings::new("the thinning", "format = 1\n[train]\nepochs = 1\n")
+            ..args.network.settings("the thinning")
         },
         prune: args.level.map(|level| GroupPruning {
             level,

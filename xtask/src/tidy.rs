@@ -34,6 +34,7 @@ const RULES: &[Rule] = &[
     manifests::lints_are_inherited,
     code::module_mappers,
     code::device_reads,
+    code::file_writes,
     code::device_choices,
     code::ignored_tests,
     code::unfinished,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use calcine::train::EpochRow;
-use calcine::zoo::reference::{self, Finished, Report, Settings};
+use calcine::zoo::reference::{self, Finished, Report, RunDirectory, Settings};
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
@@ -74,8 +74,8 @@ pub(crate) struct Args {
     out: Option<PathBuf>,
     /// Go on with a run that was stopped or killed, from its last complete checkpoint.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "recipe", "model", "weights", "data", "device", "epochs", "batch_size", "train_images",
-        "test_images", "seed", "min_sparsity", "out", "evaluate",
+        "recipe", "model", "weights", "weights_key", "weights_strip", "weights_ignore", "data", "mean", "std",
+        "device", "epochs", "batch_size", "train_images", "test_images", "seed", "min_sparsity", "out", "evaluate",
     ])]
     resume: Option<PathBuf>,
     /// Only measure the network on the test set.
@@ -126,13 +126,16 @@ fn evaluate(args: &Args, settings: &Settings, device: &Device) -> Result<(), Fai
 }
 
 fn train(args: &Args, settings: &Settings, device: &Device, out: &Path) -> Result<(), Failure> {
+    let directory = RunDirectory::for_run(settings, out).map_err(bad)?;
+    if directory.is_finished() {
+        return already(args, out);
+    }
     let histograms = if args.histograms {
         Histograms::On
     } else {
         Histograms::Off
     };
     let logs = logs::open(out, &args.log, histograms)?;
-    fs::create_dir_all(out).map_err(|error| bad(format!("{}: {error}", out.display())))?;
     log(Some(&out.join("log.txt")))?;
     whole::announce(out);
     let interrupt = Interrupt::listen(
@@ -144,7 +147,7 @@ fn train(args: &Args, settings: &Settings, device: &Device, out: &Path) -> Resul
     let finished = reference::train(
         settings,
         device,
-        out,
+        &directory,
         interrupt.flag(),
         &mut watching,
         &mut downloading,
@@ -157,6 +160,10 @@ fn train(args: &Args, settings: &Settings, device: &Device, out: &Path) -> Resul
             finish(args, &report)?;
             None
         }
+        Finished::Already { out } => {
+            already(args, &out)?;
+            None
+        }
         Finished::Stopped { out } => Some(out),
     };
     logs.finish().map_err(bad)?;
@@ -166,6 +173,27 @@ fn train(args: &Args, settings: &Settings, device: &Device, out: &Path) -> Resul
             "stopped and saved; go on with: cargo xtask train-cifar --resume {out}"
         )))
     })
+}
+
+/// Says that a run was finished before, and what it came to.
+fn already(args: &Args, out: &Path) -> Result<(), Failure> {
+    let file = out.join("report.json");
+    let text =
+        fs::read_to_string(&file).map_err(|error| bad(format!("{}: {error}", file.display())))?;
+    let report: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| bad(format!("{}: {error}", file.display())))?;
+    say(
+        args,
+        &format!(
+            "finished before, and left as it is: top-1 {:.2} %, see {}",
+            report["top1"].as_f64().unwrap_or(f64::NAN),
+            file.display()
+        ),
+    );
+    if args.json {
+        print_line(&report.to_string());
+    }
+    Ok(())
 }
 
 fn settings(args: &Args) -> Result<Settings, Failure> {
@@ -185,17 +213,13 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
         None => DEFAULT_RECIPE.to_owned(),
     };
     Ok(Settings {
-        model: args.network.model(),
-        weights: args.network.weights.clone(),
-        data: args.network.data.clone(),
-        device: args.network.device.clone(),
         epochs: args.epochs,
         batch_size: args.batch_size,
         train_limit: args.train_images,
         test_limit: args.test_images,
         seed: args.seed,
         min_sparsity: args.min_sparsity,
-        ..Settings::new(name, text)
+        ..args.network.over(Settings::new(name, text))
     })
 }
 

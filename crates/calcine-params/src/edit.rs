@@ -1,3 +1,6 @@
+use std::any::Any;
+use std::collections::HashMap;
+
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::tensor::{Device, Tensor};
 
@@ -15,10 +18,11 @@ pub trait Edit {
 /// The values handed to [`Edit::edit`] are outside the tape, and what it returns, with autodiff or
 /// without, becomes a leaf again with the same id, the same requirement for gradients and the same
 /// distributed mark. Nothing is read. Parameters with an attached reparameterization keep it; its base
-/// is what is edited.
+/// is what is edited. A parameter that the module uses in several places is edited once, and stays one tensor.
 #[must_use]
 pub fn edit<M: Module, E: Edit>(module: M, edit: &mut E) -> M {
-    module.map(&mut Stored { edit })
+    let edited = HashMap::new();
+    module.map(&mut Stored { edit, edited })
 }
 
 /// The module with other values, for one forward pass.
@@ -33,27 +37,43 @@ pub fn view<M: Module, E: Edit>(module: &M, edit: &mut E) -> M {
 
 struct Stored<'a, E> {
     edit: &'a mut E,
+    /// The tensors so far, for the other uses of the same parameters: leaves of their own would train apart.
+    edited: HashMap<ParamId, Box<dyn Any>>,
 }
 
 impl<E: Edit> ModuleMapper for Stored<'_, E> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let id = param.id;
+        if let Some(tensor) = self
+            .edited
+            .get(&id)
+            .and_then(|tensor| tensor.downcast_ref())
+        {
+            return param.map(|_: Tensor<D>| Tensor::clone(tensor));
+        }
         if !self.edit.wants(id) {
             return param;
         }
-        param.map(|value| {
+        let mut kept = None;
+        let param = param.map(|value| {
             let trained = value.is_require_grad();
             // Burn panics when a tensor outside autodiff is asked.
             let distributed = value.is_autodiff() && value.is_distributed();
             let device = value.device();
             let value = self.edit.edit(id, value.set_require_grad(false));
             let value = with_autodiff_of(&device, value).set_require_grad(trained);
-            if distributed {
+            let value = if distributed {
                 value.set_distributed(id)
             } else {
                 value
-            }
-        })
+            };
+            kept = Some(value.clone());
+            value
+        });
+        if let Some(value) = kept {
+            self.edited.insert(id, Box::new(value));
+        }
+        param
     }
 }
 

@@ -148,3 +148,28 @@ fn an_edit_of_a_lazy_parameter_initializes_it() {
     let expected = floats(twin.stem.weight.val() * 0.5);
     assert_eq!(floats(zoo.stem.weight.val()), expected);
 }
+
+#[test]
+fn a_parameter_that_is_used_twice_is_edited_once_and_stays_one() {
+    #[derive(Module, Debug)]
+    struct Tied {
+        encoder: Param<Tensor<1>>,
+        decoder: Param<Tensor<1>>,
+    }
+    let encoder = Param::from_tensor(Tensor::<1>::ones([2], &training()));
+    let tied = Tied {
+        decoder: encoder.clone(),
+        encoder,
+    };
+    let mut triple = Scale::new(tied.encoder.id, 3.0);
+    let tied = edit(tied, &mut triple);
+    assert_eq!(floats(tied.encoder.val()), [3.0, 3.0]);
+    assert_eq!(floats(tied.decoder.val()), [3.0, 3.0]);
+    let gradients = (tied.encoder.val() + tied.decoder.val() * 2.0)
+        .sum()
+        .backward();
+    for parameter in [&tied.encoder, &tied.decoder] {
+        let gradient = parameter.val().grad(&gradients).unwrap();
+        assert_eq!(floats(gradient), [3.0, 3.0], "both uses count");
+    }
+}

@@ -13,7 +13,6 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::QuantizeError;
-use crate::file::write_beside;
 
 /// The version of the file.
 const FORMAT: u32 = 1;
@@ -138,13 +137,13 @@ impl Calibration {
         Ok(seen)
     }
 
-    /// Writes JSON, beside the file, and then renamed.
+    /// Writes JSON, atomically (see [`calcine_files::write()`]).
     ///
     /// # Errors
     ///
     /// If the file cannot be written.
     pub fn save(&self, file: &Path) -> Result<(), CalibrationFileError> {
-        Ok(write_beside(file, &serde_json::to_vec(self)?)?)
+        Ok(calcine_files::write(file, serde_json::to_vec(self)?)?)
     }
 
     /// Reads what [`save`](Self::save) wrote, and somebody may have changed.

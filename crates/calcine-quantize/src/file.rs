@@ -194,13 +194,13 @@ impl Quantized {
         Ok(safetensors::serialize(views, None)?)
     }
 
-    /// Writes [`to_bytes`](Self::to_bytes) to a file: beside it, and then renamed.
+    /// Writes [`to_bytes`](Self::to_bytes) to a file, atomically (see [`calcine_files::write()`]).
     ///
     /// # Errors
     ///
     /// If the file cannot be written.
     pub fn save(&self, file: &Path) -> Result<(), QuantizedFileError> {
-        Ok(write_beside(file, &self.to_bytes()?)?)
+        Ok(calcine_files::write(file, self.to_bytes()?)?)
     }
 
     /// Reads a file that [`save`](Self::save) wrote.
@@ -233,17 +233,6 @@ impl Quantized {
             .map(|Float { tensor, kept }| kept.bytes() * tensor.shape().iter().product::<usize>());
         layers.chain(floats).sum()
     }
-}
-
-/// Writes a file beside, and renames it.
-pub(crate) fn write_beside(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let directory = file
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let mut beside = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
-    beside.write_all(bytes)?;
-    beside.persist(file)?;
-    Ok(())
 }
 
 /// What a file calls a type.

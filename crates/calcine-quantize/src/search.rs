@@ -130,7 +130,7 @@ impl<'a> Trials<'a> {
         self
     }
 
-    /// With a file that is written after every trial, beside it and renamed; if it is there, the search goes on from
+    /// With a file that is written atomically after every trial; if it is there, the search goes on from
     /// it. Only from trials of the same calibration and the same `about`, which says of which network and images the
     /// scores are.
     ///
@@ -202,7 +202,7 @@ impl<'a> Trials<'a> {
             return Ok(());
         };
         let text = serde_json::to_vec(&self.known).expect("scores are plain data");
-        crate::file::write_beside(file, &text).map_err(|error| SearchError::File {
+        calcine_files::write(file, &text).map_err(|error| SearchError::File {
             file: file.clone(),
             reason: error.to_string(),
         })

@@ -139,6 +139,7 @@
 
 mod amount;
 mod bind;
+mod data;
 mod distillation;
 #[cfg(feature = "distiller")]
 pub mod distiller;
@@ -158,6 +159,7 @@ mod selection;
 mod thinning;
 mod train;
 
+pub use data::ImageData;
 pub use distillation::Teaching;
 pub use duty::Duty;
 pub use error::{Problem, RecipeError};

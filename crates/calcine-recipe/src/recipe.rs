@@ -2,6 +2,7 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+use crate::data::ImageData;
 use crate::distillation::Teaching;
 use crate::duty::Duty;
 use crate::error::{Found, Problems, RecipeError, suggest};
@@ -32,6 +33,7 @@ pub struct Recipe {
 pub(crate) struct Parts {
     pub(crate) train: Train,
     pub(crate) train_span: std::ops::Range<usize>,
+    pub(crate) data: ImageData,
     pub(crate) pruners: Vec<Pruner>,
     pub(crate) regularizers: Vec<Regularizer>,
     pub(crate) rates: Vec<Rate>,
@@ -94,6 +96,17 @@ impl Recipe {
     /// `[train]`, to override.
     pub fn train_mut(&mut self) -> &mut Train {
         &mut self.parts.train
+    }
+
+    /// `[data]`: how images become numbers.
+    #[must_use]
+    pub fn data(&self) -> &ImageData {
+        &self.parts.data
+    }
+
+    /// `[data]`, to override.
+    pub fn data_mut(&mut self) -> &mut ImageData {
+        &mut self.parts.data
     }
 
     /// `[thin]`: when the network is to be thinned, if it is.
@@ -199,6 +212,7 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
             None
         }
     };
+    let data = root.table("data").map(ImageData::read).unwrap_or_default();
     // Of a run of unknown length nothing is too late.
     let known = train.is_some();
     let epochs = train.as_ref().map_or(u64::MAX, |train| train.epochs);
@@ -262,6 +276,7 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
         // Without a length nothing else of it counts.
         train: train.unwrap_or_else(Train::of_unknown_length),
         train_span,
+        data,
         pruners,
         regularizers,
         rates,

@@ -93,6 +93,18 @@ fn every_mistake_is_named_at_its_place() {
             &["`validation` is 1.5, expected a number between 0 and 0.9"],
         ),
         (
+            "format = 1\n[train]\nepochs = 3\n[data]\nmean = ¦[0.5, 0.5]",
+            &["`mean` is [0.5, 0.5], expected three numbers: red, green, blue"],
+        ),
+        (
+            "format = 1\n[train]\nepochs = 3\n[data]\nstd = ¦[0.2, 0, 0.2]",
+            &["`std` is [0.2, 0.0, 0.2], expected three numbers above 0"],
+        ),
+        (
+            "format = 1\n[train]\nepochs = 3\n[data]\n¦deviation = 0.5",
+            &["unknown key `deviation`"],
+        ),
+        (
             "format = 1\n[train]\nepochs = 3\nnesterov = ¦1",
             &["expected true or false"],
         ),

@@ -423,3 +423,15 @@ fn the_text_is_kept() {
     let text = "format = 1\n[train]\nepochs = 3\n";
     assert_eq!(Recipe::parse(text).unwrap().text(), text);
 }
+
+#[test]
+fn images_are_normalised_by_halves_unless_something_else_is_said() {
+    let plain = recipe(1, "");
+    assert_eq!((plain.data().mean, plain.data().std), ([0.5; 3], [0.5; 3]));
+    let set = recipe(
+        1,
+        "[data]\nmean = [0.4914, 0.4822, 0.4465]\nstd = [0.25, 1, 2]\n",
+    );
+    assert_eq!(set.data().mean, [0.4914, 0.4822, 0.4465]);
+    assert_eq!(set.data().std, [0.25, 1.0, 2.0]);
+}

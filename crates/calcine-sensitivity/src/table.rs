@@ -1,4 +1,3 @@
-use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -177,22 +176,13 @@ impl Sensitivity {
         })
     }
 
-    /// Writes the CSV beside and renames it: the file is never half written.
+    /// Writes the CSV, atomically (see [`calcine_files::write()`]).
     ///
     /// # Errors
     ///
     /// If the file system refuses.
     pub fn write(&self, file: &Path) -> Result<(), ScanError> {
-        let directory = file
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        let write = || {
-            let mut beside = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
-            beside.write_all(self.to_csv().as_bytes())?;
-            beside.persist(file)?;
-            Ok(())
-        };
-        write().map_err(|source| ScanError::Io {
+        calcine_files::write(file, self.to_csv()).map_err(|source| ScanError::Io {
             file: file.to_path_buf(),
             source,
         })

@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::Write;
 use std::path::Path;
 
 use burn::module::{Module, Param};
@@ -180,20 +179,14 @@ impl Network {
         Ok(network)
     }
 
-    /// Writes [`to_bytes`](Self::to_bytes) to a file: beside it, and then renamed.
+    /// Writes [`to_bytes`](Self::to_bytes) to a file, atomically (see [`calcine_files::write()`]).
     ///
     /// # Errors
     ///
     /// If the file cannot be written.
     pub fn save(&self, file: &Path) -> Result<(), NetworkFileError> {
         let bytes = self.to_bytes()?;
-        let directory = file
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        let mut beside = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
-        beside.write_all(&bytes)?;
-        beside.persist(file).map_err(|error| error.error)?;
-        Ok(())
+        Ok(calcine_files::write(file, bytes)?)
     }
 
     /// Reads a file that [`save`](Self::save) wrote.

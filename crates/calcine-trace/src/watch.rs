@@ -65,12 +65,31 @@ pub use statistic::{Statistic, Statistics};
 pub use watched::{Column, Columns, Per, Watched, WatchedNode};
 pub use zeros::{ZeroCounts, Zeros};
 
-use calcine_graph::Op;
+use calcine_graph::{Graph, Node, Op};
 
-use crate::Network;
 use crate::activity::layers_of;
-use crate::tensor::Tensors;
-use pass::{Place, run};
+use crate::tensor::{AnyTensor, Tensors};
+use crate::{ForwardError, Network};
+use pass::{Place, run, run_by};
+
+/// Statistics of what nodes give, as [`Network::watch`], of anything else that computes a graph: a network in integer
+/// arithmetic, for one.
+///
+/// `pass` computes a batch and shows each node's result to the function that it is handed.
+///
+/// # Errors
+///
+/// As of [`Network::watch`], and of `pass`.
+pub fn watch_passes<I: Tensors, S: Statistics>(
+    graph: &Graph,
+    batches: impl IntoIterator<Item = I>,
+    places: &Places,
+    statistics: &S,
+    pass: impl FnMut(Vec<AnyTensor>, &mut dyn FnMut(&Node, &AnyTensor)) -> Result<(), ForwardError>,
+) -> Result<Watched<S::Value>, WatchError> {
+    let places = places.find(graph)?;
+    run_by(graph, batches, &places, statistics, pass)
+}
 
 impl Network {
     /// Statistics of what nodes give, over all batches, in one pass.

@@ -24,6 +24,7 @@ mod rates;
 mod reconstructing;
 mod rewinding;
 mod running;
+mod shared_parameters;
 #[cfg(feature = "supervised")]
 mod supervised;
 #[cfg(feature = "tensorboard")]

@@ -1,9 +1,9 @@
 //! CIFAR-10: ten classes of small colour images, found, fetched or made up.
 //!
 //! 50,000 training and 10,000 test images, 32×32 pixels, three colours (Krizhevsky, *Learning
-//! Multiple Layers of Features from Tiny Images*, 2009). Read from the official binary layout:
-//! six files of records, a record being one label byte and 1024 bytes each of red, green and blue,
-//! row by row (<https://www.cs.toronto.edu/~kriz/cifar.html>).
+//! Multiple Layers of Features from Tiny Images*, 2009). Read from the official packings
+//! (<https://www.cs.toronto.edu/~kriz/cifar.html>): six binary files of records, a record being one label byte and
+//! 1024 bytes each of red, green and blue, row by row; or six files of pickled dictionaries, as torchvision has them.
 //!
 //! | item | what it is |
 //! |---|---|
@@ -18,6 +18,8 @@ mod directory;
 mod download;
 mod error;
 mod load;
+mod packing;
+mod python;
 mod records;
 mod split;
 mod synthetic;

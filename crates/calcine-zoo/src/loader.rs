@@ -6,29 +6,29 @@
 //! | [`Evaluate`] | batches as they are, in order |
 //! | [`Batches`] | the iterator of both: a thread works a few batches ahead |
 //! | [`Batch`] | normalised pixels and labels on the host |
+//! | [`Normalization`] | how bytes become numbers |
 //!
 //! Every batch is a function of the settings, the epoch and its own number. Hence a run that is
 //! resumed in the midst of an epoch sees exactly the batches that the uninterrupted run sees.
 
 mod ahead;
 mod evaluate;
+mod normalization;
 mod train;
 mod view;
 
 pub use ahead::Batches;
 pub use evaluate::{Evaluate, EvaluateSettings};
+pub use normalization::Normalization;
 pub use train::{LastBatch, Train, TrainSettings};
 
 use crate::cifar10::{Images, PIXELS};
+use normalization::Table;
 use view::View;
 
 /// A batch on the host, ready to be moved into tensors.
 ///
-/// Bytes are normalised by mean ½ and deviation ½, to -1 … 1:
-///
-/// ```text
-/// value = (byte / 255 - 0.5) / 0.5
-/// ```
+/// Bytes are normalised as the loader's [`Normalization`] says, by default to numbers from -1 to 1.
 ///
 /// # Shapes
 ///
@@ -46,16 +46,21 @@ pub struct Batch {
 
 impl Batch {
     /// The images at `indices`, each seen through the next view that `view` returns.
-    fn gather(images: &Images, indices: &[u32], mut view: impl FnMut() -> View) -> Self {
+    fn gather(
+        images: &Images,
+        indices: &[u32],
+        table: &Table,
+        mut view: impl FnMut() -> View,
+    ) -> Self {
         let n = indices.len();
         let mut batch = Self {
-            images: vec![view::BLACK; n * PIXELS],
+            images: vec![0.0; n * PIXELS],
             labels: Vec::with_capacity(n),
             n,
         };
         for (&index, target) in indices.iter().zip(batch.images.chunks_exact_mut(PIXELS)) {
             let index = index as usize;
-            view().render(images.image(index), target);
+            view().render(images.image(index), table, target);
             batch.labels.push(i32::from(images.labels()[index]));
         }
         batch

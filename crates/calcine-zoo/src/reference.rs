@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! out/
+//!   .lock                    locked by the process that writes here
 //!   run.json                 the settings, from which the run can be resumed; version, command line, SHA-256 of
 //!                            the recipe, seed and machine
 //!   recipe.toml              the recipe as it was used
@@ -33,12 +34,14 @@
 
 mod activations;
 mod data;
+mod directory;
 mod error;
 mod quantizing;
 mod report;
 mod run;
 mod run_file;
 mod scan;
+mod seen;
 mod settings;
 mod setup;
 mod shape;
@@ -48,10 +51,11 @@ mod thinning;
 mod validation;
 
 pub use activations::{Activations, Looked, activations};
+pub use directory::RunDirectory;
 pub use error::ReferenceError;
 pub use quantizing::{QuantizeRun, QuantizeSettings, Search, SearchSettings, quantize_network};
 pub use report::{QuantizedReport, Report, ThinnedReport};
-pub use run::{Finished, evaluate, train};
+pub use run::{Finished, evaluate, sparsity_of_integers, train};
 pub use scan::{ScanRunError, ScanSettings, Scanned, scan};
 pub use settings::{Settings, Weights};
 pub use shape::grids;

@@ -3,28 +3,52 @@
 //! | format | read | written |
 //! |---|---|---|
 //! | safetensors | [`load`], [`load_bytes`] | [`save`] |
-//! | PyTorch `.pt`, `.pth`, `.pth.tar`: zip, legacy pickle, tar | [`load`] | no |
+//! | PyTorch `.pt`, `.pth`, `.pth.tar`, `.ckpt`: zip, legacy pickle, tar | [`load`] | no |
 //!
 //! Files carry PyTorch's names and layouts: fully connected weights are `[out, in]`, and the scale
-//! and shift of a norm are called `weight` and `bias`. Names must otherwise be those of the
-//! module's fields, except that path elements `module` do not count (PyTorch's `DataParallel` adds
-//! them) and that `num_batches_tracked` is ignored. A checkpoint that keeps its weights beneath
-//! `state_dict` or `model_state_dict`, like Distiller's, is unpacked.
+//! and shift of a norm are called `weight` and `bias`. Names must otherwise be those of the module's fields. Checkpoints of
+//! Calcine's own runs have Burn's names and layouts, and say so; they are read too.
 //!
-//! A file fits a module if each has a tensor for each of the other's, of the same shape. Everything
-//! that does not fit is reported at once, see [`WeightsError::problems`].
+//! # What is understood
+//!
+//! * **Keys and prefixes.** A checkpoint may keep its weights beneath any key or prefix (`state_dict`, `model`, `net`,
+//!   `model_ema`, `encoder.`): the one beneath which most of the module's parameters are is taken. If there are several,
+//!   as in a checkpoint with averaged weights beside the last ones, it is an error that lists them:
+//!   [`LoadOptions::key`] chooses.
+//! * **Wrappers.** The path elements `module`, `_orig_mod`, `_fsdp_wrapped_module` and `_checkpoint_wrapped_module` do not count.
+//! * **Pruning masks** of `torch.nn.utils.prune`: `weight_orig` is multiplied by `weight_mask`.
+//! * **Weight norms**, as `weight_g` and `weight_v` and as parametrizations: the weight is computed.
+//! * **Shared parameters.** If the module uses a parameter in two places, one of its names is enough. Two different
+//!   values are an error.
+//! * **Buffers** that are no weights (`num_batches_tracked`, `position_ids`, `anchors`, single numbers) are left out, and
+//!   named in the [`LoadReport`]. So is whatever lies beside the weights, like an optimizer's state.
+//! * **Whole modules** that were pickled (`torch.save(model)`), as their `state_dict()`.
+//!
+//! Everything else that does not fit is an error, of one line, and none of the module's values change;
+//! [`WeightsError::problems`] has it all. So are NaN and infinite values. [`LoadOptions::ignore`] leaves parameters as they are.
 
 use std::path::Path;
 
 use burn::module::Module;
 use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot, SafetensorsStore};
 
+mod archive;
 mod assign;
+mod derived;
 mod error;
 mod file;
+mod ignore;
+mod names;
+mod options;
+mod problem;
+mod report;
 
+pub use derived::Derivation;
 use error::Kind;
-pub use error::{Problem, WeightsError};
+pub use error::WeightsError;
+pub use options::LoadOptions;
+pub use problem::Problem;
+pub use report::LoadReport;
 
 /// A trained [`ResNet`](crate::ResNet) of depth 20, as a safetensors file: 86.67 % top-1 on the
 /// 10 000 test images of CIFAR-10.
@@ -43,39 +67,29 @@ pub use error::{Problem, WeightsError};
 /// ```
 pub const RESNET20_CIFAR10: &[u8] = include_bytes!("../weights/resnet20-cifar10.safetensors");
 
-/// `model` with the weights of the file at `path`.
+/// `model` with the weights of the file at `path`: [`LoadOptions::load`] without options.
 ///
-/// The format is recognised by the file's content. Floats of another precision are converted to
-/// that of the module. The module's own values are read to learn their shapes, so lazy ones are
-/// drawn.
-///
-/// Batch-norm statistics are shared between clones of a Burn module: clones of `model` see the
-/// loaded ones, but only if loading succeeds.
+/// What is remarkable about the file (weights under a prefix, masks, buffers that were left out) is logged.
 ///
 /// # Errors
 ///
-/// If the file cannot be read, is in none of the formats, or does not fit the module.
+/// As of [`LoadOptions::load`].
 pub fn load<M: Module>(model: M, path: &Path) -> Result<M, WeightsError> {
-    let at = |kind| WeightsError::new(Some(path), kind);
-    let tensors = file::read(path).map_err(at)?;
-    assign::assign(model, tensors).map_err(|problems| at(Kind::Mismatch(problems)))
+    Ok(LoadOptions::default().load(model, path)?.0)
 }
 
 /// `model` with the weights of a safetensors file that is already in memory, see [`load`].
 ///
 /// # Errors
 ///
-/// If the bytes are no safetensors file, or the file does not fit the module.
+/// As of [`LoadOptions::load_bytes`].
 pub fn load_bytes<M: Module>(model: M, safetensors: &[u8]) -> Result<M, WeightsError> {
-    let at = |kind| WeightsError::new(None, kind);
-    let tensors = file::parse_safetensors(safetensors.to_vec()).map_err(at)?;
-    assign::assign(model, tensors).map_err(|problems| at(Kind::Mismatch(problems)))
+    Ok(LoadOptions::default().load_bytes(model, safetensors)?.0)
 }
 
 /// Writes the weights of `model` to a safetensors file that PyTorch's `load_state_dict` accepts.
 ///
-/// The file is written beside `path` and renamed, replacing what was there. Equal weights give
-/// equal bytes. Batch-norm statistics include the last training step. Reads all parameters from the
+/// The file is written atomically, replacing what was there. Equal weights give equal bytes. Batch-norm statistics include the last training step. Reads all parameters from the
 /// device.
 ///
 /// # Errors
@@ -98,15 +112,15 @@ pub fn load_bytes<M: Module>(model: M, safetensors: &[u8]) -> Result<M, WeightsE
 /// ```
 pub fn save<M: Module>(model: &M, path: &Path) -> Result<(), WeightsError> {
     // One entry of metadata: the order of several is that of a hash map, and differs between runs.
-    let mut file = SafetensorsStore::from_file(path)
-        .overwrite(true)
+    let failed = |error| WeightsError::new(Some(path), Kind::Write(error));
+    let mut file = SafetensorsStore::from_bytes(None)
         .skip_enum_variants(true)
         .with_to_adapter(BurnToPyTorchAdapter)
         .clear_metadata()
         .metadata("format", "pt");
     // Folds the statistics of the last training step in, which visitors do not see.
     let folded = model.valid();
-    folded
-        .save_into(&mut file)
-        .map_err(|error| WeightsError::new(Some(path), Kind::Write(error)))
+    folded.save_into(&mut file).map_err(failed)?;
+    let bytes = file.get_bytes().map_err(failed)?;
+    calcine_files::write(path, bytes).map_err(|error| failed(error.into()))
 }

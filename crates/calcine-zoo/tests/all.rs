@@ -6,6 +6,7 @@
     reason = "tests panic and print; clippy exempts only the test functions themselves"
 )]
 
+mod checkpoints;
 mod compute;
 mod counts;
 mod folding;
@@ -16,4 +17,5 @@ mod quantized;
 mod rows;
 mod saving;
 mod thinning;
+mod torch;
 mod tracing;

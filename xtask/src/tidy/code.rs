@@ -173,6 +173,25 @@ fn reads_device(line: &str) -> bool {
     line.contains(".sync(") || line.split(|c| !is_word(c)).any(is_read)
 }
 
+/// A file is whole or absent, with the permissions of any other: `calcine-files` knows how.
+pub(super) fn file_writes(workspace: &Workspace) -> Vec<Problem> {
+    let is_watched = |file: &&File| {
+        let library = library_crate(file).is_some_and(|name| name != "calcine-files");
+        library || file.path.starts_with("xtask/src/")
+    };
+    let message = "writes a file in place; `calcine_files::write` does it atomically";
+    let files = workspace.files.iter().filter(is_watched);
+    files
+        .flat_map(|file| problems(file, writes_file, message))
+        .collect()
+}
+
+fn writes_file(line: &str) -> bool {
+    ["fs::write(", "NamedTempFile::new"]
+        .iter()
+        .any(|call| line.contains(call))
+}
+
 /// A library runs where its caller's tensors are.
 pub(super) fn device_choices(workspace: &Workspace) -> Vec<Problem> {
     let watched = libraries(workspace).filter(|(name, _)| *name != "calcine-testkit");
@@ -440,6 +459,21 @@ mod tests {
             "from_data(x)",
         ] {
             assert!(!reads_device(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn writing_in_place_is_recognized() {
+        for (line, writes) in [
+            ("std::fs::write(&file, bytes)?;", true),
+            (
+                "let beside = tempfile::NamedTempFile::new_in(directory)?;",
+                true,
+            ),
+            ("calcine_files::write(file, bytes)?;", false),
+            ("beside.write_all(&bytes)?;", false),
+        ] {
+            assert_eq!(writes_file(line), writes, "{line}");
         }
     }
 

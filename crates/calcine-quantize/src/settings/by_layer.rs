@@ -212,7 +212,10 @@ fn matched<'a>(text: &str, graph: &'a Graph) -> Result<BTreeSet<&'a str>, Quanti
         }
         (None, _) => {
             let wide = Pattern::new(&widened(text));
-            let is_match = |node: &Node| wide.as_ref().is_ok_and(|p| p.matches(layer_name(graph, node)));
+            let is_match = |node: &Node| {
+                wide.as_ref()
+                    .is_ok_and(|p| p.matches(layer_name(graph, node)))
+            };
             if layers(graph).any(is_match) {
                 return Ok(BTreeSet::new());
             }

@@ -1,15 +1,15 @@
 use std::collections::HashMap;
 
 use burn::tensor::{Tensor, Transaction};
-use calcine_graph::{Graph, Kind, ValueId};
+use calcine_graph::{Graph, Kind, Node, ValueId};
 
 use super::activation::{Activation, Seen};
 use super::channel::{ChannelAxis, channel_axes};
 use super::error::WatchError;
 use super::statistic::Statistics;
 use super::watched::{Watched, WatchedNode};
-use crate::Network;
 use crate::tensor::{AnyTensor, Tensors, with_rank};
+use crate::{ForwardError, Network};
 
 /// What is watched under one name: a tensor, or several as if they were one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,19 +34,40 @@ pub(super) fn run<I: Tensors, S: Statistics>(
     places: &[Place],
     statistics: &S,
 ) -> Result<Watched<S::Value>, WatchError> {
-    let mut watch = Watch::new(network.graph(), places, statistics);
+    run_by(
+        network.graph(),
+        batches,
+        places,
+        statistics,
+        |batch, see| {
+            network
+                .run(batch, &mut |node, result| {
+                    see(node, &result);
+                    result
+                })
+                .map(drop)
+        },
+    )
+}
+
+/// All batches through something that computes a graph, then one read.
+pub(super) fn run_by<I: Tensors, S: Statistics>(
+    graph: &Graph,
+    batches: impl IntoIterator<Item = I>,
+    places: &[Place],
+    statistics: &S,
+    mut pass: impl FnMut(Vec<AnyTensor>, &mut dyn FnMut(&Node, &AnyTensor)) -> Result<(), ForwardError>,
+) -> Result<Watched<S::Value>, WatchError> {
+    let mut watch = Watch::new(graph, places, statistics);
     for batch in batches {
         let batch = batch.into_any();
-        for (&id, input) in network.graph().inputs.iter().zip(&batch) {
+        for (&id, input) in graph.inputs.iter().zip(&batch) {
             // Inputs that do not fit are for the pass to refuse.
-            if input.shape().len() == network.graph().value(id).shape.len() {
+            if input.shape().len() == graph.value(id).shape.len() {
                 watch.see(id, input);
             }
         }
-        network.run(batch, &mut |node, result| {
-            watch.see(node.output, &result);
-            result
-        })?;
+        pass(batch, &mut |node, result| watch.see(node.output, result))?;
     }
     watch.read()
 }

@@ -70,12 +70,12 @@ pub fn save<M: Module>(
     let malformed = |reason: String| CheckpointError::malformed(&file, reason);
     let optimizer = OptimizerState::of(&run.optimizer, &inventory).map_err(malformed)?;
     let bytes = optimizer.to_bytes().map_err(malformed)?;
-    fs::write(&file, bytes).map_err(io(&file))?;
+    calcine_files::write(&file, bytes).map_err(io(&file))?;
     let mut policies = Vec::new();
     for (index, policy) in run.driver.policies().enumerate() {
         for (name, bytes) in policy.record() {
             let file = partial.join(format!("{}{name}", prefix(index, policy.name())));
-            fs::write(&file, bytes).map_err(io(&file))?;
+            calcine_files::write(&file, bytes).map_err(io(&file))?;
         }
         policies.push(policy.name().to_owned());
     }
@@ -91,13 +91,12 @@ pub fn save<M: Module>(
     };
     let file = partial.join(HEADER);
     let text = serde_json::to_string_pretty(&header).expect("a header is plain data");
-    fs::write(&file, text).map_err(io(&file))?;
-    sync(&partial)?;
+    calcine_files::write(&file, text).map_err(io(&file))?;
     if complete.exists() {
         fs::remove_dir_all(&complete).map_err(io(&complete))?;
     }
     fs::rename(&partial, &complete).map_err(io(&complete))?;
-    sync_directory(directory)?;
+    calcine_files::sync_directory(directory).map_err(io(directory))?;
     let kept = all(directory)?;
     for (_, old) in kept.iter().rev().skip(KEPT) {
         fs::remove_dir_all(old).map_err(io(old))?;
@@ -105,18 +104,14 @@ pub fn save<M: Module>(
     Ok(complete)
 }
 
-/// Writes the weights of the epoch to keep: `best.safetensors` beside the checkpoints, written under
-/// another name and renamed.
+/// Writes the weights of the epoch to keep: `best.safetensors` beside the checkpoints.
 ///
 /// # Errors
 ///
 /// If the file system refuses.
 pub fn save_best<M: Module>(model: &M, directory: &Path) -> Result<(), CheckpointError> {
     fs::create_dir_all(directory).map_err(|error| CheckpointError::io(directory, error))?;
-    let partial = directory.join(".best.partial");
-    save_model(model, &partial)?;
-    let file = best(directory);
-    fs::rename(&partial, &file).map_err(|error| CheckpointError::io(&file, error))
+    save_model(model, &best(directory))
 }
 
 /// Where [`save_best`] writes.
@@ -261,29 +256,4 @@ fn record(checkpoint: &Path, prefix: &str) -> Result<PolicyRecord, CheckpointErr
         }
     }
     Ok(record)
-}
-
-/// Flushes a directory's files to the disk.
-fn sync(directory: &Path) -> Result<(), CheckpointError> {
-    let entries = fs::read_dir(directory);
-    for entry in entries.map_err(|error| CheckpointError::io(directory, error))? {
-        let path = entry
-            .map_err(|error| CheckpointError::io(directory, error))?
-            .path();
-        let file = fs::File::open(&path);
-        file.and_then(|file| file.sync_all())
-            .map_err(|error| CheckpointError::io(&path, error))?;
-    }
-    sync_directory(directory)
-}
-
-/// Flushes a directory's entries, where the system knows such a thing.
-fn sync_directory(directory: &Path) -> Result<(), CheckpointError> {
-    if cfg!(unix) {
-        let handle = fs::File::open(directory);
-        return handle
-            .and_then(|handle| handle.sync_all())
-            .map_err(|error| CheckpointError::io(directory, error));
-    }
-    Ok(())
 }

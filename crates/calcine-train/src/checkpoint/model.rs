@@ -11,8 +11,7 @@ use super::CheckpointError;
 
 /// Writes every float parameter and running statistic of a model, Burn's names and layouts, in 32 bits.
 ///
-/// Equal models give equal bytes. Reads the device once. Written in place: write to a temporary
-/// directory and rename it, as [`save`](super::save) does.
+/// Equal models give equal bytes. Reads the device once. The file is written atomically. Its metadata say `layout`: `burn`.
 ///
 /// # Errors
 ///
@@ -31,9 +30,11 @@ pub fn save_model<M: Module>(model: &M, file: &Path) -> Result<(), CheckpointErr
             .map_err(|error| CheckpointError::malformed(file, error))?;
         views.insert(parameter.path.as_str(), view);
     }
-    let bytes = safetensors::serialize(views, None)
+    // So that nobody takes the layouts for PyTorch's, in which square matrices would be transposed without a word.
+    let layout = HashMap::from([("layout".to_owned(), "burn".to_owned())]);
+    let bytes = safetensors::serialize(views, Some(layout))
         .map_err(|error| CheckpointError::malformed(file, error))?;
-    std::fs::write(file, bytes).map_err(|error| CheckpointError::io(file, error))
+    calcine_files::write(file, bytes).map_err(|error| CheckpointError::io(file, error))
 }
 
 /// Reads what [`save_model`] wrote into a model of the same structure.
@@ -88,10 +89,11 @@ impl Edit for Restore {
     }
 
     fn edit<const D: usize>(&mut self, id: ParamId, value: Tensor<D>) -> Tensor<D> {
-        match self.values.remove(&id) {
-            Some(stored) => {
-                Tensor::from_data(TensorData::new(stored, value.shape()), &value.device())
-            }
+        match self.values.get(&id) {
+            Some(stored) => Tensor::from_data(
+                TensorData::new(stored.clone(), value.shape()),
+                &value.device(),
+            ),
             None => value,
         }
     }

@@ -1,24 +1,32 @@
 //! The data set as the official `.tar.gz`.
 
-use super::records::{self, DIRECTORY, FILES};
+use super::packing::{self, BINARY, FILES, Packing};
 use super::{DataError, Images, Problem};
 use flate2::read::GzDecoder;
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-/// Reads training and test images straight from the archive.
+/// Reads training and test images straight from the archive, in whichever packing they are.
 pub(super) fn read(archive: &Path) -> Result<(Images, Images), DataError> {
-    let mut contents: [Option<Vec<u8>>; FILES.len()] = Default::default();
-    visit(archive, |index, bytes| {
-        contents[index] = Some(bytes);
+    let mut contents: [[Option<Vec<u8>>; FILES]; packing::ALL.len()] = Default::default();
+    let names = visit(archive, &packing::ALL, |which, index, bytes| {
+        contents[which][index] = Some(bytes);
         Ok(())
     })?;
-    records::assemble(&archive.join(DIRECTORY), |file, index| {
-        contents[index]
+    let packed = packing::ALL
+        .iter()
+        .zip(contents)
+        .find(|(_, files)| files.iter().any(Option::is_some));
+    let Some((packing, mut files)) = packed else {
+        return Err(DataError::new(archive, packing::other(&names)));
+    };
+    packing.assemble(&archive.join(packing.directory), |file, index| {
+        files[index]
             .take()
-            .ok_or_else(|| DataError::new(file, Problem::Missing))
+            .ok_or_else(|| DataError::new(file, Problem::MissingFile))
     })
 }
 
@@ -29,41 +37,55 @@ pub(super) fn unpack(archive: &Path, parent: &Path) -> Result<(), DataError> {
         .prefix(".cifar-10-")
         .tempdir_in(parent)
         .map_err(DataError::io(parent))?;
-    let fresh = workshop.path().join(DIRECTORY);
+    let fresh = workshop.path().join(BINARY.directory);
     fs::create_dir(&fresh).map_err(DataError::io(&fresh))?;
-    let mut seen = [false; FILES.len()];
-    visit(archive, |index, bytes| {
+    let files = BINARY.files();
+    let mut seen = [false; FILES];
+    visit(archive, &[&BINARY], |_, index, bytes| {
         seen[index] = true;
-        let file = fresh.join(FILES[index]);
-        fs::write(&file, bytes).map_err(DataError::io(&file))
+        let file = fresh.join(&files[index]);
+        calcine_files::write(&file, bytes).map_err(DataError::io(&file))
     })?;
     if let Some(index) = seen.iter().position(|seen| !seen) {
-        let file = archive.join(DIRECTORY).join(FILES[index]);
-        return Err(DataError::new(&file, Problem::Missing));
+        let file = archive.join(BINARY.directory).join(&files[index]);
+        return Err(DataError::new(&file, Problem::MissingFile));
     }
-    let directory = parent.join(DIRECTORY);
+    let directory = parent.join(BINARY.directory);
     fs::rename(&fresh, &directory).map_err(DataError::io(&directory))
 }
 
-/// Calls `member(i, bytes)` for each file of the archive that is `FILES[i]` of the official layout.
-/// Reads to the end, so that the checksum of the whole archive is compared.
+/// Calls `member(i, j, bytes)` for each file of the archive that is file `j` of `packings[i]`, and returns the names of
+/// all. Reads to the end, so that the checksum of the whole archive is compared.
 fn visit(
     archive: &Path,
-    mut member: impl FnMut(usize, Vec<u8>) -> Result<(), DataError>,
-) -> Result<(), DataError> {
+    packings: &[&Packing],
+    mut member: impl FnMut(usize, usize, Vec<u8>) -> Result<(), DataError>,
+) -> Result<BTreeSet<String>, DataError> {
     let unpacked = Cell::new(0);
     let broken = |source| DataError::at(archive, unpacked.get(), Problem::BrokenArchive(source));
     let mut tar = tar::Archive::new(Counted {
         inner: open(archive)?,
         count: &unpacked,
     });
+    let files: Vec<_> = packings.iter().map(|packing| packing.files()).collect();
+    let mut names = BTreeSet::new();
     for entry in tar.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
-        let path = entry.path().map_err(broken)?;
-        let wanted = FILES
-            .iter()
-            .position(|file| path.ends_with(Path::new(DIRECTORY).join(file)));
-        let Some(index) = wanted.filter(|_| entry.header().entry_type().is_file()) else {
+        let path = entry.path().map_err(broken)?.into_owned();
+        names.insert(path.to_string_lossy().into_owned());
+        let wanted =
+            packings
+                .iter()
+                .zip(&files)
+                .enumerate()
+                .find_map(|(which, (packing, files))| {
+                    let directory = Path::new(packing.directory);
+                    let index = files
+                        .iter()
+                        .position(|file| path.ends_with(directory.join(file)))?;
+                    Some((which, index))
+                });
+        let Some((which, index)) = wanted.filter(|_| entry.header().entry_type().is_file()) else {
             continue;
         };
         let mut bytes = Vec::new();
@@ -71,10 +93,10 @@ fn visit(
         if (bytes.len() as u64) < entry.size() {
             return Err(broken(io::ErrorKind::UnexpectedEof.into()));
         }
-        member(index, bytes)?;
+        member(which, index, bytes)?;
     }
     io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(broken)?;
-    Ok(())
+    Ok(names)
 }
 
 /// Opens a gzip file after a look at its first two bytes.
@@ -108,6 +130,8 @@ impl<R: Read> Read for Counted<'_, R> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::packing::PYTHON;
+    use super::super::python::tests::batch;
     use super::super::records::tests::records;
     use super::super::{PIXELS, directory};
     use super::*;
@@ -115,13 +139,18 @@ pub(super) mod tests {
     use flate2::write::GzEncoder;
 
     /// An archive of the given members, the way the official one names them.
-    fn pack(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    fn pack<S: AsRef<str>>(members: &[(S, Vec<u8>)]) -> Vec<u8> {
+        pack_in(BINARY.directory, members)
+    }
+
+    fn pack_in<S: AsRef<str>>(directory: &str, members: &[(S, Vec<u8>)]) -> Vec<u8> {
         let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
         for (name, bytes) in members {
             let mut header = tar::Header::new_gnu();
             header.set_size(bytes.len() as u64);
             header.set_mode(0o644);
-            tar.append_data(&mut header, format!("{DIRECTORY}/{name}"), bytes.as_slice())
+            let name = format!("{directory}/{}", name.as_ref());
+            tar.append_data(&mut header, name, bytes.as_slice())
                 .unwrap();
         }
         tar.into_inner().unwrap().finish().unwrap()
@@ -129,13 +158,9 @@ pub(super) mod tests {
 
     /// The six files of two records each and a file that is no concern of ours.
     pub(in super::super) fn official() -> Vec<u8> {
-        let mut members = vec![("readme.html", b"hello".to_vec())];
-        members.extend(
-            FILES
-                .iter()
-                .enumerate()
-                .map(|(i, &name)| (name, records(2, i as u8))),
-        );
+        let mut members = vec![("readme.html".to_owned(), b"hello".to_vec())];
+        let files = BINARY.files().into_iter().enumerate();
+        members.extend(files.map(|(i, name)| (name, records(2, i as u8))));
         pack(&members)
     }
 
@@ -152,8 +177,8 @@ pub(super) mod tests {
         let archive = dir.path().join("a.tar.gz");
         fs::write(&archive, official()).unwrap();
         unpack(&archive, dir.path()).unwrap();
-        let (_, train, test) = directory::read(dir.path()).unwrap();
-        assert_eq!(read(&archive).unwrap(), (train, test));
+        let unpacked = directory::read(&BINARY, &dir.path().join(BINARY.directory)).unwrap();
+        assert_eq!(read(&archive).unwrap(), unpacked);
         let names: Vec<_> = fs::read_dir(dir.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -202,9 +227,10 @@ pub(super) mod tests {
 
     #[test]
     fn a_missing_member_is_named_and_nothing_is_unpacked() {
-        let members: Vec<_> = FILES[..5]
+        let files = BINARY.files();
+        let members: Vec<_> = files[..5]
             .iter()
-            .map(|&name| (name, records(1, 0)))
+            .map(|name| (name, records(1, 0)))
             .collect();
         let dir = tempfile::tempdir().unwrap();
         let archive = dir.path().join("a.tgz");
@@ -213,15 +239,19 @@ pub(super) mod tests {
             read(&archive).unwrap_err(),
             unpack(&archive, dir.path()).unwrap_err(),
         ] {
-            assert_eq!(error.file(), archive.join(DIRECTORY).join("test_batch.bin"));
-            assert!(matches!(error.problem(), Problem::Missing));
+            assert_eq!(
+                error.file(),
+                archive.join(BINARY.directory).join("test_batch.bin")
+            );
+            assert!(matches!(error.problem(), Problem::MissingFile));
         }
-        assert!(!dir.path().join(DIRECTORY).exists());
+        assert!(!dir.path().join(BINARY.directory).exists());
     }
 
     #[test]
     fn a_member_with_half_a_record_names_its_byte() {
-        let mut members: Vec<_> = FILES.iter().map(|&name| (name, records(1, 0))).collect();
+        let files = BINARY.files();
+        let mut members: Vec<_> = files.iter().map(|name| (name, records(1, 0))).collect();
         members[2].1.extend(vec![0; PIXELS / 2]);
         let error = error_of(&pack(&members));
         assert!(
@@ -230,5 +260,43 @@ pub(super) mod tests {
                 .ends_with("a.tar.gz/cifar-10-batches-bin/data_batch_3.bin")
         );
         assert_eq!(error.offset(), Some(3073));
+    }
+
+    #[test]
+    fn an_archive_for_python_reads_like_the_binary_one_and_others_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("a.tar.gz");
+        let load = |bytes: Vec<u8>| {
+            fs::write(&archive, bytes).unwrap();
+            read(&archive)
+        };
+        let files = PYTHON.files().into_iter().enumerate();
+        let mut members: Vec<_> = files.map(|(i, name)| (name, batch(2, i as u8))).collect();
+        members.push(("batches.meta".to_owned(), b"any".to_vec()));
+        let expected = load(official()).unwrap();
+        assert_eq!(load(pack_in(PYTHON.directory, &members)).unwrap(), expected);
+
+        let error = load(pack_in(
+            "cifar-100-python",
+            &[("train", vec![]), ("test", vec![])],
+        ));
+        assert!(matches!(error.unwrap_err().problem(), Problem::Cifar100));
+        let error = load(pack_in("train", &[("cat/1.png", vec![])]));
+        assert!(matches!(error.unwrap_err().problem(), Problem::ImageFiles));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_unpacked_has_the_permissions_of_any_new_directory() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("a.tar.gz");
+        fs::write(&archive, official()).unwrap();
+        fs::create_dir(dir.path().join("usual")).unwrap();
+        unpack(&archive, dir.path()).unwrap();
+        let unpacked = dir.path().join(BINARY.directory);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&unpacked), mode(&dir.path().join("usual")));
+        assert_eq!(mode(&unpacked.join("test_batch.bin")), mode(&archive));
     }
 }

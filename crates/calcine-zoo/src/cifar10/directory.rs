@@ -1,31 +1,25 @@
 //! The data set as six files in a directory.
 
-use super::records::{self, DIRECTORY};
+use super::packing::Packing;
 use super::{DataError, Images, Problem};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::{fs, io};
 
-/// Reads the six files in `directory`, or in `cifar-10-batches-bin` inside it if there is one.
-/// Returns the directory they were in, the training and the test images.
-pub(super) fn read(directory: &Path) -> Result<(PathBuf, Images, Images), DataError> {
-    let inner = directory.join(DIRECTORY);
-    let root = if inner.is_dir() {
-        inner
-    } else {
-        directory.to_owned()
-    };
-    let (train, test) = records::assemble(&root, |file, _| {
+/// Reads the six files of a packing in `root`: the training and the test images.
+pub(super) fn read(packing: &Packing, root: &Path) -> Result<(Images, Images), DataError> {
+    packing.assemble(root, |file, _| {
         fs::read(file).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => DataError::new(file, Problem::Missing),
+            io::ErrorKind::NotFound => DataError::new(file, Problem::MissingFile),
             _ => DataError::io(file)(error),
         })
-    })?;
-    Ok((root, train, test))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::PIXELS;
+    use super::super::packing::{BINARY, PYTHON};
+    use super::super::python::tests::batch;
     use super::super::records::tests::write_files;
     use super::*;
 
@@ -33,20 +27,15 @@ mod tests {
     fn five_batches_are_training_images_and_the_sixth_is_the_test() {
         let dir = tempfile::tempdir().unwrap();
         write_files(dir.path());
-        let (root, train, test) = read(dir.path()).unwrap();
-        assert_eq!(root, dir.path());
-        assert_eq!(train.labels(), [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]);
-        assert!((0..10).all(|i| train.image(i) == [i as u8 / 2; PIXELS]));
-        assert_eq!(test, Images::new(vec![5; 2 * PIXELS], vec![0, 1]));
-    }
-
-    #[test]
-    fn the_files_may_be_one_directory_down() {
-        let dir = tempfile::tempdir().unwrap();
-        write_files(&dir.path().join(DIRECTORY));
-        let (root, train, _) = read(dir.path()).unwrap();
-        assert_eq!(root, dir.path().join(DIRECTORY));
-        assert_eq!(train.len(), 10);
+        for (i, name) in PYTHON.files().iter().enumerate() {
+            fs::write(dir.path().join(name), batch(2, i as u8)).unwrap();
+        }
+        for packing in [BINARY, PYTHON] {
+            let (train, test) = read(&packing, dir.path()).unwrap();
+            assert_eq!(train.labels(), [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]);
+            assert!((0..10).all(|i| train.image(i) == [i as u8 / 2; PIXELS]));
+            assert_eq!(test, Images::new(vec![5; 2 * PIXELS], vec![0, 1]));
+        }
     }
 
     #[test]
@@ -54,8 +43,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         write_files(dir.path());
         fs::remove_file(dir.path().join("data_batch_4.bin")).unwrap();
-        let error = read(dir.path()).unwrap_err();
+        let error = read(&BINARY, dir.path()).unwrap_err();
         assert_eq!(error.file(), dir.path().join("data_batch_4.bin"));
-        assert!(matches!(error.problem(), Problem::Missing));
+        assert!(matches!(error.problem(), Problem::MissingFile));
     }
 }

@@ -1,6 +1,6 @@
 //! The official archive, fetched once into the cache.
 
-use super::records::DIRECTORY;
+use super::packing::BINARY;
 use super::{DataError, Problem, archive};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
@@ -63,7 +63,7 @@ pub(super) fn download(
 ) -> Result<(), Failure> {
     fs::create_dir_all(cache).map_err(DataError::io(cache))?;
     let _turn = take_turn(cache)?;
-    if cache.join(DIRECTORY).is_dir() {
+    if cache.join(BINARY.directory).is_dir() {
         return Ok(());
     }
     let archive = cache.join(ARCHIVE);
@@ -548,7 +548,8 @@ pub(super) mod tests {
         };
         fs::write(cache.archive(), official()).unwrap();
         download(&direct(), &remote, cache.0.path(), &mut |_, _| {}).unwrap();
-        let (_, train, test) = directory::read(cache.0.path()).unwrap();
+        let root = cache.0.path().join(BINARY.directory);
+        let (train, test) = directory::read(&BINARY, &root).unwrap();
         assert_eq!((train.len(), test.len()), (10, 2));
 
         let cache = Cache::new();

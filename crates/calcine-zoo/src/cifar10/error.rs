@@ -78,11 +78,44 @@ pub enum Problem {
     /// It does not exist.
     #[error(
         "missing; expected a .tar.gz archive or a directory with data_batch_1.bin to \
-         data_batch_5.bin and test_batch.bin, or with cifar-10-batches-bin"
+         data_batch_5.bin and test_batch.bin, or with cifar-10-batches-bin or cifar-10-batches-py"
     )]
     Missing,
+    /// One of the six files does not exist.
+    #[error(
+        "missing; expected data_batch_1 to data_batch_5 and test_batch, all with .bin or all without"
+    )]
+    MissingFile,
+    /// The data set is CIFAR-100.
+    #[error(
+        "found CIFAR-100, which has 100 classes; the reference networks tell ten apart: expected CIFAR-10, \
+         as cifar-10-batches-bin or cifar-10-batches-py or the archive of either"
+    )]
+    Cifar100,
+    /// Images are there as files.
+    #[error(
+        "found image files; expected CIFAR-10 in its own files, as cifar-10-batches-bin or cifar-10-batches-py or the \
+         archive of either (other images are for a training loop of your own)"
+    )]
+    ImageFiles,
+    /// Other files are there.
+    #[error(
+        "found {found}; expected cifar-10-batches-bin or cifar-10-batches-py or the archive of either"
+    )]
+    OtherFiles {
+        /// The names of the first few.
+        found: String,
+    },
+    /// A file of the packing for Python that is not of the expected form.
+    #[error("no batch of images as pickled by Python: {reason}")]
+    Pickle {
+        /// What is wrong.
+        reason: String,
+    },
     /// It is a file of another kind.
-    #[error("found a file that ends in neither .tar.gz nor .tgz; expected such or a directory")]
+    #[error(
+        "found a file that ends in neither .tar.gz nor .tgz; expected such, or the directory that holds the six files"
+    )]
     NotAnArchive,
     /// It is called an archive and is not compressed by gzip.
     #[error("found first bytes {found:02x?}; expected 1f 8b, the mark of a gzip file")]

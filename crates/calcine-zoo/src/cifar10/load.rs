@@ -1,7 +1,7 @@
 //! Where to take the data set from.
 
 use super::download::{self, Failure, Remote};
-use super::records::DIRECTORY;
+use super::packing::{self, BINARY, Found};
 use super::{Cifar10, DataError, Images, Problem, Source, archive, directory, synthetic};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -96,10 +96,10 @@ impl Options {
 
 /// Loads the data set that `choice` names.
 ///
-/// A path is a directory that holds the six files of the official binary layout or
-/// `cifar-10-batches-bin` with them, or the official archive (`.tar.gz`, `.tgz`), which is read
-/// without unpacking. The files may be shorter than the official ones, but hold whole records and
-/// at least one.
+/// A path is a directory that holds the six files of the official binary packing or of the one for Python, or
+/// `cifar-10-batches-bin` or `cifar-10-batches-py` with them, as torchvision leaves them, or an official archive of
+/// either (`.tar.gz`, `.tgz`), which is read without unpacking. The files may be shorter than the official ones, but
+/// hold whole records and at least one.
 ///
 /// [`Choice::Auto`] takes the first of these:
 ///
@@ -112,7 +112,7 @@ impl Options {
 ///
 /// # Errors
 ///
-/// If files are missing, truncated or corrupt, in a place named by the caller, the environment or
+/// If files are missing, truncated or corrupt, or another data set, in a place named by the caller, the environment or
 /// the cache alike; if what the server sends has the wrong size or hash, or breaks off; if the
 /// cache cannot be written. None of these falls back to a made-up set.
 ///
@@ -149,9 +149,12 @@ fn cached_or_downloaded(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Cifar10, DataError> {
     let Some(cache) = &options.cache else {
-        return Err(DataError::new(Path::new(DIRECTORY), Problem::NoCache));
+        return Err(DataError::new(
+            Path::new(BINARY.directory),
+            Problem::NoCache,
+        ));
     };
-    let path = cache.join(DIRECTORY);
+    let path = cache.join(BINARY.directory);
     if path.is_dir() {
         return open(&path);
     }
@@ -177,8 +180,13 @@ fn cached_or_downloaded(
 /// The set in a directory or an archive.
 fn open(path: &Path) -> Result<Cifar10, DataError> {
     if path.is_dir() {
-        let (root, train, test) = directory::read(path)?;
-        return Ok(assembled(train, test, Source::Directory(root)));
+        return match packing::find(path)? {
+            Found::Files(packing, root) => {
+                let (train, test) = directory::read(packing, &root)?;
+                Ok(assembled(train, test, Source::Directory(root)))
+            }
+            Found::Archive(archive) => open(&archive),
+        };
     }
     if !path.exists() {
         return Err(DataError::new(path, Problem::Missing));
@@ -241,13 +249,13 @@ mod tests {
     #[test]
     fn auto_prefers_the_named_data_to_the_cache() {
         let (cache, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        write_files(&cache.path().join(DIRECTORY));
+        write_files(&cache.path().join(BINARY.directory));
         write_files(data.path());
         let options = offline(cache.path());
         let cached = quiet(&Choice::Auto, &options).unwrap();
         assert_eq!(
             cached.source,
-            Source::Directory(cache.path().join(DIRECTORY))
+            Source::Directory(cache.path().join(BINARY.directory))
         );
         let options = Options {
             data: Some(data.path().to_owned()),
@@ -281,7 +289,7 @@ mod tests {
             line.contains("http://127.0.0.1:1/a.tar.gz cannot be had: "),
             "{line}"
         );
-        assert!(!cache.path().join(DIRECTORY).exists());
+        assert!(!cache.path().join(BINARY.directory).exists());
     }
 
     #[test]
@@ -295,7 +303,7 @@ mod tests {
         };
         let load = || cached_or_downloaded(&direct(), &options, &mut |_, _| {}).unwrap();
         let (first, second) = (load(), load());
-        let (url, directory) = (server.remote.url.clone(), cache.join(DIRECTORY));
+        let (url, directory) = (server.remote.url.clone(), cache.join(BINARY.directory));
         assert_eq!(
             first.source,
             Source::Download {
@@ -350,5 +358,56 @@ mod tests {
         }
         let error = take("a.zip").unwrap_err();
         assert!(matches!(error.problem(), Problem::NotAnArchive), "{error}");
+    }
+
+    #[test]
+    fn a_directory_is_searched_for_the_usual_packings_and_told_what_else_it_holds() {
+        let find = |files: &[&str]| {
+            let dir = tempfile::tempdir().unwrap();
+            for file in files {
+                let file = dir.path().join(file);
+                fs::create_dir_all(file.parent().unwrap()).unwrap();
+                let bytes = match file.to_string_lossy().ends_with(".tar.gz") {
+                    true => official(),
+                    false => b"-".to_vec(),
+                };
+                fs::write(&file, bytes).unwrap();
+            }
+            let error = match quiet(&Choice::Path(dir.path().into()), &offline(dir.path())) {
+                Ok(data) => return data.source.to_string(),
+                Err(error) => error.to_string(),
+            };
+            error
+        };
+        let table: [(&[&str], &str); 12] = [
+            (
+                &["cifar-10-batches-py/data_batch_1"],
+                "cifar-10-batches-py/data_batch_1: ",
+            ),
+            (&["data_batch_1", "batches.meta"], "data_batch_1: "),
+            (&["test_batch.bin"], "data_batch_1.bin: missing"),
+            (&["cifar-10-binary.tar.gz"], "CIFAR-10 from"),
+            (&["cifar-10-python.tar.gz"], "CIFAR-10 from"),
+            (
+                &["cifar-100-python/train", "cifar-100-python/test"],
+                "CIFAR-100",
+            ),
+            (&["cifar-100-binary/train.bin"], "CIFAR-100"),
+            (
+                &["train.bin", "test.bin", "fine_label_names.txt"],
+                "CIFAR-100",
+            ),
+            (&["train", "test", "meta"], "CIFAR-100"),
+            (&["train/cat/1.png", "test/cat/2.png"], "image files"),
+            (&["cat.0.JPG"], "image files"),
+            (&["train.parquet", "notes.txt"], "notes.txt, train.parquet"),
+        ];
+        for (files, words) in table {
+            let told = find(files);
+            assert!(
+                told.contains(words) && !told.contains('\n'),
+                "{files:?}: {told}"
+            );
+        }
     }
 }

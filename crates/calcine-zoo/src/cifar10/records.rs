@@ -1,45 +1,13 @@
-//! Records of the official binary layout.
+//! The packing as records of bytes.
 
 use super::{CLASSES, DataError, Images, PIXELS, Problem};
 use std::path::Path;
 
-/// The directory's name in the official archive.
-pub(super) const DIRECTORY: &str = "cifar-10-batches-bin";
-
-/// The six files, the test set last.
-pub(super) const FILES: [&str; 6] = [
-    "data_batch_1.bin",
-    "data_batch_2.bin",
-    "data_batch_3.bin",
-    "data_batch_4.bin",
-    "data_batch_5.bin",
-    "test_batch.bin",
-];
-
 /// Bytes of a record: the label, then the pixels.
 pub(super) const RECORD: usize = 1 + PIXELS;
 
-/// Training and test images from the files' bytes, which `read` returns for each of [`FILES`].
-pub(super) fn assemble(
-    root: &Path,
-    mut read: impl FnMut(&Path, usize) -> Result<Vec<u8>, DataError>,
-) -> Result<(Images, Images), DataError> {
-    let (mut train, mut test) = (Images::default(), Images::default());
-    for (index, name) in FILES.iter().enumerate() {
-        let file = root.join(name);
-        let bytes = read(&file, index)?;
-        let images = if index + 1 < FILES.len() {
-            &mut train
-        } else {
-            &mut test
-        };
-        append(images, &file, &bytes)?;
-    }
-    Ok((train, test))
-}
-
 /// Appends the records in `bytes`, the content of `file`.
-fn append(images: &mut Images, file: &Path, bytes: &[u8]) -> Result<(), DataError> {
+pub(super) fn append(images: &mut Images, file: &Path, bytes: &[u8]) -> Result<(), DataError> {
     let records = bytes.chunks_exact(RECORD);
     let (count, rest) = (records.len(), records.remainder().len());
     if count == 0 || 0 < rest {
@@ -64,6 +32,7 @@ fn append(images: &mut Images, file: &Path, bytes: &[u8]) -> Result<(), DataErro
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::packing::BINARY;
     use super::*;
     use std::fs;
 
@@ -77,7 +46,7 @@ pub(super) mod tests {
     /// The six files in `directory`, two records each, file i tinted i.
     pub(in super::super) fn write_files(directory: &Path) {
         fs::create_dir_all(directory).unwrap();
-        for (i, name) in FILES.iter().enumerate() {
+        for (i, name) in BINARY.files().iter().enumerate() {
             fs::write(directory.join(name), records(2, i as u8)).unwrap();
         }
     }

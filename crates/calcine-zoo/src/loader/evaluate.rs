@@ -1,17 +1,19 @@
 //! Batches as they are.
 
 use super::view::View;
-use super::{Batch, Batches, check};
+use super::{Batch, Batches, Normalization, check};
 use crate::cifar10::Images;
 use std::sync::Arc;
 
 /// Settings of [`Evaluate`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EvaluateSettings {
     /// Images of a batch, at least one; by default 256.
     pub batch_size: usize,
     /// Visit at most this many images, the first ones; by default all.
     pub limit: Option<usize>,
+    /// How bytes become numbers; by default those from -1 to 1.
+    pub normalization: Normalization,
 }
 
 impl Default for EvaluateSettings {
@@ -19,6 +21,7 @@ impl Default for EvaluateSettings {
         Self {
             batch_size: 256,
             limit: None,
+            normalization: Normalization::default(),
         }
     }
 }
@@ -33,7 +36,7 @@ impl Default for EvaluateSettings {
 /// use calcine_zoo::loader::{Evaluate, EvaluateSettings};
 ///
 /// let data = synthetic(7, 0, 20);
-/// let settings = EvaluateSettings { batch_size: 8, limit: None };
+/// let settings = EvaluateSettings { batch_size: 8, ..EvaluateSettings::default() };
 /// let evaluate = Evaluate::new(data.test.clone(), data.test.indices(), settings);
 /// assert_eq!(evaluate.iter().map(|batch| batch.n).collect::<Vec<_>>(), [8, 8, 4]);
 /// ```
@@ -42,6 +45,7 @@ pub struct Evaluate {
     images: Arc<Images>,
     indices: Arc<[u32]>,
     batch_size: usize,
+    normalization: Normalization,
 }
 
 impl Evaluate {
@@ -58,6 +62,7 @@ impl Evaluate {
             images,
             indices: indices.into(),
             batch_size: settings.batch_size,
+            normalization: settings.normalization,
         }
     }
 
@@ -72,6 +77,7 @@ impl Evaluate {
         let settings = EvaluateSettings {
             batch_size,
             limit: None,
+            normalization: self.normalization,
         };
         Self::new(Arc::clone(&self.images), indices, settings)
     }
@@ -93,10 +99,11 @@ impl Evaluate {
     pub fn iter(&self) -> Batches {
         let (images, indices) = (Arc::clone(&self.images), Arc::clone(&self.indices));
         let batch_size = self.batch_size;
+        let table = self.normalization.table();
         Batches::spawn(0..self.batches(), move |number| {
             let start = number * batch_size;
             let end = indices.len().min(start + batch_size);
-            Batch::gather(&images, &indices[start..end], || View::WHOLE)
+            Batch::gather(&images, &indices[start..end], &table, || View::WHOLE)
         })
     }
 }
@@ -121,7 +128,7 @@ mod tests {
         let indices = vec![4, 2, 29, 0, 7];
         let settings = EvaluateSettings {
             batch_size: 2,
-            limit: None,
+            ..EvaluateSettings::default()
         };
         let evaluate = Evaluate::new(Arc::clone(&images), indices.clone(), settings);
         let mut seen = indices.iter().map(|&index| index as usize);
@@ -145,7 +152,7 @@ mod tests {
         let images = synthetic(1, 0, 30).test;
         let settings = EvaluateSettings {
             batch_size: 4,
-            limit: None,
+            ..EvaluateSettings::default()
         };
         let evaluate = Evaluate::new(Arc::clone(&images), vec![9, 3, 27, 5], settings);
         let selected: Vec<Batch> = evaluate.select(&[2, 0, 3], 2).iter().collect();
@@ -169,6 +176,7 @@ mod tests {
             let settings = EvaluateSettings {
                 batch_size: 4,
                 limit,
+                ..EvaluateSettings::default()
             };
             let evaluate = Evaluate::new(Arc::clone(&images), images.indices(), settings);
             let found: Vec<usize> = evaluate.iter().map(|batch| batch.n).collect();

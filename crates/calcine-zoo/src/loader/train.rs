@@ -1,7 +1,7 @@
 //! Shuffled and augmented batches.
 
 use super::view::View;
-use super::{Batch, Batches, check};
+use super::{Batch, Batches, Normalization, check};
 use crate::cifar10::Images;
 use calcine_train::stream;
 use rand::seq::SliceRandom;
@@ -18,7 +18,7 @@ pub enum LastBatch {
 }
 
 /// Settings of [`Train`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrainSettings {
     /// Images of a batch, at least one; by default 128.
     pub batch_size: usize,
@@ -28,6 +28,8 @@ pub struct TrainSettings {
     pub last_batch: LastBatch,
     /// Seed of order and augmentation; by default 0.
     pub seed: u64,
+    /// How bytes become numbers; by default those from -1 to 1.
+    pub normalization: Normalization,
 }
 
 impl Default for TrainSettings {
@@ -37,6 +39,7 @@ impl Default for TrainSettings {
             images_per_epoch: None,
             last_batch: LastBatch::Drop,
             seed: 0,
+            normalization: Normalization::default(),
         }
     }
 }
@@ -45,7 +48,7 @@ impl Default for TrainSettings {
 ///
 /// An image is padded by four black pixels on each side, a window of 32×32 is cut out at random and
 /// mirrored with probability ½ (He et al., *Deep Residual Learning*, 2016, §4.2). Black is padded
-/// before normalising, as torchvision does, so that the border is -1.
+/// before normalising, as torchvision does, so that the border is -1 by default.
 ///
 /// The order of epoch `e` comes from the stream `"shuffle"` at `e`, the augmentation of its batch
 /// `b` from `"augment"` at `e · 2³² + b`.
@@ -111,11 +114,12 @@ impl Train {
         let TrainSettings {
             batch_size, seed, ..
         } = self.settings;
+        let table = self.settings.normalization.table();
         Batches::spawn(numbers, move |number| {
             let start = number * batch_size;
             let end = order.len().min(start + batch_size);
             let mut rng = stream(seed, "augment", (epoch as u64) << 32 | number as u64);
-            Batch::gather(&images, &order[start..end], || View::draw(&mut rng))
+            Batch::gather(&images, &order[start..end], &table, || View::draw(&mut rng))
         })
     }
 

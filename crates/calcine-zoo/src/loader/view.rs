@@ -1,30 +1,17 @@
 //! One image as the network sees it: cropped, mirrored, normalised.
 
+use super::normalization::Table;
 use crate::cifar10::SIDE;
 use rand::{Rng, RngExt};
 
 /// Pixels of padding on each side.
 const PADDING: usize = 4;
 
-/// What a byte of 0, and so the padding, becomes.
-pub(super) const BLACK: f32 = NORMALISED[0];
-
-/// `(byte / 255 - 0.5) / 0.5` for every byte, in the order of operations of torchvision.
-const NORMALISED: [f32; 256] = {
-    let mut table = [0.0; 256];
-    let mut byte = 0;
-    while byte < table.len() {
-        table[byte] = (byte as f32 / 255.0 - 0.5) / 0.5;
-        byte += 1;
-    }
-    table
-};
-
 /// A window of 32×32 pixels of the padded image, and whether it is mirrored.
 ///
 /// The image is padded by four pixels of black on each side *before* it is normalised, as
 /// torchvision's `RandomCrop(32, padding=4)` followed by `ToTensor` and `Normalize` does. Padded
-/// values are therefore -1, not 0. Mirroring swaps left and right, after cropping.
+/// values are therefore what a byte of 0 becomes, -1 by default, and not 0. Mirroring swaps left and right, after cropping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct View {
     /// First row of the window in the padded image, 0 to 8.
@@ -52,35 +39,35 @@ impl View {
         }
     }
 
-    /// Writes the view of `image` to `target`, which is [`BLACK`] throughout. Both `[3, 32, 32]`.
-    pub(super) fn render(self, image: &[u8], target: &mut [f32]) {
+    /// Writes the view of `image` to `target`, each byte as the table says. Both `[3, 32, 32]`.
+    pub(super) fn render(self, image: &[u8], table: &Table, target: &mut [f32]) {
         let (rows_from, rows_to) = overlap(self.top);
         let (from, to) = overlap(self.left);
         let plane = SIDE * SIDE;
-        for (image, target) in image
+        let planes = image
             .chunks_exact(plane)
-            .zip(target.chunks_exact_mut(plane))
-        {
+            .zip(target.chunks_exact_mut(plane));
+        for ((image, target), numbers) in planes.zip(&table.0) {
+            // What the window has of the padding.
+            target.fill(numbers[0]);
             let rows = image[rows_from.start * SIDE..rows_from.end * SIDE].chunks_exact(SIDE);
             let targets = target[rows_to.start * SIDE..rows_to.end * SIDE].chunks_exact_mut(SIDE);
             for (row, target) in rows.zip(targets) {
                 let bytes = &row[from.clone()];
                 if self.mirrored {
-                    normalise(
-                        bytes,
-                        target[SIDE - to.end..SIDE - to.start].iter_mut().rev(),
-                    );
+                    let target = &mut target[SIDE - to.end..SIDE - to.start];
+                    normalise(bytes, numbers, target.iter_mut().rev());
                 } else {
-                    normalise(bytes, target[to.clone()].iter_mut());
+                    normalise(bytes, numbers, target[to.clone()].iter_mut());
                 }
             }
         }
     }
 }
 
-fn normalise<'a>(bytes: &[u8], target: impl Iterator<Item = &'a mut f32>) {
+fn normalise<'a>(bytes: &[u8], numbers: &[f32; 256], target: impl Iterator<Item = &'a mut f32>) {
     for (&byte, target) in bytes.iter().zip(target) {
-        *target = NORMALISED[usize::from(byte)];
+        *target = numbers[usize::from(byte)];
     }
 }
 
@@ -97,10 +84,11 @@ fn overlap(start: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
 mod tests {
     use super::*;
     use crate::cifar10::PIXELS;
+    use crate::loader::Normalization;
     use calcine_train::stream;
 
     /// Pads with zero bytes, crops, flips and normalises, pixel by pixel.
-    fn oracle(view: View, image: &[u8]) -> Vec<f32> {
+    fn oracle(view: View, image: &[u8], by: Normalization) -> Vec<f32> {
         let mut out = Vec::new();
         for c in 0..3 {
             for y in 0..32 {
@@ -113,7 +101,7 @@ mod tests {
                     } else {
                         0
                     };
-                    out.push((f32::from(byte) / 255.0 - 0.5) / 0.5);
+                    out.push((f32::from(byte) / 255.0 - by.mean[c]) / by.std[c]);
                 }
             }
         }
@@ -124,6 +112,7 @@ mod tests {
     fn every_view_equals_the_pixel_by_pixel_oracle() {
         let mut rng = stream(1, "image", 0);
         let image: Vec<u8> = (0..PIXELS).map(|_| rng.random()).collect();
+        let by = Normalization::KNOWN[1].0;
         for top in 0..=8 {
             for left in 0..=8 {
                 for mirrored in [false, true] {
@@ -132,9 +121,9 @@ mod tests {
                         left,
                         mirrored,
                     };
-                    let mut target = vec![BLACK; PIXELS];
-                    view.render(&image, &mut target);
-                    assert_eq!(target, oracle(view, &image), "{view:?}");
+                    let mut target = vec![f32::NAN; PIXELS];
+                    view.render(&image, &by.table(), &mut target);
+                    assert_eq!(target, oracle(view, &image, by), "{view:?}");
                 }
             }
         }
@@ -142,13 +131,14 @@ mod tests {
 
     #[test]
     fn padding_is_black_after_normalising() {
-        let mut target = vec![BLACK; PIXELS];
+        let mut target = vec![f32::NAN; PIXELS];
+        let table = Normalization::default().table();
         View {
             top: 0,
             left: 8,
             mirrored: false,
         }
-        .render(&[255; PIXELS], &mut target);
+        .render(&[255; PIXELS], &table, &mut target);
         assert_eq!(
             (target[0], target[4 * 32], target[4 * 32 + 28]),
             (-1.0, 1.0, -1.0)

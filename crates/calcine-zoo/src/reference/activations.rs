@@ -1,6 +1,9 @@
 use burn::module::Module;
 use burn::tensor::Device;
-use calcine_trace::watch::{Extrema, Moments, Norms, Places, Statistics, Watched, Zeros};
+use calcine_quantize::Quantized;
+use calcine_trace::watch::{
+    Extrema, Moments, Norms, Places, Statistics, Watched, Zeros, watch_passes,
+};
 
 use super::setup::Setup;
 use super::validation::{Draw, Validation};
@@ -41,23 +44,53 @@ pub fn activations(
     device: &Device,
     download: &mut dyn FnMut(u64, u64),
 ) -> Result<Activations, ReferenceError> {
-    let setup = Setup::new(settings, device, download)?;
+    let setup = Setup::of_any(settings, device, download)?;
     let seed = setup.recipe.train().seed;
     let draw = images.map_or(Draw::All, Draw::First);
-    setup.build(
-        seed,
-        Look {
-            setup: &setup,
-            places,
-            validation: Validation::new(&setup.images, draw, BATCH, seed),
-        },
-    )
+    let look = Look {
+        setup: &setup,
+        places,
+        validation: Validation::new(&setup.images, draw, BATCH, seed),
+    };
+    match &setup.quantized {
+        Some(quantized) => look.at_integers(quantized),
+        None => setup.build(seed, look),
+    }
 }
 
 struct Look<'a> {
     setup: &'a Setup,
     places: &'a Places,
     validation: Validation,
+}
+
+impl Look<'_> {
+    fn found(&self, watched: Watched<<Looked as Statistics>::Value>) -> Activations {
+        Activations {
+            architecture: self.setup.architecture,
+            source: self.setup.source.clone(),
+            images: self.validation.images(),
+            watched,
+        }
+    }
+
+    /// What the integers of a quantized network stand for.
+    fn at_integers(&self, quantized: &Quantized) -> Result<Activations, ReferenceError> {
+        let looked = (Zeros, Moments, Extrema, Norms);
+        let batches = self.validation.batches();
+        let watched = watch_passes(
+            quantized.graph(),
+            batches,
+            self.places,
+            &looked,
+            |batch, see| {
+                quantized
+                    .run(batch, &mut |node, result| see(node, &result))
+                    .map(drop)
+            },
+        )?;
+        Ok(self.found(watched))
+    }
 }
 
 impl ModelTask for Look<'_> {
@@ -69,11 +102,6 @@ impl ModelTask for Look<'_> {
         let network = self.setup.traced(&model)?.valid();
         let looked = (Zeros, Moments, Extrema, Norms);
         let watched = network.watch(self.validation.batches(), self.places, &looked)?;
-        Ok(Activations {
-            architecture: self.setup.architecture,
-            source: self.setup.source.clone(),
-            images: self.validation.images(),
-            watched,
-        })
+        Ok(self.found(watched))
     }
 }

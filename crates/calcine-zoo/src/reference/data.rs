@@ -2,7 +2,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use calcine_train::{Data, Labelled};
 
 use crate::cifar10::{CHANNELS, Cifar10, SIDE, split};
-use crate::loader::{Batch, Evaluate, EvaluateSettings, LastBatch, Train, TrainSettings};
+use crate::loader::{
+    Batch, Evaluate, EvaluateSettings, LastBatch, Normalization, Train, TrainSettings,
+};
 
 /// CIFAR-10 as the reference run sees it: training, validation and test batches on a device.
 #[derive(Debug)]
@@ -19,6 +21,7 @@ impl Images {
     pub(super) fn new(
         data: &Cifar10,
         recipe: &calcine_recipe::Train,
+        normalization: Normalization,
         test_limit: Option<usize>,
         device: &Device,
     ) -> Self {
@@ -28,9 +31,11 @@ impl Images {
             images_per_epoch: recipe.images_per_epoch,
             last_batch: LastBatch::Drop,
             seed: recipe.seed,
+            normalization,
         };
         let evaluation = EvaluateSettings {
             limit: test_limit,
+            normalization,
             ..EvaluateSettings::default()
         };
         let inference = device.clone().without_autodiff();
@@ -63,6 +68,17 @@ impl Images {
         let first = self.train.epoch(0, 0).take(batches);
         let images = first.map(|batch| upload(batch, &self.inference).input);
         images.collect()
+    }
+
+    /// The first images for validation, or for testing if none are held out, as they are; `None` if there are no images.
+    pub(super) fn sample(&self, most: usize) -> Option<Tensor<4>> {
+        let images = match self.validation.images() {
+            0 => &self.test,
+            _ => &self.validation,
+        };
+        let places: Vec<usize> = (0..images.images().min(most)).collect();
+        let batch = images.select(&places, places.len().max(1)).iter().next()?;
+        Some(upload(batch, &self.inference).input)
     }
 
     /// Training images of an epoch, those included that make no whole batch.

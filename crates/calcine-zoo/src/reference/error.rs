@@ -82,6 +82,30 @@ pub enum ReferenceError {
         /// The network.
         architecture: Architecture,
     },
+    /// Options about a file of weights, and no such file.
+    #[error(
+        "a key, a prefix or names to ignore are for a file of weights: the weights are `{weights}`"
+    )]
+    NoFile {
+        /// What is given as weights.
+        weights: String,
+    },
+    /// A network in integers where one in float is needed.
+    #[error(
+        "{} holds a quantized network, which can be evaluated, summarised and looked at, but not changed: give the \
+         network that it was made of",
+        file.display()
+    )]
+    Quantized {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Another process writes there.
+    #[error("{}: another run is writing there: wait for it, or give another directory", directory.display())]
+    Locked {
+        /// The directory.
+        directory: PathBuf,
+    },
     /// An epoch without a single batch.
     #[error("{images} training images make no batch of {batch_size}")]
     NoBatch {

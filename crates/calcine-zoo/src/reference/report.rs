@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::speed::speed;
 use super::{ReferenceError, Speed};
+use crate::loader::Normalization;
 
 /// Bytes of a parameter.
 const NUMBER: usize = size_of::<f32>();
@@ -24,6 +25,8 @@ pub struct Report {
     pub data: String,
     /// Whether they are made up: then no number here says anything about CIFAR-10.
     pub data_is_synthetic: bool,
+    /// How the bytes of images became numbers.
+    pub normalization: Normalization,
     /// The device.
     pub device: String,
     /// The recipe's file.

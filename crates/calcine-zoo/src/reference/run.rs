@@ -1,15 +1,18 @@
-use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
-use calcine_summary::{SparsityTable, sparsity};
-use calcine_train::checkpoint::{self, CheckpointError};
+use calcine_fold::Layout;
+use calcine_graph::Op;
+use calcine_quantize::Quantized;
+use calcine_summary::{SparsityTable, Weight, sparsity};
+use calcine_train::checkpoint;
 use calcine_train::{
-    Data, Driver, EpochReport, FitSettings, Observer, Outcome, Run, StepReport, StopFlag, fit,
+    Data, Driver, EpochReport, Evaluation, FitSettings, Observer, Outcome, Run, StepReport,
+    StopFlag, fit,
 };
 
+use super::directory::{RunDirectory, RunState};
 use super::run_file::RunFile;
 use super::setup::Setup;
 use super::shape::{Fixed, OnGrids, Shape, Thinning};
@@ -30,6 +33,11 @@ pub enum Finished {
         /// The kept weights' sparsity.
         table: SparsityTable,
     },
+    /// It was finished before, and nothing has been done.
+    Already {
+        /// The run's directory, with its report.
+        out: PathBuf,
+    },
     /// It was asked to stop, and can be resumed.
     Stopped {
         /// The run's directory.
@@ -47,13 +55,35 @@ pub fn evaluate(
     device: &Device,
     download: &mut dyn FnMut(u64, u64),
 ) -> Result<(Report, SparsityTable), ReferenceError> {
-    let setup = Setup::new(settings, device, download)?;
+    let setup = Setup::of_any(settings, device, download)?;
     let seed = setup.recipe.train().seed;
-    setup.build(seed, Measure { setup: &setup })
+    let measure = Measure { setup: &setup };
+    match &setup.quantized {
+        Some(quantized) => Ok(measure.integers(quantized)),
+        None => setup.build(seed, measure),
+    }
 }
 
 struct Measure<'a> {
     setup: &'a Setup,
+}
+
+impl Measure<'_> {
+    fn integers(&self, quantized: &Quantized) -> (Report, SparsityTable) {
+        let began = Instant::now();
+        let tested =
+            calcine_train::evaluate(self.setup.images.test(), |images| quantized.forward(images));
+        let table = sparsity_of_integers(quantized);
+        (self.report(tested, &table, began), table)
+    }
+
+    fn report(&self, tested: Evaluation, table: &SparsityTable, began: Instant) -> Report {
+        let mut report = self.setup.report(tested.top1, tested, table);
+        report.epochs = 0;
+        report.seconds = began.elapsed().as_secs_f64();
+        report.images_per_second = tested.count as f64 / report.seconds;
+        report
+    }
 }
 
 impl ModelTask for Measure<'_> {
@@ -65,16 +95,42 @@ impl ModelTask for Measure<'_> {
         let model = self.setup.load_weights(model)?;
         let tested = self.setup.test(&model);
         let table = sparsity(&model);
-        let mut report = self.setup.report(tested.top1, tested, &table);
-        report.epochs = 0;
-        report.seconds = began.elapsed().as_secs_f64();
-        report.images_per_second = tested.count as f64 / report.seconds;
-        Ok((report, table))
+        Ok((self.report(tested, &table, began), table))
     }
 }
 
+/// The sparsity of the weights of a quantized network: integers that stand for zero.
+#[must_use]
+pub fn sparsity_of_integers(quantized: &Quantized) -> SparsityTable {
+    let groups = |name: &str| {
+        let node = quantized
+            .graph()
+            .nodes
+            .iter()
+            .find(|node| node.name == name);
+        match node.map(|node| &node.op) {
+            Some(Op::Convolution(convolution)) => convolution.groups,
+            _ => 1,
+        }
+    };
+    let weights = quantized.layers().map(|layer| {
+        let values: Vec<f32> = layer.weight.iter().map(|int| *int as f32).collect();
+        Weight {
+            name: format!("{}.weight", layer.name),
+            shape: layer.shape.to_vec(),
+            layout: Some(match layer.output_axis {
+                0 => Layout::OutputFirst,
+                _ => Layout::InputFirst,
+            }),
+            groups: groups(layer.name),
+            values: Tensor::from_data(values.as_slice(), quantized.device()),
+        }
+    });
+    SparsityTable::of_weights(weights.collect())
+}
+
 /// Trains as the settings say, in the directory `out`. A directory that holds a run is resumed if it is
-/// the same run, from its last complete checkpoint if it has one.
+/// the same run, from its last complete checkpoint if it has one. A run that is finished stays as it is.
 ///
 /// # Errors
 ///
@@ -82,11 +138,16 @@ impl ModelTask for Measure<'_> {
 pub fn train(
     settings: &Settings,
     device: &Device,
-    out: &Path,
+    out: &RunDirectory,
     stop: &StopFlag,
     observer: &mut dyn Observer,
     download: &mut dyn FnMut(u64, u64),
 ) -> Result<Finished, ReferenceError> {
+    if out.state(settings)? == RunState::Finished {
+        return Ok(Finished::Already {
+            out: out.path().to_path_buf(),
+        });
+    }
     let setup = Setup::new(settings, device, download)?;
     let seed = setup.recipe.train().seed;
     setup.build(
@@ -104,7 +165,7 @@ pub fn train(
 struct Train<'a> {
     setup: &'a Setup,
     settings: &'a Settings,
-    out: &'a Path,
+    out: &'a RunDirectory,
     stop: &'a StopFlag,
     observer: &'a mut dyn Observer,
 }
@@ -124,7 +185,7 @@ impl ModelTask for Train<'_> {
             return self.course(network, &shape);
         }
         let network = self.setup.traced(&model)?;
-        let shape = Thinning::new(self.setup, self.out, network.clone());
+        let shape = Thinning::new(self.setup, self.out.path(), network.clone());
         self.course(network, &shape)
     }
 }
@@ -139,10 +200,11 @@ impl Train<'_> {
         let Self {
             setup,
             settings,
-            out,
+            out: directory,
             stop,
             observer,
         } = self;
+        let out = directory.path();
         let recipe = &setup.recipe;
         let epochs = recipe.train().epochs;
         let steps = setup.images.steps_per_epoch();
@@ -180,7 +242,7 @@ impl Train<'_> {
             |model: M, driver| Run::new(model.train(), driver, recipe.train().optimizer.init());
         let mut run;
         let before: f64;
-        if claim(settings, out)? == Claimed::Checkpointed {
+        if claim(settings, directory)? == RunState::Checkpointed {
             let (_, header) = checkpoint::latest(&checkpoints)?;
             let model = shape.at(model, header.clock)?;
             let driver = shape.driver(&model)?;
@@ -299,54 +361,21 @@ fn fewer_batches<M: Classifier>(driver: &Driver<M>, steps: u64) -> Option<String
     ))
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Claimed {
-    /// Nothing has been trained yet.
-    Fresh,
-    /// There is a checkpoint to go on from.
-    Checkpointed,
+/// Makes a directory this run's, and says how far the run is.
+fn claim(settings: &Settings, out: &RunDirectory) -> Result<RunState, ReferenceError> {
+    let state = out.state(settings)?;
+    if state == RunState::New {
+        write(&out.path().join("recipe.toml"), &settings.recipe)?;
+        let file = RunFile::of_this_process(settings)?;
+        let text = serde_json::to_string_pretty(&file).expect("settings are plain data");
+        write(&out.path().join("run.json"), text)?;
+    }
+    Ok(state)
 }
 
-/// Makes `out` this run's directory, or finds that it is.
-fn claim(settings: &Settings, out: &Path) -> Result<Claimed, ReferenceError> {
-    if out.join("run.json").exists() {
-        if Settings::of_run(out)? != *settings {
-            return Err(ReferenceError::Occupied {
-                directory: out.to_path_buf(),
-            });
-        }
-        return match checkpoint::latest(&out.join("checkpoints")) {
-            Ok(_) => Ok(Claimed::Checkpointed),
-            Err(CheckpointError::None { .. }) => Ok(Claimed::Fresh),
-            Err(error) => Err(error.into()),
-        };
-    }
-    let occupied = fs::read_dir(out).is_ok_and(|mut entries| {
-        entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != "log.txt"))
-    });
-    if occupied {
-        return Err(ReferenceError::Occupied {
-            directory: out.to_path_buf(),
-        });
-    }
-    fs::create_dir_all(out).map_err(|error| ReferenceError::io(out, error))?;
-    write(&out.join("recipe.toml"), &settings.recipe)?;
-    let file = RunFile::of_this_process(settings)?;
-    let text = serde_json::to_string_pretty(&file).expect("settings are plain data");
-    write(&out.join("run.json"), text)?;
-    Ok(Claimed::Fresh)
-}
-
-/// Writes a file beside and renames it.
+/// Writes a file atomically.
 pub(super) fn write(file: &Path, text: impl AsRef<[u8]>) -> Result<(), ReferenceError> {
-    let directory = file.parent().unwrap_or(Path::new("."));
-    let write = || {
-        let mut beside = tempfile::NamedTempFile::new_in(directory)?;
-        beside.write_all(text.as_ref())?;
-        beside.persist(file)?;
-        Ok(())
-    };
-    write().map_err(|error| ReferenceError::io(file, error))
+    calcine_files::write(file, text).map_err(|error| ReferenceError::io(file, error))
 }
 
 /// Writes `metrics.csv` after every epoch, and adds up training time.

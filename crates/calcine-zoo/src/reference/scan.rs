@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use super::run::write;
 use super::setup::Setup;
 use super::validation::{Draw, Validation};
-use super::{ReferenceError, Settings};
+use super::{ReferenceError, RunDirectory, Settings};
 use crate::cifar10::Source;
+use crate::loader::Normalization;
+use crate::weights::LoadOptions;
 use crate::{Architecture, Classifier, ModelTask};
 
 /// Everything that decides a sensitivity scan of a reference network. Saved with it, so that it can be
@@ -42,6 +44,12 @@ pub struct ScanSettings {
     pub images: Draw,
     /// Images in a batch.
     pub batch_size: usize,
+    /// Where the file of weights has them, and which to leave out.
+    #[serde(default, skip_serializing_if = "LoadOptions::is_default")]
+    pub weights_options: LoadOptions,
+    /// How the bytes of images become numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalization: Option<Normalization>,
 }
 
 /// A scan that cannot be done.
@@ -109,6 +117,8 @@ impl ScanSettings {
             data: self.data.clone(),
             device: self.device.clone(),
             seed: Some(self.seed),
+            weights_options: self.weights_options.clone(),
+            normalization: self.normalization,
             ..Settings::new("the scan", "format = 1\n[train]\nepochs = 1\n")
         }
     }
@@ -173,7 +183,7 @@ impl ModelTask for ScanTask<'_> {
             return Err(ScanRunError::NoImages);
         }
         // Last, so that what cannot be done leaves no directory.
-        claim(self.settings, self.out)?;
+        let directory = claim(self.settings, self.out)?;
         let evaluate = |model: &M| {
             let (evaluation, losses) = validation.evaluate(model);
             Measurement {
@@ -204,6 +214,7 @@ impl ModelTask for ScanTask<'_> {
         if !scanned.stopped {
             draw(&scanned, self.settings, self.out)?;
         }
+        drop(directory);
         Ok(scanned)
     }
 }
@@ -232,19 +243,20 @@ fn draw(scanned: &Scanned, settings: &ScanSettings, out: &Path) -> Result<(), Sc
     Ok(())
 }
 
-/// Makes `out` this scan's directory, or finds that it is.
-fn claim(settings: &ScanSettings, out: &Path) -> Result<(), ReferenceError> {
+/// Makes `out` this scan's directory, or finds that it is, and locks it.
+fn claim(settings: &ScanSettings, out: &Path) -> Result<RunDirectory, ReferenceError> {
+    let directory = RunDirectory::lock(out)?;
     let occupied = || ReferenceError::Occupied {
         directory: PathBuf::from(out),
     };
     if out.join(SETTINGS).exists() {
         let same = ScanSettings::of_run(out)? == *settings;
-        return if same { Ok(()) } else { Err(occupied()) };
+        return if same { Ok(directory) } else { Err(occupied()) };
     }
-    if fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
+    if !directory.is_empty()? {
         return Err(occupied());
     }
-    fs::create_dir_all(out).map_err(|error| ReferenceError::io(out, error))?;
     let text = serde_json::to_string_pretty(settings).expect("settings are plain data");
-    write(&out.join(SETTINGS), text)
+    write(&out.join(SETTINGS), text)?;
+    Ok(directory)
 }

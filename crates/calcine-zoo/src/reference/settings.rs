@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use burn::module::Module;
 use burn::tensor::Device;
+use calcine_quantize::{Quantized, QuantizedFileError};
 use calcine_recipe::{Recipe, RecipeError};
 use calcine_trace::{Network, NetworkFileError};
 use calcine_train::Criterion;
@@ -14,7 +15,8 @@ use super::ReferenceError;
 use super::run_file::RunFile;
 use crate::Architecture;
 use crate::cifar10::Choice;
-use crate::weights;
+use crate::loader::Normalization;
+use crate::weights::{self, LoadOptions};
 
 /// Everything that decides a reference run. Saved with the run, so that it can be resumed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +48,12 @@ pub struct Settings {
     /// accurate of the sparsest.
     #[serde(default)]
     pub min_sparsity: Option<f64>,
+    /// Where the file of weights has them, and which to leave out.
+    #[serde(default, skip_serializing_if = "LoadOptions::is_default")]
+    pub weights_options: LoadOptions,
+    /// How the bytes of images become numbers, instead of the recipe's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalization: Option<Normalization>,
 }
 
 /// The weights to begin with.
@@ -76,6 +84,8 @@ impl Settings {
             test_limit: None,
             seed: None,
             min_sparsity: None,
+            weights_options: LoadOptions::default(),
+            normalization: None,
         }
     }
 
@@ -93,6 +103,11 @@ impl Settings {
         train.batch_size = self.batch_size.unwrap_or(train.batch_size);
         train.images_per_epoch = self.train_limit.or(train.images_per_epoch);
         train.seed = self.seed.unwrap_or(train.seed);
+        if let Some(Normalization { mean, std }) = self.normalization {
+            let data = recipe.data_mut();
+            data.mean = mean.map(f64::from);
+            data.std = std.map(f64::from);
+        }
         Ok(recipe)
     }
 
@@ -166,19 +181,50 @@ impl Weights {
         }
     }
 
+    /// The quantized network that the file holds, as `calcine_quantize::Quantized::save` writes it; `None` if it holds
+    /// something else.
+    ///
+    /// # Errors
+    ///
+    /// If the file's network is malformed.
+    pub fn quantized(&self, device: &Device) -> Result<Option<Quantized>, ReferenceError> {
+        let Self::File(file) = self else {
+            return Ok(None);
+        };
+        match Quantized::load(file, device) {
+            Ok(network) => Ok(Some(network)),
+            // Other kinds of files, and those that are not there, are for `load` to judge.
+            Err(
+                QuantizedFileError::NoNetwork
+                | QuantizedFileError::Format(_)
+                | QuantizedFileError::Io(_),
+            ) => Ok(None),
+            Err(error) => Err(ReferenceError::Malformed {
+                file: file.clone(),
+                reason: error.to_string(),
+            }),
+        }
+    }
+
     /// The network with these weights.
     ///
     /// # Errors
     ///
-    /// If no weights are shipped for it, or the file cannot be read or does not fit.
+    /// If no weights are shipped for it, if the file cannot be read or does not fit, or if there are options and no file.
     pub fn load<M: Module>(
         &self,
         model: M,
         architecture: Architecture,
+        options: &LoadOptions,
     ) -> Result<M, ReferenceError> {
+        if !options.is_default() && !matches!(self, Self::File(_)) {
+            return Err(ReferenceError::NoFile {
+                weights: self.to_string(),
+            });
+        }
         Ok(match self {
             Self::None => model,
-            Self::File(path) => weights::load(model, path)?,
+            Self::File(path) => options.load(model, path)?.0,
             Self::Default if architecture == Architecture::ResNet20 => {
                 weights::load_bytes(model, weights::RESNET20_CIFAR10)?
             }

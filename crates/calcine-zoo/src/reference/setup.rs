@@ -1,13 +1,16 @@
 use burn::tensor::{Device, Tensor};
 use calcine_graph::NormFeatures;
+use calcine_quantize::Quantized;
 use calcine_recipe::Recipe;
 use calcine_summary::SparsityTable;
 use calcine_trace::{AnyTensor, Network, trace};
 use calcine_train::Evaluation;
 
 use super::data::Images;
-use super::{ReferenceError, Report, Settings, Weights};
+use super::{ReferenceError, Report, Settings, Weights, seen};
 use crate::cifar10::{self, CHANNELS, Cifar10, Options, SIDE};
+use crate::loader::Normalization;
+use crate::weights::LoadOptions;
 use crate::{Architecture, Classifier, ModelTask};
 
 /// What a run needs before there is a model.
@@ -15,18 +18,36 @@ pub(super) struct Setup {
     pub(super) recipe: Recipe,
     pub(super) architecture: Architecture,
     weights: Weights,
+    weights_options: LoadOptions,
     /// Where the weights come from, or the network with them.
     pub(super) begins_with: Weights,
     pub(super) source: cifar10::Source,
     pub(super) images: Images,
+    pub(super) normalization: Normalization,
     pub(super) device: Device,
     device_name: String,
     /// The network that the weights' file holds, if it holds one.
     network: Option<Network>,
+    /// The quantized network that it holds, if it holds one.
+    pub(super) quantized: Option<Quantized>,
 }
 
 impl Setup {
+    /// For what needs a network in float.
     pub(super) fn new(
+        settings: &Settings,
+        device: &Device,
+        download: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self, ReferenceError> {
+        let setup = Self::of_any(settings, device, download)?;
+        match (&setup.quantized, &setup.begins_with) {
+            (Some(_), Weights::File(file)) => Err(ReferenceError::Quantized { file: file.clone() }),
+            _ => Ok(setup),
+        }
+    }
+
+    /// For what takes quantized networks too.
+    pub(super) fn of_any(
         settings: &Settings,
         device: &Device,
         download: &mut dyn FnMut(u64, u64),
@@ -53,18 +74,36 @@ impl Setup {
                 weights = Weights::None;
             }
         }
-        let images = Images::new(&data, recipe.train(), settings.test_limit, device);
+        let normalization = Normalization {
+            mean: recipe.data().mean.map(|mean| mean as f32),
+            std: recipe.data().std.map(|std| std as f32),
+        };
+        let train = recipe.train();
+        let images = Images::new(&data, train, normalization, settings.test_limit, device);
         let device = &device.clone().without_autodiff().autodiff();
         let network = weights.network(device)?;
+        let quantized = match network {
+            Some(_) => None,
+            None => weights.quantized(images.inference())?,
+        };
         let begins_with = weights.clone();
-        if network.is_some() {
+        if network.is_some() || quantized.is_some() {
+            // It is there with its weights: there is nothing to choose from.
+            if !settings.weights_options.is_default() {
+                return Err(ReferenceError::NoFile {
+                    weights: format!("the network in {begins_with}"),
+                });
+            }
             weights = Weights::None;
         }
         Ok(Self {
             network,
+            quantized,
             architecture,
             weights,
+            weights_options: settings.weights_options.clone(),
             begins_with,
+            normalization,
             source: data.source,
             images,
             device: device.clone(),
@@ -98,7 +137,34 @@ impl Setup {
     }
 
     pub(super) fn load_weights<M: Classifier>(&self, model: M) -> Result<M, ReferenceError> {
-        self.weights.load(model, self.architecture)
+        let model = self
+            .weights
+            .load(model, self.architecture, &self.weights_options)?;
+        self.check_normalization(&model)?;
+        Ok(model)
+    }
+
+    /// Warns if the model seems to have been trained on images of another normalisation.
+    pub(super) fn check_normalization<M: Classifier>(
+        &self,
+        model: &M,
+    ) -> Result<(), ReferenceError> {
+        if self.begins_with == Weights::None || self.source.is_synthetic() {
+            return Ok(());
+        }
+        let network = self.traced(model)?;
+        let used = self.normalization;
+        if let Some((other, what)) = seen::trained_with(&network, &self.images, used) {
+            tracing::warn!(
+                "the network has been trained on other images: by its first batch norm, with mean {:?} and std {:?} \
+                 ({what}); here it sees them with mean {:?} and std {:?}: set `mean` and `std` in `[data]`",
+                other.mean,
+                other.std,
+                used.mean,
+                used.std,
+            );
+        }
+        Ok(())
     }
 
     pub(super) fn test<M: Classifier>(&self, model: &M) -> Evaluation {
@@ -134,6 +200,7 @@ impl Setup {
             model: self.architecture.to_string(),
             data: self.source.to_string(),
             data_is_synthetic: self.source.is_synthetic(),
+            normalization: self.normalization,
             device: self.device_name.clone(),
             recipe: self.recipe.file().unwrap_or_default().to_owned(),
             seed: train.seed,

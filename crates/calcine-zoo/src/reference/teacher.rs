@@ -6,6 +6,7 @@ use calcine_train::{Data, Taught};
 
 use super::setup::Setup;
 use super::{ReferenceError, Weights};
+use crate::weights::LoadOptions;
 use crate::{Architecture, Classifier, ModelTask};
 
 /// Logits of images. Neither tracks gradients.
@@ -76,7 +77,11 @@ impl ModelTask for Load {
     type Output = Result<Forward, ReferenceError>;
 
     fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
-        Ok(answers(&self.weights.load(model, self.architecture)?))
+        Ok(answers(&self.weights.load(
+            model,
+            self.architecture,
+            &LoadOptions::default(),
+        )?))
     }
 }
 

@@ -109,6 +109,7 @@ mod tests {
     use super::*;
     use crate::SimpleNetConfig;
     use crate::cifar10::synthetic;
+    use crate::loader::Normalization;
     use burn::tensor::Device;
     use calcine_recipe::Recipe;
 
@@ -116,7 +117,13 @@ mod tests {
     fn validation(draw: Draw, seed: u64) -> Validation {
         let recipe = Recipe::parse("format = 1\n[train]\nepochs = 1\nvalidation = 0.5\n").unwrap();
         let data = synthetic(1, 200, 1);
-        let images = Images::new(&data, recipe.train(), None, &Device::flex());
+        let images = Images::new(
+            &data,
+            recipe.train(),
+            Normalization::default(),
+            None,
+            &Device::flex(),
+        );
         Validation::new(&images, draw, 32, seed)
     }
 

@@ -1,27 +1,53 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
-use burn::module::Module;
+use burn::module::{Module, ParamId};
 use burn::store::burn_pack::Tensor as StoredTensor;
-use burn::store::{ApplyError, BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, bridge};
-use burn::tensor::DType;
+use burn::store::{
+    ApplyError, BurnToPyTorchAdapter, ModuleAdapter, ModuleContext, ModuleSnapshot,
+    PyTorchToBurnAdapter, bridge,
+};
+use burn::tensor::{DType, Tensor, TensorData};
+use calcine_params::{Edit, edit};
 
-use super::error::Problem;
+use super::error::Kind;
+use super::file::{Contents, Layout};
+use super::ignore::Ignored;
+use super::names::{self, Parameters, beneath, last_element, layer_of, without_wrappers};
+use super::problem::{Problem, is_statistic};
+use super::{LoadOptions, LoadReport, derived};
 
-/// `model` with the values of `tensors`, or all that keeps them from fitting.
+/// `model` with the values of a file's tensors, or all that keeps them from fitting.
 ///
 /// Names, shapes, types and values are settled before the module is touched: the module's adapters
 /// run where a panic would end the process, and running statistics are shared with the module's
 /// clones.
 pub(super) fn assign<M: Module>(
     mut model: M,
-    tensors: Vec<StoredTensor>,
-) -> Result<M, Vec<Problem>> {
-    let parameters = model.collect(None, Some(Box::new(BurnToPyTorchAdapter)), true);
-    let values = fit(&parameters, tensors)?;
+    Contents {
+        tensors, layout, ..
+    }: &Contents,
+    options: &LoadOptions,
+) -> Result<(M, LoadReport), Kind> {
+    let layout = *layout;
+    let adapter = Recording::default();
+    let recorded: Box<dyn ModuleAdapter> = Box::new(adapter.clone());
+    let recorded = (layout == Layout::PyTorch).then_some(recorded);
+    let parameters = model.collect(None, recorded, true);
+    let transposed = adapter.taken();
+    let module = Target {
+        names: Parameters::new(&parameters),
+        transposed: parameters
+            .iter()
+            .map(|parameter| transposed.contains(&parameter.name))
+            .collect(),
+        parameters,
+    };
+    let (values, report) = fit(&module, tensors.clone(), options)?;
 
-    let adapter = Box::new(PyTorchToBurnAdapter);
-    let outcome = model.apply(values, None, Some(adapter), true);
-
+    let adapter: Box<dyn ModuleAdapter> = Box::new(PyTorchToBurnAdapter);
+    let adapter = (layout == Layout::PyTorch).then_some(adapter);
+    let outcome = model.apply(values, None, adapter, true);
     let unreadable = |parameter: &str, reason| {
         let parameter = parameter.to_owned();
         Problem::Unreadable { parameter, reason }
@@ -30,81 +56,415 @@ pub(super) fn assign<M: Module>(
         .errors
         .iter()
         .map(|e| unreadable(path_of(e), e.to_string()));
-    let passed_over = outcome
-        .missing
+    let unused = outcome
+        .unused
         .iter()
-        .map(|(path, _)| path)
-        .chain(&outcome.unused);
-    let ignored = passed_over.map(|path| unreadable(path, "Burn did not take it".to_owned()));
-    let problems: Vec<_> = failed.chain(ignored).collect();
-    if problems.is_empty() {
-        Ok(model)
-    } else {
-        Err(problems)
+        .map(|path| unreadable(path, "Burn did not take it".to_owned()));
+    let problems: Vec<_> = failed.chain(unused).collect();
+    if !problems.is_empty() {
+        return Err(Kind::Mismatch(problems));
+    }
+    // Burn gave each use of a shared parameter a tensor of its own, which would train apart.
+    let mut joined = Joined(module.shared());
+    if !joined.0.is_empty() {
+        model = edit(model, &mut joined);
+    }
+    Ok((model, report))
+}
+
+/// A module as a file sees it.
+struct Target {
+    parameters: Vec<StoredTensor>,
+    names: Parameters,
+    /// Whether PyTorch stores each parameter transposed.
+    transposed: Vec<bool>,
+}
+
+impl Target {
+    /// How many parameters the file is to have, counting those that are one once.
+    fn expected(&self, ignored: &Ignored) -> usize {
+        let parameters = self.parameters.iter().zip(&self.names.tied_to);
+        let wanted = parameters.filter(|(parameter, _)| !ignored.has(&parameter.name));
+        wanted
+            .map(|(_, first)| first)
+            .collect::<BTreeSet<_>>()
+            .len()
+    }
+
+    /// The ids of parameters that are used in several places.
+    fn shared(&self) -> Vec<ParamId> {
+        let uses = self.names.tied_to.iter().enumerate();
+        uses.filter(|(index, first)| index != *first)
+            .filter_map(|(index, _)| self.parameters[index].param_id)
+            .map(ParamId::from)
+            .collect()
     }
 }
 
-/// For each of `parameters` the tensor that fits it, under the parameter's name and with its values
+/// Burn's adapter, which also remembers which weights it transposes.
+#[derive(Clone, Default)]
+struct Recording(Arc<Mutex<Vec<String>>>);
+
+impl Recording {
+    fn taken(&self) -> Vec<String> {
+        let mut names = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        std::mem::take(&mut *names)
+    }
+}
+
+impl ModuleAdapter for Recording {
+    fn adapt(&self, tensor: StoredTensor, context: ModuleContext<'_>) -> StoredTensor {
+        let is_weight = tensor.shape.len() == 2 && last_element(&tensor.name) == "weight";
+        if is_weight && context.module_type() == Some("Struct:Linear") {
+            let mut names = self
+                .0
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
+            names.push(tensor.name.clone());
+        }
+        BurnToPyTorchAdapter.adapt(tensor, context)
+    }
+
+    fn clone_box(&self) -> Box<dyn ModuleAdapter> {
+        Box::new(self.clone())
+    }
+}
+
+/// For each parameter the tensor that fits it, under the parameter's name and with its values
 /// read; or all that does not fit.
 fn fit(
-    parameters: &[StoredTensor],
+    module: &Target,
     tensors: Vec<StoredTensor>,
-) -> Result<Vec<StoredTensor>, Vec<Problem>> {
+    options: &LoadOptions,
+) -> Result<(Vec<StoredTensor>, LoadReport), Kind> {
+    let ignored = Ignored::new(&options.ignore)?;
+    let (tensors, derived) = derived::derive(tensors, &module.names.last_elements());
+    let (prefix, tensors, outside) = choose(module, tensors, options, &ignored)?;
+    let mut report = LoadReport {
+        prefix,
+        outside,
+        ..LoadReport::default()
+    };
     let mut problems = Vec::new();
-    let mut matched = match_names(parameters, tensors, &mut problems);
-    let mut values = Vec::with_capacity(parameters.len());
-    for (index, parameter) in parameters.iter().enumerate() {
-        match matched.remove(&index) {
-            None => problems.push(Problem::Missing {
-                parameter: parameter.name.clone(),
-                expected: parameter.shape.to_vec(),
-            }),
-            Some(tensor) => match read_as(parameter, &tensor) {
-                Ok(value) => values.push(value),
-                Err(problem) => problems.push(problem),
+    let mut matched: BTreeMap<usize, (String, StoredTensor)> = BTreeMap::new();
+    let mut unknown = Vec::new();
+    for (name, tensor) in tensors {
+        let index = module.names.find(&name);
+        let parameter = index.map(|index| module.parameters[index].name.as_str());
+        if ignored.has(&name) || parameter.is_some_and(|parameter| ignored.has(parameter)) {
+            report.ignored.push(name);
+            continue;
+        }
+        match index {
+            None => unknown.push((name, tensor)),
+            Some(index) => match matched.entry(index) {
+                std::collections::btree_map::Entry::Occupied(other) => {
+                    problems.push(Problem::Ambiguous {
+                        parameter: module.parameters[index].name.clone(),
+                        tensors: [other.get().1.name.clone(), tensor.name],
+                    });
+                }
+                std::collections::btree_map::Entry::Vacant(free) => {
+                    report
+                        .derived
+                        .extend(derived.get(&tensor.name).map(|how| (name.clone(), *how)));
+                    free.insert((name, tensor));
+                }
             },
         }
     }
+    let mut values = Values {
+        module,
+        read: BTreeMap::new(),
+    };
+    for (index, (_, tensor)) in &matched {
+        match values.add(*index, tensor) {
+            Ok(()) => report.loaded.push(module.parameters[*index].name.clone()),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let mut parts = Vec::new();
+    for (index, parameter) in module.parameters.iter().enumerate() {
+        if matched.contains_key(&index) {
+            continue;
+        }
+        let name = parameter.name.clone();
+        if ignored.has(&name) {
+            if !report.ignored.contains(&name) {
+                report.ignored.push(name);
+            }
+        } else if values.share(index, &matched) {
+            report.tied.push(name);
+        } else {
+            let bare = without_wrappers(&name);
+            let there = unknown.iter().map(|(name, _)| name.as_str());
+            let tensors: Vec<String> = derived::parts_of(&bare, there)
+                .into_iter()
+                .map(str::to_owned)
+                .collect();
+            parts.extend(tensors.iter().cloned());
+            problems.push(match tensors.is_empty() {
+                true => Problem::Missing {
+                    parameter: name,
+                    expected: parameter.shape.to_vec(),
+                },
+                false => Problem::Parametrized {
+                    parameter: name,
+                    tensors,
+                },
+            });
+        }
+    }
+    for (name, tensor) in unknown {
+        if parts.contains(&name) {
+        } else if is_buffer(&name, &tensor, &module.names) {
+            report.buffers.push(name);
+        } else {
+            problems.push(Problem::Unknown {
+                found: tensor.shape.to_vec(),
+                tensor: tensor.name,
+            });
+        }
+    }
     if problems.is_empty() {
-        Ok(values)
+        Ok((values.read.into_values().collect(), report))
     } else {
-        Err(problems)
+        Err(Kind::Mismatch(problems))
     }
 }
 
-/// The tensors by the position of their parameter.
-fn match_names(
-    parameters: &[StoredTensor],
+/// The tensors to take, under their names without the prefix: the prefix, they, and the names of all others.
+type Chosen = (String, Vec<(String, StoredTensor)>, Vec<String>);
+
+/// Finds the prefix beneath which most parameters are, within what the options allow.
+fn choose(
+    module: &Target,
     mut tensors: Vec<StoredTensor>,
-    problems: &mut Vec<Problem>,
-) -> BTreeMap<usize, StoredTensor> {
-    let positions: BTreeMap<String, usize> = parameters
-        .iter()
-        .enumerate()
-        .map(|(i, p)| (bare_name(&p.name), i))
-        .collect();
-    let mut matched: BTreeMap<usize, StoredTensor> = BTreeMap::new();
+    options: &LoadOptions,
+    ignored: &Ignored,
+) -> Result<Chosen, Kind> {
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
-    for tensor in tensors {
-        match positions.get(&bare_name(&tensor.name)) {
-            Some(position) => {
-                if let Some(other) = matched.get(position) {
-                    problems.push(Problem::Ambiguous {
-                        parameter: parameters[*position].name.clone(),
-                        tensors: [other.name.clone(), tensor.name],
-                    });
-                } else {
-                    matched.insert(*position, tensor);
-                }
-            }
-            None if is_bookkeeping(&tensor.name) => {}
-            None => problems.push(Problem::Unknown {
-                found: tensor.shape.to_vec(),
-                tensor: tensor.name,
-            }),
+    let key = options.key.as_deref().unwrap_or("");
+    let stripped = |name: &str| -> Option<String> {
+        let rest = beneath(key, name)?;
+        let Some(strip) = &options.strip else {
+            return Some(rest.to_owned());
+        };
+        let rest = rest.strip_prefix(strip.as_str())?;
+        Some(rest.strip_prefix('.').unwrap_or(rest).to_owned())
+    };
+    let names: Vec<Option<String>> = tensors
+        .iter()
+        .map(|tensor| stripped(&tensor.name))
+        .collect();
+    let within: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
+    if within.is_empty() {
+        let asked = [options.key.as_deref(), options.strip.as_deref()];
+        let asked: Vec<&str> = asked.into_iter().flatten().collect();
+        return Err(Kind::NoKey {
+            asked: asked.join("."),
+            outline: names::outline(tensors.iter().map(|tensor| tensor.name.as_str())),
+        });
+    }
+    let is_fixed = options.strip.is_some() || options.key.as_deref() == Some("");
+    let prefix = match is_fixed {
+        true => String::new(),
+        false => best_prefix(module, &tensors, &within, key, ignored)?,
+    };
+    let mut chosen = Vec::new();
+    let mut outside = Vec::new();
+    for (tensor, name) in tensors.into_iter().zip(names) {
+        match name.as_deref().and_then(|name| beneath(&prefix, name)) {
+            Some(name) => chosen.push((name.to_owned(), tensor)),
+            None => outside.push(tensor.name),
         }
     }
-    matched
+    let copies = copies(module, &chosen);
+    let is_copy = |name: &str| copies.iter().any(|copy| beneath(copy, name).is_some());
+    let (beside, chosen): (Vec<_>, Vec<_>) =
+        chosen.into_iter().partition(|(name, _)| is_copy(name));
+    outside.extend(beside.into_iter().map(|(_, tensor)| tensor.name));
+    let asked = [key, options.strip.as_deref().unwrap_or(""), &prefix];
+    let parts: Vec<&str> = asked
+        .into_iter()
+        .map(|part| part.trim_end_matches('.'))
+        .filter(|part| !part.is_empty())
+        .collect();
+    Ok((parts.join("."), chosen, outside))
+}
+
+/// The prefixes beneath which another copy of the weights is, such as averages beside the root's own.
+fn copies(module: &Target, chosen: &[(String, StoredTensor)]) -> Vec<String> {
+    let prefixes = module
+        .names
+        .prefixes(chosen.iter().map(|(name, _)| name.as_str()));
+    let is_copy = |prefix: &str, count| {
+        2 * count >= module.names.count() && !without_wrappers(prefix).is_empty()
+    };
+    prefixes
+        .into_iter()
+        .filter(|(prefix, count)| is_copy(prefix, *count))
+        .map(|(prefix, _)| prefix.to_owned())
+        .collect()
+}
+
+/// The prefix beneath which most parameters are.
+fn best_prefix(
+    module: &Target,
+    tensors: &[StoredTensor],
+    names: &[&str],
+    key: &str,
+    ignored: &Ignored,
+) -> Result<String, Kind> {
+    let prefixes = module.names.prefixes(names.iter().copied());
+    let most = prefixes.values().copied().max().unwrap_or(0);
+    let parameters = module.expected(ignored);
+    if 2 * most < parameters || most == 0 {
+        let outline = names::outline(names.iter().copied());
+        let expected = names::outline(module.parameters.iter().map(|p| p.name.as_str()));
+        let missing = module.parameters.iter().map(|parameter| Problem::Missing {
+            parameter: parameter.name.clone(),
+            expected: parameter.shape.to_vec(),
+        });
+        let unknown = tensors.iter().map(|tensor| Problem::Unknown {
+            tensor: tensor.name.clone(),
+            found: tensor.shape.to_vec(),
+        });
+        return Err(Kind::Unlike {
+            matched: most,
+            parameters,
+            tensors: names.len(),
+            outline,
+            expected,
+            problems: missing.chain(unknown).collect(),
+        });
+    }
+    // Prefixes that differ by wrappers alone are one: the module has such a field itself.
+    let mut best: Vec<&str> = Vec::new();
+    for (prefix, count) in &prefixes {
+        let is_known = |known: &&str| without_wrappers(known) == without_wrappers(prefix);
+        if *count == most && !best.iter().any(is_known) {
+            best.push(prefix);
+        }
+    }
+    match best.as_slice() {
+        [prefix] => Ok((*prefix).to_owned()),
+        several => Err(Kind::SeveralKeys(
+            several
+                .iter()
+                .map(|prefix| {
+                    let whole = [key, prefix].into_iter().filter(|part| !part.is_empty());
+                    let beneath = names.iter().filter(|name| beneath(prefix, name).is_some());
+                    (whole.collect::<Vec<_>>().join("."), beneath.count())
+                })
+                .collect(),
+        )),
+    }
+}
+
+/// The values read so far.
+struct Values<'a> {
+    module: &'a Target,
+    read: BTreeMap<usize, StoredTensor>,
+}
+
+impl Values<'_> {
+    /// Reads the values of one parameter.
+    fn add(&mut self, index: usize, tensor: &StoredTensor) -> Result<(), Problem> {
+        let parameter = &self.module.parameters[index];
+        let value = read_as(parameter, tensor)?;
+        let first = self.module.names.tied_to[index];
+        let other = self
+            .read
+            .iter()
+            .find(|(other, _)| self.module.names.tied_to[**other] == first);
+        if let Some((&other, known)) = other {
+            let unreadable = |reason| Problem::Unreadable {
+                parameter: parameter.name.clone(),
+                reason,
+            };
+            let known = self.as_for(index, other, known).map_err(unreadable)?;
+            let value = bridge::to_data(&value).map_err(|error| unreadable(error.to_string()))?;
+            if known != value {
+                return Err(Problem::Tied {
+                    parameters: [other, index]
+                        .map(|index| self.module.parameters[index].name.clone()),
+                    tensors: [
+                        self.module.parameters[other].name.clone(),
+                        tensor.name.clone(),
+                    ],
+                });
+            }
+        }
+        self.read.insert(index, value);
+        Ok(())
+    }
+
+    /// Gives a parameter the values of another use of it, if the file has those.
+    fn share(&mut self, index: usize, matched: &BTreeMap<usize, (String, StoredTensor)>) -> bool {
+        let ties = &self.module.names.tied_to;
+        if !matched.keys().any(|other| ties[*other] == ties[index]) {
+            return false;
+        }
+        let known = self
+            .read
+            .iter()
+            .find(|(other, _)| ties[**other] == ties[index]);
+        let value = known.and_then(|(other, known)| self.as_for(index, *other, known).ok());
+        if let Some(value) = value {
+            let name = self.module.parameters[index].name.clone();
+            self.read
+                .insert(index, bridge::from_data(value, name, None));
+        }
+        // What is matched and cannot be read is a problem that is told already.
+        true
+    }
+
+    /// The values of use `other` in the layout of use `index`.
+    fn as_for(
+        &self,
+        index: usize,
+        other: usize,
+        value: &StoredTensor,
+    ) -> Result<TensorData, String> {
+        let data = bridge::to_data(value).map_err(|error| error.to_string())?;
+        Ok(
+            match self.module.transposed[index] == self.module.transposed[other] {
+                true => data,
+                false => transpose(&data),
+            },
+        )
+    }
+}
+
+/// A matrix with its axes exchanged.
+fn transpose(data: &TensorData) -> TensorData {
+    let (rows, columns, size) = (data.shape()[0], data.shape()[1], data.dtype().size());
+    let bytes = data.as_bytes();
+    let element = |row: usize, column: usize| {
+        let start = (row * columns + column) * size;
+        &bytes[start..start + size]
+    };
+    let transposed: Vec<u8> = (0..columns)
+        .flat_map(|column| (0..rows).flat_map(move |row| element(row, column).iter().copied()))
+        .collect();
+    TensorData::from_bytes_vec(transposed, [columns, rows], data.dtype())
+}
+
+/// Leaves values as they are; [`edit`] makes all uses of a parameter one again.
+struct Joined(Vec<ParamId>);
+
+impl Edit for Joined {
+    fn wants(&self, id: ParamId) -> bool {
+        self.0.contains(&id)
+    }
+
+    fn edit<const D: usize>(&mut self, _: ParamId, value: Tensor<D>) -> Tensor<D> {
+        value
+    }
 }
 
 /// The values of `tensor`, under the name and with the type of `parameter`.
@@ -133,21 +493,50 @@ fn read_as(parameter: &StoredTensor, tensor: &StoredTensor) -> Result<StoredTens
     let data = data
         .try_cast(expected)
         .map_err(|error| unreadable(error.to_string()))?;
+    if expected.is_float() {
+        check_values(&name, &data)?;
+    }
     Ok(bridge::from_data(data, name, None))
 }
 
+/// Refuses values that spoil everything that is computed with them.
+fn check_values(parameter: &str, data: &TensorData) -> Result<(), Problem> {
+    let is_variance = last_element(parameter) == "running_var";
+    let is_bad = |value: &f64| !value.is_finite() || (is_variance && *value < 0.0);
+    let mut bad = data
+        .iter::<f64>()
+        .enumerate()
+        .filter(|(_, value)| is_bad(value));
+    let Some((mut index, value)) = bad.next() else {
+        return Ok(());
+    };
+    let count = 1 + bad.count();
+    let shape = data.shape();
+    let mut position = vec![0; shape.len()];
+    for axis in (0..shape.len()).rev() {
+        position[axis] = index % shape[axis];
+        index /= shape[axis];
+    }
+    Err(Problem::NotFinite {
+        parameter: parameter.to_owned(),
+        count,
+        value,
+        position,
+    })
+}
+
 /// What a type counts as: types of one kind are converted into each other.
-fn kind(dtype: DType) -> Kind {
+fn kind(dtype: DType) -> NumberKind {
     match dtype {
-        _ if dtype.is_float() => Kind::Float,
-        _ if dtype.is_int() || dtype.is_uint() => Kind::Integer,
-        _ if dtype.is_bool() => Kind::Bool,
-        _ => Kind::Other(dtype),
+        _ if dtype.is_float() => NumberKind::Float,
+        _ if dtype.is_int() || dtype.is_uint() => NumberKind::Integer,
+        _ if dtype.is_bool() => NumberKind::Bool,
+        _ => NumberKind::Other(dtype),
     }
 }
 
 #[derive(PartialEq)]
-enum Kind {
+enum NumberKind {
     Float,
     Integer,
     Bool,
@@ -164,15 +553,48 @@ fn path_of(error: &ApplyError) -> &str {
     }
 }
 
-/// A name without its path elements `module`.
-fn bare_name(name: &str) -> String {
-    name.split('.')
-        .filter(|element| *element != "module")
-        .collect::<Vec<_>>()
-        .join(".")
-}
+/// Buffers of floats that layers and tools keep beside weights, and that no gradient ever reaches.
+const BUFFERS: [&str; 17] = [
+    "anchor_grid",
+    "anchors",
+    "attn_mask",
+    "cos_cached",
+    "freqs_cis",
+    "grid",
+    "inv_freq",
+    "mask",
+    "mean",
+    "num_batches_tracked",
+    "pixel_mean",
+    "pixel_std",
+    "relative_coords_table",
+    "sin_cached",
+    "std",
+    "stride",
+    "strides",
+];
 
-/// Whether a tensor is PyTorch's count of the batches that a batch norm has seen.
-fn is_bookkeeping(name: &str) -> bool {
-    name.rsplit('.').next() == Some("num_batches_tracked")
+/// What names of trained tensors end with, or have within their last element.
+const TRAINED: [&str; 12] = [
+    "weight", "bias", "kernel", "gamma", "beta", "alpha", "scale", "slope", "token", "embed",
+    "lora", "query",
+];
+
+/// Whether a tensor that no parameter is called like can be left out: it is no trained tensor, by its type or its name.
+///
+/// What stands beside the parameters of a layer changes what the layer computes, unless it is known.
+fn is_buffer(name: &str, tensor: &StoredTensor, names: &Parameters) -> bool {
+    let last = last_element(name).to_lowercase();
+    if BUFFERS.contains(&last.as_str()) {
+        return true;
+    }
+    match kind(tensor.dtype) {
+        NumberKind::Float => {}
+        // A weight in integers is of a quantized model.
+        NumberKind::Integer => return !last.contains("weight"),
+        _ => return true,
+    }
+    let is_trained = is_statistic(&last) || TRAINED.iter().any(|word| last.contains(word));
+    let is_of_a_layer = !layer_of(name).is_empty() && names.has_layer(layer_of(name));
+    !is_trained && !is_of_a_layer
 }

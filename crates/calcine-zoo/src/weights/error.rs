@@ -3,8 +3,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use burn::store::{PytorchStoreError, SafetensorsStoreError};
-use burn::tensor::DType;
+use burn::store::SafetensorsStoreError;
+use burn::store::pytorch_reader::PytorchError;
+
+use super::problem::{self, Problem};
 
 /// Why weights could not be loaded or saved.
 #[derive(Debug)]
@@ -17,7 +19,31 @@ pub struct WeightsError {
 pub(super) enum Kind {
     Read(io::Error),
     Safetensors(SafetensorsStoreError),
-    Pytorch(PytorchStoreError),
+    Pytorch(PytorchError),
+    /// A pickle whose root has no names: a list, a tensor.
+    Nameless(String),
+    /// No tensors at all; what there is instead.
+    Empty(String),
+    /// Nothing beneath the key or prefix that was asked for; what there is instead.
+    NoKey {
+        asked: String,
+        outline: String,
+    },
+    /// Weights beneath several prefixes, with how many beneath each.
+    SeveralKeys(Vec<(String, usize)>),
+    /// Less than half of the parameters by any prefix; what there is, and what was expected.
+    Unlike {
+        matched: usize,
+        parameters: usize,
+        tensors: usize,
+        outline: String,
+        expected: String,
+        problems: Vec<Problem>,
+    },
+    Pattern {
+        pattern: String,
+        reason: String,
+    },
     Mismatch(Vec<Problem>),
     Write(SafetensorsStoreError),
 }
@@ -37,16 +63,26 @@ impl WeightsError {
     }
 
     /// Everything about the file's tensors that does not fit the module; empty if the file could
-    /// not be read or written at all.
+    /// not be read or written at all, or if it is not known which of its tensors to take.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         match &self.kind {
-            Kind::Mismatch(problems) => problems,
+            Kind::Mismatch(problems) | Kind::Unlike { problems, .. } => problems,
             _ => &[],
+        }
+    }
+
+    /// The keys beneath which the file has weights that fit, if there are several and none was chosen.
+    #[must_use]
+    pub fn keys(&self) -> Vec<&str> {
+        match &self.kind {
+            Kind::SeveralKeys(keys) => keys.iter().map(|(key, _)| key.as_str()).collect(),
+            _ => Vec::new(),
         }
     }
 }
 
+/// One line, however much is wrong; [`problems`](WeightsError::problems) has all of it.
 impl fmt::Display for WeightsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file: &dyn fmt::Display = match &self.file {
@@ -64,17 +100,59 @@ impl fmt::Display for WeightsError {
                     "cannot read {file}: it is no safetensors file, and {error}"
                 )
             }
-            Kind::Write(error) => write!(f, "cannot write {file}: {error}"),
-            Kind::Mismatch(problems) => {
-                let s = if problems.len() == 1 { "" } else { "s" };
+            Kind::Nameless(what) => write!(
+                f,
+                "{file} holds {what}, in which nothing has a name: save `model.state_dict()` instead"
+            ),
+            Kind::Empty(what) => {
                 write!(
                     f,
-                    "{file} does not fit the model, {} problem{s}:",
-                    problems.len()
-                )?;
-                problems
+                    "{file} holds no tensors, but {what}: save `model.state_dict()` instead"
+                )
+            }
+            Kind::NoKey { asked, outline } => {
+                write!(
+                    f,
+                    "{file} has no tensors beneath `{asked}`; it has {outline}"
+                )
+            }
+            Kind::SeveralKeys(keys) => {
+                let names: Vec<_> = keys
                     .iter()
-                    .try_for_each(|problem| write!(f, "\n  {problem}"))
+                    .map(|(key, count)| match key.as_str() {
+                        "" => format!("the root, `\"\"` ({count} tensors)"),
+                        key => format!("`{key}` ({count} tensors)"),
+                    })
+                    .collect();
+                let names = names.join(" and ");
+                write!(
+                    f,
+                    "{file} has weights for the model beneath {names}: choose one as the key (`--weights-key`)"
+                )
+            }
+            Kind::Unlike {
+                matched,
+                parameters,
+                tensors,
+                outline,
+                expected,
+                ..
+            } => write!(
+                f,
+                "{file} holds weights of another model: {matched} of {parameters} parameters have one of its {tensors} \
+                 tensors, which are {outline}; expected {expected}; a prefix that only the file has can be stripped \
+                 (`--weights-strip`)"
+            ),
+            Kind::Pattern { pattern, reason } => {
+                write!(f, "`{pattern}` is no pattern of names to ignore: {reason}")
+            }
+            Kind::Write(error) => write!(f, "cannot write {file}: {error}"),
+            Kind::Mismatch(problems) => {
+                write!(
+                    f,
+                    "{file} does not fit the model: {}",
+                    problem::summary(problems)
+                )
             }
         }
     }
@@ -86,110 +164,7 @@ impl Error for WeightsError {
             Kind::Read(error) => Some(error),
             Kind::Safetensors(error) | Kind::Write(error) => Some(error),
             Kind::Pytorch(error) => Some(error),
-            Kind::Mismatch(_) => None,
-        }
-    }
-}
-
-/// One thing about a file that does not fit a module.
-///
-/// Names and shapes are PyTorch's: `bn1.weight` rather than `bn1.gamma`, and `[out, in]` for fully
-/// connected weights.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Problem {
-    /// The file has no tensor for a parameter.
-    Missing {
-        /// The parameter.
-        parameter: String,
-        /// Its shape in the module.
-        expected: Vec<usize>,
-    },
-    /// The module has no parameter for a tensor.
-    Unknown {
-        /// The tensor's name in the file.
-        tensor: String,
-        /// Its shape in the file.
-        found: Vec<usize>,
-    },
-    /// A tensor has another shape than its parameter.
-    Shape {
-        /// The parameter.
-        parameter: String,
-        /// Its shape in the module.
-        expected: Vec<usize>,
-        /// Its shape in the file.
-        found: Vec<usize>,
-    },
-    /// A tensor holds another kind of number than its parameter: integers for floats, say.
-    Type {
-        /// The parameter.
-        parameter: String,
-        /// Its type in the module.
-        expected: DType,
-        /// Its type in the file.
-        found: DType,
-    },
-    /// Two tensors are meant for one parameter.
-    Ambiguous {
-        /// The parameter.
-        parameter: String,
-        /// The names of the two in the file.
-        tensors: [String; 2],
-    },
-    /// A tensor's values cannot be read or used.
-    Unreadable {
-        /// The parameter.
-        parameter: String,
-        /// What the reader says.
-        reason: String,
-    },
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing {
-                parameter,
-                expected,
-            } => {
-                write!(f, "`{parameter}` is missing, expected shape {expected:?}")
-            }
-            Self::Unknown { tensor, found } => {
-                write!(
-                    f,
-                    "`{tensor}` of shape {found:?} is not a parameter of the model"
-                )
-            }
-            Self::Shape {
-                parameter,
-                expected,
-                found,
-            } => {
-                write!(
-                    f,
-                    "`{parameter}` has shape {found:?}, expected {expected:?}"
-                )
-            }
-            Self::Type {
-                parameter,
-                expected,
-                found,
-            } => {
-                write!(f, "`{parameter}` has type {found:?}, expected {expected:?}")
-            }
-            Self::Ambiguous {
-                parameter,
-                tensors: [first, second],
-            } => {
-                write!(
-                    f,
-                    "`{parameter}` is there twice, as `{first}` and as `{second}`"
-                )
-            }
-            Self::Unreadable { parameter, reason } => {
-                write!(f, "`{parameter}` cannot be read: {reason}")
-            }
+            _ => None,
         }
     }
 }
