@@ -31,9 +31,11 @@ pub(crate) fn sensitivities(graph: &Graph) -> Vec<Option<Sensitivity>> {
             search.mask(index, node);
         }
         if search.region == before {
-            return search.reasons;
+            break;
         }
     }
+    search.fixed_operands();
+    search.reasons
 }
 
 /// How far a walk from an operand to what makes it has come.
@@ -378,6 +380,23 @@ impl<'a> Search<'a> {
             self.keep(id);
         }
         masked
+    }
+
+    /// What is made of parameters and constants alone, and read by what is in float alone, is in float too: a mask of the
+    /// model, the scale of a norm.
+    fn fixed_operands(&mut self) {
+        for (index, node) in self.graph.nodes.iter().enumerate().rev() {
+            let id = node.output;
+            let users = &self.users[id.0];
+            let read = !users.is_empty() && users.iter().all(|user| self.region[*user]);
+            if !read || !self.fixed[id.0] || self.graph.value(id).kind != Kind::Float {
+                continue;
+            }
+            let mut results = users.iter().map(|user| self.graph.nodes[*user].output);
+            let reason = results.find_map(|result| self.reasons[result.0]);
+            self.reasons[id.0] = reason.or(Some(Sensitivity::Division));
+            self.region[index] = true;
+        }
     }
 
     fn keep(&mut self, id: ValueId) {

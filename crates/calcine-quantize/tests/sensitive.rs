@@ -293,6 +293,52 @@ fn masked_attention_keeps_its_answers() {
     }
 }
 
+/// A mask that the model adds, made of its constants, and one that the caller gives: −∞ and −1e9 stay what they are before a
+/// softmax, and before one that is spelled out.
+#[test]
+fn masks_that_are_added_are_as_the_model_or_the_caller_has_them() {
+    let causal = |hidden: f32| {
+        let mask = (0..144).map(|at| if at % 6 > at / 6 % 6 { hidden } else { 0.0 });
+        TensorData::new(mask.collect::<Vec<f32>>(), [4, 6, 6])
+    };
+    let x: Tensor<3> = numbers([4, 6, 8]);
+    for hidden in [f32::NEG_INFINITY, -1e9] {
+        let given = Tensor::<3>::from_data(causal(hidden), &device());
+        let inputs: [AnyTensor; 2] = [x.clone().into(), given.clone().into()];
+        for (own, by_hand) in [(false, false), (false, true), (true, false), (true, true)] {
+            let forward = |m: &Attention, (x, given): (Tensor<3>, Tensor<3>)| {
+                let keys = m.k.forward(x.clone()).swap_dims(1, 2);
+                let scores = m.q.forward(x.clone()).matmul(keys);
+                let mask = if own {
+                    let mask = Tensor::<3>::from_data(causal(hidden), &x.device());
+                    mask.narrow(0, 0, 1) + given * 0.0
+                } else {
+                    given
+                };
+                let masked = scores + mask;
+                let shares = if by_hand {
+                    let e = (masked.clone() - masked.max_dim(2)).exp();
+                    e.clone() / e.sum_dim(2)
+                } else {
+                    softmax(masked, 2)
+                };
+                m.o.forward(shares.matmul(m.v.forward(x)))
+            };
+            let inputs = match own {
+                true => [
+                    inputs[0].clone(),
+                    Tensor::<3>::zeros([4, 6, 6], &device()).into(),
+                ],
+                false => inputs.clone(),
+            };
+            let network = trace(&attention(), (x.clone(), given.clone()), forward).unwrap();
+            let ours = quantized(&network, &inputs, &Settings::default());
+            let db = sqnr(&network, &ours, &inputs);
+            assert!(db > 36.0, "{hidden}, {own}, {by_hand}: {db:.1} dB");
+        }
+    }
+}
+
 /// A maximum over what a mask leaves.
 #[test]
 fn masked_maxima_keep_their_answers() {
