@@ -228,8 +228,9 @@ impl Chart {
 
     /// For each series the height at which it ends, and that of its label.
     fn label_places(&self, frame: &Frame) -> Vec<(f64, f64)> {
-        let ends = self.series.iter().filter_map(|series| series.end(frame));
-        let wanted: Vec<f64> = ends.map(|end| end.1).collect();
+        let ends = self.series.iter();
+        let ends = ends.filter_map(|series| series.end(&frame.x));
+        let wanted: Vec<f64> = ends.map(|end| frame.at(end).1).collect();
         let half = LABEL_STEP / 2.0;
         let placed = spread(&wanted, LABEL_STEP, frame.top + half, frame.bottom() - half);
         wanted.into_iter().zip(placed).collect()
@@ -241,7 +242,8 @@ impl Chart {
         let column = frame.right() + leader;
         for (index, (series, &(from, to))) in self.series.iter().zip(places).enumerate() {
             let style = style(index);
-            let end = series.end(frame).map_or(frame.right(), |end| end.0);
+            let end = series.end(&frame.x);
+            let end = end.map_or(frame.right(), |end| frame.at(end).0);
             let edge = (frame.right() + 2.0, from);
             if end + 2.0 * RADIUS < frame.right() {
                 let inside = vec![(end + 2.0 * RADIUS, from), edge];
@@ -278,10 +280,11 @@ impl Series {
             .filter(|run| !run.is_empty())
     }
 
-    /// Where the last point to the right is.
-    fn end(&self, frame: &Frame) -> Option<(f64, f64)> {
-        let places = self.finite().map(|point| frame.at(point));
-        places.reduce(|end, place| if place.0 >= end.0 { place } else { end })
+    /// The last point to the right.
+    fn end(&self, x: &Scale) -> Option<(f64, f64)> {
+        let farther = |end: (f64, f64), point: (f64, f64)| x.place(point.0) >= x.place(end.0);
+        self.finite()
+            .reduce(|end, point| if farther(end, point) { point } else { end })
     }
 }
 

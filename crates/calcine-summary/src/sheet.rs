@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_table_that_does_not_fit_goes_on_below() {
-        let text = wide().fitted(40);
+        let text = wide().fitted(41);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[1], "│ Name           ┆ Weights ┆       MACs │",
