@@ -63,15 +63,6 @@ impl WeightsOptions {
             ignore: self.weights_ignore.clone(),
         }
     }
-
-    /// Whether the devices were asked for; then they have been printed.
-    pub(crate) fn lists_devices(&self) -> bool {
-        let lists = self.device == "list";
-        if lists {
-            calcine::device::compiled().into_iter().for_each(print_line);
-        }
-        lists
-    }
 }
 
 /// The device of this name. If it is not compiled in, the error has the command that builds with it.
@@ -113,6 +104,15 @@ pub(crate) fn quoted(word: &str) -> String {
 }
 
 impl Network {
+    /// Whether the devices were asked for; then they have been printed.
+    pub(crate) fn lists_devices(&self) -> bool {
+        let lists = self.device == "list";
+        if lists {
+            calcine::device::compiled().into_iter().for_each(print_line);
+        }
+        lists
+    }
+
     /// Settings with what these flags say in them.
     pub(crate) fn over(&self, settings: Settings) -> Settings {
         Settings {

@@ -1,5 +1,6 @@
 //! Files that are whole or absent.
 
+use std::fs;
 use std::path::Path;
 
 use crate::failure::Failure;
