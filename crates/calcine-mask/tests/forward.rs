@@ -142,7 +142,7 @@ fn what_is_kept_of_a_large_weight_is_counted_exactly() {
     let mut masks = masks(&model, &["0"], |i| i % 4096 != 0);
     masks.rescale_kept();
     let kept = numel - numel.div_ceil(4096);
-    let seen = masks.forward(&model)[0].val().slice([1..2]);
+    let seen = masks.forward(&model)[0].val().slice(1..2);
     let expected = numel as f64 / kept as f64;
     assert!(
         (f64::from(floats(seen)[0]) - expected).abs() < 1e-7,
