@@ -1,3 +1,5 @@
+mod outcomes;
+
 use std::fmt;
 
 use burn::module::Module;
@@ -9,8 +11,8 @@ use calcine_params::{Inventory, replace};
 use calcine_schedule::Clock;
 
 use crate::{
-    Changed, GradientMasks, Hold, Policy, PolicyOutcome, RatePlan, Reconstruction, Remains,
-    ThinnedError, UnwatchedError, Values, Wanted, Watch,
+    Changed, GradientMasks, Hold, Policy, RatePlan, Reconstruction, Remains, ThinnedError,
+    UnwatchedError, Values, Wanted, Watch,
 };
 
 /// One training step, in the one order there is.
@@ -180,47 +182,6 @@ impl<M: Module> Driver<M> {
             rewound: Values::default(),
             refitted: Values::default(),
         })
-    }
-
-    /// With the length of the run, so that [`outcomes`](Self::outcomes) can tell when it ended early.
-    #[must_use]
-    pub fn with_epochs(mut self, epochs: u64) -> Self {
-        self.epochs = Some(epochs);
-        self
-    }
-
-    /// What cannot come of the policies on this model, known before the first step; a sentence each.
-    #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
-        self.policies().flat_map(Policy::warnings).collect()
-    }
-
-    /// What the run and each policy were asked to do and what they have reached by now: to be asked after the
-    /// last step. May read the device, once for each policy.
-    #[must_use]
-    pub fn outcomes(&self) -> Vec<PolicyOutcome> {
-        let policies = self
-            .policies()
-            .flat_map(|policy| policy.outcomes(&self.clock));
-        self.run_outcome().into_iter().chain(policies).collect()
-    }
-
-    /// How many steps of the run have been done.
-    fn run_outcome(&self) -> Option<PolicyOutcome> {
-        let epochs = self.epochs?;
-        let each = self.clock.steps_per_epoch;
-        let (asked, done) = (epochs.saturating_mul(each), self.clock.global_step());
-        let missed = (done < asked).then(|| {
-            "it ended early; schedules count optimizer steps, of which a loop that accumulates the gradients of \
-             several batches has fewer than batches"
-                .to_owned()
-        });
-        let outcome = PolicyOutcome::new(
-            "run",
-            format!("{asked} steps ({epochs} epochs of {each})"),
-            format!("{done}"),
-        );
-        Some(outcome.with_missed(missed))
     }
 
     /// With what shows activations to the policies whose scores look at them.
