@@ -110,6 +110,21 @@ fn check_all(files: &[PathBuf], model: Option<Architecture>) -> Result<(), Failu
 /// The model that a sound recipe fits, and what will not happen though the recipe says so.
 fn check(file: &Path, model: Option<Architecture>) -> Result<(Architecture, Vec<String>), String> {
     let recipe = Recipe::from_file(file).map_err(|error| error.to_string())?;
+    let teacher = recipe.teaching().and_then(|asked| asked.weights.as_deref());
+    for weights in [recipe.train().weights.as_deref(), teacher]
+        .into_iter()
+        .flatten()
+    {
+        if let Ok(Weights::File(path)) = weights.parse()
+            && !path.is_file()
+        {
+            let path = path.display();
+            return Err(format!(
+                "{}: `weights`: there is no file {path}",
+                file.display()
+            ));
+        }
+    }
     check_recipe(&recipe, model)
 }
 
@@ -125,18 +140,6 @@ pub(crate) fn check_recipe(
         Some(model) => model,
         None => named.parse().map_err(|error| refused(&error))?,
     };
-    let teacher = recipe.teaching().and_then(|asked| asked.weights.as_deref());
-    for weights in [recipe.train().weights.as_deref(), teacher]
-        .into_iter()
-        .flatten()
-    {
-        if let Ok(Weights::File(path)) = weights.parse()
-            && !path.is_file()
-        {
-            let path = path.display();
-            return Err(refused(&format!("`weights`: there is no file {path}")));
-        }
-    }
     let steps = steps_per_epoch(recipe.train()).map_err(|error| refused(&error))?;
     let device = burn::tensor::Device::flex().autodiff();
     let bind = Bind { recipe, steps };
