@@ -387,8 +387,12 @@ fn sound(page: &Page, block: &Block<'_>, members: &Metadata) -> Result<(), Strin
 /// The part of a recipe with all that a recipe needs besides, and with a policy for what has none.
 fn completed(mut table: Table) -> Table {
     let train: Table = toml::toml! { epochs = 100 };
+    let rate = Value::Float(0.01);
     table.entry("format").or_insert(Value::Integer(1));
-    table.entry("train").or_insert(Value::Table(train));
+    let train = table.entry("train").or_insert(Value::Table(train));
+    if let Some(train) = train.as_table_mut() {
+        train.entry("lr").or_insert(rate);
+    }
     let mut policies = match table.remove("policy") {
         Some(Value::Array(policies)) => policies,
         _ => Vec::new(),

@@ -201,7 +201,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                 None => Failure::new(message),
             });
         }
-        run => whole::or_none(&out, run.map_err(bad))?,
+        Err(error) => {
+            directory.give_up();
+            return Err(bad(error));
+        }
+        Ok(run) => run,
     };
     let file = out.join("quantized.safetensors");
     run.quantized.save(&file).map_err(bad)?;

@@ -76,7 +76,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let run = thin_network(&settings(args), &device, &mut |done, total| {
         download.show(done, total);
     });
-    let run = whole::or_none(&out, run.map_err(bad))?;
+    let run = match run {
+        Ok(run) => run,
+        Err(error) => {
+            directory.give_up();
+            return Err(bad(error));
+        }
+    };
     let network = out.join("thinned.safetensors");
     run.thinned.network.save(&network).map_err(bad)?;
     let plan = serde_json::to_string(&run.thinned.plan).map_err(bad)?;

@@ -170,7 +170,7 @@ fn a_thinning_in_mid_run_is_announced() {
         .unwrap();
     let stderr = text(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    let [before, thinned, after] = ["epoch 1:", "thinned before epoch", "epoch 2:"].map(|word| {
+    let [before, thinned, after] = ["epoch 0:", "thinned before epoch", "epoch 1:"].map(|word| {
         stderr
             .find(word)
             .unwrap_or_else(|| panic!("no `{word}` in {stderr}"))

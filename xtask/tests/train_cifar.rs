@@ -333,7 +333,7 @@ fn bad_input_ends_with_one_clear_error_and_code_two() {
     let typo = file("typo.toml", "format = 1\n[train]\nepochs = 1\nepocks = 2\n");
     let unknown = file(
         "unknown.toml",
-        "format = 1\n[train]\nepochs = 1\n[pruner.p]\nparams = [\"conv9.weight\"]\n\
+        "format = 1\n[train]\nepochs = 1\nlr = 0.1\n[pruner.p]\nparams = [\"conv9.weight\"]\n\
          score = \"magnitude\"\nlevel = 0.5\n[[policy]]\npruner = \"p\"\nepochs = [0]\n",
     );
     let garbage = file("garbage.safetensors", "these are no tensors");
@@ -350,7 +350,7 @@ fn bad_input_ends_with_one_clear_error_and_code_two() {
         ),
         (
             &["--recipe", &unknown],
-            &["unknown.toml:5:11", "conv9.weight", "nearest: conv1.weight"],
+            &["unknown.toml:6:11", "conv9.weight", "nearest: conv1.weight"],
         ),
         (
             &[

@@ -65,10 +65,35 @@ fn replace(file: &Path, contents: &[u8], old: Option<&fs::Metadata>) -> io::Resu
     sync_directory(directory)
 }
 
+/// What the names of temporary files begin with.
+const PARTIAL: &str = ".partial-";
+
+/// Removes the temporary files that a killed process left in a directory while it wrote there.
+///
+/// Does nothing if there is no such directory. Nobody else may be writing in it: their files would be removed, too.
+///
+/// # Errors
+///
+/// If the directory cannot be read, or a file cannot be removed.
+pub fn remove_partial(directory: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let is_partial = entry.file_name().to_string_lossy().starts_with(PARTIAL);
+        if is_partial && entry.file_type()?.is_file() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// A temporary file with the permissions that the umask leaves: `tempfile` asks for 0600 by itself.
 fn temporary_in(directory: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".partial-");
+    builder.prefix(PARTIAL);
     let permissions = permissions_of_a_new_file();
     if let Some(permissions) = permissions {
         builder.permissions(permissions);
@@ -130,6 +155,19 @@ mod tests {
             .collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in [".partial-x1", "kept.txt", "a.partial-b"] {
+            fs::write(directory.path().join(name), "x").unwrap();
+        }
+        fs::create_dir(directory.path().join(".partial-directory")).unwrap();
+        remove_partial(directory.path()).unwrap();
+        let left = [".partial-directory", "a.partial-b", "kept.txt"];
+        assert_eq!(names(directory.path()), left);
+        remove_partial(&directory.path().join("missing")).unwrap();
     }
 
     #[test]

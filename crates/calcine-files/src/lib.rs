@@ -7,8 +7,9 @@
 //! | function | does |
 //! |---|---|
 //! | [`write()`] | replaces a file by other contents, in one moment |
+//! | [`remove_partial`] | removes what a killed process left of its writes |
 //! | [`sync_directory`] | flushes the entries of a directory to the disk |
 
 mod atomic;
 
-pub use atomic::{sync_directory, write};
+pub use atomic::{remove_partial, sync_directory, write};

@@ -365,6 +365,7 @@ pub fn greedy(
     clips: &[Clip],
     trials: &mut Trials<'_>,
 ) -> Result<Settings, SearchError> {
+    settings.check().map_err(QuantizeError::from)?;
     let mut every = settings.clone();
     for &clip in clips {
         every.weights.clip = clip;

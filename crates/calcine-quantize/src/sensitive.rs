@@ -24,6 +24,7 @@ pub(crate) fn sensitivities(graph: &Graph) -> Vec<Option<Sensitivity>> {
         search.division(index, node);
     }
     search.settle();
+    let computed_in_float = search.region.clone();
     // A mask may have many readers, all of which must be found before it is theirs alone.
     loop {
         let before = search.region.clone();
@@ -34,7 +35,7 @@ pub(crate) fn sensitivities(graph: &Graph) -> Vec<Option<Sensitivity>> {
             break;
         }
     }
-    search.fixed_operands();
+    search.fixed_operands(computed_in_float);
     search.reasons
 }
 
@@ -384,18 +385,21 @@ impl<'a> Search<'a> {
 
     /// What is made of parameters and constants alone, and read by what is in float alone, is in float too: a mask of the
     /// model, the scale of a norm.
-    fn fixed_operands(&mut self) {
+    fn fixed_operands(&mut self, mut in_float: Vec<bool>) {
+        for (index, node) in self.graph.nodes.iter().enumerate() {
+            in_float[index] |= self.reasons[node.output.0].is_some();
+        }
         for (index, node) in self.graph.nodes.iter().enumerate().rev() {
             let id = node.output;
             let users = &self.users[id.0];
-            let read = !users.is_empty() && users.iter().all(|user| self.region[*user]);
+            let read = !users.is_empty() && users.iter().all(|user| in_float[*user]);
             if !read || !self.fixed[id.0] || self.graph.value(id).kind != Kind::Float {
                 continue;
             }
             let mut results = users.iter().map(|user| self.graph.nodes[*user].output);
             let reason = results.find_map(|result| self.reasons[result.0]);
             self.reasons[id.0] = reason.or(Some(Sensitivity::Division));
-            self.region[index] = true;
+            in_float[index] = true;
         }
     }
 

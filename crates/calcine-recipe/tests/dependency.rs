@@ -75,7 +75,11 @@ fn recipe(pruner: &str) -> Recipe {
 
 /// The network after an epoch of two steps, and its thinned form.
 fn pruned(recipe: &Recipe, network: &Network) -> (Network, Network, Vec<(String, usize)>) {
-    let mut driver = recipe.bind_traced(network, network.graph(), 2).unwrap();
+    // `[thin]` is carried out by the test.
+    let graph = Some(network.graph());
+    let mut driver = recipe
+        .bind_carrying_out(&recipe.duties(), network, graph, 2)
+        .unwrap();
     let mut optimizer = recipe.train().optimizer.init();
     let mut network = network.clone();
     // The second step is for scores that wait for gradients.

@@ -33,14 +33,10 @@ impl Share {
         }
     }
 
-    /// `(total - nonzero) / total`; 0 of nothing.
+    /// `1 - density`.
     #[must_use]
     pub fn sparsity(self) -> f64 {
-        if self.total == 0 {
-            0.0
-        } else {
-            self.total.saturating_sub(self.nonzero) as f64 / self.total as f64
-        }
+        1.0 - self.density()
     }
 }
 

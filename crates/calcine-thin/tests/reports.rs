@@ -113,7 +113,9 @@ fn outputs_that_are_zero_and_stay_are_listed_with_the_node_that_needs_them() {
         assert_eq!(kept.zeros, zeros, "{name}");
         let needed_by = kept.needed_by.as_deref();
         assert_eq!(needed_by.is_some(), node.is_some(), "{name}: {kept:?}");
-        let ends = needed_by.zip(node).is_none_or(|(found, node)| found.ends_with(node));
+        let ends = needed_by
+            .zip(node)
+            .is_none_or(|(found, node)| found.ends_with(node));
         assert!(ends, "{name}: {kept:?}");
         assert!(kept.reason.contains(reason), "{name}: {}", kept.reason);
     }

@@ -112,6 +112,10 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "the masks of weights that are refitted after a selection; the pruner says so",
     ),
     (
+        "crates/calcine-train/src/policy/prune/outcome.rs",
+        "how many units masks drop, in one read when a run is over; `PolicyOutcome` says so",
+    ),
+    (
         "crates/calcine-train/src/policy/prune/select.rs",
         "one number where gradients rank: how many batches were finite",
     ),

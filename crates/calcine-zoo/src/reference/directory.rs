@@ -42,10 +42,30 @@ impl RunDirectory {
             // Some network file systems have no locks. Go on without.
             Err(TryLockError::Error(_)) => None,
         };
+        // What a killed owner left; with a lock, nobody else writes here.
+        if lock.is_some() {
+            for directory in [path.to_path_buf(), path.join("checkpoints")] {
+                calcine_files::remove_partial(&directory)
+                    .map_err(|error| ReferenceError::io(&directory, error))?;
+            }
+        }
         Ok(Self {
             path: path.to_path_buf(),
             _lock: lock,
         })
+    }
+
+    /// Gives the directory up after a failure: if nothing was written in it, it is removed.
+    pub fn give_up(self) {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        if entries
+            .map(|entry| entry.file_name())
+            .all(|name| name == LOCK)
+        {
+            let _ = fs::remove_file(self.path.join(LOCK));
+            // Only an empty directory can be removed so.
+            let _ = fs::remove_dir(&self.path);
+        }
     }
 
     /// Locks a directory for a run of these settings: an empty one, or one that holds the same run.
@@ -152,6 +172,7 @@ fn is_finished(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::run_file::RunFile;
     use super::*;
 
     fn settings(epochs: u64) -> Settings {
@@ -162,7 +183,8 @@ mod tests {
     }
 
     fn begin(directory: &Path, files: &[&str]) {
-        let text = serde_json::to_string(&settings(2)).unwrap();
+        let file = RunFile::of_this_process(&settings(2)).unwrap();
+        let text = serde_json::to_string(&file).unwrap();
         files
             .iter()
             .for_each(|file| fs::write(directory.join(file), &text).unwrap());
