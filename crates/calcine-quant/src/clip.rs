@@ -328,7 +328,7 @@ mod tests {
                         if text == "average" && negative {
                             continue;
                         }
-                        assert!(high >= 2.0 && high <= 4.1, "{what}");
+                        assert!((2.0..=4.1).contains(&high), "{what}");
                         assert!(!negative || low <= -2.0, "{what}");
                     }
                 }
@@ -339,7 +339,7 @@ mod tests {
     /// A constant zero, and a single other number, have a range too.
     #[test]
     fn nothing_but_zeros_has_a_range() {
-        for numbers in [vec![0.0; 100], vec![[0.0; 99].as_slice(), &[3.0]].concat()] {
+        for numbers in [vec![0.0; 100], [[0.0; 99].as_slice(), &[3.0]].concat()] {
             let seen = Seen::of(&[&numbers]).unwrap();
             for text in ALL {
                 let clip: Clip = text.parse().unwrap();

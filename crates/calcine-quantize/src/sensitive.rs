@@ -127,7 +127,7 @@ impl<'a> Search<'a> {
             Op::Map(Map::Reciprocal | Map::Log | Map::Log1p) => operands.push((0, OPEN)),
             // Poles, and ends beyond which there is no number.
             Op::Map(Map::Tan | Map::ArcSin | Map::ArcCos | Map::ArcCosh | Map::ArcTanh) => {
-                operands.push((0, OPEN))
+                operands.push((0, OPEN));
             }
             Op::Map(Map::Sqrt | Map::Exp | Map::Sinh | Map::Cosh) => operands.push((0, NEAR)),
             Op::Zip(Arithmetic::ArcTan2) => operands.extend([(0, NEAR), (1, NEAR)]),

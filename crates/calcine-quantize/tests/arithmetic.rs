@@ -40,11 +40,10 @@ fn convolution([outputs, inputs, kernel]: [usize; 3], groups: usize) -> Conv2d {
 
 /// A linear layer of these weights, `[inputs, outputs]`, and biases.
 fn linear(weight: Tensor<2>, bias: &[f32]) -> Linear {
-    let [inputs, outputs] = weight.dims();
+    let outputs = weight.dims()[1];
     Linear {
         weight: Param::from_tensor(weight),
         bias: Some(Param::from_tensor(tensor([outputs], bias))),
-        ..LinearConfig::new(inputs, outputs).init(&device())
     }
 }
 

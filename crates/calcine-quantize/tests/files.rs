@@ -277,7 +277,7 @@ impl Adversarial {
 fn names_of_fields_are_never_those_of_the_file() {
     let network = trace(&Adversarial::new(), numbers([1, 3]), |m, x| m.forward(x)).unwrap();
     let x: Tensor<2> = numbers([4, 3]);
-    let seen = Calibration::of(&network, &[x.clone()]).unwrap();
+    let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
     let rows: [(&str, fn(&mut Settings)); 6] = [
         ("8 bits", |_| {}),
         ("affine", |s| s.weights.scheme = Scheme::Affine),

@@ -60,7 +60,7 @@ fn a_report_lists_what_stays_in_float_and_why() {
                 s.layers.push(Override {
                     float: Some(FloatType::Bf16),
                     ..layer("first")
-                })
+                });
             },
             &[
                 ("linear", "float = \"bf16\""),
@@ -130,7 +130,7 @@ fn settings_that_change_nothing_are_reported() {
                 s.layers.push(Override {
                     weight_bits: Some(4),
                     ..layer("conv1")
-                })
+                });
             },
             &[],
         ),
@@ -174,7 +174,7 @@ fn settings_that_change_nothing_are_reported() {
                 s.layers.push(Override {
                     activation_bits: Some(4),
                     ..layer("fc")
-                })
+                });
             },
             &["layer.fc.activation_bits"],
         ),
@@ -183,7 +183,7 @@ fn settings_that_change_nothing_are_reported() {
                 s.layers.push(Override {
                     weight_bits: Some(4),
                     ..layer("input")
-                })
+                });
             },
             &["layer.input.weight_bits"],
         ),
@@ -210,7 +210,8 @@ fn settings_that_change_nothing_are_reported() {
     each(rows, |(change, expected)| {
         let mut settings = Settings::default();
         change(&mut settings);
-        let quantized = quantize_over(&network, &seen, &settings, &[x.clone()]).unwrap();
+        let quantized =
+            quantize_over(&network, &seen, &settings, std::slice::from_ref(&x)).unwrap();
         let report = quantized.report();
         let unused = report.without_effect.iter();
         let unused: Vec<&str> = unused.map(|unused| unused.setting.as_str()).collect();
@@ -240,7 +241,7 @@ fn half_precision_says_what_it_loses() {
             Param::from_tensor(Tensor::<1>::from_floats(weights, &device()).reshape([2, 2]));
         let x: Tensor<2> = numbers([4, 2]);
         let network = trace(&model, x.clone(), |m, x| m.forward(x)).unwrap();
-        let seen = Calibration::of(&network, &[x.clone()]).unwrap();
+        let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
         let mut settings = Settings::default();
         settings.layers.push(Override {
             float: Some(FloatType::F16),

@@ -230,7 +230,7 @@ fn functions_that_magnify_take_floats() {
         );
         assert!(!kept_in_float(&ours).is_empty());
         // The network trains on the same values, and becomes the same integers.
-        let seen = Calibration::of(&network, &[x.clone()]).unwrap();
+        let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
         let aware = AwareNetwork::new(network, &seen, &Settings::default(), Method::Lsq).unwrap();
         let on_grids: Tensor<4> = aware.forward(x.clone());
         let integers: Tensor<4> = aware.quantized().unwrap().forward(x.clone());

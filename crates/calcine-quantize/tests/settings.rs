@@ -53,22 +53,22 @@ const BAD: [(&str, Change); 32] = [
         s.activations.bits = 1;
     }),
     ("activations.clip", |s| {
-        s.activations.clip = Clip::Percentile(-5.0)
+        s.activations.clip = Clip::Percentile(-5.0);
     }),
     ("activations.clip", |s| {
-        s.activations.clip = Clip::Percentile(101.0)
+        s.activations.clip = Clip::Percentile(101.0);
     }),
     ("activations.clip", |s| {
-        s.activations.clip = Clip::Percentile(f64::NAN)
+        s.activations.clip = Clip::Percentile(f64::NAN);
     }),
     ("activations.clip", |s| {
-        s.activations.clip = Clip::Deviations(-1.0)
+        s.activations.clip = Clip::Deviations(-1.0);
     }),
     ("activations.clip", |s| {
-        s.activations.clip = Clip::Deviations(f64::INFINITY)
+        s.activations.clip = Clip::Deviations(f64::INFINITY);
     }),
     ("activations.clip", |s| {
-        s.activations.clip = Clip::Norm(f64::NAN)
+        s.activations.clip = Clip::Norm(f64::NAN);
     }),
     ("activations.clip", |s| {
         s.activations.dynamic = true;
@@ -276,7 +276,7 @@ pub(crate) fn blocks() -> (Network, Calibration, Tensor<2>) {
         m.fc.forward(x)
     };
     let network = trace(&model, x.clone(), forward).unwrap();
-    let seen = Calibration::of(&network, &[x.clone()]).unwrap();
+    let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
     (network, seen, x)
 }
 

@@ -133,7 +133,7 @@ fn tensors_of_another_number_rank_or_kind_are_errors() {
 fn inputs_have_equally_many_samples() {
     let model: Linear = LinearConfig::new(3, 3).init(&device());
     let forward = |m: &Linear, (a, b): (Tensor<2>, Tensor<2>)| m.forward(a) + m.forward(b);
-    let rows = |count: usize| numbers::<2>([5, 3]).repeat_dim(0, 2).slice([0..count]);
+    let rows = |count: usize| numbers::<2>([5, 3]).repeat_dim(0, 2).slice_dim(0, 0..count);
     let of = |[a, b]: [usize; 2]| (rows(a), rows(b));
     let network = trace(&model, of([1, 1]), forward).unwrap();
     let seen = Calibration::of(&network, &[of([2, 2])]).unwrap();

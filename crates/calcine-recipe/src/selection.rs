@@ -99,9 +99,8 @@ impl Selection {
             problems.add(&scope.span, message);
         }
         let by_groups = matches!(grain.value, Grain::Group { .. });
-        if by_groups && !matches!(key, "level" | "n_of_m")
-            || by_groups && (global.is_some() || regrow.is_some())
-        {
+        let plain = matches!(key, "level" | "n_of_m") && global.is_none() && regrow.is_none();
+        if by_groups && !plain {
             let message = "the grain `group(M)` needs a plain `level` of each layer, or `n_of_m`";
             problems.add(&grain.span, message);
         }

@@ -91,7 +91,7 @@ fn a_pruner_that_can_drop_nothing_is_refused() {
         ),
     ];
     each(rows, |(keys, filters)| {
-        let recipe = recipe(&of_pruner(4, &keys, "start = 0\nend = 4"));
+        let recipe = recipe(&of_pruner(4, keys, "start = 0\nend = 4"));
         let error = recipe.bind(&one([*filters, 4]), 2).unwrap_err();
         assert!(
             error.to_string().contains("`p` never drops anything"),
@@ -221,7 +221,7 @@ fn what_a_run_does_not_come_to_is_a_warning() {
         (grids("freeze_ranges = 3"), &[]),
     ];
     each(rows, |(text, fragments)| {
-        let warnings = recipe(&text).warnings(4);
+        let warnings = recipe(text).warnings(4);
         assert_eq!(warnings.len(), fragments.len(), "{text}\n{warnings:?}");
         for (warning, fragment) in warnings.iter().zip(*fragments) {
             assert!(warning.contains(fragment), "{warning}");
@@ -260,7 +260,7 @@ fn what_never_happens_in_a_run_is_refused_however_long_the_recipe_thought_it_was
         (of_pruner(8, taylor, "steps = [8]"), "`p` never fires"),
     ];
     each(rows, |(text, message)| {
-        let mut recipe = recipe(&text);
+        let mut recipe = recipe(text);
         let model = Mlp::new(&device().autodiff());
         let bind = |recipe: &Recipe| {
             recipe
@@ -556,7 +556,7 @@ fn keys_that_have_no_effect_beside_the_others_are_refused() {
         ),
     ];
     each(rows, |(text, message)| {
-        let error = Recipe::parse(&text).unwrap_err().to_string();
+        let error = Recipe::parse(text).unwrap_err().to_string();
         assert!(error.contains(message), "{error}\n{text}");
         assert_eq!(error.lines().count(), 1, "{error}\n{text}");
     });

@@ -209,7 +209,7 @@ fn large_batch(recordings: &[record::Recording], sample: &[AnyTensor]) -> usize 
     let is_prime = |number: usize| {
         (2..)
             .take_while(|d| d * d <= number)
-            .all(|d| number % d != 0)
+            .all(|d| !number.is_multiple_of(d))
     };
     let mut larger = longest.max(65_536) + 1..;
     larger.find(|&number| is_prime(number)).unwrap_or(65_537)

@@ -245,7 +245,7 @@ mod tests {
                 let layer = layer.filter(|layer| !layer.is_empty() && is_layer(&node.op));
                 match layer {
                     Some(layer) if applied.insert(layer) => {
-                        assert_eq!(node.name, layer, "round {round}")
+                        assert_eq!(node.name, layer, "round {round}");
                     }
                     _ => {
                         let of_the_model = |path: &String| {

@@ -22,19 +22,19 @@ type Forward = fn(&Linear, Tensor<2>) -> Tensor<2>;
 fn what_depends_on_the_batch_is_right_or_an_error() {
     let rows: Vec<(&str, Forward)> = vec![
         ("the first rows, cut by Burn", |m, x| {
-            m.forward(x.slice([0..8]))
+            m.forward(x.slice_dim(0, 0..8))
         }),
         ("the first rows, cut by Rust", |m, x| {
             let rows = x.dims()[0].min(8);
-            m.forward(x.slice([0..rows]))
+            m.forward(x.slice_dim(0, 0..rows))
         }),
         ("the first thousand rows", |m, x| {
             let rows = x.dims()[0].min(1000);
-            m.forward(x.slice([0..rows]))
+            m.forward(x.slice_dim(0, 0..rows))
         }),
         ("the last rows", |m, x| {
             let rows = x.dims()[0];
-            m.forward(x.slice([rows.saturating_sub(5)..rows]))
+            m.forward(x.slice_dim(0, rows.saturating_sub(5)..rows))
         }),
         ("other work for more than four", |m, x| {
             let rows = x.dims()[0];
@@ -64,11 +64,11 @@ fn what_depends_on_the_batch_is_right_or_an_error() {
         }),
         ("all but the first row", |m, x| {
             let rows = x.dims()[0];
-            m.forward(x.slice([1.min(rows - 1)..rows]))
+            m.forward(x.slice_dim(0, 1.min(rows - 1)..rows))
         }),
         ("repeated as often as the batch", |m, x| {
             let rows = x.dims()[0];
-            m.forward(x.slice([0..1]).repeat_dim(0, rows))
+            m.forward(x.slice_dim(0, 0..1).repeat_dim(0, rows))
         }),
         ("a step for each row", |m, x| {
             let rows = x.dims()[0];

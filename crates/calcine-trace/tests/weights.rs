@@ -114,7 +114,7 @@ fn a_computed_weight_can_be_a_parameter_of_its_own() {
         assert_eq!(difference(&a, &c), 0.0);
     });
     let plain = trace(&model, numbers([1, 3]), |m: &Model, x: Tensor<2>| {
-        x.matmul(m.table.val().slice([0..3]))
+        x.matmul(m.table.val().slice_dim(0, 0..3))
     });
     let plain = plain.unwrap();
     let stored = plain.clone().with_stored_weights();

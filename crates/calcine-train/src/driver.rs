@@ -159,11 +159,12 @@ impl<M: Module> Driver<M> {
         policies: Vec<Box<dyn Policy<M>>>,
         rates: RatePlan,
     ) -> Result<Self, PolicyError> {
-        let refused = |policy: &Box<dyn Policy<M>>| {
+        let refused = |policy: &dyn Policy<M>| {
             let why = policy.check().err()?;
             Some(format!("`{}`: {why}", policy.name()))
         };
-        let mut problems: Vec<String> = policies.iter().filter_map(refused).collect();
+        let each = policies.iter().map(AsRef::as_ref);
+        let mut problems: Vec<String> = each.filter_map(refused).collect();
         if steps_per_epoch == 0 {
             problems.push("an epoch of 0 steps never ends: expected at least 1".to_owned());
         }

@@ -196,7 +196,7 @@ fn noise_comes_as_often_as_its_probability_says_over_however_many_batches() {
 
 fn refused(policy: impl Policy<Mlp> + 'static) -> PolicyError {
     let made = Driver::try_new(4, vec![boxed(policy)], RatePlan::constant(0.1));
-    made.err().expect("a problem")
+    made.expect_err("a problem")
 }
 
 #[test]

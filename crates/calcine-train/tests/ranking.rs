@@ -63,14 +63,14 @@ fn pruner(
 /// them none either, at whatever rate.
 fn masks(
     policy: Prune,
-    model: Pair,
+    model: &Pair,
     count: u64,
     loss: impl Fn(u64, &Pair) -> Tensor<1>,
 ) -> Vec<Masks> {
     let mut driver = Driver::new(4, vec![boxed(policy)], RatePlan::constant(0.0));
     let mut optimizer = SgdConfig::new().init();
     let mut step = |step| {
-        let pass = driver.forward_backward(&model, (), |m, ()| (loss(step, m), ()));
+        let pass = driver.forward_backward(model, (), |m, ()| (loss(step, m), ()));
         let _ = driver.step(model.clone(), &mut optimizer, pass.gradients);
         driver.masks().clone()
     };
@@ -107,14 +107,14 @@ fn layers_without_a_gradient_are_left_out_by_scores_of_gradients() {
         let select = Box::new(GlobalLevel::default());
         let policy = pruner(&model, score, select, epochs(0, 1));
         // The loss does not reach `a`.
-        let seen = masks(policy, model, 3, |_, m| square(&m.b));
+        let seen = masks(policy, &model, 3, |_, m| square(&m.b));
         assert_eq!(dropped(&seen[2]), [None, Some(32)]);
     }
     for score in of_gradients() {
         let mut model = pair();
         model.a = model.a.no_grad();
         let policy = pruner(&model, score, Box::new(Level::default()), epochs(0, 1));
-        let seen = masks(policy, model, 3, |_, m| square(&m.a) + square(&m.b));
+        let seen = masks(policy, &model, 3, |_, m| square(&m.a) + square(&m.b));
         assert_eq!(dropped(&seen[2]), [None, Some(32)]);
     }
 }
@@ -129,7 +129,7 @@ fn layers_without_a_gradient_are_ranked_by_their_weights() {
         Box::new(Level::default()),
         epochs(0, 1),
     );
-    let seen = masks(policy, model, 1, |_, m| square(&m.b));
+    let seen = masks(policy, &model, 1, |_, m| square(&m.b));
     assert_eq!(dropped(&seen[0]), [Some(32), Some(32)]);
 }
 
@@ -142,7 +142,7 @@ fn a_group_with_a_member_without_a_gradient_is_left_out_whole() {
     };
     let (score, select) = (Box::new(Taylor::ABSOLUTE), Box::new(Level::default()));
     let policy = Prune::new("p", vec![target], score, select, epochs(0, 1));
-    let seen = masks(policy, model, 3, |_, m| square(&m.b));
+    let seen = masks(policy, &model, 3, |_, m| square(&m.b));
     assert_eq!(dropped(&seen[2]), [None, None]);
 }
 
@@ -160,7 +160,7 @@ fn what_grows_by_gradient_and_has_none_is_left_out() {
         steps(&[0, 2]),
     );
     let policy = policy.with_growth(Box::new(Gradient));
-    let seen = masks(policy, model, 5, |_, m| square(&m.b));
+    let seen = masks(policy, &model, 5, |_, m| square(&m.b));
     assert_eq!(dropped(&seen[4]), [None, Some(32)]);
 }
 
@@ -182,7 +182,7 @@ fn batches_whose_gradients_are_no_numbers_do_not_count() {
             });
             let policy =
                 pruner(&model, score, select, epochs(0, 1)).with_batches(Batches::Count(batches));
-            let seen = masks(policy, model, factors.len() as u64, scaled(factors));
+            let seen = masks(policy, &model, factors.len() as u64, scaled(factors));
             seen.iter().map(dropped).collect::<Vec<_>>()
         };
         let fine = seen(&[1.0, 1.0, 1.0, 1.0], 1);
@@ -212,7 +212,7 @@ fn a_later_firing_without_numbers_keeps_the_masks_of_the_one_before() {
     let policy = pruner(&model, score, select, steps(&[0, 3]));
     let seen = masks(
         policy,
-        model,
+        &model,
         7,
         scaled(&[1.0, 1.0, 1.0, f32::NAN, f32::NAN, 1.0, 1.0]),
     );
@@ -255,7 +255,7 @@ fn a_group_is_compared_with_references_joined_as_its_scores() {
                     select(),
                     epochs(0, 1),
                 );
-                let seen = masks(policy, model, 1, |_, m| square(&m.a) + square(&m.b));
+                let seen = masks(policy, &model, 1, |_, m| square(&m.a) + square(&m.b));
 
                 let both = |a: &[f32], b: &[f32]| -> Vec<f32> {
                     a.iter().zip(b).map(|(a, b)| join(*a, *b)).collect()

@@ -9,7 +9,7 @@ use super::Bound;
 /// What is known of the norm behind a layer.
 pub(super) enum Behind {
     /// This one follows, and nothing else sees the layer's output.
-    Norm(UnitNorm),
+    Norm(Box<UnitNorm>),
     /// None follows.
     Nothing,
     /// It is not known, and why.
@@ -36,11 +36,11 @@ impl Bound<'_> {
         };
         match self.inventory.norm_of(weight) {
             Some(norm) => match norm.epsilon {
-                Some(epsilon) => Behind::Norm(UnitNorm {
+                Some(epsilon) => Behind::Norm(Box::new(UnitNorm {
                     scale: norm.gamma.clone(),
                     variance: norm.variance.clone(),
                     epsilon,
-                }),
+                })),
                 None => unknown(),
             },
             None if self.inventory.may_have_norm(weight) => unknown(),
@@ -74,11 +74,11 @@ impl Bound<'_> {
         };
         match (&node.op, parameter(1), parameter(4)) {
             (Op::BatchNorm { epsilon, .. }, Some(scale), Some(variance)) => {
-                Behind::Norm(UnitNorm {
+                Behind::Norm(Box::new(UnitNorm {
                     scale,
                     variance,
                     epsilon: *epsilon,
-                })
+                }))
             }
             _ => Behind::Unknown(format!(
                 "the scale and variance of `{}`, the norm behind `{path}`, are no parameters of the model",

@@ -205,7 +205,7 @@ fn with_norm(pruner: &Pruner, unit: Unit, bound: &Bound<'_>) -> Option<Unit> {
     };
     let path = unit.parameter.path.clone();
     let message = match bound.norm_behind(&unit.parameter) {
-        Behind::Norm(norm) => return Some(unit.with_norm(norm)),
+        Behind::Norm(norm) => return Some(unit.with_norm(*norm)),
         // A layer without a norm is ranked as it is.
         Behind::Nothing if !scored => return Some(unit),
         Behind::Nothing => {

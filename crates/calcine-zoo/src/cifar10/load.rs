@@ -373,11 +373,11 @@ mod tests {
                 };
                 fs::write(&file, bytes).unwrap();
             }
-            let error = match quiet(&Choice::Path(dir.path().into()), &offline(dir.path())) {
-                Ok(data) => return data.source.to_string(),
+
+            match quiet(&Choice::Path(dir.path().into()), &offline(dir.path())) {
+                Ok(data) => data.source.to_string(),
                 Err(error) => error.to_string(),
-            };
-            error
+            }
         };
         let table: [(&[&str], &str); 12] = [
             (

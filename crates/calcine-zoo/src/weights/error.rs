@@ -12,7 +12,8 @@ use super::problem::{self, Problem};
 #[derive(Debug)]
 pub struct WeightsError {
     file: Option<PathBuf>,
-    kind: Kind,
+    // Boxed, so that results with this error stay small.
+    kind: Box<Kind>,
 }
 
 #[derive(Debug)]
@@ -52,7 +53,7 @@ impl WeightsError {
     pub(super) fn new(file: Option<&Path>, kind: Kind) -> Self {
         Self {
             file: file.map(Path::to_owned),
-            kind,
+            kind: Box::new(kind),
         }
     }
 
@@ -66,7 +67,7 @@ impl WeightsError {
     /// not be read or written at all, or if it is not known which of its tensors to take.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
-        match &self.kind {
+        match &*self.kind {
             Kind::Mismatch(problems) | Kind::Unlike { problems, .. } => problems,
             _ => &[],
         }
@@ -75,7 +76,7 @@ impl WeightsError {
     /// The keys beneath which the file has weights that fit, if there are several and none was chosen.
     #[must_use]
     pub fn keys(&self) -> Vec<&str> {
-        match &self.kind {
+        match &*self.kind {
             Kind::SeveralKeys(keys) => keys.iter().map(|(key, _)| key.as_str()).collect(),
             _ => Vec::new(),
         }
@@ -89,7 +90,7 @@ impl fmt::Display for WeightsError {
             Some(path) => &path.display(),
             None => &"the file in memory",
         };
-        match &self.kind {
+        match &*self.kind {
             Kind::Read(error) => write!(f, "cannot read {file}: {error}"),
             Kind::Safetensors(error) => {
                 write!(f, "cannot read {file} as a safetensors file: {error}")
@@ -160,7 +161,7 @@ impl fmt::Display for WeightsError {
 
 impl Error for WeightsError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.kind {
+        match &*self.kind {
             Kind::Read(error) => Some(error),
             Kind::Safetensors(error) | Kind::Write(error) => Some(error),
             Kind::Pytorch(error) => Some(error),
