@@ -146,14 +146,19 @@ impl Assembly<'_> {
             }
             return Ok(twin);
         }
+        // A parameter's numbers are the model's; where the model is made anew, the recording has none.
         let stored = self.recordings.iter().zip(&own);
         let stored: Option<Vec<&TensorData>> = stored.map(|(r, id)| r.values.get(id)).collect();
-        let Some(data) = stored else {
-            return Err(TraceError::Operations(vec![Untraceable {
-                op: "the second result of an operation".to_owned(),
-                layer: self.layer.clone(),
-                shape: same[0].shape.to_vec(),
-            }]));
+        let data = match (path, stored) {
+            (Some(_), _) => Vec::new(),
+            (None, Some(data)) => data,
+            (None, None) => {
+                return Err(TraceError::Operations(vec![Untraceable {
+                    op: "the second result of an operation".to_owned(),
+                    layer: self.layer.clone(),
+                    shape: same[0].shape.to_vec(),
+                }]));
+            }
         };
         if same.iter().any(|other| other.shape != same[0].shape) {
             let mut shapes: Vec<String> =
@@ -161,10 +166,10 @@ impl Assembly<'_> {
             shapes.dedup();
             return Err(self.differs(format!("a constant of shape {}", shapes.join(" and "))));
         }
-        if path.is_none() && data.iter().any(|other| *other != data[0]) {
+        if data.iter().any(|other| *other != data[0]) {
             return Err(self.differs("a constant of other values".to_owned()));
         }
-        let data = path.is_none().then(|| data[0].clone());
+        let data = data.first().map(|data| (*data).clone());
         let value = Value {
             name: path.unwrap_or(&self.layer).clone(),
             shape: same[0]

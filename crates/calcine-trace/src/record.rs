@@ -84,9 +84,16 @@ pub(crate) fn record<M: Module, I: Tensors, O: Tensors>(
     }
     let CapturedGraph { graph, values } =
         captured.map_err(|error| TraceError::Capture(error.to_string()))?;
+    // A model that is made here draws its parameters here. They are what the pass begins with, however they were made.
+    let makes_parameter = |operation: &OperationIr| {
+        operation
+            .outputs()
+            .any(|out| parameters.contains_key(&out.id))
+    };
     let (starts, operations): (Vec<_>, Vec<_>) = graph
         .operations
         .into_iter()
+        .filter(|operation| !makes_parameter(operation))
         .partition(|operation| operation.outputs().any(|out| inputs.contains(&out.id)));
     let starts = starts.iter().flat_map(OperationIr::outputs);
     let starts: HashMap<TensorId, &TensorIr> = starts.map(|out| (out.id, out)).collect();
