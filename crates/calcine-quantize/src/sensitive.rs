@@ -24,7 +24,12 @@ pub(crate) fn sensitivities(graph: &Graph) -> Vec<Option<Sensitivity>> {
         search.division(index, node);
     }
     search.settle();
-    let computed_in_float = search.region.clone();
+    let reads_masks = graph
+        .nodes
+        .iter()
+        .map(|node| masked_operands(node).is_some());
+    let region = search.region.iter().zip(reads_masks);
+    let computed_in_float = region.map(|(float, masked)| *float || masked).collect();
     // A mask may have many readers, all of which must be found before it is theirs alone.
     loop {
         let before = search.region.clone();
@@ -331,16 +336,8 @@ impl<'a> Search<'a> {
 
     /// What a softmax or a maximum reads behind a mask.
     fn mask(&mut self, index: usize, node: &Node) {
-        let (operands, reader) = match &node.op {
-            // A softmax by hand begins with an exponential.
-            Op::Softmax(_) | Op::LogSoftmax(_) | Op::Map(Map::Exp) => {
-                (&node.inputs[..1], Reader::Softmax)
-            }
-            Op::Attention { .. } => (&node.inputs[3..], Reader::Mask),
-            Op::Reduce(Reduction::Max | Reduction::Min, _)
-            | Op::ReduceAll(Reduction::Max | Reduction::Min)
-            | Op::ArgMax(_) => (&node.inputs[..1], Reader::Maximum),
-            _ => return,
+        let Some((operands, reader)) = masked_operands(node) else {
+            return;
         };
         self.region[index] = true;
         for id in operands {
@@ -406,6 +403,21 @@ impl<'a> Search<'a> {
     fn keep(&mut self, id: ValueId) {
         let reason = &mut self.reasons[id.0];
         *reason = reason.or(Some(Sensitivity::Mask));
+    }
+}
+
+/// The operands of a softmax or a maximum, which may be masked.
+fn masked_operands(node: &Node) -> Option<(&[ValueId], Reader)> {
+    match &node.op {
+        // A softmax by hand begins with an exponential.
+        Op::Softmax(_) | Op::LogSoftmax(_) | Op::Map(Map::Exp) => {
+            Some((&node.inputs[..1], Reader::Softmax))
+        }
+        Op::Attention { .. } => Some((&node.inputs[3..], Reader::Mask)),
+        Op::Reduce(Reduction::Max | Reduction::Min, _)
+        | Op::ReduceAll(Reduction::Max | Reduction::Min)
+        | Op::ArgMax(_) => Some((&node.inputs[..1], Reader::Maximum)),
+        _ => None,
     }
 }
 
