@@ -5,7 +5,6 @@
 
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
-use burn::optim::AdamConfig;
 use burn::tensor::{Device, Distribution, Tensor, activation};
 use calcine::recipe::Recipe;
 
@@ -26,6 +25,8 @@ const RECIPE: &str = r#"
 format = 1
 [train]
 epochs = 10
+optimizer = "adam"
+lr = 0.001
 [pruner.all]
 params = ["*.weight"]
 score = "magnitude"
@@ -42,8 +43,9 @@ fn main() -> Result<(), calcine::recipe::RecipeError> {
         hidden: LinearConfig::new(2, 64).init(&device),
         output: LinearConfig::new(64, 1).init(&device),
     };
-    let mut driver = Recipe::parse(RECIPE)?.bind(&model, 50)?; // 50 steps an epoch
-    let mut optimizer = AdamConfig::new().init();
+    let recipe = Recipe::parse(RECIPE)?;
+    let mut driver = recipe.bind(&model, 50)?; // 50 steps an epoch
+    let mut optimizer = recipe.train().optimizer.init();
 
     for _ in 0..10 * 50 {
         let x = Tensor::<2>::random([128, 2], Distribution::Uniform(-1.0, 1.0), &device);
@@ -53,14 +55,18 @@ fn main() -> Result<(), calcine::recipe::RecipeError> {
         });
         model = driver.step(model, &mut optimizer, pass.gradients);
         if driver.clock().step == 0 {
+            // An epoch is over, and the clock stands at the next one.
             let loss = pass.loss.into_scalar::<f32>();
             let zeros = calcine::summary::sparsity(&model).total().sparsity();
             println!(
                 "epoch {:2}  loss {loss:.4}  zeros {:.1} %",
-                driver.clock().epoch,
+                driver.clock().epoch - 1,
                 100.0 * zeros
             );
         }
+    }
+    for outcome in driver.outcomes() {
+        println!("{outcome}");
     }
     println!("{}", calcine::summary::sparsity(&model));
     Ok(())

@@ -205,7 +205,7 @@ fn a_signal_saves_and_has_an_exit_code_of_its_own() {
         "50",
     ];
     let cases: [(&str, &[&str], &str); 3] = [
-        ("train-cifar", &train, "epoch 1:"),
+        ("train-cifar", &train, "epoch 0:"),
         ("sensitivity", &scan, "1/"),
         ("quantize", &search, "1/"),
     ];
