@@ -72,6 +72,8 @@ pub struct IntegerLayer<'a> {
     /// What is added to the sums, in units of input step times weight step; `None` where inputs have no grid, and of an
     /// embedding.
     pub bias: Option<&'a [i32]>,
+    /// What is added to the result where inputs have no grid.
+    pub float_bias: Option<&'a [f32]>,
     /// Bits and scheme of grids over each batch's own range, for inputs that have none.
     pub dynamic: Option<(u8, Scheme)>,
 }
@@ -223,21 +225,7 @@ impl Quantized {
 
     /// The layers with integer weights, in running order.
     pub fn layers(&self) -> impl Iterator<Item = IntegerLayer<'_>> {
-        self.layers.values().map(|layer| IntegerLayer {
-            name: &layer.name,
-            bits: layer.bits,
-            weight: &layer.ints,
-            shape: &layer.shape,
-            output_axis: layer.axis,
-            steps: &layer.steps,
-            zeros: &layer.zeros,
-            group: layer.group,
-            bias: match &layer.bias {
-                Bias::Ints(bias) => Some(bias),
-                Bias::Floats(_) => None,
-            },
-            dynamic: layer.dynamic.map(|dynamic| (dynamic.bits, dynamic.scheme)),
-        })
+        self.layers.values().map(IntegerLayer::of)
     }
 
     /// What the quantized network computes. The device is not read.
