@@ -1,4 +1,4 @@
-//! `cargo xtask train-cifar` as a user runs it: a process, its files, its exit code.
+//! `calcine train` as a user runs it: a process, its files, its exit code.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ const SMALL: [&str; 15] = [
 ];
 
 fn train_cifar(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_calcine"));
     command
         .arg("train-cifar")
         .args(arguments)
@@ -402,7 +402,7 @@ fn bad_input_ends_with_one_clear_error_and_code_two() {
 
 #[test]
 fn the_shipped_recipes_are_sound_and_fit_their_models() {
-    let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes");
+    let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
     let mut files: Vec<_> = fs::read_dir(&recipes)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -419,7 +419,7 @@ fn the_shipped_recipes_are_sound_and_fit_their_models() {
     );
     files.sort();
     assert!(files.len() >= 20);
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+    let output = Command::new(env!("CARGO_BIN_EXE_calcine"))
         .args(["recipe", "check"])
         .args(&files)
         .output()

@@ -9,8 +9,8 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-fn xtask(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+fn calcine(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_calcine"));
     command.args(arguments).env_remove("CALCINE_DATA");
     command.output().unwrap()
 }
@@ -30,7 +30,7 @@ fn last_line(output: &Output) -> Value {
 
 /// What is wrong, in one line, with code two.
 fn refusal(arguments: &[&str]) -> String {
-    let output = xtask(arguments);
+    let output = calcine(arguments);
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
     text.lines().last().unwrap().to_owned()
@@ -75,14 +75,14 @@ fn a_finished_run_is_not_touched_by_any_command() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("run");
     let out_text = out.to_str().unwrap();
-    let report = last_line(&xtask(&train(out_text, &[])));
+    let report = last_line(&calcine(&train(out_text, &[])));
     let before = files(&out);
 
     for arguments in [
         train(out_text, &[]),
         vec!["train-cifar", "--resume", out_text, "--json"],
     ] {
-        let again = xtask(&arguments);
+        let again = calcine(&arguments);
         assert_eq!(last_line(&again), report);
         assert!(
             stderr(&again).contains("finished before"),
@@ -151,18 +151,18 @@ fn a_quantized_network_is_evaluated_summarised_and_looked_at() {
         "--json",
         "--out",
     ];
-    let quantized = last_line(&xtask(
+    let quantized = last_line(&calcine(
         &[&quantize[..], &[out.to_str().unwrap()], &network].concat(),
     ));
     let file = out.join("quantized.safetensors");
     let file = file.to_str().unwrap();
 
     let evaluate = ["train-cifar", "--evaluate", "--json", "--weights", file];
-    let report = last_line(&xtask(&[&evaluate[..], &network].concat()));
+    let report = last_line(&calcine(&[&evaluate[..], &network].concat()));
     assert_eq!(report["top1"], quantized["top1"]);
     assert_eq!(report["parameters"], 61_770);
 
-    let summary = |kind: &str| stdout(&xtask(&["summary", "--weights", file, "--kind", kind]));
+    let summary = |kind: &str| stdout(&calcine(&["summary", "--weights", file, "--kind", kind]));
     let integers = summary("integers");
     assert!(
         integers.contains("conv1") && integers.contains("48000"),
@@ -174,7 +174,7 @@ fn a_quantized_network_is_evaluated_summarised_and_looked_at() {
     assert!(text.contains("integers"), "{text}");
 
     let look = ["activations", "--images", "8", "--weights", file];
-    assert!(stdout(&xtask(&[&look[..], &SMALL].concat())).contains("relu"));
+    assert!(stdout(&calcine(&[&look[..], &SMALL].concat())).contains("relu"));
 
     for command in ["thin", "quantize"] {
         let other = directory.path().join(command);
@@ -188,7 +188,7 @@ fn a_quantized_network_is_evaluated_summarised_and_looked_at() {
 fn options_of_weights_choose_within_a_file_and_need_one() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("run");
-    last_line(&xtask(&train(out.to_str().unwrap(), &[])));
+    last_line(&calcine(&train(out.to_str().unwrap(), &[])));
     let file = out.join("model.safetensors");
     let file = file.to_str().unwrap();
     let summary = |more: &[&str]| {
@@ -206,7 +206,7 @@ fn options_of_weights_choose_within_a_file_and_need_one() {
     let text = refused(&["--weights", file, "--weights-key", "ema"]);
     assert!(text.contains("`ema`") && text.contains("`conv1`"), "{text}");
     let ignored = summary(&["--weights", file, "--weights-ignore", "fc*"]);
-    let ignored = xtask(&ignored.iter().map(String::as_str).collect::<Vec<_>>());
+    let ignored = calcine(&ignored.iter().map(String::as_str).collect::<Vec<_>>());
     assert!(stdout(&ignored).contains("fc1.weight"));
     let text = refused(&["--weights", "none", "--weights-ignore", "fc*"]);
     assert!(text.contains("the weights are `none`"), "{text}");

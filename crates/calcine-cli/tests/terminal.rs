@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-fn xtask(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+fn calcine(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_calcine"));
     command
         .args(arguments)
         .env_remove("CALCINE_DATA")
@@ -23,7 +23,7 @@ fn text(bytes: &[u8]) -> String {
 fn small(command: &str, out: &Path, more: &[&str]) -> Command {
     let network = [command, "--model", "simplenet", "--weights", "none"];
     let place = ["--data", "synthetic", "--out", out.to_str().unwrap()];
-    xtask(&[&network[..], &place, more].concat())
+    calcine(&[&network[..], &place, more].concat())
 }
 
 const ALL_TABLES: [&str; 11] = [
@@ -43,7 +43,7 @@ const ALL_TABLES: [&str; 11] = [
 #[test]
 fn tables_are_as_wide_as_columns_says_and_80_in_a_pipe() {
     for (columns, width) in [(None, 80), (Some("100"), 100), (Some("60"), 60)] {
-        let mut command = xtask(&ALL_TABLES);
+        let mut command = calcine(&ALL_TABLES);
         if let Some(columns) = columns {
             command.env("COLUMNS", columns);
         }
@@ -57,7 +57,7 @@ fn tables_are_as_wide_as_columns_says_and_80_in_a_pipe() {
             );
         }
     }
-    let mut wide = xtask(&ALL_TABLES);
+    let mut wide = calcine(&ALL_TABLES);
     let wide = text(&wide.env("COLUMNS", "300").output().unwrap().stdout);
     let heads = wide.lines().filter(|line| line.starts_with('┌'));
     assert_eq!(heads.count(), 4, "each table is whole:\n{wide}");
@@ -71,7 +71,7 @@ fn a_reader_that_has_gone_is_no_failure() {
         &["train-cifar", "--device", "list"],
         &["--help"],
     ] {
-        let mut child = xtask(arguments)
+        let mut child = calcine(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -347,7 +347,7 @@ fn what_has_no_effect_or_makes_no_sense_is_refused_with_code_two() {
     ] {
         let words: Vec<&str> = arguments.split(' ').collect();
         let directory = tempfile::tempdir().unwrap();
-        let output = xtask(&words).current_dir(&directory).output().unwrap();
+        let output = calcine(&words).current_dir(&directory).output().unwrap();
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments}: {said}");
         assert!(
@@ -365,7 +365,7 @@ fn what_has_no_effect_or_makes_no_sense_is_refused_with_code_two() {
 #[test]
 fn a_device_that_is_not_compiled_in_comes_with_the_command_that_has_it() {
     let compiled = text(
-        &xtask(&["train-cifar", "--device", "list"])
+        &calcine(&["train-cifar", "--device", "list"])
             .output()
             .unwrap()
             .stdout,
@@ -374,23 +374,23 @@ fn a_device_that_is_not_compiled_in_comes_with_the_command_that_has_it() {
         .into_iter()
         .find(|name| !compiled.contains(name));
     let absent = absent.expect("no build has all of them");
-    let output = xtask(&["train-cifar", "--device", absent, "--epochs", "1"])
+    let output = calcine(&["train-cifar", "--device", absent, "--epochs", "1"])
         .output()
         .unwrap();
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2));
     let command = format!("-- train-cifar --device {absent} --epochs 1");
     assert!(
-        said.contains("cargo run --package xtask --features ") && said.contains(&command),
+        said.contains("cargo run --package calcine-cli --features ") && said.contains(&command),
         "{said}"
     );
 }
 
 #[test]
 fn the_version_is_printed() {
-    let output = xtask(&["--version"]).output().unwrap();
+    let output = calcine(&["--version"]).output().unwrap();
     assert_eq!(
         text(&output.stdout).trim(),
-        format!("cargo xtask {}", env!("CARGO_PKG_VERSION"))
+        format!("calcine {}", env!("CARGO_PKG_VERSION"))
     );
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask sensitivity` as a user runs it: a process, its files, its exit code.
+//! `calcine sensitivity` as a user runs it: a process, its files, its exit code.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
@@ -21,7 +21,7 @@ const SMALL: [&str; 8] = [
 ];
 
 fn sensitivity(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_calcine"));
     command
         .arg("sensitivity")
         .args(arguments)
@@ -80,7 +80,7 @@ fn a_whole_scan_reports_in_json_and_leaves_its_files() {
         "a sample says how sure it is"
     );
     let recipe = out.join("suggested.toml");
-    let check = Command::new(env!("CARGO_BIN_EXE_xtask"))
+    let check = Command::new(env!("CARGO_BIN_EXE_calcine"))
         .args(["recipe", "check"])
         .arg(recipe)
         .output()

@@ -1,12 +1,12 @@
-//! `cargo xtask thin` as a user runs it, and what other commands make of its file.
+//! `calcine thin` as a user runs it, and what other commands make of its file.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-fn xtask(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+fn calcine(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_calcine"));
     command.args(arguments).env_remove("CALCINE_DATA");
     command.output().unwrap()
 }
@@ -26,7 +26,7 @@ fn last_line(output: &Output) -> Value {
 fn a_thinned_network_is_one_file_for_every_command() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("thin");
-    let thin = xtask(&[
+    let thin = calcine(&[
         "thin",
         "--model",
         "simplenet",
@@ -56,11 +56,11 @@ fn a_thinned_network_is_one_file_for_every_command() {
 
     let file = out.join("thinned.safetensors");
     let file = file.to_str().unwrap();
-    let summary = xtask(&["summary", "--model", "simplenet", "--weights", file]);
+    let summary = calcine(&["summary", "--model", "simplenet", "--weights", file]);
     assert!(stdout(&summary).contains("251,340"));
 
     let run = directory.path().join("run");
-    let train = xtask(&[
+    let train = calcine(&[
         "train-cifar",
         "--model",
         "simplenet",
@@ -92,7 +92,7 @@ fn what_cannot_be_done_is_said_with_code_two() {
         (&["thin", "--batches", "0"], "at least 1"),
         (&["thin", "--norm", "l3", "--level", "0.5"], "l1, l2 or max"),
     ] {
-        let output = xtask(arguments);
+        let output = calcine(arguments);
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{errors}");
         assert!(

@@ -1,4 +1,4 @@
-//! `cargo xtask activations` as a user runs it.
+//! `calcine activations` as a user runs it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 fn layers_channels_and_logs_tell_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("activations");
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+    let output = Command::new(env!("CARGO_BIN_EXE_calcine"))
         .args(["activations", "--model", "simplenet", "--weights", "none"])
         .args([
             "--data",
