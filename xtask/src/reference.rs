@@ -13,14 +13,7 @@ use crate::failure::Failure;
 const RECIPE: &str = "recipes/resnet20-agp.toml";
 
 /// Arguments that say what to do, so that the default recipe is not meant.
-const CHOICES: [&str; 6] = [
-    "--recipe",
-    "--resume",
-    "--evaluate",
-    "--help",
-    "-h",
-    "--device=list",
-];
+const CHOICES: [&str; 6] = ["--recipe", "--resume", "--help", "-h", "--device=list"];
 
 /// Train, prune and report a network on CIFAR-10: builds `calcine` and runs its reference run.
 ///
@@ -122,7 +115,6 @@ mod tests {
             &["--recipe", "r.toml"][..],
             &["--recipe=r.toml"],
             &["--resume", "runs/a"],
-            &["--evaluate"],
         ] {
             assert_eq!(line(options), options.join(" "));
         }

@@ -1,5 +1,4 @@
 //! What commands do with the files and directories of others.
-#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -9,24 +8,7 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-fn calcine(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_calcine"));
-    command.args(arguments).env_remove("CALCINE_DATA");
-    command.output().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn stdout(output: &Output) -> String {
-    assert!(output.status.success(), "{}", stderr(output));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn last_line(output: &Output) -> Value {
-    serde_json::from_str(stdout(output).lines().last().unwrap()).unwrap()
-}
+use crate::support::{calcine, report, stderr, stdout};
 
 /// What is wrong, in one line, with code two.
 fn refusal(arguments: &[&str]) -> String {
@@ -75,7 +57,7 @@ fn a_finished_run_is_not_touched_by_any_command() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("run");
     let out_text = out.to_str().unwrap();
-    let report = last_line(&calcine(&train(out_text, &[])));
+    let report = report(&calcine(&train(out_text, &[])));
     let before = files(&out);
 
     for arguments in [
@@ -83,7 +65,7 @@ fn a_finished_run_is_not_touched_by_any_command() {
         vec!["train-cifar", "--resume", out_text, "--json"],
     ] {
         let again = calcine(&arguments);
-        assert_eq!(last_line(&again), report);
+        assert_eq!(report(&again), report);
         assert!(
             stderr(&again).contains("finished before"),
             "{}",
@@ -151,14 +133,14 @@ fn a_quantized_network_is_evaluated_summarised_and_looked_at() {
         "--json",
         "--out",
     ];
-    let quantized = last_line(&calcine(
+    let quantized = report(&calcine(
         &[&quantize[..], &[out.to_str().unwrap()], &network].concat(),
     ));
     let file = out.join("quantized.safetensors");
     let file = file.to_str().unwrap();
 
     let evaluate = ["train-cifar", "--evaluate", "--json", "--weights", file];
-    let report = last_line(&calcine(&[&evaluate[..], &network].concat()));
+    let report = report(&calcine(&[&evaluate[..], &network].concat()));
     assert_eq!(report["top1"], quantized["top1"]);
     assert_eq!(report["parameters"], 61_770);
 
@@ -188,7 +170,7 @@ fn a_quantized_network_is_evaluated_summarised_and_looked_at() {
 fn options_of_weights_choose_within_a_file_and_need_one() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("run");
-    last_line(&calcine(&train(out.to_str().unwrap(), &[])));
+    report(&calcine(&train(out.to_str().unwrap(), &[])));
     let file = out.join("model.safetensors");
     let file = file.to_str().unwrap();
     let summary = |more: &[&str]| {

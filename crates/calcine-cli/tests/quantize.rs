@@ -1,16 +1,11 @@
 //! `calcine quantize` as a user runs it, with what it looks for.
-#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-fn calcine(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_calcine"));
-    command.args(arguments).env_remove("CALCINE_DATA");
-    command.output().unwrap()
-}
+use crate::support::calcine;
 
 /// A small network on made-up images, into `out`.
 fn quantize(out: &Path, more: &[&str]) -> Value {

@@ -1,25 +1,10 @@
 //! `calcine thin` as a user runs it, and what other commands make of its file.
-#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-fn calcine(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_calcine"));
-    command.args(arguments).env_remove("CALCINE_DATA");
-    command.output().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn last_line(output: &Output) -> Value {
-    serde_json::from_str(stdout(output).lines().last().unwrap()).unwrap()
-}
+use crate::support::{calcine, report, stdout};
 
 /// Half of the channels go; the summary of the file agrees, and it is trained as any network.
 #[test]
@@ -44,7 +29,7 @@ fn a_thinned_network_is_one_file_for_every_command() {
         "--out",
         out.to_str().unwrap(),
     ]);
-    let report = last_line(&thin);
+    let report = report(&thin);
     let number = |key: &str| report[key].as_f64().unwrap();
     // 3, 8, 60 and 42 channels are left: 352,800 / 2 + 240,000 / 4 + 48,000 / 4 + 10,080 / 4 + 840 / 2.
     assert_eq!(number("macs_before"), 651_720.0);
@@ -81,7 +66,7 @@ fn a_thinned_network_is_one_file_for_every_command() {
         run.to_str().unwrap(),
     ]);
     // 3·3·25 + 8·3·25 + 60·200 + 42·60 + 10·42 weights.
-    assert_eq!(last_line(&train)["parameters"], 15_765);
+    assert_eq!(report(&train)["parameters"], 15_765);
 }
 
 #[test]

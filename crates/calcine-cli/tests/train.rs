@@ -1,5 +1,4 @@
 //! `calcine train` as a user runs it: a process, its files, its exit code.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,6 +7,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+
+use crate::support::{command, report, stderr};
 
 /// A small network on made-up images: three epochs of eight steps.
 const SMALL: [&str; 15] = [
@@ -29,12 +30,7 @@ const SMALL: [&str; 15] = [
 ];
 
 fn train_cifar(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_calcine"));
-    command
-        .arg("train-cifar")
-        .args(arguments)
-        .env_remove("CALCINE_DATA");
-    command
+    command(&[&["train-cifar"], arguments].concat())
 }
 
 /// The small network by a recipe.
@@ -45,16 +41,6 @@ fn small_by(recipe: &Path, out: &Path) -> Command {
 
 fn run(arguments: &[&str]) -> Output {
     train_cifar(arguments).output().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn report(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", stderr(output));
-    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    serde_json::from_str(stdout.lines().last().unwrap()).unwrap()
 }
 
 /// Every file of a run but those with times in them; of `scalars.csv` all rows but the speed.
