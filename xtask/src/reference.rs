@@ -13,7 +13,7 @@ use crate::failure::Failure;
 const RECIPE: &str = "recipes/resnet20-agp.toml";
 
 /// Arguments that say what to do, so that the default recipe is not meant.
-const CHOICES: [&str; 6] = ["--recipe", "--resume", "--help", "-h", "--device=list"];
+const CHOICES: [&str; 5] = ["--recipe", "--resume", "--help", "-h", "--device=list"];
 
 /// Train, prune and report a network on CIFAR-10: builds `calcine` and runs its reference run.
 ///

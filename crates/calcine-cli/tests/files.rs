@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Command, Output};
 use std::time::SystemTime;
-
-use serde_json::Value;
 
 use crate::support::{calcine, report, stderr, stdout};
 
@@ -57,7 +54,7 @@ fn a_finished_run_is_not_touched_by_any_command() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("run");
     let out_text = out.to_str().unwrap();
-    let report = report(&calcine(&train(out_text, &[])));
+    let reported = report(&calcine(&train(out_text, &[])));
     let before = files(&out);
 
     for arguments in [
@@ -65,7 +62,7 @@ fn a_finished_run_is_not_touched_by_any_command() {
         vec!["train-cifar", "--resume", out_text, "--json"],
     ] {
         let again = calcine(&arguments);
-        assert_eq!(report(&again), report);
+        assert_eq!(report(&again), reported);
         assert!(
             stderr(&again).contains("finished before"),
             "{}",
@@ -140,9 +137,9 @@ fn a_quantized_network_is_evaluated_summarised_and_looked_at() {
     let file = file.to_str().unwrap();
 
     let evaluate = ["train-cifar", "--evaluate", "--json", "--weights", file];
-    let report = report(&calcine(&[&evaluate[..], &network].concat()));
-    assert_eq!(report["top1"], quantized["top1"]);
-    assert_eq!(report["parameters"], 61_770);
+    let evaluated = report(&calcine(&[&evaluate[..], &network].concat()));
+    assert_eq!(evaluated["top1"], quantized["top1"]);
+    assert_eq!(evaluated["parameters"], 61_770);
 
     let summary = |kind: &str| stdout(&calcine(&["summary", "--weights", file, "--kind", kind]));
     let integers = summary("integers");

@@ -1,7 +1,6 @@
 //! `calcine quantize` as a user runs it, with what it looks for.
 
 use std::path::Path;
-use std::process::{Command, Output};
 
 use serde_json::Value;
 

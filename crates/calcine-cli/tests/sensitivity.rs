@@ -5,8 +5,6 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
-
 use crate::support::{command, report, stderr};
 
 /// A small network on a few made-up images.

@@ -11,8 +11,8 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A run on made-up images, with what it says about it.
-fn small(command: &str, out: &Path, more: &[&str]) -> Command {
-    let network = [command, "--model", "simplenet", "--weights", "none"];
+fn small(name: &str, out: &Path, more: &[&str]) -> Command {
+    let network = [name, "--model", "simplenet", "--weights", "none"];
     let place = ["--data", "synthetic", "--out", out.to_str().unwrap()];
     command(&[&network[..], &place, more].concat())
 }

@@ -1,9 +1,5 @@
 //! `calcine thin` as a user runs it, and what other commands make of its file.
 
-use std::process::{Command, Output};
-
-use serde_json::Value;
-
 use crate::support::{calcine, report, stdout};
 
 /// Half of the channels go; the summary of the file agrees, and it is trained as any network.
@@ -29,13 +25,13 @@ fn a_thinned_network_is_one_file_for_every_command() {
         "--out",
         out.to_str().unwrap(),
     ]);
-    let report = report(&thin);
-    let number = |key: &str| report[key].as_f64().unwrap();
+    let thinned = report(&thin);
+    let number = |key: &str| thinned[key].as_f64().unwrap();
     // 3, 8, 60 and 42 channels are left: 352,800 / 2 + 240,000 / 4 + 48,000 / 4 + 10,080 / 4 + 840 / 2.
     assert_eq!(number("macs_before"), 651_720.0);
     assert_eq!(number("macs"), 251_340.0);
     assert_eq!(number("top1_pruned"), number("top1"));
-    let speed = &report["speed"][0];
+    let speed = &thinned["speed"][0];
     assert!(speed["before"].as_f64().unwrap() > 0.0 && speed["after"].as_f64().unwrap() > 0.0);
     assert!(out.join("plan.json").is_file() && out.join("report.json").is_file());
 

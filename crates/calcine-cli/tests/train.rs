@@ -6,8 +6,6 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
-
 use crate::support::{command, report, stderr};
 
 /// A small network on made-up images: three epochs of eight steps.
