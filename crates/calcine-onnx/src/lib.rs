@@ -25,8 +25,10 @@
 
 mod error;
 mod export;
+mod import;
 mod proto;
 mod wire;
 
 pub use error::{ExportError, ImportError, UnsupportedNode};
+pub use import::{ImportOptions, is_onnx, read_bytes, read_file};
 pub use export::{ExportOptions, Form, OnnxModel, export, export_quantized};

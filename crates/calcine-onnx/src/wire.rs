@@ -192,14 +192,6 @@ impl Message {
         self.bytes(number, &inner.0);
     }
 
-    pub(crate) fn integers(&mut self, number: u64, values: &[i64]) {
-        self.message(number, |packed| {
-            for value in values {
-                packed.varint(value.cast_unsigned());
-            }
-        });
-    }
-
     pub(crate) fn floats(&mut self, number: u64, values: &[f32]) {
         self.message(number, |packed| {
             for value in values {

@@ -1,1 +1,14 @@
+//! All tests of the crate.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::float_cmp,
+    reason = "tests"
+)]
 
+mod hostile;
+mod operators;
+mod resnet;
+mod runtime;
+mod zoo;

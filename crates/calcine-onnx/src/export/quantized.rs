@@ -82,7 +82,6 @@ pub(crate) struct Writer<'a> {
 
 /// What a layer's node is made of.
 pub(crate) struct LayerParts<'a> {
-    pub(crate) position: usize,
     pub(crate) node: &'a Node,
     pub(crate) layer: IntegerLayer<'a>,
     /// The integers of its input, if that has a quantizer.
@@ -212,7 +211,6 @@ impl<'a> Writer<'a> {
                 _ => self.codes(node.inputs[0]),
             };
             let parts = LayerParts {
-                position,
                 node,
                 layer,
                 input,
