@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
 use calcine_quantize::{
-    Calibration, Clip, Quantized, Score, SearchError, Settings, TrialProgress, Trials, greedy,
+    Calibration, Clip, Evaluation, Quantized, SearchError, Settings, TrialProgress, Trials, greedy,
     lapq, quantize, widths,
 };
 use calcine_trace::Network;
@@ -32,13 +32,10 @@ impl Case {
         }
     }
 
-    fn score(&self, quantized: &Quantized) -> Score {
+    fn score(&self, quantized: &Quantized) -> Evaluation {
         let found: Tensor<2> = quantized.forward(images(8, 1));
         let off = (found - self.expected.clone()).square().mean();
-        Score {
-            loss: f64::from(off.into_scalar::<f32>()),
-            top1: 0.0,
-        }
+        Evaluation::new(f64::from(off.into_scalar::<f32>()), 1)
     }
 
     fn loss(&self, settings: &Settings) -> f64 {

@@ -4,9 +4,10 @@ use calcine_quantize::Quantized;
 use calcine_trace::watch::{
     Extrema, Moments, Norms, Places, Statistics, Watched, Zeros, watch_passes,
 };
+use calcine_train::Draw;
 
 use super::setup::Setup;
-use super::validation::{Draw, Validation};
+use super::validation::Validation;
 use super::{ReferenceError, Settings};
 use crate::cifar10::Source;
 use crate::{Architecture, Classifier, ModelTask};
