@@ -4,8 +4,8 @@ use calcine_train::{Batch as LabelledBatch, BatchIter, Data};
 /// Images and their classes.
 pub(super) type Labelled = LabelledBatch<Tensor<4>, Tensor<1, Int>>;
 
-use crate::cifar10::{CHANNELS, Cifar10, SIDE, split};
-use crate::loader::{
+use calcine_data::cifar10::{CHANNELS, Cifar10, SIDE, split};
+use calcine_data::loader::{
     Batch, Evaluate, EvaluateSettings, LastBatch, Normalization, Train, TrainSettings,
 };
 
