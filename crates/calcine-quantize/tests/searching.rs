@@ -185,7 +185,7 @@ fn fewer_bits_of_a_layer_cost_more_and_are_spent_where_they_cost_least() {
         ["stem", "inner", "depthwise", "grouped", "down", "head"]
     );
     for layer in &found.layers {
-        let [eight, four, two] = layer.widths[..] else {
+        let [eight, four, two] = &layer.widths[..] else {
             panic!("three widths")
         };
         assert_eq!([eight.bits, four.bits, two.bits], [8, 4, 2]);

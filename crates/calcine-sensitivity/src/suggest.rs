@@ -54,8 +54,8 @@ mod tests {
     }
 
     /// Top-1 of one parameter at 0.2, 0.4, …; the unpruned model has 90.
-    fn level(top1: &[f64], max_drop: f64) -> f64 {
-        let csv = top1.iter().enumerate().map(|(index, top1)| {
+    fn level(values: &[f64], max_drop: f64) -> f64 {
+        let csv = values.iter().enumerate().map(|(index, top1)| {
             let level = f64::from(2 * (index as u32 + 1)) / 10.0;
             format!("w,{level},{level},,{top1},100,1\n")
         });

@@ -204,12 +204,20 @@ fn resumes_exactly<M: Module, const D: usize>(
                 step,
                 flag: first.stop.clone(),
             };
-            let outcome = fit(new(0), &data, forward, &first, &mut stop).unwrap();
+            let outcome = fit(new(0), &data, forward, &Classification, &first, &mut stop).unwrap();
             assert!(matches!(outcome, Outcome::Stopped(_)));
         }
         End::Kill(step) => {
             data.dies_at = step;
-            let error = fit(new(0), &data, forward, &first, &mut NoObserver).unwrap_err();
+            let error = fit(
+                new(0),
+                &data,
+                forward,
+                &Classification,
+                &first,
+                &mut NoObserver,
+            )
+            .unwrap_err();
             assert!(matches!(error, FitError::ShortEpoch { .. }), "{error}");
             data.dies_at = u64::MAX;
         }

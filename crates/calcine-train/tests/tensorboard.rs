@@ -285,7 +285,7 @@ fn after_a_restart_a_new_file_takes_later_steps_back_and_the_rest_is_a_whole_run
         kept.scalars(*step, &[(tag, f64::from(*value))]).unwrap();
     }
     kept.0
-        .remove("Performance/Training/ImagesPerSecond")
+        .remove("Performance/Training/SamplesPerSecond")
         .unwrap();
     let mut expected = whole().0;
     for value in expected.values_mut().flat_map(BTreeMap::values_mut) {

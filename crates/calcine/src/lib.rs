@@ -98,5 +98,7 @@ pub mod prelude {
     pub use calcine_recipe::Recipe;
     pub use calcine_schedule::{Clock, Curve, LearningRate, Window};
     #[cfg(feature = "train")]
-    pub use calcine_train::{Data, Driver, FitSettings, Labelled, Outcome, Run, fit};
+    pub use calcine_train::{
+        Batch, Classification, Data, Driver, FitSettings, Objective, Outcome, Run, fit,
+    };
 }

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use calcine_fold::Layout;
 use calcine_graph::Op;
 use calcine_quantize::Quantized;
