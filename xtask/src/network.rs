@@ -3,10 +3,10 @@
 use std::str::FromStr;
 
 use burn::tensor::Device;
+use calcine::data::loader::Normalization;
+use calcine::weights::LoadOptions;
 use calcine::zoo::Architecture;
-use calcine::zoo::loader::Normalization;
 use calcine::zoo::reference::Settings;
-use calcine::zoo::weights::LoadOptions;
 
 use crate::failure::Failure;
 use crate::terminal::print_line;

@@ -10,8 +10,8 @@ use calcine::summary::{
     ComputeSettings, ComputeTable, Rows, Sheet, compute, model, modules, sparsity,
 };
 use calcine::trace::{Network, trace};
+use calcine::weights::LoadOptions;
 use calcine::zoo::reference::{Weights, sparsity_of_integers};
-use calcine::zoo::weights::LoadOptions;
 use calcine::zoo::{Architecture, Classifier, ModelTask};
 use clap::ValueEnum;
 

@@ -5,7 +5,7 @@ use burn::optim::SgdConfig;
 use burn::tensor::{Device, Tensor};
 use calcine_recipe::Recipe;
 use calcine_trace::trace;
-use calcine_zoo::{ResNet, ResNetConfig, weights};
+use calcine_zoo::{ResNet, ResNetConfig};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -59,7 +59,7 @@ fn golden_ranking_with_the_norm_folded_in() {
         let model = ResNetConfig::new(20)
             .init(&Device::flex().autodiff())
             .unwrap();
-        weights::load_bytes(model, &parameters).unwrap()
+        calcine_weights::load_bytes(model, &parameters).unwrap()
     };
     let weight = case["args"]["weight"].as_str().unwrap();
     let level = format!("level = {}", case["args"]["desired_sparsity"]);

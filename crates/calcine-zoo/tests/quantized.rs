@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 use calcine_graph::{Graph, Map, Node, Op, Source, ValueId};
 use calcine_quantize::{Calibration, Scheme, Seen, Settings, quantize};
 use calcine_trace::trace;
-use calcine_zoo::{ResNetConfig, weights};
+use calcine_zoo::ResNetConfig;
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use serde_json::Value;
@@ -57,7 +57,7 @@ fn golden_resnet20_in_integers() {
     let parameters = parameters.filter(|(name, _)| name != "x" && name != "logits");
     let parameters = safetensors::serialize(parameters, None).unwrap();
     let model = ResNetConfig::new(20).init(&Device::flex()).unwrap();
-    let model = weights::load_bytes(model, &parameters).unwrap();
+    let model = calcine_weights::load_bytes(model, &parameters).unwrap();
     let x = numbers(&base.tensor("x").unwrap());
     let x = Tensor::<1>::from_floats(x.as_slice(), &Device::flex()).reshape([4, 3, 32, 32]);
     let network = trace(&model, x.clone(), |m, x: Tensor<4>| m.forward(x)).unwrap();

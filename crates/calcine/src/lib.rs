@@ -30,7 +30,9 @@
 //! | `observe` | statistics of activations | `observe`; brings `trace` |
 //! | `thin` | removes pruned channels physically | `thin`; brings `trace` |
 //! | `quantize` | quantizes traced networks, after training and in it | `quantize`; brings `trace` |
-//! | `zoo` | reference models and data | `zoo` |
+//! | `data` | data sets as batches | `data` |
+//! | `weights` | weights of any module from safetensors and PyTorch files | `weights` |
+//! | `zoo` | reference models and their weights | `zoo`; brings `data`, `weights` |
 //!
 //! # Examples
 //!
@@ -57,6 +59,8 @@
 pub mod device;
 
 pub use calcine_criteria as criteria;
+#[cfg(feature = "data")]
+pub use calcine_data as data;
 #[cfg(feature = "distiller")]
 pub use calcine_distiller as distiller;
 pub use calcine_fold as fold;
@@ -86,6 +90,8 @@ pub use calcine_thin as thin;
 pub use calcine_trace as trace;
 #[cfg(feature = "train")]
 pub use calcine_train as train;
+#[cfg(feature = "weights")]
+pub use calcine_weights as weights;
 #[cfg(feature = "zoo")]
 pub use calcine_zoo as zoo;
 

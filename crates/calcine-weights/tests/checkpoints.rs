@@ -1,9 +1,12 @@
 //! Checkpoints as people leave them: wrapped, nested, masked, with more or less in them than weights.
 
+use std::path::Path;
+
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
+use burn::store::{ModuleSnapshot, SafetensorsStore};
 use burn::tensor::{Device, Tensor};
-use calcine_zoo::weights::{self, LoadOptions, LoadReport, Problem, WeightsError};
+use calcine_weights::{LoadOptions, LoadReport, Problem, WeightsError};
 use tempfile::tempdir;
 
 use crate::import::{Tiny, tiny};
@@ -512,7 +515,8 @@ fn archives_are_read_whatever_the_length_of_their_name() {
         let path = directory.path().join(format!("{stem}.pth"));
         let bytes = save(&object, &stem);
         std::fs::write(&path, &bytes).unwrap();
-        let model = weights::load(tiny(), &path).unwrap_or_else(|e| panic!("{length}: {e}"));
+        let model =
+            calcine_weights::load(tiny(), &path).unwrap_or_else(|e| panic!("{length}: {e}"));
         assert_eq!(rows(&model), expected, "{length}");
         assert_eq!(
             std::fs::read(&path).unwrap(),
@@ -622,14 +626,26 @@ fn checkpoints_of_runs_are_read_in_burns_layout() {
     let directory = tempdir().unwrap();
     let file = directory.path().join("best.safetensors");
     let trained = load(&dict(state(""))).unwrap().0;
-    calcine_train::checkpoint::save_model(&trained, &file).unwrap();
-    assert_eq!(rows(&weights::load(tiny(), &file).unwrap()), rows(&trained));
+    save_in_burns_layout(&trained, &file);
+    assert_eq!(
+        rows(&calcine_weights::load(tiny(), &file).unwrap()),
+        rows(&trained)
+    );
 
     let square = || LinearConfig::new(2, 2).init(&Device::flex());
     let trained = square();
-    calcine_train::checkpoint::save_model(&trained, &file).unwrap();
+    save_in_burns_layout(&trained, &file);
     assert_eq!(
-        rows(&weights::load(square(), &file).unwrap()),
+        rows(&calcine_weights::load(square(), &file).unwrap()),
         rows(&trained)
     );
+}
+
+/// Writes a file as Calcine's checkpoints are: with Burn's names and layouts, which its metadata say.
+fn save_in_burns_layout<M: Module>(model: &M, file: &Path) {
+    let mut store = SafetensorsStore::from_bytes(None)
+        .clear_metadata()
+        .metadata("layout", "burn");
+    model.save_into(&mut store).unwrap();
+    std::fs::write(file, store.get_bytes().unwrap()).unwrap();
 }

@@ -12,9 +12,9 @@ use super::{LoadReport, WeightsError, assign};
 /// # Examples
 ///
 /// ```no_run
+/// use burn::nn::LinearConfig;
 /// use burn::tensor::Device;
-/// use calcine_zoo::ResNetConfig;
-/// use calcine_zoo::weights::LoadOptions;
+/// use calcine_weights::LoadOptions;
 /// use std::path::Path;
 ///
 /// // The averaged weights of a checkpoint, but for its last layer.
@@ -23,7 +23,7 @@ use super::{LoadReport, WeightsError, assign};
 ///     ignore: vec!["fc.*".to_owned()],
 ///     ..LoadOptions::default()
 /// };
-/// let model = ResNetConfig::new(20).init(&Device::flex())?;
+/// let model = LinearConfig::new(64, 10).init(&Device::flex());
 /// let (model, report) = options.load(model, Path::new("checkpoint.pth"))?;
 /// println!("{report}");
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -3,7 +3,7 @@
 use super::view::View;
 use super::{Batch, Batches, Normalization, check};
 use crate::cifar10::Images;
-use calcine_train::stream;
+use calcine_criteria::stream;
 use rand::seq::SliceRandom;
 use std::sync::Arc;
 
@@ -56,8 +56,8 @@ impl Default for TrainSettings {
 /// # Examples
 ///
 /// ```
-/// use calcine_zoo::cifar10::synthetic;
-/// use calcine_zoo::loader::{Train, TrainSettings};
+/// use calcine_data::cifar10::synthetic;
+/// use calcine_data::loader::{Train, TrainSettings};
 ///
 /// let data = synthetic(7, 100, 10);
 /// let settings = TrainSettings { batch_size: 32, ..TrainSettings::default() };
@@ -123,8 +123,9 @@ impl Train {
         })
     }
 
-    /// Number of images drawn for an epoch.
-    pub(crate) fn drawn(&self) -> usize {
+    /// Number of images drawn for an epoch, those included that fill no whole batch.
+    #[must_use]
+    pub fn drawn(&self) -> usize {
         self.settings
             .images_per_epoch
             .unwrap_or(usize::MAX)

@@ -119,13 +119,13 @@ impl Options {
 /// # Examples
 ///
 /// ```
-/// use calcine_zoo::cifar10::{Choice, Options, load};
+/// use calcine_data::cifar10::{Choice, Options, load};
 ///
 /// let options = Options { synthetic_train: 100, synthetic_test: 20, ..Options::default() };
 /// let data = load(&Choice::Synthetic, &options, &mut |_, _| {})?;
 /// assert_eq!(data.train.len(), 100);
 /// assert!(data.source.is_synthetic());
-/// # Ok::<(), calcine_zoo::cifar10::DataError>(())
+/// # Ok::<(), calcine_data::cifar10::DataError>(())
 /// ```
 pub fn load(
     choice: &Choice,

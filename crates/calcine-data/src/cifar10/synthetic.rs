@@ -1,7 +1,7 @@
 //! Made-up images for tests and for machines without network.
 
 use super::{CLASSES, Cifar10, Images, PIXELS, SIDE, Source};
-use calcine_train::stream;
+use calcine_criteria::stream;
 use rand::{Rng, RngExt};
 use std::sync::Arc;
 

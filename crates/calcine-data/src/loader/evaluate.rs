@@ -32,8 +32,8 @@ impl Default for EvaluateSettings {
 /// # Examples
 ///
 /// ```
-/// use calcine_zoo::cifar10::synthetic;
-/// use calcine_zoo::loader::{Evaluate, EvaluateSettings};
+/// use calcine_data::cifar10::synthetic;
+/// use calcine_data::loader::{Evaluate, EvaluateSettings};
 ///
 /// let data = synthetic(7, 0, 20);
 /// let settings = EvaluateSettings { batch_size: 8, ..EvaluateSettings::default() };

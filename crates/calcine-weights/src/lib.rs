@@ -50,23 +50,6 @@ pub use options::LoadOptions;
 pub use problem::Problem;
 pub use report::LoadReport;
 
-/// A trained [`ResNet`](crate::ResNet) of depth 20, as a safetensors file: 86.67 % top-1 on the
-/// 10 000 test images of CIFAR-10.
-///
-/// Pixels are normalised to `(v / 255 - 0.5) / 0.5`.
-///
-/// # Examples
-///
-/// ```
-/// use burn::tensor::Device;
-/// use calcine_zoo::{ResNetConfig, weights};
-///
-/// let model = ResNetConfig::new(20).init(&Device::flex())?;
-/// let model = weights::load_bytes(model, weights::RESNET20_CIFAR10)?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub const RESNET20_CIFAR10: &[u8] = include_bytes!("../weights/resnet20-cifar10.safetensors");
-
 /// `model` with the weights of the file at `path`: [`LoadOptions::load`] without options.
 ///
 /// What is remarkable about the file (weights under a prefix, masks, buffers that were left out) is logged.
@@ -99,15 +82,17 @@ pub fn load_bytes<M: Module>(model: M, safetensors: &[u8]) -> Result<M, WeightsE
 /// # Examples
 ///
 /// ```
+/// use burn::nn::{Linear, LinearConfig};
 /// use burn::tensor::Device;
-/// use calcine_zoo::{SimpleNetConfig, weights};
 ///
 /// let device = Device::flex();
 /// let directory = tempfile::tempdir()?;
-/// let path = directory.path().join("simplenet.safetensors");
+/// let path = directory.path().join("linear.safetensors");
 ///
-/// weights::save(&SimpleNetConfig::new().with_seed(1).init(&device), &path)?;
-/// let same = weights::load(SimpleNetConfig::new().init(&device), &path)?;
+/// let layer: Linear = LinearConfig::new(3, 2).init(&device);
+/// calcine_weights::save(&layer, &path)?;
+/// let same = calcine_weights::load(LinearConfig::new(3, 2).init(&device), &path)?;
+/// assert_eq!(same.weight.val().into_data(), layer.weight.val().into_data());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn save<M: Module>(model: &M, path: &Path) -> Result<(), WeightsError> {

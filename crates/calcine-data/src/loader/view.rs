@@ -85,7 +85,7 @@ mod tests {
     use super::*;
     use crate::cifar10::PIXELS;
     use crate::loader::Normalization;
-    use calcine_train::stream;
+    use calcine_criteria::stream;
 
     /// Pads with zero bytes, crops, flips and normalises, pixel by pixel.
     fn oracle(view: View, image: &[u8], by: Normalization) -> Vec<f32> {
