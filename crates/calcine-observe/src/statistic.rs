@@ -34,7 +34,7 @@ use crate::activation::{Activation, Seen};
 /// # use calcine_trace::{trace, watch::Places};
 /// # let x = Tensor::<2>::from_data([[0.0, 9.0], [7.0, 8.0]], &Device::flex());
 /// # let network = trace(&burn::nn::Relu::new(), x.clone(), |m, x| m.forward(x)).unwrap();
-/// # let watched = network.watch([x], &Places::activations(), &Saturated { above: 6.0 }).unwrap();
+/// # let watched = observe(&network, [x], &Places::activations(), &Saturated { above: 6.0 }).unwrap();
 /// # assert_eq!(watched.get("relu").unwrap(), &[0.5, 1.0]);
 /// ```
 pub trait Statistic {

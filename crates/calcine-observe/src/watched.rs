@@ -146,7 +146,7 @@ impl<V: Columns> Watched<V> {
     /// # use calcine_trace::{trace, watch::{Moments, Per, Places, Zeros}};
     /// # let x = Tensor::<2>::from_data([[0.0, 4.0], [-2.0, 8.0]], &Device::flex());
     /// # let network = trace(&burn::nn::Relu::new(), x.clone(), |m, x| m.forward(x)).unwrap();
-    /// let watched = network.watch([x], &Places::activations(), &(Zeros, Moments)).unwrap();
+    /// let watched = observe(&network, [x], &Places::activations(), &(Zeros, Moments)).unwrap();
     /// let csv = watched.csv(Per::Channel);
     /// assert_eq!(csv, "layer,channel,apoz,mean,std\nrelu,0,1,0,0\nrelu,1,0,6,2\n");
     /// ```
@@ -207,7 +207,7 @@ impl<V: Columns> Watched<V> {
     /// # use calcine_trace::{trace, watch::{Places, Zeros}};
     /// # let x = Tensor::<2>::from_data([[0.0, 4.0], [-2.0, 8.0]], &Device::flex());
     /// # let network = trace(&burn::nn::Relu::new(), x.clone(), |m, x| m.forward(x)).unwrap();
-    /// let watched = network.watch([x], &Places::activations(), &Zeros).unwrap();
+    /// let watched = observe(&network, [x], &Places::activations(), &Zeros).unwrap();
     /// assert_eq!(watched.scalars(), [("relu/sparsity".to_owned(), 0.5)]);
     /// ```
     #[must_use]
