@@ -3,7 +3,7 @@
 //! # Should I use this crate?
 //!
 //! Use it to carry a schedule of Distiller's over, once: the recipe that comes of it is yours to read and
-//! change. `cargo xtask recipe convert FILE.yaml` is this crate on the command line.
+//! change. `calcine recipe convert FILE.yaml` is this crate on the command line.
 //!
 //! ```
 //! use calcine_distiller::{Options, convert};

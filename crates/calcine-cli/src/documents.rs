@@ -7,12 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use calcine::recipe::Recipe;
-use cargo_metadata::{Metadata, Package};
-use clap::CommandFactory;
+use cargo_metadata::{Metadata, MetadataCommand, Package};
 use clap::error::ErrorKind;
 use toml::{Table, Value};
 
-use crate::cargo;
 use crate::recipe::check_recipe;
 
 /// A Markdown file, by its path in the repository.
@@ -29,7 +27,13 @@ struct Block<'a> {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The packages of the workspace, without their dependencies.
+fn members() -> Metadata {
+    let members = MetadataCommand::new().no_deps().exec();
+    members.unwrap_or_else(|error| panic!("the workspace cannot be read: {error}"))
 }
 
 /// All Markdown files but changelogs, which speak of what was.
@@ -112,16 +116,23 @@ impl Page {
             let joined = block.body.replace("\\\n", " ");
             for (number, line) in (block.line..).zip(joined.lines()) {
                 let command = line.strip_prefix("$ ");
-                let command = command.or_else(|| Some(line).filter(|l| l.starts_with("cargo ")));
+                let command = command.or_else(|| Some(line).filter(|line| is_command(line)));
                 let place = format!("{}:{number}", self.path);
                 commands.extend(command.filter(|_| shell).map(|c| (place, c.to_owned())));
             }
         }
         let spans = self.spans().into_iter();
-        let spans = spans.filter(|span| span.starts_with("cargo "));
+        let spans = spans.filter(|span| is_command(span));
         commands.extend(spans.map(|span| (self.path.clone(), span)));
         commands
     }
+}
+
+/// Whether a text is a command line although nothing before it says so.
+fn is_command(text: &str) -> bool {
+    ["cargo ", "calcine "]
+        .iter()
+        .any(|program| text.starts_with(program))
 }
 
 /// What is wrong with a command line.
@@ -143,13 +154,17 @@ fn wrong(command: &str, members: &Metadata) -> Result<(), String> {
     }
     match words[..] {
         ["cargo"] | ["cargo", "xtask"] => Ok(()),
-        ["cargo", "xtask", ref arguments @ ..] => parses(arguments),
+        ["cargo", "xtask", "train-cifar", ..] => parses(crate::command(), &words[1..]),
+        ["cargo", "xtask", ..] => parses(xtask::command(), &words[1..]),
+        ["calcine", ..] => parses(crate::command(), &words),
         ["cargo", "run", ref arguments @ ..] => {
             let mut parts = arguments.splitn(2, |word| *word == "--");
             let (own, program) = (parts.next().unwrap_or_default(), parts.next());
             let package = package(own, members)?;
             match program {
-                Some(arguments) if package.name == "xtask" => parses(arguments),
+                Some(arguments) if package.name == "calcine-cli" => {
+                    parses(crate::command(), &[&["calcine"], arguments].concat())
+                }
                 _ => Ok(()),
             }
         }
@@ -183,9 +198,7 @@ fn is_variable(name: &str) -> bool {
 }
 
 /// That the program takes these arguments.
-fn parses(arguments: &[&str]) -> Result<(), String> {
-    let command = crate::with_negative_numbers(crate::Command::command());
-    let line = ["cargo xtask"].iter().chain(arguments);
+fn parses(command: clap::Command, line: &[&str]) -> Result<(), String> {
     match command.try_get_matches_from(line) {
         Err(error)
             if !matches!(
@@ -205,7 +218,7 @@ fn package<'a>(arguments: &[&str], members: &'a Metadata) -> Result<&'a Package,
         let at = arguments.iter().position(|word| names.contains(word))?;
         arguments.get(at + 1).copied()
     };
-    let named = value(&["-p", "--package"]).unwrap_or("xtask");
+    let named = value(&["-p", "--package"]).unwrap_or("calcine-cli");
     let package = members
         .packages
         .iter()
@@ -306,7 +319,7 @@ fn all_well(problems: &[String]) {
 
 #[test]
 fn every_command_is_one_that_the_program_takes_on_files_that_there_are() {
-    let members = cargo::members().unwrap_or_else(|error| panic!("{error}"));
+    let members = members();
     let mut problems = Vec::new();
     let mut count = 0;
     for page in pages() {
@@ -341,7 +354,7 @@ fn every_file_that_a_page_names_is_there() {
 
 #[test]
 fn every_recipe_and_manifest_is_sound() {
-    let members = cargo::members().unwrap_or_else(|error| panic!("{error}"));
+    let members = members();
     let mut problems = Vec::new();
     let mut count = 0;
     for page in pages() {

@@ -1,16 +1,10 @@
-//! `cargo xtask quantize` as a user runs it, with what it looks for.
-#![allow(clippy::unwrap_used, reason = "tests")]
+//! `calcine quantize` as a user runs it, with what it looks for.
 
 use std::path::Path;
-use std::process::{Command, Output};
 
 use serde_json::Value;
 
-fn xtask(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(arguments).env_remove("CALCINE_DATA");
-    command.output().unwrap()
-}
+use crate::support::calcine;
 
 /// A small network on made-up images, into `out`.
 fn quantize(out: &Path, more: &[&str]) -> Value {
@@ -24,7 +18,7 @@ fn quantize(out: &Path, more: &[&str]) -> Value {
         "100",
     ];
     let end = ["--json", "--out", out.to_str().unwrap()];
-    let output = xtask(&[&network[..], &data, more, &end].concat());
+    let output = calcine(&[&network[..], &data, more, &end].concat());
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -87,7 +81,7 @@ fn what_cannot_be_done_is_said_with_code_two() {
         (&["quantize", "--bits", "1"], "from 2 to 16"),
         (&["quantize", "--recipe", "nowhere.toml"], "nowhere.toml"),
     ] {
-        let output = xtask(arguments);
+        let output = calcine(arguments);
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{errors}");
         assert!(

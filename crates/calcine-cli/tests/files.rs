@@ -1,36 +1,15 @@
 //! What commands do with the files and directories of others.
-#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Command, Output};
 use std::time::SystemTime;
 
-use serde_json::Value;
-
-fn xtask(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(arguments).env_remove("CALCINE_DATA");
-    command.output().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn stdout(output: &Output) -> String {
-    assert!(output.status.success(), "{}", stderr(output));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn last_line(output: &Output) -> Value {
-    serde_json::from_str(stdout(output).lines().last().unwrap()).unwrap()
-}
+use crate::support::{calcine, report, stderr, stdout};
 
 /// What is wrong, in one line, with code two.
 fn refusal(arguments: &[&str]) -> String {
-    let output = xtask(arguments);
+    let output = calcine(arguments);
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
     text.lines().last().unwrap().to_owned()
@@ -75,15 +54,15 @@ fn a_finished_run_is_not_touched_by_any_command() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("run");
     let out_text = out.to_str().unwrap();
-    let report = last_line(&xtask(&train(out_text, &[])));
+    let reported = report(&calcine(&train(out_text, &[])));
     let before = files(&out);
 
     for arguments in [
         train(out_text, &[]),
         vec!["train-cifar", "--resume", out_text, "--json"],
     ] {
-        let again = xtask(&arguments);
-        assert_eq!(last_line(&again), report);
+        let again = calcine(&arguments);
+        assert_eq!(report(&again), reported);
         assert!(
             stderr(&again).contains("finished before"),
             "{}",
@@ -151,18 +130,18 @@ fn a_quantized_network_is_evaluated_summarised_and_looked_at() {
         "--json",
         "--out",
     ];
-    let quantized = last_line(&xtask(
+    let quantized = report(&calcine(
         &[&quantize[..], &[out.to_str().unwrap()], &network].concat(),
     ));
     let file = out.join("quantized.safetensors");
     let file = file.to_str().unwrap();
 
     let evaluate = ["train-cifar", "--evaluate", "--json", "--weights", file];
-    let report = last_line(&xtask(&[&evaluate[..], &network].concat()));
-    assert_eq!(report["top1"], quantized["top1"]);
-    assert_eq!(report["parameters"], 61_770);
+    let evaluated = report(&calcine(&[&evaluate[..], &network].concat()));
+    assert_eq!(evaluated["top1"], quantized["top1"]);
+    assert_eq!(evaluated["parameters"], 61_770);
 
-    let summary = |kind: &str| stdout(&xtask(&["summary", "--weights", file, "--kind", kind]));
+    let summary = |kind: &str| stdout(&calcine(&["summary", "--weights", file, "--kind", kind]));
     let integers = summary("integers");
     assert!(
         integers.contains("conv1") && integers.contains("48000"),
@@ -174,7 +153,7 @@ fn a_quantized_network_is_evaluated_summarised_and_looked_at() {
     assert!(text.contains("integers"), "{text}");
 
     let look = ["activations", "--images", "8", "--weights", file];
-    assert!(stdout(&xtask(&[&look[..], &SMALL].concat())).contains("relu"));
+    assert!(stdout(&calcine(&[&look[..], &SMALL].concat())).contains("relu"));
 
     for command in ["thin", "quantize"] {
         let other = directory.path().join(command);
@@ -188,7 +167,7 @@ fn a_quantized_network_is_evaluated_summarised_and_looked_at() {
 fn options_of_weights_choose_within_a_file_and_need_one() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("run");
-    last_line(&xtask(&train(out.to_str().unwrap(), &[])));
+    report(&calcine(&train(out.to_str().unwrap(), &[])));
     let file = out.join("model.safetensors");
     let file = file.to_str().unwrap();
     let summary = |more: &[&str]| {
@@ -206,7 +185,7 @@ fn options_of_weights_choose_within_a_file_and_need_one() {
     let text = refused(&["--weights", file, "--weights-key", "ema"]);
     assert!(text.contains("`ema`") && text.contains("`conv1`"), "{text}");
     let ignored = summary(&["--weights", file, "--weights-ignore", "fc*"]);
-    let ignored = xtask(&ignored.iter().map(String::as_str).collect::<Vec<_>>());
+    let ignored = calcine(&ignored.iter().map(String::as_str).collect::<Vec<_>>());
     assert!(stdout(&ignored).contains("fc1.weight"));
     let text = refused(&["--weights", "none", "--weights-ignore", "fc*"]);
     assert!(text.contains("the weights are `none`"), "{text}");

@@ -10,7 +10,7 @@ use calcine::zoo::reference::Settings;
 
 use crate::failure::Failure;
 use crate::terminal::print_line;
-use crate::train_cifar::bad;
+use crate::train::bad;
 
 /// A network, its data and its device.
 #[derive(Debug, clap::Args)]
@@ -92,7 +92,7 @@ fn with_feature(
     let arguments = arguments.into_iter().map(|argument| quoted(&argument));
     let arguments: Vec<String> = arguments.collect();
     format!(
-        "cargo run --package xtask --features {} -- {}",
+        "cargo run --package calcine-cli --features {} -- {}",
         features.join(","),
         arguments.join(" ")
     )
@@ -188,12 +188,12 @@ mod tests {
 
     #[test]
     fn the_command_that_builds_with_a_device_is_whole() {
-        let line = ["train-cifar", "--device", "wgpu", "--out", "my runs/it's"];
+        let line = ["train", "--device", "wgpu", "--out", "my runs/it's"];
         let line = || line.map(str::to_owned);
         assert_eq!(
             with_feature("wgpu", &["flex"], line()),
-            "cargo run --package xtask --features wgpu -- \
-             train-cifar --device wgpu --out \"my runs/it's\""
+            "cargo run --package calcine-cli --features wgpu -- \
+             train --device wgpu --out \"my runs/it's\""
         );
         let both = with_feature("wgpu", &["flex", "ndarray"], line());
         assert!(both.contains("--features ndarray,wgpu -- "), "{both}");

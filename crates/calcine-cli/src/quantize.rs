@@ -1,4 +1,4 @@
-//! `cargo xtask quantize`: a reference network in small integers, after training.
+//! `calcine quantize`: a reference network in small integers, after training.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::interrupt::Interrupt;
 use crate::network::{self, Network, natural, positive};
 use crate::progress::{DownloadBar, TrialBar};
 use crate::terminal::{self, print_line, width};
-use crate::train_cifar::{bad, log};
+use crate::train::{bad, log};
 use crate::whole;
 
 /// The file from which a search goes on.

@@ -1,30 +1,17 @@
-//! `cargo xtask activations` as a user runs it.
-#![allow(clippy::unwrap_used, reason = "tests")]
+//! `calcine activations` as a user runs it.
 
 use std::fs;
-use std::process::Command;
+
+use crate::support::{calcine, stdout};
 
 #[test]
 fn layers_channels_and_logs_tell_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("activations");
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(["activations", "--model", "simplenet", "--weights", "none"])
-        .args([
-            "--data",
-            "synthetic",
-            "--validation-images",
-            "40",
-            "--log",
-            "csv",
-        ])
-        .args(["--out", out.to_str().unwrap()])
-        .env_remove("CALCINE_DATA")
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    let stdout = String::from_utf8_lossy(&output.stdout);
+    let line = "activations --model simplenet --weights none --data synthetic --validation-images 40 --log csv --out";
+    let mut words: Vec<&str> = line.split(' ').collect();
+    words.push(out.to_str().unwrap());
+    let stdout = stdout(&calcine(&words));
     assert!(
         stdout.contains("simplenet over 40 validation images"),
         "{stdout}"

@@ -1,29 +1,20 @@
 //! The command line as a newcomer meets it: what it prints where, what it refuses, how it ends.
-#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-fn xtask(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command
-        .args(arguments)
-        .env_remove("CALCINE_DATA")
-        .env_remove("COLUMNS")
-        .env_remove("CLICOLOR_FORCE");
-    command
-}
+use crate::support::command;
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// A run on made-up images, with what it says about it.
-fn small(command: &str, out: &Path, more: &[&str]) -> Command {
-    let network = [command, "--model", "simplenet", "--weights", "none"];
+fn small(name: &str, out: &Path, more: &[&str]) -> Command {
+    let network = [name, "--model", "simplenet", "--weights", "none"];
     let place = ["--data", "synthetic", "--out", out.to_str().unwrap()];
-    xtask(&[&network[..], &place, more].concat())
+    command(&[&network[..], &place, more].concat())
 }
 
 const ALL_TABLES: [&str; 11] = [
@@ -43,7 +34,7 @@ const ALL_TABLES: [&str; 11] = [
 #[test]
 fn tables_are_as_wide_as_columns_says_and_80_in_a_pipe() {
     for (columns, width) in [(None, 80), (Some("100"), 100), (Some("60"), 60)] {
-        let mut command = xtask(&ALL_TABLES);
+        let mut command = command(&ALL_TABLES);
         if let Some(columns) = columns {
             command.env("COLUMNS", columns);
         }
@@ -57,7 +48,7 @@ fn tables_are_as_wide_as_columns_says_and_80_in_a_pipe() {
             );
         }
     }
-    let mut wide = xtask(&ALL_TABLES);
+    let mut wide = command(&ALL_TABLES);
     let wide = text(&wide.env("COLUMNS", "300").output().unwrap().stdout);
     let heads = wide.lines().filter(|line| line.starts_with('┌'));
     assert_eq!(heads.count(), 4, "each table is whole:\n{wide}");
@@ -71,7 +62,7 @@ fn a_reader_that_has_gone_is_no_failure() {
         &["train-cifar", "--device", "list"],
         &["--help"],
     ] {
-        let mut child = xtask(arguments)
+        let mut child = command(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -339,15 +330,10 @@ fn what_has_no_effect_or_makes_no_sense_is_refused_with_code_two() {
         ),
         ("train-cifar --resume x --epochs 3", "cannot be used with"),
         ("recipe convert x.yaml --epochs 0", "at least 1"),
-        (
-            "check --only fmt --advisories",
-            "--advisories has no effect",
-        ),
-        ("test --check-only -- masks", "cannot be used with"),
     ] {
         let words: Vec<&str> = arguments.split(' ').collect();
         let directory = tempfile::tempdir().unwrap();
-        let output = xtask(&words).current_dir(&directory).output().unwrap();
+        let output = command(&words).current_dir(&directory).output().unwrap();
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments}: {said}");
         assert!(
@@ -365,7 +351,7 @@ fn what_has_no_effect_or_makes_no_sense_is_refused_with_code_two() {
 #[test]
 fn a_device_that_is_not_compiled_in_comes_with_the_command_that_has_it() {
     let compiled = text(
-        &xtask(&["train-cifar", "--device", "list"])
+        &command(&["train-cifar", "--device", "list"])
             .output()
             .unwrap()
             .stdout,
@@ -374,23 +360,23 @@ fn a_device_that_is_not_compiled_in_comes_with_the_command_that_has_it() {
         .into_iter()
         .find(|name| !compiled.contains(name));
     let absent = absent.expect("no build has all of them");
-    let output = xtask(&["train-cifar", "--device", absent, "--epochs", "1"])
+    let output = command(&["train-cifar", "--device", absent, "--epochs", "1"])
         .output()
         .unwrap();
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2));
     let command = format!("-- train-cifar --device {absent} --epochs 1");
     assert!(
-        said.contains("cargo run --package xtask --features ") && said.contains(&command),
+        said.contains("cargo run --package calcine-cli --features ") && said.contains(&command),
         "{said}"
     );
 }
 
 #[test]
 fn the_version_is_printed() {
-    let output = xtask(&["--version"]).output().unwrap();
+    let output = command(&["--version"]).output().unwrap();
     assert_eq!(
         text(&output.stdout).trim(),
-        format!("cargo xtask {}", env!("CARGO_PKG_VERSION"))
+        format!("calcine {}", env!("CARGO_PKG_VERSION"))
     );
 }

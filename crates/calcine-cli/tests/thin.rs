@@ -1,32 +1,13 @@
-//! `cargo xtask thin` as a user runs it, and what other commands make of its file.
-#![allow(clippy::unwrap_used, reason = "tests")]
+//! `calcine thin` as a user runs it, and what other commands make of its file.
 
-use std::process::{Command, Output};
-
-use serde_json::Value;
-
-fn xtask(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(arguments).env_remove("CALCINE_DATA");
-    command.output().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn last_line(output: &Output) -> Value {
-    serde_json::from_str(stdout(output).lines().last().unwrap()).unwrap()
-}
+use crate::support::{calcine, report, stdout};
 
 /// Half of the channels go; the summary of the file agrees, and it is trained as any network.
 #[test]
 fn a_thinned_network_is_one_file_for_every_command() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("thin");
-    let thin = xtask(&[
+    let thin = calcine(&[
         "thin",
         "--model",
         "simplenet",
@@ -44,23 +25,23 @@ fn a_thinned_network_is_one_file_for_every_command() {
         "--out",
         out.to_str().unwrap(),
     ]);
-    let report = last_line(&thin);
-    let number = |key: &str| report[key].as_f64().unwrap();
+    let thinned = report(&thin);
+    let number = |key: &str| thinned[key].as_f64().unwrap();
     // 3, 8, 60 and 42 channels are left: 352,800 / 2 + 240,000 / 4 + 48,000 / 4 + 10,080 / 4 + 840 / 2.
     assert_eq!(number("macs_before"), 651_720.0);
     assert_eq!(number("macs"), 251_340.0);
     assert_eq!(number("top1_pruned"), number("top1"));
-    let speed = &report["speed"][0];
+    let speed = &thinned["speed"][0];
     assert!(speed["before"].as_f64().unwrap() > 0.0 && speed["after"].as_f64().unwrap() > 0.0);
     assert!(out.join("plan.json").is_file() && out.join("report.json").is_file());
 
     let file = out.join("thinned.safetensors");
     let file = file.to_str().unwrap();
-    let summary = xtask(&["summary", "--model", "simplenet", "--weights", file]);
+    let summary = calcine(&["summary", "--model", "simplenet", "--weights", file]);
     assert!(stdout(&summary).contains("251,340"));
 
     let run = directory.path().join("run");
-    let train = xtask(&[
+    let train = calcine(&[
         "train-cifar",
         "--model",
         "simplenet",
@@ -81,7 +62,7 @@ fn a_thinned_network_is_one_file_for_every_command() {
         run.to_str().unwrap(),
     ]);
     // 3·3·25 + 8·3·25 + 60·200 + 42·60 + 10·42 weights.
-    assert_eq!(last_line(&train)["parameters"], 15_765);
+    assert_eq!(report(&train)["parameters"], 15_765);
 }
 
 #[test]
@@ -92,7 +73,7 @@ fn what_cannot_be_done_is_said_with_code_two() {
         (&["thin", "--batches", "0"], "at least 1"),
         (&["thin", "--norm", "l3", "--level", "0.5"], "l1, l2 or max"),
     ] {
-        let output = xtask(arguments);
+        let output = calcine(arguments);
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{errors}");
         assert!(

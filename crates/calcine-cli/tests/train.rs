@@ -1,5 +1,4 @@
-//! `cargo xtask train-cifar` as a user runs it: a process, its files, its exit code.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+//! `calcine train` as a user runs it: a process, its files, its exit code.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
+use crate::support::{command, report, stderr};
 
 /// A small network on made-up images: three epochs of eight steps.
 const SMALL: [&str; 15] = [
@@ -29,12 +28,7 @@ const SMALL: [&str; 15] = [
 ];
 
 fn train_cifar(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command
-        .arg("train-cifar")
-        .args(arguments)
-        .env_remove("CALCINE_DATA");
-    command
+    command(&[&["train-cifar"], arguments].concat())
 }
 
 /// The small network by a recipe.
@@ -45,16 +39,6 @@ fn small_by(recipe: &Path, out: &Path) -> Command {
 
 fn run(arguments: &[&str]) -> Output {
     train_cifar(arguments).output().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn report(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", stderr(output));
-    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    serde_json::from_str(stdout.lines().last().unwrap()).unwrap()
 }
 
 /// Every file of a run but those with times in them; of `scalars.csv` all rows but the speed.
@@ -402,7 +386,7 @@ fn bad_input_ends_with_one_clear_error_and_code_two() {
 
 #[test]
 fn the_shipped_recipes_are_sound_and_fit_their_models() {
-    let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes");
+    let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
     let mut files: Vec<_> = fs::read_dir(&recipes)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -419,7 +403,7 @@ fn the_shipped_recipes_are_sound_and_fit_their_models() {
     );
     files.sort();
     assert!(files.len() >= 20);
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+    let output = Command::new(env!("CARGO_BIN_EXE_calcine"))
         .args(["recipe", "check"])
         .args(&files)
         .output()

@@ -1,4 +1,4 @@
-//! `cargo xtask plot`: runs side by side, as a chart.
+//! `calcine plot`: runs side by side, as a chart.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use calcine::plot::{Axis, Chart, Marks};
 
 use crate::failure::Failure;
 use crate::terminal::stderr;
-use crate::train_cifar::bad;
+use crate::train::bad;
 use crate::whole;
 
 /// Draw top-1 against sparsity, a line for each run, from the `metrics.csv` of runs of `train-cifar`.

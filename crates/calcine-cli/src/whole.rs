@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::failure::Failure;
 use crate::terminal::stderr;
-use crate::train_cifar::bad;
+use crate::train::bad;
 
 /// Writes a file atomically.
 pub(crate) fn write(file: &Path, bytes: impl AsRef<[u8]>) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! `cargo xtask activations`: what the layers of a reference network give.
+//! `calcine activations`: what the layers of a reference network give.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::logs;
 use crate::network::{self, Network, positive};
 use crate::progress::DownloadBar;
 use crate::terminal::{print_line, width};
-use crate::train_cifar::{bad, log};
+use crate::train::{bad, log};
 use crate::whole;
 
 /// Look at activations over validation images, in one pass: zeros, means, deviations, ranges, norms.

@@ -1,4 +1,4 @@
-//! `cargo xtask sensitivity`: how much each layer of a reference network can lose.
+//! `calcine sensitivity`: how much each layer of a reference network can lose.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::interrupt::Interrupt;
 use crate::network::{self, Network, natural, positive, share};
 use crate::progress::{DownloadBar, EvaluationBar};
 use crate::terminal::{self, print_line};
-use crate::train_cifar::{bad, log};
+use crate::train::{bad, log};
 use crate::whole;
 
 /// How the suggested recipe trains: as `recipes/resnet20-agp.toml`.
@@ -108,7 +108,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if scanned.stopped {
         let out = network::quoted(&out.display().to_string());
         return Err(interrupt.stopped(format!(
-            "stopped; go on with: cargo xtask sensitivity --resume {out}"
+            "stopped; go on with: calcine sensitivity --resume {out}"
         )));
     }
     finish(args, &settings, &scanned, &out)
@@ -253,7 +253,7 @@ fn suggested(
     );
     Ok(format!(
         "# The highest levels at which pruning a layer alone, without fine-tuning, loses at most {max_drop} points\n\
-         # of top-1, by `cargo xtask sensitivity` on {} validation images. Where to begin, not where to end:\n\
+         # of top-1, by `calcine sensitivity` on {} validation images. Where to begin, not where to end:\n\
          # losses of layers add up, and fine-tuning regains much of them.\n{}",
         scanned.images,
         recipe(suggestions, grain, &train),

@@ -1,12 +1,11 @@
-//! `cargo xtask sensitivity` as a user runs it: a process, its files, its exit code.
-#![allow(clippy::unwrap_used, reason = "tests")]
+//! `calcine sensitivity` as a user runs it: a process, its files, its exit code.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
+use crate::support::{command, report, stderr};
 
 /// A small network on a few made-up images.
 const SMALL: [&str; 8] = [
@@ -21,26 +20,11 @@ const SMALL: [&str; 8] = [
 ];
 
 fn sensitivity(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command
-        .arg("sensitivity")
-        .args(arguments)
-        .env_remove("CALCINE_DATA");
-    command
+    command(&[&["sensitivity"], arguments].concat())
 }
 
 fn run(arguments: &[&str]) -> Output {
     sensitivity(arguments).output().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn report(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", stderr(output));
-    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    serde_json::from_str(stdout.lines().last().unwrap()).unwrap()
 }
 
 fn csv(directory: &Path) -> String {
@@ -80,7 +64,7 @@ fn a_whole_scan_reports_in_json_and_leaves_its_files() {
         "a sample says how sure it is"
     );
     let recipe = out.join("suggested.toml");
-    let check = Command::new(env!("CARGO_BIN_EXE_xtask"))
+    let check = Command::new(env!("CARGO_BIN_EXE_calcine"))
         .args(["recipe", "check"])
         .arg(recipe)
         .output()

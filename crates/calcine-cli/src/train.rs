@@ -1,4 +1,4 @@
-//! `cargo xtask train-cifar`: the reference run.
+//! `calcine train`: the reference run.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -20,9 +20,6 @@ use crate::progress::{DownloadBar, TrainingBar};
 use crate::terminal::{self, colours, print_line, width};
 use crate::whole;
 
-/// The recipe of the default run.
-const DEFAULT_RECIPE: &str = "recipes/resnet20-agp.toml";
-
 /// Exit code of everything that is wrong with what was given.
 const BAD_INPUT: u8 = 2;
 
@@ -32,7 +29,7 @@ const BAD_INPUT: u8 = 2;
 /// 80 % while fine-tuning, and reports top-1 before and after. Ctrl-C and SIGTERM save and stop; --resume goes on.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to do, and how to train [default: recipes/resnet20-agp.toml].
+    /// What to do, and how to train.
     #[arg(long, value_name = "FILE.toml")]
     recipe: Option<PathBuf>,
     #[command(flatten)]
@@ -170,7 +167,7 @@ fn train(args: &Args, settings: &Settings, device: &Device, out: &Path) -> Resul
     stopped.map_or(Ok(()), |out| {
         let out = network::quoted(&out.display().to_string());
         Err(interrupt.stopped(format!(
-            "stopped and saved; go on with: cargo xtask train-cifar --resume {out}"
+            "stopped and saved; go on with: calcine train --resume {out}"
         )))
     })
 }
@@ -197,21 +194,14 @@ fn already(args: &Args, out: &Path) -> Result<(), Failure> {
 }
 
 fn settings(args: &Args) -> Result<Settings, Failure> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let file = args
-        .recipe
-        .clone()
-        .unwrap_or_else(|| workspace.join(DEFAULT_RECIPE));
-    let text = fs::read_to_string(&file).map_err(|error| {
-        bad(format!(
-            "{}: the recipe cannot be read: {error}",
-            file.display()
-        ))
-    })?;
-    let name = match &args.recipe {
-        Some(file) => file.display().to_string(),
-        None => DEFAULT_RECIPE.to_owned(),
+    let Some(file) = &args.recipe else {
+        return Err(bad(
+            "`--recipe FILE.toml` is missing; `calcine recipe new` writes a recipe to begin with",
+        ));
     };
+    let name = file.display().to_string();
+    let text = fs::read_to_string(file)
+        .map_err(|error| bad(format!("{name}: the recipe cannot be read: {error}")))?;
     Ok(Settings {
         epochs: args.epochs,
         batch_size: args.batch_size,
@@ -225,7 +215,7 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
 
 /// `runs/<recipe>-<time>` unless something else is said.
 fn out(args: &Args) -> PathBuf {
-    let recipe = args.recipe.as_deref().unwrap_or(Path::new(DEFAULT_RECIPE));
+    let recipe = args.recipe.as_deref().unwrap_or(Path::new("run"));
     let recipe = recipe
         .file_stem()
         .unwrap_or_default()

@@ -1,4 +1,4 @@
-//! `cargo xtask thin`: physically remove what is pruned from a reference network.
+//! `calcine thin`: physically remove what is pruned from a reference network.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::network::{self, Network, positive};
 use crate::progress::DownloadBar;
 use crate::terminal::{self, print_line, width};
-use crate::train_cifar::{bad, log};
+use crate::train::{bad, log};
 use crate::whole;
 
 /// Remove the channels that a network computes nothing with, and measure what that changes.

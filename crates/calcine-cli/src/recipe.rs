@@ -1,4 +1,4 @@
-//! `cargo xtask recipe`: recipe files, without training.
+//! `calcine recipe`: recipe files, without training.
 
 use std::path::{Path, PathBuf};
 
@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     fn recipes() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes")
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes")
     }
 
     #[test]

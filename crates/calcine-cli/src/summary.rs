@@ -1,4 +1,4 @@
-//! `cargo xtask summary`: what a reference network is, as tables and drawings.
+//! `calcine summary`: what a reference network is, as tables and drawings.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use clap::ValueEnum;
 use crate::failure::Failure;
 use crate::network::{WeightsOptions, positive};
 use crate::terminal::{WIDTH_HELP, print_line, stderr, width};
-use crate::train_cifar::{bad, log};
+use crate::train::{bad, log};
 use crate::whole;
 
 /// Tell what a network is: its zeros, what it computes, its modules; or draw it.
