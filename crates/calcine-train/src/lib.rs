@@ -17,7 +17,7 @@
 //! | [`Prune`] | the pruner, score × grain × select × amount |
 //! | [`Penalty`] | regularizers and group thresholds |
 //! | [`Rewind`] | lottery tickets: back to an epoch, under the masks |
-//! | [`Watch`], `NetworkWatch` | shows pruners the activations that their scores look at |
+//! | [`Driver::with_watch`] | takes what shows pruners the activations that their scores look at |
 //! | [`RatePlan`] | the learning rate over the run |
 //! | [`fit`], [`Run`], [`Observer`] | train, validate, checkpoint, report, stop cleanly |
 //! | [`Log`], [`CsvLog`], [`ConsoleLog`], `TensorBoard` | scalars and histograms over the steps; [`Logged`] feeds them |
@@ -32,7 +32,6 @@
 //! | [`checkpoint`] | a directory that is complete or absent |
 //! | [`stream`] | named random streams of a run |
 
-mod activity;
 pub mod checkpoint;
 mod data;
 mod distill;
@@ -42,8 +41,6 @@ mod finite;
 mod fit;
 mod history;
 mod log;
-#[cfg(feature = "activations")]
-mod network_watch;
 mod objective;
 mod observer;
 mod outcome;
@@ -52,11 +49,11 @@ mod rate;
 #[cfg(feature = "supervised")]
 mod supervised;
 mod thinned;
+mod unwatched;
 
 pub use calcine_criteria::stream;
 pub use calcine_metric::{Direction, Evaluation, Metric, MetricValue};
 
-pub use activity::{Reconstruction, UnwatchedError, Wanted, Watch};
 pub use data::{BatchIter, Data, Draw};
 pub use distill::{Distillation, DistillationData, DistillationObjective, DistillationTarget};
 pub use driver::{Driver, Forward, PolicyError};
@@ -67,8 +64,6 @@ pub use history::{Criterion, EpochRow, History, MetricError};
 #[cfg(feature = "tensorboard")]
 pub use log::TensorBoard;
 pub use log::{ConsoleLog, CsvLog, Log, LogError, Logged};
-#[cfg(feature = "activations")]
-pub use network_watch::NetworkWatch;
 pub use objective::{Classification, MetricSums, Objective, Regression, Segmentation, Totals};
 pub use observer::{EpochReport, NoObserver, Observer, StepReport, WeightReport};
 pub use outcome::PolicyOutcome;
@@ -81,3 +76,4 @@ pub use rate::{RateEntry, RatePlan};
 #[cfg(feature = "supervised")]
 pub use supervised::{Compressed, LossStep};
 pub use thinned::{Remains, ThinnedError};
+pub use unwatched::UnwatchedError;
