@@ -4,12 +4,10 @@ use burn::module::Module;
 use burn::optim::SgdConfig;
 use burn::tensor::{Device, Tensor};
 use calcine_recipe::Recipe;
+use calcine_testkit::golden;
 use calcine_trace::trace;
 use calcine_zoo::{ResNet, ResNetConfig, weights};
 use safetensors::SafeTensors;
-use serde_json::Value;
-
-use crate::import::shared;
 
 /// The filters of a weight that a recipe's one pruner drops before its first step.
 fn dropped(model: ResNet, weight: &str, keys: &str) -> Vec<u64> {
@@ -40,16 +38,9 @@ fn dropped(model: ResNet, weight: &str, keys: &str) -> Vec<u64> {
 
 #[test]
 fn golden_ranking_with_the_norm_folded_in() {
-    let Some(golden) = shared("golden") else {
-        return;
-    };
-    let text = std::fs::read_to_string(golden.join("bn_folding.json")).unwrap();
-    let cases: Vec<Value> = serde_json::from_str(&text).unwrap();
-    let case = cases
-        .iter()
-        .find(|case| case["name"] == "prune_with_fold_batchnorm");
-    let case = case.expect("the case is there");
-    let bytes = std::fs::read(golden.join("resnet20_base.safetensors")).unwrap();
+    let file = golden::open("bn_folding");
+    let case = file.cases("prune_with_fold_batchnorm")[0];
+    let bytes = golden::bytes("resnet20_base.safetensors");
     let tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
     let parameters = tensors
         .into_iter()

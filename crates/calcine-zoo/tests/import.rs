@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
+use calcine_testkit::golden;
 use calcine_zoo::{ResNet, ResNetConfig, weights};
 use safetensors::SafeTensors;
 
@@ -27,9 +28,11 @@ fn the_shipped_weights_give_pytorchs_logits_on_four_images() {
 
 #[test]
 fn reference_resnet20_logits_from_safetensors_and_pth_tar() {
-    let Some(models) = shared("models") else {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/models");
+    if !models.is_dir() {
+        println!("skipped: no {}", models.display());
         return;
-    };
+    }
     let reference = std::fs::read(models.join("resnet20-cifar10.logits.safetensors")).unwrap();
     for file in ["resnet20-cifar10.safetensors", "resnet20-cifar10.pth.tar"] {
         let model = weights::load(resnet20(), &models.join(file)).unwrap();
@@ -41,10 +44,7 @@ fn reference_resnet20_logits_from_safetensors_and_pth_tar() {
 
 #[test]
 fn golden_resnet20_base_logits() {
-    let Some(golden) = shared("golden") else {
-        return;
-    };
-    let bytes = std::fs::read(golden.join("resnet20_base.safetensors")).unwrap();
+    let bytes = golden::bytes("resnet20_base.safetensors");
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let parameters = tensors
         .tensors()
@@ -168,21 +168,4 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/data")
         .join(name)
-}
-
-/// A folder of the reference files beside the repository, or a printed word that it is not there.
-pub(crate) fn shared(folder: &str) -> Option<PathBuf> {
-    let golden = std::env::var_os("CALCINE_GOLDEN").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden"),
-        PathBuf::from,
-    );
-    let path = match folder {
-        "golden" => golden,
-        beside => golden.join("..").join(beside),
-    };
-    if path.is_dir() {
-        return Some(path);
-    }
-    println!("skipped: no {}", path.display());
-    None
 }

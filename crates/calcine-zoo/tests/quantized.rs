@@ -3,13 +3,12 @@
 use burn::tensor::{Device, Tensor};
 use calcine_graph::{Graph, Map, Node, Op, Source, ValueId};
 use calcine_quantize::{Calibration, Scheme, Seen, Settings, quantize};
+use calcine_testkit::golden;
 use calcine_trace::trace;
 use calcine_zoo::{ResNetConfig, weights};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use serde_json::Value;
-
-use crate::import::shared;
 
 fn numbers(view: &TensorView<'_>) -> Vec<f32> {
     let four = view.data().chunks_exact(4);
@@ -44,14 +43,9 @@ fn theirs(graph: &Graph, node: &Node) -> Option<String> {
 /// sums give once more behind the relu.
 #[test]
 fn golden_resnet20_in_integers() {
-    let Some(golden) = shared("golden") else {
-        return;
-    };
-    let text = std::fs::read_to_string(golden.join("ptq_model.json")).unwrap();
-    let cases: Vec<Value> = serde_json::from_str(&text).unwrap();
-    let name = "resnet20_asym_u_perch_NONE";
-    let case = cases.iter().find(|case| case["name"] == name).unwrap();
-    let base = std::fs::read(golden.join("resnet20_base.safetensors")).unwrap();
+    let golden = golden::open("ptq_model");
+    let case = golden.cases("resnet20_")[0];
+    let base = golden::bytes("resnet20_base.safetensors");
     let base = SafeTensors::deserialize(&base).unwrap();
     let parameters = base.tensors().into_iter();
     let parameters = parameters.filter(|(name, _)| name != "x" && name != "logits");
@@ -99,10 +93,7 @@ fn golden_resnet20_in_integers() {
     }
     let found: Tensor<2> = quantized.forward(x);
     let found: Vec<f32> = found.into_data().iter().collect();
-    let tensors = std::fs::read(golden.join("ptq_model.safetensors")).unwrap();
-    let tensors = SafeTensors::deserialize(&tensors).unwrap();
-    let key = case["expect"]["logits"]["tensor"].as_str().unwrap();
-    let expected = numbers(&tensors.tensor(key).unwrap());
+    let (_, expected) = golden.values(&case["expect"]["logits"]);
     let step = 1.0 / layers.last().unwrap()["output_scale"].as_f64().unwrap() as f32;
     let largest = |logits: &[f32]| (0..10).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
     for (found, expected) in found.chunks(10).zip(expected.chunks(10)) {
