@@ -3,7 +3,7 @@
 //! # Should I use this module?
 //!
 //! Use it to carry a schedule of Distiller's over, once: the recipe that comes of it is yours to read and
-//! change. `cargo xtask recipe convert FILE.yaml` is this module on the command line.
+//! change. `calcine recipe convert FILE.yaml` is this module on the command line.
 //!
 //! ```
 //! use calcine_recipe::distiller::{Options, convert};

@@ -133,7 +133,8 @@ fn golden_scans_by_element_filter_and_channel_agree() {
 #[test]
 fn golden_levels_that_descend_do_not_add_up_as_distillers_do() {
     let golden = open("sensitivity_analysis");
-    let cases = golden.having(&["/expect/nonzero_counts_at_each_call"]);
+    let mut cases = golden.having(&["/expect/nonzero_counts_at_each_call"]);
+    cases.retain(|case| case["expect"]["sensitivities"].is_null());
     assert!(!cases.is_empty());
     for case in cases {
         let (_, counts) = counts(&model(&golden, case));

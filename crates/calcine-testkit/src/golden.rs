@@ -68,6 +68,20 @@ pub fn bytes(file: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// The parameters in a file of a network, which also has images `x` and their `logits`, as a file of their own.
+///
+/// # Panics
+///
+/// If there is no such file, or it is malformed.
+#[must_use]
+pub fn parameters(file: &str) -> Vec<u8> {
+    let bytes = bytes(file);
+    let all = SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let parameters = all.tensors().into_iter();
+    let parameters = parameters.filter(|(name, _)| name != "x" && name != "logits");
+    safetensors::serialize(parameters, None).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
 impl Golden {
     /// The cases that have something at each of these paths, as `/expect/scale`: cases of one kind, whatever they are
     /// called. In another set there may be none.
@@ -104,7 +118,7 @@ impl Golden {
         cases
     }
 
-    /// The tensor that `{"tensor": key}` refers to: its shape and values.
+    /// The tensor that `{"tensor": key}` or `{"file": name, "tensor": key}` refers to: its shape and values.
     ///
     /// # Panics
     ///
@@ -114,7 +128,9 @@ impl Golden {
         let key = reference["tensor"]
             .as_str()
             .unwrap_or_else(|| panic!("{reference} is no tensor"));
-        let file = SafeTensors::deserialize(&self.tensors)
+        let other = reference["file"].as_str();
+        let other = other.map(|file| bytes(&format!("{file}.safetensors")));
+        let file = SafeTensors::deserialize(other.as_ref().unwrap_or(&self.tensors))
             .unwrap_or_else(|error| panic!("{}.safetensors: {error}", self.name));
         let view = file
             .tensor(key)

@@ -28,7 +28,9 @@
 //! | `trace` | any Burn model as a network that computes and trains | `trace` |
 //! | `thin` | removes pruned channels physically | `thin`; brings `trace` |
 //! | `quantize` | quantizes traced networks, after training and in it | `quantize`; brings `trace` |
-//! | `zoo` | reference models and data | `zoo` |
+//! | `data` | data sets as batches | `data` |
+//! | `weights` | weights of any module from safetensors and PyTorch files | `weights` |
+//! | `zoo` | reference models and their weights | `zoo`; brings `data`, `weights` |
 //!
 //! # Examples
 //!
@@ -55,6 +57,8 @@
 pub mod device;
 
 pub use calcine_criteria as criteria;
+#[cfg(feature = "data")]
+pub use calcine_data as data;
 pub use calcine_fold as fold;
 pub use calcine_graph as graph;
 pub use calcine_mask as mask;
@@ -79,6 +83,8 @@ pub use calcine_thin as thin;
 pub use calcine_trace as trace;
 #[cfg(feature = "train")]
 pub use calcine_train as train;
+#[cfg(feature = "weights")]
+pub use calcine_weights as weights;
 #[cfg(feature = "zoo")]
 pub use calcine_zoo as zoo;
 

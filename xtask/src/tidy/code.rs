@@ -20,6 +20,14 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "chosen only where the scores are in host memory anyway",
     ),
     (
+        "crates/calcine-weights/src/assign.rs",
+        "weights are compared and checked as they are loaded",
+    ),
+    (
+        "crates/calcine-weights/src/derived.rs",
+        "weights are computed from their parts as they are loaded",
+    ),
+    (
         "crates/calcine-mask/src/file.rs",
         "saving masks, all in one read",
     ),

@@ -10,7 +10,6 @@ use calcine_recipe::Recipe;
 use calcine_recipe::distiller::{Converted, Options, convert};
 use calcine_testkit::golden;
 use calcine_testkit::{device, is_reference};
-use serde_json::Value;
 
 /// "fc1(8,6) relu fc2(6,4)".
 #[derive(Module, Debug)]
@@ -92,16 +91,16 @@ fn golden_a_converted_schedule_trains_as_distiller_did() {
     let converted = converted(args["yaml"].as_str().unwrap(), epochs);
     // Pruners of one parameter intersect, where Distiller's last one replaced the others: from the epoch on in which two
     // prune, that makes a difference, and it is announced.
-    let pruners = |policies: &Value| {
-        let names = policies.as_array().unwrap().iter();
-        let names = names.filter(|name| name.as_str().unwrap().starts_with("PruningPolicy"));
-        names.count()
-    };
     let order = case["expect"]["policy_order_per_epoch"]
         .as_object()
         .unwrap();
-    let differs = order.iter().filter(|(_, policies)| pruners(policies) > 1);
-    let differs = differs.map(|(epoch, _)| epoch.parse().unwrap()).min();
+    let two_prune = order.iter().filter(|(_, policies)| {
+        let names = policies.as_array().unwrap().iter();
+        let is_pruner = |name: &str| name.starts_with("PruningPolicy");
+        let pruners = names.filter(|name| is_pruner(name.as_str().unwrap()));
+        pruners.count() > 1
+    });
+    let differs = two_prune.map(|(epoch, _)| epoch.parse().unwrap()).min();
     let announced = "prune the same parameters";
     let mut warnings = converted.warnings.iter();
     assert!(differs.is_none() || warnings.any(|warning| warning.text.contains(announced)));

@@ -8,8 +8,8 @@ use calcine_trace::watch::{
 use super::setup::Setup;
 use super::validation::{Draw, Validation};
 use super::{ReferenceError, Settings};
-use crate::cifar10::Source;
 use crate::{Architecture, Classifier, ModelTask};
+use calcine_data::cifar10::Source;
 
 /// Images in a batch.
 const BATCH: usize = 128;

@@ -1,8 +1,8 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calcine_train::{Data, Labelled};
 
-use crate::cifar10::{CHANNELS, Cifar10, SIDE, split};
-use crate::loader::{
+use calcine_data::cifar10::{CHANNELS, Cifar10, SIDE, split};
+use calcine_data::loader::{
     Batch, Evaluate, EvaluateSettings, LastBatch, Normalization, Train, TrainSettings,
 };
 

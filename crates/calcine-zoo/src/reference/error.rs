@@ -9,9 +9,9 @@ use calcine_trace::watch::WatchError;
 use calcine_train::checkpoint::CheckpointError;
 use calcine_train::{FitError, ThinnedError, UnwatchedError};
 
-use crate::cifar10::DataError;
-use crate::weights::WeightsError;
 use crate::{Architecture, UnknownArchitecture};
+use calcine_data::cifar10::DataError;
+use calcine_weights::WeightsError;
 
 /// A reference run that cannot be done.
 #[derive(Debug, thiserror::Error)]

@@ -16,8 +16,8 @@ use calcine_train::{Evaluation, Labelled, evaluate};
 use super::setup::Setup;
 use super::validation::{Draw, Validation};
 use super::{ReferenceError, Settings};
-use crate::cifar10::Source;
 use crate::{Architecture, Classifier, ModelTask};
+use calcine_data::cifar10::Source;
 
 /// Images in a batch of calibration.
 const BATCH: usize = 100;

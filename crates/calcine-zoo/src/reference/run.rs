@@ -18,7 +18,7 @@ use super::setup::Setup;
 use super::shape::{Fixed, OnGrids, Shape, Thinning};
 use super::teacher::Teacher;
 use super::{QuantizedReport, ReferenceError, Report, Settings};
-use crate::{Classifier, ModelTask, weights};
+use crate::{Classifier, ModelTask};
 
 /// Steps between two checkpoints within an epoch: what a killed run loses at most.
 const CHECKPOINT_EVERY: u64 = 25;
@@ -307,7 +307,7 @@ impl Train<'_> {
         let best = checkpoint::best(&checkpoints);
         let model = checkpoint::load_model(run.model, &best)?.valid();
         let (model, thinned) = shape.finish(model)?;
-        weights::save(&model, &out.join("model.safetensors"))?;
+        calcine_weights::save(&model, &out.join("model.safetensors"))?;
         let tested = setup.test(&model);
         let table = sparsity(&model);
         write(&out.join("sparsity.csv"), table.to_csv())?;

@@ -14,10 +14,10 @@ use super::run::write;
 use super::setup::Setup;
 use super::validation::{Draw, Validation};
 use super::{ReferenceError, RunDirectory, Settings};
-use crate::cifar10::Source;
-use crate::loader::Normalization;
-use crate::weights::LoadOptions;
 use crate::{Architecture, Classifier, ModelTask};
+use calcine_data::cifar10::Source;
+use calcine_data::loader::Normalization;
+use calcine_weights::LoadOptions;
 
 /// Everything that decides a sensitivity scan of a reference network. Saved with it, so that it can be
 /// resumed.

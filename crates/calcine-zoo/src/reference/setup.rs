@@ -8,10 +8,10 @@ use calcine_train::Evaluation;
 
 use super::data::Images;
 use super::{ReferenceError, Report, Settings, Weights, seen};
-use crate::cifar10::{self, CHANNELS, Cifar10, Options, SIDE};
-use crate::loader::Normalization;
-use crate::weights::LoadOptions;
 use crate::{Architecture, Classifier, ModelTask};
+use calcine_data::cifar10::{self, CHANNELS, Cifar10, Options, SIDE};
+use calcine_data::loader::Normalization;
+use calcine_weights::LoadOptions;
 
 /// What a run needs before there is a model.
 pub(super) struct Setup {

@@ -6,8 +6,8 @@ use calcine_train::{Data, Taught};
 
 use super::setup::Setup;
 use super::{ReferenceError, Weights};
-use crate::weights::LoadOptions;
 use crate::{Architecture, Classifier, ModelTask};
+use calcine_weights::LoadOptions;
 
 /// Logits of images. Neither tracks gradients.
 type Forward = Box<dyn Fn(Tensor<4>) -> Tensor<2>>;

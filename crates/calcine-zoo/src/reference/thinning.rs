@@ -8,8 +8,8 @@ use calcine_trace::Network;
 
 use super::setup::Setup;
 use super::{ReferenceError, Settings, ThinnedReport};
-use crate::cifar10::Source;
 use crate::{Architecture, Classifier, ModelTask};
+use calcine_data::cifar10::Source;
 
 /// What to thin, and whether to prune it before.
 #[derive(Debug, Clone)]

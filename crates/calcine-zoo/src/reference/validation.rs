@@ -108,9 +108,9 @@ fn cross_entropies(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
 mod tests {
     use super::*;
     use crate::SimpleNetConfig;
-    use crate::cifar10::synthetic;
-    use crate::loader::Normalization;
     use burn::tensor::Device;
+    use calcine_data::cifar10::synthetic;
+    use calcine_data::loader::Normalization;
     use calcine_recipe::Recipe;
 
     /// Of 100 validation images, in batches of 32.
