@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
+use calcine::distiller::{self, Options};
 use calcine::graph::Graph;
 use calcine::quantize::{AwareNetwork, Calibration};
-use calcine::recipe::distiller::{self, Options};
 use calcine::recipe::{Quantization, Recipe, Train};
 use calcine::trace::{Network, trace};
 use calcine::zoo::reference::{Weights, grids};
