@@ -9,6 +9,8 @@
 
 mod hostile;
 mod operators;
+mod quantized;
 mod resnet;
+mod roundtrip;
 mod runtime;
 mod zoo;

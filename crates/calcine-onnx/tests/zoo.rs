@@ -50,6 +50,11 @@ fn check(file: &Path) -> Result<(f32, f32, usize), String> {
     });
     let expected: Vec<Vec<f32>> = expected.collect();
     let first = off(&network, &x, &expected);
+    if std::env::var_os("CALCINE_ONNX_ONLY").is_some() {
+        for (_, value) in network.graph().parameters() {
+            println!("  {} {:?}", value.name, value.shape_at(1));
+        }
+    }
     let again = export(&network, &ExportOptions::default()).map_err(|error| error.to_string())?;
     let again = read_bytes(&again.to_bytes().unwrap(), &ImportOptions::default(), &device);
     let again = again.map_err(|error| format!("read again: {error}"))?;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use calcine_graph::{Arithmetic, Comparison, Extent, Kind, Map, Op, ValueId};
 
-use super::importer::{Attributes, Importer, Operand, Reason, shortest};
+use super::importer::{Attributes, Importer, Operand, Reason, is_made, shortest};
 use super::host::Elements;
 
 type Read = Result<ValueId, Reason>;
@@ -81,6 +81,15 @@ fn number(operand: &Operand, rank: usize) -> Option<f64> {
     }
 }
 
+/// Whether a constant is a parameter, though of one element: an initializer with an axis and a name of its own.
+fn is_parameter(operand: &Operand) -> bool {
+    let Operand::Host(host) = operand else {
+        return false;
+    };
+    let own = host.original.as_ref().unwrap_or(&host.shape);
+    host.kind() == Kind::Float && !own.is_empty() && host.name.as_deref().is_some_and(|name| !is_made(name))
+}
+
 impl Importer {
     pub(crate) fn operand(&mut self, x: &[Option<Operand>], at: usize) -> Result<Operand, Reason> {
         let operand = x.get(at).cloned().flatten();
@@ -88,6 +97,7 @@ impl Importer {
     }
 
     pub(crate) fn arithmetic(&mut self, arithmetic: Arithmetic, a: &Operand, b: &Operand) -> Read {
+        let number = |operand: &Operand, rank: usize| number(operand, rank).filter(|_| !is_parameter(operand));
         if let Operand::Value(x) = a
             && let Some(number) = number(b, self.rank(*x))
             && self.takes_number(arithmetic, *x, number)

@@ -120,7 +120,7 @@ impl Importer {
                 let indices = get(1)?;
                 self.allows(&[first.len(), indices.len()]).and_then(|()| gathered_nd(a, &first, &indices))
             }
-            "Expand" => get(1)?.known().ok_or_else(unclear).and_then(|target| {
+            "Expand" => Ok(get(1)?.known()?).and_then(|target| {
                 let target = lengths(&target)?;
                 let rank = target.len().max(first.shape.len());
                 let own = |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |at| shape[at]);

@@ -107,6 +107,8 @@ pub(crate) struct Host {
     pub(crate) transposed: bool,
     /// Whether the file's integers have no sign.
     pub(crate) unsigned: bool,
+    /// The initializer's own shape, if this is another.
+    pub(crate) original: Option<Vec<usize>>,
 }
 
 impl Host {
@@ -117,6 +119,7 @@ impl Host {
             name: None,
             transposed: false,
             unsigned: false,
+            original: None,
         }
     }
 
@@ -127,6 +130,7 @@ impl Host {
             name: None,
             transposed: false,
             unsigned: false,
+            original: None,
         }
     }
 
@@ -137,6 +141,7 @@ impl Host {
             name: None,
             transposed: false,
             unsigned: false,
+            original: None,
         }
     }
 
@@ -194,17 +199,21 @@ impl Host {
             name: None,
             transposed: false,
             unsigned: false,
+            original: None,
         }
     }
 
     /// The same elements in another shape.
     pub(crate) fn reshaped(&self, shape: Vec<usize>) -> Self {
+        let own = self.name.as_ref().map(|_| self.shape.clone());
+        let original = self.original.clone().or(own).filter(|own| *own != shape);
         Self {
             shape,
             elements: self.elements.clone(),
             name: self.name.clone(),
             transposed: self.transposed,
             unsigned: self.unsigned,
+            original,
         }
     }
 
@@ -216,7 +225,7 @@ impl Host {
         let positions = Positions::new(&shape, &steps);
         let permuted = self.picked(shape.clone(), positions);
         match axes {
-            [1, 0] => Self {
+            [1, 0] if self.original.is_none() => Self {
                 name: self.name.clone(),
                 transposed: !self.transposed,
                 ..permuted
@@ -396,6 +405,7 @@ impl Folder {
             name: None,
             transposed: false,
             unsigned: false,
+            original: None,
         };
         // Of four bits, a last half byte may be left over.
         let four = [data_type::INT4, data_type::UINT4].contains(&tensor.data_type);

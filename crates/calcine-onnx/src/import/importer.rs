@@ -181,6 +181,11 @@ impl Importer {
         layer: &'static str,
         role: &str,
     ) -> Result<ValueId, Reason> {
+        if let Some(original) = host.original.as_ref().filter(|original| layer.is_empty() && !original.is_empty()) {
+            let shape = host.shape.iter().map(|&length| Extent::fixed(length)).collect();
+            let own = self.tensor(&Rc::new(host.reshaped(original.clone())), layer, role)?;
+            return Ok(self.reshaped(own, shape));
+        }
         let key = |shape: Vec<usize>, transposed: bool| Some((host.name.clone()?, shape, transposed));
         let own_key = key(host.shape.clone(), host.transposed);
         if let Some(id) = own_key.as_ref().and_then(|key| self.stored.get(key)) {
@@ -228,11 +233,7 @@ impl Importer {
 
     /// The path of a parameter: the initializer's name if it is one, else that of the node's place in its model.
     fn path(&mut self, name: Option<&str>, layer: &str, role: &str) -> String {
-        let made = |name: &str| {
-            let starts = ["val_", "getitem", "/", "_"];
-            name.contains("::") || starts.iter().any(|start| name.starts_with(start))
-        };
-        let own = name.filter(|name| !made(name));
+        let own = name.filter(|name| !is_made(name));
         let wanted = match own {
             Some(name) => renamed(name, layer, role),
             None if self.scope.is_empty() => role.to_owned(),
@@ -355,6 +356,12 @@ impl Importer {
         })?;
         Ok(())
     }
+}
+
+/// Whether an exporter made up an initializer's name.
+pub(crate) fn is_made(name: &str) -> bool {
+    let starts = ["val_", "getitem", "/", "_"];
+    name.contains("::") || starts.iter().any(|start| name.starts_with(start))
 }
 
 /// An initializer's name as Burn's layers call their parameters.

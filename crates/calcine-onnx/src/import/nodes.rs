@@ -73,6 +73,17 @@ impl Importer {
                 }
                 return Ok(Some(Known::Value(self.filled(number, kind, &shape)?)));
             }
+            ("Range", Some(Some(Operand::Host(start)))) => {
+                let ends = [1, 2].map(|at| match x.get(at) {
+                    Some(Some(Operand::Host(host))) => host.numbers().and_then(|numbers| numbers.first().copied()),
+                    _ => None,
+                });
+                let start = start.known().and_then(|start| start.first().copied());
+                let (Some(start), [Some(end), Some(step)]) = (start, ends) else {
+                    return Ok(None);
+                };
+                return self.counted(start, end, step).map(|id| Some(Known::Value(id)));
+            }
             _ => return Ok(None),
         };
         Ok(Some(Known::Host(Rc::new(host))))
@@ -166,6 +177,7 @@ impl Importer {
                 let (shape, kind) = (self.shape(rows), self.kind(data));
                 Ok(self.push(Op::Gather(axis), vec![data, rows], shape, kind))
             }
+            "GatherND" => self.gather_nd(a, x),
             "Pad" => self.pad(a, x),
             "Where" => self.choice(x),
             "Clip" => self.clip(a, x),

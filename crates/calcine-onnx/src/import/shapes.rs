@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use calcine_graph::{Arithmetic, Extent, Kind, Map, Op, Padding, Range, Reduction, ValueId};
 
-use super::host::{Elements, Host, Number};
+use super::host::{Elements, Host, Number, strides};
 use super::importer::{Attributes, Importer, Operand, Reason, axis_of, number};
 
 type Read = Result<ValueId, Reason>;
@@ -349,6 +349,62 @@ impl Importer {
         let picked = self.push(Op::Select(axis), vec![input, rows], picked, kind);
         shape.splice(axis..=axis, row_shape);
         Ok(self.reshaped(picked, or_one(shape)))
+    }
+
+    /// Elements at places that are known, along the first axes.
+    pub(crate) fn gather_nd(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
+        let (data, places) = (self.operand(x, 0)?, self.operand(x, 1)?);
+        let data = self.value(&data)?;
+        let (Operand::Host(places), 0) = (places, a.int("batch_dims", 0)?) else {
+            return Err("places that are computed, or batch_dims".to_owned());
+        };
+        let shape = self.shape(data);
+        let depth = places.shape.last().copied().unwrap_or(0);
+        let first: Option<Vec<usize>> = shape.get(..depth).and_then(|first| {
+            let lengths = first.iter().map(|extent| extent.is_fixed().then_some(extent.fixed));
+            lengths.collect()
+        });
+        let first = first.filter(|first| !first.is_empty()).ok_or("places along axes that are not there or change with the batch")?;
+        let steps = strides(&first);
+        let values = places.known().ok_or("places that change with the batch")?;
+        let rows = values.chunks(depth).map(|row| {
+            let each = row.iter().zip(&first).zip(&steps);
+            let each = each.map(|((&place, &length), step)| Ok(axis_of(place, length)? * step));
+            let row = each.sum::<Result<usize, Reason>>()?;
+            Ok(number(Extent::fixed(row)))
+        });
+        let rows = rows.collect::<Result<Vec<Number>, Reason>>()?;
+        let count = rows.len();
+        let rows = Host::ints(vec![count], rows);
+        let rows = self.tensor(&Rc::new(rows), "", "indices")?;
+        let mut flat = vec![Extent::fixed(first.iter().product())];
+        flat.extend(&shape[depth..]);
+        let flat_value = self.reshaped(data, flat.clone());
+        flat[0] = Extent::fixed(count);
+        let kind = self.kind(data);
+        let picked = self.push(Op::Select(0), vec![flat_value, rows], flat, kind);
+        let leading = &places.shape[..places.shape.len() - 1];
+        let mut output: Vec<Extent> = leading.iter().map(|&length| Extent::fixed(length)).collect();
+        output.extend(&shape[depth..]);
+        if output.len() > 6 {
+            // Axes of length 1 are there for indexing alone.
+            return Err(format!("a tensor of {} axes; valid are at most 6", output.len()));
+        }
+        Ok(self.reshaped(picked, or_one(output)))
+    }
+
+    /// Numbers in steps, as many as grow with the batch: running sums of ones.
+    pub(crate) fn counted(&mut self, start: i64, end: Number, step: Number) -> Read {
+        let unclear = || "a range that changes with the batch in its steps".to_owned();
+        let length = end.plus(Number::fixed(start.checked_neg().ok_or_else(unclear)?)).ok_or_else(unclear)?;
+        let length = length.divided(step).ok_or_else(unclear)?;
+        let ones = self.filled(1.0, Kind::Int, &[length])?;
+        let counted = self.same(Op::CumulativeSum(0), ones);
+        let counted = self.scalar(Arithmetic::Subtract, counted, 1.0);
+        #[allow(clippy::cast_precision_loss, reason = "numbers of a range")]
+        let (step, start) = (step.known().ok_or_else(unclear)? as f64, start as f64);
+        let stepped = self.scalar(Arithmetic::Multiply, counted, step);
+        Ok(self.scalar(Arithmetic::Add, stepped, start))
     }
 
     pub(crate) fn pad(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
