@@ -1,8 +1,5 @@
 //! A small convolutional network as an ONNX file, read again, and in 8 bits in every form.
-#![allow(
-    clippy::print_stdout,
-    reason = "an example shows what it computed"
-)]
+#![allow(clippy::print_stdout, reason = "an example shows what it computed")]
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -10,7 +7,7 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Distribution, Tensor};
 use calcine_onnx::{ExportOptions, Form, ImportOptions, export, export_quantized, read_bytes};
-use calcine_quantize::{Calibration, Settings, quantize};
+use calcine_quantize::{Calibration, QuantizationSettings, quantize};
 use calcine_trace::trace;
 
 #[derive(Module, Debug)]
@@ -41,19 +38,32 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let file = export(&network, &ExportOptions::default())?.to_bytes()?;
     let again = read_bytes(&file, &ImportOptions::default(), &device)?;
-    let (a, b): (Tensor<2>, Tensor<2>) = (network.forward(images.clone()), again.forward(images.clone()));
+    let (a, b): (Tensor<2>, Tensor<2>) = (
+        network.forward(images.clone()),
+        again.forward(images.clone()),
+    );
     let off = (a - b).abs().max().into_scalar::<f32>();
-    println!("float: {} bytes; read again, outputs differ by {off:.1e}", file.len());
-    let paths = again.graph().parameters().map(|(_, value)| value.name.as_str());
+    println!(
+        "float: {} bytes; read again, outputs differ by {off:.1e}",
+        file.len()
+    );
+    let paths = again
+        .graph()
+        .parameters()
+        .map(|(_, value)| value.name.as_str());
     println!("parameters: {}", paths.collect::<Vec<_>>().join(", "));
 
     let seen = Calibration::of(&network, std::slice::from_ref(&images))?;
-    let quantized = quantize(&network, &seen, &Settings::default())?;
+    let quantized = quantize(&network, &seen, &QuantizationSettings::default())?;
     for form in Form::QUANTIZED {
         let mut options = ExportOptions::default();
         options.form = form;
         let model = export_quantized(&quantized, &options)?;
-        println!("{form}: {} bytes, opset {}", model.to_bytes()?.len(), model.opset());
+        println!(
+            "{form}: {} bytes, opset {}",
+            model.to_bytes()?.len(),
+            model.opset()
+        );
     }
     Ok(())
 }

@@ -63,7 +63,9 @@ pub enum ExportError {
         problem: &'static str,
     },
     /// A file of more than 2 GiB, which protobuf cannot hold.
-    #[error("the model has {0} bytes, and one file holds at most 2^31: write it with external data")]
+    #[error(
+        "the model has {0} bytes, and one file holds at most 2^31: write it with external data"
+    )]
     Large(usize),
     /// The file system.
     #[error(transparent)]
@@ -100,7 +102,9 @@ pub enum ImportError {
     #[error("{} nodes are not supported:{}", .0.len(), listed(.0))]
     Nodes(Vec<UnsupportedNode>),
     /// Constants that the file computes would take more memory than it has bytes for.
-    #[error("constant `{name}` would have {elements} elements, more than a file of this size may make")]
+    #[error(
+        "constant `{name}` would have {elements} elements, more than a file of this size may make"
+    )]
     Large {
         /// The value.
         name: String,

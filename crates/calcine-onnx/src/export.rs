@@ -178,7 +178,10 @@ impl OnnxModel {
         const PAGE: usize = 4096;
         let name = file.file_name().map(|name| name.to_string_lossy());
         let name = name.ok_or_else(|| {
-            std::io::Error::new(std::io::ErrorKind::InvalidInput, "the path has no file name")
+            std::io::Error::new(
+                std::io::ErrorKind::InvalidInput,
+                "the path has no file name",
+            )
         })?;
         let location = format!("{name}.data");
         let mut bytes: Vec<u8> = Vec::new();

@@ -73,7 +73,11 @@ impl Default for ImportOptions {
 /// assert!(a.all_close(b, None, None));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn read_bytes(bytes: &[u8], options: &ImportOptions, device: &Device) -> Result<Network, ImportError> {
+pub fn read_bytes(
+    bytes: &[u8],
+    options: &ImportOptions,
+    device: &Device,
+) -> Result<Network, ImportError> {
     read_in(bytes, None, options, device)
 }
 
@@ -94,7 +98,11 @@ pub fn read_bytes(bytes: &[u8], options: &ImportOptions, device: &Device) -> Res
 ///
 /// If the file is no ONNX model, or of an opset that is not read; if a tensor is not there or does not fit; if an input has an axis without a
 /// length; if nodes have no counterpart in a graph, all of which are listed.
-pub fn read_file(file: &Path, options: &ImportOptions, device: &Device) -> Result<Network, ImportError> {
+pub fn read_file(
+    file: &Path,
+    options: &ImportOptions,
+    device: &Device,
+) -> Result<Network, ImportError> {
     let bytes = std::fs::read(file)?;
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
@@ -106,27 +114,52 @@ pub fn read_file(file: &Path, options: &ImportOptions, device: &Device) -> Resul
 /// Whether a file is to be read as ONNX, by its name: it ends with `.onnx`.
 #[must_use]
 pub fn is_onnx(file: &Path) -> bool {
-    file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+    file.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
 }
 
-fn read_in(bytes: &[u8], folder: Option<PathBuf>, options: &ImportOptions, device: &Device) -> Result<Network, ImportError> {
+fn read_in(
+    bytes: &[u8],
+    folder: Option<PathBuf>,
+    options: &ImportOptions,
+    device: &Device,
+) -> Result<Network, ImportError> {
     let model = Model::read(bytes)?;
     let mut folder = Folder::new(folder);
-    let first = network(&model, bytes.len(), &mut folder, options, options.free_batch, device);
+    let first = network(
+        &model,
+        bytes.len(),
+        &mut folder,
+        options,
+        options.free_batch,
+        device,
+    );
     let fixed = model.graph.inputs.iter().any(|input| {
         let first = input.shape.as_ref().and_then(|shape| shape.first());
         matches!(first, Some(Dimension::Fixed(_)))
     });
     match first {
-        Err(error @ (ImportError::Nodes(_) | ImportError::Graph(_) | ImportError::Network(_))) if options.free_batch && fixed => {
+        Err(error @ (ImportError::Nodes(_) | ImportError::Graph(_) | ImportError::Network(_)))
+            if options.free_batch && fixed =>
+        {
             network(&model, bytes.len(), &mut folder, options, false, device).map_err(|_| error)
         }
         first => first,
     }
 }
 
-fn network(model: &Model<'_>, size: usize, folder: &mut Folder, options: &ImportOptions, free_batch: bool, device: &Device) -> Result<Network, ImportError> {
-    let opset = model.opsets.iter().find(|(domain, _)| matches!(&**domain, "" | "ai.onnx"));
+fn network(
+    model: &Model<'_>,
+    size: usize,
+    folder: &mut Folder,
+    options: &ImportOptions,
+    free_batch: bool,
+    device: &Device,
+) -> Result<Network, ImportError> {
+    let opset = model
+        .opsets
+        .iter()
+        .find(|(domain, _)| matches!(&**domain, "" | "ai.onnx"));
     let opset = opset.map_or(1, |(_, opset)| *opset);
     if !OPSETS.contains(&opset) {
         return Err(ImportError::Opset(opset));
@@ -169,7 +202,9 @@ fn network(model: &Model<'_>, size: usize, folder: &mut Folder, options: &Import
                 };
                 let mut host = folder.host(tensor)?;
                 host.name = Some(name.clone().into_owned());
-                importer.known.insert(name.clone().into_owned(), Known::Host(Rc::new(host)));
+                importer
+                    .known
+                    .insert(name.clone().into_owned(), Known::Host(Rc::new(host)));
             }
             operands.push(match &importer.known[&**name] {
                 Known::Host(host) => Some(Operand::Host(Rc::clone(host))),
@@ -179,7 +214,10 @@ fn network(model: &Model<'_>, size: usize, folder: &mut Folder, options: &Import
                     None
                 }
             });
-            if let Some((owner, _)) = name.rsplit_once('.').filter(|_| tensors.contains_key(&**name)) {
+            if let Some((owner, _)) = name
+                .rsplit_once('.')
+                .filter(|_| tensors.contains_key(&**name))
+            {
                 owner.clone_into(&mut layer);
             }
         }
@@ -216,23 +254,37 @@ fn network(model: &Model<'_>, size: usize, folder: &mut Folder, options: &Import
             })),
         }
         for name in &node.outputs {
-            importer.known.entry(name.clone().into_owned()).or_insert(Known::Broken);
+            importer
+                .known
+                .entry(name.clone().into_owned())
+                .or_insert(Known::Broken);
         }
     }
     if !problems.is_empty() {
         return Err(ImportError::Nodes(problems));
     }
     for output in &graph.outputs {
-        if let Some(tensor) = tensors.get(&*output.name).filter(|_| !importer.known.contains_key(&*output.name)) {
+        if let Some(tensor) = tensors
+            .get(&*output.name)
+            .filter(|_| !importer.known.contains_key(&*output.name))
+        {
             let host = folder.host(tensor)?;
-            importer.known.insert(output.name.clone().into_owned(), Known::Host(Rc::new(host)));
+            importer
+                .known
+                .insert(output.name.clone().into_owned(), Known::Host(Rc::new(host)));
         }
     }
     importer.finish(graph, device)
 }
 
 /// Gives the file's inputs that are no initializers to the graph.
-fn inputs(importer: &mut Importer, graph: &proto::Graph<'_>, tensors: &HashMap<&str, &proto::Tensor<'_>>, options: &ImportOptions, free_batch: bool) -> Result<(), ImportError> {
+fn inputs(
+    importer: &mut Importer,
+    graph: &proto::Graph<'_>,
+    tensors: &HashMap<&str, &proto::Tensor<'_>>,
+    options: &ImportOptions,
+    free_batch: bool,
+) -> Result<(), ImportError> {
     for input in &graph.inputs {
         if tensors.contains_key(&*input.name) {
             continue;
@@ -241,8 +293,15 @@ fn inputs(importer: &mut Importer, graph: &proto::Graph<'_>, tensors: &HashMap<&
             name: input.name.clone().into_owned(),
             problem,
         };
-        let kind = kind_of(input.data_type).map_err(|reason| wrong(format!("has {reason}; valid are floats, integers and booleans")))?;
-        let shape = input.shape.as_ref().filter(|shape| (1..=6).contains(&shape.len()));
+        let kind = kind_of(input.data_type).map_err(|reason| {
+            wrong(format!(
+                "has {reason}; valid are floats, integers and booleans"
+            ))
+        })?;
+        let shape = input
+            .shape
+            .as_ref()
+            .filter(|shape| (1..=6).contains(&shape.len()));
         let shape = shape.ok_or_else(|| wrong("has no shape of 1 to 6 axes".to_owned()))?;
         let mut extents = Vec::with_capacity(shape.len());
         for (axis, dimension) in shape.iter().enumerate() {
@@ -269,17 +328,19 @@ fn inputs(importer: &mut Importer, graph: &proto::Graph<'_>, tensors: &HashMap<&
         }
         let id = importer.given(&input.name, extents, kind, Source::Input);
         importer.graph.inputs.push(id);
-        importer.known.insert(input.name.clone().into_owned(), Known::Value(id));
+        importer
+            .known
+            .insert(input.name.clone().into_owned(), Known::Value(id));
     }
     Ok(())
 }
 
 /// The nodes in an order in which they can run; files need not be sorted.
 fn order(graph: &proto::Graph<'_>) -> Result<Vec<usize>, ImportError> {
-    let mut makers: HashMap<&str, usize> = HashMap::new();
+    let mut producers: HashMap<&str, usize> = HashMap::new();
     for (position, node) in graph.nodes.iter().enumerate() {
         for output in node.outputs.iter().filter(|output| !output.is_empty()) {
-            if makers.insert(output, position).is_some() {
+            if producers.insert(output, position).is_some() {
                 return Err(ImportError::Value {
                     name: output.clone().into_owned(),
                     problem: "is the result of two nodes".to_owned(),
@@ -290,9 +351,9 @@ fn order(graph: &proto::Graph<'_>) -> Result<Vec<usize>, ImportError> {
     let mut waiting = vec![0_usize; graph.nodes.len()];
     let mut readers: Vec<Vec<usize>> = vec![Vec::new(); graph.nodes.len()];
     for (position, node) in graph.nodes.iter().enumerate() {
-        for maker in node.inputs.iter().filter_map(|name| makers.get(&**name)) {
+        for producer in node.inputs.iter().filter_map(|name| producers.get(&**name)) {
             waiting[position] += 1;
-            readers[*maker].push(position);
+            readers[*producer].push(position);
         }
     }
     let mut ready: std::collections::BinaryHeap<_> = (0..graph.nodes.len())
@@ -336,8 +397,12 @@ fn needed(graph: &proto::Graph<'_>, order: &[usize]) -> Vec<usize> {
 /// How often each name is read; outputs are read once more.
 fn uses<'g>(graph: &'g proto::Graph<'_>, needed: &[usize]) -> HashMap<&'g str, usize> {
     let mut uses: HashMap<&str, usize> = HashMap::new();
-    let read = needed.iter().flat_map(|&position| &graph.nodes[position].inputs);
-    let read = read.map(|name| &**name).chain(graph.outputs.iter().map(|output| &*output.name));
+    let read = needed
+        .iter()
+        .flat_map(|&position| &graph.nodes[position].inputs);
+    let read = read
+        .map(|name| &**name)
+        .chain(graph.outputs.iter().map(|output| &*output.name));
     read.for_each(|name| *uses.entry(name).or_default() += 1);
     uses
 }
@@ -351,7 +416,9 @@ fn scope(node: &proto::Node<'_>) -> String {
     let mut last = "";
     for part in path.split('/').filter(|part| !part.is_empty()) {
         // A list's element is called with the list's name before it.
-        let own = part.strip_prefix(last).and_then(|rest| rest.strip_prefix('.'));
+        let own = part
+            .strip_prefix(last)
+            .and_then(|rest| rest.strip_prefix('.'));
         let own = own.filter(|_| !last.is_empty()).unwrap_or(part);
         if !scope.is_empty() {
             scope.push('.');

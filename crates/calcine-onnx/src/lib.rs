@@ -30,5 +30,5 @@ mod proto;
 mod wire;
 
 pub use error::{ExportError, ImportError, UnsupportedNode};
-pub use import::{ImportOptions, is_onnx, read_bytes, read_file};
 pub use export::{ExportOptions, Form, OnnxModel, export, export_quantized};
+pub use import::{ImportOptions, is_onnx, read_bytes, read_file};

@@ -90,7 +90,9 @@ impl<'a> Field<'a> {
     pub(crate) fn bytes(self) -> Result<&'a [u8], Malformed> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
-            _ => Err(Malformed("a number stands where a text or a message should")),
+            _ => Err(Malformed(
+                "a number stands where a text or a message should",
+            )),
         }
     }
 
@@ -108,7 +110,9 @@ impl<'a> Field<'a> {
     pub(crate) fn float(self) -> Result<f32, Malformed> {
         match self {
             Self::Fixed32(bits) => Ok(f32::from_bits(bits)),
-            _ => Err(Malformed("something else stands where a 32-bit float should")),
+            _ => Err(Malformed(
+                "something else stands where a 32-bit float should",
+            )),
         }
     }
 

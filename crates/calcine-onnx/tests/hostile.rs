@@ -1,7 +1,7 @@
 //! Files that are damaged, or lie.
 
 use burn::tensor::Device;
-use calcine_graph::{Extent, Kind, Op, Source};
+use calcine_graph::{ElementKind, Extent, Op, Source};
 use calcine_onnx::{ExportOptions, ImportError, ImportOptions, export, read_bytes, read_file};
 use proptest::prelude::*;
 
@@ -9,20 +9,49 @@ use crate::operators::network;
 
 fn file() -> Vec<u8> {
     let given = [
-        (vec![Extent::BATCH, 5.into()], Kind::Float, Source::Input),
-        (vec![5.into(), 3.into()], Kind::Float, Source::Parameter),
-        (vec![3.into()], Kind::Float, Source::Parameter),
+        (
+            vec![Extent::BATCH, 5.into()],
+            ElementKind::Float,
+            Source::Input,
+        ),
+        (
+            vec![5.into(), 3.into()],
+            ElementKind::Float,
+            Source::Parameter,
+        ),
+        (vec![3.into()], ElementKind::Float, Source::Parameter),
     ];
-    let network = network(Op::Linear, &given, vec![Extent::BATCH, 3.into()], Kind::Float);
-    export(&network, &ExportOptions::default()).unwrap().to_bytes().unwrap()
+    let network = network(
+        Op::Linear,
+        &given,
+        vec![Extent::BATCH, 3.into()],
+        ElementKind::Float,
+    );
+    export(&network, &ExportOptions::default())
+        .unwrap()
+        .to_bytes()
+        .unwrap()
 }
 
 fn folder_file(folder: &std::path::Path) -> std::path::PathBuf {
     let given = [
-        (vec![Extent::BATCH, 50.into()], Kind::Float, Source::Input),
-        (vec![50.into(), 30.into()], Kind::Float, Source::Parameter),
+        (
+            vec![Extent::BATCH, 50.into()],
+            ElementKind::Float,
+            Source::Input,
+        ),
+        (
+            vec![50.into(), 30.into()],
+            ElementKind::Float,
+            Source::Parameter,
+        ),
     ];
-    let network = network(Op::Linear, &given, vec![Extent::BATCH, 30.into()], Kind::Float);
+    let network = network(
+        Op::Linear,
+        &given,
+        vec![Extent::BATCH, 30.into()],
+        ElementKind::Float,
+    );
     let path = folder.join("model.onnx");
     let model = export(&network, &ExportOptions::default()).unwrap();
     model.save_with_external_data(&path).unwrap();
@@ -35,8 +64,16 @@ fn refusal(bytes: &[u8]) -> ImportError {
 
 #[test]
 fn what_is_no_model_is_refused() {
-    for bytes in [&b""[..], b"not a model", &[0xff; 64], &[0x3a, 0x02, 0x0a, 0x00]] {
-        assert!(matches!(refusal(bytes), ImportError::Malformed(_)), "{bytes:?}");
+    for bytes in [
+        &b""[..],
+        b"not a model",
+        &[0xff; 64],
+        &[0x3a, 0x02, 0x0a, 0x00],
+    ] {
+        assert!(
+            matches!(refusal(bytes), ImportError::Malformed(_)),
+            "{bytes:?}"
+        );
     }
 }
 
@@ -60,7 +97,10 @@ fn external_data_is_read_and_stays_in_the_folder() {
     let device = Device::flex();
     assert!(read_file(&path, &options, &device).is_ok());
     let text = std::fs::read(&path).unwrap();
-    let place = text.windows(15).position(|window| window == b"model.onnx.data").unwrap();
+    let place = text
+        .windows(15)
+        .position(|window| window == b"model.onnx.data")
+        .unwrap();
     for outside in [b"../../etc/pass_", b"/etc/passwd____", b"a/../../../pass"] {
         let mut bytes = text.clone();
         bytes[place..place + 15].copy_from_slice(outside);

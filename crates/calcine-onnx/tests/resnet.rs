@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use calcine_onnx::{ExportOptions, Form, export, export_quantized};
-use calcine_quantize::{Calibration, Quantized, Settings, quantize};
+use calcine_quantize::{Calibration, QuantizationSettings, Quantized, quantize};
 use calcine_trace::{AnyTensor, Network, trace};
 use calcine_zoo::{RESNET20_CIFAR10, ResNetConfig};
 
@@ -18,12 +18,16 @@ fn images(count: usize) -> Tensor<4> {
         device.seed(3);
         let coarse = Tensor::<4>::random([count, 3, 8, 8], Distribution::Normal(0.0, 0.6), &device);
         let fine = Tensor::<4>::random([count, 3, 32, 32], Distribution::Normal(0.0, 0.1), &device);
-        let smooth = coarse.reshape([count, 3, 8, 1, 8, 1]).expand([count, 3, 8, 4, 8, 4]);
+        let smooth = coarse
+            .reshape([count, 3, 8, 1, 8, 1])
+            .expand([count, 3, 8, 4, 8, 4]);
         return (smooth.reshape([count, 3, 32, 32]) + fine).clamp(-1.0, 1.0);
     };
     let records = bytes.chunks_exact(3073).take(count);
     let pixels = records.flat_map(|record| &record[1..]);
-    let pixels: Vec<f32> = pixels.map(|v| (f32::from(*v) / 255.0 - 0.5) / 0.5).collect();
+    let pixels: Vec<f32> = pixels
+        .map(|v| (f32::from(*v) / 255.0 - 0.5) / 0.5)
+        .collect();
     Tensor::from_data(TensorData::new(pixels, [count, 3, 32, 32]), &device)
 }
 
@@ -40,7 +44,7 @@ fn count() -> usize {
     asked.and_then(|count| count.parse().ok()).unwrap_or(64)
 }
 
-fn quantized(network: &Network, settings: &Settings) -> Quantized {
+fn quantized(network: &Network, settings: &QuantizationSettings) -> Quantized {
     let images = images(64);
     let seen = Calibration::of(network, std::slice::from_ref(&images)).unwrap();
     quantize(network, &seen, settings).unwrap()
@@ -48,7 +52,8 @@ fn quantized(network: &Network, settings: &Settings) -> Quantized {
 
 fn answers(output: &Output) -> Vec<usize> {
     let rows = output.values.chunks(output.shape[1]);
-    let best = rows.map(|row| (0..row.len()).fold(0, |best, at| if row[at] > row[best] { at } else { best }));
+    let best = rows
+        .map(|row| (0..row.len()).fold(0, |best, at| if row[at] > row[best] { at } else { best }));
     best.collect()
 }
 
@@ -80,7 +85,7 @@ fn resnet20_as_floats_is_the_network() {
 }
 
 /// The numbers of differing logits and answers of each form.
-fn differences(settings: &Settings, forms: &[(Form, bool)]) -> Option<Vec<[usize; 2]>> {
+fn differences(settings: &QuantizationSettings, forms: &[(Form, bool)]) -> Option<Vec<[usize; 2]>> {
     let network = network();
     let quantized = quantized(&network, settings);
     let x = images(count());
@@ -97,7 +102,9 @@ fn differences(settings: &Settings, forms: &[(Form, bool)]) -> Option<Vec<[usize
     });
     let found = run(&jobs.collect::<Vec<_>>())?;
     let chunks = x.clone().split(100, 0);
-    let rows = chunks.into_iter().map(|chunk| quantized.forward::<_, Tensor<2>>(chunk));
+    let rows = chunks
+        .into_iter()
+        .map(|chunk| quantized.forward::<_, Tensor<2>>(chunk));
     let expected = output(&AnyTensor::from(Tensor::cat(rows.collect(), 0)));
     let count = found.into_iter().map(|outputs| {
         let pairs = outputs[0].values.iter().zip(&expected.values);
@@ -116,10 +123,13 @@ fn resnet20_in_8_bits_gives_the_same_logits_in_onnx_runtime() {
         (Form::QOperator, true),
         (Form::Integer, true),
     ];
-    let Some(found) = differences(&Settings::default(), &forms) else {
+    let Some(found) = differences(&QuantizationSettings::default(), &forms) else {
         return;
     };
-    println!("differing logits and answers of {} images: {found:?}", count());
+    println!(
+        "differing logits and answers of {} images: {found:?}",
+        count()
+    );
     for ((form, exact), [logits, answers]) in forms.into_iter().zip(found) {
         if exact {
             assert_eq!([logits, answers], [0, 0], "{form}");

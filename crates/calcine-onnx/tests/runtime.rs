@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use calcine_graph::Kind;
+use calcine_graph::ElementKind;
 use calcine_trace::AnyTensor;
 
 /// A file and what it is run on.
@@ -54,7 +54,11 @@ pub(crate) fn run(jobs: &[Job]) -> Option<Vec<Vec<Output>>> {
             let path = own.join(format!("input{at}"));
             std::fs::write(&path, bytes).unwrap();
             let lengths: Vec<String> = input.shape().iter().map(ToString::to_string).collect();
-            list.push_str(&format!("\t{}:{kind}:{}", path.display(), lengths.join(",")));
+            list.push_str(&format!(
+                "\t{}:{kind}:{}",
+                path.display(),
+                lengths.join(",")
+            ));
         }
         list.push('\n');
     }
@@ -90,15 +94,15 @@ pub(crate) fn run(jobs: &[Job]) -> Option<Vec<Vec<Output>>> {
 fn raw(tensor: &AnyTensor) -> (&'static str, Vec<u8>) {
     let data = tensor.clone().into_data();
     match tensor.kind() {
-        Kind::Float => (
+        ElementKind::Float => (
             "float32",
             data.iter::<f32>().flat_map(f32::to_le_bytes).collect(),
         ),
-        Kind::Int => (
+        ElementKind::Int => (
             "int64",
             data.iter::<i64>().flat_map(i64::to_le_bytes).collect(),
         ),
-        Kind::Bool => ("bool", data.iter::<bool>().map(u8::from).collect()),
+        ElementKind::Bool => ("bool", data.iter::<bool>().map(u8::from).collect()),
     }
 }
 
@@ -110,7 +114,9 @@ fn values(folder: &std::path::Path, number: usize) -> Vec<f32> {
     }
     if let Some(bytes) = read("int64") {
         let chunks = bytes.as_chunks::<8>().0.iter();
-        return chunks.map(|chunk| i64::from_le_bytes(*chunk) as f32).collect();
+        return chunks
+            .map(|chunk| i64::from_le_bytes(*chunk) as f32)
+            .collect();
     }
     let bytes = read("bool").or_else(|| read("uint8")).unwrap();
     bytes.into_iter().map(f32::from).collect()
@@ -120,9 +126,12 @@ fn values(folder: &std::path::Path, number: usize) -> Vec<f32> {
 pub(crate) fn output(tensor: &AnyTensor) -> Output {
     let data = tensor.clone().into_data();
     let values = match tensor.kind() {
-        Kind::Float => data.iter::<f32>().collect(),
-        Kind::Int => data.iter::<i64>().map(|x| x as f32).collect(),
-        Kind::Bool => data.iter::<bool>().map(|x| f32::from(u8::from(x))).collect(),
+        ElementKind::Float => data.iter::<f32>().collect(),
+        ElementKind::Int => data.iter::<i64>().map(|x| x as f32).collect(),
+        ElementKind::Bool => data
+            .iter::<bool>()
+            .map(|x| f32::from(u8::from(x)))
+            .collect(),
     };
     Output {
         shape: tensor.shape(),
@@ -140,6 +149,9 @@ impl Output {
             true => 0.0,
             false => (a - b).abs(),
         });
-        off.fold(0.0, |all: f32, off| if off.is_nan() { f32::NAN } else { all.max(off) }) / largest
+        off.fold(
+            0.0,
+            |all: f32, off| if off.is_nan() { f32::NAN } else { all.max(off) },
+        ) / largest
     }
 }

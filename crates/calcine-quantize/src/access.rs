@@ -3,7 +3,7 @@
 use calcine_graph::ValueId;
 use calcine_trace::AnyTensor;
 
-use crate::layer::{Bias, Layer, step_of};
+use crate::layer::{Bias, Layer, scale_index};
 use crate::parts::taken_over;
 use crate::{IntegerLayer, Quantized, Quantizer};
 
@@ -11,7 +11,7 @@ impl Quantized {
     /// The quantizer of a value of the graph; `None` if it has none.
     #[must_use]
     pub fn quantizer_of(&self, id: ValueId) -> Option<Quantizer> {
-        self.grids.get(id.0).copied().flatten()
+        self.quantizers.get(id.0).copied().flatten()
     }
 
     /// The layer with integer weights that the node at this position is; `None` of other nodes.
@@ -46,8 +46,8 @@ impl<'a> IntegerLayer<'a> {
             weight: &layer.ints,
             shape: &layer.shape,
             output_axis: layer.axis,
-            steps: &layer.steps,
-            zeros: &layer.zeros,
+            scales: &layer.scales,
+            zero_points: &layer.zero_points,
             group: layer.group,
             bias,
             float_bias,
@@ -55,15 +55,15 @@ impl<'a> IntegerLayer<'a> {
         }
     }
 
-    /// Which of [`steps`](Self::steps) the element of the weight at this position has.
+    /// Which of [`scales`](Self::scales) the element of the weight at this position has.
     #[must_use]
-    pub fn step_of(&self, position: usize) -> usize {
-        step_of(
+    pub fn scale_index(&self, position: usize) -> usize {
+        scale_index(
             position,
             self.shape,
             self.output_axis,
             self.group,
-            self.steps.len(),
+            self.scales.len(),
         )
     }
 }

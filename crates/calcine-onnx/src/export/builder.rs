@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use calcine_graph::{Extent, Graph, Kind, ValueId};
+use calcine_graph::{ElementKind, Extent, Graph, ValueId};
 use calcine_trace::AnyTensor;
 
 use crate::error::UnsupportedNode;
@@ -221,18 +221,24 @@ impl<'a> Builder<'a> {
     }
 
     /// A float of shape `[]`.
-    #[allow(clippy::cast_possible_truncation, reason = "tensors are of 32-bit floats")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "tensors are of 32-bit floats"
+    )]
     pub(crate) fn scalar(&mut self, hint: &str, value: f64) -> String {
         self.constant(hint, &[], &Numbers::Float(&[value as f32]))
     }
 
     /// A number of shape `[]` of a kind.
-    #[allow(clippy::cast_possible_truncation, reason = "numbers of integers are whole")]
-    pub(crate) fn number(&mut self, hint: &str, value: f64, kind: Kind) -> String {
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "numbers of integers are whole"
+    )]
+    pub(crate) fn number(&mut self, hint: &str, value: f64, kind: ElementKind) -> String {
         match kind {
-            Kind::Float => self.scalar(hint, value),
-            Kind::Int => self.constant(hint, &[], &Numbers::Int64(&[value as i64])),
-            Kind::Bool => self.constant(hint, &[], &Numbers::Bool(&[value != 0.0])),
+            ElementKind::Float => self.scalar(hint, value),
+            ElementKind::Int => self.constant(hint, &[], &Numbers::Int64(&[value as i64])),
+            ElementKind::Bool => self.constant(hint, &[], &Numbers::Bool(&[value != 0.0])),
         }
     }
 
@@ -247,15 +253,15 @@ impl<'a> Builder<'a> {
         let kind = tensor.kind();
         let data = tensor.into_data();
         match kind {
-            Kind::Float => {
+            ElementKind::Float => {
                 let values: Vec<f32> = data.iter::<f32>().collect();
                 self.initializer(name, &dims, &Numbers::Float(&values));
             }
-            Kind::Int => {
+            ElementKind::Int => {
                 let values: Vec<i64> = data.iter::<i64>().collect();
                 self.initializer(name, &dims, &Numbers::Int64(&values));
             }
-            Kind::Bool => {
+            ElementKind::Bool => {
                 let values: Vec<bool> = data.iter::<bool>().collect();
                 self.initializer(name, &dims, &Numbers::Bool(&values));
             }
@@ -325,7 +331,11 @@ impl<'a> Builder<'a> {
             .map(|extent| self.length(*extent, hint))
             .collect();
         let Some(parts) = parts.into_iter().collect::<Option<Vec<_>>>() else {
-            self.unsupported(hint, "shape", "its size depends on a batch that no input has");
+            self.unsupported(
+                hint,
+                "shape",
+                "its size depends on a batch that no input has",
+            );
             return String::new();
         };
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
@@ -379,9 +389,9 @@ impl<'a> Builder<'a> {
         ValueInfo {
             name: Cow::Owned(name),
             data_type: match value.kind {
-                Kind::Float => data_type::FLOAT,
-                Kind::Int => data_type::INT64,
-                Kind::Bool => data_type::BOOL,
+                ElementKind::Float => data_type::FLOAT,
+                ElementKind::Int => data_type::INT64,
+                ElementKind::Bool => data_type::BOOL,
             },
             shape: Some(value.shape.iter().map(dimension).collect()),
         }
@@ -404,7 +414,12 @@ impl<'a> Builder<'a> {
                 names.push(output.clone());
                 continue;
             }
-            let name = self.helper("Identity", &[output], &format!("{output}/output"), Vec::new());
+            let name = self.helper(
+                "Identity",
+                &[output],
+                &format!("{output}/output"),
+                Vec::new(),
+            );
             given.insert(name.clone());
             names.push(name);
         }

@@ -6,11 +6,11 @@
 use calcine_graph::{Arithmetic, Node, Op};
 use calcine_quantize::Quantizer;
 
+use super::Form;
 use super::builder::{Numbers, ints, signed};
 use super::codes::{Codes, WeightCodes};
 use super::operators::{self, windows};
 use super::quantized::{LayerParts, Writer, averaged, is_sum_or_product};
-use super::Form;
 use crate::proto::data_type;
 
 /// Up to here `f32` holds all integers.
@@ -58,7 +58,8 @@ fn linear_operator(
     let mut integers = weight.integers;
     if as_convolution {
         let [rows, columns] = [dims[0], dims[1]];
-        let cells = (0..columns).flat_map(|column| (0..rows).map(move |row| row * columns + column));
+        let cells =
+            (0..columns).flat_map(|column| (0..rows).map(move |row| row * columns + column));
         integers = cells.map(|at| integers[at]).collect();
         dims = vec![columns, rows, 1, 1];
     }
@@ -79,11 +80,16 @@ fn linear_operator(
     let shape = w.b.graph.value(node.output).shape.clone();
     let mut x = codes.to_owned();
     if as_convolution {
-        let places = w.b.list(&format!("{output}/places_shape"), &[-1, signed(dims[1]), 1, 1]);
+        let places = w.b.list(
+            &format!("{output}/places_shape"),
+            &[-1, signed(dims[1]), 1, 1],
+        );
         let hint = format!("{output}/places");
         x = w.b.helper("Reshape", &[codes, &places], &hint, Vec::new());
     }
-    let mut inputs = vec![&*x, &x_scale, &x_zero, &name, &scales, &zeros, &y_scale, &y_zero];
+    let mut inputs = vec![
+        &*x, &x_scale, &x_zero, &name, &scales, &zeros, &y_scale, &y_zero,
+    ];
     inputs.extend(bias.as_deref());
     let clipped = to.range != to.limits;
     let shaped = as_convolution;
@@ -234,7 +240,8 @@ pub(crate) fn exact(w: &mut Writer<'_>, node: &Node, quantizer: Quantizer) -> bo
             let hint = format!("{output}/operand");
             let whole = [a, b].map(|(name, of)| times(w, (name, *of), 1.0, &hint));
             let hint = format!("{output}/product");
-            let product = w.b.helper("Mul", &[&whole[0], &whole[1]], &hint, Vec::new());
+            let product =
+                w.b.helper("Mul", &[&whole[0], &whole[1]], &hint, Vec::new());
             scaled(w, &product, a.1.scale * b.1.scale / quantizer.step, &hint)
         }
         None if matches!(node.op, Op::Concat(_)) => {
@@ -298,5 +305,10 @@ pub(crate) fn exact(w: &mut Writer<'_>, node: &Node, quantizer: Quantizer) -> bo
 
 fn scaled(w: &mut Writer<'_>, name: &str, factor: f32, hint: &str) -> String {
     let factor = w.b.scalar(hint, f64::from(factor));
-    w.b.helper("Mul", &[name, &factor], &format!("{hint}/scaled"), Vec::new())
+    w.b.helper(
+        "Mul",
+        &[name, &factor],
+        &format!("{hint}/scaled"),
+        Vec::new(),
+    )
 }

@@ -1,8 +1,8 @@
 //! Each operation of a graph as ONNX's operators, in float.
 
 use calcine_graph::{
-    Arithmetic, Comparison, Convolution, Extent, Interpolation, Kind, Node, Op, Padding, Pool,
-    Range, Reduction,
+    Arithmetic, Comparison, Convolution, ElementKind, Extent, Interpolation, Node, Op, Padding,
+    Pool, Range, Reduction,
 };
 
 use super::builder::{Builder, Numbers, float, int, integer, ints, signed, word};
@@ -40,7 +40,10 @@ pub(crate) fn emit(b: &mut Builder<'_>, node: &Node, x: &[String], out: &str) {
         Op::Matmul => b.node("MatMul", &x, out, Vec::new()),
         Op::Embedding => b.node("Gather", &x, out, vec![integer("axis", 0)]),
         Op::BatchNorm { epsilon, momentum } => {
-            let attributes = vec![float("epsilon", *epsilon), float("momentum", 1.0 - momentum)];
+            let attributes = vec![
+                float("epsilon", *epsilon),
+                float("momentum", 1.0 - momentum),
+            ];
             b.node("BatchNormalization", &x, out, attributes);
         }
         Op::LayerNorm { epsilon } => layer_norm(b, &x, shape(0).len() - 1, *epsilon, out),
@@ -132,7 +135,12 @@ pub(crate) fn emit(b: &mut Builder<'_>, node: &Node, x: &[String], out: &str) {
             let own: Vec<i64> = axes.iter().map(|&axis| signed(axis)).collect();
             let own = b.list(&format!("{out}/axes"), &own);
             let steps = b.list(&format!("{out}/steps"), &list(-1));
-            b.node("Slice", &[x[0], &starts, &ends, &own, &steps], out, Vec::new());
+            b.node(
+                "Slice",
+                &[x[0], &starts, &ends, &own, &steps],
+                out,
+                Vec::new(),
+            );
         }
         Op::Repeat { axis, times } => {
             let mut repeats = vec![1; shape(0).len()];
@@ -147,9 +155,9 @@ pub(crate) fn emit(b: &mut Builder<'_>, node: &Node, x: &[String], out: &str) {
         }
         Op::Cast => {
             let to = match result.kind {
-                Kind::Float => data_type::FLOAT,
-                Kind::Int => data_type::INT64,
-                Kind::Bool => data_type::BOOL,
+                ElementKind::Float => data_type::FLOAT,
+                ElementKind::Int => data_type::INT64,
+                ElementKind::Bool => data_type::BOOL,
             };
             b.node("Cast", &x, out, vec![integer("to", to)]);
         }
@@ -278,7 +286,11 @@ fn adaptive(
 ) {
     let spatial = || input[2..].iter().zip(&output[2..]);
     if spatial().any(|(i, o)| !(i.is_fixed() && o.is_fixed())) {
-        return b.unsupported(&node.name, node.op.name(), "a size that depends on the batch");
+        return b.unsupported(
+            &node.name,
+            node.op.name(),
+            "a size that depends on the batch",
+        );
     }
     if output[2..].iter().all(|extent| extent.fixed == 1) {
         return b.node("GlobalAveragePool", x, out, Vec::new());
@@ -353,7 +365,7 @@ fn pad(
     x: &[&str],
     padding: &[[usize; 2]],
     with: Padding,
-    kind: Kind,
+    kind: ElementKind,
     out: &str,
 ) {
     let before = padding.iter().map(|[before, _]| signed(*before));
@@ -375,7 +387,7 @@ fn arithmetic_of(
     b: &mut Builder<'_>,
     arithmetic: Arithmetic,
     x: [&str; 2],
-    kind: Kind,
+    kind: ElementKind,
     node: &Node,
     out: &str,
 ) {
@@ -388,7 +400,7 @@ fn arithmetic_of(
         Arithmetic::PRelu => "PRelu",
         Arithmetic::And => "And",
         Arithmetic::Or => "Or",
-        Arithmetic::Remainder if kind == Kind::Int => "Mod",
+        Arithmetic::Remainder if kind == ElementKind::Int => "Mod",
         Arithmetic::Remainder => {
             // Of the divisor's sign, which ONNX has for integers only.
             let hint = |part: &str| format!("{out}/{part}");
@@ -440,14 +452,7 @@ fn reduce(b: &mut Builder<'_>, reduction: Reduction, x: &str, axes: &[usize], ou
 }
 
 /// Ranges that are not the whole axis; backwards from the end where the step is negative.
-fn slice(
-    b: &mut Builder<'_>,
-    x: &str,
-    ranges: &[Range],
-    shape: &[Extent],
-    node: &Node,
-    out: &str,
-) {
+fn slice(b: &mut Builder<'_>, x: &str, ranges: &[Range], shape: &[Extent], node: &Node, out: &str) {
     let mut starts = Vec::new();
     let mut ends = Vec::new();
     let (mut axes, mut steps) = (Vec::new(), Vec::new());
@@ -465,7 +470,11 @@ fn slice(
         }
         // From the last element down to the first, whose predecessor has no position where it is the axis's first.
         if !(range.start.is_fixed() && range.end.is_fixed()) {
-            return b.unsupported(&node.name, node.op.name(), "backwards over a changing range");
+            return b.unsupported(
+                &node.name,
+                node.op.name(),
+                "backwards over a changing range",
+            );
         }
         starts.push(range.end);
         ends.push(range.start);
@@ -479,7 +488,11 @@ fn slice(
         let position = |extent: &Extent, moved: i64| signed(extent.fixed) - moved;
         let fixed = starts.iter().chain(&ends).all(|extent| extent.is_fixed());
         if !fixed {
-            return b.unsupported(&node.name, node.op.name(), "a changing range beside another");
+            return b.unsupported(
+                &node.name,
+                node.op.name(),
+                "a changing range beside another",
+            );
         }
         let first = (0..starts.len()).map(|at| position(&starts[at], i64::from(!forward(at))));
         let first: Vec<i64> = first.collect();
@@ -501,5 +514,10 @@ fn slice(
     };
     let axes = b.list(&format!("{out}/axes"), &axes);
     let steps = b.list(&format!("{out}/steps"), &steps);
-    b.node("Slice", &[x, &starts, &ends, &axes, &steps], out, Vec::new());
+    b.node(
+        "Slice",
+        &[x, &starts, &ends, &axes, &steps],
+        out,
+        Vec::new(),
+    );
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use calcine_graph::{Arithmetic, Extent, Kind, Map, Node, Op, Reduction, Source, ValueId};
+use calcine_graph::{Arithmetic, ElementKind, Extent, Map, Node, Op, Reduction, Source, ValueId};
 use calcine_quantize::{IntegerLayer, Quantized, Quantizer};
 
 use super::builder::{Builder, Numbers, int, integer, ints, signed};
@@ -307,9 +307,7 @@ impl<'a> Writer<'a> {
         let LayerParts { node, layer, .. } = parts;
         if layer.dynamic.is_some() {
             let reason = "ranges of each batch have no Q/DQ form: valid is the form `integer`";
-            return self
-                .b
-                .unsupported(&node.name, node.op.name(), reason);
+            return self.b.unsupported(&node.name, node.op.name(), reason);
         }
         let weight = self.dequantized_weight(parts);
         let output = self.b.name(node.output);
@@ -418,7 +416,9 @@ impl<'a> Writer<'a> {
 
     /// A tensor as rows of so many numbers.
     pub(crate) fn rows(&mut self, name: &str, columns: usize, hint: &str) -> String {
-        let shape = self.b.list(&format!("{hint}/rows_shape"), &[-1, signed(columns)]);
+        let shape = self
+            .b
+            .list(&format!("{hint}/rows_shape"), &[-1, signed(columns)]);
         let hint = format!("{hint}/rows");
         self.b.helper("Reshape", &[name, &shape], &hint, Vec::new())
     }
@@ -432,7 +432,13 @@ impl<'a> Writer<'a> {
     pub(crate) fn weight_codes(&mut self, parts: &LayerParts<'_>, four_bits: bool) -> WeightCodes {
         let layer = &parts.layer;
         let zero_of = |at: usize| layer.zeros.get(layer.step_of(at)).copied().unwrap_or(0);
-        WeightCodes::of(layer.weight, layer.zeros, layer.steps.len(), zero_of, four_bits)
+        WeightCodes::of(
+            layer.weight,
+            layer.zeros,
+            layer.steps.len(),
+            zero_of,
+            four_bits,
+        )
     }
 
     pub(crate) fn weight_name(&mut self, parts: &LayerParts<'_>) -> String {
@@ -451,7 +457,8 @@ impl<'a> Writer<'a> {
         let wide = [data_type::INT16, data_type::UINT16].contains(&codes.data_type);
         if self.b.opset < NARROW && (wide || layer.group.is_some()) {
             let reason = "weights of more than 8 bits, and scales of groups, need opset 21";
-            self.b.unsupported(&parts.node.name, "DequantizeLinear", reason);
+            self.b
+                .unsupported(&parts.node.name, "DequantizeLinear", reason);
         }
         let mut dims = layer.shape.to_vec();
         let mut scales = layer.steps.to_vec();
@@ -495,13 +502,16 @@ impl<'a> Writer<'a> {
         self.b
             .initializer(&name, &dims, &Numbers::Int(codes.data_type, &integers));
         let scale = self.b.fresh(&format!("{name}/scale"));
-        self.b.initializer(&scale, &scale_dims, &Numbers::Float(&scales));
+        self.b
+            .initializer(&scale, &scale_dims, &Numbers::Float(&scales));
         let zero = self.b.fresh(&format!("{name}/zero_point"));
         self.b
             .initializer(&zero, &scale_dims, &Numbers::Int(codes.data_type, &zeros));
         let hint = format!("{name}/dequantized");
         let inputs = [name.as_str(), &scale, &zero];
-        let weight = self.b.helper("DequantizeLinear", &inputs, &hint, attributes);
+        let weight = self
+            .b
+            .helper("DequantizeLinear", &inputs, &hint, attributes);
         if dims == layer.shape {
             return weight;
         }
@@ -509,15 +519,20 @@ impl<'a> Writer<'a> {
         if layer.output_axis == 0 {
             let shape: Vec<i64> = lengths(layer.shape);
             let shape = self.b.list(&format!("{hint}/shape"), &shape);
-            return self.b.helper("Reshape", &[&weight, &shape], &hint, Vec::new());
+            return self
+                .b
+                .helper("Reshape", &[&weight, &shape], &hint, Vec::new());
         }
         let mut shape = layer.shape.to_vec();
         shape.swap(0, 1);
         let target: Vec<i64> = lengths(&shape);
         let target = self.b.list(&format!("{hint}/shape"), &target);
-        let shaped = self.b.helper("Reshape", &[&weight, &target], &hint, Vec::new());
+        let shaped = self
+            .b
+            .helper("Reshape", &[&weight, &target], &hint, Vec::new());
         let axes = [1, 0].into_iter().chain(2..shape.len());
-        self.b.helper("Transpose", &[&shaped], &hint, vec![ints("perm", axes)])
+        self.b
+            .helper("Transpose", &[&shaped], &hint, vec![ints("perm", axes)])
     }
 
     /// The name of a layer's bias: its parameter's, or one like it.
@@ -539,7 +554,8 @@ impl<'a> Writer<'a> {
                 return None;
             }
             let name = self.bias_name(parts);
-            self.b.initializer(&name, &[bias.len()], &Numbers::Float(bias));
+            self.b
+                .initializer(&name, &[bias.len()], &Numbers::Float(bias));
             return Some(name);
         }
         let (bias, (_, of)) = (layer.bias?, parts.input.as_ref()?);
@@ -566,7 +582,10 @@ impl<'a> Writer<'a> {
             _ => vec![integer("axis", 0)],
         };
         let hint = format!("{name}/dequantized");
-        Some(self.b.helper("DequantizeLinear", &inputs, &hint, attributes))
+        Some(
+            self.b
+                .helper("DequantizeLinear", &inputs, &hint, attributes),
+        )
     }
 }
 
@@ -610,7 +629,7 @@ pub(crate) fn is_sum_or_product(b: &Builder<'_>, node: &Node) -> Option<Arithmet
     let floats = node
         .inputs
         .iter()
-        .all(|&id| b.graph.value(id).kind == Kind::Float);
+        .all(|&id| b.graph.value(id).kind == ElementKind::Float);
     match node.op {
         Op::Zip(arithmetic @ (Arithmetic::Add | Arithmetic::Multiply)) if floats => {
             Some(arithmetic)

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use calcine_graph::{Arithmetic, Comparison, Extent, Kind, Map, Op, ValueId};
+use calcine_graph::{Arithmetic, Comparison, ElementKind, Extent, Map, Op, ValueId};
 
-use super::importer::{Attributes, Importer, Operand, Reason, is_made, shortest};
 use super::host::Elements;
+use super::importer::{Attributes, Importer, Operand, Reason, is_made, shortest};
 
 type Read = Result<ValueId, Reason>;
 
@@ -87,7 +87,9 @@ fn is_parameter(operand: &Operand) -> bool {
         return false;
     };
     let own = host.original.as_ref().unwrap_or(&host.shape);
-    host.kind() == Kind::Float && !own.is_empty() && host.name.as_deref().is_some_and(|name| !is_made(name))
+    host.kind() == ElementKind::Float
+        && !own.is_empty()
+        && host.name.as_deref().is_some_and(|name| !is_made(name))
 }
 
 impl Importer {
@@ -97,7 +99,9 @@ impl Importer {
     }
 
     pub(crate) fn arithmetic(&mut self, arithmetic: Arithmetic, a: &Operand, b: &Operand) -> Read {
-        let number = |operand: &Operand, rank: usize| number(operand, rank).filter(|_| !is_parameter(operand));
+        let number = |operand: &Operand, rank: usize| {
+            number(operand, rank).filter(|_| !is_parameter(operand))
+        };
         if let Operand::Value(x) = a
             && let Some(number) = number(b, self.rank(*x))
             && self.takes_number(arithmetic, *x, number)
@@ -108,12 +112,14 @@ impl Importer {
             && let Some(number) = number(a, self.rank(*x))
         {
             match arithmetic {
-                Arithmetic::Add | Arithmetic::Multiply => return Ok(self.scalar(arithmetic, *x, number)),
+                Arithmetic::Add | Arithmetic::Multiply => {
+                    return Ok(self.scalar(arithmetic, *x, number));
+                }
                 Arithmetic::Subtract => {
                     let negative = self.same(Op::Map(Map::Negate), *x);
                     return Ok(self.scalar(Arithmetic::Add, negative, number));
                 }
-                Arithmetic::Divide if self.kind(*x) == Kind::Float => {
+                Arithmetic::Divide if self.kind(*x) == ElementKind::Float => {
                     let reciprocal = self.same(Op::Map(Map::Reciprocal), *x);
                     return Ok(self.scalar(Arithmetic::Multiply, reciprocal, number));
                 }
@@ -135,7 +141,7 @@ impl Importer {
         if kind != self.kind(b) {
             return Err("operands of two kinds".to_owned());
         }
-        if arithmetic == Arithmetic::Divide && kind == Kind::Int {
+        if arithmetic == Arithmetic::Divide && kind == ElementKind::Int {
             return Err("a quotient of integers that are not known".to_owned());
         }
         self.zip(Op::Zip(arithmetic), a, b, kind)
@@ -143,8 +149,8 @@ impl Importer {
 
     fn takes_number(&self, arithmetic: Arithmetic, x: ValueId, number: f64) -> bool {
         match (arithmetic, self.kind(x)) {
-            (Arithmetic::And | Arithmetic::Or, _) | (_, Kind::Bool) => false,
-            (Arithmetic::Divide | Arithmetic::Remainder, Kind::Int) => number > 0.0,
+            (Arithmetic::And | Arithmetic::Or, _) | (_, ElementKind::Bool) => false,
+            (Arithmetic::Divide | Arithmetic::Remainder, ElementKind::Int) => number > 0.0,
             _ => true,
         }
     }
@@ -167,19 +173,30 @@ impl Importer {
                 && let Some(number) = number(other, self.rank(*x))
             {
                 let shape = self.shape(*x);
-                return Ok(self.push(Op::CompareScalar(comparison, number), vec![*x], shape, Kind::Bool));
+                return Ok(self.push(
+                    Op::CompareScalar(comparison, number),
+                    vec![*x],
+                    shape,
+                    ElementKind::Bool,
+                ));
             }
         }
         let (a, b) = (self.value(a)?, self.value(b)?);
-        self.zip(Op::Compare(comparison), a, b, Kind::Bool)
+        self.zip(Op::Compare(comparison), a, b, ElementKind::Bool)
     }
 
     pub(crate) fn choice(&mut self, x: &[Option<Operand>]) -> Read {
-        let [mask, yes, no] = [self.operand(x, 0)?, self.operand(x, 1)?, self.operand(x, 2)?];
+        let [mask, yes, no] = [
+            self.operand(x, 0)?,
+            self.operand(x, 1)?,
+            self.operand(x, 2)?,
+        ];
         let mask = self.value(&mask)?;
         // A number where the mask is true, or where it is not.
         for (number_of, other, when) in [(&yes, &no, true), (&no, &yes, false)] {
-            let Some(number) = number(number_of, usize::MAX) else { continue };
+            let Some(number) = number(number_of, usize::MAX) else {
+                continue;
+            };
             let other = self.value(other)?;
             let operands = self.aligned(&[other, mask])?;
             let shape = self.broadcast(&operands)?;
@@ -194,7 +211,10 @@ impl Importer {
         let (yes, no) = (self.value(&yes)?, self.value(&no)?);
         let operands = self.aligned(&[no, mask, yes])?;
         let shape = self.broadcast(&operands)?;
-        let operands = operands.into_iter().map(|id| self.spread(id, &shape)).collect();
+        let operands = operands
+            .into_iter()
+            .map(|id| self.spread(id, &shape))
+            .collect();
         let kind = self.kind(no);
         Ok(self.push(Op::Where, operands, shape, kind))
     }
@@ -219,12 +239,16 @@ impl Importer {
             }
             match x.get(at) {
                 None | Some(None) => Ok(None),
-                Some(Some(operand)) => number(operand, usize::MAX).map(Some).ok_or_else(|| "bounds that are computed".to_owned()),
+                Some(Some(operand)) => number(operand, usize::MAX)
+                    .map(Some)
+                    .ok_or_else(|| "bounds that are computed".to_owned()),
             }
         };
         let (low, high) = (bound(1, "min")?, bound(2, "max")?);
         let map = match (low, high) {
-            (Some(low), Some(high)) if low > high => return Err(format!("no number is from {low} to {high}")),
+            (Some(low), Some(high)) if low > high => {
+                return Err(format!("no number is from {low} to {high}"));
+            }
             (Some(low), Some(high)) => Map::Clamp { low, high },
             (Some(low), None) => Map::ClampMin(low),
             (None, Some(high)) => Map::ClampMax(high),
@@ -243,7 +267,8 @@ impl Importer {
             // With an axis less, the channels are the first.
             let leading = shape.len() - host.shape.len().min(shape.len());
             let axis = host.shape.iter().position(|&length| length > 1);
-            let placed = axis.is_none_or(|axis| axis + leading == 1) && (host.len() == 1 || host.len() == channels);
+            let placed = axis.is_none_or(|axis| axis + leading == 1)
+                && (host.len() == 1 || host.len() == channels);
             if placed {
                 let vector = Rc::new(host.reshaped(vec![host.len()]));
                 let vector = self.tensor(&vector, "PRelu", "weight")?;
@@ -252,28 +277,51 @@ impl Importer {
                     *axis = Extent::fixed(host.len());
                 }
                 let slopes = self.reshaped(vector, target);
-                return Ok(self.push(Op::Zip(Arithmetic::PRelu), vec![input, slopes], shape, Kind::Float));
+                return Ok(self.push(
+                    Op::Zip(Arithmetic::PRelu),
+                    vec![input, slopes],
+                    shape,
+                    ElementKind::Float,
+                ));
             }
         }
         // max(x, 0) + slope · min(x, 0)
         let above = self.same(Op::Map(Map::Relu), input);
         let below = self.same(Op::Map(Map::ClampMax(0.0)), input);
         let slopes = self.value(&slopes)?;
-        let sloped = self.zip(Op::Zip(Arithmetic::Multiply), below, slopes, Kind::Float)?;
-        self.zip(Op::Zip(Arithmetic::Add), above, sloped, Kind::Float)
+        let sloped = self.zip(
+            Op::Zip(Arithmetic::Multiply),
+            below,
+            slopes,
+            ElementKind::Float,
+        )?;
+        self.zip(Op::Zip(Arithmetic::Add), above, sloped, ElementKind::Float)
     }
 
     /// Activations that the graph spells with others.
-    pub(crate) fn activation(&mut self, op: &str, a: &Attributes<'_, '_>, x: ValueId) -> Option<Read> {
+    pub(crate) fn activation(
+        &mut self,
+        op: &str,
+        a: &Attributes<'_, '_>,
+        x: ValueId,
+    ) -> Option<Read> {
         let read = match op {
-            "LeakyRelu" => a.float("alpha", 0.01).map(|slope| self.same(Op::Map(Map::LeakyRelu(slope)), x)),
+            "LeakyRelu" => a
+                .float("alpha", 0.01)
+                .map(|slope| self.same(Op::Map(Map::LeakyRelu(slope)), x)),
             "HardSigmoid" => a.float("alpha", 0.2).and_then(|alpha| {
                 let beta = a.float("beta", 0.5)?;
                 Ok(self.same(Op::Map(Map::HardSigmoid { alpha, beta }), x))
             }),
             "HardSwish" => {
-                let gate = self.same(Op::Map(Map::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 }), x);
-                self.zip(Op::Zip(Arithmetic::Multiply), x, gate, Kind::Float)
+                let gate = self.same(
+                    Op::Map(Map::HardSigmoid {
+                        alpha: 1.0 / 6.0,
+                        beta: 0.5,
+                    }),
+                    x,
+                );
+                self.zip(Op::Zip(Arithmetic::Multiply), x, gate, ElementKind::Float)
             }
             "Softplus" => {
                 let negative = self.same(Op::Map(Map::Negate), x);
@@ -283,21 +331,23 @@ impl Importer {
             "Softsign" => {
                 let size = self.same(Op::Map(Map::Abs), x);
                 let size = self.scalar(Arithmetic::Add, size, 1.0);
-                self.zip(Op::Zip(Arithmetic::Divide), x, size, Kind::Float)
+                self.zip(Op::Zip(Arithmetic::Divide), x, size, ElementKind::Float)
             }
             "Mish" => {
                 let negative = self.same(Op::Map(Map::Negate), x);
                 let log = self.same(Op::Map(Map::LogSigmoid), negative);
                 let soft = self.same(Op::Map(Map::Negate), log);
                 let gate = self.same(Op::Map(Map::Tanh), soft);
-                self.zip(Op::Zip(Arithmetic::Multiply), x, gate, Kind::Float)
+                self.zip(Op::Zip(Arithmetic::Multiply), x, gate, ElementKind::Float)
             }
             "Swish" => a.float("alpha", 1.0).and_then(|alpha| {
                 let scaled = self.scalar(Arithmetic::Multiply, x, alpha);
                 let gate = self.same(Op::Map(Map::Sigmoid), scaled);
-                self.zip(Op::Zip(Arithmetic::Multiply), x, gate, Kind::Float)
+                self.zip(Op::Zip(Arithmetic::Multiply), x, gate, ElementKind::Float)
             }),
-            "Elu" => a.float("alpha", 1.0).and_then(|alpha| self.elu(x, alpha, 1.0)),
+            "Elu" => a
+                .float("alpha", 1.0)
+                .and_then(|alpha| self.elu(x, alpha, 1.0)),
             "Celu" => a.float("alpha", 1.0).and_then(|alpha| {
                 let scaled = self.scalar(Arithmetic::Divide, x, alpha);
                 let negative = self.exponential(scaled, alpha);
@@ -309,23 +359,32 @@ impl Importer {
             }),
             "ThresholdedRelu" => a.float("alpha", 1.0).and_then(|alpha| {
                 let shape = self.shape(x);
-                let mask = self.push(Op::CompareScalar(Comparison::LessEqual, alpha), vec![x], shape.clone(), Kind::Bool);
-                Ok(self.push(Op::Fill(0.0), vec![x, mask], shape, Kind::Float))
+                let mask = self.push(
+                    Op::CompareScalar(Comparison::LessEqual, alpha),
+                    vec![x],
+                    shape.clone(),
+                    ElementKind::Bool,
+                );
+                Ok(self.push(Op::Fill(0.0), vec![x, mask], shape, ElementKind::Float))
             }),
-            "Gelu" => a.text("approximate", "none").and_then(|kind| match kind.as_str() {
-                "none" => Ok(self.same(Op::Map(Map::Gelu), x)),
-                _ => {
-                    let cube = self.same(Op::Scalar(Arithmetic::Power, 3.0), x);
-                    let cube = self.scalar(Arithmetic::Multiply, cube, 0.044_715);
-                    let sum = self.zip(Op::Zip(Arithmetic::Add), x, cube, Kind::Float)?;
-                    let scale = (2.0 / std::f64::consts::PI).sqrt();
-                    let inner = self.scalar(Arithmetic::Multiply, sum, scale);
-                    let bent = self.same(Op::Map(Map::Tanh), inner);
-                    let gate = self.scalar(Arithmetic::Add, bent, 1.0);
-                    let whole = self.zip(Op::Zip(Arithmetic::Multiply), x, gate, Kind::Float)?;
-                    Ok(self.scalar(Arithmetic::Multiply, whole, 0.5))
-                }
-            }),
+            "Gelu" => a
+                .text("approximate", "none")
+                .and_then(|kind| match kind.as_str() {
+                    "none" => Ok(self.same(Op::Map(Map::Gelu), x)),
+                    _ => {
+                        let cube = self.same(Op::Scalar(Arithmetic::Power, 3.0), x);
+                        let cube = self.scalar(Arithmetic::Multiply, cube, 0.044_715);
+                        let sum =
+                            self.zip(Op::Zip(Arithmetic::Add), x, cube, ElementKind::Float)?;
+                        let scale = (2.0 / std::f64::consts::PI).sqrt();
+                        let inner = self.scalar(Arithmetic::Multiply, sum, scale);
+                        let bent = self.same(Op::Map(Map::Tanh), inner);
+                        let gate = self.scalar(Arithmetic::Add, bent, 1.0);
+                        let whole =
+                            self.zip(Op::Zip(Arithmetic::Multiply), x, gate, ElementKind::Float)?;
+                        Ok(self.scalar(Arithmetic::Multiply, whole, 0.5))
+                    }
+                }),
             _ => return None,
         };
         Some(read)
@@ -341,21 +400,36 @@ impl Importer {
 
     fn joined(&mut self, x: ValueId, negative: ValueId) -> Read {
         let positive = self.same(Op::Map(Map::Relu), x);
-        self.zip(Op::Zip(Arithmetic::Add), positive, negative, Kind::Float)
+        self.zip(
+            Op::Zip(Arithmetic::Add),
+            positive,
+            negative,
+            ElementKind::Float,
+        )
     }
 
     fn elu(&mut self, x: ValueId, scale: f64, gamma: f64) -> Read {
         let negative = self.exponential(x, scale);
         let positive = self.same(Op::Map(Map::Relu), x);
         let positive = self.scalar(Arithmetic::Multiply, positive, gamma);
-        self.zip(Op::Zip(Arithmetic::Add), positive, negative, Kind::Float)
+        self.zip(
+            Op::Zip(Arithmetic::Add),
+            positive,
+            negative,
+            ElementKind::Float,
+        )
     }
 
-    pub(crate) fn cast(&mut self, x: ValueId, to: Kind) -> ValueId {
+    pub(crate) fn cast(&mut self, x: ValueId, to: ElementKind) -> ValueId {
         let shape = self.shape(x);
         match (self.kind(x), to) {
             (from, to) if from == to => x,
-            (_, Kind::Bool) => self.push(Op::CompareScalar(Comparison::NotEqual, 0.0), vec![x], shape, Kind::Bool),
+            (_, ElementKind::Bool) => self.push(
+                Op::CompareScalar(Comparison::NotEqual, 0.0),
+                vec![x],
+                shape,
+                ElementKind::Bool,
+            ),
             (_, to) => self.push(Op::Cast, vec![x], shape, to),
         }
     }
@@ -373,7 +447,11 @@ impl Importer {
             });
             best = Operand::Value(match with_number {
                 Some((id, number)) => {
-                    let map = if largest { Map::ClampMin(number) } else { Map::ClampMax(number) };
+                    let map = if largest {
+                        Map::ClampMin(number)
+                    } else {
+                        Map::ClampMax(number)
+                    };
                     self.same(Op::Map(map), id)
                 }
                 None => {

@@ -13,7 +13,11 @@ use crate::proto;
 
 impl Importer {
     /// The network, without what no output depends on.
-    pub(crate) fn finish(mut self, file: &proto::Graph<'_>, device: &Device) -> Result<Network, ImportError> {
+    pub(crate) fn finish(
+        mut self,
+        file: &proto::Graph<'_>,
+        device: &Device,
+    ) -> Result<Network, ImportError> {
         for output in &file.outputs {
             let wrong = |problem: &str| ImportError::Value {
                 name: output.name.clone().into_owned(),
@@ -64,7 +68,8 @@ impl Importer {
     /// Leaves out nodes and values that no output depends on; returns where the others are now.
     fn without_dead_nodes(&mut self) -> Vec<Option<ValueId>> {
         let graph = &mut self.graph;
-        let mut needed: HashSet<ValueId> = graph.outputs.iter().chain(&graph.inputs).copied().collect();
+        let mut needed: HashSet<ValueId> =
+            graph.outputs.iter().chain(&graph.inputs).copied().collect();
         let mut alive = vec![false; graph.nodes.len()];
         for (position, node) in graph.nodes.iter().enumerate().rev() {
             if needed.contains(&node.output) {
@@ -83,7 +88,9 @@ impl Importer {
             }
         }
         let mut at = places.iter();
-        graph.values.retain(|_| at.next().is_some_and(Option::is_some));
+        graph
+            .values
+            .retain(|_| at.next().is_some_and(Option::is_some));
         let place = |id: &mut ValueId| *id = places[id.0].unwrap_or(*id);
         graph.inputs.iter_mut().for_each(place);
         graph.outputs.iter_mut().for_each(place);
@@ -108,6 +115,7 @@ fn any(host: &Host, name: &str, device: &Device) -> Result<AnyTensor, ImportErro
     };
     AnyTensor::from_data(data, host.kind(), device).ok_or_else(|| ImportError::Tensor {
         name: name.to_owned(),
-        problem: "does not fit a tensor: of 1 to 6 axes, and of integers that the device holds".to_owned(),
+        problem: "does not fit a tensor: of 1 to 6 axes, and of integers that the device holds"
+            .to_owned(),
     })
 }

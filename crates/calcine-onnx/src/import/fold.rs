@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use calcine_graph::Kind;
+use calcine_graph::ElementKind;
 
 use super::elementwise::{arithmetic_of, comparison_of};
 use super::host::{Elements, Host, Number, Positions, strides};
@@ -14,10 +14,12 @@ use crate::proto::data_type;
 type Folded = Result<Host, Reason>;
 
 /// The kind that elements of ONNX's type are read as.
-pub(crate) fn kind_of(kind: i64) -> Result<Kind, Reason> {
+pub(crate) fn kind_of(kind: i64) -> Result<ElementKind, Reason> {
     match kind {
-        data_type::FLOAT | data_type::DOUBLE | data_type::FLOAT16 | data_type::BFLOAT16 => Ok(Kind::Float),
-        data_type::BOOL => Ok(Kind::Bool),
+        data_type::FLOAT | data_type::DOUBLE | data_type::FLOAT16 | data_type::BFLOAT16 => {
+            Ok(ElementKind::Float)
+        }
+        data_type::BOOL => Ok(ElementKind::Bool),
         data_type::INT8
         | data_type::INT16
         | data_type::INT32
@@ -25,7 +27,7 @@ pub(crate) fn kind_of(kind: i64) -> Result<Kind, Reason> {
         | data_type::UINT8
         | data_type::UINT16
         | data_type::UINT32
-        | data_type::UINT64 => Ok(Kind::Int),
+        | data_type::UINT64 => Ok(ElementKind::Int),
         other => Err(format!("elements of ONNX's type {other}")),
     }
 }
@@ -36,7 +38,12 @@ fn unclear() -> Reason {
 
 impl Importer {
     /// The results of a node whose operands are all known; `None` if it is computed by the network.
-    pub(crate) fn folded(&mut self, op: &str, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Option<Result<Vec<Host>, Reason>> {
+    pub(crate) fn folded(
+        &mut self,
+        op: &str,
+        a: &Attributes<'_, '_>,
+        x: &[Option<Operand>],
+    ) -> Option<Result<Vec<Host>, Reason>> {
         let hosts: Option<Vec<Option<Rc<Host>>>> = x
             .iter()
             .map(|operand| match operand {
@@ -72,16 +79,32 @@ impl Importer {
             return Some(self.zip_hosts(&*get(0)?, &*get(1)?, |a, b| compared(comparison, a, b)));
         }
         if matches!(op, "Min" | "Max") && x.len() == 2 {
-            let wanted = if op == "Max" { Ordering::Greater } else { Ordering::Less };
+            let wanted = if op == "Max" {
+                Ordering::Greater
+            } else {
+                Ordering::Less
+            };
             return Some(self.zip_hosts(&*get(0)?, &*get(1)?, |a, b| extreme(wanted, a, b)));
         }
         let first = get(0)?;
         Some(match op {
             "Identity" | "Dropout" => Ok((*first).clone()),
-            "Cast" => a.int("to", 1).and_then(kind_of).and_then(|to| cast(&first, to)),
+            "Cast" => a
+                .int("to", 1)
+                .and_then(kind_of)
+                .and_then(|to| cast(&first, to)),
             "CastLike" => cast(&first, get(1)?.kind()),
-            "Neg" | "Abs" | "Sqrt" | "Floor" | "Ceil" | "Not" | "Exp" | "Log" | "Reciprocal" => mapped(op, &first)?,
-            "Shape" => shape_of(a, &first.shape.iter().map(|&length| signed(length)).collect::<Vec<_>>()),
+            "Neg" | "Abs" | "Sqrt" | "Floor" | "Ceil" | "Not" | "Exp" | "Log" | "Reciprocal" => {
+                mapped(op, &first)?
+            }
+            "Shape" => shape_of(
+                a,
+                &first
+                    .shape
+                    .iter()
+                    .map(|&length| signed(length))
+                    .collect::<Vec<_>>(),
+            ),
             "Size" => Ok(Host::ints(Vec::new(), vec![signed(first.len())])),
             "Reshape" => {
                 let target = match a.ints("shape") {
@@ -92,18 +115,33 @@ impl Importer {
             }
             "Flatten" => a.int("axis", 1).and_then(|axis| {
                 let axis = axis_of(axis, first.shape.len() + usize::from(axis >= 0))?;
-                let shape = vec![first.shape[..axis].iter().product(), first.shape[axis..].iter().product()];
+                let shape = vec![
+                    first.shape[..axis].iter().product(),
+                    first.shape[axis..].iter().product(),
+                ];
                 Ok(first.reshaped(shape))
             }),
             "Squeeze" => ints(1, "axes").and_then(|axes| {
                 let rank = first.shape.len();
-                let axes = axes.map(|axes| axes.iter().map(|&axis| axis_of(axis, rank)).collect::<Result<Vec<_>, _>>());
+                let axes = axes.map(|axes| {
+                    axes.iter()
+                        .map(|&axis| axis_of(axis, rank))
+                        .collect::<Result<Vec<_>, _>>()
+                });
                 let axes = axes.transpose()?;
-                let goes = |axis: usize| axes.as_ref().map_or(first.shape[axis] == 1, |axes| axes.contains(&axis));
+                let goes = |axis: usize| {
+                    axes.as_ref()
+                        .map_or(first.shape[axis] == 1, |axes| axes.contains(&axis))
+                };
                 if (0..rank).any(|axis| goes(axis) && first.shape[axis] != 1) {
                     return Err("an axis that is not of length 1".to_owned());
                 }
-                Ok(first.reshaped((0..rank).filter(|&axis| !goes(axis)).map(|axis| first.shape[axis]).collect()))
+                Ok(first.reshaped(
+                    (0..rank)
+                        .filter(|&axis| !goes(axis))
+                        .map(|axis| first.shape[axis])
+                        .collect(),
+                ))
             }),
             "Unsqueeze" => ints(1, "axes").and_then(|axes| {
                 let shape = unsqueezed(&first.shape, &axes.ok_or("its axes are missing")?, 1)?;
@@ -111,40 +149,63 @@ impl Importer {
             }),
             "Transpose" => permutation(a, first.shape.len()).map(|axes| first.permuted(&axes)),
             "Concat" => concat(a, x),
-            "Slice" => sliced(&first, ints(1, "starts"), ints(2, "ends"), ints(3, "axes"), ints(4, "steps")),
+            "Slice" => sliced(
+                &first,
+                ints(1, "starts"),
+                ints(2, "ends"),
+                ints(3, "axes"),
+                ints(4, "steps"),
+            ),
             "Gather" => {
                 let indices = get(1)?;
-                self.allows(&[first.len(), indices.len()]).and_then(|()| gathered(a, &first, &indices))
+                self.allows(&[first.len(), indices.len()])
+                    .and_then(|()| gathered(a, &first, &indices))
             }
             "GatherND" if first.len() > 0 => {
                 let indices = get(1)?;
-                self.allows(&[first.len(), indices.len()]).and_then(|()| gathered_nd(a, &first, &indices))
+                self.allows(&[first.len(), indices.len()])
+                    .and_then(|()| gathered_nd(a, &first, &indices))
             }
             "Expand" => Ok(get(1)?.known()?).and_then(|target| {
                 let target = lengths(&target)?;
                 let rank = target.len().max(first.shape.len());
-                let own = |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |at| shape[at]);
-                let shape = (0..rank).map(|axis| match (own(&first.shape, axis), own(&target, axis)) {
-                    (1, length) => length,
-                    (length, _) => length,
-                });
+                let own = |shape: &[usize], axis: usize| {
+                    (axis + shape.len())
+                        .checked_sub(rank)
+                        .map_or(1, |at| shape[at])
+                };
+                let shape =
+                    (0..rank).map(|axis| match (own(&first.shape, axis), own(&target, axis)) {
+                        (1, length) => length,
+                        (length, _) => length,
+                    });
                 let shape: Vec<usize> = shape.collect();
                 self.allows(&shape)?;
-                first.broadcast(&shape).ok_or_else(|| format!("{:?} does not become {shape:?}", first.shape))
+                first
+                    .broadcast(&shape)
+                    .ok_or_else(|| format!("{:?} does not become {shape:?}", first.shape))
             }),
             "Tile" => ints(1, "repeats").and_then(|repeats| {
                 let repeats = lengths(&repeats.ok_or("its repeats are missing")?)?;
                 if repeats.len() != first.shape.len() {
                     return Err("repeats for another number of axes".to_owned());
                 }
-                let shape: Option<Vec<usize>> = first.shape.iter().zip(&repeats).map(|(a, b)| a.checked_mul(*b)).collect();
+                let shape: Option<Vec<usize>> = first
+                    .shape
+                    .iter()
+                    .zip(&repeats)
+                    .map(|(a, b)| a.checked_mul(*b))
+                    .collect();
                 let shape = shape.ok_or("an axis that is too long")?;
                 self.allows(&shape)?;
                 let own = strides(&first.shape);
                 let position = |at: usize| {
                     let steps = strides(&shape);
                     let axes = 0..shape.len();
-                    axes.map(|axis| (at / steps[axis] % shape[axis] % first.shape[axis]) * own[axis]).sum()
+                    axes.map(|axis| {
+                        (at / steps[axis] % shape[axis] % first.shape[axis]) * own[axis]
+                    })
+                    .sum()
                 };
                 let count = shape.iter().product();
                 Ok(first.picked(shape.clone(), (0..count).map(position)))
@@ -154,7 +215,9 @@ impl Importer {
                 lengths(&known).and_then(|shape| {
                     self.allows(&shape)?;
                     let value = self.value_attribute(a)?;
-                    value.broadcast(&shape).ok_or_else(|| "a value of more than one element".to_owned())
+                    value
+                        .broadcast(&shape)
+                        .ok_or_else(|| "a value of more than one element".to_owned())
                 })
             }
             "Range" => {
@@ -167,12 +230,18 @@ impl Importer {
                 self.chosen(&mask, &yes, &no)
             }
             "Trilu" => {
-                let offset = get(1).and_then(|host| host.known()).and_then(|k| k.first().copied()).unwrap_or(0);
-                a.int("upper", 1).and_then(|upper| triangle(&first, offset, upper != 0))
+                let offset = get(1)
+                    .and_then(|host| host.known())
+                    .and_then(|k| k.first().copied())
+                    .unwrap_or(0);
+                a.int("upper", 1)
+                    .and_then(|upper| triangle(&first, offset, upper != 0))
             }
             "ScatterND" => scattered(&first, &*get(1)?, &*get(2)?),
             "ReduceProd" | "ReduceSum" | "ReduceMax" | "ReduceMin" if first.numbers().is_some() => {
-                ints(1, "axes").and_then(|axes| reduced(op, &first, axes.as_deref(), a.int("keepdims", 1)? != 0))
+                ints(1, "axes").and_then(|axes| {
+                    reduced(op, &first, axes.as_deref(), a.int("keepdims", 1)? != 0)
+                })
             }
             _ => return None,
         })
@@ -184,7 +253,9 @@ impl Importer {
         let elements = lengths.try_fold(1_u128, |all, &length| all.checked_mul(length as u128));
         match elements {
             Some(elements) if elements <= self.budget => Ok(()),
-            _ => Err(format!("a constant of shape {shape:?}, more than a file of this size may make")),
+            _ => Err(format!(
+                "a constant of shape {shape:?}, more than a file of this size may make"
+            )),
         }
     }
 
@@ -204,9 +275,18 @@ impl Importer {
         }
     }
 
-    fn zip_hosts(&self, a: &Host, b: &Host, with: impl Fn(Element, Element) -> Option<Element>) -> Folded {
+    fn zip_hosts(
+        &self,
+        a: &Host,
+        b: &Host,
+        with: impl Fn(Element, Element) -> Option<Element>,
+    ) -> Folded {
         let rank = a.shape.len().max(b.shape.len());
-        let own = |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |at| shape[at]);
+        let own = |shape: &[usize], axis: usize| {
+            (axis + shape.len())
+                .checked_sub(rank)
+                .map_or(1, |at| shape[at])
+        };
         let shape = (0..rank).map(|axis| match (own(&a.shape, axis), own(&b.shape, axis)) {
             (1, length) => length,
             (length, _) => length,
@@ -214,7 +294,10 @@ impl Importer {
         let shape: Vec<usize> = shape.collect();
         self.allows(&shape)?;
         let fit = || format!("{:?} and {:?} do not broadcast", a.shape, b.shape);
-        let (a, b) = (a.broadcast(&shape).ok_or_else(fit)?, b.broadcast(&shape).ok_or_else(fit)?);
+        let (a, b) = (
+            a.broadcast(&shape).ok_or_else(fit)?,
+            b.broadcast(&shape).ok_or_else(fit)?,
+        );
         let results = (0..a.len()).map(|at| with(a.element(at), b.element(at)));
         let results: Option<Vec<Element>> = results.collect();
         Host::of(shape, results.ok_or_else(unclear)?)
@@ -234,8 +317,12 @@ impl Importer {
         Host::of(pair.shape, each)
     }
 
-    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "numbers of a range")]
-    fn ranged(&self, [start, limit, delta]: [f64; 3], kind: Kind) -> Folded {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "numbers of a range"
+    )]
+    fn ranged(&self, [start, limit, delta]: [f64; 3], kind: ElementKind) -> Folded {
         if delta == 0.0 || !(start.is_finite() && limit.is_finite() && delta.is_finite()) {
             return Err("a range without end".to_owned());
         }
@@ -248,13 +335,24 @@ impl Importer {
         self.allows(&[count])?;
         let values = (0..count).map(|at| start + delta * at as f64);
         Ok(match kind {
-            Kind::Int => Host::ints(vec![count], values.map(|value| Number::fixed(value as i64)).collect()),
+            ElementKind::Int => Host::ints(
+                vec![count],
+                values.map(|value| Number::fixed(value as i64)).collect(),
+            ),
             _ => Host::floats(vec![count], values.map(|value| value as f32).collect()),
         })
     }
 
-    fn split_hosts(&mut self, a: &Attributes<'_, '_>, x: &[Option<Rc<Host>>]) -> Result<Vec<Host>, Reason> {
-        let first = x.first().cloned().flatten().ok_or("its operand 0 is missing")?;
+    fn split_hosts(
+        &mut self,
+        a: &Attributes<'_, '_>,
+        x: &[Option<Rc<Host>>],
+    ) -> Result<Vec<Host>, Reason> {
+        let first = x
+            .first()
+            .cloned()
+            .flatten()
+            .ok_or("its operand 0 is missing")?;
         let axis = axis_of(a.int("axis", 0)?, first.shape.len())?;
         let outputs = a.0.outputs.len();
         let sizes = match (a.ints("split")?, x.get(1).cloned().flatten()) {
@@ -262,16 +360,27 @@ impl Importer {
             (None, Some(host)) => lengths(&host.known().ok_or_else(unclear)?)?,
             (None, None) => {
                 let each = first.shape[axis].div_ceil(outputs.max(1));
-                (0..outputs).map(|at| first.shape[axis].saturating_sub(at * each).min(each)).collect()
+                (0..outputs)
+                    .map(|at| first.shape[axis].saturating_sub(at * each).min(each))
+                    .collect()
             }
         };
         let mut start = 0_usize;
         let mut parts = Vec::new();
         for size in sizes.into_iter().take(outputs) {
-            let end = start.checked_add(size).filter(|end| *end <= first.shape[axis]).ok_or("parts longer than the axis")?;
+            let end = start
+                .checked_add(size)
+                .filter(|end| *end <= first.shape[axis])
+                .ok_or("parts longer than the axis")?;
             let part = |at: usize| i64::try_from(at).unwrap_or(i64::MAX);
             let axes = Ok(Some(vec![part(axis)]));
-            let host = sliced(&first, Ok(Some(vec![part(start)])), Ok(Some(vec![part(end)])), axes, Ok(None))?;
+            let host = sliced(
+                &first,
+                Ok(Some(vec![part(start)])),
+                Ok(Some(vec![part(end)])),
+                axes,
+                Ok(None),
+            )?;
             self.spend(host.len() as u128)?;
             parts.push(host);
             start = end;
@@ -356,7 +465,11 @@ fn combined(with: calcine_graph::Arithmetic, a: Element, b: Element) -> Option<E
             A::Divide => a.divided(b)?,
             A::Remainder => {
                 let (a, b) = (a.known()?, b.known()?);
-                Number::fixed(if b == 0 { return None } else { a.checked_rem_euclid(b)? })
+                Number::fixed(if b == 0 {
+                    return None;
+                } else {
+                    a.checked_rem_euclid(b)?
+                })
             }
             A::Power => Number::fixed(a.known()?.checked_pow(u32::try_from(b.known()?).ok()?)?),
             _ => return None,
@@ -414,18 +527,22 @@ fn extreme(wanted: Ordering, a: Element, b: Element) -> Option<Element> {
     Some(if order(a, b)? == wanted { a } else { b })
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "as a cast is")]
-fn cast(host: &Host, to: Kind) -> Folded {
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "as a cast is"
+)]
+fn cast(host: &Host, to: ElementKind) -> Folded {
     if host.kind() == to {
         return Ok(host.clone());
     }
     let elements = (0..host.len()).map(|at| {
         Some(match (host.element(at), to) {
-            (Element::Float(x), Kind::Int) => Element::Int(Number::fixed(x as i64)),
+            (Element::Float(x), ElementKind::Int) => Element::Int(Number::fixed(x as i64)),
             (Element::Float(x), _) => Element::Bool(x != 0.0),
-            (Element::Int(x), Kind::Float) => Element::Float(x.known()? as f32),
+            (Element::Int(x), ElementKind::Float) => Element::Float(x.known()? as f32),
             (Element::Int(x), _) => Element::Bool(x.known()? != 0),
-            (Element::Bool(x), Kind::Float) => Element::Float(f32::from(u8::from(x))),
+            (Element::Bool(x), ElementKind::Float) => Element::Float(f32::from(u8::from(x))),
             (Element::Bool(x), _) => Element::Int(Number::fixed(x.into())),
         })
     });
@@ -477,9 +594,14 @@ fn reshaped(host: &Host, target: &[i64], keeps: bool) -> Folded {
         });
     }
     let mut rest = shape.iter().copied().flatten();
-    let rest = rest.try_fold(1_usize, usize::checked_mul).ok_or("a tensor that is too large")?;
+    let rest = rest
+        .try_fold(1_usize, usize::checked_mul)
+        .ok_or("a tensor that is too large")?;
     let left = host.len().checked_div(rest).unwrap_or(0);
-    let shape: Vec<usize> = shape.into_iter().map(|length| length.unwrap_or(left)).collect();
+    let shape: Vec<usize> = shape
+        .into_iter()
+        .map(|length| length.unwrap_or(left))
+        .collect();
     let mut all = shape.iter().copied();
     match all.try_fold(1_usize, usize::checked_mul) == Some(host.len()) {
         true => Ok(host.reshaped(shape)),
@@ -502,7 +624,11 @@ fn concat(a: &Attributes<'_, '_>, x: &[Option<Rc<Host>>]) -> Folded {
             return Err("operands of different numbers of axes".to_owned());
         }
         let own = std::mem::replace(&mut rest[axis], 0);
-        let same = rest.iter().zip(&shape).enumerate().all(|(at, (a, b))| at == axis || a == b);
+        let same = rest
+            .iter()
+            .zip(&shape)
+            .enumerate()
+            .all(|(at, (a, b))| at == axis || a == b);
         if !same {
             return Err("operands that differ beside the axis".to_owned());
         }
@@ -533,16 +659,28 @@ fn sliced(host: &Host, starts: Ints, ends: Ints, axes: Ints, steps: Ints) -> Fol
     for (at, axis) in axes.into_iter().enumerate() {
         let axis = axis_of(axis, current.shape.len())?;
         let own = current.shape.clone();
-        let (range, count) = range(Number::fixed(starts[at]), Number::fixed(ends[at]), steps[at], own[axis].into())?;
+        let (range, count) = range(
+            Number::fixed(starts[at]),
+            Number::fixed(ends[at]),
+            steps[at],
+            own[axis].into(),
+        )?;
         let (start, end, count) = (range.start.fixed, range.end.fixed, count.fixed);
         let step = range.step.unsigned_abs();
-        let place = |number: usize| if range.step > 0 { start + number * step } else { end - 1 - number * step };
+        let place = |number: usize| {
+            if range.step > 0 {
+                start + number * step
+            } else {
+                end - 1 - number * step
+            }
+        };
         let inner: usize = own[axis + 1..].iter().product();
         let outer: usize = own[..axis].iter().product();
         let positions = (0..outer).flat_map(|row| {
             (0..count).flat_map(move |number| (0..inner).map(move |at| (row, number, at)))
         });
-        let positions = positions.map(|(row, number, at)| (row * own[axis] + place(number)) * inner + at);
+        let positions =
+            positions.map(|(row, number, at)| (row * own[axis] + place(number)) * inner + at);
         let mut shape = own.clone();
         shape[axis] = count;
         current = current.picked(shape, positions);
@@ -558,13 +696,18 @@ fn gathered(a: &Attributes<'_, '_>, host: &Host, indices: &Host) -> Folded {
     let axis = axis_of(a.int("axis", 0)?, host.shape.len())?;
     let length = host.shape[axis];
     let rows = indices.known().ok_or_else(unclear)?;
-    let rows = rows.into_iter().map(|row| index(row, length)).collect::<Result<Vec<_>, _>>()?;
+    let rows = rows
+        .into_iter()
+        .map(|row| index(row, length))
+        .collect::<Result<Vec<_>, _>>()?;
     let inner: usize = host.shape[axis + 1..].iter().product();
     let outer: usize = host.shape[..axis].iter().product();
     let mut shape = host.shape.clone();
     shape.splice(axis..=axis, indices.shape.iter().copied());
     let positions = (0..outer).flat_map(|at| rows.iter().map(move |row| (at, *row)));
-    let positions = positions.flat_map(|(at, row)| (0..inner).map(move |inner_at| (at * length + row) * inner + inner_at));
+    let positions = positions.flat_map(|(at, row)| {
+        (0..inner).map(move |inner_at| (at * length + row) * inner + inner_at)
+    });
     Ok(host.picked(shape, positions))
 }
 
@@ -577,10 +720,16 @@ fn blocks(host: &Host, indices: &Host) -> Result<(Vec<usize>, usize), Reason> {
     let steps = strides(&host.shape);
     let values = indices.known().ok_or_else(unclear)?;
     let starts = values.chunks(depth).map(|row| {
-        let places = row.iter().enumerate().map(|(axis, &value)| Ok(index(value, host.shape[axis])? * steps[axis]));
+        let places = row
+            .iter()
+            .enumerate()
+            .map(|(axis, &value)| Ok(index(value, host.shape[axis])? * steps[axis]));
         places.sum::<Result<usize, Reason>>()
     });
-    Ok((starts.collect::<Result<_, _>>()?, host.shape[depth..].iter().product()))
+    Ok((
+        starts.collect::<Result<_, _>>()?,
+        host.shape[depth..].iter().product(),
+    ))
 }
 
 fn gathered_nd(a: &Attributes<'_, '_>, host: &Host, indices: &Host) -> Folded {
@@ -629,7 +778,10 @@ fn triangle(host: &Host, offset: i64, upper: bool) -> Folded {
 fn reduced(op: &str, host: &Host, axes: Option<&[i64]>, keeps: bool) -> Folded {
     let rank = host.shape.len();
     let axes: Vec<usize> = match axes {
-        Some(axes) if !axes.is_empty() => axes.iter().map(|&axis| axis_of(axis, rank)).collect::<Result<_, _>>()?,
+        Some(axes) if !axes.is_empty() => axes
+            .iter()
+            .map(|&axis| axis_of(axis, rank))
+            .collect::<Result<_, _>>()?,
         _ => (0..rank).collect(),
     };
     let kept: Vec<usize> = (0..rank).filter(|axis| !axes.contains(axis)).collect();
@@ -648,14 +800,26 @@ fn reduced(op: &str, host: &Host, axes: Option<&[i64]>, keeps: bool) -> Folded {
             _ => {
                 let known: Option<Vec<i64>> = values.map(Number::known).collect();
                 let known = known?.into_iter();
-                let best = if op == "ReduceMax" { known.max() } else { known.min() };
+                let best = if op == "ReduceMax" {
+                    known.max()
+                } else {
+                    known.min()
+                };
                 best.map(Number::fixed)
             }
         }
     });
     let results: Option<Vec<Number>> = results.collect();
     let shape = match keeps {
-        true => (0..rank).map(|axis| if axes.contains(&axis) { 1 } else { host.shape[axis] }).collect(),
+        true => (0..rank)
+            .map(|axis| {
+                if axes.contains(&axis) {
+                    1
+                } else {
+                    host.shape[axis]
+                }
+            })
+            .collect(),
         false => kept.iter().map(|&axis| host.shape[axis]).collect(),
     };
     Ok(Host::ints(shape, results.ok_or_else(unclear)?))

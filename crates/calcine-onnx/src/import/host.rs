@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
-use calcine_graph::{Extent, Kind};
+use calcine_graph::{ElementKind, Extent};
 
 use crate::error::ImportError;
 use crate::proto::{Data, External, Tensor, data_type};
@@ -145,11 +145,11 @@ impl Host {
         }
     }
 
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> ElementKind {
         match &self.elements {
-            Elements::Floats(_) => Kind::Float,
-            Elements::Ints(_) => Kind::Int,
-            Elements::Bools(_) => Kind::Bool,
+            Elements::Floats(_) => ElementKind::Float,
+            Elements::Ints(_) => ElementKind::Int,
+            Elements::Bools(_) => ElementKind::Bool,
         }
     }
 
@@ -183,7 +183,10 @@ impl Host {
 
     /// Its integers, if no batch changes them.
     pub(crate) fn known(&self) -> Option<Vec<i64>> {
-        self.numbers()?.iter().map(|number| number.known()).collect()
+        self.numbers()?
+            .iter()
+            .map(|number| number.known())
+            .collect()
     }
 
     /// The elements at these positions, in this shape.
@@ -322,7 +325,9 @@ impl Folder {
     fn bytes(&mut self, external: &External<'_>) -> Result<(Rc<Vec<u8>>, [usize; 2]), String> {
         let location = &*external.location;
         let path = Path::new(location);
-        let inside = path.components().all(|part| matches!(part, Component::Normal(_)));
+        let inside = path
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
         if location.is_empty() || !inside {
             return Err(format!(
                 "has external data at `{location}`, which is not in the model's folder"
@@ -335,25 +340,34 @@ impl Folder {
         };
         if !self.files.contains_key(location) {
             let full = folder.join(path);
-            let real = full.canonicalize().and_then(|full| Ok((folder.canonicalize()?, full)));
-            let (folder, full) = real.map_err(|error| format!("has external data in `{location}`: {error}"))?;
+            let real = full
+                .canonicalize()
+                .and_then(|full| Ok((folder.canonicalize()?, full)));
+            let (folder, full) =
+                real.map_err(|error| format!("has external data in `{location}`: {error}"))?;
             if !full.starts_with(folder) {
                 return Err(format!(
                     "has external data at `{location}`, a link out of the model's folder"
                 ));
             }
             let bytes = std::fs::read(full);
-            let bytes = bytes.map_err(|error| format!("has external data in `{location}`: {error}"))?;
+            let bytes =
+                bytes.map_err(|error| format!("has external data in `{location}`: {error}"))?;
             self.files.insert(location.to_owned(), Rc::new(bytes));
         }
         let file = Rc::clone(&self.files[location]);
         let start = usize::try_from(external.offset.unwrap_or(0)).ok();
         let end = match external.length {
-            Some(length) => usize::try_from(length).ok().zip(start).and_then(|(length, start)| start.checked_add(length)),
+            Some(length) => usize::try_from(length)
+                .ok()
+                .zip(start)
+                .and_then(|(length, start)| start.checked_add(length)),
             None => Some(file.len()),
         };
         match (start, end) {
-            (Some(start), Some(end)) if start <= end && end <= file.len() => Ok((file, [start, end])),
+            (Some(start), Some(end)) if start <= end && end <= file.len() => {
+                Ok((file, [start, end]))
+            }
             _ => Err(format!(
                 "has external data beyond the end of `{location}`, which has {} bytes",
                 file.len()
@@ -434,7 +448,10 @@ fn each<const N: usize, T>(raw: &[u8], of: impl Fn([u8; N]) -> T) -> Result<Vec<
 
 fn of_raw(raw: &[u8], kind: i64) -> Result<Elements, String> {
     let int = |value: i64| Number::fixed(value);
-    #[allow(clippy::cast_possible_truncation, reason = "networks are of 32-bit floats")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "networks are of 32-bit floats"
+    )]
     Ok(match kind {
         data_type::FLOAT => Elements::Floats(each(raw, f32::from_le_bytes)?),
         data_type::DOUBLE => Elements::Floats(each(raw, |x| f64::from_le_bytes(x) as f32)?),
@@ -468,7 +485,9 @@ fn of_raw(raw: &[u8], kind: i64) -> Result<Elements, String> {
 }
 
 fn untyped(kind: i64) -> String {
-    format!("is of ONNX's type {kind}; valid are floats, doubles, half precision, integers and booleans")
+    format!(
+        "is of ONNX's type {kind}; valid are floats, doubles, half precision, integers and booleans"
+    )
 }
 
 fn of_fields(data: &Data<'_>, kind: i64) -> Result<Elements, String> {
@@ -478,9 +497,10 @@ fn of_fields(data: &Data<'_>, kind: i64) -> Result<Elements, String> {
         reason = "as the format packs them"
     )]
     Ok(match (data, kind) {
-        (Data::None, data_type::FLOAT | data_type::DOUBLE | data_type::FLOAT16 | data_type::BFLOAT16) => {
-            Elements::Floats(Vec::new())
-        }
+        (
+            Data::None,
+            data_type::FLOAT | data_type::DOUBLE | data_type::FLOAT16 | data_type::BFLOAT16,
+        ) => Elements::Floats(Vec::new()),
         (Data::None, data_type::BOOL) => Elements::Bools(Vec::new()),
         (Data::None, _) => Elements::Ints(Vec::new()),
         (Data::Floats(values), data_type::FLOAT) => Elements::Floats(values.clone()),
@@ -500,8 +520,14 @@ fn of_fields(data: &Data<'_>, kind: i64) -> Result<Elements, String> {
         }
         (
             Data::Ints(values),
-            data_type::UINT8 | data_type::INT8 | data_type::UINT16 | data_type::INT16 | data_type::INT32
-            | data_type::INT64 | data_type::UINT32 | data_type::UINT64,
+            data_type::UINT8
+            | data_type::INT8
+            | data_type::UINT16
+            | data_type::INT16
+            | data_type::INT32
+            | data_type::INT64
+            | data_type::UINT32
+            | data_type::UINT64,
         ) => Elements::Ints(values.iter().map(|x| Number::fixed(*x)).collect()),
         (Data::Ints(values), data_type::UINT4 | data_type::INT4) => {
             let bytes: Vec<u8> = values.iter().map(|x| *x as u8).collect();

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use calcine_graph::{Arithmetic, Extent, Graph, Kind, Node, Op, Source, Value, ValueId};
+use calcine_graph::{Arithmetic, ElementKind, Extent, Graph, Node, Op, Source, Value, ValueId};
 
 use super::host::{Elements, Host, Number};
 use crate::proto::{self, AttributeValue};
@@ -96,13 +96,20 @@ impl Attributes<'_, '_> {
 
 /// A float as the shortest decimal number that is the same float.
 pub(crate) fn shortest(value: f32) -> f64 {
-    value.to_string().parse().unwrap_or_else(|_| f64::from(value))
+    value
+        .to_string()
+        .parse()
+        .unwrap_or_else(|_| f64::from(value))
 }
 
 /// An axis counted from the end if negative.
 pub(crate) fn axis_of(axis: i64, rank: usize) -> Result<usize, Reason> {
     let signed = i64::try_from(rank).unwrap_or(i64::MAX);
-    let counted = if axis < 0 { axis.saturating_add(signed) } else { axis };
+    let counted = if axis < 0 {
+        axis.saturating_add(signed)
+    } else {
+        axis
+    };
     let found = usize::try_from(counted).ok().filter(|&axis| axis < rank);
     found.ok_or_else(|| format!("axis {axis} of a tensor of {rank} axes"))
 }
@@ -132,12 +139,18 @@ impl Importer {
         self.graph.value(id).shape.len()
     }
 
-    pub(crate) fn kind(&self, id: ValueId) -> Kind {
+    pub(crate) fn kind(&self, id: ValueId) -> ElementKind {
         self.graph.value(id).kind
     }
 
     /// A value of the graph that nothing computes.
-    pub(crate) fn given(&mut self, name: &str, shape: Vec<Extent>, kind: Kind, source: Source) -> ValueId {
+    pub(crate) fn given(
+        &mut self,
+        name: &str,
+        shape: Vec<Extent>,
+        kind: ElementKind,
+        source: Source,
+    ) -> ValueId {
         self.graph.values.push(Value {
             name: name.to_owned(),
             shape,
@@ -148,7 +161,13 @@ impl Importer {
     }
 
     /// A node with this result.
-    pub(crate) fn push(&mut self, op: Op, inputs: Vec<ValueId>, shape: Vec<Extent>, kind: Kind) -> ValueId {
+    pub(crate) fn push(
+        &mut self,
+        op: Op,
+        inputs: Vec<ValueId>,
+        shape: Vec<Extent>,
+        kind: ElementKind,
+    ) -> ValueId {
         let output = self.given("", shape, kind, Source::Node(self.graph.nodes.len()));
         self.graph.nodes.push(Node {
             name: String::new(),
@@ -181,12 +200,21 @@ impl Importer {
         layer: &'static str,
         role: &str,
     ) -> Result<ValueId, Reason> {
-        if let Some(original) = host.original.as_ref().filter(|original| layer.is_empty() && !original.is_empty()) {
-            let shape = host.shape.iter().map(|&length| Extent::fixed(length)).collect();
+        if let Some(original) = host
+            .original
+            .as_ref()
+            .filter(|original| layer.is_empty() && !original.is_empty())
+        {
+            let shape = host
+                .shape
+                .iter()
+                .map(|&length| Extent::fixed(length))
+                .collect();
             let own = self.tensor(&Rc::new(host.reshaped(original.clone())), layer, role)?;
             return Ok(self.reshaped(own, shape));
         }
-        let key = |shape: Vec<usize>, transposed: bool| Some((host.name.clone()?, shape, transposed));
+        let key =
+            |shape: Vec<usize>, transposed: bool| Some((host.name.clone()?, shape, transposed));
         let own_key = key(host.shape.clone(), host.transposed);
         if let Some(id) = own_key.as_ref().and_then(|key| self.stored.get(key)) {
             return Ok(*id);
@@ -202,18 +230,26 @@ impl Importer {
             false => Rc::clone(host),
         };
         if own.shape.len() > 6 {
-            return Err(format!("a tensor of {} axes; valid are at most 6", own.shape.len()));
+            return Err(format!(
+                "a tensor of {} axes; valid are at most 6",
+                own.shape.len()
+            ));
         }
-        let is_parameter = own.kind() == Kind::Float && (host.name.is_some() || !layer.is_empty());
+        let is_parameter =
+            own.kind() == ElementKind::Float && (host.name.is_some() || !layer.is_empty());
         if let Elements::Ints(values) = &own.elements
             && values.iter().any(|number| number.known().is_none())
         {
             return Err("it computes with the size of the batch".to_owned());
         }
-        let shape = own.shape.iter().map(|&length| Extent::fixed(length)).collect();
+        let shape = own
+            .shape
+            .iter()
+            .map(|&length| Extent::fixed(length))
+            .collect();
         let id = if is_parameter {
             let path = self.path(host.name.as_deref(), layer, role);
-            let id = self.given(&path, shape, Kind::Float, Source::Parameter);
+            let id = self.given(&path, shape, ElementKind::Float, Source::Parameter);
             self.parameters.push(Parameter {
                 value: id,
                 layer,
@@ -256,7 +292,9 @@ impl Importer {
         };
         let numbered = (2..).map(|count| format!("{stem}{last}_{count}"));
         let mut names = std::iter::once(wanted).chain(numbered);
-        let path = names.find(|path| !self.paths.contains(path)).unwrap_or_default();
+        let path = names
+            .find(|path| !self.paths.contains(path))
+            .unwrap_or_default();
         self.paths.insert(path.clone());
         path
     }
@@ -326,7 +364,9 @@ impl Importer {
                     (one, other) if one == Extent::fixed(1) => other,
                     (one, other) if other == Extent::fixed(1) => one,
                     (one, other) => {
-                        return Err(format!("lengths {one} and {other} of axis {axis} do not broadcast"));
+                        return Err(format!(
+                            "lengths {one} and {other} of axis {axis} do not broadcast"
+                        ));
                     }
                 };
             }
@@ -342,7 +382,13 @@ impl Importer {
     }
 
     /// A node of two tensors, broadcast.
-    pub(crate) fn zip(&mut self, op: Op, a: ValueId, b: ValueId, kind: Kind) -> Result<ValueId, Reason> {
+    pub(crate) fn zip(
+        &mut self,
+        op: Op,
+        a: ValueId,
+        b: ValueId,
+        kind: ElementKind,
+    ) -> Result<ValueId, Reason> {
         let operands = self.aligned(&[a, b])?;
         let shape = self.broadcast(&operands)?;
         Ok(self.push(op, operands, shape, kind))
@@ -372,7 +418,9 @@ fn renamed(name: &str, layer: &str, role: &str) -> String {
     };
     let is_norm = matches!(layer, "BatchNorm" | "LayerNorm");
     let last = match (is_norm, last) {
-        (true, "weight" | "bias" | "scale" | "running_mean" | "running_var" | "mean" | "var") => role,
+        (true, "weight" | "bias" | "scale" | "running_mean" | "running_var" | "mean" | "var") => {
+            role
+        }
         (true, _) if layer == "BatchNorm" => role,
         (_, last) => last,
     };

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use calcine_graph::{
-    Arithmetic, Comparison, Convolution, Extent, Interpolation, Kind, Map, Op, Padding, Pool, Reduction,
-    Source, ValueId,
+    Arithmetic, Comparison, Convolution, ElementKind, Extent, Interpolation, Map, Op, Padding,
+    Pool, Reduction, Source, ValueId,
 };
 
 use super::importer::{Attributes, Importer, Operand, Reason, axis_of};
@@ -35,7 +35,10 @@ impl Windows {
     fn of(a: &Attributes<'_, '_>, kernel: Vec<usize>, sizes: &[Extent]) -> Result<Self, Reason> {
         let axes = kernel.len();
         if sizes.len() != axes || axes == 0 {
-            return Err(format!("a kernel of {axes} axes over {} spatial axes", sizes.len()));
+            return Err(format!(
+                "a kernel of {axes} axes over {} spatial axes",
+                sizes.len()
+            ));
         }
         let list = |name: &str| -> Result<Vec<usize>, Reason> {
             let values = a.ints(name)?.unwrap_or_else(|| vec![1; axes]);
@@ -51,7 +54,8 @@ impl Windows {
         if pads.len() != 2 * axes {
             return Err(format!("pads of {pads:?} for {axes} spatial axes"));
         }
-        let mut padding: Vec<[usize; 2]> = (0..axes).map(|at| [pads[at], pads[at + axes]]).collect();
+        let mut padding: Vec<[usize; 2]> =
+            (0..axes).map(|at| [pads[at], pads[at + axes]]).collect();
         match a.text("auto_pad", "NOTSET")?.as_str() {
             "NOTSET" | "" => {}
             "VALID" => padding = vec![[0, 0]; axes],
@@ -63,7 +67,11 @@ impl Windows {
                     let needed = steps.saturating_mul(stride[at]).saturating_add(reach);
                     let total = needed.saturating_sub(size);
                     let (less, more) = (total / 2, total - total / 2);
-                    padding[at] = if auto == "SAME_UPPER" { [less, more] } else { [more, less] };
+                    padding[at] = if auto == "SAME_UPPER" {
+                        [less, more]
+                    } else {
+                        [more, less]
+                    };
                 }
             }
             other => return Err(format!("auto_pad `{other}`")),
@@ -82,10 +90,17 @@ impl Windows {
             let size = fixed(size)?;
             let [before, after] = self.padding[at];
             let padded = size.checked_add(before).and_then(|s| s.checked_add(after));
-            let room = padded.and_then(|p| p.checked_sub(reach(self.kernel[at], self.dilation[at]).ok()?));
-            let room = room.ok_or_else(|| format!("a window larger than the {size} places of axis {}", at + 2))?;
+            let room =
+                padded.and_then(|p| p.checked_sub(reach(self.kernel[at], self.dilation[at]).ok()?));
+            let room = room.ok_or_else(|| {
+                format!("a window larger than the {size} places of axis {}", at + 2)
+            })?;
             let stride = self.stride[at];
-            let mut count = if ceil { room.div_ceil(stride) } else { room / stride } + 1;
+            let mut count = if ceil {
+                room.div_ceil(stride)
+            } else {
+                room / stride
+            } + 1;
             if ceil && (count - 1) * stride >= size + before {
                 count -= 1;
             }
@@ -96,7 +111,9 @@ impl Windows {
 }
 
 fn reach(kernel: usize, dilation: usize) -> Result<usize, Reason> {
-    let gaps = kernel.checked_sub(1).and_then(|gaps| gaps.checked_mul(dilation));
+    let gaps = kernel
+        .checked_sub(1)
+        .and_then(|gaps| gaps.checked_mul(dilation));
     let reach = gaps.and_then(|gaps| gaps.checked_add(1));
     reach.ok_or_else(|| format!("a kernel of length {kernel}"))
 }
@@ -113,7 +130,10 @@ impl Importer {
         let input = self.value(&needs(x, 0)?)?;
         let shape = self.shape(input);
         if !(3..=5).contains(&shape.len()) {
-            return Err(format!("an operand of {} axes; valid are 3 to 5", shape.len()));
+            return Err(format!(
+                "an operand of {} axes; valid are 3 to 5",
+                shape.len()
+            ));
         }
         let layer = ["Conv1d", "Conv2d", "Conv3d"][shape.len() - 3];
         let weight = self.weight(&needs(x, 1)?, layer)?;
@@ -121,7 +141,11 @@ impl Importer {
         if kernel.len() != shape.len() || kernel.iter().any(|extent| !extent.is_fixed()) {
             return Err("a weight whose axes do not fit".to_owned());
         }
-        let windows = Windows::of(a, kernel[2..].iter().map(|e| e.fixed).collect(), &shape[2..])?;
+        let windows = Windows::of(
+            a,
+            kernel[2..].iter().map(|e| e.fixed).collect(),
+            &shape[2..],
+        )?;
         let mut inputs = vec![input, weight];
         if let Some(bias) = x.get(2).cloned().flatten() {
             inputs.push(self.vector(&bias, layer, "bias")?);
@@ -135,7 +159,7 @@ impl Importer {
             dilation: windows.dilation,
             groups,
         });
-        Ok(self.push(op, inputs, output, Kind::Float))
+        Ok(self.push(op, inputs, output, ElementKind::Float))
     }
 
     /// A layer's weight: a parameter, or what is computed.
@@ -154,11 +178,18 @@ impl Importer {
         }
     }
 
-    pub(crate) fn transposed_convolution(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
+    pub(crate) fn transposed_convolution(
+        &mut self,
+        a: &Attributes<'_, '_>,
+        x: &[Option<Operand>],
+    ) -> Read {
         let input = self.value(&needs(x, 0)?)?;
         let shape = self.shape(input);
         if !(3..=5).contains(&shape.len()) {
-            return Err(format!("an operand of {} axes; valid are 3 to 5", shape.len()));
+            return Err(format!(
+                "an operand of {} axes; valid are 3 to 5",
+                shape.len()
+            ));
         }
         let layer = ["ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"][shape.len() - 3];
         let weight = self.weight(&needs(x, 1)?, layer)?;
@@ -166,32 +197,49 @@ impl Importer {
         if kernel.len() != shape.len() || kernel.iter().any(|extent| !extent.is_fixed()) {
             return Err("a weight whose axes do not fit".to_owned());
         }
-        if !["NOTSET", ""].contains(&a.text("auto_pad", "NOTSET")?.as_str()) || a.ints("output_shape")?.is_some() {
+        if !["NOTSET", ""].contains(&a.text("auto_pad", "NOTSET")?.as_str())
+            || a.ints("output_shape")?.is_some()
+        {
             return Err("auto_pad and output_shape; valid are pads and output_padding".to_owned());
         }
         let axes = shape.len() - 2;
-        let mut windows = Windows::of(a, kernel[2..].iter().map(|e| e.fixed).collect(), &shape[2..])?;
+        let mut windows = Windows::of(
+            a,
+            kernel[2..].iter().map(|e| e.fixed).collect(),
+            &shape[2..],
+        )?;
         let extra = a.ints("output_padding")?.unwrap_or_else(|| vec![0; axes]);
         let mut extra = lengths(&extra, "output_padding")?;
         if extra.len() != axes {
-            return Err(format!("output_padding of {extra:?} for {axes} spatial axes"));
+            return Err(format!(
+                "output_padding of {extra:?} for {axes} spatial axes"
+            ));
         }
         // Less padding behind is more output there.
         for (padding, extra) in windows.padding.iter_mut().zip(&mut extra) {
             let [before, after] = *padding;
             if after > before {
-                return Err(format!("padding {padding:?}; valid is no more behind than before"));
+                return Err(format!(
+                    "padding {padding:?}; valid is no more behind than before"
+                ));
             }
             *extra += before - after;
             *padding = [before, before];
         }
         let groups = usize::try_from(a.int("group", 1)?).unwrap_or(0);
-        let outputs = kernel[1].fixed.checked_mul(groups).ok_or("too many channels")?;
+        let outputs = kernel[1]
+            .fixed
+            .checked_mul(groups)
+            .ok_or("too many channels")?;
         let mut output = vec![shape[0], Extent::fixed(outputs)];
         for at in 0..axes {
             let size = fixed(shape[at + 2])?;
-            let whole = size.checked_sub(1).and_then(|steps| steps.checked_mul(windows.stride[at]));
-            let whole = whole.and_then(|whole| whole.checked_add(reach(windows.kernel[at], windows.dilation[at]).ok()? + extra[at]));
+            let whole = size
+                .checked_sub(1)
+                .and_then(|steps| steps.checked_mul(windows.stride[at]));
+            let whole = whole.and_then(|whole| {
+                whole.checked_add(reach(windows.kernel[at], windows.dilation[at]).ok()? + extra[at])
+            });
             let left = whole.and_then(|whole| whole.checked_sub(2 * windows.padding[at][0]));
             output.push(Extent::fixed(left.ok_or("padding that leaves nothing")?));
         }
@@ -208,13 +256,16 @@ impl Importer {
             },
             output_padding: extra,
         };
-        Ok(self.push(op, inputs, output, Kind::Float))
+        Ok(self.push(op, inputs, output, ElementKind::Float))
     }
 
     pub(crate) fn gemm(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
         let mut left = self.value(&needs(x, 0)?)?;
         if self.rank(left) != 2 {
-            return Err(format!("an operand of {} axes; valid are 2", self.rank(left)));
+            return Err(format!(
+                "an operand of {} axes; valid are 2",
+                self.rank(left)
+            ));
         }
         if a.int("transA", 0)? != 0 {
             left = self.permuted(left, &[1, 0]);
@@ -225,7 +276,9 @@ impl Importer {
             Operand::Host(host) if turned && host.shape.len() == 2 => {
                 Operand::Host(Rc::new(host.permuted(&[1, 0])))
             }
-            Operand::Value(id) if turned && self.rank(id) == 2 => Operand::Value(self.permuted(id, &[1, 0])),
+            Operand::Value(id) if turned && self.rank(id) == 2 => {
+                Operand::Value(self.permuted(id, &[1, 0]))
+            }
             right => right,
         };
         let product = self.linear(left, &right)?;
@@ -238,21 +291,28 @@ impl Importer {
         }
         let bias = self.value(&bias)?;
         let bias = self.scalar(Arithmetic::Multiply, bias, beta);
-        self.zip(Op::Zip(Arithmetic::Add), product, bias, Kind::Float)
+        self.zip(Op::Zip(Arithmetic::Add), product, bias, ElementKind::Float)
     }
 
     /// A product with a matrix: a linear layer if that is known.
     fn linear(&mut self, x: ValueId, weight: &Operand) -> Read {
         match weight {
-            Operand::Host(host) if host.shape.len() == 2 && host.kind() == Kind::Float && self.rank(x) >= 1 => {
+            Operand::Host(host)
+                if host.shape.len() == 2
+                    && host.kind() == ElementKind::Float
+                    && self.rank(x) >= 1 =>
+            {
                 let mut shape = self.shape(x);
                 let last = shape.len() - 1;
                 if shape[last] != Extent::fixed(host.shape[0]) {
-                    return Err(format!("{} numbers times a matrix of shape {:?}", shape[last], host.shape));
+                    return Err(format!(
+                        "{} numbers times a matrix of shape {:?}",
+                        shape[last], host.shape
+                    ));
                 }
                 shape[last] = Extent::fixed(host.shape[1]);
                 let weight = self.tensor(host, "Linear", "weight")?;
-                Ok(self.push(Op::Linear, vec![x, weight], shape, Kind::Float))
+                Ok(self.push(Op::Linear, vec![x, weight], shape, ElementKind::Float))
             }
             other => {
                 let other = self.value(other)?;
@@ -266,7 +326,7 @@ impl Importer {
         if self.rank(a) < 2 || self.rank(b) < 2 {
             return Err("a product with a vector; valid are two axes or more".to_owned());
         }
-        if self.kind(a) != Kind::Float || self.kind(b) != Kind::Float {
+        if self.kind(a) != ElementKind::Float || self.kind(b) != ElementKind::Float {
             return Err("a product of integers; valid are floats".to_owned());
         }
         let operands = self.aligned(&[a, b])?;
@@ -277,11 +337,15 @@ impl Importer {
             shape.push(match (left[axis], right[axis]) {
                 (one, other) if one == other || other == Extent::fixed(1) => one,
                 (one, other) if one == Extent::fixed(1) => other,
-                (one, other) => return Err(format!("lengths {one} and {other} of axis {axis} do not broadcast")),
+                (one, other) => {
+                    return Err(format!(
+                        "lengths {one} and {other} of axis {axis} do not broadcast"
+                    ));
+                }
             });
         }
         shape.extend([left[rank - 2], right[rank - 1]]);
-        Ok(self.push(Op::Matmul, operands, shape, Kind::Float))
+        Ok(self.push(Op::Matmul, operands, shape, ElementKind::Float))
     }
 
     pub(crate) fn matmul(&mut self, x: &[Option<Operand>]) -> Read {
@@ -298,12 +362,19 @@ impl Importer {
         let Operand::Host(host) = bias else {
             return Ok(false);
         };
-        if node.op != Op::Linear || node.inputs.len() != 2 || host.kind() != Kind::Float {
+        if node.op != Op::Linear || node.inputs.len() != 2 || host.kind() != ElementKind::Float {
             return Ok(false);
         }
-        let outputs = self.graph.value(product).shape.last().map_or(0, |extent| extent.fixed);
+        let outputs = self
+            .graph
+            .value(product)
+            .shape
+            .last()
+            .map_or(0, |extent| extent.fixed);
         let leading = host.shape.len().saturating_sub(1);
-        let vector = host.shape[..leading].iter().all(|&length| length == 1) && host.len() == outputs && outputs > 0;
+        let vector = host.shape[..leading].iter().all(|&length| length == 1)
+            && host.len() == outputs
+            && outputs > 0;
         if !vector || host.shape.len() > self.rank(product) {
             return Ok(false);
         }
@@ -318,14 +389,20 @@ impl Importer {
 
     pub(crate) fn batch_norm(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
         if a.int("training_mode", 0)? != 0 || a.int("spatial", 1)? != 1 {
-            return Err("a batch norm in training, or over places; valid is inference over channels".to_owned());
+            return Err(
+                "a batch norm in training, or over places; valid is inference over channels"
+                    .to_owned(),
+            );
         }
         let input = self.value(&needs(x, 0)?)?;
         if self.rank(input) < 2 {
             return Err("an operand of fewer than 2 axes".to_owned());
         }
         let mut inputs = vec![input];
-        for (at, role) in ["gamma", "beta", "running_mean", "running_var"].into_iter().enumerate() {
+        for (at, role) in ["gamma", "beta", "running_mean", "running_var"]
+            .into_iter()
+            .enumerate()
+        {
             inputs.push(self.vector(&needs(x, at + 1)?, "BatchNorm", role)?);
         }
         let op = Op::BatchNorm {
@@ -333,7 +410,7 @@ impl Importer {
             momentum: 1.0 - a.float("momentum", 0.9)?,
         };
         let shape = self.shape(input);
-        Ok(self.push(op, inputs, shape, Kind::Float))
+        Ok(self.push(op, inputs, shape, ElementKind::Float))
     }
 
     pub(crate) fn layer_norm(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
@@ -344,14 +421,19 @@ impl Importer {
             .iter()
             .map(|extent| extent.is_fixed().then_some(extent.fixed))
             .collect();
-        let features: usize = features.ok_or("features that change with the batch")?.into_iter().product();
+        let features: usize = features
+            .ok_or("features that change with the batch")?
+            .into_iter()
+            .product();
         let epsilon = a.float("epsilon", 1e-5)?;
         let mut flat = shape[..axis].to_vec();
         flat.push(Extent::fixed(features));
         let rows = self.reshaped(input, flat.clone());
         let mut inputs = vec![rows];
         for (at, role) in [(1, "gamma"), (2, "beta")] {
-            let Some(operand) = x.get(at).cloned().flatten() else { break };
+            let Some(operand) = x.get(at).cloned().flatten() else {
+                break;
+            };
             let operand = match operand {
                 Operand::Host(host) if host.shape.len() != 1 && host.len() == features => {
                     Operand::Host(Rc::new(host.reshaped(vec![features])))
@@ -360,12 +442,17 @@ impl Importer {
             };
             inputs.push(self.vector(&operand, "LayerNorm", role)?);
         }
-        let normed = self.push(Op::LayerNorm { epsilon }, inputs, flat, Kind::Float);
+        let normed = self.push(Op::LayerNorm { epsilon }, inputs, flat, ElementKind::Float);
         Ok(self.reshaped(normed, shape))
     }
 
     /// Instance norm, or group norm with so many groups: of each group of channels, over its channels and places.
-    pub(crate) fn group_norm(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>], groups: Option<i64>) -> Read {
+    pub(crate) fn group_norm(
+        &mut self,
+        a: &Attributes<'_, '_>,
+        x: &[Option<Operand>],
+        groups: Option<i64>,
+    ) -> Read {
         let input = self.value(&needs(x, 0)?)?;
         let shape = self.shape(input);
         let fixed: Option<Vec<usize>> = shape
@@ -373,25 +460,49 @@ impl Importer {
             .skip(1)
             .map(|extent| extent.is_fixed().then_some(extent.fixed))
             .collect();
-        let fixed = fixed.filter(|lengths| !lengths.is_empty()).ok_or("an operand without fixed channels")?;
+        let fixed = fixed
+            .filter(|lengths| !lengths.is_empty())
+            .ok_or("an operand without fixed channels")?;
         let channels = fixed[0];
         let groups = match groups {
             None => channels,
-            Some(groups) => usize::try_from(groups).ok().filter(|&g| g > 0 && channels.is_multiple_of(g)).ok_or_else(|| {
-                format!("{channels} channels do not split into {groups} groups")
-            })?,
+            Some(groups) => usize::try_from(groups)
+                .ok()
+                .filter(|&g| g > 0 && channels.is_multiple_of(g))
+                .ok_or_else(|| format!("{channels} channels do not split into {groups} groups"))?,
         };
         let each = fixed.iter().product::<usize>() / groups.max(1);
         let rows = self.reshaped(input, vec![shape[0], groups.into(), each.into()]);
         let mean = self.reduced(rows, Reduction::Mean, 2);
-        let centred = self.zip(Op::Zip(Arithmetic::Subtract), rows, mean, Kind::Float)?;
-        let squares = self.zip(Op::Zip(Arithmetic::Multiply), centred, centred, Kind::Float)?;
+        let centred = self.zip(
+            Op::Zip(Arithmetic::Subtract),
+            rows,
+            mean,
+            ElementKind::Float,
+        )?;
+        let squares = self.zip(
+            Op::Zip(Arithmetic::Multiply),
+            centred,
+            centred,
+            ElementKind::Float,
+        )?;
         let variance = self.reduced(squares, Reduction::Mean, 2);
-        let bounded = self.same(Op::Scalar(Arithmetic::Add, a.float("epsilon", 1e-5)?), variance);
+        let bounded = self.same(
+            Op::Scalar(Arithmetic::Add, a.float("epsilon", 1e-5)?),
+            variance,
+        );
         let deviation = self.same(Op::Map(Map::Sqrt), bounded);
-        let normed = self.zip(Op::Zip(Arithmetic::Divide), centred, deviation, Kind::Float)?;
+        let normed = self.zip(
+            Op::Zip(Arithmetic::Divide),
+            centred,
+            deviation,
+            ElementKind::Float,
+        )?;
         let mut normed = self.reshaped(normed, shape.clone());
-        for (at, role, arithmetic) in [(1, "weight", Arithmetic::Multiply), (2, "bias", Arithmetic::Add)] {
+        for (at, role, arithmetic) in [
+            (1, "weight", Arithmetic::Multiply),
+            (2, "bias", Arithmetic::Add),
+        ] {
             let mut vector = needs(x, at)?;
             // One scale for each group, before opset 21.
             if let Operand::Host(host) = &vector
@@ -408,7 +519,7 @@ impl Importer {
                 return Err(format!("scales that are not {channels}, one a channel"));
             }
             let vector = self.reshaped(vector, spread);
-            normed = self.zip(Op::Zip(arithmetic), normed, vector, Kind::Float)?;
+            normed = self.zip(Op::Zip(arithmetic), normed, vector, ElementKind::Float)?;
         }
         Ok(normed)
     }
@@ -423,38 +534,65 @@ impl Importer {
     pub(crate) fn global_average(&mut self, x: ValueId) -> Read {
         let mut shape = self.shape(x);
         if !(3..=5).contains(&shape.len()) {
-            return Err(format!("an operand of {} axes; valid are 3 to 5", shape.len()));
+            return Err(format!(
+                "an operand of {} axes; valid are 3 to 5",
+                shape.len()
+            ));
         }
         shape[2..].fill(Extent::fixed(1));
-        Ok(self.push(Op::AdaptiveAveragePool, vec![x], shape, Kind::Float))
+        Ok(self.push(Op::AdaptiveAveragePool, vec![x], shape, ElementKind::Float))
     }
 
-    pub(crate) fn pool(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>], largest: bool) -> Read {
+    pub(crate) fn pool(
+        &mut self,
+        a: &Attributes<'_, '_>,
+        x: &[Option<Operand>],
+        largest: bool,
+    ) -> Read {
         let mut input = self.value(&needs(x, 0)?)?;
-        let kernel = a.ints("kernel_shape")?.ok_or("its attribute `kernel_shape` is missing")?;
+        let kernel = a
+            .ints("kernel_shape")?
+            .ok_or("its attribute `kernel_shape` is missing")?;
         let kernel = lengths(&kernel, "kernel_shape")?;
         let shape = self.shape(input);
         let sizes = shape.get(2..).unwrap_or_default().to_vec();
         let mut windows = Windows::of(a, kernel, &sizes)?;
         let ceil = a.int("ceil_mode", 0)? != 0;
         let counts = a.int("count_include_pad", 0)? != 0;
-        let uneven = windows.padding.iter().any(|[before, after]| before != after)
-            || windows.padding.iter().zip(&windows.kernel).any(|([before, _], kernel)| 2 * before > *kernel);
+        let uneven = windows
+            .padding
+            .iter()
+            .any(|[before, after]| before != after)
+            || windows
+                .padding
+                .iter()
+                .zip(&windows.kernel)
+                .any(|([before, _], kernel)| 2 * before > *kernel);
         let places = windows.places(&sizes, ceil)?;
         if uneven {
             if !largest && !counts {
-                return Err("an average of unevenly padded windows; valid is count_include_pad".to_owned());
+                return Err(
+                    "an average of unevenly padded windows; valid is count_include_pad".to_owned(),
+                );
             }
             let with = if largest { f64::NEG_INFINITY } else { 0.0 };
-            let padding = [[0, 0], [0, 0]].into_iter().chain(windows.padding.iter().copied());
+            let padding = [[0, 0], [0, 0]]
+                .into_iter()
+                .chain(windows.padding.iter().copied());
             let padding: Vec<[usize; 2]> = padding.collect();
             let grown: Vec<Extent> = shape
                 .iter()
                 .zip(&padding)
-                .map(|(extent, [before, after])| Extent { fixed: extent.fixed + before + after, ..*extent })
+                .map(|(extent, [before, after])| Extent {
+                    fixed: extent.fixed + before + after,
+                    ..*extent
+                })
                 .collect();
-            let op = Op::Pad { padding, with: Padding::Constant(with) };
-            input = self.push(op, vec![input], grown, Kind::Float);
+            let op = Op::Pad {
+                padding,
+                with: Padding::Constant(with),
+            };
+            input = self.push(op, vec![input], grown, ElementKind::Float);
             windows.padding.fill([0, 0]);
         }
         if windows.kernel.len() == 3 {
@@ -476,20 +614,38 @@ impl Importer {
                 count_padding: counts,
             },
         };
-        Ok(self.push(op, vec![input], output, Kind::Float))
+        Ok(self.push(op, vec![input], output, ElementKind::Float))
     }
 
     /// Windows of three axes as windows of two, of the last two axes and then of the first.
-    fn pool_of_volumes(&mut self, input: ValueId, w: &Windows, (largest, counts, ceil): (bool, bool, bool), places: &[Extent]) -> Read {
+    fn pool_of_volumes(
+        &mut self,
+        input: ValueId,
+        w: &Windows,
+        (largest, counts, ceil): (bool, bool, bool),
+        places: &[Extent],
+    ) -> Read {
         let padded = w.padding.iter().any(|padding| *padding != [0, 0]);
         if !largest && (ceil || (padded && !counts)) {
             return Err("an average over volumes whose windows differ in size".to_owned());
         }
         let shape = self.shape(input);
-        let [channels, depth, height, width] = [fixed(shape[1])?, fixed(shape[2])?, fixed(shape[3])?, fixed(shape[4])?];
-        let product = |a: usize, b: usize| a.checked_mul(b).map(Extent::fixed).ok_or("an axis that is too long");
+        let [channels, depth, height, width] = [
+            fixed(shape[1])?,
+            fixed(shape[2])?,
+            fixed(shape[3])?,
+            fixed(shape[4])?,
+        ];
+        let product = |a: usize, b: usize| {
+            a.checked_mul(b)
+                .map(Extent::fixed)
+                .ok_or("an axis that is too long")
+        };
         let pool = |axes: [Option<usize>; 2]| {
-            let of = |list: &[usize], default: usize| axes.map(|axis| axis.map_or(default, |axis| list[axis])).to_vec();
+            let of = |list: &[usize], default: usize| {
+                axes.map(|axis| axis.map_or(default, |axis| list[axis]))
+                    .to_vec()
+            };
             let padding: Vec<usize> = w.padding.iter().map(|[before, _]| *before).collect();
             let pool = Pool {
                 kernel: of(&w.kernel, 1),
@@ -500,26 +656,59 @@ impl Importer {
             };
             match largest {
                 true => Op::MaxPool(pool),
-                false => Op::AveragePool { pool, count_padding: counts },
+                false => Op::AveragePool {
+                    pool,
+                    count_padding: counts,
+                },
             }
         };
-        let flat = self.reshaped(input, vec![shape[0], product(channels, depth)?, height.into(), width.into()]);
+        let flat = self.reshaped(
+            input,
+            vec![
+                shape[0],
+                product(channels, depth)?,
+                height.into(),
+                width.into(),
+            ],
+        );
         let planes = vec![shape[0], product(channels, depth)?, places[1], places[2]];
-        let planes = self.push(pool([Some(1), Some(2)]), vec![flat], planes, Kind::Float);
+        let planes = self.push(
+            pool([Some(1), Some(2)]),
+            vec![flat],
+            planes,
+            ElementKind::Float,
+        );
         let area = product(places[1].fixed, places[2].fixed)?;
         let columns = self.reshaped(planes, vec![shape[0], shape[1], depth.into(), area]);
         let output = vec![shape[0], shape[1], places[0], area];
-        let output = self.push(pool([Some(0), None]), vec![columns], output, Kind::Float);
-        Ok(self.reshaped(output, vec![shape[0], shape[1], places[0], places[1], places[2]]))
+        let output = self.push(
+            pool([Some(0), None]),
+            vec![columns],
+            output,
+            ElementKind::Float,
+        );
+        Ok(self.reshaped(
+            output,
+            vec![shape[0], shape[1], places[0], places[1], places[2]],
+        ))
     }
 
-    pub(crate) fn resize(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>], upsample: bool) -> Read {
+    pub(crate) fn resize(
+        &mut self,
+        a: &Attributes<'_, '_>,
+        x: &[Option<Operand>],
+        upsample: bool,
+    ) -> Read {
         let input = self.value(&needs(x, 0)?)?;
         let shape = self.shape(input);
         let [batch, channels, height, width] = shape[..] else {
             return Err(format!("an operand of {} axes; valid are 4", shape.len()));
         };
-        let (sizes_at, scales_at) = if upsample || self.opset < 11 { (9, 1) } else { (3, 2) };
+        let (sizes_at, scales_at) = if upsample || self.opset < 11 {
+            (9, 1)
+        } else {
+            (3, 2)
+        };
         let host = |at: usize| match x.get(at) {
             Some(Some(Operand::Host(host))) if host.len() > 0 => Some(Rc::clone(host)),
             _ => None,
@@ -533,69 +722,117 @@ impl Importer {
         #[allow(clippy::cast_precision_loss, reason = "sizes of images")]
         let (output, scales) = if let Some(sizes) = host(sizes_at) {
             let numbers = sizes.numbers().ok_or("sizes that are not integers")?;
-            let from = numbers.len().checked_sub(2).ok_or("sizes of fewer than 2 axes")?;
-            let known = numbers[from..].iter().map(|number| number.known().and_then(|n| usize::try_from(n).ok()));
+            let from = numbers
+                .len()
+                .checked_sub(2)
+                .ok_or("sizes of fewer than 2 axes")?;
+            let known = numbers[from..]
+                .iter()
+                .map(|number| number.known().and_then(|n| usize::try_from(n).ok()));
             let known: Option<Vec<usize>> = known.collect();
             let known = known.ok_or("sizes that change with the batch")?;
-            let scales = [(known[0], height), (known[1], width)].map(|(to, from)| to as f64 / from.fixed.max(1) as f64);
+            let scales = [(known[0], height), (known[1], width)]
+                .map(|(to, from)| to as f64 / from.fixed.max(1) as f64);
             ([known[0], known[1]], scales)
         } else {
             let scales = match (host(scales_at), a.0.attribute("scales")) {
                 (Some(scales), _) => match &scales.elements {
-                    super::host::Elements::Floats(values) => values.iter().map(|x| f64::from(*x)).collect(),
+                    super::host::Elements::Floats(values) => {
+                        values.iter().map(|x| f64::from(*x)).collect()
+                    }
                     _ => return Err("scales that are not floats".to_owned()),
                 },
-                (None, Some(crate::proto::AttributeValue::Floats(values))) => values.iter().map(|x| f64::from(*x)).collect(),
+                (None, Some(crate::proto::AttributeValue::Floats(values))) => {
+                    values.iter().map(|x| f64::from(*x)).collect()
+                }
                 _ => return Err("sizes and scales that are computed, or missing".to_owned()),
             };
             let scales = last_two(scales)?;
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast saturates")]
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a cast saturates"
+            )]
             let size = |from: Extent, scale: f64| (from.fixed as f64 * scale).floor() as usize;
             ([size(height, scales[0]), size(width, scales[1])], scales)
         };
-        let whole = scales.iter().all(|scale| scale.fract() == 0.0 && *scale >= 1.0);
-        let default = if upsample || self.opset < 11 { "asymmetric" } else { "half_pixel" };
+        let whole = scales
+            .iter()
+            .all(|scale| scale.fract() == 0.0 && *scale >= 1.0);
+        let default = if upsample || self.opset < 11 {
+            "asymmetric"
+        } else {
+            "half_pixel"
+        };
         let places = a.text("coordinate_transformation_mode", default)?;
-        let rounding = a.text("nearest_mode", if upsample || self.opset < 11 { "floor" } else { "round_prefer_floor" })?;
+        let rounding = a.text(
+            "nearest_mode",
+            if upsample || self.opset < 11 {
+                "floor"
+            } else {
+                "round_prefer_floor"
+            },
+        )?;
         let same = output == [height.fixed, width.fixed];
         let half = matches!(places.as_str(), "half_pixel" | "pytorch_half_pixel");
         let (mode, align_corners) = match a.text("mode", "nearest")?.as_str() {
             _ if same => return Ok(input),
-            "nearest" if places == "asymmetric" && rounding == "floor" => (Interpolation::Nearest, false),
+            "nearest" if places == "asymmetric" && rounding == "floor" => {
+                (Interpolation::Nearest, false)
+            }
             "nearest" if half && whole => (Interpolation::Nearest, false),
-            "linear" | "bilinear" if half && output.iter().all(|&size| size > 1) => (Interpolation::Bilinear, false),
+            "linear" | "bilinear" if half && output.iter().all(|&size| size > 1) => {
+                (Interpolation::Bilinear, false)
+            }
             "linear" | "bilinear" if places == "align_corners" => (Interpolation::Bilinear, true),
-            "cubic" if a.int("exclude_outside", 0)? == 0 && (a.float("cubic_coeff_a", -0.75)? + 0.75).abs() < 1e-6 => match places.as_str() {
-                _ if half => (Interpolation::Bicubic, false),
-                "align_corners" => (Interpolation::Bicubic, true),
-                _ => return Err(format!("cubic interpolation with `{places}`")),
-            },
+            "cubic"
+                if a.int("exclude_outside", 0)? == 0
+                    && (a.float("cubic_coeff_a", -0.75)? + 0.75).abs() < 1e-6 =>
+            {
+                match places.as_str() {
+                    _ if half => (Interpolation::Bicubic, false),
+                    "align_corners" => (Interpolation::Bicubic, true),
+                    _ => return Err(format!("cubic interpolation with `{places}`")),
+                }
+            }
             mode => {
                 return Err(format!(
                     "mode `{mode}` with `{places}` and `{rounding}`; valid are nearest (asymmetric, floor), linear and cubic (half_pixel, align_corners)"
                 ));
             }
         };
-        if a.int("antialias", 0)? != 0 || a.text("keep_aspect_ratio_policy", "stretch")? != "stretch" {
+        if a.int("antialias", 0)? != 0
+            || a.text("keep_aspect_ratio_policy", "stretch")? != "stretch"
+        {
             return Err("antialias, or another aspect ratio policy than stretch".to_owned());
         }
         if output.contains(&0) {
             return Err("a size of 0".to_owned());
         }
         let output = vec![batch, channels, output[0].into(), output[1].into()];
-        let op = Op::Interpolate { mode, align_corners };
-        Ok(self.push(op, vec![input], output, Kind::Float))
+        let op = Op::Interpolate {
+            mode,
+            align_corners,
+        };
+        Ok(self.push(op, vec![input], output, ElementKind::Float))
     }
 
     /// Channels to places, or back: reshapes around a permutation.
-    pub(crate) fn depth_to_space(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>], back: bool) -> Read {
+    pub(crate) fn depth_to_space(
+        &mut self,
+        a: &Attributes<'_, '_>,
+        x: &[Option<Operand>],
+        back: bool,
+    ) -> Read {
         let input = self.value(&needs(x, 0)?)?;
         let shape = self.shape(input);
         let [batch, channels, height, width] = shape[..] else {
             return Err(format!("an operand of {} axes; valid are 4", shape.len()));
         };
         let [channels, height, width] = [fixed(channels)?, fixed(height)?, fixed(width)?];
-        let block = usize::try_from(a.int("blocksize", 0)?).ok().filter(|&block| (1..=1 << 16).contains(&block));
+        let block = usize::try_from(a.int("blocksize", 0)?)
+            .ok()
+            .filter(|&block| (1..=1 << 16).contains(&block));
         let block = block.ok_or("a block size below 1")?;
         let extents = |lengths: [usize; 5]| {
             let lengths = lengths.map(Extent::fixed);
@@ -608,11 +845,18 @@ impl Importer {
             let (rows, columns) = (height / block, width / block);
             let split = self.reshaped(input, extents([channels, rows, block, columns, block]));
             let turned = self.permuted(split, &[0, 3, 5, 1, 2, 4]);
-            let output = vec![batch, (channels * block * block).into(), rows.into(), columns.into()];
+            let output = vec![
+                batch,
+                (channels * block * block).into(),
+                rows.into(),
+                columns.into(),
+            ];
             return Ok(self.reshaped(turned, output));
         }
         if channels % (block * block) != 0 {
-            return Err(format!("{channels} channels in blocks of {block} × {block}"));
+            return Err(format!(
+                "{channels} channels in blocks of {block} × {block}"
+            ));
         }
         let left = channels / (block * block);
         let (split, axes) = match a.text("mode", "DCR")?.as_str() {
@@ -621,16 +865,33 @@ impl Importer {
         };
         let split = self.reshaped(input, extents(split));
         let turned = self.permuted(split, &axes);
-        Ok(self.reshaped(turned, vec![batch, left.into(), (height * block).into(), (width * block).into()]))
+        Ok(self.reshaped(
+            turned,
+            vec![
+                batch,
+                left.into(),
+                (height * block).into(),
+                (width * block).into(),
+            ],
+        ))
     }
 
     /// `a` where it is larger (or smaller), else `b`.
     pub(crate) fn larger(&mut self, a: ValueId, b: ValueId, largest: bool) -> Read {
         let operands = self.aligned(&[a, b])?;
         let shape = self.broadcast(&operands)?;
-        let comparison = if largest { Comparison::Greater } else { Comparison::Less };
+        let comparison = if largest {
+            Comparison::Greater
+        } else {
+            Comparison::Less
+        };
         let kind = self.kind(a);
-        let mask = self.push(Op::Compare(comparison), operands.clone(), shape.clone(), Kind::Bool);
+        let mask = self.push(
+            Op::Compare(comparison),
+            operands.clone(),
+            shape.clone(),
+            ElementKind::Bool,
+        );
         let spread = |it: &mut Self, id: ValueId| match it.shape(id) == shape {
             true => id,
             false => it.push(Op::Expand, vec![id], shape.clone(), kind),

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use calcine_graph::{Kind, Op, ValueId};
+use calcine_graph::{ElementKind, Op, ValueId};
 
 use super::elementwise::{arithmetic_of, comparison_of, map_of};
 use super::fold::{kind_of, shape_of};
@@ -12,12 +12,21 @@ use crate::proto::{self, AttributeValue};
 
 impl Importer {
     /// What a node's outputs are.
-    pub(crate) fn read_node(&mut self, node: &proto::Node<'_>, x: &[Option<Operand>]) -> Result<Vec<Known>, Reason> {
+    pub(crate) fn read_node(
+        &mut self,
+        node: &proto::Node<'_>,
+        x: &[Option<Operand>],
+    ) -> Result<Vec<Known>, Reason> {
         self.scope = super::scope(node);
         let op = &*node.op_type;
         let quantizes = matches!(op, "QuantizeLinear" | "DequantizeLinear");
-        if !matches!(&*node.domain, "" | "ai.onnx") && !(quantizes && node.domain == "com.microsoft") {
-            return Err(format!("an operator of the domain `{}`; valid are ONNX's own", node.domain));
+        if !matches!(&*node.domain, "" | "ai.onnx")
+            && !(quantizes && node.domain == "com.microsoft")
+        {
+            return Err(format!(
+                "an operator of the domain `{}`; valid are ONNX's own",
+                node.domain
+            ));
         }
         let a = Attributes(node);
         match op {
@@ -45,7 +54,12 @@ impl Importer {
     }
 
     /// What a shape tells, which may depend on the batch.
-    fn shape_arithmetic(&mut self, op: &str, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Result<Option<Known>, Reason> {
+    fn shape_arithmetic(
+        &mut self,
+        op: &str,
+        a: &Attributes<'_, '_>,
+        x: &[Option<Operand>],
+    ) -> Result<Option<Known>, Reason> {
         let host = match (op, x.first()) {
             ("Shape", Some(Some(Operand::Value(id)))) => {
                 let shape: Vec<Number> = self.shape(*id).into_iter().map(Number::of).collect();
@@ -55,19 +69,36 @@ impl Importer {
                 let shape = self.shape(*id);
                 let mut lengths = shape.into_iter().map(Number::of);
                 let size = lengths.try_fold(Number::fixed(1), Number::times);
-                Host::ints(Vec::new(), vec![size.ok_or("a size that is no straight line in the batch")?])
+                Host::ints(
+                    Vec::new(),
+                    vec![size.ok_or("a size that is no straight line in the batch")?],
+                )
             }
             ("ConstantOfShape", Some(Some(Operand::Host(shape)))) => {
                 let value = self.value_attribute(a)?;
                 let number = value.scalar().unwrap_or(0.0);
-                let shape = shape.numbers().ok_or("a shape that is not of integers")?.to_vec();
-                return Ok(Some(Known::Value(self.filled(number, value.kind(), &shape)?)));
+                let shape = shape
+                    .numbers()
+                    .ok_or("a shape that is not of integers")?
+                    .to_vec();
+                return Ok(Some(Known::Value(self.filled(
+                    number,
+                    value.kind(),
+                    &shape,
+                )?)));
             }
             ("Expand", Some(Some(Operand::Host(value)))) => {
-                let (Some(number), Some(Some(Operand::Host(shape)))) = (value.scalar(), x.get(1)) else {
+                let (Some(number), Some(Some(Operand::Host(shape)))) = (value.scalar(), x.get(1))
+                else {
                     return Ok(None);
                 };
-                let (kind, shape) = (value.kind(), shape.numbers().ok_or("a shape that is not of integers")?.to_vec());
+                let (kind, shape) = (
+                    value.kind(),
+                    shape
+                        .numbers()
+                        .ok_or("a shape that is not of integers")?
+                        .to_vec(),
+                );
                 if shape.len() < value.shape.len() {
                     return Ok(None);
                 }
@@ -75,14 +106,18 @@ impl Importer {
             }
             ("Range", Some(Some(Operand::Host(start)))) => {
                 let ends = [1, 2].map(|at| match x.get(at) {
-                    Some(Some(Operand::Host(host))) => host.numbers().and_then(|numbers| numbers.first().copied()),
+                    Some(Some(Operand::Host(host))) => {
+                        host.numbers().and_then(|numbers| numbers.first().copied())
+                    }
                     _ => None,
                 });
                 let start = start.known().and_then(|start| start.first().copied());
                 let (Some(start), [Some(end), Some(step)]) = (start, ends) else {
                     return Ok(None);
                 };
-                return self.counted(start, end, step).map(|id| Some(Known::Value(id)));
+                return self
+                    .counted(start, end, step)
+                    .map(|id| Some(Known::Value(id)));
             }
             _ => return Ok(None),
         };
@@ -90,7 +125,12 @@ impl Importer {
     }
 
     /// An operator with one result.
-    fn single(&mut self, op: &str, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Result<ValueId, Reason> {
+    fn single(
+        &mut self,
+        op: &str,
+        a: &Attributes<'_, '_>,
+        x: &[Option<Operand>],
+    ) -> Result<ValueId, Reason> {
         let first = |it: &mut Self| -> Result<ValueId, Reason> {
             let operand = it.operand(x, 0)?;
             it.value(&operand)
@@ -188,7 +228,11 @@ impl Importer {
                 let mut sum = self.operand(x, 0)?;
                 for at in 1..x.len() {
                     let other = self.operand(x, at)?;
-                    sum = Operand::Value(self.arithmetic(calcine_graph::Arithmetic::Add, &sum, &other)?);
+                    sum = Operand::Value(self.arithmetic(
+                        calcine_graph::Arithmetic::Add,
+                        &sum,
+                        &other,
+                    )?);
                 }
                 let sum = self.value(&sum)?;
                 #[allow(clippy::cast_precision_loss, reason = "a number of operands")]
@@ -209,7 +253,9 @@ impl Importer {
                 if a.int("exclusive", 0)? != 0 || a.int("reverse", 0)? != 0 {
                     return Err("exclusive or reverse sums; valid are neither".to_owned());
                 }
-                let axis = self.known_ints(a, x, 1, "axis")?.and_then(|axis| axis.first().copied());
+                let axis = self
+                    .known_ints(a, x, 1, "axis")?
+                    .and_then(|axis| axis.first().copied());
                 let axis = axis_of(axis.ok_or("its axis is missing")?, self.rank(value))?;
                 Ok(self.same(Op::CumulativeSum(axis), value))
             }
@@ -217,7 +263,7 @@ impl Importer {
             op => {
                 let value = first(self)?;
                 match self.activation(op, a, value) {
-                    Some(read) if self.kind(value) == Kind::Float => read,
+                    Some(read) if self.kind(value) == ElementKind::Float => read,
                     _ => Err("it has no counterpart in a network".to_owned()),
                 }
             }
@@ -248,12 +294,20 @@ fn constant(a: &Attributes<'_, '_>) -> Result<Host, Reason> {
             host.map_err(|error| error.to_string())?
         }
         ("value_float", AttributeValue::Float(value)) => Host::floats(Vec::new(), vec![*value]),
-        ("value_int", AttributeValue::Int(value)) => Host::ints(Vec::new(), vec![Number::fixed(*value)]),
-        ("value_floats", AttributeValue::Floats(values)) => Host::floats(vec![values.len()], values.clone()),
+        ("value_int", AttributeValue::Int(value)) => {
+            Host::ints(Vec::new(), vec![Number::fixed(*value)])
+        }
+        ("value_floats", AttributeValue::Floats(values)) => {
+            Host::floats(vec![values.len()], values.clone())
+        }
         ("value_ints", AttributeValue::Ints(values)) => {
             let numbers = values.iter().map(|value| Number::fixed(*value));
             Host::ints(vec![values.len()], numbers.collect())
         }
-        (name, _) => return Err(format!("its attribute `{name}`; valid are tensors and numbers")),
+        (name, _) => {
+            return Err(format!(
+                "its attribute `{name}`; valid are tensors and numbers"
+            ));
+        }
     })
 }

@@ -9,7 +9,11 @@ use super::importer::{Attributes, Importer, Known, Operand, Reason, axis_of};
 
 impl Importer {
     /// `DequantizeLinear`: integers that are known become floats, others are floats already.
-    pub(crate) fn dequantized(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Result<Known, Reason> {
+    pub(crate) fn dequantized(
+        &mut self,
+        a: &Attributes<'_, '_>,
+        x: &[Option<Operand>],
+    ) -> Result<Known, Reason> {
         let host = match self.operand(x, 0)? {
             Operand::Value(id) => return Ok(Known::Value(id)),
             Operand::Host(host) => host,
@@ -56,7 +60,11 @@ impl Importer {
                 Box::new(move |at| {
                     let place = |axis_at: usize| {
                         let index = at / steps[axis_at] % shape[axis_at];
-                        if axis_at == axis { index / block } else { index }
+                        if axis_at == axis {
+                            index / block
+                        } else {
+                            index
+                        }
                     };
                     (0..shape.len()).map(|at| place(at) * scale_steps[at]).sum()
                 })
@@ -109,11 +117,22 @@ impl Importer {
         };
         let node = &self.graph.nodes[at];
         match &node.op {
-            Op::Map(Map::Relu | Map::Sigmoid | Map::Abs | Map::Exp | Map::Sqrt | Map::HardSigmoid { .. }) | Op::Softmax(_) => false,
+            Op::Map(
+                Map::Relu
+                | Map::Sigmoid
+                | Map::Abs
+                | Map::Exp
+                | Map::Sqrt
+                | Map::HardSigmoid { .. },
+            )
+            | Op::Softmax(_) => false,
             Op::Map(Map::Clamp { low, .. } | Map::ClampMin(low)) => *low < 0.0,
-            Op::MaxPool(_) | Op::AveragePool { .. } | Op::AdaptiveAveragePool | Op::Reshape | Op::Permute(_) | Op::Slice(_) => {
-                self.may_be_negative(node.inputs[0])
-            }
+            Op::MaxPool(_)
+            | Op::AveragePool { .. }
+            | Op::AdaptiveAveragePool
+            | Op::Reshape
+            | Op::Permute(_)
+            | Op::Slice(_) => self.may_be_negative(node.inputs[0]),
             Op::Concat(_) => node.inputs.iter().any(|&id| self.may_be_negative(id)),
             _ => true,
         }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use calcine_graph::{Arithmetic, Extent, Kind, Map, Op, ValueId};
+use calcine_graph::{Arithmetic, ElementKind, Extent, Map, Op, ValueId};
 
 use super::host::{Host, Number};
 use super::importer::{Attributes, Importer, Operand, Reason};
@@ -22,9 +22,23 @@ struct Direction {
 
 impl Importer {
     /// `LSTM`, `GRU` or `RNN`: all states, the last ones, and the last cells.
-    pub(crate) fn recurrent(&mut self, op: &str, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Result<Vec<ValueId>, Reason> {
-        for attribute in ["activations", "activation_alpha", "activation_beta", "clip", "input_forget"] {
-            if a.0.attribute(attribute).is_some_and(|value| !matches!(value, crate::proto::AttributeValue::Int(0))) {
+    pub(crate) fn recurrent(
+        &mut self,
+        op: &str,
+        a: &Attributes<'_, '_>,
+        x: &[Option<Operand>],
+    ) -> Result<Vec<ValueId>, Reason> {
+        for attribute in [
+            "activations",
+            "activation_alpha",
+            "activation_beta",
+            "clip",
+            "input_forget",
+        ] {
+            if a.0
+                .attribute(attribute)
+                .is_some_and(|value| !matches!(value, crate::proto::AttributeValue::Int(0)))
+            {
                 return Err(format!("its attribute `{attribute}`; valid is none"));
             }
         }
@@ -39,10 +53,15 @@ impl Importer {
         let input = self.operand(x, 0)?;
         let input = self.value(&input)?;
         let [steps, batch, features] = self.shape(input)[..] else {
-            return Err(format!("an operand of {} axes; valid are 3", self.rank(input)));
+            return Err(format!(
+                "an operand of {} axes; valid are 3",
+                self.rank(input)
+            ));
         };
         if !steps.is_fixed() || steps.fixed == 0 || steps.fixed > MOST_STEPS {
-            return Err(format!("{steps} steps; valid are 1 to {MOST_STEPS}, whatever the batch"));
+            return Err(format!(
+                "{steps} steps; valid are 1 to {MOST_STEPS}, whatever the batch"
+            ));
         }
         let directions: &[bool] = match a.text("direction", "forward")?.as_str() {
             "forward" => &[false],
@@ -59,23 +78,46 @@ impl Importer {
         let mut last = Vec::new();
         let mut cells = Vec::new();
         for (number, &backwards) in directions.iter().enumerate() {
-            let direction = self.direction(x, input, number, (directions.len(), gates, features.fixed))?;
+            let direction =
+                self.direction(x, input, number, (directions.len(), gates, features.fixed))?;
             let initial = |it: &mut Self, at: usize| -> Result<ValueId, Reason> {
                 match x.get(at).cloned().flatten() {
-                    None => it.filled(0.0, Kind::Float, &[Number::of(batch), Number::of(direction.hidden.into())]),
+                    None => it.filled(
+                        0.0,
+                        ElementKind::Float,
+                        &[Number::of(batch), Number::of(direction.hidden.into())],
+                    ),
                     Some(state) => {
                         let state = it.value(&state)?;
-                        let one = it.part(state, 0, Number::fixed(number as i64), Number::fixed(number as i64 + 1))?;
+                        let one = it.part(
+                            state,
+                            0,
+                            Number::fixed(number as i64),
+                            Number::fixed(number as i64 + 1),
+                        )?;
                         Ok(it.reshaped(one, vec![batch, direction.hidden.into()]))
                     }
                 }
             };
             let mut hidden = initial(self, 5)?;
-            let mut cell = if op == "LSTM" { Some(initial(self, 6)?) } else { None };
+            let mut cell = if op == "LSTM" {
+                Some(initial(self, 6)?)
+            } else {
+                None
+            };
             let mut states = Vec::with_capacity(steps.fixed);
             for step in 0..steps.fixed {
-                let at = if backwards { steps.fixed - 1 - step } else { step };
-                let part = self.part(direction.inputs, 0, Number::fixed(at as i64), Number::fixed(at as i64 + 1))?;
+                let at = if backwards {
+                    steps.fixed - 1 - step
+                } else {
+                    step
+                };
+                let part = self.part(
+                    direction.inputs,
+                    0,
+                    Number::fixed(at as i64),
+                    Number::fixed(at as i64 + 1),
+                )?;
                 let width = gates * direction.hidden;
                 let given = self.reshaped(part, vec![batch, width.into()]);
                 hidden = match op {
@@ -85,14 +127,23 @@ impl Importer {
                         cell = Some(after);
                         state
                     }
-                    "GRU" => self.gru_step(&direction, given, hidden, a.int("linear_before_reset", 0)? != 0)?,
+                    "GRU" => self.gru_step(
+                        &direction,
+                        given,
+                        hidden,
+                        a.int("linear_before_reset", 0)? != 0,
+                    )?,
                     _ => {
                         let again = self.through(&direction, hidden, 0..1)?;
-                        let sum = self.zip(Op::Zip(Arithmetic::Add), given, again, Kind::Float)?;
+                        let sum =
+                            self.zip(Op::Zip(Arithmetic::Add), given, again, ElementKind::Float)?;
                         self.same(Op::Map(Map::Tanh), sum)
                     }
                 };
-                states.push(self.reshaped(hidden, vec![1.into(), 1.into(), batch, direction.hidden.into()]));
+                states.push(self.reshaped(
+                    hidden,
+                    vec![1.into(), 1.into(), batch, direction.hidden.into()],
+                ));
             }
             if backwards {
                 states.reverse();
@@ -106,7 +157,9 @@ impl Importer {
         }
         let mut results = Vec::new();
         for (parts, axis) in [(all, 1), (last, 0), (cells, 0)] {
-            let Some(&first) = parts.first() else { continue };
+            let Some(&first) = parts.first() else {
+                continue;
+            };
             let mut shape = self.shape(first);
             shape[axis] = Extent::fixed(directions.len());
             results.push(self.joined_along(parts, axis, shape));
@@ -117,11 +170,17 @@ impl Importer {
     fn joined_along(&mut self, parts: Vec<ValueId>, axis: usize, shape: Vec<Extent>) -> ValueId {
         match parts[..] {
             [only] => only,
-            _ => self.push(Op::Concat(axis), parts, shape, Kind::Float),
+            _ => self.push(Op::Concat(axis), parts, shape, ElementKind::Float),
         }
     }
 
-    fn direction(&mut self, x: &[Option<Operand>], input: ValueId, number: usize, (count, gates, features): (usize, usize, usize)) -> Result<Direction, Reason> {
+    fn direction(
+        &mut self,
+        x: &[Option<Operand>],
+        input: ValueId,
+        number: usize,
+        (count, gates, features): (usize, usize, usize),
+    ) -> Result<Direction, Reason> {
         let host = |at: usize| match x.get(at) {
             Some(Some(Operand::Host(host))) => Ok(Rc::clone(host)),
             _ => Err(format!("its operand {at}, which is not known")),
@@ -129,8 +188,14 @@ impl Importer {
         let (weight, recurrent) = (host(1)?, host(2)?);
         let hidden = recurrent.shape.get(2).copied().unwrap_or(0);
         let width = gates * hidden;
-        if weight.shape != [count, width, features] || recurrent.shape != [count, width, hidden] || hidden == 0 {
-            return Err(format!("weights of shapes {:?} and {:?}", weight.shape, recurrent.shape));
+        if weight.shape != [count, width, features]
+            || recurrent.shape != [count, width, hidden]
+            || hidden == 0
+        {
+            return Err(format!(
+                "weights of shapes {:?} and {:?}",
+                weight.shape, recurrent.shape
+            ));
         }
         // One direction's, with the name of all if there is but one.
         let own = |host: &Host, shape: Vec<usize>| {
@@ -160,7 +225,7 @@ impl Importer {
         let mut shape = self.shape(input);
         shape[2] = width.into();
         Ok(Direction {
-            inputs: self.push(Op::Linear, operands, shape, Kind::Float),
+            inputs: self.push(Op::Linear, operands, shape, ElementKind::Float),
             recurrent: Rc::new(recurrent),
             recurrent_bias,
             hidden,
@@ -168,7 +233,12 @@ impl Importer {
     }
 
     /// What a state gives to these gates.
-    fn through(&mut self, d: &Direction, state: ValueId, gates: std::ops::Range<usize>) -> Result<ValueId, Reason> {
+    fn through(
+        &mut self,
+        d: &Direction,
+        state: ValueId,
+        gates: std::ops::Range<usize>,
+    ) -> Result<ValueId, Reason> {
         let all = d.recurrent.shape[1] / d.hidden;
         let width = gates.len() * d.hidden;
         let (recurrent, bias) = if gates.len() == all {
@@ -176,9 +246,13 @@ impl Importer {
         } else {
             let from = gates.start * d.hidden;
             let row = d.recurrent.shape[1];
-            let places = (0..d.hidden).flat_map(|input| (0..width).map(move |at| input * row + from + at));
+            let places =
+                (0..d.hidden).flat_map(|input| (0..width).map(move |at| input * row + from + at));
             let part = d.recurrent.picked(vec![d.hidden, width], places);
-            let bias = d.recurrent_bias.as_ref().map(|bias| Rc::new(bias.picked(vec![width], from..from + width)));
+            let bias = d
+                .recurrent_bias
+                .as_ref()
+                .map(|bias| Rc::new(bias.picked(vec![width], from..from + width)));
             (Rc::new(part), bias)
         };
         let mut operands = vec![state, self.shared(&recurrent, "weight_hh")?];
@@ -187,12 +261,14 @@ impl Importer {
         }
         let mut shape = self.shape(state);
         shape[1] = width.into();
-        Ok(self.push(Op::Linear, operands, shape, Kind::Float))
+        Ok(self.push(Op::Linear, operands, shape, ElementKind::Float))
     }
 
     /// A weight that every step reads, as one parameter.
     fn shared(&mut self, host: &Rc<Host>, role: &str) -> Result<ValueId, Reason> {
-        let same = self.parameters.iter().find(|parameter| parameter.host.elements == host.elements && parameter.host.shape == host.shape);
+        let same = self.parameters.iter().find(|parameter| {
+            parameter.host.elements == host.elements && parameter.host.shape == host.shape
+        });
         match same {
             Some(parameter) => Ok(parameter.value),
             None => self.tensor(host, "Linear", role),
@@ -201,48 +277,76 @@ impl Importer {
 
     fn gate(&mut self, sums: ValueId, number: usize, hidden: usize) -> Result<ValueId, Reason> {
         let from = (number * hidden) as i64;
-        self.part(sums, 1, Number::fixed(from), Number::fixed(from + hidden as i64))
+        self.part(
+            sums,
+            1,
+            Number::fixed(from),
+            Number::fixed(from + hidden as i64),
+        )
     }
 
     /// Gates input, output, forget, cell.
-    fn lstm_step(&mut self, d: &Direction, given: ValueId, hidden: ValueId, cell: ValueId) -> Result<(ValueId, ValueId), Reason> {
+    fn lstm_step(
+        &mut self,
+        d: &Direction,
+        given: ValueId,
+        hidden: ValueId,
+        cell: ValueId,
+    ) -> Result<(ValueId, ValueId), Reason> {
         let (add, times) = (Op::Zip(Arithmetic::Add), Op::Zip(Arithmetic::Multiply));
         let again = self.through(d, hidden, 0..4)?;
-        let sums = self.zip(add.clone(), given, again, Kind::Float)?;
+        let sums = self.zip(add.clone(), given, again, ElementKind::Float)?;
         let mut gates = Vec::with_capacity(4);
-        for (number, map) in [Map::Sigmoid, Map::Sigmoid, Map::Sigmoid, Map::Tanh].into_iter().enumerate() {
+        for (number, map) in [Map::Sigmoid, Map::Sigmoid, Map::Sigmoid, Map::Tanh]
+            .into_iter()
+            .enumerate()
+        {
             let gate = self.gate(sums, number, d.hidden)?;
             gates.push(self.same(Op::Map(map), gate));
         }
-        let kept = self.zip(times.clone(), gates[2], cell, Kind::Float)?;
-        let new = self.zip(times.clone(), gates[0], gates[3], Kind::Float)?;
-        let cell = self.zip(add, kept, new, Kind::Float)?;
+        let kept = self.zip(times.clone(), gates[2], cell, ElementKind::Float)?;
+        let new = self.zip(times.clone(), gates[0], gates[3], ElementKind::Float)?;
+        let cell = self.zip(add, kept, new, ElementKind::Float)?;
         let shown = self.same(Op::Map(Map::Tanh), cell);
-        Ok((self.zip(times, gates[1], shown, Kind::Float)?, cell))
+        Ok((self.zip(times, gates[1], shown, ElementKind::Float)?, cell))
     }
 
     /// Gates update, reset, hidden.
-    fn gru_step(&mut self, d: &Direction, given: ValueId, hidden: ValueId, linear_first: bool) -> Result<ValueId, Reason> {
+    fn gru_step(
+        &mut self,
+        d: &Direction,
+        given: ValueId,
+        hidden: ValueId,
+        linear_first: bool,
+    ) -> Result<ValueId, Reason> {
         let (add, times) = (Op::Zip(Arithmetic::Add), Op::Zip(Arithmetic::Multiply));
         let again = self.through(d, hidden, if linear_first { 0..3 } else { 0..2 })?;
         let mut gates = Vec::with_capacity(2);
         for number in 0..2 {
-            let (a, b) = (self.gate(given, number, d.hidden)?, self.gate(again, number, d.hidden)?);
-            let sum = self.zip(add.clone(), a, b, Kind::Float)?;
+            let (a, b) = (
+                self.gate(given, number, d.hidden)?,
+                self.gate(again, number, d.hidden)?,
+            );
+            let sum = self.zip(add.clone(), a, b, ElementKind::Float)?;
             gates.push(self.same(Op::Map(Map::Sigmoid), sum));
         }
         let own = self.gate(given, 2, d.hidden)?;
         let other = if linear_first {
             let other = self.gate(again, 2, d.hidden)?;
-            self.zip(times.clone(), gates[1], other, Kind::Float)?
+            self.zip(times.clone(), gates[1], other, ElementKind::Float)?
         } else {
-            let reset = self.zip(times.clone(), gates[1], hidden, Kind::Float)?;
+            let reset = self.zip(times.clone(), gates[1], hidden, ElementKind::Float)?;
             self.through(d, reset, 2..3)?
         };
-        let sum = self.zip(add.clone(), own, other, Kind::Float)?;
+        let sum = self.zip(add.clone(), own, other, ElementKind::Float)?;
         let new = self.same(Op::Map(Map::Tanh), sum);
-        let difference = self.zip(Op::Zip(Arithmetic::Subtract), hidden, new, Kind::Float)?;
-        let moved = self.zip(times, gates[0], difference, Kind::Float)?;
-        self.zip(add, new, moved, Kind::Float)
+        let difference = self.zip(
+            Op::Zip(Arithmetic::Subtract),
+            hidden,
+            new,
+            ElementKind::Float,
+        )?;
+        let moved = self.zip(times, gates[0], difference, ElementKind::Float)?;
+        self.zip(add, new, moved, ElementKind::Float)
     }
 }
