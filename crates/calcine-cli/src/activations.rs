@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use calcine::observe::{Per, Places};
 use calcine::summary::Sheet;
-use calcine::trace::watch::{Per, Places};
 use calcine::zoo::reference::{Activations, activations};
 
 use crate::events::log;

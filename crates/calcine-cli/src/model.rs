@@ -78,7 +78,8 @@ pub(crate) fn contents(file: &Path, device: &Device) -> Result<Contents, Failure
                 .to_owned(),
         ));
     }
-    if !is_safetensors(&start) && (start.starts_with(b"PK\x03\x04") || start.first() == Some(&0x80)) {
+    if !is_safetensors(&start) && (start.starts_with(b"PK\x03\x04") || start.first() == Some(&0x80))
+    {
         return Ok(Contents::Weights("PyTorch"));
     }
     match Network::load(file, device) {

@@ -5,7 +5,7 @@ mod new;
 
 use std::path::{Path, PathBuf};
 
-use calcine::recipe::distiller::{self, Options};
+use calcine::distiller::{self, Options};
 use calcine::zoo::Architecture;
 
 use crate::failure::Failure;
