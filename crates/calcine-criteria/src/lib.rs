@@ -5,7 +5,7 @@
 //! Use it to decide *what to prune* in a loop of your own, on any device, without a recipe or a
 //! trainer. It knows rows (one per unit, from `calcine-fold`), not layers or models.
 //!
-//! A pruner is a product: **score × grain × select × amount**. A [`Score`] gives each unit a number
+//! A pruner is a product: **score × granularity × select × amount**. A [`Score`] gives each unit a number
 //! (larger stays); a [`Select`] turns numbers into a decision.
 //!
 //! ```

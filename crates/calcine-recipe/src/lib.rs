@@ -39,8 +39,8 @@
 //! | table | keys |
 //! |---|---|
 //! | `[train]` | `epochs`; `model`, `weights`, `batch_size`, `images_per_epoch`, `validation`, `lr`, `optimizer` (`sgd`, `adam`, `adamw`), `weight_decay`, `momentum` and `nesterov` or `beta_1`, `beta_2` and `epsilon`, `seed` |
-//! | `[pruner.NAME]` | `params`, `score`, `grain`, and how much: one of `level`, `threshold`, `sensitivity`, `splicing`, `coin`, `n_of_m`; and those below |
-//! | `[regularizer.NAME]` | `type`, `params`, `grain`, `strength`; `scale`, `smoothing`, `share`, `apply`, `threshold`, `threshold_at`, `weakest` |
+//! | `[pruner.NAME]` | `params`, `score`, `granularity`, and how much: one of `level`, `threshold`, `sensitivity`, `splicing`, `coin`, `n_of_m`; and those below |
+//! | `[regularizer.NAME]` | `type`, `params`, `granularity`, `strength`; `scale`, `smoothing`, `share`, `apply`, `threshold`, `threshold_at`, `weakest` |
 //! | `[lr.NAME]` | `type` and its numbers |
 //! | `[rewind]` | `at`, `to`, `restore` |
 //! | `[thin]` | `at`, `border`, `inexact` |
@@ -67,16 +67,16 @@
 //!   [shown them](calcine_train::Driver::with_watch). Larger stays. `noise` is how often a ranking is disturbed; `fold_norm`
 //!   ranks weights with their batch-norm folded in.
 //! * `reconstruct = true` refits what is left of the weights after each selection to what their layers gave right
-//!   before it, over 8 `batches` and 10 `positions` of each (`{ batches = …, positions = … }`), for the grains
+//!   before it, over 8 `batches` and 10 `positions` of each (`{ batches = …, positions = … }`), for the granularities
 //!   `channel` and `fc_input`. It too needs a driver that is shown activations.
-//! * `grain`: `element` (default), `kernel`, `filter`, `channel`, `fc_output`, `fc_input`, `layer`,
+//! * `granularity`: `element` (default), `kernel`, `filter`, `channel`, `fc_output`, `fc_input`, `layer`,
 //!   `block(RxDxHxW)`, `group(M)`.
 //! * `level` drops exactly ⌊level·N⌋ units of each parameter, or with `scope = "global"` of all together,
 //!   where `cost` (`"units"`, `"bytes"`, or a table of whole numbers by parameter) says what the level is a
 //!   share of. `{ range = [a, b] }` draws it anew each time. `at_least` (a number of units or a share of
 //!   them), `multiple` and `rounding` (`floor`, `ceil`, `round`) bound and round it.
 //! * `n_of_m = "2:4"` keeps 2 of every 4 elements along the input axis; a `level` curve over
-//!   `grain = "group(4)"` gets there step by step.
+//!   `granularity = "group(4)"` gets there step by step.
 //! * `regrow = "gradient"` or `"random"` holds the `level` while a share `drop`, an amount, of what is alive
 //!   changes places.
 //! * `threshold` keeps scores above it; its curve may be `{ curve = "two_slopes", q = …, ramp_offset = … }`.

@@ -6,7 +6,7 @@ use calcine_criteria::{
     AtLeast, Coin, Count, DrawnLevel, GlobalLevel, Gradient, Hysteresis, Level, NOfM, Random,
     Regrow, Rounding, Score, Select, Sensitivity, Threshold,
 };
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 
 use crate::amount::{Amount, Amounts};
 use crate::section::{At, Section, number};
@@ -57,7 +57,7 @@ const KEYS: [&str; 6] = [
 ];
 
 impl Selection {
-    pub(crate) fn read(section: &Section<'_>, grain: &mut At<Grain>) -> Option<Self> {
+    pub(crate) fn read(section: &Section<'_>, granularity: &mut At<Granularity>) -> Option<Self> {
         let count = count(section);
         let scope = section.word(
             "scope",
@@ -70,7 +70,7 @@ impl Selection {
         let hysteresis = hysteresis(section);
         let (key, value) = key(section)?;
         let mut amounts = match key {
-            "n_of_m" => n_of_m(section, grain),
+            "n_of_m" => n_of_m(section, granularity),
             _ => Amounts::read(value, section.problems),
         }?;
         let problems = section.problems;
@@ -98,11 +98,11 @@ impl Selection {
                 "`regrow` holds the level of each layer: `scope = \"global\"` excludes it";
             problems.add(&scope.span, message);
         }
-        let by_groups = matches!(grain.value, Grain::Group { .. });
+        let by_groups = matches!(granularity.value, Granularity::Group { .. });
         let plain = matches!(key, "level" | "n_of_m") && global.is_none() && regrow.is_none();
         if by_groups && !plain {
-            let message = "the grain `group(M)` needs a plain `level` of each layer, or `n_of_m`";
-            problems.add(&grain.span, message);
+            let message = "the granularity `group(M)` needs a plain `level` of each layer, or `n_of_m`";
+            problems.add(&granularity.span, message);
         }
         // What a number of units is bounded and rounded by, where there is such a number.
         let counted = key == "level" && !by_groups;
@@ -136,7 +136,7 @@ impl Selection {
             _ => 0.0..=f64::INFINITY,
         };
         amounts.check(key, &valid, problems);
-        let kind = match (key, grain.value) {
+        let kind = match (key, granularity.value) {
             ("level", _) if regrow.is_some() => {
                 let by = regrow?.value;
                 let level = constant(section, &amounts)?;
@@ -154,7 +154,7 @@ impl Selection {
             ("level", _) if width(&amounts).is_some() => Kind::DrawnLevel {
                 width: width(&amounts)?,
             },
-            ("level" | "n_of_m", Grain::Group { of }) => Kind::NOfM { of },
+            ("level" | "n_of_m", Granularity::Group { of }) => Kind::NOfM { of },
             ("level" | "n_of_m", _) => Kind::Level,
             ("threshold", _) => Kind::Threshold,
             ("sensitivity", _) => Kind::Sensitivity {
@@ -245,8 +245,8 @@ fn key<'a>(
     }
 }
 
-/// `n_of_m = "2:4"` is the grain `group(4)` and a level of 1 − 2/4.
-fn n_of_m(section: &Section<'_>, grain: &mut At<Grain>) -> Option<Amounts> {
+/// `n_of_m = "2:4"` is the granularity `group(4)` and a level of 1 − 2/4.
+fn n_of_m(section: &Section<'_>, granularity: &mut At<Granularity>) -> Option<Amounts> {
     let text = section.text("n_of_m")?;
     let parts = text.value.split_once(':').and_then(|(n, m)| {
         let (n, m): (usize, usize) = (n.trim().parse().ok()?, m.trim().parse().ok()?);
@@ -260,11 +260,11 @@ fn n_of_m(section: &Section<'_>, grain: &mut At<Grain>) -> Option<Amounts> {
         section.problems.add(&text.span, message);
         return None;
     };
-    if section.has("grain") {
-        let message = "`n_of_m` brings its own grain: leave `grain` out";
-        section.problems.add(&grain.span, message);
+    if section.has("granularity") {
+        let message = "`n_of_m` brings its own granularity: leave `granularity` out";
+        section.problems.add(&granularity.span, message);
     }
-    *grain = At::new(Grain::Group { of: m }, text.span.clone());
+    *granularity = At::new(Granularity::Group { of: m }, text.span.clone());
     let level = (m - n) as f64 / m as f64;
     Some(Amounts::One(At::new(Amount::Constant(level), text.span)))
 }

@@ -64,7 +64,7 @@ fn one([outputs, inputs]: [usize; 2]) -> One {
     }
 }
 
-const FILTERS: &str = "params = [\"conv.weight\"]\nscore = \"l1\"\ngrain = \"filter\"\n";
+const FILTERS: &str = "params = [\"conv.weight\"]\nscore = \"l1\"\ngranularity = \"filter\"\n";
 
 #[test]
 fn a_pruner_that_can_drop_nothing_is_refused() {
@@ -81,11 +81,11 @@ fn a_pruner_that_can_drop_nothing_is_refused() {
         (level("0.2\nscope = \"global\""), 4),
         (level("0.2\nregrow = \"random\"\ndrop = 0.5"), 4),
         (
-            "score = \"l1\"\ngrain = \"filter\"\nlevel = { \"conv.weight\" = 0.24 }".to_owned(),
+            "score = \"l1\"\ngranularity = \"filter\"\nlevel = { \"conv.weight\" = 0.24 }".to_owned(),
             4,
         ),
         (
-            "params = [\"conv.weight\"]\nscore = \"magnitude\"\ngrain = \"group(4)\"\nlevel = 0.2"
+            "params = [\"conv.weight\"]\nscore = \"magnitude\"\ngranularity = \"group(4)\"\nlevel = 0.2"
                 .to_owned(),
             4,
         ),
@@ -113,7 +113,7 @@ fn a_pruner_that_can_drop_nothing_is_refused() {
 fn layers_of_which_nothing_or_all_falls_are_warned_of_by_name() {
     let both = |level: &str| {
         let keys = format!(
-            "params = [\"first.weight\", \"second.weight\"]\nscore = \"l1\"\ngrain = \"fc_output\"\n{level}"
+            "params = [\"first.weight\", \"second.weight\"]\nscore = \"l1\"\ngranularity = \"fc_output\"\n{level}"
         );
         let recipe = recipe(&of_pruner(4, &keys, "start = 0\nend = 4"));
         let driver: Driver<Mlp> = recipe.bind(&Mlp::new(&device().autodiff()), 2).unwrap();
@@ -492,11 +492,11 @@ fn keys_that_have_no_effect_beside_the_others_are_refused() {
             "`regrow` holds the level of each layer",
         ),
         (
-            pruner("score = \"l1\"\nlevel = 0.5\nscope = \"global\"\ngrain = \"group(4)\""),
+            pruner("score = \"l1\"\nlevel = 0.5\nscope = \"global\"\ngranularity = \"group(4)\""),
             "`group(M)` needs a plain `level`",
         ),
         (
-            pruner("score = \"l1\"\nthreshold = 0.5\ngrain = \"group(4)\""),
+            pruner("score = \"l1\"\nthreshold = 0.5\ngranularity = \"group(4)\""),
             "`group(M)` needs a plain `level`",
         ),
         (
@@ -516,7 +516,7 @@ fn keys_that_have_no_effect_beside_the_others_are_refused() {
             "`smoothing` is for the types",
         ),
         (
-            penalty("type = \"group_variance\"\ngrain = \"filter\"\nscale = \"sqrt_size\""),
+            penalty("type = \"group_variance\"\ngranularity = \"filter\"\nscale = \"sqrt_size\""),
             "`scale` is for the types",
         ),
         (
@@ -564,7 +564,7 @@ fn keys_that_have_no_effect_beside_the_others_are_refused() {
 
 #[test]
 fn whole_layers_cannot_be_thinned_away() {
-    let keys = "params = [\"conv.weight\"]\nscore = \"l1\"\ngrain = \"filter\"\nlevel = 1.0";
+    let keys = "params = [\"conv.weight\"]\nscore = \"l1\"\ngranularity = \"filter\"\nlevel = 1.0";
     let text = of_pruner(4, keys, "end = 4") + "[thin]\n";
     let model = ConvNet::new(&device().autodiff());
     let bound = recipe(&text).bind_carrying_out(&[Duty::Thin], &model, None, 4);

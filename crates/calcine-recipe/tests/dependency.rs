@@ -68,7 +68,7 @@ fn network() -> Network {
 fn recipe(pruner: &str) -> Recipe {
     let text = format!(
         "format = 1\n[train]\nepochs = 2\nlr = 0.05\nmomentum = 0.9\n[pruner.p]\n\
-         dependency = \"auto\"\ngrain = \"filter\"\n{pruner}\n[[policy]]\npruner = \"p\"\nepochs = [0]\n"
+         dependency = \"auto\"\ngranularity = \"filter\"\n{pruner}\n[[policy]]\npruner = \"p\"\nepochs = [0]\n"
     );
     Recipe::parse(&text).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -16,8 +16,8 @@ fn every_mistake_in_a_selection_is_named_at_its_place() {
             &["expected how many of how many stay: \"2:4\""],
         ),
         (
-            "grain = ¦\"filter\"\nn_of_m = \"2:4\"",
-            &["`n_of_m` brings its own grain"],
+            "granularity = ¦\"filter\"\nn_of_m = \"2:4\"",
+            &["`n_of_m` brings its own granularity"],
         ),
         (
             "level = 0.5\nat_least = ¦-1",
@@ -76,8 +76,8 @@ fn every_mistake_in_a_selection_is_named_at_its_place() {
         ),
         ("level = { range = ¦[0.2, 0.1] }", &["the lower one first"]),
         (
-            "level = 0.5\ngrain = ¦\"channel\"\ndependency = \"auto\"",
-            &["`grain = \"filter\"` or `\"fc_output\"`"],
+            "level = 0.5\ngranularity = ¦\"channel\"\ndependency = \"auto\"",
+            &["`granularity = \"filter\"` or `\"fc_output\"`"],
         ),
         (
             "level = 0.5\ndependency = ¦\"all\"",
@@ -86,14 +86,14 @@ fn every_mistake_in_a_selection_is_named_at_its_place() {
         ("level = 0.5\ndrop = ¦0.3", &["`drop` needs `regrow`"]),
         (
             "level = 0.5\nreconstruct = ¦true",
-            &["`grain = \"channel\"` or `\"fc_input\"`"],
+            &["`granularity = \"channel\"` or `\"fc_input\"`"],
         ),
         (
-            "level = 0.5\ngrain = \"channel\"\nreconstruct = ¦8",
+            "level = 0.5\ngranularity = \"channel\"\nreconstruct = ¦8",
             &["`reconstruct` is the number 8, expected true, false or a table"],
         ),
         (
-            "level = 0.5\ngrain = \"channel\"\nreconstruct = { positions = ¦0, ¦rows = 3 }",
+            "level = 0.5\ngranularity = \"channel\"\nreconstruct = { positions = ¦0, ¦rows = 3 }",
             &["expected a whole number above 0", "unknown key `rows`"],
         ),
         (
@@ -139,8 +139,8 @@ fn every_mistake_in_a_selection_is_named_at_its_place() {
             &["a score of activations is a number a filter"],
         ),
         (
-            "score = ¦\"mean_activation\"\ngrain = \"channel\"\nlevel = 0.5\nparams = [\"conv.weight\"]",
-            &["`grain = \"filter\"` or `\"fc_output\"`"],
+            "score = ¦\"mean_activation\"\ngranularity = \"channel\"\nlevel = 0.5\nparams = [\"conv.weight\"]",
+            &["`granularity = \"filter\"` or `\"fc_output\"`"],
         ),
     ];
     each(rows, |(marked, fragments)| {
@@ -331,8 +331,8 @@ fn what_does_not_fit_the_model_or_the_window_is_named_at_its_place() {
     let rows: Vec<Row> = vec![
         (
             "[[policy]]\npruner = \"a\"\nend = 2\n[pruner.a]\nparams = [\"head.weight\"]\n\
-             grain = ¦\"filter\"\nscore = \"norm_scale\"\nlevel = 0.5",
-            &["`head.weight`: grain `filter` needs"],
+             granularity = ¦\"filter\"\nscore = \"norm_scale\"\nlevel = 0.5",
+            &["`head.weight`: granularity `filter` needs"],
         ),
         (
             "[[policy]]\npruner = \"a\"\nend = 2\n[pruner.a]\nscore = \"l1\"\nlevel = 0.5\n\
@@ -346,7 +346,7 @@ fn what_does_not_fit_the_model_or_the_window_is_named_at_its_place() {
         ),
         (
             "[[policy]]\npruner = \"a\"\nend = 2\nhold = \"shadow\"\n[pruner.a]\nparams = [\"conv.weight\"]\n\
-             score = \"l1\"\ngrain = \"channel\"\nlevel = 0.5\nreconstruct = ¦true",
+             score = \"l1\"\ngranularity = \"channel\"\nlevel = 0.5\nreconstruct = ¦true",
             &["its masks hold always"],
         ),
         (
@@ -372,12 +372,12 @@ fn what_does_not_fit_the_model_or_the_window_is_named_at_its_place() {
         ),
         (
             "[[policy]]\npruner = \"a\"\nend = 2\n[pruner.a]\nparams = [\"conv.weight\"]\n\
-             score = \"l1\"\nlevel = 0.5\ngrain = ¦\"filter\"\ndependency = \"auto\"",
+             score = \"l1\"\nlevel = 0.5\ngranularity = ¦\"filter\"\ndependency = \"auto\"",
             &["`dependency = \"auto\"` needs a traced network"],
         ),
         (
             "¦[[policy]]\npruner = \"a\"\nstart = 0\nend = 5\n[pruner.a]\n\
-             params = [\"conv.weight\"]\nscore = \"l1\"\nlevel = 0.5\ngrain = \"filter\"\n\
+             params = [\"conv.weight\"]\nscore = \"l1\"\nlevel = 0.5\ngranularity = \"filter\"\n\
              [thin]\nat = [4, 7]",
             &["`a` is at work when the network is thinned before epoch 4"],
         ),

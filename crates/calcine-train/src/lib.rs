@@ -14,7 +14,7 @@
 //! |---|---|
 //! | [`Driver`] | the step: policies, masked forward, optimizer, masks, clock |
 //! | [`Policy`] | what acts in a step |
-//! | [`Prune`] | the pruner, score × grain × select × amount |
+//! | [`Prune`] | the pruner, score × granularity × select × amount |
 //! | [`Penalty`] | regularizers and group thresholds |
 //! | [`Rewind`] | lottery tickets: back to an epoch, under the masks |
 //! | [`Driver::with_watch`] | takes what shows pruners the activations that their scores look at |

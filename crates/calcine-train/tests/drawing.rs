@@ -6,7 +6,7 @@ use calcine_criteria::{
     Coin, Count, DrawnLevel, Gradient, Level, Magnitude, NOfM, Noisy, Norm, NormScale, Random,
     Regrow, Score, Select, Taylor,
 };
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_params::Inventory;
 use calcine_regularize::{L1, Regularizer};
 use calcine_testkit::{Mlp, each};
@@ -19,9 +19,9 @@ use crate::made_up::{MadeUp, boxed, epochs, mlp, sgd, steps, stored};
 
 const PATHS: [&str; 2] = ["first.weight", "second.weight"];
 
-fn unit(model: &Mlp, path: &str, grain: Grain) -> Unit {
+fn unit(model: &Mlp, path: &str, granularity: Granularity) -> Unit {
     let parameter = Inventory::of(model).get(path).unwrap().clone();
-    let fold = parameter.fold(grain).unwrap();
+    let fold = parameter.fold(granularity).unwrap();
     Unit::new(parameter, fold)
 }
 
@@ -31,7 +31,7 @@ fn pruner(
     select: impl Select + Send + 'static,
     when: When,
 ) -> Prune {
-    let units = PATHS.map(|path| unit(model, path, Grain::Element)).to_vec();
+    let units = PATHS.map(|path| unit(model, path, Granularity::Element)).to_vec();
     let target = Target::new(units, Box::new(|_: f64| 0.5));
     Prune::new("p", vec![target], Box::new(score), Box::new(select), when)
 }
@@ -209,7 +209,7 @@ fn policies_that_cannot_do_what_they_are_set_up_for_are_refused_when_a_driver_is
         count: Count::default(),
     };
     let twice = || {
-        let units = || vec![unit(&model, "first.weight", Grain::Element)];
+        let units = || vec![unit(&model, "first.weight", Granularity::Element)];
         let group = |units| Group::of(units, Joint::Sum).unwrap();
         let target = Target {
             groups: vec![group(units()), group(units())],
@@ -304,7 +304,7 @@ fn policies_that_cannot_do_what_they_are_set_up_for_are_refused_when_a_driver_is
 
 fn penalty(model: &Mlp, regularizer: Box<dyn Regularizer + Send>) -> Penalty {
     let penalized = PATHS.map(|path| Penalized {
-        unit: unit(model, path, Grain::Element),
+        unit: unit(model, path, Granularity::Element),
         strength: Box::new(|_: f64| 0.01),
     });
     Penalty::new("r", penalized.into(), regularizer, epochs(0, 1))
@@ -325,7 +325,7 @@ fn penalties_that_cannot_do_what_they_are_set_up_for_are_refused_too() {
     ];
     let mut rows = rows;
     let penalized = || Penalized {
-        unit: unit(&model, "first.weight", Grain::Element),
+        unit: unit(&model, "first.weight", Granularity::Element),
         strength: Box::new(|_: f64| 0.01),
     };
     let twice = Penalty::new(

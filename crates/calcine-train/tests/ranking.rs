@@ -8,7 +8,7 @@ use calcine_criteria::{
     AtLeast, Candidate, Count, GlobalLevel, Gradient, Hysteresis, Level, Magnitude, Movement, Norm,
     Regrow, Score, SecondOrder, Select, Sensitivity, Snip, Taylor,
 };
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_mask::Masks;
 use calcine_params::Inventory;
 use calcine_testkit::values;
@@ -43,7 +43,7 @@ fn units<M: Module>(model: &M) -> Vec<Unit> {
     let inventory = Inventory::of(model);
     let unit = |path: &str| {
         let parameter = inventory.get(path).unwrap().clone();
-        let fold = parameter.fold(Grain::Element).unwrap();
+        let fold = parameter.fold(Granularity::Element).unwrap();
         Unit::new(parameter, fold)
     };
     ["a.weight", "b.weight"].map(unit).to_vec()
@@ -330,7 +330,7 @@ fn a_folded_norm_multiplies_weights_divides_gradients_and_leaves_products() {
             variance: parameter("variance"),
             epsilon: 0.5,
         };
-        let unit = Unit::new(weight.clone(), weight.fold(Grain::Element).unwrap()).with_norm(norm);
+        let unit = Unit::new(weight.clone(), weight.fold(Granularity::Element).unwrap()).with_norm(norm);
         let target = Target::new(vec![unit], Box::new(|_: f64| 0.5));
         let policy = Prune::new(
             "p",
@@ -373,7 +373,7 @@ fn norms_that_cannot_be_folded_are_refused() {
         variance: weight.clone(),
         epsilon: 0.5,
     };
-    let unit = Unit::new(weight.clone(), weight.fold(Grain::Element).unwrap()).with_norm(norm);
+    let unit = Unit::new(weight.clone(), weight.fold(Granularity::Element).unwrap()).with_norm(norm);
     let target = Target::new(vec![unit], Box::new(|_: f64| 0.5));
     let (score, select) = (Box::new(Magnitude), Box::new(Level::default()));
     let policy = Prune::new("p", vec![target], score, select, epochs(0, 1)).with_folded_norms();

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::optim::SgdConfig;
 use burn::tensor::Tensor;
 use calcine_criteria::{Level, Norm};
-use calcine_fold::{Fold, Grain};
+use calcine_fold::{Fold, Granularity};
 use calcine_observe::{LayerSamples, NetworkWatch, Sampling, Sums, sample_layers};
 use calcine_params::{Inventory, flat};
 use calcine_schedule::Window;
@@ -29,12 +29,12 @@ fn traced(model: &ConvNet) -> Network {
 /// A pruner of half the inputs of both layers, in steps 0 and 2.
 fn pruner(model: &ConvNet, reconstruct: Option<Reconstruct>) -> Prune {
     let inventory = Inventory::of(model);
-    let target = |(path, grain): (&str, Grain)| {
+    let target = |(path, granularity): (&str, Granularity)| {
         let parameter = inventory.get(path).unwrap().clone();
-        let fold = Fold::new(grain, &parameter.shape, parameter.layout().unwrap()).unwrap();
+        let fold = Fold::new(granularity, &parameter.shape, parameter.layout().unwrap()).unwrap();
         Target::new(vec![Unit::new(parameter, fold)], Box::new(|_: f64| 0.5))
     };
-    let targets = [(CONV, Grain::Channel), (HEAD, Grain::FcInput)].map(target);
+    let targets = [(CONV, Granularity::Channel), (HEAD, Granularity::FcInput)].map(target);
     let when = When::new(Window::new(0, 4, 2).unwrap(), WindowUnit::Steps);
     let select = Box::new(Level::default());
     let prune = Prune::new("p", targets.into(), Box::new(Norm::L1), select, when).with_seed(5);

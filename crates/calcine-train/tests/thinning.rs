@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::optim::{AdaGradConfig, AdamConfig, ModuleOptimizer, RmsPropConfig};
 use burn::tensor::{Tensor, TensorData};
 use calcine_criteria::{Level, Magnitude, Norm, Threshold};
-use calcine_fold::{Fold, Grain, Layout};
+use calcine_fold::{Fold, Granularity, Layout};
 use calcine_graph::{Plan, UnitId};
 use calcine_params::{Inventory, flat};
 use calcine_schedule::Window;
@@ -30,14 +30,14 @@ fn network() -> Network {
 /// Half the channels are dropped in epoch 0; of the head's weights, small ones fall all the time.
 fn driver(network: &Network, rewind: bool) -> Driver<Network> {
     let inventory = Inventory::of(network);
-    let unit = |path: &str, grain| {
+    let unit = |path: &str, granularity| {
         let parameter = inventory.get(path).unwrap().clone();
         let layout = parameter.layout().unwrap_or(Layout::OutputFirst);
-        let fold = Fold::new(grain, &parameter.shape, layout).unwrap();
+        let fold = Fold::new(granularity, &parameter.shape, layout).unwrap();
         Unit::new(parameter, fold)
     };
-    let channels = Group::of(vec![unit("conv.weight", Grain::Filter)], Joint::Sum).unwrap();
-    let vectors = ["norm.gamma", "norm.beta"].map(|path| unit(path, Grain::Element));
+    let channels = Group::of(vec![unit("conv.weight", Granularity::Filter)], Joint::Sum).unwrap();
+    let vectors = ["norm.gamma", "norm.beta"].map(|path| unit(path, Granularity::Element));
     let channels = Target {
         groups: vec![channels.with_followers(vectors.into()).unwrap()],
         amount: Box::new(|_: f64| 0.5),
@@ -50,7 +50,7 @@ fn driver(network: &Network, rewind: bool) -> Driver<Network> {
         When::epochs(Window::new(0, 1, 1).unwrap()),
     );
     let head = Target::new(
-        vec![unit("head.weight", Grain::Element)],
+        vec![unit("head.weight", Granularity::Element)],
         Box::new(|p: f64| 0.02 + 0.1 * p),
     );
     let head = Prune::new(

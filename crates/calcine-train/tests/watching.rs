@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::optim::SgdConfig;
 use burn::tensor::{Tensor, TensorData};
 use calcine_criteria::{Apoz, Level, MeanActivation, NOfM, Score, Wanda};
-use calcine_fold::{Fold, Grain};
+use calcine_fold::{Fold, Granularity};
 use calcine_observe::{
     Moments, NetworkWatch, Norms, Sums, Wanted, Watch, Zeros, observe_filters, observe_inputs,
 };
@@ -24,12 +24,12 @@ fn batches() -> Vec<Tensor<4>> {
 }
 
 /// A pruner of half the units of one weight, in steps 0 and 2.
-fn pruner(model: &ConvNet, path: &str, grain: Grain, score: Box<dyn Score + Send>) -> Prune {
+fn pruner(model: &ConvNet, path: &str, granularity: Granularity, score: Box<dyn Score + Send>) -> Prune {
     let inventory = Inventory::of(model);
     let parameter = inventory.get(path).unwrap().clone();
-    let fold = Fold::new(grain, &parameter.shape, parameter.layout().unwrap()).unwrap();
-    let select: Box<dyn calcine_criteria::Select + Send> = match grain {
-        Grain::Group { of } => Box::new(NOfM { of }),
+    let fold = Fold::new(granularity, &parameter.shape, parameter.layout().unwrap()).unwrap();
+    let select: Box<dyn calcine_criteria::Select + Send> = match granularity {
+        Granularity::Group { of } => Box::new(NOfM { of }),
         _ => Box::new(Level::default()),
     };
     let target = Target::new(vec![Unit::new(parameter, fold)], Box::new(|_: f64| 0.5));
@@ -95,7 +95,7 @@ fn filters_are_ranked_by_the_activations_of_the_model_as_it_is() {
     let scores: [Box<dyn Score + Send>; 2] = [Box::new(Apoz), Box::new(MeanActivation)];
     for (index, score) in scores.into_iter().enumerate() {
         let model = ConvNet::new(&device().autodiff());
-        let pruner = pruner(&model, "conv.weight", Grain::Filter, score);
+        let pruner = pruner(&model, "conv.weight", Granularity::Filter, score);
         let mut driver = driver(&model, pruner);
         let expected = |model: &ConvNet| {
             let (apoz, mean) = statistics(model);
@@ -118,7 +118,7 @@ fn weights_are_ranked_by_what_they_multiply() {
     let pruner = pruner(
         &model,
         "head.weight",
-        Grain::Group { of: 8 },
+        Granularity::Group { of: 8 },
         Box::new(Wanda),
     );
     let mut driver = driver(&model, pruner);
@@ -147,8 +147,8 @@ fn weights_are_ranked_by_what_they_multiply() {
 #[test]
 fn what_nothing_shows_is_an_error_before_the_run() {
     let model = ConvNet::new(&device().autodiff());
-    let apoz = |path, grain| pruner(&model, path, grain, Box::new(Apoz));
-    let blind: Vec<Box<dyn Policy<ConvNet>>> = vec![Box::new(apoz("conv.weight", Grain::Filter))];
+    let apoz = |path, granularity| pruner(&model, path, granularity, Box::new(Apoz));
+    let blind: Vec<Box<dyn Policy<ConvNet>>> = vec![Box::new(apoz("conv.weight", Granularity::Filter))];
     let blind = Driver::new(4, blind, RatePlan::constant(0.5));
     let error = blind.check_watch().unwrap_err();
     assert!(
@@ -156,8 +156,8 @@ fn what_nothing_shows_is_an_error_before_the_run() {
         "{error}"
     );
     let policies: Vec<Box<dyn Policy<ConvNet>>> = vec![
-        Box::new(apoz("head.weight", Grain::FcOutput)),
-        Box::new(apoz("conv.weight", Grain::Filter).with_batches(Batches::Count(9))),
+        Box::new(apoz("head.weight", Granularity::FcOutput)),
+        Box::new(apoz("conv.weight", Granularity::Filter).with_batches(Batches::Count(9))),
     ];
     let driver = Driver::new(4, policies, RatePlan::constant(0.5));
     let error = driver.with_watch(watch(&model)).unwrap_err();
@@ -204,7 +204,7 @@ fn a_model_without_the_networks_parameters_is_refused() {
     wider.head = burn::nn::LinearConfig::new(9, 4).init(&device());
     let driver = driver(
         &model,
-        pruner(&model, "conv.weight", Grain::Filter, Box::new(Apoz)),
+        pruner(&model, "conv.weight", Granularity::Filter, Box::new(Apoz)),
     );
     driver.check_model(&model).unwrap();
     let error = driver.check_model(&wider).unwrap_err().to_string();

@@ -423,7 +423,7 @@ mod tests {
     fn binaries_tests_and_examples_belong_to_no_library() {
         let named = |path: &str| library_crate(&File::new(path, String::new())).map(str::to_owned);
         assert_eq!(
-            named("crates/calcine-fold/src/grain/row.rs").as_deref(),
+            named("crates/calcine-fold/src/granularity/row.rs").as_deref(),
             Some("calcine-fold")
         );
         for path in [

@@ -1,10 +1,10 @@
 //! Pruners that rank filters, channels, rows or blocks.
 
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_schedule::Window;
 
 use super::maker::{Maker, Pruner};
-use crate::group::{Reader, block, grains};
+use crate::group::{Reader, block, granularities};
 use crate::node::At;
 use crate::text::{Entry, Table, float};
 
@@ -95,11 +95,11 @@ pub(crate) fn ranked(maker: &Maker<'_, '_>, mut class: Ranked, window: &Window) 
         class.score = norm(maker)?;
     }
     let params = maker.params();
-    let grain = grain(maker, class);
+    let granularity = granularity(maker, class);
     let amount = amount(maker, class, window);
     let more = options(maker, class);
     warn(maker, class);
-    let mut table: Table = maker.table(maker.name(), class.score, Some(grain?));
+    let mut table: Table = maker.table(maker.name(), class.score, Some(granularity?));
     table.entries.insert(0, params?);
     table.entries.push(amount?);
     table.entries.extend(more?);
@@ -126,14 +126,14 @@ fn norm(maker: &Maker<'_, '_>) -> Option<&'static str> {
 }
 
 /// `group_type`, and of blocks `kwargs`.
-fn grain(maker: &Maker<'_, '_>, class: Ranked) -> Option<At<Grain>> {
+fn granularity(maker: &Maker<'_, '_>, class: Ranked) -> Option<At<Granularity>> {
     let (fields, notes) = (maker.fields, maker.notes());
     let word = fields.text("group_type");
     let kwargs = fields.map("kwargs");
     let word = fields.need("group_type", "Filters, Channels, Rows or Blocks", word)?;
     if word.value == "Blocks" && class.groups == Groups::Any {
-        let grain = block(&word.span, kwargs, notes)?;
-        return Some(At::new(grain, word.span));
+        let granularity = block(&word.span, kwargs, notes)?;
+        return Some(At::new(granularity, word.span));
     }
     if let Some(kwargs) = kwargs {
         notes.problem(
@@ -141,13 +141,13 @@ fn grain(maker: &Maker<'_, '_>, class: Ranked) -> Option<At<Grain>> {
             "`kwargs` has the shape of `Blocks`, and there are none",
         );
     }
-    let grain = *grains(&word, Reader::Ranking, notes)?.first()?;
-    if class.groups == Groups::Filters && grain != Grain::Filter {
+    let granularity = *granularities(&word, Reader::Ranking, notes)?.first()?;
+    if class.groups == Groups::Filters && granularity != Granularity::Filter {
         let message = format!("`{}`: this class ranks filters only", word.value);
         notes.problem(&word.span, message);
         return None;
     }
-    let is_input = matches!(grain, Grain::Channel | Grain::FcInput);
+    let is_input = matches!(granularity, Granularity::Channel | Granularity::FcInput);
     if class.groups == Groups::Inputs && !is_input {
         let message = format!(
             "`{}`: this class ranks inputs, Channels or Rows",
@@ -156,7 +156,7 @@ fn grain(maker: &Maker<'_, '_>, class: Ranked) -> Option<At<Grain>> {
         notes.problem(&word.span, message);
         return None;
     }
-    Some(At::new(grain, word.span))
+    Some(At::new(granularity, word.span))
 }
 
 fn amount(maker: &Maker<'_, '_>, class: Ranked, window: &Window) -> Option<Entry> {

@@ -1,6 +1,6 @@
 //! `dependency = "auto"`: from parameters to the groups that their channels make with others.
 
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_graph::{Axes, Group as Channels, Member, Role};
 use calcine_params::Parameter;
 use calcine_train::{Group, Joint, Unit};
@@ -18,9 +18,9 @@ pub(super) fn groups<'a>(
     (parameters, amount): (Vec<&Parameter>, &'a At<Amount>),
     taken: &mut Vec<(usize, &'a At<Amount>)>,
     bound: &Bound<'_>,
-    unit: &dyn Fn(&Parameter, &At<Grain>) -> Option<Unit>,
+    unit: &dyn Fn(&Parameter, &At<Granularity>) -> Option<Unit>,
 ) -> Vec<Group> {
-    let span = &pruner.grain.span;
+    let span = &pruner.granularity.span;
     let Some(axes) = bound.axes else {
         let message = "`dependency = \"auto\"` needs a traced network, `Recipe::bind_traced`: only its \
                        graph tells what is cut together";
@@ -89,16 +89,16 @@ fn group(
     axes: &Axes,
     pruner: &Pruner,
     bound: &Bound<'_>,
-    unit: &dyn Fn(&Parameter, &At<Grain>) -> Option<Unit>,
+    unit: &dyn Fn(&Parameter, &At<Granularity>) -> Option<Unit>,
 ) -> Option<Group> {
     let indices = |position: usize| -> Vec<Vec<usize>> {
         let units = channels.units.iter();
         units.map(|unit| unit.indices[position].clone()).collect()
     };
-    let grain = |grain: Grain| At::new(grain, pruner.grain.span.clone());
+    let granularity = |granularity: Granularity| At::new(granularity, pruner.granularity.span.clone());
     let filters = |parameter: &Parameter| match parameter.layer.as_str() {
-        "Linear" | "Embedding" => grain(Grain::FcOutput),
-        _ => grain(Grain::Filter),
+        "Linear" | "Embedding" => granularity(Granularity::FcOutput),
+        _ => granularity(Granularity::Filter),
     };
     let maker = |position: usize, member: &Member| {
         let parameter = bound.inventory.get(&member.path)?;
@@ -116,7 +116,7 @@ fn group(
             Role::Bias | Role::Norm | Role::Elementwise => {
                 let elements = elements(&parameter.shape, member.axis, &indices);
                 bound
-                    .unit(parameter, &grain(Grain::Element))?
+                    .unit(parameter, &granularity(Granularity::Element))?
                     .tied(&elements)
             }
             _ => None,
@@ -133,7 +133,7 @@ fn group(
                      covers",
                     member.path
                 );
-                bound.problems.add(&pruner.grain.span, message);
+                bound.problems.add(&pruner.granularity.span, message);
                 return None;
             }
         }

@@ -1,6 +1,6 @@
 //! From `[pruner.NAME]` and its policy to a pruner.
 
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_params::Parameter;
 use calcine_schedule::Curve;
 use calcine_train::{After, Group, Hold, Joint, Lifetime, Prune, Target, Unit, WindowUnit};
@@ -56,7 +56,7 @@ pub(super) fn bind(pruner: &Pruner, policy: &Policy, bound: Bound<'_>) -> Option
         bound.problems.add(&pruner.name.span, message);
     }
     let emptied = prune.emptied();
-    if bound.thins && !emptied.is_empty() && pruner.grain.value != Grain::Element {
+    if bound.thins && !emptied.is_empty() && pruner.granularity.value != Granularity::Element {
         let message = format!(
             "`{}` drops all of {emptied:?}, and `[thin]` cannot remove a whole layer: ask for less than 1.0",
             pruner.name.value
@@ -96,18 +96,18 @@ fn asks(pruner: &Pruner) -> bool {
 
 fn targets(pruner: &Pruner, bound: &Bound<'_>) -> Option<Vec<Target>> {
     let costs = Costs::of(pruner, bound);
-    let unit = |parameter: &Parameter, grain: &At<Grain>| {
+    let unit = |parameter: &Parameter, granularity: &At<Granularity>| {
         if !trains(pruner, parameter, bound) {
             return None;
         }
-        let unit = bound.unit(parameter, grain)?;
+        let unit = bound.unit(parameter, granularity)?;
         let unit = with_norm(pruner, unit, bound)?;
         let cost = costs.of_unit(&unit);
         Some(unit.with_cost(cost))
     };
     let units = |parameters: Vec<&Parameter>| -> Vec<Unit> {
         let each = parameters.into_iter();
-        each.filter_map(|parameter| unit(parameter, &pruner.grain))
+        each.filter_map(|parameter| unit(parameter, &pruner.granularity))
             .collect()
     };
     let amounts = &pruner.selection.amounts;

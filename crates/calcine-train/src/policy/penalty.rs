@@ -15,7 +15,7 @@ use super::record::{vectors_from_bytes, vectors_to_bytes};
 use super::{After, Changed, Policy, PolicyRecord, UnfitRecord, Unit, Values, When};
 use crate::{PolicyOutcome, Remains, stream};
 
-/// A regularizer on a schedule: penalty × grain × strength, over a window.
+/// A regularizer on a schedule: penalty × granularity × strength, over a window.
 ///
 /// It acts in every step of the moments at which its window fires: of an epoch, in all its steps. The
 /// strength may follow a curve over the window, as growing regularization wants (`GReg`; Wang et al., 2021).

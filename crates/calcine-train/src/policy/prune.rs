@@ -20,7 +20,7 @@ use self::state::{Pending, State};
 use super::{Changed, GradientMasks, Hold, Policy, PolicyRecord, UnfitRecord, Unit, When};
 use crate::{PolicyOutcome, Remains, stream};
 
-/// A pruner on a schedule: score × grain × select × amount, over a window.
+/// A pruner on a schedule: score × granularity × select × amount, over a window.
 ///
 /// Whenever its window fires, it scores the units of its parameters as they stand, selects, and holds
 /// what was dropped at zero from then on. A mask is computed from the weights, zeros included, so under

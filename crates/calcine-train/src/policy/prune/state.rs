@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
 use calcine_criteria::Rescale;
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_mask::Masks;
 use calcine_params::Inventory;
 use serde::{Deserialize, Serialize};
@@ -114,7 +114,7 @@ impl Prune {
     /// Elements keep their sums. Those of larger units are forgotten, and with them a selection that waits.
     pub(super) fn to_thinned_record(&self, remains: &Remains) -> PolicyRecord {
         let masks = remains.of_masks(&self.masks);
-        let elements = |unit: &Unit| unit.fold.grain() == Grain::Element;
+        let elements = |unit: &Unit| unit.fold.granularity() == Granularity::Element;
         if self.targets.iter().flat_map(Target::units).all(elements) {
             let sums = [&self.scores, &self.growths].map(|sums| remains.of_vectors(sums));
             let maps = [&self.references, &sums[0], &sums[1]];
