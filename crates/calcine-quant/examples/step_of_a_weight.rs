@@ -5,7 +5,7 @@
     reason = "an example shows what it computed"
 )]
 
-use calcine_quant::{Clip, GridError, Quantizer, Scheme, Seen};
+use calcine_quant::{RangeEstimator, GridError, Quantizer, Scheme, Seen};
 
 fn main() -> Result<(), GridError> {
     // Weights as they often are: many small ones, few large ones.
@@ -19,12 +19,12 @@ fn main() -> Result<(), GridError> {
         return Ok(());
     };
     for bits in [8, 6, 4, 3, 2] {
-        for clip in [Clip::MinMax, Clip::Laplace, Clip::Mse] {
-            let [low, high] = clip.range(&seen, bits, Scheme::Symmetric);
+        for range_estimator in [RangeEstimator::MinMax, RangeEstimator::Laplace, RangeEstimator::Mse] {
+            let [low, high] = range_estimator.range(&seen, bits, Scheme::Symmetric);
             let grid = Quantizer::over(low, high, bits, Scheme::Symmetric)?;
             let error = seen.error(&grid, 2.0).sqrt();
             println!(
-                "{bits} bits, {clip}: step {:.5}, root mean square error {error:.5}",
+                "{bits} bits, {range_estimator}: step {:.5}, root mean square error {error:.5}",
                 grid.step
             );
         }

@@ -10,7 +10,7 @@
 //! | item | what |
 //! |---|---|
 //! | [`Quantizer`], [`Scheme`] | which integers stand for which numbers, in ONNX's convention and Distiller's |
-//! | [`Clip`], [`Observer`], [`Seen`], [`Counts`] | which part of what was seen a grid covers: min-max, averages, ACIQ, percentiles, least error |
+//! | [`RangeEstimator`], [`Observer`], [`Seen`], [`Counts`] | which part of what was seen a grid covers: min-max, averages, ACIQ, percentiles, least error |
 //! | [`MovingRange`] | a range that follows training |
 //! | [`fake_quantize`], [`fake_quantize_between`], [`fake_quantize_rows`] | numbers on their grid, gradients straight through |
 //! | [`Method`] | which of these a network trains with |
@@ -31,7 +31,7 @@
 //! # Ok::<(), calcine_quant::GridError>(())
 //! ```
 
-mod clip;
+mod range_estimator;
 mod error;
 mod fake;
 mod fixed;
@@ -44,7 +44,7 @@ mod observer;
 mod packed;
 mod seen;
 
-pub use clip::{Clip, UnknownClip};
+pub use range_estimator::{RangeEstimator, UnknownRangeEstimator};
 pub use error::{GridError, SeenError};
 pub use fake::{
     dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows, grid_between, lsq,

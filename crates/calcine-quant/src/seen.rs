@@ -322,7 +322,7 @@ impl Counts {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::{Clip, Scheme};
+    use crate::{RangeEstimator, Scheme};
 
     /// By the definition, bin by bin, over a grid of whole numbers.
     #[test]
@@ -358,7 +358,7 @@ mod tests {
         let zeros = [rest.as_slice(), &[0.0; 20_000]].concat();
         let top = |values: &[f32]| {
             let seen = Seen::of(&[values]).unwrap();
-            Clip::Entropy.range(&seen, 4, Scheme::Affine)[1]
+            RangeEstimator::Entropy.range(&seen, 4, Scheme::Affine)[1]
         };
         assert!(
             top(&zeros) > 0.5 * top(&rest),
@@ -376,7 +376,7 @@ mod tests {
         far.extend([40.0, 50.0]);
         let top = |values: &[f32]| {
             let seen = Seen::of(&[values]).unwrap();
-            Clip::Entropy.range(&seen, 4, Scheme::Affine)[1]
+            RangeEstimator::Entropy.range(&seen, 4, Scheme::Affine)[1]
         };
         assert!(top(&far) < 5.0, "{}", top(&far));
         assert!(top(&near) > 0.9, "{}", top(&near));

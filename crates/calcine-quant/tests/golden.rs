@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use calcine_quant::{
-    Clip, FixedPoint, MAX_BITS, MovingRange, Quantizer, Scheme, Seen, dorefa_weight, fake_quantize,
+    RangeEstimator, FixedPoint, MAX_BITS, MovingRange, Quantizer, Scheme, Seen, dorefa_weight, fake_quantize,
     pact, unit_activation,
 };
 use calcine_testkit::device;
@@ -328,10 +328,10 @@ fn golden_clipping_by_statistics() {
     for case in golden.having(&["/args/stats", "/expect/scale"]) {
         let args = &case["args"];
         let stats = &args["stats"];
-        let clip = match args["clip"].as_str().unwrap() {
-            "NONE" => Clip::MinMax,
-            "AVG" => Clip::Average,
-            "N_STD" => Clip::Deviations(number(&args["num_stds"])),
+        let range_estimator = match args["clip"].as_str().unwrap() {
+            "NONE" => RangeEstimator::MinMax,
+            "AVG" => RangeEstimator::Average,
+            "N_STD" => RangeEstimator::Deviations(number(&args["num_stds"])),
             // ACIQ's multipliers are computed here and tabled to two digits there; a unit test compares them.
             _ => continue,
         };
@@ -350,7 +350,7 @@ fn golden_clipping_by_statistics() {
         let Some(bits) = bits(case, least) else {
             continue;
         };
-        let ends = clip.range(&seen, bits, Scheme::Affine);
+        let ends = range_estimator.range(&seen, bits, Scheme::Affine);
         assert_case(&grid(mode, ends[0], ends[1], bits), ends, case);
         compared += 1;
     }

@@ -10,8 +10,8 @@
 //! | item | what |
 //! |---|---|
 //! | [`Calibration`], [`Seen`] | what every value of a network was over some batches; JSON |
-//! | [`Settings`], [`Override`], [`EndSettings`] | bits, schemes and ways to clip, for all layers and for some; each checks itself |
-//! | [`Clip`] | which part of a range a grid covers: min-max, average, ACIQ, percentiles, least error |
+//! | [`Settings`], [`Override`], [`EndSettings`] | bits, schemes and range estimators, for all layers and for some; each checks itself |
+//! | [`RangeEstimator`] | which part of a range a grid covers: min-max, average, ACIQ, percentiles, least error |
 //! | [`quantize`], [`Quantized`] | batch norms folded, weights rounded, a grid on every edge; its forward pass |
 //! | [`QuantizationReport`] | what stays in float and why, which settings changed nothing, where numbers were lost |
 //! | [`quantize_over`], [`Rounding`] | the same with weights rounded for what the layers are fed (GPTQ), and biases corrected |
@@ -72,7 +72,7 @@ mod widths;
 
 pub use aware::{AwareError, AwareNetwork, Stage};
 pub use calcine_metric::{Evaluation, MetricValue};
-pub use calcine_quant::{Clip, FloatType, Method, Quantizer, Scheme, Seen, SeenError};
+pub use calcine_quant::{RangeEstimator, FloatType, Method, Quantizer, Scheme, Seen, SeenError};
 pub use calibrate::{Calibration, CalibrationFileError};
 pub use equalize::{equalize, prepare, smooth};
 pub use error::QuantizeError;

@@ -207,7 +207,7 @@ pub(crate) fn grids(
                 value,
             });
         }
-        let range = of.clip.range(seen, of.bits, of.scheme);
+        let range = of.range_estimator.range(seen, of.bits, of.scheme);
         let bound = bound.unwrap_or(f64::INFINITY);
         let [low, high] = range.map(|end| end.clamp(-bound, bound) * layer.activation_stretch);
         let grid = Quantizer::over(low, high, of.bits, of.scheme)?;

@@ -9,7 +9,7 @@ use calcine_trace::Network;
 use crate::plan::{Uses, grids, has_integers, makers};
 use crate::settings::{ByLayer, own_name};
 use crate::{
-    Calibration, Clip, Override, QuantizeError, Quantized, QuantizedFileError, Rounding, Settings,
+    Calibration, RangeEstimator, Override, QuantizeError, Quantized, QuantizedFileError, Rounding, Settings,
     quantize,
 };
 
@@ -82,7 +82,7 @@ type Progress<'a> = dyn FnMut(&TrialProgress) -> ControlFlow<()> + 'a;
 /// let mut settings = Settings::default();
 /// settings.weights.bits = 4;
 /// let found = lapq(&network, &seen, &settings, 1, &mut Trials::new(score))?;
-/// assert!(found.to_toml().contains("clip = \"norm("));
+/// assert!(found.to_toml().contains("range_estimator = \"norm("));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Trials<'a> {
@@ -301,8 +301,8 @@ pub fn lapq(
     trials.expect(POWERS.len() + 1 + rounds * parts.len() * (STRETCHES.len() + 1));
     let by_norm = |p: f64| {
         let mut settings = nearest(settings);
-        settings.weights.clip = Clip::Norm(p);
-        settings.activations.clip = Clip::Norm(p);
+        settings.weights.range_estimator = RangeEstimator::Norm(p);
+        settings.activations.range_estimator = RangeEstimator::Norm(p);
         settings
     };
     let mut losses = Vec::new();
@@ -344,7 +344,7 @@ pub fn lapq(
     Ok(best)
 }
 
-/// Of each grid, in running order, the way to clip that loses least with those chosen before, as settings.
+/// Of each grid, in running order, the range estimator that loses least with those chosen before, as settings.
 ///
 /// # Errors
 ///
@@ -353,28 +353,28 @@ pub fn greedy(
     network: &Network,
     seen: &Calibration,
     settings: &Settings,
-    clips: &[Clip],
+    range_estimators: &[RangeEstimator],
     trials: &mut Trials<'_>,
 ) -> Result<Settings, SearchError> {
     settings.check().map_err(QuantizeError::from)?;
     let mut every = settings.clone();
-    for &clip in clips {
-        every.weights.clip = clip;
+    for &range_estimator in range_estimators {
+        every.weights.range_estimator = range_estimator;
         every.check().map_err(QuantizeError::from)?;
     }
     let network = &network.clone().with_stored_weights();
     let mut best = nearest(settings);
     let parts = parts(network, seen, &best)?;
-    trials.expect(1 + parts.len() * clips.len());
+    trials.expect(1 + parts.len() * range_estimators.len());
     let mut loss = trials.of(network, seen, &best)?.loss;
     for (name, part) in parts {
         let mut kept = best.clone();
-        for &clip in clips {
+        for &range_estimator in range_estimators {
             let mut candidate = best.clone();
             let own = own(&mut candidate, &name);
             match part {
-                Part::Weights => own.weight_clip = Some(clip),
-                Part::Activations => own.activation_clip = Some(clip),
+                Part::Weights => own.weight_range_estimator = Some(range_estimator),
+                Part::Activations => own.activation_range_estimator = Some(range_estimator),
             }
             let found = trials.of(network, seen, &candidate)?.loss;
             if found < loss {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::by_layer::{ByLayer, LayerSettings, own_name, widened};
 pub use self::check::SettingError;
 pub(crate) use self::check::check_method;
-use crate::{Clip, FloatType, Scheme};
+use crate::{RangeEstimator, FloatType, Scheme};
 
 /// The version of a settings file.
 const FORMAT: u32 = 1;
@@ -97,7 +97,7 @@ pub struct WeightSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<usize>,
     /// What a grid covers. What needs samples to average over goes by all weights at once.
-    pub clip: Clip,
+    pub range_estimator: RangeEstimator,
     /// Whether steps are powers of two.
     pub power_of_two: bool,
     /// How weights get to their grid.
@@ -147,7 +147,7 @@ pub struct ActivationSettings {
     /// How a range becomes a grid.
     pub scheme: Scheme,
     /// What a grid covers.
-    pub clip: Clip,
+    pub range_estimator: RangeEstimator,
     /// Whether steps are powers of two.
     pub power_of_two: bool,
     /// Whether grids go by each batch's own range, found as it runs: what layers with integer weights are fed is quantized,
@@ -180,10 +180,10 @@ pub struct Override {
     pub activation_bits: Option<u8>,
     /// What the grids of its weights cover.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub weight_clip: Option<Clip>,
+    pub weight_range_estimator: Option<RangeEstimator>,
     /// What the grid of its result covers.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub activation_clip: Option<Clip>,
+    pub activation_range_estimator: Option<RangeEstimator>,
     /// How many times as wide the grids of its weights are as that; above 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_stretch: Option<f64>,
@@ -306,7 +306,7 @@ impl Default for WeightSettings {
             scheme: Scheme::Symmetric,
             per_channel: true,
             group: None,
-            clip: Clip::MinMax,
+            range_estimator: RangeEstimator::MinMax,
             power_of_two: false,
             rounding: Rounding::Nearest,
             correct_bias: false,
@@ -320,7 +320,7 @@ impl Default for ActivationSettings {
         Self {
             bits: 8,
             scheme: Scheme::Affine,
-            clip: Clip::MinMax,
+            range_estimator: RangeEstimator::MinMax,
             power_of_two: false,
             dynamic: false,
         }

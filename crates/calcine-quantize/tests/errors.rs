@@ -13,7 +13,7 @@ fn settings_say_where_they_are_wrong() {
         ("", "missing field `format`"),
         ("format = 1\n[weights]\nbit = 8", "unknown field `bit`"),
         (
-            "format = 1\n[activations]\nclip = \"max\"",
+            "format = 1\n[activations]\nrange_estimator = \"max\"",
             "expected min_max, average",
         ),
         (
@@ -50,7 +50,7 @@ fn settings_say_where_they_are_wrong() {
         let error = Settings::parse(text).unwrap_err();
         assert!(error.contains(expected), "{error}");
     });
-    let settings = "format = 1\n[weights]\nbits = 4\nclip = \"mse\"\n[[layer]]\nname = \"head\"\nweight_bits = 8";
+    let settings = "format = 1\n[weights]\nbits = 4\nrange_estimator = \"mse\"\n[[layer]]\nname = \"head\"\nweight_bits = 8";
     let settings = Settings::parse(settings).unwrap();
     assert_eq!(
         (settings.weights.bits, settings.layers[0].weight_bits),

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use calcine_observe::{Sampling, sample_layers};
 use calcine_quant::GroupedWeight;
 use calcine_quantize::{
-    ActivationSettings, Calibration, Clip, FloatType, Override, QuantizeError, Quantizer, Rounding,
+    ActivationSettings, Calibration, RangeEstimator, FloatType, Override, QuantizeError, Quantizer, Rounding,
     Scheme, Settings, WeightSettings, quantize, quantize_over,
 };
 use calcine_testkit::{device, each, numbers};
@@ -15,18 +15,18 @@ use calcine_trace::{AnyTensor, Tensors, trace};
 use crate::engine;
 use crate::models::{images, network, read, reread};
 
-fn settings(bits: [u8; 2], per_channel: bool, scheme: Scheme, clip: Clip) -> Settings {
+fn settings(bits: [u8; 2], per_channel: bool, scheme: Scheme, range_estimator: RangeEstimator) -> Settings {
     Settings {
         weights: WeightSettings {
             bits: bits[0],
             per_channel,
-            clip,
+            range_estimator,
             ..WeightSettings::default()
         },
         activations: ActivationSettings {
             bits: bits[1],
             scheme,
-            clip,
+            range_estimator,
             power_of_two: false,
             dynamic: false,
         },
@@ -50,20 +50,20 @@ fn shifts(mut settings: Settings) -> Settings {
 #[test]
 fn every_node_is_what_an_integer_engine_gives() {
     let rows = [
-        settings([8, 8], true, Scheme::Affine, Clip::MinMax),
-        settings([8, 8], false, Scheme::Symmetric, Clip::Average),
-        settings([4, 4], true, Scheme::Affine, Clip::Mse),
-        settings([2, 3], false, Scheme::Affine, Clip::Laplace),
-        settings([5, 7], true, Scheme::Symmetric, Clip::Percentile(99.0)),
-        settings([4, 6], true, Scheme::Affine, Clip::Entropy),
-        shifts(settings([8, 8], true, Scheme::Affine, Clip::MinMax)),
-        affine(settings([8, 8], true, Scheme::Affine, Clip::MinMax)),
-        affine(settings([4, 8], false, Scheme::Symmetric, Clip::Mse)),
-        affine(settings([1, 2], true, Scheme::Affine, Clip::MinMax)),
-        shifts(affine(settings([6, 8], true, Scheme::Affine, Clip::MinMax))),
+        settings([8, 8], true, Scheme::Affine, RangeEstimator::MinMax),
+        settings([8, 8], false, Scheme::Symmetric, RangeEstimator::Average),
+        settings([4, 4], true, Scheme::Affine, RangeEstimator::Mse),
+        settings([2, 3], false, Scheme::Affine, RangeEstimator::Laplace),
+        settings([5, 7], true, Scheme::Symmetric, RangeEstimator::Percentile(99.0)),
+        settings([4, 6], true, Scheme::Affine, RangeEstimator::Entropy),
+        shifts(settings([8, 8], true, Scheme::Affine, RangeEstimator::MinMax)),
+        affine(settings([8, 8], true, Scheme::Affine, RangeEstimator::MinMax)),
+        affine(settings([4, 8], false, Scheme::Symmetric, RangeEstimator::Mse)),
+        affine(settings([1, 2], true, Scheme::Affine, RangeEstimator::MinMax)),
+        shifts(affine(settings([6, 8], true, Scheme::Affine, RangeEstimator::MinMax))),
         // Sums beyond 2²⁴ are made of parts.
-        affine(settings([8, 11], true, Scheme::Affine, Clip::MinMax)),
-        settings([8, 12], true, Scheme::Affine, Clip::MinMax),
+        affine(settings([8, 11], true, Scheme::Affine, RangeEstimator::MinMax)),
+        settings([8, 12], true, Scheme::Affine, RangeEstimator::MinMax),
     ];
     let network = network();
     let seen = Calibration::of(&network, &[images(6, 0), images(5, 7)]).unwrap();
@@ -92,7 +92,7 @@ fn many_bits_come_close_to_the_float_network() {
     let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
     let float: Tensor<2> = network.forward(x.clone());
     let difference = |bits: [u8; 2]| {
-        let grids = settings(bits, true, Scheme::Affine, Clip::MinMax);
+        let grids = settings(bits, true, Scheme::Affine, RangeEstimator::MinMax);
         let quantized = quantize(&network, &seen, &grids).unwrap();
         let found: Tensor<2> = quantized.forward(x.clone());
         (found - float.clone()).abs().max().into_scalar::<f32>()
@@ -114,7 +114,7 @@ fn layers_may_stay_in_float_and_weights_alone_be_quantized() {
             .forward(x.clone());
         (found - float.clone()).abs().max().into_scalar::<f32>()
     };
-    let mut weights_alone = settings([8, 0], true, Scheme::Affine, Clip::MinMax);
+    let mut weights_alone = settings([8, 0], true, Scheme::Affine, RangeEstimator::MinMax);
     let eight = off(&weights_alone);
     weights_alone.weights.bits = 16;
     assert!(off(&weights_alone) < 1e-4 && eight > 1e-4);
@@ -125,7 +125,7 @@ fn layers_may_stay_in_float_and_weights_alone_be_quantized() {
             float: Some(FloatType::F32),
             ..Override::default()
         }],
-        ..settings([8, 0], true, Scheme::Affine, Clip::MinMax)
+        ..settings([8, 0], true, Scheme::Affine, RangeEstimator::MinMax)
     };
     assert!(off(&everything) < 1e-6);
     let first = Settings {
@@ -166,7 +166,7 @@ fn affine_weights_err_less_where_they_reach_to_one_side() {
     ];
     each(rows, |(bits, group, rounding)| {
         let off = |scheme| {
-            let mut settings = settings([*bits, 0], true, Scheme::Affine, Clip::MinMax);
+            let mut settings = settings([*bits, 0], true, Scheme::Affine, RangeEstimator::MinMax);
             settings.weights.scheme = scheme;
             settings.weights.group = *group;
             settings.weights.rounding = *rounding;
@@ -204,7 +204,7 @@ fn groups_of_columns_have_steps_of_their_own() {
     let batches = [x.clone(), images(6, 1)];
     let seen = Calibration::of(&network, &batches).unwrap();
     let float: Tensor<2> = network.forward(x.clone());
-    let mut settings = settings([4, 0], true, Scheme::Affine, Clip::MinMax);
+    let mut settings = settings([4, 0], true, Scheme::Affine, RangeEstimator::MinMax);
     let mut off = |group: usize, rounding: Rounding| {
         settings.weights = WeightSettings {
             group: Some(group),
@@ -275,7 +275,7 @@ fn weights_rounded_over_batches_err_less() {
         "head.weight",
     ];
     let error = |rounding, correct_bias| {
-        let mut grids = settings([3, 0], true, Scheme::Affine, Clip::MinMax);
+        let mut grids = settings([3, 0], true, Scheme::Affine, RangeEstimator::MinMax);
         (grids.weights.rounding, grids.weights.correct_bias) = (rounding, correct_bias);
         let quantized = quantize_over(&network, &seen, &grids, &batches).unwrap();
         let x = batches[0].clone();
@@ -309,7 +309,7 @@ fn weights_rounded_over_batches_err_less() {
         let own = error(rounding, false);
         assert!(own < nearest, "{rounding:?}: {own} for {nearest}");
     }
-    let mut asked = settings([4, 4], true, Scheme::Affine, Clip::MinMax);
+    let mut asked = settings([4, 4], true, Scheme::Affine, RangeEstimator::MinMax);
     asked.weights.correct_bias = true;
     assert!(matches!(
         quantize(&network, &seen, &asked),
@@ -325,7 +325,7 @@ fn corrected_biases_bring_back_the_means() {
     let batches = [images(16, 0) + 2.0];
     let seen = Calibration::of(&network, &batches).unwrap();
     let mean = |correct_bias| {
-        let mut grids = settings([2, 0], true, Scheme::Affine, Clip::MinMax);
+        let mut grids = settings([2, 0], true, Scheme::Affine, RangeEstimator::MinMax);
         grids.weights.correct_bias = correct_bias;
         let quantized = quantize_over(&network, &seen, &grids, &batches).unwrap();
         let mut stem = Vec::new();

@@ -433,7 +433,7 @@ fn edited_calibrations_are_refused_or_used() {
         serde_json::json!([u64::MAX, u64::MAX]),
         Value::Null,
     ];
-    let clips = [
+    let range_estimators = [
         "min_max",
         "average",
         "percentile(99)",
@@ -463,16 +463,16 @@ fn edited_calibrations_are_refused_or_used() {
                 fine + usize::from(loaded.is_ok()),
                 refused + usize::from(loaded.is_err()),
             ]);
-            for clip in clips {
+            for range_estimator in range_estimators {
                 let mut settings = Settings::default();
-                settings.activations.clip = clip.parse().unwrap();
+                settings.activations.range_estimator = range_estimator.parse().unwrap();
                 match quantize(&network, &made, &settings) {
                     Err(_) => {}
                     Ok(quantized) => {
-                        assert!(loaded.is_ok(), "{clip} {other}");
+                        assert!(loaded.is_ok(), "{range_estimator} {other}");
                         let y: Tensor<2> = quantized.forward(numbers::<2>([4, 3]));
                         let finite = y.into_data().iter::<f32>().all(|y| y.is_finite());
-                        assert!(finite, "{clip} {other}");
+                        assert!(finite, "{range_estimator} {other}");
                     }
                 }
             }

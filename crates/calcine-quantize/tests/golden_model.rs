@@ -8,7 +8,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use calcine_params::Inventory;
 use calcine_quantize::{
-    Calibration, Clip, Evaluation, Quantized, Quantizer, Scheme, Settings, Trials, lapq, quantize,
+    Calibration, RangeEstimator, Evaluation, Quantized, Quantizer, Scheme, Settings, Trials, lapq, quantize,
 };
 use calcine_testkit::device;
 use calcine_testkit::golden::{self, Golden};
@@ -217,12 +217,12 @@ fn settings(args: &Value) -> Option<Settings> {
     settings.weights.per_channel = args["per_channel"] == true;
     settings.activations.bits = number(&args["bits_activations"]) as u8;
     settings.activations.scheme = scheme;
-    settings.activations.clip = match args["clip_acts"].as_str().unwrap() {
-        "NONE" => Clip::MinMax,
-        "AVG" => Clip::Average,
-        "N_STD" => Clip::Deviations(number(&args["clip_n_stds"])),
-        "GAUSS" => Clip::Gauss,
-        "LAPLACE" => Clip::Laplace,
+    settings.activations.range_estimator = match args["clip_acts"].as_str().unwrap() {
+        "NONE" => RangeEstimator::MinMax,
+        "AVG" => RangeEstimator::Average,
+        "N_STD" => RangeEstimator::Deviations(number(&args["clip_n_stds"])),
+        "GAUSS" => RangeEstimator::Gauss,
+        "LAPLACE" => RangeEstimator::Laplace,
         other => panic!("{other}"),
     };
     Some(settings)
@@ -290,7 +290,7 @@ fn golden_network() {
         let own = seen.values.get_mut(input).unwrap();
         *own = golden_ops::seen(&stats["conv1"]["inputs"]["0"], own);
         let quantized = quantize(&network, &seen, &settings).unwrap();
-        let exact = matches!(settings.activations.clip, Clip::MinMax | Clip::Average);
+        let exact = matches!(settings.activations.range_estimator, RangeEstimator::MinMax | RangeEstimator::Average);
         if exact {
             grids(&quantized, case, &golden);
         }
@@ -336,8 +336,8 @@ fn golden_network() {
         let expected = golden.values(&case["expect"]["logits"]).1;
         let layers = case["expect"]["layers"].as_array().unwrap();
         let step = 1.0 / number(&layers.last().unwrap()["output_scale"]) as f32;
-        let [low, high] = match settings.activations.clip {
-            Clip::Average => ["avg_min", "avg_max"].map(|key| number(&stats["fc"]["output"][key])),
+        let [low, high] = match settings.activations.range_estimator {
+            RangeEstimator::Average => ["avg_min", "avg_max"].map(|key| number(&stats["fc"]["output"][key])),
             _ => [f64::NEG_INFINITY, f64::INFINITY],
         };
         let off = logits.iter().zip(&expected);

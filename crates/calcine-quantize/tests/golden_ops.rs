@@ -8,7 +8,7 @@ use burn::nn::{
 use burn::tensor::{Tensor, TensorData};
 use calcine_params::Inventory;
 use calcine_quantize::{
-    AwareNetwork, Calibration, Clip, Method, Scheme, Seen, Settings, fold_norms, quantize,
+    AwareNetwork, Calibration, RangeEstimator, Method, Scheme, Seen, Settings, fold_norms, quantize,
 };
 use calcine_testkit::golden::{self, Golden};
 use calcine_testkit::{device, each};
@@ -50,9 +50,9 @@ fn golden_operations_between_grids() {
         let mut settings = Settings::default();
         settings.activations.bits = number(&args["num_bits"]) as u8;
         settings.activations.scheme = scheme;
-        settings.activations.clip = match args["clip_acts"].as_str().unwrap() {
-            "NONE" => Clip::MinMax,
-            "AVG" => Clip::Average,
+        settings.activations.range_estimator = match args["clip_acts"].as_str().unwrap() {
+            "NONE" => RangeEstimator::MinMax,
+            "AVG" => RangeEstimator::Average,
             other => panic!("{other}"),
         };
         // Operands and result have batches of one sample, whatever their axes are.

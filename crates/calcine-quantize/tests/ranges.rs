@@ -2,7 +2,7 @@
 
 use burn::nn::{Relu, Sigmoid};
 use burn::tensor::{Tensor, TensorData};
-use calcine_quantize::{Calibration, Clip, Quantizer, Scheme, Seen};
+use calcine_quantize::{Calibration, RangeEstimator, Quantizer, Scheme, Seen};
 use calcine_testkit::{device, values};
 use calcine_trace::trace;
 
@@ -88,7 +88,7 @@ fn least_error_is_the_least_over_all_values() {
         let best = (1..=100)
             .map(|share| error([seen.min, seen.max].map(|end| end * f64::from(share) / 100.0)))
             .fold(f64::INFINITY, f64::min);
-        let found = error(Clip::Mse.range(&seen, bits, scheme));
+        let found = error(RangeEstimator::Mse.range(&seen, bits, scheme));
         // Bins stand for the values in them.
         assert!(
             found <= best * 1.02,
@@ -98,33 +98,33 @@ fn least_error_is_the_least_over_all_values() {
 }
 
 #[test]
-fn every_way_to_clip_stays_within_what_was_seen() {
-    let clips = [
-        Clip::MinMax,
-        Clip::Average,
-        Clip::Deviations(2.0),
-        Clip::Gauss,
-        Clip::Laplace,
-        Clip::Percentile(99.0),
-        Clip::Mse,
-        Clip::Norm(3.0),
-        Clip::Entropy,
+fn every_range_estimator_stays_within_what_was_seen() {
+    let range_estimators = [
+        RangeEstimator::MinMax,
+        RangeEstimator::Average,
+        RangeEstimator::Deviations(2.0),
+        RangeEstimator::Gauss,
+        RangeEstimator::Laplace,
+        RangeEstimator::Percentile(99.0),
+        RangeEstimator::Mse,
+        RangeEstimator::Norm(3.0),
+        RangeEstimator::Entropy,
     ];
     for name in ["input", "relu"] {
         let seen = seen(name);
-        for clip in clips {
-            let [low, high] = clip.range(&seen, 4, Scheme::Affine);
+        for range_estimator in range_estimators {
+            let [low, high] = range_estimator.range(&seen, 4, Scheme::Affine);
             assert!(
                 seen.min - 1e-6 <= low && low < high && high <= seen.max + 1e-6,
-                "{name} {clip}: {low} {high}"
+                "{name} {range_estimator}: {low} {high}"
             );
             if name == "relu" {
-                assert_eq!(low, 0.0, "{clip}");
+                assert_eq!(low, 0.0, "{range_estimator}");
             }
         }
     }
     let inputs = read(&batches());
-    let [low, high] = Clip::Percentile(99.0).range(&seen("input"), 8, Scheme::Affine);
+    let [low, high] = RangeEstimator::Percentile(99.0).range(&seen("input"), 8, Scheme::Affine);
     let outside = inputs.iter().filter(|x| **x < low || **x > high).count();
     assert!((90..=150).contains(&outside), "{outside} of 6000");
 }

@@ -5,7 +5,7 @@ use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::activation::{relu, softmax};
 use burn::tensor::{Int, Tensor, TensorData};
 use calcine_quantize::{
-    AwareNetwork, Calibration, Clip, EndSettings, FloatType, Method, Override, Quantized, Rounding,
+    AwareNetwork, Calibration, RangeEstimator, EndSettings, FloatType, Method, Override, Quantized, Rounding,
     Settings, quantize, quantize_over,
 };
 use calcine_testkit::{device, each, numbers};
@@ -153,11 +153,11 @@ fn settings_that_change_nothing_are_reported() {
                 s.layers.push(Override {
                     float,
                     weight_bits: Some(4),
-                    activation_clip: Some(Clip::Mse),
+                    activation_range_estimator: Some(RangeEstimator::Mse),
                     ..layer("conv2")
                 });
             },
-            &["layer.conv2.weight_bits", "layer.conv2.activation_clip"],
+            &["layer.conv2.weight_bits", "layer.conv2.activation_range_estimator"],
         ),
         (
             |s| {
@@ -191,9 +191,9 @@ fn settings_that_change_nothing_are_reported() {
         (
             |s| {
                 s.activations.bits = 0;
-                s.activations.clip = Clip::Mse;
+                s.activations.range_estimator = RangeEstimator::Mse;
             },
-            &["activations.clip"],
+            &["activations.range_estimator"],
         ),
         (|s| s.weights.reestimate = true, &["weights.reestimate"]),
         (

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
 use calcine_quantize::{
-    Calibration, Clip, Evaluation, Quantized, SearchError, Settings, TrialProgress, Trials, greedy,
+    Calibration, RangeEstimator, Evaluation, Quantized, SearchError, Settings, TrialProgress, Trials, greedy,
     lapq, quantize, widths,
 };
 use calcine_trace::Network;
@@ -67,7 +67,7 @@ fn what_is_found_loses_less_and_says_so_in_a_file() {
             &case.network,
             &case.seen,
             &four_bits(),
-            &[Clip::MinMax, Clip::Laplace, Clip::Mse],
+            &[RangeEstimator::MinMax, RangeEstimator::Laplace, RangeEstimator::Mse],
             &mut Trials::new(|q| case.score(q)),
         ),
     ];
@@ -140,11 +140,11 @@ fn a_search_says_how_many_trials_it_takes_at_most() {
         told
     };
     let (network, seen) = (&case.network, &case.seen);
-    let clips = [Clip::MinMax, Clip::Mse];
+    let range_estimators = [RangeEstimator::MinMax, RangeEstimator::Mse];
     let searches: [&dyn Fn(&mut Trials<'_>); 4] = [
         &|trials| drop(lapq(network, seen, &four_bits(), 1, trials).unwrap()),
         &|trials| drop(lapq(network, seen, &four_bits(), 0, trials).unwrap()),
-        &|trials| drop(greedy(network, seen, &four_bits(), &clips, trials).unwrap()),
+        &|trials| drop(greedy(network, seen, &four_bits(), &range_estimators, trials).unwrap()),
         &|trials| drop(widths(network, seen, &four_bits(), &[8, 4, 2], trials).unwrap()),
     ];
     for (search, exact) in searches.into_iter().zip([false, false, true, true]) {

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use calcine_params::Inventory;
 use calcine_quantize::{
-    AwareNetwork, Calibration, Clip, EndSettings, Evaluation, Method, Override, Preparation,
+    AwareNetwork, Calibration, RangeEstimator, EndSettings, Evaluation, Method, Override, Preparation,
     Quantized, Scheme, Settings, SumSettings, Trials, greedy, lapq, prepare, quantize,
     quantize_over, smooth, widths,
 };
@@ -46,33 +46,33 @@ const BAD: [(&str, Change); 32] = [
         s.weights.per_channel = false;
         s.activations.bits = 0;
     }),
-    ("weights.clip", |s| s.weights.clip = Clip::Norm(0.5)),
+    ("weights.range_estimator", |s| s.weights.range_estimator = RangeEstimator::Norm(0.5)),
     ("activations.bits", |s| s.activations.bits = 17),
     ("activations.bits", |s| {
         s.activations.scheme = Scheme::Symmetric;
         s.activations.bits = 1;
     }),
-    ("activations.clip", |s| {
-        s.activations.clip = Clip::Percentile(-5.0);
+    ("activations.range_estimator", |s| {
+        s.activations.range_estimator = RangeEstimator::Percentile(-5.0);
     }),
-    ("activations.clip", |s| {
-        s.activations.clip = Clip::Percentile(101.0);
+    ("activations.range_estimator", |s| {
+        s.activations.range_estimator = RangeEstimator::Percentile(101.0);
     }),
-    ("activations.clip", |s| {
-        s.activations.clip = Clip::Percentile(f64::NAN);
+    ("activations.range_estimator", |s| {
+        s.activations.range_estimator = RangeEstimator::Percentile(f64::NAN);
     }),
-    ("activations.clip", |s| {
-        s.activations.clip = Clip::Deviations(-1.0);
+    ("activations.range_estimator", |s| {
+        s.activations.range_estimator = RangeEstimator::Deviations(-1.0);
     }),
-    ("activations.clip", |s| {
-        s.activations.clip = Clip::Deviations(f64::INFINITY);
+    ("activations.range_estimator", |s| {
+        s.activations.range_estimator = RangeEstimator::Deviations(f64::INFINITY);
     }),
-    ("activations.clip", |s| {
-        s.activations.clip = Clip::Norm(f64::NAN);
+    ("activations.range_estimator", |s| {
+        s.activations.range_estimator = RangeEstimator::Norm(f64::NAN);
     }),
-    ("activations.clip", |s| {
+    ("activations.range_estimator", |s| {
         s.activations.dynamic = true;
-        s.activations.clip = Clip::Mse;
+        s.activations.range_estimator = RangeEstimator::Mse;
     }),
     ("activations.power_of_two", |s| {
         s.activations.dynamic = true;
@@ -106,9 +106,9 @@ const BAD: [(&str, Change); 32] = [
             ..layer("stem")
         });
     }),
-    ("layer.stem.activation_clip", |s| {
+    ("layer.stem.activation_range_estimator", |s| {
         s.layers.push(Override {
-            activation_clip: Some(Clip::Percentile(50.0)),
+            activation_range_estimator: Some(RangeEstimator::Percentile(50.0)),
             ..layer("stem")
         });
     }),
@@ -187,12 +187,12 @@ fn settings_made_by_code_are_checked_by_all_that_take_them() {
         );
         assert!(error.unwrap_err().to_string().contains("`weights.bits`"));
     }
-    let clips = [Clip::Mse, Clip::Percentile(3.0)];
+    let range_estimators = [RangeEstimator::Mse, RangeEstimator::Percentile(3.0)];
     let error = greedy(
         &network,
         &seen,
         &Settings::default(),
-        &clips,
+        &range_estimators,
         &mut Trials::new(score),
     );
     assert!(error.unwrap_err().to_string().contains("percentile(3)"));
@@ -516,8 +516,8 @@ fn overrides_and_ends_are_merged_key_by_key() {
     assert_eq!(layers(ends, 8), all[1..7]);
     // What an override says nothing of stays.
     let rows = [
-        "activation_clip = \"mse\"",
-        "weight_clip = \"mse\"",
+        "activation_range_estimator = \"mse\"",
+        "weight_range_estimator = \"mse\"",
         "weight_stretch = 1.1",
         "activation_stretch = 1.1",
         "activation_bits = 6",

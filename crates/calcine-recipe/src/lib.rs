@@ -44,7 +44,7 @@
 //! | `[lr.NAME]` | `type` and its numbers |
 //! | `[rewind]` | `at`, `to`, `restore` |
 //! | `[thin]` | `at`, `border`, `inexact` |
-//! | `[quantize]` | `weights`, `activations`, `method`, `decay`, `per_channel`, `clip`, `images`, `start`, `freeze_ranges`, `freeze_norms`; `[[quantize.layer]]` with `name`, `weights`, `activations`, `float` |
+//! | `[quantize]` | `weights`, `activations`, `method`, `decay`, `per_channel`, `range_estimator`, `images`, `start`, `freeze_ranges`, `freeze_norms`; `[[quantize.layer]]` with `name`, `weights`, `activations`, `float` |
 //! | `[[policy]]` | `pruner`, `regularizer` or `lr`; `start`, `end`, `every` and `unit`, or a list `epochs` or `steps`; `again_every`, `hold`, `mask_gradients`, `lifetime`, `first`, `after` |
 //!
 //! An *amount* is a number, a curve (`{ curve = "cubic", from = 0.05, to = 0.8 }`; also `linear`, `cosine`,
@@ -111,7 +111,7 @@
 //!   and training goes on with what is left. `border = "exact"` keeps channels whose constants zero padding
 //!   would distort; `inexact = true` lets features of layer norms and RMS norms go. Whoever runs the recipe carries it out ([`Recipe::thinning`]). While it does, nothing but
 //!   element-wise pruners with hard masks may be at work.
-//! * `[quantize]` trains on grids of so many bits, from the ranges that `clip` finds over `images`, by a
+//! * `[quantize]` trains on grids of so many bits, from the ranges that `range_estimator` finds over `images`, by a
 //!   [`method`](calcine_quant::Method): `lsq` (default), `linear` with a `decay` (0.99), `dorefa`, `pact`, `wrpn`.
 //!   Activations are on their grids from epoch `start` on (0), ranges stay from `freeze_ranges` on, statistics of batch norms
 //!   from `freeze_norms` on. A `[[quantize.layer]]` has bits of its own or stays in float, its parameters kept as numbers of the type that

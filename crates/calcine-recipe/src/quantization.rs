@@ -1,4 +1,4 @@
-use calcine_quant::{Clip, FloatType, MAX_BITS, Method};
+use calcine_quant::{RangeEstimator, FloatType, MAX_BITS, Method};
 
 use crate::section::{At, Section};
 
@@ -15,7 +15,7 @@ pub struct Quantization {
     /// Whether each output's weights have a step of their own.
     pub per_channel: bool,
     /// Which ranges grids begin with.
-    pub clip: Clip,
+    pub range_estimator: RangeEstimator,
     /// Layers that are treated otherwise; of several that match, each key is the last one's that has it.
     pub layers: Vec<QuantizedLayer>,
     /// Images to calibrate with.
@@ -95,9 +95,9 @@ impl Quantization {
         let activations =
             section.need("activations", "bits of activations, such as 8", activations);
         let per_channel = section.flag("per_channel");
-        let clip = section
-            .text("clip")
-            .map(|text| (text.value.parse::<Clip>(), text.span));
+        let range_estimator = section
+            .text("range_estimator")
+            .map(|text| (text.value.parse::<RangeEstimator>(), text.span));
         let images = section.positive("images");
         let [start, freeze_ranges, freeze_norms] =
             ["start", "freeze_ranges", "freeze_norms"].map(|key| section.count(key));
@@ -112,20 +112,20 @@ impl Quantization {
         let layers = layers.filter_map(|layer| QuantizedLayer::read(layer, least..=most));
         let layers = layers.collect();
         section.close();
-        let clip = match clip {
-            Some((Ok(clip), _)) => clip,
+        let range_estimator = match range_estimator {
+            Some((Ok(range_estimator), _)) => range_estimator,
             Some((Err(error), span)) => {
                 problems.add(&span, error);
                 return None;
             }
-            None => Clip::Mse,
+            None => RangeEstimator::Mse,
         };
         Some(Self {
             method,
             weight_bits: weights?.value,
             activation_bits: activations?.value,
             per_channel: per_channel.is_none_or(|flag| flag.value),
-            clip,
+            range_estimator,
             layers,
             images: images.map_or(1000, |images| images.value as usize),
             start: start.map_or(0, |start| start.value),

@@ -274,7 +274,7 @@ fn every_mistake_in_what_masks_and_rewinds_do_is_named_at_its_place() {
             &["`weights` is 1, expected 2 to 16 bits"],
         ),
         (
-            "[quantize]\nweights = 4\nactivations = 4\nclip = ¦\"max\"",
+            "[quantize]\nweights = 4\nactivations = 4\nrange_estimator = ¦\"max\"",
             &["expected min_max"],
         ),
         (

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use burn::tensor::Tensor;
 use calcine_metric::Evaluation;
 use calcine_quantize::{
-    Calibration, Clip, Quantized, Settings, TrialProgress, Trials, Widths, greedy, lapq, prepare,
+    Calibration, RangeEstimator, Quantized, Settings, TrialProgress, Trials, Widths, greedy, lapq, prepare,
     quantize_over, widths,
 };
 use calcine_trace::{AnyTensor, Network, Tensors};
@@ -81,12 +81,12 @@ pub enum Search {
 }
 
 /// The range estimators of a greedy search.
-const CLIPS: [Clip; 5] = [
-    Clip::MinMax,
-    Clip::Average,
-    Clip::Gauss,
-    Clip::Laplace,
-    Clip::Mse,
+const RANGE_ESTIMATORS: [RangeEstimator; 5] = [
+    RangeEstimator::MinMax,
+    RangeEstimator::Average,
+    RangeEstimator::Gauss,
+    RangeEstimator::Laplace,
+    RangeEstimator::Mse,
 ];
 
 /// The results of quantization after training.
@@ -206,7 +206,7 @@ where
                 (found, None)
             }
             Search::Greedy => (
-                greedy(network, calibration, settings, &CLIPS, trials)?,
+                greedy(network, calibration, settings, &RANGE_ESTIMATORS, trials)?,
                 None,
             ),
             Search::Widths { bits, budget } => {

@@ -57,9 +57,9 @@ pub fn quantization_settings(asked: &Quantization) -> Settings {
     let mut settings = Settings::default();
     settings.weights.bits = asked.weight_bits;
     settings.weights.per_channel = asked.per_channel;
-    settings.weights.clip = asked.clip;
+    settings.weights.range_estimator = asked.range_estimator;
     settings.activations.bits = asked.activation_bits;
-    settings.activations.clip = asked.clip;
+    settings.activations.range_estimator = asked.range_estimator;
     settings.layers = (asked.layers.iter())
         .map(|layer| Override {
             name: layer.name.clone(),

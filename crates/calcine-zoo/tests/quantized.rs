@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 use calcine_graph::{Graph, Map, Node, Op, Source, ValueId};
-use calcine_quantize::{Calibration, Clip, Scheme, Seen, Settings, quantize};
+use calcine_quantize::{Calibration, RangeEstimator, Scheme, Seen, Settings, quantize};
 use calcine_testkit::each;
 use calcine_testkit::golden::{self, Golden};
 use calcine_trace::trace;
@@ -50,9 +50,9 @@ fn settings(args: &Value) -> Option<Settings> {
     settings.weights.per_channel = args["per_channel"] == true;
     settings.activations.scheme = scheme;
     settings.activations.bits = bits("bits_activations");
-    settings.activations.clip = match args["clip_acts"].as_str().unwrap() {
-        "NONE" => Clip::MinMax,
-        "AVG" => Clip::Average,
+    settings.activations.range_estimator = match args["clip_acts"].as_str().unwrap() {
+        "NONE" => RangeEstimator::MinMax,
+        "AVG" => RangeEstimator::Average,
         _ => return None,
     };
     Some(settings)

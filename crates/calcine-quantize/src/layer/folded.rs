@@ -120,7 +120,7 @@ fn range(weights: &[f64], settings: &WeightSettings) -> [f64; 2] {
     let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
     let seen = Seen::of(&[&weights]);
     seen.map_or([0.0, 0.0], |seen| {
-        settings.clip.range(&seen, settings.bits, settings.scheme)
+        settings.range_estimator.range(&seen, settings.bits, settings.scheme)
     })
 }
 

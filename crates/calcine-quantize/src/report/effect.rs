@@ -5,17 +5,17 @@ use calcine_graph::Op;
 use super::{Asked, QuantizationReport, UnusedSetting};
 use crate::plan::makers;
 use crate::settings::{ByLayer, Override, widened};
-use crate::{Clip, Rounding, Settings};
+use crate::{RangeEstimator, Rounding, Settings};
 
 /// The keys of an override, and whether it has them.
 fn keys(layer: &Override) -> [(&'static str, bool); 7] {
     [
         ("float", layer.float.is_some()),
         ("weight_bits", layer.weight_bits.is_some()),
-        ("weight_clip", layer.weight_clip.is_some()),
+        ("weight_range_estimator", layer.weight_range_estimator.is_some()),
         ("weight_stretch", layer.weight_stretch.is_some()),
         ("activation_bits", layer.activation_bits.is_some()),
-        ("activation_clip", layer.activation_clip.is_some()),
+        ("activation_range_estimator", layer.activation_range_estimator.is_some()),
         ("activation_stretch", layer.activation_stretch.is_some()),
     ]
 }
@@ -186,8 +186,8 @@ impl Asked<'_> {
         }
         if activations.bits == 0 {
             let reason = "activations are in float (`bits = 0`)";
-            if activations.clip != Clip::MinMax {
-                say("activations.clip".to_owned(), reason);
+            if activations.range_estimator != RangeEstimator::MinMax {
+                say("activations.range_estimator".to_owned(), reason);
             }
             if activations.power_of_two {
                 say("activations.power_of_two".to_owned(), reason);

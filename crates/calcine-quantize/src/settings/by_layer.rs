@@ -114,9 +114,9 @@ impl<'a> ByLayer<'a> {
         for Reached { layer, .. } in overrides.filter(|reached| reached.names.contains(name)) {
             found.float = layer.float.or(found.float);
             set(&mut found.weights.bits, layer.weight_bits);
-            set(&mut found.weights.clip, layer.weight_clip);
+            set(&mut found.weights.range_estimator, layer.weight_range_estimator);
             set(&mut found.activations.bits, layer.activation_bits);
-            set(&mut found.activations.clip, layer.activation_clip);
+            set(&mut found.activations.range_estimator, layer.activation_range_estimator);
             set(&mut found.weight_stretch, layer.weight_stretch);
             set(&mut found.activation_stretch, layer.activation_stretch);
         }

@@ -9,7 +9,7 @@ use calcine_quant::{MAX_BITS, Method};
 use super::{
     ActivationSettings, EndSettings, Override, Preparation, Settings, SumSettings, WeightSettings,
 };
-use crate::{Clip, Scheme};
+use crate::{RangeEstimator, Scheme};
 
 /// A setting whose value is none that it can have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,12 +42,12 @@ fn within(field: impl Display, bits: u8, range: &RangeInclusive<u8>) -> Checked 
     error(field, bits, format!("{least} to {most}"))
 }
 
-fn clip(field: impl Display, clip: Clip) -> Checked {
-    match clip.check() {
+fn range_estimator(field: impl Display, range_estimator: RangeEstimator) -> Checked {
+    match range_estimator.check() {
         Ok(()) => Ok(()),
         Err(_) => error(
             field,
-            format!("`{clip}`"),
+            format!("`{range_estimator}`"),
             "norm(P) with P from 1 to 16, deviations(N) with N above 0, or percentile(P) with P above 50 and at most 100",
         ),
     }
@@ -143,7 +143,7 @@ impl WeightSettings {
     ///
     /// # Errors
     ///
-    /// If the bits are not 2 to 16, or 1 to 16 if affine, the number of a way to clip is none that it can have, or `group` is
+    /// If the bits are not 2 to 16, or 1 to 16 if affine, the number of a range estimator is none that it can have, or `group` is
     /// 0 or without `per_channel`.
     pub fn check(&self) -> Result<(), SettingError> {
         self.check_but_bits()?;
@@ -159,7 +159,7 @@ impl WeightSettings {
             }
             _ => {}
         }
-        clip("weights.clip", self.clip)
+        range_estimator("weights.range_estimator", self.range_estimator)
     }
 }
 
@@ -168,14 +168,14 @@ impl ActivationSettings {
     ///
     /// # Errors
     ///
-    /// If the bits are not 1 to 16, 2 to 16 if symmetric, or 0; if the number of a way to clip is none that it can have; or if
+    /// If the bits are not 1 to 16, 2 to 16 if symmetric, or 0; if the number of a range estimator is none that it can have; or if
     /// dynamic ranges, which are those of a batch, are to be clipped or to have powers of two.
     pub fn check(&self) -> Result<(), SettingError> {
         activation_bits("activations.bits", self.bits, self.scheme)?;
-        clip("activations.clip", self.clip)?;
-        if self.dynamic && self.clip != Clip::MinMax {
-            let expected = "no clip with `dynamic = true`: ranges are those of a batch";
-            return error("activations.clip", self.clip, expected);
+        range_estimator("activations.range_estimator", self.range_estimator)?;
+        if self.dynamic && self.range_estimator != RangeEstimator::MinMax {
+            let expected = "no range_estimator with `dynamic = true`: ranges are those of a batch";
+            return error("activations.range_estimator", self.range_estimator, expected);
         }
         if self.dynamic && self.power_of_two {
             let expected = "false with `dynamic = true`: ranges are those of a batch";
@@ -217,7 +217,7 @@ impl Override {
     ///
     /// # Errors
     ///
-    /// If the name is no pattern, weights have no bits, or more than 16, activations more than 16, the number of a way to clip
+    /// If the name is no pattern, weights have no bits, or more than 16, activations more than 16, the number of a range estimator
     /// is none that it can have, or a stretch is no number above 0.
     pub fn check(&self) -> Result<(), SettingError> {
         if let Err(wrong) = Pattern::new(&self.name) {
@@ -228,11 +228,11 @@ impl Override {
             self.field(key)
         })?;
         for (key, own) in [
-            ("weight_clip", self.weight_clip),
-            ("activation_clip", self.activation_clip),
+            ("weight_range_estimator", self.weight_range_estimator),
+            ("activation_range_estimator", self.activation_range_estimator),
         ] {
             if let Some(own) = own {
-                clip(self.field(key), own)?;
+                range_estimator(self.field(key), own)?;
             }
         }
         for (key, stretch) in [

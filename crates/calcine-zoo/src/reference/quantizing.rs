@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
 use calcine_quantize::{
-    Calibration, Clip, Quantized, Settings as Grids, TrialProgress, Trials, Widths, greedy, lapq,
+    Calibration, RangeEstimator, Quantized, Settings as Grids, TrialProgress, Trials, Widths, greedy, lapq,
     prepare, quantize_over, widths,
 };
 use calcine_trace::Network;
@@ -57,7 +57,7 @@ pub enum Search {
         /// Over all grids.
         rounds: usize,
     },
-    /// [`greedy`], over the ways to clip that Distiller knows, and the least error.
+    /// [`greedy`], over the range estimators that Distiller knows, and the least error.
     Greedy,
     /// [`widths`]: what fewer bits of each layer's weights cost.
     Widths {
@@ -179,7 +179,7 @@ impl Quantize<'_> {
         let trials = &mut trials;
         Ok(match &asked.search {
             Search::Lapq { rounds } => (lapq(network, seen, grids, *rounds, trials)?, None),
-            Search::Greedy => (greedy(network, seen, grids, &CLIPS, trials)?, None),
+            Search::Greedy => (greedy(network, seen, grids, &RANGE_ESTIMATORS, trials)?, None),
             Search::Widths { bits, budget } => {
                 let found = widths(network, seen, grids, bits, trials)?;
                 let chosen = budget
@@ -207,12 +207,12 @@ fn divergence(float: &[Tensor<2>], found: &[Tensor<2>]) -> f64 {
 }
 
 /// What a greedy search chooses from.
-const CLIPS: [Clip; 5] = [
-    Clip::MinMax,
-    Clip::Average,
-    Clip::Gauss,
-    Clip::Laplace,
-    Clip::Mse,
+const RANGE_ESTIMATORS: [RangeEstimator; 5] = [
+    RangeEstimator::MinMax,
+    RangeEstimator::Average,
+    RangeEstimator::Gauss,
+    RangeEstimator::Laplace,
+    RangeEstimator::Mse,
 ];
 
 impl ModelTask for Quantize<'_> {

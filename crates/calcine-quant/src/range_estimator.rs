@@ -14,7 +14,7 @@ use crate::{Quantizer, Scheme, Seen};
 /// three quarters of which are such zeros, deviations, `gauss` and `laplace` are those of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum Clip {
+pub enum RangeEstimator {
     /// From the smallest value to the largest.
     #[default]
     MinMax,
@@ -39,18 +39,18 @@ pub enum Clip {
     Entropy,
 }
 
-/// A word that names no way to clip.
+/// A word that names no range estimator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no way to clip: expected min_max, average, gauss, laplace, mse, entropy, norm(P), deviations(N) or percentile(P)"
+    "`{0}` is no range estimator: expected min_max, average, gauss, laplace, mse, entropy, norm(P), deviations(N) or percentile(P)"
 )]
-pub struct UnknownClip(String);
+pub struct UnknownRangeEstimator(String);
 
-impl FromStr for Clip {
-    type Err = UnknownClip;
+impl FromStr for RangeEstimator {
+    type Err = UnknownRangeEstimator;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let unknown = || UnknownClip(text.to_owned());
+        let unknown = || UnknownRangeEstimator(text.to_owned());
         let argument = |name: &str| -> Option<f64> {
             let inner = text
                 .strip_prefix(name)?
@@ -78,7 +78,7 @@ impl FromStr for Clip {
     }
 }
 
-impl fmt::Display for Clip {
+impl fmt::Display for RangeEstimator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MinMax => f.write_str("min_max"),
@@ -94,30 +94,30 @@ impl fmt::Display for Clip {
     }
 }
 
-impl TryFrom<String> for Clip {
-    type Error = UnknownClip;
+impl TryFrom<String> for RangeEstimator {
+    type Error = UnknownRangeEstimator;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse()
     }
 }
 
-impl From<Clip> for String {
-    fn from(clip: Clip) -> Self {
-        clip.to_string()
+impl From<RangeEstimator> for String {
+    fn from(range_estimator: RangeEstimator) -> Self {
+        range_estimator.to_string()
     }
 }
 
 /// The share of zeros above which standard deviations are those of the other values.
 const MOSTLY_ZERO: f64 = 0.75;
 
-impl Clip {
+impl RangeEstimator {
     /// Checks that its number is one that the text of a setting could have.
     ///
     /// # Errors
     ///
     /// If it is not: a percentile beyond 50 to 100, a norm beyond 1 to 16, deviations that are not positive.
-    pub fn check(self) -> Result<(), UnknownClip> {
+    pub fn check(self) -> Result<(), UnknownRangeEstimator> {
         self.to_string().parse::<Self>().map(|_| ())
     }
 
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn ways_to_clip_have_names() {
+    fn range_estimators_have_names() {
         for text in [
             "min_max",
             "average",
@@ -276,7 +276,7 @@ mod tests {
             "deviations(2.5)",
             "percentile(99.9)",
         ] {
-            assert_eq!(text.parse::<Clip>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<RangeEstimator>().unwrap().to_string(), text);
         }
         for text in [
             "minmax",
@@ -286,7 +286,7 @@ mod tests {
             "norm(0.5)",
             "",
         ] {
-            let error = text.parse::<Clip>().unwrap_err().to_string();
+            let error = text.parse::<RangeEstimator>().unwrap_err().to_string();
             assert!(error.contains("expected min_max"), "{error}");
         }
     }
@@ -319,9 +319,9 @@ mod tests {
                 let samples: Vec<&[f32]> = numbers.chunks(1).collect();
                 let seen = Seen::of(&samples).unwrap();
                 for text in ALL {
-                    let clip: Clip = text.parse().unwrap();
+                    let range_estimator: RangeEstimator = text.parse().unwrap();
                     for bits in [8, 4] {
-                        let [low, high] = clip.range(&seen, bits, Scheme::Affine);
+                        let [low, high] = range_estimator.range(&seen, bits, Scheme::Affine);
                         let what =
                             format!("{text}, {bits} bits, {zeros} zeros, {negative}: {low} {high}");
                         // An average of single numbers is that of all, of both signs.
@@ -342,8 +342,8 @@ mod tests {
         for numbers in [vec![0.0; 100], [[0.0; 99].as_slice(), &[3.0]].concat()] {
             let seen = Seen::of(&[&numbers]).unwrap();
             for text in ALL {
-                let clip: Clip = text.parse().unwrap();
-                let [low, high] = clip.range(&seen, 8, Scheme::Affine);
+                let range_estimator: RangeEstimator = text.parse().unwrap();
+                let [low, high] = range_estimator.range(&seen, 8, Scheme::Affine);
                 let top = numbers[99];
                 assert!(
                     low <= 0.0 && f64::from(0.5 * top) <= high,
@@ -359,7 +359,7 @@ mod tests {
         let numbers: Vec<f32> = (0..100_000).map(|i| (i as f32 - 50_000.0) / 1e4).collect();
         let seen = Seen::of(&[&numbers]).unwrap();
         assert!(seen.zeros() < 1e-3, "{}", seen.zeros());
-        let [low, high] = Clip::Percentile(99.0).range(&seen, 8, Scheme::Affine);
+        let [low, high] = RangeEstimator::Percentile(99.0).range(&seen, 8, Scheme::Affine);
         assert!(
             (low + 4.9).abs() < 0.01 && (high - 4.9).abs() < 0.01,
             "{low} {high}"
@@ -367,24 +367,24 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_ways_to_clip_are_checked_whoever_made_them() {
+    fn numbers_of_range_estimators_are_checked_whoever_made_them() {
         let bad = [
-            Clip::Percentile(-5.0),
-            Clip::Percentile(50.0),
-            Clip::Percentile(100.1),
-            Clip::Percentile(f64::NAN),
-            Clip::Deviations(0.0),
-            Clip::Deviations(-1.0),
-            Clip::Deviations(f64::INFINITY),
-            Clip::Norm(0.0),
-            Clip::Norm(17.0),
-            Clip::Norm(f64::NAN),
+            RangeEstimator::Percentile(-5.0),
+            RangeEstimator::Percentile(50.0),
+            RangeEstimator::Percentile(100.1),
+            RangeEstimator::Percentile(f64::NAN),
+            RangeEstimator::Deviations(0.0),
+            RangeEstimator::Deviations(-1.0),
+            RangeEstimator::Deviations(f64::INFINITY),
+            RangeEstimator::Norm(0.0),
+            RangeEstimator::Norm(17.0),
+            RangeEstimator::Norm(f64::NAN),
         ];
-        for clip in bad {
-            assert!(clip.check().is_err(), "{clip}");
+        for range_estimator in bad {
+            assert!(range_estimator.check().is_err(), "{range_estimator}");
         }
         for text in ALL {
-            assert!(text.parse::<Clip>().unwrap().check().is_ok());
+            assert!(text.parse::<RangeEstimator>().unwrap().check().is_ok());
         }
     }
 }
