@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::folded::{FloatLayer, output_of, step_of};
 use crate::QuantizeError;
 use crate::exact::{self, Digits, Split};
-use crate::settings::{SumSettings, WeightSettings};
+use crate::settings::{AccumulatorSettings, WeightSettings};
 
 /// A layer in integers: `w = step · (q − zero)`, one step, one for each output, or one for each group of an output's row.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,7 +74,7 @@ impl Dynamic {
 pub(crate) struct Accumulator<'a> {
     /// The quantizer of the layer's inputs, if they have one.
     pub(crate) input: Option<&'a Quantizer>,
-    pub(crate) settings: &'a SumSettings,
+    pub(crate) settings: &'a AccumulatorSettings,
 }
 
 impl Accumulator<'_> {
@@ -335,7 +335,7 @@ impl Layer {
     pub(crate) fn fits(
         &self,
         input: Option<&Quantizer>,
-        settings: &SumSettings,
+        settings: &AccumulatorSettings,
     ) -> Result<(), QuantizeError> {
         let largest = input.map(Quantizer::largest);
         let Some(largest) = largest.or(self.dynamic.map(Dynamic::largest)) else {

@@ -87,7 +87,7 @@ pub use report::{
 pub use search::{SearchError, TrialProgress, Trials, greedy, lapq};
 pub use settings::{
     ActivationSettings, EndSettings, Override, Preparation, Rounding, SettingError, Settings,
-    SettingsError, SumSettings, WeightSettings,
+    SettingsError, AccumulatorSettings, WeightSettings,
 };
 pub use weights::weights_on_grids;
 pub use widths::{LayerWidths, NoWidths, Width, Widths, widths};

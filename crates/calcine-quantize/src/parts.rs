@@ -12,7 +12,7 @@ use crate::layer::{Accumulator, Dynamic, FloatLayer, Layer, groups, vector};
 use crate::norms::reestimate;
 use crate::plan::{Uses, grids, has_integers, output_axis, weight_at};
 use crate::report::{Asked, QuantizationReport};
-use crate::settings::{ByLayer, LayerSettings, SumSettings};
+use crate::settings::{ByLayer, LayerSettings, AccumulatorSettings};
 use crate::{Calibration, FloatType, QuantizeError, Quantized, Quantizer, Settings};
 
 /// What the layers with these weights were fed.
@@ -117,7 +117,7 @@ impl Parts {
                 let float = FloatLayer::of(network, &uses, node)?;
                 let accumulator = Accumulator {
                     input: grids[node.inputs[0].0].as_ref(),
-                    settings: &settings.sums,
+                    settings: &settings.accumulator,
                 };
                 let weights = float.grids(own)?;
                 let samples = is_sampled(node, own).then(|| samples.next()).flatten();
@@ -163,7 +163,7 @@ impl Parts {
         &mut self,
         network: &Network,
         batches: &[I],
-        sums: &SumSettings,
+        accumulator: &AccumulatorSettings,
     ) -> Result<(), QuantizeError> {
         let mut rounded = BTreeMap::new();
         for (&index, layer) in &self.layers {
@@ -189,7 +189,7 @@ impl Parts {
                     [network, &renormed].map(|n| FloatLayer::of(n, &self.uses, node));
                 let accumulator = Accumulator {
                     input: self.grids[node.inputs[0].0].as_ref(),
-                    settings: sums,
+                    settings: accumulator,
                 };
                 layer.renorm(&before?, &after?, accumulator)?;
             }
@@ -200,11 +200,11 @@ impl Parts {
     pub(crate) fn assembled(
         self,
         network: &Network,
-        sums: &SumSettings,
+        accumulator: &AccumulatorSettings,
     ) -> Result<Quantized, QuantizeError> {
         for (&index, layer) in &self.layers {
             let input = self.graph.nodes[index].inputs[0];
-            layer.fits(self.grids[input.0].as_ref(), sums)?;
+            layer.fits(self.grids[input.0].as_ref(), accumulator)?;
         }
         assembled(
             network,

@@ -107,7 +107,7 @@ pub fn quantize(
     }
     let network = &network.clone().with_stored_weights();
     let parts = Parts::of(network, seen, settings, &mut |_| Ok(Vec::new()))?;
-    parts.assembled(network, &settings.sums)
+    parts.assembled(network, &settings.accumulator)
 }
 
 /// Quantizes a network after training, with batches by which weights are rounded and biases corrected, as the
@@ -138,9 +138,9 @@ pub fn quantize_over<I: Tensors + Clone>(
     };
     let mut parts = Parts::of(network, seen, settings, &mut sample)?;
     if settings.weights.reestimate {
-        parts.renorm(network, batches, &settings.sums)?;
+        parts.renorm(network, batches, &settings.accumulator)?;
     }
-    parts.assembled(network, &settings.sums)
+    parts.assembled(network, &settings.accumulator)
 }
 
 impl Quantized {

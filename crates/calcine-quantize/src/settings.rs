@@ -24,8 +24,8 @@ pub struct Settings {
     pub weights: WeightSettings,
     /// What activations become.
     pub activations: ActivationSettings,
-    /// What sums and biases may need.
-    pub sums: SumSettings,
+    /// The widths of accumulators and biases.
+    pub accumulator: AccumulatorSettings,
     /// The first and the last layer with weights, if they are treated otherwise.
     pub ends: Option<EndSettings>,
     /// Layers that are treated otherwise. Of several that match, each key is the last one's that has it, and where none has it,
@@ -34,17 +34,17 @@ pub struct Settings {
     pub layers: Vec<Override>,
 }
 
-/// The integers that products are added up in. A layer that could leave them is an error, with its name.
+/// The integers in which products are accumulated. A layer whose sums could overflow them is an error, with its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct SumSettings {
-    /// Bits of a sum, sign included: 8 to 32.
+pub struct AccumulatorSettings {
+    /// Bits of an accumulator, sign included: 8 to 32.
     pub bits: u8,
     /// Bits of a bias: 8 to 32.
     pub bias_bits: u8,
 }
 
-impl Default for SumSettings {
+impl Default for AccumulatorSettings {
     fn default() -> Self {
         Self {
             bits: 32,
@@ -226,7 +226,7 @@ struct SettingsFile {
     #[serde(default)]
     activations: ActivationSettings,
     #[serde(default, skip_serializing_if = "is_default")]
-    sums: SumSettings,
+    accumulator: AccumulatorSettings,
     #[serde(skip_serializing_if = "Option::is_none")]
     ends: Option<EndSettings>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -239,7 +239,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl Settings {
-    /// Reads a TOML file: `format = 1`, `[prepare]`, `[weights]`, `[activations]`, `[sums]`, `[ends]`, and a `[[layer]]` for each override.
+    /// Reads a TOML file: `format = 1`, `[prepare]`, `[weights]`, `[activations]`, `[accumulator]`, `[ends]`, and a `[[layer]]` for each override.
     ///
     /// # Errors
     ///
@@ -273,7 +273,7 @@ impl Settings {
             prepare: file.prepare,
             weights: file.weights,
             activations: file.activations,
-            sums: file.sums,
+            accumulator: file.accumulator,
             ends: file.ends,
             layers: file.layer,
         };
@@ -291,7 +291,7 @@ impl Settings {
             prepare: self.prepare,
             weights: self.weights,
             activations: self.activations,
-            sums: self.sums,
+            accumulator: self.accumulator,
             ends: self.ends,
             layer: self.layers.clone(),
         };

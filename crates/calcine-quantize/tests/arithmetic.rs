@@ -357,7 +357,7 @@ fn narrow_accumulators_give_no_room_at_the_cost_of_weights() {
         let network = trace(&model, x.clone(), |m: &Linear, x| m.forward(x)).unwrap();
         let seen = Calibration::of(&network, &[x]).unwrap();
         let mut settings = Settings::default();
-        settings.sums.bias_bits = 12;
+        settings.accumulator.bias_bits = 12;
         quantize(&network, &seen, &settings).is_err()
     };
     assert!(!refused(1e-8) && refused(0.1));

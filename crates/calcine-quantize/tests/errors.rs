@@ -25,8 +25,8 @@ fn settings_say_where_they_are_wrong() {
             "`prepare.smooth` is 1.5, expected 0 to 1",
         ),
         (
-            "format = 1\n[sums]\nbits = 40",
-            "`sums.bits` is 40, expected 8 to 32",
+            "format = 1\n[accumulator]\nbits = 40",
+            "`accumulator.bits` is 40, expected 8 to 32",
         ),
         ("format = 1\n[weights]\ngroup = 0", "`weights.group` is 0"),
         (
@@ -81,8 +81,8 @@ fn what_does_not_fit_is_named() {
             "[weights]\nbits = 16\n[activations]\nbits = 16",
             "give it fewer bits",
         ),
-        ("[sums]\nbits = 16", "beyond 32767: give it fewer bits"),
-        ("[sums]\nbias_bits = 8", "beyond 127: give it fewer bits"),
+        ("[accumulator]\nbits = 16", "beyond 32767: give it fewer bits"),
+        ("[accumulator]\nbias_bits = 8", "beyond 127: give it fewer bits"),
     ];
     each(rows, |(text, expected)| {
         let error = refused(text);
@@ -121,7 +121,7 @@ fn networks_that_train_say_what_does_not_fit_too() {
     let settings = Settings::parse("format = 1\n[weights]\ngroup = 4").unwrap();
     let error = AwareNetwork::new(network.clone(), &seen, &settings, Method::Lsq).unwrap_err();
     assert!(error.to_string().contains("`group`"), "{error}");
-    let settings = Settings::parse("format = 1\n[sums]\nbits = 16").unwrap();
+    let settings = Settings::parse("format = 1\n[accumulator]\nbits = 16").unwrap();
     let aware = AwareNetwork::new(network, &seen, &settings, Method::Lsq).unwrap();
     let error = aware.quantized().unwrap_err().to_string();
     assert!(error.contains("beyond 32767"), "{error}");

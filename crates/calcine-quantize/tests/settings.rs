@@ -7,7 +7,7 @@ use burn::tensor::activation::relu;
 use calcine_params::Inventory;
 use calcine_quantize::{
     AwareNetwork, Calibration, RangeEstimator, EndSettings, Evaluation, Method, Override, Preparation,
-    Quantized, Scheme, Settings, SumSettings, Trials, greedy, lapq, prepare, quantize,
+    Quantized, Scheme, Settings, AccumulatorSettings, Trials, greedy, lapq, prepare, quantize,
     quantize_over, smooth, widths,
 };
 use calcine_testkit::{device, each, numbers};
@@ -78,12 +78,12 @@ const BAD: [(&str, Change); 32] = [
         s.activations.dynamic = true;
         s.activations.power_of_two = true;
     }),
-    ("sums.bits", |s| s.sums = SumSettings { bits: 0, ..s.sums }),
-    ("sums.bits", |s| s.sums = SumSettings { bits: 80, ..s.sums }),
-    ("sums.bias_bits", |s| {
-        s.sums = SumSettings {
+    ("accumulator.bits", |s| s.accumulator = AccumulatorSettings { bits: 0, ..s.accumulator }),
+    ("accumulator.bits", |s| s.accumulator = AccumulatorSettings { bits: 80, ..s.accumulator }),
+    ("accumulator.bias_bits", |s| {
+        s.accumulator = AccumulatorSettings {
             bias_bits: 7,
-            ..s.sums
+            ..s.accumulator
         }
     }),
     ("ends.weight_bits", |s| {

@@ -41,7 +41,7 @@ impl AwareNetwork {
             let input = grids[node.inputs[0].0].as_ref();
             let accumulator = Accumulator {
                 input,
-                settings: &plan.sums,
+                settings: &plan.accumulator,
             };
             let steps = read(aware.weight_steps(weight));
             let layer = match plan.method {
@@ -59,7 +59,7 @@ impl AwareNetwork {
                     Layer::nearest(&node.name, &float, &own, &settings, accumulator)?
                 }
             };
-            layer.fits(input, &plan.sums)?;
+            layer.fits(input, &plan.accumulator)?;
             layers.insert(weight.node, layer);
         }
         let graph = plan.graph.clone();

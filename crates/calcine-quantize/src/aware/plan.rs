@@ -12,7 +12,7 @@ use super::{AwareError, LEAST};
 use crate::layer::FloatLayer;
 use crate::plan::{Uses, grids, has_weights, makers};
 use crate::report::{Asked, QuantizationReport};
-use crate::settings::{ActivationSettings, ByLayer, SumSettings, check_method};
+use crate::settings::{ActivationSettings, ByLayer, AccumulatorSettings, check_method};
 use crate::{Calibration, FloatType, QuantizeError, Settings};
 
 /// The grids of a network that trains on them.
@@ -29,7 +29,7 @@ pub(super) struct Plan {
     /// By the value at which it is settled.
     pub(super) activations: BTreeMap<ValueId, ActivationPlan>,
     pub(super) method: Method,
-    pub(super) sums: SumSettings,
+    pub(super) accumulator: AccumulatorSettings,
     /// Of each value, what it is kept in where it is needed in float.
     pub(super) kept: Vec<FloatType>,
     pub(super) report: QuantizationReport,
@@ -213,7 +213,7 @@ impl Plan {
             weights,
             activations,
             method,
-            sums: settings.sums,
+            accumulator: settings.accumulator,
         };
         Ok((plan, network, ranges))
     }

@@ -7,7 +7,7 @@ use calcine_names::Pattern;
 use calcine_quant::{MAX_BITS, Method};
 
 use super::{
-    ActivationSettings, EndSettings, Override, Preparation, Settings, SumSettings, WeightSettings,
+    ActivationSettings, EndSettings, Override, Preparation, Settings, AccumulatorSettings, WeightSettings,
 };
 use crate::{RangeEstimator, Scheme};
 
@@ -104,7 +104,7 @@ impl Settings {
         self.prepare.check()?;
         self.weights.check_but_bits()?;
         self.activations.check()?;
-        self.sums.check()?;
+        self.accumulator.check()?;
         let scheme = self.activations.scheme;
         if let Some(ends) = &self.ends {
             ends.check()?;
@@ -185,15 +185,15 @@ impl ActivationSettings {
     }
 }
 
-impl SumSettings {
+impl AccumulatorSettings {
     /// Checks every value.
     ///
     /// # Errors
     ///
     /// If a number of bits is not 8 to 32.
     pub fn check(&self) -> Result<(), SettingError> {
-        within("sums.bits", self.bits, &(8..=32))?;
-        within("sums.bias_bits", self.bias_bits, &(8..=32))
+        within("accumulator.bits", self.bits, &(8..=32))?;
+        within("accumulator.bias_bits", self.bias_bits, &(8..=32))
     }
 }
 
