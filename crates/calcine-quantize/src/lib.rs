@@ -10,7 +10,7 @@
 //! | item | what |
 //! |---|---|
 //! | [`Calibration`], [`Seen`] | what every value of a network was over some batches; JSON |
-//! | [`Settings`], [`Override`], [`EndSettings`] | bits, schemes and range estimators, for all layers and for some; each checks itself |
+//! | [`Settings`], [`Override`], [`FirstLastSettings`] | bits, schemes and range estimators, for all layers and for some; each checks itself |
 //! | [`RangeEstimator`] | which part of a range a grid covers: min-max, average, ACIQ, percentiles, least error |
 //! | [`quantize`], [`Quantized`] | batch norms folded, weights rounded, a grid on every edge; its forward pass |
 //! | [`QuantizationReport`] | what stays in float and why, which settings changed nothing, where numbers were lost |
@@ -86,7 +86,7 @@ pub use report::{
 };
 pub use search::{SearchError, TrialProgress, Trials, greedy, lapq};
 pub use settings::{
-    ActivationSettings, EndSettings, Override, Preparation, Rounding, SettingError, Settings,
+    ActivationSettings, FirstLastSettings, Override, Preparation, Rounding, SettingError, Settings,
     SettingsError, AccumulatorSettings, WeightSettings,
 };
 pub use weights::weights_on_grids;

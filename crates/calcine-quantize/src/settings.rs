@@ -27,9 +27,9 @@ pub struct Settings {
     /// The widths of accumulators and biases.
     pub accumulator: AccumulatorSettings,
     /// The first and the last layer with weights, if they are treated otherwise.
-    pub ends: Option<EndSettings>,
+    pub first_last: Option<FirstLastSettings>,
     /// Layers that are treated otherwise. Of several that match, each key is the last one's that has it, and where none has it,
-    /// that of `ends`, or of all layers.
+    /// that of `first_last`, or of all layers.
     #[serde(rename = "layer")]
     pub layers: Vec<Override>,
 }
@@ -57,7 +57,7 @@ impl Default for AccumulatorSettings {
 /// such a layer changes the keys that it has, and no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct EndSettings {
+pub struct FirstLastSettings {
     /// Keeps them in float, the network's inputs too, and their parameters as numbers of this type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub float: Option<FloatType>,
@@ -156,7 +156,7 @@ pub struct ActivationSettings {
 }
 
 /// What is other for some layers: the keys that it has. Those that it has not are those of an earlier override of the same
-/// layer, of the ends, or of all layers.
+/// layer, of `first_last`, or of all layers.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Override {
@@ -228,7 +228,7 @@ struct SettingsFile {
     #[serde(default, skip_serializing_if = "is_default")]
     accumulator: AccumulatorSettings,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ends: Option<EndSettings>,
+    first_last: Option<FirstLastSettings>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     layer: Vec<Override>,
 }
@@ -239,7 +239,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl Settings {
-    /// Reads a TOML file: `format = 1`, `[prepare]`, `[weights]`, `[activations]`, `[accumulator]`, `[ends]`, and a `[[layer]]` for each override.
+    /// Reads a TOML file: `format = 1`, `[prepare]`, `[weights]`, `[activations]`, `[accumulator]`, `[first_last]`, and a `[[layer]]` for each override.
     ///
     /// # Errors
     ///
@@ -274,7 +274,7 @@ impl Settings {
             weights: file.weights,
             activations: file.activations,
             accumulator: file.accumulator,
-            ends: file.ends,
+            first_last: file.first_last,
             layers: file.layer,
         };
         settings
@@ -292,7 +292,7 @@ impl Settings {
             weights: self.weights,
             activations: self.activations,
             accumulator: self.accumulator,
-            ends: self.ends,
+            first_last: self.first_last,
             layer: self.layers.clone(),
         };
         toml::to_string(&file).expect("settings are plain data")

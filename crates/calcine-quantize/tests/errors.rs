@@ -128,7 +128,7 @@ fn networks_that_train_say_what_does_not_fit_too() {
 }
 
 #[test]
-fn ends_and_overrides_have_bits_of_their_own() {
+fn first_last_and_overrides_have_bits_of_their_own() {
     let network = network();
     let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let bits = |text: &str| {
@@ -143,11 +143,11 @@ fn ends_and_overrides_have_bits_of_their_own() {
         (bits, integers)
     };
     assert_eq!(bits(""), (vec![4; 6], Some(255)));
-    let ends = "[ends]\nweight_bits = 8\nactivation_bits = 6\n";
+    let ends = "[first_last]\nweight_bits = 8\nactivation_bits = 6\n";
     assert_eq!(bits(ends), (vec![8, 4, 4, 4, 4, 8], Some(63)));
     let overridden = format!("{ends}[[layer]]\nname = \"head\"\nweight_bits = 5\n");
     assert_eq!(bits(&overridden), (vec![8, 4, 4, 4, 4, 5], Some(63)));
-    assert_eq!(bits("[ends]\nfloat = \"f32\""), (vec![4; 4], None));
+    assert_eq!(bits("[first_last]\nfloat = \"f32\""), (vec![4; 4], None));
 }
 
 /// What the project ships says what it is, and is read again as it was written.

@@ -5,7 +5,7 @@ use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::activation::{relu, softmax};
 use burn::tensor::{Int, Tensor, TensorData};
 use calcine_quantize::{
-    AwareNetwork, Calibration, RangeEstimator, EndSettings, FloatType, Method, Override, Quantized, Rounding,
+    AwareNetwork, Calibration, RangeEstimator, FirstLastSettings, FloatType, Method, Override, Quantized, Rounding,
     Settings, quantize, quantize_over,
 };
 use calcine_testkit::{device, each, numbers};
@@ -161,13 +161,13 @@ fn settings_that_change_nothing_are_reported() {
         ),
         (
             |s| {
-                s.ends = Some(EndSettings {
+                s.first_last = Some(FirstLastSettings {
                     float: Some(FloatType::F32),
                     weight_bits: Some(8),
-                    ..EndSettings::default()
+                    ..FirstLastSettings::default()
                 });
             },
-            &["ends.weight_bits"],
+            &["first_last.weight_bits"],
         ),
         (
             |s| {

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use calcine_params::Inventory;
 use calcine_quantize::{
-    AwareNetwork, Calibration, RangeEstimator, EndSettings, Evaluation, Method, Override, Preparation,
+    AwareNetwork, Calibration, RangeEstimator, FirstLastSettings, Evaluation, Method, Override, Preparation,
     Quantized, Scheme, Settings, AccumulatorSettings, Trials, greedy, lapq, prepare, quantize,
     quantize_over, smooth, widths,
 };
@@ -86,16 +86,16 @@ const BAD: [(&str, Change); 32] = [
             ..s.accumulator
         }
     }),
-    ("ends.weight_bits", |s| {
-        s.ends = Some(EndSettings {
+    ("first_last.weight_bits", |s| {
+        s.first_last = Some(FirstLastSettings {
             weight_bits: Some(1),
-            ..EndSettings::default()
+            ..FirstLastSettings::default()
         });
     }),
-    ("ends.activation_bits", |s| {
-        s.ends = Some(EndSettings {
+    ("first_last.activation_bits", |s| {
+        s.first_last = Some(FirstLastSettings {
             activation_bits: Some(33),
-            ..EndSettings::default()
+            ..FirstLastSettings::default()
         });
     }),
     ("layer.name", |s| s.layers.push(layer(""))),
@@ -494,7 +494,7 @@ fn a_pattern_of_another_depth_is_of_no_layer_and_reported() {
 }
 
 #[test]
-fn overrides_and_ends_are_merged_key_by_key() {
+fn overrides_and_first_last_are_merged_key_by_key() {
     let (network, seen, _) = blocks();
     let all = [
         "conv1.weight",
@@ -511,7 +511,7 @@ fn overrides_and_ends_are_merged_key_by_key() {
         quantize(&network, &seen, &settings).unwrap()
     };
     let layers = |text: &str, bits: u8| weights_of(&quantized(text), bits);
-    let ends = "[ends]\nfloat = \"f32\"\n";
+    let ends = "[first_last]\nfloat = \"f32\"\n";
     // The second use of the first layer is not the layer that sees the input.
     assert_eq!(layers(ends, 8), all[1..7]);
     // What an override says nothing of stays.
@@ -530,7 +530,7 @@ fn overrides_and_ends_are_merged_key_by_key() {
             format!("[[layer]]\nname = \"fc\"\nfloat = \"f32\"\n[[layer]]\nname = \"**\"\n{key}\n");
         assert_eq!(layers(&text, 8), all[..7]);
     });
-    let text = "[ends]\nweight_bits = 6\nactivation_bits = 5\n[[layer]]\nname = \"**\"\nactivation_bits = 7\n[[layer]]\nname = \"fc\"\nweight_bits = 3\n";
+    let text = "[first_last]\nweight_bits = 6\nactivation_bits = 5\n[[layer]]\nname = \"**\"\nactivation_bits = 7\n[[layer]]\nname = \"fc\"\nweight_bits = 3\n";
     assert_eq!(layers(text, 6), ["conv1.weight"]);
     assert_eq!(layers(text, 3), ["fc.weight"]);
     let bits = |name: &str| quantized(text).grid(name).map(|grid| grid.high);

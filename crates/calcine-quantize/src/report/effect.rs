@@ -33,17 +33,17 @@ impl Asked<'_> {
         let settings = by_layer.settings();
         self.whole(settings, &mut say);
         let overrides = by_layer.overrides();
-        if let Some(ends) = &settings.ends {
+        if let Some(first_last) = &settings.first_last {
             let own = Override {
-                float: ends.float,
-                weight_bits: ends.weight_bits,
-                activation_bits: ends.activation_bits,
+                float: first_last.float,
+                weight_bits: first_last.weight_bits,
+                activation_bits: first_last.activation_bits,
                 ..Override::default()
             };
             for (key, _) in keys(&own).into_iter().filter(|(_, has)| *has) {
-                let names = by_layer.ends().iter().copied();
+                let names = by_layer.first_last().iter().copied();
                 if let Some(reason) = self.unused(by_layer, key, names, 0) {
-                    say(format!("ends.{key}"), reason);
+                    say(format!("first_last.{key}"), reason);
                 }
             }
         }

@@ -7,7 +7,7 @@ use calcine_names::Pattern;
 use calcine_quant::{MAX_BITS, Method};
 
 use super::{
-    ActivationSettings, EndSettings, Override, Preparation, Settings, AccumulatorSettings, WeightSettings,
+    ActivationSettings, FirstLastSettings, Override, Preparation, Settings, AccumulatorSettings, WeightSettings,
 };
 use crate::{RangeEstimator, Scheme};
 
@@ -88,8 +88,8 @@ impl Settings {
     pub(crate) fn check_with(&self, bits: &RangeInclusive<u8>) -> Checked {
         self.check_but_weight_bits()?;
         within("weights.bits", self.weights.bits, bits)?;
-        if let Some(own) = self.ends.and_then(|ends| ends.weight_bits) {
-            within("ends.weight_bits", own, bits)?;
+        if let Some(own) = self.first_last.and_then(|first_last| first_last.weight_bits) {
+            within("first_last.weight_bits", own, bits)?;
         }
         for layer in &self.layers {
             if let Some(own) = layer.weight_bits {
@@ -106,10 +106,10 @@ impl Settings {
         self.activations.check()?;
         self.accumulator.check()?;
         let scheme = self.activations.scheme;
-        if let Some(ends) = &self.ends {
-            ends.check()?;
-            if let Some(bits) = ends.activation_bits {
-                activation_bits("ends.activation_bits", bits, scheme)?;
+        if let Some(first_last) = &self.first_last {
+            first_last.check()?;
+            if let Some(bits) = first_last.activation_bits {
+                activation_bits("first_last.activation_bits", bits, scheme)?;
             }
         }
         for layer in &self.layers {
@@ -197,7 +197,7 @@ impl AccumulatorSettings {
     }
 }
 
-impl EndSettings {
+impl FirstLastSettings {
     /// Checks every value. How few bits there may be depends on how ranges become integers, which
     /// [`Settings::check`] knows.
     ///
@@ -206,7 +206,7 @@ impl EndSettings {
     /// If weights have no bits, or more than 16, or activations more than 16.
     pub fn check(&self) -> Result<(), SettingError> {
         bits(self.weight_bits, self.activation_bits, |key| {
-            format!("ends.{key}")
+            format!("first_last.{key}")
         })
     }
 }
