@@ -13,7 +13,7 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 use calcine::quant::{Quantizer, Scheme, fake_quantize, fake_quantize_rows};
-use calcine::quantize::{AwareNetwork, Calibration, Method, Settings};
+use calcine::quantize::{QatNetwork, Calibration, Method, Settings};
 use calcine::trace::{Network, trace};
 use calcine::zoo::{Classifier, ResNetConfig};
 use calcine_benches::{BATCH, Batch, batch, resnet50, weights};
@@ -107,14 +107,14 @@ fn pairs(_: &mut Criterion) {
         ("PACT", Method::Pact),
         ("WRPN", Method::Wrpn),
     ] {
-        let aware = AwareNetwork::new(network.clone(), &seen, &Settings::default(), method);
-        let aware = aware.expect("it goes on grids").train();
+        let qat = QatNetwork::new(network.clone(), &seen, &Settings::default(), method);
+        let qat = qat.expect("it goes on grids").train();
         let mut plain = Some((network.clone().train(), SgdConfig::new().init()));
-        let mut aware = Some((aware, SgdConfig::new().init()));
+        let mut qat = Some((qat, SgdConfig::new().init()));
         in_turn(
             &format!("a step of ResNet-20 on 8-bit grids ({name}), beside the plain step"),
             || plain = plain.take().map(|plain| step(plain, batch.clone())),
-            || aware = aware.take().map(|aware| step(aware, batch.clone())),
+            || qat = qat.take().map(|qat| step(qat, batch.clone())),
         );
     }
     println!("(batch {BATCH}, medians of {ROUNDS} in turn)");

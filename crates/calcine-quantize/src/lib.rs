@@ -19,7 +19,7 @@
 //! | [`fold_norms`] | the network without batch norms that layers can do themselves |
 //! | [`lapq`], [`greedy`] | settings that lose least, found by trying: [`Trials`], [`Evaluation`] |
 //! | [`widths`], [`Widths`] | what fewer bits of each layer cost, and the widths that lose least within a budget |
-//! | [`AwareNetwork`], [`Method`], [`Stage`] | quantization-aware training: the network on its grids, which learn or follow |
+//! | [`QatNetwork`], [`Method`], [`QatStage`] | quantization-aware training: the network on its grids, which learn or follow |
 //! | [`weights_on_grids`] | the same for the weights of any module, without a trace |
 //! | [`Quantizer`], [`Scheme`] | a grid |
 //! | [`QuantizeError`] | what does not fit, and where |
@@ -46,7 +46,7 @@
 //! ```
 
 mod ada_round;
-mod aware;
+mod qat;
 mod batches;
 mod calibrate;
 mod equalize;
@@ -70,7 +70,7 @@ mod settings;
 mod weights;
 mod widths;
 
-pub use aware::{AwareError, AwareNetwork, Stage};
+pub use qat::{QatError, QatNetwork, QatStage};
 pub use calcine_metric::{Evaluation, MetricValue};
 pub use calcine_quant::{RangeEstimator, FloatType, Method, Quantizer, Scheme, Seen, SeenError};
 pub use calibrate::{Calibration, CalibrationFileError};

@@ -10,7 +10,7 @@ use burn::nn::{
 use burn::tensor::activation::relu;
 use burn::tensor::{Tensor, TensorData};
 use calcine_quantize::{
-    AwareNetwork, Calibration, Method, Override, Quantized, Quantizer, Scheme, Settings, quantize,
+    QatNetwork, Calibration, Method, Override, Quantized, Quantizer, Scheme, Settings, quantize,
 };
 use calcine_testkit::{device, each, numbers, values};
 use calcine_trace::{AnyTensor, Network, trace};
@@ -335,9 +335,9 @@ fn rows_of_nothing_leave_the_bias() {
             let x: Tensor<4> = numbers([4, 3, 8, 8]);
             let seen = seen_of(&network, &x);
             let settings = Settings::default();
-            let aware = AwareNetwork::new(network, &seen, &settings, *method).unwrap();
-            let trained: Tensor<4> = aware.forward(x.clone());
-            let integers: Tensor<4> = aware.quantized().unwrap().forward(x);
+            let qat = QatNetwork::new(network, &seen, &settings, *method).unwrap();
+            let trained: Tensor<4> = qat.forward(x.clone());
+            let integers: Tensor<4> = qat.quantized().unwrap().forward(x);
             let largest = trained.clone().max().into_scalar::<f32>();
             let off = (trained - integers).abs().max().into_scalar::<f32>();
             assert!(
@@ -386,10 +386,10 @@ fn layers_of_zeros_are_finite() {
             let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
             let mut settings = Settings::default();
             settings.weights.bits = bits;
-            let aware = AwareNetwork::new(network, &seen, &settings, *method).unwrap();
-            let y: Tensor<2> = aware.forward(x.clone());
+            let qat = QatNetwork::new(network, &seen, &settings, *method).unwrap();
+            let y: Tensor<2> = qat.forward(x.clone());
             assert!(read(y).iter().all(|y| y.is_finite()));
-            let integers: Tensor<2> = aware.quantized().unwrap().forward(x);
+            let integers: Tensor<2> = qat.quantized().unwrap().forward(x);
             assert!(read(integers).iter().all(|y| y.is_finite()));
         }
     });

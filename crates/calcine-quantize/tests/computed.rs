@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use calcine_quantize::{AwareNetwork, Calibration, Method, Quantized, Settings, quantize};
+use calcine_quantize::{QatNetwork, Calibration, Method, Quantized, Settings, quantize};
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::trace;
 
@@ -65,8 +65,8 @@ fn a_computed_weight_has_integers() {
         );
         let again = Quantized::from_bytes(&quantized.to_bytes().unwrap(), &device()).unwrap();
         assert_eq!(read(again.forward::<_, Tensor<2>>(x.clone())), ints);
-        let aware = AwareNetwork::new(network.clone(), &seen, &Settings::default(), Method::Lsq);
-        let names = aware.unwrap().quantized().unwrap();
+        let qat = QatNetwork::new(network.clone(), &seen, &Settings::default(), Method::Lsq);
+        let names = qat.unwrap().quantized().unwrap();
         assert_eq!(names.layers().count(), 2);
     });
 }

@@ -1,7 +1,7 @@
 //! What cannot be quantized says what and where.
 
 use burn::tensor::Tensor;
-use calcine_quantize::{AwareNetwork, Calibration, Method, QuantizeError, Settings, quantize};
+use calcine_quantize::{QatNetwork, Calibration, Method, QuantizeError, Settings, quantize};
 use calcine_testkit::each;
 
 use crate::models::{images, network};
@@ -115,15 +115,15 @@ fn networks_that_train_say_what_does_not_fit_too() {
     each(rows, |(method, bits, expected)| {
         let mut settings = Settings::default();
         settings.weights.bits = *bits;
-        let error = AwareNetwork::new(network.clone(), &seen, &settings, *method).unwrap_err();
+        let error = QatNetwork::new(network.clone(), &seen, &settings, *method).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     });
     let settings = Settings::parse("format = 1\n[weights]\ngroup = 4").unwrap();
-    let error = AwareNetwork::new(network.clone(), &seen, &settings, Method::Lsq).unwrap_err();
+    let error = QatNetwork::new(network.clone(), &seen, &settings, Method::Lsq).unwrap_err();
     assert!(error.to_string().contains("`group`"), "{error}");
     let settings = Settings::parse("format = 1\n[accumulator]\nbits = 16").unwrap();
-    let aware = AwareNetwork::new(network, &seen, &settings, Method::Lsq).unwrap();
-    let error = aware.quantized().unwrap_err().to_string();
+    let qat = QatNetwork::new(network, &seen, &settings, Method::Lsq).unwrap();
+    let error = qat.quantized().unwrap_err().to_string();
     assert!(error.contains("beyond 32767"), "{error}");
 }
 

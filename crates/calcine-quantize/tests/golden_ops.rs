@@ -8,7 +8,7 @@ use burn::nn::{
 use burn::tensor::{Tensor, TensorData};
 use calcine_params::Inventory;
 use calcine_quantize::{
-    AwareNetwork, Calibration, RangeEstimator, Method, Scheme, Seen, Settings, fold_norms, quantize,
+    QatNetwork, Calibration, RangeEstimator, Method, Scheme, Seen, Settings, fold_norms, quantize,
 };
 use calcine_testkit::golden::{self, Golden};
 use calcine_testkit::{device, each};
@@ -276,11 +276,11 @@ fn golden_folded_norms() {
         let expected = golden.values(&expect["y_folded_eval"]).1;
         near(&read(y), &expected, 2e-4, &format!("{name}: results"));
 
-        let aware = AwareNetwork::new(network, &seen, &settings, Method::Lsq)
+        let qat = QatNetwork::new(network, &seen, &settings, Method::Lsq)
             .unwrap()
             .train();
         let on_tape = vec![x.to_device(&device().autodiff())];
-        let y: Vec<AnyTensor> = aware.forward(on_tape);
+        let y: Vec<AnyTensor> = qat.forward(on_tape);
         let expected = golden.values(&expect["train"]["y"]).1;
         near(
             &read(y[0].clone()),
@@ -289,10 +289,10 @@ fn golden_folded_norms() {
             &format!("{name}: training"),
         );
         if !case["args"]["momentum"].is_null() {
-            let aware = aware.valid();
-            let inventory = Inventory::of(&aware);
+            let qat = qat.valid();
+            let inventory = Inventory::of(&qat);
             let mean = inventory.get("norm.running_mean").unwrap();
-            let mean = calcine_params::flat(&aware, [mean]).remove(0).into_data();
+            let mean = calcine_params::flat(&qat, [mean]).remove(0).into_data();
             let mean: Vec<f32> = mean.iter().collect();
             let expected = golden.values(&expect["train"]["running_mean_after"]).1;
             near(&mean, &expected, 5e-4, &format!("{name}: running mean"));

@@ -5,7 +5,7 @@ use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::activation::{relu, softmax};
 use burn::tensor::{Int, Tensor, TensorData};
 use calcine_quantize::{
-    AwareNetwork, Calibration, RangeEstimator, FirstLastSettings, FloatType, Method, Override, Quantized, Rounding,
+    QatNetwork, Calibration, RangeEstimator, FirstLastSettings, FloatType, Method, Override, Quantized, Rounding,
     Settings, quantize, quantize_over,
 };
 use calcine_testkit::{device, each, numbers};
@@ -116,8 +116,8 @@ fn a_report_lists_what_stays_in_float_and_why() {
         float.map(|node| node.name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(names(&again), names(&quantized));
-    let aware = AwareNetwork::new(network, &seen, &Settings::default(), Method::Lsq).unwrap();
-    assert_eq!(aware.report().float.last(), report.float.last());
+    let qat = QatNetwork::new(network, &seen, &Settings::default(), Method::Lsq).unwrap();
+    assert_eq!(qat.report().float.last(), report.float.last());
 }
 
 #[test]
@@ -226,9 +226,9 @@ fn settings_that_change_nothing_are_reported() {
     });
     let mut settings = Settings::default();
     settings.weights.correct_bias = true;
-    let aware = AwareNetwork::new(network, &seen, &settings, Method::Lsq).unwrap();
+    let qat = QatNetwork::new(network, &seen, &settings, Method::Lsq).unwrap();
     assert_eq!(
-        aware.report().without_effect[0].setting,
+        qat.report().without_effect[0].setting,
         "weights.correct_bias"
     );
 }

@@ -9,7 +9,7 @@ use burn::nn::{
 use burn::tensor::activation::{relu, softmax};
 use burn::tensor::{Bool, Tensor, TensorData};
 use calcine_quantize::{
-    AwareNetwork, Calibration, FloatReason, FloatType, Method, Override, Quantized, Settings,
+    QatNetwork, Calibration, FloatReason, FloatType, Method, Override, Quantized, Settings,
     quantize,
 };
 use calcine_testkit::{device, each, numbers};
@@ -231,9 +231,9 @@ fn functions_that_magnify_take_floats() {
         assert!(!kept_in_float(&ours).is_empty());
         // The network trains on the same values, and becomes the same integers.
         let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
-        let aware = AwareNetwork::new(network, &seen, &Settings::default(), Method::Lsq).unwrap();
-        let on_grids: Tensor<4> = aware.forward(x.clone());
-        let integers: Tensor<4> = aware.quantized().unwrap().forward(x.clone());
+        let qat = QatNetwork::new(network, &seen, &Settings::default(), Method::Lsq).unwrap();
+        let on_grids: Tensor<4> = qat.forward(x.clone());
+        let integers: Tensor<4> = qat.quantized().unwrap().forward(x.clone());
         let largest = on_grids.clone().abs().max().into_scalar::<f32>();
         let off = (on_grids - integers).abs().max().into_scalar::<f32>();
         assert!(

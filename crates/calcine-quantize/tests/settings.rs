@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use calcine_params::Inventory;
 use calcine_quantize::{
-    AwareNetwork, Calibration, RangeEstimator, FirstLastSettings, Evaluation, Method, Override, Preparation,
+    QatNetwork, Calibration, RangeEstimator, FirstLastSettings, Evaluation, Method, Override, Preparation,
     Quantized, Scheme, Settings, AccumulatorSettings, Trials, greedy, lapq, prepare, quantize,
     quantize_over, smooth, widths,
 };
@@ -146,7 +146,7 @@ fn settings_made_by_code_are_checked_by_all_that_take_them() {
             quantize_over(&network, &seen, &settings, &batches)
                 .map(drop)
                 .map_err(|e| e.to_string()),
-            AwareNetwork::new(network.clone(), &seen, &settings, Method::Lsq)
+            QatNetwork::new(network.clone(), &seen, &settings, Method::Lsq)
                 .map(drop)
                 .map_err(|e| e.to_string()),
             lapq(&network, &seen, &settings, 1, &mut trials())
@@ -218,8 +218,8 @@ fn bits_and_numbers_are_those_that_the_method_has() {
     each(rows, |(method, bits, expected)| {
         let mut settings = Settings::default();
         settings.weights.bits = *bits;
-        let aware = AwareNetwork::new(network.clone(), &seen, &settings, *method);
-        assert_eq!(aware.is_ok(), *expected, "{:?}", aware.err());
+        let qat = QatNetwork::new(network.clone(), &seen, &settings, *method);
+        assert_eq!(qat.is_ok(), *expected, "{:?}", qat.err());
     });
 }
 
@@ -424,8 +424,8 @@ fn a_pattern_that_matches_nothing_names_its_neighbours() {
         let after = quantize(&network, &seen, &settings)
             .unwrap_err()
             .to_string();
-        let aware = AwareNetwork::new(network.clone(), &seen, &settings, Method::Lsq);
-        assert_eq!(aware.unwrap_err().to_string(), after);
+        let qat = QatNetwork::new(network.clone(), &seen, &settings, Method::Lsq);
+        assert_eq!(qat.unwrap_err().to_string(), after);
         let (said, nearest) = after.split_once("nearest: ").unwrap();
         assert!(said.contains(pattern) && nearest.contains(near), "{after}");
     });

@@ -3,7 +3,7 @@
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::{Int, Tensor};
 use calcine_quantize::{
-    AwareNetwork, Calibration, Method, Preparation, QuantizeError, Rounding, Settings, prepare,
+    QatNetwork, Calibration, Method, Preparation, QuantizeError, Rounding, Settings, prepare,
     quantize, quantize_over, reestimate,
 };
 use calcine_testkit::{device, each, numbers};
@@ -48,8 +48,8 @@ fn whatever_its_shape_a_batch_has_an_answer_or_an_error() {
     let network = network();
     let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
-    let aware =
-        AwareNetwork::new(network.clone(), &seen, &Settings::default(), Method::Lsq).unwrap();
+    let qat =
+        QatNetwork::new(network.clone(), &seen, &Settings::default(), Method::Lsq).unwrap();
     let lengths = [0, 1, 2, 3, 4, 8];
     let mut shapes = vec![[2, 3, 8, 8], [1, 3, 8, 8], [0, 0, 0, 0], [5, 3, 16, 16]];
     for length in lengths {
@@ -73,7 +73,7 @@ fn whatever_its_shape_a_batch_has_an_answer_or_an_error() {
         let message = float.as_ref().map(ToString::to_string);
         assert_eq!(quantized.try_forward::<_, Vec<AnyTensor>>(x()).err(), float);
         assert_eq!(quantized.run(x(), &mut |_, _| {}).err(), float);
-        assert_eq!(aware.try_forward::<_, Vec<AnyTensor>>(x()).err(), float);
+        assert_eq!(qat.try_forward::<_, Vec<AnyTensor>>(x()).err(), float);
         if float.is_some() {
             for (what, said) in refused(&network, &seen, &x()) {
                 assert_eq!(said, message, "{what}");
@@ -87,8 +87,8 @@ fn tensors_of_another_number_rank_or_kind_are_errors() {
     let network = network();
     let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
-    let aware =
-        AwareNetwork::new(network.clone(), &seen, &Settings::default(), Method::Lsq).unwrap();
+    let qat =
+        QatNetwork::new(network.clone(), &seen, &Settings::default(), Method::Lsq).unwrap();
     let right = || AnyTensor::from(images(2, 0));
     let rows: [Vec<AnyTensor>; 5] = [
         vec![],
@@ -109,7 +109,7 @@ fn tensors_of_another_number_rank_or_kind_are_errors() {
             error
         );
         assert_eq!(
-            aware.try_forward::<_, Vec<AnyTensor>>(inputs.clone()).err(),
+            qat.try_forward::<_, Vec<AnyTensor>>(inputs.clone()).err(),
             error
         );
         for (what, said) in refused(&network, &seen, inputs) {
@@ -118,7 +118,7 @@ fn tensors_of_another_number_rank_or_kind_are_errors() {
     });
     let outputs = quantized.try_forward::<_, Tensor<3>>(images(2, 0));
     assert!(matches!(outputs, Err(ForwardError::Outputs { .. })));
-    let outputs = aware.try_forward::<_, (Tensor<2>, Tensor<2>)>(images(2, 0));
+    let outputs = qat.try_forward::<_, (Tensor<2>, Tensor<2>)>(images(2, 0));
     assert!(matches!(outputs, Err(ForwardError::Outputs { .. })));
     let none: [Vec<AnyTensor>; 0] = [];
     let error = Calibration::of(&network, &none).unwrap_err();
@@ -138,8 +138,8 @@ fn inputs_have_equally_many_samples() {
     let network = trace(&model, of([1, 1]), forward).unwrap();
     let seen = Calibration::of(&network, &[of([2, 2])]).unwrap();
     let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
-    let aware =
-        AwareNetwork::new(network.clone(), &seen, &Settings::default(), Method::Lsq).unwrap();
+    let qat =
+        QatNetwork::new(network.clone(), &seen, &Settings::default(), Method::Lsq).unwrap();
     let rows = [
         ([2, 2], true),
         ([7, 7], true),
@@ -155,7 +155,7 @@ fn inputs_have_equally_many_samples() {
             quantized.try_forward::<_, Tensor<2>>(of(*rows)).err(),
             float
         );
-        assert_eq!(aware.try_forward::<_, Tensor<2>>(of(*rows)).err(), float);
+        assert_eq!(qat.try_forward::<_, Tensor<2>>(of(*rows)).err(), float);
         for (what, said) in refused(&network, &seen, &of(*rows).into_any()) {
             assert_eq!(said.is_none(), *fits, "{what}: {said:?}");
         }

@@ -22,7 +22,7 @@ impl Duty {
                 "`calcine_thin::thin` before each of `Recipe::thinning`'s epochs, and `Run::thinned`"
             }
             Self::Quantize => {
-                "`calcine_quantize::AwareNetwork`, with the settings and stages of `Recipe::quantization`"
+                "`calcine_quantize::QatNetwork`, with the settings and stages of `Recipe::quantization`"
             }
             Self::Distill => {
                 "`calcine_train::Taught` around the data, with the settings of `Recipe::teaching`"

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use calcine_observe::WatchError;
 use calcine_params::UnknownParameter;
 use calcine_plot::PlotError;
-use calcine_quantize::{AwareError, NoWidths, QuantizeError, QuantizedFileError, SearchError};
+use calcine_quantize::{QatError, NoWidths, QuantizeError, QuantizedFileError, SearchError};
 use calcine_recipe::RecipeError;
 use calcine_sensitivity::ScanError;
 use calcine_thin::ThinError;
@@ -60,7 +60,7 @@ pub enum RunError {
     NoWidths(#[from] NoWidths),
     /// The network cannot be trained for quantization.
     #[error(transparent)]
-    Aware(#[from] AwareError),
+    Qat(#[from] QatError),
     /// The quantized network cannot be written.
     #[error(transparent)]
     QuantizedFile(#[from] QuantizedFileError),

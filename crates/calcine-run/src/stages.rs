@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use calcine_observe::{NetworkWatch, Sums};
 use calcine_params::Inventory;
-use calcine_quantize::{AwareNetwork, Calibration, Override, Quantized, Settings, Stage};
+use calcine_quantize::{QatNetwork, Calibration, Override, Quantized, Settings, QatStage};
 use calcine_recipe::{Duty, Quantization, Recipe};
 use calcine_schedule::Clock;
 use calcine_thin::{Border, ThinOptions, Thinned, thin_with};
@@ -85,51 +85,51 @@ impl Quantizing<'_> {
         &self,
         network: Network,
         inputs: &[Vec<AnyTensor>],
-    ) -> Result<AwareNetwork, RunError> {
+    ) -> Result<QatNetwork, RunError> {
         let calibration = Calibration::of(&network, inputs)?;
         let settings = quantization_settings(self.asked);
-        let aware = AwareNetwork::new(network, &calibration, &settings, self.asked.method)?;
-        for warning in aware.report().warnings() {
+        let qat = QatNetwork::new(network, &calibration, &settings, self.asked.method)?;
+        for warning in qat.report().warnings() {
             tracing::warn!("{warning}");
         }
-        Ok(aware)
+        Ok(qat)
     }
 
     /// What moves in an epoch.
-    fn stage(&self, epoch: u64) -> Stage {
+    fn stage(&self, epoch: u64) -> QatStage {
         let before = |freeze: Option<u64>| freeze.is_none_or(|freeze| epoch < freeze);
-        Stage {
+        QatStage {
             activations: epoch >= self.asked.start,
             ranges: before(self.asked.freeze_ranges),
             norms: before(self.asked.freeze_norms),
-            ..Stage::default()
+            ..QatStage::default()
         }
     }
 }
 
-impl Stages<AwareNetwork> for Quantizing<'_> {
-    fn driver(&self, model: &AwareNetwork) -> Result<Driver<AwareNetwork>, RunError> {
+impl Stages<QatNetwork> for Quantizing<'_> {
+    fn driver(&self, model: &QatNetwork) -> Result<Driver<QatNetwork>, RunError> {
         let graph = model.network().graph();
         let duties = [Duty::Quantize, Duty::Distill];
         let bound = (self.recipe).bind_carrying_out(&duties, model, Some(graph), self.steps);
         Ok(bound?)
     }
 
-    fn first(&self, model: AwareNetwork) -> AwareNetwork {
-        model.at(self.stage(0))
+    fn first(&self, model: QatNetwork) -> QatNetwork {
+        model.with_stage(self.stage(0))
     }
 
     fn moments(&self) -> Vec<u64> {
         self.asked.moments(self.recipe.train().epochs)
     }
 
-    fn at(&self, model: AwareNetwork, clock: Clock) -> Result<AwareNetwork, RunError> {
-        Ok(model.at(self.stage(clock.epoch)))
+    fn at(&self, model: QatNetwork, clock: Clock) -> Result<QatNetwork, RunError> {
+        Ok(model.with_stage(self.stage(clock.epoch)))
     }
 
-    fn change(&self, mut run: Run<AwareNetwork>) -> Result<Run<AwareNetwork>, RunError> {
+    fn change(&self, mut run: Run<QatNetwork>) -> Result<Run<QatNetwork>, RunError> {
         let stage = self.stage(run.driver.clock().epoch);
-        run.model = run.model.at(stage);
+        run.model = run.model.with_stage(stage);
         Ok(run)
     }
 
@@ -155,16 +155,16 @@ impl Stages<AwareNetwork> for Quantizing<'_> {
 
     fn finish(
         &self,
-        model: AwareNetwork,
-    ) -> Result<(AwareNetwork, Option<ThinnedReport>), RunError> {
+        model: QatNetwork,
+    ) -> Result<(QatNetwork, Option<ThinnedReport>), RunError> {
         Ok((model, None))
     }
 
-    fn network(&self, model: &AwareNetwork) -> Network {
+    fn network(&self, model: &QatNetwork) -> Network {
         model.network().clone()
     }
 
-    fn integers(&self, model: &AwareNetwork) -> Result<Option<Quantized>, RunError> {
+    fn integers(&self, model: &QatNetwork) -> Result<Option<Quantized>, RunError> {
         Ok(Some(model.quantized()?))
     }
 }

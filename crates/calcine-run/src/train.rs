@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use calcine_metric::{Evaluation, Metric};
-use calcine_quantize::{AwareNetwork, Quantized};
+use calcine_quantize::{QatNetwork, Quantized};
 use calcine_recipe::Recipe;
 use calcine_summary::{SparsityTable, sparsity};
 use calcine_trace::{Network, Tensors};
@@ -198,7 +198,7 @@ where
             let inputs = batches.into_iter();
             let inputs: Vec<_> = inputs.map(|batch| without_autodiff(batch.input)).collect();
             let network = stages.network(network, &inputs)?;
-            let forward = |network: &AwareNetwork, input: X| network.forward(input);
+            let forward = |network: &QatNetwork, input: X| network.forward(input);
             return course.run(network, &stages, forward, observer);
         }
         let stages = Thinning {

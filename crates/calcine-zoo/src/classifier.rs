@@ -44,7 +44,7 @@ impl Classifier for calcine_trace::Network {
 }
 
 /// A network that trains on its grids.
-impl Classifier for calcine_quantize::AwareNetwork {
+impl Classifier for calcine_quantize::QatNetwork {
     fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         Self::forward(self, images)
     }

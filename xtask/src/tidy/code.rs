@@ -62,7 +62,7 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "a tensor's elements, when the caller asks for them",
     ),
     (
-        "crates/calcine-quantize/src/aware/integers.rs",
+        "crates/calcine-quantize/src/qat/integers.rs",
         "learned steps when a network becomes integers",
     ),
     (

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
 use calcine::graph::Kind;
-use calcine::quantize::{AwareNetwork, Calibration};
+use calcine::quantize::{QatNetwork, Calibration};
 use calcine::recipe::{Quantization, Recipe, Train};
 use calcine::trace::{AnyTensor, Network};
 use calcine::zoo::reference::{Weights, grids};
@@ -149,10 +149,10 @@ fn bind_quantized(
 ) -> Result<Vec<String>, String> {
     let said = |error: &dyn std::error::Error| error.to_string();
     let seen = Calibration::of(&network, &[ones(&network)?]).map_err(|error| said(&error))?;
-    let aware = AwareNetwork::new(network, &seen, &grids(asked), asked.method);
-    let aware = aware.map_err(|error| said(&error))?;
-    let graph = aware.network().graph();
-    let bound = recipe.bind_carrying_out(&recipe.duties(), &aware, Some(graph), steps);
+    let qat = QatNetwork::new(network, &seen, &grids(asked), asked.method);
+    let qat = qat.map_err(|error| said(&error))?;
+    let graph = qat.network().graph();
+    let bound = recipe.bind_carrying_out(&recipe.duties(), &qat, Some(graph), steps);
     Ok(bound.map_err(|error| error.to_string())?.warnings())
 }
 

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use calcine_observe::WatchError;
 use calcine_params::UnknownParameter;
-use calcine_quantize::{AwareError, NoWidths, QuantizeError, QuantizedFileError, SearchError};
+use calcine_quantize::{QatError, NoWidths, QuantizeError, QuantizedFileError, SearchError};
 use calcine_recipe::RecipeError;
 use calcine_thin::ThinError;
 use calcine_trace::TraceError;
@@ -58,7 +58,7 @@ pub enum ReferenceError {
     NoWidths(#[from] NoWidths),
     /// It cannot be trained on grids.
     #[error(transparent)]
-    Aware(#[from] AwareError),
+    Qat(#[from] QatError),
     /// The quantized network cannot be written.
     #[error(transparent)]
     QuantizedFile(#[from] QuantizedFileError),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use calcine_observe::{NetworkWatch, Sums};
 use calcine_params::Inventory;
-use calcine_quantize::{AwareNetwork, Calibration, Override, Quantized, Settings, Stage};
+use calcine_quantize::{QatNetwork, Calibration, Override, Quantized, Settings, QatStage};
 use calcine_recipe::{Duty, Quantization};
 use calcine_schedule::Clock;
 use calcine_thin::{Border, ThinOptions, Thinned, thin_with};
@@ -73,7 +73,7 @@ pub(super) struct Fixed<'a> {
 }
 
 /// A network that trains on its grids.
-pub(super) struct OnGrids<'a> {
+pub(super) struct QuantizationAware<'a> {
     pub(super) setup: &'a Setup,
 }
 
@@ -98,18 +98,18 @@ pub fn grids(asked: &Quantization) -> Settings {
     settings
 }
 
-impl OnGrids<'_> {
+impl QuantizationAware<'_> {
     /// The network on the grids that the recipe asks for, calibrated with validation images.
-    pub(super) fn network(&self, network: Network) -> Result<AwareNetwork, ReferenceError> {
+    pub(super) fn network(&self, network: Network) -> Result<QatNetwork, ReferenceError> {
         let (recipe, asked) = (&self.setup.recipe, self.asked());
         let draw = Draw::Random(asked.images);
         let images = Validation::new(&self.setup.images, draw, CALIBRATION, recipe.train().seed);
         let seen = Calibration::of(&network, &images.batches().collect::<Vec<_>>())?;
-        let aware = AwareNetwork::new(network, &seen, &grids(asked), asked.method)?;
-        for warning in aware.report().warnings() {
+        let qat = QatNetwork::new(network, &seen, &grids(asked), asked.method)?;
+        for warning in qat.report().warnings() {
             tracing::warn!("{warning}");
         }
-        Ok(aware)
+        Ok(qat)
     }
 
     fn asked(&self) -> &Quantization {
@@ -118,20 +118,20 @@ impl OnGrids<'_> {
     }
 
     /// What moves in an epoch.
-    fn stage(&self, epoch: u64) -> Stage {
+    fn stage(&self, epoch: u64) -> QatStage {
         let asked = self.asked();
         let before = |freeze: Option<u64>| freeze.is_none_or(|freeze| epoch < freeze);
-        Stage {
+        QatStage {
             activations: epoch >= asked.start,
             ranges: before(asked.freeze_ranges),
             norms: before(asked.freeze_norms),
-            ..Stage::default()
+            ..QatStage::default()
         }
     }
 }
 
-impl Shape<AwareNetwork> for OnGrids<'_> {
-    fn driver(&self, model: &AwareNetwork) -> Result<Driver<AwareNetwork>, ReferenceError> {
+impl Shape<QatNetwork> for QuantizationAware<'_> {
+    fn driver(&self, model: &QatNetwork) -> Result<Driver<QatNetwork>, ReferenceError> {
         let steps = self.setup.images.steps_per_epoch();
         let graph = model.network().graph();
         let duties = [Duty::Quantize, Duty::Distill];
@@ -140,25 +140,25 @@ impl Shape<AwareNetwork> for OnGrids<'_> {
     }
 
     /// It was calibrated with them.
-    fn begun(&self, model: AwareNetwork) -> Result<AwareNetwork, ReferenceError> {
-        Ok(model.at(self.stage(0)))
+    fn begun(&self, model: QatNetwork) -> Result<QatNetwork, ReferenceError> {
+        Ok(model.with_stage(self.stage(0)))
     }
 
     fn moments(&self) -> Vec<u64> {
         self.asked().moments(self.setup.recipe.train().epochs)
     }
 
-    fn at(&self, model: AwareNetwork, clock: Clock) -> Result<AwareNetwork, ReferenceError> {
-        Ok(model.at(self.stage(clock.epoch)))
+    fn at(&self, model: QatNetwork, clock: Clock) -> Result<QatNetwork, ReferenceError> {
+        Ok(model.with_stage(self.stage(clock.epoch)))
     }
 
-    fn change(&self, mut run: Run<AwareNetwork>) -> Result<Run<AwareNetwork>, ReferenceError> {
+    fn change(&self, mut run: Run<QatNetwork>) -> Result<Run<QatNetwork>, ReferenceError> {
         let stage = self.stage(run.driver.clock().epoch);
-        run.model = run.model.at(stage);
+        run.model = run.model.with_stage(stage);
         Ok(run)
     }
 
-    fn integers(&self, model: &AwareNetwork) -> Result<Option<Quantized>, ReferenceError> {
+    fn integers(&self, model: &QatNetwork) -> Result<Option<Quantized>, ReferenceError> {
         Ok(Some(model.quantized()?))
     }
 

@@ -8,7 +8,7 @@ use calcine_graph::{Graph, Kind, Map, Op, Source, Value, ValueId};
 use calcine_quant::{MAX_BITS, Method, Quantizer, Scheme};
 use calcine_trace::{Added, Network};
 
-use super::{AwareError, LEAST};
+use super::{QatError, LEAST};
 use crate::layer::FloatLayer;
 use crate::plan::{Uses, grids, has_weights, makers};
 use crate::report::{Asked, QuantizationReport};
@@ -17,7 +17,7 @@ use crate::{Calibration, FloatType, QuantizeError, Settings};
 
 /// The grids of a network that trains on them.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct QatPlan {
     /// Without what is added for grids.
     pub(super) graph: Graph,
     pub(super) uses: Uses,
@@ -70,12 +70,12 @@ pub(super) struct ActivationPlan {
     pub(super) maker: ValueId,
     pub(super) grid: Quantizer,
     pub(super) settings: ActivationSettings,
-    pub(super) ends: Ends,
+    pub(super) method: ActivationMethod,
 }
 
 /// What a grid of activations goes by.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Ends {
+pub(super) enum ActivationMethod {
     /// Calibration, for good.
     Fixed,
     /// A learned step.
@@ -91,14 +91,14 @@ pub(super) enum Ends {
 /// A range that follows training, and whose it is.
 pub(super) type Range = (String, RunningState<Tensor<1>>);
 
-impl Plan {
+impl QatPlan {
     /// The plan, the network with what it adds, and the ranges as calibration has them.
     pub(super) fn of(
         network: Network,
         seen: &Calibration,
         settings: &Settings,
         method: Method,
-    ) -> Result<(Self, Network, Vec<Range>), AwareError> {
+    ) -> Result<(Self, Network, Vec<Range>), QatError> {
         // Levels without zero take one bit more as integers.
         let bits = match method {
             Method::Dorefa | Method::Pact => 1..=MAX_BITS - 1,
@@ -122,7 +122,7 @@ impl Plan {
             let own = by_layer.of(&node.name);
             if has_weights(&graph, node) && own.float.is_none() {
                 if own.weights.group.is_some() || own.weights.scheme == Scheme::Affine {
-                    return Err(AwareError::Weights);
+                    return Err(QatError::Weights);
                 }
                 let path = graph.value(node.inputs[1]).name.clone();
                 let norm = uses.norm_after(&graph, node);
@@ -164,25 +164,25 @@ impl Plan {
                     let name = format!("{}_{what}", node.op.name());
                     Some(added.parameter(home, &name, vec![value]))
                 };
-                let ends = match method {
+                let method = match method {
                     Method::Linear { .. } => {
                         let name = &graph.value(settled).name;
-                        Ends::Moving(added.range(name, [low, high]))
+                        ActivationMethod::Moving(added.range(name, [low, high]))
                     }
-                    Method::Dorefa | Method::Wrpn if relu(settled) => Ends::Unit,
+                    Method::Dorefa | Method::Wrpn if relu(settled) => ActivationMethod::Unit,
                     Method::Pact if relu(settled) => {
-                        learned(&mut added, "clip", high).map_or(Ends::Fixed, Ends::Clip)
+                        learned(&mut added, "clip", high).map_or(ActivationMethod::Fixed, ActivationMethod::Clip)
                     }
                     _ => {
                         let step = learned(&mut added, "step", f64::from(grid.step));
-                        step.map_or(Ends::Fixed, Ends::Step)
+                        step.map_or(ActivationMethod::Fixed, ActivationMethod::Step)
                     }
                 };
                 let plan = ActivationPlan {
                     maker: node.output,
                     grid,
                     settings: own.activations,
-                    ends,
+                    method,
                 };
                 activations.insert(settled, plan);
             }

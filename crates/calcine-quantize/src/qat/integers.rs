@@ -6,13 +6,13 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use calcine_quant::{Method, Quantizer, dorefa_weight};
 
-use super::AwareNetwork;
-use super::plan::{ActivationPlan, Ends, WeightPlan};
+use super::QatNetwork;
+use super::plan::{ActivationPlan, ActivationMethod, WeightPlan};
 use crate::layer::{Accumulator, FloatLayer, Layer, output_of};
 use crate::parts::assembled;
 use crate::{QuantizeError, Quantized, Scheme, WeightSettings};
 
-impl AwareNetwork {
+impl QatNetwork {
     /// The network in integers, as it was trained to be. Reads the device.
     ///
     /// Levels of `Dorefa` and `Pact` are odd multiples of `1 / (2^b − 1)`, so that their integers take a bit more than
@@ -22,11 +22,11 @@ impl AwareNetwork {
     ///
     /// As [`quantize`](crate::quantize).
     pub fn quantized(&self) -> Result<Quantized, QuantizeError> {
-        let aware = self.valid();
-        let plan = &*aware.plan;
+        let qat = self.valid();
+        let plan = &*qat.plan;
         let mut learned = BTreeMap::new();
         for activation in plan.activations.values() {
-            learned.insert(activation.maker, aware.grid(activation)?);
+            learned.insert(activation.maker, qat.grid(activation)?);
         }
         let grids = plan.grids.iter().zip(&plan.makers);
         let grids = grids.map(|(grid, maker)| {
@@ -37,16 +37,16 @@ impl AwareNetwork {
         let mut layers = BTreeMap::new();
         for weight in &plan.weights {
             let node = &plan.graph.nodes[weight.node];
-            let float = FloatLayer::of(&aware.network, &plan.uses, node)?;
+            let float = FloatLayer::of(&qat.network, &plan.uses, node)?;
             let input = grids[node.inputs[0].0].as_ref();
             let accumulator = Accumulator {
                 input,
                 settings: &plan.accumulator,
             };
-            let steps = read(aware.weight_steps(weight));
+            let steps = read(qat.weight_steps(weight));
             let layer = match plan.method {
                 Method::Dorefa | Method::Pact => {
-                    let (ints, bits) = aware.levels(weight, &float);
+                    let (ints, bits) = qat.levels(weight, &float);
                     Layer::exact(&node.name, &float, ints, bits, steps, accumulator)?
                 }
                 _ => {
@@ -65,7 +65,7 @@ impl AwareNetwork {
         let graph = plan.graph.clone();
         let report = plan.report.clone();
         assembled(
-            &aware.network,
+            &qat.network,
             graph,
             &plan.uses,
             grids,
@@ -80,19 +80,19 @@ impl AwareNetwork {
         let over = |low: f64, high: f64, scheme| {
             Quantizer::over(low, high, plan.settings.bits, scheme).map_err(QuantizeError::from)
         };
-        match plan.ends {
-            Ends::Fixed => Ok(plan.grid),
-            Ends::Step(_) => {
+        match plan.method {
+            ActivationMethod::Fixed => Ok(plan.grid),
+            ActivationMethod::Step(_) => {
                 let step = read(self.activation_step(plan)).first().copied();
                 let step = step.unwrap_or(plan.grid.step);
                 Ok(Quantizer { step, ..plan.grid })
             }
-            Ends::Clip(clip) => {
+            ActivationMethod::Clip(clip) => {
                 let clip = read(self.learned(clip)).first().copied();
                 over(0.0, f64::from(clip.unwrap_or(1.0)), Scheme::Affine)
             }
-            Ends::Unit => over(0.0, 1.0, Scheme::Affine),
-            Ends::Moving(at) => {
+            ActivationMethod::Unit => over(0.0, 1.0, Scheme::Affine),
+            ActivationMethod::Moving(at) => {
                 let ends = read(Some(self.ranges[at].1.value_sync()));
                 over(ends[0].into(), ends[1].into(), plan.settings.scheme)
             }

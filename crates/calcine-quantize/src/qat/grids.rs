@@ -12,8 +12,8 @@ use calcine_quant::{
 };
 use calcine_trace::AnyTensor;
 
-use super::plan::{ActivationPlan, Ends, WeightPlan};
-use super::{AwareNetwork, LEAST};
+use super::plan::{ActivationPlan, ActivationMethod, WeightPlan};
+use super::{QatNetwork, LEAST};
 use crate::layer::outputs_axis;
 use crate::weights::on_grids;
 
@@ -77,7 +77,7 @@ impl Edit for OnGrids {
     }
 }
 
-impl AwareNetwork {
+impl QatNetwork {
     pub(super) fn weight_grid(&self, weight: &WeightPlan) -> WeightGrid {
         let method = self.plan.method;
         let folded = weight.is_folded(method);
@@ -100,27 +100,27 @@ impl AwareNetwork {
         }
         let [low, high] = plan.grid.centred().map(f64::from);
         let of = &plan.settings;
-        match plan.ends {
-            Ends::Step(step) => match self.learned(step) {
+        match plan.method {
+            ActivationMethod::Step(step) => match self.learned(step) {
                 Some(step) => lsq(x, step, low, high),
                 None => x,
             },
-            Ends::Clip(clip) => match self.learned(clip) {
+            ActivationMethod::Clip(clip) => match self.learned(clip) {
                 Some(clip) => pact(x, clip, of.bits),
                 None => x,
             },
-            Ends::Unit => unit_activation(x, of.bits),
-            Ends::Moving(_) => match moved {
+            ActivationMethod::Unit => unit_activation(x, of.bits),
+            ActivationMethod::Moving(_) => match moved {
                 Some(ends) => fake_quantize_between(x, ends, of.bits, of.scheme),
                 None => x,
             },
-            Ends::Fixed => fake_quantize(x, &plan.grid),
+            ActivationMethod::Fixed => fake_quantize(x, &plan.grid),
         }
     }
 
     /// The moving range of an activation, which has seen this batch if it trains.
     fn moved(&self, plan: &ActivationPlan, x: &Tensor<1>) -> Option<Tensor<1>> {
-        let Ends::Moving(at) = plan.ends else {
+        let ActivationMethod::Moving(at) = plan.method else {
             return None;
         };
         let (_, range) = &self.ranges[at];
@@ -141,16 +141,16 @@ impl AwareNetwork {
     /// The step of an activation's grid.
     pub(super) fn activation_step(&self, plan: &ActivationPlan) -> Option<Tensor<1>> {
         let levels = f64::from((1_u32 << plan.settings.bits) - 1);
-        Some(match plan.ends {
-            Ends::Step(step) => self.learned(step)?.detach(),
-            Ends::Clip(clip) => self.learned(clip)?.detach().div_scalar(levels),
-            Ends::Moving(at) => {
+        Some(match plan.method {
+            ActivationMethod::Step(step) => self.learned(step)?.detach(),
+            ActivationMethod::Clip(clip) => self.learned(clip)?.detach().div_scalar(levels),
+            ActivationMethod::Moving(at) => {
                 let ends = self.ranges[at].1.value_sync();
                 let [step, _, _] = grid_between(ends, plan.settings.bits, plan.settings.scheme);
                 step
             }
-            Ends::Unit => self.number(1.0 / levels)?,
-            Ends::Fixed => self.number(f64::from(plan.grid.step))?,
+            ActivationMethod::Unit => self.number(1.0 / levels)?,
+            ActivationMethod::Fixed => self.number(f64::from(plan.grid.step))?,
         })
     }
 

@@ -12,7 +12,7 @@ use calcine_quant::{Method, fake_quantize};
 use calcine_trace::{AnyTensor, ForwardError, Network, RewriteError, Tensors, batch_size};
 
 use self::grids::OnGrids;
-use self::plan::{Plan, Range};
+use self::plan::{QatPlan, Range};
 use crate::{Calibration, QuantizationReport, QuantizeError, Settings};
 
 /// The least scale: a learned one that falls to zero stays there.
@@ -32,16 +32,16 @@ const LEAST: f64 = 1e-15;
 /// all is that of the weight with its norm folded in, as it is by then (simulated folding; Krishnamoorthi, 2018). Biases
 /// are rounded to what sums can take as they will be, by the norms' running statistics.
 #[derive(Clone)]
-pub struct AwareNetwork {
+pub struct QatNetwork {
     network: Network,
-    plan: Arc<Plan>,
+    plan: Arc<QatPlan>,
     ranges: Vec<Range>,
-    stage: Stage,
+    stage: QatStage,
 }
 
 /// What of a network moves while it trains on grids; all of it unless said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stage {
+pub struct QatStage {
     /// Whether activations are on their grids. Ranges follow training before they are, too.
     pub activations: bool,
     /// Whether ranges follow training.
@@ -52,7 +52,7 @@ pub struct Stage {
     pub biases: bool,
 }
 
-impl Default for Stage {
+impl Default for QatStage {
     fn default() -> Self {
         Self {
             activations: true,
@@ -63,7 +63,7 @@ impl Default for Stage {
     }
 }
 
-impl AwareNetwork {
+impl QatNetwork {
     /// A network that is to be trained with these grids: bits, schemes, ranges to begin with, sums, ends and overrides are the
     /// settings', weights go to their grid by the method, and what settings do before or after that says nothing here.
     ///
@@ -75,14 +75,14 @@ impl AwareNetwork {
         seen: &Calibration,
         settings: &Settings,
         method: Method,
-    ) -> Result<Self, AwareError> {
+    ) -> Result<Self, QatError> {
         let network = network.with_stored_weights();
-        let (plan, network, ranges) = Plan::of(network, seen, settings, method)?;
+        let (plan, network, ranges) = QatPlan::of(network, seen, settings, method)?;
         Ok(Self {
             network,
             plan: Arc::new(plan),
             ranges,
-            stage: Stage::default(),
+            stage: QatStage::default(),
         })
     }
 
@@ -100,7 +100,7 @@ impl AwareNetwork {
 
     /// The same at another stage of its training. Batch norms that were frozen stay so.
     #[must_use]
-    pub fn at(self, stage: Stage) -> Self {
+    pub fn with_stage(self, stage: QatStage) -> Self {
         let network = match stage.norms {
             true => self.network,
             false => self.network.with_frozen_statistics(),
@@ -171,7 +171,7 @@ impl AwareNetwork {
 /// A network that cannot be trained on grids.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum AwareError {
+pub enum QatError {
     /// It cannot be quantized either.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
@@ -195,9 +195,9 @@ fn each(tensor: AnyTensor, change: impl FnOnce(Tensor<1>) -> Tensor<1>) -> AnyTe
 }
 
 /// The module that the paths of ranges begin with.
-const RANGES: (&str, &str) = ("ranges", "Struct:AwareNetwork");
+const RANGES: (&str, &str) = ("ranges", "Struct:QatNetwork");
 
-impl AwareNetwork {
+impl QatNetwork {
     /// With other ranges, each made of its own.
     fn with_ranges(
         &self,
@@ -209,7 +209,7 @@ impl AwareNetwork {
     }
 }
 
-impl Module for AwareNetwork {
+impl Module for QatNetwork {
     fn collect_devices(&self, devices: Vec<Device>) -> Vec<Device> {
         self.network.collect_devices(devices)
     }
@@ -286,7 +286,7 @@ impl Module for AwareNetwork {
     }
 }
 
-impl fmt::Debug for AwareNetwork {
+impl fmt::Debug for QatNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.network.fmt(f)
     }
