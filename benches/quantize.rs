@@ -1,5 +1,5 @@
 //! What quantization costs: fake-quantization of ResNet-50's weights (`peers/` holds PyTorch's), calibration of
-//! ResNet-20 beside plain inference, and a step on grids beside the plain step, each pair timed in turn.
+//! ResNet-20 beside plain inference, and a quantization-aware step beside the plain step, each pair timed in turn.
 #![allow(
     missing_docs,
     reason = "criterion's macros generate undocumented items"
@@ -26,7 +26,7 @@ fn fake(criterion: &mut Criterion) {
     let device = Device::flex().autodiff();
     let shapes = resnet50();
     let weights = weights(&shapes, &device);
-    let grid = Quantizer::over(-1.5, 1.5, 8, Scheme::Symmetric).expect("a grid");
+    let quantizer = Quantizer::over(-1.5, 1.5, 8, Scheme::Symmetric).expect("a quantizer");
     let mut group = criterion.benchmark_group("fake-quantize resnet50");
     group.sample_size(10);
     let inference: Vec<Tensor<1>> = (weights.iter().cloned())
@@ -36,7 +36,7 @@ fn fake(criterion: &mut Criterion) {
         bencher.iter(|| {
             let done: Vec<_> = inference
                 .iter()
-                .map(|w| fake_quantize(w.clone(), &grid))
+                .map(|w| fake_quantize(w.clone(), &quantizer))
                 .collect();
             black_box(done)
         });
@@ -45,7 +45,7 @@ fn fake(criterion: &mut Criterion) {
         bencher.iter(|| {
             for weight in &weights {
                 let weight = weight.clone().require_grad();
-                let loss = fake_quantize(weight.clone(), &grid).sum();
+                let loss = fake_quantize(weight.clone(), &quantizer).sum();
                 black_box(weight.grad(&loss.backward()));
             }
         });
@@ -108,11 +108,11 @@ fn pairs(_: &mut Criterion) {
         ("WRPN", Method::Wrpn),
     ] {
         let qat = QatNetwork::new(network.clone(), &seen, &Settings::default(), method);
-        let qat = qat.expect("it goes on grids").train();
+        let qat = qat.expect("it is quantized for training").train();
         let mut plain = Some((network.clone().train(), SgdConfig::new().init()));
         let mut qat = Some((qat, SgdConfig::new().init()));
         in_turn(
-            &format!("a step of ResNet-20 on 8-bit grids ({name}), beside the plain step"),
+            &format!("an 8-bit quantization-aware step of ResNet-20 ({name}), beside the plain step"),
             || plain = plain.take().map(|plain| step(plain, batch.clone())),
             || qat = qat.take().map(|qat| step(qat, batch.clone())),
         );

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use calcine::plot::{Axis, Chart, Panels};
-use calcine::quantize::{SearchError, Settings as Grids, Widths};
+use calcine::quantize::{SearchError, QuantizationSettings, Widths};
 use calcine::summary::Sheet;
 use calcine::zoo::reference::{
     QuantizeRun, QuantizeSettings, ReferenceError, RunDirectory, Search, SearchSettings, Settings,
@@ -132,9 +132,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return Ok(());
     }
     check(args)?;
-    let grids = match &args.recipe {
-        Some(file) => Grids::from_file(file).map_err(bad)?,
-        None => Grids::default(),
+    let quantization = match &args.recipe {
+        Some(file) => QuantizationSettings::from_file(file).map_err(bad)?,
+        None => QuantizationSettings::default(),
     };
     let recipe = Settings {
         test_limit: args.test_limit,
@@ -183,7 +183,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let settings = QuantizeSettings {
         network,
-        grids,
+        quantization,
         images: args.calibration_images,
         seen: args.calibration.clone(),
         search,
@@ -223,13 +223,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     run.seen.save(&out.join("calibration.json")).map_err(bad)?;
     let bytes = std::fs::metadata(&file).map_or(0, |file| file.len());
     if args.search.is_some() {
-        whole::write(&out.join("recipe.toml"), run.grids.to_toml())?;
+        whole::write(&out.join("recipe.toml"), run.quantization.to_toml())?;
     }
     if let Some(widths) = &run.widths {
         draw(&run, widths, &out)?;
     }
     let chosen = run.widths.as_ref().filter(|_| args.budget.is_some());
-    let forecast = chosen.map(|widths| widths.forecast(&run.grids));
+    let forecast = chosen.map(|widths| widths.forecast(&run.quantization));
     let report = json(args, &run, [Some(bytes), forecast], &out);
     let text = serde_json::to_string_pretty(&report).map_err(bad)?;
     whole::write(&out.join("report.json"), text)?;

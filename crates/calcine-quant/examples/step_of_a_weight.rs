@@ -1,13 +1,13 @@
-//! One weight on grids of fewer and fewer bits, with the range that errs least and with the whole one.
+//! One weight on quantizers of fewer and fewer bits, with the range that errs least and with the whole one.
 #![allow(
     clippy::print_stdout,
     clippy::cast_precision_loss,
     reason = "an example shows what it computed"
 )]
 
-use calcine_quant::{RangeEstimator, GridError, Quantizer, Scheme, Seen};
+use calcine_quant::{RangeEstimator, QuantizerError, Quantizer, Scheme, Seen};
 
-fn main() -> Result<(), GridError> {
+fn main() -> Result<(), QuantizerError> {
     // Weights as they often are: many small ones, few large ones.
     let weights: Vec<f32> = (1..=10_000)
         .map(|i| {
@@ -21,11 +21,11 @@ fn main() -> Result<(), GridError> {
     for bits in [8, 6, 4, 3, 2] {
         for range_estimator in [RangeEstimator::MinMax, RangeEstimator::Laplace, RangeEstimator::Mse] {
             let [low, high] = range_estimator.range(&seen, bits, Scheme::Symmetric);
-            let grid = Quantizer::over(low, high, bits, Scheme::Symmetric)?;
-            let error = seen.error(&grid, 2.0).sqrt();
+            let quantizer = Quantizer::over(low, high, bits, Scheme::Symmetric)?;
+            let error = seen.error(&quantizer, 2.0).sqrt();
             println!(
                 "{bits} bits, {range_estimator}: step {:.5}, root mean square error {error:.5}",
-                grid.step
+                quantizer.step
             );
         }
     }

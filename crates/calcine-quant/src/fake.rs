@@ -1,4 +1,4 @@
-//! Fake-quantization: numbers moved to their grid on the forward pass, and gradients that pass straight through.
+//! Fake-quantization: numbers moved to their quantizers on the forward pass, and gradients that pass straight through.
 
 use burn::tensor::Tensor;
 
@@ -15,33 +15,33 @@ fn assert_bits(bits: u8, least: u8, what: &str) {
     );
 }
 
-/// `x` on its grid: `step · (clamp(round(x / step) + zero, low, high) − zero)`, ties to even.
+/// `x` fake-quantized: `step · (clamp(round(x / step) + zero, low, high) − zero)`, ties to even.
 ///
-/// The gradient passes where `x` lies within the grid's ends, those included, and is zero where it was clipped
+/// The gradient passes where `x` lies within the quantizer's ends, those included, and is zero where it was clipped
 /// (straight-through estimator; Bengio et al., 2013). The value is exact: to fake-quantize twice is to do it
 /// once. Nothing is read.
 #[must_use]
-pub fn fake_quantize<const D: usize>(x: Tensor<D>, grid: &Quantizer) -> Tensor<D> {
-    let step = f64::from(grid.step);
-    let [low, high] = grid.centred().map(f64::from);
+pub fn fake_quantize<const D: usize>(x: Tensor<D>, quantizer: &Quantizer) -> Tensor<D> {
+    let step = f64::from(quantizer.step);
+    let [low, high] = quantizer.centred().map(f64::from);
     let ends = [low * step, high * step];
-    let on_grid = (x.clone().detach())
+    let fake_quantized = (x.clone().detach())
         .div_scalar(step)
         .round()
         .clamp(low, high)
         .mul_scalar(step);
     if x.is_autodiff() {
-        straight_through(on_grid, clipped(x, ends))
+        straight_through(fake_quantized, clipped(x, ends))
     } else {
-        on_grid
+        fake_quantized
     }
 }
 
-/// `x` on the grid over a range that lies on the device, as [`Quantizer::over`] has it but found in `f32`: for ranges that
+/// `x` on the quantizer over a range that lies on the device, as [`Quantizer::over`] has it but found in `f32`: for ranges that
 /// move, without reading them.
 ///
 /// The range is widened to contain zero; one of nothing but zero has a step of 1. The gradient of `x` passes within the
-/// grid's ends; the range has none. Nothing is read.
+/// quantizer's ends; the range has none. Nothing is read.
 ///
 /// # Shapes
 ///
@@ -57,24 +57,24 @@ pub fn fake_quantize_between<const D: usize>(
     bits: u8,
     scheme: Scheme,
 ) -> Tensor<D> {
-    let [step, below, above] = grid_between(ends, bits, scheme);
+    let [step, below, above] = quantizer_between(ends, bits, scheme);
     let everywhere = |end: Tensor<1>| end.reshape([1; D]).expand(x.shape());
     let (step, below, above) = (everywhere(step), everywhere(below), everywhere(above));
     let values = x.clone().detach() / step.clone();
     let outside =
         (values.clone().lower(below.clone())).bool_or(values.clone().greater(above.clone()));
-    let on_grid = values.round().max_pair(below).min_pair(above) * step;
-    straight_through(on_grid, x.mask_fill(outside, 0.0))
+    let fake_quantized = values.round().max_pair(below).min_pair(above) * step;
+    straight_through(fake_quantized, x.mask_fill(outside, 0.0))
 }
 
-/// The grid over a range that lies on the device: its step, and `q − zero` of its smallest and largest integer, each `[1]`.
+/// The quantizer over a range that lies on the device: its step, and `q − zero` of its smallest and largest integer, each `[1]`.
 /// Nothing is read.
 ///
 /// # Panics
 ///
 /// As [`fake_quantize_between`].
 #[must_use]
-pub fn grid_between(ends: Tensor<1>, bits: u8, scheme: Scheme) -> [Tensor<1>; 3] {
+pub fn quantizer_between(ends: Tensor<1>, bits: u8, scheme: Scheme) -> [Tensor<1>; 3] {
     let ends = ends.detach();
     let low = ends.clone().narrow(0, 0, 1).clamp_max(0.0);
     let high = ends.narrow(0, 1, 1).clamp_min(0.0);
@@ -109,14 +109,14 @@ fn step_over<const D: usize>(length: Tensor<D>, steps: f64) -> Tensor<D> {
     step.mask_fill(none, 1.0)
 }
 
-/// Rows of a weight on symmetric grids over their own largest magnitude: row `i` has the step
+/// Rows of a weight on symmetric quantizers over their own largest magnitude: row `i` has the step
 /// `max|x_i| / (2^(b−1) − 1)`, found anew each time, on the device.
 ///
 /// The gradient is that of the weight; the steps are constants. Rows of zeros stay what they are. Nothing is read.
 ///
 /// # Shapes
 ///
-/// `rows`: `[units, members]`; so is the result. A weight as one row has a grid for the whole tensor.
+/// `rows`: `[units, members]`; so is the result. A weight as one row has a quantizer for the whole tensor.
 ///
 /// # Panics
 ///
@@ -127,11 +127,11 @@ pub fn fake_quantize_rows(rows: Tensor<2>, bits: u8) -> Tensor<2> {
     let top = f64::from((1_i32 << (bits - 1)) - 1);
     let values = rows.clone().detach();
     let steps = step_over(values.clone().abs().max_dim(1), top);
-    let on_grid = (values / steps.clone()).round().clamp(-top, top) * steps;
-    straight_through(on_grid, rows)
+    let fake_quantized = (values / steps.clone()).round().clamp(-top, top) * steps;
+    straight_through(fake_quantized, rows)
 }
 
-/// LSQ (Esser et al., 2020): `x` on a grid whose step is learned.
+/// LSQ (Esser et al., 2020): `x` on a quantizer whose step is learned.
 ///
 /// `x̂ = s · clamp(round(x / s), low, high)`. The gradient of `x` passes within the ends; that of `s` is
 /// `round(x/s) − x/s` within, `low` or `high` beyond, times `1 / √(numel · high)`, so that steps and weights move
@@ -174,7 +174,7 @@ pub fn lsq_along<const D: usize>(
 /// LSQ+ (Bhalgat et al., 2020): the same with a learned offset, for what lies beside zero, as activations of a swish do.
 ///
 /// `x̂ = s · clamp(round((x − β) / s), low, high) + β`. The gradient of `β` is 1 where `x` was clipped and zero within, times
-/// the step's scale. Zero itself is on no such grid unless β is a multiple of the step. Nothing is read.
+/// the step's scale. Zero itself is on no such quantizer unless β is a multiple of the step. Nothing is read.
 ///
 /// # Shapes
 ///
@@ -220,8 +220,8 @@ pub fn pact<const D: usize>(x: Tensor<D>, alpha: Tensor<1>, bits: u8) -> Tensor<
     let below = x.clone().detach().lower_elem(0.0);
     let clipped = x.mask_fill(below, 0.0).mask_where(above, alpha.clone());
     let step = alpha.detach().div_scalar(levels);
-    let on_grid = (clipped.clone().detach() / step.clone()).round() * step;
-    straight_through(on_grid, clipped)
+    let fake_quantized = (clipped.clone().detach() / step.clone()).round() * step;
+    straight_through(fake_quantized, clipped)
 }
 
 /// `DoReFa` (Zhou et al., 2016): a weight on `2^b` levels between −1 and 1.
@@ -248,8 +248,8 @@ pub fn dorefa_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
             .reshape([1; D])
             .expand(values.shape());
         let negative = values.lower_elem(0.0);
-        let on_grid = mean.clone().mask_where(negative, mean.neg());
-        return straight_through(on_grid, w);
+        let fake_quantized = mean.clone().mask_where(negative, mean.neg());
+        return straight_through(fake_quantized, w);
     }
     let levels = f64::from((1_u32 << bits) - 1);
     let t = w.tanh();
@@ -257,13 +257,13 @@ pub fn dorefa_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
     let none = largest.clone().detach().lower_elem(NOTHING);
     let largest = largest.mask_fill(none, 1.0);
     let u = (t / largest).add_scalar(0.5);
-    let on_grid = u
+    let fake_quantized = u
         .clone()
         .detach()
         .mul_scalar(levels)
         .round()
         .div_scalar(levels);
-    straight_through(on_grid, u).mul_scalar(2.0).sub_scalar(1.0)
+    straight_through(fake_quantized, u).mul_scalar(2.0).sub_scalar(1.0)
 }
 
 /// The activations of `DoReFa` and WRPN: clipped to `[0, 1]`, on `2^b − 1` steps. The gradient passes within, ends
@@ -277,19 +277,19 @@ pub fn unit_activation<const D: usize>(x: Tensor<D>, bits: u8) -> Tensor<D> {
     assert_bits(bits, 1, "unit activations");
     let levels = f64::from((1_u32 << bits) - 1);
     let inside = clipped(x, [0.0, 1.0]);
-    let on_grid = inside
+    let fake_quantized = inside
         .clone()
         .detach()
         .mul_scalar(levels)
         .round()
         .div_scalar(levels);
-    straight_through(on_grid, inside)
+    straight_through(fake_quantized, inside)
 }
 
 /// WRPN (Mishra et al., 2018): a weight clipped to `[−1, 1]`, on `2^(b−1) − 1` steps a side. The gradient passes
 /// within, ends included. Nothing is read.
 ///
-/// Distiller's own has `(2^b − 1)/2` steps and does not clip again, so that its grid reaches beyond 1.
+/// Distiller's own has `(2^b − 1)/2` steps and does not clip again, so that its quantizer reaches beyond 1.
 ///
 /// # Panics
 ///
@@ -299,13 +299,13 @@ pub fn wrpn_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
     assert_bits(bits, 2, "WRPN's weights");
     let levels = f64::from((1_u32 << (bits - 1)) - 1);
     let inside = clipped(w, [-1.0, 1.0]);
-    let on_grid = inside
+    let fake_quantized = inside
         .clone()
         .detach()
         .mul_scalar(levels)
         .round()
         .div_scalar(levels);
-    straight_through(on_grid, inside)
+    straight_through(fake_quantized, inside)
 }
 
 /// A weight as `−a`, 0 or `a` (Li et al., 2016): zero below `Δ = 0.7·mean|w|`, and `a` the mean magnitude of the
@@ -348,15 +348,15 @@ pub fn ttq_weight<const D: usize>(
     let above = values.clone().greater(bound.clone()).float();
     let below = values.lower(bound.neg()).float();
     let [p, n] = [positive, negative].map(|scale| scale.reshape([1; D]));
-    let on_grid = above.clone() * p.clone() - below.clone() * n.clone();
+    let fake_quantized = above.clone() * p.clone() - below.clone() * n.clone();
     if !w.is_autodiff() {
-        return on_grid;
+        return fake_quantized;
     }
     // 1 between the bounds.
     let by =
         (above * p.detach().sub_scalar(1.0) + below * n.detach().sub_scalar(1.0)).add_scalar(1.0);
     let through = w * by;
-    on_grid + (through.clone() - through.detach())
+    fake_quantized + (through.clone() - through.detach())
 }
 
 /// The value of one tensor and the gradient of another: `value + (gradient − gradient)`, the difference being

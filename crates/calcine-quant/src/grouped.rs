@@ -1,11 +1,11 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{GridError, Quantizer, Scheme, pack, unpack};
+use crate::{QuantizerError, Quantizer, Scheme, pack, unpack};
 
 /// A weight in integers of few bits, with a step for each group of neighbours: weight-only quantization, for any model's
 /// weights, traced or not.
 ///
-/// Rows are cut into groups of `group` columns, the last of a row being what is left; each has a symmetric grid over its
+/// Rows are cut into groups of `group` columns, the last of a row being what is left; each has a symmetric quantizer over its
 /// own largest magnitude. 4 bits in groups of 32 take 5 bits a weight.
 ///
 /// # Examples
@@ -18,7 +18,7 @@ use crate::{GridError, Quantizer, Scheme, pack, unpack};
 /// assert_eq!(int4.bytes(), 128 / 2 + 4 * 4);
 /// let back = int4.weights();
 /// assert!(weights.iter().zip(&back).all(|(w, b)| (w - b).abs() <= 0.5 / 7.0 + 1e-6));
-/// # Ok::<(), calcine_quant::GridError>(())
+/// # Ok::<(), calcine_quant::QuantizerError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
@@ -48,16 +48,16 @@ impl GroupedWeight {
     /// # Errors
     ///
     /// If a weight is not finite, the bits are others, or rows or groups have no column, or the last row is not whole.
-    pub fn of(weights: &[f32], columns: usize, group: usize, bits: u8) -> Result<Self, GridError> {
+    pub fn of(weights: &[f32], columns: usize, group: usize, bits: u8) -> Result<Self, QuantizerError> {
         if columns == 0 || group == 0 || !weights.len().is_multiple_of(columns) {
-            return Err(GridError::Groups {
+            return Err(QuantizerError::Groups {
                 weights: weights.len(),
                 columns,
                 group,
             });
         }
         if bits > 8 {
-            return Err(GridError::Bits { bits, least: 2 });
+            return Err(QuantizerError::Bits { bits, least: 2 });
         }
         let (mut steps, mut ints) = (Vec::new(), Vec::with_capacity(weights.len()));
         for part in weights.chunks(columns).flat_map(|row| row.chunks(group)) {
@@ -66,9 +66,9 @@ impl GroupedWeight {
                 size.is_finite().then(|| largest.max(size))
             });
             let largest = largest.unwrap_or(f64::INFINITY);
-            let grid = Quantizer::over(-largest, largest, bits, Scheme::Symmetric)?;
-            steps.push(grid.step);
-            ints.extend(part.iter().map(|&weight| grid.quantize(weight)));
+            let quantizer = Quantizer::over(-largest, largest, bits, Scheme::Symmetric)?;
+            steps.push(quantizer.step);
+            ints.extend(part.iter().map(|&weight| quantizer.quantize(weight)));
         }
         Ok(Self {
             bits,
@@ -168,7 +168,7 @@ mod tests {
     use calcine_testkit::values;
 
     #[test]
-    fn each_group_has_a_grid_of_its_own_and_the_file_gives_the_same() {
+    fn each_group_has_a_quantizer_of_its_own_and_the_file_gives_the_same() {
         let mut weights = values(6 * 50);
         weights
             .iter_mut()

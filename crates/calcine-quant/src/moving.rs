@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use crate::{GridError, Quantizer, Scheme};
+use crate::{QuantizerError, Quantizer, Scheme};
 
 /// The moving average of batches' smallest and largest numbers, as quantization-aware training tracks a range.
 ///
@@ -10,7 +10,7 @@ use crate::{GridError, Quantizer, Scheme};
 /// ```
 ///
 /// The division takes out the bias towards the zero that it begins with (Kingma and Ba, 2015): after one batch the range
-/// is that batch's. What is seen stays on its device; only [`grid`](Self::grid) reads it.
+/// is that batch's. What is seen stays on its device; only [`quantizer`](Self::quantizer) reads it.
 ///
 /// # Examples
 ///
@@ -21,9 +21,9 @@ use crate::{GridError, Quantizer, Scheme};
 /// let device = Device::flex();
 /// let mut range = MovingRange::new(0.9);
 /// range.see(Tensor::<1>::from_floats([-1.0, 0.0, 3.0], &device));
-/// let grid = range.grid(8, Scheme::Affine)?.unwrap();
-/// assert_eq!((grid.quantize(3.0), grid.quantize(0.0)), (255, 64));
-/// # Ok::<(), calcine_quant::GridError>(())
+/// let quantizer = range.quantizer(8, Scheme::Affine)?.unwrap();
+/// assert_eq!((quantizer.quantize(3.0), quantizer.quantize(0.0)), (255, 64));
+/// # Ok::<(), calcine_quant::QuantizerError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct MovingRange {
@@ -63,12 +63,12 @@ impl MovingRange {
         self.ends.clone().map(|ends| ends.div_scalar(seen))
     }
 
-    /// The grid over the range; `None` before the first batch. Reads the device.
+    /// The quantizer over the range; `None` before the first batch. Reads the device.
     ///
     /// # Errors
     ///
     /// As [`Quantizer::over`].
-    pub fn grid(&self, bits: u8, scheme: Scheme) -> Result<Option<Quantizer>, GridError> {
+    pub fn quantizer(&self, bits: u8, scheme: Scheme) -> Result<Option<Quantizer>, QuantizerError> {
         let Some(range) = self.range() else {
             return Ok(None);
         };

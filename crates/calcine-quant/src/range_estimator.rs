@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Quantizer, Scheme, Seen};
 
-/// Which part of what was seen a grid covers. What lies beyond becomes its end.
+/// Which part of what was seen a quantizer covers. What lies beyond becomes its end.
 ///
 /// A narrower range has smaller steps: rounding errs less, and clipping errs more.
 ///
@@ -121,11 +121,11 @@ impl RangeEstimator {
         self.to_string().parse::<Self>().map(|_| ())
     }
 
-    /// The range of these values that a grid of so many bits is to cover.
+    /// The range of these values that a quantizer of so many bits is to cover.
     #[must_use]
     pub fn range(self, seen: &Seen, bits: u8, scheme: Scheme) -> [f64; 2] {
         let [min, max] = [seen.min, seen.max];
-        // What a relu leaves has half a distribution: the grid begins at zero.
+        // What a relu leaves has half a distribution: the quantizer begins at zero.
         let half = min >= 0.0;
         let sparse = seen.zeros() > MOSTLY_ZERO;
         let [mean, deviation] = match sparse {
@@ -166,16 +166,16 @@ impl RangeEstimator {
                 let low = if half { 0.0 } else { at(1.0 - share) };
                 [low, at(share)]
             }
-            Self::Mse => least(seen, bits, scheme, |_, grid| seen.error(grid, 2.0)),
-            Self::Norm(p) => least(seen, bits, scheme, |_, grid| seen.error(grid, p)),
-            Self::Entropy => least(seen, bits, scheme, |range, grid| {
-                seen.counts.divergence(range, grid)
+            Self::Mse => least(seen, bits, scheme, |_, quantizer| seen.error(quantizer, 2.0)),
+            Self::Norm(p) => least(seen, bits, scheme, |_, quantizer| seen.error(quantizer, p)),
+            Self::Entropy => least(seen, bits, scheme, |range, quantizer| {
+                seen.counts.divergence(range, quantizer)
             }),
         }
     }
 }
 
-/// Bits of the grid that would cover both sides as finely.
+/// Bits of the quantizer that would cover both sides as finely.
 fn levels(bits: u8, half: bool) -> u8 {
     bits + u8::from(half)
 }
@@ -215,7 +215,7 @@ fn root(slope: impl Fn(f64) -> f64) -> f64 {
 /// Candidates of the search.
 const CANDIDATES: u32 = 100;
 
-/// The range, a share of the whole one, whose grid costs least.
+/// The range, a share of the whole one, whose quantizer costs least.
 fn least(
     seen: &Seen,
     bits: u8,
@@ -226,10 +226,10 @@ fn least(
     for candidate in (1..=CANDIDATES).rev() {
         let share = f64::from(candidate) / f64::from(CANDIDATES);
         let range = [seen.min * share, seen.max * share];
-        let Ok(grid) = Quantizer::over(range[0], range[1], bits, scheme) else {
+        let Ok(quantizer) = Quantizer::over(range[0], range[1], bits, scheme) else {
             continue;
         };
-        let cost = cost(range, &grid);
+        let cost = cost(range, &quantizer);
         if cost < best.1 {
             best = (range, cost);
         }

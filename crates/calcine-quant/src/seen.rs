@@ -162,14 +162,14 @@ impl Seen {
         }
     }
 
-    /// The mean of `|x − x̂|^p` of the numbers x and those x̂ on a grid, each taken to be in its bin's middle.
+    /// The mean of `|x − x̂|^p` of the numbers x and those x̂ on a quantizer, each taken to be in its bin's middle.
     #[must_use]
-    pub fn error(&self, grid: &Quantizer, p: f64) -> f64 {
+    pub fn error(&self, quantizer: &Quantizer, p: f64) -> f64 {
         let (mut sum, mut total) = (0.0, 0.0);
         for (value, count) in self.counts.bins() {
-            #[allow(clippy::cast_possible_truncation, reason = "grids are of f32")]
-            let on_grid = f64::from(grid.dequantize(grid.quantize(value as f32)));
-            sum += count * (value - on_grid).abs().powf(p);
+            #[allow(clippy::cast_possible_truncation, reason = "quantizers are of f32")]
+            let fake_quantized = f64::from(quantizer.dequantize(quantizer.quantize(value as f32)));
+            sum += count * (value - fake_quantized).abs().powf(p);
             total += count;
         }
         sum / f64::max(total, 1.0)
@@ -261,10 +261,10 @@ impl Counts {
     }
 
     /// `KL(P ‖ Q)` in nats: of P, all numbers with those beyond the bins of a range in its end bins, from Q, those within it
-    /// evened out over the bins of each integer of a grid, the bin that begins at zero by itself. Infinite where Q has nothing and P something.
+    /// evened out over the bins of each integer of a quantizer, the bin that begins at zero by itself. Infinite where Q has nothing and P something.
     #[must_use]
-    #[allow(clippy::cast_possible_truncation, reason = "grids are of f32")]
-    pub fn divergence(&self, range: [f64; 2], grid: &Quantizer) -> f64 {
+    #[allow(clippy::cast_possible_truncation, reason = "quantizers are of f32")]
+    pub fn divergence(&self, range: [f64; 2], quantizer: &Quantizer) -> f64 {
         let width = self.width();
         let middle = |bin: usize| self.low + (bin as f64 + 0.5) * width;
         let inside = |bin: &usize| {
@@ -285,8 +285,8 @@ impl Counts {
         all[0] += below;
         *all.last_mut().expect("there is a bin") += above;
         let (total, kept) = (all.iter().sum::<f64>(), within.iter().sum::<f64>());
-        let integer = |at: usize| grid.quantize(middle(bins[at]) as f32);
-        // Every grid has zero, and what a relu leaves is mostly zeros.
+        let integer = |at: usize| quantizer.quantize(middle(bins[at]) as f32);
+        // Every quantizer has zero, and what a relu leaves is mostly zeros.
         let is_zeros = |at: usize| self.low + bins[at] as f64 * width == 0.0;
         let mut divergence = 0.0;
         let mut begin = 0;
@@ -324,7 +324,7 @@ mod tests {
     use super::*;
     use crate::{RangeEstimator, Scheme};
 
-    /// By the definition, bin by bin, over a grid of whole numbers.
+    /// By the definition, bin by bin, over a quantizer of whole numbers.
     #[test]
     fn divergence_is_what_the_definition_says() {
         let counts = Counts {
@@ -332,7 +332,7 @@ mod tests {
             high: 4.0,
             counts: vec![4, 0, 2, 6, 3, 1, 0, 4],
         };
-        let grid = Quantizer {
+        let quantizer = Quantizer {
             step: 1.0,
             zero: 0,
             low: 0,
@@ -345,9 +345,9 @@ mod tests {
         let q = [4.0, 0.0, 2.0, third, third, third].map(|count| count / 16.0);
         let filled = p.iter().zip(&q).filter(|(p, _)| **p > 0.0);
         let expected: f64 = filled.map(|(p, q)| p * (p / q).ln()).sum();
-        let found = counts.divergence([0.0, 3.0], &grid);
+        let found = counts.divergence([0.0, 3.0], &quantizer);
         assert!((found - expected).abs() < 1e-12, "{found} {expected}");
-        let nowhere = counts.divergence([9.0, 10.0], &grid);
+        let nowhere = counts.divergence([9.0, 10.0], &quantizer);
         assert!(nowhere.is_infinite());
     }
 
@@ -368,7 +368,7 @@ mod tests {
         );
     }
 
-    /// A few numbers far out do not decide about a grid of few bits; without them all is covered.
+    /// A few numbers far out do not decide about a quantizer of few bits; without them all is covered.
     #[test]
     fn entropy_leaves_out_what_is_rare_and_far() {
         let near: Vec<f32> = (0..10_000).map(|i| (i as f32 / 10_000.0).powi(2)).collect();

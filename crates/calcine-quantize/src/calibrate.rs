@@ -23,7 +23,7 @@ const READ: usize = 1 << 15;
 /// Values that one observer sees before it is joined with the others.
 const OBSERVED: usize = 1 << 18;
 
-/// What every value of a network was, over some batches: the ranges that grids are made of.
+/// What every value of a network was, over some batches: the ranges that quantizers are made of.
 ///
 /// It is data: saved as JSON, it can be read, edited and used again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

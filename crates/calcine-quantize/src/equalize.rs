@@ -20,7 +20,7 @@ const SETTLED: f64 = 1e-3;
 /// For channel `i`, with `r` the largest magnitude of its weights in the layer that makes it (batch norm folded in) and
 /// `R` in those that read it, the first are divided by `s = √(r / R)` and the second multiplied. The network computes what
 /// it did, up to rounding: only relus, pools and reshapes may lie between, nothing else may see the channels, and a channel
-/// that is zero stays as it is. It helps grids that all outputs share; with a step for each output, weights gain nothing.
+/// that is zero stays as it is. It helps quantizers that all outputs share; with a step for each output, weights gain nothing.
 /// Calibrate the result, not the network. Reads the device.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
 use calcine_observe::WatchError;
-use calcine_quant::{FloatType, GridError, SeenError};
+use calcine_quant::{FloatType, QuantizerError, SeenError};
 use calcine_trace::{ForwardError, RewriteError};
 
 use crate::SettingError;
@@ -8,9 +8,9 @@ use crate::SettingError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuantizeError {
-    /// There is no such grid.
+    /// There is no such quantizer.
     #[error(transparent)]
-    Grid(#[from] GridError),
+    Quantizer(#[from] QuantizerError),
     /// A range that calibration did not see, or that is none.
     #[error(
         "no range is known of what `{name}` gives: calibrate the network that is quantized, with images for which it gives finite numbers"
@@ -20,7 +20,7 @@ pub enum QuantizeError {
         name: String,
     },
     /// A value that is not a number.
-    #[error("{what} of `{name}` is {value}: no grid covers it")]
+    #[error("{what} of `{name}` is {value}: no quantizer covers it")]
     NotFinite {
         /// The layer.
         name: String,
@@ -110,7 +110,7 @@ pub enum QuantizeError {
     },
     /// Settings that go by what layers are fed.
     #[error(
-        "`rounding` other than to the nearest, `correct_bias` and `reestimate` go by what layers are fed: give the batches, `quantize_over`"
+        "`rounding` other than to the nearest, `correct_bias` and `reestimate` go by what layers are fed: give the batches, `quantize_with_batches`"
     )]
     NoSamples,
     /// No batch to calibrate with.

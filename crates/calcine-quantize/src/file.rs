@@ -28,7 +28,7 @@ const ZEROS: &str = "layers/zeros";
 const BIASES: &str = "layers/biases";
 const FLOAT_BIASES: &str = "layers/float_biases";
 
-/// The tensor that holds what is no tensor: the graph, the grids, the layers, as deflated JSON.
+/// The tensor that holds what is no tensor: the graph, the quantizers, the layers, as deflated JSON.
 const NETWORK: &str = "network.json.deflate";
 
 /// A quantized network that cannot be read or written.
@@ -68,7 +68,7 @@ pub enum QuantizedFileError {
 struct Description {
     format: u32,
     graph: Graph,
-    grids: Vec<Option<Quantizer>>,
+    quantizers: Vec<Option<Quantizer>>,
     layers: Vec<LayerText>,
     /// The float tensors that there are, by the positions of their values, and their shapes.
     floats: Vec<(usize, Vec<usize>)>,
@@ -174,7 +174,7 @@ impl Quantized {
         let description = Description {
             format: FORMAT,
             graph: self.graph.clone(),
-            grids: self.grids.clone(),
+            quantizers: self.quantizers.clone(),
             layers,
             floats,
         };

@@ -5,7 +5,7 @@ mod rounded;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use calcine_graph::{Graph, Node, Op};
-use calcine_quant::{Quantizer, Scheme, grid_between};
+use calcine_quant::{Quantizer, Scheme, quantizer_between};
 use calcine_trace::AnyTensor;
 use serde::{Deserialize, Serialize};
 
@@ -29,11 +29,11 @@ pub(crate) struct Layer {
     /// How many columns of an output's row share a step, if not all.
     pub(crate) group: Option<usize>,
     pub(crate) bias: Bias,
-    /// How inputs without a grid of their own are quantized, if they are.
+    /// How inputs without a quantizer of their own are quantized, if they are.
     pub(crate) dynamic: Option<Dynamic>,
 }
 
-/// Grids over each batch's own range.
+/// Quantizers over each batch's own range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Dynamic {
@@ -55,12 +55,12 @@ impl Dynamic {
         Quantizer::over(0.0, 1.0, self.bits, self.scheme).is_ok()
     }
 
-    /// `q − zero` of a batch on the grid over its range, and its step, `[1]`.
+    /// `q − zero` of a batch on the quantizer over its range, and its step, `[1]`.
     pub(crate) fn quantized(self, x: AnyTensor) -> (AnyTensor, Tensor<1>) {
         let shape = x.shape();
         let flat = x.flat().expect("layers are fed floats");
         let ends = Tensor::cat(vec![flat.clone().min(), flat.clone().max()], 0);
-        let [step, below, above] = grid_between(ends, self.bits, self.scheme);
+        let [step, below, above] = quantizer_between(ends, self.bits, self.scheme);
         let q = (flat / step.clone())
             .round()
             .max_pair(below)
@@ -94,16 +94,16 @@ impl Accumulator<'_> {
 pub(crate) enum Bias {
     /// In units of input step times weight step.
     Ints(Vec<i32>),
-    /// Where inputs have no grid.
+    /// Where inputs have no quantizer.
     Floats(Vec<f32>),
 }
 
 impl Layer {
-    /// Weights to the nearest integers of these grids, and the bias to the nearest that sums can take.
+    /// Weights to the nearest integers of these quantizers, and the bias to the nearest that sums can take.
     pub(crate) fn nearest(
         name: &str,
         float: &FloatLayer,
-        grids: &[Quantizer],
+        quantizers: &[Quantizer],
         settings: &WeightSettings,
         accumulator: Accumulator<'_>,
     ) -> Result<Self, QuantizeError> {
@@ -118,17 +118,17 @@ impl Layer {
                 name: name.to_owned(),
             });
         }
-        #[allow(clippy::cast_possible_truncation, reason = "grids are of f32")]
+        #[allow(clippy::cast_possible_truncation, reason = "quantizers are of f32")]
         let int = |(at, weight): (usize, &f64)| {
-            let grid = grids[step_of(at, &float.shape, float.axis, group, grids.len())];
-            grid.quantize(*weight as f32) - grid.zero
+            let quantizer = quantizers[step_of(at, &float.shape, float.axis, group, quantizers.len())];
+            quantizer.quantize(*weight as f32) - quantizer.zero
         };
-        let steps = grids.iter().map(|grid| grid.step).collect();
+        let steps = quantizers.iter().map(|quantizer| quantizer.step).collect();
         let ints = float.weight.iter().enumerate().map(int).collect();
         let layer = Self::exact(name, float, ints, bits, steps, accumulator)?;
         let zeros = match scheme {
             Scheme::Symmetric => Vec::new(),
-            Scheme::Affine => grids.iter().map(|grid| grid.zero).collect(),
+            Scheme::Affine => quantizers.iter().map(|quantizer| quantizer.zero).collect(),
         };
         Ok(Self {
             group,
@@ -331,7 +331,7 @@ impl Layer {
         self.shape[self.axis]
     }
 
-    /// Whether sums of inputs on this grid, or on those of batches, stay within so many bits, and biases.
+    /// Whether sums of inputs on this quantizer, or on those of batches, stay within so many bits, and biases.
     pub(crate) fn fits(
         &self,
         input: Option<&Quantizer>,

@@ -11,17 +11,17 @@
 //! |---|---|
 //! | [`Calibration`], [`Seen`] | what every value of a network was over some batches; JSON |
 //! | [`Settings`], [`Override`], [`FirstLastSettings`] | bits, schemes and range estimators, for all layers and for some; each checks itself |
-//! | [`RangeEstimator`] | which part of a range a grid covers: min-max, average, ACIQ, percentiles, least error |
-//! | [`quantize`], [`Quantized`] | batch norms folded, weights rounded, a grid on every edge; its forward pass |
+//! | [`RangeEstimator`] | which part of a range a quantizer covers: min-max, average, ACIQ, percentiles, least error |
+//! | [`quantize`], [`Quantized`] | batch norms folded, weights rounded, a quantizer on every edge; its forward pass |
 //! | [`QuantizationReport`] | what stays in float and why, which settings changed nothing, where numbers were lost |
-//! | [`quantize_over`], [`Rounding`] | the same with weights rounded for what the layers are fed (GPTQ), and biases corrected |
+//! | [`quantize_with_batches`], [`Rounding`] | the same with weights rounded for what the layers are fed (GPTQ), and biases corrected |
 //! | [`prepare`], [`equalize`], [`smooth`], [`reestimate`] | networks that compute the same, or nearly, and lose less |
 //! | [`fold_norms`] | the network without batch norms that layers can do themselves |
 //! | [`lapq`], [`greedy`] | settings that lose least, found by trying: [`Trials`], [`Evaluation`] |
 //! | [`widths`], [`Widths`] | what fewer bits of each layer cost, and the widths that lose least within a budget |
-//! | [`QatNetwork`], [`Method`], [`QatStage`] | quantization-aware training: the network on its grids, which learn or follow |
-//! | [`weights_on_grids`] | the same for the weights of any module, without a trace |
-//! | [`Quantizer`], [`Scheme`] | a grid |
+//! | [`QatNetwork`], [`Method`], [`QatStage`] | quantization-aware training: the network on its quantizers, which learn or follow |
+//! | [`fake_quantize_weights`] | the same for the weights of any module, without a trace |
+//! | [`Quantizer`], [`Scheme`] | a quantizer |
 //! | [`QuantizeError`] | what does not fit, and where |
 //!
 //! # Examples
@@ -79,7 +79,7 @@ pub use error::QuantizeError;
 pub use file::QuantizedFileError;
 pub use fold_norms::fold_norms;
 pub use norms::reestimate;
-pub use quantized::{IntegerLayer, Quantized, quantize, quantize_over};
+pub use quantized::{IntegerLayer, Quantized, quantize, quantize_with_batches};
 pub use report::{
     ClippedRange, FloatNode, FloatReason, HalfPrecisionLoss, MatchedOverride, QuantizationReport,
     UnusedSetting,
@@ -89,5 +89,5 @@ pub use settings::{
     ActivationSettings, FirstLastSettings, Override, Preparation, Rounding, SettingError, Settings,
     SettingsError, AccumulatorSettings, WeightSettings,
 };
-pub use weights::weights_on_grids;
+pub use weights::fake_quantize_weights;
 pub use widths::{LayerWidths, NoWidths, Width, Widths, widths};

@@ -1,4 +1,4 @@
-mod grids;
+mod quantizers;
 mod integers;
 mod plan;
 
@@ -11,7 +11,7 @@ use calcine_params::{Inventory, view};
 use calcine_quant::{Method, fake_quantize};
 use calcine_trace::{AnyTensor, ForwardError, Network, RewriteError, Tensors, batch_size};
 
-use self::grids::OnGrids;
+use self::quantizers::FakeQuantize;
 use self::plan::{QatPlan, Range};
 use crate::{Calibration, QuantizationReport, QuantizeError, Settings};
 
@@ -20,11 +20,11 @@ const LEAST: f64 = 1e-15;
 
 /// A network that trains as the quantized one that it will be: quantization-aware training, by the [`Method`] asked for.
 ///
-/// Its forward pass moves weights and activations to their grids, and gradients pass straight through. What a method
+/// Its forward pass moves weights and activations to their quantizers, and gradients pass straight through. What a method
 /// learns is parameters like others: `conv1.weight_step` of a weight (one, or one for each output), `conv1.conv_step` or
 /// `conv1.conv_clip` of what a layer or another operation gives. Ranges that follow training are running statistics as
-/// those of batch norms are, under `ranges`. Grids begin where [`quantize`](crate::quantize) puts them; steps that begin
-/// as powers of two do not stay so. Inputs keep their calibrated grid.
+/// those of batch norms are, under `ranges`. Quantizers begin where [`quantize`](crate::quantize) puts them; steps that begin
+/// as powers of two do not stay so. Inputs keep their calibrated quantizer.
 ///
 /// It is a Burn module: it trains with any optimizer, and masks and recipes act on the weights under the
 /// model's own names. Zeros stay zero, but for `Dorefa` and `Pact`, whose levels have none. Batch norms train as ever, and
@@ -39,10 +39,10 @@ pub struct QatNetwork {
     stage: QatStage,
 }
 
-/// What of a network moves while it trains on grids; all of it unless said.
+/// What of a network moves while it is quantization-aware; all of it unless said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QatStage {
-    /// Whether activations are on their grids. Ranges follow training before they are, too.
+    /// Whether activations are fake-quantized. Ranges follow training before they are, too.
     pub activations: bool,
     /// Whether ranges follow training.
     pub ranges: bool,
@@ -64,8 +64,8 @@ impl Default for QatStage {
 }
 
 impl QatNetwork {
-    /// A network that is to be trained with these grids: bits, schemes, ranges to begin with, sums, ends and overrides are the
-    /// settings', weights go to their grid by the method, and what settings do before or after that says nothing here.
+    /// A network that is to be trained with these quantizers: bits, schemes, ranges to begin with, sums, ends and overrides are the
+    /// settings', weights go to their quantizers by the method, and what settings do before or after that says nothing here.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl QatNetwork {
         })
     }
 
-    /// The network without quantization, but with what its grids have learned.
+    /// The network without quantization, but with what its quantizers have learned.
     #[must_use]
     pub fn network(&self) -> &Network {
         &self.network
@@ -112,7 +112,7 @@ impl QatNetwork {
         }
     }
 
-    /// The logits, or whatever it gives, with weights and activations on their grids. Nothing is read.
+    /// The logits, or whatever it gives, with weights and activations fake-quantized. Nothing is read.
     ///
     /// # Errors
     ///
@@ -120,18 +120,18 @@ impl QatNetwork {
     pub fn try_forward<I: Tensors, O: Tensors>(&self, inputs: I) -> Result<O, ForwardError> {
         let plan = &*self.plan;
         let inventory = Inventory::of(&self.network);
-        let mut on_grids = OnGrids::default();
+        let mut fake_quantized = FakeQuantize::default();
         for weight in &plan.weights {
             if let Some(parameter) = inventory.get(&weight.path) {
-                on_grids.add(parameter.id, self.weight_grid(weight));
+                fake_quantized.add(parameter.id, self.weight_quantizer(weight));
             }
         }
-        let network = view(&self.network, &mut on_grids);
+        let network = view(&self.network, &mut fake_quantized);
         let inputs = inputs.into_any();
         batch_size(&plan.graph, &inputs)?;
         let inputs = inputs.into_iter().zip(&plan.graph.inputs);
-        let inputs = inputs.map(|(input, id)| match plan.grids[id.0] {
-            Some(grid) if self.stage.activations => each(input, |x| fake_quantize(x, &grid)),
+        let inputs = inputs.map(|(input, id)| match plan.quantizers[id.0] {
+            Some(quantizer) if self.stage.activations => each(input, |x| fake_quantize(x, &quantizer)),
             _ => input,
         });
         let outputs = network.run(inputs.collect(), &mut |node, tensor| {
@@ -141,7 +141,7 @@ impl QatNetwork {
                 None => tensor,
             };
             match plan.activations.get(&node.output) {
-                Some(activation) => each(tensor, |x| self.on_grid(activation, x)),
+                Some(activation) => each(tensor, |x| self.fake_quantized(activation, x)),
                 None => tensor,
             }
         })?;
@@ -168,7 +168,7 @@ impl QatNetwork {
     }
 }
 
-/// A network that cannot be trained on grids.
+/// A network that cannot be trained quantization-aware.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QatError {

@@ -14,7 +14,7 @@ use crate::plan::Uses;
 use crate::report::{Asked, QuantizationReport};
 use crate::{Calibration, QuantizeError, Quantizer, Scheme, Settings};
 
-/// A quantized network: integer weights, and a grid for each value that has one.
+/// A quantized network: integer weights, and a quantizer for each value that has one.
 ///
 /// Its forward pass computes with whole numbers, held in `f32` where that is exact, and so gives bit for bit what
 /// an engine with 8-bit operands and 32-bit sums gives that rounds as it is written here:
@@ -37,8 +37,8 @@ use crate::{Calibration, QuantizeError, Quantizer, Scheme, Settings};
 #[derive(Debug, Clone)]
 pub struct Quantized {
     pub(crate) graph: Graph,
-    /// Of each value, the grid if it has one.
-    pub(crate) grids: Vec<Option<Quantizer>>,
+    /// Of each value, the quantizer if it has one.
+    pub(crate) quantizers: Vec<Option<Quantizer>>,
     /// By the position of their nodes.
     pub(crate) layers: BTreeMap<usize, Layer>,
     /// Parameters and constants that nodes need in float, by value.
@@ -69,10 +69,10 @@ pub struct IntegerLayer<'a> {
     pub zeros: &'a [i32],
     /// How many columns of an output's row of inputs and places of the kernel share a step; `None`: all.
     pub group: Option<usize>,
-    /// What is added to the sums, in units of input step times weight step; `None` where inputs have no grid, and of an
+    /// What is added to the sums, in units of input step times weight step; `None` where inputs have no quantizer, and of an
     /// embedding.
     pub bias: Option<&'a [i32]>,
-    /// Bits and scheme of grids over each batch's own range, for inputs that have none.
+    /// Bits and scheme of quantizers over each batch's own range, for inputs that have none.
     pub dynamic: Option<(u8, Scheme)>,
 }
 
@@ -117,7 +117,7 @@ pub fn quantize(
 ///
 /// As [`quantize`], and if the settings go by batches and there is none, or one does not fit or has a number that is not
 /// finite.
-pub fn quantize_over<I: Tensors + Clone>(
+pub fn quantize_with_batches<I: Tensors + Clone>(
     network: &Network,
     seen: &Calibration,
     settings: &Settings,
@@ -146,7 +146,7 @@ pub fn quantize_over<I: Tensors + Clone>(
 impl Quantized {
     pub(crate) fn new(
         graph: Graph,
-        grids: Vec<Option<Quantizer>>,
+        quantizers: Vec<Option<Quantizer>>,
         layers: BTreeMap<usize, Layer>,
         floats: BTreeMap<usize, Float>,
         report: Option<QuantizationReport>,
@@ -159,7 +159,7 @@ impl Quantized {
             let asked = Asked {
                 graph: &graph,
                 uses: &uses,
-                grids: &grids,
+                quantizers: &quantizers,
                 layers: &integers.collect(),
             };
             asked.report()
@@ -167,8 +167,8 @@ impl Quantized {
         let mut ready = BTreeMap::new();
         for (&index, layer) in &layers {
             let node = &graph.nodes[index];
-            let input = grids[node.inputs[0].0];
-            let output = grids[node.output.0];
+            let input = quantizers[node.inputs[0].0];
+            let output = quantizers[node.output.0];
             ready.insert(index, Ready::of(layer, node, input, output, device)?);
         }
         let floats = floats.into_iter();
@@ -182,7 +182,7 @@ impl Quantized {
                 })
                 .collect(),
             graph,
-            grids,
+            quantizers,
             layers,
             ready,
             device: device.clone(),
@@ -207,9 +207,9 @@ impl Quantized {
         &self.device
     }
 
-    /// The grid of what a node gives or an input is, by name; `None` if it has none.
+    /// The quantizer of what a node gives or an input is, by name; `None` if it has none.
     #[must_use]
-    pub fn grid(&self, name: &str) -> Option<Quantizer> {
+    pub fn quantizer(&self, name: &str) -> Option<Quantizer> {
         let node = self
             .graph
             .nodes
@@ -223,7 +223,7 @@ impl Quantized {
                 .copied()
                 .find(|id| self.graph.value(*id).name == name)
         };
-        self.grids[node.or_else(input)?.0]
+        self.quantizers[node.or_else(input)?.0]
     }
 
     /// The layers with integer weights, in running order.
@@ -345,5 +345,5 @@ impl Ready {
 /// What sums of products are multiplied with, `f32(scale / the output's scale)`, of sums in units of `scale`, which is the
 /// `f32` product of their operands' scales: as ONNX Runtime has it.
 pub(crate) fn rescale(scale: f32, output: Option<Quantizer>) -> f32 {
-    output.map_or(scale, |grid| scale / grid.step)
+    output.map_or(scale, |quantizer| scale / quantizer.step)
 }

@@ -229,7 +229,7 @@ impl fmt::Display for QuantizationReport {
 pub(crate) struct Asked<'a> {
     pub(crate) graph: &'a Graph,
     pub(crate) uses: &'a Uses,
-    pub(crate) grids: &'a [Option<Quantizer>],
+    pub(crate) quantizers: &'a [Option<Quantizer>],
     /// The layers with integer weights, by the position of their nodes, and whether the ranges of their inputs are dynamic.
     pub(crate) layers: &'a BTreeMap<usize, bool>,
 }
@@ -303,10 +303,10 @@ impl Asked<'_> {
         }
         if let Some(dynamic) = self.layers.get(&index) {
             let input = node.inputs[0];
-            let exact = node.op == Op::Embedding || *dynamic || self.grids[input.0].is_some();
+            let exact = node.op == Op::Embedding || *dynamic || self.quantizers[input.0].is_some();
             return (!exact).then(|| self.operand(input));
         }
-        if self.grids[node.output.0].is_some() {
+        if self.quantizers[node.output.0].is_some() {
             return self.in_float_between(index, node);
         }
         let settled = self.uses.settled(graph, node.output);
@@ -332,9 +332,9 @@ impl Asked<'_> {
 
     /// Why a node whose result is quantized is computed in float; `None` if it is not.
     fn in_float_between(&self, index: usize, node: &Node) -> Option<FloatReason> {
-        let in_float = |id: &&ValueId| self.grids[id.0].is_none();
+        let in_float = |id: &&ValueId| self.quantizers[id.0].is_none();
         let operands = match &node.op {
-            _ if self.uses.keeps_grid(index, &node.op) => &node.inputs[..1],
+            _ if self.uses.keeps_quantizer(index, &node.op) => &node.inputs[..1],
             op if is_computed_in_integers(op) => &node.inputs[..],
             _ => return Some(FloatReason::Operation),
         };
@@ -344,7 +344,7 @@ impl Asked<'_> {
     /// The ranges that leave out much of what calibration saw.
     fn clipped(&self, by_layer: &ByLayer<'_>, seen: &Calibration) -> Vec<ClippedRange> {
         let graph = self.graph;
-        let makers = makers(graph, self.uses, self.grids);
+        let makers = makers(graph, self.uses, self.quantizers);
         let inputs = graph
             .inputs
             .iter()
@@ -359,7 +359,7 @@ impl Asked<'_> {
         });
         let mut found = Vec::new();
         for (id, settled, name) in inputs.chain(nodes) {
-            let (Some(grid), true) = (self.grids[id.0], makers[id.0] == Some(id)) else {
+            let (Some(quantizer), true) = (self.quantizers[id.0], makers[id.0] == Some(id)) else {
                 continue;
             };
             let value = &*graph.value(settled).name;
@@ -369,10 +369,10 @@ impl Asked<'_> {
             let activations = by_layer.of(name).activations;
             let whole = Quantizer::over(own.min, own.max, activations.bits, activations.scheme);
             let energy = own.mean.powi(2) + own.deviation.powi(2);
-            let lost = own.error(&grid, 2.0) / energy;
+            let lost = own.error(&quantizer, 2.0) / energy;
             let better = |whole: Quantizer| own.error(&whole, 2.0) / energy < 0.5 * lost;
             if lost > 0.1 && whole.is_ok_and(better) {
-                let [low, high] = grid.centred().map(|end| f64::from(end * grid.step));
+                let [low, high] = quantizer.centred().map(|end| f64::from(end * quantizer.step));
                 found.push(ClippedRange {
                     name: value.to_owned(),
                     range: [low, high],

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use calcine_metric::Evaluation;
 use calcine_trace::Network;
 
-use crate::plan::{Uses, grids, has_integers, makers};
+use crate::plan::{Uses, quantizers, has_integers, makers};
 use crate::settings::{ByLayer, own_name};
 use crate::{
     Calibration, RangeEstimator, Override, QuantizeError, Quantized, QuantizedFileError, Rounding, Settings,
@@ -216,7 +216,7 @@ enum Part {
     Activations,
 }
 
-/// Every grid of the network, in running order.
+/// Every quantizer of the network, in running order.
 fn parts(
     network: &Network,
     seen: &Calibration,
@@ -225,9 +225,9 @@ fn parts(
     let graph = network.graph();
     let uses = Uses::of(graph);
     let by_layer = ByLayer::new(settings, graph)?;
-    let grids = grids(graph, &uses, seen, &by_layer)?;
-    let makers = makers(graph, &uses, &grids);
-    let inputs = graph.inputs.iter().filter(|id| grids[id.0].is_some());
+    let quantizers = quantizers(graph, &uses, seen, &by_layer)?;
+    let makers = makers(graph, &uses, &quantizers);
+    let inputs = graph.inputs.iter().filter(|id| quantizers[id.0].is_some());
     let mut parts: Vec<(String, Part)> = inputs
         .map(|id| (graph.value(*id).name.clone(), Part::Activations))
         .collect();
@@ -272,13 +272,13 @@ fn own<'a>(settings: &'a mut Settings, name: &str) -> &'a mut Override {
 /// The powers that LAPQ begins with.
 const POWERS: [f64; 5] = [2.0, 2.5, 3.0, 3.5, 4.0];
 
-/// Stretches that are tried of each grid, beside the one that it has.
+/// Stretches that are tried of each quantizer, beside the one that it has.
 const STRETCHES: [f64; 2] = [0.85, 1.15];
 
 /// Ranges that together lose least (LAPQ; Nahshan et al., 2021), as settings.
 ///
-/// First all grids go by one norm of their errors, `norm(p)`; of five p and the lowest point of the parabola through the
-/// best the best is kept. Then grid after grid is made narrower and wider, and as the parabola through the three losses
+/// First all quantizers go by one norm of their errors, `norm(p)`; of five p and the lowest point of the parabola through the
+/// best the best is kept. Then quantizer after quantizer is made narrower and wider, and as the parabola through the three losses
 /// says, for so many `rounds` (Powell's method, along its first directions). Weights are rounded to the nearest
 /// throughout; the rounding that the settings ask for is theirs again afterwards.
 ///
@@ -296,7 +296,7 @@ pub fn lapq(
     let network = &network.clone().with_stored_weights();
     let mut best = nearest(settings);
     let mut loss = f64::INFINITY;
-    // Which grids there are does not depend on their ranges. Each is tried narrower, wider, and between.
+    // Which quantizers there are does not depend on their ranges. Each is tried narrower, wider, and between.
     let parts = parts(network, seen, &best)?;
     trials.expect(POWERS.len() + 1 + rounds * parts.len() * (STRETCHES.len() + 1));
     let by_norm = |p: f64| {
@@ -344,7 +344,7 @@ pub fn lapq(
     Ok(best)
 }
 
-/// Of each grid, in running order, the range estimator that loses least with those chosen before, as settings.
+/// Of each quantizer, in running order, the range estimator that loses least with those chosen before, as settings.
 ///
 /// # Errors
 ///

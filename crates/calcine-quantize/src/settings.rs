@@ -13,8 +13,8 @@ use crate::{RangeEstimator, FloatType, Scheme};
 /// The version of a settings file.
 const FORMAT: u32 = 1;
 
-/// How a network is quantized. The default is 8 bits throughout: weights symmetric, a grid for each output;
-/// activations affine, a grid for each tensor.
+/// How a network is quantized. The default is 8 bits throughout: weights symmetric, a quantizer for each output;
+/// activations affine, a quantizer for each tensor.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -80,13 +80,13 @@ pub struct Preparation {
     pub smooth: Option<f64>,
 }
 
-/// The grids of weights.
+/// The quantizers of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WeightSettings {
     /// Bits of an integer: 2 to 16, or 1 to 16 if affine.
     pub bits: u8,
-    /// How a range becomes a grid: `Affine` loses nothing on weights that are of one sign, or reach further to one side, and
+    /// How a range becomes a quantizer: `Affine` loses nothing on weights that are of one sign, or reach further to one side, and
     /// has a zero point for each step.
     pub scheme: Scheme,
     /// Whether each output has a step of its own; of an embedding, each row.
@@ -96,11 +96,11 @@ pub struct WeightSettings {
     /// a row share it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<usize>,
-    /// What a grid covers. What needs samples to average over goes by all weights at once.
+    /// What a quantizer covers. What needs samples to average over goes by all weights at once.
     pub range_estimator: RangeEstimator,
     /// Whether steps are powers of two.
     pub power_of_two: bool,
-    /// How weights get to their grid.
+    /// How weights get to their quantizers.
     pub rounding: Rounding,
     /// Whether biases make up for what rounding does to the mean of a layer's sums (Nagel et al., 2019); those of transposed
     /// convolutions do not.
@@ -110,7 +110,7 @@ pub struct WeightSettings {
     pub reestimate: bool,
 }
 
-/// How weights get to their grid. Those of transposed convolutions and embeddings go to the nearest integers whatever it
+/// How weights get to their quantizers. Those of transposed convolutions and embeddings go to the nearest integers whatever it
 /// says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -138,19 +138,19 @@ impl WeightSettings {
     }
 }
 
-/// The grids of activations.
+/// The quantizers of activations.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ActivationSettings {
     /// Bits of an integer, 1 to 16; 0 leaves activations as they are, and quantizes weights alone.
     pub bits: u8,
-    /// How a range becomes a grid.
+    /// How a range becomes a quantizer.
     pub scheme: Scheme,
-    /// What a grid covers.
+    /// What a quantizer covers.
     pub range_estimator: RangeEstimator,
     /// Whether steps are powers of two.
     pub power_of_two: bool,
-    /// Whether grids go by each batch's own range, found as it runs: what layers with integer weights are fed is quantized,
+    /// Whether quantizers go by each batch's own range, found as it runs: what layers with integer weights are fed is quantized,
     /// all else is in float, and calibration is not asked.
     pub dynamic: bool,
 }
@@ -178,16 +178,16 @@ pub struct Override {
     /// Bits of what it gives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation_bits: Option<u8>,
-    /// What the grids of its weights cover.
+    /// What the quantizers of its weights cover.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_range_estimator: Option<RangeEstimator>,
-    /// What the grid of its result covers.
+    /// What the quantizer of its result covers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation_range_estimator: Option<RangeEstimator>,
-    /// How many times as wide the grids of its weights are as that; above 0.
+    /// How many times as wide the quantizers of its weights are as that; above 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_stretch: Option<f64>,
-    /// How many times as wide the grid of its result is; above 0.
+    /// How many times as wide the quantizer of its result is; above 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation_stretch: Option<f64>,
 }

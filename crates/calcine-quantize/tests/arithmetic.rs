@@ -91,9 +91,9 @@ fn sums_of_wide_integers_are_exact() {
         settings.activations.bits = *activations;
         let quantized = quantized(&network, &x, &settings);
         let graph = quantized.graph();
-        let own = quantized.grid(&graph.value(graph.inputs[0]).name).unwrap();
+        let own = quantized.quantizer(&graph.value(graph.inputs[0]).name).unwrap();
         let layer = quantized.layers().next().unwrap();
-        let out = quantized.grid(layer.name).unwrap();
+        let out = quantized.quantizer(layer.name).unwrap();
         let ints: Vec<i64> = read(x.clone())
             .iter()
             .map(|x| i64::from(own.quantize(*x) - own.zero))
@@ -137,9 +137,9 @@ fn products_and_means_of_wide_integers_are_exact() {
         let forward = |_: &Relu, x: Tensor<4>| pool.forward(x).swap_dims(2, 3);
         let network = trace(&Relu::new(), x.clone(), forward).unwrap();
         let pooled = quantized(&network, &x, &settings);
-        let own = pooled.grid("input").unwrap();
+        let own = pooled.quantizer("input").unwrap();
         let name = network.graph().nodes[0].name.clone();
-        let out = pooled.grid(&name).unwrap();
+        let out = pooled.quantizer(&name).unwrap();
         let ints: Vec<i64> = read(x.clone())
             .iter()
             .map(|x| i64::from(own.quantize(*x) - own.zero))
@@ -161,7 +161,7 @@ fn products_and_means_of_wide_integers_are_exact() {
         let network = trace(&Relu::new(), x.clone(), forward).unwrap();
         let squared = quantized(&network, &x, &settings);
         let name = network.graph().nodes[0].name.clone();
-        let out = squared.grid(&name).unwrap();
+        let out = squared.quantizer(&name).unwrap();
         let m = own.step * own.step / out.step;
         let expected = ints.iter().map(|x| {
             let q = ((x * x) as f32 * m).round_ties_even() as i32 + out.zero;
@@ -213,13 +213,13 @@ fn clamps_keep_their_upper_end_on_any_range() {
                 });
                 let quantized = quantized(&network, &x, &settings);
                 let last = network.graph().nodes.iter().rev().nth(1).unwrap();
-                let grid: Quantizer = quantized.grid(&last.name).unwrap();
+                let quantizer: Quantizer = quantized.quantizer(&last.name).unwrap();
                 let found = given(&quantized, x.clone() * 2.0, &last.name);
-                let top = grid.dequantize(grid.quantize(*cap));
+                let top = quantizer.dequantize(quantizer.quantize(*cap));
                 let largest = found.iter().fold(0.0_f32, |largest, x| largest.max(*x));
                 assert_eq!(
                     largest, top,
-                    "{bits} bits, {power_of_two}, {stretch}: {grid:?}"
+                    "{bits} bits, {power_of_two}, {stretch}: {quantizer:?}"
                 );
             }
         }

@@ -94,7 +94,7 @@ fn what_does_not_fit_is_named() {
     partly.values.remove("head");
     assert!(
         quantize(&network, &partly, &Settings::default()).is_ok(),
-        "the last sums have no grid"
+        "the last sums have no quantizer"
     );
     partly.values.remove("stem_norm.relu");
     let error = quantize(&network, &partly, &Settings::default()).unwrap_err();
@@ -139,7 +139,7 @@ fn first_last_and_overrides_have_bits_of_their_own() {
             .layers()
             .map(|layer| layer.bits)
             .collect::<Vec<_>>();
-        let integers = quantized.grid("input").map(|grid| grid.high);
+        let integers = quantized.quantizer("input").map(|quantizer| quantizer.high);
         (bits, integers)
     };
     assert_eq!(bits(""), (vec![4; 6], Some(255)));

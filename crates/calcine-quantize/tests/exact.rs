@@ -7,7 +7,7 @@ use calcine_observe::{Sampling, sample_layers};
 use calcine_quant::GroupedWeight;
 use calcine_quantize::{
     ActivationSettings, Calibration, RangeEstimator, FloatType, Override, QuantizeError, Quantizer, Rounding,
-    Scheme, Settings, WeightSettings, quantize, quantize_over,
+    Scheme, Settings, WeightSettings, quantize, quantize_with_batches,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{AnyTensor, Tensors, trace};
@@ -92,8 +92,8 @@ fn many_bits_come_close_to_the_float_network() {
     let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
     let float: Tensor<2> = network.forward(x.clone());
     let difference = |bits: [u8; 2]| {
-        let grids = settings(bits, true, Scheme::Affine, RangeEstimator::MinMax);
-        let quantized = quantize(&network, &seen, &grids).unwrap();
+        let quantizers = settings(bits, true, Scheme::Affine, RangeEstimator::MinMax);
+        let quantized = quantize(&network, &seen, &quantizers).unwrap();
         let found: Tensor<2> = quantized.forward(x.clone());
         (found - float.clone()).abs().max().into_scalar::<f32>()
     };
@@ -171,7 +171,7 @@ fn affine_weights_err_less_where_they_reach_to_one_side() {
             settings.weights.group = *group;
             settings.weights.rounding = *rounding;
             let batches = std::slice::from_ref(&x);
-            let found = quantize_over(&network, &seen, &settings, batches).unwrap();
+            let found = quantize_with_batches(&network, &seen, &settings, batches).unwrap();
             let layer = found.layers().next().unwrap();
             if scheme == Scheme::Affine {
                 assert_eq!(layer.zeros.len(), layer.steps.len());
@@ -211,14 +211,14 @@ fn groups_of_columns_have_steps_of_their_own() {
             rounding,
             ..settings.weights
         };
-        let found = quantize_over(&network, &seen, &settings, &batches).unwrap();
+        let found = quantize_with_batches(&network, &seen, &settings, &batches).unwrap();
         for layer in found.layers() {
             let outputs = layer.shape[layer.output_axis];
             let columns = layer.weight.len() / outputs;
             let groups = columns.div_ceil(group);
             assert_eq!(layer.steps.len(), outputs * groups, "{}", layer.name);
             if rounding == Rounding::Nearest {
-                // What the integers stand for, quantized alone, are these integers; so that what each group's grid
+                // What the integers stand for, quantized alone, are these integers; so that what each group's quantizer
                 // covers is that of its own largest weight.
                 let row = |output: usize| {
                     (0..columns).map(move |column| match layer.output_axis {
@@ -275,9 +275,9 @@ fn weights_rounded_over_batches_err_less() {
         "head.weight",
     ];
     let error = |rounding, correct_bias| {
-        let mut grids = settings([3, 0], true, Scheme::Affine, RangeEstimator::MinMax);
-        (grids.weights.rounding, grids.weights.correct_bias) = (rounding, correct_bias);
-        let quantized = quantize_over(&network, &seen, &grids, &batches).unwrap();
+        let mut quantizers = settings([3, 0], true, Scheme::Affine, RangeEstimator::MinMax);
+        (quantizers.weights.rounding, quantizers.weights.correct_bias) = (rounding, correct_bias);
+        let quantized = quantize_with_batches(&network, &seen, &quantizers, &batches).unwrap();
         let x = batches[0].clone();
         let mut total = 0.0;
         // Each layer by itself: fed by the float network.
@@ -325,9 +325,9 @@ fn corrected_biases_bring_back_the_means() {
     let batches = [images(16, 0) + 2.0];
     let seen = Calibration::of(&network, &batches).unwrap();
     let mean = |correct_bias| {
-        let mut grids = settings([2, 0], true, Scheme::Affine, RangeEstimator::MinMax);
-        grids.weights.correct_bias = correct_bias;
-        let quantized = quantize_over(&network, &seen, &grids, &batches).unwrap();
+        let mut quantizers = settings([2, 0], true, Scheme::Affine, RangeEstimator::MinMax);
+        quantizers.weights.correct_bias = correct_bias;
+        let quantized = quantize_with_batches(&network, &seen, &quantizers, &batches).unwrap();
         let mut stem = Vec::new();
         quantized
             .run(batches[0].clone().into_any(), &mut |node, found| {
@@ -395,10 +395,10 @@ fn dynamic_ranges_are_those_of_the_batch() {
         let ends = inputs
             .iter()
             .fold([0.0_f32; 2], |[low, high], x| [low.min(*x), high.max(*x)]);
-        let grid = Quantizer::over(ends[0].into(), ends[1].into(), *bits, *scheme).unwrap();
+        let quantizer = Quantizer::over(ends[0].into(), ends[1].into(), *bits, *scheme).unwrap();
         let ints: Vec<i64> = inputs
             .iter()
-            .map(|x| i64::from(grid.quantize(*x) - grid.zero))
+            .map(|x| i64::from(quantizer.quantize(*x) - quantizer.zero))
             .collect();
         let stem = quantized.layers().next().unwrap();
         let mut sums = vec![0_i64; 2 * 8 * 64];
@@ -422,7 +422,7 @@ fn dynamic_ranges_are_those_of_the_batch() {
         let biases = stem_biases(&network);
         for (at, (sum, found)) in sums.iter().zip(found).enumerate() {
             let filter = at / 64 % 8;
-            let expected = *sum as f32 * stem.steps[filter] * grid.step + biases[filter];
+            let expected = *sum as f32 * stem.steps[filter] * quantizer.step + biases[filter];
             let off = (expected - found).abs();
             assert!(
                 off < 1e-5 * expected.abs().max(1.0),

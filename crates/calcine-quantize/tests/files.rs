@@ -163,10 +163,10 @@ fn descriptions_that_do_not_fit_say_what() {
             |d| d["layers"][0]["shape"] = Value::from(vec![1, 2]),
             "the graph has",
         ),
-        (|d| d["grids"][0]["step"] = 0.0.into(), "is no grid"),
-        (|d| d["grids"][0]["zero"] = 1000.into(), "is no grid"),
+        (|d| d["quantizers"][0]["step"] = 0.0.into(), "is no quantizer"),
+        (|d| d["quantizers"][0]["zero"] = 1000.into(), "is no quantizer"),
         (
-            |d| d["grids"][0] = Value::Null,
+            |d| d["quantizers"][0] = Value::Null,
             "`layers/float_biases` has too few numbers",
         ),
         (

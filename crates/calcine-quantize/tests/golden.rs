@@ -1,4 +1,4 @@
-//! Training on grids as Distiller trains.
+//! Quantization-aware training as Distiller trains.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ impl Net {
         }
     }
 
-    /// The last relu is no output, so that it has a grid as Distiller's has.
+    /// The last relu is no output, so that it has a quantizer as Distiller's has.
     fn forward(&self, x: Tensor<2>) -> Tensor<3> {
         relu(self.fc2.forward(relu(self.fc.forward(x)))).unsqueeze_dim(1)
     }
@@ -87,9 +87,9 @@ fn near(found: Tensor<1>, expected: Tensor<1>, what: &str) {
     }
 }
 
-/// WRPN's golden steps are left out: Distiller's weights have steps that no grid of so many bits has.
+/// WRPN's golden steps are left out: Distiller's weights have steps that no quantizer of so many bits has.
 #[test]
-fn golden_training_on_grids() {
+fn golden_quantization_aware_training() {
     let golden = golden::open("quant_aware_training");
     for (name, method) in [
         ("dorefa_train", Method::Dorefa),

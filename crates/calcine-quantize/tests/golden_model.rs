@@ -204,7 +204,7 @@ fn flat(tensor: AnyTensor) -> Vec<f32> {
     tensor.flat().unwrap().into_data().iter::<f32>().collect()
 }
 
-/// The settings of a case; `None` of grids that no network here has: full symmetric ranges.
+/// The settings of a case; `None` of quantizers that no network here has: full symmetric ranges.
 fn settings(args: &Value) -> Option<Settings> {
     let scheme = match args["mode"].as_str().unwrap() {
         "sym" => return None,
@@ -228,15 +228,15 @@ fn settings(args: &Value) -> Option<Settings> {
     Some(settings)
 }
 
-/// How far grids are from Distiller's: a step, as a share, and a zero point; signed affine integers are 2^(b−1) less.
-fn near(grid: &Quantizer, scale: &Value, zero: &Value, what: &str) {
-    let found = f64::from(grid.step) * number(scale);
-    assert!((found - 1.0).abs() < 1e-5, "{what}: {grid:?} for {scale}");
-    let shifted = match -number(zero) as i32 - grid.zero {
+/// How far quantizers are from Distiller's: a step, as a share, and a zero point; signed affine integers are 2^(b−1) less.
+fn near(quantizer: &Quantizer, scale: &Value, zero: &Value, what: &str) {
+    let found = f64::from(quantizer.step) * number(scale);
+    assert!((found - 1.0).abs() < 1e-5, "{what}: {quantizer:?} for {scale}");
+    let shifted = match -number(zero) as i32 - quantizer.zero {
         0 => true,
-        off => grid.low == 0 && off == -(grid.high + 1) / 2,
+        off => quantizer.low == 0 && off == -(quantizer.high + 1) / 2,
     };
-    assert!(shifted, "{what}: {grid:?} for {zero}");
+    assert!(shifted, "{what}: {quantizer:?} for {zero}");
 }
 
 /// The statistics of a case: its own, or those of the case that it names.
@@ -258,13 +258,13 @@ fn steps(case: &Value) -> f32 {
     words.find_map(|word| word.parse().ok()).unwrap()
 }
 
-/// Of a network's nodes Distiller's grids, and what comes of them: node by node nearly all integers, and logits within two of
+/// Of a network's nodes Distiller's quantizers, and what comes of them: node by node nearly all integers, and logits within two of
 /// their steps. What is ACIQ's goes by multipliers that are computed here and tabled there to two digits, and deviations are
 /// those behind a relu here and those before it there: of these logits alone are compared, within two steps and a hundredth
 /// of the range.
 ///
-/// Sums are rounded once here, and each operand before there; a pool that only moves integers keeps their grid here, and has
-/// one of its own there, which matters where ranges are averages; logits have no grid here,
+/// Sums are rounded once here, and each operand before there; a pool that only moves integers keeps their quantizer here, and has
+/// one of its own there, which matters where ranges are averages; logits have no quantizer here,
 /// and are compared within the range of theirs.
 #[test]
 fn golden_network() {
@@ -292,7 +292,7 @@ fn golden_network() {
         let quantized = quantize(&network, &seen, &settings).unwrap();
         let exact = matches!(settings.activations.range_estimator, RangeEstimator::MinMax | RangeEstimator::Average);
         if exact {
-            grids(&quantized, case, &golden);
+            quantizers(&quantized, case, &golden);
         }
         let expected = &case["expect"]["layer_outputs"];
         let mut at = 0;
@@ -351,16 +351,16 @@ fn golden_network() {
     assert_ne!(compared, 0);
 }
 
-/// Grids of weights, and of what layers give.
-fn grids(quantized: &Quantized, case: &Value, golden: &Golden) {
+/// Quantizers of weights, and of what layers give.
+fn quantizers(quantized: &Quantized, case: &Value, golden: &Golden) {
     for layer in case["expect"]["layers"].as_array().unwrap() {
         let name = layer["name"].as_str().unwrap();
         let at = NODES.iter().position(|node| *node == name).unwrap();
         let node = &quantized.graph().nodes[at].name;
         if !layer["output_scale"].is_null() && !["pool", "fc"].contains(&name) {
-            let grid = quantized.grid(node).unwrap();
+            let quantizer = quantized.quantizer(node).unwrap();
             near(
-                &grid,
+                &quantizer,
                 &layer["output_scale"],
                 &layer["output_zero_point"],
                 name,
@@ -394,7 +394,7 @@ fn golden_searched_layer() {
             bias: Some(Param::from_tensor(golden.tensor(&input["bias"], &device))),
         };
         let x: Tensor<2> = golden.tensor(&input["x"], &device);
-        // A last operation behind it, so that its result has a grid.
+        // A last operation behind it, so that its result has a quantizer.
         let forward = |m: &Linear, x: Tensor<2>| m.forward(x).transpose();
         let network = trace(&model, x.clone(), forward).unwrap();
         let mut seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
@@ -429,7 +429,7 @@ fn golden_searched_layer() {
         let found = lapq(&network, &seen, &settings, 2, &mut Trials::new(score)).unwrap();
         let after = loss(&quantize(&network, &seen, &found).unwrap());
         let initial = number(&expect["loss_initial"]);
-        // Distiller's symmetric grids have half an integer more on either side, so that ours have longer steps. An error of
+        // Distiller's symmetric quantizers have half an integer more on either side, so that ours have longer steps. An error of
         // rounding grows with the p-th power of them.
         let integers = f64::from(1_u16 << (bits - 1)) - 1.0;
         let coarser = match args["mode"] == "sym" {

@@ -30,13 +30,13 @@ pub(crate) fn seen(stats: &Value, like: &Seen) -> Seen {
     }
 }
 
-/// In all modes but the full symmetric range, which no grid of a network has. A signed affine grid is an unsigned one with
+/// In all modes but the full symmetric range, which no quantizer of a network has. A signed affine quantizer is an unsigned one with
 /// other names for its integers.
 ///
-/// Distiller rounds both operands of a sum to the result's grid before it adds them; here the sum is rounded once, and may be
+/// Distiller rounds both operands of a sum to the result's quantizer before it adds them; here the sum is rounded once, and may be
 /// one step off from its.
 #[test]
-fn golden_operations_between_grids() {
+fn golden_operations_between_quantizers() {
     let golden = golden::open("ptq_ops");
     let mut compared = 0;
     for case in golden.having(&["/input/a", "/args/stats", "/expect/output"]) {
@@ -71,7 +71,7 @@ fn golden_operations_between_grids() {
             other => panic!("{other}"),
         };
         let samples = (a.clone(), b.clone());
-        // A last operation behind it, so that its result has a grid.
+        // A last operation behind it, so that its result has a quantizer.
         let network = trace(
             &Relu::new(),
             samples.clone(),

@@ -27,7 +27,7 @@ fn matrix_products_are_those_of_integers() {
         let (a, b): (Tensor<3>, Tensor<3>) = (numbers([2, 3, *summed]), numbers([2, *summed, 4]));
         let (a, b) = (a + 0.8, b + 0.6);
         let samples = (a, b);
-        // A last operation behind it, so that its result has a grid.
+        // A last operation behind it, so that its result has a quantizer.
         let forward = |_: &Relu, (a, b): (Tensor<3>, Tensor<3>)| a.matmul(b).swap_dims(1, 2);
         let network = trace(&Relu::new(), samples.clone(), forward).unwrap();
         let seen = Calibration::of(&network, std::slice::from_ref(&samples)).unwrap();
@@ -36,12 +36,12 @@ fn matrix_products_are_those_of_integers() {
         settings.activations.scheme = *scheme;
         let quantized = quantize(&network, &seen, &settings).unwrap();
         let graph = quantized.graph();
-        let grids = graph.inputs.iter().map(|id| &*graph.value(*id).name);
-        let grids: Vec<_> = grids.map(|name| quantized.grid(name).unwrap()).collect();
-        let out = quantized.grid(&graph.nodes[0].name).unwrap();
+        let quantizers = graph.inputs.iter().map(|id| &*graph.value(*id).name);
+        let quantizers: Vec<_> = quantizers.map(|name| quantized.quantizer(name).unwrap()).collect();
+        let out = quantized.quantizer(&graph.nodes[0].name).unwrap();
         let (a, b) = (read(samples.0.clone()), read(samples.1.clone()));
-        let centred = |side: usize, x: f32| i64::from(grids[side].quantize(x) - grids[side].zero);
-        let factor = grids[0].step * grids[1].step / out.step;
+        let centred = |side: usize, x: f32| i64::from(quantizers[side].quantize(x) - quantizers[side].zero);
+        let factor = quantizers[0].step * quantizers[1].step / out.step;
         let mut expected = Vec::new();
         for at in 0..2 * 3 * 4 {
             // Swapped: the columns first.
@@ -137,8 +137,8 @@ fn embeddings_are_rows_of_integers() {
                 (_, Some(_)) => layer.steps[row * 2 + column / 4],
             };
             let expected = step * layer.weight[of] as f32;
-            let on_grid = |grid: Quantizer| grid.dequantize(grid.quantize(expected));
-            let expected = quantized.grid("embedding").map_or(expected, on_grid);
+            let fake_quantized = |quantizer: Quantizer| quantizer.dequantize(quantizer.quantize(expected));
+            let expected = quantized.quantizer("embedding").map_or(expected, fake_quantized);
             assert_eq!(*found, expected, "{at}");
         }
         let given = reread(&quantized, &ids_of(&network));
@@ -214,11 +214,11 @@ fn transposed_convolutions_are_sums_of_integers() {
         let layer = quantized.layers().next().unwrap();
         assert_eq!((layer.output_axis, layer.shape), (1, &[3, 5, 3, 3][..]));
         let graph = quantized.graph();
-        let grid = quantized.grid(&graph.value(graph.inputs[0]).name).unwrap();
-        let out = quantized.grid(&graph.nodes[0].name).unwrap();
+        let quantizer = quantized.quantizer(&graph.value(graph.inputs[0]).name).unwrap();
+        let out = quantized.quantizer(&graph.nodes[0].name).unwrap();
         let ints: Vec<i32> = read(x.clone())
             .into_iter()
-            .map(|x| grid.quantize(x) - grid.zero)
+            .map(|x| quantizer.quantize(x) - quantizer.zero)
             .collect();
         // 8 places become 15.
         let mut sums = vec![0_i32; 2 * 5 * 15 * 15];
@@ -237,7 +237,7 @@ fn transposed_convolutions_are_sums_of_integers() {
         for (at, sum) in sums.iter().enumerate() {
             let output = at / 225 % 5;
             let step = layer.steps[if *per_channel { output } else { 0 }];
-            let factor = grid.step * step / out.step;
+            let factor = quantizer.step * step / out.step;
             let sum = sum + layer.bias.unwrap()[output];
             let scaled = (sum as f32 * factor).round_ties_even() as i32;
             let q = (scaled + out.zero).clamp(out.low, out.high);

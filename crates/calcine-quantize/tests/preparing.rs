@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use calcine_graph::Node;
 use calcine_params::Inventory;
 use calcine_quantize::{
-    Calibration, Preparation, Settings, equalize, fold_norms, prepare, quantize, quantize_over,
+    Calibration, Preparation, Settings, equalize, fold_norms, prepare, quantize, quantize_with_batches,
     reestimate, smooth,
 };
 use calcine_testkit::{device, each, numbers, values};
@@ -291,7 +291,7 @@ fn norms_make_up_for_rounded_weights() {
         settings.weights.per_channel = *per_channel;
         settings.activations.bits = 0;
         let off = |settings: &Settings, compared: usize| {
-            let quantized = quantize_over(&network, &seen, settings, &images).unwrap();
+            let quantized = quantize_with_batches(&network, &seen, settings, &images).unwrap();
             let mut found = Vec::new();
             let mut watch = |node: &Node, result: AnyTensor| {
                 if node.name == "stem_norm" {

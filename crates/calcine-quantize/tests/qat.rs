@@ -1,4 +1,4 @@
-//! A network that trains on its grids becomes the integers that it trained as.
+//! A network that is trained quantization-aware becomes the integers that it trained as.
 
 use burn::module::Module;
 use burn::optim::{GradientsParams, SgdConfig};
@@ -86,7 +86,7 @@ fn it_begins_as_the_network_quantized_after_training() {
 
 /// Trained towards something at 3 bits, it comes closer than it began, and its integers with it.
 #[test]
-fn training_on_grids_helps_the_integers() {
+fn quantization_aware_training_helps_the_integers() {
     let network = network();
     let x = images(16, 2);
     let target: Tensor<2> = numbers([16, 5]);
@@ -126,7 +126,7 @@ fn training_on_grids_helps_the_integers() {
 }
 
 #[test]
-fn zeros_stay_zero_on_every_grid() {
+fn zeros_stay_zero_on_every_quantizer() {
     let network = network();
     let (qat, _) = qat(&network, &settings(4, true));
     let inventory = Inventory::of(&qat);
@@ -247,15 +247,15 @@ fn activations_wait_for_their_start() {
 
 /// Without a trace: weights alone, gradients straight through, everything else as it was.
 #[test]
-fn weights_of_any_module_train_on_grids() {
+fn weights_of_any_module_train_fake_quantized() {
     let on_tape = device().autodiff();
     let model = crate::models::Net::new(&on_tape);
     let x = images(3, 0).to_device(&on_tape);
     for per_channel in [true, false] {
-        let on_grids = calcine_quantize::weights_on_grids(&model, 3, per_channel, |parameter| {
+        let fake_quantized = calcine_quantize::fake_quantize_weights(&model, 3, per_channel, |parameter| {
             parameter.path != "head.weight"
         });
-        let gradients = on_grids.forward(x.clone()).sum().backward();
+        let gradients = fake_quantized.forward(x.clone()).sum().backward();
         let gradients = GradientsParams::from_grads(gradients, &model);
         let trained = Inventory::of(&model)
             .iter()
@@ -263,9 +263,9 @@ fn weights_of_any_module_train_on_grids() {
             .count();
         assert_eq!(gradients.len(), trained);
         let levels = |path: &str| {
-            let inventory = Inventory::of(&on_grids);
+            let inventory = Inventory::of(&fake_quantized);
             let weight = inventory.get(path).unwrap();
-            let values = calcine_params::flat(&on_grids, [weight])
+            let values = calcine_params::flat(&fake_quantized, [weight])
                 .remove(0)
                 .into_data();
             let mut values: Vec<u32> = values.iter::<f32>().map(|x| x.abs().to_bits()).collect();

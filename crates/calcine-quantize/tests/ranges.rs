@@ -78,11 +78,11 @@ fn least_error_is_the_least_over_all_values() {
         (8, Scheme::Affine),
     ] {
         let error = |[low, high]: [f64; 2]| {
-            let grid = Quantizer::over(low, high, bits, scheme).unwrap();
-            let on_grid = |x: f64| f64::from(grid.dequantize(grid.quantize(x as f32)));
+            let quantizer = Quantizer::over(low, high, bits, scheme).unwrap();
+            let fake_quantized = |x: f64| f64::from(quantizer.dequantize(quantizer.quantize(x as f32)));
             values
                 .iter()
-                .map(|x| (x - on_grid(*x)).powi(2))
+                .map(|x| (x - fake_quantized(*x)).powi(2))
                 .sum::<f64>()
         };
         let best = (1..=100)
@@ -129,9 +129,9 @@ fn every_range_estimator_stays_within_what_was_seen() {
     assert!((90..=150).contains(&outside), "{outside} of 6000");
 }
 
-/// What has no integers of its own is computed in float between two grids.
+/// What has no integers of its own is computed in float between two quantizers.
 #[test]
-fn a_sigmoid_is_computed_between_grids() {
+fn a_sigmoid_is_computed_between_quantizers() {
     let [a, b] = batches();
     let network = trace(&Sigmoid::new(), a.clone(), |m, x| {
         m.forward(x).mul_scalar(2.0)
@@ -147,9 +147,9 @@ fn a_sigmoid_is_computed_between_grids() {
     assert!(off > 0.0 && off < 0.02, "{off}");
 }
 
-/// What only a sigmoid sees has no grid beyond 6, where the sigmoid is flat.
+/// What only a sigmoid sees has no quantizer beyond 6, where the sigmoid is flat.
 #[test]
-fn what_saturates_ends_the_grid() {
+fn what_saturates_ends_the_quantizer() {
     let [a, _] = batches();
     let wide = a * 10.0;
     let seen_by = |forward: fn(Tensor<2>) -> Tensor<2>| {
@@ -157,8 +157,8 @@ fn what_saturates_ends_the_grid() {
         let seen = Calibration::of(&network, std::slice::from_ref(&wide)).unwrap();
         let settings = calcine_quantize::Settings::default();
         let quantized = calcine_quantize::quantize(&network, &seen, &settings).unwrap();
-        let grid = quantized.grid("input").unwrap();
-        grid.centred().map(|end| end * grid.step)
+        let quantizer = quantized.quantizer("input").unwrap();
+        quantizer.centred().map(|end| end * quantizer.step)
     };
     let close = |found: [f32; 2], end: f32| {
         let off = found.map(|found| (found.abs() - end).abs());

@@ -6,7 +6,7 @@ use burn::tensor::activation::{relu, softmax};
 use burn::tensor::{Int, Tensor, TensorData};
 use calcine_quantize::{
     QatNetwork, Calibration, RangeEstimator, FirstLastSettings, FloatType, Method, Override, Quantized, Rounding,
-    Settings, quantize, quantize_over,
+    Settings, quantize, quantize_with_batches,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{Network, trace};
@@ -211,7 +211,7 @@ fn settings_that_change_nothing_are_reported() {
         let mut settings = Settings::default();
         change(&mut settings);
         let quantized =
-            quantize_over(&network, &seen, &settings, std::slice::from_ref(&x)).unwrap();
+            quantize_with_batches(&network, &seen, &settings, std::slice::from_ref(&x)).unwrap();
         let report = quantized.report();
         let unused = report.without_effect.iter();
         let unused: Vec<&str> = unused.map(|unused| unused.setting.as_str()).collect();

@@ -232,10 +232,10 @@ fn functions_that_magnify_take_floats() {
         // The network trains on the same values, and becomes the same integers.
         let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
         let qat = QatNetwork::new(network, &seen, &Settings::default(), Method::Lsq).unwrap();
-        let on_grids: Tensor<4> = qat.forward(x.clone());
+        let fake_quantized: Tensor<4> = qat.forward(x.clone());
         let integers: Tensor<4> = qat.quantized().unwrap().forward(x.clone());
-        let largest = on_grids.clone().abs().max().into_scalar::<f32>();
-        let off = (on_grids - integers).abs().max().into_scalar::<f32>();
+        let largest = fake_quantized.clone().abs().max().into_scalar::<f32>();
+        let off = (fake_quantized - integers).abs().max().into_scalar::<f32>();
         assert!(
             off < 0.02 * largest,
             "{name}: integers are off by {off} of {largest}"
@@ -382,7 +382,7 @@ fn what_is_not_divided_by_stays_in_integers() {
             .collect();
         let scalar = matches!(node.op, calcine_graph::Op::Scalar(..));
         assert!(
-            scalar || ours.grid(&node.name).is_some(),
+            scalar || ours.quantizer(&node.name).is_some(),
             "{} of {fed:?}",
             node.name
         );

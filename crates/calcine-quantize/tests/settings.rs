@@ -8,7 +8,7 @@ use calcine_params::Inventory;
 use calcine_quantize::{
     QatNetwork, Calibration, RangeEstimator, FirstLastSettings, Evaluation, Method, Override, Preparation,
     Quantized, Scheme, Settings, AccumulatorSettings, Trials, greedy, lapq, prepare, quantize,
-    quantize_over, smooth, widths,
+    quantize_with_batches, smooth, widths,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{Network, trace};
@@ -143,7 +143,7 @@ fn settings_made_by_code_are_checked_by_all_that_take_them() {
             quantize(&network, &seen, &settings)
                 .map(drop)
                 .map_err(|e| e.to_string()),
-            quantize_over(&network, &seen, &settings, &batches)
+            quantize_with_batches(&network, &seen, &settings, &batches)
                 .map(drop)
                 .map_err(|e| e.to_string()),
             QatNetwork::new(network.clone(), &seen, &settings, Method::Lsq)
@@ -376,8 +376,8 @@ fn a_pattern_of_layers_reaches_nothing_that_follows_them() {
         let (by_pattern, by_name) = (quantized(&[pattern]), quantized(names));
         for node in &network.graph().nodes {
             assert_eq!(
-                by_pattern.grid(&node.name),
-                by_name.grid(&node.name),
+                by_pattern.quantizer(&node.name),
+                by_name.quantizer(&node.name),
                 "{}",
                 node.name
             );
@@ -392,8 +392,8 @@ fn a_pattern_of_layers_reaches_nothing_that_follows_them() {
         .unwrap();
     let own = quantized(&[&sum.name]);
     let four = |name: &str| {
-        own.grid(name)
-            .is_some_and(|grid| grid.high - grid.low == 15)
+        own.quantizer(name)
+            .is_some_and(|quantizer| quantizer.high - quantizer.low == 15)
     };
     assert!(four(&sum.name));
     let others = network
@@ -458,7 +458,7 @@ fn a_name_that_two_things_could_have_is_an_error() {
         });
         let quantized = quantize(&network, &seen, &settings);
         quantized.map(|quantized| {
-            [fed.as_str(), "input"].map(|name| quantized.grid(name).map(|g| g.high))
+            [fed.as_str(), "input"].map(|name| quantized.quantizer(name).map(|g| g.high))
         })
     };
     let error = bits("input").unwrap_err().to_string();
@@ -533,13 +533,13 @@ fn overrides_and_first_last_are_merged_key_by_key() {
     let text = "[first_last]\nweight_bits = 6\nactivation_bits = 5\n[[layer]]\nname = \"**\"\nactivation_bits = 7\n[[layer]]\nname = \"fc\"\nweight_bits = 3\n";
     assert_eq!(layers(text, 6), ["conv1.weight"]);
     assert_eq!(layers(text, 3), ["fc.weight"]);
-    let bits = |name: &str| quantized(text).grid(name).map(|grid| grid.high);
+    let bits = |name: &str| quantized(text).quantizer(name).map(|quantizer| quantizer.high);
     assert_eq!([bits("conv2"), bits("input")], [Some(127), Some(31)]);
     // The last that has a key decides about it, and about no other.
     let text = "[[layer]]\nname = \"conv2\"\nweight_bits = 4\nactivation_bits = 4\n[[layer]]\nname = \"conv2\"\nweight_bits = 5\n";
     assert_eq!(layers(text, 5), ["conv2.weight"]);
     assert_eq!(
-        quantized(text).grid("conv2").map(|grid| grid.high),
+        quantized(text).quantizer("conv2").map(|quantizer| quantizer.high),
         Some(15)
     );
 }

@@ -4,7 +4,7 @@ use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::{Int, Tensor};
 use calcine_quantize::{
     QatNetwork, Calibration, Method, Preparation, QuantizeError, Rounding, Settings, prepare,
-    quantize, quantize_over, reestimate,
+    quantize, quantize_with_batches, reestimate,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{AnyTensor, ForwardError, Network, Tensors, trace};
@@ -24,7 +24,7 @@ fn refused(
     let over = |change: fn(&mut Settings)| {
         let mut settings = Settings::default();
         change(&mut settings);
-        said(quantize_over(network, seen, &settings, batches))
+        said(quantize_with_batches(network, seen, &settings, batches))
     };
     let smooth = Preparation {
         equalize: true,
@@ -125,7 +125,7 @@ fn tensors_of_another_number_rank_or_kind_are_errors() {
     assert!(matches!(error, QuantizeError::NoBatch));
     let mut settings = Settings::default();
     settings.weights.correct_bias = true;
-    let error = quantize_over(&network, &seen, &settings, &none).unwrap_err();
+    let error = quantize_with_batches(&network, &seen, &settings, &none).unwrap_err();
     assert!(matches!(error, QuantizeError::NoBatch));
 }
 
@@ -205,7 +205,7 @@ fn numbers_that_are_not_finite_are_refused_by_all_that_goes_by_batches() {
         for change in rows {
             let mut settings = weights_alone.clone();
             change(&mut settings);
-            let error = quantize_over(&network, &seen, &settings, &batches).unwrap_err();
+            let error = quantize_with_batches(&network, &seen, &settings, &batches).unwrap_err();
             let named =
                 matches!(&error, QuantizeError::Batch { batch: 1, input } if input == "input");
             assert!(named, "{error}");
@@ -224,7 +224,7 @@ fn numbers_that_are_not_finite_are_refused_by_all_that_goes_by_batches() {
             matches!(error, QuantizeError::Batch { batch: 1, .. }),
             "{error}"
         );
-        // Ranges are of finite numbers, so that a grid says that it has none.
+        // Ranges are of finite numbers, so that a quantizer says that it has none.
         let partly = Calibration::of(&network, &batches).unwrap();
         let error = quantize(&network, &partly, &Settings::default()).unwrap_err();
         assert!(matches!(error, QuantizeError::Unseen { .. }), "{error}");

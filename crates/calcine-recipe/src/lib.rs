@@ -111,9 +111,9 @@
 //!   and training goes on with what is left. `border = "exact"` keeps channels whose constants zero padding
 //!   would distort; `inexact = true` lets features of layer norms and RMS norms go. Whoever runs the recipe carries it out ([`Recipe::thinning`]). While it does, nothing but
 //!   element-wise pruners with hard masks may be at work.
-//! * `[quantize]` trains on grids of so many bits, from the ranges that `range_estimator` finds over `images`, by a
+//! * `[quantize]` trains quantization-aware with so many bits, from the ranges that `range_estimator` finds over `images`, by a
 //!   [`method`](calcine_quant::Method): `lsq` (default), `linear` with a `decay` (0.99), `dorefa`, `pact`, `wrpn`.
-//!   Activations are on their grids from epoch `start` on (0), ranges stay from `freeze_ranges` on, statistics of batch norms
+//!   Activations are fake-quantized from epoch `start` on (0), ranges stay from `freeze_ranges` on, statistics of batch norms
 //!   from `freeze_norms` on. A `[[quantize.layer]]` has bits of its own or stays in float, its parameters kept as numbers of the type that
 //!   `float` says, `f32`, `f16` or `bf16`. Whoever runs the recipe
 //!   carries it out ([`Recipe::quantization`]).

@@ -2,11 +2,11 @@ use calcine_quant::{RangeEstimator, FloatType, MAX_BITS, Method};
 
 use crate::section::{At, Section};
 
-/// `[quantize]`: training on grids. Who runs the recipe does it.
+/// `[quantize]`: quantization-aware training. Who runs the recipe does it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Quantization {
-    /// How weights and activations get to their grids.
+    /// How weights and activations get to their quantizers.
     pub method: Method,
     /// Bits of weights: 2 to 16, or 1 for `dorefa` and `pact`.
     pub weight_bits: u8,
@@ -14,13 +14,13 @@ pub struct Quantization {
     pub activation_bits: u8,
     /// Whether each output's weights have a step of their own.
     pub per_channel: bool,
-    /// Which ranges grids begin with.
+    /// Which ranges quantizers begin with.
     pub range_estimator: RangeEstimator,
     /// Layers that are treated otherwise; of several that match, each key is the last one's that has it.
     pub layers: Vec<QuantizedLayer>,
     /// Images to calibrate with.
     pub images: usize,
-    /// The epoch from which activations are on their grids.
+    /// The epoch from which activations are fake-quantized.
     pub start: u64,
     /// The epoch from which ranges stay.
     pub freeze_ranges: Option<u64>,

@@ -116,7 +116,7 @@ impl Recipe {
         self.parts.thinning.as_ref().map(|thinning| &thinning.value)
     }
 
-    /// `[quantize]`: on which grids the network is to be trained, if it is.
+    /// `[quantize]`: how the network is quantized in training, if it is.
     #[must_use]
     pub fn quantization(&self) -> Option<&Quantization> {
         let asked = self.parts.quantization.as_ref();
@@ -234,7 +234,7 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
         Teaching::read(section).map(|asked| At::new(asked, span))
     });
     if let (Some(Some(thinning)), Some(_)) = (&thinning, &quantization) {
-        let message = "`[thin]` and `[quantize]` exclude each other: thin first, then train the thinned file on grids";
+        let message = "`[thin]` and `[quantize]` exclude each other: thin first, then train the thinned file quantization-aware";
         problems.add(&thinning.span, message);
     }
     if let Some(span) = rewind.iter().flatten().find_map(|r| r.rate_alone.as_ref())

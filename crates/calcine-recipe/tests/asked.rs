@@ -152,7 +152,7 @@ fn what_a_run_does_not_come_to_is_a_warning() {
         )
     };
     let with = |table: &str| format!("format = 1\n[train]\nepochs = 4\nlr = 0.1\n{table}\n");
-    let grids = |keys: &str| with(&format!("[quantize]\nweights = 4\nactivations = 4\n{keys}"));
+    let quantize = |keys: &str| with(&format!("[quantize]\nweights = 4\nactivations = 4\n{keys}"));
     // Four epochs of four steps.
     let rows: Vec<(String, &[&str])> = vec![
         (of_pruner(4, ramp, "start = 0\nend = 4"), &[]),
@@ -218,7 +218,7 @@ fn what_a_run_does_not_come_to_is_a_warning() {
             with("[rewind]\nat = [2, 4]"),
             &["does not go back before epoch 4"],
         ),
-        (grids("freeze_ranges = 3"), &[]),
+        (quantize("freeze_ranges = 3"), &[]),
     ];
     each(rows, |(text, fragments)| {
         let warnings = recipe(text).warnings(4);
@@ -228,7 +228,7 @@ fn what_a_run_does_not_come_to_is_a_warning() {
         }
     });
     // A run that was cut short.
-    let mut short = recipe(&grids("freeze_ranges = 3\nfreeze_norms = 2"));
+    let mut short = recipe(&quantize("freeze_ranges = 3\nfreeze_norms = 2"));
     short.train_mut().epochs = 2;
     assert_eq!(short.warnings(4).len(), 2, "{:?}", short.warnings(4));
 }

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use calcine_metric::Evaluation;
 use calcine_quantize::{
     Calibration, RangeEstimator, Quantized, Settings, TrialProgress, Trials, Widths, greedy, lapq, prepare,
-    quantize_over, widths,
+    quantize_with_batches, widths,
 };
 use calcine_trace::{AnyTensor, Network, Tensors};
 use calcine_train::{Batch, Draw, Objective, evaluate};
@@ -148,7 +148,7 @@ where
             true => self.first_inputs(settings.norm_batches),
             false => batches,
         };
-        let quantized = quantize_over(&network, &calibration, &found, &batches)?;
+        let quantized = quantize_with_batches(&network, &calibration, &found, &batches)?;
         let (after, _) = self.measure(|x| quantized.forward(x))?;
         let parameters = network.graph().parameters();
         let numbers: usize = parameters.map(|(_, value)| value.numel_at(1)).sum();

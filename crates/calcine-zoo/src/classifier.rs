@@ -43,7 +43,7 @@ impl Classifier for calcine_trace::Network {
     }
 }
 
-/// A network that trains on its grids.
+/// A network that is trained quantization-aware.
 impl Classifier for calcine_quantize::QatNetwork {
     fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         Self::forward(self, images)

@@ -35,7 +35,7 @@ fn theirs(graph: &Graph, node: &Node) -> Option<String> {
     })
 }
 
-/// The settings of a case; `None` of grids that no network here has: full symmetric ranges, and ACIQ's, whose multipliers are
+/// The settings of a case; `None` of quantizers that no network here has: full symmetric ranges, and ACIQ's, whose multipliers are
 /// computed here and tabled there.
 fn settings(args: &Value) -> Option<Settings> {
     let scheme = match args["mode"].as_str().unwrap() {

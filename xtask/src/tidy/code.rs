@@ -47,7 +47,7 @@ const DEVICE_READS: &[(&str, &str)] = &[
     ),
     (
         "crates/calcine-quant/src/moving.rs",
-        "a range that is asked for as a grid",
+        "a range that is asked for as a quantizer",
     ),
     (
         "crates/calcine-quantize/src/batches.rs",

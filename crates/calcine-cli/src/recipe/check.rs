@@ -7,7 +7,7 @@ use calcine::graph::Kind;
 use calcine::quantize::{QatNetwork, Calibration};
 use calcine::recipe::{Quantization, Recipe, Train};
 use calcine::trace::{AnyTensor, Network};
-use calcine::zoo::reference::{Weights, grids};
+use calcine::zoo::reference::{Weights, quantization_settings};
 
 use crate::failure::{Failure, bad};
 use crate::model::{AnyNetwork, Loaded, load};
@@ -149,7 +149,7 @@ fn bind_quantized(
 ) -> Result<Vec<String>, String> {
     let said = |error: &dyn std::error::Error| error.to_string();
     let seen = Calibration::of(&network, &[ones(&network)?]).map_err(|error| said(&error))?;
-    let qat = QatNetwork::new(network, &seen, &grids(asked), asked.method);
+    let qat = QatNetwork::new(network, &seen, &quantization_settings(asked), asked.method);
     let qat = qat.map_err(|error| said(&error))?;
     let graph = qat.network().graph();
     let bound = recipe.bind_carrying_out(&recipe.duties(), &qat, Some(graph), steps);

@@ -39,7 +39,7 @@ impl Quantized {
         let Description {
             format,
             graph,
-            grids,
+            quantizers,
             layers: texts,
             floats: shapes,
         } = description;
@@ -48,20 +48,20 @@ impl Quantized {
             return Err(QuantizedFileError::Description(found));
         }
         graph.check()?;
-        if grids.len() != graph.values.len() {
-            let found = format!("{} grids of {} values", grids.len(), graph.values.len());
+        if quantizers.len() != graph.values.len() {
+            let found = format!("{} quantizers of {} values", quantizers.len(), graph.values.len());
             return Err(QuantizedFileError::Description(found));
         }
-        if let Some(grid) = grids.iter().flatten().find(|grid| !grid.is_sound()) {
+        if let Some(quantizer) = quantizers.iter().flatten().find(|quantizer| !quantizer.is_sound()) {
             return Err(QuantizedFileError::Description(format!(
-                "{grid:?} is no grid"
+                "{quantizer:?} is no quantizer"
             )));
         }
         let mut layers = BTreeMap::new();
         let mut rest = Rest::of(&file)?;
         for text in texts {
             let node = text.node;
-            let layer = layer(&file, &graph, &grids, text, &mut rest)?;
+            let layer = layer(&file, &graph, &quantizers, text, &mut rest)?;
             layers.insert(node, layer);
         }
         rest.is_nothing()?;
@@ -77,7 +77,7 @@ impl Quantized {
             floats.insert(id, float);
         }
         complete(&graph, &layers, &floats)?;
-        Ok(Self::new(graph, grids, layers, floats, None, device)?)
+        Ok(Self::new(graph, quantizers, layers, floats, None, device)?)
     }
 }
 
@@ -179,7 +179,7 @@ fn whole<T: bytemuck::Pod>(
 fn layer(
     file: &SafeTensors<'_>,
     graph: &Graph,
-    grids: &[Option<Quantizer>],
+    quantizers: &[Option<Quantizer>],
     text: LayerText,
     rest: &mut Rest,
 ) -> Result<Layer, QuantizedFileError> {
@@ -234,7 +234,7 @@ fn layer(
         }
     };
     let outputs = shape[axis];
-    let input = grids[node.inputs[0].0];
+    let input = quantizers[node.inputs[0].0];
     let fits = match group {
         None => steps == 1 || steps == outputs,
         Some(0) => false,

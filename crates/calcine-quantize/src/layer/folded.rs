@@ -1,7 +1,7 @@
 //! A layer in float, with the norm behind it.
 
 use calcine_graph::{Node, Op};
-use calcine_quant::{GridError, Quantizer, Seen};
+use calcine_quant::{QuantizerError, Quantizer, Seen};
 use calcine_trace::{AnyTensor, Network};
 
 use crate::QuantizeError;
@@ -81,22 +81,22 @@ impl FloatLayer {
         self.shape[self.axis]
     }
 
-    /// The grids: one, one for each output, or one for each group of an output's row.
-    pub(crate) fn grids(&self, own: &LayerSettings) -> Result<Vec<Quantizer>, QuantizeError> {
+    /// The quantizers: one, one for each output, or one for each group of an output's row.
+    pub(crate) fn quantizers(&self, own: &LayerSettings) -> Result<Vec<Quantizer>, QuantizeError> {
         let settings = &own.weights;
         let of = |weights: &Vec<f64>| {
             let [low, high] = range(weights, settings).map(|end| end * own.weight_stretch);
-            let grid = Quantizer::over(low, high, settings.bits, settings.scheme)?;
+            let quantizer = Quantizer::over(low, high, settings.bits, settings.scheme)?;
             Ok(if settings.power_of_two {
-                grid.power_of_two()
+                quantizer.power_of_two()
             } else {
-                grid
+                quantizer
             })
         };
         let columns = self.weight.len().checked_div(self.outputs()).unwrap_or(0);
         let count = match settings.group {
             Some(0) => {
-                return Err(QuantizeError::Grid(GridError::Groups {
+                return Err(QuantizeError::Quantizer(QuantizerError::Groups {
                     weights: self.weight.len(),
                     columns,
                     group: 0,
@@ -114,7 +114,7 @@ impl FloatLayer {
     }
 }
 
-/// The range that a weight's grid covers.
+/// The range that a weight's quantizer covers.
 #[allow(clippy::cast_possible_truncation, reason = "weights are f32")]
 fn range(weights: &[f64], settings: &WeightSettings) -> [f64; 2] {
     let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();

@@ -1,4 +1,4 @@
-//! A network that trained on its grids, in integers.
+//! A network that trained quantization-aware, in integers.
 
 use std::collections::BTreeMap;
 
@@ -26,19 +26,19 @@ impl QatNetwork {
         let plan = &*qat.plan;
         let mut learned = BTreeMap::new();
         for activation in plan.activations.values() {
-            learned.insert(activation.maker, qat.grid(activation)?);
+            learned.insert(activation.maker, qat.quantizer(activation)?);
         }
-        let grids = plan.grids.iter().zip(&plan.makers);
-        let grids = grids.map(|(grid, maker)| {
+        let quantizers = plan.quantizers.iter().zip(&plan.makers);
+        let quantizers = quantizers.map(|(quantizer, maker)| {
             let own = maker.and_then(|maker| learned.get(&maker).copied());
-            own.or(*grid)
+            own.or(*quantizer)
         });
-        let grids: Vec<Option<Quantizer>> = grids.collect();
+        let quantizers: Vec<Option<Quantizer>> = quantizers.collect();
         let mut layers = BTreeMap::new();
         for weight in &plan.weights {
             let node = &plan.graph.nodes[weight.node];
             let float = FloatLayer::of(&qat.network, &plan.uses, node)?;
-            let input = grids[node.inputs[0].0].as_ref();
+            let input = quantizers[node.inputs[0].0].as_ref();
             let accumulator = Accumulator {
                 input,
                 settings: &plan.accumulator,
@@ -50,8 +50,8 @@ impl QatNetwork {
                     Layer::exact(&node.name, &float, ints, bits, steps, accumulator)?
                 }
                 _ => {
-                    let grid = |step: &f32| symmetric(*step, weight.top());
-                    let own: Vec<Quantizer> = steps.iter().map(grid).collect();
+                    let quantizer = |step: &f32| symmetric(*step, weight.top());
+                    let own: Vec<Quantizer> = steps.iter().map(quantizer).collect();
                     let settings = WeightSettings {
                         bits: weight.bits,
                         ..WeightSettings::default()
@@ -68,24 +68,24 @@ impl QatNetwork {
             &qat.network,
             graph,
             &plan.uses,
-            grids,
+            quantizers,
             layers,
             &plan.kept,
             report,
         )
     }
 
-    /// The grid that an activation has learned.
-    fn grid(&self, plan: &ActivationPlan) -> Result<Quantizer, QuantizeError> {
+    /// The quantizer that an activation has learned.
+    fn quantizer(&self, plan: &ActivationPlan) -> Result<Quantizer, QuantizeError> {
         let over = |low: f64, high: f64, scheme| {
             Quantizer::over(low, high, plan.settings.bits, scheme).map_err(QuantizeError::from)
         };
         match plan.method {
-            ActivationMethod::Fixed => Ok(plan.grid),
+            ActivationMethod::Fixed => Ok(plan.quantizer),
             ActivationMethod::Step(_) => {
                 let step = read(self.activation_step(plan)).first().copied();
-                let step = step.unwrap_or(plan.grid.step);
-                Ok(Quantizer { step, ..plan.grid })
+                let step = step.unwrap_or(plan.quantizer.step);
+                Ok(Quantizer { step, ..plan.quantizer })
             }
             ActivationMethod::Clip(clip) => {
                 let clip = read(self.learned(clip)).first().copied();
@@ -121,7 +121,7 @@ impl QatNetwork {
     }
 }
 
-/// A symmetric grid of this step.
+/// A symmetric quantizer of this step.
 #[allow(clippy::cast_possible_truncation, reason = "of 16 bits")]
 fn symmetric(step: f32, top: f64) -> Quantizer {
     let top = top as i32;

@@ -10,20 +10,20 @@ use calcine_trace::{Added, Network};
 
 use super::{QatError, LEAST};
 use crate::layer::FloatLayer;
-use crate::plan::{Uses, grids, has_weights, makers};
+use crate::plan::{Uses, quantizers, has_weights, makers};
 use crate::report::{Asked, QuantizationReport};
 use crate::settings::{ActivationSettings, ByLayer, AccumulatorSettings, check_method};
 use crate::{Calibration, FloatType, QuantizeError, Settings};
 
-/// The grids of a network that trains on them.
+/// The quantizers of a network that trains on them.
 #[derive(Debug)]
 pub(super) struct QatPlan {
-    /// Without what is added for grids.
+    /// Without what is added for quantizers.
     pub(super) graph: Graph,
     pub(super) uses: Uses,
     /// As they began.
-    pub(super) grids: Vec<Option<Quantizer>>,
-    /// Of each value with a grid, the value that the grid was made for.
+    pub(super) quantizers: Vec<Option<Quantizer>>,
+    /// Of each value with a quantizer, the value that the quantizer was made for.
     pub(super) makers: Vec<Option<ValueId>>,
     pub(super) weights: Vec<WeightPlan>,
     /// By the value at which it is settled.
@@ -52,12 +52,12 @@ pub(super) struct WeightPlan {
 }
 
 impl WeightPlan {
-    /// The largest integer of a symmetric grid.
+    /// The largest integer of a symmetric quantizer.
     pub(super) fn top(&self) -> f64 {
         f64::from((1_i32 << (self.bits - 1)) - 1)
     }
 
-    /// Whether its grid is that of the weight with its norm folded in: one step for all outputs can be no other.
+    /// Whether its quantizer is that of the weight with its norm folded in: one step for all outputs can be no other.
     pub(super) fn is_folded(&self, method: Method) -> bool {
         let ranged = matches!(method, Method::Lsq | Method::Linear { .. });
         ranged && !self.per_channel && self.norm.is_some()
@@ -66,14 +66,14 @@ impl WeightPlan {
 
 #[derive(Debug)]
 pub(super) struct ActivationPlan {
-    /// The value that the grid was made for.
+    /// The value that the quantizer was made for.
     pub(super) maker: ValueId,
-    pub(super) grid: Quantizer,
+    pub(super) quantizer: Quantizer,
     pub(super) settings: ActivationSettings,
     pub(super) method: ActivationMethod,
 }
 
-/// What a grid of activations goes by.
+/// What a quantizer of activations goes by.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ActivationMethod {
     /// Calibration, for good.
@@ -109,7 +109,7 @@ impl QatPlan {
         let graph = network.graph().clone();
         let uses = Uses::of(&graph);
         let by_layer = ByLayer::new(settings, &graph)?;
-        let grids = grids(&graph, &uses, seen, &by_layer)?;
+        let quantizers = quantizers(&graph, &uses, seen, &by_layer)?;
         let mut added = Additions {
             graph: graph.clone(),
             added: Vec::new(),
@@ -128,11 +128,11 @@ impl QatPlan {
                 let norm = uses.norm_after(&graph, node);
                 let float = FloatLayer::of(&network, &uses, node)?;
                 let step = if method == Method::Lsq {
-                    let folded = float.grids(&own)?;
+                    let folded = float.quantizers(&own)?;
                     // The step of a channel before its norm.
-                    let step = |(output, grid): (usize, &Quantizer)| match folded.len() {
-                        1 => f64::from(grid.step),
-                        _ => f64::from(grid.step) / float.factors[output].abs().max(LEAST),
+                    let step = |(output, quantizer): (usize, &Quantizer)| match folded.len() {
+                        1 => f64::from(quantizer.step),
+                        _ => f64::from(quantizer.step) / float.factors[output].abs().max(LEAST),
                     };
                     let steps = folded.iter().enumerate().map(step).collect();
                     Some(added.parameter(&path, "weight_step", steps))
@@ -151,14 +151,14 @@ impl QatPlan {
                 });
                 home = Some(path);
             }
-            let makes = !uses.keeps_grid(index, &node.op);
-            if let (Some(grid), true) = (grids[node.output.0], makes) {
+            let makes = !uses.keeps_quantizer(index, &node.op);
+            if let (Some(quantizer), true) = (quantizers[node.output.0], makes) {
                 let settled = uses.settled(&graph, node.output);
                 let relu = |id: ValueId| match graph.value(id).source {
                     Source::Node(index) => graph.nodes[index].op == Op::Map(Map::Relu),
                     _ => false,
                 };
-                let [low, high] = grid.centred().map(|end| f64::from(end * grid.step));
+                let [low, high] = quantizer.centred().map(|end| f64::from(end * quantizer.step));
                 let learned = |added: &mut Additions, what: &str, value: f64| {
                     let home = home.as_deref()?;
                     let name = format!("{}_{what}", node.op.name());
@@ -174,13 +174,13 @@ impl QatPlan {
                         learned(&mut added, "clip", high).map_or(ActivationMethod::Fixed, ActivationMethod::Clip)
                     }
                     _ => {
-                        let step = learned(&mut added, "step", f64::from(grid.step));
+                        let step = learned(&mut added, "step", f64::from(quantizer.step));
                         step.map_or(ActivationMethod::Fixed, ActivationMethod::Step)
                     }
                 };
                 let plan = ActivationPlan {
                     maker: node.output,
-                    grid,
+                    quantizer,
                     settings: own.activations,
                     method,
                 };
@@ -198,18 +198,18 @@ impl QatPlan {
         let asked = Asked {
             graph: &graph,
             uses: &uses,
-            grids: &grids,
+            quantizers: &quantizers,
             layers: &integers.collect(),
         };
         let mut report = asked.report_on(&by_layer, seen);
         report.after_training_only(settings);
         let plan = Self {
             report,
-            makers: makers(&graph, &uses, &grids),
+            makers: makers(&graph, &uses, &quantizers),
             kept: by_layer.kept(&graph),
             graph,
             uses,
-            grids,
+            quantizers,
             weights,
             activations,
             method,
@@ -219,7 +219,7 @@ impl QatPlan {
     }
 }
 
-/// What becomes part of a network, to hold its grids.
+/// What becomes part of a network, to hold its quantizers.
 struct Additions {
     graph: Graph,
     added: Vec<Added>,

@@ -110,7 +110,7 @@ impl Asked<'_> {
                 Some("no layer with weights is called so")
             };
         }
-        let makers = makers(graph, self.uses, self.grids);
+        let makers = makers(graph, self.uses, self.quantizers);
         let node = graph
             .nodes
             .iter()
@@ -126,7 +126,7 @@ impl Asked<'_> {
         let value = node.map(|(_, node)| node.output).or_else(input)?;
         if key == "float" {
             // Without it there would be a quantizer, or integer weights, or parameters of another type.
-            let passed = node.is_some_and(|(index, node)| self.uses.keeps_grid(index, &node.op));
+            let passed = node.is_some_and(|(index, node)| self.uses.keeps_quantizer(index, &node.op));
             let bare = node.is_none_or(|(_, node)| {
                 let values = node.inputs.iter().map(|id| graph.value(*id));
                 !values
@@ -151,7 +151,7 @@ impl Asked<'_> {
                 return None;
             }
             "activations are in float (`bits = 0`)"
-        } else if self.grids[value.0].is_some() {
+        } else if self.quantizers[value.0].is_some() {
             "it only moves numbers, which have their quantizer already"
         } else {
             "it gives what the network gives, which has no quantizer"

@@ -50,13 +50,13 @@ pub enum ReferenceError {
     /// It cannot be quantized.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
-    /// Looking for better grids did not come to an end.
+    /// Looking for better quantizers did not come to an end.
     #[error(transparent)]
     Search(#[from] SearchError),
     /// No widths are small enough.
     #[error(transparent)]
     NoWidths(#[from] NoWidths),
-    /// It cannot be trained on grids.
+    /// It cannot be trained quantization-aware.
     #[error(transparent)]
     Qat(#[from] QatError),
     /// The quantized network cannot be written.

@@ -7,8 +7,8 @@ use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
 use calcine_quantize::{
-    Calibration, RangeEstimator, Quantized, Settings as Grids, TrialProgress, Trials, Widths, greedy, lapq,
-    prepare, quantize_over, widths,
+    Calibration, RangeEstimator, Quantized, QuantizationSettings, TrialProgress, Trials, Widths, greedy, lapq,
+    prepare, quantize_with_batches, widths,
 };
 use calcine_trace::Network;
 use calcine_train::{Batch, Classification, Draw, Evaluation, evaluate};
@@ -27,17 +27,17 @@ const BATCH: usize = 100;
 pub struct QuantizeSettings {
     /// The network, its weights, data and device. The recipe counts for nothing else.
     pub network: Settings,
-    /// The grids.
-    pub grids: Grids,
+    /// The quantizers.
+    pub quantization: QuantizationSettings,
     /// Validation images to calibrate with, drawn by the seed.
     pub images: usize,
     /// What was seen before, instead.
     pub seen: Option<PathBuf>,
-    /// How better grids are looked for, if they are.
+    /// How better quantizers are looked for, if they are.
     pub search: Option<SearchSettings>,
 }
 
-/// How better grids are looked for.
+/// How better quantizers are looked for.
 #[derive(Debug, Clone)]
 pub struct SearchSettings {
     /// By what.
@@ -49,12 +49,12 @@ pub struct SearchSettings {
     pub trials: Option<PathBuf>,
 }
 
-/// A way to look for grids.
+/// A way to look for quantizers.
 #[derive(Debug, Clone)]
 pub enum Search {
     /// [`lapq`], for so many rounds.
     Lapq {
-        /// Over all grids.
+        /// Over all quantizers.
         rounds: usize,
     },
     /// [`greedy`], over the range estimators that Distiller knows, and the least error.
@@ -86,8 +86,8 @@ pub struct QuantizeRun {
     pub quantized: Quantized,
     /// What calibration saw.
     pub seen: Calibration,
-    /// The grids it has: those of the settings, or what the search made of them.
-    pub grids: Grids,
+    /// The quantizers it has: those of the settings, or what the search made of them.
+    pub quantization: QuantizationSettings,
     /// What each layer's widths cost, if that was looked for.
     pub widths: Option<Widths>,
 }
@@ -135,15 +135,15 @@ struct Quantize<'a> {
 }
 
 impl Quantize<'_> {
-    /// The grids that the search comes to.
+    /// The quantizers that the search comes to.
     fn searched(
         &mut self,
         network: &Network,
         seen: &Calibration,
-    ) -> Result<(Grids, Option<Widths>), ReferenceError> {
-        let grids = &self.settings.grids;
+    ) -> Result<(QuantizationSettings, Option<Widths>), ReferenceError> {
+        let quantization = &self.settings.quantization;
         let Some(asked) = &self.settings.search else {
-            return Ok((grids.clone(), None));
+            return Ok((quantization.clone(), None));
         };
         // Other images than those of the calibration.
         let seed = self.setup.recipe.train().seed.wrapping_add(1);
@@ -178,14 +178,14 @@ impl Quantize<'_> {
         }
         let trials = &mut trials;
         Ok(match &asked.search {
-            Search::Lapq { rounds } => (lapq(network, seen, grids, *rounds, trials)?, None),
-            Search::Greedy => (greedy(network, seen, grids, &RANGE_ESTIMATORS, trials)?, None),
+            Search::Lapq { rounds } => (lapq(network, seen, quantization, *rounds, trials)?, None),
+            Search::Greedy => (greedy(network, seen, quantization, &RANGE_ESTIMATORS, trials)?, None),
             Search::Widths { bits, budget } => {
-                let found = widths(network, seen, grids, bits, trials)?;
+                let found = widths(network, seen, quantization, bits, trials)?;
                 let chosen = budget
-                    .map(|budget| found.allocate(grids, budget))
+                    .map(|budget| found.allocate(quantization, budget))
                     .transpose()?;
-                (chosen.unwrap_or_else(|| grids.clone()), Some(found))
+                (chosen.unwrap_or_else(|| quantization.clone()), Some(found))
             }
         })
     }
@@ -228,18 +228,18 @@ impl ModelTask for Quantize<'_> {
         let draw = Draw::Random(settings.images);
         let images = Validation::new(&setup.images, draw, BATCH, setup.recipe.train().seed);
         let batches: Vec<_> = images.batches().collect();
-        let network = prepare(network, &batches, &settings.grids.prepare)?;
+        let network = prepare(network, &batches, &settings.quantization.prepare)?;
         let seen = match self.seen.take() {
             Some(seen) => seen,
             None => Calibration::of(&network, &batches)?,
         };
-        let (grids, widths) = self.searched(&network, &seen)?;
+        let (quantization, widths) = self.searched(&network, &seen)?;
         // What norms see in training is cropped and flipped, and differs from what is tested.
-        let batches = match grids.weights.reestimate {
+        let batches = match quantization.weights.reestimate {
             true => (setup.images).first(settings.images.div_ceil(setup.recipe.train().batch_size)),
             false => batches,
         };
-        let quantized = quantize_over(&network, &seen, &grids, &batches)?;
+        let quantized = quantize_with_batches(&network, &seen, &quantization, &batches)?;
         let forward = |images: Tensor<4>| -> Tensor<2> { quantized.forward(images) };
         let after = evaluate(setup.images.test(), forward, &Classification);
         let parameters = network.graph().parameters();
@@ -252,7 +252,7 @@ impl ModelTask for Quantize<'_> {
             bytes_before: size_of::<f32>() * numbers,
             quantized,
             seen,
-            grids,
+            quantization,
             widths,
         })
     }

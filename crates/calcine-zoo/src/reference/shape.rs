@@ -72,14 +72,14 @@ pub(super) struct Fixed<'a> {
     pub(super) setup: &'a Setup,
 }
 
-/// A network that trains on its grids.
+/// A network that is trained quantization-aware.
 pub(super) struct QuantizationAware<'a> {
     pub(super) setup: &'a Setup,
 }
 
-/// The grids that a recipe's `[quantize]` asks for.
+/// The quantizers that a recipe's `[quantize]` asks for.
 #[must_use]
-pub fn grids(asked: &Quantization) -> Settings {
+pub fn quantization_settings(asked: &Quantization) -> Settings {
     let mut settings = Settings::default();
     settings.weights.bits = asked.weight_bits;
     settings.weights.per_channel = asked.per_channel;
@@ -99,13 +99,13 @@ pub fn grids(asked: &Quantization) -> Settings {
 }
 
 impl QuantizationAware<'_> {
-    /// The network on the grids that the recipe asks for, calibrated with validation images.
+    /// The network on the quantizers that the recipe asks for, calibrated with validation images.
     pub(super) fn network(&self, network: Network) -> Result<QatNetwork, ReferenceError> {
         let (recipe, asked) = (&self.setup.recipe, self.asked());
         let draw = Draw::Random(asked.images);
         let images = Validation::new(&self.setup.images, draw, CALIBRATION, recipe.train().seed);
         let seen = Calibration::of(&network, &images.batches().collect::<Vec<_>>())?;
-        let qat = QatNetwork::new(network, &seen, &grids(asked), asked.method)?;
+        let qat = QatNetwork::new(network, &seen, &quantization_settings(asked), asked.method)?;
         for warning in qat.report().warnings() {
             tracing::warn!("{warning}");
         }

@@ -1,4 +1,4 @@
-//! The grids of a pass, on the device: weights, activations, biases.
+//! The quantizers of a pass, on the device: weights, activations, biases.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use burn::tensor::{Bool, Tensor};
 use calcine_graph::{Op, ValueId};
 use calcine_params::Edit;
 use calcine_quant::{
-    Method, dorefa_weight, fake_quantize, fake_quantize_between, grid_between, lsq, lsq_along,
+    Method, dorefa_weight, fake_quantize, fake_quantize_between, quantizer_between, lsq, lsq_along,
     pact, unit_activation, wrpn_weight,
 };
 use calcine_trace::AnyTensor;
@@ -15,10 +15,10 @@ use calcine_trace::AnyTensor;
 use super::plan::{ActivationPlan, ActivationMethod, WeightPlan};
 use super::{QatNetwork, LEAST};
 use crate::layer::outputs_axis;
-use crate::weights::on_grids;
+use crate::weights::fake_quantized;
 
-/// A weight's way to its grid.
-pub(super) struct WeightGrid {
+/// A weight's way to its quantizer.
+pub(super) struct WeightQuantizer {
     method: Method,
     axis: usize,
     bits: u8,
@@ -26,11 +26,11 @@ pub(super) struct WeightGrid {
     top: f64,
     /// Learned steps, if it has some.
     steps: Option<Tensor<1>>,
-    /// What the norm multiplies each output by, where the grid is that of the folded weight.
+    /// What the norm multiplies each output by, where the quantizer is that of the folded weight.
     factors: Option<Tensor<1>>,
 }
 
-impl WeightGrid {
+impl WeightQuantizer {
     fn apply<const D: usize>(&self, weight: Tensor<D>) -> Tensor<D> {
         let mut shape = [1; D];
         shape[self.axis] = weight.dims()[self.axis];
@@ -39,49 +39,49 @@ impl WeightGrid {
             Some(factors) => weight * factors.clone(),
             None => weight,
         };
-        let on_grid = match (self.method, &self.steps) {
+        let fake_quantized = match (self.method, &self.steps) {
             (Method::Lsq, Some(steps)) => {
                 lsq_along(folded, steps.clone(), self.axis, -self.top, self.top)
             }
             (Method::Dorefa | Method::Pact, _) => dorefa_weight(folded, self.bits),
             (Method::Wrpn, _) => wrpn_weight(folded, self.bits),
-            _ => on_grids(folded, self.per_channel.then_some(self.axis), self.bits),
+            _ => fake_quantized(folded, self.per_channel.then_some(self.axis), self.bits),
         };
         match factors {
-            Some(factors) => on_grid / factors,
-            None => on_grid,
+            Some(factors) => fake_quantized / factors,
+            None => fake_quantized,
         }
     }
 }
 
-/// Weights on their grids, by parameter.
+/// Weights fake-quantized, by parameter.
 #[derive(Default)]
-pub(super) struct OnGrids(BTreeMap<ParamId, WeightGrid>);
+pub(super) struct FakeQuantize(BTreeMap<ParamId, WeightQuantizer>);
 
-impl OnGrids {
-    pub(super) fn add(&mut self, id: ParamId, grid: WeightGrid) {
-        self.0.insert(id, grid);
+impl FakeQuantize {
+    pub(super) fn add(&mut self, id: ParamId, quantizer: WeightQuantizer) {
+        self.0.insert(id, quantizer);
     }
 }
 
-impl Edit for OnGrids {
+impl Edit for FakeQuantize {
     fn wants(&self, id: ParamId) -> bool {
         self.0.contains_key(&id)
     }
 
     fn edit<const D: usize>(&mut self, id: ParamId, value: Tensor<D>) -> Tensor<D> {
         match self.0.get(&id) {
-            Some(grid) => grid.apply(value),
+            Some(quantizer) => quantizer.apply(value),
             None => value,
         }
     }
 }
 
 impl QatNetwork {
-    pub(super) fn weight_grid(&self, weight: &WeightPlan) -> WeightGrid {
+    pub(super) fn weight_quantizer(&self, weight: &WeightPlan) -> WeightQuantizer {
         let method = self.plan.method;
         let folded = weight.is_folded(method);
-        WeightGrid {
+        WeightQuantizer {
             method,
             axis: weight.axis,
             bits: weight.bits,
@@ -92,13 +92,13 @@ impl QatNetwork {
         }
     }
 
-    /// An activation on its grid, if it is to be.
-    pub(super) fn on_grid(&self, plan: &ActivationPlan, x: Tensor<1>) -> Tensor<1> {
+    /// An activation on its quantizer, if it is to be.
+    pub(super) fn fake_quantized(&self, plan: &ActivationPlan, x: Tensor<1>) -> Tensor<1> {
         let moved = self.moved(plan, &x);
         if !self.stage.activations {
             return x;
         }
-        let [low, high] = plan.grid.centred().map(f64::from);
+        let [low, high] = plan.quantizer.centred().map(f64::from);
         let of = &plan.settings;
         match plan.method {
             ActivationMethod::Step(step) => match self.learned(step) {
@@ -114,7 +114,7 @@ impl QatNetwork {
                 Some(ends) => fake_quantize_between(x, ends, of.bits, of.scheme),
                 None => x,
             },
-            ActivationMethod::Fixed => fake_quantize(x, &plan.grid),
+            ActivationMethod::Fixed => fake_quantize(x, &plan.quantizer),
         }
     }
 
@@ -138,7 +138,7 @@ impl QatNetwork {
         Some(moved)
     }
 
-    /// The step of an activation's grid.
+    /// The step of an activation's quantizer.
     pub(super) fn activation_step(&self, plan: &ActivationPlan) -> Option<Tensor<1>> {
         let levels = f64::from((1_u32 << plan.settings.bits) - 1);
         Some(match plan.method {
@@ -146,11 +146,11 @@ impl QatNetwork {
             ActivationMethod::Clip(clip) => self.learned(clip)?.detach().div_scalar(levels),
             ActivationMethod::Moving(at) => {
                 let ends = self.ranges[at].1.value_sync();
-                let [step, _, _] = grid_between(ends, plan.settings.bits, plan.settings.scheme);
+                let [step, _, _] = quantizer_between(ends, plan.settings.bits, plan.settings.scheme);
                 step
             }
             ActivationMethod::Unit => self.number(1.0 / levels)?,
-            ActivationMethod::Fixed => self.number(f64::from(plan.grid.step))?,
+            ActivationMethod::Fixed => self.number(f64::from(plan.quantizer.step))?,
         })
     }
 
@@ -224,7 +224,7 @@ impl QatNetwork {
         Some((axis, error))
     }
 
-    /// Outputs whose weights are all zero on their grid, which have the finest biases that there are.
+    /// Outputs whose weights are all zero fake-quantized, which have the finest biases that there are.
     fn empty(&self, weight: &WeightPlan, steps: &Tensor<1>) -> Option<Tensor<1, Bool>> {
         if matches!(self.plan.method, Method::Dorefa | Method::Pact) {
             // None of their levels is zero.
@@ -243,13 +243,13 @@ impl QatNetwork {
         Some(sizes.lower_equal(half))
     }
 
-    /// The step of the grid that a value is on.
+    /// The step of the quantizer that a value is on.
     fn input_step(&self, id: ValueId) -> Option<Tensor<1>> {
         let plan = &*self.plan;
         let maker = plan.makers[id.0]?;
         match plan.activations.get(&plan.uses.settled(&plan.graph, maker)) {
             Some(activation) => self.activation_step(activation),
-            None => self.number(f64::from(plan.grids[id.0]?.step)),
+            None => self.number(f64::from(plan.quantizers[id.0]?.step)),
         }
     }
 

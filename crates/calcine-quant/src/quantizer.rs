@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::GridError;
+use crate::QuantizerError;
 
 /// The widest integers that are quantized to.
 pub const MAX_BITS: u8 = 16;
@@ -23,7 +23,7 @@ pub struct Quantizer {
     pub high: i32,
 }
 
-/// How a range becomes a grid.
+/// How a range becomes a quantizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scheme {
@@ -36,29 +36,29 @@ pub enum Scheme {
 }
 
 impl Quantizer {
-    /// The grid of so many bits over a range, which is widened to contain zero. A range of nothing but zero, or so narrow
+    /// The quantizer of so many bits over a range, which is widened to contain zero. A range of nothing but zero, or so narrow
     /// that its step would be a subnormal `f32`, has a step of 1: all of it becomes zero.
     ///
     /// # Errors
     ///
     /// If the range is not finite, beyond `f32` or upside down, or there are no such integers: 2 to 16 bits if symmetric, 1 to
     /// 16 if affine.
-    pub fn over(low: f64, high: f64, bits: u8, scheme: Scheme) -> Result<Self, GridError> {
+    pub fn over(low: f64, high: f64, bits: u8, scheme: Scheme) -> Result<Self, QuantizerError> {
         if !(low.is_finite() && high.is_finite() && low <= high) {
-            return Err(GridError::Range { low, high });
+            return Err(QuantizerError::Range { low, high });
         }
         let least = match scheme {
             Scheme::Symmetric => 2,
             Scheme::Affine => 1,
         };
         if !(least..=MAX_BITS).contains(&bits) {
-            return Err(GridError::Bits { bits, least });
+            return Err(QuantizerError::Bits { bits, least });
         }
         let (low, high) = (low.min(0.0), high.max(0.0));
         #[allow(clippy::cast_possible_truncation, reason = "steps are f32 everywhere")]
         let step = |span: f64, steps: i32| match (span / f64::from(steps)) as f32 {
             step if step.is_normal() => Ok(step),
-            step if step.is_infinite() => Err(GridError::Range { low, high }),
+            step if step.is_infinite() => Err(QuantizerError::Range { low, high }),
             _ => Ok(1.0),
         };
         Ok(match scheme {
@@ -98,7 +98,7 @@ impl Quantizer {
     ///
     /// If the magnitude is negative or not finite, or the bits are not 2 to 16.
     #[allow(clippy::cast_possible_truncation, reason = "steps are f32 everywhere")]
-    pub fn full_range(largest: f64, bits: u8) -> Result<Self, GridError> {
+    pub fn full_range(largest: f64, bits: u8) -> Result<Self, QuantizerError> {
         let narrow = Self::over(-largest, largest, bits, Scheme::Symmetric)?;
         let step = (2.0 * largest / f64::from((1_i32 << bits) - 1)) as f32;
         Ok(Self {
@@ -108,7 +108,7 @@ impl Quantizer {
         })
     }
 
-    /// A grid of as many integers whose step is the next power of two: factors between such grids are shifts. It covers
+    /// A quantizer of as many integers whose step is the next power of two: factors between such quantizers are shifts. It covers
     /// what this one covers, up to half a step at either end, and at most twice as much.
     #[must_use]
     pub fn power_of_two(self) -> Self {
@@ -134,7 +134,7 @@ impl Quantizer {
         }
     }
 
-    /// The same grid with integers that are all so much less: of `0 … 255`, `−128 … 127` is 128 less.
+    /// The same quantizer with integers that are all so much less: of `0 … 255`, `−128 … 127` is 128 less.
     #[must_use]
     pub fn shifted(self, by: i32) -> Self {
         Self {
@@ -212,9 +212,9 @@ impl Quantizer {
 mod tests {
     use super::*;
 
-    /// All grids of few bits, all their integers, and numbers between and beyond them, against the definition.
+    /// All quantizers of few bits, all their integers, and numbers between and beyond them, against the definition.
     #[test]
-    fn small_grids_are_what_the_definition_says() {
+    fn small_quantizers_are_what_the_definition_says() {
         for scheme in [Scheme::Symmetric, Scheme::Affine] {
             for bits in 2..=6 {
                 for (low, high) in [
@@ -224,10 +224,10 @@ mod tests {
                     (-4.0, -1.0),
                     (0.5, 2.0),
                 ] {
-                    let grid = Quantizer::over(low, high, bits, scheme).unwrap();
-                    assert_eq!(grid.dequantize(grid.zero), 0.0);
-                    assert!((grid.low..=grid.high).contains(&grid.zero));
-                    let count = grid.high - grid.low + 1;
+                    let quantizer = Quantizer::over(low, high, bits, scheme).unwrap();
+                    assert_eq!(quantizer.dequantize(quantizer.zero), 0.0);
+                    assert!((quantizer.low..=quantizer.high).contains(&quantizer.zero));
+                    let count = quantizer.high - quantizer.low + 1;
                     let all = 1 << bits;
                     assert_eq!(
                         count,
@@ -237,17 +237,17 @@ mod tests {
                             all
                         }
                     );
-                    for q in grid.low..=grid.high {
-                        assert_eq!(grid.quantize(grid.dequantize(q)), q, "{grid:?}");
+                    for q in quantizer.low..=quantizer.high {
+                        assert_eq!(quantizer.quantize(quantizer.dequantize(q)), q, "{quantizer:?}");
                     }
-                    assert_eq!(grid.quantize(1e30), grid.high);
-                    assert_eq!(grid.quantize(f32::NEG_INFINITY), grid.low);
-                    let span = f64::from(grid.step) * f64::from(count - 1);
+                    assert_eq!(quantizer.quantize(1e30), quantizer.high);
+                    assert_eq!(quantizer.quantize(f32::NEG_INFINITY), quantizer.low);
+                    let span = f64::from(quantizer.step) * f64::from(count - 1);
                     let range: f64 = match scheme {
                         Scheme::Symmetric => 2.0 * f64::max(high, -low),
                         Scheme::Affine => f64::max(high, 0.0) - f64::min(low, 0.0),
                     };
-                    assert!((span - range).abs() < 1e-5, "{grid:?}");
+                    assert!((span - range).abs() < 1e-5, "{quantizer:?}");
                 }
             }
         }
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn ties_go_to_even_integers_and_ends_hold() {
-        let grid = Quantizer {
+        let quantizer = Quantizer {
             step: 0.5,
             zero: 3,
             low: 0,
@@ -264,9 +264,9 @@ mod tests {
         for q in 0..15 {
             let between = 0.5 * ((q - 3) as f32 + 0.5);
             let even = if (q - 3) % 2 == 0 { q } else { q + 1 };
-            assert_eq!(grid.quantize(between), even, "{q}");
+            assert_eq!(quantizer.quantize(between), even, "{q}");
         }
-        assert_eq!((grid.quantize(-1.75), grid.quantize(6.25)), (0, 15));
+        assert_eq!((quantizer.quantize(-1.75), quantizer.quantize(6.25)), (0, 15));
     }
 
     #[test]
@@ -279,12 +279,12 @@ mod tests {
             (0.0, 0.25),
         ] {
             for scheme in [Scheme::Symmetric, Scheme::Affine] {
-                let grid = Quantizer::over(low, high, 5, scheme).unwrap();
-                let shifts = grid.power_of_two();
+                let quantizer = Quantizer::over(low, high, 5, scheme).unwrap();
+                let shifts = quantizer.power_of_two();
                 assert_eq!(shifts.step.log2().fract(), 0.0);
-                assert!(shifts.step >= grid.step && shifts.step < 2.0 * grid.step);
+                assert!(shifts.step >= quantizer.step && shifts.step < 2.0 * quantizer.step);
                 assert!(shifts.is_sound() && shifts.dequantize(shifts.zero) == 0.0);
-                for x in [grid.low, grid.high].map(|end| grid.dequantize(end)) {
+                for x in [quantizer.low, quantizer.high].map(|end| quantizer.dequantize(end)) {
                     let off = (shifts.dequantize(shifts.quantize(x)) - x).abs();
                     assert!(off <= 0.5 * shifts.step, "{shifts:?}: {x} is off by {off}");
                 }
