@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{QuantizerError, Quantizer, Scheme, pack, unpack};
 
-/// A weight in integers of few bits, with a step for each group of neighbours: weight-only quantization, for any model's
+/// A weight in integers of few bits, with a scale for each group of neighbours: weight-only quantization, for any model's
 /// weights, traced or not.
 ///
 /// Rows are cut into groups of `group` columns, the last of a row being what is left; each has a symmetric quantizer over its
@@ -26,7 +26,7 @@ pub struct GroupedWeight {
     bits: u8,
     columns: usize,
     group: usize,
-    steps: Vec<f32>,
+    scales: Vec<f32>,
     ints: Vec<i32>,
 }
 
@@ -38,7 +38,7 @@ struct Stored {
     rows: usize,
     columns: usize,
     group: usize,
-    steps: Vec<f32>,
+    scales: Vec<f32>,
     packed: Vec<u8>,
 }
 
@@ -59,7 +59,7 @@ impl GroupedWeight {
         if bits > 8 {
             return Err(QuantizerError::Bits { bits, least: 2 });
         }
-        let (mut steps, mut ints) = (Vec::new(), Vec::with_capacity(weights.len()));
+        let (mut scales, mut ints) = (Vec::new(), Vec::with_capacity(weights.len()));
         for part in weights.chunks(columns).flat_map(|row| row.chunks(group)) {
             let largest = part.iter().try_fold(0.0_f64, |largest, weight| {
                 let size = f64::from(weight.abs());
@@ -67,14 +67,14 @@ impl GroupedWeight {
             });
             let largest = largest.unwrap_or(f64::INFINITY);
             let quantizer = Quantizer::over(-largest, largest, bits, Scheme::Symmetric)?;
-            steps.push(quantizer.step);
+            scales.push(quantizer.scale);
             ints.extend(part.iter().map(|&weight| quantizer.quantize(weight)));
         }
         Ok(Self {
             bits,
             columns,
             group,
-            steps,
+            scales,
             ints,
         })
     }
@@ -86,8 +86,8 @@ impl GroupedWeight {
         let rows = self.ints.chunks(self.columns);
         let groups = rows.flat_map(|row| row.chunks(self.group));
         let numbers = groups
-            .zip(&self.steps)
-            .flat_map(|(group, step)| group.iter().map(move |&int| step * int as f32));
+            .zip(&self.scales)
+            .flat_map(|(group, scale)| group.iter().map(move |&int| scale * int as f32));
         numbers.collect()
     }
 
@@ -97,16 +97,16 @@ impl GroupedWeight {
         &self.ints
     }
 
-    /// The step of each group, row by row.
+    /// The scale of each group, row by row.
     #[must_use]
-    pub fn steps(&self) -> &[f32] {
-        &self.steps
+    pub fn scales(&self) -> &[f32] {
+        &self.scales
     }
 
-    /// Bytes of packed integers and steps.
+    /// Bytes of packed integers and scales.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        (self.ints.len() * usize::from(self.bits)).div_ceil(8) + 4 * self.steps.len()
+        (self.ints.len() * usize::from(self.bits)).div_ceil(8) + 4 * self.scales.len()
     }
 }
 
@@ -118,7 +118,7 @@ impl From<GroupedWeight> for Stored {
             columns: weight.columns,
             group: weight.group,
             packed: pack(&weight.ints, weight.bits),
-            steps: weight.steps,
+            scales: weight.scales,
         }
     }
 }
@@ -132,7 +132,7 @@ impl TryFrom<Stored> for GroupedWeight {
             rows,
             columns,
             group,
-            steps,
+            scales,
             packed,
         } = stored;
         if !(2..=8).contains(&bits) || columns == 0 || group == 0 {
@@ -145,16 +145,16 @@ impl TryFrom<Stored> for GroupedWeight {
         let count = count.filter(|count| count.checked_mul(8).is_some());
         let ints = count.and_then(|count| unpack(&packed, bits, count));
         match ints {
-            Some(ints) if groups == Some(steps.len()) => Ok(Self {
+            Some(ints) if groups == Some(scales.len()) => Ok(Self {
                 bits,
                 columns,
                 group,
-                steps,
+                scales,
                 ints,
             }),
             _ => Err(format!(
-                "{rows} rows of {columns} columns in groups of {group} have {} steps and {} bytes",
-                steps.len(),
+                "{rows} rows of {columns} columns in groups of {group} have {} scales and {} bytes",
+                scales.len(),
                 packed.len()
             )),
         }
@@ -178,13 +178,13 @@ mod tests {
             for group in [1, 16, 50, 64] {
                 let grouped = GroupedWeight::of(&weights, 50, group, bits).unwrap();
                 let per_row = 50_usize.div_ceil(group);
-                assert_eq!(grouped.steps().len(), 6 * per_row);
+                assert_eq!(grouped.scales().len(), 6 * per_row);
                 for (at, (weight, back)) in weights.iter().zip(grouped.weights()).enumerate() {
-                    let step = grouped.steps()[at / 50 * per_row + at % 50 / group];
-                    assert!((weight - back).abs() <= 0.5001 * step, "{bits} {group}");
+                    let scale = grouped.scales()[at / 50 * per_row + at % 50 / group];
+                    assert!((weight - back).abs() <= 0.5001 * scale, "{bits} {group}");
                     let own = Quantizer {
-                        step,
-                        zero: 0,
+                        scale,
+                        zero_point: 0,
                         low: -128,
                         high: 127,
                     };

@@ -15,7 +15,7 @@
 //! | [`fake_quantize`], [`fake_quantize_between`], [`fake_quantize_rows`] | numbers fake-quantized, gradients straight through |
 //! | [`Method`] | which of these a network trains with |
 //! | [`lsq`], [`lsq_plus`], [`pact`], [`dorefa_weight`], [`wrpn_weight`], [`unit_activation`], [`ternary_weight`], [`ttq_weight`] | quantizers that are learned, and weights that are made to fit theirs |
-//! | [`GroupedWeight`], [`pack`], [`unpack`] | weights of few bits with a step a group, and integers without gaps |
+//! | [`GroupedWeight`], [`pack`], [`unpack`] | weights of few bits with a scale a group, and integers without gaps |
 //! | [`FloatType`] | numbers of 16 bits, where they are no integers |
 //! | [`FixedPoint`], [`accumulator_bits`] | factors as integers, sums that fit |
 //! | [`QuantizerError`] | what is no quantizer |
@@ -26,7 +26,7 @@
 //! use calcine_quant::{Quantizer, Scheme};
 //!
 //! let quantizer = Quantizer::over(-1.0, 3.0, 8, Scheme::Affine)?;
-//! assert_eq!((quantizer.zero, quantizer.quantize(0.0), quantizer.quantize(99.0)), (64, 64, 255));
+//! assert_eq!((quantizer.zero_point, quantizer.quantize(0.0), quantizer.quantize(99.0)), (64, 64, 255));
 //! assert_eq!(quantizer.dequantize(64), 0.0);
 //! # Ok::<(), calcine_quant::QuantizerError>(())
 //! ```
@@ -48,7 +48,7 @@ pub use range_estimator::{RangeEstimator, UnknownRangeEstimator};
 pub use error::{QuantizerError, SeenError};
 pub use fake::{
     dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows, quantizer_between, lsq,
-    lsq_along, lsq_plus, lsq_step, pact, ternary_weight, ttq_weight, unit_activation, wrpn_weight,
+    lsq_along, lsq_plus, lsq_initial_scale, pact, ternary_weight, ttq_weight, unit_activation, wrpn_weight,
 };
 pub use fixed::{FixedPoint, accumulator_bits};
 pub use float_type::FloatType;

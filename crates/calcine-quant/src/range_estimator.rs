@@ -7,7 +7,7 @@ use crate::{Quantizer, Scheme, Seen};
 
 /// Which part of what was seen a quantizer covers. What lies beyond becomes its end.
 ///
-/// A narrower range has smaller steps: rounding errs less, and clipping errs more.
+/// A narrower range has smaller scales: rounding errs less, and clipping errs more.
 ///
 /// Zeros beyond those that the numbers beside zero let expect, as a relu leaves them, say nothing about the range of the
 /// rest: percentiles are of the other values, an average is over the samples that are not zero throughout, and of values

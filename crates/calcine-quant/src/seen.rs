@@ -333,8 +333,8 @@ mod tests {
             counts: vec![4, 0, 2, 6, 3, 1, 0, 4],
         };
         let quantizer = Quantizer {
-            step: 1.0,
-            zero: 0,
+            scale: 1.0,
+            zero_point: 0,
             low: 0,
             high: 2,
         };

@@ -280,7 +280,7 @@ fn golden_quantized_numbers() {
                 let what = format!("{}: {x}", case["name"]);
                 let (ours, theirs) = (quantizer.quantize(x), integers[own.start + at] as i32);
                 // Distiller multiplies by the scale: within a tie the last bit of that decides.
-                let scaled = f64::from(x) / f64::from(quantizer.step);
+                let scaled = f64::from(x) / f64::from(quantizer.scale);
                 let tie = (scaled.abs().fract() - 0.5).abs() < 1e-6 * scaled.abs();
                 assert!((ours - theirs).abs() <= i32::from(tie), "{what} is {ours}");
                 assert_eq!(found[at], quantizer.dequantize(ours), "{what}");
@@ -493,7 +493,7 @@ fn golden_moving_ranges() {
                 let allowed = if inside {
                     2e-5 * expected.abs().max(1.0)
                 } else {
-                    1.01 * quantizer.step
+                    1.01 * quantizer.scale
                 };
                 assert!(
                     (found - expected).abs() <= allowed,

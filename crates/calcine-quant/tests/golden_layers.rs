@@ -23,7 +23,7 @@ impl Data<f32> {
         let values = self.values.iter().enumerate();
         let quantize = |(at, x): (usize, &f32)| {
             let quantizer = quantizer(at / each);
-            i64::from(quantizer.quantize(*x) - quantizer.zero)
+            i64::from(quantizer.quantize(*x) - quantizer.zero_point)
         };
         Data {
             shape: self.shape.clone(),
@@ -114,7 +114,7 @@ fn golden_layers_in_integers() {
         let w = w.quantized(of);
         let expected = golden.values(&expect["w_q"]).1;
         for (at, (q, expected)) in w.values.iter().zip(expected).enumerate() {
-            let zero = of(at / (w.values.len() / w.shape[0])).zero;
+            let zero = of(at / (w.values.len() / w.shape[0])).zero_point;
             assert_eq!(
                 (q + i64::from(zero)) as f32,
                 expected,
@@ -156,7 +156,7 @@ fn golden_layers_in_integers() {
             } else {
                 at / places % outputs
             }];
-            let q = (sum as f64 * factor).round_ties_even() as i32 + output.zero;
+            let q = (sum as f64 * factor).round_ties_even() as i32 + output.zero_point;
             assert_eq!(
                 q.clamp(output.low, output.high) as f32,
                 results[at],

@@ -29,7 +29,7 @@ pub(crate) fn round(weights: &[f64], quantizers: &[Quantizer], moments: &[f64]) 
         let turns = (0..columns).filter_map(|column| {
             let quantizer = &quantizers[column];
             let by = turn(ints[column], errors[column], quantizer)?;
-            let change = f64::from(by) * f64::from(quantizer.step);
+            let change = f64::from(by) * f64::from(quantizer.scale);
             let gain = -change * (2.0 * slopes[column] + change * row(column)[column]);
             Some(Turn {
                 column,
@@ -78,8 +78,8 @@ struct Turn {
 fn turn(int: i32, error: f64, quantizer: &Quantizer) -> Option<i32> {
     let by = if error > 0.0 { -1 } else { 1 };
     let inside = (quantizer.low..=quantizer.high).contains(&(int + by));
-    // An error of a step is one of two neighbours, whatever sums have made of it.
-    let rounded = error.abs() <= f64::from(quantizer.step) * (1.0 + 1e-9);
+    // An error of a scale is one of two neighbours, whatever sums have made of it.
+    let rounded = error.abs() <= f64::from(quantizer.scale) * (1.0 + 1e-9);
     (inside && rounded).then_some(by)
 }
 
@@ -140,7 +140,7 @@ mod tests {
             // All ways to round each up or down.
             let all = (0..1_usize << COLUMNS).map(|way| {
                 let int = |column: usize| {
-                    let low = (weights[column] / f64::from(quantizer.step)).floor() as i32;
+                    let low = (weights[column] / f64::from(quantizer.scale)).floor() as i32;
                     (low + (way >> column & 1) as i32).clamp(quantizer.low, quantizer.high)
                 };
                 let ints: Vec<i32> = (0..COLUMNS).map(int).collect();
@@ -152,7 +152,7 @@ mod tests {
                     let mut other = ints.clone();
                     other[column] += by;
                     let off = f64::from(quantizer.dequantize(other[column])) - weights[column];
-                    if off.abs() <= f64::from(quantizer.step)
+                    if off.abs() <= f64::from(quantizer.scale)
                         && (quantizer.low..=quantizer.high).contains(&other[column])
                     {
                         assert!(cost(&other, &weights, &quantizer, &moments) >= found - 1e-9);

@@ -15,12 +15,12 @@ const ROUNDS: usize = 20;
 const SETTLED: f64 = 1e-3;
 
 /// Cross-layer equalization (Nagel et al., 2019): channels scaled so that the weights which make and which read them are
-/// equally large, and one step fits all of them.
+/// equally large, and one scale fits all of them.
 ///
 /// For channel `i`, with `r` the largest magnitude of its weights in the layer that makes it (batch norm folded in) and
 /// `R` in those that read it, the first are divided by `s = √(r / R)` and the second multiplied. The network computes what
 /// it did, up to rounding: only relus, pools and reshapes may lie between, nothing else may see the channels, and a channel
-/// that is zero stays as it is. It helps quantizers that all outputs share; with a step for each output, weights gain nothing.
+/// that is zero stays as it is. It helps quantizers that all outputs share; with a scale for each output, weights gain nothing.
 /// Calibrate the result, not the network. Reads the device.
 ///
 /// # Errors

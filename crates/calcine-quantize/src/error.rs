@@ -100,9 +100,9 @@ pub enum QuantizeError {
         /// Why.
         reason: String,
     },
-    /// Weights with steps for groups of columns, where inputs are integers too.
+    /// Weights with scales for groups of columns, where inputs are integers too.
     #[error(
-        "the weights of `{name}` have steps for groups of columns, and its inputs are integers, whose sums one step must serve: leave activations in float (`bits = 0`), or leave out `group`"
+        "the weights of `{name}` have scales for groups of columns, and its inputs are integers, whose sums one scale must serve: leave activations in float (`bits = 0`), or leave out `group`"
     )]
     Groups {
         /// The layer.

@@ -12,7 +12,7 @@ use crate::{Quantized, Quantizer};
 
 /// A value in a pass.
 enum Held {
-    /// `q − zero`, whole numbers in `f32`.
+    /// `q − zero_point`, whole numbers in `f32`.
     Ints(AnyTensor, Quantizer),
     /// Anything else.
     Plain(AnyTensor),
@@ -112,7 +112,7 @@ impl Quantized {
                     Op::Matmul => *a.0.shape().last()?,
                     _ => 1,
                 };
-                let factor = rescale(a.1.step * b.1.step, Some(quantizer));
+                let factor = rescale(a.1.scale * b.1.scale, Some(quantizer));
                 let products = products(a, b, summed as u64, usual)?;
                 Some(Held::Ints(rounded(times(products, factor), quantizer), quantizer))
             }
@@ -128,7 +128,7 @@ impl Quantized {
                 let sums = summed(x, own, count as u64, usual)?;
                 #[allow(clippy::cast_precision_loss, reason = "counts of places")]
                 let count = count as f64;
-                let means = times(sums, factor(f64::from(own.step) / count, quantizer));
+                let means = times(sums, factor(f64::from(own.scale) / count, quantizer));
                 Some(Held::Ints(rounded(means, quantizer), quantizer))
             }
         }
@@ -156,10 +156,10 @@ impl Quantized {
                 }
             }
             (Held::Plain(x), Some(dynamic)) => {
-                let (x, step) = dynamic.quantized(x.clone());
+                let (x, scale) = dynamic.quantized(x.clone());
                 let sums = self.sums(ready, node, &x, false, batch);
                 let scaled = sums.scaled(outputs, ready.factor.clone());
-                let floats = each(scaled, |scaled| scaled * step);
+                let floats = each(scaled, |scaled| scaled * scale);
                 held(floats.shifted(outputs, ready.bias.clone()), quantizer)
             }
             (Held::Plain(x), None) => {
@@ -258,9 +258,9 @@ fn summed(
 fn held(tensor: AnyTensor, quantizer: Option<Quantizer>) -> Held {
     match quantizer.filter(|_| tensor.kind() == Kind::Float) {
         Some(quantizer) => {
-            let step = f64::from(quantizer.step);
+            let scale = f64::from(quantizer.scale);
             let [low, high] = quantizer.centred().map(f64::from);
-            let ints = each(tensor, |x| x.div_scalar(step).round().clamp(low, high));
+            let ints = each(tensor, |x| x.div_scalar(scale).round().clamp(low, high));
             Held::Ints(ints, quantizer)
         }
         None => Held::Plain(tensor),
@@ -271,8 +271,8 @@ fn held(tensor: AnyTensor, quantizer: Option<Quantizer>) -> Held {
 fn real(held: &Held) -> AnyTensor {
     match held {
         Held::Ints(ints, quantizer) => {
-            let step = f64::from(quantizer.step);
-            each(ints.clone(), |ints| ints.mul_scalar(step))
+            let scale = f64::from(quantizer.scale);
+            each(ints.clone(), |ints| ints.mul_scalar(scale))
         }
         Held::Plain(plain) => plain.clone(),
     }
@@ -287,13 +287,13 @@ fn each(tensor: AnyTensor, change: impl FnOnce(Tensor<1>) -> Tensor<1>) -> AnyTe
 
 /// Whole numbers of one scale in units of a quantizer's, not rounded yet.
 fn on(ints: AnyTensor, own: Quantizer, quantizer: Quantizer) -> AnyTensor {
-    times(ints, factor(f64::from(own.step), quantizer))
+    times(ints, factor(f64::from(own.scale), quantizer))
 }
 
 /// `f32(scale / the quantizer's scale)`.
 #[allow(clippy::cast_possible_truncation, reason = "factors are f32")]
 fn factor(scale: f64, quantizer: Quantizer) -> f32 {
-    (scale / f64::from(quantizer.step)) as f32
+    (scale / f64::from(quantizer.scale)) as f32
 }
 
 /// Times a factor, in `f32`.
@@ -311,7 +311,7 @@ fn capped(x: AnyTensor, op: &Op, quantizer: Quantizer) -> AnyTensor {
         Op::Map(Map::Clamp { high, .. }) => *high,
         _ => f64::INFINITY,
     };
-    let high = f64::from(quantizer.quantize(high as f32) - quantizer.zero);
+    let high = f64::from(quantizer.quantize(high as f32) - quantizer.zero_point);
     each(x, |x| x.clamp_min(0.0).clamp_max(high))
 }
 

@@ -21,14 +21,14 @@ const LEAST: f64 = 1e-15;
 /// A network that trains as the quantized one that it will be: quantization-aware training, by the [`Method`] asked for.
 ///
 /// Its forward pass moves weights and activations to their quantizers, and gradients pass straight through. What a method
-/// learns is parameters like others: `conv1.weight_step` of a weight (one, or one for each output), `conv1.conv_step` or
+/// learns is parameters like others: `conv1.weight_scale` of a weight (one, or one for each output), `conv1.conv_scale` or
 /// `conv1.conv_clip` of what a layer or another operation gives. Ranges that follow training are running statistics as
-/// those of batch norms are, under `ranges`. Quantizers begin where [`quantize`](crate::quantize) puts them; steps that begin
+/// those of batch norms are, under `ranges`. Quantizers begin where [`quantize`](crate::quantize) puts them; scales that begin
 /// as powers of two do not stay so. Inputs keep their calibrated quantizer.
 ///
 /// It is a Burn module: it trains with any optimizer, and masks and recipes act on the weights under the
 /// model's own names. Zeros stay zero, but for `Dorefa` and `Pact`, whose levels have none. Batch norms train as ever, and
-/// are folded when it [becomes integers](Self::quantized): a step for each output makes no difference of that, and one for
+/// are folded when it [becomes integers](Self::quantized): a scale for each output makes no difference of that, and one for
 /// all is that of the weight with its norm folded in, as it is by then (simulated folding; Krishnamoorthi, 2018). Biases
 /// are rounded to what sums can take as they will be, by the norms' running statistics.
 #[derive(Clone)]
@@ -175,12 +175,12 @@ pub enum QatError {
     /// It cannot be quantized either.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
-    /// Weights with steps for groups of columns, or zero points.
+    /// Weights with scales for groups of columns, or zero points.
     #[error(
-        "`group` and affine weights are for quantization after training: weights that train are symmetric, with a step for each output, or one"
+        "`group` and affine weights are for quantization after training: weights that train are symmetric, with a scale for each output, or one"
     )]
     Weights,
-    /// It has no room for steps.
+    /// It has no room for scales.
     #[error(transparent)]
     Rewrite(#[from] RewriteError),
 }

@@ -19,7 +19,7 @@ use crate::{Calibration, QuantizeError, Quantizer, Scheme, Settings};
 /// Its forward pass computes with whole numbers, held in `f32` where that is exact, and so gives bit for bit what
 /// an engine with 8-bit operands and 32-bit sums gives that rounds as it is written here:
 ///
-/// * a convolution, transposed or not, or a linear layer: `q = clamp(round(f32(Σ (x − zero_x)·w + b) · m) + zero)`, with
+/// * a convolution, transposed or not, or a linear layer: `q = clamp(round(f32(Σ (x − zero_x)·w + b) · m) + zero_point)`, with
 ///   `m = f32(f32(scale_x · scale_w) / scale)` for each output, and `b = round(bias / f32(scale_x · scale_w))`; the sum is
 ///   exact;
 /// * an addition: `round(f32(a − zero_a)·f32(scale_a / scale) + f32(b − zero_b)·f32(scale_b / scale))`;
@@ -57,19 +57,19 @@ pub struct IntegerLayer<'a> {
     pub name: &'a str,
     /// Bits of a weight.
     pub bits: u8,
-    /// The weight as `q − zero`: `w = step · (q − zero)`. Laid out as the layer's own, batch norm folded in.
+    /// The weight as `q − zero_point`: `w = scale · (q − zero_point)`. Laid out as the layer's own, batch norm folded in.
     pub weight: &'a [i32],
     /// Its shape.
     pub shape: &'a [usize],
     /// Which axis the outputs are.
     pub output_axis: usize,
-    /// One step, one for each output, or one for each group of an output's row, row by row.
-    pub steps: &'a [f32],
-    /// What stands for zero, of each step, in integers from 0 to `2^bits − 1`; empty if they are symmetric about it.
-    pub zeros: &'a [i32],
-    /// How many columns of an output's row of inputs and places of the kernel share a step; `None`: all.
+    /// One scale, one for each output, or one for each group of an output's row, row by row.
+    pub scales: &'a [f32],
+    /// What stands for zero, of each scale, in integers from 0 to `2^bits − 1`; empty if they are symmetric about it.
+    pub zero_points: &'a [i32],
+    /// How many columns of an output's row of inputs and places of the kernel share a scale; `None`: all.
     pub group: Option<usize>,
-    /// What is added to the sums, in units of input step times weight step; `None` where inputs have no quantizer, and of an
+    /// What is added to the sums, in units of input scale times weight scale; `None` where inputs have no quantizer, and of an
     /// embedding.
     pub bias: Option<&'a [i32]>,
     /// Bits and scheme of quantizers over each batch's own range, for inputs that have none.
@@ -234,8 +234,8 @@ impl Quantized {
             weight: &layer.ints,
             shape: &layer.shape,
             output_axis: layer.axis,
-            steps: &layer.steps,
-            zeros: &layer.zeros,
+            scales: &layer.scales,
+            zero_points: &layer.zero_points,
             group: layer.group,
             bias: match &layer.bias {
                 Bias::Ints(bias) => Some(bias),
@@ -306,7 +306,7 @@ impl Ready {
                 split: Some(split),
                 bias: numbers(bias),
                 parts: None,
-                factor: numbers((0..outputs).map(|output| layer.step(output)).collect()),
+                factor: numbers((0..outputs).map(|output| layer.scale(output)).collect()),
             });
         };
         let bias = match &layer.bias {
@@ -319,7 +319,7 @@ impl Ready {
             [0, 1].map(|part| numbers(parts.iter().map(|parts| parts[part]).collect()))
         };
         let factors = (0..outputs).map(|channel| {
-            let factor = rescale(input.step * layer.step(channel), output);
+            let factor = rescale(input.scale * layer.scale(channel), output);
             match factor.is_finite() {
                 true => Ok(factor),
                 false => Err(QuantizeError::NotFinite {
@@ -345,5 +345,5 @@ impl Ready {
 /// What sums of products are multiplied with, `f32(scale / the output's scale)`, of sums in units of `scale`, which is the
 /// `f32` product of their operands' scales: as ONNX Runtime has it.
 pub(crate) fn rescale(scale: f32, output: Option<Quantizer>) -> f32 {
-    output.map_or(scale, |quantizer| scale / quantizer.step)
+    output.map_or(scale, |quantizer| scale / quantizer.scale)
 }

@@ -372,7 +372,7 @@ impl Asked<'_> {
             let lost = own.error(&quantizer, 2.0) / energy;
             let better = |whole: Quantizer| own.error(&whole, 2.0) / energy < 0.5 * lost;
             if lost > 0.1 && whole.is_ok_and(better) {
-                let [low, high] = quantizer.centred().map(|end| f64::from(end * quantizer.step));
+                let [low, high] = quantizer.centred().map(|end| f64::from(end * quantizer.scale));
                 found.push(ClippedRange {
                     name: value.to_owned(),
                     range: [low, high],

@@ -87,18 +87,18 @@ pub struct WeightSettings {
     /// Bits of an integer: 2 to 16, or 1 to 16 if affine.
     pub bits: u8,
     /// How a range becomes a quantizer: `Affine` loses nothing on weights that are of one sign, or reach further to one side, and
-    /// has a zero point for each step.
+    /// has a zero point for each scale.
     pub scheme: Scheme,
-    /// Whether each output has a step of its own; of an embedding, each row.
+    /// Whether each output has a scale of its own; of an embedding, each row.
     pub per_channel: bool,
-    /// Columns that share a step: the row of an output's weights, all inputs and places of the kernel, is cut into groups
+    /// Columns that share a scale: the row of an output's weights, all inputs and places of the kernel, is cut into groups
     /// of so many, the last being what is left. Takes `per_channel`, and activations in float (`bits = 0`). `None`: all of
     /// a row share it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<usize>,
     /// What a quantizer covers. What needs samples to average over goes by all weights at once.
     pub range_estimator: RangeEstimator,
-    /// Whether steps are powers of two.
+    /// Whether scales are powers of two.
     pub power_of_two: bool,
     /// How weights get to their quantizers.
     pub rounding: Rounding,
@@ -148,7 +148,7 @@ pub struct ActivationSettings {
     pub scheme: Scheme,
     /// What a quantizer covers.
     pub range_estimator: RangeEstimator,
-    /// Whether steps are powers of two.
+    /// Whether scales are powers of two.
     pub power_of_two: bool,
     /// Whether quantizers go by each batch's own range, found as it runs: what layers with integer weights are fed is quantized,
     /// all else is in float, and calibration is not asked.

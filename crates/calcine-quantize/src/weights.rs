@@ -55,7 +55,7 @@ pub fn fake_quantize_weights<M: Module>(
 
 struct FakeQuantize {
     bits: u8,
-    /// The axis of the outputs, of weights with a step for each.
+    /// The axis of the outputs, of weights with a scale for each.
     axes: BTreeMap<ParamId, Option<usize>>,
 }
 

@@ -16,7 +16,7 @@ use crate::{
 pub struct Widths {
     /// The layers, in running order.
     pub layers: Vec<LayerWidths>,
-    /// Bytes of a file beside integer weights: steps, biases, what stays in float, the graph.
+    /// Bytes of a file beside integer weights: scales, biases, what stays in float, the graph.
     pub rest: u64,
 }
 

@@ -96,7 +96,7 @@ fn sums_of_wide_integers_are_exact() {
         let out = quantized.quantizer(layer.name).unwrap();
         let ints: Vec<i64> = read(x.clone())
             .iter()
-            .map(|x| i64::from(own.quantize(*x) - own.zero))
+            .map(|x| i64::from(own.quantize(*x) - own.zero_point))
             .collect();
         let per_group = outputs / groups;
         let (mut expected, mut largest) = (Vec::new(), 0);
@@ -115,8 +115,8 @@ fn sums_of_wide_integers_are_exact() {
                 }
             }
             largest = largest.max(sum.abs());
-            let m = own.step * layer.steps[output] / out.step;
-            let q = ((sum as f32 * m).round_ties_even() as i32 + out.zero).clamp(out.low, out.high);
+            let m = own.scale * layer.scales[output] / out.scale;
+            let q = ((sum as f32 * m).round_ties_even() as i32 + out.zero_point).clamp(out.low, out.high);
             expected.push(out.dequantize(q));
         }
         assert!(largest > 1 << 24, "{largest} is small");
@@ -142,12 +142,12 @@ fn products_and_means_of_wide_integers_are_exact() {
         let out = pooled.quantizer(&name).unwrap();
         let ints: Vec<i64> = read(x.clone())
             .iter()
-            .map(|x| i64::from(own.quantize(*x) - own.zero))
+            .map(|x| i64::from(own.quantize(*x) - own.zero_point))
             .collect();
-        let m = (f64::from(own.step) / 225.0 / f64::from(out.step)) as f32;
+        let m = (f64::from(own.scale) / 225.0 / f64::from(out.scale)) as f32;
         let expected = ints.chunks(225).map(|window| {
             let sum: i64 = window.iter().sum();
-            let q = (sum as f32 * m).round_ties_even() as i32 + out.zero;
+            let q = (sum as f32 * m).round_ties_even() as i32 + out.zero_point;
             out.dequantize(q.clamp(out.low, out.high))
         });
         let expected: Vec<f32> = expected.collect();
@@ -162,9 +162,9 @@ fn products_and_means_of_wide_integers_are_exact() {
         let squared = quantized(&network, &x, &settings);
         let name = network.graph().nodes[0].name.clone();
         let out = squared.quantizer(&name).unwrap();
-        let m = own.step * own.step / out.step;
+        let m = own.scale * own.scale / out.scale;
         let expected = ints.iter().map(|x| {
-            let q = ((x * x) as f32 * m).round_ties_even() as i32 + out.zero;
+            let q = ((x * x) as f32 * m).round_ties_even() as i32 + out.zero_point;
             out.dequantize(q.clamp(out.low, out.high))
         });
         let expected: Vec<f32> = expected.collect();

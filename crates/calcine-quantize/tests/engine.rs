@@ -31,13 +31,13 @@ impl Data {
 
     /// `q − zero`.
     fn centred(&self, at: usize) -> i32 {
-        self.ints[at] - self.quantizer().zero
+        self.ints[at] - self.quantizer().zero_point
     }
 }
 
 /// `clamp(round(x) + zero)`.
 fn to_quantizer(x: f32, quantizer: Quantizer) -> i32 {
-    ((x.round_ties_even() as i32) + quantizer.zero).clamp(quantizer.low, quantizer.high)
+    ((x.round_ties_even() as i32) + quantizer.zero_point).clamp(quantizer.low, quantizer.high)
 }
 
 /// Runs images through the network, image data in the order of memory.
@@ -92,9 +92,9 @@ fn layer_of(
     };
     let output = |at: usize| at / inner % outputs;
     let factor = |output: usize| -> f32 {
-        let step = layer.steps[if layer.steps.len() == 1 { 0 } else { output }];
-        let sums = x.quantizer().step * step;
-        quantizer.map_or(sums, |quantizer| sums / quantizer.step)
+        let step = layer.scales[if layer.scales.len() == 1 { 0 } else { output }];
+        let sums = x.quantizer().scale * step;
+        quantizer.map_or(sums, |quantizer| sums / quantizer.scale)
     };
     for (at, sum) in sums.iter_mut().enumerate() {
         *sum += bias[output(at)];
@@ -170,10 +170,10 @@ fn other(
 ) -> Data {
     let x = &values[&node.inputs[0]];
     let quantizer = quantizer.unwrap();
-    let factor = |step: f64| (step / f64::from(quantizer.step)) as f32;
-    let step = |data: &Data| f64::from(data.quantizer().step);
+    let factor = |step: f64| (step / f64::from(quantizer.scale)) as f32;
+    let step = |data: &Data| f64::from(data.quantizer().scale);
     let ints = match op {
-        Op::Map(Map::Relu) => x.ints.iter().map(|&q| q.max(quantizer.zero)).collect(),
+        Op::Map(Map::Relu) => x.ints.iter().map(|&q| q.max(quantizer.zero_point)).collect(),
         Op::Reshape => x.ints.clone(),
         Op::Zip(Arithmetic::Add) => {
             let y = &values[&node.inputs[1]];
@@ -183,7 +183,7 @@ fn other(
         }
         Op::Zip(Arithmetic::Multiply) => {
             let y = &values[&node.inputs[1]];
-            let m = x.quantizer().step * y.quantizer().step / quantizer.step;
+            let m = x.quantizer().scale * y.quantizer().scale / quantizer.scale;
             let product = |at| (x.centred(at) * y.centred(at)) as f32 * m;
             (0..x.ints.len())
                 .map(|at| to_quantizer(product(at), quantizer))
@@ -211,7 +211,7 @@ fn concatenated(node: &Node, values: &HashMap<ValueId, Data>, quantizer: Quantiz
     for image in 0..parts[0].shape[0] {
         for part in &parts {
             let each = part.ints.len() / part.shape[0];
-            let m = (f64::from(part.quantizer().step) / f64::from(quantizer.step)) as f32;
+            let m = (f64::from(part.quantizer().scale) / f64::from(quantizer.scale)) as f32;
             let own = image * each..(image + 1) * each;
             all.extend(own.map(|at| to_quantizer(part.centred(at) as f32 * m, quantizer)));
         }

@@ -174,17 +174,17 @@ fn affine_weights_err_less_where_they_reach_to_one_side() {
             let found = quantize_with_batches(&network, &seen, &settings, batches).unwrap();
             let layer = found.layers().next().unwrap();
             if scheme == Scheme::Affine {
-                assert_eq!(layer.zeros.len(), layer.steps.len());
+                assert_eq!(layer.zero_points.len(), layer.scales.len());
                 let top = (1 << bits) - 1;
                 let columns = group.unwrap_or(12);
                 let groups = 12_usize.div_ceil(columns);
                 for (at, centred) in layer.weight.iter().enumerate() {
                     let (input, output) = (at / 6, at % 6);
-                    let zero = layer.zeros[output * groups + input / columns];
+                    let zero = layer.zero_points[output * groups + input / columns];
                     assert!((0..=top).contains(&(centred + zero)), "{at}");
                 }
             } else {
-                assert!(layer.zeros.is_empty());
+                assert!(layer.zero_points.is_empty());
             }
             reread(&found, &x.clone().into_any());
             let given: Tensor<2> = found.forward(x.clone());
@@ -216,7 +216,7 @@ fn groups_of_columns_have_steps_of_their_own() {
             let outputs = layer.shape[layer.output_axis];
             let columns = layer.weight.len() / outputs;
             let groups = columns.div_ceil(group);
-            assert_eq!(layer.steps.len(), outputs * groups, "{}", layer.name);
+            assert_eq!(layer.scales.len(), outputs * groups, "{}", layer.name);
             if rounding == Rounding::Nearest {
                 // What the integers stand for, quantized alone, are these integers; so that what each group's quantizer
                 // covers is that of its own largest weight.
@@ -228,7 +228,7 @@ fn groups_of_columns_have_steps_of_their_own() {
                 };
                 let order: Vec<(usize, usize)> = (0..outputs).flat_map(row).collect();
                 let weight =
-                    |(at, step): &(usize, usize)| layer.steps[*step] * layer.weight[*at] as f32;
+                    |(at, step): &(usize, usize)| layer.scales[*step] * layer.weight[*at] as f32;
                 let weights: Vec<f32> = order.iter().map(weight).collect();
                 let alone = GroupedWeight::of(&weights, columns, group, 4).unwrap();
                 let ints: Vec<i32> = order.iter().map(|(at, _)| layer.weight[*at]).collect();
@@ -293,7 +293,7 @@ fn weights_rounded_over_batches_err_less() {
             let inner: usize = layer.shape[layer.output_axis + 1..].iter().product();
             let output = |at: usize| at / inner % layer.shape[layer.output_axis];
             let weights = layer.weight.iter().enumerate();
-            let weights = weights.map(|(at, &q)| f64::from(layer.steps[output(at)]) * f64::from(q));
+            let weights = weights.map(|(at, &q)| f64::from(layer.scales[output(at)]) * f64::from(q));
             let bias = network
                 .graph()
                 .parameter(&format!("{}.bias", layer.name))
@@ -398,7 +398,7 @@ fn dynamic_ranges_are_those_of_the_batch() {
         let quantizer = Quantizer::over(ends[0].into(), ends[1].into(), *bits, *scheme).unwrap();
         let ints: Vec<i64> = inputs
             .iter()
-            .map(|x| i64::from(quantizer.quantize(*x) - quantizer.zero))
+            .map(|x| i64::from(quantizer.quantize(*x) - quantizer.zero_point))
             .collect();
         let stem = quantized.layers().next().unwrap();
         let mut sums = vec![0_i64; 2 * 8 * 64];
@@ -422,7 +422,7 @@ fn dynamic_ranges_are_those_of_the_batch() {
         let biases = stem_biases(&network);
         for (at, (sum, found)) in sums.iter().zip(found).enumerate() {
             let filter = at / 64 % 8;
-            let expected = *sum as f32 * stem.steps[filter] * quantizer.step + biases[filter];
+            let expected = *sum as f32 * stem.scales[filter] * quantizer.scale + biases[filter];
             let off = (expected - found).abs();
             assert!(
                 off < 1e-5 * expected.abs().max(1.0),

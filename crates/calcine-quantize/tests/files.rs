@@ -151,7 +151,7 @@ fn descriptions_that_do_not_fit_say_what() {
         (|d| d["format"] = 9.into(), "format 9"),
         (
             |d| d["layers"][0]["affine"] = true.into(),
-            "`layers/zeros` has too few numbers",
+            "`layers/zero_points` has too few numbers",
         ),
         (
             |d| d["layers"][0]["node"] = 9999.into(),
@@ -163,20 +163,20 @@ fn descriptions_that_do_not_fit_say_what() {
             |d| d["layers"][0]["shape"] = Value::from(vec![1, 2]),
             "the graph has",
         ),
-        (|d| d["quantizers"][0]["step"] = 0.0.into(), "is no quantizer"),
-        (|d| d["quantizers"][0]["zero"] = 1000.into(), "is no quantizer"),
+        (|d| d["quantizers"][0]["scale"] = 0.0.into(), "is no quantizer"),
+        (|d| d["quantizers"][0]["zero_point"] = 1000.into(), "is no quantizer"),
         (
             |d| d["quantizers"][0] = Value::Null,
             "`layers/float_biases` has too few numbers",
         ),
         (
-            |d| d["layers"][0]["steps"] = 2.into(),
-            "2 steps of 8 outputs",
+            |d| d["layers"][0]["scales"] = 2.into(),
+            "2 scales of 8 outputs",
         ),
-        (|d| d["layers"][0]["steps"] = 1.into(), "numbers too many"),
+        (|d| d["layers"][0]["scales"] = 1.into(), "numbers too many"),
         (
             |d| d["layers"][0]["group"] = 100.into(),
-            "8 steps of 8 outputs in groups of 100",
+            "8 scales of 8 outputs in groups of 100",
         ),
         (
             |d| d["layers"][0]["dynamic"] = serde_json::json!({"bits": 8, "scheme": "affine"}),
@@ -191,8 +191,8 @@ fn descriptions_that_do_not_fit_say_what() {
 
 #[derive(Module, Debug)]
 struct Adversarial {
-    steps: Param<Tensor<1>>,
-    zeros: Param<Tensor<1>>,
+    scales: Param<Tensor<1>>,
+    zero_points: Param<Tensor<1>>,
     biases: Param<Tensor<1>>,
     float_biases: Param<Tensor<1>>,
     network: Param<Tensor<1>>,
@@ -206,7 +206,7 @@ struct Adversarial {
 struct Inside {
     integers: Linear,
     weight: Linear,
-    steps: Param<Tensor<1>>,
+    scales: Param<Tensor<1>>,
 }
 
 impl Adversarial {
@@ -219,8 +219,8 @@ impl Adversarial {
         };
         let linear = || LinearConfig::new(3, 3).init(&device());
         Self {
-            steps: parameter(),
-            zeros: parameter(),
+            scales: parameter(),
+            zero_points: parameter(),
             biases: parameter(),
             float_biases: parameter(),
             network: parameter(),
@@ -230,7 +230,7 @@ impl Adversarial {
             float: Inside {
                 integers: linear(),
                 weight: linear(),
-                steps: parameter(),
+                scales: parameter(),
             },
         }
     }
@@ -244,12 +244,12 @@ impl Adversarial {
             .weight
             .forward(self.float.integers.forward(self.integers.forward(x)));
         let all = [
-            &self.steps,
-            &self.zeros,
+            &self.scales,
+            &self.zero_points,
             &self.biases,
             &self.float_biases,
             &self.network,
-            &self.float.steps,
+            &self.float.scales,
         ];
         for (at, own) in all
             .into_iter()

@@ -230,9 +230,9 @@ fn settings(args: &Value) -> Option<Settings> {
 
 /// How far quantizers are from Distiller's: a step, as a share, and a zero point; signed affine integers are 2^(b−1) less.
 fn near(quantizer: &Quantizer, scale: &Value, zero: &Value, what: &str) {
-    let found = f64::from(quantizer.step) * number(scale);
+    let found = f64::from(quantizer.scale) * number(scale);
     assert!((found - 1.0).abs() < 1e-5, "{what}: {quantizer:?} for {scale}");
-    let shifted = match -number(zero) as i32 - quantizer.zero {
+    let shifted = match -number(zero) as i32 - quantizer.zero_point {
         0 => true,
         off => quantizer.low == 0 && off == -(quantizer.high + 1) / 2,
     };
@@ -369,8 +369,8 @@ fn quantizers(quantized: &Quantized, case: &Value, golden: &Golden) {
         let own = quantized.layers().find(|own| own.name == node);
         let Some(own) = own else { continue };
         let scales = golden.values(&layer["w_scale"]).1;
-        assert_eq!(own.steps.len(), scales.len(), "{name}");
-        for (step, scale) in own.steps.iter().zip(&scales) {
+        assert_eq!(own.scales.len(), scales.len(), "{name}");
+        for (step, scale) in own.scales.iter().zip(&scales) {
             assert!(
                 (step * scale - 1.0).abs() < 1e-5,
                 "{name}: {step} for {scale}"

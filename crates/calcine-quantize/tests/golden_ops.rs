@@ -259,7 +259,7 @@ fn golden_folded_norms() {
         let weights: Vec<f32> = layer
             .weight
             .iter()
-            .map(|q| *q as f32 * layer.steps[0])
+            .map(|q| *q as f32 * layer.scales[0])
             .collect();
         let folded = flat(&expect["folded_w"], linear(case), &golden).into_data();
         let folded: Vec<f32> = folded.iter().collect();

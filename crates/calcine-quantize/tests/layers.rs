@@ -40,8 +40,8 @@ fn matrix_products_are_those_of_integers() {
         let quantizers: Vec<_> = quantizers.map(|name| quantized.quantizer(name).unwrap()).collect();
         let out = quantized.quantizer(&graph.nodes[0].name).unwrap();
         let (a, b) = (read(samples.0.clone()), read(samples.1.clone()));
-        let centred = |side: usize, x: f32| i64::from(quantizers[side].quantize(x) - quantizers[side].zero);
-        let factor = quantizers[0].step * quantizers[1].step / out.step;
+        let centred = |side: usize, x: f32| i64::from(quantizers[side].quantize(x) - quantizers[side].zero_point);
+        let factor = quantizers[0].scale * quantizers[1].scale / out.scale;
         let mut expected = Vec::new();
         for at in 0..2 * 3 * 4 {
             // Swapped: the columns first.
@@ -54,7 +54,7 @@ fn matrix_products_are_those_of_integers() {
                 })
                 .sum();
             let scaled = (sum as f32 * factor).round_ties_even() as i32;
-            let q = (scaled + out.zero).clamp(out.low, out.high);
+            let q = (scaled + out.zero_point).clamp(out.low, out.high);
             expected.push(out.dequantize(q));
         }
         let inputs = samples.into_any();
@@ -108,15 +108,15 @@ fn embeddings_are_rows_of_integers() {
         let layer = quantized.layers().next().unwrap();
         let steps = if *per_channel { 10 } else { 1 };
         assert_eq!(layer.name, "embedding");
-        assert_eq!(layer.steps.len(), steps * group.map_or(1, |_| 2));
+        assert_eq!(layer.scales.len(), steps * group.map_or(1, |_| 2));
         assert_eq!((layer.bias, layer.output_axis), (None, 0));
         // Within half a step of the table.
         let table = read(table.clone());
         for (at, (q, w)) in layer.weight.iter().zip(&table).enumerate() {
             let step = match (steps, group) {
-                (1, _) => layer.steps[0],
-                (_, None) => layer.steps[at / 6],
-                (_, Some(_)) => layer.steps[at / 6 * 2 + at % 6 / 4],
+                (1, _) => layer.scales[0],
+                (_, None) => layer.scales[at / 6],
+                (_, Some(_)) => layer.scales[at / 6 * 2 + at % 6 / 4],
             };
             assert!((step * *q as f32 - w).abs() <= 0.501 * step, "{at}");
         }
@@ -132,9 +132,9 @@ fn embeddings_are_rows_of_integers() {
             let (row, column) = (ids[at / 6], at % 6);
             let of = row * 6 + column;
             let step = match (steps, group) {
-                (1, _) => layer.steps[0],
-                (_, None) => layer.steps[row],
-                (_, Some(_)) => layer.steps[row * 2 + column / 4],
+                (1, _) => layer.scales[0],
+                (_, None) => layer.scales[row],
+                (_, Some(_)) => layer.scales[row * 2 + column / 4],
             };
             let expected = step * layer.weight[of] as f32;
             let fake_quantized = |quantizer: Quantizer| quantizer.dequantize(quantizer.quantize(expected));
@@ -218,7 +218,7 @@ fn transposed_convolutions_are_sums_of_integers() {
         let out = quantized.quantizer(&graph.nodes[0].name).unwrap();
         let ints: Vec<i32> = read(x.clone())
             .into_iter()
-            .map(|x| quantizer.quantize(x) - quantizer.zero)
+            .map(|x| quantizer.quantize(x) - quantizer.zero_point)
             .collect();
         // 8 places become 15.
         let mut sums = vec![0_i32; 2 * 5 * 15 * 15];
@@ -236,11 +236,11 @@ fn transposed_convolutions_are_sums_of_integers() {
         let mut expected = vec![0.0; sums.len()];
         for (at, sum) in sums.iter().enumerate() {
             let output = at / 225 % 5;
-            let step = layer.steps[if *per_channel { output } else { 0 }];
-            let factor = quantizer.step * step / out.step;
+            let step = layer.scales[if *per_channel { output } else { 0 }];
+            let factor = quantizer.scale * step / out.scale;
             let sum = sum + layer.bias.unwrap()[output];
             let scaled = (sum as f32 * factor).round_ties_even() as i32;
-            let q = (scaled + out.zero).clamp(out.low, out.high);
+            let q = (scaled + out.zero_point).clamp(out.low, out.high);
             let (plane, y, z) = (at / 225, at / 15 % 15, at % 15);
             expected[(plane * 15 + z) * 15 + y] = out.dequantize(q);
         }

@@ -110,7 +110,7 @@ fn quantization_aware_training_helps_the_integers() {
             // Weights, biases, scales and shifts as before, and the steps: six of weights, eight of activations.
             let steps = Inventory::of(&qat)
                 .iter()
-                .filter(|p| p.path.contains("_step"))
+                .filter(|p| p.path.contains("_scale"))
                 .count();
             let trained = Inventory::of(&network)
                 .iter()
@@ -334,7 +334,7 @@ fn integers_are_what_trained_whatever_scales_have_become() {
                 let inventory = Inventory::of(&fresh);
                 let learned = inventory.iter().filter(|parameter| {
                     let path = &parameter.path;
-                    let activation = path.ends_with("_step") && !path.contains("weight_step");
+                    let activation = path.ends_with("_scale") && !path.contains("weight_scale");
                     activation || path.ends_with("_clip") || path.starts_with("ranges")
                 });
                 let values = learned.map(|parameter| {

@@ -158,7 +158,7 @@ fn what_saturates_ends_the_quantizer() {
         let settings = calcine_quantize::Settings::default();
         let quantized = calcine_quantize::quantize(&network, &seen, &settings).unwrap();
         let quantizer = quantized.quantizer("input").unwrap();
-        quantizer.centred().map(|end| end * quantizer.step)
+        quantizer.centred().map(|end| end * quantizer.scale)
     };
     let close = |found: [f32; 2], end: f32| {
         let off = found.map(|found| (found.abs() - end).abs());

@@ -117,8 +117,8 @@ fn check(file: &Golden, case: &Value) {
     for layer in quantized.layers() {
         let theirs = layers.iter().find(|theirs| theirs["name"] == layer.name);
         let scales = theirs.unwrap()["w_scale"].as_array().unwrap();
-        assert_eq!(layer.steps.len(), scales.len());
-        for (step, scale) in layer.steps.iter().zip(scales) {
+        assert_eq!(layer.scales.len(), scales.len());
+        for (step, scale) in layer.scales.iter().zip(scales) {
             let off = f64::from(*step) * scale.as_f64().unwrap() - 1.0;
             assert!(off.abs() < 1e-4, "{}: {step} for {scale}", layer.name);
         }

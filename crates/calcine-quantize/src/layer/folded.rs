@@ -108,7 +108,7 @@ impl FloatLayer {
         };
         let mut sharing = vec![Vec::new(); count];
         for (at, weight) in self.weight.iter().enumerate() {
-            sharing[step_of(at, &self.shape, self.axis, settings.group, count)].push(*weight);
+            sharing[scale_index(at, &self.shape, self.axis, settings.group, count)].push(*weight);
         }
         sharing.iter().map(of).collect()
     }
@@ -130,19 +130,19 @@ pub(crate) fn output_of(at: usize, shape: &[usize], axis: usize) -> usize {
     at / inner % shape[axis]
 }
 
-/// Which of so many steps an element of a weight has: the only one, its output's, or that of its group in its output's
+/// Which of so many scales an element of a weight has: the only one, its output's, or that of its group in its output's
 /// row of all inputs and places of the kernel.
-pub(crate) fn step_of(
+pub(crate) fn scale_index(
     at: usize,
     shape: &[usize],
     axis: usize,
     group: Option<usize>,
-    steps: usize,
+    scales: usize,
 ) -> usize {
     let outputs = shape[axis];
     let output = output_of(at, shape, axis);
     match group {
-        _ if steps == 1 => 0,
+        _ if scales == 1 => 0,
         None => output,
         Some(group) => {
             let inner: usize = shape[axis + 1..].iter().product();
@@ -150,7 +150,7 @@ pub(crate) fn step_of(
                 0 => at % inner,
                 _ => at / (outputs * inner) * inner + at % inner,
             };
-            output * (steps / outputs) + column / group
+            output * (scales / outputs) + column / group
         }
     }
 }

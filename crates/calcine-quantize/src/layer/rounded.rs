@@ -40,7 +40,7 @@ impl Layer {
             let rounded: Vec<Vec<i32>> = rounded.collect();
             for ((output, row), ints) in outputs.zip(&rows).zip(rounded) {
                 let own = row.places.iter().zip(&row.quantizers).zip(&ints);
-                own.for_each(|((&at, quantizer), int)| layer.ints[at] = int - quantizer.zero);
+                own.for_each(|((&at, quantizer), int)| layer.ints[at] = int - quantizer.zero_point);
                 if settings.correct_bias {
                     let errors = row.weights.iter().zip(row.quantizers.iter().zip(&ints));
                     let off = errors.zip(&means).map(|((weight, (quantizer, int)), mean)| {
@@ -50,7 +50,7 @@ impl Layer {
                 }
             }
         }
-        layer.steps = quantizers.iter().map(|quantizer| quantizer.step).collect();
+        layer.scales = quantizers.iter().map(|quantizer| quantizer.scale).collect();
         layer.set_bias(&corrected, accumulator)?;
         Ok(layer)
     }
@@ -59,12 +59,12 @@ impl Layer {
     fn row(&self, output: usize, float: &FloatLayer, quantizers: &[Quantizer], columns: usize) -> Row {
         let places = (0..columns).map(|column| self.place(output, column, columns));
         let places: Vec<usize> = places.collect();
-        let quantizers: Vec<Quantizer> = places.iter().map(|&at| quantizers[self.step_of(at)]).collect();
+        let quantizers: Vec<Quantizer> = places.iter().map(|&at| quantizers[self.scale_index(at)]).collect();
         let nearest = places.iter().zip(&quantizers);
         Row {
             weights: places.iter().map(|&at| float.weight[at]).collect(),
             nearest: nearest
-                .map(|(&at, quantizer)| self.ints[at] + quantizer.zero)
+                .map(|(&at, quantizer)| self.ints[at] + quantizer.zero_point)
                 .collect(),
             places,
             quantizers,

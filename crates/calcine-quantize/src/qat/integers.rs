@@ -43,15 +43,15 @@ impl QatNetwork {
                 input,
                 settings: &plan.accumulator,
             };
-            let steps = read(qat.weight_steps(weight));
+            let scales = read(qat.weight_scales(weight));
             let layer = match plan.method {
                 Method::Dorefa | Method::Pact => {
                     let (ints, bits) = qat.levels(weight, &float);
-                    Layer::exact(&node.name, &float, ints, bits, steps, accumulator)?
+                    Layer::exact(&node.name, &float, ints, bits, scales, accumulator)?
                 }
                 _ => {
-                    let quantizer = |step: &f32| symmetric(*step, weight.top());
-                    let own: Vec<Quantizer> = steps.iter().map(quantizer).collect();
+                    let quantizer = |scale: &f32| symmetric(*scale, weight.top());
+                    let own: Vec<Quantizer> = scales.iter().map(quantizer).collect();
                     let settings = WeightSettings {
                         bits: weight.bits,
                         ..WeightSettings::default()
@@ -82,12 +82,12 @@ impl QatNetwork {
         };
         match plan.method {
             ActivationMethod::Fixed => Ok(plan.quantizer),
-            ActivationMethod::Step(_) => {
-                let step = read(self.activation_step(plan)).first().copied();
-                let step = step.unwrap_or(plan.quantizer.step);
-                Ok(Quantizer { step, ..plan.quantizer })
+            ActivationMethod::LearnedScale(_) => {
+                let scale = read(self.activation_scale(plan)).first().copied();
+                let scale = scale.unwrap_or(plan.quantizer.scale);
+                Ok(Quantizer { scale, ..plan.quantizer })
             }
-            ActivationMethod::Clip(clip) => {
+            ActivationMethod::LearnedClip(clip) => {
                 let clip = read(self.learned(clip)).first().copied();
                 over(0.0, f64::from(clip.unwrap_or(1.0)), Scheme::Affine)
             }
@@ -121,13 +121,13 @@ impl QatNetwork {
     }
 }
 
-/// A symmetric quantizer of this step.
+/// A symmetric quantizer of this scale.
 #[allow(clippy::cast_possible_truncation, reason = "of 16 bits")]
-fn symmetric(step: f32, top: f64) -> Quantizer {
+fn symmetric(scale: f32, top: f64) -> Quantizer {
     let top = top as i32;
     Quantizer {
-        step,
-        zero: 0,
+        scale,
+        zero_point: 0,
         low: -top,
         high: top,
     }

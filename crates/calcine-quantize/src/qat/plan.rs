@@ -43,8 +43,8 @@ pub(super) struct WeightPlan {
     pub(super) axis: usize,
     pub(super) bits: u8,
     pub(super) per_channel: bool,
-    /// The step, if it is learned.
-    pub(super) step: Option<ValueId>,
+    /// The scale, if it is learned.
+    pub(super) scale: Option<ValueId>,
     /// The batch norm that it takes over, by position.
     pub(super) norm: Option<usize>,
     /// Where its bias is complete: behind the norm.
@@ -57,7 +57,7 @@ impl WeightPlan {
         f64::from((1_i32 << (self.bits - 1)) - 1)
     }
 
-    /// Whether its quantizer is that of the weight with its norm folded in: one step for all outputs can be no other.
+    /// Whether its quantizer is that of the weight with its norm folded in: one scale for all outputs can be no other.
     pub(super) fn is_folded(&self, method: Method) -> bool {
         let ranged = matches!(method, Method::Lsq | Method::Linear { .. });
         ranged && !self.per_channel && self.norm.is_some()
@@ -78,10 +78,10 @@ pub(super) struct ActivationPlan {
 pub(super) enum ActivationMethod {
     /// Calibration, for good.
     Fixed,
-    /// A learned step.
-    Step(ValueId),
+    /// A learned scale.
+    LearnedScale(ValueId),
     /// A learned end.
-    Clip(ValueId),
+    LearnedClip(ValueId),
     /// From 0 to 1.
     Unit,
     /// The moving range of this number.
@@ -127,15 +127,15 @@ impl QatPlan {
                 let path = graph.value(node.inputs[1]).name.clone();
                 let norm = uses.norm_after(&graph, node);
                 let float = FloatLayer::of(&network, &uses, node)?;
-                let step = if method == Method::Lsq {
+                let scale = if method == Method::Lsq {
                     let folded = float.quantizers(&own)?;
-                    // The step of a channel before its norm.
-                    let step = |(output, quantizer): (usize, &Quantizer)| match folded.len() {
-                        1 => f64::from(quantizer.step),
-                        _ => f64::from(quantizer.step) / float.factors[output].abs().max(LEAST),
+                    // The scale of a channel before its norm.
+                    let scale = |(output, quantizer): (usize, &Quantizer)| match folded.len() {
+                        1 => f64::from(quantizer.scale),
+                        _ => f64::from(quantizer.scale) / float.factors[output].abs().max(LEAST),
                     };
-                    let steps = folded.iter().enumerate().map(step).collect();
-                    Some(added.parameter(&path, "weight_step", steps))
+                    let scales = folded.iter().enumerate().map(scale).collect();
+                    Some(added.parameter(&path, "weight_scale", scales))
                 } else {
                     None
                 };
@@ -145,7 +145,7 @@ impl QatPlan {
                     axis: float.axis,
                     bits: own.weights.bits,
                     per_channel: own.weights.per_channel,
-                    step,
+                    scale,
                     norm,
                     biased: graph.nodes[norm.unwrap_or(index)].output,
                 });
@@ -158,7 +158,7 @@ impl QatPlan {
                     Source::Node(index) => graph.nodes[index].op == Op::Map(Map::Relu),
                     _ => false,
                 };
-                let [low, high] = quantizer.centred().map(|end| f64::from(end * quantizer.step));
+                let [low, high] = quantizer.centred().map(|end| f64::from(end * quantizer.scale));
                 let learned = |added: &mut Additions, what: &str, value: f64| {
                     let home = home.as_deref()?;
                     let name = format!("{}_{what}", node.op.name());
@@ -171,11 +171,11 @@ impl QatPlan {
                     }
                     Method::Dorefa | Method::Wrpn if relu(settled) => ActivationMethod::Unit,
                     Method::Pact if relu(settled) => {
-                        learned(&mut added, "clip", high).map_or(ActivationMethod::Fixed, ActivationMethod::Clip)
+                        learned(&mut added, "clip", high).map_or(ActivationMethod::Fixed, ActivationMethod::LearnedClip)
                     }
                     _ => {
-                        let step = learned(&mut added, "step", f64::from(quantizer.step));
-                        step.map_or(ActivationMethod::Fixed, ActivationMethod::Step)
+                        let scale = learned(&mut added, "scale", f64::from(quantizer.scale));
+                        scale.map_or(ActivationMethod::Fixed, ActivationMethod::LearnedScale)
                     }
                 };
                 let plan = ActivationPlan {
@@ -229,7 +229,7 @@ struct Additions {
 
 impl Additions {
     /// A parameter behind another, under a name that its module does not have yet.
-    #[allow(clippy::cast_possible_truncation, reason = "steps are f32 everywhere")]
+    #[allow(clippy::cast_possible_truncation, reason = "scales are f32 everywhere")]
     fn parameter(&mut self, after: &str, name: &str, values: Vec<f64>) -> ValueId {
         let module = after.rsplit_once('.').map_or("", |(module, _)| module);
         let path = |name: &str| match module {

@@ -24,8 +24,8 @@ pub(super) struct WeightQuantizer {
     bits: u8,
     per_channel: bool,
     top: f64,
-    /// Learned steps, if it has some.
-    steps: Option<Tensor<1>>,
+    /// Learned scales, if it has some.
+    scales: Option<Tensor<1>>,
     /// What the norm multiplies each output by, where the quantizer is that of the folded weight.
     factors: Option<Tensor<1>>,
 }
@@ -39,9 +39,9 @@ impl WeightQuantizer {
             Some(factors) => weight * factors.clone(),
             None => weight,
         };
-        let fake_quantized = match (self.method, &self.steps) {
-            (Method::Lsq, Some(steps)) => {
-                lsq_along(folded, steps.clone(), self.axis, -self.top, self.top)
+        let fake_quantized = match (self.method, &self.scales) {
+            (Method::Lsq, Some(scales)) => {
+                lsq_along(folded, scales.clone(), self.axis, -self.top, self.top)
             }
             (Method::Dorefa | Method::Pact, _) => dorefa_weight(folded, self.bits),
             (Method::Wrpn, _) => wrpn_weight(folded, self.bits),
@@ -87,7 +87,7 @@ impl QatNetwork {
             bits: weight.bits,
             per_channel: weight.per_channel,
             top: weight.top(),
-            steps: weight.step.and_then(|step| self.learned(step)),
+            scales: weight.scale.and_then(|scale| self.learned(scale)),
             factors: folded.then(|| self.factors(weight)).flatten(),
         }
     }
@@ -101,11 +101,11 @@ impl QatNetwork {
         let [low, high] = plan.quantizer.centred().map(f64::from);
         let of = &plan.settings;
         match plan.method {
-            ActivationMethod::Step(step) => match self.learned(step) {
-                Some(step) => lsq(x, step, low, high),
+            ActivationMethod::LearnedScale(scale) => match self.learned(scale) {
+                Some(scale) => lsq(x, scale, low, high),
                 None => x,
             },
-            ActivationMethod::Clip(clip) => match self.learned(clip) {
+            ActivationMethod::LearnedClip(clip) => match self.learned(clip) {
                 Some(clip) => pact(x, clip, of.bits),
                 None => x,
             },
@@ -138,28 +138,28 @@ impl QatNetwork {
         Some(moved)
     }
 
-    /// The step of an activation's quantizer.
-    pub(super) fn activation_step(&self, plan: &ActivationPlan) -> Option<Tensor<1>> {
+    /// The scale of an activation's quantizer.
+    pub(super) fn activation_scale(&self, plan: &ActivationPlan) -> Option<Tensor<1>> {
         let levels = f64::from((1_u32 << plan.settings.bits) - 1);
         Some(match plan.method {
-            ActivationMethod::Step(step) => self.learned(step)?.detach(),
-            ActivationMethod::Clip(clip) => self.learned(clip)?.detach().div_scalar(levels),
+            ActivationMethod::LearnedScale(scale) => self.learned(scale)?.detach(),
+            ActivationMethod::LearnedClip(clip) => self.learned(clip)?.detach().div_scalar(levels),
             ActivationMethod::Moving(at) => {
                 let ends = self.ranges[at].1.value_sync();
-                let [step, _, _] = quantizer_between(ends, plan.settings.bits, plan.settings.scheme);
-                step
+                let [scale, _, _] = quantizer_between(ends, plan.settings.bits, plan.settings.scheme);
+                scale
             }
             ActivationMethod::Unit => self.number(1.0 / levels)?,
-            ActivationMethod::Fixed => self.number(f64::from(plan.quantizer.step))?,
+            ActivationMethod::Fixed => self.number(f64::from(plan.quantizer.scale))?,
         })
     }
 
-    /// The steps of a weight with its norm folded in: one, or one for each output.
-    pub(super) fn weight_steps(&self, weight: &WeightPlan) -> Option<Tensor<1>> {
+    /// The scales of a weight with its norm folded in: one, or one for each output.
+    pub(super) fn weight_scales(&self, weight: &WeightPlan) -> Option<Tensor<1>> {
         let method = self.plan.method;
         let factors = self.factors(weight);
         let own = match method {
-            Method::Lsq => self.learned(weight.step?)?.detach(),
+            Method::Lsq => self.learned(weight.scale?)?.detach(),
             Method::Dorefa | Method::Pact if weight.bits == 1 => self.weight(weight)?.abs().mean(),
             Method::Dorefa | Method::Pact => {
                 self.number(1.0 / f64::from((1_u32 << weight.bits) - 1))?
@@ -177,9 +177,9 @@ impl QatNetwork {
                 } else {
                     largest.max()
                 };
-                let step = largest.div_scalar(weight.top());
-                let none = step.clone().lower_elem(f32::MIN_POSITIVE);
-                return Some(step.mask_fill(none, 1.0));
+                let scale = largest.div_scalar(weight.top());
+                let none = scale.clone().lower_elem(f32::MIN_POSITIVE);
+                return Some(scale.mask_fill(none, 1.0));
             }
         };
         match factors.filter(|_| !weight.is_folded(method)) {
@@ -195,9 +195,9 @@ impl QatNetwork {
         }
         let graph = &self.plan.graph;
         let node = &graph.nodes[weight.node];
-        let step = self.input_step(node.inputs[0])?;
-        let steps = self.weight_steps(weight)?;
-        let unit = (step * steps.clone()).clamp_min(f32::MIN_POSITIVE);
+        let scale = self.input_scale(node.inputs[0])?;
+        let scales = self.weight_scales(weight)?;
+        let unit = (scale * scales.clone()).clamp_min(f32::MIN_POSITIVE);
         let bias = node.inputs.get(2).and_then(|id| self.vector(*id));
         let bias = match (weight.norm, bias) {
             (None, None) => return None,
@@ -216,7 +216,7 @@ impl QatNetwork {
         let units = bias.clone() / unit.clone();
         // Beyond, units are finer than `f32` tells apart, and scales are enlarged.
         let fine = units.clone().abs().greater_elem(f64::from(1 << 24));
-        let fine = match self.empty(weight, &steps) {
+        let fine = match self.empty(weight, &scales) {
             Some(empty) => fine.bool_or(empty),
             None => fine,
         };
@@ -225,7 +225,7 @@ impl QatNetwork {
     }
 
     /// Outputs whose weights are all zero fake-quantized, which have the finest biases that there are.
-    fn empty(&self, weight: &WeightPlan, steps: &Tensor<1>) -> Option<Tensor<1, Bool>> {
+    fn empty(&self, weight: &WeightPlan, scales: &Tensor<1>) -> Option<Tensor<1, Bool>> {
         if matches!(self.plan.method, Method::Dorefa | Method::Pact) {
             // None of their levels is zero.
             return None;
@@ -235,21 +235,21 @@ impl QatNetwork {
             Some(factors) => sizes * factors.abs(),
             None => sizes,
         };
-        let sizes = match steps.dims()[0] {
+        let sizes = match scales.dims()[0] {
             1 => sizes.clone().max().expand(sizes.dims()),
             _ => sizes,
         };
-        let half = steps.clone().mul_scalar(0.5).expand(sizes.dims());
+        let half = scales.clone().mul_scalar(0.5).expand(sizes.dims());
         Some(sizes.lower_equal(half))
     }
 
-    /// The step of the quantizer that a value is on.
-    fn input_step(&self, id: ValueId) -> Option<Tensor<1>> {
+    /// The scale of the quantizer that a value is on.
+    fn input_scale(&self, id: ValueId) -> Option<Tensor<1>> {
         let plan = &*self.plan;
         let maker = plan.makers[id.0]?;
         match plan.activations.get(&plan.uses.settled(&plan.graph, maker)) {
-            Some(activation) => self.activation_step(activation),
-            None => self.number(f64::from(plan.quantizers[id.0]?.step)),
+            Some(activation) => self.activation_scale(activation),
+            None => self.number(f64::from(plan.quantizers[id.0]?.scale)),
         }
     }
 
@@ -266,7 +266,7 @@ impl QatNetwork {
         Some(sizes.clone().mask_where(signs, sizes.neg()))
     }
 
-    /// A learned step or end, positive.
+    /// A learned scale or end, positive.
     pub(super) fn learned(&self, id: ValueId) -> Option<Tensor<1>> {
         let value = self.network.tensor(id).and_then(AnyTensor::flat)?;
         Some(value.abs().clamp_min(LEAST))
@@ -286,7 +286,7 @@ impl QatNetwork {
     }
 
     /// A number where the network is.
-    #[allow(clippy::cast_possible_truncation, reason = "steps are f32 everywhere")]
+    #[allow(clippy::cast_possible_truncation, reason = "scales are f32 everywhere")]
     fn number(&self, number: f64) -> Option<Tensor<1>> {
         use burn::module::Module as _;
         let device = self.network.devices().into_iter().next()?;

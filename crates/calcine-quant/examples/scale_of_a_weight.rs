@@ -24,8 +24,8 @@ fn main() -> Result<(), QuantizerError> {
             let quantizer = Quantizer::over(low, high, bits, Scheme::Symmetric)?;
             let error = seen.error(&quantizer, 2.0).sqrt();
             println!(
-                "{bits} bits, {range_estimator}: step {:.5}, root mean square error {error:.5}",
-                quantizer.step
+                "{bits} bits, {range_estimator}: scale {:.5}, root mean square error {error:.5}",
+                quantizer.scale
             );
         }
     }
