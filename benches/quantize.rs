@@ -98,7 +98,7 @@ fn pairs(_: &mut Criterion) {
             black_box(Calibration::of(&network, &batches).expect("it calibrates"));
         },
     );
-    let seen = Calibration::of(&network, &batches[..1]).expect("it calibrates");
+    let calibration = Calibration::of(&network, &batches[..1]).expect("it calibrates");
     let batch = batch(&Device::flex().autodiff());
     for (name, method) in [
         ("learned steps", Method::Lsq),
@@ -107,7 +107,7 @@ fn pairs(_: &mut Criterion) {
         ("PACT", Method::Pact),
         ("WRPN", Method::Wrpn),
     ] {
-        let qat = QatNetwork::new(network.clone(), &seen, &Settings::default(), method);
+        let qat = QatNetwork::new(network.clone(), &calibration, &Settings::default(), method);
         let qat = qat.expect("it is quantized for training").train();
         let mut plain = Some((network.clone().train(), SgdConfig::new().init()));
         let mut qat = Some((qat, SgdConfig::new().init()));

@@ -134,9 +134,8 @@ impl Table {
             return Err(format!("thinned: {removed} of {chosen} channels are removed").into());
         }
 
-        let seen =
-            Calibration::of(&network, &[calibration]).map_err(|e| format!("calibrated: {e}"))?;
-        let quantized = quantize(&network, &seen, &Settings::default())
+        let calibration = Calibration::of(&network, &[calibration]).map_err(|e| format!("calibrated: {e}"))?;
+        let quantized = quantize(&network, &calibration, &Settings::default())
             .map_err(|e| format!("quantized: {e}"))?;
         let integers = quantized
             .run(sample.clone().into_any(), &mut |_, _| {})

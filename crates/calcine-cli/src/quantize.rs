@@ -185,7 +185,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         network,
         quantization,
         images: args.calibration_images,
-        seen: args.calibration.clone(),
+        calibration: args.calibration.clone(),
         search,
     };
     let run = quantize_network(
@@ -220,7 +220,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let file = out.join("quantized.safetensors");
     run.quantized.save(&file).map_err(bad)?;
-    run.seen.save(&out.join("calibration.json")).map_err(bad)?;
+    run.calibration.save(&out.join("calibration.json")).map_err(bad)?;
     let bytes = std::fs::metadata(&file).map_or(0, |file| file.len());
     if args.search.is_some() {
         whole::write(&out.join("recipe.toml"), run.quantization.to_toml())?;
@@ -315,7 +315,7 @@ fn table(run: &QuantizeRun, bytes: u64, forecast: Option<u64>) -> String {
         Sheet { header, rows }.fitted(width()),
         run.architecture,
         run.after.count,
-        run.seen.samples
+        run.calibration.samples
     )
 }
 
@@ -331,7 +331,7 @@ fn json(
         "device": args.device.device,
         "recipe": args.recipe,
         "seed": args.data.seed.unwrap_or(0),
-        "images": run.seen.samples,
+        "images": run.calibration.samples,
         "test_images": run.after.count,
         "top1_before": run.before.value("top1"),
         "top1": run.after.value("top1"),

@@ -67,7 +67,7 @@ mod statistic;
 mod watched;
 mod zeros;
 
-pub use activation::{Activation, Seen};
+pub use activation::{Activation, SampleCounts};
 pub use activity::{Sums, activations_of, inputs_of};
 pub use error::WatchError;
 pub use extrema::{ChannelExtrema, Extrema};

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use burn::tensor::{Tensor, Transaction};
 use calcine_graph::{Graph, Kind, Node, ValueId};
 
-use crate::activation::{Activation, Seen};
+use crate::activation::{Activation, SampleCounts};
 use crate::channel::{ChannelAxis, channel_axes};
 use crate::error::WatchError;
 use crate::place::Place;
@@ -15,7 +15,7 @@ use calcine_trace::{AnyTensor, ForwardError, Network, Tensors};
 #[derive(Default)]
 struct State {
     parts: Vec<Vec<Tensor<1>>>,
-    seen: Seen,
+    counts: SampleCounts,
 }
 
 /// All batches through the network, then one read.
@@ -109,7 +109,7 @@ impl<'a, S: Statistics> Watch<'a, S> {
         if self
             .states
             .iter()
-            .any(|state| state.seen == Seen::default())
+            .any(|state| state.counts == SampleCounts::default())
         {
             return Err(WatchError::NoBatch);
         }
@@ -130,8 +130,8 @@ impl<'a, S: Statistics> Watch<'a, S> {
             let parts: Vec<Vec<Vec<f64>>> = state.parts.into_iter().map(part).collect();
             nodes.push(WatchedNode {
                 name: place.name.clone(),
-                seen: state.seen,
-                value: self.statistics.value(&mut parts.into_iter(), state.seen),
+                counts: state.counts,
+                value: self.statistics.value(&mut parts.into_iter(), state.counts),
             });
         }
         Ok(Watched::new(nodes))
@@ -140,9 +140,9 @@ impl<'a, S: Statistics> Watch<'a, S> {
 
 impl State {
     fn add<S: Statistics>(&mut self, statistics: &S, batch: &Activation<'_>) {
-        let (before, one) = (self.seen, batch.seen());
+        let (before, one) = (self.counts, batch.sample_counts());
         let parts = statistics.parts();
-        self.parts = if before == Seen::default() {
+        self.parts = if before == SampleCounts::default() {
             parts.iter().map(|part| part.of(batch)).collect()
         } else {
             let all = std::mem::take(&mut self.parts);
@@ -151,6 +151,6 @@ impl State {
                 .map(|(part, all)| part.merge((all, before), (part.of(batch), one)))
                 .collect()
         };
-        self.seen = before.and(one);
+        self.counts = before.and(one);
     }
 }

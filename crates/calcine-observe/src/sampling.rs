@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::index;
 
-use crate::activation::Seen;
+use crate::activation::SampleCounts;
 use crate::activity::layers_of;
 use crate::error::WatchError;
 use crate::layer_samples::{LayerSamples, Layout, Sampling, unsampled};
@@ -64,7 +64,7 @@ struct Layer<'a> {
     positions: usize,
     stream: ChaCha8Rng,
     taken: Vec<[Tensor<2>; 2]>,
-    seen: Seen,
+    counts: SampleCounts,
 }
 
 impl<'a> Layer<'a> {
@@ -104,7 +104,7 @@ impl<'a> Layer<'a> {
             positions: sampling.positions,
             stream: ChaCha8Rng::from_seed(key),
             taken: Vec::new(),
-            seen: Seen::default(),
+            counts: SampleCounts::default(),
             nodes,
         })
     }
@@ -147,7 +147,7 @@ impl<'a> Layer<'a> {
                 [input, output].map(|tensor| at(tensor, Channels::Last, &positions))
             }
         };
-        self.seen = self.seen.and(Seen {
+        self.counts = self.counts.and(SampleCounts {
             samples: samples as u64,
             positions: rows.dims()[0] as u64,
         });
@@ -290,7 +290,7 @@ fn read(layers: Vec<Layer<'_>>) -> Result<Watched<LayerSamples>, WatchError> {
         samples.bias = layer.bias;
         nodes.push(WatchedNode {
             name: layer.weight.to_owned(),
-            seen: layer.seen,
+            counts: layer.counts,
             value: samples,
         });
     }

@@ -1,4 +1,4 @@
-use crate::activation::Seen;
+use crate::activation::SampleCounts;
 
 /// What was seen of each place, in the order of the graph.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,7 +12,7 @@ pub struct WatchedNode<V> {
     /// The node's name, or that of the weight that it was looked for by.
     pub name: String,
     /// How much was seen.
-    pub seen: Seen,
+    pub counts: SampleCounts,
     /// What it comes to.
     pub value: V,
 }

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::nn::Relu;
 use burn::tensor::Tensor;
 use calcine_observe::{
-    Activation, Extrema, Histogram, Moments, Norms, Per, Places, Seen, Statistic, WatchError,
+    Activation, Extrema, Histogram, Moments, Norms, Per, Places, SampleCounts, Statistic, WatchError,
     Zeros, histograms, observe,
 };
 use calcine_testkit::device;
@@ -124,8 +124,8 @@ fn what_was_seen_is_counted() {
     let node = watched.iter().next().unwrap();
     assert_eq!((watched.len(), node.name.as_str()), (1, "relu"));
     assert_eq!(
-        node.seen,
-        Seen {
+        node.counts,
+        SampleCounts {
             samples: 8,
             positions: 48
         }
@@ -302,11 +302,11 @@ impl Statistic for Last {
         vec![batch.values.clone().reshape([count])]
     }
 
-    fn merge(&self, _: (Vec<Tensor<1>>, Seen), one: (Vec<Tensor<1>>, Seen)) -> Vec<Tensor<1>> {
+    fn merge(&self, _: (Vec<Tensor<1>>, SampleCounts), one: (Vec<Tensor<1>>, SampleCounts)) -> Vec<Tensor<1>> {
         one.0
     }
 
-    fn value(&self, vectors: &[Vec<f64>], _: Seen) -> Vec<f64> {
+    fn value(&self, vectors: &[Vec<f64>], _: SampleCounts) -> Vec<f64> {
         vectors[0].clone()
     }
 }

@@ -32,7 +32,7 @@ fn check<const D: usize, M: Module>(
     let watched = sample_layers(&network, batches, &["weight"], &sampling);
     let watched = watched.unwrap();
     let samples = watched.get("weight").unwrap();
-    let seen = watched.iter().next().unwrap().seen;
+    let seen = watched.iter().next().unwrap().counts;
     assert_eq!(seen.samples, 30 * shape[0] as u64);
     assert_eq!(seen.positions, samples.rows() as u64);
     let weight = values(&network, "weight");

@@ -5,7 +5,7 @@
     reason = "an example shows what it computed"
 )]
 
-use calcine_quant::{RangeEstimator, QuantizerError, Quantizer, Scheme, Seen};
+use calcine_quant::{RangeEstimator, QuantizerError, Quantizer, Scheme, CalibrationStatistics};
 
 fn main() -> Result<(), QuantizerError> {
     // Weights as they often are: many small ones, few large ones.
@@ -15,14 +15,14 @@ fn main() -> Result<(), QuantizerError> {
             -0.05 * share.signum() * (1.0 - 2.0 * share.abs()).ln()
         })
         .collect();
-    let Some(seen) = Seen::of(&[&weights]) else {
+    let Some(statistics) = CalibrationStatistics::of_samples(&[&weights]) else {
         return Ok(());
     };
     for bits in [8, 6, 4, 3, 2] {
         for range_estimator in [RangeEstimator::MinMax, RangeEstimator::Laplace, RangeEstimator::Mse] {
-            let [low, high] = range_estimator.range(&seen, bits, Scheme::Symmetric);
+            let [low, high] = range_estimator.range(&statistics, bits, Scheme::Symmetric);
             let quantizer = Quantizer::over(low, high, bits, Scheme::Symmetric)?;
-            let error = seen.error(&quantizer, 2.0).sqrt();
+            let error = statistics.error(&quantizer, 2.0).sqrt();
             println!(
                 "{bits} bits, {range_estimator}: scale {:.5}, root mean square error {error:.5}",
                 quantizer.scale

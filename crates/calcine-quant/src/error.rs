@@ -48,7 +48,7 @@ pub enum QuantizerError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` is {found}, expected {expected}")]
 #[non_exhaustive]
-pub struct SeenError {
+pub struct StatisticsError {
     /// The field, as a file calls it.
     pub field: &'static str,
     /// What it is.

@@ -10,7 +10,7 @@
 //! | item | what |
 //! |---|---|
 //! | [`Quantizer`], [`Scheme`] | which integers stand for which numbers, in ONNX's convention and Distiller's |
-//! | [`RangeEstimator`], [`Observer`], [`Seen`], [`Counts`] | which part of what was seen a quantizer covers: min-max, averages, ACIQ, percentiles, least error |
+//! | [`RangeEstimator`], [`Observer`], [`CalibrationStatistics`], [`Counts`] | which part of the observed range a quantizer covers: min-max, averages, ACIQ, percentiles, least error |
 //! | [`MovingRange`] | a range that follows training |
 //! | [`fake_quantize`], [`fake_quantize_between`], [`fake_quantize_rows`] | numbers fake-quantized, gradients straight through |
 //! | [`Method`] | which of these a network trains with |
@@ -42,10 +42,10 @@ mod method;
 mod moving;
 mod observer;
 mod packed;
-mod seen;
+mod statistics;
 
 pub use range_estimator::{RangeEstimator, UnknownRangeEstimator};
-pub use error::{QuantizerError, SeenError};
+pub use error::{QuantizerError, StatisticsError};
 pub use fake::{
     dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows, quantizer_between, lsq,
     lsq_along, lsq_plus, lsq_initial_scale, pact, ternary_weight, ttq_weight, unit_activation, wrpn_weight,
@@ -58,4 +58,4 @@ pub use method::Method;
 pub use moving::MovingRange;
 pub use observer::Observer;
 pub use packed::{pack, unpack};
-pub use seen::{Counts, Seen};
+pub use statistics::{Counts, CalibrationStatistics};

@@ -20,7 +20,7 @@ use crate::{QuantizerError, Quantizer, Scheme};
 ///
 /// let device = Device::flex();
 /// let mut range = MovingRange::new(0.9);
-/// range.see(Tensor::<1>::from_floats([-1.0, 0.0, 3.0], &device));
+/// range.observe(Tensor::<1>::from_floats([-1.0, 0.0, 3.0], &device));
 /// let quantizer = range.quantizer(8, Scheme::Affine)?.unwrap();
 /// assert_eq!((quantizer.quantize(3.0), quantizer.quantize(0.0)), (255, 64));
 /// # Ok::<(), calcine_quant::QuantizerError>(())
@@ -45,7 +45,7 @@ impl MovingRange {
     }
 
     /// Sees a batch. The device is not read.
-    pub fn see<const D: usize>(&mut self, batch: Tensor<D>) {
+    pub fn observe<const D: usize>(&mut self, batch: Tensor<D>) {
         let batch = batch.without_autodiff();
         let ends = Tensor::cat(vec![batch.clone().min(), batch.max()], 0);
         let share = ends.mul_scalar(1.0 - self.decay);
@@ -59,8 +59,8 @@ impl MovingRange {
     /// Where the range begins and ends: `[2]`; `None` before the first batch. The device is not read.
     #[must_use]
     pub fn range(&self) -> Option<Tensor<1>> {
-        let seen = 1.0 - self.decay.powi(self.batches);
-        self.ends.clone().map(|ends| ends.div_scalar(seen))
+        let weight = 1.0 - self.decay.powi(self.batches);
+        self.ends.clone().map(|ends| ends.div_scalar(weight))
     }
 
     /// The quantizer over the range; `None` before the first batch. Reads the device.

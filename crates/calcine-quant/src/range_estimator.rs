@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Quantizer, Scheme, Seen};
+use crate::{Quantizer, Scheme, CalibrationStatistics};
 
 /// Which part of what was seen a quantizer covers. What lies beyond becomes its end.
 ///
@@ -123,14 +123,14 @@ impl RangeEstimator {
 
     /// The range of these values that a quantizer of so many bits is to cover.
     #[must_use]
-    pub fn range(self, seen: &Seen, bits: u8, scheme: Scheme) -> [f64; 2] {
-        let [min, max] = [seen.min, seen.max];
+    pub fn range(self, statistics: &CalibrationStatistics, bits: u8, scheme: Scheme) -> [f64; 2] {
+        let [min, max] = [statistics.min, statistics.max];
         // What a relu leaves has half a distribution: the quantizer begins at zero.
         let half = min >= 0.0;
-        let sparse = seen.zeros() > MOSTLY_ZERO;
+        let sparse = statistics.zeros() > MOSTLY_ZERO;
         let [mean, deviation] = match sparse {
-            true => Seen::moments(&seen.without_zeros()),
-            false => [seen.mean, seen.deviation],
+            true => CalibrationStatistics::moments(&statistics.without_zeros()),
+            false => [statistics.mean, statistics.deviation],
         };
         let around = |alpha: f64| -> [f64; 2] {
             if half {
@@ -140,18 +140,18 @@ impl RangeEstimator {
             }
         };
         let spread = || match sparse && !half {
-            true => Seen {
+            true => CalibrationStatistics {
                 mean,
                 deviation,
-                counts: seen.without_zeros(),
-                ..seen.clone()
+                counts: statistics.without_zeros(),
+                ..statistics.clone()
             }
             .spread(half),
-            false => seen.spread(half),
+            false => statistics.spread(half),
         };
         match self {
             Self::MinMax => [min, max],
-            Self::Average => seen.average,
+            Self::Average => statistics.average,
             Self::Deviations(n) => {
                 let [low, high] = [mean - n * deviation, mean + n * deviation];
                 let low = if sparse { low.min(0.0) } else { low };
@@ -161,15 +161,15 @@ impl RangeEstimator {
             Self::Laplace => around(spread().scale * laplace(levels(bits, half))),
             Self::Percentile(percent) => {
                 let share = percent / 100.0;
-                let counts = seen.without_zeros();
+                let counts = statistics.without_zeros();
                 let at = |share| counts.percentile(share).max(min).min(max);
                 let low = if half { 0.0 } else { at(1.0 - share) };
                 [low, at(share)]
             }
-            Self::Mse => least(seen, bits, scheme, |_, quantizer| seen.error(quantizer, 2.0)),
-            Self::Norm(p) => least(seen, bits, scheme, |_, quantizer| seen.error(quantizer, p)),
-            Self::Entropy => least(seen, bits, scheme, |range, quantizer| {
-                seen.counts.divergence(range, quantizer)
+            Self::Mse => least(statistics, bits, scheme, |_, quantizer| statistics.error(quantizer, 2.0)),
+            Self::Norm(p) => least(statistics, bits, scheme, |_, quantizer| statistics.error(quantizer, p)),
+            Self::Entropy => least(statistics, bits, scheme, |range, quantizer| {
+                statistics.counts.divergence(range, quantizer)
             }),
         }
     }
@@ -217,15 +217,15 @@ const CANDIDATES: u32 = 100;
 
 /// The range, a share of the whole one, whose quantizer costs least.
 fn least(
-    seen: &Seen,
+    statistics: &CalibrationStatistics,
     bits: u8,
     scheme: Scheme,
     cost: impl Fn([f64; 2], &Quantizer) -> f64,
 ) -> [f64; 2] {
-    let mut best = ([seen.min, seen.max], f64::INFINITY);
+    let mut best = ([statistics.min, statistics.max], f64::INFINITY);
     for candidate in (1..=CANDIDATES).rev() {
         let share = f64::from(candidate) / f64::from(CANDIDATES);
-        let range = [seen.min * share, seen.max * share];
+        let range = [statistics.min * share, statistics.max * share];
         let Ok(quantizer) = Quantizer::over(range[0], range[1], bits, scheme) else {
             continue;
         };
@@ -317,11 +317,11 @@ mod tests {
                 });
                 let numbers: Vec<f32> = numbers.collect();
                 let samples: Vec<&[f32]> = numbers.chunks(1).collect();
-                let seen = Seen::of(&samples).unwrap();
+                let statistics = CalibrationStatistics::of_samples(&samples).unwrap();
                 for text in ALL {
                     let range_estimator: RangeEstimator = text.parse().unwrap();
                     for bits in [8, 4] {
-                        let [low, high] = range_estimator.range(&seen, bits, Scheme::Affine);
+                        let [low, high] = range_estimator.range(&statistics, bits, Scheme::Affine);
                         let what =
                             format!("{text}, {bits} bits, {zeros} zeros, {negative}: {low} {high}");
                         // An average of single numbers is that of all, of both signs.
@@ -340,10 +340,10 @@ mod tests {
     #[test]
     fn nothing_but_zeros_has_a_range() {
         for numbers in [vec![0.0; 100], [[0.0; 99].as_slice(), &[3.0]].concat()] {
-            let seen = Seen::of(&[&numbers]).unwrap();
+            let statistics = CalibrationStatistics::of_samples(&[&numbers]).unwrap();
             for text in ALL {
                 let range_estimator: RangeEstimator = text.parse().unwrap();
-                let [low, high] = range_estimator.range(&seen, 8, Scheme::Affine);
+                let [low, high] = range_estimator.range(&statistics, 8, Scheme::Affine);
                 let top = numbers[99];
                 assert!(
                     low <= 0.0 && f64::from(0.5 * top) <= high,
@@ -357,9 +357,9 @@ mod tests {
     #[test]
     fn dense_numbers_have_no_zeros_to_leave_out() {
         let numbers: Vec<f32> = (0..100_000).map(|i| (i as f32 - 50_000.0) / 1e4).collect();
-        let seen = Seen::of(&[&numbers]).unwrap();
-        assert!(seen.zeros() < 1e-3, "{}", seen.zeros());
-        let [low, high] = RangeEstimator::Percentile(99.0).range(&seen, 8, Scheme::Affine);
+        let statistics = CalibrationStatistics::of_samples(&[&numbers]).unwrap();
+        assert!(statistics.zeros() < 1e-3, "{}", statistics.zeros());
+        let [low, high] = RangeEstimator::Percentile(99.0).range(&statistics, 8, Scheme::Affine);
         assert!(
             (low + 4.9).abs() < 0.01 && (high - 4.9).abs() < 0.01,
             "{low} {high}"

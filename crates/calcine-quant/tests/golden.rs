@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use calcine_quant::{
-    RangeEstimator, FixedPoint, MAX_BITS, MovingRange, Quantizer, Scheme, Seen, dorefa_weight, fake_quantize,
+    RangeEstimator, FixedPoint, MAX_BITS, MovingRange, Quantizer, Scheme, CalibrationStatistics, dorefa_weight, fake_quantize,
     pact, unit_activation,
 };
 use calcine_testkit::device;
@@ -337,20 +337,20 @@ fn golden_clipping_by_statistics() {
         };
         let of = |key: &str| number(&stats[key]);
         let one = [0.0_f32, 1.0];
-        let seen = Seen {
+        let statistics = CalibrationStatistics {
             min: of("min"),
             max: of("max"),
             mean: of("mean"),
             deviation: of("std"),
             average: [of("avg_min"), of("avg_max")],
-            counts: Seen::of(&[&one]).unwrap().counts,
+            counts: CalibrationStatistics::of_samples(&[&one]).unwrap().counts,
         };
         let mode = args["mode"].as_str().unwrap();
         let least = if mode.starts_with("sym") { 2 } else { 1 };
         let Some(bits) = bits(case, least) else {
             continue;
         };
-        let ends = range_estimator.range(&seen, bits, Scheme::Affine);
+        let ends = range_estimator.range(&statistics, bits, Scheme::Affine);
         assert_case(&quantizer(mode, ends[0], ends[1], bits), ends, case);
         compared += 1;
     }
@@ -466,7 +466,7 @@ fn golden_moving_ranges() {
                 Tensor::from_floats(values.as_slice(), &device())
             };
             if args["training"][step].as_bool().unwrap() {
-                range.see(x.clone());
+                range.observe(x.clone());
             }
             let ends = read(range.range().unwrap());
             let state = &case["expect"]["state"][step];

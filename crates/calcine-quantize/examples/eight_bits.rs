@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let images = Tensor::<4>::random([32, 3, 16, 16], Distribution::Normal(0.0, 1.0), &device);
     let network = trace(&net, images.clone(), |net, images| net.forward(images))?;
-    let seen = Calibration::of(&network, std::slice::from_ref(&images))?;
+    let calibration = Calibration::of(&network, std::slice::from_ref(&images))?;
     let float: Tensor<2> = network.forward(images.clone());
 
     for bits in [8, 6, 4, 3, 2] {
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let mut settings = Settings::default();
             (settings.weights.bits, settings.activations.bits) = (bits, bits);
             (settings.weights.range_estimator, settings.activations.range_estimator) = (range_estimator, range_estimator);
-            let quantized = quantize(&network, &seen, &settings)?;
+            let quantized = quantize(&network, &calibration, &settings)?;
             let found: Tensor<2> = quantized.forward(images.clone());
             let error = (found - float.clone())
                 .square()

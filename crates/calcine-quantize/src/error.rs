@@ -1,5 +1,5 @@
 use calcine_observe::WatchError;
-use calcine_quant::{FloatType, QuantizerError, SeenError};
+use calcine_quant::{FloatType, QuantizerError, StatisticsError};
 use calcine_trace::{ForwardError, RewriteError};
 
 use crate::SettingError;
@@ -15,7 +15,7 @@ pub enum QuantizeError {
     #[error(
         "no range is known of what `{name}` gives: calibrate the network that is quantized, with images for which it gives finite numbers"
     )]
-    Unseen {
+    NotCalibrated {
         /// The node or input.
         name: String,
     },
@@ -60,7 +60,7 @@ pub enum QuantizeError {
         /// The node or input.
         name: String,
         /// What is wrong.
-        source: SeenError,
+        source: StatisticsError,
     },
     /// A batch with a number that is none.
     #[error(

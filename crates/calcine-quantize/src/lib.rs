@@ -9,7 +9,7 @@
 //!
 //! | item | what |
 //! |---|---|
-//! | [`Calibration`], [`Seen`] | what every value of a network was over some batches; JSON |
+//! | [`Calibration`], [`CalibrationStatistics`] | what every value of a network was over some batches; JSON |
 //! | [`Settings`], [`Override`], [`FirstLastSettings`] | bits, schemes and range estimators, for all layers and for some; each checks itself |
 //! | [`RangeEstimator`] | which part of a range a quantizer covers: min-max, average, ACIQ, percentiles, least error |
 //! | [`quantize`], [`Quantized`] | batch norms folded, weights rounded, a quantizer on every edge; its forward pass |
@@ -37,8 +37,8 @@
 //! let batches = [Tensor::<2>::from_floats([[0.0, 1.0, -1.0, 0.5]], &device)];
 //! let network = trace(&model, batches[0].clone(), |m, x| m.forward(x))?;
 //!
-//! let seen = Calibration::of(&network, &batches)?;
-//! let int8 = quantize(&network, &seen, &Settings::default())?;
+//! let calibration = Calibration::of(&network, &batches)?;
+//! let int8 = quantize(&network, &calibration, &Settings::default())?;
 //! let y: Tensor<2> = int8.forward(batches[0].clone());
 //! let expected = model.forward(batches[0].clone());
 //! assert!((y - expected).abs().max().into_scalar::<f32>() < 0.02);
@@ -72,7 +72,7 @@ mod widths;
 
 pub use qat::{QatError, QatNetwork, QatStage};
 pub use calcine_metric::{Evaluation, MetricValue};
-pub use calcine_quant::{RangeEstimator, FloatType, Method, Quantizer, Scheme, Seen, SeenError};
+pub use calcine_quant::{RangeEstimator, FloatType, Method, Quantizer, Scheme, CalibrationStatistics, StatisticsError};
 pub use calibrate::{Calibration, CalibrationFileError};
 pub use equalize::{equalize, prepare, smooth};
 pub use error::QuantizeError;

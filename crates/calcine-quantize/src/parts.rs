@@ -54,8 +54,8 @@ fn sampled_together(graph: &Graph, layers: &[(usize, &Node, LayerSettings)]) -> 
     let fit = layers.iter().take_while(|(_, node, own)| {
         if is_sampled(node, own) {
             let shape = graph.value(node.inputs[1]).shape_at(1);
-            let seen = shape.iter().product::<usize>() / shape[output_axis(&node.op)].max(1);
-            columns += seen * groups(node);
+            let inputs = shape.iter().product::<usize>() / shape[output_axis(&node.op)].max(1);
+            columns += inputs * groups(node);
         }
         columns <= SAMPLED
     });
@@ -92,7 +92,7 @@ fn dynamic(
 impl Parts {
     pub(crate) fn of(
         network: &Network,
-        seen: &Calibration,
+        calibration: &Calibration,
         settings: &Settings,
         sample: &mut Sample<'_>,
     ) -> Result<Self, QuantizeError> {
@@ -100,7 +100,7 @@ impl Parts {
         let graph = network.graph().clone();
         let uses = Uses::of(&graph);
         let by_layer = ByLayer::new(settings, &graph)?;
-        let quantizers = quantizers(&graph, &uses, seen, &by_layer)?;
+        let quantizers = quantizers(&graph, &uses, calibration, &by_layer)?;
         let mut rest: &[_] = &integer_layers(&graph, &by_layer);
         let mut layers = BTreeMap::new();
         while !rest.is_empty() {
@@ -147,7 +147,7 @@ impl Parts {
             quantizers: &quantizers,
             layers: &integers.collect(),
         };
-        let report = asked.report_on(&by_layer, seen);
+        let report = asked.report_on(&by_layer, calibration);
         Ok(Self {
             report,
             kept: by_layer.kept(&graph),

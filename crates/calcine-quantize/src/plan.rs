@@ -180,7 +180,7 @@ fn saturates(graph: &Graph, id: ValueId, bits: u8) -> Option<f64> {
 pub(crate) fn quantizers(
     graph: &Graph,
     uses: &Uses,
-    seen: &Calibration,
+    calibration: &Calibration,
     settings: &ByLayer<'_>,
 ) -> Result<Vec<Option<Quantizer>>, QuantizeError> {
     let mut quantizers: Vec<Option<Quantizer>> = vec![None; graph.values.len()];
@@ -196,8 +196,8 @@ pub(crate) fn quantizers(
         if layer.float.is_some() || of.bits == 0 || of.dynamic {
             return Ok(None);
         }
-        let seen = seen.of_value(settled)?;
-        let finite = [seen.min, seen.max]
+        let statistics = calibration.of_value(settled)?;
+        let finite = [statistics.min, statistics.max]
             .into_iter()
             .find(|end| !end.is_finite());
         if let Some(value) = finite {
@@ -207,7 +207,7 @@ pub(crate) fn quantizers(
                 value,
             });
         }
-        let range = of.range_estimator.range(seen, of.bits, of.scheme);
+        let range = of.range_estimator.range(statistics, of.bits, of.scheme);
         let bound = bound.unwrap_or(f64::INFINITY);
         let [low, high] = range.map(|end| end.clamp(-bound, bound) * layer.activation_stretch);
         let quantizer = Quantizer::over(low, high, of.bits, of.scheme)?;

@@ -72,12 +72,12 @@ impl QatNetwork {
     /// As [`quantize`](crate::quantize).
     pub fn new(
         network: Network,
-        seen: &Calibration,
+        calibration: &Calibration,
         settings: &Settings,
         method: Method,
     ) -> Result<Self, QatError> {
         let network = network.with_stored_weights();
-        let (plan, network, ranges) = QatPlan::of(network, seen, settings, method)?;
+        let (plan, network, ranges) = QatPlan::of(network, calibration, settings, method)?;
         Ok(Self {
             network,
             plan: Arc::new(plan),

@@ -99,14 +99,14 @@ pub(crate) struct Ready {
 /// leave 32 bits, or the settings go by what layers are fed; with the layer's name.
 pub fn quantize(
     network: &Network,
-    seen: &Calibration,
+    calibration: &Calibration,
     settings: &Settings,
 ) -> Result<Quantized, QuantizeError> {
     if settings.weights.needs_batches() {
         return Err(QuantizeError::NoSamples);
     }
     let network = &network.clone().with_stored_weights();
-    let parts = Parts::of(network, seen, settings, &mut |_| Ok(Vec::new()))?;
+    let parts = Parts::of(network, calibration, settings, &mut |_| Ok(Vec::new()))?;
     parts.assembled(network, &settings.accumulator)
 }
 
@@ -119,7 +119,7 @@ pub fn quantize(
 /// finite.
 pub fn quantize_with_batches<I: Tensors + Clone>(
     network: &Network,
-    seen: &Calibration,
+    calibration: &Calibration,
     settings: &Settings,
     batches: &[I],
 ) -> Result<Quantized, QuantizeError> {
@@ -136,7 +136,7 @@ pub fn quantize_with_batches<I: Tensors + Clone>(
         )?;
         Ok(found.into_iter().map(|found| found.value).collect())
     };
-    let mut parts = Parts::of(network, seen, settings, &mut sample)?;
+    let mut parts = Parts::of(network, calibration, settings, &mut sample)?;
     if settings.weights.reestimate {
         parts.renorm(network, batches, &settings.accumulator)?;
     }

@@ -150,7 +150,7 @@ pub struct ClippedRange {
     /// What the quantizer covers.
     pub range: [f64; 2],
     /// From the smallest value to the largest that calibration saw.
-    pub seen: [f64; 2],
+    pub observed: [f64; 2],
     /// The mean square error over the mean square.
     pub lost: f64,
 }
@@ -195,7 +195,7 @@ impl fmt::Display for HalfPrecisionLoss {
 
 impl fmt::Display for ClippedRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ([low, high], [min, max]) = (self.range, self.seen);
+        let ([low, high], [min, max]) = (self.range, self.observed);
         write!(
             f,
             "the range of `{}`, {low:.4} to {high:.4} of {min:.4} to {max:.4}, leaves out {:.0} % of its mean square: another range estimator, such as `mse`, leaves out less",
@@ -247,7 +247,7 @@ impl Asked<'_> {
     pub(crate) fn report_on(
         &self,
         by_layer: &ByLayer<'_>,
-        seen: &Calibration,
+        calibration: &Calibration,
     ) -> QuantizationReport {
         let overrides = by_layer.overrides().iter();
         QuantizationReport {
@@ -260,7 +260,7 @@ impl Asked<'_> {
                 .collect(),
             without_effect: self.without_effect(by_layer),
             half_precision: Vec::new(),
-            clipped: self.clipped(by_layer, seen),
+            clipped: self.clipped(by_layer, calibration),
         }
     }
 
@@ -342,7 +342,7 @@ impl Asked<'_> {
     }
 
     /// The ranges that leave out much of what calibration saw.
-    fn clipped(&self, by_layer: &ByLayer<'_>, seen: &Calibration) -> Vec<ClippedRange> {
+    fn clipped(&self, by_layer: &ByLayer<'_>, calibration: &Calibration) -> Vec<ClippedRange> {
         let graph = self.graph;
         let makers = makers(graph, self.uses, self.quantizers);
         let inputs = graph
@@ -363,7 +363,7 @@ impl Asked<'_> {
                 continue;
             };
             let value = &*graph.value(settled).name;
-            let Some(own) = seen.values.get(value) else {
+            let Some(own) = calibration.values.get(value) else {
                 continue;
             };
             let activations = by_layer.of(name).activations;
@@ -376,7 +376,7 @@ impl Asked<'_> {
                 found.push(ClippedRange {
                     name: value.to_owned(),
                     range: [low, high],
-                    seen: [own.min, own.max],
+                    observed: [own.min, own.max],
                     lost,
                 });
             }

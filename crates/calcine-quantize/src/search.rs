@@ -71,7 +71,7 @@ type Progress<'a> = dyn FnMut(&TrialProgress) -> ControlFlow<()> + 'a;
 /// let model: Linear = LinearConfig::new(4, 2).init(&device);
 /// let batches = [Tensor::<2>::from_floats([[0.0, 1.0, -1.0, 0.5]], &device)];
 /// let network = trace(&model, batches[0].clone(), |m, x| m.forward(x))?;
-/// let seen = Calibration::of(&network, &batches)?;
+/// let calibration = Calibration::of(&network, &batches)?;
 ///
 /// let expected = model.forward(batches[0].clone());
 /// let score = |quantized: &Quantized| {
@@ -81,7 +81,7 @@ type Progress<'a> = dyn FnMut(&TrialProgress) -> ControlFlow<()> + 'a;
 /// };
 /// let mut settings = Settings::default();
 /// settings.weights.bits = 4;
-/// let found = lapq(&network, &seen, &settings, 1, &mut Trials::new(score))?;
+/// let found = lapq(&network, &calibration, &settings, 1, &mut Trials::new(score))?;
 /// assert!(found.to_toml().contains("range_estimator = \"norm("));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -153,14 +153,14 @@ impl<'a> Trials<'a> {
     pub(crate) fn of(
         &mut self,
         network: &Network,
-        seen: &Calibration,
+        calibration: &Calibration,
         settings: &Settings,
     ) -> Result<Evaluation, SearchError> {
-        let calibration = serde_json::to_vec(seen).expect("a calibration is plain data");
+        let json = serde_json::to_vec(calibration).expect("a calibration is plain data");
         let print = [
             settings.to_toml().as_bytes(),
             self.about.as_bytes(),
-            &calibration,
+            &json,
         ]
         .into_iter()
         .fold(0, crc32c::crc32c_append);
@@ -168,7 +168,7 @@ impl<'a> Trials<'a> {
         let score = match known {
             Some((_, score)) => score.clone(),
             None => {
-                let score = (self.score)(&quantize(network, seen, settings)?);
+                let score = (self.score)(&quantize(network, calibration, settings)?);
                 // What was tried after other settings says nothing from here on.
                 self.known.truncate(self.done);
                 self.known.push((print, score.clone()));
@@ -219,13 +219,13 @@ enum Part {
 /// Every quantizer of the network, in running order.
 fn parts(
     network: &Network,
-    seen: &Calibration,
+    calibration: &Calibration,
     settings: &Settings,
 ) -> Result<Vec<(String, Part)>, QuantizeError> {
     let graph = network.graph();
     let uses = Uses::of(graph);
     let by_layer = ByLayer::new(settings, graph)?;
-    let quantizers = quantizers(graph, &uses, seen, &by_layer)?;
+    let quantizers = quantizers(graph, &uses, calibration, &by_layer)?;
     let makers = makers(graph, &uses, &quantizers);
     let inputs = graph.inputs.iter().filter(|id| quantizers[id.0].is_some());
     let mut parts: Vec<(String, Part)> = inputs
@@ -287,7 +287,7 @@ const STRETCHES: [f64; 2] = [0.85, 1.15];
 /// If the network cannot be quantized so, the file of trials cannot be written, or the search was stopped.
 pub fn lapq(
     network: &Network,
-    seen: &Calibration,
+    calibration: &Calibration,
     settings: &Settings,
     rounds: usize,
     trials: &mut Trials<'_>,
@@ -297,7 +297,7 @@ pub fn lapq(
     let mut best = nearest(settings);
     let mut loss = f64::INFINITY;
     // Which quantizers there are does not depend on their ranges. Each is tried narrower, wider, and between.
-    let parts = parts(network, seen, &best)?;
+    let parts = parts(network, calibration, &best)?;
     trials.expect(POWERS.len() + 1 + rounds * parts.len() * (STRETCHES.len() + 1));
     let by_norm = |p: f64| {
         let mut settings = nearest(settings);
@@ -309,7 +309,7 @@ pub fn lapq(
     let mut powers = POWERS.to_vec();
     while let Some(p) = powers.get(losses.len()).copied() {
         let settings = by_norm(p);
-        let found = trials.of(network, seen, &settings)?.loss;
+        let found = trials.of(network, calibration, &settings)?.loss;
         losses.push(found);
         if found < loss {
             (best, loss) = (settings, found);
@@ -328,7 +328,7 @@ pub fn lapq(
         while !next.is_empty() {
             let by = next.remove(0);
             let candidate = stretched(&best, part, by);
-            let found = trials.of(network, seen, &candidate)?.loss;
+            let found = trials.of(network, calibration, &candidate)?.loss;
             points.push((by, found));
             if let [a, b, c] = points[..] {
                 next.extend(vertex([b, a, c]).filter(|by| (0.5 * now..=1.5 * now).contains(by)));
@@ -351,7 +351,7 @@ pub fn lapq(
 /// As [`lapq`].
 pub fn greedy(
     network: &Network,
-    seen: &Calibration,
+    calibration: &Calibration,
     settings: &Settings,
     range_estimators: &[RangeEstimator],
     trials: &mut Trials<'_>,
@@ -364,9 +364,9 @@ pub fn greedy(
     }
     let network = &network.clone().with_stored_weights();
     let mut best = nearest(settings);
-    let parts = parts(network, seen, &best)?;
+    let parts = parts(network, calibration, &best)?;
     trials.expect(1 + parts.len() * range_estimators.len());
-    let mut loss = trials.of(network, seen, &best)?.loss;
+    let mut loss = trials.of(network, calibration, &best)?.loss;
     for (name, part) in parts {
         let mut kept = best.clone();
         for &range_estimator in range_estimators {
@@ -376,7 +376,7 @@ pub fn greedy(
                 Part::Weights => own.weight_range_estimator = Some(range_estimator),
                 Part::Activations => own.activation_range_estimator = Some(range_estimator),
             }
-            let found = trials.of(network, seen, &candidate)?.loss;
+            let found = trials.of(network, calibration, &candidate)?.loss;
             if found < loss {
                 (kept, loss) = (candidate, found);
             }

@@ -62,7 +62,7 @@ struct Search<'a> {
     /// Nodes that compute in float whatever their operands are.
     region: Vec<bool>,
     /// Walks that were here.
-    seen: Vec<Vec<Walk>>,
+    visited: Vec<Vec<Walk>>,
     /// What a region is fed: in float, if nothing else reads it.
     fed: Vec<ValueId>,
 }
@@ -88,7 +88,7 @@ impl<'a> Search<'a> {
             fixed,
             reasons: vec![None; graph.values.len()],
             region: vec![false; graph.nodes.len()],
-            seen: vec![Vec::new(); graph.values.len()],
+            visited: vec![Vec::new(); graph.values.len()],
             fed: Vec::new(),
         }
     }
@@ -161,11 +161,11 @@ impl<'a> Search<'a> {
     /// Follows what makes a value, and keeps it in float.
     fn walk(&mut self, id: ValueId, walk: Walk) {
         let before =
-            |seen: &Walk| (!seen.guarded || walk.guarded) && (!seen.crossed || walk.crossed);
-        if !self.is_float(id) || self.seen[id.0].iter().any(before) {
+            |visited: &Walk| (!visited.guarded || walk.guarded) && (!visited.crossed || walk.crossed);
+        if !self.is_float(id) || self.visited[id.0].iter().any(before) {
             return;
         }
-        self.seen[id.0].push(walk);
+        self.visited[id.0].push(walk);
         let graph = self.graph;
         let open = !(walk.guarded && walk.crossed);
         let Some((index, operands)) = self.passes(id, walk) else {

@@ -58,7 +58,7 @@ pub struct NoWidths {
 /// As [`lapq`](crate::lapq); nothing is tried if there is no width.
 pub fn widths(
     network: &Network,
-    seen: &Calibration,
+    calibration: &Calibration,
     settings: &Settings,
     bits: &[u8],
     trials: &mut Trials<'_>,
@@ -90,8 +90,8 @@ pub fn widths(
             .map(|layer| bits_of(own_name(graph, layer), widest)),
     );
     trials.expect(1 + layers.len() * narrower.len());
-    let score = trials.of(network, seen, &whole)?;
-    let widest_file = quantize(network, seen, &whole)?.to_bytes()?.len() as u64;
+    let score = trials.of(network, calibration, &whole)?;
+    let widest_file = quantize(network, calibration, &whole)?.to_bytes()?.len() as u64;
     let mut found = Vec::new();
     for (at, layer) in layers.into_iter().enumerate() {
         let mut widths = vec![Width {
@@ -101,7 +101,7 @@ pub fn widths(
         for &bits in narrower {
             let mut candidate = whole.clone();
             candidate.layers[first + at].weight_bits = Some(bits);
-            let score = trials.of(network, seen, &candidate)?;
+            let score = trials.of(network, calibration, &candidate)?;
             widths.push(Width { bits, score });
         }
         found.push(LayerWidths {

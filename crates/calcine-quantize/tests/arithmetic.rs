@@ -48,8 +48,8 @@ fn linear(weight: Tensor<2>, bias: &[f32]) -> Linear {
 }
 
 fn quantized<const D: usize>(network: &Network, x: &Tensor<D>, settings: &Settings) -> Quantized {
-    let seen = Calibration::of(network, std::slice::from_ref(x)).unwrap();
-    quantize(network, &seen, settings).unwrap()
+    let calibration = Calibration::of(network, std::slice::from_ref(x)).unwrap();
+    quantize(network, &calibration, settings).unwrap()
 }
 
 /// What a node gives.
@@ -319,7 +319,7 @@ fn rows_of_nothing_leave_the_bias() {
             }
         }
     }
-    let seen_of = |network: &Network, x: &Tensor<4>| {
+    let calibrated = |network: &Network, x: &Tensor<4>| {
         Calibration::of(network, std::slice::from_ref(x)).unwrap()
     };
     let methods = [
@@ -333,9 +333,9 @@ fn rows_of_nothing_leave_the_bias() {
         for gamma in [1e-6, 1e-30, 0.0] {
             let network = nearly_dead(gamma, 0.3);
             let x: Tensor<4> = numbers([4, 3, 8, 8]);
-            let seen = seen_of(&network, &x);
+            let calibration = calibrated(&network, &x);
             let settings = Settings::default();
-            let qat = QatNetwork::new(network, &seen, &settings, *method).unwrap();
+            let qat = QatNetwork::new(network, &calibration, &settings, *method).unwrap();
             let trained: Tensor<4> = qat.forward(x.clone());
             let integers: Tensor<4> = qat.quantized().unwrap().forward(x);
             let largest = trained.clone().max().into_scalar::<f32>();
@@ -355,10 +355,10 @@ fn narrow_accumulators_give_no_room_at_the_cost_of_weights() {
         let model = linear(tensor([2, 1], &[weight, 0.5 * weight]), &[1.0]);
         let x: Tensor<2> = numbers([6, 2]);
         let network = trace(&model, x.clone(), |m: &Linear, x| m.forward(x)).unwrap();
-        let seen = Calibration::of(&network, &[x]).unwrap();
+        let calibration = Calibration::of(&network, &[x]).unwrap();
         let mut settings = Settings::default();
         settings.accumulator.bias_bits = 12;
-        quantize(&network, &seen, &settings).is_err()
+        quantize(&network, &calibration, &settings).is_err()
     };
     assert!(!refused(1e-8) && refused(0.1));
 }
@@ -383,10 +383,10 @@ fn layers_of_zeros_are_finite() {
             let forward = |m: &[Linear; 2], x| m[1].forward(relu(m[0].forward(x)));
             let x: Tensor<2> = numbers([4, 3]);
             let network = trace(&model.valid(), x.clone(), forward).unwrap();
-            let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+            let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
             let mut settings = Settings::default();
             settings.weights.bits = bits;
-            let qat = QatNetwork::new(network, &seen, &settings, *method).unwrap();
+            let qat = QatNetwork::new(network, &calibration, &settings, *method).unwrap();
             let y: Tensor<2> = qat.forward(x.clone());
             assert!(read(y).iter().all(|y| y.is_finite()));
             let integers: Tensor<2> = qat.quantized().unwrap().forward(x);

@@ -50,8 +50,8 @@ fn a_computed_weight_has_integers() {
         let forward = |m: &Net, x: Tensor<2>| layer(&m.last, relu(layer(&m.first, x)));
         let network = trace(&model, numbers([1, 6]), forward).unwrap();
         let x: Tensor<2> = numbers([16, 6]);
-        let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
-        let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
+        let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+        let quantized = quantize(&network, &calibration, &Settings::default()).unwrap();
         let names: Vec<&str> = quantized.layers().map(|layer| layer.name).collect();
         assert_eq!(names, ["first", "last"]);
         let float = read(network.forward::<_, Tensor<2>>(x.clone()));
@@ -65,7 +65,7 @@ fn a_computed_weight_has_integers() {
         );
         let again = Quantized::from_bytes(&quantized.to_bytes().unwrap(), &device()).unwrap();
         assert_eq!(read(again.forward::<_, Tensor<2>>(x.clone())), ints);
-        let qat = QatNetwork::new(network.clone(), &seen, &Settings::default(), Method::Lsq);
+        let qat = QatNetwork::new(network.clone(), &calibration, &Settings::default(), Method::Lsq);
         let names = qat.unwrap().quantized().unwrap();
         assert_eq!(names.layers().count(), 2);
     });

@@ -61,10 +61,10 @@ fn settings_say_where_they_are_wrong() {
 #[test]
 fn what_does_not_fit_is_named() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let refused = |text: &str| {
         let settings = Settings::parse(&format!("format = 1\n{text}")).unwrap();
-        quantize(&network, &seen, &settings)
+        quantize(&network, &calibration, &settings)
             .unwrap_err()
             .to_string()
     };
@@ -90,7 +90,7 @@ fn what_does_not_fit_is_named() {
     });
     let none: Result<_, QuantizeError> = Calibration::of::<Tensor<4>>(&network, &[]);
     assert!(matches!(none, Err(QuantizeError::NoBatch)));
-    let mut partly = seen.clone();
+    let mut partly = calibration.clone();
     partly.values.remove("head");
     assert!(
         quantize(&network, &partly, &Settings::default()).is_ok(),
@@ -104,7 +104,7 @@ fn what_does_not_fit_is_named() {
 #[test]
 fn networks_that_train_say_what_does_not_fit_too() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let rows = [
         (Method::Lsq, 1, "is 1, expected 2 to 16"),
         (Method::Linear { decay: 0.9 }, 1, "is 1, expected 2 to 16"),
@@ -115,14 +115,14 @@ fn networks_that_train_say_what_does_not_fit_too() {
     each(rows, |(method, bits, expected)| {
         let mut settings = Settings::default();
         settings.weights.bits = *bits;
-        let error = QatNetwork::new(network.clone(), &seen, &settings, *method).unwrap_err();
+        let error = QatNetwork::new(network.clone(), &calibration, &settings, *method).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     });
     let settings = Settings::parse("format = 1\n[weights]\ngroup = 4").unwrap();
-    let error = QatNetwork::new(network.clone(), &seen, &settings, Method::Lsq).unwrap_err();
+    let error = QatNetwork::new(network.clone(), &calibration, &settings, Method::Lsq).unwrap_err();
     assert!(error.to_string().contains("`group`"), "{error}");
     let settings = Settings::parse("format = 1\n[accumulator]\nbits = 16").unwrap();
-    let qat = QatNetwork::new(network, &seen, &settings, Method::Lsq).unwrap();
+    let qat = QatNetwork::new(network, &calibration, &settings, Method::Lsq).unwrap();
     let error = qat.quantized().unwrap_err().to_string();
     assert!(error.contains("beyond 32767"), "{error}");
 }
@@ -130,11 +130,11 @@ fn networks_that_train_say_what_does_not_fit_too() {
 #[test]
 fn first_last_and_overrides_have_bits_of_their_own() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let bits = |text: &str| {
         let settings =
             Settings::parse(&format!("format = 1\n[weights]\nbits = 4\n{text}")).unwrap();
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         let bits = quantized
             .layers()
             .map(|layer| layer.bits)

@@ -66,9 +66,9 @@ fn every_node_is_what_an_integer_engine_gives() {
         settings([8, 12], true, Scheme::Affine, RangeEstimator::MinMax),
     ];
     let network = network();
-    let seen = Calibration::of(&network, &[images(6, 0), images(5, 7)]).unwrap();
+    let calibration = Calibration::of(&network, &[images(6, 0), images(5, 7)]).unwrap();
     each(rows, |settings| {
-        let quantized = quantize(&network, &seen, settings).unwrap();
+        let quantized = quantize(&network, &calibration, settings).unwrap();
         let x = images(3, 11) * 1.5;
         let expected = engine::run(&quantized, &read(x.clone()), [3, 3, 8, 8]);
         let mut compared = 0;
@@ -89,11 +89,11 @@ fn every_node_is_what_an_integer_engine_gives() {
 fn many_bits_come_close_to_the_float_network() {
     let network = network();
     let x = images(4, 3);
-    let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
     let float: Tensor<2> = network.forward(x.clone());
     let difference = |bits: [u8; 2]| {
         let quantizers = settings(bits, true, Scheme::Affine, RangeEstimator::MinMax);
-        let quantized = quantize(&network, &seen, &quantizers).unwrap();
+        let quantized = quantize(&network, &calibration, &quantizers).unwrap();
         let found: Tensor<2> = quantized.forward(x.clone());
         (found - float.clone()).abs().max().into_scalar::<f32>()
     };
@@ -106,10 +106,10 @@ fn many_bits_come_close_to_the_float_network() {
 fn layers_may_stay_in_float_and_weights_alone_be_quantized() {
     let network = network();
     let x = images(4, 3);
-    let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
     let float: Tensor<2> = network.forward(x.clone());
     let off = |settings: &Settings| {
-        let found: Tensor<2> = quantize(&network, &seen, settings)
+        let found: Tensor<2> = quantize(&network, &calibration, settings)
             .unwrap()
             .forward(x.clone());
         (found - float.clone()).abs().max().into_scalar::<f32>()
@@ -136,7 +136,7 @@ fn layers_may_stay_in_float_and_weights_alone_be_quantized() {
         }],
         ..Settings::default()
     };
-    let quantized = quantize(&network, &seen, &first).unwrap();
+    let quantized = quantize(&network, &calibration, &first).unwrap();
     assert!(quantized.layers().all(|layer| layer.name != "stem"));
     assert_eq!(quantized.layers().count(), 5);
     assert!(off(&first) < 0.1);
@@ -154,7 +154,7 @@ fn affine_weights_err_less_where_they_reach_to_one_side() {
     };
     let x: Tensor<2> = numbers([20, 12]);
     let network = trace(&model, x.clone(), |m: &Linear, x| m.forward(x)).unwrap();
-    let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
     let float: Tensor<2> = model.forward(x.clone());
     let rows = [
         (3, None, Rounding::Nearest),
@@ -171,7 +171,7 @@ fn affine_weights_err_less_where_they_reach_to_one_side() {
             settings.weights.group = *group;
             settings.weights.rounding = *rounding;
             let batches = std::slice::from_ref(&x);
-            let found = quantize_with_batches(&network, &seen, &settings, batches).unwrap();
+            let found = quantize_with_batches(&network, &calibration, &settings, batches).unwrap();
             let layer = found.layers().next().unwrap();
             if scheme == Scheme::Affine {
                 assert_eq!(layer.zero_points.len(), layer.scales.len());
@@ -202,7 +202,7 @@ fn groups_of_columns_have_steps_of_their_own() {
     let network = network();
     let x = images(4, 3);
     let batches = [x.clone(), images(6, 1)];
-    let seen = Calibration::of(&network, &batches).unwrap();
+    let calibration = Calibration::of(&network, &batches).unwrap();
     let float: Tensor<2> = network.forward(x.clone());
     let mut settings = settings([4, 0], true, Scheme::Affine, RangeEstimator::MinMax);
     let mut off = |group: usize, rounding: Rounding| {
@@ -211,7 +211,7 @@ fn groups_of_columns_have_steps_of_their_own() {
             rounding,
             ..settings.weights
         };
-        let found = quantize_with_batches(&network, &seen, &settings, &batches).unwrap();
+        let found = quantize_with_batches(&network, &calibration, &settings, &batches).unwrap();
         for layer in found.layers() {
             let outputs = layer.shape[layer.output_axis];
             let columns = layer.weight.len() / outputs;
@@ -250,14 +250,14 @@ fn groups_of_columns_have_steps_of_their_own() {
 
     settings.weights.rounding = Rounding::Nearest;
     settings.weights.group = Some(0);
-    let error = quantize(&network, &seen, &settings).unwrap_err();
+    let error = quantize(&network, &calibration, &settings).unwrap_err();
     assert!(matches!(error, QuantizeError::Setting(_)), "{error}");
     settings.weights.group = Some(3);
     settings.activations.bits = 8;
-    let error = quantize(&network, &seen, &settings).unwrap_err();
+    let error = quantize(&network, &calibration, &settings).unwrap_err();
     assert!(matches!(error, QuantizeError::Groups { name } if name == "stem"));
     settings.activations.dynamic = true;
-    let error = quantize(&network, &seen, &settings).unwrap_err();
+    let error = quantize(&network, &calibration, &settings).unwrap_err();
     assert!(matches!(error, QuantizeError::Groups { .. }));
 }
 
@@ -266,7 +266,7 @@ fn groups_of_columns_have_steps_of_their_own() {
 fn weights_rounded_over_batches_err_less() {
     let network = network();
     let batches = [images(8, 0), images(7, 9)];
-    let seen = Calibration::of(&network, &batches).unwrap();
+    let calibration = Calibration::of(&network, &batches).unwrap();
     let layers = [
         "stem.weight",
         "inner.weight",
@@ -277,7 +277,7 @@ fn weights_rounded_over_batches_err_less() {
     let error = |rounding, correct_bias| {
         let mut quantizers = settings([3, 0], true, Scheme::Affine, RangeEstimator::MinMax);
         (quantizers.weights.rounding, quantizers.weights.correct_bias) = (rounding, correct_bias);
-        let quantized = quantize_with_batches(&network, &seen, &quantizers, &batches).unwrap();
+        let quantized = quantize_with_batches(&network, &calibration, &quantizers, &batches).unwrap();
         let x = batches[0].clone();
         let mut total = 0.0;
         // Each layer by itself: fed by the float network.
@@ -312,7 +312,7 @@ fn weights_rounded_over_batches_err_less() {
     let mut asked = settings([4, 4], true, Scheme::Affine, RangeEstimator::MinMax);
     asked.weights.correct_bias = true;
     assert!(matches!(
-        quantize(&network, &seen, &asked),
+        quantize(&network, &calibration, &asked),
         Err(QuantizeError::NoSamples)
     ));
 }
@@ -323,11 +323,11 @@ fn corrected_biases_bring_back_the_means() {
     let network = network();
     // What has no mean needs no correction.
     let batches = [images(16, 0) + 2.0];
-    let seen = Calibration::of(&network, &batches).unwrap();
+    let calibration = Calibration::of(&network, &batches).unwrap();
     let mean = |correct_bias| {
         let mut quantizers = settings([2, 0], true, Scheme::Affine, RangeEstimator::MinMax);
         quantizers.weights.correct_bias = correct_bias;
-        let quantized = quantize_with_batches(&network, &seen, &quantizers, &batches).unwrap();
+        let quantized = quantize_with_batches(&network, &calibration, &quantizers, &batches).unwrap();
         let mut stem = Vec::new();
         quantized
             .run(batches[0].clone().into_any(), &mut |node, found| {

@@ -52,7 +52,7 @@ fn described(bytes: &[u8], description: &Value) -> Vec<u8> {
 #[test]
 fn a_file_computes_the_same_bit_for_bit() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(6, 0)]).unwrap();
+    let calibration = Calibration::of(&network, &[images(6, 0)]).unwrap();
     let x = images(3, 5);
     let rows = [[8, 8], [4, 8], [3, 4], [2, 2], [12, 4], [7, 0]].into_iter();
     let rows = rows.flat_map(|bits| [(bits, false), (bits, true)]);
@@ -62,7 +62,7 @@ fn a_file_computes_the_same_bit_for_bit() {
         settings.activations.bits = bits[1];
         settings.activations.dynamic = *dynamic;
         settings.weights.per_channel = !dynamic;
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         let bytes = quantized.to_bytes().unwrap();
         let again = Quantized::from_bytes(&bytes, &device()).unwrap();
         let (a, b): (Tensor<2>, Tensor<2>) =
@@ -78,17 +78,17 @@ fn a_file_computes_the_same_bit_for_bit() {
 #[test]
 fn fewer_bits_are_fewer_bytes() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(6, 0)]).unwrap();
+    let calibration = Calibration::of(&network, &[images(6, 0)]).unwrap();
     let stored = |bits: u8| {
         let mut settings = Settings::default();
         settings.weights.bits = bits;
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         (
             quantized.stored_bytes(),
             quantized.to_bytes().unwrap().len(),
         )
     };
-    let weights: usize = quantize(&network, &seen, &Settings::default())
+    let weights: usize = quantize(&network, &calibration, &Settings::default())
         .unwrap()
         .layers()
         .map(|layer| layer.weight.len())
@@ -104,8 +104,8 @@ fn fewer_bits_are_fewer_bytes() {
 #[test]
 fn what_is_no_quantized_network_says_so() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
-    let bytes = quantize(&network, &seen, &Settings::default())
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let bytes = quantize(&network, &calibration, &Settings::default())
         .unwrap()
         .to_bytes()
         .unwrap();
@@ -118,11 +118,11 @@ fn what_is_no_quantized_network_says_so() {
 
 #[test]
 fn a_calibration_is_read_as_it_was_written() {
-    let seen = Calibration::of(&network(), &[images(3, 0), images(2, 4)]).unwrap();
-    assert_eq!(seen.samples, 5);
+    let calibration = Calibration::of(&network(), &[images(3, 0), images(2, 4)]).unwrap();
+    assert_eq!(calibration.samples, 5);
     let file = tempfile::NamedTempFile::new().unwrap();
-    seen.save(file.path()).unwrap();
-    assert_eq!(Calibration::load(file.path()).unwrap(), seen);
+    calibration.save(file.path()).unwrap();
+    assert_eq!(Calibration::load(file.path()).unwrap(), calibration);
     std::fs::write(file.path(), "{\"format\": 1,\n \"samples\": \"five\"}").unwrap();
     let error = Calibration::load(file.path()).unwrap_err().to_string();
     assert!(error.contains("line 2"), "{error}");
@@ -132,8 +132,8 @@ fn a_calibration_is_read_as_it_was_written() {
 #[test]
 fn descriptions_that_do_not_fit_say_what() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
-    let bytes = quantize(&network, &seen, &Settings::default())
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let bytes = quantize(&network, &calibration, &Settings::default())
         .unwrap()
         .to_bytes()
         .unwrap();
@@ -277,7 +277,7 @@ impl Adversarial {
 fn names_of_fields_are_never_those_of_the_file() {
     let network = trace(&Adversarial::new(), numbers([1, 3]), |m, x| m.forward(x)).unwrap();
     let x: Tensor<2> = numbers([4, 3]);
-    let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
     let rows: [(&str, fn(&mut Settings)); 6] = [
         ("8 bits", |_| {}),
         ("affine", |s| s.weights.scheme = Scheme::Affine),
@@ -295,7 +295,7 @@ fn names_of_fields_are_never_those_of_the_file() {
     each(rows, |(_, change)| {
         let mut settings = Settings::default();
         change(&mut settings);
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         let found = reread(&quantized, &[x.clone().into()]);
         assert!(found.iter().any(|y| y.is_finite() && *y != 0.0));
         assert!(found.contains(&f32::NEG_INFINITY));
@@ -314,8 +314,8 @@ fn small() -> Vec<u8> {
         m.1.forward(burn::tensor::activation::relu(m.0.forward(x)).select(1, order))
     };
     let network = trace(&(first, last), numbers([1, 3]), forward).unwrap();
-    let seen = Calibration::of(&network, &[numbers::<2>([4, 3])]).unwrap();
-    quantize(&network, &seen, &Settings::default())
+    let calibration = Calibration::of(&network, &[numbers::<2>([4, 3])]).unwrap();
+    quantize(&network, &calibration, &Settings::default())
         .unwrap()
         .to_bytes()
         .unwrap()
@@ -405,9 +405,9 @@ fn edited_calibrations_are_refused_or_used() {
     let forward =
         |m: &Linear, x: Tensor<2>| m.forward(burn::tensor::activation::relu(m.forward(x)));
     let network = trace(&model, numbers([1, 3]), forward).unwrap();
-    let seen = Calibration::of(&network, &[numbers::<2>([8, 3])]).unwrap();
-    let mut original = serde_json::to_value(&seen).unwrap();
-    let name = seen
+    let calibration = Calibration::of(&network, &[numbers::<2>([8, 3])]).unwrap();
+    let mut original = serde_json::to_value(&calibration).unwrap();
+    let name = calibration
         .values
         .keys()
         .find(|name| name.contains("relu"))

@@ -108,8 +108,8 @@ fn golden_quantization_aware_training() {
         }];
         let sample = Tensor::<2>::ones([1, 6], &device());
         let network = trace(&Net::new(&device()), sample.clone(), Net::forward).unwrap();
-        let seen = Calibration::of(&network, &[sample]).unwrap();
-        let qat = QatNetwork::new(network, &seen, &settings, method).unwrap();
+        let calibration = Calibration::of(&network, &[sample]).unwrap();
+        let qat = QatNetwork::new(network, &calibration, &settings, method).unwrap();
         let qat = with(qat, &case["input"], &golden).with_stage(QatStage {
             biases: false,
             ..QatStage::default()

@@ -147,7 +147,7 @@ fn uncalibrated(golden: &Golden) -> (&Value, Network, Vec<Tensor<4>>) {
 fn golden_calibration() {
     let golden = golden::open("ptq_model");
     let (case, network, batches) = uncalibrated(&golden);
-    let seen = Calibration::of(&network, &batches).unwrap();
+    let calibration = Calibration::of(&network, &batches).unwrap();
     let alone: Vec<(f64, Calibration)> = batches
         .iter()
         .map(|batch| {
@@ -170,26 +170,26 @@ fn golden_calibration() {
         );
     };
     let compare = |name: &str, expected: &Value| {
-        let seen = &seen.values[name];
-        close(seen.min, &expected["min"], name);
-        close(seen.max, &expected["max"], name);
+        let statistics = &calibration.values[name];
+        close(statistics.min, &expected["min"], name);
+        close(statistics.max, &expected["max"], name);
         let of_sample = number(&expected["total_numel"]) / all_samples;
         for (end, key) in ["avg_min", "avg_max"].into_iter().enumerate() {
             let (mut theirs, mut elements, mut sum) = (0.0, 0.0, 0.0);
-            for (samples, seen) in &alone {
-                let own = seen.values[name].average[end];
+            for (samples, calibration) in &alone {
+                let own = calibration.values[name].average[end];
                 theirs = (theirs * elements + own * samples) / (elements + samples);
                 elements += samples * of_sample;
                 sum += own * samples;
             }
             close(theirs, &expected[key], name);
             assert!(
-                (seen.average[end] - sum / all_samples).abs() < 1e-5,
+                (statistics.average[end] - sum / all_samples).abs() < 1e-5,
                 "{name} {key}"
             );
         }
-        close(seen.mean, &expected["mean"], name);
-        close(seen.deviation, &expected["std"], name);
+        close(statistics.mean, &expected["mean"], name);
+        close(statistics.deviation, &expected["std"], name);
     };
     for (node, name) in graph.nodes.iter().zip(NODES) {
         if name != "flatten" {
@@ -279,17 +279,17 @@ fn golden_network() {
         let stats = statistics(case, &golden);
         let x: Tensor<4> = golden.tensor(&case["input"]["x"], &device());
         let network = small(&case["input"]["weights"], stats, &x, &golden);
-        let mut seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+        let mut calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
         for (node, name) in network.graph().nodes.iter().zip(NODES) {
             if name != "flatten" {
-                let own = seen.values.get_mut(&node.name).unwrap();
-                *own = golden_ops::seen(&stats[name]["output"], own);
+                let own = calibration.values.get_mut(&node.name).unwrap();
+                *own = golden_ops::statistics(&stats[name]["output"], own);
             }
         }
         let input = &network.graph().value(network.graph().inputs[0]).name;
-        let own = seen.values.get_mut(input).unwrap();
-        *own = golden_ops::seen(&stats["conv1"]["inputs"]["0"], own);
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let own = calibration.values.get_mut(input).unwrap();
+        *own = golden_ops::statistics(&stats["conv1"]["inputs"]["0"], own);
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         let exact = matches!(settings.activations.range_estimator, RangeEstimator::MinMax | RangeEstimator::Average);
         if exact {
             quantizers(&quantized, case, &golden);
@@ -397,18 +397,18 @@ fn golden_searched_layer() {
         // A last operation behind it, so that its result has a quantizer.
         let forward = |m: &Linear, x: Tensor<2>| m.forward(x).transpose();
         let network = trace(&model, x.clone(), forward).unwrap();
-        let mut seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+        let mut calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
         let stats = &args["stats"];
         let name = network
             .graph()
             .value(network.graph().inputs[0])
             .name
             .clone();
-        let own = seen.values.get_mut(&name).unwrap();
-        *own = golden_ops::seen(&stats["inputs"]["0"], own);
+        let own = calibration.values.get_mut(&name).unwrap();
+        *own = golden_ops::statistics(&stats["inputs"]["0"], own);
         let name = network.graph().nodes[0].name.clone();
-        let own = seen.values.get_mut(&name).unwrap();
-        *own = golden_ops::seen(&stats["output"], own);
+        let own = calibration.values.get_mut(&name).unwrap();
+        *own = golden_ops::statistics(&stats["output"], own);
         let scheme = match args["mode"].as_str().unwrap() {
             "sym" | "sym_restr" => Scheme::Symmetric,
             _ => Scheme::Affine,
@@ -424,10 +424,10 @@ fn golden_searched_layer() {
             let off = (found - float.clone()).abs().powi_scalar(p);
             f64::from(off.mean().into_scalar::<f32>())
         };
-        let before = loss(&quantize(&network, &seen, &settings).unwrap());
+        let before = loss(&quantize(&network, &calibration, &settings).unwrap());
         let score = |quantized: &Quantized| Evaluation::new(loss(quantized), 1);
-        let found = lapq(&network, &seen, &settings, 2, &mut Trials::new(score)).unwrap();
-        let after = loss(&quantize(&network, &seen, &found).unwrap());
+        let found = lapq(&network, &calibration, &settings, 2, &mut Trials::new(score)).unwrap();
+        let after = loss(&quantize(&network, &calibration, &found).unwrap());
         let initial = number(&expect["loss_initial"]);
         // Distiller's symmetric quantizers have half an integer more on either side, so that ours have longer steps. An error of
         // rounding grows with the p-th power of them.

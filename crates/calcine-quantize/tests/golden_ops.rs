@@ -8,7 +8,7 @@ use burn::nn::{
 use burn::tensor::{Tensor, TensorData};
 use calcine_params::Inventory;
 use calcine_quantize::{
-    QatNetwork, Calibration, RangeEstimator, Method, Scheme, Seen, Settings, fold_norms, quantize,
+    QatNetwork, Calibration, RangeEstimator, Method, Scheme, CalibrationStatistics, Settings, fold_norms, quantize,
 };
 use calcine_testkit::golden::{self, Golden};
 use calcine_testkit::{device, each};
@@ -18,9 +18,9 @@ use serde_json::Value;
 use crate::golden::number;
 
 /// What statistics say of a value; where it lay is not asked.
-pub(crate) fn seen(stats: &Value, like: &Seen) -> Seen {
+pub(crate) fn statistics(stats: &Value, like: &CalibrationStatistics) -> CalibrationStatistics {
     let of = |key: &str| number(&stats[key]);
-    Seen {
+    CalibrationStatistics {
         min: of("min"),
         max: of("max"),
         mean: of("mean"),
@@ -85,7 +85,7 @@ fn golden_operations_between_quantizers() {
         let keys = ["input0", "input1", "output"];
         for (value, key) in inputs.chain([result]).zip(keys) {
             let entry = calibration.values.get_mut(&value).unwrap();
-            *entry = seen(&args["stats"][key], entry);
+            *entry = statistics(&args["stats"][key], entry);
         }
         let quantized = quantize(&network, &calibration, &settings).unwrap();
         let found: Tensor<4> = quantized.forward(samples);
@@ -234,7 +234,7 @@ fn golden_folded_norms() {
         (settings.weights.bits, settings.activations.bits) = (16, 0);
         settings.weights.per_channel = false;
         let batch = vec![x.clone()];
-        let seen = Calibration::of(&network, std::slice::from_ref(&batch)).unwrap();
+        let calibration = Calibration::of(&network, std::slice::from_ref(&batch)).unwrap();
         let folded = fold_norms(network.clone()).unwrap();
         let inventory = Inventory::of(&folded);
         let paths: Vec<&str> = inventory.iter().map(|p| p.path.as_str()).collect();
@@ -254,7 +254,7 @@ fn golden_folded_norms() {
         let y = folded.run(batch.clone(), &mut |_, y| y).unwrap().remove(0);
         let expected = golden.values(&expect["y_unfolded_eval"]).1;
         near(&read(y), &expected, 2e-5, &format!("{name}: folded"));
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         let layer = quantized.layers().next().unwrap();
         let weights: Vec<f32> = layer
             .weight
@@ -276,7 +276,7 @@ fn golden_folded_norms() {
         let expected = golden.values(&expect["y_folded_eval"]).1;
         near(&read(y), &expected, 2e-4, &format!("{name}: results"));
 
-        let qat = QatNetwork::new(network, &seen, &settings, Method::Lsq)
+        let qat = QatNetwork::new(network, &calibration, &settings, Method::Lsq)
             .unwrap()
             .train();
         let on_tape = vec![x.to_device(&device().autodiff())];

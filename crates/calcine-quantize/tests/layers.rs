@@ -30,11 +30,11 @@ fn matrix_products_are_those_of_integers() {
         // A last operation behind it, so that its result has a quantizer.
         let forward = |_: &Relu, (a, b): (Tensor<3>, Tensor<3>)| a.matmul(b).swap_dims(1, 2);
         let network = trace(&Relu::new(), samples.clone(), forward).unwrap();
-        let seen = Calibration::of(&network, std::slice::from_ref(&samples)).unwrap();
+        let calibration = Calibration::of(&network, std::slice::from_ref(&samples)).unwrap();
         let mut settings = Settings::default();
         settings.activations.bits = *bits;
         settings.activations.scheme = *scheme;
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         let graph = quantized.graph();
         let quantizers = graph.inputs.iter().map(|id| &*graph.value(*id).name);
         let quantizers: Vec<_> = quantizers.map(|name| quantized.quantizer(name).unwrap()).collect();
@@ -90,7 +90,7 @@ fn words(device: &Device) -> (Network, Tensor<2, Int>, Tensor<2>) {
 #[test]
 fn embeddings_are_rows_of_integers() {
     let (network, ids, table) = words(&device());
-    let seen = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
+    let calibration = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
     let rows = [
         (8, true, Scheme::Symmetric, None),
         (4, false, Scheme::Symmetric, None),
@@ -104,7 +104,7 @@ fn embeddings_are_rows_of_integers() {
         settings.weights.scheme = *scheme;
         settings.weights.group = *group;
         settings.activations.bits = if group.is_some() { 0 } else { 8 };
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         let layer = quantized.layers().next().unwrap();
         let steps = if *per_channel { 10 } else { 1 };
         assert_eq!(layer.name, "embedding");
@@ -166,8 +166,8 @@ fn a_tied_embedding_is_in_the_file_twice() {
         m.embedding.forward(x).matmul(decoder)
     };
     let network = trace(&model, ids.clone(), forward).unwrap();
-    let seen = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
-    let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
+    let calibration = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
+    let quantized = quantize(&network, &calibration, &Settings::default()).unwrap();
     assert_eq!(quantized.layers().count(), 2);
     let given = reread(&quantized, &ids.clone().into_any());
     let expected: Tensor<3> = network.forward(ids);
@@ -198,7 +198,7 @@ fn transposed_convolutions_are_sums_of_integers() {
     let x = images(2, 5);
     let forward = |m: &ConvTranspose2d, x: Tensor<4>| m.forward(x).swap_dims(2, 3);
     let network = trace(&model, x.clone(), forward).unwrap();
-    let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
     let rows = [
         (8, 8, true, Scheme::Symmetric),
         (4, 8, false, Scheme::Affine),
@@ -210,7 +210,7 @@ fn transposed_convolutions_are_sums_of_integers() {
         settings.weights.per_channel = *per_channel;
         settings.weights.scheme = *scheme;
         settings.activations.bits = *activations;
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         let layer = quantized.layers().next().unwrap();
         assert_eq!((layer.output_axis, layer.shape), (1, &[3, 5, 3, 3][..]));
         let graph = quantized.graph();
@@ -252,7 +252,7 @@ fn transposed_convolutions_are_sums_of_integers() {
 #[test]
 fn layers_in_halves_take_half_the_bytes() {
     let (network, ids, table) = words(&device());
-    let seen = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
+    let calibration = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
     let of = |float| Settings {
         layers: vec![Override {
             name: "embedding".to_owned(),
@@ -261,10 +261,10 @@ fn layers_in_halves_take_half_the_bytes() {
         }],
         ..Settings::default()
     };
-    let whole = quantize(&network, &seen, &of(FloatType::F32)).unwrap();
+    let whole = quantize(&network, &calibration, &of(FloatType::F32)).unwrap();
     let rows = [(FloatType::F16, Dtype::F16), (FloatType::Bf16, Dtype::BF16)];
     each(rows, |(float, dtype)| {
-        let quantized = quantize(&network, &seen, &of(*float)).unwrap();
+        let quantized = quantize(&network, &calibration, &of(*float)).unwrap();
         assert_eq!(quantized.layers().count(), 1);
         assert_eq!(whole.stored_bytes() - quantized.stored_bytes(), 2 * 60);
         let bytes = quantized.to_bytes().unwrap();
@@ -300,12 +300,12 @@ fn layers_in_halves_take_half_the_bytes() {
     };
     let forward = |m: &Words, x: Tensor<2, Int>| m.fc.forward(m.embedding.forward(x));
     let network = trace(&large, ids.clone(), forward).unwrap();
-    let error = quantize(&network, &seen, &of(FloatType::F16)).unwrap_err();
+    let error = quantize(&network, &calibration, &of(FloatType::F16)).unwrap_err();
     assert!(
         matches!(&error, QuantizeError::Beyond { name, .. } if name == "embedding.weight"),
         "{error}"
     );
-    quantize(&network, &seen, &of(FloatType::Bf16)).unwrap();
+    quantize(&network, &calibration, &of(FloatType::Bf16)).unwrap();
 }
 
 /// A look-up beyond the table is an error that names the layer.
@@ -316,8 +316,8 @@ fn a_word_beyond_the_table_is_an_error() {
     };
     let ids = Tensor::<2, Int>::from_ints([[0, 3, 9]], &device());
     let network = trace(&embedding, ids.clone(), |m, x| m.forward(x)).unwrap();
-    let seen = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
-    let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
+    let calibration = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
+    let quantized = quantize(&network, &calibration, &Settings::default()).unwrap();
     let error = quantized
         .try_forward::<_, Tensor<3>>(ids + 7)
         .err()

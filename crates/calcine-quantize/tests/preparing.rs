@@ -204,9 +204,9 @@ fn prepared_networks_lose_less() {
     settings.activations.bits = 0;
     let lost = |preparation: Preparation| {
         let prepared = prepare(network.clone(), &images, &preparation).unwrap();
-        let seen = Calibration::of(&prepared, &images).unwrap();
+        let calibration = Calibration::of(&prepared, &images).unwrap();
         let expected: Tensor<2> = network.forward(images[1].clone());
-        let found = quantize(&prepared, &seen, &settings)
+        let found = quantize(&prepared, &calibration, &settings)
             .unwrap()
             .forward(images[1].clone());
         apart(expected, found)
@@ -221,8 +221,8 @@ fn prepared_networks_lose_less() {
     let (network, x) = block();
     let settings = Settings::default();
     let lost = |network: &Network| {
-        let seen = Calibration::of(network, &x).unwrap();
-        let quantized = quantize(network, &seen, &settings).unwrap();
+        let calibration = Calibration::of(network, &x).unwrap();
+        let quantized = quantize(network, &calibration, &settings).unwrap();
         let [expected, found]: [Tensor<3>; 2] = [
             network.forward(x[0].clone()),
             quantized.forward(x[0].clone()),
@@ -274,7 +274,7 @@ fn statistics_are_those_of_the_batches() {
 fn norms_make_up_for_rounded_weights() {
     let images = [models::images(16, 0)];
     let network = reestimate(models::network(), &images).unwrap();
-    let seen = Calibration::of(&network, &images).unwrap();
+    let calibration = Calibration::of(&network, &images).unwrap();
     let mut expected = Vec::new();
     let inputs = || vec![images[0].clone().into()];
     network
@@ -291,7 +291,7 @@ fn norms_make_up_for_rounded_weights() {
         settings.weights.per_channel = *per_channel;
         settings.activations.bits = 0;
         let off = |settings: &Settings, compared: usize| {
-            let quantized = quantize_with_batches(&network, &seen, settings, &images).unwrap();
+            let quantized = quantize_with_batches(&network, &calibration, settings, &images).unwrap();
             let mut found = Vec::new();
             let mut watch = |node: &Node, result: AnyTensor| {
                 if node.name == "stem_norm" {
@@ -342,8 +342,8 @@ fn folded_norms_are_gone_and_change_nothing() {
     assert_eq!(names[..2], ["stem", "stem_norm.relu"]);
     let batches = [x];
     let of = |network: &Network| {
-        let seen = Calibration::of(network, &batches).unwrap();
-        quantize(network, &seen, &Settings::default()).unwrap()
+        let calibration = Calibration::of(network, &batches).unwrap();
+        quantize(network, &calibration, &Settings::default()).unwrap()
     };
     let (own, other) = (of(&folded), of(&network));
     for (own, other) in own.layers().zip(other.layers()) {

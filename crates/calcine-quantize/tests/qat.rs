@@ -26,9 +26,9 @@ fn trained_by(
     network: &Network,
     settings: &Settings,
 ) -> (QatNetwork, Calibration) {
-    let seen = Calibration::of(network, &[images(6, 0), images(5, 7)]).unwrap();
-    let qat = QatNetwork::new(network.clone(), &seen, settings, method).unwrap();
-    (qat, seen)
+    let calibration = Calibration::of(network, &[images(6, 0), images(5, 7)]).unwrap();
+    let qat = QatNetwork::new(network.clone(), &calibration, settings, method).unwrap();
+    (qat, calibration)
 }
 
 const METHODS: [Method; 5] = [
@@ -65,8 +65,8 @@ fn it_begins_as_the_network_quantized_after_training() {
         [(8, true), (8, false), (5, true), (4, false)],
         |(bits, per_channel)| {
             let settings = settings(*bits, *per_channel);
-            let (qat, seen) = qat(&network, &settings);
-            let expected: Tensor<2> = quantize(&network, &seen, &settings)
+            let (qat, calibration) = qat(&network, &settings);
+            let expected: Tensor<2> = quantize(&network, &calibration, &settings)
                 .unwrap()
                 .forward(x.clone());
             let integers: Tensor<2> = qat.quantized().unwrap().forward(x.clone());
@@ -326,11 +326,11 @@ fn integers_are_what_trained_whatever_scales_have_become() {
         let function = *function;
         let forward = move |m: &[burn::nn::Linear; 2], x| m[1].forward(function(m[0].forward(x)));
         let network = calcine_trace::trace(&model, x.clone(), forward).unwrap();
-        let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+        let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
         for method in METHODS {
             for factor in [1.0, 1.37, 0.8, 3.1] {
                 let settings = settings(7, true);
-                let fresh = QatNetwork::new(network.clone(), &seen, &settings, method).unwrap();
+                let fresh = QatNetwork::new(network.clone(), &calibration, &settings, method).unwrap();
                 let inventory = Inventory::of(&fresh);
                 let learned = inventory.iter().filter(|parameter| {
                     let path = &parameter.path;

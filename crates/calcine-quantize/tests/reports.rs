@@ -36,15 +36,15 @@ fn mixed() -> (Network, Calibration) {
             .forward(softmax(x * m.gate.val().reshape([1, 1, 4]), 2))
     };
     let network = trace(&model, words.clone(), forward).unwrap();
-    let seen = Calibration::of(&network, &[words]).unwrap();
-    (network, seen)
+    let calibration = Calibration::of(&network, &[words]).unwrap();
+    (network, calibration)
 }
 
 #[test]
 fn a_report_lists_what_stays_in_float_and_why() {
-    let (network, seen) = mixed();
+    let (network, calibration) = mixed();
     let float = |settings: &Settings| {
-        let quantized = quantize(&network, &seen, settings).unwrap();
+        let quantized = quantize(&network, &calibration, settings).unwrap();
         let float = quantized.report().float.iter();
         float
             .map(|node| (node.operation.clone(), node.reason.to_string()))
@@ -99,7 +99,7 @@ fn a_report_lists_what_stays_in_float_and_why() {
             assert!(operation == own && reason.contains(why), "{found:?}");
         }
     });
-    let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
+    let quantized = quantize(&network, &calibration, &Settings::default()).unwrap();
     let report = quantized.report();
     assert_eq!(report.float[0].parameters, ["gate"]);
     let text = report.to_string();
@@ -116,13 +116,13 @@ fn a_report_lists_what_stays_in_float_and_why() {
         float.map(|node| node.name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(names(&again), names(&quantized));
-    let qat = QatNetwork::new(network, &seen, &Settings::default(), Method::Lsq).unwrap();
+    let qat = QatNetwork::new(network, &calibration, &Settings::default(), Method::Lsq).unwrap();
     assert_eq!(qat.report().float.last(), report.float.last());
 }
 
 #[test]
 fn settings_that_change_nothing_are_reported() {
-    let (network, seen, x) = blocks();
+    let (network, calibration, x) = blocks();
     let rows: [(Change, &[&str]); 11] = [
         (|_| {}, &[]),
         (
@@ -211,7 +211,7 @@ fn settings_that_change_nothing_are_reported() {
         let mut settings = Settings::default();
         change(&mut settings);
         let quantized =
-            quantize_with_batches(&network, &seen, &settings, std::slice::from_ref(&x)).unwrap();
+            quantize_with_batches(&network, &calibration, &settings, std::slice::from_ref(&x)).unwrap();
         let report = quantized.report();
         let unused = report.without_effect.iter();
         let unused: Vec<&str> = unused.map(|unused| unused.setting.as_str()).collect();
@@ -226,7 +226,7 @@ fn settings_that_change_nothing_are_reported() {
     });
     let mut settings = Settings::default();
     settings.weights.correct_bias = true;
-    let qat = QatNetwork::new(network, &seen, &settings, Method::Lsq).unwrap();
+    let qat = QatNetwork::new(network, &calibration, &settings, Method::Lsq).unwrap();
     assert_eq!(
         qat.report().without_effect[0].setting,
         "weights.correct_bias"
@@ -241,13 +241,13 @@ fn half_precision_says_what_it_loses() {
             Param::from_tensor(Tensor::<1>::from_floats(weights, &device()).reshape([2, 2]));
         let x: Tensor<2> = numbers([4, 2]);
         let network = trace(&model, x.clone(), |m, x| m.forward(x)).unwrap();
-        let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+        let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
         let mut settings = Settings::default();
         settings.layers.push(Override {
             float: Some(FloatType::F16),
             ..layer("*")
         });
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         let y: Tensor<2> = quantized.forward(x.clone());
         let expected: Tensor<2> = network.forward(x);
         let off = (y - expected).abs().max().into_scalar::<f32>();

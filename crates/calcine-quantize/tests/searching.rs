@@ -15,7 +15,7 @@ use crate::models::{images, network};
 /// A network with what it gives, how far a quantized one is off, and what calibration saw.
 struct Case {
     network: Network,
-    seen: Calibration,
+    calibration: Calibration,
     expected: Tensor<2>,
 }
 
@@ -23,11 +23,11 @@ impl Case {
     fn new() -> Self {
         let network = network();
         let batches = [images(6, 0), images(6, 3)];
-        let seen = Calibration::of(&network, &batches).unwrap();
+        let calibration = Calibration::of(&network, &batches).unwrap();
         let expected = network.forward(images(8, 1));
         Self {
             network,
-            seen,
+            calibration,
             expected,
         }
     }
@@ -39,7 +39,7 @@ impl Case {
     }
 
     fn loss(&self, settings: &Settings) -> f64 {
-        self.score(&quantize(&self.network, &self.seen, settings).unwrap())
+        self.score(&quantize(&self.network, &self.calibration, settings).unwrap())
             .loss
     }
 }
@@ -58,14 +58,14 @@ fn what_is_found_loses_less_and_says_so_in_a_file() {
     let found = [
         lapq(
             &case.network,
-            &case.seen,
+            &case.calibration,
             &four_bits(),
             1,
             &mut Trials::new(|q| case.score(q)),
         ),
         greedy(
             &case.network,
-            &case.seen,
+            &case.calibration,
             &four_bits(),
             &[RangeEstimator::MinMax, RangeEstimator::Laplace, RangeEstimator::Mse],
             &mut Trials::new(|q| case.score(q)),
@@ -89,7 +89,7 @@ fn a_search_goes_on_where_it_was_stopped() {
         tried.set(tried.get() + 1);
         case.score(quantized)
     };
-    let search = |trials: &mut Trials<'_>| lapq(&case.network, &case.seen, &four_bits(), 1, trials);
+    let search = |trials: &mut Trials<'_>| lapq(&case.network, &case.calibration, &four_bits(), 1, trials);
     let whole = search(&mut Trials::new(score)).unwrap();
     let all = tried.replace(0);
     assert!(all > 20, "{all}");
@@ -139,13 +139,13 @@ fn a_search_says_how_many_trials_it_takes_at_most() {
         drop(trials);
         told
     };
-    let (network, seen) = (&case.network, &case.seen);
+    let (network, calibration) = (&case.network, &case.calibration);
     let range_estimators = [RangeEstimator::MinMax, RangeEstimator::Mse];
     let searches: [&dyn Fn(&mut Trials<'_>); 4] = [
-        &|trials| drop(lapq(network, seen, &four_bits(), 1, trials).unwrap()),
-        &|trials| drop(lapq(network, seen, &four_bits(), 0, trials).unwrap()),
-        &|trials| drop(greedy(network, seen, &four_bits(), &range_estimators, trials).unwrap()),
-        &|trials| drop(widths(network, seen, &four_bits(), &[8, 4, 2], trials).unwrap()),
+        &|trials| drop(lapq(network, calibration, &four_bits(), 1, trials).unwrap()),
+        &|trials| drop(lapq(network, calibration, &four_bits(), 0, trials).unwrap()),
+        &|trials| drop(greedy(network, calibration, &four_bits(), &range_estimators, trials).unwrap()),
+        &|trials| drop(widths(network, calibration, &four_bits(), &[8, 4, 2], trials).unwrap()),
     ];
     for (search, exact) in searches.into_iter().zip([false, false, true, true]) {
         let told = counts(search);
@@ -169,7 +169,7 @@ fn fewer_bits_of_a_layer_cost_more_and_are_spent_where_they_cost_least() {
     let mut trials = Trials::new(|quantized| case.score(quantized));
     let found = widths(
         &case.network,
-        &case.seen,
+        &case.calibration,
         &settings,
         &[2, 8, 4],
         &mut trials,
@@ -196,7 +196,7 @@ fn fewer_bits_of_a_layer_cost_more_and_are_spent_where_they_cost_least() {
     let weights: usize = found.layers.iter().map(|layer| layer.weights).sum();
     let budget = found.rest + weights as u64 / 2;
     let chosen = found.allocate(&settings, budget).unwrap();
-    let mixed = quantize(&case.network, &case.seen, &chosen).unwrap();
+    let mixed = quantize(&case.network, &case.calibration, &chosen).unwrap();
     let bits: usize = mixed
         .layers()
         .map(|l| l.weight.len() * usize::from(l.bits))
@@ -204,7 +204,7 @@ fn fewer_bits_of_a_layer_cost_more_and_are_spent_where_they_cost_least() {
     assert!(bits <= 4 * weights, "{bits}");
     // Files are as small as the forecast says.
     for settings in [chosen.clone(), settings.clone()] {
-        let network = quantize(&case.network, &case.seen, &settings).unwrap();
+        let network = quantize(&case.network, &case.calibration, &settings).unwrap();
         let (file, forecast) = (network.to_bytes().unwrap().len(), found.forecast(&settings));
         let off = forecast.abs_diff(file as u64) as f64 / file as f64;
         assert!(off < 0.01, "{forecast} for {file}");

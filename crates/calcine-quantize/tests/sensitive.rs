@@ -60,8 +60,8 @@ fn between() -> Between {
 }
 
 fn quantized(network: &Network, x: &[AnyTensor], settings: &Settings) -> Quantized {
-    let seen = Calibration::of(network, &[x.to_vec()]).unwrap();
-    quantize(network, &seen, settings).unwrap_or_else(|error| panic!("{error}"))
+    let calibration = Calibration::of(network, &[x.to_vec()]).unwrap();
+    quantize(network, &calibration, settings).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Why nodes stay in float, of those that could not be rounded.
@@ -230,8 +230,8 @@ fn functions_that_magnify_take_floats() {
         );
         assert!(!kept_in_float(&ours).is_empty());
         // The network trains on the same values, and becomes the same integers.
-        let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
-        let qat = QatNetwork::new(network, &seen, &Settings::default(), Method::Lsq).unwrap();
+        let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+        let qat = QatNetwork::new(network, &calibration, &Settings::default(), Method::Lsq).unwrap();
         let fake_quantized: Tensor<4> = qat.forward(x.clone());
         let integers: Tensor<4> = qat.quantized().unwrap().forward(x.clone());
         let largest = fake_quantized.clone().abs().max().into_scalar::<f32>();

@@ -130,7 +130,7 @@ const BAD: [(&str, Change); 32] = [
 fn settings_made_by_code_are_checked_by_all_that_take_them() {
     let network = network();
     let batches = [images(2, 0)];
-    let seen = Calibration::of(&network, &batches).unwrap();
+    let calibration = Calibration::of(&network, &batches).unwrap();
     let score = |_: &Quantized| Evaluation::new(0.0, 1);
     each(BAD, |(field, change)| {
         let mut settings = Settings::default();
@@ -140,22 +140,22 @@ fn settings_made_by_code_are_checked_by_all_that_take_them() {
         let expected = error.to_string();
         let trials = || Trials::new(score);
         let found = [
-            quantize(&network, &seen, &settings)
+            quantize(&network, &calibration, &settings)
                 .map(drop)
                 .map_err(|e| e.to_string()),
-            quantize_with_batches(&network, &seen, &settings, &batches)
+            quantize_with_batches(&network, &calibration, &settings, &batches)
                 .map(drop)
                 .map_err(|e| e.to_string()),
-            QatNetwork::new(network.clone(), &seen, &settings, Method::Lsq)
+            QatNetwork::new(network.clone(), &calibration, &settings, Method::Lsq)
                 .map(drop)
                 .map_err(|e| e.to_string()),
-            lapq(&network, &seen, &settings, 1, &mut trials())
+            lapq(&network, &calibration, &settings, 1, &mut trials())
                 .map(drop)
                 .map_err(|e| e.to_string()),
-            greedy(&network, &seen, &settings, &[], &mut trials())
+            greedy(&network, &calibration, &settings, &[], &mut trials())
                 .map(drop)
                 .map_err(|e| e.to_string()),
-            widths(&network, &seen, &settings, &[8], &mut trials())
+            widths(&network, &calibration, &settings, &[8], &mut trials())
                 .map(drop)
                 .map_err(|e| e.to_string()),
         ];
@@ -180,7 +180,7 @@ fn settings_made_by_code_are_checked_by_all_that_take_them() {
         let settings = Settings::default();
         let error = widths(
             &network,
-            &seen,
+            &calibration,
             &settings,
             &[8, bits],
             &mut Trials::new(score),
@@ -190,7 +190,7 @@ fn settings_made_by_code_are_checked_by_all_that_take_them() {
     let range_estimators = [RangeEstimator::Mse, RangeEstimator::Percentile(3.0)];
     let error = greedy(
         &network,
-        &seen,
+        &calibration,
         &Settings::default(),
         &range_estimators,
         &mut Trials::new(score),
@@ -202,7 +202,7 @@ fn settings_made_by_code_are_checked_by_all_that_take_them() {
 #[test]
 fn bits_and_numbers_are_those_that_the_method_has() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let rows = [
         (Method::Lsq, 1, false),
         (Method::Lsq, 16, true),
@@ -218,7 +218,7 @@ fn bits_and_numbers_are_those_that_the_method_has() {
     each(rows, |(method, bits, expected)| {
         let mut settings = Settings::default();
         settings.weights.bits = *bits;
-        let qat = QatNetwork::new(network.clone(), &seen, &settings, *method);
+        let qat = QatNetwork::new(network.clone(), &calibration, &settings, *method);
         assert_eq!(qat.is_ok(), *expected, "{:?}", qat.err());
     });
 }
@@ -273,8 +273,8 @@ pub(crate) fn blocks() -> (Network, Calibration, Tensor<2>) {
         m.fc.forward(x)
     };
     let network = trace(&model, x.clone(), forward).unwrap();
-    let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
-    (network, seen, x)
+    let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    (network, calibration, x)
 }
 
 /// The weights of the layers with these bits.
@@ -290,7 +290,7 @@ fn weights_of(quantized: &Quantized, bits: u8) -> Vec<String> {
 
 #[test]
 fn a_pattern_of_layers_is_one_of_their_weights() {
-    let (network, seen, _) = blocks();
+    let (network, calibration, _) = blocks();
     let inventory = Inventory::of(&network);
     let rows = [
         "*",
@@ -319,7 +319,7 @@ fn a_pattern_of_layers_is_one_of_their_weights() {
             ..layer(pattern)
         });
         let selected = inventory.select(&[format!("{pattern}.weight")]);
-        let found = quantize(&network, &seen, &settings);
+        let found = quantize(&network, &calibration, &settings);
         // A pattern of another depth is reported, and of parameters an error.
         let modules =
             selected.is_err() && found.as_ref().is_ok_and(|q| weights_of(q, 4).is_empty());
@@ -347,7 +347,7 @@ fn a_pattern_of_layers_is_one_of_their_weights() {
 
 #[test]
 fn a_pattern_of_layers_reaches_nothing_that_follows_them() {
-    let (network, seen, _) = blocks();
+    let (network, calibration, _) = blocks();
     let quantized = |names: &[&str]| {
         let mut settings = Settings::default();
         for name in names {
@@ -357,7 +357,7 @@ fn a_pattern_of_layers_reaches_nothing_that_follows_them() {
                 ..layer(name)
             });
         }
-        quantize(&network, &seen, &settings).unwrap()
+        quantize(&network, &calibration, &settings).unwrap()
     };
     let layers = [
         "conv1",
@@ -406,7 +406,7 @@ fn a_pattern_of_layers_reaches_nothing_that_follows_them() {
 
 #[test]
 fn a_pattern_that_matches_nothing_names_its_neighbours() {
-    let (network, seen, _) = blocks();
+    let (network, calibration, _) = blocks();
     let rows = [
         ("conv3", "conv"),
         ("layer1.0.conv2", "layer1.0.conv1"),
@@ -421,10 +421,10 @@ fn a_pattern_that_matches_nothing_names_its_neighbours() {
             weight_bits: Some(4),
             ..layer(pattern)
         });
-        let after = quantize(&network, &seen, &settings)
+        let after = quantize(&network, &calibration, &settings)
             .unwrap_err()
             .to_string();
-        let qat = QatNetwork::new(network.clone(), &seen, &settings, Method::Lsq);
+        let qat = QatNetwork::new(network.clone(), &calibration, &settings, Method::Lsq);
         assert_eq!(qat.unwrap_err().to_string(), after);
         let (said, nearest) = after.split_once("nearest: ").unwrap();
         assert!(said.contains(pattern) && nearest.contains(near), "{after}");
@@ -447,7 +447,7 @@ fn a_name_that_two_things_could_have_is_an_error() {
     let x: Tensor<2> = numbers([8, 3]);
     let forward = |m: &Named, x: Tensor<2>| m.output.forward(relu(m.input.forward(x)));
     let network = trace(&model, x.clone(), forward).unwrap();
-    let seen = Calibration::of(&network, &[x]).unwrap();
+    let calibration = Calibration::of(&network, &[x]).unwrap();
     let graph = network.graph();
     let fed = graph.value(graph.inputs[0]).name.clone();
     let bits = |name: &str| {
@@ -456,7 +456,7 @@ fn a_name_that_two_things_could_have_is_an_error() {
             activation_bits: Some(4),
             ..layer(name)
         });
-        let quantized = quantize(&network, &seen, &settings);
+        let quantized = quantize(&network, &calibration, &settings);
         quantized.map(|quantized| {
             [fed.as_str(), "input"].map(|name| quantized.quantizer(name).map(|g| g.high))
         })
@@ -469,23 +469,23 @@ fn a_name_that_two_things_could_have_is_an_error() {
     let score = |_: &Quantized| Evaluation::new(0.0, 1);
     let mut trials = Trials::new(score);
     let settings = Settings::default();
-    assert!(lapq(&network, &seen, &settings, 1, &mut trials).is_ok());
-    let found = widths(&network, &seen, &settings, &[8, 4], &mut Trials::new(score)).unwrap();
+    assert!(lapq(&network, &calibration, &settings, 1, &mut trials).is_ok());
+    let found = widths(&network, &calibration, &settings, &[8, 4], &mut Trials::new(score)).unwrap();
     let chosen = found.allocate(&settings, 10_000).unwrap();
-    assert!(quantize(&network, &seen, &chosen).is_ok());
+    assert!(quantize(&network, &calibration, &chosen).is_ok());
 }
 
 /// As `layer1.*.weight` is of no parameter.
 #[test]
 fn a_pattern_of_another_depth_is_of_no_layer_and_reported() {
-    let (network, seen, _) = blocks();
+    let (network, calibration, _) = blocks();
     for pattern in ["layer1.*", "*.conv2", "*.*.*.*.*.*.conv1"] {
         let mut settings = Settings::default();
         settings.layers.push(Override {
             weight_bits: Some(4),
             ..layer(pattern)
         });
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         assert_eq!(weights_of(&quantized, 4), Vec::<String>::new());
         let report = quantized.report();
         assert_eq!(report.without_effect[0].setting, format!("layer.{pattern}"));
@@ -495,7 +495,7 @@ fn a_pattern_of_another_depth_is_of_no_layer_and_reported() {
 
 #[test]
 fn overrides_and_first_last_are_merged_key_by_key() {
-    let (network, seen, _) = blocks();
+    let (network, calibration, _) = blocks();
     let all = [
         "conv1.weight",
         "conv1.weight",
@@ -508,7 +508,7 @@ fn overrides_and_first_last_are_merged_key_by_key() {
     ];
     let quantized = |text: &str| {
         let settings = Settings::parse(&format!("format = 1\n{text}")).unwrap();
-        quantize(&network, &seen, &settings).unwrap()
+        quantize(&network, &calibration, &settings).unwrap()
     };
     let layers = |text: &str, bits: u8| weights_of(&quantized(text), bits);
     let ends = "[first_last]\nfloat = \"f32\"\n";
@@ -547,7 +547,7 @@ fn overrides_and_first_last_are_merged_key_by_key() {
 /// Widths stay what was chosen, whatever globs of the settings and second uses of a layer say.
 #[test]
 fn a_search_finds_settings_for_second_uses_too() {
-    let (network, seen, _) = blocks();
+    let (network, calibration, _) = blocks();
     let score = |quantized: &Quantized| {
         let bits: u32 = quantized.layers().map(|layer| u32::from(layer.bits)).sum();
         Evaluation::new(100.0 - f64::from(bits), 1)
@@ -562,11 +562,11 @@ fn a_search_finds_settings_for_second_uses_too() {
         weight_bits: Some(6),
         ..layer("**")
     });
-    let found = widths(&network, &seen, &settings, &[8, 4], &mut Trials::new(score)).unwrap();
+    let found = widths(&network, &calibration, &settings, &[8, 4], &mut Trials::new(score)).unwrap();
     // Narrower weights lose as much in each layer, so that the layers must differ by the budget alone.
     let budget = found.rest + 9 * 6 + 9;
     let chosen = found.allocate(&settings, budget).unwrap();
-    let quantized = quantize(&network, &seen, &chosen).unwrap();
+    let quantized = quantize(&network, &calibration, &chosen).unwrap();
     let bytes: usize = quantized
         .layers()
         .map(|layer| 9 * usize::from(layer.bits))

@@ -14,7 +14,7 @@ use crate::models::{images, network};
 /// What each function that takes batches says of one.
 fn refused(
     network: &Network,
-    seen: &Calibration,
+    calibration: &Calibration,
     batch: &Vec<AnyTensor>,
 ) -> Vec<(&'static str, Option<String>)> {
     fn said<T, E: ToString>(result: Result<T, E>) -> Option<String> {
@@ -24,7 +24,7 @@ fn refused(
     let over = |change: fn(&mut Settings)| {
         let mut settings = Settings::default();
         change(&mut settings);
-        said(quantize_with_batches(network, seen, &settings, batches))
+        said(quantize_with_batches(network, calibration, &settings, batches))
     };
     let smooth = Preparation {
         equalize: true,
@@ -46,10 +46,10 @@ fn refused(
 #[test]
 fn whatever_its_shape_a_batch_has_an_answer_or_an_error() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
-    let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let quantized = quantize(&network, &calibration, &Settings::default()).unwrap();
     let qat =
-        QatNetwork::new(network.clone(), &seen, &Settings::default(), Method::Lsq).unwrap();
+        QatNetwork::new(network.clone(), &calibration, &Settings::default(), Method::Lsq).unwrap();
     let lengths = [0, 1, 2, 3, 4, 8];
     let mut shapes = vec![[2, 3, 8, 8], [1, 3, 8, 8], [0, 0, 0, 0], [5, 3, 16, 16]];
     for length in lengths {
@@ -75,7 +75,7 @@ fn whatever_its_shape_a_batch_has_an_answer_or_an_error() {
         assert_eq!(quantized.run(x(), &mut |_, _| {}).err(), float);
         assert_eq!(qat.try_forward::<_, Vec<AnyTensor>>(x()).err(), float);
         if float.is_some() {
-            for (what, said) in refused(&network, &seen, &x()) {
+            for (what, said) in refused(&network, &calibration, &x()) {
                 assert_eq!(said, message, "{what}");
             }
         }
@@ -85,10 +85,10 @@ fn whatever_its_shape_a_batch_has_an_answer_or_an_error() {
 #[test]
 fn tensors_of_another_number_rank_or_kind_are_errors() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
-    let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let quantized = quantize(&network, &calibration, &Settings::default()).unwrap();
     let qat =
-        QatNetwork::new(network.clone(), &seen, &Settings::default(), Method::Lsq).unwrap();
+        QatNetwork::new(network.clone(), &calibration, &Settings::default(), Method::Lsq).unwrap();
     let right = || AnyTensor::from(images(2, 0));
     let rows: [Vec<AnyTensor>; 5] = [
         vec![],
@@ -112,7 +112,7 @@ fn tensors_of_another_number_rank_or_kind_are_errors() {
             qat.try_forward::<_, Vec<AnyTensor>>(inputs.clone()).err(),
             error
         );
-        for (what, said) in refused(&network, &seen, inputs) {
+        for (what, said) in refused(&network, &calibration, inputs) {
             assert_eq!(said, error.as_ref().map(ToString::to_string), "{what}");
         }
     });
@@ -125,7 +125,7 @@ fn tensors_of_another_number_rank_or_kind_are_errors() {
     assert!(matches!(error, QuantizeError::NoBatch));
     let mut settings = Settings::default();
     settings.weights.correct_bias = true;
-    let error = quantize_with_batches(&network, &seen, &settings, &none).unwrap_err();
+    let error = quantize_with_batches(&network, &calibration, &settings, &none).unwrap_err();
     assert!(matches!(error, QuantizeError::NoBatch));
 }
 
@@ -136,10 +136,10 @@ fn inputs_have_equally_many_samples() {
     let rows = |count: usize| numbers::<2>([5, 3]).repeat_dim(0, 2).slice_dim(0, 0..count);
     let of = |[a, b]: [usize; 2]| (rows(a), rows(b));
     let network = trace(&model, of([1, 1]), forward).unwrap();
-    let seen = Calibration::of(&network, &[of([2, 2])]).unwrap();
-    let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
+    let calibration = Calibration::of(&network, &[of([2, 2])]).unwrap();
+    let quantized = quantize(&network, &calibration, &Settings::default()).unwrap();
     let qat =
-        QatNetwork::new(network.clone(), &seen, &Settings::default(), Method::Lsq).unwrap();
+        QatNetwork::new(network.clone(), &calibration, &Settings::default(), Method::Lsq).unwrap();
     let rows = [
         ([2, 2], true),
         ([7, 7], true),
@@ -156,7 +156,7 @@ fn inputs_have_equally_many_samples() {
             float
         );
         assert_eq!(qat.try_forward::<_, Tensor<2>>(of(*rows)).err(), float);
-        for (what, said) in refused(&network, &seen, &of(*rows).into_any()) {
+        for (what, said) in refused(&network, &calibration, &of(*rows).into_any()) {
             assert_eq!(said.is_none(), *fits, "{what}: {said:?}");
         }
     });
@@ -169,11 +169,11 @@ fn positions_beyond_the_end_are_errors() {
     let ids = |ids: [i32; 2]| Tensor::<2, Int>::from_data([ids], &device());
     let forward = |m: &Embedding, ids: Tensor<2, Int>| m.forward(ids) * 2.0;
     let network = trace(&model, ids([0, 1]), forward).unwrap();
-    let seen = Calibration::of(&network, &[ids([0, 4])]).unwrap();
+    let calibration = Calibration::of(&network, &[ids([0, 4])]).unwrap();
     let mut in_float = Settings::default();
     in_float.activations.bits = 0;
     for settings in [Settings::default(), in_float] {
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         let found = quantized.try_forward::<_, Tensor<3>>(ids([0, 5]));
         assert!(matches!(found, Err(ForwardError::Operation { .. })));
         assert!(quantized.try_forward::<_, Tensor<3>>(ids([0, 4])).is_ok());
@@ -190,7 +190,7 @@ fn positions_beyond_the_end_are_errors() {
 #[test]
 fn numbers_that_are_not_finite_are_refused_by_all_that_goes_by_batches() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
     for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let bad = images(2, 0).slice_fill([1..2, 2..3, 7..8, 7..8], number);
         let batches = [vec![AnyTensor::from(images(2, 0))], vec![bad.into()]];
@@ -205,7 +205,7 @@ fn numbers_that_are_not_finite_are_refused_by_all_that_goes_by_batches() {
         for change in rows {
             let mut settings = weights_alone.clone();
             change(&mut settings);
-            let error = quantize_with_batches(&network, &seen, &settings, &batches).unwrap_err();
+            let error = quantize_with_batches(&network, &calibration, &settings, &batches).unwrap_err();
             let named =
                 matches!(&error, QuantizeError::Batch { batch: 1, input } if input == "input");
             assert!(named, "{error}");
@@ -227,6 +227,6 @@ fn numbers_that_are_not_finite_are_refused_by_all_that_goes_by_batches() {
         // Ranges are of finite numbers, so that a quantizer says that it has none.
         let partly = Calibration::of(&network, &batches).unwrap();
         let error = quantize(&network, &partly, &Settings::default()).unwrap_err();
-        assert!(matches!(error, QuantizeError::Unseen { .. }), "{error}");
+        assert!(matches!(error, QuantizeError::NotCalibrated { .. }), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 use calcine_graph::{Graph, Map, Node, Op, Source, ValueId};
-use calcine_quantize::{Calibration, RangeEstimator, Scheme, Seen, Settings, quantize};
+use calcine_quantize::{Calibration, RangeEstimator, Scheme, CalibrationStatistics, Settings, quantize};
 use calcine_testkit::each;
 use calcine_testkit::golden::{self, Golden};
 use calcine_trace::trace;
@@ -85,13 +85,13 @@ fn check(file: &Golden, case: &Value) {
     let model = golden_resnet(&device);
     let x: Tensor<4> = file.tensor(&case["input"]["x"], &device);
     let network = trace(&model, x.clone(), |m, x: Tensor<4>| m.forward(x)).unwrap();
-    let mut seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    let mut calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
     let graph = network.graph();
     let stats = &case["args"]["stats"];
     let mut change = |name: &str, stats: &Value| {
-        let own = seen.values.get_mut(name).unwrap();
+        let own = calibration.values.get_mut(name).unwrap();
         let of = |key: &str, or: f64| stats[key].as_f64().unwrap_or(or);
-        *own = Seen {
+        *own = CalibrationStatistics {
             min: of("min", f64::NAN),
             max: of("max", f64::NAN),
             average: [of("avg_min", own.average[0]), of("avg_max", own.average[1])],
@@ -112,7 +112,7 @@ fn check(file: &Golden, case: &Value) {
     let input = &graph.value(graph.inputs[0]).name;
     change(input, &stats["conv1"]["inputs"]["0"]);
     let settings = settings(&case["args"]).unwrap();
-    let quantized = quantize(&network, &seen, &settings).unwrap();
+    let quantized = quantize(&network, &calibration, &settings).unwrap();
     let layers = case["expect"]["layers"].as_array().unwrap();
     for layer in quantized.layers() {
         let theirs = layers.iter().find(|theirs| theirs["name"] == layer.name);

@@ -148,8 +148,8 @@ fn bind_quantized(
     steps: u64,
 ) -> Result<Vec<String>, String> {
     let said = |error: &dyn std::error::Error| error.to_string();
-    let seen = Calibration::of(&network, &[ones(&network)?]).map_err(|error| said(&error))?;
-    let qat = QatNetwork::new(network, &seen, &quantization_settings(asked), asked.method);
+    let calibration = Calibration::of(&network, &[ones(&network)?]).map_err(|error| said(&error))?;
+    let qat = QatNetwork::new(network, &calibration, &quantization_settings(asked), asked.method);
     let qat = qat.map_err(|error| said(&error))?;
     let graph = qat.network().graph();
     let bound = recipe.bind_carrying_out(&recipe.duties(), &qat, Some(graph), steps);

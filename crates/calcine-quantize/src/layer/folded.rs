@@ -1,7 +1,7 @@
 //! A layer in float, with the norm behind it.
 
 use calcine_graph::{Node, Op};
-use calcine_quant::{QuantizerError, Quantizer, Seen};
+use calcine_quant::{QuantizerError, Quantizer, CalibrationStatistics};
 use calcine_trace::{AnyTensor, Network};
 
 use crate::QuantizeError;
@@ -118,9 +118,9 @@ impl FloatLayer {
 #[allow(clippy::cast_possible_truncation, reason = "weights are f32")]
 fn range(weights: &[f64], settings: &WeightSettings) -> [f64; 2] {
     let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
-    let seen = Seen::of(&[&weights]);
-    seen.map_or([0.0, 0.0], |seen| {
-        settings.range_estimator.range(&seen, settings.bits, settings.scheme)
+    let statistics = CalibrationStatistics::of_samples(&[&weights]);
+    statistics.map_or([0.0, 0.0], |statistics| {
+        settings.range_estimator.range(&statistics, settings.bits, settings.scheme)
     })
 }
 

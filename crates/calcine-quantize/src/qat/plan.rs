@@ -95,7 +95,7 @@ impl QatPlan {
     /// The plan, the network with what it adds, and the ranges as calibration has them.
     pub(super) fn of(
         network: Network,
-        seen: &Calibration,
+        calibration: &Calibration,
         settings: &Settings,
         method: Method,
     ) -> Result<(Self, Network, Vec<Range>), QatError> {
@@ -109,7 +109,7 @@ impl QatPlan {
         let graph = network.graph().clone();
         let uses = Uses::of(&graph);
         let by_layer = ByLayer::new(settings, &graph)?;
-        let quantizers = quantizers(&graph, &uses, seen, &by_layer)?;
+        let quantizers = quantizers(&graph, &uses, calibration, &by_layer)?;
         let mut added = Additions {
             graph: graph.clone(),
             added: Vec::new(),
@@ -201,7 +201,7 @@ impl QatPlan {
             quantizers: &quantizers,
             layers: &integers.collect(),
         };
-        let mut report = asked.report_on(&by_layer, seen);
+        let mut report = asked.report_on(&by_layer, calibration);
         report.after_training_only(settings);
         let plan = Self {
             report,

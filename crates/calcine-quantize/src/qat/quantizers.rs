@@ -132,8 +132,8 @@ impl QatNetwork {
             return Some(before);
         }
         let x = x.clone().detach();
-        let seen = Tensor::cat(vec![x.clone().min(), x.max()], 0);
-        let moved = (before.mul_scalar(decay) + seen.mul_scalar(1.0 - decay)).detach();
+        let observed = Tensor::cat(vec![x.clone().min(), x.max()], 0);
+        let moved = (before.mul_scalar(decay) + observed.mul_scalar(1.0 - decay)).detach();
         range.update(moved.clone());
         Some(moved)
     }

@@ -32,7 +32,7 @@ pub struct QuantizeSettings {
     /// Validation images to calibrate with, drawn by the seed.
     pub images: usize,
     /// What was seen before, instead.
-    pub seen: Option<PathBuf>,
+    pub calibration: Option<PathBuf>,
     /// How better quantizers are looked for, if they are.
     pub search: Option<SearchSettings>,
 }
@@ -85,7 +85,7 @@ pub struct QuantizeRun {
     /// The network.
     pub quantized: Quantized,
     /// What calibration saw.
-    pub seen: Calibration,
+    pub calibration: Calibration,
     /// The quantizers it has: those of the settings, or what the search made of them.
     pub quantization: QuantizationSettings,
     /// What each layer's widths cost, if that was looked for.
@@ -103,7 +103,7 @@ pub fn quantize_network(
     download: &mut dyn FnMut(u64, u64),
     progress: &mut dyn FnMut(&TrialProgress) -> ControlFlow<()>,
 ) -> Result<QuantizeRun, ReferenceError> {
-    let seen = settings.seen.as_deref().map(load).transpose()?;
+    let calibration = settings.calibration.as_deref().map(load).transpose()?;
     let setup = Setup::new(&settings.network, device, download)?;
     setup.announce("quantizing");
     let seed = setup.recipe.train().seed;
@@ -112,7 +112,7 @@ pub fn quantize_network(
         Quantize {
             setup: &setup,
             settings,
-            seen,
+            calibration,
             progress,
         },
     )
@@ -130,7 +130,7 @@ struct Quantize<'a> {
     setup: &'a Setup,
     settings: &'a QuantizeSettings,
     /// What was seen before, if the settings name it.
-    seen: Option<Calibration>,
+    calibration: Option<Calibration>,
     progress: &'a mut dyn FnMut(&TrialProgress) -> ControlFlow<()>,
 }
 
@@ -139,7 +139,7 @@ impl Quantize<'_> {
     fn searched(
         &mut self,
         network: &Network,
-        seen: &Calibration,
+        calibration: &Calibration,
     ) -> Result<(QuantizationSettings, Option<Widths>), ReferenceError> {
         let quantization = &self.settings.quantization;
         let Some(asked) = &self.settings.search else {
@@ -178,10 +178,10 @@ impl Quantize<'_> {
         }
         let trials = &mut trials;
         Ok(match &asked.search {
-            Search::Lapq { rounds } => (lapq(network, seen, quantization, *rounds, trials)?, None),
-            Search::Greedy => (greedy(network, seen, quantization, &RANGE_ESTIMATORS, trials)?, None),
+            Search::Lapq { rounds } => (lapq(network, calibration, quantization, *rounds, trials)?, None),
+            Search::Greedy => (greedy(network, calibration, quantization, &RANGE_ESTIMATORS, trials)?, None),
             Search::Widths { bits, budget } => {
-                let found = widths(network, seen, quantization, bits, trials)?;
+                let found = widths(network, calibration, quantization, bits, trials)?;
                 let chosen = budget
                     .map(|budget| found.allocate(quantization, budget))
                     .transpose()?;
@@ -229,17 +229,17 @@ impl ModelTask for Quantize<'_> {
         let images = Validation::new(&setup.images, draw, BATCH, setup.recipe.train().seed);
         let batches: Vec<_> = images.batches().collect();
         let network = prepare(network, &batches, &settings.quantization.prepare)?;
-        let seen = match self.seen.take() {
-            Some(seen) => seen,
+        let calibration = match self.calibration.take() {
+            Some(calibration) => calibration,
             None => Calibration::of(&network, &batches)?,
         };
-        let (quantization, widths) = self.searched(&network, &seen)?;
+        let (quantization, widths) = self.searched(&network, &calibration)?;
         // What norms see in training is cropped and flipped, and differs from what is tested.
         let batches = match quantization.weights.reestimate {
             true => (setup.images).first(settings.images.div_ceil(setup.recipe.train().batch_size)),
             false => batches,
         };
-        let quantized = quantize_with_batches(&network, &seen, &quantization, &batches)?;
+        let quantized = quantize_with_batches(&network, &calibration, &quantization, &batches)?;
         let forward = |images: Tensor<4>| -> Tensor<2> { quantized.forward(images) };
         let after = evaluate(setup.images.test(), forward, &Classification);
         let parameters = network.graph().parameters();
@@ -251,7 +251,7 @@ impl ModelTask for Quantize<'_> {
             after,
             bytes_before: size_of::<f32>() * numbers,
             quantized,
-            seen,
+            calibration,
             quantization,
             widths,
         })

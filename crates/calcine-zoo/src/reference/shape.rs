@@ -104,8 +104,8 @@ impl QuantizationAware<'_> {
         let (recipe, asked) = (&self.setup.recipe, self.asked());
         let draw = Draw::Random(asked.images);
         let images = Validation::new(&self.setup.images, draw, CALIBRATION, recipe.train().seed);
-        let seen = Calibration::of(&network, &images.batches().collect::<Vec<_>>())?;
-        let qat = QatNetwork::new(network, &seen, &quantization_settings(asked), asked.method)?;
+        let calibration = Calibration::of(&network, &images.batches().collect::<Vec<_>>())?;
+        let qat = QatNetwork::new(network, &calibration, &quantization_settings(asked), asked.method)?;
         for warning in qat.report().warnings() {
             tracing::warn!("{warning}");
         }

@@ -1,11 +1,11 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Observer, Quantizer, SeenError};
+use crate::{Observer, Quantizer, StatisticsError};
 
-/// What was seen of some numbers: all that ranges are made of.
+/// Statistics of the values of a tensor: all that range estimators need.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Seen {
+pub struct CalibrationStatistics {
     /// The smallest.
     pub min: f64,
     /// The largest.
@@ -41,16 +41,16 @@ pub(crate) struct Spread {
     pub(crate) scale: f64,
 }
 
-impl Seen {
+impl CalibrationStatistics {
     /// What samples were, each a list of numbers; `None` if there is no number, or one is not finite. An
     /// [`Observer`] sees them part by part.
     #[must_use]
-    pub fn of(samples: &[&[f32]]) -> Option<Self> {
+    pub fn of_samples(samples: &[&[f32]]) -> Option<Self> {
         let mut observer = Observer::default();
         for sample in samples {
-            observer.see(sample);
+            observer.observe(sample);
         }
-        observer.seen()
+        observer.statistics()
     }
 
     /// Checks that the statistics can be those of some numbers: finite and within `f32`, no range upside down, and bins that
@@ -59,9 +59,9 @@ impl Seen {
     /// # Errors
     ///
     /// If they cannot; with the field's name.
-    pub fn check(&self) -> Result<(), SeenError> {
+    pub fn check(&self) -> Result<(), StatisticsError> {
         let error = |field, found: String, expected| {
-            Err(SeenError {
+            Err(StatisticsError {
                 field,
                 found,
                 expected,
@@ -357,8 +357,8 @@ mod tests {
         let rest: Vec<f32> = (1..10_000).map(|i| (i as f32 / 2500.0).powi(2)).collect();
         let zeros = [rest.as_slice(), &[0.0; 20_000]].concat();
         let top = |values: &[f32]| {
-            let seen = Seen::of(&[values]).unwrap();
-            RangeEstimator::Entropy.range(&seen, 4, Scheme::Affine)[1]
+            let statistics = CalibrationStatistics::of_samples(&[values]).unwrap();
+            RangeEstimator::Entropy.range(&statistics, 4, Scheme::Affine)[1]
         };
         assert!(
             top(&zeros) > 0.5 * top(&rest),
@@ -375,8 +375,8 @@ mod tests {
         let mut far = near.clone();
         far.extend([40.0, 50.0]);
         let top = |values: &[f32]| {
-            let seen = Seen::of(&[values]).unwrap();
-            RangeEstimator::Entropy.range(&seen, 4, Scheme::Affine)[1]
+            let statistics = CalibrationStatistics::of_samples(&[values]).unwrap();
+            RangeEstimator::Entropy.range(&statistics, 4, Scheme::Affine)[1]
         };
         assert!(top(&far) < 5.0, "{}", top(&far));
         assert!(top(&near) > 0.9, "{}", top(&near));
@@ -384,7 +384,7 @@ mod tests {
 
     #[test]
     fn statistics_of_no_numbers_say_which() {
-        type Change = fn(&mut Seen);
+        type Change = fn(&mut CalibrationStatistics);
         let rows: [(&str, Change); 14] = [
             ("min, max", |s| (s.min, s.max) = (3.0, -3.0)),
             ("min, max", |s| s.max = f64::NAN),
@@ -401,10 +401,10 @@ mod tests {
             ("counts.counts", |s| s.counts.counts = vec![u64::MAX; 2]),
             ("counts.counts", |s| s.counts.counts.fill(0)),
         ];
-        let seen = Seen::of(&[&[0.5, -1.0, 2.0], &[f32::MAX, 1.0]]).unwrap();
-        assert_eq!(seen.check(), Ok(()));
+        let statistics = CalibrationStatistics::of_samples(&[&[0.5, -1.0, 2.0], &[f32::MAX, 1.0]]).unwrap();
+        assert_eq!(statistics.check(), Ok(()));
         for (field, change) in rows {
-            let mut edited = seen.clone();
+            let mut edited = statistics.clone();
             change(&mut edited);
             assert_eq!(edited.check().unwrap_err().field, field, "{edited:?}");
         }
