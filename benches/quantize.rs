@@ -13,7 +13,7 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 use calcine::quant::{Quantizer, Scheme, fake_quantize, fake_quantize_rows};
-use calcine::quantize::{QatNetwork, Calibration, Method, Settings};
+use calcine::quantize::{QatNetwork, Calibration, Method, QuantizationSettings};
 use calcine::trace::{Network, trace};
 use calcine::zoo::{Classifier, ResNetConfig};
 use calcine_benches::{BATCH, Batch, batch, resnet50, weights};
@@ -107,7 +107,7 @@ fn pairs(_: &mut Criterion) {
         ("PACT", Method::Pact),
         ("WRPN", Method::Wrpn),
     ] {
-        let qat = QatNetwork::new(network.clone(), &calibration, &Settings::default(), method);
+        let qat = QatNetwork::new(network.clone(), &calibration, &QuantizationSettings::default(), method);
         let qat = qat.expect("it is quantized for training").train();
         let mut plain = Some((network.clone().train(), SgdConfig::new().init()));
         let mut qat = Some((qat, SgdConfig::new().init()));

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calcine::criteria::Norm;
-use calcine::quantize::{Calibration, Settings, quantize};
+use calcine::quantize::{Calibration, QuantizationSettings, quantize};
 use calcine::thin::{Border, Choice, silence, thin};
 use calcine::trace::{AnyTensor, Network, Tensors, TraceError};
 
@@ -135,7 +135,7 @@ impl Table {
         }
 
         let calibration = Calibration::of(&network, &[calibration]).map_err(|e| format!("calibrated: {e}"))?;
-        let quantized = quantize(&network, &calibration, &Settings::default())
+        let quantized = quantize(&network, &calibration, &QuantizationSettings::default())
             .map_err(|e| format!("quantized: {e}"))?;
         let integers = quantized
             .run(sample.clone().into_any(), &mut |_, _| {})

@@ -14,7 +14,7 @@ use std::error::Error;
 
 use burn::tensor::{Device, Tensor};
 use calcine::criteria::Norm;
-use calcine::graph::{Axes, Plan, Role, UnitId};
+use calcine::graph::{Axes, ThinningPlan, Role, UnitId};
 use calcine::thin::{Border, Choice, apply, silence, thin};
 use calcine::trace::{AnyTensor, Network, Tensors, Which};
 
@@ -73,7 +73,7 @@ fn check<I: Tensors + Clone>(
     let output = |network: &Network| network.forward::<I, Tensor<2>>(inputs.clone());
     let axes = network.graph().axes()?;
     let units = Choice::new(0.5).units(network, &axes, &Norm::L1, |_| true);
-    let predicted = Plan::removing(&axes, units.iter().copied())?.apply(network.graph())?;
+    let predicted = ThinningPlan::removing(&axes, units.iter().copied())?.apply(network.graph())?;
     let predicted = predicted.compute()?.macs;
     let masked = match mask {
         Mask::Whole => silence(network.clone(), &axes, units.iter().copied())?,

@@ -379,7 +379,7 @@ fn sound(page: &Page, block: &Block<'_>, members: &Metadata) -> Result<(), Strin
         return manifest(&table, members);
     }
     if has("weights") || has("activations") {
-        let settings = calcine::quantize::Settings::parse(&block.body);
+        let settings = calcine::quantize::QuantizationSettings::parse(&block.body);
         return settings.map(drop).map_err(|error| error.to_string());
     }
     let whole = has("format") && has("train");

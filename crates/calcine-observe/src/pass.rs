@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use burn::tensor::{Tensor, Transaction};
-use calcine_graph::{Graph, Kind, Node, ValueId};
+use calcine_graph::{Graph, ElementKind, Node, ValueId};
 
 use crate::activation::{Activation, SampleCounts};
 use crate::channel::{ChannelAxis, channel_axes};
@@ -93,7 +93,7 @@ impl<'a, S: Statistics> Watch<'a, S> {
         let Some(places) = self.of_value.get(&id) else {
             return;
         };
-        if result.kind() != Kind::Float {
+        if result.kind() != ElementKind::Float {
             return;
         }
         for &place in places {

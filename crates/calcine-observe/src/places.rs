@@ -1,6 +1,6 @@
 use std::fmt;
 
-use calcine_graph::{Graph, Kind, Node};
+use calcine_graph::{Graph, ElementKind, Node};
 use calcine_names::{Pattern, nearest};
 
 use crate::activity::activation_nodes;
@@ -51,7 +51,7 @@ impl Places {
     pub(crate) fn find(&self, graph: &Graph) -> Result<Vec<Place>, WatchError> {
         let floats = || {
             let nodes = graph.nodes.iter();
-            nodes.filter(|node| graph.value(node.output).kind == Kind::Float)
+            nodes.filter(|node| graph.value(node.output).kind == ElementKind::Float)
         };
         let (found, what): (Vec<&Node>, &str) = match &self.0 {
             Which::All => (floats().collect(), "**"),

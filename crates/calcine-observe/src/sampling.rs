@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Int, Tensor, Transaction};
-use calcine_graph::{Convolution, Graph, Kind, Node, Op, Source, ValueId};
+use calcine_graph::{Convolution, Graph, ElementKind, Node, Op, Source, ValueId};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::index;
@@ -124,7 +124,7 @@ impl<'a> Layer<'a> {
         let Some(input) = known.get(&node.inputs[0]).filter(|_| own) else {
             return;
         };
-        if input.kind() != Kind::Float || input.rank() < 2 {
+        if input.kind() != ElementKind::Float || input.rank() < 2 {
             return;
         }
         let shape = output.shape();

@@ -10,7 +10,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Distribution, Tensor};
-use calcine_quantize::{Calibration, RangeEstimator, Settings, quantize};
+use calcine_quantize::{Calibration, RangeEstimator, QuantizationSettings, quantize};
 use calcine_trace::trace;
 
 #[derive(Module, Debug)]
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     for bits in [8, 6, 4, 3, 2] {
         for range_estimator in [RangeEstimator::MinMax, RangeEstimator::Mse] {
-            let mut settings = Settings::default();
+            let mut settings = QuantizationSettings::default();
             (settings.weights.bits, settings.activations.bits) = (bits, bits);
             (settings.weights.range_estimator, settings.activations.range_estimator) = (range_estimator, range_estimator);
             let quantized = quantize(&network, &calibration, &settings)?;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use bytemuck::cast_slice;
-use calcine_graph::{Graph, GraphError, Kind, Source};
+use calcine_graph::{Graph, GraphError, ElementKind, Source};
 use calcine_quant::pack;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
@@ -163,9 +163,9 @@ impl Quantized {
             let (kind, shape) = (tensor.kind(), tensor.shape());
             let data = tensor.clone().into_data();
             let bytes = match kind {
-                Kind::Float => kept.to_bytes(&data.iter::<f32>().collect::<Vec<_>>()),
-                Kind::Int => data.iter::<i64>().flat_map(i64::to_le_bytes).collect(),
-                Kind::Bool => data.iter::<bool>().map(u8::from).collect(),
+                ElementKind::Float => kept.to_bytes(&data.iter::<f32>().collect::<Vec<_>>()),
+                ElementKind::Int => data.iter::<i64>().flat_map(i64::to_le_bytes).collect(),
+                ElementKind::Bool => data.iter::<bool>().map(u8::from).collect(),
             };
             let stored = (dtype(kind, *kept), shape.clone(), bytes);
             tensors.insert(float_name(&self.graph, id), stored);
@@ -236,13 +236,13 @@ impl Quantized {
 }
 
 /// What a file calls a type.
-fn dtype(kind: Kind, kept: FloatType) -> Dtype {
+fn dtype(kind: ElementKind, kept: FloatType) -> Dtype {
     match (kind, kept) {
-        (Kind::Int, _) => Dtype::I64,
-        (Kind::Bool, _) => Dtype::BOOL,
-        (Kind::Float, FloatType::F32) => Dtype::F32,
-        (Kind::Float, FloatType::F16) => Dtype::F16,
-        (Kind::Float, FloatType::Bf16) => Dtype::BF16,
+        (ElementKind::Int, _) => Dtype::I64,
+        (ElementKind::Bool, _) => Dtype::BOOL,
+        (ElementKind::Float, FloatType::F32) => Dtype::F32,
+        (ElementKind::Float, FloatType::F16) => Dtype::F16,
+        (ElementKind::Float, FloatType::Bf16) => Dtype::BF16,
     }
 }
 

@@ -10,7 +10,7 @@
 //! | item | what |
 //! |---|---|
 //! | [`Calibration`], [`CalibrationStatistics`] | what every value of a network was over some batches; JSON |
-//! | [`Settings`], [`Override`], [`FirstLastSettings`] | bits, schemes and range estimators, for all layers and for some; each checks itself |
+//! | [`QuantizationSettings`], [`Override`], [`FirstLastSettings`] | bits, schemes and range estimators, for all layers and for some; each checks itself |
 //! | [`RangeEstimator`] | which part of a range a quantizer covers: min-max, average, ACIQ, percentiles, least error |
 //! | [`quantize`], [`Quantized`] | batch norms folded, weights rounded, a quantizer on every edge; its forward pass |
 //! | [`QuantizationReport`] | what stays in float and why, which settings changed nothing, where numbers were lost |
@@ -29,7 +29,7 @@
 //! ```
 //! use burn::nn::{Linear, LinearConfig};
 //! use burn::tensor::{Device, Tensor};
-//! use calcine_quantize::{Calibration, Settings, quantize};
+//! use calcine_quantize::{Calibration, QuantizationSettings, quantize};
 //! use calcine_trace::trace;
 //!
 //! let device = Device::flex();
@@ -38,7 +38,7 @@
 //! let network = trace(&model, batches[0].clone(), |m, x| m.forward(x))?;
 //!
 //! let calibration = Calibration::of(&network, &batches)?;
-//! let int8 = quantize(&network, &calibration, &Settings::default())?;
+//! let int8 = quantize(&network, &calibration, &QuantizationSettings::default())?;
 //! let y: Tensor<2> = int8.forward(batches[0].clone());
 //! let expected = model.forward(batches[0].clone());
 //! assert!((y - expected).abs().max().into_scalar::<f32>() < 0.02);
@@ -86,8 +86,8 @@ pub use report::{
 };
 pub use search::{SearchError, TrialProgress, Trials, greedy, lapq};
 pub use settings::{
-    ActivationSettings, FirstLastSettings, Override, Preparation, Rounding, SettingError, Settings,
-    SettingsError, AccumulatorSettings, WeightSettings,
+    ActivationSettings, FirstLastSettings, Override, Preparation, Rounding, SettingError, QuantizationSettings,
+    SettingsFileError, AccumulatorSettings, WeightSettings,
 };
 pub use weights::fake_quantize_weights;
 pub use widths::{LayerWidths, NoWidths, Width, Widths, widths};

@@ -13,7 +13,7 @@ use crate::norms::reestimate;
 use crate::plan::{Uses, quantizers, has_integers, output_axis, weight_at};
 use crate::report::{Asked, QuantizationReport};
 use crate::settings::{ByLayer, LayerSettings, AccumulatorSettings};
-use crate::{Calibration, FloatType, QuantizeError, Quantized, Quantizer, Settings};
+use crate::{Calibration, FloatType, QuantizeError, Quantized, Quantizer, QuantizationSettings};
 
 /// What the layers with these weights were fed.
 pub(crate) type Sample<'a> = dyn FnMut(&[&str]) -> Result<Vec<LayerSamples>, QuantizeError> + 'a;
@@ -93,7 +93,7 @@ impl Parts {
     pub(crate) fn of(
         network: &Network,
         calibration: &Calibration,
-        settings: &Settings,
+        settings: &QuantizationSettings,
         sample: &mut Sample<'_>,
     ) -> Result<Self, QuantizeError> {
         settings.check()?;

@@ -1,7 +1,7 @@
 //! A quantized network's forward pass.
 
 use burn::tensor::Tensor;
-use calcine_graph::{Arithmetic, Graph, Kind, Map, Node, Op, Reduction};
+use calcine_graph::{Arithmetic, Graph, ElementKind, Map, Node, Op, Reduction};
 use calcine_trace::{AnyTensor, ForwardError, batch_size, evaluate, try_compute};
 
 use crate::exact::{self, Digits, Split, Sum};
@@ -256,7 +256,7 @@ fn summed(
 
 /// The tensor on its quantizer, if it has one.
 fn held(tensor: AnyTensor, quantizer: Option<Quantizer>) -> Held {
-    match quantizer.filter(|_| tensor.kind() == Kind::Float) {
+    match quantizer.filter(|_| tensor.kind() == ElementKind::Float) {
         Some(quantizer) => {
             let scale = f64::from(quantizer.scale);
             let [low, high] = quantizer.centred().map(f64::from);

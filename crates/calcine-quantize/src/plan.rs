@@ -1,6 +1,6 @@
 //! Which values have a quantizer, and which nodes do nothing of their own.
 
-use calcine_graph::{Graph, Kind, Map, Node, Op, Padding, Source, ValueId};
+use calcine_graph::{Graph, ElementKind, Map, Node, Op, Padding, Source, ValueId};
 
 use crate::sensitive::sensitivities;
 use crate::settings::ByLayer;
@@ -219,13 +219,13 @@ pub(crate) fn quantizers(
     };
     for &id in &graph.inputs {
         let input = graph.value(id);
-        if input.kind == Kind::Float {
+        if input.kind == ElementKind::Float {
             quantizers[id.0] = over(id, &input.name)?;
         }
     }
     for (index, node) in graph.nodes.iter().enumerate() {
         let output = graph.value(node.output);
-        if output.kind != Kind::Float {
+        if output.kind != ElementKind::Float {
             continue;
         }
         let given = node.inputs.first().and_then(|id| quantizers[id.0]);

@@ -13,7 +13,7 @@ use calcine_trace::{AnyTensor, ForwardError, Network, RewriteError, Tensors, bat
 
 use self::quantizers::FakeQuantize;
 use self::plan::{QatPlan, Range};
-use crate::{Calibration, QuantizationReport, QuantizeError, Settings};
+use crate::{Calibration, QuantizationReport, QuantizeError, QuantizationSettings};
 
 /// The least scale: a learned one that falls to zero stays there.
 const LEAST: f64 = 1e-15;
@@ -73,7 +73,7 @@ impl QatNetwork {
     pub fn new(
         network: Network,
         calibration: &Calibration,
-        settings: &Settings,
+        settings: &QuantizationSettings,
         method: Method,
     ) -> Result<Self, QatError> {
         let network = network.with_stored_weights();

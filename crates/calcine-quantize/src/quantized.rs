@@ -12,7 +12,7 @@ use crate::layer::{Bias, Layer};
 use crate::parts::Parts;
 use crate::plan::Uses;
 use crate::report::{Asked, QuantizationReport};
-use crate::{Calibration, QuantizeError, Quantizer, Scheme, Settings};
+use crate::{Calibration, QuantizeError, Quantizer, Scheme, QuantizationSettings};
 
 /// A quantized network: integer weights, and a quantizer for each value that has one.
 ///
@@ -100,7 +100,7 @@ pub(crate) struct Ready {
 pub fn quantize(
     network: &Network,
     calibration: &Calibration,
-    settings: &Settings,
+    settings: &QuantizationSettings,
 ) -> Result<Quantized, QuantizeError> {
     if settings.weights.needs_batches() {
         return Err(QuantizeError::NoSamples);
@@ -120,7 +120,7 @@ pub fn quantize(
 pub fn quantize_with_batches<I: Tensors + Clone>(
     network: &Network,
     calibration: &Calibration,
-    settings: &Settings,
+    settings: &QuantizationSettings,
     batches: &[I],
 ) -> Result<Quantized, QuantizeError> {
     let network = &network.clone().with_stored_weights();

@@ -5,7 +5,7 @@ mod effect;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use calcine_graph::{Graph, Kind, Node, Op, Reduction, Source, ValueId};
+use calcine_graph::{Graph, ElementKind, Node, Op, Reduction, Source, ValueId};
 use serde::{Serialize, Serializer};
 
 use crate::parts::is_folded_into;
@@ -294,7 +294,7 @@ impl Asked<'_> {
         by_layer: Option<&ByLayer<'_>>,
     ) -> Option<FloatReason> {
         let graph = self.graph;
-        if graph.value(node.output).kind != Kind::Float
+        if graph.value(node.output).kind != ElementKind::Float
             || is_folded_into(graph, self.uses, index, |layer| {
                 self.layers.contains_key(&layer)
             })

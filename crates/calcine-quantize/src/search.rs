@@ -9,7 +9,7 @@ use calcine_trace::Network;
 use crate::plan::{Uses, quantizers, has_integers, makers};
 use crate::settings::{ByLayer, own_name};
 use crate::{
-    Calibration, RangeEstimator, Override, QuantizeError, Quantized, QuantizedFileError, Rounding, Settings,
+    Calibration, RangeEstimator, Override, QuantizeError, Quantized, QuantizedFileError, Rounding, QuantizationSettings,
     quantize,
 };
 
@@ -64,7 +64,7 @@ type Progress<'a> = dyn FnMut(&TrialProgress) -> ControlFlow<()> + 'a;
 /// ```
 /// use burn::nn::{Linear, LinearConfig};
 /// use burn::tensor::{Device, Tensor};
-/// use calcine_quantize::{Calibration, Evaluation, Quantized, Settings, Trials, lapq};
+/// use calcine_quantize::{Calibration, Evaluation, Quantized, QuantizationSettings, Trials, lapq};
 /// use calcine_trace::trace;
 ///
 /// let device = Device::flex();
@@ -79,7 +79,7 @@ type Progress<'a> = dyn FnMut(&TrialProgress) -> ControlFlow<()> + 'a;
 ///     let loss = (found - expected.clone()).square().mean().into_scalar::<f32>();
 ///     Evaluation::new(loss.into(), 1)
 /// };
-/// let mut settings = Settings::default();
+/// let mut settings = QuantizationSettings::default();
 /// settings.weights.bits = 4;
 /// let found = lapq(&network, &calibration, &settings, 1, &mut Trials::new(score))?;
 /// assert!(found.to_toml().contains("range_estimator = \"norm("));
@@ -154,7 +154,7 @@ impl<'a> Trials<'a> {
         &mut self,
         network: &Network,
         calibration: &Calibration,
-        settings: &Settings,
+        settings: &QuantizationSettings,
     ) -> Result<Evaluation, SearchError> {
         let json = serde_json::to_vec(calibration).expect("a calibration is plain data");
         let print = [
@@ -220,7 +220,7 @@ enum Part {
 fn parts(
     network: &Network,
     calibration: &Calibration,
-    settings: &Settings,
+    settings: &QuantizationSettings,
 ) -> Result<Vec<(String, Part)>, QuantizeError> {
     let graph = network.graph();
     let uses = Uses::of(graph);
@@ -243,7 +243,7 @@ fn parts(
 }
 
 /// The settings with a part stretched.
-fn stretched(settings: &Settings, (name, part): &(String, Part), by: f64) -> Settings {
+fn stretched(settings: &QuantizationSettings, (name, part): &(String, Part), by: f64) -> QuantizationSettings {
     let mut settings = settings.clone();
     let own = own(&mut settings, name);
     match part {
@@ -254,7 +254,7 @@ fn stretched(settings: &Settings, (name, part): &(String, Part), by: f64) -> Set
 }
 
 /// The override of this very name that no glob behind it can overwrite, or a new one behind the others.
-fn own<'a>(settings: &'a mut Settings, name: &str) -> &'a mut Override {
+fn own<'a>(settings: &'a mut QuantizationSettings, name: &str) -> &'a mut Override {
     let layers = &mut settings.layers;
     let is_glob = |layer: &Override| layer.name.contains(['*', '?', '[', '{', '\\']);
     let begin = layers.iter().rposition(is_glob).map_or(0, |glob| glob + 1);
@@ -288,10 +288,10 @@ const STRETCHES: [f64; 2] = [0.85, 1.15];
 pub fn lapq(
     network: &Network,
     calibration: &Calibration,
-    settings: &Settings,
+    settings: &QuantizationSettings,
     rounds: usize,
     trials: &mut Trials<'_>,
-) -> Result<Settings, SearchError> {
+) -> Result<QuantizationSettings, SearchError> {
     settings.check().map_err(QuantizeError::from)?;
     let network = &network.clone().with_stored_weights();
     let mut best = nearest(settings);
@@ -352,10 +352,10 @@ pub fn lapq(
 pub fn greedy(
     network: &Network,
     calibration: &Calibration,
-    settings: &Settings,
+    settings: &QuantizationSettings,
     range_estimators: &[RangeEstimator],
     trials: &mut Trials<'_>,
-) -> Result<Settings, SearchError> {
+) -> Result<QuantizationSettings, SearchError> {
     settings.check().map_err(QuantizeError::from)?;
     let mut every = settings.clone();
     for &range_estimator in range_estimators {
@@ -389,7 +389,7 @@ pub fn greedy(
 }
 
 /// Without what takes samples.
-pub(crate) fn nearest(settings: &Settings) -> Settings {
+pub(crate) fn nearest(settings: &QuantizationSettings) -> QuantizationSettings {
     let mut settings = settings.clone();
     settings.weights.rounding = Rounding::Nearest;
     settings.weights.correct_bias = false;
@@ -397,7 +397,7 @@ pub(crate) fn nearest(settings: &Settings) -> Settings {
 }
 
 /// How far a part is stretched already.
-fn stretch(settings: &Settings, (name, part): &(String, Part)) -> f64 {
+fn stretch(settings: &QuantizationSettings, (name, part): &(String, Part)) -> f64 {
     let own = settings.layers.iter().rev();
     let mut own = own.filter(|layer| layer.name == *name);
     let stretch = own.find_map(|own| match part {

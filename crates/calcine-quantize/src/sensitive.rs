@@ -1,7 +1,7 @@
 //! Values that must not be rounded to few integers: what divisions, roots, logarithms, powers and exponentials are made
 //! of, norms that are spelled with them, and masks before a softmax.
 
-use calcine_graph::{Arithmetic, Graph, Kind, Map, Node, Op, Reduction, Source, ValueId};
+use calcine_graph::{Arithmetic, Graph, ElementKind, Map, Node, Op, Reduction, Source, ValueId};
 
 use crate::plan::has_weights;
 
@@ -106,7 +106,7 @@ impl<'a> Search<'a> {
     }
 
     fn is_float(&self, id: ValueId) -> bool {
-        self.graph.value(id).kind == Kind::Float && !self.fixed[id.0]
+        self.graph.value(id).kind == ElementKind::Float && !self.fixed[id.0]
     }
 
     /// What a node divides by, or else takes in a way that errors grow.
@@ -390,7 +390,7 @@ impl<'a> Search<'a> {
             let id = node.output;
             let users = &self.users[id.0];
             let read = !users.is_empty() && users.iter().all(|user| in_float[*user]);
-            if !read || !self.fixed[id.0] || self.graph.value(id).kind != Kind::Float {
+            if !read || !self.fixed[id.0] || self.graph.value(id).kind != ElementKind::Float {
                 continue;
             }
             let mut results = users.iter().map(|user| self.graph.nodes[*user].output);

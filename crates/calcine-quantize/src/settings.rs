@@ -17,7 +17,7 @@ const FORMAT: u32 = 1;
 /// activations affine, a quantizer for each tensor.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
+pub struct QuantizationSettings {
     /// What is done to the network before it is calibrated.
     pub prepare: Preparation,
     /// What weights become.
@@ -195,7 +195,7 @@ pub struct Override {
 /// A file of settings that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum SettingsError {
+pub enum SettingsFileError {
     /// The file system refused.
     #[error("{}: {source}", file.display())]
     Io {
@@ -238,19 +238,19 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-impl Settings {
+impl QuantizationSettings {
     /// Reads a TOML file: `format = 1`, `[prepare]`, `[weights]`, `[activations]`, `[accumulator]`, `[first_last]`, and a `[[layer]]` for each override.
     ///
     /// # Errors
     ///
     /// If it cannot be read, has keys that there are not, or values that are none; with line and column.
-    pub fn from_file(file: impl AsRef<Path>) -> Result<Self, SettingsError> {
+    pub fn from_file(file: impl AsRef<Path>) -> Result<Self, SettingsFileError> {
         let file = file.as_ref();
-        let text = std::fs::read_to_string(file).map_err(|source| SettingsError::Io {
+        let text = std::fs::read_to_string(file).map_err(|source| SettingsFileError::Io {
             file: file.to_path_buf(),
             source,
         })?;
-        Self::parse(&text).map_err(|reason| SettingsError::Malformed {
+        Self::parse(&text).map_err(|reason| SettingsFileError::Malformed {
             file: file.to_path_buf(),
             reason,
         })

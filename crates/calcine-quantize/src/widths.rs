@@ -8,7 +8,7 @@ use crate::plan::{has_integers, weight_at};
 use crate::search::nearest;
 use crate::settings::{ByLayer, own_name};
 use crate::{
-    Calibration, Evaluation, Override, QuantizeError, SearchError, Settings, Trials, quantize,
+    Calibration, Evaluation, Override, QuantizeError, SearchError, QuantizationSettings, Trials, quantize,
 };
 
 /// What fewer bits of each layer's weights cost.
@@ -59,7 +59,7 @@ pub struct NoWidths {
 pub fn widths(
     network: &Network,
     calibration: &Calibration,
-    settings: &Settings,
+    settings: &QuantizationSettings,
     bits: &[u8],
     trials: &mut Trials<'_>,
 ) -> Result<Widths, SearchError> {
@@ -122,7 +122,7 @@ impl Widths {
     /// Bytes of the file of a network with the settings that [`allocate`](Self::allocate) made, forecast: its integers, and what was beside them in a file of the
     /// widest. It is a few bytes off where lengths differ in how many digits they have.
     #[must_use]
-    pub fn forecast(&self, settings: &Settings) -> u64 {
+    pub fn forecast(&self, settings: &QuantizationSettings) -> u64 {
         let bits = |layer: &LayerWidths| {
             let own = settings.layers.iter().rev();
             let mut own = own.filter(|own| own.name == layer.name);
@@ -144,7 +144,7 @@ impl Widths {
     /// # Errors
     ///
     /// If the smallest widths take more.
-    pub fn allocate(&self, settings: &Settings, budget: u64) -> Result<Settings, NoWidths> {
+    pub fn allocate(&self, settings: &QuantizationSettings, budget: u64) -> Result<QuantizationSettings, NoWidths> {
         let budget_bits = 8 * budget.saturating_sub(self.rest);
         let mut front = vec![Choice::default()];
         let mut chosen: Vec<Vec<(usize, u8)>> = Vec::new();
@@ -286,7 +286,7 @@ mod tests {
         let scanned = scanned();
         let layers = &scanned.layers;
         for budget in [419, 500, 640, 700, 900, 1200, 1673, 5000] {
-            let settings = scanned.allocate(&Settings::default(), budget).unwrap();
+            let settings = scanned.allocate(&QuantizationSettings::default(), budget).unwrap();
             let bits = |name: &str| {
                 let own = settings.layers.iter().find(|layer| layer.name == name);
                 own.unwrap().weight_bits.unwrap()
@@ -304,14 +304,14 @@ mod tests {
             let best = oracle(layers, budget).unwrap();
             assert!((rise - best).abs() < 1e-12, "{budget}: {rise} for {best}");
         }
-        let none = scanned.allocate(&Settings::default(), 400).unwrap_err();
+        let none = scanned.allocate(&QuantizationSettings::default(), 400).unwrap_err();
         assert_eq!((none.least, none.budget), (419, 400));
         // What else is in the file leaves so much less.
         let heavy = Widths {
             rest: 1000,
             ..scanned.clone()
         };
-        let settings = Settings::default();
+        let settings = QuantizationSettings::default();
         assert_eq!(
             heavy.allocate(&settings, 1640),
             scanned.allocate(&settings, 640)

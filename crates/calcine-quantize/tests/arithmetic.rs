@@ -10,7 +10,7 @@ use burn::nn::{
 use burn::tensor::activation::relu;
 use burn::tensor::{Tensor, TensorData};
 use calcine_quantize::{
-    QatNetwork, Calibration, Method, Override, Quantized, Quantizer, Scheme, Settings, quantize,
+    QatNetwork, Calibration, Method, Override, Quantized, Quantizer, Scheme, QuantizationSettings, quantize,
 };
 use calcine_testkit::{device, each, numbers, values};
 use calcine_trace::{AnyTensor, Network, trace};
@@ -47,7 +47,7 @@ fn linear(weight: Tensor<2>, bias: &[f32]) -> Linear {
     }
 }
 
-fn quantized<const D: usize>(network: &Network, x: &Tensor<D>, settings: &Settings) -> Quantized {
+fn quantized<const D: usize>(network: &Network, x: &Tensor<D>, settings: &QuantizationSettings) -> Quantized {
     let calibration = Calibration::of(network, std::slice::from_ref(x)).unwrap();
     quantize(network, &calibration, settings).unwrap()
 }
@@ -86,7 +86,7 @@ fn sums_of_wide_integers_are_exact() {
         let x: Tensor<4> = numbers([2, inputs * groups, 6, 6]) * 0.5 + 0.5;
         let forward = |m: &Conv2d, x: Tensor<4>| relu(m.forward(x)).swap_dims(2, 3);
         let network = trace(&model, x.clone(), forward).unwrap();
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.weights.bits = *weights;
         settings.activations.bits = *activations;
         let quantized = quantized(&network, &x, &settings);
@@ -129,7 +129,7 @@ fn sums_of_wide_integers_are_exact() {
 #[test]
 fn products_and_means_of_wide_integers_are_exact() {
     each([8, 12, 14, 15, 16], |bits| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.activations.bits = *bits;
         // Near the largest integer, so that products and sums are large.
         let x: Tensor<4> = numbers([40, 3, 15, 15]) * 0.05 + 0.95;
@@ -203,7 +203,7 @@ fn clamps_keep_their_upper_end_on_any_range() {
                 (true, 1.9),
                 (false, 0.6),
             ] {
-                let mut settings = Settings::default();
+                let mut settings = QuantizationSettings::default();
                 settings.activations.power_of_two = power_of_two;
                 settings.activations.bits = bits;
                 settings.layers.push(Override {
@@ -264,7 +264,7 @@ fn a_nearly_dead_filter_is_its_bias() {
             for scale in [1.0, 1e-4, 1e4] {
                 let x: Tensor<4> = numbers([4, 3, 8, 8]) * 30.0;
                 let network = nearly_dead(gamma, scale);
-                let mut settings = Settings::default();
+                let mut settings = QuantizationSettings::default();
                 settings.weights.per_channel = per_channel;
                 settings.weights.power_of_two = power_of_two;
                 let quantized = quantized(&network, &x, &settings);
@@ -303,7 +303,7 @@ fn rows_of_nothing_leave_the_bias() {
                 let model = linear(weight, &[bias, 0.25]);
                 let x: Tensor<2> = numbers([6, 2]);
                 let network = trace(&model, x.clone(), |m: &Linear, x| m.forward(x)).unwrap();
-                let mut settings = Settings::default();
+                let mut settings = QuantizationSettings::default();
                 settings.weights.bits = bits[0];
                 settings.weights.scheme = scheme;
                 settings.activations.bits = bits[1];
@@ -334,7 +334,7 @@ fn rows_of_nothing_leave_the_bias() {
             let network = nearly_dead(gamma, 0.3);
             let x: Tensor<4> = numbers([4, 3, 8, 8]);
             let calibration = calibrated(&network, &x);
-            let settings = Settings::default();
+            let settings = QuantizationSettings::default();
             let qat = QatNetwork::new(network, &calibration, &settings, *method).unwrap();
             let trained: Tensor<4> = qat.forward(x.clone());
             let integers: Tensor<4> = qat.quantized().unwrap().forward(x);
@@ -356,7 +356,7 @@ fn narrow_accumulators_give_no_room_at_the_cost_of_weights() {
         let x: Tensor<2> = numbers([6, 2]);
         let network = trace(&model, x.clone(), |m: &Linear, x| m.forward(x)).unwrap();
         let calibration = Calibration::of(&network, &[x]).unwrap();
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.accumulator.bias_bits = 12;
         quantize(&network, &calibration, &settings).is_err()
     };
@@ -384,7 +384,7 @@ fn layers_of_zeros_are_finite() {
             let x: Tensor<2> = numbers([4, 3]);
             let network = trace(&model.valid(), x.clone(), forward).unwrap();
             let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
-            let mut settings = Settings::default();
+            let mut settings = QuantizationSettings::default();
             settings.weights.bits = bits;
             let qat = QatNetwork::new(network, &calibration, &settings, *method).unwrap();
             let y: Tensor<2> = qat.forward(x.clone());

@@ -1,7 +1,7 @@
 //! What cannot be quantized says what and where.
 
 use burn::tensor::Tensor;
-use calcine_quantize::{QatNetwork, Calibration, Method, QuantizeError, Settings, quantize};
+use calcine_quantize::{QatNetwork, Calibration, Method, QuantizeError, QuantizationSettings, quantize};
 use calcine_testkit::each;
 
 use crate::models::{images, network};
@@ -47,11 +47,11 @@ fn settings_say_where_they_are_wrong() {
         ),
     ];
     each(rows, |(text, expected)| {
-        let error = Settings::parse(text).unwrap_err();
+        let error = QuantizationSettings::parse(text).unwrap_err();
         assert!(error.contains(expected), "{error}");
     });
     let settings = "format = 1\n[weights]\nbits = 4\nrange_estimator = \"mse\"\n[[layer]]\nname = \"head\"\nweight_bits = 8";
-    let settings = Settings::parse(settings).unwrap();
+    let settings = QuantizationSettings::parse(settings).unwrap();
     assert_eq!(
         (settings.weights.bits, settings.layers[0].weight_bits),
         (4, Some(8))
@@ -63,7 +63,7 @@ fn what_does_not_fit_is_named() {
     let network = network();
     let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let refused = |text: &str| {
-        let settings = Settings::parse(&format!("format = 1\n{text}")).unwrap();
+        let settings = QuantizationSettings::parse(&format!("format = 1\n{text}")).unwrap();
         quantize(&network, &calibration, &settings)
             .unwrap_err()
             .to_string()
@@ -93,11 +93,11 @@ fn what_does_not_fit_is_named() {
     let mut partly = calibration.clone();
     partly.values.remove("head");
     assert!(
-        quantize(&network, &partly, &Settings::default()).is_ok(),
+        quantize(&network, &partly, &QuantizationSettings::default()).is_ok(),
         "the last sums have no quantizer"
     );
     partly.values.remove("stem_norm.relu");
-    let error = quantize(&network, &partly, &Settings::default()).unwrap_err();
+    let error = quantize(&network, &partly, &QuantizationSettings::default()).unwrap_err();
     assert!(error.to_string().contains("`stem_norm.relu`"), "{error}");
 }
 
@@ -113,15 +113,15 @@ fn networks_that_train_say_what_does_not_fit_too() {
         (Method::Pact, 16, "is 16, expected 1 to 15"),
     ];
     each(rows, |(method, bits, expected)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.weights.bits = *bits;
         let error = QatNetwork::new(network.clone(), &calibration, &settings, *method).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     });
-    let settings = Settings::parse("format = 1\n[weights]\ngroup = 4").unwrap();
+    let settings = QuantizationSettings::parse("format = 1\n[weights]\ngroup = 4").unwrap();
     let error = QatNetwork::new(network.clone(), &calibration, &settings, Method::Lsq).unwrap_err();
     assert!(error.to_string().contains("`group`"), "{error}");
-    let settings = Settings::parse("format = 1\n[accumulator]\nbits = 16").unwrap();
+    let settings = QuantizationSettings::parse("format = 1\n[accumulator]\nbits = 16").unwrap();
     let qat = QatNetwork::new(network, &calibration, &settings, Method::Lsq).unwrap();
     let error = qat.quantized().unwrap_err().to_string();
     assert!(error.contains("beyond 32767"), "{error}");
@@ -133,7 +133,7 @@ fn first_last_and_overrides_have_bits_of_their_own() {
     let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let bits = |text: &str| {
         let settings =
-            Settings::parse(&format!("format = 1\n[weights]\nbits = 4\n{text}")).unwrap();
+            QuantizationSettings::parse(&format!("format = 1\n[weights]\nbits = 4\n{text}")).unwrap();
         let quantized = quantize(&network, &calibration, &settings).unwrap();
         let bits = quantized
             .layers()
@@ -157,8 +157,8 @@ fn shipped_settings_are_sound() {
     let files = std::fs::read_dir(directory).unwrap();
     let mut count = 0;
     for file in files.map(|file| file.unwrap().path()) {
-        let settings = Settings::from_file(&file).unwrap();
-        let again = Settings::parse(&settings.to_toml()).unwrap();
+        let settings = QuantizationSettings::from_file(&file).unwrap();
+        let again = QuantizationSettings::parse(&settings.to_toml()).unwrap();
         assert_eq!(again, settings, "{}", file.display());
         count += 1;
     }
@@ -168,7 +168,7 @@ fn shipped_settings_are_sound() {
 #[test]
 fn a_stretch_that_is_none_is_refused() {
     let text = "format = 1\n[[layer]]\nname = \"fc\"\nweight_stretch = 0.0\n";
-    let error = Settings::parse(text).unwrap_err();
+    let error = QuantizationSettings::parse(text).unwrap_err();
     assert!(
         error.contains("`layer.fc.weight_stretch` is 0, expected a number above 0"),
         "{error}"

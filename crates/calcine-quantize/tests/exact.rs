@@ -7,7 +7,7 @@ use calcine_observe::{Sampling, sample_layers};
 use calcine_quant::GroupedWeight;
 use calcine_quantize::{
     ActivationSettings, Calibration, RangeEstimator, FloatType, Override, QuantizeError, Quantizer, Rounding,
-    Scheme, Settings, WeightSettings, quantize, quantize_with_batches,
+    Scheme, QuantizationSettings, WeightSettings, quantize, quantize_with_batches,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{AnyTensor, Tensors, trace};
@@ -15,8 +15,8 @@ use calcine_trace::{AnyTensor, Tensors, trace};
 use crate::engine;
 use crate::models::{images, network, read, reread};
 
-fn settings(bits: [u8; 2], per_channel: bool, scheme: Scheme, range_estimator: RangeEstimator) -> Settings {
-    Settings {
+fn settings(bits: [u8; 2], per_channel: bool, scheme: Scheme, range_estimator: RangeEstimator) -> QuantizationSettings {
+    QuantizationSettings {
         weights: WeightSettings {
             bits: bits[0],
             per_channel,
@@ -30,18 +30,18 @@ fn settings(bits: [u8; 2], per_channel: bool, scheme: Scheme, range_estimator: R
             power_of_two: false,
             dynamic: false,
         },
-        ..Settings::default()
+        ..QuantizationSettings::default()
     }
 }
 
 /// With a zero point for each step of a weight.
-fn affine(mut settings: Settings) -> Settings {
+fn affine(mut settings: QuantizationSettings) -> QuantizationSettings {
     settings.weights.scheme = Scheme::Affine;
     settings
 }
 
 /// With steps that are powers of two.
-fn shifts(mut settings: Settings) -> Settings {
+fn shifts(mut settings: QuantizationSettings) -> QuantizationSettings {
     settings.weights.power_of_two = true;
     settings.activations.power_of_two = true;
     settings
@@ -108,7 +108,7 @@ fn layers_may_stay_in_float_and_weights_alone_be_quantized() {
     let x = images(4, 3);
     let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
     let float: Tensor<2> = network.forward(x.clone());
-    let off = |settings: &Settings| {
+    let off = |settings: &QuantizationSettings| {
         let found: Tensor<2> = quantize(&network, &calibration, settings)
             .unwrap()
             .forward(x.clone());
@@ -119,7 +119,7 @@ fn layers_may_stay_in_float_and_weights_alone_be_quantized() {
     weights_alone.weights.bits = 16;
     assert!(off(&weights_alone) < 1e-4 && eight > 1e-4);
     // In float throughout it is the network itself.
-    let everything = Settings {
+    let everything = QuantizationSettings {
         layers: vec![Override {
             name: "**".to_owned(),
             float: Some(FloatType::F32),
@@ -128,13 +128,13 @@ fn layers_may_stay_in_float_and_weights_alone_be_quantized() {
         ..settings([8, 0], true, Scheme::Affine, RangeEstimator::MinMax)
     };
     assert!(off(&everything) < 1e-6);
-    let first = Settings {
+    let first = QuantizationSettings {
         layers: vec![Override {
             name: "stem".to_owned(),
             float: Some(FloatType::F32),
             ..Override::default()
         }],
-        ..Settings::default()
+        ..QuantizationSettings::default()
     };
     let quantized = quantize(&network, &calibration, &first).unwrap();
     assert!(quantized.layers().all(|layer| layer.name != "stem"));
@@ -376,7 +376,7 @@ fn dynamic_ranges_are_those_of_the_batch() {
         (12, Scheme::Affine, 0.02),
     ];
     each(rows, |(bits, scheme, allowed)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.activations.bits = *bits;
         settings.activations.scheme = *scheme;
         settings.activations.dynamic = true;

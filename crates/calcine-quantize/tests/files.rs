@@ -6,7 +6,7 @@ use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Bool, Int, Tensor, TensorData};
 use calcine_quantize::{
-    Calibration, FloatType, Override, Quantized, QuantizedFileError, Scheme, Settings, quantize,
+    Calibration, FloatType, Override, Quantized, QuantizedFileError, Scheme, QuantizationSettings, quantize,
 };
 use calcine_testkit::{device, each, numbers, values};
 use calcine_trace::{Network, trace};
@@ -57,7 +57,7 @@ fn a_file_computes_the_same_bit_for_bit() {
     let rows = [[8, 8], [4, 8], [3, 4], [2, 2], [12, 4], [7, 0]].into_iter();
     let rows = rows.flat_map(|bits| [(bits, false), (bits, true)]);
     each(rows, |(bits, dynamic)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.weights.bits = bits[0];
         settings.activations.bits = bits[1];
         settings.activations.dynamic = *dynamic;
@@ -80,7 +80,7 @@ fn fewer_bits_are_fewer_bytes() {
     let network = network();
     let calibration = Calibration::of(&network, &[images(6, 0)]).unwrap();
     let stored = |bits: u8| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.weights.bits = bits;
         let quantized = quantize(&network, &calibration, &settings).unwrap();
         (
@@ -88,7 +88,7 @@ fn fewer_bits_are_fewer_bytes() {
             quantized.to_bytes().unwrap().len(),
         )
     };
-    let weights: usize = quantize(&network, &calibration, &Settings::default())
+    let weights: usize = quantize(&network, &calibration, &QuantizationSettings::default())
         .unwrap()
         .layers()
         .map(|layer| layer.weight.len())
@@ -105,7 +105,7 @@ fn fewer_bits_are_fewer_bytes() {
 fn what_is_no_quantized_network_says_so() {
     let network = network();
     let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
-    let bytes = quantize(&network, &calibration, &Settings::default())
+    let bytes = quantize(&network, &calibration, &QuantizationSettings::default())
         .unwrap()
         .to_bytes()
         .unwrap();
@@ -133,7 +133,7 @@ fn a_calibration_is_read_as_it_was_written() {
 fn descriptions_that_do_not_fit_say_what() {
     let network = network();
     let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
-    let bytes = quantize(&network, &calibration, &Settings::default())
+    let bytes = quantize(&network, &calibration, &QuantizationSettings::default())
         .unwrap()
         .to_bytes()
         .unwrap();
@@ -278,7 +278,7 @@ fn names_of_fields_are_never_those_of_the_file() {
     let network = trace(&Adversarial::new(), numbers([1, 3]), |m, x| m.forward(x)).unwrap();
     let x: Tensor<2> = numbers([4, 3]);
     let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
-    let rows: [(&str, fn(&mut Settings)); 6] = [
+    let rows: [(&str, fn(&mut QuantizationSettings)); 6] = [
         ("8 bits", |_| {}),
         ("affine", |s| s.weights.scheme = Scheme::Affine),
         ("weights alone", |s| s.activations.bits = 0),
@@ -293,7 +293,7 @@ fn names_of_fields_are_never_those_of_the_file() {
         }),
     ];
     each(rows, |(_, change)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         change(&mut settings);
         let quantized = quantize(&network, &calibration, &settings).unwrap();
         let found = reread(&quantized, &[x.clone().into()]);
@@ -315,7 +315,7 @@ fn small() -> Vec<u8> {
     };
     let network = trace(&(first, last), numbers([1, 3]), forward).unwrap();
     let calibration = Calibration::of(&network, &[numbers::<2>([4, 3])]).unwrap();
-    quantize(&network, &calibration, &Settings::default())
+    quantize(&network, &calibration, &QuantizationSettings::default())
         .unwrap()
         .to_bytes()
         .unwrap()
@@ -464,7 +464,7 @@ fn edited_calibrations_are_refused_or_used() {
                 refused + usize::from(loaded.is_err()),
             ]);
             for range_estimator in range_estimators {
-                let mut settings = Settings::default();
+                let mut settings = QuantizationSettings::default();
                 settings.activations.range_estimator = range_estimator.parse().unwrap();
                 match quantize(&network, &made, &settings) {
                     Err(_) => {}

@@ -10,7 +10,7 @@ use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor};
 use calcine_params::Inventory;
-use calcine_quantize::{QatNetwork, Calibration, Method, Override, Settings, QatStage};
+use calcine_quantize::{QatNetwork, Calibration, Method, Override, QuantizationSettings, QatStage};
 use calcine_testkit::{device, golden};
 use calcine_trace::trace;
 use serde_json::Value;
@@ -97,7 +97,7 @@ fn golden_quantization_aware_training() {
     ] {
         let case = golden.cases(name)[0];
         let args = &case["args"];
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.weights.bits = number(&args["bits_weights"]) as u8;
         settings.activations.bits = number(&args["bits_activations"]) as u8;
         // Distiller leaves inputs and biases as they are.

@@ -8,7 +8,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use calcine_params::Inventory;
 use calcine_quantize::{
-    Calibration, RangeEstimator, Evaluation, Quantized, Quantizer, Scheme, Settings, Trials, lapq, quantize,
+    Calibration, RangeEstimator, Evaluation, Quantized, Quantizer, Scheme, QuantizationSettings, Trials, lapq, quantize,
 };
 use calcine_testkit::device;
 use calcine_testkit::golden::{self, Golden};
@@ -205,13 +205,13 @@ fn flat(tensor: AnyTensor) -> Vec<f32> {
 }
 
 /// The settings of a case; `None` of quantizers that no network here has: full symmetric ranges.
-fn settings(args: &Value) -> Option<Settings> {
+fn settings(args: &Value) -> Option<QuantizationSettings> {
     let scheme = match args["mode"].as_str().unwrap() {
         "sym" => return None,
         "sym_restr" => Scheme::Symmetric,
         _ => Scheme::Affine,
     };
-    let mut settings = Settings::default();
+    let mut settings = QuantizationSettings::default();
     settings.weights.bits = number(&args["bits_weights"]) as u8;
     settings.weights.scheme = scheme;
     settings.weights.per_channel = args["per_channel"] == true;
@@ -413,7 +413,7 @@ fn golden_searched_layer() {
             "sym" | "sym_restr" => Scheme::Symmetric,
             _ => Scheme::Affine,
         };
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         (settings.weights.bits, settings.activations.bits) = (bits, bits);
         settings.weights.per_channel = false;
         (settings.weights.scheme, settings.activations.scheme) = (scheme, scheme);

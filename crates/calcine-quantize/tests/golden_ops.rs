@@ -8,7 +8,7 @@ use burn::nn::{
 use burn::tensor::{Tensor, TensorData};
 use calcine_params::Inventory;
 use calcine_quantize::{
-    QatNetwork, Calibration, RangeEstimator, Method, Scheme, CalibrationStatistics, Settings, fold_norms, quantize,
+    QatNetwork, Calibration, RangeEstimator, Method, Scheme, CalibrationStatistics, QuantizationSettings, fold_norms, quantize,
 };
 use calcine_testkit::golden::{self, Golden};
 use calcine_testkit::{device, each};
@@ -47,7 +47,7 @@ fn golden_operations_between_quantizers() {
             "sym_restr" => Scheme::Symmetric,
             _ => Scheme::Affine,
         };
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.activations.bits = number(&args["num_bits"]) as u8;
         settings.activations.scheme = scheme;
         settings.activations.range_estimator = match args["clip_acts"].as_str().unwrap() {
@@ -230,7 +230,7 @@ fn golden_folded_norms() {
     each(cases, |case| {
         let (name, expect) = (&case["name"], &case["expect"]);
         let (network, x) = normed(case, &golden);
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         (settings.weights.bits, settings.activations.bits) = (16, 0);
         settings.weights.per_channel = false;
         let batch = vec![x.clone()];

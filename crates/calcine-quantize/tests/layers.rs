@@ -5,7 +5,7 @@ use burn::nn::conv::{ConvTranspose2d, ConvTranspose2dConfig};
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, Relu};
 use burn::tensor::{Device, Int, Tensor};
 use calcine_quantize::{
-    Calibration, FloatType, Override, QuantizeError, Quantizer, Scheme, Settings, quantize,
+    Calibration, FloatType, Override, QuantizeError, Quantizer, Scheme, QuantizationSettings, quantize,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{AnyTensor, Network, Tensors, trace};
@@ -31,7 +31,7 @@ fn matrix_products_are_those_of_integers() {
         let forward = |_: &Relu, (a, b): (Tensor<3>, Tensor<3>)| a.matmul(b).swap_dims(1, 2);
         let network = trace(&Relu::new(), samples.clone(), forward).unwrap();
         let calibration = Calibration::of(&network, std::slice::from_ref(&samples)).unwrap();
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.activations.bits = *bits;
         settings.activations.scheme = *scheme;
         let quantized = quantize(&network, &calibration, &settings).unwrap();
@@ -98,7 +98,7 @@ fn embeddings_are_rows_of_integers() {
         (4, true, Scheme::Symmetric, Some(4)),
     ];
     each(rows, |(bits, per_channel, scheme, group)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.weights.bits = *bits;
         settings.weights.per_channel = *per_channel;
         settings.weights.scheme = *scheme;
@@ -167,7 +167,7 @@ fn a_tied_embedding_is_in_the_file_twice() {
     };
     let network = trace(&model, ids.clone(), forward).unwrap();
     let calibration = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
-    let quantized = quantize(&network, &calibration, &Settings::default()).unwrap();
+    let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
     assert_eq!(quantized.layers().count(), 2);
     let given = reread(&quantized, &ids.clone().into_any());
     let expected: Tensor<3> = network.forward(ids);
@@ -205,7 +205,7 @@ fn transposed_convolutions_are_sums_of_integers() {
         (8, 12, true, Scheme::Symmetric),
     ];
     each(rows, |(weights, activations, per_channel, scheme)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.weights.bits = *weights;
         settings.weights.per_channel = *per_channel;
         settings.weights.scheme = *scheme;
@@ -253,13 +253,13 @@ fn transposed_convolutions_are_sums_of_integers() {
 fn layers_in_halves_take_half_the_bytes() {
     let (network, ids, table) = words(&device());
     let calibration = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
-    let of = |float| Settings {
+    let of = |float| QuantizationSettings {
         layers: vec![Override {
             name: "embedding".to_owned(),
             float: Some(float),
             ..Override::default()
         }],
-        ..Settings::default()
+        ..QuantizationSettings::default()
     };
     let whole = quantize(&network, &calibration, &of(FloatType::F32)).unwrap();
     let rows = [(FloatType::F16, Dtype::F16), (FloatType::Bf16, Dtype::BF16)];
@@ -317,7 +317,7 @@ fn a_word_beyond_the_table_is_an_error() {
     let ids = Tensor::<2, Int>::from_ints([[0, 3, 9]], &device());
     let network = trace(&embedding, ids.clone(), |m, x| m.forward(x)).unwrap();
     let calibration = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
-    let quantized = quantize(&network, &calibration, &Settings::default()).unwrap();
+    let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
     let error = quantized
         .try_forward::<_, Tensor<3>>(ids + 7)
         .err()

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use calcine_graph::Node;
 use calcine_params::Inventory;
 use calcine_quantize::{
-    Calibration, Preparation, Settings, equalize, fold_norms, prepare, quantize, quantize_with_batches,
+    Calibration, Preparation, QuantizationSettings, equalize, fold_norms, prepare, quantize, quantize_with_batches,
     reestimate, smooth,
 };
 use calcine_testkit::{device, each, numbers, values};
@@ -198,7 +198,7 @@ fn axes_of_equal_length_are_not_taken_for_each_other() {
 fn prepared_networks_lose_less() {
     let images = [models::images(8, 0), models::images(6, 5)];
     let network = row(3.0);
-    let mut settings = Settings::default();
+    let mut settings = QuantizationSettings::default();
     settings.weights.per_channel = false;
     settings.weights.bits = 6;
     settings.activations.bits = 0;
@@ -219,7 +219,7 @@ fn prepared_networks_lose_less() {
     assert!(equalized < 0.5 * plain, "{equalized} of {plain}");
 
     let (network, x) = block();
-    let settings = Settings::default();
+    let settings = QuantizationSettings::default();
     let lost = |network: &Network| {
         let calibration = Calibration::of(network, &x).unwrap();
         let quantized = quantize(network, &calibration, &settings).unwrap();
@@ -286,11 +286,11 @@ fn norms_make_up_for_rounded_weights() {
         })
         .unwrap();
     each([true, false], |per_channel| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.weights.bits = 2;
         settings.weights.per_channel = *per_channel;
         settings.activations.bits = 0;
-        let off = |settings: &Settings, compared: usize| {
+        let off = |settings: &QuantizationSettings, compared: usize| {
             let quantized = quantize_with_batches(&network, &calibration, settings, &images).unwrap();
             let mut found = Vec::new();
             let mut watch = |node: &Node, result: AnyTensor| {
@@ -343,7 +343,7 @@ fn folded_norms_are_gone_and_change_nothing() {
     let batches = [x];
     let of = |network: &Network| {
         let calibration = Calibration::of(network, &batches).unwrap();
-        quantize(network, &calibration, &Settings::default()).unwrap()
+        quantize(network, &calibration, &QuantizationSettings::default()).unwrap()
     };
     let (own, other) = (of(&folded), of(&network));
     for (own, other) in own.layers().zip(other.layers()) {

@@ -4,27 +4,27 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::Tensor;
 use calcine_params::Inventory;
-use calcine_quantize::{QatNetwork, Calibration, Method, Settings, QatStage, quantize};
+use calcine_quantize::{QatNetwork, Calibration, Method, QuantizationSettings, QatStage, quantize};
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::Network;
 
 use crate::models::{images, network};
 
-fn settings(bits: u8, per_channel: bool) -> Settings {
-    let mut settings = Settings::default();
+fn settings(bits: u8, per_channel: bool) -> QuantizationSettings {
+    let mut settings = QuantizationSettings::default();
     (settings.weights.bits, settings.activations.bits) = (bits, bits);
     settings.weights.per_channel = per_channel;
     settings
 }
 
-fn qat(network: &Network, settings: &Settings) -> (QatNetwork, Calibration) {
+fn qat(network: &Network, settings: &QuantizationSettings) -> (QatNetwork, Calibration) {
     trained_by(Method::Lsq, network, settings)
 }
 
 fn trained_by(
     method: Method,
     network: &Network,
-    settings: &Settings,
+    settings: &QuantizationSettings,
 ) -> (QatNetwork, Calibration) {
     let calibration = Calibration::of(network, &[images(6, 0), images(5, 7)]).unwrap();
     let qat = QatNetwork::new(network.clone(), &calibration, settings, method).unwrap();

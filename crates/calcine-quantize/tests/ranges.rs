@@ -139,7 +139,7 @@ fn a_sigmoid_is_computed_between_quantizers() {
     .unwrap();
     let calibration = Calibration::of(&network, &[a.clone(), b]).unwrap();
     let quantized =
-        calcine_quantize::quantize(&network, &calibration, &calcine_quantize::Settings::default())
+        calcine_quantize::quantize(&network, &calibration, &calcine_quantize::QuantizationSettings::default())
             .unwrap();
     let found: Tensor<2> = quantized.forward(a.clone());
     let expected: Tensor<2> = network.forward(a);
@@ -155,7 +155,7 @@ fn what_saturates_ends_the_quantizer() {
     let range_of = |forward: fn(Tensor<2>) -> Tensor<2>| {
         let network = trace(&Relu::new(), wide.clone(), |_, x| forward(x) * 2.0).unwrap();
         let calibration = Calibration::of(&network, std::slice::from_ref(&wide)).unwrap();
-        let settings = calcine_quantize::Settings::default();
+        let settings = calcine_quantize::QuantizationSettings::default();
         let quantized = calcine_quantize::quantize(&network, &calibration, &settings).unwrap();
         let quantizer = quantized.quantizer("input").unwrap();
         quantizer.centred().map(|end| end * quantizer.scale)

@@ -6,7 +6,7 @@ use burn::tensor::activation::{relu, softmax};
 use burn::tensor::{Int, Tensor, TensorData};
 use calcine_quantize::{
     QatNetwork, Calibration, RangeEstimator, FirstLastSettings, FloatType, Method, Override, Quantized, Rounding,
-    Settings, quantize, quantize_with_batches,
+    QuantizationSettings, quantize, quantize_with_batches,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{Network, trace};
@@ -43,7 +43,7 @@ fn mixed() -> (Network, Calibration) {
 #[test]
 fn a_report_lists_what_stays_in_float_and_why() {
     let (network, calibration) = mixed();
-    let float = |settings: &Settings| {
+    let float = |settings: &QuantizationSettings| {
         let quantized = quantize(&network, &calibration, settings).unwrap();
         let float = quantized.report().float.iter();
         float
@@ -91,7 +91,7 @@ fn a_report_lists_what_stays_in_float_and_why() {
         ),
     ];
     each(rows, |(change, expected)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         change(&mut settings);
         let found = float(&settings);
         assert_eq!(found.len(), expected.len(), "{found:?}");
@@ -99,7 +99,7 @@ fn a_report_lists_what_stays_in_float_and_why() {
             assert!(operation == own && reason.contains(why), "{found:?}");
         }
     });
-    let quantized = quantize(&network, &calibration, &Settings::default()).unwrap();
+    let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
     let report = quantized.report();
     assert_eq!(report.float[0].parameters, ["gate"]);
     let text = report.to_string();
@@ -116,7 +116,7 @@ fn a_report_lists_what_stays_in_float_and_why() {
         float.map(|node| node.name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(names(&again), names(&quantized));
-    let qat = QatNetwork::new(network, &calibration, &Settings::default(), Method::Lsq).unwrap();
+    let qat = QatNetwork::new(network, &calibration, &QuantizationSettings::default(), Method::Lsq).unwrap();
     assert_eq!(qat.report().float.last(), report.float.last());
 }
 
@@ -208,7 +208,7 @@ fn settings_that_change_nothing_are_reported() {
         ),
     ];
     each(rows, |(change, expected)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         change(&mut settings);
         let quantized =
             quantize_with_batches(&network, &calibration, &settings, std::slice::from_ref(&x)).unwrap();
@@ -224,7 +224,7 @@ fn settings_that_change_nothing_are_reported() {
         let reported = report.overrides.iter().map(|matched| &matched.pattern);
         assert!(patterns.eq(reported));
     });
-    let mut settings = Settings::default();
+    let mut settings = QuantizationSettings::default();
     settings.weights.correct_bias = true;
     let qat = QatNetwork::new(network, &calibration, &settings, Method::Lsq).unwrap();
     assert_eq!(
@@ -242,7 +242,7 @@ fn half_precision_says_what_it_loses() {
         let x: Tensor<2> = numbers([4, 2]);
         let network = trace(&model, x.clone(), |m, x| m.forward(x)).unwrap();
         let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.layers.push(Override {
             float: Some(FloatType::F16),
             ..layer("*")

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
 use calcine_quantize::{
-    Calibration, RangeEstimator, Evaluation, Quantized, SearchError, Settings, TrialProgress, Trials, greedy,
+    Calibration, RangeEstimator, Evaluation, Quantized, SearchError, QuantizationSettings, TrialProgress, Trials, greedy,
     lapq, quantize, widths,
 };
 use calcine_trace::Network;
@@ -38,14 +38,14 @@ impl Case {
         Evaluation::new(f64::from(off.into_scalar::<f32>()), 1)
     }
 
-    fn loss(&self, settings: &Settings) -> f64 {
+    fn loss(&self, settings: &QuantizationSettings) -> f64 {
         self.score(&quantize(&self.network, &self.calibration, settings).unwrap())
             .loss
     }
 }
 
-fn four_bits() -> Settings {
-    let mut settings = Settings::default();
+fn four_bits() -> QuantizationSettings {
+    let mut settings = QuantizationSettings::default();
     settings.weights.bits = 4;
     settings.activations.bits = 4;
     settings
@@ -75,7 +75,7 @@ fn what_is_found_loses_less_and_says_so_in_a_file() {
         let found = found.unwrap();
         let loss = case.loss(&found);
         assert!(loss < 0.9 * start, "{loss} of {start}");
-        let read = Settings::parse(&found.to_toml()).unwrap();
+        let read = QuantizationSettings::parse(&found.to_toml()).unwrap();
         assert_eq!(read, found);
     }
 }
@@ -165,7 +165,7 @@ fn a_search_says_how_many_trials_it_takes_at_most() {
 #[test]
 fn fewer_bits_of_a_layer_cost_more_and_are_spent_where_they_cost_least() {
     let case = Case::new();
-    let settings = Settings::default();
+    let settings = QuantizationSettings::default();
     let mut trials = Trials::new(|quantized| case.score(quantized));
     let found = widths(
         &case.network,

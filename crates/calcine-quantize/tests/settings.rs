@@ -7,7 +7,7 @@ use burn::tensor::activation::relu;
 use calcine_params::Inventory;
 use calcine_quantize::{
     QatNetwork, Calibration, RangeEstimator, FirstLastSettings, Evaluation, Method, Override, Preparation,
-    Quantized, Scheme, Settings, AccumulatorSettings, Trials, greedy, lapq, prepare, quantize,
+    Quantized, Scheme, QuantizationSettings, AccumulatorSettings, Trials, greedy, lapq, prepare, quantize,
     quantize_with_batches, smooth, widths,
 };
 use calcine_testkit::{device, each, numbers};
@@ -22,7 +22,7 @@ pub(crate) fn layer(name: &str) -> Override {
     }
 }
 
-pub(crate) type Change = fn(&mut Settings);
+pub(crate) type Change = fn(&mut QuantizationSettings);
 
 /// Values that a file could not have, or that no arithmetic has, and what the error names.
 const BAD: [(&str, Change); 32] = [
@@ -133,7 +133,7 @@ fn settings_made_by_code_are_checked_by_all_that_take_them() {
     let calibration = Calibration::of(&network, &batches).unwrap();
     let score = |_: &Quantized| Evaluation::new(0.0, 1);
     each(BAD, |(field, change)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         change(&mut settings);
         let error = settings.check().unwrap_err();
         assert_eq!(error.field, *field);
@@ -177,7 +177,7 @@ fn settings_made_by_code_are_checked_by_all_that_take_them() {
     let nothing = Preparation::default();
     assert!(prepare::<Tensor<4>>(network.clone(), &[], &nothing).is_ok());
     for bits in [0, 1, 17] {
-        let settings = Settings::default();
+        let settings = QuantizationSettings::default();
         let error = widths(
             &network,
             &calibration,
@@ -191,7 +191,7 @@ fn settings_made_by_code_are_checked_by_all_that_take_them() {
     let error = greedy(
         &network,
         &calibration,
-        &Settings::default(),
+        &QuantizationSettings::default(),
         &range_estimators,
         &mut Trials::new(score),
     );
@@ -216,7 +216,7 @@ fn bits_and_numbers_are_those_that_the_method_has() {
         (Method::Linear { decay: f64::NAN }, 8, false),
     ];
     each(rows, |(method, bits, expected)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.weights.bits = *bits;
         let qat = QatNetwork::new(network.clone(), &calibration, &settings, *method);
         assert_eq!(qat.is_ok(), *expected, "{:?}", qat.err());
@@ -313,7 +313,7 @@ fn a_pattern_of_layers_is_one_of_their_weights() {
         "module.conv1",
     ];
     each(rows, |pattern| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.layers.push(Override {
             weight_bits: Some(4),
             ..layer(pattern)
@@ -349,7 +349,7 @@ fn a_pattern_of_layers_is_one_of_their_weights() {
 fn a_pattern_of_layers_reaches_nothing_that_follows_them() {
     let (network, calibration, _) = blocks();
     let quantized = |names: &[&str]| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         for name in names {
             settings.layers.push(Override {
                 activation_bits: Some(4),
@@ -416,7 +416,7 @@ fn a_pattern_that_matches_nothing_names_its_neighbours() {
         ("layer2.**", "layer1"),
     ];
     each(rows, |(pattern, near)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.layers.push(Override {
             weight_bits: Some(4),
             ..layer(pattern)
@@ -451,7 +451,7 @@ fn a_name_that_two_things_could_have_is_an_error() {
     let graph = network.graph();
     let fed = graph.value(graph.inputs[0]).name.clone();
     let bits = |name: &str| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.layers.push(Override {
             activation_bits: Some(4),
             ..layer(name)
@@ -468,7 +468,7 @@ fn a_name_that_two_things_could_have_is_an_error() {
     // Searches name what they mean.
     let score = |_: &Quantized| Evaluation::new(0.0, 1);
     let mut trials = Trials::new(score);
-    let settings = Settings::default();
+    let settings = QuantizationSettings::default();
     assert!(lapq(&network, &calibration, &settings, 1, &mut trials).is_ok());
     let found = widths(&network, &calibration, &settings, &[8, 4], &mut Trials::new(score)).unwrap();
     let chosen = found.allocate(&settings, 10_000).unwrap();
@@ -480,7 +480,7 @@ fn a_name_that_two_things_could_have_is_an_error() {
 fn a_pattern_of_another_depth_is_of_no_layer_and_reported() {
     let (network, calibration, _) = blocks();
     for pattern in ["layer1.*", "*.conv2", "*.*.*.*.*.*.conv1"] {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.layers.push(Override {
             weight_bits: Some(4),
             ..layer(pattern)
@@ -507,7 +507,7 @@ fn overrides_and_first_last_are_merged_key_by_key() {
         "fc.weight",
     ];
     let quantized = |text: &str| {
-        let settings = Settings::parse(&format!("format = 1\n{text}")).unwrap();
+        let settings = QuantizationSettings::parse(&format!("format = 1\n{text}")).unwrap();
         quantize(&network, &calibration, &settings).unwrap()
     };
     let layers = |text: &str, bits: u8| weights_of(&quantized(text), bits);
@@ -552,7 +552,7 @@ fn a_search_finds_settings_for_second_uses_too() {
         let bits: u32 = quantized.layers().map(|layer| u32::from(layer.bits)).sum();
         Evaluation::new(100.0 - f64::from(bits), 1)
     };
-    let mut settings = Settings::default();
+    let mut settings = QuantizationSettings::default();
     // Behind the names that the search gives, a glob would decide.
     settings.layers.push(Override {
         weight_bits: Some(7),

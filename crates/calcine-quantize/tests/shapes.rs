@@ -3,7 +3,7 @@
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::{Int, Tensor};
 use calcine_quantize::{
-    QatNetwork, Calibration, Method, Preparation, QuantizeError, Rounding, Settings, prepare,
+    QatNetwork, Calibration, Method, Preparation, QuantizeError, Rounding, QuantizationSettings, prepare,
     quantize, quantize_with_batches, reestimate,
 };
 use calcine_testkit::{device, each, numbers};
@@ -21,8 +21,8 @@ fn refused(
         result.err().map(|error| error.to_string())
     }
     let batches = std::slice::from_ref(batch);
-    let over = |change: fn(&mut Settings)| {
-        let mut settings = Settings::default();
+    let over = |change: fn(&mut QuantizationSettings)| {
+        let mut settings = QuantizationSettings::default();
         change(&mut settings);
         said(quantize_with_batches(network, calibration, &settings, batches))
     };
@@ -47,9 +47,9 @@ fn refused(
 fn whatever_its_shape_a_batch_has_an_answer_or_an_error() {
     let network = network();
     let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
-    let quantized = quantize(&network, &calibration, &Settings::default()).unwrap();
+    let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
     let qat =
-        QatNetwork::new(network.clone(), &calibration, &Settings::default(), Method::Lsq).unwrap();
+        QatNetwork::new(network.clone(), &calibration, &QuantizationSettings::default(), Method::Lsq).unwrap();
     let lengths = [0, 1, 2, 3, 4, 8];
     let mut shapes = vec![[2, 3, 8, 8], [1, 3, 8, 8], [0, 0, 0, 0], [5, 3, 16, 16]];
     for length in lengths {
@@ -86,9 +86,9 @@ fn whatever_its_shape_a_batch_has_an_answer_or_an_error() {
 fn tensors_of_another_number_rank_or_kind_are_errors() {
     let network = network();
     let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
-    let quantized = quantize(&network, &calibration, &Settings::default()).unwrap();
+    let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
     let qat =
-        QatNetwork::new(network.clone(), &calibration, &Settings::default(), Method::Lsq).unwrap();
+        QatNetwork::new(network.clone(), &calibration, &QuantizationSettings::default(), Method::Lsq).unwrap();
     let right = || AnyTensor::from(images(2, 0));
     let rows: [Vec<AnyTensor>; 5] = [
         vec![],
@@ -123,7 +123,7 @@ fn tensors_of_another_number_rank_or_kind_are_errors() {
     let none: [Vec<AnyTensor>; 0] = [];
     let error = Calibration::of(&network, &none).unwrap_err();
     assert!(matches!(error, QuantizeError::NoBatch));
-    let mut settings = Settings::default();
+    let mut settings = QuantizationSettings::default();
     settings.weights.correct_bias = true;
     let error = quantize_with_batches(&network, &calibration, &settings, &none).unwrap_err();
     assert!(matches!(error, QuantizeError::NoBatch));
@@ -137,9 +137,9 @@ fn inputs_have_equally_many_samples() {
     let of = |[a, b]: [usize; 2]| (rows(a), rows(b));
     let network = trace(&model, of([1, 1]), forward).unwrap();
     let calibration = Calibration::of(&network, &[of([2, 2])]).unwrap();
-    let quantized = quantize(&network, &calibration, &Settings::default()).unwrap();
+    let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
     let qat =
-        QatNetwork::new(network.clone(), &calibration, &Settings::default(), Method::Lsq).unwrap();
+        QatNetwork::new(network.clone(), &calibration, &QuantizationSettings::default(), Method::Lsq).unwrap();
     let rows = [
         ([2, 2], true),
         ([7, 7], true),
@@ -170,9 +170,9 @@ fn positions_beyond_the_end_are_errors() {
     let forward = |m: &Embedding, ids: Tensor<2, Int>| m.forward(ids) * 2.0;
     let network = trace(&model, ids([0, 1]), forward).unwrap();
     let calibration = Calibration::of(&network, &[ids([0, 4])]).unwrap();
-    let mut in_float = Settings::default();
+    let mut in_float = QuantizationSettings::default();
     in_float.activations.bits = 0;
-    for settings in [Settings::default(), in_float] {
+    for settings in [QuantizationSettings::default(), in_float] {
         let quantized = quantize(&network, &calibration, &settings).unwrap();
         let found = quantized.try_forward::<_, Tensor<3>>(ids([0, 5]));
         assert!(matches!(found, Err(ForwardError::Operation { .. })));
@@ -194,9 +194,9 @@ fn numbers_that_are_not_finite_are_refused_by_all_that_goes_by_batches() {
     for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let bad = images(2, 0).slice_fill([1..2, 2..3, 7..8, 7..8], number);
         let batches = [vec![AnyTensor::from(images(2, 0))], vec![bad.into()]];
-        let mut weights_alone = Settings::default();
+        let mut weights_alone = QuantizationSettings::default();
         weights_alone.activations.bits = 0;
-        let rows: [fn(&mut Settings); 4] = [
+        let rows: [fn(&mut QuantizationSettings); 4] = [
             |s| s.weights.rounding = Rounding::Gptq,
             |s| s.weights.rounding = Rounding::AdaRound,
             |s| s.weights.correct_bias = true,
@@ -226,7 +226,7 @@ fn numbers_that_are_not_finite_are_refused_by_all_that_goes_by_batches() {
         );
         // Ranges are of finite numbers, so that a quantizer says that it has none.
         let partly = Calibration::of(&network, &batches).unwrap();
-        let error = quantize(&network, &partly, &Settings::default()).unwrap_err();
+        let error = quantize(&network, &partly, &QuantizationSettings::default()).unwrap_err();
         assert!(matches!(error, QuantizeError::NotCalibrated { .. }), "{error}");
     }
 }

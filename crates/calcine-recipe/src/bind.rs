@@ -135,7 +135,7 @@ impl Recipe {
                 .quantization
                 .as_ref()
                 .map(|at| (Duty::Quantize, &at.span)),
-            parts.teaching.as_ref().map(|at| (Duty::Distill, &at.span)),
+            parts.distillation.as_ref().map(|at| (Duty::Distill, &at.span)),
         ];
         for (duty, span) in spans.into_iter().flatten() {
             if !duties.contains(&duty) {

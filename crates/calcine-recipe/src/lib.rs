@@ -120,7 +120,7 @@
 //! * `[distill]` lets a teacher's answers count beside the labels, softened by a `temperature` (1), by the weights
 //!   `student` (0.5) and `teacher` (0.5): see [`Distillation`](calcine_train::Distillation). The teacher is the
 //!   network of `model` and `weights`; unless said, the one that the run begins with. Whoever runs the recipe
-//!   asks it ([`Recipe::teaching`]).
+//!   asks it ([`Recipe::distillation`]).
 //! * `lr` types: `constant`, `step`, `multi_step`, `multi_step_multi_gamma`, `exponential`, `cosine`
 //!   (with `warm_up`), `cosine_warm_restarts`, `polynomial`, `one_cycle`, `plateau`. A policy of `lr`
 //!   without a window lasts the whole run, step by step; one in epochs moves at epochs. Lengths that a
@@ -158,10 +158,10 @@ mod thinning;
 mod train;
 
 pub use data::ImageData;
-pub use distillation::Teaching;
+pub use distillation::DistillationSettings;
 pub use duty::Duty;
 pub use error::{Problem, RecipeError};
-pub use quantization::{Quantization, QuantizedLayer};
+pub use quantization::{RecipeQuantization, QuantizedLayer};
 pub use recipe::Recipe;
 pub use thinning::Thinning;
 pub use train::{Betas, Optimizer, Train, UpdateRule};

@@ -5,7 +5,7 @@ use crate::section::{At, Section};
 /// `[quantize]`: quantization-aware training. Who runs the recipe does it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Quantization {
+pub struct RecipeQuantization {
     /// How weights and activations get to their quantizers.
     pub method: Method,
     /// Bits of weights: 2 to 16, or 1 for `dorefa` and `pact`.
@@ -60,7 +60,7 @@ const FLOATS: [(&str, FloatType); 3] = [
 /// How slowly ranges follow, unless said: an epoch of a hundred batches is remembered.
 const DECAY: f64 = 0.99;
 
-impl Quantization {
+impl RecipeQuantization {
     pub(crate) fn read(section: Section<'_>) -> Option<Self> {
         let problems = section.problems;
         let method = section.word("method", &METHODS);

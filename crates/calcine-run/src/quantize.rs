@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use burn::tensor::Tensor;
 use calcine_metric::Evaluation;
 use calcine_quantize::{
-    Calibration, RangeEstimator, Quantized, Settings, TrialProgress, Trials, Widths, greedy, lapq, prepare,
+    Calibration, RangeEstimator, Quantized, QuantizationSettings, TrialProgress, Trials, Widths, greedy, lapq, prepare,
     quantize_with_batches, widths,
 };
 use calcine_trace::{AnyTensor, Network, Tensors};
@@ -17,7 +17,7 @@ use crate::{Experiment, RunError, Split};
 #[derive(Debug, Clone)]
 pub struct QuantizeSettings {
     /// Bit widths, schemes, range estimators, overrides for single layers.
-    pub settings: Settings,
+    pub settings: QuantizationSettings,
     /// Validation samples to calibrate with, drawn by the seed.
     pub samples: usize,
     /// Samples in a batch of calibration.
@@ -35,7 +35,7 @@ pub struct QuantizeSettings {
 impl QuantizeSettings {
     /// With these settings, calibrated with 1000 samples in batches of 100.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: QuantizationSettings) -> Self {
         Self {
             settings,
             samples: 1000,
@@ -106,7 +106,7 @@ pub struct QuantizeRun {
     /// The calibration statistics.
     pub calibration: Calibration,
     /// The settings of the quantized network: those given, or what the search made of them.
-    pub settings: Settings,
+    pub settings: QuantizationSettings,
     /// What the bit widths of each layer cost, if that was searched for.
     pub widths: Option<Widths>,
 }
@@ -171,7 +171,7 @@ where
         network: &Network,
         calibration: &Calibration,
         progress: &mut dyn FnMut(&TrialProgress) -> ControlFlow<()>,
-    ) -> Result<(Settings, Option<Widths>), RunError> {
+    ) -> Result<(QuantizationSettings, Option<Widths>), RunError> {
         let settings = &asked.settings;
         let Some(search) = &asked.search else {
             return Ok((settings.clone(), None));

@@ -6,8 +6,8 @@ use burn::module::Module;
 use burn::tensor::Device;
 use calcine_observe::{NetworkWatch, Sums};
 use calcine_params::Inventory;
-use calcine_quantize::{QatNetwork, Calibration, Override, Quantized, Settings, QatStage};
-use calcine_recipe::{Duty, Quantization, Recipe};
+use calcine_quantize::{QatNetwork, Calibration, Override, Quantized, QuantizationSettings, QatStage};
+use calcine_recipe::{Duty, RecipeQuantization, Recipe};
 use calcine_schedule::Clock;
 use calcine_thin::{Border, ThinOptions, Thinned, thin_with};
 use calcine_trace::{AnyTensor, Network};
@@ -53,8 +53,8 @@ pub(crate) trait Stages<M: Module> {
 
 /// The quantization settings that a recipe's `[quantize]` asks for.
 #[must_use]
-pub fn quantization_settings(asked: &Quantization) -> Settings {
-    let mut settings = Settings::default();
+pub fn quantization_settings(asked: &RecipeQuantization) -> QuantizationSettings {
+    let mut settings = QuantizationSettings::default();
     settings.weights.bits = asked.weight_bits;
     settings.weights.per_channel = asked.per_channel;
     settings.weights.range_estimator = asked.range_estimator;
@@ -75,7 +75,7 @@ pub fn quantization_settings(asked: &Quantization) -> Settings {
 /// A network in quantization-aware training.
 pub(crate) struct Quantizing<'a> {
     pub(crate) recipe: &'a Recipe,
-    pub(crate) asked: &'a Quantization,
+    pub(crate) asked: &'a RecipeQuantization,
     pub(crate) steps: u64,
 }
 

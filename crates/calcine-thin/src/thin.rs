@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use calcine_graph::{Axes, Cut, Graph, Op, Plan, Source};
+use calcine_graph::{Axes, Cut, Graph, Op, ThinningPlan, Source};
 use calcine_trace::{AnyTensor, Network};
 
 use crate::ThinError;
@@ -18,7 +18,7 @@ pub struct Thinned {
     /// The thinned network.
     pub network: Network,
     /// What was removed, for replaying it with [`apply`](crate::apply).
-    pub plan: Plan,
+    pub plan: ThinningPlan,
     /// What became of it.
     pub report: Report,
 }
@@ -62,7 +62,7 @@ pub fn thin_with(
         before: size(network.graph())?,
         ..Report::default()
     };
-    let mut plan = Plan::default();
+    let mut plan = ThinningPlan::default();
     let whole = network.clone();
     let mut network = network;
     let parameters = network.graph().parameters();
@@ -92,14 +92,14 @@ pub fn thin_with(
             }
         }
         let shifts = made_up(network.graph(), &axes, &survey, &mut report);
-        let step = Plan::removing(&axes, survey.dead)?;
+        let step = ThinningPlan::removing(&axes, survey.dead)?;
         network = carry(network, &step, &shifts)?;
         // Biases that thinning added are not in the network that the plan is replayed on.
         let cuts = step.steps().iter().map(|cuts| -> Vec<Cut> {
             let cuts = cuts.iter().filter(|cut| full.contains(&cut.parameter));
             cuts.cloned().collect()
         });
-        plan = plan.then(Plan::try_from(cuts.collect::<Vec<_>>())?)?;
+        plan = plan.then(ThinningPlan::try_from(cuts.collect::<Vec<_>>())?)?;
     }
     report.after = size(network.graph())?;
     report.norms = narrowed(whole.graph(), network.graph());

@@ -2,7 +2,7 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::Tensor;
 use calcine_criteria::Norm;
-use calcine_graph::{Plan, Role};
+use calcine_graph::{ThinningPlan, Role};
 use calcine_testkit::device;
 use calcine_thin::{Border, Choice, Joint, apply, in_place, silence, thin};
 use calcine_trace::{Network, trace};
@@ -117,7 +117,7 @@ fn a_plain_model_that_cannot_follow_says_which_layer() {
             .with_groups(groups)
             .init(&device())
     };
-    let cut = |parameter: &str, length: usize| -> Plan {
+    let cut = |parameter: &str, length: usize| -> ThinningPlan {
         let cut = serde_json::json!([[{
             "parameter": parameter, "axis": 0, "length": length, "keep": [0, 2],
         }]]);
@@ -126,7 +126,7 @@ fn a_plain_model_that_cannot_follow_says_which_layer() {
     let conv: Conv2d = grouped(1);
     let thinned = in_place(conv.clone(), &cut("weight", 4)).unwrap();
     assert_eq!(thinned.weight.dims(), [2, 4, 1, 1]);
-    let message = |conv: Conv2d, plan: &Plan| in_place(conv, plan).unwrap_err().to_string();
+    let message = |conv: Conv2d, plan: &ThinningPlan| in_place(conv, plan).unwrap_err().to_string();
     let rows = [
         (
             message(grouped(4), &cut("weight", 4)),

@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::nn::attention::{MhaInput, MultiHeadAttention, MultiHeadAttentionConfig};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::Tensor;
-use calcine_graph::{Plan, UnitId};
+use calcine_graph::{ThinningPlan, UnitId};
 use calcine_testkit::device;
 use calcine_thin::{Border, silence, thin};
 use calcine_trace::trace;
@@ -35,7 +35,7 @@ fn silenced_heads_go_and_nothing_changes() {
     assert_eq!(axes.groups()[group].units.len(), 3);
     for heads in [vec![1], vec![0, 2]] {
         let units: Vec<UnitId> = heads.iter().map(|&unit| UnitId { group, unit }).collect();
-        let plan = Plan::removing(&axes, units.iter().copied()).unwrap();
+        let plan = ThinningPlan::removing(&axes, units.iter().copied()).unwrap();
         let predicted = plan.apply(network.graph()).unwrap().compute().unwrap();
         let silent = silence(network.clone(), &axes, units).unwrap();
         let before: Tensor<3> = silent.forward(x.clone());

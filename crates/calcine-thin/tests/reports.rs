@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::{relu, sigmoid};
 use calcine_criteria::Norm;
-use calcine_graph::{NormFeatures, Plan, UnitId};
+use calcine_graph::{NormFeatures, ThinningPlan, UnitId};
 use calcine_testkit::device;
 use calcine_thin::{Border, Choice, Kept, ThinOptions, apply, silence, thin, thin_with};
 use calcine_trace::{AnyTensor, Network, Which};
@@ -210,7 +210,7 @@ fn features_of_norms_go_if_asked_for_and_the_difference_is_measured() {
 
         // The plan can be replayed, and written down.
         let text = serde_json::to_string(&thinned.plan).unwrap();
-        let plan: Plan = serde_json::from_str(&text).unwrap();
+        let plan: ThinningPlan = serde_json::from_str(&text).unwrap();
         let replayed = apply(silent, &plan).unwrap();
         assert_eq!(replayed.graph(), thinned.network.graph());
     }

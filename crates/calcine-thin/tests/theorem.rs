@@ -1,7 +1,7 @@
 //! Thinning changes nothing: a masked network and its thinned form compute the same.
 
 use burn::tensor::Tensor;
-use calcine_graph::{Plan, Role, UnitId};
+use calcine_graph::{ThinningPlan, Role, UnitId};
 use calcine_testkit::device;
 use calcine_thin::{Border, apply, silence, thin};
 use calcine_trace::{AnyTensor, Network, Which, trace};
@@ -72,7 +72,7 @@ proptest! {
         let (network, x) = traced(&kinds, end, seed);
         let axes = network.graph().axes().unwrap();
         let units = chosen(&network, seed);
-        let predicted = Plan::removing(&axes, units.iter().copied()).unwrap();
+        let predicted = ThinningPlan::removing(&axes, units.iter().copied()).unwrap();
         let predicted = predicted.apply(network.graph()).unwrap().compute().unwrap().macs;
 
         let silent = silence(network, &axes, units).unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor};
 use burn::tensor::Device;
-use calcine_graph::{Graph, Kind, Op, Source, ValueId};
+use calcine_graph::{Graph, ElementKind, Op, Source, ValueId};
 
 use crate::error::RewriteError;
 use crate::leaf::{Added, Held, Leaf, Leaves, Part};
@@ -231,7 +231,7 @@ impl Network {
                 _ => continue,
             };
             let path = value.name.clone();
-            if value.kind != Kind::Float && value.source == Source::Parameter {
+            if value.kind != ElementKind::Float && value.source == Source::Parameter {
                 return Err(RewriteError::Kind { path });
             }
             let Some(tensor) = tensor else {

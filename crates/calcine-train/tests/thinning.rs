@@ -5,7 +5,7 @@ use burn::optim::{AdaGradConfig, AdamConfig, ModuleOptimizer, RmsPropConfig};
 use burn::tensor::{Tensor, TensorData};
 use calcine_criteria::{Level, Magnitude, Norm, Threshold};
 use calcine_fold::{Fold, Granularity, Layout};
-use calcine_graph::{Plan, UnitId};
+use calcine_graph::{ThinningPlan, UnitId};
 use calcine_params::{Inventory, flat};
 use calcine_schedule::Window;
 use calcine_testkit::{each, values};
@@ -152,7 +152,7 @@ fn what_remains_is_what_the_cuts_keep() {
     let inventory = Inventory::of(&network);
     let axes = network.graph().axes().unwrap();
     let units = [1, 2, 6].map(|unit| UnitId { group: 0, unit });
-    let plan = Plan::removing(&axes, units).unwrap();
+    let plan = ThinningPlan::removing(&axes, units).unwrap();
     let remains = Remains::of(&plan.cuts(), &inventory).unwrap();
     // One value for each element, sliced by hand: 8 filters of 18 weights, 8 inputs of 4 outputs.
     let kept = [0, 3, 4, 5, 7];
@@ -177,7 +177,7 @@ fn what_does_not_fit_is_refused() {
     let begin = || Run::new(network.clone(), driver(&network, false), sgd());
     let inventory = Inventory::of(&network);
     let axes = network.graph().axes().unwrap();
-    let plan = Plan::removing(&axes, [UnitId { group: 0, unit: 1 }]).unwrap();
+    let plan = ThinningPlan::removing(&axes, [UnitId { group: 0, unit: 1 }]).unwrap();
     let mut cuts = plan.cuts();
     let remains = Remains::of(&cuts, &inventory).unwrap();
 

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 use calcine_graph::{Graph, Map, Node, Op, Source, ValueId};
-use calcine_quantize::{Calibration, RangeEstimator, Scheme, CalibrationStatistics, Settings, quantize};
+use calcine_quantize::{Calibration, RangeEstimator, Scheme, CalibrationStatistics, QuantizationSettings, quantize};
 use calcine_testkit::each;
 use calcine_testkit::golden::{self, Golden};
 use calcine_trace::trace;
@@ -37,14 +37,14 @@ fn theirs(graph: &Graph, node: &Node) -> Option<String> {
 
 /// The settings of a case; `None` of quantizers that no network here has: full symmetric ranges, and ACIQ's, whose multipliers are
 /// computed here and tabled there.
-fn settings(args: &Value) -> Option<Settings> {
+fn settings(args: &Value) -> Option<QuantizationSettings> {
     let scheme = match args["mode"].as_str().unwrap() {
         "sym" => return None,
         "sym_restr" => Scheme::Symmetric,
         _ => Scheme::Affine,
     };
     let bits = |key: &str| args[key].as_u64().unwrap() as u8;
-    let mut settings = Settings::default();
+    let mut settings = QuantizationSettings::default();
     settings.weights.scheme = scheme;
     settings.weights.bits = bits("bits_weights");
     settings.weights.per_channel = args["per_channel"] == true;

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use burn::tensor::{Device, TensorData};
 use bytemuck::pod_collect_to_vec;
-use calcine_graph::{Graph, Kind, Node, Op, Source, Value, ValueId};
+use calcine_graph::{Graph, ElementKind, Node, Op, Source, Value, ValueId};
 use calcine_quant::{MAX_BITS, unpack};
 use calcine_trace::AnyTensor;
 use flate2::read::DeflateDecoder;
@@ -103,9 +103,9 @@ fn float(
         .find(|_| view.shape() == shape);
     let bytes = view.data();
     let data = kept.map(|kept| match kind {
-        Kind::Float => TensorData::new(kept.from_bytes(bytes), shape.to_vec()),
-        Kind::Int => TensorData::new(pod_collect_to_vec::<u8, i64>(bytes), shape.to_vec()),
-        Kind::Bool => {
+        ElementKind::Float => TensorData::new(kept.from_bytes(bytes), shape.to_vec()),
+        ElementKind::Int => TensorData::new(pod_collect_to_vec::<u8, i64>(bytes), shape.to_vec()),
+        ElementKind::Bool => {
             let booleans: Vec<bool> = bytes.iter().map(|byte| *byte != 0).collect();
             TensorData::new(booleans, shape.to_vec())
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, RunningState};
 use burn::tensor::{Device, Tensor};
-use calcine_graph::{Graph, Kind, Map, Op, Source, Value, ValueId};
+use calcine_graph::{Graph, ElementKind, Map, Op, Source, Value, ValueId};
 use calcine_quant::{MAX_BITS, Method, Quantizer, Scheme};
 use calcine_trace::{Added, Network};
 
@@ -13,7 +13,7 @@ use crate::layer::FloatLayer;
 use crate::plan::{Uses, quantizers, has_weights, makers};
 use crate::report::{Asked, QuantizationReport};
 use crate::settings::{ActivationSettings, ByLayer, AccumulatorSettings, check_method};
-use crate::{Calibration, FloatType, QuantizeError, Settings};
+use crate::{Calibration, FloatType, QuantizeError, QuantizationSettings};
 
 /// The quantizers of a network that trains on them.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl QatPlan {
     pub(super) fn of(
         network: Network,
         calibration: &Calibration,
-        settings: &Settings,
+        settings: &QuantizationSettings,
         method: Method,
     ) -> Result<(Self, Network, Vec<Range>), QatError> {
         // Levels without zero take one bit more as integers.
@@ -246,7 +246,7 @@ impl Additions {
         self.graph.values.push(Value {
             name: own.clone(),
             shape: vec![values.len().into()],
-            kind: Kind::Float,
+            kind: ElementKind::Float,
             source: Source::Parameter,
         });
         let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();

@@ -5,7 +5,7 @@ use calcine_graph::Op;
 use super::{Asked, QuantizationReport, UnusedSetting};
 use crate::plan::makers;
 use crate::settings::{ByLayer, Override, widened};
-use crate::{RangeEstimator, Rounding, Settings};
+use crate::{RangeEstimator, Rounding, QuantizationSettings};
 
 /// The keys of an override, and whether it has them.
 fn keys(layer: &Override) -> [(&'static str, bool); 7] {
@@ -159,7 +159,7 @@ impl Asked<'_> {
     }
 
     /// Settings of all layers that none of them has a use for.
-    fn whole(&self, settings: &Settings, say: &mut dyn FnMut(String, &str)) {
+    fn whole(&self, settings: &QuantizationSettings, say: &mut dyn FnMut(String, &str)) {
         let (weights, activations) = (&settings.weights, &settings.activations);
         let nodes = &self.graph.nodes;
         let mut layers = self.layers.keys().map(|index| &nodes[*index]);
@@ -201,7 +201,7 @@ impl Asked<'_> {
 
 impl QuantizationReport {
     /// Adds what settings ask of quantization after training, and training has no use for.
-    pub(crate) fn after_training_only(&mut self, settings: &Settings) {
+    pub(crate) fn after_training_only(&mut self, settings: &QuantizationSettings) {
         let weights = &settings.weights;
         for (setting, asked) in [
             ("weights.rounding", weights.rounding != Rounding::Nearest),

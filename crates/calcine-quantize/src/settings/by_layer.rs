@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use calcine_graph::{Graph, Node};
 use calcine_names::{Pattern, nearest};
 
-use super::{ActivationSettings, Override, Settings, WeightSettings};
+use super::{ActivationSettings, Override, QuantizationSettings, WeightSettings};
 use crate::plan::{Uses, has_integers, weight_at};
 use crate::{FloatType, QuantizeError};
 
 /// The settings of each layer, with what patterns match.
 pub(crate) struct ByLayer<'a> {
-    settings: &'a Settings,
+    settings: &'a QuantizationSettings,
     /// The names that `first_last` is of.
     first_last: Vec<&'a str>,
     overrides: Vec<Reached<'a>>,
@@ -35,7 +35,7 @@ pub(crate) struct LayerSettings {
 
 impl<'a> ByLayer<'a> {
     /// Every pattern must match a layer, a node or an input.
-    pub(crate) fn new(settings: &'a Settings, graph: &'a Graph) -> Result<Self, QuantizeError> {
+    pub(crate) fn new(settings: &'a QuantizationSettings, graph: &'a Graph) -> Result<Self, QuantizeError> {
         let reached = |layer: &'a Override| -> Result<Reached<'a>, QuantizeError> {
             let names = matched(&layer.name, graph)?;
             Ok(Reached { layer, names })
@@ -55,7 +55,7 @@ impl<'a> ByLayer<'a> {
     }
 
     /// The settings of all layers.
-    pub(crate) fn settings(&self) -> &'a Settings {
+    pub(crate) fn settings(&self) -> &'a QuantizationSettings {
         self.settings
     }
 

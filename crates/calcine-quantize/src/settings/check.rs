@@ -7,7 +7,7 @@ use calcine_names::Pattern;
 use calcine_quant::{MAX_BITS, Method};
 
 use super::{
-    ActivationSettings, FirstLastSettings, Override, Preparation, Settings, AccumulatorSettings, WeightSettings,
+    ActivationSettings, FirstLastSettings, Override, Preparation, QuantizationSettings, AccumulatorSettings, WeightSettings,
 };
 use crate::{RangeEstimator, Scheme};
 
@@ -74,7 +74,7 @@ fn activation_bits(field: impl Display, bits: u8, scheme: Scheme) -> Checked {
     error(field, bits, expected)
 }
 
-impl Settings {
+impl QuantizationSettings {
     /// Checks every value. All functions that take settings do so first.
     ///
     /// # Errors
@@ -199,7 +199,7 @@ impl AccumulatorSettings {
 
 impl FirstLastSettings {
     /// Checks every value. How few bits there may be depends on how ranges become integers, which
-    /// [`Settings::check`] knows.
+    /// [`QuantizationSettings::check`] knows.
     ///
     /// # Errors
     ///
@@ -213,7 +213,7 @@ impl FirstLastSettings {
 
 impl Override {
     /// Checks every value. How few bits there may be depends on how ranges become integers, which
-    /// [`Settings::check`] knows.
+    /// [`QuantizationSettings::check`] knows.
     ///
     /// # Errors
     ///

@@ -229,7 +229,7 @@ impl Train<'_> {
         let taught = (teacher.as_ref()).map(|teacher| {
             let data = teacher.teach(&setup.images, setup.images.training());
             let objective =
-                DistillationObjective::new(&Classification, teacher.teaching.distillation);
+                DistillationObjective::new(&Classification, teacher.distillation.distillation);
             (data, objective.expect("classifiers learn from teachers"))
         });
         let driver = shape.driver(&model)?;

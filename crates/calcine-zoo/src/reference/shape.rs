@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use calcine_observe::{NetworkWatch, Sums};
 use calcine_params::Inventory;
-use calcine_quantize::{QatNetwork, Calibration, Override, Quantized, Settings, QatStage};
-use calcine_recipe::{Duty, Quantization};
+use calcine_quantize::{QatNetwork, Calibration, Override, Quantized, QuantizationSettings, QatStage};
+use calcine_recipe::{Duty, RecipeQuantization};
 use calcine_schedule::Clock;
 use calcine_thin::{Border, ThinOptions, Thinned, thin_with};
 use calcine_trace::Network;
@@ -79,8 +79,8 @@ pub(super) struct QuantizationAware<'a> {
 
 /// The quantizers that a recipe's `[quantize]` asks for.
 #[must_use]
-pub fn quantization_settings(asked: &Quantization) -> Settings {
-    let mut settings = Settings::default();
+pub fn quantization_settings(asked: &RecipeQuantization) -> QuantizationSettings {
+    let mut settings = QuantizationSettings::default();
     settings.weights.bits = asked.weight_bits;
     settings.weights.per_channel = asked.per_channel;
     settings.weights.range_estimator = asked.range_estimator;
@@ -112,7 +112,7 @@ impl QuantizationAware<'_> {
         Ok(qat)
     }
 
-    fn asked(&self) -> &Quantization {
+    fn asked(&self) -> &RecipeQuantization {
         let asked = self.setup.recipe.quantization();
         asked.expect("only where the recipe quantizes")
     }
