@@ -212,7 +212,7 @@ fn what_has_no_effect_or_makes_no_sense_is_refused_with_code_two() {
     for (arguments, word) in [
         (
             "quantize simplenet --bits 4",
-            "--bits has no effect: it is for --search widths",
+            "--bits has no effect: it is for --search mixed-precision",
         ),
         (
             "quantize simplenet --search lapq --budget 9",

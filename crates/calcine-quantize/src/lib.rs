@@ -18,7 +18,7 @@
 //! | [`prepare`], [`equalize`], [`smooth`], [`reestimate`] | networks that compute the same, or nearly, and lose less |
 //! | [`fold_norms`] | the network without batch norms that layers can do themselves |
 //! | [`lapq`], [`greedy`] | settings that lose least, found by trying: [`Trials`], [`Evaluation`] |
-//! | [`widths`], [`Widths`] | what fewer bits of each layer cost, and the widths that lose least within a budget |
+//! | [`mixed_precision`], [`MixedPrecision`] | what fewer bits of each layer cost, and the widths that lose least within a budget |
 //! | [`QatNetwork`], [`Method`], [`QatStage`] | quantization-aware training: the network on its quantizers, which learn or follow |
 //! | [`fake_quantize_weights`] | the same for the weights of any module, without a trace |
 //! | [`Quantizer`], [`Scheme`] | a quantizer |
@@ -68,7 +68,7 @@ mod search;
 mod sensitive;
 mod settings;
 mod weights;
-mod widths;
+mod mixed_precision;
 
 pub use qat::{QatError, QatNetwork, QatStage};
 pub use calcine_metric::{Evaluation, MetricValue};
@@ -90,4 +90,4 @@ pub use settings::{
     SettingsFileError, AccumulatorSettings, WeightSettings,
 };
 pub use weights::fake_quantize_weights;
-pub use widths::{LayerWidths, NoWidths, Width, Widths, widths};
+pub use mixed_precision::{LayerBitWidths, BudgetError, BitWidth, MixedPrecision, mixed_precision};

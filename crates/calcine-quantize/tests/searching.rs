@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use burn::tensor::Tensor;
 use calcine_quantize::{
     Calibration, RangeEstimator, Evaluation, Quantized, SearchError, QuantizationSettings, TrialProgress, Trials, greedy,
-    lapq, quantize, widths,
+    lapq, quantize, mixed_precision,
 };
 use calcine_trace::Network;
 
@@ -145,7 +145,7 @@ fn a_search_says_how_many_trials_it_takes_at_most() {
         &|trials| drop(lapq(network, calibration, &four_bits(), 1, trials).unwrap()),
         &|trials| drop(lapq(network, calibration, &four_bits(), 0, trials).unwrap()),
         &|trials| drop(greedy(network, calibration, &four_bits(), &range_estimators, trials).unwrap()),
-        &|trials| drop(widths(network, calibration, &four_bits(), &[8, 4, 2], trials).unwrap()),
+        &|trials| drop(mixed_precision(network, calibration, &four_bits(), &[8, 4, 2], trials).unwrap()),
     ];
     for (search, exact) in searches.into_iter().zip([false, false, true, true]) {
         let told = counts(search);
@@ -167,7 +167,7 @@ fn fewer_bits_of_a_layer_cost_more_and_are_spent_where_they_cost_least() {
     let case = Case::new();
     let settings = QuantizationSettings::default();
     let mut trials = Trials::new(|quantized| case.score(quantized));
-    let found = widths(
+    let found = mixed_precision(
         &case.network,
         &case.calibration,
         &settings,
@@ -185,7 +185,7 @@ fn fewer_bits_of_a_layer_cost_more_and_are_spent_where_they_cost_least() {
         ["stem", "inner", "depthwise", "grouped", "down", "head"]
     );
     for layer in &found.layers {
-        let [eight, four, two] = &layer.widths[..] else {
+        let [eight, four, two] = &layer.bit_widths[..] else {
             panic!("three widths")
         };
         assert_eq!([eight.bits, four.bits, two.bits], [8, 4, 2]);

@@ -8,7 +8,7 @@ use calcine_params::Inventory;
 use calcine_quantize::{
     QatNetwork, Calibration, RangeEstimator, FirstLastSettings, Evaluation, Method, Override, Preparation,
     Quantized, Scheme, QuantizationSettings, AccumulatorSettings, Trials, greedy, lapq, prepare, quantize,
-    quantize_with_batches, smooth, widths,
+    quantize_with_batches, smooth, mixed_precision,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{Network, trace};
@@ -155,12 +155,12 @@ fn settings_made_by_code_are_checked_by_all_that_take_them() {
             greedy(&network, &calibration, &settings, &[], &mut trials())
                 .map(drop)
                 .map_err(|e| e.to_string()),
-            widths(&network, &calibration, &settings, &[8], &mut trials())
+            mixed_precision(&network, &calibration, &settings, &[8], &mut trials())
                 .map(drop)
                 .map_err(|e| e.to_string()),
         ];
         for (at, found) in found.into_iter().enumerate() {
-            // Training has bits of its own, and of the widths, those that are tried are the weights'.
+            // Training has bits of its own, and of the mixed_precision, those that are tried are the weights'.
             if (at == 2 || at == 5) && *field == "weights.bits" {
                 continue;
             }
@@ -178,7 +178,7 @@ fn settings_made_by_code_are_checked_by_all_that_take_them() {
     assert!(prepare::<Tensor<4>>(network.clone(), &[], &nothing).is_ok());
     for bits in [0, 1, 17] {
         let settings = QuantizationSettings::default();
-        let error = widths(
+        let error = mixed_precision(
             &network,
             &calibration,
             &settings,
@@ -470,7 +470,7 @@ fn a_name_that_two_things_could_have_is_an_error() {
     let mut trials = Trials::new(score);
     let settings = QuantizationSettings::default();
     assert!(lapq(&network, &calibration, &settings, 1, &mut trials).is_ok());
-    let found = widths(&network, &calibration, &settings, &[8, 4], &mut Trials::new(score)).unwrap();
+    let found = mixed_precision(&network, &calibration, &settings, &[8, 4], &mut Trials::new(score)).unwrap();
     let chosen = found.allocate(&settings, 10_000).unwrap();
     assert!(quantize(&network, &calibration, &chosen).is_ok());
 }
@@ -544,7 +544,7 @@ fn overrides_and_first_last_are_merged_key_by_key() {
     );
 }
 
-/// Widths stay what was chosen, whatever globs of the settings and second uses of a layer say.
+/// Bit widths stay what was chosen, whatever globs of the settings and second uses of a layer say.
 #[test]
 fn a_search_finds_settings_for_second_uses_too() {
     let (network, calibration, _) = blocks();
@@ -562,7 +562,7 @@ fn a_search_finds_settings_for_second_uses_too() {
         weight_bits: Some(6),
         ..layer("**")
     });
-    let found = widths(&network, &calibration, &settings, &[8, 4], &mut Trials::new(score)).unwrap();
+    let found = mixed_precision(&network, &calibration, &settings, &[8, 4], &mut Trials::new(score)).unwrap();
     // Narrower weights lose as much in each layer, so that the layers must differ by the budget alone.
     let budget = found.rest + 9 * 6 + 9;
     let chosen = found.allocate(&settings, budget).unwrap();

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use calcine_observe::WatchError;
 use calcine_params::UnknownParameter;
 use calcine_plot::PlotError;
-use calcine_quantize::{QatError, NoWidths, QuantizeError, QuantizedFileError, SearchError};
+use calcine_quantize::{QatError, BudgetError, QuantizeError, QuantizedFileError, SearchError};
 use calcine_recipe::RecipeError;
 use calcine_sensitivity::ScanError;
 use calcine_thin::ThinError;
@@ -57,7 +57,7 @@ pub enum RunError {
     Search(#[from] SearchError),
     /// No bit widths are small enough.
     #[error(transparent)]
-    NoWidths(#[from] NoWidths),
+    BudgetError(#[from] BudgetError),
     /// The network cannot be trained for quantization.
     #[error(transparent)]
     Qat(#[from] QatError),

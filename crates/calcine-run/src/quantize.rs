@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use burn::tensor::Tensor;
 use calcine_metric::Evaluation;
 use calcine_quantize::{
-    Calibration, RangeEstimator, Quantized, QuantizationSettings, TrialProgress, Trials, Widths, greedy, lapq, prepare,
-    quantize_with_batches, widths,
+    Calibration, RangeEstimator, Quantized, QuantizationSettings, TrialProgress, Trials, MixedPrecision, greedy, lapq, prepare,
+    quantize_with_batches, mixed_precision,
 };
 use calcine_trace::{AnyTensor, Network, Tensors};
 use calcine_train::{Batch, Draw, Objective, evaluate};
@@ -16,7 +16,7 @@ use crate::{Experiment, RunError, Split};
 /// How a network is quantized after training.
 #[derive(Debug, Clone)]
 pub struct QuantizeSettings {
-    /// Bit widths, schemes, range estimators, overrides for single layers.
+    /// Bit mixed_precision, schemes, range estimators, overrides for single layers.
     pub settings: QuantizationSettings,
     /// Validation samples to calibrate with, drawn by the seed.
     pub samples: usize,
@@ -71,8 +71,8 @@ pub enum Search {
     },
     /// [`greedy`], over the range estimators that Distiller knows, and the one of the least error.
     Greedy,
-    /// [`widths`], mixed precision: what fewer bits of the weights of each layer cost.
-    Widths {
+    /// [`mixed_precision`], mixed precision: what fewer bits of the weights of each layer cost.
+    MixedPrecision {
         /// The bit widths that are tried.
         bits: Vec<u8>,
         /// Bytes that the file may take; without, nothing is chosen.
@@ -108,7 +108,7 @@ pub struct QuantizeRun {
     /// The settings of the quantized network: those given, or what the search made of them.
     pub settings: QuantizationSettings,
     /// What the bit widths of each layer cost, if that was searched for.
-    pub widths: Option<Widths>,
+    pub mixed_precision: Option<MixedPrecision>,
 }
 
 impl<X, O> Experiment<'_, X, O>
@@ -142,7 +142,7 @@ where
             Some(calibration) => calibration.clone(),
             None => Calibration::of(&network, &batches)?,
         };
-        let (found, widths) = self.searched(settings, &network, &calibration, progress)?;
+        let (found, mixed_precision) = self.searched(settings, &network, &calibration, progress)?;
         // What norms are given in training is augmented, and differs from what is tested.
         let batches = match found.weights.reestimate {
             true => self.first_inputs(settings.norm_batches),
@@ -160,7 +160,7 @@ where
             quantized,
             calibration,
             settings: found,
-            widths,
+            mixed_precision,
         })
     }
 
@@ -171,7 +171,7 @@ where
         network: &Network,
         calibration: &Calibration,
         progress: &mut dyn FnMut(&TrialProgress) -> ControlFlow<()>,
-    ) -> Result<(QuantizationSettings, Option<Widths>), RunError> {
+    ) -> Result<(QuantizationSettings, Option<MixedPrecision>), RunError> {
         let settings = &asked.settings;
         let Some(search) = &asked.search else {
             return Ok((settings.clone(), None));
@@ -209,8 +209,8 @@ where
                 greedy(network, calibration, settings, &RANGE_ESTIMATORS, trials)?,
                 None,
             ),
-            Search::Widths { bits, budget } => {
-                let found = widths(network, calibration, settings, bits, trials)?;
+            Search::MixedPrecision { bits, budget } => {
+                let found = mixed_precision(network, calibration, settings, bits, trials)?;
                 let chosen = budget.map(|budget| found.allocate(settings, budget));
                 let chosen = chosen.transpose()?;
                 (chosen.unwrap_or_else(|| settings.clone()), Some(found))

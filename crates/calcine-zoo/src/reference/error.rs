@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use calcine_observe::WatchError;
 use calcine_params::UnknownParameter;
-use calcine_quantize::{QatError, NoWidths, QuantizeError, QuantizedFileError, SearchError};
+use calcine_quantize::{QatError, BudgetError, QuantizeError, QuantizedFileError, SearchError};
 use calcine_recipe::RecipeError;
 use calcine_thin::ThinError;
 use calcine_trace::TraceError;
@@ -55,7 +55,7 @@ pub enum ReferenceError {
     Search(#[from] SearchError),
     /// No widths are small enough.
     #[error(transparent)]
-    NoWidths(#[from] NoWidths),
+    BudgetError(#[from] BudgetError),
     /// It cannot be trained quantization-aware.
     #[error(transparent)]
     Qat(#[from] QatError),

@@ -7,8 +7,8 @@ use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
 use calcine_quantize::{
-    Calibration, RangeEstimator, Quantized, QuantizationSettings, TrialProgress, Trials, Widths, greedy, lapq,
-    prepare, quantize_with_batches, widths,
+    Calibration, RangeEstimator, Quantized, QuantizationSettings, TrialProgress, Trials, MixedPrecision, greedy, lapq,
+    prepare, quantize_with_batches, mixed_precision,
 };
 use calcine_trace::Network;
 use calcine_train::{Batch, Classification, Draw, Evaluation, evaluate};
@@ -59,8 +59,8 @@ pub enum Search {
     },
     /// [`greedy`], over the range estimators that Distiller knows, and the least error.
     Greedy,
-    /// [`widths`]: what fewer bits of each layer's weights cost.
-    Widths {
+    /// [`mixed_precision`]: what fewer bits of each layer's weights cost.
+    MixedPrecision {
         /// The widths that are tried.
         bits: Vec<u8>,
         /// Bytes that the file may take; without, nothing is chosen.
@@ -89,7 +89,7 @@ pub struct QuantizeRun {
     /// The quantizers it has: those of the settings, or what the search made of them.
     pub quantization: QuantizationSettings,
     /// What each layer's widths cost, if that was looked for.
-    pub widths: Option<Widths>,
+    pub mixed_precision: Option<MixedPrecision>,
 }
 
 /// Calibrates and quantizes a reference network, and measures it on the test set, before and after.
@@ -140,7 +140,7 @@ impl Quantize<'_> {
         &mut self,
         network: &Network,
         calibration: &Calibration,
-    ) -> Result<(QuantizationSettings, Option<Widths>), ReferenceError> {
+    ) -> Result<(QuantizationSettings, Option<MixedPrecision>), ReferenceError> {
         let quantization = &self.settings.quantization;
         let Some(asked) = &self.settings.search else {
             return Ok((quantization.clone(), None));
@@ -180,8 +180,8 @@ impl Quantize<'_> {
         Ok(match &asked.search {
             Search::Lapq { rounds } => (lapq(network, calibration, quantization, *rounds, trials)?, None),
             Search::Greedy => (greedy(network, calibration, quantization, &RANGE_ESTIMATORS, trials)?, None),
-            Search::Widths { bits, budget } => {
-                let found = widths(network, calibration, quantization, bits, trials)?;
+            Search::MixedPrecision { bits, budget } => {
+                let found = mixed_precision(network, calibration, quantization, bits, trials)?;
                 let chosen = budget
                     .map(|budget| found.allocate(quantization, budget))
                     .transpose()?;
@@ -233,7 +233,7 @@ impl ModelTask for Quantize<'_> {
             Some(calibration) => calibration,
             None => Calibration::of(&network, &batches)?,
         };
-        let (quantization, widths) = self.searched(&network, &calibration)?;
+        let (quantization, mixed_precision) = self.searched(&network, &calibration)?;
         // What norms see in training is cropped and flipped, and differs from what is tested.
         let batches = match quantization.weights.reestimate {
             true => (setup.images).first(settings.images.div_ceil(setup.recipe.train().batch_size)),
@@ -253,7 +253,7 @@ impl ModelTask for Quantize<'_> {
             quantized,
             calibration,
             quantization,
-            widths,
+            mixed_precision,
         })
     }
 }
