@@ -63,7 +63,7 @@ mod pass;
 mod plan;
 mod quantized;
 mod report;
-mod seam;
+mod cross_layer;
 mod search;
 mod sensitive;
 mod settings;
