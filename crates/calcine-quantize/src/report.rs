@@ -164,9 +164,9 @@ impl QuantizationReport {
             .without_effect
             .iter()
             .map(|unused| format!("`{}` has no effect: {}", unused.setting, unused.reason));
-        let halves = self.half_precision.iter().map(ToString::to_string);
+        let half_precision = self.half_precision.iter().map(ToString::to_string);
         let clipped = self.clipped.iter().map(ToString::to_string);
-        unused.chain(halves).chain(clipped).collect()
+        unused.chain(half_precision).chain(clipped).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Layers that are no plain convolutions: matrix products, embeddings, transposed convolutions, and layers in halves.
+//! Layers that are no plain convolutions: matrix products, embeddings, transposed convolutions, and layers in half precision.
 
 use burn::module::{Module, Param};
 use burn::nn::conv::{ConvTranspose2d, ConvTranspose2dConfig};
@@ -248,9 +248,9 @@ fn transposed_convolutions_are_sums_of_integers() {
     });
 }
 
-/// Parameters of layers in halves are the nearest, take two bytes, and are computed with in `f32`.
+/// Parameters of layers in half precision are the nearest, take two bytes, and are computed with in `f32`.
 #[test]
-fn layers_in_halves_take_half_the_bytes() {
+fn layers_in_half_precision_take_half_the_bytes() {
     let (network, ids, table) = words(&device());
     let calibration = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
     let of = |float| QuantizationSettings {
@@ -271,12 +271,12 @@ fn layers_in_halves_take_half_the_bytes() {
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let stored = file.tensor("float/embedding.weight").unwrap();
         assert_eq!((stored.dtype(), stored.shape()), (*dtype, &[10, 6][..]));
-        let halves: Vec<f32> = read(table.clone())
+        let half_precision: Vec<f32> = read(table.clone())
             .iter()
             .map(|x| float.nearest(*x))
             .collect();
-        assert_eq!(float.from_bytes(stored.data()), halves);
-        assert_ne!(halves, read(table.clone()));
+        assert_eq!(float.from_bytes(stored.data()), half_precision);
+        assert_ne!(half_precision, read(table.clone()));
         let mut found = Vec::new();
         let mut watch = |node: &calcine_graph::Node, result: AnyTensor| {
             if node.name == "embedding" {
@@ -286,7 +286,7 @@ fn layers_in_halves_take_half_the_bytes() {
         quantized.run(ids.clone().into_any(), &mut watch).unwrap();
         let expected: Vec<f32> = [0, 3, 9, 7, 7, 2]
             .iter()
-            .flat_map(|row| halves[row * 6..][..6].to_vec())
+            .flat_map(|row| half_precision[row * 6..][..6].to_vec())
             .collect();
         assert_eq!(found, expected);
         reread(&quantized, &ids.clone().into_any());

@@ -83,7 +83,7 @@ const DEVICE_READS: &[(&str, &str)] = &[
     ),
     (
         "crates/calcine-quantize/src/float.rs",
-        "numbers that are rounded to halves",
+        "numbers that are rounded to half precision",
     ),
     (
         "crates/calcine-quantize/src/layer/folded.rs",
