@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use calcine::criteria::Norm;
 use calcine::graph::NormFeatures;
-use calcine::thin::{Border, Joint, ThinOptions};
+use calcine::thin::{Border, Aggregation, ThinOptions};
 use calcine::zoo::reference::{
     GroupPruning, RunDirectory, Settings, ThinRun, ThinSettings, thin_network,
 };
@@ -45,8 +45,8 @@ pub(crate) struct Args {
     #[arg(long, default_value = "l1", value_parser = norm, requires = "level")]
     norm: Norm,
     /// How the norms of filters that make a channel together are joined: sum, mean, max or first.
-    #[arg(long, default_value = "sum", value_parser = joint, requires = "level")]
-    joint: Joint,
+    #[arg(long, default_value = "sum", value_parser = aggregate, requires = "level")]
+    aggregate: Aggregation,
     /// Leave numbers of channels that are a multiple of this.
     #[arg(long, default_value = "1", value_parser = positive::<usize>, value_name = "N", requires = "level")]
     multiple_of: usize,
@@ -127,7 +127,7 @@ fn settings(args: &Args) -> Result<ThinSettings, Failure> {
             level,
             params: args.params.clone(),
             norm: args.norm,
-            joint: args.joint,
+            aggregation: args.aggregate,
             multiple: args.multiple_of,
         }),
         options: ThinOptions {
@@ -195,12 +195,12 @@ fn norm(text: &str) -> Result<Norm, String> {
     }
 }
 
-fn joint(text: &str) -> Result<Joint, String> {
+fn aggregate(text: &str) -> Result<Aggregation, String> {
     match text {
-        "sum" => Ok(Joint::Sum),
-        "mean" => Ok(Joint::Mean),
-        "max" => Ok(Joint::Max),
-        "first" => Ok(Joint::First),
+        "sum" => Ok(Aggregation::Sum),
+        "mean" => Ok(Aggregation::Mean),
+        "max" => Ok(Aggregation::Max),
+        "first" => Ok(Aggregation::First),
         _ => Err("expected sum, mean, max or first".to_owned()),
     }
 }

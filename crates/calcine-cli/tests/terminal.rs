@@ -241,7 +241,7 @@ fn what_has_no_effect_or_makes_no_sense_is_refused_with_code_two() {
         ("thin simplenet --params conv1.weight", "--level"),
         ("thin simplenet --multiple-of 8", "--level"),
         ("thin simplenet --norm l2", "--level"),
-        ("thin simplenet --joint max", "--level"),
+        ("thin simplenet --aggregate max", "--level"),
         ("thin simplenet --level 1", "from 0 to below 1"),
         (
             "thin simplenet --weights nowhere.pt --data synthetic",

@@ -132,7 +132,7 @@ fn every_pruner_becomes_a_table() {
                score = "l2"
                granularity = "channel"
                level = 0.5
-               together = "leader"
+               aggregate = "first"
                multiple = 8
                rounding = "ceil"
                noise = 0.1"#,

@@ -79,7 +79,7 @@ fn instances_have_their_warnings() {
         (
             ranked("group_type: Filters\ngroup_dependency: Leader"),
             7,
-            "the leader's scores decide anew",
+            "the first layer's scores decide anew",
         ),
         (
             ranked("group_type: Filters\ngroup_size: 4"),

@@ -54,11 +54,11 @@
 //! ## Pruners
 //!
 //! * `params`: names and globs, `!` in front takes away (see `calcine_params::Inventory::select`). With
-//!   `together = "sum"`, `"mean"`, `"max"` or `"leader"` they share one decision, by their joint scores or those
+//!   `aggregate = "sum"`, `"mean"`, `"max"` or `"first"` they share one decision, by their aggregated scores or those
 //!   of the list's first; `groups = [[…], […]]` are several such groups.
 //! * `dependency = "auto"` prunes filters (or outputs of linear layers) with all that makes the same channels: the
 //!   layers that are added to one another, biases, scales and shifts, depthwise filters. The traced network tells
-//!   which ([`Recipe::bind_traced`]); `together` says how scores of several layers are joined, `"sum"` unless said.
+//!   which ([`Recipe::bind_traced`]); `aggregate` says how scores of several layers are aggregated, `"sum"` unless said.
 //! * `score`: of weights `magnitude`, `l1`, `l2`, `mean_l2`, `max`, `lamp`, `geometric_median`, `random`; of
 //!   the batch-norm that follows `norm_scale`; of gradients `taylor`, `taylor_signed`, `taylor_square`,
 //!   `gradient`, `snip`, `movement`, `second_order`, averaged over `batches` (1; a number, or `"all"`, which

@@ -1,6 +1,6 @@
 use calcine_criteria::Needs;
 use calcine_fold::Granularity;
-use calcine_train::{Batches, Joint, Reconstruct};
+use calcine_train::{Batches, Aggregation, Reconstruct};
 
 use crate::amount::Amounts;
 use crate::score::{ScoreName, batches};
@@ -13,7 +13,7 @@ pub(crate) struct Pruner {
     pub(crate) name: At<String>,
     pub(crate) params: Params,
     /// With all that makes the same channels; how scores are joined.
-    pub(crate) dependency: Option<At<Joint>>,
+    pub(crate) dependency: Option<At<Aggregation>>,
     pub(crate) score: At<ScoreName>,
     pub(crate) noise: f64,
     pub(crate) batches: Batches,
@@ -34,7 +34,7 @@ pub(crate) enum Params {
     /// Each parameter by itself.
     Each(Vec<At<String>>),
     /// Groups that share a decision.
-    Groups(Vec<Texts>, Joint),
+    Groups(Vec<Texts>, Aggregation),
 }
 
 /// What a unit costs under a global level.
@@ -139,15 +139,15 @@ pub(crate) fn granularity(section: &Section<'_>) -> Option<At<Granularity>> {
     }
 }
 
-const JOINTS: [(&str, Joint); 4] = [
-    ("sum", Joint::Sum),
-    ("mean", Joint::Mean),
-    ("max", Joint::Max),
-    ("leader", Joint::Leader),
+const AGGREGATIONS: [(&str, Aggregation); 4] = [
+    ("sum", Aggregation::Sum),
+    ("mean", Aggregation::Mean),
+    ("max", Aggregation::Max),
+    ("first", Aggregation::First),
 ];
 
 /// `dependency = "auto"`, and how scores are joined then.
-fn dependency(section: &Section<'_>, granularity: Option<&At<Granularity>>) -> Option<At<Joint>> {
+fn dependency(section: &Section<'_>, granularity: Option<&At<Granularity>>) -> Option<At<Aggregation>> {
     let auto = section.word("dependency", &[("auto", true), ("none", false)])?;
     if !auto.value {
         return None;
@@ -159,9 +159,9 @@ fn dependency(section: &Section<'_>, granularity: Option<&At<Granularity>>) -> O
                        `granularity = \"filter\"` or `\"fc_output\"`";
         section.problems.add(&granularity.span, message);
     }
-    let joint = section.word("together", &JOINTS);
+    let aggregation = section.word("aggregate", &AGGREGATIONS);
     Some(At::new(
-        joint.map_or(Joint::Sum, |joint| joint.value),
+        aggregation.map_or(Aggregation::Sum, |aggregation| aggregation.value),
         auto.span,
     ))
 }
@@ -191,7 +191,7 @@ fn reconstruct(section: &Section<'_>) -> Option<At<Reconstruct>> {
     Some(At::new(read, span))
 }
 
-/// `params`, `groups` and `together`.
+/// `params`, `groups` and `aggregate`.
 fn params(section: &Section<'_>, selection: Option<&Selection>, auto: bool) -> Option<Params> {
     let problems = section.problems;
     let params = section.texts("params");
@@ -201,10 +201,10 @@ fn params(section: &Section<'_>, selection: Option<&Selection>, auto: bool) -> O
         problems.add(&groups.span, message);
     }
     // What is found joins by itself.
-    let together = if auto {
+    let aggregate = if auto {
         None
     } else {
-        section.word("together", &JOINTS)
+        section.word("aggregate", &AGGREGATIONS)
     };
     let by_pattern = selection.filter(|s| matches!(s.amounts, Amounts::ByPattern(_)));
     if let Some(selection) = by_pattern {
@@ -221,12 +221,12 @@ fn params(section: &Section<'_>, selection: Option<&Selection>, auto: bool) -> O
                 problems.add(&span, message);
             }
         }
-        if let Some(together) = together {
-            problems.add(&together.span, "`together` needs `params` or `groups`");
+        if let Some(aggregate) = aggregate {
+            problems.add(&aggregate.span, "`aggregate` needs `params` or `groups`");
         }
         return Some(Params::ByAmount);
     }
-    match (params, groups, together) {
+    match (params, groups, aggregate) {
         (Some(params), Some(_), _) => {
             problems.add(&params.span, "`params` and `groups` exclude each other");
             None
@@ -236,10 +236,10 @@ fn params(section: &Section<'_>, selection: Option<&Selection>, auto: bool) -> O
             None
         }
         (Some(params), None, None) => Some(Params::Each(params.value)),
-        (Some(params), None, Some(joint)) => Some(Params::Groups(vec![params], joint.value)),
-        (None, Some(groups), Some(joint)) => Some(Params::Groups(groups.value, joint.value)),
+        (Some(params), None, Some(aggregation)) => Some(Params::Groups(vec![params], aggregation.value)),
+        (None, Some(groups), Some(aggregation)) => Some(Params::Groups(groups.value, aggregation.value)),
         (None, Some(groups), None) => {
-            let message = "`groups` needs `together`: \"sum\", \"mean\", \"max\" or \"leader\"";
+            let message = "`groups` needs `aggregate`: \"sum\", \"mean\", \"max\" or \"first\"";
             problems.add(&groups.span, message);
             None
         }

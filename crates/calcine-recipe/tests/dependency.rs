@@ -1,4 +1,4 @@
-//! `dependency = "auto"`: what falls together can be removed, and goes by the joint scores.
+//! `dependency = "auto"`: what falls together can be removed, and goes by the aggregated scores.
 
 use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -113,7 +113,7 @@ fn what_falls_together_is_removed_and_nothing_changes() {
             removed([2, 3, 3]),
         ),
         (
-            format!("{all}\nscore = \"l2\"\ntogether = \"max\"\nlevel = 0.25"),
+            format!("{all}\nscore = \"l2\"\naggregate = \"max\"\nlevel = 0.25"),
             removed([1, 1, 1]),
         ),
         (
@@ -139,7 +139,7 @@ fn what_falls_together_is_removed_and_nothing_changes() {
 
 /// The weakest by hand: sums of the L1 norms of the filters of all that makes a channel.
 #[test]
-fn the_weakest_by_joint_scores_fall() {
+fn the_weakest_by_aggregated_scores_fall() {
     let network = network();
     let recipe = recipe("params = [\"stem.weight\"]\nscore = \"l1\"\nlevel = 0.5");
     let inventory = Inventory::of(&network);

@@ -333,7 +333,7 @@ fn two_amounts_for_channels_that_are_cut_together_are_refused() {
 fn a_parameter_in_two_groups_is_refused() {
     let model = transfer();
     let shared = recipe(
-        "groups = [[\"backbone.weight\", \"head.weight\"], [\"head.weight\"]]\ntogether = \"sum\"\n\
+        "groups = [[\"backbone.weight\", \"head.weight\"], [\"head.weight\"]]\naggregate = \"sum\"\n\
          score = \"magnitude\"\nlevel = 0.5",
     );
     let error = shared.bind(&model, 1).unwrap_err().to_string();

@@ -116,19 +116,19 @@ fn every_mistake_in_a_selection_is_named_at_its_place() {
     let rows: Vec<Row> = vec![
         (
             "score = \"l1\"\nlevel = 0.5\ngroups = ¦[[\"conv.weight\"]]",
-            &["`groups` needs `together`"],
+            &["`groups` needs `aggregate`"],
         ),
         (
             "score = \"l1\"\nlevel = 0.5\nparams = ¦[\"conv.weight\"]\ngroups = [[\"conv.weight\"]]",
             &["`params` and `groups` exclude each other"],
         ),
         (
-            "score = \"l1\"\nlevel = 0.5\ntogether = \"sum\"\ngroups = ¦[[]]",
+            "score = \"l1\"\nlevel = 0.5\naggregate = \"sum\"\ngroups = ¦[[]]",
             &["expected a list of lists of texts"],
         ),
         (
             "score = \"l1\"\nlevel = { \"conv.*\" = 0.5 }\ntogether = ¦\"sum\"",
-            &["`together` needs `params` or `groups`"],
+            &["`aggregate` needs `params` or `groups`"],
         ),
         (
             "score = ¦\"norm_scale\"\nlevel = 0.5\nparams = [\"**\"]",
@@ -336,7 +336,7 @@ fn what_does_not_fit_the_model_or_the_window_is_named_at_its_place() {
         ),
         (
             "[[policy]]\npruner = \"a\"\nend = 2\n[pruner.a]\nscore = \"l1\"\nlevel = 0.5\n\
-             together = \"sum\"\ngroups = [¦[\"conv.weight\", \"head.weight\"]]",
+             aggregate = \"sum\"\ngroups = [¦[\"conv.weight\", \"head.weight\"]]",
             &["equally many units, found [144, 32]"],
         ),
         (

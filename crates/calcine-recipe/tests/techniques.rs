@@ -165,7 +165,7 @@ fn masks_live_and_hold_as_the_policy_says() {
 fn groups_fall_together() {
     // The convolution's filters and the classifier's inputs: 8 and 8.
     let keys = "[pruner.p]\nscore = \"magnitude\"\nlevel = 0.5\ngranularity = \"layer\"\n\
-                together = \"max\"\nparams = [\"conv.weight\", \"head.weight\"]\n";
+                aggregate = \"max\"\nparams = [\"conv.weight\", \"head.weight\"]\n";
     let at = |level: &str| keys.replace("0.5", level);
     let found = zeros(&at("1.0"), "pruner = \"p\"\nend = 3", "head.weight");
     assert_eq!(found, 1.0, "both are one unit each");
@@ -211,7 +211,7 @@ fn kept(keys: &str) -> [Vec<bool>; 2] {
 }
 
 #[test]
-fn a_leader_is_the_first_of_the_recipes_list() {
+fn the_group_root_is_the_first_of_the_recipes_list() {
     let [grows, shrinks] = [[false, false, true, true], [true, true, false, false]];
     let rows = [
         (r#"["early.weight", "late.weight"]"#, grows),
@@ -223,14 +223,14 @@ fn a_leader_is_the_first_of_the_recipes_list() {
     each(rows, |(list, expected)| {
         let both = [expected.to_vec(), expected.to_vec()];
         assert_eq!(
-            kept(&format!("together = \"leader\"\nparams = {list}")),
+            kept(&format!("aggregate = \"first\"\nparams = {list}")),
             both
         );
-        let grouped = kept(&format!("together = \"leader\"\ngroups = [{list}]"));
+        let grouped = kept(&format!("aggregate = \"first\"\ngroups = [{list}]"));
         assert_eq!(grouped, both);
     });
-    // The leader may be gone again.
-    let found = kept("together = \"leader\"\nparams = [\"early.*\", \"late.*\", \"!early.*\"]");
+    // The first may be gone again.
+    let found = kept("aggregate = \"first\"\nparams = [\"early.*\", \"late.*\", \"!early.*\"]");
     assert_eq!(found, [vec![true; 4], shrinks.to_vec()]);
 }
 

@@ -12,7 +12,7 @@ use rand::RngExt;
 /// The branches of a residual block add up to the same channels, so a channel has as many makers as there
 /// are branches, and one decision is made for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Joint {
+pub enum Aggregation {
     /// Their sum.
     #[default]
     Sum,
@@ -30,7 +30,7 @@ pub struct Choice {
     /// The share of each group's units to remove, in `[0, 1]`; rounded down to whole units.
     pub level: f64,
     /// How scores of several makers are joined.
-    pub joint: Joint,
+    pub aggregation: Aggregation,
     /// What stays is a multiple of this, if the group is that wide; 1 for any width.
     pub multiple: usize,
     /// What a score that [draws](Score::draws) draws from, together with the path of each weight. Without one it draws
@@ -44,7 +44,7 @@ impl Choice {
     pub const fn new(level: f64) -> Self {
         Self {
             level,
-            joint: Joint::Sum,
+            aggregation: Aggregation::Sum,
             multiple: 1,
             seed: None,
         }
@@ -93,7 +93,7 @@ impl Choice {
                 .map(|unit| {
                     let of =
                         |&(member, path): &(usize, &str)| scores.mean(path, &unit.indices[member]);
-                    self.joint.of(makers.iter().map(of))
+                    self.aggregation.of(makers.iter().map(of))
                 })
                 .collect();
             let count = Rounding::Floor.share(self.level, joined.len());
@@ -107,7 +107,7 @@ impl Choice {
     }
 }
 
-impl Joint {
+impl Aggregation {
     #[allow(clippy::cast_precision_loss, reason = "groups have few makers")]
     fn of(self, scores: impl ExactSizeIterator<Item = f64>) -> f64 {
         let count = scores.len() as f64;

@@ -12,7 +12,7 @@
 //! | [`thin`], [`Border`], [`Thinned`] | removes what is not needed, and makes up for what it said |
 //! | [`thin_with`], [`ThinOptions`] | the same, also features of norms, with a measured difference |
 //! | [`Report`] | what went, what was made up for, how far padded borders are off, what is zero and stays |
-//! | [`Choice`], [`Joint`] | the weakest channels, by one score of all that make them |
+//! | [`Choice`], [`Aggregation`] | the weakest channels, by one score of all that make them |
 //! | [`silence`] | zeros channels with their biases, scales and shifts |
 //! | [`apply`] | a saved plan, carried out on another copy of the network |
 //! | [`in_place`] | the same on a plain Burn model, under its own type |
@@ -65,7 +65,7 @@ mod thin;
 
 pub use calcine_graph as graph;
 pub use carry::apply;
-pub use choose::{Choice, Joint};
+pub use choose::{Choice, Aggregation};
 pub use in_place::in_place;
 pub use kept::zeros_that_stay;
 pub use options::{Border, ThinOptions};

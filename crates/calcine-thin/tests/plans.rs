@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use calcine_criteria::Norm;
 use calcine_graph::{ThinningPlan, Role};
 use calcine_testkit::device;
-use calcine_thin::{Border, Choice, Joint, apply, in_place, silence, thin};
+use calcine_thin::{Border, Choice, Aggregation, apply, in_place, silence, thin};
 use calcine_trace::{Network, trace};
 
 use crate::random::{End, Kind, Net};
@@ -42,11 +42,11 @@ fn a_group_s_channels_go_by_the_joined_scores_of_all_that_make_them() {
         .collect();
     assert_eq!(makers, ["stem.weight", "stages.0.layers.1.conv.weight"]);
     let [stem, branch] = [makers[0], makers[1]].map(|path| norms(&network, path, 4));
-    for (joint, join) in [
-        (Joint::Sum, (|a, b| a + b) as fn(f64, f64) -> f64),
-        (Joint::Mean, |a, b| (a + b) / 2.0),
-        (Joint::Max, f64::max),
-        (Joint::First, |a, _| a),
+    for (aggregation, join) in [
+        (Aggregation::Sum, (|a, b| a + b) as fn(f64, f64) -> f64),
+        (Aggregation::Mean, |a, b| (a + b) / 2.0),
+        (Aggregation::Max, f64::max),
+        (Aggregation::First, |a, _| a),
     ] {
         let joined: Vec<f64> = stem
             .iter()
@@ -54,7 +54,7 @@ fn a_group_s_channels_go_by_the_joined_scores_of_all_that_make_them() {
             .map(|(&a, &b)| join(a, b))
             .collect();
         let choice = Choice {
-            joint,
+            aggregation,
             ..Choice::new(0.5)
         };
         let takes = |paths: &[&str]| paths.contains(&"stem.weight");
@@ -66,7 +66,7 @@ fn a_group_s_channels_go_by_the_joined_scores_of_all_that_make_them() {
         assert_eq!(
             chosen.iter().map(|id| id.unit).collect::<Vec<_>>(),
             expected,
-            "{joint:?}"
+            "{aggregation:?}"
         );
         assert!(chosen.iter().all(|id| id.group == stream));
     }

@@ -6,7 +6,7 @@ use calcine_criteria::{Count, Gradient, Level, Magnitude, Movement, Regrow, Scor
 use calcine_fold::{Fold, Granularity};
 use calcine_params::Inventory;
 use calcine_testkit::Mlp;
-use calcine_train::{Batches, Driver, Group, Joint, Prune, RatePlan, Target, Unit, When};
+use calcine_train::{Batches, Driver, Group, Aggregation, Prune, RatePlan, Target, Unit, When};
 
 use crate::made_up::{
     MadeUp, boxed, epochs, mlp, read, sgd, steps, stored, training_device, zeros,
@@ -129,7 +129,7 @@ fn regrowth_by_gradient_holds_the_level_and_starts_what_grows_at_zero() {
 }
 
 #[test]
-fn a_group_falls_together_by_its_joint_score() {
+fn a_group_falls_together_by_its_aggregated_score() {
     // 6 inputs of the first layer's outputs and 3 outputs of the second: both have 16 rows between.
     let model = mlp(0);
     let units = || {
@@ -158,14 +158,14 @@ fn a_group_falls_together_by_its_joint_score() {
         lowest_half(&scores.collect::<Vec<_>>())
     };
     let rows = [
-        (Joint::Sum, joined(|a, b| a + b)),
-        (Joint::Mean, joined(|a, b| (a + b) / 2.0)),
-        (Joint::Max, joined(f64::max)),
-        (Joint::Leader, joined(|a, _| a)),
+        (Aggregation::Sum, joined(|a, b| a + b)),
+        (Aggregation::Mean, joined(|a, b| (a + b) / 2.0)),
+        (Aggregation::Max, joined(f64::max)),
+        (Aggregation::First, joined(|a, _| a)),
     ];
-    for (joint, expected) in rows {
+    for (aggregation, expected) in rows {
         let target = Target {
-            groups: vec![Group::of(units(), joint).unwrap()],
+            groups: vec![Group::of(units(), aggregation).unwrap()],
             amount: Box::new(|_: f64| 0.5),
         };
         let policy = Prune::new(
@@ -187,7 +187,7 @@ fn a_group_falls_together_by_its_joint_score() {
                 .chunks(unit.fold.members())
                 .map(|row| row.iter().all(|keep| *keep == 0.0))
                 .collect();
-            assert_eq!(found, expected, "{joint:?}");
+            assert_eq!(found, expected, "{aggregation:?}");
         }
         assert_eq!(zeros(&stored(&after, "second.weight")), 24);
     }
@@ -195,8 +195,8 @@ fn a_group_falls_together_by_its_joint_score() {
         unit(&model, "first.weight", Granularity::FcInput),
         unit(&model, "second.weight", Granularity::FcInput),
     ];
-    assert!(Group::of(unequal, Joint::Sum).is_none());
-    assert!(Group::of(Vec::new(), Joint::Sum).is_none());
+    assert!(Group::of(unequal, Aggregation::Sum).is_none());
+    assert!(Group::of(Vec::new(), Aggregation::Sum).is_none());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use calcine_params::Inventory;
 use calcine_regularize::{L1, Regularizer};
 use calcine_testkit::{Mlp, each};
 use calcine_train::{
-    Apply, Batches, Driver, Group, Hold, Joint, Lifetime, Penalized, Penalty, Policy, PolicyError,
+    Apply, Batches, Driver, Group, Hold, Aggregation, Lifetime, Penalized, Penalty, Policy, PolicyError,
     Prune, RatePlan, Reconstruct, Target, Unit, When,
 };
 
@@ -210,7 +210,7 @@ fn policies_that_cannot_do_what_they_are_set_up_for_are_refused_when_a_driver_is
     };
     let twice = || {
         let units = || vec![unit(&model, "first.weight", Granularity::Element)];
-        let group = |units| Group::of(units, Joint::Sum).unwrap();
+        let group = |units| Group::of(units, Aggregation::Sum).unwrap();
         let target = Target {
             groups: vec![group(units()), group(units())],
             amount: Box::new(|_: f64| 0.5),

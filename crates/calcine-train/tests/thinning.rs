@@ -12,7 +12,7 @@ use calcine_testkit::{each, values};
 use calcine_thin::{Border, thin};
 use calcine_trace::{Network, trace};
 use calcine_train::{
-    Driver, Group, Joint, Policy, Prune, RateEntry, RatePlan, Remains, Restore, Rewind, Run,
+    Driver, Group, Aggregation, Policy, Prune, RateEntry, RatePlan, Remains, Restore, Rewind, Run,
     Target, ThinnedError, Unit, When, WindowUnit,
 };
 
@@ -36,7 +36,7 @@ fn driver(network: &Network, rewind: bool) -> Driver<Network> {
         let fold = Fold::new(granularity, &parameter.shape, layout).unwrap();
         Unit::new(parameter, fold)
     };
-    let channels = Group::of(vec![unit("conv.weight", Granularity::Filter)], Joint::Sum).unwrap();
+    let channels = Group::of(vec![unit("conv.weight", Granularity::Filter)], Aggregation::Sum).unwrap();
     let vectors = ["norm.gamma", "norm.beta"].map(|path| unit(path, Granularity::Element));
     let channels = Target {
         groups: vec![channels.with_followers(vectors.into()).unwrap()],

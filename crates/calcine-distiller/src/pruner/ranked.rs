@@ -190,7 +190,7 @@ fn options(maker: &Maker<'_, '_>, class: Ranked) -> Option<Vec<Entry>> {
     if let Some(word) = fields.text("group_dependency") {
         match word.value.as_str() {
             "Leader" => {
-                let text = "the leader's scores decide anew at every firing; Distiller's choice stands \
+                let text = "the first layer's scores decide anew at every firing; Distiller's choice stands \
                             while the level does not change";
                 notes.warn(&word.span, text);
                 if !matches!(class.score, "l1" | "l2") {
@@ -198,7 +198,7 @@ fn options(maker: &Maker<'_, '_>, class: Ranked) -> Option<Vec<Entry>> {
                         "`group_dependency` of this class did nothing in Distiller, or failed";
                     notes.warn(&word.span, text);
                 }
-                entries.push(Entry::text("together", "leader", &word.span));
+                entries.push(Entry::text("aggregate", "first", &word.span));
             }
             other => {
                 let message = format!("`group_dependency` is `{other}`, expected Leader");

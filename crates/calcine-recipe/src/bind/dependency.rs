@@ -3,7 +3,7 @@
 use calcine_fold::Granularity;
 use calcine_graph::{Axes, Group as Channels, Member, Role};
 use calcine_params::Parameter;
-use calcine_train::{Group, Joint, Unit};
+use calcine_train::{Group, Aggregation, Unit};
 
 use super::Bound;
 use crate::amount::Amount;
@@ -14,7 +14,7 @@ use crate::section::At;
 /// the amount: another one for the same group is a problem.
 pub(super) fn groups<'a>(
     pruner: &Pruner,
-    joint: Joint,
+    aggregation: Aggregation,
     (parameters, amount): (Vec<&Parameter>, &'a At<Amount>),
     taken: &mut Vec<(usize, &'a At<Amount>)>,
     bound: &Bound<'_>,
@@ -60,7 +60,7 @@ pub(super) fn groups<'a>(
                 None => {
                     taken.push((position, amount));
                     let channels = &axes.groups()[position];
-                    found.extend(group(channels, joint, axes, pruner, bound, unit));
+                    found.extend(group(channels, aggregation, axes, pruner, bound, unit));
                 }
             }
         }
@@ -85,7 +85,7 @@ fn elements(shape: &[usize], axis: usize, units: &[Vec<usize>]) -> Vec<Vec<usize
 /// All that makes these channels, and what goes with it.
 fn group(
     channels: &Channels,
-    joint: Joint,
+    aggregation: Aggregation,
     axes: &Axes,
     pruner: &Pruner,
     bound: &Bound<'_>,
@@ -139,5 +139,5 @@ fn group(
         }
     }
     let followers = channels.members.iter().enumerate().filter_map(follower);
-    Group::of(makers, joint)?.with_followers(followers.collect())
+    Group::of(makers, aggregation)?.with_followers(followers.collect())
 }

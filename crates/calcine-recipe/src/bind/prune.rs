@@ -3,7 +3,7 @@
 use calcine_fold::Granularity;
 use calcine_params::Parameter;
 use calcine_schedule::Curve;
-use calcine_train::{After, Group, Hold, Joint, Lifetime, Prune, Target, Unit, WindowUnit};
+use calcine_train::{After, Group, Hold, Aggregation, Lifetime, Prune, Target, Unit, WindowUnit};
 
 use super::norms::Behind;
 use super::{Bound, dependency};
@@ -113,16 +113,16 @@ fn targets(pruner: &Pruner, bound: &Bound<'_>) -> Option<Vec<Target>> {
     let amounts = &pruner.selection.amounts;
     let mut taken = Vec::new();
     let groups = match &pruner.params {
-        Params::Groups(groups, joint) => {
+        Params::Groups(groups, aggregation) => {
             let amount = amounts.all().first().copied()?;
             let mut joined = Vec::new();
             for At { value, span } in groups {
-                let units = units(match joint {
-                    Joint::Leader => bound.select_from(value),
-                    Joint::Sum | Joint::Mean | Joint::Max => bound.select(value),
+                let units = units(match aggregation {
+                    Aggregation::First => bound.select_from(value),
+                    Aggregation::Sum | Aggregation::Mean | Aggregation::Max => bound.select(value),
                 });
                 let counts: Vec<_> = units.iter().map(|unit| unit.fold.units()).collect();
-                match Group::of(units, *joint) {
+                match Group::of(units, *aggregation) {
                     Some(group) => joined.push(group),
                     None => {
                         let message = format!(
@@ -143,9 +143,9 @@ fn targets(pruner: &Pruner, bound: &Bound<'_>) -> Option<Vec<Target>> {
             let each = bound.with_amounts(amounts, patterns).into_iter();
             each.map(|(parameters, amount)| {
                 let groups = match &pruner.dependency {
-                    Some(joint) => dependency::groups(
+                    Some(aggregation) => dependency::groups(
                         pruner,
-                        joint.value,
+                        aggregation.value,
                         (parameters, amount),
                         &mut taken,
                         bound,

@@ -88,7 +88,7 @@ pub struct Target {
 #[derive(Debug, Clone)]
 pub struct Group {
     units: Vec<Unit>,
-    joint: Joint,
+    aggregation: Aggregation,
     /// What falls with them, and has no say.
     followers: Vec<Unit>,
 }
@@ -97,7 +97,7 @@ pub struct Group {
 ///
 /// Filters that are added together (the branches of a residual block) must fall together to be removable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Joint {
+pub enum Aggregation {
     /// The sum of their scores.
     #[default]
     Sum,
@@ -106,7 +106,7 @@ pub enum Joint {
     /// The largest.
     Max,
     /// The first one's.
-    Leader,
+    First,
 }
 
 /// What becomes of the masks when the window is over.
@@ -213,19 +213,19 @@ impl Group {
     pub fn one(unit: Unit) -> Self {
         Self {
             units: vec![unit],
-            joint: Joint::Leader,
+            aggregation: Aggregation::First,
             followers: Vec::new(),
         }
     }
 
     /// Parameters that share a decision. `None` if there are none, or they are decided on in different numbers.
     #[must_use]
-    pub fn of(units: Vec<Unit>, joint: Joint) -> Option<Self> {
+    pub fn of(units: Vec<Unit>, aggregation: Aggregation) -> Option<Self> {
         let count = units.first()?.decided();
         let equal = units.iter().all(|unit| unit.decided() == count);
         equal.then_some(Self {
             units,
-            joint,
+            aggregation,
             followers: Vec::new(),
         })
     }

@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use calcine_criteria::Norm;
 use calcine_graph::NormFeatures;
-use calcine_thin::{Choice, Joint, ThinError, ThinOptions, Thinned, silence, thin_with};
+use calcine_thin::{Choice, Aggregation, ThinError, ThinOptions, Thinned, silence, thin_with};
 use calcine_trace::Network;
 
 use super::setup::Setup;
@@ -35,7 +35,7 @@ pub struct GroupPruning {
     /// By which norm of the filters.
     pub norm: Norm,
     /// How the norms of several makers are joined.
-    pub joint: Joint,
+    pub aggregation: Aggregation,
     /// What stays is a multiple of this.
     pub multiple: usize,
 }
@@ -145,7 +145,7 @@ fn prune(
     };
     let choice = Choice {
         level: pruning.level,
-        joint: pruning.joint,
+        aggregation: pruning.aggregation,
         multiple: pruning.multiple,
         // Norms draw nothing.
         seed: None,
