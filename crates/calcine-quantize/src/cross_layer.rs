@@ -25,7 +25,7 @@ pub(crate) struct Along {
 pub(crate) struct CrossLayerPair {
     pub(crate) channels: usize,
     /// The node that the channels come from, by position.
-    pub(crate) maker: usize,
+    pub(crate) producer: usize,
     /// What is divided: a weight and its bias, or scale and shift of the norm behind it.
     pub(crate) made: Vec<Along>,
     /// The layers that read them, by position, and the axes of their weights.
@@ -116,7 +116,7 @@ fn cross_layer_pair(graph: &Graph, uses: &Uses, index: usize, node: &Node) -> Op
     let readers: Vec<_> = readers.map(reader).collect::<Option<_>>()?;
     (!readers.is_empty()).then_some(CrossLayerPair {
         channels,
-        maker: index,
+        producer: index,
         made,
         readers,
         read,

@@ -30,14 +30,14 @@ pub fn equalize(network: Network) -> Result<Network, QuantizeError> {
     let network = network.with_stored_weights();
     let cross_layer_pairs = cross_layer_pairs(network.graph());
     let is_norm =
-        |pair: &CrossLayerPair| matches!(network.graph().nodes[pair.maker].op, Op::LayerNorm { .. });
+        |pair: &CrossLayerPair| matches!(network.graph().nodes[pair.producer].op, Op::LayerNorm { .. });
     let cross_layer_pairs: Vec<CrossLayerPair> = cross_layer_pairs.into_iter().filter(|pair| !is_norm(pair)).collect();
     let mut network = network;
     for _ in 0..ROUNDS {
         let mut off = 0.0_f64;
         for pair in &cross_layer_pairs {
-            let axis = output_axis(&network.graph().nodes[pair.maker].op);
-            let made = largest(&network, pair.maker, axis, 1)?;
+            let axis = output_axis(&network.graph().nodes[pair.producer].op);
+            let made = largest(&network, pair.producer, axis, 1)?;
             let read = largest_of_readers(&network, pair)?;
             let by = made
                 .iter()

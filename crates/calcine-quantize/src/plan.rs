@@ -245,22 +245,22 @@ pub(crate) fn quantizers(
 }
 
 /// Of each value with a quantizer, the value that the quantizer was made for: what only moves it along shares it.
-pub(crate) fn makers(
+pub(crate) fn producers(
     graph: &Graph,
     uses: &Uses,
     quantizers: &[Option<Quantizer>],
 ) -> Vec<Option<ValueId>> {
-    let mut makers = vec![None; graph.values.len()];
+    let mut producers = vec![None; graph.values.len()];
     for &id in &graph.inputs {
-        makers[id.0] = quantizers[id.0].map(|_| id);
+        producers[id.0] = quantizers[id.0].map(|_| id);
     }
     for (index, node) in graph.nodes.iter().enumerate() {
-        let given = node.inputs.first().and_then(|id| makers[id.0]);
+        let given = node.inputs.first().and_then(|id| producers[id.0]);
         let own = quantizers[node.output.0].map(|_| node.output);
-        makers[node.output.0] = match given {
-            Some(maker) if own.is_some() && uses.keeps_quantizer(index, &node.op) => Some(maker),
+        producers[node.output.0] = match given {
+            Some(producer) if own.is_some() && uses.keeps_quantizer(index, &node.op) => Some(producer),
             _ => own,
         };
     }
-    makers
+    producers
 }

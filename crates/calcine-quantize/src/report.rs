@@ -9,7 +9,7 @@ use calcine_graph::{Graph, ElementKind, Node, Op, Reduction, Source, ValueId};
 use serde::{Serialize, Serializer};
 
 use crate::parts::is_folded_into;
-use crate::plan::{Uses, has_integers, makers};
+use crate::plan::{Uses, has_integers, producers};
 use crate::sensitive::{Sensitivity, sensitivities};
 use crate::settings::ByLayer;
 use crate::{Calibration, FloatType, Quantizer};
@@ -344,7 +344,7 @@ impl Asked<'_> {
     /// The ranges that leave out much of what calibration saw.
     fn clipped(&self, by_layer: &ByLayer<'_>, calibration: &Calibration) -> Vec<ClippedRange> {
         let graph = self.graph;
-        let makers = makers(graph, self.uses, self.quantizers);
+        let producers = producers(graph, self.uses, self.quantizers);
         let inputs = graph
             .inputs
             .iter()
@@ -359,7 +359,7 @@ impl Asked<'_> {
         });
         let mut found = Vec::new();
         for (id, settled, name) in inputs.chain(nodes) {
-            let (Some(quantizer), true) = (self.quantizers[id.0], makers[id.0] == Some(id)) else {
+            let (Some(quantizer), true) = (self.quantizers[id.0], producers[id.0] == Some(id)) else {
                 continue;
             };
             let value = &*graph.value(settled).name;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use calcine_metric::Evaluation;
 use calcine_trace::Network;
 
-use crate::plan::{Uses, quantizers, has_integers, makers};
+use crate::plan::{Uses, quantizers, has_integers, producers};
 use crate::settings::{ByLayer, own_name};
 use crate::{
     Calibration, RangeEstimator, Override, QuantizeError, Quantized, QuantizedFileError, Rounding, QuantizationSettings,
@@ -226,7 +226,7 @@ fn parts(
     let uses = Uses::of(graph);
     let by_layer = ByLayer::new(settings, graph)?;
     let quantizers = quantizers(graph, &uses, calibration, &by_layer)?;
-    let makers = makers(graph, &uses, &quantizers);
+    let producers = producers(graph, &uses, &quantizers);
     let inputs = graph.inputs.iter().filter(|id| quantizers[id.0].is_some());
     let mut parts: Vec<(String, Part)> = inputs
         .map(|id| (graph.value(*id).name.clone(), Part::Activations))
@@ -235,7 +235,7 @@ fn parts(
         if has_integers(graph, node) && by_layer.of(&node.name).float.is_none() {
             parts.push((own_name(graph, node).to_owned(), Part::Weights));
         }
-        if makers[node.output.0] == Some(node.output) {
+        if producers[node.output.0] == Some(node.output) {
             parts.push((own_name(graph, node).to_owned(), Part::Activations));
         }
     }

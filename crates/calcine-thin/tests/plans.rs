@@ -36,12 +36,12 @@ fn a_group_s_channels_go_by_the_joined_scores_of_all_that_make_them() {
     let network = residual();
     let axes = network.graph().axes().unwrap();
     let stream = axes.groups_of("stem.weight", 0)[0];
-    let makers: Vec<&str> = axes.groups()[stream]
+    let producers: Vec<&str> = axes.groups()[stream]
         .of_role(Role::Output)
         .map(|(_, m)| m.path.as_str())
         .collect();
-    assert_eq!(makers, ["stem.weight", "stages.0.layers.1.conv.weight"]);
-    let [stem, branch] = [makers[0], makers[1]].map(|path| norms(&network, path, 4));
+    assert_eq!(producers, ["stem.weight", "stages.0.layers.1.conv.weight"]);
+    let [stem, branch] = [producers[0], producers[1]].map(|path| norms(&network, path, 4));
     for (aggregation, join) in [
         (Aggregation::Sum, (|a, b| a + b) as fn(f64, f64) -> f64),
         (Aggregation::Mean, |a, b| (a + b) / 2.0),

@@ -26,11 +26,11 @@ impl QatNetwork {
         let plan = &*qat.plan;
         let mut learned = BTreeMap::new();
         for activation in plan.activations.values() {
-            learned.insert(activation.maker, qat.quantizer(activation)?);
+            learned.insert(activation.producer, qat.quantizer(activation)?);
         }
-        let quantizers = plan.quantizers.iter().zip(&plan.makers);
-        let quantizers = quantizers.map(|(quantizer, maker)| {
-            let own = maker.and_then(|maker| learned.get(&maker).copied());
+        let quantizers = plan.quantizers.iter().zip(&plan.producers);
+        let quantizers = quantizers.map(|(quantizer, producer)| {
+            let own = producer.and_then(|producer| learned.get(&producer).copied());
             own.or(*quantizer)
         });
         let quantizers: Vec<Option<Quantizer>> = quantizers.collect();

@@ -10,7 +10,7 @@ use calcine_trace::{Added, Network};
 
 use super::{QatError, LEAST};
 use crate::layer::FloatLayer;
-use crate::plan::{Uses, quantizers, has_weights, makers};
+use crate::plan::{Uses, quantizers, has_weights, producers};
 use crate::report::{Asked, QuantizationReport};
 use crate::settings::{ActivationSettings, ByLayer, AccumulatorSettings, check_method};
 use crate::{Calibration, FloatType, QuantizeError, QuantizationSettings};
@@ -24,7 +24,7 @@ pub(super) struct QatPlan {
     /// As they began.
     pub(super) quantizers: Vec<Option<Quantizer>>,
     /// Of each value with a quantizer, the value that the quantizer was made for.
-    pub(super) makers: Vec<Option<ValueId>>,
+    pub(super) producers: Vec<Option<ValueId>>,
     pub(super) weights: Vec<WeightPlan>,
     /// By the value at which it is settled.
     pub(super) activations: BTreeMap<ValueId, ActivationPlan>,
@@ -67,7 +67,7 @@ impl WeightPlan {
 #[derive(Debug)]
 pub(super) struct ActivationPlan {
     /// The value that the quantizer was made for.
-    pub(super) maker: ValueId,
+    pub(super) producer: ValueId,
     pub(super) quantizer: Quantizer,
     pub(super) settings: ActivationSettings,
     pub(super) method: ActivationMethod,
@@ -179,7 +179,7 @@ impl QatPlan {
                     }
                 };
                 let plan = ActivationPlan {
-                    maker: node.output,
+                    producer: node.output,
                     quantizer,
                     settings: own.activations,
                     method,
@@ -205,7 +205,7 @@ impl QatPlan {
         report.after_training_only(settings);
         let plan = Self {
             report,
-            makers: makers(&graph, &uses, &quantizers),
+            producers: producers(&graph, &uses, &quantizers),
             kept: by_layer.kept(&graph),
             graph,
             uses,

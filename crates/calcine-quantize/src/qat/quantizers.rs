@@ -246,8 +246,8 @@ impl QatNetwork {
     /// The scale of the quantizer that a value is on.
     fn input_scale(&self, id: ValueId) -> Option<Tensor<1>> {
         let plan = &*self.plan;
-        let maker = plan.makers[id.0]?;
-        match plan.activations.get(&plan.uses.settled(&plan.graph, maker)) {
+        let producer = plan.producers[id.0]?;
+        match plan.activations.get(&plan.uses.settled(&plan.graph, producer)) {
             Some(activation) => self.activation_scale(activation),
             None => self.number(f64::from(plan.quantizers[id.0]?.scale)),
         }

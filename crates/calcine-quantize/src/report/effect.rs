@@ -3,7 +3,7 @@
 use calcine_graph::Op;
 
 use super::{Asked, QuantizationReport, UnusedSetting};
-use crate::plan::makers;
+use crate::plan::producers;
 use crate::settings::{ByLayer, Override, widened};
 use crate::{RangeEstimator, Rounding, QuantizationSettings};
 
@@ -110,7 +110,7 @@ impl Asked<'_> {
                 Some("no layer with weights is called so")
             };
         }
-        let makers = makers(graph, self.uses, self.quantizers);
+        let producers = producers(graph, self.uses, self.quantizers);
         let node = graph
             .nodes
             .iter()
@@ -136,7 +136,7 @@ impl Asked<'_> {
             return (passed && bare)
                 .then_some("it only moves numbers, which have their quantizer already");
         }
-        if makers[value.0] == Some(value) {
+        if producers[value.0] == Some(value) {
             return None;
         }
         if own.activations.dynamic {

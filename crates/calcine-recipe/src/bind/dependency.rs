@@ -48,11 +48,11 @@ pub(super) fn groups<'a>(
         for position in of {
             match taken.iter().find(|(other, _)| *other == position) {
                 Some((_, other)) if other.value != amount.value => {
-                    let makers = axes.groups()[position].of_role(Role::Output);
-                    let makers = makers.map(|(_, maker)| format!("`{}`", maker.path));
-                    let makers = makers.collect::<Vec<_>>().join(", ");
+                    let producers = axes.groups()[position].of_role(Role::Output);
+                    let producers = producers.map(|(_, producer)| format!("`{}`", producer.path));
+                    let producers = producers.collect::<Vec<_>>().join(", ");
                     let message = format!(
-                        "the channels of `{path}` have another amount already: {makers} are cut together, with one"
+                        "the channels of `{path}` have another amount already: {producers} are cut together, with one"
                     );
                     bound.problems.add(&amount.span, message);
                 }
@@ -100,7 +100,7 @@ fn group(
         "Linear" | "Embedding" => granularity(Granularity::FcOutput),
         _ => granularity(Granularity::Filter),
     };
-    let maker = |position: usize, member: &Member| {
+    let producer = |position: usize, member: &Member| {
         let parameter = bound.inventory.get(&member.path)?;
         let unit = unit(parameter, &filters(parameter))?;
         let indices = indices(position);
@@ -122,10 +122,10 @@ fn group(
             _ => None,
         }
     };
-    let mut makers = Vec::new();
+    let mut producers = Vec::new();
     for (position, member) in channels.of_role(Role::Output) {
-        match maker(position, member) {
-            Some(unit) => makers.push(unit),
+        match producer(position, member) {
+            Some(unit) => producers.push(unit),
             None => {
                 let several = axes.groups_of(&member.path, member.axis).len();
                 let message = format!(
@@ -139,5 +139,5 @@ fn group(
         }
     }
     let followers = channels.members.iter().enumerate().filter_map(follower);
-    Group::of(makers, aggregation)?.with_followers(followers.collect())
+    Group::of(producers, aggregation)?.with_followers(followers.collect())
 }

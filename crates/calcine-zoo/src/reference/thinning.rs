@@ -30,11 +30,11 @@ pub struct GroupPruning {
     /// The share of each group's channels.
     pub level: f64,
     /// The patterns of the weights that make them, as in recipes; all if there are none. A group whose channels have
-    /// several makers is pruned if one of them matches.
+    /// several producers is pruned if one of them matches.
     pub params: Vec<String>,
     /// By which norm of the filters.
     pub norm: Norm,
-    /// How the norms of several makers are joined.
+    /// How the norms of several producers are joined.
     pub aggregation: Aggregation,
     /// What stays is a multiple of this.
     pub multiple: usize,
@@ -138,8 +138,8 @@ fn prune(
         &pruning.params
     };
     let chosen = inventory.select(patterns)?;
-    let takes = |makers: &[&str]| {
-        makers
+    let takes = |producers: &[&str]| {
+        producers
             .iter()
             .any(|path| chosen.iter().any(|p| p.is_called(path)))
     };
