@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calcine::criteria::Norm;
 use calcine::quantize::{Calibration, QuantizationSettings, quantize};
-use calcine::thin::{Border, Choice, silence, thin};
+use calcine::thin::{PaddingEffect, Choice, silence, thin};
 use calcine::trace::{AnyTensor, Network, Tensors, TraceError};
 
 include!(concat!(env!("OUT_DIR"), "/zoo.rs"));
@@ -122,7 +122,7 @@ impl Table {
         let choice = Choice::new(0.3).units(&network, &axes, &Norm::L1, |_| true);
         let chosen = choice.len();
         let masked = silence(network.clone(), &axes, choice).map_err(|e| format!("masked: {e}"))?;
-        let thinned = thin(masked.clone(), Border::Exact).map_err(|e| format!("thinned: {e}"))?;
+        let thinned = thin(masked.clone(), PaddingEffect::KeepBorder).map_err(|e| format!("thinned: {e}"))?;
         row.macs = Some([macs, thinned.network.graph().compute()?.macs]);
         let off = distance(&run(&masked)?, &run(&thinned.network)?);
         row.difference = Some(off);

@@ -7,7 +7,7 @@ use std::error::Error;
 
 use burn::tensor::{Device, Int, Tensor};
 use calcine::criteria::Norm;
-use calcine::thin::{Border, Choice, Thinned, silence, thin};
+use calcine::thin::{PaddingEffect, Choice, Thinned, silence, thin};
 use calcine::trace::{Network, trace};
 
 #[allow(
@@ -48,7 +48,7 @@ fn halved(network: Network) -> Result<(Network, Thinned), Box<dyn Error>> {
     let axes = network.graph().axes()?;
     let weaker = Choice::new(0.5).units(&network, &axes, &Norm::L1, |_| true);
     let masked = silence(network, &axes, weaker)?;
-    Ok((masked.clone(), thin(masked, Border::Exact)?))
+    Ok((masked.clone(), thin(masked, PaddingEffect::KeepBorder)?))
 }
 
 /// How far two networks are apart on one batch of images.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use calcine::criteria::Norm;
 use calcine::graph::NormFeatures;
-use calcine::thin::{Border, Aggregation, ThinOptions};
+use calcine::thin::{PaddingEffect, Aggregation, ThinOptions};
 use calcine::zoo::reference::{
     GroupPruning, RunDirectory, Settings, ThinRun, ThinSettings, thin_network,
 };
@@ -131,9 +131,9 @@ fn settings(args: &Args) -> Result<ThinSettings, Failure> {
             multiple: args.multiple_of,
         }),
         options: ThinOptions {
-            border: match args.exact {
-                true => Border::Exact,
-                false => Border::Inexact,
+            padding_effect: match args.exact {
+                true => PaddingEffect::KeepBorder,
+                false => PaddingEffect::DropBorder,
             },
             norm_features: match args.inexact {
                 true => NormFeatures::Removable,
@@ -169,7 +169,7 @@ fn json(run: &ThinRun, out: &Path) -> serde_json::Value {
         "parameters": sizes.parameters,
         "macs_before": sizes.macs_before,
         "macs": sizes.macs,
-        "border": run.thinned.report.border(),
+        "border_error": run.thinned.report.border_error(),
         "kept": run.thinned.report.kept,
         "norms": run.thinned.report.norms,
         "difference": run.thinned.report.difference,

@@ -43,7 +43,7 @@
 //! | `[regularizer.NAME]` | `type`, `params`, `granularity`, `strength`; `scale`, `smoothing`, `share`, `apply`, `threshold`, `threshold_at`, `weakest` |
 //! | `[lr.NAME]` | `type` and its numbers |
 //! | `[rewind]` | `at`, `to`, `restore` |
-//! | `[thin]` | `at`, `border`, `inexact` |
+//! | `[thin]` | `at`, `padding_effect`, `inexact` |
 //! | `[quantize]` | `weights`, `activations`, `method`, `decay`, `per_channel`, `range_estimator`, `images`, `start`, `freeze_ranges`, `freeze_norms`; `[[quantize.layer]]` with `name`, `weights`, `activations`, `float` |
 //! | `[[policy]]` | `pruner`, `regularizer` or `lr`; `start`, `end`, `every` and `unit`, or a list `epochs` or `steps`; `again_every`, `hold`, `mask_gradients`, `lifetime`, `first`, `after` |
 //!
@@ -108,7 +108,7 @@
 //! * `[rewind]` puts back the weights of the beginning of epoch `to` (0), the learning rate's position, or
 //!   `"both"` (`restore`), before each of the epochs `at`, under the masks that there are then.
 //! * `[thin]` removes what is pruned away whole, before each of the epochs `at` (the run's end unless said),
-//!   and training goes on with what is left. `border = "exact"` keeps channels whose constants zero padding
+//!   and training goes on with what is left. `padding_effect = "keep_border"` keeps channels whose constants zero padding
 //!   would distort; `inexact = true` lets features of layer norms and RMS norms go. Whoever runs the recipe carries it out ([`Recipe::thinning`]). While it does, nothing but
 //!   element-wise pruners with hard masks may be at work.
 //! * `[quantize]` trains quantization-aware with so many bits, from the ranges that `range_estimator` finds over `images`, by a

@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor};
 use calcine_params::{Inventory, flat};
 use calcine_recipe::Recipe;
 use calcine_testkit::{device, each, numbers};
-use calcine_thin::{Border, ThinOptions, thin, thin_with};
+use calcine_thin::{PaddingEffect, ThinOptions, thin, thin_with};
 use calcine_trace::{Network, trace};
 
 /// A stem, a residual sum, a depthwise and a grouped convolution, a hidden layer.
@@ -92,7 +92,7 @@ fn pruned(recipe: &Recipe, network: &Network) -> (Network, Network, Vec<(String,
         network = driver.step(network, &mut optimizer, pass.gradients);
     }
     let network = network.valid();
-    let thinned = thin(network.clone(), Border::Exact).unwrap();
+    let thinned = thin(network.clone(), PaddingEffect::KeepBorder).unwrap();
     let removed = thinned.report.removed;
     let removed = removed.into_iter().map(|r| (r.parameter, r.removed));
     (network, thinned.network, removed.collect())

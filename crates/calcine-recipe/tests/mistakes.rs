@@ -316,7 +316,7 @@ fn every_mistake_in_what_masks_and_rewinds_do_is_named_at_its_place() {
         ),
         ("[distill]\nteacher = ¦-1", &["`teacher` is -1"]),
         ("[thin]\nat = ¦[0, 2]", &["`at` from 1"]),
-        ("[thin]\nborder = ¦\"none\"", &["`border` cannot be `none`"]),
+        ("[thin]\npadding_effect = ¦\"none\"", &["`padding_effect` cannot be `none`"]),
         ("[thin]\n¦when = 3", &["when"]),
     ];
     each(rows, |(marked, fragments)| {

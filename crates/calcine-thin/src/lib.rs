@@ -9,7 +9,7 @@
 //!
 //! | item | what |
 //! |---|---|
-//! | [`thin`], [`Border`], [`Thinned`] | removes what is not needed, and makes up for what it said |
+//! | [`thin`], [`PaddingEffect`], [`Thinned`] | removes what is not needed, and makes up for what it said |
 //! | [`thin_with`], [`ThinOptions`] | the same, also features of norms, with a measured difference |
 //! | [`Report`] | what went, what was made up for, how far padded borders are off, what is zero and stays |
 //! | [`Choice`], [`Aggregation`] | the weakest channels, by one score of all that make them |
@@ -26,7 +26,7 @@
 //! use burn::tensor::{Device, Tensor};
 //! use burn::tensor::activation::relu;
 //! use calcine_criteria::Norm;
-//! use calcine_thin::{Border, Choice, silence, thin};
+//! use calcine_thin::{PaddingEffect, Choice, silence, thin};
 //! use calcine_trace::trace;
 //!
 //! #[derive(Module, Debug)]
@@ -45,7 +45,7 @@
 //!
 //! let axes = network.graph().axes()?;
 //! let weakest = Choice::new(0.5).units(&network, &axes, &Norm::L1, |_| true);
-//! let thinned = thin(silence(network, &axes, weakest)?, Border::Exact)?;
+//! let thinned = thin(silence(network, &axes, weakest)?, PaddingEffect::KeepBorder)?;
 //! assert_eq!(thinned.report.removed[0].removed, 8);
 //! assert_eq!(thinned.network.num_params(), 8 * 8 + 8 + 8 * 4 + 4);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -68,7 +68,7 @@ pub use carry::apply;
 pub use choose::{Choice, Aggregation};
 pub use in_place::in_place;
 pub use kept::zeros_that_stay;
-pub use options::{Border, ThinOptions};
+pub use options::{PaddingEffect, ThinOptions};
 pub use report::{Difference, Folded, Into, Kept, NarrowedNorm, Removed, Report, Size};
 pub use silence::silence;
 pub use thin::{Thinned, thin, thin_with};

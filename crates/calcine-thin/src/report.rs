@@ -45,7 +45,7 @@ pub struct Folded {
     /// Where the constants went.
     pub into: Into,
     /// By how much an output of the layer can be off at the border, at most; 0 if nowhere.
-    pub border: f64,
+    pub border_error: f64,
 }
 
 /// Where constants went.
@@ -110,10 +110,10 @@ pub struct Size {
 impl Report {
     /// The most that any layer's output can be off at a border.
     #[must_use]
-    pub fn border(&self) -> f64 {
+    pub fn border_error(&self) -> f64 {
         self.folded
             .iter()
-            .map(|folded| folded.border)
+            .map(|folded| folded.border_error)
             .fold(0.0, f64::max)
     }
 
@@ -150,7 +150,7 @@ impl fmt::Display for Report {
                 "{}: {} constant channels into {into}",
                 folded.layer, folded.channels
             )?;
-            match folded.border {
+            match folded.border_error {
                 0.0 => writeln!(f)?,
                 off => writeln!(f, ", off by at most {off:.2e} at the border")?,
             }

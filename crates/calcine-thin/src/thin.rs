@@ -8,7 +8,7 @@ use crate::carry::{Shifts, carry};
 use crate::host::Host;
 use crate::kept::kept;
 use crate::measure::{difference, narrowed};
-use crate::options::{Border, ThinOptions};
+use crate::options::{PaddingEffect, ThinOptions};
 use crate::report::{Folded, Into, Removed, Report, Size};
 use crate::survey::{Survey, survey};
 
@@ -37,9 +37,9 @@ pub struct Thinned {
 /// # Errors
 ///
 /// If the network's graph cannot be analysed.
-pub fn thin(network: Network, border: Border) -> Result<Thinned, ThinError> {
+pub fn thin(network: Network, padding_effect: PaddingEffect) -> Result<Thinned, ThinError> {
     let options = ThinOptions {
-        border,
+        padding_effect,
         ..ThinOptions::default()
     };
     thin_with(network, options, &[])
@@ -147,7 +147,7 @@ fn made_up(graph: &Graph, axes: &Axes, survey: &Survey, report: &mut Report) -> 
             layer: graph.nodes[position].name.clone(),
             channels: loss.channels,
             into,
-            border: loss.border.iter().copied().fold(0.0, f64::max),
+            border_error: loss.border.iter().copied().fold(0.0, f64::max),
         });
     }
     shifts

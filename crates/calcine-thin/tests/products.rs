@@ -6,7 +6,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::Tensor;
 use calcine_graph::{ThinningPlan, UnitId};
 use calcine_testkit::device;
-use calcine_thin::{Border, silence, thin};
+use calcine_thin::{PaddingEffect, silence, thin};
 use calcine_trace::trace;
 
 use crate::{difference, numbers};
@@ -39,7 +39,7 @@ fn silenced_heads_go_and_nothing_changes() {
         let predicted = plan.apply(network.graph()).unwrap().compute().unwrap();
         let silent = silence(network.clone(), &axes, units).unwrap();
         let before: Tensor<3> = silent.forward(x.clone());
-        let thinned = thin(silent, Border::Exact).unwrap();
+        let thinned = thin(silent, PaddingEffect::KeepBorder).unwrap();
         let after: Tensor<3> = thinned.network.forward(x.clone());
         assert!(difference(&before, &after) <= 1e-5);
         assert_eq!(thinned.report.after.macs, predicted.macs);
@@ -76,7 +76,7 @@ fn what_a_product_multiplies_with_nothing_goes() {
     let units = [0, 3, 5].map(|unit| UnitId { group, unit });
     let silent = silence(network, &axes, units).unwrap();
     let before: Tensor<2> = silent.forward(x.clone());
-    let thinned = thin(silent, Border::Exact).unwrap();
+    let thinned = thin(silent, PaddingEffect::KeepBorder).unwrap();
     let after: Tensor<2> = thinned.network.forward(x);
     assert!(difference(&before, &after) <= 1e-5);
     assert_eq!(thinned.report.after.macs, 6 * 5 + 5 * 3);

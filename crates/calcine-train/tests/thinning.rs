@@ -9,7 +9,7 @@ use calcine_graph::{ThinningPlan, UnitId};
 use calcine_params::{Inventory, flat};
 use calcine_schedule::Window;
 use calcine_testkit::{each, values};
-use calcine_thin::{Border, thin};
+use calcine_thin::{PaddingEffect, thin};
 use calcine_trace::{Network, trace};
 use calcine_train::{
     Driver, Group, Aggregation, Policy, Prune, RateEntry, RatePlan, Remains, Restore, Rewind, Run,
@@ -90,7 +90,7 @@ fn trained(mut run: Run<Network>, epochs: std::ops::Range<u64>) -> Run<Network> 
 
 fn thinned(run: Run<Network>, rewind: bool) -> (Run<Network>, Remains) {
     let whole = Inventory::of(&run.model);
-    let thinned = thin(run.driver.seen(&run.model).valid(), Border::Exact).unwrap();
+    let thinned = thin(run.driver.seen(&run.model).valid(), PaddingEffect::KeepBorder).unwrap();
     let remains = Remains::of(&thinned.plan.cuts(), &whole).unwrap();
     let network = thinned.network.train();
     let driver = driver(&network, rewind);

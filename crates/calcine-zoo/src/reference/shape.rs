@@ -8,7 +8,7 @@ use calcine_params::Inventory;
 use calcine_quantize::{QatNetwork, Calibration, Override, Quantized, QuantizationSettings, QatStage};
 use calcine_recipe::{Duty, RecipeQuantization};
 use calcine_schedule::Clock;
-use calcine_thin::{Border, ThinOptions, Thinned, thin_with};
+use calcine_thin::{PaddingEffect, ThinOptions, Thinned, thin_with};
 use calcine_trace::Network;
 use calcine_train::{Data, Draw, Driver, PolicyOutcome, Remains, Run};
 
@@ -223,9 +223,9 @@ impl<'a> Thinning<'a> {
     fn options(&self) -> ThinOptions {
         let thinning = self.setup.recipe.thinning();
         thinning.map_or_else(ThinOptions::default, |thinning| ThinOptions {
-            border: match thinning.exact {
-                true => Border::Exact,
-                false => Border::Inexact,
+            padding_effect: match thinning.exact {
+                true => PaddingEffect::KeepBorder,
+                false => PaddingEffect::DropBorder,
             },
             norm_features: thinning.norm_features(),
         })
