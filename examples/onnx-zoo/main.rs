@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calcine::criteria::Norm;
 use calcine::quantize::{Calibration, QuantizationSettings, quantize};
-use calcine::thin::{PaddingEffect, Choice, silence, thin};
+use calcine::thin::{PaddingEffect, Choice, zero_out_channels, thin};
 use calcine::trace::{AnyTensor, Network, Tensors, TraceError};
 
 include!(concat!(env!("OUT_DIR"), "/zoo.rs"));
@@ -121,7 +121,7 @@ impl Table {
         let axes = network.graph().axes()?;
         let choice = Choice::new(0.3).units(&network, &axes, &Norm::L1, |_| true);
         let chosen = choice.len();
-        let masked = silence(network.clone(), &axes, choice).map_err(|e| format!("masked: {e}"))?;
+        let masked = zero_out_channels(network.clone(), &axes, choice).map_err(|e| format!("masked: {e}"))?;
         let thinned = thin(masked.clone(), PaddingEffect::KeepBorder).map_err(|e| format!("thinned: {e}"))?;
         row.macs = Some([macs, thinned.network.graph().compute()?.macs]);
         let off = distance(&run(&masked)?, &run(&thinned.network)?);

@@ -7,7 +7,7 @@ use std::error::Error;
 
 use burn::tensor::{Device, Int, Tensor};
 use calcine::criteria::Norm;
-use calcine::thin::{PaddingEffect, Choice, Thinned, silence, thin};
+use calcine::thin::{PaddingEffect, Choice, Thinned, zero_out_channels, thin};
 use calcine::trace::{Network, trace};
 
 #[allow(
@@ -47,7 +47,7 @@ fn traced(device: &Device) -> Result<(model::Model, Network), Box<dyn Error>> {
 fn halved(network: Network) -> Result<(Network, Thinned), Box<dyn Error>> {
     let axes = network.graph().axes()?;
     let weaker = Choice::new(0.5).units(&network, &axes, &Norm::L1, |_| true);
-    let masked = silence(network, &axes, weaker)?;
+    let masked = zero_out_channels(network, &axes, weaker)?;
     Ok((masked.clone(), thin(masked, PaddingEffect::KeepBorder)?))
 }
 

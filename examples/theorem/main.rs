@@ -15,7 +15,7 @@ use std::error::Error;
 use burn::tensor::{Device, Tensor};
 use calcine::criteria::Norm;
 use calcine::graph::{Axes, ThinningPlan, Role, UnitId};
-use calcine::thin::{PaddingEffect, Choice, apply, silence, thin};
+use calcine::thin::{PaddingEffect, Choice, apply, zero_out_channels, thin};
 use calcine::trace::{AnyTensor, Network, Tensors, Which};
 
 /// How far the outputs may be apart.
@@ -76,7 +76,7 @@ fn check<I: Tensors + Clone>(
     let predicted = ThinningPlan::removing(&axes, units.iter().copied())?.apply(network.graph())?;
     let predicted = predicted.compute()?.macs;
     let masked = match mask {
-        Mask::Whole => silence(network.clone(), &axes, units.iter().copied())?,
+        Mask::Whole => zero_out_channels(network.clone(), &axes, units.iter().copied())?,
         Mask::Weights => without_weights(network.clone(), &axes, &units)?,
     };
     let thinned = thin(masked.clone(), PaddingEffect::KeepBorder)?;

@@ -1,7 +1,7 @@
 use calcine_criteria::Norm;
 use calcine_graph::NormFeatures;
 use calcine_metric::Evaluation;
-use calcine_thin::{Choice, Aggregation, ThinError, ThinOptions, Thinned, silence, thin_with};
+use calcine_thin::{Choice, Aggregation, ThinError, ThinOptions, Thinned, zero_out_channels, thin_with};
 use calcine_trace::{AnyTensor, Network, Tensors};
 use calcine_train::Objective;
 
@@ -134,5 +134,5 @@ fn prune(
     };
     let axes = network.graph().axes_with(norms).map_err(ThinError::from)?;
     let units = choice.units(&network, &axes, &pruning.norm, takes);
-    Ok(silence(network, &axes, units)?)
+    Ok(zero_out_channels(network, &axes, units)?)
 }

@@ -21,7 +21,7 @@ use crate::ThinError;
 /// it is.
 ///
 /// Biases that thinning added, and what it added to others to make up for constants, are not in a plan: silence
-/// what is to go ([`silence`](crate::silence)), or thin with [`PaddingEffect::KeepBorder`](crate::PaddingEffect::KeepBorder) what has
+/// what is to go ([`zero_out_channels`](crate::zero_out_channels)), or thin with [`PaddingEffect::KeepBorder`](crate::PaddingEffect::KeepBorder) what has
 /// no biases. Parameters go on training under their ids. Nothing is read.
 ///
 /// # Errors

@@ -17,7 +17,7 @@ use burn::tensor::ops::{
 };
 use burn::tensor::{Int, Tensor};
 use calcine_graph::{NormFeatures, UnitId};
-use calcine_thin::{PaddingEffect, ThinOptions, silence, thin_with};
+use calcine_thin::{PaddingEffect, ThinOptions, zero_out_channels, thin_with};
 use calcine_trace::{AnyTensor, Network, trace};
 use proptest::prelude::*;
 
@@ -341,7 +341,7 @@ fn check(steps: &[[u8; 4]], seed: u64) -> Result<(), String> {
             .axes_with(norms)
             .map_err(|e| e.to_string())?;
         let units = chosen(&network, seed, norms);
-        let silent = silence(network.clone(), &axes, units.clone()).map_err(|e| e.to_string())?;
+        let silent = zero_out_channels(network.clone(), &axes, units.clone()).map_err(|e| e.to_string())?;
         let before = run(&silent);
         if before.iter().any(|x| !x.is_finite()) {
             return Ok(());

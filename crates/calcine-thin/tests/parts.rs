@@ -8,7 +8,7 @@ use burn::nn::{
 use burn::tensor::Tensor;
 use calcine_graph::{NormFeatures, UnitId};
 use calcine_testkit::device;
-use calcine_thin::{PaddingEffect, ThinOptions, Thinned, silence, thin_with};
+use calcine_thin::{PaddingEffect, ThinOptions, Thinned, zero_out_channels, thin_with};
 use calcine_trace::{AnyTensor, Network, trace};
 
 use crate::numbers;
@@ -199,7 +199,7 @@ impl Case {
     pub(crate) fn check(&self, name: &str, padding_effect: PaddingEffect) -> Result<(), String> {
         let axes = self.network.graph().axes().unwrap();
         for units in self.choices(NormFeatures::Pinned) {
-            let silent = silence(self.network.clone(), &axes, units.clone()).unwrap();
+            let silent = zero_out_channels(self.network.clone(), &axes, units.clone()).unwrap();
             let options = ThinOptions {
                 padding_effect,
                 ..ThinOptions::default()

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use calcine_criteria::Norm;
 use calcine_graph::{ThinningPlan, Role};
 use calcine_testkit::device;
-use calcine_thin::{PaddingEffect, Choice, Aggregation, apply, in_place, silence, thin};
+use calcine_thin::{PaddingEffect, Choice, Aggregation, apply, in_place, zero_out_channels, thin};
 use calcine_trace::{Network, trace};
 
 use crate::random::{End, Kind, Net};
@@ -98,7 +98,7 @@ fn a_plan_makes_room_for_the_thinned_network_s_record() {
     let network = residual();
     let axes = network.graph().axes().unwrap();
     let units = Choice::new(0.5).units(&network, &axes, &Norm::L2, |_| true);
-    let silent = silence(network, &axes, units).unwrap();
+    let silent = zero_out_channels(network, &axes, units).unwrap();
     let thinned = thin(silent, PaddingEffect::KeepBorder).unwrap();
     let json = serde_json::to_string(&thinned.plan).unwrap();
     let plan = serde_json::from_str(&json).unwrap();

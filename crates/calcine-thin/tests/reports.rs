@@ -5,7 +5,7 @@ use burn::tensor::activation::{relu, sigmoid};
 use calcine_criteria::Norm;
 use calcine_graph::{NormFeatures, ThinningPlan, UnitId};
 use calcine_testkit::device;
-use calcine_thin::{PaddingEffect, Choice, Kept, ThinOptions, apply, silence, thin, thin_with};
+use calcine_thin::{PaddingEffect, Choice, Kept, ThinOptions, apply, zero_out_channels, thin, thin_with};
 use calcine_trace::{AnyTensor, Network, Which};
 
 use crate::numbers;
@@ -164,7 +164,7 @@ fn features_of_norms_go_if_asked_for_and_the_difference_is_measured() {
             paths.contains(&"linears.0.weight")
         });
         assert_eq!(units.len(), 2);
-        let silent = silence(case.network.clone(), &axes, units.clone()).unwrap();
+        let silent = zero_out_channels(case.network.clone(), &axes, units.clone()).unwrap();
         let inputs = [vec![case.x.clone()], vec![numbers([2, 5, 6]).into()]];
 
         // By default they stay, and the report says what needs them.
@@ -231,7 +231,7 @@ fn a_norm_of_what_is_left_is_that_of_a_network_that_never_had_the_rest() {
         .unwrap();
     let group = axes.groups_of("linears.0.weight", 1)[0];
     let units = [1, 6].map(|unit| UnitId { group, unit });
-    let silent = silence(case.network.clone(), &axes, units).unwrap();
+    let silent = zero_out_channels(case.network.clone(), &axes, units).unwrap();
     let options = ThinOptions {
         norm_features: NormFeatures::Removable,
         ..ThinOptions::default()
@@ -277,7 +277,7 @@ fn many_units_of_one_tensor_are_zeroed_in_one_pass() {
         .map(|unit| UnitId { group: 0, unit })
         .collect();
     let count = units.len();
-    let silent = silence(case.network, &axes, units).unwrap();
+    let silent = zero_out_channels(case.network, &axes, units).unwrap();
     let thinned = thin(silent, PaddingEffect::KeepBorder).unwrap();
     assert_eq!(thinned.report.removed[0].removed, count);
 }

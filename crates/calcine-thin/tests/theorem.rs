@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use calcine_graph::{ThinningPlan, Role, UnitId};
 use calcine_testkit::device;
-use calcine_thin::{PaddingEffect, apply, silence, thin};
+use calcine_thin::{PaddingEffect, apply, zero_out_channels, thin};
 use calcine_trace::{AnyTensor, Network, Which, trace};
 use proptest::prelude::*;
 
@@ -65,17 +65,17 @@ fn masked(network: Network, units: &[UnitId]) -> Network {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
-    /// What is silenced goes, all of it, and the rest computes the same; multiply-accumulates fall as the
+    /// What is zeroed out goes, all of it, and the rest computes the same; multiply-accumulates fall as the
     /// plan says.
     #[test]
-    fn silenced_units_go_and_nothing_changes((kinds, end, seed) in architecture()) {
+    fn zeroed_units_go_and_nothing_changes((kinds, end, seed) in architecture()) {
         let (network, x) = traced(&kinds, end, seed);
         let axes = network.graph().axes().unwrap();
         let units = chosen(&network, seed);
         let predicted = ThinningPlan::removing(&axes, units.iter().copied()).unwrap();
         let predicted = predicted.apply(network.graph()).unwrap().compute().unwrap().macs;
 
-        let silent = silence(network, &axes, units).unwrap();
+        let silent = zero_out_channels(network, &axes, units).unwrap();
         let before: Tensor<2> = silent.forward(x.clone());
         let thinned = thin(silent.clone(), PaddingEffect::KeepBorder).unwrap();
         let after: Tensor<2> = thinned.network.forward(x.clone());
