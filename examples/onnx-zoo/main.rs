@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calcine::criteria::Norm;
 use calcine::quantize::{Calibration, QuantizationSettings, quantize};
-use calcine::thin::{PaddingEffect, Choice, zero_out_channels, thin};
+use calcine::thin::{PaddingEffect, ChannelSelection, zero_out_channels, thin};
 use calcine::trace::{AnyTensor, Network, Tensors, TraceError};
 
 include!(concat!(env!("OUT_DIR"), "/zoo.rs"));
@@ -119,7 +119,7 @@ impl Table {
 
         let macs = network.graph().compute()?.macs;
         let axes = network.graph().axes()?;
-        let choice = Choice::new(0.3).units(&network, &axes, &Norm::L1, |_| true);
+        let choice = ChannelSelection::new(0.3).units(&network, &axes, &Norm::L1, |_| true);
         let chosen = choice.len();
         let masked = zero_out_channels(network.clone(), &axes, choice).map_err(|e| format!("masked: {e}"))?;
         let thinned = thin(masked.clone(), PaddingEffect::KeepBorder).map_err(|e| format!("thinned: {e}"))?;

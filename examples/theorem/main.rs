@@ -15,7 +15,7 @@ use std::error::Error;
 use burn::tensor::{Device, Tensor};
 use calcine::criteria::Norm;
 use calcine::graph::{Axes, ThinningPlan, Role, UnitId};
-use calcine::thin::{PaddingEffect, Choice, apply, zero_out_channels, thin};
+use calcine::thin::{PaddingEffect, ChannelSelection, apply, zero_out_channels, thin};
 use calcine::trace::{AnyTensor, Network, Tensors, Which};
 
 /// How far the outputs may be apart.
@@ -72,7 +72,7 @@ fn check<I: Tensors + Clone>(
 ) -> Result<Row, Box<dyn Error>> {
     let output = |network: &Network| network.forward::<I, Tensor<2>>(inputs.clone());
     let axes = network.graph().axes()?;
-    let units = Choice::new(0.5).units(network, &axes, &Norm::L1, |_| true);
+    let units = ChannelSelection::new(0.5).units(network, &axes, &Norm::L1, |_| true);
     let predicted = ThinningPlan::removing(&axes, units.iter().copied())?.apply(network.graph())?;
     let predicted = predicted.compute()?.macs;
     let masked = match mask {

@@ -1,7 +1,7 @@
 use calcine_criteria::Norm;
 use calcine_graph::NormFeatures;
 use calcine_metric::Evaluation;
-use calcine_thin::{Choice, Aggregation, ThinError, ThinOptions, Thinned, zero_out_channels, thin_with};
+use calcine_thin::{ChannelSelection, Aggregation, ThinError, ThinOptions, Thinned, zero_out_channels, thin_with};
 use calcine_trace::{AnyTensor, Network, Tensors};
 use calcine_train::Objective;
 
@@ -125,7 +125,7 @@ fn prune(
             .iter()
             .any(|path| chosen.iter().any(|p| p.is_called(path)))
     };
-    let choice = Choice {
+    let choice = ChannelSelection {
         level: pruning.level,
         aggregation: pruning.aggregation,
         multiple: pruning.multiple,

@@ -26,7 +26,7 @@ pub enum Aggregation {
 
 /// Chooses the units of each group that score lowest.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Choice {
+pub struct ChannelSelection {
     /// The share of each group's units to remove, in `[0, 1]`; rounded down to whole units.
     pub level: f64,
     /// How scores of several producers are joined.
@@ -38,7 +38,7 @@ pub struct Choice {
     pub seed: Option<u64>,
 }
 
-impl Choice {
+impl ChannelSelection {
     /// A share of each group, by the sum of scores, at any width.
     #[must_use]
     pub const fn new(level: f64) -> Self {

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// What a thinning did.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
-pub struct Report {
+pub struct ThinningReport {
     /// What was removed, group by group.
     pub removed: Vec<Removed>,
     /// The layers that got what removed channels had said.
@@ -107,7 +107,7 @@ pub struct Size {
     pub macs: u64,
 }
 
-impl Report {
+impl ThinningReport {
     /// The most that any layer's output can be off at a border.
     #[must_use]
     pub fn border_error(&self) -> f64 {
@@ -129,7 +129,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ThinningReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for group in &self.removed {
             let Removed {

@@ -9,7 +9,7 @@ use crate::host::Host;
 use crate::kept::kept;
 use crate::measure::{difference, narrowed};
 use crate::options::{PaddingEffect, ThinOptions};
-use crate::report::{Folded, Into, Removed, Report, Size};
+use crate::report::{Folded, Into, Removed, ThinningReport, Size};
 use crate::survey::{Survey, survey};
 
 /// A network without what it does not need.
@@ -20,7 +20,7 @@ pub struct Thinned {
     /// What was removed, for replaying it with [`apply`](crate::apply).
     pub plan: ThinningPlan,
     /// What became of it.
-    pub report: Report,
+    pub report: ThinningReport,
 }
 
 /// Removes every channel, filter and neuron that the network computes nothing with.
@@ -58,9 +58,9 @@ pub fn thin_with(
     options: ThinOptions,
     inputs: &[Vec<AnyTensor>],
 ) -> Result<Thinned, ThinError> {
-    let mut report = Report {
+    let mut report = ThinningReport {
         before: size(network.graph())?,
-        ..Report::default()
+        ..ThinningReport::default()
     };
     let mut plan = ThinningPlan::default();
     let whole = network.clone();
@@ -119,7 +119,7 @@ fn size(graph: &Graph) -> Result<Size, ThinError> {
 }
 
 /// Where each loss is made up for.
-fn made_up(graph: &Graph, axes: &Axes, survey: &Survey, report: &mut Report) -> Shifts {
+fn made_up(graph: &Graph, axes: &Axes, survey: &Survey, report: &mut ThinningReport) -> Shifts {
     let mut shifts = Shifts::default();
     for (&position, loss) in &survey.losses {
         let into = place(graph, position);

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use calcine_criteria::Norm;
 use calcine_graph::{ThinningPlan, Role};
 use calcine_testkit::device;
-use calcine_thin::{PaddingEffect, Choice, Aggregation, apply, in_place, zero_out_channels, thin};
+use calcine_thin::{PaddingEffect, ChannelSelection, Aggregation, apply, in_place, zero_out_channels, thin};
 use calcine_trace::{Network, trace};
 
 use crate::random::{End, Kind, Net};
@@ -53,9 +53,9 @@ fn a_group_s_channels_go_by_the_joined_scores_of_all_that_make_them() {
             .zip(&branch)
             .map(|(&a, &b)| join(a, b))
             .collect();
-        let choice = Choice {
+        let choice = ChannelSelection {
             aggregation,
-            ..Choice::new(0.5)
+            ..ChannelSelection::new(0.5)
         };
         let takes = |paths: &[&str]| paths.contains(&"stem.weight");
         let chosen = choice.units(&network, &axes, &Norm::L1, takes);
@@ -76,9 +76,9 @@ fn a_group_s_channels_go_by_the_joined_scores_of_all_that_make_them() {
 fn what_stays_is_a_multiple_on_request() {
     let network = residual();
     let axes = network.graph().axes().unwrap();
-    let choice = Choice {
+    let choice = ChannelSelection {
         multiple: 4,
-        ..Choice::new(0.5)
+        ..ChannelSelection::new(0.5)
     };
     let units = choice.units(&network, &axes, &Norm::L1, |_| true);
     for (position, group) in axes.groups().iter().enumerate() {
@@ -97,7 +97,7 @@ fn what_stays_is_a_multiple_on_request() {
 fn a_plan_makes_room_for_the_thinned_network_s_record() {
     let network = residual();
     let axes = network.graph().axes().unwrap();
-    let units = Choice::new(0.5).units(&network, &axes, &Norm::L2, |_| true);
+    let units = ChannelSelection::new(0.5).units(&network, &axes, &Norm::L2, |_| true);
     let silent = zero_out_channels(network, &axes, units).unwrap();
     let thinned = thin(silent, PaddingEffect::KeepBorder).unwrap();
     let json = serde_json::to_string(&thinned.plan).unwrap();

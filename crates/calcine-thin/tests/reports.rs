@@ -5,7 +5,7 @@ use burn::tensor::activation::{relu, sigmoid};
 use calcine_criteria::Norm;
 use calcine_graph::{NormFeatures, ThinningPlan, UnitId};
 use calcine_testkit::device;
-use calcine_thin::{PaddingEffect, Choice, Kept, ThinOptions, apply, zero_out_channels, thin, thin_with};
+use calcine_thin::{PaddingEffect, ChannelSelection, Kept, ThinOptions, apply, zero_out_channels, thin, thin_with};
 use calcine_trace::{AnyTensor, Network, Which};
 
 use crate::numbers;
@@ -160,7 +160,7 @@ fn features_of_norms_go_if_asked_for_and_the_difference_is_measured() {
             .graph()
             .axes_with(NormFeatures::Removable)
             .unwrap();
-        let units = Choice::new(0.25).units(&case.network, &axes, &Norm::L1, |paths| {
+        let units = ChannelSelection::new(0.25).units(&case.network, &axes, &Norm::L1, |paths| {
             paths.contains(&"linears.0.weight")
         });
         assert_eq!(units.len(), 2);

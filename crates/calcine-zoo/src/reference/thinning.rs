@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use calcine_criteria::Norm;
 use calcine_graph::NormFeatures;
-use calcine_thin::{Choice, Aggregation, ThinError, ThinOptions, Thinned, zero_out_channels, thin_with};
+use calcine_thin::{ChannelSelection, Aggregation, ThinError, ThinOptions, Thinned, zero_out_channels, thin_with};
 use calcine_trace::Network;
 
 use super::setup::Setup;
@@ -143,7 +143,7 @@ fn prune(
             .iter()
             .any(|path| chosen.iter().any(|p| p.is_called(path)))
     };
-    let choice = Choice {
+    let choice = ChannelSelection {
         level: pruning.level,
         aggregation: pruning.aggregation,
         multiple: pruning.multiple,
