@@ -195,7 +195,7 @@ fn channels_are_reconstructed() {
 }
 
 #[test]
-fn filters_are_ranked_by_gradient_activations_at_random_or_by_a_coin() {
+fn filters_are_ranked_by_gradient_activations_at_random_or_by_bernoulli() {
     let scores = [
         ("GradientRankedFilterPruner", "taylor_signed", "level"),
         ("ActivationAPoZRankedFilterPruner", "apoz", "level"),
@@ -205,7 +205,7 @@ fn filters_are_ranked_by_gradient_activations_at_random_or_by_a_coin() {
             "level",
         ),
         ("RandomRankedFilterPruner", "random", "level"),
-        ("BernoulliFilterPruner", "random", "coin"),
+        ("BernoulliFilterPruner", "random", "bernoulli"),
     ];
     each(scores, |(class, score, amount)| {
         let head = format!("[pruner.it]\nparams = [\"conv1.weight\"]\nscore = \"{score}\"\n");

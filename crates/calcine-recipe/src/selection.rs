@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use calcine_criteria::{
-    AtLeast, Coin, Count, DrawnLevel, GlobalLevel, Gradient, Hysteresis, Level, NOfM, Random,
+    AtLeast, Bernoulli, Count, DrawnLevel, GlobalLevel, Gradient, Hysteresis, Level, NOfM, Random,
     Regrow, Rounding, Score, Select, Sensitivity, Threshold,
 };
 use calcine_fold::Granularity;
@@ -30,7 +30,7 @@ pub(crate) enum Kind {
     Threshold,
     Sensitivity { refreshed: bool },
     Splicing { low: f64, high: f64, growth: f64 },
-    Coin,
+    Bernoulli,
     Regrow { level: f64, by: Growth },
 }
 
@@ -52,7 +52,7 @@ const KEYS: [&str; 6] = [
     "threshold",
     "sensitivity",
     "splicing",
-    "coin",
+    "bernoulli",
     "n_of_m",
 ];
 
@@ -130,7 +130,7 @@ impl Selection {
             );
         }
         let valid: RangeInclusive<f64> = match key {
-            "level" | "coin" | "n_of_m" => 0.0..=1.0,
+            "level" | "bernoulli" | "n_of_m" => 0.0..=1.0,
             // A level of mean plus s deviations may lie below the mean.
             "splicing" => -1e6..=1e6,
             _ => 0.0..=f64::INFINITY,
@@ -161,7 +161,7 @@ impl Selection {
                 refreshed: refreshed.is_some_and(|flag| flag.value),
             },
             ("splicing", _) => hysteresis,
-            _ => Kind::Coin,
+            _ => Kind::Bernoulli,
         };
         let ranges = amounts.all().into_iter();
         for amount in ranges.filter(|amount| matches!(amount.value, Amount::Range { .. })) {
@@ -194,7 +194,7 @@ impl Selection {
             Kind::Sensitivity { refreshed: false } => Box::new(Sensitivity::FROZEN),
             Kind::Sensitivity { refreshed: true } => Box::new(Sensitivity::REFRESHED),
             Kind::Splicing { low, high, .. } => Box::new(Hysteresis { low, high }),
-            Kind::Coin => Box::new(Coin),
+            Kind::Bernoulli => Box::new(Bernoulli),
             Kind::Regrow { level, .. } => Box::new(Regrow { level, count }),
         }
     }

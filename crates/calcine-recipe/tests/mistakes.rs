@@ -69,7 +69,7 @@ fn every_mistake_in_a_selection_is_named_at_its_place() {
             "splicing = 0.1\nlow = 2\nhigh = ¦1",
             &["`high` is 1, expected at least `low`, 2"],
         ),
-        ("coin = ¦1.5", &["`coin` is 1.5, expected between 0 and 1"]),
+        ("bernoulli = ¦1.5", &["`bernoulli` is 1.5, expected between 0 and 1"]),
         (
             "threshold = ¦{ range = [0.1, 0.2] }",
             &["`range` needs `level`"],
@@ -341,8 +341,8 @@ fn what_does_not_fit_the_model_or_the_window_is_named_at_its_place() {
         ),
         (
             "[[policy]]\npruner = ¦\"a\"\nend = 2\n[pruner.a]\nparams = [\"conv.weight\"]\n\
-             score = \"random\"\ncoin = 0.5",
-            &["a coin drops at random"],
+             score = \"random\"\nbernoulli = 0.5",
+            &["a Bernoulli selection drops at random"],
         ),
         (
             "[[policy]]\npruner = \"a\"\nend = 2\nhold = \"shadow\"\n[pruner.a]\nparams = [\"conv.weight\"]\n\

@@ -121,8 +121,8 @@ fn each_way_to_select_comes_to_its_level() {
 #[test]
 fn masks_live_and_hold_as_the_policy_says() {
     let pruner = "[pruner.p]\nparams = [\"conv.weight\"]\nscore = \"magnitude\"\nlevel = 0.5";
-    let coin = "[pruner.p]\nparams = [\"conv.weight\"]\nscore = \"random\"\ngranularity = \"filter\"\n\
-                coin = 0.5";
+    let bernoulli = "[pruner.p]\nparams = [\"conv.weight\"]\nscore = \"random\"\ngranularity = \"filter\"\n\
+                bernoulli = 0.5";
     let surgery = "[pruner.p]\nscore = \"magnitude\"\nlow = 1\nhigh = 1\ngrowth = 0.1\n\
                    splicing = { \"conv.weight\" = 0.0 }";
     let rows = [
@@ -141,7 +141,7 @@ fn masks_live_and_hold_as_the_policy_says() {
         ),
         (pruner, "end = 6\nfirst = \"next_step\"", 0.5..=0.5),
         (
-            coin,
+            bernoulli,
             "end = 6\nlifetime = \"step\"\nhold = \"shadow\"",
             0.0..=0.0,
         ),

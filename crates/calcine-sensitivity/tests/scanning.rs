@@ -2,7 +2,7 @@ use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, TensorData};
-use calcine_criteria::{Coin, Count, Evidence, Noisy, Norm, Random, Regrow, Taylor, Threshold};
+use calcine_criteria::{Bernoulli, Count, Evidence, Noisy, Norm, Random, Regrow, Taylor, Threshold};
 use calcine_fold::Granularity;
 use calcine_sensitivity::{Scan, ScanError, Sensitivity, scan};
 use calcine_testkit::{ConvNet, values};
@@ -256,7 +256,7 @@ fn what_is_drawn_at_random_differs_by_seed_and_parameter() {
                 probability: 1.0,
             })
         },
-        |scan| scan.with_select(Coin),
+        |scan| scan.with_select(Bernoulli),
     ];
     for make in rows {
         let unseeded = whole(&twins(), &make(base()), counted);

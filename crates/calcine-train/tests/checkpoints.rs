@@ -7,7 +7,7 @@ use std::path::Path;
 use burn::module::Module;
 use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::Tensor;
-use calcine_criteria::{Coin, Level, Norm, Random, Score, Select, Sensitivity, Taylor};
+use calcine_criteria::{Bernoulli, Level, Norm, Random, Score, Select, Sensitivity, Taylor};
 use calcine_fold::{Fold, Granularity};
 use calcine_params::Inventory;
 use calcine_regularize::{Criterion, L2};
@@ -64,7 +64,7 @@ fn driver<M: Module>(model: &M, weight: &str, head: &str, steps: u64) -> Driver<
     Driver::new(steps, vec![boxed(level), boxed(sensitivity)], plan)
 }
 
-/// What remembers more than masks: sums over batches, choices, saved weights, lots.
+/// What remembers more than masks: sums over batches, choices, saved weights, random scores.
 fn remembering_run(draw: usize) -> Run<Mlp> {
     let model = mlp(draw);
     let inventory = Inventory::of(&model);
@@ -87,10 +87,10 @@ fn remembering_run(draw: usize) -> Run<Mlp> {
     )
     .with_batches(Batches::Count(3))
     .with_hold(Hold::Shadow);
-    let coin = prune(
-        "coin",
+    let bernoulli = prune(
+        "bernoulli",
         Box::new(Random),
-        Box::new(Coin),
+        Box::new(Bernoulli),
         When::steps(Window::new(0, 15, 2).unwrap()),
     )
     .with_hold(Hold::Shadow)
@@ -106,7 +106,7 @@ fn remembering_run(draw: usize) -> Run<Mlp> {
         .with_threshold(Criterion::L2, Some(0.05))
         .with_after(After::Hold);
     let rewind = Rewind::new(&inventory, 1, vec![2], Restore::Both);
-    let policies = vec![boxed(waiting), boxed(coin), boxed(penalty), boxed(rewind)];
+    let policies = vec![boxed(waiting), boxed(bernoulli), boxed(penalty), boxed(rewind)];
     let driver = Driver::new(STEPS, policies, RatePlan::constant(0.05));
     Run::new(model, driver, sgd())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use calcine_criteria::{
-    Coin, Count, DrawnLevel, Gradient, Level, Magnitude, NOfM, Noisy, Norm, NormScale, Random,
+    Bernoulli, Count, DrawnLevel, Gradient, Level, Magnitude, NOfM, Noisy, Norm, NormScale, Random,
     Regrow, Score, Select, Taylor,
 };
 use calcine_fold::Granularity;
@@ -122,7 +122,7 @@ fn what_is_drawn_differs_by_seed_and_parameter_and_is_the_same_again() {
             .with_batches(Batches::Count(3))
         }),
         ("bernoulli", |m| {
-            pruner(m, Magnitude, Coin, epochs(0, 1)).with_hold(Hold::Shadow)
+            pruner(m, Magnitude, Bernoulli, epochs(0, 1)).with_hold(Hold::Shadow)
         }),
         ("random regrowth", |m| {
             pruner(m, Magnitude, REGROW, steps(&[0, 2])).with_growth(Box::new(Random))
@@ -144,7 +144,7 @@ fn what_is_drawn_differs_by_seed_and_parameter_and_is_the_same_again() {
 #[test]
 fn what_is_drawn_differs_by_step() {
     let drop_filter: Make = |m| {
-        pruner(m, Magnitude, Coin, steps(&[0, 1, 2]))
+        pruner(m, Magnitude, Bernoulli, steps(&[0, 1, 2]))
             .with_hold(Hold::Shadow)
             .with_lifetime(Lifetime::Step)
     };
@@ -233,7 +233,7 @@ fn policies_that_cannot_do_what_they_are_set_up_for_are_refused_when_a_driver_is
             "its score draws at random",
         ),
         (
-            pruner(&model, Magnitude, Coin, when()),
+            pruner(&model, Magnitude, Bernoulli, when()),
             "its selection draws at random",
         ),
         (

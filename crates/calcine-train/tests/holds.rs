@@ -2,7 +2,7 @@
 
 use burn::optim::SgdConfig;
 use burn::tensor::Tensor;
-use calcine_criteria::{Coin, Hysteresis, Magnitude, Select, Threshold};
+use calcine_criteria::{Bernoulli, Hysteresis, Magnitude, Select, Threshold};
 use calcine_fold::{Fold, Granularity};
 use calcine_params::Inventory;
 use calcine_testkit::{Mlp, each};
@@ -146,13 +146,13 @@ fn with_select(
 }
 
 #[test]
-fn what_a_coin_keeps_is_scaled_in_the_forward_pass_and_not_in_store() {
+fn what_a_bernoulli_selection_keeps_is_scaled_in_the_forward_pass_and_not_in_store() {
     let model = mlp(0);
     let before = stored(&model, "first.weight");
     let policy = with_select(
         &model,
         Granularity::FcOutput,
-        Box::new(Coin),
+        Box::new(Bernoulli),
         0.5,
         steps(&[0, 1, 2, 3]),
     )

@@ -23,8 +23,8 @@ pub(crate) struct Variant<'a> {
 pub(crate) enum Pruner {
     /// Several where Distiller has one that treats parameters differently.
     Tables(Vec<Table>),
-    /// A coin of its own kind: masks must not stay.
-    Coin(Table),
+    /// A Bernoulli selection: masks must not stay.
+    Bernoulli(Table),
 }
 
 /// Makes the tables of one pruner.

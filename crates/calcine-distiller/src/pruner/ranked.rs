@@ -14,7 +14,7 @@ pub(crate) struct Ranked {
     score: &'static str,
     level: Level,
     groups: Groups,
-    /// `level`, or the coin's probability.
+    /// `level`, or the probability of a Bernoulli selection.
     amount: &'static str,
     /// Whether what is left makes up for what is dropped.
     reconstructs: bool,
@@ -73,7 +73,7 @@ impl Ranked {
         ..Self::L1
     };
     pub(crate) const BERNOULLI: Self = Self {
-        amount: "coin",
+        amount: "bernoulli",
         ..Self::RANDOM
     };
 
@@ -85,8 +85,8 @@ impl Ranked {
         }
     }
 
-    fn is_coin(self) -> bool {
-        self.amount == "coin"
+    fn is_bernoulli(self) -> bool {
+        self.amount == "bernoulli"
     }
 }
 
@@ -103,8 +103,8 @@ pub(crate) fn ranked(maker: &Maker<'_, '_>, mut class: Ranked, window: &Window) 
     table.entries.insert(0, params?);
     table.entries.push(amount?);
     table.entries.extend(more?);
-    Some(match class.is_coin() {
-        true => Pruner::Coin(table),
+    Some(match class.is_bernoulli() {
+        true => Pruner::Bernoulli(table),
         false => Pruner::Tables(vec![table]),
     })
 }
@@ -258,7 +258,7 @@ fn warn(maker: &Maker<'_, '_>, class: Ranked) {
                     the batch after the firing, where Distiller had the batch before it";
         notes.warn(span, text);
     }
-    if !class.is_coin() {
+    if !class.is_bernoulli() {
         maker.warn_of_ties();
     }
 }

@@ -22,10 +22,10 @@ pub(super) fn bind(pruner: &Pruner, policy: &Policy, bound: Bound<'_>) -> Option
     let targets = targets(pruner, &bound)?;
     let found = targets.iter().any(|target| !target.groups.is_empty());
     let masks = policy.masks;
-    if pruner.selection.kind == Kind::Coin
+    if pruner.selection.kind == Kind::Bernoulli
         && (masks.hold, masks.lifetime) == (Hold::Always, Lifetime::Window)
     {
-        let message = "a coin drops at random: let its masks live one `lifetime = \"step\"`, or be \
+        let message = "a Bernoulli selection drops at random: let its masks live one `lifetime = \"step\"`, or be \
                        seen by the forward pass only, `hold = \"shadow\"`";
         bound.problems.add(&policy.name.span, message);
     }
