@@ -36,7 +36,7 @@
 //! | Distiller | recipe |
 //! |---|---|
 //! | `MagnitudeParameterPruner`, `StructureParameterPruner`, `BaiduRNNPruner` | `threshold` |
-//! | `SensitivityPruner`, `SplicingPruner` | `sensitivity`, `splicing` |
+//! | `SensitivityPruner`, `SplicingPruner` | `sensitivity`, `hysteresis` |
 //! | `SparsityLevelParameterPruner`, `…RankedStructureParameterPruner`, `…RankedFilterPruner` | `level` |
 //! | `AutomatedGradualPruner`, `…_AGP` | `level` on a `cubic` curve |
 //! | `BernoulliFilterPruner` | `bernoulli` |

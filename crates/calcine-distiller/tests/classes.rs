@@ -53,7 +53,7 @@ fn every_pruner_becomes_a_table() {
                high = 1.1
                growth = 0.015
 
-               [pruner.it.splicing]
+               [pruner.it.hysteresis]
                "fc.weight" = 0.05"#,
         ),
         (

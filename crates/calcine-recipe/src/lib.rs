@@ -39,7 +39,7 @@
 //! | table | keys |
 //! |---|---|
 //! | `[train]` | `epochs`; `model`, `weights`, `batch_size`, `images_per_epoch`, `validation`, `lr`, `optimizer` (`sgd`, `adam`, `adamw`), `weight_decay`, `momentum` and `nesterov` or `beta_1`, `beta_2` and `epsilon`, `seed` |
-//! | `[pruner.NAME]` | `params`, `score`, `granularity`, and how much: one of `level`, `threshold`, `sensitivity`, `splicing`, `bernoulli`, `n_of_m`; and those below |
+//! | `[pruner.NAME]` | `params`, `score`, `granularity`, and how much: one of `level`, `threshold`, `sensitivity`, `hysteresis`, `bernoulli`, `n_of_m`; and those below |
 //! | `[regularizer.NAME]` | `type`, `params`, `granularity`, `strength`; `scale`, `smoothing`, `share`, `apply`, `threshold`, `threshold_at`, `weakest` |
 //! | `[lr.NAME]` | `type` and its numbers |
 //! | `[rewind]` | `at`, `to`, `restore` |
@@ -81,7 +81,7 @@
 //!   changes places.
 //! * `threshold` keeps scores above it; its curve may be `{ curve = "two_slopes", q = …, ramp_offset = … }`.
 //!   `sensitivity` keeps scores above s·σ, σ of the first firing, or with `refresh = true` of each.
-//! * `splicing` drops below `low`·t and takes back above `high`·t, t = μ + s·σ, where s, the amount, may grow by a
+//! * `hysteresis` drops below `low`·t and takes back above `high`·t, t = μ + s·σ, where s, the amount, may grow by a
 //!   share `growth` an epoch. `bernoulli` drops each unit with a probability.
 //!
 //! ## Regularizers

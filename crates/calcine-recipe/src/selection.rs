@@ -29,7 +29,7 @@ pub(crate) enum Kind {
     NOfM { of: usize },
     Threshold,
     Sensitivity { refreshed: bool },
-    Splicing { low: f64, high: f64, growth: f64 },
+    Hysteresis { low: f64, high: f64, growth: f64 },
     Bernoulli,
     Regrow { level: f64, by: Growth },
 }
@@ -51,7 +51,7 @@ const KEYS: [&str; 6] = [
     "level",
     "threshold",
     "sensitivity",
-    "splicing",
+    "hysteresis",
     "bernoulli",
     "n_of_m",
 ];
@@ -132,7 +132,7 @@ impl Selection {
         let valid: RangeInclusive<f64> = match key {
             "level" | "bernoulli" | "n_of_m" => 0.0..=1.0,
             // A level of mean plus s deviations may lie below the mean.
-            "splicing" => -1e6..=1e6,
+            "hysteresis" => -1e6..=1e6,
             _ => 0.0..=f64::INFINITY,
         };
         amounts.check(key, &valid, problems);
@@ -160,7 +160,7 @@ impl Selection {
             ("sensitivity", _) => Kind::Sensitivity {
                 refreshed: refreshed.is_some_and(|flag| flag.value),
             },
-            ("splicing", _) => hysteresis,
+            ("hysteresis", _) => hysteresis,
             _ => Kind::Bernoulli,
         };
         let ranges = amounts.all().into_iter();
@@ -193,7 +193,7 @@ impl Selection {
             Kind::Threshold => Box::new(Threshold),
             Kind::Sensitivity { refreshed: false } => Box::new(Sensitivity::FROZEN),
             Kind::Sensitivity { refreshed: true } => Box::new(Sensitivity::REFRESHED),
-            Kind::Splicing { low, high, .. } => Box::new(Hysteresis { low, high }),
+            Kind::Hysteresis { low, high, .. } => Box::new(Hysteresis { low, high }),
             Kind::Bernoulli => Box::new(Bernoulli),
             Kind::Regrow { level, .. } => Box::new(Regrow { level, count }),
         }
@@ -215,7 +215,7 @@ impl Selection {
     /// By how much the amount grows an epoch, as a share of its value at the start.
     pub(crate) fn growth(&self) -> f64 {
         match self.kind {
-            Kind::Splicing { growth, .. } => growth,
+            Kind::Hysteresis { growth, .. } => growth,
             _ => 0.0,
         }
     }
@@ -274,21 +274,21 @@ fn hysteresis(section: &Section<'_>) -> Kind {
     let default = Hysteresis::default();
     let keys = ["low", "high", "growth"];
     let numbers = keys.map(|key| section.number_in(key, 0.0..=f64::INFINITY));
-    if !section.has("splicing") {
+    if !section.has("hysteresis") {
         for (key, number) in keys.into_iter().zip(&numbers) {
             if let Some(number) = number {
-                let message = format!("`{key}` needs `splicing`");
+                let message = format!("`{key}` needs `hysteresis`");
                 section.problems.add(&number.span, message);
             }
         }
     }
     let [low, high, growth] = numbers;
-    let kind = Kind::Splicing {
+    let kind = Kind::Hysteresis {
         low: low.map_or(default.low, |low| low.value),
         high: high.as_ref().map_or(default.high, |high| high.value),
         growth: growth.map_or(0.0, |growth| growth.value),
     };
-    if let (Kind::Splicing { low, high: top, .. }, Some(high)) = (kind, high)
+    if let (Kind::Hysteresis { low, high: top, .. }, Some(high)) = (kind, high)
         && top < low
     {
         let message = format!("`high` is {top}, expected at least `low`, {low}");

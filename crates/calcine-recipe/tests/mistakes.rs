@@ -64,9 +64,9 @@ fn every_mistake_in_a_selection_is_named_at_its_place() {
             "level = 0.5\nrefresh = ¦true",
             &["`refresh` needs `sensitivity`"],
         ),
-        ("level = 0.5\nlow = ¦0.5", &["`low` needs `splicing`"]),
+        ("level = 0.5\nlow = ¦0.5", &["`low` needs `hysteresis`"]),
         (
-            "splicing = 0.1\nlow = 2\nhigh = ¦1",
+            "hysteresis = 0.1\nlow = 2\nhigh = ¦1",
             &["`high` is 1, expected at least `low`, 2"],
         ),
         ("bernoulli = ¦1.5", &["`bernoulli` is 1.5, expected between 0 and 1"]),

@@ -124,7 +124,7 @@ fn masks_live_and_hold_as_the_policy_says() {
     let bernoulli = "[pruner.p]\nparams = [\"conv.weight\"]\nscore = \"random\"\ngranularity = \"filter\"\n\
                 bernoulli = 0.5";
     let surgery = "[pruner.p]\nscore = \"magnitude\"\nlow = 1\nhigh = 1\ngrowth = 0.1\n\
-                   splicing = { \"conv.weight\" = 0.0 }";
+                   hysteresis = { \"conv.weight\" = 0.0 }";
     let rows = [
         (pruner, "end = 5", 0.5..=0.5),
         (pruner, "end = 5\nafter = \"release\"", 0.0..=0.0),

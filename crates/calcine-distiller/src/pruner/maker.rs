@@ -166,7 +166,7 @@ impl Maker<'_, '_> {
         let growth = growth.filter(|growth| growth.value > 0.0);
         more.extend(growth.map(|growth| Entry::number("growth", &growth)));
         Some(Pruner::Tables(self.by_name_or_star(
-            "splicing",
+            "hysteresis",
             sensitivities?,
             &more,
         )))
