@@ -11,7 +11,7 @@ use calcine_recipe::{Duty, RecipeQuantization, Recipe};
 use calcine_schedule::Clock;
 use calcine_thin::{PaddingEffect, ThinOptions, Thinned, thin_with};
 use calcine_trace::{AnyTensor, Network};
-use calcine_train::{Driver, PolicyOutcome, Remains, Run};
+use calcine_train::{Driver, PolicyOutcome, KeptIndices, Run};
 
 use crate::error::write;
 use crate::{RunError, ThinnedReport};
@@ -256,9 +256,9 @@ impl Stages<Network> for Thinning<'_> {
         save(&network, &file)?;
         // A run that is stopped and resumed begins with the file, too.
         let network = self.load(&file)?.train();
-        let remains = Remains::of(&plan.cuts(), &Inventory::of(&run.model))?;
+        let kept_indices = KeptIndices::of(&plan.cuts(), &Inventory::of(&run.model))?;
         let driver = self.driver(&network)?;
-        Ok(run.thinned(network, driver, &remains, &self.device)?)
+        Ok(run.thinned(network, driver, &kept_indices, &self.device)?)
     }
 
     fn outcomes(&self, thinned: Option<&ThinnedReport>) -> Vec<PolicyOutcome> {

@@ -12,7 +12,7 @@ use calcine_params::{Inventory, replace};
 use calcine_schedule::Clock;
 
 use crate::{
-    Changed, GradientMasks, Hold, Policy, RatePlan, Remains, ThinnedError, UnwatchedError, Values,
+    Changed, GradientMasks, Hold, Policy, RatePlan, KeptIndices, ThinnedError, UnwatchedError, Values,
 };
 
 /// One training step, in the one order there is.
@@ -478,7 +478,7 @@ impl<M: Module> Driver<M> {
     pub(crate) fn go_on_from(
         &mut self,
         before: &Self,
-        remains: &Remains,
+        kept_indices: &KeptIndices,
         inventory: &Inventory,
         device: &Device,
     ) -> Result<(), ThinnedError> {
@@ -491,7 +491,7 @@ impl<M: Module> Driver<M> {
         self.goes_on(&policies, rates.len(), before.clock)
             .map_err(refused)?;
         for (policy, before) in self.policies.iter_mut().zip(&before.policies) {
-            policy.restore(&before.thinned_record(remains), inventory, device)?;
+            policy.restore(&before.thinned_record(kept_indices), inventory, device)?;
         }
         self.rates
             .restore(&rates)

@@ -21,7 +21,7 @@
 //! | [`RatePlan`] | the learning rate over the run |
 //! | [`fit`], [`Run`], [`Observer`] | train, validate, checkpoint, report, stop cleanly |
 //! | [`Log`], [`CsvLog`], [`ConsoleLog`], `TensorBoard` | scalars and histograms over the steps; [`Logged`] feeds them |
-//! | [`Run::thinned`], [`Remains`] | the run goes on with a model from which something was removed |
+//! | [`Run::thinned`], [`KeptIndices`] | the run goes on with a model from which something was removed |
 //! | [`History`], [`Criterion`] | the epochs so far, the one to keep, the Pareto front |
 //! | [`Driver::outcomes`], [`PolicyOutcome`] | what each policy was asked to do, and what it has reached |
 //! | [`check_finite`] | whether all parameters and running statistics are finite |
@@ -75,5 +75,5 @@ pub use policy::{
 pub use rate::{RateEntry, RatePlan};
 #[cfg(feature = "supervised")]
 pub use supervised::{Compressed, LossStep};
-pub use thinned::{Remains, ThinnedError};
+pub use thinned::{KeptIndices, ThinnedError};
 pub use unwatched::UnwatchedError;

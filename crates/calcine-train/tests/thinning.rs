@@ -12,7 +12,7 @@ use calcine_testkit::{each, values};
 use calcine_thin::{PaddingEffect, thin};
 use calcine_trace::{Network, trace};
 use calcine_train::{
-    Driver, Group, Aggregation, Policy, Prune, RateEntry, RatePlan, Remains, Restore, Rewind, Run,
+    Driver, Group, Aggregation, Policy, Prune, RateEntry, RatePlan, KeptIndices, Restore, Rewind, Run,
     Target, ThinnedError, Unit, When, WindowUnit,
 };
 
@@ -88,14 +88,14 @@ fn trained(mut run: Run<Network>, epochs: std::ops::Range<u64>) -> Run<Network> 
     run
 }
 
-fn thinned(run: Run<Network>, rewind: bool) -> (Run<Network>, Remains) {
+fn thinned(run: Run<Network>, rewind: bool) -> (Run<Network>, KeptIndices) {
     let whole = Inventory::of(&run.model);
     let thinned = thin(run.driver.seen(&run.model).valid(), PaddingEffect::KeepBorder).unwrap();
-    let remains = Remains::of(&thinned.plan.cuts(), &whole).unwrap();
+    let kept_indices = KeptIndices::of(&thinned.plan.cuts(), &whole).unwrap();
     let network = thinned.network.train();
     let driver = driver(&network, rewind);
-    let run = run.thinned(network, driver, &remains, &training_device());
-    (run.unwrap(), remains)
+    let run = run.thinned(network, driver, &kept_indices, &training_device());
+    (run.unwrap(), kept_indices)
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn training_goes_on_as_with_masks() {
             Run::new(network, driver, optimizer())
         };
         let masked = trained(begin(), 0..3);
-        let (run, remains) = thinned(trained(begin(), 0..1), *rewind);
+        let (run, kept_indices) = thinned(trained(begin(), 0..1), *rewind);
         assert_eq!(
             Inventory::of(&run.model).get("conv.weight").unwrap().shape[0],
             4
@@ -129,7 +129,7 @@ fn training_goes_on_as_with_masks() {
         let inventory = Inventory::of(&masked.model);
         let values = flat(&masked.model.valid(), &inventory);
         for (parameter, values) in inventory.iter().zip(values) {
-            let expected = read(remains.of_values(&parameter.path, values));
+            let expected = read(kept_indices.of_values(&parameter.path, values));
             let found = stored(&run.model.valid(), &parameter.path);
             assert_eq!(found.len(), expected.len(), "{}", parameter.path);
             for (found, expected) in found.iter().zip(expected) {
@@ -138,7 +138,7 @@ fn training_goes_on_as_with_masks() {
             }
         }
         let keep = |run: &Run<Network>| run.driver.masks().keep("head.weight").unwrap();
-        let expected = remains.of_values("head.weight", keep(&masked));
+        let expected = kept_indices.of_values("head.weight", keep(&masked));
         let bools = |keep: Tensor<1, burn::tensor::Bool>| keep.into_data().iter::<bool>().collect();
         let (found, expected): (Vec<bool>, Vec<bool>) = (bools(keep(&run)), bools(expected));
         assert_eq!(found, expected);
@@ -153,7 +153,7 @@ fn what_remains_is_what_the_cuts_keep() {
     let axes = network.graph().axes().unwrap();
     let units = [1, 2, 6].map(|unit| UnitId { group: 0, unit });
     let plan = ThinningPlan::removing(&axes, units).unwrap();
-    let remains = Remains::of(&plan.cuts(), &inventory).unwrap();
+    let kept_indices = KeptIndices::of(&plan.cuts(), &inventory).unwrap();
     // One value for each element, sliced by hand: 8 filters of 18 weights, 8 inputs of 4 outputs.
     let kept = [0, 3, 4, 5, 7];
     for (path, each) in [("conv.weight", 18), ("norm.gamma", 1), ("head.weight", 4)] {
@@ -166,9 +166,9 @@ fn what_remains_is_what_the_cuts_keep() {
             TensorData::new(numbers, [8 * each]),
             &training_device().without_autodiff(),
         );
-        assert_eq!(read(remains.of_values(path, tensor)), expected, "{path}");
+        assert_eq!(read(kept_indices.of_values(path, tensor)), expected, "{path}");
     }
-    assert_eq!(remains.positions("head.bias"), None);
+    assert_eq!(kept_indices.positions("head.bias"), None);
 }
 
 #[test]
@@ -179,22 +179,22 @@ fn what_does_not_fit_is_refused() {
     let axes = network.graph().axes().unwrap();
     let plan = ThinningPlan::removing(&axes, [UnitId { group: 0, unit: 1 }]).unwrap();
     let mut cuts = plan.cuts();
-    let remains = Remains::of(&cuts, &inventory).unwrap();
+    let kept_indices = KeptIndices::of(&cuts, &inventory).unwrap();
 
     let device = training_device();
-    let whole = begin().thinned(network.clone(), driver(&network, false), &remains, &device);
+    let whole = begin().thinned(network.clone(), driver(&network, false), &kept_indices, &device);
     assert!(
         matches!(whole, Err(ThinnedError::Model { .. })),
         "{whole:?}"
     );
 
-    let nothing = Remains::default();
+    let nothing = KeptIndices::default();
     let other = begin().thinned(network.clone(), driver(&network, true), &nothing, &device);
     let message = other.unwrap_err().to_string();
     assert!(message.contains("rewind"), "{message}");
 
     cuts[0].length = 9;
-    let error = Remains::of(&cuts, &inventory).unwrap_err().to_string();
+    let error = KeptIndices::of(&cuts, &inventory).unwrap_err().to_string();
     assert!(
         error.contains("of length 9") && error.contains("[8, 2, 3, 3]"),
         "{error}"

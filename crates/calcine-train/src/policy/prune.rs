@@ -18,7 +18,7 @@ use rand::RngExt;
 
 use self::state::{Pending, State};
 use super::{Changed, GradientMasks, Hold, Policy, PolicyRecord, UnfitRecord, Unit, When};
-use crate::{PolicyOutcome, Remains, stream};
+use crate::{PolicyOutcome, KeptIndices, stream};
 
 /// A pruner on a schedule: score × granularity × select × amount, over a window.
 ///
@@ -490,8 +490,8 @@ impl<M: Module> Policy<M> for Prune {
         self.to_record()
     }
 
-    fn thinned_record(&self, remains: &Remains) -> PolicyRecord {
-        self.to_thinned_record(remains)
+    fn thinned_record(&self, kept_indices: &KeptIndices) -> PolicyRecord {
+        self.to_thinned_record(kept_indices)
     }
 
     fn restore(

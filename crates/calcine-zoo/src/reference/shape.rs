@@ -10,7 +10,7 @@ use calcine_recipe::{Duty, RecipeQuantization};
 use calcine_schedule::Clock;
 use calcine_thin::{PaddingEffect, ThinOptions, Thinned, thin_with};
 use calcine_trace::Network;
-use calcine_train::{Data, Draw, Driver, PolicyOutcome, Remains, Run};
+use calcine_train::{Data, Draw, Driver, PolicyOutcome, KeptIndices, Run};
 
 use super::run::write;
 use super::setup::Setup;
@@ -288,9 +288,9 @@ impl Shape<Network> for Thinning<'_> {
         save(&network, &file)?;
         // A run that is stopped and resumed begins with the file, too.
         let network = self.load(&file)?.train();
-        let remains = Remains::of(&plan.cuts(), &Inventory::of(&run.model))?;
+        let kept_indices = KeptIndices::of(&plan.cuts(), &Inventory::of(&run.model))?;
         let driver = self.driver(&network)?;
-        Ok(run.thinned(network, driver, &remains, &self.setup.device)?)
+        Ok(run.thinned(network, driver, &kept_indices, &self.setup.device)?)
     }
 
     fn outcomes(&self, thinned: Option<&ThinnedReport>) -> Vec<PolicyOutcome> {
