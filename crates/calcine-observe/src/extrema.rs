@@ -2,7 +2,7 @@ use burn::tensor::Tensor;
 
 use crate::activation::{Activation, SampleCounts};
 use crate::statistic::Statistic;
-use crate::watched::{Column, Columns};
+use crate::observed::{Column, Columns};
 
 /// The smallest and the largest value of each channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

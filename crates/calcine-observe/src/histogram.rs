@@ -6,7 +6,7 @@ use crate::activation::{Activation, SampleCounts};
 use crate::count;
 use crate::extrema::ChannelExtrema;
 use crate::statistic::Statistic;
-use crate::watched::{Column, Columns, Watched};
+use crate::observed::{Column, Columns, Observed};
 
 /// How often values fall into each of equally wide bins.
 ///
@@ -80,7 +80,7 @@ impl Histogram {
     }
 
     /// Between the extrema of each place.
-    pub(crate) fn over(extrema: &Watched<ChannelExtrema>, bins: usize) -> Self {
+    pub(crate) fn over(extrema: &Observed<ChannelExtrema>, bins: usize) -> Self {
         let range = |extrema: &ChannelExtrema| [extrema.low(), extrema.high()];
         let ranges = extrema.iter();
         Self::within(

@@ -2,7 +2,7 @@ use burn::tensor::Tensor;
 
 use crate::activation::{Activation, SampleCounts, channel_means};
 use crate::statistic::Statistic;
-use crate::watched::{Column, Columns};
+use crate::observed::{Column, Columns};
 
 /// Mean and variance of each channel, over samples and positions.
 ///

@@ -3,7 +3,7 @@ use burn::tensor::Tensor;
 use crate::activation::{Activation, SampleCounts, channel_means};
 use crate::moments::share;
 use crate::statistic::Statistic;
-use crate::watched::{Column, Columns};
+use crate::observed::{Column, Columns};
 
 /// Norms of each channel.
 ///

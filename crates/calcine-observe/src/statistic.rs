@@ -31,11 +31,11 @@ use crate::activation::{Activation, SampleCounts};
 ///     }
 /// }
 /// # use burn::tensor::Device;
-/// # use calcine_trace::{trace, watch::Places};
+/// # use calcine_trace::{trace, observe::Places};
 /// # let x = Tensor::<2>::from_data([[0.0, 9.0], [7.0, 8.0]], &Device::flex());
 /// # let network = trace(&burn::nn::Relu::new(), x.clone(), |m, x| m.forward(x)).unwrap();
-/// # let watched = observe(&network, [x], &Places::activations(), &Saturated { above: 6.0 }).unwrap();
-/// # assert_eq!(watched.get("relu").unwrap(), &[0.5, 1.0]);
+/// # let observed = observe(&network, [x], &Places::activations(), &Saturated { above: 6.0 }).unwrap();
+/// # assert_eq!(observed.get("relu").unwrap(), &[0.5, 1.0]);
 /// ```
 pub trait Statistic {
     /// What it comes to at one place.

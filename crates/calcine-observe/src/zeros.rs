@@ -3,7 +3,7 @@ use burn::tensor::Tensor;
 use crate::activation::{Activation, SampleCounts};
 use crate::count;
 use crate::statistic::Statistic;
-use crate::watched::{Column, Columns};
+use crate::observed::{Column, Columns};
 
 /// How many values are exactly zero.
 ///

@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use calcine_observe::{
     Activation, BinCounts, ChannelExtrema, ChannelMoments, Extrema, Histogram, Moments, Places,
-    SampleCounts, Statistic, Watched,
+    SampleCounts, Statistic, Observed,
 };
 use calcine_quant::{Counts, Observer, CalibrationStatistics, StatisticsError};
 use calcine_trace::{AnyTensor, Network, Tensors, batch_size};
@@ -103,7 +103,7 @@ impl Calibration {
             return Err(QuantizeError::NoBatch);
         }
         if !on_host {
-            values.extend(watched(&network, batches)?);
+            values.extend(observed(&network, batches)?);
         }
         Ok(Self {
             format: FORMAT,
@@ -209,17 +209,17 @@ fn observe(observer: &mut Observer, tensor: &AnyTensor) {
 }
 
 /// What every node gave, found on the device.
-fn watched<I: Tensors + Clone>(
+fn observed<I: Tensors + Clone>(
     network: &Network,
     batches: &[I],
 ) -> Result<BTreeMap<String, CalibrationStatistics>, QuantizeError> {
     let all = || batches.iter().cloned();
     let places = Places::all();
     let statistics = (Extrema, Moments, Averages);
-    let watched: Watched<(ChannelExtrema, ChannelMoments, [f64; 2])> =
+    let observed: Observed<(ChannelExtrema, ChannelMoments, [f64; 2])> =
         calcine_observe::observe(network, all(), &places, &statistics)?;
     let mut values = BTreeMap::new();
-    for node in watched.iter() {
+    for node in observed.iter() {
         let (extrema, moments, average) = &node.value;
         let (min, max) = (extrema.low(), extrema.high());
         #[allow(clippy::cast_possible_truncation, reason = "what was seen is f32")]
@@ -244,7 +244,7 @@ fn watched<I: Tensors + Clone>(
         .iter()
         .map(|(name, statistics)| (name.clone(), range(&statistics.counts)));
     let histogram = Histogram::within(ranges, Counts::MOST);
-    let counted: Watched<BinCounts> =
+    let counted: Observed<BinCounts> =
         calcine_observe::observe(network, all(), &places, &histogram)?;
     for node in counted.iter() {
         if let Some(statistics) = values.get_mut(&node.name) {
@@ -307,7 +307,7 @@ mod tests {
         let network = trace(&Relu::new(), batches[0].clone(), |m, x| m.forward(x)).unwrap();
         let found = Calibration::of(&network, &batches).unwrap();
         let one = &found.values["relu"];
-        let two = &watched(&network.valid(), &batches).unwrap()["relu"];
+        let two = &observed(&network.valid(), &batches).unwrap()["relu"];
         let ends = |statistics: &CalibrationStatistics| (statistics.min, statistics.max, statistics.counts.low, statistics.counts.high);
         assert_eq!(ends(one), ends(two));
         let pairs = one.counts.counts.iter().zip(&two.counts.counts);

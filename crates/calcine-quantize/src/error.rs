@@ -1,4 +1,4 @@
-use calcine_observe::WatchError;
+use calcine_observe::ObserveError;
 use calcine_quant::{FloatType, QuantizerError, StatisticsError};
 use calcine_trace::{ForwardError, RewriteError};
 
@@ -116,9 +116,9 @@ pub enum QuantizeError {
     /// No batch to calibrate with.
     #[error("there is nothing to calibrate with: no batch")]
     NoBatch,
-    /// Batches that cannot be watched.
+    /// Batches that cannot be observed.
     #[error(transparent)]
-    Watch(#[from] WatchError),
+    Observe(#[from] ObserveError),
     /// A network that does not take other parameters.
     #[error(transparent)]
     Rewrite(#[from] RewriteError),

@@ -24,11 +24,11 @@ impl Quantized {
     /// # Errors
     ///
     /// If number, kind or shape of the inputs are others than the network's, or if a node cannot be computed, as a look-up
-    /// beyond the end of a table. A panic of `watch` is not caught.
+    /// beyond the end of a table. A panic of `observe` is not caught.
     pub fn run(
         &self,
         inputs: Vec<AnyTensor>,
-        watch: &mut dyn FnMut(&Node, AnyTensor),
+        observe: &mut dyn FnMut(&Node, AnyTensor),
     ) -> Result<Vec<AnyTensor>, ForwardError> {
         let batch = batch_size(&self.graph, &inputs)?;
         let mut values: Vec<Option<Held>> = Vec::new();
@@ -38,7 +38,7 @@ impl Quantized {
         }
         for (index, node) in self.graph.nodes.iter().enumerate() {
             let result = try_compute(node, || self.node(index, node, &values, batch))?;
-            watch(node, real(&result));
+            observe(node, real(&result));
             values[node.output.0] = Some(result);
         }
         let output = |id: &calcine_graph::ValueId| real(&self.value(*id, &values));

@@ -55,12 +55,12 @@ fn quantized<const D: usize>(network: &Network, x: &Tensor<D>, settings: &Quanti
 /// What a node gives.
 fn given(network: &Quantized, x: impl Into<AnyTensor>, name: &str) -> Vec<f32> {
     let mut found = Vec::new();
-    let mut watch = |node: &calcine_graph::Node, result: AnyTensor| {
+    let mut observe = |node: &calcine_graph::Node, result: AnyTensor| {
         if node.name == name {
             found = read(result);
         }
     };
-    network.run(vec![x.into()], &mut watch).unwrap();
+    network.run(vec![x.into()], &mut observe).unwrap();
     found
 }
 

@@ -413,12 +413,12 @@ fn dynamic_ranges_are_those_of_the_batch() {
             }
         }
         let mut found = Vec::new();
-        let mut watch = |node: &calcine_graph::Node, result: AnyTensor| {
+        let mut observe = |node: &calcine_graph::Node, result: AnyTensor| {
             if node.name == "stem" {
                 found = read(result);
             }
         };
-        quantized.run(x.into_any(), &mut watch).unwrap();
+        quantized.run(x.into_any(), &mut observe).unwrap();
         let biases = stem_biases(&network);
         for (at, (sum, found)) in sums.iter().zip(found).enumerate() {
             let filter = at / 64 % 8;

@@ -296,7 +296,7 @@ fn golden_network() {
         }
         let expected = &case["expect"]["layer_outputs"];
         let mut at = 0;
-        let mut watch = |_: &calcine_graph::Node, result: AnyTensor| {
+        let mut observe = |_: &calcine_graph::Node, result: AnyTensor| {
             let node = NODES[at];
             at += 1;
             // What a layer gives has gone through its relu there.
@@ -331,7 +331,7 @@ fn golden_network() {
                 "{name} {of}: {same} are the same, others up to {most} steps off"
             );
         };
-        let outputs = quantized.run(x.into_any(), &mut watch).unwrap();
+        let outputs = quantized.run(x.into_any(), &mut observe).unwrap();
         let logits = flat(outputs.into_iter().next().unwrap());
         let expected = golden.values(&case["expect"]["logits"]).1;
         let layers = case["expect"]["layers"].as_array().unwrap();

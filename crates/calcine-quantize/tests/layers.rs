@@ -121,12 +121,12 @@ fn embeddings_are_rows_of_integers() {
             assert!((step * *q as f32 - w).abs() <= 0.501 * step, "{at}");
         }
         let mut found = Vec::new();
-        let mut watch = |node: &calcine_graph::Node, result: AnyTensor| {
+        let mut observe = |node: &calcine_graph::Node, result: AnyTensor| {
             if node.name == "embedding" {
                 found = read(result);
             }
         };
-        quantized.run(ids.clone().into_any(), &mut watch).unwrap();
+        quantized.run(ids.clone().into_any(), &mut observe).unwrap();
         let ids = [0, 3, 9, 7, 7, 2];
         for (at, found) in found.iter().enumerate() {
             let (row, column) = (ids[at / 6], at % 6);
@@ -278,12 +278,12 @@ fn layers_in_half_precision_take_half_the_bytes() {
         assert_eq!(float.from_bytes(stored.data()), half_precision);
         assert_ne!(half_precision, read(table.clone()));
         let mut found = Vec::new();
-        let mut watch = |node: &calcine_graph::Node, result: AnyTensor| {
+        let mut observe = |node: &calcine_graph::Node, result: AnyTensor| {
             if node.name == "embedding" {
                 found = read(result);
             }
         };
-        quantized.run(ids.clone().into_any(), &mut watch).unwrap();
+        quantized.run(ids.clone().into_any(), &mut observe).unwrap();
         let expected: Vec<f32> = [0, 3, 9, 7, 7, 2]
             .iter()
             .flat_map(|row| half_precision[row * 6..][..6].to_vec())

@@ -293,12 +293,12 @@ fn norms_make_up_for_rounded_weights() {
         let off = |settings: &QuantizationSettings, compared: usize| {
             let quantized = quantize_with_batches(&network, &calibration, settings, &images).unwrap();
             let mut found = Vec::new();
-            let mut watch = |node: &Node, result: AnyTensor| {
+            let mut observe = |node: &Node, result: AnyTensor| {
                 if node.name == "stem_norm" {
                     found = channel_moments(result);
                 }
             };
-            quantized.run(inputs(), &mut watch).unwrap();
+            quantized.run(inputs(), &mut observe).unwrap();
             let pairs = found.iter().zip(&expected).take(compared);
             pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
         };

@@ -64,7 +64,7 @@
 //!   `gradient`, `snip`, `movement`, `second_order`, averaged over `batches` (1; a number, or `"all"`, which
 //!   is the default of `movement`); of activations `apoz`, `mean_activation` (of what filters or outputs of linear
 //!   layers come to) and `wanda` (of what weights multiply), over 8 `batches`, which need a driver that is
-//!   [shown them](calcine_train::Driver::with_watch). Larger stays. `noise` is how often a ranking is disturbed; `fold_norm`
+//!   [shown them](calcine_train::Driver::with_activation_source). Larger stays. `noise` is how often a ranking is disturbed; `fold_norm`
 //!   ranks weights with their batch-norm folded in.
 //! * `reconstruct = true` refits what is left of the weights after each selection to what their layers gave right
 //!   before it, over 8 `batches` and 10 `positions` of each (`{ batches = …, positions = … }`), for the granularities

@@ -26,7 +26,7 @@ fn zeros(keys: &str, policy: &str, path: &str) -> f64 {
         });
         model = driver.step(model, &mut optimizer, pass.gradients);
     }
-    let seen = driver.seen(&model);
+    let seen = driver.masked_model(&model);
     let inventory = Inventory::of(&seen);
     let weight = flat(&seen, [inventory.get(path).unwrap()]).remove(0);
     let values: Vec<f32> = weight.into_data().iter::<f32>().collect();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::Device;
-use calcine_observe::{NetworkWatch, Sums};
+use calcine_observe::{NetworkActivations, Sums};
 use calcine_params::Inventory;
 use calcine_quantize::{QatNetwork, Calibration, Override, Quantized, QuantizationSettings, QatStage};
 use calcine_recipe::{Duty, RecipeQuantization, Recipe};
@@ -228,8 +228,8 @@ impl Stages<Network> for Thinning<'_> {
         // All batches are an epoch's.
         let counts = counts.map(|batches| batches.unwrap_or(self.steps).min(self.steps));
         let batches = (self.inputs)(counts.max().unwrap_or(1) as usize);
-        let watch = NetworkWatch::new(network, batches, Sums::Pass)?;
-        Ok(driver.with_watch(Box::new(watch))?)
+        let source = NetworkActivations::new(network, batches, Sums::Pass)?;
+        Ok(driver.with_activation_source(Box::new(source))?)
     }
 
     fn moments(&self) -> Vec<u64> {
@@ -250,7 +250,7 @@ impl Stages<Network> for Thinning<'_> {
             network,
             plan,
             report,
-        } = self.thinned(run.driver.seen(&run.model).valid())?;
+        } = self.thinned(run.driver.masked_model(&run.model).valid())?;
         tracing::info!("thinned before epoch {epoch}:\n{report}");
         let file = self.file(epoch);
         save(&network, &file)?;

@@ -2,7 +2,7 @@
 //!
 //! # Should I use this crate?
 //!
-//! Yes, to measure, watch or rewrite what a model computes, or to keep it in one file that needs none of its
+//! Yes, to measure, observe or rewrite what a model computes, or to keep it in one file that needs none of its
 //! code. No, if parameters are all you want: `calcine-params` reads and edits those of any module.
 //!
 //! # The parts

@@ -15,7 +15,7 @@ use crate::tensor::{AnyTensor, MAX_RANK};
 ///
 /// A network is a Burn [`Module`]: it trains, moves between devices, saves and loads as the model does,
 /// and everything that works on parameters works on it. It computes what the model computes, operation by
-/// operation, and because the operations are data it can also be watched, measured and rewritten.
+/// operation, and because the operations are data it can also be observed, measured and rewritten.
 ///
 /// The batch is free: a network traced with two images runs with any number of them.
 #[derive(Clone)]

@@ -17,7 +17,7 @@
 //! | [`Prune`] | the pruner, score × granularity × select × amount |
 //! | [`Penalty`] | regularizers and group thresholds |
 //! | [`Rewind`] | lottery tickets: back to an epoch, under the masks |
-//! | [`Driver::with_watch`] | takes what shows pruners the activations that their scores look at |
+//! | [`Driver::with_activation_source`] | takes what shows pruners the activations that their scores look at |
 //! | [`RatePlan`] | the learning rate over the run |
 //! | [`fit`], [`Run`], [`Observer`] | train, validate, checkpoint, report, stop cleanly |
 //! | [`Log`], [`CsvLog`], [`ConsoleLog`], `TensorBoard` | scalars and histograms over the steps; [`Logged`] feeds them |
@@ -49,7 +49,7 @@ mod rate;
 #[cfg(feature = "supervised")]
 mod supervised;
 mod thinned;
-mod unwatched;
+mod source_error;
 
 pub use calcine_criteria::stream;
 pub use calcine_metric::{Direction, Evaluation, Metric, MetricValue};
@@ -76,4 +76,4 @@ pub use rate::{RateEntry, RatePlan};
 #[cfg(feature = "supervised")]
 pub use supervised::{Compressed, LossStep};
 pub use thinned::{KeptIndices, ThinnedError};
-pub use unwatched::UnwatchedError;
+pub use source_error::ActivationSourceError;

@@ -11,7 +11,7 @@ use calcine_metric::{Evaluation, Metric};
 
 use crate::{EpochRow, History};
 
-/// Watches a run. Every method does nothing unless implemented.
+/// Observes a run. Every method does nothing unless implemented.
 ///
 /// A pair is both its halves; nest pairs for more. [`Logged`](crate::Logged) writes what is to be seen
 /// to a [`Log`](crate::Log).
@@ -150,7 +150,7 @@ fn share(count: &TensorData, total: usize) -> Share {
     }
 }
 
-/// Watches nothing.
+/// Observes nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoObserver;
 

@@ -90,7 +90,7 @@ fn trained(mut run: Run<Network>, epochs: std::ops::Range<u64>) -> Run<Network> 
 
 fn thinned(run: Run<Network>, rewind: bool) -> (Run<Network>, KeptIndices) {
     let whole = Inventory::of(&run.model);
-    let thinned = thin(run.driver.seen(&run.model).valid(), PaddingEffect::KeepBorder).unwrap();
+    let thinned = thin(run.driver.masked_model(&run.model).valid(), PaddingEffect::KeepBorder).unwrap();
     let kept_indices = KeptIndices::of(&thinned.plan.cuts(), &whole).unwrap();
     let network = thinned.network.train();
     let driver = driver(&network, rewind);

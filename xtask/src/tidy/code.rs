@@ -118,7 +118,7 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "samples of layers, all in one read after the last batch",
     ),
     (
-        "crates/calcine-observe/src/network_watch.rs",
+        "crates/calcine-observe/src/network_activations.rs",
         "the masks of weights that are refitted after a selection; the pruner says so",
     ),
     (

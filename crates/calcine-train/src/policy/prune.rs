@@ -32,7 +32,7 @@ use crate::{PolicyOutcome, KeptIndices, stream};
 /// Parameters that have no gradient, since they are frozen or the loss does not reach them, cannot be ranked by
 /// it: they are left as they are, with a warning.
 ///
-/// A score of activations is shown them by the driver's [`Watch`](calcine_observe::Watch) right before the selection,
+/// A score of activations is shown them by the driver's [`ActivationSource`](calcine_observe::ActivationSource) right before the selection,
 /// of the model as it is then, over as many batches.
 ///
 /// After a selection, weights can be [refitted](Prune::with_reconstruction) to what their layers gave before.
@@ -145,12 +145,12 @@ pub enum Batches {
     /// So many, collected from a firing on.
     Count(u64),
     /// All of the run so far; the first selection waits for one. Of activations, all that the driver's
-    /// [`Watch`](calcine_observe::Watch) has.
+    /// [`ActivationSource`](calcine_observe::ActivationSource) has.
     All,
 }
 
 impl Batches {
-    /// How many of those that a watch has; all if `None`.
+    /// How many of those that the activation source has; all if `None`.
     fn of_activations(self) -> Option<u64> {
         match self {
             Self::Count(count) => Some(count.max(1)),
@@ -170,7 +170,7 @@ impl Default for Batches {
 pub struct Reconstruct {
     /// How many output positions of a batch are looked at, each of all its samples.
     pub positions: usize,
-    /// Over how many batches of those that the driver's [`Watch`](calcine_observe::Watch) has.
+    /// Over how many batches of those that the driver's [`ActivationSource`](calcine_observe::ActivationSource) has.
     pub batches: Batches,
 }
 
@@ -329,7 +329,7 @@ impl Prune {
 
     /// After each selection, refits what is left of the weights, and their layers' biases, to what the layers
     /// gave right before it: feature-map reconstruction (He et al., 2017). The driver's
-    /// [`Watch`](calcine_observe::Watch) does it, of all the pruner's weights by the same look at the model, and reads
+    /// [`ActivationSource`](calcine_observe::ActivationSource) does it, of all the pruner's weights by the same look at the model, and reads
     /// once.
     ///
     /// For input channels under masks that hold always; what is dropped is lost. The optimizer keeps its state.

@@ -1,13 +1,13 @@
 use std::path::{Path, PathBuf};
 
-use calcine_observe::WatchError;
+use calcine_observe::ObserveError;
 use calcine_params::UnknownParameter;
 use calcine_quantize::{QatError, BudgetError, QuantizeError, QuantizedFileError, SearchError};
 use calcine_recipe::RecipeError;
 use calcine_thin::ThinError;
 use calcine_trace::TraceError;
 use calcine_train::checkpoint::CheckpointError;
-use calcine_train::{FitError, ThinnedError, UnwatchedError};
+use calcine_train::{FitError, ThinnedError, ActivationSourceError};
 
 use crate::{Architecture, UnknownArchitecture};
 use calcine_data::cifar10::DataError;
@@ -37,10 +37,10 @@ pub enum ReferenceError {
     Trace(#[from] TraceError),
     /// Its activations cannot be looked at.
     #[error(transparent)]
-    Watch(#[from] WatchError),
+    Observe(#[from] ObserveError),
     /// Nothing shows a policy the activations that it looks at.
     #[error(transparent)]
-    Unwatched(#[from] UnwatchedError),
+    ActivationSource(#[from] ActivationSourceError),
     /// It cannot be thinned.
     #[error(transparent)]
     Thin(#[from] ThinError),

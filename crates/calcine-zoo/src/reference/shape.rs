@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
-use calcine_observe::{NetworkWatch, Sums};
+use calcine_observe::{NetworkActivations, Sums};
 use calcine_params::Inventory;
 use calcine_quantize::{QatNetwork, Calibration, Override, Quantized, QuantizationSettings, QatStage};
 use calcine_recipe::{Duty, RecipeQuantization};
@@ -258,8 +258,8 @@ impl Shape<Network> for Thinning<'_> {
         // What looks at all batches looks at an epoch's.
         let counts = counts.map(|batches| batches.unwrap_or(epoch).min(epoch));
         let batches = images.first(counts.max().unwrap_or(1) as usize);
-        let watch = NetworkWatch::new(network, batches, Sums::Pass)?;
-        Ok(driver.with_watch(Box::new(watch))?)
+        let source = NetworkActivations::new(network, batches, Sums::Pass)?;
+        Ok(driver.with_activation_source(Box::new(source))?)
     }
 
     fn moments(&self) -> Vec<u64> {
@@ -282,7 +282,7 @@ impl Shape<Network> for Thinning<'_> {
             network,
             plan,
             report,
-        } = self.thinned(run.driver.seen(&run.model).valid())?;
+        } = self.thinned(run.driver.masked_model(&run.model).valid())?;
         tracing::info!("thinned before epoch {epoch}:\n{report}");
         let file = self.file(epoch);
         save(&network, &file)?;
