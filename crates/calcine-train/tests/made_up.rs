@@ -1,4 +1,4 @@
-//! Models with known weights, made-up batches, and a magnitude pruner.
+//! Models with known weights, synthetic batches, and a magnitude pruner.
 
 use burn::module::{Module, ParamId};
 use burn::optim::decay::WeightDecayConfig;

@@ -220,7 +220,7 @@ fn draw(scanned: &Scanned, settings: &ScanSettings, out: &Path) -> Result<(), Sc
         "{} on {}: top-1 with one layer pruned by {}, {} validation images",
         scanned.architecture,
         if scanned.source.is_synthetic() {
-            "made-up images"
+            "synthetic images"
         } else {
             "CIFAR-10"
         },
