@@ -2,7 +2,7 @@
 //!
 //! # Should I use this crate?
 //!
-//! This is the door: it re-exports Calcine's crates by feature and finds a device by name. Depend on it
+//! This is the façade crate: it re-exports Calcine's crates by feature and finds a device by name. Depend on it
 //! to have everything at one version; depend on a single crate if that is all you need.
 //!
 //! | module | crate | feature |
