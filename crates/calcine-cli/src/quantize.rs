@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use calcine::plot::{Axis, Chart, Panels};
-use calcine::quantize::{SearchError, QuantizationSettings, MixedPrecision};
+use calcine::quantize::{MixedPrecision, QuantizationSettings, SearchError};
 use calcine::summary::Sheet;
 use calcine::zoo::reference::{
     QuantizeRun, QuantizeSettings, ReferenceError, RunDirectory, Search, SearchSettings, Settings,
@@ -220,7 +220,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let file = out.join("quantized.safetensors");
     run.quantized.save(&file).map_err(bad)?;
-    run.calibration.save(&out.join("calibration.json")).map_err(bad)?;
+    run.calibration
+        .save(&out.join("calibration.json"))
+        .map_err(bad)?;
     let bytes = std::fs::metadata(&file).map_or(0, |file| file.len());
     if args.search.is_some() {
         whole::write(&out.join("recipe.toml"), run.quantization.to_toml())?;
@@ -228,7 +230,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if let Some(mixed_precision) = &run.mixed_precision {
         draw(&run, mixed_precision, &out)?;
     }
-    let chosen = run.mixed_precision.as_ref().filter(|_| args.budget.is_some());
+    let chosen = run
+        .mixed_precision
+        .as_ref()
+        .filter(|_| args.budget.is_some());
     let forecast = chosen.map(|mixed_precision| mixed_precision.forecast(&run.quantization));
     let report = json(args, &run, [Some(bytes), forecast], &out);
     let text = serde_json::to_string_pretty(&report).map_err(bad)?;
@@ -267,8 +272,14 @@ fn draw(run: &QuantizeRun, mixed_precision: &MixedPrecision, out: &Path) -> Resu
             chart.with_series(layer.name.as_str(), points)
         });
     let panels: Panels = chart.clone().into();
-    whole::write(&out.join("mixed_precision.svg"), chart.to_svg().map_err(bad)?)?;
-    whole::write(&out.join("mixed_precision.png"), chart.to_png().map_err(bad)?)?;
+    whole::write(
+        &out.join("mixed_precision.svg"),
+        chart.to_svg().map_err(bad)?,
+    )?;
+    whole::write(
+        &out.join("mixed_precision.png"),
+        chart.to_png().map_err(bad)?,
+    )?;
     whole::write(&out.join("panels.svg"), panels.to_svg().map_err(bad)?)?;
     whole::write(&out.join("panels.png"), panels.to_png().map_err(bad)?)
 }

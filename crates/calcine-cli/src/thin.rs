@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use calcine::criteria::Norm;
 use calcine::graph::NormFeatures;
-use calcine::thin::{PaddingEffect, Aggregation, ThinOptions};
+use calcine::thin::{Aggregation, PaddingEffect, ThinOptions};
 use calcine::zoo::reference::{
     GroupPruning, RunDirectory, Settings, ThinRun, ThinSettings, thin_network,
 };

@@ -1,7 +1,7 @@
 use burn::module::Module;
 use burn::tensor::Device;
 use calcine_observe::{
-    Extrema, Moments, Norms, Places, Statistics, Observed, Zeros, observe, observe_passes,
+    Extrema, Moments, Norms, Observed, Places, Statistics, Zeros, observe, observe_passes,
 };
 use calcine_quantize::Quantized;
 use calcine_train::Draw;

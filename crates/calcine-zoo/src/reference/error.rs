@@ -2,12 +2,12 @@ use std::path::{Path, PathBuf};
 
 use calcine_observe::ObserveError;
 use calcine_params::UnknownParameter;
-use calcine_quantize::{QatError, BudgetError, QuantizeError, QuantizedFileError, SearchError};
+use calcine_quantize::{BudgetError, QatError, QuantizeError, QuantizedFileError, SearchError};
 use calcine_recipe::RecipeError;
 use calcine_thin::ThinError;
 use calcine_trace::TraceError;
 use calcine_train::checkpoint::CheckpointError;
-use calcine_train::{FitError, ThinnedError, ActivationSourceError};
+use calcine_train::{ActivationSourceError, FitError, ThinnedError};
 
 use crate::{Architecture, UnknownArchitecture};
 use calcine_data::cifar10::DataError;

@@ -7,8 +7,8 @@ use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
 use calcine_quantize::{
-    Calibration, RangeEstimator, Quantized, QuantizationSettings, TrialProgress, Trials, MixedPrecision, greedy, lapq,
-    prepare, quantize_with_batches, mixed_precision,
+    Calibration, MixedPrecision, QuantizationSettings, Quantized, RangeEstimator, TrialProgress,
+    Trials, greedy, lapq, mixed_precision, prepare, quantize_with_batches,
 };
 use calcine_trace::Network;
 use calcine_train::{Batch, Classification, Draw, Evaluation, evaluate};
@@ -178,8 +178,20 @@ impl Quantize<'_> {
         }
         let trials = &mut trials;
         Ok(match &asked.search {
-            Search::Lapq { rounds } => (lapq(network, calibration, quantization, *rounds, trials)?, None),
-            Search::Greedy => (greedy(network, calibration, quantization, &RANGE_ESTIMATORS, trials)?, None),
+            Search::Lapq { rounds } => (
+                lapq(network, calibration, quantization, *rounds, trials)?,
+                None,
+            ),
+            Search::Greedy => (
+                greedy(
+                    network,
+                    calibration,
+                    quantization,
+                    &RANGE_ESTIMATORS,
+                    trials,
+                )?,
+                None,
+            ),
             Search::MixedPrecision { bits, budget } => {
                 let found = mixed_precision(network, calibration, quantization, bits, trials)?;
                 let chosen = budget

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use calcine_observe::{NetworkActivations, Sums};
 use calcine_params::Inventory;
-use calcine_quantize::{QatNetwork, Calibration, Override, Quantized, QuantizationSettings, QatStage};
+use calcine_quantize::{
+    Calibration, Override, QatNetwork, QatStage, QuantizationSettings, Quantized,
+};
 use calcine_recipe::{Duty, RecipeQuantization};
 use calcine_schedule::Clock;
 use calcine_thin::{PaddingEffect, ThinOptions, Thinned, thin_with};
 use calcine_trace::Network;
-use calcine_train::{Data, Draw, Driver, PolicyOutcome, KeptIndices, Run};
+use calcine_train::{Data, Draw, Driver, KeptIndices, PolicyOutcome, Run};
 
 use super::run::write;
 use super::setup::Setup;
@@ -105,7 +107,12 @@ impl QuantizationAware<'_> {
         let draw = Draw::Random(asked.images);
         let images = Validation::new(&self.setup.images, draw, CALIBRATION, recipe.train().seed);
         let calibration = Calibration::of(&network, &images.batches().collect::<Vec<_>>())?;
-        let qat = QatNetwork::new(network, &calibration, &quantization_settings(asked), asked.method)?;
+        let qat = QatNetwork::new(
+            network,
+            &calibration,
+            &quantization_settings(asked),
+            asked.method,
+        )?;
         for warning in qat.report().warnings() {
             tracing::warn!("{warning}");
         }

@@ -51,7 +51,10 @@ impl Teacher {
                 },
             )?,
         };
-        Ok(Some(Self { forward, distillation }))
+        Ok(Some(Self {
+            forward,
+            distillation,
+        }))
     }
 
     /// The images with what the teacher says of them.
