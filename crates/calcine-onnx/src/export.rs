@@ -6,6 +6,7 @@ mod functions;
 mod integer;
 mod operators;
 mod quantized;
+mod weights;
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,14 +1,18 @@
 //! ONNX files as networks.
 
+mod computed;
 mod elementwise;
 mod finish;
 mod fold;
 mod host;
 mod importer;
+mod indexing;
 mod layers;
 mod nodes;
+mod pools;
 mod quantized;
 mod recurrent;
+mod reductions;
 mod shapes;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

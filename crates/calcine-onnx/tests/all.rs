@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod cases;
 mod hostile;
 mod operators;
 mod quantized;

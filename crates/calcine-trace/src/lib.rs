@@ -51,6 +51,7 @@ mod naming;
 mod network;
 mod record;
 mod run;
+mod step;
 mod steps;
 mod stored;
 mod tensor;
@@ -65,8 +66,8 @@ pub use error::{ForwardError, RewriteError, TraceError, Untraceable};
 pub use file::NetworkFileError;
 pub use leaf::Added;
 pub use made::NewParameter;
-pub use network::{Network, Which, batch_size};
-pub use run::try_compute;
+pub use network::{Network, Which};
+pub use run::{batch_size, try_compute};
 pub use tensor::{AnyTensor, Tensors};
 
 /// Records what `forward` does to the sample, as a network with the model's parameters.

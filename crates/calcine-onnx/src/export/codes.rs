@@ -31,8 +31,8 @@ impl Codes {
         };
         Self {
             data_type,
-            scale: quantizer.step,
-            zero_point: quantizer.zero + shift,
+            scale: quantizer.scale,
+            zero_point: quantizer.zero_point + shift,
             range: [quantizer.low + shift, quantizer.high + shift],
             limits: [0, most],
         }

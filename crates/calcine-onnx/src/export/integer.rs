@@ -19,8 +19,8 @@ const EXACT: u64 = 1 << 24;
 /// Whether a layer has an operator of integers.
 pub(crate) fn has_form(parts: &LayerParts<'_>) -> bool {
     let layer = &parts.layer;
-    let one_zero_point = layer.zeros.is_empty()
-        || layer.zeros.len() == 1
+    let one_zero_point = layer.zero_points.is_empty()
+        || layer.zero_points.len() == 1
         || layer.weight.iter().all(|q| (-128..=127).contains(q));
     let narrow = parts.input.as_ref().is_some_and(|(_, of)| !of.is_wide());
     let convolves = matches!(parts.node.op, Op::Convolution(_) | Op::Linear);
@@ -64,10 +64,10 @@ fn linear_operator(
         dims = vec![columns, rows, 1, 1];
     }
     w.b.initializer(&name, &dims, &Numbers::Int(weight.data_type, &integers));
-    let count = layer.steps.len();
+    let count = layer.scales.len();
     let vector: &[usize] = if count == 1 { &[] } else { &[count] };
     let scales = w.b.fresh(&format!("{name}/scale"));
-    w.b.initializer(&scales, vector, &Numbers::Float(layer.steps));
+    w.b.initializer(&scales, vector, &Numbers::Float(layer.scales));
     let zeros = Numbers::Int(weight.data_type, &weight.zero_points);
     let zeros = w.b.constant(&format!("{name}/zero_point"), vector, &zeros);
     let (x_scale, x_zero) = (w.scale(of.scale, &output), zero(w, of, &output));
@@ -176,9 +176,9 @@ fn integer_operator(
     }
     let to = vec![super::builder::integer("to", data_type::FLOAT)];
     let floats = w.b.helper("Cast", &[&sums], &format!("{hint}/float"), to);
-    let factors = layer.steps.iter().map(|step| {
+    let factors = layer.scales.iter().map(|step| {
         let scale = of.scale * step;
-        parts.output.map_or(scale, |output| scale / output.step)
+        parts.output.map_or(scale, |output| scale / output.scale)
     });
     let factors: Vec<f32> = factors.collect();
     let dims = along(factors.len());
@@ -217,7 +217,7 @@ pub(crate) fn exact(w: &mut Writer<'_>, node: &Node, quantizer: Quantizer) -> bo
     let to = Codes::activation(quantizer);
     let output = w.b.name(node.output);
     #[allow(clippy::cast_possible_truncation, reason = "factors are f32")]
-    let ratio = |scale: f64| (scale / f64::from(quantizer.step)) as f32;
+    let ratio = |scale: f64| (scale / f64::from(quantizer.scale)) as f32;
     let largest = |of: &Codes| {
         let ends = of.centred().map(|q| u64::from(q.unsigned_abs()));
         ends[0].max(ends[1])
@@ -242,7 +242,7 @@ pub(crate) fn exact(w: &mut Writer<'_>, node: &Node, quantizer: Quantizer) -> bo
             let hint = format!("{output}/product");
             let product =
                 w.b.helper("Mul", &[&whole[0], &whole[1]], &hint, Vec::new());
-            scaled(w, &product, a.1.scale * b.1.scale / quantizer.step, &hint)
+            scaled(w, &product, a.1.scale * b.1.scale / quantizer.scale, &hint)
         }
         None if matches!(node.op, Op::Concat(_)) => {
             let each = operands.iter().map(|(name, of)| {
@@ -269,7 +269,7 @@ pub(crate) fn exact(w: &mut Writer<'_>, node: &Node, quantizer: Quantizer) -> bo
             let sums = w.b.helper("MatMulInteger", &inputs, &hint, Vec::new());
             let to = vec![super::builder::integer("to", data_type::FLOAT)];
             let floats = w.b.helper("Cast", &[&sums], &format!("{hint}/float"), to);
-            scaled(w, &floats, a.1.scale * b.1.scale / quantizer.step, &hint)
+            scaled(w, &floats, a.1.scale * b.1.scale / quantizer.scale, &hint)
         }
         None => {
             let Some((name, of)) = operands.first() else {

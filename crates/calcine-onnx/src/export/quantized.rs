@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use calcine_graph::{Arithmetic, ElementKind, Extent, Map, Node, Op, Reduction, Source, ValueId};
 use calcine_quantize::{IntegerLayer, Quantized, Quantizer};
 
-use super::builder::{Builder, Numbers, int, integer, ints, signed};
-use super::codes::{Codes, WeightCodes};
+use super::builder::{Builder, Numbers, signed};
+use super::codes::Codes;
 use super::{ExportOptions, Form, integer as integers, operators};
 use crate::error::ExportError;
-use crate::proto::{self, data_type};
+use crate::proto;
 
 /// The opset since which tensors may be of 4 and 16 bits, and scales be those of blocks.
-const NARROW: i64 = 21;
+pub(super) const NARROW: i64 = 21;
 
 /// The opset that a network needs.
 pub(crate) fn default_opset(quantized: &Quantized) -> i64 {
@@ -126,7 +126,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The parameter's own name for its first initializer, a numbered one for others.
-    fn own_name(&mut self, path: &str) -> String {
+    pub(super) fn own_name(&mut self, path: &str) -> String {
         let count = self.own_names.entry(path.to_owned()).or_default();
         *count += 1;
         match *count {
@@ -267,7 +267,7 @@ impl<'a> Writer<'a> {
         #[allow(clippy::cast_possible_truncation, reason = "as the network has it")]
         let high = quantizer.quantize(high as f32);
         let own = self.codes(node.inputs[0]);
-        quantizer.zero == quantizer.low
+        quantizer.zero_point == quantizer.low
             && high == quantizer.high
             && own.is_some_and(|(_, own)| own == Codes::activation(quantizer))
     }
@@ -364,7 +364,7 @@ impl<'a> Writer<'a> {
                 continue;
             }
             let same = self.quantized.quantizer_of(user.output) == Some(quantizer);
-            let relu = user.op == Op::Map(Map::Relu) && quantizer.zero == quantizer.low;
+            let relu = user.op == Op::Map(Map::Relu) && quantizer.zero_point == quantizer.low;
             return same && relu;
         }
     }
@@ -427,172 +427,6 @@ impl<'a> Writer<'a> {
         let target = self.b.target(shape, &format!("{output}/shape"));
         self.b.node("Reshape", &[name, &target], output, Vec::new());
     }
-
-    /// The initializer of a layer's integers, its type, and its zero points.
-    pub(crate) fn weight_codes(&mut self, parts: &LayerParts<'_>, four_bits: bool) -> WeightCodes {
-        let layer = &parts.layer;
-        let zero_of = |at: usize| layer.zeros.get(layer.step_of(at)).copied().unwrap_or(0);
-        WeightCodes::of(
-            layer.weight,
-            layer.zeros,
-            layer.steps.len(),
-            zero_of,
-            four_bits,
-        )
-    }
-
-    pub(crate) fn weight_name(&mut self, parts: &LayerParts<'_>) -> String {
-        let at = usize::from(parts.node.op != Op::Embedding);
-        let path = self.b.name(parts.node.inputs[at]);
-        self.own_name(&path)
-    }
-
-    /// A layer's weight, dequantized.
-    fn dequantized_weight(&mut self, parts: &LayerParts<'_>) -> String {
-        let layer = &parts.layer;
-        let weight_only = parts.input.is_none() && parts.node.op != Op::Embedding;
-        let four_bits = layer.bits <= 4 && weight_only && self.b.opset >= NARROW;
-        let codes = self.weight_codes(parts, four_bits);
-        let name = self.weight_name(parts);
-        let wide = [data_type::INT16, data_type::UINT16].contains(&codes.data_type);
-        if self.b.opset < NARROW && (wide || layer.group.is_some()) {
-            let reason = "weights of more than 8 bits, and scales of groups, need opset 21";
-            self.b
-                .unsupported(&parts.node.name, "DequantizeLinear", reason);
-        }
-        let mut dims = layer.shape.to_vec();
-        let mut scales = layer.steps.to_vec();
-        let mut zeros = codes.zero_points.clone();
-        let mut integers = codes.integers;
-        let (mut scale_dims, mut attributes) = match scales.len() {
-            1 => (Vec::new(), Vec::new()),
-            _ => (vec![scales.len()], vec![int("axis", layer.output_axis)]),
-        };
-        if let Some(group) = layer.group {
-            let outputs = dims[layer.output_axis];
-            let columns = integers.len() / outputs.max(1);
-            let groups = columns.div_ceil(group);
-            attributes = vec![int("block_size", group)];
-            if layer.output_axis == 0 {
-                dims = vec![outputs, columns];
-                scale_dims = vec![outputs, groups];
-                attributes.push(integer("axis", 1));
-            } else if dims.len() == 2 {
-                // Scales lie output by output; the weight does not.
-                scale_dims = vec![groups, outputs];
-                attributes.push(integer("axis", 0));
-                scales = turned(&scales, outputs, groups);
-                zeros = turned(&zeros, outputs, groups);
-            } else {
-                // A transposed convolution: output by output, and turned back behind.
-                let turned_codes = (0..outputs).flat_map(|output| {
-                    let inner = layer.shape[2..].iter().product::<usize>();
-                    let integers = &integers;
-                    (0..layer.shape[0]).flat_map(move |input| {
-                        let from = (input * outputs + output) * inner;
-                        integers[from..from + inner].iter().copied()
-                    })
-                });
-                integers = turned_codes.collect();
-                dims = vec![outputs, columns];
-                scale_dims = vec![outputs, groups];
-                attributes.push(integer("axis", 1));
-            }
-        }
-        self.b
-            .initializer(&name, &dims, &Numbers::Int(codes.data_type, &integers));
-        let scale = self.b.fresh(&format!("{name}/scale"));
-        self.b
-            .initializer(&scale, &scale_dims, &Numbers::Float(&scales));
-        let zero = self.b.fresh(&format!("{name}/zero_point"));
-        self.b
-            .initializer(&zero, &scale_dims, &Numbers::Int(codes.data_type, &zeros));
-        let hint = format!("{name}/dequantized");
-        let inputs = [name.as_str(), &scale, &zero];
-        let weight = self
-            .b
-            .helper("DequantizeLinear", &inputs, &hint, attributes);
-        if dims == layer.shape {
-            return weight;
-        }
-        let lengths = |lengths: &[usize]| lengths.iter().map(|&length| signed(length)).collect();
-        if layer.output_axis == 0 {
-            let shape: Vec<i64> = lengths(layer.shape);
-            let shape = self.b.list(&format!("{hint}/shape"), &shape);
-            return self
-                .b
-                .helper("Reshape", &[&weight, &shape], &hint, Vec::new());
-        }
-        let mut shape = layer.shape.to_vec();
-        shape.swap(0, 1);
-        let target: Vec<i64> = lengths(&shape);
-        let target = self.b.list(&format!("{hint}/shape"), &target);
-        let shaped = self
-            .b
-            .helper("Reshape", &[&weight, &target], &hint, Vec::new());
-        let axes = [1, 0].into_iter().chain(2..shape.len());
-        self.b
-            .helper("Transpose", &[&shaped], &hint, vec![ints("perm", axes)])
-    }
-
-    /// The name of a layer's bias: its parameter's, or one like it.
-    pub(crate) fn bias_name(&mut self, parts: &LayerParts<'_>) -> String {
-        match parts.node.inputs.get(2) {
-            Some(&id) => {
-                let path = self.b.name(id);
-                self.own_name(&path)
-            }
-            None => self.b.fresh(&format!("{}.bias", parts.layer.name)),
-        }
-    }
-
-    /// A layer's bias: integers with the scale `float32(s_x · s_w)`, dequantized, or floats; `None` if it is zero.
-    fn bias(&mut self, parts: &LayerParts<'_>) -> Option<String> {
-        let layer = &parts.layer;
-        if let Some(bias) = layer.float_bias {
-            if bias.iter().all(|bias| *bias == 0.0) {
-                return None;
-            }
-            let name = self.bias_name(parts);
-            self.b
-                .initializer(&name, &[bias.len()], &Numbers::Float(bias));
-            return Some(name);
-        }
-        let (bias, (_, of)) = (layer.bias?, parts.input.as_ref()?);
-        if bias.iter().all(|bias| *bias == 0) {
-            return None;
-        }
-        let name = self.bias_name(parts);
-        let numbers = Numbers::Int(data_type::INT32, bias);
-        self.b.initializer(&name, &[bias.len()], &numbers);
-        let scales: Vec<f32> = layer.steps.iter().map(|step| of.scale * step).collect();
-        let dims: &[usize] = match scales.len() {
-            1 => &[],
-            _ => &[scales.len()],
-        };
-        let scale = self.b.fresh(&format!("{name}/scale"));
-        self.b.initializer(&scale, dims, &Numbers::Float(&scales));
-        let zero = self.b.fresh(&format!("{name}/zero_point"));
-        let zeros = vec![0; scales.len()];
-        self.b
-            .initializer(&zero, dims, &Numbers::Int(data_type::INT32, &zeros));
-        let inputs = [name.as_str(), &scale, &zero];
-        let attributes = match scales.len() {
-            1 => Vec::new(),
-            _ => vec![integer("axis", 0)],
-        };
-        let hint = format!("{name}/dequantized");
-        Some(
-            self.b
-                .helper("DequantizeLinear", &inputs, &hint, attributes),
-        )
-    }
-}
-
-/// A table of so many rows and columns, column by column.
-fn turned<T: Copy>(table: &[T], rows: usize, columns: usize) -> Vec<T> {
-    let cells = (0..columns).flat_map(|column| (0..rows).map(move |row| row * columns + column));
-    cells.map(|at| table[at]).collect()
 }
 
 /// Of how many numbers the node's results are means, if it makes means of equally many, whatever the batch.
