@@ -4,8 +4,8 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use calcine_fold::{Fold, Grain, Layout};
 
-use crate::pattern::{self, UnknownParameter};
 use crate::settings::{Owner, Settings};
+use crate::unknown::{self, UnknownParameter};
 use crate::walk::Walk;
 use crate::{Groups, UnitError};
 
@@ -290,7 +290,7 @@ impl Inventory {
                 Some(name) => (name, false),
                 None => (pattern, true),
             };
-            for index in pattern::matches(name, &self.parameters)? {
+            for index in unknown::matches(name, &self.parameters)? {
                 chosen[index] = keep;
             }
         }

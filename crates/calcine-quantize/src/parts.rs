@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use calcine_graph::{Graph, Node, Op, Source};
-use calcine_trace::watch::LayerSamples;
+use calcine_observe::LayerSamples;
 use calcine_trace::{AnyTensor, Network, Tensors, Which};
 
 use crate::float::Float;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
 use calcine_graph::{Graph, Node};
-use calcine_trace::watch::Sampling;
+use calcine_observe::{Sampling, sample_layers};
 use calcine_trace::{AnyTensor, ForwardError, Network, Tensors};
 
 use crate::batches::finite;
@@ -128,7 +128,12 @@ pub fn quantize_over<I: Tensors + Clone>(
         finite(network.graph(), batches)?;
     }
     let mut sample = |paths: &[&str]| {
-        let found = network.sample_layers(batches.iter().cloned(), paths, &Sampling::default())?;
+        let found = sample_layers(
+            &network,
+            batches.iter().cloned(),
+            paths,
+            &Sampling::default(),
+        )?;
         Ok(found.into_iter().map(|found| found.value).collect())
     };
     let mut parts = Parts::of(network, seen, settings, &mut sample)?;

@@ -141,8 +141,6 @@ mod amount;
 mod bind;
 mod data;
 mod distillation;
-#[cfg(feature = "distiller")]
-pub mod distiller;
 mod duty;
 mod error;
 mod length;

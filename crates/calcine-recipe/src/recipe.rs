@@ -1,11 +1,12 @@
 use std::path::Path;
 
+use calcine_names::suggest;
 use toml::de::DeTable;
 
 use crate::data::ImageData;
 use crate::distillation::Teaching;
 use crate::duty::Duty;
-use crate::error::{Found, Problems, RecipeError, suggest};
+use crate::error::{Found, Problems, RecipeError};
 use crate::length;
 use crate::policy::{Kind, Policy};
 use crate::pruner::Pruner;
@@ -57,7 +58,7 @@ impl Recipe {
             Ok(text) => Self::read(file, &text),
             Err(error) => {
                 let message = format!("the recipe cannot be read: {error}");
-                Err(RecipeError::new(
+                Err(RecipeError::of_found(
                     file,
                     "",
                     vec![Found {
@@ -172,7 +173,7 @@ impl Recipe {
                 span: error.span().unwrap_or(0..0),
                 message: error.message().to_owned(),
             });
-            return Err(RecipeError::new(file, text, found.collect()));
+            return Err(RecipeError::of_found(file, text, found.collect()));
         }
         let parts = read(document.get_ref(), &problems);
         let found = problems.into_inner();
@@ -181,7 +182,7 @@ impl Recipe {
                 let text = text.to_owned();
                 Ok(Self { file, text, parts })
             }
-            _ => Err(RecipeError::new(file, text, found)),
+            _ => Err(RecipeError::of_found(file, text, found)),
         }
     }
 }

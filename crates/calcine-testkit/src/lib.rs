@@ -15,11 +15,13 @@
 //! | [`golden`] | Distiller's recorded numbers, or a printed word where they are absent |
 //! | [`values`], [`numbers`] | reproducible numbers without a generator |
 //! | [`Mlp`], [`ConvNet`] | models small enough for a test |
+//! | [`networks`] | small models with the parts of real networks: residual blocks, attention, tied layers |
 
 mod device;
 mod each;
 pub mod golden;
 mod models;
+pub mod networks;
 mod reads;
 mod values;
 

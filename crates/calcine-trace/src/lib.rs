@@ -37,7 +37,6 @@
 //! # Ok::<(), calcine_trace::TraceError>(())
 //! ```
 
-mod activity;
 mod apply;
 mod assemble;
 mod compare;
@@ -53,7 +52,6 @@ mod run;
 mod steps;
 mod stored;
 mod tensor;
-pub mod watch;
 
 use burn::module::Module;
 use burn::tensor::{Device, TensorData};

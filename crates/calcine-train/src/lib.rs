@@ -17,7 +17,7 @@
 //! | [`Prune`] | the pruner, score × grain × select × amount |
 //! | [`Penalty`] | regularizers and group thresholds |
 //! | [`Rewind`] | lottery tickets: back to an epoch, under the masks |
-//! | [`Watch`], `NetworkWatch` | shows pruners the activations that their scores look at |
+//! | [`Driver::with_watch`] | takes what shows pruners the activations that their scores look at |
 //! | [`RatePlan`] | the learning rate over the run |
 //! | [`fit`], [`Run`], [`Observer`] | train, validate, checkpoint, report, stop cleanly |
 //! | [`Log`], [`CsvLog`], [`ConsoleLog`], `TensorBoard` | scalars and histograms over the steps; [`Logged`] feeds them |
@@ -29,7 +29,6 @@
 //! | [`checkpoint`] | a directory that is complete or absent |
 //! | [`stream`] | named random streams of a run |
 
-mod activity;
 pub mod checkpoint;
 mod distill;
 mod driver;
@@ -38,8 +37,6 @@ mod finite;
 mod fit;
 mod history;
 mod log;
-#[cfg(feature = "activations")]
-mod network_watch;
 mod observer;
 mod outcome;
 mod policy;
@@ -47,10 +44,10 @@ mod rate;
 #[cfg(feature = "supervised")]
 mod supervised;
 mod thinned;
+mod unwatched;
 
 pub use calcine_criteria::stream;
 
-pub use activity::{Reconstruction, UnwatchedError, Wanted, Watch};
 pub use distill::{Distillation, Lesson, Taught};
 pub use driver::{Driver, Forward, PolicyError};
 pub use evaluate::{Evaluation, Labelled, evaluate};
@@ -60,8 +57,6 @@ pub use history::{Criterion, EpochRow, History};
 #[cfg(feature = "tensorboard")]
 pub use log::TensorBoard;
 pub use log::{ConsoleLog, CsvLog, Log, LogError, Logged};
-#[cfg(feature = "activations")]
-pub use network_watch::NetworkWatch;
 pub use observer::{EpochReport, NoObserver, Observer, StepReport, WeightReport};
 pub use outcome::PolicyOutcome;
 pub use policy::{
@@ -73,3 +68,4 @@ pub use rate::{RateEntry, RatePlan};
 #[cfg(feature = "supervised")]
 pub use supervised::{Compressed, Objective};
 pub use thinned::{Remains, ThinnedError};
+pub use unwatched::UnwatchedError;

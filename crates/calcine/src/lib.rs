@@ -11,6 +11,7 @@
 //! | [`fold`] | a weight as rows of units | |
 //! | [`graph`] | a network as data: shapes, MACs, channels that go together, drawings | |
 //! | [`mask`] | masks keyed by parameter | |
+//! | [`names`] | patterns of names, and the nearest names | |
 //! | [`params`] | find, read and edit parameters | |
 //! | [`regularize`] | regularizers as value, gradient and proximal step | |
 //! | [`quant`] | the mathematics of quantization: quantizers, ranges, fake quantization | |
@@ -21,11 +22,12 @@
 //! | | TensorBoard event files | `tensorboard` |
 //! | | the adapter for Burn's `SupervisedTraining` | `supervised` |
 //! | `recipe` | recipe files | `recipe` (default) |
-//! | | Distiller's YAML schedules as recipes | `distiller` |
+//! | `distiller` | Distiller's YAML schedules as recipes | `distiller`; brings `recipe` |
 //! | `summary` | tables of a model | `summary` (default) |
 //! | `plot` | line charts, SVG and PNG | `sensitivity` |
 //! | `sensitivity` | how much each layer can lose | `sensitivity` |
 //! | `trace` | any Burn model as a network that computes and trains | `trace` |
+//! | `observe` | statistics of activations | `observe`; brings `trace` |
 //! | `thin` | removes pruned channels physically | `thin`; brings `trace` |
 //! | `quantize` | quantizes traced networks, after training and in it | `quantize`; brings `trace` |
 //! | `data` | data sets as batches | `data` |
@@ -59,9 +61,14 @@ pub mod device;
 pub use calcine_criteria as criteria;
 #[cfg(feature = "data")]
 pub use calcine_data as data;
+#[cfg(feature = "distiller")]
+pub use calcine_distiller as distiller;
 pub use calcine_fold as fold;
 pub use calcine_graph as graph;
 pub use calcine_mask as mask;
+pub use calcine_names as names;
+#[cfg(feature = "observe")]
+pub use calcine_observe as observe;
 pub use calcine_params as params;
 #[cfg(feature = "sensitivity")]
 pub use calcine_plot as plot;

@@ -20,6 +20,14 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "chosen only where the scores are in host memory anyway",
     ),
     (
+        "crates/calcine-weights/src/assign.rs",
+        "weights are compared and checked as they are loaded",
+    ),
+    (
+        "crates/calcine-weights/src/derived.rs",
+        "weights are computed from their parts as they are loaded",
+    ),
+    (
         "crates/calcine-mask/src/file.rs",
         "saving masks, all in one read",
     ),
@@ -100,15 +108,15 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "a network's parameters for its file, in one read, and its constants",
     ),
     (
-        "crates/calcine-trace/src/watch/pass.rs",
+        "crates/calcine-observe/src/pass.rs",
         "statistics of activations, all in one read after the last batch",
     ),
     (
-        "crates/calcine-trace/src/watch/sampling.rs",
+        "crates/calcine-observe/src/sampling.rs",
         "samples of layers, all in one read after the last batch",
     ),
     (
-        "crates/calcine-train/src/network_watch.rs",
+        "crates/calcine-observe/src/network_watch.rs",
         "the masks of weights that are refitted after a selection; the pruner says so",
     ),
     (

@@ -93,10 +93,13 @@ pub(super) fn crates_are_furnished(workspace: &Workspace) -> Vec<Problem> {
                 "the crate has no `description`",
             ));
         }
-        if !package
-            .targets
-            .iter()
-            .any(cargo_metadata::Target::is_example)
+        // A program is tried by running it.
+        let is_library = package.targets.iter().any(cargo_metadata::Target::is_lib);
+        if is_library
+            && !package
+                .targets
+                .iter()
+                .any(cargo_metadata::Target::is_example)
         {
             problems.push(Problem::in_file(
                 &manifest,

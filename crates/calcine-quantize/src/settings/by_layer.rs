@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use calcine_graph::{Graph, Node};
-use calcine_params::{Pattern, nearest};
+use calcine_names::{Pattern, nearest};
 
 use super::{ActivationSettings, Override, Settings, WeightSettings};
 use crate::plan::{Uses, has_integers, weight_at};

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use calcine_params::Pattern;
+use calcine_names::Pattern;
 use calcine_quant::{MAX_BITS, Method};
 
 use super::{

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
+use calcine_observe::{NetworkWatch, Sums};
 use calcine_params::Inventory;
 use calcine_quantize::{AwareNetwork, Calibration, Override, Quantized, Settings, Stage};
 use calcine_recipe::{Duty, Quantization};
 use calcine_schedule::Clock;
 use calcine_thin::{Border, ThinOptions, Thinned, thin_with};
 use calcine_trace::Network;
-use calcine_trace::watch::Sums;
-use calcine_train::{Data, Driver, NetworkWatch, PolicyOutcome, Remains, Run};
+use calcine_train::{Data, Driver, PolicyOutcome, Remains, Run};
 
 use super::run::write;
 use super::setup::Setup;

@@ -1,0 +1,511 @@
+//! Pruners: from a class and its arguments to `[pruner.NAME]`.
+
+mod ranked;
+
+use calcine_fold::Grain;
+use calcine_schedule::Window;
+
+use self::ranked::{Ranked, ranked};
+use super::fields::Fields;
+use super::group::{Reader, grains};
+use super::node::{Map, Node};
+use super::notes::Notes;
+use super::schedule::Instance;
+use super::text::{Entry, Table, float};
+use crate::node::At;
+use calcine_names::suggest;
+
+/// What of a pruner is said by its policy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Variant<'a> {
+    pub(crate) fold_norm: bool,
+    /// Levels in the place of the pruner's own.
+    pub(crate) levels: Option<&'a Node>,
+}
+
+/// What a pruner becomes.
+#[derive(Debug)]
+pub(crate) enum Pruner {
+    /// Several where Distiller has one that treats parameters differently.
+    Tables(Vec<Table>),
+    /// A coin of its own kind: masks must not stay.
+    Coin(Table),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Class {
+    Magnitude,
+    Sensitivity,
+    Level,
+    Splicing,
+    BaiduRnn,
+    Gradual,
+    StructureThreshold,
+    Ranked(Ranked),
+}
+
+const CLASSES: [(&str, Class); 24] = [
+    ("MagnitudeParameterPruner", Class::Magnitude),
+    ("SensitivityPruner", Class::Sensitivity),
+    ("SparsityLevelParameterPruner", Class::Level),
+    ("SplicingPruner", Class::Splicing),
+    ("BaiduRNNPruner", Class::BaiduRnn),
+    ("AutomatedGradualPruner", Class::Gradual),
+    ("StructureParameterPruner", Class::StructureThreshold),
+    (
+        "L1RankedStructureParameterPruner",
+        Class::Ranked(Ranked::L1),
+    ),
+    (
+        "L1RankedStructureParameterPruner_AGP",
+        Class::Ranked(Ranked::L1.gradual()),
+    ),
+    (
+        "L2RankedStructureParameterPruner",
+        Class::Ranked(Ranked::L2),
+    ),
+    (
+        "L2RankedStructureParameterPruner_AGP",
+        Class::Ranked(Ranked::L2.gradual()),
+    ),
+    (
+        "RandomLevelStructureParameterPruner",
+        Class::Ranked(Ranked::RANDOM_LEVEL),
+    ),
+    (
+        "GradientRankedFilterPruner",
+        Class::Ranked(Ranked::GRADIENT),
+    ),
+    (
+        "GradientRankedFilterPruner_AGP",
+        Class::Ranked(Ranked::GRADIENT.gradual()),
+    ),
+    ("RandomRankedFilterPruner", Class::Ranked(Ranked::RANDOM)),
+    (
+        "RandomRankedFilterPruner_AGP",
+        Class::Ranked(Ranked::RANDOM.gradual()),
+    ),
+    ("BernoulliFilterPruner", Class::Ranked(Ranked::BERNOULLI)),
+    (
+        "BernoulliFilterPruner_AGP",
+        Class::Ranked(Ranked::BERNOULLI.gradual()),
+    ),
+    (
+        "ActivationAPoZRankedFilterPruner",
+        Class::Ranked(Ranked::APOZ),
+    ),
+    (
+        "ActivationAPoZRankedFilterPruner_AGP",
+        Class::Ranked(Ranked::APOZ.gradual()),
+    ),
+    (
+        "ActivationMeanRankedFilterPruner",
+        Class::Ranked(Ranked::MEAN_ACTIVATION),
+    ),
+    (
+        "ActivationMeanRankedFilterPruner_AGP",
+        Class::Ranked(Ranked::MEAN_ACTIVATION.gradual()),
+    ),
+    (
+        "FMReconstructionChannelPruner",
+        Class::Ranked(Ranked::RECONSTRUCTION),
+    ),
+    (
+        "FMReconstructionChannelPruner_AGP",
+        Class::Ranked(Ranked::RECONSTRUCTION.gradual()),
+    ),
+];
+
+/// The pruner, for a policy with this window; `None` after a problem.
+pub(crate) fn convert(
+    instance: &Instance<'_>,
+    variant: Variant<'_>,
+    window: &Window,
+) -> Option<Pruner> {
+    let fields = instance.fields.afresh();
+    let notes = fields.notes;
+    let (name, class) = (&instance.name.value, &instance.class);
+    let Some((word, class)) = CLASSES.into_iter().find(|(word, _)| *word == class.value) else {
+        let hint = suggest(&class.value, CLASSES.iter().map(|(word, _)| *word));
+        notes.problem(
+            &class.span,
+            format!("unknown pruner class `{}`; {hint}", class.value),
+        );
+        return None;
+    };
+    fields.text("class");
+    let maker = Maker {
+        instance,
+        fields: &fields,
+        variant,
+    };
+    if let (Some(levels), false) = (variant.levels, matches!(class, Class::Level)) {
+        let message =
+            format!("`levels` is for a SparsityLevelParameterPruner, `{name}` is a {word}");
+        notes.problem(&levels.span, message);
+    }
+    let pruner = match class {
+        Class::Magnitude => maker.magnitude(),
+        Class::Sensitivity => maker.sensitivity(),
+        Class::Level => maker.level(),
+        Class::Splicing => maker.splicing(),
+        Class::BaiduRnn => maker.baidu_rnn(window),
+        Class::Gradual => maker.gradual(window),
+        Class::StructureThreshold => maker.structure_threshold(),
+        Class::Ranked(class) => ranked(&maker, class, window),
+    };
+    fields.close();
+    pruner
+}
+
+/// Makes the tables of one pruner.
+struct Maker<'a, 'b> {
+    instance: &'b Instance<'a>,
+    fields: &'b Fields<'a>,
+    variant: Variant<'b>,
+}
+
+impl Maker<'_, '_> {
+    fn notes(&self) -> &Notes {
+        self.fields.notes
+    }
+
+    /// A table without an amount.
+    fn table(&self, name: String, score: &str, grain: Option<At<Grain>>) -> Table {
+        let Instance {
+            class, name: at, ..
+        } = self.instance;
+        let mut entries = vec![Entry::text("score", score, &class.span)];
+        if let Some(grain) = grain {
+            entries.push(Entry::text("grain", &grain.value.to_string(), &grain.span));
+        }
+        if self.variant.fold_norm {
+            entries.push(Entry::flag("fold_norm", &class.span));
+        }
+        Table {
+            name,
+            about: class.value.clone(),
+            entries,
+            by_name: None,
+            span: at.span.clone(),
+        }
+    }
+
+    fn name(&self) -> String {
+        self.instance.name.value.clone()
+    }
+
+    /// One table for the parameters that are named, another for `"*"`.
+    fn by_name_or_star(
+        &self,
+        amount: &'static str,
+        numbers: Vec<(At<String>, At<f64>)>,
+        more: &[Entry],
+    ) -> Vec<Table> {
+        let (stars, named): (Vec<_>, Vec<_>) =
+            numbers.into_iter().partition(|(name, _)| name.value == "*");
+        let mut tables = Vec::new();
+        let star_name = match named.is_empty() {
+            true => self.name(),
+            false => format!("{}_rest", self.name()),
+        };
+        if !named.is_empty() {
+            let mut table = self.table(self.name(), "magnitude", None);
+            table.entries.extend_from_slice(more);
+            let each = |(name, number): &(At<String>, At<f64>)| {
+                Entry::of_parameter(&name.value, float(number.value), &number.span)
+            };
+            table.by_name = Some((amount, named.iter().map(each).collect()));
+            tables.push(table);
+        }
+        for (star, number) in stars {
+            let text = "`*` is every parameter, biases and batch norms too, as in Distiller: `**`; \
+                        weights alone are `**.weight`";
+            self.notes().warn(&star.span, text);
+            let mut table = self.table(star_name.clone(), "magnitude", None);
+            let others: Vec<String> = named.iter().map(|(n, _)| format!("!{}", n.value)).collect();
+            let patterns = std::iter::once("**").chain(others.iter().map(String::as_str));
+            table
+                .entries
+                .insert(0, Entry::texts("params", patterns, &star.span));
+            table.entries.extend_from_slice(more);
+            table.entries.push(Entry::number(amount, &number));
+            tables.push(table);
+        }
+        tables
+    }
+
+    fn magnitude(&self) -> Option<Pruner> {
+        let thresholds = self.fields.number_by_name("thresholds");
+        let words = "a threshold for each parameter, and for all others `\"*\"`";
+        let thresholds = self.fields.need("thresholds", words, thresholds)?;
+        if !thresholds.iter().any(|(name, _)| name.value == "*") {
+            let message = "`thresholds` has no `\"*\"`, which Distiller insists on";
+            self.notes().problem(&self.fields.span, message);
+            return None;
+        }
+        Some(Pruner::Tables(self.by_name_or_star(
+            "threshold",
+            thresholds,
+            &[],
+        )))
+    }
+
+    fn sensitivity(&self) -> Option<Pruner> {
+        let sensitivities = self.fields.number_by_name("sensitivities");
+        let words = "a number of deviations for each parameter";
+        let sensitivities = self.fields.need("sensitivities", words, sensitivities)?;
+        // A folded weight is a tensor of its own each time, so its deviation is measured anew.
+        let span = &self.instance.class.span;
+        let refresh = self.variant.fold_norm.then(|| Entry::flag("refresh", span));
+        let more: Vec<Entry> = refresh.into_iter().collect();
+        Some(Pruner::Tables(self.by_name_or_star(
+            "sensitivity",
+            sensitivities,
+            &more,
+        )))
+    }
+
+    fn level(&self) -> Option<Pruner> {
+        let own = self.fields.number_by_name("levels");
+        let levels = match self.variant.levels {
+            None => self
+                .fields
+                .need("levels", "a level for each parameter", own)?,
+            Some(levels) => {
+                let key = At::new("levels".to_owned(), levels.span.clone());
+                let of_policy: Map = vec![(key, levels.clone())];
+                let fields = Fields::new(&of_policy, levels.span.clone(), self.notes());
+                fields.number_by_name("levels")?
+            }
+        };
+        self.warn_of_ties();
+        Some(Pruner::Tables(self.by_name_or_star("level", levels, &[])))
+    }
+
+    fn splicing(&self) -> Option<Pruner> {
+        let sensitivities = self.fields.number_by_name("sensitivities");
+        let words = "a number of deviations for each parameter";
+        let sensitivities = self.fields.need("sensitivities", words, sensitivities);
+        let low = self.fields.number("low_thresh_mult");
+        let low = self.fields.need("low_thresh_mult", "0.9, say", low);
+        let high = self.fields.number("hi_thresh_mult");
+        let high = self.fields.need("hi_thresh_mult", "1.1, say", high);
+        let growth = self.fields.number("sensitivity_multiplier");
+        let mut more = vec![Entry::number("low", &low?), Entry::number("high", &high?)];
+        // Distiller takes no notice of one below zero.
+        let growth = growth.filter(|growth| growth.value > 0.0);
+        more.extend(growth.map(|growth| Entry::number("growth", &growth)));
+        Some(Pruner::Tables(self.by_name_or_star(
+            "splicing",
+            sensitivities?,
+            &more,
+        )))
+    }
+
+    fn baidu_rnn(&self, window: &Window) -> Option<Pruner> {
+        let q = self.fields.number("q");
+        let q = self.fields.need("q", "what the threshold is to come to", q);
+        let offset = self.fields.count("ramp_epoch_offset");
+        let offset = self
+            .fields
+            .need("ramp_epoch_offset", "epochs up to the bend", offset);
+        let slope = self.fields.number("ramp_slope_mult");
+        let slope = self
+            .fields
+            .need("ramp_slope_mult", "the second slope by the first", slope);
+        let params = self.params();
+        self.ramp(window)?;
+        let (q, offset, slope) = (q?, offset?, slope?);
+        if window.end() - window.first() < offset.value {
+            let message = "the policy ends before the threshold's bend";
+            self.notes().problem(&offset.span, message);
+            return None;
+        }
+        let ramp = format!(
+            "{{ curve = \"two_slopes\", q = {}, ramp_offset = {}, ramp_slope = {} }}",
+            float(q.value),
+            offset.value,
+            float(slope.value)
+        );
+        let mut table = self.table(self.name(), "magnitude", None);
+        table.entries.insert(0, params?);
+        table
+            .entries
+            .push(Entry::written("threshold", ramp, &q.span));
+        Some(Pruner::Tables(vec![table]))
+    }
+
+    fn gradual(&self, window: &Window) -> Option<Pruner> {
+        let curve = self.cubic("level", window);
+        let params = self.params();
+        self.warn_of_ties();
+        let mut table = self.table(self.name(), "magnitude", None);
+        table.entries.insert(0, params?);
+        table.entries.push(curve?);
+        Some(Pruner::Tables(vec![table]))
+    }
+
+    fn structure_threshold(&self) -> Option<Pruner> {
+        let criterion = self.fields.text("threshold_criteria");
+        let words = "Mean_Abs or Max";
+        let criterion = self.fields.need("threshold_criteria", words, criterion);
+        let regimes = regimes(self.fields)?;
+        let criterion = criterion?;
+        let score = match criterion.value.as_str() {
+            "Mean_Abs" => "magnitude",
+            "Max" => "max",
+            other => {
+                let message = format!("`threshold_criteria` is `{other}`, expected {words}");
+                self.notes().problem(&criterion.span, message);
+                return None;
+            }
+        };
+        warn_of_means(&regimes, &criterion, self.notes());
+        let table = |name: String, regime: &Regime| {
+            let grain = At::new(regime.grain, regime.grain_span.clone());
+            let mut table = self.table(name, score, Some(grain));
+            table.by_name = Some(("threshold", regime.entries.clone()));
+            table
+        };
+        Some(Pruner::Tables(named_by_grain(
+            &self.name(),
+            &regimes,
+            table,
+        )))
+    }
+
+    /// `weights` as `params`.
+    fn params(&self) -> Option<Entry> {
+        let notes = self.notes();
+        let node = self.fields.get("weights");
+        // Distiller looks for the parameter's name in this text.
+        if let Some(name) = node.and_then(|node| node.value.as_text().map(|text| (node, text))) {
+            let (node, text) = name;
+            let warning = "`weights` is a text, not a list: Distiller took every parameter whose name \
+                           is a part of it, the recipe takes the one of this name";
+            notes.warn(&node.span, warning);
+            return Some(Entry::texts("params", [text], &node.span));
+        }
+        let names = self.fields.names("weights");
+        let names = self
+            .fields
+            .need("weights", "a list of parameter names", names)?;
+        let texts = names.value.iter().map(|name| name.value.as_str());
+        Some(Entry::texts("params", texts, &names.span))
+    }
+
+    /// `initial_sparsity` and `final_sparsity`.
+    fn cubic(&self, amount: &'static str, window: &Window) -> Option<Entry> {
+        let from = self.fields.number("initial_sparsity");
+        let from = self
+            .fields
+            .need("initial_sparsity", "the first level", from);
+        let to = self.fields.number("final_sparsity");
+        let to = self.fields.need("final_sparsity", "the last level", to);
+        self.ramp(window)?;
+        let (from, to) = (from?, to?);
+        if to.value <= from.value {
+            let message = format!(
+                "`final_sparsity` is {}, not above the initial one",
+                to.value
+            );
+            self.notes().problem(&to.span, message);
+            return None;
+        }
+        let (low, high) = (float(from.value), float(to.value));
+        let curve = format!("{{ curve = \"cubic\", from = {low}, to = {high} }}");
+        Some(Entry::written(amount, curve, &from.span))
+    }
+
+    /// A ramp needs a way to go.
+    fn ramp(&self, window: &Window) -> Option<()> {
+        if window.every().is_some() && window.count() > 1 {
+            return Some(());
+        }
+        let (name, class) = (&self.instance.name.value, &self.instance.class);
+        let message = format!(
+            "`{name}` moves step by step, and a policy of it is a list of epochs or acts once: it \
+             needs `starting_epoch`, `ending_epoch` and a `frequency` below their distance"
+        );
+        self.notes().problem(&class.span, message);
+        None
+    }
+
+    fn warn_of_ties(&self) {
+        let text = "a level drops exactly ⌊level·N⌋ units; Distiller also dropped all that tie with \
+                    the last of them";
+        self.notes().warn(&self.instance.class.span, text);
+    }
+}
+
+/// Parameters of `reg_regims` with one grain.
+#[derive(Debug, Clone)]
+pub(crate) struct Regime {
+    pub(crate) grain: Grain,
+    pub(crate) grain_span: std::ops::Range<usize>,
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// `reg_regims: {parameter: [number, group]}` by group.
+pub(crate) fn regimes(fields: &Fields<'_>) -> Option<Vec<Regime>> {
+    let words = "parameter: [number, group]";
+    let entries = fields.entries("reg_regims");
+    let entries = fields.need("reg_regims", words, entries)?.value;
+    let notes = fields.notes;
+    let mut regimes: Vec<Regime> = Vec::new();
+    let mut sound = true;
+    for (name, node) in entries {
+        let pair = node.value.as_list().and_then(|list| match list {
+            [number, group] => Some((number.value.as_number()?, group, group.value.as_text()?)),
+            _ => None,
+        });
+        let Some((number, group, word)) = pair else {
+            let message = format!("`{}` is to be [number, group]", name.value);
+            notes.problem(&node.span, message);
+            sound = false;
+            continue;
+        };
+        let word = At::new(word.to_owned(), group.span.clone());
+        let Some(grains) = grains(&word, Reader::Regularizing, notes) else {
+            sound = false;
+            continue;
+        };
+        for grain in grains {
+            let entry = Entry::of_parameter(&name.value, float(number), &node.span);
+            match regimes.iter_mut().find(|regime| regime.grain == grain) {
+                Some(regime) => regime.entries.push(entry),
+                None => regimes.push(Regime {
+                    grain,
+                    grain_span: group.span.clone(),
+                    entries: vec![entry],
+                }),
+            }
+        }
+    }
+    sound.then_some(regimes)
+}
+
+/// A table for each grain, with the grain in its name if there are several.
+pub(crate) fn named_by_grain(
+    name: &str,
+    regimes: &[Regime],
+    table: impl Fn(String, &Regime) -> Table,
+) -> Vec<Table> {
+    let several = regimes.len() > 1;
+    let named = |regime: &Regime| match several {
+        true => table(format!("{name}_{}", regime.grain), regime),
+        false => table(name.to_owned(), regime),
+    };
+    regimes.iter().map(named).collect()
+}
+
+/// Means of a matrix were divided by the other axis.
+pub(crate) fn warn_of_means(regimes: &[Regime], criterion: &At<String>, notes: &Notes) {
+    let linear = |regime: &Regime| matches!(regime.grain, Grain::FcInput | Grain::FcOutput);
+    if criterion.value.starts_with("Mean_") && regimes.iter().any(linear) {
+        let text = "the mean of a linear layer's row or column is over its members; Distiller divided \
+                    by the number of rows or columns, which differs where the weight is not square";
+        notes.warn(&criterion.span, text);
+    }
+}
