@@ -14,8 +14,7 @@ mod records;
 #[cfg(test)]
 pub(crate) use records::tests::write_files;
 
-pub(crate) use names::{COARSE, FINE};
-pub(crate) use packing::{Found, Packing, Set, find, other};
+pub(crate) use packing::{Found, Packing, Set, find};
 
 use serde::{Deserialize, Serialize};
 use std::path::Path;

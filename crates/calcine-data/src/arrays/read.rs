@@ -116,7 +116,8 @@ pub(super) fn file(path: &Path) -> Result<Vec<(String, Array)>, DataError> {
         let mut member = archive
             .by_index(index)
             .map_err(|error| arrays(error.to_string()))?;
-        let Some(name) = member.name().strip_suffix(".npy").map(str::to_owned) else {
+        let name = member.name().map_err(|error| arrays(error.to_string()))?;
+        let Some(name) = name.strip_suffix(".npy").map(str::to_owned) else {
             continue;
         };
         let mut bytes = Vec::new();

@@ -134,7 +134,7 @@ mod tests {
             assert_eq!(found, sizes);
             let flat = labels(&limited).concat();
             let expected = images.labels()[..flat.len()].iter();
-            assert!(flat.into_iter().eq(expected.map(|&label| label.into())));
+            assert!(flat.into_iter().eq(expected.map(|&label| i32::from(label))));
         }
     }
 
