@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use calcine_testkit::golden;
 use calcine_zoo::{RESNET20_CIFAR10, ResNet, ResNetConfig};
 use safetensors::SafeTensors;
 
@@ -25,9 +26,11 @@ fn the_shipped_weights_give_pytorchs_logits_on_four_images() {
 
 #[test]
 fn reference_resnet20_logits_from_safetensors_and_pth_tar() {
-    let Some(models) = shared("models") else {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/models");
+    if !models.is_dir() {
+        println!("skipped: no {}", models.display());
         return;
-    };
+    }
     let reference = std::fs::read(models.join("resnet20-cifar10.logits.safetensors")).unwrap();
     for file in ["resnet20-cifar10.safetensors", "resnet20-cifar10.pth.tar"] {
         let model = calcine_weights::load(resnet20(), &models.join(file)).unwrap();
@@ -39,18 +42,22 @@ fn reference_resnet20_logits_from_safetensors_and_pth_tar() {
 
 #[test]
 fn golden_resnet20_base_logits() {
-    let Some(golden) = shared("golden") else {
-        return;
-    };
-    let bytes = std::fs::read(golden.join("resnet20_base.safetensors")).unwrap();
-    let tensors = SafeTensors::deserialize(&bytes).unwrap();
-    let parameters = tensors
-        .tensors()
-        .into_iter()
-        .filter(|(name, _)| name != "x" && name != "logits");
-    let parameters = safetensors::serialize(parameters, None).unwrap();
-    let model = calcine_weights::load_bytes(resnet20(), &parameters).unwrap();
-    check(&model, &bytes, "golden");
+    let model = golden_resnet(&Device::flex());
+    check(
+        &model,
+        &golden::bytes("resnet20_base.safetensors"),
+        "golden",
+    );
+}
+
+/// The residual network of the golden vectors, as deep as they have it.
+pub(crate) fn golden_resnet(device: &Device) -> ResNet {
+    let parameters = golden::parameters("resnet20_base.safetensors");
+    let file = SafeTensors::deserialize(&parameters).unwrap();
+    let is_block = |name: &&&str| name.starts_with("layer1.") && name.ends_with(".conv1.weight");
+    let blocks = file.names().iter().filter(is_block).count();
+    let model = ResNetConfig::new(6 * blocks + 2).init(device).unwrap();
+    calcine_weights::load_bytes(model, &parameters).unwrap()
 }
 
 #[test]
@@ -106,21 +113,4 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/data")
         .join(name)
-}
-
-/// A folder of the reference files beside the repository, or a printed word that it is not there.
-pub(crate) fn shared(folder: &str) -> Option<PathBuf> {
-    let golden = std::env::var_os("CALCINE_GOLDEN").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden"),
-        PathBuf::from,
-    );
-    let path = match folder {
-        "golden" => golden,
-        beside => golden.join("..").join(beside),
-    };
-    if path.is_dir() {
-        return Some(path);
-    }
-    println!("skipped: no {}", path.display());
-    None
 }
