@@ -5,10 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::Device;
-use calcine_train::Data;
 use calcine_data::{
     Augmentation, Color, DataError, ImageOptions, LoaderSettings, Normalization, Options, open,
 };
+use calcine_train::Data;
 use safetensors::SafeTensors;
 
 use crate::{Images, all, fixture, tested};

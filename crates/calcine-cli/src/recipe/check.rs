@@ -6,12 +6,11 @@ use burn::tensor::{Device, Tensor};
 use calcine::graph::Kind;
 use calcine::quantize::{AwareNetwork, Calibration};
 use calcine::recipe::{Quantization, Recipe, Train};
+use calcine::run::quantization_settings;
 use calcine::trace::{AnyTensor, Network};
-use calcine::zoo::reference::{Weights, grids};
 
 use crate::failure::{Failure, bad};
-use crate::model::{AnyNetwork, Loaded, load};
-use crate::options::WeightsOptions;
+use crate::model::{AnyNetwork, Loaded, load_structure};
 use crate::terminal::stderr;
 
 /// Check recipes against the model they are for, without training.
@@ -70,12 +69,10 @@ fn check(file: &Path, model: Option<&str>) -> Result<(String, Vec<String>), Stri
         .into_iter()
         .flatten()
     {
-        if let Ok(Weights::File(path)) = weights.parse()
-            && !path.is_file()
-        {
-            let path = path.display();
+        let is_file = weights != "default" && weights != "none";
+        if is_file && !Path::new(weights).is_file() {
             return Err(format!(
-                "{}: `weights`: there is no file {path}",
+                "{}: `weights`: there is no file {weights}",
                 file.display()
             ));
         }
@@ -92,9 +89,8 @@ pub(crate) fn check_recipe(
     let refused = |error: &dyn std::fmt::Display| format!("{file}: {error}");
     let named = model.or(recipe.train().model.as_deref());
     // Which numbers the weights are does not matter.
-    let weights = WeightsOptions::fresh();
-    let loaded = load(named.unwrap_or("resnet20"), &weights, &Device::flex());
-    let Loaded { name, network } = loaded.map_err(|error| refused(&error))?;
+    let loaded = load_structure(named.unwrap_or("resnet20"));
+    let Loaded { name, network, .. } = loaded.map_err(|error| refused(&error))?;
     let AnyNetwork::Float(network) = network else {
         return Err(refused(&format!(
             "{name} is quantized: a recipe is for a network in float"
@@ -149,7 +145,7 @@ fn bind_quantized(
 ) -> Result<Vec<String>, String> {
     let said = |error: &dyn std::error::Error| error.to_string();
     let seen = Calibration::of(&network, &[ones(&network)?]).map_err(|error| said(&error))?;
-    let aware = AwareNetwork::new(network, &seen, &grids(asked), asked.method);
+    let aware = AwareNetwork::new(network, &seen, &quantization_settings(asked), asked.method);
     let aware = aware.map_err(|error| said(&error))?;
     let graph = aware.network().graph();
     let bound = recipe.bind_carrying_out(&recipe.duties(), &aware, Some(graph), steps);

@@ -4,9 +4,9 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
 
-use calcine_train::{Batch as TensorBatch, BatchIter, Data, Draw};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calcine_criteria::stream;
+use calcine_train::{Batch as TensorBatch, BatchIter, Data, Draw};
 
 use super::ahead::Batches;
 use super::evaluate::Evaluate;
