@@ -6,8 +6,8 @@ use burn::tensor::{Bool, Int, Tensor};
 use calcine_params::{Inventory, Parameter};
 use serde::Serialize;
 
-use crate::Sheet;
-use crate::sheet::{bracketed, joined, thousands};
+use crate::sheet::Sheet;
+use crate::sheet::{joined, thousands, bracketed};
 
 /// The modules of a model as a tree, with their parameters and shapes.
 ///
