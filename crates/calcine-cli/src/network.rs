@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use burn::tensor::Device;
-use calcine::data::loader::Normalization;
+use calcine::data::Normalization;
 use calcine::weights::LoadOptions;
 use calcine::zoo::Architecture;
 use calcine::zoo::reference::Settings;

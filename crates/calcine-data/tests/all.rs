@@ -14,8 +14,8 @@ mod packings;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Int, Tensor};
-use calcine_train::{BatchIter, Data};
 use calcine_data::{Dataset, Element, Loader, LoaderSettings, Options};
+use calcine_train::{BatchIter, Data};
 
 /// Images and their classes.
 type Images = Loader<Tensor<4>, Tensor<1, Int>>;

@@ -3,8 +3,8 @@
 use std::fs;
 
 use burn::tensor::{Device, Int, Tensor};
-use calcine_train::Data;
 use calcine_data::{ArrayTargets, Loader, LoaderSettings, Options, open};
+use calcine_train::Data;
 use safetensors::SafeTensors;
 
 use crate::{fixture, loader, tested};

@@ -1,8 +1,8 @@
 //! Batches for a run: the same after a resume, whatever came before.
 
 use burn::tensor::{Device, Int, Tensor};
-use calcine_train::{Data, Draw};
 use calcine_data::{Dataset, Loader, LoaderSettings, Options, cifar10, split};
+use calcine_train::{Data, Draw};
 
 use crate::{Images, all};
 
