@@ -2,8 +2,7 @@
 
 use burn::tensor::{Device, Int, Tensor};
 use calcine::data::{
-    Color, DataError, Dataset, Element, ImageOptions, Loader, LoaderSettings, Normalization,
-    Options, cifar10,
+    Color, Dataset, Element, ImageOptions, Loader, LoaderSettings, Normalization, Options, cifar10,
 };
 use calcine::graph::{Graph, Kind};
 use calcine::quantize::Quantized;
@@ -11,7 +10,7 @@ use calcine::recipe::Recipe;
 use calcine::run::{Experiment, Model, Names};
 use calcine::trace::{AnyTensor, Network, Tensors};
 use calcine::train::{
-    BatchIter, Classification, Data, Draw, Metric, Objective, Regression, Segmentation,
+    BatchIter, Classification, Data, DataFailure, Draw, Metric, Objective, Regression, Segmentation,
 };
 use calcine::zoo::Architecture;
 
@@ -119,18 +118,19 @@ impl Setup {
         J: Job,
     {
         let input = self.dataset.input();
-        let loader: Box<dyn Batches<O::Target>> = match (input.is_int, input.shape.len()) {
-            (false, 0 | 1) => self.loader::<Tensor<2>, _>()?,
-            (false, 2) => self.loader::<Tensor<3>, _>()?,
-            (false, 3) => self.loader::<Tensor<4>, _>()?,
-            (false, 4) => self.loader::<Tensor<5>, _>()?,
-            (true, 0 | 1) => self.loader::<Tensor<2, Int>, _>()?,
-            _ => return Err(bad(format!("inputs of {input} have too many axes"))),
-        };
+        let loader: Box<dyn Data<Vec<AnyTensor>, O::Target>> =
+            match (input.is_int, input.shape.len()) {
+                (false, 0 | 1) => self.loader::<Tensor<2>, _>()?,
+                (false, 2) => self.loader::<Tensor<3>, _>()?,
+                (false, 3) => self.loader::<Tensor<4>, _>()?,
+                (false, 4) => self.loader::<Tensor<5>, _>()?,
+                (true, 0 | 1) => self.loader::<Tensor<2, Int>, _>()?,
+                _ => return Err(bad(format!("inputs of {input} have too many axes"))),
+            };
         if let (AnyNetwork::Float(network), Some(used)) = (&self.model.network, self.compared()) {
             normalization::check(network, used, || first_images(&*loader));
         }
-        let data = loader.as_data();
+        let data = &*loader;
         let names = self.names();
         let experiment = match &self.model.network {
             AnyNetwork::Float(network) => Experiment::new(Network::clone(network), objective, data),
@@ -153,7 +153,7 @@ impl Setup {
         normalization.filter(|_| !fresh && !self.dataset.source().is_synthetic())
     }
 
-    fn loader<X, T>(&self) -> Result<Box<dyn Batches<T>>, Failure>
+    fn loader<X, T>(&self) -> Result<Box<dyn Data<Vec<AnyTensor>, T>>, Failure>
     where
         X: Element + Into<AnyTensor>,
         T: Element,
@@ -287,32 +287,14 @@ fn check(graph: &Graph, dataset: &Dataset) -> Result<(), Failure> {
 }
 
 /// Images as the network sees them.
-fn first_images<T: 'static>(data: &dyn Batches<T>) -> Option<Tensor<4>> {
+fn first_images<T: 'static>(data: &dyn Data<Vec<AnyTensor>, T>) -> Option<Tensor<4>> {
     const IMAGES: usize = 128;
     let mut batches = data.sample(Draw::First(IMAGES), IMAGES, 0)?;
     batches.next()?.input.into_iter().next()?.float()
 }
 
 /// Batches whose inputs are lists of tensors of any rank.
-trait Batches<T: 'static>: Data<Vec<AnyTensor>, T> {
-    /// The error that ended the batches early.
-    fn failure(&self) -> Option<DataError>;
-
-    /// As what an experiment takes.
-    fn as_data(&self) -> &dyn Data<Vec<AnyTensor>, T>;
-}
-
 struct Inputs<X, T>(Loader<X, T>);
-
-impl<X: Element + Into<AnyTensor>, T: Element> Batches<T> for Inputs<X, T> {
-    fn failure(&self) -> Option<DataError> {
-        self.0.failure()
-    }
-
-    fn as_data(&self) -> &dyn Data<Vec<AnyTensor>, T> {
-        self
-    }
-}
 
 impl<X: Element + Into<AnyTensor>, T: Element> Data<Vec<AnyTensor>, T> for Inputs<X, T> {
     fn steps_per_epoch(&self) -> u64 {
@@ -338,6 +320,10 @@ impl<X: Element + Into<AnyTensor>, T: Element> Data<Vec<AnyTensor>, T> for Input
         seed: u64,
     ) -> Option<BatchIter<'_, Vec<AnyTensor>, T>> {
         self.0.sample(draw, batch_size, seed).map(listed)
+    }
+
+    fn failure(&self) -> Option<DataFailure> {
+        self.0.failure()
     }
 }
 

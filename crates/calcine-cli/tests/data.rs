@@ -60,15 +60,26 @@ fn a_network_file_trains_on_a_folder_of_images() {
         "train {file} --recipe {recipe} {data} --epochs 3 --batch-size 8 --json --out {place}/run"
     ));
     assert_eq!(trained["model"], file);
-    assert_eq!((&trained["epochs"], &trained["test_images"]), (&3.into(), &12.into()));
+    assert_eq!(
+        (&trained["epochs"], &trained["test_images"]),
+        (&3.into(), &12.into())
+    );
     assert_eq!(trained["data_is_synthetic"], false);
-    assert!(trained["data"].as_str().unwrap().contains("images"), "{trained}");
-    assert!((trained["sparsity"].as_f64().unwrap() - 0.8).abs() < 0.01, "{trained}");
+    assert!(
+        trained["data"].as_str().unwrap().contains("images"),
+        "{trained}"
+    );
+    assert!(
+        (trained["sparsity"].as_f64().unwrap() - 0.8).abs() < 0.01,
+        "{trained}"
+    );
 
     let quantized = report(&format!(
         "quantize {file} {data} --calibration-images 20 --json --out {place}/q"
     ));
-    let evaluated = report(&format!("evaluate {place}/q/quantized.safetensors {data} --json"));
+    let evaluated = report(&format!(
+        "evaluate {place}/q/quantized.safetensors {data} --json"
+    ));
     assert_eq!(evaluated["top1"], quantized["top1"]);
     assert_eq!(evaluated["test_images"], 12);
     let scanned = report(&format!(
@@ -83,11 +94,21 @@ fn a_regressor_trains_on_arrays() {
     let (directory, place) = place();
     let device = Device::flex();
     let model: Linear = LinearConfig::new(4, 1).init(&device);
-    let network = trace(&model, Tensor::<2>::zeros([2, 4], &device), |m, x| m.forward(x)).unwrap();
-    network.save(&directory.path().join("net.safetensors")).unwrap();
+    let network = trace(&model, Tensor::<2>::zeros([2, 4], &device), |m, x| {
+        m.forward(x)
+    })
+    .unwrap();
+    network
+        .save(&directory.path().join("net.safetensors"))
+        .unwrap();
     let samples = 64;
-    let inputs: Vec<f32> = (0..4 * samples).map(|i| ((i * 37 % 101) as f32) / 50.0 - 1.0).collect();
-    let targets: Vec<f32> = inputs.chunks(4).map(|row| row[0] - 2.0 * row[2] + 0.5).collect();
+    let inputs: Vec<f32> = (0..4 * samples)
+        .map(|i| ((i * 37 % 101) as f32) / 50.0 - 1.0)
+        .collect();
+    let targets: Vec<f32> = inputs
+        .chunks(4)
+        .map(|row| row[0] - 2.0 * row[2] + 0.5)
+        .collect();
     let data = directory.path().join("data");
     fs::create_dir(&data).unwrap();
     npy(&data.join("inputs.npy"), &[samples, 4], &inputs);
@@ -104,9 +125,15 @@ fn a_regressor_trains_on_arrays() {
     ));
     assert_eq!(trained["rmse_before"], before["rmse"]);
     assert!(trained["rmse"].as_f64().unwrap() < 0.05, "{trained}");
-    assert!(trained["samples_per_second"].as_f64().unwrap() > 0.0, "{trained}");
+    assert!(
+        trained["samples_per_second"].as_f64().unwrap() > 0.0,
+        "{trained}"
+    );
     let text = stdout(&format!("evaluate {file} --data {place}/data"));
-    assert!(text.contains("rmse") && text.contains("test samples"), "{text}");
+    assert!(
+        text.contains("rmse") && text.contains("test samples"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -117,10 +144,16 @@ fn data_that_do_not_fit_the_network_are_refused_with_both_shapes() {
     npy(&data.join("inputs.npy"), &[8, 5], &[0.5; 40]);
     npy(&data.join("targets.npy"), &[8, 1], &[0.5; 8]);
     let text = refusal(&format!("evaluate simplenet --data {place}/data"));
-    assert!(text.contains("[3, 32, 32]") && text.contains("[5]"), "{text}");
+    assert!(
+        text.contains("[3, 32, 32]") && text.contains("[5]"),
+        "{text}"
+    );
     let text = refusal(&format!("evaluate simplenet --data {place}/nowhere"));
     assert!(text.contains("nowhere"), "{text}");
     fs::write(directory.path().join("notes.txt"), "no data").unwrap();
     let text = refusal(&format!("evaluate simplenet --data {place}/notes.txt"));
-    assert!(text.contains("notes.txt") && text.contains("expected"), "{text}");
+    assert!(
+        text.contains("notes.txt") && text.contains("expected"),
+        "{text}"
+    );
 }

@@ -1,5 +1,6 @@
 //! Arrays of inputs and targets, in `.npy`, `.npz` and safetensors files.
 
+mod header;
 mod read;
 
 use std::collections::BTreeMap;

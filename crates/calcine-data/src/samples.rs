@@ -163,13 +163,13 @@ pub trait Samples: fmt::Debug + Send + Sync {
 /// * `inputs`: `[n]` and the shape of an input
 /// * `targets`: `[n]` and the shape of a target, which for a class is empty
 #[derive(Debug, Clone, PartialEq)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// The inputs; images are normalised.
-    pub inputs: Values,
+    pub(crate) inputs: Values,
     /// The targets.
-    pub targets: Values,
+    pub(crate) targets: Values,
     /// Number of samples.
-    pub n: usize,
+    pub(crate) n: usize,
 }
 
 impl Batch {

@@ -188,7 +188,7 @@ fn a_broken_image_is_an_error_with_its_path_wherever_it_is_cut() {
         let loader = Images::new(&dataset, LoaderSettings::default(), &Device::flex()).unwrap();
         let batches = all(loader.test());
         assert!(batches.1.is_empty(), "the batch with the image");
-        let error = loader.failure().unwrap();
+        let error = *loader.failure().unwrap().downcast::<DataError>().unwrap();
         assert_eq!(error.file(), path);
         fs::remove_file(path).unwrap();
         error

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::ComputeError;
 use crate::sheet::Sheet;
-use crate::sheet::{joined, thousands, bracketed, wrapped};
+use crate::sheet::{bracketed, joined, thousands, wrapped};
 use crate::stored::StoredBytes;
 use crate::weights::{Count, Weights};
 

@@ -7,7 +7,7 @@ use calcine_params::{Inventory, Parameter};
 use serde::Serialize;
 
 use crate::sheet::Sheet;
-use crate::sheet::{joined, thousands, bracketed};
+use crate::sheet::{bracketed, joined, thousands};
 
 /// The modules of a model as a tree, with their parameters and shapes.
 ///

@@ -8,7 +8,7 @@ use calcine_sparsity::{Share, moments, nonzero, nonzero_units};
 use serde::Serialize;
 
 use crate::sheet::Sheet;
-use crate::sheet::{joined, bracketed, wrapped};
+use crate::sheet::{bracketed, joined, wrapped};
 
 /// The sparsity of every weight of a model.
 ///

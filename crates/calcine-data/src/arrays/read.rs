@@ -5,10 +5,10 @@ use std::io::Read;
 use std::path::Path;
 
 use half::{bf16, f16};
-use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
 use safetensors::{Dtype, SafeTensors};
 use zip::ZipArchive;
 
+use super::header::{Header, parse};
 use crate::error::{DataError, Problem};
 use crate::samples::{Spec, Target};
 
@@ -137,31 +137,30 @@ pub(super) fn npy_file(path: &Path) -> Result<Array, DataError> {
 }
 
 fn npy(bytes: &[u8]) -> Result<Array, String> {
-    let mut data = bytes;
-    let header = NpyHeader::from_reader(&mut data).map_err(|error| error.to_string())?;
-    let described = header.dtype().descr();
-    let DType::Plain(kind) = header.dtype() else {
-        return Err(unknown("it", &described));
+    let (header, data) = parse(bytes)?;
+    let Header {
+        kind: described,
+        is_fortran,
+        shape,
+    } = header;
+    let (is_big, kind) = match described.split_at_checked(1) {
+        Some((order, kind)) => (order == ">", kind),
+        None => (false, ""),
     };
-    let is_big = kind.endianness() == Endianness::Big;
-    let kind = match (kind.type_char(), kind.size_field()) {
-        (TypeChar::Bool | TypeChar::Uint, 1) => Kind::U8,
-        (TypeChar::Int, 1) => Kind::I8,
-        (TypeChar::Int, 2) => Kind::I16,
-        (TypeChar::Uint, 2) => Kind::U16,
-        (TypeChar::Int, 4) => Kind::I32,
-        (TypeChar::Uint, 4) => Kind::U32,
-        (TypeChar::Int, 8) => Kind::I64,
-        (TypeChar::Uint, 8) => Kind::U64,
-        (TypeChar::Float, 2) => Kind::F16,
-        (TypeChar::Float, 4) => Kind::F32,
-        (TypeChar::Float, 8) => Kind::F64,
+    let kind = match kind {
+        "b1" | "u1" => Kind::U8,
+        "i1" => Kind::I8,
+        "i2" => Kind::I16,
+        "u2" => Kind::U16,
+        "i4" => Kind::I32,
+        "u4" => Kind::U32,
+        "i8" => Kind::I64,
+        "u8" => Kind::U64,
+        "f2" => Kind::F16,
+        "f4" => Kind::F32,
+        "f8" => Kind::F64,
         _ => return Err(unknown("it", &described)),
     };
-    let sizes = header.shape().iter().map(|&size| usize::try_from(size));
-    let shape: Vec<usize> = sizes
-        .collect::<Result<_, _>>()
-        .map_err(|error| error.to_string())?;
     let count = shape
         .iter()
         .try_fold(1_usize, |product, &size| product.checked_mul(size));
@@ -172,13 +171,11 @@ fn npy(bytes: &[u8]) -> Result<Array, String> {
         ));
     }
     let numbers = decode(kind, is_big, data)?;
-    let numbers = match header.order() {
-        Order::C => numbers,
-        Order::Fortran => match numbers {
-            Numbers::Bytes(numbers) => Numbers::Bytes(row_major(&numbers, &shape)),
-            Numbers::Ints(numbers) => Numbers::Ints(row_major(&numbers, &shape)),
-            Numbers::Floats(numbers) => Numbers::Floats(row_major(&numbers, &shape)),
-        },
+    let numbers = match (is_fortran, numbers) {
+        (false, numbers) => numbers,
+        (true, Numbers::Bytes(numbers)) => Numbers::Bytes(row_major(&numbers, &shape)),
+        (true, Numbers::Ints(numbers)) => Numbers::Ints(row_major(&numbers, &shape)),
+        (true, Numbers::Floats(numbers)) => Numbers::Floats(row_major(&numbers, &shape)),
     };
     Ok(Array { shape, numbers })
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calcine_criteria::stream;
-use calcine_train::{Batch as TensorBatch, BatchIter, Data, Draw};
+use calcine_train::{Batch as TensorBatch, BatchIter, Data, DataFailure, Draw};
 
 use super::ahead::Batches;
 use super::evaluate::Evaluate;
@@ -304,17 +304,13 @@ impl<X: Element, T: Element> Data<X, T> for Loader<X, T> {
         let batches = self.validation.select(&places, batch_size.max(1)).iter();
         Some(self.batches(batches, &self.inference))
     }
-}
 
-impl<X, T> Loader<X, T> {
-    /// The error that ended the batches early, if a sample could not be read. It is returned once.
-    #[must_use]
-    pub fn failure(&self) -> Option<DataError> {
+    fn failure(&self) -> Option<DataFailure> {
         let mut slot = self
             .failure
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
-        slot.take()
+        slot.take().map(Into::into)
     }
 }
 
