@@ -105,7 +105,7 @@ impl Job for Observe<'_> {
             "{} over {} validation {}",
             names.model, found.samples, names.samples
         ));
-        let scalars = found.watched.scalars();
+        let scalars = found.observed.scalars();
         if let Some(out) = &args.out {
             write(args, &found, &scalars, out)?;
             args.report.say(&whole::wrote(out));
@@ -134,8 +134,8 @@ fn write(
     scalars: &[(String, f64)],
     out: &Path,
 ) -> Result<(), Failure> {
-    whole::write(&out.join("layers.csv"), found.watched.csv(Per::Layer))?;
-    whole::write(&out.join("channels.csv"), found.watched.csv(Per::Channel))?;
+    whole::write(&out.join("layers.csv"), found.observed.csv(Per::Layer))?;
+    whole::write(&out.join("channels.csv"), found.observed.csv(Per::Channel))?;
     let tag = |(tag, value): &(String, f64)| (format!("Activations/{tag}"), *value);
     let scalars: Vec<(String, f64)> = scalars.iter().map(tag).collect();
     let scalars: Vec<(&str, f64)> = scalars.iter().map(|(tag, v)| (tag.as_str(), *v)).collect();
@@ -149,7 +149,7 @@ fn write(
 
 /// A row a layer.
 fn sheet(found: &Activations) -> Sheet {
-    let csv = found.watched.csv(Per::Layer);
+    let csv = found.observed.csv(Per::Layer);
     let mut rows = csv.lines().map(|line| line.split(',').map(short).collect());
     Sheet {
         header: rows.next().unwrap_or_default(),

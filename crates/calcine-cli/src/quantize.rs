@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use calcine::plot::{Axis, Chart, Panels};
-use calcine::quantize::{Calibration, SearchError, Settings as QuantizationSettings, Widths};
+use calcine::quantize::{Calibration, SearchError, Settings as QuantizationSettings, MixedPrecision};
 use calcine::run::{
     Experiment, Names, QuantizeRun, QuantizeSettings, RunDirectory, RunError, Search,
     SearchSettings,
@@ -64,10 +64,10 @@ pub(crate) struct Args {
     /// With --search lapq: rounds over all scales [default: 1].
     #[arg(long, value_parser = natural::<usize>, value_name = "N")]
     rounds: Option<usize>,
-    /// With --search widths: the bit widths that are tried, from 2 to 16 [default: 8,6,5,4,3,2].
+    /// With --search mixed-precision: the bit widths that are tried, from 2 to 16 [default: 8,6,5,4,3,2].
     #[arg(long, value_delimiter = ',', value_parser = bit_width, value_name = "A,B,…")]
     bits: Option<Vec<u8>>,
-    /// With --search widths: choose the bits of each layer so that the file takes at most so many bytes [default:
+    /// With --search mixed-precision: choose the bits of each layer so that the file takes at most so many bytes [default:
     /// choose nothing, and only measure].
     #[arg(long, value_parser = positive::<u64>, value_name = "BYTES")]
     budget: Option<u64>,
@@ -90,7 +90,7 @@ enum How {
     /// The best range estimator of each tensor, one after the other.
     Greedy,
     /// What fewer bits of each layer's weights cost, and mixed precision.
-    Widths,
+    MixedPrecision,
 }
 
 /// Options that only a search looks at, or only another one.
@@ -113,14 +113,14 @@ fn check(args: &Args) -> Result<(), Failure> {
         (
             "--bits",
             args.bits.is_some(),
-            searches(How::Widths),
-            "--search widths",
+            searches(How::MixedPrecision),
+            "--search mixed-precision",
         ),
         (
             "--budget",
             args.budget.is_some(),
-            searches(How::Widths),
-            "--search widths",
+            searches(How::MixedPrecision),
+            "--search mixed-precision",
         ),
     ];
     for (option, given, has_effect, with) in options {
@@ -189,7 +189,7 @@ fn search(args: &Args, out: &Path, network: String) -> Option<SearchSettings> {
             rounds: args.rounds.unwrap_or(1),
         },
         How::Greedy => Search::Greedy,
-        How::Widths => Search::Widths {
+        How::MixedPrecision => Search::MixedPrecision {
             bits: args.bits.clone().unwrap_or_else(|| vec![8, 6, 5, 4, 3, 2]),
             budget: args.budget,
         },
@@ -263,11 +263,11 @@ impl Quantize<'_> {
         if args.search.is_some() {
             whole::write(&out.join("recipe.toml"), run.settings.to_toml())?;
         }
-        if let Some(widths) = &run.widths {
+        if let Some(mixed_precision) = &run.mixed_precision {
             draw(widths, names, metrics, out)?;
         }
-        let chosen = run.widths.as_ref().filter(|_| args.budget.is_some());
-        let forecast = chosen.map(|widths| widths.forecast(&run.settings));
+        let chosen = run.mixed_precision.as_ref().filter(|_| args.budget.is_some());
+        let forecast = chosen.map(|mixed_precision| mixed_precision.forecast(&run.settings));
         let report = self.json(run, names, bytes, forecast);
         let text = serde_json::to_string_pretty(&report).map_err(bad)?;
         whole::write(&out.join("report.json"), text)?;
@@ -320,8 +320,8 @@ impl Quantize<'_> {
 }
 
 /// Writes what each layer's bit widths cost, as a table and as charts.
-fn draw(widths: &Widths, names: &Names, metrics: &[Metric], out: &Path) -> Result<(), Failure> {
-    whole::write(&out.join("widths.csv"), widths.to_csv())?;
+fn draw(mixed_precision: &MixedPrecision, names: &Names, metrics: &[Metric], out: &Path) -> Result<(), Failure> {
+    whole::write(&out.join("mixed_precision.csv"), mixed_precision.to_csv())?;
     let metric = metrics.first().cloned().unwrap_or_else(Metric::loss);
     let name = label(&metric.name);
     let title = format!(
@@ -332,18 +332,18 @@ fn draw(widths: &Widths, names: &Names, metrics: &[Metric], out: &Path) -> Resul
         Axis::new("bits of a weight", "").descending(),
         Axis::new(name.as_str(), metric.unit.as_str()),
     );
-    let chart = widths
+    let chart = mixed_precision
         .layers
         .iter()
         .fold(Chart::new(title, x, y), |chart, layer| {
-            let points = layer.widths.iter();
+            let points = layer.bit_widths.iter();
             let points =
                 points.map(|width| (f64::from(width.bits), width.score.value(&metric.name)));
             chart.with_series(layer.name.as_str(), points)
         });
     let panels: Panels = chart.clone().into();
-    whole::write(&out.join("widths.svg"), chart.to_svg().map_err(bad)?)?;
-    whole::write(&out.join("widths.png"), chart.to_png().map_err(bad)?)?;
+    whole::write(&out.join("mixed_precision.svg"), chart.to_svg().map_err(bad)?)?;
+    whole::write(&out.join("mixed_precision.png"), chart.to_png().map_err(bad)?)?;
     whole::write(&out.join("panels.svg"), panels.to_svg().map_err(bad)?)?;
     whole::write(&out.join("panels.png"), panels.to_png().map_err(bad)?)
 }

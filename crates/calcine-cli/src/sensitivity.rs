@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use calcine::fold::Grain;
+use calcine::fold::Granularity;
 use calcine::run::{Experiment, RunError, ScanSettings, Scanned};
 use calcine::sensitivity::{Scan, Suggestion, levels, recipe, suggest};
 use calcine::trace::{AnyTensor, Tensors};
@@ -26,7 +26,7 @@ use crate::whole;
 #[serde(deny_unknown_fields)]
 struct Identity {
     settings: Settings,
-    grain: String,
+    granularity: String,
     params: Vec<String>,
     levels: Vec<f64>,
     draw: Draw,
@@ -67,7 +67,7 @@ pub(crate) struct Args {
     /// What is dropped as a whole: element, kernel, filter, channel, fc_output, fc_input, layer or
     /// block(RxDxHxW).
     #[arg(long, default_value = "element")]
-    grain: Grain,
+    granularity: Granularity,
     /// The levels: shares of the units of a layer to drop [default: 0, 0.05 … 0.9].
     #[arg(long, value_delimiter = ',', value_name = "A,B,…", value_parser = share)]
     levels: Option<Vec<f64>>,
@@ -90,13 +90,13 @@ pub(crate) struct Args {
     /// recipe.
     #[arg(long, value_name = "POINTS", value_parser = points)]
     max_drop: Option<f64>,
-    /// The scan's directory [default: one in `runs`, named after the grain and the time].
+    /// The scan's directory [default: one in `runs`, named after the granularity and the time].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Go on with a scan that was stopped or killed, or take its suggestions, with --max-drop.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
         "weights", "weights_key", "weights_strip", "weights_ignore", "data", "mean", "std", "validation", "device",
-        "grain", "levels", "range", "params", "validation_limit", "random", "batch_size", "seed", "out",
+        "granularity", "levels", "range", "params", "validation_limit", "random", "batch_size", "seed", "out",
     ])]
     resume: Option<PathBuf>,
     #[command(flatten)]
@@ -153,7 +153,7 @@ impl Job for Sensitivity<'_> {
         O::Output: Tensors,
     {
         let Identity {
-            grain,
+            granularity,
             params,
             levels,
             draw,
@@ -161,7 +161,7 @@ impl Job for Sensitivity<'_> {
             ..
         } = self.identity;
         let seed = self.setup.recipe.train().seed;
-        let scan = Scan::new(grain.parse().map_err(bad)?)
+        let scan = Scan::new(granularity.parse().map_err(bad)?)
             .with_params(params.iter().cloned())
             .with_levels(levels.iter().copied())
             .with_seed(seed);
@@ -225,7 +225,7 @@ fn identity(args: &Args) -> Result<Identity, Failure> {
     )?;
     Ok(Identity {
         settings,
-        grain: args.grain.to_string(),
+        granularity: args.granularity.to_string(),
         params: args.params.clone(),
         levels,
         draw: match args.validation_limit {
@@ -245,11 +245,11 @@ fn points(text: &str) -> Result<f64, String> {
     }
 }
 
-/// `runs/sensitivity-<grain>-<time>` unless something else is said.
+/// `runs/sensitivity-<granularity>-<time>` unless something else is said.
 fn out(args: &Args) -> PathBuf {
     // A block's name has brackets.
-    let grain = args.grain.to_string().replace(['(', ')'], "");
-    options::out(args.out.as_deref(), &format!("sensitivity-{grain}"))
+    let granularity = args.granularity.to_string().replace(['(', ')'], "");
+    options::out(args.out.as_deref(), &format!("sensitivity-{granularity}"))
 }
 
 impl Sensitivity<'_> {
@@ -275,7 +275,7 @@ impl Sensitivity<'_> {
         max_drop: f64,
         suggestions: &[Suggestion],
     ) -> Result<String, Failure> {
-        let grain = self.identity.grain.parse().map_err(bad)?;
+        let granularity = self.identity.granularity.parse().map_err(bad)?;
         let recipe_of = self.setup.model.recipe_lines();
         let train = format!(
             "{recipe_of}seed = {}\n{TRAIN}",
@@ -293,7 +293,7 @@ impl Sensitivity<'_> {
             label(&scanned.metric.name),
             scanned.samples,
             self.setup.names().samples,
-            recipe(suggestions, grain, &train),
+            recipe(suggestions, granularity, &train),
         ))
     }
 
@@ -313,7 +313,7 @@ impl Sensitivity<'_> {
             "data": names.data,
             "data_is_synthetic": self.setup.dataset.source().is_synthetic(),
             "device": names.device,
-            "grain": self.identity.grain,
+            "granularity": self.identity.granularity,
             "levels": self.identity.levels,
             "points": scanned.sensitivity.points.len(),
             "suggestions": suggestions,

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Int, Tensor};
 use calcine::data::{
     Color, Dataset, Element, ImageOptions, Loader, LoaderSettings, Normalization, Options, cifar10,
 };
-use calcine::graph::{Graph, Kind};
+use calcine::graph::{Graph, ElementKind};
 use calcine::quantize::Quantized;
 use calcine::recipe::Recipe;
 use calcine::run::{Experiment, Model, Names};
@@ -253,11 +253,11 @@ fn check(graph: &Graph, dataset: &Dataset) -> Result<(), Failure> {
     let (input, output) = (graph.value(*input), graph.value(*output));
     let (taken, given) = (&input.shape_at(1)[1..], &dataset.input().shape[..]);
     let single = given.is_empty() && taken == [1];
-    if (taken != given && !single) || (input.kind == Kind::Int) != dataset.input().is_int {
+    if (taken != given && !single) || (input.kind == ElementKind::Int) != dataset.input().is_int {
         let kind = match input.kind {
-            Kind::Float => "floats",
-            Kind::Int => "integers",
-            Kind::Bool => "truth values",
+            ElementKind::Float => "floats",
+            ElementKind::Int => "integers",
+            ElementKind::Bool => "truth values",
         };
         return Err(bad(format!(
             "the network takes inputs of {kind} of shape {taken:?}, and those of {} are {}",
@@ -355,7 +355,7 @@ pub(crate) fn shown(evaluation: &calcine::train::Evaluation, metrics: &[Metric])
 
 /// A teacher of the zoo or of a file, as a recipe's `[distill]` names it; `None` for the network as the run begins with it.
 pub(crate) fn teacher(setup: &Setup) -> Result<Option<Network>, Failure> {
-    let Some(asked) = setup.recipe.teaching() else {
+    let Some(asked) = setup.recipe.distillation() else {
         return Ok(None);
     };
     if asked.model.is_none() && asked.weights.is_none() {

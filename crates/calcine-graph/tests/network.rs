@@ -1,7 +1,7 @@
 //! Networks written down layer by layer, as a trace would record them.
 
 use calcine_graph::{
-    Arithmetic, Convolution, Extent, Graph, Kind, Map, Node, Op, Padding, Pool, Range, Reduction,
+    Arithmetic, Convolution, Extent, Graph, ElementKind, Map, Node, Op, Padding, Pool, Range, Reduction,
     Source, Value, ValueId,
 };
 
@@ -41,7 +41,7 @@ impl Network {
         self.graph.values.push(Value {
             name: name.into(),
             shape,
-            kind: Kind::Float,
+            kind: ElementKind::Float,
             source,
         });
         id

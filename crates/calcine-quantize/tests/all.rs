@@ -7,7 +7,7 @@
 )]
 
 mod arithmetic;
-mod aware;
+mod qat;
 mod computed;
 mod engine;
 mod errors;
