@@ -13,7 +13,7 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 use calcine::quant::{Quantizer, Scheme, fake_quantize, fake_quantize_rows};
-use calcine::quantize::{QatNetwork, Calibration, Method, QuantizationSettings};
+use calcine::quantize::{Calibration, Method, QatNetwork, QuantizationSettings};
 use calcine::trace::{Network, trace};
 use calcine::zoo::{Classifier, ResNetConfig};
 use calcine_benches::{BATCH, Batch, batch, resnet50, weights};
@@ -107,12 +107,19 @@ fn pairs(_: &mut Criterion) {
         ("PACT", Method::Pact),
         ("WRPN", Method::Wrpn),
     ] {
-        let qat = QatNetwork::new(network.clone(), &calibration, &QuantizationSettings::default(), method);
+        let qat = QatNetwork::new(
+            network.clone(),
+            &calibration,
+            &QuantizationSettings::default(),
+            method,
+        );
         let qat = qat.expect("it is quantized for training").train();
         let mut plain = Some((network.clone().train(), SgdConfig::new().init()));
         let mut qat = Some((qat, SgdConfig::new().init()));
         in_turn(
-            &format!("an 8-bit quantization-aware step of ResNet-20 ({name}), beside the plain step"),
+            &format!(
+                "an 8-bit quantization-aware step of ResNet-20 ({name}), beside the plain step"
+            ),
             || plain = plain.take().map(|plain| step(plain, batch.clone())),
             || qat = qat.take().map(|qat| step(qat, batch.clone())),
         );

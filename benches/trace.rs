@@ -7,7 +7,7 @@
 
 use burn::tensor::{Device, Tensor};
 use calcine::criteria::Norm;
-use calcine::thin::{PaddingEffect, ChannelSelection, zero_out_channels, thin};
+use calcine::thin::{ChannelSelection, PaddingEffect, thin, zero_out_channels};
 use calcine::trace::trace;
 use calcine::zoo::{Architecture, Classifier, ModelTask};
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -33,7 +33,9 @@ impl ModelTask for Measure<'_> {
         group.bench_function("one image", |b| b.iter(|| model.forward(image.clone())));
         group.bench_function("trace", |b| b.iter(traced));
         group.bench_function("groups", |b| b.iter(groups));
-        group.bench_function("thin", |b| b.iter(|| thin(silent.clone(), PaddingEffect::KeepBorder)));
+        group.bench_function("thin", |b| {
+            b.iter(|| thin(silent.clone(), PaddingEffect::KeepBorder))
+        });
         group.finish();
     }
 }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calcine::criteria::Norm;
 use calcine::quantize::{Calibration, QuantizationSettings, quantize};
-use calcine::thin::{PaddingEffect, ChannelSelection, zero_out_channels, thin};
+use calcine::thin::{ChannelSelection, PaddingEffect, thin, zero_out_channels};
 use calcine::trace::{AnyTensor, Network, Tensors, TraceError};
 
 include!(concat!(env!("OUT_DIR"), "/zoo.rs"));
@@ -121,8 +121,10 @@ impl Table {
         let axes = network.graph().axes()?;
         let choice = ChannelSelection::new(0.3).units(&network, &axes, &Norm::L1, |_| true);
         let chosen = choice.len();
-        let masked = zero_out_channels(network.clone(), &axes, choice).map_err(|e| format!("masked: {e}"))?;
-        let thinned = thin(masked.clone(), PaddingEffect::KeepBorder).map_err(|e| format!("thinned: {e}"))?;
+        let masked = zero_out_channels(network.clone(), &axes, choice)
+            .map_err(|e| format!("masked: {e}"))?;
+        let thinned =
+            thin(masked.clone(), PaddingEffect::KeepBorder).map_err(|e| format!("thinned: {e}"))?;
         row.macs = Some([macs, thinned.network.graph().compute()?.macs]);
         let off = distance(&run(&masked)?, &run(&thinned.network)?);
         row.difference = Some(off);
@@ -134,7 +136,8 @@ impl Table {
             return Err(format!("thinned: {removed} of {chosen} channels are removed").into());
         }
 
-        let calibration = Calibration::of(&network, &[calibration]).map_err(|e| format!("calibrated: {e}"))?;
+        let calibration =
+            Calibration::of(&network, &[calibration]).map_err(|e| format!("calibrated: {e}"))?;
         let quantized = quantize(&network, &calibration, &QuantizationSettings::default())
             .map_err(|e| format!("quantized: {e}"))?;
         let integers = quantized

@@ -7,7 +7,7 @@ use std::error::Error;
 
 use burn::tensor::{Device, Int, Tensor};
 use calcine::criteria::Norm;
-use calcine::thin::{PaddingEffect, ChannelSelection, Thinned, zero_out_channels, thin};
+use calcine::thin::{ChannelSelection, PaddingEffect, Thinned, thin, zero_out_channels};
 use calcine::trace::{Network, trace};
 
 #[allow(

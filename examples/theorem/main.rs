@@ -14,8 +14,8 @@ use std::error::Error;
 
 use burn::tensor::{Device, Tensor};
 use calcine::criteria::Norm;
-use calcine::graph::{Axes, ThinningPlan, Role, UnitId};
-use calcine::thin::{PaddingEffect, ChannelSelection, apply, zero_out_channels, thin};
+use calcine::graph::{Axes, Role, ThinningPlan, UnitId};
+use calcine::thin::{ChannelSelection, PaddingEffect, apply, thin, zero_out_channels};
 use calcine::trace::{AnyTensor, Network, Tensors, Which};
 
 /// How far the outputs may be apart.

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, TensorData};
-use calcine::graph::{Graph, ElementKind};
+use calcine::graph::{ElementKind, Graph};
 use calcine::trace::AnyTensor;
 use rayon::ThreadPoolBuilder;
 

@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use calcine::plot::{Axis, Chart, Panels};
-use calcine::quantize::{Calibration, SearchError, Settings as QuantizationSettings, MixedPrecision};
+use calcine::quantize::{
+    Calibration, MixedPrecision, SearchError, Settings as QuantizationSettings,
+};
 use calcine::run::{
     Experiment, Names, QuantizeRun, QuantizeSettings, RunDirectory, RunError, Search,
     SearchSettings,
@@ -266,7 +268,10 @@ impl Quantize<'_> {
         if let Some(mixed_precision) = &run.mixed_precision {
             draw(widths, names, metrics, out)?;
         }
-        let chosen = run.mixed_precision.as_ref().filter(|_| args.budget.is_some());
+        let chosen = run
+            .mixed_precision
+            .as_ref()
+            .filter(|_| args.budget.is_some());
         let forecast = chosen.map(|mixed_precision| mixed_precision.forecast(&run.settings));
         let report = self.json(run, names, bytes, forecast);
         let text = serde_json::to_string_pretty(&report).map_err(bad)?;
@@ -320,7 +325,12 @@ impl Quantize<'_> {
 }
 
 /// Writes what each layer's bit widths cost, as a table and as charts.
-fn draw(mixed_precision: &MixedPrecision, names: &Names, metrics: &[Metric], out: &Path) -> Result<(), Failure> {
+fn draw(
+    mixed_precision: &MixedPrecision,
+    names: &Names,
+    metrics: &[Metric],
+    out: &Path,
+) -> Result<(), Failure> {
     whole::write(&out.join("mixed_precision.csv"), mixed_precision.to_csv())?;
     let metric = metrics.first().cloned().unwrap_or_else(Metric::loss);
     let name = label(&metric.name);
@@ -342,8 +352,14 @@ fn draw(mixed_precision: &MixedPrecision, names: &Names, metrics: &[Metric], out
             chart.with_series(layer.name.as_str(), points)
         });
     let panels: Panels = chart.clone().into();
-    whole::write(&out.join("mixed_precision.svg"), chart.to_svg().map_err(bad)?)?;
-    whole::write(&out.join("mixed_precision.png"), chart.to_png().map_err(bad)?)?;
+    whole::write(
+        &out.join("mixed_precision.svg"),
+        chart.to_svg().map_err(bad)?,
+    )?;
+    whole::write(
+        &out.join("mixed_precision.png"),
+        chart.to_png().map_err(bad)?,
+    )?;
     whole::write(&out.join("panels.svg"), panels.to_svg().map_err(bad)?)?;
     whole::write(&out.join("panels.png"), panels.to_png().map_err(bad)?)
 }

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Int, Tensor};
 use calcine::data::{
     Color, Dataset, Element, ImageOptions, Loader, LoaderSettings, Normalization, Options, cifar10,
 };
-use calcine::graph::{Graph, ElementKind};
+use calcine::graph::{ElementKind, Graph};
 use calcine::quantize::Quantized;
 use calcine::recipe::Recipe;
 use calcine::run::{Experiment, Model, Names};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use calcine::criteria::Norm;
 use calcine::graph::NormFeatures;
 use calcine::run::{Experiment, GroupPruning, Names, RunDirectory, ThinRun, ThinSettings};
-use calcine::thin::{PaddingEffect, Aggregation, ThinOptions};
+use calcine::thin::{Aggregation, PaddingEffect, ThinOptions};
 use calcine::trace::{AnyTensor, Tensors};
 use calcine::train::{Evaluation, Metric, Objective};
 

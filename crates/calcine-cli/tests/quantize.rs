@@ -27,7 +27,12 @@ fn widths_are_chosen_within_a_budget_and_are_a_recipe() {
     // 450, 2,400, 48,000, 10,080 and 840 weights: three bits each are 23,164 bytes, and not all can have eight.
     let search = "--search mixed-precision --bits 8,3 --budget 31000 --search-images 20";
     let report = quantize(&out, search);
-    for file in ["recipe.toml", "mixed_precision.csv", "mixed_precision.svg", "panels.png"] {
+    for file in [
+        "recipe.toml",
+        "mixed_precision.csv",
+        "mixed_precision.svg",
+        "panels.png",
+    ] {
         assert!(out.join(file).is_file(), "{file}");
     }
     let [file, forecast] =

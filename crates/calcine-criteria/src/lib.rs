@@ -65,8 +65,8 @@ pub use score::{
     Needs, Noisy, Norm, NormScale, Random, Score, Scores, SecondOrder, Snip, Taylor, Wanda,
 };
 pub use select::{
-    AtLeast, Candidate, Bernoulli, Count, DrawnLevel, GlobalLevel, Hysteresis, Level, NOfM, Reference,
-    Regrow, Rescale, Select, Sensitivity, Threshold,
+    AtLeast, Bernoulli, Candidate, Count, DrawnLevel, GlobalLevel, Hysteresis, Level, NOfM,
+    Reference, Regrow, Rescale, Select, Sensitivity, Threshold,
 };
 pub use share::Rounding;
 pub use stream::stream;

@@ -35,7 +35,12 @@ fn norm(word: &str) -> Option<Norm> {
 /// The weight of a case, flat, and its fold by this structure.
 fn folded(file: &Golden, case: &Value, structure: &str) -> (Fold, Tensor<1>) {
     let (shape, numbers) = file.values(&case["input"]["w"]);
-    let fold = Fold::new(granularity(structure, shape.len()), &shape, Layout::OutputFirst).unwrap();
+    let fold = Fold::new(
+        granularity(structure, shape.len()),
+        &shape,
+        Layout::OutputFirst,
+    )
+    .unwrap();
     let count = numbers.len();
     (
         fold,

@@ -2,8 +2,8 @@
 
 use burn::tensor::{Bool, Tensor};
 use calcine_criteria::{
-    AtLeast, Candidate, Bernoulli, Count, DrawnLevel, Evidence, GlobalLevel, Hysteresis, Level, NOfM,
-    Random, Reference, Regrow, Rescale, Score, Select,
+    AtLeast, Bernoulli, Candidate, Count, DrawnLevel, Evidence, GlobalLevel, Hysteresis, Level,
+    NOfM, Random, Reference, Regrow, Rescale, Score, Select,
 };
 use calcine_testkit::{device, each, rounds, values};
 

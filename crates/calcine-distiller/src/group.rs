@@ -33,7 +33,11 @@ const WORDS: [&str; 11] = [
 ];
 
 /// The granularities that a word means together: one, but of the sums of regularizers.
-pub(crate) fn granularities(word: &At<String>, reader: Reader, notes: &Notes) -> Option<Vec<Granularity>> {
+pub(crate) fn granularities(
+    word: &At<String>,
+    reader: Reader,
+    notes: &Notes,
+) -> Option<Vec<Granularity>> {
     use Reader::{Ranking, Regularizing};
     let At { value, span } = word;
     Some(match (value.as_str(), reader) {

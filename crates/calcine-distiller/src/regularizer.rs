@@ -139,9 +139,11 @@ fn groups(instance: &Instance<'_>, fields: &Fields<'_>, kind: &str) -> Option<Ma
     let of_regime = |name: String, regime: &Regime| {
         let mut table = table(instance, name, kind);
         let granularity = regime.granularity.to_string();
-        table
-            .entries
-            .push(Entry::text("granularity", &granularity, &regime.granularity_span));
+        table.entries.push(Entry::text(
+            "granularity",
+            &granularity,
+            &regime.granularity_span,
+        ));
         if regime.granularity == Granularity::Channel {
             let smoothing = At::new(SMOOTHING, regime.granularity_span.clone());
             table.entries.push(Entry::number("smoothing", &smoothing));

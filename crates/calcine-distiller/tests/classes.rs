@@ -275,8 +275,9 @@ fn every_regularizer_becomes_a_table_for_each_granularity() {
     );
     let sum = converted(&sum);
     for granularity in ["fc_output", "fc_input", "channel", "layer"] {
-        let table =
-            format!("[regularizer.it_{granularity}]\ntype = \"group_lasso\"\ngranularity = \"{granularity}\"");
+        let table = format!(
+            "[regularizer.it_{granularity}]\ntype = \"group_lasso\"\ngranularity = \"{granularity}\""
+        );
         assert!(sum.recipe.contains(&table), "{}", sum.recipe);
         assert!(
             sum.recipe

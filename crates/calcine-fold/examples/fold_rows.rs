@@ -16,7 +16,12 @@ fn main() -> Result<(), FoldError> {
     device.seed(1);
 
     let convolution = Conv2dConfig::new([2, 4], [3, 3]).init(&device).weight.val();
-    for granularity in [Granularity::Filter, Granularity::Channel, Granularity::Kernel, Granularity::Layer] {
+    for granularity in [
+        Granularity::Filter,
+        Granularity::Channel,
+        Granularity::Kernel,
+        Granularity::Layer,
+    ] {
         print_norms(granularity, Layout::CONVOLUTION, convolution.clone())?;
     }
 

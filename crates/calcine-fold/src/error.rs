@@ -15,7 +15,9 @@ pub enum FoldError {
         needs: &'static str,
     },
     /// A side of the block, or of a group of inputs, does not divide its axis.
-    #[error("granularity `{granularity}` does not tile the weight: {side} does not divide {axis} {size}")]
+    #[error(
+        "granularity `{granularity}` does not tile the weight: {side} does not divide {axis} {size}"
+    )]
     Block {
         /// The granularity asked for.
         granularity: Granularity,

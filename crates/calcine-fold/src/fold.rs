@@ -49,7 +49,11 @@ impl Fold {
     ///
     /// If the shape has no such units: a filter needs a convolution (rank 3 to 5), an `fc_input`
     /// a matrix, and each side of a block must divide its axis.
-    pub fn new(granularity: Granularity, shape: &[usize], layout: Layout) -> Result<Self, FoldError> {
+    pub fn new(
+        granularity: Granularity,
+        shape: &[usize],
+        layout: Layout,
+    ) -> Result<Self, FoldError> {
         Self::grouped(granularity, shape, layout, 1)
     }
 

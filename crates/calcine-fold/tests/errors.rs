@@ -69,7 +69,9 @@ fn inputs_that_do_not_come_in_groups_of_m_are_named() {
         let group = Granularity::Group { of };
         assert_eq!(
             said(group, &[8, 6, 3, 5]),
-            format!("granularity `group({of})` does not tile the weight: {of} does not divide inputs 6")
+            format!(
+                "granularity `group({of})` does not tile the weight: {of} does not divide inputs 6"
+            )
         );
     }
 }
@@ -103,7 +105,8 @@ fn groups_that_do_not_divide_the_first_axis_are_an_error() {
         ),
     ];
     each(rows, |(layout, groups, expected)| {
-        let error = Fold::grouped(Granularity::Filter, &[8, 6, 3, 3], *layout, *groups).unwrap_err();
+        let error =
+            Fold::grouped(Granularity::Filter, &[8, 6, 3, 3], *layout, *groups).unwrap_err();
         assert_eq!(error.to_string(), *expected);
     });
 }

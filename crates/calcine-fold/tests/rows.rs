@@ -221,7 +221,12 @@ fn members_lie_in_the_order_out_in_height_width() {
         numbers(outputs.rows(positions::<2>(&[3, 2]))),
         [0, 2, 4, 1, 3, 5]
     );
-    let filters = Fold::new(Granularity::Filter, &[2, 2, 2], Layout::TRANSPOSED_CONVOLUTION).unwrap();
+    let filters = Fold::new(
+        Granularity::Filter,
+        &[2, 2, 2],
+        Layout::TRANSPOSED_CONVOLUTION,
+    )
+    .unwrap();
     assert_eq!(
         numbers(filters.rows(positions::<3>(&[2, 2, 2]))),
         [0, 1, 4, 5, 2, 3, 6, 7]
@@ -275,7 +280,10 @@ fn an_embeddings_inputs_are_its_entries() {
 #[test]
 fn a_fold_remembers_what_it_was_bound_to() {
     let fold = Fold::new(Granularity::Kernel, &[4, 2, 3], Layout::CONVOLUTION).unwrap();
-    assert_eq!((fold.granularity(), fold.groups()), (Granularity::Kernel, 1));
+    assert_eq!(
+        (fold.granularity(), fold.groups()),
+        (Granularity::Kernel, 1)
+    );
     assert_eq!(fold.layout(), Layout::OutputFirst);
     assert_eq!(fold.shape(), [4, 2, 3]);
 }

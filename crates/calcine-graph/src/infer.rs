@@ -154,7 +154,8 @@ fn kinds(op: &Op, x: &[Tensor], out: ElementKind) -> Result<(), String> {
         )),
         _ => Ok(()),
     };
-    let all = |expected: ElementKind| (0..x.len()).try_for_each(|position| expect(position, expected));
+    let all =
+        |expected: ElementKind| (0..x.len()).try_for_each(|position| expect(position, expected));
     let alike = || all(first.unwrap_or(Float));
     let gives = |expected: ElementKind| match out == expected {
         true => Ok(()),

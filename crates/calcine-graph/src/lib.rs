@@ -96,8 +96,8 @@ pub use constant::{ConstantSlices, Stored, constant_slices};
 pub use draw::{Detail, Drawing};
 pub use error::GraphError;
 pub use extent::Extent;
-pub use graph::{Graph, ElementKind, Node, Source, Value, ValueId};
+pub use graph::{ElementKind, Graph, Node, Source, Value, ValueId};
 pub use op::{
     Arithmetic, Comparison, Convolution, Interpolation, Map, Op, Padding, Pool, Range, Reduction,
 };
-pub use plan::{Cut, ThinningPlan, PlanError, Thinned, weakest};
+pub use plan::{Cut, PlanError, Thinned, ThinningPlan, weakest};

@@ -1,8 +1,8 @@
 //! Networks written down layer by layer, as a trace would record them.
 
 use calcine_graph::{
-    Arithmetic, Convolution, Extent, Graph, ElementKind, Map, Node, Op, Padding, Pool, Range, Reduction,
-    Source, Value, ValueId,
+    Arithmetic, Convolution, ElementKind, Extent, Graph, Map, Node, Op, Padding, Pool, Range,
+    Reduction, Source, Value, ValueId,
 };
 
 /// A graph that grows.

@@ -1,7 +1,7 @@
 //! Graphs and plans that are wrong are errors, never panics.
 
 use calcine_graph::{
-    Cut, Drawing, Extent, Graph, GraphError, Op, ThinningPlan, PlanError, UnitId, ValueId, weakest,
+    Cut, Drawing, Extent, Graph, GraphError, Op, PlanError, ThinningPlan, UnitId, ValueId, weakest,
 };
 use proptest::prelude::*;
 

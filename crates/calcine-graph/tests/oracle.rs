@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use calcine_graph::{Axes, Graph, ThinningPlan, PlanError, Role, UnitId};
+use calcine_graph::{Axes, Graph, PlanError, Role, ThinningPlan, UnitId};
 use proptest::prelude::*;
 
 use crate::interpret::{Tensors, random, run};
@@ -79,7 +79,8 @@ fn choose(axes: &Axes, dice: &mut Dice) -> BTreeSet<UnitId> {
         for unit in 0..content.units.len() {
             let id = UnitId { group, unit };
             units.insert(id);
-            let possible = dice.next() < share && ThinningPlan::removing(axes, units.clone()).is_ok();
+            let possible =
+                dice.next() < share && ThinningPlan::removing(axes, units.clone()).is_ok();
             if !possible {
                 units.remove(&id);
             }

@@ -1,8 +1,8 @@
 //! What `Graph::check` says of a single operation whose settings, kinds or shapes do not fit.
 
 use calcine_graph::{
-    Arithmetic, Comparison, Convolution, Extent, Graph, ElementKind, Map, Node, Op, Padding, Pool, Range,
-    Reduction, Source, Value, ValueId,
+    Arithmetic, Comparison, Convolution, ElementKind, Extent, Graph, Map, Node, Op, Padding, Pool,
+    Range, Reduction, Source, Value, ValueId,
 };
 
 use ElementKind::{Bool, Float, Int};
@@ -61,7 +61,12 @@ fn pool(kernel: usize, stride: usize, padding: usize, dilation: usize) -> Pool {
     }
 }
 
-type Row<'a> = (Op, Vec<(&'a [usize], ElementKind)>, (&'a [usize], ElementKind), &'a str);
+type Row<'a> = (
+    Op,
+    Vec<(&'a [usize], ElementKind)>,
+    (&'a [usize], ElementKind),
+    &'a str,
+);
 
 #[test]
 fn what_does_not_fit_is_said_with_its_numbers() {

@@ -1,8 +1,8 @@
 use burn::tensor::Tensor;
 
 use crate::activation::{Activation, SampleCounts};
-use crate::statistic::Statistic;
 use crate::observed::{Column, Columns};
+use crate::statistic::Statistic;
 
 /// The smallest and the largest value of each channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -5,8 +5,8 @@ use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 use crate::activation::{Activation, SampleCounts};
 use crate::count;
 use crate::extrema::ChannelExtrema;
-use crate::statistic::Statistic;
 use crate::observed::{Column, Columns, Observed};
+use crate::statistic::Statistic;
 
 /// How often values fall into each of equally wide bins.
 ///

@@ -1,8 +1,8 @@
 use burn::tensor::Tensor;
 
 use crate::activation::{Activation, SampleCounts, channel_means};
-use crate::statistic::Statistic;
 use crate::observed::{Column, Columns};
+use crate::statistic::Statistic;
 
 /// Mean and variance of each channel, over samples and positions.
 ///

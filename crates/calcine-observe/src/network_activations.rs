@@ -14,11 +14,11 @@ use crate::layer_samples::{LayerSamples, Sampling};
 use crate::moments::Moments;
 use crate::norms::Norms;
 use crate::observe::{observe, observe_filters, observe_inputs};
+use crate::observed::Observed;
 use crate::places::Places;
 use crate::sampling::sample_layers;
-use crate::source::{Reconstruction, Wanted, ActivationSource};
+use crate::source::{ActivationSource, Reconstruction, Wanted};
 use crate::statistic::Statistics;
-use crate::observed::Observed;
 use crate::zeros::Zeros;
 
 /// Stored values by parameter, flat.

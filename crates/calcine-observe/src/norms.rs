@@ -2,8 +2,8 @@ use burn::tensor::Tensor;
 
 use crate::activation::{Activation, SampleCounts, channel_means};
 use crate::moments::share;
-use crate::statistic::Statistic;
 use crate::observed::{Column, Columns};
+use crate::statistic::Statistic;
 
 /// Norms of each channel.
 ///

@@ -5,11 +5,11 @@ use crate::activity::{Sums, activations_of, layers_of};
 use crate::error::ObserveError;
 use crate::extrema::Extrema;
 use crate::histogram::{BinCounts, Histogram};
+use crate::observed::Observed;
 use crate::pass::{run, run_by};
 use crate::place::Place;
 use crate::places::Places;
 use crate::statistic::Statistics;
-use crate::observed::Observed;
 
 /// Statistics of what nodes give, as [`observe`], of anything else that computes a graph: a network in integer
 /// arithmetic, for one.

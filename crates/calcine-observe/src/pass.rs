@@ -1,14 +1,14 @@
 use std::collections::HashMap;
 
 use burn::tensor::{Tensor, Transaction};
-use calcine_graph::{Graph, ElementKind, Node, ValueId};
+use calcine_graph::{ElementKind, Graph, Node, ValueId};
 
 use crate::activation::{Activation, SampleCounts};
 use crate::channel::{ChannelAxis, channel_axes};
 use crate::error::ObserveError;
+use crate::observed::{Observed, ObservedNode};
 use crate::place::Place;
 use crate::statistic::Statistics;
-use crate::observed::{Observed, ObservedNode};
 use calcine_trace::{AnyTensor, ForwardError, Network, Tensors};
 
 /// What is known of a place so far, of each part.

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use calcine_graph::{Graph, ElementKind, Node};
+use calcine_graph::{ElementKind, Graph, Node};
 use calcine_names::{Pattern, nearest};
 
 use crate::activity::activation_nodes;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Int, Tensor, Transaction};
-use calcine_graph::{Convolution, Graph, ElementKind, Node, Op, Source, ValueId};
+use calcine_graph::{Convolution, ElementKind, Graph, Node, Op, Source, ValueId};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::index;

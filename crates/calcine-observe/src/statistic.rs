@@ -47,7 +47,11 @@ pub trait Statistic {
     /// The vectors of all batches so far and those of one more, each with how much they have seen.
     ///
     /// By default they are added, element by element.
-    fn merge(&self, all: (Vec<Tensor<1>>, SampleCounts), one: (Vec<Tensor<1>>, SampleCounts)) -> Vec<Tensor<1>> {
+    fn merge(
+        &self,
+        all: (Vec<Tensor<1>>, SampleCounts),
+        one: (Vec<Tensor<1>>, SampleCounts),
+    ) -> Vec<Tensor<1>> {
         all.0
             .into_iter()
             .zip(one.0)
@@ -66,7 +70,11 @@ impl<S: Statistic + ?Sized> Statistic for &S {
         (**self).of(batch)
     }
 
-    fn merge(&self, all: (Vec<Tensor<1>>, SampleCounts), one: (Vec<Tensor<1>>, SampleCounts)) -> Vec<Tensor<1>> {
+    fn merge(
+        &self,
+        all: (Vec<Tensor<1>>, SampleCounts),
+        one: (Vec<Tensor<1>>, SampleCounts),
+    ) -> Vec<Tensor<1>> {
         (**self).merge(all, one)
     }
 
@@ -82,7 +90,11 @@ impl<S: Statistic + ?Sized> Statistic for Box<S> {
         (**self).of(batch)
     }
 
-    fn merge(&self, all: (Vec<Tensor<1>>, SampleCounts), one: (Vec<Tensor<1>>, SampleCounts)) -> Vec<Tensor<1>> {
+    fn merge(
+        &self,
+        all: (Vec<Tensor<1>>, SampleCounts),
+        one: (Vec<Tensor<1>>, SampleCounts),
+    ) -> Vec<Tensor<1>> {
         (**self).merge(all, one)
     }
 
@@ -100,7 +112,11 @@ pub trait Statistics {
     fn parts(&self) -> Vec<&dyn OnDevice>;
 
     /// Their value, of each part's vectors in order.
-    fn value(&self, read: &mut std::vec::IntoIter<Vec<Vec<f64>>>, counts: SampleCounts) -> Self::Value;
+    fn value(
+        &self,
+        read: &mut std::vec::IntoIter<Vec<Vec<f64>>>,
+        counts: SampleCounts,
+    ) -> Self::Value;
 }
 
 /// The half of a [`Statistic`] that runs on the device.
@@ -109,7 +125,11 @@ pub trait OnDevice {
     fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>>;
 
     /// As [`Statistic::merge`].
-    fn merge(&self, all: (Vec<Tensor<1>>, SampleCounts), one: (Vec<Tensor<1>>, SampleCounts)) -> Vec<Tensor<1>>;
+    fn merge(
+        &self,
+        all: (Vec<Tensor<1>>, SampleCounts),
+        one: (Vec<Tensor<1>>, SampleCounts),
+    ) -> Vec<Tensor<1>>;
 }
 
 impl<S: Statistic> OnDevice for S {
@@ -117,7 +137,11 @@ impl<S: Statistic> OnDevice for S {
         Statistic::of(self, batch)
     }
 
-    fn merge(&self, all: (Vec<Tensor<1>>, SampleCounts), one: (Vec<Tensor<1>>, SampleCounts)) -> Vec<Tensor<1>> {
+    fn merge(
+        &self,
+        all: (Vec<Tensor<1>>, SampleCounts),
+        one: (Vec<Tensor<1>>, SampleCounts),
+    ) -> Vec<Tensor<1>> {
         Statistic::merge(self, all, one)
     }
 }
@@ -129,7 +153,11 @@ impl<S: Statistic> Statistics for S {
         vec![self]
     }
 
-    fn value(&self, read: &mut std::vec::IntoIter<Vec<Vec<f64>>>, counts: SampleCounts) -> S::Value {
+    fn value(
+        &self,
+        read: &mut std::vec::IntoIter<Vec<Vec<f64>>>,
+        counts: SampleCounts,
+    ) -> S::Value {
         let vectors = read.next().unwrap_or_default();
         Statistic::value(self, &vectors, counts)
     }

@@ -2,8 +2,8 @@ use burn::tensor::Tensor;
 
 use crate::activation::{Activation, SampleCounts};
 use crate::count;
-use crate::statistic::Statistic;
 use crate::observed::{Column, Columns};
+use crate::statistic::Statistic;
 
 /// How many values are exactly zero.
 ///
@@ -34,7 +34,11 @@ impl Statistic for Zeros {
         count::of(zeros.sum_dim(2).sum_dim(0).reshape([batch.channels()]))
     }
 
-    fn merge(&self, all: (Vec<Tensor<1>>, SampleCounts), one: (Vec<Tensor<1>>, SampleCounts)) -> Vec<Tensor<1>> {
+    fn merge(
+        &self,
+        all: (Vec<Tensor<1>>, SampleCounts),
+        one: (Vec<Tensor<1>>, SampleCounts),
+    ) -> Vec<Tensor<1>> {
         count::add(all.0, one.0)
     }
 

@@ -7,7 +7,7 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::{gelu, relu, silu};
 use burn::tensor::{Device, Tensor};
 use calcine_observe::{
-    Norms, Places, Sums, ObserveError, Zeros, activations_of, inputs_of, observe, observe_filters,
+    Norms, ObserveError, Places, Sums, Zeros, activations_of, inputs_of, observe, observe_filters,
     observe_inputs,
 };
 use calcine_testkit::device;

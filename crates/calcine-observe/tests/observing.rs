@@ -4,8 +4,8 @@ use burn::module::Module;
 use burn::nn::Relu;
 use burn::tensor::Tensor;
 use calcine_observe::{
-    Activation, Extrema, Histogram, Moments, Norms, Per, Places, SampleCounts, Statistic, ObserveError,
-    Zeros, histograms, observe,
+    Activation, Extrema, Histogram, Moments, Norms, ObserveError, Per, Places, SampleCounts,
+    Statistic, Zeros, histograms, observe,
 };
 use calcine_testkit::device;
 use calcine_trace::{Network, trace};
@@ -302,7 +302,11 @@ impl Statistic for Last {
         vec![batch.values.clone().reshape([count])]
     }
 
-    fn merge(&self, _: (Vec<Tensor<1>>, SampleCounts), one: (Vec<Tensor<1>>, SampleCounts)) -> Vec<Tensor<1>> {
+    fn merge(
+        &self,
+        _: (Vec<Tensor<1>>, SampleCounts),
+        one: (Vec<Tensor<1>>, SampleCounts),
+    ) -> Vec<Tensor<1>> {
         one.0
     }
 

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::nn::conv::{Conv1dConfig, Conv2dConfig, Conv3dConfig, ConvTranspose2dConfig};
 use burn::nn::{Linear, LinearConfig, PaddingConfig1d, PaddingConfig2d, PaddingConfig3d};
 use burn::tensor::{Device, Tensor};
-use calcine_observe::{LayerSamples, Sampling, ObserveError, sample_layers};
+use calcine_observe::{LayerSamples, ObserveError, Sampling, sample_layers};
 use calcine_params::{Inventory, flat};
 use calcine_testkit::device;
 use calcine_trace::{Network, trace};

@@ -159,7 +159,9 @@ impl Parameter {
             (Groups::Known(groups), ..) => groups,
             // They are the same units, whatever the groups.
             (Groups::Unknown, Granularity::Element | Granularity::Layer, _)
-            | (Groups::Unknown, Granularity::Filter | Granularity::Kernel, Layout::OutputFirst) => 1,
+            | (Groups::Unknown, Granularity::Filter | Granularity::Kernel, Layout::OutputFirst) => {
+                1
+            }
             (Groups::Unknown, ..) => {
                 let layer = self.layer.clone();
                 return Err(UnitError::Groups {

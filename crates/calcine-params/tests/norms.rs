@@ -274,7 +274,11 @@ fn units_that_depend_on_unknown_groups_are_refused() {
                 assert!(is_known, "{granularity}");
                 let values = values();
                 let rows = |fold: &Fold| fold.rows(values.clone()).into_data();
-                assert_eq!(rows(&fold), rows(&known.fold(granularity).unwrap()), "{granularity}");
+                assert_eq!(
+                    rows(&fold),
+                    rows(&known.fold(granularity).unwrap()),
+                    "{granularity}"
+                );
             }
             Err(error) => {
                 assert!(

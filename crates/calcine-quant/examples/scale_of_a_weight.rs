@@ -5,7 +5,7 @@
     reason = "an example shows what it computed"
 )]
 
-use calcine_quant::{RangeEstimator, QuantizerError, Quantizer, Scheme, CalibrationStatistics};
+use calcine_quant::{CalibrationStatistics, Quantizer, QuantizerError, RangeEstimator, Scheme};
 
 fn main() -> Result<(), QuantizerError> {
     // Weights as they often are: many small ones, few large ones.
@@ -19,7 +19,11 @@ fn main() -> Result<(), QuantizerError> {
         return Ok(());
     };
     for bits in [8, 6, 4, 3, 2] {
-        for range_estimator in [RangeEstimator::MinMax, RangeEstimator::Laplace, RangeEstimator::Mse] {
+        for range_estimator in [
+            RangeEstimator::MinMax,
+            RangeEstimator::Laplace,
+            RangeEstimator::Mse,
+        ] {
             let [low, high] = range_estimator.range(&statistics, bits, Scheme::Symmetric);
             let quantizer = Quantizer::over(low, high, bits, Scheme::Symmetric)?;
             let error = statistics.error(&quantizer, 2.0).sqrt();

@@ -263,7 +263,9 @@ pub fn dorefa_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
         .mul_scalar(levels)
         .round()
         .div_scalar(levels);
-    straight_through(fake_quantized, u).mul_scalar(2.0).sub_scalar(1.0)
+    straight_through(fake_quantized, u)
+        .mul_scalar(2.0)
+        .sub_scalar(1.0)
 }
 
 /// The activations of `DoReFa` and WRPN: clipped to `[0, 1]`, on `2^b − 1` levels. The gradient passes within, ends

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{QuantizerError, Quantizer, Scheme, pack, unpack};
+use crate::{Quantizer, QuantizerError, Scheme, pack, unpack};
 
 /// A weight in integers of few bits, with a scale for each group of neighbours: weight-only quantization, for any model's
 /// weights, traced or not.
@@ -48,7 +48,12 @@ impl GroupedWeight {
     /// # Errors
     ///
     /// If a weight is not finite, the bits are others, or rows or groups have no column, or the last row is not whole.
-    pub fn of(weights: &[f32], columns: usize, group: usize, bits: u8) -> Result<Self, QuantizerError> {
+    pub fn of(
+        weights: &[f32],
+        columns: usize,
+        group: usize,
+        bits: u8,
+    ) -> Result<Self, QuantizerError> {
         if columns == 0 || group == 0 || !weights.len().is_multiple_of(columns) {
             return Err(QuantizerError::Groups {
                 weights: weights.len(),

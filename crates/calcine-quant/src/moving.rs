@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use crate::{QuantizerError, Quantizer, Scheme};
+use crate::{Quantizer, QuantizerError, Scheme};
 
 /// The moving average of batches' smallest and largest numbers, as quantization-aware training tracks a range.
 ///

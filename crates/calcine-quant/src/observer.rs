@@ -1,6 +1,6 @@
 use std::ops::RangeInclusive;
 
-use crate::statistics::{Counts, CalibrationStatistics, bin, exponent};
+use crate::statistics::{CalibrationStatistics, Counts, bin, exponent};
 
 const BINS: usize = Counts::MOST;
 

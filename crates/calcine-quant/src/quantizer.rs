@@ -128,7 +128,11 @@ impl Quantizer {
         let scale = scale as f32;
         // Beyond the largest there is no power of two.
         if scale.is_finite() {
-            Self { scale, zero_point, ..self }
+            Self {
+                scale,
+                zero_point,
+                ..self
+            }
         } else {
             self
         }
@@ -179,7 +183,9 @@ impl Quantizer {
     pub fn quantize(&self, x: f32) -> i32 {
         #[allow(clippy::cast_possible_truncation, reason = "a cast saturates")]
         let rounded = (x / self.scale).round_ties_even() as i32;
-        rounded.saturating_add(self.zero_point).clamp(self.low, self.high)
+        rounded
+            .saturating_add(self.zero_point)
+            .clamp(self.low, self.high)
     }
 
     /// The number of an integer.
@@ -202,7 +208,8 @@ impl Quantizer {
     /// The largest `|q − zero_point|`.
     #[must_use]
     pub fn largest(&self) -> u64 {
-        let [low, high] = [self.low, self.high].map(|q| u64::from((q - self.zero_point).unsigned_abs()));
+        let [low, high] =
+            [self.low, self.high].map(|q| u64::from((q - self.zero_point).unsigned_abs()));
         low.max(high)
     }
 }
@@ -238,7 +245,11 @@ mod tests {
                         }
                     );
                     for q in quantizer.low..=quantizer.high {
-                        assert_eq!(quantizer.quantize(quantizer.dequantize(q)), q, "{quantizer:?}");
+                        assert_eq!(
+                            quantizer.quantize(quantizer.dequantize(q)),
+                            q,
+                            "{quantizer:?}"
+                        );
                     }
                     assert_eq!(quantizer.quantize(1e30), quantizer.high);
                     assert_eq!(quantizer.quantize(f32::NEG_INFINITY), quantizer.low);
@@ -266,7 +277,10 @@ mod tests {
             let even = if (q - 3) % 2 == 0 { q } else { q + 1 };
             assert_eq!(quantizer.quantize(between), even, "{q}");
         }
-        assert_eq!((quantizer.quantize(-1.75), quantizer.quantize(6.25)), (0, 15));
+        assert_eq!(
+            (quantizer.quantize(-1.75), quantizer.quantize(6.25)),
+            (0, 15)
+        );
     }
 
     #[test]

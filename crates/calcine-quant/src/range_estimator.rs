@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Quantizer, Scheme, CalibrationStatistics};
+use crate::{CalibrationStatistics, Quantizer, Scheme};
 
 /// Which part of what was seen a quantizer covers. What lies beyond becomes its end.
 ///
@@ -166,8 +166,12 @@ impl RangeEstimator {
                 let low = if half { 0.0 } else { at(1.0 - share) };
                 [low, at(share)]
             }
-            Self::Mse => least(statistics, bits, scheme, |_, quantizer| statistics.error(quantizer, 2.0)),
-            Self::Norm(p) => least(statistics, bits, scheme, |_, quantizer| statistics.error(quantizer, p)),
+            Self::Mse => least(statistics, bits, scheme, |_, quantizer| {
+                statistics.error(quantizer, 2.0)
+            }),
+            Self::Norm(p) => least(statistics, bits, scheme, |_, quantizer| {
+                statistics.error(quantizer, p)
+            }),
             Self::Entropy => least(statistics, bits, scheme, |range, quantizer| {
                 statistics.counts.divergence(range, quantizer)
             }),

@@ -401,7 +401,8 @@ mod tests {
             ("counts.counts", |s| s.counts.counts = vec![u64::MAX; 2]),
             ("counts.counts", |s| s.counts.counts.fill(0)),
         ];
-        let statistics = CalibrationStatistics::of_samples(&[&[0.5, -1.0, 2.0], &[f32::MAX, 1.0]]).unwrap();
+        let statistics =
+            CalibrationStatistics::of_samples(&[&[0.5, -1.0, 2.0], &[f32::MAX, 1.0]]).unwrap();
         assert_eq!(statistics.check(), Ok(()));
         for (field, change) in rows {
             let mut edited = statistics.clone();

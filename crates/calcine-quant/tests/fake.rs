@@ -3,7 +3,8 @@
 use burn::tensor::{Tensor, TensorData};
 use calcine_quant::{
     Quantizer, Scheme, dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows,
-    lsq, lsq_plus, lsq_initial_scale, pact, ternary_weight, ttq_weight, unit_activation, wrpn_weight,
+    lsq, lsq_initial_scale, lsq_plus, pact, ternary_weight, ttq_weight, unit_activation,
+    wrpn_weight,
 };
 use calcine_testkit::{device, each, is_reference, values};
 
@@ -44,9 +45,17 @@ fn tensors_become_what_numbers_become() {
         let (found, gradients) = both(&numbers, |x| fake_quantize(x, &quantizer));
         let ends = quantizer.centred().map(|end| end * quantizer.scale);
         for ((&x, found), gradient) in numbers.iter().zip(&found).zip(gradients) {
-            assert_eq!(*found, quantizer.dequantize(quantizer.quantize(x)), "{x} on {quantizer:?}");
+            assert_eq!(
+                *found,
+                quantizer.dequantize(quantizer.quantize(x)),
+                "{x} on {quantizer:?}"
+            );
             let inside = ends[0] <= x && x <= ends[1];
-            assert_eq!(gradient, f32::from(u8::from(inside)), "{x} on {quantizer:?}");
+            assert_eq!(
+                gradient,
+                f32::from(u8::from(inside)),
+                "{x} on {quantizer:?}"
+            );
         }
         let (again, _) = both(&found, |x| fake_quantize(x, &quantizer));
         assert_eq!(again, found);

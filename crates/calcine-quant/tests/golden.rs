@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 use calcine_quant::{
-    RangeEstimator, FixedPoint, MAX_BITS, MovingRange, Quantizer, Scheme, CalibrationStatistics, dorefa_weight, fake_quantize,
-    pact, unit_activation,
+    CalibrationStatistics, FixedPoint, MAX_BITS, MovingRange, Quantizer, RangeEstimator, Scheme,
+    dorefa_weight, fake_quantize, pact, unit_activation,
 };
 use calcine_testkit::device;
 use calcine_testkit::golden::{self, Golden};
@@ -41,7 +41,13 @@ pub(crate) fn quantizer(mode: &str, low: f64, high: f64, bits: u8) -> Quantizer 
 
 /// The scale and the zero point of a case, or of one of its channels. Distiller rounds `scale · min` in single precision:
 /// where that lies between two integers, its zero point is one of the two.
-fn assert_quantizer(quantizer: &Quantizer, [low, high]: [f64; 2], scale: f64, zero_point: f64, case: &Value) {
+fn assert_quantizer(
+    quantizer: &Quantizer,
+    [low, high]: [f64; 2],
+    scale: f64,
+    zero_point: f64,
+    case: &Value,
+) {
     let (found, zero) = quantizer.to_distiller();
     close(found, scale, case);
     let off = (f64::from(zero) - zero_point).abs();
@@ -110,7 +116,10 @@ fn golden_quantizers_of_ranges() {
                 .collect()
         };
         if let Some(bits) = bits(case, 1) {
-            assert_eq!(ends(quantizer("asym_u", 0.0, 1.0, bits)), expected("unsigned"));
+            assert_eq!(
+                ends(quantizer("asym_u", 0.0, 1.0, bits)),
+                expected("unsigned")
+            );
         }
         if let Some(bits) = bits(case, 2) {
             assert_eq!(ends(quantizer("sym", -1.0, 1.0, bits)), expected("signed"));
@@ -124,7 +133,11 @@ fn golden_quantizers_of_ranges() {
         let Some(bits) = bits(case, 2) else { continue };
         let largest = number(&case["args"]["saturation"]);
         let ends = [-largest, largest];
-        assert_case(&quantizer(symmetric(case), -largest, largest, bits), ends, case);
+        assert_case(
+            &quantizer(symmetric(case), -largest, largest, bits),
+            ends,
+            case,
+        );
     }
     for case in golden.having(&["/args/num_bits", "/args/min", "/expect/scale"]) {
         let args = &case["args"];
@@ -134,7 +147,11 @@ fn golden_quantizers_of_ranges() {
             continue;
         }
         let ends = [number(&args["min"]), number(&args["max"])];
-        assert_case(&quantizer(asymmetric(case), ends[0], ends[1], bits), ends, case);
+        assert_case(
+            &quantizer(asymmetric(case), ends[0], ends[1], bits),
+            ends,
+            case,
+        );
     }
 }
 
@@ -228,7 +245,11 @@ fn golden_ties_of_numbers_on_quantizers() {
                 assert!((ours - theirs).abs() <= 1, "{what}: {ours} for {theirs}");
             }
             assert_eq!(theirs.clamp(low, high) as f32, clamped[at], "{what}");
-            let within = Quantizer { low, high, ..quantizer };
+            let within = Quantizer {
+                low,
+                high,
+                ..quantizer
+            };
             assert_eq!(within.quantize(x), ours.clamp(low, high), "{what}");
             let found = f64::from(within.dequantize(theirs.clamp(low, high)));
             close(found, f64::from(dequantized[at]), case);
@@ -272,10 +293,19 @@ fn golden_quantized_numbers() {
                     [min.min(f64::from(x)), max.max(f64::from(x))]
                 });
             let quantizer = quantizer(mode, ends[0], ends[1], bits);
-            assert_quantizer(&quantizer, ends, scales[channel], zero_points[channel], case);
+            assert_quantizer(
+                &quantizer,
+                ends,
+                scales[channel],
+                zero_points[channel],
+                case,
+            );
             let clamp = [0, 1].map(|end| number(&args["clamp"][end]) as i32);
             assert_eq!([quantizer.low, quantizer.high], clamp, "{}", case["name"]);
-            let found = read(fake_quantize(Tensor::<1>::from_floats(x, &device()), &quantizer));
+            let found = read(fake_quantize(
+                Tensor::<1>::from_floats(x, &device()),
+                &quantizer,
+            ));
             for (at, &x) in x.iter().enumerate() {
                 let what = format!("{}: {x}", case["name"]);
                 let (ours, theirs) = (quantizer.quantize(x), integers[own.start + at] as i32);

@@ -4,7 +4,7 @@ use calcine_quant::{FixedPoint, Quantizer};
 use calcine_testkit::golden::{self, Golden};
 use serde_json::Value;
 
-use crate::golden::{each_of, quantizer, number};
+use crate::golden::{each_of, number, quantizer};
 
 /// A tensor with its shape.
 struct Data<T> {

@@ -1,6 +1,6 @@
 //! What observers say, against plain passes over all numbers.
 
-use calcine_quant::{Counts, Observer, CalibrationStatistics};
+use calcine_quant::{CalibrationStatistics, Counts, Observer};
 use calcine_testkit::{each, values};
 
 /// Numbers that an observer might be fed: many, few, far from zero, tiny, huge, all the same.
@@ -111,7 +111,10 @@ fn parts_add_up_in_any_order() {
 #[test]
 fn what_is_not_finite_was_not_seen() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-        assert_eq!(CalibrationStatistics::of_samples(&[&[1.0, bad, 2.0], &[3.0]]), None);
+        assert_eq!(
+            CalibrationStatistics::of_samples(&[&[1.0, bad, 2.0], &[3.0]]),
+            None
+        );
         let mut observer = Observer::default();
         observer.observe(&[bad]);
         let mut other = Observer::default();

@@ -10,7 +10,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Distribution, Tensor};
-use calcine_quantize::{Calibration, RangeEstimator, QuantizationSettings, quantize};
+use calcine_quantize::{Calibration, QuantizationSettings, RangeEstimator, quantize};
 use calcine_trace::trace;
 
 #[derive(Module, Debug)]
@@ -45,7 +45,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for range_estimator in [RangeEstimator::MinMax, RangeEstimator::Mse] {
             let mut settings = QuantizationSettings::default();
             (settings.weights.bits, settings.activations.bits) = (bits, bits);
-            (settings.weights.range_estimator, settings.activations.range_estimator) = (range_estimator, range_estimator);
+            (
+                settings.weights.range_estimator,
+                settings.activations.range_estimator,
+            ) = (range_estimator, range_estimator);
             let quantized = quantize(&network, &calibration, &settings)?;
             let found: Tensor<2> = quantized.forward(images.clone());
             let error = (found - float.clone())
@@ -54,7 +57,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 .sqrt()
                 .into_scalar::<f32>();
             let bytes = quantized.stored_bytes();
-            println!("{bits} bits, {range_estimator}: {bytes} bytes, root mean square error {error:.5}");
+            println!(
+                "{bits} bits, {range_estimator}: {bytes} bytes, root mean square error {error:.5}"
+            );
         }
     }
     Ok(())

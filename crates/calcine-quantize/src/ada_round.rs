@@ -135,7 +135,10 @@ mod tests {
             let weight = |column: usize| ((row * 31 + column * 17) % 23) as f64 / 11.6 - 1.0;
             let weights: Vec<f64> = (0..COLUMNS).map(weight).collect();
             let ints = round(&weights, &[quantizer; COLUMNS], &moments);
-            let to_nearest: Vec<i32> = weights.iter().map(|&w| quantizer.quantize(w as f32)).collect();
+            let to_nearest: Vec<i32> = weights
+                .iter()
+                .map(|&w| quantizer.quantize(w as f32))
+                .collect();
             let found = cost(&ints, &weights, &quantizer, &moments);
             // All ways to round each up or down.
             let all = (0..1_usize << COLUMNS).map(|way| {
@@ -174,7 +177,10 @@ mod tests {
         (0..5).for_each(|column| moments[column * 6] = 1.0 + column as f64);
         let quantizer = Quantizer::over(-1.0, 1.0, 4, Scheme::Symmetric).unwrap();
         let weights = [0.31, -0.77, 0.05, 1.99, -0.2];
-        let expected: Vec<i32> = weights.iter().map(|&w| quantizer.quantize(w as f32)).collect();
+        let expected: Vec<i32> = weights
+            .iter()
+            .map(|&w| quantizer.quantize(w as f32))
+            .collect();
         assert_eq!(round(&weights, &[quantizer; 5], &moments), expected);
     }
 }

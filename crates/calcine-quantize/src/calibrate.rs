@@ -4,10 +4,10 @@ use std::path::Path;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use calcine_observe::{
-    Activation, BinCounts, ChannelExtrema, ChannelMoments, Extrema, Histogram, Moments, Places,
-    SampleCounts, Statistic, Observed,
+    Activation, BinCounts, ChannelExtrema, ChannelMoments, Extrema, Histogram, Moments, Observed,
+    Places, SampleCounts, Statistic,
 };
-use calcine_quant::{Counts, Observer, CalibrationStatistics, StatisticsError};
+use calcine_quant::{CalibrationStatistics, Counts, Observer, StatisticsError};
 use calcine_trace::{AnyTensor, Network, Tensors, batch_size};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -96,8 +96,8 @@ impl Calibration {
             }
         }
         let named = graph.values.iter().zip(&observers);
-        let statistics =
-            named.filter_map(|(value, observer)| Some((value.name.clone(), observer.statistics()?)));
+        let statistics = named
+            .filter_map(|(value, observer)| Some((value.name.clone(), observer.statistics()?)));
         let mut values: BTreeMap<String, CalibrationStatistics> = statistics.collect();
         if samples == 0 {
             return Err(QuantizeError::NoBatch);
@@ -130,10 +130,12 @@ impl Calibration {
         let statistics = statistics.ok_or_else(|| QuantizeError::NotCalibrated {
             name: name.to_owned(),
         })?;
-        statistics.check().map_err(|source| QuantizeError::Calibration {
-            name: name.to_owned(),
-            source,
-        })?;
+        statistics
+            .check()
+            .map_err(|source| QuantizeError::Calibration {
+                name: name.to_owned(),
+                source,
+            })?;
         Ok(statistics)
     }
 
@@ -159,10 +161,12 @@ impl Calibration {
             return Err(CalibrationFileError::Format { found });
         }
         for (name, statistics) in &calibration.values {
-            statistics.check().map_err(|source| CalibrationFileError::Statistics {
-                name: name.clone(),
-                source,
-            })?;
+            statistics
+                .check()
+                .map_err(|source| CalibrationFileError::Statistics {
+                    name: name.clone(),
+                    source,
+                })?;
         }
         Ok(calibration)
     }
@@ -249,7 +253,8 @@ fn observed<I: Tensors + Clone>(
     for node in counted.iter() {
         if let Some(statistics) = values.get_mut(&node.name) {
             let bins = statistics.counts.counts.len();
-            statistics.counts
+            statistics
+                .counts
                 .counts
                 .copy_from_slice(&node.value.counts[..bins]);
         }
@@ -308,7 +313,14 @@ mod tests {
         let found = Calibration::of(&network, &batches).unwrap();
         let one = &found.values["relu"];
         let two = &observed(&network.valid(), &batches).unwrap()["relu"];
-        let ends = |statistics: &CalibrationStatistics| (statistics.min, statistics.max, statistics.counts.low, statistics.counts.high);
+        let ends = |statistics: &CalibrationStatistics| {
+            (
+                statistics.min,
+                statistics.max,
+                statistics.counts.low,
+                statistics.counts.high,
+            )
+        };
         assert_eq!(ends(one), ends(two));
         let pairs = one.counts.counts.iter().zip(&two.counts.counts);
         let moved: u64 = pairs.map(|(a, b)| a.abs_diff(*b)).sum();

@@ -44,7 +44,12 @@ pub(crate) fn cross_layer_pairs(graph: &Graph) -> Vec<CrossLayerPair> {
         .collect()
 }
 
-fn cross_layer_pair(graph: &Graph, uses: &Uses, index: usize, node: &Node) -> Option<CrossLayerPair> {
+fn cross_layer_pair(
+    graph: &Graph,
+    uses: &Uses,
+    index: usize,
+    node: &Node,
+) -> Option<CrossLayerPair> {
     let own = |id: ValueId, axis| {
         let alone = graph.value(id).source == Source::Parameter && graph.consumers(id).count() == 1;
         alone.then_some(Along { id, axis, each: 1 })

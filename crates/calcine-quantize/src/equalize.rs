@@ -4,8 +4,8 @@ use calcine_graph::Op;
 use calcine_trace::{AnyTensor, Network, Tensors};
 
 use crate::batches::finite;
+use crate::cross_layer::{CrossLayerPair, Factors, cross_layer_pairs, largest};
 use crate::plan::output_axis;
-use crate::cross_layer::{Factors, CrossLayerPair, largest, cross_layer_pairs};
 use crate::{Preparation, QuantizeError};
 
 /// Rounds over all places; each is exact by itself, and a chain of layers settles in a few.
@@ -29,9 +29,16 @@ const SETTLED: f64 = 1e-3;
 pub fn equalize(network: Network) -> Result<Network, QuantizeError> {
     let network = network.with_stored_weights();
     let cross_layer_pairs = cross_layer_pairs(network.graph());
-    let is_norm =
-        |pair: &CrossLayerPair| matches!(network.graph().nodes[pair.producer].op, Op::LayerNorm { .. });
-    let cross_layer_pairs: Vec<CrossLayerPair> = cross_layer_pairs.into_iter().filter(|pair| !is_norm(pair)).collect();
+    let is_norm = |pair: &CrossLayerPair| {
+        matches!(
+            network.graph().nodes[pair.producer].op,
+            Op::LayerNorm { .. }
+        )
+    };
+    let cross_layer_pairs: Vec<CrossLayerPair> = cross_layer_pairs
+        .into_iter()
+        .filter(|pair| !is_norm(pair))
+        .collect();
     let mut network = network;
     for _ in 0..ROUNDS {
         let mut off = 0.0_f64;

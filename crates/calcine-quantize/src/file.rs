@@ -6,7 +6,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use bytemuck::cast_slice;
-use calcine_graph::{Graph, GraphError, ElementKind, Source};
+use calcine_graph::{ElementKind, Graph, GraphError, Source};
 use calcine_quant::pack;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
@@ -154,7 +154,12 @@ impl Quantized {
             (count > 0).then(|| (name.to_owned(), tensor))
         };
         tensors.extend(bytes(SCALES, Dtype::F32, scales.len(), cast_slice(&scales)));
-        tensors.extend(bytes(ZERO_POINTS, Dtype::U16, zero_points.len(), cast_slice(&zero_points)));
+        tensors.extend(bytes(
+            ZERO_POINTS,
+            Dtype::U16,
+            zero_points.len(),
+            cast_slice(&zero_points),
+        ));
         tensors.extend(bytes(BIASES, Dtype::I32, biases.len(), cast_slice(&biases)));
         let floats = cast_slice(&float_biases);
         tensors.extend(bytes(FLOAT_BIASES, Dtype::F32, float_biases.len(), floats));
@@ -257,7 +262,8 @@ fn stored(layer: &Layer) -> (Dtype, Vec<u8>) {
         true => layer.ints.clone(),
         false => {
             let ints = layer.ints.iter().enumerate();
-            let centred = |(at, int): (usize, &i32)| int + layer.zero_point(at) - (1 << (layer.bits - 1));
+            let centred =
+                |(at, int): (usize, &i32)| int + layer.zero_point(at) - (1 << (layer.bits - 1));
             ints.map(centred).collect()
         }
     };

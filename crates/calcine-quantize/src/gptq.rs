@@ -95,7 +95,10 @@ mod tests {
                 inputs.iter().map(|x| off(x).powi(2)).sum::<f64>()
             };
             own += error(&rounding.round(&weights, &[quantizer; 12]));
-            let ints: Vec<i32> = weights.iter().map(|&w| quantizer.quantize(w as f32)).collect();
+            let ints: Vec<i32> = weights
+                .iter()
+                .map(|&w| quantizer.quantize(w as f32))
+                .collect();
             nearest += error(&ints);
         }
         assert!(own < 0.8 * nearest, "{own} for {nearest}");
@@ -108,7 +111,10 @@ mod tests {
         (0..5).for_each(|column| moments[column * 6] = 1.0 + column as f64);
         let quantizer = Quantizer::over(-1.0, 1.0, 4, Scheme::Symmetric).unwrap();
         let weights = [0.31, -0.77, 0.05, 0.99, -0.2];
-        let expected: Vec<i32> = weights.iter().map(|&w| quantizer.quantize(w as f32)).collect();
+        let expected: Vec<i32> = weights
+            .iter()
+            .map(|&w| quantizer.quantize(w as f32))
+            .collect();
         assert_eq!(
             Rounding::over(&moments, 5)
                 .unwrap()

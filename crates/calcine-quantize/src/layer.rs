@@ -120,7 +120,8 @@ impl Layer {
         }
         #[allow(clippy::cast_possible_truncation, reason = "quantizers are of f32")]
         let int = |(at, weight): (usize, &f64)| {
-            let quantizer = quantizers[scale_index(at, &float.shape, float.axis, group, quantizers.len())];
+            let quantizer =
+                quantizers[scale_index(at, &float.shape, float.axis, group, quantizers.len())];
             quantizer.quantize(*weight as f32) - quantizer.zero_point
         };
         let scales = quantizers.iter().map(|quantizer| quantizer.scale).collect();
@@ -128,7 +129,10 @@ impl Layer {
         let layer = Self::exact(name, float, ints, bits, scales, accumulator)?;
         let zero_points = match scheme {
             Scheme::Symmetric => Vec::new(),
-            Scheme::Affine => quantizers.iter().map(|quantizer| quantizer.zero_point).collect(),
+            Scheme::Affine => quantizers
+                .iter()
+                .map(|quantizer| quantizer.zero_point)
+                .collect(),
         };
         Ok(Self {
             group,
@@ -213,7 +217,8 @@ impl Layer {
         }
         let mut new: Vec<Option<f64>> = Vec::with_capacity(scales);
         for (at, old) in self.scales.iter().enumerate() {
-            let least = (largest[at] / (input_scale * room)).max(f64::from(f32::MIN_POSITIVE) / input_scale);
+            let least = (largest[at] / (input_scale * room))
+                .max(f64::from(f32::MIN_POSITIVE) / input_scale);
             let fits = old.is_normal() && f64::from(*old) >= least;
             let other = !fits || (empty[at] && largest[at] > 0.0);
             new.push(other.then(|| least.log2().ceil().clamp(-126.0, 127.0).exp2()));
@@ -319,7 +324,10 @@ impl Layer {
 
     /// The zero point of an element of the weight.
     pub(crate) fn zero_point(&self, at: usize) -> i32 {
-        self.zero_points.get(self.scale_index(at)).copied().unwrap_or(0)
+        self.zero_points
+            .get(self.scale_index(at))
+            .copied()
+            .unwrap_or(0)
     }
 
     /// The scale of an output's weights, where it has one.

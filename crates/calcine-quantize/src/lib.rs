@@ -46,9 +46,9 @@
 //! ```
 
 mod ada_round;
-mod qat;
 mod batches;
 mod calibrate;
+mod cross_layer;
 mod equalize;
 mod error;
 mod exact;
@@ -57,28 +57,31 @@ mod float;
 mod fold_norms;
 mod gptq;
 mod layer;
+mod mixed_precision;
 mod norms;
 mod parts;
 mod pass;
 mod plan;
+mod qat;
 mod quantized;
 mod report;
-mod cross_layer;
 mod search;
 mod sensitive;
 mod settings;
 mod weights;
-mod mixed_precision;
 
-pub use qat::{QatError, QatNetwork, QatStage};
 pub use calcine_metric::{Evaluation, MetricValue};
-pub use calcine_quant::{RangeEstimator, FloatType, Method, Quantizer, Scheme, CalibrationStatistics, StatisticsError};
+pub use calcine_quant::{
+    CalibrationStatistics, FloatType, Method, Quantizer, RangeEstimator, Scheme, StatisticsError,
+};
 pub use calibrate::{Calibration, CalibrationFileError};
 pub use equalize::{equalize, prepare, smooth};
 pub use error::QuantizeError;
 pub use file::QuantizedFileError;
 pub use fold_norms::fold_norms;
+pub use mixed_precision::{BitWidth, BudgetError, LayerBitWidths, MixedPrecision, mixed_precision};
 pub use norms::reestimate;
+pub use qat::{QatError, QatNetwork, QatStage};
 pub use quantized::{IntegerLayer, Quantized, quantize, quantize_with_batches};
 pub use report::{
     ClippedRange, FloatNode, FloatReason, HalfPrecisionLoss, MatchedOverride, QuantizationReport,
@@ -86,8 +89,7 @@ pub use report::{
 };
 pub use search::{SearchError, TrialProgress, Trials, greedy, lapq};
 pub use settings::{
-    ActivationSettings, FirstLastSettings, Override, Preparation, Rounding, SettingError, QuantizationSettings,
-    SettingsFileError, AccumulatorSettings, WeightSettings,
+    AccumulatorSettings, ActivationSettings, FirstLastSettings, Override, Preparation,
+    QuantizationSettings, Rounding, SettingError, SettingsFileError, WeightSettings,
 };
 pub use weights::fake_quantize_weights;
-pub use mixed_precision::{LayerBitWidths, BudgetError, BitWidth, MixedPrecision, mixed_precision};

@@ -8,7 +8,8 @@ use crate::plan::{has_integers, weight_at};
 use crate::search::nearest;
 use crate::settings::{ByLayer, own_name};
 use crate::{
-    Calibration, Evaluation, Override, QuantizeError, SearchError, QuantizationSettings, Trials, quantize,
+    Calibration, Evaluation, Override, QuantizationSettings, QuantizeError, SearchError, Trials,
+    quantize,
 };
 
 /// What fewer bits of each layer's weights cost.
@@ -144,7 +145,11 @@ impl MixedPrecision {
     /// # Errors
     ///
     /// If the smallest widths take more.
-    pub fn allocate(&self, settings: &QuantizationSettings, budget: u64) -> Result<QuantizationSettings, BudgetError> {
+    pub fn allocate(
+        &self,
+        settings: &QuantizationSettings,
+        budget: u64,
+    ) -> Result<QuantizationSettings, BudgetError> {
         let budget_bits = 8 * budget.saturating_sub(self.rest);
         let mut front = vec![Choice::default()];
         let mut chosen: Vec<Vec<(usize, u8)>> = Vec::new();
@@ -268,8 +273,8 @@ mod tests {
         let ways = 0..4_usize.pow(layers.len() as u32);
         let way = |way: usize| {
             let widths = layers.iter().enumerate();
-            let widths =
-                widths.map(|(at, layer)| (layer, &layer.bit_widths[way / 4_usize.pow(at as u32) % 4]));
+            let widths = widths
+                .map(|(at, layer)| (layer, &layer.bit_widths[way / 4_usize.pow(at as u32) % 4]));
             widths.fold((0, 0.0), |(size, rise), (layer, width)| {
                 (
                     size + layer.weights as u64 * u64::from(width.bits),
@@ -286,7 +291,9 @@ mod tests {
         let scanned = scanned();
         let layers = &scanned.layers;
         for budget in [419, 500, 640, 700, 900, 1200, 1673, 5000] {
-            let settings = scanned.allocate(&QuantizationSettings::default(), budget).unwrap();
+            let settings = scanned
+                .allocate(&QuantizationSettings::default(), budget)
+                .unwrap();
             let bits = |name: &str| {
                 let own = settings.layers.iter().find(|layer| layer.name == name);
                 own.unwrap().weight_bits.unwrap()
@@ -304,7 +311,9 @@ mod tests {
             let best = oracle(layers, budget).unwrap();
             assert!((rise - best).abs() < 1e-12, "{budget}: {rise} for {best}");
         }
-        let none = scanned.allocate(&QuantizationSettings::default(), 400).unwrap_err();
+        let none = scanned
+            .allocate(&QuantizationSettings::default(), 400)
+            .unwrap_err();
         assert_eq!((none.least, none.budget), (419, 400));
         // What else is in the file leaves so much less.
         let heavy = MixedPrecision {

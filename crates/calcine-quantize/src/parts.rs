@@ -10,10 +10,10 @@ use calcine_trace::{AnyTensor, Network, Tensors, Which};
 use crate::float::Float;
 use crate::layer::{Accumulator, Dynamic, FloatLayer, Layer, groups, vector};
 use crate::norms::reestimate;
-use crate::plan::{Uses, quantizers, has_integers, output_axis, weight_at};
+use crate::plan::{Uses, has_integers, output_axis, quantizers, weight_at};
 use crate::report::{Asked, QuantizationReport};
-use crate::settings::{ByLayer, LayerSettings, AccumulatorSettings};
-use crate::{Calibration, FloatType, QuantizeError, Quantized, Quantizer, QuantizationSettings};
+use crate::settings::{AccumulatorSettings, ByLayer, LayerSettings};
+use crate::{Calibration, FloatType, QuantizationSettings, QuantizeError, Quantized, Quantizer};
 
 /// What the layers with these weights were fed.
 pub(crate) type Sample<'a> = dyn FnMut(&[&str]) -> Result<Vec<LayerSamples>, QuantizeError> + 'a;

@@ -1,7 +1,7 @@
 //! A quantized network's forward pass.
 
 use burn::tensor::Tensor;
-use calcine_graph::{Arithmetic, Graph, ElementKind, Map, Node, Op, Reduction};
+use calcine_graph::{Arithmetic, ElementKind, Graph, Map, Node, Op, Reduction};
 use calcine_trace::{AnyTensor, ForwardError, batch_size, evaluate, try_compute};
 
 use crate::exact::{self, Digits, Split, Sum};
@@ -67,7 +67,8 @@ impl Quantized {
             .iter()
             .map(|id| self.value(*id, values))
             .collect();
-        let exact = quantizer.and_then(|quantizer| self.in_integers(index, node, &operands, quantizer, batch));
+        let exact = quantizer
+            .and_then(|quantizer| self.in_integers(index, node, &operands, quantizer, batch));
         exact.unwrap_or_else(|| {
             let operands = operands.iter().map(real).collect();
             held(evaluate(&self.graph, node, operands, batch), quantizer)
@@ -114,7 +115,10 @@ impl Quantized {
                 };
                 let factor = rescale(a.1.scale * b.1.scale, Some(quantizer));
                 let products = products(a, b, summed as u64, usual)?;
-                Some(Held::Ints(rounded(times(products, factor), quantizer), quantizer))
+                Some(Held::Ints(
+                    rounded(times(products, factor), quantizer),
+                    quantizer,
+                ))
             }
             Op::Concat(_) => {
                 let all: Option<Vec<_>> = operands.iter().map(ints).collect();

@@ -1,6 +1,6 @@
 //! Which values have a quantizer, and which nodes do nothing of their own.
 
-use calcine_graph::{Graph, ElementKind, Map, Node, Op, Padding, Source, ValueId};
+use calcine_graph::{ElementKind, Graph, Map, Node, Op, Padding, Source, ValueId};
 
 use crate::sensitive::sensitivities;
 use crate::settings::ByLayer;
@@ -258,7 +258,9 @@ pub(crate) fn producers(
         let given = node.inputs.first().and_then(|id| producers[id.0]);
         let own = quantizers[node.output.0].map(|_| node.output);
         producers[node.output.0] = match given {
-            Some(producer) if own.is_some() && uses.keeps_quantizer(index, &node.op) => Some(producer),
+            Some(producer) if own.is_some() && uses.keeps_quantizer(index, &node.op) => {
+                Some(producer)
+            }
             _ => own,
         };
     }

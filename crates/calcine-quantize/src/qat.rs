@@ -1,6 +1,6 @@
-mod quantizers;
 mod integers;
 mod plan;
+mod quantizers;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use calcine_params::{Inventory, view};
 use calcine_quant::{Method, fake_quantize};
 use calcine_trace::{AnyTensor, ForwardError, Network, RewriteError, Tensors, batch_size};
 
-use self::quantizers::FakeQuantize;
 use self::plan::{QatPlan, Range};
-use crate::{Calibration, QuantizationReport, QuantizeError, QuantizationSettings};
+use self::quantizers::FakeQuantize;
+use crate::{Calibration, QuantizationReport, QuantizationSettings, QuantizeError};
 
 /// The least scale: a learned one that falls to zero stays there.
 const LEAST: f64 = 1e-15;
@@ -131,7 +131,9 @@ impl QatNetwork {
         batch_size(&plan.graph, &inputs)?;
         let inputs = inputs.into_iter().zip(&plan.graph.inputs);
         let inputs = inputs.map(|(input, id)| match plan.quantizers[id.0] {
-            Some(quantizer) if self.stage.activations => each(input, |x| fake_quantize(x, &quantizer)),
+            Some(quantizer) if self.stage.activations => {
+                each(input, |x| fake_quantize(x, &quantizer))
+            }
             _ => input,
         });
         let outputs = network.run(inputs.collect(), &mut |node, tensor| {

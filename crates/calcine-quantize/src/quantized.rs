@@ -12,7 +12,7 @@ use crate::layer::{Bias, Layer};
 use crate::parts::Parts;
 use crate::plan::Uses;
 use crate::report::{Asked, QuantizationReport};
-use crate::{Calibration, QuantizeError, Quantizer, Scheme, QuantizationSettings};
+use crate::{Calibration, QuantizationSettings, QuantizeError, Quantizer, Scheme};
 
 /// A quantized network: integer weights, and a quantizer for each value that has one.
 ///

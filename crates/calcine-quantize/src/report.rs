@@ -5,7 +5,7 @@ mod effect;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use calcine_graph::{Graph, ElementKind, Node, Op, Reduction, Source, ValueId};
+use calcine_graph::{ElementKind, Graph, Node, Op, Reduction, Source, ValueId};
 use serde::{Serialize, Serializer};
 
 use crate::parts::is_folded_into;
@@ -359,7 +359,8 @@ impl Asked<'_> {
         });
         let mut found = Vec::new();
         for (id, settled, name) in inputs.chain(nodes) {
-            let (Some(quantizer), true) = (self.quantizers[id.0], producers[id.0] == Some(id)) else {
+            let (Some(quantizer), true) = (self.quantizers[id.0], producers[id.0] == Some(id))
+            else {
                 continue;
             };
             let value = &*graph.value(settled).name;
@@ -372,7 +373,9 @@ impl Asked<'_> {
             let lost = own.error(&quantizer, 2.0) / energy;
             let better = |whole: Quantizer| own.error(&whole, 2.0) / energy < 0.5 * lost;
             if lost > 0.1 && whole.is_ok_and(better) {
-                let [low, high] = quantizer.centred().map(|end| f64::from(end * quantizer.scale));
+                let [low, high] = quantizer
+                    .centred()
+                    .map(|end| f64::from(end * quantizer.scale));
                 found.push(ClippedRange {
                     name: value.to_owned(),
                     range: [low, high],

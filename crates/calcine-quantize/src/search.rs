@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use calcine_metric::Evaluation;
 use calcine_trace::Network;
 
-use crate::plan::{Uses, quantizers, has_integers, producers};
+use crate::plan::{Uses, has_integers, producers, quantizers};
 use crate::settings::{ByLayer, own_name};
 use crate::{
-    Calibration, RangeEstimator, Override, QuantizeError, Quantized, QuantizedFileError, Rounding, QuantizationSettings,
-    quantize,
+    Calibration, Override, QuantizationSettings, QuantizeError, Quantized, QuantizedFileError,
+    RangeEstimator, Rounding, quantize,
 };
 
 /// A search that cannot go on.
@@ -157,13 +157,9 @@ impl<'a> Trials<'a> {
         settings: &QuantizationSettings,
     ) -> Result<Evaluation, SearchError> {
         let json = serde_json::to_vec(calibration).expect("a calibration is plain data");
-        let print = [
-            settings.to_toml().as_bytes(),
-            self.about.as_bytes(),
-            &json,
-        ]
-        .into_iter()
-        .fold(0, crc32c::crc32c_append);
+        let print = [settings.to_toml().as_bytes(), self.about.as_bytes(), &json]
+            .into_iter()
+            .fold(0, crc32c::crc32c_append);
         let known = self.known.get(self.done).filter(|known| known.0 == print);
         let score = match known {
             Some((_, score)) => score.clone(),
@@ -243,7 +239,11 @@ fn parts(
 }
 
 /// The settings with a part stretched.
-fn stretched(settings: &QuantizationSettings, (name, part): &(String, Part), by: f64) -> QuantizationSettings {
+fn stretched(
+    settings: &QuantizationSettings,
+    (name, part): &(String, Part),
+    by: f64,
+) -> QuantizationSettings {
     let mut settings = settings.clone();
     let own = own(&mut settings, name);
     match part {

@@ -1,7 +1,7 @@
 //! Values that must not be rounded to few integers: what divisions, roots, logarithms, powers and exponentials are made
 //! of, norms that are spelled with them, and masks before a softmax.
 
-use calcine_graph::{Arithmetic, Graph, ElementKind, Map, Node, Op, Reduction, Source, ValueId};
+use calcine_graph::{Arithmetic, ElementKind, Graph, Map, Node, Op, Reduction, Source, ValueId};
 
 use crate::plan::has_weights;
 
@@ -160,8 +160,9 @@ impl<'a> Search<'a> {
 
     /// Follows what makes a value, and keeps it in float.
     fn walk(&mut self, id: ValueId, walk: Walk) {
-        let before =
-            |visited: &Walk| (!visited.guarded || walk.guarded) && (!visited.crossed || walk.crossed);
+        let before = |visited: &Walk| {
+            (!visited.guarded || walk.guarded) && (!visited.crossed || walk.crossed)
+        };
         if !self.is_float(id) || self.visited[id.0].iter().any(before) {
             return;
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::by_layer::{ByLayer, LayerSettings, own_name, widened};
 pub use self::check::SettingError;
 pub(crate) use self::check::check_method;
-use crate::{RangeEstimator, FloatType, Scheme};
+use crate::{FloatType, RangeEstimator, Scheme};
 
 /// The version of a settings file.
 const FORMAT: u32 = 1;

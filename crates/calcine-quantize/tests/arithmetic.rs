@@ -10,7 +10,8 @@ use burn::nn::{
 use burn::tensor::activation::relu;
 use burn::tensor::{Tensor, TensorData};
 use calcine_quantize::{
-    QatNetwork, Calibration, Method, Override, Quantized, Quantizer, Scheme, QuantizationSettings, quantize,
+    Calibration, Method, Override, QatNetwork, QuantizationSettings, Quantized, Quantizer, Scheme,
+    quantize,
 };
 use calcine_testkit::{device, each, numbers, values};
 use calcine_trace::{AnyTensor, Network, trace};
@@ -47,7 +48,11 @@ fn linear(weight: Tensor<2>, bias: &[f32]) -> Linear {
     }
 }
 
-fn quantized<const D: usize>(network: &Network, x: &Tensor<D>, settings: &QuantizationSettings) -> Quantized {
+fn quantized<const D: usize>(
+    network: &Network,
+    x: &Tensor<D>,
+    settings: &QuantizationSettings,
+) -> Quantized {
     let calibration = Calibration::of(network, std::slice::from_ref(x)).unwrap();
     quantize(network, &calibration, settings).unwrap()
 }
@@ -91,7 +96,9 @@ fn sums_of_wide_integers_are_exact() {
         settings.activations.bits = *activations;
         let quantized = quantized(&network, &x, &settings);
         let graph = quantized.graph();
-        let own = quantized.quantizer(&graph.value(graph.inputs[0]).name).unwrap();
+        let own = quantized
+            .quantizer(&graph.value(graph.inputs[0]).name)
+            .unwrap();
         let layer = quantized.layers().next().unwrap();
         let out = quantized.quantizer(layer.name).unwrap();
         let ints: Vec<i64> = read(x.clone())
@@ -116,7 +123,8 @@ fn sums_of_wide_integers_are_exact() {
             }
             largest = largest.max(sum.abs());
             let m = own.scale * layer.scales[output] / out.scale;
-            let q = ((sum as f32 * m).round_ties_even() as i32 + out.zero_point).clamp(out.low, out.high);
+            let q = ((sum as f32 * m).round_ties_even() as i32 + out.zero_point)
+                .clamp(out.low, out.high);
             expected.push(out.dequantize(q));
         }
         assert!(largest > 1 << 24, "{largest} is small");

@@ -3,7 +3,9 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use calcine_quantize::{QatNetwork, Calibration, Method, Quantized, QuantizationSettings, quantize};
+use calcine_quantize::{
+    Calibration, Method, QatNetwork, QuantizationSettings, Quantized, quantize,
+};
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::trace;
 
@@ -65,7 +67,12 @@ fn a_computed_weight_has_integers() {
         );
         let again = Quantized::from_bytes(&quantized.to_bytes().unwrap(), &device()).unwrap();
         assert_eq!(read(again.forward::<_, Tensor<2>>(x.clone())), ints);
-        let qat = QatNetwork::new(network.clone(), &calibration, &QuantizationSettings::default(), Method::Lsq);
+        let qat = QatNetwork::new(
+            network.clone(),
+            &calibration,
+            &QuantizationSettings::default(),
+            Method::Lsq,
+        );
         let names = qat.unwrap().quantized().unwrap();
         assert_eq!(names.layers().count(), 2);
     });

@@ -173,13 +173,19 @@ fn other(
     let factor = |step: f64| (step / f64::from(quantizer.scale)) as f32;
     let step = |data: &Data| f64::from(data.quantizer().scale);
     let ints = match op {
-        Op::Map(Map::Relu) => x.ints.iter().map(|&q| q.max(quantizer.zero_point)).collect(),
+        Op::Map(Map::Relu) => x
+            .ints
+            .iter()
+            .map(|&q| q.max(quantizer.zero_point))
+            .collect(),
         Op::Reshape => x.ints.clone(),
         Op::Zip(Arithmetic::Add) => {
             let y = &values[&node.inputs[1]];
             let (a, b) = (factor(step(x)), factor(step(y)));
             let sum = |at| x.centred(at) as f32 * a + y.centred(at) as f32 * b;
-            (0..x.ints.len()).map(|at| to_quantizer(sum(at), quantizer)).collect()
+            (0..x.ints.len())
+                .map(|at| to_quantizer(sum(at), quantizer))
+                .collect()
         }
         Op::Zip(Arithmetic::Multiply) => {
             let y = &values[&node.inputs[1]];

@@ -1,7 +1,9 @@
 //! What cannot be quantized says what and where.
 
 use burn::tensor::Tensor;
-use calcine_quantize::{QatNetwork, Calibration, Method, QuantizeError, QuantizationSettings, quantize};
+use calcine_quantize::{
+    Calibration, Method, QatNetwork, QuantizationSettings, QuantizeError, quantize,
+};
 use calcine_testkit::each;
 
 use crate::models::{images, network};
@@ -81,8 +83,14 @@ fn what_does_not_fit_is_named() {
             "[weights]\nbits = 16\n[activations]\nbits = 16",
             "give it fewer bits",
         ),
-        ("[accumulator]\nbits = 16", "beyond 32767: give it fewer bits"),
-        ("[accumulator]\nbias_bits = 8", "beyond 127: give it fewer bits"),
+        (
+            "[accumulator]\nbits = 16",
+            "beyond 32767: give it fewer bits",
+        ),
+        (
+            "[accumulator]\nbias_bits = 8",
+            "beyond 127: give it fewer bits",
+        ),
     ];
     each(rows, |(text, expected)| {
         let error = refused(text);
@@ -133,7 +141,8 @@ fn first_last_and_overrides_have_bits_of_their_own() {
     let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let bits = |text: &str| {
         let settings =
-            QuantizationSettings::parse(&format!("format = 1\n[weights]\nbits = 4\n{text}")).unwrap();
+            QuantizationSettings::parse(&format!("format = 1\n[weights]\nbits = 4\n{text}"))
+                .unwrap();
         let quantized = quantize(&network, &calibration, &settings).unwrap();
         let bits = quantized
             .layers()

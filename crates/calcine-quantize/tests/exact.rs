@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 use calcine_observe::{Sampling, sample_layers};
 use calcine_quant::GroupedWeight;
 use calcine_quantize::{
-    ActivationSettings, Calibration, RangeEstimator, FloatType, Override, QuantizeError, Quantizer, Rounding,
-    Scheme, QuantizationSettings, WeightSettings, quantize, quantize_with_batches,
+    ActivationSettings, Calibration, FloatType, Override, QuantizationSettings, QuantizeError,
+    Quantizer, RangeEstimator, Rounding, Scheme, WeightSettings, quantize, quantize_with_batches,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{AnyTensor, Tensors, trace};
@@ -15,7 +15,12 @@ use calcine_trace::{AnyTensor, Tensors, trace};
 use crate::engine;
 use crate::models::{images, network, read, reread};
 
-fn settings(bits: [u8; 2], per_channel: bool, scheme: Scheme, range_estimator: RangeEstimator) -> QuantizationSettings {
+fn settings(
+    bits: [u8; 2],
+    per_channel: bool,
+    scheme: Scheme,
+    range_estimator: RangeEstimator,
+) -> QuantizationSettings {
     QuantizationSettings {
         weights: WeightSettings {
             bits: bits[0],
@@ -54,15 +59,50 @@ fn every_node_is_what_an_integer_engine_gives() {
         settings([8, 8], false, Scheme::Symmetric, RangeEstimator::Average),
         settings([4, 4], true, Scheme::Affine, RangeEstimator::Mse),
         settings([2, 3], false, Scheme::Affine, RangeEstimator::Laplace),
-        settings([5, 7], true, Scheme::Symmetric, RangeEstimator::Percentile(99.0)),
+        settings(
+            [5, 7],
+            true,
+            Scheme::Symmetric,
+            RangeEstimator::Percentile(99.0),
+        ),
         settings([4, 6], true, Scheme::Affine, RangeEstimator::Entropy),
-        shifts(settings([8, 8], true, Scheme::Affine, RangeEstimator::MinMax)),
-        affine(settings([8, 8], true, Scheme::Affine, RangeEstimator::MinMax)),
-        affine(settings([4, 8], false, Scheme::Symmetric, RangeEstimator::Mse)),
-        affine(settings([1, 2], true, Scheme::Affine, RangeEstimator::MinMax)),
-        shifts(affine(settings([6, 8], true, Scheme::Affine, RangeEstimator::MinMax))),
+        shifts(settings(
+            [8, 8],
+            true,
+            Scheme::Affine,
+            RangeEstimator::MinMax,
+        )),
+        affine(settings(
+            [8, 8],
+            true,
+            Scheme::Affine,
+            RangeEstimator::MinMax,
+        )),
+        affine(settings(
+            [4, 8],
+            false,
+            Scheme::Symmetric,
+            RangeEstimator::Mse,
+        )),
+        affine(settings(
+            [1, 2],
+            true,
+            Scheme::Affine,
+            RangeEstimator::MinMax,
+        )),
+        shifts(affine(settings(
+            [6, 8],
+            true,
+            Scheme::Affine,
+            RangeEstimator::MinMax,
+        ))),
         // Sums beyond 2²⁴ are made of parts.
-        affine(settings([8, 11], true, Scheme::Affine, RangeEstimator::MinMax)),
+        affine(settings(
+            [8, 11],
+            true,
+            Scheme::Affine,
+            RangeEstimator::MinMax,
+        )),
         settings([8, 12], true, Scheme::Affine, RangeEstimator::MinMax),
     ];
     let network = network();
@@ -277,7 +317,8 @@ fn weights_rounded_over_batches_err_less() {
     let error = |rounding, correct_bias| {
         let mut quantizers = settings([3, 0], true, Scheme::Affine, RangeEstimator::MinMax);
         (quantizers.weights.rounding, quantizers.weights.correct_bias) = (rounding, correct_bias);
-        let quantized = quantize_with_batches(&network, &calibration, &quantizers, &batches).unwrap();
+        let quantized =
+            quantize_with_batches(&network, &calibration, &quantizers, &batches).unwrap();
         let x = batches[0].clone();
         let mut total = 0.0;
         // Each layer by itself: fed by the float network.
@@ -293,7 +334,8 @@ fn weights_rounded_over_batches_err_less() {
             let inner: usize = layer.shape[layer.output_axis + 1..].iter().product();
             let output = |at: usize| at / inner % layer.shape[layer.output_axis];
             let weights = layer.weight.iter().enumerate();
-            let weights = weights.map(|(at, &q)| f64::from(layer.scales[output(at)]) * f64::from(q));
+            let weights =
+                weights.map(|(at, &q)| f64::from(layer.scales[output(at)]) * f64::from(q));
             let bias = network
                 .graph()
                 .parameter(&format!("{}.bias", layer.name))
@@ -327,7 +369,8 @@ fn corrected_biases_bring_back_the_means() {
     let mean = |correct_bias| {
         let mut quantizers = settings([2, 0], true, Scheme::Affine, RangeEstimator::MinMax);
         quantizers.weights.correct_bias = correct_bias;
-        let quantized = quantize_with_batches(&network, &calibration, &quantizers, &batches).unwrap();
+        let quantized =
+            quantize_with_batches(&network, &calibration, &quantizers, &batches).unwrap();
         let mut stem = Vec::new();
         quantized
             .run(batches[0].clone().into_any(), &mut |node, found| {

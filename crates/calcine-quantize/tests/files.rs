@@ -6,7 +6,8 @@ use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Bool, Int, Tensor, TensorData};
 use calcine_quantize::{
-    Calibration, FloatType, Override, Quantized, QuantizedFileError, Scheme, QuantizationSettings, quantize,
+    Calibration, FloatType, Override, QuantizationSettings, Quantized, QuantizedFileError, Scheme,
+    quantize,
 };
 use calcine_testkit::{device, each, numbers, values};
 use calcine_trace::{Network, trace};
@@ -163,8 +164,14 @@ fn descriptions_that_do_not_fit_say_what() {
             |d| d["layers"][0]["shape"] = Value::from(vec![1, 2]),
             "the graph has",
         ),
-        (|d| d["quantizers"][0]["scale"] = 0.0.into(), "is no quantizer"),
-        (|d| d["quantizers"][0]["zero_point"] = 1000.into(), "is no quantizer"),
+        (
+            |d| d["quantizers"][0]["scale"] = 0.0.into(),
+            "is no quantizer",
+        ),
+        (
+            |d| d["quantizers"][0]["zero_point"] = 1000.into(),
+            "is no quantizer",
+        ),
         (
             |d| d["quantizers"][0] = Value::Null,
             "`layers/float_biases` has too few numbers",

@@ -10,7 +10,7 @@ use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor};
 use calcine_params::Inventory;
-use calcine_quantize::{QatNetwork, Calibration, Method, Override, QuantizationSettings, QatStage};
+use calcine_quantize::{Calibration, Method, Override, QatNetwork, QatStage, QuantizationSettings};
 use calcine_testkit::{device, golden};
 use calcine_trace::trace;
 use serde_json::Value;

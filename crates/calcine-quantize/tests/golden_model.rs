@@ -8,7 +8,8 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use calcine_params::Inventory;
 use calcine_quantize::{
-    Calibration, RangeEstimator, Evaluation, Quantized, Quantizer, Scheme, QuantizationSettings, Trials, lapq, quantize,
+    Calibration, Evaluation, QuantizationSettings, Quantized, Quantizer, RangeEstimator, Scheme,
+    Trials, lapq, quantize,
 };
 use calcine_testkit::device;
 use calcine_testkit::golden::{self, Golden};
@@ -231,7 +232,10 @@ fn settings(args: &Value) -> Option<QuantizationSettings> {
 /// How far quantizers are from Distiller's: a step, as a share, and a zero point; signed affine integers are 2^(b−1) less.
 fn near(quantizer: &Quantizer, scale: &Value, zero: &Value, what: &str) {
     let found = f64::from(quantizer.scale) * number(scale);
-    assert!((found - 1.0).abs() < 1e-5, "{what}: {quantizer:?} for {scale}");
+    assert!(
+        (found - 1.0).abs() < 1e-5,
+        "{what}: {quantizer:?} for {scale}"
+    );
     let shifted = match -number(zero) as i32 - quantizer.zero_point {
         0 => true,
         off => quantizer.low == 0 && off == -(quantizer.high + 1) / 2,
@@ -290,7 +294,10 @@ fn golden_network() {
         let own = calibration.values.get_mut(input).unwrap();
         *own = golden_ops::statistics(&stats["conv1"]["inputs"]["0"], own);
         let quantized = quantize(&network, &calibration, &settings).unwrap();
-        let exact = matches!(settings.activations.range_estimator, RangeEstimator::MinMax | RangeEstimator::Average);
+        let exact = matches!(
+            settings.activations.range_estimator,
+            RangeEstimator::MinMax | RangeEstimator::Average
+        );
         if exact {
             quantizers(&quantized, case, &golden);
         }
@@ -337,7 +344,9 @@ fn golden_network() {
         let layers = case["expect"]["layers"].as_array().unwrap();
         let step = 1.0 / number(&layers.last().unwrap()["output_scale"]) as f32;
         let [low, high] = match settings.activations.range_estimator {
-            RangeEstimator::Average => ["avg_min", "avg_max"].map(|key| number(&stats["fc"]["output"][key])),
+            RangeEstimator::Average => {
+                ["avg_min", "avg_max"].map(|key| number(&stats["fc"]["output"][key]))
+            }
             _ => [f64::NEG_INFINITY, f64::INFINITY],
         };
         let off = logits.iter().zip(&expected);
@@ -426,7 +435,14 @@ fn golden_searched_layer() {
         };
         let before = loss(&quantize(&network, &calibration, &settings).unwrap());
         let score = |quantized: &Quantized| Evaluation::new(loss(quantized), 1);
-        let found = lapq(&network, &calibration, &settings, 2, &mut Trials::new(score)).unwrap();
+        let found = lapq(
+            &network,
+            &calibration,
+            &settings,
+            2,
+            &mut Trials::new(score),
+        )
+        .unwrap();
         let after = loss(&quantize(&network, &calibration, &found).unwrap());
         let initial = number(&expect["loss_initial"]);
         // Distiller's symmetric quantizers have half an integer more on either side, so that ours have longer steps. An error of

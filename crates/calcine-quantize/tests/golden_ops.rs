@@ -8,7 +8,8 @@ use burn::nn::{
 use burn::tensor::{Tensor, TensorData};
 use calcine_params::Inventory;
 use calcine_quantize::{
-    QatNetwork, Calibration, RangeEstimator, Method, Scheme, CalibrationStatistics, QuantizationSettings, fold_norms, quantize,
+    Calibration, CalibrationStatistics, Method, QatNetwork, QuantizationSettings, RangeEstimator,
+    Scheme, fold_norms, quantize,
 };
 use calcine_testkit::golden::{self, Golden};
 use calcine_testkit::{device, each};

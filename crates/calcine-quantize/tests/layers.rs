@@ -5,7 +5,8 @@ use burn::nn::conv::{ConvTranspose2d, ConvTranspose2dConfig};
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, Relu};
 use burn::tensor::{Device, Int, Tensor};
 use calcine_quantize::{
-    Calibration, FloatType, Override, QuantizeError, Quantizer, Scheme, QuantizationSettings, quantize,
+    Calibration, FloatType, Override, QuantizationSettings, QuantizeError, Quantizer, Scheme,
+    quantize,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{AnyTensor, Network, Tensors, trace};
@@ -37,10 +38,14 @@ fn matrix_products_are_those_of_integers() {
         let quantized = quantize(&network, &calibration, &settings).unwrap();
         let graph = quantized.graph();
         let quantizers = graph.inputs.iter().map(|id| &*graph.value(*id).name);
-        let quantizers: Vec<_> = quantizers.map(|name| quantized.quantizer(name).unwrap()).collect();
+        let quantizers: Vec<_> = quantizers
+            .map(|name| quantized.quantizer(name).unwrap())
+            .collect();
         let out = quantized.quantizer(&graph.nodes[0].name).unwrap();
         let (a, b) = (read(samples.0.clone()), read(samples.1.clone()));
-        let centred = |side: usize, x: f32| i64::from(quantizers[side].quantize(x) - quantizers[side].zero_point);
+        let centred = |side: usize, x: f32| {
+            i64::from(quantizers[side].quantize(x) - quantizers[side].zero_point)
+        };
         let factor = quantizers[0].scale * quantizers[1].scale / out.scale;
         let mut expected = Vec::new();
         for at in 0..2 * 3 * 4 {
@@ -137,8 +142,11 @@ fn embeddings_are_rows_of_integers() {
                 (_, Some(_)) => layer.scales[row * 2 + column / 4],
             };
             let expected = step * layer.weight[of] as f32;
-            let fake_quantized = |quantizer: Quantizer| quantizer.dequantize(quantizer.quantize(expected));
-            let expected = quantized.quantizer("embedding").map_or(expected, fake_quantized);
+            let fake_quantized =
+                |quantizer: Quantizer| quantizer.dequantize(quantizer.quantize(expected));
+            let expected = quantized
+                .quantizer("embedding")
+                .map_or(expected, fake_quantized);
             assert_eq!(*found, expected, "{at}");
         }
         let given = reread(&quantized, &ids_of(&network));
@@ -214,7 +222,9 @@ fn transposed_convolutions_are_sums_of_integers() {
         let layer = quantized.layers().next().unwrap();
         assert_eq!((layer.output_axis, layer.shape), (1, &[3, 5, 3, 3][..]));
         let graph = quantized.graph();
-        let quantizer = quantized.quantizer(&graph.value(graph.inputs[0]).name).unwrap();
+        let quantizer = quantized
+            .quantizer(&graph.value(graph.inputs[0]).name)
+            .unwrap();
         let out = quantized.quantizer(&graph.nodes[0].name).unwrap();
         let ints: Vec<i32> = read(x.clone())
             .into_iter()

@@ -9,8 +9,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use calcine_graph::Node;
 use calcine_params::Inventory;
 use calcine_quantize::{
-    Calibration, Preparation, QuantizationSettings, equalize, fold_norms, prepare, quantize, quantize_with_batches,
-    reestimate, smooth,
+    Calibration, Preparation, QuantizationSettings, equalize, fold_norms, prepare, quantize,
+    quantize_with_batches, reestimate, smooth,
 };
 use calcine_testkit::{device, each, numbers, values};
 use calcine_trace::{AnyTensor, Network, trace};
@@ -291,7 +291,8 @@ fn norms_make_up_for_rounded_weights() {
         settings.weights.per_channel = *per_channel;
         settings.activations.bits = 0;
         let off = |settings: &QuantizationSettings, compared: usize| {
-            let quantized = quantize_with_batches(&network, &calibration, settings, &images).unwrap();
+            let quantized =
+                quantize_with_batches(&network, &calibration, settings, &images).unwrap();
             let mut found = Vec::new();
             let mut observe = |node: &Node, result: AnyTensor| {
                 if node.name == "stem_norm" {

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::Tensor;
 use calcine_params::Inventory;
-use calcine_quantize::{QatNetwork, Calibration, Method, QuantizationSettings, QatStage, quantize};
+use calcine_quantize::{Calibration, Method, QatNetwork, QatStage, QuantizationSettings, quantize};
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::Network;
 
@@ -252,9 +252,10 @@ fn weights_of_any_module_train_fake_quantized() {
     let model = crate::models::Net::new(&on_tape);
     let x = images(3, 0).to_device(&on_tape);
     for per_channel in [true, false] {
-        let fake_quantized = calcine_quantize::fake_quantize_weights(&model, 3, per_channel, |parameter| {
-            parameter.path != "head.weight"
-        });
+        let fake_quantized =
+            calcine_quantize::fake_quantize_weights(&model, 3, per_channel, |parameter| {
+                parameter.path != "head.weight"
+            });
         let gradients = fake_quantized.forward(x.clone()).sum().backward();
         let gradients = GradientsParams::from_grads(gradients, &model);
         let trained = Inventory::of(&model)
@@ -330,7 +331,8 @@ fn integers_are_what_trained_whatever_scales_have_become() {
         for method in METHODS {
             for factor in [1.0, 1.37, 0.8, 3.1] {
                 let settings = settings(7, true);
-                let fresh = QatNetwork::new(network.clone(), &calibration, &settings, method).unwrap();
+                let fresh =
+                    QatNetwork::new(network.clone(), &calibration, &settings, method).unwrap();
                 let inventory = Inventory::of(&fresh);
                 let learned = inventory.iter().filter(|parameter| {
                     let path = &parameter.path;

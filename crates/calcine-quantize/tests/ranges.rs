@@ -2,7 +2,7 @@
 
 use burn::nn::{Relu, Sigmoid};
 use burn::tensor::{Tensor, TensorData};
-use calcine_quantize::{Calibration, RangeEstimator, Quantizer, Scheme, CalibrationStatistics};
+use calcine_quantize::{Calibration, CalibrationStatistics, Quantizer, RangeEstimator, Scheme};
 use calcine_testkit::{device, values};
 use calcine_trace::trace;
 
@@ -79,14 +79,17 @@ fn least_error_is_the_least_over_all_values() {
     ] {
         let error = |[low, high]: [f64; 2]| {
             let quantizer = Quantizer::over(low, high, bits, scheme).unwrap();
-            let fake_quantized = |x: f64| f64::from(quantizer.dequantize(quantizer.quantize(x as f32)));
+            let fake_quantized =
+                |x: f64| f64::from(quantizer.dequantize(quantizer.quantize(x as f32)));
             values
                 .iter()
                 .map(|x| (x - fake_quantized(*x)).powi(2))
                 .sum::<f64>()
         };
         let best = (1..=100)
-            .map(|share| error([statistics.min, statistics.max].map(|end| end * f64::from(share) / 100.0)))
+            .map(|share| {
+                error([statistics.min, statistics.max].map(|end| end * f64::from(share) / 100.0))
+            })
             .fold(f64::INFINITY, f64::min);
         let found = error(RangeEstimator::Mse.range(&statistics, bits, scheme));
         // Bins stand for the values in them.
@@ -124,7 +127,8 @@ fn every_range_estimator_stays_within_what_was_seen() {
         }
     }
     let inputs = read(&batches());
-    let [low, high] = RangeEstimator::Percentile(99.0).range(&statistics("input"), 8, Scheme::Affine);
+    let [low, high] =
+        RangeEstimator::Percentile(99.0).range(&statistics("input"), 8, Scheme::Affine);
     let outside = inputs.iter().filter(|x| **x < low || **x > high).count();
     assert!((90..=150).contains(&outside), "{outside} of 6000");
 }
@@ -138,9 +142,12 @@ fn a_sigmoid_is_computed_between_quantizers() {
     })
     .unwrap();
     let calibration = Calibration::of(&network, &[a.clone(), b]).unwrap();
-    let quantized =
-        calcine_quantize::quantize(&network, &calibration, &calcine_quantize::QuantizationSettings::default())
-            .unwrap();
+    let quantized = calcine_quantize::quantize(
+        &network,
+        &calibration,
+        &calcine_quantize::QuantizationSettings::default(),
+    )
+    .unwrap();
     let found: Tensor<2> = quantized.forward(a.clone());
     let expected: Tensor<2> = network.forward(a);
     let off = (found - expected).abs().max().into_scalar::<f32>();

@@ -5,8 +5,8 @@ use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::activation::{relu, softmax};
 use burn::tensor::{Int, Tensor, TensorData};
 use calcine_quantize::{
-    QatNetwork, Calibration, RangeEstimator, FirstLastSettings, FloatType, Method, Override, Quantized, Rounding,
-    QuantizationSettings, quantize, quantize_with_batches,
+    Calibration, FirstLastSettings, FloatType, Method, Override, QatNetwork, QuantizationSettings,
+    Quantized, RangeEstimator, Rounding, quantize, quantize_with_batches,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{Network, trace};
@@ -116,7 +116,13 @@ fn a_report_lists_what_stays_in_float_and_why() {
         float.map(|node| node.name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(names(&again), names(&quantized));
-    let qat = QatNetwork::new(network, &calibration, &QuantizationSettings::default(), Method::Lsq).unwrap();
+    let qat = QatNetwork::new(
+        network,
+        &calibration,
+        &QuantizationSettings::default(),
+        Method::Lsq,
+    )
+    .unwrap();
     assert_eq!(qat.report().float.last(), report.float.last());
 }
 
@@ -157,7 +163,10 @@ fn settings_that_change_nothing_are_reported() {
                     ..layer("conv2")
                 });
             },
-            &["layer.conv2.weight_bits", "layer.conv2.activation_range_estimator"],
+            &[
+                "layer.conv2.weight_bits",
+                "layer.conv2.activation_range_estimator",
+            ],
         ),
         (
             |s| {
@@ -211,7 +220,8 @@ fn settings_that_change_nothing_are_reported() {
         let mut settings = QuantizationSettings::default();
         change(&mut settings);
         let quantized =
-            quantize_with_batches(&network, &calibration, &settings, std::slice::from_ref(&x)).unwrap();
+            quantize_with_batches(&network, &calibration, &settings, std::slice::from_ref(&x))
+                .unwrap();
         let report = quantized.report();
         let unused = report.without_effect.iter();
         let unused: Vec<&str> = unused.map(|unused| unused.setting.as_str()).collect();

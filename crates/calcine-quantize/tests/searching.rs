@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
 use calcine_quantize::{
-    Calibration, RangeEstimator, Evaluation, Quantized, SearchError, QuantizationSettings, TrialProgress, Trials, greedy,
-    lapq, quantize, mixed_precision,
+    Calibration, Evaluation, QuantizationSettings, Quantized, RangeEstimator, SearchError,
+    TrialProgress, Trials, greedy, lapq, mixed_precision, quantize,
 };
 use calcine_trace::Network;
 
@@ -67,7 +67,11 @@ fn what_is_found_loses_less_and_says_so_in_a_file() {
             &case.network,
             &case.calibration,
             &four_bits(),
-            &[RangeEstimator::MinMax, RangeEstimator::Laplace, RangeEstimator::Mse],
+            &[
+                RangeEstimator::MinMax,
+                RangeEstimator::Laplace,
+                RangeEstimator::Mse,
+            ],
             &mut Trials::new(|q| case.score(q)),
         ),
     ];
@@ -89,7 +93,8 @@ fn a_search_goes_on_where_it_was_stopped() {
         tried.set(tried.get() + 1);
         case.score(quantized)
     };
-    let search = |trials: &mut Trials<'_>| lapq(&case.network, &case.calibration, &four_bits(), 1, trials);
+    let search =
+        |trials: &mut Trials<'_>| lapq(&case.network, &case.calibration, &four_bits(), 1, trials);
     let whole = search(&mut Trials::new(score)).unwrap();
     let all = tried.replace(0);
     assert!(all > 20, "{all}");
@@ -144,8 +149,21 @@ fn a_search_says_how_many_trials_it_takes_at_most() {
     let searches: [&dyn Fn(&mut Trials<'_>); 4] = [
         &|trials| drop(lapq(network, calibration, &four_bits(), 1, trials).unwrap()),
         &|trials| drop(lapq(network, calibration, &four_bits(), 0, trials).unwrap()),
-        &|trials| drop(greedy(network, calibration, &four_bits(), &range_estimators, trials).unwrap()),
-        &|trials| drop(mixed_precision(network, calibration, &four_bits(), &[8, 4, 2], trials).unwrap()),
+        &|trials| {
+            drop(
+                greedy(
+                    network,
+                    calibration,
+                    &four_bits(),
+                    &range_estimators,
+                    trials,
+                )
+                .unwrap(),
+            )
+        },
+        &|trials| {
+            drop(mixed_precision(network, calibration, &four_bits(), &[8, 4, 2], trials).unwrap())
+        },
     ];
     for (search, exact) in searches.into_iter().zip([false, false, true, true]) {
         let told = counts(search);

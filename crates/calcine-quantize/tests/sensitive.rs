@@ -9,8 +9,8 @@ use burn::nn::{
 use burn::tensor::activation::{relu, softmax};
 use burn::tensor::{Bool, Tensor, TensorData};
 use calcine_quantize::{
-    QatNetwork, Calibration, FloatReason, FloatType, Method, Override, Quantized, QuantizationSettings,
-    quantize,
+    Calibration, FloatReason, FloatType, Method, Override, QatNetwork, QuantizationSettings,
+    Quantized, quantize,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{AnyTensor, Network, trace};
@@ -231,7 +231,13 @@ fn functions_that_magnify_take_floats() {
         assert!(!kept_in_float(&ours).is_empty());
         // The network trains on the same values, and becomes the same integers.
         let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
-        let qat = QatNetwork::new(network, &calibration, &QuantizationSettings::default(), Method::Lsq).unwrap();
+        let qat = QatNetwork::new(
+            network,
+            &calibration,
+            &QuantizationSettings::default(),
+            Method::Lsq,
+        )
+        .unwrap();
         let fake_quantized: Tensor<4> = qat.forward(x.clone());
         let integers: Tensor<4> = qat.quantized().unwrap().forward(x.clone());
         let largest = fake_quantized.clone().abs().max().into_scalar::<f32>();

@@ -6,9 +6,9 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use calcine_params::Inventory;
 use calcine_quantize::{
-    QatNetwork, Calibration, RangeEstimator, FirstLastSettings, Evaluation, Method, Override, Preparation,
-    Quantized, Scheme, QuantizationSettings, AccumulatorSettings, Trials, greedy, lapq, prepare, quantize,
-    quantize_with_batches, smooth, mixed_precision,
+    AccumulatorSettings, Calibration, Evaluation, FirstLastSettings, Method, Override, Preparation,
+    QatNetwork, QuantizationSettings, Quantized, RangeEstimator, Scheme, Trials, greedy, lapq,
+    mixed_precision, prepare, quantize, quantize_with_batches, smooth,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{Network, trace};
@@ -46,7 +46,9 @@ const BAD: [(&str, Change); 32] = [
         s.weights.per_channel = false;
         s.activations.bits = 0;
     }),
-    ("weights.range_estimator", |s| s.weights.range_estimator = RangeEstimator::Norm(0.5)),
+    ("weights.range_estimator", |s| {
+        s.weights.range_estimator = RangeEstimator::Norm(0.5)
+    }),
     ("activations.bits", |s| s.activations.bits = 17),
     ("activations.bits", |s| {
         s.activations.scheme = Scheme::Symmetric;
@@ -78,8 +80,18 @@ const BAD: [(&str, Change); 32] = [
         s.activations.dynamic = true;
         s.activations.power_of_two = true;
     }),
-    ("accumulator.bits", |s| s.accumulator = AccumulatorSettings { bits: 0, ..s.accumulator }),
-    ("accumulator.bits", |s| s.accumulator = AccumulatorSettings { bits: 80, ..s.accumulator }),
+    ("accumulator.bits", |s| {
+        s.accumulator = AccumulatorSettings {
+            bits: 0,
+            ..s.accumulator
+        }
+    }),
+    ("accumulator.bits", |s| {
+        s.accumulator = AccumulatorSettings {
+            bits: 80,
+            ..s.accumulator
+        }
+    }),
     ("accumulator.bias_bits", |s| {
         s.accumulator = AccumulatorSettings {
             bias_bits: 7,
@@ -470,7 +482,14 @@ fn a_name_that_two_things_could_have_is_an_error() {
     let mut trials = Trials::new(score);
     let settings = QuantizationSettings::default();
     assert!(lapq(&network, &calibration, &settings, 1, &mut trials).is_ok());
-    let found = mixed_precision(&network, &calibration, &settings, &[8, 4], &mut Trials::new(score)).unwrap();
+    let found = mixed_precision(
+        &network,
+        &calibration,
+        &settings,
+        &[8, 4],
+        &mut Trials::new(score),
+    )
+    .unwrap();
     let chosen = found.allocate(&settings, 10_000).unwrap();
     assert!(quantize(&network, &calibration, &chosen).is_ok());
 }
@@ -533,13 +552,19 @@ fn overrides_and_first_last_are_merged_key_by_key() {
     let text = "[first_last]\nweight_bits = 6\nactivation_bits = 5\n[[layer]]\nname = \"**\"\nactivation_bits = 7\n[[layer]]\nname = \"fc\"\nweight_bits = 3\n";
     assert_eq!(layers(text, 6), ["conv1.weight"]);
     assert_eq!(layers(text, 3), ["fc.weight"]);
-    let bits = |name: &str| quantized(text).quantizer(name).map(|quantizer| quantizer.high);
+    let bits = |name: &str| {
+        quantized(text)
+            .quantizer(name)
+            .map(|quantizer| quantizer.high)
+    };
     assert_eq!([bits("conv2"), bits("input")], [Some(127), Some(31)]);
     // The last that has a key decides about it, and about no other.
     let text = "[[layer]]\nname = \"conv2\"\nweight_bits = 4\nactivation_bits = 4\n[[layer]]\nname = \"conv2\"\nweight_bits = 5\n";
     assert_eq!(layers(text, 5), ["conv2.weight"]);
     assert_eq!(
-        quantized(text).quantizer("conv2").map(|quantizer| quantizer.high),
+        quantized(text)
+            .quantizer("conv2")
+            .map(|quantizer| quantizer.high),
         Some(15)
     );
 }
@@ -562,7 +587,14 @@ fn a_search_finds_settings_for_second_uses_too() {
         weight_bits: Some(6),
         ..layer("**")
     });
-    let found = mixed_precision(&network, &calibration, &settings, &[8, 4], &mut Trials::new(score)).unwrap();
+    let found = mixed_precision(
+        &network,
+        &calibration,
+        &settings,
+        &[8, 4],
+        &mut Trials::new(score),
+    )
+    .unwrap();
     // Narrower weights lose as much in each layer, so that the layers must differ by the budget alone.
     let budget = found.rest + 9 * 6 + 9;
     let chosen = found.allocate(&settings, budget).unwrap();

@@ -3,8 +3,8 @@
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::{Int, Tensor};
 use calcine_quantize::{
-    QatNetwork, Calibration, Method, Preparation, QuantizeError, Rounding, QuantizationSettings, prepare,
-    quantize, quantize_with_batches, reestimate,
+    Calibration, Method, Preparation, QatNetwork, QuantizationSettings, QuantizeError, Rounding,
+    prepare, quantize, quantize_with_batches, reestimate,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{AnyTensor, ForwardError, Network, Tensors, trace};
@@ -24,7 +24,12 @@ fn refused(
     let over = |change: fn(&mut QuantizationSettings)| {
         let mut settings = QuantizationSettings::default();
         change(&mut settings);
-        said(quantize_with_batches(network, calibration, &settings, batches))
+        said(quantize_with_batches(
+            network,
+            calibration,
+            &settings,
+            batches,
+        ))
     };
     let smooth = Preparation {
         equalize: true,
@@ -48,8 +53,13 @@ fn whatever_its_shape_a_batch_has_an_answer_or_an_error() {
     let network = network();
     let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
-    let qat =
-        QatNetwork::new(network.clone(), &calibration, &QuantizationSettings::default(), Method::Lsq).unwrap();
+    let qat = QatNetwork::new(
+        network.clone(),
+        &calibration,
+        &QuantizationSettings::default(),
+        Method::Lsq,
+    )
+    .unwrap();
     let lengths = [0, 1, 2, 3, 4, 8];
     let mut shapes = vec![[2, 3, 8, 8], [1, 3, 8, 8], [0, 0, 0, 0], [5, 3, 16, 16]];
     for length in lengths {
@@ -87,8 +97,13 @@ fn tensors_of_another_number_rank_or_kind_are_errors() {
     let network = network();
     let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
-    let qat =
-        QatNetwork::new(network.clone(), &calibration, &QuantizationSettings::default(), Method::Lsq).unwrap();
+    let qat = QatNetwork::new(
+        network.clone(),
+        &calibration,
+        &QuantizationSettings::default(),
+        Method::Lsq,
+    )
+    .unwrap();
     let right = || AnyTensor::from(images(2, 0));
     let rows: [Vec<AnyTensor>; 5] = [
         vec![],
@@ -138,8 +153,13 @@ fn inputs_have_equally_many_samples() {
     let network = trace(&model, of([1, 1]), forward).unwrap();
     let calibration = Calibration::of(&network, &[of([2, 2])]).unwrap();
     let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
-    let qat =
-        QatNetwork::new(network.clone(), &calibration, &QuantizationSettings::default(), Method::Lsq).unwrap();
+    let qat = QatNetwork::new(
+        network.clone(),
+        &calibration,
+        &QuantizationSettings::default(),
+        Method::Lsq,
+    )
+    .unwrap();
     let rows = [
         ([2, 2], true),
         ([7, 7], true),
@@ -205,7 +225,8 @@ fn numbers_that_are_not_finite_are_refused_by_all_that_goes_by_batches() {
         for change in rows {
             let mut settings = weights_alone.clone();
             change(&mut settings);
-            let error = quantize_with_batches(&network, &calibration, &settings, &batches).unwrap_err();
+            let error =
+                quantize_with_batches(&network, &calibration, &settings, &batches).unwrap_err();
             let named =
                 matches!(&error, QuantizeError::Batch { batch: 1, input } if input == "input");
             assert!(named, "{error}");
@@ -227,6 +248,9 @@ fn numbers_that_are_not_finite_are_refused_by_all_that_goes_by_batches() {
         // Ranges are of finite numbers, so that a quantizer says that it has none.
         let partly = Calibration::of(&network, &batches).unwrap();
         let error = quantize(&network, &partly, &QuantizationSettings::default()).unwrap_err();
-        assert!(matches!(error, QuantizeError::NotCalibrated { .. }), "{error}");
+        assert!(
+            matches!(error, QuantizeError::NotCalibrated { .. }),
+            "{error}"
+        );
     }
 }

@@ -135,7 +135,10 @@ impl Recipe {
                 .quantization
                 .as_ref()
                 .map(|at| (Duty::Quantize, &at.span)),
-            parts.distillation.as_ref().map(|at| (Duty::Distill, &at.span)),
+            parts
+                .distillation
+                .as_ref()
+                .map(|at| (Duty::Distill, &at.span)),
         ];
         for (duty, span) in spans.into_iter().flatten() {
             if !duties.contains(&duty) {
@@ -249,7 +252,8 @@ impl Recipe {
             Kind::Rate => true,
             Kind::Pruner => {
                 let pruner = used(&self.parts.pruners, policy, |pruner| &pruner.name);
-                pruner.granularity.value == Granularity::Element && policy.masks.hold == Hold::Always
+                pruner.granularity.value == Granularity::Element
+                    && policy.masks.hold == Hold::Always
             }
             Kind::Regularizer => {
                 let regularizer = used(&self.parts.regularizers, policy, |r| &r.name);

@@ -161,7 +161,7 @@ pub use data::ImageData;
 pub use distillation::DistillationSettings;
 pub use duty::Duty;
 pub use error::{Problem, RecipeError};
-pub use quantization::{RecipeQuantization, QuantizedLayer};
+pub use quantization::{QuantizedLayer, RecipeQuantization};
 pub use recipe::Recipe;
 pub use thinning::Thinning;
 pub use train::{Betas, Optimizer, Train, UpdateRule};

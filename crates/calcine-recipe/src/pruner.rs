@@ -1,6 +1,6 @@
 use calcine_criteria::Needs;
 use calcine_fold::Granularity;
-use calcine_train::{Batches, Aggregation, Reconstruct};
+use calcine_train::{Aggregation, Batches, Reconstruct};
 
 use crate::amount::Amounts;
 use crate::score::{ScoreName, batches};
@@ -90,7 +90,10 @@ impl Pruner {
             }
         }
         if let (Some(reconstruct), Some(granularity)) = (&reconstruct, &granularity)
-            && !matches!(granularity.value, Granularity::Channel | Granularity::FcInput)
+            && !matches!(
+                granularity.value,
+                Granularity::Channel | Granularity::FcInput
+            )
         {
             let message = "`reconstruct` makes up for inputs that are dropped: `granularity = \"channel\"` or \
                            `\"fc_input\"`";
@@ -147,14 +150,20 @@ const AGGREGATIONS: [(&str, Aggregation); 4] = [
 ];
 
 /// `dependency = "auto"`, and how scores are joined then.
-fn dependency(section: &Section<'_>, granularity: Option<&At<Granularity>>) -> Option<At<Aggregation>> {
+fn dependency(
+    section: &Section<'_>,
+    granularity: Option<&At<Granularity>>,
+) -> Option<At<Aggregation>> {
     let auto = section.word("dependency", &[("auto", true), ("none", false)])?;
     if !auto.value {
         return None;
     }
-    if let Some(granularity) =
-        granularity.filter(|granularity| !matches!(granularity.value, Granularity::Filter | Granularity::FcOutput))
-    {
+    if let Some(granularity) = granularity.filter(|granularity| {
+        !matches!(
+            granularity.value,
+            Granularity::Filter | Granularity::FcOutput
+        )
+    }) {
         let message = "`dependency = \"auto\"` prunes channels with all that makes them: \
                        `granularity = \"filter\"` or `\"fc_output\"`";
         section.problems.add(&granularity.span, message);
@@ -236,8 +245,12 @@ fn params(section: &Section<'_>, selection: Option<&Selection>, auto: bool) -> O
             None
         }
         (Some(params), None, None) => Some(Params::Each(params.value)),
-        (Some(params), None, Some(aggregation)) => Some(Params::Groups(vec![params], aggregation.value)),
-        (None, Some(groups), Some(aggregation)) => Some(Params::Groups(groups.value, aggregation.value)),
+        (Some(params), None, Some(aggregation)) => {
+            Some(Params::Groups(vec![params], aggregation.value))
+        }
+        (None, Some(groups), Some(aggregation)) => {
+            Some(Params::Groups(groups.value, aggregation.value))
+        }
         (None, Some(groups), None) => {
             let message = "`groups` needs `aggregate`: \"sum\", \"mean\", \"max\" or \"first\"";
             problems.add(&groups.span, message);

@@ -1,4 +1,4 @@
-use calcine_quant::{RangeEstimator, FloatType, MAX_BITS, Method};
+use calcine_quant::{FloatType, MAX_BITS, Method, RangeEstimator};
 
 use crate::section::{At, Section};
 

@@ -101,7 +101,8 @@ impl Selection {
         let by_groups = matches!(granularity.value, Granularity::Group { .. });
         let plain = matches!(key, "level" | "n_of_m") && global.is_none() && regrow.is_none();
         if by_groups && !plain {
-            let message = "the granularity `group(M)` needs a plain `level` of each layer, or `n_of_m`";
+            let message =
+                "the granularity `group(M)` needs a plain `level` of each layer, or `n_of_m`";
             problems.add(&granularity.span, message);
         }
         // What a number of units is bounded and rounded by, where there is such a number.

@@ -69,7 +69,10 @@ fn every_mistake_in_a_selection_is_named_at_its_place() {
             "hysteresis = 0.1\nlow = 2\nhigh = ¦1",
             &["`high` is 1, expected at least `low`, 2"],
         ),
-        ("bernoulli = ¦1.5", &["`bernoulli` is 1.5, expected between 0 and 1"]),
+        (
+            "bernoulli = ¦1.5",
+            &["`bernoulli` is 1.5, expected between 0 and 1"],
+        ),
         (
             "threshold = ¦{ range = [0.1, 0.2] }",
             &["`range` needs `level`"],
@@ -316,7 +319,10 @@ fn every_mistake_in_what_masks_and_rewinds_do_is_named_at_its_place() {
         ),
         ("[distill]\nteacher = ¦-1", &["`teacher` is -1"]),
         ("[thin]\nat = ¦[0, 2]", &["`at` from 1"]),
-        ("[thin]\npadding_effect = ¦\"none\"", &["`padding_effect` cannot be `none`"]),
+        (
+            "[thin]\npadding_effect = ¦\"none\"",
+            &["`padding_effect` cannot be `none`"],
+        ),
         ("[thin]\n¦when = 3", &["when"]),
     ];
     each(rows, |(marked, fragments)| {

@@ -69,7 +69,11 @@ fn each_way_to_select_comes_to_its_level() {
             0.5,
         ),
         ("lamp", "level = 0.5\nscope = \"global\"".to_owned(), 0.5),
-        ("random", "granularity = \"channel\"\nlevel = 0.5".to_owned(), 0.5),
+        (
+            "random",
+            "granularity = \"channel\"\nlevel = 0.5".to_owned(),
+            0.5,
+        ),
         (
             "mean_l2",
             "granularity = \"filter\"\nlevel = 0.5\nnoise = 0.5".to_owned(),
@@ -83,10 +87,15 @@ fn each_way_to_select_comes_to_its_level() {
         ("magnitude", "n_of_m = \"1:2\"".to_owned(), 0.5),
         (
             "magnitude",
-            "granularity = \"group(2)\"\nlevel = { curve = \"linear\", from = 0, to = 0.5 }".to_owned(),
+            "granularity = \"group(2)\"\nlevel = { curve = \"linear\", from = 0, to = 0.5 }"
+                .to_owned(),
             0.5,
         ),
-        ("l1", "granularity = \"filter\"\nlevel = 0.99".to_owned(), 0.875),
+        (
+            "l1",
+            "granularity = \"filter\"\nlevel = 0.99".to_owned(),
+            0.875,
+        ),
         (
             "l1",
             "granularity = \"filter\"\nlevel = 0.99\nat_least = 0.5".to_owned(),

@@ -20,7 +20,11 @@ fn strength(args: &Value) -> f64 {
 
 /// Distiller smooths the norms of channels and of nothing else (surprise 18).
 fn smoothing(granularity: Granularity) -> f64 {
-    if granularity == Granularity::Channel { 1e-8 } else { 0.0 }
+    if granularity == Granularity::Channel {
+        1e-8
+    } else {
+        0.0
+    }
 }
 
 fn lasso(granularity: Granularity) -> GroupLasso {

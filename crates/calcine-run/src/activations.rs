@@ -1,5 +1,5 @@
 use calcine_observe::{
-    Extrema, Moments, Norms, Places, Statistics, Observed, Zeros, observe, observe_passes,
+    Extrema, Moments, Norms, Observed, Places, Statistics, Zeros, observe, observe_passes,
 };
 use calcine_trace::Tensors;
 use calcine_train::{Draw, Objective};

@@ -3,13 +3,13 @@ use std::path::{Path, PathBuf};
 use calcine_observe::ObserveError;
 use calcine_params::UnknownParameter;
 use calcine_plot::PlotError;
-use calcine_quantize::{QatError, BudgetError, QuantizeError, QuantizedFileError, SearchError};
+use calcine_quantize::{BudgetError, QatError, QuantizeError, QuantizedFileError, SearchError};
 use calcine_recipe::RecipeError;
 use calcine_sensitivity::ScanError;
 use calcine_thin::ThinError;
 use calcine_trace::{ForwardError, TraceError};
 use calcine_train::checkpoint::CheckpointError;
-use calcine_train::{FitError, ThinnedError, ActivationSourceError};
+use calcine_train::{ActivationSourceError, FitError, ThinnedError};
 use calcine_weights::WeightsError;
 
 /// A job that cannot be done.

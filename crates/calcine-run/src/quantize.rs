@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use burn::tensor::Tensor;
 use calcine_metric::Evaluation;
 use calcine_quantize::{
-    Calibration, RangeEstimator, Quantized, QuantizationSettings, TrialProgress, Trials, MixedPrecision, greedy, lapq, prepare,
-    quantize_with_batches, mixed_precision,
+    Calibration, MixedPrecision, QuantizationSettings, Quantized, RangeEstimator, TrialProgress,
+    Trials, greedy, lapq, mixed_precision, prepare, quantize_with_batches,
 };
 use calcine_trace::{AnyTensor, Network, Tensors};
 use calcine_train::{Batch, Draw, Objective, evaluate};

@@ -6,12 +6,14 @@ use burn::module::Module;
 use burn::tensor::Device;
 use calcine_observe::{NetworkActivations, Sums};
 use calcine_params::Inventory;
-use calcine_quantize::{QatNetwork, Calibration, Override, Quantized, QuantizationSettings, QatStage};
-use calcine_recipe::{Duty, RecipeQuantization, Recipe};
+use calcine_quantize::{
+    Calibration, Override, QatNetwork, QatStage, QuantizationSettings, Quantized,
+};
+use calcine_recipe::{Duty, Recipe, RecipeQuantization};
 use calcine_schedule::Clock;
 use calcine_thin::{PaddingEffect, ThinOptions, Thinned, thin_with};
 use calcine_trace::{AnyTensor, Network};
-use calcine_train::{Driver, PolicyOutcome, KeptIndices, Run};
+use calcine_train::{Driver, KeptIndices, PolicyOutcome, Run};
 
 use crate::error::write;
 use crate::{RunError, ThinnedReport};
@@ -153,10 +155,7 @@ impl Stages<QatNetwork> for Quantizing<'_> {
         vec![PolicyOutcome::new(Duty::Quantize.to_string(), asks, reached).with_missed(missed)]
     }
 
-    fn finish(
-        &self,
-        model: QatNetwork,
-    ) -> Result<(QatNetwork, Option<ThinnedReport>), RunError> {
+    fn finish(&self, model: QatNetwork) -> Result<(QatNetwork, Option<ThinnedReport>), RunError> {
         Ok((model, None))
     }
 

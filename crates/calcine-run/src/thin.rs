@@ -1,7 +1,9 @@
 use calcine_criteria::Norm;
 use calcine_graph::NormFeatures;
 use calcine_metric::Evaluation;
-use calcine_thin::{ChannelSelection, Aggregation, ThinError, ThinOptions, Thinned, zero_out_channels, thin_with};
+use calcine_thin::{
+    Aggregation, ChannelSelection, ThinError, ThinOptions, Thinned, thin_with, zero_out_channels,
+};
 use calcine_trace::{AnyTensor, Network, Tensors};
 use calcine_train::Objective;
 

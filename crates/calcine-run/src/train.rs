@@ -241,7 +241,10 @@ where
                         .to_owned(),
                 );
             }
-            if let Err(reason) = self.objective.check_distillation(&distillation.distillation) {
+            if let Err(reason) = self
+                .objective
+                .check_distillation(&distillation.distillation)
+            {
                 problems.push(format!("`[distill]` does not fit: {reason}"));
             }
         }

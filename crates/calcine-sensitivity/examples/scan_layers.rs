@@ -56,6 +56,9 @@ fn main() -> Result<(), ScanError> {
     })?;
     print!("\n{}", outcome.sensitivity.to_csv());
     let suggestions = suggest(&outcome.sensitivity, &Metric::higher("top1", "%"), 10.0);
-    print!("\n{}", recipe(&suggestions, Granularity::Element, "epochs = 10"));
+    print!(
+        "\n{}",
+        recipe(&suggestions, Granularity::Element, "epochs = 10")
+    );
     Ok(())
 }

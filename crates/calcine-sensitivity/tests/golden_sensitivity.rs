@@ -162,7 +162,11 @@ fn golden_levels_that_descend_do_not_add_up_as_distillers_do() {
 fn golden_groups_that_distiller_refuses_are_granularities_or_errors() {
     let golden = open("sensitivity_analysis");
     for case in golden.having(&["/args/group", "/expect/error"]) {
-        match case["args"]["group"].as_str().unwrap().parse::<Granularity>() {
+        match case["args"]["group"]
+            .as_str()
+            .unwrap()
+            .parse::<Granularity>()
+        {
             Ok(granularity) => assert_eq!(granularity, Granularity::Filter),
             Err(error) => assert!(error.to_string().contains("is no granularity"), "{error}"),
         }

@@ -2,7 +2,9 @@ use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, TensorData};
-use calcine_criteria::{Bernoulli, Count, Evidence, Noisy, Norm, Random, Regrow, Taylor, Threshold};
+use calcine_criteria::{
+    Bernoulli, Count, Evidence, Noisy, Norm, Random, Regrow, Taylor, Threshold,
+};
 use calcine_fold::Granularity;
 use calcine_sensitivity::{Scan, ScanError, Sensitivity, scan};
 use calcine_testkit::{ConvNet, values};

@@ -18,7 +18,12 @@ fn main() -> Result<(), FoldError> {
     let weight = weight.mask_fill(small, 0.0).slice_fill(0..2, 0.0);
 
     // All counts are made on the device and read at once.
-    let granularities = [Granularity::Element, Granularity::Kernel, Granularity::Filter, Granularity::Channel];
+    let granularities = [
+        Granularity::Element,
+        Granularity::Kernel,
+        Granularity::Filter,
+        Granularity::Channel,
+    ];
     let mut totals = Vec::new();
     let mut counts = Transaction::default();
     for granularity in granularities {

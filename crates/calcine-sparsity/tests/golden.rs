@@ -92,7 +92,8 @@ fn check_metrics(weight: &Weight, expect: &serde_json::Map<String, Value>) {
                 approx::assert_relative_eq!(ours, expected, epsilon = 1e-7, max_relative = 1e-5);
             }
             (_, _, "non_zero_channels") => {
-                let fold = Fold::new(Granularity::Channel, &weight.shape, Layout::OutputFirst).unwrap();
+                let fold =
+                    Fold::new(Granularity::Channel, &weight.shape, Layout::OutputFirst).unwrap();
                 let alive = alive_units(fold.rows(weight.tensor())).into_data();
                 let alive = alive.iter::<bool>().enumerate().filter(|(_, alive)| *alive);
                 let alive: Vec<u64> = alive.map(|(channel, _)| channel as u64).collect();

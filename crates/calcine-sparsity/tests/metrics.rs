@@ -35,8 +35,16 @@ fn zeros_are_all_sparse_and_ones_are_not() {
         Granularity::Channel,
         Granularity::Layer,
     ] {
-        assert_eq!(sparsity(&zeros, granularity, Layout::CONVOLUTION), 1.0, "{granularity}");
-        assert_eq!(sparsity(&ones, granularity, Layout::CONVOLUTION), 0.0, "{granularity}");
+        assert_eq!(
+            sparsity(&zeros, granularity, Layout::CONVOLUTION),
+            1.0,
+            "{granularity}"
+        );
+        assert_eq!(
+            sparsity(&ones, granularity, Layout::CONVOLUTION),
+            0.0,
+            "{granularity}"
+        );
     }
 }
 
@@ -56,7 +64,10 @@ fn published_matrices_have_their_published_metrics() {
 
     let rows = matrix([[0., 0., 0.], [1., 4., 0.], [1., 2., 0.], [0., 0., 0.]]);
     assert_eq!(density(rows.clone()), 4.0 / 12.0);
-    assert_eq!(sparsity(&rows, Granularity::FcOutput, Layout::OutputFirst), 0.5);
+    assert_eq!(
+        sparsity(&rows, Granularity::FcOutput, Layout::OutputFirst),
+        0.5
+    );
     assert_eq!(
         sparsity(&rows, Granularity::FcInput, Layout::OutputFirst),
         1.0 - 2.0 / 3.0

@@ -275,7 +275,11 @@ fn granularities(shape: &[usize], axes: Option<Axes>) -> &'static [Granularity] 
     match shape.len() {
         _ if axes.is_none() || shape.contains(&0) => &[],
         2 => &[Granularity::FcOutput, Granularity::FcInput],
-        3..=5 => &[Granularity::Channel, Granularity::Kernel, Granularity::Filter],
+        3..=5 => &[
+            Granularity::Channel,
+            Granularity::Kernel,
+            Granularity::Filter,
+        ],
         _ => &[],
     }
 }

@@ -6,7 +6,7 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Distribution, Tensor};
 use calcine_criteria::Norm;
-use calcine_thin::{PaddingEffect, ChannelSelection, zero_out_channels, thin};
+use calcine_thin::{ChannelSelection, PaddingEffect, thin, zero_out_channels};
 use calcine_trace::{Network, trace};
 
 #[derive(Module, Debug)]

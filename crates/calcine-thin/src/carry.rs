@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use burn::tensor::{Device, Tensor};
-use calcine_graph::{Cut, Graph, ElementKind, ThinningPlan, Source, Value, ValueId};
+use calcine_graph::{Cut, ElementKind, Graph, Source, ThinningPlan, Value, ValueId};
 use calcine_trace::{Added, AnyTensor, Network, Which};
 
 use crate::ThinError;
@@ -31,7 +31,11 @@ pub(crate) struct Shifts {
     pub(crate) added: Vec<(usize, Vec<f64>)>,
 }
 
-pub(crate) fn carry(network: Network, plan: &ThinningPlan, shifts: &Shifts) -> Result<Network, ThinError> {
+pub(crate) fn carry(
+    network: Network,
+    plan: &ThinningPlan,
+    shifts: &Shifts,
+) -> Result<Network, ThinError> {
     let thinned = plan.thin(network.graph())?;
     let unchanged = thinned.graph == *network.graph();
     if unchanged && shifts.existing.is_empty() && shifts.added.is_empty() {

@@ -59,19 +59,19 @@ mod kept;
 mod measure;
 mod options;
 mod report;
-mod zero_out;
 mod survey;
 mod thin;
+mod zero_out;
 
 pub use calcine_graph as graph;
 pub use carry::apply;
-pub use choose::{ChannelSelection, Aggregation};
+pub use choose::{Aggregation, ChannelSelection};
 pub use in_place::in_place;
 pub use kept::zeros_that_stay;
 pub use options::{PaddingEffect, ThinOptions};
-pub use report::{Difference, Folded, Into, Kept, NarrowedNorm, Removed, ThinningReport, Size};
-pub use zero_out::zero_out_channels;
+pub use report::{Difference, Folded, Into, Kept, NarrowedNorm, Removed, Size, ThinningReport};
 pub use thin::{Thinned, thin, thin_with};
+pub use zero_out::zero_out_channels;
 
 /// Why a network cannot be thinned.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

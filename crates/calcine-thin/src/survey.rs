@@ -150,7 +150,8 @@ impl Reading<'_> {
         match verdict {
             Verdict::Constant(..) if !can_make_up => Verdict::Needed(SHARED),
             Verdict::Constant(_, border)
-                if self.options.padding_effect == PaddingEffect::KeepBorder && border.iter().any(|&off| off > 0.0) =>
+                if self.options.padding_effect == PaddingEffect::KeepBorder
+                    && border.iter().any(|&off| off > 0.0) =>
             {
                 Verdict::Needed(BORDER)
             }

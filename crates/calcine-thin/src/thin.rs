@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use calcine_graph::{Axes, Cut, Graph, Op, ThinningPlan, Source};
+use calcine_graph::{Axes, Cut, Graph, Op, Source, ThinningPlan};
 use calcine_trace::{AnyTensor, Network};
 
 use crate::ThinError;
@@ -9,7 +9,7 @@ use crate::host::Host;
 use crate::kept::kept;
 use crate::measure::{difference, narrowed};
 use crate::options::{PaddingEffect, ThinOptions};
-use crate::report::{Folded, Into, Removed, ThinningReport, Size};
+use crate::report::{Folded, Into, Removed, Size, ThinningReport};
 use crate::survey::{Survey, survey};
 
 /// A network without what it does not need.

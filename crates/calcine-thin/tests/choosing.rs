@@ -62,7 +62,10 @@ fn chosen(network: &Network, choice: &ChannelSelection) -> Vec<Vec<usize>> {
 #[test]
 fn random_scores_choose_by_seed_and_weight() {
     let network = network(0);
-    for choice in [ChannelSelection::new(0.5), ChannelSelection::new(0.5).with_seed(3)] {
+    for choice in [
+        ChannelSelection::new(0.5),
+        ChannelSelection::new(0.5).with_seed(3),
+    ] {
         let groups = chosen(&network, &choice);
         assert_eq!(groups.len(), 3);
         assert!(groups.iter().all(|group| group.len() == 50));

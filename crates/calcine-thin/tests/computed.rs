@@ -6,7 +6,7 @@ use burn::tensor::activation::relu;
 use calcine_graph::UnitId;
 use calcine_params::Inventory;
 use calcine_testkit::{each, numbers};
-use calcine_thin::{PaddingEffect, zero_out_channels, thin};
+use calcine_thin::{PaddingEffect, thin, zero_out_channels};
 use calcine_trace::trace;
 
 #[derive(Module, Debug)]

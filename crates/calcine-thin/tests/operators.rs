@@ -17,7 +17,7 @@ use burn::tensor::ops::{
 };
 use burn::tensor::{Int, Tensor};
 use calcine_graph::{NormFeatures, UnitId};
-use calcine_thin::{PaddingEffect, ThinOptions, zero_out_channels, thin_with};
+use calcine_thin::{PaddingEffect, ThinOptions, thin_with, zero_out_channels};
 use calcine_trace::{AnyTensor, Network, trace};
 use proptest::prelude::*;
 
@@ -341,7 +341,8 @@ fn check(steps: &[[u8; 4]], seed: u64) -> Result<(), String> {
             .axes_with(norms)
             .map_err(|e| e.to_string())?;
         let units = chosen(&network, seed, norms);
-        let silent = zero_out_channels(network.clone(), &axes, units.clone()).map_err(|e| e.to_string())?;
+        let silent =
+            zero_out_channels(network.clone(), &axes, units.clone()).map_err(|e| e.to_string())?;
         let before = run(&silent);
         if before.iter().any(|x| !x.is_finite()) {
             return Ok(());
@@ -365,7 +366,9 @@ fn check(steps: &[[u8; 4]], seed: u64) -> Result<(), String> {
             });
             let exact = report.border_error() == 0.0 && report.norms.is_empty();
             if before.len() != after.len() || exact && off > 1e-4 {
-                return Err(format!("{norms:?}, {padding_effect:?}: off by {off}\n{report}"));
+                return Err(format!(
+                    "{norms:?}, {padding_effect:?}: off by {off}\n{report}"
+                ));
             }
             let removed: usize = report.removed.iter().map(|group| group.removed).sum();
             let listed = padding_effect == PaddingEffect::KeepBorder && !report.kept.is_empty();

@@ -8,7 +8,7 @@ use burn::nn::{
 use burn::tensor::Tensor;
 use calcine_graph::{NormFeatures, UnitId};
 use calcine_testkit::device;
-use calcine_thin::{PaddingEffect, ThinOptions, Thinned, zero_out_channels, thin_with};
+use calcine_thin::{PaddingEffect, ThinOptions, Thinned, thin_with, zero_out_channels};
 use calcine_trace::{AnyTensor, Network, trace};
 
 use crate::numbers;
@@ -221,11 +221,15 @@ impl Case {
                         most.max(off)
                     }
                 });
-            if padding_effect == PaddingEffect::KeepBorder && (off > 2e-5 || before.len() != after.len()) {
+            if padding_effect == PaddingEffect::KeepBorder
+                && (off > 2e-5 || before.len() != after.len())
+            {
                 return Err(format!("{name}, {units:?}: off by {off}\n{report}"));
             }
             let removed: usize = report.removed.iter().map(|group| group.removed).sum();
-            if removed < units.len() && (padding_effect == PaddingEffect::DropBorder || report.kept.is_empty()) {
+            if removed < units.len()
+                && (padding_effect == PaddingEffect::DropBorder || report.kept.is_empty())
+            {
                 return Err(format!(
                     "{name}: {removed} of {} zeroed units went\n{report}",
                     units.len()

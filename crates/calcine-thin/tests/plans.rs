@@ -2,9 +2,11 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::Tensor;
 use calcine_criteria::Norm;
-use calcine_graph::{ThinningPlan, Role};
+use calcine_graph::{Role, ThinningPlan};
 use calcine_testkit::device;
-use calcine_thin::{PaddingEffect, ChannelSelection, Aggregation, apply, in_place, zero_out_channels, thin};
+use calcine_thin::{
+    Aggregation, ChannelSelection, PaddingEffect, apply, in_place, thin, zero_out_channels,
+};
 use calcine_trace::{Network, trace};
 
 use crate::random::{End, Kind, Net};

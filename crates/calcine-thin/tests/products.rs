@@ -6,7 +6,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::Tensor;
 use calcine_graph::{ThinningPlan, UnitId};
 use calcine_testkit::device;
-use calcine_thin::{PaddingEffect, zero_out_channels, thin};
+use calcine_thin::{PaddingEffect, thin, zero_out_channels};
 use calcine_trace::trace;
 
 use crate::{difference, numbers};

@@ -5,7 +5,9 @@ use burn::tensor::activation::{relu, sigmoid};
 use calcine_criteria::Norm;
 use calcine_graph::{NormFeatures, ThinningPlan, UnitId};
 use calcine_testkit::device;
-use calcine_thin::{PaddingEffect, ChannelSelection, Kept, ThinOptions, apply, zero_out_channels, thin, thin_with};
+use calcine_thin::{
+    ChannelSelection, Kept, PaddingEffect, ThinOptions, apply, thin, thin_with, zero_out_channels,
+};
 use calcine_trace::{AnyTensor, Network, Which};
 
 use crate::numbers;
@@ -28,7 +30,13 @@ fn masked(network: &Network, path: &str, axis: usize, outputs: &[usize]) -> Netw
         .unwrap()
 }
 
-fn listed(case: &Case, path: &str, axis: usize, outputs: &[usize], padding_effect: PaddingEffect) -> Vec<Kept> {
+fn listed(
+    case: &Case,
+    path: &str,
+    axis: usize,
+    outputs: &[usize],
+    padding_effect: PaddingEffect,
+) -> Vec<Kept> {
     let masked = masked(&case.network, path, axis, outputs);
     let report = thin(masked, padding_effect).unwrap().report;
     let text = report.to_string();
@@ -74,7 +82,13 @@ fn outputs_that_are_zero_and_stay_are_listed_with_the_node_that_needs_them() {
         ),
         (
             "the network's output",
-            listed(&softmax, "linears.1.weight", 1, &[2], PaddingEffect::DropBorder),
+            listed(
+                &softmax,
+                "linears.1.weight",
+                1,
+                &[2],
+                PaddingEffect::DropBorder,
+            ),
             1,
             None,
             "the network's output",
@@ -102,7 +116,13 @@ fn outputs_that_are_zero_and_stay_are_listed_with_the_node_that_needs_them() {
         ),
         (
             "all",
-            listed(&padded, b, 0, &[0, 1, 2, 3, 4, 5, 6, 7], PaddingEffect::DropBorder),
+            listed(
+                &padded,
+                b,
+                0,
+                &[0, 1, 2, 3, 4, 5, 6, 7],
+                PaddingEffect::DropBorder,
+            ),
             1,
             None,
             "something has to stay",
@@ -120,7 +140,10 @@ fn outputs_that_are_zero_and_stay_are_listed_with_the_node_that_needs_them() {
         assert!(kept.reason.contains(reason), "{name}: {}", kept.reason);
     }
     // What goes is not listed.
-    assert_eq!(listed(&padded, b, 0, &[1, 2], PaddingEffect::DropBorder), []);
+    assert_eq!(
+        listed(&padded, b, 0, &[1, 2], PaddingEffect::DropBorder),
+        []
+    );
 }
 
 /// Two blocks of a transformer's feed-forward half, with a norm before each and behind the last.

@@ -1,9 +1,9 @@
 //! Thinning changes nothing: a masked network and its thinned form compute the same.
 
 use burn::tensor::Tensor;
-use calcine_graph::{ThinningPlan, Role, UnitId};
+use calcine_graph::{Role, ThinningPlan, UnitId};
 use calcine_testkit::device;
-use calcine_thin::{PaddingEffect, apply, zero_out_channels, thin};
+use calcine_thin::{PaddingEffect, apply, thin, zero_out_channels};
 use calcine_trace::{AnyTensor, Network, Which, trace};
 use proptest::prelude::*;
 

@@ -8,8 +8,8 @@ use burn::tensor::ops::{
 };
 use burn::tensor::{Bool, Device, Int, Slice, Tensor, activation};
 use calcine_graph::{
-    Arithmetic, Comparison, Convolution, Interpolation, ElementKind, Map, Node, Op, Padding, Pool, Range,
-    Reduction,
+    Arithmetic, Comparison, Convolution, ElementKind, Interpolation, Map, Node, Op, Padding, Pool,
+    Range, Reduction,
 };
 
 use crate::tensor::{AnyTensor, with_kind, with_rank};
@@ -451,7 +451,9 @@ fn zipped<const D: usize>(a: AnyTensor, b: AnyTensor, arithmetic: Arithmetic) ->
         }
         (_, Arithmetic::ArcTan2) => a.of::<D, burn::tensor::Float>().atan2(b.of()).into(),
         (_, Arithmetic::Hypot) => a.of::<D, burn::tensor::Float>().hypot(b.of()).into(),
-        (ElementKind::Float, Arithmetic::Power) => a.of::<D, burn::tensor::Float>().powf(b.of()).into(),
+        (ElementKind::Float, Arithmetic::Power) => {
+            a.of::<D, burn::tensor::Float>().powf(b.of()).into()
+        }
         (ElementKind::Int, _) => common!(Int),
         (ElementKind::Float, _) => common!(burn::tensor::Float),
     }
@@ -541,7 +543,12 @@ where
     .into()
 }
 
-fn filled<const D: usize>(shape: &[usize], kind: ElementKind, value: f64, device: &Device) -> AnyTensor {
+fn filled<const D: usize>(
+    shape: &[usize],
+    kind: ElementKind,
+    value: f64,
+    device: &Device,
+) -> AnyTensor {
     let shape: [usize; D] = exactly(shape);
     match kind {
         ElementKind::Float => Tensor::<D>::full(shape, value, device).into(),

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use burn::backend::ir::{TensorId, TensorIr};
 use burn::tensor::{DType, TensorData};
-use calcine_graph::{Extent, Graph, ElementKind, Node, Op, Range, Source, Value, ValueId};
+use calcine_graph::{ElementKind, Extent, Graph, Node, Op, Range, Source, Value, ValueId};
 
 use crate::error::{TraceError, Untraceable};
 use crate::naming::{layer_of, name};

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
-use calcine_graph::{Graph, ElementKind, Source};
+use calcine_graph::{ElementKind, Graph, Source};
 use calcine_params::{Inventory, flat};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};

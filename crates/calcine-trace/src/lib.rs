@@ -56,7 +56,7 @@ mod tensor;
 
 use burn::module::Module;
 use burn::tensor::{Device, TensorData};
-use calcine_graph::{Graph, ElementKind, Node, Op};
+use calcine_graph::{ElementKind, Graph, Node, Op};
 use calcine_params::Inventory;
 
 pub use calcine_graph as graph;

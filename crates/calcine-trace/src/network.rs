@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor};
 use burn::tensor::Device;
-use calcine_graph::{Graph, ElementKind, Op, Source, ValueId};
+use calcine_graph::{ElementKind, Graph, Op, Source, ValueId};
 
 use crate::error::RewriteError;
 use crate::leaf::{Added, Held, Leaf, Leaves, Part};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use calcine_graph::{Graph, ElementKind, Op, Source, Value, ValueId};
+use calcine_graph::{ElementKind, Graph, Op, Source, Value, ValueId};
 
 use crate::leaf::{Held, Leaf};
 use crate::network::Network;

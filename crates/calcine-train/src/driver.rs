@@ -7,12 +7,13 @@ use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::tensor::{Device, Tensor};
 use calcine_mask::Masks;
-use calcine_observe::{Reconstruction, Wanted, ActivationSource};
+use calcine_observe::{ActivationSource, Reconstruction, Wanted};
 use calcine_params::{Inventory, replace};
 use calcine_schedule::Clock;
 
 use crate::{
-    Changed, GradientMasks, Hold, Policy, RatePlan, KeptIndices, ThinnedError, ActivationSourceError, Values,
+    ActivationSourceError, Changed, GradientMasks, Hold, KeptIndices, Policy, RatePlan,
+    ThinnedError, Values,
 };
 
 /// One training step, in the one order there is.
@@ -190,7 +191,10 @@ impl<M: Module> Driver<M> {
     /// # Errors
     ///
     /// If a policy wants what it cannot show; with every problem.
-    pub fn with_activation_source(mut self, source: Box<dyn ActivationSource<M>>) -> Result<Self, ActivationSourceError> {
+    pub fn with_activation_source(
+        mut self,
+        source: Box<dyn ActivationSource<M>>,
+    ) -> Result<Self, ActivationSourceError> {
         let refused = |policy: &dyn Policy<M>, wanted: &Wanted| {
             let why = source.check(wanted).err()?;
             Some(format!("`{}`: {why}", policy.name()))
@@ -521,7 +525,9 @@ impl<M: Module> Driver<M> {
     /// Where two pruners have the same weight, the later one's samples count.
     fn reconstruct(&mut self, before: &M, reconstructions: &[Reconstruction]) -> Values {
         let source = self.source.as_mut();
-        let source = source.expect("weights are refitted by an activation source, as `check_activation_source` says");
+        let source = source.expect(
+            "weights are refitted by an activation source, as `check_activation_source` says",
+        );
         let values = reconstructions
             .iter()
             .map(|wanted| source.reconstruct(before, &self.held.seen, wanted));

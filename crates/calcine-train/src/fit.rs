@@ -13,8 +13,8 @@ use crate::checkpoint::{self, CheckpointError};
 use crate::evaluate::evaluation;
 use crate::objective::{Objective, Tally, Totals};
 use crate::{
-    Batch, Criterion, Data, DataFailure, Driver, EpochReport, EpochRow, History, MetricError,
-    NotFinite, Observer, StepReport, ActivationSourceError, WeightReport, check_finite, evaluate,
+    ActivationSourceError, Batch, Criterion, Data, DataFailure, Driver, EpochReport, EpochRow,
+    History, MetricError, NotFinite, Observer, StepReport, WeightReport, check_finite, evaluate,
 };
 
 /// A training run: all that changes while it goes on.

@@ -46,10 +46,10 @@ mod observer;
 mod outcome;
 mod policy;
 mod rate;
+mod source_error;
 #[cfg(feature = "supervised")]
 mod supervised;
 mod thinned;
-mod source_error;
 
 pub use calcine_criteria::stream;
 pub use calcine_metric::{Direction, Evaluation, Metric, MetricValue};
@@ -68,12 +68,12 @@ pub use objective::{Classification, MetricSums, Objective, Regression, Segmentat
 pub use observer::{EpochReport, NoObserver, Observer, StepReport, WeightReport};
 pub use outcome::PolicyOutcome;
 pub use policy::{
-    After, Apply, Batches, Changed, First, GradientMasks, Group, Hold, Aggregation, Lifetime, Penalized,
-    Penalty, Policy, PolicyRecord, Prune, Reconstruct, Restore, Rewind, RewindError, Target,
-    UnfitRecord, Unit, UnitNorm, Values, When, WindowUnit,
+    After, Aggregation, Apply, Batches, Changed, First, GradientMasks, Group, Hold, Lifetime,
+    Penalized, Penalty, Policy, PolicyRecord, Prune, Reconstruct, Restore, Rewind, RewindError,
+    Target, UnfitRecord, Unit, UnitNorm, Values, When, WindowUnit,
 };
 pub use rate::{RateEntry, RatePlan};
+pub use source_error::ActivationSourceError;
 #[cfg(feature = "supervised")]
 pub use supervised::{Compressed, LossStep};
 pub use thinned::{KeptIndices, ThinnedError};
-pub use source_error::ActivationSourceError;

@@ -106,7 +106,12 @@ fn remembering_run(draw: usize) -> Run<Mlp> {
         .with_threshold(Criterion::L2, Some(0.05))
         .with_after(After::Hold);
     let rewind = Rewind::new(&inventory, 1, vec![2], Restore::Both);
-    let policies = vec![boxed(waiting), boxed(bernoulli), boxed(penalty), boxed(rewind)];
+    let policies = vec![
+        boxed(waiting),
+        boxed(bernoulli),
+        boxed(penalty),
+        boxed(rewind),
+    ];
     let driver = Driver::new(STEPS, policies, RatePlan::constant(0.05));
     Run::new(model, driver, sgd())
 }

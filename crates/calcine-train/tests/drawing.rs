@@ -11,8 +11,8 @@ use calcine_params::Inventory;
 use calcine_regularize::{L1, Regularizer};
 use calcine_testkit::{Mlp, each};
 use calcine_train::{
-    Apply, Batches, Driver, Group, Hold, Aggregation, Lifetime, Penalized, Penalty, Policy, PolicyError,
-    Prune, RatePlan, Reconstruct, Target, Unit, When,
+    Aggregation, Apply, Batches, Driver, Group, Hold, Lifetime, Penalized, Penalty, Policy,
+    PolicyError, Prune, RatePlan, Reconstruct, Target, Unit, When,
 };
 
 use crate::made_up::{MadeUp, boxed, epochs, mlp, sgd, steps, stored};
@@ -31,7 +31,9 @@ fn pruner(
     select: impl Select + Send + 'static,
     when: When,
 ) -> Prune {
-    let units = PATHS.map(|path| unit(model, path, Granularity::Element)).to_vec();
+    let units = PATHS
+        .map(|path| unit(model, path, Granularity::Element))
+        .to_vec();
     let target = Target::new(units, Box::new(|_: f64| 0.5));
     Prune::new("p", vec![target], Box::new(score), Box::new(select), when)
 }

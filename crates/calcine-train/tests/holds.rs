@@ -189,7 +189,8 @@ fn network_surgery_takes_back_what_grows_behind_the_mask() {
     let mut when = epochs(0, 4);
     when.again_every = Some(1);
     let select = Box::new(Hysteresis::default());
-    let policy = with_select(&model, Granularity::Element, select, 0.3, when).with_hold(Hold::Shadow);
+    let policy =
+        with_select(&model, Granularity::Element, select, 0.3, when).with_hold(Hold::Shadow);
     let data = MadeUp::for_mlp(4);
     let mut driver = Driver::new(4, vec![boxed(policy)], RatePlan::constant(0.1));
     let (mut model, mut optimizer) = (model, sgd());

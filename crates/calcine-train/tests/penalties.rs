@@ -80,7 +80,13 @@ fn a_gradient_without_a_tape_does_what_a_loss_term_does() {
 #[test]
 fn a_penalty_acts_inside_its_window_only() {
     let model = mlp(0);
-    let penalty = penalty(&model, Granularity::Element, Box::new(L2), 0.5, epochs(1, 2));
+    let penalty = penalty(
+        &model,
+        Granularity::Element,
+        Box::new(L2),
+        0.5,
+        epochs(1, 2),
+    );
     let (with, plain) = (
         train(model, vec![boxed(penalty)], 8),
         train(mlp(0), Vec::new(), 8),
@@ -110,9 +116,15 @@ fn a_proximal_step_is_the_soft_threshold_of_the_plain_one() {
 fn a_threshold_zeroes_small_groups_after_each_step_and_keeps_them_only_if_asked() {
     let run = |after| {
         let model = mlp(0);
-        let penalty = penalty(&model, Granularity::Element, Box::new(L1), 1e-6, epochs(0, 2))
-            .with_threshold(Criterion::MeanAbs, Some(0.1))
-            .with_after(after);
+        let penalty = penalty(
+            &model,
+            Granularity::Element,
+            Box::new(L1),
+            1e-6,
+            epochs(0, 2),
+        )
+        .with_threshold(Criterion::MeanAbs, Some(0.1))
+        .with_after(after);
         train(model, vec![boxed(penalty)], 12)
     };
     let (released, kept) = (run(After::Release), run(After::Hold));
@@ -156,9 +168,15 @@ fn the_strength_is_the_threshold_unless_there_is_one() {
 fn a_threshold_and_a_pruner_on_one_weight_drop_what_either_drops() {
     let model = mlp(0);
     let half = prune(&model, "half", "first.weight", |_: f64| 0.5, epochs(0, 1));
-    let penalty = penalty(&model, Granularity::Element, Box::new(L1), 1e-6, epochs(0, 2))
-        .with_threshold(Criterion::MeanAbs, Some(0.1))
-        .with_after(After::Hold);
+    let penalty = penalty(
+        &model,
+        Granularity::Element,
+        Box::new(L1),
+        1e-6,
+        epochs(0, 2),
+    )
+    .with_threshold(Criterion::MeanAbs, Some(0.1))
+    .with_after(After::Hold);
     let weights = train(model, vec![boxed(half), boxed(penalty)], 12);
     for (step, weights) in weights.iter().enumerate() {
         let small = weights.iter().filter(|x| x.abs() <= 0.1).count();
@@ -179,8 +197,14 @@ fn only_the_weakest_units_are_penalized_if_so_asked() {
     };
     let mut order: Vec<usize> = (0..16).collect();
     order.sort_by(|&a, &b| norm(&weights, a).total_cmp(&norm(&weights, b)));
-    let penalty = penalty(&model, Granularity::FcOutput, Box::new(L2), 3.0, epochs(0, 1))
-        .with_weakest(Box::new(Norm::L2), 0.25);
+    let penalty = penalty(
+        &model,
+        Granularity::FcOutput,
+        Box::new(L2),
+        3.0,
+        epochs(0, 1),
+    )
+    .with_weakest(Box::new(Norm::L2), 0.25);
     let (with, plain) = (
         train(model, vec![boxed(penalty)], 1),
         train(mlp(0), Vec::new(), 1),
@@ -200,7 +224,13 @@ fn a_penalty_of_a_masked_weight_leaves_its_zeros() {
     each([Apply::Gradient, Apply::Loss, Apply::Proximal], |apply| {
         let model = mlp(0);
         let half = prune(&model, "half", "first.weight", |_: f64| 0.5, epochs(0, 1));
-        let l2 = penalty(&model, Granularity::Element, Box::new(L2), 0.1, epochs(0, 9));
+        let l2 = penalty(
+            &model,
+            Granularity::Element,
+            Box::new(L2),
+            0.1,
+            epochs(0, 9),
+        );
         let weights = train(model, vec![boxed(half), boxed(l2.with_apply(*apply))], 6);
         assert!(weights.iter().all(|weights| zeros(weights) == 48));
     });

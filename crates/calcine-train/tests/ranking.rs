@@ -12,7 +12,9 @@ use calcine_fold::Granularity;
 use calcine_mask::Masks;
 use calcine_params::Inventory;
 use calcine_testkit::values;
-use calcine_train::{Batches, Driver, Group, Aggregation, Prune, RatePlan, Target, Unit, UnitNorm, When};
+use calcine_train::{
+    Aggregation, Batches, Driver, Group, Prune, RatePlan, Target, Unit, UnitNorm, When,
+};
 
 use crate::made_up::{boxed, epochs, read, steps, stored, training_device};
 
@@ -330,7 +332,8 @@ fn a_folded_norm_multiplies_weights_divides_gradients_and_leaves_products() {
             variance: parameter("variance"),
             epsilon: 0.5,
         };
-        let unit = Unit::new(weight.clone(), weight.fold(Granularity::Element).unwrap()).with_norm(norm);
+        let unit =
+            Unit::new(weight.clone(), weight.fold(Granularity::Element).unwrap()).with_norm(norm);
         let target = Target::new(vec![unit], Box::new(|_: f64| 0.5));
         let policy = Prune::new(
             "p",
@@ -373,7 +376,8 @@ fn norms_that_cannot_be_folded_are_refused() {
         variance: weight.clone(),
         epsilon: 0.5,
     };
-    let unit = Unit::new(weight.clone(), weight.fold(Granularity::Element).unwrap()).with_norm(norm);
+    let unit =
+        Unit::new(weight.clone(), weight.fold(Granularity::Element).unwrap()).with_norm(norm);
     let target = Target::new(vec![unit], Box::new(|_: f64| 0.5));
     let (score, select) = (Box::new(Magnitude), Box::new(Level::default()));
     let policy = Prune::new("p", vec![target], score, select, epochs(0, 1)).with_folded_norms();

@@ -12,8 +12,8 @@ use calcine_testkit::{each, values};
 use calcine_thin::{PaddingEffect, thin};
 use calcine_trace::{Network, trace};
 use calcine_train::{
-    Driver, Group, Aggregation, Policy, Prune, RateEntry, RatePlan, KeptIndices, Restore, Rewind, Run,
-    Target, ThinnedError, Unit, When, WindowUnit,
+    Aggregation, Driver, Group, KeptIndices, Policy, Prune, RateEntry, RatePlan, Restore, Rewind,
+    Run, Target, ThinnedError, Unit, When, WindowUnit,
 };
 
 use crate::made_up::{MadeUp, boxed, conv_net, read, sgd, stored, training_device};
@@ -36,7 +36,11 @@ fn driver(network: &Network, rewind: bool) -> Driver<Network> {
         let fold = Fold::new(granularity, &parameter.shape, layout).unwrap();
         Unit::new(parameter, fold)
     };
-    let channels = Group::of(vec![unit("conv.weight", Granularity::Filter)], Aggregation::Sum).unwrap();
+    let channels = Group::of(
+        vec![unit("conv.weight", Granularity::Filter)],
+        Aggregation::Sum,
+    )
+    .unwrap();
     let vectors = ["norm.gamma", "norm.beta"].map(|path| unit(path, Granularity::Element));
     let channels = Target {
         groups: vec![channels.with_followers(vectors.into()).unwrap()],
@@ -90,7 +94,11 @@ fn trained(mut run: Run<Network>, epochs: std::ops::Range<u64>) -> Run<Network> 
 
 fn thinned(run: Run<Network>, rewind: bool) -> (Run<Network>, KeptIndices) {
     let whole = Inventory::of(&run.model);
-    let thinned = thin(run.driver.masked_model(&run.model).valid(), PaddingEffect::KeepBorder).unwrap();
+    let thinned = thin(
+        run.driver.masked_model(&run.model).valid(),
+        PaddingEffect::KeepBorder,
+    )
+    .unwrap();
     let kept_indices = KeptIndices::of(&thinned.plan.cuts(), &whole).unwrap();
     let network = thinned.network.train();
     let driver = driver(&network, rewind);
@@ -166,7 +174,11 @@ fn what_remains_is_what_the_cuts_keep() {
             TensorData::new(numbers, [8 * each]),
             &training_device().without_autodiff(),
         );
-        assert_eq!(read(kept_indices.of_values(path, tensor)), expected, "{path}");
+        assert_eq!(
+            read(kept_indices.of_values(path, tensor)),
+            expected,
+            "{path}"
+        );
     }
     assert_eq!(kept_indices.positions("head.bias"), None);
 }
@@ -182,7 +194,12 @@ fn what_does_not_fit_is_refused() {
     let kept_indices = KeptIndices::of(&cuts, &inventory).unwrap();
 
     let device = training_device();
-    let whole = begin().thinned(network.clone(), driver(&network, false), &kept_indices, &device);
+    let whole = begin().thinned(
+        network.clone(),
+        driver(&network, false),
+        &kept_indices,
+        &device,
+    );
     assert!(
         matches!(whole, Err(ThinnedError::Model { .. })),
         "{whole:?}"

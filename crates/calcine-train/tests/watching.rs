@@ -6,7 +6,8 @@ use burn::tensor::{Tensor, TensorData};
 use calcine_criteria::{Apoz, Level, MeanActivation, NOfM, Score, Wanda};
 use calcine_fold::{Fold, Granularity};
 use calcine_observe::{
-    Moments, NetworkActivations, Norms, Sums, Wanted, ActivationSource, Zeros, observe_filters, observe_inputs,
+    ActivationSource, Moments, NetworkActivations, Norms, Sums, Wanted, Zeros, observe_filters,
+    observe_inputs,
 };
 use calcine_params::{Inventory, flat};
 use calcine_schedule::Window;
@@ -24,7 +25,12 @@ fn batches() -> Vec<Tensor<4>> {
 }
 
 /// A pruner of half the units of one weight, in steps 0 and 2.
-fn pruner(model: &ConvNet, path: &str, granularity: Granularity, score: Box<dyn Score + Send>) -> Prune {
+fn pruner(
+    model: &ConvNet,
+    path: &str,
+    granularity: Granularity,
+    score: Box<dyn Score + Send>,
+) -> Prune {
     let inventory = Inventory::of(model);
     let parameter = inventory.get(path).unwrap().clone();
     let fold = Fold::new(granularity, &parameter.shape, parameter.layout().unwrap()).unwrap();
@@ -148,7 +154,8 @@ fn weights_are_ranked_by_what_they_multiply() {
 fn what_nothing_shows_is_an_error_before_the_run() {
     let model = ConvNet::new(&device().autodiff());
     let apoz = |path, granularity| pruner(&model, path, granularity, Box::new(Apoz));
-    let blind: Vec<Box<dyn Policy<ConvNet>>> = vec![Box::new(apoz("conv.weight", Granularity::Filter))];
+    let blind: Vec<Box<dyn Policy<ConvNet>>> =
+        vec![Box::new(apoz("conv.weight", Granularity::Filter))];
     let blind = Driver::new(4, blind, RatePlan::constant(0.5));
     let error = blind.check_activation_source().unwrap_err();
     assert!(

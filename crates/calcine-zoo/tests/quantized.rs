@@ -2,7 +2,9 @@
 
 use burn::tensor::{Device, Tensor};
 use calcine_graph::{Graph, Map, Node, Op, Source, ValueId};
-use calcine_quantize::{Calibration, RangeEstimator, Scheme, CalibrationStatistics, QuantizationSettings, quantize};
+use calcine_quantize::{
+    Calibration, CalibrationStatistics, QuantizationSettings, RangeEstimator, Scheme, quantize,
+};
 use calcine_testkit::each;
 use calcine_testkit::golden::{self, Golden};
 use calcine_trace::trace;

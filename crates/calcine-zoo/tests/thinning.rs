@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use calcine_criteria::Norm;
-use calcine_thin::{PaddingEffect, ChannelSelection, in_place, zero_out_channels, thin};
+use calcine_thin::{ChannelSelection, PaddingEffect, in_place, thin, zero_out_channels};
 use calcine_trace::trace;
 use calcine_zoo::{Architecture, Classifier, ModelTask};
 

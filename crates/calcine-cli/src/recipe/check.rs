@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
 use calcine::graph::ElementKind;
-use calcine::quantize::{QatNetwork, Calibration};
-use calcine::recipe::{RecipeQuantization, Recipe, Train};
+use calcine::quantize::{Calibration, QatNetwork};
+use calcine::recipe::{Recipe, RecipeQuantization, Train};
 use calcine::run::quantization_settings;
 use calcine::trace::{AnyTensor, Network};
 
@@ -64,7 +64,9 @@ fn check_all(files: &[PathBuf], model: Option<&str>) -> Result<(), Failure> {
 /// The model that a sound recipe fits, and what will not happen though the recipe says so.
 fn check(file: &Path, model: Option<&str>) -> Result<(String, Vec<String>), String> {
     let recipe = Recipe::from_file(file).map_err(|error| error.to_string())?;
-    let teacher = recipe.distillation().and_then(|asked| asked.weights.as_deref());
+    let teacher = recipe
+        .distillation()
+        .and_then(|asked| asked.weights.as_deref());
     for weights in [recipe.train().weights.as_deref(), teacher]
         .into_iter()
         .flatten()
@@ -144,8 +146,14 @@ fn bind_quantized(
     steps: u64,
 ) -> Result<Vec<String>, String> {
     let said = |error: &dyn std::error::Error| error.to_string();
-    let calibration = Calibration::of(&network, &[ones(&network)?]).map_err(|error| said(&error))?;
-    let qat = QatNetwork::new(network, &calibration, &quantization_settings(asked), asked.method);
+    let calibration =
+        Calibration::of(&network, &[ones(&network)?]).map_err(|error| said(&error))?;
+    let qat = QatNetwork::new(
+        network,
+        &calibration,
+        &quantization_settings(asked),
+        asked.method,
+    );
     let qat = qat.map_err(|error| said(&error))?;
     let graph = qat.network().graph();
     let bound = recipe.bind_carrying_out(&recipe.duties(), &qat, Some(graph), steps);

@@ -40,13 +40,22 @@ impl Maker<'_, '_> {
     }
 
     /// A table without an amount.
-    pub(crate) fn table(&self, name: String, score: &str, granularity: Option<At<Granularity>>) -> Table {
+    pub(crate) fn table(
+        &self,
+        name: String,
+        score: &str,
+        granularity: Option<At<Granularity>>,
+    ) -> Table {
         let Instance {
             class, name: at, ..
         } = self.instance;
         let mut entries = vec![Entry::text("score", score, &class.span)];
         if let Some(granularity) = granularity {
-            entries.push(Entry::text("granularity", &granularity.value.to_string(), &granularity.span));
+            entries.push(Entry::text(
+                "granularity",
+                &granularity.value.to_string(),
+                &granularity.span,
+            ));
         }
         if self.variant.fold_norm {
             entries.push(Entry::flag("fold_norm", &class.span));

@@ -42,7 +42,10 @@ pub(crate) fn regimes(fields: &Fields<'_>) -> Option<Vec<Regime>> {
         };
         for granularity in granularities {
             let entry = Entry::of_parameter(&name.value, float(number), &node.span);
-            match regimes.iter_mut().find(|regime| regime.granularity == granularity) {
+            match regimes
+                .iter_mut()
+                .find(|regime| regime.granularity == granularity)
+            {
                 Some(regime) => regime.entries.push(entry),
                 None => regimes.push(Regime {
                     granularity,
@@ -71,7 +74,12 @@ pub(crate) fn named_by_granularity(
 
 /// Means of a matrix were divided by the other axis.
 pub(crate) fn warn_of_means(regimes: &[Regime], criterion: &At<String>, notes: &Notes) {
-    let linear = |regime: &Regime| matches!(regime.granularity, Granularity::FcInput | Granularity::FcOutput);
+    let linear = |regime: &Regime| {
+        matches!(
+            regime.granularity,
+            Granularity::FcInput | Granularity::FcOutput
+        )
+    };
     if criterion.value.starts_with("Mean_") && regimes.iter().any(linear) {
         let text = "the mean of a linear layer's row or column is over its members; Distiller divided \
                     by the number of rows or columns, which differs where the weight is not square";

@@ -3,7 +3,7 @@
 use super::ConstantSlices;
 use super::element;
 use super::stored::Stored;
-use crate::graph::{Graph, ElementKind, Node, ValueId};
+use crate::graph::{ElementKind, Graph, Node, ValueId};
 use crate::op::{Arithmetic, Interpolation, Op, Padding, Reduction};
 
 pub(super) struct Transfer<'a, 's> {

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use burn::tensor::{Device, TensorData};
 use bytemuck::pod_collect_to_vec;
-use calcine_graph::{Graph, ElementKind, Node, Op, Source, Value, ValueId};
+use calcine_graph::{ElementKind, Graph, Node, Op, Source, Value, ValueId};
 use calcine_quant::{MAX_BITS, unpack};
 use calcine_trace::AnyTensor;
 use flate2::read::DeflateDecoder;
@@ -49,10 +49,18 @@ impl Quantized {
         }
         graph.check()?;
         if quantizers.len() != graph.values.len() {
-            let found = format!("{} quantizers of {} values", quantizers.len(), graph.values.len());
+            let found = format!(
+                "{} quantizers of {} values",
+                quantizers.len(),
+                graph.values.len()
+            );
             return Err(QuantizedFileError::Description(found));
         }
-        if let Some(quantizer) = quantizers.iter().flatten().find(|quantizer| !quantizer.is_sound()) {
+        if let Some(quantizer) = quantizers
+            .iter()
+            .flatten()
+            .find(|quantizer| !quantizer.is_sound())
+        {
             return Err(QuantizedFileError::Description(format!(
                 "{quantizer:?} is no quantizer"
             )));

@@ -1,7 +1,7 @@
 //! A layer in float, with the norm behind it.
 
 use calcine_graph::{Node, Op};
-use calcine_quant::{QuantizerError, Quantizer, CalibrationStatistics};
+use calcine_quant::{CalibrationStatistics, Quantizer, QuantizerError};
 use calcine_trace::{AnyTensor, Network};
 
 use crate::QuantizeError;
@@ -120,7 +120,9 @@ fn range(weights: &[f64], settings: &WeightSettings) -> [f64; 2] {
     let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
     let statistics = CalibrationStatistics::of_samples(&[&weights]);
     statistics.map_or([0.0, 0.0], |statistics| {
-        settings.range_estimator.range(&statistics, settings.bits, settings.scheme)
+        settings
+            .range_estimator
+            .range(&statistics, settings.bits, settings.scheme)
     })
 }
 

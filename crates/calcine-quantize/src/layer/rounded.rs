@@ -43,9 +43,11 @@ impl Layer {
                 own.for_each(|((&at, quantizer), int)| layer.ints[at] = int - quantizer.zero_point);
                 if settings.correct_bias {
                     let errors = row.weights.iter().zip(row.quantizers.iter().zip(&ints));
-                    let off = errors.zip(&means).map(|((weight, (quantizer, int)), mean)| {
-                        (f64::from(quantizer.dequantize(*int)) - weight) * mean
-                    });
+                    let off = errors
+                        .zip(&means)
+                        .map(|((weight, (quantizer, int)), mean)| {
+                            (f64::from(quantizer.dequantize(*int)) - weight) * mean
+                        });
                     corrected[output] -= off.sum::<f64>();
                 }
             }
@@ -56,10 +58,19 @@ impl Layer {
     }
 
     /// The weights of an output.
-    fn row(&self, output: usize, float: &FloatLayer, quantizers: &[Quantizer], columns: usize) -> Row {
+    fn row(
+        &self,
+        output: usize,
+        float: &FloatLayer,
+        quantizers: &[Quantizer],
+        columns: usize,
+    ) -> Row {
         let places = (0..columns).map(|column| self.place(output, column, columns));
         let places: Vec<usize> = places.collect();
-        let quantizers: Vec<Quantizer> = places.iter().map(|&at| quantizers[self.scale_index(at)]).collect();
+        let quantizers: Vec<Quantizer> = places
+            .iter()
+            .map(|&at| quantizers[self.scale_index(at)])
+            .collect();
         let nearest = places.iter().zip(&quantizers);
         Row {
             weights: places.iter().map(|&at| float.weight[at]).collect(),

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use calcine_quant::{Method, Quantizer, dorefa_weight};
 
 use super::QatNetwork;
-use super::plan::{ActivationPlan, ActivationMethod, WeightPlan};
+use super::plan::{ActivationMethod, ActivationPlan, WeightPlan};
 use crate::layer::{Accumulator, FloatLayer, Layer, output_of};
 use crate::parts::assembled;
 use crate::{QuantizeError, Quantized, Scheme, WeightSettings};
@@ -85,7 +85,10 @@ impl QatNetwork {
             ActivationMethod::LearnedScale(_) => {
                 let scale = read(self.activation_scale(plan)).first().copied();
                 let scale = scale.unwrap_or(plan.quantizer.scale);
-                Ok(Quantizer { scale, ..plan.quantizer })
+                Ok(Quantizer {
+                    scale,
+                    ..plan.quantizer
+                })
             }
             ActivationMethod::LearnedClip(clip) => {
                 let clip = read(self.learned(clip)).first().copied();

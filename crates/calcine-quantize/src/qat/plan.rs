@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, RunningState};
 use burn::tensor::{Device, Tensor};
-use calcine_graph::{Graph, ElementKind, Map, Op, Source, Value, ValueId};
+use calcine_graph::{ElementKind, Graph, Map, Op, Source, Value, ValueId};
 use calcine_quant::{MAX_BITS, Method, Quantizer, Scheme};
 use calcine_trace::{Added, Network};
 
-use super::{QatError, LEAST};
+use super::{LEAST, QatError};
 use crate::layer::FloatLayer;
-use crate::plan::{Uses, quantizers, has_weights, producers};
+use crate::plan::{Uses, has_weights, producers, quantizers};
 use crate::report::{Asked, QuantizationReport};
-use crate::settings::{ActivationSettings, ByLayer, AccumulatorSettings, check_method};
-use crate::{Calibration, FloatType, QuantizeError, QuantizationSettings};
+use crate::settings::{AccumulatorSettings, ActivationSettings, ByLayer, check_method};
+use crate::{Calibration, FloatType, QuantizationSettings, QuantizeError};
 
 /// The quantizers of a network that trains on them.
 #[derive(Debug)]
@@ -158,7 +158,9 @@ impl QatPlan {
                     Source::Node(index) => graph.nodes[index].op == Op::Map(Map::Relu),
                     _ => false,
                 };
-                let [low, high] = quantizer.centred().map(|end| f64::from(end * quantizer.scale));
+                let [low, high] = quantizer
+                    .centred()
+                    .map(|end| f64::from(end * quantizer.scale));
                 let learned = |added: &mut Additions, what: &str, value: f64| {
                     let home = home.as_deref()?;
                     let name = format!("{}_{what}", node.op.name());
@@ -170,9 +172,8 @@ impl QatPlan {
                         ActivationMethod::Moving(added.range(name, [low, high]))
                     }
                     Method::Dorefa | Method::Wrpn if relu(settled) => ActivationMethod::Unit,
-                    Method::Pact if relu(settled) => {
-                        learned(&mut added, "clip", high).map_or(ActivationMethod::Fixed, ActivationMethod::LearnedClip)
-                    }
+                    Method::Pact if relu(settled) => learned(&mut added, "clip", high)
+                        .map_or(ActivationMethod::Fixed, ActivationMethod::LearnedClip),
                     _ => {
                         let scale = learned(&mut added, "scale", f64::from(quantizer.scale));
                         scale.map_or(ActivationMethod::Fixed, ActivationMethod::LearnedScale)

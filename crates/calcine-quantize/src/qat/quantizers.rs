@@ -7,13 +7,13 @@ use burn::tensor::{Bool, Tensor};
 use calcine_graph::{Op, ValueId};
 use calcine_params::Edit;
 use calcine_quant::{
-    Method, dorefa_weight, fake_quantize, fake_quantize_between, quantizer_between, lsq, lsq_along,
-    pact, unit_activation, wrpn_weight,
+    Method, dorefa_weight, fake_quantize, fake_quantize_between, lsq, lsq_along, pact,
+    quantizer_between, unit_activation, wrpn_weight,
 };
 use calcine_trace::AnyTensor;
 
-use super::plan::{ActivationPlan, ActivationMethod, WeightPlan};
-use super::{QatNetwork, LEAST};
+use super::plan::{ActivationMethod, ActivationPlan, WeightPlan};
+use super::{LEAST, QatNetwork};
 use crate::layer::outputs_axis;
 use crate::weights::fake_quantized;
 
@@ -146,7 +146,8 @@ impl QatNetwork {
             ActivationMethod::LearnedClip(clip) => self.learned(clip)?.detach().div_scalar(levels),
             ActivationMethod::Moving(at) => {
                 let ends = self.ranges[at].1.value_sync();
-                let [scale, _, _] = quantizer_between(ends, plan.settings.bits, plan.settings.scheme);
+                let [scale, _, _] =
+                    quantizer_between(ends, plan.settings.bits, plan.settings.scheme);
                 scale
             }
             ActivationMethod::Unit => self.number(1.0 / levels)?,
@@ -247,7 +248,10 @@ impl QatNetwork {
     fn input_scale(&self, id: ValueId) -> Option<Tensor<1>> {
         let plan = &*self.plan;
         let producer = plan.producers[id.0]?;
-        match plan.activations.get(&plan.uses.settled(&plan.graph, producer)) {
+        match plan
+            .activations
+            .get(&plan.uses.settled(&plan.graph, producer))
+        {
             Some(activation) => self.activation_scale(activation),
             None => self.number(f64::from(plan.quantizers[id.0]?.scale)),
         }

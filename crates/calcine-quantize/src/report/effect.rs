@@ -5,17 +5,23 @@ use calcine_graph::Op;
 use super::{Asked, QuantizationReport, UnusedSetting};
 use crate::plan::producers;
 use crate::settings::{ByLayer, Override, widened};
-use crate::{RangeEstimator, Rounding, QuantizationSettings};
+use crate::{QuantizationSettings, RangeEstimator, Rounding};
 
 /// The keys of an override, and whether it has them.
 fn keys(layer: &Override) -> [(&'static str, bool); 7] {
     [
         ("float", layer.float.is_some()),
         ("weight_bits", layer.weight_bits.is_some()),
-        ("weight_range_estimator", layer.weight_range_estimator.is_some()),
+        (
+            "weight_range_estimator",
+            layer.weight_range_estimator.is_some(),
+        ),
         ("weight_stretch", layer.weight_stretch.is_some()),
         ("activation_bits", layer.activation_bits.is_some()),
-        ("activation_range_estimator", layer.activation_range_estimator.is_some()),
+        (
+            "activation_range_estimator",
+            layer.activation_range_estimator.is_some(),
+        ),
         ("activation_stretch", layer.activation_stretch.is_some()),
     ]
 }
@@ -126,7 +132,8 @@ impl Asked<'_> {
         let value = node.map(|(_, node)| node.output).or_else(input)?;
         if key == "float" {
             // Without it there would be a quantizer, or integer weights, or parameters of another type.
-            let passed = node.is_some_and(|(index, node)| self.uses.keeps_quantizer(index, &node.op));
+            let passed =
+                node.is_some_and(|(index, node)| self.uses.keeps_quantizer(index, &node.op));
             let bare = node.is_none_or(|(_, node)| {
                 let values = node.inputs.iter().map(|id| graph.value(*id));
                 !values

@@ -35,7 +35,10 @@ pub(crate) struct LayerSettings {
 
 impl<'a> ByLayer<'a> {
     /// Every pattern must match a layer, a node or an input.
-    pub(crate) fn new(settings: &'a QuantizationSettings, graph: &'a Graph) -> Result<Self, QuantizeError> {
+    pub(crate) fn new(
+        settings: &'a QuantizationSettings,
+        graph: &'a Graph,
+    ) -> Result<Self, QuantizeError> {
         let reached = |layer: &'a Override| -> Result<Reached<'a>, QuantizeError> {
             let names = matched(&layer.name, graph)?;
             Ok(Reached { layer, names })
@@ -114,9 +117,15 @@ impl<'a> ByLayer<'a> {
         for Reached { layer, .. } in overrides.filter(|reached| reached.names.contains(name)) {
             found.float = layer.float.or(found.float);
             set(&mut found.weights.bits, layer.weight_bits);
-            set(&mut found.weights.range_estimator, layer.weight_range_estimator);
+            set(
+                &mut found.weights.range_estimator,
+                layer.weight_range_estimator,
+            );
             set(&mut found.activations.bits, layer.activation_bits);
-            set(&mut found.activations.range_estimator, layer.activation_range_estimator);
+            set(
+                &mut found.activations.range_estimator,
+                layer.activation_range_estimator,
+            );
             set(&mut found.weight_stretch, layer.weight_stretch);
             set(&mut found.activation_stretch, layer.activation_stretch);
         }

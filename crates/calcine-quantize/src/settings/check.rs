@@ -7,7 +7,8 @@ use calcine_names::Pattern;
 use calcine_quant::{MAX_BITS, Method};
 
 use super::{
-    ActivationSettings, FirstLastSettings, Override, Preparation, QuantizationSettings, AccumulatorSettings, WeightSettings,
+    AccumulatorSettings, ActivationSettings, FirstLastSettings, Override, Preparation,
+    QuantizationSettings, WeightSettings,
 };
 use crate::{RangeEstimator, Scheme};
 
@@ -88,7 +89,10 @@ impl QuantizationSettings {
     pub(crate) fn check_with(&self, bits: &RangeInclusive<u8>) -> Checked {
         self.check_but_weight_bits()?;
         within("weights.bits", self.weights.bits, bits)?;
-        if let Some(own) = self.first_last.and_then(|first_last| first_last.weight_bits) {
+        if let Some(own) = self
+            .first_last
+            .and_then(|first_last| first_last.weight_bits)
+        {
             within("first_last.weight_bits", own, bits)?;
         }
         for layer in &self.layers {
@@ -175,7 +179,11 @@ impl ActivationSettings {
         range_estimator("activations.range_estimator", self.range_estimator)?;
         if self.dynamic && self.range_estimator != RangeEstimator::MinMax {
             let expected = "no range_estimator with `dynamic = true`: ranges are those of a batch";
-            return error("activations.range_estimator", self.range_estimator, expected);
+            return error(
+                "activations.range_estimator",
+                self.range_estimator,
+                expected,
+            );
         }
         if self.dynamic && self.power_of_two {
             let expected = "false with `dynamic = true`: ranges are those of a batch";
@@ -229,7 +237,10 @@ impl Override {
         })?;
         for (key, own) in [
             ("weight_range_estimator", self.weight_range_estimator),
-            ("activation_range_estimator", self.activation_range_estimator),
+            (
+                "activation_range_estimator",
+                self.activation_range_estimator,
+            ),
         ] {
             if let Some(own) = own {
                 range_estimator(self.field(key), own)?;

@@ -3,7 +3,7 @@
 use calcine_fold::Granularity;
 use calcine_graph::{Axes, Group as Channels, Member, Role};
 use calcine_params::Parameter;
-use calcine_train::{Group, Aggregation, Unit};
+use calcine_train::{Aggregation, Group, Unit};
 
 use super::Bound;
 use crate::amount::Amount;
@@ -95,7 +95,8 @@ fn group(
         let units = channels.units.iter();
         units.map(|unit| unit.indices[position].clone()).collect()
     };
-    let granularity = |granularity: Granularity| At::new(granularity, pruner.granularity.span.clone());
+    let granularity =
+        |granularity: Granularity| At::new(granularity, pruner.granularity.span.clone());
     let filters = |parameter: &Parameter| match parameter.layer.as_str() {
         "Linear" | "Embedding" => granularity(Granularity::FcOutput),
         _ => granularity(Granularity::Filter),

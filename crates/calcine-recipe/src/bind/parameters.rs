@@ -76,7 +76,11 @@ impl Bound<'_> {
     }
 
     /// A parameter cut by a granularity; a granularity that does not fit is a problem.
-    pub(super) fn unit(&self, parameter: &Parameter, granularity: &At<Granularity>) -> Option<Unit> {
+    pub(super) fn unit(
+        &self,
+        parameter: &Parameter,
+        granularity: &At<Granularity>,
+    ) -> Option<Unit> {
         match parameter.fold(granularity.value) {
             Ok(fold) => Some(Unit::new(parameter.clone(), fold)),
             Err(error) => {

@@ -3,7 +3,7 @@
 use calcine_fold::Granularity;
 use calcine_params::Parameter;
 use calcine_schedule::Curve;
-use calcine_train::{After, Group, Hold, Aggregation, Lifetime, Prune, Target, Unit, WindowUnit};
+use calcine_train::{After, Aggregation, Group, Hold, Lifetime, Prune, Target, Unit, WindowUnit};
 
 use super::norms::Behind;
 use super::{Bound, dependency};

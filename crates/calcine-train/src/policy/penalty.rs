@@ -13,7 +13,7 @@ use rand::RngExt;
 
 use super::record::{vectors_from_bytes, vectors_to_bytes};
 use super::{After, Changed, Policy, PolicyRecord, UnfitRecord, Unit, Values, When};
-use crate::{PolicyOutcome, KeptIndices, stream};
+use crate::{KeptIndices, PolicyOutcome, stream};
 
 /// A regularizer on a schedule: penalty × granularity × strength, over a window.
 ///

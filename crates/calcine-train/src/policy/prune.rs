@@ -18,7 +18,7 @@ use rand::RngExt;
 
 use self::state::{Pending, State};
 use super::{Changed, GradientMasks, Hold, Policy, PolicyRecord, UnfitRecord, Unit, When};
-use crate::{PolicyOutcome, KeptIndices, stream};
+use crate::{KeptIndices, PolicyOutcome, stream};
 
 /// A pruner on a schedule: score × granularity × select × amount, over a window.
 ///

@@ -7,7 +7,7 @@ use calcine_schedule::Clock;
 
 use super::record::{vectors_from_bytes, vectors_to_bytes};
 use super::{Changed, Policy, PolicyRecord, UnfitRecord, Values};
-use crate::{PolicyOutcome, KeptIndices};
+use crate::{KeptIndices, PolicyOutcome};
 
 /// Takes a run back to an epoch while its masks stay: lottery tickets.
 ///

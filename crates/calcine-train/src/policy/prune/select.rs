@@ -11,7 +11,7 @@ use calcine_schedule::Clock;
 use rand::RngExt;
 
 use super::state::Pending;
-use super::{Batches, Changed, Group, Aggregation, Prune, Ranking, Unit};
+use super::{Aggregation, Batches, Changed, Group, Prune, Ranking, Unit};
 use crate::stream;
 
 impl Prune {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{After, Prune, Target, Unit};
 use crate::policy::record::{vectors_from_bytes, vectors_to_bytes};
-use crate::{PolicyRecord, KeptIndices};
+use crate::{KeptIndices, PolicyRecord};
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
