@@ -4,9 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use calcine::plot::{Axis, Chart, Panels};
-use calcine::quantize::{
-    Calibration, MixedPrecision, SearchError, Settings as QuantizationSettings,
-};
+use calcine::quantize::{Calibration, MixedPrecision, QuantizationSettings, SearchError};
 use calcine::run::{
     Experiment, Names, QuantizeRun, QuantizeSettings, RunDirectory, RunError, Search,
     SearchSettings,
@@ -266,7 +264,7 @@ impl Quantize<'_> {
             whole::write(&out.join("recipe.toml"), run.settings.to_toml())?;
         }
         if let Some(mixed_precision) = &run.mixed_precision {
-            draw(widths, names, metrics, out)?;
+            draw(mixed_precision, names, metrics, out)?;
         }
         let chosen = run
             .mixed_precision
