@@ -125,6 +125,9 @@ impl Clip {
     #[must_use]
     pub fn range(self, seen: &Seen, bits: u8, scheme: Scheme) -> [f64; 2] {
         let [min, max] = [seen.min, seen.max];
+        if self == Self::MinMax {
+            return [min, max];
+        }
         // What a relu leaves has half a distribution: the grid begins at zero.
         let half = min >= 0.0;
         let sparse = seen.zeros() > MOSTLY_ZERO;

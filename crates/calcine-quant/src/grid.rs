@@ -8,8 +8,8 @@ pub const MAX_BITS: u8 = 16;
 /// Which integers stand for which numbers: `x = step · (q − zero)`, with `low ≤ q ≤ high`.
 ///
 /// A number becomes `q = clamp(round(x / step) + zero, low, high)`, in `f32`, ties to even. Zero becomes `zero`
-/// exactly, so that padding and masks stay what they are. This is the convention of ONNX's `QuantizeLinear`;
-/// Distiller's `scale` is `1 / step` and its `zero_point` is `-zero`.
+/// exactly, so that padding and masks stay what they are. This is the convention of ONNX's `QuantizeLinear`; Distiller's
+/// is another ([`DistillerQuantizer`](crate::DistillerQuantizer)).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quantizer {
@@ -143,24 +143,6 @@ impl Quantizer {
             high: self.high - by,
             ..self
         }
-    }
-
-    /// From Distiller's convention, `q = clamp(round(scale·x − zero_point))`, where scale is levels per unit.
-    #[must_use]
-    #[allow(clippy::cast_possible_truncation, reason = "steps are f32 everywhere")]
-    pub fn from_distiller(scale: f64, zero_point: i32, low: i32, high: i32) -> Self {
-        Self {
-            step: (1.0 / scale) as f32,
-            zero: -zero_point,
-            low,
-            high,
-        }
-    }
-
-    /// Scale and zero point in Distiller's convention.
-    #[must_use]
-    pub fn to_distiller(&self) -> (f64, i32) {
-        (1.0 / f64::from(self.step), -self.zero)
     }
 
     /// Whether the step is a positive number, and there are integers of at most 17 bits, zero's among them.

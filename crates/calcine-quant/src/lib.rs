@@ -9,7 +9,8 @@
 //!
 //! | item | what |
 //! |---|---|
-//! | [`Quantizer`], [`Scheme`] | which integers stand for which numbers, in ONNX's convention and Distiller's |
+//! | [`Quantizer`], [`Scheme`] | which integers stand for which numbers, in ONNX's convention |
+//! | [`DistillerQuantizer`] | the same in Distiller's convention, and conversions |
 //! | [`Clip`], [`Observer`], [`Seen`], [`Counts`] | which part of what was seen a grid covers: min-max, averages, ACIQ, percentiles, least error |
 //! | [`MovingRange`] | a range that follows training |
 //! | [`fake_quantize`], [`fake_quantize_between`], [`fake_quantize_rows`] | numbers on their grid, gradients straight through |
@@ -18,6 +19,7 @@
 //! | [`GroupedWeight`], [`pack`], [`unpack`] | weights of few bits with a step a group, and integers without gaps |
 //! | [`FloatType`] | numbers of 16 bits, where they are no integers |
 //! | [`FixedPoint`], [`accumulator_bits`] | factors as integers, sums that fit |
+//! | [`host`] | element-wise arithmetic on tensors in host memory, in one pass |
 //! | [`GridError`] | what is no grid |
 //!
 //! # Examples
@@ -32,12 +34,14 @@
 //! ```
 
 mod clip;
+mod distiller;
 mod error;
 mod fake;
 mod fixed;
 mod float_type;
 mod grid;
 mod grouped;
+pub mod host;
 mod method;
 mod moving;
 mod observer;
@@ -45,6 +49,7 @@ mod packed;
 mod seen;
 
 pub use clip::{Clip, UnknownClip};
+pub use distiller::DistillerQuantizer;
 pub use error::{GridError, SeenError};
 pub use fake::{
     dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows, grid_between, lsq,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, RunningState};
 use burn::tensor::{Device, Tensor};
-use calcine_params::{Inventory, view};
+use calcine_params::view;
 use calcine_quant::{Method, fake_quantize};
 use calcine_trace::{AnyTensor, ForwardError, Network, RewriteError, Tensors, batch_size};
 
@@ -119,11 +119,11 @@ impl AwareNetwork {
     /// If inputs or outputs do not fit.
     pub fn try_forward<I: Tensors, O: Tensors>(&self, inputs: I) -> Result<O, ForwardError> {
         let plan = &*self.plan;
-        let inventory = Inventory::of(&self.network);
         let mut on_grids = OnGrids::default();
         for weight in &plan.weights {
-            if let Some(parameter) = inventory.get(&weight.path) {
-                on_grids.add(parameter.id, self.weight_grid(weight));
+            let value = plan.graph.nodes[weight.node].inputs[1];
+            if let Some(id) = self.network.parameter_id(value) {
+                on_grids.add(id, self.weight_grid(weight));
             }
         }
         let network = view(&self.network, &mut on_grids);
@@ -135,7 +135,8 @@ impl AwareNetwork {
             _ => input,
         });
         let outputs = network.run(inputs.collect(), &mut |node, tensor| {
-            let biased = plan.weights.iter().find(|w| w.biased == node.output);
+            let biased = plan.biased.get(&node.output);
+            let biased = biased.map(|weight| &plan.weights[*weight]);
             let tensor = match biased.and_then(|weight| self.bias_error(weight)) {
                 Some((axis, error)) => tensor.shifted(axis, error),
                 None => tensor,

@@ -10,6 +10,8 @@ use crate::{Calibration, QuantizeError, Quantizer};
 #[derive(Debug)]
 pub(crate) struct Uses {
     consumers: Vec<Vec<usize>>,
+    /// How often each value is used: by nodes, and as an output.
+    pub(crate) counts: Vec<usize>,
     /// Batch norms whose work is done by the layer before them.
     pub(crate) folded: Vec<bool>,
     /// Clamps from zero whose upper end is that of the grid before them.
@@ -24,8 +26,13 @@ impl Uses {
                 consumers[id.0].push(index);
             }
         }
+        let mut counts: Vec<usize> = consumers.iter().map(Vec::len).collect();
+        for id in &graph.outputs {
+            counts[id.0] += 1;
+        }
         let mut uses = Self {
             consumers,
+            counts,
             folded: vec![false; graph.nodes.len()],
             clamps: vec![false; graph.nodes.len()],
         };
@@ -46,11 +53,21 @@ impl Uses {
     }
 
     /// The only node that uses a value which is no output.
-    fn only_user(&self, graph: &Graph, id: ValueId) -> Option<usize> {
+    fn only_user(&self, id: ValueId) -> Option<usize> {
         match self.consumers[id.0][..] {
-            [user] if !graph.outputs.contains(&id) => Some(user),
+            [user] if !self.is_output(id) => Some(user),
             _ => None,
         }
+    }
+
+    /// How many nodes read the value.
+    pub(crate) fn readers(&self, id: ValueId) -> usize {
+        self.consumers[id.0].chunk_by(|a, b| a == b).count()
+    }
+
+    /// Whether the network gives it.
+    fn is_output(&self, id: ValueId) -> bool {
+        self.counts[id.0] > self.consumers[id.0].len()
     }
 
     /// The batch norm that a layer with weights of its own can take over: it alone reads what the layer gives.
@@ -58,7 +75,7 @@ impl Uses {
         if !has_weights(graph, node) {
             return None;
         }
-        let user = self.only_user(graph, node.output)?;
+        let user = self.only_user(node.output)?;
         let norm = &graph.nodes[user];
         let own = |id: &ValueId| graph.value(*id).source == Source::Parameter;
         let takes = matches!(norm.op, Op::BatchNorm { .. })
@@ -73,7 +90,7 @@ impl Uses {
     /// sees it.
     fn chain(&self, graph: &Graph, mut id: ValueId) -> Vec<usize> {
         let mut chain = Vec::new();
-        while let Some(user) = self.only_user(graph, id) {
+        while let Some(user) = self.only_user(id) {
             let node = &graph.nodes[user];
             let cuts = node.op == Op::Map(Map::Relu) || clamps_from_zero(&node.op);
             if node.inputs[0] != id || !(self.folded[user] || cuts) {
@@ -162,12 +179,13 @@ pub(crate) fn passes(op: &Op) -> bool {
 
 /// Beyond which a value tells nothing: where only sigmoids (6) and hyperbolic tangents (4) see it. With more than 8 bits
 /// their results tell apart what is farther out.
-fn saturates(graph: &Graph, id: ValueId, bits: u8) -> Option<f64> {
-    if graph.outputs.contains(&id) {
+fn saturates(graph: &Graph, uses: &Uses, id: ValueId, bits: u8) -> Option<f64> {
+    if uses.is_output(id) {
         return None;
     }
     let finer = f64::from(bits.saturating_sub(8));
-    let bounds = graph.consumers(id).map(|node| match node.op {
+    let consumers = uses.consumers[id.0].iter();
+    let bounds = consumers.map(|consumer| match graph.nodes[*consumer].op {
         Op::Map(Map::Sigmoid) => Some(6.0 + 0.7 * finer),
         Op::Map(Map::Tanh) => Some(4.0 + 0.35 * finer),
         _ => None,
@@ -191,7 +209,7 @@ pub(crate) fn grids(
         }
         let layer = settings.of(name);
         let of = layer.activations;
-        let bound = saturates(graph, settled, of.bits);
+        let bound = saturates(graph, uses, settled, of.bits);
         let settled = &*graph.value(settled).name;
         if layer.float.is_some() || of.bits == 0 || of.dynamic {
             return Ok(None);
@@ -234,7 +252,7 @@ pub(crate) fn grids(
         } else {
             let settled = uses.settled(graph, node.output);
             // What the network gives stays as fine as the sums are.
-            if graph.outputs.contains(&settled) {
+            if uses.is_output(settled) {
                 None
             } else {
                 over(settled, &node.name)?

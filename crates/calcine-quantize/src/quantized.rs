@@ -84,11 +84,18 @@ pub(crate) struct Ready {
     /// How the operands of sums of integers are cut; `None` of sums in float.
     pub(crate) split: Option<Split>,
     /// Added to sums: in integers that `f32` holds, or in float if inputs have no quantizer.
-    pub(crate) bias: Tensor<1>,
+    pub(crate) bias: Vector,
     /// The integers of the bias in two parts, where `f32` may not hold them or the sums with them.
     pub(crate) parts: Option<[Tensor<1>; 2]>,
     /// What sums are multiplied with.
-    pub(crate) factor: Tensor<1>,
+    pub(crate) factor: Vector,
+}
+
+/// A number for each output of a layer, on the host and where the layer computes.
+#[derive(Debug, Clone)]
+pub(crate) struct Vector {
+    pub(crate) values: Vec<f32>,
+    pub(crate) tensor: Tensor<1>,
 }
 
 /// Quantizes a network after training, weights to the nearest integers.
@@ -246,7 +253,7 @@ impl Quantized {
     ///
     /// If number, kind or shape of the inputs are others than the network's, or if other outputs are asked for.
     pub fn try_forward<I: Tensors, O: Tensors>(&self, inputs: I) -> Result<O, ForwardError> {
-        let outputs = self.run(inputs.into_any(), &mut |_, _| {})?;
+        let outputs = self.pass(inputs.into_any(), None)?;
         let given = format!(
             "{:?}",
             outputs.iter().map(AnyTensor::shape).collect::<Vec<_>>()
@@ -279,8 +286,10 @@ impl Ready {
         device: &Device,
     ) -> Result<Self, QuantizeError> {
         let outputs = layer.outputs();
-        let numbers =
-            |values: Vec<f32>| -> Tensor<1> { Tensor::from_floats(values.as_slice(), device) };
+        let numbers = |values: Vec<f32>| {
+            let tensor = Tensor::from_floats(values.as_slice(), device);
+            Vector { values, tensor }
+        };
         let Some(input) = input else {
             let bias = match &layer.bias {
                 Bias::Floats(bias) => bias.clone(),
@@ -311,7 +320,7 @@ impl Ready {
         let (split, held) = layer.split(input.largest())?;
         let parts = || {
             let parts: Vec<[f32; 2]> = bias.iter().map(|&int| exact::parts(int)).collect();
-            [0, 1].map(|part| numbers(parts.iter().map(|parts| parts[part]).collect()))
+            [0, 1].map(|part| numbers(parts.iter().map(|parts| parts[part]).collect()).tensor)
         };
         let factors = (0..outputs).map(|channel| {
             let factor = rescale(input.step * layer.step(channel), output);

@@ -385,16 +385,13 @@ impl Asked<'_> {
     }
 
     /// Whether a node is a layer with integer weights.
-    fn is_integer(&self, name: &str) -> bool {
-        let nodes = &self.graph.nodes;
-        let mut layers = self.layers.keys();
-        layers.any(|index| nodes[*index].name == name)
+    fn is_integer(&self, position: Option<usize>) -> bool {
+        position.is_some_and(|index| self.layers.contains_key(&index))
     }
 
     /// Whether it has integer weights if nothing keeps it in float.
-    fn is_layer(&self, name: &str) -> bool {
-        let mut nodes = self.graph.nodes.iter();
-        nodes.any(|node| node.name == name && has_integers(self.graph, node))
+    fn is_layer(&self, position: Option<usize>) -> bool {
+        position.is_some_and(|index| has_integers(self.graph, &self.graph.nodes[index]))
     }
 }
 

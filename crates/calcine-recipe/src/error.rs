@@ -23,7 +23,13 @@ pub struct Problem {
 impl RecipeError {
     pub(crate) fn new(file: Option<String>, text: &str, mut found: Vec<Found>) -> Self {
         found.sort_by_key(|found| found.span.start);
-        let problems = found.into_iter().map(|found| found.place(text)).collect();
+        let mut problems: Vec<Problem> = Vec::with_capacity(found.len());
+        for problem in found.into_iter().map(|found| found.place(text)) {
+            // What the length of a run and the model both rule out is said once.
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
         Self { file, problems }
     }
 

@@ -4,7 +4,7 @@
 //!
 //! Use it to keep *what is done to a model* in a file beside the code: which parameters are pruned, by
 //! which criterion, how far and when, and the learning rate. The same recipe runs on every device; it
-//! names none. To build a pruner in code, use `calcine-train` directly.
+//! names none. [`Pruner`] builds a pruner in code, whose serialized form is such a file.
 //!
 //! ```
 //! use calcine_recipe::Recipe;
@@ -139,6 +139,7 @@
 
 mod amount;
 mod bind;
+mod builder;
 mod data;
 mod distillation;
 #[cfg(feature = "distiller")]
@@ -159,6 +160,7 @@ mod selection;
 mod thinning;
 mod train;
 
+pub use builder::{Level, Pruner};
 pub use data::ImageData;
 pub use distillation::Teaching;
 pub use duty::Duty;

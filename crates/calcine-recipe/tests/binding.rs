@@ -7,8 +7,8 @@ use burn::tensor::{Tensor, TensorData};
 use calcine_criteria::{GlobalLevel, Level, Norm, Score, Select, Sensitivity, Threshold};
 use calcine_fold::{Fold, Grain};
 use calcine_params::{Inventory, flat};
-use calcine_recipe::Recipe;
-use calcine_schedule::{Cubic, Window};
+use calcine_recipe::{Pruner, Recipe};
+use calcine_schedule::{Cosine, Cubic, Linear, Window};
 use calcine_testkit::{ConvNet, device, each, values};
 use calcine_train::{Driver, Policy, Prune, RatePlan, Target, Unit, When};
 
@@ -179,6 +179,49 @@ fn the_driver_of_a_recipe_equals_the_pruner_built_in_code() {
             assert_eq!(dropped(&bound[3]), dropped(&built[3]));
         }
     });
+}
+
+/// The driver that a pruner in code gives, the one of its recipe after a round trip through text, and one that is assembled
+/// from parts make equal masks, step by step.
+#[test]
+fn a_pruner_in_code_is_its_recipe() {
+    let model = ConvNet::new(&device().autodiff());
+    let pruner = || Pruner::new(&model).learning_rate(0.05);
+    let rows = [
+        pruner().weights("conv.weight").level(Cubic::new(0.1, 0.8)).epochs(1..4),
+        pruner().weights("conv.*").level(0.5).grain(Grain::Filter).score("l2").epochs(0..4),
+        pruner().level(Linear::new(0.0, 0.7)).weights("**.weight").weights("!norm.*").global().steps(2..9).run_of(4),
+        pruner().weights("head.weight").level(Cosine::new(0.1, 0.6)).epochs(0..4).every(2).score("random").seed(7),
+    ];
+    each(rows, |pruner| {
+        let text = pruner.to_toml();
+        let recipe = Recipe::parse(&text).unwrap();
+        let again = Recipe::parse(recipe.text()).unwrap();
+        let built = masks(&model, pruner.driver(3).unwrap(), &recipe);
+        let parsed = masks(&model, again.bind(&model, 3).unwrap(), &recipe);
+        assert!(built.last().unwrap().contains(&false), "{text}");
+        assert_eq!(built, parsed, "{text}");
+    });
+    let cubic = pruner().weights("conv.weight").level(Cubic::new(0.1, 0.8)).epochs(1..4).run_of(4);
+    let parts: (Box<dyn Score + Send>, Box<dyn Select + Send>) =
+        (Box::new(calcine_criteria::Magnitude), Box::new(Level::default()));
+    let assembled = in_code(&model, &["conv.weight"], Grain::Element, parts, (0.1, 0.8));
+    let recipe = cubic.recipe().unwrap();
+    let built = masks(&model, cubic.driver(3).unwrap(), &recipe);
+    if calcine_testkit::is_reference() {
+        assert_eq!(built, masks(&model, assembled, &recipe));
+    }
+}
+
+#[test]
+fn a_pruner_in_code_reports_what_a_recipe_reports() {
+    let model = ConvNet::new(&device().autodiff());
+    let error = Pruner::new(&model).weights("no\"where").level(0.5).driver(3).unwrap_err();
+    let messages: Vec<&str> = error.problems().iter().map(|p| p.message.as_str()).collect();
+    assert_eq!(messages.len(), 2, "{error}");
+    assert!(messages[0].contains("`lr` is missing"), "{error}");
+    assert!(messages[1].contains("no\"where"), "{error}");
+    assert!(Pruner::new(&model).level(1.5).learning_rate(0.1).driver(3).is_err());
 }
 
 #[test]

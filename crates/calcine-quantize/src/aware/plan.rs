@@ -1,6 +1,6 @@
 //! What is quantized where, and by which numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use burn::module::{Module, RunningState};
 use burn::tensor::{Device, Tensor};
@@ -26,6 +26,8 @@ pub(super) struct Plan {
     /// Of each value with a grid, the value that the grid was made for.
     pub(super) makers: Vec<Option<ValueId>>,
     pub(super) weights: Vec<WeightPlan>,
+    /// By the value at which its bias is complete, the position of a weight.
+    pub(super) biased: BTreeMap<ValueId, usize>,
     /// By the value at which it is settled.
     pub(super) activations: BTreeMap<ValueId, ActivationPlan>,
     pub(super) method: Method,
@@ -39,7 +41,6 @@ pub(super) struct Plan {
 pub(super) struct WeightPlan {
     /// The layer's position.
     pub(super) node: usize,
-    pub(super) path: String,
     pub(super) axis: usize,
     pub(super) bits: u8,
     pub(super) per_channel: bool,
@@ -47,8 +48,6 @@ pub(super) struct WeightPlan {
     pub(super) step: Option<ValueId>,
     /// The batch norm that it takes over, by position.
     pub(super) norm: Option<usize>,
-    /// Where its bias is complete: behind the norm.
-    pub(super) biased: ValueId,
 }
 
 impl WeightPlan {
@@ -111,12 +110,14 @@ impl Plan {
         let by_layer = ByLayer::new(settings, &graph)?;
         let grids = grids(&graph, &uses, seen, &by_layer)?;
         let mut added = Additions {
+            names: graph.values.iter().map(|value| value.name.clone()).collect(),
             graph: graph.clone(),
             added: Vec::new(),
             ranges: Vec::new(),
             device: network.devices().into_iter().next().unwrap_or_default(),
         };
-        let (mut weights, mut activations) = (Vec::new(), BTreeMap::new());
+        let (mut weights, mut biased) = (Vec::new(), BTreeMap::new());
+        let mut activations = BTreeMap::new();
         let mut home = None;
         for (index, node) in graph.nodes.iter().enumerate() {
             let own = by_layer.of(&node.name);
@@ -139,15 +140,15 @@ impl Plan {
                 } else {
                     None
                 };
+                let complete = graph.nodes[norm.unwrap_or(index)].output;
+                biased.insert(complete, weights.len());
                 weights.push(WeightPlan {
                     node: index,
-                    path: path.clone(),
                     axis: float.axis,
                     bits: own.weights.bits,
                     per_channel: own.weights.per_channel,
                     step,
                     norm,
-                    biased: graph.nodes[norm.unwrap_or(index)].output,
                 });
                 home = Some(path);
             }
@@ -211,6 +212,7 @@ impl Plan {
             uses,
             grids,
             weights,
+            biased,
             activations,
             method,
             sums: settings.sums,
@@ -222,6 +224,8 @@ impl Plan {
 /// What becomes part of a network, to hold its grids.
 struct Additions {
     graph: Graph,
+    /// Of all its values.
+    names: HashSet<String>,
     added: Vec<Added>,
     ranges: Vec<Range>,
     device: Device,
@@ -236,10 +240,9 @@ impl Additions {
             "" => name.to_owned(),
             module => format!("{module}.{name}"),
         };
-        let taken = |path: &str| self.graph.values.iter().any(|value| value.name == path);
         let mut own = path(name);
         let mut count = 1;
-        while taken(&own) {
+        while !self.names.insert(own.clone()) {
             count += 1;
             own = path(&format!("{name}_{count}"));
         }

@@ -1,7 +1,7 @@
 //! A layer in float, with the norm behind it.
 
 use calcine_graph::{Node, Op};
-use calcine_quant::{GridError, Quantizer, Seen};
+use calcine_quant::{Clip, GridError, Quantizer, Seen};
 use calcine_trace::{AnyTensor, Network};
 
 use crate::QuantizeError;
@@ -117,6 +117,14 @@ impl FloatLayer {
 /// The range that a weight's grid covers.
 #[allow(clippy::cast_possible_truncation, reason = "weights are f32")]
 fn range(weights: &[f64], settings: &WeightSettings) -> [f64; 2] {
+    if settings.clip == Clip::MinMax {
+        let ends = weights.iter().map(|&weight| f64::from(weight as f32));
+        let ends = ends.fold(None, |ends: Option<[f64; 2]>, weight| {
+            let [low, high] = ends.unwrap_or([weight, weight]);
+            Some([low.min(weight), high.max(weight)])
+        });
+        return ends.unwrap_or([0.0, 0.0]);
+    }
     let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
     let seen = Seen::of(&[&weights]);
     seen.map_or([0.0, 0.0], |seen| {
