@@ -176,11 +176,6 @@ pub enum AwareError {
     /// It cannot be quantized either.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
-    /// Weights with steps for groups of columns, or zero points.
-    #[error(
-        "`group` and affine weights are for quantization after training: weights that train are symmetric, with a step for each output, or one"
-    )]
-    Weights,
     /// It has no room for steps.
     #[error(transparent)]
     Rewrite(#[from] RewriteError),

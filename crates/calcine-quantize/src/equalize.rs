@@ -4,7 +4,7 @@ use calcine_graph::Op;
 use calcine_trace::{AnyTensor, Network, Tensors};
 
 use crate::batches::finite;
-use crate::plan::output_axis;
+use crate::uses::output_axis;
 use crate::seam::{Factors, Seam, largest, seams};
 use crate::{Preparation, QuantizeError};
 

@@ -7,7 +7,7 @@ use calcine_trace::{Added, AnyTensor, Network, Which};
 
 use crate::QuantizeError;
 use crate::layer::{FloatLayer, vector};
-use crate::plan::Uses;
+use crate::uses::Uses;
 
 /// Batch-norm folding: the network without norms that a layer can do itself.
 ///

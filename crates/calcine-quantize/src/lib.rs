@@ -10,8 +10,9 @@
 //! | item | what |
 //! |---|---|
 //! | [`Calibration`], [`Seen`] | what every value of a network was over some batches; JSON |
-//! | [`Settings`], [`Override`], [`EndSettings`] | bits, schemes and ways to clip, for all layers and for some; each checks itself |
+//! | [`Settings`], [`Override`], [`EndSettings`] | bits, schemes and ways to clip, for all layers and for some: `[quantize]` of a recipe; each checks itself |
 //! | [`Clip`] | which part of a range a grid covers: min-max, average, ACIQ, percentiles, least error |
+//! | [`quantize_with`] | a network quantized after training in one call: prepared, calibrated, quantized |
 //! | [`quantize`], [`Quantized`] | batch norms folded, weights rounded, a grid on every edge; its forward pass |
 //! | [`QuantizationReport`] | what stays in float and why, which settings changed nothing, where numbers were lost |
 //! | [`quantize_over`], [`Rounding`] | the same with weights rounded for what the layers are fed (GPTQ), and biases corrected |
@@ -29,7 +30,7 @@
 //! ```
 //! use burn::nn::{Linear, LinearConfig};
 //! use burn::tensor::{Device, Tensor};
-//! use calcine_quantize::{Calibration, Settings, quantize};
+//! use calcine_quantize::{Settings, quantize_with};
 //! use calcine_trace::trace;
 //!
 //! let device = Device::flex();
@@ -37,8 +38,7 @@
 //! let batches = [Tensor::<2>::from_floats([[0.0, 1.0, -1.0, 0.5]], &device)];
 //! let network = trace(&model, batches[0].clone(), |m, x| m.forward(x))?;
 //!
-//! let seen = Calibration::of(&network, &batches)?;
-//! let int8 = quantize(&network, &seen, &Settings::default())?;
+//! let int8 = quantize_with(network, &batches, &Settings::default())?;
 //! let y: Tensor<2> = int8.forward(batches[0].clone());
 //! let expected = model.forward(batches[0].clone());
 //! assert!((y - expected).abs().max().into_scalar::<f32>() < 0.02);
@@ -48,6 +48,7 @@
 mod ada_round;
 mod aware;
 mod batches;
+mod by_layer;
 mod calibrate;
 mod equalize;
 mod error;
@@ -67,6 +68,7 @@ mod seam;
 mod search;
 mod sensitive;
 mod settings;
+mod uses;
 mod weights;
 mod widths;
 
@@ -78,7 +80,7 @@ pub use error::QuantizeError;
 pub use file::QuantizedFileError;
 pub use fold_norms::fold_norms;
 pub use norms::reestimate;
-pub use quantized::{IntegerLayer, Quantized, quantize, quantize_over};
+pub use quantized::{IntegerLayer, Quantized, quantize, quantize_over, quantize_with};
 pub use report::{
     ClippedRange, FloatNode, FloatReason, HalfPrecisionLoss, MatchedOverride, QuantizationReport,
     UnusedSetting,
@@ -86,7 +88,7 @@ pub use report::{
 pub use search::{Score, SearchError, TrialProgress, Trials, greedy, lapq};
 pub use settings::{
     ActivationSettings, EndSettings, Override, Preparation, Rounding, SettingError, Settings,
-    SettingsError, SumSettings, WeightSettings,
+    SumSettings, WeightSettings,
 };
 pub use weights::weights_on_grids;
 pub use widths::{LayerWidths, NoWidths, Width, Widths, widths};

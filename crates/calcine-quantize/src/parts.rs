@@ -10,9 +10,11 @@ use calcine_trace::{AnyTensor, Network, Tensors, Which};
 use crate::float::Float;
 use crate::layer::{Accumulator, Dynamic, FloatLayer, Layer, groups, vector};
 use crate::norms::reestimate;
-use crate::plan::{Uses, grids, has_integers, output_axis, weight_at};
+use crate::plan::grids;
+use crate::uses::{has_integers, output_axis, Uses, weight_at};
 use crate::report::{Asked, QuantizationReport};
-use crate::settings::{ByLayer, LayerSettings, SumSettings};
+use crate::by_layer::{ByLayer, LayerSettings};
+use crate::settings::SumSettings;
 use crate::{Calibration, FloatType, QuantizeError, Quantized, Quantizer, Settings};
 
 /// What the layers with these weights were fed.

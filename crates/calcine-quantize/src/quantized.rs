@@ -6,11 +6,12 @@ use calcine_trace::watch::Sampling;
 use calcine_trace::{AnyTensor, ForwardError, Network, Tensors};
 
 use crate::batches::finite;
+use crate::equalize::prepare;
 use crate::exact::{self, Split};
 use crate::float::Float;
 use crate::layer::{Bias, Layer};
 use crate::parts::Parts;
-use crate::plan::Uses;
+use crate::uses::Uses;
 use crate::report::{Asked, QuantizationReport};
 use crate::{Calibration, QuantizeError, Quantizer, Scheme, Settings};
 
@@ -143,6 +144,48 @@ pub fn quantize_over<I: Tensors + Clone>(
         parts.renorm(network, batches, &settings.sums)?;
     }
     parts.assembled(network, &settings.sums)
+}
+
+/// Quantizes a network after training in one call: prepares it, calibrates it with the batches, and quantizes it, all as the
+/// settings say. Without batches nothing is calibrated, which suffices for weights alone and for dynamic ranges.
+///
+/// The steps by themselves are [`prepare`], [`Calibration::of`] and [`quantize_over`]; take them to use a calibration twice, or
+/// other batches for each.
+///
+/// # Errors
+///
+/// As these.
+///
+/// # Examples
+///
+/// ```
+/// use burn::nn::{Linear, LinearConfig};
+/// use burn::tensor::{Device, Tensor};
+/// use calcine_quantize::{Settings, quantize_with};
+/// use calcine_trace::trace;
+///
+/// let device = Device::flex();
+/// let model: Linear = LinearConfig::new(4, 2).init(&device);
+/// let batches = [Tensor::<2>::from_floats([[0.0, 1.0, -1.0, 0.5]], &device)];
+/// let network = trace(&model, batches[0].clone(), |m, x| m.forward(x))?;
+///
+/// let int8 = quantize_with(network, &batches, &Settings::default())?;
+/// let y: Tensor<2> = int8.forward(batches[0].clone());
+/// # assert_eq!(y.dims(), [1, 2]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn quantize_with<I: Tensors + Clone>(
+    network: Network,
+    batches: &[I],
+    settings: &Settings,
+) -> Result<Quantized, QuantizeError> {
+    settings.check()?;
+    let network = prepare(network, batches, &settings.prepare)?;
+    let seen = match batches.is_empty() {
+        true => Calibration::empty(),
+        false => Calibration::of(&network, batches)?,
+    };
+    quantize_over(&network, &seen, settings, batches)
 }
 
 impl Quantized {

@@ -9,9 +9,10 @@ use calcine_graph::{Graph, Kind, Node, Op, Reduction, Source, ValueId};
 use serde::{Serialize, Serializer};
 
 use crate::parts::is_folded_into;
-use crate::plan::{Uses, has_integers, makers};
+use crate::plan::makers;
+use crate::uses::{has_integers, Uses};
 use crate::sensitive::{Sensitivity, sensitivities};
-use crate::settings::ByLayer;
+use crate::by_layer::ByLayer;
 use crate::{Calibration, FloatType, Quantizer};
 
 /// What quantization was asked for, and what it came to: what stays in floating point, what settings did not change, and

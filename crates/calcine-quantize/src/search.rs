@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use calcine_trace::Network;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Uses, grids, has_integers, makers};
-use crate::settings::{ByLayer, own_name};
+use crate::plan::{grids, makers};
+use crate::uses::{has_integers, Uses};
+use crate::by_layer::{ByLayer, own_name};
 use crate::{
     Calibration, Clip, Override, QuantizeError, Quantized, QuantizedFileError, Rounding, Settings,
     quantize,

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use calcine_trace::Network;
 
-use crate::plan::{has_integers, weight_at};
+use crate::uses::{has_integers, weight_at};
 use crate::search::nearest;
-use crate::settings::{ByLayer, own_name};
+use crate::by_layer::{ByLayer, own_name};
 use crate::{Calibration, Override, QuantizeError, Score, SearchError, Settings, Trials, quantize};
 
 /// What fewer bits of each layer's weights cost.

@@ -167,7 +167,7 @@ fn settings_that_change_nothing_are_reported() {
                     ..EndSettings::default()
                 });
             },
-            &["ends.weight_bits"],
+            &["first_last.weight_bits"],
         ),
         (
             |s| {

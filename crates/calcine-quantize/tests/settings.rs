@@ -78,21 +78,21 @@ const BAD: [(&str, Change); 32] = [
         s.activations.dynamic = true;
         s.activations.power_of_two = true;
     }),
-    ("sums.bits", |s| s.sums = SumSettings { bits: 0, ..s.sums }),
-    ("sums.bits", |s| s.sums = SumSettings { bits: 80, ..s.sums }),
-    ("sums.bias_bits", |s| {
+    ("accumulator.bits", |s| s.sums = SumSettings { bits: 0, ..s.sums }),
+    ("accumulator.bits", |s| s.sums = SumSettings { bits: 80, ..s.sums }),
+    ("accumulator.bias_bits", |s| {
         s.sums = SumSettings {
             bias_bits: 7,
             ..s.sums
         }
     }),
-    ("ends.weight_bits", |s| {
+    ("first_last.weight_bits", |s| {
         s.ends = Some(EndSettings {
             weight_bits: Some(1),
             ..EndSettings::default()
         });
     }),
-    ("ends.activation_bits", |s| {
+    ("first_last.activation_bits", |s| {
         s.ends = Some(EndSettings {
             activation_bits: Some(33),
             ..EndSettings::default()
@@ -513,11 +513,11 @@ fn overrides_and_ends_are_merged_key_by_key() {
         "fc.weight",
     ];
     let quantized = |text: &str| {
-        let settings = Settings::parse(&format!("format = 1\n{text}")).unwrap();
+        let settings = crate::models::settings(text);
         quantize(&network, &seen, &settings).unwrap()
     };
     let layers = |text: &str, bits: u8| weights_of(&quantized(text), bits);
-    let ends = "[ends]\nfloat = \"f32\"\n";
+    let ends = "[first_last]\nfloat = \"f32\"\n";
     // The second use of the first layer is not the layer that sees the input.
     assert_eq!(layers(ends, 8), all[1..7]);
     // What an override says nothing of stays.
@@ -536,7 +536,7 @@ fn overrides_and_ends_are_merged_key_by_key() {
             format!("[[layer]]\nname = \"fc\"\nfloat = \"f32\"\n[[layer]]\nname = \"**\"\n{key}\n");
         assert_eq!(layers(&text, 8), all[..7]);
     });
-    let text = "[ends]\nweight_bits = 6\nactivation_bits = 5\n[[layer]]\nname = \"**\"\nactivation_bits = 7\n[[layer]]\nname = \"fc\"\nweight_bits = 3\n";
+    let text = "[first_last]\nweight_bits = 6\nactivation_bits = 5\n[[layer]]\nname = \"**\"\nactivation_bits = 7\n[[layer]]\nname = \"fc\"\nweight_bits = 3\n";
     assert_eq!(layers(text, 6), ["conv1.weight"]);
     assert_eq!(layers(text, 3), ["fc.weight"]);
     let bits = |name: &str| quantized(text).grid(name).map(|grid| grid.high);

@@ -127,6 +127,11 @@ impl Recipe {
                            batch?)";
             problems.add(&(0..0), message);
         }
+        if !parts.trains {
+            let message = "this recipe quantizes a network after training and has no `[train]`: there is no driver for it";
+            problems.add(&(0..0), message);
+            return;
+        }
         if let Some(problem) = parts.train.problem() {
             problems.add(&parts.train_span, problem);
         }

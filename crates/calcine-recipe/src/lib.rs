@@ -44,7 +44,7 @@
 //! | `[lr.NAME]` | `type` and its numbers |
 //! | `[rewind]` | `at`, `to`, `restore` |
 //! | `[thin]` | `at`, `border`, `inexact` |
-//! | `[quantize]` | `weights`, `activations`, `method`, `decay`, `per_channel`, `clip`, `images`, `start`, `freeze_ranges`, `freeze_norms`; `[[quantize.layer]]` with `name`, `weights`, `activations`, `float` |
+//! | `[quantize]` | tables `[quantize.prepare]`, `[quantize.weights]`, `[quantize.activations]`, `[quantize.accumulator]`, `[quantize.first_last]` and `[[quantize.layer]]`, whose keys are the fields of [`Settings`](calcine_quantize::Settings); `[quantize.training]` with `method`, `decay`, `images`, `start`, `freeze_ranges`, `freeze_norms` |
 //! | `[[policy]]` | `pruner`, `regularizer` or `lr`; `start`, `end`, `every` and `unit`, or a list `epochs` or `steps`; `again_every`, `hold`, `mask_gradients`, `lifetime`, `first`, `after` |
 //!
 //! An *amount* is a number, a curve (`{ curve = "cubic", from = 0.05, to = 0.8 }`; also `linear`, `cosine`,
@@ -111,12 +111,13 @@
 //!   and training goes on with what is left. `border = "exact"` keeps channels whose constants zero padding
 //!   would distort; `inexact = true` lets features of layer norms and RMS norms go. Whoever runs the recipe carries it out ([`Recipe::thinning`]). While it does, nothing but
 //!   element-wise pruners with hard masks may be at work.
-//! * `[quantize]` trains on grids of so many bits, from the ranges that `clip` finds over `images`, by a
-//!   [`method`](calcine_quant::Method): `lsq` (default), `linear` with a `decay` (0.99), `dorefa`, `pact`, `wrpn`.
-//!   Activations are on their grids from epoch `start` on (0), ranges stay from `freeze_ranges` on, statistics of batch norms
-//!   from `freeze_norms` on. A `[[quantize.layer]]` has bits of its own or stays in float, its parameters kept as numbers of the type that
-//!   `float` says, `f32`, `f16` or `bf16`. Whoever runs the recipe
-//!   carries it out ([`Recipe::quantization`]).
+//! * `[quantize]` says how the network is quantized: bits, schemes, range estimators, and what is other for some layers, as
+//!   [`Settings`](calcine_quantize::Settings) has them. In a recipe without `[train]` that is quantization after training,
+//!   and nothing else is in the recipe. In one with `[train]` the network trains quantized, as `[quantize.training]` says: by a
+//!   [`method`](calcine_quantize::Method) `lsq` (default), `linear` with a `decay` (0.99), `dorefa`, `pact` or `wrpn`, from ranges that
+//!   are calibrated with `images` (1,000). Activations are quantized from epoch `start` on (0), ranges stay from
+//!   `freeze_ranges` on, statistics of batch norms from `freeze_norms` on. Whoever runs the recipe carries it out
+//!   ([`Recipe::quantization`]).
 //! * `[distill]` lets a teacher's answers count beside the labels, softened by a `temperature` (1), by the weights
 //!   `student` (0.5) and `teacher` (0.5): see [`Distillation`](calcine_train::Distillation). The teacher is the
 //!   network of `model` and `weights`; unless said, the one that the run begins with. Whoever runs the recipe
@@ -165,7 +166,7 @@ pub use data::ImageData;
 pub use distillation::Teaching;
 pub use duty::Duty;
 pub use error::{Problem, RecipeError};
-pub use quantization::{Quantization, QuantizedLayer};
+pub use quantization::{Quantization, QuantizationSchedule};
 pub use recipe::Recipe;
 pub use thinning::Thinning;
 pub use train::{Betas, Optimizer, Train, UpdateRule};

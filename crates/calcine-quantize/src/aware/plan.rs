@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, HashSet};
 use burn::module::{Module, RunningState};
 use burn::tensor::{Device, Tensor};
 use calcine_graph::{Graph, Kind, Map, Op, Source, Value, ValueId};
-use calcine_quant::{MAX_BITS, Method, Quantizer, Scheme};
+use calcine_quant::{Method, Quantizer};
 use calcine_trace::{Added, Network};
 
 use super::{AwareError, LEAST};
 use crate::layer::FloatLayer;
-use crate::plan::{Uses, grids, has_weights, makers};
+use crate::plan::{grids, makers};
+use crate::uses::{has_weights, Uses};
 use crate::report::{Asked, QuantizationReport};
-use crate::settings::{ActivationSettings, ByLayer, SumSettings, check_method};
+use crate::by_layer::ByLayer;
+use crate::settings::{ActivationSettings, SumSettings};
 use crate::{Calibration, FloatType, QuantizeError, Settings};
 
 /// The grids of a network that trains on them.
@@ -98,13 +100,9 @@ impl Plan {
         settings: &Settings,
         method: Method,
     ) -> Result<(Self, Network, Vec<Range>), AwareError> {
-        // Levels without zero take one bit more as integers.
-        let bits = match method {
-            Method::Dorefa | Method::Pact => 1..=MAX_BITS - 1,
-            _ => 2..=MAX_BITS,
-        };
-        settings.check_with(&bits).map_err(QuantizeError::from)?;
-        check_method(method).map_err(QuantizeError::from)?;
+        if let Some(wrong) = settings.problems_of_training(method).into_iter().next() {
+            return Err(QuantizeError::from(wrong).into());
+        }
         let graph = network.graph().clone();
         let uses = Uses::of(&graph);
         let by_layer = ByLayer::new(settings, &graph)?;
@@ -122,9 +120,6 @@ impl Plan {
         for (index, node) in graph.nodes.iter().enumerate() {
             let own = by_layer.of(&node.name);
             if has_weights(&graph, node) && own.float.is_none() {
-                if own.weights.group.is_some() || own.weights.scheme == Scheme::Affine {
-                    return Err(AwareError::Weights);
-                }
                 let path = graph.value(node.inputs[1]).name.clone();
                 let norm = uses.norm_after(&graph, node);
                 let float = FloatLayer::of(&network, &uses, node)?;

@@ -5,8 +5,9 @@ use calcine_quant::{Clip, GridError, Quantizer, Seen};
 use calcine_trace::{AnyTensor, Network};
 
 use crate::QuantizeError;
-use crate::plan::{Uses, output_axis, weight_at};
-use crate::settings::{LayerSettings, WeightSettings};
+use crate::uses::{output_axis, Uses, weight_at};
+use crate::by_layer::LayerSettings;
+use crate::settings::WeightSettings;
 
 /// A layer in float: its weight with the norm after it folded in, and the bias that remains.
 #[derive(Debug, Clone, PartialEq)]

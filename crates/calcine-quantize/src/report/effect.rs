@@ -6,7 +6,8 @@ use calcine_graph::{Op, ValueId};
 
 use super::{Asked, QuantizationReport, UnusedSetting};
 use crate::plan::makers;
-use crate::settings::{ByLayer, Override, widened};
+use crate::by_layer::{ByLayer, widened};
+use crate::settings::Override;
 use crate::{Clip, Rounding, Settings};
 
 /// The keys of an override, and whether it has them.
@@ -70,7 +71,7 @@ impl Asked<'_> {
             for (key, _) in keys(&own).into_iter().filter(|(_, has)| *has) {
                 let names = by_layer.ends().iter().copied();
                 if let Some(reason) = self.unused(by_layer, &places, key, names, 0) {
-                    say(format!("ends.{key}"), reason);
+                    say(format!("first_last.{key}"), reason);
                 }
             }
         }
