@@ -7,8 +7,8 @@
 
 use burn::optim::SgdConfig;
 use burn::tensor::Device;
-use calcine::zoo::cifar10::synthetic;
-use calcine::zoo::loader::{Train, TrainSettings};
+use calcine::data::cifar10::synthetic;
+use calcine::data::loader::{Train, TrainSettings};
 use calcine_benches::{BATCH, Bare, batch, resnet};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 

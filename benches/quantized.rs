@@ -58,7 +58,11 @@ fn time(name: &str, mut round: impl FnMut()) {
     });
     let mut times: Vec<f64> = times.collect();
     times.sort_by(f64::total_cmp);
-    println!("{name}: {:.1} ms, at least {:.1} ms", times[ROUNDS / 2], times[0]);
+    println!(
+        "{name}: {:.1} ms, at least {:.1} ms",
+        times[ROUNDS / 2],
+        times[0]
+    );
 }
 
 fn forward() {

@@ -7,15 +7,6 @@ use std::fmt;
 pub(crate) struct Failure {
     message: String,
     exit_code: u8,
-    kind: Kind,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Something is wrong.
-    Error,
-    /// Nothing is wrong: somebody asked the command to stop.
-    Stopped,
 }
 
 impl Failure {
@@ -24,16 +15,6 @@ impl Failure {
         Self {
             message: message.into(),
             exit_code: 1,
-            kind: Kind::Error,
-        }
-    }
-
-    /// The end of a command that a signal stopped: 128 and the signal's number, as shells have it.
-    pub(crate) fn stopped(message: impl Into<String>, signal: u8) -> Self {
-        Self {
-            message: message.into(),
-            exit_code: 128_u8.saturating_add(signal),
-            kind: Kind::Stopped,
         }
     }
 
@@ -45,14 +26,6 @@ impl Failure {
     /// What the process should return; never 0.
     pub(crate) fn exit_code(&self) -> u8 {
         self.exit_code.max(1)
-    }
-
-    /// The message as the command's last line.
-    pub(crate) fn last_line(&self) -> String {
-        match self.kind {
-            Kind::Error => format!("error: {}", self.message),
-            Kind::Stopped => self.message.clone(),
-        }
     }
 }
 
@@ -70,19 +43,7 @@ mod tests {
 
     #[test]
     fn a_failure_never_exits_with_success() {
-        let failure = Failure::new("lost").with_exit_code(0);
-        assert_eq!(failure.exit_code(), 1);
-        assert_eq!(failure.last_line(), "error: lost");
-    }
-
-    #[test]
-    fn a_command_that_was_stopped_has_no_error_and_the_exit_code_of_its_signal() {
-        for (signal, code) in [(2, 130), (15, 143)] {
-            let failure = Failure::stopped("stopped", signal);
-            assert_eq!(
-                (failure.exit_code(), &*failure.last_line()),
-                (code, "stopped")
-            );
-        }
+        assert_eq!(Failure::new("lost").with_exit_code(0).exit_code(), 1);
+        assert_eq!(Failure::new("lost").with_exit_code(3).exit_code(), 3);
     }
 }

@@ -9,9 +9,7 @@ use crate::common::{bools, elements, vector};
 
 #[test]
 fn golden_activation_ranking() {
-    let Some(file) = golden::open("activation_ranked") else {
-        return;
-    };
+    let file = golden::open("activation_ranked");
     let check = |case: &&Value, score: &dyn Score, scale: f32, expected: &str| {
         let statistic = file.values(&case["input"]["statistic"]).1;
         let statistic: Vec<f32> = statistic.into_iter().map(|value| value * scale).collect();

@@ -104,9 +104,7 @@ fn check_threshold(file: &Golden, case: &Value) {
 
 #[test]
 fn golden_group_threshold() {
-    let Some(file) = golden::open("group_threshold") else {
-        return;
-    };
+    let file = golden::open("group_threshold");
     each(file.cases(""), |case| {
         let args = &case["args"];
         if case["expect"].get("error").is_some() {
@@ -142,9 +140,7 @@ fn golden_group_threshold() {
 /// The norms recorded beside the sparsity metrics. A group of neighbouring structures is a block.
 #[test]
 fn golden_norms() {
-    let Some(file) = golden::open("sparsity_metrics") else {
-        return;
-    };
+    let file = golden::open("sparsity_metrics");
     each(file.cases("norms"), |case| {
         let args = &case["args"];
         let mut norm = norm(args["norm"].as_str().unwrap()).expect("a known norm");

@@ -37,7 +37,6 @@
 //! | [`Inventory`], [`Parameter`] | every float parameter of a module: path, layer, shape, role |
 //! | [`Parameter::fold`], [`Groups`] | a parameter as rows of units, where what they depend on is known |
 //! | [`Inventory::select`] | parameters by name and glob, with nearest matches on a miss |
-//! | [`Pattern`], [`nearest`] | the one way to write which names are meant, of parameters, layers and nodes |
 //! | [`Inventory::norm_of`], [`Inventory::weight_of`], [`Norm`] | which batch norm follows which layer, where names and shapes leave no doubt |
 //! | [`edit`], [`Edit`] | replace stored values and keep how they train |
 //! | [`view`] | a clone whose forward pass sees other values; gradients reach the original |
@@ -58,10 +57,11 @@ mod gradients;
 mod groups;
 mod inventory;
 mod norm;
-mod pattern;
+mod parameter;
 mod read;
 mod replace;
 mod settings;
+mod unknown;
 mod walk;
 
 pub use edit::{Edit, edit, view};
@@ -71,8 +71,9 @@ pub use frozen::frozen;
 #[cfg(feature = "gradients")]
 pub use gradients::{edit_gradients, flat_gradients};
 pub use groups::Groups;
-pub use inventory::{Inventory, Parameter, Role};
+pub use inventory::Inventory;
 pub use norm::Norm;
-pub use pattern::{Pattern, PatternError, UnknownParameter, nearest};
+pub use parameter::{Parameter, Role};
 pub use read::flat;
 pub use replace::replace;
+pub use unknown::UnknownParameter;

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use calcine_graph::{Graph, Node};
-use calcine_params::{Pattern, nearest};
+use calcine_names::{Pattern, nearest};
 
 use crate::settings::{ActivationSettings, Override, Settings, WeightSettings};
-use crate::uses::{has_integers, Uses, weight_at};
+use crate::uses::{Uses, has_integers, weight_at};
 use crate::{FloatType, QuantizeError};
 
 /// The settings of each layer, with what patterns match.

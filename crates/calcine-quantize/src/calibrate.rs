@@ -3,11 +3,11 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use calcine_quant::{Counts, Observer, Seen, SeenError};
-use calcine_trace::watch::{
+use calcine_observe::{
     Activation, BinCounts, ChannelExtrema, ChannelMoments, Extrema, Histogram, Moments, Places,
     Seen as Amount, Statistic, Watched,
 };
+use calcine_quant::{Counts, Observer, Seen, SeenError};
 use calcine_trace::{AnyTensor, Network, Tensors, batch_size};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -217,7 +217,7 @@ fn watched<I: Tensors + Clone>(
     let places = Places::all();
     let statistics = (Extrema, Moments, Averages);
     let watched: Watched<(ChannelExtrema, ChannelMoments, [f64; 2])> =
-        network.watch(all(), &places, &statistics)?;
+        calcine_observe::observe(network, all(), &places, &statistics)?;
     let mut values = BTreeMap::new();
     for node in watched.iter() {
         let (extrema, moments, average) = &node.value;
@@ -244,7 +244,8 @@ fn watched<I: Tensors + Clone>(
         .iter()
         .map(|(name, seen)| (name.clone(), range(&seen.counts)));
     let histogram = Histogram::within(ranges, Counts::MOST);
-    let counted: Watched<BinCounts> = network.watch(all(), &places, &histogram)?;
+    let counted: Watched<BinCounts> =
+        calcine_observe::observe(network, all(), &places, &histogram)?;
     for node in counted.iter() {
         if let Some(seen) = values.get_mut(&node.name) {
             let bins = seen.counts.counts.len();

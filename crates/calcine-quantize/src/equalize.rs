@@ -4,8 +4,8 @@ use calcine_graph::Op;
 use calcine_trace::{AnyTensor, Network, Tensors};
 
 use crate::batches::finite;
-use crate::uses::output_axis;
 use crate::seam::{Factors, Seam, largest, seams};
+use crate::uses::output_axis;
 use crate::{Preparation, QuantizeError};
 
 /// Rounds over all places; each is exact by itself, and a chain of layers settles in a few.

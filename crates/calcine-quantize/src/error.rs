@@ -1,5 +1,6 @@
+use calcine_observe::WatchError;
 use calcine_quant::{FloatType, GridError, SeenError};
-use calcine_trace::{ForwardError, RewriteError, watch::WatchError};
+use calcine_trace::{ForwardError, RewriteError};
 
 use crate::SettingError;
 

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use calcine_graph::{Graph, Node, Op, Source};
-use calcine_trace::watch::LayerSamples;
+use calcine_observe::LayerSamples;
 use calcine_trace::{AnyTensor, Network, Tensors, Which};
 
+use crate::by_layer::{ByLayer, LayerSettings};
 use crate::float::Float;
 use crate::layer::{Accumulator, Dynamic, FloatLayer, Layer, groups, vector};
 use crate::norms::reestimate;
 use crate::plan::grids;
-use crate::uses::{has_integers, output_axis, Uses, weight_at};
 use crate::report::{Asked, QuantizationReport};
-use crate::by_layer::{ByLayer, LayerSettings};
 use crate::settings::SumSettings;
+use crate::uses::{Uses, has_integers, output_axis, weight_at};
 use crate::{Calibration, FloatType, QuantizeError, Quantized, Quantizer, Settings};
 
 /// What the layers with these weights were fed.

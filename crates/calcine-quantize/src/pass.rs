@@ -297,9 +297,7 @@ fn requantized(
         let none = vec![0.0; channels];
         let (bias, factor) = (bias.map_or(&none, |bias| &bias.values), &factor.values);
         let scaled = match grid.map(|grid| grid.centred()) {
-            Some(ends) => {
-                host::scale_channels(flat, 1, bias, factor, |x| host::nearest(x, ends))
-            }
+            Some(ends) => host::scale_channels(flat, 1, bias, factor, |x| host::nearest(x, ends)),
             None => host::scale_channels(flat, 1, bias, factor, |x| x),
         };
         return AnyTensor::shaped(scaled.reshape([samples * channels * places]), &shape);

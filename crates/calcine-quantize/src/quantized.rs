@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
 use calcine_graph::{Graph, Node};
-use calcine_trace::watch::Sampling;
+use calcine_observe::{Sampling, sample_layers};
 use calcine_trace::{AnyTensor, ForwardError, Network, Tensors};
 
 use crate::batches::finite;
@@ -11,8 +11,8 @@ use crate::exact::{self, Split};
 use crate::float::Float;
 use crate::layer::{Bias, Layer};
 use crate::parts::Parts;
-use crate::uses::Uses;
 use crate::report::{Asked, QuantizationReport};
+use crate::uses::Uses;
 use crate::{Calibration, QuantizeError, Quantizer, Scheme, Settings};
 
 /// A quantized network: integer weights, and a grid for each value that has one.
@@ -136,7 +136,12 @@ pub fn quantize_over<I: Tensors + Clone>(
         finite(network.graph(), batches)?;
     }
     let mut sample = |paths: &[&str]| {
-        let found = network.sample_layers(batches.iter().cloned(), paths, &Sampling::default())?;
+        let found = sample_layers(
+            &network,
+            batches.iter().cloned(),
+            paths,
+            &Sampling::default(),
+        )?;
         Ok(found.into_iter().map(|found| found.value).collect())
     };
     let mut parts = Parts::of(network, seen, settings, &mut sample)?;

@@ -8,11 +8,11 @@ use std::fmt;
 use calcine_graph::{Graph, Kind, Node, Op, Reduction, Source, ValueId};
 use serde::{Serialize, Serializer};
 
+use crate::by_layer::ByLayer;
 use crate::parts::is_folded_into;
 use crate::plan::makers;
-use crate::uses::{has_integers, Uses};
 use crate::sensitive::{Sensitivity, sensitivities};
-use crate::by_layer::ByLayer;
+use crate::uses::{Uses, has_integers};
 use crate::{Calibration, FloatType, Quantizer};
 
 /// What quantization was asked for, and what it came to: what stays in floating point, what settings did not change, and

@@ -158,7 +158,7 @@ pub struct ActivationSettings {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Override {
-    /// Which layers, as a [`Pattern`](calcine_params::Pattern) of their names: `fc`, `layer1.*.conv1`, `**`.
+    /// Which layers, as a [`Pattern`](calcine_names::Pattern) of their names: `fc`, `layer1.*.conv1`, `**`.
     ///
     /// A layer is called as the module that its weight is in, so that `P` means the layers whose weights `P.weight`
     /// selects among parameters, in all places where they are used. A pattern that matches no such name is one of nodes

@@ -41,7 +41,8 @@ fn settings_say_what_is_wrong_with_them() {
         assert!(error.contains(expected), "{error}");
         assert_eq!(asked.problems().len(), 1);
     });
-    let all = "[weights]\nbits = 0\n[activations]\nbits = 17\n[accumulator]\nbits = 4\nbias_bits = 4";
+    let all =
+        "[weights]\nbits = 0\n[activations]\nbits = 17\n[accumulator]\nbits = 4\nbias_bits = 4";
     assert_eq!(settings(all).problems().len(), 4);
 }
 
@@ -51,9 +52,7 @@ fn what_does_not_fit_is_named() {
     let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let refused = |text: &str| {
         let asked = settings(text);
-        quantize(&network, &seen, &asked)
-            .unwrap_err()
-            .to_string()
+        quantize(&network, &seen, &asked).unwrap_err().to_string()
     };
     let rows = [
         (
@@ -68,8 +67,14 @@ fn what_does_not_fit_is_named() {
             "[weights]\nbits = 16\n[activations]\nbits = 16",
             "give it fewer bits",
         ),
-        ("[accumulator]\nbits = 16", "beyond 32767: give it fewer bits"),
-        ("[accumulator]\nbias_bits = 8", "beyond 127: give it fewer bits"),
+        (
+            "[accumulator]\nbits = 16",
+            "beyond 32767: give it fewer bits",
+        ),
+        (
+            "[accumulator]\nbias_bits = 8",
+            "beyond 127: give it fewer bits",
+        ),
     ];
     each(rows, |(text, expected)| {
         let error = refused(text);

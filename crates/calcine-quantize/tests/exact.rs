@@ -3,13 +3,13 @@
 use burn::module::Param;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::Tensor;
+use calcine_observe::{Sampling, sample_layers};
 use calcine_quant::GroupedWeight;
 use calcine_quantize::{
     ActivationSettings, Calibration, Clip, FloatType, Override, QuantizeError, Quantizer, Rounding,
     Scheme, Settings, WeightSettings, quantize, quantize_over,
 };
 use calcine_testkit::{device, each, numbers};
-use calcine_trace::watch::Sampling;
 use calcine_trace::{AnyTensor, Tensors, trace};
 
 use crate::engine;
@@ -281,9 +281,7 @@ fn weights_rounded_over_batches_err_less() {
         let x = batches[0].clone();
         let mut total = 0.0;
         // Each layer by itself: fed by the float network.
-        let found = network
-            .sample_layers([x], &layers, &Sampling::default())
-            .unwrap();
+        let found = sample_layers(&network, [x], &layers, &Sampling::default()).unwrap();
         for layer in quantized.layers() {
             let Some(samples) = found.get(&format!("{}.weight", layer.name)) else {
                 continue;

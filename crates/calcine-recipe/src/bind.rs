@@ -116,7 +116,7 @@ impl Recipe {
     }
 
     fn refused(&self, found: Vec<Found>) -> RecipeError {
-        RecipeError::new(self.file.clone(), &self.text, found)
+        RecipeError::of_found(self.file.clone(), &self.text, found)
     }
 
     /// What does not depend on the model.

@@ -234,7 +234,10 @@ impl<'a, M: Module> Pruner<'a, M> {
             line("lr", &format!("{rate:?}"));
         }
         line("seed", &self.seed.to_string());
-        line("\n[pruner.pruner]\nparams", &format!("[{}]", parameters.join(", ")));
+        line(
+            "\n[pruner.pruner]\nparams",
+            &format!("[{}]", parameters.join(", ")),
+        );
         line("score", &text(&self.score));
         line("grain", &text(&self.grain.to_string()));
         line("level", &self.level.to_toml());

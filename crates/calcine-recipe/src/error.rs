@@ -21,16 +21,33 @@ pub struct Problem {
 }
 
 impl RecipeError {
-    pub(crate) fn new(file: Option<String>, text: &str, mut found: Vec<Found>) -> Self {
-        found.sort_by_key(|found| found.span.start);
-        let mut problems: Vec<Problem> = Vec::with_capacity(found.len());
-        for problem in found.into_iter().map(|found| found.place(text)) {
+    /// Problems of a text, each with the range of bytes that it is about. They are sorted by place.
+    ///
+    /// Ranges that end beyond the text, or start within a character, are moved to where the text has a character.
+    #[must_use]
+    pub fn new(
+        file: Option<String>,
+        text: &str,
+        mut problems: Vec<(Range<usize>, String)>,
+    ) -> Self {
+        problems.sort_by_key(|(span, _)| span.start);
+        let mut placed: Vec<Problem> = Vec::with_capacity(problems.len());
+        for (span, message) in problems {
+            let problem = Problem::at(text, &span, message);
             // What the length of a run and the model both rule out is said once.
-            if !problems.contains(&problem) {
-                problems.push(problem);
+            if !placed.contains(&problem) {
+                placed.push(problem);
             }
         }
-        Self { file, problems }
+        Self {
+            file,
+            problems: placed,
+        }
+    }
+
+    pub(crate) fn of_found(file: Option<String>, text: &str, found: Vec<Found>) -> Self {
+        let problems = found.into_iter().map(|found| (found.span, found.message));
+        Self::new(file, text, problems.collect())
     }
 
     /// The file, if the recipe came from one.
@@ -75,14 +92,14 @@ pub(crate) struct Found {
     pub(crate) message: String,
 }
 
-impl Found {
-    fn place(self, text: &str) -> Problem {
-        let before = &text[..text.floor_char_boundary(self.span.start)];
+impl Problem {
+    fn at(text: &str, span: &Range<usize>, message: String) -> Self {
+        let before = &text[..text.floor_char_boundary(span.start)];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Problem {
+        Self {
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
-            message: self.message,
+            message,
         }
     }
 }
@@ -113,18 +130,6 @@ impl Problems {
     }
 }
 
-/// `, did you mean X?` if a known word is near, else the list of known words.
-pub(crate) fn suggest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let known: Vec<&str> = known.into_iter().collect();
-    let likeness =
-        |word: &&&str| (1000.0 * strsim::normalized_damerau_levenshtein(found, word)) as u32;
-    match known.iter().max_by_key(likeness) {
-        Some(nearest) if likeness(&nearest) > 600 => format!("did you mean `{nearest}`?"),
-        Some(_) => format!("valid are {}", known.join(", ")),
-        None => "there is none".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,11 +138,7 @@ mod tests {
     fn a_place_counts_lines_and_characters_from_one() {
         let text = "ä = 1\nöö = x\n";
         let span = text.find('x').unwrap();
-        let problem = Found {
-            span: span..span + 1,
-            message: String::new(),
-        }
-        .place(text);
+        let problem = Problem::at(text, &(span..span + 1), String::new());
         assert_eq!((problem.line, problem.column), (2, 6));
     }
 }

@@ -143,8 +143,6 @@ mod bind;
 mod builder;
 mod data;
 mod distillation;
-#[cfg(feature = "distiller")]
-pub mod distiller;
 mod duty;
 mod error;
 mod length;

@@ -61,10 +61,7 @@ const FLOATS: [(&str, FloatType); 3] = [
     ("bf16", FloatType::Bf16),
 ];
 
-const SCHEMES: [(&str, Scheme); 2] = [
-    ("symmetric", Scheme::Symmetric),
-    ("affine", Scheme::Affine),
-];
+const SCHEMES: [(&str, Scheme); 2] = [("symmetric", Scheme::Symmetric), ("affine", Scheme::Affine)];
 
 const ROUNDINGS: [(&str, Rounding); 3] = [
     ("nearest", Rounding::Nearest),
@@ -138,7 +135,13 @@ impl Quantization {
         };
         for wrong in wrong {
             let place = places.of(&wrong.field).unwrap_or(&span);
-            problems.add(place, format!("`quantize.{}` is {}, expected {}", wrong.field, wrong.found, wrong.expected));
+            problems.add(
+                place,
+                format!(
+                    "`quantize.{}` is {}, expected {}",
+                    wrong.field, wrong.found, wrong.expected
+                ),
+            );
         }
         let read = Self { settings, training };
         (problems.len() == before).then_some(read)
@@ -174,8 +177,16 @@ impl QuantizationSchedule {
 
 fn preparation(section: Section<'_>, places: &mut Places) -> Preparation {
     let mut read = Preparation::default();
-    places.put("prepare.equalize", &mut read.equalize, section.flag("equalize"));
-    places.put("prepare.smooth", &mut read.smooth, some(section.number("smooth")));
+    places.put(
+        "prepare.equalize",
+        &mut read.equalize,
+        section.flag("equalize"),
+    );
+    places.put(
+        "prepare.smooth",
+        &mut read.smooth,
+        some(section.number("smooth")),
+    );
     section.close();
     read
 }
@@ -183,16 +194,40 @@ fn preparation(section: Section<'_>, places: &mut Places) -> Preparation {
 fn weights(section: Section<'_>, places: &mut Places) -> WeightSettings {
     let mut read = WeightSettings::default();
     places.put("weights.bits", &mut read.bits, bits(&section, "bits"));
-    places.put("weights.scheme", &mut read.scheme, section.word("scheme", &SCHEMES));
-    places.put("weights.per_channel", &mut read.per_channel, section.flag("per_channel"));
+    places.put(
+        "weights.scheme",
+        &mut read.scheme,
+        section.word("scheme", &SCHEMES),
+    );
+    places.put(
+        "weights.per_channel",
+        &mut read.per_channel,
+        section.flag("per_channel"),
+    );
     let group = section.count("group");
     let group = group.map(|group| At::new(group.value as usize, group.span));
     places.put("weights.group", &mut read.group, some(group));
     places.put("weights.clip", &mut read.clip, clip(&section, "clip"));
-    places.put("weights.power_of_two", &mut read.power_of_two, section.flag("power_of_two"));
-    places.put("weights.rounding", &mut read.rounding, section.word("rounding", &ROUNDINGS));
-    places.put("weights.correct_bias", &mut read.correct_bias, section.flag("correct_bias"));
-    places.put("weights.reestimate", &mut read.reestimate, section.flag("reestimate"));
+    places.put(
+        "weights.power_of_two",
+        &mut read.power_of_two,
+        section.flag("power_of_two"),
+    );
+    places.put(
+        "weights.rounding",
+        &mut read.rounding,
+        section.word("rounding", &ROUNDINGS),
+    );
+    places.put(
+        "weights.correct_bias",
+        &mut read.correct_bias,
+        section.flag("correct_bias"),
+    );
+    places.put(
+        "weights.reestimate",
+        &mut read.reestimate,
+        section.flag("reestimate"),
+    );
     section.close();
     read
 }
@@ -200,10 +235,22 @@ fn weights(section: Section<'_>, places: &mut Places) -> WeightSettings {
 fn activations(section: Section<'_>, places: &mut Places) -> ActivationSettings {
     let mut read = ActivationSettings::default();
     places.put("activations.bits", &mut read.bits, bits(&section, "bits"));
-    places.put("activations.scheme", &mut read.scheme, section.word("scheme", &SCHEMES));
+    places.put(
+        "activations.scheme",
+        &mut read.scheme,
+        section.word("scheme", &SCHEMES),
+    );
     places.put("activations.clip", &mut read.clip, clip(&section, "clip"));
-    places.put("activations.power_of_two", &mut read.power_of_two, section.flag("power_of_two"));
-    places.put("activations.dynamic", &mut read.dynamic, section.flag("dynamic"));
+    places.put(
+        "activations.power_of_two",
+        &mut read.power_of_two,
+        section.flag("power_of_two"),
+    );
+    places.put(
+        "activations.dynamic",
+        &mut read.dynamic,
+        section.flag("dynamic"),
+    );
     section.close();
     read
 }
@@ -211,7 +258,11 @@ fn activations(section: Section<'_>, places: &mut Places) -> ActivationSettings 
 fn accumulator(section: Section<'_>, places: &mut Places) -> SumSettings {
     let mut read = SumSettings::default();
     places.put("accumulator.bits", &mut read.bits, bits(&section, "bits"));
-    places.put("accumulator.bias_bits", &mut read.bias_bits, bits(&section, "bias_bits"));
+    places.put(
+        "accumulator.bias_bits",
+        &mut read.bias_bits,
+        bits(&section, "bias_bits"),
+    );
     section.close();
     read
 }
@@ -220,9 +271,21 @@ fn first_last(section: Section<'_>, places: &mut Places) -> EndSettings {
     let mut read = EndSettings::default();
     let weight_bits = bits(&section, "weight_bits");
     let activation_bits = bits(&section, "activation_bits");
-    places.put("first_last.float", &mut read.float, some(section.word("float", &FLOATS)));
-    places.put("first_last.weight_bits", &mut read.weight_bits, some(weight_bits));
-    places.put("first_last.activation_bits", &mut read.activation_bits, some(activation_bits));
+    places.put(
+        "first_last.float",
+        &mut read.float,
+        some(section.word("float", &FLOATS)),
+    );
+    places.put(
+        "first_last.weight_bits",
+        &mut read.weight_bits,
+        some(weight_bits),
+    );
+    places.put(
+        "first_last.activation_bits",
+        &mut read.activation_bits,
+        some(activation_bits),
+    );
     section.close();
     read
 }
@@ -248,7 +311,12 @@ fn layer(section: Section<'_>, places: &mut Places) -> Option<Override> {
         );
         problems.add(&section.span, message);
     }
-    let field = |key: &str| format!("layer.{}.{key}", name.as_ref().map_or("", |name| &name.value));
+    let field = |key: &str| {
+        format!(
+            "layer.{}.{key}",
+            name.as_ref().map_or("", |name| &name.value)
+        )
+    };
     let mut read = Override::default();
     let weight_bits = bits(&section, "weight_bits");
     let activation_bits = bits(&section, "activation_bits");
@@ -258,15 +326,36 @@ fn layer(section: Section<'_>, places: &mut Places) -> Option<Override> {
         problems.add(&bits.span, message);
     }
     places.put(field("float"), &mut read.float, some(float));
-    places.put(field("weight_bits"), &mut read.weight_bits, some(weight_bits));
-    places.put(field("activation_bits"), &mut read.activation_bits, some(activation_bits));
-    let [of_weights, of_activations] = ["weight_clip", "activation_clip"].map(|key| some(clip(&section, key)));
+    places.put(
+        field("weight_bits"),
+        &mut read.weight_bits,
+        some(weight_bits),
+    );
+    places.put(
+        field("activation_bits"),
+        &mut read.activation_bits,
+        some(activation_bits),
+    );
+    let [of_weights, of_activations] =
+        ["weight_clip", "activation_clip"].map(|key| some(clip(&section, key)));
     places.put(field("weight_clip"), &mut read.weight_clip, of_weights);
-    places.put(field("activation_clip"), &mut read.activation_clip, of_activations);
+    places.put(
+        field("activation_clip"),
+        &mut read.activation_clip,
+        of_activations,
+    );
     let [of_weights, of_activations] =
         ["weight_stretch", "activation_stretch"].map(|key| some(section.number(key)));
-    places.put(field("weight_stretch"), &mut read.weight_stretch, of_weights);
-    places.put(field("activation_stretch"), &mut read.activation_stretch, of_activations);
+    places.put(
+        field("weight_stretch"),
+        &mut read.weight_stretch,
+        of_weights,
+    );
+    places.put(
+        field("activation_stretch"),
+        &mut read.activation_stretch,
+        of_activations,
+    );
     section.close();
     places.put("layer.name", &mut read.name, name);
     (!read.name.is_empty()).then_some(read)
@@ -279,7 +368,9 @@ fn schedule(section: Section<'_>, settings: &Settings) -> QuantizationSchedule {
     let method = method.map_or(usual.method, |method| method.value);
     let decay = section.number_in("decay", 0.0..=1.0);
     let method = match (method, decay) {
-        (Method::Linear { .. }, Some(decay)) if decay.value < 1.0 => Method::Linear { decay: decay.value },
+        (Method::Linear { .. }, Some(decay)) if decay.value < 1.0 => {
+            Method::Linear { decay: decay.value }
+        }
         (Method::Linear { .. }, Some(decay)) => {
             problems.add(&decay.span, "`decay` is 1, expected a number below 1");
             method
@@ -321,7 +412,10 @@ fn bits(section: &Section<'_>, key: &'static str) -> Option<At<u8>> {
     match u8::try_from(bits.value) {
         Ok(found) => Some(At::new(found, bits.span)),
         Err(_) => {
-            let message = format!("`{key}` is {}, expected a number of bits up to 32", bits.value);
+            let message = format!(
+                "`{key}` is {}, expected a number of bits up to 32",
+                bits.value
+            );
             section.problems.add(&bits.span, message);
             None
         }

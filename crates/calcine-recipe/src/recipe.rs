@@ -1,11 +1,12 @@
 use std::path::Path;
 
+use calcine_names::suggest;
 use toml::de::DeTable;
 
 use crate::data::ImageData;
 use crate::distillation::Teaching;
 use crate::duty::Duty;
-use crate::error::{Found, Problems, RecipeError, suggest};
+use crate::error::{Found, Problems, RecipeError};
 use crate::length;
 use crate::policy::{Kind, Policy};
 use crate::pruner::Pruner;
@@ -59,7 +60,7 @@ impl Recipe {
             Ok(text) => Self::read(file, &text),
             Err(error) => {
                 let message = format!("the recipe cannot be read: {error}");
-                Err(RecipeError::new(
+                Err(RecipeError::of_found(
                     file,
                     "",
                     vec![Found {
@@ -180,7 +181,7 @@ impl Recipe {
                 span: error.span().unwrap_or(0..0),
                 message: error.message().to_owned(),
             });
-            return Err(RecipeError::new(file, text, found.collect()));
+            return Err(RecipeError::of_found(file, text, found.collect()));
         }
         let parts = read(document.get_ref(), &problems);
         let found = problems.into_inner();
@@ -189,7 +190,7 @@ impl Recipe {
                 let text = text.to_owned();
                 Ok(Self { file, text, parts })
             }
-            _ => Err(RecipeError::new(file, text, found)),
+            _ => Err(RecipeError::of_found(file, text, found)),
         }
     }
 }
@@ -241,9 +242,19 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
         Teaching::read(section).map(|asked| At::new(asked, span))
     });
     if !trains {
-        let tables = ["pruner", "regularizer", "lr", "policy", "rewind", "thin", "distill"];
+        let tables = [
+            "pruner",
+            "regularizer",
+            "lr",
+            "policy",
+            "rewind",
+            "thin",
+            "distill",
+        ];
         for key in tables.into_iter().filter(|key| root.has(key)) {
-            let message = format!("`{key}` is for a recipe with `[train]`: without it the network is quantized after training");
+            let message = format!(
+                "`{key}` is for a recipe with `[train]`: without it the network is quantized after training"
+            );
             problems.add(&root.place(key), message);
         }
     }

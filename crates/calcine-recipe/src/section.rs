@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use calcine_names::suggest;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::error::{Problems, suggest};
+use crate::error::Problems;
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]

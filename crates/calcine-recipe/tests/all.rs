@@ -8,8 +8,6 @@ mod asked;
 mod binding;
 mod broken;
 mod dependency;
-#[cfg(feature = "distiller")]
-mod distiller;
 mod garbage;
 mod grammar;
 mod known;

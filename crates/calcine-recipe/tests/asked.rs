@@ -75,7 +75,10 @@ fn problems_of_the_run_and_of_the_model_come_together() {
     }
     // Without steps there is still a model to check.
     let error = recipe(text).bind(&model, 0).unwrap_err();
-    assert!(error.to_string().contains("`steps_per_epoch` is 0"), "{error}");
+    assert!(
+        error.to_string().contains("`steps_per_epoch` is 0"),
+        "{error}"
+    );
     assert!(error.to_string().contains("nothing"), "{error}");
 }
 
@@ -560,9 +563,7 @@ fn keys_that_have_no_effect_beside_the_others_are_refused() {
             "says what is other",
         ),
         (
-            with(
-                "[[quantize.layer]]\nname = \"fc\"\nfloat = \"f32\"\nweight_bits = 8",
-            ),
+            with("[[quantize.layer]]\nname = \"fc\"\nfloat = \"f32\"\nweight_bits = 8"),
             "a layer in `float` has no bits",
         ),
         (

@@ -188,10 +188,30 @@ fn a_pruner_in_code_is_its_recipe() {
     let model = ConvNet::new(&device().autodiff());
     let pruner = || Pruner::new(&model).learning_rate(0.05);
     let rows = [
-        pruner().weights("conv.weight").level(Cubic::new(0.1, 0.8)).epochs(1..4),
-        pruner().weights("conv.*").level(0.5).grain(Grain::Filter).score("l2").epochs(0..4),
-        pruner().level(Linear::new(0.0, 0.7)).weights("**.weight").weights("!norm.*").global().steps(2..9).run_of(4),
-        pruner().weights("head.weight").level(Cosine::new(0.1, 0.6)).epochs(0..4).every(2).score("random").seed(7),
+        pruner()
+            .weights("conv.weight")
+            .level(Cubic::new(0.1, 0.8))
+            .epochs(1..4),
+        pruner()
+            .weights("conv.*")
+            .level(0.5)
+            .grain(Grain::Filter)
+            .score("l2")
+            .epochs(0..4),
+        pruner()
+            .level(Linear::new(0.0, 0.7))
+            .weights("**.weight")
+            .weights("!norm.*")
+            .global()
+            .steps(2..9)
+            .run_of(4),
+        pruner()
+            .weights("head.weight")
+            .level(Cosine::new(0.1, 0.6))
+            .epochs(0..4)
+            .every(2)
+            .score("random")
+            .seed(7),
     ];
     each(rows, |pruner| {
         let text = pruner.to_toml();
@@ -202,9 +222,15 @@ fn a_pruner_in_code_is_its_recipe() {
         assert!(built.last().unwrap().contains(&false), "{text}");
         assert_eq!(built, parsed, "{text}");
     });
-    let cubic = pruner().weights("conv.weight").level(Cubic::new(0.1, 0.8)).epochs(1..4).run_of(4);
-    let parts: (Box<dyn Score + Send>, Box<dyn Select + Send>) =
-        (Box::new(calcine_criteria::Magnitude), Box::new(Level::default()));
+    let cubic = pruner()
+        .weights("conv.weight")
+        .level(Cubic::new(0.1, 0.8))
+        .epochs(1..4)
+        .run_of(4);
+    let parts: (Box<dyn Score + Send>, Box<dyn Select + Send>) = (
+        Box::new(calcine_criteria::Magnitude),
+        Box::new(Level::default()),
+    );
     let assembled = in_code(&model, &["conv.weight"], Grain::Element, parts, (0.1, 0.8));
     let recipe = cubic.recipe().unwrap();
     let built = masks(&model, cubic.driver(3).unwrap(), &recipe);
@@ -216,12 +242,26 @@ fn a_pruner_in_code_is_its_recipe() {
 #[test]
 fn a_pruner_in_code_reports_what_a_recipe_reports() {
     let model = ConvNet::new(&device().autodiff());
-    let error = Pruner::new(&model).weights("no\"where").level(0.5).driver(3).unwrap_err();
-    let messages: Vec<&str> = error.problems().iter().map(|p| p.message.as_str()).collect();
+    let error = Pruner::new(&model)
+        .weights("no\"where")
+        .level(0.5)
+        .driver(3)
+        .unwrap_err();
+    let messages: Vec<&str> = error
+        .problems()
+        .iter()
+        .map(|p| p.message.as_str())
+        .collect();
     assert_eq!(messages.len(), 2, "{error}");
     assert!(messages[0].contains("`lr` is missing"), "{error}");
     assert!(messages[1].contains("no\"where"), "{error}");
-    assert!(Pruner::new(&model).level(1.5).learning_rate(0.1).driver(3).is_err());
+    assert!(
+        Pruner::new(&model)
+            .level(1.5)
+            .learning_rate(0.1)
+            .driver(3)
+            .is_err()
+    );
 }
 
 /// All files below a directory.
@@ -245,7 +285,9 @@ fn the_workspaces_recipes_parse() {
     let mut settings = 0;
     for path in recipes {
         let recipe = Recipe::from_file(path).unwrap_or_else(|error| panic!("{error}"));
-        let after_training = path.parent().is_some_and(|folder| folder.ends_with("quantize"));
+        let after_training = path
+            .parent()
+            .is_some_and(|folder| folder.ends_with("quantize"));
         assert_eq!(recipe.trains(), !after_training, "{}", path.display());
         // Settings that are written are read again as they were.
         if let Some(asked) = recipe.quantization() {
@@ -271,8 +313,14 @@ fn a_recipe_without_a_run_quantizes_after_training() {
     assert!(error.contains("has no `[train]`"), "{error}");
     let rows = [
         ("[thin]", "4:1: `thin` is for a recipe with `[train]`"),
-        ("[quantize.training]", "4:1: `[quantize.training]` is for a recipe with `[train]`"),
-        ("[pruner.p]\nscore = \"l1\"", "`pruner` is for a recipe with `[train]`"),
+        (
+            "[quantize.training]",
+            "4:1: `[quantize.training]` is for a recipe with `[train]`",
+        ),
+        (
+            "[pruner.p]\nscore = \"l1\"",
+            "`pruner` is for a recipe with `[train]`",
+        ),
     ];
     each(rows, |(table, expected)| {
         let text = format!("format = 1\n[quantize.weights]\nbits = 4\n{table}\n");

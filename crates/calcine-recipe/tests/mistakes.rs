@@ -272,10 +272,7 @@ fn every_mistake_in_what_masks_and_rewinds_do_is_named_at_its_place() {
             "[quantize.weights]\nbit = ¦4",
             &["unknown key `bit`; did you mean `bits`?"],
         ),
-        (
-            "[quantize.sums]\nbits = 16",
-            &["unknown key `sums`"],
-        ),
+        ("[quantize.sums]\nbits = 16", &["unknown key `sums`"]),
         (
             "[quantize.weights]\nbits = ¦1",
             &["`quantize.weights.bits` is 1, expected 2 to 16"],

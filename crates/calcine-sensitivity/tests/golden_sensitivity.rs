@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, LinearConfig};
 use calcine_fold::Grain;
-use calcine_sensitivity::{Measurement, Scan, Sensitivity};
+use calcine_sensitivity::{Evaluation, Measurement, Scan, Sensitivity};
 use calcine_testkit::golden::{Golden, open};
 use serde_json::Value;
 
@@ -20,29 +20,53 @@ struct Net {
 /// The case's model. Burn stores linear weights the other way round.
 fn model(golden: &Golden, case: &Value) -> Net {
     let device = calcine_testkit::device();
-    let mut net = Net {
-        conv1: Conv2dConfig::new([3, 8], [3, 3]).init(&device),
-        conv2: Conv2dConfig::new([8, 10], [3, 3]).init(&device),
-        fc: LinearConfig::new(40, 5).init(&device),
+    let convolution = |name: &str| {
+        let weight = golden.tensor::<4>(&case["input"][name], &device);
+        let [outputs, inputs, high, wide] = weight.dims();
+        let mut layer = Conv2dConfig::new([inputs, outputs], [high, wide]).init(&device);
+        layer.weight = Param::from_tensor(weight);
+        layer
     };
-    let weight = |name: &str| golden.tensor::<4>(&case["input"][name], &device);
-    net.conv1.weight = Param::from_tensor(weight("conv1.weight"));
-    net.conv2.weight = Param::from_tensor(weight("conv2.weight"));
-    let fc = golden.tensor::<2>(&case["input"]["fc.weight"], &device);
-    net.fc.weight = Param::from_tensor(fc.transpose());
-    net
+    let weight = golden.tensor::<2>(&case["input"]["fc.weight"], &device);
+    let [outputs, inputs] = weight.dims();
+    let mut fc = LinearConfig::new(inputs, outputs).init(&device);
+    fc.weight = Param::from_tensor(weight.transpose());
+    Net {
+        conv1: convolution("conv1.weight"),
+        conv2: convolution("conv2.weight"),
+        fc,
+    }
 }
 
-/// The case's test function: of the density d of all weights.
-fn density(model: &Net) -> Measurement {
+/// The case's test function, "(90*d, 99*d, 2-d)" of the density d of all weights, by its three numbers.
+fn test_function(case: &Value) -> [f64; 3] {
+    let text = case["args"]["test_function"].as_str().unwrap();
+    let formula = text.rsplit_once('(').unwrap().1;
+    let terms: Vec<f64> = formula
+        .split(',')
+        .map(|term| {
+            term.trim()
+                .split(['*', '-'])
+                .next()
+                .unwrap()
+                .parse()
+                .unwrap()
+        })
+        .collect();
+    terms.try_into().unwrap()
+}
+
+fn measured(model: &Net, all: usize, [top1, top5, loss]: [f64; 3]) -> Measurement {
     let left: usize = nonzero(model).iter().map(|(_, count)| count).sum();
-    let d = left as f64 / (216 + 720 + 200) as f64;
-    Measurement {
-        top1: 90.0 * d,
-        top5: 99.0 * d,
-        loss: 2.0 - d,
-        losses: Vec::new(),
-    }
+    let d = left as f64 / all as f64;
+    let evaluation = Evaluation::new(loss - d, 1).with("top1", top1 * d);
+    Measurement::from(evaluation.with("top5", top5 * d))
+}
+
+/// How many weights there are in all, none of which is zero, and of each parameter.
+fn counts(model: &Net) -> (usize, Vec<(String, usize)>) {
+    let counts = nonzero(model);
+    (counts.iter().map(|(_, count)| count).sum(), counts)
 }
 
 fn numbers(list: &Value) -> Vec<f64> {
@@ -53,24 +77,26 @@ fn numbers(list: &Value) -> Vec<f64> {
         .collect()
 }
 
-fn scanned(golden: &Golden, case: &Value) -> (Sensitivity, usize) {
+fn scanned(golden: &Golden, case: &Value, function: [f64; 3]) -> (Sensitivity, usize) {
     let grain: Grain = case["args"]["group"].as_str().unwrap().parse().unwrap();
     let plan = Scan::new(grain).with_levels(numbers(&case["args"]["sparsities"]));
     let mut evaluations = 0;
-    let found = whole(&model(golden, case), &plan, |model| {
+    let model = model(golden, case);
+    let (all, _) = counts(&model);
+    let found = whole(&model, &plan, |model| {
         evaluations += 1;
-        density(model)
+        measured(model, all, function)
     });
     (found.unwrap(), evaluations)
 }
 
 #[test]
 fn golden_scans_by_element_filter_and_channel_agree() {
-    let Some(golden) = open("sensitivity_analysis") else {
-        return;
-    };
-    for case in golden.cases("group_") {
-        let (found, evaluations) = scanned(&golden, case);
+    let golden = open("sensitivity_analysis");
+    let cases = golden.having(&["/args/test_function", "/expect/sensitivities"]);
+    assert!(!cases.is_empty());
+    for case in cases {
+        let (found, evaluations) = scanned(&golden, case, test_function(case));
         let expected = case["expect"]["sensitivities"].as_array().unwrap();
         assert_eq!(
             found.by_parameter().count(),
@@ -84,7 +110,7 @@ fn golden_scans_by_element_filter_and_channel_agree() {
             assert_eq!(points.len(), rows.len());
             for (point, row) in points.iter().zip(rows) {
                 assert_eq!(row[0].as_f64(), Some(point.requested));
-                let measured = [point.top1, point.top5, point.loss];
+                let measured = ["top1", "top5", "loss"].map(|name| point.value(name));
                 for (found, expected) in measured.into_iter().zip(numbers(&row[1])) {
                     approx::assert_relative_eq!(found, expected, max_relative = 1e-12);
                 }
@@ -98,41 +124,44 @@ fn golden_scans_by_element_filter_and_channel_agree() {
     }
 }
 
-/// Distiller prunes one copy to each level in turn, so after 0.6 it finds nothing to prune at 0.2 and
-/// reports 0.6 twice. Here each level prunes the model's own weights.
+/// Distiller prunes one copy to each level in turn, so after a higher level it finds nothing to prune at a lower one and
+/// reports the higher one twice. Here each level prunes the model's own weights.
 #[test]
 fn golden_levels_that_descend_do_not_add_up_as_distillers_do() {
-    let Some(golden) = open("sensitivity_analysis") else {
-        return;
-    };
-    let case = golden.cases("levels_accumulate")[0];
-    let theirs: Vec<&Value> = case["expect"]["nonzero_counts_at_each_call"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|counts| &counts["conv2.weight"])
-        .collect();
-    assert_eq!(theirs, [&Value::from(288), &Value::from(288)]);
-    let (found, _) = scanned(&golden, case);
-    let (_, points) = found
-        .by_parameter()
-        .find(|(name, _)| *name == "conv2.weight")
-        .unwrap();
-    let ours: Vec<f64> = points
-        .iter()
-        .map(|point| 720.0 * (1.0 - point.achieved))
-        .collect();
-    assert_eq!(ours, [288.0, 576.0]);
+    let golden = open("sensitivity_analysis");
+    let mut cases = golden.having(&["/expect/nonzero_counts_at_each_call"]);
+    cases.retain(|case| case["expect"]["sensitivities"].is_null());
+    assert!(!cases.is_empty());
+    for case in cases {
+        let (_, counts) = counts(&model(&golden, case));
+        let (found, _) = scanned(&golden, case, [1.0; 3]);
+        let levels = numbers(&case["args"]["sparsities"]);
+        let calls = case["expect"]["nonzero_counts_at_each_call"].as_array();
+        for name in case["args"]["params"].as_array().unwrap() {
+            let name = name.as_str().unwrap();
+            let of = |(path, _): &&(String, usize)| path == name;
+            let all = counts.iter().find(of).unwrap().1 as f64;
+            let mut points = found.by_parameter();
+            let (_, points) = points.find(|(path, _)| *path == name).unwrap();
+            let mut highest = 0.0_f64;
+            for (at, &level) in levels.iter().enumerate() {
+                let left = |level: f64| all - (level * all).floor();
+                let ours = all * (1.0 - points[at].achieved);
+                approx::assert_relative_eq!(ours, left(level), max_relative = 1e-12);
+                highest = highest.max(level);
+                let theirs = calls.unwrap()[at][name].as_f64().unwrap();
+                approx::assert_relative_eq!(theirs, left(highest), max_relative = 1e-12);
+            }
+        }
+    }
 }
 
 /// Distiller's scan takes three words. Here any grain can be scanned, `Filters` being one of them; a word
 /// that is none is an error that lists them.
 #[test]
 fn golden_groups_that_distiller_refuses_are_grains_or_errors() {
-    let Some(golden) = open("sensitivity_analysis") else {
-        return;
-    };
-    for case in golden.cases("bad_group_") {
+    let golden = open("sensitivity_analysis");
+    for case in golden.having(&["/args/group", "/expect/error"]) {
         match case["args"]["group"].as_str().unwrap().parse::<Grain>() {
             Ok(grain) => assert_eq!(grain, Grain::Filter),
             Err(error) => assert!(error.to_string().contains("is no grain"), "{error}"),

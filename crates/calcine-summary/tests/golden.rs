@@ -23,9 +23,7 @@ fn masked(case: &Value) -> Vec<&str> {
 }
 
 fn base() -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
-    let path = golden::directory()
-        .unwrap()
-        .join("resnet20_base.safetensors");
+    let path = golden::directory().join("resnet20_base.safetensors");
     let tensors = golden::safetensors(&path).into_iter();
     tensors
         .map(|(name, shape, values)| (name, (shape, values)))
@@ -180,9 +178,7 @@ fn check_truncation(case: &Value) {
 
 #[test]
 fn golden_sparsity_table() {
-    let Some(file) = golden::open("sparsity_table_resnet20") else {
-        return;
-    };
+    let file = golden::open("sparsity_table_resnet20");
     each(file.cases(""), |case| {
         let expect = &case["expect"];
         if expect.get("nnz_exact").is_some() {

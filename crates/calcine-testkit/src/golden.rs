@@ -1,7 +1,8 @@
 //! Numbers recorded from the real Distiller.
 //!
-//! They live outside the repository: `$CALCINE_GOLDEN`, by default `../shared/golden` beside the
-//! workspace. A test that does not find them says so and passes.
+//! They are in `golden/` of this crate, whose README says what each file holds. `CALCINE_GOLDEN=DIR` takes
+//! another set of the same layout: tests read names, shapes, options and tolerances from the files. Every
+//! file that a test asks for must be there.
 
 use std::path::{Path, PathBuf};
 
@@ -17,41 +18,82 @@ pub struct Golden {
     tensors: Vec<u8>,
 }
 
-/// The directory of the golden vectors, if it is there.
-#[must_use]
-pub fn directory() -> Option<PathBuf> {
-    let path = std::env::var_os("CALCINE_GOLDEN").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden"),
-        PathBuf::from,
-    );
-    path.is_dir().then_some(path)
-}
-
-/// Opens `name.json` and, if present, `name.safetensors`; prints a word and returns `None` where
-/// there are no golden vectors.
+/// The directory of the golden vectors: `CALCINE_GOLDEN`, or else `golden/` of this crate.
 ///
 /// # Panics
 ///
-/// If the directory is there but the file is missing or malformed.
+/// If there is no such directory.
 #[must_use]
-pub fn open(name: &str) -> Option<Golden> {
-    let Some(directory) = directory() else {
-        eprintln!("skipped: no golden vectors (set CALCINE_GOLDEN)");
-        return None;
-    };
-    let text = std::fs::read_to_string(directory.join(name).with_extension("json"))
-        .unwrap_or_else(|error| panic!("golden {name}.json: {error}"));
+pub fn directory() -> PathBuf {
+    let path = std::env::var_os("CALCINE_GOLDEN").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("golden"),
+        PathBuf::from,
+    );
+    assert!(
+        path.is_dir(),
+        "there are no golden vectors in {}",
+        path.display()
+    );
+    path
+}
+
+/// Opens `name.json` and, if present, `name.safetensors`.
+///
+/// # Panics
+///
+/// If there is no such file of cases, or either is malformed.
+#[must_use]
+pub fn open(name: &str) -> Golden {
+    let path = |extension| directory().join(name).with_extension(extension);
+    let text = std::fs::read_to_string(path("json"))
+        .unwrap_or_else(|error| panic!("{}: {error}", path("json").display()));
     let cases = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}.json: {error}"));
-    let tensors =
-        std::fs::read(directory.join(name).with_extension("safetensors")).unwrap_or_default();
-    Some(Golden {
+    // Cases without tensors have no such file; a reference to one that is missing fails in `values`.
+    let tensors = std::fs::read(path("safetensors")).unwrap_or_default();
+    Golden {
         name: name.to_owned(),
         cases,
         tensors,
-    })
+    }
+}
+
+/// The bytes of a file of golden vectors.
+///
+/// # Panics
+///
+/// If there is no such file.
+#[must_use]
+pub fn bytes(file: &str) -> Vec<u8> {
+    let path = directory().join(file);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The parameters in a file of a network, which also has images `x` and their `logits`, as a file of their own.
+///
+/// # Panics
+///
+/// If there is no such file, or it is malformed.
+#[must_use]
+pub fn parameters(file: &str) -> Vec<u8> {
+    let bytes = bytes(file);
+    let all = SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let parameters = all.tensors().into_iter();
+    let parameters = parameters.filter(|(name, _)| name != "x" && name != "logits");
+    safetensors::serialize(parameters, None).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
 impl Golden {
+    /// The cases that have something at each of these paths, as `/expect/scale`: cases of one kind, whatever they are
+    /// called. In another set there may be none.
+    #[must_use]
+    pub fn having(&self, paths: &[&str]) -> Vec<&Value> {
+        let has = |case: &&Value| {
+            let found = |path: &&str| case.pointer(path).is_some_and(|value| !value.is_null());
+            paths.iter().all(found)
+        };
+        self.cases.iter().filter(has).collect()
+    }
+
     /// The cases whose name begins with `prefix`.
     ///
     /// # Panics
@@ -76,7 +118,7 @@ impl Golden {
         cases
     }
 
-    /// The tensor that `{"tensor": key}` refers to: its shape and values.
+    /// The tensor that `{"tensor": key}` or `{"file": name, "tensor": key}` refers to: its shape and values.
     ///
     /// # Panics
     ///
@@ -86,7 +128,9 @@ impl Golden {
         let key = reference["tensor"]
             .as_str()
             .unwrap_or_else(|| panic!("{reference} is no tensor"));
-        let file = SafeTensors::deserialize(&self.tensors)
+        let other = reference["file"].as_str();
+        let other = other.map(|file| bytes(&format!("{file}.safetensors")));
+        let file = SafeTensors::deserialize(other.as_ref().unwrap_or(&self.tensors))
             .unwrap_or_else(|error| panic!("{}.safetensors: {error}", self.name));
         let view = file
             .tensor(key)

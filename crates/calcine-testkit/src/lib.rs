@@ -12,14 +12,16 @@
 //! | [`rounds`] | how many rounds of a property it is given |
 //! | [`device_reads`] | how often something read a float tensor from a GPU |
 //! | [`each`] | runs every row of a table and names the rows that failed |
-//! | [`golden`] | Distiller's recorded numbers, or a printed word where they are absent |
+//! | [`golden`] | Distiller's recorded numbers, in `golden/` of this crate or in `CALCINE_GOLDEN` |
 //! | [`values`], [`numbers`] | reproducible numbers without a generator |
 //! | [`Mlp`], [`ConvNet`] | models small enough for a test |
+//! | [`networks`] | small models with the parts of real networks: residual blocks, attention, tied layers |
 
 mod device;
 mod each;
 pub mod golden;
 mod models;
+pub mod networks;
 mod reads;
 mod values;
 

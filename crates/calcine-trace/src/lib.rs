@@ -37,7 +37,6 @@
 //! # Ok::<(), calcine_trace::TraceError>(())
 //! ```
 
-mod activity;
 mod apply;
 mod assemble;
 mod compare;
@@ -50,10 +49,10 @@ mod naming;
 mod network;
 mod record;
 mod run;
+mod step;
 mod steps;
 mod stored;
 mod tensor;
-pub mod watch;
 
 use burn::module::Module;
 use burn::tensor::{Device, TensorData};
@@ -64,8 +63,8 @@ pub use calcine_graph as graph;
 pub use error::{ForwardError, RewriteError, TraceError, Untraceable};
 pub use file::NetworkFileError;
 pub use leaf::Added;
-pub use network::{Network, Which, batch_size};
-pub use run::try_compute;
+pub use network::{Network, Which};
+pub use run::{batch_size, try_compute};
 pub use tensor::{AnyTensor, Tensors};
 
 /// Records what `forward` does to the sample, as a network with the model's parameters.

@@ -5,20 +5,14 @@
     reason = "tests panic; clippy exempts only the test functions"
 )]
 
-mod activity;
 mod computes;
 mod errors;
 mod files;
 mod malformed;
-mod models;
 mod names;
-mod refit;
 mod refused;
 mod replay;
-mod sampling;
 mod trains;
-mod watch;
-mod watch_golden;
 mod weights;
 
 use burn::tensor::Tensor;

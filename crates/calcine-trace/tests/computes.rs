@@ -3,8 +3,8 @@ use burn::tensor::{Int, Tensor};
 use calcine_testkit::{ConvNet, Mlp, device};
 use calcine_trace::trace;
 
-use crate::models::{Mixed, Residual, Shared, Signal, Text};
 use crate::{difference, numbers};
+use calcine_testkit::networks::{Mixed, Residual, Shared, Signal, Text};
 
 /// A network traced with one sample computes what the model computes, for any batch.
 fn agrees<M: Module, const I: usize, const O: usize>(

@@ -4,8 +4,8 @@ use calcine_params::Inventory;
 use calcine_testkit::device;
 use calcine_trace::{Network, trace};
 
-use crate::models::{Mixed, Residual, Text};
 use crate::{difference, numbers};
+use calcine_testkit::networks::{Mixed, Residual, Text};
 
 /// A network comes back from its file without the model's code, and computes the same bits.
 #[test]

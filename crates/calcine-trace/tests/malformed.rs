@@ -10,7 +10,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-use crate::models::{Mixed, Residual, Signal, Text};
+use calcine_testkit::networks::{Mixed, Residual, Signal, Text};
 
 /// The network's file with another description.
 fn edited(bytes: &[u8], change: impl FnOnce(&mut Value)) -> Vec<u8> {

@@ -6,8 +6,8 @@ use calcine_params::Inventory;
 use calcine_testkit::device;
 use calcine_trace::{Network, trace};
 
-use crate::models::{Mixed, Residual, Shared};
 use crate::{difference, numbers};
+use calcine_testkit::networks::{Mixed, Residual, Shared};
 
 fn names(network: &Network) -> Vec<&str> {
     network

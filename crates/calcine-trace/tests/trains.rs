@@ -5,8 +5,8 @@ use calcine_params::{Inventory, flat};
 use calcine_testkit::device;
 use calcine_trace::{Network, trace};
 
-use crate::models::Residual;
 use crate::numbers;
+use calcine_testkit::networks::Residual;
 
 fn on_tape() -> Device {
     device().autodiff()

@@ -7,12 +7,12 @@ use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::tensor::{Device, Tensor};
 use calcine_mask::Masks;
+use calcine_observe::{Reconstruction, Wanted, Watch};
 use calcine_params::{Inventory, replace};
 use calcine_schedule::Clock;
 
 use crate::{
-    Changed, GradientMasks, Hold, Policy, RatePlan, Reconstruction, Remains, ThinnedError,
-    UnwatchedError, Values, Wanted, Watch,
+    Changed, GradientMasks, Hold, Policy, RatePlan, Remains, ThinnedError, UnwatchedError, Values,
 };
 
 /// One training step, in the one order there is.

@@ -17,7 +17,7 @@
 //! | [`Prune`] | the pruner, score × grain × select × amount |
 //! | [`Penalty`] | regularizers and group thresholds |
 //! | [`Rewind`] | lottery tickets: back to an epoch, under the masks |
-//! | [`Watch`], `NetworkWatch` | shows pruners the activations that their scores look at |
+//! | [`Driver::with_watch`] | takes what shows pruners the activations that their scores look at |
 //! | [`RatePlan`] | the learning rate over the run |
 //! | [`fit`], [`Run`], [`Observer`] | train, validate, checkpoint, report, stop cleanly |
 //! | [`Log`], [`CsvLog`], [`ConsoleLog`], `TensorBoard` | scalars and histograms over the steps; [`Logged`] feeds them |
@@ -25,12 +25,15 @@
 //! | [`History`], [`Criterion`] | the epochs so far, the one to keep, the Pareto front |
 //! | [`Driver::outcomes`], [`PolicyOutcome`] | what each policy was asked to do, and what it has reached |
 //! | [`check_finite`] | whether all parameters and running statistics are finite |
-//! | [`evaluate`], [`Evaluation`] | loss, top-1 and top-5 of a classifier |
+//! | [`Objective`], [`Metric`] | what is trained for: the loss of a batch, and named metrics with a direction |
+//! | [`Classification`], [`Segmentation`], [`Regression`] | ready-made objectives |
+//! | [`evaluate`], [`Evaluation`] | the loss and the metrics of a model on batches |
+//! | [`DistillationObjective`], [`DistillationData`] | a teacher's outputs beside the targets |
 //! | [`checkpoint`] | a directory that is complete or absent |
 //! | [`stream`] | named random streams of a run |
 
-mod activity;
 pub mod checkpoint;
+mod data;
 mod distill;
 mod driver;
 mod evaluate;
@@ -38,8 +41,7 @@ mod finite;
 mod fit;
 mod history;
 mod log;
-#[cfg(feature = "activations")]
-mod network_watch;
+mod objective;
 mod observer;
 mod outcome;
 mod policy;
@@ -47,21 +49,22 @@ mod rate;
 #[cfg(feature = "supervised")]
 mod supervised;
 mod thinned;
+mod unwatched;
 
 pub use calcine_criteria::stream;
+pub use calcine_metric::{Direction, Evaluation, Metric, MetricValue};
 
-pub use activity::{Reconstruction, UnwatchedError, Wanted, Watch};
-pub use distill::{Distillation, Lesson, Taught};
+pub use data::{BatchIter, Data, Draw};
+pub use distill::{Distillation, DistillationData, DistillationObjective, DistillationTarget};
 pub use driver::{Driver, Forward, PolicyError};
-pub use evaluate::{Evaluation, Labelled, evaluate};
+pub use evaluate::{Batch, evaluate};
 pub use finite::{NotFinite, check_finite};
-pub use fit::{Data, FitError, FitSettings, Outcome, Run, StopFlag, fit};
-pub use history::{Criterion, EpochRow, History};
+pub use fit::{FitError, FitSettings, Outcome, Run, StopFlag, fit};
+pub use history::{Criterion, EpochRow, History, MetricError};
 #[cfg(feature = "tensorboard")]
 pub use log::TensorBoard;
 pub use log::{ConsoleLog, CsvLog, Log, LogError, Logged};
-#[cfg(feature = "activations")]
-pub use network_watch::NetworkWatch;
+pub use objective::{Classification, MetricSums, Objective, Regression, Segmentation, Totals};
 pub use observer::{EpochReport, NoObserver, Observer, StepReport, WeightReport};
 pub use outcome::PolicyOutcome;
 pub use policy::{
@@ -71,5 +74,6 @@ pub use policy::{
 };
 pub use rate::{RateEntry, RatePlan};
 #[cfg(feature = "supervised")]
-pub use supervised::{Compressed, Objective};
+pub use supervised::{Compressed, LossStep};
 pub use thinned::{Remains, ThinnedError};
+pub use unwatched::UnwatchedError;

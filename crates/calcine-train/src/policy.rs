@@ -17,10 +17,11 @@ use burn::module::{Module, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use calcine_mask::Masks;
+use calcine_observe::{Reconstruction, Wanted};
 use calcine_params::Inventory;
 use calcine_schedule::Clock;
 
-use crate::{PolicyOutcome, Reconstruction, Remains, Wanted};
+use crate::{PolicyOutcome, Remains};
 
 /// Whether a policy's masks are other than before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,7 +20,6 @@ mod outcomes;
 mod penalties;
 mod ranking;
 mod rates;
-#[cfg(feature = "activations")]
 mod reconstructing;
 mod rewinding;
 mod running;
@@ -29,8 +28,6 @@ mod shared_parameters;
 mod supervised;
 #[cfg(feature = "tensorboard")]
 mod tensorboard;
-#[cfg(feature = "activations")]
 mod thinning;
-#[cfg(feature = "activations")]
 mod watching;
 mod zeros;

@@ -89,9 +89,7 @@ pub(crate) fn assert_close(found: &[f32], expected: &[f32], (rel, abs): (f64, f6
 
 #[test]
 fn golden_agp_trajectory() {
-    let Some(file) = golden::open("agp_trajectory") else {
-        return;
-    };
+    let file = golden::open("agp_trajectory");
     for case in file.cases("") {
         if case["expect"]["trace"].is_array() {
             agp_trajectory(&file, case);
@@ -232,9 +230,7 @@ fn policy(model: &Layer, args: &Value, steps: u64) -> (Prune, After, Lifetime) {
 
 #[test]
 fn golden_mask_application() {
-    let Some(file) = golden::open("mask_application") else {
-        return;
-    };
+    let file = golden::open("mask_application");
     for case in file.cases("") {
         let trace = case["expect"]["trace"].as_array();
         // The case without a trace is an error: gradient masks without forward-only ones, which here are

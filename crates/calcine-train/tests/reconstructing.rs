@@ -5,14 +5,13 @@ use burn::optim::SgdConfig;
 use burn::tensor::Tensor;
 use calcine_criteria::{Level, Norm};
 use calcine_fold::{Fold, Grain};
+use calcine_observe::{LayerSamples, NetworkWatch, Sampling, Sums, sample_layers};
 use calcine_params::{Inventory, flat};
 use calcine_schedule::Window;
 use calcine_testkit::{ConvNet, device, numbers};
-use calcine_trace::watch::{LayerSamples, Sampling, Sums};
 use calcine_trace::{Network, trace};
 use calcine_train::{
-    Batches, Driver, NetworkWatch, Policy, Prune, RatePlan, Reconstruct, Target, Unit, When,
-    WindowUnit,
+    Batches, Driver, Policy, Prune, RatePlan, Reconstruct, Target, Unit, When, WindowUnit,
 };
 
 const CONV: &str = "conv.weight";
@@ -82,7 +81,7 @@ fn samples(model: &ConvNet, path: &str) -> LayerSamples {
         positions: 99,
         seed: 0,
     };
-    let watched = traced(model).sample_layers(batches(), &[path], &sampling);
+    let watched = sample_layers(&traced(model), batches(), &[path], &sampling);
     watched.unwrap().get(path).unwrap().clone()
 }
 

@@ -5,15 +5,14 @@ use burn::optim::SgdConfig;
 use burn::tensor::{Tensor, TensorData};
 use calcine_criteria::{Apoz, Level, MeanActivation, NOfM, Score, Wanda};
 use calcine_fold::{Fold, Grain};
+use calcine_observe::{
+    Moments, NetworkWatch, Norms, Sums, Wanted, Watch, Zeros, observe_filters, observe_inputs,
+};
 use calcine_params::{Inventory, flat};
 use calcine_schedule::Window;
 use calcine_testkit::{ConvNet, device, values};
 use calcine_trace::trace;
-use calcine_trace::watch::{Moments, Norms, Sums, Zeros};
-use calcine_train::{
-    Batches, Driver, NetworkWatch, Policy, Prune, RatePlan, Target, Unit, Wanted, Watch, When,
-    WindowUnit,
-};
+use calcine_train::{Batches, Driver, Policy, Prune, RatePlan, Target, Unit, When, WindowUnit};
 
 fn images(seed: usize) -> Tensor<4> {
     let values: Vec<f32> = values(4 * 72 + seed).split_off(seed);
@@ -79,9 +78,14 @@ fn lowest(scores: &[f64], count: usize) -> Vec<usize> {
 fn statistics(model: &ConvNet) -> (Vec<f64>, Vec<f64>) {
     let network = trace(&model.valid(), images(0), |m, x| m.forward(x)).unwrap();
     let batches = batches().into_iter().take(2);
-    let watched = network
-        .watch_filters(batches, &["conv.weight"], Sums::End, &(Zeros, Moments))
-        .unwrap();
+    let watched = observe_filters(
+        &network,
+        batches,
+        &["conv.weight"],
+        Sums::End,
+        &(Zeros, Moments),
+    )
+    .unwrap();
     let (zeros, moments) = watched.get("conv.weight").unwrap();
     (zeros.apoz(), moments.mean.clone())
 }
@@ -120,9 +124,7 @@ fn weights_are_ranked_by_what_they_multiply() {
     let mut driver = driver(&model, pruner);
     let network = trace(&model.valid(), images(0), |m, x| m.forward(x)).unwrap();
     let inputs = batches().into_iter().take(2);
-    let watched = network
-        .watch_inputs(inputs, &["head.weight"], &Norms)
-        .unwrap();
+    let watched = observe_inputs(&network, inputs, &["head.weight"], &Norms).unwrap();
     let norms = watched.get("head.weight").unwrap().total_l2.clone();
     let inventory = Inventory::of(&model);
     let read = |model: &ConvNet| -> Vec<f64> {

@@ -9,13 +9,13 @@
 use std::error::Error;
 
 use burn::tensor::{Device, Int, Tensor};
-use calcine_zoo::cifar10::CLASSES;
-use calcine_zoo::{ResNetConfig, weights};
+use calcine_data::cifar10::CLASSES;
+use calcine_zoo::{RESNET20_CIFAR10, ResNetConfig};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let device = Device::flex();
     let model = ResNetConfig::new(20).init(&device)?;
-    let model = weights::load_bytes(model, weights::RESNET20_CIFAR10)?;
+    let model = calcine_weights::load_bytes(model, RESNET20_CIFAR10)?;
 
     let logits = model.forward(waves(8, &device));
     let best: Tensor<2, Int> = logits.clone().argmax(1);

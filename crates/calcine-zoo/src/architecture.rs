@@ -2,6 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::Device;
+use calcine_names::closest;
 
 use crate::plain::Plain;
 use crate::resnet::ResNet;
@@ -139,13 +140,8 @@ impl UnknownArchitecture {
     /// The architecture whose name is most like it, if any is similar at all.
     #[must_use]
     pub fn nearest(&self) -> Option<Architecture> {
-        let similar = |architecture: &Architecture| {
-            strsim::jaro_winkler(&self.name.to_lowercase(), architecture.name())
-        };
-        Architecture::ALL
-            .into_iter()
-            .filter(|architecture| similar(architecture) > 0.7)
-            .max_by(|a, b| similar(a).total_cmp(&similar(b)))
+        let names = Architecture::ALL.map(Architecture::name);
+        closest(&self.name, names)?.parse().ok()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reference networks, their trained weights, and the data they are measured on.
+//! Reference networks and their trained weights.
 //!
 //! # Should I be using this crate?
 //!
@@ -15,12 +15,9 @@
 //! | the same without skips | [`PlainConfig`] |
 //! | a network that trains in seconds | [`SimpleNetConfig`] |
 //! | code over all of them | [`Classifier`] |
-//! | a trained ResNet-20 | [`weights::RESNET20_CIFAR10`] |
-//! | images, real or made up | [`cifar10::load`] |
-//! | batches of them, shuffled and augmented | [`loader::Train`], [`loader::Evaluate`] |
+//! | a trained ResNet-20 | [`RESNET20_CIFAR10`] |
 //! | the reference run: train, prune, report | [`reference::train`] |
 //! | how much each layer of a network can lose | [`reference::scan`] |
-//! | weights from PyTorch or safetensors, for any Burn module | [`weights::load`] |
 //!
 //! Parameters are called as in PyTorch and in Distiller's model zoo (`layer2.0.conv1.weight`,
 //! `layer2.0.downsample.1.gamma`, `fc.bias`), except that Burn's batch norms say `gamma` and `beta`
@@ -33,20 +30,17 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
-//! use calcine_zoo::{ResNetConfig, weights};
+//! use calcine_zoo::{RESNET20_CIFAR10, ResNetConfig};
 //!
 //! let device = Device::flex();
 //! let model = ResNetConfig::new(20).init(&device)?;
-//! let model = weights::load_bytes(model, weights::RESNET20_CIFAR10)?;
+//! let model = calcine_weights::load_bytes(model, RESNET20_CIFAR10)?;
 //! let logits = model.forward(Tensor::zeros([1, 3, 32, 32], &device));
 //! assert_eq!(logits.dims(), [1, 10]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub mod cifar10;
-pub mod loader;
 pub mod reference;
-pub mod weights;
 
 mod architecture;
 mod classifier;
@@ -60,3 +54,19 @@ pub use classifier::Classifier;
 pub use plain::{Plain, PlainBlock, PlainConfig};
 pub use resnet::{DepthError, ResNet, ResNetBlock, ResNetConfig};
 pub use simplenet::{SimpleNet, SimpleNetConfig};
+
+/// A trained [`ResNet`] of depth 20, as a safetensors file: 86.67 % top-1 on the 10 000 test images of CIFAR-10.
+///
+/// Pixels are normalised to `(v / 255 - 0.5) / 0.5`.
+///
+/// # Examples
+///
+/// ```
+/// use burn::tensor::Device;
+/// use calcine_zoo::{RESNET20_CIFAR10, ResNetConfig};
+///
+/// let model = ResNetConfig::new(20).init(&Device::flex())?;
+/// let model = calcine_weights::load_bytes(model, RESNET20_CIFAR10)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub const RESNET20_CIFAR10: &[u8] = include_bytes!("../weights/resnet20-cifar10.safetensors");

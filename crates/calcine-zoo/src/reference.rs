@@ -58,7 +58,5 @@ pub use report::{QuantizedReport, Report, ThinnedReport};
 pub use run::{Finished, evaluate, sparsity_of_integers, train};
 pub use scan::{ScanRunError, ScanSettings, Scanned, scan};
 pub use settings::{Settings, Weights};
-pub use shape::grids;
 pub use speed::Speed;
 pub use thinning::{GroupPruning, ThinRun, ThinSettings, thin_network};
-pub use validation::Draw;

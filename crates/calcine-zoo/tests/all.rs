@@ -6,7 +6,6 @@
     reason = "tests panic and print; clippy exempts only the test functions themselves"
 )]
 
-mod checkpoints;
 mod compute;
 mod counts;
 mod folding;
@@ -17,5 +16,4 @@ mod quantized;
 mod rows;
 mod saving;
 mod thinning;
-mod torch;
 mod tracing;

@@ -1,15 +1,13 @@
-//! Files that do not fit, or are no files of weights at all.
+//! Files that do not fit.
 
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use calcine_zoo::weights::{self, Problem, WeightsError};
-use calcine_zoo::{ResNet, ResNetConfig, SimpleNetConfig};
+use calcine_weights::{Problem, WeightsError};
+use calcine_zoo::{RESNET20_CIFAR10, ResNet, ResNetConfig, SimpleNetConfig};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
-use tempfile::tempdir;
 
-use crate::import::{fixture, tiny};
 use crate::rows::rows;
 
 fn resnet20() -> ResNet {
@@ -20,7 +18,7 @@ type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
 /// The error of loading the shipped weights after `edit`.
 fn error_after(edit: impl Fn(&mut Tensors)) -> WeightsError {
-    let file = SafeTensors::deserialize(weights::RESNET20_CIFAR10).unwrap();
+    let file = SafeTensors::deserialize(RESNET20_CIFAR10).unwrap();
     let mut tensors: Tensors = file
         .tensors()
         .into_iter()
@@ -36,7 +34,7 @@ fn error_after(edit: impl Fn(&mut Tensors)) -> WeightsError {
         (name, TensorView::new(*dtype, shape.clone(), data).unwrap())
     });
     let bytes = safetensors::serialize(views, None).unwrap();
-    weights::load_bytes(resnet20(), &bytes).unwrap_err()
+    calcine_weights::load_bytes(resnet20(), &bytes).unwrap_err()
 }
 
 fn zeros(shape: &[usize]) -> (Dtype, Vec<usize>, Vec<u8>) {
@@ -122,7 +120,7 @@ fn all_problems_of_a_file_are_listed_at_once() {
 #[test]
 fn weights_of_another_architecture_are_refused() {
     let simple = SimpleNetConfig::new().init(&Device::flex());
-    let error = weights::load_bytes(simple, weights::RESNET20_CIFAR10).unwrap_err();
+    let error = calcine_weights::load_bytes(simple, RESNET20_CIFAR10).unwrap_err();
     assert_eq!(error.problems().len(), 10 + 107);
     let text = error.to_string();
     assert!(
@@ -136,81 +134,15 @@ fn a_failed_load_leaves_clones_alone() {
     let model = resnet20();
     let clone = model.clone();
     let before = rows(&clone);
-    let cut = &weights::RESNET20_CIFAR10[..weights::RESNET20_CIFAR10.len() - 1];
-    weights::load_bytes(model, cut).unwrap_err();
+    let cut = &RESNET20_CIFAR10[..RESNET20_CIFAR10.len() - 1];
+    calcine_weights::load_bytes(model, cut).unwrap_err();
     assert_eq!(rows(&clone), before);
 }
 
 #[test]
-fn no_file_and_no_weights_are_errors_that_name_the_file() {
-    let directory = tempdir().unwrap();
-    let error = weights::load(resnet20(), &directory.path().join("none.pth")).unwrap_err();
-    assert!(error.to_string().contains("none.pth"), "{error}");
-    assert!(std::error::Error::source(&error).is_some());
-    weights::load(resnet20(), directory.path()).unwrap_err();
-
-    let table: [(&str, &[u8], &str); 8] = [
-        ("empty.pth", b"", "it is no safetensors file"),
-        ("empty.safetensors", b"", "as a safetensors file"),
-        (
-            "text.pt",
-            b"these are not weights",
-            "it is no safetensors file",
-        ),
-        (
-            "text.safetensors",
-            b"these are not weights",
-            "as a safetensors file",
-        ),
-        (
-            "zip.pth",
-            b"PK\x03\x04 and no more",
-            "it is no safetensors file",
-        ),
-        ("pickle.pt", b"\x80\x02}q\x00.", "an empty dictionary"),
-        (
-            "half-pickle.pt",
-            b"\x80\x02}q\x00X",
-            "it is no safetensors file",
-        ),
-        (
-            "page.pth",
-            b"<!DOCTYPE html><title>404</title>",
-            "it is no safetensors file",
-        ),
-    ];
-    for (name, content, message) in table {
-        let path = directory.path().join(name);
-        std::fs::write(&path, content).unwrap();
-        let error = weights::load(resnet20(), &path).unwrap_err();
-        assert_eq!(error.file(), Some(path.as_path()));
-        let text = error.to_string();
-        assert!(text.contains(name) && text.contains(message), "{text}");
-    }
-}
-
-#[test]
-fn cut_files_are_errors_and_damaged_ones_never_panic() {
-    let directory = tempdir().unwrap();
-    let path = directory.path().join("damaged.pth");
-    let load = |bytes: &[u8]| {
-        std::fs::write(&path, bytes).unwrap();
-        weights::load(tiny(), &path)
-    };
-    for file in ["legacy.pth", "zip.pth.tar"] {
-        let whole = std::fs::read(fixture(file)).unwrap();
-        for length in (0..whole.len()).rev().step_by(3) {
-            assert!(load(&whole[..length]).is_err(), "{file} cut to {length}");
-        }
-        for position in 0..whole.len() {
-            let mut bytes = whole.clone();
-            bytes[position] ^= 0x55;
-            // Other numbers, or an error: both are answers.
-            drop(load(&bytes));
-        }
-    }
-    let whole = weights::RESNET20_CIFAR10;
+fn cut_files_are_errors() {
+    let whole = RESNET20_CIFAR10;
     for length in (0..20_000).step_by(1997).chain([whole.len() - 1]) {
-        weights::load_bytes(resnet20(), &whole[..length]).unwrap_err();
+        calcine_weights::load_bytes(resnet20(), &whole[..length]).unwrap_err();
     }
 }

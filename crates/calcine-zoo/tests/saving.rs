@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
-use calcine_zoo::{Architecture, Classifier, ModelTask, ResNetConfig, weights};
+use calcine_zoo::{Architecture, Classifier, ModelTask, RESNET20_CIFAR10, ResNetConfig};
 use safetensors::SafeTensors;
 use tempfile::tempdir;
 
@@ -18,7 +18,7 @@ fn saved_weights_load_bit_for_bit_and_save_to_the_same_bytes() {
         fn run<M: Classifier + 'static>(self, model: M) {
             let directory = tempdir().unwrap();
             let [first, second] = ["a", "b"].map(|name| directory.path().join(name));
-            weights::save(&model, &first).unwrap();
+            calcine_weights::save(&model, &first).unwrap();
             self.0.build(
                 2,
                 &Device::flex(),
@@ -42,9 +42,9 @@ fn saved_weights_load_bit_for_bit_and_save_to_the_same_bytes() {
 
         fn run<M: Classifier + 'static>(self, model: M) {
             assert_ne!(rows(&model), rows(self.original));
-            let model = weights::load(model, self.first).unwrap();
+            let model = calcine_weights::load(model, self.first).unwrap();
             assert_eq!(rows(&model), rows(self.original));
-            weights::save(&model, self.second).unwrap();
+            calcine_weights::save(&model, self.second).unwrap();
             assert!(std::fs::read(self.first).unwrap() == std::fs::read(self.second).unwrap());
             let files = std::fs::read_dir(self.first.parent().unwrap())
                 .unwrap()
@@ -63,7 +63,7 @@ fn saved_files_have_the_names_and_shapes_of_the_shipped_one() {
     let directory = tempdir().unwrap();
     let path = directory.path().join("resnet20.safetensors");
     std::fs::write(&path, "an older file").unwrap();
-    weights::save(&ResNetConfig::new(20).init(&Device::flex()).unwrap(), &path).unwrap();
+    calcine_weights::save(&ResNetConfig::new(20).init(&Device::flex()).unwrap(), &path).unwrap();
     let saved = std::fs::read(&path).unwrap();
     let layout = |bytes: &[u8]| {
         let file = SafeTensors::deserialize(bytes).unwrap();
@@ -75,7 +75,7 @@ fn saved_files_have_the_names_and_shapes_of_the_shipped_one() {
         layout.sort();
         layout
     };
-    assert_eq!(layout(&saved), layout(weights::RESNET20_CIFAR10));
+    assert_eq!(layout(&saved), layout(RESNET20_CIFAR10));
 }
 
 #[test]
@@ -89,8 +89,9 @@ fn saving_includes_the_statistics_of_the_last_training_step() {
     ));
     let directory = tempdir().unwrap();
     let path = directory.path().join("trained");
-    weights::save(&model, &path).unwrap();
-    let loaded = weights::load(ResNetConfig::new(8).init(&Device::flex()).unwrap(), &path).unwrap();
+    calcine_weights::save(&model, &path).unwrap();
+    let loaded =
+        calcine_weights::load(ResNetConfig::new(8).init(&Device::flex()).unwrap(), &path).unwrap();
     let saved = loaded.bn1.running_mean.value().into_data();
     assert_eq!(saved, model.bn1.running_mean.value_sync().into_data());
     assert!(saved.iter::<f32>().any(|mean| mean != 0.0));
@@ -100,7 +101,7 @@ fn saving_includes_the_statistics_of_the_last_training_step() {
 fn a_folder_that_is_not_there_is_an_error() {
     let directory = tempdir().unwrap();
     let path = directory.path().join("nowhere/weights.safetensors");
-    let error = weights::save(&ResNetConfig::new(8).init(&Device::flex()).unwrap(), &path);
+    let error = calcine_weights::save(&ResNetConfig::new(8).init(&Device::flex()).unwrap(), &path);
     let error = error.unwrap_err();
     assert_eq!(error.file(), Some(path.as_path()));
     assert!(error.to_string().starts_with("cannot write"), "{error}");

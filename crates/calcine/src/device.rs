@@ -6,6 +6,7 @@
 use std::fmt;
 
 use burn::tensor::Device;
+use calcine_names::suggest;
 
 /// Every name that [`by_name`] can know. Each is a feature of this crate.
 pub const NAMES: [&str; 7] = ["flex", "ndarray", "wgpu", "vulkan", "metal", "cuda", "rocm"];
@@ -81,11 +82,10 @@ impl fmt::Display for NoDevice {
                 compiled().join(", ")
             );
         }
-        let likeness = |known: &&str| (1000.0 * strsim::jaro_winkler(name, known)) as u32;
-        let nearest = NAMES.into_iter().max_by_key(likeness).unwrap_or_default();
         write!(
             f,
-            "no device is called `{name}`; did you mean `{nearest}`? This build has {}",
+            "no device is called `{name}`; {} (this build has {})",
+            suggest(name, NAMES),
             compiled().join(", ")
         )
     }

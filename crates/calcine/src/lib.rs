@@ -11,6 +11,8 @@
 //! | [`fold`] | a weight as rows of units | |
 //! | [`graph`] | a network as data: shapes, MACs, channels that go together, drawings | |
 //! | [`mask`] | masks keyed by parameter | |
+//! | [`metric`] | named metrics with a direction, and evaluations | |
+//! | [`names`] | patterns of names, and the nearest names | |
 //! | [`params`] | find, read and edit parameters | |
 //! | [`regularize`] | regularizers as value, gradient and proximal step | |
 //! | [`quant`] | the mathematics of quantization: quantizers, ranges, fake quantization | |
@@ -21,14 +23,18 @@
 //! | | TensorBoard event files | `tensorboard` |
 //! | | the adapter for Burn's `SupervisedTraining` | `supervised` |
 //! | `recipe` | recipe files | `recipe` (default) |
-//! | | Distiller's YAML schedules as recipes | `distiller` |
+//! | `distiller` | Distiller's YAML schedules as recipes | `distiller`; brings `recipe` |
 //! | `summary` | tables of a model | `summary` (default) |
 //! | `plot` | line charts, SVG and PNG | `sensitivity` |
 //! | `sensitivity` | how much each layer can lose | `sensitivity` |
 //! | `trace` | any Burn model as a network that computes and trains | `trace` |
+//! | `observe` | statistics of activations | `observe`; brings `trace` |
 //! | `thin` | removes pruned channels physically | `thin`; brings `trace` |
 //! | `quantize` | quantizes traced networks, after training and in it | `quantize`; brings `trace` |
-//! | `zoo` | reference models and data | `zoo` |
+//! | `run` | recipes carried out whole, on any network, objective and data | `run` |
+//! | `data` | data sets as batches | `data` |
+//! | `weights` | weights of any module from safetensors and PyTorch files | `weights` |
+//! | `zoo` | reference models and their weights | `zoo`; brings `data`, `weights` |
 //!
 //! # Examples
 //!
@@ -55,9 +61,17 @@
 pub mod device;
 
 pub use calcine_criteria as criteria;
+#[cfg(feature = "data")]
+pub use calcine_data as data;
+#[cfg(feature = "distiller")]
+pub use calcine_distiller as distiller;
 pub use calcine_fold as fold;
 pub use calcine_graph as graph;
 pub use calcine_mask as mask;
+pub use calcine_metric as metric;
+pub use calcine_names as names;
+#[cfg(feature = "observe")]
+pub use calcine_observe as observe;
 pub use calcine_params as params;
 #[cfg(feature = "sensitivity")]
 pub use calcine_plot as plot;
@@ -67,6 +81,8 @@ pub use calcine_quantize as quantize;
 #[cfg(feature = "recipe")]
 pub use calcine_recipe as recipe;
 pub use calcine_regularize as regularize;
+#[cfg(feature = "run")]
+pub use calcine_run as run;
 pub use calcine_schedule as schedule;
 #[cfg(feature = "sensitivity")]
 pub use calcine_sensitivity as sensitivity;
@@ -79,6 +95,8 @@ pub use calcine_thin as thin;
 pub use calcine_trace as trace;
 #[cfg(feature = "train")]
 pub use calcine_train as train;
+#[cfg(feature = "weights")]
+pub use calcine_weights as weights;
 #[cfg(feature = "zoo")]
 pub use calcine_zoo as zoo;
 
@@ -92,5 +110,7 @@ pub mod prelude {
     pub use calcine_recipe::Recipe;
     pub use calcine_schedule::{Clock, Curve, LearningRate, Window};
     #[cfg(feature = "train")]
-    pub use calcine_train::{Data, Driver, FitSettings, Labelled, Outcome, Run, fit};
+    pub use calcine_train::{
+        Batch, Classification, Data, Driver, FitSettings, Objective, Outcome, Run, fit,
+    };
 }

@@ -2,7 +2,8 @@
 
 use cargo_metadata::{Dependency, Package};
 
-use super::{Problem, Workspace};
+use super::problem::Problem;
+use super::workspace::Workspace;
 
 /// One version of Burn, and only the features somebody asked for.
 pub(super) fn burn_is_pinned(workspace: &Workspace) -> Vec<Problem> {
@@ -93,10 +94,13 @@ pub(super) fn crates_are_furnished(workspace: &Workspace) -> Vec<Problem> {
                 "the crate has no `description`",
             ));
         }
-        if !package
-            .targets
-            .iter()
-            .any(cargo_metadata::Target::is_example)
+        // A program is tried by running it.
+        let is_library = package.targets.iter().any(cargo_metadata::Target::is_lib);
+        if is_library
+            && !package
+                .targets
+                .iter()
+                .any(cargo_metadata::Target::is_example)
         {
             problems.push(Problem::in_file(
                 &manifest,

@@ -9,12 +9,12 @@ use calcine_quant::{Method, Quantizer};
 use calcine_trace::{Added, Network};
 
 use super::{AwareError, LEAST};
+use crate::by_layer::ByLayer;
 use crate::layer::FloatLayer;
 use crate::plan::{grids, makers};
-use crate::uses::{has_weights, Uses};
 use crate::report::{Asked, QuantizationReport};
-use crate::by_layer::ByLayer;
 use crate::settings::{ActivationSettings, SumSettings};
+use crate::uses::{Uses, has_weights};
 use crate::{Calibration, FloatType, QuantizeError, Settings};
 
 /// The grids of a network that trains on them.
@@ -108,7 +108,11 @@ impl Plan {
         let by_layer = ByLayer::new(settings, &graph)?;
         let grids = grids(&graph, &uses, seen, &by_layer)?;
         let mut added = Additions {
-            names: graph.values.iter().map(|value| value.name.clone()).collect(),
+            names: graph
+                .values
+                .iter()
+                .map(|value| value.name.clone())
+                .collect(),
             graph: graph.clone(),
             added: Vec::new(),
             ranges: Vec::new(),

@@ -18,7 +18,7 @@ use super::{
 use crate::float::Float;
 use crate::layer::{Bias, Layer, step_of};
 use crate::parts::taken_over;
-use crate::uses::{has_integers, output_axis, Uses, weight_at};
+use crate::uses::{Uses, has_integers, output_axis, weight_at};
 use crate::{FloatType, Quantized, Quantizer};
 
 impl Quantized {

@@ -5,9 +5,9 @@ use calcine_quant::{Clip, GridError, Quantizer, Seen};
 use calcine_trace::{AnyTensor, Network};
 
 use crate::QuantizeError;
-use crate::uses::{output_axis, Uses, weight_at};
 use crate::by_layer::LayerSettings;
 use crate::settings::WeightSettings;
+use crate::uses::{Uses, output_axis, weight_at};
 
 /// A layer in float: its weight with the norm after it folded in, and the bias that remains.
 #[derive(Debug, Clone, PartialEq)]

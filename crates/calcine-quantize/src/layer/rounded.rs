@@ -1,7 +1,7 @@
 //! Weights rounded for what a layer is fed.
 
+use calcine_observe::LayerSamples;
 use calcine_quant::Quantizer;
-use calcine_trace::watch::LayerSamples;
 use rayon::prelude::*;
 
 use super::{Accumulator, FloatLayer, Layer};

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use calcine_graph::{Op, ValueId};
 
 use super::{Asked, QuantizationReport, UnusedSetting};
-use crate::plan::makers;
 use crate::by_layer::{ByLayer, widened};
+use crate::plan::makers;
 use crate::settings::Override;
 use crate::{Clip, Rounding, Settings};
 

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use calcine_params::Pattern;
+use calcine_names::Pattern;
 use calcine_quant::{MAX_BITS, Method};
 
 use super::{
@@ -145,7 +145,11 @@ impl Settings {
                 found.extend(within(layer.field("weight_bits"), own, bits));
             }
             if let Some(bits) = layer.activation_bits {
-                found.extend(activation_bits(layer.field("activation_bits"), bits, scheme));
+                found.extend(activation_bits(
+                    layer.field("activation_bits"),
+                    bits,
+                    scheme,
+                ));
             }
             found.extend(layer.problems_but_bits());
         }
@@ -266,7 +270,9 @@ impl Override {
     /// If the name is no pattern, weights have no bits, or more than 16, activations more than 16, the number of a way to clip
     /// is none that it can have, or a stretch is no number above 0.
     pub fn check(&self) -> Result<(), SettingError> {
-        let mut found = bits(self.weight_bits, self.activation_bits, |key| self.field(key));
+        let mut found = bits(self.weight_bits, self.activation_bits, |key| {
+            self.field(key)
+        });
         found.extend(self.problems_but_bits());
         first(found)
     }
@@ -302,17 +308,17 @@ impl Override {
     }
 }
 
-fn bits(
-    weights: Option<u8>,
-    activations: Option<u8>,
-    field: impl Fn(&str) -> String,
-) -> Found {
+fn bits(weights: Option<u8>, activations: Option<u8>, field: impl Fn(&str) -> String) -> Found {
     let mut found = Found::new();
     if let Some(bits) = weights {
         found.extend(within(field("weight_bits"), bits, &(1..=MAX_BITS)));
     }
     if let Some(bits) = activations {
-        found.extend(activation_bits(field("activation_bits"), bits, Scheme::Affine));
+        found.extend(activation_bits(
+            field("activation_bits"),
+            bits,
+            Scheme::Affine,
+        ));
     }
     found
 }

@@ -11,13 +11,14 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use calcine_criteria::{Needs, Score, Select};
 use calcine_mask::Masks;
+use calcine_observe::{Reconstruction, Wanted};
 use calcine_params::Inventory;
 use calcine_schedule::{Clock, Curve};
 use rand::RngExt;
 
 use self::state::{Pending, State};
 use super::{Changed, GradientMasks, Hold, Policy, PolicyRecord, UnfitRecord, Unit, When};
-use crate::{PolicyOutcome, Reconstruction, Remains, Wanted, stream};
+use crate::{PolicyOutcome, Remains, stream};
 
 /// A pruner on a schedule: score × grain × select × amount, over a window.
 ///
@@ -31,7 +32,7 @@ use crate::{PolicyOutcome, Reconstruction, Remains, Wanted, stream};
 /// Parameters that have no gradient, since they are frozen or the loss does not reach them, cannot be ranked by
 /// it: they are left as they are, with a warning.
 ///
-/// A score of activations is shown them by the driver's [`Watch`](crate::Watch) right before the selection,
+/// A score of activations is shown them by the driver's [`Watch`](calcine_observe::Watch) right before the selection,
 /// of the model as it is then, over as many batches.
 ///
 /// After a selection, weights can be [refitted](Prune::with_reconstruction) to what their layers gave before.
@@ -144,7 +145,7 @@ pub enum Batches {
     /// So many, collected from a firing on.
     Count(u64),
     /// All of the run so far; the first selection waits for one. Of activations, all that the driver's
-    /// [`Watch`](crate::Watch) has.
+    /// [`Watch`](calcine_observe::Watch) has.
     All,
 }
 
@@ -169,7 +170,7 @@ impl Default for Batches {
 pub struct Reconstruct {
     /// How many output positions of a batch are looked at, each of all its samples.
     pub positions: usize,
-    /// Over how many batches of those that the driver's [`Watch`](crate::Watch) has.
+    /// Over how many batches of those that the driver's [`Watch`](calcine_observe::Watch) has.
     pub batches: Batches,
 }
 
@@ -328,7 +329,7 @@ impl Prune {
 
     /// After each selection, refits what is left of the weights, and their layers' biases, to what the layers
     /// gave right before it: feature-map reconstruction (He et al., 2017). The driver's
-    /// [`Watch`](crate::Watch) does it, of all the pruner's weights by the same look at the model, and reads
+    /// [`Watch`](calcine_observe::Watch) does it, of all the pruner's weights by the same look at the model, and reads
     /// once.
     ///
     /// For input channels under masks that hold always; what is dropped is lost. The optimizer keeps its state.

@@ -1,15 +1,16 @@
 use burn::module::Module;
 use burn::tensor::Device;
-use calcine_quantize::Quantized;
-use calcine_trace::watch::{
-    Extrema, Moments, Norms, Places, Statistics, Watched, Zeros, watch_passes,
+use calcine_observe::{
+    Extrema, Moments, Norms, Places, Statistics, Watched, Zeros, observe, observe_passes,
 };
+use calcine_quantize::Quantized;
+use calcine_train::Draw;
 
 use super::setup::Setup;
-use super::validation::{Draw, Validation};
+use super::validation::Validation;
 use super::{ReferenceError, Settings};
-use crate::cifar10::Source;
 use crate::{Architecture, Classifier, ModelTask};
+use calcine_data::cifar10::Source;
 
 /// Images in a batch.
 const BATCH: usize = 128;
@@ -78,7 +79,7 @@ impl Look<'_> {
     fn at_integers(&self, quantized: &Quantized) -> Result<Activations, ReferenceError> {
         let looked = (Zeros, Moments, Extrema, Norms);
         let batches = self.validation.batches();
-        let watched = watch_passes(
+        let watched = observe_passes(
             quantized.graph(),
             batches,
             self.places,
@@ -101,7 +102,7 @@ impl ModelTask for Look<'_> {
         let model = self.setup.load_weights(model)?;
         let network = self.setup.traced(&model)?.valid();
         let looked = (Zeros, Moments, Extrema, Norms);
-        let watched = network.watch(self.validation.batches(), self.places, &looked)?;
+        let watched = observe(&network, self.validation.batches(), self.places, &looked)?;
         Ok(self.found(watched))
     }
 }

@@ -1,17 +1,17 @@
 use std::path::{Path, PathBuf};
 
+use calcine_observe::WatchError;
 use calcine_params::UnknownParameter;
 use calcine_quantize::{AwareError, NoWidths, QuantizeError, QuantizedFileError, SearchError};
 use calcine_recipe::RecipeError;
 use calcine_thin::ThinError;
 use calcine_trace::TraceError;
-use calcine_trace::watch::WatchError;
 use calcine_train::checkpoint::CheckpointError;
 use calcine_train::{FitError, ThinnedError, UnwatchedError};
 
-use crate::cifar10::DataError;
-use crate::weights::WeightsError;
 use crate::{Architecture, UnknownArchitecture};
+use calcine_data::cifar10::DataError;
+use calcine_weights::WeightsError;
 
 /// A reference run that cannot be done.
 #[derive(Debug, thiserror::Error)]

@@ -5,8 +5,8 @@ use calcine_graph::{Node, Op};
 use calcine_trace::{AnyTensor, Network};
 
 use super::data::Images;
-use crate::cifar10::CHANNELS;
-use crate::loader::Normalization;
+use calcine_data::cifar10::CHANNELS;
+use calcine_data::loader::Normalization;
 
 /// Images that are looked at.
 const IMAGES: usize = 128;

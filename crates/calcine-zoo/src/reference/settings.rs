@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use super::ReferenceError;
 use super::run_file::RunFile;
 use crate::Architecture;
-use crate::cifar10::Choice;
-use crate::loader::Normalization;
-use crate::weights::{self, LoadOptions};
+use calcine_data::cifar10::Choice;
+use calcine_data::loader::Normalization;
+use calcine_weights::LoadOptions;
 
 /// Everything that decides a reference run. Saved with the run, so that it can be resumed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -226,7 +226,7 @@ impl Weights {
             Self::None => model,
             Self::File(path) => options.load(model, path)?.0,
             Self::Default if architecture == Architecture::ResNet20 => {
-                weights::load_bytes(model, weights::RESNET20_CIFAR10)?
+                calcine_weights::load_bytes(model, crate::RESNET20_CIFAR10)?
             }
             Self::Default => return Err(ReferenceError::NoDefault { architecture }),
         })

@@ -3,18 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
+use calcine_observe::{NetworkWatch, Sums};
 use calcine_params::Inventory;
-use calcine_quantize::{AwareNetwork, Calibration, Override, Quantized, Settings, Stage};
+use calcine_quantize::{AwareNetwork, Calibration, Quantized, Stage};
 use calcine_recipe::{Duty, Quantization};
 use calcine_schedule::Clock;
 use calcine_thin::{Border, ThinOptions, Thinned, thin_with};
 use calcine_trace::Network;
-use calcine_trace::watch::Sums;
-use calcine_train::{Data, Driver, NetworkWatch, PolicyOutcome, Remains, Run};
+use calcine_train::{Data, Draw, Driver, PolicyOutcome, Remains, Run};
 
 use super::run::write;
 use super::setup::Setup;
-use super::validation::{Draw, Validation};
+use super::validation::Validation;
 use super::{ReferenceError, ThinnedReport};
 use crate::Classifier;
 
@@ -77,35 +77,14 @@ pub(super) struct OnGrids<'a> {
     pub(super) setup: &'a Setup,
 }
 
-/// The grids that a recipe's `[quantize]` asks for.
-#[must_use]
-pub fn grids(asked: &Quantization) -> Settings {
-    let mut settings = Settings::default();
-    settings.weights.bits = asked.weight_bits;
-    settings.weights.per_channel = asked.per_channel;
-    settings.weights.clip = asked.clip;
-    settings.activations.bits = asked.activation_bits;
-    settings.activations.clip = asked.clip;
-    settings.layers = (asked.layers.iter())
-        .map(|layer| Override {
-            name: layer.name.clone(),
-            float: layer.float,
-            weight_bits: layer.weight_bits,
-            activation_bits: layer.activation_bits,
-            ..Override::default()
-        })
-        .collect();
-    settings
-}
-
 impl OnGrids<'_> {
     /// The network on the grids that the recipe asks for, calibrated with validation images.
     pub(super) fn network(&self, network: Network) -> Result<AwareNetwork, ReferenceError> {
         let (recipe, asked) = (&self.setup.recipe, self.asked());
-        let draw = Draw::Random(asked.images);
+        let draw = Draw::Random(asked.training.images);
         let images = Validation::new(&self.setup.images, draw, CALIBRATION, recipe.train().seed);
         let seen = Calibration::of(&network, &images.batches().collect::<Vec<_>>())?;
-        let aware = AwareNetwork::new(network, &seen, &grids(asked), asked.method)?;
+        let aware = AwareNetwork::new(network, &seen, &asked.settings, asked.training.method)?;
         for warning in aware.report().warnings() {
             tracing::warn!("{warning}");
         }
@@ -119,7 +98,7 @@ impl OnGrids<'_> {
 
     /// What moves in an epoch.
     fn stage(&self, epoch: u64) -> Stage {
-        let asked = self.asked();
+        let asked = &self.asked().training;
         let before = |freeze: Option<u64>| freeze.is_none_or(|freeze| epoch < freeze);
         Stage {
             activations: epoch >= asked.start,
@@ -145,7 +124,9 @@ impl Shape<AwareNetwork> for OnGrids<'_> {
     }
 
     fn moments(&self) -> Vec<u64> {
-        self.asked().moments(self.setup.recipe.train().epochs)
+        self.asked()
+            .training
+            .moments(self.setup.recipe.train().epochs)
     }
 
     fn at(&self, model: AwareNetwork, clock: Clock) -> Result<AwareNetwork, ReferenceError> {
@@ -172,11 +153,11 @@ impl Shape<AwareNetwork> for OnGrids<'_> {
         };
         let asks = format!(
             "weights of {} and activations of {} from epoch {} on",
-            bits(asked.weight_bits),
-            bits(asked.activation_bits),
-            asked.start
+            bits(asked.settings.weights.bits),
+            bits(asked.settings.activations.bits),
+            asked.training.start
         );
-        let trained = epochs.saturating_sub(asked.start);
+        let trained = epochs.saturating_sub(asked.training.start);
         let reached = format!("{trained} epochs of training with all of them");
         let missed = (trained == 0).then(|| format!("the run has {epochs} epochs"));
         vec![PolicyOutcome::new(Duty::Quantize.to_string(), asks, reached).with_missed(missed)]

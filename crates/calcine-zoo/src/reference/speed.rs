@@ -5,7 +5,7 @@ use calcine_trace::Network;
 use rayon::ThreadPoolBuilder;
 use serde::Serialize;
 
-use crate::cifar10::{CHANNELS, SIDE};
+use calcine_data::cifar10::{CHANNELS, SIDE};
 
 /// Inference speed of a network and its thinned form, measured in turns.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

@@ -1,0 +1,313 @@
+//! Progress on a terminal: a bar; elsewhere: plain lines.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use calcine::quantize::TrialProgress;
+use calcine::sensitivity::Progress;
+use calcine::train::{EpochReport, Observer, StepReport};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::terminal::stderr;
+
+thread_local! {
+    /// All bars of this thread; what else is printed goes above them.
+    static BARS: MultiProgress = MultiProgress::new();
+}
+
+/// Prints while no bar is there.
+pub(crate) fn above_bars(print: impl FnOnce()) {
+    BARS.with(|bars| bars.suspend(print));
+}
+
+/// Training: steps, loss, accuracy, sparsity, images a second, time left.
+#[derive(Debug, Default)]
+pub(crate) struct TrainingBar {
+    bar: Option<ProgressBar>,
+    plain: Plain,
+    began: Option<Instant>,
+    eta: Eta,
+}
+
+impl TrainingBar {
+    /// Takes the bar off the terminal.
+    pub(crate) fn close(&mut self) {
+        close(&mut self.bar);
+    }
+
+    /// The time left, of which nothing is known at the first report.
+    fn left(&mut self, done: u64, report: &StepReport) -> String {
+        let began = *self.began.get_or_insert_with(Instant::now);
+        let of_epoch = report.clock.steps_per_epoch;
+        let total = report.epochs * of_epoch;
+        written(self.eta.left(done, total, of_epoch, began.elapsed()))
+    }
+}
+
+impl Observer for TrainingBar {
+    fn step(&mut self, report: &StepReport) {
+        let done = report.clock.global_step() + 1;
+        let steps = report.epochs * report.clock.steps_per_epoch;
+        let message = format!(
+            "epoch {} of {}  loss {:.4}  top-1 {:.2} %  sparsity {:.2} %  {:.0} images/s",
+            report.clock.epoch,
+            report.epochs,
+            report.train.loss,
+            report.train.value("top1"),
+            100.0 * report.sparsity.sparsity(),
+            report.per_second,
+        );
+        tracing::info!(target: "calcine", "step {done}  {message}  lr {:.6}", report.rate);
+        let left = self.left(done, report);
+        if io::stderr().is_terminal() {
+            let bar = bar(&mut self.bar, "steps", steps);
+            bar.set_prefix(left);
+            bar.set_message(message);
+            bar.set_position(done);
+        } else if self.plain.is_due() || done == steps {
+            stderr(&format!("{done}/{steps} steps  {message}{left}"));
+        }
+    }
+
+    fn epoch(&mut self, report: &EpochReport<'_>) {
+        let row = report.row;
+        let validation = match &row.validation {
+            Some(v) => format!(
+                "validation loss {:.4}, top-1 {:.2} %",
+                v.loss,
+                v.value("top1")
+            ),
+            None => "no validation".to_owned(),
+        };
+        let line = format!(
+            "epoch {}: train loss {:.4}, top-1 {:.2} %; {validation}; sparsity {:.2} %",
+            row.epoch,
+            row.train.loss,
+            row.train.value("top1"),
+            100.0 * row.sparsity,
+        );
+        tracing::info!(target: "calcine", "{line}");
+        stderr(&line);
+    }
+
+    fn saved(&mut self, directory: &Path) {
+        tracing::info!(target: "calcine", "saved {}", directory.display());
+    }
+}
+
+/// Evaluations whose number is known: what came of the last one, time left. All cost about the same.
+#[derive(Debug, Default)]
+pub(crate) struct EvaluationBar {
+    bar: Option<ProgressBar>,
+    plain: Plain,
+    began: Option<Instant>,
+    eta: Eta,
+}
+
+impl EvaluationBar {
+    /// Shows how far a scan is.
+    pub(crate) fn scanned(&mut self, now: &Progress<'_>) {
+        let (name, level, top1, loss) = match now.point {
+            Some(point) => (
+                &*point.parameter,
+                point.requested,
+                point.value("top1"),
+                point.loss,
+            ),
+            None => (
+                "the unpruned network",
+                0.0,
+                now.baseline.evaluation.value("top1"),
+                now.baseline.evaluation.loss,
+            ),
+        };
+        let message = format!("{name} at {level}: top-1 {top1:.2} %, loss {loss:.4}");
+        self.show(now.done as u64, now.total as u64, &message);
+    }
+
+    fn show(&mut self, done: u64, total: u64, message: &str) {
+        let began = *self.began.get_or_insert_with(Instant::now);
+        let left = self.eta.left(done, total, total, began.elapsed());
+        let left = written(left);
+        if io::stderr().is_terminal() {
+            let bar = bar(&mut self.bar, "evaluations", total);
+            bar.set_length(total);
+            bar.set_prefix(left);
+            bar.set_message(message.to_owned());
+            bar.set_position(done);
+        } else if self.plain.is_due() || done == total {
+            stderr(&format!("{done}/{total}  {message}{left}"));
+        }
+    }
+
+    /// Takes the bar off the terminal.
+    pub(crate) fn close(&mut self) {
+        close(&mut self.bar);
+    }
+}
+
+/// A search: the last trial, the best one, time left.
+#[derive(Debug, Default)]
+pub(crate) struct TrialBar {
+    trials: EvaluationBar,
+    best: Option<f64>,
+}
+
+impl TrialBar {
+    /// Shows how far it is. The number of trials and the time left are the most that it can take.
+    pub(crate) fn show(&mut self, progress: &TrialProgress) {
+        let (loss, top1) = (progress.score.loss, progress.score.value("top1"));
+        let best = self.best.map_or(loss, |best| best.min(loss));
+        self.best = Some(best);
+        let message = format!("trials: loss {loss:.4}, top-1 {top1:.2} %; least loss {best:.4}");
+        let (done, total) = (progress.done as u64, progress.at_most as u64);
+        self.trials.show(done, total, &message);
+    }
+
+    /// Takes the bar off the terminal.
+    pub(crate) fn close(&mut self) {
+        self.trials.close();
+    }
+}
+
+/// The bar, made at its first use: how far it is and the time left in a line, and below it a message that is cut to the
+/// terminal's width.
+fn bar<'a>(bar: &'a mut Option<ProgressBar>, of: &str, length: u64) -> &'a ProgressBar {
+    bar.get_or_insert_with(|| {
+        let template = format!("{{bar:30}} {{pos}}/{{len}} {of}{{prefix}}\n{{wide_msg}}");
+        let style = ProgressStyle::with_template(&template).expect("the template is sound");
+        BARS.with(|bars| bars.add(ProgressBar::new(length).with_style(style)))
+    })
+}
+
+fn close(bar: &mut Option<ProgressBar>) {
+    if let Some(bar) = bar.take() {
+        bar.finish_and_clear();
+    }
+}
+
+/// When the next plain line is due: the first at once, then every ten seconds.
+#[derive(Debug, Default)]
+struct Plain {
+    last: Option<Instant>,
+}
+
+impl Plain {
+    const EVERY: Duration = Duration::from_secs(10);
+
+    fn is_due(&mut self) -> bool {
+        let due = self.last.is_none_or(|last| last.elapsed() >= Self::EVERY);
+        if due {
+            self.last = Some(Instant::now());
+        }
+        due
+    }
+}
+
+/// The time left, from the time that the last steps took, with all that was done between them: validation,
+/// checkpoints, thinning.
+#[derive(Debug, Default)]
+struct Eta {
+    /// Steps done, and when.
+    marks: VecDeque<(u64, Duration)>,
+}
+
+impl Eta {
+    /// The time for what is left of `total`, at the speed of the last `window` steps; none is known before
+    /// the second call.
+    fn left(&mut self, done: u64, total: u64, window: u64, now: Duration) -> Option<Duration> {
+        self.marks.push_back((done, now));
+        // One mark stays that is as old as the window.
+        while self.marks.len() > 2 && self.marks[1].0 + window <= done {
+            self.marks.pop_front();
+        }
+        let (first, then) = *self.marks.front()?;
+        let each = match done.checked_sub(first)? {
+            0 => return None,
+            steps => now.saturating_sub(then).as_secs_f64() / steps as f64,
+        };
+        Some(Duration::from_secs_f64(
+            each * total.saturating_sub(done) as f64,
+        ))
+    }
+}
+
+/// As it stands behind a line.
+fn written(left: Option<Duration>) -> String {
+    left.map_or_else(String::new, |left| {
+        format!("  ETA {:#}", HumanDuration(left))
+    })
+}
+
+/// A download: bytes, rate, time left.
+#[derive(Debug, Default)]
+pub(crate) struct DownloadBar {
+    bar: RefCell<Option<ProgressBar>>,
+}
+
+impl DownloadBar {
+    /// Shows how far it is.
+    pub(crate) fn show(&self, done: u64, total: u64) {
+        let mut bar = self.bar.borrow_mut();
+        let bar = bar.get_or_insert_with(|| {
+            let style =
+                "downloading CIFAR-10 {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  ETA {eta}";
+            let style = ProgressStyle::with_template(style).expect("the template is sound");
+            BARS.with(|bars| bars.add(ProgressBar::new(total).with_style(style)))
+        });
+        bar.set_position(done);
+        if done >= total {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// Ten steps a second, but for the end of each epoch of 100 steps, where validation takes five more.
+    #[test]
+    fn the_time_left_counts_what_is_done_between_steps() {
+        let mut eta = Eta::default();
+        let at = |done: u64| seconds(done / 10 + 5 * (done / 100));
+        assert_eq!(eta.left(10, 300, 100, at(10)), None);
+        assert_eq!(eta.left(20, 300, 100, at(20)), Some(seconds(28)));
+        for done in (30..200).step_by(10) {
+            eta.left(done, 300, 100, at(done));
+        }
+        // From step 100 to 200: ten seconds of steps, five of validation.
+        assert_eq!(eta.left(200, 300, 100, at(200)), Some(seconds(15)));
+        assert_eq!(eta.left(300, 300, 100, at(300)), Some(seconds(0)));
+    }
+
+    /// A thinned network is faster, and the dense one's steps are forgotten after an epoch.
+    #[test]
+    fn the_time_left_follows_a_change_of_speed() {
+        let mut eta = Eta::default();
+        for done in 0..=100 {
+            eta.left(done, 1000, 50, seconds(10 * done));
+        }
+        for done in 101..150 {
+            let left = eta.left(done, 1000, 50, seconds(1000 + done - 100));
+            assert!(left.unwrap() > seconds(1000 - done), "{done}: {left:?}");
+        }
+        let left = eta.left(150, 1000, 50, seconds(1050));
+        assert_eq!(left, Some(seconds(850)));
+    }
+
+    /// A resumed run does not count the steps of the process before.
+    #[test]
+    fn a_resumed_run_goes_by_its_own_steps() {
+        let mut eta = Eta::default();
+        assert_eq!(eta.left(510, 1000, 100, seconds(0)), None);
+        assert_eq!(eta.left(520, 1000, 100, seconds(20)), Some(seconds(960)));
+    }
+}

@@ -1,0 +1,456 @@
+//! `calcine summary`: what a network is, as tables and drawings.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use calcine::graph::{Detail, Drawing, Graph};
+use calcine::quantize::Quantized;
+use calcine::summary::{
+    ComputeSettings, ComputeTable, Rows, Sheet, compute, model, modules, sparsity,
+};
+use calcine::trace::Network;
+use calcine::zoo::reference::sparsity_of_integers;
+use clap::ValueEnum;
+
+use crate::events::log;
+use crate::failure::{Failure, bad};
+use crate::model::{AnyNetwork, load};
+use crate::options::{WeightsOptions, positive};
+use crate::terminal::{WIDTH_HELP, print_line, stderr, width};
+use crate::whole;
+
+/// Show what a network is: its zeros, what it computes, its modules; or draw it.
+///
+/// The command needs no data: it records one forward pass and computes nothing.
+#[derive(Debug, clap::Args)]
+#[command(after_help = WIDTH_HELP)]
+pub(crate) struct Args {
+    /// A network of the zoo, such as resnet20, or a network file, float or quantized.
+    #[arg(value_name = "MODEL")]
+    model: String,
+    #[command(flatten)]
+    weights: WeightsOptions,
+    /// Which table; may be given several times [default: compute, integers for a
+    /// quantized network, none with --draw].
+    #[arg(long, value_enum, value_name = "KIND")]
+    kind: Vec<Kind>,
+    /// Every operation in the compute table and in the drawing, not only layers.
+    #[arg(long)]
+    nodes: bool,
+    /// Images in a batch, for the compute table and the drawing [default: 1].
+    #[arg(long, value_parser = positive::<usize>, value_name = "N")]
+    batch: Option<usize>,
+    /// Draw the network as an .svg, or as a .dot for Graphviz, with the share of zeros of each layer [default: draw
+    /// nothing].
+    #[arg(long, value_name = "FILE.svg|FILE.dot", value_parser = drawing)]
+    draw: Option<PathBuf>,
+    /// List parameters and their shapes in the drawing.
+    #[arg(long, requires = "draw")]
+    draw_parameters: bool,
+    /// How tables are written; csv takes one table only [default: table].
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Where to write tables [default: stdout].
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Print the tables as one JSON object on one line, the last of stdout.
+    #[arg(long, conflicts_with_all = ["format", "output"])]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Zeros of every weight, by element and structure.
+    Sparsity,
+    /// Shapes, weights and multiply-accumulates of every layer, with and without zeros; memory.
+    Compute,
+    /// The tree of modules, with the shapes of their parameters.
+    Model,
+    /// Names and types of all layers and operations, in running order.
+    Modules,
+    /// Of a quantized network: bits, zeros and bytes of each layer's weights.
+    Integers,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Csv,
+    Json,
+    Markdown,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    check(args)?;
+    // What is remarkable about a file of weights goes to stderr. In tests there is a log already.
+    let _ = log(None);
+    let loaded = load(&args.model, &args.weights, &Device::flex())?;
+    let tables = match &loaded.network {
+        AnyNetwork::Float(network) => float(args, network)?,
+        AnyNetwork::Quantized(quantized) => integers(args, quantized)?,
+    };
+    if args.json {
+        print_line(&json(&loaded.name, &tables).to_string());
+        return Ok(());
+    }
+    let text = text(args, &loaded.name, &tables)?;
+    match (&args.output, text.is_empty()) {
+        (_, true) => {}
+        (None, false) => print_line(&text),
+        (Some(file), false) => write(file, &format!("{text}\n"))?,
+    }
+    Ok(())
+}
+
+/// Options that do not go together, or have no effect.
+fn check(args: &Args) -> Result<(), Failure> {
+    if args.format() == Format::Csv && args.kind.len() > 1 {
+        return Err(bad("--format csv holds one table: give one --kind"));
+    }
+    let (draws, tables) = (args.draw.is_some(), !args.kind.is_empty());
+    let computes = draws || !tables || args.kind.contains(&Kind::Compute);
+    let without_effect = [
+        ("--output", args.output.is_some(), tables || !draws),
+        ("--format", args.format.is_some(), tables || !draws),
+        ("--nodes", args.nodes, computes),
+        ("--batch", args.batch.is_some(), computes),
+    ];
+    for (option, given, has_effect) in without_effect {
+        if given && !has_effect {
+            let expected = match draws {
+                true => "with --draw, tables are written only if --kind names them",
+                false => "it is for the table `compute` and for --draw",
+            };
+            return Err(bad(format!("{option} has no effect: {expected}")));
+        }
+    }
+    Ok(())
+}
+
+impl Args {
+    fn format(&self) -> Format {
+        self.format.unwrap_or(Format::Table)
+    }
+}
+
+/// The tables of a network in float, after its drawing.
+fn float(args: &Args, network: &Network) -> Result<Vec<(Kind, Table)>, Failure> {
+    if let Some(file) = &args.draw {
+        draw(args, network, file)?;
+    }
+    kinds(args, Kind::Compute)
+        .iter()
+        .map(|&kind| Ok((kind, table(args, kind, network)?)))
+        .collect()
+}
+
+/// The tables asked for; without any, and without a drawing, this one.
+fn kinds(args: &Args, default: Kind) -> Vec<Kind> {
+    match (&args.kind[..], &args.draw) {
+        ([], None) => vec![default],
+        (kinds, _) => kinds.to_vec(),
+    }
+}
+
+/// One table in every format.
+struct Table {
+    console: String,
+    csv: String,
+    json: serde_json::Value,
+    markdown: String,
+}
+
+macro_rules! in_all_formats {
+    ($table:expr) => {{
+        let table = $table;
+        Table {
+            console: table.fitted(width()),
+            csv: table.to_csv(),
+            json: table.to_json(),
+            markdown: table.sheet().to_markdown(),
+        }
+    }};
+}
+
+fn table(args: &Args, kind: Kind, network: &Network) -> Result<Table, Failure> {
+    Ok(match kind {
+        Kind::Sparsity => in_all_formats!(sparsity(network)),
+        Kind::Compute => in_all_formats!(computed(args, network)?),
+        Kind::Model => in_all_formats!(model(network)),
+        Kind::Modules => in_all_formats!(modules(network.graph()).map_err(bad)?),
+        Kind::Integers => {
+            return Err(bad(
+                "the network is in float: `integers` is a table of quantized networks",
+            ));
+        }
+    })
+}
+
+/// What a quantized network is.
+fn integers(args: &Args, quantized: &Quantized) -> Result<Vec<(Kind, Table)>, Failure> {
+    if let Some(file) = &args.draw {
+        let drawing = Drawing {
+            parameters: args.draw_parameters,
+            detail: if args.nodes {
+                Detail::Operations
+            } else {
+                Detail::Layers
+            },
+            ..Drawing::default()
+        };
+        write_drawing(&drawing, quantized.graph(), file)?;
+    }
+    let table = |&kind: &Kind| {
+        Ok((
+            kind,
+            match kind {
+                Kind::Integers => layers_in_integers(quantized),
+                Kind::Sparsity => in_all_formats!(sparsity_of_integers(quantized)),
+                Kind::Modules => in_all_formats!(modules(quantized.graph()).map_err(bad)?),
+                Kind::Compute | Kind::Model => {
+                    return Err(bad(format!(
+                        "a quantized network has no table `{kind}`: take integers, sparsity or modules"
+                    )));
+                }
+            },
+        ))
+    };
+    kinds(args, Kind::Integers).iter().map(table).collect()
+}
+
+/// A row a layer, and one for all.
+fn layers_in_integers(quantized: &Quantized) -> Table {
+    let header = ["layer", "shape", "bits", "scales", "zeros %", "bytes"].map(str::to_owned);
+    let mut rows = Vec::new();
+    let mut json = Vec::new();
+    let (mut weights, mut all_zeros, mut all_bytes) = (0, 0, 0);
+    for layer in quantized.layers() {
+        let count = layer.weight.len();
+        let zeros = layer.weight.iter().filter(|int| **int == 0).count();
+        let bytes = match layer.bits {
+            9.. => 2 * count,
+            bits => (count * usize::from(bits)).div_ceil(8),
+        };
+        (weights, all_zeros, all_bytes) = (weights + count, all_zeros + zeros, all_bytes + bytes);
+        rows.push(vec![
+            layer.name.to_owned(),
+            format!("{:?}", layer.shape),
+            layer.bits.to_string(),
+            layer.steps.len().to_string(),
+            percent(zeros, count),
+            bytes.to_string(),
+        ]);
+        json.push(serde_json::json!({
+            "layer": layer.name, "shape": layer.shape, "bits": layer.bits, "scales": layer.steps.len(),
+            "zeros": zeros, "weights": count, "bytes": bytes,
+        }));
+    }
+    rows.push(vec![
+        "all".to_owned(),
+        String::new(),
+        String::new(),
+        String::new(),
+        percent(all_zeros, weights),
+        all_bytes.to_string(),
+    ]);
+    let sheet = Sheet {
+        header: header.to_vec(),
+        rows,
+    };
+    Table {
+        console: format!(
+            "{sheet}\n{} bytes with scales, biases and what stays in float",
+            quantized.stored_bytes()
+        ),
+        csv: sheet.to_csv(),
+        json: json.into(),
+        markdown: sheet.to_markdown(),
+    }
+}
+
+fn percent(part: usize, whole: usize) -> String {
+    format!("{:.2}", 100.0 * part as f64 / whole.max(1) as f64)
+}
+
+fn computed(args: &Args, network: &Network) -> Result<ComputeTable, Failure> {
+    let settings = ComputeSettings {
+        batch: args.batch.unwrap_or(1),
+        rows: if args.nodes {
+            Rows::Nodes
+        } else {
+            Rows::Layers
+        },
+    };
+    compute(network.graph(), network, &settings).map_err(bad)
+}
+
+fn text(args: &Args, name: &str, tables: &[(Kind, Table)]) -> Result<String, Failure> {
+    let joined = |text: fn(&Table) -> &str| {
+        let texts: Vec<&str> = tables
+            .iter()
+            .map(|(_, table)| text(table).trim_end())
+            .collect();
+        texts.join("\n\n")
+    };
+    Ok(match args.format() {
+        Format::Table => joined(|table| &table.console),
+        Format::Csv => joined(|table| &table.csv),
+        Format::Markdown => joined(|table| &table.markdown),
+        Format::Json if tables.is_empty() => String::new(),
+        Format::Json => serde_json::to_string_pretty(&json(name, tables))
+            .map_err(|error| Failure::new(format!("the tables cannot be written: {error}")))?,
+    })
+}
+
+/// The tables by their names, and the network's name.
+fn json(name: &str, tables: &[(Kind, Table)]) -> serde_json::Value {
+    let tables = tables
+        .iter()
+        .map(|(kind, table)| (kind.to_string(), table.json.clone()));
+    let mut json: serde_json::Map<_, _> = tables.collect();
+    json.insert("model".to_owned(), name.into());
+    json.into()
+}
+
+fn draw(args: &Args, network: &Network, file: &Path) -> Result<(), Failure> {
+    let drawing = Drawing {
+        parameters: args.draw_parameters,
+        notes: computed(args, network)?.notes(),
+        detail: if args.nodes {
+            Detail::Operations
+        } else {
+            Detail::Layers
+        },
+    };
+    write_drawing(&drawing, network.graph(), file)
+}
+
+fn write_drawing(drawing: &Drawing, graph: &Graph, file: &Path) -> Result<(), Failure> {
+    let drawn = match file.extension() {
+        Some(end) if end == "dot" => drawing.dot(graph),
+        _ => drawing.svg(graph),
+    };
+    write(file, &drawn.map_err(bad)?)
+}
+
+/// Says what it wrote.
+fn write(file: &Path, text: &str) -> Result<(), Failure> {
+    whole::write(file, text)?;
+    stderr(&format!("wrote {}", file.display()));
+    Ok(())
+}
+
+/// Reads the name of a drawing for clap.
+fn drawing(file: &str) -> Result<PathBuf, String> {
+    let file = PathBuf::from(file);
+    match file.extension().and_then(|end| end.to_str()) {
+        Some("svg" | "dot") => Ok(file),
+        _ => Err("expected a file that ends in .svg or .dot".to_owned()),
+    }
+}
+
+/// As `--kind` spells it.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn summary(flags: &[&str]) -> Result<(), Failure> {
+        let line = Line::try_parse_from([&["summary"], flags].concat());
+        run(&line.map_err(bad)?.args)
+    }
+
+    /// What the command writes to a file.
+    fn written(flags: &[&str]) -> String {
+        let directory = tempfile::tempdir().expect("there is a place for it");
+        let file = directory.path().join("tables");
+        let output = ["--output", file.to_str().expect("it is text")];
+        let small = ["simplenet"];
+        summary(&[&small, flags, &output].concat()).unwrap_or_else(|error| panic!("{error}"));
+        std::fs::read_to_string(file).expect("it is written")
+    }
+
+    #[test]
+    fn every_table_in_every_format() {
+        let table = written(&[]);
+        assert!(table.contains("651,720"), "{table}");
+        let csv = written(&["--kind", "compute", "--format", "csv"]);
+        assert!(
+            csv.contains("\nconv1,Conv2d,\"k=(5, 5)\",1x3x32x32,3072,"),
+            "{csv}"
+        );
+        let all = [
+            "--kind", "model", "--kind", "modules", "--kind", "sparsity", "--kind", "compute",
+        ];
+        let json = written(&[&all[..], &["--format", "json"]].concat());
+        let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+        assert_eq!(json["compute"]["macs"], 651_720);
+        assert_eq!(json["model"], "simplenet");
+        assert_eq!(json["sparsity"].as_array().map(Vec::len), Some(5));
+        let markdown = written(&[&all[..], &["--format", "markdown"]].concat());
+        let rules = markdown.lines().filter(|line| line.starts_with("|--"));
+        assert_eq!(rules.count(), 4, "{markdown}");
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        for (flags, word) in [
+            (
+                &["--format", "csv", "--kind", "model", "--kind", "modules"][..],
+                "one table",
+            ),
+            (&["--draw", "net.png"], ".svg or .dot"),
+            (&["--batch", "0"], "at least 1"),
+            (
+                &["--draw", "net.svg", "--output", "x"],
+                "--output has no effect",
+            ),
+            (
+                &["--draw", "net.svg", "--format", "json"],
+                "--format has no effect",
+            ),
+            (&["--kind", "model", "--nodes"], "--nodes has no effect"),
+            (
+                &["--kind", "model", "--kind", "sparsity", "--batch", "2"],
+                "--batch has no effect",
+            ),
+            (&["--weights", "default"], "no weights are shipped"),
+            (&["--weights", "nowhere.safetensors"], "nowhere.safetensors"),
+            (&["--batch", "18446744073709551615"], "too large"),
+        ] {
+            let failure = summary(&[&["simplenet"], flags].concat()).expect_err(word);
+            assert!(failure.to_string().contains(word), "{failure}");
+            assert_eq!(failure.exit_code(), 2);
+        }
+    }
+
+    #[test]
+    fn networks_are_drawn() {
+        let directory = tempfile::tempdir().expect("there is a place for it");
+        for (name, start) in [("net.svg", "<svg"), ("net.dot", "digraph")] {
+            let file = directory.path().join(name);
+            let file = file.to_str().expect("it is text");
+            summary(&["simplenet", "--nodes", "--draw", file, "--draw-parameters"])
+                .unwrap_or_else(|error| panic!("{error}"));
+            let drawn = std::fs::read_to_string(file).expect("it is written");
+            assert!(drawn.starts_with(start), "{drawn}");
+            assert!(drawn.contains("conv1"), "{drawn}");
+        }
+    }
+}

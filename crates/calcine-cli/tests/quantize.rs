@@ -1,0 +1,71 @@
+//! `calcine quantize`, with what it searches.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{place, refusal, report};
+
+/// A small network on synthetic images, into `out`.
+fn quantize(out: &Path, more: &str) -> Value {
+    let out = out.display();
+    report(&format!(
+        "quantize simplenet --weights none --data synthetic --calibration-images 20 --test-limit 100 {more} --json \
+         --out {out}"
+    ))
+}
+
+fn trials(out: &Path) -> Vec<Value> {
+    serde_json::from_slice(&std::fs::read(out.join("trials.json")).unwrap()).unwrap()
+}
+
+/// What a search finds is a recipe that gives the same network; begun again it tries nothing.
+#[test]
+fn widths_are_chosen_within_a_budget_and_are_a_recipe() {
+    let (directory, _) = place();
+    let out = directory.path().join("mixed");
+    // 450, 2,400, 48,000, 10,080 and 840 weights: three bits each are 23,164 bytes, and not all can have eight.
+    let search = "--search widths --bits 8,3 --budget 31000 --search-images 20";
+    let report = quantize(&out, search);
+    for file in ["recipe.toml", "widths.csv", "widths.svg", "panels.png"] {
+        assert!(out.join(file).is_file(), "{file}");
+    }
+    let [file, forecast] =
+        ["file_bytes", "file_bytes_forecast"].map(|key| report[key].as_f64().unwrap());
+    assert!(
+        (file / forecast - 1.0).abs() < 0.02,
+        "{forecast} for {file}"
+    );
+    assert!(forecast <= 31_000.0, "{forecast}");
+    let table = std::fs::read_to_string(out.join("widths.csv")).unwrap();
+    assert_eq!(table.lines().count(), 1 + 5 * 2, "{table}");
+    let first = trials(&out);
+    assert_eq!(first.len(), 1 + 5);
+    assert_eq!(quantize(&out, search), report);
+    assert_eq!(trials(&out), first);
+
+    let recipe = out.join("recipe.toml");
+    let again = directory.path().join("again");
+    let again = quantize(&again, &format!("--recipe {}", recipe.display()));
+    for key in ["top1", "loss", "bytes", "file_bytes"] {
+        assert_eq!(again[key], report[key], "{key}");
+    }
+    let plain = quantize(&directory.path().join("plain"), "");
+    assert!(report["bytes"].as_u64() < plain["bytes"].as_u64());
+}
+
+#[test]
+fn what_cannot_be_done_is_said_with_code_two() {
+    for (arguments, word) in [
+        ("--budget 9", "--search widths"),
+        ("--search luck", "lapq, greedy, widths"),
+        ("--search widths --bits 1", "from 2 to 16"),
+        ("--recipe nowhere.toml", "nowhere.toml"),
+    ] {
+        let said = refusal(&format!("quantize simplenet {arguments}"));
+        assert!(
+            said.contains(word),
+            "{arguments} should say `{word}`: {said}"
+        );
+    }
+}

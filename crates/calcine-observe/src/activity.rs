@@ -1,0 +1,239 @@
+//! Which activation belongs to which weight.
+
+use std::collections::HashSet;
+
+use calcine_graph::{Arithmetic, Graph, Map, Node, Op, Source, ValueId};
+
+use crate::error::WatchError;
+
+/// Whether the search for a filter's activation function goes on after a sum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sums {
+    /// It ends: after a sum a channel is not the filter's alone.
+    #[default]
+    End,
+    /// It goes on, to what all filters that are added together come to: the last convolution of a residual
+    /// block has no other activation function.
+    Pass,
+}
+
+/// The nodes whose channels are a layer's filters after their activation function, one for each use of
+/// the weight.
+///
+/// From the layer the search goes through batch and layer norms, pools, padding and scaling, to the end of
+/// what is done to each element alone: the relu of `conv, batch-norm, relu`, the product of
+/// `x · sigmoid(x)`. It ends with an error at a sum, unless it may pass, at a concatenation, at the next
+/// layer, where the result is used twice before there is an activation function, and at the network's end.
+///
+/// Distiller looks for the module named `relu` where the weight's is named `conv`.
+///
+/// # Errors
+///
+/// If there is no such weight or no such node; with what is in the way.
+pub fn activations_of<'a>(
+    graph: &'a Graph,
+    weight: &str,
+    sums: Sums,
+) -> Result<Vec<&'a Node>, WatchError> {
+    let layers = layers_of(graph, weight)?;
+    let after = layers.into_iter().map(|layer| {
+        after(graph, layer.output, sums).map_err(|why| WatchError::NoActivation {
+            weight: weight.to_owned(),
+            why,
+        })
+    });
+    after.collect()
+}
+
+/// What the layers with this weight are fed: the tensors that its inputs are the channels of, one for each
+/// use of the weight. They may be the network's own inputs.
+///
+/// # Errors
+///
+/// If there is no such weight.
+pub fn inputs_of(graph: &Graph, weight: &str) -> Result<Vec<ValueId>, WatchError> {
+    let layers = layers_of(graph, weight)?.into_iter();
+    Ok(layers.map(|layer| layer.inputs[0]).collect())
+}
+
+/// The convolutions and linear layers with this weight.
+pub(crate) fn layers_of<'a>(graph: &'a Graph, weight: &str) -> Result<Vec<&'a Node>, WatchError> {
+    let is_layer = |node: &&Node| {
+        matches!(
+            node.op,
+            Op::Convolution(_) | Op::TransposedConvolution { .. } | Op::Linear
+        )
+    };
+    let weight_of = |node: &Node| {
+        let value = graph.value(*node.inputs.get(1)?);
+        (value.source == Source::Parameter).then_some(value.name.as_str())
+    };
+    let layers = || graph.nodes.iter().filter(is_layer);
+    let found: Vec<&Node> = layers()
+        .filter(|node| weight_of(node) == Some(weight))
+        .collect();
+    if found.is_empty() {
+        return Err(WatchError::NoWeight {
+            weight: weight.to_owned(),
+            nearest: calcine_names::nearest(weight, layers().filter_map(weight_of)),
+        });
+    }
+    Ok(found)
+}
+
+/// The results of all activation functions, each once.
+pub(crate) fn activation_nodes(graph: &Graph) -> HashSet<ValueId> {
+    let functions = graph.nodes.iter().filter(|node| is_nonlinear(&node.op));
+    let result = |node: &Node| match Elementwise::of(graph, root(graph, node.output)).exit() {
+        Some(exit) => exit,
+        None => node.output,
+    };
+    functions.map(result).collect()
+}
+
+fn after(graph: &Graph, start: ValueId, sums: Sums) -> Result<&Node, String> {
+    let mut value = start;
+    loop {
+        let elementwise = Elementwise::of(graph, value);
+        if let Some(node) = elementwise.activation() {
+            return Ok(node);
+        }
+        let Some(exit) = elementwise.exit() else {
+            return Err("it is used twice before one".to_owned());
+        };
+        if graph.outputs.contains(&exit) {
+            return Err("the network's output comes first".to_owned());
+        }
+        let mut consumers = graph.consumers(exit);
+        let (Some(next), None) = (consumers.next(), consumers.next()) else {
+            return Err(format!(
+                "`{}` is used twice before one",
+                graph.value(exit).name
+            ));
+        };
+        let passes = match &next.op {
+            Op::BatchNorm { .. } | Op::LayerNorm { .. } => next.inputs[0] == exit,
+            Op::MaxPool(_) | Op::AveragePool { .. } | Op::AdaptiveAveragePool | Op::Pad { .. } => {
+                true
+            }
+            Op::Interpolate { .. } => true,
+            Op::Zip(Arithmetic::Add) => sums == Sums::Pass,
+            _ => false,
+        };
+        if !passes {
+            return Err(format!("`{}` comes first", next.name));
+        }
+        value = next.output;
+    }
+}
+
+/// What is computed of one tensor, element by element: it, and all that depends on nothing else.
+struct Elementwise<'a> {
+    graph: &'a Graph,
+    /// The nodes, in order.
+    nodes: Vec<&'a Node>,
+    /// Of the values, those that something else uses.
+    exits: Vec<ValueId>,
+}
+
+impl<'a> Elementwise<'a> {
+    fn of(graph: &'a Graph, start: ValueId) -> Self {
+        let mut values = vec![start];
+        let mut nodes = Vec::new();
+        for node in &graph.nodes {
+            let data = node
+                .inputs
+                .iter()
+                .filter(|id| matches!(graph.value(**id).source, Source::Node(_) | Source::Input));
+            let mut data = data.peekable();
+            let own = data.peek().is_some() && data.all(|id| values.contains(id));
+            let same_shape = graph.value(node.output).shape == graph.value(start).shape;
+            if own && same_shape && is_elementwise(&node.op) {
+                values.push(node.output);
+                nodes.push(node);
+            }
+        }
+        let inside: HashSet<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+        let leaves = |id: &ValueId| {
+            let outside = |node: &Node| !inside.contains(node.name.as_str());
+            graph.outputs.contains(id) || graph.consumers(*id).any(outside)
+        };
+        let exits = values.iter().copied().filter(leaves).collect();
+        Self {
+            graph,
+            nodes,
+            exits,
+        }
+    }
+
+    /// The one result.
+    fn exit(&self) -> Option<ValueId> {
+        match self.exits[..] {
+            [exit] => Some(exit),
+            _ => None,
+        }
+    }
+
+    /// Where the activation function ends: with the one result, or else the one function that there is.
+    fn activation(&self) -> Option<&'a Node> {
+        let mut functions = self.nodes.iter().filter(|node| is_nonlinear(&node.op));
+        let first = functions.next()?;
+        match (self.exit(), functions.next()) {
+            (Some(exit), _) => self.graph.producer(exit),
+            (None, None) => Some(first),
+            (None, Some(_)) => None,
+        }
+    }
+}
+
+/// Back through what is computed element by element of one tensor.
+fn root(graph: &Graph, value: ValueId) -> ValueId {
+    let mut value = value;
+    while let Some(node) = graph.producer(value) {
+        let data = node
+            .inputs
+            .iter()
+            .copied()
+            .filter(|id| matches!(graph.value(*id).source, Source::Node(_) | Source::Input));
+        let data: Vec<ValueId> = data.collect();
+        let same_shape = |id: ValueId| graph.value(id).shape == graph.value(node.output).shape;
+        match data[..] {
+            [only] if is_elementwise(&node.op) && same_shape(only) => value = only,
+            _ => break,
+        }
+    }
+    value
+}
+
+fn is_elementwise(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Map(_)
+            | Op::Scalar(..)
+            | Op::Zip(_)
+            | Op::CompareScalar(..)
+            | Op::Compare(_)
+            | Op::Where
+            | Op::Fill(_)
+            | Op::Cast
+    )
+}
+
+/// The functions that layers are followed by.
+fn is_nonlinear(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Map(
+            Map::Relu
+                | Map::LeakyRelu(_)
+                | Map::Gelu
+                | Map::Sigmoid
+                | Map::LogSigmoid
+                | Map::HardSigmoid { .. }
+                | Map::Tanh
+                | Map::Clamp { .. }
+                | Map::ClampMin(_)
+                | Map::ClampMax(_)
+        ) | Op::Zip(Arithmetic::PRelu)
+    )
+}

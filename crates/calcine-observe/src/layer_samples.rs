@@ -1,0 +1,259 @@
+use faer::Mat;
+
+use crate::error::WatchError;
+
+/// How a layer's inputs and outputs are sampled.
+///
+/// # Examples
+///
+/// ```
+/// use calcine_observe::Sampling;
+///
+/// assert_eq!(Sampling::default().positions, 10);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sampling {
+    /// Output positions of a batch, each taken of all its samples; where there are fewer, all. A linear
+    /// layer's positions are its rows within a sample: of `[batch, in]` there is one.
+    pub positions: usize,
+    /// What the positions are drawn from, for each layer by itself. The same on every device.
+    pub seed: u64,
+}
+
+impl Default for Sampling {
+    /// Distiller's ten positions.
+    fn default() -> Self {
+        Self {
+            positions: 10,
+            seed: 0,
+        }
+    }
+}
+
+/// What a layer was fed and what it gave, in rows.
+///
+/// A row of a convolution is a receptive field, channel by channel, with the zeros of the padding; of a
+/// linear layer a row of its input.
+///
+/// # Shapes
+///
+/// `inputs`: `[rows, columns]`, `outputs`: `[rows, filters]`. The columns are `in · kh · kw` of a convolution,
+/// `in` of a linear layer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerSamples {
+    pub(crate) inputs: Vec<f32>,
+    pub(crate) outputs: Vec<f32>,
+    pub(crate) columns: usize,
+    pub(crate) filters: usize,
+    pub(crate) layout: Layout,
+    pub(crate) bias: Option<String>,
+}
+
+/// How a weight lies in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// `[filters, columns / groups]`.
+    Convolution { groups: usize },
+    /// `[columns, filters]`.
+    Linear,
+}
+
+impl LayerSamples {
+    /// Of a convolution without a bias, whose weight is `[filters, columns / groups]` in memory. `None` if the
+    /// numbers do not fit each other.
+    #[must_use]
+    pub fn of_convolution(
+        (inputs, columns): (Vec<f32>, usize),
+        (outputs, filters): (Vec<f32>, usize),
+        groups: usize,
+    ) -> Option<Self> {
+        let even = |count: usize| groups > 0 && count.is_multiple_of(groups);
+        let layout = Layout::Convolution { groups };
+        let whole = even(columns) && even(filters);
+        let samples = Self::new((inputs, columns), (outputs, filters), layout)?;
+        whole.then_some(samples)
+    }
+
+    /// Of a linear layer without a bias, whose weight is `[columns, filters]` in memory. `None` if the numbers
+    /// do not fit each other.
+    #[must_use]
+    pub fn of_linear(
+        (inputs, columns): (Vec<f32>, usize),
+        (outputs, filters): (Vec<f32>, usize),
+    ) -> Option<Self> {
+        Self::new((inputs, columns), (outputs, filters), Layout::Linear)
+    }
+
+    /// Of a layer with a bias, of this path.
+    #[must_use]
+    pub fn with_bias(mut self, path: impl Into<String>) -> Self {
+        self.bias = Some(path.into());
+        self
+    }
+
+    pub(crate) fn new(
+        (inputs, columns): (Vec<f32>, usize),
+        (outputs, filters): (Vec<f32>, usize),
+        layout: Layout,
+    ) -> Option<Self> {
+        let rows = inputs.len().checked_div(columns)?;
+        let whole = inputs.len() == rows * columns && outputs.len() == rows * filters;
+        (whole && filters > 0).then_some(Self {
+            inputs,
+            outputs,
+            columns,
+            filters,
+            layout,
+            bias: None,
+        })
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.inputs.len() / self.columns
+    }
+
+    /// Inputs, each of a receptive field.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Outputs.
+    #[must_use]
+    pub fn filters(&self) -> usize {
+        self.filters
+    }
+
+    /// How many parts the inputs are split into; each output sees one.
+    #[must_use]
+    pub fn groups(&self) -> usize {
+        match self.layout {
+            Layout::Convolution { groups } => groups,
+            Layout::Linear => 1,
+        }
+    }
+
+    /// The second moments of a group's inputs, `Σ x_i·x_j` over all rows: `[columns / groups]` squared, row by row.
+    #[must_use]
+    pub fn moments(&self, group: usize) -> Vec<f64> {
+        let columns = self.columns / self.groups();
+        let inputs = Mat::from_fn(self.rows(), columns, |row, column| {
+            self.input(row, group, column)
+        });
+        let moments = inputs.transpose() * &inputs;
+        let all = (0..columns).flat_map(|row| (0..columns).map(move |column| (row, column)));
+        all.map(|at| moments[at]).collect()
+    }
+
+    /// The means of a group's inputs: `[columns / groups]`.
+    #[must_use]
+    pub fn means(&self, group: usize) -> Vec<f64> {
+        let rows = self.rows().max(1) as f64;
+        let sum = |column| {
+            (0..self.rows())
+                .map(|row| self.input(row, group, column))
+                .sum::<f64>()
+        };
+        (0..self.columns / self.groups())
+            .map(|column| sum(column) / rows)
+            .collect()
+    }
+
+    fn input(&self, row: usize, group: usize, column: usize) -> f64 {
+        let columns = self.columns / self.groups();
+        f64::from(self.inputs[row * self.columns + group * columns + column])
+    }
+
+    /// The path of the layer's bias, if it has one.
+    #[must_use]
+    pub fn bias(&self) -> Option<&str> {
+        self.bias.as_deref()
+    }
+
+    /// How many elements the weight has.
+    #[must_use]
+    pub fn numel(&self) -> usize {
+        self.seen_by_a_filter() * self.filters
+    }
+
+    /// The elements of the weight that belong to input channels, as the weight lies in memory. `None` if
+    /// there are other numbers of channels.
+    ///
+    /// # Shapes
+    ///
+    /// `channels`: `[in]`, those of all groups.
+    #[must_use]
+    pub fn of_channels(&self, channels: &[bool]) -> Option<Vec<bool>> {
+        let kernel = self.columns.checked_div(channels.len())?;
+        let mut keep = vec![false; self.numel()];
+        for filter in 0..self.filters {
+            for (place, column) in self.columns_of(filter).enumerate() {
+                keep[self.element(filter, place)] = *channels.get(column / kernel.max(1))?;
+            }
+        }
+        (kernel * channels.len() == self.columns).then_some(keep)
+    }
+
+    /// What weight and bias leave unexplained, as a share of the outputs.
+    ///
+    /// ```text
+    /// ‖X·Wᵀ + b - Y‖ / ‖Y‖      in the Frobenius norm
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If weight or bias have other lengths than the layer's.
+    #[must_use]
+    pub fn error(&self, weight: &[f64], bias: Option<&[f64]>) -> f64 {
+        assert_eq!(weight.len(), self.numel(), "elements of the weight");
+        let (mut off, mut all) = (0.0, 0.0);
+        let rows = self.inputs.chunks_exact(self.columns);
+        for (input, output) in rows.zip(self.outputs.chunks_exact(self.filters)) {
+            for (filter, &wanted) in output.iter().enumerate() {
+                let products = self.columns_of(filter).enumerate().map(|(place, column)| {
+                    f64::from(input[column]) * weight[self.element(filter, place)]
+                });
+                let found = products.sum::<f64>() + bias.map_or(0.0, |bias| bias[filter]);
+                off += (found - f64::from(wanted)).powi(2);
+                all += f64::from(wanted).powi(2);
+            }
+        }
+        if off == 0.0 { 0.0 } else { (off / all).sqrt() }
+    }
+
+    /// How many columns a filter sees.
+    pub(crate) fn seen_by_a_filter(&self) -> usize {
+        match self.layout {
+            Layout::Convolution { groups } => self.columns / groups,
+            Layout::Linear => self.columns,
+        }
+    }
+
+    /// The columns that a filter sees.
+    pub(crate) fn columns_of(&self, filter: usize) -> std::ops::Range<usize> {
+        let seen = self.seen_by_a_filter();
+        let group = match self.layout {
+            Layout::Convolution { groups } => filter / (self.filters / groups),
+            Layout::Linear => 0,
+        };
+        group * seen..(group + 1) * seen
+    }
+
+    /// Where the weight of a filter for the column at this place among those that it sees is in memory.
+    pub(crate) fn element(&self, filter: usize, place: usize) -> usize {
+        match self.layout {
+            Layout::Convolution { .. } => filter * self.seen_by_a_filter() + place,
+            Layout::Linear => place * self.filters + filter,
+        }
+    }
+}
+
+/// Why a layer is not sampled.
+pub(crate) fn unsampled(weight: &str, why: &str) -> WatchError {
+    WatchError::NotSampled {
+        weight: weight.to_owned(),
+        why: why.to_owned(),
+    }
+}

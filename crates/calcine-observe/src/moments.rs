@@ -1,0 +1,117 @@
+use burn::tensor::Tensor;
+
+use crate::activation::{Activation, Seen, channel_means};
+use crate::statistic::Statistic;
+use crate::watched::{Column, Columns};
+
+/// Mean and variance of each channel, over samples and positions.
+///
+/// ```text
+/// mean = Σx / n        variance = Σ(x − mean)² / n
+/// ```
+///
+/// Each batch is taken around its own mean; batches are joined by Chan's rule (Chan, Golub and LeVeque,
+/// 1983), with `w` the share of the new batch in all values and `d` the difference of the means:
+///
+/// ```text
+/// mean ← mean + w·d        variance ← (1 − w)·variance + w·variance_batch + w·(1 − w)·d²
+/// ```
+///
+/// so that a mean far from zero leaves the variance its digits, which a difference of sums of squares in
+/// `f32` would not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moments;
+
+/// Mean and variance of a place's channels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChannelMoments {
+    /// Of each channel.
+    pub mean: Vec<f64>,
+    /// Of each channel, of the population: divided by n, not n − 1.
+    pub variance: Vec<f64>,
+    /// n: how many values each channel has.
+    pub positions: u64,
+}
+
+impl Statistic for Moments {
+    type Value = ChannelMoments;
+
+    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
+        let mean = channel_means(batch.values.clone());
+        let channels = batch.channels();
+        let centred = batch.values.clone() - mean.clone().reshape([1, channels, 1]);
+        vec![mean, channel_means(centred.square())]
+    }
+
+    fn merge(
+        &self,
+        (mut all, before): (Vec<Tensor<1>>, Seen),
+        (mut one, batch): (Vec<Tensor<1>>, Seen),
+    ) -> Vec<Tensor<1>> {
+        let weight = share(before, batch);
+        let (Some(variance), Some(mean)) = (all.pop(), all.pop()) else {
+            return one;
+        };
+        let (Some(new_variance), Some(new_mean)) = (one.pop(), one.pop()) else {
+            return vec![mean, variance];
+        };
+        let difference = new_mean - mean.clone();
+        let between = difference
+            .clone()
+            .square()
+            .mul_scalar(weight * (1.0 - weight));
+        let within = variance.clone() + (new_variance - variance).mul_scalar(weight);
+        vec![mean + difference.mul_scalar(weight), within + between]
+    }
+
+    fn value(&self, vectors: &[Vec<f64>], seen: Seen) -> ChannelMoments {
+        let vector = |index: usize| vectors.get(index).cloned().unwrap_or_default();
+        ChannelMoments {
+            mean: vector(0),
+            variance: vector(1),
+            positions: seen.positions,
+        }
+    }
+}
+
+/// The share of a batch in all values.
+pub(crate) fn share(before: Seen, batch: Seen) -> f64 {
+    batch.positions as f64 / before.and(batch).positions as f64
+}
+
+impl ChannelMoments {
+    /// The standard deviation of each channel: √variance, of the population.
+    #[must_use]
+    pub fn std(&self) -> Vec<f64> {
+        self.variance
+            .iter()
+            .map(|variance| variance.sqrt())
+            .collect()
+    }
+
+    /// The mean of all channels.
+    #[must_use]
+    pub fn layer_mean(&self) -> f64 {
+        self.mean.iter().sum::<f64>() / self.mean.len() as f64
+    }
+
+    /// The standard deviation of all values, within and between channels, of the population.
+    #[must_use]
+    pub fn layer_std(&self) -> f64 {
+        let mean = self.layer_mean();
+        let channel = |(m, variance): (&f64, &f64)| variance + (m - mean).powi(2);
+        let sum: f64 = self.mean.iter().zip(&self.variance).map(channel).sum();
+        (sum / self.mean.len() as f64).sqrt()
+    }
+}
+
+impl Columns for ChannelMoments {
+    fn columns(&self) -> Vec<Column> {
+        vec![
+            Column::layer("mean", self.layer_mean()),
+            Column::layer("std", self.layer_std()),
+            Column::channels("mean", self.mean.clone()),
+            Column::channels("std", self.std()),
+        ]
+    }
+}

@@ -1,0 +1,301 @@
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ParamId};
+use burn::tensor::Tensor;
+use calcine_criteria::{Activity, Needs};
+use calcine_mask::Masks;
+use calcine_params::{Inventory, flat, replace};
+use calcine_trace::{AnyTensor, Network, Tensors};
+
+use crate::activity::{Sums, activations_of, inputs_of};
+use crate::error::WatchError;
+use crate::extrema::Extrema;
+use crate::layer_samples::{LayerSamples, Sampling};
+use crate::moments::Moments;
+use crate::norms::Norms;
+use crate::observe::{observe, observe_filters, observe_inputs};
+use crate::places::Places;
+use crate::sampling::sample_layers;
+use crate::source::{Reconstruction, Wanted, Watch};
+use crate::statistic::Statistics;
+use crate::watched::Watched;
+use crate::zeros::Zeros;
+
+/// Stored values by parameter, flat.
+type Values = BTreeMap<ParamId, Tensor<1>>;
+
+/// Looks at a model's activations through the network that was traced from it.
+///
+/// It runs the first batches, as many as are asked for, through the network with the model's weights of that
+/// moment, masks applied, in evaluation: batch norms use their running statistics. Each kind of statistic is
+/// one pass and one read; so is the sampling of layers whose weights are [refitted](LayerSamples::refit).
+///
+/// # Examples
+///
+/// ```
+/// use burn::module::Module;
+/// use burn::tensor::Tensor;
+/// use calcine_testkit::{ConvNet, device};
+/// use calcine_observe::{NetworkWatch, Sums};
+/// use calcine_trace::trace;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let model = ConvNet::new(&device());
+/// let images = Tensor::<4>::ones([4, 2, 6, 6], &device());
+/// let network = trace(&model, images.clone(), |model, images| model.forward(images))?;
+/// let watch = NetworkWatch::new(&network, vec![images], Sums::End)?;
+/// // `Driver::with_watch` of `calcine-train` takes it.
+/// # let _ = watch;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct NetworkWatch {
+    network: Network,
+    batches: Vec<Vec<AnyTensor>>,
+    sums: Sums,
+}
+
+impl NetworkWatch {
+    /// Over a network and the batches to look at it with, without autodiff; `sums` says whether filters
+    /// that are added together share what comes after the sum.
+    ///
+    /// # Errors
+    ///
+    /// If there is no batch, or one does not fit: each is tried.
+    pub fn new<I: Tensors>(
+        network: &Network,
+        batches: Vec<I>,
+        sums: Sums,
+    ) -> Result<Self, WatchError> {
+        let network = network.valid();
+        let batches: Vec<_> = batches.into_iter().map(Tensors::into_any).collect();
+        observe(&network, batches.clone(), &Places::all(), &Extrema)?;
+        Ok(Self {
+            network,
+            batches,
+            sums,
+        })
+    }
+
+    /// The network with the model's values under the same paths.
+    ///
+    /// # Errors
+    ///
+    /// If the model has no such parameter, or one of another size: the network would be one of other weights.
+    fn like<M: Module>(&self, model: &M) -> Result<Network, String> {
+        let (theirs, ours) = (Inventory::of(model), Inventory::of(&self.network));
+        let (mut missing, mut pairs) = (Vec::new(), Vec::new());
+        for own in &ours {
+            match theirs.get(&own.path) {
+                Some(other) if other.numel() == own.numel() => pairs.push((own, other)),
+                Some(other) => missing.push(format!(
+                    "`{}` has shape {:?}, the network's {:?}",
+                    own.path, other.shape, own.shape
+                )),
+                None => missing.push(format!("it has no `{}`", own.path)),
+            }
+        }
+        if !missing.is_empty() {
+            let missing = missing.join(", ");
+            return Err(format!(
+                "the model is not the one that the network was traced from: {missing}; trace it anew"
+            ));
+        }
+        let values = flat(model, pairs.iter().map(|(_, other)| *other));
+        let ids = pairs.iter().map(|(own, _)| own.id);
+        let values: BTreeMap<_, _> = ids.zip(values).collect();
+        Ok(replace(self.network.clone(), values))
+    }
+
+    /// # Panics
+    ///
+    /// If the model is another.
+    fn expect_like<M: Module>(&self, model: &M) -> Network {
+        self.like(model).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Refuses more batches than there are.
+    fn enough(&self, batches: Option<u64>) -> Result<(), String> {
+        let there = self.batches.len() as u64;
+        match batches.filter(|&batches| batches > there) {
+            Some(batches) => Err(format!(
+                "it looks at activations over {batches} batches, of which there are {there}"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The first batches; all if `None`.
+    fn first(&self, batches: Option<u64>) -> impl Iterator<Item = Vec<AnyTensor>> {
+        let count = batches.map_or(self.batches.len(), |count| count as usize);
+        self.batches.iter().take(count.max(1)).cloned()
+    }
+}
+
+impl<M: Module> Watch<M> for NetworkWatch {
+    fn check(&self, wanted: &Wanted) -> Result<(), String> {
+        let graph = self.network.graph();
+        self.enough(wanted.batches)?;
+        let found = match wanted.what {
+            Needs::Activity(_) => activations_of(graph, &wanted.weight, self.sums).map(drop),
+            Needs::InputNorm => inputs_of(graph, &wanted.weight).map(drop),
+            _ => {
+                return Err(format!(
+                    "`{}`: nothing that activations tell",
+                    wanted.weight
+                ));
+            }
+        };
+        found.map_err(|error| error.to_string())
+    }
+
+    fn check_model(&self, model: &M) -> Result<(), String> {
+        self.like(model).map(drop)
+    }
+
+    /// # Panics
+    ///
+    /// If something is wanted that [`check`](Watch::check) refuses, or of a model that
+    /// [`check_model`](Watch::check_model) refuses.
+    fn watch(&mut self, model: &M, wanted: &[Wanted]) -> Vec<Tensor<1>> {
+        let network = self.expect_like(model);
+        let all = self.batches.len();
+        let counts = wanted.iter().map(|wanted| match wanted.batches {
+            Some(count) => usize::try_from(count).unwrap_or(all),
+            None => all,
+        });
+        let count = counts.max().unwrap_or(0).max(1);
+        let batches = || self.batches.iter().take(count).cloned();
+        let of = |inputs: bool| -> Vec<&str> {
+            let those = wanted
+                .iter()
+                .filter(|w| (w.what == Needs::InputNorm) == inputs);
+            those.map(|wanted| wanted.weight.as_str()).collect()
+        };
+        let (fed, filters) = (of(true), of(false));
+        let fed = pass(&fed, &Norms, |weights, norms| {
+            observe_inputs(&network, batches(), weights, norms)
+        });
+        let filters = pass(&filters, &(Zeros, Moments), |weights, both| {
+            observe_filters(&network, batches(), weights, self.sums, both)
+        });
+        let device = flat(&network, Inventory::of(&network).iter().take(1));
+        let device = device.first().map(Tensor::device).unwrap_or_default();
+        let values = |wanted: &Wanted| match wanted.what {
+            Needs::InputNorm => {
+                let norms = fed.as_ref().and_then(|fed| fed.get(&wanted.weight));
+                norms.map(|norms| norms.total_l2.clone())
+            }
+            Needs::Activity(what) => {
+                let found = filters.as_ref().and_then(|all| all.get(&wanted.weight));
+                let (zeros, moments) = found?;
+                match what {
+                    Activity::ZeroShare => Some(zeros.apoz()),
+                    Activity::Mean => Some(moments.mean.clone()),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        let vector = |wanted: &Wanted| {
+            let values = values(wanted).expect("checked before the run");
+            let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
+            Tensor::from_floats(values.as_slice(), &device)
+        };
+        wanted.iter().map(vector).collect()
+    }
+
+    fn check_reconstruction(&self, reconstruction: &Reconstruction) -> Result<(), String> {
+        self.enough(reconstruction.batches)?;
+        let one = Sampling {
+            positions: 1,
+            ..Sampling::default()
+        };
+        let weights: Vec<&str> = reconstruction.weights.iter().map(String::as_str).collect();
+        let sampled = sample_layers(&self.network, self.first(Some(1)), &weights, &one);
+        sampled.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// A layer whose samples are not finite keeps its weights.
+    ///
+    /// # Panics
+    ///
+    /// If something is wanted that [`check_reconstruction`](Watch::check_reconstruction) refuses, or of a model
+    /// that [`check_model`](Watch::check_model) refuses.
+    fn reconstruct(&mut self, model: &M, masks: &Masks, reconstruction: &Reconstruction) -> Values {
+        let weights: Vec<&str> = reconstruction.weights.iter().map(String::as_str).collect();
+        let sampling = Sampling {
+            positions: reconstruction.positions,
+            seed: reconstruction.seed,
+        };
+        let batches = self.first(reconstruction.batches);
+        let network = self.expect_like(model);
+        let sampled = sample_layers(&network, batches, &weights, &sampling);
+        let sampled = sampled.unwrap_or_else(|error| panic!("{error}"));
+        let inventory = Inventory::of(model);
+        let mut values = Values::default();
+        for layer in sampled.iter() {
+            let (weight, samples) = (&layer.name, &layer.value);
+            values.extend(refitted(model, &inventory, masks, weight, samples));
+        }
+        values
+    }
+}
+
+/// The weight and bias of a layer, refitted under its mask; nothing if it has none, or cannot be refitted.
+fn refitted<M: Module>(
+    model: &M,
+    inventory: &Inventory,
+    masks: &Masks,
+    path: &str,
+    samples: &LayerSamples,
+) -> Values {
+    let Some(keep) = masks.keep(path) else {
+        return Values::default();
+    };
+    let keep: Vec<bool> = keep.into_data().iter::<bool>().collect();
+    let refit = match samples.refit(&keep) {
+        Ok(refit) => refit,
+        Err(error) => {
+            tracing::warn!("`{path}` keeps its weights: {error}");
+            return Values::default();
+        }
+    };
+    for system in &refit.systems {
+        let (rank, unknowns, rows) = (system.rank, system.unknowns, samples.rows());
+        if rows < unknowns {
+            tracing::warn!(
+                "`{path}`: {rows} samples are fewer than the {unknowns} weights of a filter"
+            );
+        } else if !system.is_determined() {
+            tracing::debug!(
+                "`{path}`: the samples determine {rank} of a filter's {unknowns} weights"
+            );
+        }
+    }
+    let value = |path: &str, numbers: Vec<f64>| {
+        let parameter = inventory.get(path)?;
+        let device = flat(model, [parameter]).first()?.device();
+        let numbers: Vec<f32> = numbers.into_iter().map(|number| number as f32).collect();
+        Some((
+            parameter.id,
+            Tensor::from_floats(numbers.as_slice(), &device),
+        ))
+    };
+    let bias = samples.bias().zip(refit.bias);
+    let bias = bias.and_then(|(path, numbers)| value(path, numbers));
+    value(path, refit.weight).into_iter().chain(bias).collect()
+}
+
+/// What a pass over some weights gives; `None` of none.
+fn pass<S: Statistics>(
+    weights: &[&str],
+    statistics: &S,
+    run: impl FnOnce(&[&str], &S) -> Result<Watched<S::Value>, WatchError>,
+) -> Option<Watched<S::Value>> {
+    if weights.is_empty() {
+        return None;
+    }
+    Some(run(weights, statistics).unwrap_or_else(|error| panic!("{error}")))
+}

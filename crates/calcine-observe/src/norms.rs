@@ -1,0 +1,76 @@
+use burn::tensor::Tensor;
+
+use crate::activation::{Activation, Seen, channel_means};
+use crate::moments::share;
+use crate::statistic::Statistic;
+use crate::watched::{Column, Columns};
+
+/// Norms of each channel.
+///
+/// With `x_s` the values of a channel in sample `s`, of `S` samples:
+///
+/// ```text
+/// l1 = Σ_s ‖x_s‖₁ / S        l2 = Σ_s ‖x_s‖₂ / S        total_l2 = √(Σ_s ‖x_s‖₂²)
+/// ```
+///
+/// `l1` is Distiller's channel L1; `total_l2` is the norm over all samples and positions at once, the ‖x‖₂
+/// of Wanda (Sun et al., 2024). All are kept as means over what was seen, so that they lose no digits to
+/// the number of batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Norms;
+
+/// Norms of a place's channels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChannelNorms {
+    /// Of each channel, the mean of a sample's L1 norm.
+    pub l1: Vec<f64>,
+    /// Of each channel, the mean of a sample's L2 norm.
+    pub l2: Vec<f64>,
+    /// Of each channel, the L2 norm of all samples together.
+    pub total_l2: Vec<f64>,
+}
+
+impl Statistic for Norms {
+    type Value = ChannelNorms;
+
+    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
+        let square = batch.values.clone().square();
+        vec![
+            channel_means(batch.values.clone().abs().sum_dim(2)),
+            channel_means(square.clone().sum_dim(2).sqrt()),
+            channel_means(square),
+        ]
+    }
+
+    fn merge(
+        &self,
+        (all, before): (Vec<Tensor<1>>, Seen),
+        (one, batch): (Vec<Tensor<1>>, Seen),
+    ) -> Vec<Tensor<1>> {
+        let samples = batch.samples as f64 / before.and(batch).samples as f64;
+        let weights = [samples, samples, share(before, batch)];
+        let both = all.into_iter().zip(one).zip(weights);
+        both.map(|((all, one), weight)| all.clone() + (one - all).mul_scalar(weight))
+            .collect()
+    }
+
+    fn value(&self, vectors: &[Vec<f64>], seen: Seen) -> ChannelNorms {
+        let vector = |index: usize| vectors.get(index).cloned().unwrap_or_default();
+        let total = |mean_square: f64| (mean_square * seen.positions as f64).sqrt();
+        ChannelNorms {
+            l1: vector(0),
+            l2: vector(1),
+            total_l2: vector(2).into_iter().map(total).collect(),
+        }
+    }
+}
+
+impl Columns for ChannelNorms {
+    fn columns(&self) -> Vec<Column> {
+        vec![
+            Column::channels("l1", self.l1.clone()),
+            Column::channels("l2", self.l2.clone()),
+            Column::channels("total_l2", self.total_l2.clone()),
+        ]
+    }
+}

@@ -1,0 +1,156 @@
+use std::collections::HashMap;
+
+use burn::tensor::{Tensor, Transaction};
+use calcine_graph::{Graph, Kind, Node, ValueId};
+
+use crate::activation::{Activation, Seen};
+use crate::channel::{ChannelAxis, channel_axes};
+use crate::error::WatchError;
+use crate::place::Place;
+use crate::statistic::Statistics;
+use crate::watched::{Watched, WatchedNode};
+use calcine_trace::{AnyTensor, ForwardError, Network, Tensors};
+
+/// What is known of a place so far, of each part.
+#[derive(Default)]
+struct State {
+    parts: Vec<Vec<Tensor<1>>>,
+    seen: Seen,
+}
+
+/// All batches through the network, then one read.
+pub(crate) fn run<I: Tensors, S: Statistics>(
+    network: &Network,
+    batches: impl IntoIterator<Item = I>,
+    places: &[Place],
+    statistics: &S,
+) -> Result<Watched<S::Value>, WatchError> {
+    run_by(
+        network.graph(),
+        batches,
+        places,
+        statistics,
+        |batch, see| {
+            network
+                .run(batch, &mut |node, result| {
+                    see(node, &result);
+                    result
+                })
+                .map(drop)
+        },
+    )
+}
+
+/// All batches through something that computes a graph, then one read.
+pub(crate) fn run_by<I: Tensors, S: Statistics>(
+    graph: &Graph,
+    batches: impl IntoIterator<Item = I>,
+    places: &[Place],
+    statistics: &S,
+    mut pass: impl FnMut(Vec<AnyTensor>, &mut dyn FnMut(&Node, &AnyTensor)) -> Result<(), ForwardError>,
+) -> Result<Watched<S::Value>, WatchError> {
+    let mut watch = Watch::new(graph, places, statistics);
+    for batch in batches {
+        let batch = batch.into_any();
+        for (&id, input) in graph.inputs.iter().zip(&batch) {
+            // Inputs that do not fit are for the pass to refuse.
+            if input.shape().len() == graph.value(id).shape.len() {
+                watch.see(id, input);
+            }
+        }
+        pass(batch, &mut |node, result| watch.see(node.output, result))?;
+    }
+    watch.read()
+}
+
+struct Watch<'a, S> {
+    places: &'a [Place],
+    statistics: &'a S,
+    axes: Vec<ChannelAxis>,
+    /// The places that a value is of.
+    of_value: HashMap<ValueId, Vec<usize>>,
+    states: Vec<State>,
+}
+
+impl<'a, S: Statistics> Watch<'a, S> {
+    fn new(graph: &'a Graph, places: &'a [Place], statistics: &'a S) -> Self {
+        let mut of_value: HashMap<ValueId, Vec<usize>> = HashMap::new();
+        for (index, place) in places.iter().enumerate() {
+            for &value in &place.values {
+                of_value.entry(value).or_default().push(index);
+            }
+        }
+        Self {
+            places,
+            statistics,
+            axes: channel_axes(graph),
+            of_value,
+            states: places.iter().map(|_| State::default()).collect(),
+        }
+    }
+
+    fn see(&mut self, id: ValueId, result: &AnyTensor) {
+        let Some(places) = self.of_value.get(&id) else {
+            return;
+        };
+        if result.kind() != Kind::Float {
+            return;
+        }
+        for &place in places {
+            let Place { name, axis, .. } = &self.places[place];
+            let axis = axis.map_or(self.axes[id.0], |axis| ChannelAxis(Some(axis)));
+            let values = axis.view(result);
+            let batch = Activation { name, values };
+            self.states[place].add(self.statistics, &batch);
+        }
+    }
+
+    fn read(self) -> Result<Watched<S::Value>, WatchError> {
+        if self
+            .states
+            .iter()
+            .any(|state| state.seen == Seen::default())
+        {
+            return Err(WatchError::NoBatch);
+        }
+        let vectors = self
+            .states
+            .iter()
+            .flat_map(|state| state.parts.iter().flatten());
+        let read = vectors
+            .cloned()
+            .fold(Transaction::default(), Transaction::register);
+        let mut read = read.execute().into_iter();
+        let mut nodes = Vec::with_capacity(self.places.len());
+        for (place, state) in self.places.iter().zip(self.states) {
+            let part = |part: Vec<Tensor<1>>| -> Vec<Vec<f64>> {
+                let vectors = read.by_ref().take(part.len());
+                vectors.map(|data| data.iter::<f64>().collect()).collect()
+            };
+            let parts: Vec<Vec<Vec<f64>>> = state.parts.into_iter().map(part).collect();
+            nodes.push(WatchedNode {
+                name: place.name.clone(),
+                seen: state.seen,
+                value: self.statistics.value(&mut parts.into_iter(), state.seen),
+            });
+        }
+        Ok(Watched::new(nodes))
+    }
+}
+
+impl State {
+    fn add<S: Statistics>(&mut self, statistics: &S, batch: &Activation<'_>) {
+        let (before, one) = (self.seen, batch.seen());
+        let parts = statistics.parts();
+        self.parts = if before == Seen::default() {
+            parts.iter().map(|part| part.of(batch)).collect()
+        } else {
+            let all = std::mem::take(&mut self.parts);
+            let merged = parts.iter().zip(all);
+            merged
+                .map(|(part, all)| part.merge((all, before), (part.of(batch), one)))
+                .collect()
+        };
+        self.seen = before.and(one);
+    }
+}

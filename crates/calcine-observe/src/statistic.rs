@@ -1,0 +1,167 @@
+use burn::tensor::Tensor;
+
+use crate::activation::{Activation, Seen};
+
+/// A statistic of what nodes give, over batches.
+///
+/// It is three functions: what one batch says, as vectors on the device; how the vectors of the batches so
+/// far and of one more are joined; and, after the last batch, the value on the host.
+///
+/// # Examples
+///
+/// A whole statistic: how often a channel is saturated, as a share of its values.
+///
+/// ```
+/// use burn::tensor::Tensor;
+/// use calcine_observe::{Activation, Seen, Statistic};
+///
+/// struct Saturated { above: f64 }
+///
+/// impl Statistic for Saturated {
+///     type Value = Vec<f64>;
+///
+///     fn of(&self, batch: &Activation) -> Vec<Tensor<1>> {
+///         let saturated = batch.values.clone().greater_elem(self.above).float();
+///         let channels = batch.channels();
+///         vec![saturated.sum_dim(2).sum_dim(0).reshape([channels])]
+///     }
+///
+///     fn value(&self, vectors: &[Vec<f64>], seen: Seen) -> Vec<f64> {
+///         vectors[0].iter().map(|count| count / seen.positions as f64).collect()
+///     }
+/// }
+/// # use burn::tensor::Device;
+/// # use calcine_trace::{trace, watch::Places};
+/// # let x = Tensor::<2>::from_data([[0.0, 9.0], [7.0, 8.0]], &Device::flex());
+/// # let network = trace(&burn::nn::Relu::new(), x.clone(), |m, x| m.forward(x)).unwrap();
+/// # let watched = observe(&network, [x], &Places::activations(), &Saturated { above: 6.0 }).unwrap();
+/// # assert_eq!(watched.get("relu").unwrap(), &[0.5, 1.0]);
+/// ```
+pub trait Statistic {
+    /// What it comes to at one place.
+    type Value;
+
+    /// What one batch says, on the batch's device. Nothing may be read.
+    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>>;
+
+    /// The vectors of all batches so far and those of one more, each with how much they have seen.
+    ///
+    /// By default they are added, element by element.
+    fn merge(&self, all: (Vec<Tensor<1>>, Seen), one: (Vec<Tensor<1>>, Seen)) -> Vec<Tensor<1>> {
+        all.0
+            .into_iter()
+            .zip(one.0)
+            .map(|(all, one)| all + one)
+            .collect()
+    }
+
+    /// What the vectors of all batches come to.
+    fn value(&self, vectors: &[Vec<f64>], seen: Seen) -> Self::Value;
+}
+
+impl<S: Statistic + ?Sized> Statistic for &S {
+    type Value = S::Value;
+
+    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
+        (**self).of(batch)
+    }
+
+    fn merge(&self, all: (Vec<Tensor<1>>, Seen), one: (Vec<Tensor<1>>, Seen)) -> Vec<Tensor<1>> {
+        (**self).merge(all, one)
+    }
+
+    fn value(&self, vectors: &[Vec<f64>], seen: Seen) -> Self::Value {
+        (**self).value(vectors, seen)
+    }
+}
+
+impl<S: Statistic + ?Sized> Statistic for Box<S> {
+    type Value = S::Value;
+
+    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
+        (**self).of(batch)
+    }
+
+    fn merge(&self, all: (Vec<Tensor<1>>, Seen), one: (Vec<Tensor<1>>, Seen)) -> Vec<Tensor<1>> {
+        (**self).merge(all, one)
+    }
+
+    fn value(&self, vectors: &[Vec<f64>], seen: Seen) -> Self::Value {
+        (**self).value(vectors, seen)
+    }
+}
+
+/// A [`Statistic`], or a tuple of up to six, whose value is the tuple of theirs.
+pub trait Statistics {
+    /// What they come to at one place.
+    type Value;
+
+    /// Each statistic, as far as the device is concerned.
+    fn parts(&self) -> Vec<&dyn OnDevice>;
+
+    /// Their value, of each part's vectors in order.
+    fn value(&self, read: &mut std::vec::IntoIter<Vec<Vec<f64>>>, seen: Seen) -> Self::Value;
+}
+
+/// The half of a [`Statistic`] that runs on the device.
+pub trait OnDevice {
+    /// As [`Statistic::of`].
+    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>>;
+
+    /// As [`Statistic::merge`].
+    fn merge(&self, all: (Vec<Tensor<1>>, Seen), one: (Vec<Tensor<1>>, Seen)) -> Vec<Tensor<1>>;
+}
+
+impl<S: Statistic> OnDevice for S {
+    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
+        Statistic::of(self, batch)
+    }
+
+    fn merge(&self, all: (Vec<Tensor<1>>, Seen), one: (Vec<Tensor<1>>, Seen)) -> Vec<Tensor<1>> {
+        Statistic::merge(self, all, one)
+    }
+}
+
+impl<S: Statistic> Statistics for S {
+    type Value = S::Value;
+
+    fn parts(&self) -> Vec<&dyn OnDevice> {
+        vec![self]
+    }
+
+    fn value(&self, read: &mut std::vec::IntoIter<Vec<Vec<f64>>>, seen: Seen) -> S::Value {
+        let vectors = read.next().unwrap_or_default();
+        Statistic::value(self, &vectors, seen)
+    }
+}
+
+macro_rules! tuple {
+    ($($name:ident),+) => {
+        impl<$($name: Statistics),+> Statistics for ($($name,)+) {
+            type Value = ($($name::Value,)+);
+
+            #[allow(non_snake_case, reason = "the tuple's types name its fields")]
+            fn parts(&self) -> Vec<&dyn OnDevice> {
+                let ($($name,)+) = self;
+                let mut parts = Vec::new();
+                $(parts.extend($name.parts());)+
+                parts
+            }
+
+            #[allow(non_snake_case, reason = "the tuple's types name its fields")]
+            fn value(
+                &self,
+                read: &mut std::vec::IntoIter<Vec<Vec<f64>>>,
+                seen: Seen,
+            ) -> Self::Value {
+                let ($($name,)+) = self;
+                ($($name.value(read, seen),)+)
+            }
+        }
+    };
+}
+tuple!(A, B);
+tuple!(A, B, C);
+tuple!(A, B, C, D);
+tuple!(A, B, C, D, E);
+tuple!(A, B, C, D, E, F);

@@ -1,0 +1,226 @@
+use crate::activation::Seen;
+
+/// What was seen of each place, in the order of the graph.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Watched<V> {
+    nodes: Vec<WatchedNode<V>>,
+}
+
+/// What was seen of one place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WatchedNode<V> {
+    /// The node's name, or that of the weight that it was looked for by.
+    pub name: String,
+    /// How much was seen.
+    pub seen: Seen,
+    /// What it comes to.
+    pub value: V,
+}
+
+impl<V> Watched<V> {
+    pub(crate) fn new(nodes: Vec<WatchedNode<V>>) -> Self {
+        Self { nodes }
+    }
+
+    /// All places.
+    pub fn iter(&self) -> impl Iterator<Item = &WatchedNode<V>> {
+        self.nodes.iter()
+    }
+
+    /// How many places there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// What was seen of the place of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&V> {
+        let node = self.nodes.iter().find(|node| node.name == name);
+        node.map(|node| &node.value)
+    }
+}
+
+impl<V> IntoIterator for Watched<V> {
+    type Item = WatchedNode<V>;
+    type IntoIter = std::vec::IntoIter<WatchedNode<V>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.nodes.into_iter()
+    }
+}
+
+/// What a column of a table has one number for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Per {
+    Layer,
+    Channel,
+    Bin,
+}
+
+/// A column of a table, as far as one place goes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// Its heading.
+    pub name: String,
+    /// What it has one number for.
+    pub per: Per,
+    /// The numbers.
+    pub values: Vec<f64>,
+}
+
+impl Column {
+    /// One number.
+    #[must_use]
+    pub fn layer(name: impl Into<String>, value: f64) -> Self {
+        Self {
+            name: name.into(),
+            per: Per::Layer,
+            values: vec![value],
+        }
+    }
+
+    /// A number a channel.
+    #[must_use]
+    pub fn channels(name: impl Into<String>, values: Vec<f64>) -> Self {
+        Self {
+            name: name.into(),
+            per: Per::Channel,
+            values,
+        }
+    }
+
+    /// A number a bin.
+    #[must_use]
+    pub fn bins(name: impl Into<String>, values: Vec<f64>) -> Self {
+        Self {
+            name: name.into(),
+            per: Per::Bin,
+            values,
+        }
+    }
+}
+
+/// A value that can be written as columns of a table.
+pub trait Columns {
+    /// The same columns at every place.
+    fn columns(&self) -> Vec<Column>;
+}
+
+macro_rules! tuple {
+    ($($name:ident),+) => {
+        impl<$($name: Columns),+> Columns for ($($name,)+) {
+            #[allow(non_snake_case, reason = "the tuple's types name its fields")]
+            fn columns(&self) -> Vec<Column> {
+                let ($($name,)+) = self;
+                let mut columns = Vec::new();
+                $(columns.extend($name.columns());)+
+                columns
+            }
+        }
+    };
+}
+tuple!(A, B);
+tuple!(A, B, C);
+tuple!(A, B, C, D);
+tuple!(A, B, C, D, E);
+tuple!(A, B, C, D, E, F);
+
+impl<V: Columns> Watched<V> {
+    /// The columns of one kind as comma-separated values.
+    ///
+    /// A row is a layer, or a channel or bin of a layer; the first column is its name, the second, for
+    /// channels and bins, the position from 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use burn::tensor::{Device, Tensor};
+    /// # use calcine_trace::{trace, watch::{Moments, Per, Places, Zeros}};
+    /// # let x = Tensor::<2>::from_data([[0.0, 4.0], [-2.0, 8.0]], &Device::flex());
+    /// # let network = trace(&burn::nn::Relu::new(), x.clone(), |m, x| m.forward(x)).unwrap();
+    /// let watched = observe(&network, [x], &Places::activations(), &(Zeros, Moments)).unwrap();
+    /// let csv = watched.csv(Per::Channel);
+    /// assert_eq!(csv, "layer,channel,apoz,mean,std\nrelu,0,1,0,0\nrelu,1,0,6,2\n");
+    /// ```
+    #[must_use]
+    pub fn csv(&self, per: Per) -> String {
+        let index = match per {
+            Per::Layer => None,
+            Per::Channel => Some("channel"),
+            Per::Bin => Some("bin"),
+        };
+        let mut table = csv::Writer::from_writer(Vec::new());
+        let mut write = |record: Vec<String>| {
+            let written = table.write_record(record);
+            written.expect("rows of equal length into memory");
+        };
+        let columns_of = |node: &WatchedNode<V>| {
+            let columns = node.value.columns().into_iter();
+            columns
+                .filter(|column| column.per == per)
+                .collect::<Vec<_>>()
+        };
+        if let Some(first) = self.nodes.first() {
+            let names = columns_of(first).into_iter().map(|column| column.name);
+            let index = index.map(str::to_owned);
+            write(
+                ["layer".to_owned()]
+                    .into_iter()
+                    .chain(index)
+                    .chain(names)
+                    .collect(),
+            );
+        }
+        for node in &self.nodes {
+            let columns = columns_of(node);
+            let rows = columns.iter().map(|column| column.values.len()).max();
+            for row in 0..rows.unwrap_or(0) {
+                let mut record = vec![node.name.clone()];
+                record.extend(index.map(|_| row.to_string()));
+                record.extend(columns.iter().map(|column| {
+                    column
+                        .values
+                        .get(row)
+                        .map_or_else(String::new, f64::to_string)
+                }));
+                write(record);
+            }
+        }
+        let bytes = table.into_inner().expect("a vector takes everything");
+        String::from_utf8(bytes).expect("written from strings")
+    }
+
+    /// The columns that have one number a layer, by `layer/column`: what a log of scalars takes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use burn::tensor::{Device, Tensor};
+    /// # use calcine_trace::{trace, watch::{Places, Zeros}};
+    /// # let x = Tensor::<2>::from_data([[0.0, 4.0], [-2.0, 8.0]], &Device::flex());
+    /// # let network = trace(&burn::nn::Relu::new(), x.clone(), |m, x| m.forward(x)).unwrap();
+    /// let watched = observe(&network, [x], &Places::activations(), &Zeros).unwrap();
+    /// assert_eq!(watched.scalars(), [("relu/sparsity".to_owned(), 0.5)]);
+    /// ```
+    #[must_use]
+    pub fn scalars(&self) -> Vec<(String, f64)> {
+        let of = |node: &WatchedNode<V>| {
+            let columns = node.value.columns().into_iter();
+            let layer = columns.filter(|column| column.per == Per::Layer);
+            let named = layer.filter_map(|column| {
+                let value = column.values.first()?;
+                Some((format!("{}/{}", node.name, column.name), *value))
+            });
+            named.collect::<Vec<_>>()
+        };
+        self.nodes.iter().flat_map(of).collect()
+    }
+}

@@ -1,0 +1,72 @@
+use burn::tensor::Tensor;
+
+use crate::activation::{Activation, Seen};
+use crate::count;
+use crate::statistic::Statistic;
+use crate::watched::{Column, Columns};
+
+/// How many values are exactly zero.
+///
+/// ```text
+/// sparsity = #{x = 0} / #x        apoz_c = #{x = 0 in channel c} / #{x in channel c}
+/// ```
+///
+/// APoZ is the average percentage of zeros of Hu et al. (2016), here as a share from 0 to 1, over samples
+/// and positions. Distiller gives both in percent. Counts are exact, for batches of less than 2³¹ values a
+/// channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Zeros;
+
+/// Zeros among a place's values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZeroCounts {
+    /// Of each channel.
+    pub zeros: Vec<u64>,
+    /// How many values each channel has.
+    pub positions: u64,
+}
+
+impl Statistic for Zeros {
+    type Value = ZeroCounts;
+
+    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
+        let zeros = batch.values.clone().equal_elem(0.0).int();
+        count::of(zeros.sum_dim(2).sum_dim(0).reshape([batch.channels()]))
+    }
+
+    fn merge(&self, all: (Vec<Tensor<1>>, Seen), one: (Vec<Tensor<1>>, Seen)) -> Vec<Tensor<1>> {
+        count::add(all.0, one.0)
+    }
+
+    fn value(&self, vectors: &[Vec<f64>], seen: Seen) -> ZeroCounts {
+        ZeroCounts {
+            zeros: count::total(vectors),
+            positions: seen.positions,
+        }
+    }
+}
+
+impl ZeroCounts {
+    /// The share of zeros in each channel, from 0 to 1.
+    #[must_use]
+    pub fn apoz(&self) -> Vec<f64> {
+        let share = |zeros: &u64| *zeros as f64 / self.positions as f64;
+        self.zeros.iter().map(share).collect()
+    }
+
+    /// The share of zeros in all, from 0 to 1.
+    #[must_use]
+    pub fn sparsity(&self) -> f64 {
+        let total = self.positions * self.zeros.len() as u64;
+        self.zeros.iter().sum::<u64>() as f64 / total as f64
+    }
+}
+
+impl Columns for ZeroCounts {
+    fn columns(&self) -> Vec<Column> {
+        vec![
+            Column::layer("sparsity", self.sparsity()),
+            Column::channels("apoz", self.apoz()),
+        ]
+    }
+}

@@ -1,0 +1,111 @@
+//! Weights of any Burn module from and to the files that PyTorch users have.
+//!
+//! | format | read | written |
+//! |---|---|---|
+//! | safetensors | [`load`], [`load_bytes`] | [`save`] |
+//! | PyTorch `.pt`, `.pth`, `.pth.tar`, `.ckpt`: zip, legacy pickle, tar | [`load`] | no |
+//!
+//! Files carry PyTorch's names and layouts: fully connected weights are `[out, in]`, and the scale
+//! and shift of a norm are called `weight` and `bias`. Names must otherwise be those of the module's fields. Checkpoints of
+//! Calcine's own runs have Burn's names and layouts, and say so; they are read too.
+//!
+//! # What is understood
+//!
+//! * **Keys and prefixes.** A checkpoint may keep its weights beneath any key or prefix (`state_dict`, `model`, `net`,
+//!   `model_ema`, `encoder.`): the one beneath which most of the module's parameters are is taken. If there are several,
+//!   as in a checkpoint with averaged weights beside the last ones, it is an error that lists them:
+//!   [`LoadOptions::key`] chooses.
+//! * **Wrappers.** The path elements `module`, `_orig_mod`, `_fsdp_wrapped_module` and `_checkpoint_wrapped_module` do not count.
+//! * **Pruning masks** of `torch.nn.utils.prune`: `weight_orig` is multiplied by `weight_mask`.
+//! * **Weight norms**, as `weight_g` and `weight_v` and as parametrizations: the weight is computed.
+//! * **Shared parameters.** If the module uses a parameter in two places, one of its names is enough. Two different
+//!   values are an error.
+//! * **Buffers** that are no weights (`num_batches_tracked`, `position_ids`, `anchors`, single numbers) are left out, and
+//!   named in the [`LoadReport`]. So is whatever lies beside the weights, like an optimizer's state.
+//! * **Whole modules** that were pickled (`torch.save(model)`), as their `state_dict()`.
+//!
+//! Everything else that does not fit is an error, of one line, and none of the module's values change;
+//! [`WeightsError::problems`] has it all. So are NaN and infinite values. [`LoadOptions::ignore`] leaves parameters as they are.
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot, SafetensorsStore};
+
+mod archive;
+mod assign;
+mod derived;
+mod error;
+mod file;
+mod ignore;
+mod names;
+mod options;
+mod problem;
+mod report;
+
+pub use derived::Derivation;
+use error::Kind;
+pub use error::WeightsError;
+pub use options::LoadOptions;
+pub use problem::Problem;
+pub use report::LoadReport;
+
+/// `model` with the weights of the file at `path`: [`LoadOptions::load`] without options.
+///
+/// What is remarkable about the file (weights under a prefix, masks, buffers that were left out) is logged.
+///
+/// # Errors
+///
+/// As of [`LoadOptions::load`].
+pub fn load<M: Module>(model: M, path: &Path) -> Result<M, WeightsError> {
+    Ok(LoadOptions::default().load(model, path)?.0)
+}
+
+/// `model` with the weights of a safetensors file that is already in memory, see [`load`].
+///
+/// # Errors
+///
+/// As of [`LoadOptions::load_bytes`].
+pub fn load_bytes<M: Module>(model: M, safetensors: &[u8]) -> Result<M, WeightsError> {
+    Ok(LoadOptions::default().load_bytes(model, safetensors)?.0)
+}
+
+/// Writes the weights of `model` to a safetensors file that PyTorch's `load_state_dict` accepts.
+///
+/// The file is written atomically, replacing what was there. Equal weights give equal bytes. Batch-norm statistics include the last training step. Reads all parameters from the
+/// device.
+///
+/// # Errors
+///
+/// If the file cannot be written, or a parameter is quantized, which the format cannot express.
+///
+/// # Examples
+///
+/// ```
+/// use burn::nn::{Linear, LinearConfig};
+/// use burn::tensor::Device;
+///
+/// let device = Device::flex();
+/// let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("linear.safetensors");
+///
+/// let layer: Linear = LinearConfig::new(3, 2).init(&device);
+/// calcine_weights::save(&layer, &path)?;
+/// let same = calcine_weights::load(LinearConfig::new(3, 2).init(&device), &path)?;
+/// assert_eq!(same.weight.val().into_data(), layer.weight.val().into_data());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn save<M: Module>(model: &M, path: &Path) -> Result<(), WeightsError> {
+    // One entry of metadata: the order of several is that of a hash map, and differs between runs.
+    let failed = |error| WeightsError::new(Some(path), Kind::Write(error));
+    let mut file = SafetensorsStore::from_bytes(None)
+        .skip_enum_variants(true)
+        .with_to_adapter(BurnToPyTorchAdapter)
+        .clear_metadata()
+        .metadata("format", "pt");
+    // Folds the statistics of the last training step in, which visitors do not see.
+    let folded = model.valid();
+    folded.save_into(&mut file).map_err(failed)?;
+    let bytes = file.get_bytes().map_err(failed)?;
+    calcine_files::write(path, bytes).map_err(|error| failed(error.into()))
+}

@@ -1,0 +1,13 @@
+//! All integration tests of the crate, as one binary.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests panic and print; clippy exempts only the test functions themselves"
+)]
+
+mod checkpoints;
+mod damaged;
+mod import;
+mod rows;
+mod torch;
