@@ -12,7 +12,9 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Device, Tensor, TensorData};
-use calcine::quantize::{AwareNetwork, Calibration, Method, Quantized, Settings, quantize};
+use calcine::quantize::{
+    Calibration, Method, QatNetwork, QuantizationSettings, Quantized, quantize,
+};
 use calcine::trace::{Network, trace};
 use calcine::zoo::ResNetConfig;
 use calcine_benches::batch;
@@ -43,8 +45,8 @@ fn images(count: usize) -> Tensor<4> {
 
 fn quantized() -> Quantized {
     let network = network();
-    let seen = Calibration::of(&network, &[images(20)]).expect("it calibrates");
-    quantize(&network, &seen, &Settings::default()).expect("it is quantized")
+    let calibration = Calibration::of(&network, &[images(20)]).expect("it calibrates");
+    quantize(&network, &calibration, &QuantizationSettings::default()).expect("it is quantized")
 }
 
 /// Prints the least and the median time of a round, in milliseconds.
@@ -99,20 +101,25 @@ fn memory() {
 
 fn step(name: &str, method: Method) {
     let network = network();
-    let seen = Calibration::of(&network, &[images(20)]).expect("it calibrates");
-    let aware = AwareNetwork::new(network, &seen, &Settings::default(), method);
-    let aware = aware.expect("it is prepared").train();
+    let calibration = Calibration::of(&network, &[images(20)]).expect("it calibrates");
+    let qat = QatNetwork::new(
+        network,
+        &calibration,
+        &QuantizationSettings::default(),
+        method,
+    );
+    let qat = qat.expect("it is prepared").train();
     let mut optimizer = SgdConfig::new().init();
-    let mut aware = Some(aware);
+    let mut qat = Some(qat);
     let (x, y) = batch(&Device::flex().autodiff());
     time(&format!("step {name}"), || {
         let [n] = y.dims();
-        let model = aware.take().expect("there is always one");
+        let model = qat.take().expect("there is always one");
         let logits: Tensor<2> = model.forward(x.clone());
         let logits = burn::tensor::activation::log_softmax(logits, 1);
         let loss = logits.gather(1, y.clone().reshape([n, 1])).mean().neg();
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
-        aware = Some(optimizer.step(0.01, model, gradients));
+        qat = Some(optimizer.step(0.01, model, gradients));
     });
 }
 

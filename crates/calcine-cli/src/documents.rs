@@ -279,7 +279,7 @@ const OF_RUNS: [&str; 17] = [
     "sparsity.csv",
     "suggested.toml",
     "thinned.safetensors",
-    "widths.csv",
+    "mixed_precision.csv",
 ];
 
 /// That a file is there, if the word is one of the repository or of a run. `recipes/NAME.toml` and the like stand for

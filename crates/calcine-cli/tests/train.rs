@@ -186,7 +186,7 @@ fn quantization_aware_runs_resume_and_end_in_the_same_bytes() {
     for method in ["linear", "lsq"] {
         let text = format!(
             "format = 1\n[train]\nepochs = 3\nlr = 0.02\nmomentum = 0.9\n\
-             [quantize.weights]\nbits = 4\nclip = \"mse\"\n[quantize.activations]\nbits = 4\nclip = \"mse\"\n\
+             [quantize.weights]\nbits = 4\nrange_estimator = \"mse\"\n[quantize.activations]\nbits = 4\nrange_estimator = \"mse\"\n\
              [quantize.training]\nmethod = \"{method}\"\nimages = 32\n\
              start = 1\nfreeze_ranges = 2\n"
         );
@@ -223,7 +223,7 @@ momentum = 0.9
 [pruner.channels]
 params = ["**.weight", "!fc3.weight"]
 score = "l1"
-grain = "filter"
+granularity = "filter"
 dependency = "auto"
 level = 0.5
 

@@ -59,7 +59,7 @@ impl DistillerQuantizer {
     pub fn quantizer(&self) -> Option<Quantizer> {
         let whole = self.zero_point.fract() == 0.0 && self.zero_point.abs() <= 131_072.0;
         whole.then(|| Quantizer {
-            step: (1.0 / f64::from(self.scale)) as f32,
+            scale: (1.0 / f64::from(self.scale)) as f32,
             zero: -(self.zero_point as i32),
             low: self.low,
             high: self.high,
@@ -76,8 +76,8 @@ impl From<Quantizer> for DistillerQuantizer {
     )]
     fn from(ours: Quantizer) -> Self {
         Self {
-            scale: (1.0 / f64::from(ours.step)) as f32,
-            zero_point: -(ours.zero as f32),
+            scale: (1.0 / f64::from(ours.scale)) as f32,
+            zero_point: -(ours.zero_point as f32),
             low: ours.low,
             high: ours.high,
         }
@@ -94,7 +94,7 @@ mod tests {
     fn conventions_differ_at_ties_with_odd_zero_points_and_nowhere_else() {
         for zero in -9..=9_i32 {
             let ours = Quantizer {
-                step: 0.25,
+                scale: 0.25,
                 zero,
                 low: -40,
                 high: 40,

@@ -30,7 +30,7 @@ pub fn reaches<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32 && in_host_memory(&tensor.device())
 }
 
-/// The nearest whole number within `ends`, which are whole numbers up to 2²² themselves; ties to even. What is no number
+/// The nearest whole number within `first_last`, which are whole numbers up to 2²² themselves; ties to even. What is no number
 /// stays so.
 #[inline(always)]
 #[must_use]
@@ -108,7 +108,7 @@ pub fn zip<const D: usize>(
     first.tensor()
 }
 
-/// `change((x + bias) · factor)` of each channel along an axis, both steps rounded to `f32`.
+/// `change((x + bias) · factor)` of each channel along an axis, both scales rounded to `f32`.
 ///
 /// # Shapes
 ///
@@ -153,7 +153,7 @@ pub(crate) struct Replaced<const D: usize> {
 }
 
 /// Finds for each number of a tensor on the tape the new one, and whether the gradient passes there. `None` if a sum of the
-/// two parts would not be the new number to the bit; numbers up to half a step from their quantized ones are.
+/// two parts would not be the new number to the bit; numbers up to half a scale from their quantized ones are.
 pub(crate) fn replaced<const D: usize>(
     tensor: Tensor<D>,
     change: impl Fn(f32) -> (f32, bool) + Sync,

@@ -1,7 +1,7 @@
 //! A quantized network's forward pass.
 
 use burn::tensor::Tensor;
-use calcine_graph::{Arithmetic, Graph, Kind, Map, Node, Op, Reduction, ValueId};
+use calcine_graph::{Arithmetic, ElementKind, Graph, Map, Node, Op, Reduction, ValueId};
 use calcine_quant::host;
 use calcine_trace::{AnyTensor, ForwardError, batch_size, evaluate, try_compute};
 
@@ -14,7 +14,7 @@ use crate::{Quantized, Quantizer};
 /// A value in a pass.
 #[derive(Clone)]
 enum Held {
-    /// `q − zero`, whole numbers in `f32`.
+    /// `q − zero_point`, whole numbers in `f32`.
     Ints(AnyTensor, Quantizer),
     /// Anything else.
     Plain(AnyTensor),
@@ -48,11 +48,11 @@ impl Quantized {
     /// # Errors
     ///
     /// If number, kind or shape of the inputs are others than the network's, or if a node cannot be computed, as a look-up
-    /// beyond the end of a table. A panic of `watch` is not caught.
+    /// beyond the end of a table. A panic of `observe` is not caught.
     pub fn run(
         &self,
         inputs: Vec<AnyTensor>,
-        watch: &mut dyn FnMut(&Node, AnyTensor),
+        observe: &mut dyn FnMut(&Node, AnyTensor),
     ) -> Result<Vec<AnyTensor>, ForwardError> {
         self.pass(inputs, Some(watch))
     }
@@ -73,13 +73,13 @@ impl Quantized {
         pass.values.resize_with(self.graph.values.len(), || None);
         for (&id, input) in self.graph.inputs.iter().zip(inputs) {
             if pass.uses[id.0] > 0 {
-                pass.values[id.0] = Some(held(input, self.grids[id.0]));
+                pass.values[id.0] = Some(held(input, self.quantizers[id.0]));
             }
         }
         for (index, node) in self.graph.nodes.iter().enumerate() {
             let result = try_compute(node, || pass.node(index, node))?;
             if let Some(watch) = &mut watch {
-                watch(node, real(result.clone()));
+                observe(node, real(result.clone()));
             }
             if pass.uses[node.output.0] > 0 {
                 pass.values[node.output.0] = Some(result);
@@ -119,28 +119,28 @@ impl Pass<'_> {
     /// A node's result.
     fn node(&mut self, index: usize, node: &Node) -> Held {
         let (network, batch) = (self.network, self.batch);
-        let grid = network.grids[node.output.0];
+        let quantizer = network.quantizers[node.output.0];
         if let (Some(ready), Op::Embedding) = (network.ready.get(&index), &node.op) {
             let rows = real(self.take(node.inputs[1]));
             let operands = vec![ready.weights[0].clone(), rows];
-            return held(evaluate(&network.graph, node, operands, batch), grid);
+            return held(evaluate(&network.graph, node, operands, batch), quantizer);
         }
         if let Some(ready) = network.ready.get(&index) {
             let x = self.take(node.inputs[0]);
-            return self.layer(index, ready, node, x, grid);
+            return self.layer(index, ready, node, x, quantizer);
         }
         if taken_over(&network.graph, &network.uses, &network.layers, index) {
             return self.take(node.inputs[0]);
         }
         let mut operands: Vec<Held> = node.inputs.iter().map(|id| self.take(*id)).collect();
-        if let Some(grid) = grid {
-            operands = match self.in_integers(index, node, operands, grid) {
+        if let Some(quantizer) = quantizer {
+            operands = match self.in_integers(index, node, operands, quantizer) {
                 Ok(result) => return result,
                 Err(operands) => operands,
             };
         }
         let operands = operands.into_iter().map(real).collect();
-        held(evaluate(&network.graph, node, operands, batch), grid)
+        held(evaluate(&network.graph, node, operands, batch), quantizer)
     }
 
     /// A node that whole numbers suffice for; the operands of others.
@@ -149,22 +149,22 @@ impl Pass<'_> {
         index: usize,
         node: &Node,
         operands: Vec<Held>,
-        grid: Quantizer,
+        quantizer: Quantizer,
     ) -> Result<Held, Vec<Held>> {
         let network = self.network;
         let usual = |operands| evaluate(&network.graph, node, operands, self.batch);
-        if network.uses.keeps_grid(index, &node.op) {
+        if network.uses.keeps_quantizer(index, &node.op) {
             return match operands.first().and_then(Held::quantizer) {
-                Some(own) if own == grid => {
+                Some(own) if own == quantizer => {
                     let mut operands = operands.into_iter();
                     let x = operands.next().map(Held::tensor).expect("it is the first");
                     let moved = match &node.op {
-                        _ if network.uses.clamps[index] => capped(x, &node.op, grid),
+                        _ if network.uses.clamps[index] => capped(x, &node.op, quantizer),
                         // No integer is below zero's.
-                        Op::Map(Map::Relu) if grid.centred()[0] >= 0.0 => x,
+                        Op::Map(Map::Relu) if quantizer.centred()[0] >= 0.0 => x,
                         _ => usual(std::iter::once(x).chain(operands.map(real)).collect()),
                     };
-                    Ok(Held::Ints(moved, grid))
+                    Ok(Held::Ints(moved, quantizer))
                 }
                 _ => Err(operands),
             };
@@ -172,16 +172,17 @@ impl Pass<'_> {
         let owns: Vec<Option<Quantizer>> = operands.iter().map(Held::quantizer).collect();
         let all: Option<Vec<Quantizer>> = owns.iter().copied().collect();
         match (&node.op, all.as_deref()) {
-            (Op::Zip(Arithmetic::Add), Some(&[a, b])) => {
-                Ok(Held::Ints(added(operands, [a, b], grid, usual), grid))
-            }
+            (Op::Zip(Arithmetic::Add), Some(&[a, b])) => Ok(Held::Ints(
+                added(operands, [a, b], quantizer, usual),
+                quantizer,
+            )),
             (Op::Zip(Arithmetic::Multiply) | Op::Matmul, Some(&[a, b])) => {
                 let last = operands[0].shape().last().copied().unwrap_or(1);
                 let summed = if node.op == Op::Matmul { last } else { 1 };
                 let Some(split) = product_split(a, b, summed as u64) else {
                     return Err(operands);
                 };
-                let factor = rescale(a.step * b.step, Some(grid));
+                let factor = rescale(a.scale * b.scale, Some(quantizer));
                 let mut tensors = operands.into_iter().map(Held::tensor).collect::<Vec<_>>();
                 let products = match split.is_whole() {
                     true => usual(tensors),
@@ -193,15 +194,17 @@ impl Pass<'_> {
                         total.rounded(None)
                     }
                 };
-                Ok(Held::Ints(rescaled(products, factor, grid), grid))
+                Ok(Held::Ints(rescaled(products, factor, quantizer), quantizer))
             }
             (Op::Concat(_), Some(_)) => {
-                let on_grid = |operand: Held| match operand {
-                    Held::Ints(x, own) => rescaled(x, factor(f64::from(own.step), grid), grid),
+                let fake_quantized = |operand: Held| match operand {
+                    Held::Ints(x, own) => {
+                        rescaled(x, factor(f64::from(own.scale), quantizer), quantizer)
+                    }
                     Held::Plain(x) => x,
                 };
-                let all = operands.into_iter().map(on_grid).collect();
-                Ok(Held::Ints(usual(all), grid))
+                let all = operands.into_iter().map(fake_quantized).collect();
+                Ok(Held::Ints(usual(all), quantizer))
             }
             (op, _) => {
                 let count = averaged(op, &network.graph, node, self.batch);
@@ -215,8 +218,8 @@ impl Pass<'_> {
                 let sums = summed(x.expect("it is the first"), digits, count as u64, usual);
                 #[allow(clippy::cast_precision_loss, reason = "counts of places")]
                 let count = count as f64;
-                let factor = factor(f64::from(own.step) / count, grid);
-                Ok(Held::Ints(rescaled(sums, factor, grid), grid))
+                let factor = factor(f64::from(own.scale) / count, quantizer);
+                Ok(Held::Ints(rescaled(sums, factor, quantizer), quantizer))
             }
         }
     }
@@ -228,7 +231,7 @@ impl Pass<'_> {
         ready: &Ready,
         node: &Node,
         x: Held,
-        grid: Option<Quantizer>,
+        quantizer: Option<Quantizer>,
     ) -> Held {
         let graph = &self.network.graph;
         let layer = &self.network.layers[&index];
@@ -236,23 +239,26 @@ impl Pass<'_> {
         match (x, layer.dynamic) {
             (Held::Ints(x, _), _) => {
                 let (sums, bias) = self.sums(ready, node, x, true);
-                let scaled = requantized(sums, outputs, bias, &ready.factor, grid);
-                match grid {
-                    Some(grid) => Held::Ints(scaled, grid),
+                let scaled = requantized(sums, outputs, bias, &ready.factor, quantizer);
+                match quantizer {
+                    Some(quantizer) => Held::Ints(scaled, quantizer),
                     None => Held::Plain(scaled),
                 }
             }
             (Held::Plain(x), Some(dynamic)) => {
-                let (x, step) = dynamic.quantized(x);
+                let (x, scale) = dynamic.quantized(x);
                 let (sums, _) = self.sums(ready, node, x, false);
                 let scaled = sums.scaled(outputs, ready.factor.tensor.clone());
-                let floats = each(scaled, |scaled| scaled * step);
-                held(floats.shifted(outputs, ready.bias.tensor.clone()), grid)
+                let floats = each(scaled, |scaled| scaled * scale);
+                held(
+                    floats.shifted(outputs, ready.bias.tensor.clone()),
+                    quantizer,
+                )
             }
             (Held::Plain(x), None) => {
                 let operands = vec![x, ready.weights[0].clone()];
                 let sums = evaluate(graph, node, operands, self.batch);
-                held(sums.shifted(outputs, ready.bias.tensor.clone()), grid)
+                held(sums.shifted(outputs, ready.bias.tensor.clone()), quantizer)
             }
         }
     }
@@ -286,7 +292,7 @@ fn requantized(
     axis: usize,
     bias: Option<&Vector>,
     factor: &Vector,
-    grid: Option<Quantizer>,
+    quantizer: Option<Quantizer>,
 ) -> AnyTensor {
     if in_host_memory(&sums) {
         let shape = sums.shape();
@@ -296,7 +302,7 @@ fn requantized(
         let flat: Tensor<3> = flat.reshape([samples, channels, places]);
         let none = vec![0.0; channels];
         let (bias, factor) = (bias.map_or(&none, |bias| &bias.values), &factor.values);
-        let scaled = match grid.map(|grid| grid.centred()) {
+        let scaled = match quantizer.map(|quantizer| quantizer.centred()) {
             Some(ends) => host::scale_channels(flat, 1, bias, factor, |x| host::nearest(x, ends)),
             None => host::scale_channels(flat, 1, bias, factor, |x| x),
         };
@@ -307,8 +313,8 @@ fn requantized(
         None => sums,
     };
     let scaled = sums.scaled(axis, factor.tensor.clone());
-    match grid {
-        Some(grid) => rounded(scaled, grid),
+    match quantizer {
+        Some(quantizer) => rounded(scaled, quantizer),
         None => scaled,
     }
 }
@@ -320,24 +326,24 @@ fn in_host_memory(tensor: &AnyTensor) -> bool {
 }
 
 /// `clamp(round(x · factor))`.
-fn rescaled(ints: AnyTensor, factor: f32, grid: Quantizer) -> AnyTensor {
+fn rescaled(ints: AnyTensor, factor: f32, quantizer: Quantizer) -> AnyTensor {
     if in_host_memory(&ints) {
-        let ends = grid.centred();
+        let ends = quantizer.centred();
         return each(ints, |ints| {
             host::map(ints, |x| host::nearest(x * factor, ends))
         });
     }
-    rounded(times(ints, factor), grid)
+    rounded(times(ints, factor), quantizer)
 }
 
 /// `clamp(round(a · f32(scale_a / scale) + b · f32(scale_b / scale)))`.
 fn added(
     operands: Vec<Held>,
     owns: [Quantizer; 2],
-    grid: Quantizer,
+    quantizer: Quantizer,
     usual: impl Fn(Vec<AnyTensor>) -> AnyTensor,
 ) -> AnyTensor {
-    let factors = owns.map(|own| factor(f64::from(own.step), grid));
+    let factors = owns.map(|own| factor(f64::from(own.scale), quantizer));
     let tensors: Vec<AnyTensor> = operands.into_iter().map(Held::tensor).collect();
     if let [a, b] = &tensors[..]
         && a.shape() == b.shape()
@@ -347,13 +353,13 @@ fn added(
         let shape = a.shape();
         let flat: Vec<Tensor<1>> = tensors.into_iter().filter_map(AnyTensor::flat).collect();
         let [a, b] = <[Tensor<1>; 2]>::try_from(flat).expect("both are floats");
-        let ([of_a, of_b], ends) = (factors, grid.centred());
+        let ([of_a, of_b], ends) = (factors, quantizer.centred());
         let sums = host::zip(a, b, |a, b| host::nearest(a * of_a + b * of_b, ends));
         return AnyTensor::shaped(sums, &shape);
     }
     let scaled = tensors.into_iter().zip(factors);
     let scaled = scaled.map(|(tensor, factor)| times(tensor, factor));
-    rounded(usual(scaled.collect()), grid)
+    rounded(usual(scaled.collect()), quantizer)
 }
 
 /// How products of whole numbers, or sums of so many of them, are computed exactly; `None` if they may be larger than 2³¹.
@@ -395,20 +401,20 @@ fn summed(
     total.rounded(None)
 }
 
-/// The tensor on its grid, if it has one.
-fn held(tensor: AnyTensor, grid: Option<Quantizer>) -> Held {
-    match grid.filter(|_| tensor.kind() == Kind::Float) {
-        Some(grid) if in_host_memory(&tensor) => {
-            let ends = grid.centred();
+/// The tensor on its quantizer, if it has one.
+fn held(tensor: AnyTensor, quantizer: Option<Quantizer>) -> Held {
+    match quantizer.filter(|_| tensor.kind() == ElementKind::Float) {
+        Some(quantizer) if in_host_memory(&tensor) => {
+            let ends = quantizer.centred();
             let ints = each(tensor, |x| {
-                host::map(x, |x| host::nearest(x / grid.step, ends))
+                host::map(x, |x| host::nearest(x / quantizer.scale, ends))
             });
-            Held::Ints(ints, grid)
+            Held::Ints(ints, quantizer)
         }
-        Some(grid) => {
-            let step = f64::from(grid.step);
-            let ints = each(tensor, |x| x.div_scalar(step));
-            Held::Ints(rounded(ints, grid), grid)
+        Some(quantizer) => {
+            let scale = f64::from(quantizer.scale);
+            let ints = each(tensor, |x| x.div_scalar(scale));
+            Held::Ints(rounded(ints, quantizer), quantizer)
         }
         None => Held::Plain(tensor),
     }
@@ -417,9 +423,9 @@ fn held(tensor: AnyTensor, grid: Option<Quantizer>) -> Held {
 /// The numbers that it stands for.
 fn real(held: Held) -> AnyTensor {
     match held {
-        Held::Ints(ints, grid) => {
-            let step = f64::from(grid.step);
-            each(ints, |ints| ints.mul_scalar(step))
+        Held::Ints(ints, quantizer) => {
+            let scale = f64::from(quantizer.scale);
+            each(ints, |ints| ints.mul_scalar(scale))
         }
         Held::Plain(plain) => plain,
     }
@@ -428,14 +434,14 @@ fn real(held: Held) -> AnyTensor {
 /// Each element of a float tensor.
 fn each(tensor: AnyTensor, change: impl FnOnce(Tensor<1>) -> Tensor<1>) -> AnyTensor {
     let shape = tensor.shape();
-    let flat = tensor.flat().expect("what has a grid is float");
+    let flat = tensor.flat().expect("what has a quantizer is float");
     AnyTensor::shaped(change(flat), &shape)
 }
 
 /// `f32(scale / the quantizer's scale)`.
 #[allow(clippy::cast_possible_truncation, reason = "factors are f32")]
-fn factor(scale: f64, grid: Quantizer) -> f32 {
-    (scale / f64::from(grid.step)) as f32
+fn factor(scale: f64, quantizer: Quantizer) -> f32 {
+    (scale / f64::from(quantizer.scale)) as f32
 }
 
 /// Times a factor, in `f32`.
@@ -448,22 +454,22 @@ fn times(ints: AnyTensor, factor: f32) -> AnyTensor {
     clippy::cast_possible_truncation,
     reason = "bounds become integers of a quantizer"
 )]
-fn capped(x: AnyTensor, op: &Op, grid: Quantizer) -> AnyTensor {
+fn capped(x: AnyTensor, op: &Op, quantizer: Quantizer) -> AnyTensor {
     let high = match op {
         Op::Map(Map::Clamp { high, .. }) => *high,
         _ => f64::INFINITY,
     };
-    let high = f64::from(grid.quantize(high as f32) - grid.zero);
+    let high = f64::from(quantizer.quantize(high as f32) - quantizer.zero_point);
     each(x, |x| x.clamp_min(0.0).clamp_max(high))
 }
 
-/// The nearest whole numbers of a grid.
-fn rounded(scaled: AnyTensor, grid: Quantizer) -> AnyTensor {
+/// The nearest whole numbers of a quantizer.
+fn rounded(scaled: AnyTensor, quantizer: Quantizer) -> AnyTensor {
     if in_host_memory(&scaled) {
-        let ends = grid.centred();
+        let ends = quantizer.centred();
         return each(scaled, |x| host::map(x, |x| host::nearest(x, ends)));
     }
-    let [low, high] = grid.centred().map(f64::from);
+    let [low, high] = quantizer.centred().map(f64::from);
     each(scaled, |scaled| scaled.round().clamp(low, high))
 }
 

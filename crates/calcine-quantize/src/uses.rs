@@ -10,7 +10,7 @@ pub(crate) struct Uses {
     pub(crate) counts: Vec<usize>,
     /// Batch norms whose work is done by the layer before them.
     pub(crate) folded: Vec<bool>,
-    /// Clamps from zero whose upper end is that of the grid before them.
+    /// Clamps from zero whose upper end is that of the quantizer before them.
     pub(crate) clamps: Vec<bool>,
 }
 
@@ -109,8 +109,8 @@ impl Uses {
         last.map_or(id, |user| graph.nodes[user].output)
     }
 
-    /// Whether the node does nothing to a grid but drop negative numbers.
-    pub(crate) fn keeps_grid(&self, index: usize, op: &Op) -> bool {
+    /// Whether the node does nothing to a quantizer but drop negative numbers.
+    pub(crate) fn keeps_quantizer(&self, index: usize, op: &Op) -> bool {
         self.folded[index] || self.clamps[index] || passes(op)
     }
 }
@@ -157,7 +157,7 @@ pub(crate) fn output_axis(op: &Op) -> usize {
     }
 }
 
-/// Whether the node only moves numbers, or drops negative ones: its result has its operand's grid.
+/// Whether the node only moves numbers, or drops negative ones: its result has its operand's quantizer.
 pub(crate) fn passes(op: &Op) -> bool {
     match op {
         Op::MaxPool(_)

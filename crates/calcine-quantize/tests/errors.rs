@@ -1,7 +1,9 @@
 //! What cannot be quantized says what and where.
 
 use burn::tensor::Tensor;
-use calcine_quantize::{AwareNetwork, Calibration, Method, QuantizeError, Settings, quantize};
+use calcine_quantize::{
+    Calibration, Method, QatNetwork, QuantizationSettings, QuantizeError, quantize,
+};
 use calcine_testkit::each;
 
 use crate::models::{images, network, settings};
@@ -49,10 +51,12 @@ fn settings_say_what_is_wrong_with_them() {
 #[test]
 fn what_does_not_fit_is_named() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let refused = |text: &str| {
         let asked = settings(text);
-        quantize(&network, &seen, &asked).unwrap_err().to_string()
+        quantize(&network, &calibration, &asked)
+            .unwrap_err()
+            .to_string()
     };
     let rows = [
         (
@@ -82,21 +86,21 @@ fn what_does_not_fit_is_named() {
     });
     let none: Result<_, QuantizeError> = Calibration::of::<Tensor<4>>(&network, &[]);
     assert!(matches!(none, Err(QuantizeError::NoBatch)));
-    let mut partly = seen.clone();
+    let mut partly = calibration.clone();
     partly.values.remove("head");
     assert!(
-        quantize(&network, &partly, &Settings::default()).is_ok(),
-        "the last sums have no grid"
+        quantize(&network, &partly, &QuantizationSettings::default()).is_ok(),
+        "the last sums have no quantizer"
     );
     partly.values.remove("stem_norm.relu");
-    let error = quantize(&network, &partly, &Settings::default()).unwrap_err();
+    let error = quantize(&network, &partly, &QuantizationSettings::default()).unwrap_err();
     assert!(error.to_string().contains("`stem_norm.relu`"), "{error}");
 }
 
 #[test]
 fn networks_that_train_say_what_does_not_fit_too() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let rows = [
         (Method::Lsq, 1, "is 1, expected 2 to 16"),
         (Method::Linear { decay: 0.9 }, 1, "is 1, expected 2 to 16"),
@@ -105,32 +109,32 @@ fn networks_that_train_say_what_does_not_fit_too() {
         (Method::Pact, 16, "is 16, expected 1 to 15"),
     ];
     each(rows, |(method, bits, expected)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.weights.bits = *bits;
-        let error = AwareNetwork::new(network.clone(), &seen, &settings, *method).unwrap_err();
+        let error = QatNetwork::new(network.clone(), &calibration, &settings, *method).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     });
     let asked = settings("[weights]\ngroup = 4");
-    let error = AwareNetwork::new(network.clone(), &seen, &asked, Method::Lsq).unwrap_err();
+    let error = QatNetwork::new(network.clone(), &calibration, &asked, Method::Lsq).unwrap_err();
     assert!(error.to_string().contains("`weights.group`"), "{error}");
     let asked = settings("[accumulator]\nbits = 16");
-    let aware = AwareNetwork::new(network, &seen, &asked, Method::Lsq).unwrap();
-    let error = aware.quantized().unwrap_err().to_string();
+    let qat = QatNetwork::new(network, &calibration, &asked, Method::Lsq).unwrap();
+    let error = qat.quantized().unwrap_err().to_string();
     assert!(error.contains("beyond 32767"), "{error}");
 }
 
 #[test]
-fn ends_and_overrides_have_bits_of_their_own() {
+fn first_last_and_overrides_have_bits_of_their_own() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let bits = |text: &str| {
         let asked = settings(&format!("[weights]\nbits = 4\n{text}"));
-        let quantized = quantize(&network, &seen, &asked).unwrap();
+        let quantized = quantize(&network, &calibration, &asked).unwrap();
         let bits = quantized
             .layers()
             .map(|layer| layer.bits)
             .collect::<Vec<_>>();
-        let integers = quantized.grid("input").map(|grid| grid.high);
+        let integers = quantized.quantizer("input").map(|quantizer| quantizer.high);
         (bits, integers)
     };
     assert_eq!(bits(""), (vec![4; 6], Some(255)));

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 use burn::module::Module;
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_graph::Graph;
 use calcine_schedule::{Cosine, Cubic, Exponential, Linear};
 use calcine_train::Driver;
@@ -42,7 +42,7 @@ pub struct Pruner<'a, M> {
     graph: Option<&'a Graph>,
     parameters: Vec<String>,
     score: String,
-    grain: Grain,
+    granularity: Granularity,
     level: Level,
     global: bool,
     dependency: bool,
@@ -119,7 +119,7 @@ impl<'a, M: Module> Pruner<'a, M> {
             graph: None,
             parameters: Vec::new(),
             score: "magnitude".to_owned(),
-            grain: Grain::Element,
+            granularity: Granularity::Element,
             level: Level::from(0.5),
             global: false,
             dependency: false,
@@ -144,8 +144,11 @@ impl<'a, M: Module> Pruner<'a, M> {
     }
 
     /// Prunes units of this granularity.
-    pub fn grain(self, grain: Grain) -> Self {
-        Self { grain, ..self }
+    pub fn granularity(self, granularity: Granularity) -> Self {
+        Self {
+            granularity,
+            ..self
+        }
     }
 
     /// Prunes so much: a share from 0 to 1, or a curve over the window.
@@ -167,7 +170,7 @@ impl<'a, M: Module> Pruner<'a, M> {
         Self {
             graph: Some(graph),
             dependency: true,
-            grain: Grain::Filter,
+            granularity: Granularity::Filter,
             ..self
         }
     }
@@ -239,7 +242,7 @@ impl<'a, M: Module> Pruner<'a, M> {
             &format!("[{}]", parameters.join(", ")),
         );
         line("score", &text(&self.score));
-        line("grain", &text(&self.grain.to_string()));
+        line("granularity", &text(&self.granularity.to_string()));
         line("level", &self.level.to_toml());
         if self.global {
             line("scope", "\"global\"");

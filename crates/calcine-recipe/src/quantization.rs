@@ -2,8 +2,8 @@ use std::fmt;
 use std::ops::Range;
 
 use calcine_quantize::{
-    ActivationSettings, Clip, EndSettings, FloatType, Method, Override, Preparation, Rounding,
-    Scheme, Settings, SumSettings, WeightSettings,
+    AccumulatorSettings, ActivationSettings, FirstLastSettings, FloatType, Method, Override,
+    Preparation, QuantizationSettings, RangeEstimator, Rounding, Scheme, WeightSettings,
 };
 
 use crate::section::{At, Section};
@@ -11,9 +11,9 @@ use crate::section::{At, Section};
 /// `[quantize]`: how a network is quantized, after training or, in a recipe with `[train]`, while it trains.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Quantization {
+pub struct RecipeQuantization {
     /// Bits, schemes and range estimators, of all layers and of some.
-    pub settings: Settings,
+    pub settings: QuantizationSettings,
     /// `[quantize.training]`: how the network trains with them. Of no use in a recipe without `[train]`.
     pub training: QuantizationSchedule,
 }
@@ -92,13 +92,13 @@ impl Places {
     }
 }
 
-impl Quantization {
+impl RecipeQuantization {
     /// Reads the table of a recipe that trains, or of one that does not.
     pub(crate) fn read(section: Section<'_>, trains: bool) -> Option<Self> {
         let problems = section.problems;
         let before = problems.len();
         let mut places = Places::default();
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         if let Some(table) = section.table("prepare") {
             settings.prepare = preparation(table, &mut places);
         }
@@ -207,7 +207,11 @@ fn weights(section: Section<'_>, places: &mut Places) -> WeightSettings {
     let group = section.count("group");
     let group = group.map(|group| At::new(group.value as usize, group.span));
     places.put("weights.group", &mut read.group, some(group));
-    places.put("weights.clip", &mut read.clip, clip(&section, "clip"));
+    places.put(
+        "weights.range_estimator",
+        &mut read.range_estimator,
+        range_estimator(&section, "range_estimator"),
+    );
     places.put(
         "weights.power_of_two",
         &mut read.power_of_two,
@@ -240,7 +244,11 @@ fn activations(section: Section<'_>, places: &mut Places) -> ActivationSettings 
         &mut read.scheme,
         section.word("scheme", &SCHEMES),
     );
-    places.put("activations.clip", &mut read.clip, clip(&section, "clip"));
+    places.put(
+        "activations.range_estimator",
+        &mut read.range_estimator,
+        range_estimator(&section, "range_estimator"),
+    );
     places.put(
         "activations.power_of_two",
         &mut read.power_of_two,
@@ -255,8 +263,8 @@ fn activations(section: Section<'_>, places: &mut Places) -> ActivationSettings 
     read
 }
 
-fn accumulator(section: Section<'_>, places: &mut Places) -> SumSettings {
-    let mut read = SumSettings::default();
+fn accumulator(section: Section<'_>, places: &mut Places) -> AccumulatorSettings {
+    let mut read = AccumulatorSettings::default();
     places.put("accumulator.bits", &mut read.bits, bits(&section, "bits"));
     places.put(
         "accumulator.bias_bits",
@@ -267,8 +275,8 @@ fn accumulator(section: Section<'_>, places: &mut Places) -> SumSettings {
     read
 }
 
-fn first_last(section: Section<'_>, places: &mut Places) -> EndSettings {
-    let mut read = EndSettings::default();
+fn first_last(section: Section<'_>, places: &mut Places) -> FirstLastSettings {
+    let mut read = FirstLastSettings::default();
     let weight_bits = bits(&section, "weight_bits");
     let activation_bits = bits(&section, "activation_bits");
     places.put(
@@ -296,8 +304,8 @@ fn layer(section: Section<'_>, places: &mut Places) -> Option<Override> {
         "float",
         "weight_bits",
         "activation_bits",
-        "weight_clip",
-        "activation_clip",
+        "weight_range_estimator",
+        "activation_range_estimator",
         "weight_stretch",
         "activation_stretch",
     ];
@@ -336,12 +344,16 @@ fn layer(section: Section<'_>, places: &mut Places) -> Option<Override> {
         &mut read.activation_bits,
         some(activation_bits),
     );
-    let [of_weights, of_activations] =
-        ["weight_clip", "activation_clip"].map(|key| some(clip(&section, key)));
-    places.put(field("weight_clip"), &mut read.weight_clip, of_weights);
+    let [of_weights, of_activations] = ["weight_range_estimator", "activation_range_estimator"]
+        .map(|key| some(range_estimator(&section, key)));
     places.put(
-        field("activation_clip"),
-        &mut read.activation_clip,
+        field("weight_range_estimator"),
+        &mut read.weight_range_estimator,
+        of_weights,
+    );
+    places.put(
+        field("activation_range_estimator"),
+        &mut read.activation_range_estimator,
         of_activations,
     );
     let [of_weights, of_activations] =
@@ -361,7 +373,7 @@ fn layer(section: Section<'_>, places: &mut Places) -> Option<Override> {
     (!read.name.is_empty()).then_some(read)
 }
 
-fn schedule(section: Section<'_>, settings: &Settings) -> QuantizationSchedule {
+fn schedule(section: Section<'_>, settings: &QuantizationSettings) -> QuantizationSchedule {
     let problems = section.problems;
     let usual = QuantizationSchedule::default();
     let method = section.word("method", &METHODS);
@@ -422,10 +434,10 @@ fn bits(section: &Section<'_>, key: &'static str) -> Option<At<u8>> {
     }
 }
 
-fn clip(section: &Section<'_>, key: &'static str) -> Option<At<Clip>> {
+fn range_estimator(section: &Section<'_>, key: &'static str) -> Option<At<RangeEstimator>> {
     let text = section.text(key)?;
     match text.value.parse() {
-        Ok(clip) => Some(At::new(clip, text.span)),
+        Ok(range_estimator) => Some(At::new(range_estimator, text.span)),
         Err(error) => {
             section.problems.add(&text.span, error);
             None

@@ -12,7 +12,7 @@
 //!   model.safetensors        the weights that were kept, PyTorch's names and layouts
 //!   thinned-N.safetensors    the network as it was thinned before epoch N, if the recipe says so
 //!   thinned.safetensors      the thinned network that was kept, whole, with its weights
-//!   quantized.safetensors    the network in integers, if the recipe trains on grids
+//!   quantized.safetensors    the network in integers, if the recipe is quantization-aware
 //!   report.json              what it came to; what each part was asked to do and has reached, with warnings
 //! ```
 //!

@@ -7,9 +7,10 @@ use calcine_names::Pattern;
 use calcine_quant::{MAX_BITS, Method};
 
 use super::{
-    ActivationSettings, EndSettings, Override, Preparation, Settings, SumSettings, WeightSettings,
+    AccumulatorSettings, ActivationSettings, FirstLastSettings, Override, Preparation,
+    QuantizationSettings, WeightSettings,
 };
-use crate::{Clip, Scheme};
+use crate::{RangeEstimator, Scheme};
 
 /// A setting whose value is none that it can have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,12 +52,12 @@ fn within(field: impl Display, bits: u8, range: &RangeInclusive<u8>) -> Found {
     error(field, bits, format!("{least} to {most}"))
 }
 
-fn clip(field: impl Display, clip: Clip) -> Found {
-    match clip.check() {
+fn range_estimator(field: impl Display, range_estimator: RangeEstimator) -> Found {
+    match range_estimator.check() {
         Ok(()) => Found::new(),
         Err(_) => error(
             field,
-            format!("`{clip}`"),
+            format!("`{range_estimator}`"),
             "norm(P) with P from 1 to 16, deviations(N) with N above 0, or percentile(P) with P above 50 and at most 100",
         ),
     }
@@ -83,7 +84,7 @@ fn activation_bits(field: impl Display, bits: u8, scheme: Scheme) -> Found {
     error(field, bits, expected)
 }
 
-impl Settings {
+impl QuantizationSettings {
     /// Checks every value. All functions that take settings do so first.
     ///
     /// # Errors
@@ -132,11 +133,11 @@ impl Settings {
         found.extend(self.activations.problems());
         found.extend(self.sums.problems());
         let scheme = self.activations.scheme;
-        if let Some(ends) = &self.ends {
-            if let Some(own) = ends.weight_bits {
+        if let Some(first_last) = &self.first_last {
+            if let Some(own) = first_last.weight_bits {
                 found.extend(within("first_last.weight_bits", own, bits));
             }
-            if let Some(bits) = ends.activation_bits {
+            if let Some(bits) = first_last.activation_bits {
                 found.extend(activation_bits("first_last.activation_bits", bits, scheme));
             }
         }
@@ -182,7 +183,7 @@ impl WeightSettings {
     ///
     /// # Errors
     ///
-    /// If the bits are not 2 to 16, or 1 to 16 if affine, the number of a way to clip is none that it can have, or `group` is
+    /// If the bits are not 2 to 16, or 1 to 16 if affine, the number of a range estimator is none that it can have, or `group` is
     /// 0 or without `per_channel`.
     pub fn check(&self) -> Result<(), SettingError> {
         let mut found = within("weights.bits", self.bits, &weight_bits(self.scheme));
@@ -199,7 +200,10 @@ impl WeightSettings {
             }
             _ => Found::new(),
         };
-        found.extend(clip("weights.clip", self.clip));
+        found.extend(range_estimator(
+            "weights.range_estimator",
+            self.range_estimator,
+        ));
         found
     }
 }
@@ -209,7 +213,7 @@ impl ActivationSettings {
     ///
     /// # Errors
     ///
-    /// If the bits are not 1 to 16, 2 to 16 if symmetric, or 0; if the number of a way to clip is none that it can have; or if
+    /// If the bits are not 1 to 16, 2 to 16 if symmetric, or 0; if the number of a range estimator is none that it can have; or if
     /// dynamic ranges, which are those of a batch, are to be clipped or to have powers of two.
     pub fn check(&self) -> Result<(), SettingError> {
         first(self.problems())
@@ -217,10 +221,17 @@ impl ActivationSettings {
 
     fn problems(&self) -> Found {
         let mut found = activation_bits("activations.bits", self.bits, self.scheme);
-        found.extend(clip("activations.clip", self.clip));
-        if self.dynamic && self.clip != Clip::MinMax {
-            let expected = "no clip with `dynamic = true`: ranges are those of a batch";
-            found.extend(error("activations.clip", self.clip, expected));
+        found.extend(range_estimator(
+            "activations.range_estimator",
+            self.range_estimator,
+        ));
+        if self.dynamic && self.range_estimator != RangeEstimator::MinMax {
+            let expected = "no range_estimator with `dynamic = true`: ranges are those of a batch";
+            found.extend(error(
+                "activations.range_estimator",
+                self.range_estimator,
+                expected,
+            ));
         }
         if self.dynamic && self.power_of_two {
             let expected = "false with `dynamic = true`: ranges are those of a batch";
@@ -230,7 +241,7 @@ impl ActivationSettings {
     }
 }
 
-impl SumSettings {
+impl AccumulatorSettings {
     /// Checks every value.
     ///
     /// # Errors
@@ -247,9 +258,9 @@ impl SumSettings {
     }
 }
 
-impl EndSettings {
+impl FirstLastSettings {
     /// Checks every value. How few bits there may be depends on how ranges become integers, which
-    /// [`Settings::check`] knows.
+    /// [`QuantizationSettings::check`] knows.
     ///
     /// # Errors
     ///
@@ -263,11 +274,11 @@ impl EndSettings {
 
 impl Override {
     /// Checks every value. How few bits there may be depends on how ranges become integers, which
-    /// [`Settings::check`] knows.
+    /// [`QuantizationSettings::check`] knows.
     ///
     /// # Errors
     ///
-    /// If the name is no pattern, weights have no bits, or more than 16, activations more than 16, the number of a way to clip
+    /// If the name is no pattern, weights have no bits, or more than 16, activations more than 16, the number of a range estimator
     /// is none that it can have, or a stretch is no number above 0.
     pub fn check(&self) -> Result<(), SettingError> {
         let mut found = bits(self.weight_bits, self.activation_bits, |key| {
@@ -284,11 +295,14 @@ impl Override {
             found.extend(error("layer.name", format!("`{}`", self.name), expected));
         }
         for (key, own) in [
-            ("weight_clip", self.weight_clip),
-            ("activation_clip", self.activation_clip),
+            ("weight_range_estimator", self.weight_range_estimator),
+            (
+                "activation_range_estimator",
+                self.activation_range_estimator,
+            ),
         ] {
             if let Some(own) = own {
-                found.extend(clip(self.field(key), own));
+                found.extend(range_estimator(self.field(key), own));
             }
         }
         for (key, stretch) in [
