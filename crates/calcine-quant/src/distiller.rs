@@ -60,7 +60,7 @@ impl DistillerQuantizer {
         let whole = self.zero_point.fract() == 0.0 && self.zero_point.abs() <= 131_072.0;
         whole.then(|| Quantizer {
             scale: (1.0 / f64::from(self.scale)) as f32,
-            zero: -(self.zero_point as i32),
+            zero_point: -(self.zero_point as i32),
             low: self.low,
             high: self.high,
         })
@@ -95,7 +95,7 @@ mod tests {
         for zero in -9..=9_i32 {
             let ours = Quantizer {
                 scale: 0.25,
-                zero,
+                zero_point: zero,
                 low: -40,
                 high: 40,
             };

@@ -92,9 +92,9 @@ pub fn fake_quantize_between<const D: usize>(
     if host::reaches(&x) {
         let [scale, low, high] = [&scale, &below, &above].map(number);
         let in_one_pass = in_host_memory(&x, |x| {
-            let scales = x / scale;
-            let value = nearest(scales, [low, high]) * scale;
-            (value, !((scales < low) | (scales > high)))
+            let q = x / scale;
+            let value = nearest(q, [low, high]) * scale;
+            (value, !((q < low) | (q > high)))
         });
         if let Some(fake_quantized) = in_one_pass {
             return fake_quantized;
@@ -212,7 +212,7 @@ pub fn lsq_along<const D: usize>(
     if length == 1
         && host::reaches(&x)
         && let Some(fake_quantized) =
-            lsq_in_host_memory(&x, &scales, scale, [low as f32, high as f32])
+            lsq_in_host_memory(&x, &scales, factor, [low as f32, high as f32])
     {
         return fake_quantized;
     }
@@ -225,12 +225,12 @@ pub fn lsq_along<const D: usize>(
 }
 
 /// LSQ with one scale, in one pass over the numbers. With `x̂ = g + (x̂ − g)·w`, where `g` is `x` within the ends and zero
-/// beyond, and `w` is 1 with the gradient `scale / s` of the scale, the gradient of the scale is the sum of
-/// `(x̂ − g) / s · scale`: `round(x/s) − x/s` within, `low` or `high` beyond.
+/// beyond, and `w` is 1 with the gradient `factor / s` of the scale `s`, the gradient of the scale is the sum of
+/// `(x̂ − g) / s`, times the factor: `round(x/s) − x/s` within, `low` or `high` beyond.
 fn lsq_in_host_memory<const D: usize>(
     x: &Tensor<D>,
     scales: &Tensor<1>,
-    scale: f64,
+    factor: f64,
     ends: [f32; 2],
 ) -> Option<Tensor<D>> {
     let scales = positive(scales.clone());
@@ -245,7 +245,7 @@ fn lsq_in_host_memory<const D: usize>(
     }
     let replaced = host::replaced(x.clone(), change)?;
     let none = scales.clone() - scales.detach();
-    let one = none.mul_scalar(scale / f64::from(scale)).add_scalar(1.0);
+    let one = none.mul_scalar(factor / f64::from(scale)).add_scalar(1.0);
     Some(replaced.through + replaced.rest * one.reshape([1; D]))
 }
 

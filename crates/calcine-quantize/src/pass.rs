@@ -54,14 +54,14 @@ impl Quantized {
         inputs: Vec<AnyTensor>,
         observe: &mut dyn FnMut(&Node, AnyTensor),
     ) -> Result<Vec<AnyTensor>, ForwardError> {
-        self.pass(inputs, Some(watch))
+        self.pass(inputs, Some(observe))
     }
 
     /// A pass, whose results are shown to somebody or nobody.
     pub(crate) fn pass(
         &self,
         inputs: Vec<AnyTensor>,
-        mut watch: Option<&mut dyn FnMut(&Node, AnyTensor)>,
+        mut observe: Option<&mut dyn FnMut(&Node, AnyTensor)>,
     ) -> Result<Vec<AnyTensor>, ForwardError> {
         let batch = batch_size(&self.graph, &inputs)?;
         let mut pass = Pass {
@@ -78,7 +78,7 @@ impl Quantized {
         }
         for (index, node) in self.graph.nodes.iter().enumerate() {
             let result = try_compute(node, || pass.node(index, node))?;
-            if let Some(watch) = &mut watch {
+            if let Some(observe) = &mut observe {
                 observe(node, real(result.clone()));
             }
             if pass.uses[node.output.0] > 0 {

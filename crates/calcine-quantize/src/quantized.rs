@@ -186,7 +186,7 @@ pub fn quantize_with<I: Tensors + Clone>(
 ) -> Result<Quantized, QuantizeError> {
     settings.check()?;
     let network = prepare(network, batches, &settings.prepare)?;
-    let seen = match batches.is_empty() {
+    let calibration = match batches.is_empty() {
         true => Calibration::empty(),
         false => Calibration::of(&network, batches)?,
     };

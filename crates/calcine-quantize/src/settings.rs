@@ -21,10 +21,10 @@ pub struct QuantizationSettings {
     /// What activations become.
     pub activations: ActivationSettings,
     /// The widths of accumulators and biases.
-    #[serde(rename = "accumulator", skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub accumulator: AccumulatorSettings,
     /// The first and the last layer with weights, if they are treated otherwise.
-    #[serde(rename = "first_last", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub first_last: Option<FirstLastSettings>,
     /// Layers that are treated otherwise. Of several that match, each key is the last one's that has it, and where none has it,
     /// that of `first_last`, or of all layers.

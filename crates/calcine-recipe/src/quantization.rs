@@ -109,10 +109,10 @@ impl RecipeQuantization {
             settings.activations = activations(table, &mut places);
         }
         if let Some(table) = section.table("accumulator") {
-            settings.sums = accumulator(table, &mut places);
+            settings.accumulator = accumulator(table, &mut places);
         }
         if let Some(table) = section.table("first_last") {
-            settings.ends = Some(first_last(table, &mut places));
+            settings.first_last = Some(first_last(table, &mut places));
         }
         let layers = section.list("layer").into_iter();
         settings.layers = layers

@@ -131,7 +131,7 @@ impl QuantizationSettings {
         found.extend(within("weights.bits", self.weights.bits, bits));
         found.extend(self.weights.problems_but_bits());
         found.extend(self.activations.problems());
-        found.extend(self.sums.problems());
+        found.extend(self.accumulator.problems());
         let scheme = self.activations.scheme;
         if let Some(first_last) = &self.first_last {
             if let Some(own) = first_last.weight_bits {
