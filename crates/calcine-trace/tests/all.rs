@@ -10,6 +10,7 @@ mod errors;
 mod files;
 mod malformed;
 mod names;
+mod properties;
 mod refused;
 mod replay;
 mod trains;
