@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use calcine::criteria::Aggregation;
 use calcine::criteria::Norm;
 use calcine::graph::NormFeatures;
-use calcine::thin::{Border, Joint, ThinOptions};
+use calcine::thin::{Border, ThinOptions};
 use calcine::zoo::reference::{
     GroupPruning, RunDirectory, Settings, ThinRun, ThinSettings, thin_network,
 };
@@ -46,7 +47,7 @@ pub(crate) struct Args {
     norm: Norm,
     /// How the norms of filters that make a channel together are joined: sum, mean, max or first.
     #[arg(long, default_value = "sum", value_parser = joint, requires = "level")]
-    joint: Joint,
+    joint: Aggregation,
     /// Leave numbers of channels that are a multiple of this.
     #[arg(long, default_value = "1", value_parser = positive::<usize>, value_name = "N", requires = "level")]
     multiple_of: usize,
@@ -195,12 +196,12 @@ fn norm(text: &str) -> Result<Norm, String> {
     }
 }
 
-fn joint(text: &str) -> Result<Joint, String> {
+fn joint(text: &str) -> Result<Aggregation, String> {
     match text {
-        "sum" => Ok(Joint::Sum),
-        "mean" => Ok(Joint::Mean),
-        "max" => Ok(Joint::Max),
-        "first" => Ok(Joint::First),
+        "sum" => Ok(Aggregation::Sum),
+        "mean" => Ok(Aggregation::Mean),
+        "max" => Ok(Aggregation::Max),
+        "first" => Ok(Aggregation::First),
         _ => Err("expected sum, mean, max or first".to_owned()),
     }
 }

@@ -1,6 +1,7 @@
+use calcine_criteria::Aggregation;
 use calcine_criteria::Needs;
 use calcine_fold::Grain;
-use calcine_train::{Batches, Joint, Reconstruct};
+use calcine_train::{Batches, Reconstruct};
 
 use crate::amount::Amounts;
 use crate::score::{ScoreName, batches};
@@ -13,7 +14,7 @@ pub(crate) struct Pruner {
     pub(crate) name: At<String>,
     pub(crate) params: Params,
     /// With all that makes the same channels; how scores are joined.
-    pub(crate) dependency: Option<At<Joint>>,
+    pub(crate) dependency: Option<At<Aggregation>>,
     pub(crate) score: At<ScoreName>,
     pub(crate) noise: f64,
     pub(crate) batches: Batches,
@@ -34,7 +35,7 @@ pub(crate) enum Params {
     /// Each parameter by itself.
     Each(Vec<At<String>>),
     /// Groups that share a decision.
-    Groups(Vec<Texts>, Joint),
+    Groups(Vec<Texts>, Aggregation),
 }
 
 /// What a unit costs under a global level.
@@ -139,15 +140,15 @@ pub(crate) fn grain(section: &Section<'_>) -> Option<At<Grain>> {
     }
 }
 
-const JOINTS: [(&str, Joint); 4] = [
-    ("sum", Joint::Sum),
-    ("mean", Joint::Mean),
-    ("max", Joint::Max),
-    ("leader", Joint::Leader),
+const JOINTS: [(&str, Aggregation); 4] = [
+    ("sum", Aggregation::Sum),
+    ("mean", Aggregation::Mean),
+    ("max", Aggregation::Max),
+    ("leader", Aggregation::First),
 ];
 
 /// `dependency = "auto"`, and how scores are joined then.
-fn dependency(section: &Section<'_>, grain: Option<&At<Grain>>) -> Option<At<Joint>> {
+fn dependency(section: &Section<'_>, grain: Option<&At<Grain>>) -> Option<At<Aggregation>> {
     let auto = section.word("dependency", &[("auto", true), ("none", false)])?;
     if !auto.value {
         return None;
@@ -161,7 +162,7 @@ fn dependency(section: &Section<'_>, grain: Option<&At<Grain>>) -> Option<At<Joi
     }
     let joint = section.word("together", &JOINTS);
     Some(At::new(
-        joint.map_or(Joint::Sum, |joint| joint.value),
+        joint.map_or(Aggregation::Sum, |joint| joint.value),
         auto.span,
     ))
 }

@@ -1,7 +1,8 @@
+use calcine_criteria::Aggregation;
 use calcine_criteria::Norm;
 use calcine_graph::NormFeatures;
 use calcine_metric::Evaluation;
-use calcine_thin::{Choice, Joint, ThinError, ThinOptions, Thinned, silence, thin_with};
+use calcine_thin::{Choice, ThinError, ThinOptions, Thinned, silence, thin_with};
 use calcine_trace::{AnyTensor, Network, Tensors};
 use calcine_train::Objective;
 
@@ -30,7 +31,7 @@ pub struct GroupPruning {
     /// By which norm of the filters.
     pub norm: Norm,
     /// How the norms of several makers are joined.
-    pub joint: Joint,
+    pub joint: Aggregation,
     /// What stays is a multiple of this.
     pub multiple: usize,
 }

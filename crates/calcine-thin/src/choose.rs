@@ -2,27 +2,10 @@ use std::collections::HashMap;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Tensor, Transaction};
-use calcine_criteria::{Evidence, Rounding, Score, stream};
+use calcine_criteria::{Aggregation, Evidence, Rounding, Score, stream};
 use calcine_graph::{Axes, Role, UnitId, weakest};
 use calcine_trace::{AnyTensor, Network};
 use rand::RngExt;
-
-/// How the scores of those that make a channel together become one.
-///
-/// The branches of a residual block add up to the same channels, so a channel has as many makers as there
-/// are branches, and one decision is made for all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Joint {
-    /// Their sum.
-    #[default]
-    Sum,
-    /// Their mean.
-    Mean,
-    /// The largest.
-    Max,
-    /// That of the first in the network.
-    First,
-}
 
 /// Chooses the units of each group that score lowest.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +13,7 @@ pub struct Choice {
     /// The share of each group's units to remove, in `[0, 1]`; rounded down to whole units.
     pub level: f64,
     /// How scores of several makers are joined.
-    pub joint: Joint,
+    pub joint: Aggregation,
     /// What stays is a multiple of this, if the group is that wide; 1 for any width.
     pub multiple: usize,
     /// What a score that [draws](Score::draws) draws from, together with the path of each weight. Without one it draws
@@ -44,7 +27,7 @@ impl Choice {
     pub const fn new(level: f64) -> Self {
         Self {
             level,
-            joint: Joint::Sum,
+            joint: Aggregation::Sum,
             multiple: 1,
             seed: None,
         }
@@ -93,7 +76,8 @@ impl Choice {
                 .map(|unit| {
                     let of =
                         |&(member, path): &(usize, &str)| scores.mean(path, &unit.indices[member]);
-                    self.joint.of(makers.iter().map(of))
+                    let each: Vec<f64> = makers.iter().map(of).collect();
+                    self.joint.of(&each)
                 })
                 .collect();
             let count = Rounding::Floor.share(self.level, joined.len());
@@ -104,19 +88,6 @@ impl Choice {
             }));
         }
         chosen
-    }
-}
-
-impl Joint {
-    #[allow(clippy::cast_precision_loss, reason = "groups have few makers")]
-    fn of(self, scores: impl ExactSizeIterator<Item = f64>) -> f64 {
-        let count = scores.len() as f64;
-        match self {
-            Self::Sum => scores.sum(),
-            Self::Mean => scores.sum::<f64>() / count,
-            Self::Max => scores.fold(f64::NEG_INFINITY, f64::max),
-            Self::First => scores.into_iter().next().unwrap_or(0.0),
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use burn::tensor::Transaction;
 use calcine_graph::{Graph, Op, Reduction, Summation};
 use calcine_trace::{AnyTensor, Network};
 
-use crate::ThinError;
+use crate::error::ThinError;
 use crate::report::{Difference, NarrowedNorm};
 
 /// The mean of all elements.

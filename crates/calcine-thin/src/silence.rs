@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use calcine_graph::{Axes, UnitId, Value};
 use calcine_trace::{AnyTensor, Network, Which};
 
-use crate::ThinError;
+use crate::error::ThinError;
 
 /// Zeros units: the weights that make them, with biases, scales, shifts and all else that meets them
 /// ([`Role::is_zeroed`](calcine_graph::Role::is_zeroed)).

@@ -3,8 +3,8 @@ use std::collections::HashSet;
 use calcine_graph::{Axes, Cut, Graph, Op, Plan, Source};
 use calcine_trace::{AnyTensor, Network};
 
-use crate::ThinError;
 use crate::carry::{Shifts, carry};
+use crate::error::ThinError;
 use crate::host::Host;
 use crate::kept::kept;
 use crate::measure::{difference, narrowed};

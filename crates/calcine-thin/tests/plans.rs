@@ -1,10 +1,11 @@
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::Tensor;
+use calcine_criteria::Aggregation;
 use calcine_criteria::Norm;
 use calcine_graph::{Plan, Role};
 use calcine_testkit::device;
-use calcine_thin::{Border, Choice, Joint, apply, in_place, silence, thin};
+use calcine_thin::{Border, Choice, apply, in_place, silence, thin};
 use calcine_trace::{Network, trace};
 
 use crate::random::{End, Kind, Net};
@@ -43,10 +44,10 @@ fn a_group_s_channels_go_by_the_joined_scores_of_all_that_make_them() {
     assert_eq!(makers, ["stem.weight", "stages.0.layers.1.conv.weight"]);
     let [stem, branch] = [makers[0], makers[1]].map(|path| norms(&network, path, 4));
     for (joint, join) in [
-        (Joint::Sum, (|a, b| a + b) as fn(f64, f64) -> f64),
-        (Joint::Mean, |a, b| (a + b) / 2.0),
-        (Joint::Max, f64::max),
-        (Joint::First, |a, _| a),
+        (Aggregation::Sum, (|a, b| a + b) as fn(f64, f64) -> f64),
+        (Aggregation::Mean, |a, b| (a + b) / 2.0),
+        (Aggregation::Max, f64::max),
+        (Aggregation::First, |a, _| a),
     ] {
         let joined: Vec<f64> = stem
             .iter()

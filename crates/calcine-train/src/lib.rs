@@ -68,7 +68,7 @@ pub use objective::{Classification, MetricSums, Objective, Regression, Segmentat
 pub use observer::{EpochReport, NoObserver, Observer, StepReport, WeightReport};
 pub use outcome::PolicyOutcome;
 pub use policy::{
-    After, Apply, Batches, Changed, First, GradientMasks, Group, Hold, Joint, Lifetime, Penalized,
+    After, Apply, Batches, Changed, First, GradientMasks, Group, Hold, Lifetime, Penalized,
     Penalty, Policy, PolicyRecord, Prune, Reconstruct, Restore, Rewind, RewindError, Target,
     UnfitRecord, Unit, UnitNorm, Values, When, WindowUnit,
 };

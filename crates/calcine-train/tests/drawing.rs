@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use calcine_criteria::Aggregation;
 use calcine_criteria::{
     Coin, Count, DrawnLevel, Gradient, Level, Magnitude, NOfM, Noisy, Norm, NormScale, Random,
     Regrow, Score, Select, Taylor,
@@ -11,8 +12,8 @@ use calcine_params::Inventory;
 use calcine_regularize::{L1, Regularizer};
 use calcine_testkit::{Mlp, each};
 use calcine_train::{
-    Apply, Batches, Driver, Group, Hold, Joint, Lifetime, Penalized, Penalty, Policy, PolicyError,
-    Prune, RatePlan, Reconstruct, Target, Unit, When,
+    Apply, Batches, Driver, Group, Hold, Lifetime, Penalized, Penalty, Policy, PolicyError, Prune,
+    RatePlan, Reconstruct, Target, Unit, When,
 };
 
 use crate::made_up::{MadeUp, boxed, epochs, mlp, sgd, steps, stored};
@@ -210,7 +211,7 @@ fn policies_that_cannot_do_what_they_are_set_up_for_are_refused_when_a_driver_is
     };
     let twice = || {
         let units = || vec![unit(&model, "first.weight", Grain::Element)];
-        let group = |units| Group::of(units, Joint::Sum).unwrap();
+        let group = |units| Group::of(units, Aggregation::Sum).unwrap();
         let target = Target {
             groups: vec![group(units()), group(units())],
             amount: Box::new(|_: f64| 0.5),

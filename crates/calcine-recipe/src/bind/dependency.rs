@@ -1,9 +1,10 @@
 //! `dependency = "auto"`: from parameters to the groups that their channels make with others.
 
+use calcine_criteria::Aggregation;
 use calcine_fold::Grain;
 use calcine_graph::{Axes, Group as Channels, Member, Role};
 use calcine_params::Parameter;
-use calcine_train::{Group, Joint, Unit};
+use calcine_train::{Group, Unit};
 
 use super::Bound;
 use crate::amount::Amount;
@@ -14,7 +15,7 @@ use crate::section::At;
 /// the amount: another one for the same group is a problem.
 pub(super) fn groups<'a>(
     pruner: &Pruner,
-    joint: Joint,
+    joint: Aggregation,
     (parameters, amount): (Vec<&Parameter>, &'a At<Amount>),
     taken: &mut Vec<(usize, &'a At<Amount>)>,
     bound: &Bound<'_>,
@@ -85,7 +86,7 @@ fn elements(shape: &[usize], axis: usize, units: &[Vec<usize>]) -> Vec<Vec<usize
 /// All that makes these channels, and what goes with it.
 fn group(
     channels: &Channels,
-    joint: Joint,
+    joint: Aggregation,
     axes: &Axes,
     pruner: &Pruner,
     bound: &Bound<'_>,

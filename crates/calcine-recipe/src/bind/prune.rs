@@ -1,9 +1,10 @@
 //! From `[pruner.NAME]` and its policy to a pruner.
 
+use calcine_criteria::Aggregation;
 use calcine_fold::Grain;
 use calcine_params::Parameter;
 use calcine_schedule::Curve;
-use calcine_train::{After, Group, Hold, Joint, Lifetime, Prune, Target, Unit, WindowUnit};
+use calcine_train::{After, Group, Hold, Lifetime, Prune, Target, Unit, WindowUnit};
 
 use super::norms::Behind;
 use super::{Bound, dependency};
@@ -118,8 +119,8 @@ fn targets(pruner: &Pruner, bound: &Bound<'_>) -> Option<Vec<Target>> {
             let mut joined = Vec::new();
             for At { value, span } in groups {
                 let units = units(match joint {
-                    Joint::Leader => bound.select_from(value),
-                    Joint::Sum | Joint::Mean | Joint::Max => bound.select(value),
+                    Aggregation::First => bound.select_from(value),
+                    Aggregation::Sum | Aggregation::Mean | Aggregation::Max => bound.select(value),
                 });
                 let counts: Vec<_> = units.iter().map(|unit| unit.fold.units()).collect();
                 match Group::of(units, *joint) {

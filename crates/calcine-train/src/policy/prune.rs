@@ -9,7 +9,7 @@ use std::fmt;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
-use calcine_criteria::{Needs, Score, Select};
+use calcine_criteria::{Aggregation, Needs, Score, Select};
 use calcine_mask::Masks;
 use calcine_observe::{Reconstruction, Wanted};
 use calcine_params::Inventory;
@@ -88,25 +88,9 @@ pub struct Target {
 #[derive(Debug, Clone)]
 pub struct Group {
     units: Vec<Unit>,
-    joint: Joint,
+    joint: Aggregation,
     /// What falls with them, and has no say.
     followers: Vec<Unit>,
-}
-
-/// Whose scores the decision of a group goes by.
-///
-/// Filters that are added together (the branches of a residual block) must fall together to be removable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Joint {
-    /// The sum of their scores.
-    #[default]
-    Sum,
-    /// The mean.
-    Mean,
-    /// The largest.
-    Max,
-    /// The first one's.
-    Leader,
 }
 
 /// What becomes of the masks when the window is over.
@@ -213,14 +197,14 @@ impl Group {
     pub fn one(unit: Unit) -> Self {
         Self {
             units: vec![unit],
-            joint: Joint::Leader,
+            joint: Aggregation::First,
             followers: Vec::new(),
         }
     }
 
     /// Parameters that share a decision. `None` if there are none, or they are decided on in different numbers.
     #[must_use]
-    pub fn of(units: Vec<Unit>, joint: Joint) -> Option<Self> {
+    pub fn of(units: Vec<Unit>, joint: Aggregation) -> Option<Self> {
         let count = units.first()?.decided();
         let equal = units.iter().all(|unit| unit.decided() == count);
         equal.then_some(Self {

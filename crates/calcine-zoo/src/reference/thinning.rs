@@ -1,9 +1,10 @@
 //! The reference network, thinned: what it loses, what it gains.
 
 use burn::tensor::Device;
+use calcine_criteria::Aggregation;
 use calcine_criteria::Norm;
 use calcine_graph::NormFeatures;
-use calcine_thin::{Choice, Joint, ThinError, ThinOptions, Thinned, silence, thin_with};
+use calcine_thin::{Choice, ThinError, ThinOptions, Thinned, silence, thin_with};
 use calcine_trace::Network;
 
 use super::setup::Setup;
@@ -35,7 +36,7 @@ pub struct GroupPruning {
     /// By which norm of the filters.
     pub norm: Norm,
     /// How the norms of several makers are joined.
-    pub joint: Joint,
+    pub joint: Aggregation,
     /// What stays is a multiple of this.
     pub multiple: usize,
 }
