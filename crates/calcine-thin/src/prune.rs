@@ -1,21 +1,21 @@
 use calcine_criteria::{Needs, Score};
 use calcine_trace::Network;
 
-use crate::choose::Choice;
+use crate::choose::ChannelSelection;
 use crate::error::ThinError;
-use crate::options::Border;
+use crate::options::PaddingEffect;
 use crate::silence::silence;
 use crate::thin::{Thinned, thin};
 
 /// Removes the weakest channels of a network: a share of each dependency group.
 ///
 /// The criterion scores each channel by the weights of all layers that produce it, and the sum of their scores decides, as
-/// [`Choice::new`] says; of equal channels the one with the lowest index goes first, and at least one channel of a group
+/// [`ChannelSelection::new`] says; of equal channels the one with the lowest index goes first, and at least one channel of a group
 /// stays. The chosen channels are zeroed out with their biases, scales and shifts, and then removed from every layer, so
 /// that the thinned network computes exactly what the network computes with these channels at zero. `level` is the share of
 /// channels to remove, in `[0, 1]`, rounded down to whole channels in each group. All parameters are read from the device.
 ///
-/// For other choices (which groups, multiples of 8, padded borders) use [`Choice`], [`silence`] and [`thin`].
+/// For other choices (which groups, multiples of 8, padded borders) use [`ChannelSelection`], [`zero_out_channels`] and [`thin`].
 ///
 /// # Errors
 ///
@@ -66,6 +66,9 @@ pub fn prune_channels(
         });
     }
     let axes = network.graph().axes()?;
-    let weakest = Choice::new(level).units(&network, &axes, criterion, |_| true);
-    thin(silence(network, &axes, weakest)?, Border::Exact)
+    let weakest = ChannelSelection::new(level).units(&network, &axes, criterion, |_| true);
+    thin(
+        zero_out_channels(network, &axes, weakest)?,
+        PaddingEffect::KeepBorder,
+    )
 }

@@ -5,7 +5,9 @@ use burn::tensor::Tensor;
 use calcine_criteria::{Apoz, Norm};
 use calcine_testkit::networks::Residual;
 use calcine_testkit::{device, each, numbers};
-use calcine_thin::{Border, Choice, ThinError, prune_channels, silence, thin};
+use calcine_thin::{
+    ChannelSelection, PaddingEffect, ThinError, prune_channels, thin, zero_out_channels,
+};
 use calcine_trace::{Network, trace};
 
 use crate::difference;
@@ -22,9 +24,9 @@ fn pruned_channels_are_those_of_the_long_form() {
     each([0.0, 0.25, 0.5, 1.0], |&level| {
         let thinned = prune_channels(network(), &Norm::L1, level).unwrap();
         let axes = network().graph().axes().unwrap();
-        let units = Choice::new(level).units(&network(), &axes, &Norm::L1, |_| true);
-        let zeroed = silence(network(), &axes, units).unwrap();
-        let long = thin(zeroed.clone(), Border::Exact).unwrap();
+        let units = ChannelSelection::new(level).units(&network(), &axes, &Norm::L1, |_| true);
+        let zeroed = zero_out_channels(network(), &axes, units).unwrap();
+        let long = thin(zeroed.clone(), PaddingEffect::KeepBorder).unwrap();
         assert_eq!(thinned.plan, long.plan);
         let expected: Tensor<2> = zeroed.valid().forward(x());
         let found: Tensor<2> = thinned.network.valid().forward(x());

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use burn::tensor::{Bool, Int, Tensor};
 use calcine_graph::{
-    Arithmetic as A, Comparison, Convolution, Graph, Interpolation, Kind, Map, Node, Op, Padding,
-    Pool, Range, Reduction, Source, Value, ValueId,
+    Arithmetic as A, Comparison, Convolution, ElementKind, Graph, Interpolation, Map, Node, Op,
+    Padding, Pool, Range, Reduction, Source, Value, ValueId,
 };
 use calcine_testkit::{device, each};
 use calcine_trace::{AnyTensor, evaluate};
@@ -14,21 +14,21 @@ use calcine_trace::{AnyTensor, evaluate};
 type Case = (Op, Vec<Vec<usize>>, Vec<usize>);
 
 /// What kind an operand is.
-fn kind(op: &Op, operand: usize) -> Kind {
+fn kind(op: &Op, operand: usize) -> ElementKind {
     match (op, operand) {
-        (Op::Where | Op::Fill(_), 1) | (Op::Map(Map::Not), 0) => Kind::Bool,
-        (Op::Zip(A::And | A::Or), _) => Kind::Bool,
-        (Op::Embedding | Op::Select(_) | Op::Gather(_), 1) => Kind::Int,
-        _ => Kind::Float,
+        (Op::Where | Op::Fill(_), 1) | (Op::Map(Map::Not), 0) => ElementKind::Bool,
+        (Op::Zip(A::And | A::Or), _) => ElementKind::Bool,
+        (Op::Embedding | Op::Select(_) | Op::Gather(_), 1) => ElementKind::Int,
+        _ => ElementKind::Float,
     }
 }
 
-fn output_kind(op: &Op) -> Kind {
+fn output_kind(op: &Op) -> ElementKind {
     match op {
-        Op::CompareScalar(..) | Op::Compare(_) => Kind::Bool,
-        Op::Map(Map::Not) | Op::Zip(A::And | A::Or) => Kind::Bool,
-        Op::ArgMax(_) | Op::Cast => Kind::Int,
-        _ => Kind::Float,
+        Op::CompareScalar(..) | Op::Compare(_) => ElementKind::Bool,
+        Op::Map(Map::Not) | Op::Zip(A::And | A::Or) => ElementKind::Bool,
+        Op::ArgMax(_) | Op::Cast => ElementKind::Int,
+        _ => ElementKind::Float,
     }
 }
 
@@ -309,11 +309,11 @@ fn operands(case: &Case, change: impl Fn(f32) -> f32) -> Vec<AnyTensor> {
             .collect();
         let flat = |values: &[f32]| Tensor::<1>::from_floats(values, &device());
         match kind(op, at) {
-            Kind::Float if at == 0 => {
+            ElementKind::Float if at == 0 => {
                 let values: Vec<f32> = values.into_iter().map(&change).collect();
                 AnyTensor::shaped(flat(&values), shape)
             }
-            Kind::Float => {
+            ElementKind::Float => {
                 // Some are negative, but for variances.
                 let sign = |index| if index % 2 == 1 && at != 4 { -1.0 } else { 1.0 };
                 let values: Vec<f32> = values
@@ -323,8 +323,8 @@ fn operands(case: &Case, change: impl Fn(f32) -> f32) -> Vec<AnyTensor> {
                     .collect();
                 AnyTensor::shaped(flat(&values), shape)
             }
-            Kind::Int => integers(count, shape),
-            Kind::Bool => booleans(count, shape),
+            ElementKind::Int => integers(count, shape),
+            ElementKind::Bool => booleans(count, shape),
         }
     };
     shapes.iter().enumerate().map(operand).collect()
@@ -387,8 +387,8 @@ fn computed(case: &Case, change: impl Fn(f32) -> f32) -> Vec<f32> {
 }
 
 fn is_float(case: &Case) -> bool {
-    let operands_are = (0..case.1.len().min(1)).all(|at| kind(&case.0, at) == Kind::Float);
-    operands_are && !case.1.is_empty() && output_kind(&case.0) == Kind::Float
+    let operands_are = (0..case.1.len().min(1)).all(|at| kind(&case.0, at) == ElementKind::Float);
+    operands_are && !case.1.is_empty() && output_kind(&case.0) == ElementKind::Float
 }
 
 #[test]
@@ -436,7 +436,7 @@ fn operators_that_move_give_elements_of_their_operands() {
     each(cases().into_iter().filter(moving), |case| {
         let mut known: Vec<f32> = operands(case, |x| x)
             .into_iter()
-            .filter(|operand| operand.kind() == Kind::Float)
+            .filter(|operand| operand.kind() == ElementKind::Float)
             .flat_map(|operand| operand.into_data().iter::<f32>().collect::<Vec<_>>())
             .collect();
         if let Op::Pad {

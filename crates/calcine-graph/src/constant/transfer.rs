@@ -3,7 +3,7 @@
 use super::ConstantSlices;
 use super::element;
 use super::stored::Stored;
-use crate::graph::{Graph, Kind, Node, ValueId};
+use crate::graph::{ElementKind, Graph, Node, ValueId};
 use crate::op::{Arithmetic, Interpolation, Op, Padding, Reduction};
 
 pub(super) struct Transfer<'a, 's> {
@@ -94,7 +94,9 @@ impl Transfer<'_, '_> {
             Op::Repeat { axis, times } => self.repeat(self.x(0), *axis, *times),
             Op::Expand => self.broadcast(&|values| values[0]),
             Op::Reshape => self.reshape(self.x(0)),
-            Op::Cast if self.graph.value(self.node.output).kind == Kind::Float => self.x(0).clone(),
+            Op::Cast if self.graph.value(self.node.output).kind == ElementKind::Float => {
+                self.x(0).clone()
+            }
             Op::Cast | Op::ArgMax(_) => self.unknown(),
         }
     }

@@ -299,7 +299,7 @@ fn add(
 
 /// One candidate for a group: its scores, and with them what they are compared with, are joined.
 fn joined(units: Vec<Candidate>, group: &Group) -> Candidate {
-    let combine = |a: Option<Tensor<1>>, b: Option<Tensor<1>>| match group.joint {
+    let combine = |a: Option<Tensor<1>>, b: Option<Tensor<1>>| match group.aggregation {
         Aggregation::Sum | Aggregation::Mean => a.zip(b).map(|(a, b)| a + b),
         Aggregation::Max => a.zip(b).map(|(a, b)| a.max_pair(b)),
         Aggregation::First => a,
@@ -316,7 +316,7 @@ fn joined(units: Vec<Candidate>, group: &Group) -> Candidate {
         .into_iter()
         .reduce(join)
         .expect("a group is not empty");
-    if group.joint == Aggregation::Mean {
+    if group.aggregation == Aggregation::Mean {
         let count = group.units.len() as f64;
         let mean = |sum: Option<Tensor<1>>| sum.map(|sum| sum.div_scalar(count));
         all.scores = all.scores.values().div_scalar(count).into();
