@@ -4,8 +4,8 @@ use calcine_trace::Network;
 use crate::choose::ChannelSelection;
 use crate::error::ThinError;
 use crate::options::PaddingEffect;
-use crate::silence::silence;
 use crate::thin::{Thinned, thin};
+use crate::zero_out::zero_out_channels;
 
 /// Removes the weakest channels of a network: a share of each dependency group.
 ///
