@@ -21,6 +21,7 @@ mod models;
 mod preparing;
 mod ranges;
 mod reports;
+mod rows;
 mod searching;
 mod sensitive;
 mod settings;

@@ -14,6 +14,7 @@ mod plans;
 mod products;
 mod random;
 mod reports;
+mod rows;
 mod theorem;
 
 use burn::tensor::Tensor;

@@ -12,6 +12,7 @@ mod malformed;
 mod names;
 mod refused;
 mod replay;
+mod rows;
 mod trains;
 mod weights;
 
