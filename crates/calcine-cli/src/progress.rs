@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use calcine::quantize::{Score, TrialProgress};
+use calcine::quantize::TrialProgress;
 use calcine::sensitivity::Progress;
 use calcine::train::{EpochReport, Observer, StepReport};
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
@@ -56,7 +56,7 @@ impl Observer for TrainingBar {
             report.clock.epoch,
             report.epochs,
             report.train.loss,
-            report.train.top1,
+            report.train.value("top1"),
             100.0 * report.sparsity.sparsity(),
             report.per_second,
         );
@@ -74,15 +74,19 @@ impl Observer for TrainingBar {
 
     fn epoch(&mut self, report: &EpochReport<'_>) {
         let row = report.row;
-        let validation = match row.validation {
-            Some(v) => format!("validation loss {:.4}, top-1 {:.2} %", v.loss, v.top1),
+        let validation = match &row.validation {
+            Some(v) => format!(
+                "validation loss {:.4}, top-1 {:.2} %",
+                v.loss,
+                v.value("top1")
+            ),
             None => "no validation".to_owned(),
         };
         let line = format!(
             "epoch {}: train loss {:.4}, top-1 {:.2} %; {validation}; sparsity {:.2} %",
             row.epoch,
             row.train.loss,
-            row.train.top1,
+            row.train.value("top1"),
             100.0 * row.sparsity,
         );
         tracing::info!(target: "calcine", "{line}");
@@ -107,12 +111,17 @@ impl EvaluationBar {
     /// Shows how far a scan is.
     pub(crate) fn scanned(&mut self, now: &Progress<'_>) {
         let (name, level, top1, loss) = match now.point {
-            Some(point) => (&*point.parameter, point.requested, point.top1, point.loss),
+            Some(point) => (
+                &*point.parameter,
+                point.requested,
+                point.value("top1"),
+                point.loss,
+            ),
             None => (
                 "the unpruned network",
                 0.0,
-                now.baseline.top1,
-                now.baseline.loss,
+                now.baseline.evaluation.value("top1"),
+                now.baseline.evaluation.loss,
             ),
         };
         let message = format!("{name} at {level}: top-1 {top1:.2} %, loss {loss:.4}");
@@ -150,7 +159,7 @@ pub(crate) struct TrialBar {
 impl TrialBar {
     /// Shows how far it is. The number of trials and the time left are the most that it can take.
     pub(crate) fn show(&mut self, progress: &TrialProgress) {
-        let Score { loss, top1 } = progress.score;
+        let (loss, top1) = (progress.score.loss, progress.score.value("top1"));
         let best = self.best.map_or(loss, |best| best.min(loss));
         self.best = Some(best);
         let message = format!("trials: loss {loss:.4}, top-1 {top1:.2} %; least loss {best:.4}");

@@ -254,7 +254,7 @@ fn draw(run: &QuantizeRun, widths: &Widths, out: &Path) -> Result<(), Failure> {
         .iter()
         .fold(Chart::new(title, x, y), |chart, layer| {
             let points = layer.widths.iter();
-            let points = points.map(|width| (f64::from(width.bits), width.score.top1));
+            let points = points.map(|width| (f64::from(width.bits), width.score.value("top1")));
             chart.with_series(layer.name.as_str(), points)
         });
     let panels: Panels = chart.clone().into();
@@ -279,13 +279,13 @@ fn table(run: &QuantizeRun, bytes: u64, forecast: Option<u64>) -> String {
     let mut rows = vec![
         row(
             "top-1",
-            format!("{:.2}", run.before.top1),
-            format!("{:.2}", run.after.top1),
+            format!("{:.2}", run.before.value("top1")),
+            format!("{:.2}", run.after.value("top1")),
         ),
         row(
             "top-5",
-            format!("{:.2}", run.before.top5),
-            format!("{:.2}", run.after.top5),
+            format!("{:.2}", run.before.value("top5")),
+            format!("{:.2}", run.after.value("top5")),
         ),
         row(
             "loss",
@@ -327,9 +327,9 @@ fn json(
         "seed": args.seed,
         "images": run.seen.samples,
         "test_images": run.after.count,
-        "top1_before": run.before.top1,
-        "top1": run.after.top1,
-        "top5": run.after.top5,
+        "top1_before": run.before.value("top1"),
+        "top1": run.after.value("top1"),
+        "top5": run.after.value("top5"),
         "loss_before": run.before.loss,
         "loss": run.after.loss,
         "bytes_before": run.bytes_before,

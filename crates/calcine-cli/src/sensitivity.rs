@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use calcine::fold::Grain;
 use calcine::sensitivity::{Suggestion, levels, recipe, suggest};
-use calcine::zoo::reference::{Draw, ScanSettings, Scanned, Settings, scan};
+use calcine::train::{Draw, Metric};
+use calcine::zoo::reference::{ScanSettings, Scanned, Settings, scan};
 
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
@@ -182,7 +183,7 @@ fn finish(
     scanned: &Scanned,
     out: &Path,
 ) -> Result<(), Failure> {
-    let baseline = &scanned.sensitivity.baseline;
+    let baseline = &scanned.sensitivity.baseline.evaluation;
     if scanned.source.is_synthetic() {
         say(args, &format!("NOT CIFAR-10: {}", scanned.source));
     }
@@ -193,8 +194,8 @@ fn finish(
              validation images; {:.0} s",
             scanned.architecture,
             scanned.sensitivity.points.len(),
-            baseline.top1,
-            baseline.top5,
+            baseline.value("top1"),
+            baseline.value("top5"),
             baseline.loss,
             scanned.images,
             scanned.seconds,
@@ -202,7 +203,7 @@ fn finish(
     );
     let mut suggestions = Vec::new();
     if let Some(max_drop) = args.max_drop {
-        suggestions = suggest(&scanned.sensitivity, max_drop);
+        suggestions = suggest(&scanned.sensitivity, &Metric::higher("top1", "%"), max_drop);
         say(args, &table(&suggestions));
         let file = out.join("suggested.toml");
         let text = suggested(settings, scanned, max_drop, &suggestions)?;
@@ -266,7 +267,7 @@ fn json(
     out: &Path,
     suggestions: &[Suggestion],
 ) -> serde_json::Value {
-    let baseline = &scanned.sensitivity.baseline;
+    let baseline = &scanned.sensitivity.baseline.evaluation;
     let suggestions: Vec<_> = suggestions
         .iter()
         .map(|s| {
@@ -284,8 +285,8 @@ fn json(
         "levels": settings.levels,
         "images": scanned.images,
         "points": scanned.sensitivity.points.len(),
-        "top1": baseline.top1,
-        "top5": baseline.top5,
+        "top1": baseline.value("top1"),
+        "top5": baseline.value("top5"),
         "loss": baseline.loss,
         "suggestions": suggestions,
         "seconds": scanned.seconds,

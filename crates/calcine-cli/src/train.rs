@@ -292,7 +292,8 @@ fn front(rows: &[EpochRow]) -> String {
     let epochs = rows.iter().map(|row| {
         let top1 = row
             .validation
-            .map_or(f64::NAN, |validation| validation.top1);
+            .as_ref()
+            .map_or(f64::NAN, |validation| validation.value("top1"));
         format!("{} ({:.2} %, {top1:.2} %)", row.epoch, 100.0 * row.sparsity)
     });
     let epochs: Vec<String> = epochs.collect();

@@ -56,7 +56,7 @@ fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
             let text = fs::read_to_string(&path).unwrap();
             let timeless = text
                 .lines()
-                .filter(|line| !line.contains("ImagesPerSecond"));
+                .filter(|line| !line.contains("SamplesPerSecond"));
             found.insert(name, timeless.collect::<Vec<_>>().join("\n").into_bytes());
         } else if name == "run.json" {
             // The command line has the directory.

@@ -17,7 +17,7 @@
 //! | [`quantize_over`], [`Rounding`] | the same with weights rounded for what the layers are fed (GPTQ), and biases corrected |
 //! | [`prepare`], [`equalize`], [`smooth`], [`reestimate`] | networks that compute the same, or nearly, and lose less |
 //! | [`fold_norms`] | the network without batch norms that layers can do themselves |
-//! | [`lapq`], [`greedy`] | settings that lose least, found by trying: [`Trials`], [`Score`] |
+//! | [`lapq`], [`greedy`] | settings that lose least, found by trying: [`Trials`], [`Evaluation`] |
 //! | [`widths`], [`Widths`] | what fewer bits of each layer cost, and the widths that lose least within a budget |
 //! | [`AwareNetwork`], [`Method`], [`Stage`] | quantization-aware training: the network on its grids, which learn or follow |
 //! | [`weights_on_grids`] | the same for the weights of any module, without a trace |
@@ -71,6 +71,7 @@ mod weights;
 mod widths;
 
 pub use aware::{AwareError, AwareNetwork, Stage};
+pub use calcine_metric::{Evaluation, MetricValue};
 pub use calcine_quant::{Clip, FloatType, Method, Quantizer, Scheme, Seen, SeenError};
 pub use calibrate::{Calibration, CalibrationFileError};
 pub use equalize::{equalize, prepare, smooth};
@@ -83,7 +84,7 @@ pub use report::{
     ClippedRange, FloatNode, FloatReason, HalfPrecisionLoss, MatchedOverride, QuantizationReport,
     UnusedSetting,
 };
-pub use search::{Score, SearchError, TrialProgress, Trials, greedy, lapq};
+pub use search::{SearchError, TrialProgress, Trials, greedy, lapq};
 pub use settings::{
     ActivationSettings, EndSettings, Override, Preparation, Rounding, SettingError, Settings,
     SettingsError, SumSettings, WeightSettings,

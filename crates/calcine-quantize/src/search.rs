@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use calcine_metric::Evaluation;
 use calcine_trace::Network;
-use serde::{Deserialize, Serialize};
 
 use crate::plan::{Uses, grids, has_integers, makers};
 use crate::settings::{ByLayer, own_name};
@@ -12,16 +12,6 @@ use crate::{
     Calibration, Clip, Override, QuantizeError, Quantized, QuantizedFileError, Rounding, Settings,
     quantize,
 };
-
-/// How good a quantized network is, on images that are not the test's.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Score {
-    /// What is made small.
-    pub loss: f64,
-    /// In percent.
-    pub top1: f64,
-}
 
 /// A search that cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -50,21 +40,22 @@ pub enum SearchError {
 }
 
 /// How far a search is after a trial.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TrialProgress {
     /// The trials so far, those of the file included.
     pub done: usize,
     /// The number of trials after which the search ends at the latest.
     pub at_most: usize,
-    /// The score of the last trial.
-    pub score: Score,
+    /// What the last trial came to.
+    pub score: Evaluation,
 }
 
 /// Called after every trial.
 type Progress<'a> = dyn FnMut(&TrialProgress) -> ControlFlow<()> + 'a;
 
-/// What a search tries, one quantized network after the other.
+/// What a search tries, one quantized network after the other. The search makes the *loss* of the [`Evaluation`] small; its
+/// metrics are reported beside it.
 ///
 /// A search goes by nothing but the scores, so the file of them takes it up again: what is in it is not tried twice.
 ///
@@ -73,7 +64,7 @@ type Progress<'a> = dyn FnMut(&TrialProgress) -> ControlFlow<()> + 'a;
 /// ```
 /// use burn::nn::{Linear, LinearConfig};
 /// use burn::tensor::{Device, Tensor};
-/// use calcine_quantize::{Calibration, Quantized, Score, Settings, Trials, lapq};
+/// use calcine_quantize::{Calibration, Evaluation, Quantized, Settings, Trials, lapq};
 /// use calcine_trace::trace;
 ///
 /// let device = Device::flex();
@@ -86,7 +77,7 @@ type Progress<'a> = dyn FnMut(&TrialProgress) -> ControlFlow<()> + 'a;
 /// let score = |quantized: &Quantized| {
 ///     let found: Tensor<2> = quantized.forward(batches[0].clone());
 ///     let loss = (found - expected.clone()).square().mean().into_scalar::<f32>();
-///     Score { loss: loss.into(), top1: 0.0 }
+///     Evaluation::new(loss.into(), 1)
 /// };
 /// let mut settings = Settings::default();
 /// settings.weights.bits = 4;
@@ -95,20 +86,20 @@ type Progress<'a> = dyn FnMut(&TrialProgress) -> ControlFlow<()> + 'a;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Trials<'a> {
-    score: Box<dyn FnMut(&Quantized) -> Score + 'a>,
+    score: Box<dyn FnMut(&Quantized) -> Evaluation + 'a>,
     progress: Box<Progress<'a>>,
     file: Option<PathBuf>,
     /// What the scores are of.
     about: String,
     /// What each trial's settings came to, with their checksum.
-    known: Vec<(u32, Score)>,
+    known: Vec<(u32, Evaluation)>,
     done: usize,
     at_most: usize,
 }
 
 impl<'a> Trials<'a> {
     /// By this score.
-    pub fn new(score: impl FnMut(&Quantized) -> Score + 'a) -> Self {
+    pub fn new(score: impl FnMut(&Quantized) -> Evaluation + 'a) -> Self {
         Self {
             score: Box::new(score),
             progress: Box::new(|_| ControlFlow::Continue(())),
@@ -164,7 +155,7 @@ impl<'a> Trials<'a> {
         network: &Network,
         seen: &Calibration,
         settings: &Settings,
-    ) -> Result<Score, SearchError> {
+    ) -> Result<Evaluation, SearchError> {
         let calibration = serde_json::to_vec(seen).expect("a calibration is plain data");
         let print = [
             settings.to_toml().as_bytes(),
@@ -175,12 +166,12 @@ impl<'a> Trials<'a> {
         .fold(0, crc32c::crc32c_append);
         let known = self.known.get(self.done).filter(|known| known.0 == print);
         let score = match known {
-            Some((_, score)) => *score,
+            Some((_, score)) => score.clone(),
             None => {
                 let score = (self.score)(&quantize(network, seen, settings)?);
                 // What was tried after other settings says nothing from here on.
                 self.known.truncate(self.done);
-                self.known.push((print, score));
+                self.known.push((print, score.clone()));
                 self.save()?;
                 score
             }
@@ -189,7 +180,7 @@ impl<'a> Trials<'a> {
         let progress = TrialProgress {
             done: self.done,
             at_most: self.at_most.max(self.done),
-            score,
+            score: score.clone(),
         };
         match (self.progress)(&progress) {
             ControlFlow::Continue(()) => Ok(score),

@@ -7,7 +7,9 @@ use calcine_trace::Network;
 use crate::plan::{has_integers, weight_at};
 use crate::search::nearest;
 use crate::settings::{ByLayer, own_name};
-use crate::{Calibration, Override, QuantizeError, Score, SearchError, Settings, Trials, quantize};
+use crate::{
+    Calibration, Evaluation, Override, QuantizeError, SearchError, Settings, Trials, quantize,
+};
 
 /// What fewer bits of each layer's weights cost.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -30,12 +32,12 @@ pub struct LayerWidths {
 }
 
 /// A width, and what it comes to.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Width {
     /// Bits of a weight.
     pub bits: u8,
     /// Of the network whose other layers are as wide as can be.
-    pub score: Score,
+    pub score: Evaluation,
 }
 
 /// No widths are as small as they are to be.
@@ -94,7 +96,7 @@ pub fn widths(
     for (at, layer) in layers.into_iter().enumerate() {
         let mut widths = vec![Width {
             bits: widest,
-            score,
+            score: score.clone(),
         }];
         for &bits in narrower {
             let mut candidate = whole.clone();
@@ -190,18 +192,26 @@ impl Widths {
         Ok(settings)
     }
 
-    /// A table of `layer,weights,bits,top1,loss`.
+    /// A table of `layer,weights,bits`, the metrics in their order, and `loss`.
     #[must_use]
     pub fn to_csv(&self) -> String {
-        let mut text = String::from("layer,weights,bits,top1,loss\n");
+        let mut widths = self.layers.iter().flat_map(|layer| &layer.widths);
+        let names = widths.next().map_or(Vec::new(), |width| {
+            let metrics = width.score.metrics.iter();
+            metrics.map(|metric| metric.name.clone()).collect()
+        });
+        let mut text = String::from("layer,weights,bits,");
+        for name in &names {
+            let _ = write!(text, "{name},");
+        }
+        text += "loss\n";
         for layer in &self.layers {
             for width in &layer.widths {
-                let Score { loss, top1 } = width.score;
-                let _ = writeln!(
-                    text,
-                    "{},{},{},{top1},{loss}",
-                    layer.name, layer.weights, width.bits
-                );
+                let _ = write!(text, "{},{},{},", layer.name, layer.weights, width.bits);
+                for name in &names {
+                    let _ = write!(text, "{},", width.score.value(name));
+                }
+                let _ = writeln!(text, "{}", width.score.loss);
             }
         }
         text
@@ -239,10 +249,10 @@ mod tests {
                 .enumerate()
                 .map(|(w, bits)| Width {
                     bits,
-                    score: Score {
-                        loss: 1.0 + (w * (at * 7 % 5 + 1)) as f64 * 0.01 + (w * w) as f64 * 0.003,
-                        top1: 0.0,
-                    },
+                    score: Evaluation::new(
+                        1.0 + (w * (at * 7 % 5 + 1)) as f64 * 0.01 + (w * w) as f64 * 0.003,
+                        1,
+                    ),
                 })
                 .collect(),
         };
@@ -259,7 +269,7 @@ mod tests {
         let way = |way: usize| {
             let widths = layers.iter().enumerate();
             let widths =
-                widths.map(|(at, layer)| (layer, layer.widths[way / 4_usize.pow(at as u32) % 4]));
+                widths.map(|(at, layer)| (layer, &layer.widths[way / 4_usize.pow(at as u32) % 4]));
             widths.fold((0, 0.0), |(size, rise), (layer, width)| {
                 (
                     size + layer.weights as u64 * u64::from(width.bits),

@@ -8,7 +8,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use calcine_params::Inventory;
 use calcine_quantize::{
-    Calibration, Clip, Quantized, Quantizer, Scheme, Score, Settings, Trials, lapq, quantize,
+    Calibration, Clip, Evaluation, Quantized, Quantizer, Scheme, Settings, Trials, lapq, quantize,
 };
 use calcine_testkit::device;
 use calcine_testkit::golden::{self, Golden};
@@ -425,10 +425,7 @@ fn golden_searched_layer() {
             f64::from(off.mean().into_scalar::<f32>())
         };
         let before = loss(&quantize(&network, &seen, &settings).unwrap());
-        let score = |quantized: &Quantized| Score {
-            loss: loss(quantized),
-            top1: 0.0,
-        };
+        let score = |quantized: &Quantized| Evaluation::new(loss(quantized), 1);
         let found = lapq(&network, &seen, &settings, 2, &mut Trials::new(score)).unwrap();
         let after = loss(&quantize(&network, &seen, &found).unwrap());
         let initial = number(&expect["loss_initial"]);

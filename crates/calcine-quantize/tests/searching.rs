@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
 use calcine_quantize::{
-    Calibration, Clip, Quantized, Score, SearchError, Settings, TrialProgress, Trials, greedy,
+    Calibration, Clip, Evaluation, Quantized, SearchError, Settings, TrialProgress, Trials, greedy,
     lapq, quantize, widths,
 };
 use calcine_trace::Network;
@@ -32,13 +32,10 @@ impl Case {
         }
     }
 
-    fn score(&self, quantized: &Quantized) -> Score {
+    fn score(&self, quantized: &Quantized) -> Evaluation {
         let found: Tensor<2> = quantized.forward(images(8, 1));
         let off = (found - self.expected.clone()).square().mean();
-        Score {
-            loss: f64::from(off.into_scalar::<f32>()),
-            top1: 0.0,
-        }
+        Evaluation::new(f64::from(off.into_scalar::<f32>()), 1)
     }
 
     fn loss(&self, settings: &Settings) -> f64 {
@@ -188,7 +185,7 @@ fn fewer_bits_of_a_layer_cost_more_and_are_spent_where_they_cost_least() {
         ["stem", "inner", "depthwise", "grouped", "down", "head"]
     );
     for layer in &found.layers {
-        let [eight, four, two] = layer.widths[..] else {
+        let [eight, four, two] = &layer.widths[..] else {
             panic!("three widths")
         };
         assert_eq!([eight.bits, four.bits, two.bits], [8, 4, 2]);

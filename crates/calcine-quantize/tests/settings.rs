@@ -6,9 +6,9 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use calcine_params::Inventory;
 use calcine_quantize::{
-    AwareNetwork, Calibration, Clip, EndSettings, Method, Override, Preparation, Quantized, Scheme,
-    Score, Settings, SumSettings, Trials, greedy, lapq, prepare, quantize, quantize_over, smooth,
-    widths,
+    AwareNetwork, Calibration, Clip, EndSettings, Evaluation, Method, Override, Preparation,
+    Quantized, Scheme, Settings, SumSettings, Trials, greedy, lapq, prepare, quantize,
+    quantize_over, smooth, widths,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{Network, trace};
@@ -131,10 +131,7 @@ fn settings_made_by_code_are_checked_by_all_that_take_them() {
     let network = network();
     let batches = [images(2, 0)];
     let seen = Calibration::of(&network, &batches).unwrap();
-    let score = |_: &Quantized| Score {
-        loss: 0.0,
-        top1: 0.0,
-    };
+    let score = |_: &Quantized| Evaluation::new(0.0, 1);
     each(BAD, |(field, change)| {
         let mut settings = Settings::default();
         change(&mut settings);
@@ -469,10 +466,7 @@ fn a_name_that_two_things_could_have_is_an_error() {
     assert_eq!(bits("input.weight").unwrap(), [Some(255), Some(15)]);
     assert_eq!(bits(&fed).unwrap(), [Some(15), Some(255)]);
     // Searches name what they mean.
-    let score = |_: &Quantized| Score {
-        loss: 0.0,
-        top1: 0.0,
-    };
+    let score = |_: &Quantized| Evaluation::new(0.0, 1);
     let mut trials = Trials::new(score);
     let settings = Settings::default();
     assert!(lapq(&network, &seen, &settings, 1, &mut trials).is_ok());
@@ -556,10 +550,7 @@ fn a_search_finds_settings_for_second_uses_too() {
     let (network, seen, _) = blocks();
     let score = |quantized: &Quantized| {
         let bits: u32 = quantized.layers().map(|layer| u32::from(layer.bits)).sum();
-        Score {
-            loss: 100.0 - f64::from(bits),
-            top1: 0.0,
-        }
+        Evaluation::new(100.0 - f64::from(bits), 1)
     };
     let mut settings = Settings::default();
     // Behind the names that the search gives, a glob would decide.

@@ -11,7 +11,9 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, activation};
 use calcine_fold::Grain;
-use calcine_sensitivity::{Measurement, Scan, ScanError, recipe, scan, suggest};
+use calcine_sensitivity::{
+    Evaluation, Measurement, Metric, Scan, ScanError, recipe, scan, suggest,
+};
 
 #[derive(Module, Debug)]
 struct Net {
@@ -43,12 +45,8 @@ fn main() -> Result<(), ScanError> {
             .gather(1, right.clone())
             .mean()
             .neg();
-        Measurement {
-            top1: 100.0 * hits.into_scalar::<f64>(),
-            top5: 100.0,
-            loss: loss.into_scalar(),
-            losses: Vec::new(),
-        }
+        let evaluation = Evaluation::new(loss.into_scalar(), 512);
+        Measurement::from(evaluation.with("top1", 100.0 * hits.into_scalar::<f64>()))
     };
 
     let plan = Scan::new(Grain::Element).with_levels([0.0, 0.25, 0.5, 0.75, 0.9]);
@@ -57,7 +55,7 @@ fn main() -> Result<(), ScanError> {
         ControlFlow::Continue(())
     })?;
     print!("\n{}", outcome.sensitivity.to_csv());
-    let suggestions = suggest(&outcome.sensitivity, 10.0);
+    let suggestions = suggest(&outcome.sensitivity, &Metric::higher("top1", "%"), 10.0);
     print!("\n{}", recipe(&suggestions, Grain::Element, "epochs = 10"));
     Ok(())
 }

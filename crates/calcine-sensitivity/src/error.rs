@@ -70,9 +70,17 @@ pub enum ScanError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnknownFile {
-    /// It is no CSV, or a number in it is none.
+    /// It is no CSV.
     #[error("{0}")]
     Csv(#[from] csv::Error),
+    /// A cell that is no number.
+    #[error("line {line}: `{text}` is not a number")]
+    Number {
+        /// The line, from 1.
+        line: u64,
+        /// The cell.
+        text: String,
+    },
     /// The columns are others.
     #[error("the columns are `{found}`, expected `{expected}`")]
     Columns {

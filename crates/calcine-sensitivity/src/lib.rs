@@ -13,7 +13,7 @@
 //! use burn::nn::{Linear, LinearConfig};
 //! use burn::tensor::{Device, Distribution, Tensor};
 //! use calcine_fold::Grain;
-//! use calcine_sensitivity::{Measurement, Scan, scan, suggest};
+//! use calcine_sensitivity::{Evaluation, Measurement, Metric, Scan, scan, suggest};
 //!
 //! # fn main() -> Result<(), calcine_sensitivity::ScanError> {
 //! let device = Device::flex();
@@ -24,12 +24,12 @@
 //! // Any way to measure will do; a classifier would be run on its validation split, never its test set.
 //! let evaluate = |model: &Linear| {
 //!     let loss = (model.forward(inputs.clone()) - right.clone()).square().mean().into_scalar::<f64>();
-//!     Measurement { top1: 100.0 - 100.0 * loss, top5: 100.0, loss, ..Measurement::default() }
+//!     Measurement::from(Evaluation::new(loss, 32).with("mse", loss))
 //! };
 //! let plan = Scan::new(Grain::Element).with_levels([0.25, 0.5, 0.75]);
 //! let found = scan(&model, &plan, evaluate, None, |_| ControlFlow::Continue(()))?.sensitivity;
 //! print!("{}", found.to_csv());
-//! for suggestion in suggest(&found, 1.0) {
+//! for suggestion in suggest(&found, &Metric::lower("mse", ""), 0.1) {
 //!     println!("{}: {}", suggestion.parameter, suggestion.level);
 //! }
 //! # Ok(())
@@ -40,7 +40,7 @@
 //! |---|---|
 //! | [`Scan`], [`levels`] | what is scanned: parameters, grain, levels, score, selection |
 //! | [`scan`], [`Progress`], [`Outcome`] | do it, show how far it is, stop it, take it up again |
-//! | [`Measurement`], [`Interval`] | one evaluation, and how sure a difference in loss is |
+//! | [`Measurement`], [`Interval`] | one evaluation: loss, named metrics; and how sure a difference in loss is |
 //! | [`Sensitivity`], [`Point`] | what came out: CSV, [charts](Sensitivity::panels) |
 //! | [`suggest`], [`recipe`] | a level for each parameter, and the recipe that prunes to them |
 //!
@@ -62,6 +62,7 @@ mod suggest;
 mod table;
 mod trial;
 
+pub use calcine_metric::{Direction, Evaluation, Metric, MetricValue};
 pub use error::{ScanError, UnknownFile};
 pub use measure::{Interval, Measurement};
 pub use plan::{Scan, levels};

@@ -1,15 +1,23 @@
+use calcine_metric::Evaluation;
+
 /// What one evaluation of a model came to.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Measurement {
-    /// Right at the first guess, in percent.
-    pub top1: f64,
-    /// Right within five guesses, in percent.
-    pub top5: f64,
-    /// Mean loss.
-    pub loss: f64,
+    /// The mean loss and the metrics.
+    pub evaluation: Evaluation,
     /// The loss of each example, in the same order in every evaluation; may be empty. With them a scan
     /// knows how sure its differences in loss are.
     pub losses: Vec<f32>,
+}
+
+impl From<Evaluation> for Measurement {
+    /// Without the losses of single examples.
+    fn from(evaluation: Evaluation) -> Self {
+        Self {
+            evaluation,
+            losses: Vec::new(),
+        }
+    }
 }
 
 /// A 95 % confidence interval.

@@ -29,12 +29,12 @@ lr = "anneal"
 ///
 /// ```
 /// use calcine_fold::Grain;
-/// use calcine_sensitivity::{Sensitivity, recipe, suggest};
+/// use calcine_sensitivity::{Metric, Sensitivity, recipe, suggest};
 ///
 /// let scan = "parameter,requested,achieved,macs,top1,top5,loss\n\
 ///             ,0,0,,91.7,99.7,0.3\n\
 ///             fc.weight,0.5,0.5,,90.9,99.7,0.3\n";
-/// let suggestions = suggest(&Sensitivity::from_csv(scan)?, 1.0);
+/// let suggestions = suggest(&Sensitivity::from_csv(scan)?, &Metric::higher("top1", "%"), 1.0);
 /// let text = recipe(&suggestions, Grain::Element, "epochs = 10");
 /// assert!(text.contains(r#""fc.weight" = { curve = "cubic", from = 0.0, to = 0.5 }"#));
 /// # Ok::<(), calcine_sensitivity::UnknownFile>(())

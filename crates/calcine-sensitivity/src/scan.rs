@@ -5,6 +5,7 @@ use std::path::Path;
 use burn::module::Module;
 
 use crate::prune::pruned;
+use crate::table::names_of;
 use crate::trial::{Trial, trials};
 use crate::{Interval, Measurement, Point, Scan, ScanError, Sensitivity, UnknownFile};
 
@@ -111,9 +112,16 @@ const SAME: f64 = 1e-3;
 
 /// That a file is of this scan, as far as it shows.
 fn check(known: &Sensitivity, trials: &[Trial], baseline: &Measurement) -> Result<(), UnknownFile> {
-    let (expected, found) = (known.baseline.loss, baseline.loss);
+    let (expected, found) = (known.baseline.evaluation.loss, baseline.evaluation.loss);
     if (expected - found).abs() > SAME * found.abs() {
         return Err(UnknownFile::Baseline { expected, found });
+    }
+    let names = |measurement: &Measurement| names_of(&measurement.evaluation.metrics);
+    if names(&known.baseline) != names(baseline) {
+        return Err(UnknownFile::Columns {
+            found: names(&known.baseline).join(","),
+            expected: names(baseline).join(","),
+        });
     }
     for point in &known.points {
         let stranger = |reason: String| UnknownFile::Stranger {

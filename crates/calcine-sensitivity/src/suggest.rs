@@ -1,3 +1,5 @@
+use calcine_metric::Metric;
+
 use crate::{Point, Sensitivity};
 
 /// How far a parameter may be pruned.
@@ -10,30 +12,33 @@ pub struct Suggestion {
     pub level: f64,
     /// The share of zeros at that level.
     pub achieved: f64,
-    /// What pruning it alone to that level loses of top-1, in points; negative where top-1 rose.
+    /// By how much the metric is worse when it alone is pruned to that level, in the metric's unit; negative where the metric
+    /// is better.
     pub drop: f64,
 }
 
-/// For each parameter the highest level at which pruning it alone, and at all lower levels too, loses at
-/// most `max_drop` points of top-1.
+/// For each parameter the highest level at which pruning it alone, and at all lower levels too, makes the metric worse by
+/// at most `max_drop`, in the metric's unit.
 ///
 /// Only levels that were scanned are suggested; nothing is read between them. The losses of layers pruned
-/// together add up, roughly, and fine-tuning regains much of them: take this as where to begin.
+/// together add up, roughly, and fine-tuning regains much of them: take this as where to begin. A metric that is NaN, or
+/// that the scan has not, counts as too bad.
 #[must_use]
-pub fn suggest(sensitivity: &Sensitivity, max_drop: f64) -> Vec<Suggestion> {
-    let top1 = sensitivity.baseline.top1;
+pub fn suggest(sensitivity: &Sensitivity, metric: &Metric, max_drop: f64) -> Vec<Suggestion> {
+    let before = sensitivity.baseline.evaluation.value(&metric.name);
+    let drop = |point: &Point| metric.loss_from(before, point.value(&metric.name));
     let suggestion = |(parameter, points): (&str, &[Point])| {
         let mut ascending: Vec<&Point> = points.iter().collect();
         ascending.sort_by(|a, b| a.requested.total_cmp(&b.requested));
         let last = ascending
             .into_iter()
-            .take_while(|point| top1 - point.top1 <= max_drop)
+            .take_while(|point| drop(point) <= max_drop)
             .last();
         Suggestion {
             parameter: parameter.to_owned(),
             level: last.map_or(0.0, |point| point.requested),
             achieved: last.map_or(0.0, |point| point.achieved),
-            drop: last.map_or(0.0, |point| top1 - point.top1),
+            drop: last.map_or(0.0, drop),
         }
     };
     sensitivity.by_parameter().map(suggestion).collect()
@@ -44,17 +49,21 @@ mod tests {
     use super::*;
     use crate::Measurement;
 
+    fn top1() -> Metric {
+        Metric::higher("top1", "%")
+    }
+
     /// Top-1 of one parameter at 0.2, 0.4, …; the unpruned model has 90.
-    fn level(top1: &[f64], max_drop: f64) -> f64 {
-        let csv = top1.iter().enumerate().map(|(index, top1)| {
+    fn level(values: &[f64], max_drop: f64) -> f64 {
+        let csv = values.iter().enumerate().map(|(index, top1)| {
             let level = f64::from(2 * (index as u32 + 1)) / 10.0;
             format!("w,{level},{level},,{top1},100,1\n")
         });
         let header = "parameter,requested,achieved,macs,top1,top5,loss\n,0,0,,90,100,1\n";
         let text = header.to_owned() + &csv.collect::<String>();
         let sensitivity = Sensitivity::from_csv(&text).unwrap();
-        assert_eq!(sensitivity.baseline.top1, 90.0);
-        let suggestions = suggest(&sensitivity, max_drop);
+        assert_eq!(sensitivity.baseline.evaluation.value("top1"), 90.0);
+        let suggestions = suggest(&sensitivity, &top1(), max_drop);
         assert_eq!(suggestions.len(), 1);
         suggestions[0].level
     }
@@ -73,16 +82,24 @@ mod tests {
     }
 
     #[test]
+    fn an_error_may_rise_as_an_accuracy_may_fall() {
+        let text = "parameter,requested,achieved,macs,rmse,loss\n,0,0,,1,1\nw,0.2,0.2,,1.5,1\nw,0.4,0.4,,2.5,1\n";
+        let sensitivity = Sensitivity::from_csv(text).unwrap();
+        let suggestion = suggest(&sensitivity, &Metric::lower("rmse", ""), 1.0).remove(0);
+        assert_eq!((suggestion.level, suggestion.drop), (0.2, 0.5));
+    }
+
+    #[test]
     fn levels_need_not_ascend() {
         let header = "parameter,requested,achieved,macs,top1,top5,loss\n,0,0,,90,100,1\n";
         let rows = "w,0.8,0.8,,50,99,2\nw,0.2,0.2,,90,99,2\nw,0.4,0.4,,89.5,99,2\n";
         let sensitivity = Sensitivity::from_csv(&(header.to_owned() + rows)).unwrap();
-        let suggestion = suggest(&sensitivity, 1.0).remove(0);
+        let suggestion = suggest(&sensitivity, &top1(), 1.0).remove(0);
         assert_eq!((suggestion.level, suggestion.drop), (0.4, 0.5));
         let empty = Sensitivity {
             baseline: Measurement::default(),
             points: Vec::new(),
         };
-        assert!(suggest(&empty, 1.0).is_empty());
+        assert!(suggest(&empty, &top1(), 1.0).is_empty());
     }
 }

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use calcine_metric::{Evaluation, MetricValue};
 
 use crate::{Interval, Measurement, ScanError, UnknownFile};
 
@@ -26,42 +26,41 @@ pub struct Point {
     pub achieved: f64,
     /// Multiplications and additions of the pruned model, if known.
     pub macs: Option<u64>,
-    /// Right at the first guess, in percent.
-    pub top1: f64,
-    /// Right within five guesses, in percent.
-    pub top5: f64,
     /// Mean loss.
     pub loss: f64,
+    /// The metrics.
+    pub metrics: Vec<MetricValue>,
     /// If losses were paired, how sure the loss is: the 95 % interval of its difference to the unpruned
     /// model, put upon that model's loss.
     pub interval: Option<Interval>,
 }
 
-/// The columns, and those that scans with paired losses have besides.
-const COLUMNS: [&str; 7] = [
-    "parameter",
-    "requested",
-    "achieved",
-    "macs",
-    "top1",
-    "top5",
-    "loss",
-];
-const PAIRED: [&str; 2] = ["loss_low", "loss_high"];
-
-/// A line of the file. The unpruned model has no parameter.
-#[derive(Debug, Serialize, Deserialize)]
-struct Row {
-    parameter: String,
-    requested: f64,
-    achieved: f64,
-    macs: Option<u64>,
-    top1: f64,
-    top5: f64,
-    loss: f64,
-    loss_low: Option<f64>,
-    loss_high: Option<f64>,
+impl Point {
+    /// The value of the metric of this name, of which `loss` is one; NaN if there is none.
+    #[must_use]
+    pub fn value(&self, metric: &str) -> f64 {
+        value(self.loss, &self.metrics, metric)
+    }
 }
+
+/// The value of a metric, of which `loss` is one.
+fn value(loss: f64, metrics: &[MetricValue], name: &str) -> f64 {
+    if name == "loss" {
+        return loss;
+    }
+    let found = metrics.iter().find(|metric| metric.name == name);
+    found.map_or(f64::NAN, |metric| metric.value)
+}
+
+/// The names of metrics.
+pub(crate) fn names_of(metrics: &[MetricValue]) -> Vec<String> {
+    metrics.iter().map(|metric| metric.name.clone()).collect()
+}
+
+/// The columns before the metrics, the one behind them, and those that scans with paired losses have besides.
+const FIRST: [&str; 4] = ["parameter", "requested", "achieved", "macs"];
+const LOSS: &str = "loss";
+const PAIRED: [&str; 2] = ["loss_low", "loss_high"];
 
 impl Sensitivity {
     /// The points of each parameter, in the plan's order.
@@ -71,90 +70,91 @@ impl Sensitivity {
             .map(|points| (points[0].parameter.as_str(), points))
     }
 
-    /// As CSV: `parameter,requested,achieved,macs,top1,top5,loss`. The first row is the unpruned model and
-    /// has no parameter.
+    /// As CSV: `parameter,requested,achieved,macs`, the metrics in their order, and `loss`. The first row is the unpruned
+    /// model and has no parameter.
     ///
     /// Where losses were paired, `loss_low` and `loss_high` follow: the 95 % interval of the *difference* to
     /// the unpruned model, put upon that model's loss.
     #[must_use]
     pub fn to_csv(&self) -> String {
         let paired = self.points.iter().any(|point| point.interval.is_some());
-        let mut text = Vec::new();
-        let mut writer = csv::WriterBuilder::new()
-            .has_headers(false)
-            .from_writer(&mut text);
-        let put = |writer: &mut csv::Writer<_>, row: Row| {
-            let (low, high) = (row.loss_low, row.loss_high);
-            let row = (
-                row.parameter,
-                row.requested,
-                row.achieved,
-                row.macs,
-                row.top1,
-                row.top5,
-                row.loss,
-            );
+        let names = names_of(&self.baseline.evaluation.metrics);
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let baseline = self.baseline_row();
+        let rows = std::iter::once(&baseline).chain(&self.points);
+        let rows = rows.map(|point| {
+            let mut cells = vec![
+                point.parameter.clone(),
+                number(point.requested),
+                number(point.achieved),
+                point.macs.map(|macs| macs.to_string()).unwrap_or_default(),
+            ];
+            cells.extend(names.iter().map(|name| number(point.value(name))));
+            cells.push(number(point.loss));
             if paired {
-                writer.serialize((row, low, high))
-            } else {
-                writer.serialize(row)
+                let ends = |pick: fn(&Interval) -> f64| {
+                    point
+                        .interval
+                        .as_ref()
+                        .map(pick)
+                        .map(number)
+                        .unwrap_or_default()
+                };
+                cells.extend([
+                    ends(|interval| interval.low),
+                    ends(|interval| interval.high),
+                ]);
             }
-        };
-        let header = header(paired);
-        let written = writer
-            .write_record(&header)
-            .and_then(|()| put(&mut writer, self.baseline_row()))
-            .and_then(|()| {
-                self.points
-                    .iter()
-                    .try_for_each(|point| put(&mut writer, Row::of(point)))
-            });
+            cells
+        });
+        let written = writer.write_record(&header(&names, paired)).and_then(|()| {
+            rows.into_iter()
+                .try_for_each(|row| writer.write_record(row))
+        });
         written.expect("plain rows in memory can be written");
-        drop(writer);
+        let text = writer.into_inner().expect("a vector takes all writes");
         String::from_utf8(text).expect("text in is text out")
     }
 
-    /// Reads what [`to_csv`](Self::to_csv) wrote, or a part of it. Losses of single examples are not in it.
+    /// Reads what [`to_csv`](Self::to_csv) wrote, or a part of it. Losses of single examples are not in it, nor is the number
+    /// of examples.
     ///
     /// # Errors
     ///
     /// If it is no such text.
     pub fn from_csv(text: &str) -> Result<Self, UnknownFile> {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
-        let found = reader.headers()?;
-        if [false, true]
-            .into_iter()
-            .all(|paired| *found != header(paired))
-        {
-            return Err(UnknownFile::Columns {
-                found: found.iter().collect::<Vec<_>>().join(","),
-                expected: COLUMNS.join(","),
-            });
-        }
+        let found = reader.headers()?.clone();
+        let cells: Vec<&str> = found.iter().collect();
+        let paired = cells.ends_with(&PAIRED);
+        let end = cells.len() - if paired { PAIRED.len() } else { 0 };
+        let middle = end
+            .checked_sub(1)
+            .and_then(|end| cells.get(FIRST.len()..end));
+        let names: Vec<String> = match middle {
+            Some(names) if cells.starts_with(&FIRST) && cells[end - 1] == LOSS => {
+                names.iter().map(|name| (*name).to_owned()).collect()
+            }
+            _ => {
+                return Err(UnknownFile::Columns {
+                    found: cells.join(","),
+                    expected: format!("{}, the metrics, {LOSS}", FIRST.join(",")),
+                });
+            }
+        };
         let mut baseline = None;
         let mut points = Vec::new();
-        for row in reader.deserialize() {
-            let row: Row = row?;
-            if row.parameter.is_empty() {
-                baseline = Some(Measurement {
-                    top1: row.top1,
-                    top5: row.top5,
-                    loss: row.loss,
-                    losses: Vec::new(),
-                });
-                continue;
+        for row in reader.into_records() {
+            let point = read_row(&row?, &names, paired)?;
+            if point.parameter.is_empty() {
+                baseline = Some(Measurement::from(Evaluation {
+                    loss: point.loss,
+                    metrics: point.metrics,
+                    count: 0,
+                }));
+            } else {
+                points.push(point);
             }
-            points.push(Point {
-                parameter: row.parameter,
-                requested: row.requested,
-                achieved: row.achieved,
-                macs: row.macs,
-                top1: row.top1,
-                top5: row.top5,
-                loss: row.loss,
-                interval: (row.loss_low.zip(row.loss_high))
-                    .map(|(low, high)| Interval { low, high }),
-            });
         }
         let baseline = baseline.ok_or(UnknownFile::NoBaseline)?;
         Ok(Self { baseline, points })
@@ -188,43 +188,73 @@ impl Sensitivity {
         })
     }
 
-    fn baseline_row(&self) -> Row {
-        Row {
+    /// The unpruned model as a point without a parameter.
+    fn baseline_row(&self) -> Point {
+        let evaluation = &self.baseline.evaluation;
+        Point {
             parameter: String::new(),
             requested: 0.0,
             achieved: 0.0,
             macs: None,
-            top1: self.baseline.top1,
-            top5: self.baseline.top5,
-            loss: self.baseline.loss,
-            loss_low: None,
-            loss_high: None,
+            loss: evaluation.loss,
+            metrics: evaluation.metrics.clone(),
+            interval: None,
         }
     }
 }
 
-impl Row {
-    fn of(point: &Point) -> Self {
-        Self {
-            parameter: point.parameter.clone(),
-            requested: point.requested,
-            achieved: point.achieved,
-            macs: point.macs,
-            top1: point.top1,
-            top5: point.top5,
-            loss: point.loss,
-            loss_low: point.interval.map(|interval| interval.low),
-            loss_high: point.interval.map(|interval| interval.high),
-        }
-    }
+/// A number as it is read again to the bit, `1.0` and not `1`.
+fn number(value: f64) -> String {
+    format!("{value:?}")
 }
 
-fn header(paired: bool) -> csv::StringRecord {
+/// A row of the file.
+fn read_row(row: &csv::StringRecord, names: &[String], paired: bool) -> Result<Point, UnknownFile> {
+    let line = row.position().map_or(0, csv::Position::line);
+    let cell = |at: usize| row.get(at).unwrap_or_default();
+    let read = |at: usize| {
+        let text = cell(at);
+        text.trim().parse::<f64>().map_err(|_| UnknownFile::Number {
+            line,
+            text: text.to_owned(),
+        })
+    };
+    let loss = FIRST.len() + names.len();
+    let macs = match cell(3) {
+        "" => None,
+        text => Some(text.parse().map_err(|_| UnknownFile::Number {
+            line,
+            text: text.to_owned(),
+        })?),
+    };
+    let interval = match (paired, cell(loss + 1)) {
+        (false, _) | (true, "") => None,
+        (true, _) => Some(Interval {
+            low: read(loss + 1)?,
+            high: read(loss + 2)?,
+        }),
+    };
+    let metrics = names.iter().enumerate().map(|(at, name)| {
+        Ok(MetricValue {
+            name: name.clone(),
+            value: read(FIRST.len() + at)?,
+        })
+    });
+    Ok(Point {
+        parameter: cell(0).to_owned(),
+        requested: read(1)?,
+        achieved: read(2)?,
+        macs,
+        loss: read(loss)?,
+        metrics: metrics.collect::<Result<_, UnknownFile>>()?,
+        interval,
+    })
+}
+
+fn header(names: &[String], paired: bool) -> Vec<String> {
     let paired = PAIRED.iter().filter(|_| paired);
-    COLUMNS
-        .iter()
-        .chain(paired)
-        .copied()
-        .collect::<Vec<_>>()
-        .into()
+    let first = FIRST.iter().map(|name| (*name).to_owned());
+    let last = std::iter::once(&LOSS).chain(paired);
+    let last = last.map(|name| (*name).to_owned());
+    first.chain(names.iter().cloned()).chain(last).collect()
 }

@@ -66,12 +66,11 @@ impl Trial {
             requested: self.level,
             achieved: self.achieved,
             macs: None,
-            top1: measured.top1,
-            top5: measured.top5,
-            loss: measured.loss,
+            loss: measured.evaluation.loss,
+            metrics: measured.evaluation.metrics.clone(),
             interval: rise.map(|rise| Interval {
-                low: baseline.loss + rise.low,
-                high: baseline.loss + rise.high,
+                low: baseline.evaluation.loss + rise.low,
+                high: baseline.evaluation.loss + rise.high,
             }),
         }
     }

@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use calcine_params::{Inventory, flat};
-use calcine_sensitivity::{Measurement, Progress, Scan, ScanError, Sensitivity, scan};
+use calcine_sensitivity::{Evaluation, Measurement, Progress, Scan, ScanError, Sensitivity, scan};
 use calcine_testkit::{ConvNet, values};
 
 /// The weights that are not zero, by path, in order.
@@ -37,12 +37,9 @@ fn nonzero<M: Module>(model: &M) -> Vec<(String, usize)> {
 /// A measurement that says how many weights are left, in all and of each parameter.
 fn counted<M: Module>(model: &M) -> Measurement {
     let left: usize = nonzero(model).iter().map(|(_, count)| count).sum();
-    Measurement {
-        top1: left as f64 / 10.0,
-        top5: left as f64 / 5.0,
-        loss: 1.0 / (1.0 + left as f64),
-        losses: Vec::new(),
-    }
+    let evaluation = Evaluation::new(1.0 / (1.0 + left as f64), 1);
+    let evaluation = evaluation.with("top1", left as f64 / 10.0);
+    Measurement::from(evaluation.with("top5", left as f64 / 5.0))
 }
 
 /// A net with the same weights every time: 144 in `conv.weight`, 32 in `head.weight`.

@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, LinearConfig};
 use calcine_fold::Grain;
-use calcine_sensitivity::{Measurement, Scan, Sensitivity};
+use calcine_sensitivity::{Evaluation, Measurement, Scan, Sensitivity};
 use calcine_testkit::golden::{Golden, open};
 use serde_json::Value;
 
@@ -59,12 +59,8 @@ fn test_function(case: &Value) -> [f64; 3] {
 fn measured(model: &Net, all: usize, [top1, top5, loss]: [f64; 3]) -> Measurement {
     let left: usize = nonzero(model).iter().map(|(_, count)| count).sum();
     let d = left as f64 / all as f64;
-    Measurement {
-        top1: top1 * d,
-        top5: top5 * d,
-        loss: loss - d,
-        losses: Vec::new(),
-    }
+    let evaluation = Evaluation::new(loss - d, 1).with("top1", top1 * d);
+    Measurement::from(evaluation.with("top5", top5 * d))
 }
 
 /// How many weights there are in all, none of which is zero, and of each parameter.
@@ -114,7 +110,7 @@ fn golden_scans_by_element_filter_and_channel_agree() {
             assert_eq!(points.len(), rows.len());
             for (point, row) in points.iter().zip(rows) {
                 assert_eq!(row[0].as_f64(), Some(point.requested));
-                let measured = [point.top1, point.top5, point.loss];
+                let measured = ["top1", "top5", "loss"].map(|name| point.value(name));
                 for (found, expected) in measured.into_iter().zip(numbers(&row[1])) {
                     approx::assert_relative_eq!(found, expected, max_relative = 1e-12);
                 }

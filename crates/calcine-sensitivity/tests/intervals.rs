@@ -5,16 +5,14 @@ use calcine_testkit::ConvNet;
 use crate::{counted, net, whole};
 
 fn losses(model: &ConvNet, count: usize) -> Measurement {
-    let left = counted(model).top1;
+    let left = counted(model).evaluation.value("top1");
     // Example i has a loss of i, and rises by half a weight's worth for every weight that is gone.
     let loss = |index: usize| (index as f64 + 17.6 - left) as f32;
     let losses: Vec<f32> = (0..count).map(loss).collect();
     let loss = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / count as f64;
-    Measurement {
-        loss,
-        losses,
-        ..counted(model)
-    }
+    let mut measured = counted(model);
+    measured.evaluation.loss = loss;
+    Measurement { losses, ..measured }
 }
 
 #[test]
@@ -32,7 +30,7 @@ fn paired_losses_give_every_point_an_interval_around_its_loss() {
         // All examples rise alike, so the interval is a point, however much their losses differ.
         assert!(interval.high - interval.low < 1e-5);
     }
-    let rise = found.points[1].interval.unwrap().low - found.baseline.loss;
+    let rise = found.points[1].interval.unwrap().low - found.baseline.evaluation.loss;
     assert!((rise - 7.2).abs() < 1e-5, "{rise}");
     assert!(
         found

@@ -1,6 +1,6 @@
 use calcine_fold::Grain;
 use calcine_recipe::Recipe;
-use calcine_sensitivity::{Measurement, Scan, recipe, suggest};
+use calcine_sensitivity::{Evaluation, Measurement, Metric, Scan, recipe, suggest};
 use calcine_testkit::ConvNet;
 
 use crate::{counted, net, nonzero, whole};
@@ -9,17 +9,16 @@ use crate::{counted, net, nonzero, whole};
 fn fragile(model: &ConvNet) -> Measurement {
     let counts = nonzero(model);
     let gone = |index: usize, of: f64| 1.0 - counts[index].1 as f64 / of;
-    Measurement {
-        top1: 90.0 - 40.0 * gone(0, 144.0) - gone(1, 32.0),
-        ..counted(model)
-    }
+    let top1 = 90.0 - 40.0 * gone(0, 144.0) - gone(1, 32.0);
+    let loss = counted(model).evaluation.loss;
+    Measurement::from(Evaluation::new(loss, 1).with("top1", top1))
 }
 
 #[test]
 fn a_suggested_recipe_parses_and_fits_the_model() {
     let plan = Scan::new(Grain::Element).with_levels([0.01, 0.25, 0.5, 0.75, 1.0]);
     let found = whole(&net(), &plan, fragile).unwrap();
-    let suggestions = suggest(&found, 1.0);
+    let suggestions = suggest(&found, &Metric::higher("top1", "%"), 1.0);
     let levels: Vec<f64> = suggestions
         .iter()
         .map(|suggestion| suggestion.level)
@@ -47,7 +46,7 @@ fn structures_keep_their_grain_and_fragile_parameters_are_left_out() {
     )
     .unwrap();
     let robust = recipe(
-        &suggest(&found, 50.0),
+        &suggest(&found, &Metric::higher("top1", "%"), 50.0),
         Grain::Filter,
         "epochs = 10\nlr = 0.1",
     );
@@ -57,7 +56,7 @@ fn structures_keep_their_grain_and_fragile_parameters_are_left_out() {
     );
     Recipe::parse(&robust).unwrap().bind(&net(), 100).unwrap();
     let fragile = recipe(
-        &suggest(&found, 1.0),
+        &suggest(&found, &Metric::higher("top1", "%"), 1.0),
         Grain::Filter,
         "epochs = 10\nlr = 0.1",
     );

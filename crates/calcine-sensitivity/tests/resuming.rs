@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use calcine_fold::Grain;
-use calcine_sensitivity::{Measurement, Scan, ScanError, Sensitivity, scan};
+use calcine_sensitivity::{Evaluation, Measurement, Scan, ScanError, Sensitivity, scan};
 use calcine_testkit::ConvNet;
 
 use crate::{counted, go_on, net, whole};
@@ -16,7 +16,7 @@ fn plan() -> Scan {
 /// With the losses of ten examples.
 fn paired<M: Module>(model: &M) -> Measurement {
     let measured = counted(model);
-    let loss = |index: u8| measured.loss as f32 * (1.0 + f32::from(index));
+    let loss = |index: u8| measured.evaluation.loss as f32 * (1.0 + f32::from(index));
     Measurement {
         losses: (0..10).map(loss).collect(),
         ..measured
@@ -107,10 +107,7 @@ fn a_file_of_another_scan_is_refused_with_the_reason() {
     assert!(refused(fc, counted).contains("this one does not ask for it"));
     let layers = Scan::new(Grain::Layer).with_levels([0.0, 0.25, 0.5, 0.75]);
     assert!(refused(layers, counted).contains("its share of zeros is 0.25, it would be 0"));
-    let other = |_: &ConvNet| Measurement {
-        loss: 3.0,
-        ..Measurement::default()
-    };
+    let other = |_: &ConvNet| Measurement::from(Evaluation::new(3.0, 1));
     assert!(refused(plan(), other).contains("the unpruned model has a loss of 3"));
     assert!(refused(plan(), paired).contains("pairs the losses"));
     assert_eq!(fs::read(&file).unwrap(), before, "it is left alone");

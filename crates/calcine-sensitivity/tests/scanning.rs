@@ -11,7 +11,8 @@ use crate::{counted, net, nonzero, whole};
 
 /// Parameter, level and what is left of it.
 fn left(found: &Sensitivity, total: usize) -> Vec<(&str, f64, f64)> {
-    let row = |point: &calcine_sensitivity::Point| (point.top1 * 10.0 - total as f64).round();
+    let row =
+        |point: &calcine_sensitivity::Point| (point.value("top1") * 10.0 - total as f64).round();
     found
         .points
         .iter()
@@ -49,7 +50,10 @@ fn one_parameter_is_pruned_at_a_time_and_to_exactly_the_level() {
             .iter()
             .all(|point| point.achieved == point.requested)
     );
-    assert_eq!(found.points[0].top1, found.baseline.top1);
+    assert_eq!(
+        found.points[0].value("top1"),
+        found.baseline.evaluation.value("top1")
+    );
 }
 
 #[test]
@@ -96,7 +100,7 @@ fn levels_that_come_to_the_same_are_evaluated_once() {
     let rows: Vec<_> = found
         .points
         .iter()
-        .map(|p| (p.requested, p.achieved, p.top1))
+        .map(|p| (p.requested, p.achieved, p.value("top1")))
         .collect();
     assert_eq!(
         rows,
@@ -121,7 +125,10 @@ fn a_weight_that_is_sparse_already_keeps_its_zeros() {
     let found = whole(&model, &plan, counted).unwrap();
     let achieved: Vec<f64> = found.points.iter().map(|point| point.achieved).collect();
     assert_eq!(achieved, [0.5, 0.75]);
-    assert_eq!(found.points[0].top1, found.baseline.top1);
+    assert_eq!(
+        found.points[0].value("top1"),
+        found.baseline.evaluation.value("top1")
+    );
 }
 
 #[test]

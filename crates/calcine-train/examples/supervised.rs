@@ -9,16 +9,16 @@ use burn::prelude::*;
 use burn::train::{InferenceStep, Learner, SupervisedTraining, renderer::CliMetricsRenderer};
 use calcine_criteria::{Level, Norm};
 use calcine_fold::{Fold, Grain, Layout};
-use calcine_train::{Compressed, Driver, Objective, Prune, RatePlan, Target, Unit, When};
+use calcine_train::{Compressed, Driver, LossStep, Prune, RatePlan, Target, Unit, When};
 
 #[derive(Module, Debug)]
 struct Net {
     layer: Linear,
 }
-impl Objective for Net {
+impl LossStep for Net {
     type Batch = Tensor<2>;
     type Output = ();
-    fn objective(&self, batch: Tensor<2>) -> (Tensor<1>, ()) {
+    fn loss_step(&self, batch: Tensor<2>) -> (Tensor<1>, ()) {
         ((self.layer.forward(batch) - 1.0).powi_scalar(2).mean(), ())
     }
 }

@@ -1,21 +1,22 @@
-use burn::tensor::{Int, Tensor, activation};
+use burn::tensor::Tensor;
+use calcine_metric::Metric;
 
-use crate::evaluate::cross_entropy;
-use crate::{Data, Labelled};
+use crate::{Batch, BatchIter, Data, MetricSums, Objective, Totals};
 
-/// How much a student listens to its labels, and how much to a teacher (Hinton et al., 2015).
+/// How much a student learns from its targets, and how much from a teacher (Hinton et al., 2015).
 ///
 /// ```text
-/// L = student · CE(z, y) + teacher · T² · KL(softmax(t / T) ‖ softmax(z / T))
+/// L = student · loss(z, y) + teacher · T² · divergence(z, t, T)
 /// ```
 ///
-/// for logits z of the student and t of the teacher, each term the mean over the batch. The weights need not
+/// for outputs z of the student and t of the teacher, and targets y, each term the mean over the batch. The divergence is
+/// the [objective's](Objective::divergence): for a classifier `KL(softmax(t / T) ‖ softmax(z / T))`. The weights need not
 /// sum to one; T² keeps the gradient's size as T grows. The default is Distiller's: T = 1, both weights ½.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Distillation {
-    /// T: how soft the teacher's answers are; above 0.
+    /// The temperature T: how soft the teacher's outputs are; above 0.
     pub temperature: f64,
-    /// The weight of the labels.
+    /// The weight of the targets.
     pub student: f64,
     /// The weight of the teacher.
     pub teacher: f64,
@@ -31,78 +32,102 @@ impl Default for Distillation {
     }
 }
 
-impl Distillation {
-    /// `KL(softmax(t / T) ‖ softmax(z / T))`, without the T². The device is not read.
-    ///
-    /// # Shapes
-    ///
-    /// `student`, `teacher`: logits `[n, classes]`; result: `[1]`. No gradient reaches the teacher.
-    #[must_use]
-    pub fn divergence(&self, student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
-        let [n, _] = student.dims();
-        let softened = |logits: Tensor<2>| logits.div_scalar(self.temperature);
-        let student = activation::log_softmax(softened(student), 1);
-        let teacher = activation::log_softmax(softened(teacher.detach()), 1);
-        let divergence = teacher.clone().exp() * (teacher - student);
-        divergence.sum().div_scalar(n as f64)
-    }
-
-    /// The whole loss. The device is not read.
-    ///
-    /// # Shapes
-    ///
-    /// `student`, `teacher`: logits `[n, classes]`; `labels`: `[n]`; result: `[1]`.
-    #[must_use]
-    pub fn loss(
-        &self,
-        student: Tensor<2>,
-        teacher: Tensor<2>,
-        labels: Tensor<1, Int>,
-    ) -> Tensor<1> {
-        let soft = self.divergence(student.clone(), teacher);
-        let hard = cross_entropy(student, labels);
-        let scale = self.teacher * self.temperature.powi(2);
-        hard.mul_scalar(self.student) + soft.mul_scalar(scale)
-    }
-}
-
-/// What a teacher says of a batch, and how much that counts.
+/// A target with the teacher's output for the same input.
 #[derive(Debug, Clone)]
-pub struct Lesson {
-    /// The teacher's logits: `[n, classes]`, on the device of the batch.
-    pub logits: Tensor<2>,
-    /// What counts how much.
-    pub distillation: Distillation,
+pub struct DistillationTarget<T, O> {
+    /// The target.
+    pub target: T,
+    /// The teacher's output, on the device of the batch; `None` where the target alone counts.
+    pub teacher: Option<O>,
 }
 
-/// The loss of a batch's logits: cross-entropy, or what its lesson makes of it.
-pub(crate) fn loss(logits: Tensor<2>, labels: Tensor<1, Int>, lesson: Option<Lesson>) -> Tensor<1> {
-    match lesson {
-        Some(lesson) => lesson.distillation.loss(logits, lesson.logits, labels),
-        None => cross_entropy(logits, labels),
+/// An objective whose loss also counts a teacher's output, as [`Distillation`] says. Metrics stay those of the objective.
+#[derive(Debug, Clone)]
+pub struct DistillationObjective<'a, O> {
+    objective: &'a O,
+    distillation: Distillation,
+}
+
+impl<'a, O: Objective> DistillationObjective<'a, O> {
+    /// An objective with a teacher.
+    ///
+    /// # Errors
+    ///
+    /// If the objective [cannot be distilled](Objective::check_distillation), with the reason.
+    pub fn new(objective: &'a O, distillation: Distillation) -> Result<Self, String> {
+        objective.check_distillation(&distillation)?;
+        Ok(Self {
+            objective,
+            distillation,
+        })
     }
 }
 
-/// Data whose training batches come with a teacher's lesson; validation stays as it is.
+impl<O: Objective> Objective for DistillationObjective<'_, O> {
+    type Output = O::Output;
+    type Target = DistillationTarget<O::Target, O::Output>;
+
+    fn metrics(&self) -> Vec<Metric> {
+        self.objective.metrics()
+    }
+
+    fn count(&self, target: &Self::Target) -> usize {
+        self.objective.count(&target.target)
+    }
+
+    fn loss(&self, output: O::Output, target: Self::Target) -> Tensor<1> {
+        let Distillation {
+            temperature,
+            student,
+            teacher,
+        } = self.distillation;
+        let n = self.count(&target);
+        let soft = target
+            .teacher
+            .and_then(|answers| (self.objective).divergence(output.clone(), answers, temperature));
+        let hard = self.objective.loss(output, target.target);
+        match soft {
+            Some(soft) => {
+                let soft = soft.div_scalar(n as f64);
+                hard.mul_scalar(student) + soft.mul_scalar(teacher * temperature.powi(2))
+            }
+            None => hard,
+        }
+    }
+
+    fn sums(&self, output: O::Output, target: Self::Target) -> MetricSums {
+        self.objective.sums(output, target.target)
+    }
+
+    fn values(&self, totals: &Totals) -> Vec<f64> {
+        self.objective.values(totals)
+    }
+
+    fn losses(&self, output: O::Output, target: Self::Target) -> Option<Tensor<1>> {
+        self.objective.losses(output, target.target)
+    }
+}
+
+/// Data whose training batches come with a teacher's outputs; the other splits stay as they are.
 ///
 /// # Examples
 ///
 /// ```
 /// use burn::nn::{Linear, LinearConfig};
-/// use burn::tensor::{Device, Tensor};
-/// use calcine_train::{Data, Distillation, Labelled, Taught};
+/// use burn::tensor::{Device, Int, Tensor};
+/// use calcine_train::{Batch, BatchIter, Data, DistillationData};
 ///
 /// struct Rows(Device);
 ///
-/// impl Data<Tensor<2>> for Rows {
+/// impl Data<Tensor<2>, Tensor<1, Int>> for Rows {
 ///     fn steps_per_epoch(&self) -> u64 {
 ///         1
 ///     }
-///     fn epoch(&self, _: u64, _: u64) -> Box<dyn Iterator<Item = Labelled<Tensor<2>>> + '_> {
+///     fn epoch(&self, _: u64, _: u64) -> BatchIter<'_, Tensor<2>, Tensor<1, Int>> {
 ///         let input = Tensor::ones([3, 4], &self.0);
-///         Box::new(std::iter::once(Labelled::new(input, Tensor::zeros([3], &self.0))))
+///         Box::new(std::iter::once(Batch::new(input, Tensor::zeros([3], &self.0))))
 ///     }
-///     fn validation(&self) -> Box<dyn Iterator<Item = Labelled<Tensor<2>>> + '_> {
+///     fn validation(&self) -> BatchIter<'_, Tensor<2>, Tensor<1, Int>> {
 ///         Box::new(std::iter::empty())
 ///     }
 /// }
@@ -110,28 +135,29 @@ pub(crate) fn loss(logits: Tensor<2>, labels: Tensor<1, Int>, lesson: Option<Les
 /// let device = Device::flex();
 /// let teacher: Linear = LinearConfig::new(4, 10).init(&device);
 /// let data = Rows(device);
-/// let taught = Taught::new(&data, Distillation::default(), |x| teacher.forward(x));
-/// assert!(taught.epoch(0, 0).all(|batch| batch.lesson.is_some()));
+/// let taught = DistillationData::new(&data, |x| teacher.forward(x));
+/// assert!(taught.epoch(0, 0).all(|batch| batch.target.teacher.is_some()));
 /// ```
-pub struct Taught<'a, X, F> {
-    data: &'a dyn Data<X>,
-    distillation: Distillation,
+pub struct DistillationData<'a, X: 'static, T: 'static, F> {
+    data: &'a dyn Data<X, T>,
     start: u64,
-    teach: F,
+    teacher: F,
 }
 
-impl<'a, X, F: Fn(X) -> Tensor<2>> Taught<'a, X, F> {
-    /// `teach` gives the teacher's logits `[n, classes]`; it should not track gradients.
-    pub fn new(data: &'a dyn Data<X>, distillation: Distillation, teach: F) -> Self {
+impl<'a, X: 'static, T: 'static, F> DistillationData<'a, X, T, F> {
+    /// `teacher` gives the teacher's output for an input; it should not track gradients.
+    pub fn new<O>(data: &'a dyn Data<X, T>, teacher: F) -> Self
+    where
+        F: Fn(X) -> O,
+    {
         Self {
             data,
-            distillation,
             start: 0,
-            teach,
+            teacher,
         }
     }
 
-    /// Without lessons before this epoch.
+    /// Without the teacher before this epoch.
     #[must_use]
     pub fn starting(self, epoch: u64) -> Self {
         Self {
@@ -141,34 +167,47 @@ impl<'a, X, F: Fn(X) -> Tensor<2>> Taught<'a, X, F> {
     }
 }
 
-impl<X: Clone, F: Fn(X) -> Tensor<2>> Data<X> for Taught<'_, X, F> {
+/// BatchIter of which no teacher was asked.
+fn untaught<'a, X: 'static, T: 'static, O: 'static>(
+    batches: BatchIter<'a, X, T>,
+) -> BatchIter<'a, X, DistillationTarget<T, O>> {
+    Box::new(batches.map(|Batch { input, target }| {
+        let teacher = None;
+        Batch::new(input, DistillationTarget { target, teacher })
+    }))
+}
+
+impl<X: Clone + 'static, T: 'static, O: 'static, F: Fn(X) -> O> Data<X, DistillationTarget<T, O>>
+    for DistillationData<'_, X, T, F>
+{
     fn steps_per_epoch(&self) -> u64 {
         self.data.steps_per_epoch()
     }
 
-    fn epoch(&self, epoch: u64, first_step: u64) -> Box<dyn Iterator<Item = Labelled<X>> + '_> {
+    fn epoch(&self, epoch: u64, first_step: u64) -> BatchIter<'_, X, DistillationTarget<T, O>> {
+        let batches = self.data.epoch(epoch, first_step);
         if epoch < self.start {
-            return self.data.epoch(epoch, first_step);
+            return untaught(batches);
         }
-        let taught = |batch: Labelled<X>| Labelled {
-            lesson: Some(Lesson {
-                logits: (self.teach)(batch.input.clone()),
-                distillation: self.distillation,
-            }),
-            ..batch
-        };
-        Box::new(self.data.epoch(epoch, first_step).map(taught))
+        Box::new(batches.map(|Batch { input, target }| {
+            let teacher = Some((self.teacher)(input.clone()));
+            Batch::new(input, DistillationTarget { target, teacher })
+        }))
     }
 
-    fn validation(&self) -> Box<dyn Iterator<Item = Labelled<X>> + '_> {
-        self.data.validation()
+    fn validation(&self) -> BatchIter<'_, X, DistillationTarget<T, O>> {
+        untaught(self.data.validation())
+    }
+
+    fn test(&self) -> BatchIter<'_, X, DistillationTarget<T, O>> {
+        untaught(self.data.test())
     }
 }
 
-impl<X, F> std::fmt::Debug for Taught<'_, X, F> {
+impl<X: 'static, T: 'static, F> std::fmt::Debug for DistillationData<'_, X, T, F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Taught")
-            .field("distillation", &self.distillation)
+        f.debug_struct("DistillationData")
+            .field("start", &self.start)
             .finish_non_exhaustive()
     }
 }

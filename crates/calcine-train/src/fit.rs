@@ -10,11 +10,11 @@ use calcine_schedule::Clock;
 use calcine_sparsity::Share;
 
 use crate::checkpoint::{self, CheckpointError};
-use crate::distill::loss;
-use crate::evaluate::Tally;
+use crate::evaluate::evaluation;
+use crate::objective::{Objective, Tally, Totals};
 use crate::{
-    Criterion, Driver, EpochReport, EpochRow, History, Labelled, NotFinite, Observer, StepReport,
-    UnwatchedError, WeightReport, check_finite, evaluate,
+    Batch, Criterion, Data, Driver, EpochReport, EpochRow, History, MetricError, NotFinite,
+    Observer, StepReport, UnwatchedError, WeightReport, check_finite, evaluate,
 };
 
 /// A training run: all that changes while it goes on.
@@ -64,7 +64,7 @@ impl<M: Module> Run<M> {
         driver: Driver<M>,
         optimizer: ModuleOptimizer,
         history: History,
-        unfinished: [f64; 4],
+        unfinished: Totals,
         device: &Device,
     ) -> Self {
         Self {
@@ -77,8 +77,8 @@ impl<M: Module> Run<M> {
         }
     }
 
-    pub(crate) fn unfinished(&self) -> [f64; 4] {
-        self.tally.sums()
+    pub(crate) fn unfinished(&self) -> Totals {
+        self.tally.totals()
     }
 
     /// How sparse the weights (parameters of rank 2 or more) are, as the forward pass sees them. Reads the
@@ -98,19 +98,6 @@ impl<M> std::fmt::Debug for Run<M> {
     }
 }
 
-/// Where batches come from. An epoch's batches must depend on nothing but the epoch, so that a run
-/// resumed in its middle sees the same.
-pub trait Data<X> {
-    /// Batches of an epoch.
-    fn steps_per_epoch(&self) -> u64;
-
-    /// The training batches of an epoch from `first_step` on.
-    fn epoch(&self, epoch: u64, first_step: u64) -> Box<dyn Iterator<Item = Labelled<X>> + '_>;
-
-    /// The validation split; empty if there is none.
-    fn validation(&self) -> Box<dyn Iterator<Item = Labelled<X>> + '_>;
-}
-
 /// How [`fit`] goes about it.
 #[derive(Debug, Clone)]
 pub struct FitSettings {
@@ -127,6 +114,8 @@ pub struct FitSettings {
     pub checkpoints: Option<PathBuf>,
     /// Which epoch's weights are kept beside the checkpoints.
     pub criterion: Criterion,
+    /// The metric by which epochs are compared, by its name, `loss` included; the objective's first one unless said.
+    pub metric: Option<String>,
     /// Saved with every checkpoint.
     pub context: serde_json::Value,
     /// Asked after every step.
@@ -142,6 +131,7 @@ impl Default for FitSettings {
             checkpoint_every: None,
             checkpoints: None,
             criterion: Criterion::default(),
+            metric: None,
             context: serde_json::Value::Null,
             stop: StopFlag::default(),
         }
@@ -241,25 +231,36 @@ pub enum FitError {
     /// A policy looks at activations that nothing shows it.
     #[error(transparent)]
     Unwatched(#[from] UnwatchedError),
+    /// The epochs cannot be compared by the metric.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
 }
 
-/// Trains a classifier: epochs of steps, each epoch followed by validation and a checkpoint.
+/// Trains a model: epochs of steps, each epoch followed by validation and a checkpoint.
 ///
-/// `forward` gives logits `[n, classes]`; the loss is the mean cross-entropy, or what a [lesson](Labelled::lesson)
-/// makes of it. The step itself reads nothing; every [`FitSettings::report_every`]
-/// steps the loss is read and reported, and the run stops if it, a parameter or a running statistic is not finite.
+/// `forward` gives the output that the objective takes. The step itself reads nothing from the device; every
+/// [`FitSettings::report_every`] steps the loss and the metrics are read and reported, and the run stops if the loss, a
+/// parameter or a running statistic is not finite.
 ///
 /// # Errors
 ///
-/// If the loss or a parameter is no longer finite, the data has other epochs than the driver or runs dry, or a
-/// checkpoint cannot be written.
-pub fn fit<M: Module, X>(
+/// If the loss or a parameter is no longer finite, the data has other epochs than the driver or runs dry, the objective
+/// has not the metric that the settings name or other ones than the history of a resumed run, or a checkpoint cannot be
+/// written.
+pub fn fit<M: Module, X: 'static, O: Objective>(
     mut run: Run<M>,
-    data: &dyn Data<X>,
-    forward: impl Fn(&M, X) -> Tensor<2>,
+    data: &dyn Data<X, O::Target>,
+    forward: impl Fn(&M, X) -> O::Output,
+    objective: &O,
     settings: &FitSettings,
     observer: &mut dyn Observer,
 ) -> Result<Outcome<M>, FitError> {
+    (run.history).compare_by(objective.metrics(), settings.metric.as_deref())?;
+    let task = Task {
+        data,
+        forward,
+        objective,
+    };
     run.driver.check_watch()?;
     run.driver.check_model(&run.model)?;
     let (steps, driver) = (data.steps_per_epoch(), run.driver.clock().steps_per_epoch);
@@ -276,7 +277,7 @@ pub fn fit<M: Module, X>(
             return Ok(Outcome::Paused(run));
         }
         let epoch;
-        (run, epoch) = train_epoch(run, data, &forward, &mut saver, observer)?;
+        (run, epoch) = train_epoch(run, &task, &mut saver, observer)?;
         let Epoch::Whole { rate } = epoch else {
             saver.save(&run, observer)?;
             return Ok(Outcome::Stopped(run));
@@ -288,11 +289,12 @@ pub fn fit<M: Module, X>(
             WeightReport::of(&seen)
         };
         drop(seen);
-        let row = run.close_epoch(data, &forward, rate, &weights);
+        let row = run.close_epoch(&task, rate, &weights);
         let (epoch, step) = (row.epoch, row.steps);
         if let Some(loss) = row
             .validation
-            .map(|v| v.loss)
+            .as_ref()
+            .map(|validation| validation.loss)
             .filter(|loss| !loss.is_finite())
         {
             return Err(FitError::Diverged {
@@ -322,21 +324,29 @@ pub fn fit<M: Module, X>(
     Ok(Outcome::Finished(run))
 }
 
+/// What is trained on, and for what.
+struct Task<'a, X: 'static, O: Objective, F> {
+    data: &'a dyn Data<X, O::Target>,
+    forward: F,
+    objective: &'a O,
+}
+
 impl<M: Module> Run<M> {
     /// Validates, tells the learning rate, and adds the epoch to the history.
-    fn close_epoch<X>(
+    fn close_epoch<X: 'static, O: Objective>(
         &mut self,
-        data: &dyn Data<X>,
-        forward: &impl Fn(&M, X) -> Tensor<2>,
+        task: &Task<'_, X, O, impl Fn(&M, X) -> O::Output>,
         rate: f64,
         weights: &[WeightReport],
     ) -> EpochRow {
         let model = self.driver.seen(&self.model).valid();
-        let validation = evaluate(data.validation(), |input| forward(&model, input));
+        let forward = |input| (task.forward)(&model, input);
+        let validation = evaluate(task.data.validation(), forward, task.objective);
         let validation = (validation.count > 0).then_some(validation);
-        let train = self.tally.read();
+        let train = evaluation(task.objective, &self.tally.totals());
         self.tally = Tally::default();
-        self.driver.observe(validation.unwrap_or(train).loss);
+        self.driver
+            .observe(validation.as_ref().unwrap_or(&train).loss);
         let share: Share = weights.iter().map(|weight| weight.share).sum();
         let row = EpochRow {
             // The clock stands at the next one already.
@@ -360,20 +370,22 @@ impl<M: Module> Run<M> {
         self.terms.iter().map(read).collect()
     }
 
-    /// One step, with its loss and hits added to the epoch's. The model moves through it, so that the
+    /// One step, whose loss and metrics are added to the epoch's. The model moves through it, so that the
     /// optimizer can update it in place.
-    fn step<X>(mut self, batch: Labelled<X>, forward: &impl Fn(&M, X) -> Tensor<2>) -> Self {
-        let labels = batch.labels.clone();
+    fn step<X: 'static, O: Objective>(
+        mut self,
+        batch: Batch<X, O::Target>,
+        task: &Task<'_, X, O, impl Fn(&M, X) -> O::Output>,
+    ) -> Self {
+        let n = task.objective.count(&batch.target);
         let pass = self
             .driver
             .forward_backward(&self.model, batch, |model, batch| {
-                let logits = forward(model, batch.input);
-                (
-                    loss(logits.clone(), batch.labels, batch.lesson),
-                    logits.without_autodiff(),
-                )
+                let output = (task.forward)(model, batch.input);
+                let loss = (task.objective).loss(output.clone(), batch.target.clone());
+                (loss, task.objective.sums(output, batch.target))
             });
-        self.tally.add(pass.loss, pass.output, labels);
+        self.tally.add(pass.loss, pass.output, n);
         self.terms = pass.terms;
         self.model = self
             .driver
@@ -390,10 +402,9 @@ enum Epoch {
     Stopped,
 }
 
-fn train_epoch<M: Module, X>(
+fn train_epoch<M: Module, X: 'static, O: Objective>(
     mut run: Run<M>,
-    data: &dyn Data<X>,
-    forward: &impl Fn(&M, X) -> Tensor<2>,
+    task: &Task<'_, X, O, impl Fn(&M, X) -> O::Output>,
     saver: &mut Saver<'_>,
     observer: &mut dyn Observer,
 ) -> Result<(Run<M>, Epoch), FitError> {
@@ -404,10 +415,10 @@ fn train_epoch<M: Module, X>(
         steps_per_epoch,
     } = *run.driver.clock();
     let mut meter = Meter::start(run.tally.count());
-    for batch in data.epoch(epoch, first) {
+    for batch in task.data.epoch(epoch, first) {
         let clock = *run.driver.clock();
         let rate = run.driver.rate();
-        run = run.step(batch, forward);
+        run = run.step(batch, task);
         let done = clock.step + 1;
         let last = done == steps_per_epoch;
         let stop = settings.stop.is_raised() && !last;
@@ -416,7 +427,7 @@ fn train_epoch<M: Module, X>(
             .is_some_and(|every| done.is_multiple_of(every))
             && !last;
         if last || stop || save || done.is_multiple_of(settings.report_every) {
-            let train = run.tally.read();
+            let train = evaluation(task.objective, &run.tally.totals());
             if !train.loss.is_finite() {
                 let step = clock.global_step() + 1;
                 let (loss, kept) = (train.loss, saver.good.take());
@@ -434,19 +445,21 @@ fn train_epoch<M: Module, X>(
                 kept: saver.good.take(),
             })?;
             saver.confirm();
-            let (images, per_second) = meter.lap(train.count);
+            let count = train.count;
+            let (samples, per_second) = meter.lap(count);
             let (epochs, sparsity) = (settings.epochs, run.sparsity());
             observer.step(&StepReport {
                 clock,
                 epochs,
                 rate,
                 train,
+                metrics: run.history.metrics.clone(),
                 terms: run.read_terms(),
                 sparsity,
-                images,
+                samples,
                 per_second,
             });
-            meter = Meter::start(train.count);
+            meter = Meter::start(count);
         }
         if last {
             return Ok((run, Epoch::Whole { rate }));
@@ -466,7 +479,7 @@ fn train_epoch<M: Module, X>(
     })
 }
 
-/// Images a second between two laps.
+/// Samples a second between two laps.
 struct Meter {
     since: Instant,
     count: u64,
@@ -480,11 +493,11 @@ impl Meter {
         }
     }
 
-    /// Images since the start, and how many a second.
+    /// Samples since the start, and how many a second.
     fn lap(&self, count: u64) -> (u64, f64) {
         let elapsed = self.since.elapsed().max(Duration::from_micros(1));
-        let images = count - self.count;
-        (images, images as f64 / elapsed.as_secs_f64())
+        let samples = count - self.count;
+        (samples, samples as f64 / elapsed.as_secs_f64())
     }
 }
 

@@ -1,8 +1,7 @@
 use std::cmp::Ordering;
 
+use calcine_metric::{Evaluation, Metric};
 use serde::{Deserialize, Serialize};
-
-use crate::Evaluation;
 
 /// What one epoch came to. No clock times: equal runs have equal rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,21 +24,15 @@ pub struct EpochRow {
 
 impl EpochRow {
     /// Which of two validated epochs is to be kept: the greater one. A number that is none is worse than any.
-    fn compare(&self, other: &Self) -> Ordering {
-        let number = |row: &Self, pick: fn(&Evaluation) -> f64, worst: f64| {
-            let number = row.validation.as_ref().map_or(f64::NAN, pick);
-            if number.is_nan() { worst } else { number }
+    fn compare(&self, other: &Self, metric: &Metric) -> Ordering {
+        let of = |row: &Self, metric: &Metric| {
+            let validation = row.validation.as_ref();
+            validation.map_or(f64::NAN, |validation| validation.value(&metric.name))
         };
-        let top1 = |row| number(row, |e| e.top1, f64::NEG_INFINITY);
-        let loss = |row| number(row, |e| e.loss, f64::INFINITY);
-        top1(self)
-            .total_cmp(&top1(other))
+        let by = |metric: &Metric| metric.compare(of(self, metric), of(other, metric));
+        by(metric)
             .then(other.nonzero.cmp(&self.nonzero))
-            .then(loss(other).total_cmp(&loss(self)))
-    }
-
-    fn top1(&self) -> Option<f64> {
-        self.validation.map(|validation| validation.top1)
+            .then_with(|| by(&Metric::loss()))
     }
 }
 
@@ -52,35 +45,118 @@ pub struct History {
     /// [thinned](crate::Run::thinned).
     #[serde(default)]
     pub first: usize,
+    /// The metrics of the objective, in its order.
+    #[serde(default)]
+    pub metrics: Vec<Metric>,
+    /// The one by which epochs are compared; the loss if there is none.
+    #[serde(default)]
+    pub compared_by: Option<Metric>,
+}
+
+/// Metrics by which the epochs of a run cannot be compared.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetricError {
+    /// The objective has no such metric.
+    #[error("the objective has no metric `{name}`: it has {}", listed(known))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// The epochs so far were measured by others.
+    #[error(
+        "the epochs so far were measured by {}, and the objective has {}: resume with the objective of the run",
+        listed(before),
+        listed(now)
+    )]
+    Other {
+        /// The metrics of the epochs so far.
+        before: Vec<String>,
+        /// Those of the objective.
+        now: Vec<String>,
+    },
+}
+
+fn listed(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 impl History {
-    /// As comma-separated values, a row an epoch.
+    /// Epochs from here on are measured by these metrics, and compared by the one of this name, or by the first.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such metric, or there are epochs that were measured by others.
+    pub fn compare_by(
+        &mut self,
+        metrics: Vec<Metric>,
+        name: Option<&str>,
+    ) -> Result<(), MetricError> {
+        let names = |metrics: &[Metric]| metrics.iter().map(|m| m.name.clone()).collect();
+        if !self.epochs.is_empty() && self.metrics != metrics {
+            return Err(MetricError::Other {
+                before: names(&self.metrics),
+                now: names(&metrics),
+            });
+        }
+        let chosen = match name {
+            None => metrics.first().cloned(),
+            Some("loss") => Some(Metric::loss()),
+            Some(name) => Some(self::metric(&metrics, name).cloned().ok_or_else(|| {
+                let mut known: Vec<String> = names(&metrics);
+                known.push("loss".to_owned());
+                MetricError::Unknown {
+                    name: name.to_owned(),
+                    known,
+                }
+            })?),
+        };
+        self.compared_by = chosen;
+        self.metrics = metrics;
+        Ok(())
+    }
+
+    /// The metric by which epochs are compared: the objective's first one, or the one that was asked for.
+    #[must_use]
+    pub fn main_metric(&self) -> Metric {
+        self.compared_by.clone().unwrap_or_else(Metric::loss)
+    }
+
+    /// As comma-separated values, with a row for each epoch: `epoch,steps,learning_rate`, then loss and metrics of the
+    /// training batches and of the validation split (`train_loss`, `train_top1`, …, `validation_loss`, …), then
+    /// `sparsity,nonzero`.
     #[must_use]
     pub fn to_csv(&self) -> String {
         let mut writer = csv::Writer::from_writer(Vec::new());
-        let header = [
-            "epoch",
-            "steps",
-            "learning_rate",
-            "train_loss",
-            "train_top1",
-            "train_top5",
-            "validation_loss",
-            "validation_top1",
-            "validation_top5",
-            "sparsity",
-            "nonzero",
-        ];
+        let metrics = || self.metrics.iter().map(|metric| metric.name.as_str());
+        let of = |split: &str| -> Vec<String> {
+            let names = std::iter::once("loss").chain(metrics());
+            names.map(|name| format!("{split}_{name}")).collect()
+        };
+        let first = ["epoch", "steps", "learning_rate"].map(str::to_owned);
+        let last = ["sparsity", "nonzero"].map(str::to_owned);
+        let header = first.into_iter().chain(of("train"));
+        let header = header.chain(of("validation")).chain(last);
         writer
             .write_record(header)
             .expect("a vector takes all writes");
         for row in &self.epochs {
-            let scores = |scores: Option<&Evaluation>| {
-                let number = |pick: fn(&Evaluation) -> f64| {
-                    scores.map(pick).map(|x| x.to_string()).unwrap_or_default()
+            let values = |evaluation: Option<&Evaluation>| -> Vec<String> {
+                let value = |name| {
+                    let value = evaluation.and_then(|evaluation| evaluation.find(name));
+                    value.map(|value| value.to_string()).unwrap_or_default()
                 };
-                [number(|e| e.loss), number(|e| e.top1), number(|e| e.top5)]
+                std::iter::once("loss")
+                    .chain(metrics())
+                    .map(value)
+                    .collect()
             };
             let cells = [
                 row.epoch.to_string(),
@@ -88,8 +164,8 @@ impl History {
                 row.rate.to_string(),
             ]
             .into_iter()
-            .chain(scores(Some(&row.train)))
-            .chain(scores(row.validation.as_ref()))
+            .chain(values(Some(&row.train)))
+            .chain(values(row.validation.as_ref()))
             .chain([row.sparsity.to_string(), row.nonzero.to_string()]);
             writer
                 .write_record(cells)
@@ -105,8 +181,9 @@ impl History {
         self.best_by(Criterion::default())
     }
 
-    /// The epoch to keep, of the model as it is now. More accurate is a higher validation top-1; among equals it
-    /// is the sparsest, then the one of the lower validation loss, then the earliest. Without a validation split it is the last epoch of those in question.
+    /// The epoch to keep, of the model as it is now: the one with the best value of the [main metric](Self::main_metric) on
+    /// the validation split; among equals the sparsest, then the one of the lower validation loss, then the earliest. NaN is
+    /// worse than any number. Without a validation split it is the last epoch of those in question.
     #[must_use]
     pub fn best_by(&self, criterion: Criterion) -> Option<&EpochRow> {
         let sparse_enough = |row: &EpochRow| match criterion {
@@ -123,8 +200,9 @@ impl History {
                 row.nonzero == fewest
             }
         });
-        eligible.reduce(|best, row| match (best.validation, row.validation) {
-            (Some(_), Some(_)) if row.compare(best).is_le() => best,
+        let metric = self.main_metric();
+        eligible.reduce(|best, row| match (&best.validation, &row.validation) {
+            (Some(_), Some(_)) if row.compare(best, &metric).is_le() => best,
             _ => row,
         })
     }
@@ -134,21 +212,26 @@ impl History {
         self.epochs.get(self.first..).unwrap_or_default()
     }
 
-    /// The Pareto front of sparsity and accuracy: the epochs of the model as it is now than which none has fewer weights left
-    /// without being less accurate, and none is more accurate without having more weights left.
+    /// The Pareto front of sparsity and the [main metric](Self::main_metric): the epochs of the model as it is now than which
+    /// no other has fewer weights left without being worse, and none is better without having more weights left.
     ///
-    /// From the sparsest to the most accurate; of equals the one of the lower validation loss, then the earliest.
-    /// Accuracy is the validation top-1, so without a validation split there is no front.
+    /// From the sparsest to the best; of equals the one of the lower validation loss, then the earliest. The metric is that
+    /// of the validation split, without which there is no front. An epoch whose metric is not finite is not on it.
     #[must_use]
     pub fn pareto(&self) -> Vec<&EpochRow> {
-        let scored = |row| EpochRow::top1(row).map(|top1| (row, top1));
-        let mut rows: Vec<(&EpochRow, f64)> = self.present().iter().filter_map(scored).collect();
-        rows.sort_by(|(a, _), (b, _)| a.nonzero.cmp(&b.nonzero).then(b.compare(a)));
-        let mut best = f64::NEG_INFINITY;
+        let metric = self.main_metric();
+        let value = |row: &EpochRow| {
+            let validation = row.validation.as_ref()?;
+            Some(validation.value(&metric.name)).filter(|value| value.is_finite())
+        };
+        let measured = |row| value(row).map(|value| (row, value));
+        let mut rows: Vec<(&EpochRow, f64)> = self.present().iter().filter_map(measured).collect();
+        rows.sort_by(|(a, _), (b, _)| a.nonzero.cmp(&b.nonzero).then(b.compare(a, &metric)));
+        let mut best = f64::NAN;
         let mut front = Vec::new();
-        for (row, top1) in rows {
-            if top1 > best {
-                best = top1;
+        for (row, value) in rows {
+            if metric.is_better(value, best) {
+                best = value;
                 front.push(row);
             }
         }
@@ -156,15 +239,20 @@ impl History {
     }
 }
 
+/// The metric of this name.
+fn metric<'a>(metrics: &'a [Metric], name: &str) -> Option<&'a Metric> {
+    metrics.iter().find(|metric| metric.name == name)
+}
+
 /// Which epoch's weights a run keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub enum Criterion {
-    /// The most accurate of the epochs that are as sparse as the sparsest.
+    /// The best by the main metric of the epochs that are as sparse as the sparsest.
     #[default]
     Sparsest,
-    /// The most accurate of the epochs with at least this share of zeros; as [`Sparsest`](Self::Sparsest)
-    /// as long as there is none. With 0, the most accurate of all.
+    /// The best by the main metric of the epochs with at least this share of zeros; as [`Sparsest`](Self::Sparsest)
+    /// as long as there is none. With 0, the best of all.
     ///
     /// A pruner rounds down to whole weights and leaves some layers alone, so a model pruned to a level
     /// of 0.8 has a little less: ask for a little less, too.
@@ -181,10 +269,7 @@ mod tests {
             steps: epoch * 10,
             rate: 0.1,
             train: Evaluation::default(),
-            validation: Some(Evaluation {
-                top1,
-                ..Evaluation::default()
-            }),
+            validation: Some(Evaluation::new(0.0, 0).with("top1", top1)),
             sparsity: 1.0 - nonzero as f64 / 100.0,
             nonzero,
         }
@@ -196,8 +281,16 @@ mod tests {
             epochs: rows
                 .map(|(epoch, (n, top1))| row(epoch, *n, *top1))
                 .collect(),
-            first: 0,
+            ..measured()
         }
+    }
+
+    /// By top-1.
+    fn measured() -> History {
+        let mut history = History::default();
+        let metrics = vec![Metric::higher("top1", "%")];
+        history.compare_by(metrics, None).unwrap();
+        history
     }
 
     #[test]
@@ -254,7 +347,7 @@ mod tests {
             });
             let history = History {
                 epochs: epochs.collect(),
-                first: 0,
+                ..measured()
             };
             for criterion in [Criterion::Sparsest, Criterion::AtLeast(0.5)] {
                 let best = history.best_by(criterion).map(|row| row.epoch);
@@ -305,6 +398,39 @@ mod tests {
         }
     }
 
+    fn top1(row: &EpochRow) -> f64 {
+        row.validation.as_ref().unwrap().value("top1")
+    }
+
+    #[test]
+    fn a_metric_of_which_lower_is_better_turns_the_order() {
+        let rows = [(1, 3.0), (2, 1.0), (3, f64::NAN), (4, 2.0)];
+        let epochs = rows.map(|(epoch, error)| {
+            let mut row = row(epoch, 20, 0.0);
+            row.validation = Some(Evaluation::new(error, 1).with("rmse", error));
+            row
+        });
+        let mut history = History::default();
+        let metrics = vec![Metric::lower("rmse", "")];
+        history.compare_by(metrics.clone(), None).unwrap();
+        history.epochs = epochs.to_vec();
+        assert_eq!(history.best().map(|row| row.epoch), Some(2));
+        let front: Vec<u64> = history.pareto().iter().map(|row| row.epoch).collect();
+        assert_eq!(front, [2]);
+        history.compare_by(metrics.clone(), Some("loss")).unwrap();
+        assert_eq!(history.best().map(|row| row.epoch), Some(2));
+        let error = history.compare_by(metrics, Some("top1")).unwrap_err();
+        assert!(
+            error.to_string().contains("it has `rmse`, `loss`"),
+            "{error}"
+        );
+        let other = vec![Metric::higher("psnr", "dB")];
+        assert!(matches!(
+            history.compare_by(other, None),
+            Err(MetricError::Other { .. })
+        ));
+    }
+
     /// Pairs of few different numbers, so that there are ties.
     fn scattered() -> Vec<(u64, f64)> {
         (1..60_u64)
@@ -319,8 +445,8 @@ mod tests {
             let history = history(&rows[..n]);
             let beaten = |row: &EpochRow| {
                 history.epochs.iter().any(|other| {
-                    let (fewer, more) = (other.nonzero < row.nonzero, other.top1() > row.top1());
-                    let (few, good) = (other.nonzero <= row.nonzero, other.top1() >= row.top1());
+                    let (fewer, more) = (other.nonzero < row.nonzero, top1(other) > top1(row));
+                    let (few, good) = (other.nonzero <= row.nonzero, top1(other) >= top1(row));
                     few && good && (fewer || more || other.epoch < row.epoch)
                 })
             };
@@ -344,10 +470,10 @@ mod tests {
         without.validation = None;
         let csv = History {
             epochs: vec![without, row(2, 5, 1.5)],
-            first: 0,
+            ..measured()
         }
         .to_csv();
         let commas: Vec<usize> = csv.lines().map(|line| line.matches(',').count()).collect();
-        assert_eq!(commas, [10, 10, 10]);
+        assert_eq!(commas, [8, 8, 8]);
     }
 }

@@ -25,11 +25,15 @@
 //! | [`History`], [`Criterion`] | the epochs so far, the one to keep, the Pareto front |
 //! | [`Driver::outcomes`], [`PolicyOutcome`] | what each policy was asked to do, and what it has reached |
 //! | [`check_finite`] | whether all parameters and running statistics are finite |
-//! | [`evaluate`], [`Evaluation`] | loss, top-1 and top-5 of a classifier |
+//! | [`Objective`], [`Metric`] | what is trained for: the loss of a batch, and named metrics with a direction |
+//! | [`Classification`], [`Segmentation`], [`Regression`] | ready-made objectives |
+//! | [`evaluate`], [`Evaluation`] | the loss and the metrics of a model on batches |
+//! | [`DistillationObjective`], [`DistillationData`] | a teacher's outputs beside the targets |
 //! | [`checkpoint`] | a directory that is complete or absent |
 //! | [`stream`] | named random streams of a run |
 
 pub mod checkpoint;
+mod data;
 mod distill;
 mod driver;
 mod evaluate;
@@ -37,6 +41,7 @@ mod finite;
 mod fit;
 mod history;
 mod log;
+mod objective;
 mod observer;
 mod outcome;
 mod policy;
@@ -47,16 +52,19 @@ mod thinned;
 mod unwatched;
 
 pub use calcine_criteria::stream;
+pub use calcine_metric::{Direction, Evaluation, Metric, MetricValue};
 
-pub use distill::{Distillation, Lesson, Taught};
+pub use data::{BatchIter, Data, Draw};
+pub use distill::{Distillation, DistillationData, DistillationObjective, DistillationTarget};
 pub use driver::{Driver, Forward, PolicyError};
-pub use evaluate::{Evaluation, Labelled, evaluate};
+pub use evaluate::{Batch, evaluate};
 pub use finite::{NotFinite, check_finite};
-pub use fit::{Data, FitError, FitSettings, Outcome, Run, StopFlag, fit};
-pub use history::{Criterion, EpochRow, History};
+pub use fit::{FitError, FitSettings, Outcome, Run, StopFlag, fit};
+pub use history::{Criterion, EpochRow, History, MetricError};
 #[cfg(feature = "tensorboard")]
 pub use log::TensorBoard;
 pub use log::{ConsoleLog, CsvLog, Log, LogError, Logged};
+pub use objective::{Classification, MetricSums, Objective, Regression, Segmentation, Totals};
 pub use observer::{EpochReport, NoObserver, Observer, StepReport, WeightReport};
 pub use outcome::PolicyOutcome;
 pub use policy::{
@@ -66,6 +74,6 @@ pub use policy::{
 };
 pub use rate::{RateEntry, RatePlan};
 #[cfg(feature = "supervised")]
-pub use supervised::{Compressed, Objective};
+pub use supervised::{Compressed, LossStep};
 pub use thinned::{Remains, ThinnedError};
 pub use unwatched::UnwatchedError;

@@ -7,7 +7,9 @@ use calcine_params::{Inventory, Parameter, flat};
 use calcine_schedule::Clock;
 use calcine_sparsity::{Share, nonzero, nonzero_units};
 
-use crate::{EpochRow, Evaluation, History};
+use calcine_metric::{Evaluation, Metric};
+
+use crate::{EpochRow, History};
 
 /// Watches a run. Every method does nothing unless implemented.
 ///
@@ -53,12 +55,14 @@ pub struct StepReport {
     pub rate: f64,
     /// Means over the epoch so far.
     pub train: Evaluation,
+    /// The metrics of the objective, in its order.
+    pub metrics: Vec<Metric>,
     /// What policies added to that step's loss, by their names.
     pub terms: Vec<(String, f64)>,
     /// How sparse the weights are.
     pub sparsity: Share,
-    /// Training images (or whatever an input is) since the last report.
-    pub images: u64,
+    /// Training samples since the last report.
+    pub samples: u64,
     /// How many of them a second, the report itself not counted.
     pub per_second: f64,
 }

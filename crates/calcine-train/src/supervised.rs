@@ -12,14 +12,14 @@ use burn::train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
 use crate::Driver;
 
 /// What a user's model implements: the forward pass up to the loss. No backward, no optimizer.
-pub trait Objective: Module {
+pub trait LossStep: Module {
     /// What a training step takes.
     type Batch: Send + 'static;
     /// What the trainer's metrics take.
     type Output: ItemLazy + 'static;
 
     /// The loss `[1]` and the output.
-    fn objective(&self, batch: Self::Batch) -> (Tensor<1>, Self::Output);
+    fn loss_step(&self, batch: Self::Batch) -> (Tensor<1>, Self::Output);
 }
 
 /// A model and its driver, as one module for Burn's `SupervisedTraining`.
@@ -58,13 +58,13 @@ impl<M: Module> Compressed<M> {
     }
 }
 
-impl<M: Objective> TrainStep for Compressed<M> {
+impl<M: LossStep> TrainStep for Compressed<M> {
     type Input = M::Batch;
     type Output = M::Output;
 
     fn step(&self, batch: M::Batch) -> TrainOutput<M::Output> {
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
-        let pass = driver.forward_backward(&self.model, batch, M::objective);
+        let pass = driver.forward_backward(&self.model, batch, M::loss_step);
         TrainOutput {
             grads: pass.gradients,
             item: pass.output,

@@ -16,9 +16,9 @@ use calcine_schedule::{Cubic, Curve, Window};
 use calcine_testkit::{ConvNet, Mlp, each, is_reference};
 use calcine_train::checkpoint::{self, CheckpointError};
 use calcine_train::{
-    After, Batches, Data, Driver, FitError, FitSettings, History, Hold, Lifetime, NoObserver,
-    Observer, Outcome, Penalized, Penalty, Prune, RateEntry, RatePlan, Restore, Rewind, Run,
-    StepReport, StopFlag, Target, Unit, When, WindowUnit, fit,
+    After, Batches, Classification, Data, Driver, FitError, FitSettings, History, Hold, Lifetime,
+    NoObserver, Observer, Outcome, Penalized, Penalty, Prune, RateEntry, RatePlan, Restore, Rewind,
+    Run, StepReport, StopFlag, Target, Unit, When, WindowUnit, fit,
 };
 use serde_json::json;
 use tempfile::tempdir;
@@ -191,6 +191,7 @@ fn resumes_exactly<M: Module, const D: usize>(
         new(0),
         &data,
         forward,
+        &Classification,
         &settings(whole.path(), None),
         &mut NoObserver,
     ));
@@ -203,12 +204,20 @@ fn resumes_exactly<M: Module, const D: usize>(
                 step,
                 flag: first.stop.clone(),
             };
-            let outcome = fit(new(0), &data, forward, &first, &mut stop).unwrap();
+            let outcome = fit(new(0), &data, forward, &Classification, &first, &mut stop).unwrap();
             assert!(matches!(outcome, Outcome::Stopped(_)));
         }
         End::Kill(step) => {
             data.dies_at = step;
-            let error = fit(new(0), &data, forward, &first, &mut NoObserver).unwrap_err();
+            let error = fit(
+                new(0),
+                &data,
+                forward,
+                &Classification,
+                &first,
+                &mut NoObserver,
+            )
+            .unwrap_err();
             assert!(matches!(error, FitError::ShortEpoch { .. }), "{error}");
             data.dies_at = u64::MAX;
         }
@@ -220,6 +229,7 @@ fn resumes_exactly<M: Module, const D: usize>(
         run,
         &data,
         forward,
+        &Classification,
         &settings(broken.path(), None),
         &mut NoObserver,
     ));
@@ -290,6 +300,7 @@ fn trained() -> tempfile::TempDir {
         mlp_run(0, sgd),
         &data,
         Mlp::forward,
+        &Classification,
         &settings,
         &mut NoObserver,
     ));
@@ -357,6 +368,7 @@ fn another_runs_checkpoints_are_neither_deleted_nor_taken_for_newer_ones() {
         mlp_run(0, sgd),
         &data,
         Mlp::forward,
+        &Classification,
         &settings,
         &mut NoObserver,
     )
@@ -526,7 +538,14 @@ fn another_optimizers_state_is_an_error_or_begins_anew_but_never_a_panic() {
             epochs: 4,
             ..FitSettings::default()
         };
-        finished(fit(run, &data, Mlp::forward, &settings, &mut NoObserver));
+        finished(fit(
+            run,
+            &data,
+            Mlp::forward,
+            &Classification,
+            &settings,
+            &mut NoObserver,
+        ));
     }
 }
 
@@ -578,7 +597,11 @@ fn the_best_weights_are_those_of_the_epoch_that_history_names() {
     let model = checkpoint::load_model(mlp(5), &checkpoint::best(directory.path())).unwrap();
     let data = MadeUp::for_mlp(STEPS);
     let model = model.valid();
-    let again = calcine_train::evaluate(data.validation(), |input| model.forward(input));
+    let again = calcine_train::evaluate(
+        data.validation(),
+        |input| model.forward(input),
+        &Classification,
+    );
     if is_reference() {
         assert_eq!(Some(again), best.validation);
     }

@@ -1,9 +1,9 @@
 //! One training on the device under test and on flex.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use calcine_schedule::Cubic;
 use calcine_testkit::{ConvNet, device_reads};
-use calcine_train::{Driver, Labelled, RatePlan};
+use calcine_train::{Batch, Driver, RatePlan};
 
 use crate::made_up::{
     MadeUp, boxed, drawn, epochs, prune, read, sgd, stored, training_device, zeros,
@@ -25,9 +25,9 @@ fn driver(model: &ConvNet) -> Driver<ConvNet> {
     Driver::new(5, vec![boxed(policy)], RatePlan::constant(0.02))
 }
 
-fn objective(model: &ConvNet, batch: Labelled<Tensor<4>>) -> (Tensor<1>, ()) {
+fn objective(model: &ConvNet, batch: Batch<Tensor<4>, Tensor<1, Int>>) -> (Tensor<1>, ()) {
     let logits = model.forward(batch.input);
-    let classes = batch.labels.one_hot::<2>(4).float();
+    let classes = batch.target.one_hot::<2>(4).float();
     ((logits - classes).powi_scalar(2).mean(), ())
 }
 

@@ -3,8 +3,8 @@
 use burn::tensor::{Tensor, TensorData};
 use calcine_testkit::{Mlp, golden, values};
 use calcine_train::{
-    Data, Distillation, Driver, FitSettings, Labelled, NoObserver, Outcome, RatePlan, Run, Taught,
-    fit,
+    BatchIter, Classification, Data, Distillation, DistillationData, DistillationObjective,
+    DistillationTarget, Driver, FitSettings, NoObserver, Objective, Outcome, RatePlan, Run, fit,
 };
 
 use crate::golden::assert_close;
@@ -36,8 +36,15 @@ fn golden_distillation() {
         let labels: Vec<i32> = labels.iter().map(|label| *label as i32).collect();
         let count = labels.len();
         let labels = Tensor::from_data(TensorData::new(labels, [count]), &device);
-        let soft = distillation.divergence(student.clone(), teacher.clone());
-        let loss = distillation.loss(student.clone(), teacher, labels);
+        let soft =
+            Classification.divergence(student.clone(), teacher.clone(), distillation.temperature);
+        let soft = soft.unwrap().div_scalar(count as f64);
+        let objective = DistillationObjective::new(&Classification, distillation).unwrap();
+        let target = DistillationTarget {
+            target: labels,
+            teacher: Some(teacher),
+        };
+        let loss = objective.loss(student.clone(), target);
         let gradients = loss.backward();
         let gradient = student.grad(&gradients).unwrap();
         let expected = |key: &str| vec![expect[key].as_f64().unwrap() as f32];
@@ -56,32 +63,35 @@ fn golden_distillation() {
     assert!(compared > 3, "{compared} cases");
 }
 
-/// A teacher that says what the student says teaches nothing.
+/// A teacher whose outputs are the student's teaches nothing.
 #[test]
-fn the_same_answers_diverge_by_nothing() {
+fn equal_outputs_have_no_divergence() {
     let logits: Tensor<2> =
         Tensor::from_data(TensorData::new(values(40), [4, 10]), &training_device());
-    let distillation = Distillation {
-        temperature: 3.0,
-        ..Distillation::default()
+    let divergence = |teacher: Tensor<2>| {
+        let divergence = Classification.divergence(logits.clone(), teacher, 3.0);
+        read(divergence.unwrap())[0]
     };
-    let divergence = read(distillation.divergence(logits.clone(), logits.clone()));
-    assert!(divergence[0].abs() < 1e-6, "{divergence:?}");
-    let other = read(distillation.divergence(logits.clone(), logits.flip([1])));
-    assert!(other[0] > 1e-3, "{other:?}");
+    let (same, other) = (
+        divergence(logits.clone()),
+        divergence(logits.clone().flip([1])),
+    );
+    assert!(same.abs() < 1e-6 && other > 1e-3, "{same} {other}");
 }
 
 #[test]
-fn lessons_begin_with_their_epoch_and_validation_has_none() {
+fn the_teacher_is_asked_from_its_epoch_on_and_never_in_validation() {
     let data = MadeUp::for_mlp(3);
-    let teach = |input: Tensor<2>| input.slice([0..12, 0..3]);
-    let taught = Taught::new(&data, Distillation::default(), teach).starting(2);
-    let lessons = |batches: Box<dyn Iterator<Item = Labelled<Tensor<2>>> + '_>| -> Vec<bool> {
-        batches.map(|batch| batch.lesson.is_some()).collect()
+    let teacher = |input: Tensor<2>| input.slice([0..12, 0..3]);
+    let taught = DistillationData::new(&data, teacher).starting(2);
+    let asked = |batches: BatchIter<'_, _, DistillationTarget<_, Tensor<2>>>| -> Vec<bool> {
+        batches
+            .map(|batch| batch.target.teacher.is_some())
+            .collect()
     };
-    assert_eq!(lessons(taught.epoch(1, 0)), [false; 3]);
-    assert_eq!(lessons(taught.epoch(2, 1)), [true; 2]);
-    assert!(!lessons(taught.validation()).contains(&true));
+    assert_eq!(asked(taught.epoch(1, 0)), [false; 3]);
+    assert_eq!(asked(taught.epoch(2, 1)), [true; 2]);
+    assert!(!asked(taught.validation()).contains(&true));
 }
 
 /// Of a teacher that takes every class for the next one, a student learns nothing but that.
@@ -99,20 +109,37 @@ fn a_student_learns_what_its_teacher_says() {
         teacher: 1.0,
         temperature: 2.0,
     };
-    let taught = Taught::new(&data, teacher_alone, next);
-    let top1 = |data: &dyn Data<Tensor<2>>| {
-        let driver = Driver::new(40, Vec::new(), RatePlan::constant(0.1));
-        let settings = FitSettings {
-            epochs: 3,
-            ..FitSettings::default()
-        };
-        let run = Run::new(mlp(0), driver, sgd());
-        let outcome = fit(run, data, Mlp::forward, &settings, &mut NoObserver).unwrap();
-        let Outcome::Finished(run) = outcome else {
-            panic!("nobody stopped it")
-        };
-        run.history.epochs.last().unwrap().validation.unwrap().top1
+    let taught = DistillationData::new(&data, next);
+    let objective = DistillationObjective::new(&Classification, teacher_alone).unwrap();
+    let labels = top1(&data, &Classification);
+    assert!(labels > 80.0, "labels: {labels}");
+    let teacher = top1(&taught, &objective);
+    assert!(teacher < 20.0, "teacher: {teacher}");
+}
+
+/// Validation accuracy after three epochs.
+fn top1<O: Objective<Output = Tensor<2>>>(
+    data: &dyn Data<Tensor<2>, O::Target>,
+    objective: &O,
+) -> f64 {
+    let driver = Driver::new(40, Vec::new(), RatePlan::constant(0.1));
+    let settings = FitSettings {
+        epochs: 3,
+        ..FitSettings::default()
     };
-    assert!(top1(&data) > 80.0, "labels");
-    assert!(top1(&taught) < 20.0, "teacher");
+    let run = Run::new(mlp(0), driver, sgd());
+    let outcome = fit(
+        run,
+        data,
+        Mlp::forward,
+        objective,
+        &settings,
+        &mut NoObserver,
+    )
+    .unwrap();
+    let Outcome::Finished(run) = outcome else {
+        panic!("nobody stopped it")
+    };
+    let last = run.history.epochs.last().unwrap();
+    last.validation.as_ref().unwrap().value("top1")
 }

@@ -1,8 +1,8 @@
 //! `evaluate` against an oracle that sorts.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use calcine_testkit::{device, each, is_reference};
-use calcine_train::{Evaluation, Labelled, evaluate, stream};
+use calcine_train::{Batch, Classification, Evaluation, evaluate, stream};
 use rand::RngExt;
 
 /// Mean loss in doubles; rank of the class by (logit, lowest index first).
@@ -21,18 +21,15 @@ fn oracle(batches: &[(Vec<Vec<f32>>, Vec<usize>)]) -> Evaluation {
         }
     }
     let n = count as f64;
-    Evaluation {
-        loss: loss / n,
-        top1: 100.0 * top1 as f64 / n,
-        top5: 100.0 * top5 as f64 / n,
-        count,
-    }
+    let evaluation = Evaluation::new(loss / n, count);
+    let evaluation = evaluation.with("top1", 100.0 * top1 as f64 / n);
+    evaluation.with("top5", 100.0 * top5 as f64 / n)
 }
 
-fn batch(logits: &[Vec<f32>], labels: &[usize]) -> Labelled<Tensor<2>> {
+fn batch(logits: &[Vec<f32>], labels: &[usize]) -> Batch<Tensor<2>, Tensor<1, Int>> {
     let shape = [logits.len(), logits[0].len()];
     let labels: Vec<i32> = labels.iter().map(|label| *label as i32).collect();
-    Labelled::new(
+    Batch::new(
         Tensor::from_data(TensorData::new(logits.concat(), shape), &device()),
         Tensor::from_data(TensorData::new(labels, [shape[0]]), &device()),
     )
@@ -68,9 +65,13 @@ fn loss_and_hits_are_those_of_the_oracle_with_ties_and_few_classes() {
                 (logits, labels)
             })
             .collect();
-        let found = evaluate(batches.iter().map(|(x, y)| batch(x, y)), |logits| logits);
+        let found = evaluate(
+            batches.iter().map(|(x, y)| batch(x, y)),
+            |logits| logits,
+            &Classification,
+        );
         let expected = oracle(&batches);
-        assert_eq!((found.top1, found.top5), (expected.top1, expected.top5));
+        assert_eq!(found.metrics, expected.metrics);
         assert_eq!(found.count, expected.count);
         let tolerance = if is_reference() { 1e-5 } else { 1e-4 };
         approx::assert_relative_eq!(found.loss, expected.loss, max_relative = tolerance);
@@ -81,8 +82,8 @@ fn loss_and_hits_are_those_of_the_oracle_with_ties_and_few_classes() {
 fn a_network_that_gives_every_class_the_same_logit_is_as_good_as_chance() {
     let logits = vec![vec![0.0; 10]; 10];
     let labels: Vec<usize> = (0..10).collect();
-    let found = evaluate([batch(&logits, &labels)], |logits| logits);
-    assert_eq!((found.top1, found.top5), (10.0, 50.0));
+    let found = evaluate([batch(&logits, &labels)], |logits| logits, &Classification);
+    assert_eq!((found.value("top1"), found.value("top5")), (10.0, 50.0));
 }
 
 #[test]
@@ -90,13 +91,18 @@ fn what_is_not_a_number_is_no_hit() {
     let found = evaluate(
         [batch(&[vec![f32::NAN; 10], vec![1.0; 10]], &[0, 0])],
         |logits| logits,
+        &Classification,
     );
     assert!(found.loss.is_nan());
-    assert_eq!((found.top1, found.top5), (50.0, 50.0));
+    assert_eq!((found.value("top1"), found.value("top5")), (50.0, 50.0));
 }
 
 #[test]
 fn no_batches_are_no_inputs() {
-    let none = std::iter::empty::<Labelled<Tensor<2>>>();
-    assert_eq!(evaluate(none, |logits| logits), Evaluation::default());
+    let none = std::iter::empty::<Batch<Tensor<2>, Tensor<1, Int>>>();
+    let found = evaluate(none, |logits| logits, &Classification);
+    assert_eq!(
+        found,
+        Evaluation::new(0.0, 0).with("top1", 0.0).with("top5", 0.0)
+    );
 }

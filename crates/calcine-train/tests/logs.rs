@@ -5,7 +5,8 @@ use std::path::Path;
 
 use calcine_testkit::Mlp;
 use calcine_train::{
-    CsvLog, Data, Driver, FitError, FitSettings, Log, LogError, Logged, Outcome, RatePlan, Run, fit,
+    Classification, CsvLog, Data, Driver, FitError, FitSettings, Log, LogError, Logged, Outcome,
+    RatePlan, Run, fit,
 };
 use tempfile::tempdir;
 
@@ -37,14 +38,29 @@ pub(crate) fn killed_and_resumed<L: Log>(checkpoints: &Path, log: impl Fn() -> L
     let mut dying = MadeUp::for_mlp(STEPS);
     dying.dies_at = 7;
     let mut logged = Logged::new(log());
-    let died = fit(run(), &dying, Mlp::forward, &settings, &mut logged);
+    let died = fit(
+        run(),
+        &dying,
+        Mlp::forward,
+        &Classification,
+        &settings,
+        &mut logged,
+    );
     assert!(matches!(died, Err(FitError::ShortEpoch { .. })));
     logged.finish().unwrap();
     let (resumed, _) = run().resume(checkpoints, &training_device()).unwrap();
     assert_eq!(resumed.driver.clock().global_step(), 6);
     let mut logged = Logged::new(log());
     let data = MadeUp::for_mlp(STEPS);
-    fit(resumed, &data, Mlp::forward, &settings, &mut logged).unwrap();
+    fit(
+        resumed,
+        &data,
+        Mlp::forward,
+        &Classification,
+        &settings,
+        &mut logged,
+    )
+    .unwrap();
     logged.finish().unwrap();
 }
 
@@ -69,13 +85,21 @@ impl Log for Kept {
 pub(crate) fn whole() -> (Numbers, Run<Mlp>) {
     let mut logged = Logged::new(Kept::default());
     let data = MadeUp::for_mlp(STEPS);
-    let outcome = fit(run(), &data, Mlp::forward, &settings(None), &mut logged).unwrap();
+    let outcome = fit(
+        run(),
+        &data,
+        Mlp::forward,
+        &Classification,
+        &settings(None),
+        &mut logged,
+    )
+    .unwrap();
     let Outcome::Finished(run) = outcome else {
         panic!("stopped")
     };
     let mut numbers = logged.finish().unwrap().0;
     let speed = numbers
-        .remove("Performance/Training/ImagesPerSecond")
+        .remove("Performance/Training/SamplesPerSecond")
         .unwrap();
     assert!(speed.values().all(|speed| *speed > 0.0));
     (numbers, run)
@@ -93,7 +117,7 @@ fn read(csv: &Path) -> Numbers {
         kept.scalars(step, &[(tag, value)]).unwrap();
     }
     kept.0
-        .remove("Performance/Training/ImagesPerSecond")
+        .remove("Performance/Training/SamplesPerSecond")
         .unwrap();
     kept.0
 }
@@ -122,14 +146,14 @@ fn reports_and_epochs_are_logged_under_distillers_tags() {
     assert_eq!(steps("sparsity/weights/first.weight"), [4, 8, 12]);
     for row in &run.history.epochs {
         let at = |tag: &str| numbers[tag][&row.steps];
-        let validation = row.validation.unwrap();
+        let validation = row.validation.as_ref().unwrap();
         assert_eq!(at("Performance/Training/Loss"), row.train.loss);
-        assert_eq!(at("Performance/Training/Top1"), row.train.top1);
-        assert_eq!(at("Performance/Training/Top5"), row.train.top5);
+        assert_eq!(at("Performance/Training/Top1"), row.train.value("top1"));
+        assert_eq!(at("Performance/Training/Top5"), row.train.value("top5"));
         assert_eq!(at("Performance/Training/LR"), row.rate);
         assert_eq!(at("Performance/Validation/Loss"), validation.loss);
-        assert_eq!(at("Performance/Validation/Top1"), validation.top1);
-        assert_eq!(at("Performance/Validation/Top5"), validation.top5);
+        assert_eq!(at("Performance/Validation/Top1"), validation.value("top1"));
+        assert_eq!(at("Performance/Validation/Top5"), validation.value("top5"));
         assert_eq!(at("sparsity/weights/total"), row.sparsity);
         let half = if row.epoch > 0 { 0.5 } else { 0.0 };
         assert_eq!(at("sparsity/weights/first.weight"), half);
@@ -220,7 +244,15 @@ impl Log for Failing {
 fn a_log_that_fails_is_told_and_does_not_end_the_training() {
     let mut logged = Logged::new(Failing(0));
     let data = MadeUp::for_mlp(STEPS);
-    let outcome = fit(run(), &data, Mlp::forward, &settings(None), &mut logged).unwrap();
+    let outcome = fit(
+        run(),
+        &data,
+        Mlp::forward,
+        &Classification,
+        &settings(None),
+        &mut logged,
+    )
+    .unwrap();
     assert!(matches!(outcome, Outcome::Finished(_)));
     let error = logged.finish().map(|_| ()).unwrap_err();
     assert_eq!(error.to_string(), "disk: full at 3");
@@ -232,12 +264,28 @@ fn a_finished_run_leaves_its_log_alone() {
     let file = directory.path().join("scalars.csv");
     let data = MadeUp::for_mlp(STEPS);
     let mut logged = Logged::new(CsvLog::new(&file));
-    let outcome = fit(run(), &data, Mlp::forward, &settings(None), &mut logged).unwrap();
+    let outcome = fit(
+        run(),
+        &data,
+        Mlp::forward,
+        &Classification,
+        &settings(None),
+        &mut logged,
+    )
+    .unwrap();
     let before = std::fs::read(&file).unwrap();
     let Outcome::Finished(run) = outcome else {
         panic!("stopped")
     };
-    fit(run, &data, Mlp::forward, &settings(None), &mut logged).unwrap();
+    fit(
+        run,
+        &data,
+        Mlp::forward,
+        &Classification,
+        &settings(None),
+        &mut logged,
+    )
+    .unwrap();
     logged.finish().unwrap();
     assert_eq!(std::fs::read(&file).unwrap(), before);
 }
@@ -259,7 +307,15 @@ fn without_a_validation_split_no_validation_is_logged() {
     data.validation = 0;
     assert!(data.validation().next().is_none());
     let mut logged = Logged::new(Kept::default());
-    fit(run(), &data, Mlp::forward, &settings(None), &mut logged).unwrap();
+    fit(
+        run(),
+        &data,
+        Mlp::forward,
+        &Classification,
+        &settings(None),
+        &mut logged,
+    )
+    .unwrap();
     let numbers = logged.finish().unwrap().0;
     assert!(numbers.keys().all(|tag| !tag.contains("Validation")));
     assert!(numbers.contains_key("sparsity/weights/first.weight"));

@@ -4,13 +4,13 @@ use burn::module::{Module, ParamId};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{ModuleOptimizer, SgdConfig};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use calcine_criteria::{Level, Magnitude};
 use calcine_fold::{Fold, Grain, Layout};
 use calcine_params::{Edit, Inventory, edit, flat};
 use calcine_schedule::{Curve, Window};
 use calcine_testkit::{ConvNet, Mlp, device, values};
-use calcine_train::{Data, Labelled, Policy, Prune, Target, Unit, When, stream};
+use calcine_train::{Batch, BatchIter, Data, Policy, Prune, Target, Unit, When, stream};
 use rand::RngExt;
 
 pub(crate) fn training_device() -> Device {
@@ -116,7 +116,7 @@ impl MadeUp<4> {
 }
 
 impl<const D: usize> MadeUp<D> {
-    pub(crate) fn batch(&self, name: &str, position: u64) -> Labelled<Tensor<D>> {
+    pub(crate) fn batch(&self, name: &str, position: u64) -> Batch<Tensor<D>, Tensor<1, Int>> {
         let mut noise = stream(11, name, position);
         let images = self.shape[0];
         let size = self.shape[1..].iter().product::<usize>();
@@ -134,33 +134,29 @@ impl<const D: usize> MadeUp<D> {
                 input.push(pattern + noise.random::<f32>() - 0.5);
             }
         }
-        Labelled::new(
+        Batch::new(
             Tensor::from_data(TensorData::new(input, self.shape), &self.device),
             Tensor::from_data(TensorData::new(labels, [images]), &self.device),
         )
     }
 }
 
-impl<const D: usize> Data<Tensor<D>> for MadeUp<D> {
+impl<const D: usize> Data<Tensor<D>, Tensor<1, Int>> for MadeUp<D> {
     fn steps_per_epoch(&self) -> u64 {
         self.steps
     }
 
-    fn epoch(
-        &self,
-        epoch: u64,
-        first_step: u64,
-    ) -> Box<dyn Iterator<Item = Labelled<Tensor<D>>> + '_> {
+    fn epoch(&self, epoch: u64, first_step: u64) -> BatchIter<'_, Tensor<D>, Tensor<1, Int>> {
         let positions = (first_step..self.steps).map(move |step| epoch * self.steps + step);
         let alive = positions.take_while(|position| *position < self.dies_at);
         Box::new(alive.map(|position| self.batch("train", position)))
     }
 
-    fn validation(&self) -> Box<dyn Iterator<Item = Labelled<Tensor<D>>> + '_> {
+    fn validation(&self) -> BatchIter<'_, Tensor<D>, Tensor<1, Int>> {
         let plain = self.device.clone().without_autodiff();
         Box::new((0..self.validation).map(move |position| {
-            let Labelled { input, labels, .. } = self.batch("validation", position);
-            Labelled::new(input.without_autodiff(), labels.to_device(&plain))
+            let Batch { input, target } = self.batch("validation", position);
+            Batch::new(input.without_autodiff(), target.to_device(&plain))
         }))
     }
 }

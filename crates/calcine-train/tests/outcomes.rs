@@ -8,8 +8,9 @@ use calcine_params::Inventory;
 use calcine_schedule::{Cubic, Window};
 use calcine_testkit::{ConvNet, Mlp, each};
 use calcine_train::{
-    After, Batches, Driver, FitError, FitSettings, Hold, NoObserver, Outcome, Policy,
-    PolicyOutcome, Prune, RatePlan, Restore, Rewind, Run, Target, Unit, When, check_finite, fit,
+    After, Batches, Classification, Driver, FitError, FitSettings, Hold, NoObserver, Outcome,
+    Policy, PolicyOutcome, Prune, RatePlan, Restore, Rewind, Run, Target, Unit, When, check_finite,
+    fit,
 };
 use tempfile::tempdir;
 
@@ -178,7 +179,16 @@ fn outcomes_of_a_resumed_run_are_those_of_a_whole_one() {
             checkpoints: kept.map(Into::into),
             ..FitSettings::default()
         };
-        match fit(run, &data, Mlp::forward, &settings, &mut NoObserver).unwrap() {
+        match fit(
+            run,
+            &data,
+            Mlp::forward,
+            &Classification,
+            &settings,
+            &mut NoObserver,
+        )
+        .unwrap()
+        {
             Outcome::Finished(run) => run,
             other => panic!("{other:?}"),
         }
@@ -224,7 +234,15 @@ fn a_run_whose_running_statistics_are_no_longer_finite_stops_and_names_them() {
     };
     let data = MadeUp::for_conv_net(3);
     let run = Run::new(model, driver, sgd());
-    let error = fit(run, &data, ConvNet::forward, &settings, &mut NoObserver).map(drop);
+    let error = fit(
+        run,
+        &data,
+        ConvNet::forward,
+        &Classification,
+        &settings,
+        &mut NoObserver,
+    )
+    .map(drop);
     let error = error.unwrap_err();
     assert!(
         matches!(
@@ -258,6 +276,7 @@ fn data_of_other_epochs_than_the_drivers_is_refused() {
             run,
             &data,
             Mlp::forward,
+            &Classification,
             &FitSettings::default(),
             &mut NoObserver,
         );

@@ -7,8 +7,8 @@ use burn::tensor::Tensor;
 use calcine_schedule::Clock;
 use calcine_testkit::Mlp;
 use calcine_train::{
-    Criterion, Driver, EpochReport, EpochRow, FitError, FitSettings, NoObserver, Observer, Outcome,
-    RatePlan, Run, StepReport, checkpoint, fit,
+    Classification, Criterion, Driver, EpochReport, EpochRow, FitError, FitSettings, NoObserver,
+    Observer, Outcome, RatePlan, Run, StepReport, checkpoint, fit,
 };
 use tempfile::tempdir;
 
@@ -73,6 +73,7 @@ fn reports_rows_and_checkpoints_come_when_announced() {
         run(4),
         &MadeUp::for_mlp(4),
         Mlp::forward,
+        &Classification,
         &settings,
         &mut notes,
     )
@@ -113,7 +114,7 @@ fn reports_rows_and_checkpoints_come_when_announced() {
         notes
             .epochs
             .iter()
-            .all(|row| row.validation.is_some_and(|v| v.count == 24))
+            .all(|row| row.validation.as_ref().is_some_and(|v| v.count == 24))
     );
 }
 
@@ -145,6 +146,7 @@ fn two_observers_are_one_and_weights_have_values_if_either_wants_them() {
         run(2),
         &MadeUp::for_mlp(2),
         Mlp::forward,
+        &Classification,
         &settings,
         &mut both,
     )
@@ -178,8 +180,22 @@ fn the_criterion_chooses_the_epoch_whose_weights_are_kept() {
         };
         let mut notes = Notes::default();
         let data = MadeUp::for_mlp(8);
-        fit(run(8), &data, spoilt_by_zeros, &settings, &mut notes).unwrap();
-        let top1 = |epoch: usize| notes.epochs[epoch].validation.unwrap().top1;
+        fit(
+            run(8),
+            &data,
+            spoilt_by_zeros,
+            &Classification,
+            &settings,
+            &mut notes,
+        )
+        .unwrap();
+        let top1 = |epoch: usize| {
+            notes.epochs[epoch]
+                .validation
+                .as_ref()
+                .unwrap()
+                .value("top1")
+        };
         assert!(top1(0) > top1(1), "dense {}, sparse {}", top1(0), top1(1));
         let best = checkpoint::best(directory.path());
         let kept = checkpoint::load_model(mlp(1), &best).unwrap();
@@ -201,6 +217,7 @@ fn an_interval_of_zero_reports_at_the_end_of_an_epoch() {
         run(3),
         &MadeUp::for_mlp(3),
         Mlp::forward,
+        &Classification,
         &settings,
         &mut notes,
     )
@@ -217,7 +234,15 @@ fn without_a_validation_split_there_is_no_validation() {
         epochs: 2,
         ..FitSettings::default()
     };
-    fit(run(2), &data, Mlp::forward, &settings, &mut notes).unwrap();
+    fit(
+        run(2),
+        &data,
+        Mlp::forward,
+        &Classification,
+        &settings,
+        &mut notes,
+    )
+    .unwrap();
     assert!(notes.epochs.iter().all(|row| row.validation.is_none()));
 }
 
@@ -240,7 +265,14 @@ fn a_loss_that_is_no_number_ends_the_run_and_names_the_last_good_checkpoint() {
         ..FitSettings::default()
     };
     let mut notes = Saved::default();
-    let outcome = fit(run(4), &MadeUp::for_mlp(4), fragile, &settings, &mut notes);
+    let outcome = fit(
+        run(4),
+        &MadeUp::for_mlp(4),
+        fragile,
+        &Classification,
+        &settings,
+        &mut notes,
+    );
     let error = outcome.map(|_| ()).unwrap_err();
     let FitError::Diverged {
         loss,
@@ -285,6 +317,7 @@ fn a_run_that_diverges_at_once_has_no_good_checkpoint() {
         run(4),
         &MadeUp::for_mlp(4),
         poisoned,
+        &Classification,
         &FitSettings::default(),
         &mut NoObserver,
     );
@@ -329,6 +362,7 @@ fn weights_that_break_in_an_epochs_last_step_are_not_saved() {
         run(2),
         &MadeUp::for_mlp(2),
         forward,
+        &Classification,
         &settings,
         &mut NoObserver,
     );
@@ -356,7 +390,14 @@ fn data_that_runs_dry_is_an_error() {
         epochs: 3,
         ..FitSettings::default()
     };
-    let outcome = fit(run(4), &data, Mlp::forward, &settings, &mut NoObserver);
+    let outcome = fit(
+        run(4),
+        &data,
+        Mlp::forward,
+        &Classification,
+        &settings,
+        &mut NoObserver,
+    );
     let error = outcome.map(|_| ()).unwrap_err();
     assert!(
         matches!(
@@ -378,10 +419,26 @@ fn a_finished_run_has_nothing_left_to_do() {
         ..FitSettings::default()
     };
     let data = MadeUp::for_mlp(2);
-    let outcome = fit(run(2), &data, Mlp::forward, &settings, &mut NoObserver).unwrap();
+    let outcome = fit(
+        run(2),
+        &data,
+        Mlp::forward,
+        &Classification,
+        &settings,
+        &mut NoObserver,
+    )
+    .unwrap();
     let Outcome::Finished(run) = outcome else {
         panic!("stopped")
     };
-    let outcome = fit(run, &data, Mlp::forward, &settings, &mut NoObserver).unwrap();
+    let outcome = fit(
+        run,
+        &data,
+        Mlp::forward,
+        &Classification,
+        &settings,
+        &mut NoObserver,
+    )
+    .unwrap();
     assert!(matches!(outcome, Outcome::Finished(run) if run.history.epochs.len() == 1));
 }

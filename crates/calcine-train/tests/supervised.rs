@@ -1,11 +1,11 @@
 //! The adapter for Burn's trainer, driven as the trainer drives it.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use burn::train::{TrainOutput, TrainStep};
 use calcine_params::Inventory;
 use calcine_testkit::Mlp;
-use calcine_train::{Compressed, Driver, Labelled, Objective, RatePlan};
+use calcine_train::{Batch, Compressed, Driver, LossStep, RatePlan};
 
 use crate::made_up::{MadeUp, boxed, mlp, prune, sgd, steps, stored, training_device, zeros};
 
@@ -15,11 +15,11 @@ struct Net {
     mlp: Mlp,
 }
 
-impl Objective for Net {
-    type Batch = Labelled<Tensor<2>>;
+impl LossStep for Net {
+    type Batch = Batch<Tensor<2>, Tensor<1, Int>>;
     type Output = ();
 
-    fn objective(&self, batch: Self::Batch) -> (Tensor<1>, ()) {
+    fn loss_step(&self, batch: Self::Batch) -> (Tensor<1>, ()) {
         (
             (self.mlp.forward(batch.input) - 1.0).powi_scalar(2).mean(),
             (),

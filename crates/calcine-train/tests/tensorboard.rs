@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use calcine_testkit::Mlp;
-use calcine_train::{Log, Logged, TensorBoard, fit};
+use calcine_train::{Classification, Log, Logged, TensorBoard, fit};
 use tempfile::tempdir;
 
 use crate::logs::{Kept, STEPS, killed_and_resumed, run, settings, whole};
@@ -285,7 +285,7 @@ fn after_a_restart_a_new_file_takes_later_steps_back_and_the_rest_is_a_whole_run
         kept.scalars(*step, &[(tag, f64::from(*value))]).unwrap();
     }
     kept.0
-        .remove("Performance/Training/ImagesPerSecond")
+        .remove("Performance/Training/SamplesPerSecond")
         .unwrap();
     let mut expected = whole().0;
     for value in expected.values_mut().flat_map(BTreeMap::values_mut) {
@@ -299,7 +299,15 @@ fn histograms_of_the_weights_are_written_after_each_epoch_if_asked_for() {
     let directory = tempdir().unwrap();
     let mut logged = Logged::new(TensorBoard::new(directory.path())).with_histograms();
     let data = MadeUp::for_mlp(STEPS);
-    fit(run(), &data, Mlp::forward, &settings(None), &mut logged).unwrap();
+    fit(
+        run(),
+        &data,
+        Mlp::forward,
+        &Classification,
+        &settings(None),
+        &mut logged,
+    )
+    .unwrap();
     logged.finish().unwrap();
     let mut found = Vec::new();
     for (step, what) in events(&files(directory.path())[0]) {

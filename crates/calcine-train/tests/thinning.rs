@@ -78,7 +78,7 @@ fn trained(mut run: Run<Network>, epochs: std::ops::Range<u64>) -> Run<Network> 
         let batch = data.batch("train", position);
         let pass = run.driver.forward_backward(&run.model, batch, |m, batch| {
             let logits: Tensor<2> = m.forward(batch.input);
-            let labels = batch.labels.one_hot::<2>(4).float();
+            let labels = batch.target.one_hot::<2>(4).float();
             ((logits - labels).powi_scalar(2).mean(), ())
         });
         run.model = run

@@ -61,4 +61,3 @@ pub use settings::{Settings, Weights};
 pub use shape::grids;
 pub use speed::Speed;
 pub use thinning::{GroupPruning, ThinRun, ThinSettings, thin_network};
-pub use validation::Draw;

@@ -11,6 +11,7 @@
 //! | [`fold`] | a weight as rows of units | |
 //! | [`graph`] | a network as data: shapes, MACs, channels that go together, drawings | |
 //! | [`mask`] | masks keyed by parameter | |
+//! | [`metric`] | named metrics with a direction, and evaluations | |
 //! | [`names`] | patterns of names, and the nearest names | |
 //! | [`params`] | find, read and edit parameters | |
 //! | [`regularize`] | regularizers as value, gradient and proximal step | |
@@ -30,6 +31,7 @@
 //! | `observe` | statistics of activations | `observe`; brings `trace` |
 //! | `thin` | removes pruned channels physically | `thin`; brings `trace` |
 //! | `quantize` | quantizes traced networks, after training and in it | `quantize`; brings `trace` |
+//! | `run` | recipes carried out whole, on any network, objective and data | `run` |
 //! | `data` | data sets as batches | `data` |
 //! | `weights` | weights of any module from safetensors and PyTorch files | `weights` |
 //! | `zoo` | reference models and their weights | `zoo`; brings `data`, `weights` |
@@ -66,6 +68,7 @@ pub use calcine_distiller as distiller;
 pub use calcine_fold as fold;
 pub use calcine_graph as graph;
 pub use calcine_mask as mask;
+pub use calcine_metric as metric;
 pub use calcine_names as names;
 #[cfg(feature = "observe")]
 pub use calcine_observe as observe;
@@ -78,6 +81,8 @@ pub use calcine_quantize as quantize;
 #[cfg(feature = "recipe")]
 pub use calcine_recipe as recipe;
 pub use calcine_regularize as regularize;
+#[cfg(feature = "run")]
+pub use calcine_run as run;
 pub use calcine_schedule as schedule;
 #[cfg(feature = "sensitivity")]
 pub use calcine_sensitivity as sensitivity;
@@ -105,5 +110,7 @@ pub mod prelude {
     pub use calcine_recipe::Recipe;
     pub use calcine_schedule::{Clock, Curve, LearningRate, Window};
     #[cfg(feature = "train")]
-    pub use calcine_train::{Data, Driver, FitSettings, Labelled, Outcome, Run, fit};
+    pub use calcine_train::{
+        Batch, Classification, Data, Driver, FitSettings, Objective, Outcome, Run, fit,
+    };
 }

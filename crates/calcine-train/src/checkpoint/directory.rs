@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::optimizer::{OptimizerState, Scalars};
 use super::{CheckpointError, load_model, save_model};
-use crate::{Driver, History, PolicyRecord, Run};
+use crate::{Driver, History, PolicyRecord, Run, Totals};
 
 /// The version of the layout. A checkpoint of another version is refused.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// How many complete checkpoints stay.
 const KEPT: usize = 2;
@@ -32,8 +32,8 @@ pub struct Header {
     pub clock: Clock,
     /// The epochs so far.
     pub history: History,
-    /// Sums of the unfinished epoch: loss × n, top-1 and top-5 hits, n.
-    pub unfinished: [f64; 4],
+    /// What loss and metrics of the unfinished epoch add up to.
+    pub unfinished: Totals,
     /// State of each learning-rate schedule.
     pub rates: Vec<Vec<f64>>,
     /// The policies' names, in order.

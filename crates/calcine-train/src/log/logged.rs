@@ -7,17 +7,17 @@ use crate::{EpochReport, Evaluation, Observer, StepReport};
 ///
 /// | tag | when | what |
 /// |---|---|---|
-/// | `Performance/Training/Loss`, `Top1`, `Top5` | report | means over the epoch so far |
+/// | `Performance/Training/Loss`, and each metric: `Top1`, `MeanIou` | report | means over the epoch so far |
 /// | `Performance/Training/NAME_loss` | report | what the policy of that name adds to the loss |
-/// | `Performance/Training/LR`, `ImagesPerSecond` | report | learning rate; speed since the last report |
+/// | `Performance/Training/LR`, `SamplesPerSecond` | report | learning rate; speed since the last report |
 /// | `sparsity/weights/total` | report | share of zeros in all weights |
-/// | `Performance/Validation/Loss`, `Top1`, `Top5` | epoch | the validation split |
+/// | `Performance/Validation/Loss`, and each metric | epoch | the validation split |
 /// | `sparsity/weights/PATH` | epoch | share of zeros in each weight |
 /// | `sparsity-2D/weights/PATH` | epoch | share of its kernels, or of a linear layer's outputs, that are all zero |
 /// | `weights/PATH` | epoch, if asked for | a histogram of its values |
 ///
-/// The step of all of them counts the steps done since the run began; accuracies are in percent,
-/// sparsities are shares.
+/// The step of all of them counts the steps done since the run began; metrics are in their own units, sparsities are
+/// shares. The tag of a metric is its name in camel case: `mean_iou` becomes `MeanIou`.
 ///
 /// A log that cannot be written does not end the training. The first error is told as a warning, nothing
 /// is written from then on, and [`finish`](Self::finish) returns it.
@@ -78,13 +78,13 @@ impl<L: Log> Observer for Logged<L> {
     }
 
     fn step(&mut self, report: &StepReport) {
-        let mut scalars = scores("Performance/Training", &report.train).to_vec();
+        let mut scalars = values("Performance/Training", &report.train);
         for (name, term) in &report.terms {
             scalars.push((format!("Performance/Training/{name}_loss"), *term));
         }
         let others = [
             ("Performance/Training/LR", report.rate),
-            ("Performance/Training/ImagesPerSecond", report.per_second),
+            ("Performance/Training/SamplesPerSecond", report.per_second),
             ("sparsity/weights/total", report.sparsity.sparsity()),
         ];
         scalars.extend(others.map(|(tag, value)| (tag.to_owned(), value)));
@@ -98,7 +98,7 @@ impl<L: Log> Observer for Logged<L> {
         let step = report.row.steps;
         let mut scalars = Vec::new();
         if let Some(validation) = &report.row.validation {
-            scalars.extend(scores("Performance/Validation", validation));
+            scalars.extend(values("Performance/Validation", validation));
         }
         for weight in report.weights {
             let tag = format!("sparsity/weights/{}", weight.path);
@@ -124,12 +124,26 @@ impl<L: Log> Observer for Logged<L> {
     }
 }
 
-fn scores(path: &str, scores: &Evaluation) -> [(String, f64); 3] {
-    let Evaluation {
-        loss, top1, top5, ..
-    } = *scores;
-    [("Loss", loss), ("Top1", top1), ("Top5", top5)]
-        .map(|(name, value)| (format!("{path}/{name}"), value))
+/// The loss and each metric, by their tags.
+fn values(path: &str, evaluation: &Evaluation) -> Vec<(String, f64)> {
+    let loss = std::iter::once(("loss", evaluation.loss));
+    let metrics = evaluation.metrics.iter();
+    let metrics = metrics.map(|metric| (metric.name.as_str(), metric.value));
+    loss.chain(metrics)
+        .map(|(name, value)| (format!("{path}/{}", camel_case(name)), value))
+        .collect()
+}
+
+/// `mean_iou` as `MeanIou`.
+fn camel_case(name: &str) -> String {
+    let words = name.split('_');
+    words
+        .map(|word| {
+            let mut letters = word.chars();
+            let first = letters.next().map(|first| first.to_ascii_uppercase());
+            first.into_iter().chain(letters).collect::<String>()
+        })
+        .collect()
 }
 
 fn borrowed(scalars: &[(String, f64)]) -> Vec<(&str, f64)> {
@@ -162,9 +176,10 @@ mod tests {
             epochs: 1,
             rate: 0.1,
             train: Evaluation::default(),
+            metrics: Vec::new(),
             terms: vec![("l1".to_owned(), 0.5), ("groups".to_owned(), 0.25)],
             sparsity: Share::default(),
-            images: 1,
+            samples: 1,
             per_second: 1.0,
         };
         let mut logged = Logged::new(Tags(Vec::new()));

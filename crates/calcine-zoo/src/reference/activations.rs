@@ -4,9 +4,10 @@ use calcine_observe::{
     Extrema, Moments, Norms, Places, Statistics, Watched, Zeros, observe, observe_passes,
 };
 use calcine_quantize::Quantized;
+use calcine_train::Draw;
 
 use super::setup::Setup;
-use super::validation::{Draw, Validation};
+use super::validation::Validation;
 use super::{ReferenceError, Settings};
 use crate::{Architecture, Classifier, ModelTask};
 use calcine_data::cifar10::Source;

@@ -1,5 +1,8 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use calcine_train::{Data, Labelled};
+use calcine_train::{Batch as LabelledBatch, BatchIter, Data};
+
+/// Images and their classes.
+pub(super) type Labelled = LabelledBatch<Tensor<4>, Tensor<1, Int>>;
 
 use calcine_data::cifar10::{CHANNELS, Cifar10, SIDE, split};
 use calcine_data::loader::{
@@ -94,26 +97,22 @@ impl Images {
         })
     }
 
-    pub(super) fn test(&self) -> impl Iterator<Item = Labelled<Tensor<4>>> + '_ {
+    pub(super) fn test(&self) -> impl Iterator<Item = Labelled> + '_ {
         self.test.iter().map(|batch| upload(batch, &self.inference))
     }
 }
 
-impl Data<Tensor<4>> for Images {
+impl Data<Tensor<4>, Tensor<1, Int>> for Images {
     fn steps_per_epoch(&self) -> u64 {
         self.train.batches() as u64
     }
 
-    fn epoch(
-        &self,
-        epoch: u64,
-        first_step: u64,
-    ) -> Box<dyn Iterator<Item = Labelled<Tensor<4>>> + '_> {
+    fn epoch(&self, epoch: u64, first_step: u64) -> BatchIter<'_, Tensor<4>, Tensor<1, Int>> {
         let batches = self.train.epoch(epoch as usize, first_step as usize);
         Box::new(batches.map(|batch| upload(batch, &self.training)))
     }
 
-    fn validation(&self) -> Box<dyn Iterator<Item = Labelled<Tensor<4>>> + '_> {
+    fn validation(&self) -> BatchIter<'_, Tensor<4>, Tensor<1, Int>> {
         Box::new(
             self.validation
                 .iter()
@@ -122,9 +121,9 @@ impl Data<Tensor<4>> for Images {
     }
 }
 
-pub(super) fn upload(batch: Batch, device: &Device) -> Labelled<Tensor<4>> {
+pub(super) fn upload(batch: Batch, device: &Device) -> Labelled {
     let Batch { images, labels, n } = batch;
     let images = TensorData::new(images, [n, CHANNELS, SIDE, SIDE]);
     let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), device);
-    Labelled::new(Tensor::from_data(images, device), labels)
+    LabelledBatch::new(Tensor::from_data(images, device), labels)
 }

@@ -7,14 +7,14 @@ use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
 use calcine_quantize::{
-    Calibration, Clip, Quantized, Score, Settings as Grids, TrialProgress, Trials, Widths, greedy,
-    lapq, prepare, quantize_over, widths,
+    Calibration, Clip, Quantized, Settings as Grids, TrialProgress, Trials, Widths, greedy, lapq,
+    prepare, quantize_over, widths,
 };
 use calcine_trace::Network;
-use calcine_train::{Evaluation, Labelled, evaluate};
+use calcine_train::{Batch, Classification, Draw, Evaluation, evaluate};
 
 use super::setup::Setup;
-use super::validation::{Draw, Validation};
+use super::validation::Validation;
 use super::{ReferenceError, Settings};
 use crate::{Architecture, Classifier, ModelTask};
 use calcine_data::cifar10::Source;
@@ -159,12 +159,12 @@ impl Quantize<'_> {
                 .iter()
                 .map(|batch| quantized.forward(batch.input.clone()));
             let found: Vec<Tensor<2>> = found.collect();
-            let labels = batches.iter().map(|batch| batch.labels.clone());
+            let labels = batches.iter().map(|batch| batch.target.clone());
             let answers = found.iter().cloned().zip(labels);
-            let answers = answers.map(|(logits, labels)| Labelled::new(logits, labels));
-            Score {
+            let answers = answers.map(|(logits, labels)| Batch::new(logits, labels));
+            Evaluation {
                 loss: divergence(&float, &found),
-                top1: evaluate(answers, |logits| logits).top1,
+                ..evaluate(answers, |logits| logits, &Classification)
             }
         };
         let mut trials = Trials::new(score).with_progress(|progress| (self.progress)(progress));
@@ -241,7 +241,7 @@ impl ModelTask for Quantize<'_> {
         };
         let quantized = quantize_over(&network, &seen, &grids, &batches)?;
         let forward = |images: Tensor<4>| -> Tensor<2> { quantized.forward(images) };
-        let after = evaluate(setup.images.test(), forward);
+        let after = evaluate(setup.images.test(), forward, &Classification);
         let parameters = network.graph().parameters();
         let numbers: usize = parameters.map(|(_, value)| value.numel_at(1)).sum();
         Ok(QuantizeRun {

@@ -8,8 +8,8 @@ use calcine_quantize::Quantized;
 use calcine_summary::{SparsityTable, Weight, sparsity};
 use calcine_train::checkpoint;
 use calcine_train::{
-    Data, Driver, EpochReport, Evaluation, FitSettings, Observer, Outcome, Run, StepReport,
-    StopFlag, fit,
+    Classification, Data, DistillationObjective, Driver, EpochReport, Evaluation, FitSettings,
+    Observer, Outcome, Run, StepReport, StopFlag, fit,
 };
 
 use super::directory::{RunDirectory, RunState};
@@ -71,14 +71,17 @@ struct Measure<'a> {
 impl Measure<'_> {
     fn integers(&self, quantized: &Quantized) -> (Report, SparsityTable) {
         let began = Instant::now();
-        let tested =
-            calcine_train::evaluate(self.setup.images.test(), |images| quantized.forward(images));
+        let tested = calcine_train::evaluate(
+            self.setup.images.test(),
+            |images| quantized.forward(images),
+            &Classification,
+        );
         let table = sparsity_of_integers(quantized);
-        (self.report(tested, &table, began), table)
+        (self.report(&tested, &table, began), table)
     }
 
-    fn report(&self, tested: Evaluation, table: &SparsityTable, began: Instant) -> Report {
-        let mut report = self.setup.report(tested.top1, tested, table);
+    fn report(&self, tested: &Evaluation, table: &SparsityTable, began: Instant) -> Report {
+        let mut report = self.setup.report(tested.value("top1"), tested, table);
         report.epochs = 0;
         report.seconds = began.elapsed().as_secs_f64();
         report.images_per_second = tested.count as f64 / report.seconds;
@@ -95,7 +98,7 @@ impl ModelTask for Measure<'_> {
         let model = self.setup.load_weights(model)?;
         let tested = self.setup.test(&model);
         let table = sparsity(&model);
-        Ok((self.report(tested, &table, began), table))
+        Ok((self.report(&tested, &table, began), table))
     }
 }
 
@@ -223,12 +226,12 @@ impl Train<'_> {
             recipe.file().unwrap_or("a recipe without a name")
         );
         let teacher = Teacher::of(setup)?;
-        let taught =
-            (teacher.as_ref()).map(|teacher| teacher.teach(&setup.images, setup.images.training()));
-        let images: &dyn Data<Tensor<4>> = match &taught {
-            Some(taught) => taught,
-            None => &setup.images,
-        };
+        let taught = (teacher.as_ref()).map(|teacher| {
+            let data = teacher.teach(&setup.images, setup.images.training());
+            let objective =
+                DistillationObjective::new(&Classification, teacher.teaching.distillation);
+            (data, objective.expect("classifiers learn from teachers"))
+        });
         let driver = shape.driver(&model)?;
         let mut warnings = recipe.warnings(steps);
         warnings.extend(driver.warnings());
@@ -252,7 +255,7 @@ impl Train<'_> {
             tracing::info!("resumed at step {}", run.driver.clock().global_step());
         } else {
             run = begin(shape.begun(model)?, driver);
-            before = setup.test(&run.model.valid()).top1;
+            before = setup.test(&run.model.valid()).value("top1");
             tracing::info!("top-1 before: {before:.2} %");
         }
         let mut fit_settings = FitSettings {
@@ -284,7 +287,25 @@ impl Train<'_> {
                 run = shape.change(run)?;
             }
             fit_settings.pause = moments().find(|&moment| moment > clock.epoch);
-            match fit(run, images, M::forward, &fit_settings, &mut watching)? {
+            let outcome = match &taught {
+                Some((taught, objective)) => fit(
+                    run,
+                    taught,
+                    M::forward,
+                    objective,
+                    &fit_settings,
+                    &mut watching,
+                ),
+                None => fit(
+                    run,
+                    &setup.images,
+                    M::forward,
+                    &Classification,
+                    &fit_settings,
+                    &mut watching,
+                ),
+            };
+            match outcome? {
                 Outcome::Paused(paused) => run = paused,
                 Outcome::Finished(run) => break run,
                 Outcome::Stopped(_) => {
@@ -311,7 +332,7 @@ impl Train<'_> {
         let tested = setup.test(&model);
         let table = sparsity(&model);
         write(&out.join("sparsity.csv"), table.to_csv())?;
-        let mut report = setup.report(before, tested, &table);
+        let mut report = setup.report(before, &tested, &table);
         report.steps = steps;
         report.kept_epoch = kept;
         report.front = front;
@@ -328,11 +349,14 @@ impl Train<'_> {
             let file = out.join("quantized.safetensors");
             let bytes = integers.to_bytes()?;
             write(&file, &bytes)?;
-            let tested =
-                calcine_train::evaluate(setup.images.test(), |images| integers.forward(images));
+            let tested = calcine_train::evaluate(
+                setup.images.test(),
+                |images| integers.forward(images),
+                &Classification,
+            );
             report.quantized = Some(QuantizedReport {
-                top1: tested.top1,
-                top5: tested.top5,
+                top1: tested.value("top1"),
+                top5: tested.value("top5"),
                 loss: tested.loss,
                 bytes: integers.stored_bytes(),
                 file_bytes: bytes.len(),
@@ -388,8 +412,8 @@ struct Metrics {
 
 impl Observer for Metrics {
     fn step(&mut self, report: &StepReport) {
-        self.images += report.images as f64;
-        self.seconds += report.images as f64 / report.per_second;
+        self.images += report.samples as f64;
+        self.seconds += report.samples as f64 / report.per_second;
     }
 
     fn epoch(&mut self, report: &EpochReport<'_>) {

@@ -7,12 +7,12 @@ use burn::tensor::Device;
 use calcine_fold::{Grain, UnknownGrain};
 use calcine_plot::PlotError;
 use calcine_sensitivity::{Measurement, Progress, Scan, ScanError, Sensitivity};
-use calcine_train::StopFlag;
+use calcine_train::{Draw, Metric, StopFlag};
 use serde::{Deserialize, Serialize};
 
 use super::run::write;
 use super::setup::Setup;
-use super::validation::{Draw, Validation};
+use super::validation::Validation;
 use super::{ReferenceError, RunDirectory, Settings};
 use crate::{Architecture, Classifier, ModelTask};
 use calcine_data::cifar10::Source;
@@ -186,12 +186,7 @@ impl ModelTask for ScanTask<'_> {
         let directory = claim(self.settings, self.out)?;
         let evaluate = |model: &M| {
             let (evaluation, losses) = validation.evaluate(model);
-            Measurement {
-                top1: evaluation.top1,
-                top5: evaluation.top5,
-                loss: evaluation.loss,
-                losses,
-            }
+            Measurement { evaluation, losses }
         };
         let file = self.out.join("sensitivity.csv");
         let outcome =
@@ -232,9 +227,10 @@ fn draw(scanned: &Scanned, settings: &ScanSettings, out: &Path) -> Result<(), Sc
         settings.grain,
         scanned.images,
     );
+    let top1 = Metric::higher("top1", "%");
     let (chart, panels) = (
-        scanned.sensitivity.chart(&title),
-        scanned.sensitivity.panels(&title),
+        scanned.sensitivity.chart(&title, &top1),
+        scanned.sensitivity.panels(&title, &top1),
     );
     write(&out.join("sensitivity.svg"), chart.to_svg()?)?;
     write(&out.join("sensitivity.png"), chart.to_png()?)?;

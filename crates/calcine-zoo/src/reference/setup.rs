@@ -4,7 +4,7 @@ use calcine_quantize::Quantized;
 use calcine_recipe::Recipe;
 use calcine_summary::SparsityTable;
 use calcine_trace::{AnyTensor, Network, trace};
-use calcine_train::Evaluation;
+use calcine_train::{Classification, Evaluation};
 
 use super::data::Images;
 use super::{ReferenceError, Report, Settings, Weights, seen};
@@ -169,7 +169,11 @@ impl Setup {
 
     pub(super) fn test<M: Classifier>(&self, model: &M) -> Evaluation {
         let model = model.valid();
-        calcine_train::evaluate(self.images.test(), |images| model.forward(images))
+        calcine_train::evaluate(
+            self.images.test(),
+            |images| model.forward(images),
+            &Classification,
+        )
     }
 
     /// The first training images, on which it is measured what a network loses with features of norms; none if it
@@ -193,7 +197,7 @@ impl Setup {
         })?)
     }
 
-    pub(super) fn report(&self, before: f64, tested: Evaluation, table: &SparsityTable) -> Report {
+    pub(super) fn report(&self, before: f64, tested: &Evaluation, table: &SparsityTable) -> Report {
         let train = self.recipe.train();
         let weights = table.total();
         Report {
@@ -207,8 +211,8 @@ impl Setup {
             epochs: train.epochs,
             steps: 0,
             top1_before: before,
-            top1: tested.top1,
-            top5: tested.top5,
+            top1: tested.value("top1"),
+            top5: tested.value("top5"),
             loss: tested.loss,
             sparsity: weights.sparsity(),
             parameters: weights.total,

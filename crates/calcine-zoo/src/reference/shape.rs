@@ -10,11 +10,11 @@ use calcine_recipe::{Duty, Quantization};
 use calcine_schedule::Clock;
 use calcine_thin::{Border, ThinOptions, Thinned, thin_with};
 use calcine_trace::Network;
-use calcine_train::{Data, Driver, PolicyOutcome, Remains, Run};
+use calcine_train::{Data, Draw, Driver, PolicyOutcome, Remains, Run};
 
 use super::run::write;
 use super::setup::Setup;
-use super::validation::{Draw, Validation};
+use super::validation::Validation;
 use super::{ReferenceError, ThinnedReport};
 use crate::Classifier;
 

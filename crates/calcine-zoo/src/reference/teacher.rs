@@ -1,8 +1,8 @@
 //! Who teaches the network that is trained.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use calcine_recipe::Teaching;
-use calcine_train::{Data, Taught};
+use calcine_train::{Data, DistillationData};
 
 use super::setup::Setup;
 use super::{ReferenceError, Weights};
@@ -15,7 +15,7 @@ type Forward = Box<dyn Fn(Tensor<4>) -> Tensor<2>>;
 /// A network in evaluation whose answers count, and how much.
 pub(super) struct Teacher {
     forward: Forward,
-    teaching: Teaching,
+    pub(super) teaching: Teaching,
 }
 
 impl Teacher {
@@ -57,14 +57,14 @@ impl Teacher {
     /// The images with what the teacher says of them.
     pub(super) fn teach<'a>(
         &'a self,
-        images: &'a dyn Data<Tensor<4>>,
+        images: &'a dyn Data<Tensor<4>, Tensor<1, Int>>,
         device: &'a Device,
-    ) -> Taught<'a, Tensor<4>, impl Fn(Tensor<4>) -> Tensor<2> + 'a> {
+    ) -> DistillationData<'a, Tensor<4>, Tensor<1, Int>, impl Fn(Tensor<4>) -> Tensor<2> + 'a> {
         let logits = |images: Tensor<4>| {
             let logits = (self.forward)(images.without_autodiff());
             logits.to_device(device)
         };
-        Taught::new(images, self.teaching.distillation, logits).starting(self.teaching.start)
+        DistillationData::new(images, logits).starting(self.teaching.start)
     }
 }
 

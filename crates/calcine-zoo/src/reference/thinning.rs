@@ -103,8 +103,8 @@ impl ModelTask for ThinTask<'_> {
             None => network.clone(),
         };
         let top1_pruned = match &settings.prune {
-            Some(_) => setup.test(&pruned).top1,
-            None => before.top1,
+            Some(_) => setup.test(&pruned).value("top1"),
+            None => before.value("top1"),
         };
         let options = settings.options;
         let inputs = setup.images_for_norms(options.norm_features);
@@ -115,9 +115,9 @@ impl ModelTask for ThinTask<'_> {
             architecture: setup.architecture,
             source: setup.source.clone(),
             images: before.count,
-            top1_before: before.top1,
+            top1_before: before.value("top1"),
             top1_pruned,
-            top1: setup.test(&thinned.network).top1,
+            top1: setup.test(&thinned.network).value("top1"),
             sizes,
             thinned,
         })

@@ -1,28 +1,15 @@
 use std::cell::RefCell;
 
 use burn::tensor::{Int, Tensor, activation};
-use calcine_train::{Evaluation, Labelled, stream};
-use serde::{Deserialize, Serialize};
+use calcine_train::{Batch, Classification, Draw, Evaluation, stream};
 
-use super::data::{Images, upload};
+use super::data::{Images, Labelled, upload};
 use crate::Classifier;
-
-/// Which of the validation images are looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Draw {
-    /// All of them.
-    All,
-    /// The first so many.
-    First(usize),
-    /// So many at random, by the seed; the loss of each is then looked at too.
-    Random(usize),
-}
 
 /// Validation images on a device, normalised and uploaded once, to be evaluated on again and again.
 #[derive(Debug)]
 pub(super) struct Validation {
-    batches: Vec<Labelled<Tensor<4>>>,
+    batches: Vec<Labelled>,
     draw: Draw,
 }
 
@@ -57,7 +44,7 @@ impl Validation {
     }
 
     /// The batches with their labels.
-    pub(super) fn labelled(&self) -> impl Iterator<Item = Labelled<Tensor<4>>> + '_ {
+    pub(super) fn labelled(&self) -> impl Iterator<Item = Labelled> + '_ {
         self.batches.iter().cloned()
     }
 
@@ -65,25 +52,29 @@ impl Validation {
     pub(super) fn images(&self) -> usize {
         self.batches
             .iter()
-            .map(|batch| batch.labels.dims()[0])
+            .map(|batch| batch.target.dims()[0])
             .sum()
     }
 
     /// Evaluates a model; with the loss of each image if they were drawn at random, else with none.
     pub(super) fn evaluate<M: Classifier>(&self, model: &M) -> (Evaluation, Vec<f32>) {
         let losses = RefCell::new(Vec::new());
-        let batches = self.batches.iter().map(|Labelled { input, labels, .. }| {
-            Labelled::new((input.clone(), labels.clone()), labels.clone())
+        let batches = self.batches.iter().map(|Batch { input, target }| {
+            Batch::new((input.clone(), target.clone()), target.clone())
         });
-        let evaluation = calcine_train::evaluate(batches, |(images, labels)| {
-            let logits = model.forward(images);
-            if matches!(self.draw, Draw::Random(_)) {
-                losses
-                    .borrow_mut()
-                    .push(cross_entropies(logits.clone(), labels));
-            }
-            logits
-        });
+        let evaluation = calcine_train::evaluate(
+            batches,
+            |(images, labels)| {
+                let logits = model.forward(images);
+                if matches!(self.draw, Draw::Random(_)) {
+                    losses
+                        .borrow_mut()
+                        .push(cross_entropies(logits.clone(), labels));
+                }
+                logits
+            },
+            &Classification,
+        );
         let losses = losses.into_inner();
         if losses.is_empty() {
             return (evaluation, Vec::new());

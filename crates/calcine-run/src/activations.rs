@@ -1,0 +1,83 @@
+use calcine_observe::{
+    Extrema, Moments, Norms, Places, Statistics, Watched, Zeros, observe, observe_passes,
+};
+use calcine_trace::Tensors;
+use calcine_train::{Draw, Objective};
+
+use crate::{Experiment, Model, RunError};
+
+/// The statistics of activations: zeros, means and deviations, ranges, norms.
+pub type ActivationStatistics = (Zeros, Moments, Extrema, Norms);
+
+/// Which activations are observed, over which samples.
+#[derive(Debug)]
+pub struct ActivationSettings {
+    /// The layers and operations whose outputs are observed.
+    pub places: Places,
+    /// The validation samples.
+    pub draw: Draw,
+    /// Samples in a batch.
+    pub batch_size: usize,
+    /// Decides what is drawn at random.
+    pub seed: u64,
+}
+
+impl Default for ActivationSettings {
+    /// The outputs of activation functions over the whole validation split, in batches of 128.
+    fn default() -> Self {
+        Self {
+            places: Places::activations(),
+            draw: Draw::All,
+            batch_size: 128,
+            seed: 0,
+        }
+    }
+}
+
+/// The statistics of a network's activations.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Activations {
+    /// Validation samples.
+    pub samples: usize,
+    /// The statistics of each place.
+    pub watched: Watched<<ActivationStatistics as Statistics>::Value>,
+}
+
+impl<X, O> Experiment<'_, X, O>
+where
+    X: Tensors + Clone + 'static,
+    O: Objective,
+    O::Output: Tensors,
+{
+    /// Observes activations over validation samples, in one pass. Of a quantized network it observes the numbers that the
+    /// integers stand for.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such place or no validation sample, or the network does not fit the inputs.
+    pub fn activations(&self, settings: &ActivationSettings) -> Result<Activations, RunError> {
+        let ActivationSettings {
+            places,
+            draw,
+            batch_size,
+            seed,
+        } = settings;
+        let batches = self.sample(*draw, *batch_size, *seed)?;
+        let samples = self.count(&batches);
+        let inputs = batches.into_iter().map(|batch| batch.input);
+        let statistics: ActivationStatistics = (Zeros, Moments, Extrema, Norms);
+        let watched = match &self.model {
+            Model::Float(_) => observe(&self.network()?, inputs, places, &statistics)?,
+            Model::Quantized(quantized) => {
+                let graph = quantized.graph();
+                observe_passes(graph, inputs, places, &statistics, |batch, see| {
+                    quantized
+                        .run(batch, &mut |node, result| see(node, &result))
+                        .map(drop)
+                })?
+            }
+        };
+        Ok(Activations { samples, watched })
+    }
+}

@@ -1,0 +1,372 @@
+use std::cell::RefCell;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use calcine_fold::Layout;
+use calcine_graph::Op;
+use calcine_metric::{Evaluation, Metric};
+use calcine_quantize::Quantized;
+use calcine_summary::{SparsityTable, Weight, sparsity};
+use calcine_trace::{AnyTensor, Network, Tensors, TraceError, trace};
+use calcine_train::{Batch, BatchIter, Data, Draw, Objective, evaluate};
+
+use crate::{Names, RunError};
+
+/// A network, what it is measured and trained by, and its data: what all jobs take.
+///
+/// `X` is what one batch of inputs is: a tensor, a tuple of tensors, or a list.
+///
+/// # Examples
+///
+/// A recipe carried out on a model of one's own:
+///
+/// ```
+/// use burn::nn::{Linear, LinearConfig};
+/// use burn::tensor::{Device, Int, Tensor};
+/// use calcine_recipe::Recipe;
+/// use calcine_run::Experiment;
+/// use calcine_train::{Batch, BatchIter, Classification, Data};
+///
+/// # struct Rows(Device);
+/// # impl Data<Tensor<2>, Tensor<1, Int>> for Rows {
+/// #     fn steps_per_epoch(&self) -> u64 { 2 }
+/// #     fn epoch(&self, _: u64, first: u64) -> BatchIter<'_, Tensor<2>, Tensor<1, Int>> {
+/// #         let device = self.0.clone().autodiff();
+/// #         let rows = move |_| Batch::new(Tensor::ones([3, 4], &device), Tensor::zeros([3], &device));
+/// #         Box::new((first..2).map(rows))
+/// #     }
+/// #     fn validation(&self) -> BatchIter<'_, Tensor<2>, Tensor<1, Int>> {
+/// #         let batch = Batch::new(Tensor::ones([3, 4], &self.0), Tensor::zeros([3], &self.0));
+/// #         Box::new(std::iter::once(batch))
+/// #     }
+/// # }
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let device = Device::flex();
+/// # let data = Rows(device.clone());
+/// # let directory = tempfile::tempdir()?;
+/// # let out = directory.path().join("run");
+/// let model: Linear = LinearConfig::new(4, 10).init(&device);
+/// let sample = Tensor::<2>::zeros([1, 4], &device);
+/// let experiment = Experiment::trace(&model, sample, |m, x| m.forward(x), Classification, &data)?;
+///
+/// let recipe = Recipe::parse("format = 1\n[train]\nepochs = 2\nlr = 0.1\n")?;
+/// let finished = experiment.train(&recipe, &out)?;
+/// # assert!(out.join("model.safetensors").exists());
+/// # let _ = finished;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Experiment<'a, X: 'static, O: Objective> {
+    pub(crate) model: Model,
+    pub(crate) objective: O,
+    pub(crate) data: &'a dyn Data<X, O::Target>,
+    pub(crate) names: Names,
+}
+
+/// The network of an experiment.
+#[derive(Debug, Clone)]
+pub enum Model {
+    /// In float: it can be measured, changed and trained.
+    Float(Network),
+    /// Quantized: it can be evaluated, and its activations observed.
+    Quantized(Quantized),
+}
+
+impl From<Network> for Model {
+    fn from(network: Network) -> Self {
+        Self::Float(network)
+    }
+}
+
+impl From<Quantized> for Model {
+    fn from(network: Quantized) -> Self {
+        Self::Quantized(network)
+    }
+}
+
+/// On which split of the data something was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    /// The test split.
+    Test,
+    /// The validation split, of data without a test split.
+    Validation,
+}
+
+impl Split {
+    /// `test` or `validation`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Validation => "validation",
+        }
+    }
+}
+
+/// What an evaluation came to.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Evaluated {
+    /// Loss, metrics, number of samples.
+    pub evaluation: Evaluation,
+    /// The split.
+    pub split: Split,
+    /// The network's sparsity.
+    pub sparsity: SparsityTable,
+    /// Wall-clock seconds.
+    pub seconds: f64,
+}
+
+impl<'a, X, O> Experiment<'a, X, O>
+where
+    X: Tensors + Clone + 'static,
+    O: Objective,
+    O::Output: Tensors,
+{
+    /// An experiment with a traced network, or a quantized one.
+    pub fn new(model: impl Into<Model>, objective: O, data: &'a dyn Data<X, O::Target>) -> Self {
+        Self {
+            model: model.into(),
+            objective,
+            data,
+            names: Names::default(),
+        }
+    }
+
+    /// An experiment with the network that is traced from a module, by its forward pass of a sample input. The sample is on
+    /// the device without autodiff; any number of samples in it will do.
+    ///
+    /// # Errors
+    ///
+    /// If the module cannot be traced.
+    pub fn trace<M: Module>(
+        model: &M,
+        sample: X,
+        forward: impl Fn(&M, X) -> O::Output,
+        objective: O,
+        data: &'a dyn Data<X, O::Target>,
+    ) -> Result<Self, TraceError> {
+        let network = trace(&model.valid(), sample, forward)?;
+        Ok(Self::new(network, objective, data))
+    }
+
+    /// With what reports and messages call its parts.
+    #[must_use]
+    pub fn with_names(self, names: Names) -> Self {
+        Self { names, ..self }
+    }
+
+    /// The network.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The names.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// The metrics of the objective.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<Metric> {
+        self.objective.metrics()
+    }
+
+    /// Measures the network on the test split, or on the validation split of data without one.
+    ///
+    /// # Errors
+    ///
+    /// If neither has a sample, or the network does not fit inputs and objective.
+    pub fn evaluate(&self) -> Result<Evaluated, RunError> {
+        let began = Instant::now();
+        self.check_forward()?;
+        let ((evaluation, split), sparsity) = match &self.model {
+            Model::Float(network) => {
+                let network = network.valid();
+                (self.measure(|x| network.forward(x))?, sparsity(&network))
+            }
+            Model::Quantized(network) => (
+                self.measure(|x| network.forward(x))?,
+                sparsity_of_integers(network),
+            ),
+        };
+        Ok(Evaluated {
+            evaluation,
+            split,
+            sparsity,
+            seconds: began.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Measures any forward pass as [`evaluate`](Self::evaluate) does.
+    ///
+    /// # Errors
+    ///
+    /// If neither split has a sample.
+    pub fn measure(
+        &self,
+        forward: impl Fn(X) -> O::Output,
+    ) -> Result<(Evaluation, Split), RunError> {
+        let test = evaluate(self.data.test(), &forward, &self.objective);
+        if test.count > 0 {
+            return Ok((test, Split::Test));
+        }
+        let validation = evaluate(self.data.validation(), &forward, &self.objective);
+        if validation.count > 0 {
+            return Ok((validation, Split::Validation));
+        }
+        Err(RunError::NoSamples {
+            split: "test and validation",
+        })
+    }
+
+    /// The float network, outside autodiff.
+    pub(crate) fn network(&self) -> Result<Network, RunError> {
+        match &self.model {
+            Model::Float(network) => Ok(network.valid()),
+            Model::Quantized(_) => Err(RunError::Quantized),
+        }
+    }
+
+    /// Computes one batch, so that inputs and outputs that do not fit are an error before anything begins.
+    pub(crate) fn check_forward(&self) -> Result<(), RunError> {
+        let any = || {
+            let splits = self.data.test().chain(self.data.validation());
+            splits.chain(self.data.epoch(0, 0)).next()
+        };
+        let Some(batch) = any() else {
+            return Ok(());
+        };
+        let inputs = without_autodiff(batch.input);
+        match &self.model {
+            Model::Float(network) => network.valid().try_forward::<_, O::Output>(inputs)?,
+            Model::Quantized(network) => network.try_forward::<_, O::Output>(inputs)?,
+        };
+        Ok(())
+    }
+
+    /// Samples of the validation split.
+    pub(crate) fn sample(
+        &self,
+        draw: Draw,
+        batch_size: usize,
+        seed: u64,
+    ) -> Result<Vec<Batch<X, O::Target>>, RunError> {
+        let batches: Vec<_> = match self.data.sample(draw, batch_size, seed) {
+            Some(batches) => batches.collect(),
+            None => {
+                let limit = match draw {
+                    Draw::All => usize::MAX,
+                    Draw::First(limit) | Draw::Random(limit) => limit,
+                };
+                let mut count = 0;
+                let enough = |batch: &Batch<X, O::Target>| {
+                    let before = count;
+                    count += self.objective.count(&batch.target);
+                    before < limit
+                };
+                self.data.validation().take_while(enough).collect()
+            }
+        };
+        if batches.is_empty() {
+            return Err(RunError::NoSamples {
+                split: "validation",
+            });
+        }
+        Ok(batches)
+    }
+
+    /// The inputs of the first training batches of the first epoch, outside autodiff.
+    pub(crate) fn first_inputs(&self, batches: usize) -> Vec<Vec<AnyTensor>> {
+        let first: BatchIter<'_, X, O::Target> = self.data.epoch(0, 0);
+        let first = first.take(batches);
+        first.map(|batch| without_autodiff(batch.input)).collect()
+    }
+
+    /// An evaluation on given batches, with the loss of each sample if asked for and if the objective separates them.
+    pub(crate) fn evaluate_on(
+        &self,
+        batches: &[Batch<X, O::Target>],
+        forward: impl Fn(X) -> O::Output,
+        with_losses: bool,
+    ) -> (Evaluation, Vec<f32>) {
+        let losses = RefCell::new(Vec::new());
+        let pairs = batches.iter().map(|Batch { input, target }| {
+            Batch::new((input.clone(), target.clone()), target.clone())
+        });
+        let forward = |(input, target)| {
+            let output = forward(input);
+            if with_losses {
+                let own = self.objective.losses(output.clone(), target);
+                losses.borrow_mut().extend(own);
+            }
+            output
+        };
+        let evaluation = evaluate(pairs, forward, &self.objective);
+        let losses: Vec<Tensor<1>> = losses.into_inner();
+        if losses.is_empty() {
+            return (evaluation, Vec::new());
+        }
+        let losses = Tensor::cat(losses, 0).into_data();
+        (evaluation, losses.iter::<f32>().collect())
+    }
+
+    /// How many samples batches have.
+    pub(crate) fn count(&self, batches: &[Batch<X, O::Target>]) -> usize {
+        let counts = batches
+            .iter()
+            .map(|batch| self.objective.count(&batch.target));
+        counts.sum()
+    }
+}
+
+impl<X: 'static, O: Objective> std::fmt::Debug for Experiment<'_, X, O> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Experiment")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The tensors of an input, outside autodiff.
+pub(crate) fn without_autodiff<X: Tensors>(input: X) -> Vec<AnyTensor> {
+    let tensors = input.into_any().into_iter();
+    tensors.map(AnyTensor::without_autodiff).collect()
+}
+
+/// The device of a network, without autodiff.
+pub(crate) fn device_of<M: Module>(network: &M) -> Device {
+    let devices = network.collect_devices(Vec::new()).into_iter();
+    let mut devices = devices.map(Device::without_autodiff);
+    devices.next().unwrap_or_default()
+}
+
+/// The sparsity of the weights of a quantized network: integers that stand for zero.
+#[must_use]
+pub fn sparsity_of_integers(quantized: &Quantized) -> SparsityTable {
+    let groups = |name: &str| {
+        let mut nodes = quantized.graph().nodes.iter();
+        match nodes.find(|node| node.name == name).map(|node| &node.op) {
+            Some(Op::Convolution(convolution)) => convolution.groups,
+            _ => 1,
+        }
+    };
+    let weights = quantized.layers().map(|layer| {
+        let values: Vec<f32> = layer.weight.iter().map(|int| *int as f32).collect();
+        Weight {
+            name: format!("{}.weight", layer.name),
+            shape: layer.shape.to_vec(),
+            layout: Some(match layer.output_axis {
+                0 => Layout::OutputFirst,
+                _ => Layout::InputFirst,
+            }),
+            groups: groups(layer.name),
+            values: Tensor::from_data(values.as_slice(), quantized.device()),
+        }
+    });
+    SparsityTable::of_weights(weights.collect())
+}

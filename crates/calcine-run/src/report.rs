@@ -1,0 +1,250 @@
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+use calcine_graph::Graph;
+use calcine_metric::{Evaluation, Metric};
+use calcine_summary::Sheet;
+use calcine_thin::{Kept, ThinError, ThinOptions, zeros_that_stay};
+use calcine_trace::Network;
+use calcine_train::{EpochRow, PolicyOutcome};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use crate::speed::speed;
+use crate::{Names, RunError, Speed, Split};
+
+/// Bytes of a parameter.
+const NUMBER: usize = size_of::<f32>();
+
+/// The results of a run. As JSON it is one object, whose keys for metrics and samples have the names in them: a classifier of
+/// images has `top1_before`, `top1`, `top5`, `loss`, `test_images` and `images_per_second`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Report {
+    /// What model, data, device and samples are called.
+    pub names: Names,
+    /// Whatever else the caller wants to have in the report: [`TrainSettings::details`](crate::TrainSettings::details).
+    pub details: Map<String, Value>,
+    /// The recipe's file; empty if it has none.
+    pub recipe: String,
+    /// The seed of every random stream.
+    pub seed: u64,
+    /// Epochs of the run.
+    pub epochs: u64,
+    /// Optimizer steps of the run.
+    pub steps: u64,
+    /// The metric by which epochs were compared.
+    pub metric: Metric,
+    /// The network before the first step.
+    pub before: Evaluation,
+    /// The network with the weights that were kept.
+    pub after: Evaluation,
+    /// The split that both were measured on.
+    pub split: Split,
+    /// Share of zeros in the kept weights (rank 2 or more).
+    pub sparsity: f64,
+    /// Weights (rank 2 or more).
+    pub parameters: u64,
+    /// Weights that are not zero.
+    pub nonzero: u64,
+    /// All trainable parameters, biases and norms too.
+    pub trainable_parameters: u64,
+    /// Trainable parameters that are not zero.
+    pub trainable_nonzero: u64,
+    /// The epoch whose weights were kept, from 0 as in recipes.
+    pub kept_epoch: Option<u64>,
+    /// The epochs that no other beats in both sparsity and the metric on the validation split, from the sparsest to the best.
+    /// Empty without a validation split.
+    pub front: Vec<EpochRow>,
+    /// Wall-clock seconds of this process's part of the run.
+    pub seconds: f64,
+    /// Training samples a second, without validation and checkpoints.
+    pub samples_per_second: f64,
+    /// The results of thinning, if the recipe thins.
+    pub thinned: Option<ThinnedReport>,
+    /// The results of the integer network, if the recipe has quantization-aware training; it is in `quantized.safetensors`.
+    pub quantized: Option<QuantizedReport>,
+    /// What the run, each policy, thinning and quantization were asked to do, and what they have reached.
+    pub outcomes: Vec<PolicyOutcome>,
+    /// What will not, or did not, happen though the recipe says so; a sentence each.
+    pub warnings: Vec<String>,
+    /// The run's directory.
+    pub out: Option<PathBuf>,
+}
+
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        let Names {
+            model,
+            data,
+            device,
+            samples,
+        } = &self.names;
+        map.serialize_entry("model", model)?;
+        map.serialize_entry("data", data)?;
+        for (key, value) in &self.details {
+            map.serialize_entry(key, value)?;
+        }
+        map.serialize_entry("device", device)?;
+        map.serialize_entry("recipe", &self.recipe)?;
+        map.serialize_entry("seed", &self.seed)?;
+        map.serialize_entry("epochs", &self.epochs)?;
+        map.serialize_entry("steps", &self.steps)?;
+        let main = &self.metric.name;
+        map.serialize_entry(&format!("{main}_before"), &finite(self.before.value(main)))?;
+        serialize_evaluation(&mut map, &self.after)?;
+        map.serialize_entry("sparsity", &self.sparsity)?;
+        map.serialize_entry("parameters", &self.parameters)?;
+        map.serialize_entry("nonzero", &self.nonzero)?;
+        map.serialize_entry("trainable_parameters", &self.trainable_parameters)?;
+        map.serialize_entry("trainable_nonzero", &self.trainable_nonzero)?;
+        map.serialize_entry("kept_epoch", &self.kept_epoch)?;
+        map.serialize_entry("front", &self.front)?;
+        map.serialize_entry(
+            &format!("{}_{samples}", self.split.name()),
+            &self.after.count,
+        )?;
+        map.serialize_entry("seconds", &self.seconds)?;
+        map.serialize_entry(&format!("{samples}_per_second"), &self.samples_per_second)?;
+        map.serialize_entry("thinned", &self.thinned)?;
+        map.serialize_entry("quantized", &self.quantized)?;
+        map.serialize_entry("outcomes", &self.outcomes)?;
+        map.serialize_entry("warnings", &self.warnings)?;
+        map.serialize_entry("out", &self.out)?;
+        map.end()
+    }
+}
+
+/// The metrics in their order, and the loss.
+fn serialize_evaluation<M: SerializeMap>(map: &mut M, of: &Evaluation) -> Result<(), M::Error> {
+    for metric in &of.metrics {
+        map.serialize_entry(&metric.name, &finite(metric.value))?;
+    }
+    map.serialize_entry("loss", &finite(of.loss))
+}
+
+/// JSON has no NaN and no infinity.
+fn finite(number: f64) -> Option<f64> {
+    number.is_finite().then_some(number)
+}
+
+/// The results of an integer network.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct QuantizedReport {
+    /// Its loss and metrics.
+    pub evaluation: Evaluation,
+    /// Bytes of weights, scales and biases.
+    pub bytes: usize,
+    /// Bytes of the file, with the graph.
+    pub file_bytes: usize,
+}
+
+impl Serialize for QuantizedReport {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        serialize_evaluation(&mut map, &self.evaluation)?;
+        map.serialize_entry("bytes", &self.bytes)?;
+        map.serialize_entry("file_bytes", &self.file_bytes)?;
+        map.end()
+    }
+}
+
+/// A thinned network beside the one that the run began with.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ThinnedReport {
+    /// Multiply-accumulates for one sample before.
+    pub macs_before: u64,
+    /// The same after.
+    pub macs: u64,
+    /// Parameters before, running statistics included.
+    pub parameters_before: usize,
+    /// The same after.
+    pub parameters: usize,
+    /// Bytes of the parameters before.
+    pub bytes_before: usize,
+    /// The same after.
+    pub bytes: usize,
+    /// Samples a second, measured with both in turns.
+    pub speed: Vec<Speed>,
+    /// Outputs of weights that are zero in the network after, with what needs them.
+    pub kept: Vec<Kept>,
+}
+
+impl ThinnedReport {
+    /// Measures with these batches.
+    pub(crate) fn of(
+        before: &Network,
+        after: &Network,
+        options: ThinOptions,
+        batches: &[usize],
+        device: &Device,
+    ) -> Result<Self, RunError> {
+        let (parameters_before, macs_before) = size(before.graph())?;
+        let (parameters, macs) = size(after.graph())?;
+        let speed = batches
+            .iter()
+            .flat_map(|&batch| speed(before, after, batch, device));
+        Ok(Self {
+            macs_before,
+            macs,
+            parameters_before,
+            parameters,
+            bytes_before: NUMBER * parameters_before,
+            bytes: NUMBER * parameters,
+            speed: speed.collect(),
+            kept: zeros_that_stay(after, options)?,
+        })
+    }
+
+    /// Before and after, with their ratio.
+    #[must_use]
+    pub fn sheet(&self) -> Sheet {
+        let row = |name: String, before: f64, after: f64, ratio: f64, digits: usize| {
+            vec![
+                name,
+                format!("{before:.digits$}"),
+                format!("{after:.digits$}"),
+                format!("{ratio:.2}"),
+            ]
+        };
+        #[allow(clippy::cast_precision_loss, reason = "shown with two digits")]
+        let size = |name: &str, before: u64, after: u64| {
+            let (before, after) = (before as f64, after as f64);
+            row(name.to_owned(), before, after, before / after, 0)
+        };
+        let mut rows = vec![
+            size(
+                "parameters",
+                self.parameters_before as u64,
+                self.parameters as u64,
+            ),
+            size("bytes", self.bytes_before as u64, self.bytes as u64),
+            size("multiply-accumulates", self.macs_before, self.macs),
+        ];
+        rows.extend(self.speed.iter().map(|speed| {
+            let name = format!(
+                "samples/s, batch {}, threads {}",
+                speed.batch, speed.threads
+            );
+            let (before, after) = (speed.before, speed.after);
+            row(name, before, after, after / before, 1)
+        }));
+        Sheet {
+            header: ["", "before", "thinned", "ratio"]
+                .map(str::to_owned)
+                .to_vec(),
+            rows,
+        }
+    }
+}
+
+/// Parameters and multiply-accumulates.
+fn size(graph: &Graph) -> Result<(usize, u64), RunError> {
+    let parameters = graph.parameters().map(|(_, value)| value.numel_at(1)).sum();
+    let macs = graph.compute().map_err(ThinError::from)?.macs;
+    Ok((parameters, macs))
+}

@@ -1,0 +1,203 @@
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use calcine_metric::Metric;
+use calcine_sensitivity::{Measurement, Progress, Scan, Sensitivity};
+use calcine_trace::{Network, Tensors};
+use calcine_train::{Draw, History, Objective, StopFlag};
+use serde_json::Value;
+
+use crate::error::write;
+use crate::{Experiment, RunDirectory, RunError};
+
+/// The file that says which scan a directory holds.
+const SETTINGS: &str = "scan.json";
+
+/// How a sensitivity scan is done.
+#[derive(Debug)]
+pub struct ScanSettings {
+    /// Parameters, granularity, levels, score and selection.
+    pub scan: Scan,
+    /// The validation samples to evaluate on. If they are drawn at random, the losses of single samples are paired.
+    pub draw: Draw,
+    /// Samples in a batch.
+    pub batch_size: usize,
+    /// Decides what is drawn at random.
+    pub seed: u64,
+    /// The metric of the charts; the objective's first one unless said.
+    pub metric: Option<String>,
+    /// What decides the scan, by which a directory is recognised as this scan's; `null` for parameters, granularity, levels,
+    /// samples and seed.
+    pub identity: Value,
+    /// Asked after every evaluation.
+    pub stop: StopFlag,
+}
+
+impl ScanSettings {
+    /// A scan over the whole validation split.
+    #[must_use]
+    pub fn new(scan: Scan) -> Self {
+        Self {
+            scan,
+            draw: Draw::All,
+            batch_size: 128,
+            seed: 0,
+            metric: None,
+            identity: Value::Null,
+            stop: StopFlag::default(),
+        }
+    }
+
+    fn identity(&self) -> Value {
+        if !self.identity.is_null() {
+            return self.identity.clone();
+        }
+        let Scan {
+            params,
+            grain,
+            levels,
+            ..
+        } = &self.scan;
+        serde_json::json!({
+            "params": params,
+            "granularity": grain.to_string(),
+            "levels": levels,
+            "samples": self.draw,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+        })
+    }
+}
+
+/// The results of a scan.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Scanned {
+    /// The points, all of them unless it was stopped.
+    pub sensitivity: Sensitivity,
+    /// The metric of the charts.
+    pub metric: Metric,
+    /// Whether it was stopped; then there are no charts, and it can be resumed.
+    pub stopped: bool,
+    /// Validation samples that every point was evaluated on.
+    pub samples: usize,
+    /// Wall-clock seconds of this process's part.
+    pub seconds: f64,
+}
+
+impl Scanned {
+    /// Reads what decides the scan in a directory.
+    ///
+    /// # Errors
+    ///
+    /// If the directory has no `scan.json`, or it is malformed.
+    pub fn identity_of(directory: &Path) -> Result<Value, RunError> {
+        let file = directory.join(SETTINGS);
+        let text = fs::read_to_string(&file).map_err(|error| RunError::io(&file, error))?;
+        serde_json::from_str(&text).map_err(|error| RunError::malformed(&file, error))
+    }
+}
+
+impl<X, O> Experiment<'_, X, O>
+where
+    X: Tensors + Clone + 'static,
+    O: Objective,
+    O::Output: Tensors,
+{
+    /// Scans how much each layer can lose: prunes one parameter at a time to each level, without training, and measures on
+    /// the validation split. Table and charts are written to the directory `out`; a directory that holds the same scan is
+    /// resumed.
+    ///
+    /// # Errors
+    ///
+    /// If the network is quantized or does not fit, the scan cannot be done on it, there is no validation sample or no such
+    /// metric, or the directory holds something else.
+    pub fn scan(
+        &self,
+        settings: &ScanSettings,
+        out: &Path,
+        progress: &mut dyn FnMut(&Progress<'_>),
+    ) -> Result<Scanned, RunError> {
+        let began = Instant::now();
+        self.check_forward()?;
+        let network = self.network()?;
+        settings.scan.check(&network)?;
+        let mut history = History::default();
+        let named = history.compare_by(self.metrics(), settings.metric.as_deref());
+        named.map_err(|error| RunError::Unfit {
+            problems: vec![error.to_string()],
+        })?;
+        let metric = history.main_metric();
+        let batches = self.sample(settings.draw, settings.batch_size, settings.seed)?;
+        let with_losses = matches!(settings.draw, Draw::Random(_));
+        // Last, so that what cannot be done leaves no directory.
+        let directory = claim(&settings.identity(), out)?;
+        let measure = |network: &Network| {
+            let forward = |x| network.forward(x);
+            let (evaluation, losses) = self.evaluate_on(&batches, forward, with_losses);
+            Measurement { evaluation, losses }
+        };
+        let file = out.join("sensitivity.csv");
+        let outcome =
+            calcine_sensitivity::scan(&network, &settings.scan, measure, Some(&file), |now| {
+                progress(now);
+                match settings.stop.is_raised() {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            })?;
+        let scanned = Scanned {
+            sensitivity: outcome.sensitivity,
+            metric,
+            stopped: outcome.stopped,
+            samples: self.count(&batches),
+            seconds: began.elapsed().as_secs_f64(),
+        };
+        if !scanned.stopped {
+            self.draw(&scanned, settings, out)?;
+        }
+        drop(directory);
+        Ok(scanned)
+    }
+
+    /// Writes the chart and the small multiples.
+    fn draw(&self, scanned: &Scanned, settings: &ScanSettings, out: &Path) -> Result<(), RunError> {
+        let title = format!(
+            "{} on {}: {} with one layer pruned by {}, {} validation {}",
+            self.names.model,
+            self.names.data,
+            scanned.metric.name,
+            settings.scan.grain,
+            scanned.samples,
+            self.names.samples,
+        );
+        let sensitivity = &scanned.sensitivity;
+        let chart = sensitivity.chart(&title, &scanned.metric);
+        let panels = sensitivity.panels(&title, &scanned.metric);
+        write(&out.join("sensitivity.svg"), chart.to_svg()?)?;
+        write(&out.join("sensitivity.png"), chart.to_png()?)?;
+        write(&out.join("panels.svg"), panels.to_svg()?)?;
+        write(&out.join("panels.png"), panels.to_png()?)?;
+        Ok(())
+    }
+}
+
+/// Makes `out` this scan's directory, or finds that it is, and locks it.
+fn claim(identity: &Value, out: &Path) -> Result<RunDirectory, RunError> {
+    let directory = RunDirectory::lock(out)?;
+    let occupied = || RunError::Occupied {
+        directory: PathBuf::from(out),
+    };
+    if out.join(SETTINGS).exists() {
+        let same = Scanned::identity_of(out)? == *identity;
+        return if same { Ok(directory) } else { Err(occupied()) };
+    }
+    if !directory.is_empty()? {
+        return Err(occupied());
+    }
+    let text = serde_json::to_string_pretty(identity).expect("settings are plain data");
+    write(&out.join(SETTINGS), text)?;
+    Ok(directory)
+}

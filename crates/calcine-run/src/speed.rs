@@ -1,0 +1,92 @@
+use std::time::Instant;
+
+use burn::tensor::{Device, TensorData};
+use calcine_graph::Kind;
+use calcine_trace::{AnyTensor, Network};
+use rayon::ThreadPoolBuilder;
+use serde::Serialize;
+
+
+/// Inference speed of a network and its thinned form, measured in turns.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Speed {
+    /// Samples in a batch.
+    pub batch: usize,
+    /// Threads.
+    pub threads: usize,
+    /// Samples a second before: that of the median batch.
+    pub before: f64,
+    /// The same after.
+    pub after: f64,
+}
+
+/// Both networks in turns, on one thread and on all.
+pub(crate) fn speed(
+    dense: &Network,
+    thinned: &Network,
+    batch: usize,
+    device: &Device,
+) -> Vec<Speed> {
+    let all = rayon::current_num_threads();
+    let mut threads = vec![1, all];
+    threads.dedup();
+    threads
+        .into_iter()
+        .filter_map(|threads| {
+            let pool = ThreadPoolBuilder::new().num_threads(threads).build().ok()?;
+            let inputs = zeros(dense, batch, device)?;
+            let [before, after] = pool.install(|| seconds([dense, thinned], &inputs))?;
+            #[allow(clippy::cast_precision_loss, reason = "batches are small")]
+            let samples = batch as f64;
+            Some(Speed {
+                batch,
+                threads,
+                before: samples / before,
+                after: samples / after,
+            })
+        })
+        .collect()
+}
+
+/// Inputs of zeros for a batch; `None` if the network takes none that can be made.
+fn zeros(network: &Network, batch: usize, device: &Device) -> Option<Vec<AnyTensor>> {
+    let graph = network.graph();
+    let inputs = graph.inputs.iter().map(|id| {
+        let value = graph.value(*id);
+        let shape = value.shape_at(batch);
+        let numbers: usize = shape.iter().product();
+        let data = match value.kind {
+            Kind::Float => TensorData::new(vec![0.0_f32; numbers], shape),
+            Kind::Int => TensorData::new(vec![0_i64; numbers], shape),
+            Kind::Bool => TensorData::new(vec![false; numbers], shape),
+        };
+        AnyTensor::from_data(data, value.kind, device)
+    });
+    inputs.collect()
+}
+
+/// The median time of a batch for each network; `None` if one cannot compute it. They take turns, so that a busy machine
+/// slows both.
+fn seconds(networks: [&Network; 2], inputs: &[AnyTensor]) -> Option<[f64; 2]> {
+    const ROUNDS: usize = 15;
+    let mut times = [Vec::new(), Vec::new()];
+    for round in 0..=ROUNDS {
+        for (network, times) in networks.iter().zip(&mut times) {
+            let began = Instant::now();
+            let outputs = network.run(inputs.to_vec(), &mut |_, tensor| tensor).ok()?;
+            // Reading waits for the device.
+            for output in outputs {
+                drop(output.into_data());
+            }
+            // The first round warms up.
+            if round > 0 {
+                times.push(began.elapsed().as_secs_f64());
+            }
+        }
+    }
+    Some(times.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        times[ROUNDS / 2]
+    }))
+}
