@@ -10,6 +10,7 @@ mod collecting;
 mod devices;
 mod distilling;
 mod drawing;
+mod early_exits;
 mod evaluation;
 mod golden;
 mod holds;
