@@ -1,4 +1,4 @@
-use crate::Grain;
+use crate::grain::Grain;
 
 /// A grain that a weight of this shape does not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

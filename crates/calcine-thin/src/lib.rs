@@ -57,6 +57,7 @@ mod host;
 mod in_place;
 mod kept;
 mod measure;
+mod options;
 mod report;
 mod silence;
 mod survey;
@@ -67,9 +68,10 @@ pub use carry::apply;
 pub use choose::{Choice, Joint};
 pub use in_place::in_place;
 pub use kept::zeros_that_stay;
+pub use options::{Border, ThinOptions};
 pub use report::{Difference, Folded, Into, Kept, NarrowedNorm, Removed, Report, Size};
 pub use silence::silence;
-pub use thin::{Border, ThinOptions, Thinned, thin, thin_with};
+pub use thin::{Thinned, thin, thin_with};
 
 /// Why a network cannot be thinned.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use calcine_graph::{Axes, Cut, Graph, NormFeatures, Op, Plan, Source};
+use calcine_graph::{Axes, Cut, Graph, Op, Plan, Source};
 use calcine_trace::{AnyTensor, Network};
 
 use crate::ThinError;
@@ -8,32 +8,9 @@ use crate::carry::{Shifts, carry};
 use crate::host::Host;
 use crate::kept::kept;
 use crate::measure::{difference, narrowed};
+use crate::options::{Border, ThinOptions};
 use crate::report::{Folded, Into, Removed, Report, Size};
 use crate::survey::{Survey, survey};
-
-/// What to do with constant channels that are read through zero padding.
-///
-/// A removed filter still says something: its bias, or what its batch norm makes of nothing. A layer that
-/// reads it gets that as a bias of its own. Where its windows hang over a border they saw less of it, and the
-/// bias is too much there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Border {
-    /// Remove them, and report by how much the border may be off.
-    #[default]
-    Inexact,
-    /// Keep them.
-    Exact,
-}
-
-/// How a network is thinned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct ThinOptions {
-    /// What becomes of constant channels at padded borders.
-    pub border: Border,
-    /// Whether features go that layer norms, RMS norms and other means are taken over. A norm is that of the features
-    /// that are left, then, and the network computes something else; it is for networks that train on.
-    pub norm_features: NormFeatures,
-}
 
 /// A network without what it does not need.
 #[derive(Debug, Clone)]

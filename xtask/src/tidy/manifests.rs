@@ -2,7 +2,8 @@
 
 use cargo_metadata::{Dependency, DependencyKind, Package};
 
-use super::{Problem, Workspace};
+use super::problem::Problem;
+use super::workspace::Workspace;
 
 /// One version of Burn, and only the features somebody asked for. What uses its unstable parts takes no other version; the
 /// rest takes any compatible one.
