@@ -7,6 +7,7 @@
 mod accumulating;
 mod checkpoints;
 mod collecting;
+mod damaged_checkpoints;
 mod devices;
 mod distilling;
 mod drawing;

@@ -10,4 +10,5 @@ mod checkpoints;
 mod damaged;
 mod import;
 mod rows;
+mod tied;
 mod torch;
