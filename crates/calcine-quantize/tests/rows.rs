@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use calcine_quantize::{Calibration, Settings, quantize};
+use calcine_quantize::{Calibration, QuantizationSettings, quantize};
 use calcine_testkit::{ConvNet, device, is_host, numbers};
 use calcine_trace::trace;
 
@@ -11,8 +11,8 @@ fn logits(model: &ConvNet, device: &Device) -> Vec<f32> {
     let model = model.clone().to_device(device);
     let images = numbers([3, 2, 6, 6]).to_device(device);
     let network = trace(&model, images.clone(), ConvNet::forward).unwrap();
-    let seen = Calibration::of(&network, std::slice::from_ref(&images)).unwrap();
-    let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
+    let calibration = Calibration::of(&network, std::slice::from_ref(&images)).unwrap();
+    let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
     let logits: Tensor<2> = quantized.forward(images);
     logits.into_data().iter().collect()
 }

@@ -40,7 +40,7 @@ fn loss(net: &ConvNet, images: Tensor<4>) -> Tensor<1> {
 fn kept(score: &str, granularity: &str, keys: &str, seed: u64) -> Vec<bool> {
     let text = format!(
         "format = 1\n[train]\nepochs = 1\nlr = 0.0\nseed = {seed}\n[pruner.p]\nparams = [\"conv.weight\"]\n\
-         score = \"{score}\"\ngrain = \"{granularity}\"\nlevel = 0.5\n{keys}\n\
+         score = \"{score}\"\ngranularity = \"{granularity}\"\nlevel = 0.5\n{keys}\n\
          [[policy]]\npruner = \"p\"\nepochs = [0]\n"
     );
     let recipe = Recipe::parse(&text).unwrap_or_else(|error| panic!("{error}"));

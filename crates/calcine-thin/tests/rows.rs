@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use calcine_graph::UnitId;
 use calcine_testkit::{ConvNet, Mlp, device, each};
-use calcine_thin::{Border, silence, thin};
+use calcine_thin::{PaddingEffect, thin, zero_out_channels};
 use calcine_trace::{Network, trace};
 
 use crate::{difference, numbers};
@@ -13,8 +13,8 @@ fn thinned_as_masked<const D: usize>(network: Network, input: Tensor<D>) {
     let axes = network.graph().axes().unwrap();
     let last = axes.groups()[0].units.len() - 1;
     let units = [0, last].map(|unit| UnitId { group: 0, unit });
-    let masked = silence(network, &axes, units).unwrap();
-    let thinned = thin(masked.clone(), Border::Exact).unwrap();
+    let masked = zero_out_channels(network, &axes, units).unwrap();
+    let thinned = thin(masked.clone(), PaddingEffect::KeepBorder).unwrap();
     let left = thinned.network.graph().axes().unwrap();
     assert_eq!(left.groups()[0].units.len(), last - 1);
     let before: Tensor<2> = masked.forward(input.clone());
