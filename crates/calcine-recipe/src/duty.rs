@@ -25,7 +25,7 @@ impl Duty {
                 "`calcine_quantize::AwareNetwork`, with the settings and stages of `Recipe::quantization`"
             }
             Self::Distill => {
-                "`calcine_train::Taught` around the data, with the settings of `Recipe::teaching`"
+                "`calcine_train::DistillationData` with `DistillationObjective`, and the settings of `Recipe::teaching`"
             }
         }
     }

@@ -6,7 +6,6 @@ use calcine_trace::{AnyTensor, Network};
 use rayon::ThreadPoolBuilder;
 use serde::Serialize;
 
-
 /// Inference speed of a network and its thinned form, measured in turns.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
