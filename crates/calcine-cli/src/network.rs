@@ -24,7 +24,7 @@ pub(crate) struct Network {
     weights: Option<String>,
     #[command(flatten)]
     weights_options: WeightsOptions,
-    /// `auto` (the environment's CALCINE_DATA, the cache, a download, or made-up images), `synthetic`, a
+    /// `auto` (the environment's CALCINE_DATA, the cache, a download, or synthetic images), `synthetic`, a
     /// directory, or the official archive (.tar.gz).
     #[arg(long, default_value = "auto")]
     data: String,

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use calcine::distiller::{self, Options};
 use calcine::graph::Graph;
-use calcine::quantize::{AwareNetwork, Calibration};
-use calcine::recipe::{Quantization, Recipe, Train};
+use calcine::quantize::{Calibration, QatNetwork};
+use calcine::recipe::{Recipe, RecipeQuantization, Train};
 use calcine::trace::{Network, trace};
-use calcine::zoo::reference::{Weights, grids};
+use calcine::zoo::reference::{Weights, quantization_settings};
 use calcine::zoo::{Architecture, Classifier, ModelTask};
 
 use crate::failure::Failure;
@@ -110,7 +110,9 @@ fn check_all(files: &[PathBuf], model: Option<Architecture>) -> Result<(), Failu
 /// The model that a sound recipe fits, and what will not happen though the recipe says so.
 fn check(file: &Path, model: Option<Architecture>) -> Result<(Architecture, Vec<String>), String> {
     let recipe = Recipe::from_file(file).map_err(|error| error.to_string())?;
-    let teacher = recipe.teaching().and_then(|asked| asked.weights.as_deref());
+    let teacher = recipe
+        .distillation()
+        .and_then(|asked| asked.weights.as_deref());
     for weights in [recipe.train().weights.as_deref(), teacher]
         .into_iter()
         .flatten()
@@ -186,14 +188,23 @@ impl Bind<'_> {
         Ok(driver.warnings())
     }
 
-    /// Grids have parameters of their own, which pruners and regularizers may name; where they begin does not matter.
-    fn bind_on_grids(&self, asked: &Quantization, network: Network) -> Result<Vec<String>, String> {
+    /// Quantizers have parameters of their own, which pruners and regularizers may name; where they begin does not matter.
+    fn bind_quantized(
+        &self,
+        asked: &RecipeQuantization,
+        network: Network,
+    ) -> Result<Vec<String>, String> {
         let said = |error: &dyn std::error::Error| error.to_string();
         let images = burn::tensor::Tensor::<4>::ones(IMAGE, &burn::tensor::Device::flex());
-        let seen = Calibration::of(&network, &[images]).map_err(|error| said(&error))?;
-        let aware = AwareNetwork::new(network, &seen, &grids(asked), asked.method);
-        let aware = aware.map_err(|error| said(&error))?;
-        self.bind(&aware, Some(aware.network().graph()))
+        let calibration = Calibration::of(&network, &[images]).map_err(|error| said(&error))?;
+        let qat = QatNetwork::new(
+            network,
+            &calibration,
+            &quantization_settings(asked),
+            asked.method,
+        );
+        let qat = qat.map_err(|error| said(&error))?;
+        self.bind(&qat, Some(qat.network().graph()))
     }
 }
 
@@ -210,7 +221,7 @@ impl ModelTask for Bind<'_> {
         })
         .map_err(|error| error.to_string())?;
         match self.recipe.quantization() {
-            Some(asked) => self.bind_on_grids(asked, network),
+            Some(asked) => self.bind_quantized(asked, network),
             None => self.bind(&model, Some(network.graph())),
         }
     }

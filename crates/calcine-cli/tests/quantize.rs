@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::calcine;
 
-/// A small network on made-up images, into `out`.
+/// A small network on synthetic images, into `out`.
 fn quantize(out: &Path, more: &[&str]) -> Value {
     let network = ["quantize", "--model", "simplenet", "--weights", "none"];
     let data = [
@@ -37,7 +37,7 @@ fn widths_are_chosen_within_a_budget_and_are_a_recipe() {
     // 450, 2,400, 48,000, 10,080 and 840 weights: three bits each are 23,164 bytes, and not all can have eight.
     let search = [
         "--search",
-        "widths",
+        "mixed-precision",
         "--bits",
         "8,3",
         "--budget",
@@ -46,7 +46,12 @@ fn widths_are_chosen_within_a_budget_and_are_a_recipe() {
         "20",
     ];
     let report = quantize(&out, &search);
-    for file in ["recipe.toml", "widths.csv", "widths.svg", "panels.png"] {
+    for file in [
+        "recipe.toml",
+        "mixed_precision.csv",
+        "mixed_precision.svg",
+        "panels.png",
+    ] {
         assert!(out.join(file).is_file(), "{file}");
     }
     let [file, forecast] =
@@ -56,7 +61,7 @@ fn widths_are_chosen_within_a_budget_and_are_a_recipe() {
         "{forecast} for {file}"
     );
     assert!(forecast <= 31_000.0, "{forecast}");
-    let table = std::fs::read_to_string(out.join("widths.csv")).unwrap();
+    let table = std::fs::read_to_string(out.join("mixed_precision.csv")).unwrap();
     assert_eq!(table.lines().count(), 1 + 5 * 2, "{table}");
     let first = trials(&out);
     assert_eq!(first.len(), 1 + 5);
@@ -76,8 +81,14 @@ fn widths_are_chosen_within_a_budget_and_are_a_recipe() {
 #[test]
 fn what_cannot_be_done_is_said_with_code_two() {
     for (arguments, word) in [
-        (&["quantize", "--budget", "9"][..], "--search widths"),
-        (&["quantize", "--search", "luck"], "lapq, greedy, widths"),
+        (
+            &["quantize", "--budget", "9"][..],
+            "--search mixed-precision",
+        ),
+        (
+            &["quantize", "--search", "luck"],
+            "lapq, greedy, mixed-precision",
+        ),
         (&["quantize", "--bits", "1"], "from 2 to 16"),
         (&["quantize", "--recipe", "nowhere.toml"], "nowhere.toml"),
     ] {

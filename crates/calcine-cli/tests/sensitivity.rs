@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::support::{command, report, stderr};
 
-/// A small network on a few made-up images.
+/// A small network on a few synthetic images.
 const SMALL: [&str; 8] = [
     "--model",
     "simplenet",
@@ -36,7 +36,7 @@ fn a_whole_scan_reports_in_json_and_leaves_its_files() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("scan");
     let place = ["--out", out.to_str().unwrap()];
-    let what = ["--grain", "filter", "--range", "0", "1", "0.5"];
+    let what = ["--granularity", "filter", "--range", "0", "1", "0.5"];
     let output = run(&[&SMALL[..], &what, &place, &["--max-drop", "100"]].concat());
     let report = report(&output);
     assert_eq!(report["levels"], serde_json::json!([0.0, 0.5]));
@@ -128,15 +128,15 @@ fn bad_input_ends_with_one_clear_error_and_code_two() {
     let missing = missing.to_str().unwrap();
     let cases: [(&[&str], &[&str]); 9] = [
         (
-            &["--grain", "rows"],
-            &["`rows` is no grain; valid are element"],
+            &["--granularity", "rows"],
+            &["`rows` is no granularity; valid are element"],
         ),
         (
             &["--params", "conv9.weight"],
             &["conv9.weight", "nearest: conv1.weight"],
         ),
         (
-            &["--grain", "filter", "--params", "fc1.weight"],
+            &["--granularity", "filter", "--params", "fc1.weight"],
             &["`fc1.weight`", "needs the weight of a convolution"],
         ),
         (&["--levels", "0.5,1.5"], &["'1.5'", "a number from 0 to 1"]),

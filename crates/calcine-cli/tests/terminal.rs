@@ -10,7 +10,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A run on made-up images, with what it says about it.
+/// A run on synthetic images, with what it says about it.
 fn small(name: &str, out: &Path, more: &[&str]) -> Command {
     let network = [name, "--model", "simplenet", "--weights", "none"];
     let place = ["--data", "synthetic", "--out", out.to_str().unwrap()];
@@ -143,7 +143,7 @@ fn a_thinning_in_mid_run_is_announced() {
     let directory = tempfile::tempdir().unwrap();
     let recipe = directory.path().join("thin.toml");
     let text_of_it = "format = 1\n[train]\nepochs = 2\nlr = 0.02\n\
-        [pruner.channels]\nparams = [\"**.weight\", \"!fc3.weight\"]\nscore = \"l1\"\ngrain = \"filter\"\n\
+        [pruner.channels]\nparams = [\"**.weight\", \"!fc3.weight\"]\nscore = \"l1\"\ngranularity = \"filter\"\n\
         dependency = \"auto\"\nlevel = 0.5\n[[policy]]\npruner = \"channels\"\nepochs = [0]\n[thin]\nat = [1]\n";
     std::fs::write(&recipe, text_of_it).unwrap();
     let run = [
@@ -256,7 +256,7 @@ fn what_has_no_effect_or_makes_no_sense_is_refused_with_code_two() {
     for (arguments, word) in [
         (
             "quantize --bits 4",
-            "--bits has no effect: it is for --search widths",
+            "--bits has no effect: it is for --search mixed-precision",
         ),
         (
             "quantize --search lapq --budget 9",
@@ -285,7 +285,7 @@ fn what_has_no_effect_or_makes_no_sense_is_refused_with_code_two() {
         ("thin --params conv1.weight", "--level"),
         ("thin --multiple-of 8", "--level"),
         ("thin --norm l2", "--level"),
-        ("thin --joint max", "--level"),
+        ("thin --aggregate max", "--level"),
         ("thin --level 1", "from 0 to below 1"),
         ("thin --weights nowhere.pt --data synthetic", "nowhere.pt"),
         (

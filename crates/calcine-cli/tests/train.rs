@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::support::{command, report, stderr};
 
-/// A small network on made-up images: three epochs of eight steps.
+/// A small network on synthetic images: three epochs of eight steps.
 const SMALL: [&str; 15] = [
     "--model",
     "simplenet",
@@ -243,7 +243,7 @@ fn a_run_that_thins_resumes_and_ends_in_the_same_bytes() {
 
 /// Ranges that follow training, steps that are learned, and the stage that the run is at are all in its checkpoints.
 #[test]
-fn runs_on_grids_resume_and_end_in_the_same_bytes() {
+fn quantization_aware_runs_resume_and_end_in_the_same_bytes() {
     let directory = tempfile::tempdir().unwrap();
     for method in ["linear", "lsq"] {
         let recipe = directory.path().join(format!("{method}.toml"));
@@ -280,7 +280,7 @@ momentum = 0.9
 [pruner.channels]
 params = ["**.weight", "!fc3.weight"]
 score = "l1"
-grain = "filter"
+granularity = "filter"
 dependency = "auto"
 level = 0.5
 

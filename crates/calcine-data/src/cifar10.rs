@@ -8,7 +8,7 @@
 //! | item | what it is |
 //! |---|---|
 //! | [`load()`] | the data set that a [`Choice`] names |
-//! | [`synthetic()`] | ten made-up classes, for tests and for machines without network |
+//! | [`synthetic()`] | ten synthetic classes, for tests and for machines without network |
 //! | [`split()`] | the indices to train on and those to validate on |
 //! | [`Images`] | bytes and labels |
 //! | [`DataError`] | what is wrong with which file, at which byte |

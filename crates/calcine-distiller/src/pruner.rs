@@ -2,12 +2,12 @@
 
 mod ranked;
 
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_schedule::Window;
 
 use self::ranked::{Ranked, ranked};
 use super::fields::Fields;
-use super::group::{Reader, grains};
+use super::group::{Reader, granularities};
 use super::node::{Map, Node};
 use super::notes::Notes;
 use super::schedule::Instance;
@@ -28,8 +28,8 @@ pub(crate) struct Variant<'a> {
 pub(crate) enum Pruner {
     /// Several where Distiller has one that treats parameters differently.
     Tables(Vec<Table>),
-    /// A coin of its own kind: masks must not stay.
-    Coin(Table),
+    /// A Bernoulli selection: masks must not stay.
+    Bernoulli(Table),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -171,13 +171,17 @@ impl Maker<'_, '_> {
     }
 
     /// A table without an amount.
-    fn table(&self, name: String, score: &str, grain: Option<At<Grain>>) -> Table {
+    fn table(&self, name: String, score: &str, granularity: Option<At<Granularity>>) -> Table {
         let Instance {
             class, name: at, ..
         } = self.instance;
         let mut entries = vec![Entry::text("score", score, &class.span)];
-        if let Some(grain) = grain {
-            entries.push(Entry::text("grain", &grain.value.to_string(), &grain.span));
+        if let Some(granularity) = granularity {
+            entries.push(Entry::text(
+                "granularity",
+                &granularity.value.to_string(),
+                &granularity.span,
+            ));
         }
         if self.variant.fold_norm {
             entries.push(Entry::flag("fold_norm", &class.span));
@@ -297,7 +301,7 @@ impl Maker<'_, '_> {
         let growth = growth.filter(|growth| growth.value > 0.0);
         more.extend(growth.map(|growth| Entry::number("growth", &growth)));
         Some(Pruner::Tables(self.by_name_or_star(
-            "splicing",
+            "hysteresis",
             sensitivities?,
             &more,
         )))
@@ -363,12 +367,12 @@ impl Maker<'_, '_> {
         };
         warn_of_means(&regimes, &criterion, self.notes());
         let table = |name: String, regime: &Regime| {
-            let grain = At::new(regime.grain, regime.grain_span.clone());
-            let mut table = self.table(name, score, Some(grain));
+            let granularity = At::new(regime.granularity, regime.granularity_span.clone());
+            let mut table = self.table(name, score, Some(granularity));
             table.by_name = Some(("threshold", regime.entries.clone()));
             table
         };
-        Some(Pruner::Tables(named_by_grain(
+        Some(Pruner::Tables(named_by_granularity(
             &self.name(),
             &regimes,
             table,
@@ -439,11 +443,11 @@ impl Maker<'_, '_> {
     }
 }
 
-/// Parameters of `reg_regims` with one grain.
+/// Parameters of `reg_regims` with one granularity.
 #[derive(Debug, Clone)]
 pub(crate) struct Regime {
-    pub(crate) grain: Grain,
-    pub(crate) grain_span: std::ops::Range<usize>,
+    pub(crate) granularity: Granularity,
+    pub(crate) granularity_span: std::ops::Range<usize>,
     pub(crate) entries: Vec<Entry>,
 }
 
@@ -467,17 +471,20 @@ pub(crate) fn regimes(fields: &Fields<'_>) -> Option<Vec<Regime>> {
             continue;
         };
         let word = At::new(word.to_owned(), group.span.clone());
-        let Some(grains) = grains(&word, Reader::Regularizing, notes) else {
+        let Some(granularities) = granularities(&word, Reader::Regularizing, notes) else {
             sound = false;
             continue;
         };
-        for grain in grains {
+        for granularity in granularities {
             let entry = Entry::of_parameter(&name.value, float(number), &node.span);
-            match regimes.iter_mut().find(|regime| regime.grain == grain) {
+            match regimes
+                .iter_mut()
+                .find(|regime| regime.granularity == granularity)
+            {
                 Some(regime) => regime.entries.push(entry),
                 None => regimes.push(Regime {
-                    grain,
-                    grain_span: group.span.clone(),
+                    granularity,
+                    granularity_span: group.span.clone(),
                     entries: vec![entry],
                 }),
             }
@@ -486,15 +493,15 @@ pub(crate) fn regimes(fields: &Fields<'_>) -> Option<Vec<Regime>> {
     sound.then_some(regimes)
 }
 
-/// A table for each grain, with the grain in its name if there are several.
-pub(crate) fn named_by_grain(
+/// A table for each granularity, with the granularity in its name if there are several.
+pub(crate) fn named_by_granularity(
     name: &str,
     regimes: &[Regime],
     table: impl Fn(String, &Regime) -> Table,
 ) -> Vec<Table> {
     let several = regimes.len() > 1;
     let named = |regime: &Regime| match several {
-        true => table(format!("{name}_{}", regime.grain), regime),
+        true => table(format!("{name}_{}", regime.granularity), regime),
         false => table(name.to_owned(), regime),
     };
     regimes.iter().map(named).collect()
@@ -502,7 +509,12 @@ pub(crate) fn named_by_grain(
 
 /// Means of a matrix were divided by the other axis.
 pub(crate) fn warn_of_means(regimes: &[Regime], criterion: &At<String>, notes: &Notes) {
-    let linear = |regime: &Regime| matches!(regime.grain, Grain::FcInput | Grain::FcOutput);
+    let linear = |regime: &Regime| {
+        matches!(
+            regime.granularity,
+            Granularity::FcInput | Granularity::FcOutput
+        )
+    };
     if criterion.value.starts_with("Mean_") && regimes.iter().any(linear) {
         let text = "the mean of a linear layer's row or column is over its members; Distiller divided \
                     by the number of rows or columns, which differs where the weight is not square";

@@ -7,8 +7,8 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
-use calcine_fold::Grain;
-use calcine_quantize::Settings;
+use calcine_fold::Granularity;
+use calcine_quantize::QuantizationSettings;
 use calcine_recipe::Recipe;
 use calcine_run::{Experiment, Finished, QuantizeSettings, ScanSettings};
 use calcine_sensitivity::{Scan, suggest};
@@ -130,12 +130,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pruned = experiment.evaluate()?;
     println!("pruned: {}", pruned.evaluation);
     assert!(pruned.sparsity.total().sparsity() > 0.69);
-    let settings = QuantizeSettings::new(Settings::default());
+    let settings = QuantizeSettings::new(QuantizationSettings::default());
     let run = experiment.quantize(&settings, &mut |_| ControlFlow::Continue(()))?;
     println!("in integers: {}", run.after);
     assert!(run.after.value("psnr") > 15.0);
 
-    let scan = ScanSettings::new(Scan::new(Grain::Element).with_levels([0.7, 0.8, 0.9]));
+    let scan = ScanSettings::new(Scan::new(Granularity::Element).with_levels([0.7, 0.8, 0.9]));
     let scanned = experiment.scan(&scan, &out.path().join("scan"), &mut |_| ())?;
     for layer in suggest(&scanned.sensitivity, &scanned.metric, 1.0) {
         println!(

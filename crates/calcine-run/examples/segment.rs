@@ -119,7 +119,7 @@ seed = 1
 [pruner.channels]
 params = ["encode.weight", "deepen.weight"]
 score = "l1"
-grain = "filter"
+granularity = "filter"
 dependency = "auto"
 level = { curve = "cubic", from = 0.1, to = 0.4 }
 [thin]

@@ -3,14 +3,14 @@
 use std::ops::ControlFlow;
 
 use calcine_criteria::Norm;
-use calcine_fold::Grain;
-use calcine_quantize::Settings;
+use calcine_fold::Granularity;
+use calcine_quantize::QuantizationSettings;
 use calcine_run::{
     ActivationSettings, Draw, Experiment, GroupPruning, Model, QuantizeSettings, RunError,
     ScanSettings, Search, SearchSettings, Split, ThinSettings,
 };
 use calcine_sensitivity::Scan;
-use calcine_thin::{Joint, ThinOptions};
+use calcine_thin::{Aggregation, ThinOptions};
 use calcine_train::Segmentation;
 use tempfile::tempdir;
 
@@ -40,7 +40,7 @@ fn channels_are_pruned_at_once_and_removed() {
             level: 0.5,
             params: vec!["encode.weight".to_owned()],
             norm: Norm::L1,
-            joint: Joint::Sum,
+            aggregation: Aggregation::Sum,
             multiple: 1,
         }),
         options: ThinOptions::default(),
@@ -61,14 +61,14 @@ fn a_quantized_network_is_nearly_as_good_and_can_only_be_measured() {
     let experiment = segmentation();
     let settings = QuantizeSettings {
         search: Some(SearchSettings {
-            search: Search::Widths {
+            search: Search::MixedPrecision {
                 bits: vec![8, 4],
                 budget: None,
             },
             samples: BATCH,
             trials: None,
         }),
-        ..QuantizeSettings::new(Settings::default())
+        ..QuantizeSettings::new(QuantizationSettings::default())
     };
     let mut trials = 0;
     let run = experiment.quantize(&settings, &mut |progress| {
@@ -84,7 +84,7 @@ fn a_quantized_network_is_nearly_as_good_and_can_only_be_measured() {
         run.after
     );
     assert!(trials > 2);
-    let widths = run.widths.unwrap();
+    let mixed_precision = run.mixed_precision.unwrap();
     assert!(
         widths
             .to_csv()
@@ -107,7 +107,7 @@ fn a_scan_is_by_the_objectives_metric_with_paired_losses_and_resumes() {
     let out = directory.path().join("scan");
     let scan = || ScanSettings {
         draw: Draw::Random(2 * BATCH),
-        ..ScanSettings::new(Scan::new(Grain::Filter).with_levels([0.25, 0.5]))
+        ..ScanSettings::new(Scan::new(Granularity::Filter).with_levels([0.25, 0.5]))
     };
     let settings = scan();
     settings.stop.raise();
@@ -127,7 +127,7 @@ fn a_scan_is_by_the_objectives_metric_with_paired_losses_and_resumes() {
             .all(|point| point.interval.is_some())
     );
     assert!(out.join("sensitivity.svg").exists() && out.join("panels.png").exists());
-    let other = ScanSettings::new(Scan::new(Grain::Element).with_levels([0.25]));
+    let other = ScanSettings::new(Scan::new(Granularity::Element).with_levels([0.25]));
     let error = experiment.scan(&other, &out, &mut |_| ()).unwrap_err();
     assert!(matches!(error, RunError::Occupied { .. }), "{error}");
 }
@@ -138,5 +138,5 @@ fn activations_of_a_float_network_are_observed() {
         .activations(&ActivationSettings::default())
         .unwrap();
     assert_eq!(observed.samples, 3 * BATCH);
-    assert_eq!(observed.watched.len(), 2);
+    assert_eq!(observed.observed.len(), 2);
 }

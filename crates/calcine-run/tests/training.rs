@@ -14,7 +14,7 @@ const THIN: &str = r#"
 [pruner.channels]
 params = ["encode.weight"]
 score = "l1"
-grain = "filter"
+granularity = "filter"
 dependency = "auto"
 level = { curve = "linear", from = 0.25, to = 0.5 }
 [thin]

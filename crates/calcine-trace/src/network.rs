@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor};
 use burn::tensor::Device;
-use calcine_graph::{Graph, Kind, Node, Op, Source, ValueId};
+use calcine_graph::{ElementKind, Graph, Node, Op, Source, ValueId};
 
 use crate::leaf::{Added, Held, Leaf, Leaves, Part};
 use crate::record::caught;
@@ -16,7 +16,7 @@ use crate::{ForwardError, RewriteError};
 ///
 /// A network is a Burn [`Module`]: it trains, moves between devices, saves and loads as the model does,
 /// and everything that works on parameters works on it. It computes what the model computes, operation by
-/// operation, and because the operations are data it can also be watched, measured and rewritten.
+/// operation, and because the operations are data it can also be observed, measured and rewritten.
 ///
 /// The batch is free: a network traced with two images runs with any number of them.
 #[derive(Clone)]
@@ -141,14 +141,14 @@ impl Network {
     /// # Errors
     ///
     /// If number, kind or shape of the inputs are others than the model's, or if an operation cannot be computed, as a look-up
-    /// beyond the end of a table. A panic of `watch` is not caught.
+    /// beyond the end of a table. A panic of `observe` is not caught.
     pub fn run(
         &self,
         inputs: Vec<AnyTensor>,
-        watch: &mut dyn FnMut(&Node, AnyTensor) -> AnyTensor,
+        observe: &mut dyn FnMut(&Node, AnyTensor) -> AnyTensor,
     ) -> Result<Vec<AnyTensor>, ForwardError> {
         let batch = batch_size(&self.graph, &inputs)?;
-        Pass::new(self, inputs, batch).run(watch)
+        Pass::new(self, inputs, batch).run(observe)
     }
 
     /// The tensor of a parameter or constant of the graph; `None` for any other value. Nothing is read.
@@ -278,7 +278,7 @@ impl Network {
                 _ => continue,
             };
             let path = value.name.clone();
-            if value.kind != Kind::Float && value.source == Source::Parameter {
+            if value.kind != ElementKind::Float && value.source == Source::Parameter {
                 return Err(RewriteError::Kind { path });
             }
             let Some(tensor) = tensor else {

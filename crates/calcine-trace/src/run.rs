@@ -52,12 +52,12 @@ impl<'a> Pass<'a> {
 
     pub(crate) fn run(
         mut self,
-        watch: &mut dyn FnMut(&Node, AnyTensor) -> AnyTensor,
+        observe: &mut dyn FnMut(&Node, AnyTensor) -> AnyTensor,
     ) -> Result<Vec<AnyTensor>, ForwardError> {
         let graph = &self.network.graph;
         for (index, node) in graph.nodes.iter().enumerate() {
             let output = try_compute(node, || self.computed(index, node))?;
-            self.values[node.output.0] = Some(watch(node, output));
+            self.values[node.output.0] = Some(observe(node, output));
         }
         Ok(graph.outputs.iter().map(|&id| self.take(id)).collect())
     }

@@ -13,10 +13,10 @@ use ureq::Agent;
 /// Which data set to take; parses from `auto`, `synthetic` or a path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// The real set wherever it is to be had, else a made-up one; see [`load()`].
+    /// The real set wherever it is to be had, else a synthetic one; see [`load()`].
     #[default]
     Auto,
-    /// The made-up set.
+    /// The synthetic set.
     Synthetic,
     /// This directory or archive.
     Path(PathBuf),
@@ -44,7 +44,7 @@ impl fmt::Display for Choice {
     }
 }
 
-/// Where [`Choice::Auto`] looks, and how large a made-up set is.
+/// Where [`Choice::Auto`] looks, and how large a synthetic set is.
 ///
 /// The default reads the environment: `data` is `$CALCINE_DATA` unless that is empty, `cache` is
 /// `calcine` in the user's cache directory (`$XDG_CACHE_HOME` or `~/.cache` on Linux,
@@ -57,11 +57,11 @@ pub struct Options {
     pub cache: Option<PathBuf>,
     /// What to download when the cache holds nothing.
     pub remote: Remote,
-    /// Seed of a made-up set.
+    /// Seed of a synthetic set.
     pub synthetic_seed: u64,
-    /// Training images of a made-up set, by default 5,000.
+    /// Training images of a synthetic set, by default 5,000.
     pub synthetic_train: usize,
-    /// Test images of a made-up set, by default 1,000.
+    /// Test images of a synthetic set, by default 1,000.
     pub synthetic_test: usize,
 }
 
@@ -107,14 +107,14 @@ impl Options {
 /// 2. `cifar-10-batches-bin` in `options.cache`;
 /// 3. `options.remote`, downloaded into the cache and unpacked there. `progress` is told the bytes
 ///    so far and in total. An interrupted download goes on where it stopped;
-/// 4. a made-up set, if the server cannot be reached or has no such file. Then
+/// 4. a synthetic set, if the server cannot be reached or has no such file. Then
 ///    [`Source::Synthetic`] holds the reason, and the caller ought to say it loudly.
 ///
 /// # Errors
 ///
 /// If files are missing, truncated or corrupt, or another data set, in a place named by the caller, the environment or
 /// the cache alike; if what the server sends has the wrong size or hash, or breaks off; if the
-/// cache cannot be written. None of these falls back to a made-up set.
+/// cache cannot be written. None of these falls back to a synthetic set.
 ///
 /// # Examples
 ///

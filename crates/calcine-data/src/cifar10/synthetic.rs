@@ -1,11 +1,11 @@
-//! Made-up images for tests and for machines without network.
+//! Synthetic images for tests and for machines without network.
 
 use super::{CLASSES, Cifar10, Images, PIXELS, SIDE, Source};
 use calcine_criteria::stream;
 use rand::{Rng, RngExt};
 use std::sync::Arc;
 
-/// Ten made-up classes that a small network learns in a few epochs, though not perfectly.
+/// Ten synthetic classes that a small network learns in a few epochs, though not perfectly.
 ///
 /// An image shows parallel stripes on a coloured ground under noise. Its class is the angle of the
 /// stripes to the vertical, in steps of 22.5° from 0° to 90° (`label mod 5`), and whether the

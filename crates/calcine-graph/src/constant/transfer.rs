@@ -2,7 +2,7 @@
 
 use super::element;
 use super::{ConstantSlices, Stored};
-use crate::{Arithmetic, Graph, Interpolation, Kind, Node, Op, Padding, Reduction, ValueId};
+use crate::{Arithmetic, ElementKind, Graph, Interpolation, Node, Op, Padding, Reduction, ValueId};
 
 pub(super) struct Transfer<'a, 's> {
     pub(super) graph: &'a Graph,
@@ -97,7 +97,7 @@ impl Transfer<'_, '_> {
             Op::Repeat { axis, times } => self.repeat(x, *axis, *times),
             Op::Expand => self.broadcast(&|values| values[0]),
             Op::Reshape => self.reshape(x),
-            Op::Cast if self.graph.value(self.node.output).kind == Kind::Float => x.clone(),
+            Op::Cast if self.graph.value(self.node.output).kind == ElementKind::Float => x.clone(),
             _ => self.unknown(),
         }
     }

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::shrink::shrink;
-use super::{Cut, Plan, PlanError};
+use super::{Cut, PlanError, ThinningPlan};
 use crate::{Axes, Graph, NormFeatures, Source, ValueId};
 
 /// A thinned graph, and what it keeps of its constants.
@@ -9,11 +9,11 @@ use crate::{Axes, Graph, NormFeatures, Source, ValueId};
 pub struct Thinned {
     /// The graph; ids of values and positions of nodes are those of the original.
     pub graph: Graph,
-    /// The indices to keep of the axes of constant tensors, as [`Plan::cuts`] says it of parameters.
+    /// The indices to keep of the axes of constant tensors, as [`ThinningPlan::cuts`] says it of parameters.
     pub constants: BTreeMap<(ValueId, usize), Vec<usize>>,
 }
 
-impl Plan {
+impl ThinningPlan {
     /// The graph as it is without what the plan removes.
     ///
     /// Shapes shrink everywhere, and with them the groups of depthwise convolutions, the ranges of slices and
