@@ -1,4 +1,4 @@
-//! `calcine activations`: what the layers of a reference network give.
+//! `calcine activations`: statistics of what the layers of a network output.
 
 use std::path::PathBuf;
 
@@ -6,25 +6,32 @@ use calcine::observe::{Per, Places};
 use calcine::summary::Sheet;
 use calcine::zoo::reference::{Activations, activations};
 
-use crate::failure::Failure;
+use crate::events::log;
+use crate::failure::{Failure, bad};
 use crate::logs;
-use crate::network::{self, Network, positive};
+use crate::options::{self, DataOptions, DeviceOptions, WeightsOptions, no_recipe, positive};
 use crate::progress::DownloadBar;
 use crate::terminal::{print_line, width};
-use crate::train::{bad, log};
 use crate::whole;
 
-/// Look at activations over validation images, in one pass: zeros, means, deviations, ranges, norms.
+/// Measure activations over validation images in one pass: zeros, means, deviations, ranges, norms.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// A network of the zoo, such as resnet20, or a network file, float or quantized.
+    #[arg(value_name = "MODEL")]
+    model: String,
     #[command(flatten)]
-    network: Network,
+    weights: WeightsOptions,
+    #[command(flatten)]
+    data: DataOptions,
+    #[command(flatten)]
+    device: DeviceOptions,
     /// Names and globs of layers and operations; `**` for all [default: activation functions].
     #[arg(long, num_args = 1.., value_name = "GLOB")]
     at: Vec<String>,
     /// Validation images at most, the first ones [default: all].
-    #[arg(long, alias = "images", value_parser = positive::<usize>, value_name = "N")]
-    validation_images: Option<usize>,
+    #[arg(long, alias = "validation-images", value_parser = positive::<usize>, value_name = "N", help_heading = "Data")]
+    validation_limit: Option<usize>,
     /// Also write layers.csv, channels.csv and the logs asked for into this directory [default: write nothing].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -35,18 +42,23 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let network = &args.network;
-    if network.lists_devices() {
+    if args.device.lists() {
         return Ok(());
     }
-    let device = network::device(&network.device)?;
+    let settings = options::settings(
+        Some(&args.model),
+        &args.weights,
+        &args.data,
+        &args.device,
+        no_recipe("the activations"),
+    )?;
+    let device = args.device.device()?;
     log(None)?;
     if let Some(out) = &args.out {
         whole::create(out)?;
         whole::announce(out);
     }
     let download = DownloadBar::default();
-    let settings = network.settings("the activations");
     let places = if args.at.is_empty() {
         Places::activations()
     } else {
@@ -55,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let found = activations(
         &settings,
         &places,
-        args.validation_images,
+        args.validation_limit,
         &device,
         &mut |done, total| {
             download.show(done, total);

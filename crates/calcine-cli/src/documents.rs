@@ -156,6 +156,8 @@ fn wrong(command: &str, members: &Metadata) -> Result<(), String> {
         ["cargo"] | ["cargo", "xtask"] => Ok(()),
         ["cargo", "xtask", "train-cifar", ..] => parses(crate::command(), &words[1..]),
         ["cargo", "xtask", ..] => parses(xtask::command(), &words[1..]),
+        // Prose names a command without what it takes.
+        ["calcine", command] if crate::command().find_subcommand(command).is_some() => Ok(()),
         ["calcine", ..] => parses(crate::command(), &words),
         ["cargo", "run", ref arguments @ ..] => {
             let mut parts = arguments.splitn(2, |word| *word == "--");

@@ -1,8 +1,8 @@
-//! The one error of the chores.
+//! The one error of the commands.
 
 use std::fmt;
 
-/// Why a chore did not end with success: one message for the terminal and the exit code of the process.
+/// Why a command did not end with success: one message for the terminal and the exit code of the process.
 #[derive(Debug)]
 pub(crate) struct Failure {
     message: String,
@@ -63,6 +63,12 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// The failure of everything that is wrong with what was given: exit code 2.
+#[allow(clippy::needless_pass_by_value, reason = "made for `map_err`")]
+pub(crate) fn bad(error: impl ToString) -> Failure {
+    Failure::new(error.to_string()).with_exit_code(2)
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,17 @@
 //! The command `calcine`: `calcine --help`.
 
 mod activations;
+mod bench;
 #[cfg(test)]
 mod documents;
+mod evaluate;
+mod events;
 mod failure;
 mod interrupt;
 mod logs;
-mod network;
+mod memory;
+mod model;
+mod options;
 mod plot;
 mod progress;
 mod quantize;
@@ -40,12 +45,14 @@ enum Command {
     Train(Box<train::Args>),
     Thin(Box<thin::Args>),
     Quantize(Box<quantize::Args>),
+    Evaluate(Box<evaluate::Args>),
     #[command(subcommand)]
     Recipe(recipe::Command),
     Plot(plot::Args),
+    Bench(Box<bench::Args>),
     /// The reference run, for `calcine train`.
     #[command(hide = true)]
-    TrainCifar(Box<train::Args>),
+    TrainCifar(Box<train::ReferenceArgs>),
 }
 
 impl Command {
@@ -76,11 +83,14 @@ fn main() -> ExitCode {
         Command::Summary(args) => summary::run(&args),
         Command::Activations(args) => activations::run(&args),
         Command::Sensitivity(args) => sensitivity::run(&args),
-        Command::Train(args) | Command::TrainCifar(args) => train::run(&args),
+        Command::Train(args) => train::run(&args),
+        Command::TrainCifar(args) => train::reference(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
         Command::Thin(args) => thin::run(&args),
         Command::Quantize(args) => quantize::run(&args),
         Command::Recipe(command) => recipe::run(&command),
         Command::Plot(args) => plot::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use calcine::plot::{Axis, Chart, Marks};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, bad};
 use crate::terminal::stderr;
-use crate::train::bad;
 use crate::whole;
 
 /// Draw top-1 against sparsity, a line for each run, from the `metrics.csv` of runs of `train-cifar`.

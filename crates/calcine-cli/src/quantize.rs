@@ -1,4 +1,4 @@
-//! `calcine quantize`: a reference network in small integers, after training.
+//! `calcine quantize`: a network in integer arithmetic, after training.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,14 @@ use calcine::zoo::reference::{
     quantize_network,
 };
 
-use crate::failure::Failure;
+use crate::events::log;
+use crate::failure::{Failure, bad};
 use crate::interrupt::Interrupt;
-use crate::network::{self, Network, natural, positive};
+use crate::options::{
+    self, DataOptions, DeviceOptions, ReportOptions, WeightsOptions, natural, no_recipe, positive,
+};
 use crate::progress::{DownloadBar, TrialBar};
-use crate::terminal::{self, print_line, width};
-use crate::train::{bad, log};
+use crate::terminal::width;
 use crate::whole;
 
 /// The file from which a search goes on.
@@ -24,12 +26,19 @@ const TRIALS: &str = "trials.json";
 
 /// Quantize a network after training: calibrate, quantize, measure on the test set, save.
 ///
-/// Without options: the trained ResNet-20 that comes with the project, 8 bits throughout. The quantized network
-/// computes with whole numbers, as an integer engine does, bit for bit.
+/// Without --recipe: 8 bits throughout, min-max ranges. The quantized network computes in integer arithmetic, bit for bit
+/// as an integer engine does; `quantized.safetensors` is a MODEL for every command that does not change a network.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// A network of the zoo, such as resnet20, or a network file.
+    #[arg(value_name = "MODEL")]
+    model: String,
     #[command(flatten)]
-    network: Network,
+    weights: WeightsOptions,
+    #[command(flatten)]
+    data: DataOptions,
+    #[command(flatten)]
+    device: DeviceOptions,
     /// A file that says how: bits, schemes, range estimators, layers that differ [default: 8 bits, min-max].
     #[arg(long, value_name = "FILE.toml")]
     recipe: Option<PathBuf>,
@@ -58,18 +67,14 @@ pub(crate) struct Args {
     #[arg(long, value_parser = positive::<u64>, value_name = "BYTES")]
     budget: Option<u64>,
     /// Test images at most, and validation images at most [default: all].
-    #[arg(long, alias = "test-limit", value_parser = positive::<usize>, value_name = "N")]
-    test_images: Option<usize>,
-    /// Seed of the validation split, and of what is drawn from it.
-    #[arg(long, value_parser = natural::<u64>, value_name = "N", default_value = "0")]
-    seed: u64,
+    #[arg(long, alias = "test-images", value_parser = positive::<usize>, value_name = "N", help_heading = "Data")]
+    test_limit: Option<usize>,
     /// The directory for the network, the calibration and the report [default: one in `runs`, named after the recipe
     /// and the time].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Print one JSON object as the last line of stdout; everything else goes to stderr then.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    report: ReportOptions,
 }
 
 /// A search for quantization parameters.
@@ -123,8 +128,7 @@ fn check(args: &Args) -> Result<(), Failure> {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let network = &args.network;
-    if network.lists_devices() {
+    if args.device.lists() {
         return Ok(());
     }
     check(args)?;
@@ -132,7 +136,18 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Some(file) => QuantizationSettings::from_file(file).map_err(bad)?,
         None => QuantizationSettings::default(),
     };
-    let device = network::device(&network.device)?;
+    let recipe = Settings {
+        test_limit: args.test_limit,
+        ..no_recipe("the quantization")
+    };
+    let network = options::settings(
+        Some(&args.model),
+        &args.weights,
+        &args.data,
+        &args.device,
+        recipe,
+    )?;
+    let device = args.device.device()?;
     log(None)?;
     let download = DownloadBar::default();
     let out = out(args);
@@ -167,11 +182,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             .filter(|interrupt| interrupt.flag().is_raised())
     };
     let settings = QuantizeSettings {
-        network: Settings {
-            test_limit: args.test_images,
-            seed: Some(args.seed),
-            ..network.settings("the quantization")
-        },
+        network,
         quantization,
         images: args.calibration_images,
         calibration: args.calibration.clone(),
@@ -193,7 +204,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     trials.close();
     let run = match run {
         Err(ReferenceError::Search(SearchError::Stopped { done })) => {
-            let out = network::quoted(&out.display().to_string());
+            let out = options::quoted(&out.display().to_string());
             let message =
                 format!("stopped after {done} trials; go on with the same command and --out {out}");
             return Err(match stopped() {
@@ -228,17 +239,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(&report).map_err(bad)?;
     whole::write(&out.join("report.json"), text)?;
     if run.source.is_synthetic() {
-        say(args, &format!("NOT CIFAR-10: {}", run.source));
+        args.report.say(&format!("NOT CIFAR-10: {}", run.source));
     }
-    say(args, &table(&run, bytes, forecast));
+    args.report.say(&table(&run, bytes, forecast));
     let said = run.quantized.report().to_string();
     if !said.is_empty() {
-        say(args, said.trim_end());
+        args.report.say(said.trim_end());
     }
-    say(args, &whole::wrote(&out));
-    if args.json {
-        print_line(&report.to_string());
-    }
+    args.report.say(&whole::wrote(&out));
+    args.report.finish(&report);
     drop(directory);
     Ok(())
 }
@@ -277,12 +286,9 @@ fn draw(run: &QuantizeRun, mixed_precision: &MixedPrecision, out: &Path) -> Resu
 
 /// `runs/<recipe>-<time>` unless something else is said.
 fn out(args: &Args) -> PathBuf {
-    let now = chrono::Local::now().format("%Y%m%d-%H%M%S");
     let name = args.recipe.as_deref().and_then(Path::file_stem);
     let name = name.map_or("quantized".into(), |name| name.to_string_lossy());
-    args.out
-        .clone()
-        .unwrap_or_else(|| Path::new("runs").join(format!("{name}-{now}")))
+    options::out(args.out.as_deref(), &name)
 }
 
 fn table(run: &QuantizeRun, bytes: u64, forecast: Option<u64>) -> String {
@@ -333,9 +339,9 @@ fn json(
     serde_json::json!({
         "model": run.architecture.to_string(),
         "data": run.source.to_string(),
-        "device": args.network.device,
+        "device": args.device.device,
         "recipe": args.recipe,
-        "seed": args.seed,
+        "seed": args.data.seed.unwrap_or(0),
         "images": run.calibration.samples,
         "test_images": run.after.count,
         "top1_before": run.before.value("top1"),
@@ -351,10 +357,6 @@ fn json(
         "warnings": run.quantized.report().warnings(),
         "out": out,
     })
-}
-
-fn say(args: &Args, text: &str) {
-    terminal::say(args.json, text);
 }
 
 /// Reads a bit width for clap.

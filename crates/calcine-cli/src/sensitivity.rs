@@ -1,4 +1,4 @@
-//! `calcine sensitivity`: how much each layer of a reference network can lose.
+//! `calcine sensitivity`: how much each layer of a network can lose.
 
 use std::path::{Path, PathBuf};
 
@@ -7,12 +7,13 @@ use calcine::sensitivity::{Suggestion, levels, recipe, suggest};
 use calcine::train::{Draw, Metric};
 use calcine::zoo::reference::{ScanSettings, Scanned, Settings, scan};
 
-use crate::failure::Failure;
+use crate::events::log;
+use crate::failure::{Failure, bad};
 use crate::interrupt::Interrupt;
-use crate::network::{self, Network, natural, positive, share};
+use crate::options::{
+    self, DataOptions, DeviceOptions, ReportOptions, WeightsOptions, no_recipe, positive, share,
+};
 use crate::progress::{DownloadBar, EvaluationBar};
-use crate::terminal::{self, print_line};
-use crate::train::{bad, log};
 use crate::whole;
 
 /// How the suggested recipe trains: as `recipes/resnet20-agp.toml`.
@@ -26,14 +27,25 @@ nesterov = true
 
 /// Prune one layer at a time, without fine-tuning, and measure on validation images.
 ///
-/// Without options: every weight of the trained ResNet-20 that comes with the project, element by element,
-/// at 0, 0.05 … 0.9, on the 5,000 validation images. These are 418 evaluations, which take some two hours on two
-/// cores; `--levels 0.5,0.8 --validation-images 500` takes a minute or two. Ctrl-C and SIGTERM stop after an evaluation;
-/// --resume goes on.
+/// By default every weight is pruned element by element at the levels 0, 0.05 … 0.9, and measured on all validation images.
+/// For resnet20 on CIFAR-10 these are 418 evaluations of 5,000 images, which take some two hours on two cores;
+/// `--levels 0.5,0.8 --validation-limit 500` takes a minute or two. Ctrl-C and SIGTERM stop after an evaluation; --resume
+/// goes on.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// A network of the zoo, such as resnet20, or a network file.
+    #[arg(
+        value_name = "MODEL",
+        required_unless_present = "resume",
+        conflicts_with = "resume"
+    )]
+    model: Option<String>,
     #[command(flatten)]
-    network: Network,
+    weights: WeightsOptions,
+    #[command(flatten)]
+    data: DataOptions,
+    #[command(flatten)]
+    device: DeviceOptions,
     /// What is dropped as a whole: element, kernel, filter, channel, fc_output, fc_input, layer or
     /// block(RxDxHxW).
     #[arg(long, default_value = "element")]
@@ -48,17 +60,14 @@ pub(crate) struct Args {
     #[arg(long, num_args = 1.., value_name = "GLOB")]
     params: Vec<String>,
     /// Validation images at most; the first ones, unless --random is given [default: all].
-    #[arg(long, alias = "limit", value_parser = positive::<usize>, value_name = "N")]
-    validation_images: Option<usize>,
+    #[arg(long, alias = "validation-images", value_parser = positive::<usize>, value_name = "N", help_heading = "Data")]
+    validation_limit: Option<usize>,
     /// Draw the validation images at random, and write the confidence interval of each loss.
-    #[arg(long, requires = "validation_images")]
+    #[arg(long, requires = "validation_limit")]
     random: bool,
     /// Images in a batch: the more the faster, until memory ends.
     #[arg(long, value_parser = positive::<usize>, value_name = "N", default_value = "250")]
     batch_size: usize,
-    /// Seed of the validation split, and of what --random draws.
-    #[arg(long, value_parser = natural::<u64>, value_name = "N", default_value = "0")]
-    seed: u64,
     /// Suggest for each layer the highest level that loses at most so many points of top-1, and write the
     /// recipe.
     #[arg(long, value_name = "POINTS", value_parser = points)]
@@ -68,18 +77,17 @@ pub(crate) struct Args {
     out: Option<PathBuf>,
     /// Go on with a scan that was stopped or killed, or take its suggestions, with --max-drop.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "model", "weights", "weights_key", "weights_strip", "weights_ignore", "data", "mean", "std", "device",
-        "granularity", "levels", "range", "params", "validation_images", "random", "batch_size", "seed", "out",
+        "weights", "weights_key", "weights_strip", "weights_ignore", "data", "mean", "std", "device",
+        "granularity", "levels", "range", "params", "validation_limit", "random", "batch_size", "seed", "out",
     ])]
     resume: Option<PathBuf>,
-    /// Print one JSON object as the last line of stdout; everything else goes to stderr then.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    report: ReportOptions,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    if args.network.lists_devices() {
+    if args.device.lists() {
         return Ok(());
     }
     let (settings, out) = match &args.resume {
@@ -89,7 +97,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         ),
         None => (settings(args)?, out(args)),
     };
-    let device = network::device(&settings.device)?;
+    let device = options::device(&settings.device)?;
     log(None)?;
     whole::announce(&out);
     let interrupt =
@@ -107,7 +115,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     bar.close();
     let scanned = scanned.map_err(bad)?;
     if scanned.stopped {
-        let out = network::quoted(&out.display().to_string());
+        let out = options::quoted(&out.display().to_string());
         return Err(interrupt.stopped(format!(
             "stopped; go on with: calcine sensitivity --resume {out}"
         )));
@@ -137,7 +145,13 @@ fn settings(args: &Args) -> Result<ScanSettings, Failure> {
         weights_options,
         normalization,
         ..
-    } = args.network.settings("the scan");
+    } = options::settings(
+        args.model.as_deref(),
+        &args.weights,
+        &args.data,
+        &args.device,
+        no_recipe("the scan"),
+    )?;
     Ok(ScanSettings {
         model,
         weights,
@@ -145,11 +159,11 @@ fn settings(args: &Args) -> Result<ScanSettings, Failure> {
         device,
         weights_options,
         normalization,
-        seed: args.seed,
+        seed: args.data.seed.unwrap_or(0),
         granularity: args.granularity.to_string(),
         params: args.params.clone(),
         levels,
-        images: match args.validation_images {
+        images: match args.validation_limit {
             Some(images) if args.random => Draw::Random(images),
             Some(images) => Draw::First(images),
             None => Draw::All,
@@ -168,12 +182,9 @@ fn points(text: &str) -> Result<f64, String> {
 
 /// `runs/sensitivity-<granularity>-<time>` unless something else is said.
 fn out(args: &Args) -> PathBuf {
-    let now = chrono::Local::now().format("%Y%m%d-%H%M%S");
     // A block's name has brackets.
     let granularity = args.granularity.to_string().replace(['(', ')'], "");
-    args.out
-        .clone()
-        .unwrap_or_else(|| Path::new("runs").join(format!("sensitivity-{granularity}-{now}")))
+    options::out(args.out.as_deref(), &format!("sensitivity-{granularity}"))
 }
 
 /// What it came to, for people and, if asked, for programs.
@@ -185,34 +196,31 @@ fn finish(
 ) -> Result<(), Failure> {
     let baseline = &scanned.sensitivity.baseline.evaluation;
     if scanned.source.is_synthetic() {
-        say(args, &format!("NOT CIFAR-10: {}", scanned.source));
+        args.report
+            .say(&format!("NOT CIFAR-10: {}", scanned.source));
     }
-    say(
-        args,
-        &format!(
-            "{}: {} points; the unpruned network has top-1 {:.2} %, top-5 {:.2} %, loss {:.4} on {} \
+    args.report.say(&format!(
+        "{}: {} points; the unpruned network has top-1 {:.2} %, top-5 {:.2} %, loss {:.4} on {} \
              validation images; {:.0} s",
-            scanned.architecture,
-            scanned.sensitivity.points.len(),
-            baseline.value("top1"),
-            baseline.value("top5"),
-            baseline.loss,
-            scanned.images,
-            scanned.seconds,
-        ),
-    );
+        scanned.architecture,
+        scanned.sensitivity.points.len(),
+        baseline.value("top1"),
+        baseline.value("top5"),
+        baseline.loss,
+        scanned.images,
+        scanned.seconds,
+    ));
     let mut suggestions = Vec::new();
     if let Some(max_drop) = args.max_drop {
         suggestions = suggest(&scanned.sensitivity, &Metric::higher("top1", "%"), max_drop);
-        say(args, &table(&suggestions));
+        args.report.say(&table(&suggestions));
         let file = out.join("suggested.toml");
         let text = suggested(settings, scanned, max_drop, &suggestions)?;
         whole::write(&file, text)?;
     }
-    say(args, &whole::wrote(out));
-    if args.json {
-        print_line(&json(settings, scanned, out, &suggestions).to_string());
-    }
+    args.report.say(&whole::wrote(out));
+    args.report
+        .finish(&json(settings, scanned, out, &suggestions));
     Ok(())
 }
 
@@ -292,9 +300,4 @@ fn json(
         "seconds": scanned.seconds,
         "out": out,
     })
-}
-
-/// A result: to stdout, unless that is for the JSON alone.
-fn say(args: &Args, text: &str) {
-    terminal::say(args.json, text);
 }

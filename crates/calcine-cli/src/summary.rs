@@ -1,43 +1,38 @@
-//! `calcine summary`: what a reference network is, as tables and drawings.
+//! `calcine summary`: what a network is, as tables and drawings.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use calcine::graph::{Detail, Drawing, Graph};
 use calcine::quantize::Quantized;
 use calcine::summary::{
     ComputeSettings, ComputeTable, Rows, Sheet, compute, model, modules, sparsity,
 };
-use calcine::trace::{Network, trace};
-use calcine::weights::LoadOptions;
-use calcine::zoo::reference::{Weights, sparsity_of_integers};
-use calcine::zoo::{Architecture, Classifier, ModelTask};
+use calcine::trace::Network;
+use calcine::zoo::reference::sparsity_of_integers;
 use clap::ValueEnum;
 
-use crate::failure::Failure;
-use crate::network::{WeightsOptions, positive};
+use crate::events::log;
+use crate::failure::{Failure, bad};
+use crate::model::{AnyNetwork, load};
+use crate::options::{WeightsOptions, positive};
 use crate::terminal::{WIDTH_HELP, print_line, stderr, width};
-use crate::train::{bad, log};
 use crate::whole;
 
-/// Tell what a network is: its zeros, what it computes, its modules; or draw it.
+/// Show what a network is: its zeros, what it computes, its modules; or draw it.
 ///
-/// Without options: what each layer of the trained ResNet-20 that comes with the project computes. The command needs no
-/// data: it records one forward pass and computes nothing.
+/// The command needs no data: it records one forward pass and computes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = WIDTH_HELP)]
 pub(crate) struct Args {
-    /// resnet20, resnet32, resnet44, resnet56, plain20 or simplenet.
-    #[arg(long, default_value = "resnet20")]
-    model: Architecture,
-    /// A safetensors or PyTorch file, `default` for those shipped, or `none` for fresh ones [default: those
-    /// shipped if there are, else fresh ones].
-    #[arg(long)]
-    weights: Option<String>,
+    /// A network of the zoo, such as resnet20, or a network file, float or quantized.
+    #[arg(value_name = "MODEL")]
+    model: String,
     #[command(flatten)]
-    weights_options: WeightsOptions,
-    /// Which table; may be given several times [default: compute, or none with --draw].
+    weights: WeightsOptions,
+    /// Which table; may be given several times [default: compute, integers for a
+    /// quantized network, none with --draw].
     #[arg(long, value_enum, value_name = "KIND")]
     kind: Vec<Kind>,
     /// Every operation in the compute table and in the drawing, not only layers.
@@ -59,6 +54,9 @@ pub(crate) struct Args {
     /// Where to write tables [default: stdout].
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Print the tables as one JSON object on one line, the last of stdout.
+    #[arg(long, conflicts_with_all = ["format", "output"])]
+    json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -88,30 +86,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     check(args)?;
     // What is remarkable about a file of weights goes to stderr. In tests there is a log already.
     let _ = log(None);
-    let device = Device::flex();
-    let weights = weights(args);
-    let network = weights.network(&device).map_err(bad)?;
-    let quantized = match network {
-        Some(_) => None,
-        None => weights.quantized(&device).map_err(bad)?,
+    let loaded = load(&args.model, &args.weights, &Device::flex())?;
+    let tables = match &loaded.network {
+        AnyNetwork::Float(network) => float(args, network)?,
+        AnyNetwork::Quantized(quantized) => integers(args, quantized)?,
     };
-    let options = args.weights_options.load_options();
-    if (network.is_some() || quantized.is_some()) && !options.is_default() {
-        return Err(bad(format!(
-            "{weights} holds a network with its weights: there is nothing to choose or to ignore"
-        )));
+    if args.json {
+        print_line(&json(&loaded.name, &tables).to_string());
+        return Ok(());
     }
-    let summarize = |weights| Summarize {
-        args,
-        weights,
-        options,
-        device: &device,
-    };
-    let text = match (network, quantized) {
-        (Some(network), _) => summarize(Weights::None).run(network)?,
-        (_, Some(quantized)) => integers(args, &quantized)?,
-        _ => args.model.build(0, &device, summarize(weights))?,
-    };
+    let text = text(args, &loaded.name, &tables)?;
     match (&args.output, text.is_empty()) {
         (_, true) => {}
         (None, false) => print_line(&text),
@@ -151,51 +135,22 @@ impl Args {
     }
 }
 
-/// The weights asked for, or those that there are.
-fn weights(args: &Args) -> Weights {
-    match args.weights.as_deref() {
-        Some(weights) => weights.parse().unwrap_or(Weights::Default),
-        None if args.model == Architecture::ResNet20 => Weights::Default,
-        None => {
-            stderr(&format!(
-                "fresh weights: none are shipped for {}",
-                args.model
-            ));
-            Weights::None
-        }
+/// The tables of a network in float, after its drawing.
+fn float(args: &Args, network: &Network) -> Result<Vec<(Kind, Table)>, Failure> {
+    if let Some(file) = &args.draw {
+        draw(args, network, file)?;
     }
+    kinds(args, Kind::Compute)
+        .iter()
+        .map(|&kind| Ok((kind, table(args, kind, network)?)))
+        .collect()
 }
 
-struct Summarize<'a> {
-    args: &'a Args,
-    weights: Weights,
-    options: LoadOptions,
-    device: &'a Device,
-}
-
-impl ModelTask for Summarize<'_> {
-    type Output = Result<String, Failure>;
-
-    fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
-        let args = self.args;
-        let model = self
-            .weights
-            .load(model, args.model, &self.options)
-            .map_err(bad)?;
-        let images = Tensor::zeros([1, 3, 32, 32], self.device);
-        let network = trace(&model, images, M::forward).map_err(bad)?;
-        if let Some(file) = &args.draw {
-            draw(args, &model, &network, file)?;
-        }
-        let kinds: &[Kind] = match (&args.kind[..], &args.draw) {
-            ([], None) => &[Kind::Compute],
-            (kinds, _) => kinds,
-        };
-        let tables = kinds
-            .iter()
-            .map(|&kind| Ok((kind, table(args, kind, &model, &network)?)))
-            .collect::<Result<Vec<_>, Failure>>()?;
-        text(args, &tables)
+/// The tables asked for; without any, and without a drawing, this one.
+fn kinds(args: &Args, default: Kind) -> Vec<Kind> {
+    match (&args.kind[..], &args.draw) {
+        ([], None) => vec![default],
+        (kinds, _) => kinds.to_vec(),
     }
 }
 
@@ -219,16 +174,11 @@ macro_rules! in_all_formats {
     }};
 }
 
-fn table<M: Classifier>(
-    args: &Args,
-    kind: Kind,
-    net: &M,
-    network: &Network,
-) -> Result<Table, Failure> {
+fn table(args: &Args, kind: Kind, network: &Network) -> Result<Table, Failure> {
     Ok(match kind {
-        Kind::Sparsity => in_all_formats!(sparsity(net)),
-        Kind::Compute => in_all_formats!(computed(args, net, network)?),
-        Kind::Model => in_all_formats!(model(net)),
+        Kind::Sparsity => in_all_formats!(sparsity(network)),
+        Kind::Compute => in_all_formats!(computed(args, network)?),
+        Kind::Model => in_all_formats!(model(network)),
         Kind::Modules => in_all_formats!(modules(network.graph()).map_err(bad)?),
         Kind::Integers => {
             return Err(bad(
@@ -239,7 +189,7 @@ fn table<M: Classifier>(
 }
 
 /// What a quantized network is.
-fn integers(args: &Args, quantized: &Quantized) -> Result<String, Failure> {
+fn integers(args: &Args, quantized: &Quantized) -> Result<Vec<(Kind, Table)>, Failure> {
     if let Some(file) = &args.draw {
         let drawing = Drawing {
             parameters: args.draw_parameters,
@@ -252,10 +202,6 @@ fn integers(args: &Args, quantized: &Quantized) -> Result<String, Failure> {
         };
         write_drawing(&drawing, quantized.graph(), file)?;
     }
-    let kinds: &[Kind] = match (&args.kind[..], &args.draw) {
-        ([], None) => &[Kind::Integers],
-        (kinds, _) => kinds,
-    };
     let table = |&kind: &Kind| {
         Ok((
             kind,
@@ -271,11 +217,7 @@ fn integers(args: &Args, quantized: &Quantized) -> Result<String, Failure> {
             },
         ))
     };
-    let tables = kinds
-        .iter()
-        .map(table)
-        .collect::<Result<Vec<_>, Failure>>()?;
-    text(args, &tables)
+    kinds(args, Kind::Integers).iter().map(table).collect()
 }
 
 /// A row a layer, and one for all.
@@ -332,11 +274,7 @@ fn percent(part: usize, whole: usize) -> String {
     format!("{:.2}", 100.0 * part as f64 / whole.max(1) as f64)
 }
 
-fn computed<M: Classifier>(
-    args: &Args,
-    model: &M,
-    network: &Network,
-) -> Result<ComputeTable, Failure> {
+fn computed(args: &Args, network: &Network) -> Result<ComputeTable, Failure> {
     let settings = ComputeSettings {
         batch: args.batch.unwrap_or(1),
         rows: if args.nodes {
@@ -345,10 +283,10 @@ fn computed<M: Classifier>(
             Rows::Layers
         },
     };
-    compute(network.graph(), model, &settings).map_err(bad)
+    compute(network.graph(), network, &settings).map_err(bad)
 }
 
-fn text(args: &Args, tables: &[(Kind, Table)]) -> Result<String, Failure> {
+fn text(args: &Args, name: &str, tables: &[(Kind, Table)]) -> Result<String, Failure> {
     let joined = |text: fn(&Table) -> &str| {
         let texts: Vec<&str> = tables
             .iter()
@@ -361,27 +299,25 @@ fn text(args: &Args, tables: &[(Kind, Table)]) -> Result<String, Failure> {
         Format::Csv => joined(|table| &table.csv),
         Format::Markdown => joined(|table| &table.markdown),
         Format::Json if tables.is_empty() => String::new(),
-        Format::Json => {
-            let tables = tables
-                .iter()
-                .map(|(kind, table)| (kind.to_string(), table.json.clone()));
-            let mut json: serde_json::Map<_, _> = tables.collect();
-            json.insert("network".to_owned(), args.model.to_string().into());
-            serde_json::to_string_pretty(&json)
-                .map_err(|error| Failure::new(format!("the tables cannot be written: {error}")))?
-        }
+        Format::Json => serde_json::to_string_pretty(&json(name, tables))
+            .map_err(|error| Failure::new(format!("the tables cannot be written: {error}")))?,
     })
 }
 
-fn draw<M: Classifier>(
-    args: &Args,
-    model: &M,
-    network: &Network,
-    file: &Path,
-) -> Result<(), Failure> {
+/// The tables by their names, and the network's name.
+fn json(name: &str, tables: &[(Kind, Table)]) -> serde_json::Value {
+    let tables = tables
+        .iter()
+        .map(|(kind, table)| (kind.to_string(), table.json.clone()));
+    let mut json: serde_json::Map<_, _> = tables.collect();
+    json.insert("model".to_owned(), name.into());
+    json.into()
+}
+
+fn draw(args: &Args, network: &Network, file: &Path) -> Result<(), Failure> {
     let drawing = Drawing {
         parameters: args.draw_parameters,
-        notes: computed(args, model, network)?.notes(),
+        notes: computed(args, network)?.notes(),
         detail: if args.nodes {
             Detail::Operations
         } else {
@@ -445,7 +381,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("there is a place for it");
         let file = directory.path().join("tables");
         let output = ["--output", file.to_str().expect("it is text")];
-        let small = ["--model", "simplenet"];
+        let small = ["simplenet"];
         summary(&[&small, flags, &output].concat()).unwrap_or_else(|error| panic!("{error}"));
         std::fs::read_to_string(file).expect("it is written")
     }
@@ -465,7 +401,7 @@ mod tests {
         let json = written(&[&all[..], &["--format", "json"]].concat());
         let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
         assert_eq!(json["compute"]["macs"], 651_720);
-        assert_eq!(json["network"], "simplenet");
+        assert_eq!(json["model"], "simplenet");
         assert_eq!(json["sparsity"].as_array().map(Vec::len), Some(5));
         let markdown = written(&[&all[..], &["--format", "markdown"]].concat());
         let rules = markdown.lines().filter(|line| line.starts_with("|--"));
@@ -494,17 +430,11 @@ mod tests {
                 &["--kind", "model", "--kind", "sparsity", "--batch", "2"],
                 "--batch has no effect",
             ),
-            (
-                &["--model", "simplenet", "--weights", "default"],
-                "no weights are shipped",
-            ),
+            (&["--weights", "default"], "no weights are shipped"),
             (&["--weights", "nowhere.safetensors"], "nowhere.safetensors"),
-            (
-                &["--model", "simplenet", "--batch", "18446744073709551615"],
-                "too large",
-            ),
+            (&["--batch", "18446744073709551615"], "too large"),
         ] {
-            let failure = summary(flags).expect_err(word);
+            let failure = summary(&[&["simplenet"], flags].concat()).expect_err(word);
             assert!(failure.to_string().contains(word), "{failure}");
             assert_eq!(failure.exit_code(), 2);
         }
@@ -516,15 +446,8 @@ mod tests {
         for (name, start) in [("net.svg", "<svg"), ("net.dot", "digraph")] {
             let file = directory.path().join(name);
             let file = file.to_str().expect("it is text");
-            summary(&[
-                "--model",
-                "simplenet",
-                "--nodes",
-                "--draw",
-                file,
-                "--draw-parameters",
-            ])
-            .unwrap_or_else(|error| panic!("{error}"));
+            summary(&["simplenet", "--nodes", "--draw", file, "--draw-parameters"])
+                .unwrap_or_else(|error| panic!("{error}"));
             let drawn = std::fs::read_to_string(file).expect("it is written");
             assert!(drawn.starts_with(start), "{drawn}");
             assert!(drawn.contains("conv1"), "{drawn}");

@@ -1,4 +1,4 @@
-//! `calcine thin`: physically remove what is pruned from a reference network.
+//! `calcine thin`: physically remove what is pruned from a network.
 
 use std::path::{Path, PathBuf};
 
@@ -9,22 +9,31 @@ use calcine::zoo::reference::{
     GroupPruning, RunDirectory, Settings, ThinRun, ThinSettings, thin_network,
 };
 
-use crate::failure::Failure;
-use crate::network::{self, Network, positive};
+use crate::events::log;
+use crate::failure::{Failure, bad};
+use crate::options::{
+    self, DataOptions, DeviceOptions, ReportOptions, WeightsOptions, no_recipe, positive,
+};
 use crate::progress::DownloadBar;
-use crate::terminal::{self, print_line, width};
-use crate::train::{bad, log};
+use crate::terminal::width;
 use crate::whole;
 
 /// Remove the channels that a network computes nothing with, and measure what that changes.
 ///
-/// Without options: the trained ResNet-20 that comes with the project, in which nothing is zero yet. Give
-/// --weights a pruned network, or --level to prune groups of channels first. The file written holds the
-/// thinned network whole; `train-cifar --weights FILE` fine-tunes it.
+/// Removes what is zero already, as in the network of a pruning run; with --level, groups of channels are pruned first. The
+/// file `thinned.safetensors` holds the whole thinned network and is a MODEL for every command: `calcine train` fine-tunes
+/// it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// A network of the zoo, such as resnet20, or a network file.
+    #[arg(value_name = "MODEL")]
+    model: String,
     #[command(flatten)]
-    network: Network,
+    weights: WeightsOptions,
+    #[command(flatten)]
+    data: DataOptions,
+    #[command(flatten)]
+    device: DeviceOptions,
     /// Prune first: drop this share of each group of channels, with all layers that produce them [default: prune
     /// nothing].
     #[arg(long, value_name = "SHARE", value_parser = level)]
@@ -48,32 +57,32 @@ pub(crate) struct Args {
     #[arg(long)]
     inexact: bool,
     /// Test images at most [default: all].
-    #[arg(long, alias = "test-limit", value_parser = positive::<usize>, value_name = "N")]
-    test_images: Option<usize>,
+    #[arg(long, alias = "test-images", value_parser = positive::<usize>, value_name = "N", help_heading = "Data")]
+    test_limit: Option<usize>,
     /// Batch sizes to measure the speed with.
     #[arg(long, value_delimiter = ',', value_parser = positive::<usize>, value_name = "A,B,…", default_value = "1,64")]
     batches: Vec<usize>,
     /// The directory for the network, the plan and the report [default: one in `runs`, named after the time].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Print one JSON object as the last line of stdout; everything else goes to stderr then.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    report: ReportOptions,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    if args.network.lists_devices() {
+    if args.device.lists() {
         return Ok(());
     }
-    let device = network::device(&args.network.device)?;
+    let device = args.device.device()?;
     log(None)?;
-    let out = out(args);
+    let settings = settings(args)?;
+    let out = options::out(args.out.as_deref(), "thin");
     // Before hours of work, and until the last file is written.
     let directory = RunDirectory::for_results(&out, None).map_err(bad)?;
     whole::announce(&out);
     let download = DownloadBar::default();
-    let run = thin_network(&settings(args), &device, &mut |done, total| {
+    let run = thin_network(&settings, &device, &mut |done, total| {
         download.show(done, total);
     });
     let run = match run {
@@ -91,24 +100,29 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(&report).map_err(bad)?;
     whole::write(&out.join("report.json"), text)?;
     if run.source.is_synthetic() {
-        say(args, &format!("NOT CIFAR-10: {}", run.source));
+        args.report.say(&format!("NOT CIFAR-10: {}", run.source));
     }
-    say(args, &run.thinned.report.to_string());
-    say(args, &table(&run));
-    say(args, &whole::wrote(&out));
-    if args.json {
-        print_line(&report.to_string());
-    }
+    args.report.say(&run.thinned.report.to_string());
+    args.report.say(&table(&run));
+    args.report.say(&whole::wrote(&out));
+    args.report.finish(&report);
     drop(directory);
     Ok(())
 }
 
-fn settings(args: &Args) -> ThinSettings {
-    ThinSettings {
-        network: Settings {
-            test_limit: args.test_images,
-            ..args.network.settings("the thinning")
-        },
+fn settings(args: &Args) -> Result<ThinSettings, Failure> {
+    let recipe = Settings {
+        test_limit: args.test_limit,
+        ..no_recipe("the thinning")
+    };
+    Ok(ThinSettings {
+        network: options::settings(
+            Some(&args.model),
+            &args.weights,
+            &args.data,
+            &args.device,
+            recipe,
+        )?,
         prune: args.level.map(|level| GroupPruning {
             level,
             params: args.params.clone(),
@@ -127,15 +141,7 @@ fn settings(args: &Args) -> ThinSettings {
             },
         },
         batches: args.batches.clone(),
-    }
-}
-
-/// `runs/thin-<time>` unless something else is said.
-fn out(args: &Args) -> PathBuf {
-    let now = chrono::Local::now().format("%Y%m%d-%H%M%S");
-    args.out
-        .clone()
-        .unwrap_or_else(|| Path::new("runs").join(format!("thin-{now}")))
+    })
 }
 
 fn table(run: &ThinRun) -> String {
@@ -197,8 +203,4 @@ fn aggregate(text: &str) -> Result<Aggregation, String> {
         "first" => Ok(Aggregation::First),
         _ => Err("expected sum, mean, max or first".to_owned()),
     }
-}
-
-fn say(args: &Args, text: &str) {
-    terminal::say(args.json, text);
 }

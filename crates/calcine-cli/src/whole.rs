@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, bad};
 use crate::terminal::stderr;
-use crate::train::bad;
 
 /// Writes a file atomically.
 pub(crate) fn write(file: &Path, bytes: impl AsRef<[u8]>) -> Result<(), Failure> {

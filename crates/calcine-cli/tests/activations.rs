@@ -1,24 +1,22 @@
-//! `calcine activations` as a user runs it.
+//! `calcine activations`.
 
 use std::fs;
 
-use crate::support::{calcine, stdout};
+use crate::support::{place, stdout};
 
 #[test]
 fn layers_channels_and_logs_tell_the_same() {
-    let directory = tempfile::tempdir().unwrap();
-    let out = directory.path().join("activations");
-    let line = "activations --model simplenet --weights none --data synthetic --validation-images 40 --log csv --out";
-    let mut words: Vec<&str> = line.split(' ').collect();
-    words.push(out.to_str().unwrap());
-    let stdout = stdout(&calcine(&words));
+    let (directory, place) = place();
+    let stdout = stdout(&format!(
+        "activations simplenet --weights none --data synthetic --validation-limit 40 --log csv --out {place}/activations"
+    ));
     assert!(
         stdout.contains("simplenet over 40 validation images"),
         "{stdout}"
     );
 
     let read = |file: &str| -> Vec<Vec<String>> {
-        let text = fs::read_to_string(out.join(file)).unwrap();
+        let text = fs::read_to_string(directory.path().join("activations").join(file)).unwrap();
         let rows = text.lines().skip(1);
         rows.map(|row| row.split(',').map(str::to_owned).collect())
             .collect()

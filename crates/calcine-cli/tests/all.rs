@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod activations;
+mod bench;
 mod files;
+mod models;
 mod quantize;
+mod recipe;
 mod sensitivity;
 mod support;
 mod terminal;

@@ -1,28 +1,18 @@
-//! `calcine quantize` as a user runs it, with what it looks for.
+//! `calcine quantize`, with what it searches.
 
 use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::calcine;
+use crate::support::{place, refusal, report};
 
 /// A small network on synthetic images, into `out`.
-fn quantize(out: &Path, more: &[&str]) -> Value {
-    let network = ["quantize", "--model", "simplenet", "--weights", "none"];
-    let data = [
-        "--data",
-        "synthetic",
-        "--calibration-images",
-        "20",
-        "--test-images",
-        "100",
-    ];
-    let end = ["--json", "--out", out.to_str().unwrap()];
-    let output = calcine(&[&network[..], &data, more, &end].concat());
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    serde_json::from_str(text.lines().last().unwrap()).unwrap()
+fn quantize(out: &Path, more: &str) -> Value {
+    let out = out.display();
+    report(&format!(
+        "quantize simplenet --weights none --data synthetic --calibration-images 20 --test-limit 100 {more} --json \
+         --out {out}"
+    ))
 }
 
 fn trials(out: &Path) -> Vec<Value> {
@@ -32,20 +22,11 @@ fn trials(out: &Path) -> Vec<Value> {
 /// What a search finds is a recipe that gives the same network; begun again it tries nothing.
 #[test]
 fn widths_are_chosen_within_a_budget_and_are_a_recipe() {
-    let directory = tempfile::tempdir().unwrap();
+    let (directory, _) = place();
     let out = directory.path().join("mixed");
     // 450, 2,400, 48,000, 10,080 and 840 weights: three bits each are 23,164 bytes, and not all can have eight.
-    let search = [
-        "--search",
-        "mixed-precision",
-        "--bits",
-        "8,3",
-        "--budget",
-        "31000",
-        "--search-images",
-        "20",
-    ];
-    let report = quantize(&out, &search);
+    let search = "--search mixed-precision --bits 8,3 --budget 31000 --search-images 20";
+    let report = quantize(&out, search);
     for file in [
         "recipe.toml",
         "mixed_precision.csv",
@@ -65,39 +46,31 @@ fn widths_are_chosen_within_a_budget_and_are_a_recipe() {
     assert_eq!(table.lines().count(), 1 + 5 * 2, "{table}");
     let first = trials(&out);
     assert_eq!(first.len(), 1 + 5);
-    assert_eq!(quantize(&out, &search), report);
+    assert_eq!(quantize(&out, search), report);
     assert_eq!(trials(&out), first);
 
     let recipe = out.join("recipe.toml");
     let again = directory.path().join("again");
-    let again = quantize(&again, &["--recipe", recipe.to_str().unwrap()]);
+    let again = quantize(&again, &format!("--recipe {}", recipe.display()));
     for key in ["top1", "loss", "bytes", "file_bytes"] {
         assert_eq!(again[key], report[key], "{key}");
     }
-    let plain = quantize(&directory.path().join("plain"), &[]);
+    let plain = quantize(&directory.path().join("plain"), "");
     assert!(report["bytes"].as_u64() < plain["bytes"].as_u64());
 }
 
 #[test]
 fn what_cannot_be_done_is_said_with_code_two() {
     for (arguments, word) in [
-        (
-            &["quantize", "--budget", "9"][..],
-            "--search mixed-precision",
-        ),
-        (
-            &["quantize", "--search", "luck"],
-            "lapq, greedy, mixed-precision",
-        ),
-        (&["quantize", "--bits", "1"], "from 2 to 16"),
-        (&["quantize", "--recipe", "nowhere.toml"], "nowhere.toml"),
+        ("--budget 9", "--search mixed-precision"),
+        ("--search luck", "lapq, greedy, mixed-precision"),
+        ("--search mixed-precision --bits 1", "from 2 to 16"),
+        ("--recipe nowhere.toml", "nowhere.toml"),
     ] {
-        let output = calcine(arguments);
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{errors}");
+        let said = refusal(&format!("quantize simplenet {arguments}"));
         assert!(
-            errors.contains(word),
-            "{arguments:?} should say `{word}`: {errors}"
+            said.contains(word),
+            "{arguments} should say `{word}`: {said}"
         );
     }
 }

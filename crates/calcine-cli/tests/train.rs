@@ -1,44 +1,26 @@
-//! `calcine train` as a user runs it: a process, its files, its exit code.
+//! `calcine train`: a process, its files, its exit code.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
-use crate::support::{command, report, stderr};
+use crate::support::{calcine, command, place, refusal, report, root, stderr};
 
 /// A small network on synthetic images: three epochs of eight steps.
-const SMALL: [&str; 15] = [
-    "--model",
-    "simplenet",
-    "--data",
-    "synthetic",
-    "--epochs",
-    "3",
-    "--batch-size",
-    "32",
-    "--train-images",
-    "256",
-    "--test-images",
-    "200",
-    "--seed",
-    "7",
-    "--json",
-];
+const SMALL: &str = "train simplenet --weights none --data synthetic --epochs 3 --batch-size 32 --train-limit 256 \
+                     --test-limit 200 --seed 7 --json";
 
-fn train_cifar(arguments: &[&str]) -> Command {
-    command(&[&["train-cifar"], arguments].concat())
+/// The small network by the recipe of the reference run.
+fn small(out: &str) -> String {
+    let recipe = root().join("recipes/resnet20-agp.toml");
+    format!("{SMALL} --recipe {} --out {out}", recipe.display())
 }
 
 /// The small network by a recipe.
-fn small_by(recipe: &Path, out: &Path) -> Command {
-    let [recipe, out] = [recipe, out].map(|path| path.to_str().unwrap());
-    train_cifar(&[&SMALL[..], &["--recipe", recipe, "--out", out]].concat())
-}
-
-fn run(arguments: &[&str]) -> Output {
-    train_cifar(arguments).output().unwrap()
+fn small_by(recipe: &str, out: &Path) -> String {
+    format!("{SMALL} --recipe {recipe} --out {}", out.display())
 }
 
 /// Every file of a run but those with times in them; of `scalars.csv` all rows but the speed.
@@ -72,30 +54,16 @@ fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn a_whole_run_reports_in_json_and_leaves_its_files() {
-    let directory = tempfile::tempdir().unwrap();
+    let (directory, place) = place();
     let out = directory.path().join("run");
-    let logs = ["--log", "csv,tensorboard", "--histograms"];
-    let output = run(&[&SMALL[..], &logs, &["--out", out.to_str().unwrap()]].concat());
-    let report = report(&output);
-    for key in [
-        "model",
-        "data",
-        "device",
-        "recipe",
-        "seed",
-        "epochs",
-        "steps",
-        "top1_before",
-        "top1",
-        "top5",
-        "loss",
-        "sparsity",
-        "parameters",
-        "nonzero",
-        "seconds",
-        "images_per_second",
-        "out",
-    ] {
+    let line = format!(
+        "{} --log csv,tensorboard --histograms",
+        small(&format!("{place}/run"))
+    );
+    let report = report(&line);
+    let keys = "model data device recipe seed epochs steps top1_before top1 top5 loss sparsity parameters nonzero \
+                seconds images_per_second out";
+    for key in keys.split_whitespace() {
         assert!(!report[key].is_null(), "{key} is missing in {report}");
     }
     assert_eq!(
@@ -103,37 +71,13 @@ fn a_whole_run_reports_in_json_and_leaves_its_files() {
         (&"simplenet".into(), &24.into())
     );
     assert_eq!(report["data_is_synthetic"], true);
-    assert!(
-        stderr(&output).contains("NOT CIFAR-10"),
-        "{}",
-        stderr(&output)
-    );
     // ⌊0.8·n⌋ of each weight: 450, 2400, 48 000, 10 080 and 840.
     assert_eq!(report["nonzero"], 61_770 - 360 - 1920 - 38_400 - 8064 - 672);
-    for file in [
-        "model.safetensors",
-        "metrics.csv",
-        "sparsity.csv",
-        "scalars.csv",
-        "recipe.toml",
-        "log.txt",
-    ] {
+    for file in ["model.safetensors", "recipe.toml", "log.txt"] {
         assert!(out.join(file).is_file(), "{file} is missing");
     }
-    assert_eq!(
-        fs::read_to_string(out.join("metrics.csv"))
-            .unwrap()
-            .lines()
-            .count(),
-        4
-    );
-    assert_eq!(
-        fs::read_to_string(out.join("sparsity.csv"))
-            .unwrap()
-            .lines()
-            .count(),
-        6
-    );
+    let lines = |file: &str| fs::read_to_string(out.join(file)).unwrap().lines().count();
+    assert_eq!((lines("metrics.csv"), lines("sparsity.csv")), (4, 6));
     // At steps 8, 16 and 24: the epochs end earlier than the ten steps between two reports.
     let scalars = fs::read_to_string(out.join("scalars.csv")).unwrap();
     let rows = |tag: &str| scalars.lines().filter(|line| line.contains(tag)).count();
@@ -141,43 +85,46 @@ fn a_whole_run_reports_in_json_and_leaves_its_files() {
     assert_eq!(rows("sparsity/weights/conv1.weight"), 3);
     assert_eq!(fs::read_dir(out.join("tensorboard")).unwrap().count(), 1);
 
-    let again = run(&[
-        &SMALL[..],
-        &["--out", out.to_str().unwrap(), "--seed", "8"][..2],
-    ]
-    .concat());
+    let again = calcine(&line);
     assert_eq!(
         again.status.code(),
         Some(0),
         "the same run may be asked for again"
     );
-    let other = run(&["--data", "synthetic", "--out", out.to_str().unwrap()]);
-    assert_eq!(other.status.code(), Some(2));
-    assert!(
-        stderr(&other).contains("holds a run already"),
-        "{}",
-        stderr(&other)
-    );
+    let other = refusal(&format!("{line} --min-sparsity 0.5"));
+    assert!(other.contains("holds a run already"), "{other}");
+}
+
+/// The reference run is the same code under its old options.
+#[test]
+fn the_reference_run_is_the_same_run() {
+    let (directory, place) = place();
+    let [new, old] = ["new", "old"].map(|name| format!("{place}/{name}"));
+    let recipe = root().join("recipes/resnet20-agp.toml");
+    let found = report(&small(&new));
+    let expected = report(&format!(
+        "train-cifar --model simplenet --weights none --data synthetic --epochs 3 --batch-size 32 --train-images 256 \
+         --test-images 200 --seed 7 --json --recipe {} --out {old}",
+        recipe.display()
+    ));
+    for key in ["top1", "loss", "nonzero", "steps"] {
+        assert_eq!(found[key], expected[key], "{key}");
+    }
+    assert_same_files(&directory.path().join("new"), &directory.path().join("old"));
 }
 
 #[test]
 fn a_killed_run_resumes_and_ends_in_the_same_bytes() {
-    let directory = tempfile::tempdir().unwrap();
+    let (directory, place) = place();
     let [whole, killed] = ["whole", "killed"].map(|name| directory.path().join(name));
-    let output = run(&[&SMALL[..], &["--out", whole.to_str().unwrap()]].concat());
-    report(&output);
-
-    kill_after(
-        train_cifar(&[&SMALL[..], &["--out", killed.to_str().unwrap()]].concat()),
-        "epoch 0:",
-    );
+    report(&small(&format!("{place}/whole")));
+    kill_after(command(&small(&format!("{place}/killed"))), "epoch 0:");
     assert!(
         !killed.join("report.json").exists(),
         "killed too late to test anything"
     );
-
-    let resumed = run(&["--resume", killed.to_str().unwrap(), "--json"]);
-    assert_eq!(report(&resumed)["steps"], 24);
+    let resumed = report(&format!("train --resume {place}/killed --json"));
+    assert_eq!(resumed["steps"], 24);
     assert_same_files(&killed, &whole);
 }
 
@@ -210,15 +157,14 @@ fn assert_same_files(found: &Path, expected: &Path) {
 /// momentum, masks and schedules follow. Killed at any moment, also around the thinning, it ends in the same bytes.
 #[test]
 fn a_run_that_thins_resumes_and_ends_in_the_same_bytes() {
-    let directory = tempfile::tempdir().unwrap();
-    let recipe = directory.path().join("thin.toml");
-    fs::write(&recipe, THINNING).unwrap();
-    let start = |out: &Path| small_by(&recipe, out);
+    let (directory, place) = place();
+    fs::write(directory.path().join("thin.toml"), THINNING).unwrap();
+    let start = |out: &Path| small_by(&format!("{place}/thin.toml"), out);
     let whole = directory.path().join("whole");
-    let report = report(&start(&whole).output().unwrap());
+    let report = report(&start(&whole));
     let thinned = &report["thinned"];
     let number = |key: &str| thinned[key].as_u64().unwrap();
-    // As in tests/thin.rs: 3, 8, 60 and 42 channels are left.
+    // As in thin.rs: 3, 8, 60 and 42 channels are left.
     assert_eq!(number("macs_before"), 651_720);
     assert_eq!(number("macs"), 251_340);
     assert_eq!(thinned["speed"].as_array().unwrap().len(), 4);
@@ -227,47 +173,43 @@ fn a_run_that_thins_resumes_and_ends_in_the_same_bytes() {
     for file in ["thinned-1.safetensors", "thinned.safetensors"] {
         assert!(whole.join(file).is_file(), "{file} is missing");
     }
-
     for epoch in ["epoch 0:", "epoch 1:"] {
         let out = directory.path().join(epoch[..7].replace(' ', "-"));
-        kill_after(start(&out), epoch);
-        assert!(
-            !out.join("report.json").exists(),
-            "killed too late to test anything"
-        );
-        let resumed = run(&["--resume", out.to_str().unwrap(), "--json"]);
-        self::report(&resumed);
-        assert_same_files(&out, &whole);
+        ends_alike(&start(&out), epoch, &out, &whole);
     }
 }
 
-/// Ranges that follow training, steps that are learned, and the stage that the run is at are all in its checkpoints.
+/// Ranges that follow training, scales that are learned, and the stage that the run is at are all in its checkpoints.
 #[test]
 fn quantization_aware_runs_resume_and_end_in_the_same_bytes() {
-    let directory = tempfile::tempdir().unwrap();
+    let (directory, place) = place();
     for method in ["linear", "lsq"] {
-        let recipe = directory.path().join(format!("{method}.toml"));
         let text = format!(
             "format = 1\n[train]\nepochs = 3\nlr = 0.02\nmomentum = 0.9\n\
              [quantize]\nmethod = \"{method}\"\nweights = 4\nactivations = 4\nimages = 32\n\
              start = 1\nfreeze_ranges = 2\n"
         );
-        fs::write(&recipe, text).unwrap();
-        let start = |out: &Path| small_by(&recipe, out);
+        fs::write(directory.path().join(format!("{method}.toml")), text).unwrap();
+        let start = |out: &Path| small_by(&format!("{place}/{method}.toml"), out);
         let whole = directory.path().join(method);
-        report(&start(&whole).output().unwrap());
+        report(&start(&whole));
         assert!(whole.join("quantized.safetensors").is_file());
         for epoch in ["epoch 0:", "epoch 1:"] {
             let out = directory.path().join(format!("{method}-{}", &epoch[6..7]));
-            kill_after(start(&out), epoch);
-            assert!(
-                !out.join("report.json").exists(),
-                "killed too late to test anything"
-            );
-            report(&run(&["--resume", out.to_str().unwrap(), "--json"]));
-            assert_same_files(&out, &whole);
+            ends_alike(&start(&out), epoch, &out, &whole);
         }
     }
+}
+
+/// Kills a run after this line, resumes it, and compares its files with those of a whole run.
+fn ends_alike(line: &str, epoch: &str, out: &Path, whole: &Path) {
+    kill_after(command(line), epoch);
+    assert!(
+        !out.join("report.json").exists(),
+        "killed too late to test anything"
+    );
+    report(&format!("train --resume {} --json", out.display()));
+    assert_same_files(out, whole);
 }
 
 const THINNING: &str = r#"
@@ -304,109 +246,65 @@ end = 3
 
 #[test]
 fn bad_input_ends_with_one_clear_error_and_code_two() {
-    let directory = tempfile::tempdir().unwrap();
+    let (directory, place) = place();
     let file = |name: &str, text: &str| {
-        let path = directory.path().join(name);
-        fs::write(&path, text).unwrap();
-        path.to_string_lossy().into_owned()
+        fs::write(directory.path().join(name), text).unwrap();
+        format!("{place}/{name}")
     };
-    let nan = file(
-        "nan.toml",
-        "format = 1\n[train]\nmodel = \"simplenet\"\nepochs = 1\nlr = 1e30\n",
-    );
+    let nan = file("nan.toml", "format = 1\n[train]\nepochs = 1\nlr = 1e30\n");
     let typo = file("typo.toml", "format = 1\n[train]\nepochs = 1\nepocks = 2\n");
     let unknown = file(
         "unknown.toml",
         "format = 1\n[train]\nepochs = 1\nlr = 0.1\n[pruner.p]\nparams = [\"conv9.weight\"]\n\
          score = \"magnitude\"\nlevel = 0.5\n[[policy]]\npruner = \"p\"\nepochs = [0]\n",
     );
+    let sound = file("sound.toml", "format = 1\n[train]\nepochs = 1\nlr = 0.01\n");
     let garbage = file("garbage.safetensors", "these are no tensors");
-    let missing = directory
-        .path()
-        .join("missing")
-        .to_string_lossy()
-        .into_owned();
-    let cases: [(&[&str], &[&str]); 9] = [
-        (&["--recipe", &missing], &["missing", "cannot be read"]),
+    let cases: [(String, &[&str]); 8] = [
         (
-            &["--recipe", &typo],
+            format!("--recipe {place}/missing"),
+            &["missing", "cannot be read"],
+        ),
+        (String::new(), &["--recipe"]),
+        (
+            format!("--recipe {typo}"),
             &["typo.toml:4:1", "epocks", "did you mean `epochs`"],
         ),
         (
-            &["--recipe", &unknown],
+            format!("--recipe {unknown}"),
             &["unknown.toml:6:11", "conv9.weight", "nearest: conv1.weight"],
         ),
         (
-            &[
-                "--recipe",
-                &nan,
-                "--weights",
-                "none",
-                "--train-images",
-                "256",
-            ],
+            format!("--recipe {nan} --train-limit 256 --weights none"),
             &["diverged", "loss is"],
         ),
-        (&["--weights", &missing, "--evaluate"], &["missing"]),
         (
-            &["--weights", &garbage, "--evaluate"],
+            format!("--recipe {sound} --weights {garbage}"),
             &["garbage.safetensors"],
         ),
-        (&["--device", "cuba"], &["cuba", "did you mean `cuda`"]),
-        (&["--histograms"], &["--log tensorboard"]),
-        (&["--resume", &missing], &["missing"]),
+        (
+            format!("--recipe {sound} --device cuba"),
+            &["cuba", "did you mean `cuda`"],
+        ),
+        (
+            format!("--recipe {sound} --histograms"),
+            &["--log tensorboard"],
+        ),
     ];
-    for (i, (arguments, expected)) in cases.into_iter().enumerate() {
-        let out = directory
-            .path()
-            .join(format!("out-{i}"))
-            .to_string_lossy()
-            .into_owned();
-        let common: &[&str] = match arguments {
-            ["--resume", ..] => &[],
-            [.., "--evaluate"] => &["--data", "synthetic"],
-            _ => &["--data", "synthetic", "--out", &out],
-        };
-        let output = run(&[arguments, common].concat());
-        let said = stderr(&output);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
-        let errors = said.lines().filter(|line| line.starts_with("error: "));
-        assert_eq!(errors.count(), 1, "{arguments:?}: {said}");
+    for (arguments, expected) in cases {
+        let line = format!("train simplenet {arguments} --data synthetic --out {place}/out");
+        let said = refusal(&line);
         for word in expected {
-            assert!(
-                said.contains(word),
-                "{arguments:?} should say `{word}`: {said}"
-            );
+            assert!(said.contains(word), "{line} should say `{word}`: {said}");
         }
+        drop(fs::remove_dir_all(directory.path().join("out")));
     }
-    let out = directory.path().join("no-data");
-    let data = run(&["--data", &missing, "--out", out.to_str().unwrap()]);
+    assert!(refusal(&format!("train --resume {place}/missing")).contains("missing"));
+    let data = calcine(&format!(
+        "train simplenet --recipe {sound} --data {place}/missing --out {place}/no-data"
+    ));
     assert_eq!(data.status.code(), Some(2), "{}", stderr(&data));
-}
-
-#[test]
-fn the_shipped_recipes_are_sound_and_fit_their_models() {
-    let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
-    let mut files: Vec<_> = fs::read_dir(&recipes)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "toml")
-        })
-        .collect();
-    let short = recipes.join("short");
-    files.extend(
-        fs::read_dir(short)
-            .unwrap()
-            .map(|entry| entry.unwrap().path()),
-    );
-    files.sort();
-    assert!(files.len() >= 20);
-    let output = Command::new(env!("CARGO_BIN_EXE_calcine"))
-        .args(["recipe", "check"])
-        .args(&files)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", stderr(&output));
+    refusal(&format!(
+        "train simplenet --recipe {sound} --mean 0.5,0.5 --std 1,1,1"
+    ));
 }

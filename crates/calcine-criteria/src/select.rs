@@ -25,7 +25,7 @@ pub use threshold::Threshold;
 
 use burn::tensor::{Bool, Tensor};
 
-use crate::Scores;
+use crate::score::Scores;
 
 /// The units of one parameter, up for selection.
 #[derive(Debug, Clone)]

@@ -2,20 +2,11 @@ use calcine_recipe::{Recipe, RecipeError};
 
 use crate::node;
 use crate::notes::{Found, Notes, Warning};
+use crate::options::Options;
 use crate::plan::{Piece, Plan, RATE};
 use crate::scalar;
 use crate::schedule::Schedule;
 use crate::text::{Text, float, quoted};
-
-/// What a schedule does not say.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Epochs of the run. If absent, the end of the last pruner's or regularizer's policy, and Distiller's
-    /// default of 90 at least.
-    pub epochs: Option<u64>,
-    /// The reference model that the recipe is for.
-    pub model: Option<String>,
-}
 
 /// A recipe, and what it does otherwise than the schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use super::node::{Map, Node, Value};
-use super::notes::Notes;
 use crate::node::At;
+use crate::node::{Map, Node, Value};
+use crate::notes::Notes;
 use calcine_names::suggest;
 
 /// A map being read. Keys that nobody asked for are unknown.

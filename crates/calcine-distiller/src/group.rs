@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use calcine_fold::Granularity;
 
-use super::fields::Fields;
-use super::notes::Notes;
+use crate::fields::Fields;
 use crate::node::At;
+use crate::notes::Notes;
 use calcine_names::suggest;
 
 /// What a linear layer's words mean, which depends on who reads them.

@@ -67,6 +67,7 @@ mod fields;
 mod group;
 mod node;
 mod notes;
+mod options;
 mod plan;
 mod policy;
 mod pruner;
@@ -76,5 +77,6 @@ mod scalar;
 mod schedule;
 mod text;
 
-pub use convert::{Converted, Options, convert};
+pub use convert::{Converted, convert};
 pub use notes::Warning;
+pub use options::Options;

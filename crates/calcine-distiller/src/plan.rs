@@ -4,15 +4,18 @@ use std::ops::Range;
 
 use calcine_schedule::Window;
 
-use super::convert::Options;
-use super::node::{Node, Value};
-use super::notes::Notes;
-use super::policy::{self, Hold};
-use super::pruner::{self, Pruner};
-use super::rate::{self, Rate};
+use super::policy;
+use super::pruner;
+use super::rate;
 use super::regularizer;
-use super::schedule::{Instance, Kind, Policy, Schedule};
-use super::text::{Entry, Table};
+use crate::node::{Node, Value};
+use crate::notes::Notes;
+use crate::options::Options;
+use crate::policy::Hold;
+use crate::pruner::Pruner;
+use crate::rate::Rate;
+use crate::schedule::{Instance, Kind, Policy, Schedule};
+use crate::text::{Entry, Table};
 
 /// Epochs of a run in Distiller, unless its command line says otherwise.
 const EPOCHS: u64 = 90;

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use calcine_schedule::Window;
 
-use super::node::{Node, Value};
-use super::notes::Notes;
-use super::pruner::Variant;
-use super::schedule::Policy;
-use super::text::Entry;
+use crate::node::{Node, Value};
+use crate::notes::Notes;
+use crate::pruner::Variant;
+use crate::schedule::Policy;
+use crate::text::Entry;
 
 /// How a pruning policy's masks hold weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,10 +2,10 @@
 
 use calcine_schedule::Window;
 
-use super::fields::Fields;
-use super::schedule::Instance;
-use super::text::{Entry, Table, float};
+use crate::fields::Fields;
 use crate::node::At;
+use crate::schedule::Instance;
+use crate::text::{Entry, Table, float};
 use calcine_names::suggest;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

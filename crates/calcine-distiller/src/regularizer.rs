@@ -2,11 +2,11 @@
 
 use calcine_fold::Granularity;
 
-use super::fields::Fields;
-use super::pruner::{Regime, named_by_granularity, regimes, warn_of_means};
-use super::schedule::Instance;
-use super::text::{Entry, Table, float};
+use crate::fields::Fields;
 use crate::node::At;
+use crate::pruner::regime::{Regime, named_by_granularity, regimes, warn_of_means};
+use crate::schedule::Instance;
+use crate::text::{Entry, Table, float};
 use calcine_names::suggest;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

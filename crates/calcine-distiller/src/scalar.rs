@@ -1,7 +1,7 @@
 //! Plain scalars as PyYAML reads them: YAML 1.1, which Distiller's schedules were written for.
 
-use super::node::{Node, Value};
-use super::notes::Notes;
+use crate::node::{Node, Value};
+use crate::notes::Notes;
 
 /// Gives each plain scalar its meaning in YAML 1.1, and says where another one may have been meant.
 pub(crate) fn reread(node: &mut Node, yaml: &str, notes: &Notes) {

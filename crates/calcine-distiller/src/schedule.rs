@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use calcine_schedule::Window;
 
-use super::fields::Fields;
-use super::node::{Map, Node};
-use super::notes::Notes;
+use crate::fields::Fields;
 use crate::node::At;
+use crate::node::{Map, Node};
+use crate::notes::Notes;
 use calcine_names::suggest;
 
 /// What a policy may refer to.

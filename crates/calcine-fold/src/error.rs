@@ -1,4 +1,4 @@
-use crate::Granularity;
+use crate::granularity::Granularity;
 
 /// A granularity that a weight of this shape does not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

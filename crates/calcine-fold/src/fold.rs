@@ -1,9 +1,11 @@
 use burn::tensor::kind::Basic;
 use burn::tensor::{Bool, Tensor};
 
+use crate::error::FoldError;
+use crate::granularity::Granularity;
+use crate::layout::Layout;
 use crate::shuffle::Shuffle;
 use crate::spread::Spread;
-use crate::{FoldError, Granularity, Layout};
 
 /// A [`Granularity`] and a [`Layout`] bound to a shape: a weight there and back as rows of units.
 ///

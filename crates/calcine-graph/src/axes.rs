@@ -1,7 +1,10 @@
+mod block;
+mod collect;
 mod convolution;
 mod follow;
 mod group;
 mod labels;
+mod norm_features;
 mod places;
 mod reason;
 mod reshape;
@@ -13,10 +16,12 @@ use std::collections::HashMap;
 
 pub use group::{Group, Member, Role, Unit, UnitId};
 pub(crate) use labels::Span;
+pub use norm_features::NormFeatures;
 pub use reason::Reason;
 pub(crate) use reshape::{Run, runs};
 
-use crate::{Graph, GraphError, ValueId};
+use crate::error::GraphError;
+use crate::graph::{Graph, ValueId};
 use labels::Labels;
 use walk::Walk;
 
@@ -64,19 +69,6 @@ pub struct Axes {
     parameters: HashMap<String, ValueId>,
     roles: HashMap<(ValueId, usize), Role>,
     names: Vec<String>,
-}
-
-/// Whether features go that a layer norm or an RMS norm, or another mean, is taken over.
-///
-/// A norm over fewer features is another norm, even if those that went were zero: its mean and its variance are those
-/// of the features that are left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum NormFeatures {
-    /// They stay, so that what is left computes the same.
-    #[default]
-    Pinned,
-    /// They can go, for networks that train on.
-    Removable,
 }
 
 impl Graph {
@@ -217,7 +209,7 @@ impl Axes {
             .filter_map(|label| walk.labels.settled_pin(label))
             .map(|number| (number, walk.reason(number)))
             .collect();
-        let (groups, roots) = group::collect(&walk);
+        let (groups, roots) = collect::collect(&walk);
         let units = roots.iter().enumerate().flat_map(|(group, roots)| {
             let ids = roots.iter().enumerate();
             ids.map(move |(unit, &root)| (root, UnitId { group, unit }))

@@ -1,7 +1,9 @@
 use std::collections::HashSet;
 
+use crate::error::GraphError;
+use crate::graph::{Graph, Node, Source, ValueId};
 use crate::infer::{Misfit, Tensor, fits};
-use crate::{Graph, GraphError, Node, Op, Source, ValueId};
+use crate::op::Op;
 
 /// The most elements of a tensor.
 const MOST_ELEMENTS: usize = 1 << 48;

@@ -2,7 +2,9 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use crate::{Convolution, Graph, GraphError, Node, Op, Pool, Source, ValueId};
+use crate::error::GraphError;
+use crate::graph::{Graph, Node, Source, ValueId};
+use crate::op::{Convolution, Op, Pool};
 
 /// What one node computes for one sample, or a batch.
 ///

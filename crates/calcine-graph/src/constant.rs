@@ -6,7 +6,7 @@ mod moves;
 mod stored;
 mod transfer;
 
-use crate::{Graph, ValueId};
+use crate::graph::{Graph, ValueId};
 
 pub use stored::Stored;
 
@@ -133,8 +133,8 @@ impl Graph {
     ///
     /// If the node is not of this graph, or has no such operand.
     #[must_use]
-    pub fn read_axes(&self, node: &crate::Node, operand: usize) -> Vec<usize> {
-        use crate::Op;
+    pub fn read_axes(&self, node: &crate::graph::Node, operand: usize) -> Vec<usize> {
+        use crate::op::Op;
         let x = node.inputs[operand];
         let rank = self.value(x).shape.len();
         match (&node.op, operand) {
@@ -160,7 +160,7 @@ impl Graph {
     }
 
     /// Whether each filter of a convolution reads one channel only.
-    fn is_channelwise(&self, node: &crate::Node) -> bool {
+    fn is_channelwise(&self, node: &crate::graph::Node) -> bool {
         let depth = self.value(node.inputs[1]).shape.get(1);
         depth.is_some_and(|depth| depth.at(1) == 1) && self.value(node.inputs[0]).shape[1].at(1) > 1
     }
@@ -168,21 +168,21 @@ impl Graph {
     /// Whether a layer can give a constant to each of its outputs: it has no bias yet, or one of its own, which is
     /// not computed and which no other node reads.
     #[must_use]
-    pub fn can_shift_bias(&self, node: &crate::Node) -> bool {
+    pub fn can_shift_bias(&self, node: &crate::graph::Node) -> bool {
         let Some(&bias) = node.inputs.get(2) else {
             return self.parameter_behind(node.inputs[1]).is_some();
         };
         let uses = self.nodes.iter().flat_map(|node| &node.inputs);
-        self.value(bias).source == crate::Source::Parameter
+        self.value(bias).source == crate::graph::Source::Parameter
             && uses.filter(|&&id| id == bias).count() == 1
     }
 
     /// The parameter that a tensor is, or is a rearrangement of: turned, cast, in another shape, scaled by a number.
     #[must_use]
     pub fn parameter_behind(&self, id: ValueId) -> Option<ValueId> {
-        use crate::Op;
+        use crate::op::Op;
         let Some(node) = self.producer(id) else {
-            return (self.value(id).source == crate::Source::Parameter).then_some(id);
+            return (self.value(id).source == crate::graph::Source::Parameter).then_some(id);
         };
         match node.op {
             Op::Permute(_) | Op::Cast | Op::Reshape | Op::Scalar(..) | Op::Expand => {

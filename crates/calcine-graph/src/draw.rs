@@ -5,7 +5,8 @@ mod svg;
 
 use std::collections::BTreeMap;
 
-use crate::{Graph, GraphError};
+use crate::error::GraphError;
+use crate::graph::Graph;
 
 /// How much of a network a drawing shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Extent, Op};
+use crate::extent::Extent;
+use crate::op::Op;
 
 /// A tensor of a graph, by its position in [`Graph::values`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! The shape and kind of what an operation makes, from those of its operands.
 
-use crate::{Arithmetic, Convolution, ElementKind, Map, Op, Padding, Pool, Range};
+use crate::graph::ElementKind;
+use crate::op::{Arithmetic, Convolution, Map, Op, Padding, Pool, Range};
 
 /// A tensor for one size of the batch.
 #[derive(Debug, Clone, Copy)]
@@ -551,7 +552,7 @@ fn padded(x: &[usize], padding: &[[usize; 2]], with: Padding) -> Result<Vec<usiz
 }
 
 fn cut(range: &Range, size: usize, batch: usize) -> Result<usize, String> {
-    let of = |extent: crate::Extent| {
+    let of = |extent: crate::extent::Extent| {
         let grown = extent.per_sample.checked_mul(batch);
         grown.and_then(|grown| grown.checked_add(extent.fixed))
     };

@@ -1,4 +1,5 @@
-use crate::{Graph, Node, Op, Source, ValueId};
+use crate::graph::{Graph, Node, Source, ValueId};
+use crate::op::Op;
 
 impl Graph {
     /// The nearest layers that a node's operands come from, in running order; none for an unknown name.

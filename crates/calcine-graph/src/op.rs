@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Extent;
+use crate::extent::Extent;
 
 /// What a node computes.
 ///

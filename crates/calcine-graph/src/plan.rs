@@ -13,7 +13,7 @@ pub use cut::Cut;
 pub use error::PlanError;
 pub use pick::weakest;
 
-use crate::{Axes, UnitId};
+use crate::axes::{Axes, UnitId};
 
 /// What is removed from a network, by the paths of its parameters.
 ///

@@ -5,7 +5,7 @@ use calcine_params::Inventory;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::Masks;
+use crate::masks::Masks;
 
 /// Masks that a file does not hold, or that do not fit the model.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,8 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-use crate::{Edit, Parameter};
+use crate::edit::Edit;
+use crate::parameter::Parameter;
 
 /// The gradients of chosen parameters, flattened, in the order asked for; `None` where there is none.
 #[must_use]

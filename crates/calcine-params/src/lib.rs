@@ -57,6 +57,7 @@ mod gradients;
 mod groups;
 mod inventory;
 mod norm;
+mod parameter;
 mod read;
 mod replace;
 mod settings;
@@ -70,8 +71,9 @@ pub use frozen::frozen;
 #[cfg(feature = "gradients")]
 pub use gradients::{edit_gradients, flat_gradients};
 pub use groups::Groups;
-pub use inventory::{Inventory, Parameter, Role};
+pub use inventory::Inventory;
 pub use norm::Norm;
+pub use parameter::{Parameter, Role};
 pub use read::flat;
 pub use replace::replace;
 pub use unknown::UnknownParameter;

@@ -1,4 +1,5 @@
-use crate::{Inventory, Parameter, Role};
+use crate::inventory::Inventory;
+use crate::parameter::{Parameter, Role};
 
 /// The parameters of a batch norm.
 ///

@@ -1,7 +1,7 @@
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 
-use crate::{Parameter, Role};
+use crate::parameter::{Parameter, Role};
 
 /// The values of chosen parameters, flattened, outside autodiff, in the order asked for.
 ///

@@ -3,8 +3,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use burn::module::{Module, ParamId};
 use burn::tensor::Tensor;
 
+use crate::edit::{Edit, edit};
+use crate::inventory::Inventory;
+use crate::parameter::Role;
 use crate::read::settle;
-use crate::{Edit, Inventory, Role, edit};
 
 /// Puts flat tensors in the place of stored values, and keeps how the parameters train.
 ///

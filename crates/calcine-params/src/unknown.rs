@@ -1,6 +1,6 @@
 use calcine_names::{Pattern, similarity};
 
-use crate::inventory::Parameter;
+use crate::parameter::Parameter;
 
 /// How many similar paths an error offers.
 const NEAREST: usize = 3;

@@ -5,9 +5,11 @@ use burn::module::Module;
 use calcine_graph::{Graph, Row};
 use serde::Serialize;
 
+use crate::error::ComputeError;
+use crate::sheet::Sheet;
 use crate::sheet::{joined, thousands, tuple, wrapped};
+use crate::stored::StoredBytes;
 use crate::weights::{Count, Weights};
-use crate::{ComputeError, Sheet, StoredBytes};
 
 /// What a network computes and keeps, layer by layer, with the zeros of its weights taken into account.
 ///

@@ -6,7 +6,7 @@ use burn::tensor::{Bool, Int, Tensor};
 use calcine_params::{Inventory, Parameter};
 use serde::Serialize;
 
-use crate::Sheet;
+use crate::sheet::Sheet;
 use crate::sheet::{joined, thousands, tuple};
 
 /// The modules of a model as a tree, with their parameters and shapes.

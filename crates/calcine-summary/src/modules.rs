@@ -3,7 +3,7 @@ use std::fmt;
 use calcine_graph::{Graph, GraphError};
 use serde::Serialize;
 
-use crate::Sheet;
+use crate::sheet::Sheet;
 
 /// Every layer and operation of a network, by name and type, in running order.
 ///

@@ -7,7 +7,7 @@ use calcine_params::{Inventory, Parameter, Role, flat};
 use calcine_sparsity::{Share, moments, nonzero, nonzero_units};
 use serde::Serialize;
 
-use crate::Sheet;
+use crate::sheet::Sheet;
 use crate::sheet::{joined, tuple, wrapped};
 
 /// The sparsity of every weight of a model.

@@ -5,7 +5,8 @@ use burn::tensor::{Tensor, TensorData, Transaction};
 use calcine_params::{Inventory, Parameter, flat};
 use calcine_sparsity::nonzero;
 
-use crate::{ComputeError, StoredBytes};
+use crate::error::ComputeError;
+use crate::stored::StoredBytes;
 
 /// The size and the non-zeros of one weight.
 #[derive(Debug, Clone, Copy)]

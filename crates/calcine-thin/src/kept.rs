@@ -3,10 +3,11 @@
 use calcine_graph::{Axes, Graph, Role, UnitId};
 use calcine_trace::Network;
 
+use crate::ThinError;
 use crate::host::Host;
+use crate::options::ThinOptions;
 use crate::report::Kept;
 use crate::survey::{Survey, survey};
-use crate::{ThinError, ThinOptions};
 
 const LAST: &str = "it is the last one: something has to stay";
 const PART: &str = "it goes only with others that are not zero";

@@ -57,6 +57,7 @@ mod host;
 mod in_place;
 mod kept;
 mod measure;
+mod options;
 mod report;
 mod survey;
 mod thin;
@@ -67,8 +68,9 @@ pub use carry::apply;
 pub use choose::{Aggregation, ChannelSelection};
 pub use in_place::in_place;
 pub use kept::zeros_that_stay;
+pub use options::{PaddingEffect, ThinOptions};
 pub use report::{Difference, Folded, Into, Kept, NarrowedNorm, Removed, Size, ThinningReport};
-pub use thin::{PaddingEffect, ThinOptions, Thinned, thin, thin_with};
+pub use thin::{Thinned, thin, thin_with};
 pub use zero_out::zero_out_channels;
 
 /// Why a network cannot be thinned.

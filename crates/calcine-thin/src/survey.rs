@@ -8,7 +8,7 @@ use calcine_graph::{
 };
 
 use crate::host::Host;
-use crate::{PaddingEffect, ThinOptions};
+use crate::options::{PaddingEffect, ThinOptions};
 
 /// The units that nothing downstream needs, and what their removal takes from the layers that read them.
 #[derive(Debug, Default)]

@@ -4,11 +4,12 @@ use burn::backend::ir::{TensorId, TensorIr};
 use burn::tensor::{DType, TensorData};
 use calcine_graph::{ElementKind, Extent, Graph, Node, Op, Range, Source, Value, ValueId};
 
+use crate::error::{TraceError, Untraceable};
 use crate::naming::{layer_of, name};
 use crate::record::Recording;
-use crate::steps::{Step, steps};
+use crate::step::Step;
+use crate::steps::steps;
 use crate::tensor::MAX_RANK;
-use crate::{TraceError, Untraceable};
 
 /// A graph, and the values of its constants.
 pub(crate) struct Assembled {

@@ -4,9 +4,10 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use calcine_graph::ElementKind;
 
+use crate::error::TraceError;
+use crate::network::Network;
 use crate::record::attempt;
 use crate::tensor::{AnyTensor, Tensors, with_rank};
-use crate::{Network, TraceError};
 
 /// How far outputs may be apart, as a share of the largest one: devices choose other kernels for other shapes.
 const SHARE: f64 = 1e-3;

@@ -6,8 +6,7 @@ use burn::backend::ir::{
 };
 use calcine_graph::{Map, Op, Range, Reduction};
 
-use crate::lower::range;
-use crate::steps::{Ids, Step};
+use crate::step::{Ids, Step, range};
 
 /// The steps that together compute what a recorded operation computes; `None` for any other operation.
 ///

@@ -9,9 +9,10 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use crate::error::RewriteError;
 use crate::leaf::{Held, Leaf, Leaves, Step, joined, path};
+use crate::network::Network;
 use crate::tensor::{AnyTensor, with_rank};
-use crate::{Network, RewriteError};
 
 /// The key of the network's description in the file's metadata.
 const KEY: &str = "calcine.network";

@@ -7,8 +7,8 @@ use burn::nn::BatchNorm;
 use burn::tensor::{Device, Tensor};
 use calcine_graph::ElementKind;
 
+use crate::error::{RewriteError, TraceError};
 use crate::tensor::AnyTensor;
-use crate::{RewriteError, TraceError};
 
 /// One element of a path, with the type of the module that it is a field of.
 pub(crate) type Step = (String, String);

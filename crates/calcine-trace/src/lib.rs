@@ -49,6 +49,7 @@ mod naming;
 mod network;
 mod record;
 mod run;
+mod step;
 mod steps;
 mod stored;
 mod tensor;
@@ -62,8 +63,8 @@ pub use calcine_graph as graph;
 pub use error::{ForwardError, RewriteError, TraceError, Untraceable};
 pub use file::NetworkFileError;
 pub use leaf::Added;
-pub use network::{Network, Which, batch_size};
-pub use run::try_compute;
+pub use network::{Network, Which};
+pub use run::{batch_size, try_compute};
 pub use tensor::{AnyTensor, Tensors};
 
 /// Records what `forward` does to the sample, as a network with the model's parameters.

@@ -7,12 +7,11 @@ use burn::backend::ir::{
 };
 use burn::tensor::Slice;
 use calcine_graph::{
-    Arithmetic, Comparison, Convolution, Extent, Interpolation, Map, Op, Padding, Pool, Range,
-    Reduction,
+    Arithmetic, Comparison, Convolution, Interpolation, Map, Op, Padding, Pool, Range, Reduction,
 };
 
 use crate::compose::composed;
-use crate::steps::{Ids, Step};
+use crate::step::{Ids, Step, range};
 
 /// Why an operation has no counterpart, in words that end a sentence.
 pub(crate) type Reason = String;
@@ -127,19 +126,6 @@ fn lower_base(operation: &BaseOperationIr) -> Result {
             done(op, [&x.lhs], &x.out)
         }
         other => unknown(other),
-    }
-}
-
-/// Burn counts from the end where a position is negative.
-pub(crate) fn range(slice: &Slice, length: usize) -> Range {
-    let position = |at: isize| match usize::try_from(at) {
-        Ok(at) => at.min(length),
-        Err(_) => length.saturating_sub(at.unsigned_abs()),
-    };
-    Range {
-        start: Extent::fixed(position(slice.start)),
-        end: Extent::fixed(slice.end.map_or(length, position)),
-        step: slice.step,
     }
 }
 

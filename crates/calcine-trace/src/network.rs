@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor};
 use burn::tensor::Device;
-use calcine_graph::{ElementKind, Graph, Node, Op, Source, ValueId};
+use calcine_graph::{ElementKind, Graph, Op, Source, ValueId};
 
+use crate::error::RewriteError;
 use crate::leaf::{Added, Held, Leaf, Leaves, Part};
 use crate::record::caught;
-use crate::run::Pass;
-use crate::tensor::{AnyTensor, MAX_RANK, Tensors};
-use crate::{ForwardError, RewriteError};
+use crate::tensor::{AnyTensor, MAX_RANK};
 
 /// A traced model: its graph, and its parameters under the model's own paths.
 ///
@@ -103,52 +102,6 @@ impl Network {
     #[must_use]
     pub fn graph(&self) -> &Graph {
         &self.graph
-    }
-
-    /// What the model computes. On the tape if the network is on an autodiff device, where batch norms
-    /// also use and update statistics of the batch, as in the model.
-    ///
-    /// The device is not read.
-    ///
-    /// # Panics
-    ///
-    /// If the inputs or the outputs do not fit; [`try_forward`](Self::try_forward) returns an error.
-    pub fn forward<I: Tensors, O: Tensors>(&self, inputs: I) -> O {
-        match self.try_forward(inputs) {
-            Ok(outputs) => outputs,
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    /// As [`forward`](Self::forward), with an error for tensors that do not fit.
-    ///
-    /// # Errors
-    ///
-    /// If number, kind or shape of the inputs are others than the model's, if an operation cannot be computed, or if other
-    /// outputs are asked for.
-    pub fn try_forward<I: Tensors, O: Tensors>(&self, inputs: I) -> Result<O, ForwardError> {
-        let outputs = self.run(inputs.into_any(), &mut |_, tensor| tensor)?;
-        let given = outputs.iter().map(describe).collect::<Vec<_>>().join(", ");
-        O::from_any(outputs).ok_or_else(|| ForwardError::Outputs {
-            given,
-            asked: O::expected(),
-        })
-    }
-
-    /// A pass in which every node's result goes through a function, which may look at it, keep it, or
-    /// give another of the same shape and kind in its place.
-    ///
-    /// # Errors
-    ///
-    /// If number, kind or shape of the inputs are others than the model's, or if an operation cannot be computed, as a look-up
-    /// beyond the end of a table. A panic of `observe` is not caught.
-    pub fn run(
-        &self,
-        inputs: Vec<AnyTensor>,
-        observe: &mut dyn FnMut(&Node, AnyTensor) -> AnyTensor,
-    ) -> Result<Vec<AnyTensor>, ForwardError> {
-        let batch = batch_size(&self.graph, &inputs)?;
-        Pass::new(self, inputs, batch).run(observe)
     }
 
     /// The tensor of a parameter or constant of the graph; `None` for any other value. Nothing is read.
@@ -313,49 +266,6 @@ impl Network {
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
-}
-
-/// How many samples a batch has, if it fits the inputs of a graph: as many tensors, of the same kinds and shapes, all of
-/// equally many samples, and of at least one. What runs a graph checks its inputs by this.
-///
-/// # Errors
-///
-/// If it does not fit; with the input's name, and what would fit.
-pub fn batch_size(graph: &Graph, inputs: &[AnyTensor]) -> Result<usize, ForwardError> {
-    if inputs.len() != graph.inputs.len() {
-        return Err(ForwardError::Inputs {
-            expected: graph.inputs.len(),
-            given: inputs.len(),
-        });
-    }
-    let mut batch = None;
-    for (&id, given) in graph.inputs.iter().zip(inputs) {
-        let value = graph.value(id);
-        let shape = given.shape();
-        let mut fits = given.kind() == value.kind && shape.len() == value.shape.len();
-        for (&length, extent) in shape.iter().zip(&value.shape) {
-            if extent.is_fixed() {
-                fits &= length == extent.fixed;
-                continue;
-            }
-            let samples = length.saturating_sub(extent.fixed) / extent.per_sample;
-            fits &= extent.at(samples) == length && samples > 0;
-            fits &= *batch.get_or_insert(samples) == samples;
-        }
-        if !fits {
-            let axes: Vec<String> = value.shape.iter().map(ToString::to_string).collect();
-            return Err(ForwardError::Input {
-                input: value.name.clone(),
-                given: describe(given),
-                expected: format!("{:?} [{}]", value.kind, axes.join(", ")),
-            });
-        }
-    }
-    Ok(batch.unwrap_or(1))
-}
-
-fn describe(tensor: &AnyTensor) -> String {
-    format!("{:?} {:?}", tensor.kind(), tensor.shape())
 }
 
 impl Module for Network {

@@ -6,7 +6,7 @@ use burn::backend::ir::{OperationIr, TensorId, TensorIr};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::TraceError;
+use crate::error::TraceError;
 use crate::tensor::{AnyTensor, Tensors, with_kind, with_rank};
 
 /// One forward pass as Burn's capture device saw it.

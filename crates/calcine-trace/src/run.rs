@@ -1,12 +1,13 @@
 use burn::module::Module;
 use burn::tensor::Device;
-use calcine_graph::{Node, Source, ValueId};
+use calcine_graph::{Graph, Node, Source, ValueId};
 
 use crate::apply::apply;
+use crate::error::ForwardError;
 use crate::leaf::Held;
+use crate::network::Network;
 use crate::record::caught;
-use crate::tensor::{AnyTensor, with_rank};
-use crate::{ForwardError, Network};
+use crate::tensor::{AnyTensor, Tensors, with_rank};
 
 /// What the function computes for a node, or an error that names the node if Burn panics on the values that it is given, as
 /// on an index beyond a table: Burn's operations have no other way to say so.
@@ -21,8 +22,99 @@ pub fn try_compute<T>(node: &Node, compute: impl FnOnce() -> T) -> Result<T, For
     })
 }
 
+impl Network {
+    /// What the model computes. On the tape if the network is on an autodiff device, where batch norms
+    /// also use and update statistics of the batch, as in the model.
+    ///
+    /// The device is not read.
+    ///
+    /// # Panics
+    ///
+    /// If the inputs or the outputs do not fit; [`try_forward`](Self::try_forward) returns an error.
+    pub fn forward<I: Tensors, O: Tensors>(&self, inputs: I) -> O {
+        match self.try_forward(inputs) {
+            Ok(outputs) => outputs,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// As [`forward`](Self::forward), with an error for tensors that do not fit.
+    ///
+    /// # Errors
+    ///
+    /// If number, kind or shape of the inputs are others than the model's, if an operation cannot be computed, or if other
+    /// outputs are asked for.
+    pub fn try_forward<I: Tensors, O: Tensors>(&self, inputs: I) -> Result<O, ForwardError> {
+        let outputs = self.run(inputs.into_any(), &mut |_, tensor| tensor)?;
+        let given = outputs.iter().map(describe).collect::<Vec<_>>().join(", ");
+        O::from_any(outputs).ok_or_else(|| ForwardError::Outputs {
+            given,
+            asked: O::expected(),
+        })
+    }
+
+    /// A pass in which every node's result goes through a function, which may look at it, keep it, or
+    /// give another of the same shape and kind in its place.
+    ///
+    /// # Errors
+    ///
+    /// If number, kind or shape of the inputs are others than the model's, or if an operation cannot be computed, as a look-up
+    /// beyond the end of a table. A panic of `observe` is not caught.
+    pub fn run(
+        &self,
+        inputs: Vec<AnyTensor>,
+        observe: &mut dyn FnMut(&Node, AnyTensor) -> AnyTensor,
+    ) -> Result<Vec<AnyTensor>, ForwardError> {
+        let batch = batch_size(&self.graph, &inputs)?;
+        Pass::new(self, inputs, batch).run(observe)
+    }
+}
+
+/// How many samples a batch has, if it fits the inputs of a graph: as many tensors, of the same kinds and shapes, all of
+/// equally many samples, and of at least one. What runs a graph checks its inputs by this.
+///
+/// # Errors
+///
+/// If it does not fit; with the input's name, and what would fit.
+pub fn batch_size(graph: &Graph, inputs: &[AnyTensor]) -> Result<usize, ForwardError> {
+    if inputs.len() != graph.inputs.len() {
+        return Err(ForwardError::Inputs {
+            expected: graph.inputs.len(),
+            given: inputs.len(),
+        });
+    }
+    let mut batch = None;
+    for (&id, given) in graph.inputs.iter().zip(inputs) {
+        let value = graph.value(id);
+        let shape = given.shape();
+        let mut fits = given.kind() == value.kind && shape.len() == value.shape.len();
+        for (&length, extent) in shape.iter().zip(&value.shape) {
+            if extent.is_fixed() {
+                fits &= length == extent.fixed;
+                continue;
+            }
+            let samples = length.saturating_sub(extent.fixed) / extent.per_sample;
+            fits &= extent.at(samples) == length && samples > 0;
+            fits &= *batch.get_or_insert(samples) == samples;
+        }
+        if !fits {
+            let axes: Vec<String> = value.shape.iter().map(ToString::to_string).collect();
+            return Err(ForwardError::Input {
+                input: value.name.clone(),
+                given: describe(given),
+                expected: format!("{:?} [{}]", value.kind, axes.join(", ")),
+            });
+        }
+    }
+    Ok(batch.unwrap_or(1))
+}
+
+fn describe(tensor: &AnyTensor) -> String {
+    format!("{:?} {:?}", tensor.kind(), tensor.shape())
+}
+
 /// One forward pass.
-pub(crate) struct Pass<'a> {
+struct Pass<'a> {
     network: &'a Network,
     batch: usize,
     /// Where tensors that are made of nothing are put.
@@ -34,7 +126,7 @@ pub(crate) struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    pub(crate) fn new(network: &'a Network, inputs: Vec<AnyTensor>, batch: usize) -> Self {
+    fn new(network: &'a Network, inputs: Vec<AnyTensor>, batch: usize) -> Self {
         let device = inputs.first().map(AnyTensor::device);
         let device = device.or_else(|| network.devices().into_iter().next());
         let mut values = vec![None; network.graph.values.len()];
@@ -50,7 +142,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    pub(crate) fn run(
+    fn run(
         mut self,
         observe: &mut dyn FnMut(&Node, AnyTensor) -> AnyTensor,
     ) -> Result<Vec<AnyTensor>, ForwardError> {

@@ -1,49 +1,12 @@
 use std::collections::{HashMap, HashSet};
 
 use burn::backend::ir::{OperationIr, TensorId, TensorIr};
-use burn::tensor::DType;
 use calcine_graph::{Arithmetic, Op};
 
+use crate::error::{TraceError, Untraceable};
 use crate::lower::lower;
 use crate::record::Recording;
-use crate::{TraceError, Untraceable};
-
-/// An operation of one recording, in the graph's terms.
-#[derive(Debug, Clone)]
-pub(crate) struct Step {
-    pub(crate) op: Op,
-    pub(crate) inputs: Vec<TensorIr>,
-    pub(crate) output: TensorIr,
-}
-
-impl Step {
-    pub(crate) fn of<'a>(
-        op: Op,
-        inputs: impl IntoIterator<Item = &'a TensorIr>,
-        output: &TensorIr,
-    ) -> Self {
-        Self {
-            op,
-            inputs: inputs.into_iter().cloned().collect(),
-            output: output.clone(),
-        }
-    }
-}
-
-/// Ids of tensors that stand between the steps of one recorded operation, counted down from the largest number: Burn
-/// counts up.
-pub(crate) struct Ids(u64);
-
-impl Ids {
-    pub(crate) const fn new() -> Self {
-        Self(u64::MAX)
-    }
-
-    pub(crate) fn tensor(&mut self, shape: Vec<usize>, dtype: DType) -> TensorIr {
-        self.0 -= 1;
-        TensorIr::uninit(TensorId::new(self.0), shape.into(), dtype)
-    }
-}
+use crate::step::{Ids, Step};
 
 /// What is known of a recorded operation.
 struct Met {

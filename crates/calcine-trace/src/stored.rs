@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use calcine_graph::{ElementKind, Graph, Op, Source, Value, ValueId};
 
-use crate::Network;
 use crate::leaf::{Held, Leaf};
+use crate::network::Network;
 
 impl Network {
     /// The same network with a parameter in place of each weight and bias that its layers compute from parameters and constants alone: of

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::files::has_extension;
-use super::{Problem, Workspace};
+use super::problem::Problem;
+use super::workspace::Workspace;
 
 /// A link within the repository leads somewhere.
 pub(super) fn relative_links(workspace: &Workspace) -> Vec<Problem> {

@@ -2,7 +2,8 @@
 
 use cargo_metadata::{Dependency, Package};
 
-use super::{Problem, Workspace};
+use super::problem::Problem;
+use super::workspace::Workspace;
 
 /// One version of Burn, and only the features somebody asked for.
 pub(super) fn burn_is_pinned(workspace: &Workspace) -> Vec<Problem> {

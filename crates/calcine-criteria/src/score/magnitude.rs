@@ -1,6 +1,8 @@
 use burn::tensor::Tensor;
 
-use super::{Evidence, Norm, Score, Scores};
+use super::norm::Norm;
+use super::scores::Scores;
+use super::{Evidence, Score};
 
 /// The magnitude of a weight; of a unit of several, their mean magnitude.
 ///

@@ -3,7 +3,7 @@ use rand::RngExt;
 use rand_distr::StandardNormal;
 
 use super::{Evidence, Needs, Score};
-use crate::stream;
+use crate::stream::stream;
 
 /// Another score, with noise in its ranking now and then.
 ///

@@ -1,6 +1,7 @@
 use burn::tensor::Tensor;
 
-use super::{Evidence, Join, Score, Scores};
+use super::scores::Scores;
+use super::{Evidence, Join, Score};
 
 /// A norm of each unit.
 ///

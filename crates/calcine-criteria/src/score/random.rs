@@ -2,7 +2,7 @@ use burn::tensor::{Tensor, TensorData};
 use rand::RngExt;
 
 use super::{Evidence, Score};
-use crate::stream;
+use crate::stream::stream;
 
 /// Random scores: the baseline every criterion has to beat.
 ///

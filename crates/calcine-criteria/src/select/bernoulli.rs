@@ -2,7 +2,7 @@ use burn::tensor::{Bool, Tensor};
 use rand::RngExt;
 
 use super::{Candidate, Rescale, Select};
-use crate::stream;
+use crate::stream::stream;
 
 /// Bernoulli selection: drops each unit with probability p, the amount, whatever its score.
 ///

@@ -1,4 +1,4 @@
-use crate::Rounding;
+use crate::share::Rounding;
 
 /// How many units a level drops.
 ///

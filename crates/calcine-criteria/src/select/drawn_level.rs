@@ -1,9 +1,10 @@
 use burn::tensor::{Bool, Tensor};
 use rand::RngExt;
 
+use super::count::Count;
 use super::level::drop_level;
-use super::{Candidate, Count, Select};
-use crate::stream;
+use super::{Candidate, Select};
+use crate::stream::stream;
 
 /// A [`Level`](super::Level) drawn anew for every parameter and selection, uniformly from
 /// `[f, f + width)`, with f the amount.

@@ -1,8 +1,10 @@
 use burn::tensor::{Bool, Tensor, TensorData};
 
+use super::count::AtLeast;
 use super::smallest::{drop_smallest, ordered};
-use super::{AtLeast, Candidate, Select};
-use crate::{Rounding, Scores};
+use super::{Candidate, Select};
+use crate::score::Scores;
+use crate::share::Rounding;
 
 /// Drops exactly ⌊f·N⌋ of the N units of *all* parameters together, those with the smallest scores.
 ///

@@ -1,7 +1,8 @@
 use burn::tensor::{Bool, Tensor};
 
+use super::count::Count;
 use super::smallest::{drop_smallest, drop_smallest_of_each};
-use super::{Candidate, Count, Select};
+use super::{Candidate, Select};
 
 /// Drops exactly ⌊f·N⌋ of the N units of each parameter, those with the smallest scores.
 ///

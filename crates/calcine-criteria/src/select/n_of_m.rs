@@ -4,7 +4,8 @@ use rayon::prelude::*;
 use super::smallest::{key, ordered, read, single_precision};
 use super::{Candidate, Select};
 use crate::host::in_host_memory;
-use crate::{Rounding, Scores};
+use crate::score::Scores;
+use crate::share::Rounding;
 
 /// Drops ⌊f·M⌋ of every M consecutive units, those with the smallest scores.
 ///

@@ -1,9 +1,10 @@
 use burn::tensor::{Bool, Tensor};
 
+use super::count::Count;
 use super::level::drop_level;
 use super::smallest::drop_smallest;
-use super::{Candidate, Count, Select};
-use crate::Rounding;
+use super::{Candidate, Select};
+use crate::share::Rounding;
 
 /// Drops the weakest of what is alive and grows as many elsewhere, at a constant level.
 ///

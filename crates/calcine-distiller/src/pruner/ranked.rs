@@ -3,7 +3,7 @@
 use calcine_fold::Granularity;
 use calcine_schedule::Window;
 
-use super::{Maker, Pruner};
+use super::maker::{Maker, Pruner};
 use crate::group::{Reader, block, granularities};
 use crate::node::At;
 use crate::text::{Entry, Table, float};

@@ -1,9 +1,11 @@
 //! Convolutions: which channels of a part go together.
 
-use super::Role;
+use super::group::Role;
 use super::labels::Span;
 use super::walk::Walk;
-use crate::{Convolution, GraphError, Node};
+use crate::error::GraphError;
+use crate::graph::Node;
+use crate::op::Convolution;
 
 const WINDOWS: &str = "slides its windows along it";
 const PARTS: &str = "has one part for each of its channels, and they go as a whole";

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::reshape::EXHAUSTED;
+use super::block::EXHAUSTED;
 use super::walk::{SOFT, Walk};
 
 /// What stops a cut along a factor, gravest first.

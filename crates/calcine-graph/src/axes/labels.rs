@@ -1,4 +1,4 @@
-use crate::{Graph, ValueId};
+use crate::graph::{Graph, ValueId};
 
 /// The labels of one axis: one for each index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

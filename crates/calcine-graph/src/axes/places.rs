@@ -1,7 +1,10 @@
 //! Operations that move elements along an axis.
 
 use super::walk::Walk;
-use crate::{Extent, GraphError, Node, Range, ValueId};
+use crate::error::GraphError;
+use crate::extent::Extent;
+use crate::graph::{Node, ValueId};
+use crate::op::Range;
 
 const BATCH: &str = "moves it within the batch";
 const POSITION: &str = "takes it by its position";

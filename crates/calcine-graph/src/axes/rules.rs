@@ -1,8 +1,12 @@
 //! What each operation does to the axes of its operands.
 
+use super::group::Role;
+use super::norm_features::NormFeatures;
 use super::walk::Walk;
-use super::{NormFeatures, Role};
-use crate::{Arithmetic, Extent, GraphError, Node, Op, Padding, Reduction, ValueId};
+use crate::error::GraphError;
+use crate::extent::Extent;
+use crate::graph::{Node, ValueId};
+use crate::op::{Arithmetic, Op, Padding, Reduction};
 
 const WINDOWS: &str = "slides its windows along it";
 const MEAN: &str = "takes the mean of it";

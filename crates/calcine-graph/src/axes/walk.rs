@@ -1,9 +1,13 @@
 use std::collections::HashMap;
 
+use super::block::Block;
+use super::group::Role;
 use super::labels::{Labels, Span};
-use super::reshape::Block;
-use super::{NormFeatures, Reason, Role};
-use crate::{Graph, GraphError, Node, Op, Source, ValueId};
+use super::norm_features::NormFeatures;
+use super::reason::Reason;
+use crate::error::GraphError;
+use crate::graph::{Graph, Node, Source, ValueId};
+use crate::op::Op;
 
 /// One pass over a graph that finds which labels are equal and which are pinned.
 pub(super) struct Walk<'g> {

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
+use super::group::Role;
+use super::norm_features::NormFeatures;
 use super::walk::Walk;
-use super::{NormFeatures, Role};
 use crate::constant::{ConstantSlices, constant_slices};
-use crate::{Node, Op, Reduction, Source, ValueId};
+use crate::graph::{Node, Source, ValueId};
+use crate::op::{Op, Reduction};
 
 const NOT_ZERO: &str = "reads it, and where the channel is zeroed it does not read zeros";
 const SHARED: &str =

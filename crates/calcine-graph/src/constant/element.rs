@@ -1,6 +1,6 @@
 //! Operations on numbers.
 
-use crate::{Arithmetic, Comparison, Map};
+use crate::op::{Arithmetic, Comparison, Map};
 
 /// `a ∘ b`, where one of them may be unknown.
 pub(super) fn zip(arithmetic: Arithmetic, a: Option<f64>, b: Option<f64>) -> Option<f64> {

@@ -1,8 +1,10 @@
 //! Layers with weights, and products of matrices.
 
+use super::ConstantSlices;
+use super::stored::Stored;
 use super::transfer::{Transfer, add};
-use super::{ConstantSlices, Stored};
-use crate::{Convolution, ValueId};
+use crate::graph::ValueId;
+use crate::op::Convolution;
 
 impl Transfer<'_, '_> {
     fn stored(&self, operand: usize) -> Option<&Stored> {

@@ -3,7 +3,8 @@
 use super::ConstantSlices;
 use super::transfer::Transfer;
 use crate::axes::{Run, runs};
-use crate::{Range, ValueId};
+use crate::graph::ValueId;
+use crate::op::Range;
 
 impl Transfer<'_, '_> {
     pub(super) fn concat(&self, along: usize) -> ConstantSlices {

@@ -1,8 +1,10 @@
 //! What each operation makes of constant slices.
 
+use super::ConstantSlices;
 use super::element;
-use super::{ConstantSlices, Stored};
-use crate::{Arithmetic, ElementKind, Graph, Interpolation, Node, Op, Padding, Reduction, ValueId};
+use super::stored::Stored;
+use crate::graph::{ElementKind, Graph, Node, ValueId};
+use crate::op::{Arithmetic, Interpolation, Op, Padding, Reduction};
 
 pub(super) struct Transfer<'a, 's> {
     pub(super) graph: &'a Graph,

@@ -1,5 +1,9 @@
 use super::{Detail, Drawing};
-use crate::{Extent, Graph, GraphError, Node, Op, Row, Source, ValueId};
+use crate::compute::Row;
+use crate::error::GraphError;
+use crate::extent::Extent;
+use crate::graph::{Graph, Node, Source, ValueId};
+use crate::op::Op;
 
 /// What a box stands for, which decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::ThinningPlan;
+use super::cut::Cut;
+use super::error::PlanError;
 use super::shrink::shrink;
-use super::{Cut, PlanError, ThinningPlan};
-use crate::{Axes, Graph, NormFeatures, Source, ValueId};
+use crate::axes::{Axes, NormFeatures};
+use crate::graph::{Graph, Source, ValueId};
 
 /// A thinned graph, and what it keeps of its constants.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,7 +75,7 @@ impl ThinningPlan {
 
     /// The lengths of all axes that the plan cuts.
     fn found(&self, graph: &Graph) -> Result<HashMap<(&str, usize), usize>, PlanError> {
-        let parameters: HashMap<&str, &crate::Value> = graph
+        let parameters: HashMap<&str, &crate::graph::Value> = graph
             .parameters()
             .map(|(_, value)| (value.name.as_str(), value))
             .collect();

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::PlanError;
+use super::error::PlanError;
 
 /// Which indices of one axis of a parameter stay.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

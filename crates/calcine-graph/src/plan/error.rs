@@ -1,6 +1,7 @@
 use thiserror::Error;
 
-use crate::{Axes, GraphError, Reason, UnitId};
+use crate::axes::{Axes, Reason, UnitId};
+use crate::error::GraphError;
 
 /// Why a network cannot be thinned as a plan says.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

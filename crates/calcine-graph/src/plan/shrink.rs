@@ -2,9 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::PlanError;
+use super::error::PlanError;
+use crate::axes::Axes;
 use crate::axes::Span;
-use crate::{Axes, Extent, Graph, Node, Op, Range, ValueId};
+use crate::extent::Extent;
+use crate::graph::{Graph, Node, ValueId};
+use crate::op::{Op, Range};
 
 impl Axes {
     /// Whether each axis keeps at least one index if these units go.

@@ -3,7 +3,7 @@ use std::ops::Range;
 use burn::tensor::{Slice, TensorData};
 use rayon::prelude::*;
 
-use crate::Scores;
+use crate::score::Scores;
 
 /// Scores per chunk of a long vector: 64 KiB, so that a copy stays close to its core.
 const CHUNK: usize = 1 << 14;

@@ -2,7 +2,7 @@ use burn::tensor::{Bool, Tensor, TensorData};
 
 use super::bracket::{Decided, Open, Search};
 use super::chunks::Chunks;
-use crate::Scores;
+use crate::score::Scores;
 
 /// See [`super::drop_smallest`]; `0 < count < total`.
 ///

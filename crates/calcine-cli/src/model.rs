@@ -1,0 +1,303 @@
+//! MODEL on the command line: a network of the zoo by its name, or a file that holds a network.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor};
+use calcine::graph::Graph;
+use calcine::quantize::{Quantized, QuantizedFileError};
+use calcine::trace::{Network, NetworkFileError, trace};
+use calcine::weights::LoadOptions;
+use calcine::zoo::reference::Weights;
+use calcine::zoo::{Architecture, Classifier, ModelTask};
+
+use crate::failure::{Failure, bad};
+use crate::options::WeightsOptions;
+use crate::terminal::stderr;
+
+/// What a word for MODEL stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Model {
+    /// A network of the zoo.
+    Zoo(Architecture),
+    /// A file that holds a network with its weights.
+    File(PathBuf),
+}
+
+/// What a file holds.
+#[derive(Debug)]
+pub(crate) enum Contents {
+    /// A network in float, as `calcine_trace::Network::save` writes it.
+    Float(Box<Network>),
+    /// A quantized network, as `calcine_quantize::Quantized::save` writes it.
+    Quantized(Box<Quantized>),
+    /// Weights without a network, in a format of this name.
+    Weights(&'static str),
+}
+
+impl Model {
+    /// The network of this name, or the file at this path.
+    pub(crate) fn parse(word: &str) -> Result<Self, Failure> {
+        let unknown = match word.parse() {
+            Ok(architecture) => return Ok(Self::Zoo(architecture)),
+            Err(unknown) => unknown,
+        };
+        let path = Path::new(word);
+        if path.is_file() {
+            return Ok(Self::File(path.to_path_buf()));
+        }
+        if path.is_dir() {
+            return Err(bad(format!(
+                "MODEL is the directory {word}: expected a network of the zoo or a network file, such as \
+                 {word}/thinned.safetensors"
+            )));
+        }
+        let is_path = word.contains(['/', '\\']) || path.extension().is_some();
+        Err(bad(match is_path {
+            true => format!("there is no network file {word}"),
+            false => {
+                unknown
+                    .to_string()
+                    .replacen("unknown architecture", "unknown model", 1)
+                    + ", and no file has that name"
+            }
+        }))
+    }
+}
+
+/// What the file holds, told by its first bytes and its own description, whatever its name is.
+pub(crate) fn contents(file: &Path, device: &Device) -> Result<Contents, Failure> {
+    let name = file.display();
+    let wrong = |why: String| bad(format!("{name}: {why}"));
+    let start = start(file).map_err(|error| wrong(format!("the file cannot be read: {error}")))?;
+    if !is_safetensors(&start) && is_onnx(&start) {
+        return Err(wrong(
+            "this is an ONNX file, which Calcine does not read yet: expected a network of the zoo or a network file \
+             that Calcine wrote"
+                .to_owned(),
+        ));
+    }
+    if !is_safetensors(&start) && (start.starts_with(b"PK\x03\x04") || start.first() == Some(&0x80))
+    {
+        return Ok(Contents::Weights("PyTorch"));
+    }
+    match Network::load(file, device) {
+        Ok(network) => return Ok(Contents::Float(Box::new(network))),
+        Err(NetworkFileError::NoNetwork) => {}
+        Err(NetworkFileError::Format(error)) => {
+            return Err(wrong(format!(
+                "neither a network file nor a file of weights in a format that Calcine knows: {error}"
+            )));
+        }
+        Err(error) => return Err(wrong(error.to_string())),
+    }
+    match Quantized::load(file, device) {
+        Ok(network) => Ok(Contents::Quantized(Box::new(network))),
+        Err(QuantizedFileError::NoNetwork) => Ok(Contents::Weights("safetensors")),
+        Err(error) => Err(wrong(error.to_string())),
+    }
+}
+
+fn start(file: &Path) -> std::io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    File::open(file)?.take(16).read_to_end(&mut start)?;
+    Ok(start)
+}
+
+/// Whether bytes begin as a safetensors file does: the length of its description, in eight bytes, and the description.
+fn is_safetensors(start: &[u8]) -> bool {
+    start.get(8) == Some(&b'{')
+}
+
+/// Whether bytes begin as an ONNX model does: `ir_version` as the field 1, a small number, and another field of the model.
+fn is_onnx(start: &[u8]) -> bool {
+    match start {
+        // Fields 2 to 4, 6 to 8 and 14 are texts and messages, field 5 is a number.
+        [0x08, version, tag, ..] => {
+            *version < 0x40 && [0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a, 0x42, 0x72].contains(tag)
+        }
+        _ => false,
+    }
+}
+
+/// That a file named by `--weights` holds weights alone: a whole network is a MODEL, and would be ignored beside one.
+pub(crate) fn check_weights(file: &Path, model: &str) -> Result<(), Failure> {
+    if !file.is_file() {
+        return Err(bad(format!(
+            "there is no file of weights {}",
+            file.display()
+        )));
+    }
+    match contents(file, &Device::flex()) {
+        Ok(Contents::Float(_) | Contents::Quantized(_)) => Err(bad(format!(
+            "--weights: {0} holds a whole network, not only weights: give {0} as MODEL instead of `{model}`",
+            file.display()
+        ))),
+        // What is no file of weights, the loader says better.
+        _ => Ok(()),
+    }
+}
+
+/// A network with its name.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// As reports call it.
+    pub(crate) name: String,
+    /// The network.
+    pub(crate) network: AnyNetwork,
+}
+
+/// A network that computes.
+#[derive(Debug)]
+pub(crate) enum AnyNetwork {
+    /// In float.
+    Float(Box<Network>),
+    /// In integer arithmetic.
+    Quantized(Box<Quantized>),
+}
+
+impl AnyNetwork {
+    /// What it computes.
+    pub(crate) fn graph(&self) -> &Graph {
+        match self {
+            Self::Float(network) => network.graph(),
+            Self::Quantized(network) => network.graph(),
+        }
+    }
+}
+
+/// The network that MODEL and the options of its weights name, on a device without autodiff.
+pub(crate) fn load(
+    model: &str,
+    weights: &WeightsOptions,
+    device: &Device,
+) -> Result<Loaded, Failure> {
+    let file = match Model::parse(model)? {
+        Model::File(file) => file,
+        Model::Zoo(architecture) => {
+            let weights = Fill {
+                architecture,
+                weights: zoo_weights(architecture, weights.weights.as_deref())?,
+                options: weights.load_options(),
+                device,
+            };
+            let network = architecture.build(0, device, weights)?;
+            return Ok(Loaded {
+                name: architecture.to_string(),
+                network: AnyNetwork::Float(Box::new(network)),
+            });
+        }
+    };
+    let name = file.display().to_string();
+    if let Some(beside) = weights.weights.as_deref().filter(|&word| word != "none") {
+        return Err(beside_file(beside, &name));
+    }
+    let network = match contents(&file, device)? {
+        Contents::Float(network) => AnyNetwork::Float(network),
+        Contents::Quantized(network) => AnyNetwork::Quantized(network),
+        Contents::Weights(format) => return Err(without_network(&name, format)),
+    };
+    Ok(Loaded { name, network })
+}
+
+/// `--weights` beside a file that has weights of its own.
+pub(crate) fn beside_file(weights: &str, model: &str) -> Failure {
+    bad(format!(
+        "--weights {weights} has no effect: {model} holds a network with its weights"
+    ))
+}
+
+/// A file of weights as MODEL.
+pub(crate) fn without_network(file: &str, format: &str) -> Failure {
+    bad(format!(
+        "{file} holds {format} weights without a network: give the network as MODEL, and the file as --weights {file}"
+    ))
+}
+
+/// The weights of a network of the zoo: those asked for, else those shipped, else fresh ones.
+pub(crate) fn zoo_weights(
+    architecture: Architecture,
+    asked: Option<&str>,
+) -> Result<Weights, Failure> {
+    match asked.map(|asked| asked.parse().unwrap_or(Weights::Default)) {
+        Some(Weights::File(file)) => {
+            check_weights(&file, architecture.name())?;
+            Ok(Weights::File(file))
+        }
+        Some(weights) => Ok(weights),
+        None if architecture == Architecture::ResNet20 => Ok(Weights::Default),
+        None => {
+            stderr(&format!(
+                "no weights are shipped for {architecture}: they are fresh"
+            ));
+            Ok(Weights::None)
+        }
+    }
+}
+
+/// Loads weights into a network of the zoo, and traces it.
+struct Fill<'a> {
+    architecture: Architecture,
+    weights: Weights,
+    options: LoadOptions,
+    device: &'a Device,
+}
+
+impl ModelTask for Fill<'_> {
+    type Output = Result<Network, Failure>;
+
+    fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
+        let loaded = self.weights.load(model, self.architecture, &self.options);
+        let images = Tensor::zeros([1, 3, 32, 32], self.device);
+        trace(&loaded.map_err(bad)?, images, M::forward).map_err(bad)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_a_name_of_the_zoo_or_a_file() {
+        assert_eq!(
+            Model::parse("resnet20").ok(),
+            Some(Model::Zoo(Architecture::ResNet20))
+        );
+        for (word, expected) in [
+            ("resnett20", "did you mean `resnet20`?"),
+            ("resnet-20", "unknown model `resnet-20`"),
+            (
+                "nowhere/net.safetensors",
+                "there is no network file nowhere/net.safetensors",
+            ),
+            ("src", "the directory src"),
+        ] {
+            let error = Model::parse(word).err().map(|error| error.to_string());
+            assert!(
+                error.as_deref().is_some_and(|e| e.contains(expected)),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn files_are_told_apart_by_their_first_bytes() {
+        let directory = tempfile::tempdir().expect("there is a place for it");
+        let told = |bytes: &[u8]| {
+            let file = directory.path().join("file.bin");
+            std::fs::write(&file, bytes).expect("it can be written");
+            match contents(&file, &Device::flex()) {
+                Ok(Contents::Weights(format)) => format.to_owned(),
+                Ok(_) => "a network".to_owned(),
+                Err(error) => error.to_string(),
+            }
+        };
+        assert!(told(b"\x08\x09\x12\x07pytorch").contains("ONNX file"));
+        assert!(told(b"\x08\x03:\x80\x10").contains("ONNX file"));
+        assert_eq!(told(b"PK\x03\x04rest"), "PyTorch");
+        assert_eq!(told(b"\x80\x02rest"), "PyTorch");
+        assert_eq!(told(b"\x02\0\0\0\0\0\0\0{}"), "safetensors");
+        assert!(told(b"nothing that is known").contains("neither a network file"));
+    }
+}

@@ -1,0 +1,226 @@
+//! `calcine recipe check`: recipes against their models.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor};
+use calcine::graph::ElementKind;
+use calcine::quantize::{Calibration, QatNetwork};
+use calcine::recipe::{Recipe, RecipeQuantization, Train};
+use calcine::trace::{AnyTensor, Network};
+use calcine::zoo::reference::{Weights, quantization_settings};
+
+use crate::failure::{Failure, bad};
+use crate::model::{AnyNetwork, Loaded, load};
+use crate::options::WeightsOptions;
+use crate::terminal::stderr;
+
+/// Check recipes against the model they are for, without training.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The recipe files.
+    #[arg(required = true, value_name = "FILE.toml")]
+    files: Vec<PathBuf>,
+    /// The model to check them with: a network of the zoo or a network file [default: the recipe's, else resnet20].
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+}
+
+impl Args {
+    #[cfg(test)]
+    pub(super) fn of(file: &Path) -> Self {
+        Self {
+            files: vec![file.to_path_buf()],
+            model: None,
+        }
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    check_all(&args.files, args.model.as_deref())
+}
+
+/// Every file is checked before the first failure is reported.
+fn check_all(files: &[PathBuf], model: Option<&str>) -> Result<(), Failure> {
+    let mut failed = Vec::new();
+    for file in files {
+        match check(file, model) {
+            Ok((architecture, warnings)) => {
+                let name = file.display();
+                for warning in &warnings {
+                    stderr(&format!("{name}: warning: {warning}"));
+                }
+                stderr(&format!("{name}: sound, and fits {architecture}"));
+            }
+            Err(error) => failed.push(error),
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(bad(failed.join("\n")))
+    }
+}
+
+/// The model that a sound recipe fits, and what will not happen though the recipe says so.
+fn check(file: &Path, model: Option<&str>) -> Result<(String, Vec<String>), String> {
+    let recipe = Recipe::from_file(file).map_err(|error| error.to_string())?;
+    let teacher = recipe
+        .distillation()
+        .and_then(|asked| asked.weights.as_deref());
+    for weights in [recipe.train().weights.as_deref(), teacher]
+        .into_iter()
+        .flatten()
+    {
+        if let Ok(Weights::File(path)) = weights.parse()
+            && !path.is_file()
+        {
+            let path = path.display();
+            return Err(format!(
+                "{}: `weights`: there is no file {path}",
+                file.display()
+            ));
+        }
+    }
+    check_recipe(&recipe, model)
+}
+
+/// Binds the recipe to its model, or to another; says to which, and what will not happen.
+pub(crate) fn check_recipe(
+    recipe: &Recipe,
+    model: Option<&str>,
+) -> Result<(String, Vec<String>), String> {
+    let file = recipe.file().unwrap_or("recipe");
+    let refused = |error: &dyn std::fmt::Display| format!("{file}: {error}");
+    let named = model.or(recipe.train().model.as_deref());
+    // Which numbers the weights are does not matter.
+    let weights = WeightsOptions::fresh();
+    let loaded = load(named.unwrap_or("resnet20"), &weights, &Device::flex());
+    let Loaded { name, network } = loaded.map_err(|error| refused(&error))?;
+    let AnyNetwork::Float(network) = network else {
+        return Err(refused(&format!(
+            "{name} is quantized: a recipe is for a network in float"
+        )));
+    };
+    let warnings = fits(recipe, *network)?;
+    Ok((name, warnings))
+}
+
+/// That the recipe fits the network; what will not happen though the recipe says so.
+pub(super) fn fits(recipe: &Recipe, network: Network) -> Result<Vec<String>, String> {
+    let file = recipe.file().unwrap_or("recipe");
+    let steps = steps_per_epoch(recipe.train()).map_err(|error| format!("{file}: {error}"))?;
+    let mut warnings = recipe.warnings(steps);
+    let bound = match recipe.quantization() {
+        Some(asked) => bind_quantized(recipe, asked, network, steps)?,
+        None => {
+            let graph = network.graph().clone();
+            // A run carries out all that a recipe has.
+            let bound = recipe.bind_carrying_out(&recipe.duties(), &network, Some(&graph), steps);
+            bound.map_err(|error| error.to_string())?.warnings()
+        }
+    };
+    warnings.extend(bound);
+    Ok(warnings)
+}
+
+/// The official training images of CIFAR-10, from which a check counts the steps of an epoch.
+const TRAINING_IMAGES: f64 = 50_000.0;
+
+/// Whole batches of an epoch.
+fn steps_per_epoch(train: &Train) -> Result<u64, String> {
+    let images = (TRAINING_IMAGES * (1.0 - train.validation)) as usize;
+    let images = train
+        .images_per_epoch
+        .map_or(images, |limit| images.min(limit));
+    match images / train.batch_size {
+        0 => Err(format!(
+            "`batch_size`: {images} training images make no batch of {}",
+            train.batch_size
+        )),
+        steps => Ok(steps as u64),
+    }
+}
+
+/// Quantizers have parameters of their own, which pruners and regularizers may name; where they begin does not matter.
+fn bind_quantized(
+    recipe: &Recipe,
+    asked: &RecipeQuantization,
+    network: Network,
+    steps: u64,
+) -> Result<Vec<String>, String> {
+    let said = |error: &dyn std::error::Error| error.to_string();
+    let calibration =
+        Calibration::of(&network, &[ones(&network)?]).map_err(|error| said(&error))?;
+    let qat = QatNetwork::new(
+        network,
+        &calibration,
+        &quantization_settings(asked),
+        asked.method,
+    );
+    let qat = qat.map_err(|error| said(&error))?;
+    let graph = qat.network().graph();
+    let bound = recipe.bind_carrying_out(&recipe.duties(), &qat, Some(graph), steps);
+    Ok(bound.map_err(|error| error.to_string())?.warnings())
+}
+
+/// A sample of ones.
+fn ones(network: &Network) -> Result<Vec<AnyTensor>, String> {
+    let graph = network.graph();
+    let inputs = graph.inputs.iter().map(|id| {
+        let value = graph.value(*id);
+        let shape = value.shape_at(1);
+        let one = Tensor::<1>::ones([shape.iter().product::<usize>()], &Device::flex());
+        match value.kind {
+            ElementKind::Float => Ok(AnyTensor::shaped(one, &shape)),
+            _ => Err(format!(
+                "the input `{}` is no tensor of floats, which quantization needs",
+                value.name
+            )),
+        }
+    });
+    inputs.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipes() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes")
+    }
+
+    #[test]
+    fn every_recipe_fits_its_model() {
+        let mut files: Vec<PathBuf> = std::fs::read_dir(recipes())
+            .expect("there are recipes")
+            .map(|file| file.expect("it can be listed").path())
+            .filter(|path| path.extension().is_some_and(|end| end == "toml"))
+            .collect();
+        files.sort();
+        assert!(files.len() > 20, "{files:?}");
+        if let Err(failure) = check_all(&files, None) {
+            panic!("{failure}");
+        }
+    }
+
+    #[test]
+    fn a_recipe_is_named_for_its_model() {
+        for file in std::fs::read_dir(recipes()).expect("there are recipes") {
+            let path = file.expect("it can be listed").path();
+            if path.is_dir() {
+                continue;
+            }
+            let recipe = Recipe::from_file(&path).expect("it is checked by another test");
+            let model = recipe.train().model.clone().expect("it names its model");
+            let name = path
+                .file_name()
+                .expect("a file has a name")
+                .to_string_lossy();
+            assert!(
+                name.starts_with(&format!("{model}-")),
+                "{name} is for {model}"
+            );
+        }
+    }
+}
