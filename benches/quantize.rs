@@ -1,5 +1,5 @@
 //! What quantization costs: fake-quantization of ResNet-50's weights (`peers/` holds PyTorch's), calibration of
-//! ResNet-20 beside plain inference, and a step on grids beside the plain step, each pair timed in turn.
+//! ResNet-20 beside plain inference, and a quantization-aware step beside the plain step, each pair timed in turn.
 #![allow(
     missing_docs,
     reason = "criterion's macros generate undocumented items"
@@ -13,7 +13,7 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 use calcine::quant::{Quantizer, Scheme, fake_quantize, fake_quantize_rows};
-use calcine::quantize::{AwareNetwork, Calibration, Method, Settings};
+use calcine::quantize::{Calibration, Method, QatNetwork, QuantizationSettings};
 use calcine::trace::{Network, trace};
 use calcine::zoo::{Classifier, ResNetConfig};
 use calcine_benches::{BATCH, Batch, batch, resnet50, weights};
@@ -26,7 +26,7 @@ fn fake(criterion: &mut Criterion) {
     let device = Device::flex().autodiff();
     let shapes = resnet50();
     let weights = weights(&shapes, &device);
-    let grid = Quantizer::over(-1.5, 1.5, 8, Scheme::Symmetric).expect("a grid");
+    let quantizer = Quantizer::over(-1.5, 1.5, 8, Scheme::Symmetric).expect("a quantizer");
     let mut group = criterion.benchmark_group("fake-quantize resnet50");
     group.sample_size(10);
     let inference: Vec<Tensor<1>> = (weights.iter().cloned())
@@ -36,7 +36,7 @@ fn fake(criterion: &mut Criterion) {
         bencher.iter(|| {
             let done: Vec<_> = inference
                 .iter()
-                .map(|w| fake_quantize(w.clone(), &grid))
+                .map(|w| fake_quantize(w.clone(), &quantizer))
                 .collect();
             black_box(done)
         });
@@ -45,7 +45,7 @@ fn fake(criterion: &mut Criterion) {
         bencher.iter(|| {
             for weight in &weights {
                 let weight = weight.clone().require_grad();
-                let loss = fake_quantize(weight.clone(), &grid).sum();
+                let loss = fake_quantize(weight.clone(), &quantizer).sum();
                 black_box(weight.grad(&loss.backward()));
             }
         });
@@ -98,7 +98,7 @@ fn pairs(_: &mut Criterion) {
             black_box(Calibration::of(&network, &batches).expect("it calibrates"));
         },
     );
-    let seen = Calibration::of(&network, &batches[..1]).expect("it calibrates");
+    let calibration = Calibration::of(&network, &batches[..1]).expect("it calibrates");
     let batch = batch(&Device::flex().autodiff());
     for (name, method) in [
         ("learned steps", Method::Lsq),
@@ -107,14 +107,21 @@ fn pairs(_: &mut Criterion) {
         ("PACT", Method::Pact),
         ("WRPN", Method::Wrpn),
     ] {
-        let aware = AwareNetwork::new(network.clone(), &seen, &Settings::default(), method);
-        let aware = aware.expect("it goes on grids").train();
+        let qat = QatNetwork::new(
+            network.clone(),
+            &calibration,
+            &QuantizationSettings::default(),
+            method,
+        );
+        let qat = qat.expect("it is quantized for training").train();
         let mut plain = Some((network.clone().train(), SgdConfig::new().init()));
-        let mut aware = Some((aware, SgdConfig::new().init()));
+        let mut qat = Some((qat, SgdConfig::new().init()));
         in_turn(
-            &format!("a step of ResNet-20 on 8-bit grids ({name}), beside the plain step"),
+            &format!(
+                "an 8-bit quantization-aware step of ResNet-20 ({name}), beside the plain step"
+            ),
             || plain = plain.take().map(|plain| step(plain, batch.clone())),
-            || aware = aware.take().map(|aware| step(aware, batch.clone())),
+            || qat = qat.take().map(|qat| step(qat, batch.clone())),
         );
     }
     println!("(batch {BATCH}, medians of {ROUNDS} in turn)");

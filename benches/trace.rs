@@ -7,7 +7,7 @@
 
 use burn::tensor::{Device, Tensor};
 use calcine::criteria::Norm;
-use calcine::thin::{Border, Choice, silence, thin};
+use calcine::thin::{ChannelSelection, PaddingEffect, thin, zero_out_channels};
 use calcine::trace::trace;
 use calcine::zoo::{Architecture, Classifier, ModelTask};
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -26,14 +26,16 @@ impl ModelTask for Measure<'_> {
         let network = traced();
         let groups = || network.graph().axes().expect("the graph is sound");
         let axes = groups();
-        let units = Choice::new(0.5).units(&network, &axes, &Norm::L1, |_| true);
-        let silent = silence(network.clone(), &axes, units).expect("they are its axes");
+        let units = ChannelSelection::new(0.5).units(&network, &axes, &Norm::L1, |_| true);
+        let silent = zero_out_channels(network.clone(), &axes, units).expect("they are its axes");
         let mut group = self.criterion.benchmark_group("resnet56");
         group.sample_size(20);
         group.bench_function("one image", |b| b.iter(|| model.forward(image.clone())));
         group.bench_function("trace", |b| b.iter(traced));
         group.bench_function("groups", |b| b.iter(groups));
-        group.bench_function("thin", |b| b.iter(|| thin(silent.clone(), Border::Exact)));
+        group.bench_function("thin", |b| {
+            b.iter(|| thin(silent.clone(), PaddingEffect::KeepBorder))
+        });
         group.finish();
     }
 }

@@ -5,7 +5,7 @@
 
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
-use calcine::fold::{Fold, Grain};
+use calcine::fold::{Fold, Granularity};
 use calcine::params::Inventory;
 use calcine::prelude::*;
 use calcine::schedule::Constant;
@@ -26,11 +26,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Device::flex().autodiff();
     let layer: Linear = LinearConfig::new(16, 8).init(&device);
 
-    // The criterion takes its place in a pruner: score × grain × select × amount, over a window.
+    // The criterion takes its place in a pruner: score × granularity × select × amount, over a window.
     let inventory = Inventory::of(&layer);
     let parameters = inventory.select(&["weight"])?.into_iter().map(|parameter| {
         let layout = parameter.layout().expect("a linear layer's axes are known");
-        let fold = Fold::new(Grain::FcOutput, &parameter.shape, layout)?;
+        let fold = Fold::new(Granularity::FcOutput, &parameter.shape, layout)?;
         Ok(Unit::new(parameter.clone(), fold))
     });
     let parameters: Result<_, calcine::fold::FoldError> = parameters.collect();

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calcine::criteria::Norm;
-use calcine::quantize::{Calibration, Settings, quantize};
-use calcine::thin::{Border, Choice, silence, thin};
+use calcine::quantize::{Calibration, QuantizationSettings, quantize};
+use calcine::thin::{ChannelSelection, PaddingEffect, thin, zero_out_channels};
 use calcine::trace::{AnyTensor, Network, Tensors, TraceError};
 
 include!(concat!(env!("OUT_DIR"), "/zoo.rs"));
@@ -119,10 +119,12 @@ impl Table {
 
         let macs = network.graph().compute()?.macs;
         let axes = network.graph().axes()?;
-        let choice = Choice::new(0.3).units(&network, &axes, &Norm::L1, |_| true);
+        let choice = ChannelSelection::new(0.3).units(&network, &axes, &Norm::L1, |_| true);
         let chosen = choice.len();
-        let masked = silence(network.clone(), &axes, choice).map_err(|e| format!("masked: {e}"))?;
-        let thinned = thin(masked.clone(), Border::Exact).map_err(|e| format!("thinned: {e}"))?;
+        let masked = zero_out_channels(network.clone(), &axes, choice)
+            .map_err(|e| format!("masked: {e}"))?;
+        let thinned =
+            thin(masked.clone(), PaddingEffect::KeepBorder).map_err(|e| format!("thinned: {e}"))?;
         row.macs = Some([macs, thinned.network.graph().compute()?.macs]);
         let off = distance(&run(&masked)?, &run(&thinned.network)?);
         row.difference = Some(off);
@@ -134,9 +136,9 @@ impl Table {
             return Err(format!("thinned: {removed} of {chosen} channels are removed").into());
         }
 
-        let seen =
+        let calibration =
             Calibration::of(&network, &[calibration]).map_err(|e| format!("calibrated: {e}"))?;
-        let quantized = quantize(&network, &seen, &Settings::default())
+        let quantized = quantize(&network, &calibration, &QuantizationSettings::default())
             .map_err(|e| format!("quantized: {e}"))?;
         let integers = quantized
             .run(sample.clone().into_any(), &mut |_, _| {})

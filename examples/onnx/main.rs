@@ -7,7 +7,7 @@ use std::error::Error;
 
 use burn::tensor::{Device, Int, Tensor};
 use calcine::criteria::Norm;
-use calcine::thin::{Border, Choice, Thinned, silence, thin};
+use calcine::thin::{ChannelSelection, PaddingEffect, Thinned, thin, zero_out_channels};
 use calcine::trace::{Network, trace};
 
 #[allow(
@@ -46,9 +46,9 @@ fn traced(device: &Device) -> Result<(model::Model, Network), Box<dyn Error>> {
 /// The network with the weaker half of every group of channels silent, and without them.
 fn halved(network: Network) -> Result<(Network, Thinned), Box<dyn Error>> {
     let axes = network.graph().axes()?;
-    let weaker = Choice::new(0.5).units(&network, &axes, &Norm::L1, |_| true);
-    let masked = silence(network, &axes, weaker)?;
-    Ok((masked.clone(), thin(masked, Border::Exact)?))
+    let weaker = ChannelSelection::new(0.5).units(&network, &axes, &Norm::L1, |_| true);
+    let masked = zero_out_channels(network, &axes, weaker)?;
+    Ok((masked.clone(), thin(masked, PaddingEffect::KeepBorder)?))
 }
 
 /// How far two networks are apart on one batch of images.

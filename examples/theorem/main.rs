@@ -14,8 +14,8 @@ use std::error::Error;
 
 use burn::tensor::{Device, Tensor};
 use calcine::criteria::Norm;
-use calcine::graph::{Axes, Plan, Role, UnitId};
-use calcine::thin::{Border, Choice, apply, silence, thin};
+use calcine::graph::{Axes, Role, ThinningPlan, UnitId};
+use calcine::thin::{ChannelSelection, PaddingEffect, apply, thin, zero_out_channels};
 use calcine::trace::{AnyTensor, Network, Tensors, Which};
 
 /// How far the outputs may be apart.
@@ -72,14 +72,14 @@ fn check<I: Tensors + Clone>(
 ) -> Result<Row, Box<dyn Error>> {
     let output = |network: &Network| network.forward::<I, Tensor<2>>(inputs.clone());
     let axes = network.graph().axes()?;
-    let units = Choice::new(0.5).units(network, &axes, &Norm::L1, |_| true);
-    let predicted = Plan::removing(&axes, units.iter().copied())?.apply(network.graph())?;
+    let units = ChannelSelection::new(0.5).units(network, &axes, &Norm::L1, |_| true);
+    let predicted = ThinningPlan::removing(&axes, units.iter().copied())?.apply(network.graph())?;
     let predicted = predicted.compute()?.macs;
     let masked = match mask {
-        Mask::Whole => silence(network.clone(), &axes, units.iter().copied())?,
+        Mask::Whole => zero_out_channels(network.clone(), &axes, units.iter().copied())?,
         Mask::Weights => without_weights(network.clone(), &axes, &units)?,
     };
-    let thinned = thin(masked.clone(), Border::Exact)?;
+    let thinned = thin(masked.clone(), PaddingEffect::KeepBorder)?;
     let (before, after) = (output(&masked), output(&thinned.network));
     let samples = before.clone().narrow(0, 0, 2).chunk(2, 0);
     let apart = distance(samples[0].clone(), samples[1].clone());
@@ -105,7 +105,7 @@ fn check<I: Tensors + Clone>(
         let replayed = apply(masked, &thinned.plan)?;
         assert!(distance(output(&replayed), after.clone()) <= NEAR);
     }
-    let again = thin(thinned.network.clone(), Border::Exact)?;
+    let again = thin(thinned.network.clone(), PaddingEffect::KeepBorder)?;
     assert!(again.plan.is_empty());
     assert_eq!(again.network.graph(), thinned.network.graph());
     assert_eq!(distance(output(&again.network), after), 0.0);

@@ -87,9 +87,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         found.architecture, found.images
     ));
     if let Some(out) = &args.out {
-        whole::write(&out.join("layers.csv"), found.watched.csv(Per::Layer))?;
-        whole::write(&out.join("channels.csv"), found.watched.csv(Per::Channel))?;
-        let scalars = found.watched.scalars();
+        whole::write(&out.join("layers.csv"), found.observed.csv(Per::Layer))?;
+        whole::write(&out.join("channels.csv"), found.observed.csv(Per::Channel))?;
+        let scalars = found.observed.scalars();
         let scalars: Vec<(String, f64)> = scalars
             .into_iter()
             .map(|(tag, value)| (format!("Activations/{tag}"), value))
@@ -107,7 +107,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 /// A row a layer.
 fn sheet(found: &Activations) -> Sheet {
-    let csv = found.watched.csv(Per::Layer);
+    let csv = found.observed.csv(Per::Layer);
     let mut rows = csv.lines().map(|line| line.split(',').map(short).collect());
     Sheet {
         header: rows.next().unwrap_or_default(),

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, TensorData};
-use calcine::graph::{Graph, Kind};
+use calcine::graph::{ElementKind, Graph};
 use calcine::trace::AnyTensor;
 use rayon::ThreadPoolBuilder;
 
@@ -124,9 +124,9 @@ fn zeros(graph: &Graph, batch: usize, device: &Device) -> Result<Vec<AnyTensor>,
         let value = graph.value(*id);
         let shape = value.shape_at(batch);
         let data = match value.kind {
-            Kind::Float => TensorData::zeros::<f32, _>(shape),
-            Kind::Int => TensorData::zeros::<i64, _>(shape),
-            Kind::Bool => TensorData::zeros::<bool, _>(shape),
+            ElementKind::Float => TensorData::zeros::<f32, _>(shape),
+            ElementKind::Int => TensorData::zeros::<i64, _>(shape),
+            ElementKind::Bool => TensorData::zeros::<bool, _>(shape),
         };
         AnyTensor::from_data(data, value.kind, device)
             .ok_or_else(|| bad(format!("the input `{}` has too many axes", value.name)))

@@ -279,7 +279,7 @@ const OF_RUNS: [&str; 17] = [
     "sparsity.csv",
     "suggested.toml",
     "thinned.safetensors",
-    "widths.csv",
+    "mixed_precision.csv",
 ];
 
 /// That a file is there, if the word is one of the repository or of a run. `recipes/NAME.toml` and the like stand for
@@ -379,7 +379,7 @@ fn sound(page: &Page, block: &Block<'_>, members: &Metadata) -> Result<(), Strin
         return manifest(&table, members);
     }
     if has("weights") || has("activations") {
-        let settings = calcine::quantize::Settings::parse(&block.body);
+        let settings = calcine::quantize::QuantizationSettings::parse(&block.body);
         return settings.map(drop).map_err(|error| error.to_string());
     }
     let whole = has("format") && has("train");

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use calcine::plot::{Axis, Chart, Panels};
-use calcine::quantize::{SearchError, Settings as Grids, Widths};
+use calcine::quantize::{MixedPrecision, QuantizationSettings, SearchError};
 use calcine::summary::Sheet;
 use calcine::zoo::reference::{
     QuantizeRun, QuantizeSettings, ReferenceError, RunDirectory, Search, SearchSettings, Settings,
@@ -59,10 +59,10 @@ pub(crate) struct Args {
     /// With --search lapq: rounds over all scales [default: 1].
     #[arg(long, value_parser = natural::<usize>, value_name = "N")]
     rounds: Option<usize>,
-    /// With --search widths: the bit widths that are tried, from 2 to 16 [default: 8,6,5,4,3,2].
+    /// With --search mixed-precision: the bit widths that are tried, from 2 to 16 [default: 8,6,5,4,3,2].
     #[arg(long, value_delimiter = ',', value_parser = bit_width, value_name = "A,B,…")]
     bits: Option<Vec<u8>>,
-    /// With --search widths: choose the bits of each layer so that the file takes at most so many bytes [default:
+    /// With --search mixed-precision: choose the bits of each layer so that the file takes at most so many bytes [default:
     /// choose nothing, and only measure].
     #[arg(long, value_parser = positive::<u64>, value_name = "BYTES")]
     budget: Option<u64>,
@@ -85,7 +85,7 @@ enum How {
     /// The best range estimator of each tensor, one after the other.
     Greedy,
     /// What fewer bits of each layer's weights cost, and mixed precision.
-    Widths,
+    MixedPrecision,
 }
 
 /// Options that only a search looks at, or only another one.
@@ -108,14 +108,14 @@ fn check(args: &Args) -> Result<(), Failure> {
         (
             "--bits",
             args.bits.is_some(),
-            searches(How::Widths),
-            "--search widths",
+            searches(How::MixedPrecision),
+            "--search mixed-precision",
         ),
         (
             "--budget",
             args.budget.is_some(),
-            searches(How::Widths),
-            "--search widths",
+            searches(How::MixedPrecision),
+            "--search mixed-precision",
         ),
     ];
     for (option, given, has_effect, with) in options {
@@ -132,9 +132,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return Ok(());
     }
     check(args)?;
-    let grids = match &args.recipe {
-        Some(file) => Grids::from_file(file).map_err(bad)?,
-        None => Grids::default(),
+    let quantization = match &args.recipe {
+        Some(file) => QuantizationSettings::from_file(file).map_err(bad)?,
+        None => QuantizationSettings::default(),
     };
     let recipe = Settings {
         test_limit: args.test_limit,
@@ -161,7 +161,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                 rounds: args.rounds.unwrap_or(1),
             },
             How::Greedy => Search::Greedy,
-            How::Widths => Search::Widths {
+            How::MixedPrecision => Search::MixedPrecision {
                 bits: args.bits.clone().unwrap_or_else(|| vec![8, 6, 5, 4, 3, 2]),
                 budget: args.budget,
             },
@@ -183,9 +183,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let settings = QuantizeSettings {
         network,
-        grids,
+        quantization,
         images: args.calibration_images,
-        seen: args.calibration.clone(),
+        calibration: args.calibration.clone(),
         search,
     };
     let run = quantize_network(
@@ -220,16 +220,21 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let file = out.join("quantized.safetensors");
     run.quantized.save(&file).map_err(bad)?;
-    run.seen.save(&out.join("calibration.json")).map_err(bad)?;
+    run.calibration
+        .save(&out.join("calibration.json"))
+        .map_err(bad)?;
     let bytes = std::fs::metadata(&file).map_or(0, |file| file.len());
     if args.search.is_some() {
-        whole::write(&out.join("recipe.toml"), run.grids.to_toml())?;
+        whole::write(&out.join("recipe.toml"), run.quantization.to_toml())?;
     }
-    if let Some(widths) = &run.widths {
-        draw(&run, widths, &out)?;
+    if let Some(mixed_precision) = &run.mixed_precision {
+        draw(&run, mixed_precision, &out)?;
     }
-    let chosen = run.widths.as_ref().filter(|_| args.budget.is_some());
-    let forecast = chosen.map(|widths| widths.forecast(&run.grids));
+    let chosen = run
+        .mixed_precision
+        .as_ref()
+        .filter(|_| args.budget.is_some());
+    let forecast = chosen.map(|mixed_precision| mixed_precision.forecast(&run.quantization));
     let report = json(args, &run, [Some(bytes), forecast], &out);
     let text = serde_json::to_string_pretty(&report).map_err(bad)?;
     whole::write(&out.join("report.json"), text)?;
@@ -248,8 +253,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// Writes what each layer's widths cost, as a table and as charts.
-fn draw(run: &QuantizeRun, widths: &Widths, out: &Path) -> Result<(), Failure> {
-    whole::write(&out.join("widths.csv"), widths.to_csv())?;
+fn draw(run: &QuantizeRun, mixed_precision: &MixedPrecision, out: &Path) -> Result<(), Failure> {
+    whole::write(&out.join("mixed_precision.csv"), mixed_precision.to_csv())?;
     let title = format!(
         "{}: top-1 with the weights of one layer in fewer bits",
         run.architecture
@@ -258,17 +263,23 @@ fn draw(run: &QuantizeRun, widths: &Widths, out: &Path) -> Result<(), Failure> {
         Axis::new("bits of a weight", "").descending(),
         Axis::new("top-1", "%"),
     );
-    let chart = widths
+    let chart = mixed_precision
         .layers
         .iter()
         .fold(Chart::new(title, x, y), |chart, layer| {
-            let points = layer.widths.iter();
+            let points = layer.bit_widths.iter();
             let points = points.map(|width| (f64::from(width.bits), width.score.value("top1")));
             chart.with_series(layer.name.as_str(), points)
         });
     let panels: Panels = chart.clone().into();
-    whole::write(&out.join("widths.svg"), chart.to_svg().map_err(bad)?)?;
-    whole::write(&out.join("widths.png"), chart.to_png().map_err(bad)?)?;
+    whole::write(
+        &out.join("mixed_precision.svg"),
+        chart.to_svg().map_err(bad)?,
+    )?;
+    whole::write(
+        &out.join("mixed_precision.png"),
+        chart.to_png().map_err(bad)?,
+    )?;
     whole::write(&out.join("panels.svg"), panels.to_svg().map_err(bad)?)?;
     whole::write(&out.join("panels.png"), panels.to_png().map_err(bad)?)
 }
@@ -315,7 +326,7 @@ fn table(run: &QuantizeRun, bytes: u64, forecast: Option<u64>) -> String {
         Sheet { header, rows }.fitted(width()),
         run.architecture,
         run.after.count,
-        run.seen.samples
+        run.calibration.samples
     )
 }
 
@@ -331,7 +342,7 @@ fn json(
         "device": args.device.device,
         "recipe": args.recipe,
         "seed": args.data.seed.unwrap_or(0),
-        "images": run.seen.samples,
+        "images": run.calibration.samples,
         "test_images": run.after.count,
         "top1_before": run.before.value("top1"),
         "top1": run.after.value("top1"),

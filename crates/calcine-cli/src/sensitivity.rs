@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use calcine::fold::Grain;
+use calcine::fold::Granularity;
 use calcine::sensitivity::{Suggestion, levels, recipe, suggest};
 use calcine::train::{Draw, Metric};
 use calcine::zoo::reference::{ScanSettings, Scanned, Settings, scan};
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// What is dropped as a whole: element, kernel, filter, channel, fc_output, fc_input, layer or
     /// block(RxDxHxW).
     #[arg(long, default_value = "element")]
-    grain: Grain,
+    granularity: Granularity,
     /// The levels: shares of the units of a layer to drop [default: 0, 0.05 … 0.9].
     #[arg(long, value_delimiter = ',', value_name = "A,B,…", value_parser = share)]
     levels: Option<Vec<f64>>,
@@ -72,13 +72,13 @@ pub(crate) struct Args {
     /// recipe.
     #[arg(long, value_name = "POINTS", value_parser = points)]
     max_drop: Option<f64>,
-    /// The scan's directory [default: one in `runs`, named after the grain and the time].
+    /// The scan's directory [default: one in `runs`, named after the granularity and the time].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Go on with a scan that was stopped or killed, or take its suggestions, with --max-drop.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
         "weights", "weights_key", "weights_strip", "weights_ignore", "data", "mean", "std", "device",
-        "grain", "levels", "range", "params", "validation_limit", "random", "batch_size", "seed", "out",
+        "granularity", "levels", "range", "params", "validation_limit", "random", "batch_size", "seed", "out",
     ])]
     resume: Option<PathBuf>,
     #[command(flatten)]
@@ -160,7 +160,7 @@ fn settings(args: &Args) -> Result<ScanSettings, Failure> {
         weights_options,
         normalization,
         seed: args.data.seed.unwrap_or(0),
-        grain: args.grain.to_string(),
+        granularity: args.granularity.to_string(),
         params: args.params.clone(),
         levels,
         images: match args.validation_limit {
@@ -180,11 +180,11 @@ fn points(text: &str) -> Result<f64, String> {
     }
 }
 
-/// `runs/sensitivity-<grain>-<time>` unless something else is said.
+/// `runs/sensitivity-<granularity>-<time>` unless something else is said.
 fn out(args: &Args) -> PathBuf {
     // A block's name has brackets.
-    let grain = args.grain.to_string().replace(['(', ')'], "");
-    options::out(args.out.as_deref(), &format!("sensitivity-{grain}"))
+    let granularity = args.granularity.to_string().replace(['(', ')'], "");
+    options::out(args.out.as_deref(), &format!("sensitivity-{granularity}"))
 }
 
 /// What it came to, for people and, if asked, for programs.
@@ -252,7 +252,7 @@ fn suggested(
     max_drop: f64,
     suggestions: &[Suggestion],
 ) -> Result<String, Failure> {
-    let grain = settings.grain.parse().map_err(bad)?;
+    let granularity = settings.granularity.parse().map_err(bad)?;
     let weights = settings.weights.as_deref().unwrap_or("default");
     let train = format!(
         "model = \"{}\"\nweights = {}\nseed = {}\n{TRAIN}",
@@ -265,7 +265,7 @@ fn suggested(
          # of top-1, by `calcine sensitivity` on {} validation images. Where to begin, not where to end:\n\
          # losses of layers add up, and fine-tuning regains much of them.\n{}",
         scanned.images,
-        recipe(suggestions, grain, &train),
+        recipe(suggestions, granularity, &train),
     ))
 }
 
@@ -289,7 +289,7 @@ fn json(
         "data": scanned.source.to_string(),
         "data_is_synthetic": scanned.source.is_synthetic(),
         "device": settings.device,
-        "grain": settings.grain,
+        "granularity": settings.granularity,
         "levels": settings.levels,
         "images": scanned.images,
         "points": scanned.sensitivity.points.len(),

@@ -238,12 +238,12 @@ fn layers_in_integers(quantized: &Quantized) -> Table {
             layer.name.to_owned(),
             format!("{:?}", layer.shape),
             layer.bits.to_string(),
-            layer.steps.len().to_string(),
+            layer.scales.len().to_string(),
             percent(zeros, count),
             bytes.to_string(),
         ]);
         json.push(serde_json::json!({
-            "layer": layer.name, "shape": layer.shape, "bits": layer.bits, "scales": layer.steps.len(),
+            "layer": layer.name, "shape": layer.shape, "bits": layer.bits, "scales": layer.scales.len(),
             "zeros": zeros, "weights": count, "bytes": bytes,
         }));
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use calcine::criteria::Norm;
 use calcine::graph::NormFeatures;
-use calcine::thin::{Border, Joint, ThinOptions};
+use calcine::thin::{Aggregation, PaddingEffect, ThinOptions};
 use calcine::zoo::reference::{
     GroupPruning, RunDirectory, Settings, ThinRun, ThinSettings, thin_network,
 };
@@ -45,8 +45,8 @@ pub(crate) struct Args {
     #[arg(long, default_value = "l1", value_parser = norm, requires = "level")]
     norm: Norm,
     /// How the norms of filters that make a channel together are joined: sum, mean, max or first.
-    #[arg(long, default_value = "sum", value_parser = joint, requires = "level")]
-    joint: Joint,
+    #[arg(long, default_value = "sum", value_parser = aggregate, requires = "level")]
+    aggregate: Aggregation,
     /// Leave numbers of channels that are a multiple of this.
     #[arg(long, default_value = "1", value_parser = positive::<usize>, value_name = "N", requires = "level")]
     multiple_of: usize,
@@ -127,13 +127,13 @@ fn settings(args: &Args) -> Result<ThinSettings, Failure> {
             level,
             params: args.params.clone(),
             norm: args.norm,
-            joint: args.joint,
+            aggregation: args.aggregate,
             multiple: args.multiple_of,
         }),
         options: ThinOptions {
-            border: match args.exact {
-                true => Border::Exact,
-                false => Border::Inexact,
+            padding_effect: match args.exact {
+                true => PaddingEffect::KeepBorder,
+                false => PaddingEffect::DropBorder,
             },
             norm_features: match args.inexact {
                 true => NormFeatures::Removable,
@@ -169,7 +169,7 @@ fn json(run: &ThinRun, out: &Path) -> serde_json::Value {
         "parameters": sizes.parameters,
         "macs_before": sizes.macs_before,
         "macs": sizes.macs,
-        "border": run.thinned.report.border(),
+        "border_error": run.thinned.report.border_error(),
         "kept": run.thinned.report.kept,
         "norms": run.thinned.report.norms,
         "difference": run.thinned.report.difference,
@@ -195,12 +195,12 @@ fn norm(text: &str) -> Result<Norm, String> {
     }
 }
 
-fn joint(text: &str) -> Result<Joint, String> {
+fn aggregate(text: &str) -> Result<Aggregation, String> {
     match text {
-        "sum" => Ok(Joint::Sum),
-        "mean" => Ok(Joint::Mean),
-        "max" => Ok(Joint::Max),
-        "first" => Ok(Joint::First),
+        "sum" => Ok(Aggregation::Sum),
+        "mean" => Ok(Aggregation::Mean),
+        "max" => Ok(Aggregation::Max),
+        "first" => Ok(Aggregation::First),
         _ => Err("expected sum, mean, max or first".to_owned()),
     }
 }

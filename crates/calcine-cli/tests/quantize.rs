@@ -25,9 +25,14 @@ fn widths_are_chosen_within_a_budget_and_are_a_recipe() {
     let (directory, _) = place();
     let out = directory.path().join("mixed");
     // 450, 2,400, 48,000, 10,080 and 840 weights: three bits each are 23,164 bytes, and not all can have eight.
-    let search = "--search widths --bits 8,3 --budget 31000 --search-images 20";
+    let search = "--search mixed-precision --bits 8,3 --budget 31000 --search-images 20";
     let report = quantize(&out, search);
-    for file in ["recipe.toml", "widths.csv", "widths.svg", "panels.png"] {
+    for file in [
+        "recipe.toml",
+        "mixed_precision.csv",
+        "mixed_precision.svg",
+        "panels.png",
+    ] {
         assert!(out.join(file).is_file(), "{file}");
     }
     let [file, forecast] =
@@ -37,7 +42,7 @@ fn widths_are_chosen_within_a_budget_and_are_a_recipe() {
         "{forecast} for {file}"
     );
     assert!(forecast <= 31_000.0, "{forecast}");
-    let table = std::fs::read_to_string(out.join("widths.csv")).unwrap();
+    let table = std::fs::read_to_string(out.join("mixed_precision.csv")).unwrap();
     assert_eq!(table.lines().count(), 1 + 5 * 2, "{table}");
     let first = trials(&out);
     assert_eq!(first.len(), 1 + 5);
@@ -57,9 +62,9 @@ fn widths_are_chosen_within_a_budget_and_are_a_recipe() {
 #[test]
 fn what_cannot_be_done_is_said_with_code_two() {
     for (arguments, word) in [
-        ("--budget 9", "--search widths"),
-        ("--search luck", "lapq, greedy, widths"),
-        ("--search widths --bits 1", "from 2 to 16"),
+        ("--budget 9", "--search mixed-precision"),
+        ("--search luck", "lapq, greedy, mixed-precision"),
+        ("--search mixed-precision --bits 1", "from 2 to 16"),
         ("--recipe nowhere.toml", "nowhere.toml"),
     ] {
         let said = refusal(&format!("quantize simplenet {arguments}"));

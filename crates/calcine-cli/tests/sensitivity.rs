@@ -19,7 +19,8 @@ fn csv(directory: &Path) -> String {
 fn a_whole_scan_reports_in_json_and_leaves_its_files() {
     let (directory, place) = place();
     let out = directory.path().join("scan");
-    let line = format!("{SMALL} --grain filter --range 0 1 0.5 --max-drop 100 --out {place}/scan");
+    let line =
+        format!("{SMALL} --granularity filter --range 0 1 0.5 --max-drop 100 --out {place}/scan");
     let report = report(&line);
     assert_eq!(report["levels"], serde_json::json!([0.0, 0.5]));
     // Two convolutions at two levels.
@@ -89,13 +90,16 @@ fn a_killed_scan_resumes_and_ends_in_the_same_bytes() {
 fn bad_input_ends_with_one_clear_error_and_code_two() {
     let (directory, place) = place();
     let cases: [(&str, &[&str]); 8] = [
-        ("--grain rows", &["`rows` is no grain; valid are element"]),
+        (
+            "--granularity rows",
+            &["`rows` is no granularity; valid are element"],
+        ),
         (
             "--params conv9.weight",
             &["conv9.weight", "nearest: conv1.weight"],
         ),
         (
-            "--grain filter --params fc1.weight",
+            "--granularity filter --params fc1.weight",
             &["`fc1.weight`", "needs the weight of a convolution"],
         ),
         ("--levels 0.5,1.5", &["'1.5'", "a number from 0 to 1"]),

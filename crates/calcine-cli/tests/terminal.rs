@@ -111,7 +111,7 @@ fn a_run_says_what_it_runs_and_names_all_that_it_wrote_without_colours() {
 fn a_thinning_in_mid_run_is_announced() {
     let (directory, place) = place();
     let text_of_it = "format = 1\n[train]\nepochs = 2\nlr = 0.02\n\
-        [pruner.channels]\nparams = [\"**.weight\", \"!fc3.weight\"]\nscore = \"l1\"\ngrain = \"filter\"\n\
+        [pruner.channels]\nparams = [\"**.weight\", \"!fc3.weight\"]\nscore = \"l1\"\ngranularity = \"filter\"\n\
         dependency = \"auto\"\nlevel = 0.5\n[[policy]]\npruner = \"channels\"\nepochs = [0]\n[thin]\nat = [1]\n";
     std::fs::write(directory.path().join("thin.toml"), text_of_it).unwrap();
     let output = calcine(&format!(
@@ -212,7 +212,7 @@ fn what_has_no_effect_or_makes_no_sense_is_refused_with_code_two() {
     for (arguments, word) in [
         (
             "quantize simplenet --bits 4",
-            "--bits has no effect: it is for --search widths",
+            "--bits has no effect: it is for --search mixed-precision",
         ),
         (
             "quantize simplenet --search lapq --budget 9",
@@ -241,7 +241,7 @@ fn what_has_no_effect_or_makes_no_sense_is_refused_with_code_two() {
         ("thin simplenet --params conv1.weight", "--level"),
         ("thin simplenet --multiple-of 8", "--level"),
         ("thin simplenet --norm l2", "--level"),
-        ("thin simplenet --joint max", "--level"),
+        ("thin simplenet --aggregate max", "--level"),
         ("thin simplenet --level 1", "from 0 to below 1"),
         (
             "thin simplenet --weights nowhere.pt --data synthetic",

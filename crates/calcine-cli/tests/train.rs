@@ -222,7 +222,7 @@ momentum = 0.9
 [pruner.channels]
 params = ["**.weight", "!fc3.weight"]
 score = "l1"
-grain = "filter"
+granularity = "filter"
 dependency = "auto"
 level = 0.5
 

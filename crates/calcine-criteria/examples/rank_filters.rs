@@ -9,7 +9,7 @@ use burn::nn::Initializer;
 use burn::nn::conv::Conv2dConfig;
 use burn::tensor::Device;
 use calcine_criteria::{Candidate, Evidence, GlobalLevel, Level, Norm, Score, Select};
-use calcine_fold::{Fold, FoldError, Grain, Layout};
+use calcine_fold::{Fold, FoldError, Granularity, Layout};
 
 fn main() -> Result<(), FoldError> {
     let device = Device::flex();
@@ -21,7 +21,7 @@ fn main() -> Result<(), FoldError> {
         let init = Initializer::Normal { mean: 0.0, std };
         let config = Conv2dConfig::new([inputs, 8], [3, 3]).with_initializer(init);
         let weight = config.init(&device).weight.val();
-        let filters = Fold::new(Grain::Filter, &weight.dims(), Layout::CONVOLUTION)?;
+        let filters = Fold::new(Granularity::Filter, &weight.dims(), Layout::CONVOLUTION)?;
         let scores = norm.score(&Evidence::new(filters.rows(weight)));
         let numbers: Vec<String> = scores
             .to_data()

@@ -5,7 +5,7 @@
 //! Use it to decide *what to prune* in a loop of your own, on any device, without a recipe or a
 //! trainer. It knows rows (one per unit, from `calcine-fold`), not layers or models.
 //!
-//! A pruner is a product: **score × grain × select × amount**. A [`Score`] gives each unit a number
+//! A pruner is a product: **score × granularity × select × amount**. A [`Score`] gives each unit a number
 //! (larger stays); a [`Select`] turns numbers into a decision.
 //!
 //! ```
@@ -46,7 +46,7 @@
 //! | [`NOfM`] | all but ⌊f·M⌋ of every M consecutive units: 2:4 |
 //! | [`Hysteresis`] | dropped below one threshold, taken back above another: network surgery |
 //! | [`Regrow`] | a constant level whose members change: `RigL`, SET |
-//! | [`Coin`] | each unit with a probability |
+//! | [`Bernoulli`] | each unit with a probability |
 //!
 //! Wherever a share becomes a number it is [`Rounding::share`] that does it.
 //!
@@ -65,8 +65,8 @@ pub use score::{
     Needs, Noisy, Norm, NormScale, Random, Score, Scores, SecondOrder, Snip, Taylor, Wanda,
 };
 pub use select::{
-    AtLeast, Candidate, Coin, Count, DrawnLevel, GlobalLevel, Hysteresis, Level, NOfM, Reference,
-    Regrow, Rescale, Select, Sensitivity, Threshold,
+    AtLeast, Bernoulli, Candidate, Count, DrawnLevel, GlobalLevel, Hysteresis, Level, NOfM,
+    Reference, Regrow, Rescale, Select, Sensitivity, Threshold,
 };
 pub use share::Rounding;
 pub use stream::stream;

@@ -1,6 +1,6 @@
 //! Selections: from scores to a decision for each unit.
 
-mod coin;
+mod bernoulli;
 mod count;
 mod drawn_level;
 mod global;
@@ -12,7 +12,7 @@ mod sensitivity;
 mod smallest;
 mod threshold;
 
-pub use coin::Coin;
+pub use bernoulli::Bernoulli;
 pub use count::{AtLeast, Count};
 pub use drawn_level::DrawnLevel;
 pub use global::GlobalLevel;

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use calcine_criteria::{
     Activity, Apoz, Candidate, Evidence, MeanActivation, NOfM, Needs, Score, Select, Wanda,
 };
-use calcine_fold::{Fold, Grain, Layout};
+use calcine_fold::{Fold, Granularity, Layout};
 use calcine_testkit::{device, values};
 
 use crate::common::{bools, elements, floats, vector};
@@ -36,8 +36,8 @@ fn wanda_drops_the_smallest_products_of_each_output_of_a_linear_layer() {
     let norms: Vec<f32> = (0..inputs)
         .map(|input| 1.0 + 3.0 * (input % 3) as f32)
         .collect();
-    let grain = Grain::Group { of: inputs };
-    let fold = Fold::new(grain, &[inputs, outputs], Layout::LINEAR).unwrap();
+    let granularity = Granularity::Group { of: inputs };
+    let fold = Fold::new(granularity, &[inputs, outputs], Layout::LINEAR).unwrap();
     let evidence =
         Evidence::new(rows(&fold, &weight)).with_input_norm(fold.spread_inputs(vector(&norms)));
     let scores = Wanda.score(&evidence);
@@ -62,7 +62,7 @@ fn wanda_of_filters_is_the_sum_over_the_inputs_of_their_group() {
     let shape = [4, 2, 1, 2];
     let weight = values(16);
     let norms = [1.0, 10.0, 100.0, 1000.0];
-    let fold = Fold::grouped(Grain::Filter, &shape, Layout::CONVOLUTION, 2).unwrap();
+    let fold = Fold::grouped(Granularity::Filter, &shape, Layout::CONVOLUTION, 2).unwrap();
     let evidence =
         Evidence::new(rows(&fold, &weight)).with_input_norm(fold.spread_inputs(vector(&norms)));
     let scores = floats(Wanda.score(&evidence));

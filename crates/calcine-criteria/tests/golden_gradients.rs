@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 use calcine_criteria::{Candidate, Evidence, Level, Score, Select, Taylor};
-use calcine_fold::{Fold, Grain, Layout};
+use calcine_fold::{Fold, Granularity, Layout};
 use calcine_testkit::golden::{self, Golden};
 use calcine_testkit::{device, each};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::common::{bools, floats};
 
 fn rows(file: &Golden, reference: &Value) -> Tensor<2> {
     let (shape, numbers) = file.values(reference);
-    let fold = Fold::new(Grain::Filter, &shape, Layout::CONVOLUTION).unwrap();
+    let fold = Fold::new(Granularity::Filter, &shape, Layout::CONVOLUTION).unwrap();
     let count = numbers.len();
     fold.rows(Tensor::<1>::from_data(
         TensorData::new(numbers, [count]),

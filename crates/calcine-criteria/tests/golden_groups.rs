@@ -1,8 +1,8 @@
-//! Agreement with Distiller's group norms and thresholds: norm × grain × threshold.
+//! Agreement with Distiller's group norms and thresholds: norm × granularity × threshold.
 
 use burn::tensor::{Bool, Tensor, TensorData};
 use calcine_criteria::{Evidence, Norm, Score, Select, Threshold};
-use calcine_fold::{Fold, Grain, Layout};
+use calcine_fold::{Fold, Granularity, Layout};
 use calcine_testkit::golden::{self, Golden};
 use calcine_testkit::{device, each};
 use serde_json::Value;
@@ -10,13 +10,13 @@ use serde_json::Value;
 use crate::common::{bools, candidate, floats};
 
 /// Distiller's word, by the rank of the weight: it stores linear weights with the output first.
-fn grain(word: &str, rank: usize) -> Grain {
+fn granularity(word: &str, rank: usize) -> Granularity {
     match (word, rank) {
-        ("2D" | "kernels", 4) => Grain::Kernel,
-        ("3D" | "Filters" | "filters", 3 | 4) => Grain::Filter,
-        ("Channels" | "channels", 4) => Grain::Channel,
-        ("Rows" | "rows", 2) => Grain::FcOutput,
-        ("Cols" | "cols" | "Channels" | "channels", 2) => Grain::FcInput,
+        ("2D" | "kernels", 4) => Granularity::Kernel,
+        ("3D" | "Filters" | "filters", 3 | 4) => Granularity::Filter,
+        ("Channels" | "channels", 4) => Granularity::Channel,
+        ("Rows" | "rows", 2) => Granularity::FcOutput,
+        ("Cols" | "cols" | "Channels" | "channels", 2) => Granularity::FcInput,
         _ => panic!("{word} of rank {rank}: no such structure"),
     }
 }
@@ -35,7 +35,12 @@ fn norm(word: &str) -> Option<Norm> {
 /// The weight of a case, flat, and its fold by this structure.
 fn folded(file: &Golden, case: &Value, structure: &str) -> (Fold, Tensor<1>) {
     let (shape, numbers) = file.values(&case["input"]["w"]);
-    let fold = Fold::new(grain(structure, shape.len()), &shape, Layout::OutputFirst).unwrap();
+    let fold = Fold::new(
+        granularity(structure, shape.len()),
+        &shape,
+        Layout::OutputFirst,
+    )
+    .unwrap();
     let count = numbers.len();
     (
         fold,
@@ -108,7 +113,7 @@ fn golden_group_threshold() {
     each(file.cases(""), |case| {
         let args = &case["args"];
         if case["expect"].get("error").is_some() {
-            // `Threshold` takes any norm, and any grain that the weight has: L2 for a structure
+            // `Threshold` takes any norm, and any granularity that the weight has: L2 for a structure
             // pruner and the whole layer work here. A median is no norm.
             let unknown = args
                 .get("criteria")
@@ -122,8 +127,8 @@ fn golden_group_threshold() {
                 .iter()
                 .map(|n| n.as_u64().unwrap() as usize)
                 .collect();
-            let grain = grain(args["group_type"].as_str().unwrap(), shape.len());
-            let fold = Fold::new(grain, &shape, Layout::OutputFirst).unwrap();
+            let granularity = granularity(args["group_type"].as_str().unwrap(), shape.len());
+            let fold = Fold::new(granularity, &shape, Layout::OutputFirst).unwrap();
             let keep: Vec<bool> = file
                 .values(&case["input"]["map"])
                 .1

@@ -1,8 +1,8 @@
-//! Agreement with Distiller's ranked structures: norm × grain × level.
+//! Agreement with Distiller's ranked structures: norm × granularity × level.
 
 use burn::tensor::{Tensor, TensorData};
 use calcine_criteria::{Candidate, Count, Evidence, Level, Norm, Rounding, Score, Select};
-use calcine_fold::{Fold, Grain, Layout};
+use calcine_fold::{Fold, Granularity, Layout};
 use calcine_testkit::golden::{self, Golden};
 use calcine_testkit::{device, each};
 use serde_json::Value;
@@ -27,10 +27,10 @@ fn norm(args: &Value) -> Norm {
 /// `None` for blocks that Distiller cuts otherwise: with rep and depth above 1, or a depth that does not
 /// divide the inputs, its blocks are runs in memory (surprise 3).
 fn fold(args: &Value, shape: &[usize]) -> Option<Fold> {
-    let grain = match (args["group_type"].as_str()?, shape.len()) {
-        ("Filters" | "3D", _) => Grain::Filter,
-        ("Channels", 4) => Grain::Channel,
-        ("Channels" | "Rows", 2) => Grain::FcInput,
+    let granularity = match (args["group_type"].as_str()?, shape.len()) {
+        ("Filters" | "3D", _) => Granularity::Filter,
+        ("Channels", 4) => Granularity::Channel,
+        ("Channels" | "Rows", 2) => Granularity::FcInput,
         ("Blocks", _) => {
             let block = args.get("block_shape");
             let block = block.or_else(|| args["kwargs"].get("block_shape"))?;
@@ -38,7 +38,7 @@ fn fold(args: &Value, shape: &[usize]) -> Option<Fold> {
             if side(0) > 1 && side(1) > 1 {
                 return None;
             }
-            Grain::Block {
+            Granularity::Block {
                 rep: side(0),
                 depth: side(1),
                 height: side(2),
@@ -47,7 +47,7 @@ fn fold(args: &Value, shape: &[usize]) -> Option<Fold> {
         }
         (other, _) => panic!("{other} is no structure"),
     };
-    Fold::new(grain, shape, Layout::OutputFirst).ok()
+    Fold::new(granularity, shape, Layout::OutputFirst).ok()
 }
 
 fn units(fold: &Fold, numbers: Vec<f32>) -> Tensor<2> {

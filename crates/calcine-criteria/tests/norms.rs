@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 use calcine_criteria::{Evidence, Magnitude, Norm, Score, Select, Threshold};
-use calcine_fold::{Fold, Grain, Layout};
+use calcine_fold::{Fold, Granularity, Layout};
 use calcine_testkit::{device, each, values};
 
 use crate::common::{bools, candidate, floats};
@@ -77,12 +77,12 @@ fn published_groups_are_kept() {
     ];
     let matrix: Vec<f32> = (1..=12).map(|i| i as f32).collect();
     let mean_l1 = Norm::L1.length_normalised();
-    type Case<'a> = (&'a [f32], &'a [usize], Grain, Norm, f64, &'a [u8]);
+    type Case<'a> = (&'a [f32], &'a [usize], Granularity, Norm, f64, &'a [u8]);
     let cases: [Case<'_>; 6] = [
         (
             &tensor,
             &[2, 3, 3, 3],
-            Grain::Kernel,
+            Granularity::Kernel,
             Norm::L1,
             6.0,
             &[1, 1, 0, 1, 0, 1],
@@ -90,7 +90,7 @@ fn published_groups_are_kept() {
         (
             &tensor,
             &[2, 3, 3, 3],
-            Grain::Filter,
+            Granularity::Filter,
             Norm::L2,
             4.7,
             &[0, 1],
@@ -98,7 +98,7 @@ fn published_groups_are_kept() {
         (
             &tensor,
             &[2, 3, 3, 3],
-            Grain::Channel,
+            Granularity::Channel,
             Norm::L2,
             3.7,
             &[1, 0, 1],
@@ -106,7 +106,7 @@ fn published_groups_are_kept() {
         (
             &tensor,
             &[2, 3, 3, 3],
-            Grain::Channel,
+            Granularity::Channel,
             mean_l1,
             0.7,
             &[1, 1, 0],
@@ -114,7 +114,7 @@ fn published_groups_are_kept() {
         (
             &matrix,
             &[4, 3],
-            Grain::FcOutput,
+            Granularity::FcOutput,
             Norm::MAX,
             7.0,
             &[0, 0, 1, 1],
@@ -122,7 +122,7 @@ fn published_groups_are_kept() {
         (
             &matrix,
             &[4, 3],
-            Grain::FcInput,
+            Granularity::FcInput,
             Norm::MAX,
             11.0,
             &[0, 0, 1],
@@ -130,8 +130,8 @@ fn published_groups_are_kept() {
     ];
     each(
         cases,
-        |(numbers, shape, grain, norm, threshold, expected)| {
-            let fold = Fold::new(*grain, shape, Layout::OutputFirst).unwrap();
+        |(numbers, shape, granularity, norm, threshold, expected)| {
+            let fold = Fold::new(*granularity, shape, Layout::OutputFirst).unwrap();
             let scores = norm.score(&Evidence::new(fold.rows(rows(numbers, 1).rows())));
             let keep = Threshold
                 .keep(&[candidate(&floats(scores))], *threshold)

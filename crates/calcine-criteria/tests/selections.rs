@@ -2,8 +2,8 @@
 
 use burn::tensor::{Bool, Tensor};
 use calcine_criteria::{
-    AtLeast, Candidate, Coin, Count, DrawnLevel, Evidence, GlobalLevel, Hysteresis, Level, NOfM,
-    Random, Reference, Regrow, Rescale, Score, Select,
+    AtLeast, Bernoulli, Candidate, Count, DrawnLevel, Evidence, GlobalLevel, Hysteresis, Level,
+    NOfM, Random, Reference, Regrow, Rescale, Score, Select,
 };
 use calcine_testkit::{device, each, rounds, values};
 
@@ -68,14 +68,14 @@ fn a_drawn_level_lies_in_its_range_and_follows_the_seed() {
 
 #[test]
 fn bernoulli_selection_does_not_look_at_scores_and_asks_to_rescale() {
-    assert_eq!(Coin.rescale(), Rescale::Kept);
+    assert_eq!(Bernoulli.rescale(), Rescale::Kept);
     assert_eq!(Level::default().rescale(), Rescale::Nothing);
     let toss = |scores: &[f32]| {
         let candidate = candidate(scores).with_seed(11);
-        bools(Coin.keep(&[candidate], 0.5).remove(0))
+        bools(Bernoulli.keep(&[candidate], 0.5).remove(0))
     };
     assert_eq!(toss(&[0.0; 64]), toss(&[1.0; 64]));
-    let none = Coin
+    let none = Bernoulli
         .keep(&[candidate(&[1.0; 9]).with_seed(1)], 0.0)
         .remove(0);
     assert_eq!(bools(none), [true; 9]);
@@ -179,7 +179,7 @@ fn what_draws_says_so_and_asks_for_a_seed() {
         count: Count::default(),
     };
     let rows: [(Box<dyn Select + Send>, bool, bool); 6] = [
-        (Box::new(Coin), true, false),
+        (Box::new(Bernoulli), true, false),
         (Box::new(level), true, false),
         (Box::new(Level::default()), false, false),
         (Box::new(GlobalLevel::default()), false, false),

@@ -1,4 +1,4 @@
-//! Scores that compare units with each other, look at norms, or draw lots.
+//! Scores that compare units with each other, look at norms, or draw random scores.
 
 use burn::tensor::{Tensor, TensorData};
 use calcine_criteria::{

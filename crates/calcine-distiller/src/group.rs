@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 
 use crate::fields::Fields;
 use crate::node::At;
@@ -32,40 +32,44 @@ const WORDS: [&str; 11] = [
     "Channels+4D",
 ];
 
-/// The grains that a word means together: one, but of the sums of regularizers.
-pub(crate) fn grains(word: &At<String>, reader: Reader, notes: &Notes) -> Option<Vec<Grain>> {
+/// The granularities that a word means together: one, but of the sums of regularizers.
+pub(crate) fn granularities(
+    word: &At<String>,
+    reader: Reader,
+    notes: &Notes,
+) -> Option<Vec<Granularity>> {
     use Reader::{Ranking, Regularizing};
     let At { value, span } = word;
     Some(match (value.as_str(), reader) {
-        ("3D" | "Filters", _) => vec![Grain::Filter],
+        ("3D" | "Filters", _) => vec![Granularity::Filter],
         ("Channels", Ranking) => {
             let text = "`Channels` of a linear weight ranked its inputs: that is `fc_input` here, \
                         and `channel` does not bind to one";
             notes.warn(span, text);
-            vec![Grain::Channel]
+            vec![Granularity::Channel]
         }
-        ("Channels", Regularizing) => vec![Grain::Channel],
+        ("Channels", Regularizing) => vec![Granularity::Channel],
         ("Rows", Ranking) => {
             let text = "`Rows` of a ranking pruner are the inputs of a linear layer: `fc_input`";
             notes.warn(span, text);
-            vec![Grain::FcInput]
+            vec![Granularity::FcInput]
         }
-        ("2D", Regularizing) => vec![Grain::Kernel],
-        ("4D", Regularizing) => vec![Grain::Layer],
+        ("2D", Regularizing) => vec![Granularity::Kernel],
+        ("4D", Regularizing) => vec![Granularity::Layer],
         ("Rows" | "Cols" | "Rows+Cols", Regularizing) => {
             let text = "`Rows` of a regularizer or threshold are the outputs of a linear layer, \
                         `fc_output`, and `Cols` its inputs, `fc_input`";
             notes.warn(span, text);
             match value.as_str() {
-                "Rows" => vec![Grain::FcOutput],
-                "Cols" => vec![Grain::FcInput],
-                _ => vec![Grain::FcOutput, Grain::FcInput],
+                "Rows" => vec![Granularity::FcOutput],
+                "Cols" => vec![Granularity::FcInput],
+                _ => vec![Granularity::FcOutput, Granularity::FcInput],
             }
         }
         ("Channels+4D" | "4D+Channels", Regularizing) => {
             let text = "`Channels+4D` failed in Distiller; here both are penalized";
             notes.warn(span, text);
-            vec![Grain::Channel, Grain::Layer]
+            vec![Granularity::Channel, Granularity::Layer]
         }
         _ => {
             let known = WORDS.contains(&value.as_str());
@@ -92,7 +96,7 @@ pub(crate) fn block(
     word: &Range<usize>,
     kwargs: Option<Fields<'_>>,
     notes: &Notes,
-) -> Option<Grain> {
+) -> Option<Granularity> {
     let shape = kwargs.and_then(|kwargs| {
         let shape = kwargs.counts("block_shape");
         kwargs.close();
@@ -124,7 +128,7 @@ pub(crate) fn block(
         let text = "blocks within a kernel failed in Distiller; here they are blocks";
         notes.warn(&shape.span, text);
     }
-    Some(Grain::Block {
+    Some(Granularity::Block {
         rep,
         depth,
         height,

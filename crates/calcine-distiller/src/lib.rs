@@ -36,10 +36,10 @@
 //! | Distiller | recipe |
 //! |---|---|
 //! | `MagnitudeParameterPruner`, `StructureParameterPruner`, `BaiduRNNPruner` | `threshold` |
-//! | `SensitivityPruner`, `SplicingPruner` | `sensitivity`, `splicing` |
+//! | `SensitivityPruner`, `SplicingPruner` | `sensitivity`, `hysteresis` |
 //! | `SparsityLevelParameterPruner`, `…RankedStructureParameterPruner`, `…RankedFilterPruner` | `level` |
 //! | `AutomatedGradualPruner`, `…_AGP` | `level` on a `cubic` curve |
-//! | `BernoulliFilterPruner` | `coin` |
+//! | `BernoulliFilterPruner` | `bernoulli` |
 //! | `L1Regularizer`, `GroupLassoRegularizer`, `GroupVarianceRegularizer` | `l1`, `group_lasso`, `group_variance` |
 //! | the schedulers of PyTorch, `PolynomialLR`, `MultiStepMultiGammaLR` | `[lr.NAME]` |
 //! | `mini_batch_pruning_frequency` | `again_every` |

@@ -252,17 +252,17 @@ impl Planner<'_, '_> {
         let args = policy::pruning(policy, self.notes);
         let Some(args) = args else { return };
         let made = pruner::convert(instance, args.variant, &policy.window);
-        let (tables, is_coin) = match made {
+        let (tables, is_bernoulli) = match made {
             Some(Pruner::Tables(tables)) => (tables, false),
-            Some(Pruner::Coin(table)) => (vec![table], true),
+            Some(Pruner::Bernoulli(table)) => (vec![table], true),
             None => return,
         };
         if !self.in_time(policy, &policy.window) {
             return;
         }
         let mut entries = args.entries;
-        if is_coin && args.hold == Hold::Always && !args.for_a_step {
-            let text = "masks of a coin are seen by the forward pass only, `hold = \"shadow\"`: in \
+        if is_bernoulli && args.hold == Hold::Always && !args.for_a_step {
+            let text = "masks of a Bernoulli selection are seen by the forward pass only, `hold = \"shadow\"`: in \
                         Distiller every filter that a draw hit began again from zero";
             self.notes.warn(&policy.span, text);
             entries.push(Entry::text("hold", "shadow", &policy.span));

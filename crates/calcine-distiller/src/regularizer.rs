@@ -1,10 +1,10 @@
 //! Regularizers: from a class and its arguments to `[regularizer.NAME]`.
 
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 
 use crate::fields::Fields;
 use crate::node::At;
-use crate::pruner::regime::{Regime, named_by_grain, regimes, warn_of_means};
+use crate::pruner::regime::{Regime, named_by_granularity, regimes, warn_of_means};
 use crate::schedule::Instance;
 use crate::text::{Entry, Table, float};
 use calcine_names::suggest;
@@ -72,7 +72,7 @@ pub(crate) fn convert(instance: &Instance<'_>) -> Option<Regularizer> {
             .filter_map(|(_, regime)| regime.clone())
             .collect();
         warn_of_means(&regimes, threshold, notes);
-        let failed = |regime: &Regime| regime.grain == Grain::Layer;
+        let failed = |regime: &Regime| regime.granularity == Granularity::Layer;
         if regimes.iter().any(failed) {
             let text = "a threshold of whole layers failed in Distiller; here it acts";
             notes.warn(&threshold.span, text);
@@ -130,26 +130,28 @@ fn groups(instance: &Instance<'_>, fields: &Fields<'_>, kind: &str) -> Option<Ma
     let variance = kind == "group_variance";
     if let Some(other) = regimes
         .iter()
-        .find(|r| variance && r.grain != Grain::Channel)
+        .find(|r| variance && r.granularity != Granularity::Channel)
     {
         let message = "group variance is of Channels";
-        fields.notes.problem(&other.grain_span, message);
+        fields.notes.problem(&other.granularity_span, message);
         return None;
     }
     let of_regime = |name: String, regime: &Regime| {
         let mut table = table(instance, name, kind);
-        let grain = regime.grain.to_string();
-        table
-            .entries
-            .push(Entry::text("grain", &grain, &regime.grain_span));
-        if regime.grain == Grain::Channel {
-            let smoothing = At::new(SMOOTHING, regime.grain_span.clone());
+        let granularity = regime.granularity.to_string();
+        table.entries.push(Entry::text(
+            "granularity",
+            &granularity,
+            &regime.granularity_span,
+        ));
+        if regime.granularity == Granularity::Channel {
+            let smoothing = At::new(SMOOTHING, regime.granularity_span.clone());
             table.entries.push(Entry::number("smoothing", &smoothing));
         }
         table.by_name = Some(("strength", regime.entries.clone()));
         table
     };
-    let tables = named_by_grain(&instance.name.value, &regimes, of_regime);
+    let tables = named_by_granularity(&instance.name.value, &regimes, of_regime);
     Some(
         tables
             .into_iter()

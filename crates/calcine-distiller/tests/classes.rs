@@ -53,7 +53,7 @@ fn every_pruner_becomes_a_table() {
                high = 1.1
                growth = 0.015
 
-               [pruner.it.splicing]
+               [pruner.it.hysteresis]
                "fc.weight" = 0.05"#,
         ),
         (
@@ -83,7 +83,7 @@ fn every_pruner_becomes_a_table() {
              reg_regims: {conv1.weight: [0.01, 3D], conv2.weight: [0.02, Filters]}",
             r#"[pruner.it]
                score = "max"
-               grain = "filter"
+               granularity = "filter"
 
                [pruner.it.threshold]
                "conv1.weight" = 0.01
@@ -95,14 +95,14 @@ fn every_pruner_becomes_a_table() {
              reg_regims: {conv1.weight: [0.01, 2D], fc.weight: [0.02, Cols]}",
             r#"[pruner.it_kernel]
                score = "magnitude"
-               grain = "kernel"
+               granularity = "kernel"
 
                [pruner.it_kernel.threshold]
                "conv1.weight" = 0.01
 
                [pruner.it_fc_input]
                score = "magnitude"
-               grain = "fc_input"
+               granularity = "fc_input"
 
                [pruner.it_fc_input.threshold]
                "fc.weight" = 0.02"#,
@@ -115,7 +115,7 @@ fn every_pruner_becomes_a_table() {
             r#"[pruner.it]
                params = ["conv1.weight"]
                score = "l1"
-               grain = "filter"
+               granularity = "filter"
                level = 0.6"#,
         ),
         (
@@ -130,9 +130,9 @@ fn every_pruner_becomes_a_table() {
             r#"[pruner.it]
                params = ["conv1.weight", "conv2.weight"]
                score = "l2"
-               grain = "channel"
+               granularity = "channel"
                level = 0.5
-               together = "leader"
+               aggregate = "first"
                multiple = 8
                rounding = "ceil"
                noise = 0.1"#,
@@ -146,7 +146,7 @@ fn every_pruner_becomes_a_table() {
             r#"[pruner.it]
                params = ["fc.weight"]
                score = "l1"
-               grain = "fc_input"
+               granularity = "fc_input"
                level = { curve = "cubic", from = 0.05, to = 0.5 }"#,
         ),
         (
@@ -159,7 +159,7 @@ fn every_pruner_becomes_a_table() {
             r#"[pruner.it]
                params = ["conv1.weight"]
                score = "l2"
-               grain = "block(1x8x1x1)"
+               granularity = "block(1x8x1x1)"
                level = { curve = "cubic", from = 0.05, to = 0.5 }"#,
         ),
         (
@@ -170,7 +170,7 @@ fn every_pruner_becomes_a_table() {
             r#"[pruner.it]
                params = ["conv1.weight"]
                score = "l1"
-               grain = "filter"
+               granularity = "filter"
                level = { range = [0.1, 0.2] }"#,
         ),
     ];
@@ -185,7 +185,7 @@ fn channels_are_reconstructed() {
     let rest = "group_type: Channels\ndesired_sparsity: 0.5\nweights: [c]";
     let table = |score: &str| {
         format!(
-            "[pruner.it]\nparams = [\"c\"]\nscore = \"{score}\"\ngrain = \"channel\"\nlevel = 0.5\n\
+            "[pruner.it]\nparams = [\"c\"]\nscore = \"{score}\"\ngranularity = \"channel\"\nlevel = 0.5\n\
              reconstruct = true"
         )
     };
@@ -195,7 +195,7 @@ fn channels_are_reconstructed() {
 }
 
 #[test]
-fn filters_are_ranked_by_gradient_activations_at_random_or_by_a_coin() {
+fn filters_are_ranked_by_gradient_activations_at_random_or_by_bernoulli() {
     let scores = [
         ("GradientRankedFilterPruner", "taylor_signed", "level"),
         ("ActivationAPoZRankedFilterPruner", "apoz", "level"),
@@ -205,7 +205,7 @@ fn filters_are_ranked_by_gradient_activations_at_random_or_by_a_coin() {
             "level",
         ),
         ("RandomRankedFilterPruner", "random", "level"),
-        ("BernoulliFilterPruner", "random", "coin"),
+        ("BernoulliFilterPruner", "random", "bernoulli"),
     ];
     each(scores, |(class, score, amount)| {
         let head = format!("[pruner.it]\nparams = [\"conv1.weight\"]\nscore = \"{score}\"\n");
@@ -214,7 +214,7 @@ fn filters_are_ranked_by_gradient_activations_at_random_or_by_a_coin() {
         );
         assert_tables(
             &pruner(&yaml),
-            &format!("{head}grain = \"filter\"\n{amount} = 0.1"),
+            &format!("{head}granularity = \"filter\"\n{amount} = 0.1"),
         );
         let yaml = format!(
             "class: {class}_AGP\ngroup_type: 3D\ninitial_sparsity: 0.05\nfinal_sparsity: 0.5\n\
@@ -223,13 +223,13 @@ fn filters_are_ranked_by_gradient_activations_at_random_or_by_a_coin() {
         let curve = "{ curve = \"cubic\", from = 0.05, to = 0.5 }";
         assert_tables(
             &pruner(&yaml),
-            &format!("{head}grain = \"filter\"\n{amount} = {curve}"),
+            &format!("{head}granularity = \"filter\"\n{amount} = {curve}"),
         );
     });
 }
 
 #[test]
-fn every_regularizer_becomes_a_table_for_each_grain() {
+fn every_regularizer_becomes_a_table_for_each_granularity() {
     let regularizer = |instance: &str| schedule("regularizer", "regularizers", instance);
     assert_tables(
         &regularizer("class: L1Regularizer\nreg_regims: {fc2.weight: 0.001, conv.weight: 1e-4}"),
@@ -246,7 +246,7 @@ fn every_regularizer_becomes_a_table_for_each_grain() {
         ),
         r#"[regularizer.it]
            type = "group_variance"
-           grain = "channel"
+           granularity = "channel"
            smoothing = 1e-8
 
            [regularizer.it.strength]
@@ -260,11 +260,11 @@ fn every_regularizer_becomes_a_table_for_each_grain() {
         ("Rows", "fc_output"),
         ("Cols", "fc_input"),
     ];
-    each(words, |(word, grain)| {
+    each(words, |(word, granularity)| {
         let instance =
             format!("class: GroupLassoRegularizer\nreg_regims: {{w.weight: [0.5, {word}]}}");
         let expected = format!(
-            "[regularizer.it]\ntype = \"group_lasso\"\ngrain = \"{grain}\"\n\n[regularizer.it.strength]\n\
+            "[regularizer.it]\ntype = \"group_lasso\"\ngranularity = \"{granularity}\"\n\n[regularizer.it.strength]\n\
              \"w.weight\" = 0.5"
         );
         assert_tables(&regularizer(&instance), &expected);
@@ -274,13 +274,14 @@ fn every_regularizer_becomes_a_table_for_each_grain() {
          Channels+4D]}\nthreshold_criteria: Max",
     );
     let sum = converted(&sum);
-    for grain in ["fc_output", "fc_input", "channel", "layer"] {
-        let table =
-            format!("[regularizer.it_{grain}]\ntype = \"group_lasso\"\ngrain = \"{grain}\"");
+    for granularity in ["fc_output", "fc_input", "channel", "layer"] {
+        let table = format!(
+            "[regularizer.it_{granularity}]\ntype = \"group_lasso\"\ngranularity = \"{granularity}\""
+        );
         assert!(sum.recipe.contains(&table), "{}", sum.recipe);
         assert!(
             sum.recipe
-                .contains(&format!("regularizer = \"it_{grain}\""))
+                .contains(&format!("regularizer = \"it_{granularity}\""))
         );
     }
     assert_eq!(sum.recipe.matches("threshold = \"max\"").count(), 4);

@@ -193,7 +193,7 @@ policies:
 }
 
 #[test]
-fn masks_of_a_coin_that_would_stay_are_for_the_forward_pass() {
+fn masks_of_a_bernoulli_selection_that_would_stay_are_for_the_forward_pass() {
     assert_policies(
         "  - {pruner: {instance_name: drop}, starting_epoch: 0, ending_epoch: 4, frequency: 1}",
         "[[policy]]\npruner = \"drop\"\nstart = 0\nend = 4\nhold = \"shadow\"",

@@ -10,7 +10,7 @@ const INSTANCES: &str = "pruners:
   agp: {class: AutomatedGradualPruner, initial_sparsity: 0.1, final_sparsity: 0.5, weights: [x.weight]}
   sens: {class: SensitivityPruner, sensitivities: {module.x.weight: 0.5}}
   mag: {class: MagnitudeParameterPruner, thresholds: {'*': 0.1}}
-  coin: {class: BernoulliFilterPruner, group_type: Filters, desired_sparsity: 0.1, weights: [c.weight]}
+  bernoulli: {class: BernoulliFilterPruner, group_type: Filters, desired_sparsity: 0.1, weights: [c.weight]}
   lone: {class: SparsityLevelParameterPruner, levels: {z.weight: 0.5}}
 regularizers:
   r: {class: L1Regularizer, reg_regims: {x.weight: 0.1}, threshold_criteria: Mean_Abs}
@@ -79,7 +79,7 @@ fn instances_have_their_warnings() {
         (
             ranked("group_type: Filters\ngroup_dependency: Leader"),
             7,
-            "the leader's scores decide anew",
+            "the first layer's scores decide anew",
         ),
         (
             ranked("group_type: Filters\ngroup_size: 4"),
@@ -208,9 +208,9 @@ fn policies_have_their_warnings() {
             "`levels` are of this policy alone",
         ),
         (
-            window("pruner: {instance_name: coin}"),
+            window("pruner: {instance_name: bernoulli}"),
             first,
-            "masks of a coin",
+            "masks of a Bernoulli selection",
         ),
         (
             window("pruner: {instance_name: agp}") + &window("pruner: {instance_name: sens}"),

@@ -1,24 +1,26 @@
-use crate::grain::Grain;
+use crate::granularity::Granularity;
 
-/// A grain that a weight of this shape does not have.
+/// A granularity that a weight of this shape does not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FoldError {
-    /// The grain belongs to another kind of weight.
-    #[error("grain `{grain}` needs {needs}, but the shape is {shape:?}")]
+    /// The granularity belongs to another kind of weight.
+    #[error("granularity `{granularity}` needs {needs}, but the shape is {shape:?}")]
     Rank {
-        /// The grain asked for.
-        grain: Grain,
+        /// The granularity asked for.
+        granularity: Granularity,
         /// The shape found.
         shape: Vec<usize>,
         /// What would be valid.
         needs: &'static str,
     },
     /// A side of the block, or of a group of inputs, does not divide its axis.
-    #[error("grain `{grain}` does not tile the weight: {side} does not divide {axis} {size}")]
+    #[error(
+        "granularity `{granularity}` does not tile the weight: {side} does not divide {axis} {size}"
+    )]
     Block {
-        /// The grain asked for.
-        grain: Grain,
+        /// The granularity asked for.
+        granularity: Granularity,
         /// The side that does not divide.
         side: usize,
         /// The axis it should divide.

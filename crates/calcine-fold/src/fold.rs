@@ -2,12 +2,12 @@ use burn::tensor::kind::Basic;
 use burn::tensor::{Bool, Tensor};
 
 use crate::error::FoldError;
-use crate::grain::Grain;
+use crate::granularity::Granularity;
 use crate::layout::Layout;
 use crate::shuffle::Shuffle;
 use crate::spread::Spread;
 
-/// A [`Grain`] and a [`Layout`] bound to a shape: a weight there and back as rows of units.
+/// A [`Granularity`] and a [`Layout`] bound to a shape: a weight there and back as rows of units.
 ///
 /// Any weight is first seen as `[out, in / groups, height, width]` (a linear layer has a kernel of
 /// 1 × 1, a one-dimensional convolution a height of 1, a vector one input); rows are views of that.
@@ -29,7 +29,7 @@ use crate::spread::Spread;
 /// block of several outputs, several inputs and part of a kernel).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fold {
-    grain: Grain,
+    granularity: Granularity,
     layout: Layout,
     groups: usize,
     stored: Vec<usize>,
@@ -42,15 +42,19 @@ pub struct Fold {
 }
 
 impl Fold {
-    /// Binds `grain` to weights of this `shape` and `layout`, of a convolution without groups or any
+    /// Binds `granularity` to weights of this `shape` and `layout`, of a convolution without groups or any
     /// other layer.
     ///
     /// # Errors
     ///
     /// If the shape has no such units: a filter needs a convolution (rank 3 to 5), an `fc_input`
     /// a matrix, and each side of a block must divide its axis.
-    pub fn new(grain: Grain, shape: &[usize], layout: Layout) -> Result<Self, FoldError> {
-        Self::grouped(grain, shape, layout, 1)
+    pub fn new(
+        granularity: Granularity,
+        shape: &[usize],
+        layout: Layout,
+    ) -> Result<Self, FoldError> {
+        Self::grouped(granularity, shape, layout, 1)
     }
 
     /// The same for a convolution of `groups`; see [above](Self#groups-of-a-convolution).
@@ -64,7 +68,7 @@ impl Fold {
     ///
     /// As [`new`](Self::new), and if `groups` does not divide the first axis.
     pub fn grouped(
-        grain: Grain,
+        granularity: Granularity,
         shape: &[usize],
         layout: Layout,
         groups: usize,
@@ -83,24 +87,24 @@ impl Fold {
             });
         }
         let sides = sides(shape, inputs_first, groups);
-        let unit = unit(grain, shape, sides, groups)?;
-        let whole = grain == Grain::Layer;
+        let unit = unit(granularity, shape, sides, groups)?;
+        let whole = granularity == Granularity::Layer;
         let axes = axes(sides, unit, if whole { 1 } else { groups });
         Ok(Self {
-            grain,
+            granularity,
             layout,
             groups,
             stored: shape.to_vec(),
             unit,
-            steps: steps(grain, axes, inputs_first),
-            spread: Spread::new(&axes, &units(grain), &self::stored(inputs_first)),
+            steps: steps(granularity, axes, inputs_first),
+            spread: Spread::new(&axes, &units(granularity), &self::stored(inputs_first)),
         })
     }
 
     /// What a unit is.
     #[must_use]
-    pub fn grain(&self) -> Grain {
-        self.grain
+    pub fn granularity(&self) -> Granularity {
+        self.granularity
     }
 
     /// Which stored axis is the output.
@@ -290,7 +294,7 @@ fn sides(shape: &[usize], inputs_first: bool, groups: usize) -> [usize; 4] {
 
 /// The same axes of one unit, each a divisor of its side within one group.
 fn unit(
-    grain: Grain,
+    granularity: Granularity,
     shape: &[usize],
     sides: [usize; 4],
     groups: usize,
@@ -300,7 +304,7 @@ fn unit(
             Ok(())
         } else {
             Err(FoldError::Rank {
-                grain,
+                granularity,
                 shape: shape.to_vec(),
                 needs,
             })
@@ -331,7 +335,7 @@ fn unit(
         for ((side, size), axis) in tile.into_iter().zip(of_a_group).zip(axes) {
             if !size.is_multiple_of(side) {
                 return Err(FoldError::Block {
-                    grain,
+                    granularity,
                     side,
                     axis,
                     size,
@@ -340,19 +344,19 @@ fn unit(
         }
         Ok(())
     };
-    match grain {
-        Grain::Element => Ok([1, 1, 1, 1]),
-        Grain::Layer => Ok(sides),
-        Grain::Kernel => convolution().map(|()| [1, 1, height, width]),
-        Grain::Filter => convolution().map(|()| [1, input, height, width]),
-        Grain::Channel => convolution().map(|()| [out / groups, 1, height, width]),
-        Grain::FcOutput => linear().map(|()| [1, input, 1, 1]),
-        Grain::FcInput => linear().map(|()| [out / groups, 1, 1, 1]),
-        Grain::Group { of } => {
+    match granularity {
+        Granularity::Element => Ok([1, 1, 1, 1]),
+        Granularity::Layer => Ok(sides),
+        Granularity::Kernel => convolution().map(|()| [1, 1, height, width]),
+        Granularity::Filter => convolution().map(|()| [1, input, height, width]),
+        Granularity::Channel => convolution().map(|()| [out / groups, 1, height, width]),
+        Granularity::FcOutput => linear().map(|()| [1, input, 1, 1]),
+        Granularity::FcInput => linear().map(|()| [out / groups, 1, 1, 1]),
+        Granularity::Group { of } => {
             matrix()?;
             tiles([1, of, 1, 1]).map(|()| [1, 1, 1, 1])
         }
-        Grain::Block {
+        Granularity::Block {
             rep,
             depth,
             height,
@@ -401,23 +405,23 @@ fn axes(sides: [usize; 4], unit: [usize; 4], groups: usize) -> [usize; 9] {
 }
 
 /// The axes along which units are numbered, the outermost first.
-fn units(grain: Grain) -> [Axis; 5] {
+fn units(granularity: Granularity) -> [Axis; 5] {
     let [g, a, b, c, d] = UNITS;
-    match grain {
+    match granularity {
         // Consecutive inputs of one output and one place of the kernel.
-        Grain::Group { .. } => [g, a, c, d, b],
+        Granularity::Group { .. } => [g, a, c, d, b],
         _ => UNITS,
     }
 }
 
 /// What takes the stored elements to rows: nothing, one permutation, or two where one would be no
 /// [direct](Shuffle::is_direct) one.
-fn steps(grain: Grain, axes: [usize; 9], inputs_first: bool) -> Vec<Shuffle> {
-    if matches!(grain, Grain::Element | Grain::Layer) {
+fn steps(granularity: Granularity, axes: [usize; 9], inputs_first: bool) -> Vec<Shuffle> {
+    if matches!(granularity, Granularity::Element | Granularity::Layer) {
         return Vec::new();
     }
     let stored = stored(inputs_first);
-    let rows = [units(grain).as_slice(), &MEMBERS].concat();
+    let rows = [units(granularity).as_slice(), &MEMBERS].concat();
     let direct = Shuffle::new(&axes, &stored, &rows);
     let steps = if direct.is_direct() {
         vec![direct]

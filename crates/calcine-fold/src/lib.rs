@@ -6,17 +6,17 @@
 //! (a norm, a share of zeros, a mask) and do not want to write the permutation for each layer type
 //! again. If you only work element by element you do not need it.
 //!
-//! A [`Grain`] names what a unit is, a [`Layout`] says which stored axis is the output and which
+//! A [`Granularity`] names what a unit is, a [`Layout`] says which stored axis is the output and which
 //! the input, and a [`Fold`] of both turns a weight of any rank into a matrix with **one row per
 //! unit** and back:
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
-//! use calcine_fold::{Fold, Grain, Layout};
+//! use calcine_fold::{Fold, Granularity, Layout};
 //!
 //! # fn main() -> Result<(), calcine_fold::FoldError> {
 //! let weight = Tensor::<4>::ones([8, 3, 5, 5], &Device::flex());
-//! let filters = Fold::new(Grain::Filter, &[8, 3, 5, 5], Layout::CONVOLUTION)?;
+//! let filters = Fold::new(Granularity::Filter, &[8, 3, 5, 5], Layout::CONVOLUTION)?;
 //!
 //! let rows = filters.rows(weight); // [8, 75]
 //! let l1 = rows.abs().sum_dim(1);  // one norm per filter
@@ -26,24 +26,24 @@
 //! ```
 //!
 //! Convolutions with groups, depthwise ones among them, have their own [`Fold::grouped`]. Pruning N of M
-//! weights along the inputs uses [`Grain::Group`], whose rows of one scalar each are numbered so that M
+//! weights along the inputs uses [`Granularity::Group`], whose rows of one scalar each are numbered so that M
 //! consecutive ones are M consecutive inputs.
 //!
 //! | type | for |
 //! |---|---|
-//! | [`Grain`] | what one unit is |
+//! | [`Granularity`] | what one unit is |
 //! | [`Layout`] | which stored axis is output, which is input |
-//! | [`Fold`] | a grain and a layout bound to a shape: there and back |
-//! | [`FoldError`] | a grain that a shape does not have |
+//! | [`Fold`] | a granularity and a layout bound to a shape: there and back |
+//! | [`FoldError`] | a granularity that a shape does not have |
 
 mod error;
 mod fold;
-mod grain;
+mod granularity;
 mod layout;
 mod shuffle;
 mod spread;
 
 pub use error::FoldError;
 pub use fold::Fold;
-pub use grain::{Grain, UnknownGrain};
+pub use granularity::{Granularity, UnknownGranularity};
 pub use layout::Layout;

@@ -4,7 +4,7 @@
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Tensor, TensorData};
-use calcine_fold::{Fold, Grain, Layout};
+use calcine_fold::{Fold, Granularity, Layout};
 use calcine_testkit::{device, values};
 
 /// A layer that turns images of `inputs` channels into images of `outputs` channels by a weight.
@@ -19,8 +19,8 @@ struct Layer<const D: usize> {
 
 impl<const D: usize> Layer<D> {
     /// A weight with one unit at zero.
-    fn without(&self, grain: Grain, unit: usize) -> Tensor<D> {
-        let fold = Fold::grouped(grain, &self.shape, self.layout, self.groups).unwrap();
+    fn without(&self, granularity: Granularity, unit: usize) -> Tensor<D> {
+        let fold = Fold::grouped(granularity, &self.shape, self.layout, self.groups).unwrap();
         let values = values(self.shape.iter().product());
         let weight = Tensor::from_data(TensorData::new(values, self.shape), &device());
         let drop: Vec<bool> = (0..fold.units()).map(|other| other == unit).collect();
@@ -40,7 +40,7 @@ impl<const D: usize> Layer<D> {
         largest.into_data().iter::<f32>().map(|x| x > 0.0).collect()
     }
 
-    fn check(&self, [channel, filter]: [Grain; 2]) {
+    fn check(&self, [channel, filter]: [Granularity; 2]) {
         let group = |of: usize, all: usize| of / (all / self.groups);
         for input in 0..self.inputs {
             for other in 0..self.inputs {
@@ -62,7 +62,7 @@ impl<const D: usize> Layer<D> {
     }
 }
 
-const CONVOLUTION: [Grain; 2] = [Grain::Channel, Grain::Filter];
+const CONVOLUTION: [Granularity; 2] = [Granularity::Channel, Granularity::Filter];
 
 #[test]
 fn of_a_convolution() {
@@ -154,5 +154,5 @@ fn of_a_linear_layer() {
             pixels.matmul(weight.unsqueeze()).permute([0, 3, 1, 2])
         },
     }
-    .check([Grain::FcInput, Grain::FcOutput]);
+    .check([Granularity::FcInput, Granularity::FcOutput]);
 }

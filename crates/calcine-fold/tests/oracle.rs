@@ -1,11 +1,11 @@
 //! What a unit is, by looking at one element at a time.
 
-use calcine_fold::{Grain, Layout};
+use calcine_fold::{Granularity, Layout};
 
-/// A grain of a weight.
+/// A granularity of a weight.
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
-    pub(crate) grain: Grain,
+    pub(crate) granularity: Granularity,
     pub(crate) shape: Vec<usize>,
     pub(crate) layout: Layout,
     pub(crate) groups: usize,
@@ -76,13 +76,13 @@ impl Case {
                 height: y,
                 width: x,
             } = self.place(flat);
-            match self.grain {
-                Grain::Element => [flat, 0, 0, 0, 0],
-                Grain::Group { .. } => [output, y, x, input, 0],
-                Grain::Kernel => [output, input, 0, 0, 0],
-                Grain::Filter | Grain::FcOutput => [output, 0, 0, 0, 0],
-                Grain::Channel | Grain::FcInput => [input, 0, 0, 0, 0],
-                Grain::Block {
+            match self.granularity {
+                Granularity::Element => [flat, 0, 0, 0, 0],
+                Granularity::Group { .. } => [output, y, x, input, 0],
+                Granularity::Kernel => [output, input, 0, 0, 0],
+                Granularity::Filter | Granularity::FcOutput => [output, 0, 0, 0, 0],
+                Granularity::Channel | Granularity::FcInput => [input, 0, 0, 0, 0],
+                Granularity::Block {
                     rep,
                     depth,
                     height,

@@ -1,16 +1,16 @@
 use burn::tensor::{Bool, Tensor, TensorData};
-use calcine_fold::{Fold, FoldError, Grain, Layout};
+use calcine_fold::{Fold, FoldError, Granularity, Layout};
 use calcine_testkit::{device, each, is_host};
 
 use crate::oracle::Case;
 
 impl Case {
     fn fold(&self) -> Result<Fold, FoldError> {
-        Fold::grouped(self.grain, &self.shape, self.layout, self.groups)
+        Fold::grouped(self.granularity, &self.shape, self.layout, self.groups)
     }
 }
 
-/// Every grain that each of these shapes has, in both layouts and with several groups.
+/// Every granularity that each of these shapes has, in both layouts and with several groups.
 fn cases() -> Vec<Case> {
     let shapes: [&[usize]; 20] = [
         &[7],
@@ -34,13 +34,13 @@ fn cases() -> Vec<Case> {
         &[4, 2, 2, 3, 2],
         &[2, 4, 1, 1, 3],
     ];
-    let named = Grain::NAMES.iter().map(|name| name.parse().unwrap());
-    let mut grains: Vec<Grain> = named.collect();
-    grains.extend([1, 2, 3, 4].map(|of| Grain::Group { of }));
+    let named = Granularity::NAMES.iter().map(|name| name.parse().unwrap());
+    let mut granularities: Vec<Granularity> = named.collect();
+    granularities.extend([1, 2, 3, 4].map(|of| Granularity::Group { of }));
     for rep in [1, 2, 4] {
         for depth in [1, 2, 4, 6] {
             for (height, width) in [(1, 1), (2, 2), (3, 2), (1, 3), (3, 3)] {
-                grains.push(Grain::Block {
+                granularities.push(Granularity::Block {
                     rep,
                     depth,
                     height,
@@ -53,8 +53,8 @@ fn cases() -> Vec<Case> {
     for shape in shapes {
         for layout in [Layout::OutputFirst, Layout::InputFirst] {
             for groups in [1, 2, 4] {
-                cases.extend(grains.iter().map(|&grain| Case {
-                    grain,
+                cases.extend(granularities.iter().map(|&granularity| Case {
+                    granularity,
                     shape: shape.to_vec(),
                     layout,
                     groups,
@@ -191,7 +191,7 @@ fn the_rows_of_groups_are_the_rows_of_each_group() {
     fn check<const D: usize>(case: &Case) {
         let mut shape = case.shape.clone();
         shape[0] /= case.groups;
-        let alone = Fold::new(case.grain, &shape, case.layout).unwrap();
+        let alone = Fold::new(case.granularity, &shape, case.layout).unwrap();
         let weight = positions::<D>(&case.shape);
         let rows = weight
             .clone()
@@ -205,23 +205,28 @@ fn the_rows_of_groups_are_the_rows_of_each_group() {
         );
     }
     let mut grouped = cases();
-    grouped.retain(|case| case.groups > 1 && case.grain != Grain::Layer);
+    grouped.retain(|case| case.groups > 1 && case.granularity != Granularity::Layer);
     each(grouped, |case| of_rank!(check, case));
 }
 
 #[test]
 fn members_lie_in_the_order_out_in_height_width() {
-    let channels = Fold::new(Grain::Channel, &[2, 3, 1, 2], Layout::OutputFirst).unwrap();
+    let channels = Fold::new(Granularity::Channel, &[2, 3, 1, 2], Layout::OutputFirst).unwrap();
     assert_eq!(
         numbers(channels.rows(positions::<4>(&[2, 3, 1, 2])))[..4],
         [0, 1, 6, 7]
     );
-    let outputs = Fold::new(Grain::FcOutput, &[3, 2], Layout::LINEAR).unwrap();
+    let outputs = Fold::new(Granularity::FcOutput, &[3, 2], Layout::LINEAR).unwrap();
     assert_eq!(
         numbers(outputs.rows(positions::<2>(&[3, 2]))),
         [0, 2, 4, 1, 3, 5]
     );
-    let filters = Fold::new(Grain::Filter, &[2, 2, 2], Layout::TRANSPOSED_CONVOLUTION).unwrap();
+    let filters = Fold::new(
+        Granularity::Filter,
+        &[2, 2, 2],
+        Layout::TRANSPOSED_CONVOLUTION,
+    )
+    .unwrap();
     assert_eq!(
         numbers(filters.rows(positions::<3>(&[2, 2, 2]))),
         [0, 1, 4, 5, 2, 3, 6, 7]
@@ -230,7 +235,7 @@ fn members_lie_in_the_order_out_in_height_width() {
 
 #[test]
 fn a_group_of_rows_is_consecutive_inputs_of_one_output_and_place() {
-    let pairs = Grain::Group { of: 2 };
+    let pairs = Granularity::Group { of: 2 };
     let convolution = Fold::new(pairs, &[1, 4, 1, 2], Layout::CONVOLUTION).unwrap();
     assert_eq!(
         numbers(convolution.rows(positions::<4>(&[1, 4, 1, 2]))),
@@ -252,19 +257,19 @@ fn a_group_of_rows_is_consecutive_inputs_of_one_output_and_place() {
 #[test]
 fn filters_and_channels_of_a_depthwise_convolution_are_the_same() {
     let shape = [4, 1, 3, 3];
-    let rows = |grain| {
-        let fold = Fold::grouped(grain, &shape, Layout::CONVOLUTION, 4).unwrap();
+    let rows = |granularity| {
+        let fold = Fold::grouped(granularity, &shape, Layout::CONVOLUTION, 4).unwrap();
         numbers(fold.rows(positions::<4>(&shape)))
     };
-    assert_eq!(rows(Grain::Filter), rows(Grain::Channel));
+    assert_eq!(rows(Granularity::Filter), rows(Granularity::Channel));
     // With two filters to an input, the channel is both.
-    let twice = Fold::grouped(Grain::Channel, &shape, Layout::CONVOLUTION, 2).unwrap();
+    let twice = Fold::grouped(Granularity::Channel, &shape, Layout::CONVOLUTION, 2).unwrap();
     assert_eq!((twice.units(), twice.members()), (2, 18));
 }
 
 #[test]
 fn an_embeddings_inputs_are_its_entries() {
-    let entries = Fold::new(Grain::FcInput, &[3, 2], Layout::InputFirst).unwrap();
+    let entries = Fold::new(Granularity::FcInput, &[3, 2], Layout::InputFirst).unwrap();
     assert_eq!(
         numbers(entries.rows(positions::<2>(&[3, 2]))),
         [0, 1, 2, 3, 4, 5]
@@ -274,8 +279,11 @@ fn an_embeddings_inputs_are_its_entries() {
 
 #[test]
 fn a_fold_remembers_what_it_was_bound_to() {
-    let fold = Fold::new(Grain::Kernel, &[4, 2, 3], Layout::CONVOLUTION).unwrap();
-    assert_eq!((fold.grain(), fold.groups()), (Grain::Kernel, 1));
+    let fold = Fold::new(Granularity::Kernel, &[4, 2, 3], Layout::CONVOLUTION).unwrap();
+    assert_eq!(
+        (fold.granularity(), fold.groups()),
+        (Granularity::Kernel, 1)
+    );
     assert_eq!(fold.layout(), Layout::OutputFirst);
     assert_eq!(fold.shape(), [4, 2, 3]);
 }

@@ -8,7 +8,7 @@
     reason = "the tables are what the example is for"
 )]
 
-use calcine_graph::{Axes, Drawing, Graph, Plan, UnitId, weakest};
+use calcine_graph::{Axes, Drawing, Graph, ThinningPlan, UnitId, weakest};
 
 #[path = "../tests/network.rs"]
 #[allow(dead_code, reason = "the tests' networks need more of it")]
@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Removes half of each group. Real scores come from weights; here later units count less.
-fn half(axes: &Axes) -> Result<Plan, calcine_graph::PlanError> {
+fn half(axes: &Axes) -> Result<ThinningPlan, calcine_graph::PlanError> {
     let units = axes
         .groups()
         .iter()
@@ -53,7 +53,7 @@ fn half(axes: &Axes) -> Result<Plan, calcine_graph::PlanError> {
             let gone = weakest(&scores, count / 2, 8);
             gone.into_iter().map(move |unit| UnitId { group, unit })
         });
-    Plan::removing(axes, units)
+    ThinningPlan::removing(axes, units)
 }
 
 fn table(graph: &Graph) -> Result<(), calcine_graph::GraphError> {

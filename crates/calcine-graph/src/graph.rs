@@ -12,7 +12,7 @@ pub struct ValueId(pub usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names say it")]
-pub enum Kind {
+pub enum ElementKind {
     Float,
     Int,
     Bool,
@@ -40,7 +40,7 @@ pub struct Value {
     /// The length of each axis.
     pub shape: Vec<Extent>,
     /// What its elements are.
-    pub kind: Kind,
+    pub kind: ElementKind,
     /// Where it comes from.
     pub source: Source,
 }

@@ -1,13 +1,13 @@
 //! The shape and kind of what an operation makes, from those of its operands.
 
-use crate::graph::Kind;
+use crate::graph::ElementKind;
 use crate::op::{Arithmetic, Convolution, Map, Op, Padding, Pool, Range};
 
 /// A tensor for one size of the batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tensor<'a> {
     pub(crate) shape: &'a [usize],
-    pub(crate) kind: Kind,
+    pub(crate) kind: ElementKind,
 }
 
 /// Why an operation and its tensors do not fit.
@@ -132,7 +132,7 @@ fn settings(op: &Op, x: &[Tensor]) -> Result<(), String> {
             x[0].shape.len()
         )),
         Op::Scalar(Arithmetic::Divide | Arithmetic::Remainder, number)
-            if x[0].kind == Kind::Int && (*number == 0.0 || number.fract() != 0.0) =>
+            if x[0].kind == ElementKind::Int && (*number == 0.0 || number.fract() != 0.0) =>
         {
             Err(format!("integers are divided by {number}"))
         }
@@ -144,23 +144,24 @@ fn settings(op: &Op, x: &[Tensor]) -> Result<(), String> {
     }
 }
 
-fn kinds(op: &Op, x: &[Tensor], out: Kind) -> Result<(), String> {
-    use Kind::{Bool, Float, Int};
+fn kinds(op: &Op, x: &[Tensor], out: ElementKind) -> Result<(), String> {
+    use ElementKind::{Bool, Float, Int};
     let first = x.first().map(|x| x.kind);
-    let expect = |position: usize, expected: Kind| match x.get(position) {
+    let expect = |position: usize, expected: ElementKind| match x.get(position) {
         Some(x) if x.kind != expected => Err(format!(
             "operand {position} is {:?}, not {expected:?}",
             x.kind
         )),
         _ => Ok(()),
     };
-    let all = |expected: Kind| (0..x.len()).try_for_each(|position| expect(position, expected));
+    let all =
+        |expected: ElementKind| (0..x.len()).try_for_each(|position| expect(position, expected));
     let alike = || all(first.unwrap_or(Float));
-    let gives = |expected: Kind| match out == expected {
+    let gives = |expected: ElementKind| match out == expected {
         true => Ok(()),
         false => Err(format!("its output is {out:?}, not {expected:?}")),
     };
-    let first_of = |valid: &[Kind]| match first {
+    let first_of = |valid: &[ElementKind]| match first {
         Some(kind) if !valid.contains(&kind) => Err(format!("operand 0 is {kind:?}")),
         _ => Ok(()),
     };
@@ -257,8 +258,8 @@ fn kinds(op: &Op, x: &[Tensor], out: Kind) -> Result<(), String> {
     }
 }
 
-fn map_kinds(map: Map) -> &'static [Kind] {
-    use Kind::{Bool, Float, Int};
+fn map_kinds(map: Map) -> &'static [ElementKind] {
+    use ElementKind::{Bool, Float, Int};
     match map {
         Map::Not => &[Bool],
         Map::Abs
@@ -271,8 +272,8 @@ fn map_kinds(map: Map) -> &'static [Kind] {
     }
 }
 
-fn arithmetic_kinds(arithmetic: Arithmetic, with_number: bool) -> &'static [Kind] {
-    use Kind::{Bool, Float, Int};
+fn arithmetic_kinds(arithmetic: Arithmetic, with_number: bool) -> &'static [ElementKind] {
+    use ElementKind::{Bool, Float, Int};
     match arithmetic {
         Arithmetic::And | Arithmetic::Or if with_number => &[],
         Arithmetic::And | Arithmetic::Or => &[Bool],

@@ -17,7 +17,7 @@
 //! | [`Axes`], [`Group`], [`Unit`], [`Member`], [`Role`] | which indices of which parameters are removed together, and what they are to the channel |
 //! | [`Reason`], [`NormFeatures`] | which operation needs an axis whole |
 //! | [`ConstantSlices`], [`constant_slices`], [`Stored`] | which channels are one number whatever the input is |
-//! | [`Plan`], [`Cut`], [`Thinned`] | what is removed, by the paths of parameters, and the graph without it |
+//! | [`ThinningPlan`], [`Cut`], [`Thinned`] | what is removed, by the paths of parameters, and the graph without it |
 //! | [`weakest`] | which units go, if their scores decide |
 //! | [`Drawing`], [`Detail`] | what it looks like |
 //! | [`GraphError`], [`PlanError`] | what was wrong, where, and what would be valid |
@@ -27,12 +27,12 @@
 //! Two linear layers with a ReLU between them: eight hidden features, three of which go.
 //!
 //! ```
-//! use calcine_graph::{Extent, Graph, Kind, Map, Node, Op, Plan, Source, UnitId, Value, ValueId, weakest};
+//! use calcine_graph::{Extent, Graph, ElementKind, Map, Node, Op, ThinningPlan, Source, UnitId, Value, ValueId, weakest};
 //!
 //! let value = |name: &str, shape: &[Extent], source| Value {
 //!     name: name.into(),
 //!     shape: shape.into(),
-//!     kind: Kind::Float,
+//!     kind: ElementKind::Float,
 //!     source,
 //! };
 //! let rows = |features: usize| [Extent::BATCH, features.into()];
@@ -68,7 +68,7 @@
 //!
 //! let norms = [0.9, 0.1, 0.8, 0.7, 0.2, 0.6, 0.3, 0.5];
 //! let gone = weakest(&norms, 3, 1);
-//! let plan = Plan::removing(&axes, gone.into_iter().map(|unit| UnitId { group: 0, unit }))?;
+//! let plan = ThinningPlan::removing(&axes, gone.into_iter().map(|unit| UnitId { group: 0, unit }))?;
 //! assert_eq!(plan.cuts()[1].keep, [0, 2, 3, 5, 7]);
 //! assert_eq!(plan.apply(&graph)?.compute()?.macs, 4 * 5 + 5 * 2);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -96,8 +96,8 @@ pub use constant::{ConstantSlices, Stored, constant_slices};
 pub use draw::{Detail, Drawing};
 pub use error::GraphError;
 pub use extent::Extent;
-pub use graph::{Graph, Kind, Node, Source, Value, ValueId};
+pub use graph::{ElementKind, Graph, Node, Source, Value, ValueId};
 pub use op::{
     Arithmetic, Comparison, Convolution, Interpolation, Map, Op, Padding, Pool, Range, Reduction,
 };
-pub use plan::{Cut, Plan, PlanError, Thinned, weakest};
+pub use plan::{Cut, PlanError, Thinned, ThinningPlan, weakest};

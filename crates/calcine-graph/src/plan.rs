@@ -30,23 +30,23 @@ use crate::axes::{Axes, UnitId};
 /// Half of a hidden layer, as text:
 ///
 /// ```
-/// use calcine_graph::Plan;
+/// use calcine_graph::ThinningPlan;
 ///
 /// let text = r#"[[
 ///     {"parameter": "fc1.weight", "axis": 1, "length": 4, "keep": [0, 3]},
 ///     {"parameter": "fc1.bias", "axis": 0, "length": 4, "keep": [0, 3]},
 ///     {"parameter": "fc2.weight", "axis": 0, "length": 4, "keep": [0, 3]}
 /// ]]"#;
-/// let plan: Plan = serde_json::from_str(text).unwrap();
+/// let plan: ThinningPlan = serde_json::from_str(text).unwrap();
 /// assert_eq!(plan.cuts()[2].parameter, "fc2.weight");
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Vec<Cut>>", into = "Vec<Vec<Cut>>")]
-pub struct Plan {
+pub struct ThinningPlan {
     steps: Vec<Vec<Cut>>,
 }
 
-impl Plan {
+impl ThinningPlan {
     /// The plan that removes these units; one that changes nothing if there are none.
     ///
     /// # Errors
@@ -134,7 +134,7 @@ impl Plan {
     }
 }
 
-impl TryFrom<Vec<Vec<Cut>>> for Plan {
+impl TryFrom<Vec<Vec<Cut>>> for ThinningPlan {
     type Error = PlanError;
 
     /// Checks that each cut is one, that no step cuts an axis twice, and that steps follow on another.
@@ -169,8 +169,8 @@ impl TryFrom<Vec<Vec<Cut>>> for Plan {
     }
 }
 
-impl From<Plan> for Vec<Vec<Cut>> {
-    fn from(plan: Plan) -> Self {
+impl From<ThinningPlan> for Vec<Vec<Cut>> {
+    fn from(plan: ThinningPlan) -> Self {
         plan.steps
     }
 }

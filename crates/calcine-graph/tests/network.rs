@@ -1,8 +1,8 @@
 //! Networks written down layer by layer, as a trace would record them.
 
 use calcine_graph::{
-    Arithmetic, Convolution, Extent, Graph, Kind, Map, Node, Op, Padding, Pool, Range, Reduction,
-    Source, Value, ValueId,
+    Arithmetic, Convolution, ElementKind, Extent, Graph, Map, Node, Op, Padding, Pool, Range,
+    Reduction, Source, Value, ValueId,
 };
 
 /// A graph that grows.
@@ -41,7 +41,7 @@ impl Network {
         self.graph.values.push(Value {
             name: name.into(),
             shape,
-            kind: Kind::Float,
+            kind: ElementKind::Float,
             source,
         });
         id

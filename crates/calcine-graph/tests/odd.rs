@@ -1,7 +1,7 @@
 //! Graphs and plans that are wrong are errors, never panics.
 
 use calcine_graph::{
-    Cut, Drawing, Extent, Graph, GraphError, Op, Plan, PlanError, UnitId, ValueId, weakest,
+    Cut, Drawing, Extent, Graph, GraphError, Op, PlanError, ThinningPlan, UnitId, ValueId, weakest,
 };
 use proptest::prelude::*;
 
@@ -68,7 +68,7 @@ fn cut(parameter: &str, axis: usize, length: usize, keep: &[usize]) -> Cut {
 }
 
 fn refused(graph: &Graph, cuts: &[Cut]) -> String {
-    let plan = Plan::try_from(vec![cuts.to_vec()]);
+    let plan = ThinningPlan::try_from(vec![cuts.to_vec()]);
     plan.and_then(|plan| plan.apply(graph))
         .expect_err("an error")
         .to_string()
@@ -112,7 +112,7 @@ fn a_wrong_plan_says_what_where_and_what_would_be_valid() {
         );
     }
     let text = r#"[[{"parameter": "b.weight", "axis": 0, "length": 4, "keep": []}]]"#;
-    assert!(serde_json::from_str::<Plan>(text).is_err());
+    assert!(serde_json::from_str::<ThinningPlan>(text).is_err());
 }
 
 #[test]
@@ -120,8 +120,8 @@ fn a_half_thinned_network_is_neither_before_nor_after() {
     let graph = motifs::branches();
     let axes = graph.axes().unwrap();
     let units = ["a.weight", "b.weight"].map(|path| axes.unit_of(path, 0, 1).unwrap());
-    let both = Plan::removing(&axes, units).unwrap();
-    let one = Plan::removing(&axes, units[..1].to_vec()).unwrap();
+    let both = ThinningPlan::removing(&axes, units).unwrap();
+    let one = ThinningPlan::removing(&axes, units[..1].to_vec()).unwrap();
     let thinned = one.apply(&graph).unwrap();
     let error = both.apply(&thinned).unwrap_err();
     assert!(matches!(error, PlanError::Length { .. }), "{error}");
@@ -130,7 +130,7 @@ fn a_half_thinned_network_is_neither_before_nor_after() {
 #[test]
 fn no_units_is_a_plan_that_changes_nothing() {
     let graph = motifs::branches();
-    let plan = Plan::removing(&graph.axes().unwrap(), []).unwrap();
+    let plan = ThinningPlan::removing(&graph.axes().unwrap(), []).unwrap();
     assert!(plan.is_empty());
     assert_eq!(plan.apply(&graph).unwrap(), graph);
     assert_eq!(serde_json::to_string(&plan).unwrap(), "[]");
@@ -232,7 +232,7 @@ proptest! {
         let _ = (graph.layers_after(&first), graph.layers_before(&first));
         if let Ok(axes) = graph.axes() {
             for group in 0..axes.groups().len() {
-                let plan = Plan::removing(&axes, [UnitId { group, unit: 0 }]);
+                let plan = ThinningPlan::removing(&axes, [UnitId { group, unit: 0 }]);
                 let thinned = plan.and_then(|plan| plan.apply(&graph));
                 if let Ok(thinned) = thinned {
                     prop_assert!(thinned.axes().is_ok(), "{:?}", thinned.axes().unwrap_err());

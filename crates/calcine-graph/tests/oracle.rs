@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use calcine_graph::{Axes, Graph, Plan, PlanError, Role, UnitId};
+use calcine_graph::{Axes, Graph, PlanError, Role, ThinningPlan, UnitId};
 use proptest::prelude::*;
 
 use crate::interpret::{Tensors, random, run};
@@ -51,7 +51,7 @@ fn masked(
     tensors
 }
 
-fn cut(graph: &Graph, plan: &Plan, tensors: &Tensors) -> Tensors {
+fn cut(graph: &Graph, plan: &ThinningPlan, tensors: &Tensors) -> Tensors {
     let mut tensors = tensors.clone();
     for cut in plan.cuts() {
         let value = graph
@@ -79,7 +79,8 @@ fn choose(axes: &Axes, dice: &mut Dice) -> BTreeSet<UnitId> {
         for unit in 0..content.units.len() {
             let id = UnitId { group, unit };
             units.insert(id);
-            let possible = dice.next() < share && Plan::removing(axes, units.clone()).is_ok();
+            let possible =
+                dice.next() < share && ThinningPlan::removing(axes, units.clone()).is_ok();
             if !possible {
                 units.remove(&id);
             }
@@ -94,7 +95,7 @@ fn check(graph: &Graph, seed: u64, masks: &[Mask]) -> usize {
     let axes = graph.axes().expect("a graph and a plan that fit");
     let tensors = random(graph, seed);
     let units = choose(&axes, &mut dice);
-    let plan = Plan::removing(&axes, units.clone()).expect("a graph and a plan that fit");
+    let plan = ThinningPlan::removing(&axes, units.clone()).expect("a graph and a plan that fit");
     let thinned = plan.apply(graph).expect("a graph and a plan that fit");
     thinned.check().expect("a graph and a plan that fit");
     let small = cut(graph, &plan, &tensors);
@@ -116,7 +117,7 @@ fn check(graph: &Graph, seed: u64, masks: &[Mask]) -> usize {
     // And once more on top.
     let axes = thinned.axes().expect("a graph and a plan that fit");
     let more = choose(&axes, &mut dice);
-    let next = Plan::removing(&axes, more.clone()).expect("a graph and a plan that fit");
+    let next = ThinningPlan::removing(&axes, more.clone()).expect("a graph and a plan that fit");
     let smaller = next.apply(&thinned).expect("a graph and a plan that fit");
     let expected = run(&thinned, &masked(&thinned, &axes, &more, masks[0], &small));
     let both = plan.then(next).expect("a graph and a plan that fit");
@@ -139,7 +140,7 @@ fn check(graph: &Graph, seed: u64, masks: &[Mask]) -> usize {
     );
     let text = serde_json::to_string(&both).expect("a graph and a plan that fit");
     assert_eq!(
-        serde_json::from_str::<Plan>(&text).expect("a graph and a plan that fit"),
+        serde_json::from_str::<ThinningPlan>(&text).expect("a graph and a plan that fit"),
         both
     );
     units.len() + more.len()
@@ -193,12 +194,12 @@ fn a_plan_never_empties_an_axis() {
     let axes = graph.axes().unwrap();
     let group = axes.groups_of("b.weight", 0)[0];
     let all = (0..4).map(|unit| UnitId { group, unit });
-    let error = Plan::removing(&axes, all).unwrap_err();
+    let error = ThinningPlan::removing(&axes, all).unwrap_err();
     assert_eq!(
         error.to_string(),
         "removing all 4 indices of axis 0 of b.weight leaves nothing: keep at least one"
     );
-    let unknown = Plan::removing(&axes, [UnitId { group, unit: 4 }]).unwrap_err();
+    let unknown = ThinningPlan::removing(&axes, [UnitId { group, unit: 4 }]).unwrap_err();
     assert!(
         matches!(unknown, PlanError::Unit { count: 4, .. }),
         "{unknown}"

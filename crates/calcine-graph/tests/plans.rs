@@ -1,6 +1,6 @@
 //! Plans that were changed since they were made are errors, or plans; never panics.
 
-use calcine_graph::{Graph, NormFeatures, Plan, UnitId};
+use calcine_graph::{Graph, NormFeatures, ThinningPlan, UnitId};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -68,16 +68,16 @@ fn graphs() -> Vec<Graph> {
 }
 
 /// Two steps, each the removal of some units.
-fn plan(graph: &Graph, dice: &mut Dice) -> Plan {
+fn plan(graph: &Graph, dice: &mut Dice) -> ThinningPlan {
     let norms = [NormFeatures::Pinned, NormFeatures::Removable][below(dice, 2)];
     let mut graph = graph.clone();
-    let mut all = Plan::default();
+    let mut all = ThinningPlan::default();
     for _ in 0..2 {
         let axes = graph.axes_with(norms).expect("a graph");
         let groups = axes.groups().iter().enumerate();
         let units = groups.filter(|(_, group)| group.units.len() > 1);
         let units = units.map(|(group, _)| UnitId { group, unit: 0 });
-        let step = Plan::removing(&axes, units).expect("units");
+        let step = ThinningPlan::removing(&axes, units).expect("units");
         graph = step.apply(&graph).expect("a plan that fits");
         all = all.then(step).expect("a plan that follows");
     }
@@ -96,7 +96,7 @@ proptest! {
         prop_assert_eq!(&made.apply(&thinned).expect("a thinned graph"), &thinned);
         let mut text = serde_json::to_value(&made).expect("a plan as text");
         (0..times).for_each(|_| mutate(&mut text, &mut dice));
-        let Ok(plan) = serde_json::from_value::<Plan>(text) else {
+        let Ok(plan) = serde_json::from_value::<ThinningPlan>(text) else {
             return Ok(());
         };
         let _ = plan.cuts();
@@ -114,7 +114,7 @@ proptest! {
         for graph in graphs() {
             let axes = graph.axes().expect("a graph");
             let known = axes.unit(UnitId { group, unit }).is_some();
-            let plan = Plan::removing(&axes, [UnitId { group, unit }]);
+            let plan = ThinningPlan::removing(&axes, [UnitId { group, unit }]);
             prop_assert!(known || plan.is_err());
         }
     }

@@ -1,6 +1,6 @@
 //! Sizes of reference networks, whole and thinned, that were published with Distiller.
 
-use calcine_graph::{Graph, Plan, UnitId};
+use calcine_graph::{Graph, ThinningPlan, UnitId};
 
 use crate::zoo;
 
@@ -107,7 +107,7 @@ fn narrowed(graph: &Graph, widths: Widths<'_>) -> Graph {
         let count = axes.groups()[group].units.len();
         units.extend((*left..count).map(|unit| UnitId { group, unit }));
     }
-    let thinned = Plan::removing(&axes, units)
+    let thinned = ThinningPlan::removing(&axes, units)
         .expect("a graph and a plan that fit")
         .apply(graph)
         .expect("a graph and a plan that fit");

@@ -1,16 +1,16 @@
 //! What `Graph::check` says of a single operation whose settings, kinds or shapes do not fit.
 
 use calcine_graph::{
-    Arithmetic, Comparison, Convolution, Extent, Graph, Kind, Map, Node, Op, Padding, Pool, Range,
-    Reduction, Source, Value, ValueId,
+    Arithmetic, Comparison, Convolution, ElementKind, Extent, Graph, Map, Node, Op, Padding, Pool,
+    Range, Reduction, Source, Value, ValueId,
 };
 
-use Kind::{Bool, Float, Int};
+use ElementKind::{Bool, Float, Int};
 
 /// A graph of one operation; an axis of length 0 is the batch.
-fn single(op: &Op, operands: &[(&[usize], Kind)], output: (&[usize], Kind)) -> Graph {
+fn single(op: &Op, operands: &[(&[usize], ElementKind)], output: (&[usize], ElementKind)) -> Graph {
     let mut graph = Graph::default();
-    let value = |name: String, (shape, kind): (&[usize], Kind), source| Value {
+    let value = |name: String, (shape, kind): (&[usize], ElementKind), source| Value {
         name,
         shape: shape
             .iter()
@@ -61,12 +61,17 @@ fn pool(kernel: usize, stride: usize, padding: usize, dilation: usize) -> Pool {
     }
 }
 
-type Row<'a> = (Op, Vec<(&'a [usize], Kind)>, (&'a [usize], Kind), &'a str);
+type Row<'a> = (
+    Op,
+    Vec<(&'a [usize], ElementKind)>,
+    (&'a [usize], ElementKind),
+    &'a str,
+);
 
 #[test]
 fn what_does_not_fit_is_said_with_its_numbers() {
-    let image: (&[usize], Kind) = (&[0, 4, 6, 6], Float);
-    let filters: (&[usize], Kind) = (&[8, 2, 3, 3], Float);
+    let image: (&[usize], ElementKind) = (&[0, 4, 6, 6], Float);
+    let filters: (&[usize], ElementKind) = (&[8, 2, 3, 3], Float);
     let conv = |c: Convolution| Op::Convolution(c);
     let average = |pool| Op::AveragePool {
         pool,
@@ -407,7 +412,7 @@ fn what_does_not_fit_is_said_with_its_numbers() {
 #[test]
 fn no_two_values_may_have_one_name() {
     let add = Op::Zip(Arithmetic::Add);
-    let operands: [(&[usize], Kind); 2] = [(&[0, 4], Float), (&[0, 4], Float)];
+    let operands: [(&[usize], ElementKind); 2] = [(&[0, 4], Float), (&[0, 4], Float)];
     for (first, second) in [(0, 1), (0, 2), (1, 2)] {
         let mut graph = single(&add, &operands, (&[0, 4], Float));
         graph.values[1].source = Source::Constant;

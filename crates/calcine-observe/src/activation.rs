@@ -11,7 +11,7 @@ pub struct Activation<'a> {
 
 /// How much a statistic has seen of a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Seen {
+pub struct SampleCounts {
     /// Samples: the length of the first axis.
     pub samples: u64,
     /// Values of each channel, of all samples together.
@@ -21,9 +21,9 @@ pub struct Seen {
 impl Activation<'_> {
     /// How much this batch is.
     #[must_use]
-    pub fn seen(&self) -> Seen {
+    pub fn sample_counts(&self) -> SampleCounts {
         let [samples, _, positions] = self.values.dims();
-        Seen {
+        SampleCounts {
             samples: samples as u64,
             positions: (samples * positions) as u64,
         }
@@ -36,7 +36,7 @@ impl Activation<'_> {
     }
 }
 
-impl Seen {
+impl SampleCounts {
     /// Both together.
     #[must_use]
     pub fn and(self, other: Self) -> Self {

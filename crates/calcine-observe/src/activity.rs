@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use calcine_graph::{Arithmetic, Graph, Map, Node, Op, Source, ValueId};
 
-use crate::error::WatchError;
+use crate::error::ObserveError;
 
 /// Whether the search for a filter's activation function goes on after a sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,10 +34,10 @@ pub fn activations_of<'a>(
     graph: &'a Graph,
     weight: &str,
     sums: Sums,
-) -> Result<Vec<&'a Node>, WatchError> {
+) -> Result<Vec<&'a Node>, ObserveError> {
     let layers = layers_of(graph, weight)?;
     let after = layers.into_iter().map(|layer| {
-        after(graph, layer.output, sums).map_err(|why| WatchError::NoActivation {
+        after(graph, layer.output, sums).map_err(|why| ObserveError::NoActivation {
             weight: weight.to_owned(),
             why,
         })
@@ -51,13 +51,13 @@ pub fn activations_of<'a>(
 /// # Errors
 ///
 /// If there is no such weight.
-pub fn inputs_of(graph: &Graph, weight: &str) -> Result<Vec<ValueId>, WatchError> {
+pub fn inputs_of(graph: &Graph, weight: &str) -> Result<Vec<ValueId>, ObserveError> {
     let layers = layers_of(graph, weight)?.into_iter();
     Ok(layers.map(|layer| layer.inputs[0]).collect())
 }
 
 /// The convolutions and linear layers with this weight.
-pub(crate) fn layers_of<'a>(graph: &'a Graph, weight: &str) -> Result<Vec<&'a Node>, WatchError> {
+pub(crate) fn layers_of<'a>(graph: &'a Graph, weight: &str) -> Result<Vec<&'a Node>, ObserveError> {
     let is_layer = |node: &&Node| {
         matches!(
             node.op,
@@ -73,7 +73,7 @@ pub(crate) fn layers_of<'a>(graph: &'a Graph, weight: &str) -> Result<Vec<&'a No
         .filter(|node| weight_of(node) == Some(weight))
         .collect();
     if found.is_empty() {
-        return Err(WatchError::NoWeight {
+        return Err(ObserveError::NoWeight {
             weight: weight.to_owned(),
             nearest: calcine_names::nearest(weight, layers().filter_map(weight_of)),
         });

@@ -1,13 +1,13 @@
 use calcine_trace::ForwardError;
 
-/// Why a network cannot be watched.
+/// Why a network cannot be observed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum WatchError {
+pub enum ObserveError {
     /// A batch does not fit the network.
     #[error(transparent)]
     Forward(#[from] ForwardError),
-    /// There was nothing to watch.
+    /// There was nothing to observe.
     #[error("no batch was given: a statistic needs at least one")]
     NoBatch,
     /// A pattern that is malformed.

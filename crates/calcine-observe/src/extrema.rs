@@ -1,8 +1,8 @@
 use burn::tensor::Tensor;
 
-use crate::activation::{Activation, Seen};
+use crate::activation::{Activation, SampleCounts};
+use crate::observed::{Column, Columns};
 use crate::statistic::Statistic;
-use crate::watched::{Column, Columns};
 
 /// The smallest and the largest value of each channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,8 +29,8 @@ impl Statistic for Extrema {
 
     fn merge(
         &self,
-        (mut all, _): (Vec<Tensor<1>>, Seen),
-        (mut one, _): (Vec<Tensor<1>>, Seen),
+        (mut all, _): (Vec<Tensor<1>>, SampleCounts),
+        (mut one, _): (Vec<Tensor<1>>, SampleCounts),
     ) -> Vec<Tensor<1>> {
         let (max, min) = (all.pop().zip(one.pop()), all.pop().zip(one.pop()));
         let min = min.map(|(all, one)| all.min_pair(one));
@@ -38,7 +38,7 @@ impl Statistic for Extrema {
         min.into_iter().chain(max).collect()
     }
 
-    fn value(&self, vectors: &[Vec<f64>], _: Seen) -> ChannelExtrema {
+    fn value(&self, vectors: &[Vec<f64>], _: SampleCounts) -> ChannelExtrema {
         let vector = |index: usize| vectors.get(index).cloned().unwrap_or_default();
         ChannelExtrema {
             min: vector(0),

@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 
-use crate::activation::{Activation, Seen};
+use crate::activation::{Activation, SampleCounts};
 use crate::count;
 use crate::extrema::ChannelExtrema;
+use crate::observed::{Column, Columns, Observed};
 use crate::statistic::Statistic;
-use crate::watched::{Column, Columns, Watched};
 
 /// How often values fall into each of equally wide bins.
 ///
@@ -80,7 +80,7 @@ impl Histogram {
     }
 
     /// Between the extrema of each place.
-    pub(crate) fn over(extrema: &Watched<ChannelExtrema>, bins: usize) -> Self {
+    pub(crate) fn over(extrema: &Observed<ChannelExtrema>, bins: usize) -> Self {
         let range = |extrema: &ChannelExtrema| [extrema.low(), extrema.high()];
         let ranges = extrema.iter();
         Self::within(
@@ -124,8 +124,8 @@ impl Statistic for Histogram {
 
     fn merge(
         &self,
-        (mut all, _): (Vec<Tensor<1>>, Seen),
-        (mut one, _): (Vec<Tensor<1>>, Seen),
+        (mut all, _): (Vec<Tensor<1>>, SampleCounts),
+        (mut one, _): (Vec<Tensor<1>>, SampleCounts),
     ) -> Vec<Tensor<1>> {
         let range = all.pop();
         one.truncate(2);
@@ -134,7 +134,7 @@ impl Statistic for Histogram {
         vectors
     }
 
-    fn value(&self, vectors: &[Vec<f64>], _: Seen) -> BinCounts {
+    fn value(&self, vectors: &[Vec<f64>], _: SampleCounts) -> BinCounts {
         let counts = count::total(vectors.get(..2).unwrap_or_default());
         let (low, high) = match vectors.get(2).map(Vec::as_slice) {
             Some([low, high]) => (*low, *high),

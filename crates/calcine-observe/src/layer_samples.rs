@@ -1,6 +1,6 @@
 use faer::Mat;
 
-use crate::error::WatchError;
+use crate::error::ObserveError;
 
 /// How a layer's inputs and outputs are sampled.
 ///
@@ -251,8 +251,8 @@ impl LayerSamples {
 }
 
 /// Why a layer is not sampled.
-pub(crate) fn unsampled(weight: &str, why: &str) -> WatchError {
-    WatchError::NotSampled {
+pub(crate) fn unsampled(weight: &str, why: &str) -> ObserveError {
+    ObserveError::NotSampled {
         weight: weight.to_owned(),
         why: why.to_owned(),
     }

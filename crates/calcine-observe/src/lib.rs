@@ -29,8 +29,8 @@
 //!
 //! # In training
 //!
-//! A policy of `calcine-train` whose score looks at activations asks an [activation source](Watch), of which
-//! [`NetworkWatch`] is the one over a traced network.
+//! A policy of `calcine-train` whose score looks at activations asks an [activation source](ActivationSource), of which
+//! [`NetworkActivations`] is the one over a traced network.
 //!
 //! # Channels
 //!
@@ -54,9 +54,10 @@ mod extrema;
 mod histogram;
 mod layer_samples;
 mod moments;
-mod network_watch;
+mod network_activations;
 mod norms;
 mod observe;
+mod observed;
 mod pass;
 mod place;
 mod places;
@@ -64,23 +65,22 @@ mod refit;
 mod sampling;
 mod source;
 mod statistic;
-mod watched;
 mod zeros;
 
-pub use activation::{Activation, Seen};
+pub use activation::{Activation, SampleCounts};
 pub use activity::{Sums, activations_of, inputs_of};
-pub use error::WatchError;
+pub use error::ObserveError;
 pub use extrema::{ChannelExtrema, Extrema};
 pub use histogram::{BinCounts, Histogram};
 pub use layer_samples::{LayerSamples, Sampling};
 pub use moments::{ChannelMoments, Moments};
-pub use network_watch::NetworkWatch;
+pub use network_activations::NetworkActivations;
 pub use norms::{ChannelNorms, Norms};
 pub use observe::{histograms, observe, observe_filters, observe_inputs, observe_passes};
+pub use observed::{Column, Columns, Observed, ObservedNode, Per};
 pub use places::Places;
 pub use refit::{Refit, RefitError, System};
 pub use sampling::sample_layers;
-pub use source::{Reconstruction, Wanted, Watch};
+pub use source::{ActivationSource, Reconstruction, Wanted};
 pub use statistic::{Statistic, Statistics};
-pub use watched::{Column, Columns, Per, Watched, WatchedNode};
 pub use zeros::{ZeroCounts, Zeros};

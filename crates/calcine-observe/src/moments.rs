@@ -1,8 +1,8 @@
 use burn::tensor::Tensor;
 
-use crate::activation::{Activation, Seen, channel_means};
+use crate::activation::{Activation, SampleCounts, channel_means};
+use crate::observed::{Column, Columns};
 use crate::statistic::Statistic;
-use crate::watched::{Column, Columns};
 
 /// Mean and variance of each channel, over samples and positions.
 ///
@@ -45,8 +45,8 @@ impl Statistic for Moments {
 
     fn merge(
         &self,
-        (mut all, before): (Vec<Tensor<1>>, Seen),
-        (mut one, batch): (Vec<Tensor<1>>, Seen),
+        (mut all, before): (Vec<Tensor<1>>, SampleCounts),
+        (mut one, batch): (Vec<Tensor<1>>, SampleCounts),
     ) -> Vec<Tensor<1>> {
         let weight = share(before, batch);
         let (Some(variance), Some(mean)) = (all.pop(), all.pop()) else {
@@ -64,18 +64,18 @@ impl Statistic for Moments {
         vec![mean + difference.mul_scalar(weight), within + between]
     }
 
-    fn value(&self, vectors: &[Vec<f64>], seen: Seen) -> ChannelMoments {
+    fn value(&self, vectors: &[Vec<f64>], counts: SampleCounts) -> ChannelMoments {
         let vector = |index: usize| vectors.get(index).cloned().unwrap_or_default();
         ChannelMoments {
             mean: vector(0),
             variance: vector(1),
-            positions: seen.positions,
+            positions: counts.positions,
         }
     }
 }
 
 /// The share of a batch in all values.
-pub(crate) fn share(before: Seen, batch: Seen) -> f64 {
+pub(crate) fn share(before: SampleCounts, batch: SampleCounts) -> f64 {
     batch.positions as f64 / before.and(batch).positions as f64
 }
 

@@ -1,9 +1,9 @@
 use burn::tensor::Tensor;
 
-use crate::activation::{Activation, Seen, channel_means};
+use crate::activation::{Activation, SampleCounts, channel_means};
 use crate::moments::share;
+use crate::observed::{Column, Columns};
 use crate::statistic::Statistic;
-use crate::watched::{Column, Columns};
 
 /// Norms of each channel.
 ///
@@ -44,8 +44,8 @@ impl Statistic for Norms {
 
     fn merge(
         &self,
-        (all, before): (Vec<Tensor<1>>, Seen),
-        (one, batch): (Vec<Tensor<1>>, Seen),
+        (all, before): (Vec<Tensor<1>>, SampleCounts),
+        (one, batch): (Vec<Tensor<1>>, SampleCounts),
     ) -> Vec<Tensor<1>> {
         let samples = batch.samples as f64 / before.and(batch).samples as f64;
         let weights = [samples, samples, share(before, batch)];
@@ -54,9 +54,9 @@ impl Statistic for Norms {
             .collect()
     }
 
-    fn value(&self, vectors: &[Vec<f64>], seen: Seen) -> ChannelNorms {
+    fn value(&self, vectors: &[Vec<f64>], counts: SampleCounts) -> ChannelNorms {
         let vector = |index: usize| vectors.get(index).cloned().unwrap_or_default();
-        let total = |mean_square: f64| (mean_square * seen.positions as f64).sqrt();
+        let total = |mean_square: f64| (mean_square * counts.positions as f64).sqrt();
         ChannelNorms {
             l1: vector(0),
             l2: vector(1),

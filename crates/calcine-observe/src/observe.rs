@@ -2,14 +2,14 @@ use calcine_graph::{Graph, Node, Op};
 use calcine_trace::{AnyTensor, ForwardError, Network, Tensors};
 
 use crate::activity::{Sums, activations_of, layers_of};
-use crate::error::WatchError;
+use crate::error::ObserveError;
 use crate::extrema::Extrema;
 use crate::histogram::{BinCounts, Histogram};
+use crate::observed::Observed;
 use crate::pass::{run, run_by};
 use crate::place::Place;
 use crate::places::Places;
 use crate::statistic::Statistics;
-use crate::watched::Watched;
 
 /// Statistics of what nodes give, as [`observe`], of anything else that computes a graph: a network in integer
 /// arithmetic, for one.
@@ -25,7 +25,7 @@ pub fn observe_passes<I: Tensors, S: Statistics>(
     places: &Places,
     statistics: &S,
     pass: impl FnMut(Vec<AnyTensor>, &mut dyn FnMut(&Node, &AnyTensor)) -> Result<(), ForwardError>,
-) -> Result<Watched<S::Value>, WatchError> {
+) -> Result<Observed<S::Value>, ObserveError> {
     let places = places.find(graph)?;
     run_by(graph, batches, &places, statistics, pass)
 }
@@ -69,7 +69,7 @@ pub fn observe<I: Tensors, S: Statistics>(
     batches: impl IntoIterator<Item = I>,
     places: &Places,
     statistics: &S,
-) -> Result<Watched<S::Value>, WatchError> {
+) -> Result<Observed<S::Value>, ObserveError> {
     let places = places.find(network.graph())?;
     run(network, batches, &places, statistics)
 }
@@ -91,7 +91,7 @@ pub fn observe_filters<I: Tensors, S: Statistics>(
     weights: &[&str],
     sums: Sums,
     statistics: &S,
-) -> Result<Watched<S::Value>, WatchError> {
+) -> Result<Observed<S::Value>, ObserveError> {
     let graph = network.graph();
     let place = |weight: &&str| {
         let nodes = activations_of(graph, weight, sums)?;
@@ -101,7 +101,7 @@ pub fn observe_filters<I: Tensors, S: Statistics>(
     let places: Vec<Place> = weights
         .iter()
         .map(place)
-        .collect::<Result<_, WatchError>>()?;
+        .collect::<Result<_, ObserveError>>()?;
     run(network, batches, &places, statistics)
 }
 
@@ -118,7 +118,7 @@ pub fn observe_inputs<I: Tensors, S: Statistics>(
     batches: impl IntoIterator<Item = I>,
     weights: &[&str],
     statistics: &S,
-) -> Result<Watched<S::Value>, WatchError> {
+) -> Result<Observed<S::Value>, ObserveError> {
     let graph = network.graph();
     let place = |weight: &&str| {
         let layers = layers_of(graph, weight)?;
@@ -135,7 +135,7 @@ pub fn observe_inputs<I: Tensors, S: Statistics>(
     let places: Vec<Place> = weights
         .iter()
         .map(place)
-        .collect::<Result<_, WatchError>>()?;
+        .collect::<Result<_, ObserveError>>()?;
     run(network, batches, &places, statistics)
 }
 
@@ -156,7 +156,7 @@ pub fn histograms<I: Tensors, B: IntoIterator<Item = I>>(
     batches: impl Fn() -> B,
     places: &Places,
     bins: usize,
-) -> Result<Watched<BinCounts>, WatchError> {
+) -> Result<Observed<BinCounts>, ObserveError> {
     let places: Vec<Place> = places.find(network.graph())?;
     let extrema = run(network, batches(), &places, &Extrema)?;
     run(

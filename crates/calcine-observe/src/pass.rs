@@ -1,21 +1,21 @@
 use std::collections::HashMap;
 
 use burn::tensor::{Tensor, Transaction};
-use calcine_graph::{Graph, Kind, Node, ValueId};
+use calcine_graph::{ElementKind, Graph, Node, ValueId};
 
-use crate::activation::{Activation, Seen};
+use crate::activation::{Activation, SampleCounts};
 use crate::channel::{ChannelAxis, channel_axes};
-use crate::error::WatchError;
+use crate::error::ObserveError;
+use crate::observed::{Observed, ObservedNode};
 use crate::place::Place;
 use crate::statistic::Statistics;
-use crate::watched::{Watched, WatchedNode};
 use calcine_trace::{AnyTensor, ForwardError, Network, Tensors};
 
 /// What is known of a place so far, of each part.
 #[derive(Default)]
 struct State {
     parts: Vec<Vec<Tensor<1>>>,
-    seen: Seen,
+    counts: SampleCounts,
 }
 
 /// All batches through the network, then one read.
@@ -24,7 +24,7 @@ pub(crate) fn run<I: Tensors, S: Statistics>(
     batches: impl IntoIterator<Item = I>,
     places: &[Place],
     statistics: &S,
-) -> Result<Watched<S::Value>, WatchError> {
+) -> Result<Observed<S::Value>, ObserveError> {
     run_by(
         network.graph(),
         batches,
@@ -48,22 +48,22 @@ pub(crate) fn run_by<I: Tensors, S: Statistics>(
     places: &[Place],
     statistics: &S,
     mut pass: impl FnMut(Vec<AnyTensor>, &mut dyn FnMut(&Node, &AnyTensor)) -> Result<(), ForwardError>,
-) -> Result<Watched<S::Value>, WatchError> {
-    let mut watch = Watch::new(graph, places, statistics);
+) -> Result<Observed<S::Value>, ObserveError> {
+    let mut observe = Observation::new(graph, places, statistics);
     for batch in batches {
         let batch = batch.into_any();
         for (&id, input) in graph.inputs.iter().zip(&batch) {
             // Inputs that do not fit are for the pass to refuse.
             if input.shape().len() == graph.value(id).shape.len() {
-                watch.see(id, input);
+                observe.add(id, input);
             }
         }
-        pass(batch, &mut |node, result| watch.see(node.output, result))?;
+        pass(batch, &mut |node, result| observe.add(node.output, result))?;
     }
-    watch.read()
+    observe.read()
 }
 
-struct Watch<'a, S> {
+struct Observation<'a, S> {
     places: &'a [Place],
     statistics: &'a S,
     axes: Vec<ChannelAxis>,
@@ -72,7 +72,7 @@ struct Watch<'a, S> {
     states: Vec<State>,
 }
 
-impl<'a, S: Statistics> Watch<'a, S> {
+impl<'a, S: Statistics> Observation<'a, S> {
     fn new(graph: &'a Graph, places: &'a [Place], statistics: &'a S) -> Self {
         let mut of_value: HashMap<ValueId, Vec<usize>> = HashMap::new();
         for (index, place) in places.iter().enumerate() {
@@ -89,11 +89,11 @@ impl<'a, S: Statistics> Watch<'a, S> {
         }
     }
 
-    fn see(&mut self, id: ValueId, result: &AnyTensor) {
+    fn add(&mut self, id: ValueId, result: &AnyTensor) {
         let Some(places) = self.of_value.get(&id) else {
             return;
         };
-        if result.kind() != Kind::Float {
+        if result.kind() != ElementKind::Float {
             return;
         }
         for &place in places {
@@ -105,13 +105,13 @@ impl<'a, S: Statistics> Watch<'a, S> {
         }
     }
 
-    fn read(self) -> Result<Watched<S::Value>, WatchError> {
+    fn read(self) -> Result<Observed<S::Value>, ObserveError> {
         if self
             .states
             .iter()
-            .any(|state| state.seen == Seen::default())
+            .any(|state| state.counts == SampleCounts::default())
         {
-            return Err(WatchError::NoBatch);
+            return Err(ObserveError::NoBatch);
         }
         let vectors = self
             .states
@@ -128,21 +128,21 @@ impl<'a, S: Statistics> Watch<'a, S> {
                 vectors.map(|data| data.iter::<f64>().collect()).collect()
             };
             let parts: Vec<Vec<Vec<f64>>> = state.parts.into_iter().map(part).collect();
-            nodes.push(WatchedNode {
+            nodes.push(ObservedNode {
                 name: place.name.clone(),
-                seen: state.seen,
-                value: self.statistics.value(&mut parts.into_iter(), state.seen),
+                counts: state.counts,
+                value: self.statistics.value(&mut parts.into_iter(), state.counts),
             });
         }
-        Ok(Watched::new(nodes))
+        Ok(Observed::new(nodes))
     }
 }
 
 impl State {
     fn add<S: Statistics>(&mut self, statistics: &S, batch: &Activation<'_>) {
-        let (before, one) = (self.seen, batch.seen());
+        let (before, one) = (self.counts, batch.sample_counts());
         let parts = statistics.parts();
-        self.parts = if before == Seen::default() {
+        self.parts = if before == SampleCounts::default() {
             parts.iter().map(|part| part.of(batch)).collect()
         } else {
             let all = std::mem::take(&mut self.parts);
@@ -151,6 +151,6 @@ impl State {
                 .map(|(part, all)| part.merge((all, before), (part.of(batch), one)))
                 .collect()
         };
-        self.seen = before.and(one);
+        self.counts = before.and(one);
     }
 }

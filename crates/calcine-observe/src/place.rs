@@ -1,6 +1,6 @@
 use calcine_graph::ValueId;
 
-/// What is watched under one name: a tensor, or several as if they were one.
+/// What is observed under one name: a tensor, or several as if they were one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) name: String,

@@ -1,13 +1,13 @@
 use std::fmt;
 
-use calcine_graph::{Graph, Kind, Node};
+use calcine_graph::{ElementKind, Graph, Node};
 use calcine_names::{Pattern, nearest};
 
 use crate::activity::activation_nodes;
-use crate::error::WatchError;
+use crate::error::ObserveError;
 use crate::place::Place;
 
-/// Which nodes are watched. Only nodes that give floats are.
+/// Which nodes are observed. Only nodes that give floats are.
 pub struct Places(Which);
 
 enum Which {
@@ -48,10 +48,10 @@ impl Places {
     }
 
     /// The places in a graph, in its order.
-    pub(crate) fn find(&self, graph: &Graph) -> Result<Vec<Place>, WatchError> {
+    pub(crate) fn find(&self, graph: &Graph) -> Result<Vec<Place>, ObserveError> {
         let floats = || {
             let nodes = graph.nodes.iter();
-            nodes.filter(|node| graph.value(node.output).kind == Kind::Float)
+            nodes.filter(|node| graph.value(node.output).kind == ElementKind::Float)
         };
         let (found, what): (Vec<&Node>, &str) = match &self.0 {
             Which::All => (floats().collect(), "**"),
@@ -64,13 +64,13 @@ impl Places {
             Which::Matching(patterns) => {
                 let mut compiled = Vec::new();
                 for text in patterns {
-                    let pattern = Pattern::new(text).map_err(|error| WatchError::Pattern {
+                    let pattern = Pattern::new(text).map_err(|error| ObserveError::Pattern {
                         pattern: error.pattern,
                         why: error.reason,
                     })?;
                     if !floats().any(|node| pattern.matches(&node.name)) {
                         let names = floats().map(|node| node.name.as_str());
-                        return Err(WatchError::NoNode {
+                        return Err(ObserveError::NoNode {
                             pattern: text.clone(),
                             nearest: nearest(text, names),
                         });
@@ -82,7 +82,7 @@ impl Places {
             }
         };
         if found.is_empty() {
-            return Err(WatchError::NoNode {
+            return Err(ObserveError::NoNode {
                 pattern: what.to_owned(),
                 nearest: Vec::new(),
             });

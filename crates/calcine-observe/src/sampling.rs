@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Int, Tensor, Transaction};
-use calcine_graph::{Convolution, Graph, Kind, Node, Op, Source, ValueId};
+use calcine_graph::{Convolution, ElementKind, Graph, Node, Op, Source, ValueId};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::index;
 
-use crate::activation::Seen;
+use crate::activation::SampleCounts;
 use crate::activity::layers_of;
-use crate::error::WatchError;
+use crate::error::ObserveError;
 use crate::layer_samples::{LayerSamples, Layout, Sampling, unsampled};
-use crate::watched::{Watched, WatchedNode};
+use crate::observed::{Observed, ObservedNode};
 use calcine_trace::{AnyTensor, Network, Tensors};
 
 /// Rows of what layers are fed and of what they give for it, by the paths of their weights: what a weight
@@ -30,7 +30,7 @@ pub fn sample_layers<I: Tensors>(
     batches: impl IntoIterator<Item = I>,
     weights: &[&str],
     sampling: &Sampling,
-) -> Result<Watched<LayerSamples>, WatchError> {
+) -> Result<Observed<LayerSamples>, ObserveError> {
     let graph = network.graph();
     let mut layers = weights
         .iter()
@@ -64,11 +64,11 @@ struct Layer<'a> {
     positions: usize,
     stream: ChaCha8Rng,
     taken: Vec<[Tensor<2>; 2]>,
-    seen: Seen,
+    counts: SampleCounts,
 }
 
 impl<'a> Layer<'a> {
-    fn new(graph: &'a Graph, weight: &'a str, sampling: &Sampling) -> Result<Self, WatchError> {
+    fn new(graph: &'a Graph, weight: &'a str, sampling: &Sampling) -> Result<Self, ObserveError> {
         let nodes = layers_of(graph, weight)?;
         let layout_of = |node: &Node| match &node.op {
             Op::Convolution(convolution) => Some(Layout::Convolution {
@@ -104,7 +104,7 @@ impl<'a> Layer<'a> {
             positions: sampling.positions,
             stream: ChaCha8Rng::from_seed(key),
             taken: Vec::new(),
-            seen: Seen::default(),
+            counts: SampleCounts::default(),
             nodes,
         })
     }
@@ -124,7 +124,7 @@ impl<'a> Layer<'a> {
         let Some(input) = known.get(&node.inputs[0]).filter(|_| own) else {
             return;
         };
-        if input.kind() != Kind::Float || input.rank() < 2 {
+        if input.kind() != ElementKind::Float || input.rank() < 2 {
             return;
         }
         let shape = output.shape();
@@ -147,7 +147,7 @@ impl<'a> Layer<'a> {
                 [input, output].map(|tensor| at(tensor, Channels::Last, &positions))
             }
         };
-        self.seen = self.seen.and(Seen {
+        self.counts = self.counts.and(SampleCounts {
             samples: samples as u64,
             positions: rows.dims()[0] as u64,
         });
@@ -263,9 +263,9 @@ fn indices(positions: &[usize], device: &Device) -> Tensor<1, Int> {
     Tensor::from_data(positions.as_slice(), device)
 }
 
-fn read(layers: Vec<Layer<'_>>) -> Result<Watched<LayerSamples>, WatchError> {
+fn read(layers: Vec<Layer<'_>>) -> Result<Observed<LayerSamples>, ObserveError> {
     if layers.iter().any(|layer| layer.taken.is_empty()) {
-        return Err(WatchError::NoBatch);
+        return Err(ObserveError::NoBatch);
     }
     let taken = layers.iter().flat_map(|layer| layer.taken.iter().flatten());
     let read = taken
@@ -288,11 +288,11 @@ fn read(layers: Vec<Layer<'_>>) -> Result<Watched<LayerSamples>, WatchError> {
         let samples = LayerSamples::new((inputs, columns), (outputs, filters), layer.layout);
         let mut samples = samples.expect("as many rows of inputs as of outputs");
         samples.bias = layer.bias;
-        nodes.push(WatchedNode {
+        nodes.push(ObservedNode {
             name: layer.weight.to_owned(),
-            seen: layer.seen,
+            counts: layer.counts,
             value: samples,
         });
     }
-    Ok(Watched::new(nodes))
+    Ok(Observed::new(nodes))
 }

@@ -33,8 +33,8 @@ pub struct Reconstruction {
 /// Looks at a model's activations, when a policy asks.
 ///
 /// Policies see weights and gradients; only a traced network shows what lies between layers:
-/// [`NetworkWatch`](crate::NetworkWatch).
-pub trait Watch<M: Module>: Send {
+/// [`NetworkActivations`](crate::NetworkActivations).
+pub trait ActivationSource<M: Module>: Send {
     /// Whether it can say this of a weight.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ pub trait Watch<M: Module>: Send {
     /// # Shapes
     ///
     /// Of an activity `[filters]`, of input norms `[inputs]`, those of all groups of a convolution.
-    fn watch(&mut self, model: &M, wanted: &[Wanted]) -> Vec<Tensor<1>>;
+    fn observe(&mut self, model: &M, wanted: &[Wanted]) -> Vec<Tensor<1>>;
 
     /// Whether it can refit these weights. By default it cannot.
     ///

@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use crate::activation::{Activation, Seen};
+use crate::activation::{Activation, SampleCounts};
 
 /// A statistic of what nodes give, over batches.
 ///
@@ -13,7 +13,7 @@ use crate::activation::{Activation, Seen};
 ///
 /// ```
 /// use burn::tensor::Tensor;
-/// use calcine_observe::{Activation, Seen, Statistic};
+/// use calcine_observe::{Activation, SampleCounts, Statistic};
 ///
 /// struct Saturated { above: f64 }
 ///
@@ -26,16 +26,16 @@ use crate::activation::{Activation, Seen};
 ///         vec![saturated.sum_dim(2).sum_dim(0).reshape([channels])]
 ///     }
 ///
-///     fn value(&self, vectors: &[Vec<f64>], seen: Seen) -> Vec<f64> {
-///         vectors[0].iter().map(|count| count / seen.positions as f64).collect()
+///     fn value(&self, vectors: &[Vec<f64>], counts: SampleCounts) -> Vec<f64> {
+///         vectors[0].iter().map(|count| count / counts.positions as f64).collect()
 ///     }
 /// }
 /// # use burn::tensor::Device;
-/// # use calcine_trace::{trace, watch::Places};
+/// # use calcine_trace::{trace, observe::Places};
 /// # let x = Tensor::<2>::from_data([[0.0, 9.0], [7.0, 8.0]], &Device::flex());
 /// # let network = trace(&burn::nn::Relu::new(), x.clone(), |m, x| m.forward(x)).unwrap();
-/// # let watched = observe(&network, [x], &Places::activations(), &Saturated { above: 6.0 }).unwrap();
-/// # assert_eq!(watched.get("relu").unwrap(), &[0.5, 1.0]);
+/// # let observed = observe(&network, [x], &Places::activations(), &Saturated { above: 6.0 }).unwrap();
+/// # assert_eq!(observed.get("relu").unwrap(), &[0.5, 1.0]);
 /// ```
 pub trait Statistic {
     /// What it comes to at one place.
@@ -47,7 +47,11 @@ pub trait Statistic {
     /// The vectors of all batches so far and those of one more, each with how much they have seen.
     ///
     /// By default they are added, element by element.
-    fn merge(&self, all: (Vec<Tensor<1>>, Seen), one: (Vec<Tensor<1>>, Seen)) -> Vec<Tensor<1>> {
+    fn merge(
+        &self,
+        all: (Vec<Tensor<1>>, SampleCounts),
+        one: (Vec<Tensor<1>>, SampleCounts),
+    ) -> Vec<Tensor<1>> {
         all.0
             .into_iter()
             .zip(one.0)
@@ -56,7 +60,7 @@ pub trait Statistic {
     }
 
     /// What the vectors of all batches come to.
-    fn value(&self, vectors: &[Vec<f64>], seen: Seen) -> Self::Value;
+    fn value(&self, vectors: &[Vec<f64>], counts: SampleCounts) -> Self::Value;
 }
 
 impl<S: Statistic + ?Sized> Statistic for &S {
@@ -66,12 +70,16 @@ impl<S: Statistic + ?Sized> Statistic for &S {
         (**self).of(batch)
     }
 
-    fn merge(&self, all: (Vec<Tensor<1>>, Seen), one: (Vec<Tensor<1>>, Seen)) -> Vec<Tensor<1>> {
+    fn merge(
+        &self,
+        all: (Vec<Tensor<1>>, SampleCounts),
+        one: (Vec<Tensor<1>>, SampleCounts),
+    ) -> Vec<Tensor<1>> {
         (**self).merge(all, one)
     }
 
-    fn value(&self, vectors: &[Vec<f64>], seen: Seen) -> Self::Value {
-        (**self).value(vectors, seen)
+    fn value(&self, vectors: &[Vec<f64>], counts: SampleCounts) -> Self::Value {
+        (**self).value(vectors, counts)
     }
 }
 
@@ -82,12 +90,16 @@ impl<S: Statistic + ?Sized> Statistic for Box<S> {
         (**self).of(batch)
     }
 
-    fn merge(&self, all: (Vec<Tensor<1>>, Seen), one: (Vec<Tensor<1>>, Seen)) -> Vec<Tensor<1>> {
+    fn merge(
+        &self,
+        all: (Vec<Tensor<1>>, SampleCounts),
+        one: (Vec<Tensor<1>>, SampleCounts),
+    ) -> Vec<Tensor<1>> {
         (**self).merge(all, one)
     }
 
-    fn value(&self, vectors: &[Vec<f64>], seen: Seen) -> Self::Value {
-        (**self).value(vectors, seen)
+    fn value(&self, vectors: &[Vec<f64>], counts: SampleCounts) -> Self::Value {
+        (**self).value(vectors, counts)
     }
 }
 
@@ -100,7 +112,11 @@ pub trait Statistics {
     fn parts(&self) -> Vec<&dyn OnDevice>;
 
     /// Their value, of each part's vectors in order.
-    fn value(&self, read: &mut std::vec::IntoIter<Vec<Vec<f64>>>, seen: Seen) -> Self::Value;
+    fn value(
+        &self,
+        read: &mut std::vec::IntoIter<Vec<Vec<f64>>>,
+        counts: SampleCounts,
+    ) -> Self::Value;
 }
 
 /// The half of a [`Statistic`] that runs on the device.
@@ -109,7 +125,11 @@ pub trait OnDevice {
     fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>>;
 
     /// As [`Statistic::merge`].
-    fn merge(&self, all: (Vec<Tensor<1>>, Seen), one: (Vec<Tensor<1>>, Seen)) -> Vec<Tensor<1>>;
+    fn merge(
+        &self,
+        all: (Vec<Tensor<1>>, SampleCounts),
+        one: (Vec<Tensor<1>>, SampleCounts),
+    ) -> Vec<Tensor<1>>;
 }
 
 impl<S: Statistic> OnDevice for S {
@@ -117,7 +137,11 @@ impl<S: Statistic> OnDevice for S {
         Statistic::of(self, batch)
     }
 
-    fn merge(&self, all: (Vec<Tensor<1>>, Seen), one: (Vec<Tensor<1>>, Seen)) -> Vec<Tensor<1>> {
+    fn merge(
+        &self,
+        all: (Vec<Tensor<1>>, SampleCounts),
+        one: (Vec<Tensor<1>>, SampleCounts),
+    ) -> Vec<Tensor<1>> {
         Statistic::merge(self, all, one)
     }
 }
@@ -129,9 +153,13 @@ impl<S: Statistic> Statistics for S {
         vec![self]
     }
 
-    fn value(&self, read: &mut std::vec::IntoIter<Vec<Vec<f64>>>, seen: Seen) -> S::Value {
+    fn value(
+        &self,
+        read: &mut std::vec::IntoIter<Vec<Vec<f64>>>,
+        counts: SampleCounts,
+    ) -> S::Value {
         let vectors = read.next().unwrap_or_default();
-        Statistic::value(self, &vectors, seen)
+        Statistic::value(self, &vectors, counts)
     }
 }
 
@@ -152,10 +180,10 @@ macro_rules! tuple {
             fn value(
                 &self,
                 read: &mut std::vec::IntoIter<Vec<Vec<f64>>>,
-                seen: Seen,
+                counts: SampleCounts,
             ) -> Self::Value {
                 let ($($name,)+) = self;
-                ($($name.value(read, seen),)+)
+                ($($name.value(read, counts),)+)
             }
         }
     };

@@ -1,9 +1,9 @@
 use burn::tensor::Tensor;
 
-use crate::activation::{Activation, Seen};
+use crate::activation::{Activation, SampleCounts};
 use crate::count;
+use crate::observed::{Column, Columns};
 use crate::statistic::Statistic;
-use crate::watched::{Column, Columns};
 
 /// How many values are exactly zero.
 ///
@@ -34,14 +34,18 @@ impl Statistic for Zeros {
         count::of(zeros.sum_dim(2).sum_dim(0).reshape([batch.channels()]))
     }
 
-    fn merge(&self, all: (Vec<Tensor<1>>, Seen), one: (Vec<Tensor<1>>, Seen)) -> Vec<Tensor<1>> {
+    fn merge(
+        &self,
+        all: (Vec<Tensor<1>>, SampleCounts),
+        one: (Vec<Tensor<1>>, SampleCounts),
+    ) -> Vec<Tensor<1>> {
         count::add(all.0, one.0)
     }
 
-    fn value(&self, vectors: &[Vec<f64>], seen: Seen) -> ZeroCounts {
+    fn value(&self, vectors: &[Vec<f64>], counts: SampleCounts) -> ZeroCounts {
         ZeroCounts {
             zeros: count::total(vectors),
-            positions: seen.positions,
+            positions: counts.positions,
         }
     }
 }

@@ -7,7 +7,7 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::{gelu, relu, silu};
 use burn::tensor::{Device, Tensor};
 use calcine_observe::{
-    Norms, Places, Sums, WatchError, Zeros, activations_of, inputs_of, observe, observe_filters,
+    Norms, ObserveError, Places, Sums, Zeros, activations_of, inputs_of, observe, observe_filters,
     observe_inputs,
 };
 use calcine_testkit::device;
@@ -66,7 +66,7 @@ fn an_unknown_weight_is_an_error_with_the_nearest_names() {
     let error = found(&network, "conv1.wieght", Sums::End).unwrap_err();
     assert!(error.contains("nearest: conv1.weight"), "{error}");
     let error = inputs_of(network.graph(), "bn1.gamma").unwrap_err();
-    assert!(matches!(error, WatchError::NoWeight { .. }));
+    assert!(matches!(error, ObserveError::NoWeight { .. }));
 }
 
 /// Pools before the activation function, several operations in one function, and a gate.
@@ -161,9 +161,9 @@ fn a_weight_used_twice_has_the_statistics_of_both_uses() {
     let network = trace(&model, numbers([1, 4]), |m, x| m.forward(x)).unwrap();
     let x = numbers([3, 4]);
     let hidden = relu(model.layer.forward(x.clone()));
-    let watched = observe_inputs(&network, [x.clone()], &["layer.weight"], &Norms).unwrap();
+    let observed = observe_inputs(&network, [x.clone()], &["layer.weight"], &Norms).unwrap();
     let both = x.square().sum_dim(0) + hidden.square().sum_dim(0);
-    let found = &watched.get("layer.weight").unwrap().total_l2;
+    let found = &observed.get("layer.weight").unwrap().total_l2;
     for (found, expected) in found.iter().zip(both.sqrt().into_data().iter::<f64>()) {
         assert!(
             (found - expected).abs() < 1e-4 * expected.max(1e-3),
@@ -177,7 +177,7 @@ fn grouped_and_transposed_convolutions_have_inputs_of_all_groups() {
     let model = Mixed::new(&device());
     let network = trace(&model, numbers([1, 2, 8, 8]), |m, x| m.forward(x)).unwrap();
     let weights = ["grouped.weight", "depthwise.weight", "up.weight"];
-    let watched = observe_inputs(&network, [numbers([2, 2, 8, 8])], &weights, &Norms).unwrap();
-    let channels: Vec<_> = watched.iter().map(|node| node.value.l1.len()).collect();
+    let observed = observe_inputs(&network, [numbers([2, 2, 8, 8])], &weights, &Norms).unwrap();
+    let channels: Vec<_> = observed.iter().map(|node| node.value.l1.len()).collect();
     assert_eq!(channels, [8, 8, 6]);
 }

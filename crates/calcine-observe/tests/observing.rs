@@ -4,8 +4,8 @@ use burn::module::Module;
 use burn::nn::Relu;
 use burn::tensor::Tensor;
 use calcine_observe::{
-    Activation, Extrema, Histogram, Moments, Norms, Per, Places, Seen, Statistic, WatchError,
-    Zeros, histograms, observe,
+    Activation, Extrema, Histogram, Moments, Norms, ObserveError, Per, Places, SampleCounts,
+    Statistic, Zeros, histograms, observe,
 };
 use calcine_testkit::device;
 use calcine_trace::{Network, trace};
@@ -57,8 +57,8 @@ fn every_statistic_agrees_with_its_formula_in_one_pass() {
     let network = relu(numbers([1, 2, 3, 2]));
     let histogram = Histogram::between(0.0, 2.0, 5);
     let all = (Zeros, Moments, Extrema, Norms, histogram);
-    let watched = observe(&network, batches(), &Places::activations(), &all).unwrap();
-    let (zeros, moments, extrema, norms, bins) = watched.get("relu").unwrap();
+    let observed = observe(&network, batches(), &Places::activations(), &all).unwrap();
+    let (zeros, moments, extrema, norms, bins) = observed.get("relu").unwrap();
 
     let channels = values();
     let each = |of: &dyn Fn(&[Vec<f64>]) -> f64| -> Vec<f64> {
@@ -114,18 +114,18 @@ fn every_statistic_agrees_with_its_formula_in_one_pass() {
 
 #[test]
 fn what_was_seen_is_counted() {
-    let watched = observe(
+    let observed = observe(
         &relu(numbers([1, 2, 3, 2])),
         batches(),
         &Places::all(),
         &Zeros,
     )
     .unwrap();
-    let node = watched.iter().next().unwrap();
-    assert_eq!((watched.len(), node.name.as_str()), (1, "relu"));
+    let node = observed.iter().next().unwrap();
+    assert_eq!((observed.len(), node.name.as_str()), (1, "relu"));
     assert_eq!(
-        node.seen,
-        Seen {
+        node.counts,
+        SampleCounts {
             samples: 8,
             positions: 48
         }
@@ -140,8 +140,8 @@ fn a_mean_far_from_zero_leaves_the_variance_its_digits() {
         let offset = if batch % 2 == 0 { 4096.0 } else { 4098.0 };
         Tensor::<2>::from_floats([[offset - 1.0, 0.0], [offset + 1.0, 1.0]], &device())
     });
-    let watched = observe(&network, batches, &Places::all(), &Moments).unwrap();
-    let moments = watched.get("relu").unwrap();
+    let observed = observe(&network, batches, &Places::all(), &Moments).unwrap();
+    let moments = observed.get("relu").unwrap();
     assert_close(&moments.mean, &[4097.0, 0.5]);
     let [far, near] = moments.variance[..] else {
         panic!("two channels");
@@ -162,13 +162,13 @@ fn counts_beyond_what_a_float_can_count_are_exact() {
             odd.clone()
         }
     });
-    let watched = observe(
+    let observed = observe(
         &network,
         batches,
         &Places::all(),
         &(Zeros, Histogram::between(0.0, 1.0, 2)),
     );
-    let (zeros, bins) = &watched.unwrap().into_iter().next().unwrap().value;
+    let (zeros, bins) = &observed.unwrap().into_iter().next().unwrap().value;
     assert_eq!(zeros.zeros, [8 * 4096 * 1024 + 1024]);
     assert_eq!(bins.counts, [8 * 4096 * 1024 + 1024, 0]);
 }
@@ -180,8 +180,8 @@ fn one_batch_beyond_what_a_float_can_count_is_counted_exactly() {
     let network = relu(numbers([1, 1, positions]));
     let batch = Tensor::<3>::zeros([samples, 1, positions], &device());
     let statistics = (Zeros, Histogram::between(0.0, 1.0, 2));
-    let watched = observe(&network, vec![batch], &Places::all(), &statistics);
-    let (zeros, bins) = &watched.unwrap().into_iter().next().unwrap().value;
+    let observed = observe(&network, vec![batch], &Places::all(), &statistics);
+    let (zeros, bins) = &observed.unwrap().into_iter().next().unwrap().value;
     let count = (samples * positions) as u64;
     assert_eq!((&zeros.zeros[..], zeros.sparsity()), (&[count][..], 1.0));
     assert_eq!(bins.counts, [count, 0]);
@@ -190,8 +190,8 @@ fn one_batch_beyond_what_a_float_can_count_is_counted_exactly() {
 #[test]
 fn a_histogram_spans_what_is_there_and_gives_percentiles_within_a_bin() {
     let network = relu(numbers([1, 2, 3, 2]));
-    let watched = histograms(&network, batches, &Places::activations(), 64).unwrap();
-    let bins = watched.get("relu").unwrap();
+    let observed = histograms(&network, batches, &Places::activations(), 64).unwrap();
+    let bins = observed.get("relu").unwrap();
     let mut all = values().concat().concat();
     all.sort_by(f64::total_cmp);
     assert_eq!((bins.below, bins.above), (0, 0));
@@ -212,16 +212,16 @@ fn a_histogram_spans_what_is_there_and_gives_percentiles_within_a_bin() {
 fn a_constant_has_a_histogram() {
     let network = relu(numbers([1, 2]));
     let batch = || [Tensor::<2>::ones([3, 2], &device()) * 2.0];
-    let watched = histograms(&network, batch, &Places::all(), 4).unwrap();
-    let bins = watched.get("relu").unwrap();
+    let observed = histograms(&network, batch, &Places::all(), 4).unwrap();
+    let bins = observed.get("relu").unwrap();
     assert_eq!((bins.low, &bins.counts), (2.0, &vec![6, 0, 0, 0]));
 }
 
 #[test]
-fn by_default_results_of_activation_functions_are_watched() {
+fn by_default_results_of_activation_functions_are_observed() {
     let names = |network: &Network, input: Vec<calcine_trace::AnyTensor>| -> Vec<String> {
-        let watched = observe(&network, [input], &Places::activations(), &Zeros).unwrap();
-        watched.into_iter().map(|node| node.name).collect()
+        let observed = observe(&network, [input], &Places::activations(), &Zeros).unwrap();
+        observed.into_iter().map(|node| node.name).collect()
     };
     let device = device();
     let residual = trace(&Residual::new(&device), numbers([1, 3, 6, 6]), |m, x| {
@@ -249,14 +249,14 @@ fn by_default_results_of_activation_functions_are_watched() {
 fn channels_are_the_last_axis_after_linear_layers() {
     let tokens = Tensor::<2, burn::tensor::Int>::zeros([1, Text::LENGTH], &device());
     let network = trace(&Text::new(&device()), tokens.clone(), |m, x| m.forward(x)).unwrap();
-    let watched = observe(
+    let observed = observe(
         &network,
         [tokens],
         &Places::matching(["qkv", "out", "norm"]),
         &Moments,
     );
-    let watched = watched.unwrap();
-    let channels: Vec<_> = watched.iter().map(|node| node.value.mean.len()).collect();
+    let observed = observed.unwrap();
+    let channels: Vec<_> = observed.iter().map(|node| node.value.mean.len()).collect();
     assert_eq!(channels, [8, 24, 3]);
 }
 
@@ -269,13 +269,13 @@ fn evaluation_changes_nothing_and_training_updates_the_running_statistics() {
     let network = trace(&model, sample, |m, x| m.forward(x)).unwrap();
     let batch = || numbers([4, 3, 6, 6]);
     let evaluated = || {
-        let watched = observe(
+        let observed = observe(
             &network.valid(),
             [batch()],
             &Places::matching(["bn1"]),
             &Moments,
         );
-        watched.unwrap().get("bn1").unwrap().mean.clone()
+        observed.unwrap().get("bn1").unwrap().mean.clone()
     };
     let before = evaluated();
     assert_eq!(evaluated(), before);
@@ -302,11 +302,15 @@ impl Statistic for Last {
         vec![batch.values.clone().reshape([count])]
     }
 
-    fn merge(&self, _: (Vec<Tensor<1>>, Seen), one: (Vec<Tensor<1>>, Seen)) -> Vec<Tensor<1>> {
+    fn merge(
+        &self,
+        _: (Vec<Tensor<1>>, SampleCounts),
+        one: (Vec<Tensor<1>>, SampleCounts),
+    ) -> Vec<Tensor<1>> {
         one.0
     }
 
-    fn value(&self, vectors: &[Vec<f64>], _: Seen) -> Vec<f64> {
+    fn value(&self, vectors: &[Vec<f64>], _: SampleCounts) -> Vec<f64> {
         vectors[0].clone()
     }
 }
@@ -316,8 +320,8 @@ fn a_statistic_of_ones_own_decides_how_batches_are_joined() {
     let network = relu(numbers([1, 1]));
     let batch = |x: f32| Tensor::<2>::from_floats([[x]], &device());
     let list: Vec<Box<dyn Statistic<Value = Vec<f64>>>> = vec![Box::new(Last)];
-    let watched = observe(&network, [batch(1.0), batch(2.0)], &Places::all(), &list[0]);
-    assert_eq!(watched.unwrap().get("relu"), Some(&vec![2.0]));
+    let observed = observe(&network, [batch(1.0), batch(2.0)], &Places::all(), &list[0]);
+    assert_eq!(observed.unwrap().get("relu"), Some(&vec![2.0]));
 }
 
 #[test]
@@ -328,19 +332,19 @@ fn tables_have_a_row_for_each_layer_channel_or_bin() {
         &device(),
     )];
     let statistics = (Zeros, Extrema, Histogram::between(0.0, 4.0, 2));
-    let watched = observe(&network, batch, &Places::all(), &statistics).unwrap();
+    let observed = observe(&network, batch, &Places::all(), &statistics).unwrap();
     assert_eq!(
-        watched.csv(Per::Layer),
+        observed.csv(Per::Layer),
         "layer,sparsity,min,max\nrelu,0.25,0,3\n"
     );
     let channels = "layer,channel,apoz,min,max\nrelu,0,0.5,0,3\nrelu,1,0,1,1\n";
-    assert_eq!(watched.csv(Per::Channel), channels);
+    assert_eq!(observed.csv(Per::Channel), channels);
     let bins = "layer,bin,low,high,count\nrelu,0,0,2,3\nrelu,1,2,4,1\n";
-    assert_eq!(watched.csv(Per::Bin), bins);
+    assert_eq!(observed.csv(Per::Bin), bins);
 }
 
 #[test]
-fn what_cannot_be_watched_is_an_error_with_the_nearest_names() {
+fn what_cannot_be_observed_is_an_error_with_the_nearest_names() {
     let network = trace(&Residual::new(&device()), numbers([1, 3, 6, 6]), |m, x| {
         m.forward(x)
     });
@@ -357,12 +361,12 @@ fn what_cannot_be_watched_is_an_error_with_the_nearest_names() {
         "`layer1.0.bn1.rleu` matches no node that gives floats; nearest: layer1.0.bn1.relu";
     assert!(error.starts_with(expected), "{error}");
     let error = observe(&network, batch(), &Places::matching(["a[b"]), &Zeros).unwrap_err();
-    assert!(matches!(error, WatchError::Pattern { .. }), "{error}");
+    assert!(matches!(error, ObserveError::Pattern { .. }), "{error}");
     let none: [Tensor<4>; 0] = [];
     let error = observe(&network, none, &Places::all(), &Zeros).unwrap_err();
-    assert_eq!(error, WatchError::NoBatch);
+    assert_eq!(error, ObserveError::NoBatch);
     let error = observe(&network, [numbers([2, 1, 6, 6])], &Places::all(), &Zeros).unwrap_err();
-    assert!(matches!(error, WatchError::Forward(_)), "{error}");
+    assert!(matches!(error, ObserveError::Forward(_)), "{error}");
     let error = observe(&network, [numbers([2, 3])], &Places::all(), &Zeros).unwrap_err();
-    assert!(matches!(error, WatchError::Forward(_)), "{error}");
+    assert!(matches!(error, ObserveError::Forward(_)), "{error}");
 }

@@ -37,21 +37,21 @@ fn golden_activation_statistics() {
         .collect();
     let nothing = |_: &Relu, x: Tensor<4>| x.mul_scalar(1.0);
     let network = trace(&Relu::new(), batches[0].clone(), nothing).unwrap();
-    let watch = |batches: &[Tensor<4>]| {
+    let observe = |batches: &[Tensor<4>]| {
         let all = &(Zeros, Moments, Norms);
-        let watched = observe(&network, batches.to_vec(), &Places::all(), all);
-        watched.unwrap().into_iter().next().unwrap().value
+        let observed = observe(&network, batches.to_vec(), &Places::all(), all);
+        observed.unwrap().into_iter().next().unwrap().value
     };
     let expect = &case["expect"];
     let percent = |shares: Vec<f64>| shares.into_iter().map(|share| 100.0 * share);
     for (index, batch) in batches.iter().enumerate() {
-        let (zeros, moments, norms) = watch(std::slice::from_ref(batch));
+        let (zeros, moments, norms) = observe(std::slice::from_ref(batch));
         let of = |name: &str| &expect["per_batch"][name][index];
         assert_close(&file, percent(zeros.apoz()), of("apoz_channels"));
         assert_close(&file, moments.mean, of("mean_channels"));
         assert_close(&file, norms.l1, of("l1_channels"));
     }
-    let (zeros, moments, norms) = watch(&batches);
+    let (zeros, moments, norms) = observe(&batches);
     let of = |name: &str| &expect["collected_mean"][name];
     assert_close(&file, percent(zeros.apoz()), of("apoz_channels"));
     assert_close(&file, moments.mean, of("mean_channels"));

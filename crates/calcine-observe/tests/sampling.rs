@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::nn::conv::{Conv1dConfig, Conv2dConfig, Conv3dConfig, ConvTranspose2dConfig};
 use burn::nn::{Linear, LinearConfig, PaddingConfig1d, PaddingConfig2d, PaddingConfig3d};
 use burn::tensor::{Device, Tensor};
-use calcine_observe::{LayerSamples, Sampling, WatchError, sample_layers};
+use calcine_observe::{LayerSamples, ObserveError, Sampling, sample_layers};
 use calcine_params::{Inventory, flat};
 use calcine_testkit::device;
 use calcine_trace::{Network, trace};
@@ -29,10 +29,10 @@ fn check<const D: usize, M: Module>(
         seed: 3,
     };
     let batches = (1..=30).map(|index| (numbers(shape) * f64::from(index)).sin());
-    let watched = sample_layers(&network, batches, &["weight"], &sampling);
-    let watched = watched.unwrap();
-    let samples = watched.get("weight").unwrap();
-    let seen = watched.iter().next().unwrap().seen;
+    let observed = sample_layers(&network, batches, &["weight"], &sampling);
+    let observed = observed.unwrap();
+    let samples = observed.get("weight").unwrap();
+    let seen = observed.iter().next().unwrap().counts;
     assert_eq!(seen.samples, 30 * shape[0] as u64);
     assert_eq!(seen.positions, samples.rows() as u64);
     let weight = values(&network, "weight");
@@ -111,8 +111,8 @@ impl Twice {
 
 fn sampled(network: &Network, weights: &[&str], sampling: &Sampling) -> Vec<LayerSamples> {
     let batches = [numbers([3, 6, 4]), numbers([1, 6, 4])];
-    let watched = sample_layers(&network, batches, weights, sampling).unwrap();
-    watched.into_iter().map(|node| node.value).collect()
+    let observed = sample_layers(&network, batches, weights, sampling).unwrap();
+    observed.into_iter().map(|node| node.value).collect()
 }
 
 #[test]
@@ -169,10 +169,10 @@ fn what_cannot_be_sampled_is_said() {
         error.to_string(),
         "what the layer of `weight` is fed is not sampled: it is a transposed convolution's"
     );
-    assert!(matches!(sample("w"), Err(WatchError::NoWeight { .. })));
+    assert!(matches!(sample("w"), Err(ObserveError::NoWeight { .. })));
     let linear = LinearConfig::new(4, 3).init(&device);
     let network = trace(&linear, numbers([1, 4]), |m, x| m.forward(x)).unwrap();
     let none: [Tensor<2>; 0] = [];
     let error = sample_layers(&network, none, &["weight"], &Sampling::default());
-    assert!(matches!(error, Err(WatchError::NoBatch)));
+    assert!(matches!(error, Err(ObserveError::NoBatch)));
 }

@@ -1,4 +1,4 @@
-use calcine_fold::{FoldError, Grain};
+use calcine_fold::{FoldError, Granularity};
 
 /// A parameter that cannot be cut into the units that were asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +16,7 @@ pub enum UnitError {
     },
     /// How many groups its convolution has is not known.
     #[error(
-        "the groups of `{path}` are unknown, and `{grain}` depends on them: its `{layer}` is in a module with a \
+        "the groups of `{path}` are unknown, and `{granularity}` depends on them: its `{layer}` is in a module with a \
          `Debug` of its own, so trace the model, whose graph tells them, or derive `Debug`"
     )]
     Groups {
@@ -25,7 +25,7 @@ pub enum UnitError {
         /// The type of its layer.
         layer: String,
         /// What was asked for.
-        grain: Grain,
+        granularity: Granularity,
     },
     /// Its shape has no such units.
     #[error("`{path}`: {source}")]

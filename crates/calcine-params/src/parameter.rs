@@ -1,5 +1,5 @@
 use burn::module::ParamId;
-use calcine_fold::{Fold, Grain, Layout};
+use calcine_fold::{Fold, Granularity, Layout};
 
 use crate::error::UnitError;
 use crate::groups::Groups;
@@ -142,12 +142,12 @@ impl Parameter {
     ///
     /// If its shape has no such units; or if they depend on which axis is the output, or on the groups of the
     /// convolution, and that is not known.
-    pub fn fold(&self, grain: Grain) -> Result<Fold, UnitError> {
+    pub fn fold(&self, granularity: Granularity) -> Result<Fold, UnitError> {
         let path = || self.path.clone();
-        let layout = match (self.layout(), grain) {
+        let layout = match (self.layout(), granularity) {
             (Some(layout), _) => layout,
             // Elements need no axes.
-            (None, Grain::Element | Grain::Layer) => Layout::OutputFirst,
+            (None, Granularity::Element | Granularity::Layer) => Layout::OutputFirst,
             (None, _) => {
                 return Err(UnitError::Layout {
                     path: path(),
@@ -155,21 +155,23 @@ impl Parameter {
                 });
             }
         };
-        let groups = match (self.groups, grain, layout) {
+        let groups = match (self.groups, granularity, layout) {
             (Groups::Known(groups), ..) => groups,
             // They are the same units, whatever the groups.
-            (Groups::Unknown, Grain::Element | Grain::Layer, _)
-            | (Groups::Unknown, Grain::Filter | Grain::Kernel, Layout::OutputFirst) => 1,
+            (Groups::Unknown, Granularity::Element | Granularity::Layer, _)
+            | (Groups::Unknown, Granularity::Filter | Granularity::Kernel, Layout::OutputFirst) => {
+                1
+            }
             (Groups::Unknown, ..) => {
                 let layer = self.layer.clone();
                 return Err(UnitError::Groups {
                     path: path(),
                     layer,
-                    grain,
+                    granularity,
                 });
             }
         };
-        Fold::grouped(grain, &self.shape, layout, groups).map_err(|source| UnitError::Shape {
+        Fold::grouped(granularity, &self.shape, layout, groups).map_err(|source| UnitError::Shape {
             path: path(),
             source,
         })

@@ -13,7 +13,7 @@ use burn::nn::{
     GruConfig, InstanceNormConfig, LayerNormConfig, LinearConfig, LinearLayout, LstmConfig,
     RmsNormConfig, RnnConfig,
 };
-use calcine_fold::{Fold, Grain};
+use calcine_fold::{Fold, Granularity};
 use calcine_params::{Inventory, Role};
 use calcine_testkit::{device, each};
 
@@ -73,13 +73,13 @@ fn check<M: Module>(layer: &M, expected: [usize; 3]) {
     assert_eq!(sides, expected.map(Some), "{weight:?}");
     let [outputs, inputs, groups] = expected;
     let (by_output, by_input) = match weight.shape.len() {
-        2 => (Grain::FcOutput, Grain::FcInput),
-        _ => (Grain::Filter, Grain::Channel),
+        2 => (Granularity::FcOutput, Granularity::FcInput),
+        _ => (Granularity::Filter, Granularity::Channel),
     };
     let layout = weight.layout().unwrap();
-    for (grain, units) in [(by_output, outputs), (by_input, inputs)] {
-        let fold = Fold::grouped(grain, &weight.shape, layout, groups).unwrap();
-        assert_eq!(fold.units(), units, "{grain} of {weight:?}");
+    for (granularity, units) in [(by_output, outputs), (by_input, inputs)] {
+        let fold = Fold::grouped(granularity, &weight.shape, layout, groups).unwrap();
+        assert_eq!(fold.units(), units, "{granularity} of {weight:?}");
     }
     if let Some(bias) = inventory.get("bias") {
         assert_eq!((bias.numel(), bias.groups.get()), (outputs, Some(1)));

@@ -5,7 +5,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfi
 use burn::nn::norm::{Normalization, NormalizationConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor};
-use calcine_fold::{Fold, Grain};
+use calcine_fold::{Fold, Granularity};
 use calcine_params::{Groups, Inventory, Parameter, UnitError};
 use calcine_testkit::{ConvNet, device, each};
 
@@ -260,28 +260,32 @@ fn units_that_depend_on_unknown_groups_are_refused() {
     let weight = inventory.get("conv.weight").unwrap();
     let known = weight.clone().with_groups(2);
     let rows = [
-        (Grain::Element, true),
-        (Grain::Layer, true),
-        (Grain::Filter, true),
-        (Grain::Kernel, true),
-        (Grain::Channel, false),
-        (Grain::Group { of: 2 }, false),
+        (Granularity::Element, true),
+        (Granularity::Layer, true),
+        (Granularity::Filter, true),
+        (Granularity::Kernel, true),
+        (Granularity::Channel, false),
+        (Granularity::Group { of: 2 }, false),
     ];
-    each(rows, |&(grain, is_known)| {
+    each(rows, |&(granularity, is_known)| {
         let values = || Tensor::<4>::random(weight_shape(weight), Distribution::Default, &device);
-        match weight.fold(grain) {
+        match weight.fold(granularity) {
             Ok(fold) => {
-                assert!(is_known, "{grain}");
+                assert!(is_known, "{granularity}");
                 let values = values();
                 let rows = |fold: &Fold| fold.rows(values.clone()).into_data();
-                assert_eq!(rows(&fold), rows(&known.fold(grain).unwrap()), "{grain}");
+                assert_eq!(
+                    rows(&fold),
+                    rows(&known.fold(granularity).unwrap()),
+                    "{granularity}"
+                );
             }
             Err(error) => {
                 assert!(
                     !is_known && matches!(error, UnitError::Groups { .. }),
                     "{error}"
                 );
-                known.fold(grain).unwrap();
+                known.fold(granularity).unwrap();
             }
         }
     });

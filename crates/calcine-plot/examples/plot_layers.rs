@@ -1,4 +1,4 @@
-//! Twenty-two made-up layers, as one chart and as small multiples, and three criteria.
+//! Twenty-two synthetic layers, as one chart and as small multiples, and three criteria.
 //!
 //! ```text
 //! cargo run -p calcine-plot --example plot_layers [DIR]

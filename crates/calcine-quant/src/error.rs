@@ -1,12 +1,12 @@
 use crate::MAX_BITS;
 
-/// There is no such grid.
+/// There is no such quantizer.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum GridError {
+pub enum QuantizerError {
     /// Numbers that are no range.
     #[error(
-        "there is no grid from {low} to {high}: expected finite numbers of `f32`, the lower one first"
+        "there is no quantizer for the range from {low} to {high}: expected finite numbers of `f32`, the lower one first"
     )]
     Range {
         /// From.
@@ -19,7 +19,7 @@ pub enum GridError {
     Bits {
         /// How many were asked for.
         bits: u8,
-        /// The fewest that make a grid.
+        /// The fewest that make a quantizer.
         least: u8,
     },
     /// Weights that cannot be cut so.
@@ -48,7 +48,7 @@ pub enum GridError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` is {found}, expected {expected}")]
 #[non_exhaustive]
-pub struct SeenError {
+pub struct StatisticsError {
     /// The field, as a file calls it.
     pub field: &'static str,
     /// What it is.

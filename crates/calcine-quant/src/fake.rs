@@ -1,4 +1,4 @@
-//! Fake-quantization: numbers moved to their grid on the forward pass, and gradients that pass straight through.
+//! Fake-quantization: numbers moved to their quantizers on the forward pass, and gradients that pass straight through.
 
 use burn::tensor::Tensor;
 
@@ -15,33 +15,33 @@ fn assert_bits(bits: u8, least: u8, what: &str) {
     );
 }
 
-/// `x` on its grid: `step · (clamp(round(x / step) + zero, low, high) − zero)`, ties to even.
+/// `x` fake-quantized: `scale · (clamp(round(x / scale) + zero_point, low, high) − zero_point)`, ties to even.
 ///
-/// The gradient passes where `x` lies within the grid's ends, those included, and is zero where it was clipped
+/// The gradient passes where `x` lies within the quantizer's ends, those included, and is zero where it was clipped
 /// (straight-through estimator; Bengio et al., 2013). The value is exact: to fake-quantize twice is to do it
 /// once. Nothing is read.
 #[must_use]
-pub fn fake_quantize<const D: usize>(x: Tensor<D>, grid: &Quantizer) -> Tensor<D> {
-    let step = f64::from(grid.step);
-    let [low, high] = grid.centred().map(f64::from);
-    let ends = [low * step, high * step];
-    let on_grid = (x.clone().detach())
-        .div_scalar(step)
+pub fn fake_quantize<const D: usize>(x: Tensor<D>, quantizer: &Quantizer) -> Tensor<D> {
+    let scale = f64::from(quantizer.scale);
+    let [low, high] = quantizer.centred().map(f64::from);
+    let ends = [low * scale, high * scale];
+    let fake_quantized = (x.clone().detach())
+        .div_scalar(scale)
         .round()
         .clamp(low, high)
-        .mul_scalar(step);
+        .mul_scalar(scale);
     if x.is_autodiff() {
-        straight_through(on_grid, clipped(x, ends))
+        straight_through(fake_quantized, clipped(x, ends))
     } else {
-        on_grid
+        fake_quantized
     }
 }
 
-/// `x` on the grid over a range that lies on the device, as [`Quantizer::over`] has it but found in `f32`: for ranges that
+/// `x` on the quantizer over a range that lies on the device, as [`Quantizer::over`] has it but found in `f32`: for ranges that
 /// move, without reading them.
 ///
-/// The range is widened to contain zero; one of nothing but zero has a step of 1. The gradient of `x` passes within the
-/// grid's ends; the range has none. Nothing is read.
+/// The range is widened to contain zero; one of nothing but zero has a scale of 1. The gradient of `x` passes within the
+/// quantizer's ends; the range has none. Nothing is read.
 ///
 /// # Shapes
 ///
@@ -57,24 +57,24 @@ pub fn fake_quantize_between<const D: usize>(
     bits: u8,
     scheme: Scheme,
 ) -> Tensor<D> {
-    let [step, below, above] = grid_between(ends, bits, scheme);
+    let [scale, below, above] = quantizer_between(ends, bits, scheme);
     let everywhere = |end: Tensor<1>| end.reshape([1; D]).expand(x.shape());
-    let (step, below, above) = (everywhere(step), everywhere(below), everywhere(above));
-    let values = x.clone().detach() / step.clone();
+    let (scale, below, above) = (everywhere(scale), everywhere(below), everywhere(above));
+    let values = x.clone().detach() / scale.clone();
     let outside =
         (values.clone().lower(below.clone())).bool_or(values.clone().greater(above.clone()));
-    let on_grid = values.round().max_pair(below).min_pair(above) * step;
-    straight_through(on_grid, x.mask_fill(outside, 0.0))
+    let fake_quantized = values.round().max_pair(below).min_pair(above) * scale;
+    straight_through(fake_quantized, x.mask_fill(outside, 0.0))
 }
 
-/// The grid over a range that lies on the device: its step, and `q − zero` of its smallest and largest integer, each `[1]`.
+/// The quantizer over a range that lies on the device: its scale, and `q − zero_point` of its smallest and largest integer, each `[1]`.
 /// Nothing is read.
 ///
 /// # Panics
 ///
 /// As [`fake_quantize_between`].
 #[must_use]
-pub fn grid_between(ends: Tensor<1>, bits: u8, scheme: Scheme) -> [Tensor<1>; 3] {
+pub fn quantizer_between(ends: Tensor<1>, bits: u8, scheme: Scheme) -> [Tensor<1>; 3] {
     let ends = ends.detach();
     let low = ends.clone().narrow(0, 0, 1).clamp_max(0.0);
     let high = ends.narrow(0, 1, 1).clamp_min(0.0);
@@ -86,9 +86,9 @@ pub fn grid_between(ends: Tensor<1>, bits: u8, scheme: Scheme) -> [Tensor<1>; 3]
     match scheme {
         Scheme::Symmetric => {
             let top = f64::from((1_i32 << (bits - 1)) - 1);
-            let step = step_over(low.neg().max_pair(high), top);
-            let zero = step.zeros_like();
-            [step, zero.clone().sub_scalar(top), zero.add_scalar(top)]
+            let scale = scale_over(low.neg().max_pair(high), top);
+            let zero = scale.zeros_like();
+            [scale, zero.clone().sub_scalar(top), zero.add_scalar(top)]
         }
         Scheme::Affine => {
             let top = f64::from((1_i32 << bits) - 1);
@@ -97,26 +97,26 @@ pub fn grid_between(ends: Tensor<1>, bits: u8, scheme: Scheme) -> [Tensor<1>; 3]
             let share = low.neg() / span.clone().mask_fill(none, 1.0);
             let zero = share.mul_scalar(top).round().clamp(0.0, top);
             let below = zero.neg();
-            [step_over(span, top), below.clone(), below.add_scalar(top)]
+            [scale_over(span, top), below.clone(), below.add_scalar(top)]
         }
     }
 }
 
-/// The scale at which so many steps make a length; 1 if it would be zero or subnormal, as [`Quantizer::over`] has it.
-fn step_over<const D: usize>(length: Tensor<D>, steps: f64) -> Tensor<D> {
-    let step = length.div_scalar(steps);
-    let none = step.clone().lower_elem(f32::MIN_POSITIVE);
-    step.mask_fill(none, 1.0)
+/// The scale at which so many levels span a length; 1 if it would be zero or subnormal, as [`Quantizer::over`] has it.
+fn scale_over<const D: usize>(length: Tensor<D>, scales: f64) -> Tensor<D> {
+    let scale = length.div_scalar(scales);
+    let none = scale.clone().lower_elem(f32::MIN_POSITIVE);
+    scale.mask_fill(none, 1.0)
 }
 
-/// Rows of a weight on symmetric grids over their own largest magnitude: row `i` has the step
+/// Rows of a weight on symmetric quantizers over their own largest magnitude: row `i` has the scale
 /// `max|x_i| / (2^(b−1) − 1)`, found anew each time, on the device.
 ///
-/// The gradient is that of the weight; the steps are constants. Rows of zeros stay what they are. Nothing is read.
+/// The gradient is that of the weight; the scales are constants. Rows of zeros stay what they are. Nothing is read.
 ///
 /// # Shapes
 ///
-/// `rows`: `[units, members]`; so is the result. A weight as one row has a grid for the whole tensor.
+/// `rows`: `[units, members]`; so is the result. A weight as one row has a quantizer for the whole tensor.
 ///
 /// # Panics
 ///
@@ -126,80 +126,80 @@ pub fn fake_quantize_rows(rows: Tensor<2>, bits: u8) -> Tensor<2> {
     assert_bits(bits, 2, "a symmetric quantizer");
     let top = f64::from((1_i32 << (bits - 1)) - 1);
     let values = rows.clone().detach();
-    let steps = step_over(values.clone().abs().max_dim(1), top);
-    let on_grid = (values / steps.clone()).round().clamp(-top, top) * steps;
-    straight_through(on_grid, rows)
+    let scales = scale_over(values.clone().abs().max_dim(1), top);
+    let fake_quantized = (values / scales.clone()).round().clamp(-top, top) * scales;
+    straight_through(fake_quantized, rows)
 }
 
-/// LSQ (Esser et al., 2020): `x` on a grid whose step is learned.
+/// LSQ (Esser et al., 2020): `x` on a quantizer whose scale is learned.
 ///
 /// `x̂ = s · clamp(round(x / s), low, high)`. The gradient of `x` passes within the ends; that of `s` is
-/// `round(x/s) − x/s` within, `low` or `high` beyond, times `1 / √(numel · high)`, so that steps and weights move
+/// `round(x/s) − x/s` within, `low` or `high` beyond, times `1 / √(numel · high)`, so that scales and weights move
 /// alike. Scales below 1e-15 count as that, so that weights of nothing but zeros have finite gradients. Nothing is read.
 ///
 /// # Shapes
 ///
-/// `step`: `[1]`, positive.
+/// `scale`: `[1]`, positive.
 #[must_use]
-pub fn lsq<const D: usize>(x: Tensor<D>, step: Tensor<1>, low: f64, high: f64) -> Tensor<D> {
-    lsq_along(x, step, 0, low, high)
+pub fn lsq<const D: usize>(x: Tensor<D>, scale: Tensor<1>, low: f64, high: f64) -> Tensor<D> {
+    lsq_along(x, scale, 0, low, high)
 }
 
-/// The same with a step for each position of an axis, as for the outputs of a weight; the gradient's scale counts
-/// the elements of a step.
+/// The same with a scale for each position of an axis, as for the outputs of a weight; the gradient's scale counts
+/// the elements of a scale.
 ///
 /// # Shapes
 ///
-/// `steps`: `[1]`, or as long as the axis; positive.
+/// `scales`: `[1]`, or as long as the axis; positive.
 #[must_use]
 #[allow(clippy::cast_precision_loss, reason = "counts of elements")]
 pub fn lsq_along<const D: usize>(
     x: Tensor<D>,
-    steps: Tensor<1>,
+    scales: Tensor<1>,
     axis: usize,
     low: f64,
     high: f64,
 ) -> Tensor<D> {
-    let length = steps.dims()[0];
+    let length = scales.dims()[0];
     let count = (x.shape().num_elements() / length) as f64;
-    let scale = 1.0 / (count * high.max(1.0)).sqrt();
+    let factor = 1.0 / (count * high.max(1.0)).sqrt();
     let mut shape = [1; D];
     shape[axis] = length;
-    let steps = scaled_gradient(positive(steps), scale).reshape(shape);
-    let inside = clipped(x / steps.clone(), [low, high]);
+    let scales = scaled_gradient(positive(scales), factor).reshape(shape);
+    let inside = clipped(x / scales.clone(), [low, high]);
     let rounded = inside.clone().detach().round();
-    straight_through(rounded, inside) * steps
+    straight_through(rounded, inside) * scales
 }
 
 /// LSQ+ (Bhalgat et al., 2020): the same with a learned offset, for what lies beside zero, as activations of a swish do.
 ///
 /// `x̂ = s · clamp(round((x − β) / s), low, high) + β`. The gradient of `β` is 1 where `x` was clipped and zero within, times
-/// the step's scale. Zero itself is on no such grid unless β is a multiple of the step. Nothing is read.
+/// the factor of the scale's. Zero itself is on no such quantizer unless β is a multiple of the scale. Nothing is read.
 ///
 /// # Shapes
 ///
-/// `step`, `offset`: `[1]`; the step positive.
+/// `scale`, `offset`: `[1]`; the scale positive.
 #[must_use]
 #[allow(clippy::cast_precision_loss, reason = "counts of elements")]
 pub fn lsq_plus<const D: usize>(
     x: Tensor<D>,
-    step: Tensor<1>,
+    scale: Tensor<1>,
     offset: Tensor<1>,
     low: f64,
     high: f64,
 ) -> Tensor<D> {
-    let scale = 1.0 / (x.shape().num_elements() as f64 * high.max(1.0)).sqrt();
-    let offset = scaled_gradient(offset, scale).reshape([1; D]);
-    lsq(x - offset.clone(), step, low, high) + offset
+    let factor = 1.0 / (x.shape().num_elements() as f64 * high.max(1.0)).sqrt();
+    let offset = scaled_gradient(offset, factor).reshape([1; D]);
+    lsq(x - offset.clone(), scale, low, high) + offset
 }
 
 /// The scale that LSQ begins with: `2 · mean|x| / √high`; 1 for nothing but zeros. Nothing is read. `[1]`.
 #[must_use]
-pub fn lsq_step<const D: usize>(x: Tensor<D>, high: f64) -> Tensor<1> {
-    step_over(x.detach().abs().mean(), high.max(1.0).sqrt() / 2.0)
+pub fn lsq_initial_scale<const D: usize>(x: Tensor<D>, high: f64) -> Tensor<1> {
+    scale_over(x.detach().abs().mean(), high.max(1.0).sqrt() / 2.0)
 }
 
-/// PACT (Choi et al., 2018): what a relu gives, clipped at a learned `α`, on `2^b − 1` steps from 0 to `α`.
+/// PACT (Choi et al., 2018): what a relu gives, clipped at a learned `α`, on `2^b − 1` levels from 0 to `α`.
 ///
 /// The gradient of `x` passes where `0 ≤ x < α`; that of `α` is the sum of what arrives where `x ≥ α`. An `α` below 1e-15
 /// counts as that. Nothing is read.
@@ -219,9 +219,9 @@ pub fn pact<const D: usize>(x: Tensor<D>, alpha: Tensor<1>, bits: u8) -> Tensor<
     let above = x.clone().detach().greater_equal(alpha.clone().detach());
     let below = x.clone().detach().lower_elem(0.0);
     let clipped = x.mask_fill(below, 0.0).mask_where(above, alpha.clone());
-    let step = alpha.detach().div_scalar(levels);
-    let on_grid = (clipped.clone().detach() / step.clone()).round() * step;
-    straight_through(on_grid, clipped)
+    let scale = alpha.detach().div_scalar(levels);
+    let fake_quantized = (clipped.clone().detach() / scale.clone()).round() * scale;
+    straight_through(fake_quantized, clipped)
 }
 
 /// `DoReFa` (Zhou et al., 2016): a weight on `2^b` levels between −1 and 1.
@@ -248,8 +248,8 @@ pub fn dorefa_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
             .reshape([1; D])
             .expand(values.shape());
         let negative = values.lower_elem(0.0);
-        let on_grid = mean.clone().mask_where(negative, mean.neg());
-        return straight_through(on_grid, w);
+        let fake_quantized = mean.clone().mask_where(negative, mean.neg());
+        return straight_through(fake_quantized, w);
     }
     let levels = f64::from((1_u32 << bits) - 1);
     let t = w.tanh();
@@ -257,16 +257,18 @@ pub fn dorefa_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
     let none = largest.clone().detach().lower_elem(NOTHING);
     let largest = largest.mask_fill(none, 1.0);
     let u = (t / largest).add_scalar(0.5);
-    let on_grid = u
+    let fake_quantized = u
         .clone()
         .detach()
         .mul_scalar(levels)
         .round()
         .div_scalar(levels);
-    straight_through(on_grid, u).mul_scalar(2.0).sub_scalar(1.0)
+    straight_through(fake_quantized, u)
+        .mul_scalar(2.0)
+        .sub_scalar(1.0)
 }
 
-/// The activations of `DoReFa` and WRPN: clipped to `[0, 1]`, on `2^b − 1` steps. The gradient passes within, ends
+/// The activations of `DoReFa` and WRPN: clipped to `[0, 1]`, on `2^b − 1` levels. The gradient passes within, ends
 /// included. Nothing is read.
 ///
 /// # Panics
@@ -277,19 +279,19 @@ pub fn unit_activation<const D: usize>(x: Tensor<D>, bits: u8) -> Tensor<D> {
     assert_bits(bits, 1, "unit activations");
     let levels = f64::from((1_u32 << bits) - 1);
     let inside = clipped(x, [0.0, 1.0]);
-    let on_grid = inside
+    let fake_quantized = inside
         .clone()
         .detach()
         .mul_scalar(levels)
         .round()
         .div_scalar(levels);
-    straight_through(on_grid, inside)
+    straight_through(fake_quantized, inside)
 }
 
-/// WRPN (Mishra et al., 2018): a weight clipped to `[−1, 1]`, on `2^(b−1) − 1` steps a side. The gradient passes
+/// WRPN (Mishra et al., 2018): a weight clipped to `[−1, 1]`, on `2^(b−1) − 1` levels a side. The gradient passes
 /// within, ends included. Nothing is read.
 ///
-/// Distiller's own has `(2^b − 1)/2` steps and does not clip again, so that its grid reaches beyond 1.
+/// Distiller's own has `(2^b − 1)/2` levels and does not clip again, so that its quantizer reaches beyond 1.
 ///
 /// # Panics
 ///
@@ -299,13 +301,13 @@ pub fn wrpn_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
     assert_bits(bits, 2, "WRPN's weights");
     let levels = f64::from((1_u32 << (bits - 1)) - 1);
     let inside = clipped(w, [-1.0, 1.0]);
-    let on_grid = inside
+    let fake_quantized = inside
         .clone()
         .detach()
         .mul_scalar(levels)
         .round()
         .div_scalar(levels);
-    straight_through(on_grid, inside)
+    straight_through(fake_quantized, inside)
 }
 
 /// A weight as `−a`, 0 or `a` (Li et al., 2016): zero below `Δ = 0.7·mean|w|`, and `a` the mean magnitude of the
@@ -348,15 +350,15 @@ pub fn ttq_weight<const D: usize>(
     let above = values.clone().greater(bound.clone()).float();
     let below = values.lower(bound.neg()).float();
     let [p, n] = [positive, negative].map(|scale| scale.reshape([1; D]));
-    let on_grid = above.clone() * p.clone() - below.clone() * n.clone();
+    let fake_quantized = above.clone() * p.clone() - below.clone() * n.clone();
     if !w.is_autodiff() {
-        return on_grid;
+        return fake_quantized;
     }
     // 1 between the bounds.
     let by =
         (above * p.detach().sub_scalar(1.0) + below * n.detach().sub_scalar(1.0)).add_scalar(1.0);
     let through = w * by;
-    on_grid + (through.clone() - through.detach())
+    fake_quantized + (through.clone() - through.detach())
 }
 
 /// The value of one tensor and the gradient of another: `value + (gradient − gradient)`, the difference being

@@ -1,4 +1,4 @@
-use crate::GridError;
+use crate::QuantizerError;
 
 /// A positive factor as an integer multiplier and a shift: `factor ≈ multiplier / 2^shift`.
 ///
@@ -24,9 +24,9 @@ impl FixedPoint {
         clippy::cast_sign_loss,
         reason = "of at most 30 bits"
     )]
-    pub fn of(factor: f64, bits: u8, limit: Option<i32>) -> Result<Self, GridError> {
+    pub fn of(factor: f64, bits: u8, limit: Option<i32>) -> Result<Self, QuantizerError> {
         if !(factor.is_normal() && factor > 0.0 && (1..=30).contains(&bits)) {
-            return Err(GridError::Factor { factor, bits });
+            return Err(QuantizerError::Factor { factor, bits });
         }
         let most = f64::from((1_u32 << bits) - 1);
         let shift = (most / factor).log2().floor() as i32;

@@ -1,11 +1,11 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{GridError, Quantizer, Scheme, pack, unpack};
+use crate::{Quantizer, QuantizerError, Scheme, pack, unpack};
 
-/// A weight in integers of few bits, with a step for each group of neighbours: weight-only quantization, for any model's
+/// A weight in integers of few bits, with a scale for each group of neighbours: weight-only quantization, for any model's
 /// weights, traced or not.
 ///
-/// Rows are cut into groups of `group` columns, the last of a row being what is left; each has a symmetric grid over its
+/// Rows are cut into groups of `group` columns, the last of a row being what is left; each has a symmetric quantizer over its
 /// own largest magnitude. 4 bits in groups of 32 take 5 bits a weight.
 ///
 /// # Examples
@@ -18,7 +18,7 @@ use crate::{GridError, Quantizer, Scheme, pack, unpack};
 /// assert_eq!(int4.bytes(), 128 / 2 + 4 * 4);
 /// let back = int4.weights();
 /// assert!(weights.iter().zip(&back).all(|(w, b)| (w - b).abs() <= 0.5 / 7.0 + 1e-6));
-/// # Ok::<(), calcine_quant::GridError>(())
+/// # Ok::<(), calcine_quant::QuantizerError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
@@ -26,7 +26,7 @@ pub struct GroupedWeight {
     bits: u8,
     columns: usize,
     group: usize,
-    steps: Vec<f32>,
+    scales: Vec<f32>,
     ints: Vec<i32>,
 }
 
@@ -38,7 +38,7 @@ struct Stored {
     rows: usize,
     columns: usize,
     group: usize,
-    steps: Vec<f32>,
+    scales: Vec<f32>,
     packed: Vec<u8>,
 }
 
@@ -48,33 +48,38 @@ impl GroupedWeight {
     /// # Errors
     ///
     /// If a weight is not finite, the bits are others, or rows or groups have no column, or the last row is not whole.
-    pub fn of(weights: &[f32], columns: usize, group: usize, bits: u8) -> Result<Self, GridError> {
+    pub fn of(
+        weights: &[f32],
+        columns: usize,
+        group: usize,
+        bits: u8,
+    ) -> Result<Self, QuantizerError> {
         if columns == 0 || group == 0 || !weights.len().is_multiple_of(columns) {
-            return Err(GridError::Groups {
+            return Err(QuantizerError::Groups {
                 weights: weights.len(),
                 columns,
                 group,
             });
         }
         if bits > 8 {
-            return Err(GridError::Bits { bits, least: 2 });
+            return Err(QuantizerError::Bits { bits, least: 2 });
         }
-        let (mut steps, mut ints) = (Vec::new(), Vec::with_capacity(weights.len()));
+        let (mut scales, mut ints) = (Vec::new(), Vec::with_capacity(weights.len()));
         for part in weights.chunks(columns).flat_map(|row| row.chunks(group)) {
             let largest = part.iter().try_fold(0.0_f64, |largest, weight| {
                 let size = f64::from(weight.abs());
                 size.is_finite().then(|| largest.max(size))
             });
             let largest = largest.unwrap_or(f64::INFINITY);
-            let grid = Quantizer::over(-largest, largest, bits, Scheme::Symmetric)?;
-            steps.push(grid.step);
-            ints.extend(part.iter().map(|&weight| grid.quantize(weight)));
+            let quantizer = Quantizer::over(-largest, largest, bits, Scheme::Symmetric)?;
+            scales.push(quantizer.scale);
+            ints.extend(part.iter().map(|&weight| quantizer.quantize(weight)));
         }
         Ok(Self {
             bits,
             columns,
             group,
-            steps,
+            scales,
             ints,
         })
     }
@@ -86,8 +91,8 @@ impl GroupedWeight {
         let rows = self.ints.chunks(self.columns);
         let groups = rows.flat_map(|row| row.chunks(self.group));
         let numbers = groups
-            .zip(&self.steps)
-            .flat_map(|(group, step)| group.iter().map(move |&int| step * int as f32));
+            .zip(&self.scales)
+            .flat_map(|(group, scale)| group.iter().map(move |&int| scale * int as f32));
         numbers.collect()
     }
 
@@ -97,16 +102,16 @@ impl GroupedWeight {
         &self.ints
     }
 
-    /// The step of each group, row by row.
+    /// The scale of each group, row by row.
     #[must_use]
-    pub fn steps(&self) -> &[f32] {
-        &self.steps
+    pub fn scales(&self) -> &[f32] {
+        &self.scales
     }
 
-    /// Bytes of packed integers and steps.
+    /// Bytes of packed integers and scales.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        (self.ints.len() * usize::from(self.bits)).div_ceil(8) + 4 * self.steps.len()
+        (self.ints.len() * usize::from(self.bits)).div_ceil(8) + 4 * self.scales.len()
     }
 }
 
@@ -118,7 +123,7 @@ impl From<GroupedWeight> for Stored {
             columns: weight.columns,
             group: weight.group,
             packed: pack(&weight.ints, weight.bits),
-            steps: weight.steps,
+            scales: weight.scales,
         }
     }
 }
@@ -132,7 +137,7 @@ impl TryFrom<Stored> for GroupedWeight {
             rows,
             columns,
             group,
-            steps,
+            scales,
             packed,
         } = stored;
         if !(2..=8).contains(&bits) || columns == 0 || group == 0 {
@@ -145,16 +150,16 @@ impl TryFrom<Stored> for GroupedWeight {
         let count = count.filter(|count| count.checked_mul(8).is_some());
         let ints = count.and_then(|count| unpack(&packed, bits, count));
         match ints {
-            Some(ints) if groups == Some(steps.len()) => Ok(Self {
+            Some(ints) if groups == Some(scales.len()) => Ok(Self {
                 bits,
                 columns,
                 group,
-                steps,
+                scales,
                 ints,
             }),
             _ => Err(format!(
-                "{rows} rows of {columns} columns in groups of {group} have {} steps and {} bytes",
-                steps.len(),
+                "{rows} rows of {columns} columns in groups of {group} have {} scales and {} bytes",
+                scales.len(),
                 packed.len()
             )),
         }
@@ -168,7 +173,7 @@ mod tests {
     use calcine_testkit::values;
 
     #[test]
-    fn each_group_has_a_grid_of_its_own_and_the_file_gives_the_same() {
+    fn each_group_has_a_quantizer_of_its_own_and_the_file_gives_the_same() {
         let mut weights = values(6 * 50);
         weights
             .iter_mut()
@@ -178,13 +183,13 @@ mod tests {
             for group in [1, 16, 50, 64] {
                 let grouped = GroupedWeight::of(&weights, 50, group, bits).unwrap();
                 let per_row = 50_usize.div_ceil(group);
-                assert_eq!(grouped.steps().len(), 6 * per_row);
+                assert_eq!(grouped.scales().len(), 6 * per_row);
                 for (at, (weight, back)) in weights.iter().zip(grouped.weights()).enumerate() {
-                    let step = grouped.steps()[at / 50 * per_row + at % 50 / group];
-                    assert!((weight - back).abs() <= 0.5001 * step, "{bits} {group}");
+                    let scale = grouped.scales()[at / 50 * per_row + at % 50 / group];
+                    assert!((weight - back).abs() <= 0.5001 * scale, "{bits} {group}");
                     let own = Quantizer {
-                        step,
-                        zero: 0,
+                        scale,
+                        zero_point: 0,
                         low: -128,
                         high: 127,
                     };

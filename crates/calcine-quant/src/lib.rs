@@ -1,4 +1,4 @@
-//! The mathematics of quantization: grids, ranges, fake-quantization with gradients, fixed-point factors.
+//! The mathematics of quantization: quantizers, ranges, fake-quantization with gradients, fixed-point factors.
 //!
 //! # Should I use this crate?
 //!
@@ -10,52 +10,53 @@
 //! | item | what |
 //! |---|---|
 //! | [`Quantizer`], [`Scheme`] | which integers stand for which numbers, in ONNX's convention and Distiller's |
-//! | [`Clip`], [`Observer`], [`Seen`], [`Counts`] | which part of what was seen a grid covers: min-max, averages, ACIQ, percentiles, least error |
+//! | [`RangeEstimator`], [`Observer`], [`CalibrationStatistics`], [`Counts`] | which part of the observed range a quantizer covers: min-max, averages, ACIQ, percentiles, least error |
 //! | [`MovingRange`] | a range that follows training |
-//! | [`fake_quantize`], [`fake_quantize_between`], [`fake_quantize_rows`] | numbers on their grid, gradients straight through |
+//! | [`fake_quantize`], [`fake_quantize_between`], [`fake_quantize_rows`] | numbers fake-quantized, gradients straight through |
 //! | [`Method`] | which of these a network trains with |
-//! | [`lsq`], [`lsq_plus`], [`pact`], [`dorefa_weight`], [`wrpn_weight`], [`unit_activation`], [`ternary_weight`], [`ttq_weight`] | grids that are learned, and weights that are made to fit theirs |
-//! | [`GroupedWeight`], [`pack`], [`unpack`] | weights of few bits with a step a group, and integers without gaps |
+//! | [`lsq`], [`lsq_plus`], [`pact`], [`dorefa_weight`], [`wrpn_weight`], [`unit_activation`], [`ternary_weight`], [`ttq_weight`] | quantizers that are learned, and weights that are made to fit theirs |
+//! | [`GroupedWeight`], [`pack`], [`unpack`] | weights of few bits with a scale a group, and integers without gaps |
 //! | [`FloatType`] | numbers of 16 bits, where they are no integers |
 //! | [`FixedPoint`], [`accumulator_bits`] | factors as integers, sums that fit |
-//! | [`GridError`] | what is no grid |
+//! | [`QuantizerError`] | what is no quantizer |
 //!
 //! # Examples
 //!
 //! ```
 //! use calcine_quant::{Quantizer, Scheme};
 //!
-//! let grid = Quantizer::over(-1.0, 3.0, 8, Scheme::Affine)?;
-//! assert_eq!((grid.zero, grid.quantize(0.0), grid.quantize(99.0)), (64, 64, 255));
-//! assert_eq!(grid.dequantize(64), 0.0);
-//! # Ok::<(), calcine_quant::GridError>(())
+//! let quantizer = Quantizer::over(-1.0, 3.0, 8, Scheme::Affine)?;
+//! assert_eq!((quantizer.zero_point, quantizer.quantize(0.0), quantizer.quantize(99.0)), (64, 64, 255));
+//! assert_eq!(quantizer.dequantize(64), 0.0);
+//! # Ok::<(), calcine_quant::QuantizerError>(())
 //! ```
 
-mod clip;
 mod error;
 mod fake;
 mod fixed;
 mod float_type;
-mod grid;
 mod grouped;
 mod method;
 mod moving;
 mod observer;
 mod packed;
-mod seen;
+mod quantizer;
+mod range_estimator;
+mod statistics;
 
-pub use clip::{Clip, UnknownClip};
-pub use error::{GridError, SeenError};
+pub use error::{QuantizerError, StatisticsError};
 pub use fake::{
-    dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows, grid_between, lsq,
-    lsq_along, lsq_plus, lsq_step, pact, ternary_weight, ttq_weight, unit_activation, wrpn_weight,
+    dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows, lsq, lsq_along,
+    lsq_initial_scale, lsq_plus, pact, quantizer_between, ternary_weight, ttq_weight,
+    unit_activation, wrpn_weight,
 };
 pub use fixed::{FixedPoint, accumulator_bits};
 pub use float_type::FloatType;
-pub use grid::{MAX_BITS, Quantizer, Scheme};
 pub use grouped::GroupedWeight;
 pub use method::Method;
 pub use moving::MovingRange;
 pub use observer::Observer;
 pub use packed::{pack, unpack};
-pub use seen::{Counts, Seen};
+pub use quantizer::{MAX_BITS, Quantizer, Scheme};
+pub use range_estimator::{RangeEstimator, UnknownRangeEstimator};
+pub use statistics::{CalibrationStatistics, Counts};

@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use crate::{GridError, Quantizer, Scheme};
+use crate::{Quantizer, QuantizerError, Scheme};
 
 /// The moving average of batches' smallest and largest numbers, as quantization-aware training tracks a range.
 ///
@@ -10,7 +10,7 @@ use crate::{GridError, Quantizer, Scheme};
 /// ```
 ///
 /// The division takes out the bias towards the zero that it begins with (Kingma and Ba, 2015): after one batch the range
-/// is that batch's. What is seen stays on its device; only [`grid`](Self::grid) reads it.
+/// is that batch's. What is seen stays on its device; only [`quantizer`](Self::quantizer) reads it.
 ///
 /// # Examples
 ///
@@ -20,10 +20,10 @@ use crate::{GridError, Quantizer, Scheme};
 ///
 /// let device = Device::flex();
 /// let mut range = MovingRange::new(0.9);
-/// range.see(Tensor::<1>::from_floats([-1.0, 0.0, 3.0], &device));
-/// let grid = range.grid(8, Scheme::Affine)?.unwrap();
-/// assert_eq!((grid.quantize(3.0), grid.quantize(0.0)), (255, 64));
-/// # Ok::<(), calcine_quant::GridError>(())
+/// range.observe(Tensor::<1>::from_floats([-1.0, 0.0, 3.0], &device));
+/// let quantizer = range.quantizer(8, Scheme::Affine)?.unwrap();
+/// assert_eq!((quantizer.quantize(3.0), quantizer.quantize(0.0)), (255, 64));
+/// # Ok::<(), calcine_quant::QuantizerError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct MovingRange {
@@ -45,7 +45,7 @@ impl MovingRange {
     }
 
     /// Sees a batch. The device is not read.
-    pub fn see<const D: usize>(&mut self, batch: Tensor<D>) {
+    pub fn observe<const D: usize>(&mut self, batch: Tensor<D>) {
         let batch = batch.without_autodiff();
         let ends = Tensor::cat(vec![batch.clone().min(), batch.max()], 0);
         let share = ends.mul_scalar(1.0 - self.decay);
@@ -59,16 +59,16 @@ impl MovingRange {
     /// Where the range begins and ends: `[2]`; `None` before the first batch. The device is not read.
     #[must_use]
     pub fn range(&self) -> Option<Tensor<1>> {
-        let seen = 1.0 - self.decay.powi(self.batches);
-        self.ends.clone().map(|ends| ends.div_scalar(seen))
+        let weight = 1.0 - self.decay.powi(self.batches);
+        self.ends.clone().map(|ends| ends.div_scalar(weight))
     }
 
-    /// The grid over the range; `None` before the first batch. Reads the device.
+    /// The quantizer over the range; `None` before the first batch. Reads the device.
     ///
     /// # Errors
     ///
     /// As [`Quantizer::over`].
-    pub fn grid(&self, bits: u8, scheme: Scheme) -> Result<Option<Quantizer>, GridError> {
+    pub fn quantizer(&self, bits: u8, scheme: Scheme) -> Result<Option<Quantizer>, QuantizerError> {
         let Some(range) = self.range() else {
             return Ok(None);
         };

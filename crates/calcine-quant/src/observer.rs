@@ -1,6 +1,6 @@
 use std::ops::RangeInclusive;
 
-use crate::seen::{Counts, Seen, bin, exponent};
+use crate::statistics::{CalibrationStatistics, Counts, bin, exponent};
 
 const BINS: usize = Counts::MOST;
 
@@ -12,14 +12,14 @@ const BINS: usize = Counts::MOST;
 /// # Examples
 ///
 /// ```
-/// use calcine_quant::{Observer, Seen};
+/// use calcine_quant::{Observer, CalibrationStatistics};
 ///
 /// let samples: [&[f32]; 2] = [&[0.5, -2.0, 7.0], &[100.0, 0.25, 3.0]];
 /// let [mut one, mut other] = [Observer::default(), Observer::default()];
-/// one.see(samples[0]);
-/// other.see(samples[1]);
+/// one.observe(samples[0]);
+/// other.observe(samples[1]);
 /// one.merge(&other);
-/// assert_eq!(one.seen(), Seen::of(&samples));
+/// assert_eq!(one.statistics(), CalibrationStatistics::of_samples(&samples));
 /// ```
 #[derive(Debug, Clone)]
 pub struct Observer {
@@ -52,7 +52,7 @@ impl Default for Observer {
 
 impl Observer {
     /// Looks at one sample; one without numbers does not count.
-    pub fn see(&mut self, sample: &[f32]) {
+    pub fn observe(&mut self, sample: &[f32]) {
         if sample.is_empty() {
             return;
         }
@@ -75,7 +75,7 @@ impl Observer {
         self.numbers += sample.len() as u64;
     }
 
-    /// Adds what another has seen.
+    /// Adds what another observer has observed.
     pub fn merge(&mut self, other: &Self) {
         (self.min, self.max) = (self.min.min(other.min), self.max.max(other.max));
         self.sum += other.sum;
@@ -89,10 +89,10 @@ impl Observer {
         }
     }
 
-    /// What was seen; `None` if there was no number, or one was not finite.
+    /// The statistics; `None` if there was no number, or one was not finite.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "counts of numbers")]
-    pub fn seen(&self) -> Option<Seen> {
+    pub fn statistics(&self) -> Option<CalibrationStatistics> {
         if !self.squares.is_finite() {
             return None;
         }
@@ -100,7 +100,7 @@ impl Observer {
         let (numbers, samples) = (self.numbers as f64, self.samples.max(1) as f64);
         let mean = self.sum / numbers;
         let variance = self.squares / numbers - mean * mean;
-        Some(Seen {
+        Some(CalibrationStatistics {
             min: f64::from(self.min),
             max: f64::from(self.max),
             mean,

@@ -3,7 +3,8 @@
 use burn::tensor::{Tensor, TensorData};
 use calcine_quant::{
     Quantizer, Scheme, dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows,
-    lsq, lsq_plus, lsq_step, pact, ternary_weight, ttq_weight, unit_activation, wrpn_weight,
+    lsq, lsq_initial_scale, lsq_plus, pact, ternary_weight, ttq_weight, unit_activation,
+    wrpn_weight,
 };
 use calcine_testkit::{device, each, is_reference, values};
 
@@ -39,29 +40,37 @@ fn tensors_become_what_numbers_become() {
         (0.0, 15.0, 4, Scheme::Affine),
     ];
     each(rows, |(low, high, bits, scheme)| {
-        let grid = Quantizer::over(*low, *high, *bits, *scheme).unwrap();
+        let quantizer = Quantizer::over(*low, *high, *bits, *scheme).unwrap();
         let numbers = numbers();
-        let (found, gradients) = both(&numbers, |x| fake_quantize(x, &grid));
-        let ends = grid.centred().map(|end| end * grid.step);
+        let (found, gradients) = both(&numbers, |x| fake_quantize(x, &quantizer));
+        let ends = quantizer.centred().map(|end| end * quantizer.scale);
         for ((&x, found), gradient) in numbers.iter().zip(&found).zip(gradients) {
-            assert_eq!(*found, grid.dequantize(grid.quantize(x)), "{x} on {grid:?}");
+            assert_eq!(
+                *found,
+                quantizer.dequantize(quantizer.quantize(x)),
+                "{x} on {quantizer:?}"
+            );
             let inside = ends[0] <= x && x <= ends[1];
-            assert_eq!(gradient, f32::from(u8::from(inside)), "{x} on {grid:?}");
+            assert_eq!(
+                gradient,
+                f32::from(u8::from(inside)),
+                "{x} on {quantizer:?}"
+            );
         }
-        let (again, _) = both(&found, |x| fake_quantize(x, &grid));
+        let (again, _) = both(&found, |x| fake_quantize(x, &quantizer));
         assert_eq!(again, found);
         let ends = [*low as f32, *high as f32];
         let (between, gradients) = both(&numbers, |x| {
             let ends = Tensor::from_floats(ends, &x.device());
             fake_quantize_between(x, ends, *bits, *scheme)
         });
-        let (expected, same) = both(&numbers, |x| fake_quantize(x, &grid));
+        let (expected, same) = both(&numbers, |x| fake_quantize(x, &quantizer));
         if is_reference() {
             assert_eq!((between, gradients), (expected, same));
         } else {
             // A step that is found on a device may be a rounding off, and ties fall the other way.
             for (a, b) in between.iter().zip(&expected) {
-                assert!((a - b).abs() <= 1.001 * grid.step, "{a} for {b}");
+                assert!((a - b).abs() <= 1.001 * quantizer.scale, "{a} for {b}");
             }
         }
     });
@@ -74,16 +83,16 @@ fn rows_have_steps_of_their_own() {
     let (found, gradients) = both(&numbers, rows);
     for (row, found) in numbers.chunks(40).zip(found.chunks(40)) {
         let largest = row.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
-        let grid = Quantizer::over(
+        let quantizer = Quantizer::over(
             -f64::from(largest),
             f64::from(largest),
             4,
             Scheme::Symmetric,
         );
-        let grid = grid.unwrap();
+        let quantizer = quantizer.unwrap();
         for (&x, &found) in row.iter().zip(found) {
             assert!(
-                (found - grid.dequantize(grid.quantize(x))).abs() < 1e-6,
+                (found - quantizer.dequantize(quantizer.quantize(x))).abs() < 1e-6,
                 "{x}: {found}"
             );
         }
@@ -124,7 +133,7 @@ fn a_learned_step_has_the_papers_gradient() {
         },
     );
     let mean = numbers.iter().map(|x| x.abs()).sum::<f32>() / numbers.len() as f32;
-    let begin = read(lsq_step(leaf(&numbers), 7.0))[0];
+    let begin = read(lsq_initial_scale(leaf(&numbers), 7.0))[0];
     assert!((begin - 2.0 * mean / 7.0_f32.sqrt()).abs() < 1e-5);
 }
 
@@ -139,18 +148,18 @@ fn a_learned_offset_has_the_papers_gradient() {
             let y = lsq_plus(x.clone(), step.clone(), beta.clone(), *low, *high);
             let gradients = y.clone().sum().backward();
             let (found, of_x) = (read(y), read(x.grad(&gradients).unwrap()));
-            let (mut of_step, mut of_offset) = (0.0, 0.0);
+            let (mut of_scale, mut of_offset) = (0.0, 0.0);
             for ((&x, found), gradient) in numbers.iter().zip(found).zip(of_x) {
                 let v = f64::from((x - offset) / s);
                 let q = v.clamp(*low, *high).round_ties_even();
                 assert!((found - (q as f32 * s + offset)).abs() < 1e-6);
                 let inside = (*low..=*high).contains(&v);
                 assert_eq!(gradient, f32::from(u8::from(inside)), "{x}");
-                of_step += if inside { q - v } else { q };
+                of_scale += if inside { q - v } else { q };
                 of_offset += f64::from(u8::from(!inside));
             }
-            let scale = 1.0 / (numbers.len() as f64 * high.max(1.0)).sqrt();
-            for (leaf, expected) in [(step, of_step * scale), (beta, of_offset * scale)] {
+            let factor = 1.0 / (numbers.len() as f64 * high.max(1.0)).sqrt();
+            for (leaf, expected) in [(step, of_scale * factor), (beta, of_offset * factor)] {
                 let gradient = f64::from(read(leaf.grad(&gradients).unwrap())[0]);
                 assert!(
                     (gradient - expected).abs() < 1e-4,
@@ -163,7 +172,7 @@ fn a_learned_offset_has_the_papers_gradient() {
 
 /// Each twice is once, and there are as many values as there should be.
 #[test]
-fn grids_have_their_levels() {
+fn quantizers_have_their_levels() {
     type Change = fn(Tensor<1>) -> Tensor<1>;
     let rows: [(&str, Change, usize); 6] = [
         ("dorefa, 1 bit", |w| dorefa_weight(w, 1), 2),
@@ -266,7 +275,7 @@ fn zeros_stay_finite() {
         }),
         ("unit", |w| unit_activation(w, 4)),
         ("lsq by its own scale", |w| {
-            let step = lsq_step(w.clone(), 7.0);
+            let step = lsq_initial_scale(w.clone(), 7.0);
             lsq(w, step, -7.0, 7.0)
         }),
         ("lsq of no scale", |w| {

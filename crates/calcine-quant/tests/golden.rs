@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 use calcine_quant::{
-    Clip, FixedPoint, MAX_BITS, MovingRange, Quantizer, Scheme, Seen, dorefa_weight, fake_quantize,
-    pact, unit_activation,
+    CalibrationStatistics, FixedPoint, MAX_BITS, MovingRange, Quantizer, RangeEstimator, Scheme,
+    dorefa_weight, fake_quantize, pact, unit_activation,
 };
 use calcine_testkit::device;
 use calcine_testkit::golden::{self, Golden};
@@ -25,15 +25,15 @@ fn close(found: f64, expected: f64, what: &Value) {
     );
 }
 
-/// The grid of a mode: `sym`, `sym_restr`, `asym_u` or `asym_s`.
-pub(crate) fn grid(mode: &str, low: f64, high: f64, bits: u8) -> Quantizer {
+/// The quantizer of a mode: `sym`, `sym_restr`, `asym_u` or `asym_s`.
+pub(crate) fn quantizer(mode: &str, low: f64, high: f64, bits: u8) -> Quantizer {
     let largest = f64::max(high, -low);
     match mode {
         "sym" => Quantizer::full_range(largest, bits),
         "sym_restr" => Quantizer::over(-largest, largest, bits, Scheme::Symmetric),
         "asym_u" => Quantizer::over(low, high, bits, Scheme::Affine),
         "asym_s" => Quantizer::over(low, high, bits, Scheme::Affine)
-            .map(|grid| grid.shifted(1 << (bits - 1))),
+            .map(|quantizer| quantizer.shifted(1 << (bits - 1))),
         mode => panic!("{mode}"),
     }
     .unwrap()
@@ -41,8 +41,14 @@ pub(crate) fn grid(mode: &str, low: f64, high: f64, bits: u8) -> Quantizer {
 
 /// The scale and the zero point of a case, or of one of its channels. Distiller rounds `scale · min` in single precision:
 /// where that lies between two integers, its zero point is one of the two.
-fn assert_grid(grid: &Quantizer, [low, high]: [f64; 2], scale: f64, zero_point: f64, case: &Value) {
-    let (found, zero) = grid.to_distiller();
+fn assert_quantizer(
+    quantizer: &Quantizer,
+    [low, high]: [f64; 2],
+    scale: f64,
+    zero_point: f64,
+    case: &Value,
+) {
+    let (found, zero) = quantizer.to_distiller();
     close(found, scale, case);
     let off = (f64::from(zero) - zero_point).abs();
     let exact = scale * low.min(0.0);
@@ -55,9 +61,9 @@ fn assert_grid(grid: &Quantizer, [low, high]: [f64; 2], scale: f64, zero_point: 
     );
 }
 
-fn assert_case(grid: &Quantizer, ends: [f64; 2], case: &Value) {
+fn assert_case(quantizer: &Quantizer, ends: [f64; 2], case: &Value) {
     let (scale, zero_point) = (&case["expect"]["scale"], &case["expect"]["zero_point"]);
-    assert_grid(grid, ends, number(scale), number(zero_point), case);
+    assert_quantizer(quantizer, ends, number(scale), number(zero_point), case);
 }
 
 /// The bits of a case, if this crate quantizes to as many. Distiller takes any number of bits.
@@ -97,10 +103,10 @@ fn doubles(reference: &Value, golden: &Golden) -> Vec<f64> {
 }
 
 #[test]
-fn golden_grids_of_ranges() {
+fn golden_quantizers_of_ranges() {
     let golden = golden::open("quant_params");
     for case in golden.having(&["/args/num_bits", "/expect/unsigned"]) {
-        let ends = |grid: Quantizer| vec![f64::from(grid.low), f64::from(grid.high)];
+        let ends = |quantizer: Quantizer| vec![f64::from(quantizer.low), f64::from(quantizer.high)];
         let expected = |key: &str| -> Vec<f64> {
             case["expect"][key]
                 .as_array()
@@ -110,12 +116,15 @@ fn golden_grids_of_ranges() {
                 .collect()
         };
         if let Some(bits) = bits(case, 1) {
-            assert_eq!(ends(grid("asym_u", 0.0, 1.0, bits)), expected("unsigned"));
+            assert_eq!(
+                ends(quantizer("asym_u", 0.0, 1.0, bits)),
+                expected("unsigned")
+            );
         }
         if let Some(bits) = bits(case, 2) {
-            assert_eq!(ends(grid("sym", -1.0, 1.0, bits)), expected("signed"));
+            assert_eq!(ends(quantizer("sym", -1.0, 1.0, bits)), expected("signed"));
             assert_eq!(
-                ends(grid("sym_restr", -1.0, 1.0, bits)),
+                ends(quantizer("sym_restr", -1.0, 1.0, bits)),
                 expected("signed_restricted")
             );
         }
@@ -124,7 +133,11 @@ fn golden_grids_of_ranges() {
         let Some(bits) = bits(case, 2) else { continue };
         let largest = number(&case["args"]["saturation"]);
         let ends = [-largest, largest];
-        assert_case(&grid(symmetric(case), -largest, largest, bits), ends, case);
+        assert_case(
+            &quantizer(symmetric(case), -largest, largest, bits),
+            ends,
+            case,
+        );
     }
     for case in golden.having(&["/args/num_bits", "/args/min", "/expect/scale"]) {
         let args = &case["args"];
@@ -134,12 +147,16 @@ fn golden_grids_of_ranges() {
             continue;
         }
         let ends = [number(&args["min"]), number(&args["max"])];
-        assert_case(&grid(asymmetric(case), ends[0], ends[1], bits), ends, case);
+        assert_case(
+            &quantizer(asymmetric(case), ends[0], ends[1], bits),
+            ends,
+            case,
+        );
     }
 }
 
 #[test]
-fn golden_grids_of_many_ranges_at_once() {
+fn golden_quantizers_of_many_ranges_at_once() {
     let golden = golden::open("quant_params");
     let ranges = ["/input/saturation/tensor", "/input/min/tensor"];
     for case in ranges
@@ -169,8 +186,8 @@ fn golden_grids_of_many_ranges_at_once() {
         let zero_points = doubles(&case["expect"]["zero_point"], &golden);
         assert_eq!((scales.len(), zero_points.len()), (ends.len(), ends.len()));
         for (at, ends) in ends.into_iter().enumerate() {
-            let grid = grid(mode, ends[0], ends[1], bits);
-            assert_grid(&grid, ends, scales[at], zero_points[at], case);
+            let quantizer = quantizer(mode, ends[0], ends[1], bits);
+            assert_quantizer(&quantizer, ends, scales[at], zero_points[at], case);
         }
     }
 }
@@ -197,13 +214,13 @@ fn golden_ranges_that_are_errors() {
 /// point is odd: there the two integers add up to `2·(scale·x − zero_point)`. That is exact where the scale is a power of two;
 /// of other scales a tie in one arithmetic need not be one in the other.
 #[test]
-fn golden_ties_of_numbers_on_grids() {
+fn golden_ties_of_numbers_on_quantizers() {
     let golden = golden::open("linear_quantize");
     for case in golden.having(&["/args/scale", "/args/clamp", "/expect/q_clamped"]) {
         let args = &case["args"];
         let [low, high] = [0, 1].map(|end| number(&args["clamp"][end]) as i32);
         let (scale, zero_point) = (number(&args["scale"]), number(&args["zero_point"]));
-        let grid = Quantizer::from_distiller(scale, zero_point as i32, -MOST, MOST);
+        let quantizer = Quantizer::from_distiller(scale, zero_point as i32, -MOST, MOST);
         let exact_scale = scale.log2().fract() == 0.0;
         let (_, x) = golden.values(&case["input"]["x"]);
         let (_, expected) = golden.values(&case["expect"]["q"]);
@@ -211,7 +228,7 @@ fn golden_ties_of_numbers_on_grids() {
         let (_, dequantized) = golden.values(&case["expect"]["dequant"]);
         for (at, &x) in x.iter().enumerate() {
             let what = format!("{}: {x}", case["name"]);
-            let ours = grid.quantize(x);
+            let ours = quantizer.quantize(x);
             let theirs = expected[at] as i32;
             let scaled = scale * f64::from(x);
             let off = (scaled.abs().fract() - 0.5).abs();
@@ -228,7 +245,11 @@ fn golden_ties_of_numbers_on_grids() {
                 assert!((ours - theirs).abs() <= 1, "{what}: {ours} for {theirs}");
             }
             assert_eq!(theirs.clamp(low, high) as f32, clamped[at], "{what}");
-            let within = Quantizer { low, high, ..grid };
+            let within = Quantizer {
+                low,
+                high,
+                ..quantizer
+            };
             assert_eq!(within.quantize(x), ours.clamp(low, high), "{what}");
             let found = f64::from(within.dequantize(theirs.clamp(low, high)));
             close(found, f64::from(dequantized[at]), case);
@@ -241,7 +262,7 @@ const MOST: i32 = 1 << MAX_BITS;
 
 /// Integers and numbers of a tensor, or of each of its channels.
 #[test]
-fn golden_numbers_on_grids() {
+fn golden_quantized_numbers() {
     let golden = golden::open("linear_quantize");
     for case in golden.having(&["/args/mode", "/expect/q"]) {
         let args = &case["args"];
@@ -271,20 +292,29 @@ fn golden_numbers_on_grids() {
                 .fold([f64::INFINITY, f64::NEG_INFINITY], |[min, max], &x| {
                     [min.min(f64::from(x)), max.max(f64::from(x))]
                 });
-            let grid = grid(mode, ends[0], ends[1], bits);
-            assert_grid(&grid, ends, scales[channel], zero_points[channel], case);
+            let quantizer = quantizer(mode, ends[0], ends[1], bits);
+            assert_quantizer(
+                &quantizer,
+                ends,
+                scales[channel],
+                zero_points[channel],
+                case,
+            );
             let clamp = [0, 1].map(|end| number(&args["clamp"][end]) as i32);
-            assert_eq!([grid.low, grid.high], clamp, "{}", case["name"]);
-            let found = read(fake_quantize(Tensor::<1>::from_floats(x, &device()), &grid));
+            assert_eq!([quantizer.low, quantizer.high], clamp, "{}", case["name"]);
+            let found = read(fake_quantize(
+                Tensor::<1>::from_floats(x, &device()),
+                &quantizer,
+            ));
             for (at, &x) in x.iter().enumerate() {
                 let what = format!("{}: {x}", case["name"]);
-                let (ours, theirs) = (grid.quantize(x), integers[own.start + at] as i32);
+                let (ours, theirs) = (quantizer.quantize(x), integers[own.start + at] as i32);
                 // Distiller multiplies by the scale: within a tie the last bit of that decides.
-                let scaled = f64::from(x) / f64::from(grid.step);
+                let scaled = f64::from(x) / f64::from(quantizer.scale);
                 let tie = (scaled.abs().fract() - 0.5).abs() < 1e-6 * scaled.abs();
                 assert!((ours - theirs).abs() <= i32::from(tie), "{what} is {ours}");
-                assert_eq!(found[at], grid.dequantize(ours), "{what}");
-                let theirs = f64::from(grid.dequantize(theirs));
+                assert_eq!(found[at], quantizer.dequantize(ours), "{what}");
+                let theirs = f64::from(quantizer.dequantize(theirs));
                 close(theirs, f64::from(dequantized[own.start + at]), case);
             }
         }
@@ -328,30 +358,30 @@ fn golden_clipping_by_statistics() {
     for case in golden.having(&["/args/stats", "/expect/scale"]) {
         let args = &case["args"];
         let stats = &args["stats"];
-        let clip = match args["clip"].as_str().unwrap() {
-            "NONE" => Clip::MinMax,
-            "AVG" => Clip::Average,
-            "N_STD" => Clip::Deviations(number(&args["num_stds"])),
+        let range_estimator = match args["clip"].as_str().unwrap() {
+            "NONE" => RangeEstimator::MinMax,
+            "AVG" => RangeEstimator::Average,
+            "N_STD" => RangeEstimator::Deviations(number(&args["num_stds"])),
             // ACIQ's multipliers are computed here and tabled to two digits there; a unit test compares them.
             _ => continue,
         };
         let of = |key: &str| number(&stats[key]);
         let one = [0.0_f32, 1.0];
-        let seen = Seen {
+        let statistics = CalibrationStatistics {
             min: of("min"),
             max: of("max"),
             mean: of("mean"),
             deviation: of("std"),
             average: [of("avg_min"), of("avg_max")],
-            counts: Seen::of(&[&one]).unwrap().counts,
+            counts: CalibrationStatistics::of_samples(&[&one]).unwrap().counts,
         };
         let mode = args["mode"].as_str().unwrap();
         let least = if mode.starts_with("sym") { 2 } else { 1 };
         let Some(bits) = bits(case, least) else {
             continue;
         };
-        let ends = clip.range(&seen, bits, Scheme::Affine);
-        assert_case(&grid(mode, ends[0], ends[1], bits), ends, case);
+        let ends = range_estimator.range(&statistics, bits, Scheme::Affine);
+        assert_case(&quantizer(mode, ends[0], ends[1], bits), ends, case);
         compared += 1;
     }
     assert_ne!(compared, 0);
@@ -386,7 +416,7 @@ fn golden_weights_and_activations_of_dorefa_and_wrpn() {
         }
     };
     let bits = |case: &Value| number(&case["args"]["num_bits"]) as u8;
-    // WRPN's weights leave [−1, 1] there, with steps that no grid of that many bits has: here they are the paper's.
+    // WRPN's weights leave [−1, 1] there, with steps that no quantizer of that many bits has: here they are the paper's.
     for case in golden
         .having(&["/input/w", "/expect/q"])
         .into_iter()
@@ -447,7 +477,7 @@ fn golden_learned_clips() {
 }
 
 /// Ranges that follow training: tracked in training only, unbiased. Distiller clamps to the range, then rounds, and does
-/// not clamp the integers: what lies on an end is half a step off there in its full symmetric grids, and one in ours.
+/// not clamp the integers: what lies on an end is half a step off there in its full symmetric quantizers, and one in ours.
 #[test]
 fn golden_moving_ranges() {
     let golden = golden::open("qat_fake_quant");
@@ -466,7 +496,7 @@ fn golden_moving_ranges() {
                 Tensor::from_floats(values.as_slice(), &device())
             };
             if args["training"][step].as_bool().unwrap() {
-                range.see(x.clone());
+                range.observe(x.clone());
             }
             let ends = read(range.range().unwrap());
             let state = &case["expect"]["state"][step];
@@ -479,21 +509,21 @@ fn golden_moving_ranges() {
                     case["name"]
                 );
             }
-            let grid = grid(mode, ends[0].into(), ends[1].into(), bits);
-            let scale = grid.to_distiller().0;
+            let quantizer = quantizer(mode, ends[0].into(), ends[1].into(), bits);
+            let scale = quantizer.to_distiller().0;
             assert!(
                 (scale / number(&state["scale"]) - 1.0).abs() < 1e-4,
                 "{}: {scale}",
                 case["name"]
             );
             let (_, expected) = golden.values(&case["expect"]["y"][step]);
-            let found = read(fake_quantize(x.clone(), &grid));
+            let found = read(fake_quantize(x.clone(), &quantizer));
             for ((found, expected), x) in found.iter().zip(expected).zip(read(x)) {
                 let inside = ends[0] < x && x < ends[1];
                 let allowed = if inside {
                     2e-5 * expected.abs().max(1.0)
                 } else {
-                    1.01 * grid.step
+                    1.01 * quantizer.scale
                 };
                 assert!(
                     (found - expected).abs() <= allowed,

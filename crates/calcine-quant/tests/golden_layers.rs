@@ -1,10 +1,10 @@
-//! Whole layers as Distiller quantizes them, in plain loops over this crate's grids and roundings.
+//! Whole layers as Distiller quantizes them, in plain loops over this crate's quantizers and roundings.
 
 use calcine_quant::{FixedPoint, Quantizer};
 use calcine_testkit::golden::{self, Golden};
 use serde_json::Value;
 
-use crate::golden::{each_of, grid, number};
+use crate::golden::{each_of, number, quantizer};
 
 /// A tensor with its shape.
 struct Data<T> {
@@ -18,12 +18,12 @@ impl Data<f32> {
         Self { shape, values }
     }
 
-    fn quantized(&self, grid: impl Fn(usize) -> Quantizer) -> Data<i64> {
+    fn quantized(&self, quantizer: impl Fn(usize) -> Quantizer) -> Data<i64> {
         let each = self.values.len() / self.shape[0];
         let values = self.values.iter().enumerate();
         let quantize = |(at, x): (usize, &f32)| {
-            let grid = grid(at / each);
-            i64::from(grid.quantize(*x) - grid.zero)
+            let quantizer = quantizer(at / each);
+            i64::from(quantizer.quantize(*x) - quantizer.zero_point)
         };
         Data {
             shape: self.shape.clone(),
@@ -94,9 +94,9 @@ fn golden_layers_in_integers() {
             let [low, high] = weights.iter().fold([f32::MAX, f32::MIN], |[low, high], w| {
                 [low.min(*w), high.max(*w)]
             });
-            grid(mode, low.into(), high.into(), bits)
+            quantizer(mode, low.into(), high.into(), bits)
         };
-        let grids: Vec<Quantizer> = match args["per_channel"] == true {
+        let quantizers: Vec<Quantizer> = match args["per_channel"] == true {
             true => w
                 .values
                 .chunks(w.values.len() / w.shape[0])
@@ -104,17 +104,17 @@ fn golden_layers_in_integers() {
                 .collect(),
             false => vec![over(&w.values)],
         };
-        let of = |output: usize| grids[if grids.len() == 1 { 0 } else { output }];
-        for (grid, scale) in grids.iter().zip(each_of(&expect["w_scale"], &golden)) {
+        let of = |output: usize| quantizers[if quantizers.len() == 1 { 0 } else { output }];
+        for (quantizer, scale) in quantizers.iter().zip(each_of(&expect["w_scale"], &golden)) {
             assert!(
-                (grid.to_distiller().0 / scale - 1.0).abs() < 1e-5,
-                "{name}: {grid:?}"
+                (quantizer.to_distiller().0 / scale - 1.0).abs() < 1e-5,
+                "{name}: {quantizer:?}"
             );
         }
         let w = w.quantized(of);
         let expected = golden.values(&expect["w_q"]).1;
         for (at, (q, expected)) in w.values.iter().zip(expected).enumerate() {
-            let zero = of(at / (w.values.len() / w.shape[0])).zero;
+            let zero = of(at / (w.values.len() / w.shape[0])).zero_point;
             assert_eq!(
                 (q + i64::from(zero)) as f32,
                 expected,
@@ -156,7 +156,7 @@ fn golden_layers_in_integers() {
             } else {
                 at / places % outputs
             }];
-            let q = (sum as f64 * factor).round_ties_even() as i32 + output.zero;
+            let q = (sum as f64 * factor).round_ties_even() as i32 + output.zero_point;
             assert_eq!(
                 q.clamp(output.low, output.high) as f32,
                 results[at],

@@ -1,6 +1,6 @@
 //! What observers say, against plain passes over all numbers.
 
-use calcine_quant::{Counts, Observer, Seen};
+use calcine_quant::{CalibrationStatistics, Counts, Observer};
 use calcine_testkit::{each, values};
 
 /// Numbers that an observer might be fed: many, few, far from zero, tiny, huge, all the same.
@@ -28,9 +28,9 @@ fn cases() -> Vec<(&'static str, Vec<f32>)> {
 #[test]
 fn counts_are_those_of_the_numbers_in_each_bin() {
     each(cases(), |(_, numbers)| {
-        let seen = Seen::of(&[numbers]).unwrap();
-        let Counts { low, high, counts } = &seen.counts;
-        let width = seen.counts.width();
+        let statistics = CalibrationStatistics::of_samples(&[numbers]).unwrap();
+        let Counts { low, high, counts } = &statistics.counts;
+        let width = statistics.counts.width();
         assert_eq!(width, width.log2().round().exp2(), "a power of two");
         assert_eq!((low / width).fract(), 0.0, "zero is at a border");
         assert!(counts.len() <= Counts::MOST);
@@ -43,8 +43,8 @@ fn counts_are_those_of_the_numbers_in_each_bin() {
         assert_eq!(*counts, expected);
         // No bin of half the width would do, unless f32 has no numbers for so many.
         let half = width / 2.0;
-        let needed = (seen.max / half).floor() - (seen.min / half).floor() + 1.0;
-        let largest = seen.max.abs().max(seen.min.abs());
+        let needed = (statistics.max / half).floor() - (statistics.min / half).floor() + 1.0;
+        let largest = statistics.max.abs().max(statistics.min.abs());
         let finest = width <= 2.0_f64.powi(-120) || largest / half > f64::from(1 << 22);
         assert!(needed > Counts::MOST as f64 || finest, "{width}");
     });
@@ -54,7 +54,7 @@ fn counts_are_those_of_the_numbers_in_each_bin() {
 fn moments_are_those_of_all_numbers() {
     each(cases(), |(_, numbers)| {
         let samples: Vec<&[f32]> = numbers.chunks(7).collect();
-        let seen = Seen::of(&samples).unwrap();
+        let statistics = CalibrationStatistics::of_samples(&samples).unwrap();
         let count = numbers.len() as f64;
         let all = || numbers.iter().map(|&x| f64::from(x));
         let mean = all().sum::<f64>() / count;
@@ -64,18 +64,18 @@ fn moments_are_those_of_all_numbers() {
             let max = numbers.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             [f64::from(min), f64::from(max)]
         };
-        assert_eq!([seen.min, seen.max], ends(numbers));
-        let largest = seen.max.abs().max(seen.min.abs());
+        assert_eq!([statistics.min, statistics.max], ends(numbers));
+        let largest = statistics.max.abs().max(statistics.min.abs());
         let average = |end: usize| {
             let others = samples.iter().filter(|sample| ends(sample) != [0.0, 0.0]);
             let sum: f64 = others.clone().map(|sample| ends(sample)[end]).sum();
             sum / f64::max(others.count() as f64, 1.0)
         };
         for (found, expected) in [
-            (seen.mean, mean),
-            (seen.deviation, deviation),
-            (seen.average[0], average(0)),
-            (seen.average[1], average(1)),
+            (statistics.mean, mean),
+            (statistics.deviation, deviation),
+            (statistics.average[0], average(0)),
+            (statistics.average[1], average(1)),
         ] {
             assert!(
                 (found - expected).abs() <= 1e-7 * largest,
@@ -89,17 +89,17 @@ fn moments_are_those_of_all_numbers() {
 #[test]
 fn parts_add_up_in_any_order() {
     each(cases(), |(_, numbers)| {
-        let whole = Seen::of(&[numbers]).unwrap();
+        let whole = CalibrationStatistics::of_samples(&[numbers]).unwrap();
         let parts = || numbers.chunks(numbers.len().div_ceil(5));
         let merged = |parts: &mut dyn Iterator<Item = &[f32]>| {
             let mut all = Observer::default();
             for part in parts {
                 let mut one = Observer::default();
-                one.see(part);
+                one.observe(part);
                 all.merge(&one);
             }
             all.merge(&Observer::default());
-            all.seen().unwrap()
+            all.statistics().unwrap()
         };
         for found in [merged(&mut parts()), merged(&mut parts().rev())] {
             assert_eq!(found.counts, whole.counts);
@@ -111,14 +111,17 @@ fn parts_add_up_in_any_order() {
 #[test]
 fn what_is_not_finite_was_not_seen() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-        assert_eq!(Seen::of(&[&[1.0, bad, 2.0], &[3.0]]), None);
+        assert_eq!(
+            CalibrationStatistics::of_samples(&[&[1.0, bad, 2.0], &[3.0]]),
+            None
+        );
         let mut observer = Observer::default();
-        observer.see(&[bad]);
+        observer.observe(&[bad]);
         let mut other = Observer::default();
-        other.see(&[1.0]);
+        other.observe(&[1.0]);
         other.merge(&observer);
-        assert_eq!(other.seen(), None);
+        assert_eq!(other.statistics(), None);
     }
-    assert_eq!(Seen::of(&[]), None);
-    assert_eq!(Seen::of(&[&[]]), None);
+    assert_eq!(CalibrationStatistics::of_samples(&[]), None);
+    assert_eq!(CalibrationStatistics::of_samples(&[&[]]), None);
 }

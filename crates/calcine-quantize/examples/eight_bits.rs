@@ -10,7 +10,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Distribution, Tensor};
-use calcine_quantize::{Calibration, Clip, Settings, quantize};
+use calcine_quantize::{Calibration, QuantizationSettings, RangeEstimator, quantize};
 use calcine_trace::trace;
 
 #[derive(Module, Debug)]
@@ -38,15 +38,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let images = Tensor::<4>::random([32, 3, 16, 16], Distribution::Normal(0.0, 1.0), &device);
     let network = trace(&net, images.clone(), |net, images| net.forward(images))?;
-    let seen = Calibration::of(&network, std::slice::from_ref(&images))?;
+    let calibration = Calibration::of(&network, std::slice::from_ref(&images))?;
     let float: Tensor<2> = network.forward(images.clone());
 
     for bits in [8, 6, 4, 3, 2] {
-        for clip in [Clip::MinMax, Clip::Mse] {
-            let mut settings = Settings::default();
+        for range_estimator in [RangeEstimator::MinMax, RangeEstimator::Mse] {
+            let mut settings = QuantizationSettings::default();
             (settings.weights.bits, settings.activations.bits) = (bits, bits);
-            (settings.weights.clip, settings.activations.clip) = (clip, clip);
-            let quantized = quantize(&network, &seen, &settings)?;
+            (
+                settings.weights.range_estimator,
+                settings.activations.range_estimator,
+            ) = (range_estimator, range_estimator);
+            let quantized = quantize(&network, &calibration, &settings)?;
             let found: Tensor<2> = quantized.forward(images.clone());
             let error = (found - float.clone())
                 .square()
@@ -54,7 +57,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 .sqrt()
                 .into_scalar::<f32>();
             let bytes = quantized.stored_bytes();
-            println!("{bits} bits, {clip}: {bytes} bytes, root mean square error {error:.5}");
+            println!(
+                "{bits} bits, {range_estimator}: {bytes} bytes, root mean square error {error:.5}"
+            );
         }
     }
     Ok(())

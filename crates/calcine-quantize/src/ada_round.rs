@@ -5,20 +5,20 @@ use calcine_quant::Quantizer;
 /// Weights that are tried together with every other one.
 const LEADERS: usize = 16;
 
-/// A row of weights, each on a grid: from the nearest integers on, the weight whose turning over to its other neighbour
+/// A row of weights, each on a quantizer: from the nearest integers on, the weight whose turning over to its other neighbour
 /// lowers `e·H·eᵀ` most is turned over; where none lowers it, the best pair of weights; until none does. e is what the
 /// weights err, and `H = XᵀX` the second moments of what they are multiplied with, row by row. Never worse than the
 /// nearest integers.
 ///
 /// This is the quadratic problem of `AdaRound` (Nagel et al., 2020, equation 13).
-pub(crate) fn round(weights: &[f64], grids: &[Quantizer], moments: &[f64]) -> Vec<i32> {
+pub(crate) fn round(weights: &[f64], quantizers: &[Quantizer], moments: &[f64]) -> Vec<i32> {
     let columns = weights.len();
-    #[allow(clippy::cast_possible_truncation, reason = "grids are of f32")]
-    let mut ints: Vec<i32> = (weights.iter().zip(grids))
-        .map(|(&weight, grid)| grid.quantize(weight as f32))
+    #[allow(clippy::cast_possible_truncation, reason = "quantizers are of f32")]
+    let mut ints: Vec<i32> = (weights.iter().zip(quantizers))
+        .map(|(&weight, quantizer)| quantizer.quantize(weight as f32))
         .collect();
-    let mut errors: Vec<f64> = (ints.iter().zip(weights).zip(grids))
-        .map(|((&int, weight), grid)| f64::from(grid.dequantize(int)) - weight)
+    let mut errors: Vec<f64> = (ints.iter().zip(weights).zip(quantizers))
+        .map(|((&int, weight), quantizer)| f64::from(quantizer.dequantize(int)) - weight)
         .collect();
     let row = |column: usize| &moments[column * columns..(column + 1) * columns];
     let mut slopes: Vec<f64> = (0..columns)
@@ -27,9 +27,9 @@ pub(crate) fn round(weights: &[f64], grids: &[Quantizer], moments: &[f64]) -> Ve
     // Every turn lowers the sum; rounding of sums cannot make it go on for ever.
     for _ in 0..8 * columns {
         let turns = (0..columns).filter_map(|column| {
-            let grid = &grids[column];
-            let by = turn(ints[column], errors[column], grid)?;
-            let change = f64::from(by) * f64::from(grid.step);
+            let quantizer = &quantizers[column];
+            let by = turn(ints[column], errors[column], quantizer)?;
+            let change = f64::from(by) * f64::from(quantizer.scale);
             let gain = -change * (2.0 * slopes[column] + change * row(column)[column]);
             Some(Turn {
                 column,
@@ -75,11 +75,11 @@ struct Turn {
 }
 
 /// What is rounded up may be rounded down, and the other way round; what is clipped stays.
-fn turn(int: i32, error: f64, grid: &Quantizer) -> Option<i32> {
+fn turn(int: i32, error: f64, quantizer: &Quantizer) -> Option<i32> {
     let by = if error > 0.0 { -1 } else { 1 };
-    let inside = (grid.low..=grid.high).contains(&(int + by));
-    // An error of a step is one of two neighbours, whatever sums have made of it.
-    let rounded = error.abs() <= f64::from(grid.step) * (1.0 + 1e-9);
+    let inside = (quantizer.low..=quantizer.high).contains(&(int + by));
+    // An error of a scale is one of two neighbours, whatever sums have made of it.
+    let rounded = error.abs() <= f64::from(quantizer.scale) * (1.0 + 1e-9);
     (inside && rounded).then_some(by)
 }
 
@@ -116,9 +116,9 @@ mod tests {
             .collect()
     }
 
-    fn cost(ints: &[i32], weights: &[f64], grid: &Quantizer, moments: &[f64]) -> f64 {
+    fn cost(ints: &[i32], weights: &[f64], quantizer: &Quantizer, moments: &[f64]) -> f64 {
         let errors: Vec<f64> = (ints.iter().zip(weights))
-            .map(|(&int, weight)| f64::from(grid.dequantize(int)) - weight)
+            .map(|(&int, weight)| f64::from(quantizer.dequantize(int)) - weight)
             .collect();
         let pair = |at: usize| errors[at / COLUMNS] * moments[at] * errors[at % COLUMNS];
         (0..COLUMNS * COLUMNS).map(pair).sum()
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn no_weight_left_to_turn_over_helps_and_the_best_is_near() {
-        let (moments, grid) = (
+        let (moments, quantizer) = (
             moments(),
             Quantizer::over(-1.0, 1.0, 3, Scheme::Symmetric).unwrap(),
         );
@@ -134,34 +134,37 @@ mod tests {
         for row in 0..20_usize {
             let weight = |column: usize| ((row * 31 + column * 17) % 23) as f64 / 11.6 - 1.0;
             let weights: Vec<f64> = (0..COLUMNS).map(weight).collect();
-            let ints = round(&weights, &[grid; COLUMNS], &moments);
-            let to_nearest: Vec<i32> = weights.iter().map(|&w| grid.quantize(w as f32)).collect();
-            let found = cost(&ints, &weights, &grid, &moments);
+            let ints = round(&weights, &[quantizer; COLUMNS], &moments);
+            let to_nearest: Vec<i32> = weights
+                .iter()
+                .map(|&w| quantizer.quantize(w as f32))
+                .collect();
+            let found = cost(&ints, &weights, &quantizer, &moments);
             // All ways to round each up or down.
             let all = (0..1_usize << COLUMNS).map(|way| {
                 let int = |column: usize| {
-                    let low = (weights[column] / f64::from(grid.step)).floor() as i32;
-                    (low + (way >> column & 1) as i32).clamp(grid.low, grid.high)
+                    let low = (weights[column] / f64::from(quantizer.scale)).floor() as i32;
+                    (low + (way >> column & 1) as i32).clamp(quantizer.low, quantizer.high)
                 };
                 let ints: Vec<i32> = (0..COLUMNS).map(int).collect();
-                cost(&ints, &weights, &grid, &moments)
+                cost(&ints, &weights, &quantizer, &moments)
             });
             let best = all.fold(f64::INFINITY, f64::min);
             for column in 0..COLUMNS {
                 for by in [-1, 1] {
                     let mut other = ints.clone();
                     other[column] += by;
-                    let off = f64::from(grid.dequantize(other[column])) - weights[column];
-                    if off.abs() <= f64::from(grid.step)
-                        && (grid.low..=grid.high).contains(&other[column])
+                    let off = f64::from(quantizer.dequantize(other[column])) - weights[column];
+                    if off.abs() <= f64::from(quantizer.scale)
+                        && (quantizer.low..=quantizer.high).contains(&other[column])
                     {
-                        assert!(cost(&other, &weights, &grid, &moments) >= found - 1e-9);
+                        assert!(cost(&other, &weights, &quantizer, &moments) >= found - 1e-9);
                     }
                 }
             }
             assert!(best <= found + 1e-9);
             own += found;
-            nearest += cost(&to_nearest, &weights, &grid, &moments);
+            nearest += cost(&to_nearest, &weights, &quantizer, &moments);
             least += best;
         }
         assert!(own < 0.7 * nearest, "{own} for {nearest}");
@@ -172,9 +175,12 @@ mod tests {
     fn independent_inputs_are_rounded_to_the_nearest() {
         let mut moments = vec![0.0; 25];
         (0..5).for_each(|column| moments[column * 6] = 1.0 + column as f64);
-        let grid = Quantizer::over(-1.0, 1.0, 4, Scheme::Symmetric).unwrap();
+        let quantizer = Quantizer::over(-1.0, 1.0, 4, Scheme::Symmetric).unwrap();
         let weights = [0.31, -0.77, 0.05, 1.99, -0.2];
-        let expected: Vec<i32> = weights.iter().map(|&w| grid.quantize(w as f32)).collect();
-        assert_eq!(round(&weights, &[grid; 5], &moments), expected);
+        let expected: Vec<i32> = weights
+            .iter()
+            .map(|&w| quantizer.quantize(w as f32))
+            .collect();
+        assert_eq!(round(&weights, &[quantizer; 5], &moments), expected);
     }
 }

@@ -4,10 +4,10 @@ use std::path::Path;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use calcine_observe::{
-    Activation, BinCounts, ChannelExtrema, ChannelMoments, Extrema, Histogram, Moments, Places,
-    Seen as Amount, Statistic, Watched,
+    Activation, BinCounts, ChannelExtrema, ChannelMoments, Extrema, Histogram, Moments, Observed,
+    Places, SampleCounts, Statistic,
 };
-use calcine_quant::{Counts, Observer, Seen, SeenError};
+use calcine_quant::{CalibrationStatistics, Counts, Observer, StatisticsError};
 use calcine_trace::{AnyTensor, Network, Tensors, batch_size};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ const READ: usize = 1 << 15;
 /// Values that one observer sees before it is joined with the others.
 const OBSERVED: usize = 1 << 18;
 
-/// What every value of a network was, over some batches: the ranges that grids are made of.
+/// What every value of a network was, over some batches: the ranges that quantizers are made of.
 ///
 /// It is data: saved as JSON, it can be read, edited and used again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub struct Calibration {
     /// How many samples were seen.
     pub samples: usize,
     /// What each node gave, and what each input was, by name.
-    pub values: BTreeMap<String, Seen>,
+    pub values: BTreeMap<String, CalibrationStatistics>,
 }
 
 /// A calibration that cannot be read or written.
@@ -54,11 +54,11 @@ pub enum CalibrationFileError {
     },
     /// Statistics that are of no numbers.
     #[error("`{name}`: {source}")]
-    Seen {
+    Statistics {
         /// The node or input.
         name: String,
         /// What is wrong.
-        source: SeenError,
+        source: StatisticsError,
     },
 }
 
@@ -96,14 +96,14 @@ impl Calibration {
             }
         }
         let named = graph.values.iter().zip(&observers);
-        let seen =
-            named.filter_map(|(value, observer)| Some((value.name.clone(), observer.seen()?)));
-        let mut values: BTreeMap<String, Seen> = seen.collect();
+        let statistics = named
+            .filter_map(|(value, observer)| Some((value.name.clone(), observer.statistics()?)));
+        let mut values: BTreeMap<String, CalibrationStatistics> = statistics.collect();
         if samples == 0 {
             return Err(QuantizeError::NoBatch);
         }
         if !on_host {
-            values.extend(watched(&network, batches)?);
+            values.extend(observed(&network, batches)?);
         }
         Ok(Self {
             format: FORMAT,
@@ -125,16 +125,18 @@ impl Calibration {
     }
 
     /// What was seen of the node or input of this name.
-    pub(crate) fn of_value(&self, name: &str) -> Result<&Seen, QuantizeError> {
-        let seen = self.values.get(name);
-        let seen = seen.ok_or_else(|| QuantizeError::Unseen {
+    pub(crate) fn of_value(&self, name: &str) -> Result<&CalibrationStatistics, QuantizeError> {
+        let statistics = self.values.get(name);
+        let statistics = statistics.ok_or_else(|| QuantizeError::NotCalibrated {
             name: name.to_owned(),
         })?;
-        seen.check().map_err(|source| QuantizeError::Calibration {
-            name: name.to_owned(),
-            source,
-        })?;
-        Ok(seen)
+        statistics
+            .check()
+            .map_err(|source| QuantizeError::Calibration {
+                name: name.to_owned(),
+                source,
+            })?;
+        Ok(statistics)
     }
 
     /// Writes JSON, atomically (see [`calcine_files::write()`]).
@@ -151,18 +153,20 @@ impl Calibration {
     /// # Errors
     ///
     /// If the file cannot be read, is not of this form, or has statistics that are of no numbers
-    /// ([`Seen::check`]).
+    /// ([`CalibrationStatistics::check`]).
     pub fn load(file: &Path) -> Result<Self, CalibrationFileError> {
         let calibration: Self = serde_json::from_slice(&std::fs::read(file)?)?;
         if calibration.format != FORMAT {
             let found = calibration.format;
             return Err(CalibrationFileError::Format { found });
         }
-        for (name, seen) in &calibration.values {
-            seen.check().map_err(|source| CalibrationFileError::Seen {
-                name: name.clone(),
-                source,
-            })?;
+        for (name, statistics) in &calibration.values {
+            statistics
+                .check()
+                .map_err(|source| CalibrationFileError::Statistics {
+                    name: name.clone(),
+                    source,
+                })?;
         }
         Ok(calibration)
     }
@@ -196,7 +200,7 @@ fn observe(observer: &mut Observer, tensor: &AnyTensor) {
             let data = data.convert::<f32>();
             let values = data.as_slice::<f32>().unwrap_or_default();
             for sample in values.chunks(each) {
-                observer.see(sample);
+                observer.observe(sample);
             }
         }
         observer
@@ -209,22 +213,22 @@ fn observe(observer: &mut Observer, tensor: &AnyTensor) {
 }
 
 /// What every node gave, found on the device.
-fn watched<I: Tensors + Clone>(
+fn observed<I: Tensors + Clone>(
     network: &Network,
     batches: &[I],
-) -> Result<BTreeMap<String, Seen>, QuantizeError> {
+) -> Result<BTreeMap<String, CalibrationStatistics>, QuantizeError> {
     let all = || batches.iter().cloned();
     let places = Places::all();
     let statistics = (Extrema, Moments, Averages);
-    let watched: Watched<(ChannelExtrema, ChannelMoments, [f64; 2])> =
+    let observed: Observed<(ChannelExtrema, ChannelMoments, [f64; 2])> =
         calcine_observe::observe(network, all(), &places, &statistics)?;
     let mut values = BTreeMap::new();
-    for node in watched.iter() {
+    for node in observed.iter() {
         let (extrema, moments, average) = &node.value;
         let (min, max) = (extrema.low(), extrema.high());
         #[allow(clippy::cast_possible_truncation, reason = "what was seen is f32")]
         let counts = Counts::between([min as f32, max as f32]);
-        let seen = counts.map(|counts| Seen {
+        let statistics = counts.map(|counts| CalibrationStatistics {
             min,
             max,
             mean: moments.layer_mean(),
@@ -232,7 +236,7 @@ fn watched<I: Tensors + Clone>(
             average: *average,
             counts,
         });
-        values.extend(seen.map(|seen| (node.name.clone(), seen)));
+        values.extend(statistics.map(|statistics| (node.name.clone(), statistics)));
     }
     // All places have as many bins; those of one that has fewer stay empty behind its own.
     #[allow(clippy::cast_precision_loss, reason = "counts of bins")]
@@ -242,14 +246,15 @@ fn watched<I: Tensors + Clone>(
     };
     let ranges = values
         .iter()
-        .map(|(name, seen)| (name.clone(), range(&seen.counts)));
+        .map(|(name, statistics)| (name.clone(), range(&statistics.counts)));
     let histogram = Histogram::within(ranges, Counts::MOST);
-    let counted: Watched<BinCounts> =
+    let counted: Observed<BinCounts> =
         calcine_observe::observe(network, all(), &places, &histogram)?;
     for node in counted.iter() {
-        if let Some(seen) = values.get_mut(&node.name) {
-            let bins = seen.counts.counts.len();
-            seen.counts
+        if let Some(statistics) = values.get_mut(&node.name) {
+            let bins = statistics.counts.counts.len();
+            statistics
+                .counts
                 .counts
                 .copy_from_slice(&node.value.counts[..bins]);
         }
@@ -278,7 +283,7 @@ impl Statistic for Averages {
         ]
     }
 
-    fn value(&self, vectors: &[Vec<f64>], _: Amount) -> [f64; 2] {
+    fn value(&self, vectors: &[Vec<f64>], _: SampleCounts) -> [f64; 2] {
         let sum = |vector: usize| vectors.get(vector).and_then(|v| v.first()).copied();
         let samples = sum(2).unwrap_or(0.0).max(1.0);
         [0, 1].map(|end| sum(end).map_or(0.0, |sum| sum / samples))
@@ -307,8 +312,15 @@ mod tests {
         let network = trace(&Relu::new(), batches[0].clone(), |m, x| m.forward(x)).unwrap();
         let found = Calibration::of(&network, &batches).unwrap();
         let one = &found.values["relu"];
-        let two = &watched(&network.valid(), &batches).unwrap()["relu"];
-        let ends = |seen: &Seen| (seen.min, seen.max, seen.counts.low, seen.counts.high);
+        let two = &observed(&network.valid(), &batches).unwrap()["relu"];
+        let ends = |statistics: &CalibrationStatistics| {
+            (
+                statistics.min,
+                statistics.max,
+                statistics.counts.low,
+                statistics.counts.high,
+            )
+        };
         assert_eq!(ends(one), ends(two));
         let pairs = one.counts.counts.iter().zip(&two.counts.counts);
         let moved: u64 = pairs.map(|(a, b)| a.abs_diff(*b)).sum();

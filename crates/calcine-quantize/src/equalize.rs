@@ -4,8 +4,8 @@ use calcine_graph::Op;
 use calcine_trace::{AnyTensor, Network, Tensors};
 
 use crate::batches::finite;
+use crate::cross_layer::{CrossLayerPair, Factors, cross_layer_pairs, largest};
 use crate::plan::output_axis;
-use crate::seam::{Factors, Seam, largest, seams};
 use crate::{Preparation, QuantizeError};
 
 /// Rounds over all places; each is exact by itself, and a chain of layers settles in a few.
@@ -15,12 +15,12 @@ const ROUNDS: usize = 20;
 const SETTLED: f64 = 1e-3;
 
 /// Cross-layer equalization (Nagel et al., 2019): channels scaled so that the weights which make and which read them are
-/// equally large, and one step fits all of them.
+/// equally large, and one scale fits all of them.
 ///
 /// For channel `i`, with `r` the largest magnitude of its weights in the layer that makes it (batch norm folded in) and
 /// `R` in those that read it, the first are divided by `s = √(r / R)` and the second multiplied. The network computes what
 /// it did, up to rounding: only relus, pools and reshapes may lie between, nothing else may see the channels, and a channel
-/// that is zero stays as it is. It helps grids that all outputs share; with a step for each output, weights gain nothing.
+/// that is zero stays as it is. It helps quantizers that all outputs share; with a scale for each output, weights gain nothing.
 /// Calibrate the result, not the network. Reads the device.
 ///
 /// # Errors
@@ -28,17 +28,24 @@ const SETTLED: f64 = 1e-3;
 /// If a parameter is not finite.
 pub fn equalize(network: Network) -> Result<Network, QuantizeError> {
     let network = network.with_stored_weights();
-    let seams = seams(network.graph());
-    let is_norm =
-        |seam: &Seam| matches!(network.graph().nodes[seam.maker].op, Op::LayerNorm { .. });
-    let seams: Vec<Seam> = seams.into_iter().filter(|seam| !is_norm(seam)).collect();
+    let cross_layer_pairs = cross_layer_pairs(network.graph());
+    let is_norm = |pair: &CrossLayerPair| {
+        matches!(
+            network.graph().nodes[pair.producer].op,
+            Op::LayerNorm { .. }
+        )
+    };
+    let cross_layer_pairs: Vec<CrossLayerPair> = cross_layer_pairs
+        .into_iter()
+        .filter(|pair| !is_norm(pair))
+        .collect();
     let mut network = network;
     for _ in 0..ROUNDS {
         let mut off = 0.0_f64;
-        for seam in &seams {
-            let axis = output_axis(&network.graph().nodes[seam.maker].op);
-            let made = largest(&network, seam.maker, axis, 1)?;
-            let read = largest_of_readers(&network, seam)?;
+        for pair in &cross_layer_pairs {
+            let axis = output_axis(&network.graph().nodes[pair.producer].op);
+            let made = largest(&network, pair.producer, axis, 1)?;
+            let read = largest_of_readers(&network, pair)?;
             let by = made
                 .iter()
                 .zip(&read)
@@ -46,7 +53,7 @@ pub fn equalize(network: Network) -> Result<Network, QuantizeError> {
             let by: Vec<f64> = by.collect();
             off = by.iter().fold(off, |off, by| off.max((by - 1.0).abs()));
             let mut factors = Factors::default();
-            factors.add(seam, &by);
+            factors.add(pair, &by);
             network = factors.apply(network)?;
         }
         if off < SETTLED {
@@ -79,16 +86,16 @@ pub fn smooth<I: Tensors + Clone>(
     };
     preparation.check()?;
     let network = network.with_stored_weights();
-    let seams = seams(network.graph());
-    let inputs = extremes(&network, batches, &seams)?;
+    let cross_layer_pairs = cross_layer_pairs(network.graph());
+    let inputs = extremes(&network, batches, &cross_layer_pairs)?;
     let mut factors = Factors::default();
-    for (seam, inputs) in seams.iter().zip(&inputs) {
-        let weights = largest_of_readers(&network, seam)?;
+    for (pair, inputs) in cross_layer_pairs.iter().zip(&inputs) {
+        let weights = largest_of_readers(&network, pair)?;
         let by = inputs.iter().zip(&weights);
         let by: Vec<f64> = by
             .map(|(x, w)| ratio(x.powf(strength), w.powf(1.0 - strength)))
             .collect();
-        factors.add(seam, &by);
+        factors.add(pair, &by);
     }
     factors.apply(network)
 }
@@ -124,9 +131,9 @@ fn ratio(a: f64, b: f64) -> f64 {
     }
 }
 
-fn largest_of_readers(network: &Network, seam: &Seam) -> Result<Vec<f64>, QuantizeError> {
-    let mut most = vec![0.0_f64; seam.channels];
-    for (layer, along) in &seam.readers {
+fn largest_of_readers(network: &Network, pair: &CrossLayerPair) -> Result<Vec<f64>, QuantizeError> {
+    let mut most = vec![0.0_f64; pair.channels];
+    for (layer, along) in &pair.readers {
         let own = largest(network, *layer, along.axis, along.each)?;
         most.iter_mut()
             .zip(own)
@@ -135,26 +142,26 @@ fn largest_of_readers(network: &Network, seam: &Seam) -> Result<Vec<f64>, Quanti
     Ok(most)
 }
 
-/// The largest magnitude of each channel that the readers of each seam see.
+/// The largest magnitude of each channel that the readers of each pair see.
 fn extremes<I: Tensors + Clone>(
     network: &Network,
     batches: &[I],
-    seams: &[Seam],
+    cross_layer_pairs: &[CrossLayerPair],
 ) -> Result<Vec<Vec<f64>>, QuantizeError> {
     if batches.is_empty() {
         return Err(QuantizeError::NoBatch);
     }
     let network = network.valid();
     let graph = network.graph();
-    let mut found: Vec<Option<Tensor<1>>> = vec![None; seams.len()];
+    let mut found: Vec<Option<Tensor<1>>> = vec![None; cross_layer_pairs.len()];
     finite(graph, batches)?;
     for batch in batches {
         network.run(batch.clone().into_any(), &mut |node, result| {
-            for (seam, found) in seams.iter().zip(&mut found) {
-                if seam.read != node.output {
+            for (pair, found) in cross_layer_pairs.iter().zip(&mut found) {
+                if pair.read != node.output {
                     continue;
                 }
-                let (layer, along) = &seam.readers[0];
+                let (layer, along) = &pair.readers[0];
                 let axis = match graph.nodes[*layer].op {
                     Op::Linear => result.shape().len() - 1,
                     _ => 1,
@@ -176,10 +183,10 @@ fn extremes<I: Tensors + Clone>(
         })
     };
     let found: Vec<Vec<f64>> = found.into_iter().map(read).collect();
-    for (seam, found) in seams.iter().zip(&found) {
+    for (pair, found) in cross_layer_pairs.iter().zip(&found) {
         if let Some(&value) = found.iter().find(|value| !value.is_finite()) {
             return Err(QuantizeError::NotFinite {
-                name: graph.value(seam.read).name.clone(),
+                name: graph.value(pair.read).name.clone(),
                 what: "what layers are fed",
                 value,
             });

@@ -1,5 +1,5 @@
-use calcine_observe::WatchError;
-use calcine_quant::{FloatType, GridError, SeenError};
+use calcine_observe::ObserveError;
+use calcine_quant::{FloatType, QuantizerError, StatisticsError};
 use calcine_trace::{ForwardError, RewriteError};
 
 use crate::SettingError;
@@ -8,19 +8,19 @@ use crate::SettingError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuantizeError {
-    /// There is no such grid.
+    /// There is no such quantizer.
     #[error(transparent)]
-    Grid(#[from] GridError),
+    Quantizer(#[from] QuantizerError),
     /// A range that calibration did not see, or that is none.
     #[error(
         "no range is known of what `{name}` gives: calibrate the network that is quantized, with images for which it gives finite numbers"
     )]
-    Unseen {
+    NotCalibrated {
         /// The node or input.
         name: String,
     },
     /// A value that is not a number.
-    #[error("{what} of `{name}` is {value}: no grid covers it")]
+    #[error("{what} of `{name}` is {value}: no quantizer covers it")]
     NotFinite {
         /// The layer.
         name: String,
@@ -60,7 +60,7 @@ pub enum QuantizeError {
         /// The node or input.
         name: String,
         /// What is wrong.
-        source: SeenError,
+        source: StatisticsError,
     },
     /// A batch with a number that is none.
     #[error(
@@ -100,9 +100,9 @@ pub enum QuantizeError {
         /// Why.
         reason: String,
     },
-    /// Weights with steps for groups of columns, where inputs are integers too.
+    /// Weights with scales for groups of columns, where inputs are integers too.
     #[error(
-        "the weights of `{name}` have steps for groups of columns, and its inputs are integers, whose sums one step must serve: leave activations in float (`bits = 0`), or leave out `group`"
+        "the weights of `{name}` have scales for groups of columns, and its inputs are integers, whose sums one scale must serve: leave activations in float (`bits = 0`), or leave out `group`"
     )]
     Groups {
         /// The layer.
@@ -110,15 +110,15 @@ pub enum QuantizeError {
     },
     /// Settings that go by what layers are fed.
     #[error(
-        "`rounding` other than to the nearest, `correct_bias` and `reestimate` go by what layers are fed: give the batches, `quantize_over`"
+        "`rounding` other than to the nearest, `correct_bias` and `reestimate` go by what layers are fed: give the batches, `quantize_with_batches`"
     )]
     NoSamples,
     /// No batch to calibrate with.
     #[error("there is nothing to calibrate with: no batch")]
     NoBatch,
-    /// Batches that cannot be watched.
+    /// Batches that cannot be observed.
     #[error(transparent)]
-    Watch(#[from] WatchError),
+    Observe(#[from] ObserveError),
     /// A network that does not take other parameters.
     #[error(transparent)]
     Rewrite(#[from] RewriteError),

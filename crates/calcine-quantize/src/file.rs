@@ -6,7 +6,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use bytemuck::cast_slice;
-use calcine_graph::{Graph, GraphError, Kind, Source};
+use calcine_graph::{ElementKind, Graph, GraphError, Source};
 use calcine_quant::pack;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
@@ -19,16 +19,16 @@ use crate::layer::{Bias, Dynamic, Layer};
 use crate::{FloatType, QuantizeError, Quantized, Quantizer};
 
 /// The version of the layout.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// The tensors that hold numbers of all layers. Every other tensor's name begins with what it is, so that no name of a model's
 /// field is another's: see [`integers_name`] and [`float_name`].
-const STEPS: &str = "layers/steps";
-const ZEROS: &str = "layers/zeros";
+const SCALES: &str = "layers/scales";
+const ZERO_POINTS: &str = "layers/zero_points";
 const BIASES: &str = "layers/biases";
 const FLOAT_BIASES: &str = "layers/float_biases";
 
-/// The tensor that holds what is no tensor: the graph, the grids, the layers, as deflated JSON.
+/// The tensor that holds what is no tensor: the graph, the quantizers, the layers, as deflated JSON.
 const NETWORK: &str = "network.json.deflate";
 
 /// A quantized network that cannot be read or written.
@@ -68,7 +68,7 @@ pub enum QuantizedFileError {
 struct Description {
     format: u32,
     graph: Graph,
-    grids: Vec<Option<Quantizer>>,
+    quantizers: Vec<Option<Quantizer>>,
     layers: Vec<LayerText>,
     /// The float tensors that there are, by the positions of their values, and their shapes.
     floats: Vec<(usize, Vec<usize>)>,
@@ -82,9 +82,9 @@ struct LayerText {
     bits: u8,
     shape: Vec<usize>,
     axis: usize,
-    /// How many of the steps are its own.
-    steps: usize,
-    /// Whether each step has a zero point.
+    /// How many of the scales are its own.
+    scales: usize,
+    /// Whether each scale has a zero point.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     affine: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,8 +99,8 @@ impl Quantized {
     /// | tensor | what |
     /// |---|---|
     /// | `integers/LAYER.weight` | the weights of a layer, as the graph names it: 8-bit integers, packed ones of fewer bits, or 16-bit ones of more |
-    /// | `layers/steps` | the scales of all layers, one after the other |
-    /// | `layers/zeros` | 16-bit zero points of those that are affine |
+    /// | `layers/scales` | the scales of all layers, one after the other |
+    /// | `layers/zero_points` | 16-bit zero points of those that are affine |
     /// | `layers/biases` | 32-bit biases of those whose inputs have a quantizer |
     /// | `layers/float_biases` | biases of the others |
     /// | `float/PARAMETER` | a parameter that is needed in float, by its path |
@@ -117,7 +117,7 @@ impl Quantized {
     pub fn to_bytes(&self) -> Result<Vec<u8>, QuantizedFileError> {
         let mut tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::new();
         let mut layers = Vec::new();
-        let (mut steps, mut zeros) = (Vec::<f32>::new(), Vec::<u16>::new());
+        let (mut scales, mut zero_points) = (Vec::<f32>::new(), Vec::<u16>::new());
         let (mut biases, mut float_biases) = (Vec::<i32>::new(), Vec::<f32>::new());
         for (&node, layer) in &self.layers {
             let name = &layer.name;
@@ -127,13 +127,13 @@ impl Quantized {
                 _ => layer.shape.clone(),
             };
             tensors.insert(integers_name(name), (dtype, shape, bytes));
-            steps.extend(&layer.steps);
+            scales.extend(&layer.scales);
             #[allow(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
                 reason = "of 16 bits"
             )]
-            zeros.extend(layer.zeros.iter().map(|&zero| zero as u16));
+            zero_points.extend(layer.zero_points.iter().map(|&zero| zero as u16));
             match &layer.bias {
                 Bias::Ints(ints) => biases.extend(ints),
                 Bias::Floats(floats) => float_biases.extend(floats),
@@ -143,8 +143,8 @@ impl Quantized {
                 bits: layer.bits,
                 shape: layer.shape.clone(),
                 axis: layer.axis,
-                steps: layer.steps.len(),
-                affine: !layer.zeros.is_empty(),
+                scales: layer.scales.len(),
+                affine: !layer.zero_points.is_empty(),
                 group: layer.group,
                 dynamic: layer.dynamic,
             });
@@ -153,8 +153,13 @@ impl Quantized {
             let tensor = (dtype, vec![count], bytes.to_vec());
             (count > 0).then(|| (name.to_owned(), tensor))
         };
-        tensors.extend(bytes(STEPS, Dtype::F32, steps.len(), cast_slice(&steps)));
-        tensors.extend(bytes(ZEROS, Dtype::U16, zeros.len(), cast_slice(&zeros)));
+        tensors.extend(bytes(SCALES, Dtype::F32, scales.len(), cast_slice(&scales)));
+        tensors.extend(bytes(
+            ZERO_POINTS,
+            Dtype::U16,
+            zero_points.len(),
+            cast_slice(&zero_points),
+        ));
         tensors.extend(bytes(BIASES, Dtype::I32, biases.len(), cast_slice(&biases)));
         let floats = cast_slice(&float_biases);
         tensors.extend(bytes(FLOAT_BIASES, Dtype::F32, float_biases.len(), floats));
@@ -163,9 +168,9 @@ impl Quantized {
             let (kind, shape) = (tensor.kind(), tensor.shape());
             let data = tensor.clone().into_data();
             let bytes = match kind {
-                Kind::Float => kept.to_bytes(&data.iter::<f32>().collect::<Vec<_>>()),
-                Kind::Int => data.iter::<i64>().flat_map(i64::to_le_bytes).collect(),
-                Kind::Bool => data.iter::<bool>().map(u8::from).collect(),
+                ElementKind::Float => kept.to_bytes(&data.iter::<f32>().collect::<Vec<_>>()),
+                ElementKind::Int => data.iter::<i64>().flat_map(i64::to_le_bytes).collect(),
+                ElementKind::Bool => data.iter::<bool>().map(u8::from).collect(),
             };
             let stored = (dtype(kind, *kept), shape.clone(), bytes);
             tensors.insert(float_name(&self.graph, id), stored);
@@ -174,7 +179,7 @@ impl Quantized {
         let description = Description {
             format: FORMAT,
             graph: self.graph.clone(),
-            grids: self.grids.clone(),
+            quantizers: self.quantizers.clone(),
             layers,
             floats,
         };
@@ -212,7 +217,7 @@ impl Quantized {
         Self::from_bytes(&std::fs::read(file)?, device)
     }
 
-    /// Bytes of weights, steps and biases, and of what stays in float: what a file has beside its head and its
+    /// Bytes of weights, scales and biases, and of what stays in float: what a file has beside its head and its
     /// graph.
     #[must_use]
     pub fn stored_bytes(&self) -> usize {
@@ -225,7 +230,7 @@ impl Quantized {
                 Bias::Ints(biases) => biases.len(),
                 Bias::Floats(biases) => biases.len(),
             };
-            weights + 4 * layer.steps.len() + 2 * layer.zeros.len() + 4 * biases
+            weights + 4 * layer.scales.len() + 2 * layer.zero_points.len() + 4 * biases
         });
         let floats = self
             .floats
@@ -236,13 +241,13 @@ impl Quantized {
 }
 
 /// What a file calls a type.
-fn dtype(kind: Kind, kept: FloatType) -> Dtype {
+fn dtype(kind: ElementKind, kept: FloatType) -> Dtype {
     match (kind, kept) {
-        (Kind::Int, _) => Dtype::I64,
-        (Kind::Bool, _) => Dtype::BOOL,
-        (Kind::Float, FloatType::F32) => Dtype::F32,
-        (Kind::Float, FloatType::F16) => Dtype::F16,
-        (Kind::Float, FloatType::Bf16) => Dtype::BF16,
+        (ElementKind::Int, _) => Dtype::I64,
+        (ElementKind::Bool, _) => Dtype::BOOL,
+        (ElementKind::Float, FloatType::F32) => Dtype::F32,
+        (ElementKind::Float, FloatType::F16) => Dtype::F16,
+        (ElementKind::Float, FloatType::Bf16) => Dtype::BF16,
     }
 }
 
@@ -253,11 +258,12 @@ fn dtype(kind: Kind, kept: FloatType) -> Dtype {
     reason = "they are of that many bits"
 )]
 fn stored(layer: &Layer) -> (Dtype, Vec<u8>) {
-    let ints: Vec<i32> = match layer.zeros.is_empty() {
+    let ints: Vec<i32> = match layer.zero_points.is_empty() {
         true => layer.ints.clone(),
         false => {
             let ints = layer.ints.iter().enumerate();
-            let centred = |(at, int): (usize, &i32)| int + layer.zero(at) - (1 << (layer.bits - 1));
+            let centred =
+                |(at, int): (usize, &i32)| int + layer.zero_point(at) - (1 << (layer.bits - 1));
             ints.map(centred).collect()
         }
     };

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use calcine_graph::{Kind, Source, Value, ValueId};
+use calcine_graph::{ElementKind, Source, Value, ValueId};
 use calcine_trace::{Added, AnyTensor, Network, Which};
 
 use crate::QuantizeError;
@@ -48,7 +48,7 @@ pub fn fold_norms(network: Network) -> Result<Network, QuantizeError> {
                 graph.values.push(Value {
                     name: own.clone(),
                     shape: vec![bias.len().into()],
-                    kind: Kind::Float,
+                    kind: ElementKind::Float,
                     source: Source::Parameter,
                 });
                 let id = ValueId(graph.values.len() - 1);

@@ -35,17 +35,17 @@ impl Rounding {
         Some(Self { order, lower })
     }
 
-    /// A row of weights, each on a grid. Columns are rounded one by one, and what each errs is made up for by those that
+    /// A row of weights, each on a quantizer. Columns are rounded one by one, and what each errs is made up for by those that
     /// are still to come, as the inputs' moments say (GPTQ; Frantar et al., 2023).
-    pub(crate) fn round(&self, weights: &[f64], grids: &[Quantizer]) -> Vec<i32> {
+    pub(crate) fn round(&self, weights: &[f64], quantizers: &[Quantizer]) -> Vec<i32> {
         let mut left: Vec<f64> = self.order.iter().map(|&column| weights[column]).collect();
         let mut ints = vec![0; weights.len()];
         for at in 0..left.len() {
-            let grid = grids[self.order[at]];
-            #[allow(clippy::cast_possible_truncation, reason = "grids are of f32")]
-            let int = grid.quantize(left[at] as f32);
+            let quantizer = quantizers[self.order[at]];
+            #[allow(clippy::cast_possible_truncation, reason = "quantizers are of f32")]
+            let int = quantizer.quantize(left[at] as f32);
             ints[self.order[at]] = int;
-            let error = (left[at] - f64::from(grid.dequantize(int))) / self.lower[(at, at)];
+            let error = (left[at] - f64::from(quantizer.dequantize(int))) / self.lower[(at, at)];
             for (later, weight) in left.iter_mut().enumerate().skip(at + 1) {
                 *weight -= error * self.lower[(later, at)];
             }
@@ -84,18 +84,21 @@ mod tests {
         for row in 0..20_usize {
             let weight = |column: usize| ((row * 31 + column * 17) % 23) as f64 / 11.0 - 1.0;
             let weights: Vec<f64> = (0..12).map(weight).collect();
-            let grid = Quantizer::over(-1.0, 1.0, 3, Scheme::Symmetric).unwrap();
+            let quantizer = Quantizer::over(-1.0, 1.0, 3, Scheme::Symmetric).unwrap();
             let error = |ints: &[i32]| {
                 let off = |x: &[f64; 12]| -> f64 {
                     let columns = ints.iter().zip(&weights).zip(x);
                     columns
-                        .map(|((&q, w), x)| (f64::from(grid.dequantize(q)) - w) * x)
+                        .map(|((&q, w), x)| (f64::from(quantizer.dequantize(q)) - w) * x)
                         .sum()
                 };
                 inputs.iter().map(|x| off(x).powi(2)).sum::<f64>()
             };
-            own += error(&rounding.round(&weights, &[grid; 12]));
-            let ints: Vec<i32> = weights.iter().map(|&w| grid.quantize(w as f32)).collect();
+            own += error(&rounding.round(&weights, &[quantizer; 12]));
+            let ints: Vec<i32> = weights
+                .iter()
+                .map(|&w| quantizer.quantize(w as f32))
+                .collect();
             nearest += error(&ints);
         }
         assert!(own < 0.8 * nearest, "{own} for {nearest}");
@@ -106,19 +109,22 @@ mod tests {
     fn independent_inputs_are_rounded_to_the_nearest() {
         let mut moments = vec![0.0; 25];
         (0..5).for_each(|column| moments[column * 6] = 1.0 + column as f64);
-        let grid = Quantizer::over(-1.0, 1.0, 4, Scheme::Symmetric).unwrap();
+        let quantizer = Quantizer::over(-1.0, 1.0, 4, Scheme::Symmetric).unwrap();
         let weights = [0.31, -0.77, 0.05, 0.99, -0.2];
-        let expected: Vec<i32> = weights.iter().map(|&w| grid.quantize(w as f32)).collect();
+        let expected: Vec<i32> = weights
+            .iter()
+            .map(|&w| quantizer.quantize(w as f32))
+            .collect();
         assert_eq!(
             Rounding::over(&moments, 5)
                 .unwrap()
-                .round(&weights, &[grid; 5]),
+                .round(&weights, &[quantizer; 5]),
             expected
         );
         assert_eq!(
             Rounding::over(&[0.0; 25], 5)
                 .unwrap()
-                .round(&weights, &[grid; 5]),
+                .round(&weights, &[quantizer; 5]),
             expected
         );
     }

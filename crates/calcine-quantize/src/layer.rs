@@ -5,35 +5,35 @@ mod rounded;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use calcine_graph::{Graph, Node, Op};
-use calcine_quant::{Quantizer, Scheme, grid_between};
+use calcine_quant::{Quantizer, Scheme, quantizer_between};
 use calcine_trace::AnyTensor;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::folded::{FloatLayer, output_of, step_of};
+pub(crate) use self::folded::{FloatLayer, output_of, scale_index};
 use crate::QuantizeError;
 use crate::exact::{self, Digits, Split};
-use crate::settings::{SumSettings, WeightSettings};
+use crate::settings::{AccumulatorSettings, WeightSettings};
 
-/// A layer in integers: `w = step · (q − zero)`, one step, one for each output, or one for each group of an output's row.
+/// A layer in integers: `w = scale · (q − zero_point)`, one scale, one for each output, or one for each group of an output's row.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Layer {
     pub(crate) name: String,
     pub(crate) bits: u8,
-    /// `q − zero`.
+    /// `q − zero_point`.
     pub(crate) ints: Vec<i32>,
     pub(crate) shape: Vec<usize>,
     pub(crate) axis: usize,
-    pub(crate) steps: Vec<f32>,
-    /// What stands for zero, of each step; none if that is zero, and integers are symmetric about it.
-    pub(crate) zeros: Vec<i32>,
-    /// How many columns of an output's row share a step, if not all.
+    pub(crate) scales: Vec<f32>,
+    /// What stands for zero, of each scale; none if that is zero, and integers are symmetric about it.
+    pub(crate) zero_points: Vec<i32>,
+    /// How many columns of an output's row share a scale, if not all.
     pub(crate) group: Option<usize>,
     pub(crate) bias: Bias,
-    /// How inputs without a grid of their own are quantized, if they are.
+    /// How inputs without a quantizer of their own are quantized, if they are.
     pub(crate) dynamic: Option<Dynamic>,
 }
 
-/// Grids over each batch's own range.
+/// Quantizers over each batch's own range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Dynamic {
@@ -42,7 +42,7 @@ pub(crate) struct Dynamic {
 }
 
 impl Dynamic {
-    /// The largest `|q − zero|` that any range leads to.
+    /// The largest `|q − zero_point|` that any range leads to.
     pub(crate) fn largest(self) -> u64 {
         match self.scheme {
             Scheme::Symmetric => (1 << (self.bits - 1)) - 1,
@@ -55,17 +55,17 @@ impl Dynamic {
         Quantizer::over(0.0, 1.0, self.bits, self.scheme).is_ok()
     }
 
-    /// `q − zero` of a batch on the grid over its range, and its step, `[1]`.
+    /// `q − zero_point` of a batch on the quantizer over its range, and its scale, `[1]`.
     pub(crate) fn quantized(self, x: AnyTensor) -> (AnyTensor, Tensor<1>) {
         let shape = x.shape();
         let flat = x.flat().expect("layers are fed floats");
         let ends = Tensor::cat(vec![flat.clone().min(), flat.clone().max()], 0);
-        let [step, below, above] = grid_between(ends, self.bits, self.scheme);
-        let q = (flat / step.clone())
+        let [scale, below, above] = quantizer_between(ends, self.bits, self.scheme);
+        let q = (flat / scale.clone())
             .round()
             .max_pair(below)
             .min_pair(above);
-        (AnyTensor::shaped(q, &shape), step)
+        (AnyTensor::shaped(q, &shape), scale)
     }
 }
 
@@ -74,7 +74,7 @@ impl Dynamic {
 pub(crate) struct Accumulator<'a> {
     /// The quantizer of the layer's inputs, if they have one.
     pub(crate) input: Option<&'a Quantizer>,
-    pub(crate) settings: &'a SumSettings,
+    pub(crate) settings: &'a AccumulatorSettings,
 }
 
 impl Accumulator<'_> {
@@ -92,18 +92,18 @@ impl Accumulator<'_> {
 /// What is added to a layer's sums.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Bias {
-    /// In units of input step times weight step.
+    /// In units of input scale times weight scale.
     Ints(Vec<i32>),
-    /// Where inputs have no grid.
+    /// Where inputs have no quantizer.
     Floats(Vec<f32>),
 }
 
 impl Layer {
-    /// Weights to the nearest integers of these grids, and the bias to the nearest that sums can take.
+    /// Weights to the nearest integers of these quantizers, and the bias to the nearest that sums can take.
     pub(crate) fn nearest(
         name: &str,
         float: &FloatLayer,
-        grids: &[Quantizer],
+        quantizers: &[Quantizer],
         settings: &WeightSettings,
         accumulator: Accumulator<'_>,
     ) -> Result<Self, QuantizeError> {
@@ -118,32 +118,36 @@ impl Layer {
                 name: name.to_owned(),
             });
         }
-        #[allow(clippy::cast_possible_truncation, reason = "grids are of f32")]
+        #[allow(clippy::cast_possible_truncation, reason = "quantizers are of f32")]
         let int = |(at, weight): (usize, &f64)| {
-            let grid = grids[step_of(at, &float.shape, float.axis, group, grids.len())];
-            grid.quantize(*weight as f32) - grid.zero
+            let quantizer =
+                quantizers[scale_index(at, &float.shape, float.axis, group, quantizers.len())];
+            quantizer.quantize(*weight as f32) - quantizer.zero_point
         };
-        let steps = grids.iter().map(|grid| grid.step).collect();
+        let scales = quantizers.iter().map(|quantizer| quantizer.scale).collect();
         let ints = float.weight.iter().enumerate().map(int).collect();
-        let layer = Self::exact(name, float, ints, bits, steps, accumulator)?;
-        let zeros = match scheme {
+        let layer = Self::exact(name, float, ints, bits, scales, accumulator)?;
+        let zero_points = match scheme {
             Scheme::Symmetric => Vec::new(),
-            Scheme::Affine => grids.iter().map(|grid| grid.zero).collect(),
+            Scheme::Affine => quantizers
+                .iter()
+                .map(|quantizer| quantizer.zero_point)
+                .collect(),
         };
         Ok(Self {
             group,
-            zeros,
+            zero_points,
             ..layer
         })
     }
 
-    /// These symmetric integers, with their steps, and the bias to the nearest that sums can take.
+    /// These symmetric integers, with their scales, and the bias to the nearest that sums can take.
     pub(crate) fn exact(
         name: &str,
         float: &FloatLayer,
         ints: Vec<i32>,
         bits: u8,
-        steps: Vec<f32>,
+        scales: Vec<f32>,
         accumulator: Accumulator<'_>,
     ) -> Result<Self, QuantizeError> {
         let mut layer = Self {
@@ -153,8 +157,8 @@ impl Layer {
             shape: float.shape.clone(),
             axis: float.axis,
             bias: Bias::Floats(Vec::new()),
-            steps,
-            zeros: Vec::new(),
+            scales,
+            zero_points: Vec::new(),
             group: None,
             dynamic: None,
         };
@@ -175,7 +179,7 @@ impl Layer {
         };
         self.make_room(bias, input, accumulator);
         let int = |(output, bias): (usize, &f64)| {
-            let unit = input.step * self.step(output);
+            let unit = input.scale * self.scale(output);
             let int = (bias / f64::from(unit)).round_ties_even();
             if int.abs() > f64::from(i32::MAX) {
                 return Err(self.refused(int.abs() as u64, exact::LARGEST));
@@ -200,20 +204,21 @@ impl Layer {
         reason = "powers of two that are f32, and integers of 17 bits"
     )]
     fn make_room(&mut self, bias: &[f64], input: &Quantizer, accumulator: Accumulator<'_>) {
-        let (room, scale) = (accumulator.room(), f64::from(input.step));
-        let steps = self.steps.len();
-        let step_of = |output: usize| if steps == 1 { 0 } else { output };
-        let (mut empty, mut largest) = (vec![true; steps], vec![0.0_f64; steps]);
+        let (room, input_scale) = (accumulator.room(), f64::from(input.scale));
+        let scales = self.scales.len();
+        let scale_index = |output: usize| if scales == 1 { 0 } else { output };
+        let (mut empty, mut largest) = (vec![true; scales], vec![0.0_f64; scales]);
         for (at, int) in self.ints.iter().enumerate() {
-            empty[step_of(output_of(at, &self.shape, self.axis))] &= *int == 0;
+            empty[scale_index(output_of(at, &self.shape, self.axis))] &= *int == 0;
         }
         for (output, bias) in bias.iter().enumerate() {
-            let largest = &mut largest[step_of(output)];
+            let largest = &mut largest[scale_index(output)];
             *largest = largest.max(bias.abs());
         }
-        let mut new: Vec<Option<f64>> = Vec::with_capacity(steps);
-        for (at, old) in self.steps.iter().enumerate() {
-            let least = (largest[at] / (scale * room)).max(f64::from(f32::MIN_POSITIVE) / scale);
+        let mut new: Vec<Option<f64>> = Vec::with_capacity(scales);
+        for (at, old) in self.scales.iter().enumerate() {
+            let least = (largest[at] / (input_scale * room))
+                .max(f64::from(f32::MIN_POSITIVE) / input_scale);
             let fits = old.is_normal() && f64::from(*old) >= least;
             let other = !fits || (empty[at] && largest[at] > 0.0);
             new.push(other.then(|| least.log2().ceil().clamp(-126.0, 127.0).exp2()));
@@ -223,15 +228,15 @@ impl Layer {
             let mut lost = vec![0.0; bias.len()];
             for (at, int) in self.ints.iter().enumerate() {
                 let output = output_of(at, &self.shape, self.axis);
-                let step = step_of(output);
-                if let Some(new) = new[step] {
-                    let weight = f64::from(int.abs()) * f64::from(self.steps[step]);
-                    lost[output] += weight.min(0.5 * new) * input.largest() as f64 * scale;
+                let index = scale_index(output);
+                if let Some(new) = new[index] {
+                    let weight = f64::from(int.abs()) * f64::from(self.scales[index]);
+                    lost[output] += weight.min(0.5 * new) * input.largest() as f64 * input_scale;
                 }
             }
             for (output, lost) in lost.iter().enumerate() {
                 if *lost > bias[output].abs() / 256.0 {
-                    new[step_of(output)] = None;
+                    new[scale_index(output)] = None;
                 }
             }
         }
@@ -239,14 +244,14 @@ impl Layer {
             return;
         }
         for (at, int) in self.ints.iter_mut().enumerate() {
-            let step = step_of(output_of(at, &self.shape, self.axis));
-            if let Some(new) = new[step] {
-                let weight = f64::from(*int) * f64::from(self.steps[step]);
+            let index = scale_index(output_of(at, &self.shape, self.axis));
+            if let Some(new) = new[index] {
+                let weight = f64::from(*int) * f64::from(self.scales[index]);
                 *int = (weight / new).round_ties_even() as i32;
             }
         }
-        for (step, new) in self.steps.iter_mut().zip(new) {
-            *step = new.map_or(*step, |new| new as f32);
+        for (scale, new) in self.scales.iter_mut().zip(new) {
+            *scale = new.map_or(*scale, |new| new as f32);
         }
     }
 
@@ -266,16 +271,16 @@ impl Layer {
             match float.factors[output] {
                 0.0 => 0.0,
                 factor => {
-                    let step = self.steps[self.step_of(at)];
-                    (f64::from(step) * f64::from(*int) / factor) as f32
+                    let scale = self.scales[self.scale_index(at)];
+                    (f64::from(scale) * f64::from(*int) / factor) as f32
                 }
             }
         };
         self.ints.iter().enumerate().map(weight).collect()
     }
 
-    /// With another norm folded in: other steps, if each output has its own, and another bias.
-    #[allow(clippy::cast_possible_truncation, reason = "steps are f32 everywhere")]
+    /// With another norm folded in: other scales, if each output has its own, and another bias.
+    #[allow(clippy::cast_possible_truncation, reason = "scales are f32 everywhere")]
     pub(crate) fn renorm(
         &mut self,
         before: &FloatLayer,
@@ -283,8 +288,8 @@ impl Layer {
         accumulator: Accumulator<'_>,
     ) -> Result<(), QuantizeError> {
         let mut corrected = after.bias.clone();
-        if self.steps.len() == 1 {
-            // Without other steps, the mean alone: `β − μ·f` with the factor as it was.
+        if self.scales.len() == 1 {
+            // Without other scales, the mean alone: `β − μ·f` with the factor as it was.
             for (output, bias) in corrected.iter_mut().enumerate() {
                 let (old, new) = (before.factors[output], after.factors[output]);
                 if new != 0.0 {
@@ -292,12 +297,12 @@ impl Layer {
                 }
             }
         } else {
-            let each = self.steps.len() / self.outputs();
-            for (at, step) in self.steps.iter_mut().enumerate() {
+            let each = self.scales.len() / self.outputs();
+            for (at, scale) in self.scales.iter_mut().enumerate() {
                 let output = at / each;
                 let (old, new) = (before.factors[output], after.factors[output]);
                 if old != 0.0 {
-                    *step = (f64::from(*step) * new / old) as f32;
+                    *scale = (f64::from(*scale) * new / old) as f32;
                 }
             }
         }
@@ -312,30 +317,33 @@ impl Layer {
         }
     }
 
-    /// Which step an element of the weight has.
-    fn step_of(&self, at: usize) -> usize {
-        step_of(at, &self.shape, self.axis, self.group, self.steps.len())
+    /// Which scale an element of the weight has.
+    fn scale_index(&self, at: usize) -> usize {
+        scale_index(at, &self.shape, self.axis, self.group, self.scales.len())
     }
 
     /// The zero point of an element of the weight.
-    pub(crate) fn zero(&self, at: usize) -> i32 {
-        self.zeros.get(self.step_of(at)).copied().unwrap_or(0)
+    pub(crate) fn zero_point(&self, at: usize) -> i32 {
+        self.zero_points
+            .get(self.scale_index(at))
+            .copied()
+            .unwrap_or(0)
     }
 
-    /// The step of an output's weights, where it has one.
-    pub(crate) fn step(&self, output: usize) -> f32 {
-        self.steps[if self.steps.len() == 1 { 0 } else { output }]
+    /// The scale of an output's weights, where it has one.
+    pub(crate) fn scale(&self, output: usize) -> f32 {
+        self.scales[if self.scales.len() == 1 { 0 } else { output }]
     }
 
     pub(crate) fn outputs(&self) -> usize {
         self.shape[self.axis]
     }
 
-    /// Whether sums of inputs on this grid, or on those of batches, stay within so many bits, and biases.
+    /// Whether sums of inputs on this quantizer, or on those of batches, stay within so many bits, and biases.
     pub(crate) fn fits(
         &self,
         input: Option<&Quantizer>,
-        settings: &SumSettings,
+        settings: &AccumulatorSettings,
     ) -> Result<(), QuantizeError> {
         let largest = input.map(Quantizer::largest);
         let Some(largest) = largest.or(self.dynamic.map(Dynamic::largest)) else {
@@ -421,7 +429,7 @@ impl Layer {
     /// The weights that the integers stand for.
     #[allow(clippy::cast_precision_loss, reason = "integers of 16 bits at most")]
     pub(crate) fn float_weight(&self, device: &Device) -> AnyTensor {
-        let weight = |(at, int): (usize, &i32)| self.steps[self.step_of(at)] * *int as f32;
+        let weight = |(at, int): (usize, &i32)| self.scales[self.scale_index(at)] * *int as f32;
         let weights: Vec<f32> = self.ints.iter().enumerate().map(weight).collect();
         vector(weights, device, &self.shape)
     }

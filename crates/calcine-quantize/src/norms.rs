@@ -35,7 +35,7 @@ pub fn reestimate<I: Tensors + Clone>(
     let norms: Vec<_> = norms
         .filter(|n| n.inputs[1..].iter().copied().all(parameter))
         .collect();
-    let mut seen: BTreeMap<usize, Moments> = BTreeMap::new();
+    let mut moments_of: BTreeMap<usize, Moments> = BTreeMap::new();
     for batch in batches {
         // What norms are fed, until they have been.
         let mut fed: BTreeMap<usize, AnyTensor> = BTreeMap::new();
@@ -46,7 +46,7 @@ pub fn reestimate<I: Tensors + Clone>(
         own.run(inputs, &mut |node, result| {
             let result = match norms.iter().find(|norm| norm.output == node.output) {
                 Some(norm) => {
-                    let moments = seen.entry(norm.output.0).or_default();
+                    let moments = moments_of.entry(norm.output.0).or_default();
                     let Some(x) = fed.get(&norm.inputs[0].0) else {
                         return result;
                     };
@@ -70,7 +70,7 @@ pub fn reestimate<I: Tensors + Clone>(
     }
     let mut new: BTreeMap<String, Vec<f32>> = BTreeMap::new();
     for norm in &norms {
-        let [mean, variance] = seen.remove(&norm.output.0).unwrap_or_default().read();
+        let [mean, variance] = moments_of.remove(&norm.output.0).unwrap_or_default().read();
         let mut numbers = mean.iter().chain(&variance);
         if let Some(&value) = numbers.find(|value| !value.is_finite()) {
             return Err(QuantizeError::NotFinite {

@@ -10,10 +10,10 @@ use calcine_trace::{AnyTensor, Network, Tensors, Which};
 use crate::float::Float;
 use crate::layer::{Accumulator, Dynamic, FloatLayer, Layer, groups, vector};
 use crate::norms::reestimate;
-use crate::plan::{Uses, grids, has_integers, output_axis, weight_at};
+use crate::plan::{Uses, has_integers, output_axis, quantizers, weight_at};
 use crate::report::{Asked, QuantizationReport};
-use crate::settings::{ByLayer, LayerSettings, SumSettings};
-use crate::{Calibration, FloatType, QuantizeError, Quantized, Quantizer, Settings};
+use crate::settings::{AccumulatorSettings, ByLayer, LayerSettings};
+use crate::{Calibration, FloatType, QuantizationSettings, QuantizeError, Quantized, Quantizer};
 
 /// What the layers with these weights were fed.
 pub(crate) type Sample<'a> = dyn FnMut(&[&str]) -> Result<Vec<LayerSamples>, QuantizeError> + 'a;
@@ -25,7 +25,7 @@ const SAMPLED: usize = 1 << 14;
 pub(crate) struct Parts {
     graph: Graph,
     uses: Uses,
-    grids: Vec<Option<Quantizer>>,
+    quantizers: Vec<Option<Quantizer>>,
     layers: BTreeMap<usize, Layer>,
     /// Of each value, what it is kept in where it is needed in float.
     kept: Vec<FloatType>,
@@ -54,8 +54,8 @@ fn sampled_together(graph: &Graph, layers: &[(usize, &Node, LayerSettings)]) -> 
     let fit = layers.iter().take_while(|(_, node, own)| {
         if is_sampled(node, own) {
             let shape = graph.value(node.inputs[1]).shape_at(1);
-            let seen = shape.iter().product::<usize>() / shape[output_axis(&node.op)].max(1);
-            columns += seen * groups(node);
+            let inputs = shape.iter().product::<usize>() / shape[output_axis(&node.op)].max(1);
+            columns += inputs * groups(node);
         }
         columns <= SAMPLED
     });
@@ -66,7 +66,7 @@ fn weight_of<'a>(graph: &'a Graph, node: &Node) -> &'a str {
     &graph.value(node.inputs[weight_at(&node.op)]).name
 }
 
-/// How inputs without a grid become integers, if they are to.
+/// How inputs without a quantizer become integers, if they are to.
 fn dynamic(
     layer: &Layer,
     node: &Node,
@@ -92,15 +92,15 @@ fn dynamic(
 impl Parts {
     pub(crate) fn of(
         network: &Network,
-        seen: &Calibration,
-        settings: &Settings,
+        calibration: &Calibration,
+        settings: &QuantizationSettings,
         sample: &mut Sample<'_>,
     ) -> Result<Self, QuantizeError> {
         settings.check()?;
         let graph = network.graph().clone();
         let uses = Uses::of(&graph);
         let by_layer = ByLayer::new(settings, &graph)?;
-        let grids = grids(&graph, &uses, seen, &by_layer)?;
+        let quantizers = quantizers(&graph, &uses, calibration, &by_layer)?;
         let mut rest: &[_] = &integer_layers(&graph, &by_layer);
         let mut layers = BTreeMap::new();
         while !rest.is_empty() {
@@ -116,10 +116,10 @@ impl Parts {
             for (index, node, own) in now {
                 let float = FloatLayer::of(network, &uses, node)?;
                 let accumulator = Accumulator {
-                    input: grids[node.inputs[0].0].as_ref(),
-                    settings: &settings.sums,
+                    input: quantizers[node.inputs[0].0].as_ref(),
+                    settings: &settings.accumulator,
                 };
-                let weights = float.grids(own)?;
+                let weights = float.quantizers(own)?;
                 let samples = is_sampled(node, own).then(|| samples.next()).flatten();
                 let layer = match samples {
                     Some(samples) => Layer::over(
@@ -144,16 +144,16 @@ impl Parts {
         let asked = Asked {
             graph: &graph,
             uses: &uses,
-            grids: &grids,
+            quantizers: &quantizers,
             layers: &integers.collect(),
         };
-        let report = asked.report_on(&by_layer, seen);
+        let report = asked.report_on(&by_layer, calibration);
         Ok(Self {
             report,
             kept: by_layer.kept(&graph),
             graph,
             uses,
-            grids,
+            quantizers,
             layers,
         })
     }
@@ -163,7 +163,7 @@ impl Parts {
         &mut self,
         network: &Network,
         batches: &[I],
-        sums: &SumSettings,
+        accumulator: &AccumulatorSettings,
     ) -> Result<(), QuantizeError> {
         let mut rounded = BTreeMap::new();
         for (&index, layer) in &self.layers {
@@ -188,8 +188,8 @@ impl Parts {
                 let [before, after] =
                     [network, &renormed].map(|n| FloatLayer::of(n, &self.uses, node));
                 let accumulator = Accumulator {
-                    input: self.grids[node.inputs[0].0].as_ref(),
-                    settings: sums,
+                    input: self.quantizers[node.inputs[0].0].as_ref(),
+                    settings: accumulator,
                 };
                 layer.renorm(&before?, &after?, accumulator)?;
             }
@@ -200,17 +200,17 @@ impl Parts {
     pub(crate) fn assembled(
         self,
         network: &Network,
-        sums: &SumSettings,
+        accumulator: &AccumulatorSettings,
     ) -> Result<Quantized, QuantizeError> {
         for (&index, layer) in &self.layers {
             let input = self.graph.nodes[index].inputs[0];
-            layer.fits(self.grids[input.0].as_ref(), sums)?;
+            layer.fits(self.quantizers[input.0].as_ref(), accumulator)?;
         }
         assembled(
             network,
             self.graph,
             &self.uses,
-            self.grids,
+            self.quantizers,
             self.layers,
             &self.kept,
             self.report,
@@ -223,7 +223,7 @@ pub(crate) fn assembled(
     network: &Network,
     graph: Graph,
     uses: &Uses,
-    grids: Vec<Option<Quantizer>>,
+    quantizers: Vec<Option<Quantizer>>,
     layers: BTreeMap<usize, Layer>,
     kept: &[FloatType],
     mut report: QuantizationReport,
@@ -250,7 +250,7 @@ pub(crate) fn assembled(
         .next()
         .unwrap_or_default()
         .without_autodiff();
-    Quantized::new(graph, grids, layers, floats, Some(report), &device)
+    Quantized::new(graph, quantizers, layers, floats, Some(report), &device)
 }
 
 /// Whether it is a batch norm that a layer in integers does.

@@ -1,7 +1,7 @@
 //! A quantized network's forward pass.
 
 use burn::tensor::Tensor;
-use calcine_graph::{Arithmetic, Graph, Kind, Map, Node, Op, Reduction};
+use calcine_graph::{Arithmetic, ElementKind, Graph, Map, Node, Op, Reduction};
 use calcine_trace::{AnyTensor, ForwardError, batch_size, evaluate, try_compute};
 
 use crate::exact::{self, Digits, Split, Sum};
@@ -12,7 +12,7 @@ use crate::{Quantized, Quantizer};
 
 /// A value in a pass.
 enum Held {
-    /// `q − zero`, whole numbers in `f32`.
+    /// `q − zero_point`, whole numbers in `f32`.
     Ints(AnyTensor, Quantizer),
     /// Anything else.
     Plain(AnyTensor),
@@ -24,21 +24,21 @@ impl Quantized {
     /// # Errors
     ///
     /// If number, kind or shape of the inputs are others than the network's, or if a node cannot be computed, as a look-up
-    /// beyond the end of a table. A panic of `watch` is not caught.
+    /// beyond the end of a table. A panic of `observe` is not caught.
     pub fn run(
         &self,
         inputs: Vec<AnyTensor>,
-        watch: &mut dyn FnMut(&Node, AnyTensor),
+        observe: &mut dyn FnMut(&Node, AnyTensor),
     ) -> Result<Vec<AnyTensor>, ForwardError> {
         let batch = batch_size(&self.graph, &inputs)?;
         let mut values: Vec<Option<Held>> = Vec::new();
         values.resize_with(self.graph.values.len(), || None);
         for (&id, input) in self.graph.inputs.iter().zip(inputs) {
-            values[id.0] = Some(held(input, self.grids[id.0]));
+            values[id.0] = Some(held(input, self.quantizers[id.0]));
         }
         for (index, node) in self.graph.nodes.iter().enumerate() {
             let result = try_compute(node, || self.node(index, node, &values, batch))?;
-            watch(node, real(&result));
+            observe(node, real(&result));
             values[node.output.0] = Some(result);
         }
         let output = |id: &calcine_graph::ValueId| real(&self.value(*id, &values));
@@ -49,15 +49,15 @@ impl Quantized {
 impl Quantized {
     /// A node's result.
     fn node(&self, index: usize, node: &Node, values: &[Option<Held>], batch: usize) -> Held {
-        let grid = self.grids[node.output.0];
+        let quantizer = self.quantizers[node.output.0];
         if let (Some(ready), Op::Embedding) = (self.ready.get(&index), &node.op) {
             let rows = real(&self.value(node.inputs[1], values));
             let operands = vec![ready.weights[0].clone(), rows];
-            return held(evaluate(&self.graph, node, operands, batch), grid);
+            return held(evaluate(&self.graph, node, operands, batch), quantizer);
         }
         if let Some(ready) = self.ready.get(&index) {
             let x = self.value(node.inputs[0], values);
-            return self.layer(index, ready, node, &x, grid, batch);
+            return self.layer(index, ready, node, &x, quantizer, batch);
         }
         if taken_over(&self.graph, &self.uses, &self.layers, index) {
             return self.value(node.inputs[0], values);
@@ -67,10 +67,11 @@ impl Quantized {
             .iter()
             .map(|id| self.value(*id, values))
             .collect();
-        let exact = grid.and_then(|grid| self.in_integers(index, node, &operands, grid, batch));
+        let exact = quantizer
+            .and_then(|quantizer| self.in_integers(index, node, &operands, quantizer, batch));
         exact.unwrap_or_else(|| {
             let operands = operands.iter().map(real).collect();
-            held(evaluate(&self.graph, node, operands, batch), grid)
+            held(evaluate(&self.graph, node, operands, batch), quantizer)
         })
     }
 
@@ -80,7 +81,7 @@ impl Quantized {
         index: usize,
         node: &Node,
         operands: &[Held],
-        grid: Quantizer,
+        quantizer: Quantizer,
         batch: usize,
     ) -> Option<Held> {
         let ints = |operand: &Held| match operand {
@@ -88,23 +89,23 @@ impl Quantized {
             Held::Plain(_) => None,
         };
         let usual = |operands| evaluate(&self.graph, node, operands, batch);
-        if self.uses.keeps_grid(index, &node.op) {
+        if self.uses.keeps_quantizer(index, &node.op) {
             let (x, own) = ints(&operands[0])?;
-            if own != grid {
+            if own != quantizer {
                 return None;
             }
             let rest = operands[1..].iter().map(real);
             let moved = match self.uses.clamps[index] {
-                true => capped(x, &node.op, grid),
+                true => capped(x, &node.op, quantizer),
                 false => usual(std::iter::once(x).chain(rest).collect()),
             };
-            return Some(Held::Ints(moved, grid));
+            return Some(Held::Ints(moved, quantizer));
         }
         match &node.op {
             Op::Zip(Arithmetic::Add) => {
                 let ((a, of_a), (b, of_b)) = (ints(&operands[0])?, ints(&operands[1])?);
-                let (a, b) = (on(a, of_a, grid), on(b, of_b, grid));
-                Some(Held::Ints(rounded(usual(vec![a, b]), grid), grid))
+                let (a, b) = (on(a, of_a, quantizer), on(b, of_b, quantizer));
+                Some(Held::Ints(rounded(usual(vec![a, b]), quantizer), quantizer))
             }
             Op::Zip(Arithmetic::Multiply) | Op::Matmul => {
                 let (a, b) = (ints(&operands[0])?, ints(&operands[1])?);
@@ -112,15 +113,18 @@ impl Quantized {
                     Op::Matmul => *a.0.shape().last()?,
                     _ => 1,
                 };
-                let factor = rescale(a.1.step * b.1.step, Some(grid));
+                let factor = rescale(a.1.scale * b.1.scale, Some(quantizer));
                 let products = products(a, b, summed as u64, usual)?;
-                Some(Held::Ints(rounded(times(products, factor), grid), grid))
+                Some(Held::Ints(
+                    rounded(times(products, factor), quantizer),
+                    quantizer,
+                ))
             }
             Op::Concat(_) => {
                 let all: Option<Vec<_>> = operands.iter().map(ints).collect();
-                let on_grid = |(x, own)| rounded(on(x, own, grid), grid);
-                let all = all?.into_iter().map(on_grid).collect();
-                Some(Held::Ints(usual(all), grid))
+                let fake_quantized = |(x, own)| rounded(on(x, own, quantizer), quantizer);
+                let all = all?.into_iter().map(fake_quantized).collect();
+                Some(Held::Ints(usual(all), quantizer))
             }
             op => {
                 let (x, own) = ints(operands.first()?)?;
@@ -128,8 +132,8 @@ impl Quantized {
                 let sums = summed(x, own, count as u64, usual)?;
                 #[allow(clippy::cast_precision_loss, reason = "counts of places")]
                 let count = count as f64;
-                let means = times(sums, factor(f64::from(own.step) / count, grid));
-                Some(Held::Ints(rounded(means, grid), grid))
+                let means = times(sums, factor(f64::from(own.scale) / count, quantizer));
+                Some(Held::Ints(rounded(means, quantizer), quantizer))
             }
         }
     }
@@ -141,7 +145,7 @@ impl Quantized {
         ready: &Ready,
         node: &Node,
         x: &Held,
-        grid: Option<Quantizer>,
+        quantizer: Option<Quantizer>,
         batch: usize,
     ) -> Held {
         let layer = &self.layers[&index];
@@ -150,22 +154,22 @@ impl Quantized {
             (Held::Ints(x, _), _) => {
                 let sums = self.sums(ready, node, x, true, batch);
                 let scaled = sums.scaled(outputs, ready.factor.clone());
-                match grid {
-                    Some(grid) => Held::Ints(rounded(scaled, grid), grid),
+                match quantizer {
+                    Some(quantizer) => Held::Ints(rounded(scaled, quantizer), quantizer),
                     None => Held::Plain(scaled),
                 }
             }
             (Held::Plain(x), Some(dynamic)) => {
-                let (x, step) = dynamic.quantized(x.clone());
+                let (x, scale) = dynamic.quantized(x.clone());
                 let sums = self.sums(ready, node, &x, false, batch);
                 let scaled = sums.scaled(outputs, ready.factor.clone());
-                let floats = each(scaled, |scaled| scaled * step);
-                held(floats.shifted(outputs, ready.bias.clone()), grid)
+                let floats = each(scaled, |scaled| scaled * scale);
+                held(floats.shifted(outputs, ready.bias.clone()), quantizer)
             }
             (Held::Plain(x), None) => {
                 let operands = vec![x.clone(), ready.weights[0].clone()];
                 let sums = evaluate(&self.graph, node, operands, batch);
-                held(sums.shifted(outputs, ready.bias.clone()), grid)
+                held(sums.shifted(outputs, ready.bias.clone()), quantizer)
             }
         }
     }
@@ -196,7 +200,7 @@ impl Quantized {
 
     fn value(&self, id: calcine_graph::ValueId, values: &[Option<Held>]) -> Held {
         match &values[id.0] {
-            Some(Held::Ints(ints, grid)) => Held::Ints(ints.clone(), *grid),
+            Some(Held::Ints(ints, quantizer)) => Held::Ints(ints.clone(), *quantizer),
             Some(Held::Plain(plain)) => Held::Plain(plain.clone()),
             None => {
                 let float = self.floats.get(&id.0);
@@ -254,14 +258,14 @@ fn summed(
     Some(total.rounded(None))
 }
 
-/// The tensor on its grid, if it has one.
-fn held(tensor: AnyTensor, grid: Option<Quantizer>) -> Held {
-    match grid.filter(|_| tensor.kind() == Kind::Float) {
-        Some(grid) => {
-            let step = f64::from(grid.step);
-            let [low, high] = grid.centred().map(f64::from);
-            let ints = each(tensor, |x| x.div_scalar(step).round().clamp(low, high));
-            Held::Ints(ints, grid)
+/// The tensor on its quantizer, if it has one.
+fn held(tensor: AnyTensor, quantizer: Option<Quantizer>) -> Held {
+    match quantizer.filter(|_| tensor.kind() == ElementKind::Float) {
+        Some(quantizer) => {
+            let scale = f64::from(quantizer.scale);
+            let [low, high] = quantizer.centred().map(f64::from);
+            let ints = each(tensor, |x| x.div_scalar(scale).round().clamp(low, high));
+            Held::Ints(ints, quantizer)
         }
         None => Held::Plain(tensor),
     }
@@ -270,9 +274,9 @@ fn held(tensor: AnyTensor, grid: Option<Quantizer>) -> Held {
 /// The numbers that it stands for.
 fn real(held: &Held) -> AnyTensor {
     match held {
-        Held::Ints(ints, grid) => {
-            let step = f64::from(grid.step);
-            each(ints.clone(), |ints| ints.mul_scalar(step))
+        Held::Ints(ints, quantizer) => {
+            let scale = f64::from(quantizer.scale);
+            each(ints.clone(), |ints| ints.mul_scalar(scale))
         }
         Held::Plain(plain) => plain.clone(),
     }
@@ -281,19 +285,19 @@ fn real(held: &Held) -> AnyTensor {
 /// Each element of a float tensor.
 fn each(tensor: AnyTensor, change: impl FnOnce(Tensor<1>) -> Tensor<1>) -> AnyTensor {
     let shape = tensor.shape();
-    let flat = tensor.flat().expect("what has a grid is float");
+    let flat = tensor.flat().expect("what has a quantizer is float");
     AnyTensor::shaped(change(flat), &shape)
 }
 
 /// Whole numbers of one scale in units of a quantizer's, not rounded yet.
-fn on(ints: AnyTensor, own: Quantizer, grid: Quantizer) -> AnyTensor {
-    times(ints, factor(f64::from(own.step), grid))
+fn on(ints: AnyTensor, own: Quantizer, quantizer: Quantizer) -> AnyTensor {
+    times(ints, factor(f64::from(own.scale), quantizer))
 }
 
 /// `f32(scale / the quantizer's scale)`.
 #[allow(clippy::cast_possible_truncation, reason = "factors are f32")]
-fn factor(scale: f64, grid: Quantizer) -> f32 {
-    (scale / f64::from(grid.step)) as f32
+fn factor(scale: f64, quantizer: Quantizer) -> f32 {
+    (scale / f64::from(quantizer.scale)) as f32
 }
 
 /// Times a factor, in `f32`.
@@ -306,18 +310,18 @@ fn times(ints: AnyTensor, factor: f32) -> AnyTensor {
     clippy::cast_possible_truncation,
     reason = "bounds become integers of a quantizer"
 )]
-fn capped(x: AnyTensor, op: &Op, grid: Quantizer) -> AnyTensor {
+fn capped(x: AnyTensor, op: &Op, quantizer: Quantizer) -> AnyTensor {
     let high = match op {
         Op::Map(Map::Clamp { high, .. }) => *high,
         _ => f64::INFINITY,
     };
-    let high = f64::from(grid.quantize(high as f32) - grid.zero);
+    let high = f64::from(quantizer.quantize(high as f32) - quantizer.zero_point);
     each(x, |x| x.clamp_min(0.0).clamp_max(high))
 }
 
-/// The nearest whole numbers of a grid.
-fn rounded(scaled: AnyTensor, grid: Quantizer) -> AnyTensor {
-    let [low, high] = grid.centred().map(f64::from);
+/// The nearest whole numbers of a quantizer.
+fn rounded(scaled: AnyTensor, quantizer: Quantizer) -> AnyTensor {
+    let [low, high] = quantizer.centred().map(f64::from);
     each(scaled, |scaled| scaled.round().clamp(low, high))
 }
 

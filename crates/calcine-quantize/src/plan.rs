@@ -1,6 +1,6 @@
-//! Which values have a grid, and which nodes do nothing of their own.
+//! Which values have a quantizer, and which nodes do nothing of their own.
 
-use calcine_graph::{Graph, Kind, Map, Node, Op, Padding, Source, ValueId};
+use calcine_graph::{ElementKind, Graph, Map, Node, Op, Padding, Source, ValueId};
 
 use crate::sensitive::sensitivities;
 use crate::settings::ByLayer;
@@ -12,7 +12,7 @@ pub(crate) struct Uses {
     consumers: Vec<Vec<usize>>,
     /// Batch norms whose work is done by the layer before them.
     pub(crate) folded: Vec<bool>,
-    /// Clamps from zero whose upper end is that of the grid before them.
+    /// Clamps from zero whose upper end is that of the quantizer before them.
     pub(crate) clamps: Vec<bool>,
 }
 
@@ -91,8 +91,8 @@ impl Uses {
         last.map_or(id, |user| graph.nodes[user].output)
     }
 
-    /// Whether the node does nothing to a grid but drop negative numbers.
-    pub(crate) fn keeps_grid(&self, index: usize, op: &Op) -> bool {
+    /// Whether the node does nothing to a quantizer but drop negative numbers.
+    pub(crate) fn keeps_quantizer(&self, index: usize, op: &Op) -> bool {
         self.folded[index] || self.clamps[index] || passes(op)
     }
 }
@@ -139,7 +139,7 @@ pub(crate) fn output_axis(op: &Op) -> usize {
     }
 }
 
-/// Whether the node only moves numbers, or drops negative ones: its result has its operand's grid.
+/// Whether the node only moves numbers, or drops negative ones: its result has its operand's quantizer.
 pub(crate) fn passes(op: &Op) -> bool {
     match op {
         Op::MaxPool(_)
@@ -176,14 +176,14 @@ fn saturates(graph: &Graph, id: ValueId, bits: u8) -> Option<f64> {
     bounds?.into_iter().reduce(f64::max)
 }
 
-/// The grid of each value.
-pub(crate) fn grids(
+/// The quantizer of each value.
+pub(crate) fn quantizers(
     graph: &Graph,
     uses: &Uses,
-    seen: &Calibration,
+    calibration: &Calibration,
     settings: &ByLayer<'_>,
 ) -> Result<Vec<Option<Quantizer>>, QuantizeError> {
-    let mut grids: Vec<Option<Quantizer>> = vec![None; graph.values.len()];
+    let mut quantizers: Vec<Option<Quantizer>> = vec![None; graph.values.len()];
     let sensitive = sensitivities(graph);
     let over = |settled: ValueId, name: &str| -> Result<Option<Quantizer>, QuantizeError> {
         if sensitive[settled.0].is_some() {
@@ -196,8 +196,8 @@ pub(crate) fn grids(
         if layer.float.is_some() || of.bits == 0 || of.dynamic {
             return Ok(None);
         }
-        let seen = seen.of_value(settled)?;
-        let finite = [seen.min, seen.max]
+        let statistics = calibration.of_value(settled)?;
+        let finite = [statistics.min, statistics.max]
             .into_iter()
             .find(|end| !end.is_finite());
         if let Some(value) = finite {
@@ -207,29 +207,29 @@ pub(crate) fn grids(
                 value,
             });
         }
-        let range = of.clip.range(seen, of.bits, of.scheme);
+        let range = of.range_estimator.range(statistics, of.bits, of.scheme);
         let bound = bound.unwrap_or(f64::INFINITY);
         let [low, high] = range.map(|end| end.clamp(-bound, bound) * layer.activation_stretch);
-        let grid = Quantizer::over(low, high, of.bits, of.scheme)?;
+        let quantizer = Quantizer::over(low, high, of.bits, of.scheme)?;
         Ok(Some(if of.power_of_two {
-            grid.power_of_two()
+            quantizer.power_of_two()
         } else {
-            grid
+            quantizer
         }))
     };
     for &id in &graph.inputs {
         let input = graph.value(id);
-        if input.kind == Kind::Float {
-            grids[id.0] = over(id, &input.name)?;
+        if input.kind == ElementKind::Float {
+            quantizers[id.0] = over(id, &input.name)?;
         }
     }
     for (index, node) in graph.nodes.iter().enumerate() {
         let output = graph.value(node.output);
-        if output.kind != Kind::Float {
+        if output.kind != ElementKind::Float {
             continue;
         }
-        let given = node.inputs.first().and_then(|id| grids[id.0]);
-        grids[node.output.0] = if given.is_some() && uses.keeps_grid(index, &node.op) {
+        let given = node.inputs.first().and_then(|id| quantizers[id.0]);
+        quantizers[node.output.0] = if given.is_some() && uses.keeps_quantizer(index, &node.op) {
             given
         } else {
             let settled = uses.settled(graph, node.output);
@@ -241,26 +241,28 @@ pub(crate) fn grids(
             }
         };
     }
-    Ok(grids)
+    Ok(quantizers)
 }
 
-/// Of each value with a grid, the value that the grid was made for: what only moves it along shares it.
-pub(crate) fn makers(
+/// Of each value with a quantizer, the value that the quantizer was made for: what only moves it along shares it.
+pub(crate) fn producers(
     graph: &Graph,
     uses: &Uses,
-    grids: &[Option<Quantizer>],
+    quantizers: &[Option<Quantizer>],
 ) -> Vec<Option<ValueId>> {
-    let mut makers = vec![None; graph.values.len()];
+    let mut producers = vec![None; graph.values.len()];
     for &id in &graph.inputs {
-        makers[id.0] = grids[id.0].map(|_| id);
+        producers[id.0] = quantizers[id.0].map(|_| id);
     }
     for (index, node) in graph.nodes.iter().enumerate() {
-        let given = node.inputs.first().and_then(|id| makers[id.0]);
-        let own = grids[node.output.0].map(|_| node.output);
-        makers[node.output.0] = match given {
-            Some(maker) if own.is_some() && uses.keeps_grid(index, &node.op) => Some(maker),
+        let given = node.inputs.first().and_then(|id| producers[id.0]);
+        let own = quantizers[node.output.0].map(|_| node.output);
+        producers[node.output.0] = match given {
+            Some(producer) if own.is_some() && uses.keeps_quantizer(index, &node.op) => {
+                Some(producer)
+            }
             _ => own,
         };
     }
-    makers
+    producers
 }

@@ -12,14 +12,14 @@ use crate::layer::{Bias, Layer};
 use crate::parts::Parts;
 use crate::plan::Uses;
 use crate::report::{Asked, QuantizationReport};
-use crate::{Calibration, QuantizeError, Quantizer, Scheme, Settings};
+use crate::{Calibration, QuantizationSettings, QuantizeError, Quantizer, Scheme};
 
-/// A quantized network: integer weights, and a grid for each value that has one.
+/// A quantized network: integer weights, and a quantizer for each value that has one.
 ///
 /// Its forward pass computes with whole numbers, held in `f32` where that is exact, and so gives bit for bit what
 /// an engine with 8-bit operands and 32-bit sums gives that rounds as it is written here:
 ///
-/// * a convolution, transposed or not, or a linear layer: `q = clamp(round(f32(Σ (x − zero_x)·w + b) · m) + zero)`, with
+/// * a convolution, transposed or not, or a linear layer: `q = clamp(round(f32(Σ (x − zero_x)·w + b) · m) + zero_point)`, with
 ///   `m = f32(f32(scale_x · scale_w) / scale)` for each output, and `b = round(bias / f32(scale_x · scale_w))`; the sum is
 ///   exact;
 /// * an addition: `round(f32(a − zero_a)·f32(scale_a / scale) + f32(b − zero_b)·f32(scale_b / scale))`;
@@ -37,8 +37,8 @@ use crate::{Calibration, QuantizeError, Quantizer, Scheme, Settings};
 #[derive(Debug, Clone)]
 pub struct Quantized {
     pub(crate) graph: Graph,
-    /// Of each value, the grid if it has one.
-    pub(crate) grids: Vec<Option<Quantizer>>,
+    /// Of each value, the quantizer if it has one.
+    pub(crate) quantizers: Vec<Option<Quantizer>>,
     /// By the position of their nodes.
     pub(crate) layers: BTreeMap<usize, Layer>,
     /// Parameters and constants that nodes need in float, by value.
@@ -57,22 +57,22 @@ pub struct IntegerLayer<'a> {
     pub name: &'a str,
     /// Bits of a weight.
     pub bits: u8,
-    /// The weight as `q − zero`: `w = step · (q − zero)`. Laid out as the layer's own, batch norm folded in.
+    /// The weight as `q − zero_point`: `w = scale · (q − zero_point)`. Laid out as the layer's own, batch norm folded in.
     pub weight: &'a [i32],
     /// Its shape.
     pub shape: &'a [usize],
     /// Which axis the outputs are.
     pub output_axis: usize,
-    /// One step, one for each output, or one for each group of an output's row, row by row.
-    pub steps: &'a [f32],
-    /// What stands for zero, of each step, in integers from 0 to `2^bits − 1`; empty if they are symmetric about it.
-    pub zeros: &'a [i32],
-    /// How many columns of an output's row of inputs and places of the kernel share a step; `None`: all.
+    /// One scale, one for each output, or one for each group of an output's row, row by row.
+    pub scales: &'a [f32],
+    /// What stands for zero, of each scale, in integers from 0 to `2^bits − 1`; empty if they are symmetric about it.
+    pub zero_points: &'a [i32],
+    /// How many columns of an output's row of inputs and places of the kernel share a scale; `None`: all.
     pub group: Option<usize>,
-    /// What is added to the sums, in units of input step times weight step; `None` where inputs have no grid, and of an
+    /// What is added to the sums, in units of input scale times weight scale; `None` where inputs have no quantizer, and of an
     /// embedding.
     pub bias: Option<&'a [i32]>,
-    /// Bits and scheme of grids over each batch's own range, for inputs that have none.
+    /// Bits and scheme of quantizers over each batch's own range, for inputs that have none.
     pub dynamic: Option<(u8, Scheme)>,
 }
 
@@ -99,15 +99,15 @@ pub(crate) struct Ready {
 /// leave 32 bits, or the settings go by what layers are fed; with the layer's name.
 pub fn quantize(
     network: &Network,
-    seen: &Calibration,
-    settings: &Settings,
+    calibration: &Calibration,
+    settings: &QuantizationSettings,
 ) -> Result<Quantized, QuantizeError> {
     if settings.weights.needs_batches() {
         return Err(QuantizeError::NoSamples);
     }
     let network = &network.clone().with_stored_weights();
-    let parts = Parts::of(network, seen, settings, &mut |_| Ok(Vec::new()))?;
-    parts.assembled(network, &settings.sums)
+    let parts = Parts::of(network, calibration, settings, &mut |_| Ok(Vec::new()))?;
+    parts.assembled(network, &settings.accumulator)
 }
 
 /// Quantizes a network after training, with batches by which weights are rounded and biases corrected, as the
@@ -117,10 +117,10 @@ pub fn quantize(
 ///
 /// As [`quantize`], and if the settings go by batches and there is none, or one does not fit or has a number that is not
 /// finite.
-pub fn quantize_over<I: Tensors + Clone>(
+pub fn quantize_with_batches<I: Tensors + Clone>(
     network: &Network,
-    seen: &Calibration,
-    settings: &Settings,
+    calibration: &Calibration,
+    settings: &QuantizationSettings,
     batches: &[I],
 ) -> Result<Quantized, QuantizeError> {
     let network = &network.clone().with_stored_weights();
@@ -136,17 +136,17 @@ pub fn quantize_over<I: Tensors + Clone>(
         )?;
         Ok(found.into_iter().map(|found| found.value).collect())
     };
-    let mut parts = Parts::of(network, seen, settings, &mut sample)?;
+    let mut parts = Parts::of(network, calibration, settings, &mut sample)?;
     if settings.weights.reestimate {
-        parts.renorm(network, batches, &settings.sums)?;
+        parts.renorm(network, batches, &settings.accumulator)?;
     }
-    parts.assembled(network, &settings.sums)
+    parts.assembled(network, &settings.accumulator)
 }
 
 impl Quantized {
     pub(crate) fn new(
         graph: Graph,
-        grids: Vec<Option<Quantizer>>,
+        quantizers: Vec<Option<Quantizer>>,
         layers: BTreeMap<usize, Layer>,
         floats: BTreeMap<usize, Float>,
         report: Option<QuantizationReport>,
@@ -159,7 +159,7 @@ impl Quantized {
             let asked = Asked {
                 graph: &graph,
                 uses: &uses,
-                grids: &grids,
+                quantizers: &quantizers,
                 layers: &integers.collect(),
             };
             asked.report()
@@ -167,8 +167,8 @@ impl Quantized {
         let mut ready = BTreeMap::new();
         for (&index, layer) in &layers {
             let node = &graph.nodes[index];
-            let input = grids[node.inputs[0].0];
-            let output = grids[node.output.0];
+            let input = quantizers[node.inputs[0].0];
+            let output = quantizers[node.output.0];
             ready.insert(index, Ready::of(layer, node, input, output, device)?);
         }
         let floats = floats.into_iter();
@@ -182,7 +182,7 @@ impl Quantized {
                 })
                 .collect(),
             graph,
-            grids,
+            quantizers,
             layers,
             ready,
             device: device.clone(),
@@ -207,9 +207,9 @@ impl Quantized {
         &self.device
     }
 
-    /// The grid of what a node gives or an input is, by name; `None` if it has none.
+    /// The quantizer of what a node gives or an input is, by name; `None` if it has none.
     #[must_use]
-    pub fn grid(&self, name: &str) -> Option<Quantizer> {
+    pub fn quantizer(&self, name: &str) -> Option<Quantizer> {
         let node = self
             .graph
             .nodes
@@ -223,7 +223,7 @@ impl Quantized {
                 .copied()
                 .find(|id| self.graph.value(*id).name == name)
         };
-        self.grids[node.or_else(input)?.0]
+        self.quantizers[node.or_else(input)?.0]
     }
 
     /// The layers with integer weights, in running order.
@@ -234,8 +234,8 @@ impl Quantized {
             weight: &layer.ints,
             shape: &layer.shape,
             output_axis: layer.axis,
-            steps: &layer.steps,
-            zeros: &layer.zeros,
+            scales: &layer.scales,
+            zero_points: &layer.zero_points,
             group: layer.group,
             bias: match &layer.bias {
                 Bias::Ints(bias) => Some(bias),
@@ -306,7 +306,7 @@ impl Ready {
                 split: Some(split),
                 bias: numbers(bias),
                 parts: None,
-                factor: numbers((0..outputs).map(|output| layer.step(output)).collect()),
+                factor: numbers((0..outputs).map(|output| layer.scale(output)).collect()),
             });
         };
         let bias = match &layer.bias {
@@ -319,7 +319,7 @@ impl Ready {
             [0, 1].map(|part| numbers(parts.iter().map(|parts| parts[part]).collect()))
         };
         let factors = (0..outputs).map(|channel| {
-            let factor = rescale(input.step * layer.step(channel), output);
+            let factor = rescale(input.scale * layer.scale(channel), output);
             match factor.is_finite() {
                 true => Ok(factor),
                 false => Err(QuantizeError::NotFinite {
@@ -345,5 +345,5 @@ impl Ready {
 /// What sums of products are multiplied with, `f32(scale / the output's scale)`, of sums in units of `scale`, which is the
 /// `f32` product of their operands' scales: as ONNX Runtime has it.
 pub(crate) fn rescale(scale: f32, output: Option<Quantizer>) -> f32 {
-    output.map_or(scale, |grid| scale / grid.step)
+    output.map_or(scale, |quantizer| scale / quantizer.scale)
 }

@@ -5,11 +5,11 @@ mod effect;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use calcine_graph::{Graph, Kind, Node, Op, Reduction, Source, ValueId};
+use calcine_graph::{ElementKind, Graph, Node, Op, Reduction, Source, ValueId};
 use serde::{Serialize, Serializer};
 
 use crate::parts::is_folded_into;
-use crate::plan::{Uses, has_integers, makers};
+use crate::plan::{Uses, has_integers, producers};
 use crate::sensitive::{Sensitivity, sensitivities};
 use crate::settings::ByLayer;
 use crate::{Calibration, FloatType, Quantizer};
@@ -150,7 +150,7 @@ pub struct ClippedRange {
     /// What the quantizer covers.
     pub range: [f64; 2],
     /// From the smallest value to the largest that calibration saw.
-    pub seen: [f64; 2],
+    pub observed: [f64; 2],
     /// The mean square error over the mean square.
     pub lost: f64,
 }
@@ -164,9 +164,9 @@ impl QuantizationReport {
             .without_effect
             .iter()
             .map(|unused| format!("`{}` has no effect: {}", unused.setting, unused.reason));
-        let halves = self.half_precision.iter().map(ToString::to_string);
+        let half_precision = self.half_precision.iter().map(ToString::to_string);
         let clipped = self.clipped.iter().map(ToString::to_string);
-        unused.chain(halves).chain(clipped).collect()
+        unused.chain(half_precision).chain(clipped).collect()
     }
 }
 
@@ -195,7 +195,7 @@ impl fmt::Display for HalfPrecisionLoss {
 
 impl fmt::Display for ClippedRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ([low, high], [min, max]) = (self.range, self.seen);
+        let ([low, high], [min, max]) = (self.range, self.observed);
         write!(
             f,
             "the range of `{}`, {low:.4} to {high:.4} of {min:.4} to {max:.4}, leaves out {:.0} % of its mean square: another range estimator, such as `mse`, leaves out less",
@@ -229,7 +229,7 @@ impl fmt::Display for QuantizationReport {
 pub(crate) struct Asked<'a> {
     pub(crate) graph: &'a Graph,
     pub(crate) uses: &'a Uses,
-    pub(crate) grids: &'a [Option<Quantizer>],
+    pub(crate) quantizers: &'a [Option<Quantizer>],
     /// The layers with integer weights, by the position of their nodes, and whether the ranges of their inputs are dynamic.
     pub(crate) layers: &'a BTreeMap<usize, bool>,
 }
@@ -247,7 +247,7 @@ impl Asked<'_> {
     pub(crate) fn report_on(
         &self,
         by_layer: &ByLayer<'_>,
-        seen: &Calibration,
+        calibration: &Calibration,
     ) -> QuantizationReport {
         let overrides = by_layer.overrides().iter();
         QuantizationReport {
@@ -260,7 +260,7 @@ impl Asked<'_> {
                 .collect(),
             without_effect: self.without_effect(by_layer),
             half_precision: Vec::new(),
-            clipped: self.clipped(by_layer, seen),
+            clipped: self.clipped(by_layer, calibration),
         }
     }
 
@@ -294,7 +294,7 @@ impl Asked<'_> {
         by_layer: Option<&ByLayer<'_>>,
     ) -> Option<FloatReason> {
         let graph = self.graph;
-        if graph.value(node.output).kind != Kind::Float
+        if graph.value(node.output).kind != ElementKind::Float
             || is_folded_into(graph, self.uses, index, |layer| {
                 self.layers.contains_key(&layer)
             })
@@ -303,10 +303,10 @@ impl Asked<'_> {
         }
         if let Some(dynamic) = self.layers.get(&index) {
             let input = node.inputs[0];
-            let exact = node.op == Op::Embedding || *dynamic || self.grids[input.0].is_some();
+            let exact = node.op == Op::Embedding || *dynamic || self.quantizers[input.0].is_some();
             return (!exact).then(|| self.operand(input));
         }
-        if self.grids[node.output.0].is_some() {
+        if self.quantizers[node.output.0].is_some() {
             return self.in_float_between(index, node);
         }
         let settled = self.uses.settled(graph, node.output);
@@ -332,9 +332,9 @@ impl Asked<'_> {
 
     /// Why a node whose result is quantized is computed in float; `None` if it is not.
     fn in_float_between(&self, index: usize, node: &Node) -> Option<FloatReason> {
-        let in_float = |id: &&ValueId| self.grids[id.0].is_none();
+        let in_float = |id: &&ValueId| self.quantizers[id.0].is_none();
         let operands = match &node.op {
-            _ if self.uses.keeps_grid(index, &node.op) => &node.inputs[..1],
+            _ if self.uses.keeps_quantizer(index, &node.op) => &node.inputs[..1],
             op if is_computed_in_integers(op) => &node.inputs[..],
             _ => return Some(FloatReason::Operation),
         };
@@ -342,9 +342,9 @@ impl Asked<'_> {
     }
 
     /// The ranges that leave out much of what calibration saw.
-    fn clipped(&self, by_layer: &ByLayer<'_>, seen: &Calibration) -> Vec<ClippedRange> {
+    fn clipped(&self, by_layer: &ByLayer<'_>, calibration: &Calibration) -> Vec<ClippedRange> {
         let graph = self.graph;
-        let makers = makers(graph, self.uses, self.grids);
+        let producers = producers(graph, self.uses, self.quantizers);
         let inputs = graph
             .inputs
             .iter()
@@ -359,24 +359,27 @@ impl Asked<'_> {
         });
         let mut found = Vec::new();
         for (id, settled, name) in inputs.chain(nodes) {
-            let (Some(grid), true) = (self.grids[id.0], makers[id.0] == Some(id)) else {
+            let (Some(quantizer), true) = (self.quantizers[id.0], producers[id.0] == Some(id))
+            else {
                 continue;
             };
             let value = &*graph.value(settled).name;
-            let Some(own) = seen.values.get(value) else {
+            let Some(own) = calibration.values.get(value) else {
                 continue;
             };
             let activations = by_layer.of(name).activations;
             let whole = Quantizer::over(own.min, own.max, activations.bits, activations.scheme);
             let energy = own.mean.powi(2) + own.deviation.powi(2);
-            let lost = own.error(&grid, 2.0) / energy;
+            let lost = own.error(&quantizer, 2.0) / energy;
             let better = |whole: Quantizer| own.error(&whole, 2.0) / energy < 0.5 * lost;
             if lost > 0.1 && whole.is_ok_and(better) {
-                let [low, high] = grid.centred().map(|end| f64::from(end * grid.step));
+                let [low, high] = quantizer
+                    .centred()
+                    .map(|end| f64::from(end * quantizer.scale));
                 found.push(ClippedRange {
                     name: value.to_owned(),
                     range: [low, high],
-                    seen: [own.min, own.max],
+                    observed: [own.min, own.max],
                     lost,
                 });
             }

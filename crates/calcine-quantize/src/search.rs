@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use calcine_metric::Evaluation;
 use calcine_trace::Network;
 
-use crate::plan::{Uses, grids, has_integers, makers};
+use crate::plan::{Uses, has_integers, producers, quantizers};
 use crate::settings::{ByLayer, own_name};
 use crate::{
-    Calibration, Clip, Override, QuantizeError, Quantized, QuantizedFileError, Rounding, Settings,
-    quantize,
+    Calibration, Override, QuantizationSettings, QuantizeError, Quantized, QuantizedFileError,
+    RangeEstimator, Rounding, quantize,
 };
 
 /// A search that cannot go on.
@@ -64,14 +64,14 @@ type Progress<'a> = dyn FnMut(&TrialProgress) -> ControlFlow<()> + 'a;
 /// ```
 /// use burn::nn::{Linear, LinearConfig};
 /// use burn::tensor::{Device, Tensor};
-/// use calcine_quantize::{Calibration, Evaluation, Quantized, Settings, Trials, lapq};
+/// use calcine_quantize::{Calibration, Evaluation, Quantized, QuantizationSettings, Trials, lapq};
 /// use calcine_trace::trace;
 ///
 /// let device = Device::flex();
 /// let model: Linear = LinearConfig::new(4, 2).init(&device);
 /// let batches = [Tensor::<2>::from_floats([[0.0, 1.0, -1.0, 0.5]], &device)];
 /// let network = trace(&model, batches[0].clone(), |m, x| m.forward(x))?;
-/// let seen = Calibration::of(&network, &batches)?;
+/// let calibration = Calibration::of(&network, &batches)?;
 ///
 /// let expected = model.forward(batches[0].clone());
 /// let score = |quantized: &Quantized| {
@@ -79,10 +79,10 @@ type Progress<'a> = dyn FnMut(&TrialProgress) -> ControlFlow<()> + 'a;
 ///     let loss = (found - expected.clone()).square().mean().into_scalar::<f32>();
 ///     Evaluation::new(loss.into(), 1)
 /// };
-/// let mut settings = Settings::default();
+/// let mut settings = QuantizationSettings::default();
 /// settings.weights.bits = 4;
-/// let found = lapq(&network, &seen, &settings, 1, &mut Trials::new(score))?;
-/// assert!(found.to_toml().contains("clip = \"norm("));
+/// let found = lapq(&network, &calibration, &settings, 1, &mut Trials::new(score))?;
+/// assert!(found.to_toml().contains("range_estimator = \"norm("));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Trials<'a> {
@@ -153,22 +153,18 @@ impl<'a> Trials<'a> {
     pub(crate) fn of(
         &mut self,
         network: &Network,
-        seen: &Calibration,
-        settings: &Settings,
+        calibration: &Calibration,
+        settings: &QuantizationSettings,
     ) -> Result<Evaluation, SearchError> {
-        let calibration = serde_json::to_vec(seen).expect("a calibration is plain data");
-        let print = [
-            settings.to_toml().as_bytes(),
-            self.about.as_bytes(),
-            &calibration,
-        ]
-        .into_iter()
-        .fold(0, crc32c::crc32c_append);
+        let json = serde_json::to_vec(calibration).expect("a calibration is plain data");
+        let print = [settings.to_toml().as_bytes(), self.about.as_bytes(), &json]
+            .into_iter()
+            .fold(0, crc32c::crc32c_append);
         let known = self.known.get(self.done).filter(|known| known.0 == print);
         let score = match known {
             Some((_, score)) => score.clone(),
             None => {
-                let score = (self.score)(&quantize(network, seen, settings)?);
+                let score = (self.score)(&quantize(network, calibration, settings)?);
                 // What was tried after other settings says nothing from here on.
                 self.known.truncate(self.done);
                 self.known.push((print, score.clone()));
@@ -216,18 +212,18 @@ enum Part {
     Activations,
 }
 
-/// Every grid of the network, in running order.
+/// Every quantizer of the network, in running order.
 fn parts(
     network: &Network,
-    seen: &Calibration,
-    settings: &Settings,
+    calibration: &Calibration,
+    settings: &QuantizationSettings,
 ) -> Result<Vec<(String, Part)>, QuantizeError> {
     let graph = network.graph();
     let uses = Uses::of(graph);
     let by_layer = ByLayer::new(settings, graph)?;
-    let grids = grids(graph, &uses, seen, &by_layer)?;
-    let makers = makers(graph, &uses, &grids);
-    let inputs = graph.inputs.iter().filter(|id| grids[id.0].is_some());
+    let quantizers = quantizers(graph, &uses, calibration, &by_layer)?;
+    let producers = producers(graph, &uses, &quantizers);
+    let inputs = graph.inputs.iter().filter(|id| quantizers[id.0].is_some());
     let mut parts: Vec<(String, Part)> = inputs
         .map(|id| (graph.value(*id).name.clone(), Part::Activations))
         .collect();
@@ -235,7 +231,7 @@ fn parts(
         if has_integers(graph, node) && by_layer.of(&node.name).float.is_none() {
             parts.push((own_name(graph, node).to_owned(), Part::Weights));
         }
-        if makers[node.output.0] == Some(node.output) {
+        if producers[node.output.0] == Some(node.output) {
             parts.push((own_name(graph, node).to_owned(), Part::Activations));
         }
     }
@@ -243,7 +239,11 @@ fn parts(
 }
 
 /// The settings with a part stretched.
-fn stretched(settings: &Settings, (name, part): &(String, Part), by: f64) -> Settings {
+fn stretched(
+    settings: &QuantizationSettings,
+    (name, part): &(String, Part),
+    by: f64,
+) -> QuantizationSettings {
     let mut settings = settings.clone();
     let own = own(&mut settings, name);
     match part {
@@ -254,7 +254,7 @@ fn stretched(settings: &Settings, (name, part): &(String, Part), by: f64) -> Set
 }
 
 /// The override of this very name that no glob behind it can overwrite, or a new one behind the others.
-fn own<'a>(settings: &'a mut Settings, name: &str) -> &'a mut Override {
+fn own<'a>(settings: &'a mut QuantizationSettings, name: &str) -> &'a mut Override {
     let layers = &mut settings.layers;
     let is_glob = |layer: &Override| layer.name.contains(['*', '?', '[', '{', '\\']);
     let begin = layers.iter().rposition(is_glob).map_or(0, |glob| glob + 1);
@@ -272,13 +272,13 @@ fn own<'a>(settings: &'a mut Settings, name: &str) -> &'a mut Override {
 /// The powers that LAPQ begins with.
 const POWERS: [f64; 5] = [2.0, 2.5, 3.0, 3.5, 4.0];
 
-/// Stretches that are tried of each grid, beside the one that it has.
+/// Stretches that are tried of each quantizer, beside the one that it has.
 const STRETCHES: [f64; 2] = [0.85, 1.15];
 
 /// Ranges that together lose least (LAPQ; Nahshan et al., 2021), as settings.
 ///
-/// First all grids go by one norm of their errors, `norm(p)`; of five p and the lowest point of the parabola through the
-/// best the best is kept. Then grid after grid is made narrower and wider, and as the parabola through the three losses
+/// First all quantizers go by one norm of their errors, `norm(p)`; of five p and the lowest point of the parabola through the
+/// best the best is kept. Then quantizer after quantizer is made narrower and wider, and as the parabola through the three losses
 /// says, for so many `rounds` (Powell's method, along its first directions). Weights are rounded to the nearest
 /// throughout; the rounding that the settings ask for is theirs again afterwards.
 ///
@@ -287,29 +287,29 @@ const STRETCHES: [f64; 2] = [0.85, 1.15];
 /// If the network cannot be quantized so, the file of trials cannot be written, or the search was stopped.
 pub fn lapq(
     network: &Network,
-    seen: &Calibration,
-    settings: &Settings,
+    calibration: &Calibration,
+    settings: &QuantizationSettings,
     rounds: usize,
     trials: &mut Trials<'_>,
-) -> Result<Settings, SearchError> {
+) -> Result<QuantizationSettings, SearchError> {
     settings.check().map_err(QuantizeError::from)?;
     let network = &network.clone().with_stored_weights();
     let mut best = nearest(settings);
     let mut loss = f64::INFINITY;
-    // Which grids there are does not depend on their ranges. Each is tried narrower, wider, and between.
-    let parts = parts(network, seen, &best)?;
+    // Which quantizers there are does not depend on their ranges. Each is tried narrower, wider, and between.
+    let parts = parts(network, calibration, &best)?;
     trials.expect(POWERS.len() + 1 + rounds * parts.len() * (STRETCHES.len() + 1));
     let by_norm = |p: f64| {
         let mut settings = nearest(settings);
-        settings.weights.clip = Clip::Norm(p);
-        settings.activations.clip = Clip::Norm(p);
+        settings.weights.range_estimator = RangeEstimator::Norm(p);
+        settings.activations.range_estimator = RangeEstimator::Norm(p);
         settings
     };
     let mut losses = Vec::new();
     let mut powers = POWERS.to_vec();
     while let Some(p) = powers.get(losses.len()).copied() {
         let settings = by_norm(p);
-        let found = trials.of(network, seen, &settings)?.loss;
+        let found = trials.of(network, calibration, &settings)?.loss;
         losses.push(found);
         if found < loss {
             (best, loss) = (settings, found);
@@ -328,7 +328,7 @@ pub fn lapq(
         while !next.is_empty() {
             let by = next.remove(0);
             let candidate = stretched(&best, part, by);
-            let found = trials.of(network, seen, &candidate)?.loss;
+            let found = trials.of(network, calibration, &candidate)?.loss;
             points.push((by, found));
             if let [a, b, c] = points[..] {
                 next.extend(vertex([b, a, c]).filter(|by| (0.5 * now..=1.5 * now).contains(by)));
@@ -344,39 +344,39 @@ pub fn lapq(
     Ok(best)
 }
 
-/// Of each grid, in running order, the way to clip that loses least with those chosen before, as settings.
+/// Of each quantizer, in running order, the range estimator that loses least with those chosen before, as settings.
 ///
 /// # Errors
 ///
 /// As [`lapq`].
 pub fn greedy(
     network: &Network,
-    seen: &Calibration,
-    settings: &Settings,
-    clips: &[Clip],
+    calibration: &Calibration,
+    settings: &QuantizationSettings,
+    range_estimators: &[RangeEstimator],
     trials: &mut Trials<'_>,
-) -> Result<Settings, SearchError> {
+) -> Result<QuantizationSettings, SearchError> {
     settings.check().map_err(QuantizeError::from)?;
     let mut every = settings.clone();
-    for &clip in clips {
-        every.weights.clip = clip;
+    for &range_estimator in range_estimators {
+        every.weights.range_estimator = range_estimator;
         every.check().map_err(QuantizeError::from)?;
     }
     let network = &network.clone().with_stored_weights();
     let mut best = nearest(settings);
-    let parts = parts(network, seen, &best)?;
-    trials.expect(1 + parts.len() * clips.len());
-    let mut loss = trials.of(network, seen, &best)?.loss;
+    let parts = parts(network, calibration, &best)?;
+    trials.expect(1 + parts.len() * range_estimators.len());
+    let mut loss = trials.of(network, calibration, &best)?.loss;
     for (name, part) in parts {
         let mut kept = best.clone();
-        for &clip in clips {
+        for &range_estimator in range_estimators {
             let mut candidate = best.clone();
             let own = own(&mut candidate, &name);
             match part {
-                Part::Weights => own.weight_clip = Some(clip),
-                Part::Activations => own.activation_clip = Some(clip),
+                Part::Weights => own.weight_range_estimator = Some(range_estimator),
+                Part::Activations => own.activation_range_estimator = Some(range_estimator),
             }
-            let found = trials.of(network, seen, &candidate)?.loss;
+            let found = trials.of(network, calibration, &candidate)?.loss;
             if found < loss {
                 (kept, loss) = (candidate, found);
             }
@@ -389,7 +389,7 @@ pub fn greedy(
 }
 
 /// Without what takes samples.
-pub(crate) fn nearest(settings: &Settings) -> Settings {
+pub(crate) fn nearest(settings: &QuantizationSettings) -> QuantizationSettings {
     let mut settings = settings.clone();
     settings.weights.rounding = Rounding::Nearest;
     settings.weights.correct_bias = false;
@@ -397,7 +397,7 @@ pub(crate) fn nearest(settings: &Settings) -> Settings {
 }
 
 /// How far a part is stretched already.
-fn stretch(settings: &Settings, (name, part): &(String, Part)) -> f64 {
+fn stretch(settings: &QuantizationSettings, (name, part): &(String, Part)) -> f64 {
     let own = settings.layers.iter().rev();
     let mut own = own.filter(|layer| layer.name == *name);
     let stretch = own.find_map(|own| match part {

@@ -1,7 +1,7 @@
 //! Values that must not be rounded to few integers: what divisions, roots, logarithms, powers and exponentials are made
 //! of, norms that are spelled with them, and masks before a softmax.
 
-use calcine_graph::{Arithmetic, Graph, Kind, Map, Node, Op, Reduction, Source, ValueId};
+use calcine_graph::{Arithmetic, ElementKind, Graph, Map, Node, Op, Reduction, Source, ValueId};
 
 use crate::plan::has_weights;
 
@@ -62,7 +62,7 @@ struct Search<'a> {
     /// Nodes that compute in float whatever their operands are.
     region: Vec<bool>,
     /// Walks that were here.
-    seen: Vec<Vec<Walk>>,
+    visited: Vec<Vec<Walk>>,
     /// What a region is fed: in float, if nothing else reads it.
     fed: Vec<ValueId>,
 }
@@ -88,7 +88,7 @@ impl<'a> Search<'a> {
             fixed,
             reasons: vec![None; graph.values.len()],
             region: vec![false; graph.nodes.len()],
-            seen: vec![Vec::new(); graph.values.len()],
+            visited: vec![Vec::new(); graph.values.len()],
             fed: Vec::new(),
         }
     }
@@ -106,7 +106,7 @@ impl<'a> Search<'a> {
     }
 
     fn is_float(&self, id: ValueId) -> bool {
-        self.graph.value(id).kind == Kind::Float && !self.fixed[id.0]
+        self.graph.value(id).kind == ElementKind::Float && !self.fixed[id.0]
     }
 
     /// What a node divides by, or else takes in a way that errors grow.
@@ -160,12 +160,13 @@ impl<'a> Search<'a> {
 
     /// Follows what makes a value, and keeps it in float.
     fn walk(&mut self, id: ValueId, walk: Walk) {
-        let before =
-            |seen: &Walk| (!seen.guarded || walk.guarded) && (!seen.crossed || walk.crossed);
-        if !self.is_float(id) || self.seen[id.0].iter().any(before) {
+        let before = |visited: &Walk| {
+            (!visited.guarded || walk.guarded) && (!visited.crossed || walk.crossed)
+        };
+        if !self.is_float(id) || self.visited[id.0].iter().any(before) {
             return;
         }
-        self.seen[id.0].push(walk);
+        self.visited[id.0].push(walk);
         let graph = self.graph;
         let open = !(walk.guarded && walk.crossed);
         let Some((index, operands)) = self.passes(id, walk) else {
@@ -390,7 +391,7 @@ impl<'a> Search<'a> {
             let id = node.output;
             let users = &self.users[id.0];
             let read = !users.is_empty() && users.iter().all(|user| in_float[*user]);
-            if !read || !self.fixed[id.0] || self.graph.value(id).kind != Kind::Float {
+            if !read || !self.fixed[id.0] || self.graph.value(id).kind != ElementKind::Float {
                 continue;
             }
             let mut results = users.iter().map(|user| self.graph.nodes[*user].output);

@@ -8,43 +8,43 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::by_layer::{ByLayer, LayerSettings, own_name, widened};
 pub use self::check::SettingError;
 pub(crate) use self::check::check_method;
-use crate::{Clip, FloatType, Scheme};
+use crate::{FloatType, RangeEstimator, Scheme};
 
 /// The version of a settings file.
 const FORMAT: u32 = 1;
 
-/// How a network is quantized. The default is 8 bits throughout: weights symmetric, a grid for each output;
-/// activations affine, a grid for each tensor.
+/// How a network is quantized. The default is 8 bits throughout: weights symmetric, a quantizer for each output;
+/// activations affine, a quantizer for each tensor.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
+pub struct QuantizationSettings {
     /// What is done to the network before it is calibrated.
     pub prepare: Preparation,
     /// What weights become.
     pub weights: WeightSettings,
     /// What activations become.
     pub activations: ActivationSettings,
-    /// What sums and biases may need.
-    pub sums: SumSettings,
+    /// The widths of accumulators and biases.
+    pub accumulator: AccumulatorSettings,
     /// The first and the last layer with weights, if they are treated otherwise.
-    pub ends: Option<EndSettings>,
+    pub first_last: Option<FirstLastSettings>,
     /// Layers that are treated otherwise. Of several that match, each key is the last one's that has it, and where none has it,
-    /// that of `ends`, or of all layers.
+    /// that of `first_last`, or of all layers.
     #[serde(rename = "layer")]
     pub layers: Vec<Override>,
 }
 
-/// The integers that products are added up in. A layer that could leave them is an error, with its name.
+/// The integers in which products are accumulated. A layer whose sums could overflow them is an error, with its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct SumSettings {
-    /// Bits of a sum, sign included: 8 to 32.
+pub struct AccumulatorSettings {
+    /// Bits of an accumulator, sign included: 8 to 32.
     pub bits: u8,
     /// Bits of a bias: 8 to 32.
     pub bias_bits: u8,
 }
 
-impl Default for SumSettings {
+impl Default for AccumulatorSettings {
     fn default() -> Self {
         Self {
             bits: 32,
@@ -57,7 +57,7 @@ impl Default for SumSettings {
 /// such a layer changes the keys that it has, and no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct EndSettings {
+pub struct FirstLastSettings {
     /// Keeps them in float, the network's inputs too, and their parameters as numbers of this type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub float: Option<FloatType>,
@@ -80,27 +80,27 @@ pub struct Preparation {
     pub smooth: Option<f64>,
 }
 
-/// The grids of weights.
+/// The quantizers of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WeightSettings {
     /// Bits of an integer: 2 to 16, or 1 to 16 if affine.
     pub bits: u8,
-    /// How a range becomes a grid: `Affine` loses nothing on weights that are of one sign, or reach further to one side, and
-    /// has a zero point for each step.
+    /// How a range becomes a quantizer: `Affine` loses nothing on weights that are of one sign, or reach further to one side, and
+    /// has a zero point for each scale.
     pub scheme: Scheme,
-    /// Whether each output has a step of its own; of an embedding, each row.
+    /// Whether each output has a scale of its own; of an embedding, each row.
     pub per_channel: bool,
-    /// Columns that share a step: the row of an output's weights, all inputs and places of the kernel, is cut into groups
+    /// Columns that share a scale: the row of an output's weights, all inputs and places of the kernel, is cut into groups
     /// of so many, the last being what is left. Takes `per_channel`, and activations in float (`bits = 0`). `None`: all of
     /// a row share it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<usize>,
-    /// What a grid covers. What needs samples to average over goes by all weights at once.
-    pub clip: Clip,
-    /// Whether steps are powers of two.
+    /// What a quantizer covers. What needs samples to average over goes by all weights at once.
+    pub range_estimator: RangeEstimator,
+    /// Whether scales are powers of two.
     pub power_of_two: bool,
-    /// How weights get to their grid.
+    /// How weights get to their quantizers.
     pub rounding: Rounding,
     /// Whether biases make up for what rounding does to the mean of a layer's sums (Nagel et al., 2019); those of transposed
     /// convolutions do not.
@@ -110,7 +110,7 @@ pub struct WeightSettings {
     pub reestimate: bool,
 }
 
-/// How weights get to their grid. Those of transposed convolutions and embeddings go to the nearest integers whatever it
+/// How weights get to their quantizers. Those of transposed convolutions and embeddings go to the nearest integers whatever it
 /// says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -138,25 +138,25 @@ impl WeightSettings {
     }
 }
 
-/// The grids of activations.
+/// The quantizers of activations.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ActivationSettings {
     /// Bits of an integer, 1 to 16; 0 leaves activations as they are, and quantizes weights alone.
     pub bits: u8,
-    /// How a range becomes a grid.
+    /// How a range becomes a quantizer.
     pub scheme: Scheme,
-    /// What a grid covers.
-    pub clip: Clip,
-    /// Whether steps are powers of two.
+    /// What a quantizer covers.
+    pub range_estimator: RangeEstimator,
+    /// Whether scales are powers of two.
     pub power_of_two: bool,
-    /// Whether grids go by each batch's own range, found as it runs: what layers with integer weights are fed is quantized,
+    /// Whether quantizers go by each batch's own range, found as it runs: what layers with integer weights are fed is quantized,
     /// all else is in float, and calibration is not asked.
     pub dynamic: bool,
 }
 
 /// What is other for some layers: the keys that it has. Those that it has not are those of an earlier override of the same
-/// layer, of the ends, or of all layers.
+/// layer, of `first_last`, or of all layers.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Override {
@@ -178,16 +178,16 @@ pub struct Override {
     /// Bits of what it gives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation_bits: Option<u8>,
-    /// What the grids of its weights cover.
+    /// What the quantizers of its weights cover.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub weight_clip: Option<Clip>,
-    /// What the grid of its result covers.
+    pub weight_range_estimator: Option<RangeEstimator>,
+    /// What the quantizer of its result covers.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub activation_clip: Option<Clip>,
-    /// How many times as wide the grids of its weights are as that; above 0.
+    pub activation_range_estimator: Option<RangeEstimator>,
+    /// How many times as wide the quantizers of its weights are as that; above 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_stretch: Option<f64>,
-    /// How many times as wide the grid of its result is; above 0.
+    /// How many times as wide the quantizer of its result is; above 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation_stretch: Option<f64>,
 }
@@ -195,7 +195,7 @@ pub struct Override {
 /// A file of settings that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum SettingsError {
+pub enum SettingsFileError {
     /// The file system refused.
     #[error("{}: {source}", file.display())]
     Io {
@@ -226,9 +226,9 @@ struct SettingsFile {
     #[serde(default)]
     activations: ActivationSettings,
     #[serde(default, skip_serializing_if = "is_default")]
-    sums: SumSettings,
+    accumulator: AccumulatorSettings,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ends: Option<EndSettings>,
+    first_last: Option<FirstLastSettings>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     layer: Vec<Override>,
 }
@@ -238,19 +238,19 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-impl Settings {
-    /// Reads a TOML file: `format = 1`, `[prepare]`, `[weights]`, `[activations]`, `[sums]`, `[ends]`, and a `[[layer]]` for each override.
+impl QuantizationSettings {
+    /// Reads a TOML file: `format = 1`, `[prepare]`, `[weights]`, `[activations]`, `[accumulator]`, `[first_last]`, and a `[[layer]]` for each override.
     ///
     /// # Errors
     ///
     /// If it cannot be read, has keys that there are not, or values that are none; with line and column.
-    pub fn from_file(file: impl AsRef<Path>) -> Result<Self, SettingsError> {
+    pub fn from_file(file: impl AsRef<Path>) -> Result<Self, SettingsFileError> {
         let file = file.as_ref();
-        let text = std::fs::read_to_string(file).map_err(|source| SettingsError::Io {
+        let text = std::fs::read_to_string(file).map_err(|source| SettingsFileError::Io {
             file: file.to_path_buf(),
             source,
         })?;
-        Self::parse(&text).map_err(|reason| SettingsError::Malformed {
+        Self::parse(&text).map_err(|reason| SettingsFileError::Malformed {
             file: file.to_path_buf(),
             reason,
         })
@@ -273,8 +273,8 @@ impl Settings {
             prepare: file.prepare,
             weights: file.weights,
             activations: file.activations,
-            sums: file.sums,
-            ends: file.ends,
+            accumulator: file.accumulator,
+            first_last: file.first_last,
             layers: file.layer,
         };
         settings
@@ -291,8 +291,8 @@ impl Settings {
             prepare: self.prepare,
             weights: self.weights,
             activations: self.activations,
-            sums: self.sums,
-            ends: self.ends,
+            accumulator: self.accumulator,
+            first_last: self.first_last,
             layer: self.layers.clone(),
         };
         toml::to_string(&file).expect("settings are plain data")
@@ -306,7 +306,7 @@ impl Default for WeightSettings {
             scheme: Scheme::Symmetric,
             per_channel: true,
             group: None,
-            clip: Clip::MinMax,
+            range_estimator: RangeEstimator::MinMax,
             power_of_two: false,
             rounding: Rounding::Nearest,
             correct_bias: false,
@@ -320,7 +320,7 @@ impl Default for ActivationSettings {
         Self {
             bits: 8,
             scheme: Scheme::Affine,
-            clip: Clip::MinMax,
+            range_estimator: RangeEstimator::MinMax,
             power_of_two: false,
             dynamic: false,
         }

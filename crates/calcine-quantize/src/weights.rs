@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use calcine_params::{Edit, Inventory, Parameter, view};
 use calcine_quant::fake_quantize_rows;
 
-/// Weight-only quantization-aware training, for any module: the module with weights on symmetric grids over their largest
+/// Weight-only quantization-aware training, for any module: the module with weights on symmetric quantizers over their largest
 /// magnitude, one for each output or one for all, for one forward pass.
 ///
 /// Run the pass on what this returns, and collect gradients and step the optimizer with the module itself: gradients pass
@@ -21,16 +21,16 @@ use calcine_quant::fake_quantize_rows;
 /// use burn::nn::{Linear, LinearConfig};
 /// use burn::tensor::{Device, Tensor};
 /// use calcine_params::Role;
-/// use calcine_quantize::weights_on_grids;
+/// use calcine_quantize::fake_quantize_weights;
 ///
 /// let device = Device::flex();
 /// let model: Linear = LinearConfig::new(4, 2).init(&device);
-/// let on_grids = weights_on_grids(&model, 3, true, |parameter| parameter.role == Role::Weight);
-/// let y = on_grids.forward(Tensor::<2>::ones([1, 4], &device));
+/// let fake_quantized = fake_quantize_weights(&model, 3, true, |parameter| parameter.role == Role::Weight);
+/// let y = fake_quantized.forward(Tensor::<2>::ones([1, 4], &device));
 /// # assert_eq!(y.dims(), [1, 2]);
 /// ```
 #[must_use]
-pub fn weights_on_grids<M: Module>(
+pub fn fake_quantize_weights<M: Module>(
     model: &M,
     bits: u8,
     per_channel: bool,
@@ -46,31 +46,31 @@ pub fn weights_on_grids<M: Module>(
     });
     view(
         model,
-        &mut OnGrids {
+        &mut FakeQuantize {
             bits,
             axes: axes.collect(),
         },
     )
 }
 
-struct OnGrids {
+struct FakeQuantize {
     bits: u8,
-    /// The axis of the outputs, of weights with a step for each.
+    /// The axis of the outputs, of weights with a scale for each.
     axes: BTreeMap<ParamId, Option<usize>>,
 }
 
-impl Edit for OnGrids {
+impl Edit for FakeQuantize {
     fn wants(&self, id: ParamId) -> bool {
         self.axes.contains_key(&id)
     }
 
     fn edit<const D: usize>(&mut self, id: ParamId, value: Tensor<D>) -> Tensor<D> {
-        on_grids(value, self.axes.get(&id).copied().flatten(), self.bits)
+        fake_quantized(value, self.axes.get(&id).copied().flatten(), self.bits)
     }
 }
 
-/// A weight on grids over the largest magnitude along an axis, or of all.
-pub(crate) fn on_grids<const D: usize>(
+/// A weight on quantizers over the largest magnitude along an axis, or of all.
+pub(crate) fn fake_quantized<const D: usize>(
     weight: Tensor<D>,
     axis: Option<usize>,
     bits: u8,
@@ -79,6 +79,6 @@ pub(crate) fn on_grids<const D: usize>(
     let first = weight.swap_dims(0, axis.unwrap_or(0));
     let shape = first.dims();
     let rows = first.reshape([units, shape.iter().product::<usize>() / units]);
-    let on_grid = fake_quantize_rows(rows, bits).reshape(shape);
-    on_grid.swap_dims(0, axis.unwrap_or(0))
+    let fake_quantized = fake_quantize_rows(rows, bits).reshape(shape);
+    fake_quantized.swap_dims(0, axis.unwrap_or(0))
 }

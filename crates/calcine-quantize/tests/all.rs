@@ -7,7 +7,6 @@
 )]
 
 mod arithmetic;
-mod aware;
 mod computed;
 mod engine;
 mod errors;
@@ -19,6 +18,7 @@ mod golden_ops;
 mod layers;
 mod models;
 mod preparing;
+mod qat;
 mod ranges;
 mod reports;
 mod searching;

@@ -10,7 +10,8 @@ use burn::nn::{
 use burn::tensor::activation::relu;
 use burn::tensor::{Tensor, TensorData};
 use calcine_quantize::{
-    AwareNetwork, Calibration, Method, Override, Quantized, Quantizer, Scheme, Settings, quantize,
+    Calibration, Method, Override, QatNetwork, QuantizationSettings, Quantized, Quantizer, Scheme,
+    quantize,
 };
 use calcine_testkit::{device, each, numbers, values};
 use calcine_trace::{AnyTensor, Network, trace};
@@ -47,20 +48,24 @@ fn linear(weight: Tensor<2>, bias: &[f32]) -> Linear {
     }
 }
 
-fn quantized<const D: usize>(network: &Network, x: &Tensor<D>, settings: &Settings) -> Quantized {
-    let seen = Calibration::of(network, std::slice::from_ref(x)).unwrap();
-    quantize(network, &seen, settings).unwrap()
+fn quantized<const D: usize>(
+    network: &Network,
+    x: &Tensor<D>,
+    settings: &QuantizationSettings,
+) -> Quantized {
+    let calibration = Calibration::of(network, std::slice::from_ref(x)).unwrap();
+    quantize(network, &calibration, settings).unwrap()
 }
 
 /// What a node gives.
 fn given(network: &Quantized, x: impl Into<AnyTensor>, name: &str) -> Vec<f32> {
     let mut found = Vec::new();
-    let mut watch = |node: &calcine_graph::Node, result: AnyTensor| {
+    let mut observe = |node: &calcine_graph::Node, result: AnyTensor| {
         if node.name == name {
             found = read(result);
         }
     };
-    network.run(vec![x.into()], &mut watch).unwrap();
+    network.run(vec![x.into()], &mut observe).unwrap();
     found
 }
 
@@ -86,17 +91,19 @@ fn sums_of_wide_integers_are_exact() {
         let x: Tensor<4> = numbers([2, inputs * groups, 6, 6]) * 0.5 + 0.5;
         let forward = |m: &Conv2d, x: Tensor<4>| relu(m.forward(x)).swap_dims(2, 3);
         let network = trace(&model, x.clone(), forward).unwrap();
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.weights.bits = *weights;
         settings.activations.bits = *activations;
         let quantized = quantized(&network, &x, &settings);
         let graph = quantized.graph();
-        let own = quantized.grid(&graph.value(graph.inputs[0]).name).unwrap();
+        let own = quantized
+            .quantizer(&graph.value(graph.inputs[0]).name)
+            .unwrap();
         let layer = quantized.layers().next().unwrap();
-        let out = quantized.grid(layer.name).unwrap();
+        let out = quantized.quantizer(layer.name).unwrap();
         let ints: Vec<i64> = read(x.clone())
             .iter()
-            .map(|x| i64::from(own.quantize(*x) - own.zero))
+            .map(|x| i64::from(own.quantize(*x) - own.zero_point))
             .collect();
         let per_group = outputs / groups;
         let (mut expected, mut largest) = (Vec::new(), 0);
@@ -115,8 +122,9 @@ fn sums_of_wide_integers_are_exact() {
                 }
             }
             largest = largest.max(sum.abs());
-            let m = own.step * layer.steps[output] / out.step;
-            let q = ((sum as f32 * m).round_ties_even() as i32 + out.zero).clamp(out.low, out.high);
+            let m = own.scale * layer.scales[output] / out.scale;
+            let q = ((sum as f32 * m).round_ties_even() as i32 + out.zero_point)
+                .clamp(out.low, out.high);
             expected.push(out.dequantize(q));
         }
         assert!(largest > 1 << 24, "{largest} is small");
@@ -129,7 +137,7 @@ fn sums_of_wide_integers_are_exact() {
 #[test]
 fn products_and_means_of_wide_integers_are_exact() {
     each([8, 12, 14, 15, 16], |bits| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.activations.bits = *bits;
         // Near the largest integer, so that products and sums are large.
         let x: Tensor<4> = numbers([40, 3, 15, 15]) * 0.05 + 0.95;
@@ -137,17 +145,17 @@ fn products_and_means_of_wide_integers_are_exact() {
         let forward = |_: &Relu, x: Tensor<4>| pool.forward(x).swap_dims(2, 3);
         let network = trace(&Relu::new(), x.clone(), forward).unwrap();
         let pooled = quantized(&network, &x, &settings);
-        let own = pooled.grid("input").unwrap();
+        let own = pooled.quantizer("input").unwrap();
         let name = network.graph().nodes[0].name.clone();
-        let out = pooled.grid(&name).unwrap();
+        let out = pooled.quantizer(&name).unwrap();
         let ints: Vec<i64> = read(x.clone())
             .iter()
-            .map(|x| i64::from(own.quantize(*x) - own.zero))
+            .map(|x| i64::from(own.quantize(*x) - own.zero_point))
             .collect();
-        let m = (f64::from(own.step) / 225.0 / f64::from(out.step)) as f32;
+        let m = (f64::from(own.scale) / 225.0 / f64::from(out.scale)) as f32;
         let expected = ints.chunks(225).map(|window| {
             let sum: i64 = window.iter().sum();
-            let q = (sum as f32 * m).round_ties_even() as i32 + out.zero;
+            let q = (sum as f32 * m).round_ties_even() as i32 + out.zero_point;
             out.dequantize(q.clamp(out.low, out.high))
         });
         let expected: Vec<f32> = expected.collect();
@@ -161,10 +169,10 @@ fn products_and_means_of_wide_integers_are_exact() {
         let network = trace(&Relu::new(), x.clone(), forward).unwrap();
         let squared = quantized(&network, &x, &settings);
         let name = network.graph().nodes[0].name.clone();
-        let out = squared.grid(&name).unwrap();
-        let m = own.step * own.step / out.step;
+        let out = squared.quantizer(&name).unwrap();
+        let m = own.scale * own.scale / out.scale;
         let expected = ints.iter().map(|x| {
-            let q = ((x * x) as f32 * m).round_ties_even() as i32 + out.zero;
+            let q = ((x * x) as f32 * m).round_ties_even() as i32 + out.zero_point;
             out.dequantize(q.clamp(out.low, out.high))
         });
         let expected: Vec<f32> = expected.collect();
@@ -203,7 +211,7 @@ fn clamps_keep_their_upper_end_on_any_range() {
                 (true, 1.9),
                 (false, 0.6),
             ] {
-                let mut settings = Settings::default();
+                let mut settings = QuantizationSettings::default();
                 settings.activations.power_of_two = power_of_two;
                 settings.activations.bits = bits;
                 settings.layers.push(Override {
@@ -213,13 +221,13 @@ fn clamps_keep_their_upper_end_on_any_range() {
                 });
                 let quantized = quantized(&network, &x, &settings);
                 let last = network.graph().nodes.iter().rev().nth(1).unwrap();
-                let grid: Quantizer = quantized.grid(&last.name).unwrap();
+                let quantizer: Quantizer = quantized.quantizer(&last.name).unwrap();
                 let found = given(&quantized, x.clone() * 2.0, &last.name);
-                let top = grid.dequantize(grid.quantize(*cap));
+                let top = quantizer.dequantize(quantizer.quantize(*cap));
                 let largest = found.iter().fold(0.0_f32, |largest, x| largest.max(*x));
                 assert_eq!(
                     largest, top,
-                    "{bits} bits, {power_of_two}, {stretch}: {grid:?}"
+                    "{bits} bits, {power_of_two}, {stretch}: {quantizer:?}"
                 );
             }
         }
@@ -264,7 +272,7 @@ fn a_nearly_dead_filter_is_its_bias() {
             for scale in [1.0, 1e-4, 1e4] {
                 let x: Tensor<4> = numbers([4, 3, 8, 8]) * 30.0;
                 let network = nearly_dead(gamma, scale);
-                let mut settings = Settings::default();
+                let mut settings = QuantizationSettings::default();
                 settings.weights.per_channel = per_channel;
                 settings.weights.power_of_two = power_of_two;
                 let quantized = quantized(&network, &x, &settings);
@@ -303,7 +311,7 @@ fn rows_of_nothing_leave_the_bias() {
                 let model = linear(weight, &[bias, 0.25]);
                 let x: Tensor<2> = numbers([6, 2]);
                 let network = trace(&model, x.clone(), |m: &Linear, x| m.forward(x)).unwrap();
-                let mut settings = Settings::default();
+                let mut settings = QuantizationSettings::default();
                 settings.weights.bits = bits[0];
                 settings.weights.scheme = scheme;
                 settings.activations.bits = bits[1];
@@ -319,7 +327,7 @@ fn rows_of_nothing_leave_the_bias() {
             }
         }
     }
-    let seen_of = |network: &Network, x: &Tensor<4>| {
+    let calibrated = |network: &Network, x: &Tensor<4>| {
         Calibration::of(network, std::slice::from_ref(x)).unwrap()
     };
     let methods = [
@@ -333,11 +341,11 @@ fn rows_of_nothing_leave_the_bias() {
         for gamma in [1e-6, 1e-30, 0.0] {
             let network = nearly_dead(gamma, 0.3);
             let x: Tensor<4> = numbers([4, 3, 8, 8]);
-            let seen = seen_of(&network, &x);
-            let settings = Settings::default();
-            let aware = AwareNetwork::new(network, &seen, &settings, *method).unwrap();
-            let trained: Tensor<4> = aware.forward(x.clone());
-            let integers: Tensor<4> = aware.quantized().unwrap().forward(x);
+            let calibration = calibrated(&network, &x);
+            let settings = QuantizationSettings::default();
+            let qat = QatNetwork::new(network, &calibration, &settings, *method).unwrap();
+            let trained: Tensor<4> = qat.forward(x.clone());
+            let integers: Tensor<4> = qat.quantized().unwrap().forward(x);
             let largest = trained.clone().max().into_scalar::<f32>();
             let off = (trained - integers).abs().max().into_scalar::<f32>();
             assert!(
@@ -355,10 +363,10 @@ fn narrow_accumulators_give_no_room_at_the_cost_of_weights() {
         let model = linear(tensor([2, 1], &[weight, 0.5 * weight]), &[1.0]);
         let x: Tensor<2> = numbers([6, 2]);
         let network = trace(&model, x.clone(), |m: &Linear, x| m.forward(x)).unwrap();
-        let seen = Calibration::of(&network, &[x]).unwrap();
-        let mut settings = Settings::default();
-        settings.sums.bias_bits = 12;
-        quantize(&network, &seen, &settings).is_err()
+        let calibration = Calibration::of(&network, &[x]).unwrap();
+        let mut settings = QuantizationSettings::default();
+        settings.accumulator.bias_bits = 12;
+        quantize(&network, &calibration, &settings).is_err()
     };
     assert!(!refused(1e-8) && refused(0.1));
 }
@@ -383,13 +391,13 @@ fn layers_of_zeros_are_finite() {
             let forward = |m: &[Linear; 2], x| m[1].forward(relu(m[0].forward(x)));
             let x: Tensor<2> = numbers([4, 3]);
             let network = trace(&model.valid(), x.clone(), forward).unwrap();
-            let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
-            let mut settings = Settings::default();
+            let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+            let mut settings = QuantizationSettings::default();
             settings.weights.bits = bits;
-            let aware = AwareNetwork::new(network, &seen, &settings, *method).unwrap();
-            let y: Tensor<2> = aware.forward(x.clone());
+            let qat = QatNetwork::new(network, &calibration, &settings, *method).unwrap();
+            let y: Tensor<2> = qat.forward(x.clone());
             assert!(read(y).iter().all(|y| y.is_finite()));
-            let integers: Tensor<2> = aware.quantized().unwrap().forward(x);
+            let integers: Tensor<2> = qat.quantized().unwrap().forward(x);
             assert!(read(integers).iter().all(|y| y.is_finite()));
         }
     });

@@ -3,7 +3,9 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use calcine_quantize::{AwareNetwork, Calibration, Method, Quantized, Settings, quantize};
+use calcine_quantize::{
+    Calibration, Method, QatNetwork, QuantizationSettings, Quantized, quantize,
+};
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::trace;
 
@@ -50,8 +52,8 @@ fn a_computed_weight_has_integers() {
         let forward = |m: &Net, x: Tensor<2>| layer(&m.last, relu(layer(&m.first, x)));
         let network = trace(&model, numbers([1, 6]), forward).unwrap();
         let x: Tensor<2> = numbers([16, 6]);
-        let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
-        let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
+        let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+        let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
         let names: Vec<&str> = quantized.layers().map(|layer| layer.name).collect();
         assert_eq!(names, ["first", "last"]);
         let float = read(network.forward::<_, Tensor<2>>(x.clone()));
@@ -65,8 +67,13 @@ fn a_computed_weight_has_integers() {
         );
         let again = Quantized::from_bytes(&quantized.to_bytes().unwrap(), &device()).unwrap();
         assert_eq!(read(again.forward::<_, Tensor<2>>(x.clone())), ints);
-        let aware = AwareNetwork::new(network.clone(), &seen, &Settings::default(), Method::Lsq);
-        let names = aware.unwrap().quantized().unwrap();
+        let qat = QatNetwork::new(
+            network.clone(),
+            &calibration,
+            &QuantizationSettings::default(),
+            Method::Lsq,
+        );
+        let names = qat.unwrap().quantized().unwrap();
         assert_eq!(names.layers().count(), 2);
     });
 }

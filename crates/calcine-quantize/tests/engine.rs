@@ -5,39 +5,39 @@ use std::collections::HashMap;
 use calcine_graph::{Arithmetic, Convolution, Map, Node, Op, Pool, ValueId};
 use calcine_quantize::{IntegerLayer, Quantized, Quantizer};
 
-/// A tensor of integers on a grid, or of floats.
+/// A tensor of integers on a quantizer, or of floats.
 #[derive(Debug, Clone)]
 pub(crate) struct Data {
     pub(crate) shape: Vec<usize>,
     pub(crate) ints: Vec<i32>,
     pub(crate) floats: Vec<f32>,
-    grid: Option<Quantizer>,
+    quantizer: Option<Quantizer>,
 }
 
 impl Data {
-    fn new(shape: Vec<usize>, ints: Vec<i32>, grid: Quantizer) -> Self {
-        let floats = ints.iter().map(|&q| grid.dequantize(q)).collect();
+    fn new(shape: Vec<usize>, ints: Vec<i32>, quantizer: Quantizer) -> Self {
+        let floats = ints.iter().map(|&q| quantizer.dequantize(q)).collect();
         Self {
             shape,
             ints,
             floats,
-            grid: Some(grid),
+            quantizer: Some(quantizer),
         }
     }
 
-    fn grid(&self) -> Quantizer {
-        self.grid.unwrap()
+    fn quantizer(&self) -> Quantizer {
+        self.quantizer.unwrap()
     }
 
     /// `q − zero`.
     fn centred(&self, at: usize) -> i32 {
-        self.ints[at] - self.grid().zero
+        self.ints[at] - self.quantizer().zero_point
     }
 }
 
 /// `clamp(round(x) + zero)`.
-fn to_grid(x: f32, grid: Quantizer) -> i32 {
-    ((x.round_ties_even() as i32) + grid.zero).clamp(grid.low, grid.high)
+fn to_quantizer(x: f32, quantizer: Quantizer) -> i32 {
+    ((x.round_ties_even() as i32) + quantizer.zero_point).clamp(quantizer.low, quantizer.high)
 }
 
 /// Runs images through the network, image data in the order of memory.
@@ -48,18 +48,18 @@ pub(crate) fn run(network: &Quantized, images: &[f32], shape: [usize; 4]) -> Has
     let mut values: HashMap<ValueId, Data> = HashMap::new();
     let mut named = HashMap::new();
     let input = graph.inputs[0];
-    let grid = network.grid(&graph.value(input).name).unwrap();
-    let ints = images.iter().map(|&x| grid.quantize(x)).collect();
-    values.insert(input, Data::new(shape.to_vec(), ints, grid));
+    let quantizer = network.quantizer(&graph.value(input).name).unwrap();
+    let ints = images.iter().map(|&x| quantizer.quantize(x)).collect();
+    values.insert(input, Data::new(shape.to_vec(), ints, quantizer));
     for node in &graph.nodes {
         let x = &values[&node.inputs[0]];
-        let grid = network.grid(&node.name);
+        let quantizer = network.quantizer(&node.name);
         let shape = graph.value(node.output).shape_at(shape[0]);
         let result = match (&node.op, layers.get(node.name.as_str())) {
-            (_, Some(layer)) => layer_of(node, layer, x, &shape, grid),
+            (_, Some(layer)) => layer_of(node, layer, x, &shape, quantizer),
             // Done by the layer before it.
             (Op::BatchNorm { .. }, None) => x.clone(),
-            (op, None) => other(op, node, &values, shape, grid),
+            (op, None) => other(op, node, &values, shape, quantizer),
         };
         named.insert(node.name.clone(), result.clone());
         values.insert(node.output, result);
@@ -72,7 +72,7 @@ fn layer_of(
     layer: &IntegerLayer<'_>,
     x: &Data,
     shape: &[usize],
-    grid: Option<Quantizer>,
+    quantizer: Option<Quantizer>,
 ) -> Data {
     let (bias, outputs) = (layer.bias.unwrap(), layer.shape[layer.output_axis]);
     let inner: usize = shape[2..].iter().product();
@@ -92,9 +92,9 @@ fn layer_of(
     };
     let output = |at: usize| at / inner % outputs;
     let factor = |output: usize| -> f32 {
-        let step = layer.steps[if layer.steps.len() == 1 { 0 } else { output }];
-        let sums = x.grid().step * step;
-        grid.map_or(sums, |grid| sums / grid.step)
+        let step = layer.scales[if layer.scales.len() == 1 { 0 } else { output }];
+        let sums = x.quantizer().scale * step;
+        quantizer.map_or(sums, |quantizer| sums / quantizer.scale)
     };
     for (at, sum) in sums.iter_mut().enumerate() {
         *sum += bias[output(at)];
@@ -103,17 +103,17 @@ fn layer_of(
         .iter()
         .enumerate()
         .map(|(at, &sum)| sum as f32 * factor(output(at)));
-    match grid {
-        Some(grid) => Data::new(
+    match quantizer {
+        Some(quantizer) => Data::new(
             shape.to_vec(),
-            scaled.map(|x| to_grid(x, grid)).collect(),
-            grid,
+            scaled.map(|x| to_quantizer(x, quantizer)).collect(),
+            quantizer,
         ),
         None => Data {
             shape: shape.to_vec(),
             ints: Vec::new(),
             floats: scaled.collect(),
-            grid: None,
+            quantizer: None,
         },
     }
 }
@@ -166,30 +166,36 @@ fn other(
     node: &Node,
     values: &HashMap<ValueId, Data>,
     shape: Vec<usize>,
-    grid: Option<Quantizer>,
+    quantizer: Option<Quantizer>,
 ) -> Data {
     let x = &values[&node.inputs[0]];
-    let grid = grid.unwrap();
-    let factor = |step: f64| (step / f64::from(grid.step)) as f32;
-    let step = |data: &Data| f64::from(data.grid().step);
+    let quantizer = quantizer.unwrap();
+    let factor = |step: f64| (step / f64::from(quantizer.scale)) as f32;
+    let step = |data: &Data| f64::from(data.quantizer().scale);
     let ints = match op {
-        Op::Map(Map::Relu) => x.ints.iter().map(|&q| q.max(grid.zero)).collect(),
+        Op::Map(Map::Relu) => x
+            .ints
+            .iter()
+            .map(|&q| q.max(quantizer.zero_point))
+            .collect(),
         Op::Reshape => x.ints.clone(),
         Op::Zip(Arithmetic::Add) => {
             let y = &values[&node.inputs[1]];
             let (a, b) = (factor(step(x)), factor(step(y)));
             let sum = |at| x.centred(at) as f32 * a + y.centred(at) as f32 * b;
-            (0..x.ints.len()).map(|at| to_grid(sum(at), grid)).collect()
+            (0..x.ints.len())
+                .map(|at| to_quantizer(sum(at), quantizer))
+                .collect()
         }
         Op::Zip(Arithmetic::Multiply) => {
             let y = &values[&node.inputs[1]];
-            let m = x.grid().step * y.grid().step / grid.step;
+            let m = x.quantizer().scale * y.quantizer().scale / quantizer.scale;
             let product = |at| (x.centred(at) * y.centred(at)) as f32 * m;
             (0..x.ints.len())
-                .map(|at| to_grid(product(at), grid))
+                .map(|at| to_quantizer(product(at), quantizer))
                 .collect()
         }
-        Op::Concat(1) => concatenated(node, values, grid),
+        Op::Concat(1) => concatenated(node, values, quantizer),
         Op::MaxPool(pool) => pooled(pool, x, &shape),
         Op::AdaptiveAveragePool => {
             let count = x.shape[2] * x.shape[3];
@@ -197,23 +203,23 @@ fn other(
             let sum = |at: usize| (0..count).map(|i| x.centred(at * count + i)).sum::<i32>();
             let all = shape.iter().product();
             (0..all)
-                .map(|at| to_grid(sum(at) as f32 * m, grid))
+                .map(|at| to_quantizer(sum(at) as f32 * m, quantizer))
                 .collect()
         }
         op => panic!("{op:?}"),
     };
-    Data::new(shape, ints, grid)
+    Data::new(shape, ints, quantizer)
 }
 
-fn concatenated(node: &Node, values: &HashMap<ValueId, Data>, grid: Quantizer) -> Vec<i32> {
+fn concatenated(node: &Node, values: &HashMap<ValueId, Data>, quantizer: Quantizer) -> Vec<i32> {
     let parts: Vec<&Data> = node.inputs.iter().map(|id| &values[id]).collect();
     let mut all = Vec::new();
     for image in 0..parts[0].shape[0] {
         for part in &parts {
             let each = part.ints.len() / part.shape[0];
-            let m = (f64::from(part.grid().step) / f64::from(grid.step)) as f32;
+            let m = (f64::from(part.quantizer().scale) / f64::from(quantizer.scale)) as f32;
             let own = image * each..(image + 1) * each;
-            all.extend(own.map(|at| to_grid(part.centred(at) as f32 * m, grid)));
+            all.extend(own.map(|at| to_quantizer(part.centred(at) as f32 * m, quantizer)));
         }
     }
     all

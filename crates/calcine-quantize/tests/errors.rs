@@ -1,7 +1,9 @@
 //! What cannot be quantized says what and where.
 
 use burn::tensor::Tensor;
-use calcine_quantize::{AwareNetwork, Calibration, Method, QuantizeError, Settings, quantize};
+use calcine_quantize::{
+    Calibration, Method, QatNetwork, QuantizationSettings, QuantizeError, quantize,
+};
 use calcine_testkit::each;
 
 use crate::models::{images, network};
@@ -13,7 +15,7 @@ fn settings_say_where_they_are_wrong() {
         ("", "missing field `format`"),
         ("format = 1\n[weights]\nbit = 8", "unknown field `bit`"),
         (
-            "format = 1\n[activations]\nclip = \"max\"",
+            "format = 1\n[activations]\nrange_estimator = \"max\"",
             "expected min_max, average",
         ),
         (
@@ -25,8 +27,8 @@ fn settings_say_where_they_are_wrong() {
             "`prepare.smooth` is 1.5, expected 0 to 1",
         ),
         (
-            "format = 1\n[sums]\nbits = 40",
-            "`sums.bits` is 40, expected 8 to 32",
+            "format = 1\n[accumulator]\nbits = 40",
+            "`accumulator.bits` is 40, expected 8 to 32",
         ),
         ("format = 1\n[weights]\ngroup = 0", "`weights.group` is 0"),
         (
@@ -47,11 +49,11 @@ fn settings_say_where_they_are_wrong() {
         ),
     ];
     each(rows, |(text, expected)| {
-        let error = Settings::parse(text).unwrap_err();
+        let error = QuantizationSettings::parse(text).unwrap_err();
         assert!(error.contains(expected), "{error}");
     });
-    let settings = "format = 1\n[weights]\nbits = 4\nclip = \"mse\"\n[[layer]]\nname = \"head\"\nweight_bits = 8";
-    let settings = Settings::parse(settings).unwrap();
+    let settings = "format = 1\n[weights]\nbits = 4\nrange_estimator = \"mse\"\n[[layer]]\nname = \"head\"\nweight_bits = 8";
+    let settings = QuantizationSettings::parse(settings).unwrap();
     assert_eq!(
         (settings.weights.bits, settings.layers[0].weight_bits),
         (4, Some(8))
@@ -61,10 +63,10 @@ fn settings_say_where_they_are_wrong() {
 #[test]
 fn what_does_not_fit_is_named() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let refused = |text: &str| {
-        let settings = Settings::parse(&format!("format = 1\n{text}")).unwrap();
-        quantize(&network, &seen, &settings)
+        let settings = QuantizationSettings::parse(&format!("format = 1\n{text}")).unwrap();
+        quantize(&network, &calibration, &settings)
             .unwrap_err()
             .to_string()
     };
@@ -81,8 +83,14 @@ fn what_does_not_fit_is_named() {
             "[weights]\nbits = 16\n[activations]\nbits = 16",
             "give it fewer bits",
         ),
-        ("[sums]\nbits = 16", "beyond 32767: give it fewer bits"),
-        ("[sums]\nbias_bits = 8", "beyond 127: give it fewer bits"),
+        (
+            "[accumulator]\nbits = 16",
+            "beyond 32767: give it fewer bits",
+        ),
+        (
+            "[accumulator]\nbias_bits = 8",
+            "beyond 127: give it fewer bits",
+        ),
     ];
     each(rows, |(text, expected)| {
         let error = refused(text);
@@ -90,21 +98,21 @@ fn what_does_not_fit_is_named() {
     });
     let none: Result<_, QuantizeError> = Calibration::of::<Tensor<4>>(&network, &[]);
     assert!(matches!(none, Err(QuantizeError::NoBatch)));
-    let mut partly = seen.clone();
+    let mut partly = calibration.clone();
     partly.values.remove("head");
     assert!(
-        quantize(&network, &partly, &Settings::default()).is_ok(),
-        "the last sums have no grid"
+        quantize(&network, &partly, &QuantizationSettings::default()).is_ok(),
+        "the last sums have no quantizer"
     );
     partly.values.remove("stem_norm.relu");
-    let error = quantize(&network, &partly, &Settings::default()).unwrap_err();
+    let error = quantize(&network, &partly, &QuantizationSettings::default()).unwrap_err();
     assert!(error.to_string().contains("`stem_norm.relu`"), "{error}");
 }
 
 #[test]
 fn networks_that_train_say_what_does_not_fit_too() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let rows = [
         (Method::Lsq, 1, "is 1, expected 2 to 16"),
         (Method::Linear { decay: 0.9 }, 1, "is 1, expected 2 to 16"),
@@ -113,41 +121,42 @@ fn networks_that_train_say_what_does_not_fit_too() {
         (Method::Pact, 16, "is 16, expected 1 to 15"),
     ];
     each(rows, |(method, bits, expected)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.weights.bits = *bits;
-        let error = AwareNetwork::new(network.clone(), &seen, &settings, *method).unwrap_err();
+        let error = QatNetwork::new(network.clone(), &calibration, &settings, *method).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     });
-    let settings = Settings::parse("format = 1\n[weights]\ngroup = 4").unwrap();
-    let error = AwareNetwork::new(network.clone(), &seen, &settings, Method::Lsq).unwrap_err();
+    let settings = QuantizationSettings::parse("format = 1\n[weights]\ngroup = 4").unwrap();
+    let error = QatNetwork::new(network.clone(), &calibration, &settings, Method::Lsq).unwrap_err();
     assert!(error.to_string().contains("`group`"), "{error}");
-    let settings = Settings::parse("format = 1\n[sums]\nbits = 16").unwrap();
-    let aware = AwareNetwork::new(network, &seen, &settings, Method::Lsq).unwrap();
-    let error = aware.quantized().unwrap_err().to_string();
+    let settings = QuantizationSettings::parse("format = 1\n[accumulator]\nbits = 16").unwrap();
+    let qat = QatNetwork::new(network, &calibration, &settings, Method::Lsq).unwrap();
+    let error = qat.quantized().unwrap_err().to_string();
     assert!(error.contains("beyond 32767"), "{error}");
 }
 
 #[test]
-fn ends_and_overrides_have_bits_of_their_own() {
+fn first_last_and_overrides_have_bits_of_their_own() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let bits = |text: &str| {
         let settings =
-            Settings::parse(&format!("format = 1\n[weights]\nbits = 4\n{text}")).unwrap();
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+            QuantizationSettings::parse(&format!("format = 1\n[weights]\nbits = 4\n{text}"))
+                .unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         let bits = quantized
             .layers()
             .map(|layer| layer.bits)
             .collect::<Vec<_>>();
-        let integers = quantized.grid("input").map(|grid| grid.high);
+        let integers = quantized.quantizer("input").map(|quantizer| quantizer.high);
         (bits, integers)
     };
     assert_eq!(bits(""), (vec![4; 6], Some(255)));
-    let ends = "[ends]\nweight_bits = 8\nactivation_bits = 6\n";
+    let ends = "[first_last]\nweight_bits = 8\nactivation_bits = 6\n";
     assert_eq!(bits(ends), (vec![8, 4, 4, 4, 4, 8], Some(63)));
     let overridden = format!("{ends}[[layer]]\nname = \"head\"\nweight_bits = 5\n");
     assert_eq!(bits(&overridden), (vec![8, 4, 4, 4, 4, 5], Some(63)));
-    assert_eq!(bits("[ends]\nfloat = \"f32\""), (vec![4; 4], None));
+    assert_eq!(bits("[first_last]\nfloat = \"f32\""), (vec![4; 4], None));
 }
 
 /// What the project ships says what it is, and is read again as it was written.
@@ -157,8 +166,8 @@ fn shipped_settings_are_sound() {
     let files = std::fs::read_dir(directory).unwrap();
     let mut count = 0;
     for file in files.map(|file| file.unwrap().path()) {
-        let settings = Settings::from_file(&file).unwrap();
-        let again = Settings::parse(&settings.to_toml()).unwrap();
+        let settings = QuantizationSettings::from_file(&file).unwrap();
+        let again = QuantizationSettings::parse(&settings.to_toml()).unwrap();
         assert_eq!(again, settings, "{}", file.display());
         count += 1;
     }
@@ -168,7 +177,7 @@ fn shipped_settings_are_sound() {
 #[test]
 fn a_stretch_that_is_none_is_refused() {
     let text = "format = 1\n[[layer]]\nname = \"fc\"\nweight_stretch = 0.0\n";
-    let error = Settings::parse(text).unwrap_err();
+    let error = QuantizationSettings::parse(text).unwrap_err();
     assert!(
         error.contains("`layer.fc.weight_stretch` is 0, expected a number above 0"),
         "{error}"

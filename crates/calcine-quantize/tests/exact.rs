@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 use calcine_observe::{Sampling, sample_layers};
 use calcine_quant::GroupedWeight;
 use calcine_quantize::{
-    ActivationSettings, Calibration, Clip, FloatType, Override, QuantizeError, Quantizer, Rounding,
-    Scheme, Settings, WeightSettings, quantize, quantize_over,
+    ActivationSettings, Calibration, FloatType, Override, QuantizationSettings, QuantizeError,
+    Quantizer, RangeEstimator, Rounding, Scheme, WeightSettings, quantize, quantize_with_batches,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{AnyTensor, Tensors, trace};
@@ -15,33 +15,38 @@ use calcine_trace::{AnyTensor, Tensors, trace};
 use crate::engine;
 use crate::models::{images, network, read, reread};
 
-fn settings(bits: [u8; 2], per_channel: bool, scheme: Scheme, clip: Clip) -> Settings {
-    Settings {
+fn settings(
+    bits: [u8; 2],
+    per_channel: bool,
+    scheme: Scheme,
+    range_estimator: RangeEstimator,
+) -> QuantizationSettings {
+    QuantizationSettings {
         weights: WeightSettings {
             bits: bits[0],
             per_channel,
-            clip,
+            range_estimator,
             ..WeightSettings::default()
         },
         activations: ActivationSettings {
             bits: bits[1],
             scheme,
-            clip,
+            range_estimator,
             power_of_two: false,
             dynamic: false,
         },
-        ..Settings::default()
+        ..QuantizationSettings::default()
     }
 }
 
 /// With a zero point for each step of a weight.
-fn affine(mut settings: Settings) -> Settings {
+fn affine(mut settings: QuantizationSettings) -> QuantizationSettings {
     settings.weights.scheme = Scheme::Affine;
     settings
 }
 
 /// With steps that are powers of two.
-fn shifts(mut settings: Settings) -> Settings {
+fn shifts(mut settings: QuantizationSettings) -> QuantizationSettings {
     settings.weights.power_of_two = true;
     settings.activations.power_of_two = true;
     settings
@@ -50,25 +55,60 @@ fn shifts(mut settings: Settings) -> Settings {
 #[test]
 fn every_node_is_what_an_integer_engine_gives() {
     let rows = [
-        settings([8, 8], true, Scheme::Affine, Clip::MinMax),
-        settings([8, 8], false, Scheme::Symmetric, Clip::Average),
-        settings([4, 4], true, Scheme::Affine, Clip::Mse),
-        settings([2, 3], false, Scheme::Affine, Clip::Laplace),
-        settings([5, 7], true, Scheme::Symmetric, Clip::Percentile(99.0)),
-        settings([4, 6], true, Scheme::Affine, Clip::Entropy),
-        shifts(settings([8, 8], true, Scheme::Affine, Clip::MinMax)),
-        affine(settings([8, 8], true, Scheme::Affine, Clip::MinMax)),
-        affine(settings([4, 8], false, Scheme::Symmetric, Clip::Mse)),
-        affine(settings([1, 2], true, Scheme::Affine, Clip::MinMax)),
-        shifts(affine(settings([6, 8], true, Scheme::Affine, Clip::MinMax))),
+        settings([8, 8], true, Scheme::Affine, RangeEstimator::MinMax),
+        settings([8, 8], false, Scheme::Symmetric, RangeEstimator::Average),
+        settings([4, 4], true, Scheme::Affine, RangeEstimator::Mse),
+        settings([2, 3], false, Scheme::Affine, RangeEstimator::Laplace),
+        settings(
+            [5, 7],
+            true,
+            Scheme::Symmetric,
+            RangeEstimator::Percentile(99.0),
+        ),
+        settings([4, 6], true, Scheme::Affine, RangeEstimator::Entropy),
+        shifts(settings(
+            [8, 8],
+            true,
+            Scheme::Affine,
+            RangeEstimator::MinMax,
+        )),
+        affine(settings(
+            [8, 8],
+            true,
+            Scheme::Affine,
+            RangeEstimator::MinMax,
+        )),
+        affine(settings(
+            [4, 8],
+            false,
+            Scheme::Symmetric,
+            RangeEstimator::Mse,
+        )),
+        affine(settings(
+            [1, 2],
+            true,
+            Scheme::Affine,
+            RangeEstimator::MinMax,
+        )),
+        shifts(affine(settings(
+            [6, 8],
+            true,
+            Scheme::Affine,
+            RangeEstimator::MinMax,
+        ))),
         // Sums beyond 2²⁴ are made of parts.
-        affine(settings([8, 11], true, Scheme::Affine, Clip::MinMax)),
-        settings([8, 12], true, Scheme::Affine, Clip::MinMax),
+        affine(settings(
+            [8, 11],
+            true,
+            Scheme::Affine,
+            RangeEstimator::MinMax,
+        )),
+        settings([8, 12], true, Scheme::Affine, RangeEstimator::MinMax),
     ];
     let network = network();
-    let seen = Calibration::of(&network, &[images(6, 0), images(5, 7)]).unwrap();
+    let calibration = Calibration::of(&network, &[images(6, 0), images(5, 7)]).unwrap();
     each(rows, |settings| {
-        let quantized = quantize(&network, &seen, settings).unwrap();
+        let quantized = quantize(&network, &calibration, settings).unwrap();
         let x = images(3, 11) * 1.5;
         let expected = engine::run(&quantized, &read(x.clone()), [3, 3, 8, 8]);
         let mut compared = 0;
@@ -89,11 +129,11 @@ fn every_node_is_what_an_integer_engine_gives() {
 fn many_bits_come_close_to_the_float_network() {
     let network = network();
     let x = images(4, 3);
-    let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
     let float: Tensor<2> = network.forward(x.clone());
     let difference = |bits: [u8; 2]| {
-        let grids = settings(bits, true, Scheme::Affine, Clip::MinMax);
-        let quantized = quantize(&network, &seen, &grids).unwrap();
+        let quantizers = settings(bits, true, Scheme::Affine, RangeEstimator::MinMax);
+        let quantized = quantize(&network, &calibration, &quantizers).unwrap();
         let found: Tensor<2> = quantized.forward(x.clone());
         (found - float.clone()).abs().max().into_scalar::<f32>()
     };
@@ -106,37 +146,37 @@ fn many_bits_come_close_to_the_float_network() {
 fn layers_may_stay_in_float_and_weights_alone_be_quantized() {
     let network = network();
     let x = images(4, 3);
-    let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
     let float: Tensor<2> = network.forward(x.clone());
-    let off = |settings: &Settings| {
-        let found: Tensor<2> = quantize(&network, &seen, settings)
+    let off = |settings: &QuantizationSettings| {
+        let found: Tensor<2> = quantize(&network, &calibration, settings)
             .unwrap()
             .forward(x.clone());
         (found - float.clone()).abs().max().into_scalar::<f32>()
     };
-    let mut weights_alone = settings([8, 0], true, Scheme::Affine, Clip::MinMax);
+    let mut weights_alone = settings([8, 0], true, Scheme::Affine, RangeEstimator::MinMax);
     let eight = off(&weights_alone);
     weights_alone.weights.bits = 16;
     assert!(off(&weights_alone) < 1e-4 && eight > 1e-4);
     // In float throughout it is the network itself.
-    let everything = Settings {
+    let everything = QuantizationSettings {
         layers: vec![Override {
             name: "**".to_owned(),
             float: Some(FloatType::F32),
             ..Override::default()
         }],
-        ..settings([8, 0], true, Scheme::Affine, Clip::MinMax)
+        ..settings([8, 0], true, Scheme::Affine, RangeEstimator::MinMax)
     };
     assert!(off(&everything) < 1e-6);
-    let first = Settings {
+    let first = QuantizationSettings {
         layers: vec![Override {
             name: "stem".to_owned(),
             float: Some(FloatType::F32),
             ..Override::default()
         }],
-        ..Settings::default()
+        ..QuantizationSettings::default()
     };
-    let quantized = quantize(&network, &seen, &first).unwrap();
+    let quantized = quantize(&network, &calibration, &first).unwrap();
     assert!(quantized.layers().all(|layer| layer.name != "stem"));
     assert_eq!(quantized.layers().count(), 5);
     assert!(off(&first) < 0.1);
@@ -154,7 +194,7 @@ fn affine_weights_err_less_where_they_reach_to_one_side() {
     };
     let x: Tensor<2> = numbers([20, 12]);
     let network = trace(&model, x.clone(), |m: &Linear, x| m.forward(x)).unwrap();
-    let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
     let float: Tensor<2> = model.forward(x.clone());
     let rows = [
         (3, None, Rounding::Nearest),
@@ -166,25 +206,25 @@ fn affine_weights_err_less_where_they_reach_to_one_side() {
     ];
     each(rows, |(bits, group, rounding)| {
         let off = |scheme| {
-            let mut settings = settings([*bits, 0], true, Scheme::Affine, Clip::MinMax);
+            let mut settings = settings([*bits, 0], true, Scheme::Affine, RangeEstimator::MinMax);
             settings.weights.scheme = scheme;
             settings.weights.group = *group;
             settings.weights.rounding = *rounding;
             let batches = std::slice::from_ref(&x);
-            let found = quantize_over(&network, &seen, &settings, batches).unwrap();
+            let found = quantize_with_batches(&network, &calibration, &settings, batches).unwrap();
             let layer = found.layers().next().unwrap();
             if scheme == Scheme::Affine {
-                assert_eq!(layer.zeros.len(), layer.steps.len());
+                assert_eq!(layer.zero_points.len(), layer.scales.len());
                 let top = (1 << bits) - 1;
                 let columns = group.unwrap_or(12);
                 let groups = 12_usize.div_ceil(columns);
                 for (at, centred) in layer.weight.iter().enumerate() {
                     let (input, output) = (at / 6, at % 6);
-                    let zero = layer.zeros[output * groups + input / columns];
+                    let zero = layer.zero_points[output * groups + input / columns];
                     assert!((0..=top).contains(&(centred + zero)), "{at}");
                 }
             } else {
-                assert!(layer.zeros.is_empty());
+                assert!(layer.zero_points.is_empty());
             }
             reread(&found, &x.clone().into_any());
             let given: Tensor<2> = found.forward(x.clone());
@@ -202,23 +242,23 @@ fn groups_of_columns_have_steps_of_their_own() {
     let network = network();
     let x = images(4, 3);
     let batches = [x.clone(), images(6, 1)];
-    let seen = Calibration::of(&network, &batches).unwrap();
+    let calibration = Calibration::of(&network, &batches).unwrap();
     let float: Tensor<2> = network.forward(x.clone());
-    let mut settings = settings([4, 0], true, Scheme::Affine, Clip::MinMax);
+    let mut settings = settings([4, 0], true, Scheme::Affine, RangeEstimator::MinMax);
     let mut off = |group: usize, rounding: Rounding| {
         settings.weights = WeightSettings {
             group: Some(group),
             rounding,
             ..settings.weights
         };
-        let found = quantize_over(&network, &seen, &settings, &batches).unwrap();
+        let found = quantize_with_batches(&network, &calibration, &settings, &batches).unwrap();
         for layer in found.layers() {
             let outputs = layer.shape[layer.output_axis];
             let columns = layer.weight.len() / outputs;
             let groups = columns.div_ceil(group);
-            assert_eq!(layer.steps.len(), outputs * groups, "{}", layer.name);
+            assert_eq!(layer.scales.len(), outputs * groups, "{}", layer.name);
             if rounding == Rounding::Nearest {
-                // What the integers stand for, quantized alone, are these integers; so that what each group's grid
+                // What the integers stand for, quantized alone, are these integers; so that what each group's quantizer
                 // covers is that of its own largest weight.
                 let row = |output: usize| {
                     (0..columns).map(move |column| match layer.output_axis {
@@ -228,7 +268,7 @@ fn groups_of_columns_have_steps_of_their_own() {
                 };
                 let order: Vec<(usize, usize)> = (0..outputs).flat_map(row).collect();
                 let weight =
-                    |(at, step): &(usize, usize)| layer.steps[*step] * layer.weight[*at] as f32;
+                    |(at, step): &(usize, usize)| layer.scales[*step] * layer.weight[*at] as f32;
                 let weights: Vec<f32> = order.iter().map(weight).collect();
                 let alone = GroupedWeight::of(&weights, columns, group, 4).unwrap();
                 let ints: Vec<i32> = order.iter().map(|(at, _)| layer.weight[*at]).collect();
@@ -250,14 +290,14 @@ fn groups_of_columns_have_steps_of_their_own() {
 
     settings.weights.rounding = Rounding::Nearest;
     settings.weights.group = Some(0);
-    let error = quantize(&network, &seen, &settings).unwrap_err();
+    let error = quantize(&network, &calibration, &settings).unwrap_err();
     assert!(matches!(error, QuantizeError::Setting(_)), "{error}");
     settings.weights.group = Some(3);
     settings.activations.bits = 8;
-    let error = quantize(&network, &seen, &settings).unwrap_err();
+    let error = quantize(&network, &calibration, &settings).unwrap_err();
     assert!(matches!(error, QuantizeError::Groups { name } if name == "stem"));
     settings.activations.dynamic = true;
-    let error = quantize(&network, &seen, &settings).unwrap_err();
+    let error = quantize(&network, &calibration, &settings).unwrap_err();
     assert!(matches!(error, QuantizeError::Groups { .. }));
 }
 
@@ -266,7 +306,7 @@ fn groups_of_columns_have_steps_of_their_own() {
 fn weights_rounded_over_batches_err_less() {
     let network = network();
     let batches = [images(8, 0), images(7, 9)];
-    let seen = Calibration::of(&network, &batches).unwrap();
+    let calibration = Calibration::of(&network, &batches).unwrap();
     let layers = [
         "stem.weight",
         "inner.weight",
@@ -275,9 +315,10 @@ fn weights_rounded_over_batches_err_less() {
         "head.weight",
     ];
     let error = |rounding, correct_bias| {
-        let mut grids = settings([3, 0], true, Scheme::Affine, Clip::MinMax);
-        (grids.weights.rounding, grids.weights.correct_bias) = (rounding, correct_bias);
-        let quantized = quantize_over(&network, &seen, &grids, &batches).unwrap();
+        let mut quantizers = settings([3, 0], true, Scheme::Affine, RangeEstimator::MinMax);
+        (quantizers.weights.rounding, quantizers.weights.correct_bias) = (rounding, correct_bias);
+        let quantized =
+            quantize_with_batches(&network, &calibration, &quantizers, &batches).unwrap();
         let x = batches[0].clone();
         let mut total = 0.0;
         // Each layer by itself: fed by the float network.
@@ -293,7 +334,8 @@ fn weights_rounded_over_batches_err_less() {
             let inner: usize = layer.shape[layer.output_axis + 1..].iter().product();
             let output = |at: usize| at / inner % layer.shape[layer.output_axis];
             let weights = layer.weight.iter().enumerate();
-            let weights = weights.map(|(at, &q)| f64::from(layer.steps[output(at)]) * f64::from(q));
+            let weights =
+                weights.map(|(at, &q)| f64::from(layer.scales[output(at)]) * f64::from(q));
             let bias = network
                 .graph()
                 .parameter(&format!("{}.bias", layer.name))
@@ -309,10 +351,10 @@ fn weights_rounded_over_batches_err_less() {
         let own = error(rounding, false);
         assert!(own < nearest, "{rounding:?}: {own} for {nearest}");
     }
-    let mut asked = settings([4, 4], true, Scheme::Affine, Clip::MinMax);
+    let mut asked = settings([4, 4], true, Scheme::Affine, RangeEstimator::MinMax);
     asked.weights.correct_bias = true;
     assert!(matches!(
-        quantize(&network, &seen, &asked),
+        quantize(&network, &calibration, &asked),
         Err(QuantizeError::NoSamples)
     ));
 }
@@ -323,11 +365,12 @@ fn corrected_biases_bring_back_the_means() {
     let network = network();
     // What has no mean needs no correction.
     let batches = [images(16, 0) + 2.0];
-    let seen = Calibration::of(&network, &batches).unwrap();
+    let calibration = Calibration::of(&network, &batches).unwrap();
     let mean = |correct_bias| {
-        let mut grids = settings([2, 0], true, Scheme::Affine, Clip::MinMax);
-        grids.weights.correct_bias = correct_bias;
-        let quantized = quantize_over(&network, &seen, &grids, &batches).unwrap();
+        let mut quantizers = settings([2, 0], true, Scheme::Affine, RangeEstimator::MinMax);
+        quantizers.weights.correct_bias = correct_bias;
+        let quantized =
+            quantize_with_batches(&network, &calibration, &quantizers, &batches).unwrap();
         let mut stem = Vec::new();
         quantized
             .run(batches[0].clone().into_any(), &mut |node, found| {
@@ -376,7 +419,7 @@ fn dynamic_ranges_are_those_of_the_batch() {
         (12, Scheme::Affine, 0.02),
     ];
     each(rows, |(bits, scheme, allowed)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.activations.bits = *bits;
         settings.activations.scheme = *scheme;
         settings.activations.dynamic = true;
@@ -395,10 +438,10 @@ fn dynamic_ranges_are_those_of_the_batch() {
         let ends = inputs
             .iter()
             .fold([0.0_f32; 2], |[low, high], x| [low.min(*x), high.max(*x)]);
-        let grid = Quantizer::over(ends[0].into(), ends[1].into(), *bits, *scheme).unwrap();
+        let quantizer = Quantizer::over(ends[0].into(), ends[1].into(), *bits, *scheme).unwrap();
         let ints: Vec<i64> = inputs
             .iter()
-            .map(|x| i64::from(grid.quantize(*x) - grid.zero))
+            .map(|x| i64::from(quantizer.quantize(*x) - quantizer.zero_point))
             .collect();
         let stem = quantized.layers().next().unwrap();
         let mut sums = vec![0_i64; 2 * 8 * 64];
@@ -413,16 +456,16 @@ fn dynamic_ranges_are_those_of_the_batch() {
             }
         }
         let mut found = Vec::new();
-        let mut watch = |node: &calcine_graph::Node, result: AnyTensor| {
+        let mut observe = |node: &calcine_graph::Node, result: AnyTensor| {
             if node.name == "stem" {
                 found = read(result);
             }
         };
-        quantized.run(x.into_any(), &mut watch).unwrap();
+        quantized.run(x.into_any(), &mut observe).unwrap();
         let biases = stem_biases(&network);
         for (at, (sum, found)) in sums.iter().zip(found).enumerate() {
             let filter = at / 64 % 8;
-            let expected = *sum as f32 * stem.steps[filter] * grid.step + biases[filter];
+            let expected = *sum as f32 * stem.scales[filter] * quantizer.scale + biases[filter];
             let off = (expected - found).abs();
             assert!(
                 off < 1e-5 * expected.abs().max(1.0),

@@ -6,7 +6,8 @@ use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Bool, Int, Tensor, TensorData};
 use calcine_quantize::{
-    Calibration, FloatType, Override, Quantized, QuantizedFileError, Scheme, Settings, quantize,
+    Calibration, FloatType, Override, QuantizationSettings, Quantized, QuantizedFileError, Scheme,
+    quantize,
 };
 use calcine_testkit::{device, each, numbers, values};
 use calcine_trace::{Network, trace};
@@ -52,17 +53,17 @@ fn described(bytes: &[u8], description: &Value) -> Vec<u8> {
 #[test]
 fn a_file_computes_the_same_bit_for_bit() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(6, 0)]).unwrap();
+    let calibration = Calibration::of(&network, &[images(6, 0)]).unwrap();
     let x = images(3, 5);
     let rows = [[8, 8], [4, 8], [3, 4], [2, 2], [12, 4], [7, 0]].into_iter();
     let rows = rows.flat_map(|bits| [(bits, false), (bits, true)]);
     each(rows, |(bits, dynamic)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.weights.bits = bits[0];
         settings.activations.bits = bits[1];
         settings.activations.dynamic = *dynamic;
         settings.weights.per_channel = !dynamic;
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         let bytes = quantized.to_bytes().unwrap();
         let again = Quantized::from_bytes(&bytes, &device()).unwrap();
         let (a, b): (Tensor<2>, Tensor<2>) =
@@ -78,17 +79,17 @@ fn a_file_computes_the_same_bit_for_bit() {
 #[test]
 fn fewer_bits_are_fewer_bytes() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(6, 0)]).unwrap();
+    let calibration = Calibration::of(&network, &[images(6, 0)]).unwrap();
     let stored = |bits: u8| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.weights.bits = bits;
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         (
             quantized.stored_bytes(),
             quantized.to_bytes().unwrap().len(),
         )
     };
-    let weights: usize = quantize(&network, &seen, &Settings::default())
+    let weights: usize = quantize(&network, &calibration, &QuantizationSettings::default())
         .unwrap()
         .layers()
         .map(|layer| layer.weight.len())
@@ -104,8 +105,8 @@ fn fewer_bits_are_fewer_bytes() {
 #[test]
 fn what_is_no_quantized_network_says_so() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
-    let bytes = quantize(&network, &seen, &Settings::default())
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let bytes = quantize(&network, &calibration, &QuantizationSettings::default())
         .unwrap()
         .to_bytes()
         .unwrap();
@@ -118,11 +119,11 @@ fn what_is_no_quantized_network_says_so() {
 
 #[test]
 fn a_calibration_is_read_as_it_was_written() {
-    let seen = Calibration::of(&network(), &[images(3, 0), images(2, 4)]).unwrap();
-    assert_eq!(seen.samples, 5);
+    let calibration = Calibration::of(&network(), &[images(3, 0), images(2, 4)]).unwrap();
+    assert_eq!(calibration.samples, 5);
     let file = tempfile::NamedTempFile::new().unwrap();
-    seen.save(file.path()).unwrap();
-    assert_eq!(Calibration::load(file.path()).unwrap(), seen);
+    calibration.save(file.path()).unwrap();
+    assert_eq!(Calibration::load(file.path()).unwrap(), calibration);
     std::fs::write(file.path(), "{\"format\": 1,\n \"samples\": \"five\"}").unwrap();
     let error = Calibration::load(file.path()).unwrap_err().to_string();
     assert!(error.contains("line 2"), "{error}");
@@ -132,8 +133,8 @@ fn a_calibration_is_read_as_it_was_written() {
 #[test]
 fn descriptions_that_do_not_fit_say_what() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
-    let bytes = quantize(&network, &seen, &Settings::default())
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let bytes = quantize(&network, &calibration, &QuantizationSettings::default())
         .unwrap()
         .to_bytes()
         .unwrap();
@@ -151,7 +152,7 @@ fn descriptions_that_do_not_fit_say_what() {
         (|d| d["format"] = 9.into(), "format 9"),
         (
             |d| d["layers"][0]["affine"] = true.into(),
-            "`layers/zeros` has too few numbers",
+            "`layers/zero_points` has too few numbers",
         ),
         (
             |d| d["layers"][0]["node"] = 9999.into(),
@@ -163,20 +164,26 @@ fn descriptions_that_do_not_fit_say_what() {
             |d| d["layers"][0]["shape"] = Value::from(vec![1, 2]),
             "the graph has",
         ),
-        (|d| d["grids"][0]["step"] = 0.0.into(), "is no grid"),
-        (|d| d["grids"][0]["zero"] = 1000.into(), "is no grid"),
         (
-            |d| d["grids"][0] = Value::Null,
+            |d| d["quantizers"][0]["scale"] = 0.0.into(),
+            "is no quantizer",
+        ),
+        (
+            |d| d["quantizers"][0]["zero_point"] = 1000.into(),
+            "is no quantizer",
+        ),
+        (
+            |d| d["quantizers"][0] = Value::Null,
             "`layers/float_biases` has too few numbers",
         ),
         (
-            |d| d["layers"][0]["steps"] = 2.into(),
-            "2 steps of 8 outputs",
+            |d| d["layers"][0]["scales"] = 2.into(),
+            "2 scales of 8 outputs",
         ),
-        (|d| d["layers"][0]["steps"] = 1.into(), "numbers too many"),
+        (|d| d["layers"][0]["scales"] = 1.into(), "numbers too many"),
         (
             |d| d["layers"][0]["group"] = 100.into(),
-            "8 steps of 8 outputs in groups of 100",
+            "8 scales of 8 outputs in groups of 100",
         ),
         (
             |d| d["layers"][0]["dynamic"] = serde_json::json!({"bits": 8, "scheme": "affine"}),
@@ -191,8 +198,8 @@ fn descriptions_that_do_not_fit_say_what() {
 
 #[derive(Module, Debug)]
 struct Adversarial {
-    steps: Param<Tensor<1>>,
-    zeros: Param<Tensor<1>>,
+    scales: Param<Tensor<1>>,
+    zero_points: Param<Tensor<1>>,
     biases: Param<Tensor<1>>,
     float_biases: Param<Tensor<1>>,
     network: Param<Tensor<1>>,
@@ -206,7 +213,7 @@ struct Adversarial {
 struct Inside {
     integers: Linear,
     weight: Linear,
-    steps: Param<Tensor<1>>,
+    scales: Param<Tensor<1>>,
 }
 
 impl Adversarial {
@@ -219,8 +226,8 @@ impl Adversarial {
         };
         let linear = || LinearConfig::new(3, 3).init(&device());
         Self {
-            steps: parameter(),
-            zeros: parameter(),
+            scales: parameter(),
+            zero_points: parameter(),
             biases: parameter(),
             float_biases: parameter(),
             network: parameter(),
@@ -230,7 +237,7 @@ impl Adversarial {
             float: Inside {
                 integers: linear(),
                 weight: linear(),
-                steps: parameter(),
+                scales: parameter(),
             },
         }
     }
@@ -244,12 +251,12 @@ impl Adversarial {
             .weight
             .forward(self.float.integers.forward(self.integers.forward(x)));
         let all = [
-            &self.steps,
-            &self.zeros,
+            &self.scales,
+            &self.zero_points,
             &self.biases,
             &self.float_biases,
             &self.network,
-            &self.float.steps,
+            &self.float.scales,
         ];
         for (at, own) in all
             .into_iter()
@@ -277,8 +284,8 @@ impl Adversarial {
 fn names_of_fields_are_never_those_of_the_file() {
     let network = trace(&Adversarial::new(), numbers([1, 3]), |m, x| m.forward(x)).unwrap();
     let x: Tensor<2> = numbers([4, 3]);
-    let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
-    let rows: [(&str, fn(&mut Settings)); 6] = [
+    let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    let rows: [(&str, fn(&mut QuantizationSettings)); 6] = [
         ("8 bits", |_| {}),
         ("affine", |s| s.weights.scheme = Scheme::Affine),
         ("weights alone", |s| s.activations.bits = 0),
@@ -293,9 +300,9 @@ fn names_of_fields_are_never_those_of_the_file() {
         }),
     ];
     each(rows, |(_, change)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         change(&mut settings);
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         let found = reread(&quantized, &[x.clone().into()]);
         assert!(found.iter().any(|y| y.is_finite() && *y != 0.0));
         assert!(found.contains(&f32::NEG_INFINITY));
@@ -314,8 +321,8 @@ fn small() -> Vec<u8> {
         m.1.forward(burn::tensor::activation::relu(m.0.forward(x)).select(1, order))
     };
     let network = trace(&(first, last), numbers([1, 3]), forward).unwrap();
-    let seen = Calibration::of(&network, &[numbers::<2>([4, 3])]).unwrap();
-    quantize(&network, &seen, &Settings::default())
+    let calibration = Calibration::of(&network, &[numbers::<2>([4, 3])]).unwrap();
+    quantize(&network, &calibration, &QuantizationSettings::default())
         .unwrap()
         .to_bytes()
         .unwrap()
@@ -405,9 +412,9 @@ fn edited_calibrations_are_refused_or_used() {
     let forward =
         |m: &Linear, x: Tensor<2>| m.forward(burn::tensor::activation::relu(m.forward(x)));
     let network = trace(&model, numbers([1, 3]), forward).unwrap();
-    let seen = Calibration::of(&network, &[numbers::<2>([8, 3])]).unwrap();
-    let mut original = serde_json::to_value(&seen).unwrap();
-    let name = seen
+    let calibration = Calibration::of(&network, &[numbers::<2>([8, 3])]).unwrap();
+    let mut original = serde_json::to_value(&calibration).unwrap();
+    let name = calibration
         .values
         .keys()
         .find(|name| name.contains("relu"))
@@ -433,7 +440,7 @@ fn edited_calibrations_are_refused_or_used() {
         serde_json::json!([u64::MAX, u64::MAX]),
         Value::Null,
     ];
-    let clips = [
+    let range_estimators = [
         "min_max",
         "average",
         "percentile(99)",
@@ -463,16 +470,16 @@ fn edited_calibrations_are_refused_or_used() {
                 fine + usize::from(loaded.is_ok()),
                 refused + usize::from(loaded.is_err()),
             ]);
-            for clip in clips {
-                let mut settings = Settings::default();
-                settings.activations.clip = clip.parse().unwrap();
+            for range_estimator in range_estimators {
+                let mut settings = QuantizationSettings::default();
+                settings.activations.range_estimator = range_estimator.parse().unwrap();
                 match quantize(&network, &made, &settings) {
                     Err(_) => {}
                     Ok(quantized) => {
-                        assert!(loaded.is_ok(), "{clip} {other}");
+                        assert!(loaded.is_ok(), "{range_estimator} {other}");
                         let y: Tensor<2> = quantized.forward(numbers::<2>([4, 3]));
                         let finite = y.into_data().iter::<f32>().all(|y| y.is_finite());
-                        assert!(finite, "{clip} {other}");
+                        assert!(finite, "{range_estimator} {other}");
                     }
                 }
             }

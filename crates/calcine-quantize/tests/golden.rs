@@ -1,4 +1,4 @@
-//! Training on grids as Distiller trains.
+//! Quantization-aware training as Distiller trains.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor};
 use calcine_params::Inventory;
-use calcine_quantize::{AwareNetwork, Calibration, Method, Override, Settings, Stage};
+use calcine_quantize::{Calibration, Method, Override, QatNetwork, QatStage, QuantizationSettings};
 use calcine_testkit::{device, golden};
 use calcine_trace::trace;
 use serde_json::Value;
@@ -29,7 +29,7 @@ impl Net {
         }
     }
 
-    /// The last relu is no output, so that it has a grid as Distiller's has.
+    /// The last relu is no output, so that it has a quantizer as Distiller's has.
     fn forward(&self, x: Tensor<2>) -> Tensor<3> {
         relu(self.fc2.forward(relu(self.fc.forward(x)))).unsqueeze_dim(1)
     }
@@ -62,8 +62,8 @@ fn flat(values: &Value, golden: &golden::Golden) -> Tensor<1> {
 }
 
 /// With values by Distiller's names.
-fn with(aware: AwareNetwork, values: &Value, golden: &golden::Golden) -> AwareNetwork {
-    let inventory = Inventory::of(&aware);
+fn with(qat: QatNetwork, values: &Value, golden: &golden::Golden) -> QatNetwork {
+    let inventory = Inventory::of(&qat);
     let values = values.as_object().unwrap().iter();
     let values: BTreeMap<_, _> = values
         .map(|(name, value)| {
@@ -73,7 +73,7 @@ fn with(aware: AwareNetwork, values: &Value, golden: &golden::Golden) -> AwareNe
             )
         })
         .collect();
-    calcine_params::replace(aware, values)
+    calcine_params::replace(qat, values)
 }
 
 fn near(found: Tensor<1>, expected: Tensor<1>, what: &str) {
@@ -87,9 +87,9 @@ fn near(found: Tensor<1>, expected: Tensor<1>, what: &str) {
     }
 }
 
-/// WRPN's golden steps are left out: Distiller's weights have steps that no grid of so many bits has.
+/// WRPN's golden steps are left out: Distiller's weights have steps that no quantizer of so many bits has.
 #[test]
-fn golden_training_on_grids() {
+fn golden_quantization_aware_training() {
     let golden = golden::open("quant_aware_training");
     for (name, method) in [
         ("dorefa_train", Method::Dorefa),
@@ -97,7 +97,7 @@ fn golden_training_on_grids() {
     ] {
         let case = golden.cases(name)[0];
         let args = &case["args"];
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.weights.bits = number(&args["bits_weights"]) as u8;
         settings.activations.bits = number(&args["bits_activations"]) as u8;
         // Distiller leaves inputs and biases as they are.
@@ -108,18 +108,18 @@ fn golden_training_on_grids() {
         }];
         let sample = Tensor::<2>::ones([1, 6], &device());
         let network = trace(&Net::new(&device()), sample.clone(), Net::forward).unwrap();
-        let seen = Calibration::of(&network, &[sample]).unwrap();
-        let aware = AwareNetwork::new(network, &seen, &settings, method).unwrap();
-        let aware = with(aware, &case["input"], &golden).at(Stage {
+        let calibration = Calibration::of(&network, &[sample]).unwrap();
+        let qat = QatNetwork::new(network, &calibration, &settings, method).unwrap();
+        let qat = with(qat, &case["input"], &golden).with_stage(QatStage {
             biases: false,
-            ..Stage::default()
+            ..QatStage::default()
         });
-        let inventory = Inventory::of(&aware);
+        let inventory = Inventory::of(&qat);
         let clips = inventory.iter().filter(|p| p.path.ends_with("clip"));
         let begun = args["act_clip_init_val"].as_f64().unwrap_or(1.0);
         let begun = clips.map(|p| (p.id, Tensor::full([1], begun, &device())));
         let begun = begun.collect();
-        let mut aware = calcine_params::replace(aware, begun).train();
+        let mut qat = calcine_params::replace(qat, begun).train();
         let decay = number(&args["weight_decay"]);
         let mut optimizer = SgdConfig::new()
             .with_momentum(Some(MomentumConfig {
@@ -140,7 +140,7 @@ fn golden_training_on_grids() {
             let what = format!("{name}, step {at}");
             let on_tape = device().autodiff();
             let x: Tensor<2> = golden.tensor(&step["x"], &on_tape);
-            let out: Tensor<3> = aware.forward(x);
+            let out: Tensor<3> = qat.forward(x);
             let out: Tensor<2> = out.squeeze_dim(1);
             near(
                 out.clone().inner().reshape([-1]),
@@ -158,10 +158,10 @@ fn golden_training_on_grids() {
                 (found - number(&step["loss"])).abs() < 1e-5,
                 "{what}: {found}"
             );
-            let loss = loss + clip_decay(&aware, args, decay);
-            let gradients = GradientsParams::from_grads(loss.backward(), &aware);
-            aware = optimizer.step(number(&args["lr"]), aware, gradients);
-            let after = aware.valid();
+            let loss = loss + clip_decay(&qat, args, decay);
+            let gradients = GradientsParams::from_grads(loss.backward(), &qat);
+            qat = optimizer.step(number(&args["lr"]), qat, gradients);
+            let after = qat.valid();
             let inventory = Inventory::of(&after);
             for (name, expected) in step["params_after"].as_object().unwrap() {
                 let found = inventory.get(parameter(name)).unwrap();
@@ -178,14 +178,14 @@ fn flat_as_is(values: &Value, golden: &golden::Golden) -> Tensor<1> {
 }
 
 /// What clips decay by besides the optimizer's decay of all parameters.
-fn clip_decay(aware: &AwareNetwork, args: &Value, decay: f64) -> Tensor<1> {
+fn clip_decay(qat: &QatNetwork, args: &Value, decay: f64) -> Tensor<1> {
     let own = args["act_clip_decay"].as_f64().unwrap_or(decay) - decay;
-    let graph = aware.network().graph();
+    let graph = qat.network().graph();
     let clips = graph
         .parameters()
         .filter(|(_, value)| value.name.ends_with("clip"));
     let squares = clips.map(|(id, _)| {
-        let clip = aware.network().tensor(id).unwrap().flat().unwrap();
+        let clip = qat.network().tensor(id).unwrap().flat().unwrap();
         clip.square().mul_scalar(0.5 * own)
     });
     let nothing = Tensor::zeros([1], &device().autodiff());

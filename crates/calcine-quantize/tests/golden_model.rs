@@ -8,7 +8,8 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use calcine_params::Inventory;
 use calcine_quantize::{
-    Calibration, Clip, Evaluation, Quantized, Quantizer, Scheme, Settings, Trials, lapq, quantize,
+    Calibration, Evaluation, QuantizationSettings, Quantized, Quantizer, RangeEstimator, Scheme,
+    Trials, lapq, quantize,
 };
 use calcine_testkit::device;
 use calcine_testkit::golden::{self, Golden};
@@ -147,7 +148,7 @@ fn uncalibrated(golden: &Golden) -> (&Value, Network, Vec<Tensor<4>>) {
 fn golden_calibration() {
     let golden = golden::open("ptq_model");
     let (case, network, batches) = uncalibrated(&golden);
-    let seen = Calibration::of(&network, &batches).unwrap();
+    let calibration = Calibration::of(&network, &batches).unwrap();
     let alone: Vec<(f64, Calibration)> = batches
         .iter()
         .map(|batch| {
@@ -170,26 +171,26 @@ fn golden_calibration() {
         );
     };
     let compare = |name: &str, expected: &Value| {
-        let seen = &seen.values[name];
-        close(seen.min, &expected["min"], name);
-        close(seen.max, &expected["max"], name);
+        let statistics = &calibration.values[name];
+        close(statistics.min, &expected["min"], name);
+        close(statistics.max, &expected["max"], name);
         let of_sample = number(&expected["total_numel"]) / all_samples;
         for (end, key) in ["avg_min", "avg_max"].into_iter().enumerate() {
             let (mut theirs, mut elements, mut sum) = (0.0, 0.0, 0.0);
-            for (samples, seen) in &alone {
-                let own = seen.values[name].average[end];
+            for (samples, calibration) in &alone {
+                let own = calibration.values[name].average[end];
                 theirs = (theirs * elements + own * samples) / (elements + samples);
                 elements += samples * of_sample;
                 sum += own * samples;
             }
             close(theirs, &expected[key], name);
             assert!(
-                (seen.average[end] - sum / all_samples).abs() < 1e-5,
+                (statistics.average[end] - sum / all_samples).abs() < 1e-5,
                 "{name} {key}"
             );
         }
-        close(seen.mean, &expected["mean"], name);
-        close(seen.deviation, &expected["std"], name);
+        close(statistics.mean, &expected["mean"], name);
+        close(statistics.deviation, &expected["std"], name);
     };
     for (node, name) in graph.nodes.iter().zip(NODES) {
         if name != "flatten" {
@@ -204,39 +205,42 @@ fn flat(tensor: AnyTensor) -> Vec<f32> {
     tensor.flat().unwrap().into_data().iter::<f32>().collect()
 }
 
-/// The settings of a case; `None` of grids that no network here has: full symmetric ranges.
-fn settings(args: &Value) -> Option<Settings> {
+/// The settings of a case; `None` of quantizers that no network here has: full symmetric ranges.
+fn settings(args: &Value) -> Option<QuantizationSettings> {
     let scheme = match args["mode"].as_str().unwrap() {
         "sym" => return None,
         "sym_restr" => Scheme::Symmetric,
         _ => Scheme::Affine,
     };
-    let mut settings = Settings::default();
+    let mut settings = QuantizationSettings::default();
     settings.weights.bits = number(&args["bits_weights"]) as u8;
     settings.weights.scheme = scheme;
     settings.weights.per_channel = args["per_channel"] == true;
     settings.activations.bits = number(&args["bits_activations"]) as u8;
     settings.activations.scheme = scheme;
-    settings.activations.clip = match args["clip_acts"].as_str().unwrap() {
-        "NONE" => Clip::MinMax,
-        "AVG" => Clip::Average,
-        "N_STD" => Clip::Deviations(number(&args["clip_n_stds"])),
-        "GAUSS" => Clip::Gauss,
-        "LAPLACE" => Clip::Laplace,
+    settings.activations.range_estimator = match args["clip_acts"].as_str().unwrap() {
+        "NONE" => RangeEstimator::MinMax,
+        "AVG" => RangeEstimator::Average,
+        "N_STD" => RangeEstimator::Deviations(number(&args["clip_n_stds"])),
+        "GAUSS" => RangeEstimator::Gauss,
+        "LAPLACE" => RangeEstimator::Laplace,
         other => panic!("{other}"),
     };
     Some(settings)
 }
 
-/// How far grids are from Distiller's: a step, as a share, and a zero point; signed affine integers are 2^(b−1) less.
-fn near(grid: &Quantizer, scale: &Value, zero: &Value, what: &str) {
-    let found = f64::from(grid.step) * number(scale);
-    assert!((found - 1.0).abs() < 1e-5, "{what}: {grid:?} for {scale}");
-    let shifted = match -number(zero) as i32 - grid.zero {
+/// How far quantizers are from Distiller's: a step, as a share, and a zero point; signed affine integers are 2^(b−1) less.
+fn near(quantizer: &Quantizer, scale: &Value, zero: &Value, what: &str) {
+    let found = f64::from(quantizer.scale) * number(scale);
+    assert!(
+        (found - 1.0).abs() < 1e-5,
+        "{what}: {quantizer:?} for {scale}"
+    );
+    let shifted = match -number(zero) as i32 - quantizer.zero_point {
         0 => true,
-        off => grid.low == 0 && off == -(grid.high + 1) / 2,
+        off => quantizer.low == 0 && off == -(quantizer.high + 1) / 2,
     };
-    assert!(shifted, "{what}: {grid:?} for {zero}");
+    assert!(shifted, "{what}: {quantizer:?} for {zero}");
 }
 
 /// The statistics of a case: its own, or those of the case that it names.
@@ -258,13 +262,13 @@ fn steps(case: &Value) -> f32 {
     words.find_map(|word| word.parse().ok()).unwrap()
 }
 
-/// Of a network's nodes Distiller's grids, and what comes of them: node by node nearly all integers, and logits within two of
+/// Of a network's nodes Distiller's quantizers, and what comes of them: node by node nearly all integers, and logits within two of
 /// their steps. What is ACIQ's goes by multipliers that are computed here and tabled there to two digits, and deviations are
 /// those behind a relu here and those before it there: of these logits alone are compared, within two steps and a hundredth
 /// of the range.
 ///
-/// Sums are rounded once here, and each operand before there; a pool that only moves integers keeps their grid here, and has
-/// one of its own there, which matters where ranges are averages; logits have no grid here,
+/// Sums are rounded once here, and each operand before there; a pool that only moves integers keeps their quantizer here, and has
+/// one of its own there, which matters where ranges are averages; logits have no quantizer here,
 /// and are compared within the range of theirs.
 #[test]
 fn golden_network() {
@@ -279,24 +283,27 @@ fn golden_network() {
         let stats = statistics(case, &golden);
         let x: Tensor<4> = golden.tensor(&case["input"]["x"], &device());
         let network = small(&case["input"]["weights"], stats, &x, &golden);
-        let mut seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+        let mut calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
         for (node, name) in network.graph().nodes.iter().zip(NODES) {
             if name != "flatten" {
-                let own = seen.values.get_mut(&node.name).unwrap();
-                *own = golden_ops::seen(&stats[name]["output"], own);
+                let own = calibration.values.get_mut(&node.name).unwrap();
+                *own = golden_ops::statistics(&stats[name]["output"], own);
             }
         }
         let input = &network.graph().value(network.graph().inputs[0]).name;
-        let own = seen.values.get_mut(input).unwrap();
-        *own = golden_ops::seen(&stats["conv1"]["inputs"]["0"], own);
-        let quantized = quantize(&network, &seen, &settings).unwrap();
-        let exact = matches!(settings.activations.clip, Clip::MinMax | Clip::Average);
+        let own = calibration.values.get_mut(input).unwrap();
+        *own = golden_ops::statistics(&stats["conv1"]["inputs"]["0"], own);
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
+        let exact = matches!(
+            settings.activations.range_estimator,
+            RangeEstimator::MinMax | RangeEstimator::Average
+        );
         if exact {
-            grids(&quantized, case, &golden);
+            quantizers(&quantized, case, &golden);
         }
         let expected = &case["expect"]["layer_outputs"];
         let mut at = 0;
-        let mut watch = |_: &calcine_graph::Node, result: AnyTensor| {
+        let mut observe = |_: &calcine_graph::Node, result: AnyTensor| {
             let node = NODES[at];
             at += 1;
             // What a layer gives has gone through its relu there.
@@ -331,13 +338,15 @@ fn golden_network() {
                 "{name} {of}: {same} are the same, others up to {most} steps off"
             );
         };
-        let outputs = quantized.run(x.into_any(), &mut watch).unwrap();
+        let outputs = quantized.run(x.into_any(), &mut observe).unwrap();
         let logits = flat(outputs.into_iter().next().unwrap());
         let expected = golden.values(&case["expect"]["logits"]).1;
         let layers = case["expect"]["layers"].as_array().unwrap();
         let step = 1.0 / number(&layers.last().unwrap()["output_scale"]) as f32;
-        let [low, high] = match settings.activations.clip {
-            Clip::Average => ["avg_min", "avg_max"].map(|key| number(&stats["fc"]["output"][key])),
+        let [low, high] = match settings.activations.range_estimator {
+            RangeEstimator::Average => {
+                ["avg_min", "avg_max"].map(|key| number(&stats["fc"]["output"][key]))
+            }
             _ => [f64::NEG_INFINITY, f64::INFINITY],
         };
         let off = logits.iter().zip(&expected);
@@ -351,16 +360,16 @@ fn golden_network() {
     assert_ne!(compared, 0);
 }
 
-/// Grids of weights, and of what layers give.
-fn grids(quantized: &Quantized, case: &Value, golden: &Golden) {
+/// Quantizers of weights, and of what layers give.
+fn quantizers(quantized: &Quantized, case: &Value, golden: &Golden) {
     for layer in case["expect"]["layers"].as_array().unwrap() {
         let name = layer["name"].as_str().unwrap();
         let at = NODES.iter().position(|node| *node == name).unwrap();
         let node = &quantized.graph().nodes[at].name;
         if !layer["output_scale"].is_null() && !["pool", "fc"].contains(&name) {
-            let grid = quantized.grid(node).unwrap();
+            let quantizer = quantized.quantizer(node).unwrap();
             near(
-                &grid,
+                &quantizer,
                 &layer["output_scale"],
                 &layer["output_zero_point"],
                 name,
@@ -369,8 +378,8 @@ fn grids(quantized: &Quantized, case: &Value, golden: &Golden) {
         let own = quantized.layers().find(|own| own.name == node);
         let Some(own) = own else { continue };
         let scales = golden.values(&layer["w_scale"]).1;
-        assert_eq!(own.steps.len(), scales.len(), "{name}");
-        for (step, scale) in own.steps.iter().zip(&scales) {
+        assert_eq!(own.scales.len(), scales.len(), "{name}");
+        for (step, scale) in own.scales.iter().zip(&scales) {
             assert!(
                 (step * scale - 1.0).abs() < 1e-5,
                 "{name}: {step} for {scale}"
@@ -394,26 +403,26 @@ fn golden_searched_layer() {
             bias: Some(Param::from_tensor(golden.tensor(&input["bias"], &device))),
         };
         let x: Tensor<2> = golden.tensor(&input["x"], &device);
-        // A last operation behind it, so that its result has a grid.
+        // A last operation behind it, so that its result has a quantizer.
         let forward = |m: &Linear, x: Tensor<2>| m.forward(x).transpose();
         let network = trace(&model, x.clone(), forward).unwrap();
-        let mut seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+        let mut calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
         let stats = &args["stats"];
         let name = network
             .graph()
             .value(network.graph().inputs[0])
             .name
             .clone();
-        let own = seen.values.get_mut(&name).unwrap();
-        *own = golden_ops::seen(&stats["inputs"]["0"], own);
+        let own = calibration.values.get_mut(&name).unwrap();
+        *own = golden_ops::statistics(&stats["inputs"]["0"], own);
         let name = network.graph().nodes[0].name.clone();
-        let own = seen.values.get_mut(&name).unwrap();
-        *own = golden_ops::seen(&stats["output"], own);
+        let own = calibration.values.get_mut(&name).unwrap();
+        *own = golden_ops::statistics(&stats["output"], own);
         let scheme = match args["mode"].as_str().unwrap() {
             "sym" | "sym_restr" => Scheme::Symmetric,
             _ => Scheme::Affine,
         };
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         (settings.weights.bits, settings.activations.bits) = (bits, bits);
         settings.weights.per_channel = false;
         (settings.weights.scheme, settings.activations.scheme) = (scheme, scheme);
@@ -424,12 +433,19 @@ fn golden_searched_layer() {
             let off = (found - float.clone()).abs().powi_scalar(p);
             f64::from(off.mean().into_scalar::<f32>())
         };
-        let before = loss(&quantize(&network, &seen, &settings).unwrap());
+        let before = loss(&quantize(&network, &calibration, &settings).unwrap());
         let score = |quantized: &Quantized| Evaluation::new(loss(quantized), 1);
-        let found = lapq(&network, &seen, &settings, 2, &mut Trials::new(score)).unwrap();
-        let after = loss(&quantize(&network, &seen, &found).unwrap());
+        let found = lapq(
+            &network,
+            &calibration,
+            &settings,
+            2,
+            &mut Trials::new(score),
+        )
+        .unwrap();
+        let after = loss(&quantize(&network, &calibration, &found).unwrap());
         let initial = number(&expect["loss_initial"]);
-        // Distiller's symmetric grids have half an integer more on either side, so that ours have longer steps. An error of
+        // Distiller's symmetric quantizers have half an integer more on either side, so that ours have longer steps. An error of
         // rounding grows with the p-th power of them.
         let integers = f64::from(1_u16 << (bits - 1)) - 1.0;
         let coarser = match args["mode"] == "sym" {

@@ -8,7 +8,8 @@ use burn::nn::{
 use burn::tensor::{Tensor, TensorData};
 use calcine_params::Inventory;
 use calcine_quantize::{
-    AwareNetwork, Calibration, Clip, Method, Scheme, Seen, Settings, fold_norms, quantize,
+    Calibration, CalibrationStatistics, Method, QatNetwork, QuantizationSettings, RangeEstimator,
+    Scheme, fold_norms, quantize,
 };
 use calcine_testkit::golden::{self, Golden};
 use calcine_testkit::{device, each};
@@ -18,9 +19,9 @@ use serde_json::Value;
 use crate::golden::number;
 
 /// What statistics say of a value; where it lay is not asked.
-pub(crate) fn seen(stats: &Value, like: &Seen) -> Seen {
+pub(crate) fn statistics(stats: &Value, like: &CalibrationStatistics) -> CalibrationStatistics {
     let of = |key: &str| number(&stats[key]);
-    Seen {
+    CalibrationStatistics {
         min: of("min"),
         max: of("max"),
         mean: of("mean"),
@@ -30,13 +31,13 @@ pub(crate) fn seen(stats: &Value, like: &Seen) -> Seen {
     }
 }
 
-/// In all modes but the full symmetric range, which no grid of a network has. A signed affine grid is an unsigned one with
+/// In all modes but the full symmetric range, which no quantizer of a network has. A signed affine quantizer is an unsigned one with
 /// other names for its integers.
 ///
-/// Distiller rounds both operands of a sum to the result's grid before it adds them; here the sum is rounded once, and may be
+/// Distiller rounds both operands of a sum to the result's quantizer before it adds them; here the sum is rounded once, and may be
 /// one step off from its.
 #[test]
-fn golden_operations_between_grids() {
+fn golden_operations_between_quantizers() {
     let golden = golden::open("ptq_ops");
     let mut compared = 0;
     for case in golden.having(&["/input/a", "/args/stats", "/expect/output"]) {
@@ -47,12 +48,12 @@ fn golden_operations_between_grids() {
             "sym_restr" => Scheme::Symmetric,
             _ => Scheme::Affine,
         };
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.activations.bits = number(&args["num_bits"]) as u8;
         settings.activations.scheme = scheme;
-        settings.activations.clip = match args["clip_acts"].as_str().unwrap() {
-            "NONE" => Clip::MinMax,
-            "AVG" => Clip::Average,
+        settings.activations.range_estimator = match args["clip_acts"].as_str().unwrap() {
+            "NONE" => RangeEstimator::MinMax,
+            "AVG" => RangeEstimator::Average,
             other => panic!("{other}"),
         };
         // Operands and result have batches of one sample, whatever their axes are.
@@ -71,7 +72,7 @@ fn golden_operations_between_grids() {
             other => panic!("{other}"),
         };
         let samples = (a.clone(), b.clone());
-        // A last operation behind it, so that its result has a grid.
+        // A last operation behind it, so that its result has a quantizer.
         let network = trace(
             &Relu::new(),
             samples.clone(),
@@ -85,7 +86,7 @@ fn golden_operations_between_grids() {
         let keys = ["input0", "input1", "output"];
         for (value, key) in inputs.chain([result]).zip(keys) {
             let entry = calibration.values.get_mut(&value).unwrap();
-            *entry = seen(&args["stats"][key], entry);
+            *entry = statistics(&args["stats"][key], entry);
         }
         let quantized = quantize(&network, &calibration, &settings).unwrap();
         let found: Tensor<4> = quantized.forward(samples);
@@ -230,11 +231,11 @@ fn golden_folded_norms() {
     each(cases, |case| {
         let (name, expect) = (&case["name"], &case["expect"]);
         let (network, x) = normed(case, &golden);
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         (settings.weights.bits, settings.activations.bits) = (16, 0);
         settings.weights.per_channel = false;
         let batch = vec![x.clone()];
-        let seen = Calibration::of(&network, std::slice::from_ref(&batch)).unwrap();
+        let calibration = Calibration::of(&network, std::slice::from_ref(&batch)).unwrap();
         let folded = fold_norms(network.clone()).unwrap();
         let inventory = Inventory::of(&folded);
         let paths: Vec<&str> = inventory.iter().map(|p| p.path.as_str()).collect();
@@ -254,12 +255,12 @@ fn golden_folded_norms() {
         let y = folded.run(batch.clone(), &mut |_, y| y).unwrap().remove(0);
         let expected = golden.values(&expect["y_unfolded_eval"]).1;
         near(&read(y), &expected, 2e-5, &format!("{name}: folded"));
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         let layer = quantized.layers().next().unwrap();
         let weights: Vec<f32> = layer
             .weight
             .iter()
-            .map(|q| *q as f32 * layer.steps[0])
+            .map(|q| *q as f32 * layer.scales[0])
             .collect();
         let folded = flat(&expect["folded_w"], linear(case), &golden).into_data();
         let folded: Vec<f32> = folded.iter().collect();
@@ -276,11 +277,11 @@ fn golden_folded_norms() {
         let expected = golden.values(&expect["y_folded_eval"]).1;
         near(&read(y), &expected, 2e-4, &format!("{name}: results"));
 
-        let aware = AwareNetwork::new(network, &seen, &settings, Method::Lsq)
+        let qat = QatNetwork::new(network, &calibration, &settings, Method::Lsq)
             .unwrap()
             .train();
         let on_tape = vec![x.to_device(&device().autodiff())];
-        let y: Vec<AnyTensor> = aware.forward(on_tape);
+        let y: Vec<AnyTensor> = qat.forward(on_tape);
         let expected = golden.values(&expect["train"]["y"]).1;
         near(
             &read(y[0].clone()),
@@ -289,10 +290,10 @@ fn golden_folded_norms() {
             &format!("{name}: training"),
         );
         if !case["args"]["momentum"].is_null() {
-            let aware = aware.valid();
-            let inventory = Inventory::of(&aware);
+            let qat = qat.valid();
+            let inventory = Inventory::of(&qat);
             let mean = inventory.get("norm.running_mean").unwrap();
-            let mean = calcine_params::flat(&aware, [mean]).remove(0).into_data();
+            let mean = calcine_params::flat(&qat, [mean]).remove(0).into_data();
             let mean: Vec<f32> = mean.iter().collect();
             let expected = golden.values(&expect["train"]["running_mean_after"]).1;
             near(&mean, &expected, 5e-4, &format!("{name}: running mean"));

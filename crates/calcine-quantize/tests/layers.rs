@@ -1,11 +1,12 @@
-//! Layers that are no plain convolutions: matrix products, embeddings, transposed convolutions, and layers in halves.
+//! Layers that are no plain convolutions: matrix products, embeddings, transposed convolutions, and layers in half precision.
 
 use burn::module::{Module, Param};
 use burn::nn::conv::{ConvTranspose2d, ConvTranspose2dConfig};
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, Relu};
 use burn::tensor::{Device, Int, Tensor};
 use calcine_quantize::{
-    Calibration, FloatType, Override, QuantizeError, Quantizer, Scheme, Settings, quantize,
+    Calibration, FloatType, Override, QuantizationSettings, QuantizeError, Quantizer, Scheme,
+    quantize,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{AnyTensor, Network, Tensors, trace};
@@ -27,21 +28,25 @@ fn matrix_products_are_those_of_integers() {
         let (a, b): (Tensor<3>, Tensor<3>) = (numbers([2, 3, *summed]), numbers([2, *summed, 4]));
         let (a, b) = (a + 0.8, b + 0.6);
         let samples = (a, b);
-        // A last operation behind it, so that its result has a grid.
+        // A last operation behind it, so that its result has a quantizer.
         let forward = |_: &Relu, (a, b): (Tensor<3>, Tensor<3>)| a.matmul(b).swap_dims(1, 2);
         let network = trace(&Relu::new(), samples.clone(), forward).unwrap();
-        let seen = Calibration::of(&network, std::slice::from_ref(&samples)).unwrap();
-        let mut settings = Settings::default();
+        let calibration = Calibration::of(&network, std::slice::from_ref(&samples)).unwrap();
+        let mut settings = QuantizationSettings::default();
         settings.activations.bits = *bits;
         settings.activations.scheme = *scheme;
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         let graph = quantized.graph();
-        let grids = graph.inputs.iter().map(|id| &*graph.value(*id).name);
-        let grids: Vec<_> = grids.map(|name| quantized.grid(name).unwrap()).collect();
-        let out = quantized.grid(&graph.nodes[0].name).unwrap();
+        let quantizers = graph.inputs.iter().map(|id| &*graph.value(*id).name);
+        let quantizers: Vec<_> = quantizers
+            .map(|name| quantized.quantizer(name).unwrap())
+            .collect();
+        let out = quantized.quantizer(&graph.nodes[0].name).unwrap();
         let (a, b) = (read(samples.0.clone()), read(samples.1.clone()));
-        let centred = |side: usize, x: f32| i64::from(grids[side].quantize(x) - grids[side].zero);
-        let factor = grids[0].step * grids[1].step / out.step;
+        let centred = |side: usize, x: f32| {
+            i64::from(quantizers[side].quantize(x) - quantizers[side].zero_point)
+        };
+        let factor = quantizers[0].scale * quantizers[1].scale / out.scale;
         let mut expected = Vec::new();
         for at in 0..2 * 3 * 4 {
             // Swapped: the columns first.
@@ -54,7 +59,7 @@ fn matrix_products_are_those_of_integers() {
                 })
                 .sum();
             let scaled = (sum as f32 * factor).round_ties_even() as i32;
-            let q = (scaled + out.zero).clamp(out.low, out.high);
+            let q = (scaled + out.zero_point).clamp(out.low, out.high);
             expected.push(out.dequantize(q));
         }
         let inputs = samples.into_any();
@@ -90,7 +95,7 @@ fn words(device: &Device) -> (Network, Tensor<2, Int>, Tensor<2>) {
 #[test]
 fn embeddings_are_rows_of_integers() {
     let (network, ids, table) = words(&device());
-    let seen = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
+    let calibration = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
     let rows = [
         (8, true, Scheme::Symmetric, None),
         (4, false, Scheme::Symmetric, None),
@@ -98,47 +103,50 @@ fn embeddings_are_rows_of_integers() {
         (4, true, Scheme::Symmetric, Some(4)),
     ];
     each(rows, |(bits, per_channel, scheme, group)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.weights.bits = *bits;
         settings.weights.per_channel = *per_channel;
         settings.weights.scheme = *scheme;
         settings.weights.group = *group;
         settings.activations.bits = if group.is_some() { 0 } else { 8 };
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         let layer = quantized.layers().next().unwrap();
         let steps = if *per_channel { 10 } else { 1 };
         assert_eq!(layer.name, "embedding");
-        assert_eq!(layer.steps.len(), steps * group.map_or(1, |_| 2));
+        assert_eq!(layer.scales.len(), steps * group.map_or(1, |_| 2));
         assert_eq!((layer.bias, layer.output_axis), (None, 0));
         // Within half a step of the table.
         let table = read(table.clone());
         for (at, (q, w)) in layer.weight.iter().zip(&table).enumerate() {
             let step = match (steps, group) {
-                (1, _) => layer.steps[0],
-                (_, None) => layer.steps[at / 6],
-                (_, Some(_)) => layer.steps[at / 6 * 2 + at % 6 / 4],
+                (1, _) => layer.scales[0],
+                (_, None) => layer.scales[at / 6],
+                (_, Some(_)) => layer.scales[at / 6 * 2 + at % 6 / 4],
             };
             assert!((step * *q as f32 - w).abs() <= 0.501 * step, "{at}");
         }
         let mut found = Vec::new();
-        let mut watch = |node: &calcine_graph::Node, result: AnyTensor| {
+        let mut observe = |node: &calcine_graph::Node, result: AnyTensor| {
             if node.name == "embedding" {
                 found = read(result);
             }
         };
-        quantized.run(ids.clone().into_any(), &mut watch).unwrap();
+        quantized.run(ids.clone().into_any(), &mut observe).unwrap();
         let ids = [0, 3, 9, 7, 7, 2];
         for (at, found) in found.iter().enumerate() {
             let (row, column) = (ids[at / 6], at % 6);
             let of = row * 6 + column;
             let step = match (steps, group) {
-                (1, _) => layer.steps[0],
-                (_, None) => layer.steps[row],
-                (_, Some(_)) => layer.steps[row * 2 + column / 4],
+                (1, _) => layer.scales[0],
+                (_, None) => layer.scales[row],
+                (_, Some(_)) => layer.scales[row * 2 + column / 4],
             };
             let expected = step * layer.weight[of] as f32;
-            let on_grid = |grid: Quantizer| grid.dequantize(grid.quantize(expected));
-            let expected = quantized.grid("embedding").map_or(expected, on_grid);
+            let fake_quantized =
+                |quantizer: Quantizer| quantizer.dequantize(quantizer.quantize(expected));
+            let expected = quantized
+                .quantizer("embedding")
+                .map_or(expected, fake_quantized);
             assert_eq!(*found, expected, "{at}");
         }
         let given = reread(&quantized, &ids_of(&network));
@@ -166,8 +174,8 @@ fn a_tied_embedding_is_in_the_file_twice() {
         m.embedding.forward(x).matmul(decoder)
     };
     let network = trace(&model, ids.clone(), forward).unwrap();
-    let seen = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
-    let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
+    let calibration = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
+    let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
     assert_eq!(quantized.layers().count(), 2);
     let given = reread(&quantized, &ids.clone().into_any());
     let expected: Tensor<3> = network.forward(ids);
@@ -198,27 +206,29 @@ fn transposed_convolutions_are_sums_of_integers() {
     let x = images(2, 5);
     let forward = |m: &ConvTranspose2d, x: Tensor<4>| m.forward(x).swap_dims(2, 3);
     let network = trace(&model, x.clone(), forward).unwrap();
-    let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
     let rows = [
         (8, 8, true, Scheme::Symmetric),
         (4, 8, false, Scheme::Affine),
         (8, 12, true, Scheme::Symmetric),
     ];
     each(rows, |(weights, activations, per_channel, scheme)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.weights.bits = *weights;
         settings.weights.per_channel = *per_channel;
         settings.weights.scheme = *scheme;
         settings.activations.bits = *activations;
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         let layer = quantized.layers().next().unwrap();
         assert_eq!((layer.output_axis, layer.shape), (1, &[3, 5, 3, 3][..]));
         let graph = quantized.graph();
-        let grid = quantized.grid(&graph.value(graph.inputs[0]).name).unwrap();
-        let out = quantized.grid(&graph.nodes[0].name).unwrap();
+        let quantizer = quantized
+            .quantizer(&graph.value(graph.inputs[0]).name)
+            .unwrap();
+        let out = quantized.quantizer(&graph.nodes[0].name).unwrap();
         let ints: Vec<i32> = read(x.clone())
             .into_iter()
-            .map(|x| grid.quantize(x) - grid.zero)
+            .map(|x| quantizer.quantize(x) - quantizer.zero_point)
             .collect();
         // 8 places become 15.
         let mut sums = vec![0_i32; 2 * 5 * 15 * 15];
@@ -236,11 +246,11 @@ fn transposed_convolutions_are_sums_of_integers() {
         let mut expected = vec![0.0; sums.len()];
         for (at, sum) in sums.iter().enumerate() {
             let output = at / 225 % 5;
-            let step = layer.steps[if *per_channel { output } else { 0 }];
-            let factor = grid.step * step / out.step;
+            let step = layer.scales[if *per_channel { output } else { 0 }];
+            let factor = quantizer.scale * step / out.scale;
             let sum = sum + layer.bias.unwrap()[output];
             let scaled = (sum as f32 * factor).round_ties_even() as i32;
-            let q = (scaled + out.zero).clamp(out.low, out.high);
+            let q = (scaled + out.zero_point).clamp(out.low, out.high);
             let (plane, y, z) = (at / 225, at / 15 % 15, at % 15);
             expected[(plane * 15 + z) * 15 + y] = out.dequantize(q);
         }
@@ -248,45 +258,45 @@ fn transposed_convolutions_are_sums_of_integers() {
     });
 }
 
-/// Parameters of layers in halves are the nearest, take two bytes, and are computed with in `f32`.
+/// Parameters of layers in half precision are the nearest, take two bytes, and are computed with in `f32`.
 #[test]
-fn layers_in_halves_take_half_the_bytes() {
+fn layers_in_half_precision_take_half_the_bytes() {
     let (network, ids, table) = words(&device());
-    let seen = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
-    let of = |float| Settings {
+    let calibration = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
+    let of = |float| QuantizationSettings {
         layers: vec![Override {
             name: "embedding".to_owned(),
             float: Some(float),
             ..Override::default()
         }],
-        ..Settings::default()
+        ..QuantizationSettings::default()
     };
-    let whole = quantize(&network, &seen, &of(FloatType::F32)).unwrap();
+    let whole = quantize(&network, &calibration, &of(FloatType::F32)).unwrap();
     let rows = [(FloatType::F16, Dtype::F16), (FloatType::Bf16, Dtype::BF16)];
     each(rows, |(float, dtype)| {
-        let quantized = quantize(&network, &seen, &of(*float)).unwrap();
+        let quantized = quantize(&network, &calibration, &of(*float)).unwrap();
         assert_eq!(quantized.layers().count(), 1);
         assert_eq!(whole.stored_bytes() - quantized.stored_bytes(), 2 * 60);
         let bytes = quantized.to_bytes().unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let stored = file.tensor("float/embedding.weight").unwrap();
         assert_eq!((stored.dtype(), stored.shape()), (*dtype, &[10, 6][..]));
-        let halves: Vec<f32> = read(table.clone())
+        let half_precision: Vec<f32> = read(table.clone())
             .iter()
             .map(|x| float.nearest(*x))
             .collect();
-        assert_eq!(float.from_bytes(stored.data()), halves);
-        assert_ne!(halves, read(table.clone()));
+        assert_eq!(float.from_bytes(stored.data()), half_precision);
+        assert_ne!(half_precision, read(table.clone()));
         let mut found = Vec::new();
-        let mut watch = |node: &calcine_graph::Node, result: AnyTensor| {
+        let mut observe = |node: &calcine_graph::Node, result: AnyTensor| {
             if node.name == "embedding" {
                 found = read(result);
             }
         };
-        quantized.run(ids.clone().into_any(), &mut watch).unwrap();
+        quantized.run(ids.clone().into_any(), &mut observe).unwrap();
         let expected: Vec<f32> = [0, 3, 9, 7, 7, 2]
             .iter()
-            .flat_map(|row| halves[row * 6..][..6].to_vec())
+            .flat_map(|row| half_precision[row * 6..][..6].to_vec())
             .collect();
         assert_eq!(found, expected);
         reread(&quantized, &ids.clone().into_any());
@@ -300,12 +310,12 @@ fn layers_in_halves_take_half_the_bytes() {
     };
     let forward = |m: &Words, x: Tensor<2, Int>| m.fc.forward(m.embedding.forward(x));
     let network = trace(&large, ids.clone(), forward).unwrap();
-    let error = quantize(&network, &seen, &of(FloatType::F16)).unwrap_err();
+    let error = quantize(&network, &calibration, &of(FloatType::F16)).unwrap_err();
     assert!(
         matches!(&error, QuantizeError::Beyond { name, .. } if name == "embedding.weight"),
         "{error}"
     );
-    quantize(&network, &seen, &of(FloatType::Bf16)).unwrap();
+    quantize(&network, &calibration, &of(FloatType::Bf16)).unwrap();
 }
 
 /// A look-up beyond the table is an error that names the layer.
@@ -316,8 +326,8 @@ fn a_word_beyond_the_table_is_an_error() {
     };
     let ids = Tensor::<2, Int>::from_ints([[0, 3, 9]], &device());
     let network = trace(&embedding, ids.clone(), |m, x| m.forward(x)).unwrap();
-    let seen = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
-    let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
+    let calibration = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
+    let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
     let error = quantized
         .try_forward::<_, Tensor<3>>(ids + 7)
         .err()

@@ -9,8 +9,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use calcine_graph::Node;
 use calcine_params::Inventory;
 use calcine_quantize::{
-    Calibration, Preparation, Settings, equalize, fold_norms, prepare, quantize, quantize_over,
-    reestimate, smooth,
+    Calibration, Preparation, QuantizationSettings, equalize, fold_norms, prepare, quantize,
+    quantize_with_batches, reestimate, smooth,
 };
 use calcine_testkit::{device, each, numbers, values};
 use calcine_trace::{AnyTensor, Network, trace};
@@ -198,15 +198,15 @@ fn axes_of_equal_length_are_not_taken_for_each_other() {
 fn prepared_networks_lose_less() {
     let images = [models::images(8, 0), models::images(6, 5)];
     let network = row(3.0);
-    let mut settings = Settings::default();
+    let mut settings = QuantizationSettings::default();
     settings.weights.per_channel = false;
     settings.weights.bits = 6;
     settings.activations.bits = 0;
     let lost = |preparation: Preparation| {
         let prepared = prepare(network.clone(), &images, &preparation).unwrap();
-        let seen = Calibration::of(&prepared, &images).unwrap();
+        let calibration = Calibration::of(&prepared, &images).unwrap();
         let expected: Tensor<2> = network.forward(images[1].clone());
-        let found = quantize(&prepared, &seen, &settings)
+        let found = quantize(&prepared, &calibration, &settings)
             .unwrap()
             .forward(images[1].clone());
         apart(expected, found)
@@ -219,10 +219,10 @@ fn prepared_networks_lose_less() {
     assert!(equalized < 0.5 * plain, "{equalized} of {plain}");
 
     let (network, x) = block();
-    let settings = Settings::default();
+    let settings = QuantizationSettings::default();
     let lost = |network: &Network| {
-        let seen = Calibration::of(network, &x).unwrap();
-        let quantized = quantize(network, &seen, &settings).unwrap();
+        let calibration = Calibration::of(network, &x).unwrap();
+        let quantized = quantize(network, &calibration, &settings).unwrap();
         let [expected, found]: [Tensor<3>; 2] = [
             network.forward(x[0].clone()),
             quantized.forward(x[0].clone()),
@@ -274,7 +274,7 @@ fn statistics_are_those_of_the_batches() {
 fn norms_make_up_for_rounded_weights() {
     let images = [models::images(16, 0)];
     let network = reestimate(models::network(), &images).unwrap();
-    let seen = Calibration::of(&network, &images).unwrap();
+    let calibration = Calibration::of(&network, &images).unwrap();
     let mut expected = Vec::new();
     let inputs = || vec![images[0].clone().into()];
     network
@@ -286,19 +286,20 @@ fn norms_make_up_for_rounded_weights() {
         })
         .unwrap();
     each([true, false], |per_channel| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.weights.bits = 2;
         settings.weights.per_channel = *per_channel;
         settings.activations.bits = 0;
-        let off = |settings: &Settings, compared: usize| {
-            let quantized = quantize_over(&network, &seen, settings, &images).unwrap();
+        let off = |settings: &QuantizationSettings, compared: usize| {
+            let quantized =
+                quantize_with_batches(&network, &calibration, settings, &images).unwrap();
             let mut found = Vec::new();
-            let mut watch = |node: &Node, result: AnyTensor| {
+            let mut observe = |node: &Node, result: AnyTensor| {
                 if node.name == "stem_norm" {
                     found = channel_moments(result);
                 }
             };
-            quantized.run(inputs(), &mut watch).unwrap();
+            quantized.run(inputs(), &mut observe).unwrap();
             let pairs = found.iter().zip(&expected).take(compared);
             pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
         };
@@ -342,8 +343,8 @@ fn folded_norms_are_gone_and_change_nothing() {
     assert_eq!(names[..2], ["stem", "stem_norm.relu"]);
     let batches = [x];
     let of = |network: &Network| {
-        let seen = Calibration::of(network, &batches).unwrap();
-        quantize(network, &seen, &Settings::default()).unwrap()
+        let calibration = Calibration::of(network, &batches).unwrap();
+        quantize(network, &calibration, &QuantizationSettings::default()).unwrap()
     };
     let (own, other) = (of(&folded), of(&network));
     for (own, other) in own.layers().zip(other.layers()) {

@@ -5,8 +5,8 @@ use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::activation::{relu, softmax};
 use burn::tensor::{Int, Tensor, TensorData};
 use calcine_quantize::{
-    AwareNetwork, Calibration, Clip, EndSettings, FloatType, Method, Override, Quantized, Rounding,
-    Settings, quantize, quantize_over,
+    Calibration, FirstLastSettings, FloatType, Method, Override, QatNetwork, QuantizationSettings,
+    Quantized, RangeEstimator, Rounding, quantize, quantize_with_batches,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{Network, trace};
@@ -36,15 +36,15 @@ fn mixed() -> (Network, Calibration) {
             .forward(softmax(x * m.gate.val().reshape([1, 1, 4]), 2))
     };
     let network = trace(&model, words.clone(), forward).unwrap();
-    let seen = Calibration::of(&network, &[words]).unwrap();
-    (network, seen)
+    let calibration = Calibration::of(&network, &[words]).unwrap();
+    (network, calibration)
 }
 
 #[test]
 fn a_report_lists_what_stays_in_float_and_why() {
-    let (network, seen) = mixed();
-    let float = |settings: &Settings| {
-        let quantized = quantize(&network, &seen, settings).unwrap();
+    let (network, calibration) = mixed();
+    let float = |settings: &QuantizationSettings| {
+        let quantized = quantize(&network, &calibration, settings).unwrap();
         let float = quantized.report().float.iter();
         float
             .map(|node| (node.operation.clone(), node.reason.to_string()))
@@ -91,7 +91,7 @@ fn a_report_lists_what_stays_in_float_and_why() {
         ),
     ];
     each(rows, |(change, expected)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         change(&mut settings);
         let found = float(&settings);
         assert_eq!(found.len(), expected.len(), "{found:?}");
@@ -99,7 +99,7 @@ fn a_report_lists_what_stays_in_float_and_why() {
             assert!(operation == own && reason.contains(why), "{found:?}");
         }
     });
-    let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
+    let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
     let report = quantized.report();
     assert_eq!(report.float[0].parameters, ["gate"]);
     let text = report.to_string();
@@ -116,13 +116,19 @@ fn a_report_lists_what_stays_in_float_and_why() {
         float.map(|node| node.name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(names(&again), names(&quantized));
-    let aware = AwareNetwork::new(network, &seen, &Settings::default(), Method::Lsq).unwrap();
-    assert_eq!(aware.report().float.last(), report.float.last());
+    let qat = QatNetwork::new(
+        network,
+        &calibration,
+        &QuantizationSettings::default(),
+        Method::Lsq,
+    )
+    .unwrap();
+    assert_eq!(qat.report().float.last(), report.float.last());
 }
 
 #[test]
 fn settings_that_change_nothing_are_reported() {
-    let (network, seen, x) = blocks();
+    let (network, calibration, x) = blocks();
     let rows: [(Change, &[&str]); 11] = [
         (|_| {}, &[]),
         (
@@ -153,21 +159,24 @@ fn settings_that_change_nothing_are_reported() {
                 s.layers.push(Override {
                     float,
                     weight_bits: Some(4),
-                    activation_clip: Some(Clip::Mse),
+                    activation_range_estimator: Some(RangeEstimator::Mse),
                     ..layer("conv2")
                 });
             },
-            &["layer.conv2.weight_bits", "layer.conv2.activation_clip"],
+            &[
+                "layer.conv2.weight_bits",
+                "layer.conv2.activation_range_estimator",
+            ],
         ),
         (
             |s| {
-                s.ends = Some(EndSettings {
+                s.first_last = Some(FirstLastSettings {
                     float: Some(FloatType::F32),
                     weight_bits: Some(8),
-                    ..EndSettings::default()
+                    ..FirstLastSettings::default()
                 });
             },
-            &["ends.weight_bits"],
+            &["first_last.weight_bits"],
         ),
         (
             |s| {
@@ -191,9 +200,9 @@ fn settings_that_change_nothing_are_reported() {
         (
             |s| {
                 s.activations.bits = 0;
-                s.activations.clip = Clip::Mse;
+                s.activations.range_estimator = RangeEstimator::Mse;
             },
-            &["activations.clip"],
+            &["activations.range_estimator"],
         ),
         (|s| s.weights.reestimate = true, &["weights.reestimate"]),
         (
@@ -208,10 +217,11 @@ fn settings_that_change_nothing_are_reported() {
         ),
     ];
     each(rows, |(change, expected)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         change(&mut settings);
         let quantized =
-            quantize_over(&network, &seen, &settings, std::slice::from_ref(&x)).unwrap();
+            quantize_with_batches(&network, &calibration, &settings, std::slice::from_ref(&x))
+                .unwrap();
         let report = quantized.report();
         let unused = report.without_effect.iter();
         let unused: Vec<&str> = unused.map(|unused| unused.setting.as_str()).collect();
@@ -224,11 +234,11 @@ fn settings_that_change_nothing_are_reported() {
         let reported = report.overrides.iter().map(|matched| &matched.pattern);
         assert!(patterns.eq(reported));
     });
-    let mut settings = Settings::default();
+    let mut settings = QuantizationSettings::default();
     settings.weights.correct_bias = true;
-    let aware = AwareNetwork::new(network, &seen, &settings, Method::Lsq).unwrap();
+    let qat = QatNetwork::new(network, &calibration, &settings, Method::Lsq).unwrap();
     assert_eq!(
-        aware.report().without_effect[0].setting,
+        qat.report().without_effect[0].setting,
         "weights.correct_bias"
     );
 }
@@ -241,13 +251,13 @@ fn half_precision_says_what_it_loses() {
             Param::from_tensor(Tensor::<1>::from_floats(weights, &device()).reshape([2, 2]));
         let x: Tensor<2> = numbers([4, 2]);
         let network = trace(&model, x.clone(), |m, x| m.forward(x)).unwrap();
-        let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
-        let mut settings = Settings::default();
+        let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+        let mut settings = QuantizationSettings::default();
         settings.layers.push(Override {
             float: Some(FloatType::F16),
             ..layer("*")
         });
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         let y: Tensor<2> = quantized.forward(x.clone());
         let expected: Tensor<2> = network.forward(x);
         let off = (y - expected).abs().max().into_scalar::<f32>();

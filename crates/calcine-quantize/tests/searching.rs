@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
 use calcine_quantize::{
-    Calibration, Clip, Evaluation, Quantized, SearchError, Settings, TrialProgress, Trials, greedy,
-    lapq, quantize, widths,
+    Calibration, Evaluation, QuantizationSettings, Quantized, RangeEstimator, SearchError,
+    TrialProgress, Trials, greedy, lapq, mixed_precision, quantize,
 };
 use calcine_trace::Network;
 
@@ -15,7 +15,7 @@ use crate::models::{images, network};
 /// A network with what it gives, how far a quantized one is off, and what calibration saw.
 struct Case {
     network: Network,
-    seen: Calibration,
+    calibration: Calibration,
     expected: Tensor<2>,
 }
 
@@ -23,11 +23,11 @@ impl Case {
     fn new() -> Self {
         let network = network();
         let batches = [images(6, 0), images(6, 3)];
-        let seen = Calibration::of(&network, &batches).unwrap();
+        let calibration = Calibration::of(&network, &batches).unwrap();
         let expected = network.forward(images(8, 1));
         Self {
             network,
-            seen,
+            calibration,
             expected,
         }
     }
@@ -38,14 +38,14 @@ impl Case {
         Evaluation::new(f64::from(off.into_scalar::<f32>()), 1)
     }
 
-    fn loss(&self, settings: &Settings) -> f64 {
-        self.score(&quantize(&self.network, &self.seen, settings).unwrap())
+    fn loss(&self, settings: &QuantizationSettings) -> f64 {
+        self.score(&quantize(&self.network, &self.calibration, settings).unwrap())
             .loss
     }
 }
 
-fn four_bits() -> Settings {
-    let mut settings = Settings::default();
+fn four_bits() -> QuantizationSettings {
+    let mut settings = QuantizationSettings::default();
     settings.weights.bits = 4;
     settings.activations.bits = 4;
     settings
@@ -58,16 +58,20 @@ fn what_is_found_loses_less_and_says_so_in_a_file() {
     let found = [
         lapq(
             &case.network,
-            &case.seen,
+            &case.calibration,
             &four_bits(),
             1,
             &mut Trials::new(|q| case.score(q)),
         ),
         greedy(
             &case.network,
-            &case.seen,
+            &case.calibration,
             &four_bits(),
-            &[Clip::MinMax, Clip::Laplace, Clip::Mse],
+            &[
+                RangeEstimator::MinMax,
+                RangeEstimator::Laplace,
+                RangeEstimator::Mse,
+            ],
             &mut Trials::new(|q| case.score(q)),
         ),
     ];
@@ -75,7 +79,7 @@ fn what_is_found_loses_less_and_says_so_in_a_file() {
         let found = found.unwrap();
         let loss = case.loss(&found);
         assert!(loss < 0.9 * start, "{loss} of {start}");
-        let read = Settings::parse(&found.to_toml()).unwrap();
+        let read = QuantizationSettings::parse(&found.to_toml()).unwrap();
         assert_eq!(read, found);
     }
 }
@@ -89,7 +93,8 @@ fn a_search_goes_on_where_it_was_stopped() {
         tried.set(tried.get() + 1);
         case.score(quantized)
     };
-    let search = |trials: &mut Trials<'_>| lapq(&case.network, &case.seen, &four_bits(), 1, trials);
+    let search =
+        |trials: &mut Trials<'_>| lapq(&case.network, &case.calibration, &four_bits(), 1, trials);
     let whole = search(&mut Trials::new(score)).unwrap();
     let all = tried.replace(0);
     assert!(all > 20, "{all}");
@@ -139,13 +144,26 @@ fn a_search_says_how_many_trials_it_takes_at_most() {
         drop(trials);
         told
     };
-    let (network, seen) = (&case.network, &case.seen);
-    let clips = [Clip::MinMax, Clip::Mse];
+    let (network, calibration) = (&case.network, &case.calibration);
+    let range_estimators = [RangeEstimator::MinMax, RangeEstimator::Mse];
     let searches: [&dyn Fn(&mut Trials<'_>); 4] = [
-        &|trials| drop(lapq(network, seen, &four_bits(), 1, trials).unwrap()),
-        &|trials| drop(lapq(network, seen, &four_bits(), 0, trials).unwrap()),
-        &|trials| drop(greedy(network, seen, &four_bits(), &clips, trials).unwrap()),
-        &|trials| drop(widths(network, seen, &four_bits(), &[8, 4, 2], trials).unwrap()),
+        &|trials| drop(lapq(network, calibration, &four_bits(), 1, trials).unwrap()),
+        &|trials| drop(lapq(network, calibration, &four_bits(), 0, trials).unwrap()),
+        &|trials| {
+            drop(
+                greedy(
+                    network,
+                    calibration,
+                    &four_bits(),
+                    &range_estimators,
+                    trials,
+                )
+                .unwrap(),
+            )
+        },
+        &|trials| {
+            drop(mixed_precision(network, calibration, &four_bits(), &[8, 4, 2], trials).unwrap())
+        },
     ];
     for (search, exact) in searches.into_iter().zip([false, false, true, true]) {
         let told = counts(search);
@@ -165,11 +183,11 @@ fn a_search_says_how_many_trials_it_takes_at_most() {
 #[test]
 fn fewer_bits_of_a_layer_cost_more_and_are_spent_where_they_cost_least() {
     let case = Case::new();
-    let settings = Settings::default();
+    let settings = QuantizationSettings::default();
     let mut trials = Trials::new(|quantized| case.score(quantized));
-    let found = widths(
+    let found = mixed_precision(
         &case.network,
-        &case.seen,
+        &case.calibration,
         &settings,
         &[2, 8, 4],
         &mut trials,
@@ -185,7 +203,7 @@ fn fewer_bits_of_a_layer_cost_more_and_are_spent_where_they_cost_least() {
         ["stem", "inner", "depthwise", "grouped", "down", "head"]
     );
     for layer in &found.layers {
-        let [eight, four, two] = &layer.widths[..] else {
+        let [eight, four, two] = &layer.bit_widths[..] else {
             panic!("three widths")
         };
         assert_eq!([eight.bits, four.bits, two.bits], [8, 4, 2]);
@@ -196,7 +214,7 @@ fn fewer_bits_of_a_layer_cost_more_and_are_spent_where_they_cost_least() {
     let weights: usize = found.layers.iter().map(|layer| layer.weights).sum();
     let budget = found.rest + weights as u64 / 2;
     let chosen = found.allocate(&settings, budget).unwrap();
-    let mixed = quantize(&case.network, &case.seen, &chosen).unwrap();
+    let mixed = quantize(&case.network, &case.calibration, &chosen).unwrap();
     let bits: usize = mixed
         .layers()
         .map(|l| l.weight.len() * usize::from(l.bits))
@@ -204,7 +222,7 @@ fn fewer_bits_of_a_layer_cost_more_and_are_spent_where_they_cost_least() {
     assert!(bits <= 4 * weights, "{bits}");
     // Files are as small as the forecast says.
     for settings in [chosen.clone(), settings.clone()] {
-        let network = quantize(&case.network, &case.seen, &settings).unwrap();
+        let network = quantize(&case.network, &case.calibration, &settings).unwrap();
         let (file, forecast) = (network.to_bytes().unwrap().len(), found.forecast(&settings));
         let off = forecast.abs_diff(file as u64) as f64 / file as f64;
         assert!(off < 0.01, "{forecast} for {file}");

@@ -9,8 +9,8 @@ use burn::nn::{
 use burn::tensor::activation::{relu, softmax};
 use burn::tensor::{Bool, Tensor, TensorData};
 use calcine_quantize::{
-    AwareNetwork, Calibration, FloatReason, FloatType, Method, Override, Quantized, Settings,
-    quantize,
+    Calibration, FloatReason, FloatType, Method, Override, QatNetwork, QuantizationSettings,
+    Quantized, quantize,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{AnyTensor, Network, trace};
@@ -59,9 +59,9 @@ fn between() -> Between {
     }
 }
 
-fn quantized(network: &Network, x: &[AnyTensor], settings: &Settings) -> Quantized {
-    let seen = Calibration::of(network, &[x.to_vec()]).unwrap();
-    quantize(network, &seen, settings).unwrap_or_else(|error| panic!("{error}"))
+fn quantized(network: &Network, x: &[AnyTensor], settings: &QuantizationSettings) -> Quantized {
+    let calibration = Calibration::of(network, &[x.to_vec()]).unwrap();
+    quantize(network, &calibration, settings).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Why nodes stay in float, of those that could not be rounded.
@@ -98,9 +98,9 @@ fn in_float(network: &Network, x: &[AnyTensor]) -> Quantized {
         float: Some(FloatType::F32),
         ..Override::default()
     });
-    let settings = Settings {
+    let settings = QuantizationSettings {
         layers: others.collect(),
-        ..Settings::default()
+        ..QuantizationSettings::default()
     };
     quantized(network, x, &settings)
 }
@@ -178,7 +178,7 @@ fn norms_that_are_arithmetic_lose_no_more_than_norms_in_float() {
             m.b.forward(relu(norm(m, m.a.forward(x))))
         })
         .unwrap();
-        let ours = quantized(&network, &inputs, &Settings::default());
+        let ours = quantized(&network, &inputs, &QuantizationSettings::default());
         let float = in_float(&network, &inputs);
         let [ours_db, float_db] = [&ours, &float].map(|q| sqnr(&network, q, &inputs));
         assert!(
@@ -221,7 +221,7 @@ fn functions_that_magnify_take_floats() {
             m.b.forward(relu(function(m.a.forward(x))))
         })
         .unwrap();
-        let ours = quantized(&network, &inputs, &Settings::default());
+        let ours = quantized(&network, &inputs, &QuantizationSettings::default());
         let float = in_float(&network, &inputs);
         let [db, float_db] = [&ours, &float].map(|q| sqnr(&network, q, &inputs));
         assert!(
@@ -230,12 +230,18 @@ fn functions_that_magnify_take_floats() {
         );
         assert!(!kept_in_float(&ours).is_empty());
         // The network trains on the same values, and becomes the same integers.
-        let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
-        let aware = AwareNetwork::new(network, &seen, &Settings::default(), Method::Lsq).unwrap();
-        let on_grids: Tensor<4> = aware.forward(x.clone());
-        let integers: Tensor<4> = aware.quantized().unwrap().forward(x.clone());
-        let largest = on_grids.clone().abs().max().into_scalar::<f32>();
-        let off = (on_grids - integers).abs().max().into_scalar::<f32>();
+        let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+        let qat = QatNetwork::new(
+            network,
+            &calibration,
+            &QuantizationSettings::default(),
+            Method::Lsq,
+        )
+        .unwrap();
+        let fake_quantized: Tensor<4> = qat.forward(x.clone());
+        let integers: Tensor<4> = qat.quantized().unwrap().forward(x.clone());
+        let largest = fake_quantized.clone().abs().max().into_scalar::<f32>();
+        let off = (fake_quantized - integers).abs().max().into_scalar::<f32>();
         assert!(
             off < 0.02 * largest,
             "{name}: integers are off by {off} of {largest}"
@@ -286,7 +292,7 @@ fn masked_attention_keeps_its_answers() {
             m.o.forward(shares.matmul(m.v.forward(x)))
         };
         let network = trace(&attention(), x.clone(), forward).unwrap();
-        let ours = quantized(&network, &inputs, &Settings::default());
+        let ours = quantized(&network, &inputs, &QuantizationSettings::default());
         let db = sqnr(&network, &ours, &inputs);
         assert!(db > 36.0, "{hidden}: {db:.1} dB");
         assert!(kept_in_float(&ours).contains(&FloatReason::Mask));
@@ -332,7 +338,7 @@ fn masks_that_are_added_are_as_the_model_or_the_caller_has_them() {
                 false => inputs.clone(),
             };
             let network = trace(&attention(), (x.clone(), given.clone()), forward).unwrap();
-            let ours = quantized(&network, &inputs, &Settings::default());
+            let ours = quantized(&network, &inputs, &QuantizationSettings::default());
             let db = sqnr(&network, &ours, &inputs);
             assert!(db > 36.0, "{hidden}, {own}, {by_hand}: {db:.1} dB");
         }
@@ -351,7 +357,7 @@ fn masked_maxima_keep_their_answers() {
         };
         let network = trace(&attention(), x.clone(), forward).unwrap();
         let inputs = [x.clone().into()];
-        let ours = quantized(&network, &inputs, &Settings::default());
+        let ours = quantized(&network, &inputs, &QuantizationSettings::default());
         let db = sqnr(&network, &ours, &inputs);
         assert!(db > 30.0, "{hidden}: {db:.1} dB");
     }
@@ -367,7 +373,7 @@ fn what_is_not_divided_by_stays_in_integers() {
         m.b.forward(relu(z.clone()) + z)
     };
     let network = trace(&between(), x.clone(), forward).unwrap();
-    let ours = quantized(&network, &[x.into()], &Settings::default());
+    let ours = quantized(&network, &[x.into()], &QuantizationSettings::default());
     let graph = network.graph();
     // The stream, its sum with the norm, and what follows.
     for node in graph
@@ -382,7 +388,7 @@ fn what_is_not_divided_by_stays_in_integers() {
             .collect();
         let scalar = matches!(node.op, calcine_graph::Op::Scalar(..));
         assert!(
-            scalar || ours.grid(&node.name).is_some(),
+            scalar || ours.quantizer(&node.name).is_some(),
             "{} of {fed:?}",
             node.name
         );

@@ -6,9 +6,9 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use calcine_params::Inventory;
 use calcine_quantize::{
-    AwareNetwork, Calibration, Clip, EndSettings, Evaluation, Method, Override, Preparation,
-    Quantized, Scheme, Settings, SumSettings, Trials, greedy, lapq, prepare, quantize,
-    quantize_over, smooth, widths,
+    AccumulatorSettings, Calibration, Evaluation, FirstLastSettings, Method, Override, Preparation,
+    QatNetwork, QuantizationSettings, Quantized, RangeEstimator, Scheme, Trials, greedy, lapq,
+    mixed_precision, prepare, quantize, quantize_with_batches, smooth,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{Network, trace};
@@ -22,7 +22,7 @@ pub(crate) fn layer(name: &str) -> Override {
     }
 }
 
-pub(crate) type Change = fn(&mut Settings);
+pub(crate) type Change = fn(&mut QuantizationSettings);
 
 /// Values that a file could not have, or that no arithmetic has, and what the error names.
 const BAD: [(&str, Change); 32] = [
@@ -46,56 +46,68 @@ const BAD: [(&str, Change); 32] = [
         s.weights.per_channel = false;
         s.activations.bits = 0;
     }),
-    ("weights.clip", |s| s.weights.clip = Clip::Norm(0.5)),
+    ("weights.range_estimator", |s| {
+        s.weights.range_estimator = RangeEstimator::Norm(0.5)
+    }),
     ("activations.bits", |s| s.activations.bits = 17),
     ("activations.bits", |s| {
         s.activations.scheme = Scheme::Symmetric;
         s.activations.bits = 1;
     }),
-    ("activations.clip", |s| {
-        s.activations.clip = Clip::Percentile(-5.0);
+    ("activations.range_estimator", |s| {
+        s.activations.range_estimator = RangeEstimator::Percentile(-5.0);
     }),
-    ("activations.clip", |s| {
-        s.activations.clip = Clip::Percentile(101.0);
+    ("activations.range_estimator", |s| {
+        s.activations.range_estimator = RangeEstimator::Percentile(101.0);
     }),
-    ("activations.clip", |s| {
-        s.activations.clip = Clip::Percentile(f64::NAN);
+    ("activations.range_estimator", |s| {
+        s.activations.range_estimator = RangeEstimator::Percentile(f64::NAN);
     }),
-    ("activations.clip", |s| {
-        s.activations.clip = Clip::Deviations(-1.0);
+    ("activations.range_estimator", |s| {
+        s.activations.range_estimator = RangeEstimator::Deviations(-1.0);
     }),
-    ("activations.clip", |s| {
-        s.activations.clip = Clip::Deviations(f64::INFINITY);
+    ("activations.range_estimator", |s| {
+        s.activations.range_estimator = RangeEstimator::Deviations(f64::INFINITY);
     }),
-    ("activations.clip", |s| {
-        s.activations.clip = Clip::Norm(f64::NAN);
+    ("activations.range_estimator", |s| {
+        s.activations.range_estimator = RangeEstimator::Norm(f64::NAN);
     }),
-    ("activations.clip", |s| {
+    ("activations.range_estimator", |s| {
         s.activations.dynamic = true;
-        s.activations.clip = Clip::Mse;
+        s.activations.range_estimator = RangeEstimator::Mse;
     }),
     ("activations.power_of_two", |s| {
         s.activations.dynamic = true;
         s.activations.power_of_two = true;
     }),
-    ("sums.bits", |s| s.sums = SumSettings { bits: 0, ..s.sums }),
-    ("sums.bits", |s| s.sums = SumSettings { bits: 80, ..s.sums }),
-    ("sums.bias_bits", |s| {
-        s.sums = SumSettings {
-            bias_bits: 7,
-            ..s.sums
+    ("accumulator.bits", |s| {
+        s.accumulator = AccumulatorSettings {
+            bits: 0,
+            ..s.accumulator
         }
     }),
-    ("ends.weight_bits", |s| {
-        s.ends = Some(EndSettings {
+    ("accumulator.bits", |s| {
+        s.accumulator = AccumulatorSettings {
+            bits: 80,
+            ..s.accumulator
+        }
+    }),
+    ("accumulator.bias_bits", |s| {
+        s.accumulator = AccumulatorSettings {
+            bias_bits: 7,
+            ..s.accumulator
+        }
+    }),
+    ("first_last.weight_bits", |s| {
+        s.first_last = Some(FirstLastSettings {
             weight_bits: Some(1),
-            ..EndSettings::default()
+            ..FirstLastSettings::default()
         });
     }),
-    ("ends.activation_bits", |s| {
-        s.ends = Some(EndSettings {
+    ("first_last.activation_bits", |s| {
+        s.first_last = Some(FirstLastSettings {
             activation_bits: Some(33),
-            ..EndSettings::default()
+            ..FirstLastSettings::default()
         });
     }),
     ("layer.name", |s| s.layers.push(layer(""))),
@@ -106,9 +118,9 @@ const BAD: [(&str, Change); 32] = [
             ..layer("stem")
         });
     }),
-    ("layer.stem.activation_clip", |s| {
+    ("layer.stem.activation_range_estimator", |s| {
         s.layers.push(Override {
-            activation_clip: Some(Clip::Percentile(50.0)),
+            activation_range_estimator: Some(RangeEstimator::Percentile(50.0)),
             ..layer("stem")
         });
     }),
@@ -130,37 +142,37 @@ const BAD: [(&str, Change); 32] = [
 fn settings_made_by_code_are_checked_by_all_that_take_them() {
     let network = network();
     let batches = [images(2, 0)];
-    let seen = Calibration::of(&network, &batches).unwrap();
+    let calibration = Calibration::of(&network, &batches).unwrap();
     let score = |_: &Quantized| Evaluation::new(0.0, 1);
     each(BAD, |(field, change)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         change(&mut settings);
         let error = settings.check().unwrap_err();
         assert_eq!(error.field, *field);
         let expected = error.to_string();
         let trials = || Trials::new(score);
         let found = [
-            quantize(&network, &seen, &settings)
+            quantize(&network, &calibration, &settings)
                 .map(drop)
                 .map_err(|e| e.to_string()),
-            quantize_over(&network, &seen, &settings, &batches)
+            quantize_with_batches(&network, &calibration, &settings, &batches)
                 .map(drop)
                 .map_err(|e| e.to_string()),
-            AwareNetwork::new(network.clone(), &seen, &settings, Method::Lsq)
+            QatNetwork::new(network.clone(), &calibration, &settings, Method::Lsq)
                 .map(drop)
                 .map_err(|e| e.to_string()),
-            lapq(&network, &seen, &settings, 1, &mut trials())
+            lapq(&network, &calibration, &settings, 1, &mut trials())
                 .map(drop)
                 .map_err(|e| e.to_string()),
-            greedy(&network, &seen, &settings, &[], &mut trials())
+            greedy(&network, &calibration, &settings, &[], &mut trials())
                 .map(drop)
                 .map_err(|e| e.to_string()),
-            widths(&network, &seen, &settings, &[8], &mut trials())
+            mixed_precision(&network, &calibration, &settings, &[8], &mut trials())
                 .map(drop)
                 .map_err(|e| e.to_string()),
         ];
         for (at, found) in found.into_iter().enumerate() {
-            // Training has bits of its own, and of the widths, those that are tried are the weights'.
+            // Training has bits of its own, and of the mixed_precision, those that are tried are the weights'.
             if (at == 2 || at == 5) && *field == "weights.bits" {
                 continue;
             }
@@ -177,22 +189,22 @@ fn settings_made_by_code_are_checked_by_all_that_take_them() {
     let nothing = Preparation::default();
     assert!(prepare::<Tensor<4>>(network.clone(), &[], &nothing).is_ok());
     for bits in [0, 1, 17] {
-        let settings = Settings::default();
-        let error = widths(
+        let settings = QuantizationSettings::default();
+        let error = mixed_precision(
             &network,
-            &seen,
+            &calibration,
             &settings,
             &[8, bits],
             &mut Trials::new(score),
         );
         assert!(error.unwrap_err().to_string().contains("`weights.bits`"));
     }
-    let clips = [Clip::Mse, Clip::Percentile(3.0)];
+    let range_estimators = [RangeEstimator::Mse, RangeEstimator::Percentile(3.0)];
     let error = greedy(
         &network,
-        &seen,
-        &Settings::default(),
-        &clips,
+        &calibration,
+        &QuantizationSettings::default(),
+        &range_estimators,
         &mut Trials::new(score),
     );
     assert!(error.unwrap_err().to_string().contains("percentile(3)"));
@@ -202,7 +214,7 @@ fn settings_made_by_code_are_checked_by_all_that_take_them() {
 #[test]
 fn bits_and_numbers_are_those_that_the_method_has() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let rows = [
         (Method::Lsq, 1, false),
         (Method::Lsq, 16, true),
@@ -216,10 +228,10 @@ fn bits_and_numbers_are_those_that_the_method_has() {
         (Method::Linear { decay: f64::NAN }, 8, false),
     ];
     each(rows, |(method, bits, expected)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.weights.bits = *bits;
-        let aware = AwareNetwork::new(network.clone(), &seen, &settings, *method);
-        assert_eq!(aware.is_ok(), *expected, "{:?}", aware.err());
+        let qat = QatNetwork::new(network.clone(), &calibration, &settings, *method);
+        assert_eq!(qat.is_ok(), *expected, "{:?}", qat.err());
     });
 }
 
@@ -273,8 +285,8 @@ pub(crate) fn blocks() -> (Network, Calibration, Tensor<2>) {
         m.fc.forward(x)
     };
     let network = trace(&model, x.clone(), forward).unwrap();
-    let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
-    (network, seen, x)
+    let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    (network, calibration, x)
 }
 
 /// The weights of the layers with these bits.
@@ -290,7 +302,7 @@ fn weights_of(quantized: &Quantized, bits: u8) -> Vec<String> {
 
 #[test]
 fn a_pattern_of_layers_is_one_of_their_weights() {
-    let (network, seen, _) = blocks();
+    let (network, calibration, _) = blocks();
     let inventory = Inventory::of(&network);
     let rows = [
         "*",
@@ -313,13 +325,13 @@ fn a_pattern_of_layers_is_one_of_their_weights() {
         "module.conv1",
     ];
     each(rows, |pattern| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.layers.push(Override {
             weight_bits: Some(4),
             ..layer(pattern)
         });
         let selected = inventory.select(&[format!("{pattern}.weight")]);
-        let found = quantize(&network, &seen, &settings);
+        let found = quantize(&network, &calibration, &settings);
         // A pattern of another depth is reported, and of parameters an error.
         let modules =
             selected.is_err() && found.as_ref().is_ok_and(|q| weights_of(q, 4).is_empty());
@@ -347,9 +359,9 @@ fn a_pattern_of_layers_is_one_of_their_weights() {
 
 #[test]
 fn a_pattern_of_layers_reaches_nothing_that_follows_them() {
-    let (network, seen, _) = blocks();
+    let (network, calibration, _) = blocks();
     let quantized = |names: &[&str]| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         for name in names {
             settings.layers.push(Override {
                 activation_bits: Some(4),
@@ -357,7 +369,7 @@ fn a_pattern_of_layers_reaches_nothing_that_follows_them() {
                 ..layer(name)
             });
         }
-        quantize(&network, &seen, &settings).unwrap()
+        quantize(&network, &calibration, &settings).unwrap()
     };
     let layers = [
         "conv1",
@@ -376,8 +388,8 @@ fn a_pattern_of_layers_reaches_nothing_that_follows_them() {
         let (by_pattern, by_name) = (quantized(&[pattern]), quantized(names));
         for node in &network.graph().nodes {
             assert_eq!(
-                by_pattern.grid(&node.name),
-                by_name.grid(&node.name),
+                by_pattern.quantizer(&node.name),
+                by_name.quantizer(&node.name),
                 "{}",
                 node.name
             );
@@ -392,8 +404,8 @@ fn a_pattern_of_layers_reaches_nothing_that_follows_them() {
         .unwrap();
     let own = quantized(&[&sum.name]);
     let four = |name: &str| {
-        own.grid(name)
-            .is_some_and(|grid| grid.high - grid.low == 15)
+        own.quantizer(name)
+            .is_some_and(|quantizer| quantizer.high - quantizer.low == 15)
     };
     assert!(four(&sum.name));
     let others = network
@@ -406,7 +418,7 @@ fn a_pattern_of_layers_reaches_nothing_that_follows_them() {
 
 #[test]
 fn a_pattern_that_matches_nothing_names_its_neighbours() {
-    let (network, seen, _) = blocks();
+    let (network, calibration, _) = blocks();
     let rows = [
         ("conv3", "conv"),
         ("layer1.0.conv2", "layer1.0.conv1"),
@@ -416,16 +428,16 @@ fn a_pattern_that_matches_nothing_names_its_neighbours() {
         ("layer2.**", "layer1"),
     ];
     each(rows, |(pattern, near)| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.layers.push(Override {
             weight_bits: Some(4),
             ..layer(pattern)
         });
-        let after = quantize(&network, &seen, &settings)
+        let after = quantize(&network, &calibration, &settings)
             .unwrap_err()
             .to_string();
-        let aware = AwareNetwork::new(network.clone(), &seen, &settings, Method::Lsq);
-        assert_eq!(aware.unwrap_err().to_string(), after);
+        let qat = QatNetwork::new(network.clone(), &calibration, &settings, Method::Lsq);
+        assert_eq!(qat.unwrap_err().to_string(), after);
         let (said, nearest) = after.split_once("nearest: ").unwrap();
         assert!(said.contains(pattern) && nearest.contains(near), "{after}");
     });
@@ -447,18 +459,18 @@ fn a_name_that_two_things_could_have_is_an_error() {
     let x: Tensor<2> = numbers([8, 3]);
     let forward = |m: &Named, x: Tensor<2>| m.output.forward(relu(m.input.forward(x)));
     let network = trace(&model, x.clone(), forward).unwrap();
-    let seen = Calibration::of(&network, &[x]).unwrap();
+    let calibration = Calibration::of(&network, &[x]).unwrap();
     let graph = network.graph();
     let fed = graph.value(graph.inputs[0]).name.clone();
     let bits = |name: &str| {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.layers.push(Override {
             activation_bits: Some(4),
             ..layer(name)
         });
-        let quantized = quantize(&network, &seen, &settings);
+        let quantized = quantize(&network, &calibration, &settings);
         quantized.map(|quantized| {
-            [fed.as_str(), "input"].map(|name| quantized.grid(name).map(|g| g.high))
+            [fed.as_str(), "input"].map(|name| quantized.quantizer(name).map(|g| g.high))
         })
     };
     let error = bits("input").unwrap_err().to_string();
@@ -468,24 +480,31 @@ fn a_name_that_two_things_could_have_is_an_error() {
     // Searches name what they mean.
     let score = |_: &Quantized| Evaluation::new(0.0, 1);
     let mut trials = Trials::new(score);
-    let settings = Settings::default();
-    assert!(lapq(&network, &seen, &settings, 1, &mut trials).is_ok());
-    let found = widths(&network, &seen, &settings, &[8, 4], &mut Trials::new(score)).unwrap();
+    let settings = QuantizationSettings::default();
+    assert!(lapq(&network, &calibration, &settings, 1, &mut trials).is_ok());
+    let found = mixed_precision(
+        &network,
+        &calibration,
+        &settings,
+        &[8, 4],
+        &mut Trials::new(score),
+    )
+    .unwrap();
     let chosen = found.allocate(&settings, 10_000).unwrap();
-    assert!(quantize(&network, &seen, &chosen).is_ok());
+    assert!(quantize(&network, &calibration, &chosen).is_ok());
 }
 
 /// As `layer1.*.weight` is of no parameter.
 #[test]
 fn a_pattern_of_another_depth_is_of_no_layer_and_reported() {
-    let (network, seen, _) = blocks();
+    let (network, calibration, _) = blocks();
     for pattern in ["layer1.*", "*.conv2", "*.*.*.*.*.*.conv1"] {
-        let mut settings = Settings::default();
+        let mut settings = QuantizationSettings::default();
         settings.layers.push(Override {
             weight_bits: Some(4),
             ..layer(pattern)
         });
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         assert_eq!(weights_of(&quantized, 4), Vec::<String>::new());
         let report = quantized.report();
         assert_eq!(report.without_effect[0].setting, format!("layer.{pattern}"));
@@ -494,8 +513,8 @@ fn a_pattern_of_another_depth_is_of_no_layer_and_reported() {
 }
 
 #[test]
-fn overrides_and_ends_are_merged_key_by_key() {
-    let (network, seen, _) = blocks();
+fn overrides_and_first_last_are_merged_key_by_key() {
+    let (network, calibration, _) = blocks();
     let all = [
         "conv1.weight",
         "conv1.weight",
@@ -507,17 +526,17 @@ fn overrides_and_ends_are_merged_key_by_key() {
         "fc.weight",
     ];
     let quantized = |text: &str| {
-        let settings = Settings::parse(&format!("format = 1\n{text}")).unwrap();
-        quantize(&network, &seen, &settings).unwrap()
+        let settings = QuantizationSettings::parse(&format!("format = 1\n{text}")).unwrap();
+        quantize(&network, &calibration, &settings).unwrap()
     };
     let layers = |text: &str, bits: u8| weights_of(&quantized(text), bits);
-    let ends = "[ends]\nfloat = \"f32\"\n";
+    let ends = "[first_last]\nfloat = \"f32\"\n";
     // The second use of the first layer is not the layer that sees the input.
     assert_eq!(layers(ends, 8), all[1..7]);
     // What an override says nothing of stays.
     let rows = [
-        "activation_clip = \"mse\"",
-        "weight_clip = \"mse\"",
+        "activation_range_estimator = \"mse\"",
+        "weight_range_estimator = \"mse\"",
         "weight_stretch = 1.1",
         "activation_stretch = 1.1",
         "activation_bits = 6",
@@ -530,29 +549,35 @@ fn overrides_and_ends_are_merged_key_by_key() {
             format!("[[layer]]\nname = \"fc\"\nfloat = \"f32\"\n[[layer]]\nname = \"**\"\n{key}\n");
         assert_eq!(layers(&text, 8), all[..7]);
     });
-    let text = "[ends]\nweight_bits = 6\nactivation_bits = 5\n[[layer]]\nname = \"**\"\nactivation_bits = 7\n[[layer]]\nname = \"fc\"\nweight_bits = 3\n";
+    let text = "[first_last]\nweight_bits = 6\nactivation_bits = 5\n[[layer]]\nname = \"**\"\nactivation_bits = 7\n[[layer]]\nname = \"fc\"\nweight_bits = 3\n";
     assert_eq!(layers(text, 6), ["conv1.weight"]);
     assert_eq!(layers(text, 3), ["fc.weight"]);
-    let bits = |name: &str| quantized(text).grid(name).map(|grid| grid.high);
+    let bits = |name: &str| {
+        quantized(text)
+            .quantizer(name)
+            .map(|quantizer| quantizer.high)
+    };
     assert_eq!([bits("conv2"), bits("input")], [Some(127), Some(31)]);
     // The last that has a key decides about it, and about no other.
     let text = "[[layer]]\nname = \"conv2\"\nweight_bits = 4\nactivation_bits = 4\n[[layer]]\nname = \"conv2\"\nweight_bits = 5\n";
     assert_eq!(layers(text, 5), ["conv2.weight"]);
     assert_eq!(
-        quantized(text).grid("conv2").map(|grid| grid.high),
+        quantized(text)
+            .quantizer("conv2")
+            .map(|quantizer| quantizer.high),
         Some(15)
     );
 }
 
-/// Widths stay what was chosen, whatever globs of the settings and second uses of a layer say.
+/// Bit widths stay what was chosen, whatever globs of the settings and second uses of a layer say.
 #[test]
 fn a_search_finds_settings_for_second_uses_too() {
-    let (network, seen, _) = blocks();
+    let (network, calibration, _) = blocks();
     let score = |quantized: &Quantized| {
         let bits: u32 = quantized.layers().map(|layer| u32::from(layer.bits)).sum();
         Evaluation::new(100.0 - f64::from(bits), 1)
     };
-    let mut settings = Settings::default();
+    let mut settings = QuantizationSettings::default();
     // Behind the names that the search gives, a glob would decide.
     settings.layers.push(Override {
         weight_bits: Some(7),
@@ -562,11 +587,18 @@ fn a_search_finds_settings_for_second_uses_too() {
         weight_bits: Some(6),
         ..layer("**")
     });
-    let found = widths(&network, &seen, &settings, &[8, 4], &mut Trials::new(score)).unwrap();
+    let found = mixed_precision(
+        &network,
+        &calibration,
+        &settings,
+        &[8, 4],
+        &mut Trials::new(score),
+    )
+    .unwrap();
     // Narrower weights lose as much in each layer, so that the layers must differ by the budget alone.
     let budget = found.rest + 9 * 6 + 9;
     let chosen = found.allocate(&settings, budget).unwrap();
-    let quantized = quantize(&network, &seen, &chosen).unwrap();
+    let quantized = quantize(&network, &calibration, &chosen).unwrap();
     let bytes: usize = quantized
         .layers()
         .map(|layer| 9 * usize::from(layer.bits))

@@ -3,8 +3,8 @@
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::{Int, Tensor};
 use calcine_quantize::{
-    AwareNetwork, Calibration, Method, Preparation, QuantizeError, Rounding, Settings, prepare,
-    quantize, quantize_over, reestimate,
+    Calibration, Method, Preparation, QatNetwork, QuantizationSettings, QuantizeError, Rounding,
+    prepare, quantize, quantize_with_batches, reestimate,
 };
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::{AnyTensor, ForwardError, Network, Tensors, trace};
@@ -14,17 +14,22 @@ use crate::models::{images, network};
 /// What each function that takes batches says of one.
 fn refused(
     network: &Network,
-    seen: &Calibration,
+    calibration: &Calibration,
     batch: &Vec<AnyTensor>,
 ) -> Vec<(&'static str, Option<String>)> {
     fn said<T, E: ToString>(result: Result<T, E>) -> Option<String> {
         result.err().map(|error| error.to_string())
     }
     let batches = std::slice::from_ref(batch);
-    let over = |change: fn(&mut Settings)| {
-        let mut settings = Settings::default();
+    let over = |change: fn(&mut QuantizationSettings)| {
+        let mut settings = QuantizationSettings::default();
         change(&mut settings);
-        said(quantize_over(network, seen, &settings, batches))
+        said(quantize_with_batches(
+            network,
+            calibration,
+            &settings,
+            batches,
+        ))
     };
     let smooth = Preparation {
         equalize: true,
@@ -46,10 +51,15 @@ fn refused(
 #[test]
 fn whatever_its_shape_a_batch_has_an_answer_or_an_error() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
-    let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
-    let aware =
-        AwareNetwork::new(network.clone(), &seen, &Settings::default(), Method::Lsq).unwrap();
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
+    let qat = QatNetwork::new(
+        network.clone(),
+        &calibration,
+        &QuantizationSettings::default(),
+        Method::Lsq,
+    )
+    .unwrap();
     let lengths = [0, 1, 2, 3, 4, 8];
     let mut shapes = vec![[2, 3, 8, 8], [1, 3, 8, 8], [0, 0, 0, 0], [5, 3, 16, 16]];
     for length in lengths {
@@ -73,9 +83,9 @@ fn whatever_its_shape_a_batch_has_an_answer_or_an_error() {
         let message = float.as_ref().map(ToString::to_string);
         assert_eq!(quantized.try_forward::<_, Vec<AnyTensor>>(x()).err(), float);
         assert_eq!(quantized.run(x(), &mut |_, _| {}).err(), float);
-        assert_eq!(aware.try_forward::<_, Vec<AnyTensor>>(x()).err(), float);
+        assert_eq!(qat.try_forward::<_, Vec<AnyTensor>>(x()).err(), float);
         if float.is_some() {
-            for (what, said) in refused(&network, &seen, &x()) {
+            for (what, said) in refused(&network, &calibration, &x()) {
                 assert_eq!(said, message, "{what}");
             }
         }
@@ -85,10 +95,15 @@ fn whatever_its_shape_a_batch_has_an_answer_or_an_error() {
 #[test]
 fn tensors_of_another_number_rank_or_kind_are_errors() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
-    let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
-    let aware =
-        AwareNetwork::new(network.clone(), &seen, &Settings::default(), Method::Lsq).unwrap();
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
+    let qat = QatNetwork::new(
+        network.clone(),
+        &calibration,
+        &QuantizationSettings::default(),
+        Method::Lsq,
+    )
+    .unwrap();
     let right = || AnyTensor::from(images(2, 0));
     let rows: [Vec<AnyTensor>; 5] = [
         vec![],
@@ -109,23 +124,23 @@ fn tensors_of_another_number_rank_or_kind_are_errors() {
             error
         );
         assert_eq!(
-            aware.try_forward::<_, Vec<AnyTensor>>(inputs.clone()).err(),
+            qat.try_forward::<_, Vec<AnyTensor>>(inputs.clone()).err(),
             error
         );
-        for (what, said) in refused(&network, &seen, inputs) {
+        for (what, said) in refused(&network, &calibration, inputs) {
             assert_eq!(said, error.as_ref().map(ToString::to_string), "{what}");
         }
     });
     let outputs = quantized.try_forward::<_, Tensor<3>>(images(2, 0));
     assert!(matches!(outputs, Err(ForwardError::Outputs { .. })));
-    let outputs = aware.try_forward::<_, (Tensor<2>, Tensor<2>)>(images(2, 0));
+    let outputs = qat.try_forward::<_, (Tensor<2>, Tensor<2>)>(images(2, 0));
     assert!(matches!(outputs, Err(ForwardError::Outputs { .. })));
     let none: [Vec<AnyTensor>; 0] = [];
     let error = Calibration::of(&network, &none).unwrap_err();
     assert!(matches!(error, QuantizeError::NoBatch));
-    let mut settings = Settings::default();
+    let mut settings = QuantizationSettings::default();
     settings.weights.correct_bias = true;
-    let error = quantize_over(&network, &seen, &settings, &none).unwrap_err();
+    let error = quantize_with_batches(&network, &calibration, &settings, &none).unwrap_err();
     assert!(matches!(error, QuantizeError::NoBatch));
 }
 
@@ -136,10 +151,15 @@ fn inputs_have_equally_many_samples() {
     let rows = |count: usize| numbers::<2>([5, 3]).repeat_dim(0, 2).slice_dim(0, 0..count);
     let of = |[a, b]: [usize; 2]| (rows(a), rows(b));
     let network = trace(&model, of([1, 1]), forward).unwrap();
-    let seen = Calibration::of(&network, &[of([2, 2])]).unwrap();
-    let quantized = quantize(&network, &seen, &Settings::default()).unwrap();
-    let aware =
-        AwareNetwork::new(network.clone(), &seen, &Settings::default(), Method::Lsq).unwrap();
+    let calibration = Calibration::of(&network, &[of([2, 2])]).unwrap();
+    let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
+    let qat = QatNetwork::new(
+        network.clone(),
+        &calibration,
+        &QuantizationSettings::default(),
+        Method::Lsq,
+    )
+    .unwrap();
     let rows = [
         ([2, 2], true),
         ([7, 7], true),
@@ -155,8 +175,8 @@ fn inputs_have_equally_many_samples() {
             quantized.try_forward::<_, Tensor<2>>(of(*rows)).err(),
             float
         );
-        assert_eq!(aware.try_forward::<_, Tensor<2>>(of(*rows)).err(), float);
-        for (what, said) in refused(&network, &seen, &of(*rows).into_any()) {
+        assert_eq!(qat.try_forward::<_, Tensor<2>>(of(*rows)).err(), float);
+        for (what, said) in refused(&network, &calibration, &of(*rows).into_any()) {
             assert_eq!(said.is_none(), *fits, "{what}: {said:?}");
         }
     });
@@ -169,11 +189,11 @@ fn positions_beyond_the_end_are_errors() {
     let ids = |ids: [i32; 2]| Tensor::<2, Int>::from_data([ids], &device());
     let forward = |m: &Embedding, ids: Tensor<2, Int>| m.forward(ids) * 2.0;
     let network = trace(&model, ids([0, 1]), forward).unwrap();
-    let seen = Calibration::of(&network, &[ids([0, 4])]).unwrap();
-    let mut in_float = Settings::default();
+    let calibration = Calibration::of(&network, &[ids([0, 4])]).unwrap();
+    let mut in_float = QuantizationSettings::default();
     in_float.activations.bits = 0;
-    for settings in [Settings::default(), in_float] {
-        let quantized = quantize(&network, &seen, &settings).unwrap();
+    for settings in [QuantizationSettings::default(), in_float] {
+        let quantized = quantize(&network, &calibration, &settings).unwrap();
         let found = quantized.try_forward::<_, Tensor<3>>(ids([0, 5]));
         assert!(matches!(found, Err(ForwardError::Operation { .. })));
         assert!(quantized.try_forward::<_, Tensor<3>>(ids([0, 4])).is_ok());
@@ -190,13 +210,13 @@ fn positions_beyond_the_end_are_errors() {
 #[test]
 fn numbers_that_are_not_finite_are_refused_by_all_that_goes_by_batches() {
     let network = network();
-    let seen = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
     for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let bad = images(2, 0).slice_fill([1..2, 2..3, 7..8, 7..8], number);
         let batches = [vec![AnyTensor::from(images(2, 0))], vec![bad.into()]];
-        let mut weights_alone = Settings::default();
+        let mut weights_alone = QuantizationSettings::default();
         weights_alone.activations.bits = 0;
-        let rows: [fn(&mut Settings); 4] = [
+        let rows: [fn(&mut QuantizationSettings); 4] = [
             |s| s.weights.rounding = Rounding::Gptq,
             |s| s.weights.rounding = Rounding::AdaRound,
             |s| s.weights.correct_bias = true,
@@ -205,7 +225,8 @@ fn numbers_that_are_not_finite_are_refused_by_all_that_goes_by_batches() {
         for change in rows {
             let mut settings = weights_alone.clone();
             change(&mut settings);
-            let error = quantize_over(&network, &seen, &settings, &batches).unwrap_err();
+            let error =
+                quantize_with_batches(&network, &calibration, &settings, &batches).unwrap_err();
             let named =
                 matches!(&error, QuantizeError::Batch { batch: 1, input } if input == "input");
             assert!(named, "{error}");
@@ -224,9 +245,12 @@ fn numbers_that_are_not_finite_are_refused_by_all_that_goes_by_batches() {
             matches!(error, QuantizeError::Batch { batch: 1, .. }),
             "{error}"
         );
-        // Ranges are of finite numbers, so that a grid says that it has none.
+        // Ranges are of finite numbers, so that a quantizer says that it has none.
         let partly = Calibration::of(&network, &batches).unwrap();
-        let error = quantize(&network, &partly, &Settings::default()).unwrap_err();
-        assert!(matches!(error, QuantizeError::Unseen { .. }), "{error}");
+        let error = quantize(&network, &partly, &QuantizationSettings::default()).unwrap_err();
+        assert!(
+            matches!(error, QuantizeError::NotCalibrated { .. }),
+            "{error}"
+        );
     }
 }

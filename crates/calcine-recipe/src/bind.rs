@@ -7,7 +7,7 @@ mod prune;
 use std::collections::BTreeSet;
 
 use burn::module::{Module, ParamId};
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_graph::{Axes, Graph, Op};
 use calcine_params::Inventory;
 use calcine_train::{Driver, Hold, Policy, RateEntry, RatePlan, Rewind, WindowUnit};
@@ -45,7 +45,7 @@ impl Recipe {
     ///
     /// # Errors
     ///
-    /// With every problem and its place: if a name matches no parameter, a grain does not fit a weight, a policy
+    /// With every problem and its place: if a name matches no parameter, a granularity does not fit a weight, a policy
     /// or a table does nothing in a run of this length, a pruner can drop nothing of this model, `[train]` has no
     /// `lr`, or the recipe has a table that a driver does not carry out (see
     /// [`bind_carrying_out`](Self::bind_carrying_out)).
@@ -135,7 +135,10 @@ impl Recipe {
                 .quantization
                 .as_ref()
                 .map(|at| (Duty::Quantize, &at.span)),
-            parts.teaching.as_ref().map(|at| (Duty::Distill, &at.span)),
+            parts
+                .distillation
+                .as_ref()
+                .map(|at| (Duty::Distill, &at.span)),
         ];
         for (duty, span) in spans.into_iter().flatten() {
             if !duties.contains(&duty) {
@@ -249,7 +252,8 @@ impl Recipe {
             Kind::Rate => true,
             Kind::Pruner => {
                 let pruner = used(&self.parts.pruners, policy, |pruner| &pruner.name);
-                pruner.grain.value == Grain::Element && policy.masks.hold == Hold::Always
+                pruner.granularity.value == Granularity::Element
+                    && policy.masks.hold == Hold::Always
             }
             Kind::Regularizer => {
                 let regularizer = used(&self.parts.regularizers, policy, |r| &r.name);

@@ -5,7 +5,7 @@ use crate::section::{At, Section};
 /// `[distill]`: a teacher whose answers count beside the labels. Who runs the recipe asks it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Teaching {
+pub struct DistillationSettings {
     /// The teacher's network; the student's if there is none.
     pub model: Option<String>,
     /// The teacher's weights: `default` or a file; those that the student begins with if there are none.
@@ -16,7 +16,7 @@ pub struct Teaching {
     pub distillation: Distillation,
 }
 
-impl Teaching {
+impl DistillationSettings {
     pub(crate) fn read(section: Section<'_>) -> Option<Self> {
         let problems = section.problems;
         let default = Distillation::default();

@@ -8,9 +8,9 @@ pub enum Duty {
     /// `[thin]`: the network is thinned before some epochs, or at the end ([`Thinning`](crate::Thinning)).
     Thin,
     /// `[quantize]`: the network is made one for quantization-aware training, and its stage changes before some
-    /// epochs ([`Quantization`](crate::Quantization)).
+    /// epochs ([`RecipeQuantization`](crate::Quantization)).
     Quantize,
-    /// `[distill]`: batches come with a teacher's outputs ([`Teaching`](crate::Teaching)).
+    /// `[distill]`: batches come with a teacher's outputs ([`DistillationSettings`](crate::DistillationSettings)).
     Distill,
 }
 
@@ -22,10 +22,10 @@ impl Duty {
                 "`calcine_thin::thin` before each of `Recipe::thinning`'s epochs, and `Run::thinned`"
             }
             Self::Quantize => {
-                "`calcine_quantize::AwareNetwork`, with the settings and stages of `Recipe::quantization`"
+                "`calcine_quantize::QatNetwork`, with the settings and stages of `Recipe::quantization`"
             }
             Self::Distill => {
-                "`calcine_train::Taught` around the data, with the settings of `Recipe::teaching`"
+                "`calcine_train::WithTeacher` around the data, with the settings of `Recipe::distillation`"
             }
         }
     }

@@ -65,7 +65,7 @@ pub(crate) fn check(parts: &Parts, source: Source, problems: &Problems) {
             }
         }
     }
-    if let Some(asked) = &parts.teaching {
+    if let Some(asked) = &parts.distillation {
         late("distill.start", asked.value.start, &asked.span);
     }
 }

@@ -39,12 +39,12 @@
 //! | table | keys |
 //! |---|---|
 //! | `[train]` | `epochs`; `model`, `weights`, `batch_size`, `images_per_epoch`, `validation`, `lr`, `optimizer` (`sgd`, `adam`, `adamw`), `weight_decay`, `momentum` and `nesterov` or `beta_1`, `beta_2` and `epsilon`, `seed` |
-//! | `[pruner.NAME]` | `params`, `score`, `grain`, and how much: one of `level`, `threshold`, `sensitivity`, `splicing`, `coin`, `n_of_m`; and those below |
-//! | `[regularizer.NAME]` | `type`, `params`, `grain`, `strength`; `scale`, `smoothing`, `share`, `apply`, `threshold`, `threshold_at`, `weakest` |
+//! | `[pruner.NAME]` | `params`, `score`, `granularity`, and how much: one of `level`, `threshold`, `sensitivity`, `hysteresis`, `bernoulli`, `n_of_m`; and those below |
+//! | `[regularizer.NAME]` | `type`, `params`, `granularity`, `strength`; `scale`, `smoothing`, `share`, `apply`, `threshold`, `threshold_at`, `weakest` |
 //! | `[lr.NAME]` | `type` and its numbers |
 //! | `[rewind]` | `at`, `to`, `restore` |
-//! | `[thin]` | `at`, `border`, `inexact` |
-//! | `[quantize]` | `weights`, `activations`, `method`, `decay`, `per_channel`, `clip`, `images`, `start`, `freeze_ranges`, `freeze_norms`; `[[quantize.layer]]` with `name`, `weights`, `activations`, `float` |
+//! | `[thin]` | `at`, `padding_effect`, `inexact` |
+//! | `[quantize]` | `weights`, `activations`, `method`, `decay`, `per_channel`, `range_estimator`, `images`, `start`, `freeze_ranges`, `freeze_norms`; `[[quantize.layer]]` with `name`, `weights`, `activations`, `float` |
 //! | `[[policy]]` | `pruner`, `regularizer` or `lr`; `start`, `end`, `every` and `unit`, or a list `epochs` or `steps`; `again_every`, `hold`, `mask_gradients`, `lifetime`, `first`, `after` |
 //!
 //! An *amount* is a number, a curve (`{ curve = "cubic", from = 0.05, to = 0.8 }`; also `linear`, `cosine`,
@@ -54,35 +54,35 @@
 //! ## Pruners
 //!
 //! * `params`: names and globs, `!` in front takes away (see `calcine_params::Inventory::select`). With
-//!   `together = "sum"`, `"mean"`, `"max"` or `"leader"` they share one decision, by their joint scores or those
+//!   `aggregate = "sum"`, `"mean"`, `"max"` or `"first"` they share one decision, by their aggregated scores or those
 //!   of the list's first; `groups = [[…], […]]` are several such groups.
 //! * `dependency = "auto"` prunes filters (or outputs of linear layers) with all that makes the same channels: the
 //!   layers that are added to one another, biases, scales and shifts, depthwise filters. The traced network tells
-//!   which ([`Recipe::bind_traced`]); `together` says how scores of several layers are joined, `"sum"` unless said.
+//!   which ([`Recipe::bind_traced`]); `aggregate` says how scores of several layers are aggregated, `"sum"` unless said.
 //! * `score`: of weights `magnitude`, `l1`, `l2`, `mean_l2`, `max`, `lamp`, `geometric_median`, `random`; of
 //!   the batch-norm that follows `norm_scale`; of gradients `taylor`, `taylor_signed`, `taylor_square`,
 //!   `gradient`, `snip`, `movement`, `second_order`, averaged over `batches` (1; a number, or `"all"`, which
 //!   is the default of `movement`); of activations `apoz`, `mean_activation` (of what filters or outputs of linear
 //!   layers come to) and `wanda` (of what weights multiply), over 8 `batches`, which need a driver that is
-//!   [shown them](calcine_train::Driver::with_watch). Larger stays. `noise` is how often a ranking is disturbed; `fold_norm`
+//!   [shown them](calcine_train::Driver::with_activation_source). Larger stays. `noise` is how often a ranking is disturbed; `fold_norm`
 //!   ranks weights with their batch-norm folded in.
 //! * `reconstruct = true` refits what is left of the weights after each selection to what their layers gave right
-//!   before it, over 8 `batches` and 10 `positions` of each (`{ batches = …, positions = … }`), for the grains
+//!   before it, over 8 `batches` and 10 `positions` of each (`{ batches = …, positions = … }`), for the granularities
 //!   `channel` and `fc_input`. It too needs a driver that is shown activations.
-//! * `grain`: `element` (default), `kernel`, `filter`, `channel`, `fc_output`, `fc_input`, `layer`,
+//! * `granularity`: `element` (default), `kernel`, `filter`, `channel`, `fc_output`, `fc_input`, `layer`,
 //!   `block(RxDxHxW)`, `group(M)`.
 //! * `level` drops exactly ⌊level·N⌋ units of each parameter, or with `scope = "global"` of all together,
 //!   where `cost` (`"units"`, `"bytes"`, or a table of whole numbers by parameter) says what the level is a
 //!   share of. `{ range = [a, b] }` draws it anew each time. `at_least` (a number of units or a share of
 //!   them), `multiple` and `rounding` (`floor`, `ceil`, `round`) bound and round it.
 //! * `n_of_m = "2:4"` keeps 2 of every 4 elements along the input axis; a `level` curve over
-//!   `grain = "group(4)"` gets there step by step.
+//!   `granularity = "group(4)"` gets there step by step.
 //! * `regrow = "gradient"` or `"random"` holds the `level` while a share `drop`, an amount, of what is alive
 //!   changes places.
 //! * `threshold` keeps scores above it; its curve may be `{ curve = "two_slopes", q = …, ramp_offset = … }`.
 //!   `sensitivity` keeps scores above s·σ, σ of the first firing, or with `refresh = true` of each.
-//! * `splicing` drops below `low`·t and takes back above `high`·t, t = μ + s·σ, where s, the amount, may grow by a
-//!   share `growth` an epoch. `coin` drops each unit with a probability.
+//! * `hysteresis` drops below `low`·t and takes back above `high`·t, t = μ + s·σ, where s, the amount, may grow by a
+//!   share `growth` an epoch. `bernoulli` drops each unit with a probability.
 //!
 //! ## Regularizers
 //!
@@ -108,19 +108,19 @@
 //! * `[rewind]` puts back the weights of the beginning of epoch `to` (0), the learning rate's position, or
 //!   `"both"` (`restore`), before each of the epochs `at`, under the masks that there are then.
 //! * `[thin]` removes what is pruned away whole, before each of the epochs `at` (the run's end unless said),
-//!   and training goes on with what is left. `border = "exact"` keeps channels whose constants zero padding
+//!   and training goes on with what is left. `padding_effect = "keep_border"` keeps channels whose constants zero padding
 //!   would distort; `inexact = true` lets features of layer norms and RMS norms go. Whoever runs the recipe carries it out ([`Recipe::thinning`]). While it does, nothing but
 //!   element-wise pruners with hard masks may be at work.
-//! * `[quantize]` trains on grids of so many bits, from the ranges that `clip` finds over `images`, by a
+//! * `[quantize]` trains quantization-aware with so many bits, from the ranges that `range_estimator` finds over `images`, by a
 //!   [`method`](calcine_quant::Method): `lsq` (default), `linear` with a `decay` (0.99), `dorefa`, `pact`, `wrpn`.
-//!   Activations are on their grids from epoch `start` on (0), ranges stay from `freeze_ranges` on, statistics of batch norms
+//!   Activations are fake-quantized from epoch `start` on (0), ranges stay from `freeze_ranges` on, statistics of batch norms
 //!   from `freeze_norms` on. A `[[quantize.layer]]` has bits of its own or stays in float, its parameters kept as numbers of the type that
 //!   `float` says, `f32`, `f16` or `bf16`. Whoever runs the recipe
 //!   carries it out ([`Recipe::quantization`]).
 //! * `[distill]` lets a teacher's answers count beside the labels, softened by a `temperature` (1), by the weights
 //!   `student` (0.5) and `teacher` (0.5): see [`Distillation`](calcine_train::Distillation). The teacher is the
 //!   network of `model` and `weights`; unless said, the one that the run begins with. Whoever runs the recipe
-//!   asks it ([`Recipe::teaching`]).
+//!   asks it ([`Recipe::distillation`]).
 //! * `lr` types: `constant`, `step`, `multi_step`, `multi_step_multi_gamma`, `exponential`, `cosine`
 //!   (with `warm_up`), `cosine_warm_restarts`, `polynomial`, `one_cycle`, `plateau`. A policy of `lr`
 //!   without a window lasts the whole run, step by step; one in epochs moves at epochs. Lengths that a
@@ -158,10 +158,10 @@ mod thinning;
 mod train;
 
 pub use data::ImageData;
-pub use distillation::Teaching;
+pub use distillation::DistillationSettings;
 pub use duty::Duty;
 pub use error::{Problem, RecipeError};
-pub use quantization::{Quantization, QuantizedLayer};
+pub use quantization::{QuantizedLayer, RecipeQuantization};
 pub use recipe::Recipe;
 pub use thinning::Thinning;
 pub use train::{Betas, Optimizer, Train, UpdateRule};

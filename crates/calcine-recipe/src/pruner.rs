@@ -1,6 +1,6 @@
 use calcine_criteria::Needs;
-use calcine_fold::Grain;
-use calcine_train::{Batches, Joint, Reconstruct};
+use calcine_fold::Granularity;
+use calcine_train::{Aggregation, Batches, Reconstruct};
 
 use crate::amount::Amounts;
 use crate::score::{ScoreName, batches};
@@ -13,7 +13,7 @@ pub(crate) struct Pruner {
     pub(crate) name: At<String>,
     pub(crate) params: Params,
     /// With all that makes the same channels; how scores are joined.
-    pub(crate) dependency: Option<At<Joint>>,
+    pub(crate) dependency: Option<At<Aggregation>>,
     pub(crate) score: At<ScoreName>,
     pub(crate) noise: f64,
     pub(crate) batches: Batches,
@@ -21,7 +21,7 @@ pub(crate) struct Pruner {
     pub(crate) fold_norm: Option<At<bool>>,
     /// Whether and how what is left is refitted after a selection.
     pub(crate) reconstruct: Option<At<Reconstruct>>,
-    pub(crate) grain: At<Grain>,
+    pub(crate) granularity: At<Granularity>,
     pub(crate) selection: Selection,
     pub(crate) cost: Cost,
 }
@@ -34,7 +34,7 @@ pub(crate) enum Params {
     /// Each parameter by itself.
     Each(Vec<At<String>>),
     /// Groups that share a decision.
-    Groups(Vec<Texts>, Joint),
+    Groups(Vec<Texts>, Aggregation),
 }
 
 /// What a unit costs under a global level.
@@ -67,32 +67,35 @@ impl Pruner {
         let batches = batches(&section);
         let fold_norm = section.flag("fold_norm");
         let reconstruct = reconstruct(&section);
-        let mut grain = grain(&section);
-        let given = grain.is_some();
-        // After a problem with the grain, the rest is still looked at.
-        let mut fallback = At::new(Grain::Element, section.span.clone());
-        let selection = Selection::read(&section, grain.as_mut().unwrap_or(&mut fallback));
+        let mut granularity = granularity(&section);
+        let given = granularity.is_some();
+        // After a problem with the granularity, the rest is still looked at.
+        let mut fallback = At::new(Granularity::Element, section.span.clone());
+        let selection = Selection::read(&section, granularity.as_mut().unwrap_or(&mut fallback));
         let cost = cost(&section, selection.as_ref());
-        let dependency = dependency(&section, grain.as_ref());
+        let dependency = dependency(&section, granularity.as_ref());
         let params = params(&section, selection.as_ref(), dependency.is_some());
-        if let (Some(score), Some(grain)) = (&score, &grain)
+        if let (Some(score), Some(granularity)) = (&score, &granularity)
             && score.value.is_of_outputs()
-            && grain.value != Grain::Filter
+            && granularity.value != Granularity::Filter
         {
-            let linear = grain.value == Grain::FcOutput;
+            let linear = granularity.value == Granularity::FcOutput;
             if score.value == ScoreName::NormScale {
-                let message = "`norm_scale` is a number a filter: `grain = \"filter\"`";
+                let message = "`norm_scale` is a number a filter: `granularity = \"filter\"`";
                 section.problems.add(&score.span, message);
             } else if !linear {
                 let message = "a score of activations is a number a filter, or an output of a linear \
-                               layer: `grain = \"filter\"` or `\"fc_output\"`";
+                               layer: `granularity = \"filter\"` or `\"fc_output\"`";
                 section.problems.add(&score.span, message);
             }
         }
-        if let (Some(reconstruct), Some(grain)) = (&reconstruct, &grain)
-            && !matches!(grain.value, Grain::Channel | Grain::FcInput)
+        if let (Some(reconstruct), Some(granularity)) = (&reconstruct, &granularity)
+            && !matches!(
+                granularity.value,
+                Granularity::Channel | Granularity::FcInput
+            )
         {
-            let message = "`reconstruct` makes up for inputs that are dropped: `grain = \"channel\"` or \
+            let message = "`reconstruct` makes up for inputs that are dropped: `granularity = \"channel\"` or \
                            `\"fc_input\"`";
             section.problems.add(&reconstruct.span, message);
         }
@@ -107,7 +110,7 @@ impl Pruner {
             section.problems.add(&batches.span, message);
         }
         section.close();
-        let (score, grain) = (score?, grain.filter(|_| given)?);
+        let (score, granularity) = (score?, granularity.filter(|_| given)?);
         Some(Self {
             name,
             params: params?,
@@ -117,7 +120,7 @@ impl Pruner {
             noise: noise.map_or(0.0, |noise| noise.value),
             fold_norm,
             reconstruct,
-            grain,
+            granularity,
             selection: selection?,
             cost: cost?,
         })
@@ -125,13 +128,13 @@ impl Pruner {
 }
 
 /// `element` unless said otherwise; `None` after a problem.
-pub(crate) fn grain(section: &Section<'_>) -> Option<At<Grain>> {
-    if section.get("grain").is_none() {
-        return Some(At::new(Grain::Element, section.span.clone()));
+pub(crate) fn granularity(section: &Section<'_>) -> Option<At<Granularity>> {
+    if section.get("granularity").is_none() {
+        return Some(At::new(Granularity::Element, section.span.clone()));
     }
-    let text = section.text("grain")?;
+    let text = section.text("granularity")?;
     match text.value.parse() {
-        Ok(grain) => Some(At::new(grain, text.span)),
+        Ok(granularity) => Some(At::new(granularity, text.span)),
         Err(error) => {
             section.problems.add(&text.span, error);
             None
@@ -139,29 +142,35 @@ pub(crate) fn grain(section: &Section<'_>) -> Option<At<Grain>> {
     }
 }
 
-const JOINTS: [(&str, Joint); 4] = [
-    ("sum", Joint::Sum),
-    ("mean", Joint::Mean),
-    ("max", Joint::Max),
-    ("leader", Joint::Leader),
+const AGGREGATIONS: [(&str, Aggregation); 4] = [
+    ("sum", Aggregation::Sum),
+    ("mean", Aggregation::Mean),
+    ("max", Aggregation::Max),
+    ("first", Aggregation::First),
 ];
 
 /// `dependency = "auto"`, and how scores are joined then.
-fn dependency(section: &Section<'_>, grain: Option<&At<Grain>>) -> Option<At<Joint>> {
+fn dependency(
+    section: &Section<'_>,
+    granularity: Option<&At<Granularity>>,
+) -> Option<At<Aggregation>> {
     let auto = section.word("dependency", &[("auto", true), ("none", false)])?;
     if !auto.value {
         return None;
     }
-    if let Some(grain) =
-        grain.filter(|grain| !matches!(grain.value, Grain::Filter | Grain::FcOutput))
-    {
+    if let Some(granularity) = granularity.filter(|granularity| {
+        !matches!(
+            granularity.value,
+            Granularity::Filter | Granularity::FcOutput
+        )
+    }) {
         let message = "`dependency = \"auto\"` prunes channels with all that makes them: \
-                       `grain = \"filter\"` or `\"fc_output\"`";
-        section.problems.add(&grain.span, message);
+                       `granularity = \"filter\"` or `\"fc_output\"`";
+        section.problems.add(&granularity.span, message);
     }
-    let joint = section.word("together", &JOINTS);
+    let aggregation = section.word("aggregate", &AGGREGATIONS);
     Some(At::new(
-        joint.map_or(Joint::Sum, |joint| joint.value),
+        aggregation.map_or(Aggregation::Sum, |aggregation| aggregation.value),
         auto.span,
     ))
 }
@@ -191,7 +200,7 @@ fn reconstruct(section: &Section<'_>) -> Option<At<Reconstruct>> {
     Some(At::new(read, span))
 }
 
-/// `params`, `groups` and `together`.
+/// `params`, `groups` and `aggregate`.
 fn params(section: &Section<'_>, selection: Option<&Selection>, auto: bool) -> Option<Params> {
     let problems = section.problems;
     let params = section.texts("params");
@@ -201,10 +210,10 @@ fn params(section: &Section<'_>, selection: Option<&Selection>, auto: bool) -> O
         problems.add(&groups.span, message);
     }
     // What is found joins by itself.
-    let together = if auto {
+    let aggregate = if auto {
         None
     } else {
-        section.word("together", &JOINTS)
+        section.word("aggregate", &AGGREGATIONS)
     };
     let by_pattern = selection.filter(|s| matches!(s.amounts, Amounts::ByPattern(_)));
     if let Some(selection) = by_pattern {
@@ -221,12 +230,12 @@ fn params(section: &Section<'_>, selection: Option<&Selection>, auto: bool) -> O
                 problems.add(&span, message);
             }
         }
-        if let Some(together) = together {
-            problems.add(&together.span, "`together` needs `params` or `groups`");
+        if let Some(aggregate) = aggregate {
+            problems.add(&aggregate.span, "`aggregate` needs `params` or `groups`");
         }
         return Some(Params::ByAmount);
     }
-    match (params, groups, together) {
+    match (params, groups, aggregate) {
         (Some(params), Some(_), _) => {
             problems.add(&params.span, "`params` and `groups` exclude each other");
             None
@@ -236,10 +245,14 @@ fn params(section: &Section<'_>, selection: Option<&Selection>, auto: bool) -> O
             None
         }
         (Some(params), None, None) => Some(Params::Each(params.value)),
-        (Some(params), None, Some(joint)) => Some(Params::Groups(vec![params], joint.value)),
-        (None, Some(groups), Some(joint)) => Some(Params::Groups(groups.value, joint.value)),
+        (Some(params), None, Some(aggregation)) => {
+            Some(Params::Groups(vec![params], aggregation.value))
+        }
+        (None, Some(groups), Some(aggregation)) => {
+            Some(Params::Groups(groups.value, aggregation.value))
+        }
         (None, Some(groups), None) => {
-            let message = "`groups` needs `together`: \"sum\", \"mean\", \"max\" or \"leader\"";
+            let message = "`groups` needs `aggregate`: \"sum\", \"mean\", \"max\" or \"first\"";
             problems.add(&groups.span, message);
             None
         }

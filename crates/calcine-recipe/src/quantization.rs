@@ -1,12 +1,12 @@
-use calcine_quant::{Clip, FloatType, MAX_BITS, Method};
+use calcine_quant::{FloatType, MAX_BITS, Method, RangeEstimator};
 
 use crate::section::{At, Section};
 
-/// `[quantize]`: training on grids. Who runs the recipe does it.
+/// `[quantize]`: quantization-aware training. Who runs the recipe does it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Quantization {
-    /// How weights and activations get to their grids.
+pub struct RecipeQuantization {
+    /// How weights and activations get to their quantizers.
     pub method: Method,
     /// Bits of weights: 2 to 16, or 1 for `dorefa` and `pact`.
     pub weight_bits: u8,
@@ -14,13 +14,13 @@ pub struct Quantization {
     pub activation_bits: u8,
     /// Whether each output's weights have a step of their own.
     pub per_channel: bool,
-    /// Which ranges grids begin with.
-    pub clip: Clip,
+    /// Which ranges quantizers begin with.
+    pub range_estimator: RangeEstimator,
     /// Layers that are treated otherwise; of several that match, each key is the last one's that has it.
     pub layers: Vec<QuantizedLayer>,
     /// Images to calibrate with.
     pub images: usize,
-    /// The epoch from which activations are on their grids.
+    /// The epoch from which activations are fake-quantized.
     pub start: u64,
     /// The epoch from which ranges stay.
     pub freeze_ranges: Option<u64>,
@@ -60,7 +60,7 @@ const FLOATS: [(&str, FloatType); 3] = [
 /// How slowly ranges follow, unless said: an epoch of a hundred batches is remembered.
 const DECAY: f64 = 0.99;
 
-impl Quantization {
+impl RecipeQuantization {
     pub(crate) fn read(section: Section<'_>) -> Option<Self> {
         let problems = section.problems;
         let method = section.word("method", &METHODS);
@@ -95,9 +95,9 @@ impl Quantization {
         let activations =
             section.need("activations", "bits of activations, such as 8", activations);
         let per_channel = section.flag("per_channel");
-        let clip = section
-            .text("clip")
-            .map(|text| (text.value.parse::<Clip>(), text.span));
+        let range_estimator = section
+            .text("range_estimator")
+            .map(|text| (text.value.parse::<RangeEstimator>(), text.span));
         let images = section.positive("images");
         let [start, freeze_ranges, freeze_norms] =
             ["start", "freeze_ranges", "freeze_norms"].map(|key| section.count(key));
@@ -112,20 +112,20 @@ impl Quantization {
         let layers = layers.filter_map(|layer| QuantizedLayer::read(layer, least..=most));
         let layers = layers.collect();
         section.close();
-        let clip = match clip {
-            Some((Ok(clip), _)) => clip,
+        let range_estimator = match range_estimator {
+            Some((Ok(range_estimator), _)) => range_estimator,
             Some((Err(error), span)) => {
                 problems.add(&span, error);
                 return None;
             }
-            None => Clip::Mse,
+            None => RangeEstimator::Mse,
         };
         Some(Self {
             method,
             weight_bits: weights?.value,
             activation_bits: activations?.value,
             per_channel: per_channel.is_none_or(|flag| flag.value),
-            clip,
+            range_estimator,
             layers,
             images: images.map_or(1000, |images| images.value as usize),
             start: start.map_or(0, |start| start.value),

@@ -4,13 +4,13 @@ use calcine_names::suggest;
 use toml::de::DeTable;
 
 use crate::data::ImageData;
-use crate::distillation::Teaching;
+use crate::distillation::DistillationSettings;
 use crate::duty::Duty;
 use crate::error::{Found, Problems, RecipeError};
 use crate::length;
 use crate::policy::{Kind, Policy};
 use crate::pruner::Pruner;
-use crate::quantization::Quantization;
+use crate::quantization::RecipeQuantization;
 use crate::rate::Rate;
 use crate::regularizer::Regularizer;
 use crate::rewind::Rewind;
@@ -40,8 +40,8 @@ pub(crate) struct Parts {
     pub(crate) rates: Vec<Rate>,
     pub(crate) rewind: Option<Rewind>,
     pub(crate) thinning: Option<At<Thinning>>,
-    pub(crate) quantization: Option<At<Quantization>>,
-    pub(crate) teaching: Option<At<Teaching>>,
+    pub(crate) quantization: Option<At<RecipeQuantization>>,
+    pub(crate) distillation: Option<At<DistillationSettings>>,
     pub(crate) policies: Vec<Policy>,
 }
 
@@ -116,17 +116,17 @@ impl Recipe {
         self.parts.thinning.as_ref().map(|thinning| &thinning.value)
     }
 
-    /// `[quantize]`: on which grids the network is to be trained, if it is.
+    /// `[quantize]`: how the network is quantized in training, if it is.
     #[must_use]
-    pub fn quantization(&self) -> Option<&Quantization> {
+    pub fn quantization(&self) -> Option<&RecipeQuantization> {
         let asked = self.parts.quantization.as_ref();
         asked.map(|asked| &asked.value)
     }
 
     /// `[distill]`: who teaches the network, if somebody does.
     #[must_use]
-    pub fn teaching(&self) -> Option<&Teaching> {
-        let asked = self.parts.teaching.as_ref();
+    pub fn distillation(&self) -> Option<&DistillationSettings> {
+        let asked = self.parts.distillation.as_ref();
         asked.map(|asked| &asked.value)
     }
 
@@ -138,7 +138,7 @@ impl Recipe {
         let all = [
             parts.thinning.as_ref().map(|_| Duty::Thin),
             parts.quantization.as_ref().map(|_| Duty::Quantize),
-            parts.teaching.as_ref().map(|_| Duty::Distill),
+            parts.distillation.as_ref().map(|_| Duty::Distill),
         ];
         all.into_iter().flatten().collect()
     }
@@ -227,14 +227,14 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
     let whole = |section: &Section<'_>| section.span.clone();
     let quantization = root.table("quantize").map(|section| {
         let span = whole(&section);
-        Quantization::read(section).map(|asked| At::new(asked, span))
+        RecipeQuantization::read(section).map(|asked| At::new(asked, span))
     });
-    let teaching = root.table("distill").map(|section| {
+    let distillation = root.table("distill").map(|section| {
         let span = whole(&section);
-        Teaching::read(section).map(|asked| At::new(asked, span))
+        DistillationSettings::read(section).map(|asked| At::new(asked, span))
     });
     if let (Some(Some(thinning)), Some(_)) = (&thinning, &quantization) {
-        let message = "`[thin]` and `[quantize]` exclude each other: thin first, then train the thinned file on grids";
+        let message = "`[thin]` and `[quantize]` exclude each other: thin first, then train the thinned file quantization-aware";
         problems.add(&thinning.span, message);
     }
     if let Some(span) = rewind.iter().flatten().find_map(|r| r.rate_alone.as_ref())
@@ -284,7 +284,7 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
         rewind: rewind.flatten(),
         thinning: thinning.flatten(),
         quantization: quantization.flatten(),
-        teaching: teaching.flatten(),
+        distillation: distillation.flatten(),
         policies,
     };
     length::check(&parts, length::Source::Recipe, problems);

@@ -1,4 +1,4 @@
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_regularize::{
     Criterion, ElasticNet, GroupLasso, GroupVariance, L1, L2, Regularizer as Penalty, Scale,
     SparseGroupLasso,
@@ -6,7 +6,7 @@ use calcine_regularize::{
 use calcine_train::Apply;
 
 use crate::amount::Amounts;
-use crate::pruner::grain;
+use crate::pruner::granularity;
 use crate::score::ScoreName;
 use crate::section::{At, Section};
 
@@ -16,7 +16,7 @@ pub(crate) struct Regularizer {
     pub(crate) name: At<String>,
     /// Empty where the strengths name the parameters.
     pub(crate) params: Vec<At<String>>,
-    pub(crate) grain: At<Grain>,
+    pub(crate) granularity: At<Granularity>,
     pub(crate) strength: Amounts,
     pub(crate) apply: Apply,
     /// The criterion and its value, if that is not the strength.
@@ -72,7 +72,7 @@ impl Regularizer {
     pub(crate) fn read(name: At<String>, section: Section<'_>) -> Option<Self> {
         let kind = section.word("type", &KINDS);
         let kind = section.need("type", "l1, l2, group_lasso, …", kind);
-        let grain = grain(&section);
+        let granularity = granularity(&section);
         let strength = section.get("strength");
         let strength = match strength {
             Some(value) => Amounts::read(value, section.problems),
@@ -112,7 +112,7 @@ impl Regularizer {
         let regularizer = |kind: At<Kind>| Self {
             name,
             params: Vec::new(),
-            grain: At::new(Grain::Element, 0..0),
+            granularity: At::new(Granularity::Element, 0..0),
             strength: Amounts::ByPattern(Vec::new()),
             apply: apply.as_ref().map_or(Apply::default(), |apply| apply.value),
             threshold,
@@ -136,7 +136,7 @@ impl Regularizer {
         section.close();
         Some(Self {
             params: params?,
-            grain: grain?,
+            granularity: granularity?,
             strength: strength?,
             ..regularizer?
         })

@@ -3,10 +3,10 @@
 use std::ops::RangeInclusive;
 
 use calcine_criteria::{
-    AtLeast, Coin, Count, DrawnLevel, GlobalLevel, Gradient, Hysteresis, Level, NOfM, Random,
+    AtLeast, Bernoulli, Count, DrawnLevel, GlobalLevel, Gradient, Hysteresis, Level, NOfM, Random,
     Regrow, Rounding, Score, Select, Sensitivity, Threshold,
 };
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 
 use crate::amount::{Amount, Amounts};
 use crate::section::{At, Section, number};
@@ -29,8 +29,8 @@ pub(crate) enum Kind {
     NOfM { of: usize },
     Threshold,
     Sensitivity { refreshed: bool },
-    Splicing { low: f64, high: f64, growth: f64 },
-    Coin,
+    Hysteresis { low: f64, high: f64, growth: f64 },
+    Bernoulli,
     Regrow { level: f64, by: Growth },
 }
 
@@ -51,13 +51,13 @@ const KEYS: [&str; 6] = [
     "level",
     "threshold",
     "sensitivity",
-    "splicing",
-    "coin",
+    "hysteresis",
+    "bernoulli",
     "n_of_m",
 ];
 
 impl Selection {
-    pub(crate) fn read(section: &Section<'_>, grain: &mut At<Grain>) -> Option<Self> {
+    pub(crate) fn read(section: &Section<'_>, granularity: &mut At<Granularity>) -> Option<Self> {
         let count = count(section);
         let scope = section.word(
             "scope",
@@ -70,7 +70,7 @@ impl Selection {
         let hysteresis = hysteresis(section);
         let (key, value) = key(section)?;
         let mut amounts = match key {
-            "n_of_m" => n_of_m(section, grain),
+            "n_of_m" => n_of_m(section, granularity),
             _ => Amounts::read(value, section.problems),
         }?;
         let problems = section.problems;
@@ -98,11 +98,12 @@ impl Selection {
                 "`regrow` holds the level of each layer: `scope = \"global\"` excludes it";
             problems.add(&scope.span, message);
         }
-        let by_groups = matches!(grain.value, Grain::Group { .. });
+        let by_groups = matches!(granularity.value, Granularity::Group { .. });
         let plain = matches!(key, "level" | "n_of_m") && global.is_none() && regrow.is_none();
         if by_groups && !plain {
-            let message = "the grain `group(M)` needs a plain `level` of each layer, or `n_of_m`";
-            problems.add(&grain.span, message);
+            let message =
+                "the granularity `group(M)` needs a plain `level` of each layer, or `n_of_m`";
+            problems.add(&granularity.span, message);
         }
         // What a number of units is bounded and rounded by, where there is such a number.
         let counted = key == "level" && !by_groups;
@@ -130,13 +131,13 @@ impl Selection {
             );
         }
         let valid: RangeInclusive<f64> = match key {
-            "level" | "coin" | "n_of_m" => 0.0..=1.0,
+            "level" | "bernoulli" | "n_of_m" => 0.0..=1.0,
             // A level of mean plus s deviations may lie below the mean.
-            "splicing" => -1e6..=1e6,
+            "hysteresis" => -1e6..=1e6,
             _ => 0.0..=f64::INFINITY,
         };
         amounts.check(key, &valid, problems);
-        let kind = match (key, grain.value) {
+        let kind = match (key, granularity.value) {
             ("level", _) if regrow.is_some() => {
                 let by = regrow?.value;
                 let level = constant(section, &amounts)?;
@@ -154,14 +155,14 @@ impl Selection {
             ("level", _) if width(&amounts).is_some() => Kind::DrawnLevel {
                 width: width(&amounts)?,
             },
-            ("level" | "n_of_m", Grain::Group { of }) => Kind::NOfM { of },
+            ("level" | "n_of_m", Granularity::Group { of }) => Kind::NOfM { of },
             ("level" | "n_of_m", _) => Kind::Level,
             ("threshold", _) => Kind::Threshold,
             ("sensitivity", _) => Kind::Sensitivity {
                 refreshed: refreshed.is_some_and(|flag| flag.value),
             },
-            ("splicing", _) => hysteresis,
-            _ => Kind::Coin,
+            ("hysteresis", _) => hysteresis,
+            _ => Kind::Bernoulli,
         };
         let ranges = amounts.all().into_iter();
         for amount in ranges.filter(|amount| matches!(amount.value, Amount::Range { .. })) {
@@ -193,8 +194,8 @@ impl Selection {
             Kind::Threshold => Box::new(Threshold),
             Kind::Sensitivity { refreshed: false } => Box::new(Sensitivity::FROZEN),
             Kind::Sensitivity { refreshed: true } => Box::new(Sensitivity::REFRESHED),
-            Kind::Splicing { low, high, .. } => Box::new(Hysteresis { low, high }),
-            Kind::Coin => Box::new(Coin),
+            Kind::Hysteresis { low, high, .. } => Box::new(Hysteresis { low, high }),
+            Kind::Bernoulli => Box::new(Bernoulli),
             Kind::Regrow { level, .. } => Box::new(Regrow { level, count }),
         }
     }
@@ -215,7 +216,7 @@ impl Selection {
     /// By how much the amount grows an epoch, as a share of its value at the start.
     pub(crate) fn growth(&self) -> f64 {
         match self.kind {
-            Kind::Splicing { growth, .. } => growth,
+            Kind::Hysteresis { growth, .. } => growth,
             _ => 0.0,
         }
     }
@@ -245,8 +246,8 @@ fn key<'a>(
     }
 }
 
-/// `n_of_m = "2:4"` is the grain `group(4)` and a level of 1 − 2/4.
-fn n_of_m(section: &Section<'_>, grain: &mut At<Grain>) -> Option<Amounts> {
+/// `n_of_m = "2:4"` is the granularity `group(4)` and a level of 1 − 2/4.
+fn n_of_m(section: &Section<'_>, granularity: &mut At<Granularity>) -> Option<Amounts> {
     let text = section.text("n_of_m")?;
     let parts = text.value.split_once(':').and_then(|(n, m)| {
         let (n, m): (usize, usize) = (n.trim().parse().ok()?, m.trim().parse().ok()?);
@@ -260,11 +261,11 @@ fn n_of_m(section: &Section<'_>, grain: &mut At<Grain>) -> Option<Amounts> {
         section.problems.add(&text.span, message);
         return None;
     };
-    if section.has("grain") {
-        let message = "`n_of_m` brings its own grain: leave `grain` out";
-        section.problems.add(&grain.span, message);
+    if section.has("granularity") {
+        let message = "`n_of_m` brings its own granularity: leave `granularity` out";
+        section.problems.add(&granularity.span, message);
     }
-    *grain = At::new(Grain::Group { of: m }, text.span.clone());
+    *granularity = At::new(Granularity::Group { of: m }, text.span.clone());
     let level = (m - n) as f64 / m as f64;
     Some(Amounts::One(At::new(Amount::Constant(level), text.span)))
 }
@@ -274,21 +275,21 @@ fn hysteresis(section: &Section<'_>) -> Kind {
     let default = Hysteresis::default();
     let keys = ["low", "high", "growth"];
     let numbers = keys.map(|key| section.number_in(key, 0.0..=f64::INFINITY));
-    if !section.has("splicing") {
+    if !section.has("hysteresis") {
         for (key, number) in keys.into_iter().zip(&numbers) {
             if let Some(number) = number {
-                let message = format!("`{key}` needs `splicing`");
+                let message = format!("`{key}` needs `hysteresis`");
                 section.problems.add(&number.span, message);
             }
         }
     }
     let [low, high, growth] = numbers;
-    let kind = Kind::Splicing {
+    let kind = Kind::Hysteresis {
         low: low.map_or(default.low, |low| low.value),
         high: high.as_ref().map_or(default.high, |high| high.value),
         growth: growth.map_or(0.0, |growth| growth.value),
     };
-    if let (Kind::Splicing { low, high: top, .. }, Some(high)) = (kind, high)
+    if let (Kind::Hysteresis { low, high: top, .. }, Some(high)) = (kind, high)
         && top < low
     {
         let message = format!("`high` is {top}, expected at least `low`, {low}");

@@ -40,8 +40,8 @@ impl Thinning {
         let problems = section.problems;
         let span = section.span.clone();
         let at = section.counts("at");
-        let borders = [("inexact", false), ("exact", true)];
-        let exact = section.word("border", &borders);
+        let borders = [("drop_border", false), ("keep_border", true)];
+        let exact = section.word("padding_effect", &borders);
         let inexact = section.flag("inexact");
         section.close();
         let at = match at {

@@ -24,7 +24,7 @@ fn of_pruner(epochs: u64, keys: &str, policy: &str) -> String {
 fn tables_that_a_driver_does_not_carry_out_are_refused_unless_the_caller_does_it() {
     let rows = [
         ("[quantize]\nweights = 4\nactivations = 4", Duty::Quantize),
-        ("[thin]\nborder = \"exact\"", Duty::Thin),
+        ("[thin]\npadding_effect = \"keep_border\"", Duty::Thin),
         ("[thin]\nat = [1]", Duty::Thin),
         ("[distill]\ntemperature = 4.0", Duty::Distill),
         ("[distill]", Duty::Distill),
@@ -64,7 +64,7 @@ fn one([outputs, inputs]: [usize; 2]) -> One {
     }
 }
 
-const FILTERS: &str = "params = [\"conv.weight\"]\nscore = \"l1\"\ngrain = \"filter\"\n";
+const FILTERS: &str = "params = [\"conv.weight\"]\nscore = \"l1\"\ngranularity = \"filter\"\n";
 
 #[test]
 fn a_pruner_that_can_drop_nothing_is_refused() {
@@ -81,11 +81,11 @@ fn a_pruner_that_can_drop_nothing_is_refused() {
         (level("0.2\nscope = \"global\""), 4),
         (level("0.2\nregrow = \"random\"\ndrop = 0.5"), 4),
         (
-            "score = \"l1\"\ngrain = \"filter\"\nlevel = { \"conv.weight\" = 0.24 }".to_owned(),
+            "score = \"l1\"\ngranularity = \"filter\"\nlevel = { \"conv.weight\" = 0.24 }".to_owned(),
             4,
         ),
         (
-            "params = [\"conv.weight\"]\nscore = \"magnitude\"\ngrain = \"group(4)\"\nlevel = 0.2"
+            "params = [\"conv.weight\"]\nscore = \"magnitude\"\ngranularity = \"group(4)\"\nlevel = 0.2"
                 .to_owned(),
             4,
         ),
@@ -113,7 +113,7 @@ fn a_pruner_that_can_drop_nothing_is_refused() {
 fn layers_of_which_nothing_or_all_falls_are_warned_of_by_name() {
     let both = |level: &str| {
         let keys = format!(
-            "params = [\"first.weight\", \"second.weight\"]\nscore = \"l1\"\ngrain = \"fc_output\"\n{level}"
+            "params = [\"first.weight\", \"second.weight\"]\nscore = \"l1\"\ngranularity = \"fc_output\"\n{level}"
         );
         let recipe = recipe(&of_pruner(4, &keys, "start = 0\nend = 4"));
         let driver: Driver<Mlp> = recipe.bind(&Mlp::new(&device().autodiff()), 2).unwrap();
@@ -152,7 +152,7 @@ fn what_a_run_does_not_come_to_is_a_warning() {
         )
     };
     let with = |table: &str| format!("format = 1\n[train]\nepochs = 4\nlr = 0.1\n{table}\n");
-    let grids = |keys: &str| with(&format!("[quantize]\nweights = 4\nactivations = 4\n{keys}"));
+    let quantize = |keys: &str| with(&format!("[quantize]\nweights = 4\nactivations = 4\n{keys}"));
     // Four epochs of four steps.
     let rows: Vec<(String, &[&str])> = vec![
         (of_pruner(4, ramp, "start = 0\nend = 4"), &[]),
@@ -218,7 +218,7 @@ fn what_a_run_does_not_come_to_is_a_warning() {
             with("[rewind]\nat = [2, 4]"),
             &["does not go back before epoch 4"],
         ),
-        (grids("freeze_ranges = 3"), &[]),
+        (quantize("freeze_ranges = 3"), &[]),
     ];
     each(rows, |(text, fragments)| {
         let warnings = recipe(text).warnings(4);
@@ -228,7 +228,7 @@ fn what_a_run_does_not_come_to_is_a_warning() {
         }
     });
     // A run that was cut short.
-    let mut short = recipe(&grids("freeze_ranges = 3\nfreeze_norms = 2"));
+    let mut short = recipe(&quantize("freeze_ranges = 3\nfreeze_norms = 2"));
     short.train_mut().epochs = 2;
     assert_eq!(short.warnings(4).len(), 2, "{:?}", short.warnings(4));
 }
@@ -492,11 +492,11 @@ fn keys_that_have_no_effect_beside_the_others_are_refused() {
             "`regrow` holds the level of each layer",
         ),
         (
-            pruner("score = \"l1\"\nlevel = 0.5\nscope = \"global\"\ngrain = \"group(4)\""),
+            pruner("score = \"l1\"\nlevel = 0.5\nscope = \"global\"\ngranularity = \"group(4)\""),
             "`group(M)` needs a plain `level`",
         ),
         (
-            pruner("score = \"l1\"\nthreshold = 0.5\ngrain = \"group(4)\""),
+            pruner("score = \"l1\"\nthreshold = 0.5\ngranularity = \"group(4)\""),
             "`group(M)` needs a plain `level`",
         ),
         (
@@ -516,7 +516,7 @@ fn keys_that_have_no_effect_beside_the_others_are_refused() {
             "`smoothing` is for the types",
         ),
         (
-            penalty("type = \"group_variance\"\ngrain = \"filter\"\nscale = \"sqrt_size\""),
+            penalty("type = \"group_variance\"\ngranularity = \"filter\"\nscale = \"sqrt_size\""),
             "`scale` is for the types",
         ),
         (
@@ -564,7 +564,7 @@ fn keys_that_have_no_effect_beside_the_others_are_refused() {
 
 #[test]
 fn whole_layers_cannot_be_thinned_away() {
-    let keys = "params = [\"conv.weight\"]\nscore = \"l1\"\ngrain = \"filter\"\nlevel = 1.0";
+    let keys = "params = [\"conv.weight\"]\nscore = \"l1\"\ngranularity = \"filter\"\nlevel = 1.0";
     let text = of_pruner(4, keys, "end = 4") + "[thin]\n";
     let model = ConvNet::new(&device().autodiff());
     let bound = recipe(&text).bind_carrying_out(&[Duty::Thin], &model, None, 4);

@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use calcine_criteria::{GlobalLevel, Level, Norm, Score, Select, Sensitivity, Threshold};
-use calcine_fold::{Fold, Grain};
+use calcine_fold::{Fold, Granularity};
 use calcine_params::{Inventory, flat};
 use calcine_recipe::Recipe;
 use calcine_schedule::{Cubic, Window};
@@ -17,14 +17,14 @@ use crate::grammar::recipe;
 fn in_code(
     model: &ConvNet,
     paths: &[&str],
-    grain: Grain,
+    granularity: Granularity,
     (score, select): (Box<dyn Score + Send>, Box<dyn Select + Send>),
     (from, to): (f64, f64),
 ) -> Driver<ConvNet> {
     let inventory = Inventory::of(model);
     let units = paths.iter().map(|path| {
         let parameter = inventory.get(path).unwrap().clone();
-        let fold = Fold::new(grain, &parameter.shape, parameter.layout().unwrap()).unwrap();
+        let fold = Fold::new(granularity, &parameter.shape, parameter.layout().unwrap()).unwrap();
         Unit::new(parameter, fold)
     });
     let amount = Cubic {
@@ -81,11 +81,11 @@ fn the_driver_of_a_recipe_equals_the_pruner_built_in_code() {
     type Row = (
         &'static str,
         &'static [&'static str],
-        Grain,
+        Granularity,
         Parts,
         (f64, f64),
     );
-    let block = Grain::Block {
+    let block = Granularity::Block {
         rep: 2,
         depth: 1,
         height: 1,
@@ -95,7 +95,7 @@ fn the_driver_of_a_recipe_equals_the_pruner_built_in_code() {
         (
             "score = \"magnitude\"\nparams = [\"conv.weight\"]\nlevel = ",
             &["conv.weight"],
-            Grain::Element,
+            Granularity::Element,
             || {
                 (
                     Box::new(calcine_criteria::Magnitude),
@@ -105,21 +105,21 @@ fn the_driver_of_a_recipe_equals_the_pruner_built_in_code() {
             (0.1, 0.8),
         ),
         (
-            "score = \"l2\"\ngrain = \"filter\"\nparams = [\"conv.*\"]\nlevel = ",
+            "score = \"l2\"\ngranularity = \"filter\"\nparams = [\"conv.*\"]\nlevel = ",
             &["conv.weight"],
-            Grain::Filter,
+            Granularity::Filter,
             || (Box::new(Norm::L2), Box::new(Level::default())),
             (0.1, 0.8),
         ),
         (
-            "score = \"l1\"\ngrain = \"kernel\"\nparams = [\"conv.weight\"]\nlevel = ",
+            "score = \"l1\"\ngranularity = \"kernel\"\nparams = [\"conv.weight\"]\nlevel = ",
             &["conv.weight"],
-            Grain::Kernel,
+            Granularity::Kernel,
             || (Box::new(Norm::L1), Box::new(Level::default())),
             (0.1, 0.8),
         ),
         (
-            "score = \"max\"\ngrain = \"block(2x1x1x1)\"\nparams = [\"conv.weight\"]\nthreshold = ",
+            "score = \"max\"\ngranularity = \"block(2x1x1x1)\"\nparams = [\"conv.weight\"]\nthreshold = ",
             &["conv.weight"],
             block,
             || (Box::new(Norm::MAX), Box::new(Threshold)),
@@ -128,7 +128,7 @@ fn the_driver_of_a_recipe_equals_the_pruner_built_in_code() {
         (
             "score = \"magnitude\"\nparams = [\"head.weight\"]\nsensitivity = ",
             &["head.weight"],
-            Grain::Element,
+            Granularity::Element,
             || {
                 (
                     Box::new(calcine_criteria::Magnitude),
@@ -140,7 +140,7 @@ fn the_driver_of_a_recipe_equals_the_pruner_built_in_code() {
         (
             "score = \"magnitude\"\nscope = \"global\"\nparams = [\"**.weight\", \"!norm.*\"]\nlevel = ",
             &["conv.weight", "head.weight"],
-            Grain::Element,
+            Granularity::Element,
             || {
                 (
                     Box::new(calcine_criteria::Magnitude),
@@ -150,7 +150,7 @@ fn the_driver_of_a_recipe_equals_the_pruner_built_in_code() {
             (0.1, 0.8),
         ),
     ];
-    each(rows, |(keys, paths, grain, parts, (from, to))| {
+    each(rows, |(keys, paths, granularity, parts, (from, to))| {
         let recipe = recipe(
             4,
             &format!(
@@ -164,7 +164,7 @@ fn the_driver_of_a_recipe_equals_the_pruner_built_in_code() {
         let bound = masks(&model, recipe.bind(&model, 3).unwrap(), &recipe);
         let built = masks(
             &model,
-            in_code(&model, paths, *grain, parts(), (*from, *to)),
+            in_code(&model, paths, *granularity, parts(), (*from, *to)),
             &recipe,
         );
         let dropped = |masks: &[bool]| masks.iter().filter(|keep| !**keep).count();

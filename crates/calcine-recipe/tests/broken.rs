@@ -193,12 +193,12 @@ fn every_mistake_in_a_pruner_is_named_at_its_place() {
             &["did you mean `magnitude`?"],
         ),
         (
-            format!("{params}{score}level = 0.5\ngrain = ¦\"fliters\""),
-            &["`fliters` is no grain; valid are element, kernel, filter"],
+            format!("{params}{score}level = 0.5\ngranularity = ¦\"fliters\""),
+            &["`fliters` is no granularity; valid are element, kernel, filter"],
         ),
         (
-            format!("{params}{score}level = 0.5\ngrain = ¦3"),
-            &["`grain` is the number 3"],
+            format!("{params}{score}level = 0.5\ngranularity = ¦3"),
+            &["`granularity` is the number 3"],
         ),
         (
             format!("{params}{score}level = ¦1.5"),
@@ -284,11 +284,11 @@ fn every_mistake_in_a_pruner_is_named_at_its_place() {
         ),
         (
             // Several at once, in the order of the file.
-            "¦parms = [\"x\"]\nscore = ¦3\ngrain = ¦\"fliter\"\nlevel = ¦2".to_owned(),
+            "¦parms = [\"x\"]\nscore = ¦3\ngranularity = ¦\"fliter\"\nlevel = ¦2".to_owned(),
             &[
                 "did you mean `params`?",
                 "`score` is the number 3",
-                "`fliter` is no grain",
+                "`fliter` is no granularity",
                 "`level` is 2",
             ],
         ),
@@ -485,16 +485,16 @@ fn what_does_not_fit_the_model_is_named_at_its_place() {
             &["`conv.weight` has an amount already"],
         ),
         (
-            "[pruner.a]\nparams = [\"head.weight\"]\nscore = \"l1\"\nlevel = 0.5\ngrain = ¦\"filter\"",
-            &["`head.weight`: grain `filter` needs"],
+            "[pruner.a]\nparams = [\"head.weight\"]\nscore = \"l1\"\nlevel = 0.5\ngranularity = ¦\"filter\"",
+            &["`head.weight`: granularity `filter` needs"],
         ),
         (
-            "[pruner.a]\nparams = [\"norm.gamma\"]\nscore = \"l1\"\nlevel = 0.5\ngrain = ¦\"channel\"",
+            "[pruner.a]\nparams = [\"norm.gamma\"]\nscore = \"l1\"\nlevel = 0.5\ngranularity = ¦\"channel\"",
             &["`norm.gamma` belongs to a `BatchNorm`, whose output axis is unknown"],
         ),
         (
             "[pruner.a]\nparams = [\"conv.weight\"]\nscore = \"l1\"\nlevel = 0.5\n\
-             grain = ¦\"block(3x1x1x1)\"",
+             granularity = ¦\"block(3x1x1x1)\"",
             &["does not tile the weight"],
         ),
         (
@@ -519,7 +519,7 @@ fn what_does_not_fit_the_model_is_named_at_its_place() {
 fn a_recipe_fits_one_model_and_not_another() {
     let recipe = Recipe::parse(
         "format = 1\n[train]\nepochs = 2\nlr = 0.1\n[pruner.a]\nparams = [\"conv.weight\"]\n\
-         score = \"l1\"\ngrain = \"filter\"\nlevel = 0.5\n[[policy]]\npruner = \"a\"\nend = 2\n",
+         score = \"l1\"\ngranularity = \"filter\"\nlevel = 0.5\n[[policy]]\npruner = \"a\"\nend = 2\n",
     )
     .unwrap();
     assert!(recipe.bind(&ConvNet::new(&device()), 10).is_ok());

@@ -1,4 +1,4 @@
-//! `dependency = "auto"`: what falls together can be removed, and goes by the joint scores.
+//! `dependency = "auto"`: what falls together can be removed, and goes by the aggregated scores.
 
 use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor};
 use calcine_params::{Inventory, flat};
 use calcine_recipe::Recipe;
 use calcine_testkit::{device, each, numbers};
-use calcine_thin::{Border, ThinOptions, thin, thin_with};
+use calcine_thin::{PaddingEffect, ThinOptions, thin, thin_with};
 use calcine_trace::{Network, trace};
 
 /// A stem, a residual sum, a depthwise and a grouped convolution, a hidden layer.
@@ -68,7 +68,7 @@ fn network() -> Network {
 fn recipe(pruner: &str) -> Recipe {
     let text = format!(
         "format = 1\n[train]\nepochs = 2\nlr = 0.05\nmomentum = 0.9\n[pruner.p]\n\
-         dependency = \"auto\"\ngrain = \"filter\"\n{pruner}\n[[policy]]\npruner = \"p\"\nepochs = [0]\n"
+         dependency = \"auto\"\ngranularity = \"filter\"\n{pruner}\n[[policy]]\npruner = \"p\"\nepochs = [0]\n"
     );
     Recipe::parse(&text).unwrap_or_else(|error| panic!("{error}"))
 }
@@ -92,7 +92,7 @@ fn pruned(recipe: &Recipe, network: &Network) -> (Network, Network, Vec<(String,
         network = driver.step(network, &mut optimizer, pass.gradients);
     }
     let network = network.valid();
-    let thinned = thin(network.clone(), Border::Exact).unwrap();
+    let thinned = thin(network.clone(), PaddingEffect::KeepBorder).unwrap();
     let removed = thinned.report.removed;
     let removed = removed.into_iter().map(|r| (r.parameter, r.removed));
     (network, thinned.network, removed.collect())
@@ -113,7 +113,7 @@ fn what_falls_together_is_removed_and_nothing_changes() {
             removed([2, 3, 3]),
         ),
         (
-            format!("{all}\nscore = \"l2\"\ntogether = \"max\"\nlevel = 0.25"),
+            format!("{all}\nscore = \"l2\"\naggregate = \"max\"\nlevel = 0.25"),
             removed([1, 1, 1]),
         ),
         (
@@ -139,7 +139,7 @@ fn what_falls_together_is_removed_and_nothing_changes() {
 
 /// The weakest by hand: sums of the L1 norms of the filters of all that makes a channel.
 #[test]
-fn the_weakest_by_joint_scores_fall() {
+fn the_weakest_by_aggregated_scores_fall() {
     let network = network();
     let recipe = recipe("params = [\"stem.weight\"]\nscore = \"l1\"\nlevel = 0.5");
     let inventory = Inventory::of(&network);

@@ -12,7 +12,7 @@ lr = 0.1
 [pruner.a]
 params = ["conv.weight", "!head.*"]
 score = "magnitude"
-grain = "block(2x1x1x1)"
+granularity = "block(2x1x1x1)"
 level = { curve = "cubic", from = 0.05, to = 0.8 }
 [pruner.b]
 score = "l1"

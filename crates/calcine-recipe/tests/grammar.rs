@@ -356,7 +356,7 @@ fn file_order_is_execution_order_and_a_pruner_may_have_several_windows() {
         [pruner.b]
         params = ["conv.weight"]
         score = "l1"
-        grain = "filter"
+        granularity = "filter"
         level = 0.5
         [pruner.a]
         params = ["conv.weight"]

@@ -83,8 +83,8 @@ fn fallen(recipe: &Recipe, model: PreActivation, path: &str) -> Vec<usize> {
     zero.map(|(at, _)| at).collect()
 }
 
-const SCALE: &str = "score = \"norm_scale\"\ngrain = \"filter\"\nlevel = 0.5";
-const FOLDED: &str = "score = \"l1\"\ngrain = \"filter\"\nlevel = 0.5\nfold_norm = true";
+const SCALE: &str = "score = \"norm_scale\"\ngranularity = \"filter\"\nlevel = 0.5";
+const FOLDED: &str = "score = \"l1\"\ngranularity = \"filter\"\nlevel = 0.5\nfold_norm = true";
 
 #[test]
 fn the_norm_that_follows_in_the_graph_is_the_norm_of_a_layer() {
@@ -177,10 +177,10 @@ fn units_that_depend_on_groups_are_known_from_the_graph_or_refused() {
     });
     let network = network.unwrap();
     let rows = [
-        ("grain = \"element\"\nlevel = 0.5", true),
-        ("grain = \"filter\"\nlevel = 0.5", true),
-        ("grain = \"kernel\"\nlevel = 0.5", true),
-        ("grain = \"channel\"\nlevel = 0.5", false),
+        ("granularity = \"element\"\nlevel = 0.5", true),
+        ("granularity = \"filter\"\nlevel = 0.5", true),
+        ("granularity = \"kernel\"\nlevel = 0.5", true),
+        ("granularity = \"channel\"\nlevel = 0.5", false),
         ("n_of_m = \"1:2\"", false),
     ];
     each(rows, |(keys, known)| {
@@ -299,7 +299,7 @@ fn two_amounts_for_channels_that_are_cut_together_are_refused() {
         m.last.forward(relu(m.inner.forward(x.clone())) + x)
     });
     let network = network.unwrap();
-    let keys = "dependency = \"auto\"\ngrain = \"filter\"\nscore = \"l1\"\n";
+    let keys = "dependency = \"auto\"\ngranularity = \"filter\"\nscore = \"l1\"\n";
     let curve = |to: f64| format!("{{ curve = \"cubic\", from = 0.0, to = {to} }}");
     let rows = [
         ("0.25".to_owned(), "0.75".to_owned(), false),
@@ -333,7 +333,7 @@ fn two_amounts_for_channels_that_are_cut_together_are_refused() {
 fn a_parameter_in_two_groups_is_refused() {
     let model = transfer();
     let shared = recipe(
-        "groups = [[\"backbone.weight\", \"head.weight\"], [\"head.weight\"]]\ntogether = \"sum\"\n\
+        "groups = [[\"backbone.weight\", \"head.weight\"], [\"head.weight\"]]\naggregate = \"sum\"\n\
          score = \"magnitude\"\nlevel = 0.5",
     );
     let error = shared.bind(&model, 1).unwrap_err().to_string();

@@ -16,8 +16,8 @@ fn every_mistake_in_a_selection_is_named_at_its_place() {
             &["expected how many of how many stay: \"2:4\""],
         ),
         (
-            "grain = ¦\"filter\"\nn_of_m = \"2:4\"",
-            &["`n_of_m` brings its own grain"],
+            "granularity = ¦\"filter\"\nn_of_m = \"2:4\"",
+            &["`n_of_m` brings its own granularity"],
         ),
         (
             "level = 0.5\nat_least = ¦-1",
@@ -64,20 +64,23 @@ fn every_mistake_in_a_selection_is_named_at_its_place() {
             "level = 0.5\nrefresh = ¦true",
             &["`refresh` needs `sensitivity`"],
         ),
-        ("level = 0.5\nlow = ¦0.5", &["`low` needs `splicing`"]),
+        ("level = 0.5\nlow = ¦0.5", &["`low` needs `hysteresis`"]),
         (
-            "splicing = 0.1\nlow = 2\nhigh = ¦1",
+            "hysteresis = 0.1\nlow = 2\nhigh = ¦1",
             &["`high` is 1, expected at least `low`, 2"],
         ),
-        ("coin = ¦1.5", &["`coin` is 1.5, expected between 0 and 1"]),
+        (
+            "bernoulli = ¦1.5",
+            &["`bernoulli` is 1.5, expected between 0 and 1"],
+        ),
         (
             "threshold = ¦{ range = [0.1, 0.2] }",
             &["`range` needs `level`"],
         ),
         ("level = { range = ¦[0.2, 0.1] }", &["the lower one first"]),
         (
-            "level = 0.5\ngrain = ¦\"channel\"\ndependency = \"auto\"",
-            &["`grain = \"filter\"` or `\"fc_output\"`"],
+            "level = 0.5\ngranularity = ¦\"channel\"\ndependency = \"auto\"",
+            &["`granularity = \"filter\"` or `\"fc_output\"`"],
         ),
         (
             "level = 0.5\ndependency = ¦\"all\"",
@@ -86,14 +89,14 @@ fn every_mistake_in_a_selection_is_named_at_its_place() {
         ("level = 0.5\ndrop = ¦0.3", &["`drop` needs `regrow`"]),
         (
             "level = 0.5\nreconstruct = ¦true",
-            &["`grain = \"channel\"` or `\"fc_input\"`"],
+            &["`granularity = \"channel\"` or `\"fc_input\"`"],
         ),
         (
-            "level = 0.5\ngrain = \"channel\"\nreconstruct = ¦8",
+            "level = 0.5\ngranularity = \"channel\"\nreconstruct = ¦8",
             &["`reconstruct` is the number 8, expected true, false or a table"],
         ),
         (
-            "level = 0.5\ngrain = \"channel\"\nreconstruct = { positions = ¦0, ¦rows = 3 }",
+            "level = 0.5\ngranularity = \"channel\"\nreconstruct = { positions = ¦0, ¦rows = 3 }",
             &["expected a whole number above 0", "unknown key `rows`"],
         ),
         (
@@ -116,19 +119,19 @@ fn every_mistake_in_a_selection_is_named_at_its_place() {
     let rows: Vec<Row> = vec![
         (
             "score = \"l1\"\nlevel = 0.5\ngroups = ¦[[\"conv.weight\"]]",
-            &["`groups` needs `together`"],
+            &["`groups` needs `aggregate`"],
         ),
         (
             "score = \"l1\"\nlevel = 0.5\nparams = ¦[\"conv.weight\"]\ngroups = [[\"conv.weight\"]]",
             &["`params` and `groups` exclude each other"],
         ),
         (
-            "score = \"l1\"\nlevel = 0.5\ntogether = \"sum\"\ngroups = ¦[[]]",
+            "score = \"l1\"\nlevel = 0.5\naggregate = \"sum\"\ngroups = ¦[[]]",
             &["expected a list of lists of texts"],
         ),
         (
             "score = \"l1\"\nlevel = { \"conv.*\" = 0.5 }\ntogether = ¦\"sum\"",
-            &["`together` needs `params` or `groups`"],
+            &["`aggregate` needs `params` or `groups`"],
         ),
         (
             "score = ¦\"norm_scale\"\nlevel = 0.5\nparams = [\"**\"]",
@@ -139,8 +142,8 @@ fn every_mistake_in_a_selection_is_named_at_its_place() {
             &["a score of activations is a number a filter"],
         ),
         (
-            "score = ¦\"mean_activation\"\ngrain = \"channel\"\nlevel = 0.5\nparams = [\"conv.weight\"]",
-            &["`grain = \"filter\"` or `\"fc_output\"`"],
+            "score = ¦\"mean_activation\"\ngranularity = \"channel\"\nlevel = 0.5\nparams = [\"conv.weight\"]",
+            &["`granularity = \"filter\"` or `\"fc_output\"`"],
         ),
     ];
     each(rows, |(marked, fragments)| {
@@ -274,7 +277,7 @@ fn every_mistake_in_what_masks_and_rewinds_do_is_named_at_its_place() {
             &["`weights` is 1, expected 2 to 16 bits"],
         ),
         (
-            "[quantize]\nweights = 4\nactivations = 4\nclip = ¦\"max\"",
+            "[quantize]\nweights = 4\nactivations = 4\nrange_estimator = ¦\"max\"",
             &["expected min_max"],
         ),
         (
@@ -316,7 +319,10 @@ fn every_mistake_in_what_masks_and_rewinds_do_is_named_at_its_place() {
         ),
         ("[distill]\nteacher = ¦-1", &["`teacher` is -1"]),
         ("[thin]\nat = ¦[0, 2]", &["`at` from 1"]),
-        ("[thin]\nborder = ¦\"none\"", &["`border` cannot be `none`"]),
+        (
+            "[thin]\npadding_effect = ¦\"none\"",
+            &["`padding_effect` cannot be `none`"],
+        ),
         ("[thin]\n¦when = 3", &["when"]),
     ];
     each(rows, |(marked, fragments)| {
@@ -331,22 +337,22 @@ fn what_does_not_fit_the_model_or_the_window_is_named_at_its_place() {
     let rows: Vec<Row> = vec![
         (
             "[[policy]]\npruner = \"a\"\nend = 2\n[pruner.a]\nparams = [\"head.weight\"]\n\
-             grain = ¦\"filter\"\nscore = \"norm_scale\"\nlevel = 0.5",
-            &["`head.weight`: grain `filter` needs"],
+             granularity = ¦\"filter\"\nscore = \"norm_scale\"\nlevel = 0.5",
+            &["`head.weight`: granularity `filter` needs"],
         ),
         (
             "[[policy]]\npruner = \"a\"\nend = 2\n[pruner.a]\nscore = \"l1\"\nlevel = 0.5\n\
-             together = \"sum\"\ngroups = [¦[\"conv.weight\", \"head.weight\"]]",
+             aggregate = \"sum\"\ngroups = [¦[\"conv.weight\", \"head.weight\"]]",
             &["equally many units, found [144, 32]"],
         ),
         (
             "[[policy]]\npruner = ¦\"a\"\nend = 2\n[pruner.a]\nparams = [\"conv.weight\"]\n\
-             score = \"random\"\ncoin = 0.5",
-            &["a coin drops at random"],
+             score = \"random\"\nbernoulli = 0.5",
+            &["a Bernoulli selection drops at random"],
         ),
         (
             "[[policy]]\npruner = \"a\"\nend = 2\nhold = \"shadow\"\n[pruner.a]\nparams = [\"conv.weight\"]\n\
-             score = \"l1\"\ngrain = \"channel\"\nlevel = 0.5\nreconstruct = ¦true",
+             score = \"l1\"\ngranularity = \"channel\"\nlevel = 0.5\nreconstruct = ¦true",
             &["its masks hold always"],
         ),
         (
@@ -372,12 +378,12 @@ fn what_does_not_fit_the_model_or_the_window_is_named_at_its_place() {
         ),
         (
             "[[policy]]\npruner = \"a\"\nend = 2\n[pruner.a]\nparams = [\"conv.weight\"]\n\
-             score = \"l1\"\nlevel = 0.5\ngrain = ¦\"filter\"\ndependency = \"auto\"",
+             score = \"l1\"\nlevel = 0.5\ngranularity = ¦\"filter\"\ndependency = \"auto\"",
             &["`dependency = \"auto\"` needs a traced network"],
         ),
         (
             "¦[[policy]]\npruner = \"a\"\nstart = 0\nend = 5\n[pruner.a]\n\
-             params = [\"conv.weight\"]\nscore = \"l1\"\nlevel = 0.5\ngrain = \"filter\"\n\
+             params = [\"conv.weight\"]\nscore = \"l1\"\nlevel = 0.5\ngranularity = \"filter\"\n\
              [thin]\nat = [4, 7]",
             &["`a` is at work when the network is thinned before epoch 4"],
         ),

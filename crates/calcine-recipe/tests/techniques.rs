@@ -26,7 +26,7 @@ fn zeros(keys: &str, policy: &str, path: &str) -> f64 {
         });
         model = driver.step(model, &mut optimizer, pass.gradients);
     }
-    let seen = driver.seen(&model);
+    let seen = driver.masked_model(&model);
     let inventory = Inventory::of(&seen);
     let weight = flat(&seen, [inventory.get(path).unwrap()]).remove(0);
     let values: Vec<f32> = weight.into_data().iter::<f32>().collect();
@@ -41,17 +41,17 @@ fn each_way_to_select_comes_to_its_level() {
     let rows: [(&str, String, f64); 20] = [
         (
             "taylor",
-            "grain = \"filter\"\nlevel = 0.5\nbatches = 2".to_owned(),
+            "granularity = \"filter\"\nlevel = 0.5\nbatches = 2".to_owned(),
             0.5,
         ),
         (
             "taylor_signed",
-            "grain = \"filter\"\nlevel = 0.25".to_owned(),
+            "granularity = \"filter\"\nlevel = 0.25".to_owned(),
             0.25,
         ),
         (
             "taylor_square",
-            "grain = \"kernel\"\nlevel = 0.5".to_owned(),
+            "granularity = \"kernel\"\nlevel = 0.5".to_owned(),
             0.5,
         ),
         ("gradient", "level = 0.75".to_owned(), 0.75),
@@ -60,46 +60,55 @@ fn each_way_to_select_comes_to_its_level() {
         ("second_order", "level = 0.25\nbatches = 2".to_owned(), 0.25),
         (
             "norm_scale",
-            "grain = \"filter\"\nlevel = 0.5".to_owned(),
+            "granularity = \"filter\"\nlevel = 0.5".to_owned(),
             0.5,
         ),
         (
             "geometric_median",
-            "grain = \"filter\"\nlevel = 0.5".to_owned(),
+            "granularity = \"filter\"\nlevel = 0.5".to_owned(),
             0.5,
         ),
         ("lamp", "level = 0.5\nscope = \"global\"".to_owned(), 0.5),
-        ("random", "grain = \"channel\"\nlevel = 0.5".to_owned(), 0.5),
+        (
+            "random",
+            "granularity = \"channel\"\nlevel = 0.5".to_owned(),
+            0.5,
+        ),
         (
             "mean_l2",
-            "grain = \"filter\"\nlevel = 0.5\nnoise = 0.5".to_owned(),
+            "granularity = \"filter\"\nlevel = 0.5\nnoise = 0.5".to_owned(),
             0.5,
         ),
         (
             "l1",
-            "grain = \"filter\"\nlevel = 0.5\nfold_norm = true".to_owned(),
+            "granularity = \"filter\"\nlevel = 0.5\nfold_norm = true".to_owned(),
             0.5,
         ),
         ("magnitude", "n_of_m = \"1:2\"".to_owned(), 0.5),
         (
             "magnitude",
-            "grain = \"group(2)\"\nlevel = { curve = \"linear\", from = 0, to = 0.5 }".to_owned(),
-            0.5,
-        ),
-        ("l1", "grain = \"filter\"\nlevel = 0.99".to_owned(), 0.875),
-        (
-            "l1",
-            "grain = \"filter\"\nlevel = 0.99\nat_least = 0.5".to_owned(),
+            "granularity = \"group(2)\"\nlevel = { curve = \"linear\", from = 0, to = 0.5 }"
+                .to_owned(),
             0.5,
         ),
         (
             "l1",
-            "grain = \"filter\"\nlevel = 0.7\nmultiple = 4".to_owned(),
+            "granularity = \"filter\"\nlevel = 0.99".to_owned(),
+            0.875,
+        ),
+        (
+            "l1",
+            "granularity = \"filter\"\nlevel = 0.99\nat_least = 0.5".to_owned(),
             0.5,
         ),
         (
             "l1",
-            "grain = \"filter\"\nlevel = { range = [0.5, 0.6] }".to_owned(),
+            "granularity = \"filter\"\nlevel = 0.7\nmultiple = 4".to_owned(),
+            0.5,
+        ),
+        (
+            "l1",
+            "granularity = \"filter\"\nlevel = { range = [0.5, 0.6] }".to_owned(),
             0.5,
         ),
         (
@@ -121,10 +130,10 @@ fn each_way_to_select_comes_to_its_level() {
 #[test]
 fn masks_live_and_hold_as_the_policy_says() {
     let pruner = "[pruner.p]\nparams = [\"conv.weight\"]\nscore = \"magnitude\"\nlevel = 0.5";
-    let coin = "[pruner.p]\nparams = [\"conv.weight\"]\nscore = \"random\"\ngrain = \"filter\"\n\
-                coin = 0.5";
+    let bernoulli = "[pruner.p]\nparams = [\"conv.weight\"]\nscore = \"random\"\ngranularity = \"filter\"\n\
+                bernoulli = 0.5";
     let surgery = "[pruner.p]\nscore = \"magnitude\"\nlow = 1\nhigh = 1\ngrowth = 0.1\n\
-                   splicing = { \"conv.weight\" = 0.0 }";
+                   hysteresis = { \"conv.weight\" = 0.0 }";
     let rows = [
         (pruner, "end = 5", 0.5..=0.5),
         (pruner, "end = 5\nafter = \"release\"", 0.0..=0.0),
@@ -141,7 +150,7 @@ fn masks_live_and_hold_as_the_policy_says() {
         ),
         (pruner, "end = 6\nfirst = \"next_step\"", 0.5..=0.5),
         (
-            coin,
+            bernoulli,
             "end = 6\nlifetime = \"step\"\nhold = \"shadow\"",
             0.0..=0.0,
         ),
@@ -164,8 +173,8 @@ fn masks_live_and_hold_as_the_policy_says() {
 #[test]
 fn groups_fall_together() {
     // The convolution's filters and the classifier's inputs: 8 and 8.
-    let keys = "[pruner.p]\nscore = \"magnitude\"\nlevel = 0.5\ngrain = \"layer\"\n\
-                together = \"max\"\nparams = [\"conv.weight\", \"head.weight\"]\n";
+    let keys = "[pruner.p]\nscore = \"magnitude\"\nlevel = 0.5\ngranularity = \"layer\"\n\
+                aggregate = \"max\"\nparams = [\"conv.weight\", \"head.weight\"]\n";
     let at = |level: &str| keys.replace("0.5", level);
     let found = zeros(&at("1.0"), "pruner = \"p\"\nend = 3", "head.weight");
     assert_eq!(found, 1.0, "both are one unit each");
@@ -193,7 +202,7 @@ fn kept(keys: &str) -> [Vec<bool>; 2] {
     };
     let text = format!(
         "format = 1\n[train]\nepochs = 1\nlr = 0.1\n[pruner.p]\nscore = \"l1\"\n\
-         grain = \"fc_output\"\nlevel = 0.5\n{keys}\n[[policy]]\npruner = \"p\"\nepochs = [0]\n"
+         granularity = \"fc_output\"\nlevel = 0.5\n{keys}\n[[policy]]\npruner = \"p\"\nepochs = [0]\n"
     );
     let recipe = Recipe::parse(&text).unwrap_or_else(|error| panic!("{error}"));
     let mut driver = recipe
@@ -211,7 +220,7 @@ fn kept(keys: &str) -> [Vec<bool>; 2] {
 }
 
 #[test]
-fn a_leader_is_the_first_of_the_recipes_list() {
+fn the_group_root_is_the_first_of_the_recipes_list() {
     let [grows, shrinks] = [[false, false, true, true], [true, true, false, false]];
     let rows = [
         (r#"["early.weight", "late.weight"]"#, grows),
@@ -223,20 +232,20 @@ fn a_leader_is_the_first_of_the_recipes_list() {
     each(rows, |(list, expected)| {
         let both = [expected.to_vec(), expected.to_vec()];
         assert_eq!(
-            kept(&format!("together = \"leader\"\nparams = {list}")),
+            kept(&format!("aggregate = \"first\"\nparams = {list}")),
             both
         );
-        let grouped = kept(&format!("together = \"leader\"\ngroups = [{list}]"));
+        let grouped = kept(&format!("aggregate = \"first\"\ngroups = [{list}]"));
         assert_eq!(grouped, both);
     });
-    // The leader may be gone again.
-    let found = kept("together = \"leader\"\nparams = [\"early.*\", \"late.*\", \"!early.*\"]");
+    // The first may be gone again.
+    let found = kept("aggregate = \"first\"\nparams = [\"early.*\", \"late.*\", \"!early.*\"]");
     assert_eq!(found, [vec![true; 4], shrinks.to_vec()]);
 }
 
 #[test]
 fn each_regularizer_trains_and_thresholds_leave_zeros() {
-    let conv = "params = [\"conv.weight\"]\ngrain = \"filter\"\n";
+    let conv = "params = [\"conv.weight\"]\ngranularity = \"filter\"\n";
     let rows = [
         "type = \"l1\"\nstrength = 0.01\napply = \"proximal\"",
         "type = \"l2\"\nstrength = { curve = \"linear\", from = 0, to = 0.1 }",
@@ -281,7 +290,7 @@ fn what_is_to_be_refitted_is_said_to_the_driver() {
     each(rows, |(key, expected)| {
         let text = format!(
             "format = 1\n[train]\nepochs = 2\nlr = 0.1\n[pruner.p]\nparams = [\"conv.weight\"]\nscore = \"l1\"\n\
-             grain = \"channel\"\nlevel = 0.5\n{key}\n[[policy]]\npruner = \"p\"\nend = 1\n"
+             granularity = \"channel\"\nlevel = 0.5\n{key}\n[[policy]]\npruner = \"p\"\nend = 1\n"
         );
         let recipe = Recipe::parse(&text).unwrap_or_else(|error| panic!("{error}"));
         let driver = recipe.bind(&ConvNet::new(&device()), 2);

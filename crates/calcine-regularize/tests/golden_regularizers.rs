@@ -1,14 +1,14 @@
 //! Agreement with Distiller's regularizers: values, gradients, and the masks made from them.
 
 use burn::tensor::{Bool, Tensor};
-use calcine_fold::{Fold, Grain, Layout};
+use calcine_fold::{Fold, Granularity, Layout};
 use calcine_regularize::{Criterion, GroupLasso, GroupVariance, L1, Regularizer, Scale};
 use calcine_testkit::golden::{self, Golden};
 use calcine_testkit::{device, each};
 use serde_json::Value;
 
 use crate::common::{assert_close, doubles};
-use crate::structures::{Weight, grain, kept, mask, stored};
+use crate::structures::{Weight, granularity, kept, mask, stored};
 
 fn word<'a>(args: &'a Value, key: &str) -> &'a str {
     args[key].as_str().unwrap()
@@ -19,14 +19,18 @@ fn strength(args: &Value) -> f64 {
 }
 
 /// Distiller smooths the norms of channels and of nothing else (surprise 18).
-fn smoothing(grain: Grain) -> f64 {
-    if grain == Grain::Channel { 1e-8 } else { 0.0 }
+fn smoothing(granularity: Granularity) -> f64 {
+    if granularity == Granularity::Channel {
+        1e-8
+    } else {
+        0.0
+    }
 }
 
-fn lasso(grain: Grain) -> GroupLasso {
+fn lasso(granularity: Granularity) -> GroupLasso {
     GroupLasso {
         scale: Scale::None,
-        smoothing: smoothing(grain),
+        smoothing: smoothing(granularity),
     }
 }
 
@@ -55,7 +59,7 @@ fn check_lasso(file: &Golden, case: &Value) {
     let (args, expect) = (&case["args"], &case["expect"]);
     let mut sum = (0.0, Vec::new());
     for group in word(args, "group_type").split('+') {
-        let group = grain(group).unwrap();
+        let group = granularity(group).unwrap();
         let weight = Weight::of(file, &case["input"]["w"], group);
         let (value, gradient) = term(&weight, &lasso(group), strength(args));
         sum.0 += value;
@@ -70,8 +74,8 @@ fn check_lasso(file: &Golden, case: &Value) {
 /// Distiller takes the strength for the threshold too.
 fn check_threshold(file: &Golden, case: &Value) {
     let args = &case["args"];
-    let group = args.get("group_type").map_or(Grain::Element, |word| {
-        grain(word.as_str().unwrap()).unwrap()
+    let group = args.get("group_type").map_or(Granularity::Element, |word| {
+        granularity(word.as_str().unwrap()).unwrap()
     });
     let weight = Weight::of(file, &case["input"]["w"], group);
     let mut threshold = strength(args);
@@ -95,7 +99,7 @@ fn check_threshold(file: &Golden, case: &Value) {
 /// last mask outlives the window is the trainer's to decide.
 fn check_run(file: &Golden, case: &Value) {
     let args = &case["args"];
-    let filters = Weight::of(file, &case["input"]["w"], Grain::Filter).fold;
+    let filters = Weight::of(file, &case["input"]["w"], Granularity::Filter).fold;
     let weight = |reference: &Value| filters.rows(file.tensor::<4>(reference, &device()));
     let criterion: Criterion = word(args, "threshold_criteria").parse().unwrap();
     let mut rows = weight(&case["input"]["w"]);
@@ -130,7 +134,7 @@ fn masked(rows: Tensor<2>, drop: Tensor<1, Bool>) -> Tensor<2> {
 fn check_sum_over_parameters(file: &Golden, case: &Value) {
     let regimes = case["args"]["reg_regims"].as_object().unwrap();
     let values = regimes.iter().map(|(parameter, regime)| {
-        let group = grain(regime[1].as_str().unwrap()).unwrap();
+        let group = granularity(regime[1].as_str().unwrap()).unwrap();
         let weight = Weight::of(file, &case["input"][parameter], group);
         term(&weight, &lasso(group), regime[0].as_f64().unwrap()).0
     });
@@ -143,21 +147,21 @@ fn check(file: &Golden, case: &Value) {
     match case["name"].as_str().unwrap() {
         // No criterion, no mask. An L2 criterion, and the variance of filters, are valid here.
         "threshold_none" | "grouplasso_bad_criteria" | "groupvariance_Filters" => {}
-        "grouplasso_unknown_group" => assert_eq!(grain(word(args, "group_type")), None),
+        "grouplasso_unknown_group" => assert_eq!(granularity(word(args, "group_type")), None),
         "grouplasso_accumulated" => check_sum_over_parameters(file, case),
-        // A grain that the weight does not have: the fold refuses it.
+        // A granularity that the weight does not have: the fold refuses it.
         name if name.starts_with("grouplasso_wrong_dims") => {
             let shape = file.values(&case["input"]["w"]).0;
-            let group = grain(word(args, "group_type")).unwrap();
+            let group = granularity(word(args, "group_type")).unwrap();
             Fold::new(group, &shape, Layout::OutputFirst).unwrap_err();
         }
         name if name.starts_with("l1_") => {
-            let weight = Weight::of(file, &case["input"]["w"], Grain::Element);
+            let weight = Weight::of(file, &case["input"]["w"], Granularity::Element);
             check_term(file, expect, &term(&weight, &L1, strength(args)));
         }
         name if name.starts_with("grouplasso_") => check_lasso(file, case),
         name if name.starts_with("groupvariance_") => {
-            let group = grain(word(args, "group_type")).unwrap();
+            let group = granularity(word(args, "group_type")).unwrap();
             let weight = Weight::of(file, &case["input"]["w"], group);
             let variance = GroupVariance {
                 smoothing: smoothing(group),

@@ -1,13 +1,13 @@
 //! Agreement with Distiller's group thresholds.
 
-use calcine_fold::{Fold, Grain, Layout};
+use calcine_fold::{Fold, Granularity, Layout};
 use calcine_regularize::Criterion;
 use calcine_testkit::golden::{self, Golden};
 use calcine_testkit::{device, each};
 use serde_json::Value;
 
 use crate::common::{assert_close, doubles};
-use crate::structures::{Weight, grain, kept, mask};
+use crate::structures::{Weight, granularity, kept, mask};
 
 /// What is right, where Distiller's is not: it divides the means of rows and columns by the wrong side
 /// of the matrix (surprise 4).
@@ -21,27 +21,27 @@ fn check(file: &Golden, case: &Value) {
     let (args, expect) = (&case["args"], &case["expect"]);
     let word = |key: &str| args[key].as_str().unwrap();
     match case["name"].as_str().unwrap() {
-        // Any grain and any criterion go together here.
+        // Any granularity and any criterion go together here.
         "unsupported_4D" | "structure_pruner_criteria" => {}
         "unsupported_criteria" => {
             word("criteria").parse::<Criterion>().unwrap_err();
         }
         // Its channels of a matrix are the columns. Spreading decisions is the fold's work.
         "expand_channels_2d" => {
-            let fold = Fold::new(Grain::FcInput, &[3, 5], Layout::OutputFirst).unwrap();
+            let fold = Fold::new(Granularity::FcInput, &[3, 5], Layout::OutputFirst).unwrap();
             let keep = file.tensor::<1>(&case["input"]["map"], &device()).bool();
             assert_eq!(mask(&fold, keep), kept(file, &expect["mask"]));
         }
         "structure_pruner" => {
             let regime = &args["reg_regims"]["w"];
-            let group = grain(regime[1].as_str().unwrap()).unwrap();
+            let group = granularity(regime[1].as_str().unwrap()).unwrap();
             let weight = Weight::of(file, &case["input"]["w"], group);
             let criterion: Criterion = word("criteria").parse().unwrap();
             let keep = criterion.keep(weight.rows(), regime[0].as_f64().unwrap());
             assert_eq!(mask(&weight.fold, keep), kept(file, &expect["mask"]));
         }
         _ => {
-            let group = grain(word("group_type")).unwrap();
+            let group = granularity(word("group_type")).unwrap();
             let weight = Weight::of(file, &case["input"]["w"], group);
             let criterion: Criterion = word("criteria").parse().unwrap();
             if let Some(norms) = right(expect, "group_norms") {

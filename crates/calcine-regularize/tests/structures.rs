@@ -1,21 +1,21 @@
 //! Distiller's words for groups of weights, as folds of ours.
 
 use burn::tensor::{Bool, Tensor, TensorData};
-use calcine_fold::{Fold, Grain, Layout};
+use calcine_fold::{Fold, Granularity, Layout};
 use calcine_testkit::device;
 use calcine_testkit::golden::Golden;
 use serde_json::Value;
 
 /// `None` for a word that is none of Distiller's.
-pub(crate) fn grain(word: &str) -> Option<Grain> {
+pub(crate) fn granularity(word: &str) -> Option<Granularity> {
     Some(match word {
-        "2D" => Grain::Kernel,
-        "3D" | "Filters" => Grain::Filter,
-        "4D" => Grain::Layer,
-        "Channels" => Grain::Channel,
+        "2D" => Granularity::Kernel,
+        "3D" | "Filters" => Granularity::Filter,
+        "4D" => Granularity::Layer,
+        "Channels" => Granularity::Channel,
         // Of a linear weight, which it stores with the output first.
-        "Rows" => Grain::FcOutput,
-        "Cols" => Grain::FcInput,
+        "Rows" => Granularity::FcOutput,
+        "Cols" => Granularity::FcInput,
         _ => return None,
     })
 }
@@ -28,11 +28,11 @@ pub(crate) struct Weight {
 
 impl Weight {
     /// The weight that a case refers to.
-    pub(crate) fn of(file: &Golden, reference: &Value, grain: Grain) -> Self {
+    pub(crate) fn of(file: &Golden, reference: &Value, granularity: Granularity) -> Self {
         let (shape, numbers) = file.values(reference);
         let count = numbers.len();
         Self {
-            fold: Fold::new(grain, &shape, Layout::OutputFirst).unwrap(),
+            fold: Fold::new(granularity, &shape, Layout::OutputFirst).unwrap(),
             flat: Tensor::from_data(TensorData::new(numbers, [count]), &device()),
         }
     }

@@ -1,5 +1,5 @@
 use calcine_observe::{
-    Extrema, Moments, Norms, Places, Statistics, Watched, Zeros, observe, observe_passes,
+    Extrema, Moments, Norms, Observed, Places, Statistics, Zeros, observe, observe_passes,
 };
 use calcine_trace::Tensors;
 use calcine_train::{Draw, Objective};
@@ -41,7 +41,7 @@ pub struct Activations {
     /// Validation samples.
     pub samples: usize,
     /// The statistics of each place.
-    pub watched: Watched<<ActivationStatistics as Statistics>::Value>,
+    pub observed: Observed<<ActivationStatistics as Statistics>::Value>,
 }
 
 impl<X, O> Experiment<'_, X, O>
@@ -67,7 +67,7 @@ where
         let samples = self.count(&batches);
         let inputs = batches.into_iter().map(|batch| batch.input);
         let statistics: ActivationStatistics = (Zeros, Moments, Extrema, Norms);
-        let watched = match &self.model {
+        let observed = match &self.model {
             Model::Float(_) => observe(&self.network()?, inputs, places, &statistics)?,
             Model::Quantized(quantized) => {
                 let graph = quantized.graph();
@@ -78,6 +78,6 @@ where
                 })?
             }
         };
-        Ok(Activations { samples, watched })
+        Ok(Activations { samples, observed })
     }
 }

@@ -1,15 +1,15 @@
 use std::path::{Path, PathBuf};
 
-use calcine_observe::WatchError;
+use calcine_observe::ObserveError;
 use calcine_params::UnknownParameter;
 use calcine_plot::PlotError;
-use calcine_quantize::{AwareError, NoWidths, QuantizeError, QuantizedFileError, SearchError};
+use calcine_quantize::{BudgetError, QatError, QuantizeError, QuantizedFileError, SearchError};
 use calcine_recipe::RecipeError;
 use calcine_sensitivity::ScanError;
 use calcine_thin::ThinError;
 use calcine_trace::{ForwardError, TraceError};
 use calcine_train::checkpoint::CheckpointError;
-use calcine_train::{FitError, ThinnedError, UnwatchedError};
+use calcine_train::{ActivationSourceError, FitError, ThinnedError};
 use calcine_weights::WeightsError;
 
 /// A job that cannot be done.
@@ -39,10 +39,10 @@ pub enum RunError {
     Forward(#[from] ForwardError),
     /// Its activations cannot be observed.
     #[error(transparent)]
-    Watch(#[from] WatchError),
+    Observe(#[from] ObserveError),
     /// A policy looks at activations that nothing shows it.
     #[error(transparent)]
-    Unwatched(#[from] UnwatchedError),
+    ActivationSource(#[from] ActivationSourceError),
     /// The network cannot be thinned.
     #[error(transparent)]
     Thin(#[from] ThinError),
@@ -57,10 +57,10 @@ pub enum RunError {
     Search(#[from] SearchError),
     /// No bit widths are small enough.
     #[error(transparent)]
-    NoWidths(#[from] NoWidths),
+    BudgetError(#[from] BudgetError),
     /// The network cannot be trained for quantization.
     #[error(transparent)]
-    Aware(#[from] AwareError),
+    Qat(#[from] QatError),
     /// The quantized network cannot be written.
     #[error(transparent)]
     QuantizedFile(#[from] QuantizedFileError),

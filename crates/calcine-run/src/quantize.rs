@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use burn::tensor::Tensor;
 use calcine_metric::Evaluation;
 use calcine_quantize::{
-    Calibration, Clip, Quantized, Settings, TrialProgress, Trials, Widths, greedy, lapq, prepare,
-    quantize_over, widths,
+    Calibration, MixedPrecision, QuantizationSettings, Quantized, RangeEstimator, TrialProgress,
+    Trials, greedy, lapq, mixed_precision, prepare, quantize_with_batches,
 };
 use calcine_trace::{AnyTensor, Network, Tensors};
 use calcine_train::{Batch, Draw, Objective, evaluate};
@@ -16,8 +16,8 @@ use crate::{Experiment, RunError, Split};
 /// How a network is quantized after training.
 #[derive(Debug, Clone)]
 pub struct QuantizeSettings {
-    /// Bit widths, schemes, range estimators, overrides for single layers.
-    pub settings: Settings,
+    /// Bit mixed_precision, schemes, range estimators, overrides for single layers.
+    pub settings: QuantizationSettings,
     /// Validation samples to calibrate with, drawn by the seed.
     pub samples: usize,
     /// Samples in a batch of calibration.
@@ -35,7 +35,7 @@ pub struct QuantizeSettings {
 impl QuantizeSettings {
     /// With these settings, calibrated with 1000 samples in batches of 100.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: QuantizationSettings) -> Self {
         Self {
             settings,
             samples: 1000,
@@ -71,8 +71,8 @@ pub enum Search {
     },
     /// [`greedy`], over the range estimators that Distiller knows, and the one of the least error.
     Greedy,
-    /// [`widths`], mixed precision: what fewer bits of the weights of each layer cost.
-    Widths {
+    /// [`mixed_precision`], mixed precision: what fewer bits of the weights of each layer cost.
+    MixedPrecision {
         /// The bit widths that are tried.
         bits: Vec<u8>,
         /// Bytes that the file may take; without, nothing is chosen.
@@ -81,12 +81,12 @@ pub enum Search {
 }
 
 /// The range estimators of a greedy search.
-const CLIPS: [Clip; 5] = [
-    Clip::MinMax,
-    Clip::Average,
-    Clip::Gauss,
-    Clip::Laplace,
-    Clip::Mse,
+const RANGE_ESTIMATORS: [RangeEstimator; 5] = [
+    RangeEstimator::MinMax,
+    RangeEstimator::Average,
+    RangeEstimator::Gauss,
+    RangeEstimator::Laplace,
+    RangeEstimator::Mse,
 ];
 
 /// The results of quantization after training.
@@ -106,9 +106,9 @@ pub struct QuantizeRun {
     /// The calibration statistics.
     pub calibration: Calibration,
     /// The settings of the quantized network: those given, or what the search made of them.
-    pub settings: Settings,
+    pub settings: QuantizationSettings,
     /// What the bit widths of each layer cost, if that was searched for.
-    pub widths: Option<Widths>,
+    pub mixed_precision: Option<MixedPrecision>,
 }
 
 impl<X, O> Experiment<'_, X, O>
@@ -142,13 +142,13 @@ where
             Some(calibration) => calibration.clone(),
             None => Calibration::of(&network, &batches)?,
         };
-        let (found, widths) = self.searched(settings, &network, &calibration, progress)?;
+        let (found, mixed_precision) = self.searched(settings, &network, &calibration, progress)?;
         // What norms are given in training is augmented, and differs from what is tested.
         let batches = match found.weights.reestimate {
             true => self.first_inputs(settings.norm_batches),
             false => batches,
         };
-        let quantized = quantize_over(&network, &calibration, &found, &batches)?;
+        let quantized = quantize_with_batches(&network, &calibration, &found, &batches)?;
         let (after, _) = self.measure(|x| quantized.forward(x))?;
         let parameters = network.graph().parameters();
         let numbers: usize = parameters.map(|(_, value)| value.numel_at(1)).sum();
@@ -160,7 +160,7 @@ where
             quantized,
             calibration,
             settings: found,
-            widths,
+            mixed_precision,
         })
     }
 
@@ -171,7 +171,7 @@ where
         network: &Network,
         calibration: &Calibration,
         progress: &mut dyn FnMut(&TrialProgress) -> ControlFlow<()>,
-    ) -> Result<(Settings, Option<Widths>), RunError> {
+    ) -> Result<(QuantizationSettings, Option<MixedPrecision>), RunError> {
         let settings = &asked.settings;
         let Some(search) = &asked.search else {
             return Ok((settings.clone(), None));
@@ -206,11 +206,11 @@ where
                 (found, None)
             }
             Search::Greedy => (
-                greedy(network, calibration, settings, &CLIPS, trials)?,
+                greedy(network, calibration, settings, &RANGE_ESTIMATORS, trials)?,
                 None,
             ),
-            Search::Widths { bits, budget } => {
-                let found = widths(network, calibration, settings, bits, trials)?;
+            Search::MixedPrecision { bits, budget } => {
+                let found = mixed_precision(network, calibration, settings, bits, trials)?;
                 let chosen = budget.map(|budget| found.allocate(settings, budget));
                 let chosen = chosen.transpose()?;
                 (chosen.unwrap_or_else(|| settings.clone()), Some(found))

@@ -56,13 +56,13 @@ impl ScanSettings {
         }
         let Scan {
             params,
-            grain,
+            granularity,
             levels,
             ..
         } = &self.scan;
         serde_json::json!({
             "params": params,
-            "granularity": grain.to_string(),
+            "granularity": granularity.to_string(),
             "levels": levels,
             "samples": self.draw,
             "batch_size": self.batch_size,
@@ -169,7 +169,7 @@ where
             self.names.model,
             self.names.data,
             scanned.metric.name,
-            settings.scan.grain,
+            settings.scan.granularity,
             scanned.samples,
             self.names.samples,
         );

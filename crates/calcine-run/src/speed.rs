@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use burn::tensor::{Device, TensorData};
-use calcine_graph::Kind;
+use calcine_graph::ElementKind;
 use calcine_trace::{AnyTensor, Network};
 use rayon::ThreadPoolBuilder;
 use serde::Serialize;
@@ -56,9 +56,9 @@ fn zeros(network: &Network, batch: usize, device: &Device) -> Option<Vec<AnyTens
         let shape = value.shape_at(batch);
         let numbers: usize = shape.iter().product();
         let data = match value.kind {
-            Kind::Float => TensorData::new(vec![0.0_f32; numbers], shape),
-            Kind::Int => TensorData::new(vec![0_i64; numbers], shape),
-            Kind::Bool => TensorData::new(vec![false; numbers], shape),
+            ElementKind::Float => TensorData::new(vec![0.0_f32; numbers], shape),
+            ElementKind::Int => TensorData::new(vec![0_i64; numbers], shape),
+            ElementKind::Bool => TensorData::new(vec![false; numbers], shape),
         };
         AnyTensor::from_data(data, value.kind, device)
     });

@@ -4,14 +4,16 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::Device;
-use calcine_observe::{NetworkWatch, Sums};
+use calcine_observe::{NetworkActivations, Sums};
 use calcine_params::Inventory;
-use calcine_quantize::{AwareNetwork, Calibration, Override, Quantized, Settings, Stage};
-use calcine_recipe::{Duty, Quantization, Recipe};
+use calcine_quantize::{
+    Calibration, Override, QatNetwork, QatStage, QuantizationSettings, Quantized,
+};
+use calcine_recipe::{Duty, Recipe, RecipeQuantization};
 use calcine_schedule::Clock;
-use calcine_thin::{Border, ThinOptions, Thinned, thin_with};
+use calcine_thin::{PaddingEffect, ThinOptions, Thinned, thin_with};
 use calcine_trace::{AnyTensor, Network};
-use calcine_train::{Driver, PolicyOutcome, Remains, Run};
+use calcine_train::{Driver, KeptIndices, PolicyOutcome, Run};
 
 use crate::error::write;
 use crate::{RunError, ThinnedReport};
@@ -53,13 +55,13 @@ pub(crate) trait Stages<M: Module> {
 
 /// The quantization settings that a recipe's `[quantize]` asks for.
 #[must_use]
-pub fn quantization_settings(asked: &Quantization) -> Settings {
-    let mut settings = Settings::default();
+pub fn quantization_settings(asked: &RecipeQuantization) -> QuantizationSettings {
+    let mut settings = QuantizationSettings::default();
     settings.weights.bits = asked.weight_bits;
     settings.weights.per_channel = asked.per_channel;
-    settings.weights.clip = asked.clip;
+    settings.weights.range_estimator = asked.range_estimator;
     settings.activations.bits = asked.activation_bits;
-    settings.activations.clip = asked.clip;
+    settings.activations.range_estimator = asked.range_estimator;
     settings.layers = (asked.layers.iter())
         .map(|layer| Override {
             name: layer.name.clone(),
@@ -75,7 +77,7 @@ pub fn quantization_settings(asked: &Quantization) -> Settings {
 /// A network in quantization-aware training.
 pub(crate) struct Quantizing<'a> {
     pub(crate) recipe: &'a Recipe,
-    pub(crate) asked: &'a Quantization,
+    pub(crate) asked: &'a RecipeQuantization,
     pub(crate) steps: u64,
 }
 
@@ -85,51 +87,51 @@ impl Quantizing<'_> {
         &self,
         network: Network,
         inputs: &[Vec<AnyTensor>],
-    ) -> Result<AwareNetwork, RunError> {
+    ) -> Result<QatNetwork, RunError> {
         let calibration = Calibration::of(&network, inputs)?;
         let settings = quantization_settings(self.asked);
-        let aware = AwareNetwork::new(network, &calibration, &settings, self.asked.method)?;
-        for warning in aware.report().warnings() {
+        let qat = QatNetwork::new(network, &calibration, &settings, self.asked.method)?;
+        for warning in qat.report().warnings() {
             tracing::warn!("{warning}");
         }
-        Ok(aware)
+        Ok(qat)
     }
 
     /// What moves in an epoch.
-    fn stage(&self, epoch: u64) -> Stage {
+    fn stage(&self, epoch: u64) -> QatStage {
         let before = |freeze: Option<u64>| freeze.is_none_or(|freeze| epoch < freeze);
-        Stage {
+        QatStage {
             activations: epoch >= self.asked.start,
             ranges: before(self.asked.freeze_ranges),
             norms: before(self.asked.freeze_norms),
-            ..Stage::default()
+            ..QatStage::default()
         }
     }
 }
 
-impl Stages<AwareNetwork> for Quantizing<'_> {
-    fn driver(&self, model: &AwareNetwork) -> Result<Driver<AwareNetwork>, RunError> {
+impl Stages<QatNetwork> for Quantizing<'_> {
+    fn driver(&self, model: &QatNetwork) -> Result<Driver<QatNetwork>, RunError> {
         let graph = model.network().graph();
         let duties = [Duty::Quantize, Duty::Distill];
         let bound = (self.recipe).bind_carrying_out(&duties, model, Some(graph), self.steps);
         Ok(bound?)
     }
 
-    fn first(&self, model: AwareNetwork) -> AwareNetwork {
-        model.at(self.stage(0))
+    fn first(&self, model: QatNetwork) -> QatNetwork {
+        model.with_stage(self.stage(0))
     }
 
     fn moments(&self) -> Vec<u64> {
         self.asked.moments(self.recipe.train().epochs)
     }
 
-    fn at(&self, model: AwareNetwork, clock: Clock) -> Result<AwareNetwork, RunError> {
-        Ok(model.at(self.stage(clock.epoch)))
+    fn at(&self, model: QatNetwork, clock: Clock) -> Result<QatNetwork, RunError> {
+        Ok(model.with_stage(self.stage(clock.epoch)))
     }
 
-    fn change(&self, mut run: Run<AwareNetwork>) -> Result<Run<AwareNetwork>, RunError> {
+    fn change(&self, mut run: Run<QatNetwork>) -> Result<Run<QatNetwork>, RunError> {
         let stage = self.stage(run.driver.clock().epoch);
-        run.model = run.model.at(stage);
+        run.model = run.model.with_stage(stage);
         Ok(run)
     }
 
@@ -153,18 +155,15 @@ impl Stages<AwareNetwork> for Quantizing<'_> {
         vec![PolicyOutcome::new(Duty::Quantize.to_string(), asks, reached).with_missed(missed)]
     }
 
-    fn finish(
-        &self,
-        model: AwareNetwork,
-    ) -> Result<(AwareNetwork, Option<ThinnedReport>), RunError> {
+    fn finish(&self, model: QatNetwork) -> Result<(QatNetwork, Option<ThinnedReport>), RunError> {
         Ok((model, None))
     }
 
-    fn network(&self, model: &AwareNetwork) -> Network {
+    fn network(&self, model: &QatNetwork) -> Network {
         model.network().clone()
     }
 
-    fn integers(&self, model: &AwareNetwork) -> Result<Option<Quantized>, RunError> {
+    fn integers(&self, model: &QatNetwork) -> Result<Option<Quantized>, RunError> {
         Ok(Some(model.quantized()?))
     }
 }
@@ -196,9 +195,9 @@ impl Thinning<'_> {
     fn options(&self) -> ThinOptions {
         let thinning = self.recipe.thinning();
         thinning.map_or_else(ThinOptions::default, |thinning| ThinOptions {
-            border: match thinning.exact {
-                true => Border::Exact,
-                false => Border::Inexact,
+            padding_effect: match thinning.exact {
+                true => PaddingEffect::KeepBorder,
+                false => PaddingEffect::DropBorder,
             },
             norm_features: thinning.norm_features(),
         })
@@ -228,8 +227,8 @@ impl Stages<Network> for Thinning<'_> {
         // All batches are an epoch's.
         let counts = counts.map(|batches| batches.unwrap_or(self.steps).min(self.steps));
         let batches = (self.inputs)(counts.max().unwrap_or(1) as usize);
-        let watch = NetworkWatch::new(network, batches, Sums::Pass)?;
-        Ok(driver.with_watch(Box::new(watch))?)
+        let source = NetworkActivations::new(network, batches, Sums::Pass)?;
+        Ok(driver.with_activation_source(Box::new(source))?)
     }
 
     fn moments(&self) -> Vec<u64> {
@@ -250,15 +249,15 @@ impl Stages<Network> for Thinning<'_> {
             network,
             plan,
             report,
-        } = self.thinned(run.driver.seen(&run.model).valid())?;
+        } = self.thinned(run.driver.masked_model(&run.model).valid())?;
         tracing::info!("thinned before epoch {epoch}:\n{report}");
         let file = self.file(epoch);
         save(&network, &file)?;
         // A run that is stopped and resumed begins with the file, too.
         let network = self.load(&file)?.train();
-        let remains = Remains::of(&plan.cuts(), &Inventory::of(&run.model))?;
+        let kept_indices = KeptIndices::of(&plan.cuts(), &Inventory::of(&run.model))?;
         let driver = self.driver(&network)?;
-        Ok(run.thinned(network, driver, &remains, &self.device)?)
+        Ok(run.thinned(network, driver, &kept_indices, &self.device)?)
     }
 
     fn outcomes(&self, thinned: Option<&ThinnedReport>) -> Vec<PolicyOutcome> {

@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use calcine_metric::{Evaluation, Metric};
-use calcine_quantize::{AwareNetwork, Quantized};
+use calcine_quantize::{QatNetwork, Quantized};
 use calcine_recipe::Recipe;
 use calcine_summary::{SparsityTable, sparsity};
 use calcine_trace::{Network, Tensors};
@@ -198,7 +198,7 @@ where
             let inputs = batches.into_iter();
             let inputs: Vec<_> = inputs.map(|batch| without_autodiff(batch.input)).collect();
             let network = stages.network(network, &inputs)?;
-            let forward = |network: &AwareNetwork, input: X| network.forward(input);
+            let forward = |network: &QatNetwork, input: X| network.forward(input);
             return course.run(network, &stages, forward, observer);
         }
         let stages = Thinning {
@@ -232,8 +232,8 @@ where
         if let Err(error) = history.compare_by(self.metrics(), settings.metric.as_deref()) {
             problems.push(error.to_string());
         }
-        if let Some(teaching) = recipe.teaching() {
-            let named = teaching.model.is_some() || teaching.weights.is_some();
+        if let Some(distillation) = recipe.distillation() {
+            let named = distillation.model.is_some() || distillation.weights.is_some();
             if named && settings.teacher.is_none() {
                 problems.push(
                     "`[distill]` names a teacher by `model` or `weights`, which only a command line knows: give it as \
@@ -241,7 +241,10 @@ where
                         .to_owned(),
                 );
             }
-            if let Err(reason) = self.objective.check_distillation(&teaching.distillation) {
+            if let Err(reason) = self
+                .objective
+                .check_distillation(&distillation.distillation)
+            {
                 problems.push(format!("`[distill]` does not fit: {reason}"));
             }
         }
@@ -288,13 +291,13 @@ where
         observer: &mut dyn Observer,
     ) -> Result<Finished, RunError> {
         let (data, objective) = (self.experiment.data, &self.experiment.objective);
-        let Some(teaching) = self.recipe.teaching() else {
+        let Some(distillation) = self.recipe.distillation() else {
             return self.fit(model, stages, forward, data, objective, observer);
         };
         let unfit = |reason| RunError::Unfit {
             problems: vec![reason],
         };
-        let distilled = DistillationObjective::new(objective, teaching.distillation);
+        let distilled = DistillationObjective::new(objective, distillation.distillation);
         let distilled = distilled.map_err(unfit)?;
         let training = device_of(&self.initial).autodiff();
         let initial = &self.initial;
@@ -307,7 +310,7 @@ where
             let output = output.into_any().into_iter();
             from_any(output.map(|tensor| tensor.to_device(&training)).collect())
         };
-        let data = DistillationData::new(data, answers).starting(teaching.start);
+        let data = DistillationData::new(data, answers).starting(distillation.start);
         self.fit(model, stages, forward, &data, &distilled, observer)
     }
 

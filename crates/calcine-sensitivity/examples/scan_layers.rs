@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, activation};
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_sensitivity::{
     Evaluation, Measurement, Metric, Scan, ScanError, recipe, scan, suggest,
 };
@@ -49,13 +49,16 @@ fn main() -> Result<(), ScanError> {
         Measurement::from(evaluation.with("top1", 100.0 * hits.into_scalar::<f64>()))
     };
 
-    let plan = Scan::new(Grain::Element).with_levels([0.0, 0.25, 0.5, 0.75, 0.9]);
+    let plan = Scan::new(Granularity::Element).with_levels([0.0, 0.25, 0.5, 0.75, 0.9]);
     let outcome = scan(&net, &plan, evaluate, None, |progress| {
         println!("evaluation {} of {}", progress.done, progress.total);
         ControlFlow::Continue(())
     })?;
     print!("\n{}", outcome.sensitivity.to_csv());
     let suggestions = suggest(&outcome.sensitivity, &Metric::higher("top1", "%"), 10.0);
-    print!("\n{}", recipe(&suggestions, Grain::Element, "epochs = 10"));
+    print!(
+        "\n{}",
+        recipe(&suggestions, Granularity::Element, "epochs = 10")
+    );
     Ok(())
 }

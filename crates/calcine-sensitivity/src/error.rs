@@ -14,10 +14,10 @@ pub enum ScanError {
     #[error(transparent)]
     Unfit(#[from] UnitError),
     /// No weight of the model has such units.
-    #[error("the model has no weight that can be cut into units of grain `{grain}`")]
+    #[error("the model has no weight that can be cut into units of granularity `{granularity}`")]
     Nothing {
-        /// The grain.
-        grain: String,
+        /// The granularity.
+        granularity: String,
     },
     /// A level outside 0 to 1, or none at all.
     #[error("{found} is no level: expected numbers from 0 to 1")]

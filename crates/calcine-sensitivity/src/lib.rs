@@ -12,7 +12,7 @@
 //!
 //! use burn::nn::{Linear, LinearConfig};
 //! use burn::tensor::{Device, Distribution, Tensor};
-//! use calcine_fold::Grain;
+//! use calcine_fold::Granularity;
 //! use calcine_sensitivity::{Evaluation, Measurement, Metric, Scan, scan, suggest};
 //!
 //! # fn main() -> Result<(), calcine_sensitivity::ScanError> {
@@ -26,7 +26,7 @@
 //!     let loss = (model.forward(inputs.clone()) - right.clone()).square().mean().into_scalar::<f64>();
 //!     Measurement::from(Evaluation::new(loss, 32).with("mse", loss))
 //! };
-//! let plan = Scan::new(Grain::Element).with_levels([0.25, 0.5, 0.75]);
+//! let plan = Scan::new(Granularity::Element).with_levels([0.25, 0.5, 0.75]);
 //! let found = scan(&model, &plan, evaluate, None, |_| ControlFlow::Continue(()))?.sensitivity;
 //! print!("{}", found.to_csv());
 //! for suggestion in suggest(&found, &Metric::lower("mse", ""), 0.1) {
@@ -38,7 +38,7 @@
 //!
 //! | item | what |
 //! |---|---|
-//! | [`Scan`], [`levels`] | what is scanned: parameters, grain, levels, score, selection |
+//! | [`Scan`], [`levels`] | what is scanned: parameters, granularity, levels, score, selection |
 //! | [`scan`], [`Progress`], [`Outcome`] | do it, show how far it is, stop it, take it up again |
 //! | [`Measurement`], [`Interval`] | one evaluation: loss, named metrics; and how sure a difference in loss is |
 //! | [`Sensitivity`], [`Point`] | what came out: CSV, [charts](Sensitivity::panels) |

@@ -2,21 +2,21 @@ use std::fmt;
 
 use burn::module::Module;
 use calcine_criteria::{Level, Magnitude, NOfM, Needs, Score, Select};
-use calcine_fold::{Fold, Grain};
+use calcine_fold::{Fold, Granularity};
 use calcine_params::{Inventory, Parameter, UnitError};
 
 use crate::ScanError;
 
-/// What is scanned: parameters × levels, and how a level prunes (score × grain × select).
+/// What is scanned: parameters × levels, and how a level prunes (score × granularity × select).
 ///
-/// By default every weight that has units of the grain, at 0 to 0.9 by 0.05, the units with the smallest
+/// By default every weight that has units of the granularity, at 0 to 0.9 by 0.05, the units with the smallest
 /// mean magnitude dropped. Other selections are a line:
-/// `Scan::new(grain).with_select(selection).with_levels([0.5])`.
+/// `Scan::new(granularity).with_select(selection).with_levels([0.5])`.
 pub struct Scan {
     /// Names and globs of the parameters (see [`Inventory::select`]); none for every weight that fits.
     pub params: Vec<String>,
     /// What a unit is.
-    pub grain: Grain,
+    pub granularity: Granularity,
     /// The amounts, handed to the selection; for [`Level`] the share of units to drop. They need not
     /// ascend: each prunes the weights as they are in the model.
     pub levels: Vec<f64>,
@@ -30,17 +30,17 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// All weights that have such units, by magnitude. Of the grain `group(M)`, a level is the share that
+    /// All weights that have such units, by magnitude. Of the granularity `group(M)`, a level is the share that
     /// every group of M loses: N:M sparsity.
     #[must_use]
-    pub fn new(grain: Grain) -> Self {
-        let select: Box<dyn Select + Send> = match grain {
-            Grain::Group { of } => Box::new(NOfM { of }),
+    pub fn new(granularity: Granularity) -> Self {
+        let select: Box<dyn Select + Send> = match granularity {
+            Granularity::Group { of } => Box::new(NOfM { of }),
             _ => Box::new(Level::default()),
         };
         Self {
             params: Vec::new(),
-            grain,
+            granularity,
             levels: levels(0.0, 0.95, 0.05),
             score: Box::new(Magnitude),
             select,
@@ -122,16 +122,16 @@ impl Scan {
         if self.params.is_empty() {
             let mut fitting = Vec::new();
             for weight in inventory.weights() {
-                match weight.fold(self.grain) {
+                match weight.fold(self.granularity) {
                     Ok(fold) => fitting.push((weight.clone(), fold)),
                     // It may have such units: nobody knows.
                     Err(error @ UnitError::Groups { .. }) => return Err(error.into()),
                     Err(_) => {}
                 }
             }
-            let grain = self.grain.to_string();
+            let granularity = self.granularity.to_string();
             return if fitting.is_empty() {
-                Err(ScanError::Nothing { grain })
+                Err(ScanError::Nothing { granularity })
             } else {
                 Ok(fitting)
             };
@@ -139,7 +139,7 @@ impl Scan {
         let chosen = inventory.select(&self.params)?;
         chosen
             .into_iter()
-            .map(|parameter| Ok((parameter.clone(), parameter.fold(self.grain)?)))
+            .map(|parameter| Ok((parameter.clone(), parameter.fold(self.granularity)?)))
             .collect()
     }
 }
@@ -148,7 +148,7 @@ impl fmt::Debug for Scan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scan")
             .field("params", &self.params)
-            .field("grain", &self.grain)
+            .field("granularity", &self.granularity)
             .field("levels", &self.levels)
             .finish_non_exhaustive()
     }
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_default_levels_are_distillers() {
-        let levels = Scan::new(Grain::Element).levels;
+        let levels = Scan::new(Granularity::Element).levels;
         assert_eq!((levels.len(), levels[3], levels[18]), (19, 0.15, 0.9));
     }
 

@@ -24,7 +24,7 @@ pub(crate) fn pruned<M: Module>(
     edit(model.clone(), &mut prune)
 }
 
-/// Score × grain × select of one parameter.
+/// Score × granularity × select of one parameter.
 struct Prune<'a> {
     parameter: &'a Parameter,
     plan: &'a Scan,

@@ -1,4 +1,4 @@
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 
 use crate::Suggestion;
 
@@ -28,19 +28,19 @@ lr = "anneal"
 /// # Examples
 ///
 /// ```
-/// use calcine_fold::Grain;
+/// use calcine_fold::Granularity;
 /// use calcine_sensitivity::{Metric, Sensitivity, recipe, suggest};
 ///
 /// let scan = "parameter,requested,achieved,macs,top1,top5,loss\n\
 ///             ,0,0,,91.7,99.7,0.3\n\
 ///             fc.weight,0.5,0.5,,90.9,99.7,0.3\n";
 /// let suggestions = suggest(&Sensitivity::from_csv(scan)?, &Metric::higher("top1", "%"), 1.0);
-/// let text = recipe(&suggestions, Grain::Element, "epochs = 10");
+/// let text = recipe(&suggestions, Granularity::Element, "epochs = 10");
 /// assert!(text.contains(r#""fc.weight" = { curve = "cubic", from = 0.0, to = 0.5 }"#));
 /// # Ok::<(), calcine_sensitivity::UnknownFile>(())
 /// ```
 #[must_use]
-pub fn recipe(suggestions: &[Suggestion], grain: Grain, train: &str) -> String {
+pub fn recipe(suggestions: &[Suggestion], granularity: Granularity, train: &str) -> String {
     let mut text = format!("format = 1\n\n[train]\n{}\n", train.trim_end());
     let pruned = || {
         suggestions
@@ -50,7 +50,7 @@ pub fn recipe(suggestions: &[Suggestion], grain: Grain, train: &str) -> String {
     if pruned().next().is_none() {
         return text;
     }
-    let head = format!("score = \"magnitude\"\ngrain = \"{grain}\"\n");
+    let head = format!("score = \"magnitude\"\ngranularity = \"{granularity}\"\n");
     text += &format!("\n[pruner.by_sensitivity]\n{head}\n[pruner.by_sensitivity.level]\n");
     for suggestion in pruned() {
         let (parameter, level) = (&suggestion.parameter, suggestion.level);

@@ -1,4 +1,4 @@
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_sensitivity::Scan;
 
 use crate::{counted, net, whole};
@@ -9,7 +9,7 @@ fn top1() -> calcine_sensitivity::Metric {
 
 #[test]
 fn a_chart_has_a_line_a_parameter_from_the_unpruned_model_on() {
-    let plan = Scan::new(Grain::Element).with_levels([0.75, 0.5, 0.25]);
+    let plan = Scan::new(Granularity::Element).with_levels([0.75, 0.5, 0.25]);
     let chart = whole(&net(), &plan, counted)
         .unwrap()
         .chart("layers", &top1());
@@ -27,7 +27,7 @@ fn a_chart_has_a_line_a_parameter_from_the_unpruned_model_on() {
 
 #[test]
 fn panels_are_drawn_of_levels_that_come_to_the_same() {
-    let plan = Scan::new(Grain::Filter).with_levels([0.0, 0.01, 0.5, 0.51]);
+    let plan = Scan::new(Granularity::Filter).with_levels([0.0, 0.01, 0.5, 0.51]);
     let panels = whole(&net(), &plan, counted)
         .unwrap()
         .panels("filters", &top1());

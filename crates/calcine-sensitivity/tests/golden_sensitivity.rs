@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, LinearConfig};
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_sensitivity::{Evaluation, Measurement, Scan, Sensitivity};
 use calcine_testkit::golden::{Golden, open};
 use serde_json::Value;
@@ -78,8 +78,8 @@ fn numbers(list: &Value) -> Vec<f64> {
 }
 
 fn scanned(golden: &Golden, case: &Value, function: [f64; 3]) -> (Sensitivity, usize) {
-    let grain: Grain = case["args"]["group"].as_str().unwrap().parse().unwrap();
-    let plan = Scan::new(grain).with_levels(numbers(&case["args"]["sparsities"]));
+    let granularity: Granularity = case["args"]["group"].as_str().unwrap().parse().unwrap();
+    let plan = Scan::new(granularity).with_levels(numbers(&case["args"]["sparsities"]));
     let mut evaluations = 0;
     let model = model(golden, case);
     let (all, _) = counts(&model);
@@ -156,15 +156,19 @@ fn golden_levels_that_descend_do_not_add_up_as_distillers_do() {
     }
 }
 
-/// Distiller's scan takes three words. Here any grain can be scanned, `Filters` being one of them; a word
+/// Distiller's scan takes three words. Here any granularity can be scanned, `Filters` being one of them; a word
 /// that is none is an error that lists them.
 #[test]
-fn golden_groups_that_distiller_refuses_are_grains_or_errors() {
+fn golden_groups_that_distiller_refuses_are_granularities_or_errors() {
     let golden = open("sensitivity_analysis");
     for case in golden.having(&["/args/group", "/expect/error"]) {
-        match case["args"]["group"].as_str().unwrap().parse::<Grain>() {
-            Ok(grain) => assert_eq!(grain, Grain::Filter),
-            Err(error) => assert!(error.to_string().contains("is no grain"), "{error}"),
+        match case["args"]["group"]
+            .as_str()
+            .unwrap()
+            .parse::<Granularity>()
+        {
+            Ok(granularity) => assert_eq!(granularity, Granularity::Filter),
+            Err(error) => assert!(error.to_string().contains("is no granularity"), "{error}"),
         }
     }
 }

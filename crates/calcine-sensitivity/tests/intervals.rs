@@ -1,4 +1,4 @@
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_sensitivity::{Measurement, Scan, ScanError};
 use calcine_testkit::ConvNet;
 
@@ -17,7 +17,7 @@ fn losses(model: &ConvNet, count: usize) -> Measurement {
 
 #[test]
 fn paired_losses_give_every_point_an_interval_around_its_loss() {
-    let plan = Scan::new(Grain::Element)
+    let plan = Scan::new(Granularity::Element)
         .with_levels([0.0, 0.5])
         .with_params(["conv.weight"]);
     let found = whole(&net(), &plan, |model| losses(model, 20)).unwrap();
@@ -42,7 +42,7 @@ fn paired_losses_give_every_point_an_interval_around_its_loss() {
 #[test]
 fn losses_of_different_examples_are_refused() {
     let mut count = 10;
-    let plan = Scan::new(Grain::Element).with_levels([0.5]);
+    let plan = Scan::new(Granularity::Element).with_levels([0.5]);
     let error = whole(&net(), &plan, |model| {
         count += 1;
         losses(model, count)

@@ -1,4 +1,4 @@
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_recipe::Recipe;
 use calcine_sensitivity::{Evaluation, Measurement, Metric, Scan, recipe, suggest};
 use calcine_testkit::ConvNet;
@@ -16,7 +16,7 @@ fn fragile(model: &ConvNet) -> Measurement {
 
 #[test]
 fn a_suggested_recipe_parses_and_fits_the_model() {
-    let plan = Scan::new(Grain::Element).with_levels([0.01, 0.25, 0.5, 0.75, 1.0]);
+    let plan = Scan::new(Granularity::Element).with_levels([0.01, 0.25, 0.5, 0.75, 1.0]);
     let found = whole(&net(), &plan, fragile).unwrap();
     let suggestions = suggest(&found, &Metric::higher("top1", "%"), 1.0);
     let levels: Vec<f64> = suggestions
@@ -26,7 +26,7 @@ fn a_suggested_recipe_parses_and_fits_the_model() {
     assert_eq!(levels, [0.01, 1.0]);
     let text = recipe(
         &suggestions,
-        Grain::Element,
+        Granularity::Element,
         "model = \"resnet20\"\nepochs = 10\nlr = 0.01\n",
     );
     let recipe = Recipe::parse(&text).unwrap();
@@ -38,26 +38,26 @@ fn a_suggested_recipe_parses_and_fits_the_model() {
 }
 
 #[test]
-fn structures_keep_their_grain_and_fragile_parameters_are_left_out() {
+fn structures_keep_their_granularity_and_fragile_parameters_are_left_out() {
     let found = whole(
         &net(),
-        &Scan::new(Grain::Filter).with_levels([0.5]),
+        &Scan::new(Granularity::Filter).with_levels([0.5]),
         fragile,
     )
     .unwrap();
     let robust = recipe(
         &suggest(&found, &Metric::higher("top1", "%"), 50.0),
-        Grain::Filter,
+        Granularity::Filter,
         "epochs = 10\nlr = 0.1",
     );
     assert!(
-        robust.contains("grain = \"filter\"") && robust.contains("\"conv.weight\" = {"),
+        robust.contains("granularity = \"filter\"") && robust.contains("\"conv.weight\" = {"),
         "{robust}"
     );
     Recipe::parse(&robust).unwrap().bind(&net(), 100).unwrap();
     let fragile = recipe(
         &suggest(&found, &Metric::higher("top1", "%"), 1.0),
-        Grain::Filter,
+        Granularity::Filter,
         "epochs = 10\nlr = 0.1",
     );
     assert!(!fragile.contains("pruner"), "{fragile}");

@@ -3,14 +3,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use burn::module::Module;
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_sensitivity::{Evaluation, Measurement, Scan, ScanError, Sensitivity, scan};
 use calcine_testkit::ConvNet;
 
 use crate::{counted, go_on, net, whole};
 
 fn plan() -> Scan {
-    Scan::new(Grain::Element).with_levels([0.0, 0.25, 0.5, 0.75])
+    Scan::new(Granularity::Element).with_levels([0.0, 0.25, 0.5, 0.75])
 }
 
 /// With the losses of ten examples.
@@ -77,7 +77,7 @@ fn more_levels_can_be_asked_of_a_scan_that_is_done() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("scan.csv");
     stop_after(&file, 100, counted);
-    let finer = Scan::new(Grain::Element).with_levels([0.0, 0.1, 0.25, 0.5, 0.75]);
+    let finer = Scan::new(Granularity::Element).with_levels([0.0, 0.1, 0.25, 0.5, 0.75]);
     let mut evaluations = 0;
     let count = |model: &ConvNet| {
         evaluations += 1;
@@ -101,11 +101,11 @@ fn a_file_of_another_scan_is_refused_with_the_reason() {
     };
     stop_after(&file, 4, counted);
     let before = fs::read(&file).unwrap();
-    let fewer = Scan::new(Grain::Element).with_levels([0.5]);
+    let fewer = Scan::new(Granularity::Element).with_levels([0.5]);
     assert!(refused(fewer, counted).contains("`conv.weight` at 0 is of another scan"));
     let fc = plan().with_params(["head.weight"]);
     assert!(refused(fc, counted).contains("this one does not ask for it"));
-    let layers = Scan::new(Grain::Layer).with_levels([0.0, 0.25, 0.5, 0.75]);
+    let layers = Scan::new(Granularity::Layer).with_levels([0.0, 0.25, 0.5, 0.75]);
     assert!(refused(layers, counted).contains("its share of zeros is 0.25, it would be 0"));
     let other = |_: &ConvNet| Measurement::from(Evaluation::new(3.0, 1));
     assert!(refused(plan(), other).contains("the unpruned model has a loss of 3"));

@@ -2,8 +2,10 @@ use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, TensorData};
-use calcine_criteria::{Coin, Count, Evidence, Noisy, Norm, Random, Regrow, Taylor, Threshold};
-use calcine_fold::Grain;
+use calcine_criteria::{
+    Bernoulli, Count, Evidence, Noisy, Norm, Random, Regrow, Taylor, Threshold,
+};
+use calcine_fold::Granularity;
 use calcine_sensitivity::{Scan, ScanError, Sensitivity, scan};
 use calcine_testkit::{ConvNet, values};
 
@@ -23,7 +25,7 @@ fn left(found: &Sensitivity, total: usize) -> Vec<(&str, f64, f64)> {
 #[test]
 fn one_parameter_is_pruned_at_a_time_and_to_exactly_the_level() {
     let model = net();
-    let plan = Scan::new(Grain::Element).with_levels([0.0, 0.25, 0.5]);
+    let plan = Scan::new(Granularity::Element).with_levels([0.0, 0.25, 0.5]);
     let found = whole(&model, &plan, |pruned: &ConvNet| {
         let counts = nonzero(pruned);
         assert!(
@@ -59,7 +61,7 @@ fn one_parameter_is_pruned_at_a_time_and_to_exactly_the_level() {
 #[test]
 fn every_level_prunes_the_models_own_weights() {
     let levels = |levels: &[f64]| {
-        let plan = Scan::new(Grain::Element).with_levels(levels.iter().copied());
+        let plan = Scan::new(Granularity::Element).with_levels(levels.iter().copied());
         whole(&net(), &plan, counted).unwrap()
     };
     let (up, down) = (levels(&[0.2, 0.6]), levels(&[0.6, 0.2]));
@@ -76,7 +78,7 @@ fn the_model_is_as_it_was_and_trains_on() {
     let device = calcine_testkit::device().autodiff();
     let model = net().to_device(&device).train();
     let before = model.conv.weight.val().into_data();
-    let plan = Scan::new(Grain::Filter).with_levels([0.5]);
+    let plan = Scan::new(Granularity::Filter).with_levels([0.5]);
     let seen = whole(&model, &plan, |pruned: &ConvNet| {
         assert!(pruned.conv.weight.val().is_require_grad());
         counted(pruned)
@@ -90,7 +92,7 @@ fn the_model_is_as_it_was_and_trains_on() {
 fn levels_that_come_to_the_same_are_evaluated_once() {
     let mut evaluations = 0;
     // ⌊f·8⌋ filters: 0, 0, 1, 1, 4; and the unpruned model.
-    let plan = Scan::new(Grain::Filter).with_levels([0.0, 0.1, 0.13, 0.2, 0.5]);
+    let plan = Scan::new(Granularity::Filter).with_levels([0.0, 0.1, 0.13, 0.2, 0.5]);
     let found = whole(&net(), &plan, |model: &ConvNet| {
         evaluations += 1;
         counted(model)
@@ -119,7 +121,7 @@ fn a_weight_that_is_sparse_already_keeps_its_zeros() {
     let mut model = net();
     let weight = model.head.weight.val();
     model.head.weight = burn::module::Param::from_tensor(weight.slice_fill(0..4, 0.0));
-    let plan = Scan::new(Grain::Element)
+    let plan = Scan::new(Granularity::Element)
         .with_params(["head.weight"])
         .with_levels([0.25, 0.75]);
     let found = whole(&model, &plan, counted).unwrap();
@@ -133,21 +135,21 @@ fn a_weight_that_is_sparse_already_keeps_its_zeros() {
 
 #[test]
 fn without_names_every_weight_that_has_such_units_is_scanned() {
-    let names = |grain| {
-        let found = whole(&net(), &Scan::new(grain).with_levels([0.5]), counted).unwrap();
+    let names = |granularity| {
+        let found = whole(&net(), &Scan::new(granularity).with_levels([0.5]), counted).unwrap();
         found
             .by_parameter()
             .map(|(name, _)| name.to_owned())
             .collect::<Vec<_>>()
     };
-    assert_eq!(names(Grain::Element), ["conv.weight", "head.weight"]);
-    assert_eq!(names(Grain::Channel), ["conv.weight"]);
-    assert_eq!(names(Grain::FcInput), ["head.weight"]);
+    assert_eq!(names(Granularity::Element), ["conv.weight", "head.weight"]);
+    assert_eq!(names(Granularity::Channel), ["conv.weight"]);
+    assert_eq!(names(Granularity::FcInput), ["head.weight"]);
 }
 
 #[test]
 fn any_score_and_selection_will_do() {
-    let base = || Scan::new(Grain::Filter).with_levels([0.5]);
+    let base = || Scan::new(Granularity::Filter).with_levels([0.5]);
     let largest_first = |evidence: &Evidence| evidence.rows().abs().sum_dim(1).neg().flatten(0, 1);
     for plan in [
         base().with_score(Norm::L2),
@@ -168,20 +170,20 @@ fn any_score_and_selection_will_do() {
 #[test]
 fn what_cannot_be_scanned_is_named() {
     let fails = |plan: Scan| whole(&net(), &plan, counted).unwrap_err();
-    let error = fails(Scan::new(Grain::Filter).with_params(["**.weight"]));
+    let error = fails(Scan::new(Granularity::Filter).with_params(["**.weight"]));
     assert!(matches!(error, ScanError::Unfit { .. }));
     assert!(
         error
             .to_string()
-            .starts_with("`head.weight`: grain `filter`"),
+            .starts_with("`head.weight`: granularity `filter`"),
         "{error}"
     );
-    let error = fails(Scan::new(Grain::Element).with_params(["conv1.weight"])).to_string();
+    let error = fails(Scan::new(Granularity::Element).with_params(["conv1.weight"])).to_string();
     assert!(
         error.contains("`conv1.weight` matches no parameter; nearest: conv.weight"),
         "{error}"
     );
-    let block = Grain::Block {
+    let block = Granularity::Block {
         rep: 3,
         depth: 1,
         height: 1,
@@ -190,7 +192,7 @@ fn what_cannot_be_scanned_is_named() {
     assert!(matches!(fails(Scan::new(block)), ScanError::Nothing { .. }));
     for levels in [vec![], vec![0.5, 1.5], vec![f64::NAN]] {
         assert!(matches!(
-            fails(Scan::new(Grain::Element).with_levels(levels)),
+            fails(Scan::new(Granularity::Element).with_levels(levels)),
             ScanError::Level { .. }
         ));
     }
@@ -198,7 +200,7 @@ fn what_cannot_be_scanned_is_named() {
 
 #[test]
 fn progress_counts_the_evaluations_that_are_to_come() {
-    let plan = Scan::new(Grain::Filter).with_levels([0.0, 0.5, 0.55, 0.9]);
+    let plan = Scan::new(Granularity::Filter).with_levels([0.0, 0.5, 0.55, 0.9]);
     let mut seen = Vec::new();
     let outcome = scan(&net(), &plan, counted, None, |progress| {
         let level = progress.point.map(|point| point.requested);
@@ -232,7 +234,7 @@ fn twins() -> Twins {
 
 #[test]
 fn what_is_drawn_at_random_differs_by_seed_and_parameter() {
-    let base = || Scan::new(Grain::Element).with_levels([0.5]);
+    let base = || Scan::new(Granularity::Element).with_levels([0.5]);
     // Which elements each of the two points drops.
     let dropped = |plan: &Scan| {
         let mut seen: Vec<[Vec<bool>; 2]> = Vec::new();
@@ -256,7 +258,7 @@ fn what_is_drawn_at_random_differs_by_seed_and_parameter() {
                 probability: 1.0,
             })
         },
-        |scan| scan.with_select(Coin),
+        |scan| scan.with_select(Bernoulli),
     ];
     for make in rows {
         let unseeded = whole(&twins(), &make(base()), counted);
@@ -271,7 +273,7 @@ fn what_is_drawn_at_random_differs_by_seed_and_parameter() {
 
 #[test]
 fn scores_that_look_at_more_than_weights_are_refused() {
-    let plan = || Scan::new(Grain::Element).with_levels([0.5]);
+    let plan = || Scan::new(Granularity::Element).with_levels([0.5]);
     let regrow = Regrow {
         level: 0.5,
         count: Count::default(),
@@ -307,7 +309,7 @@ fn a_weight_whose_units_are_not_known_is_not_left_out() {
             .init(&device),
         fc: LinearConfig::new(4, 2).init(&device),
     };
-    let error = Scan::new(Grain::Channel)
+    let error = Scan::new(Granularity::Channel)
         .check(&model)
         .unwrap_err()
         .to_string();
@@ -315,5 +317,5 @@ fn a_weight_whose_units_are_not_known_is_not_left_out() {
         error.contains("the groups of `conv.weight` are unknown"),
         "{error}"
     );
-    Scan::new(Grain::Filter).check(&model).unwrap();
+    Scan::new(Granularity::Filter).check(&model).unwrap();
 }

@@ -7,7 +7,7 @@
 
 use burn::nn::conv::Conv2dConfig;
 use burn::tensor::{Device, Transaction};
-use calcine_fold::{Fold, FoldError, Grain, Layout};
+use calcine_fold::{Fold, FoldError, Granularity, Layout};
 use calcine_sparsity::{Share, nonzero_units};
 
 fn main() -> Result<(), FoldError> {
@@ -18,20 +18,25 @@ fn main() -> Result<(), FoldError> {
     let weight = weight.mask_fill(small, 0.0).slice_fill(0..2, 0.0);
 
     // All counts are made on the device and read at once.
-    let grains = [Grain::Element, Grain::Kernel, Grain::Filter, Grain::Channel];
+    let granularities = [
+        Granularity::Element,
+        Granularity::Kernel,
+        Granularity::Filter,
+        Granularity::Channel,
+    ];
     let mut totals = Vec::new();
     let mut counts = Transaction::default();
-    for grain in grains {
-        let fold = Fold::new(grain, &weight.dims(), Layout::CONVOLUTION)?;
+    for granularity in granularities {
+        let fold = Fold::new(granularity, &weight.dims(), Layout::CONVOLUTION)?;
         counts = counts.register(nonzero_units(fold.rows(weight.clone())));
         totals.push(fold.units() as u64);
     }
-    for ((grain, total), count) in grains.iter().zip(totals).zip(counts.execute()) {
+    for ((granularity, total), count) in granularities.iter().zip(totals).zip(counts.execute()) {
         let nonzero = count.iter::<i64>().sum::<i64>().unsigned_abs();
         let share = Share { nonzero, total };
         println!(
             "{:<8} {nonzero:>3} of {total:>3}: {:.1} % zeros",
-            grain.to_string(),
+            granularity.to_string(),
             100.0 * share.sparsity()
         );
     }

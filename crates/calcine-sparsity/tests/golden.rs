@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use burn::tensor::{Tensor, TensorData};
-use calcine_fold::{Fold, Grain, Layout};
+use calcine_fold::{Fold, Granularity, Layout};
 use calcine_sparsity::{Share, alive_units, moments, nonzero, nonzero_units};
 use calcine_testkit::{device, each, golden};
 use serde_json::Value;
@@ -20,8 +20,8 @@ impl Weight {
         Tensor::from_data(data, &device())
     }
 
-    fn share(&self, grain: Grain) -> Option<Share> {
-        let fold = Fold::new(grain, &self.shape, Layout::OutputFirst).ok()?;
+    fn share(&self, granularity: Granularity) -> Option<Share> {
+        let fold = Fold::new(granularity, &self.shape, Layout::OutputFirst).ok()?;
         let nonzero = nonzero_units(fold.rows(self.tensor()));
         Some(Share::read(nonzero, fold.units() as u64))
     }
@@ -41,16 +41,16 @@ fn assert_ratio(ours: f64, expected: &Value, key: &str) {
     assert!(close, "{key}: ours {ours}, expected {expected}");
 }
 
-/// Distiller's names of the metrics, and the grain that each is of, by rank.
-fn grain_of(metric: &str, rank: usize) -> Option<Grain> {
+/// Distiller's names of the metrics, and the granularity that each is of, by rank.
+fn granularity_of(metric: &str, rank: usize) -> Option<Granularity> {
     Some(match metric {
-        "" => Grain::Element,
-        "2D" if rank == 2 => Grain::FcOutput,
-        "2D" => Grain::Kernel,
-        "3D" => Grain::Filter,
-        "ch" => Grain::Channel,
-        "rows" | "cols_untransposed" | "matrix_dim1" => Grain::FcInput,
-        "cols" | "rows_untransposed" | "matrix_dim0" => Grain::FcOutput,
+        "" => Granularity::Element,
+        "2D" if rank == 2 => Granularity::FcOutput,
+        "2D" => Granularity::Kernel,
+        "3D" => Granularity::Filter,
+        "ch" => Granularity::Channel,
+        "rows" | "cols_untransposed" | "matrix_dim1" => Granularity::FcInput,
+        "cols" | "rows_untransposed" | "matrix_dim0" => Granularity::FcOutput,
         _ => return None,
     })
 }
@@ -63,10 +63,10 @@ fn check_metrics(weight: &Weight, expect: &serde_json::Map<String, Value>) {
         };
         match (metric("sparsity"), metric("density"), key.as_str()) {
             (Some(name), _, _) | (_, Some(name), _) => {
-                let grain = grain_of(name, weight.shape.len())
+                let granularity = granularity_of(name, weight.shape.len())
                     .unwrap_or_else(|| panic!("{key}: no such metric"));
                 // A metric that does not apply to the rank is 0 there; here it has no fold.
-                let share = weight.share(grain).unwrap_or(Share {
+                let share = weight.share(granularity).unwrap_or(Share {
                     nonzero: 1,
                     total: 1,
                 });
@@ -92,7 +92,8 @@ fn check_metrics(weight: &Weight, expect: &serde_json::Map<String, Value>) {
                 approx::assert_relative_eq!(ours, expected, epsilon = 1e-7, max_relative = 1e-5);
             }
             (_, _, "non_zero_channels") => {
-                let fold = Fold::new(Grain::Channel, &weight.shape, Layout::OutputFirst).unwrap();
+                let fold =
+                    Fold::new(Granularity::Channel, &weight.shape, Layout::OutputFirst).unwrap();
                 let alive = alive_units(fold.rows(weight.tensor())).into_data();
                 let alive = alive.iter::<bool>().enumerate().filter(|(_, alive)| *alive);
                 let alive: Vec<u64> = alive.map(|(channel, _)| channel as u64).collect();
@@ -124,7 +125,7 @@ fn check_block(weight: &Weight, case: &Value) {
     };
     let kernel = height * width;
     let sparsity = |rep, depth| {
-        let share = weight.share(Grain::Block {
+        let share = weight.share(Granularity::Block {
             rep,
             depth,
             height: 1,

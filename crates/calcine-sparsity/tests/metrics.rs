@@ -1,7 +1,7 @@
 //! Every metric against loops over the numbers.
 
 use burn::tensor::{Tensor, TensorData};
-use calcine_fold::{Fold, Grain, Layout};
+use calcine_fold::{Fold, Granularity, Layout};
 use calcine_sparsity::{Share, alive_units, moments, nonzero, nonzero_units};
 use calcine_testkit::{device, each, values};
 
@@ -9,8 +9,8 @@ fn matrix<const R: usize, const C: usize>(numbers: [[f32; C]; R]) -> Tensor<2> {
     Tensor::from_data(TensorData::from(numbers), &device())
 }
 
-fn sparsity<const D: usize>(weight: &Tensor<D>, grain: Grain, layout: Layout) -> f64 {
-    let fold = Fold::new(grain, &weight.dims(), layout).unwrap();
+fn sparsity<const D: usize>(weight: &Tensor<D>, granularity: Granularity, layout: Layout) -> f64 {
+    let fold = Fold::new(granularity, &weight.dims(), layout).unwrap();
     Share::read(
         nonzero_units(fold.rows(weight.clone())),
         fold.units() as u64,
@@ -28,15 +28,23 @@ fn zeros_are_all_sparse_and_ones_are_not() {
     let shape = [4, 3, 2, 2];
     let zeros = Tensor::<4>::zeros(shape, &device());
     let ones = Tensor::<4>::ones(shape, &device());
-    for grain in [
-        Grain::Element,
-        Grain::Kernel,
-        Grain::Filter,
-        Grain::Channel,
-        Grain::Layer,
+    for granularity in [
+        Granularity::Element,
+        Granularity::Kernel,
+        Granularity::Filter,
+        Granularity::Channel,
+        Granularity::Layer,
     ] {
-        assert_eq!(sparsity(&zeros, grain, Layout::CONVOLUTION), 1.0, "{grain}");
-        assert_eq!(sparsity(&ones, grain, Layout::CONVOLUTION), 0.0, "{grain}");
+        assert_eq!(
+            sparsity(&zeros, granularity, Layout::CONVOLUTION),
+            1.0,
+            "{granularity}"
+        );
+        assert_eq!(
+            sparsity(&ones, granularity, Layout::CONVOLUTION),
+            0.0,
+            "{granularity}"
+        );
     }
 }
 
@@ -46,19 +54,22 @@ fn published_matrices_have_their_published_metrics() {
     let columns = matrix([[1., 2., 0., 4., 0.], [1., 2., 0., 4., 0.]]);
     assert_eq!(density(columns.clone()), 6.0 / 10.0);
     assert_eq!(
-        sparsity(&columns, Grain::FcInput, Layout::OutputFirst),
+        sparsity(&columns, Granularity::FcInput, Layout::OutputFirst),
         1.0 - 3.0 / 5.0
     );
     assert_eq!(
-        sparsity(&columns, Grain::FcOutput, Layout::OutputFirst),
+        sparsity(&columns, Granularity::FcOutput, Layout::OutputFirst),
         0.0
     );
 
     let rows = matrix([[0., 0., 0.], [1., 4., 0.], [1., 2., 0.], [0., 0., 0.]]);
     assert_eq!(density(rows.clone()), 4.0 / 12.0);
-    assert_eq!(sparsity(&rows, Grain::FcOutput, Layout::OutputFirst), 0.5);
     assert_eq!(
-        sparsity(&rows, Grain::FcInput, Layout::OutputFirst),
+        sparsity(&rows, Granularity::FcOutput, Layout::OutputFirst),
+        0.5
+    );
+    assert_eq!(
+        sparsity(&rows, Granularity::FcInput, Layout::OutputFirst),
         1.0 - 2.0 / 3.0
     );
 }
@@ -67,11 +78,11 @@ fn published_matrices_have_their_published_metrics() {
 fn the_layout_turns_outputs_into_inputs() {
     let stored = matrix([[0., 0., 0.], [1., 4., 0.], [1., 2., 0.], [0., 0., 0.]]);
     let swapped = [
-        (Grain::FcOutput, Grain::FcInput),
-        (Grain::FcInput, Grain::FcOutput),
+        (Granularity::FcOutput, Granularity::FcInput),
+        (Granularity::FcInput, Granularity::FcOutput),
     ];
-    for (grain, other) in swapped {
-        let burn = sparsity(&stored, grain, Layout::LINEAR);
+    for (granularity, other) in swapped {
+        let burn = sparsity(&stored, granularity, Layout::LINEAR);
         assert_eq!(burn, sparsity(&stored, other, Layout::OutputFirst));
     }
 }
@@ -114,7 +125,7 @@ fn a_unit_is_alive_if_some_member_is_even_where_members_cancel() {
 }
 
 #[test]
-fn counts_of_every_grain_agree_with_a_loop() {
+fn counts_of_every_granularity_agree_with_a_loop() {
     let shape = [6, 4, 3, 3];
     // Whole kernels, and elements beside them, are zero.
     let numbers: Vec<f32> = values(shape.iter().product())
@@ -129,22 +140,22 @@ fn counts_of_every_grain_agree_with_a_loop() {
         })
         .collect();
     let weight = Tensor::<4>::from_data(TensorData::new(numbers.clone(), shape), &device());
-    let block = Grain::Block {
+    let block = Granularity::Block {
         rep: 2,
         depth: 2,
         height: 1,
         width: 1,
     };
     type Key = fn(usize) -> usize;
-    let rows: [(Grain, u64, Key); 6] = [
-        (Grain::Element, 216, |i| i),
-        (Grain::Kernel, 24, |i| i / 9),
-        (Grain::Filter, 6, |i| i / 36),
-        (Grain::Channel, 4, |i| i / 9 % 4),
-        (Grain::Layer, 1, |_| 0),
+    let rows: [(Granularity, u64, Key); 6] = [
+        (Granularity::Element, 216, |i| i),
+        (Granularity::Kernel, 24, |i| i / 9),
+        (Granularity::Filter, 6, |i| i / 36),
+        (Granularity::Channel, 4, |i| i / 9 % 4),
+        (Granularity::Layer, 1, |_| 0),
         (block, 54, |i| ((i / 72) * 2 + i / 18 % 2) * 9 + i % 9),
     ];
-    each(rows, |(grain, total, unit_of)| {
+    each(rows, |(granularity, total, unit_of)| {
         let mut alive = std::collections::BTreeSet::new();
         for (i, _) in numbers.iter().enumerate().filter(|(_, x)| **x != 0.0) {
             alive.insert(unit_of(i));
@@ -154,7 +165,7 @@ fn counts_of_every_grain_agree_with_a_loop() {
             total: *total,
         };
         assert_eq!(
-            sparsity(&weight, *grain, Layout::CONVOLUTION),
+            sparsity(&weight, *granularity, Layout::CONVOLUTION),
             expected.sparsity()
         );
     });

@@ -2,7 +2,7 @@ use std::fmt;
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData, Transaction};
-use calcine_fold::{Fold, Grain, Layout};
+use calcine_fold::{Fold, Granularity, Layout};
 use calcine_params::{Inventory, Parameter, Role, flat};
 use calcine_sparsity::{Share, moments, nonzero, nonzero_units};
 use serde::Serialize;
@@ -265,17 +265,21 @@ struct Axes {
     groups: usize,
 }
 
-fn fold(grain: Grain, shape: &[usize], axes: Option<Axes>) -> Fold {
+fn fold(granularity: Granularity, shape: &[usize], axes: Option<Axes>) -> Fold {
     let Axes { layout, groups } = axes.expect("only weights of a known layout have structures");
-    Fold::grouped(grain, shape, layout, groups).expect("the grain fits the rank")
+    Fold::grouped(granularity, shape, layout, groups).expect("the granularity fits the rank")
 }
 
-/// The grains whose zeros a row reports, in the order of its columns.
-fn grains(shape: &[usize], axes: Option<Axes>) -> &'static [Grain] {
+/// The granularities whose zeros a row reports, in the order of its columns.
+fn granularities(shape: &[usize], axes: Option<Axes>) -> &'static [Granularity] {
     match shape.len() {
         _ if axes.is_none() || shape.contains(&0) => &[],
-        2 => &[Grain::FcOutput, Grain::FcInput],
-        3..=5 => &[Grain::Channel, Grain::Kernel, Grain::Filter],
+        2 => &[Granularity::FcOutput, Granularity::FcInput],
+        3..=5 => &[
+            Granularity::Channel,
+            Granularity::Kernel,
+            Granularity::Filter,
+        ],
         _ => &[],
     }
 }
@@ -322,12 +326,12 @@ struct Measured {
 
 impl Measure {
     fn new(values: Tensor<1>, shape: &[usize], axes: Option<Axes>) -> Self {
-        let count = |grain: &Grain| {
-            let fold = fold(*grain, shape, axes);
+        let count = |granularity: &Granularity| {
+            let fold = fold(*granularity, shape, axes);
             nonzero_units(fold.rows(values.clone()))
         };
         Self {
-            units: grains(shape, axes).iter().map(count).collect(),
+            units: granularities(shape, axes).iter().map(count).collect(),
             nonzero: nonzero(values.clone()),
             moments: moments(values),
         }
@@ -337,10 +341,10 @@ impl Measure {
 impl Measured {
     fn row(self, name: &str, shape: &[usize], axes: Option<Axes>) -> SparsityRow {
         let numel = shape.iter().product::<usize>() as u64;
-        let percent = |wanted: Grain| {
-            let Some(at) = grains(shape, axes)
+        let percent = |wanted: Granularity| {
+            let Some(at) = granularities(shape, axes)
                 .iter()
-                .position(|grain| *grain == wanted)
+                .position(|granularity| *granularity == wanted)
             else {
                 return 0.0;
             };
@@ -363,15 +367,15 @@ impl Measured {
             shape: output_first,
             numel,
             nonzero: self.nonzero,
-            fc_outputs: percent(Grain::FcOutput),
-            fc_inputs: percent(Grain::FcInput),
-            channels: percent(Grain::Channel),
+            fc_outputs: percent(Granularity::FcOutput),
+            fc_inputs: percent(Granularity::FcInput),
+            channels: percent(Granularity::Channel),
             kernels: percent(if is_linear {
-                Grain::FcOutput
+                Granularity::FcOutput
             } else {
-                Grain::Kernel
+                Granularity::Kernel
             }),
-            filters: percent(Grain::Filter),
+            filters: percent(Granularity::Filter),
             elements: 100.0
                 * Share {
                     nonzero: self.nonzero,

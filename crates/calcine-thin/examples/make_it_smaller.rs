@@ -6,7 +6,7 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Distribution, Tensor};
 use calcine_criteria::Norm;
-use calcine_thin::{Border, Choice, silence, thin};
+use calcine_thin::{ChannelSelection, PaddingEffect, thin, zero_out_channels};
 use calcine_trace::{Network, trace};
 
 #[derive(Module, Debug)]
@@ -62,9 +62,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             group.members.len() - 1
         );
     }
-    let weakest = Choice::new(0.5).units(&network, &axes, &Norm::L1, |_| true);
-    let masked = silence(network, &axes, weakest)?;
-    let thinned = thin(masked.clone(), Border::Exact)?;
+    let weakest = ChannelSelection::new(0.5).units(&network, &axes, &Norm::L1, |_| true);
+    let masked = zero_out_channels(network, &axes, weakest)?;
+    let thinned = thin(masked.clone(), PaddingEffect::KeepBorder)?;
     println!("{}", thinned.report);
 
     let images = Tensor::<4>::random([4, 3, 16, 16], Distribution::Default, &device);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use burn::tensor::{Device, Tensor};
-use calcine_graph::{Cut, Graph, Kind, Plan, Source, Value, ValueId};
+use calcine_graph::{Cut, ElementKind, Graph, Source, ThinningPlan, Value, ValueId};
 use calcine_trace::{Added, AnyTensor, Network, Which};
 
 use crate::ThinError;
@@ -18,7 +18,7 @@ use crate::ThinError;
 /// # Errors
 ///
 /// If the plan is not for this network.
-pub fn apply(network: Network, plan: &Plan) -> Result<Network, ThinError> {
+pub fn apply(network: Network, plan: &ThinningPlan) -> Result<Network, ThinError> {
     carry(network, plan, &Shifts::default())
 }
 
@@ -31,7 +31,11 @@ pub(crate) struct Shifts {
     pub(crate) added: Vec<(usize, Vec<f64>)>,
 }
 
-pub(crate) fn carry(network: Network, plan: &Plan, shifts: &Shifts) -> Result<Network, ThinError> {
+pub(crate) fn carry(
+    network: Network,
+    plan: &ThinningPlan,
+    shifts: &Shifts,
+) -> Result<Network, ThinError> {
     let thinned = plan.thin(network.graph())?;
     let unchanged = thinned.graph == *network.graph();
     if unchanged && shifts.existing.is_empty() && shifts.added.is_empty() {
@@ -120,7 +124,7 @@ fn new_bias(graph: &mut Graph, position: usize, values: &[f64], device: &Device)
     graph.values.push(Value {
         name: path.clone(),
         shape: vec![values.len().into()],
-        kind: Kind::Float,
+        kind: ElementKind::Float,
         source: Source::Parameter,
     });
     graph.nodes[position].inputs.push(id);

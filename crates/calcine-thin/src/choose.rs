@@ -9,10 +9,10 @@ use rand::RngExt;
 
 /// How the scores of those that make a channel together become one.
 ///
-/// The branches of a residual block add up to the same channels, so a channel has as many makers as there
+/// The branches of a residual block add up to the same channels, so a channel has as many producers as there
 /// are branches, and one decision is made for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Joint {
+pub enum Aggregation {
     /// Their sum.
     #[default]
     Sum,
@@ -26,11 +26,11 @@ pub enum Joint {
 
 /// Chooses the units of each group that score lowest.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Choice {
+pub struct ChannelSelection {
     /// The share of each group's units to remove, in `[0, 1]`; rounded down to whole units.
     pub level: f64,
-    /// How scores of several makers are joined.
-    pub joint: Joint,
+    /// How scores of several producers are joined.
+    pub aggregation: Aggregation,
     /// What stays is a multiple of this, if the group is that wide; 1 for any width.
     pub multiple: usize,
     /// What a score that [draws](Score::draws) draws from, together with the path of each weight. Without one it draws
@@ -38,13 +38,13 @@ pub struct Choice {
     pub seed: Option<u64>,
 }
 
-impl Choice {
+impl ChannelSelection {
     /// A share of each group, by the sum of scores, at any width.
     #[must_use]
     pub const fn new(level: f64) -> Self {
         Self {
             level,
-            joint: Joint::Sum,
+            aggregation: Aggregation::Sum,
             multiple: 1,
             seed: None,
         }
@@ -61,7 +61,7 @@ impl Choice {
     /// the channels), those with the lowest joined scores. Among equal ones the lowest index goes first. At
     /// least one unit of a group stays.
     ///
-    /// A maker's score of a unit is the mean over the unit's indices, each scored as a row of the weight:
+    /// A producer's score of a unit is the mean over the unit's indices, each scored as a row of the weight:
     /// everything that makes one output. The score must look at weights alone. Reads the device once, and before it all
     /// weights if the score draws and there is no seed.
     ///
@@ -79,11 +79,11 @@ impl Choice {
         let scores = Scores::of(network, axes, score, self.seed);
         let mut chosen = Vec::new();
         for (position, group) in axes.groups().iter().enumerate() {
-            let makers: Vec<(usize, &str)> = group
+            let producers: Vec<(usize, &str)> = group
                 .of_role(Role::Output)
-                .map(|(member, maker)| (member, maker.path.as_str()))
+                .map(|(member, producer)| (member, producer.path.as_str()))
                 .collect();
-            let paths: Vec<&str> = makers.iter().map(|(_, path)| *path).collect();
+            let paths: Vec<&str> = producers.iter().map(|(_, path)| *path).collect();
             if paths.is_empty() || !takes(&paths) {
                 continue;
             }
@@ -93,7 +93,7 @@ impl Choice {
                 .map(|unit| {
                     let of =
                         |&(member, path): &(usize, &str)| scores.mean(path, &unit.indices[member]);
-                    self.joint.of(makers.iter().map(of))
+                    self.aggregation.of(producers.iter().map(of))
                 })
                 .collect();
             let count = Rounding::Floor.share(self.level, joined.len());
@@ -107,8 +107,8 @@ impl Choice {
     }
 }
 
-impl Joint {
-    #[allow(clippy::cast_precision_loss, reason = "groups have few makers")]
+impl Aggregation {
+    #[allow(clippy::cast_precision_loss, reason = "groups have few producers")]
     fn of(self, scores: impl ExactSizeIterator<Item = f64>) -> f64 {
         let count = scores.len() as f64;
         match self {
@@ -125,15 +125,15 @@ struct Scores(HashMap<String, Vec<f32>>);
 
 impl Scores {
     fn of(network: &Network, axes: &Axes, score: &dyn Score, seed: Option<u64>) -> Self {
-        let mut makers = HashMap::new();
+        let mut producers = HashMap::new();
         for group in axes.groups() {
             for (_, member) in group.of_role(Role::Output) {
-                makers.insert(member.path.as_str(), member.axis);
+                producers.insert(member.path.as_str(), member.axis);
             }
         }
         let mut rows = Rows {
             path: Vec::new(),
-            makers: &makers,
+            producers: &producers,
             found: Vec::new(),
         };
         network.valid().visit(&mut rows);
@@ -189,7 +189,7 @@ fn of_values(values: impl Iterator<Item = f32>) -> u64 {
 /// Collects weights as rows, one for each output.
 struct Rows<'a> {
     path: Vec<String>,
-    makers: &'a HashMap<&'a str, usize>,
+    producers: &'a HashMap<&'a str, usize>,
     found: Vec<(String, Tensor<2>)>,
 }
 
@@ -204,7 +204,7 @@ impl ModuleVisitor for Rows<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let path = self.path.join(".");
-        if let Some(&axis) = self.makers.get(path.as_str()) {
+        if let Some(&axis) = self.producers.get(path.as_str()) {
             let rows = AnyTensor::from(param.val()).rows(axis);
             self.found.extend(rows.map(|rows| (path, rows)));
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use burn::module::{Module, ParamId};
 use burn::tensor::Tensor;
-use calcine_graph::{Cut, Plan};
+use calcine_graph::{Cut, ThinningPlan};
 use calcine_params::{Edit, Inventory, Parameter, edit};
 use calcine_trace::AnyTensor;
 
@@ -21,7 +21,7 @@ use crate::ThinError;
 /// it is.
 ///
 /// Biases that thinning added, and what it added to others to make up for constants, are not in a plan: silence
-/// what is to go ([`silence`](crate::silence)), or thin with [`Border::Exact`](crate::Border::Exact) what has
+/// what is to go ([`zero_out_channels`](crate::zero_out_channels)), or thin with [`PaddingEffect::KeepBorder`](crate::PaddingEffect::KeepBorder) what has
 /// no biases. Parameters go on training under their ids. Nothing is read.
 ///
 /// # Errors
@@ -33,18 +33,18 @@ use crate::ThinError;
 /// ```
 /// use burn::nn::{Linear, LinearConfig};
 /// use burn::tensor::Device;
-/// use calcine_thin::graph::Plan;
+/// use calcine_thin::graph::ThinningPlan;
 /// use calcine_thin::in_place;
 ///
 /// let layer: Linear = LinearConfig::new(4, 3).init(&Device::flex());
-/// let plan: Plan = serde_json::from_str(
+/// let plan: ThinningPlan = serde_json::from_str(
 ///     r#"[[{"parameter": "weight", "axis": 0, "length": 4, "keep": [0, 3]}]]"#,
 /// )?;
 /// let layer = in_place(layer, &plan)?;
 /// assert_eq!(layer.weight.dims(), [2, 3]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn in_place<M: Module>(model: M, plan: &Plan) -> Result<M, ThinError> {
+pub fn in_place<M: Module>(model: M, plan: &ThinningPlan) -> Result<M, ThinError> {
     let inventory = Inventory::of(&model);
     let mut cuts: HashMap<ParamId, Vec<Cut>> = HashMap::new();
     for cut in plan.cuts() {

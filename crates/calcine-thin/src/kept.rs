@@ -101,16 +101,16 @@ fn reason(
 /// A weight that makes the unit too, and is not zero: first the same, then others.
 fn other_maker(graph: &Graph, axes: &Axes, host: &Host, id: UnitId, path: &str) -> Option<String> {
     let (group, unit) = (&axes.groups()[id.group], axes.unit(id)?);
-    let mut makers: Vec<(usize, &str)> = group
+    let mut producers: Vec<(usize, &str)> = group
         .members
         .iter()
         .enumerate()
         .filter(|(_, member)| matches!(member.role, Role::Output | Role::Channelwise))
         .map(|(position, member)| (position, member.path.as_str()))
         .collect();
-    makers.sort_by_key(|(position, maker)| (*maker != path, *position));
-    let live = |(position, maker): &(usize, &str)| {
-        let stored = graph.parameter(maker).and_then(|id| host.get(id));
+    producers.sort_by_key(|(position, producer)| (*producer != path, *position));
+    let live = |(position, producer): &(usize, &str)| {
+        let stored = graph.parameter(producer).and_then(|id| host.get(id));
         let slices = stored.map(|stored| stored.slices());
         let axis = group.members[*position].axis;
         slices.is_some_and(|slices| {
@@ -118,8 +118,8 @@ fn other_maker(graph: &Graph, axes: &Axes, host: &Host, id: UnitId, path: &str) 
             indices.any(|&index| slices.at(axis, index) != Some(0.0))
         })
     };
-    makers
+    producers
         .into_iter()
         .find(live)
-        .map(|(_, maker)| maker.to_owned())
+        .map(|(_, producer)| producer.to_owned())
 }

@@ -9,11 +9,11 @@
 //!
 //! | item | what |
 //! |---|---|
-//! | [`thin`], [`Border`], [`Thinned`] | removes what is not needed, and makes up for what it said |
+//! | [`thin`], [`PaddingEffect`], [`Thinned`] | removes what is not needed, and makes up for what it said |
 //! | [`thin_with`], [`ThinOptions`] | the same, also features of norms, with a measured difference |
-//! | [`Report`] | what went, what was made up for, how far padded borders are off, what is zero and stays |
-//! | [`Choice`], [`Joint`] | the weakest channels, by one score of all that make them |
-//! | [`silence`] | zeros channels with their biases, scales and shifts |
+//! | [`ThinningReport`] | what went, what was made up for, how far padded borders are off, what is zero and stays |
+//! | [`ChannelSelection`], [`Aggregation`] | the weakest channels, by one score of all that make them |
+//! | [`zero_out_channels`] | zeros channels with their biases, scales and shifts |
 //! | [`apply`] | a saved plan, carried out on another copy of the network |
 //! | [`in_place`] | the same on a plain Burn model, under its own type |
 //! | [`ThinError`] | what does not fit |
@@ -26,7 +26,7 @@
 //! use burn::tensor::{Device, Tensor};
 //! use burn::tensor::activation::relu;
 //! use calcine_criteria::Norm;
-//! use calcine_thin::{Border, Choice, silence, thin};
+//! use calcine_thin::{PaddingEffect, ChannelSelection, zero_out_channels, thin};
 //! use calcine_trace::trace;
 //!
 //! #[derive(Module, Debug)]
@@ -44,8 +44,8 @@
 //! let network = trace(&model, sample, |m, x| m.head.forward(relu(m.hidden.forward(x))))?;
 //!
 //! let axes = network.graph().axes()?;
-//! let weakest = Choice::new(0.5).units(&network, &axes, &Norm::L1, |_| true);
-//! let thinned = thin(silence(network, &axes, weakest)?, Border::Exact)?;
+//! let weakest = ChannelSelection::new(0.5).units(&network, &axes, &Norm::L1, |_| true);
+//! let thinned = thin(zero_out_channels(network, &axes, weakest)?, PaddingEffect::KeepBorder)?;
 //! assert_eq!(thinned.report.removed[0].removed, 8);
 //! assert_eq!(thinned.network.num_params(), 8 * 8 + 8 + 8 * 4 + 4);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -59,19 +59,19 @@ mod kept;
 mod measure;
 mod options;
 mod report;
-mod silence;
 mod survey;
 mod thin;
+mod zero_out;
 
 pub use calcine_graph as graph;
 pub use carry::apply;
-pub use choose::{Choice, Joint};
+pub use choose::{Aggregation, ChannelSelection};
 pub use in_place::in_place;
 pub use kept::zeros_that_stay;
-pub use options::{Border, ThinOptions};
-pub use report::{Difference, Folded, Into, Kept, NarrowedNorm, Removed, Report, Size};
-pub use silence::silence;
+pub use options::{PaddingEffect, ThinOptions};
+pub use report::{Difference, Folded, Into, Kept, NarrowedNorm, Removed, Size, ThinningReport};
 pub use thin::{Thinned, thin, thin_with};
+pub use zero_out::zero_out_channels;
 
 /// Why a network cannot be thinned.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// What a thinning did.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
-pub struct Report {
+pub struct ThinningReport {
     /// What was removed, group by group.
     pub removed: Vec<Removed>,
     /// The layers that got what removed channels had said.
@@ -45,7 +45,7 @@ pub struct Folded {
     /// Where the constants went.
     pub into: Into,
     /// By how much an output of the layer can be off at the border, at most; 0 if nowhere.
-    pub border: f64,
+    pub border_error: f64,
 }
 
 /// Where constants went.
@@ -107,13 +107,13 @@ pub struct Size {
     pub macs: u64,
 }
 
-impl Report {
+impl ThinningReport {
     /// The most that any layer's output can be off at a border.
     #[must_use]
-    pub fn border(&self) -> f64 {
+    pub fn border_error(&self) -> f64 {
         self.folded
             .iter()
-            .map(|folded| folded.border)
+            .map(|folded| folded.border_error)
             .fold(0.0, f64::max)
     }
 
@@ -129,7 +129,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ThinningReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for group in &self.removed {
             let Removed {
@@ -150,7 +150,7 @@ impl fmt::Display for Report {
                 "{}: {} constant channels into {into}",
                 folded.layer, folded.channels
             )?;
-            match folded.border {
+            match folded.border_error {
                 0.0 => writeln!(f)?,
                 off => writeln!(f, ", off by at most {off:.2e} at the border")?,
             }

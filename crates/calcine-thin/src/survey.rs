@@ -8,7 +8,7 @@ use calcine_graph::{
 };
 
 use crate::host::Host;
-use crate::options::{Border, ThinOptions};
+use crate::options::{PaddingEffect, ThinOptions};
 
 /// The units that nothing downstream needs, and what their removal takes from the layers that read them.
 #[derive(Debug, Default)]
@@ -150,7 +150,8 @@ impl Reading<'_> {
         match verdict {
             Verdict::Constant(..) if !can_make_up => Verdict::Needed(SHARED),
             Verdict::Constant(_, border)
-                if self.options.border == Border::Exact && border.iter().any(|&off| off > 0.0) =>
+                if self.options.padding_effect == PaddingEffect::KeepBorder
+                    && border.iter().any(|&off| off > 0.0) =>
             {
                 Verdict::Needed(BORDER)
             }

@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use calcine_graph::{Axes, Cut, Graph, Op, Plan, Source};
+use calcine_graph::{Axes, Cut, Graph, Op, Source, ThinningPlan};
 use calcine_trace::{AnyTensor, Network};
 
 use crate::ThinError;
@@ -8,8 +8,8 @@ use crate::carry::{Shifts, carry};
 use crate::host::Host;
 use crate::kept::kept;
 use crate::measure::{difference, narrowed};
-use crate::options::{Border, ThinOptions};
-use crate::report::{Folded, Into, Removed, Report, Size};
+use crate::options::{PaddingEffect, ThinOptions};
+use crate::report::{Folded, Into, Removed, Size, ThinningReport};
 use crate::survey::{Survey, survey};
 
 /// A network without what it does not need.
@@ -18,9 +18,9 @@ pub struct Thinned {
     /// The thinned network.
     pub network: Network,
     /// What was removed, for replaying it with [`apply`](crate::apply).
-    pub plan: Plan,
+    pub plan: ThinningPlan,
     /// What became of it.
-    pub report: Report,
+    pub report: ThinningReport,
 }
 
 /// Removes every channel, filter and neuron that the network computes nothing with.
@@ -37,9 +37,9 @@ pub struct Thinned {
 /// # Errors
 ///
 /// If the network's graph cannot be analysed.
-pub fn thin(network: Network, border: Border) -> Result<Thinned, ThinError> {
+pub fn thin(network: Network, padding_effect: PaddingEffect) -> Result<Thinned, ThinError> {
     let options = ThinOptions {
-        border,
+        padding_effect,
         ..ThinOptions::default()
     };
     thin_with(network, options, &[])
@@ -58,11 +58,11 @@ pub fn thin_with(
     options: ThinOptions,
     inputs: &[Vec<AnyTensor>],
 ) -> Result<Thinned, ThinError> {
-    let mut report = Report {
+    let mut report = ThinningReport {
         before: size(network.graph())?,
-        ..Report::default()
+        ..ThinningReport::default()
     };
-    let mut plan = Plan::default();
+    let mut plan = ThinningPlan::default();
     let whole = network.clone();
     let mut network = network;
     let parameters = network.graph().parameters();
@@ -92,14 +92,14 @@ pub fn thin_with(
             }
         }
         let shifts = made_up(network.graph(), &axes, &survey, &mut report);
-        let step = Plan::removing(&axes, survey.dead)?;
+        let step = ThinningPlan::removing(&axes, survey.dead)?;
         network = carry(network, &step, &shifts)?;
         // Biases that thinning added are not in the network that the plan is replayed on.
         let cuts = step.steps().iter().map(|cuts| -> Vec<Cut> {
             let cuts = cuts.iter().filter(|cut| full.contains(&cut.parameter));
             cuts.cloned().collect()
         });
-        plan = plan.then(Plan::try_from(cuts.collect::<Vec<_>>())?)?;
+        plan = plan.then(ThinningPlan::try_from(cuts.collect::<Vec<_>>())?)?;
     }
     report.after = size(network.graph())?;
     report.norms = narrowed(whole.graph(), network.graph());
@@ -119,7 +119,7 @@ fn size(graph: &Graph) -> Result<Size, ThinError> {
 }
 
 /// Where each loss is made up for.
-fn made_up(graph: &Graph, axes: &Axes, survey: &Survey, report: &mut Report) -> Shifts {
+fn made_up(graph: &Graph, axes: &Axes, survey: &Survey, report: &mut ThinningReport) -> Shifts {
     let mut shifts = Shifts::default();
     for (&position, loss) in &survey.losses {
         let into = place(graph, position);
@@ -147,7 +147,7 @@ fn made_up(graph: &Graph, axes: &Axes, survey: &Survey, report: &mut Report) -> 
             layer: graph.nodes[position].name.clone(),
             channels: loss.channels,
             into,
-            border: loss.border.iter().copied().fold(0.0, f64::max),
+            border_error: loss.border.iter().copied().fold(0.0, f64::max),
         });
     }
     shifts

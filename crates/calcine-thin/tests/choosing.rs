@@ -6,7 +6,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Tensor, TensorData};
 use calcine_criteria::{Count, Norm, Random};
 use calcine_testkit::{device, values};
-use calcine_thin::Choice;
+use calcine_thin::ChannelSelection;
 use calcine_trace::{Network, trace};
 
 /// Three layers of 100 channels each before a head; the first two have the same weights.
@@ -45,7 +45,7 @@ fn network(draw: usize) -> Network {
 }
 
 /// The chosen channels of each of the three groups.
-fn chosen(network: &Network, choice: &Choice) -> Vec<Vec<usize>> {
+fn chosen(network: &Network, choice: &ChannelSelection) -> Vec<Vec<usize>> {
     let axes = network.graph().axes().unwrap();
     let units = choice.units(network, &axes, &Random, |_| true);
     let groups = axes.groups().len();
@@ -62,22 +62,25 @@ fn chosen(network: &Network, choice: &Choice) -> Vec<Vec<usize>> {
 #[test]
 fn random_scores_choose_by_seed_and_weight() {
     let network = network(0);
-    for choice in [Choice::new(0.5), Choice::new(0.5).with_seed(3)] {
+    for choice in [
+        ChannelSelection::new(0.5),
+        ChannelSelection::new(0.5).with_seed(3),
+    ] {
         let groups = chosen(&network, &choice);
         assert_eq!(groups.len(), 3);
         assert!(groups.iter().all(|group| group.len() == 50));
         assert!(groups[0] != groups[1] && groups[1] != groups[2] && groups[0] != groups[2]);
         assert_eq!(groups, chosen(&network, &choice), "and the same again");
     }
-    let seeded = |seed| chosen(&network, &Choice::new(0.5).with_seed(seed));
-    assert!(seeded(1) != seeded(2) && seeded(1) != chosen(&network, &Choice::new(0.5)));
+    let seeded = |seed| chosen(&network, &ChannelSelection::new(0.5).with_seed(seed));
+    assert!(seeded(1) != seeded(2) && seeded(1) != chosen(&network, &ChannelSelection::new(0.5)));
 }
 
 #[test]
 fn without_a_seed_networks_of_other_weights_lose_other_channels() {
-    let choice = Choice::new(0.5);
+    let choice = ChannelSelection::new(0.5);
     assert_ne!(chosen(&network(0), &choice), chosen(&network(3), &choice));
-    let seeded = Choice::new(0.5).with_seed(1);
+    let seeded = ChannelSelection::new(0.5).with_seed(1);
     assert_eq!(chosen(&network(0), &seeded), chosen(&network(3), &seeded));
 }
 
@@ -87,7 +90,7 @@ fn a_share_is_as_many_channels_as_a_pruner_drops() {
     let axes = network.graph().axes().unwrap();
     for percent in 0..100_u32 {
         let level = f64::from(percent) / 100.0;
-        let choice = Choice::new(level);
+        let choice = ChannelSelection::new(level);
         let units = choice.units(&network, &axes, &Norm::L1, |paths| paths == ["a.weight"]);
         assert_eq!(units.len(), percent as usize);
         assert_eq!(units.len(), Count::default().to_drop(100, level));

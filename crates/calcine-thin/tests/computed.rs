@@ -6,7 +6,7 @@ use burn::tensor::activation::relu;
 use calcine_graph::UnitId;
 use calcine_params::Inventory;
 use calcine_testkit::{each, numbers};
-use calcine_thin::{Border, silence, thin};
+use calcine_thin::{PaddingEffect, thin, zero_out_channels};
 use calcine_trace::trace;
 
 #[derive(Module, Debug)]
@@ -46,10 +46,10 @@ fn channels_of_transposed_weights_are_removed() {
         let network = trace(&model, numbers([1, 3]), *forward).unwrap();
         let axes = network.graph().axes().unwrap();
         let units = [1, 4].map(|unit| UnitId { group: 0, unit });
-        let silent = silence(network, &axes, units.to_vec()).unwrap();
+        let silent = zero_out_channels(network, &axes, units.to_vec()).unwrap();
         let x = numbers([5, 3]);
         let before: Tensor<2> = silent.forward(x.clone());
-        let thinned = thin(silent, Border::Exact).unwrap();
+        let thinned = thin(silent, PaddingEffect::KeepBorder).unwrap();
         let after: Tensor<2> = thinned.network.forward(x);
         assert!((before - after).abs().max().into_scalar::<f32>() < 1e-6);
         let inventory = Inventory::of(&thinned.network);

@@ -17,7 +17,7 @@ use burn::tensor::ops::{
 };
 use burn::tensor::{Int, Tensor};
 use calcine_graph::{NormFeatures, UnitId};
-use calcine_thin::{Border, ThinOptions, silence, thin_with};
+use calcine_thin::{PaddingEffect, ThinOptions, thin_with, zero_out_channels};
 use calcine_trace::{AnyTensor, Network, trace};
 use proptest::prelude::*;
 
@@ -341,14 +341,15 @@ fn check(steps: &[[u8; 4]], seed: u64) -> Result<(), String> {
             .axes_with(norms)
             .map_err(|e| e.to_string())?;
         let units = chosen(&network, seed, norms);
-        let silent = silence(network.clone(), &axes, units.clone()).map_err(|e| e.to_string())?;
+        let silent =
+            zero_out_channels(network.clone(), &axes, units.clone()).map_err(|e| e.to_string())?;
         let before = run(&silent);
         if before.iter().any(|x| !x.is_finite()) {
             return Ok(());
         }
-        for border in [Border::Exact, Border::Inexact] {
+        for padding_effect in [PaddingEffect::KeepBorder, PaddingEffect::DropBorder] {
             let options = ThinOptions {
-                border,
+                padding_effect,
                 norm_features: norms,
             };
             let thinned = thin_with(silent.clone(), options, &[]).map_err(|e| e.to_string())?;
@@ -363,16 +364,18 @@ fn check(steps: &[[u8; 4]], seed: u64) -> Result<(), String> {
                 true => f32::MAX,
                 false => most.max(off),
             });
-            let exact = report.border() == 0.0 && report.norms.is_empty();
+            let exact = report.border_error() == 0.0 && report.norms.is_empty();
             if before.len() != after.len() || exact && off > 1e-4 {
-                return Err(format!("{norms:?}, {border:?}: off by {off}\n{report}"));
+                return Err(format!(
+                    "{norms:?}, {padding_effect:?}: off by {off}\n{report}"
+                ));
             }
             let removed: usize = report.removed.iter().map(|group| group.removed).sum();
-            let listed = border == Border::Exact && !report.kept.is_empty();
+            let listed = padding_effect == PaddingEffect::KeepBorder && !report.kept.is_empty();
             if removed < units.len() && !listed {
                 let all = units.len();
                 return Err(format!(
-                    "{norms:?}, {border:?}: {removed} of {all} went\n{report}"
+                    "{norms:?}, {padding_effect:?}: {removed} of {all} went\n{report}"
                 ));
             }
         }

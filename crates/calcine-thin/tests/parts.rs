@@ -8,7 +8,7 @@ use burn::nn::{
 use burn::tensor::Tensor;
 use calcine_graph::{NormFeatures, UnitId};
 use calcine_testkit::device;
-use calcine_thin::{Border, ThinOptions, Thinned, silence, thin_with};
+use calcine_thin::{PaddingEffect, ThinOptions, Thinned, thin_with, zero_out_channels};
 use calcine_trace::{AnyTensor, Network, trace};
 
 use crate::numbers;
@@ -196,12 +196,12 @@ impl Case {
     }
 
     /// Zeroes units, thins, and compares: the outputs, and what was zeroed with what went.
-    pub(crate) fn check(&self, name: &str, border: Border) -> Result<(), String> {
+    pub(crate) fn check(&self, name: &str, padding_effect: PaddingEffect) -> Result<(), String> {
         let axes = self.network.graph().axes().unwrap();
         for units in self.choices(NormFeatures::Pinned) {
-            let silent = silence(self.network.clone(), &axes, units.clone()).unwrap();
+            let silent = zero_out_channels(self.network.clone(), &axes, units.clone()).unwrap();
             let options = ThinOptions {
-                border,
+                padding_effect,
                 ..ThinOptions::default()
             };
             let Thinned {
@@ -221,11 +221,15 @@ impl Case {
                         most.max(off)
                     }
                 });
-            if border == Border::Exact && (off > 2e-5 || before.len() != after.len()) {
+            if padding_effect == PaddingEffect::KeepBorder
+                && (off > 2e-5 || before.len() != after.len())
+            {
                 return Err(format!("{name}, {units:?}: off by {off}\n{report}"));
             }
             let removed: usize = report.removed.iter().map(|group| group.removed).sum();
-            if removed < units.len() && (border == Border::Inexact || report.kept.is_empty()) {
+            if removed < units.len()
+                && (padding_effect == PaddingEffect::DropBorder || report.kept.is_empty())
+            {
                 return Err(format!(
                     "{name}: {removed} of {} zeroed units went\n{report}",
                     units.len()

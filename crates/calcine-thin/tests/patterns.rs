@@ -8,7 +8,7 @@ use burn::tensor::activation::{
 use burn::tensor::module::batch_norm;
 use burn::tensor::{Bool, Tensor};
 use calcine_graph::NormFeatures;
-use calcine_thin::Border;
+use calcine_thin::PaddingEffect;
 
 use crate::parts::{Case, Parts, case};
 
@@ -38,8 +38,8 @@ fn rows(cases: Vec<(&str, Case, Option<usize>)>, path: &str, axis: usize) {
                     .map_or("no".to_owned(), ToString::to_string)
             ));
         }
-        for border in [Border::Exact, Border::Inexact] {
-            bad.extend(case.check(name, border).err());
+        for padding_effect in [PaddingEffect::KeepBorder, PaddingEffect::DropBorder] {
+            bad.extend(case.check(name, padding_effect).err());
         }
     }
     assert!(bad.is_empty(), "{}", bad.join("\n"));

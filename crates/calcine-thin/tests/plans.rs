@@ -2,9 +2,11 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::Tensor;
 use calcine_criteria::Norm;
-use calcine_graph::{Plan, Role};
+use calcine_graph::{Role, ThinningPlan};
 use calcine_testkit::device;
-use calcine_thin::{Border, Choice, Joint, apply, in_place, silence, thin};
+use calcine_thin::{
+    Aggregation, ChannelSelection, PaddingEffect, apply, in_place, thin, zero_out_channels,
+};
 use calcine_trace::{Network, trace};
 
 use crate::random::{End, Kind, Net};
@@ -36,26 +38,26 @@ fn a_group_s_channels_go_by_the_joined_scores_of_all_that_make_them() {
     let network = residual();
     let axes = network.graph().axes().unwrap();
     let stream = axes.groups_of("stem.weight", 0)[0];
-    let makers: Vec<&str> = axes.groups()[stream]
+    let producers: Vec<&str> = axes.groups()[stream]
         .of_role(Role::Output)
         .map(|(_, m)| m.path.as_str())
         .collect();
-    assert_eq!(makers, ["stem.weight", "stages.0.layers.1.conv.weight"]);
-    let [stem, branch] = [makers[0], makers[1]].map(|path| norms(&network, path, 4));
-    for (joint, join) in [
-        (Joint::Sum, (|a, b| a + b) as fn(f64, f64) -> f64),
-        (Joint::Mean, |a, b| (a + b) / 2.0),
-        (Joint::Max, f64::max),
-        (Joint::First, |a, _| a),
+    assert_eq!(producers, ["stem.weight", "stages.0.layers.1.conv.weight"]);
+    let [stem, branch] = [producers[0], producers[1]].map(|path| norms(&network, path, 4));
+    for (aggregation, join) in [
+        (Aggregation::Sum, (|a, b| a + b) as fn(f64, f64) -> f64),
+        (Aggregation::Mean, |a, b| (a + b) / 2.0),
+        (Aggregation::Max, f64::max),
+        (Aggregation::First, |a, _| a),
     ] {
         let joined: Vec<f64> = stem
             .iter()
             .zip(&branch)
             .map(|(&a, &b)| join(a, b))
             .collect();
-        let choice = Choice {
-            joint,
-            ..Choice::new(0.5)
+        let choice = ChannelSelection {
+            aggregation,
+            ..ChannelSelection::new(0.5)
         };
         let takes = |paths: &[&str]| paths.contains(&"stem.weight");
         let chosen = choice.units(&network, &axes, &Norm::L1, takes);
@@ -66,7 +68,7 @@ fn a_group_s_channels_go_by_the_joined_scores_of_all_that_make_them() {
         assert_eq!(
             chosen.iter().map(|id| id.unit).collect::<Vec<_>>(),
             expected,
-            "{joint:?}"
+            "{aggregation:?}"
         );
         assert!(chosen.iter().all(|id| id.group == stream));
     }
@@ -76,9 +78,9 @@ fn a_group_s_channels_go_by_the_joined_scores_of_all_that_make_them() {
 fn what_stays_is_a_multiple_on_request() {
     let network = residual();
     let axes = network.graph().axes().unwrap();
-    let choice = Choice {
+    let choice = ChannelSelection {
         multiple: 4,
-        ..Choice::new(0.5)
+        ..ChannelSelection::new(0.5)
     };
     let units = choice.units(&network, &axes, &Norm::L1, |_| true);
     for (position, group) in axes.groups().iter().enumerate() {
@@ -97,9 +99,9 @@ fn what_stays_is_a_multiple_on_request() {
 fn a_plan_makes_room_for_the_thinned_network_s_record() {
     let network = residual();
     let axes = network.graph().axes().unwrap();
-    let units = Choice::new(0.5).units(&network, &axes, &Norm::L2, |_| true);
-    let silent = silence(network, &axes, units).unwrap();
-    let thinned = thin(silent, Border::Exact).unwrap();
+    let units = ChannelSelection::new(0.5).units(&network, &axes, &Norm::L2, |_| true);
+    let silent = zero_out_channels(network, &axes, units).unwrap();
+    let thinned = thin(silent, PaddingEffect::KeepBorder).unwrap();
     let json = serde_json::to_string(&thinned.plan).unwrap();
     let plan = serde_json::from_str(&json).unwrap();
 
@@ -117,7 +119,7 @@ fn a_plain_model_that_cannot_follow_says_which_layer() {
             .with_groups(groups)
             .init(&device())
     };
-    let cut = |parameter: &str, length: usize| -> Plan {
+    let cut = |parameter: &str, length: usize| -> ThinningPlan {
         let cut = serde_json::json!([[{
             "parameter": parameter, "axis": 0, "length": length, "keep": [0, 2],
         }]]);
@@ -126,7 +128,7 @@ fn a_plain_model_that_cannot_follow_says_which_layer() {
     let conv: Conv2d = grouped(1);
     let thinned = in_place(conv.clone(), &cut("weight", 4)).unwrap();
     assert_eq!(thinned.weight.dims(), [2, 4, 1, 1]);
-    let message = |conv: Conv2d, plan: &Plan| in_place(conv, plan).unwrap_err().to_string();
+    let message = |conv: Conv2d, plan: &ThinningPlan| in_place(conv, plan).unwrap_err().to_string();
     let rows = [
         (
             message(grouped(4), &cut("weight", 4)),

@@ -4,9 +4,9 @@ use burn::module::{Module, Param};
 use burn::nn::attention::{MhaInput, MultiHeadAttention, MultiHeadAttentionConfig};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::Tensor;
-use calcine_graph::{Plan, UnitId};
+use calcine_graph::{ThinningPlan, UnitId};
 use calcine_testkit::device;
-use calcine_thin::{Border, silence, thin};
+use calcine_thin::{PaddingEffect, thin, zero_out_channels};
 use calcine_trace::trace;
 
 use crate::{difference, numbers};
@@ -23,7 +23,7 @@ impl Heads {
 }
 
 #[test]
-fn silenced_heads_go_and_nothing_changes() {
+fn zeroed_heads_go_and_nothing_changes() {
     let attention = MultiHeadAttentionConfig::new(12, 3).with_dropout(0.0);
     let model = Heads {
         attention: attention.init(&device()),
@@ -35,11 +35,11 @@ fn silenced_heads_go_and_nothing_changes() {
     assert_eq!(axes.groups()[group].units.len(), 3);
     for heads in [vec![1], vec![0, 2]] {
         let units: Vec<UnitId> = heads.iter().map(|&unit| UnitId { group, unit }).collect();
-        let plan = Plan::removing(&axes, units.iter().copied()).unwrap();
+        let plan = ThinningPlan::removing(&axes, units.iter().copied()).unwrap();
         let predicted = plan.apply(network.graph()).unwrap().compute().unwrap();
-        let silent = silence(network.clone(), &axes, units).unwrap();
+        let silent = zero_out_channels(network.clone(), &axes, units).unwrap();
         let before: Tensor<3> = silent.forward(x.clone());
-        let thinned = thin(silent, Border::Exact).unwrap();
+        let thinned = thin(silent, PaddingEffect::KeepBorder).unwrap();
         let after: Tensor<3> = thinned.network.forward(x.clone());
         assert!(difference(&before, &after) <= 1e-5);
         assert_eq!(thinned.report.after.macs, predicted.macs);
@@ -74,9 +74,9 @@ fn what_a_product_multiplies_with_nothing_goes() {
     let axes = network.graph().axes().unwrap();
     let group = axes.groups_of("hidden.weight", 1)[0];
     let units = [0, 3, 5].map(|unit| UnitId { group, unit });
-    let silent = silence(network, &axes, units).unwrap();
+    let silent = zero_out_channels(network, &axes, units).unwrap();
     let before: Tensor<2> = silent.forward(x.clone());
-    let thinned = thin(silent, Border::Exact).unwrap();
+    let thinned = thin(silent, PaddingEffect::KeepBorder).unwrap();
     let after: Tensor<2> = thinned.network.forward(x);
     assert!(difference(&before, &after) <= 1e-5);
     assert_eq!(thinned.report.after.macs, 6 * 5 + 5 * 3);

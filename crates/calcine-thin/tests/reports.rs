@@ -3,9 +3,11 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::{relu, sigmoid};
 use calcine_criteria::Norm;
-use calcine_graph::{NormFeatures, Plan, UnitId};
+use calcine_graph::{NormFeatures, ThinningPlan, UnitId};
 use calcine_testkit::device;
-use calcine_thin::{Border, Choice, Kept, ThinOptions, apply, silence, thin, thin_with};
+use calcine_thin::{
+    ChannelSelection, Kept, PaddingEffect, ThinOptions, apply, thin, thin_with, zero_out_channels,
+};
 use calcine_trace::{AnyTensor, Network, Which};
 
 use crate::numbers;
@@ -28,9 +30,15 @@ fn masked(network: &Network, path: &str, axis: usize, outputs: &[usize]) -> Netw
         .unwrap()
 }
 
-fn listed(case: &Case, path: &str, axis: usize, outputs: &[usize], border: Border) -> Vec<Kept> {
+fn listed(
+    case: &Case,
+    path: &str,
+    axis: usize,
+    outputs: &[usize],
+    padding_effect: PaddingEffect,
+) -> Vec<Kept> {
     let masked = masked(&case.network, path, axis, outputs);
-    let report = thin(masked, border).unwrap().report;
+    let report = thin(masked, padding_effect).unwrap().report;
     let text = report.to_string();
     for kept in &report.kept {
         let line = format!("{} of {} are zero and stay", kept.zeros, kept.length);
@@ -67,42 +75,54 @@ fn outputs_that_are_zero_and_stay_are_listed_with_the_node_that_needs_them() {
     let rows: Vec<(&str, Vec<Kept>, usize, Option<&str>, &str)> = vec![
         (
             "pinned",
-            listed(&softmax, a, 1, &[0, 3], Border::Inexact),
+            listed(&softmax, a, 1, &[0, 3], PaddingEffect::DropBorder),
             2,
             Some("sum"),
             "`sum` at ",
         ),
         (
             "the network's output",
-            listed(&softmax, "linears.1.weight", 1, &[2], Border::Inexact),
+            listed(
+                &softmax,
+                "linears.1.weight",
+                1,
+                &[2],
+                PaddingEffect::DropBorder,
+            ),
             1,
             None,
             "the network's output",
         ),
         (
             "a constant at a padded border",
-            listed(&padded, b, 0, &[1, 2, 5], Border::Exact),
+            listed(&padded, b, 0, &[1, 2, 5], PaddingEffect::KeepBorder),
             3,
             Some("convs.1"),
             "zero padding",
         ),
         (
             "made twice",
-            listed(&residual, b, 0, &[7], Border::Inexact),
+            listed(&residual, b, 0, &[7], PaddingEffect::DropBorder),
             1,
             Some("convs.2"),
             "`convs.1.weight` makes the same channel",
         ),
         (
             "part of a unit",
-            listed(&grouped, b, 0, &[2], Border::Inexact),
+            listed(&grouped, b, 0, &[2], PaddingEffect::DropBorder),
             1,
             Some("convs.1"),
             "it goes only with others",
         ),
         (
             "all",
-            listed(&padded, b, 0, &[0, 1, 2, 3, 4, 5, 6, 7], Border::Inexact),
+            listed(
+                &padded,
+                b,
+                0,
+                &[0, 1, 2, 3, 4, 5, 6, 7],
+                PaddingEffect::DropBorder,
+            ),
             1,
             None,
             "something has to stay",
@@ -120,7 +140,10 @@ fn outputs_that_are_zero_and_stay_are_listed_with_the_node_that_needs_them() {
         assert!(kept.reason.contains(reason), "{name}: {}", kept.reason);
     }
     // What goes is not listed.
-    assert_eq!(listed(&padded, b, 0, &[1, 2], Border::Inexact), []);
+    assert_eq!(
+        listed(&padded, b, 0, &[1, 2], PaddingEffect::DropBorder),
+        []
+    );
 }
 
 /// Two blocks of a transformer's feed-forward half, with a norm before each and behind the last.
@@ -160,11 +183,11 @@ fn features_of_norms_go_if_asked_for_and_the_difference_is_measured() {
             .graph()
             .axes_with(NormFeatures::Removable)
             .unwrap();
-        let units = Choice::new(0.25).units(&case.network, &axes, &Norm::L1, |paths| {
+        let units = ChannelSelection::new(0.25).units(&case.network, &axes, &Norm::L1, |paths| {
             paths.contains(&"linears.0.weight")
         });
         assert_eq!(units.len(), 2);
-        let silent = silence(case.network.clone(), &axes, units.clone()).unwrap();
+        let silent = zero_out_channels(case.network.clone(), &axes, units.clone()).unwrap();
         let inputs = [vec![case.x.clone()], vec![numbers([2, 5, 6]).into()]];
 
         // By default they stay, and the report says what needs them.
@@ -210,7 +233,7 @@ fn features_of_norms_go_if_asked_for_and_the_difference_is_measured() {
 
         // The plan can be replayed, and written down.
         let text = serde_json::to_string(&thinned.plan).unwrap();
-        let plan: Plan = serde_json::from_str(&text).unwrap();
+        let plan: ThinningPlan = serde_json::from_str(&text).unwrap();
         let replayed = apply(silent, &plan).unwrap();
         assert_eq!(replayed.graph(), thinned.network.graph());
     }
@@ -231,7 +254,7 @@ fn a_norm_of_what_is_left_is_that_of_a_network_that_never_had_the_rest() {
         .unwrap();
     let group = axes.groups_of("linears.0.weight", 1)[0];
     let units = [1, 6].map(|unit| UnitId { group, unit });
-    let silent = silence(case.network.clone(), &axes, units).unwrap();
+    let silent = zero_out_channels(case.network.clone(), &axes, units).unwrap();
     let options = ThinOptions {
         norm_features: NormFeatures::Removable,
         ..ThinOptions::default()
@@ -277,7 +300,7 @@ fn many_units_of_one_tensor_are_zeroed_in_one_pass() {
         .map(|unit| UnitId { group: 0, unit })
         .collect();
     let count = units.len();
-    let silent = silence(case.network, &axes, units).unwrap();
-    let thinned = thin(silent, Border::Exact).unwrap();
+    let silent = zero_out_channels(case.network, &axes, units).unwrap();
+    let thinned = thin(silent, PaddingEffect::KeepBorder).unwrap();
     assert_eq!(thinned.report.removed[0].removed, count);
 }

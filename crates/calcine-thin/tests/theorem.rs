@@ -1,9 +1,9 @@
 //! Thinning changes nothing: a masked network and its thinned form compute the same.
 
 use burn::tensor::Tensor;
-use calcine_graph::{Plan, Role, UnitId};
+use calcine_graph::{Role, ThinningPlan, UnitId};
 use calcine_testkit::device;
-use calcine_thin::{Border, apply, silence, thin};
+use calcine_thin::{PaddingEffect, apply, thin, zero_out_channels};
 use calcine_trace::{AnyTensor, Network, Which, trace};
 use proptest::prelude::*;
 
@@ -65,29 +65,29 @@ fn masked(network: Network, units: &[UnitId]) -> Network {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
-    /// What is silenced goes, all of it, and the rest computes the same; multiply-accumulates fall as the
+    /// What is zeroed out goes, all of it, and the rest computes the same; multiply-accumulates fall as the
     /// plan says.
     #[test]
-    fn silenced_units_go_and_nothing_changes((kinds, end, seed) in architecture()) {
+    fn zeroed_units_go_and_nothing_changes((kinds, end, seed) in architecture()) {
         let (network, x) = traced(&kinds, end, seed);
         let axes = network.graph().axes().unwrap();
         let units = chosen(&network, seed);
-        let predicted = Plan::removing(&axes, units.iter().copied()).unwrap();
+        let predicted = ThinningPlan::removing(&axes, units.iter().copied()).unwrap();
         let predicted = predicted.apply(network.graph()).unwrap().compute().unwrap().macs;
 
-        let silent = silence(network, &axes, units).unwrap();
+        let silent = zero_out_channels(network, &axes, units).unwrap();
         let before: Tensor<2> = silent.forward(x.clone());
-        let thinned = thin(silent.clone(), Border::Exact).unwrap();
+        let thinned = thin(silent.clone(), PaddingEffect::KeepBorder).unwrap();
         let after: Tensor<2> = thinned.network.forward(x.clone());
         prop_assert!(difference(&before, &after) <= 1e-5, "{}", difference(&before, &after));
         prop_assert!(thinned.report.after.macs <= predicted);
-        prop_assert!(thinned.report.border() == 0.0);
+        prop_assert!(thinned.report.border_error() == 0.0);
 
         // A plan replayed does the same, and done twice it does nothing.
         let replayed = apply(silent, &thinned.plan).unwrap();
         let twice = apply(replayed.clone(), &thinned.plan).unwrap();
         prop_assert_eq!(replayed.graph(), twice.graph());
-        let again = thin(thinned.network.clone(), Border::Inexact).unwrap();
+        let again = thin(thinned.network.clone(), PaddingEffect::DropBorder).unwrap();
         prop_assert_eq!(again.report.after, thinned.report.after);
     }
 
@@ -98,17 +98,17 @@ proptest! {
         let units = chosen(&network, seed);
         let masked = masked(network, &units);
         let before: Tensor<2> = masked.forward(x.clone());
-        let exact = thin(masked.clone(), Border::Exact).unwrap();
+        let exact = thin(masked.clone(), PaddingEffect::KeepBorder).unwrap();
         let after: Tensor<2> = exact.network.forward(x.clone());
         prop_assert!(difference(&before, &after) <= 1e-5, "{}\n{}", difference(&before, &after), exact.report);
 
-        let inexact = thin(masked.clone(), Border::Inexact).unwrap();
+        let inexact = thin(masked.clone(), PaddingEffect::DropBorder).unwrap();
         // The plan is one for the network that was thinned, whatever biases were added on the way.
         let replayed = apply(masked, &inexact.plan).unwrap();
         prop_assert_eq!(replayed.graph().compute().unwrap().macs, inexact.report.after.macs);
         prop_assert!(inexact.report.after.macs <= exact.report.after.macs);
         let after: Tensor<2> = inexact.network.forward(x);
-        if inexact.report.border() == 0.0 {
+        if inexact.report.border_error() == 0.0 {
             prop_assert!(difference(&before, &after) <= 1e-5);
         }
     }

@@ -8,8 +8,8 @@ use burn::tensor::ops::{
 };
 use burn::tensor::{Bool, Device, Int, Slice, Tensor, activation};
 use calcine_graph::{
-    Arithmetic, Comparison, Convolution, Interpolation, Kind, Map, Node, Op, Padding, Pool, Range,
-    Reduction,
+    Arithmetic, Comparison, Convolution, ElementKind, Interpolation, Map, Node, Op, Padding, Pool,
+    Range, Reduction,
 };
 
 use crate::tensor::{AnyTensor, with_kind, with_rank};
@@ -21,7 +21,7 @@ pub(crate) fn apply(
     operands: Vec<AnyTensor>,
     batch: usize,
     shape: &[usize],
-    kind: Kind,
+    kind: ElementKind,
     device: impl Fn() -> Device,
 ) -> AnyTensor {
     let mut operands = operands.into_iter();
@@ -108,7 +108,7 @@ pub(crate) fn apply(
             };
             let x = given();
             with_rank!(x.rank(), D => match x.kind() {
-                Kind::Int => x.of::<D, Int>().pad(padding, mode).into(),
+                ElementKind::Int => x.of::<D, Int>().pad(padding, mode).into(),
                 _ => x.of::<D, burn::tensor::Float>().pad(padding, mode).into(),
             })
         }
@@ -143,28 +143,28 @@ pub(crate) fn apply(
         Op::Reduce(reduction, axis) => {
             let x = given();
             with_rank!(x.rank(), D => match x.kind() {
-                Kind::Int => reduced(x.of::<D, Int>(), *reduction, *axis),
+                ElementKind::Int => reduced(x.of::<D, Int>(), *reduction, *axis),
                 _ => reduced(x.of::<D, burn::tensor::Float>(), *reduction, *axis),
             })
         }
         Op::ReduceAll(reduction) => {
             let x = given();
             with_rank!(x.rank(), D => match x.kind() {
-                Kind::Int => all_reduced(x.of::<D, Int>(), *reduction),
+                ElementKind::Int => all_reduced(x.of::<D, Int>(), *reduction),
                 _ => all_reduced(x.of::<D, burn::tensor::Float>(), *reduction),
             })
         }
         Op::ArgMax(axis) => {
             let x = given();
             with_rank!(x.rank(), D => match x.kind() {
-                Kind::Int => x.of::<D, Int>().argmax(*axis).into(),
+                ElementKind::Int => x.of::<D, Int>().argmax(*axis).into(),
                 _ => x.of::<D, burn::tensor::Float>().argmax(*axis).into(),
             })
         }
         Op::CumulativeSum(axis) => {
             let x = given();
             with_rank!(x.rank(), D => match x.kind() {
-                Kind::Int => x.of::<D, Int>().cumsum(*axis).into(),
+                ElementKind::Int => x.of::<D, Int>().cumsum(*axis).into(),
                 _ => x.of::<D, burn::tensor::Float>().cumsum(*axis).into(),
             })
         }
@@ -350,15 +350,15 @@ fn interpolation(mode: Interpolation) -> InterpolateMode {
 
 fn mapped<const D: usize>(x: AnyTensor, map: Map) -> AnyTensor {
     match (x.kind(), map) {
-        (Kind::Bool, _) => return x.of::<D, Bool>().bool_not().into(),
-        (Kind::Int, Map::Abs) => return x.of::<D, Int>().abs().into(),
-        (Kind::Int, Map::Negate) => return x.of::<D, Int>().neg().into(),
-        (Kind::Int, Map::Sign) => return x.of::<D, Int>().sign().into(),
-        (Kind::Int, Map::Clamp { low, high }) => {
+        (ElementKind::Bool, _) => return x.of::<D, Bool>().bool_not().into(),
+        (ElementKind::Int, Map::Abs) => return x.of::<D, Int>().abs().into(),
+        (ElementKind::Int, Map::Negate) => return x.of::<D, Int>().neg().into(),
+        (ElementKind::Int, Map::Sign) => return x.of::<D, Int>().sign().into(),
+        (ElementKind::Int, Map::Clamp { low, high }) => {
             return x.of::<D, Int>().clamp(low, high).into();
         }
-        (Kind::Int, Map::ClampMin(low)) => return x.of::<D, Int>().clamp_min(low).into(),
-        (Kind::Int, Map::ClampMax(high)) => return x.of::<D, Int>().clamp_max(high).into(),
+        (ElementKind::Int, Map::ClampMin(low)) => return x.of::<D, Int>().clamp_min(low).into(),
+        (ElementKind::Int, Map::ClampMax(high)) => return x.of::<D, Int>().clamp_max(high).into(),
         _ => {}
     }
     let x: Tensor<D> = x.of();
@@ -417,7 +417,7 @@ fn with_scalar<const D: usize>(x: AnyTensor, arithmetic: Arithmetic, number: f64
         };
     }
     match (x.kind(), arithmetic) {
-        (Kind::Int, _) => common!(x.of::<D, Int>(), number),
+        (ElementKind::Int, _) => common!(x.of::<D, Int>(), number),
         (_, Arithmetic::Power) if number.fract() != 0.0 => {
             x.of::<D, burn::tensor::Float>().powf_scalar(number).into()
         }
@@ -441,8 +441,8 @@ fn zipped<const D: usize>(a: AnyTensor, b: AnyTensor, arithmetic: Arithmetic) ->
         }};
     }
     match (a.kind(), arithmetic) {
-        (Kind::Bool, Arithmetic::And) => a.of::<D, Bool>().bool_and(b.of()).into(),
-        (Kind::Bool, _) => a.of::<D, Bool>().bool_or(b.of()).into(),
+        (ElementKind::Bool, Arithmetic::And) => a.of::<D, Bool>().bool_and(b.of()).into(),
+        (ElementKind::Bool, _) => a.of::<D, Bool>().bool_or(b.of()).into(),
         // The slopes are recorded as `[1, channels, 1, …]`, and Burn's function takes `[channels]`.
         (_, Arithmetic::PRelu) => {
             let slopes: Tensor<D> = b.of();
@@ -451,9 +451,11 @@ fn zipped<const D: usize>(a: AnyTensor, b: AnyTensor, arithmetic: Arithmetic) ->
         }
         (_, Arithmetic::ArcTan2) => a.of::<D, burn::tensor::Float>().atan2(b.of()).into(),
         (_, Arithmetic::Hypot) => a.of::<D, burn::tensor::Float>().hypot(b.of()).into(),
-        (Kind::Float, Arithmetic::Power) => a.of::<D, burn::tensor::Float>().powf(b.of()).into(),
-        (Kind::Int, _) => common!(Int),
-        (Kind::Float, _) => common!(burn::tensor::Float),
+        (ElementKind::Float, Arithmetic::Power) => {
+            a.of::<D, burn::tensor::Float>().powf(b.of()).into()
+        }
+        (ElementKind::Int, _) => common!(Int),
+        (ElementKind::Float, _) => common!(burn::tensor::Float),
     }
 }
 
@@ -475,14 +477,14 @@ fn compared_with_scalar<const D: usize>(
         };
     }
     match x.kind() {
-        Kind::Bool => {
+        ElementKind::Bool => {
             let (x, number) = (x.of::<D, Bool>(), number != 0.0);
             match comparison {
                 Comparison::NotEqual => x.not_equal_scalar(number).into(),
                 _ => x.equal_scalar(number).into(),
             }
         }
-        Kind::Int => common!(x.of::<D, Int>()),
+        ElementKind::Int => common!(x.of::<D, Int>()),
         _ => common!(x.of::<D, burn::tensor::Float>()),
     }
 }
@@ -502,10 +504,10 @@ fn compared<const D: usize>(a: AnyTensor, b: AnyTensor, comparison: Comparison) 
         }};
     }
     match (a.kind(), comparison) {
-        (Kind::Bool, Comparison::NotEqual) => a.of::<D, Bool>().not_equal(b.of()).into(),
-        (Kind::Bool, _) => a.of::<D, Bool>().equal(b.of()).into(),
-        (Kind::Int, _) => common!(Int),
-        (Kind::Float, _) => common!(burn::tensor::Float),
+        (ElementKind::Bool, Comparison::NotEqual) => a.of::<D, Bool>().not_equal(b.of()).into(),
+        (ElementKind::Bool, _) => a.of::<D, Bool>().equal(b.of()).into(),
+        (ElementKind::Int, _) => common!(Int),
+        (ElementKind::Float, _) => common!(burn::tensor::Float),
     }
 }
 
@@ -541,21 +543,26 @@ where
     .into()
 }
 
-fn filled<const D: usize>(shape: &[usize], kind: Kind, value: f64, device: &Device) -> AnyTensor {
+fn filled<const D: usize>(
+    shape: &[usize],
+    kind: ElementKind,
+    value: f64,
+    device: &Device,
+) -> AnyTensor {
     let shape: [usize; D] = exactly(shape);
     match kind {
-        Kind::Float => Tensor::<D>::full(shape, value, device).into(),
-        Kind::Int => Tensor::<D, Int>::full(shape, value, device).into(),
-        Kind::Bool => Tensor::<D, Bool>::full(shape, value != 0.0, device).into(),
+        ElementKind::Float => Tensor::<D>::full(shape, value, device).into(),
+        ElementKind::Int => Tensor::<D, Int>::full(shape, value, device).into(),
+        ElementKind::Bool => Tensor::<D, Bool>::full(shape, value != 0.0, device).into(),
     }
 }
 
-fn cast<const D: usize>(x: AnyTensor, kind: Kind) -> AnyTensor {
+fn cast<const D: usize>(x: AnyTensor, kind: ElementKind) -> AnyTensor {
     match (x.kind(), kind) {
-        (Kind::Float, Kind::Int) => x.of::<D, burn::tensor::Float>().int().into(),
-        (Kind::Int, Kind::Float) => x.of::<D, Int>().float().into(),
-        (Kind::Bool, Kind::Float) => x.of::<D, Bool>().float().into(),
-        (Kind::Bool, Kind::Int) => x.of::<D, Bool>().int().into(),
+        (ElementKind::Float, ElementKind::Int) => x.of::<D, burn::tensor::Float>().int().into(),
+        (ElementKind::Int, ElementKind::Float) => x.of::<D, Int>().float().into(),
+        (ElementKind::Bool, ElementKind::Float) => x.of::<D, Bool>().float().into(),
+        (ElementKind::Bool, ElementKind::Int) => x.of::<D, Bool>().int().into(),
         _ => x,
     }
 }

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use burn::backend::ir::{TensorId, TensorIr};
 use burn::tensor::{DType, TensorData};
-use calcine_graph::{Extent, Graph, Kind, Node, Op, Range, Source, Value, ValueId};
+use calcine_graph::{ElementKind, Extent, Graph, Node, Op, Range, Source, Value, ValueId};
 
 use crate::error::{TraceError, Untraceable};
 use crate::naming::{layer_of, name};
@@ -238,14 +238,14 @@ impl Assembly<'_> {
         }
     }
 
-    fn kind(&self, tensor: &TensorIr) -> Result<Kind, TraceError> {
+    fn kind(&self, tensor: &TensorIr) -> Result<ElementKind, TraceError> {
         let dtype = tensor.dtype;
         if dtype == DType::F32 {
-            Ok(Kind::Float)
+            Ok(ElementKind::Float)
         } else if dtype.is_int() || dtype.is_uint() {
-            Ok(Kind::Int)
+            Ok(ElementKind::Int)
         } else if dtype.is_bool() {
-            Ok(Kind::Bool)
+            Ok(ElementKind::Bool)
         } else {
             Err(TraceError::Operations(vec![Untraceable {
                 op: format!("the type {dtype:?}"),

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
-use calcine_graph::Kind;
+use calcine_graph::ElementKind;
 
 use crate::error::TraceError;
 use crate::network::Network;
@@ -66,9 +66,9 @@ fn difference(found: AnyTensor, expected: AnyTensor) -> Option<String> {
 
 fn numbers(tensor: AnyTensor) -> Vec<f64> {
     with_rank!(tensor.rank(), D => match tensor.kind() {
-        Kind::Float => tensor.of::<D, burn::tensor::Float>().into_data().iter::<f64>().collect(),
-        Kind::Int => tensor.of::<D, Int>().into_data().iter::<f64>().collect(),
-        Kind::Bool => {
+        ElementKind::Float => tensor.of::<D, burn::tensor::Float>().into_data().iter::<f64>().collect(),
+        ElementKind::Int => tensor.of::<D, Int>().into_data().iter::<f64>().collect(),
+        ElementKind::Bool => {
             let tensor: Tensor<D, burn::tensor::Bool> = tensor.of();
             tensor.into_data().iter::<bool>().map(|b| f64::from(u8::from(b))).collect()
         }

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
-use calcine_graph::{Graph, Kind, Source};
+use calcine_graph::{ElementKind, Graph, Source};
 use calcine_params::{Inventory, flat};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -228,15 +228,15 @@ fn wrong(name: &str, problem: &str) -> NetworkFileError {
 fn stored(tensor: &AnyTensor) -> (Dtype, Vec<u8>) {
     let tensor = tensor.clone();
     with_rank!(tensor.rank(), D => match tensor.kind() {
-        Kind::Float => {
+        ElementKind::Float => {
             let data = tensor.of::<D, burn::tensor::Float>().into_data();
             (Dtype::F32, data.iter::<f32>().flat_map(f32::to_le_bytes).collect())
         }
-        Kind::Int => {
+        ElementKind::Int => {
             let data = tensor.of::<D, Int>().into_data();
             (Dtype::I64, data.iter::<i64>().flat_map(i64::to_le_bytes).collect())
         }
-        Kind::Bool => {
+        ElementKind::Bool => {
             let data = tensor.of::<D, burn::tensor::Bool>().into_data();
             (Dtype::BOOL, data.iter::<bool>().map(u8::from).collect())
         }

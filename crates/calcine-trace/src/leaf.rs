@@ -5,7 +5,7 @@ use std::fmt;
 use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId, RunningState};
 use burn::nn::BatchNorm;
 use burn::tensor::{Device, Tensor};
-use calcine_graph::Kind;
+use calcine_graph::ElementKind;
 
 use crate::error::{RewriteError, TraceError};
 use crate::tensor::AnyTensor;
@@ -143,7 +143,7 @@ impl Held {
 
     /// A parameter with a new id, trained or not; `None` if no parameter is of such a kind and rank.
     pub(crate) fn stored(value: AnyTensor, trained: bool) -> Option<Self> {
-        if value.kind() != Kind::Float {
+        if value.kind() != ElementKind::Float {
             return None;
         }
         macro_rules! held {

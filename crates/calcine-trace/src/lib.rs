@@ -2,7 +2,7 @@
 //!
 //! # Should I use this crate?
 //!
-//! Yes, to measure, watch or rewrite what a model computes, or to keep it in one file that needs none of its
+//! Yes, to measure, observe or rewrite what a model computes, or to keep it in one file that needs none of its
 //! code. No, if parameters are all you want: `calcine-params` reads and edits those of any module.
 //!
 //! # The parts
@@ -56,7 +56,7 @@ mod tensor;
 
 use burn::module::Module;
 use burn::tensor::{Device, TensorData};
-use calcine_graph::{Graph, Kind, Node, Op};
+use calcine_graph::{ElementKind, Graph, Node, Op};
 use calcine_params::Inventory;
 
 pub use calcine_graph as graph;
@@ -248,7 +248,7 @@ fn tell_momentum(graph: &mut Graph, inventory: &Inventory) {
     }
 }
 
-fn constant(data: TensorData, kind: Kind, device: &Device) -> AnyTensor {
+fn constant(data: TensorData, kind: ElementKind, device: &Device) -> AnyTensor {
     use burn::tensor::Tensor;
     tensor::with_kind!(kind, K => tensor::with_rank!(data.shape().num_dims(), D => {
         AnyTensor::from(Tensor::<D, K>::from_data(data, device).without_autodiff())

@@ -137,7 +137,7 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
-    use calcine_graph::{Arithmetic, Kind, Map, Node, Value};
+    use calcine_graph::{Arithmetic, ElementKind, Map, Node, Value};
     use rand::rngs::ChaCha8Rng;
     use rand::{RngExt, SeedableRng};
 
@@ -164,7 +164,7 @@ mod tests {
         Value {
             name: name.to_owned(),
             shape: Vec::new(),
-            kind: Kind::Float,
+            kind: ElementKind::Float,
             source,
         }
     }

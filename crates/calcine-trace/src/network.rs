@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor};
 use burn::tensor::Device;
-use calcine_graph::{Graph, Kind, Op, Source, ValueId};
+use calcine_graph::{ElementKind, Graph, Op, Source, ValueId};
 
 use crate::error::RewriteError;
 use crate::leaf::{Added, Held, Leaf, Leaves, Part};
@@ -15,7 +15,7 @@ use crate::tensor::{AnyTensor, MAX_RANK};
 ///
 /// A network is a Burn [`Module`]: it trains, moves between devices, saves and loads as the model does,
 /// and everything that works on parameters works on it. It computes what the model computes, operation by
-/// operation, and because the operations are data it can also be watched, measured and rewritten.
+/// operation, and because the operations are data it can also be observed, measured and rewritten.
 ///
 /// The batch is free: a network traced with two images runs with any number of them.
 #[derive(Clone)]
@@ -231,7 +231,7 @@ impl Network {
                 _ => continue,
             };
             let path = value.name.clone();
-            if value.kind != Kind::Float && value.source == Source::Parameter {
+            if value.kind != ElementKind::Float && value.source == Source::Parameter {
                 return Err(RewriteError::Kind { path });
             }
             let Some(tensor) = tensor else {

@@ -59,14 +59,14 @@ impl Network {
     /// # Errors
     ///
     /// If number, kind or shape of the inputs are others than the model's, or if an operation cannot be computed, as a look-up
-    /// beyond the end of a table. A panic of `watch` is not caught.
+    /// beyond the end of a table. A panic of `observe` is not caught.
     pub fn run(
         &self,
         inputs: Vec<AnyTensor>,
-        watch: &mut dyn FnMut(&Node, AnyTensor) -> AnyTensor,
+        observe: &mut dyn FnMut(&Node, AnyTensor) -> AnyTensor,
     ) -> Result<Vec<AnyTensor>, ForwardError> {
         let batch = batch_size(&self.graph, &inputs)?;
-        Pass::new(self, inputs, batch).run(watch)
+        Pass::new(self, inputs, batch).run(observe)
     }
 }
 
@@ -144,12 +144,12 @@ impl<'a> Pass<'a> {
 
     fn run(
         mut self,
-        watch: &mut dyn FnMut(&Node, AnyTensor) -> AnyTensor,
+        observe: &mut dyn FnMut(&Node, AnyTensor) -> AnyTensor,
     ) -> Result<Vec<AnyTensor>, ForwardError> {
         let graph = &self.network.graph;
         for (index, node) in graph.nodes.iter().enumerate() {
             let output = try_compute(node, || self.computed(index, node))?;
-            self.values[node.output.0] = Some(watch(node, output));
+            self.values[node.output.0] = Some(observe(node, output));
         }
         Ok(graph.outputs.iter().map(|&id| self.take(id)).collect())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use calcine_graph::{Graph, Kind, Op, Source, Value, ValueId};
+use calcine_graph::{ElementKind, Graph, Op, Source, Value, ValueId};
 
 use crate::leaf::{Held, Leaf};
 use crate::network::Network;
@@ -26,7 +26,7 @@ impl Network {
         for id in wanted {
             let Some(tensor) = self
                 .computed(id)
-                .filter(|tensor| tensor.kind() == Kind::Float)
+                .filter(|tensor| tensor.kind() == ElementKind::Float)
             else {
                 continue;
             };
@@ -41,7 +41,7 @@ impl Network {
             graph.values.push(Value {
                 name: String::new(),
                 shape: graph.value(id).shape.clone(),
-                kind: Kind::Float,
+                kind: ElementKind::Float,
                 source: Source::Parameter,
             });
             constants.push(None);

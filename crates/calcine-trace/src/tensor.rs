@@ -2,7 +2,7 @@ use std::fmt;
 
 use burn::tensor::kind::{self, Basic, BridgeTensor};
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
-use calcine_graph::Kind;
+use calcine_graph::ElementKind;
 
 /// The largest rank that tensors of a network may have.
 pub(crate) const MAX_RANK: usize = 6;
@@ -32,15 +32,15 @@ macro_rules! with_rank {
 macro_rules! with_kind {
     ($kind:expr, $K:ident => $body:expr) => {
         match $kind {
-            calcine_graph::Kind::Float => {
+            calcine_graph::ElementKind::Float => {
                 type $K = burn::tensor::Float;
                 $body
             }
-            calcine_graph::Kind::Int => {
+            calcine_graph::ElementKind::Int => {
                 type $K = burn::tensor::Int;
                 $body
             }
-            calcine_graph::Kind::Bool => {
+            calcine_graph::ElementKind::Bool => {
                 type $K = burn::tensor::Bool;
                 $body
             }
@@ -69,13 +69,13 @@ pub struct AnyTensor(BridgeTensor);
 impl AnyTensor {
     /// What its elements are.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ElementKind {
         if self.0.is_int() {
-            Kind::Int
+            ElementKind::Int
         } else if self.0.is_bool() {
-            Kind::Bool
+            ElementKind::Bool
         } else {
-            Kind::Float
+            ElementKind::Float
         }
     }
 
@@ -120,19 +120,19 @@ impl AnyTensor {
     /// The float tensor, if it is one and has this rank.
     #[must_use]
     pub fn float<const D: usize>(self) -> Option<Tensor<D>> {
-        (self.kind() == Kind::Float && self.rank() == D).then(|| self.of())
+        (self.kind() == ElementKind::Float && self.rank() == D).then(|| self.of())
     }
 
     /// The integer tensor, if it is one and has this rank.
     #[must_use]
     pub fn int<const D: usize>(self) -> Option<Tensor<D, Int>> {
-        (self.kind() == Kind::Int && self.rank() == D).then(|| self.of())
+        (self.kind() == ElementKind::Int && self.rank() == D).then(|| self.of())
     }
 
     /// The boolean tensor, if it is one and has this rank.
     #[must_use]
     pub fn bool<const D: usize>(self) -> Option<Tensor<D, Bool>> {
-        (self.kind() == Kind::Bool && self.rank() == D).then(|| self.of())
+        (self.kind() == ElementKind::Bool && self.rank() == D).then(|| self.of())
     }
 
     /// The elements at these positions of an axis.
@@ -157,7 +157,7 @@ impl AnyTensor {
     #[must_use]
     pub fn rows(self, axis: usize) -> Option<Tensor<2>> {
         let length = *self.shape().get(axis)?;
-        (self.kind() == Kind::Float).then(|| {
+        (self.kind() == ElementKind::Float).then(|| {
             with_rank!(self.rank(), D => {
                 let mut axes: Vec<usize> = (0..D).collect();
                 axes.remove(axis);
@@ -172,7 +172,7 @@ impl AnyTensor {
     /// A float tensor times a number for each position of an axis; others stay as they are.
     #[must_use]
     pub fn scaled(self, axis: usize, by: Tensor<1>) -> Self {
-        if self.kind() != Kind::Float {
+        if self.kind() != ElementKind::Float {
             return self;
         }
         with_rank!(self.rank(), D => {
@@ -185,7 +185,7 @@ impl AnyTensor {
     /// A float tensor plus a number for each position of an axis; others stay as they are.
     #[must_use]
     pub fn shifted(self, axis: usize, by: Tensor<1>) -> Self {
-        if self.kind() != Kind::Float {
+        if self.kind() != ElementKind::Float {
             return self;
         }
         with_rank!(self.rank(), D => {
@@ -199,7 +199,7 @@ impl AnyTensor {
     #[must_use]
     pub fn flat(self) -> Option<Tensor<1>> {
         let count: usize = self.shape().iter().product();
-        (self.kind() == Kind::Float).then(|| {
+        (self.kind() == ElementKind::Float).then(|| {
             with_rank!(self.rank(), D => {
                 self.of::<D, burn::tensor::Float>().reshape([count])
             })
@@ -224,15 +224,15 @@ impl AnyTensor {
     pub fn into_data(self) -> TensorData {
         let shape = self.shape();
         with_rank!(self.rank(), D => match self.kind() {
-            Kind::Float => {
+            ElementKind::Float => {
                 let data = self.of::<D, burn::tensor::Float>().into_data();
                 TensorData::new(data.iter::<f32>().collect::<Vec<_>>(), shape)
             }
-            Kind::Int => {
+            ElementKind::Int => {
                 let data = self.of::<D, Int>().into_data();
                 TensorData::new(data.iter::<i64>().collect::<Vec<_>>(), shape)
             }
-            Kind::Bool => {
+            ElementKind::Bool => {
                 let data = self.of::<D, Bool>().into_data();
                 TensorData::new(data.iter::<bool>().collect::<Vec<_>>(), shape)
             }
@@ -242,9 +242,9 @@ impl AnyTensor {
     /// A tensor of this kind with these elements and shape; the reverse of [`into_data`](Self::into_data). `None` if it
     /// has no axis, or more than six, or integers that the device's do not hold.
     #[must_use]
-    pub fn from_data(data: TensorData, kind: Kind, device: &Device) -> Option<Self> {
+    pub fn from_data(data: TensorData, kind: ElementKind, device: &Device) -> Option<Self> {
         let rank = data.shape().num_dims();
-        if kind == Kind::Int {
+        if kind == ElementKind::Int {
             // Burn panics where an integer does not fit.
             let wide = Tensor::<1, Int>::zeros([1], device).dtype() == DType::I64;
             let fits = |int: i64| wide || i32::try_from(int).is_ok();
@@ -301,9 +301,9 @@ impl<const D: usize, K: Basic> Tensors for Tensor<D, K> {
     fn from_any(tensors: Vec<AnyTensor>) -> Option<Self> {
         let [tensor] = <[AnyTensor; 1]>::try_from(tensors).ok()?;
         let kind = match K::KIND {
-            kind::Kind::Float => Kind::Float,
-            kind::Kind::Int => Kind::Int,
-            kind::Kind::Bool => Kind::Bool,
+            kind::Kind::Float => ElementKind::Float,
+            kind::Kind::Int => ElementKind::Int,
+            kind::Kind::Bool => ElementKind::Bool,
         };
         (tensor.kind() == kind && tensor.rank() == D).then(|| tensor.of())
     }

@@ -65,7 +65,7 @@ fn two_inputs_and_two_outputs() {
 }
 
 #[test]
-fn every_result_can_be_watched_and_replaced() {
+fn every_result_can_be_observed_and_replaced() {
     let model = Mlp::new(&device());
     let network = trace(&model, numbers([1, 6]), |m, x| m.forward(x)).unwrap();
     let mut seen = Vec::new();

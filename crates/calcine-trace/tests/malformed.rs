@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::tensor::{Int, Tensor};
 use calcine_testkit::{device, each, numbers};
-use calcine_trace::graph::{Kind, ValueId};
+use calcine_trace::graph::{ElementKind, ValueId};
 use calcine_trace::{AnyTensor, ForwardError, Network, trace};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -60,8 +60,8 @@ fn inputs(network: &Network, batch: usize) -> Vec<AnyTensor> {
         let count: usize = shape.iter().product();
         let flat = numbers([count.max(1)]).slice(0..count);
         match (value.kind, shape.len()) {
-            (Kind::Float, _) => AnyTensor::shaped(flat, &shape),
-            (Kind::Int, 2) => Tensor::<2, Int>::ones([shape[0], shape[1]], &device()).into(),
+            (ElementKind::Float, _) => AnyTensor::shaped(flat, &shape),
+            (ElementKind::Int, 2) => Tensor::<2, Int>::ones([shape[0], shape[1]], &device()).into(),
             _ => AnyTensor::shaped(flat, &shape),
         }
     };
@@ -247,7 +247,7 @@ fn batches_of_any_shape_are_computed_or_refused() {
                 1 => drop(shape.pop()),
                 _ => shape.push(1),
             }
-            let float = given[at].kind() == Kind::Float;
+            let float = given[at].kind() == ElementKind::Float;
             if shape.is_empty() || shape.len() > 6 || !float && shape.len() != 2 {
                 continue;
             }

@@ -10,7 +10,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::optim::SgdConfig;
 use burn::tensor::{Device, Tensor};
 use calcine_criteria::{Level, Magnitude};
-use calcine_fold::{Fold, Grain, Layout};
+use calcine_fold::{Fold, Granularity, Layout};
 use calcine_params::Inventory;
 use calcine_schedule::{Cubic, Window};
 use calcine_train::{Driver, Prune, RatePlan, Target, Unit, When};
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // What: the single weights of `weight`. How far: 10 % to 90 %. When: before epochs 1 to 4.
     let parameter = Inventory::of(&layer).select(&["weight"])?[0].clone();
-    let fold = Fold::new(Grain::Element, &parameter.shape, Layout::LINEAR)?;
+    let fold = Fold::new(Granularity::Element, &parameter.shape, Layout::LINEAR)?;
     let (units, [initial, last]) = (vec![Unit::new(parameter, fold)], [0.1, 0.9]);
     let amount = Box::new(Cubic { initial, last });
     let prune = Prune::new(

@@ -8,7 +8,7 @@ use burn::optim::{SgdConfig, lr_scheduler::constant::ConstantLr};
 use burn::prelude::*;
 use burn::train::{InferenceStep, Learner, SupervisedTraining, renderer::CliMetricsRenderer};
 use calcine_criteria::{Level, Norm};
-use calcine_fold::{Fold, Grain, Layout};
+use calcine_fold::{Fold, Granularity, Layout};
 use calcine_train::{Compressed, Driver, LossStep, Prune, RatePlan, Target, Unit, When};
 
 #[derive(Module, Debug)]
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let layer = LinearConfig::new(16, 4).init(&Device::flex().autodiff());
     let (model, log) = (Net { layer }, tempfile::tempdir()?);
     let parameter = calcine_params::Inventory::of(&model).select(&["**.weight"])?[0].clone();
-    let fold = Fold::new(Grain::FcInput, &parameter.shape, Layout::LINEAR)?;
+    let fold = Fold::new(Granularity::FcInput, &parameter.shape, Layout::LINEAR)?;
     let units = vec![Unit::new(parameter, fold)];
     let targets = vec![Target::new(units, Box::new(|p| 0.25 + 0.5 * p))];
     let (score, level) = (Box::new(Norm::L2), Box::new(Level::default()));

@@ -7,12 +7,13 @@ use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::tensor::{Device, Tensor};
 use calcine_mask::Masks;
-use calcine_observe::{Reconstruction, Wanted, Watch};
+use calcine_observe::{ActivationSource, Reconstruction, Wanted};
 use calcine_params::{Inventory, replace};
 use calcine_schedule::Clock;
 
 use crate::{
-    Changed, GradientMasks, Hold, Policy, RatePlan, Remains, ThinnedError, UnwatchedError, Values,
+    ActivationSourceError, Changed, GradientMasks, Hold, KeptIndices, Policy, RatePlan,
+    ThinnedError, Values,
 };
 
 /// One training step, in the one order there is.
@@ -37,7 +38,7 @@ use crate::{
 ///
 /// The driver is a plain value beside the model: it works in any loop that calls these two in turn.
 /// A step reads nothing from the device, unless a score or a selection in it says that it does. Before the
-/// first moment of a step in which a score looks at activations, the driver's [`Watch`] runs its batches, and
+/// first moment of a step in which a score looks at activations, the driver's [`ActivationSource`] runs its batches, and
 /// reads once.
 ///
 /// # Gradient accumulation
@@ -55,7 +56,7 @@ pub struct Driver<M> {
     epochs: Option<u64>,
     policies: Vec<Box<dyn Policy<M>>>,
     rates: RatePlan,
-    watch: Option<Box<dyn Watch<M>>>,
+    source: Option<Box<dyn ActivationSource<M>>>,
     held: Held,
     stored: Stored,
     /// What stored parameters go back to in this step.
@@ -177,7 +178,7 @@ impl<M: Module> Driver<M> {
             epochs: None,
             policies,
             rates,
-            watch: None,
+            source: None,
             held: Held::default(),
             stored: Stored::Masked,
             rewound: Values::default(),
@@ -190,9 +191,12 @@ impl<M: Module> Driver<M> {
     /// # Errors
     ///
     /// If a policy wants what it cannot show; with every problem.
-    pub fn with_watch(mut self, watch: Box<dyn Watch<M>>) -> Result<Self, UnwatchedError> {
+    pub fn with_activation_source(
+        mut self,
+        source: Box<dyn ActivationSource<M>>,
+    ) -> Result<Self, ActivationSourceError> {
         let refused = |policy: &dyn Policy<M>, wanted: &Wanted| {
-            let why = watch.check(wanted).err()?;
+            let why = source.check(wanted).err()?;
             Some(format!("`{}`: {why}", policy.name()))
         };
         let mut problems = Vec::new();
@@ -200,15 +204,15 @@ impl<M: Module> Driver<M> {
             let wanted = policy.wanted();
             problems.extend(wanted.iter().filter_map(|wanted| refused(policy, wanted)));
             if let Some(wanted) = policy.reconstruction(&self.clock)
-                && let Err(why) = watch.check_reconstruction(&wanted)
+                && let Err(why) = source.check_reconstruction(&wanted)
             {
                 problems.push(format!("`{}`: {why}", policy.name()));
             }
         }
         if !problems.is_empty() {
-            return Err(UnwatchedError::new(problems));
+            return Err(ActivationSourceError::new(problems));
         }
-        self.watch = Some(watch);
+        self.source = Some(source);
         Ok(self)
     }
 
@@ -231,8 +235,8 @@ impl<M: Module> Driver<M> {
     ///
     /// # Errors
     ///
-    /// If a policy looks at activations and there is no [`Watch`].
-    pub fn check_watch(&self) -> Result<(), UnwatchedError> {
+    /// If a policy looks at activations and there is no [`ActivationSource`].
+    pub fn check_activation_source(&self) -> Result<(), ActivationSourceError> {
         let blind = |policy: &dyn Policy<M>| {
             let what =
                 "looks at activations, which only a traced network shows: give the driver one";
@@ -240,22 +244,22 @@ impl<M: Module> Driver<M> {
             looks.then(|| format!("`{}` {what}", policy.name()))
         };
         let problems: Vec<String> = self.policies().filter_map(blind).collect();
-        if self.watch.is_some() || problems.is_empty() {
+        if self.source.is_some() || problems.is_empty() {
             Ok(())
         } else {
-            Err(UnwatchedError::new(problems))
+            Err(ActivationSourceError::new(problems))
         }
     }
 
-    /// Whether the [`Watch`], if there is one, can look at this model.
+    /// Whether the [`ActivationSource`], if there is one, can look at this model.
     ///
     /// # Errors
     ///
     /// If it cannot, as when it runs a network that was traced from another model.
-    pub fn check_model(&self, model: &M) -> Result<(), UnwatchedError> {
-        let watch = self.watch.as_ref();
-        let checked = watch.map_or(Ok(()), |watch| watch.check_model(model));
-        checked.map_err(|why| UnwatchedError::new(vec![why]))
+    pub fn check_model(&self, model: &M) -> Result<(), ActivationSourceError> {
+        let source = self.source.as_ref();
+        let checked = source.map_or(Ok(()), |source| source.check_model(model));
+        checked.map_err(|why| ActivationSourceError::new(vec![why]))
     }
 
     /// The step that comes next.
@@ -283,7 +287,7 @@ impl<M: Module> Driver<M> {
     /// The model as its forward pass sees it, which is what is evaluated and kept: all masks applied, also
     /// those that the stored weights do not obey.
     #[must_use]
-    pub fn seen(&self, model: &M) -> M {
+    pub fn masked_model(&self, model: &M) -> M {
         match self.stored {
             Stored::Masked => model.clone(),
             Stored::Unmasked => self.held.seen.forward(model),
@@ -302,7 +306,7 @@ impl<M: Module> Driver<M> {
     ///
     /// # Panics
     ///
-    /// If a score looks at activations, or weights are refitted, and [nothing shows them](Self::check_watch).
+    /// If a score looks at activations, or weights are refitted, and [nothing shows them](Self::check_activation_source).
     pub fn forward_backward<B, O>(
         &mut self,
         model: &M,
@@ -361,7 +365,7 @@ impl<M: Module> Driver<M> {
             changed = changed.or(own);
         }
         if changed == Changed::Masks {
-            let before = (!reconstructions.is_empty()).then(|| self.seen(model));
+            let before = (!reconstructions.is_empty()).then(|| self.masked_model(model));
             self.held = Held::of(&self.policies);
             self.stored = Stored::Unmasked;
             self.refitted = before.map_or_else(Values::default, |before| {
@@ -478,7 +482,7 @@ impl<M: Module> Driver<M> {
     pub(crate) fn go_on_from(
         &mut self,
         before: &Self,
-        remains: &Remains,
+        kept_indices: &KeptIndices,
         inventory: &Inventory,
         device: &Device,
     ) -> Result<(), ThinnedError> {
@@ -491,7 +495,7 @@ impl<M: Module> Driver<M> {
         self.goes_on(&policies, rates.len(), before.clock)
             .map_err(refused)?;
         for (policy, before) in self.policies.iter_mut().zip(&before.policies) {
-            policy.restore(&before.thinned_record(remains), inventory, device)?;
+            policy.restore(&before.thinned_record(kept_indices), inventory, device)?;
         }
         self.rates
             .restore(&rates)
@@ -505,13 +509,13 @@ impl<M: Module> Driver<M> {
         if !self.policies().any(|policy| policy.looks(&self.clock)) {
             return;
         }
-        let seen = self.seen(model);
-        let Some(watch) = &mut self.watch else {
+        let seen = self.masked_model(model);
+        let Some(source) = &mut self.source else {
             return;
         };
         for policy in &mut self.policies {
             if policy.looks(&self.clock) {
-                policy.look(watch.watch(&seen, &policy.wanted()));
+                policy.look(source.observe(&seen, &policy.wanted()));
             }
         }
     }
@@ -520,11 +524,13 @@ impl<M: Module> Driver<M> {
     ///
     /// Where two pruners have the same weight, the later one's samples count.
     fn reconstruct(&mut self, before: &M, reconstructions: &[Reconstruction]) -> Values {
-        let watch = self.watch.as_mut();
-        let watch = watch.expect("weights are refitted by a watch, as `check_watch` says");
+        let source = self.source.as_mut();
+        let source = source.expect(
+            "weights are refitted by an activation source, as `check_activation_source` says",
+        );
         let values = reconstructions
             .iter()
-            .map(|wanted| watch.reconstruct(before, &self.held.seen, wanted));
+            .map(|wanted| source.reconstruct(before, &self.held.seen, wanted));
         values.flatten().collect()
     }
 

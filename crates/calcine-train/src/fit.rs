@@ -13,8 +13,8 @@ use crate::checkpoint::{self, CheckpointError};
 use crate::evaluate::evaluation;
 use crate::objective::{Objective, Tally, Totals};
 use crate::{
-    Batch, Criterion, Data, DataFailure, Driver, EpochReport, EpochRow, History, MetricError,
-    NotFinite, Observer, StepReport, UnwatchedError, WeightReport, check_finite, evaluate,
+    ActivationSourceError, Batch, Criterion, Data, DataFailure, Driver, EpochReport, EpochRow,
+    History, MetricError, NotFinite, Observer, StepReport, WeightReport, check_finite, evaluate,
 };
 
 /// A training run: all that changes while it goes on.
@@ -85,7 +85,7 @@ impl<M: Module> Run<M> {
     /// device once.
     #[must_use]
     pub fn sparsity(&self) -> Share {
-        let weights = WeightReport::of(&self.driver.seen(&self.model));
+        let weights = WeightReport::of(&self.driver.masked_model(&self.model));
         weights.iter().map(|weight| weight.share).sum()
     }
 }
@@ -233,7 +233,7 @@ pub enum FitError {
     Checkpoint(#[from] CheckpointError),
     /// A policy looks at activations that nothing shows it.
     #[error(transparent)]
-    Unwatched(#[from] UnwatchedError),
+    ActivationSource(#[from] ActivationSourceError),
     /// The epochs cannot be compared by the metric.
     #[error(transparent)]
     Metric(#[from] MetricError),
@@ -264,7 +264,7 @@ pub fn fit<M: Module, X: 'static, O: Objective>(
         forward,
         objective,
     };
-    run.driver.check_watch()?;
+    run.driver.check_activation_source()?;
     run.driver.check_model(&run.model)?;
     let (steps, driver) = (data.steps_per_epoch(), run.driver.clock().steps_per_epoch);
     if steps != driver {
@@ -285,7 +285,7 @@ pub fn fit<M: Module, X: 'static, O: Objective>(
             saver.save(&run, observer)?;
             return Ok(Outcome::Stopped(run));
         };
-        let seen = run.driver.seen(&run.model);
+        let seen = run.driver.masked_model(&run.model);
         let weights = if observer.wants_values() {
             WeightReport::with_values(&seen)
         } else {
@@ -345,7 +345,7 @@ impl<M: Module> Run<M> {
         rate: f64,
         weights: &[WeightReport],
     ) -> EpochRow {
-        let model = self.driver.seen(&self.model).valid();
+        let model = self.driver.masked_model(&self.model).valid();
         let forward = |input| (task.forward)(&model, input);
         let validation = evaluate(task.data.validation(), forward, task.objective);
         let validation = (validation.count > 0).then_some(validation);
@@ -562,6 +562,6 @@ impl<'a> Saver<'a> {
         let Some(directory) = &self.settings.checkpoints else {
             return Ok(());
         };
-        checkpoint::save_best(&run.driver.seen(&run.model), directory)
+        checkpoint::save_best(&run.driver.masked_model(&run.model), directory)
     }
 }

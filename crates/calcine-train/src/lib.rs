@@ -14,14 +14,14 @@
 //! |---|---|
 //! | [`Driver`] | the step: policies, masked forward, optimizer, masks, clock |
 //! | [`Policy`] | what acts in a step |
-//! | [`Prune`] | the pruner, score × grain × select × amount |
+//! | [`Prune`] | the pruner, score × granularity × select × amount |
 //! | [`Penalty`] | regularizers and group thresholds |
 //! | [`Rewind`] | lottery tickets: back to an epoch, under the masks |
-//! | [`Driver::with_watch`] | takes what shows pruners the activations that their scores look at |
+//! | [`Driver::with_activation_source`] | takes what shows pruners the activations that their scores look at |
 //! | [`RatePlan`] | the learning rate over the run |
 //! | [`fit`], [`Run`], [`Observer`] | train, validate, checkpoint, report, stop cleanly |
 //! | [`Log`], [`CsvLog`], [`ConsoleLog`], `TensorBoard` | scalars and histograms over the steps; [`Logged`] feeds them |
-//! | [`Run::thinned`], [`Remains`] | the run goes on with a model from which something was removed |
+//! | [`Run::thinned`], [`KeptIndices`] | the run goes on with a model from which something was removed |
 //! | [`History`], [`Criterion`] | the epochs so far, the one to keep, the Pareto front |
 //! | [`Driver::outcomes`], [`PolicyOutcome`] | what each policy was asked to do, and what it has reached |
 //! | [`check_finite`] | whether all parameters and running statistics are finite |
@@ -46,10 +46,10 @@ mod observer;
 mod outcome;
 mod policy;
 mod rate;
+mod source_error;
 #[cfg(feature = "supervised")]
 mod supervised;
 mod thinned;
-mod unwatched;
 
 pub use calcine_criteria::stream;
 pub use calcine_metric::{Direction, Evaluation, Metric, MetricValue};
@@ -68,12 +68,12 @@ pub use objective::{Classification, MetricSums, Objective, Regression, Segmentat
 pub use observer::{EpochReport, NoObserver, Observer, StepReport, WeightReport};
 pub use outcome::PolicyOutcome;
 pub use policy::{
-    After, Apply, Batches, Changed, First, GradientMasks, Group, Hold, Joint, Lifetime, Penalized,
-    Penalty, Policy, PolicyRecord, Prune, Reconstruct, Restore, Rewind, RewindError, Target,
-    UnfitRecord, Unit, UnitNorm, Values, When, WindowUnit,
+    After, Aggregation, Apply, Batches, Changed, First, GradientMasks, Group, Hold, Lifetime,
+    Penalized, Penalty, Policy, PolicyRecord, Prune, Reconstruct, Restore, Rewind, RewindError,
+    Target, UnfitRecord, Unit, UnitNorm, Values, When, WindowUnit,
 };
 pub use rate::{RateEntry, RatePlan};
+pub use source_error::ActivationSourceError;
 #[cfg(feature = "supervised")]
 pub use supervised::{Compressed, LossStep};
-pub use thinned::{Remains, ThinnedError};
-pub use unwatched::UnwatchedError;
+pub use thinned::{KeptIndices, ThinnedError};

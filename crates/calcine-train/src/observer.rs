@@ -2,7 +2,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{TensorData, Transaction};
-use calcine_fold::{Fold, Grain};
+use calcine_fold::{Fold, Granularity};
 use calcine_params::{Inventory, Parameter, flat};
 use calcine_schedule::Clock;
 use calcine_sparsity::{Share, nonzero, nonzero_units};
@@ -11,7 +11,7 @@ use calcine_metric::{Evaluation, Metric};
 
 use crate::{EpochRow, History};
 
-/// Watches a run. Every method does nothing unless implemented.
+/// Observes a run. Every method does nothing unless implemented.
 ///
 /// A pair is both its halves; nest pairs for more. [`Logged`](crate::Logged) writes what is to be seen
 /// to a [`Log`](crate::Log).
@@ -136,11 +136,11 @@ impl WeightReport {
 
 /// A convolution's kernels or a linear layer's outputs.
 fn kernels(parameter: &Parameter) -> Option<Fold> {
-    let grain = match parameter.shape.len() {
-        2 => Grain::FcOutput,
-        _ => Grain::Kernel,
+    let granularity = match parameter.shape.len() {
+        2 => Granularity::FcOutput,
+        _ => Granularity::Kernel,
     };
-    parameter.fold(grain).ok()
+    parameter.fold(granularity).ok()
 }
 
 fn share(count: &TensorData, total: usize) -> Share {
@@ -150,7 +150,7 @@ fn share(count: &TensorData, total: usize) -> Share {
     }
 }
 
-/// Watches nothing.
+/// Observes nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoObserver;
 

@@ -6,7 +6,7 @@ mod unit;
 mod when;
 
 pub use penalty::{Apply, Penalized, Penalty};
-pub use prune::{After, Batches, First, Group, Joint, Lifetime, Prune, Reconstruct, Target};
+pub use prune::{After, Aggregation, Batches, First, Group, Lifetime, Prune, Reconstruct, Target};
 pub use rewind::{Restore, Rewind, RewindError};
 pub use unit::{Unit, UnitNorm};
 pub use when::{When, WindowUnit};
@@ -21,7 +21,7 @@ use calcine_observe::{Reconstruction, Wanted};
 use calcine_params::Inventory;
 use calcine_schedule::Clock;
 
-use crate::{PolicyOutcome, Remains};
+use crate::{KeptIndices, PolicyOutcome};
 
 /// Whether a policy's masks are other than before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,8 +199,8 @@ pub trait Policy<M: Module>: Send {
     ///
     /// Whatever it remembers by element or unit must follow; the default is for policies that remember
     /// nothing of the kind.
-    fn thinned_record(&self, remains: &Remains) -> PolicyRecord {
-        let _ = remains;
+    fn thinned_record(&self, kept_indices: &KeptIndices) -> PolicyRecord {
+        let _ = kept_indices;
         self.record()
     }
 

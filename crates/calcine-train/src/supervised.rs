@@ -95,7 +95,7 @@ impl<M: Module + InferenceStep> InferenceStep for Compressed<M> {
 
     fn step(&self, input: M::Input) -> M::Output {
         let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = driver.seen(&self.model);
+        let seen = driver.masked_model(&self.model);
         drop(driver);
         seen.step(input)
     }

@@ -13,7 +13,7 @@ use crate::{Driver, Run, UnfitRecord};
 /// What a thinning leaves of each parameter: the positions of the elements that stay, in the order in which the
 /// parameter was stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Remains {
+pub struct KeptIndices {
     /// Of parameters that lose something.
     positions: BTreeMap<String, Vec<usize>>,
 }
@@ -63,7 +63,7 @@ pub enum ThinnedError {
     Policy(#[from] UnfitRecord),
 }
 
-impl Remains {
+impl KeptIndices {
     /// What these cuts, one for each axis, leave of a model's parameters.
     ///
     /// Cuts of a plan of several steps are composed first: `Plan::cuts`.
@@ -160,20 +160,20 @@ impl<M: Module> Run<M> {
     ///
     /// # Errors
     ///
-    /// If the remains are not of this model, the thinned one is not what they leave, the optimizer keeps
+    /// If the kept indices are not of this model, the thinned one is not what they leave, the optimizer keeps
     /// state of another shape than its parameter's, or the driver is of another recipe.
     pub fn thinned(
         self,
         model: M,
         mut driver: Driver<M>,
-        remains: &Remains,
+        kept_indices: &KeptIndices,
         device: &Device,
     ) -> Result<Self, ThinnedError> {
         let device = &device.clone().without_autodiff();
         let (before, after) = (Inventory::of(&self.model), Inventory::of(&model));
         for parameter in &before {
             let path = &parameter.path;
-            let kept = remains
+            let kept = kept_indices
                 .positions(path)
                 .map_or(parameter.numel(), <[usize]>::len);
             let left = after.get(path);
@@ -187,10 +187,10 @@ impl<M: Module> Run<M> {
         }
         let unfit = |reason| ThinnedError::Optimizer { reason };
         let optimizer = OptimizerState::of(&self.optimizer, &before)
-            .and_then(|state| state.thinned(remains, &before, &after))
+            .and_then(|state| state.thinned(kept_indices, &before, &after))
             .and_then(|state| state.load_into(self.optimizer, &after))
             .map_err(unfit)?;
-        driver.go_on_from(&self.driver, remains, &after, device)?;
+        driver.go_on_from(&self.driver, kept_indices, &after, device)?;
         let mut history = self.history;
         history.first = history.epochs.len();
         Ok(Self {

@@ -2,7 +2,7 @@
 
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use calcine_criteria::{Count, Gradient, Level, Magnitude, Random, Regrow, Taylor};
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_params::Inventory;
 use calcine_regularize::L1;
 use calcine_testkit::{Mlp, each};
@@ -14,7 +14,7 @@ use crate::made_up::{MadeUp, boxed, epochs, mlp, read, steps, stored};
 
 fn unit(model: &Mlp) -> Unit {
     let parameter = Inventory::of(model).get("first.weight").unwrap().clone();
-    let fold = parameter.fold(Grain::Element).unwrap();
+    let fold = parameter.fold(Granularity::Element).unwrap();
     Unit::new(parameter, fold)
 }
 

@@ -7,8 +7,8 @@ use std::path::Path;
 use burn::module::Module;
 use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::Tensor;
-use calcine_criteria::{Coin, Level, Norm, Random, Score, Select, Sensitivity, Taylor};
-use calcine_fold::{Fold, Grain};
+use calcine_criteria::{Bernoulli, Level, Norm, Random, Score, Select, Sensitivity, Taylor};
+use calcine_fold::{Fold, Granularity};
 use calcine_params::Inventory;
 use calcine_regularize::{Criterion, L2};
 use calcine_schedule::rate::{Mode, Plateau};
@@ -41,7 +41,7 @@ fn driver<M: Module>(model: &M, weight: &str, head: &str, steps: u64) -> Driver<
     let inventory = Inventory::of(model);
     let parameter = inventory.get(head).unwrap().clone();
     let layout = parameter.layout().unwrap();
-    let fold = Fold::new(Grain::FcInput, &parameter.shape, layout).unwrap();
+    let fold = Fold::new(Granularity::FcInput, &parameter.shape, layout).unwrap();
     let unit = Unit::new(parameter, fold);
     let target = Target::new(vec![unit], Box::new(|p: f64| 0.5 + p));
     // A name that no file system takes as it is.
@@ -64,19 +64,19 @@ fn driver<M: Module>(model: &M, weight: &str, head: &str, steps: u64) -> Driver<
     Driver::new(steps, vec![boxed(level), boxed(sensitivity)], plan)
 }
 
-/// What remembers more than masks: sums over batches, choices, saved weights, lots.
+/// What remembers more than masks: sums over batches, choices, saved weights, random scores.
 fn remembering_run(draw: usize) -> Run<Mlp> {
     let model = mlp(draw);
     let inventory = Inventory::of(&model);
-    let unit = |path: &str, grain| {
+    let unit = |path: &str, granularity| {
         let parameter = inventory.get(path).unwrap().clone();
         let layout = parameter.layout().unwrap();
-        let fold = Fold::new(grain, &parameter.shape, layout).unwrap();
+        let fold = Fold::new(granularity, &parameter.shape, layout).unwrap();
         Unit::new(parameter, fold)
     };
     let half = || -> Box<dyn Curve + Send + Sync> { Box::new(|_: f64| 0.5) };
     let prune = |name: &str, score: Box<dyn Score + Send>, select: Box<dyn Select + Send>, when| {
-        let target = Target::new(vec![unit("first.weight", Grain::FcOutput)], half());
+        let target = Target::new(vec![unit("first.weight", Granularity::FcOutput)], half());
         Prune::new(name, vec![target], score, select, when)
     };
     let waiting = prune(
@@ -87,17 +87,17 @@ fn remembering_run(draw: usize) -> Run<Mlp> {
     )
     .with_batches(Batches::Count(3))
     .with_hold(Hold::Shadow);
-    let coin = prune(
-        "coin",
+    let bernoulli = prune(
+        "bernoulli",
         Box::new(Random),
-        Box::new(Coin),
+        Box::new(Bernoulli),
         When::steps(Window::new(0, 15, 2).unwrap()),
     )
     .with_hold(Hold::Shadow)
     .with_lifetime(Lifetime::Step)
     .with_seed(6);
     let penalized = Penalized {
-        unit: unit("first.weight", Grain::FcInput),
+        unit: unit("first.weight", Granularity::FcInput),
         strength: Box::new(|p: f64| 0.1 * p),
     };
     let when = When::epochs(Window::new(0, 3, 1).unwrap());
@@ -106,7 +106,12 @@ fn remembering_run(draw: usize) -> Run<Mlp> {
         .with_threshold(Criterion::L2, Some(0.05))
         .with_after(After::Hold);
     let rewind = Rewind::new(&inventory, 1, vec![2], Restore::Both);
-    let policies = vec![boxed(waiting), boxed(coin), boxed(penalty), boxed(rewind)];
+    let policies = vec![
+        boxed(waiting),
+        boxed(bernoulli),
+        boxed(penalty),
+        boxed(rewind),
+    ];
     let driver = Driver::new(STEPS, policies, RatePlan::constant(0.05));
     Run::new(model, driver, sgd())
 }

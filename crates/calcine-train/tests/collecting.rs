@@ -3,23 +3,23 @@
 use burn::optim::SgdConfig;
 use burn::tensor::Tensor;
 use calcine_criteria::{Count, Gradient, Level, Magnitude, Movement, Regrow, Score, Taylor};
-use calcine_fold::{Fold, Grain};
+use calcine_fold::{Fold, Granularity};
 use calcine_params::Inventory;
 use calcine_testkit::Mlp;
-use calcine_train::{Batches, Driver, Group, Joint, Prune, RatePlan, Target, Unit, When};
+use calcine_train::{Aggregation, Batches, Driver, Group, Prune, RatePlan, Target, Unit, When};
 
 use crate::made_up::{
     MadeUp, boxed, epochs, mlp, read, sgd, steps, stored, training_device, zeros,
 };
 
-fn unit(model: &Mlp, path: &str, grain: Grain) -> Unit {
+fn unit(model: &Mlp, path: &str, granularity: Granularity) -> Unit {
     let parameter = Inventory::of(model).get(path).unwrap().clone();
-    let fold = Fold::new(grain, &parameter.shape, parameter.layout().unwrap());
+    let fold = Fold::new(granularity, &parameter.shape, parameter.layout().unwrap());
     Unit::new(parameter, fold.unwrap())
 }
 
 fn pruner(model: &Mlp, score: Box<dyn Score + Send>, when: When) -> Prune {
-    let unit = unit(model, "first.weight", Grain::Element);
+    let unit = unit(model, "first.weight", Granularity::Element);
     let target = Target::new(vec![unit], Box::new(|_: f64| 0.5));
     Prune::new("p", vec![target], score, Box::new(Level::default()), when)
 }
@@ -97,7 +97,7 @@ fn movement_counts_every_batch_of_the_run() {
 #[test]
 fn regrowth_by_gradient_holds_the_level_and_starts_what_grows_at_zero() {
     let model = mlp(0);
-    let unit = unit(&model, "first.weight", Grain::Element);
+    let unit = unit(&model, "first.weight", Granularity::Element);
     let target = Target::new(vec![unit], Box::new(|_: f64| 0.3));
     let select = Regrow {
         level: 0.75,
@@ -129,17 +129,17 @@ fn regrowth_by_gradient_holds_the_level_and_starts_what_grows_at_zero() {
 }
 
 #[test]
-fn a_group_falls_together_by_its_joint_score() {
+fn a_group_falls_together_by_its_aggregated_score() {
     // 6 inputs of the first layer's outputs and 3 outputs of the second: both have 16 rows between.
     let model = mlp(0);
     let units = || {
         vec![
-            unit(&model, "first.weight", Grain::FcOutput),
-            unit(&model, "second.weight", Grain::FcInput),
+            unit(&model, "first.weight", Granularity::FcOutput),
+            unit(&model, "second.weight", Granularity::FcInput),
         ]
     };
-    let row_norms = |path: &str, grain| -> Vec<f64> {
-        let unit = unit(&model, path, grain);
+    let row_norms = |path: &str, granularity| -> Vec<f64> {
+        let unit = unit(&model, path, granularity);
         let weight = stored(&model, path);
         let rows = unit.fold.rows(Tensor::<1>::from_floats(
             weight.as_slice(),
@@ -151,21 +151,21 @@ fn a_group_falls_together_by_its_joint_score() {
             |row: &[f32]| row.iter().map(|x| f64::from(x.abs())).sum::<f64>() / members as f64;
         rows.chunks(members).map(mean).collect()
     };
-    let first = row_norms("first.weight", Grain::FcOutput);
-    let second = row_norms("second.weight", Grain::FcInput);
+    let first = row_norms("first.weight", Granularity::FcOutput);
+    let second = row_norms("second.weight", Granularity::FcInput);
     let joined = |join: fn(f64, f64) -> f64| -> Vec<bool> {
         let scores = first.iter().zip(&second).map(|(a, b)| join(*a, *b));
         lowest_half(&scores.collect::<Vec<_>>())
     };
     let rows = [
-        (Joint::Sum, joined(|a, b| a + b)),
-        (Joint::Mean, joined(|a, b| (a + b) / 2.0)),
-        (Joint::Max, joined(f64::max)),
-        (Joint::Leader, joined(|a, _| a)),
+        (Aggregation::Sum, joined(|a, b| a + b)),
+        (Aggregation::Mean, joined(|a, b| (a + b) / 2.0)),
+        (Aggregation::Max, joined(f64::max)),
+        (Aggregation::First, joined(|a, _| a)),
     ];
-    for (joint, expected) in rows {
+    for (aggregation, expected) in rows {
         let target = Target {
-            groups: vec![Group::of(units(), joint).unwrap()],
+            groups: vec![Group::of(units(), aggregation).unwrap()],
             amount: Box::new(|_: f64| 0.5),
         };
         let policy = Prune::new(
@@ -187,16 +187,16 @@ fn a_group_falls_together_by_its_joint_score() {
                 .chunks(unit.fold.members())
                 .map(|row| row.iter().all(|keep| *keep == 0.0))
                 .collect();
-            assert_eq!(found, expected, "{joint:?}");
+            assert_eq!(found, expected, "{aggregation:?}");
         }
         assert_eq!(zeros(&stored(&after, "second.weight")), 24);
     }
     let unequal = vec![
-        unit(&model, "first.weight", Grain::FcInput),
-        unit(&model, "second.weight", Grain::FcInput),
+        unit(&model, "first.weight", Granularity::FcInput),
+        unit(&model, "second.weight", Granularity::FcInput),
     ];
-    assert!(Group::of(unequal, Joint::Sum).is_none());
-    assert!(Group::of(Vec::new(), Joint::Sum).is_none());
+    assert!(Group::of(unequal, Aggregation::Sum).is_none());
+    assert!(Group::of(Vec::new(), Aggregation::Sum).is_none());
 }
 
 #[test]

@@ -3,25 +3,25 @@
 use std::collections::BTreeSet;
 
 use calcine_criteria::{
-    Coin, Count, DrawnLevel, Gradient, Level, Magnitude, NOfM, Noisy, Norm, NormScale, Random,
+    Bernoulli, Count, DrawnLevel, Gradient, Level, Magnitude, NOfM, Noisy, Norm, NormScale, Random,
     Regrow, Score, Select, Taylor,
 };
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_params::Inventory;
 use calcine_regularize::{L1, Regularizer};
 use calcine_testkit::{Mlp, each};
 use calcine_train::{
-    Apply, Batches, Driver, Group, Hold, Joint, Lifetime, Penalized, Penalty, Policy, PolicyError,
-    Prune, RatePlan, Reconstruct, Target, Unit, When,
+    Aggregation, Apply, Batches, Driver, Group, Hold, Lifetime, Penalized, Penalty, Policy,
+    PolicyError, Prune, RatePlan, Reconstruct, Target, Unit, When,
 };
 
 use crate::made_up::{MadeUp, boxed, epochs, mlp, sgd, steps, stored};
 
 const PATHS: [&str; 2] = ["first.weight", "second.weight"];
 
-fn unit(model: &Mlp, path: &str, grain: Grain) -> Unit {
+fn unit(model: &Mlp, path: &str, granularity: Granularity) -> Unit {
     let parameter = Inventory::of(model).get(path).unwrap().clone();
-    let fold = parameter.fold(grain).unwrap();
+    let fold = parameter.fold(granularity).unwrap();
     Unit::new(parameter, fold)
 }
 
@@ -31,7 +31,9 @@ fn pruner(
     select: impl Select + Send + 'static,
     when: When,
 ) -> Prune {
-    let units = PATHS.map(|path| unit(model, path, Grain::Element)).to_vec();
+    let units = PATHS
+        .map(|path| unit(model, path, Granularity::Element))
+        .to_vec();
     let target = Target::new(units, Box::new(|_: f64| 0.5));
     Prune::new("p", vec![target], Box::new(score), Box::new(select), when)
 }
@@ -122,7 +124,7 @@ fn what_is_drawn_differs_by_seed_and_parameter_and_is_the_same_again() {
             .with_batches(Batches::Count(3))
         }),
         ("bernoulli", |m| {
-            pruner(m, Magnitude, Coin, epochs(0, 1)).with_hold(Hold::Shadow)
+            pruner(m, Magnitude, Bernoulli, epochs(0, 1)).with_hold(Hold::Shadow)
         }),
         ("random regrowth", |m| {
             pruner(m, Magnitude, REGROW, steps(&[0, 2])).with_growth(Box::new(Random))
@@ -144,7 +146,7 @@ fn what_is_drawn_differs_by_seed_and_parameter_and_is_the_same_again() {
 #[test]
 fn what_is_drawn_differs_by_step() {
     let drop_filter: Make = |m| {
-        pruner(m, Magnitude, Coin, steps(&[0, 1, 2]))
+        pruner(m, Magnitude, Bernoulli, steps(&[0, 1, 2]))
             .with_hold(Hold::Shadow)
             .with_lifetime(Lifetime::Step)
     };
@@ -209,8 +211,8 @@ fn policies_that_cannot_do_what_they_are_set_up_for_are_refused_when_a_driver_is
         count: Count::default(),
     };
     let twice = || {
-        let units = || vec![unit(&model, "first.weight", Grain::Element)];
-        let group = |units| Group::of(units, Joint::Sum).unwrap();
+        let units = || vec![unit(&model, "first.weight", Granularity::Element)];
+        let group = |units| Group::of(units, Aggregation::Sum).unwrap();
         let target = Target {
             groups: vec![group(units()), group(units())],
             amount: Box::new(|_: f64| 0.5),
@@ -233,7 +235,7 @@ fn policies_that_cannot_do_what_they_are_set_up_for_are_refused_when_a_driver_is
             "its score draws at random",
         ),
         (
-            pruner(&model, Magnitude, Coin, when()),
+            pruner(&model, Magnitude, Bernoulli, when()),
             "its selection draws at random",
         ),
         (
@@ -304,7 +306,7 @@ fn policies_that_cannot_do_what_they_are_set_up_for_are_refused_when_a_driver_is
 
 fn penalty(model: &Mlp, regularizer: Box<dyn Regularizer + Send>) -> Penalty {
     let penalized = PATHS.map(|path| Penalized {
-        unit: unit(model, path, Grain::Element),
+        unit: unit(model, path, Granularity::Element),
         strength: Box::new(|_: f64| 0.01),
     });
     Penalty::new("r", penalized.into(), regularizer, epochs(0, 1))
@@ -325,7 +327,7 @@ fn penalties_that_cannot_do_what_they_are_set_up_for_are_refused_too() {
     ];
     let mut rows = rows;
     let penalized = || Penalized {
-        unit: unit(&model, "first.weight", Grain::Element),
+        unit: unit(&model, "first.weight", Granularity::Element),
         strength: Box::new(|_: f64| 0.01),
     };
     let twice = Penalty::new(

@@ -5,7 +5,7 @@ use burn::optim::momentum::MomentumConfig;
 use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn::tensor::{Bool, Tensor, TensorData};
 use calcine_criteria::{Candidate, Level, Magnitude, Select};
-use calcine_fold::{Fold, Grain, Layout};
+use calcine_fold::{Fold, Granularity, Layout};
 use calcine_params::Inventory;
 use calcine_schedule::{Cubic, Curve, Window};
 use calcine_testkit::golden::{self, Golden};
@@ -42,7 +42,7 @@ fn real(value: &Value) -> f64 {
 
 fn level<M: Module>(model: &M, amount: impl Curve + Send + Sync + 'static, when: When) -> Prune {
     let of = |parameter: &calcine_params::Parameter| {
-        let fold = Fold::new(Grain::Element, &parameter.shape, Layout::OutputFirst);
+        let fold = Fold::new(Granularity::Element, &parameter.shape, Layout::OutputFirst);
         Unit::new(parameter.clone(), fold.unwrap())
     };
     let parameters = Inventory::of(model).iter().map(of).collect();

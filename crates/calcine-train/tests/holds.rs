@@ -2,8 +2,8 @@
 
 use burn::optim::SgdConfig;
 use burn::tensor::Tensor;
-use calcine_criteria::{Coin, Hysteresis, Magnitude, Select, Threshold};
-use calcine_fold::{Fold, Grain};
+use calcine_criteria::{Bernoulli, Hysteresis, Magnitude, Select, Threshold};
+use calcine_fold::{Fold, Granularity};
 use calcine_params::Inventory;
 use calcine_testkit::{Mlp, each};
 use calcine_train::{
@@ -102,7 +102,7 @@ fn how_one_policy_holds_does_not_touch_the_weights_of_another() {
         model = driver.step(model, &mut optimizer, pass.gradients);
         assert_eq!(zeros(&stored(&model, "second.weight")), 24);
         assert_eq!(zeros(&stored(&model, "first.weight")), 0);
-        let seen = driver.seen(&model);
+        let seen = driver.masked_model(&model);
         assert_eq!(zeros(&stored(&seen, "first.weight")), 48);
     }
 }
@@ -131,7 +131,7 @@ fn two_shadows_on_one_weight_drop_what_either_drops_and_neither_loses_a_weight()
 /// A pruner of the first weight.
 fn with_select(
     model: &Mlp,
-    grain: Grain,
+    granularity: Granularity,
     select: Box<dyn Select + Send>,
     amount: f64,
     when: When,
@@ -139,20 +139,20 @@ fn with_select(
     let inventory = Inventory::of(model);
     let parameter = inventory.get("first.weight").unwrap().clone();
     let layout = parameter.layout().unwrap();
-    let fold = Fold::new(grain, &parameter.shape, layout).unwrap();
+    let fold = Fold::new(granularity, &parameter.shape, layout).unwrap();
     let unit = Unit::new(parameter, fold);
     let target = Target::new(vec![unit], Box::new(move |_: f64| amount));
     Prune::new("p", vec![target], Box::new(Magnitude), select, when)
 }
 
 #[test]
-fn what_a_coin_keeps_is_scaled_in_the_forward_pass_and_not_in_store() {
+fn what_a_bernoulli_selection_keeps_is_scaled_in_the_forward_pass_and_not_in_store() {
     let model = mlp(0);
     let before = stored(&model, "first.weight");
     let policy = with_select(
         &model,
-        Grain::FcOutput,
-        Box::new(Coin),
+        Granularity::FcOutput,
+        Box::new(Bernoulli),
         0.5,
         steps(&[0, 1, 2, 3]),
     )
@@ -189,7 +189,8 @@ fn network_surgery_takes_back_what_grows_behind_the_mask() {
     let mut when = epochs(0, 4);
     when.again_every = Some(1);
     let select = Box::new(Hysteresis::default());
-    let policy = with_select(&model, Grain::Element, select, 0.3, when).with_hold(Hold::Shadow);
+    let policy =
+        with_select(&model, Granularity::Element, select, 0.3, when).with_hold(Hold::Shadow);
     let data = MadeUp::for_mlp(4);
     let mut driver = Driver::new(4, vec![boxed(policy)], RatePlan::constant(0.1));
     let (mut model, mut optimizer) = (model, sgd());
@@ -229,7 +230,7 @@ fn the_zeros_of_a_pattern_stay_zero() {
         .map(|x| *x == 0.0)
         .collect();
     let threshold = Box::new(Threshold);
-    let lock = with_select(&model, Grain::Element, threshold, 0.0, steps(&[0]));
+    let lock = with_select(&model, Granularity::Element, threshold, 0.0, steps(&[0]));
     let mut driver = Driver::new(4, vec![boxed(lock)], RatePlan::constant(0.05));
     for step in 1..6 {
         let pass = driver.forward_backward(&model, data.batch("train", step), |model, batch| {

@@ -1,4 +1,4 @@
-//! Models with known weights, made-up batches, and a magnitude pruner.
+//! Models with known weights, synthetic batches, and a magnitude pruner.
 
 use burn::module::{Module, ParamId};
 use burn::optim::decay::WeightDecayConfig;
@@ -6,7 +6,7 @@ use burn::optim::momentum::MomentumConfig;
 use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calcine_criteria::{Level, Magnitude};
-use calcine_fold::{Fold, Grain, Layout};
+use calcine_fold::{Fold, Granularity, Layout};
 use calcine_params::{Edit, Inventory, edit, flat};
 use calcine_schedule::{Curve, Window};
 use calcine_testkit::{ConvNet, Mlp, device, values};
@@ -171,7 +171,7 @@ pub(crate) fn prune<M: Module>(
 ) -> Prune {
     let inventory = Inventory::of(model);
     let unit_of = |parameter: &calcine_params::Parameter| {
-        let fold = Fold::new(Grain::Element, &parameter.shape, Layout::OutputFirst);
+        let fold = Fold::new(Granularity::Element, &parameter.shape, Layout::OutputFirst);
         Unit::new(parameter.clone(), fold.unwrap())
     };
     let parameters = inventory

@@ -3,7 +3,7 @@
 use burn::module::RunningState;
 use burn::tensor::Tensor;
 use calcine_criteria::{Level, Taylor};
-use calcine_fold::{Fold, Grain, Layout};
+use calcine_fold::{Fold, Granularity, Layout};
 use calcine_params::Inventory;
 use calcine_schedule::{Cubic, Window};
 use calcine_testkit::{ConvNet, Mlp, each};
@@ -106,7 +106,7 @@ fn a_pruner_says_at_the_end_what_it_has_reached_and_why_not_more() {
 fn gradients(model: &Mlp, when: When, batches: u64) -> Prune {
     let inventory = Inventory::of(model);
     let parameter = inventory.get("first.weight").unwrap().clone();
-    let fold = Fold::new(Grain::Element, &parameter.shape, Layout::OutputFirst).unwrap();
+    let fold = Fold::new(Granularity::Element, &parameter.shape, Layout::OutputFirst).unwrap();
     let target = Target::new(vec![Unit::new(parameter, fold)], Box::new(|_: f64| 0.5));
     let (score, select) = (Box::new(Taylor::ABSOLUTE), Box::new(Level::default()));
     Prune::new("p", vec![target], score, select, when).with_batches(Batches::Count(batches))

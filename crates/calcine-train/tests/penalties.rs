@@ -2,7 +2,7 @@
 
 use burn::optim::SgdConfig;
 use calcine_criteria::Norm;
-use calcine_fold::{Fold, Grain};
+use calcine_fold::{Fold, Granularity};
 use calcine_params::Inventory;
 use calcine_regularize::{Criterion, GroupLasso, L1, L2, Regularizer};
 use calcine_testkit::{Mlp, each};
@@ -14,14 +14,14 @@ const RATE: f64 = 0.1;
 
 fn penalty(
     model: &Mlp,
-    grain: Grain,
+    granularity: Granularity,
     regularizer: Box<dyn Regularizer + Send>,
     strength: f64,
     when: When,
 ) -> Penalty {
     let parameter = Inventory::of(model).get("first.weight").unwrap().clone();
     let layout = parameter.layout().unwrap();
-    let fold = Fold::new(grain, &parameter.shape, layout).unwrap();
+    let fold = Fold::new(granularity, &parameter.shape, layout).unwrap();
     let penalized = Penalized {
         unit: Unit::new(parameter, fold),
         strength: Box::new(move |_: f64| strength),
@@ -58,16 +58,16 @@ fn assert_close(a: &[f32], b: &[f32]) {
 #[test]
 fn a_gradient_without_a_tape_does_what_a_loss_term_does() {
     type Make = fn() -> Box<dyn Regularizer + Send>;
-    let rows: [(Grain, Make); 3] = [
-        (Grain::Element, || Box::new(L1)),
-        (Grain::Element, || Box::new(L2)),
-        (Grain::FcOutput, || Box::new(GroupLasso::default())),
+    let rows: [(Granularity, Make); 3] = [
+        (Granularity::Element, || Box::new(L1)),
+        (Granularity::Element, || Box::new(L2)),
+        (Granularity::FcOutput, || Box::new(GroupLasso::default())),
     ];
     let plain = train(mlp(0), Vec::new(), 5);
-    each(rows, |(grain, make)| {
+    each(rows, |(granularity, make)| {
         let run = |apply| {
             let model = mlp(0);
-            let penalty = penalty(&model, *grain, make(), 0.05, epochs(0, 9));
+            let penalty = penalty(&model, *granularity, make(), 0.05, epochs(0, 9));
             train(model, vec![boxed(penalty.with_apply(apply))], 5)
         };
         let (gradient, loss) = (run(Apply::Gradient), run(Apply::Loss));
@@ -80,7 +80,13 @@ fn a_gradient_without_a_tape_does_what_a_loss_term_does() {
 #[test]
 fn a_penalty_acts_inside_its_window_only() {
     let model = mlp(0);
-    let penalty = penalty(&model, Grain::Element, Box::new(L2), 0.5, epochs(1, 2));
+    let penalty = penalty(
+        &model,
+        Granularity::Element,
+        Box::new(L2),
+        0.5,
+        epochs(1, 2),
+    );
     let (with, plain) = (
         train(model, vec![boxed(penalty)], 8),
         train(mlp(0), Vec::new(), 8),
@@ -95,7 +101,7 @@ fn a_penalty_acts_inside_its_window_only() {
 fn a_proximal_step_is_the_soft_threshold_of_the_plain_one() {
     let model = mlp(0);
     let (strength, when) = (0.8, epochs(0, 1));
-    let penalty = penalty(&model, Grain::Element, Box::new(L1), strength, when);
+    let penalty = penalty(&model, Granularity::Element, Box::new(L1), strength, when);
     let with = train(model, vec![boxed(penalty.with_apply(Apply::Proximal))], 1);
     let plain = train(mlp(0), Vec::new(), 1);
     let step = (RATE * strength) as f32;
@@ -110,9 +116,15 @@ fn a_proximal_step_is_the_soft_threshold_of_the_plain_one() {
 fn a_threshold_zeroes_small_groups_after_each_step_and_keeps_them_only_if_asked() {
     let run = |after| {
         let model = mlp(0);
-        let penalty = penalty(&model, Grain::Element, Box::new(L1), 1e-6, epochs(0, 2))
-            .with_threshold(Criterion::MeanAbs, Some(0.1))
-            .with_after(after);
+        let penalty = penalty(
+            &model,
+            Granularity::Element,
+            Box::new(L1),
+            1e-6,
+            epochs(0, 2),
+        )
+        .with_threshold(Criterion::MeanAbs, Some(0.1))
+        .with_after(after);
         train(model, vec![boxed(penalty)], 12)
     };
     let (released, kept) = (run(After::Release), run(After::Hold));
@@ -139,7 +151,7 @@ fn the_strength_is_the_threshold_unless_there_is_one() {
     let model = mlp(0);
     let penalty = penalty(
         &model,
-        Grain::FcOutput,
+        Granularity::FcOutput,
         Box::new(GroupLasso::default()),
         0.25,
         epochs(0, 1),
@@ -156,9 +168,15 @@ fn the_strength_is_the_threshold_unless_there_is_one() {
 fn a_threshold_and_a_pruner_on_one_weight_drop_what_either_drops() {
     let model = mlp(0);
     let half = prune(&model, "half", "first.weight", |_: f64| 0.5, epochs(0, 1));
-    let penalty = penalty(&model, Grain::Element, Box::new(L1), 1e-6, epochs(0, 2))
-        .with_threshold(Criterion::MeanAbs, Some(0.1))
-        .with_after(After::Hold);
+    let penalty = penalty(
+        &model,
+        Granularity::Element,
+        Box::new(L1),
+        1e-6,
+        epochs(0, 2),
+    )
+    .with_threshold(Criterion::MeanAbs, Some(0.1))
+    .with_after(After::Hold);
     let weights = train(model, vec![boxed(half), boxed(penalty)], 12);
     for (step, weights) in weights.iter().enumerate() {
         let small = weights.iter().filter(|x| x.abs() <= 0.1).count();
@@ -179,8 +197,14 @@ fn only_the_weakest_units_are_penalized_if_so_asked() {
     };
     let mut order: Vec<usize> = (0..16).collect();
     order.sort_by(|&a, &b| norm(&weights, a).total_cmp(&norm(&weights, b)));
-    let penalty = penalty(&model, Grain::FcOutput, Box::new(L2), 3.0, epochs(0, 1))
-        .with_weakest(Box::new(Norm::L2), 0.25);
+    let penalty = penalty(
+        &model,
+        Granularity::FcOutput,
+        Box::new(L2),
+        3.0,
+        epochs(0, 1),
+    )
+    .with_weakest(Box::new(Norm::L2), 0.25);
     let (with, plain) = (
         train(model, vec![boxed(penalty)], 1),
         train(mlp(0), Vec::new(), 1),
@@ -200,7 +224,13 @@ fn a_penalty_of_a_masked_weight_leaves_its_zeros() {
     each([Apply::Gradient, Apply::Loss, Apply::Proximal], |apply| {
         let model = mlp(0);
         let half = prune(&model, "half", "first.weight", |_: f64| 0.5, epochs(0, 1));
-        let l2 = penalty(&model, Grain::Element, Box::new(L2), 0.1, epochs(0, 9));
+        let l2 = penalty(
+            &model,
+            Granularity::Element,
+            Box::new(L2),
+            0.1,
+            epochs(0, 9),
+        );
         let weights = train(model, vec![boxed(half), boxed(l2.with_apply(*apply))], 6);
         assert!(weights.iter().all(|weights| zeros(weights) == 48));
     });

@@ -8,11 +8,13 @@ use calcine_criteria::{
     AtLeast, Candidate, Count, GlobalLevel, Gradient, Hysteresis, Level, Magnitude, Movement, Norm,
     Regrow, Score, SecondOrder, Select, Sensitivity, Snip, Taylor,
 };
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_mask::Masks;
 use calcine_params::Inventory;
 use calcine_testkit::values;
-use calcine_train::{Batches, Driver, Group, Joint, Prune, RatePlan, Target, Unit, UnitNorm, When};
+use calcine_train::{
+    Aggregation, Batches, Driver, Group, Prune, RatePlan, Target, Unit, UnitNorm, When,
+};
 
 use crate::made_up::{boxed, epochs, read, steps, stored, training_device};
 
@@ -43,7 +45,7 @@ fn units<M: Module>(model: &M) -> Vec<Unit> {
     let inventory = Inventory::of(model);
     let unit = |path: &str| {
         let parameter = inventory.get(path).unwrap().clone();
-        let fold = parameter.fold(Grain::Element).unwrap();
+        let fold = parameter.fold(Granularity::Element).unwrap();
         Unit::new(parameter, fold)
     };
     ["a.weight", "b.weight"].map(unit).to_vec()
@@ -137,7 +139,7 @@ fn layers_without_a_gradient_are_ranked_by_their_weights() {
 fn a_group_with_a_member_without_a_gradient_is_left_out_whole() {
     let model = pair();
     let target = Target {
-        groups: vec![Group::of(units(&model), Joint::Sum).unwrap()],
+        groups: vec![Group::of(units(&model), Aggregation::Sum).unwrap()],
         amount: Box::new(|_: f64| 0.5),
     };
     let (score, select) = (Box::new(Taylor::ABSOLUTE), Box::new(Level::default()));
@@ -225,11 +227,11 @@ fn a_later_firing_without_numbers_keeps_the_masks_of_the_one_before() {
 #[test]
 fn a_group_is_compared_with_references_joined_as_its_scores() {
     type Join = fn(f32, f32) -> f32;
-    let joints: [(Joint, Join); 4] = [
-        (Joint::Sum, |a, b| a + b),
-        (Joint::Mean, |a, b| (a + b) / 2.0),
-        (Joint::Max, f32::max),
-        (Joint::Leader, |a, _| a),
+    let aggregations: [(Aggregation, Join); 4] = [
+        (Aggregation::Sum, |a, b| a + b),
+        (Aggregation::Mean, |a, b| (a + b) / 2.0),
+        (Aggregation::Max, f32::max),
+        (Aggregation::First, |a, _| a),
     ];
     let selects: [(fn() -> Box<dyn Select + Send>, f64); 3] = [
         (|| Box::new(Sensitivity::FROZEN), 0.8),
@@ -238,14 +240,14 @@ fn a_group_is_compared_with_references_joined_as_its_scores() {
     ];
     for equal in [true, false] {
         for (select, amount) in selects {
-            let found = joints.map(|(joint, join)| {
+            let found = aggregations.map(|(aggregation, join)| {
                 let mut model = pair();
                 if equal {
                     model.b = linear(&read(model.a.weight.val()));
                 }
                 let [a, b] = ["a.weight", "b.weight"].map(|path| stored(&model, path));
                 let target = Target {
-                    groups: vec![Group::of(units(&model), joint).unwrap()],
+                    groups: vec![Group::of(units(&model), aggregation).unwrap()],
                     amount: Box::new(move |_: f64| amount),
                 };
                 let policy = Prune::new(
@@ -273,7 +275,7 @@ fn a_group_is_compared_with_references_joined_as_its_scores() {
                 let expected: Vec<bool> = expected.into_data().iter::<bool>().collect();
                 let keep = seen[0].keep("a.weight").unwrap();
                 let keep: Vec<bool> = keep.into_data().iter::<bool>().collect();
-                assert_eq!(keep, expected, "{joint:?}");
+                assert_eq!(keep, expected, "{aggregation:?}");
                 keep
             });
             if equal {
@@ -330,7 +332,8 @@ fn a_folded_norm_multiplies_weights_divides_gradients_and_leaves_products() {
             variance: parameter("variance"),
             epsilon: 0.5,
         };
-        let unit = Unit::new(weight.clone(), weight.fold(Grain::Element).unwrap()).with_norm(norm);
+        let unit =
+            Unit::new(weight.clone(), weight.fold(Granularity::Element).unwrap()).with_norm(norm);
         let target = Target::new(vec![unit], Box::new(|_: f64| 0.5));
         let policy = Prune::new(
             "p",
@@ -373,7 +376,8 @@ fn norms_that_cannot_be_folded_are_refused() {
         variance: weight.clone(),
         epsilon: 0.5,
     };
-    let unit = Unit::new(weight.clone(), weight.fold(Grain::Element).unwrap()).with_norm(norm);
+    let unit =
+        Unit::new(weight.clone(), weight.fold(Granularity::Element).unwrap()).with_norm(norm);
     let target = Target::new(vec![unit], Box::new(|_: f64| 0.5));
     let (score, select) = (Box::new(Magnitude), Box::new(Level::default()));
     let policy = Prune::new("p", vec![target], score, select, epochs(0, 1)).with_folded_norms();

@@ -4,8 +4,8 @@ use burn::module::Module;
 use burn::optim::SgdConfig;
 use burn::tensor::Tensor;
 use calcine_criteria::{Level, Norm};
-use calcine_fold::{Fold, Grain};
-use calcine_observe::{LayerSamples, NetworkWatch, Sampling, Sums, sample_layers};
+use calcine_fold::{Fold, Granularity};
+use calcine_observe::{LayerSamples, NetworkActivations, Sampling, Sums, sample_layers};
 use calcine_params::{Inventory, flat};
 use calcine_schedule::Window;
 use calcine_testkit::{ConvNet, device, numbers};
@@ -29,12 +29,12 @@ fn traced(model: &ConvNet) -> Network {
 /// A pruner of half the inputs of both layers, in steps 0 and 2.
 fn pruner(model: &ConvNet, reconstruct: Option<Reconstruct>) -> Prune {
     let inventory = Inventory::of(model);
-    let target = |(path, grain): (&str, Grain)| {
+    let target = |(path, granularity): (&str, Granularity)| {
         let parameter = inventory.get(path).unwrap().clone();
-        let fold = Fold::new(grain, &parameter.shape, parameter.layout().unwrap()).unwrap();
+        let fold = Fold::new(granularity, &parameter.shape, parameter.layout().unwrap()).unwrap();
         Target::new(vec![Unit::new(parameter, fold)], Box::new(|_: f64| 0.5))
     };
-    let targets = [(CONV, Grain::Channel), (HEAD, Grain::FcInput)].map(target);
+    let targets = [(CONV, Granularity::Channel), (HEAD, Granularity::FcInput)].map(target);
     let when = When::new(Window::new(0, 4, 2).unwrap(), WindowUnit::Steps);
     let select = Box::new(Level::default());
     let prune = Prune::new("p", targets.into(), Box::new(Norm::L1), select, when).with_seed(5);
@@ -54,9 +54,9 @@ fn all() -> Reconstruct {
 
 fn driver(model: &ConvNet, reconstruct: Option<Reconstruct>, rate: f64) -> Driver<ConvNet> {
     let policies: Vec<Box<dyn Policy<ConvNet>>> = vec![Box::new(pruner(model, reconstruct))];
-    let watch = NetworkWatch::new(&traced(model), batches(), Sums::End).unwrap();
+    let source = NetworkActivations::new(&traced(model), batches(), Sums::End).unwrap();
     let driver = Driver::new(4, policies, RatePlan::constant(rate));
-    driver.with_watch(Box::new(watch)).unwrap()
+    driver.with_activation_source(Box::new(source)).unwrap()
 }
 
 /// The weights that the forward pass sees, and those that are stored afterwards.
@@ -81,8 +81,8 @@ fn samples(model: &ConvNet, path: &str) -> LayerSamples {
         positions: 99,
         seed: 0,
     };
-    let watched = sample_layers(&traced(model), batches(), &[path], &sampling);
-    watched.unwrap().get(path).unwrap().clone()
+    let observed = sample_layers(&traced(model), batches(), &[path], &sampling);
+    observed.unwrap().get(path).unwrap().clone()
 }
 
 fn assert_close(found: &[f64], expected: &[f64]) {
@@ -158,15 +158,15 @@ fn what_nothing_refits_is_an_error_before_the_run() {
     };
     let blind = Driver::new(4, policies(all()), RatePlan::constant(0.5));
     assert_eq!(blind.reconstructions()[0].weights, [CONV, HEAD]);
-    let error = blind.check_watch().unwrap_err().to_string();
+    let error = blind.check_activation_source().unwrap_err().to_string();
     assert!(error.starts_with("`p` looks at activations"), "{error}");
     let many = Reconstruct {
         batches: Batches::Count(9),
         ..Reconstruct::default()
     };
-    let watch = NetworkWatch::new(&traced(&model), batches(), Sums::End).unwrap();
+    let source = NetworkActivations::new(&traced(&model), batches(), Sums::End).unwrap();
     let driver = Driver::new(4, policies(many), RatePlan::constant(0.5));
-    let error = driver.with_watch(Box::new(watch)).unwrap_err();
+    let error = driver.with_activation_source(Box::new(source)).unwrap_err();
     let expected = ["`p`: it looks at activations over 9 batches, of which there are 4"];
     assert_eq!(error.problems(), expected);
 }

@@ -4,16 +4,16 @@ use burn::module::Module;
 use burn::optim::{AdaGradConfig, AdamConfig, ModuleOptimizer, RmsPropConfig};
 use burn::tensor::{Tensor, TensorData};
 use calcine_criteria::{Level, Magnitude, Norm, Threshold};
-use calcine_fold::{Fold, Grain, Layout};
-use calcine_graph::{Plan, UnitId};
+use calcine_fold::{Fold, Granularity, Layout};
+use calcine_graph::{ThinningPlan, UnitId};
 use calcine_params::{Inventory, flat};
 use calcine_schedule::Window;
 use calcine_testkit::{each, values};
-use calcine_thin::{Border, thin};
+use calcine_thin::{PaddingEffect, thin};
 use calcine_trace::{Network, trace};
 use calcine_train::{
-    Driver, Group, Joint, Policy, Prune, RateEntry, RatePlan, Remains, Restore, Rewind, Run,
-    Target, ThinnedError, Unit, When, WindowUnit,
+    Aggregation, Driver, Group, KeptIndices, Policy, Prune, RateEntry, RatePlan, Restore, Rewind,
+    Run, Target, ThinnedError, Unit, When, WindowUnit,
 };
 
 use crate::made_up::{MadeUp, boxed, conv_net, read, sgd, stored, training_device};
@@ -30,14 +30,18 @@ fn network() -> Network {
 /// Half the channels are dropped in epoch 0; of the head's weights, small ones fall all the time.
 fn driver(network: &Network, rewind: bool) -> Driver<Network> {
     let inventory = Inventory::of(network);
-    let unit = |path: &str, grain| {
+    let unit = |path: &str, granularity| {
         let parameter = inventory.get(path).unwrap().clone();
         let layout = parameter.layout().unwrap_or(Layout::OutputFirst);
-        let fold = Fold::new(grain, &parameter.shape, layout).unwrap();
+        let fold = Fold::new(granularity, &parameter.shape, layout).unwrap();
         Unit::new(parameter, fold)
     };
-    let channels = Group::of(vec![unit("conv.weight", Grain::Filter)], Joint::Sum).unwrap();
-    let vectors = ["norm.gamma", "norm.beta"].map(|path| unit(path, Grain::Element));
+    let channels = Group::of(
+        vec![unit("conv.weight", Granularity::Filter)],
+        Aggregation::Sum,
+    )
+    .unwrap();
+    let vectors = ["norm.gamma", "norm.beta"].map(|path| unit(path, Granularity::Element));
     let channels = Target {
         groups: vec![channels.with_followers(vectors.into()).unwrap()],
         amount: Box::new(|_: f64| 0.5),
@@ -50,7 +54,7 @@ fn driver(network: &Network, rewind: bool) -> Driver<Network> {
         When::epochs(Window::new(0, 1, 1).unwrap()),
     );
     let head = Target::new(
-        vec![unit("head.weight", Grain::Element)],
+        vec![unit("head.weight", Granularity::Element)],
         Box::new(|p: f64| 0.02 + 0.1 * p),
     );
     let head = Prune::new(
@@ -88,14 +92,18 @@ fn trained(mut run: Run<Network>, epochs: std::ops::Range<u64>) -> Run<Network> 
     run
 }
 
-fn thinned(run: Run<Network>, rewind: bool) -> (Run<Network>, Remains) {
+fn thinned(run: Run<Network>, rewind: bool) -> (Run<Network>, KeptIndices) {
     let whole = Inventory::of(&run.model);
-    let thinned = thin(run.driver.seen(&run.model).valid(), Border::Exact).unwrap();
-    let remains = Remains::of(&thinned.plan.cuts(), &whole).unwrap();
+    let thinned = thin(
+        run.driver.masked_model(&run.model).valid(),
+        PaddingEffect::KeepBorder,
+    )
+    .unwrap();
+    let kept_indices = KeptIndices::of(&thinned.plan.cuts(), &whole).unwrap();
     let network = thinned.network.train();
     let driver = driver(&network, rewind);
-    let run = run.thinned(network, driver, &remains, &training_device());
-    (run.unwrap(), remains)
+    let run = run.thinned(network, driver, &kept_indices, &training_device());
+    (run.unwrap(), kept_indices)
 }
 
 #[test]
@@ -118,7 +126,7 @@ fn training_goes_on_as_with_masks() {
             Run::new(network, driver, optimizer())
         };
         let masked = trained(begin(), 0..3);
-        let (run, remains) = thinned(trained(begin(), 0..1), *rewind);
+        let (run, kept_indices) = thinned(trained(begin(), 0..1), *rewind);
         assert_eq!(
             Inventory::of(&run.model).get("conv.weight").unwrap().shape[0],
             4
@@ -129,7 +137,7 @@ fn training_goes_on_as_with_masks() {
         let inventory = Inventory::of(&masked.model);
         let values = flat(&masked.model.valid(), &inventory);
         for (parameter, values) in inventory.iter().zip(values) {
-            let expected = read(remains.of_values(&parameter.path, values));
+            let expected = read(kept_indices.of_values(&parameter.path, values));
             let found = stored(&run.model.valid(), &parameter.path);
             assert_eq!(found.len(), expected.len(), "{}", parameter.path);
             for (found, expected) in found.iter().zip(expected) {
@@ -138,7 +146,7 @@ fn training_goes_on_as_with_masks() {
             }
         }
         let keep = |run: &Run<Network>| run.driver.masks().keep("head.weight").unwrap();
-        let expected = remains.of_values("head.weight", keep(&masked));
+        let expected = kept_indices.of_values("head.weight", keep(&masked));
         let bools = |keep: Tensor<1, burn::tensor::Bool>| keep.into_data().iter::<bool>().collect();
         let (found, expected): (Vec<bool>, Vec<bool>) = (bools(keep(&run)), bools(expected));
         assert_eq!(found, expected);
@@ -152,8 +160,8 @@ fn what_remains_is_what_the_cuts_keep() {
     let inventory = Inventory::of(&network);
     let axes = network.graph().axes().unwrap();
     let units = [1, 2, 6].map(|unit| UnitId { group: 0, unit });
-    let plan = Plan::removing(&axes, units).unwrap();
-    let remains = Remains::of(&plan.cuts(), &inventory).unwrap();
+    let plan = ThinningPlan::removing(&axes, units).unwrap();
+    let kept_indices = KeptIndices::of(&plan.cuts(), &inventory).unwrap();
     // One value for each element, sliced by hand: 8 filters of 18 weights, 8 inputs of 4 outputs.
     let kept = [0, 3, 4, 5, 7];
     for (path, each) in [("conv.weight", 18), ("norm.gamma", 1), ("head.weight", 4)] {
@@ -166,9 +174,13 @@ fn what_remains_is_what_the_cuts_keep() {
             TensorData::new(numbers, [8 * each]),
             &training_device().without_autodiff(),
         );
-        assert_eq!(read(remains.of_values(path, tensor)), expected, "{path}");
+        assert_eq!(
+            read(kept_indices.of_values(path, tensor)),
+            expected,
+            "{path}"
+        );
     }
-    assert_eq!(remains.positions("head.bias"), None);
+    assert_eq!(kept_indices.positions("head.bias"), None);
 }
 
 #[test]
@@ -177,24 +189,29 @@ fn what_does_not_fit_is_refused() {
     let begin = || Run::new(network.clone(), driver(&network, false), sgd());
     let inventory = Inventory::of(&network);
     let axes = network.graph().axes().unwrap();
-    let plan = Plan::removing(&axes, [UnitId { group: 0, unit: 1 }]).unwrap();
+    let plan = ThinningPlan::removing(&axes, [UnitId { group: 0, unit: 1 }]).unwrap();
     let mut cuts = plan.cuts();
-    let remains = Remains::of(&cuts, &inventory).unwrap();
+    let kept_indices = KeptIndices::of(&cuts, &inventory).unwrap();
 
     let device = training_device();
-    let whole = begin().thinned(network.clone(), driver(&network, false), &remains, &device);
+    let whole = begin().thinned(
+        network.clone(),
+        driver(&network, false),
+        &kept_indices,
+        &device,
+    );
     assert!(
         matches!(whole, Err(ThinnedError::Model { .. })),
         "{whole:?}"
     );
 
-    let nothing = Remains::default();
+    let nothing = KeptIndices::default();
     let other = begin().thinned(network.clone(), driver(&network, true), &nothing, &device);
     let message = other.unwrap_err().to_string();
     assert!(message.contains("rewind"), "{message}");
 
     cuts[0].length = 9;
-    let error = Remains::of(&cuts, &inventory).unwrap_err().to_string();
+    let error = KeptIndices::of(&cuts, &inventory).unwrap_err().to_string();
     assert!(
         error.contains("of length 9") && error.contains("[8, 2, 3, 3]"),
         "{error}"

@@ -4,9 +4,10 @@ use burn::module::Module;
 use burn::optim::SgdConfig;
 use burn::tensor::{Tensor, TensorData};
 use calcine_criteria::{Apoz, Level, MeanActivation, NOfM, Score, Wanda};
-use calcine_fold::{Fold, Grain};
+use calcine_fold::{Fold, Granularity};
 use calcine_observe::{
-    Moments, NetworkWatch, Norms, Sums, Wanted, Watch, Zeros, observe_filters, observe_inputs,
+    ActivationSource, Moments, NetworkActivations, Norms, Sums, Wanted, Zeros, observe_filters,
+    observe_inputs,
 };
 use calcine_params::{Inventory, flat};
 use calcine_schedule::Window;
@@ -24,12 +25,17 @@ fn batches() -> Vec<Tensor<4>> {
 }
 
 /// A pruner of half the units of one weight, in steps 0 and 2.
-fn pruner(model: &ConvNet, path: &str, grain: Grain, score: Box<dyn Score + Send>) -> Prune {
+fn pruner(
+    model: &ConvNet,
+    path: &str,
+    granularity: Granularity,
+    score: Box<dyn Score + Send>,
+) -> Prune {
     let inventory = Inventory::of(model);
     let parameter = inventory.get(path).unwrap().clone();
-    let fold = Fold::new(grain, &parameter.shape, parameter.layout().unwrap()).unwrap();
-    let select: Box<dyn calcine_criteria::Select + Send> = match grain {
-        Grain::Group { of } => Box::new(NOfM { of }),
+    let fold = Fold::new(granularity, &parameter.shape, parameter.layout().unwrap()).unwrap();
+    let select: Box<dyn calcine_criteria::Select + Send> = match granularity {
+        Granularity::Group { of } => Box::new(NOfM { of }),
         _ => Box::new(Level::default()),
     };
     let target = Target::new(vec![Unit::new(parameter, fold)], Box::new(|_: f64| 0.5));
@@ -37,15 +43,15 @@ fn pruner(model: &ConvNet, path: &str, grain: Grain, score: Box<dyn Score + Send
     Prune::new("p", vec![target], score, select, when).with_batches(Batches::Count(2))
 }
 
-fn watch(model: &ConvNet) -> Box<NetworkWatch> {
+fn source(model: &ConvNet) -> Box<NetworkActivations> {
     let network = trace(&model.valid(), images(0), |m, x| m.forward(x)).unwrap();
-    Box::new(NetworkWatch::new(&network, batches(), Sums::End).unwrap())
+    Box::new(NetworkActivations::new(&network, batches(), Sums::End).unwrap())
 }
 
 fn driver(model: &ConvNet, pruner: Prune) -> Driver<ConvNet> {
     let policies: Vec<Box<dyn Policy<ConvNet>>> = vec![Box::new(pruner)];
     let driver = Driver::new(4, policies, RatePlan::constant(0.5));
-    driver.with_watch(watch(model)).unwrap()
+    driver.with_activation_source(source(model)).unwrap()
 }
 
 fn step(driver: &mut Driver<ConvNet>, model: ConvNet) -> ConvNet {
@@ -78,7 +84,7 @@ fn lowest(scores: &[f64], count: usize) -> Vec<usize> {
 fn statistics(model: &ConvNet) -> (Vec<f64>, Vec<f64>) {
     let network = trace(&model.valid(), images(0), |m, x| m.forward(x)).unwrap();
     let batches = batches().into_iter().take(2);
-    let watched = observe_filters(
+    let observed = observe_filters(
         &network,
         batches,
         &["conv.weight"],
@@ -86,7 +92,7 @@ fn statistics(model: &ConvNet) -> (Vec<f64>, Vec<f64>) {
         &(Zeros, Moments),
     )
     .unwrap();
-    let (zeros, moments) = watched.get("conv.weight").unwrap();
+    let (zeros, moments) = observed.get("conv.weight").unwrap();
     (zeros.apoz(), moments.mean.clone())
 }
 
@@ -95,7 +101,7 @@ fn filters_are_ranked_by_the_activations_of_the_model_as_it_is() {
     let scores: [Box<dyn Score + Send>; 2] = [Box::new(Apoz), Box::new(MeanActivation)];
     for (index, score) in scores.into_iter().enumerate() {
         let model = ConvNet::new(&device().autodiff());
-        let pruner = pruner(&model, "conv.weight", Grain::Filter, score);
+        let pruner = pruner(&model, "conv.weight", Granularity::Filter, score);
         let mut driver = driver(&model, pruner);
         let expected = |model: &ConvNet| {
             let (apoz, mean) = statistics(model);
@@ -118,14 +124,14 @@ fn weights_are_ranked_by_what_they_multiply() {
     let pruner = pruner(
         &model,
         "head.weight",
-        Grain::Group { of: 8 },
+        Granularity::Group { of: 8 },
         Box::new(Wanda),
     );
     let mut driver = driver(&model, pruner);
     let network = trace(&model.valid(), images(0), |m, x| m.forward(x)).unwrap();
     let inputs = batches().into_iter().take(2);
-    let watched = observe_inputs(&network, inputs, &["head.weight"], &Norms).unwrap();
-    let norms = watched.get("head.weight").unwrap().total_l2.clone();
+    let observed = observe_inputs(&network, inputs, &["head.weight"], &Norms).unwrap();
+    let norms = observed.get("head.weight").unwrap().total_l2.clone();
     let inventory = Inventory::of(&model);
     let read = |model: &ConvNet| -> Vec<f64> {
         let weight = flat(model, [inventory.get("head.weight").unwrap()]).remove(0);
@@ -147,20 +153,21 @@ fn weights_are_ranked_by_what_they_multiply() {
 #[test]
 fn what_nothing_shows_is_an_error_before_the_run() {
     let model = ConvNet::new(&device().autodiff());
-    let apoz = |path, grain| pruner(&model, path, grain, Box::new(Apoz));
-    let blind: Vec<Box<dyn Policy<ConvNet>>> = vec![Box::new(apoz("conv.weight", Grain::Filter))];
+    let apoz = |path, granularity| pruner(&model, path, granularity, Box::new(Apoz));
+    let blind: Vec<Box<dyn Policy<ConvNet>>> =
+        vec![Box::new(apoz("conv.weight", Granularity::Filter))];
     let blind = Driver::new(4, blind, RatePlan::constant(0.5));
-    let error = blind.check_watch().unwrap_err();
+    let error = blind.check_activation_source().unwrap_err();
     assert!(
         error.to_string().starts_with("`p` looks at activations"),
         "{error}"
     );
     let policies: Vec<Box<dyn Policy<ConvNet>>> = vec![
-        Box::new(apoz("head.weight", Grain::FcOutput)),
-        Box::new(apoz("conv.weight", Grain::Filter).with_batches(Batches::Count(9))),
+        Box::new(apoz("head.weight", Granularity::FcOutput)),
+        Box::new(apoz("conv.weight", Granularity::Filter).with_batches(Batches::Count(9))),
     ];
     let driver = Driver::new(4, policies, RatePlan::constant(0.5));
-    let error = driver.with_watch(watch(&model)).unwrap_err();
+    let error = driver.with_activation_source(source(&model)).unwrap_err();
     assert_eq!(
         error.problems(),
         [
@@ -180,12 +187,12 @@ struct Other {
 #[test]
 fn a_model_without_the_networks_parameters_is_refused() {
     let model = ConvNet::new(&device());
-    let mut watch = watch(&model);
-    Watch::<ConvNet>::check_model(&*watch, &model).unwrap();
+    let mut source = source(&model);
+    ActivationSource::<ConvNet>::check_model(&*source, &model).unwrap();
     let other = Other {
         something: burn::nn::LinearConfig::new(1, 2).init(&device()),
     };
-    let error = watch.check_model(&other).unwrap_err();
+    let error = source.check_model(&other).unwrap_err();
     assert!(error.contains("it has no `conv.weight`"), "{error}");
     let wanted = Wanted {
         weight: "conv.weight".to_owned(),
@@ -193,7 +200,7 @@ fn a_model_without_the_networks_parameters_is_refused() {
         batches: None,
     };
     let looked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        watch.watch(&other, &[wanted]).len()
+        source.observe(&other, &[wanted]).len()
     }));
     assert!(
         looked.is_err(),
@@ -204,7 +211,7 @@ fn a_model_without_the_networks_parameters_is_refused() {
     wider.head = burn::nn::LinearConfig::new(9, 4).init(&device());
     let driver = driver(
         &model,
-        pruner(&model, "conv.weight", Grain::Filter, Box::new(Apoz)),
+        pruner(&model, "conv.weight", Granularity::Filter, Box::new(Apoz)),
     );
     driver.check_model(&model).unwrap();
     let error = driver.check_model(&wider).unwrap_err().to_string();

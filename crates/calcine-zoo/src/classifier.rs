@@ -43,8 +43,8 @@ impl Classifier for calcine_trace::Network {
     }
 }
 
-/// A network that trains on its grids.
-impl Classifier for calcine_quantize::AwareNetwork {
+/// A network that is trained quantization-aware.
+impl Classifier for calcine_quantize::QatNetwork {
     fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         Self::forward(self, images)
     }

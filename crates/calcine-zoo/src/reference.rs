@@ -12,7 +12,7 @@
 //!   model.safetensors        the weights that were kept, PyTorch's names and layouts
 //!   thinned-N.safetensors    the network as it was thinned before epoch N, if the recipe says so
 //!   thinned.safetensors      the thinned network that was kept, whole, with its weights
-//!   quantized.safetensors    the network in integers, if the recipe trains on grids
+//!   quantized.safetensors    the network in integers, if the recipe is quantization-aware
 //!   report.json              what it came to; what each part was asked to do and has reached, with warnings
 //! ```
 //!
@@ -58,6 +58,6 @@ pub use report::{QuantizedReport, Report, ThinnedReport};
 pub use run::{Finished, evaluate, sparsity_of_integers, train};
 pub use scan::{ScanRunError, ScanSettings, Scanned, scan};
 pub use settings::{Settings, Weights};
-pub use shape::grids;
+pub use shape::quantization_settings;
 pub use speed::Speed;
 pub use thinning::{GroupPruning, ThinRun, ThinSettings, thin_network};

@@ -14,7 +14,7 @@ use crate::import::golden_resnet;
 /// The filters of a weight that a recipe's one pruner drops before its first step.
 fn dropped(model: ResNet, weight: &str, keys: &str) -> Vec<u64> {
     let text = format!(
-        "format = 1\n[train]\nepochs = 1\nlr = 0.0\n[pruner.p]\nparams = [\"{weight}\"]\ngrain = \"filter\"\n\
+        "format = 1\n[train]\nepochs = 1\nlr = 0.0\n[pruner.p]\nparams = [\"{weight}\"]\ngranularity = \"filter\"\n\
          {keys}\n[[policy]]\npruner = \"p\"\nepochs = [0]\n"
     );
     let recipe = Recipe::parse(&text).unwrap();

@@ -2,7 +2,9 @@
 
 use burn::tensor::{Device, Tensor};
 use calcine_graph::{Graph, Map, Node, Op, Source, ValueId};
-use calcine_quantize::{Calibration, Clip, Scheme, Seen, Settings, quantize};
+use calcine_quantize::{
+    Calibration, CalibrationStatistics, QuantizationSettings, RangeEstimator, Scheme, quantize,
+};
 use calcine_testkit::each;
 use calcine_testkit::golden::{self, Golden};
 use calcine_trace::trace;
@@ -35,24 +37,24 @@ fn theirs(graph: &Graph, node: &Node) -> Option<String> {
     })
 }
 
-/// The settings of a case; `None` of grids that no network here has: full symmetric ranges, and ACIQ's, whose multipliers are
+/// The settings of a case; `None` of quantizers that no network here has: full symmetric ranges, and ACIQ's, whose multipliers are
 /// computed here and tabled there.
-fn settings(args: &Value) -> Option<Settings> {
+fn settings(args: &Value) -> Option<QuantizationSettings> {
     let scheme = match args["mode"].as_str().unwrap() {
         "sym" => return None,
         "sym_restr" => Scheme::Symmetric,
         _ => Scheme::Affine,
     };
     let bits = |key: &str| args[key].as_u64().unwrap() as u8;
-    let mut settings = Settings::default();
+    let mut settings = QuantizationSettings::default();
     settings.weights.scheme = scheme;
     settings.weights.bits = bits("bits_weights");
     settings.weights.per_channel = args["per_channel"] == true;
     settings.activations.scheme = scheme;
     settings.activations.bits = bits("bits_activations");
-    settings.activations.clip = match args["clip_acts"].as_str().unwrap() {
-        "NONE" => Clip::MinMax,
-        "AVG" => Clip::Average,
+    settings.activations.range_estimator = match args["clip_acts"].as_str().unwrap() {
+        "NONE" => RangeEstimator::MinMax,
+        "AVG" => RangeEstimator::Average,
         _ => return None,
     };
     Some(settings)
@@ -85,13 +87,13 @@ fn check(file: &Golden, case: &Value) {
     let model = golden_resnet(&device);
     let x: Tensor<4> = file.tensor(&case["input"]["x"], &device);
     let network = trace(&model, x.clone(), |m, x: Tensor<4>| m.forward(x)).unwrap();
-    let mut seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    let mut calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
     let graph = network.graph();
     let stats = &case["args"]["stats"];
     let mut change = |name: &str, stats: &Value| {
-        let own = seen.values.get_mut(name).unwrap();
+        let own = calibration.values.get_mut(name).unwrap();
         let of = |key: &str, or: f64| stats[key].as_f64().unwrap_or(or);
-        *own = Seen {
+        *own = CalibrationStatistics {
             min: of("min", f64::NAN),
             max: of("max", f64::NAN),
             average: [of("avg_min", own.average[0]), of("avg_max", own.average[1])],
@@ -112,13 +114,13 @@ fn check(file: &Golden, case: &Value) {
     let input = &graph.value(graph.inputs[0]).name;
     change(input, &stats["conv1"]["inputs"]["0"]);
     let settings = settings(&case["args"]).unwrap();
-    let quantized = quantize(&network, &seen, &settings).unwrap();
+    let quantized = quantize(&network, &calibration, &settings).unwrap();
     let layers = case["expect"]["layers"].as_array().unwrap();
     for layer in quantized.layers() {
         let theirs = layers.iter().find(|theirs| theirs["name"] == layer.name);
         let scales = theirs.unwrap()["w_scale"].as_array().unwrap();
-        assert_eq!(layer.steps.len(), scales.len());
-        for (step, scale) in layer.steps.iter().zip(scales) {
+        assert_eq!(layer.scales.len(), scales.len());
+        for (step, scale) in layer.scales.iter().zip(scales) {
             let off = f64::from(*step) * scale.as_f64().unwrap() - 1.0;
             assert!(off.abs() < 1e-4, "{}: {step} for {scale}", layer.name);
         }

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use calcine_criteria::Norm;
-use calcine_thin::{Border, Choice, in_place, silence, thin};
+use calcine_thin::{ChannelSelection, PaddingEffect, in_place, thin, zero_out_channels};
 use calcine_trace::trace;
 use calcine_zoo::{Architecture, Classifier, ModelTask};
 
@@ -18,10 +18,10 @@ impl ModelTask for Thin {
     fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
         let network = trace(&model.valid(), images(1, &self.0), M::forward).unwrap();
         let axes = network.graph().axes().unwrap();
-        let units = Choice::new(0.5).units(&network, &axes, &Norm::L1, |_| true);
-        let silent = silence(network, &axes, units).unwrap();
+        let units = ChannelSelection::new(0.5).units(&network, &axes, &Norm::L1, |_| true);
+        let silent = zero_out_channels(network, &axes, units).unwrap();
         let before: Tensor<2> = silent.forward(images(2, &self.0));
-        let thinned = thin(silent.clone(), Border::Exact).unwrap();
+        let thinned = thin(silent.clone(), PaddingEffect::KeepBorder).unwrap();
         let after: Tensor<2> = thinned.network.forward(images(2, &self.0));
         let scale = before.clone().abs().max().into_scalar::<f32>().max(1.0);
         let difference = (before - after.clone()).abs().max().into_scalar::<f32>() / scale;

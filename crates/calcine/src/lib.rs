@@ -2,7 +2,7 @@
 //!
 //! # Should I use this crate?
 //!
-//! This is the door: it re-exports Calcine's crates by feature and finds a device by name. Depend on it
+//! This is the façade crate: it re-exports Calcine's crates by feature and finds a device by name. Depend on it
 //! to have everything at one version; depend on a single crate if that is all you need.
 //!
 //! | module | crate | feature |
@@ -48,7 +48,7 @@
 //! let layer: Linear = LinearConfig::new(8, 4).init(&device);
 //!
 //! let weight = Inventory::of(&layer).get("weight").unwrap().clone();
-//! let fold = Fold::new(Grain::Element, &weight.shape, Layout::LINEAR).unwrap();
+//! let fold = Fold::new(Granularity::Element, &weight.shape, Layout::LINEAR).unwrap();
 //! let scores = Magnitude.score(&Evidence::new(fold.rows(layer.weight.val())));
 //! let keep = Level::default().keep(&[Candidate::new(scores)], 0.5).remove(0);
 //!
@@ -103,7 +103,7 @@ pub use calcine_zoo as zoo;
 /// The names that nearly every use needs.
 pub mod prelude {
     pub use calcine_criteria::{Candidate, Evidence, Level, Magnitude, Norm, Score, Select};
-    pub use calcine_fold::{Fold, Grain, Layout};
+    pub use calcine_fold::{Fold, Granularity, Layout};
     pub use calcine_mask::Masks;
     pub use calcine_params::Inventory;
     #[cfg(feature = "recipe")]

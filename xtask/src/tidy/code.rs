@@ -47,7 +47,7 @@ const DEVICE_READS: &[(&str, &str)] = &[
     ),
     (
         "crates/calcine-quant/src/moving.rs",
-        "a range that is asked for as a grid",
+        "a range that is asked for as a quantizer",
     ),
     (
         "crates/calcine-quantize/src/batches.rs",
@@ -62,7 +62,7 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "a tensor's elements, when the caller asks for them",
     ),
     (
-        "crates/calcine-quantize/src/aware/integers.rs",
+        "crates/calcine-quantize/src/qat/integers.rs",
         "learned steps when a network becomes integers",
     ),
     (
@@ -83,7 +83,7 @@ const DEVICE_READS: &[(&str, &str)] = &[
     ),
     (
         "crates/calcine-quantize/src/float.rs",
-        "numbers that are rounded to halves",
+        "numbers that are rounded to half precision",
     ),
     (
         "crates/calcine-quantize/src/layer/folded.rs",
@@ -118,7 +118,7 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "samples of layers, all in one read after the last batch",
     ),
     (
-        "crates/calcine-observe/src/network_watch.rs",
+        "crates/calcine-observe/src/network_activations.rs",
         "the masks of weights that are refitted after a selection; the pruner says so",
     ),
     (
@@ -423,7 +423,7 @@ mod tests {
     fn binaries_tests_and_examples_belong_to_no_library() {
         let named = |path: &str| library_crate(&File::new(path, String::new())).map(str::to_owned);
         assert_eq!(
-            named("crates/calcine-fold/src/grain/row.rs").as_deref(),
+            named("crates/calcine-fold/src/granularity/row.rs").as_deref(),
             Some("calcine-fold")
         );
         for path in [

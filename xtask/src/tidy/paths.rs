@@ -58,7 +58,7 @@ mod tests {
     fn names_that_say_nothing_are_vague() {
         assert!(is_vague("crates/calcine-fold/src/utils.rs"));
         assert!(is_vague("mod.rs"));
-        assert!(!is_vague("crates/calcine-fold/src/grain.rs"));
+        assert!(!is_vague("crates/calcine-fold/src/granularity.rs"));
         assert!(!is_vague("docs/helpers.md"));
     }
 

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
-use calcine::graph::Kind;
-use calcine::quantize::{AwareNetwork, Calibration};
-use calcine::recipe::{Quantization, Recipe, Train};
+use calcine::graph::ElementKind;
+use calcine::quantize::{Calibration, QatNetwork};
+use calcine::recipe::{Recipe, RecipeQuantization, Train};
 use calcine::trace::{AnyTensor, Network};
-use calcine::zoo::reference::{Weights, grids};
+use calcine::zoo::reference::{Weights, quantization_settings};
 
 use crate::failure::{Failure, bad};
 use crate::model::{AnyNetwork, Loaded, load};
@@ -65,7 +65,9 @@ fn check_all(files: &[PathBuf], model: Option<&str>) -> Result<(), Failure> {
 /// The model that a sound recipe fits, and what will not happen though the recipe says so.
 fn check(file: &Path, model: Option<&str>) -> Result<(String, Vec<String>), String> {
     let recipe = Recipe::from_file(file).map_err(|error| error.to_string())?;
-    let teacher = recipe.teaching().and_then(|asked| asked.weights.as_deref());
+    let teacher = recipe
+        .distillation()
+        .and_then(|asked| asked.weights.as_deref());
     for weights in [recipe.train().weights.as_deref(), teacher]
         .into_iter()
         .flatten()
@@ -143,16 +145,22 @@ fn steps_per_epoch(train: &Train) -> Result<u64, String> {
 /// Quantizers have parameters of their own, which pruners and regularizers may name; where they begin does not matter.
 fn bind_quantized(
     recipe: &Recipe,
-    asked: &Quantization,
+    asked: &RecipeQuantization,
     network: Network,
     steps: u64,
 ) -> Result<Vec<String>, String> {
     let said = |error: &dyn std::error::Error| error.to_string();
-    let seen = Calibration::of(&network, &[ones(&network)?]).map_err(|error| said(&error))?;
-    let aware = AwareNetwork::new(network, &seen, &grids(asked), asked.method);
-    let aware = aware.map_err(|error| said(&error))?;
-    let graph = aware.network().graph();
-    let bound = recipe.bind_carrying_out(&recipe.duties(), &aware, Some(graph), steps);
+    let calibration =
+        Calibration::of(&network, &[ones(&network)?]).map_err(|error| said(&error))?;
+    let qat = QatNetwork::new(
+        network,
+        &calibration,
+        &quantization_settings(asked),
+        asked.method,
+    );
+    let qat = qat.map_err(|error| said(&error))?;
+    let graph = qat.network().graph();
+    let bound = recipe.bind_carrying_out(&recipe.duties(), &qat, Some(graph), steps);
     Ok(bound.map_err(|error| error.to_string())?.warnings())
 }
 
@@ -164,7 +172,7 @@ fn ones(network: &Network) -> Result<Vec<AnyTensor>, String> {
         let shape = value.shape_at(1);
         let one = Tensor::<1>::ones([shape.iter().product::<usize>()], &Device::flex());
         match value.kind {
-            Kind::Float => Ok(AnyTensor::shaped(one, &shape)),
+            ElementKind::Float => Ok(AnyTensor::shaped(one, &shape)),
             _ => Err(format!(
                 "the input `{}` is no tensor of floats, which quantization needs",
                 value.name

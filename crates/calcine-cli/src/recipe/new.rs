@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use calcine::graph::{Graph, Source, ValueId};
-use calcine::quantize::Settings as Quantization;
+use calcine::quantize::QuantizationSettings as Quantization;
 use calcine::recipe::Recipe;
 use clap::ValueEnum;
 

@@ -10,7 +10,7 @@ use super::{Evidence, Needs, Score, row_sums};
 ///
 /// with `x_j` the layer's input `j` over all samples and positions; of a unit of several weights the sum.
 /// Small weights on large inputs stay, without any training (Wanda; Sun et al., 2024). The paper compares the
-/// weights of one output with each other: the grain `group(I)` with `I` the inputs of a layer, and
+/// weights of one output with each other: the granularity `group(I)` with `I` the inputs of a layer, and
 /// [`NOfM`](crate::NOfM) of `I`; in groups of 4 it is their 2:4 variant.
 ///
 /// In a convolution `x_j` is the input channel, wherever a place of the kernel meets it.

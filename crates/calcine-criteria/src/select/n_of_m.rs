@@ -9,7 +9,7 @@ use crate::share::Rounding;
 
 /// Drops ⌊f·M⌋ of every M consecutive units, those with the smallest scores.
 ///
-/// With the grain `group(M)`, whose units are elements numbered along the input axis, this is N:M
+/// With the granularity `group(M)`, whose units are elements numbered along the input axis, this is N:M
 /// sparsity: a level of 0.5 with M = 4 is the 2:4 pattern that sparse tensor cores run (Mishra et al.,
 /// 2021), 0.75 is 1:4. On a curve, the pattern becomes denser in zeros step by step.
 ///

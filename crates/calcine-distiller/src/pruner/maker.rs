@@ -1,9 +1,9 @@
 //! One pruner on its way into a recipe.
 
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_schedule::Window;
 
-use super::regime::{Regime, named_by_grain, regimes, warn_of_means};
+use super::regime::{Regime, named_by_granularity, regimes, warn_of_means};
 use crate::fields::Fields;
 use crate::node::{At, Map, Node};
 use crate::notes::Notes;
@@ -23,8 +23,8 @@ pub(crate) struct Variant<'a> {
 pub(crate) enum Pruner {
     /// Several where Distiller has one that treats parameters differently.
     Tables(Vec<Table>),
-    /// A coin of its own kind: masks must not stay.
-    Coin(Table),
+    /// A Bernoulli selection: masks must not stay.
+    Bernoulli(Table),
 }
 
 /// Makes the tables of one pruner.
@@ -40,13 +40,22 @@ impl Maker<'_, '_> {
     }
 
     /// A table without an amount.
-    pub(crate) fn table(&self, name: String, score: &str, grain: Option<At<Grain>>) -> Table {
+    pub(crate) fn table(
+        &self,
+        name: String,
+        score: &str,
+        granularity: Option<At<Granularity>>,
+    ) -> Table {
         let Instance {
             class, name: at, ..
         } = self.instance;
         let mut entries = vec![Entry::text("score", score, &class.span)];
-        if let Some(grain) = grain {
-            entries.push(Entry::text("grain", &grain.value.to_string(), &grain.span));
+        if let Some(granularity) = granularity {
+            entries.push(Entry::text(
+                "granularity",
+                &granularity.value.to_string(),
+                &granularity.span,
+            ));
         }
         if self.variant.fold_norm {
             entries.push(Entry::flag("fold_norm", &class.span));
@@ -166,7 +175,7 @@ impl Maker<'_, '_> {
         let growth = growth.filter(|growth| growth.value > 0.0);
         more.extend(growth.map(|growth| Entry::number("growth", &growth)));
         Some(Pruner::Tables(self.by_name_or_star(
-            "splicing",
+            "hysteresis",
             sensitivities?,
             &more,
         )))
@@ -232,12 +241,12 @@ impl Maker<'_, '_> {
         };
         warn_of_means(&regimes, &criterion, self.notes());
         let table = |name: String, regime: &Regime| {
-            let grain = At::new(regime.grain, regime.grain_span.clone());
-            let mut table = self.table(name, score, Some(grain));
+            let granularity = At::new(regime.granularity, regime.granularity_span.clone());
+            let mut table = self.table(name, score, Some(granularity));
             table.by_name = Some(("threshold", regime.entries.clone()));
             table
         };
-        Some(Pruner::Tables(named_by_grain(
+        Some(Pruner::Tables(named_by_granularity(
             &self.name(),
             &regimes,
             table,

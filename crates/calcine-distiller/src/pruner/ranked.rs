@@ -1,10 +1,10 @@
 //! Pruners that rank filters, channels, rows or blocks.
 
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_schedule::Window;
 
 use super::maker::{Maker, Pruner};
-use crate::group::{Reader, block, grains};
+use crate::group::{Reader, block, granularities};
 use crate::node::At;
 use crate::text::{Entry, Table, float};
 
@@ -14,7 +14,7 @@ pub(crate) struct Ranked {
     score: &'static str,
     level: Level,
     groups: Groups,
-    /// `level`, or the coin's probability.
+    /// `level`, or the probability of a Bernoulli selection.
     amount: &'static str,
     /// Whether what is left makes up for what is dropped.
     reconstructs: bool,
@@ -73,7 +73,7 @@ impl Ranked {
         ..Self::L1
     };
     pub(crate) const BERNOULLI: Self = Self {
-        amount: "coin",
+        amount: "bernoulli",
         ..Self::RANDOM
     };
 
@@ -85,8 +85,8 @@ impl Ranked {
         }
     }
 
-    fn is_coin(self) -> bool {
-        self.amount == "coin"
+    fn is_bernoulli(self) -> bool {
+        self.amount == "bernoulli"
     }
 }
 
@@ -95,16 +95,16 @@ pub(crate) fn ranked(maker: &Maker<'_, '_>, mut class: Ranked, window: &Window) 
         class.score = norm(maker)?;
     }
     let params = maker.params();
-    let grain = grain(maker, class);
+    let granularity = granularity(maker, class);
     let amount = amount(maker, class, window);
     let more = options(maker, class);
     warn(maker, class);
-    let mut table: Table = maker.table(maker.name(), class.score, Some(grain?));
+    let mut table: Table = maker.table(maker.name(), class.score, Some(granularity?));
     table.entries.insert(0, params?);
     table.entries.push(amount?);
     table.entries.extend(more?);
-    Some(match class.is_coin() {
-        true => Pruner::Coin(table),
+    Some(match class.is_bernoulli() {
+        true => Pruner::Bernoulli(table),
         false => Pruner::Tables(vec![table]),
     })
 }
@@ -126,14 +126,14 @@ fn norm(maker: &Maker<'_, '_>) -> Option<&'static str> {
 }
 
 /// `group_type`, and of blocks `kwargs`.
-fn grain(maker: &Maker<'_, '_>, class: Ranked) -> Option<At<Grain>> {
+fn granularity(maker: &Maker<'_, '_>, class: Ranked) -> Option<At<Granularity>> {
     let (fields, notes) = (maker.fields, maker.notes());
     let word = fields.text("group_type");
     let kwargs = fields.map("kwargs");
     let word = fields.need("group_type", "Filters, Channels, Rows or Blocks", word)?;
     if word.value == "Blocks" && class.groups == Groups::Any {
-        let grain = block(&word.span, kwargs, notes)?;
-        return Some(At::new(grain, word.span));
+        let granularity = block(&word.span, kwargs, notes)?;
+        return Some(At::new(granularity, word.span));
     }
     if let Some(kwargs) = kwargs {
         notes.problem(
@@ -141,13 +141,13 @@ fn grain(maker: &Maker<'_, '_>, class: Ranked) -> Option<At<Grain>> {
             "`kwargs` has the shape of `Blocks`, and there are none",
         );
     }
-    let grain = *grains(&word, Reader::Ranking, notes)?.first()?;
-    if class.groups == Groups::Filters && grain != Grain::Filter {
+    let granularity = *granularities(&word, Reader::Ranking, notes)?.first()?;
+    if class.groups == Groups::Filters && granularity != Granularity::Filter {
         let message = format!("`{}`: this class ranks filters only", word.value);
         notes.problem(&word.span, message);
         return None;
     }
-    let is_input = matches!(grain, Grain::Channel | Grain::FcInput);
+    let is_input = matches!(granularity, Granularity::Channel | Granularity::FcInput);
     if class.groups == Groups::Inputs && !is_input {
         let message = format!(
             "`{}`: this class ranks inputs, Channels or Rows",
@@ -156,7 +156,7 @@ fn grain(maker: &Maker<'_, '_>, class: Ranked) -> Option<At<Grain>> {
         notes.problem(&word.span, message);
         return None;
     }
-    Some(At::new(grain, word.span))
+    Some(At::new(granularity, word.span))
 }
 
 fn amount(maker: &Maker<'_, '_>, class: Ranked, window: &Window) -> Option<Entry> {
@@ -190,7 +190,7 @@ fn options(maker: &Maker<'_, '_>, class: Ranked) -> Option<Vec<Entry>> {
     if let Some(word) = fields.text("group_dependency") {
         match word.value.as_str() {
             "Leader" => {
-                let text = "the leader's scores decide anew at every firing; Distiller's choice stands \
+                let text = "the first layer's scores decide anew at every firing; Distiller's choice stands \
                             while the level does not change";
                 notes.warn(&word.span, text);
                 if !matches!(class.score, "l1" | "l2") {
@@ -198,7 +198,7 @@ fn options(maker: &Maker<'_, '_>, class: Ranked) -> Option<Vec<Entry>> {
                         "`group_dependency` of this class did nothing in Distiller, or failed";
                     notes.warn(&word.span, text);
                 }
-                entries.push(Entry::text("together", "leader", &word.span));
+                entries.push(Entry::text("aggregate", "first", &word.span));
             }
             other => {
                 let message = format!("`group_dependency` is `{other}`, expected Leader");
@@ -258,7 +258,7 @@ fn warn(maker: &Maker<'_, '_>, class: Ranked) {
                     the batch after the firing, where Distiller had the batch before it";
         notes.warn(span, text);
     }
-    if !class.is_coin() {
+    if !class.is_bernoulli() {
         maker.warn_of_ties();
     }
 }

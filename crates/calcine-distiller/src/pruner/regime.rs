@@ -1,18 +1,18 @@
 //! Several amounts in one instance.
 
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 
 use crate::fields::Fields;
-use crate::group::{Reader, grains};
+use crate::group::{Reader, granularities};
 use crate::node::At;
 use crate::notes::Notes;
 use crate::text::{Entry, Table, float};
 
-/// Parameters of `reg_regims` with one grain.
+/// Parameters of `reg_regims` with one granularity.
 #[derive(Debug, Clone)]
 pub(crate) struct Regime {
-    pub(crate) grain: Grain,
-    pub(crate) grain_span: std::ops::Range<usize>,
+    pub(crate) granularity: Granularity,
+    pub(crate) granularity_span: std::ops::Range<usize>,
     pub(crate) entries: Vec<Entry>,
 }
 
@@ -36,17 +36,20 @@ pub(crate) fn regimes(fields: &Fields<'_>) -> Option<Vec<Regime>> {
             continue;
         };
         let word = At::new(word.to_owned(), group.span.clone());
-        let Some(grains) = grains(&word, Reader::Regularizing, notes) else {
+        let Some(granularities) = granularities(&word, Reader::Regularizing, notes) else {
             sound = false;
             continue;
         };
-        for grain in grains {
+        for granularity in granularities {
             let entry = Entry::of_parameter(&name.value, float(number), &node.span);
-            match regimes.iter_mut().find(|regime| regime.grain == grain) {
+            match regimes
+                .iter_mut()
+                .find(|regime| regime.granularity == granularity)
+            {
                 Some(regime) => regime.entries.push(entry),
                 None => regimes.push(Regime {
-                    grain,
-                    grain_span: group.span.clone(),
+                    granularity,
+                    granularity_span: group.span.clone(),
                     entries: vec![entry],
                 }),
             }
@@ -55,15 +58,15 @@ pub(crate) fn regimes(fields: &Fields<'_>) -> Option<Vec<Regime>> {
     sound.then_some(regimes)
 }
 
-/// A table for each grain, with the grain in its name if there are several.
-pub(crate) fn named_by_grain(
+/// A table for each granularity, with the granularity in its name if there are several.
+pub(crate) fn named_by_granularity(
     name: &str,
     regimes: &[Regime],
     table: impl Fn(String, &Regime) -> Table,
 ) -> Vec<Table> {
     let several = regimes.len() > 1;
     let named = |regime: &Regime| match several {
-        true => table(format!("{name}_{}", regime.grain), regime),
+        true => table(format!("{name}_{}", regime.granularity), regime),
         false => table(name.to_owned(), regime),
     };
     regimes.iter().map(named).collect()
@@ -71,7 +74,12 @@ pub(crate) fn named_by_grain(
 
 /// Means of a matrix were divided by the other axis.
 pub(crate) fn warn_of_means(regimes: &[Regime], criterion: &At<String>, notes: &Notes) {
-    let linear = |regime: &Regime| matches!(regime.grain, Grain::FcInput | Grain::FcOutput);
+    let linear = |regime: &Regime| {
+        matches!(
+            regime.granularity,
+            Granularity::FcInput | Granularity::FcOutput
+        )
+    };
     if criterion.value.starts_with("Mean_") && regimes.iter().any(linear) {
         let text = "the mean of a linear layer's row or column is over its members; Distiller divided \
                     by the number of rows or columns, which differs where the weight is not square";

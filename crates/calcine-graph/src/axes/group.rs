@@ -75,11 +75,11 @@ impl Group {
     /// the first of all.
     #[must_use]
     pub fn name(&self) -> (&str, usize) {
-        let maker = self
+        let producer = self
             .members
             .iter()
             .find(|member| member.role == Role::Output);
-        maker
+        producer
             .or(self.members.first())
             .map_or(("", 0), |member| (&member.path, member.axis))
     }

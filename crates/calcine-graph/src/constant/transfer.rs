@@ -3,7 +3,7 @@
 use super::ConstantSlices;
 use super::element;
 use super::stored::Stored;
-use crate::graph::{Graph, Kind, Node, ValueId};
+use crate::graph::{ElementKind, Graph, Node, ValueId};
 use crate::op::{Arithmetic, Interpolation, Op, Padding, Reduction};
 
 pub(super) struct Transfer<'a, 's> {
@@ -99,7 +99,7 @@ impl Transfer<'_, '_> {
             Op::Repeat { axis, times } => self.repeat(x, *axis, *times),
             Op::Expand => self.broadcast(&|values| values[0]),
             Op::Reshape => self.reshape(x),
-            Op::Cast if self.graph.value(self.node.output).kind == Kind::Float => x.clone(),
+            Op::Cast if self.graph.value(self.node.output).kind == ElementKind::Float => x.clone(),
             _ => self.unknown(),
         }
     }

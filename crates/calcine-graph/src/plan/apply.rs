@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::Plan;
+use super::ThinningPlan;
 use super::cut::Cut;
 use super::error::PlanError;
 use super::shrink::shrink;
@@ -12,11 +12,11 @@ use crate::graph::{Graph, Source, ValueId};
 pub struct Thinned {
     /// The graph; ids of values and positions of nodes are those of the original.
     pub graph: Graph,
-    /// The indices to keep of the axes of constant tensors, as [`Plan::cuts`] says it of parameters.
+    /// The indices to keep of the axes of constant tensors, as [`ThinningPlan::cuts`] says it of parameters.
     pub constants: BTreeMap<(ValueId, usize), Vec<usize>>,
 }
 
-impl Plan {
+impl ThinningPlan {
     /// The graph as it is without what the plan removes.
     ///
     /// Shapes shrink everywhere, and with them the groups of depthwise convolutions, the ranges of slices and

@@ -5,18 +5,18 @@ use std::io::Read;
 
 use burn::tensor::{Device, TensorData};
 use bytemuck::pod_collect_to_vec;
-use calcine_graph::{Graph, Kind, Node, Op, Source, Value, ValueId};
+use calcine_graph::{ElementKind, Graph, Node, Op, Source, Value, ValueId};
 use calcine_quant::{MAX_BITS, unpack};
 use calcine_trace::AnyTensor;
 use flate2::read::DeflateDecoder;
 use safetensors::{Dtype, SafeTensors};
 
 use super::{
-    BIASES, Description, FLOAT_BIASES, FORMAT, LayerText, NETWORK, QuantizedFileError, STEPS,
-    ZEROS, dtype, float_name, integers_name, wrong,
+    BIASES, Description, FLOAT_BIASES, FORMAT, LayerText, NETWORK, QuantizedFileError, SCALES,
+    ZERO_POINTS, dtype, float_name, integers_name, wrong,
 };
 use crate::float::Float;
-use crate::layer::{Bias, Layer, step_of};
+use crate::layer::{Bias, Layer, scale_index};
 use crate::parts::taken_over;
 use crate::plan::{Uses, has_integers, output_axis, weight_at};
 use crate::{FloatType, Quantized, Quantizer};
@@ -39,7 +39,7 @@ impl Quantized {
         let Description {
             format,
             graph,
-            grids,
+            quantizers,
             layers: texts,
             floats: shapes,
         } = description;
@@ -48,20 +48,28 @@ impl Quantized {
             return Err(QuantizedFileError::Description(found));
         }
         graph.check()?;
-        if grids.len() != graph.values.len() {
-            let found = format!("{} grids of {} values", grids.len(), graph.values.len());
+        if quantizers.len() != graph.values.len() {
+            let found = format!(
+                "{} quantizers of {} values",
+                quantizers.len(),
+                graph.values.len()
+            );
             return Err(QuantizedFileError::Description(found));
         }
-        if let Some(grid) = grids.iter().flatten().find(|grid| !grid.is_sound()) {
+        if let Some(quantizer) = quantizers
+            .iter()
+            .flatten()
+            .find(|quantizer| !quantizer.is_sound())
+        {
             return Err(QuantizedFileError::Description(format!(
-                "{grid:?} is no grid"
+                "{quantizer:?} is no quantizer"
             )));
         }
         let mut layers = BTreeMap::new();
         let mut rest = Rest::of(&file)?;
         for text in texts {
             let node = text.node;
-            let layer = layer(&file, &graph, &grids, text, &mut rest)?;
+            let layer = layer(&file, &graph, &quantizers, text, &mut rest)?;
             layers.insert(node, layer);
         }
         rest.is_nothing()?;
@@ -77,7 +85,7 @@ impl Quantized {
             floats.insert(id, float);
         }
         complete(&graph, &layers, &floats)?;
-        Ok(Self::new(graph, grids, layers, floats, None, device)?)
+        Ok(Self::new(graph, quantizers, layers, floats, None, device)?)
     }
 }
 
@@ -103,9 +111,9 @@ fn float(
         .find(|_| view.shape() == shape);
     let bytes = view.data();
     let data = kept.map(|kept| match kind {
-        Kind::Float => TensorData::new(kept.from_bytes(bytes), shape.to_vec()),
-        Kind::Int => TensorData::new(pod_collect_to_vec::<u8, i64>(bytes), shape.to_vec()),
-        Kind::Bool => {
+        ElementKind::Float => TensorData::new(kept.from_bytes(bytes), shape.to_vec()),
+        ElementKind::Int => TensorData::new(pod_collect_to_vec::<u8, i64>(bytes), shape.to_vec()),
+        ElementKind::Bool => {
             let booleans: Vec<bool> = bytes.iter().map(|byte| *byte != 0).collect();
             TensorData::new(booleans, shape.to_vec())
         }
@@ -124,8 +132,8 @@ fn float(
 
 /// Numbers of layers that have not been read yet.
 struct Rest {
-    steps: Vec<f32>,
-    zeros: Vec<u16>,
+    scales: Vec<f32>,
+    zero_points: Vec<u16>,
     biases: Vec<i32>,
     float_biases: Vec<f32>,
 }
@@ -133,8 +141,8 @@ struct Rest {
 impl Rest {
     fn of(file: &SafeTensors<'_>) -> Result<Self, QuantizedFileError> {
         Ok(Self {
-            steps: whole(file, STEPS, Dtype::F32)?,
-            zeros: whole(file, ZEROS, Dtype::U16)?,
+            scales: whole(file, SCALES, Dtype::F32)?,
+            zero_points: whole(file, ZERO_POINTS, Dtype::U16)?,
             biases: whole(file, BIASES, Dtype::I32)?,
             float_biases: whole(file, FLOAT_BIASES, Dtype::F32)?,
         })
@@ -143,8 +151,8 @@ impl Rest {
     /// Whether all numbers were some layer's.
     fn is_nothing(&self) -> Result<(), QuantizedFileError> {
         let left = [
-            (STEPS, self.steps.len()),
-            (ZEROS, self.zeros.len()),
+            (SCALES, self.scales.len()),
+            (ZERO_POINTS, self.zero_points.len()),
             (BIASES, self.biases.len()),
             (FLOAT_BIASES, self.float_biases.len()),
         ];
@@ -179,7 +187,7 @@ fn whole<T: bytemuck::Pod>(
 fn layer(
     file: &SafeTensors<'_>,
     graph: &Graph,
-    grids: &[Option<Quantizer>],
+    quantizers: &[Option<Quantizer>],
     text: LayerText,
     rest: &mut Rest,
 ) -> Result<Layer, QuantizedFileError> {
@@ -188,7 +196,7 @@ fn layer(
         bits,
         shape,
         axis,
-        steps,
+        scales,
         affine,
         group,
         dynamic,
@@ -234,18 +242,18 @@ fn layer(
         }
     };
     let outputs = shape[axis];
-    let input = grids[node.inputs[0].0];
+    let input = quantizers[node.inputs[0].0];
     let fits = match group {
-        None => steps == 1 || steps == outputs,
+        None => scales == 1 || scales == outputs,
         Some(0) => false,
         Some(group) => {
             let columns = count.checked_div(outputs).unwrap_or(0);
-            input.is_none() && steps == outputs * columns.div_ceil(group)
+            input.is_none() && scales == outputs * columns.div_ceil(group)
         }
     };
     if !fits {
         let groups = group.map_or(String::new(), |group| format!(" in groups of {group}"));
-        let found = format!("`{name}` has {steps} steps of {outputs} outputs{groups}");
+        let found = format!("`{name}` has {scales} scales of {outputs} outputs{groups}");
         return Err(malformed(found));
     }
     if dynamic.is_some_and(|dynamic| input.is_some() || group.is_some() || !dynamic.is_sound()) {
@@ -253,22 +261,22 @@ fn layer(
             "`{name}` has {dynamic:?} and inputs on {input:?}"
         )));
     }
-    let zeros = match affine {
-        true => next(&mut rest.zeros, steps, ZEROS)?,
+    let zero_points = match affine {
+        true => next(&mut rest.zero_points, scales, ZERO_POINTS)?,
         false => Vec::new(),
     };
-    let zeros: Vec<i32> = zeros.into_iter().map(i32::from).collect();
-    if let Some(zero) = zeros.iter().find(|zero| **zero >= 1 << bits) {
+    let zero_points: Vec<i32> = zero_points.into_iter().map(i32::from).collect();
+    if let Some(zero) = zero_points.iter().find(|zero| **zero >= 1 << bits) {
         return Err(malformed(format!("`{name}` has a zero point of {zero}")));
     }
-    let steps = next(&mut rest.steps, steps, STEPS)?;
-    if let Some(step) = steps.iter().find(|step| !step.is_finite()) {
-        return Err(malformed(format!("`{name}` has a scale of {step}")));
+    let scales = next(&mut rest.scales, scales, SCALES)?;
+    if let Some(scale) = scales.iter().find(|scale| !scale.is_finite()) {
+        return Err(malformed(format!("`{name}` has a scale of {scale}")));
     }
     if affine {
         let ints = ints.iter_mut().enumerate();
         ints.for_each(|(at, int)| {
-            let zero = zeros[step_of(at, &shape, axis, group, zeros.len())];
+            let zero = zero_points[scale_index(at, &shape, axis, group, zero_points.len())];
             *int += (1 << (bits - 1)) - zero;
         });
     }
@@ -283,8 +291,8 @@ fn layer(
         ints,
         shape,
         axis,
-        steps,
-        zeros,
+        scales,
+        zero_points,
         group,
         bias,
         dynamic,

@@ -1,7 +1,7 @@
 //! A layer in float, with the norm behind it.
 
 use calcine_graph::{Node, Op};
-use calcine_quant::{GridError, Quantizer, Seen};
+use calcine_quant::{CalibrationStatistics, Quantizer, QuantizerError};
 use calcine_trace::{AnyTensor, Network};
 
 use crate::QuantizeError;
@@ -81,22 +81,22 @@ impl FloatLayer {
         self.shape[self.axis]
     }
 
-    /// The grids: one, one for each output, or one for each group of an output's row.
-    pub(crate) fn grids(&self, own: &LayerSettings) -> Result<Vec<Quantizer>, QuantizeError> {
+    /// The quantizers: one, one for each output, or one for each group of an output's row.
+    pub(crate) fn quantizers(&self, own: &LayerSettings) -> Result<Vec<Quantizer>, QuantizeError> {
         let settings = &own.weights;
         let of = |weights: &Vec<f64>| {
             let [low, high] = range(weights, settings).map(|end| end * own.weight_stretch);
-            let grid = Quantizer::over(low, high, settings.bits, settings.scheme)?;
+            let quantizer = Quantizer::over(low, high, settings.bits, settings.scheme)?;
             Ok(if settings.power_of_two {
-                grid.power_of_two()
+                quantizer.power_of_two()
             } else {
-                grid
+                quantizer
             })
         };
         let columns = self.weight.len().checked_div(self.outputs()).unwrap_or(0);
         let count = match settings.group {
             Some(0) => {
-                return Err(QuantizeError::Grid(GridError::Groups {
+                return Err(QuantizeError::Quantizer(QuantizerError::Groups {
                     weights: self.weight.len(),
                     columns,
                     group: 0,
@@ -108,19 +108,21 @@ impl FloatLayer {
         };
         let mut sharing = vec![Vec::new(); count];
         for (at, weight) in self.weight.iter().enumerate() {
-            sharing[step_of(at, &self.shape, self.axis, settings.group, count)].push(*weight);
+            sharing[scale_index(at, &self.shape, self.axis, settings.group, count)].push(*weight);
         }
         sharing.iter().map(of).collect()
     }
 }
 
-/// The range that a weight's grid covers.
+/// The range that a weight's quantizer covers.
 #[allow(clippy::cast_possible_truncation, reason = "weights are f32")]
 fn range(weights: &[f64], settings: &WeightSettings) -> [f64; 2] {
     let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
-    let seen = Seen::of(&[&weights]);
-    seen.map_or([0.0, 0.0], |seen| {
-        settings.clip.range(&seen, settings.bits, settings.scheme)
+    let statistics = CalibrationStatistics::of_samples(&[&weights]);
+    statistics.map_or([0.0, 0.0], |statistics| {
+        settings
+            .range_estimator
+            .range(&statistics, settings.bits, settings.scheme)
     })
 }
 
@@ -130,19 +132,19 @@ pub(crate) fn output_of(at: usize, shape: &[usize], axis: usize) -> usize {
     at / inner % shape[axis]
 }
 
-/// Which of so many steps an element of a weight has: the only one, its output's, or that of its group in its output's
+/// Which of so many scales an element of a weight has: the only one, its output's, or that of its group in its output's
 /// row of all inputs and places of the kernel.
-pub(crate) fn step_of(
+pub(crate) fn scale_index(
     at: usize,
     shape: &[usize],
     axis: usize,
     group: Option<usize>,
-    steps: usize,
+    scales: usize,
 ) -> usize {
     let outputs = shape[axis];
     let output = output_of(at, shape, axis);
     match group {
-        _ if steps == 1 => 0,
+        _ if scales == 1 => 0,
         None => output,
         Some(group) => {
             let inner: usize = shape[axis + 1..].iter().product();
@@ -150,7 +152,7 @@ pub(crate) fn step_of(
                 0 => at % inner,
                 _ => at / (outputs * inner) * inner + at % inner,
             };
-            output * (steps / outputs) + column / group
+            output * (scales / outputs) + column / group
         }
     }
 }

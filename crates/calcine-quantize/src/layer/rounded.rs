@@ -14,7 +14,7 @@ impl Layer {
     pub(crate) fn over(
         name: &str,
         float: &FloatLayer,
-        grids: &[Quantizer],
+        quantizers: &[Quantizer],
         settings: &WeightSettings,
         accumulator: Accumulator<'_>,
         samples: &LayerSamples,
@@ -23,65 +23,76 @@ impl Layer {
             bias: vec![0.0; float.bias.len()],
             ..float.clone()
         };
-        let mut layer = Self::nearest(name, &without_bias, grids, settings, accumulator)?;
+        let mut layer = Self::nearest(name, &without_bias, quantizers, settings, accumulator)?;
         let columns = samples.columns() / samples.groups();
         let each = layer.outputs() / samples.groups();
         let mut corrected = float.bias.clone();
         for group in 0..samples.groups() {
             let round = rounding(settings.rounding, samples, group, columns);
             let means = samples.means(group);
-            let row = |output: usize| layer.row(output, float, grids, columns);
+            let row = |output: usize| layer.row(output, float, quantizers, columns);
             let outputs = group * each..(group + 1) * each;
             let rows: Vec<Row> = outputs.clone().into_par_iter().map(row).collect();
             let rounded = rows.par_iter().map(|row| match &round {
-                Some(round) => round(&row.weights, &row.grids),
+                Some(round) => round(&row.weights, &row.quantizers),
                 None => row.nearest.clone(),
             });
             let rounded: Vec<Vec<i32>> = rounded.collect();
             for ((output, row), ints) in outputs.zip(&rows).zip(rounded) {
-                let own = row.places.iter().zip(&row.grids).zip(&ints);
-                own.for_each(|((&at, grid), int)| layer.ints[at] = int - grid.zero);
+                let own = row.places.iter().zip(&row.quantizers).zip(&ints);
+                own.for_each(|((&at, quantizer), int)| layer.ints[at] = int - quantizer.zero_point);
                 if settings.correct_bias {
-                    let errors = row.weights.iter().zip(row.grids.iter().zip(&ints));
-                    let off = errors.zip(&means).map(|((weight, (grid, int)), mean)| {
-                        (f64::from(grid.dequantize(*int)) - weight) * mean
-                    });
+                    let errors = row.weights.iter().zip(row.quantizers.iter().zip(&ints));
+                    let off = errors
+                        .zip(&means)
+                        .map(|((weight, (quantizer, int)), mean)| {
+                            (f64::from(quantizer.dequantize(*int)) - weight) * mean
+                        });
                     corrected[output] -= off.sum::<f64>();
                 }
             }
         }
-        layer.steps = grids.iter().map(|grid| grid.step).collect();
+        layer.scales = quantizers.iter().map(|quantizer| quantizer.scale).collect();
         layer.set_bias(&corrected, accumulator)?;
         Ok(layer)
     }
 
     /// The weights of an output.
-    fn row(&self, output: usize, float: &FloatLayer, grids: &[Quantizer], columns: usize) -> Row {
+    fn row(
+        &self,
+        output: usize,
+        float: &FloatLayer,
+        quantizers: &[Quantizer],
+        columns: usize,
+    ) -> Row {
         let places = (0..columns).map(|column| self.place(output, column, columns));
         let places: Vec<usize> = places.collect();
-        let grids: Vec<Quantizer> = places.iter().map(|&at| grids[self.step_of(at)]).collect();
-        let nearest = places.iter().zip(&grids);
+        let quantizers: Vec<Quantizer> = places
+            .iter()
+            .map(|&at| quantizers[self.scale_index(at)])
+            .collect();
+        let nearest = places.iter().zip(&quantizers);
         Row {
             weights: places.iter().map(|&at| float.weight[at]).collect(),
             nearest: nearest
-                .map(|(&at, grid)| self.ints[at] + grid.zero)
+                .map(|(&at, quantizer)| self.ints[at] + quantizer.zero_point)
                 .collect(),
             places,
-            grids,
+            quantizers,
         }
     }
 }
 
-/// The weights of an output, where they lie, and their grids.
+/// The weights of an output, where they lie, and their quantizers.
 struct Row {
     places: Vec<usize>,
     weights: Vec<f64>,
-    grids: Vec<Quantizer>,
+    quantizers: Vec<Quantizer>,
     /// The nearest integers.
     nearest: Vec<i32>,
 }
 
-/// Integers for an output's weights, each on a grid.
+/// Integers for an output's weights, each on a quantizer.
 type Round = Box<dyn Fn(&[f64], &[Quantizer]) -> Vec<i32> + Sync>;
 
 /// How a group's weights are rounded for what they are fed; `None` if that says nothing.
@@ -96,14 +107,14 @@ fn rounding(
         crate::Rounding::Nearest => None,
         crate::Rounding::Gptq => {
             let rounding = gptq::Rounding::over(&moments(), columns)?;
-            Some(Box::new(move |weights, grids| {
-                rounding.round(weights, grids)
+            Some(Box::new(move |weights, quantizers| {
+                rounding.round(weights, quantizers)
             }))
         }
         crate::Rounding::AdaRound => {
             let moments = moments();
-            Some(Box::new(move |weights, grids| {
-                ada_round::round(weights, grids, &moments)
+            Some(Box::new(move |weights, quantizers| {
+                ada_round::round(weights, quantizers, &moments)
             }))
         }
     }

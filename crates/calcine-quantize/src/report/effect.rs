@@ -3,19 +3,25 @@
 use calcine_graph::Op;
 
 use super::{Asked, QuantizationReport, UnusedSetting};
-use crate::plan::makers;
+use crate::plan::producers;
 use crate::settings::{ByLayer, Override, widened};
-use crate::{Clip, Rounding, Settings};
+use crate::{QuantizationSettings, RangeEstimator, Rounding};
 
 /// The keys of an override, and whether it has them.
 fn keys(layer: &Override) -> [(&'static str, bool); 7] {
     [
         ("float", layer.float.is_some()),
         ("weight_bits", layer.weight_bits.is_some()),
-        ("weight_clip", layer.weight_clip.is_some()),
+        (
+            "weight_range_estimator",
+            layer.weight_range_estimator.is_some(),
+        ),
         ("weight_stretch", layer.weight_stretch.is_some()),
         ("activation_bits", layer.activation_bits.is_some()),
-        ("activation_clip", layer.activation_clip.is_some()),
+        (
+            "activation_range_estimator",
+            layer.activation_range_estimator.is_some(),
+        ),
         ("activation_stretch", layer.activation_stretch.is_some()),
     ]
 }
@@ -33,17 +39,17 @@ impl Asked<'_> {
         let settings = by_layer.settings();
         self.whole(settings, &mut say);
         let overrides = by_layer.overrides();
-        if let Some(ends) = &settings.ends {
+        if let Some(first_last) = &settings.first_last {
             let own = Override {
-                float: ends.float,
-                weight_bits: ends.weight_bits,
-                activation_bits: ends.activation_bits,
+                float: first_last.float,
+                weight_bits: first_last.weight_bits,
+                activation_bits: first_last.activation_bits,
                 ..Override::default()
             };
             for (key, _) in keys(&own).into_iter().filter(|(_, has)| *has) {
-                let names = by_layer.ends().iter().copied();
+                let names = by_layer.first_last().iter().copied();
                 if let Some(reason) = self.unused(by_layer, key, names, 0) {
-                    say(format!("ends.{key}"), reason);
+                    say(format!("first_last.{key}"), reason);
                 }
             }
         }
@@ -110,7 +116,7 @@ impl Asked<'_> {
                 Some("no layer with weights is called so")
             };
         }
-        let makers = makers(graph, self.uses, self.grids);
+        let producers = producers(graph, self.uses, self.quantizers);
         let node = graph
             .nodes
             .iter()
@@ -126,7 +132,8 @@ impl Asked<'_> {
         let value = node.map(|(_, node)| node.output).or_else(input)?;
         if key == "float" {
             // Without it there would be a quantizer, or integer weights, or parameters of another type.
-            let passed = node.is_some_and(|(index, node)| self.uses.keeps_grid(index, &node.op));
+            let passed =
+                node.is_some_and(|(index, node)| self.uses.keeps_quantizer(index, &node.op));
             let bare = node.is_none_or(|(_, node)| {
                 let values = node.inputs.iter().map(|id| graph.value(*id));
                 !values
@@ -136,7 +143,7 @@ impl Asked<'_> {
             return (passed && bare)
                 .then_some("it only moves numbers, which have their quantizer already");
         }
-        if makers[value.0] == Some(value) {
+        if producers[value.0] == Some(value) {
             return None;
         }
         if own.activations.dynamic {
@@ -151,7 +158,7 @@ impl Asked<'_> {
                 return None;
             }
             "activations are in float (`bits = 0`)"
-        } else if self.grids[value.0].is_some() {
+        } else if self.quantizers[value.0].is_some() {
             "it only moves numbers, which have their quantizer already"
         } else {
             "it gives what the network gives, which has no quantizer"
@@ -159,7 +166,7 @@ impl Asked<'_> {
     }
 
     /// Settings of all layers that none of them has a use for.
-    fn whole(&self, settings: &Settings, say: &mut dyn FnMut(String, &str)) {
+    fn whole(&self, settings: &QuantizationSettings, say: &mut dyn FnMut(String, &str)) {
         let (weights, activations) = (&settings.weights, &settings.activations);
         let nodes = &self.graph.nodes;
         let mut layers = self.layers.keys().map(|index| &nodes[*index]);
@@ -186,8 +193,8 @@ impl Asked<'_> {
         }
         if activations.bits == 0 {
             let reason = "activations are in float (`bits = 0`)";
-            if activations.clip != Clip::MinMax {
-                say("activations.clip".to_owned(), reason);
+            if activations.range_estimator != RangeEstimator::MinMax {
+                say("activations.range_estimator".to_owned(), reason);
             }
             if activations.power_of_two {
                 say("activations.power_of_two".to_owned(), reason);
@@ -201,7 +208,7 @@ impl Asked<'_> {
 
 impl QuantizationReport {
     /// Adds what settings ask of quantization after training, and training has no use for.
-    pub(crate) fn after_training_only(&mut self, settings: &Settings) {
+    pub(crate) fn after_training_only(&mut self, settings: &QuantizationSettings) {
         let weights = &settings.weights;
         for (setting, asked) in [
             ("weights.rounding", weights.rounding != Rounding::Nearest),

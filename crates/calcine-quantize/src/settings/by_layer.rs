@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use calcine_graph::{Graph, Node};
 use calcine_names::{Pattern, nearest};
 
-use super::{ActivationSettings, Override, Settings, WeightSettings};
+use super::{ActivationSettings, Override, QuantizationSettings, WeightSettings};
 use crate::plan::{Uses, has_integers, weight_at};
 use crate::{FloatType, QuantizeError};
 
 /// The settings of each layer, with what patterns match.
 pub(crate) struct ByLayer<'a> {
-    settings: &'a Settings,
-    /// The names that `ends` is of.
-    ends: Vec<&'a str>,
+    settings: &'a QuantizationSettings,
+    /// The names that `first_last` is of.
+    first_last: Vec<&'a str>,
     overrides: Vec<Reached<'a>>,
 }
 
@@ -35,7 +35,10 @@ pub(crate) struct LayerSettings {
 
 impl<'a> ByLayer<'a> {
     /// Every pattern must match a layer, a node or an input.
-    pub(crate) fn new(settings: &'a Settings, graph: &'a Graph) -> Result<Self, QuantizeError> {
+    pub(crate) fn new(
+        settings: &'a QuantizationSettings,
+        graph: &'a Graph,
+    ) -> Result<Self, QuantizeError> {
         let reached = |layer: &'a Override| -> Result<Reached<'a>, QuantizeError> {
             let names = matched(&layer.name, graph)?;
             Ok(Reached { layer, names })
@@ -46,22 +49,22 @@ impl<'a> ByLayer<'a> {
             .map(reached)
             .collect::<Result<_, _>>()?;
         let layers: Vec<&str> = layers(graph).map(|node| node.name.as_str()).collect();
-        let ends = [layers.first(), layers.last()].into_iter().flatten();
+        let first_last = [layers.first(), layers.last()].into_iter().flatten();
         Ok(Self {
             settings,
-            ends: ends.copied().chain(inputs(graph)).collect(),
+            first_last: first_last.copied().chain(inputs(graph)).collect(),
             overrides,
         })
     }
 
     /// The settings of all layers.
-    pub(crate) fn settings(&self) -> &'a Settings {
+    pub(crate) fn settings(&self) -> &'a QuantizationSettings {
         self.settings
     }
 
-    /// The nodes and inputs that `ends` is of.
-    pub(crate) fn ends(&self) -> &[&'a str] {
-        &self.ends
+    /// The nodes and inputs that `first_last` is of.
+    pub(crate) fn first_last(&self) -> &[&'a str] {
+        &self.first_last
     }
 
     /// The overrides, in their order.
@@ -93,7 +96,7 @@ impl<'a> ByLayer<'a> {
         kept.map(|asked| asked.unwrap_or(FloatType::F32)).collect()
     }
 
-    /// What holds for a node or an input: of each key the last override's that has it, else that of the ends, else that of
+    /// What holds for a node or an input: of each key the last override's that has it, else that of `first_last`, else that of
     /// all layers.
     pub(crate) fn of(&self, name: &str) -> LayerSettings {
         let mut found = LayerSettings {
@@ -103,20 +106,26 @@ impl<'a> ByLayer<'a> {
             weight_stretch: 1.0,
             activation_stretch: 1.0,
         };
-        if let Some(ends) = &self.settings.ends
-            && self.ends.contains(&name)
+        if let Some(first_last) = &self.settings.first_last
+            && self.first_last.contains(&name)
         {
-            found.float = ends.float;
-            set(&mut found.weights.bits, ends.weight_bits);
-            set(&mut found.activations.bits, ends.activation_bits);
+            found.float = first_last.float;
+            set(&mut found.weights.bits, first_last.weight_bits);
+            set(&mut found.activations.bits, first_last.activation_bits);
         }
         let overrides = self.overrides.iter();
         for Reached { layer, .. } in overrides.filter(|reached| reached.names.contains(name)) {
             found.float = layer.float.or(found.float);
             set(&mut found.weights.bits, layer.weight_bits);
-            set(&mut found.weights.clip, layer.weight_clip);
+            set(
+                &mut found.weights.range_estimator,
+                layer.weight_range_estimator,
+            );
             set(&mut found.activations.bits, layer.activation_bits);
-            set(&mut found.activations.clip, layer.activation_clip);
+            set(
+                &mut found.activations.range_estimator,
+                layer.activation_range_estimator,
+            );
             set(&mut found.weight_stretch, layer.weight_stretch);
             set(&mut found.activation_stretch, layer.activation_stretch);
         }

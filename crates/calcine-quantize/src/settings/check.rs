@@ -7,9 +7,10 @@ use calcine_names::Pattern;
 use calcine_quant::{MAX_BITS, Method};
 
 use super::{
-    ActivationSettings, EndSettings, Override, Preparation, Settings, SumSettings, WeightSettings,
+    AccumulatorSettings, ActivationSettings, FirstLastSettings, Override, Preparation,
+    QuantizationSettings, WeightSettings,
 };
-use crate::{Clip, Scheme};
+use crate::{RangeEstimator, Scheme};
 
 /// A setting whose value is none that it can have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,12 +43,12 @@ fn within(field: impl Display, bits: u8, range: &RangeInclusive<u8>) -> Checked 
     error(field, bits, format!("{least} to {most}"))
 }
 
-fn clip(field: impl Display, clip: Clip) -> Checked {
-    match clip.check() {
+fn range_estimator(field: impl Display, range_estimator: RangeEstimator) -> Checked {
+    match range_estimator.check() {
         Ok(()) => Ok(()),
         Err(_) => error(
             field,
-            format!("`{clip}`"),
+            format!("`{range_estimator}`"),
             "norm(P) with P from 1 to 16, deviations(N) with N above 0, or percentile(P) with P above 50 and at most 100",
         ),
     }
@@ -74,7 +75,7 @@ fn activation_bits(field: impl Display, bits: u8, scheme: Scheme) -> Checked {
     error(field, bits, expected)
 }
 
-impl Settings {
+impl QuantizationSettings {
     /// Checks every value. All functions that take settings do so first.
     ///
     /// # Errors
@@ -88,8 +89,11 @@ impl Settings {
     pub(crate) fn check_with(&self, bits: &RangeInclusive<u8>) -> Checked {
         self.check_but_weight_bits()?;
         within("weights.bits", self.weights.bits, bits)?;
-        if let Some(own) = self.ends.and_then(|ends| ends.weight_bits) {
-            within("ends.weight_bits", own, bits)?;
+        if let Some(own) = self
+            .first_last
+            .and_then(|first_last| first_last.weight_bits)
+        {
+            within("first_last.weight_bits", own, bits)?;
         }
         for layer in &self.layers {
             if let Some(own) = layer.weight_bits {
@@ -104,12 +108,12 @@ impl Settings {
         self.prepare.check()?;
         self.weights.check_but_bits()?;
         self.activations.check()?;
-        self.sums.check()?;
+        self.accumulator.check()?;
         let scheme = self.activations.scheme;
-        if let Some(ends) = &self.ends {
-            ends.check()?;
-            if let Some(bits) = ends.activation_bits {
-                activation_bits("ends.activation_bits", bits, scheme)?;
+        if let Some(first_last) = &self.first_last {
+            first_last.check()?;
+            if let Some(bits) = first_last.activation_bits {
+                activation_bits("first_last.activation_bits", bits, scheme)?;
             }
         }
         for layer in &self.layers {
@@ -143,7 +147,7 @@ impl WeightSettings {
     ///
     /// # Errors
     ///
-    /// If the bits are not 2 to 16, or 1 to 16 if affine, the number of a way to clip is none that it can have, or `group` is
+    /// If the bits are not 2 to 16, or 1 to 16 if affine, the number of a range estimator is none that it can have, or `group` is
     /// 0 or without `per_channel`.
     pub fn check(&self) -> Result<(), SettingError> {
         self.check_but_bits()?;
@@ -159,7 +163,7 @@ impl WeightSettings {
             }
             _ => {}
         }
-        clip("weights.clip", self.clip)
+        range_estimator("weights.range_estimator", self.range_estimator)
     }
 }
 
@@ -168,14 +172,18 @@ impl ActivationSettings {
     ///
     /// # Errors
     ///
-    /// If the bits are not 1 to 16, 2 to 16 if symmetric, or 0; if the number of a way to clip is none that it can have; or if
+    /// If the bits are not 1 to 16, 2 to 16 if symmetric, or 0; if the number of a range estimator is none that it can have; or if
     /// dynamic ranges, which are those of a batch, are to be clipped or to have powers of two.
     pub fn check(&self) -> Result<(), SettingError> {
         activation_bits("activations.bits", self.bits, self.scheme)?;
-        clip("activations.clip", self.clip)?;
-        if self.dynamic && self.clip != Clip::MinMax {
-            let expected = "no clip with `dynamic = true`: ranges are those of a batch";
-            return error("activations.clip", self.clip, expected);
+        range_estimator("activations.range_estimator", self.range_estimator)?;
+        if self.dynamic && self.range_estimator != RangeEstimator::MinMax {
+            let expected = "no range_estimator with `dynamic = true`: ranges are those of a batch";
+            return error(
+                "activations.range_estimator",
+                self.range_estimator,
+                expected,
+            );
         }
         if self.dynamic && self.power_of_two {
             let expected = "false with `dynamic = true`: ranges are those of a batch";
@@ -185,39 +193,39 @@ impl ActivationSettings {
     }
 }
 
-impl SumSettings {
+impl AccumulatorSettings {
     /// Checks every value.
     ///
     /// # Errors
     ///
     /// If a number of bits is not 8 to 32.
     pub fn check(&self) -> Result<(), SettingError> {
-        within("sums.bits", self.bits, &(8..=32))?;
-        within("sums.bias_bits", self.bias_bits, &(8..=32))
+        within("accumulator.bits", self.bits, &(8..=32))?;
+        within("accumulator.bias_bits", self.bias_bits, &(8..=32))
     }
 }
 
-impl EndSettings {
+impl FirstLastSettings {
     /// Checks every value. How few bits there may be depends on how ranges become integers, which
-    /// [`Settings::check`] knows.
+    /// [`QuantizationSettings::check`] knows.
     ///
     /// # Errors
     ///
     /// If weights have no bits, or more than 16, or activations more than 16.
     pub fn check(&self) -> Result<(), SettingError> {
         bits(self.weight_bits, self.activation_bits, |key| {
-            format!("ends.{key}")
+            format!("first_last.{key}")
         })
     }
 }
 
 impl Override {
     /// Checks every value. How few bits there may be depends on how ranges become integers, which
-    /// [`Settings::check`] knows.
+    /// [`QuantizationSettings::check`] knows.
     ///
     /// # Errors
     ///
-    /// If the name is no pattern, weights have no bits, or more than 16, activations more than 16, the number of a way to clip
+    /// If the name is no pattern, weights have no bits, or more than 16, activations more than 16, the number of a range estimator
     /// is none that it can have, or a stretch is no number above 0.
     pub fn check(&self) -> Result<(), SettingError> {
         if let Err(wrong) = Pattern::new(&self.name) {
@@ -228,11 +236,14 @@ impl Override {
             self.field(key)
         })?;
         for (key, own) in [
-            ("weight_clip", self.weight_clip),
-            ("activation_clip", self.activation_clip),
+            ("weight_range_estimator", self.weight_range_estimator),
+            (
+                "activation_range_estimator",
+                self.activation_range_estimator,
+            ),
         ] {
             if let Some(own) = own {
-                clip(self.field(key), own)?;
+                range_estimator(self.field(key), own)?;
             }
         }
         for (key, stretch) in [

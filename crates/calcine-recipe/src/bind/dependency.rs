@@ -1,9 +1,9 @@
 //! `dependency = "auto"`: from parameters to the groups that their channels make with others.
 
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_graph::{Axes, Group as Channels, Member, Role};
 use calcine_params::Parameter;
-use calcine_train::{Group, Joint, Unit};
+use calcine_train::{Aggregation, Group, Unit};
 
 use super::Bound;
 use crate::amount::Amount;
@@ -14,13 +14,13 @@ use crate::section::At;
 /// the amount: another one for the same group is a problem.
 pub(super) fn groups<'a>(
     pruner: &Pruner,
-    joint: Joint,
+    aggregation: Aggregation,
     (parameters, amount): (Vec<&Parameter>, &'a At<Amount>),
     taken: &mut Vec<(usize, &'a At<Amount>)>,
     bound: &Bound<'_>,
-    unit: &dyn Fn(&Parameter, &At<Grain>) -> Option<Unit>,
+    unit: &dyn Fn(&Parameter, &At<Granularity>) -> Option<Unit>,
 ) -> Vec<Group> {
-    let span = &pruner.grain.span;
+    let span = &pruner.granularity.span;
     let Some(axes) = bound.axes else {
         let message = "`dependency = \"auto\"` needs a traced network, `Recipe::bind_traced`: only its \
                        graph tells what is cut together";
@@ -48,11 +48,11 @@ pub(super) fn groups<'a>(
         for position in of {
             match taken.iter().find(|(other, _)| *other == position) {
                 Some((_, other)) if other.value != amount.value => {
-                    let makers = axes.groups()[position].of_role(Role::Output);
-                    let makers = makers.map(|(_, maker)| format!("`{}`", maker.path));
-                    let makers = makers.collect::<Vec<_>>().join(", ");
+                    let producers = axes.groups()[position].of_role(Role::Output);
+                    let producers = producers.map(|(_, producer)| format!("`{}`", producer.path));
+                    let producers = producers.collect::<Vec<_>>().join(", ");
                     let message = format!(
-                        "the channels of `{path}` have another amount already: {makers} are cut together, with one"
+                        "the channels of `{path}` have another amount already: {producers} are cut together, with one"
                     );
                     bound.problems.add(&amount.span, message);
                 }
@@ -60,7 +60,7 @@ pub(super) fn groups<'a>(
                 None => {
                     taken.push((position, amount));
                     let channels = &axes.groups()[position];
-                    found.extend(group(channels, joint, axes, pruner, bound, unit));
+                    found.extend(group(channels, aggregation, axes, pruner, bound, unit));
                 }
             }
         }
@@ -85,22 +85,23 @@ fn elements(shape: &[usize], axis: usize, units: &[Vec<usize>]) -> Vec<Vec<usize
 /// All that makes these channels, and what goes with it.
 fn group(
     channels: &Channels,
-    joint: Joint,
+    aggregation: Aggregation,
     axes: &Axes,
     pruner: &Pruner,
     bound: &Bound<'_>,
-    unit: &dyn Fn(&Parameter, &At<Grain>) -> Option<Unit>,
+    unit: &dyn Fn(&Parameter, &At<Granularity>) -> Option<Unit>,
 ) -> Option<Group> {
     let indices = |position: usize| -> Vec<Vec<usize>> {
         let units = channels.units.iter();
         units.map(|unit| unit.indices[position].clone()).collect()
     };
-    let grain = |grain: Grain| At::new(grain, pruner.grain.span.clone());
+    let granularity =
+        |granularity: Granularity| At::new(granularity, pruner.granularity.span.clone());
     let filters = |parameter: &Parameter| match parameter.layer.as_str() {
-        "Linear" | "Embedding" => grain(Grain::FcOutput),
-        _ => grain(Grain::Filter),
+        "Linear" | "Embedding" => granularity(Granularity::FcOutput),
+        _ => granularity(Granularity::Filter),
     };
-    let maker = |position: usize, member: &Member| {
+    let producer = |position: usize, member: &Member| {
         let parameter = bound.inventory.get(&member.path)?;
         let unit = unit(parameter, &filters(parameter))?;
         let indices = indices(position);
@@ -116,16 +117,16 @@ fn group(
             Role::Bias | Role::Norm | Role::Elementwise => {
                 let elements = elements(&parameter.shape, member.axis, &indices);
                 bound
-                    .unit(parameter, &grain(Grain::Element))?
+                    .unit(parameter, &granularity(Granularity::Element))?
                     .tied(&elements)
             }
             _ => None,
         }
     };
-    let mut makers = Vec::new();
+    let mut producers = Vec::new();
     for (position, member) in channels.of_role(Role::Output) {
-        match maker(position, member) {
-            Some(unit) => makers.push(unit),
+        match producer(position, member) {
+            Some(unit) => producers.push(unit),
             None => {
                 let several = axes.groups_of(&member.path, member.axis).len();
                 let message = format!(
@@ -133,11 +134,11 @@ fn group(
                      covers",
                     member.path
                 );
-                bound.problems.add(&pruner.grain.span, message);
+                bound.problems.add(&pruner.granularity.span, message);
                 return None;
             }
         }
     }
     let followers = channels.members.iter().enumerate().filter_map(follower);
-    Group::of(makers, joint)?.with_followers(followers.collect())
+    Group::of(producers, aggregation)?.with_followers(followers.collect())
 }

@@ -1,6 +1,6 @@
 //! From patterns to parameters, and from parameters to units.
 
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_params::Parameter;
 use calcine_train::Unit;
 
@@ -75,12 +75,16 @@ impl Bound<'_> {
         }
     }
 
-    /// A parameter cut by a grain; a grain that does not fit is a problem.
-    pub(super) fn unit(&self, parameter: &Parameter, grain: &At<Grain>) -> Option<Unit> {
-        match parameter.fold(grain.value) {
+    /// A parameter cut by a granularity; a granularity that does not fit is a problem.
+    pub(super) fn unit(
+        &self,
+        parameter: &Parameter,
+        granularity: &At<Granularity>,
+    ) -> Option<Unit> {
+        match parameter.fold(granularity.value) {
             Ok(fold) => Some(Unit::new(parameter.clone(), fold)),
             Err(error) => {
-                self.problems.add(&grain.span, error);
+                self.problems.add(&granularity.span, error);
                 None
             }
         }

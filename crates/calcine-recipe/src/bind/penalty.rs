@@ -27,7 +27,7 @@ pub(super) fn bind(
                 bound.problems.add(&regularizer.name.span, message);
                 continue;
             }
-            let unit = bound.unit(parameter, &regularizer.grain);
+            let unit = bound.unit(parameter, &regularizer.granularity);
             let strength = match strength.value.curve(&bound.when.window) {
                 Ok(strength) => strength,
                 Err(error) => {

@@ -1,9 +1,9 @@
 //! From `[pruner.NAME]` and its policy to a pruner.
 
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_params::Parameter;
 use calcine_schedule::Curve;
-use calcine_train::{After, Group, Hold, Joint, Lifetime, Prune, Target, Unit, WindowUnit};
+use calcine_train::{After, Aggregation, Group, Hold, Lifetime, Prune, Target, Unit, WindowUnit};
 
 use super::norms::Behind;
 use super::{Bound, dependency};
@@ -22,10 +22,10 @@ pub(super) fn bind(pruner: &Pruner, policy: &Policy, bound: Bound<'_>) -> Option
     let targets = targets(pruner, &bound)?;
     let found = targets.iter().any(|target| !target.groups.is_empty());
     let masks = policy.masks;
-    if pruner.selection.kind == Kind::Coin
+    if pruner.selection.kind == Kind::Bernoulli
         && (masks.hold, masks.lifetime) == (Hold::Always, Lifetime::Window)
     {
-        let message = "a coin drops at random: let its masks live one `lifetime = \"step\"`, or be \
+        let message = "a Bernoulli selection drops at random: let its masks live one `lifetime = \"step\"`, or be \
                        seen by the forward pass only, `hold = \"shadow\"`";
         bound.problems.add(&policy.name.span, message);
     }
@@ -56,7 +56,7 @@ pub(super) fn bind(pruner: &Pruner, policy: &Policy, bound: Bound<'_>) -> Option
         bound.problems.add(&pruner.name.span, message);
     }
     let emptied = prune.emptied();
-    if bound.thins && !emptied.is_empty() && pruner.grain.value != Grain::Element {
+    if bound.thins && !emptied.is_empty() && pruner.granularity.value != Granularity::Element {
         let message = format!(
             "`{}` drops all of {emptied:?}, and `[thin]` cannot remove a whole layer: ask for less than 1.0",
             pruner.name.value
@@ -96,33 +96,33 @@ fn asks(pruner: &Pruner) -> bool {
 
 fn targets(pruner: &Pruner, bound: &Bound<'_>) -> Option<Vec<Target>> {
     let costs = Costs::of(pruner, bound);
-    let unit = |parameter: &Parameter, grain: &At<Grain>| {
+    let unit = |parameter: &Parameter, granularity: &At<Granularity>| {
         if !trains(pruner, parameter, bound) {
             return None;
         }
-        let unit = bound.unit(parameter, grain)?;
+        let unit = bound.unit(parameter, granularity)?;
         let unit = with_norm(pruner, unit, bound)?;
         let cost = costs.of_unit(&unit);
         Some(unit.with_cost(cost))
     };
     let units = |parameters: Vec<&Parameter>| -> Vec<Unit> {
         let each = parameters.into_iter();
-        each.filter_map(|parameter| unit(parameter, &pruner.grain))
+        each.filter_map(|parameter| unit(parameter, &pruner.granularity))
             .collect()
     };
     let amounts = &pruner.selection.amounts;
     let mut taken = Vec::new();
     let groups = match &pruner.params {
-        Params::Groups(groups, joint) => {
+        Params::Groups(groups, aggregation) => {
             let amount = amounts.all().first().copied()?;
             let mut joined = Vec::new();
             for At { value, span } in groups {
-                let units = units(match joint {
-                    Joint::Leader => bound.select_from(value),
-                    Joint::Sum | Joint::Mean | Joint::Max => bound.select(value),
+                let units = units(match aggregation {
+                    Aggregation::First => bound.select_from(value),
+                    Aggregation::Sum | Aggregation::Mean | Aggregation::Max => bound.select(value),
                 });
                 let counts: Vec<_> = units.iter().map(|unit| unit.fold.units()).collect();
-                match Group::of(units, *joint) {
+                match Group::of(units, *aggregation) {
                     Some(group) => joined.push(group),
                     None => {
                         let message = format!(
@@ -143,9 +143,9 @@ fn targets(pruner: &Pruner, bound: &Bound<'_>) -> Option<Vec<Target>> {
             let each = bound.with_amounts(amounts, patterns).into_iter();
             each.map(|(parameters, amount)| {
                 let groups = match &pruner.dependency {
-                    Some(joint) => dependency::groups(
+                    Some(aggregation) => dependency::groups(
                         pruner,
-                        joint.value,
+                        aggregation.value,
                         (parameters, amount),
                         &mut taken,
                         bound,

@@ -45,12 +45,12 @@ pub struct Plateau {
     threshold: Threshold,
     cooldown: u64,
     floor: f64,
-    seen: Seen,
+    progress: PlateauState,
 }
 
 /// What a [`Plateau`] remembers.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Seen {
+struct PlateauState {
     factor: f64,
     bad: u64,
     cooling: u64,
@@ -90,7 +90,7 @@ impl Plateau {
             threshold: Threshold::Relative(1e-4),
             cooldown: 0,
             floor: 0.0,
-            seen: Seen {
+            progress: PlateauState {
                 factor: 1.0,
                 bad: 0,
                 cooling: 0,
@@ -156,7 +156,7 @@ impl Plateau {
     }
 
     fn improves(&self, metric: f64) -> bool {
-        let Some(best) = self.seen.best else {
+        let Some(best) = self.progress.best else {
             return metric.is_finite();
         };
         let margin = match self.threshold {
@@ -171,7 +171,7 @@ impl Plateau {
     }
 
     /// What this schedule would remember if it had saved `state`.
-    fn read(&self, state: &[f64]) -> Result<Seen, StateError> {
+    fn read(&self, state: &[f64]) -> Result<PlateauState, StateError> {
         let (factor, bad, cooling, best) = match *state {
             [factor, bad, cooling] => (factor, bad, cooling, None),
             [factor, bad, cooling, best] => (factor, bad, cooling, Some(best)),
@@ -198,7 +198,7 @@ impl Plateau {
         {
             return Err(fault(3, "a finite metric"));
         }
-        Ok(Seen {
+        Ok(PlateauState {
             factor,
             bad: count(bad).ok_or_else(|| fault(1, COUNT))?,
             cooling: count(cooling).ok_or_else(|| fault(2, COUNT))?,
@@ -216,35 +216,35 @@ fn count(value: f64) -> Option<u64> {
 
 impl LearningRate for Plateau {
     fn factor(&self, _epochs: f64) -> f64 {
-        self.seen.factor
+        self.progress.factor
     }
 
     fn observe(&mut self, metric: f64) {
         if self.improves(metric) {
-            self.seen.best = Some(metric);
-            self.seen.bad = 0;
+            self.progress.best = Some(metric);
+            self.progress.bad = 0;
         } else {
-            self.seen.bad += 1;
+            self.progress.bad += 1;
         }
-        if 0 < self.seen.cooling {
-            self.seen.cooling -= 1;
-            self.seen.bad = 0;
+        if 0 < self.progress.cooling {
+            self.progress.cooling -= 1;
+            self.progress.bad = 0;
         }
-        if self.patience < self.seen.bad {
-            let reduced = (self.seen.factor * self.reduction).max(self.floor);
-            self.seen.factor = reduced.min(self.seen.factor);
-            self.seen.cooling = self.cooldown;
-            self.seen.bad = 0;
+        if self.patience < self.progress.bad {
+            let reduced = (self.progress.factor * self.reduction).max(self.floor);
+            self.progress.factor = reduced.min(self.progress.factor);
+            self.progress.cooling = self.cooldown;
+            self.progress.bad = 0;
         }
     }
 
     fn state(&self) -> Vec<f64> {
-        let Seen {
+        let PlateauState {
             factor,
             bad,
             cooling,
             best,
-        } = self.seen;
+        } = self.progress;
         [factor, bad as f64, cooling as f64]
             .into_iter()
             .chain(best)
@@ -252,7 +252,7 @@ impl LearningRate for Plateau {
     }
 
     fn restore(&mut self, state: &[f64]) -> Result<(), StateError> {
-        self.seen = self.read(state)?;
+        self.progress = self.read(state)?;
         Ok(())
     }
 }

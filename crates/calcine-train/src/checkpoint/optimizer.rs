@@ -13,7 +13,7 @@ use calcine_params::{Inventory, Parameter};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::Remains;
+use crate::KeptIndices;
 
 /// `path/field` of each scalar.
 pub(super) type Scalars = BTreeMap<String, Scalar>;
@@ -127,13 +127,13 @@ impl OptimizerState {
     /// parameter's shape.
     pub(crate) fn thinned(
         mut self,
-        remains: &Remains,
+        kept_indices: &KeptIndices,
         before: &Inventory,
         after: &Inventory,
     ) -> Result<Self, String> {
         for (name, (shape, bytes)) in &mut self.tensors {
             let (parameter, _) = parts(name, before)?;
-            let Some(positions) = remains.positions(&parameter.path) else {
+            let Some(positions) = kept_indices.positions(&parameter.path) else {
                 continue;
             };
             if shape.iter().product::<usize>() == 1 && parameter.numel() != 1 {

@@ -13,9 +13,9 @@ use rand::RngExt;
 
 use super::record::{vectors_from_bytes, vectors_to_bytes};
 use super::{After, Changed, Policy, PolicyRecord, UnfitRecord, Unit, Values, When};
-use crate::{PolicyOutcome, Remains, stream};
+use crate::{KeptIndices, PolicyOutcome, stream};
 
-/// A regularizer on a schedule: penalty × grain × strength, over a window.
+/// A regularizer on a schedule: penalty × granularity × strength, over a window.
 ///
 /// It acts in every step of the moments at which its window fires: of an epoch, in all its steps. The
 /// strength may follow a curve over the window, as growing regularization wants (`GReg`; Wang et al., 2021).
@@ -329,8 +329,8 @@ impl<M: Module> Policy<M> for Penalty {
     }
 
     /// The weakest units are chosen anew.
-    fn thinned_record(&self, remains: &Remains) -> PolicyRecord {
-        record(&remains.of_masks(&self.masks), &BTreeMap::new())
+    fn thinned_record(&self, kept_indices: &KeptIndices) -> PolicyRecord {
+        record(&kept_indices.of_masks(&self.masks), &BTreeMap::new())
     }
 
     fn restore(

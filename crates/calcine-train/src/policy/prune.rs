@@ -18,9 +18,9 @@ use rand::RngExt;
 
 use self::state::{Pending, State};
 use super::{Changed, GradientMasks, Hold, Policy, PolicyRecord, UnfitRecord, Unit, When};
-use crate::{PolicyOutcome, Remains, stream};
+use crate::{KeptIndices, PolicyOutcome, stream};
 
-/// A pruner on a schedule: score × grain × select × amount, over a window.
+/// A pruner on a schedule: score × granularity × select × amount, over a window.
 ///
 /// Whenever its window fires, it scores the units of its parameters as they stand, selects, and holds
 /// what was dropped at zero from then on. A mask is computed from the weights, zeros included, so under
@@ -32,7 +32,7 @@ use crate::{PolicyOutcome, Remains, stream};
 /// Parameters that have no gradient, since they are frozen or the loss does not reach them, cannot be ranked by
 /// it: they are left as they are, with a warning.
 ///
-/// A score of activations is shown them by the driver's [`Watch`](calcine_observe::Watch) right before the selection,
+/// A score of activations is shown them by the driver's [`ActivationSource`](calcine_observe::ActivationSource) right before the selection,
 /// of the model as it is then, over as many batches.
 ///
 /// After a selection, weights can be [refitted](Prune::with_reconstruction) to what their layers gave before.
@@ -88,7 +88,7 @@ pub struct Target {
 #[derive(Debug, Clone)]
 pub struct Group {
     units: Vec<Unit>,
-    joint: Joint,
+    aggregation: Aggregation,
     /// What falls with them, and has no say.
     followers: Vec<Unit>,
 }
@@ -97,7 +97,7 @@ pub struct Group {
 ///
 /// Filters that are added together (the branches of a residual block) must fall together to be removable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Joint {
+pub enum Aggregation {
     /// The sum of their scores.
     #[default]
     Sum,
@@ -106,7 +106,7 @@ pub enum Joint {
     /// The largest.
     Max,
     /// The first one's.
-    Leader,
+    First,
 }
 
 /// What becomes of the masks when the window is over.
@@ -145,12 +145,12 @@ pub enum Batches {
     /// So many, collected from a firing on.
     Count(u64),
     /// All of the run so far; the first selection waits for one. Of activations, all that the driver's
-    /// [`Watch`](calcine_observe::Watch) has.
+    /// [`ActivationSource`](calcine_observe::ActivationSource) has.
     All,
 }
 
 impl Batches {
-    /// How many of those that a watch has; all if `None`.
+    /// How many of those that the activation source has; all if `None`.
     fn of_activations(self) -> Option<u64> {
         match self {
             Self::Count(count) => Some(count.max(1)),
@@ -170,7 +170,7 @@ impl Default for Batches {
 pub struct Reconstruct {
     /// How many output positions of a batch are looked at, each of all its samples.
     pub positions: usize,
-    /// Over how many batches of those that the driver's [`Watch`](calcine_observe::Watch) has.
+    /// Over how many batches of those that the driver's [`ActivationSource`](calcine_observe::ActivationSource) has.
     pub batches: Batches,
 }
 
@@ -213,19 +213,19 @@ impl Group {
     pub fn one(unit: Unit) -> Self {
         Self {
             units: vec![unit],
-            joint: Joint::Leader,
+            aggregation: Aggregation::First,
             followers: Vec::new(),
         }
     }
 
     /// Parameters that share a decision. `None` if there are none, or they are decided on in different numbers.
     #[must_use]
-    pub fn of(units: Vec<Unit>, joint: Joint) -> Option<Self> {
+    pub fn of(units: Vec<Unit>, aggregation: Aggregation) -> Option<Self> {
         let count = units.first()?.decided();
         let equal = units.iter().all(|unit| unit.decided() == count);
         equal.then_some(Self {
             units,
-            joint,
+            aggregation,
             followers: Vec::new(),
         })
     }
@@ -329,7 +329,7 @@ impl Prune {
 
     /// After each selection, refits what is left of the weights, and their layers' biases, to what the layers
     /// gave right before it: feature-map reconstruction (He et al., 2017). The driver's
-    /// [`Watch`](calcine_observe::Watch) does it, of all the pruner's weights by the same look at the model, and reads
+    /// [`ActivationSource`](calcine_observe::ActivationSource) does it, of all the pruner's weights by the same look at the model, and reads
     /// once.
     ///
     /// For input channels under masks that hold always; what is dropped is lost. The optimizer keeps its state.
@@ -490,8 +490,8 @@ impl<M: Module> Policy<M> for Prune {
         self.to_record()
     }
 
-    fn thinned_record(&self, remains: &Remains) -> PolicyRecord {
-        self.to_thinned_record(remains)
+    fn thinned_record(&self, kept_indices: &KeptIndices) -> PolicyRecord {
+        self.to_thinned_record(kept_indices)
     }
 
     fn restore(

@@ -7,7 +7,7 @@ use calcine_schedule::Clock;
 
 use super::record::{vectors_from_bytes, vectors_to_bytes};
 use super::{Changed, Policy, PolicyRecord, UnfitRecord, Values};
-use crate::{PolicyOutcome, Remains};
+use crate::{KeptIndices, PolicyOutcome};
 
 /// Takes a run back to an epoch while its masks stay: lottery tickets.
 ///
@@ -169,8 +169,8 @@ impl<M: Module> Policy<M> for Rewind {
         self.record_with(&self.saved)
     }
 
-    fn thinned_record(&self, remains: &Remains) -> PolicyRecord {
-        self.record_with(&remains.of_vectors(&self.saved))
+    fn thinned_record(&self, kept_indices: &KeptIndices) -> PolicyRecord {
+        self.record_with(&kept_indices.of_vectors(&self.saved))
     }
 
     fn restore(

@@ -1,6 +1,6 @@
 use burn::module::Module;
 use burn::tensor::{Bool, Device, Int, Tensor};
-use calcine_fold::{Fold, Grain};
+use calcine_fold::{Fold, Granularity};
 use calcine_params::{Parameter, UnitError, flat};
 
 /// A parameter and its units.
@@ -193,8 +193,8 @@ impl UnitNorm {
 /// A weight as rows, one for each output of its layer.
 fn by_output(parameter: &Parameter) -> Result<Fold, UnitError> {
     parameter.fold(match parameter.shape.len() {
-        2 => Grain::FcOutput,
-        _ => Grain::Filter,
+        2 => Granularity::FcOutput,
+        _ => Granularity::Filter,
     })
 }
 

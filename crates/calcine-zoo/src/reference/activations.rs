@@ -1,7 +1,7 @@
 use burn::module::Module;
 use burn::tensor::Device;
 use calcine_observe::{
-    Extrema, Moments, Norms, Places, Statistics, Watched, Zeros, observe, observe_passes,
+    Extrema, Moments, Norms, Observed, Places, Statistics, Zeros, observe, observe_passes,
 };
 use calcine_quantize::Quantized;
 use calcine_train::Draw;
@@ -29,7 +29,7 @@ pub struct Activations {
     /// Validation images.
     pub images: usize,
     /// What was seen.
-    pub watched: Watched<<Looked as Statistics>::Value>,
+    pub observed: Observed<<Looked as Statistics>::Value>,
 }
 
 /// Looks at the activations of a reference network over validation images, `images` of them at most, in one
@@ -66,12 +66,12 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    fn found(&self, watched: Watched<<Looked as Statistics>::Value>) -> Activations {
+    fn found(&self, observed: Observed<<Looked as Statistics>::Value>) -> Activations {
         Activations {
             architecture: self.setup.architecture,
             source: self.setup.source.clone(),
             images: self.validation.images(),
-            watched,
+            observed,
         }
     }
 
@@ -79,7 +79,7 @@ impl Look<'_> {
     fn at_integers(&self, quantized: &Quantized) -> Result<Activations, ReferenceError> {
         let looked = (Zeros, Moments, Extrema, Norms);
         let batches = self.validation.batches();
-        let watched = observe_passes(
+        let observed = observe_passes(
             quantized.graph(),
             batches,
             self.places,
@@ -90,7 +90,7 @@ impl Look<'_> {
                     .map(drop)
             },
         )?;
-        Ok(self.found(watched))
+        Ok(self.found(observed))
     }
 }
 
@@ -102,7 +102,7 @@ impl ModelTask for Look<'_> {
         let model = self.setup.load_weights(model)?;
         let network = self.setup.traced(&model)?.valid();
         let looked = (Zeros, Moments, Extrema, Norms);
-        let watched = observe(&network, self.validation.batches(), self.places, &looked)?;
-        Ok(self.found(watched))
+        let observed = observe(&network, self.validation.batches(), self.places, &looked)?;
+        Ok(self.found(observed))
     }
 }

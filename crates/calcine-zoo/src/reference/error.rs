@@ -1,13 +1,13 @@
 use std::path::{Path, PathBuf};
 
-use calcine_observe::WatchError;
+use calcine_observe::ObserveError;
 use calcine_params::UnknownParameter;
-use calcine_quantize::{AwareError, NoWidths, QuantizeError, QuantizedFileError, SearchError};
+use calcine_quantize::{BudgetError, QatError, QuantizeError, QuantizedFileError, SearchError};
 use calcine_recipe::RecipeError;
 use calcine_thin::ThinError;
 use calcine_trace::TraceError;
 use calcine_train::checkpoint::CheckpointError;
-use calcine_train::{FitError, ThinnedError, UnwatchedError};
+use calcine_train::{ActivationSourceError, FitError, ThinnedError};
 
 use crate::{Architecture, UnknownArchitecture};
 use calcine_data::DataError;
@@ -37,10 +37,10 @@ pub enum ReferenceError {
     Trace(#[from] TraceError),
     /// Its activations cannot be looked at.
     #[error(transparent)]
-    Watch(#[from] WatchError),
+    Observe(#[from] ObserveError),
     /// Nothing shows a policy the activations that it looks at.
     #[error(transparent)]
-    Unwatched(#[from] UnwatchedError),
+    ActivationSource(#[from] ActivationSourceError),
     /// It cannot be thinned.
     #[error(transparent)]
     Thin(#[from] ThinError),
@@ -50,15 +50,15 @@ pub enum ReferenceError {
     /// It cannot be quantized.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
-    /// Looking for better grids did not come to an end.
+    /// Looking for better quantizers did not come to an end.
     #[error(transparent)]
     Search(#[from] SearchError),
     /// No widths are small enough.
     #[error(transparent)]
-    NoWidths(#[from] NoWidths),
-    /// It cannot be trained on grids.
+    BudgetError(#[from] BudgetError),
+    /// It cannot be trained quantization-aware.
     #[error(transparent)]
-    Aware(#[from] AwareError),
+    Qat(#[from] QatError),
     /// The quantized network cannot be written.
     #[error(transparent)]
     QuantizedFile(#[from] QuantizedFileError),

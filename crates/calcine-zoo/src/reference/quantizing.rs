@@ -7,8 +7,8 @@ use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
 use calcine_quantize::{
-    Calibration, Clip, Quantized, Settings as Grids, TrialProgress, Trials, Widths, greedy, lapq,
-    prepare, quantize_over, widths,
+    Calibration, MixedPrecision, QuantizationSettings, Quantized, RangeEstimator, TrialProgress,
+    Trials, greedy, lapq, mixed_precision, prepare, quantize_with_batches,
 };
 use calcine_trace::Network;
 use calcine_train::{Batch, Classification, Draw, Evaluation, evaluate};
@@ -27,17 +27,17 @@ const BATCH: usize = 100;
 pub struct QuantizeSettings {
     /// The network, its weights, data and device. The recipe counts for nothing else.
     pub network: Settings,
-    /// The grids.
-    pub grids: Grids,
+    /// The quantizers.
+    pub quantization: QuantizationSettings,
     /// Validation images to calibrate with, drawn by the seed.
     pub images: usize,
     /// What was seen before, instead.
-    pub seen: Option<PathBuf>,
-    /// How better grids are looked for, if they are.
+    pub calibration: Option<PathBuf>,
+    /// How better quantizers are looked for, if they are.
     pub search: Option<SearchSettings>,
 }
 
-/// How better grids are looked for.
+/// How better quantizers are looked for.
 #[derive(Debug, Clone)]
 pub struct SearchSettings {
     /// By what.
@@ -49,18 +49,18 @@ pub struct SearchSettings {
     pub trials: Option<PathBuf>,
 }
 
-/// A way to look for grids.
+/// A way to look for quantizers.
 #[derive(Debug, Clone)]
 pub enum Search {
     /// [`lapq`], for so many rounds.
     Lapq {
-        /// Over all grids.
+        /// Over all quantizers.
         rounds: usize,
     },
-    /// [`greedy`], over the ways to clip that Distiller knows, and the least error.
+    /// [`greedy`], over the range estimators that Distiller knows, and the least error.
     Greedy,
-    /// [`widths`]: what fewer bits of each layer's weights cost.
-    Widths {
+    /// [`mixed_precision`]: what fewer bits of each layer's weights cost.
+    MixedPrecision {
         /// The widths that are tried.
         bits: Vec<u8>,
         /// Bytes that the file may take; without, nothing is chosen.
@@ -85,11 +85,11 @@ pub struct QuantizeRun {
     /// The network.
     pub quantized: Quantized,
     /// What calibration saw.
-    pub seen: Calibration,
-    /// The grids it has: those of the settings, or what the search made of them.
-    pub grids: Grids,
+    pub calibration: Calibration,
+    /// The quantizers it has: those of the settings, or what the search made of them.
+    pub quantization: QuantizationSettings,
     /// What each layer's widths cost, if that was looked for.
-    pub widths: Option<Widths>,
+    pub mixed_precision: Option<MixedPrecision>,
 }
 
 /// Calibrates and quantizes a reference network, and measures it on the test set, before and after.
@@ -103,7 +103,7 @@ pub fn quantize_network(
     download: &mut dyn FnMut(u64, u64),
     progress: &mut dyn FnMut(&TrialProgress) -> ControlFlow<()>,
 ) -> Result<QuantizeRun, ReferenceError> {
-    let seen = settings.seen.as_deref().map(load).transpose()?;
+    let calibration = settings.calibration.as_deref().map(load).transpose()?;
     let setup = Setup::new(&settings.network, device, download)?;
     setup.announce("quantizing");
     let seed = setup.recipe.train().seed;
@@ -112,7 +112,7 @@ pub fn quantize_network(
         Quantize {
             setup: &setup,
             settings,
-            seen,
+            calibration,
             progress,
         },
     )
@@ -130,20 +130,20 @@ struct Quantize<'a> {
     setup: &'a Setup,
     settings: &'a QuantizeSettings,
     /// What was seen before, if the settings name it.
-    seen: Option<Calibration>,
+    calibration: Option<Calibration>,
     progress: &'a mut dyn FnMut(&TrialProgress) -> ControlFlow<()>,
 }
 
 impl Quantize<'_> {
-    /// The grids that the search comes to.
+    /// The quantizers that the search comes to.
     fn searched(
         &mut self,
         network: &Network,
-        seen: &Calibration,
-    ) -> Result<(Grids, Option<Widths>), ReferenceError> {
-        let grids = &self.settings.grids;
+        calibration: &Calibration,
+    ) -> Result<(QuantizationSettings, Option<MixedPrecision>), ReferenceError> {
+        let quantization = &self.settings.quantization;
         let Some(asked) = &self.settings.search else {
-            return Ok((grids.clone(), None));
+            return Ok((quantization.clone(), None));
         };
         // Other images than those of the calibration.
         let seed = self.setup.recipe.train().seed.wrapping_add(1);
@@ -178,14 +178,26 @@ impl Quantize<'_> {
         }
         let trials = &mut trials;
         Ok(match &asked.search {
-            Search::Lapq { rounds } => (lapq(network, seen, grids, *rounds, trials)?, None),
-            Search::Greedy => (greedy(network, seen, grids, &CLIPS, trials)?, None),
-            Search::Widths { bits, budget } => {
-                let found = widths(network, seen, grids, bits, trials)?;
+            Search::Lapq { rounds } => (
+                lapq(network, calibration, quantization, *rounds, trials)?,
+                None,
+            ),
+            Search::Greedy => (
+                greedy(
+                    network,
+                    calibration,
+                    quantization,
+                    &RANGE_ESTIMATORS,
+                    trials,
+                )?,
+                None,
+            ),
+            Search::MixedPrecision { bits, budget } => {
+                let found = mixed_precision(network, calibration, quantization, bits, trials)?;
                 let chosen = budget
-                    .map(|budget| found.allocate(grids, budget))
+                    .map(|budget| found.allocate(quantization, budget))
                     .transpose()?;
-                (chosen.unwrap_or_else(|| grids.clone()), Some(found))
+                (chosen.unwrap_or_else(|| quantization.clone()), Some(found))
             }
         })
     }
@@ -207,12 +219,12 @@ fn divergence(float: &[Tensor<2>], found: &[Tensor<2>]) -> f64 {
 }
 
 /// What a greedy search chooses from.
-const CLIPS: [Clip; 5] = [
-    Clip::MinMax,
-    Clip::Average,
-    Clip::Gauss,
-    Clip::Laplace,
-    Clip::Mse,
+const RANGE_ESTIMATORS: [RangeEstimator; 5] = [
+    RangeEstimator::MinMax,
+    RangeEstimator::Average,
+    RangeEstimator::Gauss,
+    RangeEstimator::Laplace,
+    RangeEstimator::Mse,
 ];
 
 impl ModelTask for Quantize<'_> {
@@ -228,18 +240,18 @@ impl ModelTask for Quantize<'_> {
         let draw = Draw::Random(settings.images);
         let images = Validation::new(&setup.images, draw, BATCH, setup.recipe.train().seed);
         let batches: Vec<_> = images.batches().collect();
-        let network = prepare(network, &batches, &settings.grids.prepare)?;
-        let seen = match self.seen.take() {
-            Some(seen) => seen,
+        let network = prepare(network, &batches, &settings.quantization.prepare)?;
+        let calibration = match self.calibration.take() {
+            Some(calibration) => calibration,
             None => Calibration::of(&network, &batches)?,
         };
-        let (grids, widths) = self.searched(&network, &seen)?;
+        let (quantization, mixed_precision) = self.searched(&network, &calibration)?;
         // What norms see in training is cropped and flipped, and differs from what is tested.
-        let batches = match grids.weights.reestimate {
+        let batches = match quantization.weights.reestimate {
             true => (setup.images).first(settings.images.div_ceil(setup.recipe.train().batch_size)),
             false => batches,
         };
-        let quantized = quantize_over(&network, &seen, &grids, &batches)?;
+        let quantized = quantize_with_batches(&network, &calibration, &quantization, &batches)?;
         let forward = |images: Tensor<4>| -> Tensor<2> { quantized.forward(images) };
         let after = evaluate(setup.images.test(), forward, &Classification);
         let parameters = network.graph().parameters();
@@ -251,9 +263,9 @@ impl ModelTask for Quantize<'_> {
             after,
             bytes_before: size_of::<f32>() * numbers,
             quantized,
-            seen,
-            grids,
-            widths,
+            calibration,
+            quantization,
+            mixed_precision,
         })
     }
 }

@@ -15,7 +15,7 @@ use calcine_train::{
 use super::directory::{RunDirectory, RunState};
 use super::run_file::RunFile;
 use super::setup::Setup;
-use super::shape::{Fixed, OnGrids, Shape, Thinning};
+use super::shape::{Fixed, QuantizationAware, Shape, Thinning};
 use super::teacher::Teacher;
 use super::{QuantizedReport, ReferenceError, Report, Settings};
 use crate::{Classifier, ModelTask};
@@ -183,7 +183,7 @@ impl ModelTask for Train<'_> {
         }
         if self.setup.recipe.quantization().is_some() {
             let model = self.setup.load_weights(model)?;
-            let shape = OnGrids { setup: self.setup };
+            let shape = QuantizationAware { setup: self.setup };
             let network = shape.network(self.setup.traced(&model)?)?;
             return self.course(network, &shape);
         }
@@ -229,7 +229,7 @@ impl Train<'_> {
         let taught = (teacher.as_ref()).map(|teacher| {
             let data = teacher.teach(&setup.images, setup.images.training());
             let objective =
-                DistillationObjective::new(&Classification, teacher.teaching.distillation);
+                DistillationObjective::new(&Classification, teacher.distillation.distillation);
             (data, objective.expect("classifiers learn from teachers"))
         });
         let driver = shape.driver(&model)?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::tensor::Device;
-use calcine_fold::{Grain, UnknownGrain};
+use calcine_fold::{Granularity, UnknownGranularity};
 use calcine_plot::PlotError;
 use calcine_sensitivity::{Measurement, Progress, Scan, ScanError, Sensitivity};
 use calcine_train::{Draw, Metric, StopFlag};
@@ -34,8 +34,8 @@ pub struct ScanSettings {
     pub device: String,
     /// Decides the validation split and what is drawn from it.
     pub seed: u64,
-    /// What a unit is, as [`Grain`] reads it.
-    pub grain: String,
+    /// What a unit is, as [`Granularity`] reads it.
+    pub granularity: String,
     /// Names and globs of parameters; none for every weight that has such units.
     pub params: Vec<String>,
     /// The levels.
@@ -65,9 +65,9 @@ pub enum ScanRunError {
     /// What it found cannot be drawn.
     #[error(transparent)]
     Plot(#[from] PlotError),
-    /// There is no such grain.
+    /// There is no such granularity.
     #[error(transparent)]
-    Grain(#[from] UnknownGrain),
+    Granularity(#[from] UnknownGranularity),
     /// No image was left to evaluate on.
     #[error("there are no validation images to evaluate on")]
     NoImages,
@@ -138,8 +138,8 @@ pub fn scan(
     progress: &mut dyn FnMut(&Progress<'_>),
     download: &mut dyn FnMut(u64, u64),
 ) -> Result<Scanned, ScanRunError> {
-    let grain: Grain = settings.grain.parse()?;
-    let plan = Scan::new(grain)
+    let granularity: Granularity = settings.granularity.parse()?;
+    let plan = Scan::new(granularity)
         .with_params(settings.params.iter().cloned())
         .with_levels(settings.levels.iter().copied())
         .with_seed(settings.seed);
@@ -220,11 +220,11 @@ fn draw(scanned: &Scanned, settings: &ScanSettings, out: &Path) -> Result<(), Sc
         "{} on {}: top-1 with one layer pruned by {}, {} validation images",
         scanned.architecture,
         if scanned.source.is_synthetic() {
-            "made-up images"
+            "synthetic images"
         } else {
             "CIFAR-10"
         },
-        settings.grain,
+        settings.granularity,
         scanned.images,
     );
     let top1 = Metric::higher("top1", "%");

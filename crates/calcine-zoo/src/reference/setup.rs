@@ -56,7 +56,9 @@ impl Setup {
         let architecture = settings.architecture(&recipe)?;
         let weights = recipe.train().weights.as_deref().unwrap_or("default");
         let mut weights: Weights = weights.parse().unwrap_or(Weights::Default);
-        let taught = recipe.teaching().and_then(|asked| asked.weights.as_deref());
+        let taught = recipe
+            .distillation()
+            .and_then(|asked| asked.weights.as_deref());
         let taught = taught.map(|weights| weights.parse().unwrap_or(Weights::Default));
         for weights in taught.iter().chain([&weights]) {
             weights.check()?;

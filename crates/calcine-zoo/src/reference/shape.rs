@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
-use calcine_observe::{NetworkWatch, Sums};
+use calcine_observe::{NetworkActivations, Sums};
 use calcine_params::Inventory;
-use calcine_quantize::{AwareNetwork, Calibration, Override, Quantized, Settings, Stage};
-use calcine_recipe::{Duty, Quantization};
+use calcine_quantize::{
+    Calibration, Override, QatNetwork, QatStage, QuantizationSettings, Quantized,
+};
+use calcine_recipe::{Duty, RecipeQuantization};
 use calcine_schedule::Clock;
-use calcine_thin::{Border, ThinOptions, Thinned, thin_with};
+use calcine_thin::{PaddingEffect, ThinOptions, Thinned, thin_with};
 use calcine_trace::Network;
-use calcine_train::{Data, Draw, Driver, PolicyOutcome, Remains, Run};
+use calcine_train::{Data, Draw, Driver, KeptIndices, PolicyOutcome, Run};
 
 use super::run::write;
 use super::setup::Setup;
@@ -72,20 +74,20 @@ pub(super) struct Fixed<'a> {
     pub(super) setup: &'a Setup,
 }
 
-/// A network that trains on its grids.
-pub(super) struct OnGrids<'a> {
+/// A network that is trained quantization-aware.
+pub(super) struct QuantizationAware<'a> {
     pub(super) setup: &'a Setup,
 }
 
-/// The grids that a recipe's `[quantize]` asks for.
+/// The quantizers that a recipe's `[quantize]` asks for.
 #[must_use]
-pub fn grids(asked: &Quantization) -> Settings {
-    let mut settings = Settings::default();
+pub fn quantization_settings(asked: &RecipeQuantization) -> QuantizationSettings {
+    let mut settings = QuantizationSettings::default();
     settings.weights.bits = asked.weight_bits;
     settings.weights.per_channel = asked.per_channel;
-    settings.weights.clip = asked.clip;
+    settings.weights.range_estimator = asked.range_estimator;
     settings.activations.bits = asked.activation_bits;
-    settings.activations.clip = asked.clip;
+    settings.activations.range_estimator = asked.range_estimator;
     settings.layers = (asked.layers.iter())
         .map(|layer| Override {
             name: layer.name.clone(),
@@ -98,40 +100,45 @@ pub fn grids(asked: &Quantization) -> Settings {
     settings
 }
 
-impl OnGrids<'_> {
-    /// The network on the grids that the recipe asks for, calibrated with validation images.
-    pub(super) fn network(&self, network: Network) -> Result<AwareNetwork, ReferenceError> {
+impl QuantizationAware<'_> {
+    /// The network on the quantizers that the recipe asks for, calibrated with validation images.
+    pub(super) fn network(&self, network: Network) -> Result<QatNetwork, ReferenceError> {
         let (recipe, asked) = (&self.setup.recipe, self.asked());
         let draw = Draw::Random(asked.images);
         let images = Validation::new(&self.setup.images, draw, CALIBRATION, recipe.train().seed);
-        let seen = Calibration::of(&network, &images.batches().collect::<Vec<_>>())?;
-        let aware = AwareNetwork::new(network, &seen, &grids(asked), asked.method)?;
-        for warning in aware.report().warnings() {
+        let calibration = Calibration::of(&network, &images.batches().collect::<Vec<_>>())?;
+        let qat = QatNetwork::new(
+            network,
+            &calibration,
+            &quantization_settings(asked),
+            asked.method,
+        )?;
+        for warning in qat.report().warnings() {
             tracing::warn!("{warning}");
         }
-        Ok(aware)
+        Ok(qat)
     }
 
-    fn asked(&self) -> &Quantization {
+    fn asked(&self) -> &RecipeQuantization {
         let asked = self.setup.recipe.quantization();
         asked.expect("only where the recipe quantizes")
     }
 
     /// What moves in an epoch.
-    fn stage(&self, epoch: u64) -> Stage {
+    fn stage(&self, epoch: u64) -> QatStage {
         let asked = self.asked();
         let before = |freeze: Option<u64>| freeze.is_none_or(|freeze| epoch < freeze);
-        Stage {
+        QatStage {
             activations: epoch >= asked.start,
             ranges: before(asked.freeze_ranges),
             norms: before(asked.freeze_norms),
-            ..Stage::default()
+            ..QatStage::default()
         }
     }
 }
 
-impl Shape<AwareNetwork> for OnGrids<'_> {
-    fn driver(&self, model: &AwareNetwork) -> Result<Driver<AwareNetwork>, ReferenceError> {
+impl Shape<QatNetwork> for QuantizationAware<'_> {
+    fn driver(&self, model: &QatNetwork) -> Result<Driver<QatNetwork>, ReferenceError> {
         let steps = self.setup.images.steps_per_epoch();
         let graph = model.network().graph();
         let duties = [Duty::Quantize, Duty::Distill];
@@ -140,25 +147,25 @@ impl Shape<AwareNetwork> for OnGrids<'_> {
     }
 
     /// It was calibrated with them.
-    fn begun(&self, model: AwareNetwork) -> Result<AwareNetwork, ReferenceError> {
-        Ok(model.at(self.stage(0)))
+    fn begun(&self, model: QatNetwork) -> Result<QatNetwork, ReferenceError> {
+        Ok(model.with_stage(self.stage(0)))
     }
 
     fn moments(&self) -> Vec<u64> {
         self.asked().moments(self.setup.recipe.train().epochs)
     }
 
-    fn at(&self, model: AwareNetwork, clock: Clock) -> Result<AwareNetwork, ReferenceError> {
-        Ok(model.at(self.stage(clock.epoch)))
+    fn at(&self, model: QatNetwork, clock: Clock) -> Result<QatNetwork, ReferenceError> {
+        Ok(model.with_stage(self.stage(clock.epoch)))
     }
 
-    fn change(&self, mut run: Run<AwareNetwork>) -> Result<Run<AwareNetwork>, ReferenceError> {
+    fn change(&self, mut run: Run<QatNetwork>) -> Result<Run<QatNetwork>, ReferenceError> {
         let stage = self.stage(run.driver.clock().epoch);
-        run.model = run.model.at(stage);
+        run.model = run.model.with_stage(stage);
         Ok(run)
     }
 
-    fn integers(&self, model: &AwareNetwork) -> Result<Option<Quantized>, ReferenceError> {
+    fn integers(&self, model: &QatNetwork) -> Result<Option<Quantized>, ReferenceError> {
         Ok(Some(model.quantized()?))
     }
 
@@ -223,9 +230,9 @@ impl<'a> Thinning<'a> {
     fn options(&self) -> ThinOptions {
         let thinning = self.setup.recipe.thinning();
         thinning.map_or_else(ThinOptions::default, |thinning| ThinOptions {
-            border: match thinning.exact {
-                true => Border::Exact,
-                false => Border::Inexact,
+            padding_effect: match thinning.exact {
+                true => PaddingEffect::KeepBorder,
+                false => PaddingEffect::DropBorder,
             },
             norm_features: thinning.norm_features(),
         })
@@ -258,8 +265,8 @@ impl Shape<Network> for Thinning<'_> {
         // What looks at all batches looks at an epoch's.
         let counts = counts.map(|batches| batches.unwrap_or(epoch).min(epoch));
         let batches = images.first(counts.max().unwrap_or(1) as usize);
-        let watch = NetworkWatch::new(network, batches, Sums::Pass)?;
-        Ok(driver.with_watch(Box::new(watch))?)
+        let source = NetworkActivations::new(network, batches, Sums::Pass)?;
+        Ok(driver.with_activation_source(Box::new(source))?)
     }
 
     fn moments(&self) -> Vec<u64> {
@@ -282,15 +289,15 @@ impl Shape<Network> for Thinning<'_> {
             network,
             plan,
             report,
-        } = self.thinned(run.driver.seen(&run.model).valid())?;
+        } = self.thinned(run.driver.masked_model(&run.model).valid())?;
         tracing::info!("thinned before epoch {epoch}:\n{report}");
         let file = self.file(epoch);
         save(&network, &file)?;
         // A run that is stopped and resumed begins with the file, too.
         let network = self.load(&file)?.train();
-        let remains = Remains::of(&plan.cuts(), &Inventory::of(&run.model))?;
+        let kept_indices = KeptIndices::of(&plan.cuts(), &Inventory::of(&run.model))?;
         let driver = self.driver(&network)?;
-        Ok(run.thinned(network, driver, &remains, &self.setup.device)?)
+        Ok(run.thinned(network, driver, &kept_indices, &self.setup.device)?)
     }
 
     fn outcomes(&self, thinned: Option<&ThinnedReport>) -> Vec<PolicyOutcome> {

@@ -1,7 +1,7 @@
 //! Who teaches the network that is trained.
 
 use burn::tensor::{Device, Int, Tensor};
-use calcine_recipe::Teaching;
+use calcine_recipe::DistillationSettings;
 use calcine_train::{Data, DistillationData};
 
 use super::setup::Setup;
@@ -15,20 +15,20 @@ type Forward = Box<dyn Fn(Tensor<4>) -> Tensor<2>>;
 /// A network in evaluation whose answers count, and how much.
 pub(super) struct Teacher {
     forward: Forward,
-    pub(super) teaching: Teaching,
+    pub(super) distillation: DistillationSettings,
 }
 
 impl Teacher {
     /// The recipe's, if it has one, and it has learned anything.
     pub(super) fn of(setup: &Setup) -> Result<Option<Self>, ReferenceError> {
-        let Some(teaching) = setup.recipe.teaching().cloned() else {
+        let Some(distillation) = setup.recipe.distillation().cloned() else {
             return Ok(None);
         };
-        let architecture = match &teaching.model {
+        let architecture = match &distillation.model {
             Some(name) => name.parse()?,
             None => setup.architecture,
         };
-        let weights = match &teaching.weights {
+        let weights = match &distillation.weights {
             Some(word) => word.parse().unwrap_or(Weights::Default),
             None => setup.begins_with.clone(),
         };
@@ -51,7 +51,10 @@ impl Teacher {
                 },
             )?,
         };
-        Ok(Some(Self { forward, teaching }))
+        Ok(Some(Self {
+            forward,
+            distillation,
+        }))
     }
 
     /// The images with what the teacher says of them.
@@ -64,7 +67,7 @@ impl Teacher {
             let logits = (self.forward)(images.without_autodiff());
             logits.to_device(device)
         };
-        DistillationData::new(images, logits).starting(self.teaching.start)
+        DistillationData::new(images, logits).starting(self.distillation.start)
     }
 }
 

@@ -3,7 +3,9 @@
 use burn::tensor::Device;
 use calcine_criteria::Norm;
 use calcine_graph::NormFeatures;
-use calcine_thin::{Choice, Joint, ThinError, ThinOptions, Thinned, silence, thin_with};
+use calcine_thin::{
+    Aggregation, ChannelSelection, ThinError, ThinOptions, Thinned, thin_with, zero_out_channels,
+};
 use calcine_trace::Network;
 
 use super::setup::Setup;
@@ -30,12 +32,12 @@ pub struct GroupPruning {
     /// The share of each group's channels.
     pub level: f64,
     /// The patterns of the weights that make them, as in recipes; all if there are none. A group whose channels have
-    /// several makers is pruned if one of them matches.
+    /// several producers is pruned if one of them matches.
     pub params: Vec<String>,
     /// By which norm of the filters.
     pub norm: Norm,
-    /// How the norms of several makers are joined.
-    pub joint: Joint,
+    /// How the norms of several producers are joined.
+    pub aggregation: Aggregation,
     /// What stays is a multiple of this.
     pub multiple: usize,
 }
@@ -138,19 +140,19 @@ fn prune(
         &pruning.params
     };
     let chosen = inventory.select(patterns)?;
-    let takes = |makers: &[&str]| {
-        makers
+    let takes = |producers: &[&str]| {
+        producers
             .iter()
             .any(|path| chosen.iter().any(|p| p.is_called(path)))
     };
-    let choice = Choice {
+    let choice = ChannelSelection {
         level: pruning.level,
-        joint: pruning.joint,
+        aggregation: pruning.aggregation,
         multiple: pruning.multiple,
         // Norms draw nothing.
         seed: None,
     };
     let axes = network.graph().axes_with(norms).map_err(ThinError::from)?;
     let units = choice.units(&network, &axes, &pruning.norm, takes);
-    Ok(silence(network, &axes, units)?)
+    Ok(zero_out_channels(network, &axes, units)?)
 }

@@ -11,7 +11,7 @@ use calcine_schedule::Clock;
 use rand::RngExt;
 
 use super::state::Pending;
-use super::{Batches, Changed, Group, Joint, Prune, Ranking, Unit};
+use super::{Aggregation, Batches, Changed, Group, Prune, Ranking, Unit};
 use crate::stream;
 
 impl Prune {
@@ -299,10 +299,10 @@ fn add(
 
 /// One candidate for a group: its scores, and with them what they are compared with, are joined.
 fn joined(units: Vec<Candidate>, group: &Group) -> Candidate {
-    let combine = |a: Option<Tensor<1>>, b: Option<Tensor<1>>| match group.joint {
-        Joint::Sum | Joint::Mean => a.zip(b).map(|(a, b)| a + b),
-        Joint::Max => a.zip(b).map(|(a, b)| a.max_pair(b)),
-        Joint::Leader => a,
+    let combine = |a: Option<Tensor<1>>, b: Option<Tensor<1>>| match group.aggregation {
+        Aggregation::Sum | Aggregation::Mean => a.zip(b).map(|(a, b)| a + b),
+        Aggregation::Max => a.zip(b).map(|(a, b)| a.max_pair(b)),
+        Aggregation::First => a,
     };
     let join = |mut all: Candidate, unit: Candidate| {
         let scores = combine(Some(all.scores.values()), Some(unit.scores.values()));
@@ -316,7 +316,7 @@ fn joined(units: Vec<Candidate>, group: &Group) -> Candidate {
         .into_iter()
         .reduce(join)
         .expect("a group is not empty");
-    if group.joint == Joint::Mean {
+    if group.aggregation == Aggregation::Mean {
         let count = group.units.len() as f64;
         let mean = |sum: Option<Tensor<1>>| sum.map(|sum| sum.div_scalar(count));
         all.scores = all.scores.values().div_scalar(count).into();

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
 use calcine_criteria::Rescale;
-use calcine_fold::Grain;
+use calcine_fold::Granularity;
 use calcine_mask::Masks;
 use calcine_params::Inventory;
 use serde::{Deserialize, Serialize};
 
 use super::{After, Prune, Target, Unit};
 use crate::policy::record::{vectors_from_bytes, vectors_to_bytes};
-use crate::{PolicyRecord, Remains};
+use crate::{KeptIndices, PolicyRecord};
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -112,11 +112,11 @@ impl Prune {
     }
 
     /// Elements keep their sums. Those of larger units are forgotten, and with them a selection that waits.
-    pub(super) fn to_thinned_record(&self, remains: &Remains) -> PolicyRecord {
-        let masks = remains.of_masks(&self.masks);
-        let elements = |unit: &Unit| unit.fold.grain() == Grain::Element;
+    pub(super) fn to_thinned_record(&self, kept_indices: &KeptIndices) -> PolicyRecord {
+        let masks = kept_indices.of_masks(&self.masks);
+        let elements = |unit: &Unit| unit.fold.granularity() == Granularity::Element;
         if self.targets.iter().flat_map(Target::units).all(elements) {
-            let sums = [&self.scores, &self.growths].map(|sums| remains.of_vectors(sums));
+            let sums = [&self.scores, &self.growths].map(|sums| kept_indices.of_vectors(sums));
             let maps = [&self.references, &sums[0], &sums[1]];
             let state = State {
                 thinned: true,

@@ -1,34 +1,34 @@
-//! A network that trains on its grids becomes the integers that it trained as.
+//! A network that is trained quantization-aware becomes the integers that it trained as.
 
 use burn::module::Module;
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::Tensor;
 use calcine_params::Inventory;
-use calcine_quantize::{AwareNetwork, Calibration, Method, Settings, Stage, quantize};
+use calcine_quantize::{Calibration, Method, QatNetwork, QatStage, QuantizationSettings, quantize};
 use calcine_testkit::{device, each, numbers};
 use calcine_trace::Network;
 
 use crate::models::{images, network};
 
-fn settings(bits: u8, per_channel: bool) -> Settings {
-    let mut settings = Settings::default();
+fn settings(bits: u8, per_channel: bool) -> QuantizationSettings {
+    let mut settings = QuantizationSettings::default();
     (settings.weights.bits, settings.activations.bits) = (bits, bits);
     settings.weights.per_channel = per_channel;
     settings
 }
 
-fn aware(network: &Network, settings: &Settings) -> (AwareNetwork, Calibration) {
+fn qat(network: &Network, settings: &QuantizationSettings) -> (QatNetwork, Calibration) {
     trained_by(Method::Lsq, network, settings)
 }
 
 fn trained_by(
     method: Method,
     network: &Network,
-    settings: &Settings,
-) -> (AwareNetwork, Calibration) {
-    let seen = Calibration::of(network, &[images(6, 0), images(5, 7)]).unwrap();
-    let aware = AwareNetwork::new(network.clone(), &seen, settings, method).unwrap();
-    (aware, seen)
+    settings: &QuantizationSettings,
+) -> (QatNetwork, Calibration) {
+    let calibration = Calibration::of(network, &[images(6, 0), images(5, 7)]).unwrap();
+    let qat = QatNetwork::new(network.clone(), &calibration, settings, method).unwrap();
+    (qat, calibration)
 }
 
 const METHODS: [Method; 5] = [
@@ -40,17 +40,17 @@ const METHODS: [Method; 5] = [
 ];
 
 /// Some steps towards a target.
-fn trained(mut aware: AwareNetwork, steps: usize) -> AwareNetwork {
+fn trained(mut qat: QatNetwork, steps: usize) -> QatNetwork {
     let (x, target) = (images(16, 2), numbers([16, 5]));
     let on_tape = device().autodiff();
     let mut optimizer = SgdConfig::new().init();
     for _ in 0..steps {
-        let y: Tensor<2> = aware.forward(x.clone().to_device(&on_tape));
+        let y: Tensor<2> = qat.forward(x.clone().to_device(&on_tape));
         let loss = (y - target.clone().to_device(&on_tape)).square().mean();
-        let gradients = GradientsParams::from_grads(loss.backward(), &aware);
-        aware = optimizer.step(0.05, aware, gradients);
+        let gradients = GradientsParams::from_grads(loss.backward(), &qat);
+        qat = optimizer.step(0.05, qat, gradients);
     }
-    aware
+    qat
 }
 
 fn difference(a: &Tensor<2>, b: &Tensor<2>) -> f32 {
@@ -65,12 +65,12 @@ fn it_begins_as_the_network_quantized_after_training() {
         [(8, true), (8, false), (5, true), (4, false)],
         |(bits, per_channel)| {
             let settings = settings(*bits, *per_channel);
-            let (aware, seen) = aware(&network, &settings);
-            let expected: Tensor<2> = quantize(&network, &seen, &settings)
+            let (qat, calibration) = qat(&network, &settings);
+            let expected: Tensor<2> = quantize(&network, &calibration, &settings)
                 .unwrap()
                 .forward(x.clone());
-            let integers: Tensor<2> = aware.quantized().unwrap().forward(x.clone());
-            let floats: Tensor<2> = aware.forward(x.clone());
+            let integers: Tensor<2> = qat.quantized().unwrap().forward(x.clone());
+            let floats: Tensor<2> = qat.forward(x.clone());
             let scale = expected.clone().abs().max().into_scalar::<f32>();
             // A tie that falls the other way moves a value by a step.
             let step = scale / f32::from(1_u8 << (*bits - 3));
@@ -86,31 +86,31 @@ fn it_begins_as_the_network_quantized_after_training() {
 
 /// Trained towards something at 3 bits, it comes closer than it began, and its integers with it.
 #[test]
-fn training_on_grids_helps_the_integers() {
+fn quantization_aware_training_helps_the_integers() {
     let network = network();
     let x = images(16, 2);
     let target: Tensor<2> = numbers([16, 5]);
-    let off = |aware: &AwareNetwork| {
-        let found: Tensor<2> = aware.valid().quantized().unwrap().forward(x.clone());
+    let off = |qat: &QatNetwork| {
+        let found: Tensor<2> = qat.valid().quantized().unwrap().forward(x.clone());
         (found - target.clone())
             .square()
             .mean()
             .into_scalar::<f32>()
     };
-    let (begun, _) = aware(&network, &settings(3, true));
+    let (begun, _) = qat(&network, &settings(3, true));
     let before = off(&begun);
-    let mut aware = begun.train();
+    let mut qat = begun.train();
     let mut optimizer = SgdConfig::new().init();
     let on_tape = device().autodiff();
     for step in 0..60 {
-        let y: Tensor<2> = aware.forward(x.clone().to_device(&on_tape));
+        let y: Tensor<2> = qat.forward(x.clone().to_device(&on_tape));
         let loss = (y - target.clone().to_device(&on_tape)).square().mean();
-        let gradients = GradientsParams::from_grads(loss.backward(), &aware);
+        let gradients = GradientsParams::from_grads(loss.backward(), &qat);
         if step == 0 {
             // Weights, biases, scales and shifts as before, and the steps: six of weights, eight of activations.
-            let steps = Inventory::of(&aware)
+            let steps = Inventory::of(&qat)
                 .iter()
-                .filter(|p| p.path.contains("_step"))
+                .filter(|p| p.path.contains("_scale"))
                 .count();
             let trained = Inventory::of(&network)
                 .iter()
@@ -119,21 +119,21 @@ fn training_on_grids_helps_the_integers() {
             assert_eq!(gradients.len(), trained + steps);
             assert!(steps > 10, "{steps}");
         }
-        aware = optimizer.step(0.05, aware, gradients);
+        qat = optimizer.step(0.05, qat, gradients);
     }
-    let after = off(&aware);
+    let after = off(&qat);
     assert!(after < 0.95 * before, "{before} became {after}");
 }
 
 #[test]
-fn zeros_stay_zero_on_every_grid() {
+fn zeros_stay_zero_on_every_quantizer() {
     let network = network();
-    let (aware, _) = aware(&network, &settings(4, true));
-    let inventory = Inventory::of(&aware);
+    let (qat, _) = qat(&network, &settings(4, true));
+    let inventory = Inventory::of(&qat);
     let parameter = inventory.get("inner.weight").unwrap().clone();
     let zeros = Tensor::<1>::zeros([parameter.numel()], &device());
     let values = std::collections::BTreeMap::from([(parameter.id, zeros)]);
-    let pruned = calcine_params::replace(aware, values).quantized().unwrap();
+    let pruned = calcine_params::replace(qat, values).quantized().unwrap();
     let layer = pruned.layers().find(|layer| layer.name == "inner").unwrap();
     assert!(layer.weight.iter().all(|q| *q == 0));
 }
@@ -147,9 +147,9 @@ fn every_method_trains_what_its_integers_compute() {
     let rows = rows.flat_map(|method| [(method, 4, true), (method, 3, false)]);
     each(rows, |(method, bits, per_channel)| {
         let (begun, _) = trained_by(*method, &network, &settings(*bits, *per_channel));
-        let aware = trained(begun.train(), 3).valid();
-        let integers: Tensor<2> = aware.quantized().unwrap().forward(x.clone());
-        let trained: Tensor<2> = aware.forward(x.clone());
+        let qat = trained(begun.train(), 3).valid();
+        let integers: Tensor<2> = qat.quantized().unwrap().forward(x.clone());
+        let trained: Tensor<2> = qat.forward(x.clone());
         let scale = trained.clone().abs().mean().into_scalar::<f32>();
         let off = (integers - trained).abs().into_data();
         let same = off.iter::<f32>().filter(|off| *off < 1e-4 * scale).count();
@@ -162,8 +162,8 @@ fn every_method_learns() {
     let network = network();
     let (x, target) = (images(16, 2), numbers::<2>([16, 5]));
     each(METHODS, |method| {
-        let off = |aware: &AwareNetwork| {
-            let found: Tensor<2> = aware.valid().quantized().unwrap().forward(x.clone());
+        let off = |qat: &QatNetwork| {
+            let found: Tensor<2> = qat.valid().quantized().unwrap().forward(x.clone());
             let off = (found - target.clone()).square().mean();
             off.into_scalar::<f32>()
         };
@@ -178,18 +178,18 @@ fn ranges_follow_training_until_they_are_frozen() {
     let network = network();
     let settings = settings(8, true);
     let linear = Method::Linear { decay: 0.5 };
-    let ranges = |aware: &AwareNetwork| -> Vec<Vec<f32>> {
-        let aware = aware.valid();
-        let inventory = Inventory::of(&aware);
+    let ranges = |qat: &QatNetwork| -> Vec<Vec<f32>> {
+        let qat = qat.valid();
+        let inventory = Inventory::of(&qat);
         let ranges = inventory.iter().filter(|p| p.path.starts_with("ranges."));
-        let flat = calcine_params::flat(&aware, ranges);
+        let flat = calcine_params::flat(&qat, ranges);
         flat.into_iter()
             .map(|range| range.into_data().iter::<f32>().collect())
             .collect()
     };
-    let run = |aware: &AwareNetwork, times: f64| {
+    let run = |qat: &QatNetwork, times: f64| {
         let x = (images(8, 1) * times).to_device(&device().autodiff());
-        let _: Tensor<2> = aware.forward(x);
+        let _: Tensor<2> = qat.forward(x);
     };
     let (begun, _) = trained_by(linear, &network, &settings);
     let begun = begun.train();
@@ -203,16 +203,16 @@ fn ranges_follow_training_until_they_are_frozen() {
         .filter(|(a, b)| b[1] > 1.05 * a[1]);
     assert!(widened.count() > 3);
     // Before activations are quantized, ranges follow too.
-    let early = begun.at(Stage {
+    let early = begun.with_stage(QatStage {
         activations: false,
-        ..Stage::default()
+        ..QatStage::default()
     });
     run(&early, 0.1);
     assert_ne!(ranges(&early), wider);
-    let frozen = early.at(Stage {
+    let frozen = early.with_stage(QatStage {
         ranges: false,
         norms: false,
-        ..Stage::default()
+        ..QatStage::default()
     });
     let before = (ranges(&frozen), statistics(&frozen));
     run(&frozen, 9.0);
@@ -220,11 +220,11 @@ fn ranges_follow_training_until_they_are_frozen() {
 }
 
 /// What batch norms have seen.
-fn statistics(aware: &AwareNetwork) -> Vec<f32> {
-    let aware = aware.valid();
-    let inventory = Inventory::of(&aware);
+fn statistics(qat: &QatNetwork) -> Vec<f32> {
+    let qat = qat.valid();
+    let inventory = Inventory::of(&qat);
     let running = inventory.iter().filter(|p| p.path.contains("running_"));
-    let flat = calcine_params::flat(&aware, running).into_iter();
+    let flat = calcine_params::flat(&qat, running).into_iter();
     flat.flat_map(|numbers| numbers.into_data().iter::<f32>().collect::<Vec<_>>())
         .collect()
 }
@@ -234,11 +234,11 @@ fn activations_wait_for_their_start() {
     let network = network();
     let mut weights_alone = settings(8, true);
     weights_alone.activations.bits = 0;
-    let (expected, _) = aware(&network, &weights_alone);
-    let (found, _) = aware(&network, &settings(8, true));
-    let found = found.at(Stage {
+    let (expected, _) = qat(&network, &weights_alone);
+    let (found, _) = qat(&network, &settings(8, true));
+    let found = found.with_stage(QatStage {
         activations: false,
-        ..Stage::default()
+        ..QatStage::default()
     });
     let x = images(4, 3);
     let (expected, found): (Tensor<2>, Tensor<2>) = (expected.forward(x.clone()), found.forward(x));
@@ -247,15 +247,16 @@ fn activations_wait_for_their_start() {
 
 /// Without a trace: weights alone, gradients straight through, everything else as it was.
 #[test]
-fn weights_of_any_module_train_on_grids() {
+fn weights_of_any_module_train_fake_quantized() {
     let on_tape = device().autodiff();
     let model = crate::models::Net::new(&on_tape);
     let x = images(3, 0).to_device(&on_tape);
     for per_channel in [true, false] {
-        let on_grids = calcine_quantize::weights_on_grids(&model, 3, per_channel, |parameter| {
-            parameter.path != "head.weight"
-        });
-        let gradients = on_grids.forward(x.clone()).sum().backward();
+        let fake_quantized =
+            calcine_quantize::fake_quantize_weights(&model, 3, per_channel, |parameter| {
+                parameter.path != "head.weight"
+            });
+        let gradients = fake_quantized.forward(x.clone()).sum().backward();
         let gradients = GradientsParams::from_grads(gradients, &model);
         let trained = Inventory::of(&model)
             .iter()
@@ -263,9 +264,9 @@ fn weights_of_any_module_train_on_grids() {
             .count();
         assert_eq!(gradients.len(), trained);
         let levels = |path: &str| {
-            let inventory = Inventory::of(&on_grids);
+            let inventory = Inventory::of(&fake_quantized);
             let weight = inventory.get(path).unwrap();
-            let values = calcine_params::flat(&on_grids, [weight])
+            let values = calcine_params::flat(&fake_quantized, [weight])
                 .remove(0)
                 .into_data();
             let mut values: Vec<u32> = values.iter::<f32>().map(|x| x.abs().to_bits()).collect();
@@ -326,15 +327,16 @@ fn integers_are_what_trained_whatever_scales_have_become() {
         let function = *function;
         let forward = move |m: &[burn::nn::Linear; 2], x| m[1].forward(function(m[0].forward(x)));
         let network = calcine_trace::trace(&model, x.clone(), forward).unwrap();
-        let seen = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+        let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
         for method in METHODS {
             for factor in [1.0, 1.37, 0.8, 3.1] {
                 let settings = settings(7, true);
-                let fresh = AwareNetwork::new(network.clone(), &seen, &settings, method).unwrap();
+                let fresh =
+                    QatNetwork::new(network.clone(), &calibration, &settings, method).unwrap();
                 let inventory = Inventory::of(&fresh);
                 let learned = inventory.iter().filter(|parameter| {
                     let path = &parameter.path;
-                    let activation = path.ends_with("_step") && !path.contains("weight_step");
+                    let activation = path.ends_with("_scale") && !path.contains("weight_scale");
                     activation || path.ends_with("_clip") || path.starts_with("ranges")
                 });
                 let values = learned.map(|parameter| {
@@ -342,9 +344,9 @@ fn integers_are_what_trained_whatever_scales_have_become() {
                     (parameter.id, value * factor)
                 });
                 let values = values.collect();
-                let aware = calcine_params::replace(fresh, values);
-                let trained: Tensor<2> = aware.forward(x.clone());
-                let integers: Tensor<2> = aware.quantized().unwrap().forward(x.clone());
+                let qat = calcine_params::replace(fresh, values);
+                let trained: Tensor<2> = qat.forward(x.clone());
+                let integers: Tensor<2> = qat.quantized().unwrap().forward(x.clone());
                 let largest = trained.clone().abs().max().into_scalar::<f32>();
                 let off = difference(&trained, &integers);
                 assert!(

@@ -22,10 +22,10 @@ pub(crate) struct Along {
 
 /// A place between layers.
 #[derive(Debug, Clone)]
-pub(crate) struct Seam {
+pub(crate) struct CrossLayerPair {
     pub(crate) channels: usize,
     /// The node that the channels come from, by position.
-    pub(crate) maker: usize,
+    pub(crate) producer: usize,
     /// What is divided: a weight and its bias, or scale and shift of the norm behind it.
     pub(crate) made: Vec<Along>,
     /// The layers that read them, by position, and the axes of their weights.
@@ -36,15 +36,20 @@ pub(crate) struct Seam {
 
 /// All places of a network where scaling changes nothing: between a layer, or a norm, and layers with weights, where nothing
 /// else sees the channels, and only functions lie between with `f(c·x) = c·f(x)`.
-pub(crate) fn seams(graph: &Graph) -> Vec<Seam> {
+pub(crate) fn cross_layer_pairs(graph: &Graph) -> Vec<CrossLayerPair> {
     let uses = Uses::of(graph);
     let nodes = graph.nodes.iter().enumerate();
     nodes
-        .filter_map(|(index, node)| seam(graph, &uses, index, node))
+        .filter_map(|(index, node)| cross_layer_pair(graph, &uses, index, node))
         .collect()
 }
 
-fn seam(graph: &Graph, uses: &Uses, index: usize, node: &Node) -> Option<Seam> {
+fn cross_layer_pair(
+    graph: &Graph,
+    uses: &Uses,
+    index: usize,
+    node: &Node,
+) -> Option<CrossLayerPair> {
     let own = |id: ValueId, axis| {
         let alone = graph.value(id).source == Source::Parameter && graph.consumers(id).count() == 1;
         alone.then_some(Along { id, axis, each: 1 })
@@ -114,9 +119,9 @@ fn seam(graph: &Graph, uses: &Uses, index: usize, node: &Node) -> Option<Seam> {
     let readers = graph.nodes.iter().enumerate();
     let readers = readers.filter(|(_, node)| node.inputs.contains(&read));
     let readers: Vec<_> = readers.map(reader).collect::<Option<_>>()?;
-    (!readers.is_empty()).then_some(Seam {
+    (!readers.is_empty()).then_some(CrossLayerPair {
         channels,
-        maker: index,
+        producer: index,
         made,
         readers,
         read,
@@ -168,13 +173,13 @@ fn scales(with: Padding) -> bool {
 pub(crate) struct Factors(BTreeMap<usize, Vec<(usize, Vec<f64>)>>);
 
 impl Factors {
-    /// Divides what makes a seam's channels, and multiplies what reads them.
-    pub(crate) fn add(&mut self, seam: &Seam, by: &[f64]) {
-        for made in &seam.made {
+    /// Divides what makes a pair's channels, and multiplies what reads them.
+    pub(crate) fn add(&mut self, pair: &CrossLayerPair, by: &[f64]) {
+        for made in &pair.made {
             let by = by.iter().map(|by| 1.0 / by).collect();
             self.0.entry(made.id.0).or_default().push((made.axis, by));
         }
-        for (_, read) in &seam.readers {
+        for (_, read) in &pair.readers {
             let by = by.iter().flat_map(|by| std::iter::repeat_n(*by, read.each));
             self.0
                 .entry(read.id.0)

@@ -8,32 +8,33 @@ use crate::plan::{has_integers, weight_at};
 use crate::search::nearest;
 use crate::settings::{ByLayer, own_name};
 use crate::{
-    Calibration, Evaluation, Override, QuantizeError, SearchError, Settings, Trials, quantize,
+    Calibration, Evaluation, Override, QuantizationSettings, QuantizeError, SearchError, Trials,
+    quantize,
 };
 
 /// What fewer bits of each layer's weights cost.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Widths {
+pub struct MixedPrecision {
     /// The layers, in running order.
-    pub layers: Vec<LayerWidths>,
-    /// Bytes of a file beside integer weights: steps, biases, what stays in float, the graph.
+    pub layers: Vec<LayerBitWidths>,
+    /// Bytes of a file beside integer weights: scales, biases, what stays in float, the graph.
     pub rest: u64,
 }
 
 /// What a layer's weights cost at several widths, all others being as wide as can be.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LayerWidths {
+pub struct LayerBitWidths {
     /// The layer, as an [`Override`] names it.
     pub name: String,
     /// How many weights it has.
     pub weights: usize,
     /// The widths, widest first.
-    pub widths: Vec<Width>,
+    pub bit_widths: Vec<BitWidth>,
 }
 
 /// A width, and what it comes to.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Width {
+pub struct BitWidth {
     /// Bits of a weight.
     pub bits: u8,
     /// Of the network whose other layers are as wide as can be.
@@ -43,7 +44,7 @@ pub struct Width {
 /// No widths are as small as they are to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the file takes {least} bytes at the smallest widths that were tried, more than {budget}")]
-pub struct NoWidths {
+pub struct BudgetError {
     /// Bytes of the smallest.
     pub least: u64,
     /// Bytes that there may be.
@@ -56,18 +57,18 @@ pub struct NoWidths {
 /// # Errors
 ///
 /// As [`lapq`](crate::lapq); nothing is tried if there is no width.
-pub fn widths(
+pub fn mixed_precision(
     network: &Network,
-    seen: &Calibration,
-    settings: &Settings,
+    calibration: &Calibration,
+    settings: &QuantizationSettings,
     bits: &[u8],
     trials: &mut Trials<'_>,
-) -> Result<Widths, SearchError> {
+) -> Result<MixedPrecision, SearchError> {
     let mut bits = bits.to_vec();
     bits.sort_unstable_by(|a, b| b.cmp(a));
     bits.dedup();
     let Some((&widest, narrower)) = bits.split_first() else {
-        return Ok(Widths::default());
+        return Ok(MixedPrecision::default());
     };
     let mut every = settings.clone();
     for &bits in &bits {
@@ -90,40 +91,40 @@ pub fn widths(
             .map(|layer| bits_of(own_name(graph, layer), widest)),
     );
     trials.expect(1 + layers.len() * narrower.len());
-    let score = trials.of(network, seen, &whole)?;
-    let widest_file = quantize(network, seen, &whole)?.to_bytes()?.len() as u64;
+    let score = trials.of(network, calibration, &whole)?;
+    let widest_file = quantize(network, calibration, &whole)?.to_bytes()?.len() as u64;
     let mut found = Vec::new();
     for (at, layer) in layers.into_iter().enumerate() {
-        let mut widths = vec![Width {
+        let mut bit_widths = vec![BitWidth {
             bits: widest,
             score: score.clone(),
         }];
         for &bits in narrower {
             let mut candidate = whole.clone();
             candidate.layers[first + at].weight_bits = Some(bits);
-            let score = trials.of(network, seen, &candidate)?;
-            widths.push(Width { bits, score });
+            let score = trials.of(network, calibration, &candidate)?;
+            bit_widths.push(BitWidth { bits, score });
         }
-        found.push(LayerWidths {
+        found.push(LayerBitWidths {
             name: own_name(graph, layer).to_owned(),
             weights: graph.value(layer.inputs[weight_at(&layer.op)]).numel_at(1),
-            widths,
+            bit_widths,
         });
     }
     let numbers: u64 = found.iter().map(|layer| layer.weights as u64).sum();
     let integers = (numbers * u64::from(widest)).div_ceil(8);
-    Ok(Widths {
+    Ok(MixedPrecision {
         layers: found,
         rest: widest_file.saturating_sub(integers),
     })
 }
 
-impl Widths {
+impl MixedPrecision {
     /// Bytes of the file of a network with the settings that [`allocate`](Self::allocate) made, forecast: its integers, and what was beside them in a file of the
     /// widest. It is a few bytes off where lengths differ in how many digits they have.
     #[must_use]
-    pub fn forecast(&self, settings: &Settings) -> u64 {
-        let bits = |layer: &LayerWidths| {
+    pub fn forecast(&self, settings: &QuantizationSettings) -> u64 {
+        let bits = |layer: &LayerBitWidths| {
             let own = settings.layers.iter().rev();
             let mut own = own.filter(|own| own.name == layer.name);
             own.find_map(|own| own.weight_bits)
@@ -144,15 +145,19 @@ impl Widths {
     /// # Errors
     ///
     /// If the smallest widths take more.
-    pub fn allocate(&self, settings: &Settings, budget: u64) -> Result<Settings, NoWidths> {
+    pub fn allocate(
+        &self,
+        settings: &QuantizationSettings,
+        budget: u64,
+    ) -> Result<QuantizationSettings, BudgetError> {
         let budget_bits = 8 * budget.saturating_sub(self.rest);
         let mut front = vec![Choice::default()];
         let mut chosen: Vec<Vec<(usize, u8)>> = Vec::new();
         for layer in &self.layers {
             let mut next = Vec::new();
             for (at, choice) in front.iter().enumerate() {
-                for width in &layer.widths {
-                    let rise = width.score.loss - layer.widths[0].score.loss;
+                for width in &layer.bit_widths {
+                    let rise = width.score.loss - layer.bit_widths[0].score.loss;
                     next.push((
                         Choice {
                             size: choice.size + layer.weights as u64 * u64::from(width.bits),
@@ -175,7 +180,7 @@ impl Widths {
         // Larger ones lose less, or they would not be there.
         let fits = |choice: &Choice| budget >= self.rest && choice.size <= budget_bits;
         let Some(mut at) = front.iter().rposition(fits) else {
-            return Err(NoWidths {
+            return Err(BudgetError {
                 least: self.rest + front.first().map_or(0, |least| least.size.div_ceil(8)),
                 budget,
             });
@@ -195,7 +200,7 @@ impl Widths {
     /// A table of `layer,weights,bits`, the metrics in their order, and `loss`.
     #[must_use]
     pub fn to_csv(&self) -> String {
-        let mut widths = self.layers.iter().flat_map(|layer| &layer.widths);
+        let mut widths = self.layers.iter().flat_map(|layer| &layer.bit_widths);
         let names = widths.next().map_or(Vec::new(), |width| {
             let metrics = width.score.metrics.iter();
             metrics.map(|metric| metric.name.clone()).collect()
@@ -206,7 +211,7 @@ impl Widths {
         }
         text += "loss\n";
         for layer in &self.layers {
-            for width in &layer.widths {
+            for width in &layer.bit_widths {
                 let _ = write!(text, "{},{},{},", layer.name, layer.weights, width.bits);
                 for name in &names {
                     let _ = write!(text, "{},", width.score.value(name));
@@ -227,7 +232,7 @@ fn bits_of(name: &str, bits: u8) -> Override {
     }
 }
 
-/// Widths of the layers so far.
+/// Bit widths of the layers so far.
 #[derive(Debug, Clone, Copy, Default)]
 struct Choice {
     /// Bits of all weights.
@@ -240,14 +245,14 @@ struct Choice {
 mod tests {
     use super::*;
 
-    fn scanned() -> Widths {
-        let of = |(at, weights): (usize, usize)| LayerWidths {
+    fn scanned() -> MixedPrecision {
+        let of = |(at, weights): (usize, usize)| LayerBitWidths {
             name: format!("l{at}"),
             weights,
-            widths: [8, 4, 3, 2]
+            bit_widths: [8, 4, 3, 2]
                 .into_iter()
                 .enumerate()
-                .map(|(w, bits)| Width {
+                .map(|(w, bits)| BitWidth {
                     bits,
                     score: Evaluation::new(
                         1.0 + (w * (at * 7 % 5 + 1)) as f64 * 0.01 + (w * w) as f64 * 0.003,
@@ -257,23 +262,23 @@ mod tests {
                 .collect(),
         };
         let weights = [300, 40, 1000, 256, 77].into_iter().enumerate();
-        Widths {
+        MixedPrecision {
             layers: weights.map(of).collect(),
             rest: 0,
         }
     }
 
     /// All 1024 choices.
-    fn oracle(layers: &[LayerWidths], budget: u64) -> Option<f64> {
+    fn oracle(layers: &[LayerBitWidths], budget: u64) -> Option<f64> {
         let ways = 0..4_usize.pow(layers.len() as u32);
         let way = |way: usize| {
             let widths = layers.iter().enumerate();
-            let widths =
-                widths.map(|(at, layer)| (layer, &layer.widths[way / 4_usize.pow(at as u32) % 4]));
+            let widths = widths
+                .map(|(at, layer)| (layer, &layer.bit_widths[way / 4_usize.pow(at as u32) % 4]));
             widths.fold((0, 0.0), |(size, rise), (layer, width)| {
                 (
                     size + layer.weights as u64 * u64::from(width.bits),
-                    rise + width.score.loss - layer.widths[0].score.loss,
+                    rise + width.score.loss - layer.bit_widths[0].score.loss,
                 )
             })
         };
@@ -286,7 +291,9 @@ mod tests {
         let scanned = scanned();
         let layers = &scanned.layers;
         for budget in [419, 500, 640, 700, 900, 1200, 1673, 5000] {
-            let settings = scanned.allocate(&Settings::default(), budget).unwrap();
+            let settings = scanned
+                .allocate(&QuantizationSettings::default(), budget)
+                .unwrap();
             let bits = |name: &str| {
                 let own = settings.layers.iter().find(|layer| layer.name == name);
                 own.unwrap().weight_bits.unwrap()
@@ -294,24 +301,26 @@ mod tests {
             let (mut size, mut rise) = (0, 0.0);
             for layer in layers {
                 let width = layer
-                    .widths
+                    .bit_widths
                     .iter()
                     .find(|width| width.bits == bits(&layer.name));
                 size += layer.weights as u64 * u64::from(bits(&layer.name));
-                rise += width.unwrap().score.loss - layer.widths[0].score.loss;
+                rise += width.unwrap().score.loss - layer.bit_widths[0].score.loss;
             }
             assert!(size <= 8 * budget, "{size} for {budget}");
             let best = oracle(layers, budget).unwrap();
             assert!((rise - best).abs() < 1e-12, "{budget}: {rise} for {best}");
         }
-        let none = scanned.allocate(&Settings::default(), 400).unwrap_err();
+        let none = scanned
+            .allocate(&QuantizationSettings::default(), 400)
+            .unwrap_err();
         assert_eq!((none.least, none.budget), (419, 400));
         // What else is in the file leaves so much less.
-        let heavy = Widths {
+        let heavy = MixedPrecision {
             rest: 1000,
             ..scanned.clone()
         };
-        let settings = Settings::default();
+        let settings = QuantizationSettings::default();
         assert_eq!(
             heavy.allocate(&settings, 1640),
             scanned.allocate(&settings, 640)

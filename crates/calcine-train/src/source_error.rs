@@ -1,11 +1,11 @@
 /// Why activations cannot be looked at.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .problems.join("\n"))]
-pub struct UnwatchedError {
+pub struct ActivationSourceError {
     problems: Vec<String>,
 }
 
-impl UnwatchedError {
+impl ActivationSourceError {
     pub(crate) fn new(problems: Vec<String>) -> Self {
         Self { problems }
     }

@@ -1,4 +1,4 @@
-//! The grids of a pass, on the device: weights, activations, biases.
+//! The quantizers of a pass, on the device: weights, activations, biases.
 
 use std::collections::BTreeMap;
 
@@ -7,30 +7,30 @@ use burn::tensor::{Bool, Tensor};
 use calcine_graph::{Op, ValueId};
 use calcine_params::Edit;
 use calcine_quant::{
-    Method, dorefa_weight, fake_quantize, fake_quantize_between, grid_between, lsq, lsq_along,
-    pact, unit_activation, wrpn_weight,
+    Method, dorefa_weight, fake_quantize, fake_quantize_between, lsq, lsq_along, pact,
+    quantizer_between, unit_activation, wrpn_weight,
 };
 use calcine_trace::AnyTensor;
 
-use super::plan::{ActivationPlan, Ends, WeightPlan};
-use super::{AwareNetwork, LEAST};
+use super::plan::{ActivationMethod, ActivationPlan, WeightPlan};
+use super::{LEAST, QatNetwork};
 use crate::layer::outputs_axis;
-use crate::weights::on_grids;
+use crate::weights::fake_quantized;
 
-/// A weight's way to its grid.
-pub(super) struct WeightGrid {
+/// A weight's way to its quantizer.
+pub(super) struct WeightQuantizer {
     method: Method,
     axis: usize,
     bits: u8,
     per_channel: bool,
     top: f64,
-    /// Learned steps, if it has some.
-    steps: Option<Tensor<1>>,
-    /// What the norm multiplies each output by, where the grid is that of the folded weight.
+    /// Learned scales, if it has some.
+    scales: Option<Tensor<1>>,
+    /// What the norm multiplies each output by, where the quantizer is that of the folded weight.
     factors: Option<Tensor<1>>,
 }
 
-impl WeightGrid {
+impl WeightQuantizer {
     fn apply<const D: usize>(&self, weight: Tensor<D>) -> Tensor<D> {
         let mut shape = [1; D];
         shape[self.axis] = weight.dims()[self.axis];
@@ -39,88 +39,88 @@ impl WeightGrid {
             Some(factors) => weight * factors.clone(),
             None => weight,
         };
-        let on_grid = match (self.method, &self.steps) {
-            (Method::Lsq, Some(steps)) => {
-                lsq_along(folded, steps.clone(), self.axis, -self.top, self.top)
+        let fake_quantized = match (self.method, &self.scales) {
+            (Method::Lsq, Some(scales)) => {
+                lsq_along(folded, scales.clone(), self.axis, -self.top, self.top)
             }
             (Method::Dorefa | Method::Pact, _) => dorefa_weight(folded, self.bits),
             (Method::Wrpn, _) => wrpn_weight(folded, self.bits),
-            _ => on_grids(folded, self.per_channel.then_some(self.axis), self.bits),
+            _ => fake_quantized(folded, self.per_channel.then_some(self.axis), self.bits),
         };
         match factors {
-            Some(factors) => on_grid / factors,
-            None => on_grid,
+            Some(factors) => fake_quantized / factors,
+            None => fake_quantized,
         }
     }
 }
 
-/// Weights on their grids, by parameter.
+/// Weights fake-quantized, by parameter.
 #[derive(Default)]
-pub(super) struct OnGrids(BTreeMap<ParamId, WeightGrid>);
+pub(super) struct FakeQuantize(BTreeMap<ParamId, WeightQuantizer>);
 
-impl OnGrids {
-    pub(super) fn add(&mut self, id: ParamId, grid: WeightGrid) {
-        self.0.insert(id, grid);
+impl FakeQuantize {
+    pub(super) fn add(&mut self, id: ParamId, quantizer: WeightQuantizer) {
+        self.0.insert(id, quantizer);
     }
 }
 
-impl Edit for OnGrids {
+impl Edit for FakeQuantize {
     fn wants(&self, id: ParamId) -> bool {
         self.0.contains_key(&id)
     }
 
     fn edit<const D: usize>(&mut self, id: ParamId, value: Tensor<D>) -> Tensor<D> {
         match self.0.get(&id) {
-            Some(grid) => grid.apply(value),
+            Some(quantizer) => quantizer.apply(value),
             None => value,
         }
     }
 }
 
-impl AwareNetwork {
-    pub(super) fn weight_grid(&self, weight: &WeightPlan) -> WeightGrid {
+impl QatNetwork {
+    pub(super) fn weight_quantizer(&self, weight: &WeightPlan) -> WeightQuantizer {
         let method = self.plan.method;
         let folded = weight.is_folded(method);
-        WeightGrid {
+        WeightQuantizer {
             method,
             axis: weight.axis,
             bits: weight.bits,
             per_channel: weight.per_channel,
             top: weight.top(),
-            steps: weight.step.and_then(|step| self.learned(step)),
+            scales: weight.scale.and_then(|scale| self.learned(scale)),
             factors: folded.then(|| self.factors(weight)).flatten(),
         }
     }
 
-    /// An activation on its grid, if it is to be.
-    pub(super) fn on_grid(&self, plan: &ActivationPlan, x: Tensor<1>) -> Tensor<1> {
+    /// An activation on its quantizer, if it is to be.
+    pub(super) fn fake_quantized(&self, plan: &ActivationPlan, x: Tensor<1>) -> Tensor<1> {
         let moved = self.moved(plan, &x);
         if !self.stage.activations {
             return x;
         }
-        let [low, high] = plan.grid.centred().map(f64::from);
+        let [low, high] = plan.quantizer.centred().map(f64::from);
         let of = &plan.settings;
-        match plan.ends {
-            Ends::Step(step) => match self.learned(step) {
-                Some(step) => lsq(x, step, low, high),
+        match plan.method {
+            ActivationMethod::LearnedScale(scale) => match self.learned(scale) {
+                Some(scale) => lsq(x, scale, low, high),
                 None => x,
             },
-            Ends::Clip(clip) => match self.learned(clip) {
+            ActivationMethod::LearnedClip(clip) => match self.learned(clip) {
                 Some(clip) => pact(x, clip, of.bits),
                 None => x,
             },
-            Ends::Unit => unit_activation(x, of.bits),
-            Ends::Moving(_) => match moved {
+            ActivationMethod::Unit => unit_activation(x, of.bits),
+            ActivationMethod::Moving(_) => match moved {
                 Some(ends) => fake_quantize_between(x, ends, of.bits, of.scheme),
                 None => x,
             },
-            Ends::Fixed => fake_quantize(x, &plan.grid),
+            ActivationMethod::Fixed => fake_quantize(x, &plan.quantizer),
         }
     }
 
     /// The moving range of an activation, which has seen this batch if it trains.
     fn moved(&self, plan: &ActivationPlan, x: &Tensor<1>) -> Option<Tensor<1>> {
-        let Ends::Moving(at) = plan.ends else {
+        let ActivationMethod::Moving(at) = plan.method else {
             return None;
         };
         let (_, range) = &self.ranges[at];
@@ -132,34 +132,35 @@ impl AwareNetwork {
             return Some(before);
         }
         let x = x.clone().detach();
-        let seen = Tensor::cat(vec![x.clone().min(), x.max()], 0);
-        let moved = (before.mul_scalar(decay) + seen.mul_scalar(1.0 - decay)).detach();
+        let observed = Tensor::cat(vec![x.clone().min(), x.max()], 0);
+        let moved = (before.mul_scalar(decay) + observed.mul_scalar(1.0 - decay)).detach();
         range.update(moved.clone());
         Some(moved)
     }
 
-    /// The step of an activation's grid.
-    pub(super) fn activation_step(&self, plan: &ActivationPlan) -> Option<Tensor<1>> {
+    /// The scale of an activation's quantizer.
+    pub(super) fn activation_scale(&self, plan: &ActivationPlan) -> Option<Tensor<1>> {
         let levels = f64::from((1_u32 << plan.settings.bits) - 1);
-        Some(match plan.ends {
-            Ends::Step(step) => self.learned(step)?.detach(),
-            Ends::Clip(clip) => self.learned(clip)?.detach().div_scalar(levels),
-            Ends::Moving(at) => {
+        Some(match plan.method {
+            ActivationMethod::LearnedScale(scale) => self.learned(scale)?.detach(),
+            ActivationMethod::LearnedClip(clip) => self.learned(clip)?.detach().div_scalar(levels),
+            ActivationMethod::Moving(at) => {
                 let ends = self.ranges[at].1.value_sync();
-                let [step, _, _] = grid_between(ends, plan.settings.bits, plan.settings.scheme);
-                step
+                let [scale, _, _] =
+                    quantizer_between(ends, plan.settings.bits, plan.settings.scheme);
+                scale
             }
-            Ends::Unit => self.number(1.0 / levels)?,
-            Ends::Fixed => self.number(f64::from(plan.grid.step))?,
+            ActivationMethod::Unit => self.number(1.0 / levels)?,
+            ActivationMethod::Fixed => self.number(f64::from(plan.quantizer.scale))?,
         })
     }
 
-    /// The steps of a weight with its norm folded in: one, or one for each output.
-    pub(super) fn weight_steps(&self, weight: &WeightPlan) -> Option<Tensor<1>> {
+    /// The scales of a weight with its norm folded in: one, or one for each output.
+    pub(super) fn weight_scales(&self, weight: &WeightPlan) -> Option<Tensor<1>> {
         let method = self.plan.method;
         let factors = self.factors(weight);
         let own = match method {
-            Method::Lsq => self.learned(weight.step?)?.detach(),
+            Method::Lsq => self.learned(weight.scale?)?.detach(),
             Method::Dorefa | Method::Pact if weight.bits == 1 => self.weight(weight)?.abs().mean(),
             Method::Dorefa | Method::Pact => {
                 self.number(1.0 / f64::from((1_u32 << weight.bits) - 1))?
@@ -177,9 +178,9 @@ impl AwareNetwork {
                 } else {
                     largest.max()
                 };
-                let step = largest.div_scalar(weight.top());
-                let none = step.clone().lower_elem(f32::MIN_POSITIVE);
-                return Some(step.mask_fill(none, 1.0));
+                let scale = largest.div_scalar(weight.top());
+                let none = scale.clone().lower_elem(f32::MIN_POSITIVE);
+                return Some(scale.mask_fill(none, 1.0));
             }
         };
         match factors.filter(|_| !weight.is_folded(method)) {
@@ -195,9 +196,9 @@ impl AwareNetwork {
         }
         let graph = &self.plan.graph;
         let node = &graph.nodes[weight.node];
-        let step = self.input_step(node.inputs[0])?;
-        let steps = self.weight_steps(weight)?;
-        let unit = (step * steps.clone()).clamp_min(f32::MIN_POSITIVE);
+        let scale = self.input_scale(node.inputs[0])?;
+        let scales = self.weight_scales(weight)?;
+        let unit = (scale * scales.clone()).clamp_min(f32::MIN_POSITIVE);
         let bias = node.inputs.get(2).and_then(|id| self.vector(*id));
         let bias = match (weight.norm, bias) {
             (None, None) => return None,
@@ -216,7 +217,7 @@ impl AwareNetwork {
         let units = bias.clone() / unit.clone();
         // Beyond, units are finer than `f32` tells apart, and scales are enlarged.
         let fine = units.clone().abs().greater_elem(f64::from(1 << 24));
-        let fine = match self.empty(weight, &steps) {
+        let fine = match self.empty(weight, &scales) {
             Some(empty) => fine.bool_or(empty),
             None => fine,
         };
@@ -224,8 +225,8 @@ impl AwareNetwork {
         Some((axis, error))
     }
 
-    /// Outputs whose weights are all zero on their grid, which have the finest biases that there are.
-    fn empty(&self, weight: &WeightPlan, steps: &Tensor<1>) -> Option<Tensor<1, Bool>> {
+    /// Outputs whose weights are all zero fake-quantized, which have the finest biases that there are.
+    fn empty(&self, weight: &WeightPlan, scales: &Tensor<1>) -> Option<Tensor<1, Bool>> {
         if matches!(self.plan.method, Method::Dorefa | Method::Pact) {
             // None of their levels is zero.
             return None;
@@ -235,21 +236,24 @@ impl AwareNetwork {
             Some(factors) => sizes * factors.abs(),
             None => sizes,
         };
-        let sizes = match steps.dims()[0] {
+        let sizes = match scales.dims()[0] {
             1 => sizes.clone().max().expand(sizes.dims()),
             _ => sizes,
         };
-        let half = steps.clone().mul_scalar(0.5).expand(sizes.dims());
+        let half = scales.clone().mul_scalar(0.5).expand(sizes.dims());
         Some(sizes.lower_equal(half))
     }
 
-    /// The step of the grid that a value is on.
-    fn input_step(&self, id: ValueId) -> Option<Tensor<1>> {
+    /// The scale of the quantizer that a value is on.
+    fn input_scale(&self, id: ValueId) -> Option<Tensor<1>> {
         let plan = &*self.plan;
-        let maker = plan.makers[id.0]?;
-        match plan.activations.get(&plan.uses.settled(&plan.graph, maker)) {
-            Some(activation) => self.activation_step(activation),
-            None => self.number(f64::from(plan.grids[id.0]?.step)),
+        let producer = plan.producers[id.0]?;
+        match plan
+            .activations
+            .get(&plan.uses.settled(&plan.graph, producer))
+        {
+            Some(activation) => self.activation_scale(activation),
+            None => self.number(f64::from(plan.quantizers[id.0]?.scale)),
         }
     }
 
@@ -266,7 +270,7 @@ impl AwareNetwork {
         Some(sizes.clone().mask_where(signs, sizes.neg()))
     }
 
-    /// A learned step or end, positive.
+    /// A learned scale or end, positive.
     pub(super) fn learned(&self, id: ValueId) -> Option<Tensor<1>> {
         let value = self.network.tensor(id).and_then(AnyTensor::flat)?;
         Some(value.abs().clamp_min(LEAST))
@@ -286,7 +290,7 @@ impl AwareNetwork {
     }
 
     /// A number where the network is.
-    #[allow(clippy::cast_possible_truncation, reason = "steps are f32 everywhere")]
+    #[allow(clippy::cast_possible_truncation, reason = "scales are f32 everywhere")]
     fn number(&self, number: f64) -> Option<Tensor<1>> {
         use burn::module::Module as _;
         let device = self.network.devices().into_iter().next()?;

@@ -8,17 +8,17 @@ use calcine_params::{Inventory, flat, replace};
 use calcine_trace::{AnyTensor, Network, Tensors};
 
 use crate::activity::{Sums, activations_of, inputs_of};
-use crate::error::WatchError;
+use crate::error::ObserveError;
 use crate::extrema::Extrema;
 use crate::layer_samples::{LayerSamples, Sampling};
 use crate::moments::Moments;
 use crate::norms::Norms;
 use crate::observe::{observe, observe_filters, observe_inputs};
+use crate::observed::Observed;
 use crate::places::Places;
 use crate::sampling::sample_layers;
-use crate::source::{Reconstruction, Wanted, Watch};
+use crate::source::{ActivationSource, Reconstruction, Wanted};
 use crate::statistic::Statistics;
-use crate::watched::Watched;
 use crate::zeros::Zeros;
 
 /// Stored values by parameter, flat.
@@ -36,27 +36,27 @@ type Values = BTreeMap<ParamId, Tensor<1>>;
 /// use burn::module::Module;
 /// use burn::tensor::Tensor;
 /// use calcine_testkit::{ConvNet, device};
-/// use calcine_observe::{NetworkWatch, Sums};
+/// use calcine_observe::{NetworkActivations, Sums};
 /// use calcine_trace::trace;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let model = ConvNet::new(&device());
 /// let images = Tensor::<4>::ones([4, 2, 6, 6], &device());
 /// let network = trace(&model, images.clone(), |model, images| model.forward(images))?;
-/// let watch = NetworkWatch::new(&network, vec![images], Sums::End)?;
-/// // `Driver::with_watch` of `calcine-train` takes it.
-/// # let _ = watch;
+/// let watch = NetworkActivations::new(&network, vec![images], Sums::End)?;
+/// // `Driver::with_activation_source` of `calcine-train` takes it.
+/// # let _ = observe;
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct NetworkWatch {
+pub struct NetworkActivations {
     network: Network,
     batches: Vec<Vec<AnyTensor>>,
     sums: Sums,
 }
 
-impl NetworkWatch {
+impl NetworkActivations {
     /// Over a network and the batches to look at it with, without autodiff; `sums` says whether filters
     /// that are added together share what comes after the sum.
     ///
@@ -67,7 +67,7 @@ impl NetworkWatch {
         network: &Network,
         batches: Vec<I>,
         sums: Sums,
-    ) -> Result<Self, WatchError> {
+    ) -> Result<Self, ObserveError> {
         let network = network.valid();
         let batches: Vec<_> = batches.into_iter().map(Tensors::into_any).collect();
         observe(&network, batches.clone(), &Places::all(), &Extrema)?;
@@ -133,7 +133,7 @@ impl NetworkWatch {
     }
 }
 
-impl<M: Module> Watch<M> for NetworkWatch {
+impl<M: Module> ActivationSource<M> for NetworkActivations {
     fn check(&self, wanted: &Wanted) -> Result<(), String> {
         let graph = self.network.graph();
         self.enough(wanted.batches)?;
@@ -156,9 +156,9 @@ impl<M: Module> Watch<M> for NetworkWatch {
 
     /// # Panics
     ///
-    /// If something is wanted that [`check`](Watch::check) refuses, or of a model that
-    /// [`check_model`](Watch::check_model) refuses.
-    fn watch(&mut self, model: &M, wanted: &[Wanted]) -> Vec<Tensor<1>> {
+    /// If something is wanted that [`check`](ActivationSource::check) refuses, or of a model that
+    /// [`check_model`](ActivationSource::check_model) refuses.
+    fn observe(&mut self, model: &M, wanted: &[Wanted]) -> Vec<Tensor<1>> {
         let network = self.expect_like(model);
         let all = self.batches.len();
         let counts = wanted.iter().map(|wanted| match wanted.batches {
@@ -221,8 +221,8 @@ impl<M: Module> Watch<M> for NetworkWatch {
     ///
     /// # Panics
     ///
-    /// If something is wanted that [`check_reconstruction`](Watch::check_reconstruction) refuses, or of a model
-    /// that [`check_model`](Watch::check_model) refuses.
+    /// If something is wanted that [`check_reconstruction`](ActivationSource::check_reconstruction) refuses, or of a model
+    /// that [`check_model`](ActivationSource::check_model) refuses.
     fn reconstruct(&mut self, model: &M, masks: &Masks, reconstruction: &Reconstruction) -> Values {
         let weights: Vec<&str> = reconstruction.weights.iter().map(String::as_str).collect();
         let sampling = Sampling {
@@ -292,8 +292,8 @@ fn refitted<M: Module>(
 fn pass<S: Statistics>(
     weights: &[&str],
     statistics: &S,
-    run: impl FnOnce(&[&str], &S) -> Result<Watched<S::Value>, WatchError>,
-) -> Option<Watched<S::Value>> {
+    run: impl FnOnce(&[&str], &S) -> Result<Observed<S::Value>, ObserveError>,
+) -> Option<Observed<S::Value>> {
     if weights.is_empty() {
         return None;
     }

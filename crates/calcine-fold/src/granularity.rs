@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 /// What one unit of a weight is: the smallest thing that is kept or dropped as a whole.
 ///
-/// | grain | of | unit | units | members |
+/// | granularity | of | unit | units | members |
 /// |---|---|---|---|---|
 /// | `Element` | any weight | one scalar, in stored order | all | 1 |
 /// | `Group` | convolution, linear | one scalar, inputs side by side | all | 1 |
@@ -30,7 +30,7 @@ use std::str::FromStr;
 /// of a linear weight, which ranks inputs: write `fc_input`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Grain {
+pub enum Granularity {
     /// One scalar.
     Element,
     /// One two-dimensional kernel of a convolution.
@@ -66,8 +66,8 @@ pub enum Grain {
     Layer,
 }
 
-impl Grain {
-    /// The names of the grains without numbers, as they are displayed.
+impl Granularity {
+    /// The names of the granularities without numbers, as they are displayed.
     pub const NAMES: [&'static str; 7] = [
         "element",
         "kernel",
@@ -79,7 +79,7 @@ impl Grain {
     ];
 }
 
-impl fmt::Display for Grain {
+impl fmt::Display for Granularity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Element => f.write_str("element"),
@@ -102,18 +102,18 @@ impl fmt::Display for Grain {
     }
 }
 
-/// A word that names no grain.
+/// A word that names no granularity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{found}` is no grain; valid are {}, group(M), block(RxDxHxW){}",
-    Grain::NAMES.join(", "),
+    "`{found}` is no granularity; valid are {}, group(M), block(RxDxHxW){}",
+    Granularity::NAMES.join(", "),
     hint(found)
 )]
-pub struct UnknownGrain {
+pub struct UnknownGranularity {
     found: String,
 }
 
-/// What to write for a word of Distiller's that means several grains.
+/// What to write for a word of Distiller's that means several granularities.
 fn hint(found: &str) -> &'static str {
     match found {
         "Rows" | "rows" => {
@@ -125,10 +125,10 @@ fn hint(found: &str) -> &'static str {
     }
 }
 
-impl FromStr for Grain {
-    type Err = UnknownGrain;
+impl FromStr for Granularity {
+    type Err = UnknownGranularity;
 
-    fn from_str(word: &str) -> Result<Self, UnknownGrain> {
+    fn from_str(word: &str) -> Result<Self, UnknownGranularity> {
         Ok(match word {
             "element" | "elements" | "Element" => Self::Element,
             "kernel" | "kernels" | "2D" => Self::Kernel,
@@ -139,7 +139,7 @@ impl FromStr for Grain {
             "layer" | "layers" | "4D" => Self::Layer,
             _ => group(word)
                 .or_else(|| block(word))
-                .ok_or_else(|| UnknownGrain {
+                .ok_or_else(|| UnknownGranularity {
                     found: word.to_owned(),
                 })?,
         })
@@ -147,21 +147,21 @@ impl FromStr for Grain {
 }
 
 /// Reads `group(4)`.
-fn group(word: &str) -> Option<Grain> {
+fn group(word: &str) -> Option<Granularity> {
     let of = word.strip_prefix("group(")?.strip_suffix(')')?;
     let of = of.trim().parse().ok()?;
-    Some(Grain::Group { of })
+    Some(Granularity::Group { of })
 }
 
 /// Reads `block(1x8x1x1)`.
-fn block(word: &str) -> Option<Grain> {
+fn block(word: &str) -> Option<Granularity> {
     let sides = word.strip_prefix("block(")?.strip_suffix(')')?;
     let sides = sides
         .split('x')
         .map(|n| n.trim().parse().ok())
         .collect::<Option<Vec<usize>>>()?;
     let [rep, depth, height, width] = sides.try_into().ok()?;
-    Some(Grain::Block {
+    Some(Granularity::Block {
         rep,
         depth,
         height,
@@ -174,45 +174,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_grain_reads_back_what_it_displays() {
-        let block = Grain::Block {
+    fn every_granularity_reads_back_what_it_displays() {
+        let block = Granularity::Block {
             rep: 2,
             depth: 4,
             height: 1,
             width: 3,
         };
-        let named = Grain::NAMES.iter().map(|name| name.parse().unwrap());
-        for grain in named.chain([block, Grain::Group { of: 4 }]) {
-            assert_eq!(grain.to_string().parse(), Ok(grain));
+        let named = Granularity::NAMES.iter().map(|name| name.parse().unwrap());
+        for granularity in named.chain([block, Granularity::Group { of: 4 }]) {
+            assert_eq!(granularity.to_string().parse(), Ok(granularity));
         }
-        assert_eq!("group(4)".parse(), Ok(Grain::Group { of: 4 }));
+        assert_eq!("group(4)".parse(), Ok(Granularity::Group { of: 4 }));
     }
 
     #[test]
     fn plurals_and_distillers_words_are_read() {
-        for name in Grain::NAMES {
+        for name in Granularity::NAMES {
             assert_eq!(
-                format!("{name}s").parse::<Grain>(),
+                format!("{name}s").parse::<Granularity>(),
                 name.parse(),
                 "the plural of {name}"
             );
         }
         let distiller = [
-            ("Element", Grain::Element),
-            ("2D", Grain::Kernel),
-            ("3D", Grain::Filter),
-            ("Filters", Grain::Filter),
-            ("Channels", Grain::Channel),
-            ("4D", Grain::Layer),
+            ("Element", Granularity::Element),
+            ("2D", Granularity::Kernel),
+            ("3D", Granularity::Filter),
+            ("Filters", Granularity::Filter),
+            ("Channels", Granularity::Channel),
+            ("4D", Granularity::Layer),
         ];
-        for (word, grain) in distiller {
-            assert_eq!(word.parse(), Ok(grain), "{word}");
+        for (word, granularity) in distiller {
+            assert_eq!(word.parse(), Ok(granularity), "{word}");
         }
     }
 
     #[test]
     fn an_unknown_word_lists_the_valid_ones() {
-        let error = "fliter".parse::<Grain>().unwrap_err().to_string();
+        let error = "fliter".parse::<Granularity>().unwrap_err().to_string();
         for part in ["`fliter`", "fc_input", "group(M)", "block(RxDxHxW)"] {
             assert!(error.contains(part), "{error}");
         }
@@ -224,13 +224,13 @@ mod tests {
             "group(-1)",
             "",
         ] {
-            assert!(word.parse::<Grain>().is_err(), "{word}");
+            assert!(word.parse::<Granularity>().is_err(), "{word}");
         }
     }
 
     #[test]
     fn a_word_with_two_meanings_says_what_to_write() {
-        let said = |word: &str| word.parse::<Grain>().unwrap_err().to_string();
+        let said = |word: &str| word.parse::<Granularity>().unwrap_err().to_string();
         assert!(said("Rows").ends_with("fc_input when ranked, fc_output when regularized"));
         assert!(said("Cols").ends_with("are fc_input"));
         assert!(said("Blocks").ends_with("such as block(1x8x1x1)"));

@@ -11,9 +11,9 @@ use crate::stream::stream;
 ///
 /// With masks that last one step this is `DropFilter`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Coin;
+pub struct Bernoulli;
 
-impl Select for Coin {
+impl Select for Bernoulli {
     fn draws(&self) -> bool {
         true
     }

@@ -1,11 +1,11 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Observer, Quantizer, SeenError};
+use crate::{Observer, Quantizer, StatisticsError};
 
-/// What was seen of some numbers: all that ranges are made of.
+/// Statistics of the values of a tensor: all that range estimators need.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Seen {
+pub struct CalibrationStatistics {
     /// The smallest.
     pub min: f64,
     /// The largest.
@@ -41,16 +41,16 @@ pub(crate) struct Spread {
     pub(crate) scale: f64,
 }
 
-impl Seen {
+impl CalibrationStatistics {
     /// What samples were, each a list of numbers; `None` if there is no number, or one is not finite. An
     /// [`Observer`] sees them part by part.
     #[must_use]
-    pub fn of(samples: &[&[f32]]) -> Option<Self> {
+    pub fn of_samples(samples: &[&[f32]]) -> Option<Self> {
         let mut observer = Observer::default();
         for sample in samples {
-            observer.see(sample);
+            observer.observe(sample);
         }
-        observer.seen()
+        observer.statistics()
     }
 
     /// Checks that the statistics can be those of some numbers: finite and within `f32`, no range upside down, and bins that
@@ -59,9 +59,9 @@ impl Seen {
     /// # Errors
     ///
     /// If they cannot; with the field's name.
-    pub fn check(&self) -> Result<(), SeenError> {
+    pub fn check(&self) -> Result<(), StatisticsError> {
         let error = |field, found: String, expected| {
-            Err(SeenError {
+            Err(StatisticsError {
                 field,
                 found,
                 expected,
@@ -162,14 +162,14 @@ impl Seen {
         }
     }
 
-    /// The mean of `|x − x̂|^p` of the numbers x and those x̂ on a grid, each taken to be in its bin's middle.
+    /// The mean of `|x − x̂|^p` of the numbers x and those x̂ on a quantizer, each taken to be in its bin's middle.
     #[must_use]
-    pub fn error(&self, grid: &Quantizer, p: f64) -> f64 {
+    pub fn error(&self, quantizer: &Quantizer, p: f64) -> f64 {
         let (mut sum, mut total) = (0.0, 0.0);
         for (value, count) in self.counts.bins() {
-            #[allow(clippy::cast_possible_truncation, reason = "grids are of f32")]
-            let on_grid = f64::from(grid.dequantize(grid.quantize(value as f32)));
-            sum += count * (value - on_grid).abs().powf(p);
+            #[allow(clippy::cast_possible_truncation, reason = "quantizers are of f32")]
+            let fake_quantized = f64::from(quantizer.dequantize(quantizer.quantize(value as f32)));
+            sum += count * (value - fake_quantized).abs().powf(p);
             total += count;
         }
         sum / f64::max(total, 1.0)
@@ -261,10 +261,10 @@ impl Counts {
     }
 
     /// `KL(P ‖ Q)` in nats: of P, all numbers with those beyond the bins of a range in its end bins, from Q, those within it
-    /// evened out over the bins of each integer of a grid, the bin that begins at zero by itself. Infinite where Q has nothing and P something.
+    /// evened out over the bins of each integer of a quantizer, the bin that begins at zero by itself. Infinite where Q has nothing and P something.
     #[must_use]
-    #[allow(clippy::cast_possible_truncation, reason = "grids are of f32")]
-    pub fn divergence(&self, range: [f64; 2], grid: &Quantizer) -> f64 {
+    #[allow(clippy::cast_possible_truncation, reason = "quantizers are of f32")]
+    pub fn divergence(&self, range: [f64; 2], quantizer: &Quantizer) -> f64 {
         let width = self.width();
         let middle = |bin: usize| self.low + (bin as f64 + 0.5) * width;
         let inside = |bin: &usize| {
@@ -285,8 +285,8 @@ impl Counts {
         all[0] += below;
         *all.last_mut().expect("there is a bin") += above;
         let (total, kept) = (all.iter().sum::<f64>(), within.iter().sum::<f64>());
-        let integer = |at: usize| grid.quantize(middle(bins[at]) as f32);
-        // Every grid has zero, and what a relu leaves is mostly zeros.
+        let integer = |at: usize| quantizer.quantize(middle(bins[at]) as f32);
+        // Every quantizer has zero, and what a relu leaves is mostly zeros.
         let is_zeros = |at: usize| self.low + bins[at] as f64 * width == 0.0;
         let mut divergence = 0.0;
         let mut begin = 0;
@@ -322,9 +322,9 @@ impl Counts {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::{Clip, Scheme};
+    use crate::{RangeEstimator, Scheme};
 
-    /// By the definition, bin by bin, over a grid of whole numbers.
+    /// By the definition, bin by bin, over a quantizer of whole numbers.
     #[test]
     fn divergence_is_what_the_definition_says() {
         let counts = Counts {
@@ -332,9 +332,9 @@ mod tests {
             high: 4.0,
             counts: vec![4, 0, 2, 6, 3, 1, 0, 4],
         };
-        let grid = Quantizer {
-            step: 1.0,
-            zero: 0,
+        let quantizer = Quantizer {
+            scale: 1.0,
+            zero_point: 0,
             low: 0,
             high: 2,
         };
@@ -345,9 +345,9 @@ mod tests {
         let q = [4.0, 0.0, 2.0, third, third, third].map(|count| count / 16.0);
         let filled = p.iter().zip(&q).filter(|(p, _)| **p > 0.0);
         let expected: f64 = filled.map(|(p, q)| p * (p / q).ln()).sum();
-        let found = counts.divergence([0.0, 3.0], &grid);
+        let found = counts.divergence([0.0, 3.0], &quantizer);
         assert!((found - expected).abs() < 1e-12, "{found} {expected}");
-        let nowhere = counts.divergence([9.0, 10.0], &grid);
+        let nowhere = counts.divergence([9.0, 10.0], &quantizer);
         assert!(nowhere.is_infinite());
     }
 
@@ -357,8 +357,8 @@ mod tests {
         let rest: Vec<f32> = (1..10_000).map(|i| (i as f32 / 2500.0).powi(2)).collect();
         let zeros = [rest.as_slice(), &[0.0; 20_000]].concat();
         let top = |values: &[f32]| {
-            let seen = Seen::of(&[values]).unwrap();
-            Clip::Entropy.range(&seen, 4, Scheme::Affine)[1]
+            let statistics = CalibrationStatistics::of_samples(&[values]).unwrap();
+            RangeEstimator::Entropy.range(&statistics, 4, Scheme::Affine)[1]
         };
         assert!(
             top(&zeros) > 0.5 * top(&rest),
@@ -368,15 +368,15 @@ mod tests {
         );
     }
 
-    /// A few numbers far out do not decide about a grid of few bits; without them all is covered.
+    /// A few numbers far out do not decide about a quantizer of few bits; without them all is covered.
     #[test]
     fn entropy_leaves_out_what_is_rare_and_far() {
         let near: Vec<f32> = (0..10_000).map(|i| (i as f32 / 10_000.0).powi(2)).collect();
         let mut far = near.clone();
         far.extend([40.0, 50.0]);
         let top = |values: &[f32]| {
-            let seen = Seen::of(&[values]).unwrap();
-            Clip::Entropy.range(&seen, 4, Scheme::Affine)[1]
+            let statistics = CalibrationStatistics::of_samples(&[values]).unwrap();
+            RangeEstimator::Entropy.range(&statistics, 4, Scheme::Affine)[1]
         };
         assert!(top(&far) < 5.0, "{}", top(&far));
         assert!(top(&near) > 0.9, "{}", top(&near));
@@ -384,7 +384,7 @@ mod tests {
 
     #[test]
     fn statistics_of_no_numbers_say_which() {
-        type Change = fn(&mut Seen);
+        type Change = fn(&mut CalibrationStatistics);
         let rows: [(&str, Change); 14] = [
             ("min, max", |s| (s.min, s.max) = (3.0, -3.0)),
             ("min, max", |s| s.max = f64::NAN),
@@ -401,10 +401,11 @@ mod tests {
             ("counts.counts", |s| s.counts.counts = vec![u64::MAX; 2]),
             ("counts.counts", |s| s.counts.counts.fill(0)),
         ];
-        let seen = Seen::of(&[&[0.5, -1.0, 2.0], &[f32::MAX, 1.0]]).unwrap();
-        assert_eq!(seen.check(), Ok(()));
+        let statistics =
+            CalibrationStatistics::of_samples(&[&[0.5, -1.0, 2.0], &[f32::MAX, 1.0]]).unwrap();
+        assert_eq!(statistics.check(), Ok(()));
         for (field, change) in rows {
-            let mut edited = seen.clone();
+            let mut edited = statistics.clone();
             change(&mut edited);
             assert_eq!(edited.check().unwrap_err().field, field, "{edited:?}");
         }

@@ -1,4 +1,4 @@
-//! A network that trained on its grids, in integers.
+//! A network that trained quantization-aware, in integers.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use calcine_quant::{Method, Quantizer, dorefa_weight};
 
-use super::AwareNetwork;
-use super::plan::{ActivationPlan, Ends, WeightPlan};
+use super::QatNetwork;
+use super::plan::{ActivationMethod, ActivationPlan, WeightPlan};
 use crate::layer::{Accumulator, FloatLayer, Layer, output_of};
 use crate::parts::assembled;
 use crate::{QuantizeError, Quantized, Scheme, WeightSettings};
 
-impl AwareNetwork {
+impl QatNetwork {
     /// The network in integers, as it was trained to be. Reads the device.
     ///
     /// Levels of `Dorefa` and `Pact` are odd multiples of `1 / (2^b − 1)`, so that their integers take a bit more than
@@ -22,36 +22,36 @@ impl AwareNetwork {
     ///
     /// As [`quantize`](crate::quantize).
     pub fn quantized(&self) -> Result<Quantized, QuantizeError> {
-        let aware = self.valid();
-        let plan = &*aware.plan;
+        let qat = self.valid();
+        let plan = &*qat.plan;
         let mut learned = BTreeMap::new();
         for activation in plan.activations.values() {
-            learned.insert(activation.maker, aware.grid(activation)?);
+            learned.insert(activation.producer, qat.quantizer(activation)?);
         }
-        let grids = plan.grids.iter().zip(&plan.makers);
-        let grids = grids.map(|(grid, maker)| {
-            let own = maker.and_then(|maker| learned.get(&maker).copied());
-            own.or(*grid)
+        let quantizers = plan.quantizers.iter().zip(&plan.producers);
+        let quantizers = quantizers.map(|(quantizer, producer)| {
+            let own = producer.and_then(|producer| learned.get(&producer).copied());
+            own.or(*quantizer)
         });
-        let grids: Vec<Option<Quantizer>> = grids.collect();
+        let quantizers: Vec<Option<Quantizer>> = quantizers.collect();
         let mut layers = BTreeMap::new();
         for weight in &plan.weights {
             let node = &plan.graph.nodes[weight.node];
-            let float = FloatLayer::of(&aware.network, &plan.uses, node)?;
-            let input = grids[node.inputs[0].0].as_ref();
+            let float = FloatLayer::of(&qat.network, &plan.uses, node)?;
+            let input = quantizers[node.inputs[0].0].as_ref();
             let accumulator = Accumulator {
                 input,
-                settings: &plan.sums,
+                settings: &plan.accumulator,
             };
-            let steps = read(aware.weight_steps(weight));
+            let scales = read(qat.weight_scales(weight));
             let layer = match plan.method {
                 Method::Dorefa | Method::Pact => {
-                    let (ints, bits) = aware.levels(weight, &float);
-                    Layer::exact(&node.name, &float, ints, bits, steps, accumulator)?
+                    let (ints, bits) = qat.levels(weight, &float);
+                    Layer::exact(&node.name, &float, ints, bits, scales, accumulator)?
                 }
                 _ => {
-                    let grid = |step: &f32| symmetric(*step, weight.top());
-                    let own: Vec<Quantizer> = steps.iter().map(grid).collect();
+                    let quantizer = |scale: &f32| symmetric(*scale, weight.top());
+                    let own: Vec<Quantizer> = scales.iter().map(quantizer).collect();
                     let settings = WeightSettings {
                         bits: weight.bits,
                         ..WeightSettings::default()
@@ -59,40 +59,43 @@ impl AwareNetwork {
                     Layer::nearest(&node.name, &float, &own, &settings, accumulator)?
                 }
             };
-            layer.fits(input, &plan.sums)?;
+            layer.fits(input, &plan.accumulator)?;
             layers.insert(weight.node, layer);
         }
         let graph = plan.graph.clone();
         let report = plan.report.clone();
         assembled(
-            &aware.network,
+            &qat.network,
             graph,
             &plan.uses,
-            grids,
+            quantizers,
             layers,
             &plan.kept,
             report,
         )
     }
 
-    /// The grid that an activation has learned.
-    fn grid(&self, plan: &ActivationPlan) -> Result<Quantizer, QuantizeError> {
+    /// The quantizer that an activation has learned.
+    fn quantizer(&self, plan: &ActivationPlan) -> Result<Quantizer, QuantizeError> {
         let over = |low: f64, high: f64, scheme| {
             Quantizer::over(low, high, plan.settings.bits, scheme).map_err(QuantizeError::from)
         };
-        match plan.ends {
-            Ends::Fixed => Ok(plan.grid),
-            Ends::Step(_) => {
-                let step = read(self.activation_step(plan)).first().copied();
-                let step = step.unwrap_or(plan.grid.step);
-                Ok(Quantizer { step, ..plan.grid })
+        match plan.method {
+            ActivationMethod::Fixed => Ok(plan.quantizer),
+            ActivationMethod::LearnedScale(_) => {
+                let scale = read(self.activation_scale(plan)).first().copied();
+                let scale = scale.unwrap_or(plan.quantizer.scale);
+                Ok(Quantizer {
+                    scale,
+                    ..plan.quantizer
+                })
             }
-            Ends::Clip(clip) => {
+            ActivationMethod::LearnedClip(clip) => {
                 let clip = read(self.learned(clip)).first().copied();
                 over(0.0, f64::from(clip.unwrap_or(1.0)), Scheme::Affine)
             }
-            Ends::Unit => over(0.0, 1.0, Scheme::Affine),
-            Ends::Moving(at) => {
+            ActivationMethod::Unit => over(0.0, 1.0, Scheme::Affine),
+            ActivationMethod::Moving(at) => {
                 let ends = read(Some(self.ranges[at].1.value_sync()));
                 over(ends[0].into(), ends[1].into(), plan.settings.scheme)
             }
@@ -121,13 +124,13 @@ impl AwareNetwork {
     }
 }
 
-/// A symmetric grid of this step.
+/// A symmetric quantizer of this scale.
 #[allow(clippy::cast_possible_truncation, reason = "of 16 bits")]
-fn symmetric(step: f32, top: f64) -> Quantizer {
+fn symmetric(scale: f32, top: f64) -> Quantizer {
     let top = top as i32;
     Quantizer {
-        step,
-        zero: 0,
+        scale,
+        zero_point: 0,
         low: -top,
         high: top,
     }

@@ -3,18 +3,18 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Quantizer, Scheme, Seen};
+use crate::{CalibrationStatistics, Quantizer, Scheme};
 
-/// Which part of what was seen a grid covers. What lies beyond becomes its end.
+/// Which part of what was seen a quantizer covers. What lies beyond becomes its end.
 ///
-/// A narrower range has smaller steps: rounding errs less, and clipping errs more.
+/// A narrower range has smaller scales: rounding errs less, and clipping errs more.
 ///
 /// Zeros beyond those that the numbers beside zero let expect, as a relu leaves them, say nothing about the range of the
 /// rest: percentiles are of the other values, an average is over the samples that are not zero throughout, and of values
 /// three quarters of which are such zeros, deviations, `gauss` and `laplace` are those of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum Clip {
+pub enum RangeEstimator {
     /// From the smallest value to the largest.
     #[default]
     MinMax,
@@ -39,18 +39,18 @@ pub enum Clip {
     Entropy,
 }
 
-/// A word that names no way to clip.
+/// A word that names no range estimator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no way to clip: expected min_max, average, gauss, laplace, mse, entropy, norm(P), deviations(N) or percentile(P)"
+    "`{0}` is no range estimator: expected min_max, average, gauss, laplace, mse, entropy, norm(P), deviations(N) or percentile(P)"
 )]
-pub struct UnknownClip(String);
+pub struct UnknownRangeEstimator(String);
 
-impl FromStr for Clip {
-    type Err = UnknownClip;
+impl FromStr for RangeEstimator {
+    type Err = UnknownRangeEstimator;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let unknown = || UnknownClip(text.to_owned());
+        let unknown = || UnknownRangeEstimator(text.to_owned());
         let argument = |name: &str| -> Option<f64> {
             let inner = text
                 .strip_prefix(name)?
@@ -78,7 +78,7 @@ impl FromStr for Clip {
     }
 }
 
-impl fmt::Display for Clip {
+impl fmt::Display for RangeEstimator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MinMax => f.write_str("min_max"),
@@ -94,43 +94,43 @@ impl fmt::Display for Clip {
     }
 }
 
-impl TryFrom<String> for Clip {
-    type Error = UnknownClip;
+impl TryFrom<String> for RangeEstimator {
+    type Error = UnknownRangeEstimator;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse()
     }
 }
 
-impl From<Clip> for String {
-    fn from(clip: Clip) -> Self {
-        clip.to_string()
+impl From<RangeEstimator> for String {
+    fn from(range_estimator: RangeEstimator) -> Self {
+        range_estimator.to_string()
     }
 }
 
 /// The share of zeros above which standard deviations are those of the other values.
 const MOSTLY_ZERO: f64 = 0.75;
 
-impl Clip {
+impl RangeEstimator {
     /// Checks that its number is one that the text of a setting could have.
     ///
     /// # Errors
     ///
     /// If it is not: a percentile beyond 50 to 100, a norm beyond 1 to 16, deviations that are not positive.
-    pub fn check(self) -> Result<(), UnknownClip> {
+    pub fn check(self) -> Result<(), UnknownRangeEstimator> {
         self.to_string().parse::<Self>().map(|_| ())
     }
 
-    /// The range of these values that a grid of so many bits is to cover.
+    /// The range of these values that a quantizer of so many bits is to cover.
     #[must_use]
-    pub fn range(self, seen: &Seen, bits: u8, scheme: Scheme) -> [f64; 2] {
-        let [min, max] = [seen.min, seen.max];
-        // What a relu leaves has half a distribution: the grid begins at zero.
+    pub fn range(self, statistics: &CalibrationStatistics, bits: u8, scheme: Scheme) -> [f64; 2] {
+        let [min, max] = [statistics.min, statistics.max];
+        // What a relu leaves has half a distribution: the quantizer begins at zero.
         let half = min >= 0.0;
-        let sparse = seen.zeros() > MOSTLY_ZERO;
+        let sparse = statistics.zeros() > MOSTLY_ZERO;
         let [mean, deviation] = match sparse {
-            true => Seen::moments(&seen.without_zeros()),
-            false => [seen.mean, seen.deviation],
+            true => CalibrationStatistics::moments(&statistics.without_zeros()),
+            false => [statistics.mean, statistics.deviation],
         };
         let around = |alpha: f64| -> [f64; 2] {
             if half {
@@ -140,18 +140,18 @@ impl Clip {
             }
         };
         let spread = || match sparse && !half {
-            true => Seen {
+            true => CalibrationStatistics {
                 mean,
                 deviation,
-                counts: seen.without_zeros(),
-                ..seen.clone()
+                counts: statistics.without_zeros(),
+                ..statistics.clone()
             }
             .spread(half),
-            false => seen.spread(half),
+            false => statistics.spread(half),
         };
         match self {
             Self::MinMax => [min, max],
-            Self::Average => seen.average,
+            Self::Average => statistics.average,
             Self::Deviations(n) => {
                 let [low, high] = [mean - n * deviation, mean + n * deviation];
                 let low = if sparse { low.min(0.0) } else { low };
@@ -161,21 +161,25 @@ impl Clip {
             Self::Laplace => around(spread().scale * laplace(levels(bits, half))),
             Self::Percentile(percent) => {
                 let share = percent / 100.0;
-                let counts = seen.without_zeros();
+                let counts = statistics.without_zeros();
                 let at = |share| counts.percentile(share).max(min).min(max);
                 let low = if half { 0.0 } else { at(1.0 - share) };
                 [low, at(share)]
             }
-            Self::Mse => least(seen, bits, scheme, |_, grid| seen.error(grid, 2.0)),
-            Self::Norm(p) => least(seen, bits, scheme, |_, grid| seen.error(grid, p)),
-            Self::Entropy => least(seen, bits, scheme, |range, grid| {
-                seen.counts.divergence(range, grid)
+            Self::Mse => least(statistics, bits, scheme, |_, quantizer| {
+                statistics.error(quantizer, 2.0)
+            }),
+            Self::Norm(p) => least(statistics, bits, scheme, |_, quantizer| {
+                statistics.error(quantizer, p)
+            }),
+            Self::Entropy => least(statistics, bits, scheme, |range, quantizer| {
+                statistics.counts.divergence(range, quantizer)
             }),
         }
     }
 }
 
-/// Bits of the grid that would cover both sides as finely.
+/// Bits of the quantizer that would cover both sides as finely.
 fn levels(bits: u8, half: bool) -> u8 {
     bits + u8::from(half)
 }
@@ -215,21 +219,21 @@ fn root(slope: impl Fn(f64) -> f64) -> f64 {
 /// Candidates of the search.
 const CANDIDATES: u32 = 100;
 
-/// The range, a share of the whole one, whose grid costs least.
+/// The range, a share of the whole one, whose quantizer costs least.
 fn least(
-    seen: &Seen,
+    statistics: &CalibrationStatistics,
     bits: u8,
     scheme: Scheme,
     cost: impl Fn([f64; 2], &Quantizer) -> f64,
 ) -> [f64; 2] {
-    let mut best = ([seen.min, seen.max], f64::INFINITY);
+    let mut best = ([statistics.min, statistics.max], f64::INFINITY);
     for candidate in (1..=CANDIDATES).rev() {
         let share = f64::from(candidate) / f64::from(CANDIDATES);
-        let range = [seen.min * share, seen.max * share];
-        let Ok(grid) = Quantizer::over(range[0], range[1], bits, scheme) else {
+        let range = [statistics.min * share, statistics.max * share];
+        let Ok(quantizer) = Quantizer::over(range[0], range[1], bits, scheme) else {
             continue;
         };
-        let cost = cost(range, &grid);
+        let cost = cost(range, &quantizer);
         if cost < best.1 {
             best = (range, cost);
         }
@@ -264,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn ways_to_clip_have_names() {
+    fn range_estimators_have_names() {
         for text in [
             "min_max",
             "average",
@@ -276,7 +280,7 @@ mod tests {
             "deviations(2.5)",
             "percentile(99.9)",
         ] {
-            assert_eq!(text.parse::<Clip>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<RangeEstimator>().unwrap().to_string(), text);
         }
         for text in [
             "minmax",
@@ -286,7 +290,7 @@ mod tests {
             "norm(0.5)",
             "",
         ] {
-            let error = text.parse::<Clip>().unwrap_err().to_string();
+            let error = text.parse::<RangeEstimator>().unwrap_err().to_string();
             assert!(error.contains("expected min_max"), "{error}");
         }
     }
@@ -317,11 +321,11 @@ mod tests {
                 });
                 let numbers: Vec<f32> = numbers.collect();
                 let samples: Vec<&[f32]> = numbers.chunks(1).collect();
-                let seen = Seen::of(&samples).unwrap();
+                let statistics = CalibrationStatistics::of_samples(&samples).unwrap();
                 for text in ALL {
-                    let clip: Clip = text.parse().unwrap();
+                    let range_estimator: RangeEstimator = text.parse().unwrap();
                     for bits in [8, 4] {
-                        let [low, high] = clip.range(&seen, bits, Scheme::Affine);
+                        let [low, high] = range_estimator.range(&statistics, bits, Scheme::Affine);
                         let what =
                             format!("{text}, {bits} bits, {zeros} zeros, {negative}: {low} {high}");
                         // An average of single numbers is that of all, of both signs.
@@ -340,10 +344,10 @@ mod tests {
     #[test]
     fn nothing_but_zeros_has_a_range() {
         for numbers in [vec![0.0; 100], [[0.0; 99].as_slice(), &[3.0]].concat()] {
-            let seen = Seen::of(&[&numbers]).unwrap();
+            let statistics = CalibrationStatistics::of_samples(&[&numbers]).unwrap();
             for text in ALL {
-                let clip: Clip = text.parse().unwrap();
-                let [low, high] = clip.range(&seen, 8, Scheme::Affine);
+                let range_estimator: RangeEstimator = text.parse().unwrap();
+                let [low, high] = range_estimator.range(&statistics, 8, Scheme::Affine);
                 let top = numbers[99];
                 assert!(
                     low <= 0.0 && f64::from(0.5 * top) <= high,
@@ -357,9 +361,9 @@ mod tests {
     #[test]
     fn dense_numbers_have_no_zeros_to_leave_out() {
         let numbers: Vec<f32> = (0..100_000).map(|i| (i as f32 - 50_000.0) / 1e4).collect();
-        let seen = Seen::of(&[&numbers]).unwrap();
-        assert!(seen.zeros() < 1e-3, "{}", seen.zeros());
-        let [low, high] = Clip::Percentile(99.0).range(&seen, 8, Scheme::Affine);
+        let statistics = CalibrationStatistics::of_samples(&[&numbers]).unwrap();
+        assert!(statistics.zeros() < 1e-3, "{}", statistics.zeros());
+        let [low, high] = RangeEstimator::Percentile(99.0).range(&statistics, 8, Scheme::Affine);
         assert!(
             (low + 4.9).abs() < 0.01 && (high - 4.9).abs() < 0.01,
             "{low} {high}"
@@ -367,24 +371,24 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_ways_to_clip_are_checked_whoever_made_them() {
+    fn numbers_of_range_estimators_are_checked_whoever_made_them() {
         let bad = [
-            Clip::Percentile(-5.0),
-            Clip::Percentile(50.0),
-            Clip::Percentile(100.1),
-            Clip::Percentile(f64::NAN),
-            Clip::Deviations(0.0),
-            Clip::Deviations(-1.0),
-            Clip::Deviations(f64::INFINITY),
-            Clip::Norm(0.0),
-            Clip::Norm(17.0),
-            Clip::Norm(f64::NAN),
+            RangeEstimator::Percentile(-5.0),
+            RangeEstimator::Percentile(50.0),
+            RangeEstimator::Percentile(100.1),
+            RangeEstimator::Percentile(f64::NAN),
+            RangeEstimator::Deviations(0.0),
+            RangeEstimator::Deviations(-1.0),
+            RangeEstimator::Deviations(f64::INFINITY),
+            RangeEstimator::Norm(0.0),
+            RangeEstimator::Norm(17.0),
+            RangeEstimator::Norm(f64::NAN),
         ];
-        for clip in bad {
-            assert!(clip.check().is_err(), "{clip}");
+        for range_estimator in bad {
+            assert!(range_estimator.check().is_err(), "{range_estimator}");
         }
         for text in ALL {
-            assert!(text.parse::<Clip>().unwrap().check().is_ok());
+            assert!(text.parse::<RangeEstimator>().unwrap().check().is_ok());
         }
     }
 }

@@ -1,6 +1,6 @@
-mod grids;
 mod integers;
 mod plan;
+mod quantizers;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,38 +11,38 @@ use calcine_params::{Inventory, view};
 use calcine_quant::{Method, fake_quantize};
 use calcine_trace::{AnyTensor, ForwardError, Network, RewriteError, Tensors, batch_size};
 
-use self::grids::OnGrids;
-use self::plan::{Plan, Range};
-use crate::{Calibration, QuantizationReport, QuantizeError, Settings};
+use self::plan::{QatPlan, Range};
+use self::quantizers::FakeQuantize;
+use crate::{Calibration, QuantizationReport, QuantizationSettings, QuantizeError};
 
 /// The least scale: a learned one that falls to zero stays there.
 const LEAST: f64 = 1e-15;
 
 /// A network that trains as the quantized one that it will be: quantization-aware training, by the [`Method`] asked for.
 ///
-/// Its forward pass moves weights and activations to their grids, and gradients pass straight through. What a method
-/// learns is parameters like others: `conv1.weight_step` of a weight (one, or one for each output), `conv1.conv_step` or
+/// Its forward pass moves weights and activations to their quantizers, and gradients pass straight through. What a method
+/// learns is parameters like others: `conv1.weight_scale` of a weight (one, or one for each output), `conv1.conv_scale` or
 /// `conv1.conv_clip` of what a layer or another operation gives. Ranges that follow training are running statistics as
-/// those of batch norms are, under `ranges`. Grids begin where [`quantize`](crate::quantize) puts them; steps that begin
-/// as powers of two do not stay so. Inputs keep their calibrated grid.
+/// those of batch norms are, under `ranges`. Quantizers begin where [`quantize`](crate::quantize) puts them; scales that begin
+/// as powers of two do not stay so. Inputs keep their calibrated quantizer.
 ///
 /// It is a Burn module: it trains with any optimizer, and masks and recipes act on the weights under the
 /// model's own names. Zeros stay zero, but for `Dorefa` and `Pact`, whose levels have none. Batch norms train as ever, and
-/// are folded when it [becomes integers](Self::quantized): a step for each output makes no difference of that, and one for
+/// are folded when it [becomes integers](Self::quantized): a scale for each output makes no difference of that, and one for
 /// all is that of the weight with its norm folded in, as it is by then (simulated folding; Krishnamoorthi, 2018). Biases
 /// are rounded to what sums can take as they will be, by the norms' running statistics.
 #[derive(Clone)]
-pub struct AwareNetwork {
+pub struct QatNetwork {
     network: Network,
-    plan: Arc<Plan>,
+    plan: Arc<QatPlan>,
     ranges: Vec<Range>,
-    stage: Stage,
+    stage: QatStage,
 }
 
-/// What of a network moves while it trains on grids; all of it unless said.
+/// What of a network moves while it is quantization-aware; all of it unless said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stage {
-    /// Whether activations are on their grids. Ranges follow training before they are, too.
+pub struct QatStage {
+    /// Whether activations are fake-quantized. Ranges follow training before they are, too.
     pub activations: bool,
     /// Whether ranges follow training.
     pub ranges: bool,
@@ -52,7 +52,7 @@ pub struct Stage {
     pub biases: bool,
 }
 
-impl Default for Stage {
+impl Default for QatStage {
     fn default() -> Self {
         Self {
             activations: true,
@@ -63,30 +63,30 @@ impl Default for Stage {
     }
 }
 
-impl AwareNetwork {
-    /// A network that is to be trained with these grids: bits, schemes, ranges to begin with, sums, ends and overrides are the
-    /// settings', weights go to their grid by the method, and what settings do before or after that says nothing here.
+impl QatNetwork {
+    /// A network that is to be trained with these quantizers: bits, schemes, ranges to begin with, sums, ends and overrides are the
+    /// settings', weights go to their quantizers by the method, and what settings do before or after that says nothing here.
     ///
     /// # Errors
     ///
     /// As [`quantize`](crate::quantize).
     pub fn new(
         network: Network,
-        seen: &Calibration,
-        settings: &Settings,
+        calibration: &Calibration,
+        settings: &QuantizationSettings,
         method: Method,
-    ) -> Result<Self, AwareError> {
+    ) -> Result<Self, QatError> {
         let network = network.with_stored_weights();
-        let (plan, network, ranges) = Plan::of(network, seen, settings, method)?;
+        let (plan, network, ranges) = QatPlan::of(network, calibration, settings, method)?;
         Ok(Self {
             network,
             plan: Arc::new(plan),
             ranges,
-            stage: Stage::default(),
+            stage: QatStage::default(),
         })
     }
 
-    /// The network without quantization, but with what its grids have learned.
+    /// The network without quantization, but with what its quantizers have learned.
     #[must_use]
     pub fn network(&self) -> &Network {
         &self.network
@@ -100,7 +100,7 @@ impl AwareNetwork {
 
     /// The same at another stage of its training. Batch norms that were frozen stay so.
     #[must_use]
-    pub fn at(self, stage: Stage) -> Self {
+    pub fn with_stage(self, stage: QatStage) -> Self {
         let network = match stage.norms {
             true => self.network,
             false => self.network.with_frozen_statistics(),
@@ -112,7 +112,7 @@ impl AwareNetwork {
         }
     }
 
-    /// The logits, or whatever it gives, with weights and activations on their grids. Nothing is read.
+    /// The logits, or whatever it gives, with weights and activations fake-quantized. Nothing is read.
     ///
     /// # Errors
     ///
@@ -120,18 +120,20 @@ impl AwareNetwork {
     pub fn try_forward<I: Tensors, O: Tensors>(&self, inputs: I) -> Result<O, ForwardError> {
         let plan = &*self.plan;
         let inventory = Inventory::of(&self.network);
-        let mut on_grids = OnGrids::default();
+        let mut fake_quantized = FakeQuantize::default();
         for weight in &plan.weights {
             if let Some(parameter) = inventory.get(&weight.path) {
-                on_grids.add(parameter.id, self.weight_grid(weight));
+                fake_quantized.add(parameter.id, self.weight_quantizer(weight));
             }
         }
-        let network = view(&self.network, &mut on_grids);
+        let network = view(&self.network, &mut fake_quantized);
         let inputs = inputs.into_any();
         batch_size(&plan.graph, &inputs)?;
         let inputs = inputs.into_iter().zip(&plan.graph.inputs);
-        let inputs = inputs.map(|(input, id)| match plan.grids[id.0] {
-            Some(grid) if self.stage.activations => each(input, |x| fake_quantize(x, &grid)),
+        let inputs = inputs.map(|(input, id)| match plan.quantizers[id.0] {
+            Some(quantizer) if self.stage.activations => {
+                each(input, |x| fake_quantize(x, &quantizer))
+            }
             _ => input,
         });
         let outputs = network.run(inputs.collect(), &mut |node, tensor| {
@@ -141,7 +143,7 @@ impl AwareNetwork {
                 None => tensor,
             };
             match plan.activations.get(&node.output) {
-                Some(activation) => each(tensor, |x| self.on_grid(activation, x)),
+                Some(activation) => each(tensor, |x| self.fake_quantized(activation, x)),
                 None => tensor,
             }
         })?;
@@ -168,19 +170,19 @@ impl AwareNetwork {
     }
 }
 
-/// A network that cannot be trained on grids.
+/// A network that cannot be trained quantization-aware.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum AwareError {
+pub enum QatError {
     /// It cannot be quantized either.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
-    /// Weights with steps for groups of columns, or zero points.
+    /// Weights with scales for groups of columns, or zero points.
     #[error(
-        "`group` and affine weights are for quantization after training: weights that train are symmetric, with a step for each output, or one"
+        "`group` and affine weights are for quantization after training: weights that train are symmetric, with a scale for each output, or one"
     )]
     Weights,
-    /// It has no room for steps.
+    /// It has no room for scales.
     #[error(transparent)]
     Rewrite(#[from] RewriteError),
 }
@@ -195,9 +197,9 @@ fn each(tensor: AnyTensor, change: impl FnOnce(Tensor<1>) -> Tensor<1>) -> AnyTe
 }
 
 /// The module that the paths of ranges begin with.
-const RANGES: (&str, &str) = ("ranges", "Struct:AwareNetwork");
+const RANGES: (&str, &str) = ("ranges", "Struct:QatNetwork");
 
-impl AwareNetwork {
+impl QatNetwork {
     /// With other ranges, each made of its own.
     fn with_ranges(
         &self,
@@ -209,7 +211,7 @@ impl AwareNetwork {
     }
 }
 
-impl Module for AwareNetwork {
+impl Module for QatNetwork {
     fn collect_devices(&self, devices: Vec<Device>) -> Vec<Device> {
         self.network.collect_devices(devices)
     }
@@ -286,7 +288,7 @@ impl Module for AwareNetwork {
     }
 }
 
-impl fmt::Debug for AwareNetwork {
+impl fmt::Debug for QatNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.network.fmt(f)
     }

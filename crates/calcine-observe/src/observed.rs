@@ -1,29 +1,29 @@
-use crate::activation::Seen;
+use crate::activation::SampleCounts;
 
 /// What was seen of each place, in the order of the graph.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Watched<V> {
-    nodes: Vec<WatchedNode<V>>,
+pub struct Observed<V> {
+    nodes: Vec<ObservedNode<V>>,
 }
 
 /// What was seen of one place.
 #[derive(Debug, Clone, PartialEq)]
-pub struct WatchedNode<V> {
+pub struct ObservedNode<V> {
     /// The node's name, or that of the weight that it was looked for by.
     pub name: String,
     /// How much was seen.
-    pub seen: Seen,
+    pub counts: SampleCounts,
     /// What it comes to.
     pub value: V,
 }
 
-impl<V> Watched<V> {
-    pub(crate) fn new(nodes: Vec<WatchedNode<V>>) -> Self {
+impl<V> Observed<V> {
+    pub(crate) fn new(nodes: Vec<ObservedNode<V>>) -> Self {
         Self { nodes }
     }
 
     /// All places.
-    pub fn iter(&self) -> impl Iterator<Item = &WatchedNode<V>> {
+    pub fn iter(&self) -> impl Iterator<Item = &ObservedNode<V>> {
         self.nodes.iter()
     }
 
@@ -47,9 +47,9 @@ impl<V> Watched<V> {
     }
 }
 
-impl<V> IntoIterator for Watched<V> {
-    type Item = WatchedNode<V>;
-    type IntoIter = std::vec::IntoIter<WatchedNode<V>>;
+impl<V> IntoIterator for Observed<V> {
+    type Item = ObservedNode<V>;
+    type IntoIter = std::vec::IntoIter<ObservedNode<V>>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.nodes.into_iter()
@@ -133,7 +133,7 @@ tuple!(A, B, C, D);
 tuple!(A, B, C, D, E);
 tuple!(A, B, C, D, E, F);
 
-impl<V: Columns> Watched<V> {
+impl<V: Columns> Observed<V> {
     /// The columns of one kind as comma-separated values.
     ///
     /// A row is a layer, or a channel or bin of a layer; the first column is its name, the second, for
@@ -143,11 +143,11 @@ impl<V: Columns> Watched<V> {
     ///
     /// ```
     /// # use burn::tensor::{Device, Tensor};
-    /// # use calcine_trace::{trace, watch::{Moments, Per, Places, Zeros}};
+    /// # use calcine_trace::{trace, observe::{Moments, Per, Places, Zeros}};
     /// # let x = Tensor::<2>::from_data([[0.0, 4.0], [-2.0, 8.0]], &Device::flex());
     /// # let network = trace(&burn::nn::Relu::new(), x.clone(), |m, x| m.forward(x)).unwrap();
-    /// let watched = observe(&network, [x], &Places::activations(), &(Zeros, Moments)).unwrap();
-    /// let csv = watched.csv(Per::Channel);
+    /// let observed = observe(&network, [x], &Places::activations(), &(Zeros, Moments)).unwrap();
+    /// let csv = observed.csv(Per::Channel);
     /// assert_eq!(csv, "layer,channel,apoz,mean,std\nrelu,0,1,0,0\nrelu,1,0,6,2\n");
     /// ```
     #[must_use]
@@ -162,7 +162,7 @@ impl<V: Columns> Watched<V> {
             let written = table.write_record(record);
             written.expect("rows of equal length into memory");
         };
-        let columns_of = |node: &WatchedNode<V>| {
+        let columns_of = |node: &ObservedNode<V>| {
             let columns = node.value.columns().into_iter();
             columns
                 .filter(|column| column.per == per)
@@ -204,15 +204,15 @@ impl<V: Columns> Watched<V> {
     ///
     /// ```
     /// # use burn::tensor::{Device, Tensor};
-    /// # use calcine_trace::{trace, watch::{Places, Zeros}};
+    /// # use calcine_trace::{trace, observe::{Places, Zeros}};
     /// # let x = Tensor::<2>::from_data([[0.0, 4.0], [-2.0, 8.0]], &Device::flex());
     /// # let network = trace(&burn::nn::Relu::new(), x.clone(), |m, x| m.forward(x)).unwrap();
-    /// let watched = observe(&network, [x], &Places::activations(), &Zeros).unwrap();
-    /// assert_eq!(watched.scalars(), [("relu/sparsity".to_owned(), 0.5)]);
+    /// let observed = observe(&network, [x], &Places::activations(), &Zeros).unwrap();
+    /// assert_eq!(observed.scalars(), [("relu/sparsity".to_owned(), 0.5)]);
     /// ```
     #[must_use]
     pub fn scalars(&self) -> Vec<(String, f64)> {
-        let of = |node: &WatchedNode<V>| {
+        let of = |node: &ObservedNode<V>| {
             let columns = node.value.columns().into_iter();
             let layer = columns.filter(|column| column.per == Per::Layer);
             let named = layer.filter_map(|column| {

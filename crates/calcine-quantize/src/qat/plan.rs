@@ -4,32 +4,32 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, RunningState};
 use burn::tensor::{Device, Tensor};
-use calcine_graph::{Graph, Kind, Map, Op, Source, Value, ValueId};
+use calcine_graph::{ElementKind, Graph, Map, Op, Source, Value, ValueId};
 use calcine_quant::{MAX_BITS, Method, Quantizer, Scheme};
 use calcine_trace::{Added, Network};
 
-use super::{AwareError, LEAST};
+use super::{LEAST, QatError};
 use crate::layer::FloatLayer;
-use crate::plan::{Uses, grids, has_weights, makers};
+use crate::plan::{Uses, has_weights, producers, quantizers};
 use crate::report::{Asked, QuantizationReport};
-use crate::settings::{ActivationSettings, ByLayer, SumSettings, check_method};
-use crate::{Calibration, FloatType, QuantizeError, Settings};
+use crate::settings::{AccumulatorSettings, ActivationSettings, ByLayer, check_method};
+use crate::{Calibration, FloatType, QuantizationSettings, QuantizeError};
 
-/// The grids of a network that trains on them.
+/// The quantizers of a network that trains on them.
 #[derive(Debug)]
-pub(super) struct Plan {
-    /// Without what is added for grids.
+pub(super) struct QatPlan {
+    /// Without what is added for quantizers.
     pub(super) graph: Graph,
     pub(super) uses: Uses,
     /// As they began.
-    pub(super) grids: Vec<Option<Quantizer>>,
-    /// Of each value with a grid, the value that the grid was made for.
-    pub(super) makers: Vec<Option<ValueId>>,
+    pub(super) quantizers: Vec<Option<Quantizer>>,
+    /// Of each value with a quantizer, the value that the quantizer was made for.
+    pub(super) producers: Vec<Option<ValueId>>,
     pub(super) weights: Vec<WeightPlan>,
     /// By the value at which it is settled.
     pub(super) activations: BTreeMap<ValueId, ActivationPlan>,
     pub(super) method: Method,
-    pub(super) sums: SumSettings,
+    pub(super) accumulator: AccumulatorSettings,
     /// Of each value, what it is kept in where it is needed in float.
     pub(super) kept: Vec<FloatType>,
     pub(super) report: QuantizationReport,
@@ -43,8 +43,8 @@ pub(super) struct WeightPlan {
     pub(super) axis: usize,
     pub(super) bits: u8,
     pub(super) per_channel: bool,
-    /// The step, if it is learned.
-    pub(super) step: Option<ValueId>,
+    /// The scale, if it is learned.
+    pub(super) scale: Option<ValueId>,
     /// The batch norm that it takes over, by position.
     pub(super) norm: Option<usize>,
     /// Where its bias is complete: behind the norm.
@@ -52,12 +52,12 @@ pub(super) struct WeightPlan {
 }
 
 impl WeightPlan {
-    /// The largest integer of a symmetric grid.
+    /// The largest integer of a symmetric quantizer.
     pub(super) fn top(&self) -> f64 {
         f64::from((1_i32 << (self.bits - 1)) - 1)
     }
 
-    /// Whether its grid is that of the weight with its norm folded in: one step for all outputs can be no other.
+    /// Whether its quantizer is that of the weight with its norm folded in: one scale for all outputs can be no other.
     pub(super) fn is_folded(&self, method: Method) -> bool {
         let ranged = matches!(method, Method::Lsq | Method::Linear { .. });
         ranged && !self.per_channel && self.norm.is_some()
@@ -66,22 +66,22 @@ impl WeightPlan {
 
 #[derive(Debug)]
 pub(super) struct ActivationPlan {
-    /// The value that the grid was made for.
-    pub(super) maker: ValueId,
-    pub(super) grid: Quantizer,
+    /// The value that the quantizer was made for.
+    pub(super) producer: ValueId,
+    pub(super) quantizer: Quantizer,
     pub(super) settings: ActivationSettings,
-    pub(super) ends: Ends,
+    pub(super) method: ActivationMethod,
 }
 
-/// What a grid of activations goes by.
+/// What a quantizer of activations goes by.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Ends {
+pub(super) enum ActivationMethod {
     /// Calibration, for good.
     Fixed,
-    /// A learned step.
-    Step(ValueId),
+    /// A learned scale.
+    LearnedScale(ValueId),
     /// A learned end.
-    Clip(ValueId),
+    LearnedClip(ValueId),
     /// From 0 to 1.
     Unit,
     /// The moving range of this number.
@@ -91,14 +91,14 @@ pub(super) enum Ends {
 /// A range that follows training, and whose it is.
 pub(super) type Range = (String, RunningState<Tensor<1>>);
 
-impl Plan {
+impl QatPlan {
     /// The plan, the network with what it adds, and the ranges as calibration has them.
     pub(super) fn of(
         network: Network,
-        seen: &Calibration,
-        settings: &Settings,
+        calibration: &Calibration,
+        settings: &QuantizationSettings,
         method: Method,
-    ) -> Result<(Self, Network, Vec<Range>), AwareError> {
+    ) -> Result<(Self, Network, Vec<Range>), QatError> {
         // Levels without zero take one bit more as integers.
         let bits = match method {
             Method::Dorefa | Method::Pact => 1..=MAX_BITS - 1,
@@ -109,7 +109,7 @@ impl Plan {
         let graph = network.graph().clone();
         let uses = Uses::of(&graph);
         let by_layer = ByLayer::new(settings, &graph)?;
-        let grids = grids(&graph, &uses, seen, &by_layer)?;
+        let quantizers = quantizers(&graph, &uses, calibration, &by_layer)?;
         let mut added = Additions {
             graph: graph.clone(),
             added: Vec::new(),
@@ -122,20 +122,20 @@ impl Plan {
             let own = by_layer.of(&node.name);
             if has_weights(&graph, node) && own.float.is_none() {
                 if own.weights.group.is_some() || own.weights.scheme == Scheme::Affine {
-                    return Err(AwareError::Weights);
+                    return Err(QatError::Weights);
                 }
                 let path = graph.value(node.inputs[1]).name.clone();
                 let norm = uses.norm_after(&graph, node);
                 let float = FloatLayer::of(&network, &uses, node)?;
-                let step = if method == Method::Lsq {
-                    let folded = float.grids(&own)?;
-                    // The step of a channel before its norm.
-                    let step = |(output, grid): (usize, &Quantizer)| match folded.len() {
-                        1 => f64::from(grid.step),
-                        _ => f64::from(grid.step) / float.factors[output].abs().max(LEAST),
+                let scale = if method == Method::Lsq {
+                    let folded = float.quantizers(&own)?;
+                    // The scale of a channel before its norm.
+                    let scale = |(output, quantizer): (usize, &Quantizer)| match folded.len() {
+                        1 => f64::from(quantizer.scale),
+                        _ => f64::from(quantizer.scale) / float.factors[output].abs().max(LEAST),
                     };
-                    let steps = folded.iter().enumerate().map(step).collect();
-                    Some(added.parameter(&path, "weight_step", steps))
+                    let scales = folded.iter().enumerate().map(scale).collect();
+                    Some(added.parameter(&path, "weight_scale", scales))
                 } else {
                     None
                 };
@@ -145,44 +145,45 @@ impl Plan {
                     axis: float.axis,
                     bits: own.weights.bits,
                     per_channel: own.weights.per_channel,
-                    step,
+                    scale,
                     norm,
                     biased: graph.nodes[norm.unwrap_or(index)].output,
                 });
                 home = Some(path);
             }
-            let makes = !uses.keeps_grid(index, &node.op);
-            if let (Some(grid), true) = (grids[node.output.0], makes) {
+            let makes = !uses.keeps_quantizer(index, &node.op);
+            if let (Some(quantizer), true) = (quantizers[node.output.0], makes) {
                 let settled = uses.settled(&graph, node.output);
                 let relu = |id: ValueId| match graph.value(id).source {
                     Source::Node(index) => graph.nodes[index].op == Op::Map(Map::Relu),
                     _ => false,
                 };
-                let [low, high] = grid.centred().map(|end| f64::from(end * grid.step));
+                let [low, high] = quantizer
+                    .centred()
+                    .map(|end| f64::from(end * quantizer.scale));
                 let learned = |added: &mut Additions, what: &str, value: f64| {
                     let home = home.as_deref()?;
                     let name = format!("{}_{what}", node.op.name());
                     Some(added.parameter(home, &name, vec![value]))
                 };
-                let ends = match method {
+                let method = match method {
                     Method::Linear { .. } => {
                         let name = &graph.value(settled).name;
-                        Ends::Moving(added.range(name, [low, high]))
+                        ActivationMethod::Moving(added.range(name, [low, high]))
                     }
-                    Method::Dorefa | Method::Wrpn if relu(settled) => Ends::Unit,
-                    Method::Pact if relu(settled) => {
-                        learned(&mut added, "clip", high).map_or(Ends::Fixed, Ends::Clip)
-                    }
+                    Method::Dorefa | Method::Wrpn if relu(settled) => ActivationMethod::Unit,
+                    Method::Pact if relu(settled) => learned(&mut added, "clip", high)
+                        .map_or(ActivationMethod::Fixed, ActivationMethod::LearnedClip),
                     _ => {
-                        let step = learned(&mut added, "step", f64::from(grid.step));
-                        step.map_or(Ends::Fixed, Ends::Step)
+                        let scale = learned(&mut added, "scale", f64::from(quantizer.scale));
+                        scale.map_or(ActivationMethod::Fixed, ActivationMethod::LearnedScale)
                     }
                 };
                 let plan = ActivationPlan {
-                    maker: node.output,
-                    grid,
+                    producer: node.output,
+                    quantizer,
                     settings: own.activations,
-                    ends,
+                    method,
                 };
                 activations.insert(settled, plan);
             }
@@ -198,28 +199,28 @@ impl Plan {
         let asked = Asked {
             graph: &graph,
             uses: &uses,
-            grids: &grids,
+            quantizers: &quantizers,
             layers: &integers.collect(),
         };
-        let mut report = asked.report_on(&by_layer, seen);
+        let mut report = asked.report_on(&by_layer, calibration);
         report.after_training_only(settings);
         let plan = Self {
             report,
-            makers: makers(&graph, &uses, &grids),
+            producers: producers(&graph, &uses, &quantizers),
             kept: by_layer.kept(&graph),
             graph,
             uses,
-            grids,
+            quantizers,
             weights,
             activations,
             method,
-            sums: settings.sums,
+            accumulator: settings.accumulator,
         };
         Ok((plan, network, ranges))
     }
 }
 
-/// What becomes part of a network, to hold its grids.
+/// What becomes part of a network, to hold its quantizers.
 struct Additions {
     graph: Graph,
     added: Vec<Added>,
@@ -229,7 +230,7 @@ struct Additions {
 
 impl Additions {
     /// A parameter behind another, under a name that its module does not have yet.
-    #[allow(clippy::cast_possible_truncation, reason = "steps are f32 everywhere")]
+    #[allow(clippy::cast_possible_truncation, reason = "scales are f32 everywhere")]
     fn parameter(&mut self, after: &str, name: &str, values: Vec<f64>) -> ValueId {
         let module = after.rsplit_once('.').map_or("", |(module, _)| module);
         let path = |name: &str| match module {
@@ -246,7 +247,7 @@ impl Additions {
         self.graph.values.push(Value {
             name: own.clone(),
             shape: vec![values.len().into()],
-            kind: Kind::Float,
+            kind: ElementKind::Float,
             source: Source::Parameter,
         });
         let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();

@@ -16,7 +16,7 @@ use crate::ThinError;
 /// # Errors
 ///
 /// If there is no such unit, or the axes are another network's.
-pub fn silence(
+pub fn zero_out_channels(
     network: Network,
     axes: &Axes,
     units: impl IntoIterator<Item = UnitId>,
