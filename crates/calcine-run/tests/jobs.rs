@@ -86,7 +86,7 @@ fn a_quantized_network_is_nearly_as_good_and_can_only_be_measured() {
     assert!(trials > 2);
     let mixed_precision = run.mixed_precision.unwrap();
     assert!(
-        widths
+        mixed_precision
             .to_csv()
             .starts_with("layer,weights,bits,mean_iou,pixel_accuracy,loss\n")
     );

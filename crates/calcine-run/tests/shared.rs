@@ -201,7 +201,7 @@ pub(crate) struct StopAfter(pub(crate) u64, pub(crate) StopFlag);
 
 impl calcine_train::Observer for StopAfter {
     fn saved(&mut self, _: &std::path::Path) {
-        self.0 -= 1;
+        self.0 = self.0.saturating_sub(1);
         if self.0 == 0 {
             self.1.raise();
         }
