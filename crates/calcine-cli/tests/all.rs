@@ -3,6 +3,7 @@
 
 mod activations;
 mod bench;
+mod data;
 mod export;
 mod files;
 mod models;

@@ -7,7 +7,10 @@ fn an_exported_network_is_a_model_of_the_other_commands() {
     let (_directory, place) = place();
     let file = format!("{place}/resnet20.onnx");
     let told = report(&format!("export resnet20 --to {file} --json"));
-    assert_eq!((&told["form"], &told["opset"]), (&"float".into(), &17.into()));
+    assert_eq!(
+        (&told["form"], &told["opset"]),
+        (&"float".into(), &17.into())
+    );
     let kept = stdout("summary resnet20 --kind compute --format csv");
     let read = stdout(&format!("summary {file} --kind compute --format csv"));
     let last = |table: &str| table.lines().last().map(str::to_owned);

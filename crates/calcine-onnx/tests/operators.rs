@@ -1,10 +1,7 @@
 //! Every operation of a graph, written at several opsets: as ONNX Runtime computes it, and read again.
 
 use burn::tensor::{Device, TensorData};
-use calcine_graph::{
-    Arithmetic, Comparison, Convolution, ElementKind, Extent, Graph, Interpolation, Map, Node, Op,
-    Padding, Pool, Range, Reduction, Source, Value, ValueId,
-};
+use calcine_graph::{Arithmetic, ElementKind, Extent, Graph, Node, Op, Source, Value, ValueId};
 use calcine_onnx::{ExportOptions, ImportOptions, export, read_bytes};
 use calcine_testkit::values;
 use calcine_trace::{AnyTensor, Network, NewParameter};

@@ -7,14 +7,17 @@
 mod accumulating;
 mod checkpoints;
 mod collecting;
+mod damaged_checkpoints;
 mod devices;
 mod distilling;
 mod drawing;
+mod early_exits;
 mod evaluation;
 mod golden;
 mod holds;
 mod logs;
 mod made_up;
+mod objectives;
 mod order;
 mod outcomes;
 mod penalties;
@@ -23,6 +26,8 @@ mod rates;
 mod reconstructing;
 mod rewinding;
 mod running;
+#[cfg(feature = "supervised")]
+mod several_devices;
 mod shared_parameters;
 #[cfg(feature = "supervised")]
 mod supervised;
