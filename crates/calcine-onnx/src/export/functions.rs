@@ -1,6 +1,6 @@
 //! Functions of one element as ONNX's operators.
 
-use calcine_graph::{ElementKind, Map, Node};
+use calcine_graph::{ElementKind, Map};
 
 use super::builder::{Builder, float};
 
@@ -89,7 +89,6 @@ pub(crate) fn map(
             let high = b.number(&hint("high"), high, kind);
             return b.node("Clip", &[x, "", &high], out, Vec::new());
         }
-        _ => return b.unsupported(&node.name, node.op.name(), "ONNX has no counterpart for it"),
     };
     b.node(simple, &[x], out, Vec::new());
 }
