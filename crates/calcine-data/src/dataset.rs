@@ -225,6 +225,18 @@ impl Dataset {
         self.normalization
     }
 
+    /// What is wrong if a network was trained with images of another normalisation than these: `recorded` is what its file has
+    /// under [`Normalization::METADATA`]. `None` if they are the same, if the file records nothing, or if the inputs are not
+    /// images.
+    #[must_use]
+    pub fn normalization_warning(&self, recorded: Option<&str>) -> Option<String> {
+        let used = self.normalization?;
+        let trained = Normalization::from_metadata(recorded?)?;
+        (trained != used).then(|| {
+            format!("the network was trained on images with {trained}, and here it sees them with {used}")
+        })
+    }
+
     /// Shape and type of one input.
     #[must_use]
     pub fn input(&self) -> &Spec {

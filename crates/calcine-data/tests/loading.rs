@@ -1,7 +1,7 @@
 //! Batches for a run: the same after a resume, whatever came before.
 
 use burn::tensor::{Device, Int, Tensor};
-use calcine_data::{Dataset, Loader, LoaderSettings, Options, cifar10, split};
+use calcine_data::{Dataset, Loader, LoaderSettings, Normalization, Options, cifar10, split};
 use calcine_train::{Data, Draw};
 
 use crate::{Images, all};
@@ -91,4 +91,17 @@ fn the_first_batch_is_for_validation_or_for_testing_if_there_is_none() {
         Loader::new(&dataset, SETTINGS, &Device::flex()).unwrap();
     let first = loader.first_batch(1000).unwrap();
     assert_eq!(first.input.dims(), [20, 3, 32, 32]);
+}
+
+#[test]
+fn a_network_that_was_trained_with_other_constants_is_a_warning() {
+    let dataset = dataset(100);
+    let same = Normalization::default().to_metadata();
+    let other = Normalization::KNOWN[3].0.to_metadata();
+    assert_eq!(dataset.normalization_warning(None), None);
+    assert_eq!(dataset.normalization_warning(Some(&same)), None);
+    let warning = dataset.normalization_warning(Some(&other)).unwrap();
+    for words in ["0.485", "0.229", "[0.5, 0.5, 0.5]"] {
+        assert!(warning.contains(words), "{warning}");
+    }
 }

@@ -72,6 +72,21 @@ impl Normalization {
         Self::new([mean; CHANNELS], [std; CHANNELS])
     }
 
+    /// The key under which a network file records the normalisation of the images that the network was trained with.
+    pub const METADATA: &str = "calcine.normalization";
+
+    /// What a network file records: [`from_metadata`](Self::from_metadata) reads it.
+    #[must_use]
+    pub fn to_metadata(&self) -> String {
+        serde_json::json!({ "mean": self.mean, "std": self.std }).to_string()
+    }
+
+    /// The normalisation that a network file records; `None` if it is none.
+    #[must_use]
+    pub fn from_metadata(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
     /// Whether the numbers are finite and no standard deviation is zero or less.
     #[must_use]
     pub fn is_valid(&self) -> bool {
@@ -106,3 +121,21 @@ impl fmt::Display for Normalization {
 /// The numbers of all bytes, by colour.
 #[derive(Debug, Clone)]
 pub(crate) struct Table(pub(crate) [[f32; 256]; CHANNELS]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_recorded_is_read_back_bit_for_bit() {
+        for (known, _) in Normalization::KNOWN {
+            assert_eq!(
+                Normalization::from_metadata(&known.to_metadata()),
+                Some(known)
+            );
+        }
+        for text in ["", "{}", "[1, 2]", "{\"mean\": [0.5], \"std\": [0.5]}"] {
+            assert_eq!(Normalization::from_metadata(text), None, "{text}");
+        }
+    }
+}
