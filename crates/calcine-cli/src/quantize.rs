@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use calcine::plot::{Axis, Chart, Panels};
 use calcine::quantize::{Calibration, MixedPrecision, QuantizationSettings, SearchError};
+use calcine::recipe::Recipe;
 use calcine::run::{
     Experiment, Names, QuantizeRun, QuantizeSettings, RunDirectory, RunError, Search,
     SearchSettings,
@@ -138,7 +139,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     check(args)?;
     let asked = match &args.recipe {
-        Some(file) => QuantizationSettings::from_file(file).map_err(bad)?,
+        Some(file) => {
+            let recipe = Recipe::from_file(file).map_err(bad)?;
+            let table = recipe.quantization().ok_or_else(|| {
+                bad(format!(
+                    "{}: there is no `[quantize]` in it",
+                    file.display()
+                ))
+            })?;
+            table.settings.clone()
+        }
         None => QuantizationSettings::default(),
     };
     let calibration = args.calibration.as_deref().map(load).transpose()?;

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use calcine::criteria::Aggregation;
 use calcine::criteria::Norm;
 use calcine::graph::NormFeatures;
 use calcine::run::{Experiment, GroupPruning, Names, RunDirectory, ThinRun, ThinSettings};
-use calcine::thin::{Aggregation, PaddingEffect, ThinOptions};
+use calcine::thin::{PaddingEffect, ThinOptions};
 use calcine::trace::{AnyTensor, Tensors};
 use calcine::train::{Evaluation, Metric, Objective};
 

@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
 use calcine::graph::ElementKind;
-use calcine::quantize::{Calibration, QatNetwork};
+use calcine::quantize::{Calibration, QatNetwork, Rounding, quantize};
 use calcine::recipe::{Recipe, RecipeQuantization, Train};
-use calcine::run::quantization_settings;
 use calcine::trace::{AnyTensor, Network};
 
 use crate::failure::{Failure, bad};
@@ -104,6 +103,9 @@ pub(crate) fn check_recipe(
 
 /// That the recipe fits the network; what will not happen though the recipe says so.
 pub(super) fn fits(recipe: &Recipe, network: Network) -> Result<Vec<String>, String> {
+    if let (Some(asked), false) = (recipe.quantization(), recipe.trains()) {
+        return quantizes(asked, &network);
+    }
     let file = recipe.file().unwrap_or("recipe");
     let steps = steps_per_epoch(recipe.train()).map_err(|error| format!("{file}: {error}"))?;
     let mut warnings = recipe.warnings(steps);
@@ -118,6 +120,19 @@ pub(super) fn fits(recipe: &Recipe, network: Network) -> Result<Vec<String>, Str
     };
     warnings.extend(bound);
     Ok(warnings)
+}
+
+/// That a recipe for quantization after training fits the network; what of it has no effect. What takes real batches is
+/// left out.
+fn quantizes(asked: &RecipeQuantization, network: &Network) -> Result<Vec<String>, String> {
+    let said = |error: &dyn std::error::Error| error.to_string();
+    let calibration = Calibration::of(network, &[ones(network)?]).map_err(|error| said(&error))?;
+    let mut settings = asked.settings.clone();
+    settings.weights.rounding = Rounding::Nearest;
+    settings.weights.correct_bias = false;
+    settings.weights.reestimate = false;
+    let quantized = quantize(network, &calibration, &settings).map_err(|error| said(&error))?;
+    Ok(quantized.report().warnings())
 }
 
 /// The official training images of CIFAR-10, from which a check counts the steps of an epoch.
@@ -151,8 +166,8 @@ fn bind_quantized(
     let qat = QatNetwork::new(
         network,
         &calibration,
-        &quantization_settings(asked),
-        asked.method,
+        &asked.settings,
+        asked.training.method,
     );
     let qat = qat.map_err(|error| said(&error))?;
     let graph = qat.network().graph();

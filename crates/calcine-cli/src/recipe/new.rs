@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use calcine::graph::{Graph, Source, ValueId};
-use calcine::quantize::QuantizationSettings as Quantization;
 use calcine::recipe::Recipe;
 use clap::ValueEnum;
 
@@ -102,8 +101,12 @@ fn recipe(
         Goal::Distill => include_str!("new/distill.toml"),
         Goal::Ptq => {
             let text = include_str!("new/ptq.toml").to_owned();
-            Quantization::parse(&text).map_err(bad)?;
-            return Ok((text, Vec::new()));
+            let recipe = Recipe::parse_as("the new recipe", &text).map_err(bad)?;
+            let warnings = match network {
+                Some(network) => fits(&recipe, network).map_err(bad)?,
+                None => Vec::new(),
+            };
+            return Ok((text, warnings));
         }
     };
     let body = body.replace("PARAMS", &params).replace("AT", THIN_AT);
