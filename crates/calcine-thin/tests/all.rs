@@ -18,6 +18,7 @@ mod products;
 mod pruning;
 mod random;
 mod reports;
+mod rows;
 mod theorem;
 
 use burn::tensor::Tensor;

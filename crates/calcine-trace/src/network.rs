@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, ParamId};
 use burn::tensor::Device;
 use calcine_graph::{ElementKind, Graph, Op, Source, ValueId};
 
@@ -137,6 +137,14 @@ impl Network {
             Source::Constant => self.constants[id.0].clone(),
             _ => None,
         }
+    }
+
+    /// The id of the parameter that a value of the graph is, by which gradients and edits know it; `None` of running statistics
+    /// and of any other value.
+    #[must_use]
+    pub fn parameter_id(&self, id: ValueId) -> Option<ParamId> {
+        let (leaf, part) = self.plan.places[id.0]?;
+        self.leaves.0[leaf].held.id(part)
     }
 
     /// The tensor of a parameter or constant, or what the graph computes from these alone, as a weight that is stored

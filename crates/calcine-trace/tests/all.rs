@@ -14,6 +14,7 @@ mod operator_table;
 mod properties;
 mod refused;
 mod replay;
+mod rows;
 mod trains;
 mod weights;
 
