@@ -21,11 +21,12 @@ fn network() -> Network {
 #[test]
 fn pruned_channels_are_those_of_the_long_form() {
     let x = || numbers([2, 3, 8, 8]);
+    let network = network();
     each([0.0, 0.25, 0.5, 1.0], |&level| {
-        let thinned = prune_channels(network(), &Norm::L1, level).unwrap();
-        let axes = network().graph().axes().unwrap();
-        let units = ChannelSelection::new(level).units(&network(), &axes, &Norm::L1, |_| true);
-        let zeroed = zero_out_channels(network(), &axes, units).unwrap();
+        let thinned = prune_channels(network.clone(), &Norm::L1, level).unwrap();
+        let axes = network.graph().axes().unwrap();
+        let units = ChannelSelection::new(level).units(&network, &axes, &Norm::L1, |_| true);
+        let zeroed = zero_out_channels(network.clone(), &axes, units).unwrap();
         let long = thin(zeroed.clone(), PaddingEffect::KeepBorder).unwrap();
         assert_eq!(thinned.plan, long.plan);
         let expected: Tensor<2> = zeroed.valid().forward(x());
