@@ -5,14 +5,7 @@ use calcine_graph::{ElementKind, Map};
 use super::builder::{Builder, float};
 
 /// Writes the nodes that compute a function of each element of `x`, with a result of this name.
-pub(crate) fn map(
-    b: &mut Builder<'_>,
-    map: Map,
-    x: &str,
-    kind: ElementKind,
-    node: &Node,
-    out: &str,
-) {
+pub(crate) fn map(b: &mut Builder<'_>, map: Map, x: &str, kind: ElementKind, out: &str) {
     let hint = |part: &str| format!("{out}/{part}");
     let simple = match map {
         Map::Relu => "Relu",
