@@ -1,6 +1,6 @@
 //! Which units fall, score by score, against the formulas in plain loops.
 
-use burn::module::{AutodiffModule, Module, Param};
+use burn::module::Param;
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 use calcine_recipe::Recipe;
