@@ -12,3 +12,5 @@ mod import;
 mod rows;
 mod tied;
 mod torch;
+mod wrappings;
+mod written;
