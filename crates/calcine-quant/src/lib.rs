@@ -9,7 +9,8 @@
 //!
 //! | item | what |
 //! |---|---|
-//! | [`Quantizer`], [`Scheme`] | which integers stand for which numbers, in ONNX's convention and Distiller's |
+//! | [`Quantizer`], [`Scheme`] | which integers stand for which numbers, in ONNX's convention |
+//! | [`DistillerQuantizer`] | the same in Distiller's convention, and conversions |
 //! | [`RangeEstimator`], [`Observer`], [`CalibrationStatistics`], [`Counts`] | which part of the observed range a quantizer covers: min-max, averages, ACIQ, percentiles, least error |
 //! | [`MovingRange`] | a range that follows training |
 //! | [`fake_quantize`], [`fake_quantize_between`], [`fake_quantize_rows`] | numbers fake-quantized, gradients straight through |
@@ -18,6 +19,7 @@
 //! | [`GroupedWeight`], [`pack`], [`unpack`] | weights of few bits with a scale a group, and integers without gaps |
 //! | [`FloatType`] | numbers of 16 bits, where they are no integers |
 //! | [`FixedPoint`], [`accumulator_bits`] | factors as integers, sums that fit |
+//! | [`host`] | element-wise arithmetic on tensors in host memory, in one pass |
 //! | [`QuantizerError`] | what is no quantizer |
 //!
 //! # Examples
@@ -31,11 +33,13 @@
 //! # Ok::<(), calcine_quant::QuantizerError>(())
 //! ```
 
+mod distiller;
 mod error;
 mod fake;
 mod fixed;
 mod float_type;
 mod grouped;
+pub mod host;
 mod method;
 mod moving;
 mod observer;
@@ -44,6 +48,7 @@ mod quantizer;
 mod range_estimator;
 mod statistics;
 
+pub use distiller::DistillerQuantizer;
 pub use error::{QuantizerError, StatisticsError};
 pub use fake::{
     dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows, lsq, lsq_along,

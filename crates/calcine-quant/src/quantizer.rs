@@ -8,8 +8,8 @@ pub const MAX_BITS: u8 = 16;
 /// Which integers stand for which numbers: `x = scale · (q − zero_point)`, with `low ≤ q ≤ high`.
 ///
 /// A number becomes `q = clamp(round(x / scale) + zero_point, low, high)`, in `f32`, ties to even. Zero becomes `zero_point`
-/// exactly, so that padding and masks stay what they are. This is the convention of ONNX's `QuantizeLinear`;
-/// Distiller's `scale` is `1 / scale` and its `zero_point` is `-zero`.
+/// exactly, so that padding and masks stay what they are. This is the convention of ONNX's `QuantizeLinear`; Distiller's
+/// is another ([`DistillerQuantizer`](crate::DistillerQuantizer)).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quantizer {
@@ -147,24 +147,6 @@ impl Quantizer {
             high: self.high - by,
             ..self
         }
-    }
-
-    /// From Distiller's convention, `q = clamp(round(scale·x − zero_point))`, where scale is levels per unit.
-    #[must_use]
-    #[allow(clippy::cast_possible_truncation, reason = "scales are f32 everywhere")]
-    pub fn from_distiller(scale: f64, zero_point: i32, low: i32, high: i32) -> Self {
-        Self {
-            scale: (1.0 / scale) as f32,
-            zero_point: -zero_point,
-            low,
-            high,
-        }
-    }
-
-    /// Scale and zero point in Distiller's convention.
-    #[must_use]
-    pub fn to_distiller(&self) -> (f64, i32) {
-        (1.0 / f64::from(self.scale), -self.zero_point)
     }
 
     /// Whether the scale is a positive number, and there are integers of at most 17 bits, zero's among them.

@@ -125,6 +125,9 @@ impl RangeEstimator {
     #[must_use]
     pub fn range(self, statistics: &CalibrationStatistics, bits: u8, scheme: Scheme) -> [f64; 2] {
         let [min, max] = [statistics.min, statistics.max];
+        if self == Self::MinMax {
+            return [min, max];
+        }
         // What a relu leaves has half a distribution: the quantizer begins at zero.
         let half = min >= 0.0;
         let sparse = statistics.zeros() > MOSTLY_ZERO;

@@ -7,12 +7,14 @@ use calcine_graph::{Graph, Node, Op, Source};
 use calcine_observe::LayerSamples;
 use calcine_trace::{AnyTensor, Network, Tensors, Which};
 
+use crate::by_layer::{ByLayer, LayerSettings};
 use crate::float::Float;
 use crate::layer::{Accumulator, Dynamic, FloatLayer, Layer, groups, vector};
 use crate::norms::reestimate;
-use crate::plan::{Uses, has_integers, output_axis, quantizers, weight_at};
+use crate::plan::quantizers;
 use crate::report::{Asked, QuantizationReport};
-use crate::settings::{AccumulatorSettings, ByLayer, LayerSettings};
+use crate::settings::AccumulatorSettings;
+use crate::uses::{Uses, has_integers, output_axis, weight_at};
 use crate::{Calibration, FloatType, QuantizationSettings, QuantizeError, Quantized, Quantizer};
 
 /// What the layers with these weights were fed.

@@ -10,6 +10,8 @@ mod errors;
 mod files;
 mod malformed;
 mod names;
+mod operator_table;
+mod properties;
 mod refused;
 mod replay;
 mod rows;

@@ -1,15 +1,13 @@
 //! Whether a network sees images as it did in training, by what its first batch norm remembers of them.
 
 use burn::tensor::Tensor;
-use calcine_graph::{Node, Op};
-use calcine_trace::{AnyTensor, Network};
+use calcine::graph::{Node, Op};
+use calcine::trace::{AnyTensor, Network};
 
-use super::data::Images;
-use calcine_data::Normalization;
-use calcine_data::cifar10::CHANNELS;
+use calcine::data::Normalization;
 
-/// Images that are looked at.
-const IMAGES: usize = 128;
+/// Colours of an image.
+const CHANNELS: usize = 3;
 
 /// How far, in nats of a channel, what the norm remembers may be from what it sees before anything is said.
 ///
@@ -17,19 +15,38 @@ const IMAGES: usize = 128;
 /// momentum included; twice the scale is 0.3 at the least.
 const FAR: f64 = 0.15;
 
+/// Warns if the network seems to have been trained on images of another normalisation.
+pub(crate) fn check(
+    network: &Network,
+    used: Normalization,
+    images: impl FnOnce() -> Option<Tensor<4>>,
+) {
+    if let Some((other, what)) = trained_with(network, used, images) {
+        tracing::warn!(
+            "the network has been trained on other images: by its first batch norm, with mean {:?} and std {:?} \
+             ({what}); here it sees them with mean {:?} and std {:?}: set --mean and --std, or `mean` and `std` in \
+             `[data]`",
+            other.mean,
+            other.std,
+            used.mean,
+            used.std,
+        );
+    }
+}
+
 /// The normalisation, of those that are [in use](Normalization::KNOWN), with which the network was trained rather than with
 /// `used`, with what it is; `None` if it sees what it has seen before, or if nothing tells.
 ///
 /// A batch norm that follows the first convolution remembers the mean and the variance of each channel in training.
 /// They are compared with those of the given images, as two normal distributions of each channel: the mean of their
 /// Kullback–Leibler divergences, `½ · (v/r + (m − μ)²/r − 1 − ln(v/r))` with the remembered mean `μ` and variance `r`.
-pub(super) fn trained_with(
+fn trained_with(
     network: &Network,
-    images: &Images,
     used: Normalization,
+    images: impl FnOnce() -> Option<Tensor<4>>,
 ) -> Option<(Normalization, &'static str)> {
     let norm = first_norm(network)?;
-    let pixels = images.first_images(IMAGES)?;
+    let pixels = images().filter(|images| images.dims()[1] == CHANNELS)?;
     let distance = |normalization: Normalization| {
         let seen = normalized(&pixels, used, normalization);
         let distance = distance(network, norm, seen)?;

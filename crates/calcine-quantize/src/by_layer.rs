@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use calcine_graph::{Graph, Node};
 use calcine_names::{Pattern, nearest};
 
-use super::{ActivationSettings, Override, QuantizationSettings, WeightSettings};
-use crate::plan::{Uses, has_integers, weight_at};
+use crate::settings::{ActivationSettings, Override, QuantizationSettings, WeightSettings};
+use crate::uses::{Uses, has_integers, weight_at};
 use crate::{FloatType, QuantizeError};
 
 /// The settings of each layer, with what patterns match.
