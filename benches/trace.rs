@@ -6,7 +6,7 @@
     reason = "criterion's macros generate undocumented items"
 )]
 
-use burn::nn::LinearConfig;
+use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use calcine::criteria::Norm;
 use calcine::graph::UnitId;
@@ -54,9 +54,13 @@ fn resnet56(criterion: &mut Criterion) {
 
 fn wide_layer(criterion: &mut Criterion) {
     let device = Device::flex();
-    let model = LinearConfig::new(4096, 4096).init(&device);
+    // The outputs of a network stay, so that another layer follows.
+    let layer = |outputs| LinearConfig::new(4096, outputs).init(&device);
+    let model = vec![layer(4096), layer(1)];
     let row = Tensor::<2>::zeros([1, 4096], &device);
-    let network = trace(&model, row, |model, row| model.forward(row)).expect("it can be traced");
+    let forward =
+        |model: &Vec<Linear>, row: Tensor<2>| model.iter().fold(row, |x, layer| layer.forward(x));
+    let network = trace(&model, row, forward).expect("it can be traced");
     let axes = network.graph().axes().expect("the graph is sound");
     let mut groups = axes.groups().iter();
     let group = groups.position(|group| group.units.len() == 4096);
