@@ -48,18 +48,21 @@
 //! | [`Regrow`] | a constant level whose members change: `RigL`, SET |
 //! | [`Bernoulli`] | each unit with a probability |
 //!
+//! Scores of units that are kept or removed together become one by an [`Aggregation`].
+//!
 //! Wherever a share becomes a number it is [`Rounding::share`] that does it.
 //!
 //! Adding a criterion is adding a file: implement [`Score`] (or pass a closure) and nothing else
 //! changes. No selection reads a GPU (but a global level over units of different cost): where scores live in host memory (flex, ndarray) they are
 //! selected in place, elsewhere by bisection on the device, and both agree bit for bit.
 
-mod host;
+mod aggregation;
 pub mod score;
 pub mod select;
 mod share;
 mod stream;
 
+pub use aggregation::Aggregation;
 pub use score::{
     Activity, Apoz, Evidence, GeometricMedian, Gradient, Lamp, Magnitude, MeanActivation, Movement,
     Needs, Noisy, Norm, NormScale, Random, Score, Scores, SecondOrder, Snip, Taylor, Wanda,

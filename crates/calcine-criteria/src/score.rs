@@ -37,7 +37,7 @@ pub use wanda::Wanda;
 use burn::tensor::{Bool, Device, Tensor};
 use rayon::prelude::*;
 
-use crate::host::in_host_memory;
+use calcine_device::in_host_memory;
 
 /// What is known of the units of one parameter. One row, or one entry, per unit.
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,6 +25,7 @@ pub struct Network {
     /// The tensors that the model makes of nothing, by the graph's values.
     pub(crate) constants: Vec<Option<AnyTensor>>,
     plan: Arc<Plan>,
+    metadata: Arc<BTreeMap<String, String>>,
 }
 
 /// A tensor that belongs to a network.
@@ -95,7 +96,28 @@ impl Network {
             graph: Arc::new(graph),
             leaves,
             constants,
+            metadata: Arc::default(),
         }
+    }
+
+    /// What is recorded beside the network, by key: for one, the normalisation of the images that it was trained with. It
+    /// is saved and loaded with the network, and rewriting keeps it.
+    #[must_use]
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// The network with one more entry of [`metadata`](Self::metadata), in place of an older one of this key.
+    #[must_use]
+    pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.metadata).insert(key.into(), value.into());
+        self
+    }
+
+    /// The network with these entries and no others.
+    pub(crate) fn with_all_metadata(mut self, metadata: BTreeMap<String, String>) -> Self {
+        self.metadata = Arc::new(metadata);
+        self
     }
 
     /// The network as data.
@@ -176,7 +198,10 @@ impl Network {
         for added in added {
             leaves.insert(added)?;
         }
-        let network = Self::new(graph, leaves, constants);
+        let network = Self {
+            metadata: self.metadata,
+            ..Self::new(graph, leaves, constants)
+        };
         network.as_its_graph_says()?;
         Ok(network)
     }
@@ -211,15 +236,20 @@ impl Network {
         compact.values.retain(|_| at.next() == Some(&true));
         let constants = self.constants.into_iter().zip(&used);
         let constants = constants.filter_map(|(constant, used)| used.then_some(constant));
-        let is_dead = |path: &str| {
-            let of = |path: &str, graph: &Graph| graph.parameter(path).is_some();
-            of(path, graph) && !of(path, &compact)
+        let paths = |graph: &Graph| -> HashSet<String> {
+            let parameters = graph.parameters();
+            parameters.map(|(_, value)| value.name.clone()).collect()
         };
+        let (before, after) = (paths(graph), paths(&compact));
+        let is_dead = |path: &str| before.contains(path) && !after.contains(path);
         let leaves = self.leaves.0.into_iter();
         let leaves = leaves.filter(|leaf| !leaf.parts().iter().all(|(_, path)| is_dead(path)));
         let leaves = Leaves(leaves.collect());
         let constants = constants.collect();
-        Self::new(compact, leaves, constants)
+        Self {
+            metadata: self.metadata,
+            ..Self::new(compact, leaves, constants)
+        }
     }
 
     /// Checks that every parameter and constant is there and has the graph's shape.
@@ -310,6 +340,7 @@ impl Module for Network {
             leaves: self.leaves.valid(),
             constants: self.constants.clone(),
             plan: self.plan.clone(),
+            metadata: self.metadata.clone(),
         }
     }
 
@@ -345,24 +376,24 @@ fn moved(constants: &[Option<AnyTensor>], device: &Device) -> Vec<Option<AnyTens
 /// too.
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let groups_of = |index: usize| {
-            self.graph.nodes.iter().find_map(|node| {
-                let place = self.plan.places[node.inputs.get(1)?.0]?;
-                let groups = match &node.op {
-                    Op::Convolution(convolution)
-                    | Op::TransposedConvolution { convolution, .. } => convolution.groups,
-                    _ => return None,
-                };
-                (place.0 == index).then_some(groups)
-            })
-        };
+        let mut groups = vec![None; self.leaves.0.len()];
+        for node in &self.graph.nodes {
+            let (Op::Convolution(convolution) | Op::TransposedConvolution { convolution, .. }) =
+                &node.op
+            else {
+                continue;
+            };
+            if let Some((leaf, _)) = self.plan.places[node.inputs[1].0] {
+                groups[leaf].get_or_insert(convolution.groups);
+            }
+        }
         write!(f, "Network {{ ")?;
         for (index, leaf) in self.leaves.0.iter().enumerate() {
             match &leaf.held {
                 Held::Norm(_) => write!(f, "{leaf:?}, ")?,
                 _ => {
                     write!(f, "{} {{ weight: {leaf:?}", leaf.layer())?;
-                    if let Some(groups) = groups_of(index) {
+                    if let Some(groups) = groups[index] {
                         write!(f, ", groups: {groups}")?;
                     }
                     write!(f, " }}, ")?;

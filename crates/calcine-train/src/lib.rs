@@ -54,7 +54,7 @@ mod thinned;
 pub use calcine_criteria::stream;
 pub use calcine_metric::{Direction, Evaluation, Metric, MetricValue};
 
-pub use data::{BatchIter, Data, Draw};
+pub use data::{BatchIter, Data, DataFailure, Draw};
 pub use distill::{Distillation, DistillationData, DistillationObjective, DistillationTarget};
 pub use driver::{Driver, Forward, PolicyError};
 pub use evaluate::{Batch, evaluate};
@@ -68,9 +68,9 @@ pub use objective::{Classification, MetricSums, Objective, Regression, Segmentat
 pub use observer::{EpochReport, NoObserver, Observer, StepReport, WeightReport};
 pub use outcome::PolicyOutcome;
 pub use policy::{
-    After, Aggregation, Apply, Batches, Changed, First, GradientMasks, Group, Hold, Lifetime,
-    Penalized, Penalty, Policy, PolicyRecord, Prune, Reconstruct, Restore, Rewind, RewindError,
-    Target, UnfitRecord, Unit, UnitNorm, Values, When, WindowUnit,
+    After, Apply, Batches, Changed, First, GradientMasks, Group, Hold, Lifetime, Penalized,
+    Penalty, Policy, PolicyRecord, Prune, Reconstruct, Restore, Rewind, RewindError, Target,
+    UnfitRecord, Unit, UnitNorm, Values, When, WindowUnit,
 };
 pub use rate::{RateEntry, RatePlan};
 pub use source_error::ActivationSourceError;

@@ -7,11 +7,9 @@ use calcine::graph::ElementKind;
 use calcine::quantize::{Calibration, QatNetwork, Rounding, quantize};
 use calcine::recipe::{Recipe, RecipeQuantization, Train};
 use calcine::trace::{AnyTensor, Network};
-use calcine::zoo::reference::Weights;
 
 use crate::failure::{Failure, bad};
-use crate::model::{AnyNetwork, Loaded, load};
-use crate::options::WeightsOptions;
+use crate::model::{AnyNetwork, Loaded, load_structure};
 use crate::terminal::stderr;
 
 /// Check recipes against the model they are for, without training.
@@ -72,12 +70,10 @@ fn check(file: &Path, model: Option<&str>) -> Result<(String, Vec<String>), Stri
         .into_iter()
         .flatten()
     {
-        if let Ok(Weights::File(path)) = weights.parse()
-            && !path.is_file()
-        {
-            let path = path.display();
+        let is_file = weights != "default" && weights != "none";
+        if is_file && !Path::new(weights).is_file() {
             return Err(format!(
-                "{}: `weights`: there is no file {path}",
+                "{}: `weights`: there is no file {weights}",
                 file.display()
             ));
         }
@@ -94,9 +90,8 @@ pub(crate) fn check_recipe(
     let refused = |error: &dyn std::fmt::Display| format!("{file}: {error}");
     let named = model.or(recipe.train().model.as_deref());
     // Which numbers the weights are does not matter.
-    let weights = WeightsOptions::fresh();
-    let loaded = load(named.unwrap_or("resnet20"), &weights, &Device::flex());
-    let Loaded { name, network } = loaded.map_err(|error| refused(&error))?;
+    let loaded = load_structure(named.unwrap_or("resnet20"));
+    let Loaded { name, network, .. } = loaded.map_err(|error| refused(&error))?;
     let AnyNetwork::Float(network) = network else {
         return Err(refused(&format!(
             "{name} is quantized: a recipe is for a network in float"
