@@ -7,20 +7,33 @@
 
 use burn::optim::SgdConfig;
 use burn::tensor::Device;
+use burn::tensor::{Int, Tensor};
 use calcine::data::cifar10::synthetic;
-use calcine::data::loader::{Train, TrainSettings};
+use calcine::data::{Dataset, Loader, LoaderSettings, Options};
+use calcine::train::Data;
 use calcine_benches::{BATCH, Bare, batch, resnet};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 fn loader(criterion: &mut Criterion) {
-    let images = synthetic(0, 10_000, 10).train;
-    let train = Train::new(images.clone(), images.indices(), TrainSettings::default());
+    let options = Options {
+        validation: 0.0,
+        ..Options::default()
+    };
+    let settings = LoaderSettings::default();
+    let dataset = Dataset::cifar10(synthetic(0, 10_000, 10), &options).expect("there are images");
+    let loader: Loader<Tensor<4>, Tensor<1, Int>> =
+        Loader::new(&dataset, settings, &Device::flex()).expect("images are of rank four");
     let mut group = criterion.benchmark_group("loader");
-    group
-        .sample_size(20)
-        .throughput(Throughput::Elements(train.images() as u64));
+    group.sample_size(20).throughput(Throughput::Elements(
+        loader.steps_per_epoch() * settings.batch_size as u64,
+    ));
     group.bench_function("augmented epoch", |bencher| {
-        bencher.iter(|| train.epoch(0, 0).map(|batch| batch.n).sum::<usize>());
+        bencher.iter(|| {
+            loader
+                .epoch(0, 0)
+                .map(|batch| batch.input.dims()[0])
+                .sum::<usize>()
+        });
     });
     let device = Device::flex().autodiff();
     let batch = batch(&device);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use burn::tensor::Device;
-use calcine::data::loader::Normalization;
+use calcine::data::Normalization;
 use calcine::weights::LoadOptions;
 use calcine::zoo::reference::Settings;
 

@@ -6,24 +6,27 @@
 
 #![allow(clippy::print_stdout, reason = "an example shows what it computed")]
 
-use calcine_data::cifar10::{CLASSES, synthetic};
-use calcine_data::loader::{Train, TrainSettings};
+use std::error::Error;
 
-fn main() {
-    let data = synthetic(7, 400, 10);
-    let settings = TrainSettings {
+use burn::tensor::{Device, Int, Tensor};
+use calcine_data::{Dataset, Loader, LoaderSettings, Options, cifar10};
+use calcine_train::Data;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let dataset = Dataset::cifar10(cifar10::synthetic(7, 400, 10), &Options::default())?;
+    println!("{dataset}");
+    let settings = LoaderSettings {
         batch_size: 100,
-        ..TrainSettings::default()
+        ..LoaderSettings::default()
     };
-    let train = Train::new(data.train.clone(), data.train.indices(), settings);
-    for (number, batch) in train.epoch(0, 0).enumerate() {
-        let first = CLASSES[batch.labels[0] as usize];
-        println!(
-            "batch {number}: {} images, the first a synthetic {first}",
-            batch.n
-        );
+    let loader: Loader<Tensor<4>, Tensor<1, Int>> =
+        Loader::new(&dataset, settings, &Device::flex())?;
+    for (number, batch) in loader.epoch(0, 0).enumerate() {
+        println!("batch {number}: inputs {:?}", batch.input.dims());
     }
-    let whole: Vec<_> = train.epoch(0, 0).skip(2).collect();
-    let resumed: Vec<_> = train.epoch(0, 2).collect();
-    println!("the same from batch 2 on: {}", whole == resumed);
+    let last = loader.epoch(0, 0).last().ok_or("there are three batches")?;
+    let resumed = loader.epoch(0, 2).next().ok_or("there are three batches")?;
+    let equal = last.input.into_data() == resumed.input.into_data();
+    println!("the same from batch 2 on: {equal}");
+    Ok(())
 }

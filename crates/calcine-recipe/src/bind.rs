@@ -143,8 +143,8 @@ impl Recipe {
         for (duty, span) in spans.into_iter().flatten() {
             if !duties.contains(&duty) {
                 let message = format!(
-                    "a driver does not carry out `{duty}`: {} does. Bind with `Recipe::bind_carrying_out` if \
-                     you do it yourself, or leave the table out",
+                    "a driver does not carry out `{duty}`, but `calcine_run::Experiment::train` does. In a loop of your \
+                     own {} does it, and `Recipe::bind_carrying_out` binds; else leave the table out",
                     duty.carried_out_by()
                 );
                 problems.add(span, message);

@@ -25,7 +25,7 @@ impl Duty {
                 "`calcine_quantize::QatNetwork`, with the settings and stages of `Recipe::quantization`"
             }
             Self::Distill => {
-                "`calcine_train::WithTeacher` around the data, with the settings of `Recipe::distillation`"
+                "`calcine_train::DistillationData` with `DistillationObjective`, and the settings of `Recipe::distillation`"
             }
         }
     }

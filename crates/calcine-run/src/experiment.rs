@@ -9,7 +9,7 @@ use calcine_metric::{Evaluation, Metric};
 use calcine_quantize::Quantized;
 use calcine_summary::{SparsityTable, Weight, sparsity};
 use calcine_trace::{AnyTensor, Network, Tensors, TraceError, trace};
-use calcine_train::{Batch, BatchIter, Data, Draw, Objective, evaluate};
+use calcine_train::{Batch, BatchIter, Data, Draw, FitError, Objective, evaluate};
 
 use crate::{Names, RunError};
 
@@ -212,10 +212,16 @@ where
         forward: impl Fn(X) -> O::Output,
     ) -> Result<(Evaluation, Split), RunError> {
         let test = evaluate(self.data.test(), &forward, &self.objective);
+        if let Some(failure) = self.data.failure() {
+            return Err(FitError::Data(failure).into());
+        }
         if test.count > 0 {
             return Ok((test, Split::Test));
         }
         let validation = evaluate(self.data.validation(), &forward, &self.objective);
+        if let Some(failure) = self.data.failure() {
+            return Err(FitError::Data(failure).into());
+        }
         if validation.count > 0 {
             return Ok((validation, Split::Validation));
         }

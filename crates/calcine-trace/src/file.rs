@@ -33,6 +33,9 @@ struct Description {
     /// The batch norms that take no part in training.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     frozen: Vec<String>,
+    /// What is recorded beside the network.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: BTreeMap<String, String>,
 }
 
 /// Why a network could not be written or read.
@@ -111,6 +114,7 @@ impl Network {
                 .filter(|leaf| leaf.is_frozen_norm())
                 .map(Leaf::path)
                 .collect(),
+            metadata: self.metadata().clone(),
         };
         let text = serde_json::to_string(&description)
             .map_err(|error| NetworkFileError::Description(error.to_string()))?;
@@ -175,7 +179,8 @@ impl Network {
                 _ => None,
             });
         }
-        let network = Self::new(description.graph, leaves, constants);
+        let network =
+            Self::new(description.graph, leaves, constants).with_all_metadata(description.metadata);
         network.as_its_graph_says()?;
         Ok(network)
     }

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,6 +25,7 @@ pub struct Network {
     /// The tensors that the model makes of nothing, by the graph's values.
     pub(crate) constants: Vec<Option<AnyTensor>>,
     plan: Arc<Plan>,
+    metadata: Arc<BTreeMap<String, String>>,
 }
 
 /// A tensor that belongs to a network.
@@ -95,7 +96,28 @@ impl Network {
             graph: Arc::new(graph),
             leaves,
             constants,
+            metadata: Arc::default(),
         }
+    }
+
+    /// What is recorded beside the network, by key: for one, the normalisation of the images that it was trained with. It
+    /// is saved and loaded with the network, and rewriting keeps it.
+    #[must_use]
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// The network with one more entry of [`metadata`](Self::metadata), in place of an older one of this key.
+    #[must_use]
+    pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.metadata).insert(key.into(), value.into());
+        self
+    }
+
+    /// The network with these entries and no others.
+    pub(crate) fn with_all_metadata(mut self, metadata: BTreeMap<String, String>) -> Self {
+        self.metadata = Arc::new(metadata);
+        self
     }
 
     /// The network as data.
@@ -168,7 +190,10 @@ impl Network {
         for added in added {
             leaves.insert(added)?;
         }
-        let network = Self::new(graph, leaves, constants);
+        let network = Self {
+            metadata: self.metadata,
+            ..Self::new(graph, leaves, constants)
+        };
         network.as_its_graph_says()?;
         Ok(network)
     }
@@ -211,7 +236,10 @@ impl Network {
         let leaves = leaves.filter(|leaf| !leaf.parts().iter().all(|(_, path)| is_dead(path)));
         let leaves = Leaves(leaves.collect());
         let constants = constants.collect();
-        Self::new(compact, leaves, constants)
+        Self {
+            metadata: self.metadata,
+            ..Self::new(compact, leaves, constants)
+        }
     }
 
     /// Checks that every parameter and constant is there and has the graph's shape.
@@ -302,6 +330,7 @@ impl Module for Network {
             leaves: self.leaves.valid(),
             constants: self.constants.clone(),
             plan: self.plan.clone(),
+            metadata: self.metadata.clone(),
         }
     }
 

@@ -22,6 +22,7 @@ impl Network {
         }
         let mut graph = (*self.graph).clone();
         let mut constants = self.constants.clone();
+        let metadata = self.metadata().clone();
         let mut stored = Vec::new();
         for id in wanted {
             let Some(tensor) = self
@@ -82,7 +83,9 @@ impl Network {
                 leaves.0[at] = Leaf { walk, held };
             }
         }
-        Self::new(graph, leaves, constants).compacted()
+        Self::new(graph, leaves, constants)
+            .with_all_metadata(metadata)
+            .compacted()
     }
 }
 

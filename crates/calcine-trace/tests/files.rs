@@ -57,6 +57,33 @@ fn a_text_network_is_one_file() {
     assert_eq!(again.num_params(), network.num_params());
 }
 
+/// What is recorded beside a network comes back with it, and is in no way of the network.
+#[test]
+fn metadata_are_saved_with_the_network() {
+    let network = trace(&Residual::new(&device()), numbers([1, 3, 8, 8]), |m, x| {
+        m.forward(x)
+    })
+    .unwrap();
+    let plain = network.to_bytes().unwrap();
+    let noted = network
+        .with_metadata("b", "old")
+        .with_metadata("b", "x")
+        .with_metadata("a", "y");
+    let again = Network::from_bytes(&noted.to_bytes().unwrap(), &device()).unwrap();
+    let entries: Vec<_> = again.metadata().iter().collect();
+    assert_eq!(
+        entries,
+        [
+            (&"a".to_owned(), &"y".to_owned()),
+            (&"b".to_owned(), &"x".to_owned())
+        ]
+    );
+    assert_eq!(again.valid().compacted().metadata(), noted.metadata());
+    assert_eq!(again.graph(), noted.graph());
+    let without = Network::from_bytes(&plain, &device()).unwrap();
+    assert!(without.metadata().is_empty());
+}
+
 #[test]
 fn damaged_files_are_errors() {
     let network = trace(&Residual::new(&device()), numbers([1, 3, 8, 8]), |m, x| {

@@ -3,6 +3,9 @@ use crate::Batch;
 /// Batches, made as they are asked for.
 pub type BatchIter<'a, X, T> = Box<dyn Iterator<Item = Batch<X, T>> + 'a>;
 
+/// Why a sample could not be had.
+pub type DataFailure = Box<dyn std::error::Error + Send + Sync>;
+
 /// Which samples of the validation split are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -40,6 +43,12 @@ pub trait Data<X: 'static, T: 'static> {
     /// beginning of the split.
     fn sample(&self, draw: Draw, batch_size: usize, seed: u64) -> Option<BatchIter<'_, X, T>> {
         let _ = (draw, batch_size, seed);
+        None
+    }
+
+    /// Why batches ended early since this was last asked, for one because a file is broken; `None`, unless implemented.
+    /// Whoever has taken batches asks afterwards.
+    fn failure(&self) -> Option<DataFailure> {
         None
     }
 }

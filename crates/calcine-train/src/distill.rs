@@ -1,7 +1,7 @@
 use burn::tensor::Tensor;
 use calcine_metric::Metric;
 
-use crate::{Batch, BatchIter, Data, MetricSums, Objective, Totals};
+use crate::{Batch, BatchIter, Data, DataFailure, MetricSums, Objective, Totals};
 
 /// How much a student learns from its targets, and how much from a teacher (Hinton et al., 2015).
 ///
@@ -201,6 +201,10 @@ impl<X: Clone + 'static, T: 'static, O: 'static, F: Fn(X) -> O> Data<X, Distilla
 
     fn test(&self) -> BatchIter<'_, X, DistillationTarget<T, O>> {
         untaught(self.data.test())
+    }
+
+    fn failure(&self) -> Option<DataFailure> {
+        self.data.failure()
     }
 }
 

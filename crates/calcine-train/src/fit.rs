@@ -13,8 +13,8 @@ use crate::checkpoint::{self, CheckpointError};
 use crate::evaluate::evaluation;
 use crate::objective::{Objective, Tally, Totals};
 use crate::{
-    ActivationSourceError, Batch, Criterion, Data, Driver, EpochReport, EpochRow, History,
-    MetricError, NotFinite, Observer, StepReport, WeightReport, check_finite, evaluate,
+    ActivationSourceError, Batch, Criterion, Data, DataFailure, Driver, EpochReport, EpochRow,
+    History, MetricError, NotFinite, Observer, StepReport, WeightReport, check_finite, evaluate,
 };
 
 /// A training run: all that changes while it goes on.
@@ -197,6 +197,9 @@ pub enum FitError {
         /// Batches announced.
         expected: u64,
     },
+    /// The data cannot be read.
+    #[error(transparent)]
+    Data(DataFailure),
     /// A parameter or a running statistic is not finite, though the loss may be.
     #[error(
         "{source}, in epoch {epoch}, at or before step {step}: the run diverged (try a smaller learning \
@@ -290,6 +293,9 @@ pub fn fit<M: Module, X: 'static, O: Objective>(
         };
         drop(seen);
         let row = run.close_epoch(&task, rate, &weights);
+        if let Some(failure) = data.failure() {
+            return Err(FitError::Data(failure));
+        }
         let (epoch, step) = (row.epoch, row.steps);
         if let Some(loss) = row
             .validation
@@ -470,6 +476,9 @@ fn train_epoch<M: Module, X: 'static, O: Objective>(
         if save {
             saver.save(&run, observer)?;
         }
+    }
+    if let Some(failure) = task.data.failure() {
+        return Err(FitError::Data(failure));
     }
     let found = run.driver.clock().step;
     Err(FitError::ShortEpoch {

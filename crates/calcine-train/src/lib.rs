@@ -54,7 +54,7 @@ mod thinned;
 pub use calcine_criteria::stream;
 pub use calcine_metric::{Direction, Evaluation, Metric, MetricValue};
 
-pub use data::{BatchIter, Data, Draw};
+pub use data::{BatchIter, Data, DataFailure, Draw};
 pub use distill::{Distillation, DistillationData, DistillationObjective, DistillationTarget};
 pub use driver::{Driver, Forward, PolicyError};
 pub use evaluate::{Batch, evaluate};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::module::{Devices, Module, ModuleMapper, ModuleVisitor};
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer, MultiGradientsParams};
 use burn::tensor::{Device, Tensor};
 use burn::train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
 
@@ -25,8 +25,15 @@ pub trait LossStep: Module {
 /// A model and its driver, as one module for Burn's `SupervisedTraining`.
 ///
 /// The wrapper is invisible to names: parameters keep the model's own paths. The learning rate is the
-/// trainer's, not the driver's. Clones share the driver, which belongs to one run on one device:
-/// data-parallel training of several replicas is not supported.
+/// trainer's, not the driver's. Clones and forks share the driver, which belongs to one run.
+///
+/// # Several devices
+///
+/// With Burn's `ExecutionStrategy::MultiDevice`, the passes of the replicas are passes of one step, whose gradients are added
+/// up: masks, schedules and scales are those of the one driver, and equal on all replicas. The optimizer's step is taken on
+/// the main device, also with `MultiDeviceOptim::OptimSharded`. The replicas' passes wait for one another, because each
+/// needs the driver, so that several devices are no faster than one. `ExecutionStrategy::DistributedDataParallel` is not
+/// supported: each of its replicas takes optimizer steps of its own, which the one driver would count as steps of the run.
 ///
 /// Create the model on a device with autodiff (`device.autodiff()`): the trainer's own move to one leaves
 /// parameters that were made without it untracked.
@@ -69,6 +76,25 @@ impl<M: LossStep> TrainStep for Compressed<M> {
             grads: pass.gradients,
             item: pass.output,
         }
+    }
+
+    fn optimize_multi(
+        self,
+        optimizer: &mut ModuleOptimizer,
+        rate: ModuleLearningRate,
+        gradients: MultiGradientsParams,
+    ) -> Self {
+        let devices = self.model.devices();
+        let mut sum = GradientsAccumulator::new();
+        for (own, _) in gradients.grads {
+            let own = match devices.first() {
+                Some(main) => own.to_device(main, &self.model),
+                None => own,
+            };
+            sum.accumulate(&self.model, own);
+        }
+        let gradients = sum.grads();
+        self.optimize(optimizer, rate, gradients)
     }
 
     fn optimize(

@@ -15,6 +15,7 @@ mod golden;
 mod holds;
 mod logs;
 mod made_up;
+mod objectives;
 mod order;
 mod outcomes;
 mod penalties;
@@ -23,6 +24,8 @@ mod rates;
 mod reconstructing;
 mod rewinding;
 mod running;
+#[cfg(feature = "supervised")]
+mod several_devices;
 mod shared_parameters;
 #[cfg(feature = "supervised")]
 mod supervised;

@@ -403,8 +403,8 @@ fn a_damaged_checkpoint_is_an_error_that_names_the_file() {
     let damages: [Damage; 12] = [
         (
             "format",
-            |c| rewrite(c, "\"format\": 1", "\"format\": 9"),
-            "format 9, this version reads 1",
+            |c| rewrite(c, "\"format\": 2", "\"format\": 9"),
+            "format 9, this version reads 2",
         ),
         (
             "no header",

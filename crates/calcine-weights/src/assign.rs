@@ -7,14 +7,16 @@ use burn::store::{
     ApplyError, BurnToPyTorchAdapter, ModuleAdapter, ModuleContext, ModuleSnapshot,
     PyTorchToBurnAdapter, bridge,
 };
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use calcine_params::{Edit, edit};
 
+use super::buffers::{is_buffer, kind};
 use super::error::Kind;
 use super::file::{Contents, Layout};
 use super::ignore::Ignored;
-use super::names::{self, Parameters, beneath, last_element, layer_of, without_wrappers};
-use super::problem::{Problem, is_statistic};
+use super::masks::MaskOfFile;
+use super::names::{self, Parameters, beneath, last_element, without_wrappers};
+use super::problem::Problem;
 use super::{LoadOptions, LoadReport, derived};
 
 /// `model` with the values of a file's tensors, or all that keeps them from fitting.
@@ -151,6 +153,7 @@ fn fit(
     let mut problems = Vec::new();
     let mut matched: BTreeMap<usize, (String, StoredTensor)> = BTreeMap::new();
     let mut unknown = Vec::new();
+    let mut masks = Vec::new();
     for (name, tensor) in tensors {
         let index = module.names.find(&name);
         let parameter = index.map(|index| module.parameters[index].name.as_str());
@@ -168,9 +171,10 @@ fn fit(
                     });
                 }
                 std::collections::btree_map::Entry::Vacant(free) => {
-                    report
-                        .derived
-                        .extend(derived.get(&tensor.name).map(|how| (name.clone(), *how)));
+                    if let Some(found) = derived.get(&tensor.name) {
+                        report.derived.push((name.clone(), found.how));
+                        masks.extend(found.mask.clone().map(|mask| MaskOfFile { index, mask }));
+                    }
                     free.insert((name, tensor));
                 }
             },
@@ -227,6 +231,15 @@ fn fit(
                 found: tensor.shape.to_vec(),
                 tensor: tensor.name,
             });
+        }
+    }
+    for mask in &masks {
+        match mask.read(
+            &module.parameters[mask.index],
+            module.transposed[mask.index],
+        ) {
+            Ok(mask) => report.masks.push(mask),
+            Err(problem) => problems.push(problem),
         }
     }
     if problems.is_empty() {
@@ -525,24 +538,6 @@ fn check_values(parameter: &str, data: &TensorData) -> Result<(), Problem> {
     })
 }
 
-/// What a type counts as: types of one kind are converted into each other.
-fn kind(dtype: DType) -> NumberKind {
-    match dtype {
-        _ if dtype.is_float() => NumberKind::Float,
-        _ if dtype.is_int() || dtype.is_uint() => NumberKind::Integer,
-        _ if dtype.is_bool() => NumberKind::Bool,
-        _ => NumberKind::Other(dtype),
-    }
-}
-
-#[derive(PartialEq)]
-enum NumberKind {
-    Float,
-    Integer,
-    Bool,
-    Other(DType),
-}
-
 /// The parameter that an error of Burn's is about.
 fn path_of(error: &ApplyError) -> &str {
     match error {
@@ -551,50 +546,4 @@ fn path_of(error: &ApplyError) -> &str {
         | ApplyError::AdapterError { path, .. }
         | ApplyError::LoadError { path, .. } => path,
     }
-}
-
-/// Buffers of floats that layers and tools keep beside weights, and that no gradient ever reaches.
-const BUFFERS: [&str; 17] = [
-    "anchor_grid",
-    "anchors",
-    "attn_mask",
-    "cos_cached",
-    "freqs_cis",
-    "grid",
-    "inv_freq",
-    "mask",
-    "mean",
-    "num_batches_tracked",
-    "pixel_mean",
-    "pixel_std",
-    "relative_coords_table",
-    "sin_cached",
-    "std",
-    "stride",
-    "strides",
-];
-
-/// What names of trained tensors end with, or have within their last element.
-const TRAINED: [&str; 12] = [
-    "weight", "bias", "kernel", "gamma", "beta", "alpha", "scale", "slope", "token", "embed",
-    "lora", "query",
-];
-
-/// Whether a tensor that no parameter is called like can be left out: it is no trained tensor, by its type or its name.
-///
-/// What stands beside the parameters of a layer changes what the layer computes, unless it is known.
-fn is_buffer(name: &str, tensor: &StoredTensor, names: &Parameters) -> bool {
-    let last = last_element(name).to_lowercase();
-    if BUFFERS.contains(&last.as_str()) {
-        return true;
-    }
-    match kind(tensor.dtype) {
-        NumberKind::Float => {}
-        // A weight in integers is of a quantized model.
-        NumberKind::Integer => return !last.contains("weight"),
-        _ => return true,
-    }
-    let is_trained = is_statistic(&last) || TRAINED.iter().any(|word| last.contains(word));
-    let is_of_a_layer = !layer_of(name).is_empty() && names.has_layer(layer_of(name));
-    !is_trained && !is_of_a_layer
 }

@@ -19,6 +19,14 @@ pub enum Derivation {
     WeightNorm,
 }
 
+/// A weight that was computed.
+#[derive(Clone)]
+pub(super) struct Derived {
+    pub(super) how: Derivation,
+    /// What it was pruned by, of the shape of the weight.
+    pub(super) mask: Option<StoredTensor>,
+}
+
 /// The two tensors that a weight is computed from, by what their names end with behind the weight's own name.
 const PAIRS: [([&str; 2], Derivation); 2] = [
     (["_orig", "_mask"], Derivation::Mask),
@@ -35,12 +43,12 @@ const PARAMETRIZATIONS: &str = "parametrizations";
 pub(super) fn derive(
     tensors: Vec<StoredTensor>,
     own: &BTreeSet<&str>,
-) -> (Vec<StoredTensor>, BTreeMap<String, Derivation>) {
+) -> (Vec<StoredTensor>, BTreeMap<String, Derived>) {
     let mut tensors: BTreeMap<String, StoredTensor> = tensors
         .into_iter()
         .map(|tensor| (tensor.name.clone(), tensor))
         .collect();
-    let mut derived = BTreeMap::new();
+    let mut derived: BTreeMap<String, Derived> = BTreeMap::new();
     // Masks first: the direction of a weight norm can be pruned.
     for (ends, derivation) in PAIRS {
         let names: Vec<String> = tensors.keys().cloned().collect();
@@ -58,9 +66,20 @@ pub(super) fn derive(
                 continue;
             };
             tensors.remove(&first);
-            tensors.remove(&second);
+            let other = tensors.remove(&second);
+            let mask = match derivation {
+                Derivation::Mask => other,
+                // The direction may be pruned: its zeros are the weight's.
+                Derivation::WeightNorm => derived.remove(&second).and_then(|of| of.mask),
+            };
             tensors.insert(name.clone(), value);
-            derived.insert(name, derivation);
+            derived.insert(
+                name,
+                Derived {
+                    how: derivation,
+                    mask,
+                },
+            );
         }
     }
     (tensors.into_values().collect(), derived)
@@ -281,9 +300,11 @@ mod tests {
             tensor("weight_v_orig", &[1, 2], &[2.0, 9.0]),
             tensor("weight_v_mask", &[1, 2], &[1.0, 0.0]),
         ];
-        let (found, _) = derive(tensors, &BTreeSet::from(["weight"]));
+        let (found, derived) = derive(tensors, &BTreeSet::from(["weight"]));
         assert_eq!(found.len(), 1);
         assert_eq!(values(&found[0]), [6.0, 0.0]);
+        let mask = derived["weight"].mask.as_ref().unwrap();
+        assert_eq!((derived.len(), values(mask)), (1, vec![1.0, 0.0]));
     }
 
     #[test]

@@ -16,7 +16,8 @@
 //!   as in a checkpoint with averaged weights beside the last ones, it is an error that lists them:
 //!   [`LoadOptions::key`] chooses.
 //! * **Wrappers.** The path elements `module`, `_orig_mod`, `_fsdp_wrapped_module` and `_checkpoint_wrapped_module` do not count.
-//! * **Pruning masks** of `torch.nn.utils.prune`: `weight_orig` is multiplied by `weight_mask`.
+//! * **Pruning masks** of `torch.nn.utils.prune`: `weight_orig` is multiplied by `weight_mask`, and the masks are handed out
+//!   ([`LoadReport::masks_for`]), so that training keeps the zeros.
 //! * **Weight norms**, as `weight_g` and `weight_v` and as parametrizations: the weight is computed.
 //! * **Shared parameters.** If the module uses a parameter in two places, one of its names is enough. Two different
 //!   values are an error.
@@ -34,10 +35,12 @@ use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot, SafetensorsStore};
 
 mod archive;
 mod assign;
+mod buffers;
 mod derived;
 mod error;
 mod file;
 mod ignore;
+mod masks;
 mod names;
 mod options;
 mod problem;
@@ -46,6 +49,7 @@ mod report;
 pub use derived::Derivation;
 use error::Kind;
 pub use error::WeightsError;
+pub use masks::PruningMask;
 pub use options::LoadOptions;
 pub use problem::Problem;
 pub use report::LoadReport;

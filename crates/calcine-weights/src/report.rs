@@ -1,6 +1,7 @@
 use std::fmt;
 
 use super::derived::Derivation;
+use super::masks::PruningMask;
 use super::problem::Listed;
 
 /// What a load took from a file, and what it did not.
@@ -18,6 +19,8 @@ pub struct LoadReport {
     pub tied: Vec<String>,
     /// Weights that were computed from two tensors of the file.
     pub derived: Vec<(String, Derivation)>,
+    /// The pruning masks of weights that were multiplied by them; [`LoadReport::masks_for`] has them as masks of a module.
+    pub masks: Vec<PruningMask>,
     /// Tensors beneath the prefix that are no weights, like `num_batches_tracked`, and were not used.
     pub buffers: Vec<String>,
     /// Tensors that are not beneath the prefix, like an optimizer's, and were not used.

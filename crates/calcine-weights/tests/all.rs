@@ -11,3 +11,5 @@ mod damaged;
 mod import;
 mod rows;
 mod torch;
+mod wrappings;
+mod written;

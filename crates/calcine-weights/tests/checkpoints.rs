@@ -14,7 +14,7 @@ use crate::rows::{Row, rows};
 use crate::torch::{Py, PyTensor, dict, save};
 
 /// The state of [`Tiny`], numbered in order, with a prefix before each name.
-fn state(prefix: &str) -> Vec<(String, Py)> {
+pub(crate) fn state(prefix: &str) -> Vec<(String, Py)> {
     let names = [
         ("fc.weight", vec![2, 3]),
         ("fc.bias", vec![2]),

@@ -1,7 +1,7 @@
 //! Files as `torch.save` writes them: a pickle of the object and the storages of its tensors, in a zip archive.
 
 /// A Python object.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) enum Py {
     None,
     Int(i32),
@@ -15,7 +15,7 @@ pub(crate) enum Py {
 }
 
 /// A view of a storage.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct PyTensor {
     /// `FloatStorage`, and so on.
     pub(crate) storage: &'static str,

@@ -8,8 +8,9 @@ use super::problem::Problem;
 use super::workspace::Workspace;
 
 /// What a step is made of, beside layers 1 and 2.
-const STEP: [&str; 2] = [
+const STEP: [&str; 3] = [
     "crates/calcine-train/src/driver.rs",
+    "crates/calcine-train/src/objective",
     "crates/calcine-train/src/policy",
 ];
 
@@ -20,6 +21,10 @@ const DEVICE_READS: &[(&str, &str)] = &[
     (
         "crates/calcine-criteria/src/select/smallest/chunks.rs",
         "chosen only where the scores are in host memory anyway",
+    ),
+    (
+        "crates/calcine-train/src/objective/sums.rs",
+        "loss and metrics of a report or an evaluation, all in one read",
     ),
     (
         "crates/calcine-weights/src/assign.rs",

@@ -1,7 +1,8 @@
 //! The official archive, fetched once into the cache.
 
-use super::packing::BINARY;
-use super::{DataError, Problem, archive};
+use super::{DataError, Problem};
+use crate::cifar::archive;
+use crate::cifar::packing::BINARY;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -243,9 +244,9 @@ fn sha256(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::archive::tests::official;
-    use super::super::directory;
     use super::*;
+    use crate::cifar::archive::tests::official;
+    use crate::cifar::{Cifar100Labels, directory};
     use std::io::{BufRead, BufReader};
     use std::net::TcpListener;
     use std::sync::mpsc::{Receiver, channel};
@@ -549,7 +550,7 @@ pub(super) mod tests {
         fs::write(cache.archive(), official()).unwrap();
         download(&direct(), &remote, cache.0.path(), &mut |_, _| {}).unwrap();
         let root = cache.0.path().join(BINARY.directory);
-        let (train, test) = directory::read(&BINARY, &root).unwrap();
+        let (train, test) = directory::read(&BINARY, &root, Cifar100Labels::Fine).unwrap();
         assert_eq!((train.len(), test.len()), (10, 2));
 
         let cache = Cache::new();

@@ -1,8 +1,9 @@
 //! Where to take the data set from.
 
 use super::download::{self, Failure, Remote};
-use super::packing::{self, BINARY, Found};
-use super::{Cifar10, DataError, Images, Problem, Source, archive, directory, synthetic};
+use super::{Cifar10, DataError, Problem, Source, synthetic};
+use crate::cifar::packing::{self, BINARY};
+use crate::cifar::{self, Cifar100Labels, Set};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -179,40 +180,30 @@ fn cached_or_downloaded(
 
 /// The set in a directory or an archive.
 fn open(path: &Path) -> Result<Cifar10, DataError> {
-    if path.is_dir() {
-        return match packing::find(path)? {
-            Found::Files(packing, root) => {
-                let (train, test) = directory::read(packing, &root)?;
-                Ok(assembled(train, test, Source::Directory(root)))
-            }
-            Found::Archive(archive) => open(&archive),
-        };
-    }
     if !path.exists() {
         return Err(DataError::new(path, Problem::Missing));
     }
-    let name = path.to_string_lossy();
-    if !name.ends_with(".tar.gz") && !name.ends_with(".tgz") {
-        return Err(DataError::new(path, Problem::NotAnArchive));
-    }
-    let (train, test) = archive::read(path)?;
-    Ok(assembled(train, test, Source::Archive(path.to_owned())))
-}
-
-fn assembled(train: Images, test: Images, source: Source) -> Cifar10 {
-    Cifar10 {
-        train: Arc::new(train),
-        test: Arc::new(test),
-        source,
+    match cifar::read(path, Cifar100Labels::Fine)? {
+        Some(loaded) if loaded.set == Set::Cifar10 => Ok(Cifar10 {
+            train: Arc::new(loaded.train),
+            test: Arc::new(loaded.test),
+            source: loaded.source,
+        }),
+        Some(_) => Err(DataError::new(path, Problem::Cifar100)),
+        None if path.is_dir() => {
+            let names = packing::names(path, 2).map_err(DataError::io(path))?;
+            Err(DataError::new(path, packing::other(&names)))
+        }
+        None => Err(DataError::new(path, Problem::NotAnArchive)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::archive::tests::official;
     use super::super::download::tests::{Manner, Server, direct};
-    use super::super::records::tests::write_files;
     use super::*;
+    use crate::cifar::archive::tests::official;
+    use crate::cifar::write_files;
     use std::fs;
 
     /// Nothing but the given cache; the network is a port where nobody listens.
@@ -255,14 +246,14 @@ mod tests {
         let cached = quiet(&Choice::Auto, &options).unwrap();
         assert_eq!(
             cached.source,
-            Source::Directory(cache.path().join(BINARY.directory))
+            Source::path("CIFAR-10", cache.path().join(BINARY.directory))
         );
         let options = Options {
             data: Some(data.path().to_owned()),
             ..options
         };
         let named = quiet(&Choice::Auto, &options).unwrap();
-        assert_eq!(named.source, Source::Directory(data.path().to_owned()));
+        assert_eq!(named.source, Source::path("CIFAR-10", data.path()));
     }
 
     #[test]
@@ -311,7 +302,7 @@ mod tests {
                 directory: directory.clone()
             }
         );
-        assert_eq!(second.source, Source::Directory(directory));
+        assert_eq!(second.source, Source::path("CIFAR-10", directory));
         assert_eq!((first.train, first.test), (second.train, second.test));
         assert_eq!(server.ranges(), [""]);
     }
@@ -354,7 +345,7 @@ mod tests {
         for name in ["a.tar.gz", "a.tgz"] {
             let (data, path) = take(name).unwrap();
             assert_eq!((data.train.len(), data.test.len()), (10, 2));
-            assert_eq!(data.source, Source::Archive(path));
+            assert_eq!(data.source, Source::path("CIFAR-10", path));
         }
         let error = take("a.zip").unwrap_err();
         assert!(matches!(error.problem(), Problem::NotAnArchive), "{error}");
@@ -379,7 +370,7 @@ mod tests {
                 Err(error) => error.to_string(),
             }
         };
-        let table: [(&[&str], &str); 12] = [
+        let table: [(&[&str], &str); 9] = [
             (
                 &["cifar-10-batches-py/data_batch_1"],
                 "cifar-10-batches-py/data_batch_1: ",
@@ -388,16 +379,7 @@ mod tests {
             (&["test_batch.bin"], "data_batch_1.bin: missing"),
             (&["cifar-10-binary.tar.gz"], "CIFAR-10 from"),
             (&["cifar-10-python.tar.gz"], "CIFAR-10 from"),
-            (
-                &["cifar-100-python/train", "cifar-100-python/test"],
-                "CIFAR-100",
-            ),
-            (&["cifar-100-binary/train.bin"], "CIFAR-100"),
-            (
-                &["train.bin", "test.bin", "fine_label_names.txt"],
-                "CIFAR-100",
-            ),
-            (&["train", "test", "meta"], "CIFAR-100"),
+            (&["cifar100/train", "cifar100/test"], "CIFAR-100"),
             (&["train/cat/1.png", "test/cat/2.png"], "image files"),
             (&["cat.0.JPG"], "image files"),
             (&["train.parquet", "notes.txt"], "notes.txt, train.parquet"),

@@ -1,6 +1,7 @@
 //! Synthetic images for tests and for machines without network.
 
-use super::{CLASSES, Cifar10, Images, PIXELS, SIDE, Source};
+use super::{CLASSES, Cifar10, PIXELS, SIDE, Source, images};
+use crate::Images;
 use calcine_criteria::stream;
 use rand::{Rng, RngExt};
 use std::sync::Arc;
@@ -52,7 +53,7 @@ fn draw_all(seed: u64, name: &str, n: usize) -> Images {
     for (i, &label) in labels.iter().enumerate() {
         draw(label, &mut stream(seed, name, i as u64), &mut pixels);
     }
-    Images::new(pixels, labels)
+    images(pixels, labels)
 }
 
 /// Appends one image of class `label`.

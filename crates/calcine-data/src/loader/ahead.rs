@@ -1,68 +1,100 @@
-//! A thread that works ahead.
+//! Threads that work ahead.
 
-use super::Batch;
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 
-/// Finished batches that wait; together with the one in the making, a few megabytes.
+/// Finished batches that wait for each thread; together with the one in the making, a few megabytes.
 const AHEAD: usize = 4;
 
-/// The batches of an epoch, made by a thread of their own that stays a few batches ahead.
+/// The batches of an epoch, made by threads of their own that stay a few batches ahead.
 ///
-/// When dropped before its end it stops the thread and waits for the batch in the making.
+/// Each of the threads makes every `k`-th batch, and the batches come in their order. When dropped before its end it stops
+/// the threads and waits for the batches in the making.
 ///
 /// # Panics
 ///
-/// `next` panics with the thread's own message if the thread has panicked.
-pub struct Batches {
-    /// Both are `None` once the thread has ended.
-    receiver: Option<Receiver<Batch>>,
-    worker: Option<JoinHandle<()>>,
+/// `next` panics with a thread's own message if the thread has panicked.
+pub(crate) struct Batches<T> {
+    /// In the order in which their batches are due; none once the threads have ended.
+    workers: VecDeque<Worker<T>>,
     remaining: usize,
 }
 
-impl Batches {
-    /// Makes the batches of these numbers, in order.
-    pub(super) fn spawn(
+struct Worker<T> {
+    /// `None` once it has been told to stop.
+    receiver: Option<Receiver<T>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<T: Send + 'static> Batches<T> {
+    /// Makes the batches of these numbers, in order, by `workers` threads.
+    pub(crate) fn spawn(
         numbers: Range<usize>,
-        mut make: impl FnMut(usize) -> Batch + Send + 'static,
+        workers: usize,
+        make: impl Fn(usize) -> T + Send + Sync + 'static,
     ) -> Self {
         let remaining = numbers.len();
-        let (sender, receiver) = sync_channel(AHEAD);
-        let worker = thread::spawn(move || {
-            for number in numbers {
-                if sender.send(make(number)).is_err() {
-                    return;
+        let count = workers.clamp(1, remaining.max(1));
+        let make = Arc::new(make);
+        let spawn = |first: usize| {
+            let (sender, receiver) = sync_channel(AHEAD);
+            let make = Arc::clone(&make);
+            let numbers = numbers.clone().skip(first).step_by(count);
+            let thread = thread::spawn(move || {
+                for number in numbers {
+                    if sender.send(make(number)).is_err() {
+                        return;
+                    }
                 }
+            });
+            Worker {
+                receiver: Some(receiver),
+                thread: Some(thread),
             }
-        });
+        };
         Self {
-            receiver: Some(receiver),
-            worker: Some(worker),
+            workers: (0..count).map(spawn).collect(),
             remaining,
         }
     }
+}
 
-    /// Hangs up, so that the thread stops, and waits for it.
+impl<T> Batches<T> {
+    /// Hangs up, so that the threads stop, and waits for them: the first panic, if one has panicked.
     fn stop(&mut self) -> thread::Result<()> {
-        drop(self.receiver.take());
-        self.worker.take().map_or(Ok(()), JoinHandle::join)
+        for worker in &mut self.workers {
+            drop(worker.receiver.take());
+        }
+        let mut result = Ok(());
+        for mut worker in self.workers.drain(..) {
+            let ended = worker.thread.take().map_or(Ok(()), JoinHandle::join);
+            result = result.and(ended);
+        }
+        result
     }
 }
 
-impl Iterator for Batches {
-    type Item = Batch;
+impl<T> Iterator for Batches<T> {
+    type Item = T;
 
-    fn next(&mut self) -> Option<Batch> {
-        if let Ok(batch) = self.receiver.as_ref()?.recv() {
+    fn next(&mut self) -> Option<T> {
+        let worker = self.workers.pop_front()?;
+        let batch = worker
+            .receiver
+            .as_ref()
+            .and_then(|receiver| receiver.recv().ok());
+        self.workers.push_back(worker);
+        if let Some(batch) = batch {
             self.remaining -= 1;
             return Some(batch);
         }
+        self.remaining = 0;
         if let Err(panic) = self.stop() {
-            self.remaining = 0;
             resume_unwind(panic);
         }
         None
@@ -73,16 +105,16 @@ impl Iterator for Batches {
     }
 }
 
-impl ExactSizeIterator for Batches {}
+impl<T> ExactSizeIterator for Batches<T> {}
 
-impl Drop for Batches {
+impl<T> Drop for Batches<T> {
     fn drop(&mut self) {
         // A panic over a batch that nobody asked for concerns nobody.
         let _ = self.stop();
     }
 }
 
-impl fmt::Debug for Batches {
+impl<T> fmt::Debug for Batches<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batches")
             .field("remaining", &self.remaining)
@@ -97,34 +129,28 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    fn numbered(number: usize) -> Batch {
-        Batch {
-            images: Vec::new(),
-            labels: vec![number as i32],
-            n: 1,
-        }
-    }
-
     #[test]
     fn batches_come_in_order_and_are_counted() {
-        let mut batches = Batches::spawn(3..40, numbered);
-        assert_eq!(batches.len(), 37);
-        for number in 3..40 {
-            assert_eq!(batches.next(), Some(numbered(number)));
+        for workers in [1, 2, 3, 50] {
+            let mut batches = Batches::spawn(3..40, workers, |number| number);
+            assert_eq!(batches.len(), 37);
+            for number in 3..40 {
+                assert_eq!(batches.next(), Some(number));
+            }
+            assert_eq!(
+                (batches.len(), batches.next(), batches.next()),
+                (0, None, None)
+            );
         }
-        assert_eq!(
-            (batches.len(), batches.next(), batches.next()),
-            (0, None, None)
-        );
     }
 
     #[test]
     fn dropping_early_ends_the_thread_and_what_it_holds() {
         let held = Arc::new(AtomicUsize::new(0));
         let made = Arc::clone(&held);
-        let mut batches = Batches::spawn(0..usize::MAX, move |number| {
+        let mut batches = Batches::spawn(0..usize::MAX, 1, move |number| {
             made.fetch_add(1, Ordering::Relaxed);
-            numbered(number)
+            number
         });
         batches.next();
         drop(batches);
@@ -137,9 +163,9 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_thread_surfaces_where_its_batch_is_asked_for() {
-        let mut batches = Batches::spawn(0..10, |number| {
+        let mut batches = Batches::spawn(0..10, 1, |number| {
             assert!(number < 2, "no batch {number}");
-            numbered(number)
+            number
         });
         assert!(batches.next().is_some() && batches.next().is_some());
         let panic = catch_unwind(AssertUnwindSafe(|| batches.next())).unwrap_err();
@@ -151,7 +177,9 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_of_the_thread_over_an_unwanted_batch_passes_in_silence() {
-        drop(Batches::spawn(0..1, |number| panic!("no batch {number}")));
+    fn a_panic_of_the_thread_over_an_unwanted_batch_is_ignored() {
+        drop(Batches::<()>::spawn(0..1, 1, |number| {
+            panic!("no batch {number}")
+        }));
     }
 }

@@ -1,199 +1,148 @@
 //! Batches as they are.
 
-use super::view::View;
-use super::{Batch, Batches, Normalization, check};
-use crate::cifar10::Images;
+use super::ahead::Batches;
+use crate::error::DataError;
+use crate::samples::{Batch, Samples};
 use std::sync::Arc;
-
-/// Settings of [`Evaluate`].
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct EvaluateSettings {
-    /// Images of a batch, at least one; by default 256.
-    pub batch_size: usize,
-    /// Visit at most this many images, the first ones; by default all.
-    pub limit: Option<usize>,
-    /// How bytes become numbers; by default those from -1 to 1.
-    pub normalization: Normalization,
-}
-
-impl Default for EvaluateSettings {
-    fn default() -> Self {
-        Self {
-            batch_size: 256,
-            limit: None,
-            normalization: Normalization::default(),
-        }
-    }
-}
 
 /// Batches to evaluate on: no augmentation, in the order given, the last one kept even if it is
 /// not full.
-///
-/// # Examples
-///
-/// ```
-/// use calcine_data::cifar10::synthetic;
-/// use calcine_data::loader::{Evaluate, EvaluateSettings};
-///
-/// let data = synthetic(7, 0, 20);
-/// let settings = EvaluateSettings { batch_size: 8, ..EvaluateSettings::default() };
-/// let evaluate = Evaluate::new(data.test.clone(), data.test.indices(), settings);
-/// assert_eq!(evaluate.iter().map(|batch| batch.n).collect::<Vec<_>>(), [8, 8, 4]);
-/// ```
 #[derive(Debug, Clone)]
-pub struct Evaluate {
-    images: Arc<Images>,
+pub(crate) struct Evaluate {
+    samples: Arc<dyn Samples>,
     indices: Arc<[u32]>,
     batch_size: usize,
-    normalization: Normalization,
 }
 
 impl Evaluate {
-    /// Batches of the images at `indices`.
-    ///
-    /// # Panics
-    ///
-    /// If the batch size is zero or an index is beyond the images.
-    #[must_use]
-    pub fn new(images: Arc<Images>, mut indices: Vec<u32>, settings: EvaluateSettings) -> Self {
-        check(&images, &indices, settings.batch_size);
-        indices.truncate(settings.limit.unwrap_or(usize::MAX));
+    /// Batches of the samples at `indices`, which exist.
+    pub(crate) fn new(samples: Arc<dyn Samples>, indices: &[u32], batch_size: usize) -> Self {
         Self {
-            images,
+            samples,
             indices: indices.into(),
-            batch_size: settings.batch_size,
-            normalization: settings.normalization,
+            batch_size,
         }
     }
 
-    /// Only the images at these places in the order, in batches of this size.
-    ///
-    /// # Panics
-    ///
-    /// If the batch size is zero, or there is no such place.
-    #[must_use]
-    pub fn select(&self, places: &[usize], batch_size: usize) -> Self {
-        let indices: Vec<u32> = places.iter().map(|&place| self.indices[place]).collect();
-        let settings = EvaluateSettings {
-            batch_size,
-            limit: None,
-            normalization: self.normalization,
+    /// At most this many samples: the first ones, or ones at equal distances if the samples are sorted by class.
+    pub(crate) fn limited(self, limit: Option<usize>) -> Self {
+        let n = self.indices.len();
+        let Some(limit) = limit.filter(|&limit| limit < n) else {
+            return self;
         };
-        Self::new(Arc::clone(&self.images), indices, settings)
+        let place = |i: usize| match self.samples.is_sorted_by_class() {
+            true => (i as u128 * n as u128 / limit as u128) as usize,
+            false => i,
+        };
+        let indices: Vec<u32> = (0..limit).map(|i| self.indices[place(i)]).collect();
+        Self::new(self.samples, &indices, self.batch_size)
     }
 
-    /// Number of batches.
-    #[must_use]
-    pub fn batches(&self) -> usize {
-        self.indices.len().div_ceil(self.batch_size)
+    /// Only the samples at these places in the order, in batches of this size.
+    pub(crate) fn select(&self, places: &[usize], batch_size: usize) -> Self {
+        let indices: Vec<u32> = places
+            .iter()
+            .filter_map(|&place| self.indices.get(place).copied())
+            .collect();
+        Self::new(Arc::clone(&self.samples), &indices, batch_size)
     }
 
-    /// Number of images in the batches.
-    #[must_use]
-    pub fn images(&self) -> usize {
+    /// Number of samples in the batches.
+    pub(crate) fn len(&self) -> usize {
         self.indices.len()
     }
 
     /// The batches, from the first.
-    #[must_use]
-    pub fn iter(&self) -> Batches {
-        let (images, indices) = (Arc::clone(&self.images), Arc::clone(&self.indices));
+    pub(crate) fn iter(&self) -> Batches<Result<Batch, DataError>> {
+        let (samples, indices) = (Arc::clone(&self.samples), Arc::clone(&self.indices));
         let batch_size = self.batch_size;
-        let table = self.normalization.table();
-        Batches::spawn(0..self.batches(), move |number| {
+        let batches = self.indices.len().div_ceil(batch_size);
+        Batches::spawn(0..batches, self.samples.workers(), move |number| {
             let start = number * batch_size;
             let end = indices.len().min(start + batch_size);
-            Batch::gather(&images, &indices[start..end], &table, || View::WHOLE)
+            Batch::gather(samples.as_ref(), &indices[start..end], None)
         })
-    }
-}
-
-impl IntoIterator for &Evaluate {
-    type Item = Batch;
-    type IntoIter = Batches;
-
-    fn into_iter(self) -> Batches {
-        self.iter()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::byte_images::ByteImages;
     use crate::cifar10::{PIXELS, synthetic};
+    use crate::{Augmentation, Images, Normalization};
+
+    fn samples(images: &Arc<Images>) -> Arc<dyn Samples> {
+        let normalization = Normalization::default();
+        Arc::new(ByteImages::new(
+            Arc::clone(images),
+            normalization,
+            Augmentation::ALL,
+        ))
+    }
+
+    fn evaluate(images: &Arc<Images>, indices: &[u32], batch_size: usize) -> Evaluate {
+        Evaluate::new(samples(images), indices, batch_size)
+    }
+
+    fn labels(evaluate: &Evaluate) -> Vec<Vec<i32>> {
+        let read =
+            |batch: Result<Batch, DataError>| batch.unwrap().targets.ints().unwrap().to_vec();
+        evaluate.iter().map(read).collect()
+    }
 
     #[test]
     fn batches_are_the_normalised_bytes_in_the_order_given() {
         let images = synthetic(1, 0, 30).test;
         let indices = vec![4, 2, 29, 0, 7];
-        let settings = EvaluateSettings {
-            batch_size: 2,
-            ..EvaluateSettings::default()
-        };
-        let evaluate = Evaluate::new(Arc::clone(&images), indices.clone(), settings);
-        let mut seen = indices.iter().map(|&index| index as usize);
-        for batch in &evaluate {
-            for (found, label) in batch.images.chunks(PIXELS).zip(batch.labels) {
-                let index = seen.next().unwrap();
-                let expected = images
-                    .image(index)
-                    .iter()
-                    .map(|&v| (f32::from(v) / 255.0 - 0.5) / 0.5);
+        let evaluate = evaluate(&images, &indices, 2);
+        let mut expected = indices.iter().map(|&index| index as usize);
+        for batch in evaluate.iter() {
+            let batch = batch.unwrap();
+            let pixels = batch.inputs.floats().unwrap().chunks(PIXELS);
+            for (found, &label) in pixels.zip(batch.targets.ints().unwrap()) {
+                let index = expected.next().unwrap();
+                let bytes = images.image(index).iter();
+                let expected = bytes.map(|&v| (f32::from(v) / 255.0 - 0.5) / 0.5);
                 assert!(found.iter().copied().eq(expected));
                 assert_eq!(label, i32::from(images.labels()[index]));
             }
         }
-        assert_eq!(seen.next(), None);
-        assert_eq!((evaluate.batches(), evaluate.images()), (3, 5));
+        assert_eq!(expected.next(), None);
+        assert_eq!((evaluate.iter().len(), evaluate.len()), (3, 5));
     }
 
     #[test]
     fn a_selection_has_the_images_at_its_places_in_its_batches() {
         let images = synthetic(1, 0, 30).test;
-        let settings = EvaluateSettings {
-            batch_size: 4,
-            ..EvaluateSettings::default()
-        };
-        let evaluate = Evaluate::new(Arc::clone(&images), vec![9, 3, 27, 5], settings);
-        let selected: Vec<Batch> = evaluate.select(&[2, 0, 3], 2).iter().collect();
-        let labels: Vec<i32> = selected
-            .iter()
-            .flat_map(|batch| batch.labels.clone())
-            .collect();
+        let selected = evaluate(&images, &[9, 3, 27, 5], 4).select(&[2, 0, 3], 2);
         let expected = [27, 9, 5].map(|index: usize| i32::from(images.labels()[index]));
-        assert_eq!(labels, expected);
-        assert_eq!((selected[0].n, selected[1].n), (2, 1));
+        assert_eq!(labels(&selected), [&expected[..2], &expected[2..]]);
     }
 
     #[test]
     fn a_limit_keeps_the_first_images() {
         let images = synthetic(1, 0, 30).test;
+        let all: Vec<u32> = (0..30).collect();
         for (limit, sizes) in [
             (Some(5), vec![4, 1]),
-            (Some(100), vec![4; 8]),
+            (Some(100), vec![4, 4, 4, 4, 4, 4, 4, 2]),
             (Some(0), vec![]),
         ] {
-            let settings = EvaluateSettings {
-                batch_size: 4,
-                limit,
-                ..EvaluateSettings::default()
-            };
-            let evaluate = Evaluate::new(Arc::clone(&images), images.indices(), settings);
-            let found: Vec<usize> = evaluate.iter().map(|batch| batch.n).collect();
-            let expected = if limit == Some(100) {
-                vec![4, 4, 4, 4, 4, 4, 4, 2]
-            } else {
-                sizes
-            };
-            assert_eq!(found, expected);
-            assert_eq!(evaluate.batches(), expected.len());
+            let limited = evaluate(&images, &all, 4).limited(limit);
+            let found: Vec<usize> = labels(&limited).iter().map(Vec::len).collect();
+            assert_eq!(found, sizes);
+            let flat = labels(&limited).concat();
+            let expected = images.labels()[..flat.len()].iter();
+            assert!(flat.into_iter().eq(expected.map(|&label| i32::from(label))));
         }
     }
 
     #[test]
     fn two_passes_are_equal() {
         let images = synthetic(1, 0, 10).test;
-        let evaluate = Evaluate::new(Arc::clone(&images), images.indices(), Default::default());
-        assert!(evaluate.iter().eq(evaluate.iter()));
+        let evaluate = evaluate(&images, &[1, 2, 3], 2);
+        let pass = || evaluate.iter().map(Result::unwrap);
+        assert!(pass().eq(pass()));
     }
 }

@@ -1,6 +1,9 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use crate::cifar10::CHANNELS;
+/// Colours: red, green, blue.
+const CHANNELS: usize = 3;
 
 /// How the bytes of an image become the numbers that a network sees.
 ///
@@ -9,7 +12,8 @@ use crate::cifar10::CHANNELS;
 /// ```
 ///
 /// One mean and one standard deviation for each colour, in the order red, green, blue, as
-/// `torchvision.transforms.Normalize` takes them. A network must see the same in training and afterwards.
+/// `torchvision.transforms.Normalize` takes them; images in shades of grey take the first. A network must see the same in
+/// training and afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Normalization {
@@ -62,8 +66,40 @@ impl Normalization {
         Self { mean, std }
     }
 
+    /// One mean and one standard deviation for all colours, or for shades of grey.
+    #[must_use]
+    pub const fn same(mean: f32, std: f32) -> Self {
+        Self::new([mean; CHANNELS], [std; CHANNELS])
+    }
+
+    /// The key under which a network file records the normalisation of the images that the network was trained with.
+    pub const METADATA: &str = "calcine.normalization";
+
+    /// What a network file records: [`from_metadata`](Self::from_metadata) reads it.
+    #[must_use]
+    pub fn to_metadata(&self) -> String {
+        serde_json::json!({ "mean": self.mean, "std": self.std }).to_string()
+    }
+
+    /// The normalisation that a network file records; `None` if it is none.
+    #[must_use]
+    pub fn from_metadata(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// Whether the numbers are finite and no standard deviation is zero or less.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        let finite = self
+            .mean
+            .iter()
+            .chain(&self.std)
+            .all(|number| number.is_finite());
+        finite && self.std.iter().all(|&std| std > 0.0)
+    }
+
     /// The number of each byte of each colour, in the order of operations of torchvision.
-    pub(super) fn table(&self) -> Table {
+    pub(crate) fn table(&self) -> Table {
         let colour = |colour: usize| {
             let (mean, std) = (self.mean[colour], self.std[colour]);
             std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std)
@@ -72,6 +108,34 @@ impl Normalization {
     }
 }
 
+impl fmt::Display for Normalization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "mean {:?} and standard deviation {:?}",
+            self.mean, self.std
+        )
+    }
+}
+
 /// The numbers of all bytes, by colour.
 #[derive(Debug, Clone)]
-pub(super) struct Table(pub(super) [[f32; 256]; CHANNELS]);
+pub(crate) struct Table(pub(crate) [[f32; 256]; CHANNELS]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_recorded_is_read_back_bit_for_bit() {
+        for (known, _) in Normalization::KNOWN {
+            assert_eq!(
+                Normalization::from_metadata(&known.to_metadata()),
+                Some(known)
+            );
+        }
+        for text in ["", "{}", "[1, 2]", "{\"mean\": [0.5], \"std\": [0.5]}"] {
+            assert_eq!(Normalization::from_metadata(text), None, "{text}");
+        }
+    }
+}

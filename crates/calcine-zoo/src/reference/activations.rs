@@ -10,7 +10,7 @@ use super::setup::Setup;
 use super::validation::Validation;
 use super::{ReferenceError, Settings};
 use crate::{Architecture, Classifier, ModelTask};
-use calcine_data::cifar10::Source;
+use calcine_data::Source;
 
 /// Images in a batch.
 const BATCH: usize = 128;

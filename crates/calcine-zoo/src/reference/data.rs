@@ -1,92 +1,68 @@
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use calcine_train::{Batch as LabelledBatch, BatchIter, Data};
+use burn::tensor::{Device, Int, Tensor};
+use calcine_data::cifar10::Cifar10;
+use calcine_data::{DataError, Dataset, Loader, LoaderSettings, Normalization, Options};
+use calcine_train::{Batch, BatchIter, Data, DataFailure, Draw};
 
 /// Images and their classes.
-pub(super) type Labelled = LabelledBatch<Tensor<4>, Tensor<1, Int>>;
-
-use calcine_data::cifar10::{CHANNELS, Cifar10, SIDE, split};
-use calcine_data::loader::{
-    Batch, Evaluate, EvaluateSettings, LastBatch, Normalization, Train, TrainSettings,
-};
+pub(super) type Labelled = Batch<Tensor<4>, Tensor<1, Int>>;
 
 /// CIFAR-10 as the reference run sees it: training, validation and test batches on a device.
 #[derive(Debug)]
-pub(super) struct Images {
-    train: Train,
-    validation: Evaluate,
-    test: Evaluate,
-    /// With autodiff: batch-norm goes by the input's.
-    training: Device,
-    inference: Device,
-}
+pub(super) struct Images(Loader<Tensor<4>, Tensor<1, Int>>);
 
 impl Images {
     pub(super) fn new(
-        data: &Cifar10,
+        data: Cifar10,
         recipe: &calcine_recipe::Train,
         normalization: Normalization,
         test_limit: Option<usize>,
         device: &Device,
-    ) -> Self {
-        let split = split(data.train.len(), recipe.validation, recipe.seed);
-        let settings = TrainSettings {
-            batch_size: recipe.batch_size,
-            images_per_epoch: recipe.images_per_epoch,
-            last_batch: LastBatch::Drop,
+    ) -> Result<Self, DataError> {
+        let options = Options {
+            validation: recipe.validation,
             seed: recipe.seed,
             normalization,
+            ..Options::default()
         };
-        let evaluation = EvaluateSettings {
-            limit: test_limit,
-            normalization,
-            ..EvaluateSettings::default()
+        let settings = LoaderSettings {
+            batch_size: recipe.batch_size,
+            samples_per_epoch: recipe.images_per_epoch,
+            seed: recipe.seed,
+            test_limit,
+            ..LoaderSettings::default()
         };
-        let inference = device.clone().without_autodiff();
-        Self {
-            train: Train::new(data.train.clone(), split.train, settings),
-            validation: Evaluate::new(data.train.clone(), split.validation, evaluation),
-            test: Evaluate::new(data.test.clone(), data.test.indices(), evaluation),
-            training: inference.clone().autodiff(),
-            inference,
-        }
-    }
-
-    /// The validation images, in no batches yet.
-    pub(super) fn validation_images(&self) -> &Evaluate {
-        &self.validation
+        let dataset = Dataset::cifar10(data, &options)?;
+        Loader::new(&dataset, settings, device).map(Self)
     }
 
     /// The device with autodiff.
     pub(super) fn training(&self) -> &Device {
-        &self.training
+        self.0.training_device()
     }
 
     /// The device without autodiff.
     pub(super) fn inference(&self) -> &Device {
-        &self.inference
+        self.0.inference_device()
     }
 
     /// The first training batches of the first epoch, to look at activations with.
     pub(super) fn first(&self, batches: usize) -> Vec<Tensor<4>> {
-        let first = self.train.epoch(0, 0).take(batches);
-        let images = first.map(|batch| upload(batch, &self.inference).input);
-        images.collect()
+        self.0.first_inputs(batches).collect()
     }
 
     /// The first images for validation, or for testing if none are held out, as they are; `None` if there are no images.
-    pub(super) fn sample(&self, most: usize) -> Option<Tensor<4>> {
-        let images = match self.validation.images() {
-            0 => &self.test,
-            _ => &self.validation,
-        };
-        let places: Vec<usize> = (0..images.images().min(most)).collect();
-        let batch = images.select(&places, places.len().max(1)).iter().next()?;
-        Some(upload(batch, &self.inference).input)
+    pub(super) fn first_images(&self, most: usize) -> Option<Tensor<4>> {
+        self.0.first_batch(most).map(|batch| batch.input)
     }
 
     /// Training images of an epoch, those included that make no whole batch.
     pub(super) fn train_images(&self) -> usize {
-        self.train.drawn()
+        self.0.samples_per_epoch()
+    }
+
+    /// The test images.
+    pub(super) fn test(&self) -> BatchIter<'_, Tensor<4>, Tensor<1, Int>> {
+        self.0.test()
     }
 
     /// What the recipe asks of the training images that there are not.
@@ -96,34 +72,35 @@ impl Images {
             format!("`images_per_epoch` is {asked}, and there are {found} training images")
         })
     }
-
-    pub(super) fn test(&self) -> impl Iterator<Item = Labelled> + '_ {
-        self.test.iter().map(|batch| upload(batch, &self.inference))
-    }
 }
 
 impl Data<Tensor<4>, Tensor<1, Int>> for Images {
     fn steps_per_epoch(&self) -> u64 {
-        self.train.batches() as u64
+        self.0.steps_per_epoch()
     }
 
     fn epoch(&self, epoch: u64, first_step: u64) -> BatchIter<'_, Tensor<4>, Tensor<1, Int>> {
-        let batches = self.train.epoch(epoch as usize, first_step as usize);
-        Box::new(batches.map(|batch| upload(batch, &self.training)))
+        self.0.epoch(epoch, first_step)
     }
 
     fn validation(&self) -> BatchIter<'_, Tensor<4>, Tensor<1, Int>> {
-        Box::new(
-            self.validation
-                .iter()
-                .map(|batch| upload(batch, &self.inference)),
-        )
+        self.0.validation()
     }
-}
 
-pub(super) fn upload(batch: Batch, device: &Device) -> Labelled {
-    let Batch { images, labels, n } = batch;
-    let images = TensorData::new(images, [n, CHANNELS, SIDE, SIDE]);
-    let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), device);
-    LabelledBatch::new(Tensor::from_data(images, device), labels)
+    fn test(&self) -> BatchIter<'_, Tensor<4>, Tensor<1, Int>> {
+        self.0.test()
+    }
+
+    fn sample(
+        &self,
+        draw: Draw,
+        batch_size: usize,
+        seed: u64,
+    ) -> Option<BatchIter<'_, Tensor<4>, Tensor<1, Int>>> {
+        self.0.sample(draw, batch_size, seed)
+    }
+
+    fn failure(&self) -> Option<DataFailure> {
+        self.0.failure()
+    }
 }

@@ -10,7 +10,7 @@ use calcine_train::checkpoint::CheckpointError;
 use calcine_train::{ActivationSourceError, FitError, ThinnedError};
 
 use crate::{Architecture, UnknownArchitecture};
-use calcine_data::cifar10::DataError;
+use calcine_data::DataError;
 use calcine_weights::WeightsError;
 
 /// A reference run that cannot be done.

@@ -17,7 +17,7 @@ use super::setup::Setup;
 use super::validation::Validation;
 use super::{ReferenceError, Settings};
 use crate::{Architecture, Classifier, ModelTask};
-use calcine_data::cifar10::Source;
+use calcine_data::Source;
 
 /// Images in a batch of calibration.
 const BATCH: usize = 100;

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::speed::speed;
 use super::{ReferenceError, Speed};
-use calcine_data::loader::Normalization;
+use calcine_data::Normalization;
 
 /// Bytes of a parameter.
 const NUMBER: usize = size_of::<f32>();

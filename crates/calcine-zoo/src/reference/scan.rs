@@ -15,8 +15,8 @@ use super::setup::Setup;
 use super::validation::Validation;
 use super::{ReferenceError, RunDirectory, Settings};
 use crate::{Architecture, Classifier, ModelTask};
-use calcine_data::cifar10::Source;
-use calcine_data::loader::Normalization;
+use calcine_data::Normalization;
+use calcine_data::Source;
 use calcine_weights::LoadOptions;
 
 /// Everything that decides a sensitivity scan of a reference network. Saved with it, so that it can be

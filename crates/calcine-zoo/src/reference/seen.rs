@@ -5,8 +5,8 @@ use calcine_graph::{Node, Op};
 use calcine_trace::{AnyTensor, Network};
 
 use super::data::Images;
+use calcine_data::Normalization;
 use calcine_data::cifar10::CHANNELS;
-use calcine_data::loader::Normalization;
 
 /// Images that are looked at.
 const IMAGES: usize = 128;
@@ -29,7 +29,7 @@ pub(super) fn trained_with(
     used: Normalization,
 ) -> Option<(Normalization, &'static str)> {
     let norm = first_norm(network)?;
-    let pixels = images.sample(IMAGES)?;
+    let pixels = images.first_images(IMAGES)?;
     let distance = |normalization: Normalization| {
         let seen = normalized(&pixels, used, normalization);
         let distance = distance(network, norm, seen)?;

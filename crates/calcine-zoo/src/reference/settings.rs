@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::ReferenceError;
 use super::run_file::RunFile;
 use crate::Architecture;
+use calcine_data::Normalization;
 use calcine_data::cifar10::Choice;
-use calcine_data::loader::Normalization;
 use calcine_weights::LoadOptions;
 
 /// Everything that decides a reference run. Saved with the run, so that it can be resumed.

@@ -9,8 +9,8 @@ use calcine_train::{Classification, Evaluation};
 use super::data::Images;
 use super::{ReferenceError, Report, Settings, Weights, seen};
 use crate::{Architecture, Classifier, ModelTask};
+use calcine_data::Normalization;
 use calcine_data::cifar10::{self, CHANNELS, Cifar10, Options, SIDE};
-use calcine_data::loader::Normalization;
 use calcine_weights::LoadOptions;
 
 /// What a run needs before there is a model.
@@ -21,7 +21,7 @@ pub(super) struct Setup {
     weights_options: LoadOptions,
     /// Where the weights come from, or the network with them.
     pub(super) begins_with: Weights,
-    pub(super) source: cifar10::Source,
+    pub(super) source: calcine_data::Source,
     pub(super) images: Images,
     pub(super) normalization: Normalization,
     pub(super) device: Device,
@@ -81,7 +81,8 @@ impl Setup {
             std: recipe.data().std.map(|std| std as f32),
         };
         let train = recipe.train();
-        let images = Images::new(&data, train, normalization, settings.test_limit, device);
+        let source = data.source.clone();
+        let images = Images::new(data, train, normalization, settings.test_limit, device)?;
         let device = &device.clone().without_autodiff().autodiff();
         let network = weights.network(device)?;
         let quantized = match network {
@@ -106,7 +107,7 @@ impl Setup {
             weights_options: settings.weights_options.clone(),
             begins_with,
             normalization,
-            source: data.source,
+            source,
             images,
             device: device.clone(),
             device_name: settings.device.clone(),

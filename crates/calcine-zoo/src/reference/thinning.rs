@@ -11,7 +11,7 @@ use calcine_trace::Network;
 use super::setup::Setup;
 use super::{ReferenceError, Settings, ThinnedReport};
 use crate::{Architecture, Classifier, ModelTask};
-use calcine_data::cifar10::Source;
+use calcine_data::Source;
 
 /// What to thin, and whether to prune it before.
 #[derive(Debug, Clone)]

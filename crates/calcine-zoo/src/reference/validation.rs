@@ -1,9 +1,9 @@
 use std::cell::RefCell;
 
 use burn::tensor::{Int, Tensor, activation};
-use calcine_train::{Batch, Classification, Draw, Evaluation, stream};
+use calcine_train::{Batch, Classification, Data, Draw, Evaluation};
 
-use super::data::{Images, Labelled, upload};
+use super::data::{Images, Labelled};
 use crate::Classifier;
 
 /// Validation images on a device, normalised and uploaded once, to be evaluated on again and again.
@@ -15,25 +15,9 @@ pub(super) struct Validation {
 
 impl Validation {
     pub(super) fn new(images: &Images, draw: Draw, batch_size: usize, seed: u64) -> Self {
-        let all = images.validation_images();
-        let count = all.images();
-        let places = match draw {
-            Draw::All => (0..count).collect(),
-            Draw::First(limit) => (0..count.min(limit)).collect(),
-            Draw::Random(limit) => {
-                let mut rng = stream(seed, "sample", 0);
-                let mut places =
-                    rand::seq::index::sample(&mut rng, count, count.min(limit)).into_vec();
-                places.sort_unstable();
-                places
-            }
-        };
-        let batches = all.select(&places, batch_size);
+        let batches = images.sample(draw, batch_size, seed).into_iter().flatten();
         Self {
-            batches: batches
-                .iter()
-                .map(|batch| upload(batch, images.inference()))
-                .collect(),
+            batches: batches.collect(),
             draw,
         }
     }
@@ -100,8 +84,8 @@ mod tests {
     use super::*;
     use crate::SimpleNetConfig;
     use burn::tensor::Device;
+    use calcine_data::Normalization;
     use calcine_data::cifar10::synthetic;
-    use calcine_data::loader::Normalization;
     use calcine_recipe::Recipe;
 
     /// Of 100 validation images, in batches of 32.
@@ -109,12 +93,13 @@ mod tests {
         let recipe = Recipe::parse("format = 1\n[train]\nepochs = 1\nvalidation = 0.5\n").unwrap();
         let data = synthetic(1, 200, 1);
         let images = Images::new(
-            &data,
+            data,
             recipe.train(),
             Normalization::default(),
             None,
             &Device::flex(),
-        );
+        )
+        .unwrap();
         Validation::new(&images, draw, 32, seed)
     }
 

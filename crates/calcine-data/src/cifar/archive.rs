@@ -1,7 +1,9 @@
 //! The data set as the official `.tar.gz`.
 
-use super::packing::{self, BINARY, FILES, Packing};
-use super::{DataError, Images, Problem};
+use super::packing::{self, BINARY};
+use super::{Cifar100Labels, Packing};
+use crate::Images;
+use crate::error::{DataError, Problem};
 use flate2::read::GzDecoder;
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -10,45 +12,48 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 /// Reads training and test images straight from the archive, in whichever packing they are.
-pub(super) fn read(archive: &Path) -> Result<(Images, Images), DataError> {
-    let mut contents: [[Option<Vec<u8>>; FILES]; packing::ALL.len()] = Default::default();
+pub(crate) fn read(
+    archive: &Path,
+    labels: Cifar100Labels,
+) -> Result<(&'static Packing, Images, Images), DataError> {
+    let mut contents = packing::ALL.map(|packing| vec![None; packing.files.len()]);
     let names = visit(archive, &packing::ALL, |which, index, bytes| {
         contents[which][index] = Some(bytes);
         Ok(())
     })?;
     let packed = packing::ALL
-        .iter()
+        .into_iter()
         .zip(contents)
         .find(|(_, files)| files.iter().any(Option::is_some));
     let Some((packing, mut files)) = packed else {
         return Err(DataError::new(archive, packing::other(&names)));
     };
-    packing.assemble(&archive.join(packing.directory), |file, index| {
-        files[index]
-            .take()
-            .ok_or_else(|| DataError::new(file, Problem::MissingFile))
-    })
+    let root = archive.join(packing.directory);
+    let (train, test) = packing.assemble(&root, labels, |file, index| {
+        files[index].take().ok_or_else(|| packing.missing(file))
+    })?;
+    Ok((packing, train, test))
 }
 
 /// Unpacks the six files of `archive` into `parent/cifar-10-batches-bin`, which appears complete or
 /// not at all: they are first written to a temporary directory beside it.
-pub(super) fn unpack(archive: &Path, parent: &Path) -> Result<(), DataError> {
+pub(crate) fn unpack(archive: &Path, parent: &Path) -> Result<(), DataError> {
     let workshop = tempfile::Builder::new()
         .prefix(".cifar-10-")
         .tempdir_in(parent)
         .map_err(DataError::io(parent))?;
     let fresh = workshop.path().join(BINARY.directory);
     fs::create_dir(&fresh).map_err(DataError::io(&fresh))?;
-    let files = BINARY.files();
-    let mut seen = [false; FILES];
+    let files = BINARY.files;
+    let mut seen = vec![false; files.len()];
     visit(archive, &[&BINARY], |_, index, bytes| {
         seen[index] = true;
-        let file = fresh.join(&files[index]);
+        let file = fresh.join(files[index]);
         calcine_files::write(&file, bytes).map_err(DataError::io(&file))
     })?;
     if let Some(index) = seen.iter().position(|seen| !seen) {
-        let file = archive.join(BINARY.directory).join(&files[index]);
-        return Err(DataError::new(&file, Problem::MissingFile));
+        let file = archive.join(BINARY.directory).join(files[index]);
+        return Err(BINARY.missing(&file));
     }
     let directory = parent.join(BINARY.directory);
     fs::rename(&fresh, &directory).map_err(DataError::io(&directory))
@@ -58,7 +63,7 @@ pub(super) fn unpack(archive: &Path, parent: &Path) -> Result<(), DataError> {
 /// all. Reads to the end, so that the checksum of the whole archive is compared.
 fn visit(
     archive: &Path,
-    packings: &[&Packing],
+    packings: &[&'static Packing],
     mut member: impl FnMut(usize, usize, Vec<u8>) -> Result<(), DataError>,
 ) -> Result<BTreeSet<String>, DataError> {
     let unpacked = Cell::new(0);
@@ -67,24 +72,19 @@ fn visit(
         inner: open(archive)?,
         count: &unpacked,
     });
-    let files: Vec<_> = packings.iter().map(|packing| packing.files()).collect();
     let mut names = BTreeSet::new();
     for entry in tar.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         let path = entry.path().map_err(broken)?.into_owned();
         names.insert(path.to_string_lossy().into_owned());
-        let wanted =
-            packings
+        let wanted = packings.iter().enumerate().find_map(|(which, packing)| {
+            let directory = Path::new(packing.directory);
+            let index = packing
+                .files
                 .iter()
-                .zip(&files)
-                .enumerate()
-                .find_map(|(which, (packing, files))| {
-                    let directory = Path::new(packing.directory);
-                    let index = files
-                        .iter()
-                        .position(|file| path.ends_with(directory.join(file)))?;
-                    Some((which, index))
-                });
+                .position(|file| path.ends_with(directory.join(file)))?;
+            Some((which, index))
+        });
         let Some((which, index)) = wanted.filter(|_| entry.header().entry_type().is_file()) else {
             continue;
         };
@@ -129,14 +129,19 @@ impl<R: Read> Read for Counted<'_, R> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
+    use super::super::directory;
     use super::super::packing::PYTHON;
     use super::super::python::tests::batch;
     use super::super::records::tests::records;
-    use super::super::{PIXELS, directory};
     use super::*;
+    use crate::cifar10::PIXELS;
     use flate2::Compression;
     use flate2::write::GzEncoder;
+
+    fn read_10(archive: &Path) -> Result<(Images, Images), DataError> {
+        read(archive, Cifar100Labels::Fine).map(|(_, train, test)| (train, test))
+    }
 
     /// An archive of the given members, the way the official one names them.
     fn pack<S: AsRef<str>>(members: &[(S, Vec<u8>)]) -> Vec<u8> {
@@ -157,10 +162,10 @@ pub(super) mod tests {
     }
 
     /// The six files of two records each and a file that is no concern of ours.
-    pub(in super::super) fn official() -> Vec<u8> {
+    pub(crate) fn official() -> Vec<u8> {
         let mut members = vec![("readme.html".to_owned(), b"hello".to_vec())];
-        let files = BINARY.files().into_iter().enumerate();
-        members.extend(files.map(|(i, name)| (name, records(2, i as u8))));
+        let files = BINARY.files.iter().enumerate();
+        members.extend(files.map(|(i, name)| ((*name).to_owned(), records(2, i as u8))));
         pack(&members)
     }
 
@@ -168,7 +173,7 @@ pub(super) mod tests {
         let dir = tempfile::tempdir().unwrap();
         let archive = dir.path().join("a.tar.gz");
         fs::write(&archive, bytes).unwrap();
-        read(&archive).unwrap_err()
+        read_10(&archive).unwrap_err()
     }
 
     #[test]
@@ -177,8 +182,13 @@ pub(super) mod tests {
         let archive = dir.path().join("a.tar.gz");
         fs::write(&archive, official()).unwrap();
         unpack(&archive, dir.path()).unwrap();
-        let unpacked = directory::read(&BINARY, &dir.path().join(BINARY.directory)).unwrap();
-        assert_eq!(read(&archive).unwrap(), unpacked);
+        let unpacked = directory::read(
+            &BINARY,
+            &dir.path().join(BINARY.directory),
+            Cifar100Labels::Fine,
+        )
+        .unwrap();
+        assert_eq!(read_10(&archive).unwrap(), unpacked);
         let names: Vec<_> = fs::read_dir(dir.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -227,7 +237,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_missing_member_is_named_and_nothing_is_unpacked() {
-        let files = BINARY.files();
+        let files = BINARY.files;
         let members: Vec<_> = files[..5]
             .iter()
             .map(|name| (name, records(1, 0)))
@@ -236,21 +246,21 @@ pub(super) mod tests {
         let archive = dir.path().join("a.tgz");
         fs::write(&archive, pack(&members)).unwrap();
         for error in [
-            read(&archive).unwrap_err(),
+            read_10(&archive).unwrap_err(),
             unpack(&archive, dir.path()).unwrap_err(),
         ] {
             assert_eq!(
                 error.file(),
                 archive.join(BINARY.directory).join("test_batch.bin")
             );
-            assert!(matches!(error.problem(), Problem::MissingFile));
+            assert!(matches!(error.problem(), Problem::MissingFile { .. }));
         }
         assert!(!dir.path().join(BINARY.directory).exists());
     }
 
     #[test]
     fn a_member_with_half_a_record_names_its_byte() {
-        let files = BINARY.files();
+        let files = BINARY.files;
         let mut members: Vec<_> = files.iter().map(|name| (name, records(1, 0))).collect();
         members[2].1.extend(vec![0; PIXELS / 2]);
         let error = error_of(&pack(&members));
@@ -268,18 +278,17 @@ pub(super) mod tests {
         let archive = dir.path().join("a.tar.gz");
         let load = |bytes: Vec<u8>| {
             fs::write(&archive, bytes).unwrap();
-            read(&archive)
+            read_10(&archive)
         };
-        let files = PYTHON.files().into_iter().enumerate();
-        let mut members: Vec<_> = files.map(|(i, name)| (name, batch(2, i as u8))).collect();
+        let files = PYTHON.files.iter().enumerate();
+        let mut members: Vec<_> = files
+            .map(|(i, name)| ((*name).to_owned(), batch(2, i as u8)))
+            .collect();
         members.push(("batches.meta".to_owned(), b"any".to_vec()));
         let expected = load(official()).unwrap();
         assert_eq!(load(pack_in(PYTHON.directory, &members)).unwrap(), expected);
 
-        let error = load(pack_in(
-            "cifar-100-python",
-            &[("train", vec![]), ("test", vec![])],
-        ));
+        let error = load(pack_in("cifar-100-elsewhere", &[("train.bin", vec![])]));
         assert!(matches!(error.unwrap_err().problem(), Problem::Cifar100));
         let error = load(pack_in("train", &[("cat/1.png", vec![])]));
         assert!(matches!(error.unwrap_err().problem(), Problem::ImageFiles));

@@ -1,7 +1,6 @@
 //! Training and validation images.
 
-use calcine_criteria::Rounding;
-use calcine_criteria::stream;
+use calcine_criteria::{Rounding, stream};
 use rand::seq::SliceRandom;
 
 /// Which of the training images to train on and which to validate on: disjoint, together all.
@@ -26,7 +25,7 @@ pub struct Split {
 /// # Examples
 ///
 /// ```
-/// use calcine_data::cifar10::split;
+/// use calcine_data::split;
 ///
 /// let parts = split(50_000, 0.1, 7);
 /// assert_eq!((parts.train.len(), parts.validation.len()), (45_000, 5_000));

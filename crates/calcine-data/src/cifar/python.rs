@@ -4,13 +4,22 @@ use std::path::Path;
 
 use serde_pickle::{DeOptions, HashableValue, Value};
 
-use super::{CLASSES, DataError, Images, PIXELS, Problem};
+use super::{Cifar100Labels, Set, label};
+use crate::Images;
+use crate::cifar10::PIXELS;
+use crate::error::{DataError, Problem};
 
 /// Appends the images in `bytes`, the content of `file`.
 ///
-/// The dictionary has `labels`, a list of numbers, and `data`, an array of NumPy's of shape `[n, 3072]` and bytes: red,
+/// The dictionary has `labels`, or `fine_labels` and `coarse_labels`, lists of numbers, and `data`, an array of NumPy's of shape `[n, 3072]` and bytes: red,
 /// green, blue, row by row.
-pub(super) fn append(images: &mut Images, file: &Path, bytes: &[u8]) -> Result<(), DataError> {
+pub(super) fn append(
+    images: &mut Images,
+    file: &Path,
+    bytes: &[u8],
+    set: Set,
+    labels: Cifar100Labels,
+) -> Result<(), DataError> {
     let pickle = |reason: String| DataError::new(file, Problem::Pickle { reason });
     // An array is a class of NumPy's that is made without contents and then given its state. Classes are unknown here
     // and become nothing; the state is left: a version, the shape, the type, the order, the bytes.
@@ -28,12 +37,17 @@ pub(super) fn append(images: &mut Images, file: &Path, bytes: &[u8]) -> Result<(
         });
         found.map(|(_, value)| value)
     };
-    if entry("fine_labels").is_some() {
+    if set == Set::Cifar10 && entry("fine_labels").is_some() {
         return Err(DataError::new(file, Problem::Cifar100));
     }
+    let name = match (set, labels) {
+        (Set::Cifar10, _) => "labels",
+        (Set::Cifar100, Cifar100Labels::Fine) => "fine_labels",
+        (Set::Cifar100, Cifar100Labels::Coarse) => "coarse_labels",
+    };
     let missing = |name: &str| pickle(format!("the dictionary has no `{name}`"));
-    let Value::List(labels) = entry("labels").ok_or_else(|| missing("labels"))? else {
-        return Err(pickle("`labels` is no list".to_owned()));
+    let Value::List(labels) = entry(name).ok_or_else(|| missing(name))? else {
+        return Err(pickle(format!("`{name}` is no list")));
     };
     let pixels = array(entry("data").ok_or_else(|| missing("data"))?)
         .ok_or_else(|| pickle("`data` is no array of bytes by rows".to_owned()))?;
@@ -44,16 +58,12 @@ pub(super) fn append(images: &mut Images, file: &Path, bytes: &[u8]) -> Result<(
             labels.len()
         )));
     }
-    for label in labels {
-        match label {
-            Value::I64(label) if (0..CLASSES.len() as i64).contains(label) => {
-                images.labels.push(*label as u8);
-            }
-            other => {
-                let label = format!("label {other}; expected 0 to {}", CLASSES.len() - 1);
-                return Err(pickle(format!("found {label}")));
-            }
-        }
+    for found in labels {
+        let Value::I64(found) = found else {
+            return Err(pickle(format!("found label {found}; expected a number")));
+        };
+        let found = label(*found, images).map_err(|problem| pickle(problem.to_string()))?;
+        images.labels.push(found);
     }
     images.pixels.extend_from_slice(pixels);
     Ok(())
@@ -84,11 +94,16 @@ fn array(state: &Value) -> Option<&[u8]> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::cifar10;
+
+    fn append_10(images: &mut Images, file: &Path, bytes: &[u8]) -> Result<(), DataError> {
+        append(images, file, bytes, Set::Cifar10, Cifar100Labels::Fine)
+    }
 
     /// What `pickle.dumps` of Python 2 writes of a batch of `count` images: labels count up, every pixel is `tint`.
-    pub(in super::super) fn batch(count: usize, tint: u8) -> Vec<u8> {
+    pub(crate) fn batch(count: usize, tint: u8) -> Vec<u8> {
         pickled(
             "labels",
             &(0..count).map(|i| (i % 10) as u8).collect::<Vec<_>>(),
@@ -96,7 +111,7 @@ pub(super) mod tests {
         )
     }
 
-    fn pickled(labels_key: &str, labels: &[u8], pixels: &[u8]) -> Vec<u8> {
+    pub(crate) fn pickled(labels_key: &str, labels: &[u8], pixels: &[u8]) -> Vec<u8> {
         let key = |name: &str| [&[b'U', name.len() as u8], name.as_bytes()].concat();
         let int = |value: usize| [&b"J"[..], &(value as u32).to_le_bytes()].concat();
         let mut bytes = b"\x80\x02}q\x01(".to_vec();
@@ -121,18 +136,22 @@ pub(super) mod tests {
     }
 
     fn error_of(bytes: &[u8]) -> String {
-        append(&mut Images::default(), Path::new("test_batch"), bytes)
-            .unwrap_err()
-            .to_string()
+        append_10(
+            &mut cifar10::images(vec![], vec![]),
+            Path::new("test_batch"),
+            bytes,
+        )
+        .unwrap_err()
+        .to_string()
     }
 
     #[test]
     fn a_batch_is_a_list_of_labels_and_an_array_of_pixels() {
-        let mut images = Images::default();
-        append(&mut images, Path::new("f"), &batch(3, 7)).unwrap();
-        append(&mut images, Path::new("g"), &batch(1, 8)).unwrap();
+        let mut images = cifar10::images(vec![], vec![]);
+        append_10(&mut images, Path::new("f"), &batch(3, 7)).unwrap();
+        append_10(&mut images, Path::new("g"), &batch(1, 8)).unwrap();
         let pixels = [vec![7; 3 * PIXELS], vec![8; PIXELS]].concat();
-        assert_eq!(images, Images::new(pixels, vec![0, 1, 2, 0]));
+        assert_eq!(images, cifar10::images(pixels, vec![0, 1, 2, 0]));
     }
 
     #[test]
@@ -167,8 +186,35 @@ pub(super) mod tests {
                 let mut bytes = whole.clone();
                 bytes[position] ^= flip;
                 // Other images, or an error: both are answers.
-                drop(append(&mut Images::default(), Path::new("f"), &bytes));
+                drop(append_10(
+                    &mut cifar10::images(vec![], vec![]),
+                    Path::new("f"),
+                    &bytes,
+                ));
             }
         }
+    }
+
+    #[test]
+    fn fine_and_coarse_labels_are_those_of_their_lists() {
+        let bytes = pickled(
+            "fine_labels",
+            &[99, 4],
+            &[vec![1; PIXELS], vec![2; PIXELS]].concat(),
+        );
+        let read = |labels| {
+            let mut images = super::super::empty(Set::Cifar100, labels);
+            append(
+                &mut images,
+                Path::new("train"),
+                &bytes,
+                Set::Cifar100,
+                labels,
+            )
+            .map(|()| images)
+        };
+        assert_eq!(read(Cifar100Labels::Fine).unwrap().labels(), [99, 4]);
+        let error = read(Cifar100Labels::Coarse).unwrap_err();
+        assert!(error.to_string().contains("no `coarse_labels`"), "{error}");
     }
 }

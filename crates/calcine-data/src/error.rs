@@ -13,7 +13,7 @@ pub struct DataError {
 }
 
 impl DataError {
-    pub(super) fn new(file: &Path, problem: Problem) -> Self {
+    pub(crate) fn new(file: &Path, problem: Problem) -> Self {
         Self {
             file: file.to_owned(),
             offset: None,
@@ -21,7 +21,7 @@ impl DataError {
         }
     }
 
-    pub(super) fn at(file: &Path, offset: u64, problem: Problem) -> Self {
+    pub(crate) fn at(file: &Path, offset: u64, problem: Problem) -> Self {
         Self {
             file: file.to_owned(),
             offset: Some(offset),
@@ -30,7 +30,7 @@ impl DataError {
     }
 
     /// For `map_err`: an operating-system error about `file`.
-    pub(super) fn io(file: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(file: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::new(file, Problem::Io(source))
     }
 
@@ -71,39 +71,43 @@ impl Error for DataError {
     }
 }
 
-/// What is wrong with a file.
+/// What is wrong with a file or directory.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
     /// It does not exist.
-    #[error(
-        "missing; expected a .tar.gz archive or a directory with data_batch_1.bin to \
-         data_batch_5.bin and test_batch.bin, or with cifar-10-batches-bin or cifar-10-batches-py"
-    )]
+    #[error("there is no such file or directory; expected {LOOKED_FOR}")]
     Missing,
-    /// One of the six files does not exist.
+    /// One of the files of a data set does not exist.
+    #[error("missing; the data set has the files {expected}")]
+    MissingFile {
+        /// The files that belong together.
+        expected: String,
+    },
+    /// The data set is CIFAR-100, where CIFAR-10 is needed.
     #[error(
-        "missing; expected data_batch_1 to data_batch_5 and test_batch, all with .bin or all without"
-    )]
-    MissingFile,
-    /// The data set is CIFAR-100.
-    #[error(
-        "found CIFAR-100, which has 100 classes; the reference networks tell ten apart: expected CIFAR-10, \
-         as cifar-10-batches-bin or cifar-10-batches-py or the archive of either"
+        "found CIFAR-100, which has 100 classes; expected CIFAR-10, as cifar-10-batches-bin or cifar-10-batches-py or the \
+         archive of either"
     )]
     Cifar100,
-    /// Images are there as files.
+    /// Image files are there, where CIFAR-10 is needed.
     #[error(
         "found image files; expected CIFAR-10 in its own files, as cifar-10-batches-bin or cifar-10-batches-py or the \
-         archive of either (other images are for a training loop of your own)"
+         archive of either"
     )]
     ImageFiles,
-    /// Other files are there.
+    /// Other files are there, where CIFAR-10 is needed.
     #[error(
         "found {found}; expected cifar-10-batches-bin or cifar-10-batches-py or the archive of either"
     )]
     OtherFiles {
         /// The names of the first few.
+        found: String,
+    },
+    /// No packing was recognised.
+    #[error("found {found}; expected {LOOKED_FOR}")]
+    Unrecognized {
+        /// The names of the first few files.
         found: String,
     },
     /// A file of the packing for Python that is not of the expected form.
@@ -135,15 +139,47 @@ pub enum Problem {
         expected: usize,
     },
     /// A label names no class.
-    #[error("found label {found}; expected 0 to 9")]
+    #[error("found label {found}; expected 0 to {}", classes - 1)]
     Label {
-        /// The label byte.
-        found: u8,
+        /// The label.
+        found: i64,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// A file of MNIST's format that is not of the expected form.
+    #[error("no IDX file of the expected form: {reason}")]
+    Idx {
+        /// What is wrong.
+        reason: String,
+    },
+    /// An image that cannot be read.
+    #[error("the image cannot be read: {reason}")]
+    Image {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A folder of images that is not of the expected form.
+    #[error("no folder of images by class: {reason}")]
+    Folder {
+        /// What is wrong.
+        reason: String,
+    },
+    /// Arrays that are not of the expected form.
+    #[error("no arrays of inputs and targets: {reason}")]
+    Arrays {
+        /// What is wrong.
+        reason: String,
+    },
+    /// What is asked of the data does not fit them.
+    #[error("the data do not fit what is asked of them: {reason}")]
+    Mismatch {
+        /// What is asked, and what is there.
+        reason: String,
     },
     /// The file, in the cache or on the server, has another size than the official one.
     #[error("found {found} bytes; expected {expected}")]
     Size {
-        /// Bytes there are or, where a server announces no size, bytes sent before we hung up.
+        /// Bytes there are or, where a server announces no size, bytes sent before the download was stopped.
         found: u64,
         /// Bytes of the official file.
         expected: u64,
@@ -171,3 +207,9 @@ pub enum Problem {
     #[error("{0}")]
     Io(#[source] io::Error),
 }
+
+/// What [`open`](crate::open) recognises.
+const LOOKED_FOR: &str = "CIFAR-10 or CIFAR-100 (cifar-10-batches-bin, cifar-10-batches-py, cifar-100-binary, \
+    cifar-100-python, or the .tar.gz of one), MNIST or Fashion-MNIST (train-images-idx3-ubyte and its three companions, with or \
+    without .gz), image folders (train/CLASS/*.jpg, or CLASS/*.png), or arrays (.npz, .safetensors, or inputs.npy with \
+    targets.npy)";

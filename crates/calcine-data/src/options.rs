@@ -1,0 +1,156 @@
+//! How a data set is read.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cifar::Cifar100Labels;
+use crate::loader::Normalization;
+
+/// How [`open`](crate::open) reads a data set. What a packing has no use for is not looked at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// The share of the training samples that is set aside for validation, if the data set has no validation split of its
+    /// own; by default 0.1.
+    pub validation: f64,
+    /// The share of the samples that is set aside for testing, if the data set is in one piece; by default 0.1.
+    pub test: f64,
+    /// Decides which samples are set aside; by default 0.
+    pub seed: u64,
+    /// How the bytes of images become numbers; by default `(byte / 255 - 0.5) / 0.5`.
+    pub normalization: Normalization,
+    /// How training images are augmented; by default as suits the data set: CIFAR and folders of images are shifted and
+    /// mirrored, MNIST is not.
+    pub augmentation: Option<Augmentation>,
+    /// Which labels of CIFAR-100 are the classes; by default the 100 fine ones.
+    pub cifar100_labels: Cifar100Labels,
+    /// Images from files.
+    pub images: ImageOptions,
+    /// What integer targets of arrays are; by default classes.
+    pub array_targets: ArrayTargets,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            validation: 0.1,
+            test: 0.1,
+            seed: 0,
+            normalization: Normalization::default(),
+            augmentation: None,
+            cifar100_labels: Cifar100Labels::Fine,
+            images: ImageOptions::default(),
+            array_targets: ArrayTargets::Classes,
+        }
+    }
+}
+
+/// How training images are augmented. Images for validation and testing never are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Augmentation {
+    /// A window is cut out at random: of the resized image for image files, and of the image with four black pixels added on
+    /// each side otherwise (He et al., *Deep Residual Learning*, 2016, §4.2). Black is added before normalising, as torchvision
+    /// does, so that it is -1 by default.
+    pub crop: bool,
+    /// Left and right are swapped with probability ½.
+    pub flip: bool,
+}
+
+impl Augmentation {
+    /// Cropped and mirrored.
+    pub const ALL: Self = Self {
+        crop: true,
+        flip: true,
+    };
+    /// As they are.
+    pub const NONE: Self = Self {
+        crop: false,
+        flip: false,
+    };
+}
+
+/// How image files become inputs: resized until the shorter side has `resize` pixels, then a window of `size` is cut out.
+///
+/// For evaluation the window is in the centre, as with torchvision's `Resize(resize)` and `CenterCrop(size)`, and for training
+/// anywhere. Resizing is bilinear with antialiasing, as Pillow does it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageOptions {
+    /// Height and width of an input; by default 224.
+    pub size: usize,
+    /// The shorter side of the resized image, at least `size`. By default 8/7 of `size` from 128 pixels on, which is 256
+    /// for 224, and `size` itself below.
+    pub resize: Option<usize>,
+    /// The colours of an input; by default red, green and blue.
+    pub color: Color,
+    /// Bytes of decoded images that are kept in memory, so that they are decoded once; by default 2³⁰.
+    pub cache_bytes: usize,
+}
+
+impl Default for ImageOptions {
+    fn default() -> Self {
+        Self {
+            size: 224,
+            resize: None,
+            color: Color::Rgb,
+            cache_bytes: 1 << 30,
+        }
+    }
+}
+
+impl ImageOptions {
+    /// The shorter side of the resized image.
+    pub(crate) fn resized(&self) -> usize {
+        let larger = if self.size < 128 {
+            self.size
+        } else {
+            (self.size * 8 + 3) / 7
+        };
+        self.resize.unwrap_or(larger)
+    }
+}
+
+/// The colours of an input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Color {
+    /// Red, green, blue; shades of grey are repeated, and transparency is dropped.
+    #[default]
+    Rgb,
+    /// Shades of grey: the luma of colours.
+    Gray,
+}
+
+impl Color {
+    /// The number of channels.
+    pub(crate) fn channels(self) -> usize {
+        match self {
+            Self::Rgb => 3,
+            Self::Gray => 1,
+        }
+    }
+}
+
+/// What integer targets of arrays are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArrayTargets {
+    /// Classes, counted from 0.
+    #[default]
+    Classes,
+    /// Numbers to come close to, like floating-point targets.
+    Values,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_resized_a_little_larger_than_they_are_cut_as_torchvision_does() {
+        for (size, resized) in [(224, 256), (299, 342), (128, 146), (32, 32)] {
+            let options = ImageOptions {
+                size,
+                ..ImageOptions::default()
+            };
+            assert_eq!(options.resized(), resized);
+        }
+    }
+}
