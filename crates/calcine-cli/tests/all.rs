@@ -3,6 +3,7 @@
 
 mod activations;
 mod bench;
+mod data;
 mod files;
 mod models;
 mod quantize;

@@ -48,18 +48,21 @@
 //! | [`Regrow`] | a constant level; some units are dropped and as many regrown: `RigL`, SET |
 //! | [`Bernoulli`] | each unit with a probability |
 //!
+//! An [`Aggregation`] combines the scores of units that are kept or removed together.
+//!
 //! [`Rounding::share`] converts every share to a number of units.
 //!
 //! To add a criterion, implement [`Score`] or pass a closure. Selections do not read from a GPU, except for a global level
 //! over units of different cost. Scores in host memory (flex, ndarray) are selected there; scores on other devices are
 //! selected by bisection on the device. The results are equal bit for bit.
 
-mod host;
+mod aggregation;
 pub mod score;
 pub mod select;
 mod share;
 mod stream;
 
+pub use aggregation::Aggregation;
 pub use score::{
     Activity, Apoz, Evidence, GeometricMedian, Gradient, Lamp, Magnitude, MeanActivation, Movement,
     Needs, Noisy, Norm, NormScale, Random, Score, Scores, SecondOrder, Snip, Taylor, Wanda,

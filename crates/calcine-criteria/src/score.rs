@@ -37,7 +37,7 @@ pub use wanda::Wanda;
 use burn::tensor::{Bool, Device, Tensor};
 use rayon::prelude::*;
 
-use crate::host::in_host_memory;
+use calcine_device::in_host_memory;
 
 /// The inputs of a score for the units of one parameter, with one row or one entry per unit.
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
@@ -16,6 +16,8 @@ use crate::walk::Walk;
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
     parameters: Vec<Parameter>,
+    /// The position of a parameter, by each of its paths.
+    positions: HashMap<String, usize>,
     /// What norms tell, by the id of their scale and the name of the setting.
     norms: BTreeMap<(ParamId, &'static str), f64>,
 }
@@ -42,7 +44,21 @@ impl Inventory {
                 }
             }
         }
-        Self { parameters, norms }
+        let paths = parameters.iter().enumerate();
+        let paths = paths.flat_map(|(position, parameter)| {
+            let own = parameter.paths().map(str::to_owned);
+            own.map(move |path| (path, position))
+        });
+        // The first parameter has a path that two share.
+        let mut positions = HashMap::new();
+        for (path, position) in paths {
+            positions.entry(path).or_insert(position);
+        }
+        Self {
+            parameters,
+            positions,
+            norms,
+        }
     }
 
     /// All parameters, including running statistics.
@@ -59,15 +75,14 @@ impl Inventory {
     /// The parameter with this path or alias.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Parameter> {
-        self.iter().find(|parameter| parameter.is_called(path))
+        self.parameters.get(*self.positions.get(path)?)
     }
 
     /// Sets the number of groups of the convolution whose weight has this path, for example from the graph of the traced model. Has no
     /// effect if there is no such parameter.
     pub fn tell_groups(&mut self, path: &str, groups: usize) {
-        let mut parameters = self.parameters.iter_mut();
-        if let Some(parameter) = parameters.find(|parameter| parameter.is_called(path)) {
-            parameter.groups = Groups::Known(groups);
+        if let Some(&position) = self.positions.get(path) {
+            self.parameters[position].groups = Groups::Known(groups);
         }
     }
 
@@ -122,6 +137,8 @@ impl<'a> IntoIterator for &'a Inventory {
 struct Lister {
     walk: Walk,
     parameters: Vec<Parameter>,
+    /// Where each parameter is listed.
+    known: HashMap<ParamId, usize>,
 }
 
 impl ModuleVisitor for Lister {
@@ -135,11 +152,11 @@ impl ModuleVisitor for Lister {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let path = self.walk.path();
-        let mut known = self.parameters.iter_mut();
-        if let Some(parameter) = known.find(|parameter| parameter.id == param.id) {
-            parameter.aliases.push(path);
+        if let Some(&position) = self.known.get(&param.id) {
+            self.parameters[position].aliases.push(path);
             return;
         }
+        self.known.insert(param.id, self.parameters.len());
         let name = path.rsplit('.').next().unwrap_or_default();
         self.parameters.push(Parameter {
             role: role(self.walk.layer(), name, D),

@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 
+use crate::host::{self, nearest, within};
 use crate::{MAX_BITS, Quantizer, Scheme};
 
 /// The lower bound of learned scales: a scale of zero would lead to a division of zero by zero.
@@ -25,6 +26,15 @@ pub fn fake_quantize<const D: usize>(x: Tensor<D>, quantizer: &Quantizer) -> Ten
     let scale = f64::from(quantizer.scale);
     let [low, high] = quantizer.centred().map(f64::from);
     let ends = [low * scale, high * scale];
+    let own = *quantizer;
+    let [lowest, highest] = ends.map(|end| end as f32);
+    let in_one_pass = in_host_memory(&x, |x| {
+        let value = nearest(x / own.scale, own.centred()) * own.scale;
+        (value, !((x < lowest) | (x > highest)))
+    });
+    if let Some(fake_quantized) = in_one_pass {
+        return fake_quantized;
+    }
     let fake_quantized = (x.clone().detach())
         .div_scalar(scale)
         .round()
@@ -37,7 +47,28 @@ pub fn fake_quantize<const D: usize>(x: Tensor<D>, quantizer: &Quantizer) -> Ten
     }
 }
 
-/// Fake-quantizes `x` with a range that is a tensor on the device. The quantizer is that of [`Quantizer::from_range`], but
+/// Replaces numbers in host memory in one pass; gradients pass straight through where the function says so. `None` for
+/// tensors on other devices.
+fn in_host_memory<const D: usize>(
+    x: &Tensor<D>,
+    change: impl Fn(f32) -> (f32, bool) + Sync,
+) -> Option<Tensor<D>> {
+    if !host::reaches(x) {
+        return None;
+    }
+    if !x.is_autodiff() {
+        return Some(host::map(x.clone(), |x| change(x).0));
+    }
+    let replaced = host::replaced(x.clone(), change)?;
+    Some(replaced.through + replaced.rest)
+}
+
+/// The only number of a tensor in host memory.
+fn number(tensor: &Tensor<1>) -> f32 {
+    tensor.clone().without_autodiff().into_scalar()
+}
+
+/// Fake-quantizes `x` with a range that is a tensor on the device. The quantizer is that of [`Quantizer::over`], but
 /// computed in `f32`. Use it for moving ranges, without a device read.
 ///
 /// The range is widened to contain zero; a range that contains only zero has a scale of 1. The gradient of `x` passes within
@@ -58,6 +89,17 @@ pub fn fake_quantize_between<const D: usize>(
     scheme: Scheme,
 ) -> Tensor<D> {
     let [scale, below, above] = quantizer_between(ends, bits, scheme);
+    if host::reaches(&x) {
+        let [scale, low, high] = [&scale, &below, &above].map(number);
+        let in_one_pass = in_host_memory(&x, |x| {
+            let q = x / scale;
+            let value = nearest(q, [low, high]) * scale;
+            (value, !((q < low) | (q > high)))
+        });
+        if let Some(fake_quantized) = in_one_pass {
+            return fake_quantized;
+        }
+    }
     let everywhere = |end: Tensor<1>| end.reshape([1; D]).expand(x.shape());
     let (scale, below, above) = (everywhere(scale), everywhere(below), everywhere(above));
     let values = x.clone().detach() / scale.clone();
@@ -102,7 +144,7 @@ pub fn quantizer_between(ends: Tensor<1>, bits: u8, scheme: Scheme) -> [Tensor<1
     }
 }
 
-/// The scale at which this many levels span a length; 1 if it would be zero or subnormal, as in [`Quantizer::from_range`].
+/// The scale at which this many levels span a length; 1 if it would be zero or subnormal, as in [`Quantizer::over`].
 fn scale_over<const D: usize>(length: Tensor<D>, scales: f64) -> Tensor<D> {
     let scale = length.div_scalar(scales);
     let none = scale.clone().lower_elem(f32::MIN_POSITIVE);
@@ -154,7 +196,11 @@ pub fn lsq<const D: usize>(x: Tensor<D>, scale: Tensor<1>, low: f64, high: f64) 
 ///
 /// `scales`: `[1]`, or the length of the axis; positive.
 #[must_use]
-#[allow(clippy::cast_precision_loss, reason = "counts of elements")]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "counts of elements, and ends that are integers of 17 bits"
+)]
 pub fn lsq_along<const D: usize>(
     x: Tensor<D>,
     scales: Tensor<1>,
@@ -165,12 +211,44 @@ pub fn lsq_along<const D: usize>(
     let length = scales.dims()[0];
     let count = (x.shape().num_elements() / length) as f64;
     let factor = 1.0 / (count * high.max(1.0)).sqrt();
+    if length == 1
+        && host::reaches(&x)
+        && let Some(fake_quantized) =
+            lsq_in_host_memory(&x, &scales, factor, [low as f32, high as f32])
+    {
+        return fake_quantized;
+    }
     let mut shape = [1; D];
     shape[axis] = length;
     let scales = scaled_gradient(positive(scales), factor).reshape(shape);
     let inside = clipped(x / scales.clone(), [low, high]);
     let rounded = inside.clone().detach().round();
     straight_through(rounded, inside) * scales
+}
+
+/// LSQ with one scale, in one pass over the numbers. With `x̂ = g + (x̂ − g)·w`, where `g` is `x` within the ends and zero
+/// beyond, and `w` is 1 with the gradient `factor / s` of the scale `s`, the gradient of the scale is the sum of
+/// `(x̂ − g) / s`, times the factor: `round(x/s) − x/s` within, `low` or `high` beyond.
+fn lsq_in_host_memory<const D: usize>(
+    x: &Tensor<D>,
+    scales: &Tensor<1>,
+    factor: f64,
+    ends: [f32; 2],
+) -> Option<Tensor<D>> {
+    let scales = positive(scales.clone());
+    let scale = number(&scales);
+    let change = |x: f32| {
+        let q = x / scale;
+        let value = nearest(q, ends) * scale;
+        (value, !((q < ends[0]) | (q > ends[1])))
+    };
+    if !x.is_autodiff() {
+        return in_host_memory(x, change);
+    }
+    let replaced = host::replaced(x.clone(), change)?;
+    let none = scales.clone() - scales.detach();
+    let one = none.mul_scalar(factor / f64::from(scale)).add_scalar(1.0);
+    Some(replaced.through + replaced.rest * one.reshape([1; D]))
 }
 
 /// LSQ+ (Bhalgat et al., 2020): [`lsq`] with a learned offset, for values that are not centred on zero, such as the outputs
@@ -219,10 +297,19 @@ pub fn lsq_initial_scale<const D: usize>(x: Tensor<D>, high: f64) -> Tensor<1> {
 pub fn pact<const D: usize>(x: Tensor<D>, alpha: Tensor<1>, bits: u8) -> Tensor<D> {
     assert_bits(bits, 1, "PACT's activations");
     let levels = f64::from((1_u32 << bits) - 1);
-    let alpha = positive(alpha).reshape([1; D]).expand(x.shape());
+    let alpha = positive(alpha);
+    let scale = host::reaches(&x).then(|| number(&alpha.clone().detach().div_scalar(levels)));
+    let alpha = alpha.reshape([1; D]).expand(x.shape());
     let above = x.clone().detach().greater_equal(alpha.clone().detach());
     let below = x.clone().detach().lower_elem(0.0);
     let clipped = x.mask_fill(below, 0.0).mask_where(above, alpha.clone());
+    if let Some(scale) = scale {
+        let ends = [0.0, levels as f32];
+        let in_one_pass = in_host_memory(&clipped, |x| (nearest(x / scale, ends) * scale, true));
+        if let Some(fake_quantized) = in_one_pass {
+            return fake_quantized;
+        }
+    }
     let scale = alpha.detach().div_scalar(levels);
     let fake_quantized = (clipped.clone().detach() / scale.clone()).round() * scale;
     straight_through(fake_quantized, clipped)
@@ -281,15 +368,7 @@ pub fn dorefa_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
 #[must_use]
 pub fn unit_activation<const D: usize>(x: Tensor<D>, bits: u8) -> Tensor<D> {
     assert_bits(bits, 1, "unit activations");
-    let levels = f64::from((1_u32 << bits) - 1);
-    let inside = clipped(x, [0.0, 1.0]);
-    let fake_quantized = inside
-        .clone()
-        .detach()
-        .mul_scalar(levels)
-        .round()
-        .div_scalar(levels);
-    straight_through(fake_quantized, inside)
+    levels_between(x, [0.0, 1.0], f64::from((1_u32 << bits) - 1))
 }
 
 /// WRPN (Mishra et al., 2018): clips a weight to `[−1, 1]` and rounds it to multiples of `1 / (2^(b−1) − 1)`. The gradient
@@ -303,8 +382,27 @@ pub fn unit_activation<const D: usize>(x: Tensor<D>, bits: u8) -> Tensor<D> {
 #[must_use]
 pub fn wrpn_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
     assert_bits(bits, 2, "WRPN's weights");
-    let levels = f64::from((1_u32 << (bits - 1)) - 1);
-    let inside = clipped(w, [-1.0, 1.0]);
+    levels_between(w, [-1.0, 1.0], f64::from((1_u32 << (bits - 1)) - 1))
+}
+
+/// `round(x · levels) / levels` of `x` clipped to whole ends; the gradient passes within, ends included.
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "ends of −1, 0 and 1, and levels of 16 bits"
+)]
+fn levels_between<const D: usize>(x: Tensor<D>, ends: [f64; 2], levels: f64) -> Tensor<D> {
+    let ([low, high], scales) = (ends.map(|end| end as f32), levels as f32);
+    let in_one_pass = in_host_memory(&x, |x| {
+        let value = nearest(
+            within(x, [low, high]) * scales,
+            [low * scales, high * scales],
+        ) / scales;
+        (value, !((x < low) | (x > high)))
+    });
+    if let Some(fake_quantized) = in_one_pass {
+        return fake_quantized;
+    }
+    let inside = clipped(x, ends);
     let fake_quantized = inside
         .clone()
         .detach()

@@ -9,7 +9,8 @@
 //!
 //! | item | what |
 //! |---|---|
-//! | [`Quantizer`], [`Scheme`] | scale, zero point and integer range, in ONNX's and in Distiller's convention |
+//! | [`Quantizer`], [`Scheme`] | scale, zero point and integer range, in ONNX's convention |
+//! | [`DistillerQuantizer`] | the same in Distiller's convention, and conversions |
 //! | [`RangeEstimator`], [`Observer`], [`CalibrationStatistics`], [`Counts`] | the range of a quantizer, chosen from calibration statistics: min-max, averages, ACIQ, percentiles, smallest error |
 //! | [`MovingRange`] | the moving average of a range, for quantization-aware training |
 //! | [`fake_quantize`], [`fake_quantize_between`], [`fake_quantize_rows`] | fake-quantization with straight-through gradients |
@@ -18,6 +19,7 @@
 //! | [`GroupedWeight`], [`pack`], [`unpack`] | group-wise quantized weights, and packed integers |
 //! | [`FloatType`] | half-precision formats for parameters that stay in float |
 //! | [`FixedPoint`], [`accumulator_bits`] | fixed-point factors, and the width of an accumulator |
+//! | [`host`] | element-wise arithmetic on tensors in host memory, in one pass |
 //! | [`QuantizerError`] | why a quantizer cannot be created |
 //!
 //! # Examples
@@ -25,17 +27,19 @@
 //! ```
 //! use calcine_quant::{Quantizer, Scheme};
 //!
-//! let quantizer = Quantizer::from_range(-1.0, 3.0, 8, Scheme::Affine)?;
+//! let quantizer = Quantizer::over(-1.0, 3.0, 8, Scheme::Affine)?;
 //! assert_eq!((quantizer.zero_point, quantizer.quantize(0.0), quantizer.quantize(99.0)), (64, 64, 255));
 //! assert_eq!(quantizer.dequantize(64), 0.0);
 //! # Ok::<(), calcine_quant::QuantizerError>(())
 //! ```
 
+mod distiller;
 mod error;
 mod fake;
 mod fixed;
 mod float_type;
 mod grouped;
+pub mod host;
 mod method;
 mod moving;
 mod observer;
@@ -44,6 +48,7 @@ mod quantizer;
 mod range_estimator;
 mod statistics;
 
+pub use distiller::DistillerQuantizer;
 pub use error::{QuantizerError, StatisticsError};
 pub use fake::{
     dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows, lsq, lsq_along,

@@ -9,7 +9,7 @@ pub const MAX_BITS: u8 = 16;
 ///
 /// A number `x` becomes `q = clamp(round(x / scale) + zero_point, low, high)`, in `f32`, ties to even. Zero becomes exactly
 /// `zero_point`, so that zero padding and pruned weights stay zero. This is the convention of ONNX's `QuantizeLinear`;
-/// Distiller's `scale` is `1 / scale` and its `zero_point` is the negative of this one.
+/// Distiller uses another convention ([`DistillerQuantizer`](crate::DistillerQuantizer)).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quantizer {
@@ -43,12 +43,7 @@ impl Quantizer {
     ///
     /// If the range is not finite, exceeds `f32`, or its bounds are reversed; or if the number of bits is not 2 to 16
     /// (symmetric) or 1 to 16 (affine).
-    pub fn from_range(
-        low: f64,
-        high: f64,
-        bits: u8,
-        scheme: Scheme,
-    ) -> Result<Self, QuantizerError> {
+    pub fn over(low: f64, high: f64, bits: u8, scheme: Scheme) -> Result<Self, QuantizerError> {
         if !(low.is_finite() && high.is_finite() && low <= high) {
             return Err(QuantizerError::Range { low, high });
         }
@@ -104,7 +99,7 @@ impl Quantizer {
     /// If the magnitude is negative or not finite, or the bits are not 2 to 16.
     #[allow(clippy::cast_possible_truncation, reason = "scales are f32 everywhere")]
     pub fn full_range(largest: f64, bits: u8) -> Result<Self, QuantizerError> {
-        let narrow = Self::from_range(-largest, largest, bits, Scheme::Symmetric)?;
+        let narrow = Self::over(-largest, largest, bits, Scheme::Symmetric)?;
         let scale = (2.0 * largest / f64::from((1_i32 << bits) - 1)) as f32;
         Ok(Self {
             scale: if scale.is_normal() { scale } else { 1.0 },
@@ -153,25 +148,6 @@ impl Quantizer {
             high: self.high - by,
             ..self
         }
-    }
-
-    /// Converts from Distiller's convention, `q = clamp(round(scale·x − zero_point))`, where `scale` is the number of levels
-    /// per unit.
-    #[must_use]
-    #[allow(clippy::cast_possible_truncation, reason = "scales are f32 everywhere")]
-    pub fn from_distiller(scale: f64, zero_point: i32, low: i32, high: i32) -> Self {
-        Self {
-            scale: (1.0 / scale) as f32,
-            zero_point: -zero_point,
-            low,
-            high,
-        }
-    }
-
-    /// Converts to Distiller's convention: scale and zero point.
-    #[must_use]
-    pub fn to_distiller(&self) -> (f64, i32) {
-        (1.0 / f64::from(self.scale), -self.zero_point)
     }
 
     /// Whether the scale is positive and normal, the integers have at most 17 bits, and the zero point is one of them.
@@ -238,7 +214,7 @@ mod tests {
                     (-4.0, -1.0),
                     (0.5, 2.0),
                 ] {
-                    let quantizer = Quantizer::from_range(low, high, bits, scheme).unwrap();
+                    let quantizer = Quantizer::over(low, high, bits, scheme).unwrap();
                     assert_eq!(quantizer.dequantize(quantizer.zero_point), 0.0);
                     assert!((quantizer.low..=quantizer.high).contains(&quantizer.zero_point));
                     let count = quantizer.high - quantizer.low + 1;
@@ -300,7 +276,7 @@ mod tests {
             (0.0, 0.25),
         ] {
             for scheme in [Scheme::Symmetric, Scheme::Affine] {
-                let quantizer = Quantizer::from_range(low, high, 5, scheme).unwrap();
+                let quantizer = Quantizer::over(low, high, 5, scheme).unwrap();
                 let shifts = quantizer.power_of_two();
                 assert_eq!(shifts.scale.log2().fract(), 0.0);
                 assert!(shifts.scale >= quantizer.scale && shifts.scale < 2.0 * quantizer.scale);
@@ -323,9 +299,9 @@ mod tests {
             (0.0, 1.0, 17),
             (0.0, 1.0, 0),
         ] {
-            assert!(Quantizer::from_range(low, high, bits, Scheme::Affine).is_err());
+            assert!(Quantizer::over(low, high, bits, Scheme::Affine).is_err());
         }
-        let nothing = Quantizer::from_range(0.0, 0.0, 8, Scheme::Affine).unwrap();
+        let nothing = Quantizer::over(0.0, 0.0, 8, Scheme::Affine).unwrap();
         assert_eq!((nothing.scale, nothing.zero_point), (1.0, 0));
     }
 }

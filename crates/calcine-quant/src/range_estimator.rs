@@ -127,6 +127,9 @@ impl RangeEstimator {
     #[must_use]
     pub fn range(self, statistics: &CalibrationStatistics, bits: u8, scheme: Scheme) -> [f64; 2] {
         let [min, max] = [statistics.min, statistics.max];
+        if self == Self::MinMax {
+            return [min, max];
+        }
         // What a relu leaves has half a distribution: the quantizer begins at zero.
         let half = min >= 0.0;
         let sparse = statistics.zeros() > MOSTLY_ZERO;
@@ -232,7 +235,7 @@ fn least(
     for candidate in (1..=CANDIDATES).rev() {
         let share = f64::from(candidate) / f64::from(CANDIDATES);
         let range = [statistics.min * share, statistics.max * share];
-        let Ok(quantizer) = Quantizer::from_range(range[0], range[1], bits, scheme) else {
+        let Ok(quantizer) = Quantizer::over(range[0], range[1], bits, scheme) else {
             continue;
         };
         let cost = cost(range, &quantizer);

@@ -526,7 +526,7 @@ fn overrides_and_first_last_are_merged_key_by_key() {
         "fc.weight",
     ];
     let quantized = |text: &str| {
-        let settings = QuantizationSettings::parse(&format!("format = 1\n{text}")).unwrap();
+        let settings = crate::models::settings(text);
         quantize(&network, &calibration, &settings).unwrap()
     };
     let layers = |text: &str, bits: u8| weights_of(&quantized(text), bits);

@@ -23,7 +23,7 @@ fn of_pruner(epochs: u64, keys: &str, policy: &str) -> String {
 #[test]
 fn tables_that_a_driver_does_not_carry_out_are_refused_unless_the_caller_does_it() {
     let rows = [
-        ("[quantize]\nweights = 4\nactivations = 4", Duty::Quantize),
+        ("[quantize.weights]\nbits = 4", Duty::Quantize),
         ("[thin]\npadding_effect = \"keep_border\"", Duty::Thin),
         ("[thin]\nat = [1]", Duty::Thin),
         ("[distill]\ntemperature = 4.0", Duty::Distill),
@@ -50,6 +50,36 @@ fn tables_that_a_driver_does_not_carry_out_are_refused_unless_the_caller_does_it
         assert!(recipe.bind_carrying_out(&others, &model, None, 10).is_err());
         recipe.bind_carrying_out(&[duty], &model, None, 10).unwrap();
     });
+}
+
+/// What the run, its length and the model rule out is reported together, each at its place.
+#[test]
+fn problems_of_the_run_and_of_the_model_come_together() {
+    let text = "format = 1\n[train]\nepochs = 2\n[thin]\n[pruner.a]\nparams = [\"nothing\"]\n\
+                score = \"magnitude\"\nlevel = 0.5\n[pruner.b]\nparams = [\"first.weight\"]\n\
+                score = \"magnitude\"\ngranularity = \"kernel\"\nlevel = 0.5\n[[policy]]\npruner = \"a\"\nend = 1\n\
+                [[policy]]\npruner = \"b\"\nsteps = [40]\n";
+    let model = Mlp::new(&device().autodiff());
+    let error = recipe(text).bind(&model, 10).unwrap_err();
+    let expected = [
+        (2, "`lr` is missing"),
+        (4, "does not carry out `[thin]`"),
+        (6, "nothing"),
+        (12, "kernel"),
+        (19, "never fires"),
+    ];
+    assert_eq!(error.problems().len(), expected.len(), "{error}");
+    for (problem, (line, message)) in error.problems().iter().zip(expected) {
+        assert_eq!(problem.line, line, "{error}");
+        assert!(problem.message.contains(message), "{error}");
+    }
+    // Without steps there is still a model to check.
+    let error = recipe(text).bind(&model, 0).unwrap_err();
+    assert!(
+        error.to_string().contains("`steps_per_epoch` is 0"),
+        "{error}"
+    );
+    assert!(error.to_string().contains("nothing"), "{error}");
 }
 
 #[derive(Module, Debug)]
@@ -152,7 +182,7 @@ fn what_a_run_does_not_come_to_is_a_warning() {
         )
     };
     let with = |table: &str| format!("format = 1\n[train]\nepochs = 4\nlr = 0.1\n{table}\n");
-    let quantize = |keys: &str| with(&format!("[quantize]\nweights = 4\nactivations = 4\n{keys}"));
+    let quantize = |keys: &str| with(&format!("[quantize.training]\n{keys}"));
     // Four epochs of four steps.
     let rows: Vec<(String, &[&str])> = vec![
         (of_pruner(4, ramp, "start = 0\nend = 4"), &[]),
@@ -245,8 +275,8 @@ fn what_never_happens_in_a_run_is_refused_however_long_the_recipe_thought_it_was
         ),
         (with("[thin]\nat = [4]"), "`thin.at` is never reached"),
         (
-            with("[quantize]\nweights = 4\nactivations = 4\nstart = 2"),
-            "`quantize.start` is never reached",
+            with("[quantize.training]\nstart = 2"),
+            "`quantize.training.start` is never reached",
         ),
         (
             with("[distill]\nstart = 2"),
@@ -275,16 +305,16 @@ fn what_never_happens_in_a_run_is_refused_however_long_the_recipe_thought_it_was
     // What the recipe itself rules out is refused when it is read.
     let rows = [
         (
-            "[quantize]\nweights = 4\nactivations = 4\nstart = 8",
-            "`quantize.start` is never reached",
+            "[quantize.training]\nstart = 8",
+            "`quantize.training.start` is never reached",
         ),
         (
-            "[quantize]\nweights = 4\nactivations = 4\nfreeze_ranges = 8",
-            "`quantize.freeze_ranges` is never reached",
+            "[quantize.training]\nfreeze_ranges = 8",
+            "`quantize.training.freeze_ranges` is never reached",
         ),
         (
-            "[quantize]\nweights = 4\nactivations = 4\nfreeze_norms = 20",
-            "`quantize.freeze_norms` is never reached",
+            "[quantize.training]\nfreeze_norms = 20",
+            "`quantize.training.freeze_norms` is never reached",
         ),
         ("[thin]\nat = [9]", "`thin.at` is never reached"),
         ("[rewind]\nat = [8]", "`rewind.at` is never reached"),
@@ -525,17 +555,15 @@ fn keys_that_have_no_effect_beside_the_others_are_refused() {
         ),
         (with("[distill]\nteacher = 0"), "count for nothing"),
         (
-            with("[quantize]\nweights = 4\nactivations = 0\nstart = 2"),
-            "`activations = 0` never does",
+            with("[quantize.activations]\nbits = 0\n[quantize.training]\nstart = 2"),
+            "leaves them in float",
         ),
         (
-            with("[quantize]\nweights = 4\nactivations = 4\n[[quantize.layer]]\nname = \"fc\""),
+            with("[[quantize.layer]]\nname = \"fc\""),
             "says what is other",
         ),
         (
-            with(
-                "[quantize]\nweights = 4\nactivations = 4\n[[quantize.layer]]\nname = \"fc\"\nfloat = \"f32\"\nweights = 8",
-            ),
+            with("[[quantize.layer]]\nname = \"fc\"\nfloat = \"f32\"\nweight_bits = 8"),
             "a layer in `float` has no bits",
         ),
         (

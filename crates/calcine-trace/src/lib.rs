@@ -176,9 +176,25 @@ fn traced<M: Module, I: Tensors, O: Tensors>(
     let capture = Device::capture();
     let record = |batch| record::record(&capture, &on, &sample, batch, &forward);
     let mut recordings = vec![record(2)?, record(3)?];
-    assemble::assemble(&recordings)?;
-    recordings.push(record(large_batch(&recordings, &sample))?);
-    let assembled = assemble::assemble(&recordings)?;
+    let mut all = recordings
+        .iter()
+        .map(steps::steps)
+        .collect::<Result<Vec<_>, _>>()?;
+    let third = record(large_batch(&recordings, &sample));
+    let third = third.and_then(|third| Ok((steps::steps(&third)?, third)));
+    let assembled = third.and_then(|(steps, third)| {
+        recordings.push(third);
+        all.push(steps);
+        assemble::assemble(&recordings, &all)
+    });
+    let assembled = match assembled {
+        Ok(assembled) => assembled,
+        // What small batches tell is the simpler reason.
+        Err(error) => {
+            assemble::assemble(&recordings[..2], &all[..2])?;
+            return Err(error);
+        }
+    };
     let mut graph = assembled.graph;
     let mut constants = vec![None; graph.values.len()];
     for (id, data) in assembled.constants {

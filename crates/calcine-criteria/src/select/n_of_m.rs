@@ -3,9 +3,9 @@ use rayon::prelude::*;
 
 use super::smallest::{key, ordered, read, single_precision};
 use super::{Candidate, Select};
-use crate::host::in_host_memory;
 use crate::score::Scores;
 use crate::share::Rounding;
+use calcine_device::in_host_memory;
 
 /// Drops ⌊f·M⌋ of every M consecutive units, those with the smallest scores.
 ///
