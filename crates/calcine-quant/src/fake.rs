@@ -68,7 +68,7 @@ fn number(tensor: &Tensor<1>) -> f32 {
     tensor.clone().without_autodiff().into_scalar()
 }
 
-/// Fake-quantizes `x` with a range that is a tensor on the device. The quantizer is that of [`Quantizer::over`], but
+/// Fake-quantizes `x` with a range that is a tensor on the device. The quantizer is that of [`Quantizer::from_range`], but
 /// computed in `f32`. Use it for moving ranges, without a device read.
 ///
 /// The range is widened to contain zero; a range that contains only zero has a scale of 1. The gradient of `x` passes within
@@ -144,7 +144,7 @@ pub fn quantizer_between(ends: Tensor<1>, bits: u8, scheme: Scheme) -> [Tensor<1
     }
 }
 
-/// The scale at which this many levels span a length; 1 if it would be zero or subnormal, as in [`Quantizer::over`].
+/// The scale at which this many levels span a length; 1 if it would be zero or subnormal, as in [`Quantizer::from_range`].
 fn scale_over<const D: usize>(length: Tensor<D>, scales: f64) -> Tensor<D> {
     let scale = length.div_scalar(scales);
     let none = scale.clone().lower_elem(f32::MIN_POSITIVE);

@@ -71,7 +71,7 @@ impl GroupedWeight {
                 size.is_finite().then(|| largest.max(size))
             });
             let largest = largest.unwrap_or(f64::INFINITY);
-            let quantizer = Quantizer::over(-largest, largest, bits, Scheme::Symmetric)?;
+            let quantizer = Quantizer::from_range(-largest, largest, bits, Scheme::Symmetric)?;
             scales.push(quantizer.scale);
             ints.extend(part.iter().map(|&weight| quantizer.quantize(weight)));
         }

@@ -27,7 +27,7 @@
 //! ```
 //! use calcine_quant::{Quantizer, Scheme};
 //!
-//! let quantizer = Quantizer::over(-1.0, 3.0, 8, Scheme::Affine)?;
+//! let quantizer = Quantizer::from_range(-1.0, 3.0, 8, Scheme::Affine)?;
 //! assert_eq!((quantizer.zero_point, quantizer.quantize(0.0), quantizer.quantize(99.0)), (64, 64, 255));
 //! assert_eq!(quantizer.dequantize(64), 0.0);
 //! # Ok::<(), calcine_quant::QuantizerError>(())

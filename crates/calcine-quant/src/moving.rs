@@ -67,12 +67,12 @@ impl MovingRange {
     ///
     /// # Errors
     ///
-    /// As [`Quantizer::over`].
+    /// As [`Quantizer::from_range`].
     pub fn quantizer(&self, bits: u8, scheme: Scheme) -> Result<Option<Quantizer>, QuantizerError> {
         let Some(range) = self.range() else {
             return Ok(None);
         };
         let ends: Vec<f64> = range.into_data().iter().collect();
-        Quantizer::over(ends[0], ends[1], bits, scheme).map(Some)
+        Quantizer::from_range(ends[0], ends[1], bits, scheme).map(Some)
     }
 }

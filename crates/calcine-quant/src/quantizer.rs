@@ -43,7 +43,12 @@ impl Quantizer {
     ///
     /// If the range is not finite, exceeds `f32`, or its bounds are reversed; or if the number of bits is not 2 to 16
     /// (symmetric) or 1 to 16 (affine).
-    pub fn over(low: f64, high: f64, bits: u8, scheme: Scheme) -> Result<Self, QuantizerError> {
+    pub fn from_range(
+        low: f64,
+        high: f64,
+        bits: u8,
+        scheme: Scheme,
+    ) -> Result<Self, QuantizerError> {
         if !(low.is_finite() && high.is_finite() && low <= high) {
             return Err(QuantizerError::Range { low, high });
         }
@@ -99,7 +104,7 @@ impl Quantizer {
     /// If the magnitude is negative or not finite, or the bits are not 2 to 16.
     #[allow(clippy::cast_possible_truncation, reason = "scales are f32 everywhere")]
     pub fn full_range(largest: f64, bits: u8) -> Result<Self, QuantizerError> {
-        let narrow = Self::over(-largest, largest, bits, Scheme::Symmetric)?;
+        let narrow = Self::from_range(-largest, largest, bits, Scheme::Symmetric)?;
         let scale = (2.0 * largest / f64::from((1_i32 << bits) - 1)) as f32;
         Ok(Self {
             scale: if scale.is_normal() { scale } else { 1.0 },
@@ -214,7 +219,7 @@ mod tests {
                     (-4.0, -1.0),
                     (0.5, 2.0),
                 ] {
-                    let quantizer = Quantizer::over(low, high, bits, scheme).unwrap();
+                    let quantizer = Quantizer::from_range(low, high, bits, scheme).unwrap();
                     assert_eq!(quantizer.dequantize(quantizer.zero_point), 0.0);
                     assert!((quantizer.low..=quantizer.high).contains(&quantizer.zero_point));
                     let count = quantizer.high - quantizer.low + 1;
@@ -276,7 +281,7 @@ mod tests {
             (0.0, 0.25),
         ] {
             for scheme in [Scheme::Symmetric, Scheme::Affine] {
-                let quantizer = Quantizer::over(low, high, 5, scheme).unwrap();
+                let quantizer = Quantizer::from_range(low, high, 5, scheme).unwrap();
                 let shifts = quantizer.power_of_two();
                 assert_eq!(shifts.scale.log2().fract(), 0.0);
                 assert!(shifts.scale >= quantizer.scale && shifts.scale < 2.0 * quantizer.scale);
@@ -299,9 +304,9 @@ mod tests {
             (0.0, 1.0, 17),
             (0.0, 1.0, 0),
         ] {
-            assert!(Quantizer::over(low, high, bits, Scheme::Affine).is_err());
+            assert!(Quantizer::from_range(low, high, bits, Scheme::Affine).is_err());
         }
-        let nothing = Quantizer::over(0.0, 0.0, 8, Scheme::Affine).unwrap();
+        let nothing = Quantizer::from_range(0.0, 0.0, 8, Scheme::Affine).unwrap();
         assert_eq!((nothing.scale, nothing.zero_point), (1.0, 0));
     }
 }

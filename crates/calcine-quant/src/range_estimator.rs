@@ -235,7 +235,7 @@ fn least(
     for candidate in (1..=CANDIDATES).rev() {
         let share = f64::from(candidate) / f64::from(CANDIDATES);
         let range = [statistics.min * share, statistics.max * share];
-        let Ok(quantizer) = Quantizer::over(range[0], range[1], bits, scheme) else {
+        let Ok(quantizer) = Quantizer::from_range(range[0], range[1], bits, scheme) else {
             continue;
         };
         let cost = cost(range, &quantizer);
