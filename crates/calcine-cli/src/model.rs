@@ -27,7 +27,7 @@ pub(crate) enum Model {
 /// What a file holds.
 #[derive(Debug)]
 pub(crate) enum Contents {
-    /// A network in float, as `calcine_trace::Network::save` writes it.
+    /// A network in float, as `calcine_trace::Network::save` writes it, or an ONNX file.
     Float(Box<Network>),
     /// A quantized network, as `calcine_quantize::Quantized::save` writes it.
     Quantized(Box<Quantized>),
@@ -71,11 +71,10 @@ pub(crate) fn contents(file: &Path, device: &Device) -> Result<Contents, Failure
     let wrong = |why: String| bad(format!("{name}: {why}"));
     let start = start(file).map_err(|error| wrong(format!("the file cannot be read: {error}")))?;
     if !is_safetensors(&start) && is_onnx(&start) {
-        return Err(wrong(
-            "this is an ONNX file, which Calcine does not read yet: expected a network of the zoo or a network file \
-             that Calcine wrote"
-                .to_owned(),
-        ));
+        let options = calcine::onnx::ImportOptions::default();
+        let network = calcine::onnx::read_file(file, &options, device);
+        let network = network.map_err(|error| wrong(error.to_string()))?;
+        return Ok(Contents::Float(Box::new(network)));
     }
     if !is_safetensors(&start) && (start.starts_with(b"PK\x03\x04") || start.first() == Some(&0x80))
     {
@@ -390,8 +389,8 @@ mod tests {
                 Err(error) => error.to_string(),
             }
         };
-        assert!(told(b"\x08\x09\x12\x07pytorch").contains("ONNX file"));
-        assert!(told(b"\x08\x03:\x80\x10").contains("ONNX file"));
+        assert!(told(b"\x08\x09\x12\x07pytorch").contains("no ONNX model"));
+        assert!(told(b"\x08\x03:\x80\x10").contains("no ONNX model"));
         assert_eq!(told(b"PK\x03\x04rest"), "PyTorch");
         assert_eq!(told(b"\x80\x02rest"), "PyTorch");
         assert_eq!(told(b"\x02\0\0\0\0\0\0\0{}"), "safetensors");

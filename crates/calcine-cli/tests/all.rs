@@ -4,6 +4,7 @@
 mod activations;
 mod bench;
 mod data;
+mod export;
 mod files;
 mod models;
 mod quantize;

@@ -30,9 +30,9 @@ pub(crate) fn quantizer(mode: &str, low: f64, high: f64, bits: u8) -> Quantizer 
     let largest = f64::max(high, -low);
     match mode {
         "sym" => Quantizer::full_range(largest, bits),
-        "sym_restr" => Quantizer::over(-largest, largest, bits, Scheme::Symmetric),
-        "asym_u" => Quantizer::over(low, high, bits, Scheme::Affine),
-        "asym_s" => Quantizer::over(low, high, bits, Scheme::Affine)
+        "sym_restr" => Quantizer::from_range(-largest, largest, bits, Scheme::Symmetric),
+        "asym_u" => Quantizer::from_range(low, high, bits, Scheme::Affine),
+        "asym_s" => Quantizer::from_range(low, high, bits, Scheme::Affine)
             .map(|quantizer| quantizer.shifted(1 << (bits - 1))),
         mode => panic!("{mode}"),
     }
@@ -76,7 +76,10 @@ fn bits(case: &Value, least: u8) -> Option<u8> {
         Scheme::Symmetric
     };
     let known = (least..=MAX_BITS).contains(&bits);
-    assert_eq!(Quantizer::over(-1.0, 1.0, bits, scheme).is_ok(), known);
+    assert_eq!(
+        Quantizer::from_range(-1.0, 1.0, bits, scheme).is_ok(),
+        known
+    );
     known.then_some(bits)
 }
 
@@ -203,7 +206,7 @@ fn golden_ranges_that_are_errors() {
             Some(largest) => Quantizer::full_range(largest, 8),
             None => {
                 let [low, high] = ["min", "max"].map(|key| number(&args[key]));
-                Quantizer::over(low, high, 8, Scheme::Affine)
+                Quantizer::from_range(low, high, 8, Scheme::Affine)
             }
         };
         assert!(range.is_err(), "{}", case["name"]);

@@ -84,7 +84,7 @@ fn dynamic(
         });
     }
     // Whatever the range, there must be such integers.
-    Quantizer::over(0.0, 1.0, of.bits, of.scheme)?;
+    Quantizer::from_range(0.0, 1.0, of.bits, of.scheme)?;
     Ok(Some(Dynamic {
         bits: of.bits,
         scheme: of.scheme,

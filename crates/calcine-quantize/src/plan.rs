@@ -58,7 +58,7 @@ pub(crate) fn quantizers(
         let range = of.range_estimator.range(statistics, of.bits, of.scheme);
         let bound = bound.unwrap_or(f64::INFINITY);
         let [low, high] = range.map(|end| end.clamp(-bound, bound) * layer.activation_stretch);
-        let quantizer = Quantizer::over(low, high, of.bits, of.scheme)?;
+        let quantizer = Quantizer::from_range(low, high, of.bits, of.scheme)?;
         Ok(Some(if of.power_of_two {
             quantizer.power_of_two()
         } else {

@@ -73,6 +73,8 @@ pub struct IntegerLayer<'a> {
     /// What is added to the sums, in units of input scale times weight scale; `None` where inputs have no quantizer, and of an
     /// embedding.
     pub bias: Option<&'a [i32]>,
+    /// What is added to the result where inputs have no quantizer.
+    pub float_bias: Option<&'a [f32]>,
     /// Bits and scheme of quantizers over each batch's own range, for inputs that have none.
     pub dynamic: Option<(u8, Scheme)>,
 }
@@ -278,21 +280,7 @@ impl Quantized {
 
     /// The layers with integer weights, in running order.
     pub fn layers(&self) -> impl Iterator<Item = IntegerLayer<'_>> {
-        self.layers.values().map(|layer| IntegerLayer {
-            name: &layer.name,
-            bits: layer.bits,
-            weight: &layer.ints,
-            shape: &layer.shape,
-            output_axis: layer.axis,
-            scales: &layer.scales,
-            zero_points: &layer.zero_points,
-            group: layer.group,
-            bias: match &layer.bias {
-                Bias::Ints(bias) => Some(bias),
-                Bias::Floats(_) => None,
-            },
-            dynamic: layer.dynamic.map(|dynamic| (dynamic.bits, dynamic.scheme)),
-        })
+        self.layers.values().map(IntegerLayer::of)
     }
 
     /// What the quantized network computes. The device is not read.

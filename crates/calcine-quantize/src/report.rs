@@ -369,7 +369,8 @@ impl Asked<'_> {
                 continue;
             };
             let activations = by_layer.of(name).activations;
-            let whole = Quantizer::over(own.min, own.max, activations.bits, activations.scheme);
+            let whole =
+                Quantizer::from_range(own.min, own.max, activations.bits, activations.scheme);
             let energy = own.mean.powi(2) + own.deviation.powi(2);
             let lost = own.error(&quantizer, 2.0) / energy;
             let better = |whole: Quantizer| own.error(&whole, 2.0) / energy < 0.5 * lost;

@@ -24,6 +24,8 @@ fn net() -> ConvNet {
     net.norm.gamma = Param::from_tensor(Tensor::from_data(scales, &device));
     let head = TensorData::new(drawn(32, 50), [8, 4]);
     net.head.weight = Param::from_tensor(Tensor::from_data(head, &device));
+    let bias = TensorData::new(drawn(4, 90), [4]);
+    net.head.bias = Some(Param::from_tensor(Tensor::from_data(bias, &device)));
     net
 }
 
@@ -76,7 +78,6 @@ fn unit(granularity: &str, element: usize) -> usize {
         "element" => element,
         "kernel" => element / 9,
         "filter" => element / 18,
-        "channel" => element / 9 % 2,
         other => panic!("{other}"),
     }
 }
@@ -156,7 +157,7 @@ fn the_units_with_the_lowest_scores_fall() {
         ("magnitude", "element", ""),
         ("magnitude", "filter", ""),
         ("l1", "filter", ""),
-        ("l1", "channel", ""),
+        ("l1", "kernel", ""),
         ("l2", "kernel", ""),
         ("mean_l2", "filter", ""),
         ("max", "kernel", ""),

@@ -12,6 +12,7 @@
 //! | [`trace`], [`trace_made`] | records a forward pass as a network |
 //! | [`Network`] | the graph and the model's parameters: a Burn module that computes the same |
 //! | [`Network::run`] | a pass in which every result can be looked at or replaced |
+//! | [`Network::made`], [`NewParameter`] | a network of a graph and tensors, from a file or other code |
 //! | [`Network::rewritten`], [`Which`], [`Added`] | another graph and other tensors in place of its own |
 //! | [`Network::save`], [`Network::load`] | one safetensors file |
 //! | [`evaluate`], [`try_compute`] | one node's operation on tensors; an error for what Burn panics on |
@@ -45,6 +46,7 @@ mod error;
 mod file;
 mod leaf;
 mod lower;
+mod made;
 mod naming;
 mod network;
 mod record;
@@ -63,6 +65,7 @@ pub use calcine_graph as graph;
 pub use error::{ForwardError, RewriteError, TraceError, Untraceable};
 pub use file::NetworkFileError;
 pub use leaf::Added;
+pub use made::NewParameter;
 pub use network::{Network, Which};
 pub use run::{batch_size, try_compute};
 pub use tensor::{AnyTensor, Tensors};

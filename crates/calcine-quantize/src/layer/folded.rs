@@ -87,7 +87,7 @@ impl FloatLayer {
         let settings = &own.weights;
         let of = |weights: &Vec<f64>| {
             let [low, high] = range(weights, settings).map(|end| end * own.weight_stretch);
-            let quantizer = Quantizer::over(low, high, settings.bits, settings.scheme)?;
+            let quantizer = Quantizer::from_range(low, high, settings.bits, settings.scheme)?;
             Ok(if settings.power_of_two {
                 quantizer.power_of_two()
             } else {
