@@ -1,18 +1,11 @@
 //! Functions of one element as ONNX's operators.
 
-use calcine_graph::{ElementKind, Map, Node};
+use calcine_graph::{ElementKind, Map};
 
 use super::builder::{Builder, float};
 
 /// Writes the nodes that compute a function of each element of `x`, with a result of this name.
-pub(crate) fn map(
-    b: &mut Builder<'_>,
-    map: Map,
-    x: &str,
-    kind: ElementKind,
-    node: &Node,
-    out: &str,
-) {
+pub(crate) fn map(b: &mut Builder<'_>, map: Map, x: &str, kind: ElementKind, out: &str) {
     let hint = |part: &str| format!("{out}/{part}");
     let simple = match map {
         Map::Relu => "Relu",
@@ -89,7 +82,6 @@ pub(crate) fn map(
             let high = b.number(&hint("high"), high, kind);
             return b.node("Clip", &[x, "", &high], out, Vec::new());
         }
-        _ => return b.unsupported(&node.name, node.op.name(), "ONNX has no counterpart for it"),
     };
     b.node(simple, &[x], out, Vec::new());
 }

@@ -66,7 +66,7 @@ pub(crate) fn emit(b: &mut Builder<'_>, node: &Node, x: &[String], out: &str) {
             align_corners,
         } => interpolate(b, &x, (*mode, *align_corners), node, out),
         Op::Pad { padding, with } => pad(b, &x, padding, *with, kind(0), out),
-        Op::Map(map) => functions::map(b, *map, x[0], kind(0), node, out),
+        Op::Map(map) => functions::map(b, *map, x[0], kind(0), out),
         Op::Scalar(arithmetic, number) => {
             let number = b.number(&format!("{out}/number"), *number, kind(0));
             arithmetic_of(b, *arithmetic, [x[0], &number], kind(0), node, out);
@@ -161,7 +161,6 @@ pub(crate) fn emit(b: &mut Builder<'_>, node: &Node, x: &[String], out: &str) {
             };
             b.node("Cast", &x, out, vec![integer("to", to)]);
         }
-        op => b.unsupported(&node.name, op.name(), "ONNX has no counterpart for it"),
     }
 }
 
@@ -347,7 +346,7 @@ fn interpolate(
             return b.unsupported(&node.name, node.op.name(), "ONNX's Resize has no Lanczos");
         }
     };
-    let (places, rounding) = nearest.unwrap_or_else(|| match align_corners {
+    let (places, rounding) = nearest.unwrap_or(match align_corners {
         true => ("align_corners", "floor"),
         false => ("pytorch_half_pixel", "floor"),
     });
@@ -446,7 +445,6 @@ fn reduce(b: &mut Builder<'_>, reduction: Reduction, x: &str, axes: &[usize], ou
             let sizes = b.helper("Abs", &[x], &format!("{out}/sizes"), Vec::new());
             return b.over_axes("ReduceMax", &sizes, axes, out, vec![integer("keepdims", 1)]);
         }
-        _ => return b.unsupported(out, "reduce", "ONNX has no counterpart for it"),
     };
     b.over_axes(op, x, axes, out, vec![integer("keepdims", 1)]);
 }
