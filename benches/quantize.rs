@@ -26,7 +26,7 @@ fn fake(criterion: &mut Criterion) {
     let device = Device::flex().autodiff();
     let shapes = resnet50();
     let weights = weights(&shapes, &device);
-    let quantizer = Quantizer::over(-1.5, 1.5, 8, Scheme::Symmetric).expect("a quantizer");
+    let quantizer = Quantizer::from_range(-1.5, 1.5, 8, Scheme::Symmetric).expect("a quantizer");
     let mut group = criterion.benchmark_group("fake-quantize resnet50");
     group.sample_size(10);
     let inference: Vec<Tensor<1>> = (weights.iter().cloned())

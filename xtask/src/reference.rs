@@ -1,5 +1,6 @@
 //! `cargo xtask train-cifar`: the reference run, which the program `calcine` carries out.
 
+use std::env::consts::EXE_SUFFIX;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Command;
@@ -31,26 +32,27 @@ pub(crate) struct Args {
     options: Vec<OsString>,
 }
 
-/// Runs the program in place of this process, so that signals and the exit code are its own.
+/// Builds the program, and runs it in place of this process, so that signals and the exit code are its own.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let root = cargo::members()?.workspace_root;
-    replace(&mut cargo(arguments(&args.options, root.as_std_path())))
-}
-
-/// Arguments of cargo.
-fn arguments(options: &[OsString], root: &Path) -> Vec<OsString> {
-    let mut all: Vec<OsString> = [
-        "run",
-        "--package",
-        "calcine-cli",
+    let members = cargo::members()?;
+    let (root, target) = (&members.workspace_root, &members.target_directory);
+    // The whole workspace, so that Burn has the features that everything else is built with.
+    let manifest = root.join("Cargo.toml");
+    let build = [
+        "build",
+        "--workspace",
         "--bin",
         "calcine",
         "--manifest-path",
-    ]
-    .map(OsString::from)
-    .to_vec();
-    all.push(root.join("Cargo.toml").into());
-    all.extend(["--", "train-cifar"].map(OsString::from));
+    ];
+    cargo::run(&mut cargo(build.into_iter().chain([manifest.as_str()])))?;
+    let program = target.join("debug").join(format!("calcine{EXE_SUFFIX}"));
+    replace(Command::new(program).args(arguments(&args.options, root.as_std_path())))
+}
+
+/// Arguments of the program.
+fn arguments(options: &[OsString], root: &Path) -> Vec<OsString> {
+    let mut all = vec![OsString::from("train-cifar")];
     if !options.iter().any(|option| chooses(option)) {
         all.push("--recipe".into());
         all.push(recipe(root).into());
@@ -80,14 +82,21 @@ fn recipe(root: &Path) -> std::path::PathBuf {
 fn replace(command: &mut Command) -> Result<(), Failure> {
     use std::os::unix::process::CommandExt;
 
-    let error = command.exec();
-    Err(Failure::new(format!("cargo cannot be started: {error}")))
+    Err(not_started(&command.exec()))
 }
 
 /// Where a process cannot be replaced, a console sends Ctrl-C to both.
 #[cfg(not(unix))]
 fn replace(command: &mut Command) -> Result<(), Failure> {
-    cargo::run(command)
+    let status = command.status().map_err(|error| not_started(&error))?;
+    match status.code().and_then(|code| u8::try_from(code).ok()) {
+        Some(0) => Ok(()),
+        code => Err(Failure::new("the run failed").with_exit_code(code.unwrap_or(1))),
+    }
+}
+
+fn not_started(error: &std::io::Error) -> Failure {
+    Failure::new(format!("the program calcine cannot be started: {error}"))
 }
 
 #[cfg(test)]
@@ -103,8 +112,7 @@ mod tests {
                 .iter()
                 .map(|word| word.to_string_lossy().into_owned())
                 .collect();
-            let behind = all.iter().position(|word| word == "train-cifar");
-            all[behind.expect("the subcommand is there") + 1..].join(" ")
+            all[1..].join(" ")
         };
         assert_eq!(line(&[]), "--recipe /w/recipes/resnet20-agp.toml");
         assert_eq!(

@@ -31,6 +31,7 @@ const RULES: &[Rule] = &[
     manifests::burn_is_pinned,
     manifests::burn_features_belong_to_trace,
     manifests::crates_are_furnished,
+    manifests::crates_can_be_published,
     manifests::lints_are_inherited,
     code::module_mappers,
     code::device_reads,

@@ -1,17 +1,20 @@
 //! `calcine activations`: statistics of what the layers of a network output.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use calcine::observe::{Per, Places};
+use calcine::run::{ActivationSettings, Activations, Experiment};
 use calcine::summary::Sheet;
-use calcine::zoo::reference::{Activations, activations};
+use calcine::trace::{AnyTensor, Tensors};
+use calcine::train::{Draw, Objective};
 
 use crate::events::log;
 use crate::failure::{Failure, bad};
 use crate::logs;
-use crate::options::{self, DataOptions, DeviceOptions, WeightsOptions, no_recipe, positive};
-use crate::progress::DownloadBar;
-use crate::terminal::{print_line, width};
+use crate::options::{self, DataOptions, DeviceOptions, ReportOptions, WeightsOptions, positive};
+use crate::settings::Settings;
+use crate::setup::{Job, Setup};
+use crate::terminal::width;
 use crate::whole;
 
 /// Measure activations over validation images in one pass: zeros, means, deviations, ranges, norms.
@@ -38,6 +41,8 @@ pub(crate) struct Args {
     /// Also write the numbers by layer as scalars.
     #[arg(long, value_enum, value_delimiter = ',', requires = "out")]
     log: Vec<logs::Kind>,
+    #[command(flatten)]
+    report: ReportOptions,
 }
 
 /// Runs the command.
@@ -46,11 +51,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return Ok(());
     }
     let settings = options::settings(
-        Some(&args.model),
+        &args.model,
         &args.weights,
         &args.data,
         &args.device,
-        no_recipe("the activations"),
+        Settings::without_recipe("the activations"),
     )?;
     let device = args.device.device()?;
     log(None)?;
@@ -58,49 +63,86 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         whole::create(out)?;
         whole::announce(out);
     }
-    let download = DownloadBar::default();
-    let places = if args.at.is_empty() {
-        Places::activations()
-    } else {
-        Places::matching(args.at.iter().cloned())
-    };
-    let found = activations(
-        &settings,
-        &places,
-        args.validation_limit,
-        &device,
-        &mut |done, total| {
-            download.show(done, total);
-        },
-    );
-    let found = found.map_err(bad);
-    let found = match &args.out {
-        Some(out) => whole::or_none(out, found),
-        None => found,
-    }?;
-    if found.source.is_synthetic() {
-        print_line(&format!("NOT CIFAR-10: {}", found.source));
+    let job = |setup: &Setup| setup.run("measuring activations of", Observe { args, setup });
+    let result = Setup::new(&settings, &device).and_then(|setup| job(&setup));
+    match &args.out {
+        Some(out) => whole::or_none(out, result),
+        None => result,
     }
-    print_line(&sheet(&found).fitted(width()));
-    print_line(&format!(
-        "{} over {} validation images",
-        found.architecture, found.images
-    ));
-    if let Some(out) = &args.out {
-        whole::write(&out.join("layers.csv"), found.observed.csv(Per::Layer))?;
-        whole::write(&out.join("channels.csv"), found.observed.csv(Per::Channel))?;
-        let scalars = found.observed.scalars();
-        let scalars: Vec<(String, f64)> = scalars
-            .into_iter()
-            .map(|(tag, value)| (format!("Activations/{tag}"), value))
-            .collect();
-        let scalars: Vec<(&str, f64)> = scalars.iter().map(|(tag, v)| (tag.as_str(), *v)).collect();
-        for kind in &args.log {
-            let mut log = kind.open(out);
-            log.scalars(0, &scalars).map_err(bad)?;
-            log.flush().map_err(bad)?;
+}
+
+struct Observe<'a> {
+    args: &'a Args,
+    setup: &'a Setup,
+}
+
+impl Job for Observe<'_> {
+    type Output = ();
+
+    fn run<O>(self, experiment: &Experiment<'_, Vec<AnyTensor>, O>) -> Result<(), Failure>
+    where
+        O: Objective,
+        O::Output: Tensors,
+    {
+        let Self { args, setup } = self;
+        let settings = ActivationSettings {
+            places: if args.at.is_empty() {
+                Places::activations()
+            } else {
+                Places::matching(args.at.iter().cloned())
+            },
+            draw: args.validation_limit.map_or(Draw::All, Draw::First),
+            seed: setup.recipe.train().seed,
+            ..ActivationSettings::default()
+        };
+        let found = experiment.activations(&settings).map_err(bad)?;
+        if let Some(caveat) = setup.caveat() {
+            args.report.say(&caveat);
         }
-        print_line(&whole::wrote(out));
+        args.report.say(&sheet(&found).fitted(width()));
+        let names = experiment.names();
+        args.report.say(&format!(
+            "{} over {} validation {}",
+            names.model, found.samples, names.samples
+        ));
+        let scalars = found.observed.scalars();
+        if let Some(out) = &args.out {
+            write(args, &found, &scalars, out)?;
+            args.report.say(&whole::wrote(out));
+        }
+        let statistics: serde_json::Map<_, _> = scalars
+            .into_iter()
+            .map(|(tag, value)| (tag, value.into()))
+            .collect();
+        args.report.finish(&serde_json::json!({
+            "model": names.model,
+            "data": names.data,
+            "data_is_synthetic": setup.dataset.source().is_synthetic(),
+            "device": names.device,
+            "samples": found.samples,
+            "statistics": statistics,
+            "out": args.out,
+        }));
+        Ok(())
+    }
+}
+
+/// The tables, and the logs asked for.
+fn write(
+    args: &Args,
+    found: &Activations,
+    scalars: &[(String, f64)],
+    out: &Path,
+) -> Result<(), Failure> {
+    whole::write(&out.join("layers.csv"), found.observed.csv(Per::Layer))?;
+    whole::write(&out.join("channels.csv"), found.observed.csv(Per::Channel))?;
+    let tag = |(tag, value): &(String, f64)| (format!("Activations/{tag}"), *value);
+    let scalars: Vec<(String, f64)> = scalars.iter().map(tag).collect();
+    let scalars: Vec<(&str, f64)> = scalars.iter().map(|(tag, v)| (tag.as_str(), *v)).collect();
+    for kind in &args.log {
+        let mut log = kind.open(out);
+        log.scalars(0, &scalars).map_err(bad)?;
+        log.flush().map_err(bad)?;
     }
     Ok(())
 }

@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return Ok(());
     }
     let device = args.device.device()?;
-    let Loaded { name, network } = load(&args.model, &args.weights, &device)?;
+    let Loaded { name, network, .. } = load(&args.model, &args.weights, &device)?;
     let form = match &network {
         AnyNetwork::Float(_) => "float",
         AnyNetwork::Quantized(_) => "int8-simulated",

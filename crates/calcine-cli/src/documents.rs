@@ -371,18 +371,14 @@ fn every_recipe_and_manifest_is_sound() {
     assert!(count > 15, "{count} blocks are too few: they are not found");
 }
 
-/// That a block is a sound manifest, a sound file for `quantize --recipe`, or a recipe that fits ResNet-20.
+/// That a block is a sound manifest, or a recipe that fits ResNet-20.
 fn sound(page: &Page, block: &Block<'_>, members: &Metadata) -> Result<(), String> {
     let table: Table = block.body.parse().map_err(|error| format!("{error}"))?;
     let has = |key: &str| table.contains_key(key);
     if has("package") || has("dependencies") || has("profile") {
         return manifest(&table, members);
     }
-    if has("weights") || has("activations") {
-        let settings = calcine::quantize::QuantizationSettings::parse(&block.body);
-        return settings.map(drop).map_err(|error| error.to_string());
-    }
-    let whole = has("format") && has("train");
+    let whole = has("format") && (has("train") || has("quantize"));
     // In the grammar's page parts of recipes stand alone. A guide's recipes are whole.
     if !whole && page.path != "docs/recipes.md" {
         return Err("it is no whole recipe".to_owned());

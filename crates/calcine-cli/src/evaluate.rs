@@ -1,15 +1,14 @@
 //! `calcine evaluate`: what a network answers, measured.
 
-use std::path::Path;
-
-use calcine::zoo::reference::{self, Settings};
+use calcine::run::Experiment;
+use calcine::trace::{AnyTensor, Tensors};
+use calcine::train::Objective;
 
 use crate::events::log;
-use crate::failure::{Failure, bad};
-use crate::options::{
-    self, DataOptions, DeviceOptions, ReportOptions, WeightsOptions, no_recipe, positive,
-};
-use crate::progress::DownloadBar;
+use crate::failure::Failure;
+use crate::options::{self, DataOptions, DeviceOptions, ReportOptions, WeightsOptions, positive};
+use crate::settings::Settings;
+use crate::setup::{Job, Setup, shown};
 use crate::terminal::width;
 
 /// Measure a network, float or quantized, on the test set.
@@ -24,7 +23,7 @@ pub(crate) struct Args {
     data: DataOptions,
     #[command(flatten)]
     device: DeviceOptions,
-    /// Test images at most [default: all].
+    /// Test samples at most [default: all].
     #[arg(long, alias = "test-images", value_parser = positive::<usize>, value_name = "N", help_heading = "Data")]
     test_limit: Option<usize>,
     #[command(flatten)]
@@ -45,15 +44,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let recipe = Settings {
         test_limit: args.test_limit,
-        ..no_recipe("the evaluation")
+        ..Settings::without_recipe("the evaluation")
     };
-    let settings = options::settings(
-        Some(&args.model),
-        &args.weights,
-        &args.data,
-        &args.device,
-        recipe,
-    )?;
+    let settings = options::settings(&args.model, &args.weights, &args.data, &args.device, recipe)?;
     measure(&settings, &args.device, None, &args.report)
 }
 
@@ -62,23 +55,83 @@ pub(crate) fn measure(
     settings: &Settings,
     device: &DeviceOptions,
     summary: Option<Summary>,
-    output: &ReportOptions,
+    report: &ReportOptions,
 ) -> Result<(), Failure> {
     let device = device.device()?;
-    log(None::<&Path>)?;
-    let download = DownloadBar::default();
-    let mut downloading = |done, total| download.show(done, total);
-    let (report, table) = reference::evaluate(settings, &device, &mut downloading).map_err(bad)?;
-    if let Some(Summary::Sparsity) = summary {
-        output.say(&table.fitted(width()));
+    log(None)?;
+    let setup = Setup::new(settings, &device)?;
+    let job = Evaluate {
+        setup: &setup,
+        summary,
+        report,
+    };
+    setup.run("evaluating", job)
+}
+
+struct Evaluate<'a> {
+    setup: &'a Setup,
+    summary: Option<Summary>,
+    report: &'a ReportOptions,
+}
+
+impl Job for Evaluate<'_> {
+    type Output = ();
+
+    fn run<O>(self, experiment: &Experiment<'_, Vec<AnyTensor>, O>) -> Result<(), Failure>
+    where
+        O: Objective,
+        O::Output: Tensors,
+    {
+        let Self {
+            setup,
+            summary,
+            report,
+        } = self;
+        let measured = experiment.evaluate().map_err(crate::failure::bad)?;
+        let names = experiment.names();
+        if let Some(Summary::Sparsity) = summary {
+            report.say(&measured.sparsity.fitted(width()));
+        }
+        if let Some(caveat) = setup.caveat() {
+            report.say(&caveat);
+        }
+        let (split, samples) = (measured.split.name(), &names.samples);
+        let count = measured.evaluation.count;
+        report.say(&format!(
+            "{} on {count} {split} {samples}: {}",
+            names.model,
+            shown(&measured.evaluation, &experiment.metrics())
+        ));
+        let weights = measured.sparsity.total();
+        let mut json = serde_json::json!({
+            "model": names.model,
+            "data": names.data,
+            "data_is_synthetic": setup.dataset.source().is_synthetic(),
+            "normalization": setup.dataset.normalization(),
+            "device": names.device,
+            "recipe": setup.recipe.file(),
+            "seed": setup.recipe.train().seed,
+            "sparsity": weights.sparsity(),
+            "parameters": weights.total,
+            "nonzero": weights.nonzero,
+            "seconds": measured.seconds,
+        });
+        json[format!("{split}_{samples}")] = count.into();
+        json[format!("{samples}_per_second")] = (count as f64 / measured.seconds).into();
+        add(&mut json, &measured.evaluation, "");
+        report.finish(&json);
+        Ok(())
     }
-    if report.data_is_synthetic {
-        output.say(&format!("NOT CIFAR-10: {}", report.data));
+}
+
+/// Adds loss and metrics to a report, with an ending to their names.
+pub(crate) fn add(
+    json: &mut serde_json::Value,
+    evaluation: &calcine::train::Evaluation,
+    end: &str,
+) {
+    json[format!("loss{end}")] = evaluation.loss.into();
+    for metric in &evaluation.metrics {
+        json[format!("{}{end}", metric.name)] = metric.value.into();
     }
-    output.say(&format!(
-        "{} on {} test images: top-1 {:.2} %, top-5 {:.2} %, loss {:.4}",
-        report.model, report.test_images, report.top1, report.top5, report.loss
-    ));
-    output.finish(&serde_json::to_value(&report).map_err(bad)?);
-    Ok(())
 }

@@ -6,17 +6,21 @@ mod bench;
 mod documents;
 mod evaluate;
 mod events;
+mod export;
 mod failure;
 mod interrupt;
 mod logs;
 mod memory;
 mod model;
+mod normalization;
 mod options;
 mod plot;
 mod progress;
 mod quantize;
 mod recipe;
 mod sensitivity;
+mod settings;
+mod setup;
 mod summary;
 mod terminal;
 mod thin;
@@ -46,6 +50,7 @@ enum Command {
     Thin(Box<thin::Args>),
     Quantize(Box<quantize::Args>),
     Evaluate(Box<evaluate::Args>),
+    Export(Box<export::Args>),
     #[command(subcommand)]
     Recipe(recipe::Command),
     Plot(plot::Args),
@@ -86,6 +91,7 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(&args),
         Command::TrainCifar(args) => train::reference(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Thin(args) => thin::run(&args),
         Command::Quantize(args) => quantize::run(&args),
         Command::Recipe(command) => recipe::run(&command),

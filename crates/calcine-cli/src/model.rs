@@ -9,8 +9,7 @@ use calcine::graph::Graph;
 use calcine::quantize::{Quantized, QuantizedFileError};
 use calcine::trace::{Network, NetworkFileError, trace};
 use calcine::weights::LoadOptions;
-use calcine::zoo::reference::Weights;
-use calcine::zoo::{Architecture, Classifier, ModelTask};
+use calcine::zoo::{Architecture, Classifier, ModelTask, RESNET20_CIFAR10};
 
 use crate::failure::{Failure, bad};
 use crate::options::WeightsOptions;
@@ -28,7 +27,7 @@ pub(crate) enum Model {
 /// What a file holds.
 #[derive(Debug)]
 pub(crate) enum Contents {
-    /// A network in float, as `calcine_trace::Network::save` writes it.
+    /// A network in float, as `calcine_trace::Network::save` writes it, or an ONNX file.
     Float(Box<Network>),
     /// A quantized network, as `calcine_quantize::Quantized::save` writes it.
     Quantized(Box<Quantized>),
@@ -72,11 +71,10 @@ pub(crate) fn contents(file: &Path, device: &Device) -> Result<Contents, Failure
     let wrong = |why: String| bad(format!("{name}: {why}"));
     let start = start(file).map_err(|error| wrong(format!("the file cannot be read: {error}")))?;
     if !is_safetensors(&start) && is_onnx(&start) {
-        return Err(wrong(
-            "this is an ONNX file, which Calcine does not read yet: expected a network of the zoo or a network file \
-             that Calcine wrote"
-                .to_owned(),
-        ));
+        let options = calcine::onnx::ImportOptions::default();
+        let network = calcine::onnx::read_file(file, &options, device);
+        let network = network.map_err(|error| wrong(error.to_string()))?;
+        return Ok(Contents::Float(Box::new(network)));
     }
     if !is_safetensors(&start) && (start.starts_with(b"PK\x03\x04") || start.first() == Some(&0x80))
     {
@@ -139,13 +137,67 @@ pub(crate) fn check_weights(file: &Path, model: &str) -> Result<(), Failure> {
     }
 }
 
+/// The weights that a network of the zoo begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Weights {
+    /// Those shipped with the zoo; only ResNet-20 has some.
+    Default,
+    /// Fresh ones, drawn from the seed.
+    None,
+    /// A safetensors or PyTorch file.
+    File(PathBuf),
+}
+
+impl Weights {
+    /// As `--weights` and recipes have them.
+    fn parse(word: &str) -> Self {
+        match word {
+            "default" => Self::Default,
+            "none" => Self::None,
+            path => Self::File(path.into()),
+        }
+    }
+}
+
 /// A network with its name.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    /// As reports call it.
+    /// As reports call it: the name in the zoo, or the file.
     pub(crate) name: String,
     /// The network.
     pub(crate) network: AnyNetwork,
+    /// The weights of a network of the zoo; `None` for a file, which has its own.
+    pub(crate) weights: Option<Weights>,
+}
+
+impl Loaded {
+    /// What the network begins with, for messages.
+    pub(crate) fn begins_with(&self) -> String {
+        match &self.weights {
+            None => "its own weights".to_owned(),
+            Some(Weights::Default) => "the shipped weights".to_owned(),
+            Some(Weights::None) => "fresh weights".to_owned(),
+            Some(Weights::File(file)) => format!("weights from {}", file.display()),
+        }
+    }
+}
+
+impl Loaded {
+    /// The lines of a recipe's `[train]` that name the network and its weights. A network file is named on the command line.
+    pub(crate) fn recipe_lines(&self) -> String {
+        match &self.weights {
+            None => String::new(),
+            Some(weights) => {
+                let weights = match weights {
+                    Weights::Default => "default".into(),
+                    Weights::None => "none".into(),
+                    Weights::File(file) => file.to_string_lossy(),
+                };
+                let weights = serde_json::Value::from(&*weights);
+                format!("model = \"{}\"\nweights = {weights}\n", self.name)
+            }
+        }
+    }
 }
 
 /// A network that computes.
@@ -173,24 +225,38 @@ pub(crate) fn load(
     weights: &WeightsOptions,
     device: &Device,
 ) -> Result<Loaded, Failure> {
+    let options = weights.load_options();
+    load_with(model, weights.weights.as_deref(), &options, 0, device)
+}
+
+/// As [`load`], with fresh weights from a seed.
+pub(crate) fn load_with(
+    model: &str,
+    weights: Option<&str>,
+    options: &LoadOptions,
+    seed: u64,
+    device: &Device,
+) -> Result<Loaded, Failure> {
     let file = match Model::parse(model)? {
         Model::File(file) => file,
         Model::Zoo(architecture) => {
-            let weights = Fill {
+            let weights = zoo_weights(architecture, weights)?;
+            let fill = Fill {
                 architecture,
-                weights: zoo_weights(architecture, weights.weights.as_deref())?,
-                options: weights.load_options(),
+                weights: &weights,
+                options,
                 device,
             };
-            let network = architecture.build(0, device, weights)?;
+            let network = architecture.build(seed, device, fill)?;
             return Ok(Loaded {
                 name: architecture.to_string(),
                 network: AnyNetwork::Float(Box::new(network)),
+                weights: Some(weights),
             });
         }
     };
     let name = file.display().to_string();
-    if let Some(beside) = weights.weights.as_deref().filter(|&word| word != "none") {
+    if let Some(beside) = weights {
         return Err(beside_file(beside, &name));
     }
     let network = match contents(&file, device)? {
@@ -198,7 +264,20 @@ pub(crate) fn load(
         Contents::Quantized(network) => AnyNetwork::Quantized(network),
         Contents::Weights(format) => return Err(without_network(&name, format)),
     };
-    Ok(Loaded { name, network })
+    Ok(Loaded {
+        name,
+        network,
+        weights: None,
+    })
+}
+
+/// The network for what its weights do not matter to: a network of the zoo has fresh ones.
+pub(crate) fn load_structure(model: &str) -> Result<Loaded, Failure> {
+    let weights = match Model::parse(model)? {
+        Model::Zoo(_) => Some("none"),
+        Model::File(_) => None,
+    };
+    load_with(model, weights, &LoadOptions::default(), 0, &Device::flex())
 }
 
 /// `--weights` beside a file that has weights of its own.
@@ -216,15 +295,16 @@ pub(crate) fn without_network(file: &str, format: &str) -> Failure {
 }
 
 /// The weights of a network of the zoo: those asked for, else those shipped, else fresh ones.
-pub(crate) fn zoo_weights(
-    architecture: Architecture,
-    asked: Option<&str>,
-) -> Result<Weights, Failure> {
-    match asked.map(|asked| asked.parse().unwrap_or(Weights::Default)) {
+fn zoo_weights(architecture: Architecture, asked: Option<&str>) -> Result<Weights, Failure> {
+    match asked.map(Weights::parse) {
         Some(Weights::File(file)) => {
             check_weights(&file, architecture.name())?;
             Ok(Weights::File(file))
         }
+        Some(Weights::Default) if architecture != Architecture::ResNet20 => Err(bad(format!(
+            "no weights are shipped for {architecture}, only for resnet20: give a file, or `none` to begin with fresh \
+             ones"
+        ))),
         Some(weights) => Ok(weights),
         None if architecture == Architecture::ResNet20 => Ok(Weights::Default),
         None => {
@@ -239,8 +319,8 @@ pub(crate) fn zoo_weights(
 /// Loads weights into a network of the zoo, and traces it.
 struct Fill<'a> {
     architecture: Architecture,
-    weights: Weights,
-    options: LoadOptions,
+    weights: &'a Weights,
+    options: &'a LoadOptions,
     device: &'a Device,
 }
 
@@ -248,9 +328,25 @@ impl ModelTask for Fill<'_> {
     type Output = Result<Network, Failure>;
 
     fn run<M: Classifier + 'static>(self, model: M) -> Self::Output {
-        let loaded = self.weights.load(model, self.architecture, &self.options);
+        let model = match self.weights {
+            Weights::File(path) => self.options.load(model, path).map_err(bad)?.0,
+            weights if !self.options.is_default() => {
+                return Err(bad(format!(
+                    "a key, a prefix and names to ignore are for a file of weights: the weights of {} are {}",
+                    self.architecture,
+                    match weights {
+                        Weights::None => "fresh",
+                        _ => "those shipped",
+                    }
+                )));
+            }
+            Weights::Default => {
+                calcine::weights::load_bytes(model, RESNET20_CIFAR10).map_err(bad)?
+            }
+            Weights::None => model,
+        };
         let images = Tensor::zeros([1, 3, 32, 32], self.device);
-        trace(&loaded.map_err(bad)?, images, M::forward).map_err(bad)
+        trace(&model, images, M::forward).map_err(bad)
     }
 }
 
@@ -293,8 +389,8 @@ mod tests {
                 Err(error) => error.to_string(),
             }
         };
-        assert!(told(b"\x08\x09\x12\x07pytorch").contains("ONNX file"));
-        assert!(told(b"\x08\x03:\x80\x10").contains("ONNX file"));
+        assert!(told(b"\x08\x09\x12\x07pytorch").contains("no ONNX model"));
+        assert!(told(b"\x08\x03:\x80\x10").contains("no ONNX model"));
         assert_eq!(told(b"PK\x03\x04rest"), "PyTorch");
         assert_eq!(told(b"\x80\x02rest"), "PyTorch");
         assert_eq!(told(b"\x02\0\0\0\0\0\0\0{}"), "safetensors");

@@ -6,10 +6,9 @@ use std::str::FromStr;
 use burn::tensor::Device;
 use calcine::data::Normalization;
 use calcine::weights::LoadOptions;
-use calcine::zoo::reference::Settings;
 
 use crate::failure::{Failure, bad};
-use crate::model::{Contents, Model, beside_file, contents, without_network, zoo_weights};
+use crate::settings::Settings;
 use crate::terminal::{self, print_line};
 
 /// The weights of MODEL: the same options for every command.
@@ -46,8 +45,9 @@ pub(crate) struct WeightsOptions {
 /// The data, the same options for every command that needs some.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DataOptions {
-    /// A data set: a directory or an archive, `auto` (the variable CALCINE_DATA, the cache, a download of CIFAR-10, or
-    /// synthetic images), or `synthetic`.
+    /// CIFAR-10, CIFAR-100, MNIST, Fashion-MNIST, a folder of images by class, or arrays of inputs and targets (.npz,
+    /// .npy, .safetensors), as a directory, file or archive, told by its content; `auto` for CIFAR-10 (the variable
+    /// CALCINE_DATA, the cache, a download, or synthetic images), or `synthetic`.
     #[arg(
         long,
         default_value = "auto",
@@ -62,6 +62,10 @@ pub(crate) struct DataOptions {
     /// What the difference is divided by [default: the recipe's, else 0.5,0.5,0.5].
     #[arg(long, value_name = "R,G,B", value_parser = positive_colours, requires = "mean", help_heading = "Data")]
     std: Option<[f32; 3]>,
+    /// The share of the training samples that is set aside for validation, where a data set has no validation split of its
+    /// own [default: the recipe's, else 0.1].
+    #[arg(long, value_name = "SHARE", value_parser = share, help_heading = "Data")]
+    validation: Option<f64>,
     /// Seed of every random stream, the validation split included [default: the recipe's, else 0].
     #[arg(long, value_parser = natural::<u64>, value_name = "N", help_heading = "Data")]
     pub(crate) seed: Option<u64>,
@@ -84,14 +88,6 @@ pub(crate) struct ReportOptions {
 }
 
 impl WeightsOptions {
-    /// Fresh weights for a network of the zoo, and those of a network file.
-    pub(crate) fn fresh() -> Self {
-        Self {
-            weights: Some("none".to_owned()),
-            ..Self::default()
-        }
-    }
-
     pub(crate) fn load_options(&self) -> LoadOptions {
         LoadOptions {
             key: self.weights_key.clone(),
@@ -168,62 +164,42 @@ impl ReportOptions {
     }
 }
 
-/// Settings of a run with what the options say in them. Without MODEL the network is the recipe's.
+/// Settings of a command on MODEL, checked. `recipe` has the settings that are the command's own.
 pub(crate) fn settings(
-    model: Option<&str>,
+    model: &str,
     weights: &WeightsOptions,
     data: &DataOptions,
     device: &DeviceOptions,
     recipe: Settings,
 ) -> Result<Settings, Failure> {
-    let model = model.map(Model::parse).transpose()?;
-    let beside = weights.weights.as_deref();
-    let settings = Settings {
-        weights_options: weights.load_options(),
+    let named = weights.weights.as_deref();
+    settings_with(Some(model), named, weights, data, device, recipe)
+}
+
+/// As [`settings`], with weights that are named in another way. Without MODEL the network is the recipe's.
+pub(crate) fn settings_with(
+    model: Option<&str>,
+    weights: Option<&str>,
+    weights_options: &WeightsOptions,
+    data: &DataOptions,
+    device: &DeviceOptions,
+    recipe: Settings,
+) -> Result<Settings, Failure> {
+    Settings {
+        model: model.map(str::to_owned),
+        weights: weights.map(str::to_owned),
+        weights_options: weights_options.load_options(),
         data: data.data.clone(),
         seed: data.seed,
+        validation: data.validation,
         normalization: data
             .mean
             .zip(data.std)
             .map(|(mean, std)| Normalization { mean, std }),
         device: device.device.clone(),
         ..recipe
-    };
-    Ok(match model {
-        None => Settings {
-            weights: weights.weights.clone(),
-            ..settings
-        },
-        Some(Model::File(file)) => {
-            let name = file.display().to_string();
-            if let Some(beside) = beside {
-                return Err(beside_file(beside, &name));
-            }
-            if let Contents::Weights(format) = contents(&file, &Device::flex())? {
-                return Err(without_network(&name, format));
-            }
-            Settings {
-                weights: Some(name),
-                ..settings
-            }
-        }
-        Some(Model::Zoo(architecture)) => Settings {
-            model: Some(architecture.to_string()),
-            weights: {
-                let recipe = settings.recipe().map_err(bad)?;
-                match (beside, &recipe.train().weights) {
-                    (None, Some(_)) => None,
-                    _ => Some(zoo_weights(architecture, beside)?.to_string()),
-                }
-            },
-            ..settings
-        },
-    })
-}
-
-/// Settings of what is no training: `name` stands for the recipe in messages.
-pub(crate) fn no_recipe(name: &str) -> Settings {
-    Settings::new(name, "format = 1\n[train]\nepochs = 1\n")
+    }
+    .check()
 }
 
 /// `runs/<name>-<time>` unless something else is said.

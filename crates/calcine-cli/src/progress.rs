@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use calcine::quantize::TrialProgress;
 use calcine::sensitivity::Progress;
-use calcine::train::{EpochReport, Observer, StepReport};
+use calcine::train::{EpochReport, Evaluation, Metric, Observer, StepReport};
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::setup::{label, shown};
 use crate::terminal::stderr;
 
 thread_local! {
@@ -30,6 +31,16 @@ pub(crate) struct TrainingBar {
     plain: Plain,
     began: Option<Instant>,
     eta: Eta,
+    /// Of the last step.
+    metrics: Vec<Metric>,
+}
+
+/// The main metric of an evaluation, behind a separator; nothing without metrics.
+fn main(evaluation: &Evaluation, metrics: &[Metric], separator: &str) -> String {
+    metrics.first().map_or_else(String::new, |metric| {
+        let value = metric.shown(evaluation.value(&metric.name));
+        format!("{separator}{} {value}", label(&metric.name))
+    })
 }
 
 impl TrainingBar {
@@ -51,12 +62,13 @@ impl Observer for TrainingBar {
     fn step(&mut self, report: &StepReport) {
         let done = report.clock.global_step() + 1;
         let steps = report.epochs * report.clock.steps_per_epoch;
+        self.metrics.clone_from(&report.metrics);
         let message = format!(
-            "epoch {} of {}  loss {:.4}  top-1 {:.2} %  sparsity {:.2} %  {:.0} images/s",
+            "epoch {} of {}  loss {:.4}{}  sparsity {:.2} %  {:.0} samples/s",
             report.clock.epoch,
             report.epochs,
             report.train.loss,
-            report.train.value("top1"),
+            main(&report.train, &report.metrics, "  "),
             100.0 * report.sparsity.sparsity(),
             report.per_second,
         );
@@ -74,19 +86,20 @@ impl Observer for TrainingBar {
 
     fn epoch(&mut self, report: &EpochReport<'_>) {
         let row = report.row;
+        let metrics = &self.metrics;
         let validation = match &row.validation {
-            Some(v) => format!(
-                "validation loss {:.4}, top-1 {:.2} %",
-                v.loss,
-                v.value("top1")
+            Some(found) => format!(
+                "validation loss {:.4}{}",
+                found.loss,
+                main(found, metrics, ", ")
             ),
             None => "no validation".to_owned(),
         };
         let line = format!(
-            "epoch {}: train loss {:.4}, top-1 {:.2} %; {validation}; sparsity {:.2} %",
+            "epoch {}: train loss {:.4}{}; {validation}; sparsity {:.2} %",
             row.epoch,
             row.train.loss,
-            row.train.value("top1"),
+            main(&row.train, metrics, ", "),
             100.0 * row.sparsity,
         );
         tracing::info!(target: "calcine", "{line}");
@@ -109,22 +122,19 @@ pub(crate) struct EvaluationBar {
 
 impl EvaluationBar {
     /// Shows how far a scan is.
-    pub(crate) fn scanned(&mut self, now: &Progress<'_>) {
-        let (name, level, top1, loss) = match now.point {
-            Some(point) => (
-                &*point.parameter,
-                point.requested,
-                point.value("top1"),
-                point.loss,
-            ),
-            None => (
-                "the unpruned network",
-                0.0,
-                now.baseline.evaluation.value("top1"),
-                now.baseline.evaluation.loss,
-            ),
+    pub(crate) fn scanned(&mut self, now: &Progress<'_>, metrics: &[Metric]) {
+        let (name, level, loss) = match now.point {
+            Some(point) => (&*point.parameter, point.requested, point.loss),
+            None => ("the unpruned network", 0.0, now.baseline.evaluation.loss),
         };
-        let message = format!("{name} at {level}: top-1 {top1:.2} %, loss {loss:.4}");
+        let value = metrics.first().map_or_else(String::new, |metric| {
+            let value = match now.point {
+                Some(point) => point.value(&metric.name),
+                None => now.baseline.evaluation.value(&metric.name),
+            };
+            format!("{} {}, ", label(&metric.name), metric.shown(value))
+        });
+        let message = format!("{name} at {level}: {value}loss {loss:.4}");
         self.show(now.done as u64, now.total as u64, &message);
     }
 
@@ -158,11 +168,11 @@ pub(crate) struct TrialBar {
 
 impl TrialBar {
     /// Shows how far it is. The number of trials and the time left are the most that it can take.
-    pub(crate) fn show(&mut self, progress: &TrialProgress) {
-        let (loss, top1) = (progress.score.loss, progress.score.value("top1"));
-        let best = self.best.map_or(loss, |best| best.min(loss));
+    pub(crate) fn show(&mut self, progress: &TrialProgress, metrics: &[Metric]) {
+        let score = &progress.score;
+        let best = self.best.map_or(score.loss, |best| best.min(score.loss));
         self.best = Some(best);
-        let message = format!("trials: loss {loss:.4}, top-1 {top1:.2} %; least loss {best:.4}");
+        let message = format!("trials: {}; least loss {best:.4}", shown(score, metrics));
         let (done, total) = (progress.done as u64, progress.at_most as u64);
         self.trials.show(done, total, &message);
     }

@@ -4,20 +4,26 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use calcine::plot::{Axis, Chart, Panels};
-use calcine::quantize::{MixedPrecision, QuantizationSettings, SearchError};
-use calcine::summary::Sheet;
-use calcine::zoo::reference::{
-    QuantizeRun, QuantizeSettings, ReferenceError, RunDirectory, Search, SearchSettings, Settings,
-    quantize_network,
+use calcine::quantize::{Calibration, MixedPrecision, QuantizationSettings, SearchError};
+use calcine::recipe::Recipe;
+use calcine::run::{
+    Experiment, Names, QuantizeRun, QuantizeSettings, RunDirectory, RunError, Search,
+    SearchSettings,
 };
+use calcine::summary::Sheet;
+use calcine::trace::{AnyTensor, Tensors};
+use calcine::train::{Evaluation, Metric, Objective};
 
+use crate::evaluate::add;
 use crate::events::log;
 use crate::failure::{Failure, bad};
 use crate::interrupt::Interrupt;
 use crate::options::{
-    self, DataOptions, DeviceOptions, ReportOptions, WeightsOptions, natural, no_recipe, positive,
+    self, DataOptions, DeviceOptions, ReportOptions, WeightsOptions, natural, positive,
 };
-use crate::progress::{DownloadBar, TrialBar};
+use crate::progress::TrialBar;
+use crate::settings::Settings;
+use crate::setup::{Job, Setup, label};
 use crate::terminal::width;
 use crate::whole;
 
@@ -132,143 +138,225 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return Ok(());
     }
     check(args)?;
-    let quantization = match &args.recipe {
-        Some(file) => QuantizationSettings::from_file(file).map_err(bad)?,
+    let asked = match &args.recipe {
+        Some(file) => {
+            let recipe = Recipe::from_file(file).map_err(bad)?;
+            let table = recipe.quantization().ok_or_else(|| {
+                bad(format!(
+                    "{}: there is no `[quantize]` in it",
+                    file.display()
+                ))
+            })?;
+            table.settings.clone()
+        }
         None => QuantizationSettings::default(),
     };
+    let calibration = args.calibration.as_deref().map(load).transpose()?;
     let recipe = Settings {
         test_limit: args.test_limit,
-        ..no_recipe("the quantization")
+        ..Settings::without_recipe("the quantization")
     };
-    let network = options::settings(
-        Some(&args.model),
-        &args.weights,
-        &args.data,
-        &args.device,
-        recipe,
-    )?;
+    let settings = options::settings(&args.model, &args.weights, &args.data, &args.device, recipe)?;
     let device = args.device.device()?;
     log(None)?;
-    let download = DownloadBar::default();
     let out = out(args);
     // Before hours of work, and until the last file is written.
     let progress = args.search.map(|_| TRIALS);
     let directory = RunDirectory::for_results(&out, progress).map_err(bad)?;
     whole::announce(&out);
-    let search = args.search.map(|how| SearchSettings {
-        search: match how {
-            How::Lapq => Search::Lapq {
-                rounds: args.rounds.unwrap_or(1),
-            },
-            How::Greedy => Search::Greedy,
-            How::MixedPrecision => Search::MixedPrecision {
-                bits: args.bits.clone().unwrap_or_else(|| vec![8, 6, 5, 4, 3, 2]),
-                budget: args.budget,
-            },
+    let job = |setup: &Setup| {
+        let network = serde_json::to_string(&settings).map_err(bad)?;
+        let run = QuantizeSettings {
+            samples: args.calibration_images,
+            calibration,
+            search: search(args, &out, network),
+            seed: setup.recipe.train().seed,
+            ..QuantizeSettings::new(asked)
+        };
+        let job = Quantize {
+            args,
+            setup,
+            settings: run,
+            out: &out,
+        };
+        setup.run("quantizing", job)
+    };
+    let result = Setup::new(&settings, &device).and_then(|setup| job(&setup));
+    if result.is_err() {
+        directory.give_up();
+    }
+    result
+}
+
+/// The calibration of an earlier run.
+fn load(file: &Path) -> Result<Calibration, Failure> {
+    Calibration::load(file).map_err(|error| bad(format!("{}: {error}", file.display())))
+}
+
+fn search(args: &Args, out: &Path, network: String) -> Option<SearchSettings> {
+    let search = match args.search? {
+        How::Lapq => Search::Lapq {
+            rounds: args.rounds.unwrap_or(1),
         },
-        images: args.search_images.unwrap_or(500),
-        trials: Some(out.join(TRIALS)),
-    });
-    let mut trials = TrialBar::default();
-    let interrupt = match &search {
-        Some(_) => Some(Interrupt::listen(
-            "stopping after this trial; press Ctrl-C again to stop at once",
-        )?),
-        None => None,
+        How::Greedy => Search::Greedy,
+        How::MixedPrecision => Search::MixedPrecision {
+            bits: args.bits.clone().unwrap_or_else(|| vec![8, 6, 5, 4, 3, 2]),
+            budget: args.budget,
+        },
     };
-    let stopped = || {
-        interrupt
-            .as_ref()
-            .filter(|interrupt| interrupt.flag().is_raised())
-    };
-    let settings = QuantizeSettings {
-        network,
-        quantization,
-        images: args.calibration_images,
-        calibration: args.calibration.clone(),
+    Some(SearchSettings {
         search,
-    };
-    let run = quantize_network(
-        &settings,
-        &device,
-        &mut |done, total| download.show(done, total),
-        &mut |progress| {
-            trials.show(progress);
-            if stopped().is_some() {
+        samples: args.search_images.unwrap_or(500),
+        trials: Some((out.join(TRIALS), network)),
+    })
+}
+
+struct Quantize<'a> {
+    args: &'a Args,
+    setup: &'a Setup,
+    settings: QuantizeSettings,
+    out: &'a Path,
+}
+
+impl Job for Quantize<'_> {
+    type Output = ();
+
+    fn run<O>(self, experiment: &Experiment<'_, Vec<AnyTensor>, O>) -> Result<(), Failure>
+    where
+        O: Objective,
+        O::Output: Tensors,
+    {
+        let interrupt = match &self.settings.search {
+            Some(_) => Some(Interrupt::listen(
+                "stopping after this trial; press Ctrl-C again to stop at once",
+            )?),
+            None => None,
+        };
+        let metrics = experiment.metrics();
+        let mut trials = TrialBar::default();
+        let run = experiment.quantize(&self.settings, &mut |progress| {
+            trials.show(progress, &metrics);
+            let stopped = interrupt
+                .as_ref()
+                .is_some_and(|interrupt| interrupt.flag().is_raised());
+            if stopped {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
             }
-        },
-    );
-    trials.close();
-    let run = match run {
-        Err(ReferenceError::Search(SearchError::Stopped { done })) => {
-            let out = options::quoted(&out.display().to_string());
-            let message =
-                format!("stopped after {done} trials; go on with the same command and --out {out}");
-            return Err(match stopped() {
-                Some(interrupt) => interrupt.stopped(message),
-                None => Failure::new(message),
-            });
+        });
+        trials.close();
+        match (run, interrupt) {
+            (Ok(run), _) => self.finish(&run, experiment.names(), &metrics),
+            (Err(RunError::Search(SearchError::Stopped { done })), Some(interrupt)) => {
+                let out = options::quoted(&self.out.display().to_string());
+                Err(interrupt.stopped(format!(
+                    "stopped after {done} trials; go on with the same command and --out {out}"
+                )))
+            }
+            (Err(error), _) => Err(bad(error)),
         }
-        Err(error) => {
-            directory.give_up();
-            return Err(bad(error));
-        }
-        Ok(run) => run,
-    };
-    let file = out.join("quantized.safetensors");
-    run.quantized.save(&file).map_err(bad)?;
-    run.calibration
-        .save(&out.join("calibration.json"))
-        .map_err(bad)?;
-    let bytes = std::fs::metadata(&file).map_or(0, |file| file.len());
-    if args.search.is_some() {
-        whole::write(&out.join("recipe.toml"), run.quantization.to_toml())?;
     }
-    if let Some(mixed_precision) = &run.mixed_precision {
-        draw(&run, mixed_precision, &out)?;
-    }
-    let chosen = run
-        .mixed_precision
-        .as_ref()
-        .filter(|_| args.budget.is_some());
-    let forecast = chosen.map(|mixed_precision| mixed_precision.forecast(&run.quantization));
-    let report = json(args, &run, [Some(bytes), forecast], &out);
-    let text = serde_json::to_string_pretty(&report).map_err(bad)?;
-    whole::write(&out.join("report.json"), text)?;
-    if run.source.is_synthetic() {
-        args.report.say(&format!("NOT CIFAR-10: {}", run.source));
-    }
-    args.report.say(&table(&run, bytes, forecast));
-    let said = run.quantized.report().to_string();
-    if !said.is_empty() {
-        args.report.say(said.trim_end());
-    }
-    args.report.say(&whole::wrote(&out));
-    args.report.finish(&report);
-    drop(directory);
-    Ok(())
 }
 
-/// Writes what each layer's widths cost, as a table and as charts.
-fn draw(run: &QuantizeRun, mixed_precision: &MixedPrecision, out: &Path) -> Result<(), Failure> {
+impl Quantize<'_> {
+    /// Writes everything, and says what it came to.
+    fn finish(&self, run: &QuantizeRun, names: &Names, metrics: &[Metric]) -> Result<(), Failure> {
+        let Self {
+            args, setup, out, ..
+        } = self;
+        let file = out.join("quantized.safetensors");
+        run.quantized.save(&file).map_err(bad)?;
+        let calibration = out.join("calibration.json");
+        run.calibration.save(&calibration).map_err(bad)?;
+        let bytes = std::fs::metadata(&file).map_or(0, |file| file.len());
+        if args.search.is_some() {
+            whole::write(&out.join("recipe.toml"), run.settings.to_toml())?;
+        }
+        if let Some(mixed_precision) = &run.mixed_precision {
+            draw(mixed_precision, names, metrics, out)?;
+        }
+        let chosen = run
+            .mixed_precision
+            .as_ref()
+            .filter(|_| args.budget.is_some());
+        let forecast = chosen.map(|mixed_precision| mixed_precision.forecast(&run.settings));
+        let report = self.json(run, names, bytes, forecast);
+        let text = serde_json::to_string_pretty(&report).map_err(bad)?;
+        whole::write(&out.join("report.json"), text)?;
+        if let Some(caveat) = setup.caveat() {
+            args.report.say(&caveat);
+        }
+        args.report
+            .say(&table(run, names, metrics, bytes, forecast));
+        let said = run.quantized.report().to_string();
+        if !said.is_empty() {
+            args.report.say(said.trim_end());
+        }
+        args.report.say(&whole::wrote(out));
+        args.report.finish(&report);
+        Ok(())
+    }
+
+    fn json(
+        &self,
+        run: &QuantizeRun,
+        names: &Names,
+        bytes: u64,
+        forecast: Option<u64>,
+    ) -> serde_json::Value {
+        let Self {
+            args, setup, out, ..
+        } = self;
+        let mut json = serde_json::json!({
+            "model": names.model,
+            "data": names.data,
+            "data_is_synthetic": setup.dataset.source().is_synthetic(),
+            "device": names.device,
+            "recipe": args.recipe,
+            "seed": setup.recipe.train().seed,
+            "bytes_before": run.bytes_before,
+            "bytes": run.quantized.stored_bytes(),
+            "file_bytes": bytes,
+            "file_bytes_forecast": forecast,
+            "report": run.quantized.report(),
+            "warnings": run.quantized.report().warnings(),
+            "out": out,
+        });
+        let samples = &names.samples;
+        json[samples] = run.calibration.samples.into();
+        json[format!("{}_{samples}", run.split.name())] = run.after.count.into();
+        add(&mut json, &run.before, "_before");
+        add(&mut json, &run.after, "");
+        json
+    }
+}
+
+/// Writes what each layer's bit widths cost, as a table and as charts.
+fn draw(
+    mixed_precision: &MixedPrecision,
+    names: &Names,
+    metrics: &[Metric],
+    out: &Path,
+) -> Result<(), Failure> {
     whole::write(&out.join("mixed_precision.csv"), mixed_precision.to_csv())?;
+    let metric = metrics.first().cloned().unwrap_or_else(Metric::loss);
+    let name = label(&metric.name);
     let title = format!(
-        "{}: top-1 with the weights of one layer in fewer bits",
-        run.architecture
+        "{}: {name} with the weights of one layer in fewer bits",
+        names.model
     );
     let (x, y) = (
         Axis::new("bits of a weight", "").descending(),
-        Axis::new("top-1", "%"),
+        Axis::new(name.as_str(), metric.unit.as_str()),
     );
     let chart = mixed_precision
         .layers
         .iter()
         .fold(Chart::new(title, x, y), |chart, layer| {
             let points = layer.bit_widths.iter();
-            let points = points.map(|width| (f64::from(width.bits), width.score.value("top1")));
+            let points =
+                points.map(|width| (f64::from(width.bits), width.score.value(&metric.name)));
             chart.with_series(layer.name.as_str(), points)
         });
     let panels: Panels = chart.clone().into();
@@ -291,72 +379,42 @@ fn out(args: &Args) -> PathBuf {
     options::out(args.out.as_deref(), &name)
 }
 
-fn table(run: &QuantizeRun, bytes: u64, forecast: Option<u64>) -> String {
+fn table(
+    run: &QuantizeRun,
+    names: &Names,
+    metrics: &[Metric],
+    bytes: u64,
+    forecast: Option<u64>,
+) -> String {
     let row = |name: &str, before: String, after: String| vec![name.to_owned(), before, after];
-    let mut rows = vec![
-        row(
-            "top-1",
-            format!("{:.2}", run.before.value("top1")),
-            format!("{:.2}", run.after.value("top1")),
-        ),
-        row(
-            "top-5",
-            format!("{:.2}", run.before.value("top5")),
-            format!("{:.2}", run.after.value("top5")),
-        ),
-        row(
-            "loss",
-            format!("{:.4}", run.before.loss),
-            format!("{:.4}", run.after.loss),
-        ),
+    let value = |of: &Evaluation, metric: &Metric| metric.shown(of.value(&metric.name));
+    let both = |metric: &Metric| {
+        let [before, after] = [&run.before, &run.after].map(|of| value(of, metric));
+        row(&label(&metric.name), before, after)
+    };
+    let mut rows: Vec<_> = metrics.iter().chain([&Metric::loss()]).map(both).collect();
+    rows.extend([
         row(
             "bytes of parameters",
             run.bytes_before.to_string(),
             run.quantized.stored_bytes().to_string(),
         ),
         row("bytes of the file", String::new(), bytes.to_string()),
-    ];
+    ]);
     if let Some(forecast) = forecast {
         let forecast = forecast.to_string();
         rows.push(row("bytes of the file, forecast", String::new(), forecast));
     }
     let header = ["", "float", "quantized"].map(str::to_owned).to_vec();
+    let samples = &names.samples;
     format!(
-        "{}\n{} on {} test images, calibrated with {} images",
+        "{}\n{} on {} {} {samples}, calibrated with {} {samples}",
         Sheet { header, rows }.fitted(width()),
-        run.architecture,
+        names.model,
         run.after.count,
+        run.split.name(),
         run.calibration.samples
     )
-}
-
-fn json(
-    args: &Args,
-    run: &QuantizeRun,
-    [bytes, forecast]: [Option<u64>; 2],
-    out: &Path,
-) -> serde_json::Value {
-    serde_json::json!({
-        "model": run.architecture.to_string(),
-        "data": run.source.to_string(),
-        "device": args.device.device,
-        "recipe": args.recipe,
-        "seed": args.data.seed.unwrap_or(0),
-        "images": run.calibration.samples,
-        "test_images": run.after.count,
-        "top1_before": run.before.value("top1"),
-        "top1": run.after.value("top1"),
-        "top5": run.after.value("top5"),
-        "loss_before": run.before.loss,
-        "loss": run.after.loss,
-        "bytes_before": run.bytes_before,
-        "bytes": run.quantized.stored_bytes(),
-        "file_bytes": bytes,
-        "file_bytes_forecast": forecast,
-        "report": run.quantized.report(),
-        "warnings": run.quantized.report().warnings(),
-        "out": out,
-    })
 }
 
 /// Reads a bit width for clap.

@@ -3,18 +3,35 @@
 use std::path::{Path, PathBuf};
 
 use calcine::fold::Granularity;
-use calcine::sensitivity::{Suggestion, levels, recipe, suggest};
-use calcine::train::{Draw, Metric};
-use calcine::zoo::reference::{ScanSettings, Scanned, Settings, scan};
+use calcine::run::{Experiment, RunError, ScanSettings, Scanned};
+use calcine::sensitivity::{Scan, Suggestion, levels, recipe, suggest};
+use calcine::trace::{AnyTensor, Tensors};
+use calcine::train::{Draw, Objective};
+use serde::{Deserialize, Serialize};
 
+use crate::evaluate::add;
 use crate::events::log;
 use crate::failure::{Failure, bad};
 use crate::interrupt::Interrupt;
 use crate::options::{
-    self, DataOptions, DeviceOptions, ReportOptions, WeightsOptions, no_recipe, positive, share,
+    self, DataOptions, DeviceOptions, ReportOptions, WeightsOptions, positive, share,
 };
-use crate::progress::{DownloadBar, EvaluationBar};
+use crate::progress::EvaluationBar;
+use crate::settings::Settings;
+use crate::setup::{Job, Setup, label, shown};
 use crate::whole;
+
+/// What decides a scan; saved with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Identity {
+    settings: Settings,
+    granularity: String,
+    params: Vec<String>,
+    levels: Vec<f64>,
+    draw: Draw,
+    batch_size: usize,
+}
 
 /// How the suggested recipe trains: as `recipes/resnet20-agp.toml`.
 const TRAIN: &str = "\
@@ -27,7 +44,8 @@ nesterov = true
 
 /// Prune one layer at a time, without fine-tuning, and measure on validation images.
 ///
-/// By default every weight is pruned element by element at the levels 0, 0.05 … 0.9, and measured on all validation images.
+/// By default every weight is pruned element by element at the levels 0, 0.05 … 0.9, and the network is measured on all
+/// validation images.
 /// For resnet20 on CIFAR-10 these are 418 evaluations of 5,000 images, which take some two hours on two cores;
 /// `--levels 0.5,0.8 --validation-limit 500` takes a minute or two. Ctrl-C and SIGTERM stop after an evaluation; --resume
 /// goes on.
@@ -77,7 +95,7 @@ pub(crate) struct Args {
     out: Option<PathBuf>,
     /// Go on with a scan that was stopped or killed, or take its suggestions, with --max-drop.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "weights", "weights_key", "weights_strip", "weights_ignore", "data", "mean", "std", "device",
+        "weights", "weights_key", "weights_strip", "weights_ignore", "data", "mean", "std", "validation", "device",
         "granularity", "levels", "range", "params", "validation_limit", "random", "batch_size", "seed", "out",
     ])]
     resume: Option<PathBuf>,
@@ -90,40 +108,101 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if args.device.lists() {
         return Ok(());
     }
-    let (settings, out) = match &args.resume {
-        Some(directory) => (
-            ScanSettings::of_run(directory).map_err(bad)?,
-            directory.clone(),
-        ),
-        None => (settings(args)?, out(args)),
+    let (identity, out) = match &args.resume {
+        Some(directory) => (saved(directory).map_err(bad)?, directory.clone()),
+        None => (identity(args)?, out(args)),
     };
-    let device = options::device(&settings.device)?;
+    let device = options::device(&identity.settings.device)?;
     log(None)?;
     whole::announce(&out);
     let interrupt =
         Interrupt::listen("stopping after this evaluation; press Ctrl-C again to stop at once")?;
-    let download = DownloadBar::default();
-    let mut bar = EvaluationBar::default();
-    let scanned = scan(
-        &settings,
-        &device,
-        &out,
-        interrupt.flag(),
-        &mut |now| bar.scanned(now),
-        &mut |done, total| download.show(done, total),
-    );
-    bar.close();
-    let scanned = scanned.map_err(bad)?;
-    if scanned.stopped {
-        let out = options::quoted(&out.display().to_string());
-        return Err(interrupt.stopped(format!(
-            "stopped; go on with: calcine sensitivity --resume {out}"
-        )));
-    }
-    finish(args, &settings, &scanned, &out)
+    let setup = Setup::new(&identity.settings, &device)?;
+    let job = Sensitivity {
+        args,
+        identity: &identity,
+        setup: &setup,
+        interrupt: &interrupt,
+        out: &out,
+    };
+    setup.run("scanning", job)
 }
 
-fn settings(args: &Args) -> Result<ScanSettings, Failure> {
+fn saved(directory: &Path) -> Result<Identity, RunError> {
+    let identity = Scanned::identity_of(directory)?;
+    serde_json::from_value(identity).map_err(|error| RunError::Malformed {
+        file: directory.join("scan.json"),
+        reason: error.to_string(),
+    })
+}
+
+struct Sensitivity<'a> {
+    args: &'a Args,
+    identity: &'a Identity,
+    setup: &'a Setup,
+    interrupt: &'a Interrupt,
+    out: &'a Path,
+}
+
+impl Job for Sensitivity<'_> {
+    type Output = ();
+
+    fn run<O>(self, experiment: &Experiment<'_, Vec<AnyTensor>, O>) -> Result<(), Failure>
+    where
+        O: Objective,
+        O::Output: Tensors,
+    {
+        let Identity {
+            granularity,
+            params,
+            levels,
+            draw,
+            batch_size,
+            ..
+        } = self.identity;
+        let seed = self.setup.recipe.train().seed;
+        let scan = Scan::new(granularity.parse().map_err(bad)?)
+            .with_params(params.iter().cloned())
+            .with_levels(levels.iter().copied())
+            .with_seed(seed);
+        let settings = ScanSettings {
+            draw: *draw,
+            batch_size: *batch_size,
+            seed,
+            identity: serde_json::to_value(self.identity).map_err(bad)?,
+            stop: self.interrupt.flag().clone(),
+            ..ScanSettings::new(scan)
+        };
+        let metrics = experiment.metrics();
+        let mut bar = EvaluationBar::default();
+        let scanned = experiment.scan(&settings, self.out, &mut |now| bar.scanned(now, &metrics));
+        bar.close();
+        let scanned = scanned.map_err(bad)?;
+        if scanned.stopped {
+            let out = options::quoted(&self.out.display().to_string());
+            return Err(self.interrupt.stopped(format!(
+                "stopped; go on with: calcine sensitivity --resume {out}"
+            )));
+        }
+        let baseline = &scanned.sensitivity.baseline.evaluation;
+        if let Some(caveat) = self.setup.caveat() {
+            self.args.report.say(&caveat);
+        }
+        let names = experiment.names();
+        self.args.report.say(&format!(
+            "{}: {} points; the unpruned network has {} on {} validation {}; {:.0} s",
+            names.model,
+            scanned.sensitivity.points.len(),
+            shown(baseline, &metrics),
+            scanned.samples,
+            names.samples,
+            scanned.seconds,
+        ));
+        self.finish(&scanned)
+    }
+}
+
+fn identity(args: &Args) -> Result<Identity, Failure> {
     let levels = match (&args.levels, args.range.as_deref()) {
         (Some(levels), _) => levels.clone(),
         (None, Some(&[start, stop, step])) => {
@@ -137,35 +216,21 @@ fn settings(args: &Args) -> Result<ScanSettings, Failure> {
         }
         _ => levels(0.0, 0.95, 0.05),
     };
-    let Settings {
-        model,
-        weights,
-        data,
-        device,
-        weights_options,
-        normalization,
-        ..
-    } = options::settings(
-        args.model.as_deref(),
+    let settings = options::settings(
+        args.model.as_deref().unwrap_or_default(),
         &args.weights,
         &args.data,
         &args.device,
-        no_recipe("the scan"),
+        Settings::without_recipe("the scan"),
     )?;
-    Ok(ScanSettings {
-        model,
-        weights,
-        data,
-        device,
-        weights_options,
-        normalization,
-        seed: args.data.seed.unwrap_or(0),
+    Ok(Identity {
+        settings,
         granularity: args.granularity.to_string(),
         params: args.params.clone(),
         levels,
-        images: match args.validation_limit {
-            Some(images) if args.random => Draw::Random(images),
-            Some(images) => Draw::First(images),
+        draw: match args.validation_limit {
+            Some(limit) if args.random => Draw::Random(limit),
+            Some(limit) => Draw::First(limit),
             None => Draw::All,
         },
         batch_size: args.batch_size,
@@ -187,41 +252,78 @@ fn out(args: &Args) -> PathBuf {
     options::out(args.out.as_deref(), &format!("sensitivity-{granularity}"))
 }
 
-/// What it came to, for people and, if asked, for programs.
-fn finish(
-    args: &Args,
-    settings: &ScanSettings,
-    scanned: &Scanned,
-    out: &Path,
-) -> Result<(), Failure> {
-    let baseline = &scanned.sensitivity.baseline.evaluation;
-    if scanned.source.is_synthetic() {
-        args.report
-            .say(&format!("NOT CIFAR-10: {}", scanned.source));
+impl Sensitivity<'_> {
+    /// Suggestions, files, and the JSON.
+    fn finish(&self, scanned: &Scanned) -> Result<(), Failure> {
+        let (report, out) = (&self.args.report, self.out);
+        let mut suggestions = Vec::new();
+        if let Some(max_drop) = self.args.max_drop {
+            suggestions = suggest(&scanned.sensitivity, &scanned.metric, max_drop);
+            report.say(&table(&suggestions));
+            let text = self.suggested(scanned, max_drop, &suggestions)?;
+            whole::write(&out.join("suggested.toml"), text)?;
+        }
+        report.say(&whole::wrote(out));
+        report.finish(&self.json(scanned, &suggestions));
+        Ok(())
     }
-    args.report.say(&format!(
-        "{}: {} points; the unpruned network has top-1 {:.2} %, top-5 {:.2} %, loss {:.4} on {} \
-             validation images; {:.0} s",
-        scanned.architecture,
-        scanned.sensitivity.points.len(),
-        baseline.value("top1"),
-        baseline.value("top5"),
-        baseline.loss,
-        scanned.images,
-        scanned.seconds,
-    ));
-    let mut suggestions = Vec::new();
-    if let Some(max_drop) = args.max_drop {
-        suggestions = suggest(&scanned.sensitivity, &Metric::higher("top1", "%"), max_drop);
-        args.report.say(&table(&suggestions));
-        let file = out.join("suggested.toml");
-        let text = suggested(settings, scanned, max_drop, &suggestions)?;
-        whole::write(&file, text)?;
+
+    /// The recipe, with where it comes from.
+    fn suggested(
+        &self,
+        scanned: &Scanned,
+        max_drop: f64,
+        suggestions: &[Suggestion],
+    ) -> Result<String, Failure> {
+        let granularity = self.identity.granularity.parse().map_err(bad)?;
+        let recipe_of = self.setup.model.recipe_lines();
+        let train = format!(
+            "{recipe_of}seed = {}\n{TRAIN}",
+            self.setup.recipe.train().seed
+        );
+        Ok(format!(
+            "# The highest levels at which pruning a layer alone, without fine-tuning, loses at most {max_drop} {}\n\
+             # of {}, by `calcine sensitivity` on {} validation {}. Where to begin, not where to end:\n\
+             # losses of layers add up, and fine-tuning regains much of them.\n{}",
+            if scanned.metric.unit == "%" {
+                "points"
+            } else {
+                &scanned.metric.unit
+            },
+            label(&scanned.metric.name),
+            scanned.samples,
+            self.setup.names().samples,
+            recipe(suggestions, granularity, &train),
+        ))
     }
-    args.report.say(&whole::wrote(out));
-    args.report
-        .finish(&json(settings, scanned, out, &suggestions));
-    Ok(())
+
+    fn json(&self, scanned: &Scanned, suggestions: &[Suggestion]) -> serde_json::Value {
+        let baseline = &scanned.sensitivity.baseline.evaluation;
+        let suggestions: Vec<_> = suggestions
+            .iter()
+            .map(|s| {
+                serde_json::json!({
+                    "parameter": s.parameter, "level": s.level, "achieved": s.achieved, "drop": s.drop,
+                })
+            })
+            .collect();
+        let names = self.setup.names();
+        let mut json = serde_json::json!({
+            "model": names.model,
+            "data": names.data,
+            "data_is_synthetic": self.setup.dataset.source().is_synthetic(),
+            "device": names.device,
+            "granularity": self.identity.granularity,
+            "levels": self.identity.levels,
+            "points": scanned.sensitivity.points.len(),
+            "suggestions": suggestions,
+            "seconds": scanned.seconds,
+            "out": self.out,
+        });
+        json[&names.samples] = scanned.samples.into();
+        add(&mut json, baseline, "");
+        json
+    }
 }
 
 /// One line a layer.
@@ -243,61 +345,4 @@ fn table(suggestions: &[Suggestion]) -> String {
         format!("{parameter:width$}  level {level:<5}  zeros {zeros:5.1} %  drop {drop:6.2} points")
     });
     lines.collect::<Vec<_>>().join("\n")
-}
-
-/// The recipe, with where it comes from.
-fn suggested(
-    settings: &ScanSettings,
-    scanned: &Scanned,
-    max_drop: f64,
-    suggestions: &[Suggestion],
-) -> Result<String, Failure> {
-    let granularity = settings.granularity.parse().map_err(bad)?;
-    let weights = settings.weights.as_deref().unwrap_or("default");
-    let train = format!(
-        "model = \"{}\"\nweights = {}\nseed = {}\n{TRAIN}",
-        scanned.architecture,
-        serde_json::Value::from(weights),
-        settings.seed,
-    );
-    Ok(format!(
-        "# The highest levels at which pruning a layer alone, without fine-tuning, loses at most {max_drop} points\n\
-         # of top-1, by `calcine sensitivity` on {} validation images. Where to begin, not where to end:\n\
-         # losses of layers add up, and fine-tuning regains much of them.\n{}",
-        scanned.images,
-        recipe(suggestions, granularity, &train),
-    ))
-}
-
-fn json(
-    settings: &ScanSettings,
-    scanned: &Scanned,
-    out: &Path,
-    suggestions: &[Suggestion],
-) -> serde_json::Value {
-    let baseline = &scanned.sensitivity.baseline.evaluation;
-    let suggestions: Vec<_> = suggestions
-        .iter()
-        .map(|s| {
-            serde_json::json!({
-                "parameter": s.parameter, "level": s.level, "achieved": s.achieved, "drop": s.drop,
-            })
-        })
-        .collect();
-    serde_json::json!({
-        "model": scanned.architecture.to_string(),
-        "data": scanned.source.to_string(),
-        "data_is_synthetic": scanned.source.is_synthetic(),
-        "device": settings.device,
-        "granularity": settings.granularity,
-        "levels": settings.levels,
-        "images": scanned.images,
-        "points": scanned.sensitivity.points.len(),
-        "top1": baseline.value("top1"),
-        "top5": baseline.value("top5"),
-        "loss": baseline.loss,
-        "suggestions": suggestions,
-        "seconds": scanned.seconds,
-        "out": out,
-    })
 }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use calcine::graph::{Detail, Drawing, Graph};
 use calcine::quantize::Quantized;
+use calcine::run::sparsity_of_integers;
 use calcine::summary::{
     ComputeSettings, ComputeTable, Rows, Sheet, compute, model, modules, sparsity,
 };
 use calcine::trace::Network;
-use calcine::zoo::reference::sparsity_of_integers;
 use clap::ValueEnum;
 
 use crate::events::log;

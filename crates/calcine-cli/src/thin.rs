@@ -2,19 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use calcine::criteria::Aggregation;
 use calcine::criteria::Norm;
 use calcine::graph::NormFeatures;
-use calcine::thin::{Aggregation, PaddingEffect, ThinOptions};
-use calcine::zoo::reference::{
-    GroupPruning, RunDirectory, Settings, ThinRun, ThinSettings, thin_network,
-};
+use calcine::run::{Experiment, GroupPruning, Names, RunDirectory, ThinRun, ThinSettings};
+use calcine::thin::{PaddingEffect, ThinOptions};
+use calcine::trace::{AnyTensor, Tensors};
+use calcine::train::{Evaluation, Metric, Objective};
 
 use crate::events::log;
 use crate::failure::{Failure, bad};
-use crate::options::{
-    self, DataOptions, DeviceOptions, ReportOptions, WeightsOptions, no_recipe, positive,
-};
-use crate::progress::DownloadBar;
+use crate::options::{self, DataOptions, DeviceOptions, ReportOptions, WeightsOptions, positive};
+use crate::settings::Settings;
+use crate::setup::{Job, Setup, label};
 use crate::terminal::width;
 use crate::whole;
 
@@ -76,53 +76,32 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let device = args.device.device()?;
     log(None)?;
-    let settings = settings(args)?;
+    let recipe = Settings {
+        test_limit: args.test_limit,
+        ..Settings::without_recipe("the thinning")
+    };
+    let settings = options::settings(&args.model, &args.weights, &args.data, &args.device, recipe)?;
     let out = options::out(args.out.as_deref(), "thin");
     // Before hours of work, and until the last file is written.
     let directory = RunDirectory::for_results(&out, None).map_err(bad)?;
     whole::announce(&out);
-    let download = DownloadBar::default();
-    let run = thin_network(&settings, &device, &mut |done, total| {
-        download.show(done, total);
-    });
-    let run = match run {
-        Ok(run) => run,
-        Err(error) => {
-            directory.give_up();
-            return Err(bad(error));
-        }
+    let job = |setup: &Setup| {
+        let job = Thin {
+            args,
+            setup,
+            out: &out,
+        };
+        setup.run("thinning", job)
     };
-    let network = out.join("thinned.safetensors");
-    run.thinned.network.save(&network).map_err(bad)?;
-    let plan = serde_json::to_string(&run.thinned.plan).map_err(bad)?;
-    whole::write(&out.join("plan.json"), plan)?;
-    let report = json(&run, &out);
-    let text = serde_json::to_string_pretty(&report).map_err(bad)?;
-    whole::write(&out.join("report.json"), text)?;
-    if run.source.is_synthetic() {
-        args.report.say(&format!("NOT CIFAR-10: {}", run.source));
+    let result = Setup::new(&settings, &device).and_then(|setup| job(&setup));
+    if result.is_err() {
+        directory.give_up();
     }
-    args.report.say(&run.thinned.report.to_string());
-    args.report.say(&table(&run));
-    args.report.say(&whole::wrote(&out));
-    args.report.finish(&report);
-    drop(directory);
-    Ok(())
+    result
 }
 
-fn settings(args: &Args) -> Result<ThinSettings, Failure> {
-    let recipe = Settings {
-        test_limit: args.test_limit,
-        ..no_recipe("the thinning")
-    };
-    Ok(ThinSettings {
-        network: options::settings(
-            Some(&args.model),
-            &args.weights,
-            &args.data,
-            &args.device,
-            recipe,
-        )?,
+fn thinning(args: &Args) -> ThinSettings {
+    ThinSettings {
         prune: args.level.map(|level| GroupPruning {
             level,
             params: args.params.clone(),
@@ -141,30 +120,68 @@ fn settings(args: &Args) -> Result<ThinSettings, Failure> {
             },
         },
         batches: args.batches.clone(),
-    })
+    }
 }
 
-fn table(run: &ThinRun) -> String {
+struct Thin<'a> {
+    args: &'a Args,
+    setup: &'a Setup,
+    out: &'a Path,
+}
+
+impl Job for Thin<'_> {
+    type Output = ();
+
+    fn run<O>(self, experiment: &Experiment<'_, Vec<AnyTensor>, O>) -> Result<(), Failure>
+    where
+        O: Objective,
+        O::Output: Tensors,
+    {
+        let Self { args, setup, out } = self;
+        let run = experiment.thin(&thinning(args)).map_err(bad)?;
+        let network = out.join("thinned.safetensors");
+        run.thinned.network.save(&network).map_err(bad)?;
+        let plan = serde_json::to_string(&run.thinned.plan).map_err(bad)?;
+        whole::write(&out.join("plan.json"), plan)?;
+        let metrics = experiment.metrics();
+        let report = json(&run, setup, &metrics, out);
+        let text = serde_json::to_string_pretty(&report).map_err(bad)?;
+        whole::write(&out.join("report.json"), text)?;
+        if let Some(caveat) = setup.caveat() {
+            args.report.say(&caveat);
+        }
+        args.report.say(&run.thinned.report.to_string());
+        args.report.say(&table(&run, experiment.names(), &metrics));
+        args.report.say(&whole::wrote(out));
+        args.report.finish(&report);
+        Ok(())
+    }
+}
+
+fn table(run: &ThinRun, names: &Names, metrics: &[Metric]) -> String {
+    let metric = metrics.first().cloned().unwrap_or_else(Metric::loss);
+    let shown = |found: &Evaluation| metric.shown(found.value(&metric.name));
     format!(
-        "{}\n{}: top-1 on {} test images: {:.2} % before, {:.2} % pruned, {:.2} % thinned",
+        "{}\n{}: {} on {} {} {}: {} before, {} pruned, {} thinned",
         run.sizes.sheet().fitted(width()),
-        run.architecture,
-        run.images,
-        run.top1_before,
-        run.top1_pruned,
-        run.top1
+        names.model,
+        label(&metric.name),
+        run.before.count,
+        run.split.name(),
+        names.samples,
+        shown(&run.before),
+        shown(&run.pruned),
+        shown(&run.after)
     )
 }
 
-fn json(run: &ThinRun, out: &Path) -> serde_json::Value {
-    let sizes = &run.sizes;
-    serde_json::json!({
-        "model": run.architecture.to_string(),
-        "data": run.source.to_string(),
-        "images": run.images,
-        "top1_before": run.top1_before,
-        "top1_pruned": run.top1_pruned,
-        "top1": run.top1,
+fn json(run: &ThinRun, setup: &Setup, metrics: &[Metric], out: &Path) -> serde_json::Value {
+    let (sizes, names) = (&run.sizes, setup.names());
+    let mut json = serde_json::json!({
+        "model": names.model,
+        "data": names.data,
+        "data_is_synthetic": setup.dataset.source().is_synthetic(),
+        "device": names.device,
         "parameters_before": sizes.parameters_before,
         "parameters": sizes.parameters,
         "macs_before": sizes.macs_before,
@@ -175,7 +192,15 @@ fn json(run: &ThinRun, out: &Path) -> serde_json::Value {
         "difference": run.thinned.report.difference,
         "speed": sizes.speed,
         "out": out,
-    })
+    });
+    json[format!("{}_{}", run.split.name(), names.samples)] = run.before.count.into();
+    for metric in metrics.iter().chain([&Metric::loss()]) {
+        let name = &metric.name;
+        json[format!("{name}_before")] = run.before.value(name).into();
+        json[format!("{name}_pruned")] = run.pruned.value(name).into();
+        json[name] = run.after.value(name).into();
+    }
+    json
 }
 
 /// Reads the share of channels to drop for clap: not all of them.

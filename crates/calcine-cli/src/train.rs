@@ -4,18 +4,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use calcine::train::EpochRow;
-use calcine::zoo::reference::{self, Finished, Report, RunDirectory, Settings};
+use calcine::run::{Experiment, Finished, Report, RunDirectory, RunFile, Teacher, TrainSettings};
+use calcine::trace::{AnyTensor, Network, Tensors};
+use calcine::train::{Criterion, EpochRow, Log, Logged, Metric, Objective};
 
 use crate::evaluate;
 use crate::events::log;
 use crate::failure::{Failure, bad};
 use crate::interrupt::Interrupt;
 use crate::logs::{self, Histograms};
+use crate::model::{Contents, contents};
 use crate::options::{
     self, DataOptions, DeviceOptions, ReportOptions, WeightsOptions, positive, share,
 };
-use crate::progress::{DownloadBar, TrainingBar};
+use crate::progress::TrainingBar;
+use crate::settings::Settings;
+use crate::setup::{Job, Setup, label, shown, teacher};
 use crate::terminal::width;
 use crate::whole;
 
@@ -78,7 +82,7 @@ pub(crate) struct RunOptions {
     /// Go on with a run that was stopped or killed, from its last complete checkpoint.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
         "recipe", "weights", "weights_key", "weights_strip", "weights_ignore", "data", "mean", "std",
-        "device", "epochs", "batch_size", "train_limit", "test_limit", "seed", "min_sparsity", "out",
+        "validation", "device", "epochs", "batch_size", "train_limit", "test_limit", "seed", "min_sparsity", "out",
     ])]
     resume: Option<PathBuf>,
     #[command(flatten)]
@@ -110,15 +114,29 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 /// Runs the reference run.
 pub(crate) fn reference(args: &ReferenceArgs) -> Result<(), Failure> {
-    let run = &args.run;
+    let (model, run) = (args.model.as_deref(), &args.run);
     if !args.evaluate {
-        return run.run(args.model.as_deref());
+        return run.run(model);
     }
     if run.device.lists() {
         return Ok(());
     }
-    let settings = run.settings(args.model.as_deref())?;
+    let settings = run.settings(model)?;
     evaluate::measure(&settings, &run.device, args.summary, &run.report)
+}
+
+/// MODEL and `--weights`, where a network file without a MODEL beside it may be given as either.
+fn named<'a>(
+    model: Option<&'a str>,
+    weights: Option<&'a str>,
+) -> (Option<&'a str>, Option<&'a str>) {
+    let Some(file) = weights.filter(|file| model.is_none() && Path::new(file).is_file()) else {
+        return (model, weights);
+    };
+    match contents(file.as_ref(), &Device::flex()) {
+        Ok(Contents::Float(_) | Contents::Quantized(_)) => (Some(file), None),
+        _ => (model, weights),
+    }
 }
 
 impl RunOptions {
@@ -127,7 +145,10 @@ impl RunOptions {
             return Ok(());
         }
         let (settings, out) = match &self.resume {
-            Some(directory) => (Settings::of_run(directory).map_err(bad)?, directory.clone()),
+            Some(directory) => (
+                RunFile::settings_of(directory).map_err(bad)?,
+                directory.clone(),
+            ),
             None => (self.settings(model)?, self.out()),
         };
         let device = options::device(&settings.device)?;
@@ -147,7 +168,15 @@ impl RunOptions {
             min_sparsity: self.min_sparsity,
             ..Settings::new(name, text)
         };
-        options::settings(model, &self.weights, &self.data, &self.device, recipe)
+        let (model, weights) = named(model, self.weights.weights.as_deref());
+        options::settings_with(
+            model,
+            weights,
+            &self.weights,
+            &self.data,
+            &self.device,
+            recipe,
+        )
     }
 
     /// `runs/<recipe>-<time>` unless something else is said.
@@ -164,10 +193,25 @@ fn train(
     device: &Device,
     out: &Path,
 ) -> Result<(), Failure> {
-    let directory = RunDirectory::for_run(settings, out).map_err(bad)?;
+    let identity = serde_json::to_value(settings).map_err(bad)?;
+    let directory = RunDirectory::for_run(&identity, out).map_err(bad)?;
     if directory.is_finished() {
         return already(args, out);
     }
+    let result = train_in(args, settings, device, &directory);
+    if result.is_err() {
+        directory.give_up();
+    }
+    result
+}
+
+fn train_in(
+    args: &RunOptions,
+    settings: &Settings,
+    device: &Device,
+    directory: &RunDirectory,
+) -> Result<(), Failure> {
+    let out = directory.path();
     let histograms = if args.histograms {
         Histograms::On
     } else {
@@ -179,31 +223,20 @@ fn train(
     let interrupt = Interrupt::listen(
         "stopping after this step; press Ctrl-C again to stop at once without saving",
     )?;
+    let setup = Setup::new(settings, device)?;
     let mut watching = (TrainingBar::default(), logs);
-    let download = DownloadBar::default();
-    let mut downloading = |done, total| download.show(done, total);
-    let finished = reference::train(
+    let job = Train {
+        args,
         settings,
-        device,
-        &directory,
-        interrupt.flag(),
-        &mut watching,
-        &mut downloading,
-    );
+        setup: &setup,
+        directory,
+        interrupt: &interrupt,
+        watching: &mut watching,
+    };
+    let stopped = setup.run("training", job);
     let (mut bar, logs) = watching;
     bar.close();
-    let stopped = match finished.map_err(bad)? {
-        Finished::Whole { report, table } => {
-            args.report.say(&table.fitted(width()));
-            finish(args, &report)?;
-            None
-        }
-        Finished::Already { out } => {
-            already(args, &out)?;
-            None
-        }
-        Finished::Stopped { out } => Some(out),
-    };
+    let stopped = stopped?;
     logs.finish().map_err(bad)?;
     stopped.map_or(Ok(()), |out| {
         let out = options::quoted(&out.display().to_string());
@@ -211,6 +244,75 @@ fn train(
             "stopped and saved; go on with: calcine train --resume {out}"
         )))
     })
+}
+
+/// The bar, and the logs.
+type Watching = (TrainingBar, Logged<Vec<Box<dyn Log>>>);
+
+struct Train<'a> {
+    args: &'a RunOptions,
+    settings: &'a Settings,
+    setup: &'a Setup,
+    directory: &'a RunDirectory,
+    interrupt: &'a Interrupt,
+    watching: &'a mut Watching,
+}
+
+impl Job for Train<'_> {
+    /// The directory of a run that was stopped.
+    type Output = Option<PathBuf>;
+
+    fn run<O>(
+        self,
+        experiment: &Experiment<'_, Vec<AnyTensor>, O>,
+    ) -> Result<Option<PathBuf>, Failure>
+    where
+        O: Objective,
+        O::Output: Tensors,
+    {
+        let Self {
+            args,
+            settings,
+            setup,
+            directory,
+            interrupt,
+            watching,
+        } = self;
+        let least = settings.min_sparsity;
+        let teacher = teacher(setup)?.map(|network| -> Teacher<'_, Vec<AnyTensor>, O::Output> {
+            Box::new(move |inputs| Network::forward(&network, inputs))
+        });
+        let mut run = TrainSettings::of(settings).map_err(bad)?;
+        run.criterion = least.map_or(Criterion::Sparsest, Criterion::AtLeast);
+        run.teacher = teacher;
+        run.stop = interrupt.flag().clone();
+        run.warnings = setup.warnings();
+        let dataset = &setup.dataset;
+        run.details.insert(
+            "data_is_synthetic".to_owned(),
+            dataset.source().is_synthetic().into(),
+        );
+        let normalization = serde_json::to_value(dataset.normalization()).map_err(bad)?;
+        run.details
+            .insert("normalization".to_owned(), normalization);
+        let finished = experiment.train_in(&setup.recipe, directory, run, watching);
+        watching.0.close();
+        match finished.map_err(bad)? {
+            Finished::Whole { report, table, .. } => {
+                args.report.say(&table.fitted(width()));
+                if let Some(caveat) = setup.caveat() {
+                    args.report.say(&caveat);
+                }
+                finish(args, &report, &experiment.metrics())?;
+                Ok(None)
+            }
+            Finished::Already { out } => {
+                already(args, &out)?;
+                Ok(None)
+            }
+            Finished::Stopped { out } => Ok(Some(out)),
+        }
+    }
 }
 
 /// Says that a run was finished before, and what it came to.
@@ -221,8 +323,7 @@ fn already(args: &RunOptions, out: &Path) -> Result<(), Failure> {
     let report: serde_json::Value =
         serde_json::from_str(&text).map_err(|error| bad(format!("{}: {error}", file.display())))?;
     args.report.say(&format!(
-        "finished before, and left as it is: top-1 {:.2} %, see {}",
-        report["top1"].as_f64().unwrap_or(f64::NAN),
+        "finished before, and left as it is: see {}",
         file.display()
     ));
     args.report.finish(&report);
@@ -230,40 +331,43 @@ fn already(args: &RunOptions, out: &Path) -> Result<(), Failure> {
 }
 
 /// What it came to, for people and, if asked, for programs.
-fn finish(args: &RunOptions, report: &Report) -> Result<(), Failure> {
-    if report.data_is_synthetic {
-        args.report.say(&format!("NOT CIFAR-10: {}", report.data));
-    }
+fn finish(args: &RunOptions, report: &Report, metrics: &[Metric]) -> Result<(), Failure> {
+    let (main, names) = (&report.metric, &report.names);
     args.report.say(&format!(
-        "{}: top-1 {:.2} % before, {:.2} % after ({} test images), top-5 {:.2} %, loss {:.4}\n\
-             sparsity {:.2} %: {} of {} weights left, kept from epoch {}\n\
-             {} steps at {:.0} images/s, {:.0} s in all",
-        report.model,
-        report.top1_before,
-        report.top1,
-        report.test_images,
-        report.top5,
-        report.loss,
+        "{}: {} {} before, {} after ({} {} {})\n\
+         {}\n\
+         sparsity {:.2} %: {} of {} weights are not zero; kept from epoch {}\n\
+         {} steps at {:.0} {}/s, {:.0} s in all",
+        names.model,
+        label(&main.name),
+        main.shown(report.before.value(&main.name)),
+        main.shown(report.after.value(&main.name)),
+        report.after.count,
+        report.split.name(),
+        names.samples,
+        shown(&report.after, metrics),
         100.0 * report.sparsity,
         report.nonzero,
         report.parameters,
         report.kept_epoch.unwrap_or_default(),
         report.steps,
-        report.images_per_second,
+        report.samples_per_second,
+        names.samples,
         report.seconds,
     ));
     if let Some(thinned) = &report.thinned {
         args.report.say(&thinned.sheet().fitted(width()));
     }
     if let Some(integers) = &report.quantized {
-        let text = format!(
-            "in integers: top-1 {:.2} %, top-5 {:.2} %, loss {:.4}; {} bytes, {} with the graph",
-            integers.top1, integers.top5, integers.loss, integers.bytes, integers.file_bytes
-        );
-        args.report.say(&text);
+        args.report.say(&format!(
+            "in integer arithmetic: {}; {} bytes of parameters, {} bytes of the file",
+            shown(&integers.evaluation, metrics),
+            integers.bytes,
+            integers.file_bytes
+        ));
     }
     if report.front.len() > 1 {
-        args.report.say(&front(&report.front));
+        args.report.say(&front(&report.front, main));
     }
     if let Some(out) = &report.out {
         args.report.say(&whole::wrote(out));
@@ -273,18 +377,22 @@ fn finish(args: &RunOptions, report: &Report) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The epochs to choose from, with their sparsity and validation top-1.
-fn front(rows: &[EpochRow]) -> String {
+/// The epochs to choose from, with their sparsity and the metric on the validation split.
+fn front(rows: &[EpochRow], metric: &Metric) -> String {
     let epochs = rows.iter().map(|row| {
-        let top1 = row
-            .validation
-            .as_ref()
-            .map_or(f64::NAN, |validation| validation.value("top1"));
-        format!("{} ({:.2} %, {top1:.2} %)", row.epoch, 100.0 * row.sparsity)
+        let validation = row.validation.as_ref();
+        let value = validation.map_or(f64::NAN, |found| found.value(&metric.name));
+        format!(
+            "{} ({:.2} %, {})",
+            row.epoch,
+            100.0 * row.sparsity,
+            metric.shown(value)
+        )
     });
     let epochs: Vec<String> = epochs.collect();
     format!(
-        "Pareto front, epoch (sparsity, validation top-1): {}",
+        "Pareto front, epoch (sparsity, validation {}): {}",
+        label(&metric.name),
         epochs.join(", ")
     )
 }

@@ -3,6 +3,8 @@
 
 mod activations;
 mod bench;
+mod data;
+mod export;
 mod files;
 mod models;
 mod quantize;

@@ -59,6 +59,19 @@ fn widths_are_chosen_within_a_budget_and_are_a_recipe() {
     assert!(report["bytes"].as_u64() < plain["bytes"].as_u64());
 }
 
+/// No trial is needed to know that nothing is small enough.
+#[test]
+fn a_budget_that_is_too_small_fails_before_the_search() {
+    let (directory, place) = place();
+    let said = refusal(&format!(
+        "quantize simplenet --weights none --data synthetic --calibration-images 20 --search-images 20 --test-limit 20 \
+         --search mixed-precision --budget 9 --out {place}/q"
+    ));
+    assert!(said.contains("more than 9"), "{said}");
+    assert!(!said.contains("trials:"), "{said}");
+    assert!(!directory.path().join("q").exists());
+}
+
 #[test]
 fn what_cannot_be_done_is_said_with_code_two() {
     for (arguments, word) in [

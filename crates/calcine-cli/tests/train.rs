@@ -186,7 +186,8 @@ fn quantization_aware_runs_resume_and_end_in_the_same_bytes() {
     for method in ["linear", "lsq"] {
         let text = format!(
             "format = 1\n[train]\nepochs = 3\nlr = 0.02\nmomentum = 0.9\n\
-             [quantize]\nmethod = \"{method}\"\nweights = 4\nactivations = 4\nimages = 32\n\
+             [quantize.weights]\nbits = 4\nrange_estimator = \"mse\"\n[quantize.activations]\nbits = 4\nrange_estimator = \"mse\"\n\
+             [quantize.training]\nmethod = \"{method}\"\nimages = 32\n\
              start = 1\nfreeze_ranges = 2\n"
         );
         fs::write(directory.path().join(format!("{method}.toml")), text).unwrap();

@@ -12,6 +12,7 @@ mod golden_gradients;
 mod golden_groups;
 mod golden_pruners;
 mod golden_ranked;
+mod golden_rnn;
 mod golden_splicing;
 mod gradients;
 mod norms;

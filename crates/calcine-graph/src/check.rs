@@ -4,6 +4,7 @@ use crate::error::GraphError;
 use crate::graph::{Graph, Node, Source, ValueId};
 use crate::infer::{Misfit, Tensor, fits};
 use crate::op::Op;
+use crate::properties::ResultRank;
 
 /// The most elements of a tensor.
 const MOST_ELEMENTS: usize = 1 << 48;
@@ -214,7 +215,8 @@ impl Graph {
     }
 
     fn check_operands(&self, node: &Node) -> Result<(), GraphError> {
-        let (least, most) = operands(&node.op);
+        let properties = node.op.properties();
+        let (least, most) = (properties.least_operands, properties.most_operands);
         let found = node.inputs.len();
         if least <= found && found <= most {
             return Ok(());
@@ -242,49 +244,39 @@ impl Graph {
                 expected,
             })
         };
-        for (position, expected) in ranks(&node.op).into_iter().enumerate() {
+        let properties = node.op.properties();
+        for (position, expected) in properties.operand_ranks.into_iter().enumerate() {
             if let (Some(expected), Some(&id)) = (expected, node.inputs.get(position)) {
                 needs(id, expected)?;
             }
         }
-        if let Some(expected) = output_rank(&node.op) {
+        if let ResultRank::Fixed(expected) = properties.result_rank {
             needs(node.output, expected)?;
         }
         let Some(&x) = node.inputs.first() else {
             return Ok(());
         };
-        for axis in axes(&node.op) {
+        for &axis in properties.axes {
             if axis >= rank(x) {
                 return Err(GraphError::Axis {
                     node: node.name.clone(),
-                    op: node.op.name(),
+                    op: properties.name,
                     value: self.value(x).name.clone(),
                     axis,
                     rank: rank(x),
                 });
             }
         }
-        if let Some(least) = least_rank(&node.op)
-            && rank(x) < least
-        {
-            needs(x, least)?;
+        if rank(x) < properties.least_rank {
+            needs(x, properties.least_rank)?;
         }
-        if keeps_rank(&node.op) {
-            needs(node.output, rank(x))?;
-        }
-        let of_one_rank = matches!(
-            node.op,
-            Op::Concat(_)
-                | Op::Gather(_)
-                | Op::Zip(_)
-                | Op::Compare(_)
-                | Op::Where
-                | Op::Fill(_)
-                | Op::Matmul
-        );
-        if of_one_rank {
-            node.inputs.iter().try_for_each(|&id| needs(id, rank(x)))?;
-            needs(node.output, rank(x))?;
+        match properties.result_rank {
+            ResultRank::First => needs(node.output, rank(x))?,
+            ResultRank::All => {
+                node.inputs.iter().try_for_each(|&id| needs(id, rank(x)))?;
+                needs(node.output, rank(x))?;
+            }
+            ResultRank::Fixed(_) | ResultRank::Free => {}
         }
         if let Op::Permute(order) | Op::Flip(order) = &node.op
             && order.iter().collect::<HashSet<_>>().len() != order.len()
@@ -310,94 +302,5 @@ fn unique<'a>(
             name: name.into(),
         }),
         None => Ok(()),
-    }
-}
-
-/// The fewest and the most operands.
-fn operands(op: &Op) -> (usize, usize) {
-    match op {
-        Op::Convolution(_) | Op::TransposedConvolution { .. } | Op::Linear => (2, 3),
-        Op::LayerNorm { .. } => (2, 3),
-        Op::BatchNorm { .. } => (5, 5),
-        Op::Attention { .. } => (3, 5),
-        Op::Where => (3, 3),
-        Op::Matmul | Op::Embedding | Op::Zip(_) | Op::Compare(_) | Op::Fill(_) => (2, 2),
-        Op::Select(_) | Op::Gather(_) => (2, 2),
-        Op::Concat(_) => (1, usize::MAX),
-        Op::Constant(_) => (0, 0),
-        _ => (1, 1),
-    }
-}
-
-/// The ranks of the operands that have one.
-fn ranks(op: &Op) -> Vec<Option<usize>> {
-    match op {
-        Op::Convolution(convolution) | Op::TransposedConvolution { convolution, .. } => {
-            let rank = convolution.stride.len() + 2;
-            vec![Some(rank), Some(rank), Some(1)]
-        }
-        Op::Linear => vec![None, Some(2), Some(1)],
-        Op::Embedding => vec![Some(2), Some(2)],
-        Op::BatchNorm { .. } => vec![None, Some(1), Some(1), Some(1), Some(1)],
-        Op::LayerNorm { .. } => vec![None, Some(1), Some(1)],
-        Op::Attention { .. } => vec![Some(4); 5],
-        Op::MaxPool(pool) | Op::AveragePool { pool, .. } => vec![Some(pool.kernel.len() + 2)],
-        Op::Interpolate { .. } => vec![Some(4)],
-        Op::Pad { padding, .. } => vec![Some(padding.len())],
-        Op::Slice(ranges) => vec![Some(ranges.len())],
-        Op::Select(_) => vec![None, Some(1)],
-        Op::Permute(axes) => vec![Some(axes.len())],
-        _ => Vec::new(),
-    }
-}
-
-fn output_rank(op: &Op) -> Option<usize> {
-    match op {
-        Op::ReduceAll(_) => Some(1),
-        Op::Embedding => Some(3),
-        _ => None,
-    }
-}
-
-/// The fewest axes of the first operand.
-fn least_rank(op: &Op) -> Option<usize> {
-    match op {
-        Op::Matmul | Op::BatchNorm { .. } | Op::AdaptiveAveragePool => Some(2),
-        Op::Linear | Op::LayerNorm { .. } => Some(1),
-        _ => None,
-    }
-}
-
-/// Whether the result has as many axes as the first operand.
-fn keeps_rank(op: &Op) -> bool {
-    !matches!(
-        op,
-        Op::Embedding
-            | Op::Matmul
-            | Op::ReduceAll(_)
-            | Op::Reshape
-            | Op::Expand
-            | Op::Constant(_)
-            | Op::Zip(_)
-            | Op::Compare(_)
-            | Op::Where
-            | Op::Fill(_)
-    )
-}
-
-/// The axes of the first operand that the operation names.
-fn axes(op: &Op) -> Vec<usize> {
-    match op {
-        Op::Softmax(axis)
-        | Op::LogSoftmax(axis)
-        | Op::Reduce(_, axis)
-        | Op::ArgMax(axis)
-        | Op::CumulativeSum(axis)
-        | Op::Concat(axis)
-        | Op::Select(axis)
-        | Op::Gather(axis)
-        | Op::Repeat { axis, .. } => vec![*axis],
-        Op::Permute(axes) | Op::Flip(axes) => axes.clone(),
-        _ => Vec::new(),
     }
 }

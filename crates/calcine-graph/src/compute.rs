@@ -123,10 +123,7 @@ impl Graph {
             name: node.name.clone(),
             kind: kind(&node.op),
             attributes: attributes(&node.op, &node.inputs.get(1).map(shape).unwrap_or_default()),
-            is_layer: matches!(
-                node.op,
-                Op::Convolution(_) | Op::TransposedConvolution { .. } | Op::Linear
-            ),
+            is_layer: node.op.properties().weight == Some(1),
             input: node.inputs.first().map(shape).unwrap_or_default(),
             output: shape(&node.output),
             weights: self.weight(node).map_or(0, |id| self.volume(id, batch)),
@@ -152,7 +149,38 @@ impl Graph {
             Op::Attention { .. } => {
                 (volume(&shape(0)).saturating_add(output)).saturating_mul(shape(1)[2] as u64)
             }
-            _ => 0,
+            Op::Embedding
+            | Op::BatchNorm { .. }
+            | Op::LayerNorm { .. }
+            | Op::MaxPool(_)
+            | Op::AveragePool { .. }
+            | Op::AdaptiveAveragePool
+            | Op::Interpolate { .. }
+            | Op::Pad { .. }
+            | Op::Map(_)
+            | Op::Scalar(..)
+            | Op::Zip(_)
+            | Op::CompareScalar(..)
+            | Op::Compare(_)
+            | Op::Where
+            | Op::Fill(_)
+            | Op::Softmax(_)
+            | Op::LogSoftmax(_)
+            | Op::Reduce(..)
+            | Op::ReduceAll(_)
+            | Op::ArgMax(_)
+            | Op::CumulativeSum(_)
+            | Op::Concat(_)
+            | Op::Slice(_)
+            | Op::Select(_)
+            | Op::Gather(_)
+            | Op::Reshape
+            | Op::Expand
+            | Op::Permute(_)
+            | Op::Flip(_)
+            | Op::Repeat { .. }
+            | Op::Constant(_)
+            | Op::Cast => 0,
         }
     }
 
@@ -163,11 +191,10 @@ impl Graph {
     /// it is the largest of these parameters; the first among equals. `None` for other operations.
     #[must_use]
     pub fn weight(&self, node: &Node) -> Option<ValueId> {
-        let operands = match node.op {
-            Op::Convolution(_) | Op::TransposedConvolution { .. } | Op::Linear => 1..2,
-            Op::Embedding => 0..1,
-            Op::Matmul => 0..2,
-            _ => 0..0,
+        let operands = match node.op.properties().weight {
+            Some(weight) => weight..weight + 1,
+            None if node.op == Op::Matmul => 0..2,
+            None => 0..0,
         };
         let operands = node.inputs.get(operands).unwrap_or_default();
         let stored = operands.iter().copied().find(|&id| self.is_parameter(id));
@@ -284,7 +311,39 @@ fn attributes(op: &Op, weight: &[usize]) -> String {
             parts.join(", ")
         }
         Op::MaxPool(pool) | Op::AveragePool { pool, .. } => pooling(pool).join(", "),
-        _ => String::new(),
+        Op::Linear
+        | Op::Matmul
+        | Op::Embedding
+        | Op::BatchNorm { .. }
+        | Op::LayerNorm { .. }
+        | Op::Attention { .. }
+        | Op::AdaptiveAveragePool
+        | Op::Interpolate { .. }
+        | Op::Pad { .. }
+        | Op::Map(_)
+        | Op::Scalar(..)
+        | Op::Zip(_)
+        | Op::CompareScalar(..)
+        | Op::Compare(_)
+        | Op::Where
+        | Op::Fill(_)
+        | Op::Softmax(_)
+        | Op::LogSoftmax(_)
+        | Op::Reduce(..)
+        | Op::ReduceAll(_)
+        | Op::ArgMax(_)
+        | Op::CumulativeSum(_)
+        | Op::Concat(_)
+        | Op::Slice(_)
+        | Op::Select(_)
+        | Op::Gather(_)
+        | Op::Reshape
+        | Op::Expand
+        | Op::Permute(_)
+        | Op::Flip(_)
+        | Op::Repeat { .. }
+        | Op::Constant(_)
+        | Op::Cast => String::new(),
     }
 }
 

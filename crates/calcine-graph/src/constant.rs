@@ -7,6 +7,7 @@ mod stored;
 mod transfer;
 
 use crate::graph::{Graph, ValueId};
+use crate::op::Op;
 
 pub use stored::Stored;
 
@@ -134,28 +135,53 @@ impl Graph {
     /// If the node is not of this graph, or has no such operand.
     #[must_use]
     pub fn read_axes(&self, node: &crate::graph::Node, operand: usize) -> Vec<usize> {
-        use crate::op::Op;
         let x = node.inputs[operand];
         let rank = self.value(x).shape.len();
-        match (&node.op, operand) {
-            (Op::Convolution(_), 0) if self.is_channelwise(node) => Vec::new(),
-            (Op::Convolution(_) | Op::TransposedConvolution { .. }, 0) => vec![1],
-            (Op::Linear | Op::Matmul, 0) => vec![rank - 1],
-            (Op::Matmul, 1) => vec![rank - 2],
-            (Op::Attention { .. }, 0) => vec![3],
-            (Op::Attention { .. }, 1) => vec![2, 3],
-            (Op::Attention { .. }, 2) => vec![2],
-            (
-                Op::Reduce(_, axis)
-                | Op::Softmax(axis)
-                | Op::LogSoftmax(axis)
-                | Op::ArgMax(axis)
-                | Op::CumulativeSum(axis),
-                0,
-            ) => vec![*axis],
-            (Op::LayerNorm { .. }, 0) => vec![rank - 1],
-            (Op::ReduceAll(_), 0) => (0..rank).collect(),
-            _ => Vec::new(),
+        if operand > 0 && !matches!(node.op, Op::Matmul | Op::Attention { .. }) {
+            return Vec::new();
+        }
+        match &node.op {
+            Op::Matmul if operand == 1 => vec![rank - 2],
+            Op::Attention { .. } => match operand {
+                0 => vec![3],
+                1 => vec![2, 3],
+                2 => vec![2],
+                _ => Vec::new(),
+            },
+            Op::Convolution(_) if self.is_channelwise(node) => Vec::new(),
+            Op::Convolution(_) | Op::TransposedConvolution { .. } => vec![1],
+            Op::Linear | Op::Matmul | Op::LayerNorm { .. } => vec![rank - 1],
+            Op::Reduce(_, axis)
+            | Op::Softmax(axis)
+            | Op::LogSoftmax(axis)
+            | Op::ArgMax(axis)
+            | Op::CumulativeSum(axis) => vec![*axis],
+            Op::ReduceAll(_) => (0..rank).collect(),
+            Op::Embedding
+            | Op::BatchNorm { .. }
+            | Op::MaxPool(_)
+            | Op::AveragePool { .. }
+            | Op::AdaptiveAveragePool
+            | Op::Interpolate { .. }
+            | Op::Pad { .. }
+            | Op::Map(_)
+            | Op::Scalar(..)
+            | Op::Zip(_)
+            | Op::CompareScalar(..)
+            | Op::Compare(_)
+            | Op::Where
+            | Op::Fill(_)
+            | Op::Concat(_)
+            | Op::Slice(_)
+            | Op::Select(_)
+            | Op::Gather(_)
+            | Op::Reshape
+            | Op::Expand
+            | Op::Permute(_)
+            | Op::Flip(_)
+            | Op::Repeat { .. }
+            | Op::Constant(_)
+            | Op::Cast => Vec::new(),
         }
     }
 
@@ -180,7 +206,6 @@ impl Graph {
     /// The parameter that a tensor is, or is a rearrangement of: turned, cast, in another shape, scaled by a number.
     #[must_use]
     pub fn parameter_behind(&self, id: ValueId) -> Option<ValueId> {
-        use crate::op::Op;
         let Some(node) = self.producer(id) else {
             return (self.value(id).source == crate::graph::Source::Parameter).then_some(id);
         };
@@ -188,7 +213,38 @@ impl Graph {
             Op::Permute(_) | Op::Cast | Op::Reshape | Op::Scalar(..) | Op::Expand => {
                 self.parameter_behind(*node.inputs.first()?)
             }
-            _ => None,
+            Op::Convolution(_)
+            | Op::TransposedConvolution { .. }
+            | Op::Linear
+            | Op::Matmul
+            | Op::Embedding
+            | Op::BatchNorm { .. }
+            | Op::LayerNorm { .. }
+            | Op::Attention { .. }
+            | Op::MaxPool(_)
+            | Op::AveragePool { .. }
+            | Op::AdaptiveAveragePool
+            | Op::Interpolate { .. }
+            | Op::Pad { .. }
+            | Op::Map(_)
+            | Op::Zip(_)
+            | Op::CompareScalar(..)
+            | Op::Compare(_)
+            | Op::Where
+            | Op::Fill(_)
+            | Op::Softmax(_)
+            | Op::LogSoftmax(_)
+            | Op::Reduce(..)
+            | Op::ReduceAll(_)
+            | Op::ArgMax(_)
+            | Op::CumulativeSum(_)
+            | Op::Concat(_)
+            | Op::Slice(_)
+            | Op::Select(_)
+            | Op::Gather(_)
+            | Op::Flip(_)
+            | Op::Repeat { .. }
+            | Op::Constant(_) => None,
         }
     }
 }

@@ -63,7 +63,40 @@ fn summed(op: &Op, x: &[Tensor]) -> Option<[(usize, usize); 2]> {
         Op::Linear => Some([(1, 0), (0, rank - 1)]),
         Op::Matmul => Some([(1, rank - 2), (0, rank - 1)]),
         Op::TransposedConvolution { .. } => Some([(1, 0), (0, 1)]),
-        _ => None,
+        Op::Convolution(_)
+        | Op::Embedding
+        | Op::BatchNorm { .. }
+        | Op::LayerNorm { .. }
+        | Op::Attention { .. }
+        | Op::MaxPool(_)
+        | Op::AveragePool { .. }
+        | Op::AdaptiveAveragePool
+        | Op::Interpolate { .. }
+        | Op::Pad { .. }
+        | Op::Map(_)
+        | Op::Scalar(..)
+        | Op::Zip(_)
+        | Op::CompareScalar(..)
+        | Op::Compare(_)
+        | Op::Where
+        | Op::Fill(_)
+        | Op::Softmax(_)
+        | Op::LogSoftmax(_)
+        | Op::Reduce(..)
+        | Op::ReduceAll(_)
+        | Op::ArgMax(_)
+        | Op::CumulativeSum(_)
+        | Op::Concat(_)
+        | Op::Slice(_)
+        | Op::Select(_)
+        | Op::Gather(_)
+        | Op::Reshape
+        | Op::Expand
+        | Op::Permute(_)
+        | Op::Flip(_)
+        | Op::Repeat { .. }
+        | Op::Constant(_)
+        | Op::Cast => None,
     }
 }
 
@@ -140,7 +173,39 @@ fn settings(op: &Op, x: &[Tensor]) -> Result<(), String> {
             Err(format!("no number is from {low} to {high}"))
         }
         Op::Repeat { times: 0, .. } => Err("an axis is repeated 0 times".to_owned()),
-        _ => Ok(()),
+        Op::Linear
+        | Op::Matmul
+        | Op::Embedding
+        | Op::BatchNorm { .. }
+        | Op::LayerNorm { .. }
+        | Op::Attention { .. }
+        | Op::AdaptiveAveragePool
+        | Op::Interpolate { .. }
+        | Op::Pad { .. }
+        | Op::Map(_)
+        | Op::Scalar(..)
+        | Op::Zip(_)
+        | Op::CompareScalar(..)
+        | Op::Compare(_)
+        | Op::Where
+        | Op::Fill(_)
+        | Op::Softmax(_)
+        | Op::LogSoftmax(_)
+        | Op::Reduce(..)
+        | Op::ReduceAll(_)
+        | Op::ArgMax(_)
+        | Op::CumulativeSum(_)
+        | Op::Concat(_)
+        | Op::Slice(_)
+        | Op::Select(_)
+        | Op::Gather(_)
+        | Op::Reshape
+        | Op::Expand
+        | Op::Permute(_)
+        | Op::Flip(_)
+        | Op::Repeat { .. }
+        | Op::Constant(_)
+        | Op::Cast => Ok(()),
     }
 }
 
@@ -268,7 +333,34 @@ fn map_kinds(map: Map) -> &'static [ElementKind] {
         | Map::Clamp { .. }
         | Map::ClampMin(_)
         | Map::ClampMax(_) => &[Float, Int],
-        _ => &[Float],
+        Map::Relu
+        | Map::LeakyRelu(_)
+        | Map::Gelu
+        | Map::Sigmoid
+        | Map::LogSigmoid
+        | Map::HardSigmoid { .. }
+        | Map::Tanh
+        | Map::Exp
+        | Map::Log
+        | Map::Log1p
+        | Map::Sqrt
+        | Map::Reciprocal
+        | Map::Erf
+        | Map::Sin
+        | Map::Cos
+        | Map::Tan
+        | Map::Sinh
+        | Map::Cosh
+        | Map::ArcSin
+        | Map::ArcCos
+        | Map::ArcTan
+        | Map::ArcSinh
+        | Map::ArcCosh
+        | Map::ArcTanh
+        | Map::Floor
+        | Map::Ceil
+        | Map::Truncate
+        | Map::Round => &[Float],
     }
 }
 
@@ -279,7 +371,12 @@ fn arithmetic_kinds(arithmetic: Arithmetic, with_number: bool) -> &'static [Elem
         Arithmetic::And | Arithmetic::Or => &[Bool],
         Arithmetic::PRelu | Arithmetic::ArcTan2 | Arithmetic::Hypot if with_number => &[],
         Arithmetic::PRelu | Arithmetic::ArcTan2 | Arithmetic::Hypot => &[Float],
-        _ => &[Float, Int],
+        Arithmetic::Add
+        | Arithmetic::Subtract
+        | Arithmetic::Multiply
+        | Arithmetic::Divide
+        | Arithmetic::Remainder
+        | Arithmetic::Power => &[Float, Int],
     }
 }
 
@@ -388,7 +485,19 @@ fn shape(op: &Op, x: &[Tensor], batch: usize) -> Result<Vec<usize>, String> {
             shape[*axis] = shape[*axis].saturating_mul(*times);
             Ok(shape)
         }
-        _ => keep(),
+        Op::AdaptiveAveragePool
+        | Op::Interpolate { .. }
+        | Op::Map(_)
+        | Op::Scalar(..)
+        | Op::CompareScalar(..)
+        | Op::Softmax(_)
+        | Op::LogSoftmax(_)
+        | Op::CumulativeSum(_)
+        | Op::Flip(_)
+        | Op::Cast
+        | Op::Reshape
+        | Op::Expand
+        | Op::Constant(_) => keep(),
     }
 }
 

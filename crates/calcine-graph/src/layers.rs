@@ -91,9 +91,6 @@ impl Graph {
 }
 
 fn is_layer(node: &Node, data: &[bool]) -> bool {
-    match node.op {
-        Op::Convolution(_) | Op::TransposedConvolution { .. } | Op::Linear | Op::Embedding => true,
-        Op::Matmul => node.inputs.iter().any(|id| data.get(id.0) == Some(&false)),
-        _ => false,
-    }
+    let is_stored = |id: &ValueId| data.get(id.0) == Some(&false);
+    node.op.properties().is_layer() || node.op == Op::Matmul && node.inputs.iter().any(is_stored)
 }

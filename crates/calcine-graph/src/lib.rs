@@ -12,6 +12,7 @@
 //! | type | answers |
 //! |---|---|
 //! | [`Graph`], [`Node`], [`Op`] | which operations a network consists of, in an order in which they can run |
+//! | [`Properties`], [`Action`], [`Summation`] | what holds for each operator: the one table that all analyses ask |
 //! | [`Value`], [`Extent`], [`Source`] | how large a tensor is, for any batch, and where it comes from |
 //! | [`Compute`], [`Row`] | what each node computes, and how much memory is alive |
 //! | [`Axes`], [`Group`], [`Unit`], [`Member`], [`Role`] | which indices of which parameters are removed together, and what they are to the channel |
@@ -89,6 +90,7 @@ mod layers;
 mod number;
 mod op;
 mod plan;
+mod properties;
 
 pub use axes::{Axes, Group, Member, NormFeatures, Reason, Role, Unit, UnitId};
 pub use compute::{Compute, Row};
@@ -101,3 +103,4 @@ pub use op::{
     Arithmetic, Comparison, Convolution, Interpolation, Map, Op, Padding, Pool, Range, Reduction,
 };
 pub use plan::{Cut, PlanError, Thinned, ThinningPlan, weakest};
+pub use properties::{Action, Properties, ResultRank, Summation};

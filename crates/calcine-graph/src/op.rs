@@ -9,9 +9,10 @@ use crate::extent::Extent;
 /// Operands are the node's inputs, in the order that each variant names; those in brackets may be
 /// missing. Axes are positions in the operand's shape, batch included. Where a variant does not tell a
 /// size (the target of a reshape), the shape of the node's output tells it, so that a graph has each size once.
+///
+/// What holds for each operator, whatever its operands are, is in one table: [`Op::properties`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum Op {
     /// `x [batch, in, …]`, `weight [out, in / groups, …]`, `[bias [out]]`.
     Convolution(Convolution),
@@ -186,7 +187,6 @@ pub enum Padding {
 /// A function of one element.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 #[allow(missing_docs, reason = "the functions' names say it")]
 pub enum Map {
     Relu,
@@ -246,7 +246,6 @@ pub enum Map {
 /// A function of two elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 #[allow(missing_docs, reason = "the functions' names say it")]
 pub enum Arithmetic {
     Add,
@@ -281,7 +280,6 @@ pub enum Comparison {
 /// One value of many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 #[allow(missing_docs, reason = "the functions' names say it")]
 pub enum Reduction {
     Sum,
@@ -311,133 +309,6 @@ impl Range {
             start: Extent::fixed(start),
             end: Extent::fixed(end),
             step: 1,
-        }
-    }
-}
-
-impl Op {
-    /// A short name for drawings and layer names, as the field writes it: `conv`, `relu`, `add`.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Convolution(_) => "conv",
-            Self::TransposedConvolution { .. } => "conv_transpose",
-            Self::Linear => "linear",
-            Self::Matmul => "matmul",
-            Self::Embedding => "embedding",
-            Self::BatchNorm { .. } => "batch_norm",
-            Self::LayerNorm { .. } => "layer_norm",
-            Self::Attention { .. } => "attention",
-            Self::MaxPool(_) => "max_pool",
-            Self::AveragePool { .. } => "avg_pool",
-            Self::AdaptiveAveragePool => "adaptive_avg_pool",
-            Self::Interpolate { .. } => "interpolate",
-            Self::Pad { .. } => "pad",
-            Self::Map(map) => map.name(),
-            Self::Scalar(arithmetic, _) | Self::Zip(arithmetic) => arithmetic.name(),
-            Self::CompareScalar(comparison, _) | Self::Compare(comparison) => comparison.name(),
-            Self::Where => "where",
-            Self::Fill(_) => "masked_fill",
-            Self::Softmax(_) => "softmax",
-            Self::LogSoftmax(_) => "log_softmax",
-            Self::Reduce(reduction, _) | Self::ReduceAll(reduction) => reduction.name(),
-            Self::ArgMax(_) => "argmax",
-            Self::CumulativeSum(_) => "cumsum",
-            Self::Concat(_) => "cat",
-            Self::Slice(_) => "slice",
-            Self::Select(_) => "select",
-            Self::Gather(_) => "gather",
-            Self::Reshape => "reshape",
-            Self::Expand => "expand",
-            Self::Permute(_) => "permute",
-            Self::Flip(_) => "flip",
-            Self::Repeat { .. } => "repeat",
-            Self::Constant(_) => "constant",
-            Self::Cast => "cast",
-        }
-    }
-}
-
-impl Map {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Relu => "relu",
-            Self::LeakyRelu(_) => "leaky_relu",
-            Self::Gelu => "gelu",
-            Self::Sigmoid => "sigmoid",
-            Self::LogSigmoid => "log_sigmoid",
-            Self::HardSigmoid { .. } => "hard_sigmoid",
-            Self::Tanh => "tanh",
-            Self::Abs => "abs",
-            Self::Negate => "neg",
-            Self::Sign => "sign",
-            Self::Exp => "exp",
-            Self::Log => "log",
-            Self::Log1p => "log1p",
-            Self::Sqrt => "sqrt",
-            Self::Reciprocal => "reciprocal",
-            Self::Erf => "erf",
-            Self::Sin => "sin",
-            Self::Cos => "cos",
-            Self::Tan => "tan",
-            Self::Sinh => "sinh",
-            Self::Cosh => "cosh",
-            Self::ArcSin => "asin",
-            Self::ArcCos => "acos",
-            Self::ArcTan => "atan",
-            Self::ArcSinh => "asinh",
-            Self::ArcCosh => "acosh",
-            Self::ArcTanh => "atanh",
-            Self::Truncate => "trunc",
-            Self::Floor => "floor",
-            Self::Ceil => "ceil",
-            Self::Round => "round",
-            Self::Clamp { .. } | Self::ClampMin(_) | Self::ClampMax(_) => "clamp",
-            Self::Not => "not",
-        }
-    }
-}
-
-impl Arithmetic {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Add => "add",
-            Self::Subtract => "sub",
-            Self::Multiply => "mul",
-            Self::Divide => "div",
-            Self::Remainder => "rem",
-            Self::Power => "pow",
-            Self::PRelu => "prelu",
-            Self::ArcTan2 => "atan2",
-            Self::Hypot => "hypot",
-            Self::And => "and",
-            Self::Or => "or",
-        }
-    }
-}
-
-impl Comparison {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Equal => "eq",
-            Self::NotEqual => "ne",
-            Self::Greater => "gt",
-            Self::GreaterEqual => "ge",
-            Self::Less => "lt",
-            Self::LessEqual => "le",
-        }
-    }
-}
-
-impl Reduction {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Sum => "sum",
-            Self::Mean => "mean",
-            Self::Product => "prod",
-            Self::Max => "max",
-            Self::Min => "min",
-            Self::MaxAbs => "max_abs",
         }
     }
 }

@@ -58,12 +58,7 @@ pub fn inputs_of(graph: &Graph, weight: &str) -> Result<Vec<ValueId>, ObserveErr
 
 /// The convolutions and linear layers with this weight.
 pub(crate) fn layers_of<'a>(graph: &'a Graph, weight: &str) -> Result<Vec<&'a Node>, ObserveError> {
-    let is_layer = |node: &&Node| {
-        matches!(
-            node.op,
-            Op::Convolution(_) | Op::TransposedConvolution { .. } | Op::Linear
-        )
-    };
+    let is_layer = |node: &&Node| node.op.properties().weight == Some(1);
     let weight_of = |node: &Node| {
         let value = graph.value(*node.inputs.get(1)?);
         (value.source == Source::Parameter).then_some(value.name.as_str())
@@ -118,7 +113,36 @@ fn after(graph: &Graph, start: ValueId, sums: Sums) -> Result<&Node, String> {
             }
             Op::Interpolate { .. } => true,
             Op::Zip(Arithmetic::Add) => sums == Sums::Pass,
-            _ => false,
+            Op::Convolution(_)
+            | Op::TransposedConvolution { .. }
+            | Op::Linear
+            | Op::Matmul
+            | Op::Embedding
+            | Op::Attention { .. }
+            | Op::Map(_)
+            | Op::Scalar(..)
+            | Op::Zip(_)
+            | Op::CompareScalar(..)
+            | Op::Compare(_)
+            | Op::Where
+            | Op::Fill(_)
+            | Op::Softmax(_)
+            | Op::LogSoftmax(_)
+            | Op::Reduce(..)
+            | Op::ReduceAll(_)
+            | Op::ArgMax(_)
+            | Op::CumulativeSum(_)
+            | Op::Concat(_)
+            | Op::Slice(_)
+            | Op::Select(_)
+            | Op::Gather(_)
+            | Op::Reshape
+            | Op::Expand
+            | Op::Permute(_)
+            | Op::Flip(_)
+            | Op::Repeat { .. }
+            | Op::Constant(_)
+            | Op::Cast => false,
         };
         if !passes {
             return Err(format!("`{}` comes first", next.name));
@@ -148,7 +172,7 @@ impl<'a> Elementwise<'a> {
             let mut data = data.peekable();
             let own = data.peek().is_some() && data.all(|id| values.contains(id));
             let same_shape = graph.value(node.output).shape == graph.value(start).shape;
-            if own && same_shape && is_elementwise(&node.op) {
+            if own && same_shape && node.op.properties().is_elementwise() {
                 values.push(node.output);
                 nodes.push(node);
             }
@@ -198,25 +222,11 @@ fn root(graph: &Graph, value: ValueId) -> ValueId {
         let data: Vec<ValueId> = data.collect();
         let same_shape = |id: ValueId| graph.value(id).shape == graph.value(node.output).shape;
         match data[..] {
-            [only] if is_elementwise(&node.op) && same_shape(only) => value = only,
+            [only] if node.op.properties().is_elementwise() && same_shape(only) => value = only,
             _ => break,
         }
     }
     value
-}
-
-fn is_elementwise(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Map(_)
-            | Op::Scalar(..)
-            | Op::Zip(_)
-            | Op::CompareScalar(..)
-            | Op::Compare(_)
-            | Op::Where
-            | Op::Fill(_)
-            | Op::Cast
-    )
 }
 
 /// The functions that layers are followed by.

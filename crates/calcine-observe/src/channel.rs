@@ -58,7 +58,32 @@ fn axis_of(graph: &Graph, node: &Node, axes: &[Option<usize>]) -> Option<usize> 
         Op::ReduceAll(_) => None,
         Op::Permute(order) => order.iter().position(|&axis| Some(axis) == from),
         Op::Reshape => reshaped(graph, *operand, node.output, from?),
-        _ => {
+        Op::MaxPool(_)
+        | Op::AveragePool { .. }
+        | Op::AdaptiveAveragePool
+        | Op::Interpolate { .. }
+        | Op::Pad { .. }
+        | Op::Map(_)
+        | Op::Scalar(..)
+        | Op::Zip(_)
+        | Op::CompareScalar(..)
+        | Op::Compare(_)
+        | Op::Where
+        | Op::Fill(_)
+        | Op::Softmax(_)
+        | Op::LogSoftmax(_)
+        | Op::Reduce(..)
+        | Op::ArgMax(_)
+        | Op::CumulativeSum(_)
+        | Op::Concat(_)
+        | Op::Slice(_)
+        | Op::Select(_)
+        | Op::Gather(_)
+        | Op::Expand
+        | Op::Flip(_)
+        | Op::Repeat { .. }
+        | Op::Constant(_)
+        | Op::Cast => {
             let same_rank = |id: &&ValueId| graph.value(**id).shape.len() == rank;
             node.inputs
                 .iter()

@@ -122,9 +122,9 @@ pub fn observe_inputs<I: Tensors, S: Statistics>(
     let graph = network.graph();
     let place = |weight: &&str| {
         let layers = layers_of(graph, weight)?;
-        let axis = layers.first().map(|layer| match layer.op {
-            Op::Linear => graph.value(layer.inputs[0]).shape.len() - 1,
-            _ => 1,
+        let axis = layers.first().map(|layer| match layer.op == Op::Linear {
+            true => graph.value(layer.inputs[0]).shape.len() - 1,
+            false => 1,
         });
         Ok(Place {
             name: (*weight).to_owned(),

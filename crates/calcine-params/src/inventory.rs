@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
@@ -9,20 +9,22 @@ use crate::settings::{Owner, Settings};
 use crate::unknown::{self, UnknownParameter};
 use crate::walk::Walk;
 
-/// Every float parameter of a module, in the module's order.
+/// The list of all float parameters of a module, in the order of the module.
 ///
-/// A parameter that is used twice (a tied weight) is listed once, under its first path; the others are its
-/// [aliases](Parameter::aliases), and name it as well.
+/// A parameter that is used several times (a tied weight) is listed once, under its first path. Its other paths are
+/// [aliases](Parameter::aliases), which can be used to select it, too.
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
     parameters: Vec<Parameter>,
+    /// The position of a parameter, by each of its paths.
+    positions: HashMap<String, usize>,
     /// What norms tell, by the id of their scale and the name of the setting.
     norms: BTreeMap<(ParamId, &'static str), f64>,
 }
 
 impl Inventory {
-    /// Visits `module`. Nothing is read, and no lazy parameter is initialized but those of linear layers,
-    /// whose shape Burn does not know before (with `LinearLayout::Col` it names the transposed one).
+    /// Lists the parameters of `module`. Nothing is read from the device. Lazy parameters are not initialized, except those of linear layers,
+    /// whose shape Burn does not know before (with `LinearLayout::Col` it reports the transposed shape).
     #[must_use]
     pub fn of<M: Module>(module: &M) -> Self {
         let mut lister = Lister::default();
@@ -42,33 +44,45 @@ impl Inventory {
                 }
             }
         }
-        Self { parameters, norms }
+        let paths = parameters.iter().enumerate();
+        let paths = paths.flat_map(|(position, parameter)| {
+            let own = parameter.paths().map(str::to_owned);
+            own.map(move |path| (path, position))
+        });
+        // The first parameter has a path that two share.
+        let mut positions = HashMap::new();
+        for (path, position) in paths {
+            positions.entry(path).or_insert(position);
+        }
+        Self {
+            parameters,
+            positions,
+            norms,
+        }
     }
 
-    /// All parameters, running statistics included.
+    /// All parameters, including running statistics.
     pub fn iter(&self) -> std::slice::Iter<'_, Parameter> {
         self.parameters.iter()
     }
 
-    /// Convolution and linear weights and other weights of rank 2 or more: what a sparsity table
-    /// lists.
+    /// The weights of convolutions and linear layers, and other weights of rank 2 or more, as listed in a sparsity table.
     pub fn weights(&self) -> impl Iterator<Item = &Parameter> {
         self.iter()
             .filter(|parameter| parameter.role == Role::Weight)
     }
 
-    /// The parameter at exactly this path: its own, or one of its aliases.
+    /// The parameter with this path or alias.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Parameter> {
-        self.iter().find(|parameter| parameter.is_called(path))
+        self.parameters.get(*self.positions.get(path)?)
     }
 
-    /// Takes down the groups of the convolution whose weight has this path, from a source that knows them, as the
-    /// graph of the traced model does. Nothing happens if there is no such parameter.
+    /// Sets the number of groups of the convolution whose weight has this path, for example from the graph of the traced model. Has no
+    /// effect if there is no such parameter.
     pub fn tell_groups(&mut self, path: &str, groups: usize) {
-        let mut parameters = self.parameters.iter_mut();
-        if let Some(parameter) = parameters.find(|parameter| parameter.is_called(path)) {
-            parameter.groups = Groups::Known(groups);
+        if let Some(&position) = self.positions.get(path) {
+            self.parameters[position].groups = Groups::Known(groups);
         }
     }
 
@@ -77,16 +91,16 @@ impl Inventory {
         self.norms.get(&(gamma.id, name)).copied()
     }
 
-    /// The trainable parameters that match any of the patterns, in the module's order, each once.
+    /// The trainable parameters that match any of the patterns, in the order of the module, each once.
     ///
     /// A pattern is a path in which `*` stands for one path element or a part of one, `**` for any
     /// number of elements, `?` for one character, `{a,b}` for either and `[12]` for one of a set. A
-    /// leading `!` takes matches of the patterns before it away again. Burn's names are tried first, then PyTorch's (see the
-    /// [crate's page](crate)).
+    /// leading `!` excludes what the pattern matches from the matches of the preceding patterns. Burn's names are tried first, then PyTorch's (see the
+    /// [documentation of the crate](crate)).
     ///
     /// # Errors
     ///
-    /// If a pattern is malformed or matches nothing; the error has the nearest names.
+    /// If a pattern is malformed or matches nothing; the error lists the nearest names.
     pub fn select<S: AsRef<str>>(
         &self,
         patterns: &[S],
@@ -123,6 +137,8 @@ impl<'a> IntoIterator for &'a Inventory {
 struct Lister {
     walk: Walk,
     parameters: Vec<Parameter>,
+    /// Where each parameter is listed.
+    known: HashMap<ParamId, usize>,
 }
 
 impl ModuleVisitor for Lister {
@@ -136,11 +152,11 @@ impl ModuleVisitor for Lister {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let path = self.walk.path();
-        let mut known = self.parameters.iter_mut();
-        if let Some(parameter) = known.find(|parameter| parameter.id == param.id) {
-            parameter.aliases.push(path);
+        if let Some(&position) = self.known.get(&param.id) {
+            self.parameters[position].aliases.push(path);
             return;
         }
+        self.known.insert(param.id, self.parameters.len());
         let name = path.rsplit('.').next().unwrap_or_default();
         self.parameters.push(Parameter {
             role: role(self.walk.layer(), name, D),

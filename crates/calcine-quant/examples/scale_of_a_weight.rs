@@ -25,7 +25,7 @@ fn main() -> Result<(), QuantizerError> {
             RangeEstimator::Mse,
         ] {
             let [low, high] = range_estimator.range(&statistics, bits, Scheme::Symmetric);
-            let quantizer = Quantizer::over(low, high, bits, Scheme::Symmetric)?;
+            let quantizer = Quantizer::from_range(low, high, bits, Scheme::Symmetric)?;
             let error = statistics.error(&quantizer, 2.0).sqrt();
             println!(
                 "{bits} bits, {range_estimator}: scale {:.5}, root mean square error {error:.5}",

@@ -1,40 +1,40 @@
 use crate::MAX_BITS;
 
-/// There is no such quantizer.
+/// A quantizer, or something that consists of quantizers, cannot be created.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuantizerError {
-    /// Numbers that are no range.
+    /// The range is invalid.
     #[error(
         "there is no quantizer for the range from {low} to {high}: expected finite numbers of `f32`, the lower one first"
     )]
     Range {
-        /// From.
+        /// The lower bound.
         low: f64,
-        /// To.
+        /// The upper bound.
         high: f64,
     },
-    /// Integers that are not to be had.
+    /// The number of bits is invalid.
     #[error("{bits} bits: expected {least} to {MAX_BITS}")]
     Bits {
-        /// How many were asked for.
+        /// The requested number of bits.
         bits: u8,
-        /// The fewest that make a quantizer.
+        /// The smallest valid number.
         least: u8,
     },
-    /// Weights that cannot be cut so.
+    /// The weights cannot be divided into such rows and groups.
     #[error(
-        "{weights} weights in rows of {columns}, groups of {group}: expected whole rows, and groups of something"
+        "{weights} weights in rows of {columns}, groups of {group}: expected complete rows, and a group size of at least 1"
     )]
     Groups {
-        /// How many weights there are.
+        /// The number of weights.
         weights: usize,
         /// Columns of a row.
         columns: usize,
         /// Columns of a group.
         group: usize,
     },
-    /// A factor that no multiplier and shift approximate.
+    /// No multiplier and shift can represent the factor.
     #[error("the factor {factor} in {bits} bits: expected a positive number, and 1 to 30 bits")]
     Factor {
         /// The factor.
@@ -44,7 +44,7 @@ pub enum QuantizerError {
     },
 }
 
-/// Statistics that are of no numbers.
+/// Inconsistent calibration statistics.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` is {found}, expected {expected}")]
 #[non_exhaustive]

@@ -1,13 +1,14 @@
-//! Fake-quantization: numbers moved to their quantizers on the forward pass, and gradients that pass straight through.
+//! Fake-quantization: the forward pass quantizes and dequantizes, and gradients pass straight through.
 
 use burn::tensor::Tensor;
 
+use crate::host::{self, nearest, within};
 use crate::{MAX_BITS, Quantizer, Scheme};
 
-/// The least scale that learned scales count as: one of zero would divide zeros by zero.
+/// The lower bound of learned scales: a scale of zero would lead to a division of zero by zero.
 const LEAST_SCALE: f64 = 1e-15;
 
-/// Panics unless there are integers of so many bits.
+/// Panics unless the number of bits is valid.
 fn assert_bits(bits: u8, least: u8, what: &str) {
     assert!(
         (least..=MAX_BITS).contains(&bits),
@@ -15,16 +16,25 @@ fn assert_bits(bits: u8, least: u8, what: &str) {
     );
 }
 
-/// `x` fake-quantized: `scale · (clamp(round(x / scale) + zero_point, low, high) − zero_point)`, ties to even.
+/// Fake-quantizes `x`: `scale · (clamp(round(x / scale) + zero_point, low, high) − zero_point)`, ties to even.
 ///
-/// The gradient passes where `x` lies within the quantizer's ends, those included, and is zero where it was clipped
-/// (straight-through estimator; Bengio et al., 2013). The value is exact: to fake-quantize twice is to do it
-/// once. Nothing is read.
+/// The gradient passes where `x` lies within the range of the quantizer, including its bounds, and is zero where `x` was
+/// clipped (straight-through estimator; Bengio et al., 2013). The operation is exactly idempotent. It does not read from the
+/// device.
 #[must_use]
 pub fn fake_quantize<const D: usize>(x: Tensor<D>, quantizer: &Quantizer) -> Tensor<D> {
     let scale = f64::from(quantizer.scale);
     let [low, high] = quantizer.centred().map(f64::from);
     let ends = [low * scale, high * scale];
+    let own = *quantizer;
+    let [lowest, highest] = ends.map(|end| end as f32);
+    let in_one_pass = in_host_memory(&x, |x| {
+        let value = nearest(x / own.scale, own.centred()) * own.scale;
+        (value, !((x < lowest) | (x > highest)))
+    });
+    if let Some(fake_quantized) = in_one_pass {
+        return fake_quantized;
+    }
     let fake_quantized = (x.clone().detach())
         .div_scalar(scale)
         .round()
@@ -37,19 +47,40 @@ pub fn fake_quantize<const D: usize>(x: Tensor<D>, quantizer: &Quantizer) -> Ten
     }
 }
 
-/// `x` on the quantizer over a range that lies on the device, as [`Quantizer::over`] has it but found in `f32`: for ranges that
-/// move, without reading them.
+/// Replaces numbers in host memory in one pass; gradients pass straight through where the function says so. `None` for
+/// tensors on other devices.
+fn in_host_memory<const D: usize>(
+    x: &Tensor<D>,
+    change: impl Fn(f32) -> (f32, bool) + Sync,
+) -> Option<Tensor<D>> {
+    if !host::reaches(x) {
+        return None;
+    }
+    if !x.is_autodiff() {
+        return Some(host::map(x.clone(), |x| change(x).0));
+    }
+    let replaced = host::replaced(x.clone(), change)?;
+    Some(replaced.through + replaced.rest)
+}
+
+/// The only number of a tensor in host memory.
+fn number(tensor: &Tensor<1>) -> f32 {
+    tensor.clone().without_autodiff().into_scalar()
+}
+
+/// Fake-quantizes `x` with a range that is a tensor on the device. The quantizer is that of [`Quantizer::from_range`], but
+/// computed in `f32`. Use it for moving ranges, without a device read.
 ///
-/// The range is widened to contain zero; one of nothing but zero has a scale of 1. The gradient of `x` passes within the
-/// quantizer's ends; the range has none. Nothing is read.
+/// The range is widened to contain zero; a range that contains only zero has a scale of 1. The gradient of `x` passes within
+/// the range; the range itself gets no gradient. Nothing is read from the device.
 ///
 /// # Shapes
 ///
-/// `ends`: `[2]`, the smallest and the largest number.
+/// `ends`: `[2]`, the bounds of the range.
 ///
 /// # Panics
 ///
-/// If the bits are none of the scheme's: 2 to 16 if symmetric, 1 to 16 if affine.
+/// If the number of bits is not 2 to 16 (symmetric) or 1 to 16 (affine).
 #[must_use]
 pub fn fake_quantize_between<const D: usize>(
     x: Tensor<D>,
@@ -58,6 +89,17 @@ pub fn fake_quantize_between<const D: usize>(
     scheme: Scheme,
 ) -> Tensor<D> {
     let [scale, below, above] = quantizer_between(ends, bits, scheme);
+    if host::reaches(&x) {
+        let [scale, low, high] = [&scale, &below, &above].map(number);
+        let in_one_pass = in_host_memory(&x, |x| {
+            let q = x / scale;
+            let value = nearest(q, [low, high]) * scale;
+            (value, !((q < low) | (q > high)))
+        });
+        if let Some(fake_quantized) = in_one_pass {
+            return fake_quantized;
+        }
+    }
     let everywhere = |end: Tensor<1>| end.reshape([1; D]).expand(x.shape());
     let (scale, below, above) = (everywhere(scale), everywhere(below), everywhere(above));
     let values = x.clone().detach() / scale.clone();
@@ -67,8 +109,8 @@ pub fn fake_quantize_between<const D: usize>(
     straight_through(fake_quantized, x.mask_fill(outside, 0.0))
 }
 
-/// The quantizer over a range that lies on the device: its scale, and `q − zero_point` of its smallest and largest integer, each `[1]`.
-/// Nothing is read.
+/// The quantizer of a range that is a tensor on the device: its scale, and `q − zero_point` of its smallest and its largest
+/// integer, each `[1]`. Nothing is read from the device.
 ///
 /// # Panics
 ///
@@ -102,21 +144,22 @@ pub fn quantizer_between(ends: Tensor<1>, bits: u8, scheme: Scheme) -> [Tensor<1
     }
 }
 
-/// The scale at which so many levels span a length; 1 if it would be zero or subnormal, as [`Quantizer::over`] has it.
+/// The scale at which this many levels span a length; 1 if it would be zero or subnormal, as in [`Quantizer::from_range`].
 fn scale_over<const D: usize>(length: Tensor<D>, scales: f64) -> Tensor<D> {
     let scale = length.div_scalar(scales);
     let none = scale.clone().lower_elem(f32::MIN_POSITIVE);
     scale.mask_fill(none, 1.0)
 }
 
-/// Rows of a weight on symmetric quantizers over their own largest magnitude: row `i` has the scale
-/// `max|x_i| / (2^(b−1) − 1)`, found anew each time, on the device.
+/// Fake-quantizes each row of a weight with a symmetric quantizer for its largest magnitude: row `i` has the scale
+/// `max|x_i| / (2^(b−1) − 1)`, which is recomputed on the device in each call.
 ///
-/// The gradient is that of the weight; the scales are constants. Rows of zeros stay what they are. Nothing is read.
+/// The gradient passes to the weight unchanged; the scales are treated as constants. Rows of zeros stay zero. Nothing is
+/// read from the device.
 ///
 /// # Shapes
 ///
-/// `rows`: `[units, members]`; so is the result. A weight as one row has a quantizer for the whole tensor.
+/// `rows` and the result: `[units, members]`. For one scale per tensor, pass the weight as a single row.
 ///
 /// # Panics
 ///
@@ -131,11 +174,12 @@ pub fn fake_quantize_rows(rows: Tensor<2>, bits: u8) -> Tensor<2> {
     straight_through(fake_quantized, rows)
 }
 
-/// LSQ (Esser et al., 2020): `x` on a quantizer whose scale is learned.
+/// LSQ (Esser et al., 2020): fake-quantizes `x` with a learned scale.
 ///
-/// `x̂ = s · clamp(round(x / s), low, high)`. The gradient of `x` passes within the ends; that of `s` is
-/// `round(x/s) − x/s` within, `low` or `high` beyond, times `1 / √(numel · high)`, so that scales and weights move
-/// alike. Scales below 1e-15 count as that, so that weights of nothing but zeros have finite gradients. Nothing is read.
+/// `x̂ = s · clamp(round(x / s), low, high)`. The gradient of `x` passes within the range; that of `s` is
+/// `round(x/s) − x/s` within the range and `low` or `high` outside of it, times `1 / √(numel · high)`, so that scales and
+/// weights change at similar rates. Scales have a lower bound of 1e-15, so that weights that consist only of zeros have
+/// finite gradients. Nothing is read from the device.
 ///
 /// # Shapes
 ///
@@ -145,14 +189,18 @@ pub fn lsq<const D: usize>(x: Tensor<D>, scale: Tensor<1>, low: f64, high: f64) 
     lsq_along(x, scale, 0, low, high)
 }
 
-/// The same with a scale for each position of an axis, as for the outputs of a weight; the gradient's scale counts
-/// the elements of a scale.
+/// [`lsq`] with a scale for each position of an axis, for example for each output of a weight. `numel` in the factor of the
+/// gradient is the number of elements that share a scale.
 ///
 /// # Shapes
 ///
-/// `scales`: `[1]`, or as long as the axis; positive.
+/// `scales`: `[1]`, or the length of the axis; positive.
 #[must_use]
-#[allow(clippy::cast_precision_loss, reason = "counts of elements")]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "counts of elements, and ends that are integers of 17 bits"
+)]
 pub fn lsq_along<const D: usize>(
     x: Tensor<D>,
     scales: Tensor<1>,
@@ -163,6 +211,13 @@ pub fn lsq_along<const D: usize>(
     let length = scales.dims()[0];
     let count = (x.shape().num_elements() / length) as f64;
     let factor = 1.0 / (count * high.max(1.0)).sqrt();
+    if length == 1
+        && host::reaches(&x)
+        && let Some(fake_quantized) =
+            lsq_in_host_memory(&x, &scales, factor, [low as f32, high as f32])
+    {
+        return fake_quantized;
+    }
     let mut shape = [1; D];
     shape[axis] = length;
     let scales = scaled_gradient(positive(scales), factor).reshape(shape);
@@ -171,14 +226,41 @@ pub fn lsq_along<const D: usize>(
     straight_through(rounded, inside) * scales
 }
 
-/// LSQ+ (Bhalgat et al., 2020): the same with a learned offset, for what lies beside zero, as activations of a swish do.
+/// LSQ with one scale, in one pass over the numbers. With `x̂ = g + (x̂ − g)·w`, where `g` is `x` within the ends and zero
+/// beyond, and `w` is 1 with the gradient `factor / s` of the scale `s`, the gradient of the scale is the sum of
+/// `(x̂ − g) / s`, times the factor: `round(x/s) − x/s` within, `low` or `high` beyond.
+fn lsq_in_host_memory<const D: usize>(
+    x: &Tensor<D>,
+    scales: &Tensor<1>,
+    factor: f64,
+    ends: [f32; 2],
+) -> Option<Tensor<D>> {
+    let scales = positive(scales.clone());
+    let scale = number(&scales);
+    let change = |x: f32| {
+        let q = x / scale;
+        let value = nearest(q, ends) * scale;
+        (value, !((q < ends[0]) | (q > ends[1])))
+    };
+    if !x.is_autodiff() {
+        return in_host_memory(x, change);
+    }
+    let replaced = host::replaced(x.clone(), change)?;
+    let none = scales.clone() - scales.detach();
+    let one = none.mul_scalar(factor / f64::from(scale)).add_scalar(1.0);
+    Some(replaced.through + replaced.rest * one.reshape([1; D]))
+}
+
+/// LSQ+ (Bhalgat et al., 2020): [`lsq`] with a learned offset, for values that are not centred on zero, such as the outputs
+/// of a swish.
 ///
-/// `x̂ = s · clamp(round((x − β) / s), low, high) + β`. The gradient of `β` is 1 where `x` was clipped and zero within, times
-/// the factor of the scale's. Zero itself is on no such quantizer unless β is a multiple of the scale. Nothing is read.
+/// `x̂ = s · clamp(round((x − β) / s), low, high) + β`. The gradient of `β` is 1 where `x` was clipped and 0 elsewhere, times
+/// the factor of the scale's gradient. Zero is not represented exactly unless β is a multiple of the scale. Nothing is read
+/// from the device.
 ///
 /// # Shapes
 ///
-/// `scale`, `offset`: `[1]`; the scale positive.
+/// `scale`, `offset`: `[1]`; the scale is positive.
 #[must_use]
 #[allow(clippy::cast_precision_loss, reason = "counts of elements")]
 pub fn lsq_plus<const D: usize>(
@@ -193,16 +275,16 @@ pub fn lsq_plus<const D: usize>(
     lsq(x - offset.clone(), scale, low, high) + offset
 }
 
-/// The scale that LSQ begins with: `2 · mean|x| / √high`; 1 for nothing but zeros. Nothing is read. `[1]`.
+/// The initial scale of LSQ, `[1]`: `2 · mean|x| / √high`, or 1 if all values are zero. Nothing is read from the device.
 #[must_use]
 pub fn lsq_initial_scale<const D: usize>(x: Tensor<D>, high: f64) -> Tensor<1> {
     scale_over(x.detach().abs().mean(), high.max(1.0).sqrt() / 2.0)
 }
 
-/// PACT (Choi et al., 2018): what a relu gives, clipped at a learned `α`, on `2^b − 1` levels from 0 to `α`.
+/// PACT (Choi et al., 2018): clips the output of a ReLU at a learned `α`, and rounds it to multiples of `α / (2^b − 1)`.
 ///
-/// The gradient of `x` passes where `0 ≤ x < α`; that of `α` is the sum of what arrives where `x ≥ α`. An `α` below 1e-15
-/// counts as that. Nothing is read.
+/// The gradient of `x` passes where `0 ≤ x < α`; that of `α` is the sum of the incoming gradients where `x ≥ α`. `α` has a
+/// lower bound of 1e-15. Nothing is read from the device.
 ///
 /// # Shapes
 ///
@@ -215,28 +297,37 @@ pub fn lsq_initial_scale<const D: usize>(x: Tensor<D>, high: f64) -> Tensor<1> {
 pub fn pact<const D: usize>(x: Tensor<D>, alpha: Tensor<1>, bits: u8) -> Tensor<D> {
     assert_bits(bits, 1, "PACT's activations");
     let levels = f64::from((1_u32 << bits) - 1);
-    let alpha = positive(alpha).reshape([1; D]).expand(x.shape());
+    let alpha = positive(alpha);
+    let scale = host::reaches(&x).then(|| number(&alpha.clone().detach().div_scalar(levels)));
+    let alpha = alpha.reshape([1; D]).expand(x.shape());
     let above = x.clone().detach().greater_equal(alpha.clone().detach());
     let below = x.clone().detach().lower_elem(0.0);
     let clipped = x.mask_fill(below, 0.0).mask_where(above, alpha.clone());
+    if let Some(scale) = scale {
+        let ends = [0.0, levels as f32];
+        let in_one_pass = in_host_memory(&clipped, |x| (nearest(x / scale, ends) * scale, true));
+        if let Some(fake_quantized) = in_one_pass {
+            return fake_quantized;
+        }
+    }
     let scale = alpha.detach().div_scalar(levels);
     let fake_quantized = (clipped.clone().detach() / scale.clone()).round() * scale;
     straight_through(fake_quantized, clipped)
 }
 
-/// `DoReFa` (Zhou et al., 2016): a weight on `2^b` levels between −1 and 1.
+/// `DoReFa` (Zhou et al., 2016): transforms a weight to `2^b` levels between −1 and 1.
 ///
-/// `u = tanh(w) / (2·max|tanh(w)|) + ½`, `q = 2·round(u·n)/n − 1` with `n = 2^b − 1`. Of one bit it is
-/// `sign(w)·mean|w|`, where zero counts as positive, and the gradient is the identity. Else only the rounding is
-/// taken for the identity. A weight of nothing but zeros (`max|tanh(w)|` below 1e-12) has `u = ½`, and so the level next to
-/// zero, with the gradient of `tanh(w)`. Nothing is read.
+/// `u = tanh(w) / (2·max|tanh(w)|) + ½`, `q = 2·round(u·n)/n − 1` with `n = 2^b − 1`. With one bit, the result is
+/// `sign(w)·mean|w|`, where zero counts as positive, and the gradient passes unchanged. With more bits, only the rounding is
+/// treated as the identity. If all weights are zero (`max|tanh(w)|` below 1e-12), `u = ½`, which gives the level next to
+/// zero, with the gradient of `tanh(w)`. Nothing is read from the device.
 ///
 /// # Panics
 ///
 /// If `bits` is not 1 to 16.
 #[must_use]
 pub fn dorefa_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
-    /// The square of the largest is divided by in the gradient, and must be a normal number.
+    /// The gradient divides by the square of the maximum, which must be a normal number.
     const NOTHING: f64 = 2e-12;
     assert_bits(bits, 1, "DoReFa's weights");
     if bits == 1 {
@@ -268,8 +359,8 @@ pub fn dorefa_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
         .sub_scalar(1.0)
 }
 
-/// The activations of `DoReFa` and WRPN: clipped to `[0, 1]`, on `2^b − 1` levels. The gradient passes within, ends
-/// included. Nothing is read.
+/// The activations of `DoReFa` and WRPN: clipped to `[0, 1]` and rounded to multiples of `1 / (2^b − 1)`. The gradient passes
+/// within the range, including its bounds. Nothing is read from the device.
 ///
 /// # Panics
 ///
@@ -277,21 +368,13 @@ pub fn dorefa_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
 #[must_use]
 pub fn unit_activation<const D: usize>(x: Tensor<D>, bits: u8) -> Tensor<D> {
     assert_bits(bits, 1, "unit activations");
-    let levels = f64::from((1_u32 << bits) - 1);
-    let inside = clipped(x, [0.0, 1.0]);
-    let fake_quantized = inside
-        .clone()
-        .detach()
-        .mul_scalar(levels)
-        .round()
-        .div_scalar(levels);
-    straight_through(fake_quantized, inside)
+    levels_between(x, [0.0, 1.0], f64::from((1_u32 << bits) - 1))
 }
 
-/// WRPN (Mishra et al., 2018): a weight clipped to `[−1, 1]`, on `2^(b−1) − 1` levels a side. The gradient passes
-/// within, ends included. Nothing is read.
+/// WRPN (Mishra et al., 2018): clips a weight to `[−1, 1]` and rounds it to multiples of `1 / (2^(b−1) − 1)`. The gradient
+/// passes within the range, including its bounds. Nothing is read from the device.
 ///
-/// Distiller's own has `(2^b − 1)/2` levels and does not clip again, so that its quantizer reaches beyond 1.
+/// Distiller rounds to multiples of `2 / (2^b − 1)` and does not clip afterwards, so that its values can exceed 1.
 ///
 /// # Panics
 ///
@@ -299,8 +382,27 @@ pub fn unit_activation<const D: usize>(x: Tensor<D>, bits: u8) -> Tensor<D> {
 #[must_use]
 pub fn wrpn_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
     assert_bits(bits, 2, "WRPN's weights");
-    let levels = f64::from((1_u32 << (bits - 1)) - 1);
-    let inside = clipped(w, [-1.0, 1.0]);
+    levels_between(w, [-1.0, 1.0], f64::from((1_u32 << (bits - 1)) - 1))
+}
+
+/// `round(x · levels) / levels` of `x` clipped to whole ends; the gradient passes within, ends included.
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "ends of −1, 0 and 1, and levels of 16 bits"
+)]
+fn levels_between<const D: usize>(x: Tensor<D>, ends: [f64; 2], levels: f64) -> Tensor<D> {
+    let ([low, high], scales) = (ends.map(|end| end as f32), levels as f32);
+    let in_one_pass = in_host_memory(&x, |x| {
+        let value = nearest(
+            within(x, [low, high]) * scales,
+            [low * scales, high * scales],
+        ) / scales;
+        (value, !((x < low) | (x > high)))
+    });
+    if let Some(fake_quantized) = in_one_pass {
+        return fake_quantized;
+    }
+    let inside = clipped(x, ends);
     let fake_quantized = inside
         .clone()
         .detach()
@@ -310,8 +412,8 @@ pub fn wrpn_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
     straight_through(fake_quantized, inside)
 }
 
-/// A weight as `−a`, 0 or `a` (Li et al., 2016): zero below `Δ = 0.7·mean|w|`, and `a` the mean magnitude of the
-/// rest. The gradient is the identity. Nothing is read.
+/// Ternary weights (Li et al., 2016): each weight becomes `−a`, 0 or `a`. It is zero below `Δ = 0.7·mean|w|`, and `a` is the
+/// mean magnitude of the others. The gradient passes unchanged. Nothing is read from the device.
 #[must_use]
 pub fn ternary_weight<const D: usize>(w: Tensor<D>) -> Tensor<D> {
     let values = w.clone().detach();
@@ -328,11 +430,12 @@ pub fn ternary_weight<const D: usize>(w: Tensor<D>) -> Tensor<D> {
     straight_through(values.sign() * kept * scale, w)
 }
 
-/// Trained ternary quantization (Zhu et al., 2017): a weight as `−n`, 0 or `p`, with learned `p` and `n`: zero up to
-/// `Δ = threshold · max|w|`, `p` above, `−n` below.
+/// Trained ternary quantization (Zhu et al., 2017): each weight becomes `−n`, 0 or `p`, with learned `p` and `n`. It is zero
+/// if `|w| ≤ Δ = threshold · max|w|`, `p` above `Δ`, and `−n` below `−Δ`.
 ///
-/// The gradient of `p` is the sum of what arrives above, that of `n` minus the sum of what arrives below; that of `w` is what
-/// arrives, times `p` above and times `n` below. Nothing is read. The paper's threshold is 0.05.
+/// The gradient of `p` is the sum of the incoming gradients above `Δ`, that of `n` the negated sum below `−Δ`. The gradient of
+/// `w` is the incoming one, times `p` above `Δ` and times `n` below `−Δ`. Nothing is read from the device. The paper's threshold
+/// is 0.05.
 ///
 /// # Shapes
 ///
@@ -361,8 +464,8 @@ pub fn ttq_weight<const D: usize>(
     fake_quantized + (through.clone() - through.detach())
 }
 
-/// The value of one tensor and the gradient of another: `value + (gradient − gradient)`, the difference being
-/// zero exactly.
+/// The value of one tensor with the gradient of another: `value + (gradient − gradient)`, where the difference is exactly
+/// zero.
 fn straight_through<const D: usize>(value: Tensor<D>, gradient: Tensor<D>) -> Tensor<D> {
     if !gradient.is_autodiff() {
         return value;
@@ -371,19 +474,19 @@ fn straight_through<const D: usize>(value: Tensor<D>, gradient: Tensor<D>) -> Te
     value.detach() + none
 }
 
-/// Learned scales, none of them below the least one; gradients are as they are.
+/// Learned scales with their lower bound; gradients pass unchanged.
 fn positive(scales: Tensor<1>) -> Tensor<1> {
     let clamped = scales.clone().detach().clamp_min(LEAST_SCALE);
     straight_through(clamped, scales)
 }
 
-/// The value as it is, and its gradient times a number.
+/// The unchanged value, with its gradient multiplied by a number.
 fn scaled_gradient<const D: usize>(x: Tensor<D>, by: f64) -> Tensor<D> {
     let scaled = x.clone().mul_scalar(by);
     straight_through(x, scaled)
 }
 
-/// Between two numbers; the gradient passes at them, too.
+/// Clamps to a range; the gradient passes at the bounds, too.
 fn clipped<const D: usize>(x: Tensor<D>, [low, high]: [f64; 2]) -> Tensor<D> {
     let values = x.clone().detach();
     let (below, above) = (values.clone().lower_elem(low), values.greater_elem(high));

@@ -9,12 +9,12 @@ use crate::QuantizerError;
 pub struct FixedPoint {
     /// The integer.
     pub multiplier: u32,
-    /// By how many bits to the right.
+    /// The number of bits by which the product is shifted to the right.
     pub shift: i32,
 }
 
 impl FixedPoint {
-    /// The nearest from below with a multiplier of so many bits, and a shift of at most `limit`, if there is one.
+    /// The nearest approximation from below with a multiplier of this many bits, and a shift of at most `limit`.
     ///
     /// # Errors
     ///
@@ -37,14 +37,13 @@ impl FixedPoint {
         })
     }
 
-    /// The factor that it stands for.
+    /// The factor that it represents.
     #[must_use]
     pub fn factor(self) -> f64 {
         f64::from(self.multiplier) / 2.0_f64.powi(self.shift)
     }
 
-    /// `round(x · multiplier / 2^shift)` in integers, ties to even; the largest or smallest integer of 64 bits where it is
-    /// beyond them.
+    /// `round(x · multiplier / 2^shift)` in integer arithmetic, ties to even; saturates at the limits of 64 bits.
     #[must_use]
     pub fn apply(self, x: i32) -> i64 {
         let product = i64::from(x) * i64::from(self.multiplier);
@@ -69,9 +68,9 @@ impl FixedPoint {
     }
 }
 
-/// Bits that hold every sum of so many products of operands of these widths: `a + b + ⌈log₂ count⌉`.
+/// The accumulator width that holds every sum of `count` products of operands with `a` and `b` bits: `a + b + ⌈log₂ count⌉`.
 ///
-/// A convolution's count is `channels · k²`.
+/// For a convolution, `count` is `channels · k²`.
 #[must_use]
 pub fn accumulator_bits(a: u8, b: u8, count: u64) -> u32 {
     u32::from(a) + u32::from(b) + count.max(1).next_power_of_two().trailing_zeros()

@@ -1,7 +1,7 @@
 use half::{bf16, f16};
 use serde::{Deserialize, Serialize};
 
-/// What numbers that stay in float are kept in.
+/// The format in which parameters that stay in float are stored.
 ///
 /// # Examples
 ///
@@ -34,7 +34,7 @@ impl FloatType {
         }
     }
 
-    /// Bytes of a number.
+    /// The number of bytes of one value.
     #[must_use]
     pub fn bytes(self) -> usize {
         match self {
@@ -43,7 +43,7 @@ impl FloatType {
         }
     }
 
-    /// The nearest numbers of this type, little-endian.
+    /// Converts values to the nearest ones of this type, in little-endian order.
     #[must_use]
     pub fn to_bytes(self, values: &[f32]) -> Vec<u8> {
         let values = values.iter().copied();
@@ -58,7 +58,7 @@ impl FloatType {
         }
     }
 
-    /// The numbers that [`to_bytes`](Self::to_bytes) wrote; bytes that are left over at the end are none.
+    /// Reads the values that [`to_bytes`](Self::to_bytes) wrote; an incomplete value at the end is ignored.
     #[must_use]
     pub fn from_bytes(self, bytes: &[u8]) -> Vec<f32> {
         let (two, _) = bytes.as_chunks();

@@ -2,11 +2,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Quantizer, QuantizerError, Scheme, pack, unpack};
 
-/// A weight in integers of few bits, with a scale for each group of neighbours: weight-only quantization, for any model's
-/// weights, traced or not.
+/// A group-wise quantized weight: integers of few bits, with a scale for each group of neighbouring weights. For weight-only
+/// quantization of any model, traced or not.
 ///
-/// Rows are cut into groups of `group` columns, the last of a row being what is left; each has a symmetric quantizer over its
-/// own largest magnitude. 4 bits in groups of 32 take 5 bits a weight.
+/// Each row is divided into groups of `group` columns; the last group of a row has the remaining columns. Each group has a
+/// symmetric quantizer for its largest magnitude. 4 bits in groups of 32 take 5 bits per weight.
 ///
 /// # Examples
 ///
@@ -43,11 +43,11 @@ struct Stored {
 }
 
 impl GroupedWeight {
-    /// The weights, row by row, to the nearest integers of 2 to 8 bits.
+    /// Quantizes weights, given row by row, to the nearest integers of 2 to 8 bits.
     ///
     /// # Errors
     ///
-    /// If a weight is not finite, the bits are others, or rows or groups have no column, or the last row is not whole.
+    /// If a weight is not finite, the number of bits is not 2 to 8, `columns` or `group` is 0, or the last row is incomplete.
     pub fn of(
         weights: &[f32],
         columns: usize,
@@ -71,7 +71,7 @@ impl GroupedWeight {
                 size.is_finite().then(|| largest.max(size))
             });
             let largest = largest.unwrap_or(f64::INFINITY);
-            let quantizer = Quantizer::over(-largest, largest, bits, Scheme::Symmetric)?;
+            let quantizer = Quantizer::from_range(-largest, largest, bits, Scheme::Symmetric)?;
             scales.push(quantizer.scale);
             ints.extend(part.iter().map(|&weight| quantizer.quantize(weight)));
         }
@@ -84,7 +84,7 @@ impl GroupedWeight {
         })
     }
 
-    /// What the integers stand for, row by row.
+    /// The dequantized weights, row by row.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "integers of 8 bits")]
     pub fn weights(&self) -> Vec<f32> {
@@ -142,7 +142,7 @@ impl TryFrom<Stored> for GroupedWeight {
         } = stored;
         if !(2..=8).contains(&bits) || columns == 0 || group == 0 {
             return Err(format!(
-                "{bits} bits, {columns} columns in groups of {group}: expected 2 to 8 bits, and groups of something"
+                "{bits} bits, {columns} columns in groups of {group}: expected 2 to 8 bits, and a group size of at least 1"
             ));
         }
         let groups = rows.checked_mul(columns.div_ceil(group));

@@ -1,41 +1,45 @@
-//! The mathematics of quantization: quantizers, ranges, fake-quantization with gradients, fixed-point factors.
+//! The mathematics of quantization: quantizers, range estimators, fake-quantization with gradients, fixed-point factors.
 //!
 //! # Should I use this crate?
 //!
-//! Yes, to quantize numbers or to train with quantized ones in code of your own. To quantize a whole network after
-//! training, `calcine-quantize` does it.
+//! Use it to quantize numbers, or to train with fake-quantized weights and activations, in your own code. To quantize a
+//! whole network, use `calcine-quantize`.
 //!
 //! # The parts
 //!
 //! | item | what |
 //! |---|---|
-//! | [`Quantizer`], [`Scheme`] | which integers stand for which numbers, in ONNX's convention and Distiller's |
-//! | [`RangeEstimator`], [`Observer`], [`CalibrationStatistics`], [`Counts`] | which part of the observed range a quantizer covers: min-max, averages, ACIQ, percentiles, least error |
-//! | [`MovingRange`] | a range that follows training |
-//! | [`fake_quantize`], [`fake_quantize_between`], [`fake_quantize_rows`] | numbers fake-quantized, gradients straight through |
-//! | [`Method`] | which of these a network trains with |
-//! | [`lsq`], [`lsq_plus`], [`pact`], [`dorefa_weight`], [`wrpn_weight`], [`unit_activation`], [`ternary_weight`], [`ttq_weight`] | quantizers that are learned, and weights that are made to fit theirs |
-//! | [`GroupedWeight`], [`pack`], [`unpack`] | weights of few bits with a scale a group, and integers without gaps |
-//! | [`FloatType`] | numbers of 16 bits, where they are no integers |
-//! | [`FixedPoint`], [`accumulator_bits`] | factors as integers, sums that fit |
-//! | [`QuantizerError`] | what is no quantizer |
+//! | [`Quantizer`], [`Scheme`] | scale, zero point and integer range, in ONNX's convention |
+//! | [`DistillerQuantizer`] | the same in Distiller's convention, and conversions |
+//! | [`RangeEstimator`], [`Observer`], [`CalibrationStatistics`], [`Counts`] | the range of a quantizer, chosen from calibration statistics: min-max, averages, ACIQ, percentiles, smallest error |
+//! | [`MovingRange`] | the moving average of a range, for quantization-aware training |
+//! | [`fake_quantize`], [`fake_quantize_between`], [`fake_quantize_rows`] | fake-quantization with straight-through gradients |
+//! | [`Method`] | the methods of quantization-aware training |
+//! | [`lsq`], [`lsq_plus`], [`pact`], [`dorefa_weight`], [`wrpn_weight`], [`unit_activation`], [`ternary_weight`], [`ttq_weight`] | learned quantizers, and weight transformations of the published methods |
+//! | [`GroupedWeight`], [`pack`], [`unpack`] | group-wise quantized weights, and packed integers |
+//! | [`FloatType`] | half-precision formats for parameters that stay in float |
+//! | [`FixedPoint`], [`accumulator_bits`] | fixed-point factors, and the width of an accumulator |
+//! | [`host`] | element-wise arithmetic on tensors in host memory, in one pass |
+//! | [`QuantizerError`] | why a quantizer cannot be created |
 //!
 //! # Examples
 //!
 //! ```
 //! use calcine_quant::{Quantizer, Scheme};
 //!
-//! let quantizer = Quantizer::over(-1.0, 3.0, 8, Scheme::Affine)?;
+//! let quantizer = Quantizer::from_range(-1.0, 3.0, 8, Scheme::Affine)?;
 //! assert_eq!((quantizer.zero_point, quantizer.quantize(0.0), quantizer.quantize(99.0)), (64, 64, 255));
 //! assert_eq!(quantizer.dequantize(64), 0.0);
 //! # Ok::<(), calcine_quant::QuantizerError>(())
 //! ```
 
+mod distiller;
 mod error;
 mod fake;
 mod fixed;
 mod float_type;
 mod grouped;
+pub mod host;
 mod method;
 mod moving;
 mod observer;
@@ -44,6 +48,7 @@ mod quantizer;
 mod range_estimator;
 mod statistics;
 
+pub use distiller::DistillerQuantizer;
 pub use error::{QuantizerError, StatisticsError};
 pub use fake::{
     dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows, lsq, lsq_along,

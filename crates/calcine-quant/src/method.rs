@@ -1,31 +1,31 @@
 use serde::{Deserialize, Serialize};
 
-/// How weights and activations get to their quantizers while a network trains.
+/// How weights and activations are fake-quantized in quantization-aware training.
 ///
-/// | method | a weight | what a relu gives |
+/// | method | weights | outputs of ReLUs |
 /// |---|---|---|
-/// | `Lsq` | a quantizer with a learned scale (Esser et al., 2020) | the same |
-/// | `Linear` | a quantizer over its largest magnitude, each time anew | a quantizer over a range that follows training |
+/// | `Lsq` | learned scale (Esser et al., 2020) | learned scale |
+/// | `Linear` | range of the largest magnitude, recomputed in each step | moving average of the batch ranges |
 /// | `Dorefa` | `2^b` levels of its `tanh` (Zhou et al., 2016) | clipped to `[0, 1]` |
 /// | `Pact` | as `Dorefa` | clipped at a learned `α` (Choi et al., 2018) |
 /// | `Wrpn` | clipped to `[−1, 1]` (Mishra et al., 2018) | clipped to `[0, 1]` |
 ///
-/// What no relu gives has a learned scale, but for `Linear`, which treats all alike.
+/// All other activations have a learned scale, except with `Linear`, which treats all activations alike.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
     /// Learned scales.
     #[default]
     Lsq,
-    /// Ranges: of a weight its own, of activations one that moves by `1 − decay` towards each batch's.
+    /// Ranges: that of the weight, and for activations a moving average of the batch ranges.
     Linear {
-        /// From 0, the last batch alone, to below 1.
+        /// The decay of the moving average: at least 0 (only the last batch counts) and below 1.
         decay: f64,
     },
-    /// Levels of a squashed weight, unit activations.
+    /// Weights transformed by `tanh`, activations clipped to `[0, 1]`.
     Dorefa,
-    /// The same weights, activations with a learned end.
+    /// Weights as `Dorefa`, activations with a learned clipping value.
     Pact,
-    /// Clipped weights, unit activations.
+    /// Weights clipped to `[−1, 1]`, activations clipped to `[0, 1]`.
     Wrpn,
 }

@@ -2,15 +2,15 @@ use burn::tensor::Tensor;
 
 use crate::{Quantizer, QuantizerError, Scheme};
 
-/// The moving average of batches' smallest and largest numbers, as quantization-aware training tracks a range.
+/// The exponential moving average of the smallest and the largest value of each batch, for quantization-aware training.
 ///
 /// ```text
 /// m_t = decay · m_{t−1} + (1 − decay) · [min x_t, max x_t],   m_0 = 0
 /// range = m_t / (1 − decay^t)
 /// ```
 ///
-/// The division takes out the bias towards the zero that it begins with (Kingma and Ba, 2015): after one batch the range
-/// is that batch's. What is seen stays on its device; only [`quantizer`](Self::quantizer) reads it.
+/// The division removes the bias towards the initial zero (Kingma and Ba, 2015): after one batch, the range is that of the
+/// batch. The range stays on its device; only [`quantizer`](Self::quantizer) reads it.
 ///
 /// # Examples
 ///
@@ -34,7 +34,7 @@ pub struct MovingRange {
 }
 
 impl MovingRange {
-    /// Of nothing yet; `decay` from 0, the last batch alone, to below 1. Distiller's is 0.999.
+    /// Without any batch yet. `decay` is at least 0 (only the last batch counts) and below 1; Distiller uses 0.999.
     #[must_use]
     pub fn new(decay: f64) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl MovingRange {
         }
     }
 
-    /// Sees a batch. The device is not read.
+    /// Adds a batch. Nothing is read from the device.
     pub fn observe<const D: usize>(&mut self, batch: Tensor<D>) {
         let batch = batch.without_autodiff();
         let ends = Tensor::cat(vec![batch.clone().min(), batch.max()], 0);
@@ -56,23 +56,23 @@ impl MovingRange {
         self.batches += 1;
     }
 
-    /// Where the range begins and ends: `[2]`; `None` before the first batch. The device is not read.
+    /// The bounds of the range, `[2]`; `None` before the first batch. Nothing is read from the device.
     #[must_use]
     pub fn range(&self) -> Option<Tensor<1>> {
         let weight = 1.0 - self.decay.powi(self.batches);
         self.ends.clone().map(|ends| ends.div_scalar(weight))
     }
 
-    /// The quantizer over the range; `None` before the first batch. Reads the device.
+    /// The quantizer for the range; `None` before the first batch. Reads from the device.
     ///
     /// # Errors
     ///
-    /// As [`Quantizer::over`].
+    /// As [`Quantizer::from_range`].
     pub fn quantizer(&self, bits: u8, scheme: Scheme) -> Result<Option<Quantizer>, QuantizerError> {
         let Some(range) = self.range() else {
             return Ok(None);
         };
         let ends: Vec<f64> = range.into_data().iter().collect();
-        Quantizer::over(ends[0], ends[1], bits, scheme).map(Some)
+        Quantizer::from_range(ends[0], ends[1], bits, scheme).map(Some)
     }
 }

@@ -4,15 +4,15 @@ use crate::statistics::{CalibrationStatistics, Counts, bin, exponent};
 
 const BINS: usize = Counts::MOST;
 
-/// Looks at numbers in one pass, part by part, and says what they were.
+/// Collects calibration statistics in one pass, sample by sample.
 ///
-/// Nothing of the range is known before: bins are as wide as a power of two, with a border at zero, and where the
-/// range outgrows them, two neighbours become one. So they are the same whatever the order.
+/// The range need not be known in advance: the width of the bins is a power of two, with a bin boundary at zero, and when the
+/// range outgrows the bins, neighbouring bins are merged. The result does not depend on the order of the samples.
 ///
 /// # Examples
 ///
 /// ```
-/// use calcine_quant::{Observer, CalibrationStatistics};
+/// use calcine_quant::{CalibrationStatistics, Observer};
 ///
 /// let samples: [&[f32]; 2] = [&[0.5, -2.0, 7.0], &[100.0, 0.25, 3.0]];
 /// let [mut one, mut other] = [Observer::default(), Observer::default()];
@@ -51,7 +51,7 @@ impl Default for Observer {
 }
 
 impl Observer {
-    /// Looks at one sample; one without numbers does not count.
+    /// Adds one sample. A sample without numbers is ignored.
     pub fn observe(&mut self, sample: &[f32]) {
         if sample.is_empty() {
             return;
@@ -75,7 +75,7 @@ impl Observer {
         self.numbers += sample.len() as u64;
     }
 
-    /// Adds what another observer has observed.
+    /// Adds the samples of another observer.
     pub fn merge(&mut self, other: &Self) {
         (self.min, self.max) = (self.min.min(other.min), self.max.max(other.max));
         self.sum += other.sum;
@@ -89,7 +89,7 @@ impl Observer {
         }
     }
 
-    /// The statistics; `None` if there was no number, or one was not finite.
+    /// The statistics; `None` if there were no numbers, or one was not finite.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "counts of numbers")]
     pub fn statistics(&self) -> Option<CalibrationStatistics> {

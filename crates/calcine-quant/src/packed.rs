@@ -1,5 +1,5 @@
-/// Integers of so many bits, `−2^(b−1) … 2^(b−1) − 1`, one after the other without gaps: of the first integer the lowest
-/// bits come first, offset by `2^(b−1)`. Integers beyond their bits lose what is beyond.
+/// Packs integers of `b` bits, `−2^(b−1) … 2^(b−1) − 1`, without gaps: each is stored with the offset `2^(b−1)`, lowest bits
+/// first. Larger integers are truncated to `b` bits.
 ///
 /// # Panics
 ///
@@ -26,7 +26,7 @@ pub fn pack(ints: &[i32], bits: u8) -> Vec<u8> {
     bytes
 }
 
-/// The integers that [`pack`] made these bytes of; `None` if there are not as many bytes as that takes.
+/// Unpacks the integers that [`pack`] has packed; `None` if the number of bytes is not the expected one.
 ///
 /// # Panics
 ///

@@ -2,48 +2,53 @@ use serde::{Deserialize, Serialize};
 
 use crate::QuantizerError;
 
-/// The widest integers that are quantized to.
+/// The largest bit width of a quantizer.
 pub const MAX_BITS: u8 = 16;
 
-/// Which integers stand for which numbers: `x = scale · (q − zero_point)`, with `low ≤ q ≤ high`.
+/// A quantizer maps numbers to integers: `x = scale · (q − zero_point)`, with `low ≤ q ≤ high`.
 ///
-/// A number becomes `q = clamp(round(x / scale) + zero_point, low, high)`, in `f32`, ties to even. Zero becomes `zero_point`
-/// exactly, so that padding and masks stay what they are. This is the convention of ONNX's `QuantizeLinear`;
-/// Distiller's `scale` is `1 / scale` and its `zero_point` is `-zero`.
+/// A number `x` becomes `q = clamp(round(x / scale) + zero_point, low, high)`, in `f32`, ties to even. Zero becomes exactly
+/// `zero_point`, so that zero padding and pruned weights stay zero. This is the convention of ONNX's `QuantizeLinear`;
+/// Distiller uses another convention ([`DistillerQuantizer`](crate::DistillerQuantizer)).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quantizer {
-    /// The distance of neighbouring numbers.
+    /// The distance between neighbouring levels.
     pub scale: f32,
-    /// The integer that stands for zero.
+    /// The integer that represents zero.
     pub zero_point: i32,
     /// The smallest integer.
     pub low: i32,
-    /// The largest.
+    /// The largest integer.
     pub high: i32,
 }
 
-/// How a range becomes a quantizer.
+/// How the integers and the zero point are chosen for a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scheme {
-    /// `zero_point = 0`, and as many integers below as above, `−(2^(b−1) − 1) … 2^(b−1) − 1`: the range is that of
-    /// the largest magnitude.
+    /// `zero_point = 0`, and symmetric integers `−(2^(b−1) − 1) … 2^(b−1) − 1`. The range is that of the largest
+    /// magnitude.
     Symmetric,
-    /// `0 … 2^b − 1`, with `zero_point` where the range has it: nothing is lost on ranges of one sign.
+    /// Integers `0 … 2^b − 1`, with a `zero_point` according to the range. No levels are wasted on ranges of one sign.
     #[default]
     Affine,
 }
 
 impl Quantizer {
-    /// The quantizer of so many bits over a range, which is widened to contain zero. A range of nothing but zero, or so narrow
-    /// that its scale would be a subnormal `f32`, has a scale of 1: all of it becomes zero.
+    /// The quantizer for a range, which is widened to contain zero. If the range contains only zero, or is so narrow that the
+    /// scale would be a subnormal `f32`, the scale is 1, and all values become zero.
     ///
     /// # Errors
     ///
-    /// If the range is not finite, beyond `f32` or upside down, or there are no such integers: 2 to 16 bits if symmetric, 1 to
-    /// 16 if affine.
-    pub fn over(low: f64, high: f64, bits: u8, scheme: Scheme) -> Result<Self, QuantizerError> {
+    /// If the range is not finite, exceeds `f32`, or its bounds are reversed; or if the number of bits is not 2 to 16
+    /// (symmetric) or 1 to 16 (affine).
+    pub fn from_range(
+        low: f64,
+        high: f64,
+        bits: u8,
+        scheme: Scheme,
+    ) -> Result<Self, QuantizerError> {
         if !(low.is_finite() && high.is_finite() && low <= high) {
             return Err(QuantizerError::Range { low, high });
         }
@@ -91,15 +96,15 @@ impl Quantizer {
         })
     }
 
-    /// The full range of symmetric integers, `−2^(b−1) … 2^(b−1) − 1`, with `(2^b − 1) / 2` scales to the
-    /// largest magnitude: Distiller's `symmetric`. That magnitude itself is half a scale beyond the largest integer.
+    /// A symmetric quantizer that uses all integers, `−2^(b−1) … 2^(b−1) − 1`, with the scale `largest / ((2^b − 1) / 2)`:
+    /// Distiller's mode `symmetric`. The largest magnitude itself lies half a level beyond the largest integer.
     ///
     /// # Errors
     ///
     /// If the magnitude is negative or not finite, or the bits are not 2 to 16.
     #[allow(clippy::cast_possible_truncation, reason = "scales are f32 everywhere")]
     pub fn full_range(largest: f64, bits: u8) -> Result<Self, QuantizerError> {
-        let narrow = Self::over(-largest, largest, bits, Scheme::Symmetric)?;
+        let narrow = Self::from_range(-largest, largest, bits, Scheme::Symmetric)?;
         let scale = (2.0 * largest / f64::from((1_i32 << bits) - 1)) as f32;
         Ok(Self {
             scale: if scale.is_normal() { scale } else { 1.0 },
@@ -108,8 +113,9 @@ impl Quantizer {
         })
     }
 
-    /// A quantizer of as many integers whose scale is the next power of two: factors between such quantizers are shifts. It covers
-    /// what this one covers, up to half a scale at either end, and at most twice as much.
+    /// The quantizer with the same integers whose scale is rounded up to a power of two, so that rescaling between such
+    /// quantizers is a shift. Its range contains that of this quantizer, up to half a level at each end, and is at most twice
+    /// as wide.
     #[must_use]
     pub fn power_of_two(self) -> Self {
         let scale = f64::from(self.scale).log2().ceil().exp2();
@@ -138,7 +144,7 @@ impl Quantizer {
         }
     }
 
-    /// The same quantizer with integers that are all so much less: of `0 … 255`, `−128 … 127` is 128 less.
+    /// The same quantizer with all integers reduced by a number: reducing `0 … 255` by 128 gives `−128 … 127`.
     #[must_use]
     pub fn shifted(self, by: i32) -> Self {
         Self {
@@ -149,25 +155,7 @@ impl Quantizer {
         }
     }
 
-    /// From Distiller's convention, `q = clamp(round(scale·x − zero_point))`, where scale is levels per unit.
-    #[must_use]
-    #[allow(clippy::cast_possible_truncation, reason = "scales are f32 everywhere")]
-    pub fn from_distiller(scale: f64, zero_point: i32, low: i32, high: i32) -> Self {
-        Self {
-            scale: (1.0 / scale) as f32,
-            zero_point: -zero_point,
-            low,
-            high,
-        }
-    }
-
-    /// Scale and zero point in Distiller's convention.
-    #[must_use]
-    pub fn to_distiller(&self) -> (f64, i32) {
-        (1.0 / f64::from(self.scale), -self.zero_point)
-    }
-
-    /// Whether the scale is a positive number, and there are integers of at most 17 bits, zero's among them.
+    /// Whether the scale is positive and normal, the integers have at most 17 bits, and the zero point is one of them.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         let most = 1 << MAX_BITS;
@@ -178,7 +166,7 @@ impl Quantizer {
             && self.high <= most
     }
 
-    /// The integer of a number.
+    /// Quantizes a number.
     #[must_use]
     pub fn quantize(&self, x: f32) -> i32 {
         #[allow(clippy::cast_possible_truncation, reason = "a cast saturates")]
@@ -188,7 +176,7 @@ impl Quantizer {
             .clamp(self.low, self.high)
     }
 
-    /// The number of an integer.
+    /// Dequantizes an integer.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "integers of 17 bits at most")]
     pub fn dequantize(&self, q: i32) -> f32 {
@@ -231,7 +219,7 @@ mod tests {
                     (-4.0, -1.0),
                     (0.5, 2.0),
                 ] {
-                    let quantizer = Quantizer::over(low, high, bits, scheme).unwrap();
+                    let quantizer = Quantizer::from_range(low, high, bits, scheme).unwrap();
                     assert_eq!(quantizer.dequantize(quantizer.zero_point), 0.0);
                     assert!((quantizer.low..=quantizer.high).contains(&quantizer.zero_point));
                     let count = quantizer.high - quantizer.low + 1;
@@ -293,7 +281,7 @@ mod tests {
             (0.0, 0.25),
         ] {
             for scheme in [Scheme::Symmetric, Scheme::Affine] {
-                let quantizer = Quantizer::over(low, high, 5, scheme).unwrap();
+                let quantizer = Quantizer::from_range(low, high, 5, scheme).unwrap();
                 let shifts = quantizer.power_of_two();
                 assert_eq!(shifts.scale.log2().fract(), 0.0);
                 assert!(shifts.scale >= quantizer.scale && shifts.scale < 2.0 * quantizer.scale);
@@ -316,9 +304,9 @@ mod tests {
             (0.0, 1.0, 17),
             (0.0, 1.0, 0),
         ] {
-            assert!(Quantizer::over(low, high, bits, Scheme::Affine).is_err());
+            assert!(Quantizer::from_range(low, high, bits, Scheme::Affine).is_err());
         }
-        let nothing = Quantizer::over(0.0, 0.0, 8, Scheme::Affine).unwrap();
+        let nothing = Quantizer::from_range(0.0, 0.0, 8, Scheme::Affine).unwrap();
         assert_eq!((nothing.scale, nothing.zero_point), (1.0, 0));
     }
 }

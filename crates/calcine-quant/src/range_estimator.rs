@@ -5,44 +5,46 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CalibrationStatistics, Quantizer, Scheme};
 
-/// Which part of what was seen a quantizer covers. What lies beyond becomes its end.
+/// A range estimator chooses the range of a quantizer from calibration statistics. Values outside of the range are clipped to
+/// its bounds.
 ///
-/// A narrower range has smaller scales: rounding errs less, and clipping errs more.
+/// A narrower range has a smaller scale: the rounding error decreases, and the clipping error increases.
 ///
-/// Zeros beyond those that the numbers beside zero let expect, as a relu leaves them, say nothing about the range of the
-/// rest: percentiles are of the other values, an average is over the samples that are not zero throughout, and of values
-/// three quarters of which are such zeros, deviations, `gauss` and `laplace` are those of the others.
+/// The output of a ReLU contains more zeros than its distribution near zero would suggest. Such excess zeros say nothing about
+/// the range of the other values. Percentiles are therefore computed without them, averages only over samples that
+/// contain a non-zero value, and, if at least three quarters of the values are excess zeros, `deviations`, `gauss` and `laplace`
+/// use only the other values.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum RangeEstimator {
-    /// From the smallest value to the largest.
+    /// From the smallest to the largest value.
     #[default]
     MinMax,
-    /// The mean of the samples' smallest and largest values.
+    /// The means of the smallest and of the largest values of the samples.
     Average,
-    /// `μ ± n·σ`, within the smallest and largest.
+    /// `μ ± n·σ`, limited to the smallest and the largest value.
     Deviations(f64),
-    /// ACIQ (Banner et al., 2019), for values spread as `N(μ, σ²)`: the α of `μ ± α` with the least mean square error.
+    /// ACIQ (Banner et al., 2019) for a normal distribution `N(μ, σ²)`: `μ ± α`, with the α of the smallest mean squared error.
     Gauss,
-    /// The same for a Laplace distribution of scale `b`, the mean of `|x − μ|`.
+    /// ACIQ for a Laplace distribution with the scale `b`, the mean of `|x − μ|`.
     Laplace,
-    /// All but this share of the values at either end, in percent: 99.9 leaves out one in a thousand of those that are not zero.
+    /// Percentiles at both ends, in percent: 99.9 excludes one in a thousand of the values (without excess zeros) at each end.
     Percentile(f64),
-    /// The range with the least mean square error over what was seen, among a hundred.
+    /// The range with the smallest mean squared error over the statistics, among a hundred candidates.
     Mse,
-    /// The range with the least mean of `|error|^p` over what was seen, among a hundred: the larger p is, the more a large
-    /// error counts, and the wider the range (LAPQ's first phase; Nahshan et al., 2021).
+    /// The range with the smallest mean of `|error|^p`, among a hundred candidates. The larger p is, the more large errors
+    /// count, and the wider the range (the first phase of LAPQ; Nahshan et al., 2021).
     Norm(f64),
-    /// The range after which the distribution tells most of what it told before: the least Kullback-Leibler divergence
-    /// `KL(P ‖ Q)`, among a hundred (Migacz, 2017). P is the distribution with what lies beyond the range in its end
-    /// bins; Q what lies within, evened out over the bins of each integer.
+    /// The range with the smallest Kullback-Leibler divergence `KL(P ‖ Q)`, among a hundred candidates (Migacz, 2017). P is the
+    /// distribution with the values outside of the range added to its outermost bins; Q is the distribution within the range,
+    /// averaged over the bins of each integer.
     Entropy,
 }
 
-/// A word that names no range estimator.
+/// An unknown range estimator, or one with an invalid parameter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no range estimator: expected min_max, average, gauss, laplace, mse, entropy, norm(P), deviations(N) or percentile(P)"
+    "unknown range estimator `{0}`: expected min_max, average, gauss, laplace, mse, entropy, norm(P), deviations(N) or percentile(P)"
 )]
 pub struct UnknownRangeEstimator(String);
 
@@ -112,19 +114,22 @@ impl From<RangeEstimator> for String {
 const MOSTLY_ZERO: f64 = 0.75;
 
 impl RangeEstimator {
-    /// Checks that its number is one that the text of a setting could have.
+    /// Checks the parameter of the estimator.
     ///
     /// # Errors
     ///
-    /// If it is not: a percentile beyond 50 to 100, a norm beyond 1 to 16, deviations that are not positive.
+    /// If a percentile is not above 50 and at most 100, a norm is not 1 to 16, or a number of deviations is not positive.
     pub fn check(self) -> Result<(), UnknownRangeEstimator> {
         self.to_string().parse::<Self>().map(|_| ())
     }
 
-    /// The range of these values that a quantizer of so many bits is to cover.
+    /// The range that a quantizer with this number of bits should have for these statistics.
     #[must_use]
     pub fn range(self, statistics: &CalibrationStatistics, bits: u8, scheme: Scheme) -> [f64; 2] {
         let [min, max] = [statistics.min, statistics.max];
+        if self == Self::MinMax {
+            return [min, max];
+        }
         // What a relu leaves has half a distribution: the quantizer begins at zero.
         let half = min >= 0.0;
         let sparse = statistics.zeros() > MOSTLY_ZERO;
@@ -230,7 +235,7 @@ fn least(
     for candidate in (1..=CANDIDATES).rev() {
         let share = f64::from(candidate) / f64::from(CANDIDATES);
         let range = [statistics.min * share, statistics.max * share];
-        let Ok(quantizer) = Quantizer::over(range[0], range[1], bits, scheme) else {
+        let Ok(quantizer) = Quantizer::from_range(range[0], range[1], bits, scheme) else {
             continue;
         };
         let cost = cost(range, &quantizer);

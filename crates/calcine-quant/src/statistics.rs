@@ -6,29 +6,29 @@ use crate::{Observer, Quantizer, StatisticsError};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CalibrationStatistics {
-    /// The smallest.
+    /// The smallest value.
     pub min: f64,
-    /// The largest.
+    /// The largest value.
     pub max: f64,
     /// The mean.
     pub mean: f64,
-    /// The standard deviation, of the population.
+    /// The standard deviation of the population.
     pub deviation: f64,
-    /// The means of the samples' smallest and largest, over the samples that are not zero throughout.
+    /// The means of the smallest and of the largest values of the samples, without samples that contain only zeros.
     pub average: [f64; 2],
-    /// How often numbers were where.
+    /// The histogram.
     pub counts: Counts,
 }
 
-/// How often numbers fell into each of equally wide bins, `[low + i·w, low + (i + 1)·w)`.
+/// A histogram with bins of equal width: bin `i` counts the values in `[low + i·w, low + (i + 1)·w)`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
-    /// Where the first bin begins.
+    /// The lower bound of the first bin.
     pub low: f64,
-    /// Where the last one ends.
+    /// The upper bound of the last bin.
     pub high: f64,
-    /// The bins.
+    /// The number of values in each bin.
     pub counts: Vec<u64>,
 }
 
@@ -42,8 +42,8 @@ pub(crate) struct Spread {
 }
 
 impl CalibrationStatistics {
-    /// What samples were, each a list of numbers; `None` if there is no number, or one is not finite. An
-    /// [`Observer`] sees them part by part.
+    /// The statistics of samples, each a list of numbers; `None` if there is no number, or one is not finite. An [`Observer`]
+    /// computes the same from one sample at a time.
     #[must_use]
     pub fn of_samples(samples: &[&[f32]]) -> Option<Self> {
         let mut observer = Observer::default();
@@ -53,12 +53,12 @@ impl CalibrationStatistics {
         observer.statistics()
     }
 
-    /// Checks that the statistics can be those of some numbers: finite and within `f32`, no range upside down, and bins that
-    /// hold something. An [`Observer`] gives no others; a file that somebody edited may.
+    /// Checks that the statistics are consistent: finite and within `f32`, ranges in ascending order, and a histogram that is not
+    /// empty. Those of an [`Observer`] always are; an edited file may not be.
     ///
     /// # Errors
     ///
-    /// If they cannot; with the field's name.
+    /// If they are not; with the name of the field.
     pub fn check(&self) -> Result<(), StatisticsError> {
         let error = |field, found: String, expected| {
             Err(StatisticsError {
@@ -113,7 +113,7 @@ impl CalibrationStatistics {
         Ok(())
     }
 
-    /// The share of the numbers, from 0 to 1, that are zero beyond those that the bins beside zero's let expect.
+    /// The share of excess zeros, from 0 to 1: zeros in excess of the count in the fuller neighbour of the bin of zero.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "counts of numbers")]
     pub fn zeros(&self) -> f64 {
@@ -121,8 +121,8 @@ impl CalibrationStatistics {
         zeros as f64 / f64::max(self.counts.total(), 1.0)
     }
 
-    /// How often numbers were where, without the zeros of which there are more than the bins beside zero's let expect: those
-    /// say nothing about the range of the rest. All numbers, if that leaves none.
+    /// The histogram without excess zeros, which say nothing about the range of the other values. The whole histogram, if it
+    /// would be empty otherwise.
     pub(crate) fn without_zeros(&self) -> Counts {
         let mut counts = self.counts.clone();
         if let Some((bin, zeros)) = counts.zeros() {
@@ -162,7 +162,7 @@ impl CalibrationStatistics {
         }
     }
 
-    /// The mean of `|x − x̂|^p` of the numbers x and those x̂ on a quantizer, each taken to be in its bin's middle.
+    /// The mean of `|x − x̂|^p`, where x̂ is the fake-quantized x. Each value is assumed to lie in the middle of its bin.
     #[must_use]
     pub fn error(&self, quantizer: &Quantizer, p: f64) -> f64 {
         let (mut sum, mut total) = (0.0, 0.0);
@@ -203,11 +203,11 @@ pub(crate) fn bin(number: f32, exponent: i32) -> i32 {
 
 #[allow(clippy::cast_precision_loss, reason = "counts of numbers")]
 impl Counts {
-    /// The most bins that there are.
+    /// The largest number of bins.
     pub const MOST: usize = 2048;
 
-    /// Empty bins for the numbers from the first to the second: at most [`MOST`](Self::MOST), as wide as a power of two, with
-    /// a border at zero. `None` if these are no range.
+    /// An empty histogram for a range: at most [`MOST`](Self::MOST) bins, whose width is a power of two, with a bin boundary at
+    /// zero. `None` if the range is not finite or not ascending.
     #[must_use]
     pub fn between([min, max]: [f32; 2]) -> Option<Self> {
         if !(min.is_finite() && max.is_finite() && min <= max) {
@@ -245,7 +245,7 @@ impl Counts {
         Some((bin, zeros))
     }
 
-    /// The number that this share of all, from 0 to 1, does not exceed, if numbers lie evenly in their bins.
+    /// The quantile for a share from 0 to 1, if values are distributed evenly within their bins.
     #[must_use]
     pub fn percentile(&self, share: f64) -> f64 {
         let wanted = share.clamp(0.0, 1.0) * self.total();
@@ -260,8 +260,9 @@ impl Counts {
         self.high
     }
 
-    /// `KL(P ‖ Q)` in nats: of P, all numbers with those beyond the bins of a range in its end bins, from Q, those within it
-    /// evened out over the bins of each integer of a quantizer, the bin that begins at zero by itself. Infinite where Q has nothing and P something.
+    /// The Kullback-Leibler divergence `KL(P ‖ Q)` in nats. P contains all values, with those outside of the range in its
+    /// outermost bins. Q contains the values within the range, averaged over the bins of each integer of the quantizer; the bin that begins
+    /// at zero is treated separately. Infinite if Q is zero in a bin in which P is not.
     #[must_use]
     #[allow(clippy::cast_possible_truncation, reason = "quantizers are of f32")]
     pub fn divergence(&self, range: [f64; 2], quantizer: &Quantizer) -> f64 {
@@ -308,7 +309,7 @@ impl Counts {
         divergence
     }
 
-    /// The bins' middles, and how many numbers each has.
+    /// The middle and the count of each bin.
     fn bins(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
         let width = self.width();
         let counts = self.counts.iter().enumerate();

@@ -40,7 +40,7 @@ fn tensors_become_what_numbers_become() {
         (0.0, 15.0, 4, Scheme::Affine),
     ];
     each(rows, |(low, high, bits, scheme)| {
-        let quantizer = Quantizer::over(*low, *high, *bits, *scheme).unwrap();
+        let quantizer = Quantizer::from_range(*low, *high, *bits, *scheme).unwrap();
         let numbers = numbers();
         let (found, gradients) = both(&numbers, |x| fake_quantize(x, &quantizer));
         let ends = quantizer.centred().map(|end| end * quantizer.scale);
@@ -83,7 +83,7 @@ fn rows_have_steps_of_their_own() {
     let (found, gradients) = both(&numbers, rows);
     for (row, found) in numbers.chunks(40).zip(found.chunks(40)) {
         let largest = row.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
-        let quantizer = Quantizer::over(
+        let quantizer = Quantizer::from_range(
             -f64::from(largest),
             f64::from(largest),
             4,

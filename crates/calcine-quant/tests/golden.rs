@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 use calcine_quant::{
-    CalibrationStatistics, FixedPoint, MAX_BITS, MovingRange, Quantizer, RangeEstimator, Scheme,
-    dorefa_weight, fake_quantize, pact, unit_activation,
+    CalibrationStatistics, DistillerQuantizer, FixedPoint, MAX_BITS, MovingRange, Quantizer,
+    RangeEstimator, Scheme, dorefa_weight, fake_quantize, pact, unit_activation,
 };
 use calcine_testkit::device;
 use calcine_testkit::golden::{self, Golden};
@@ -30,9 +30,9 @@ pub(crate) fn quantizer(mode: &str, low: f64, high: f64, bits: u8) -> Quantizer 
     let largest = f64::max(high, -low);
     match mode {
         "sym" => Quantizer::full_range(largest, bits),
-        "sym_restr" => Quantizer::over(-largest, largest, bits, Scheme::Symmetric),
-        "asym_u" => Quantizer::over(low, high, bits, Scheme::Affine),
-        "asym_s" => Quantizer::over(low, high, bits, Scheme::Affine)
+        "sym_restr" => Quantizer::from_range(-largest, largest, bits, Scheme::Symmetric),
+        "asym_u" => Quantizer::from_range(low, high, bits, Scheme::Affine),
+        "asym_s" => Quantizer::from_range(low, high, bits, Scheme::Affine)
             .map(|quantizer| quantizer.shifted(1 << (bits - 1))),
         mode => panic!("{mode}"),
     }
@@ -48,7 +48,8 @@ fn assert_quantizer(
     zero_point: f64,
     case: &Value,
 ) {
-    let (found, zero) = quantizer.to_distiller();
+    let theirs = DistillerQuantizer::from(*quantizer);
+    let (found, zero) = (f64::from(theirs.scale), theirs.zero_point);
     close(found, scale, case);
     let off = (f64::from(zero) - zero_point).abs();
     let exact = scale * low.min(0.0);
@@ -75,7 +76,10 @@ fn bits(case: &Value, least: u8) -> Option<u8> {
         Scheme::Symmetric
     };
     let known = (least..=MAX_BITS).contains(&bits);
-    assert_eq!(Quantizer::over(-1.0, 1.0, bits, scheme).is_ok(), known);
+    assert_eq!(
+        Quantizer::from_range(-1.0, 1.0, bits, scheme).is_ok(),
+        known
+    );
     known.then_some(bits)
 }
 
@@ -202,7 +206,7 @@ fn golden_ranges_that_are_errors() {
             Some(largest) => Quantizer::full_range(largest, 8),
             None => {
                 let [low, high] = ["min", "max"].map(|key| number(&args[key]));
-                Quantizer::over(low, high, 8, Scheme::Affine)
+                Quantizer::from_range(low, high, 8, Scheme::Affine)
             }
         };
         assert!(range.is_err(), "{}", case["name"]);
@@ -220,7 +224,13 @@ fn golden_ties_of_numbers_on_quantizers() {
         let args = &case["args"];
         let [low, high] = [0, 1].map(|end| number(&args["clamp"][end]) as i32);
         let (scale, zero_point) = (number(&args["scale"]), number(&args["zero_point"]));
-        let quantizer = Quantizer::from_distiller(scale, zero_point as i32, -MOST, MOST);
+        let convention = DistillerQuantizer {
+            scale: scale as f32,
+            zero_point: zero_point as f32,
+            low: -MOST,
+            high: MOST,
+        };
+        let quantizer = convention.quantizer().unwrap();
         let exact_scale = scale.log2().fract() == 0.0;
         let (_, x) = golden.values(&case["input"]["x"]);
         let (_, expected) = golden.values(&case["expect"]["q"]);
@@ -230,6 +240,7 @@ fn golden_ties_of_numbers_on_quantizers() {
             let what = format!("{}: {x}", case["name"]);
             let ours = quantizer.quantize(x);
             let theirs = expected[at] as i32;
+            assert_eq!(convention.quantize(x), theirs, "{what}");
             let scaled = scale * f64::from(x);
             let off = (scaled.abs().fract() - 0.5).abs();
             let is_odd = zero_point.rem_euclid(2.0) == 1.0;
@@ -245,6 +256,17 @@ fn golden_ties_of_numbers_on_quantizers() {
                 assert!((ours - theirs).abs() <= 1, "{what}: {ours} for {theirs}");
             }
             assert_eq!(theirs.clamp(low, high) as f32, clamped[at], "{what}");
+            let clamping = DistillerQuantizer {
+                low,
+                high,
+                ..convention
+            };
+            let q = clamping.quantize(x);
+            assert_eq!(
+                (q as f32, clamping.dequantize(q)),
+                (clamped[at], dequantized[at]),
+                "{what}"
+            );
             let within = Quantizer {
                 low,
                 high,
@@ -510,7 +532,7 @@ fn golden_moving_ranges() {
                 );
             }
             let quantizer = quantizer(mode, ends[0].into(), ends[1].into(), bits);
-            let scale = quantizer.to_distiller().0;
+            let scale = f64::from(DistillerQuantizer::from(quantizer).scale);
             assert!(
                 (scale / number(&state["scale"]) - 1.0).abs() < 1e-4,
                 "{}: {scale}",

@@ -1,6 +1,6 @@
 //! Whole layers as Distiller quantizes them, in plain loops over this crate's quantizers and roundings.
 
-use calcine_quant::{FixedPoint, Quantizer};
+use calcine_quant::{DistillerQuantizer, FixedPoint, Quantizer};
 use calcine_testkit::golden::{self, Golden};
 use serde_json::Value;
 
@@ -107,7 +107,7 @@ fn golden_layers_in_integers() {
         let of = |output: usize| quantizers[if quantizers.len() == 1 { 0 } else { output }];
         for (quantizer, scale) in quantizers.iter().zip(each_of(&expect["w_scale"], &golden)) {
             assert!(
-                (quantizer.to_distiller().0 / scale - 1.0).abs() < 1e-5,
+                (f64::from(DistillerQuantizer::from(*quantizer).scale) / scale - 1.0).abs() < 1e-5,
                 "{name}: {quantizer:?}"
             );
         }
@@ -125,7 +125,13 @@ fn golden_layers_in_integers() {
         let range = |key: &str| [0, 1].map(|at| number(&args[key][at]) as i32);
         let distiller = |scale: &str, zero: &str, [low, high]: [i32; 2]| {
             let (scale, zero) = (number(&expect[scale]), number(&expect[zero]));
-            Quantizer::from_distiller(scale, zero as i32, low, high)
+            let theirs = DistillerQuantizer {
+                scale: scale as f32,
+                zero_point: zero as f32,
+                low,
+                high,
+            };
+            theirs.quantizer().unwrap()
         };
         let input = distiller("in_scale", "in_zero_point", range("in_range"));
         let output = distiller("out_scale", "out_zero_point", range("out_range"));

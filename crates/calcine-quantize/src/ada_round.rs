@@ -128,7 +128,7 @@ mod tests {
     fn no_weight_left_to_turn_over_helps_and_the_best_is_near() {
         let (moments, quantizer) = (
             moments(),
-            Quantizer::over(-1.0, 1.0, 3, Scheme::Symmetric).unwrap(),
+            Quantizer::from_range(-1.0, 1.0, 3, Scheme::Symmetric).unwrap(),
         );
         let (mut own, mut nearest, mut least) = (0.0, 0.0, 0.0);
         for row in 0..20_usize {
@@ -175,7 +175,7 @@ mod tests {
     fn independent_inputs_are_rounded_to_the_nearest() {
         let mut moments = vec![0.0; 25];
         (0..5).for_each(|column| moments[column * 6] = 1.0 + column as f64);
-        let quantizer = Quantizer::over(-1.0, 1.0, 4, Scheme::Symmetric).unwrap();
+        let quantizer = Quantizer::from_range(-1.0, 1.0, 4, Scheme::Symmetric).unwrap();
         let weights = [0.31, -0.77, 0.05, 1.99, -0.2];
         let expected: Vec<i32> = weights
             .iter()

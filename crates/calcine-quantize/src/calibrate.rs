@@ -87,7 +87,9 @@ impl Calibration {
                 observe(&mut observers[id.0], input);
             }
             samples += inputs.first().map_or(0, rows);
-            on_host &= inputs.iter().all(AnyTensor::in_host_memory);
+            on_host &= inputs
+                .iter()
+                .all(|input| calcine_device::in_host_memory(&input.device()));
             if on_host {
                 network.run(inputs, &mut |node, result| {
                     observe(&mut observers[node.output.0], &result);

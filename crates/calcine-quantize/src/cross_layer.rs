@@ -9,7 +9,7 @@ use calcine_trace::{AnyTensor, Network, Which};
 
 use crate::QuantizeError;
 use crate::layer::FloatLayer;
-use crate::plan::{Uses, has_weights, output_axis};
+use crate::uses::{Uses, has_weights, output_axis};
 
 /// One axis of a parameter, along which channels lie.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use calcine_trace::{AnyTensor, Network, Tensors};
 
 use crate::batches::finite;
 use crate::cross_layer::{CrossLayerPair, Factors, cross_layer_pairs, largest};
-use crate::plan::output_axis;
+use crate::uses::output_axis;
 use crate::{Preparation, QuantizeError};
 
 /// Rounds over all places; each is exact by itself, and a chain of layers settles in a few.

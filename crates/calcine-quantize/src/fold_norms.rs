@@ -7,7 +7,7 @@ use calcine_trace::{Added, AnyTensor, Network, Which};
 
 use crate::QuantizeError;
 use crate::layer::{FloatLayer, vector};
-use crate::plan::Uses;
+use crate::uses::Uses;
 
 /// Batch-norm folding: the network without norms that a layer can do itself.
 ///
@@ -26,7 +26,7 @@ pub fn fold_norms(network: Network) -> Result<Network, QuantizeError> {
     let mut graph = network.graph().clone();
     let uses = Uses::of(&graph);
     let device = network.devices().into_iter().next().unwrap_or_default();
-    let alone = |id: ValueId| network.graph().consumers(id).count() == 1;
+    let alone = |id: ValueId| uses.readers(id) == 1;
     let mut folded: BTreeMap<String, Vec<f32>> = BTreeMap::new();
     let (mut added, mut gone) = (Vec::new(), vec![false; graph.nodes.len()]);
     for (index, node) in network.graph().nodes.iter().enumerate() {

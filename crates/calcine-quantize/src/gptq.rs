@@ -84,7 +84,7 @@ mod tests {
         for row in 0..20_usize {
             let weight = |column: usize| ((row * 31 + column * 17) % 23) as f64 / 11.0 - 1.0;
             let weights: Vec<f64> = (0..12).map(weight).collect();
-            let quantizer = Quantizer::over(-1.0, 1.0, 3, Scheme::Symmetric).unwrap();
+            let quantizer = Quantizer::from_range(-1.0, 1.0, 3, Scheme::Symmetric).unwrap();
             let error = |ints: &[i32]| {
                 let off = |x: &[f64; 12]| -> f64 {
                     let columns = ints.iter().zip(&weights).zip(x);
@@ -109,7 +109,7 @@ mod tests {
     fn independent_inputs_are_rounded_to_the_nearest() {
         let mut moments = vec![0.0; 25];
         (0..5).for_each(|column| moments[column * 6] = 1.0 + column as f64);
-        let quantizer = Quantizer::over(-1.0, 1.0, 4, Scheme::Symmetric).unwrap();
+        let quantizer = Quantizer::from_range(-1.0, 1.0, 4, Scheme::Symmetric).unwrap();
         let weights = [0.31, -0.77, 0.05, 0.99, -0.2];
         let expected: Vec<i32> = weights
             .iter()

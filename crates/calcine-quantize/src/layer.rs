@@ -52,7 +52,7 @@ impl Dynamic {
 
     /// Whether there are such integers.
     pub(crate) fn is_sound(self) -> bool {
-        Quantizer::over(0.0, 1.0, self.bits, self.scheme).is_ok()
+        Quantizer::from_range(0.0, 1.0, self.bits, self.scheme).is_ok()
     }
 
     /// `q − zero_point` of a batch on the quantizer over its range, and its scale, `[1]`.

@@ -10,8 +10,9 @@
 //! | item | what |
 //! |---|---|
 //! | [`Calibration`], [`CalibrationStatistics`] | what every value of a network was over some batches; JSON |
-//! | [`QuantizationSettings`], [`Override`], [`FirstLastSettings`] | bits, schemes and range estimators, for all layers and for some; each checks itself |
+//! | [`QuantizationSettings`], [`Override`], [`FirstLastSettings`] | bits, schemes and range estimators, for all layers and for some: `[quantize]` of a recipe; each checks itself |
 //! | [`RangeEstimator`] | which part of a range a quantizer covers: min-max, average, ACIQ, percentiles, least error |
+//! | [`quantize_with`] | a network quantized after training in one call: prepared, calibrated, quantized |
 //! | [`quantize`], [`Quantized`] | batch norms folded, weights rounded, a quantizer on every edge; its forward pass |
 //! | [`QuantizationReport`] | what stays in float and why, which settings changed nothing, where numbers were lost |
 //! | [`quantize_with_batches`], [`Rounding`] | the same with weights rounded for what the layers are fed (GPTQ), and biases corrected |
@@ -29,7 +30,7 @@
 //! ```
 //! use burn::nn::{Linear, LinearConfig};
 //! use burn::tensor::{Device, Tensor};
-//! use calcine_quantize::{Calibration, QuantizationSettings, quantize};
+//! use calcine_quantize::{QuantizationSettings, quantize_with};
 //! use calcine_trace::trace;
 //!
 //! let device = Device::flex();
@@ -37,16 +38,17 @@
 //! let batches = [Tensor::<2>::from_floats([[0.0, 1.0, -1.0, 0.5]], &device)];
 //! let network = trace(&model, batches[0].clone(), |m, x| m.forward(x))?;
 //!
-//! let calibration = Calibration::of(&network, &batches)?;
-//! let int8 = quantize(&network, &calibration, &QuantizationSettings::default())?;
+//! let int8 = quantize_with(network, &batches, &QuantizationSettings::default())?;
 //! let y: Tensor<2> = int8.forward(batches[0].clone());
 //! let expected = model.forward(batches[0].clone());
 //! assert!((y - expected).abs().max().into_scalar::<f32>() < 0.02);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod access;
 mod ada_round;
 mod batches;
+mod by_layer;
 mod calibrate;
 mod cross_layer;
 mod equalize;
@@ -68,6 +70,7 @@ mod report;
 mod search;
 mod sensitive;
 mod settings;
+mod uses;
 mod weights;
 
 pub use calcine_metric::{Evaluation, MetricValue};
@@ -82,7 +85,7 @@ pub use fold_norms::fold_norms;
 pub use mixed_precision::{BitWidth, BudgetError, LayerBitWidths, MixedPrecision, mixed_precision};
 pub use norms::reestimate;
 pub use qat::{QatError, QatNetwork, QatStage};
-pub use quantized::{IntegerLayer, Quantized, quantize, quantize_with_batches};
+pub use quantized::{IntegerLayer, Quantized, quantize, quantize_with, quantize_with_batches};
 pub use report::{
     ClippedRange, FloatNode, FloatReason, HalfPrecisionLoss, MatchedOverride, QuantizationReport,
     UnusedSetting,
@@ -90,6 +93,6 @@ pub use report::{
 pub use search::{SearchError, TrialProgress, Trials, greedy, lapq};
 pub use settings::{
     AccumulatorSettings, ActivationSettings, FirstLastSettings, Override, Preparation,
-    QuantizationSettings, Rounding, SettingError, SettingsFileError, WeightSettings,
+    QuantizationSettings, Rounding, SettingError, WeightSettings,
 };
 pub use weights::fake_quantize_weights;

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use calcine_trace::Network;
 
-use crate::plan::{has_integers, weight_at};
+use crate::by_layer::{ByLayer, own_name};
 use crate::search::nearest;
-use crate::settings::{ByLayer, own_name};
+use crate::uses::{has_integers, weight_at};
 use crate::{
     Calibration, Evaluation, Override, QuantizationSettings, QuantizeError, SearchError, Trials,
     quantize,

@@ -7,12 +7,14 @@ use calcine_graph::{Graph, Node, Op, Source};
 use calcine_observe::LayerSamples;
 use calcine_trace::{AnyTensor, Network, Tensors, Which};
 
+use crate::by_layer::{ByLayer, LayerSettings};
 use crate::float::Float;
 use crate::layer::{Accumulator, Dynamic, FloatLayer, Layer, groups, vector};
 use crate::norms::reestimate;
-use crate::plan::{Uses, has_integers, output_axis, quantizers, weight_at};
+use crate::plan::quantizers;
 use crate::report::{Asked, QuantizationReport};
-use crate::settings::{AccumulatorSettings, ByLayer, LayerSettings};
+use crate::settings::AccumulatorSettings;
+use crate::uses::{Uses, has_integers, output_axis, weight_at};
 use crate::{Calibration, FloatType, QuantizationSettings, QuantizeError, Quantized, Quantizer};
 
 /// What the layers with these weights were fed.
@@ -82,7 +84,7 @@ fn dynamic(
         });
     }
     // Whatever the range, there must be such integers.
-    Quantizer::over(0.0, 1.0, of.bits, of.scheme)?;
+    Quantizer::from_range(0.0, 1.0, of.bits, of.scheme)?;
     Ok(Some(Dynamic {
         bits: of.bits,
         scheme: of.scheme,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, RunningState};
 use burn::tensor::{Device, Tensor};
-use calcine_params::{Inventory, view};
+use calcine_params::view;
 use calcine_quant::{Method, fake_quantize};
 use calcine_trace::{AnyTensor, ForwardError, Network, RewriteError, Tensors, batch_size};
 
@@ -119,11 +119,11 @@ impl QatNetwork {
     /// If inputs or outputs do not fit.
     pub fn try_forward<I: Tensors, O: Tensors>(&self, inputs: I) -> Result<O, ForwardError> {
         let plan = &*self.plan;
-        let inventory = Inventory::of(&self.network);
         let mut fake_quantized = FakeQuantize::default();
         for weight in &plan.weights {
-            if let Some(parameter) = inventory.get(&weight.path) {
-                fake_quantized.add(parameter.id, self.weight_quantizer(weight));
+            let value = plan.graph.nodes[weight.node].inputs[1];
+            if let Some(id) = self.network.parameter_id(value) {
+                fake_quantized.add(id, self.weight_quantizer(weight));
             }
         }
         let network = view(&self.network, &mut fake_quantized);
@@ -137,7 +137,8 @@ impl QatNetwork {
             _ => input,
         });
         let outputs = network.run(inputs.collect(), &mut |node, tensor| {
-            let biased = plan.weights.iter().find(|w| w.biased == node.output);
+            let biased = plan.biased.get(&node.output);
+            let biased = biased.map(|weight| &plan.weights[*weight]);
             let tensor = match biased.and_then(|weight| self.bias_error(weight)) {
                 Some((axis, error)) => tensor.shifted(axis, error),
                 None => tensor,
@@ -177,11 +178,6 @@ pub enum QatError {
     /// It cannot be quantized either.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
-    /// Weights with scales for groups of columns, or zero points.
-    #[error(
-        "`group` and affine weights are for quantization after training: weights that train are symmetric, with a scale for each output, or one"
-    )]
-    Weights,
     /// It has no room for scales.
     #[error(transparent)]
     Rewrite(#[from] RewriteError),

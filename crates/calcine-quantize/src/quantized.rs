@@ -6,12 +6,13 @@ use calcine_observe::{Sampling, sample_layers};
 use calcine_trace::{AnyTensor, ForwardError, Network, Tensors};
 
 use crate::batches::finite;
+use crate::equalize::prepare;
 use crate::exact::{self, Split};
 use crate::float::Float;
 use crate::layer::{Bias, Layer};
 use crate::parts::Parts;
-use crate::plan::Uses;
 use crate::report::{Asked, QuantizationReport};
+use crate::uses::Uses;
 use crate::{Calibration, QuantizationSettings, QuantizeError, Quantizer, Scheme};
 
 /// A quantized network: integer weights, and a quantizer for each value that has one.
@@ -72,6 +73,8 @@ pub struct IntegerLayer<'a> {
     /// What is added to the sums, in units of input scale times weight scale; `None` where inputs have no quantizer, and of an
     /// embedding.
     pub bias: Option<&'a [i32]>,
+    /// What is added to the result where inputs have no quantizer.
+    pub float_bias: Option<&'a [f32]>,
     /// Bits and scheme of quantizers over each batch's own range, for inputs that have none.
     pub dynamic: Option<(u8, Scheme)>,
 }
@@ -84,11 +87,18 @@ pub(crate) struct Ready {
     /// How the operands of sums of integers are cut; `None` of sums in float.
     pub(crate) split: Option<Split>,
     /// Added to sums: in integers that `f32` holds, or in float if inputs have no quantizer.
-    pub(crate) bias: Tensor<1>,
+    pub(crate) bias: Vector,
     /// The integers of the bias in two parts, where `f32` may not hold them or the sums with them.
     pub(crate) parts: Option<[Tensor<1>; 2]>,
     /// What sums are multiplied with.
-    pub(crate) factor: Tensor<1>,
+    pub(crate) factor: Vector,
+}
+
+/// A number for each output of a layer, on the host and where the layer computes.
+#[derive(Debug, Clone)]
+pub(crate) struct Vector {
+    pub(crate) values: Vec<f32>,
+    pub(crate) tensor: Tensor<1>,
 }
 
 /// Quantizes a network after training, weights to the nearest integers.
@@ -141,6 +151,48 @@ pub fn quantize_with_batches<I: Tensors + Clone>(
         parts.renorm(network, batches, &settings.accumulator)?;
     }
     parts.assembled(network, &settings.accumulator)
+}
+
+/// Quantizes a network after training in one call: prepares it, calibrates it with the batches, and quantizes it, all as the
+/// settings say. Without batches nothing is calibrated, which suffices for weights alone and for dynamic ranges.
+///
+/// The scales by themselves are [`prepare`], [`Calibration::of`] and [`quantize_with_batches`]; take them to use a calibration twice, or
+/// other batches for each.
+///
+/// # Errors
+///
+/// As these.
+///
+/// # Examples
+///
+/// ```
+/// use burn::nn::{Linear, LinearConfig};
+/// use burn::tensor::{Device, Tensor};
+/// use calcine_quantize::{QuantizationSettings, quantize_with};
+/// use calcine_trace::trace;
+///
+/// let device = Device::flex();
+/// let model: Linear = LinearConfig::new(4, 2).init(&device);
+/// let batches = [Tensor::<2>::from_floats([[0.0, 1.0, -1.0, 0.5]], &device)];
+/// let network = trace(&model, batches[0].clone(), |m, x| m.forward(x))?;
+///
+/// let int8 = quantize_with(network, &batches, &QuantizationSettings::default())?;
+/// let y: Tensor<2> = int8.forward(batches[0].clone());
+/// # assert_eq!(y.dims(), [1, 2]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn quantize_with<I: Tensors + Clone>(
+    network: Network,
+    batches: &[I],
+    settings: &QuantizationSettings,
+) -> Result<Quantized, QuantizeError> {
+    settings.check()?;
+    let network = prepare(network, batches, &settings.prepare)?;
+    let calibration = match batches.is_empty() {
+        true => Calibration::empty(),
+        false => Calibration::of(&network, batches)?,
+    };
+    quantize_with_batches(&network, &calibration, settings, batches)
 }
 
 impl Quantized {
@@ -228,21 +280,7 @@ impl Quantized {
 
     /// The layers with integer weights, in running order.
     pub fn layers(&self) -> impl Iterator<Item = IntegerLayer<'_>> {
-        self.layers.values().map(|layer| IntegerLayer {
-            name: &layer.name,
-            bits: layer.bits,
-            weight: &layer.ints,
-            shape: &layer.shape,
-            output_axis: layer.axis,
-            scales: &layer.scales,
-            zero_points: &layer.zero_points,
-            group: layer.group,
-            bias: match &layer.bias {
-                Bias::Ints(bias) => Some(bias),
-                Bias::Floats(_) => None,
-            },
-            dynamic: layer.dynamic.map(|dynamic| (dynamic.bits, dynamic.scheme)),
-        })
+        self.layers.values().map(IntegerLayer::of)
     }
 
     /// What the quantized network computes. The device is not read.
@@ -251,7 +289,7 @@ impl Quantized {
     ///
     /// If number, kind or shape of the inputs are others than the network's, or if other outputs are asked for.
     pub fn try_forward<I: Tensors, O: Tensors>(&self, inputs: I) -> Result<O, ForwardError> {
-        let outputs = self.run(inputs.into_any(), &mut |_, _| {})?;
+        let outputs = self.pass(inputs.into_any(), None)?;
         let given = format!(
             "{:?}",
             outputs.iter().map(AnyTensor::shape).collect::<Vec<_>>()
@@ -284,8 +322,10 @@ impl Ready {
         device: &Device,
     ) -> Result<Self, QuantizeError> {
         let outputs = layer.outputs();
-        let numbers =
-            |values: Vec<f32>| -> Tensor<1> { Tensor::from_floats(values.as_slice(), device) };
+        let numbers = |values: Vec<f32>| {
+            let tensor = Tensor::from_floats(values.as_slice(), device);
+            Vector { values, tensor }
+        };
         let Some(input) = input else {
             let bias = match &layer.bias {
                 Bias::Floats(bias) => bias.clone(),
@@ -316,7 +356,7 @@ impl Ready {
         let (split, held) = layer.split(input.largest())?;
         let parts = || {
             let parts: Vec<[f32; 2]> = bias.iter().map(|&int| exact::parts(int)).collect();
-            [0, 1].map(|part| numbers(parts.iter().map(|parts| parts[part]).collect()))
+            [0, 1].map(|part| numbers(parts.iter().map(|parts| parts[part]).collect()).tensor)
         };
         let factors = (0..outputs).map(|channel| {
             let factor = rescale(input.scale * layer.scale(channel), output);

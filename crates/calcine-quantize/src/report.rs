@@ -8,10 +8,11 @@ use std::fmt;
 use calcine_graph::{ElementKind, Graph, Node, Op, Reduction, Source, ValueId};
 use serde::{Serialize, Serializer};
 
+use crate::by_layer::ByLayer;
 use crate::parts::is_folded_into;
-use crate::plan::{Uses, has_integers, producers};
+use crate::plan::producers;
 use crate::sensitive::{Sensitivity, sensitivities};
-use crate::settings::ByLayer;
+use crate::uses::{Uses, has_integers};
 use crate::{Calibration, FloatType, Quantizer};
 
 /// What quantization was asked for, and what it came to: what stays in floating point, what settings did not change, and
@@ -368,7 +369,8 @@ impl Asked<'_> {
                 continue;
             };
             let activations = by_layer.of(name).activations;
-            let whole = Quantizer::over(own.min, own.max, activations.bits, activations.scheme);
+            let whole =
+                Quantizer::from_range(own.min, own.max, activations.bits, activations.scheme);
             let energy = own.mean.powi(2) + own.deviation.powi(2);
             let lost = own.error(&quantizer, 2.0) / energy;
             let better = |whole: Quantizer| own.error(&whole, 2.0) / energy < 0.5 * lost;
@@ -388,16 +390,13 @@ impl Asked<'_> {
     }
 
     /// Whether a node is a layer with integer weights.
-    fn is_integer(&self, name: &str) -> bool {
-        let nodes = &self.graph.nodes;
-        let mut layers = self.layers.keys();
-        layers.any(|index| nodes[*index].name == name)
+    fn is_integer(&self, position: Option<usize>) -> bool {
+        position.is_some_and(|index| self.layers.contains_key(&index))
     }
 
     /// Whether it has integer weights if nothing keeps it in float.
-    fn is_layer(&self, name: &str) -> bool {
-        let mut nodes = self.graph.nodes.iter();
-        nodes.any(|node| node.name == name && has_integers(self.graph, node))
+    fn is_layer(&self, position: Option<usize>) -> bool {
+        position.is_some_and(|index| has_integers(self.graph, &self.graph.nodes[index]))
     }
 }
 

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use calcine_metric::Evaluation;
 use calcine_trace::Network;
 
-use crate::plan::{Uses, has_integers, producers, quantizers};
-use crate::settings::{ByLayer, own_name};
+use crate::by_layer::{ByLayer, own_name};
+use crate::plan::{producers, quantizers};
+use crate::uses::{Uses, has_integers};
 use crate::{
     Calibration, Override, QuantizationSettings, QuantizeError, Quantized, QuantizedFileError,
     RangeEstimator, Rounding, quantize,

@@ -3,7 +3,7 @@
 
 use calcine_graph::{Arithmetic, ElementKind, Graph, Map, Node, Op, Reduction, Source, ValueId};
 
-use crate::plan::has_weights;
+use crate::uses::has_weights;
 
 /// Why a value has no quantizer, though the settings ask for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,16 +1,11 @@
-mod by_layer;
 mod check;
-
-use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::by_layer::{ByLayer, LayerSettings, own_name, widened};
 pub use self::check::SettingError;
-pub(crate) use self::check::check_method;
 use crate::{FloatType, RangeEstimator, Scheme};
 
-/// The version of a settings file.
+/// The version of a recipe.
 const FORMAT: u32 = 1;
 
 /// How a network is quantized. The default is 8 bits throughout: weights symmetric, a quantizer for each output;
@@ -19,18 +14,21 @@ const FORMAT: u32 = 1;
 #[serde(deny_unknown_fields, default)]
 pub struct QuantizationSettings {
     /// What is done to the network before it is calibrated.
+    #[serde(skip_serializing_if = "is_default")]
     pub prepare: Preparation,
     /// What weights become.
     pub weights: WeightSettings,
     /// What activations become.
     pub activations: ActivationSettings,
     /// The widths of accumulators and biases.
+    #[serde(skip_serializing_if = "is_default")]
     pub accumulator: AccumulatorSettings,
     /// The first and the last layer with weights, if they are treated otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub first_last: Option<FirstLastSettings>,
     /// Layers that are treated otherwise. Of several that match, each key is the last one's that has it, and where none has it,
     /// that of `first_last`, or of all layers.
-    #[serde(rename = "layer")]
+    #[serde(rename = "layer", skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<Override>,
 }
 
@@ -192,45 +190,11 @@ pub struct Override {
     pub activation_stretch: Option<f64>,
 }
 
-/// A file of settings that cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SettingsFileError {
-    /// The file system refused.
-    #[error("{}: {source}", file.display())]
-    Io {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Not of this form; with line and column.
-    #[error("{}: {reason}", file.display())]
-    Malformed {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong, where, and what would be valid.
-        reason: String,
-    },
-}
-
-/// The file: the settings under the version of its form.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SettingsFile {
+/// A recipe that consists of settings.
+#[derive(Serialize)]
+struct QuantizationRecipe<'a> {
     format: u32,
-    #[serde(default, skip_serializing_if = "is_default")]
-    prepare: Preparation,
-    #[serde(default)]
-    weights: WeightSettings,
-    #[serde(default)]
-    activations: ActivationSettings,
-    #[serde(default, skip_serializing_if = "is_default")]
-    accumulator: AccumulatorSettings,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_last: Option<FirstLastSettings>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    layer: Vec<Override>,
+    quantize: &'a QuantizationSettings,
 }
 
 /// Whether there is nothing to write.
@@ -239,63 +203,15 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl QuantizationSettings {
-    /// Reads a TOML file: `format = 1`, `[prepare]`, `[weights]`, `[activations]`, `[accumulator]`, `[first_last]`, and a `[[layer]]` for each override.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be read, has keys that there are not, or values that are none; with line and column.
-    pub fn from_file(file: impl AsRef<Path>) -> Result<Self, SettingsFileError> {
-        let file = file.as_ref();
-        let text = std::fs::read_to_string(file).map_err(|source| SettingsFileError::Io {
-            file: file.to_path_buf(),
-            source,
-        })?;
-        Self::parse(&text).map_err(|reason| SettingsFileError::Malformed {
-            file: file.to_path_buf(),
-            reason,
-        })
-    }
-
-    /// Reads the text of such a file.
-    ///
-    /// # Errors
-    ///
-    /// As [`from_file`](Self::from_file), as text.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let file: SettingsFile = toml::from_str(text).map_err(|error| error.to_string())?;
-        if file.format != FORMAT {
-            return Err(format!(
-                "format {} is unknown; this version reads {FORMAT}",
-                file.format
-            ));
-        }
-        let settings = Self {
-            prepare: file.prepare,
-            weights: file.weights,
-            activations: file.activations,
-            accumulator: file.accumulator,
-            first_last: file.first_last,
-            layers: file.layer,
-        };
-        settings
-            .check_but_weight_bits()
-            .map_err(|error| error.to_string())?;
-        Ok(settings)
-    }
-
-    /// The text of a file that says the same.
+    /// The recipe for quantization after training with these settings: `format = 1` and the tables of `[quantize]`. The crate
+    /// `calcine-recipe` reads it.
     #[must_use]
     pub fn to_toml(&self) -> String {
-        let file = SettingsFile {
+        let recipe = QuantizationRecipe {
             format: FORMAT,
-            prepare: self.prepare,
-            weights: self.weights,
-            activations: self.activations,
-            accumulator: self.accumulator,
-            first_last: self.first_last,
-            layer: self.layers.clone(),
+            quantize: self,
         };
-        toml::to_string(&file).expect("settings are plain data")
+        toml::to_string(&recipe).expect("settings are plain data")
     }
 }
 

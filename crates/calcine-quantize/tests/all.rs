@@ -21,6 +21,7 @@ mod preparing;
 mod qat;
 mod ranges;
 mod reports;
+mod rows;
 mod searching;
 mod sensitive;
 mod settings;

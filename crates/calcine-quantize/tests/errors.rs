@@ -6,58 +6,46 @@ use calcine_quantize::{
 };
 use calcine_testkit::each;
 
-use crate::models::{images, network};
+use crate::models::{images, network, settings};
 
 #[test]
-fn settings_say_where_they_are_wrong() {
+fn settings_say_what_is_wrong_with_them() {
     let rows = [
-        ("format = 2", "format 2 is unknown"),
-        ("", "missing field `format`"),
-        ("format = 1\n[weights]\nbit = 8", "unknown field `bit`"),
         (
-            "format = 1\n[activations]\nrange_estimator = \"max\"",
-            "expected min_max, average",
-        ),
-        (
-            "format = 1\n[activations]\nscheme = \"signed\"",
-            "expected `symmetric` or `affine`",
-        ),
-        (
-            "format = 1\n[prepare]\nsmooth = 1.5",
+            "[prepare]\nsmooth = 1.5",
             "`prepare.smooth` is 1.5, expected 0 to 1",
         ),
         (
-            "format = 1\n[accumulator]\nbits = 40",
+            "[accumulator]\nbits = 40",
             "`accumulator.bits` is 40, expected 8 to 32",
         ),
-        ("format = 1\n[weights]\ngroup = 0", "`weights.group` is 0"),
+        ("[weights]\ngroup = 0", "`weights.group` is 0"),
         (
-            "format = 1\n[weights]\ngroup = 32\nper_channel = false",
+            "[weights]\ngroup = 32\nper_channel = false",
             "groups with `per_channel = true` alone",
         ),
         (
-            "format = 1\n[[layer]]\nfloat = \"f32\"",
-            "missing field `name`",
-        ),
-        (
-            "format = 1\n[[layer]]\nname = \"{\"\nfloat = \"f32\"",
+            "[[layer]]\nname = \"{\"\nfloat = \"f32\"",
             "`layer.name` is `{`, expected a name or a glob",
         ),
         (
-            "format = 1\n[activations]\nbits = 17",
+            "[activations]\nbits = 17",
             "`activations.bits` is 17, expected 1 to 16",
+        ),
+        (
+            "[[layer]]\nname = \"fc\"\nweight_stretch = 0.0",
+            "`layer.fc.weight_stretch` is 0, expected a number above 0",
         ),
     ];
     each(rows, |(text, expected)| {
-        let error = QuantizationSettings::parse(text).unwrap_err();
+        let asked = settings(text);
+        let error = asked.check().unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
+        assert_eq!(asked.problems().len(), 1);
     });
-    let settings = "format = 1\n[weights]\nbits = 4\nrange_estimator = \"mse\"\n[[layer]]\nname = \"head\"\nweight_bits = 8";
-    let settings = QuantizationSettings::parse(settings).unwrap();
-    assert_eq!(
-        (settings.weights.bits, settings.layers[0].weight_bits),
-        (4, Some(8))
-    );
+    let all =
+        "[weights]\nbits = 0\n[activations]\nbits = 17\n[accumulator]\nbits = 4\nbias_bits = 4";
+    assert_eq!(settings(all).problems().len(), 4);
 }
 
 #[test]
@@ -65,8 +53,8 @@ fn what_does_not_fit_is_named() {
     let network = network();
     let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let refused = |text: &str| {
-        let settings = QuantizationSettings::parse(&format!("format = 1\n{text}")).unwrap();
-        quantize(&network, &calibration, &settings)
+        let asked = settings(text);
+        quantize(&network, &calibration, &asked)
             .unwrap_err()
             .to_string()
     };
@@ -126,11 +114,11 @@ fn networks_that_train_say_what_does_not_fit_too() {
         let error = QatNetwork::new(network.clone(), &calibration, &settings, *method).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     });
-    let settings = QuantizationSettings::parse("format = 1\n[weights]\ngroup = 4").unwrap();
-    let error = QatNetwork::new(network.clone(), &calibration, &settings, Method::Lsq).unwrap_err();
-    assert!(error.to_string().contains("`group`"), "{error}");
-    let settings = QuantizationSettings::parse("format = 1\n[accumulator]\nbits = 16").unwrap();
-    let qat = QatNetwork::new(network, &calibration, &settings, Method::Lsq).unwrap();
+    let asked = settings("[weights]\ngroup = 4");
+    let error = QatNetwork::new(network.clone(), &calibration, &asked, Method::Lsq).unwrap_err();
+    assert!(error.to_string().contains("`weights.group`"), "{error}");
+    let asked = settings("[accumulator]\nbits = 16");
+    let qat = QatNetwork::new(network, &calibration, &asked, Method::Lsq).unwrap();
     let error = qat.quantized().unwrap_err().to_string();
     assert!(error.contains("beyond 32767"), "{error}");
 }
@@ -140,10 +128,8 @@ fn first_last_and_overrides_have_bits_of_their_own() {
     let network = network();
     let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
     let bits = |text: &str| {
-        let settings =
-            QuantizationSettings::parse(&format!("format = 1\n[weights]\nbits = 4\n{text}"))
-                .unwrap();
-        let quantized = quantize(&network, &calibration, &settings).unwrap();
+        let asked = settings(&format!("[weights]\nbits = 4\n{text}"));
+        let quantized = quantize(&network, &calibration, &asked).unwrap();
         let bits = quantized
             .layers()
             .map(|layer| layer.bits)
@@ -159,27 +145,27 @@ fn first_last_and_overrides_have_bits_of_their_own() {
     assert_eq!(bits("[first_last]\nfloat = \"f32\""), (vec![4; 4], None));
 }
 
-/// What the project ships says what it is, and is read again as it was written.
+/// Levels of `dorefa` and `pact` are no symmetric integers: one bit is enough, and 16 are too many.
 #[test]
-fn shipped_settings_are_sound() {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../recipes/quantize");
-    let files = std::fs::read_dir(directory).unwrap();
-    let mut count = 0;
-    for file in files.map(|file| file.unwrap().path()) {
-        let settings = QuantizationSettings::from_file(&file).unwrap();
-        let again = QuantizationSettings::parse(&settings.to_toml()).unwrap();
-        assert_eq!(again, settings, "{}", file.display());
-        count += 1;
-    }
-    assert!(count > 8, "{count}");
-}
-
-#[test]
-fn a_stretch_that_is_none_is_refused() {
-    let text = "format = 1\n[[layer]]\nname = \"fc\"\nweight_stretch = 0.0\n";
-    let error = QuantizationSettings::parse(text).unwrap_err();
-    assert!(
-        error.contains("`layer.fc.weight_stretch` is 0, expected a number above 0"),
-        "{error}"
-    );
+fn bits_and_numbers_are_those_that_the_method_has() {
+    let network = network();
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let rows = [
+        (Method::Lsq, 1, false),
+        (Method::Lsq, 16, true),
+        (Method::Dorefa, 1, true),
+        (Method::Dorefa, 16, false),
+        (Method::Pact, 0, false),
+        (Method::Wrpn, 2, true),
+        (Method::Linear { decay: 0.0 }, 8, true),
+        (Method::Linear { decay: 1.0 }, 8, false),
+        (Method::Linear { decay: -0.5 }, 8, false),
+        (Method::Linear { decay: f64::NAN }, 8, false),
+    ];
+    each(rows, |(method, bits, expected)| {
+        let mut settings = QuantizationSettings::default();
+        settings.weights.bits = *bits;
+        let qat = QatNetwork::new(network.clone(), &calibration, &settings, *method);
+        assert_eq!(qat.is_ok(), *expected, "{:?}", qat.err());
+    });
 }

@@ -438,7 +438,8 @@ fn dynamic_ranges_are_those_of_the_batch() {
         let ends = inputs
             .iter()
             .fold([0.0_f32; 2], |[low, high], x| [low.min(*x), high.max(*x)]);
-        let quantizer = Quantizer::over(ends[0].into(), ends[1].into(), *bits, *scheme).unwrap();
+        let quantizer =
+            Quantizer::from_range(ends[0].into(), ends[1].into(), *bits, *scheme).unwrap();
         let ints: Vec<i64> = inputs
             .iter()
             .map(|x| i64::from(quantizer.quantize(*x) - quantizer.zero_point))

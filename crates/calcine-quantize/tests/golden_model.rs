@@ -439,7 +439,7 @@ fn golden_searched_layer() {
             &network,
             &calibration,
             &settings,
-            2,
+            4,
             &mut Trials::new(score),
         )
         .unwrap();

@@ -7,9 +7,14 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use calcine_params::Inventory;
-use calcine_quantize::Quantized;
+use calcine_quantize::{QuantizationSettings, Quantized};
 use calcine_testkit::{device, numbers, values};
 use calcine_trace::{AnyTensor, Network, trace};
+
+/// Settings as the tables of `[quantize]` say them.
+pub(crate) fn settings(tables: &str) -> QuantizationSettings {
+    toml::from_str(tables).unwrap_or_else(|error| panic!("{error}"))
+}
 
 /// Convolutions with and without norms and biases, strided, grouped and depthwise; a residual sum, a gate, a
 /// concatenation, pools, a linear head.

@@ -78,7 +78,7 @@ fn least_error_is_the_least_over_all_values() {
         (8, Scheme::Affine),
     ] {
         let error = |[low, high]: [f64; 2]| {
-            let quantizer = Quantizer::over(low, high, bits, scheme).unwrap();
+            let quantizer = Quantizer::from_range(low, high, bits, scheme).unwrap();
             let fake_quantized =
                 |x: f64| f64::from(quantizer.dequantize(quantizer.quantize(x as f32)));
             values

@@ -100,13 +100,14 @@ impl Recipe {
             }
             None => None,
         };
-        let found = problems.into_inner();
-        if !found.is_empty() {
-            return Err(self.refused(found));
-        }
-        let problems = Problems::default();
-        let traced = graph.zip(axes.as_ref());
-        let driver = self.bind_sound(model, traced, steps_per_epoch, &problems);
+        // Without a sound graph there is nothing to bind to. All other problems are found at once.
+        let driver = match (graph, &axes) {
+            (Some(_), None) => None,
+            _ => {
+                let traced = graph.zip(axes.as_ref());
+                self.bind_policies(model, traced, steps_per_epoch.max(1), &problems)
+            }
+        };
         let found = problems.into_inner();
         match driver {
             Some(driver) if found.is_empty() => Ok(driver),
@@ -125,6 +126,11 @@ impl Recipe {
             let message = "`steps_per_epoch` is 0: an epoch has at least one step (is there less data than a \
                            batch?)";
             problems.add(&(0..0), message);
+        }
+        if !parts.trains {
+            let message = "this recipe quantizes a network after training and has no `[train]`: there is no driver for it";
+            problems.add(&(0..0), message);
+            return;
         }
         if let Some(problem) = parts.train.problem() {
             problems.add(&parts.train_span, problem);
@@ -153,8 +159,8 @@ impl Recipe {
         length::check(parts, length::Source::Run { steps_per_epoch }, problems);
     }
 
-    /// A driver; `None` leaves a problem.
-    fn bind_sound<M: Module>(
+    /// A driver; `None` if there is a problem, whether it was found here or before.
+    fn bind_policies<M: Module>(
         &self,
         model: &M,
         traced: Option<(&Graph, &Axes)>,
@@ -172,7 +178,7 @@ impl Recipe {
             false => BTreeSet::new(),
         };
         let parts = &self.parts;
-        let epochs = parts.train.epochs;
+        let epochs = parts.train.epochs.max(1);
         let mut policies: Vec<Box<dyn Policy<M>>> = Vec::new();
         let mut rates = RatePlan::constant(parts.train.optimizer.lr.unwrap_or_default());
         for policy in &parts.policies {

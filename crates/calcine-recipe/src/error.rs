@@ -31,10 +31,17 @@ impl RecipeError {
         mut problems: Vec<(Range<usize>, String)>,
     ) -> Self {
         problems.sort_by_key(|(span, _)| span.start);
-        let place = |(span, message)| Problem::at(text, &span, message);
+        let mut placed: Vec<Problem> = Vec::with_capacity(problems.len());
+        for (span, message) in problems {
+            let problem = Problem::at(text, &span, message);
+            // What the length of a run and the model both rule out is said once.
+            if !placed.contains(&problem) {
+                placed.push(problem);
+            }
+        }
         Self {
             file,
-            problems: problems.into_iter().map(place).collect(),
+            problems: placed,
         }
     }
 

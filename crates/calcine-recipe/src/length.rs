@@ -57,11 +57,12 @@ pub(crate) fn check(parts: &Parts, source: Source, problems: &Problems) {
         }
     };
     if let Some(asked) = &parts.quantization {
-        late("quantize.start", asked.value.start, &asked.span);
+        let training = &asked.value.training;
+        late("quantize.training.start", training.start, &asked.span);
         // A run may be cut short; then it is a warning.
         if let Source::Recipe = source {
-            for (key, epoch) in asked.value.freezes() {
-                late(&format!("quantize.{key}"), epoch, &asked.span);
+            for (key, epoch) in training.freezes() {
+                late(&format!("quantize.training.{key}"), epoch, &asked.span);
             }
         }
     }
@@ -175,10 +176,10 @@ pub(crate) fn warnings(parts: &Parts, steps_per_epoch: u64) -> Vec<String> {
         ));
     }
     if let Some(asked) = &parts.quantization {
-        for (key, epoch) in asked.value.freezes() {
+        for (key, epoch) in asked.value.training.freezes() {
             if epoch >= epochs {
                 warnings.push(format!(
-                    "`quantize.{key}` is not reached: it is epoch {epoch}, and the run has {epochs}"
+                    "`quantize.training.{key}` is not reached: it is epoch {epoch}, and the run has {epochs}"
                 ));
             }
         }

@@ -4,7 +4,7 @@
 //!
 //! Use it to keep *what is done to a model* in a file beside the code: which parameters are pruned, by
 //! which criterion, how far and when, and the learning rate. The same recipe runs on every device; it
-//! names none. To build a pruner in code, use `calcine-train` directly.
+//! names none. [`Pruner`] builds a pruner in code, whose serialized form is such a file.
 //!
 //! ```
 //! use calcine_recipe::Recipe;
@@ -44,7 +44,7 @@
 //! | `[lr.NAME]` | `type` and its numbers |
 //! | `[rewind]` | `at`, `to`, `restore` |
 //! | `[thin]` | `at`, `padding_effect`, `inexact` |
-//! | `[quantize]` | `weights`, `activations`, `method`, `decay`, `per_channel`, `range_estimator`, `images`, `start`, `freeze_ranges`, `freeze_norms`; `[[quantize.layer]]` with `name`, `weights`, `activations`, `float` |
+//! | `[quantize]` | tables `[quantize.prepare]`, `[quantize.weights]`, `[quantize.activations]`, `[quantize.accumulator]`, `[quantize.first_last]` and `[[quantize.layer]]`, whose keys are the fields of [`QuantizationSettings`](calcine_quantize::Settings); `[quantize.training]` with `method`, `decay`, `images`, `start`, `freeze_ranges`, `freeze_norms` |
 //! | `[[policy]]` | `pruner`, `regularizer` or `lr`; `start`, `end`, `every` and `unit`, or a list `epochs` or `steps`; `again_every`, `hold`, `mask_gradients`, `lifetime`, `first`, `after` |
 //!
 //! An *amount* is a number, a curve (`{ curve = "cubic", from = 0.05, to = 0.8 }`; also `linear`, `cosine`,
@@ -111,12 +111,13 @@
 //!   and training goes on with what is left. `padding_effect = "keep_border"` keeps channels whose constants zero padding
 //!   would distort; `inexact = true` lets features of layer norms and RMS norms go. Whoever runs the recipe carries it out ([`Recipe::thinning`]). While it does, nothing but
 //!   element-wise pruners with hard masks may be at work.
-//! * `[quantize]` trains quantization-aware with so many bits, from the ranges that `range_estimator` finds over `images`, by a
-//!   [`method`](calcine_quant::Method): `lsq` (default), `linear` with a `decay` (0.99), `dorefa`, `pact`, `wrpn`.
-//!   Activations are fake-quantized from epoch `start` on (0), ranges stay from `freeze_ranges` on, statistics of batch norms
-//!   from `freeze_norms` on. A `[[quantize.layer]]` has bits of its own or stays in float, its parameters kept as numbers of the type that
-//!   `float` says, `f32`, `f16` or `bf16`. Whoever runs the recipe
-//!   carries it out ([`Recipe::quantization`]).
+//! * `[quantize]` says how the network is quantized: bits, schemes, range estimators, and what is other for some layers, as
+//!   [`QuantizationSettings`](calcine_quantize::Settings) has them. In a recipe without `[train]` that is quantization after training,
+//!   and nothing else is in the recipe. In one with `[train]` the network trains quantized, as `[quantize.training]` says: by a
+//!   [`method`](calcine_quantize::Method) `lsq` (default), `linear` with a `decay` (0.99), `dorefa`, `pact` or `wrpn`, from ranges that
+//!   are calibrated with `images` (1,000). Activations are quantized from epoch `start` on (0), ranges stay from
+//!   `freeze_ranges` on, statistics of batch norms from `freeze_norms` on. Whoever runs the recipe carries it out
+//!   ([`Recipe::quantization`]).
 //! * `[distill]` lets a teacher's answers count beside the labels, softened by a `temperature` (1), by the weights
 //!   `student` (0.5) and `teacher` (0.5): see [`Distillation`](calcine_train::Distillation). The teacher is the
 //!   network of `model` and `weights`; unless said, the one that the run begins with. Whoever runs the recipe
@@ -139,6 +140,7 @@
 
 mod amount;
 mod bind;
+mod builder;
 mod data;
 mod distillation;
 mod duty;
@@ -157,11 +159,12 @@ mod selection;
 mod thinning;
 mod train;
 
+pub use builder::{Level, Pruner};
 pub use data::ImageData;
 pub use distillation::DistillationSettings;
 pub use duty::Duty;
 pub use error::{Problem, RecipeError};
-pub use quantization::{QuantizedLayer, RecipeQuantization};
+pub use quantization::{QuantizationSchedule, RecipeQuantization};
 pub use recipe::Recipe;
 pub use thinning::Thinning;
 pub use train::{Betas, Optimizer, Train, UpdateRule};

@@ -1,6 +1,7 @@
+use calcine_criteria::Aggregation;
 use calcine_criteria::Needs;
 use calcine_fold::Granularity;
-use calcine_train::{Aggregation, Batches, Reconstruct};
+use calcine_train::{Batches, Reconstruct};
 
 use crate::amount::Amounts;
 use crate::score::{ScoreName, batches};

@@ -1,26 +1,32 @@
-use calcine_quant::{FloatType, MAX_BITS, Method, RangeEstimator};
+use std::fmt;
+use std::ops::Range;
+
+use calcine_quantize::{
+    AccumulatorSettings, ActivationSettings, FirstLastSettings, FloatType, Method, Override,
+    Preparation, QuantizationSettings, RangeEstimator, Rounding, Scheme, WeightSettings,
+};
 
 use crate::section::{At, Section};
 
-/// `[quantize]`: quantization-aware training. Who runs the recipe does it.
+/// `[quantize]`: how a network is quantized, after training or, in a recipe with `[train]`, while it trains.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct RecipeQuantization {
-    /// How weights and activations get to their quantizers.
+    /// Bits, schemes and range estimators, of all layers and of some.
+    pub settings: QuantizationSettings,
+    /// `[quantize.training]`: how the network trains with them. Of no use in a recipe without `[train]`.
+    pub training: QuantizationSchedule,
+}
+
+/// `[quantize.training]`: the method of quantization-aware training, and when what happens.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct QuantizationSchedule {
+    /// How weights and activations are quantized in training.
     pub method: Method,
-    /// Bits of weights: 2 to 16, or 1 for `dorefa` and `pact`.
-    pub weight_bits: u8,
-    /// Bits of activations: 1 to 16; 0 leaves them in float.
-    pub activation_bits: u8,
-    /// Whether each output's weights have a step of their own.
-    pub per_channel: bool,
-    /// Which ranges quantizers begin with.
-    pub range_estimator: RangeEstimator,
-    /// Layers that are treated otherwise; of several that match, each key is the last one's that has it.
-    pub layers: Vec<QuantizedLayer>,
-    /// Images to calibrate with.
+    /// How many images calibrate the ranges to begin with.
     pub images: usize,
-    /// The epoch from which activations are fake-quantized.
+    /// The epoch from which activations are quantized.
     pub start: u64,
     /// The epoch from which ranges stay.
     pub freeze_ranges: Option<u64>,
@@ -28,21 +34,19 @@ pub struct RecipeQuantization {
     pub freeze_norms: Option<u64>,
 }
 
-/// `[[quantize.layer]]`: what is other for some layers; what it says nothing of stays as it was.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct QuantizedLayer {
-    /// Which, by name or glob.
-    pub name: String,
-    /// The type of their numbers, if they stay in float.
-    pub float: Option<FloatType>,
-    /// Bits of their weights.
-    pub weight_bits: Option<u8>,
-    /// Bits of what they give.
-    pub activation_bits: Option<u8>,
+impl Default for QuantizationSchedule {
+    /// LSQ from the first epoch, calibrated with 1,000 images; nothing is frozen.
+    fn default() -> Self {
+        Self {
+            method: Method::Lsq,
+            images: 1000,
+            start: 0,
+            freeze_ranges: None,
+            freeze_norms: None,
+        }
+    }
 }
 
-/// What `[quantize]` calls its methods.
 const METHODS: [(&str, Method); 5] = [
     ("lsq", Method::Lsq),
     ("linear", Method::Linear { decay: DECAY }),
@@ -57,83 +61,94 @@ const FLOATS: [(&str, FloatType); 3] = [
     ("bf16", FloatType::Bf16),
 ];
 
-/// How slowly ranges follow, unless said: an epoch of a hundred batches is remembered.
+const SCHEMES: [(&str, Scheme); 2] = [("symmetric", Scheme::Symmetric), ("affine", Scheme::Affine)];
+
+const ROUNDINGS: [(&str, Rounding); 3] = [
+    ("nearest", Rounding::Nearest),
+    ("gptq", Rounding::Gptq),
+    ("ada_round", Rounding::AdaRound),
+];
+
+/// The decay of moving ranges unless given: they remember an epoch of a hundred batches.
 const DECAY: f64 = 0.99;
 
-impl RecipeQuantization {
-    pub(crate) fn read(section: Section<'_>) -> Option<Self> {
-        let problems = section.problems;
-        let method = section.word("method", &METHODS);
-        let method = method.map_or(Method::Lsq, |method| method.value);
-        let decay = section.number_in("decay", 0.0..=1.0);
-        let method = match (method, decay) {
-            (Method::Linear { .. }, Some(decay)) if decay.value < 1.0 => {
-                Method::Linear { decay: decay.value }
-            }
-            (Method::Linear { .. }, Some(decay)) => {
-                problems.add(&decay.span, "`decay` is 1, expected a number below 1");
-                method
-            }
-            (_, Some(decay)) => {
-                problems.add(&decay.span, "`decay` is for `method = \"linear\"`");
-                method
-            }
-            (_, None) => method,
-        };
-        let least = match method {
-            Method::Dorefa | Method::Pact => 1,
-            _ => 2,
-        };
-        // Their levels need one bit more as integers.
-        let most = match method {
-            Method::Dorefa | Method::Pact => MAX_BITS - 1,
-            _ => MAX_BITS,
-        };
-        let weights = bits(&section, "weights", least..=most);
-        let weights = section.need("weights", "bits of weights, such as 8", weights);
-        let activations = bits(&section, "activations", 0..=MAX_BITS);
-        let activations =
-            section.need("activations", "bits of activations, such as 8", activations);
-        let per_channel = section.flag("per_channel");
-        let range_estimator = section
-            .text("range_estimator")
-            .map(|text| (text.value.parse::<RangeEstimator>(), text.span));
-        let images = section.positive("images");
-        let [start, freeze_ranges, freeze_norms] =
-            ["start", "freeze_ranges", "freeze_norms"].map(|key| section.count(key));
-        if let (Some(start), Some(At { value: 0, .. })) = (&start, &activations)
-            && start.value > 0
-        {
-            let message =
-                "`start` is when activations are quantized, and `activations = 0` never does";
-            problems.add(&start.span, message);
+/// Where the settings stand that have been read, by the names by which their checks call them.
+#[derive(Default)]
+struct Places(Vec<(String, Range<usize>)>);
+
+impl Places {
+    /// Takes down where a setting stands, and puts its value in place.
+    fn put<T>(&mut self, field: impl fmt::Display, setting: &mut T, read: Option<At<T>>) {
+        if let Some(At { value, span }) = read {
+            *setting = value;
+            self.0.push((field.to_string(), span));
         }
-        let layers = section.list("layer").into_iter();
-        let layers = layers.filter_map(|layer| QuantizedLayer::read(layer, least..=most));
-        let layers = layers.collect();
-        section.close();
-        let range_estimator = match range_estimator {
-            Some((Ok(range_estimator), _)) => range_estimator,
-            Some((Err(error), span)) => {
-                problems.add(&span, error);
-                return None;
-            }
-            None => RangeEstimator::Mse,
-        };
-        Some(Self {
-            method,
-            weight_bits: weights?.value,
-            activation_bits: activations?.value,
-            per_channel: per_channel.is_none_or(|flag| flag.value),
-            range_estimator,
-            layers,
-            images: images.map_or(1000, |images| images.value as usize),
-            start: start.map_or(0, |start| start.value),
-            freeze_ranges: freeze_ranges.map(|epoch| epoch.value),
-            freeze_norms: freeze_norms.map(|epoch| epoch.value),
-        })
     }
 
+    fn of(&self, field: &str) -> Option<&Range<usize>> {
+        let mut places = self.0.iter();
+        let found = places.find(|(known, _)| known == field);
+        found.map(|(_, span)| span)
+    }
+}
+
+impl RecipeQuantization {
+    /// Reads the table of a recipe that trains, or of one that does not.
+    pub(crate) fn read(section: Section<'_>, trains: bool) -> Option<Self> {
+        let problems = section.problems;
+        let before = problems.len();
+        let mut places = Places::default();
+        let mut settings = QuantizationSettings::default();
+        if let Some(table) = section.table("prepare") {
+            settings.prepare = preparation(table, &mut places);
+        }
+        if let Some(table) = section.table("weights") {
+            settings.weights = weights(table, &mut places);
+        }
+        if let Some(table) = section.table("activations") {
+            settings.activations = activations(table, &mut places);
+        }
+        if let Some(table) = section.table("accumulator") {
+            settings.accumulator = accumulator(table, &mut places);
+        }
+        if let Some(table) = section.table("first_last") {
+            settings.first_last = Some(first_last(table, &mut places));
+        }
+        let layers = section.list("layer").into_iter();
+        settings.layers = layers
+            .filter_map(|table| layer(table, &mut places))
+            .collect();
+        let training = section.table("training");
+        if let (Some(training), false) = (&training, trains) {
+            let message = "`[quantize.training]` is for a recipe with `[train]`: without it the network is \
+                           quantized after training";
+            problems.add(&training.span, message);
+        }
+        let training = training.map_or_else(QuantizationSchedule::default, |table| {
+            schedule(table, &settings)
+        });
+        let span = section.span.clone();
+        section.close();
+        let wrong = match trains {
+            true => settings.problems_of_training(training.method),
+            false => settings.problems(),
+        };
+        for wrong in wrong {
+            let place = places.of(&wrong.field).unwrap_or(&span);
+            problems.add(
+                place,
+                format!(
+                    "`quantize.{}` is {}, expected {}",
+                    wrong.field, wrong.found, wrong.expected
+                ),
+            );
+        }
+        let read = Self { settings, training };
+        (problems.len() == before).then_some(read)
+    }
+}
+
+impl QuantizationSchedule {
     /// What stops, by its key, and the epoch from which on.
     pub(crate) fn freezes(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let both = [
@@ -160,54 +175,271 @@ impl RecipeQuantization {
     }
 }
 
-impl QuantizedLayer {
-    fn read(section: Section<'_>, weights: std::ops::RangeInclusive<u8>) -> Option<Self> {
-        let name = section.text("name");
-        let name = section.need("name", "a layer or a glob, such as \"fc\"", name);
-        let span = section.span.clone();
-        let problems = section.problems;
-        let says = ["float", "weights", "activations"].map(|key| section.has(key));
-        let float = section.word("float", &FLOATS);
-        let weights = bits(&section, "weights", weights);
-        let activations = bits(&section, "activations", 0..=MAX_BITS);
-        section.close();
-        let bits = weights.as_ref().or(activations.as_ref());
-        match (&float, bits) {
-            (Some(_), Some(bits)) => {
-                let message = "a layer in `float` has no bits: give one or the other";
-                problems.add(&bits.span, message);
-            }
-            _ if !says.contains(&true) => {
-                let message = "a `[[quantize.layer]]` says what is other: `float`, `weights` or `activations`";
-                problems.add(&span, message);
-            }
-            _ => {}
+fn preparation(section: Section<'_>, places: &mut Places) -> Preparation {
+    let mut read = Preparation::default();
+    places.put(
+        "prepare.equalize",
+        &mut read.equalize,
+        section.flag("equalize"),
+    );
+    places.put(
+        "prepare.smooth",
+        &mut read.smooth,
+        some(section.number("smooth")),
+    );
+    section.close();
+    read
+}
+
+fn weights(section: Section<'_>, places: &mut Places) -> WeightSettings {
+    let mut read = WeightSettings::default();
+    places.put("weights.bits", &mut read.bits, bits(&section, "bits"));
+    places.put(
+        "weights.scheme",
+        &mut read.scheme,
+        section.word("scheme", &SCHEMES),
+    );
+    places.put(
+        "weights.per_channel",
+        &mut read.per_channel,
+        section.flag("per_channel"),
+    );
+    let group = section.count("group");
+    let group = group.map(|group| At::new(group.value as usize, group.span));
+    places.put("weights.group", &mut read.group, some(group));
+    places.put(
+        "weights.range_estimator",
+        &mut read.range_estimator,
+        range_estimator(&section, "range_estimator"),
+    );
+    places.put(
+        "weights.power_of_two",
+        &mut read.power_of_two,
+        section.flag("power_of_two"),
+    );
+    places.put(
+        "weights.rounding",
+        &mut read.rounding,
+        section.word("rounding", &ROUNDINGS),
+    );
+    places.put(
+        "weights.correct_bias",
+        &mut read.correct_bias,
+        section.flag("correct_bias"),
+    );
+    places.put(
+        "weights.reestimate",
+        &mut read.reestimate,
+        section.flag("reestimate"),
+    );
+    section.close();
+    read
+}
+
+fn activations(section: Section<'_>, places: &mut Places) -> ActivationSettings {
+    let mut read = ActivationSettings::default();
+    places.put("activations.bits", &mut read.bits, bits(&section, "bits"));
+    places.put(
+        "activations.scheme",
+        &mut read.scheme,
+        section.word("scheme", &SCHEMES),
+    );
+    places.put(
+        "activations.range_estimator",
+        &mut read.range_estimator,
+        range_estimator(&section, "range_estimator"),
+    );
+    places.put(
+        "activations.power_of_two",
+        &mut read.power_of_two,
+        section.flag("power_of_two"),
+    );
+    places.put(
+        "activations.dynamic",
+        &mut read.dynamic,
+        section.flag("dynamic"),
+    );
+    section.close();
+    read
+}
+
+fn accumulator(section: Section<'_>, places: &mut Places) -> AccumulatorSettings {
+    let mut read = AccumulatorSettings::default();
+    places.put("accumulator.bits", &mut read.bits, bits(&section, "bits"));
+    places.put(
+        "accumulator.bias_bits",
+        &mut read.bias_bits,
+        bits(&section, "bias_bits"),
+    );
+    section.close();
+    read
+}
+
+fn first_last(section: Section<'_>, places: &mut Places) -> FirstLastSettings {
+    let mut read = FirstLastSettings::default();
+    let weight_bits = bits(&section, "weight_bits");
+    let activation_bits = bits(&section, "activation_bits");
+    places.put(
+        "first_last.float",
+        &mut read.float,
+        some(section.word("float", &FLOATS)),
+    );
+    places.put(
+        "first_last.weight_bits",
+        &mut read.weight_bits,
+        some(weight_bits),
+    );
+    places.put(
+        "first_last.activation_bits",
+        &mut read.activation_bits,
+        some(activation_bits),
+    );
+    section.close();
+    read
+}
+
+/// A `[[quantize.layer]]`; without a name or with no key beside it, it leaves a problem.
+fn layer(section: Section<'_>, places: &mut Places) -> Option<Override> {
+    const KEYS: [&str; 7] = [
+        "float",
+        "weight_bits",
+        "activation_bits",
+        "weight_range_estimator",
+        "activation_range_estimator",
+        "weight_stretch",
+        "activation_stretch",
+    ];
+    let problems = section.problems;
+    let name = section.text("name");
+    let name = section.need("name", "a layer or a glob, such as \"fc\"", name);
+    if !KEYS.iter().any(|key| section.has(key)) {
+        let message = format!(
+            "a `[[quantize.layer]]` says what is other for its layers, at least one of `{}`",
+            KEYS.join("`, `")
+        );
+        problems.add(&section.span, message);
+    }
+    let field = |key: &str| {
+        format!(
+            "layer.{}.{key}",
+            name.as_ref().map_or("", |name| &name.value)
+        )
+    };
+    let mut read = Override::default();
+    let weight_bits = bits(&section, "weight_bits");
+    let activation_bits = bits(&section, "activation_bits");
+    let float = section.word("float", &FLOATS);
+    if let (Some(_), Some(bits)) = (&float, weight_bits.as_ref().or(activation_bits.as_ref())) {
+        let message = "a layer in `float` has no bits: give one or the other";
+        problems.add(&bits.span, message);
+    }
+    places.put(field("float"), &mut read.float, some(float));
+    places.put(
+        field("weight_bits"),
+        &mut read.weight_bits,
+        some(weight_bits),
+    );
+    places.put(
+        field("activation_bits"),
+        &mut read.activation_bits,
+        some(activation_bits),
+    );
+    let [of_weights, of_activations] = ["weight_range_estimator", "activation_range_estimator"]
+        .map(|key| some(range_estimator(&section, key)));
+    places.put(
+        field("weight_range_estimator"),
+        &mut read.weight_range_estimator,
+        of_weights,
+    );
+    places.put(
+        field("activation_range_estimator"),
+        &mut read.activation_range_estimator,
+        of_activations,
+    );
+    let [of_weights, of_activations] =
+        ["weight_stretch", "activation_stretch"].map(|key| some(section.number(key)));
+    places.put(
+        field("weight_stretch"),
+        &mut read.weight_stretch,
+        of_weights,
+    );
+    places.put(
+        field("activation_stretch"),
+        &mut read.activation_stretch,
+        of_activations,
+    );
+    section.close();
+    places.put("layer.name", &mut read.name, name);
+    (!read.name.is_empty()).then_some(read)
+}
+
+fn schedule(section: Section<'_>, settings: &QuantizationSettings) -> QuantizationSchedule {
+    let problems = section.problems;
+    let usual = QuantizationSchedule::default();
+    let method = section.word("method", &METHODS);
+    let method = method.map_or(usual.method, |method| method.value);
+    let decay = section.number_in("decay", 0.0..=1.0);
+    let method = match (method, decay) {
+        (Method::Linear { .. }, Some(decay)) if decay.value < 1.0 => {
+            Method::Linear { decay: decay.value }
         }
-        Some(Self {
-            name: name?.value,
-            float: float.map(|float| float.value),
-            weight_bits: weights.map(|bits| bits.value),
-            activation_bits: activations.map(|bits| bits.value),
-        })
+        (Method::Linear { .. }, Some(decay)) => {
+            problems.add(&decay.span, "`decay` is 1, expected a number below 1");
+            method
+        }
+        (_, Some(decay)) => {
+            problems.add(&decay.span, "`decay` is for `method = \"linear\"`");
+            method
+        }
+        (_, None) => method,
+    };
+    let images = section.positive("images");
+    let [start, freeze_ranges, freeze_norms] =
+        ["start", "freeze_ranges", "freeze_norms"].map(|key| section.count(key));
+    if let Some(start) = &start
+        && start.value > 0
+        && settings.activations.bits == 0
+    {
+        let message = "`start` is when activations are quantized, and `[quantize.activations] bits = 0` leaves them \
+                       in float";
+        problems.add(&start.span, message);
+    }
+    section.close();
+    QuantizationSchedule {
+        method,
+        images: images.map_or(usual.images, |images| images.value as usize),
+        start: start.map_or(usual.start, |start| start.value),
+        freeze_ranges: freeze_ranges.map(|epoch| epoch.value),
+        freeze_norms: freeze_norms.map(|epoch| epoch.value),
     }
 }
 
-/// A number of bits.
-fn bits(
-    section: &Section<'_>,
-    key: &'static str,
-    range: std::ops::RangeInclusive<u8>,
-) -> Option<At<u8>> {
+fn some<T>(read: Option<At<T>>) -> Option<At<Option<T>>> {
+    read.map(|At { value, span }| At::new(Some(value), span))
+}
+
+/// A number of bits; how many there may be, the settings check.
+fn bits(section: &Section<'_>, key: &'static str) -> Option<At<u8>> {
     let bits = section.count(key)?;
-    match u8::try_from(bits.value)
-        .ok()
-        .filter(|bits| range.contains(bits))
-    {
-        Some(found) => Some(At::new(found, bits.span)),
-        None => {
-            let (least, most) = range.into_inner();
-            let message = format!("`{key}` is {}, expected {least} to {most} bits", bits.value);
+    match u8::try_from(bits.value) {
+        Ok(found) => Some(At::new(found, bits.span)),
+        Err(_) => {
+            let message = format!(
+                "`{key}` is {}, expected a number of bits up to 32",
+                bits.value
+            );
             section.problems.add(&bits.span, message);
+            None
+        }
+    }
+}
+
+fn range_estimator(section: &Section<'_>, key: &'static str) -> Option<At<RangeEstimator>> {
+    let text = section.text(key)?;
+    match text.value.parse() {
+        Ok(range_estimator) => Some(At::new(range_estimator, text.span)),
+        Err(error) => {
+            section.problems.add(&text.span, error);
             None
         }
     }

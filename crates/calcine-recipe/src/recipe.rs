@@ -33,6 +33,8 @@ pub struct Recipe {
 #[derive(Debug, Clone)]
 pub(crate) struct Parts {
     pub(crate) train: Train,
+    /// Whether there is a `[train]`.
+    pub(crate) trains: bool,
     pub(crate) train_span: std::ops::Range<usize>,
     pub(crate) data: ImageData,
     pub(crate) pruners: Vec<Pruner>,
@@ -88,7 +90,7 @@ impl Recipe {
         Self::read(Some(file.into()), text)
     }
 
-    /// `[train]`.
+    /// `[train]`. Of a recipe without one, a run of no epochs.
     #[must_use]
     pub fn train(&self) -> &Train {
         &self.parts.train
@@ -116,7 +118,13 @@ impl Recipe {
         self.parts.thinning.as_ref().map(|thinning| &thinning.value)
     }
 
-    /// `[quantize]`: how the network is quantized in training, if it is.
+    /// Whether it has a `[train]`. One that has none quantizes a network after training.
+    #[must_use]
+    pub fn trains(&self) -> bool {
+        self.parts.trains
+    }
+
+    /// `[quantize]`: how the network is to be quantized, if it is; in training if the recipe [trains](Self::trains).
     #[must_use]
     pub fn quantization(&self) -> Option<&RecipeQuantization> {
         let asked = self.parts.quantization.as_ref();
@@ -206,16 +214,16 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
             train_span = section.span.clone();
             Train::read(section)
         }
-        None => {
-            if !root.has("train") {
-                problems.add(&(0..0), "`[train]` is missing: at least `epochs`");
-            }
-            None
-        }
+        None => None,
     };
+    // Quantization after training takes no run.
+    let trains = root.has("train") || !root.has("quantize");
+    if trains && !root.has("train") {
+        problems.add(&(0..0), "`[train]` is missing: at least `epochs`");
+    }
     let data = root.table("data").map(ImageData::read).unwrap_or_default();
     // Of a run of unknown length nothing is too late.
-    let known = train.is_some();
+    let known = train.is_some() || !trains;
     let epochs = train.as_ref().map_or(u64::MAX, |train| train.epochs);
     let (pruners, pruner_names) = named(&root, "pruner", Pruner::read);
     let (regularizers, regularizer_names) = named(&root, "regularizer", Regularizer::read);
@@ -227,12 +235,29 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
     let whole = |section: &Section<'_>| section.span.clone();
     let quantization = root.table("quantize").map(|section| {
         let span = whole(&section);
-        RecipeQuantization::read(section).map(|asked| At::new(asked, span))
+        RecipeQuantization::read(section, trains).map(|asked| At::new(asked, span))
     });
     let distillation = root.table("distill").map(|section| {
         let span = whole(&section);
         DistillationSettings::read(section).map(|asked| At::new(asked, span))
     });
+    if !trains {
+        let tables = [
+            "pruner",
+            "regularizer",
+            "lr",
+            "policy",
+            "rewind",
+            "thin",
+            "distill",
+        ];
+        for key in tables.into_iter().filter(|key| root.has(key)) {
+            let message = format!(
+                "`{key}` is for a recipe with `[train]`: without it the network is quantized after training"
+            );
+            problems.add(&root.place(key), message);
+        }
+    }
     if let (Some(Some(thinning)), Some(_)) = (&thinning, &quantization) {
         let message = "`[thin]` and `[quantize]` exclude each other: thin first, then train the thinned file quantization-aware";
         problems.add(&thinning.span, message);
@@ -275,7 +300,14 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
     }
     let parts = Parts {
         // Without a length nothing else of it counts.
-        train: train.unwrap_or_else(Train::of_unknown_length),
+        train: train.unwrap_or_else(|| match trains {
+            true => Train::of_unknown_length(),
+            false => Train {
+                epochs: 0,
+                ..Train::of_unknown_length()
+            },
+        }),
+        trains,
         train_span,
         data,
         pruners,
@@ -287,7 +319,9 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
         distillation: distillation.flatten(),
         policies,
     };
-    length::check(&parts, length::Source::Recipe, problems);
+    if trains {
+        length::check(&parts, length::Source::Recipe, problems);
+    }
     known.then_some(parts)
 }
 

@@ -57,6 +57,13 @@ impl<'a> Section<'a> {
         self.table.iter().any(|(name, _)| name.get_ref() == key)
     }
 
+    /// Where a key stands; where the table does, if it is not there.
+    pub(crate) fn place(&self, key: &str) -> Range<usize> {
+        let mut keys = self.table.keys();
+        let found = keys.find(|name| name.get_ref() == key);
+        found.map_or_else(|| self.span.clone(), Spanned::span)
+    }
+
     /// A value of some kind; a value of another kind is a problem.
     fn read<T>(
         &self,

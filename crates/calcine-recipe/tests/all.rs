@@ -8,6 +8,7 @@ mod asked;
 mod binding;
 mod broken;
 mod dependency;
+mod fallen_units;
 mod garbage;
 mod grammar;
 mod known;

@@ -23,7 +23,7 @@ fn of_pruner(epochs: u64, keys: &str, policy: &str) -> String {
 #[test]
 fn tables_that_a_driver_does_not_carry_out_are_refused_unless_the_caller_does_it() {
     let rows = [
-        ("[quantize]\nweights = 4\nactivations = 4", Duty::Quantize),
+        ("[quantize.weights]\nbits = 4", Duty::Quantize),
         ("[thin]\npadding_effect = \"keep_border\"", Duty::Thin),
         ("[thin]\nat = [1]", Duty::Thin),
         ("[distill]\ntemperature = 4.0", Duty::Distill),
@@ -152,7 +152,7 @@ fn what_a_run_does_not_come_to_is_a_warning() {
         )
     };
     let with = |table: &str| format!("format = 1\n[train]\nepochs = 4\nlr = 0.1\n{table}\n");
-    let quantize = |keys: &str| with(&format!("[quantize]\nweights = 4\nactivations = 4\n{keys}"));
+    let quantize = |keys: &str| with(&format!("[quantize.training]\n{keys}"));
     // Four epochs of four steps.
     let rows: Vec<(String, &[&str])> = vec![
         (of_pruner(4, ramp, "start = 0\nend = 4"), &[]),
@@ -245,8 +245,8 @@ fn what_never_happens_in_a_run_is_refused_however_long_the_recipe_thought_it_was
         ),
         (with("[thin]\nat = [4]"), "`thin.at` is never reached"),
         (
-            with("[quantize]\nweights = 4\nactivations = 4\nstart = 2"),
-            "`quantize.start` is never reached",
+            with("[quantize.training]\nstart = 2"),
+            "`quantize.training.start` is never reached",
         ),
         (
             with("[distill]\nstart = 2"),
@@ -275,16 +275,16 @@ fn what_never_happens_in_a_run_is_refused_however_long_the_recipe_thought_it_was
     // What the recipe itself rules out is refused when it is read.
     let rows = [
         (
-            "[quantize]\nweights = 4\nactivations = 4\nstart = 8",
-            "`quantize.start` is never reached",
+            "[quantize.training]\nstart = 8",
+            "`quantize.training.start` is never reached",
         ),
         (
-            "[quantize]\nweights = 4\nactivations = 4\nfreeze_ranges = 8",
-            "`quantize.freeze_ranges` is never reached",
+            "[quantize.training]\nfreeze_ranges = 8",
+            "`quantize.training.freeze_ranges` is never reached",
         ),
         (
-            "[quantize]\nweights = 4\nactivations = 4\nfreeze_norms = 20",
-            "`quantize.freeze_norms` is never reached",
+            "[quantize.training]\nfreeze_norms = 20",
+            "`quantize.training.freeze_norms` is never reached",
         ),
         ("[thin]\nat = [9]", "`thin.at` is never reached"),
         ("[rewind]\nat = [8]", "`rewind.at` is never reached"),
@@ -525,17 +525,15 @@ fn keys_that_have_no_effect_beside_the_others_are_refused() {
         ),
         (with("[distill]\nteacher = 0"), "count for nothing"),
         (
-            with("[quantize]\nweights = 4\nactivations = 0\nstart = 2"),
-            "`activations = 0` never does",
+            with("[quantize.activations]\nbits = 0\n[quantize.training]\nstart = 2"),
+            "leaves them in float",
         ),
         (
-            with("[quantize]\nweights = 4\nactivations = 4\n[[quantize.layer]]\nname = \"fc\""),
+            with("[[quantize.layer]]\nname = \"fc\""),
             "says what is other",
         ),
         (
-            with(
-                "[quantize]\nweights = 4\nactivations = 4\n[[quantize.layer]]\nname = \"fc\"\nfloat = \"f32\"\nweights = 8",
-            ),
+            with("[[quantize.layer]]\nname = \"fc\"\nfloat = \"f32\"\nweight_bits = 8"),
             "a layer in `float` has no bits",
         ),
         (

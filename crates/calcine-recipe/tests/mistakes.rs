@@ -271,41 +271,69 @@ fn every_mistake_in_what_masks_and_rewinds_do_is_named_at_its_place() {
             &["`restore` cannot be `all`"],
         ),
         ("[thin]\nat = ¦[4, 2]", &["must ascend"]),
-        ("¦[quantize]\nactivations = 4", &["`weights` is missing"]),
         (
-            "[quantize]\nweights = ¦1\nactivations = 4",
-            &["`weights` is 1, expected 2 to 16 bits"],
+            "[quantize.weights]\nbit = ¦4",
+            &["unknown key `bit`; did you mean `bits`?"],
+        ),
+        ("[quantize.sums]\nbits = 16", &["unknown key `sums`"]),
+        (
+            "[quantize.weights]\nbits = ¦1",
+            &["`quantize.weights.bits` is 1, expected 2 to 16"],
         ),
         (
-            "[quantize]\nweights = 4\nactivations = 4\nrange_estimator = ¦\"max\"",
+            "[quantize.weights]\nscheme = ¦\"affine\"",
+            &["`quantize.weights.scheme` is `affine`, expected quantization after training"],
+        ),
+        (
+            "[quantize.activations]\nscheme = ¦\"signed\"",
+            &["`scheme` cannot be `signed`; valid are symmetric, affine"],
+        ),
+        (
+            "[quantize.prepare]\nsmooth = ¦1.5",
+            &["`quantize.prepare.smooth` is 1.5, expected 0 to 1"],
+        ),
+        (
+            "[quantize.accumulator]\nbits = ¦40\nbias_bits = 16",
+            &["`quantize.accumulator.bits` is 40, expected 8 to 32"],
+        ),
+        (
+            "[quantize.first_last]\nactivation_bits = ¦17",
+            &["`quantize.first_last.activation_bits` is 17"],
+        ),
+        (
+            "[quantize.activations]\nrange_estimator = ¦\"max\"",
             &["expected min_max"],
         ),
         (
-            "[quantize]\nmethod = ¦\"lsk\"\nweights = 4\nactivations = 4",
+            "[quantize.training]\nmethod = ¦\"lsk\"",
             &["`method` cannot be `lsk`; did you mean `lsq`?"],
         ),
         (
-            "[quantize]\ndecay = ¦0.9\nweights = 4\nactivations = 4",
+            "[quantize.training]\ndecay = ¦0.9",
             &["`decay` is for `method = \"linear\"`"],
         ),
         (
-            "[quantize]\nmethod = \"linear\"\ndecay = ¦1\nweights = 4\nactivations = 4",
+            "[quantize.training]\nmethod = \"linear\"\ndecay = ¦1",
             &["expected a number below 1"],
         ),
         (
-            "[quantize]\nmethod = \"pact\"\nweights = ¦16\nactivations = 4",
-            &["`weights` is 16, expected 1 to 15 bits"],
+            "[quantize.training]\nmethod = \"pact\"\n[quantize.weights]\nbits = ¦16",
+            &["`quantize.weights.bits` is 16, expected 1 to 15"],
         ),
         (
-            "[quantize]\nweights = 4\nactivations = 4\n¦[[quantize.layer]]\nweights = 8",
+            "¦[[quantize.layer]]\nweight_bits = 8",
             &["`name` is missing: a layer or a glob"],
         ),
         (
-            "[quantize]\nweights = 4\nactivations = 4\n[[quantize.layer]]\nname = \"fc\"\nweights = ¦1",
-            &["`weights` is 1, expected 2 to 16 bits"],
+            "[[quantize.layer]]\nname = \"fc\"\nweight_bits = ¦1",
+            &["`quantize.layer.fc.weight_bits` is 1, expected 2 to 16"],
         ),
         (
-            "¦[thin]\n[quantize]\nweights = 4\nactivations = 4",
+            "[[quantize.layer]]\nname = \"fc\"\nweight_stretch = ¦0",
+            &["`quantize.layer.fc.weight_stretch` is 0, expected a number above 0"],
+        ),
+        (
+            "¦[thin]\n[quantize.weights]\nbits = 4",
             &["exclude each other"],
         ),
         (

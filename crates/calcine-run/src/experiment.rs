@@ -65,6 +65,7 @@ pub struct Experiment<'a, X: 'static, O: Objective> {
 }
 
 /// The network of an experiment.
+#[allow(clippy::large_enum_variant, reason = "an experiment has one of them")]
 #[derive(Debug, Clone)]
 pub enum Model {
     /// In float: it can be measured, changed and trained.

@@ -70,6 +70,5 @@ pub use report::{QuantizedReport, Report, ThinnedReport};
 pub use run_file::RunFile;
 pub use scan::{ScanSettings, Scanned};
 pub use speed::Speed;
-pub use stages::quantization_settings;
 pub use thin::{GroupPruning, ThinRun, ThinSettings};
 pub use train::{Finished, Teacher, TrainSettings};

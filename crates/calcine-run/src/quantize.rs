@@ -210,6 +210,13 @@ where
                 None,
             ),
             Search::MixedPrecision { bits, budget } => {
+                // A budget that no bit widths meet is known before hours of trials.
+                if let (Some(budget), Some(&least)) = (budget, bits.iter().min()) {
+                    let mut size_alone = Trials::new(|_| Evaluation::new(0.0, 1));
+                    let smallest =
+                        mixed_precision(network, calibration, settings, &[least], &mut size_alone)?;
+                    smallest.allocate(settings, *budget)?;
+                }
                 let found = mixed_precision(network, calibration, settings, bits, trials)?;
                 let chosen = budget.map(|budget| found.allocate(settings, budget));
                 let chosen = chosen.transpose()?;

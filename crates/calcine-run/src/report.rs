@@ -218,7 +218,7 @@ impl ThinnedReport {
         };
         let mut rows = vec![
             size(
-                "parameters",
+                "parameters and running statistics",
                 self.parameters_before as u64,
                 self.parameters as u64,
             ),

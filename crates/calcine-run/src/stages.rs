@@ -6,9 +6,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use calcine_observe::{NetworkActivations, Sums};
 use calcine_params::Inventory;
-use calcine_quantize::{
-    Calibration, Override, QatNetwork, QatStage, QuantizationSettings, Quantized,
-};
+use calcine_quantize::{Calibration, QatNetwork, QatStage, Quantized};
 use calcine_recipe::{Duty, Recipe, RecipeQuantization};
 use calcine_schedule::Clock;
 use calcine_thin::{PaddingEffect, ThinOptions, Thinned, thin_with};
@@ -53,27 +51,6 @@ pub(crate) trait Stages<M: Module> {
     fn integers(&self, model: &M) -> Result<Option<Quantized>, RunError>;
 }
 
-/// The quantization settings that a recipe's `[quantize]` asks for.
-#[must_use]
-pub fn quantization_settings(asked: &RecipeQuantization) -> QuantizationSettings {
-    let mut settings = QuantizationSettings::default();
-    settings.weights.bits = asked.weight_bits;
-    settings.weights.per_channel = asked.per_channel;
-    settings.weights.range_estimator = asked.range_estimator;
-    settings.activations.bits = asked.activation_bits;
-    settings.activations.range_estimator = asked.range_estimator;
-    settings.layers = (asked.layers.iter())
-        .map(|layer| Override {
-            name: layer.name.clone(),
-            float: layer.float,
-            weight_bits: layer.weight_bits,
-            activation_bits: layer.activation_bits,
-            ..Override::default()
-        })
-        .collect();
-    settings
-}
-
 /// A network in quantization-aware training.
 pub(crate) struct Quantizing<'a> {
     pub(crate) recipe: &'a Recipe,
@@ -89,8 +66,8 @@ impl Quantizing<'_> {
         inputs: &[Vec<AnyTensor>],
     ) -> Result<QatNetwork, RunError> {
         let calibration = Calibration::of(&network, inputs)?;
-        let settings = quantization_settings(self.asked);
-        let qat = QatNetwork::new(network, &calibration, &settings, self.asked.method)?;
+        let (settings, method) = (&self.asked.settings, self.asked.training.method);
+        let qat = QatNetwork::new(network, &calibration, settings, method)?;
         for warning in qat.report().warnings() {
             tracing::warn!("{warning}");
         }
@@ -99,11 +76,12 @@ impl Quantizing<'_> {
 
     /// What moves in an epoch.
     fn stage(&self, epoch: u64) -> QatStage {
+        let training = &self.asked.training;
         let before = |freeze: Option<u64>| freeze.is_none_or(|freeze| epoch < freeze);
         QatStage {
-            activations: epoch >= self.asked.start,
-            ranges: before(self.asked.freeze_ranges),
-            norms: before(self.asked.freeze_norms),
+            activations: epoch >= training.start,
+            ranges: before(training.freeze_ranges),
+            norms: before(training.freeze_norms),
             ..QatStage::default()
         }
     }
@@ -122,7 +100,7 @@ impl Stages<QatNetwork> for Quantizing<'_> {
     }
 
     fn moments(&self) -> Vec<u64> {
-        self.asked.moments(self.recipe.train().epochs)
+        self.asked.training.moments(self.recipe.train().epochs)
     }
 
     fn at(&self, model: QatNetwork, clock: Clock) -> Result<QatNetwork, RunError> {
@@ -136,7 +114,7 @@ impl Stages<QatNetwork> for Quantizing<'_> {
     }
 
     fn outcomes(&self, _: Option<&ThinnedReport>) -> Vec<PolicyOutcome> {
-        let asked = self.asked;
+        let (settings, start) = (&self.asked.settings, self.asked.training.start);
         let epochs = self.recipe.train().epochs;
         let bits = |bits: u8| match bits {
             0 => "float".to_owned(),
@@ -145,11 +123,11 @@ impl Stages<QatNetwork> for Quantizing<'_> {
         };
         let asks = format!(
             "weights of {} and activations of {} from epoch {} on",
-            bits(asked.weight_bits),
-            bits(asked.activation_bits),
-            asked.start
+            bits(settings.weights.bits),
+            bits(settings.activations.bits),
+            start
         );
-        let trained = epochs.saturating_sub(asked.start);
+        let trained = epochs.saturating_sub(start);
         let reached = format!("{trained} epochs of training with all of them");
         let missed = (trained == 0).then(|| format!("the run has {epochs} epochs"));
         vec![PolicyOutcome::new(Duty::Quantize.to_string(), asks, reached).with_missed(missed)]

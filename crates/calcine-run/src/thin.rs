@@ -1,8 +1,9 @@
+use calcine_criteria::Aggregation;
 use calcine_criteria::Norm;
 use calcine_graph::NormFeatures;
 use calcine_metric::Evaluation;
 use calcine_thin::{
-    Aggregation, ChannelSelection, ThinError, ThinOptions, Thinned, thin_with, zero_out_channels,
+    ChannelSelection, ThinError, ThinOptions, Thinned, thin_with, zero_out_channels,
 };
 use calcine_trace::{AnyTensor, Network, Tensors};
 use calcine_train::Objective;

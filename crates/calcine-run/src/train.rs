@@ -193,7 +193,7 @@ where
                 asked,
                 steps,
             };
-            let draw = Draw::Random(asked.images);
+            let draw = Draw::Random(asked.training.images);
             let batches = self.sample(draw, CALIBRATION, recipe.train().seed)?;
             let inputs = batches.into_iter();
             let inputs: Vec<_> = inputs.map(|batch| without_autodiff(batch.input)).collect();

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use calcine_criteria::Norm;
+use calcine_criteria::{Aggregation, Norm};
 use calcine_fold::Granularity;
 use calcine_quantize::QuantizationSettings;
 use calcine_run::{
@@ -10,7 +10,7 @@ use calcine_run::{
     ScanSettings, Search, SearchSettings, Split, ThinSettings,
 };
 use calcine_sensitivity::Scan;
-use calcine_thin::{Aggregation, ThinOptions};
+use calcine_thin::ThinOptions;
 use calcine_train::Segmentation;
 use tempfile::tempdir;
 

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use calcine_criteria::Needs;
 use calcine_params::{UnitError, UnknownParameter};
 
-/// A scan that cannot be done, or not be taken up again.
+/// A scan that cannot be done or resumed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScanError {
@@ -28,7 +28,7 @@ pub enum ScanError {
     /// A score or a selection draws at random, and there is no seed.
     #[error("the score or the selection draws at random: give the scan a seed, `Scan::with_seed`")]
     Seed,
-    /// A scan knows weights alone.
+    /// The score or the selection needs more than the weights.
     #[error("a scan ranks units once, by weights alone, not by {needs:?} or what was kept before")]
     Evidence {
         /// What the score looks at.

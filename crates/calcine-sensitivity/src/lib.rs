@@ -2,10 +2,10 @@
 //!
 //! # Should I use this crate?
 //!
-//! Use it before pruning a network that you do not know: it prunes **one parameter at a time** to each of
-//! several levels, without fine-tuning, has the network evaluated, and puts the weights back. What comes
-//! out is which layers are fragile, and a level for each to begin with. It says nothing about pruning all
-//! layers at once, nor about what fine-tuning regains.
+//! Use it before you prune a network for the first time: it prunes **one parameter at a time** to each of
+//! several levels, without fine-tuning, evaluates the network, and restores the weights. The result shows
+//! which layers are fragile, and suggests a level for each of them to start from. It tells nothing about pruning all layers
+//! at once, nor about how much fine-tuning recovers.
 //!
 //! ```
 //! use std::ops::ControlFlow;

@@ -1,12 +1,12 @@
 use calcine_metric::Evaluation;
 
-/// What one evaluation of a model came to.
+/// The result of one evaluation of a model.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Measurement {
     /// The mean loss and the metrics.
     pub evaluation: Evaluation,
-    /// The loss of each example, in the same order in every evaluation; may be empty. With them a scan
-    /// knows how sure its differences in loss are.
+    /// The loss of each example, in the same order in every evaluation; may be empty. With these losses a scan computes a
+    /// [confidence interval](Interval) for each difference in loss.
     pub losses: Vec<f32>,
 }
 
@@ -36,10 +36,10 @@ impl Interval {
     /// dᵢ = afterᵢ − beforeᵢ      d̄ ± t(0.975, n − 1) · √(Σ(dᵢ − d̄)² / (n − 1) / n)
     /// ```
     ///
-    /// It is meant for examples drawn at random from all that matter, and supposes nothing about the losses
-    /// but that the mean of n of them is about normal: take n ≥ 100. Pairing removes what makes one image
-    /// harder than another, so the interval is far narrower than that of either mean. `None` for fewer than
-    /// two pairs, or different numbers of losses.
+    /// The examples are meant to be drawn at random. The only assumption about the losses is that the mean of n of them is
+    /// approximately normal, so use n ≥ 100. Pairing removes the variation between easy and hard examples, so that the
+    /// interval is far narrower than that of either mean. The result is `None` for fewer than two pairs, and for different
+    /// numbers of losses.
     #[must_use]
     pub fn of_difference(before: &[f32], after: &[f32]) -> Option<Self> {
         let n = before.len() as f64;

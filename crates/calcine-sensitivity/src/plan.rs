@@ -9,29 +9,29 @@ use crate::ScanError;
 
 /// What is scanned: parameters × levels, and how a level prunes (score × granularity × select).
 ///
-/// By default every weight that has units of the granularity, at 0 to 0.9 by 0.05, the units with the smallest
-/// mean magnitude dropped. Other selections are a line:
+/// By default it scans every weight that has units of the granularity, at levels from 0 to 0.9 in steps of 0.05, and drops
+/// the units with the smallest mean magnitude. Another selection is set by
 /// `Scan::new(granularity).with_select(selection).with_levels([0.5])`.
 pub struct Scan {
     /// Names and globs of the parameters (see [`Inventory::select`]); none for every weight that fits.
     pub params: Vec<String>,
     /// What a unit is.
     pub granularity: Granularity,
-    /// The amounts, handed to the selection; for [`Level`] the share of units to drop. They need not
-    /// ascend: each prunes the weights as they are in the model.
+    /// The levels, which are handed to the selection; for [`Level`] a level is the share of units to drop. They need not
+    /// ascend, because each of them prunes the model's own weights.
     pub levels: Vec<f64>,
-    /// What units are ranked by. It must score the same weights the same every time.
+    /// The score by which units are ranked. It must give equal scores for equal weights.
     pub score: Box<dyn Score + Send>,
-    /// What chooses by rank.
+    /// The selection, which chooses units by their rank.
     pub select: Box<dyn Select + Send>,
-    /// What a score or a selection that draws at random draws from, together with the path of each parameter; at all
-    /// levels the same.
+    /// The seed of a score or a selection that draws at random. The random stream also depends on the path of the parameter;
+    /// it is the same at all levels.
     pub seed: Option<u64>,
 }
 
 impl Scan {
-    /// All weights that have such units, by magnitude. Of the granularity `group(M)`, a level is the share that
-    /// every group of M loses: N:M sparsity.
+    /// A scan of all weights that have units of the granularity, by magnitude. For the granularity `group(M)`, a level is the
+    /// share that every group of M elements loses (N:M sparsity).
     #[must_use]
     pub fn new(granularity: Granularity) -> Self {
         let select: Box<dyn Select + Send> = match granularity {
@@ -83,12 +83,12 @@ impl Scan {
         self
     }
 
-    /// Whether the scan can be done on a model, as [`scan`](crate::scan()) finds out first of all.
+    /// Checks that the scan can be done on a model, as [`scan`](crate::scan()) does at its beginning.
     ///
     /// # Errors
     ///
-    /// If a level is none, a pattern matches nothing, a parameter that was asked for has no such units, what draws has no
-    /// seed, or the score looks at more than weights.
+    /// If a level is outside 0 to 1, a pattern matches no parameter, a requested parameter has no units of the granularity, a
+    /// score or selection draws at random and there is no seed, or the score needs more than the weights.
     pub fn check<M: Module>(&self, model: &M) -> Result<(), ScanError> {
         self.targets(model).map(drop)
     }
@@ -97,8 +97,8 @@ impl Scan {
     ///
     /// # Errors
     ///
-    /// If a level is none, a pattern matches nothing, a parameter that was asked for has no such units, what draws has no
-    /// seed, or the score looks at more than weights.
+    /// If a level is outside 0 to 1, a pattern matches no parameter, a requested parameter has no units of the granularity, a
+    /// score or selection draws at random and there is no seed, or the score needs more than the weights.
     pub(crate) fn targets<M: Module>(
         &self,
         model: &M,
@@ -156,8 +156,8 @@ impl fmt::Debug for Scan {
 
 /// `start`, `start + step`, … below `stop`: a range as Distiller's `--sense-range` has it.
 ///
-/// The numbers are rounded to nine decimals, so that 0.15 is 0.15 and not 0.15000000000000002. A step
-/// that leads nowhere gives nothing.
+/// The numbers are rounded to nine decimals, so that 0.15 is 0.15 and not 0.15000000000000002. The list is empty if `step` is
+/// not positive or the range is infinite.
 ///
 /// ```
 /// assert_eq!(calcine_sensitivity::levels(0.0, 0.2, 0.05), [0.0, 0.05, 0.1, 0.15]);

@@ -9,7 +9,7 @@ use crate::table::names_of;
 use crate::trial::{Trial, trials};
 use crate::{Interval, Measurement, Point, Scan, ScanError, Sensitivity, UnknownFile};
 
-/// How far a scan is.
+/// The progress of a scan.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Progress<'a> {
@@ -19,7 +19,8 @@ pub struct Progress<'a> {
     pub baseline: &'a Measurement,
     /// Evaluations done by this call.
     pub done: usize,
-    /// Evaluations this call does in all: points that are known, or prune the same as another, need none.
+    /// The number of evaluations that this call does in all. Points that are in the file already, and points that prune the
+    /// same weights as another point, need none.
     pub total: usize,
 }
 
@@ -27,32 +28,32 @@ pub struct Progress<'a> {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// What it found.
+    /// The measured points.
     pub sensitivity: Sensitivity,
     /// Whether it was stopped before all points were there.
     pub stopped: bool,
 }
 
-/// Prunes each parameter to each level, alone, and has the model evaluated.
+/// Measures how much each parameter can lose: prunes one parameter at a time to each level and evaluates the model.
 ///
-/// Every point begins with the model's own weights; nothing adds up from level to level. The model is not
-/// touched: `evaluate` sees a copy whose other parameters are shared with it. `evaluate` must give the same
-/// for the same model. Let it look at a validation split, never at the test set: a set by which levels are
-/// chosen cannot say how good they are.
+/// Every point starts from the model's own weights, so pruning does not accumulate from level to level. The model itself
+/// does not change: `evaluate` is given a copy that shares its other parameters with the model. `evaluate` must return the
+/// same result for the same weights. It should measure on a validation split and never on the test set, because the set by
+/// which levels are chosen cannot tell how good they are.
 ///
-/// The unpruned model is evaluated once, first. A point that prunes nothing, or the same as another level of
-/// its parameter (a filter more or less makes no half filter), is not evaluated but copied.
+/// The unpruned model is evaluated once, at the beginning. A point that prunes nothing, or that prunes the same units as
+/// another level of its parameter, is copied instead of evaluated.
 ///
-/// With a `file` the CSV is written beside it and renamed after every evaluation. If it is there already the
-/// scan goes on from it: points in it are not evaluated again. The unpruned model is, to see that it still
-/// is the same one, and so are the zeros that every point makes.
+/// With a `file`, the CSV is written atomically after every evaluation. If the file exists, the scan resumes from it: its
+/// points are not evaluated again. The unpruned model is evaluated again and the zeros of every point are counted again, to
+/// check that the file belongs to this scan.
 ///
-/// `progress` is called after every evaluation, the file being written; when it breaks, the scan stops.
+/// `progress` is called after every evaluation, once the file has been written. When it breaks, the scan stops.
 ///
 /// # Errors
 ///
-/// If a pattern matches nothing, a parameter that was asked for has no such units, a level is none, or
-/// the file is of another scan or cannot be written.
+/// If a pattern matches no parameter, a requested parameter has no units of the granularity, a level is outside 0 to 1, or
+/// the file belongs to another scan or cannot be written.
 pub fn scan<M: Module>(
     model: &M,
     plan: &Scan,

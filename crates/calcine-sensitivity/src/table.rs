@@ -4,13 +4,13 @@ use calcine_metric::{Evaluation, MetricValue};
 
 use crate::{Interval, Measurement, ScanError, UnknownFile};
 
-/// What a scan found out.
+/// The result of a scan: a table of points.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Sensitivity {
     /// The unpruned model.
     pub baseline: Measurement,
-    /// One point a parameter and level, in the plan's order.
+    /// One point for each parameter and level, in the plan's order.
     pub points: Vec<Point>,
 }
 
@@ -30,8 +30,8 @@ pub struct Point {
     pub loss: f64,
     /// The metrics.
     pub metrics: Vec<MetricValue>,
-    /// If losses were paired, how sure the loss is: the 95 % interval of its difference to the unpruned
-    /// model, put upon that model's loss.
+    /// If losses were paired, the 95 % confidence interval of the difference to the unpruned model's loss, added to that
+    /// loss.
     pub interval: Option<Interval>,
 }
 
@@ -73,8 +73,8 @@ impl Sensitivity {
     /// As CSV: `parameter,requested,achieved,macs`, the metrics in their order, and `loss`. The first row is the unpruned
     /// model and has no parameter.
     ///
-    /// Where losses were paired, `loss_low` and `loss_high` follow: the 95 % interval of the *difference* to
-    /// the unpruned model, put upon that model's loss.
+    /// If losses were paired, `loss_low` and `loss_high` follow: the 95 % confidence interval of the *difference* to the
+    /// unpruned model's loss, added to that loss.
     #[must_use]
     pub fn to_csv(&self) -> String {
         let paired = self.points.iter().any(|point| point.interval.is_some());
@@ -107,7 +107,7 @@ impl Sensitivity {
             }
             cells
         });
-        let written = writer.write_record(&header(&names, paired)).and_then(|()| {
+        let written = writer.write_record(header(&names, paired)).and_then(|()| {
             rows.into_iter()
                 .try_for_each(|row| writer.write_record(row))
         });
@@ -121,7 +121,7 @@ impl Sensitivity {
     ///
     /// # Errors
     ///
-    /// If it is no such text.
+    /// If the text has other columns, a cell is not a number, or there is no row of the unpruned model.
     pub fn from_csv(text: &str) -> Result<Self, UnknownFile> {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let found = reader.headers()?.clone();
@@ -164,7 +164,7 @@ impl Sensitivity {
     ///
     /// # Errors
     ///
-    /// If it cannot be read, or is no such file.
+    /// If the file cannot be read, or is not such a table.
     pub fn read(file: &Path) -> Result<Self, ScanError> {
         let text = std::fs::read_to_string(file).map_err(|source| ScanError::Io {
             file: file.to_path_buf(),

@@ -128,7 +128,10 @@ fn a_file_that_is_no_scan_is_refused() {
             format!("{header}\nw,0,0,,1,1,1\n"),
             "no row of the unpruned model",
         ),
-        (format!("{header}\n,0,0,,many,1,1\n"), "invalid float"),
+        (
+            format!("{header}\n,0,0,,many,1,1\n"),
+            "line 2: `many` is not a number",
+        ),
         (format!("{header}\n,0,0\n"), "found record with 3 fields"),
     ];
     for (text, reason) in texts {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::ComputeError;
 use crate::sheet::Sheet;
-use crate::sheet::{joined, thousands, tuple, wrapped};
+use crate::sheet::{bracketed, joined, thousands, wrapped};
 use crate::stored::StoredBytes;
 use crate::weights::{Count, Weights};
 
@@ -257,9 +257,9 @@ impl ComputeTable {
                 row.name.clone(),
                 row.kind.clone(),
                 row.attributes.clone(),
-                tuple(&row.ifm),
+                bracketed(&row.ifm),
                 thousands(row.ifm_volume),
-                tuple(&row.ofm),
+                bracketed(&row.ofm),
                 thousands(row.ofm_volume),
                 thousands(row.weights),
                 thousands(row.macs),
@@ -302,7 +302,7 @@ impl ComputeTable {
         let [dense, bitmask, csr, int8] = [dense, bitmask, csr, int8].map(thousands);
         format!(
             "MACs of {} {samples}: {}; with weights that are not zero: {} ({:.2} % saved)\n\
-             Trainable parameters: {} in {} bytes\n\
+             Trainable parameters: {} in {} bytes; {} with running statistics\n\
              Activations: {} bytes in all, {} alive at once\n\
              Stored, in bytes: {dense} as f32, {bitmask} with bitmasks, {csr} as CSR, {int8} with int8 weights",
             thousands(self.batch as u64),
@@ -311,6 +311,7 @@ impl ComputeTable {
             100.0 * self.mac_sparsity(),
             thousands(self.parameters),
             thousands(self.parameter_bytes),
+            thousands(self.stored.dense / size_of::<f32>() as u64),
             thousands(self.activation_bytes),
             thousands(self.peak_bytes),
         )

@@ -7,7 +7,7 @@ use calcine_params::{Inventory, Parameter};
 use serde::Serialize;
 
 use crate::sheet::Sheet;
-use crate::sheet::{joined, thousands, tuple};
+use crate::sheet::{bracketed, joined, thousands};
 
 /// The modules of a model as a tree, with their parameters and shapes.
 ///
@@ -81,7 +81,7 @@ impl ModelTable {
             vec![
                 format!("{}{}", "  ".repeat(row.depth), row.name()),
                 row.kind.clone(),
-                row.shape.as_deref().map(tuple).unwrap_or_default(),
+                row.shape.as_deref().map(bracketed).unwrap_or_default(),
                 thousands(row.parameters),
             ]
         };

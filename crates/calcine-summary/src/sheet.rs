@@ -174,9 +174,9 @@ pub(crate) fn thousands(number: u64) -> String {
     text
 }
 
-/// `(16, 3, 3, 3)`.
-pub(crate) fn tuple(shape: &[usize]) -> String {
-    format!("({})", joined(shape, ", "))
+/// `[16, 3, 3, 3]`, as shapes are written everywhere.
+pub(crate) fn bracketed(shape: &[usize]) -> String {
+    format!("[{}]", joined(shape, ", "))
 }
 
 /// `16x3x3x3`.

@@ -8,7 +8,7 @@ use calcine_sparsity::{Share, moments, nonzero, nonzero_units};
 use serde::Serialize;
 
 use crate::sheet::Sheet;
-use crate::sheet::{joined, tuple, wrapped};
+use crate::sheet::{bracketed, joined, wrapped};
 
 /// The sparsity of every weight of a model.
 ///
@@ -190,7 +190,7 @@ impl SparsityTable {
                 row.mean,
                 row.abs_mean,
             ];
-            [row.name.clone(), tuple(&row.shape)]
+            [row.name.clone(), bracketed(&row.shape)]
                 .into_iter()
                 .chain(counts)
                 .chain(numbers.map(|x| format!("{x:.5}")))

@@ -216,7 +216,7 @@ fn the_table_is_text_in_every_format() {
     assert_eq!(
         lines,
         "MACs of 2 samples: 10,432; with weights that are not zero: 6,952 (33.36 % saved)\n\
-         Trainable parameters: 196 in 784 bytes\n\
+         Trainable parameters: 196 in 784 bytes; 212 with running statistics\n\
          Activations: 7,456 bytes in all, 4,608 alive at once\n\
          Stored, in bytes: 848 as f32, 630 with bitmasks, 1,128 as CSR, 368 with int8 weights"
     );

@@ -27,7 +27,7 @@ fn modules_stand_around_their_parameters() {
     );
     let sheet = table.sheet();
     assert_eq!(sheet.rows[0], ["ConvNet", "ConvNet", "", "196"]);
-    assert_eq!(sheet.rows[2], ["    weight", "", "(8, 2, 3, 3)", "144"]);
+    assert_eq!(sheet.rows[2], ["    weight", "", "[8, 2, 3, 3]", "144"]);
     assert_eq!(table.to_json()[2]["shape"], serde_json::json!([8, 2, 3, 3]));
     assert!(table.to_string().contains("    weight"), "{table}");
 }

@@ -44,7 +44,7 @@ fn a_console_gets_a_sheet_and_a_line_of_totals() {
     };
     let lines: Vec<_> = shown.lines().map(cells).collect();
     assert_eq!(lines[1], ["Name", "Shape", "NNZ (dense)", "NNZ (sparse)"]);
-    assert_eq!(lines[3], ["conv.weight", "(2, 1, 1, 2)", "4", "2"]);
+    assert_eq!(lines[3], ["conv.weight", "[2, 1, 1, 2]", "4", "2"]);
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn markdown_is_a_table_of_pipes() {
         rows[1].iter().all(|rule| rule.contains("---")),
         "{markdown}"
     );
-    assert_eq!(rows[2][..4], ["conv.weight", "(2, 1, 1, 2)", "4", "2"]);
+    assert_eq!(rows[2][..4], ["conv.weight", "[2, 1, 1, 2]", "4", "2"]);
     assert_eq!(
         rows[2][4..10],
         [

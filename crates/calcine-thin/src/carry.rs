@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use calcine_graph::{Cut, ElementKind, Graph, Source, ThinningPlan, Value, ValueId};
 use calcine_trace::{Added, AnyTensor, Network, Which};
 
-use crate::ThinError;
+use crate::error::ThinError;
 
 /// The network without what the plan removes.
 ///

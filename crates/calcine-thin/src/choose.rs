@@ -2,27 +2,10 @@ use std::collections::HashMap;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Tensor, Transaction};
-use calcine_criteria::{Evidence, Rounding, Score, stream};
+use calcine_criteria::{Aggregation, Evidence, Rounding, Score, stream};
 use calcine_graph::{Axes, Role, UnitId, weakest};
 use calcine_trace::{AnyTensor, Network};
 use rand::RngExt;
-
-/// How the scores of those that make a channel together become one.
-///
-/// The branches of a residual block add up to the same channels, so a channel has as many producers as there
-/// are branches, and one decision is made for all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Aggregation {
-    /// Their sum.
-    #[default]
-    Sum,
-    /// Their mean.
-    Mean,
-    /// The largest.
-    Max,
-    /// That of the first in the network.
-    First,
-}
 
 /// Chooses the units of each group that score lowest.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,7 +76,8 @@ impl ChannelSelection {
                 .map(|unit| {
                     let of =
                         |&(member, path): &(usize, &str)| scores.mean(path, &unit.indices[member]);
-                    self.aggregation.of(producers.iter().map(of))
+                    let each: Vec<f64> = producers.iter().map(of).collect();
+                    self.aggregation.of(&each)
                 })
                 .collect();
             let count = Rounding::Floor.share(self.level, joined.len());
@@ -104,19 +88,6 @@ impl ChannelSelection {
             }));
         }
         chosen
-    }
-}
-
-impl Aggregation {
-    #[allow(clippy::cast_precision_loss, reason = "groups have few producers")]
-    fn of(self, scores: impl ExactSizeIterator<Item = f64>) -> f64 {
-        let count = scores.len() as f64;
-        match self {
-            Self::Sum => scores.sum(),
-            Self::Mean => scores.sum::<f64>() / count,
-            Self::Max => scores.fold(f64::NEG_INFINITY, f64::max),
-            Self::First => scores.into_iter().next().unwrap_or(0.0),
-        }
     }
 }
 

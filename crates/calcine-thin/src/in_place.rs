@@ -8,7 +8,7 @@ use calcine_graph::{Cut, ThinningPlan};
 use calcine_params::{Edit, Inventory, Parameter, edit};
 use calcine_trace::AnyTensor;
 
-use crate::ThinError;
+use crate::error::ThinError;
 
 /// A plain Burn model without what the plan removes, under its own type: no traced network is left in it.
 ///

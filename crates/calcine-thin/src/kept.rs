@@ -3,7 +3,7 @@
 use calcine_graph::{Axes, Graph, Role, UnitId};
 use calcine_trace::Network;
 
-use crate::ThinError;
+use crate::error::ThinError;
 use crate::host::Host;
 use crate::options::ThinOptions;
 use crate::report::Kept;

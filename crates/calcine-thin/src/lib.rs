@@ -12,7 +12,8 @@
 //! | [`thin`], [`PaddingEffect`], [`Thinned`] | removes what is not needed, and makes up for what it said |
 //! | [`thin_with`], [`ThinOptions`] | the same, also features of norms, with a measured difference |
 //! | [`ThinningReport`] | what went, what was made up for, how far padded borders are off, what is zero and stays |
-//! | [`ChannelSelection`], [`Aggregation`] | the weakest channels, by one score of all that make them |
+//! | [`prune_channels`] | the short form: a share of each group's channels, chosen, zeroed out and removed |
+//! | [`ChannelSelection`] | the weakest channels, by one score of all that make them |
 //! | [`zero_out_channels`] | zeros channels with their biases, scales and shifts |
 //! | [`apply`] | a saved plan, carried out on another copy of the network |
 //! | [`in_place`] | the same on a plain Burn model, under its own type |
@@ -53,11 +54,13 @@
 
 mod carry;
 mod choose;
+mod error;
 mod host;
 mod in_place;
 mod kept;
 mod measure;
 mod options;
+mod prune;
 mod report;
 mod survey;
 mod thin;
@@ -65,68 +68,12 @@ mod zero_out;
 
 pub use calcine_graph as graph;
 pub use carry::apply;
-pub use choose::{Aggregation, ChannelSelection};
+pub use choose::ChannelSelection;
+pub use error::ThinError;
 pub use in_place::in_place;
 pub use kept::zeros_that_stay;
 pub use options::{PaddingEffect, ThinOptions};
+pub use prune::prune_channels;
 pub use report::{Difference, Folded, Into, Kept, NarrowedNorm, Removed, Size, ThinningReport};
 pub use thin::{Thinned, thin, thin_with};
 pub use zero_out::zero_out_channels;
-
-/// Why a network cannot be thinned.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ThinError {
-    /// The graph contradicts itself.
-    #[error(transparent)]
-    Graph(#[from] calcine_graph::GraphError),
-    /// A unit that the axes do not have.
-    #[error("there is no unit {} of group {}", .0.unit, .0.group)]
-    Unit(calcine_graph::UnitId),
-    /// Axes of another network.
-    #[error("`{path}` is not as the axes say: they are another network's")]
-    Axes {
-        /// The parameter.
-        path: String,
-    },
-    /// A plan's parameter is not in the model.
-    #[error("the model has no `{path}`, from which the plan takes something")]
-    Absent {
-        /// The parameter.
-        path: String,
-    },
-    /// A plan's parameter has another length in the model.
-    #[error("`{path}` is {found:?}; the plan cuts its axis {axis} of length {expected}")]
-    Length {
-        /// The parameter.
-        path: String,
-        /// The axis.
-        axis: usize,
-        /// The parameter's shape.
-        found: Vec<usize>,
-        /// The axis's length, as the plan has it.
-        expected: usize,
-    },
-    /// A layer of a plain model that keeps its widths in fields.
-    #[error(
-        "`{path}` belongs to a `{layer}` (groups: {groups}), which keeps its widths where no plan reaches them: \
-         thin the traced network"
-    )]
-    Layer {
-        /// The parameter.
-        path: String,
-        /// The layer's type.
-        layer: String,
-        /// Its groups, as far as they are known.
-        groups: calcine_params::Groups,
-    },
-    /// The plan does not fit the network.
-    #[error(transparent)]
-    Plan(#[from] calcine_graph::PlanError),
-    /// The inputs do not fit the network.
-    #[error(transparent)]
-    Inputs(#[from] calcine_trace::ForwardError),
-    /// The tensors do not fit the graph.
-    #[error(transparent)]
-    Rewrite(#[from] calcine_trace::RewriteError),
-}

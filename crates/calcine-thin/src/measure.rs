@@ -2,21 +2,25 @@
 
 use burn::module::Module;
 use burn::tensor::Transaction;
-use calcine_graph::{Graph, Op, Reduction};
+use calcine_graph::{Graph, Op, Reduction, Summation};
 use calcine_trace::{AnyTensor, Network};
 
-use crate::ThinError;
+use crate::error::ThinError;
 use crate::report::{Difference, NarrowedNorm};
+
+/// The mean of all elements.
+const ALL: Op = Op::ReduceAll(Reduction::Mean);
 
 /// The norms and means that are over fewer features than before.
 pub(crate) fn narrowed(before: &Graph, after: &Graph) -> Vec<NarrowedNorm> {
     let mut all = Vec::new();
     for (node, thinned) in before.nodes.iter().zip(&after.nodes) {
-        let axis = match node.op {
-            Op::LayerNorm { .. } => before.value(node.inputs[0]).shape.len() - 1,
-            Op::Reduce(Reduction::Mean, axis) => axis,
-            _ => continue,
-        };
+        // A mean of all elements has no axis that could be named.
+        if node.op.properties().summation != Summation::Mean || node.op == ALL {
+            continue;
+        }
+        let last = before.value(node.inputs[0]).shape.len() - 1;
+        let axis = node.op.properties().axes.first().copied().unwrap_or(last);
         let [features, left] = [(before, node), (after, thinned)]
             .map(|(graph, node)| graph.value(node.inputs[0]).shape[axis].at(1));
         if left < features {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use calcine_graph::{
-    Axes, ConstantSlices, Convolution, Graph, Node, NormFeatures, Op, Reduction, Stored, UnitId,
+    Axes, ConstantSlices, Convolution, Graph, Node, NormFeatures, Op, Stored, Summation, UnitId,
     ValueId, constant_slices,
 };
 
@@ -141,6 +141,8 @@ impl Reading<'_> {
             {
                 Verdict::Silent
             }
+            // Positions count in a softmax, whatever is there.
+            (Op::Attention { .. }, _) if value.is_some() => Verdict::Needed(COUNTS),
             (op, _) if value == Some(0.0) && self.gives_the_same_without_zeros(op) => {
                 Verdict::Silent
             }
@@ -160,19 +162,11 @@ impl Reading<'_> {
     }
 
     fn gives_the_same_without_zeros(&self, op: &Op) -> bool {
-        match op {
-            Op::Convolution(_)
-            | Op::TransposedConvolution { .. }
-            | Op::Linear
-            | Op::Reduce(Reduction::Sum | Reduction::MaxAbs, _)
-            | Op::ReduceAll(Reduction::Sum | Reduction::MaxAbs) => true,
+        match op.properties().summation {
+            Summation::Sum => true,
             // Not the same: the norm of what is left.
-            Op::LayerNorm { .. }
-            | Op::Reduce(Reduction::Mean, _)
-            | Op::ReduceAll(Reduction::Mean) => {
-                self.options.norm_features == NormFeatures::Removable
-            }
-            _ => false,
+            Summation::Mean => self.options.norm_features == NormFeatures::Removable,
+            Summation::Other => false,
         }
     }
 

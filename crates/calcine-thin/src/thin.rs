@@ -3,8 +3,8 @@ use std::collections::HashSet;
 use calcine_graph::{Axes, Cut, Graph, Op, Source, ThinningPlan};
 use calcine_trace::{AnyTensor, Network};
 
-use crate::ThinError;
 use crate::carry::{Shifts, carry};
+use crate::error::ThinError;
 use crate::host::Host;
 use crate::kept::kept;
 use crate::measure::{difference, narrowed};
@@ -129,9 +129,9 @@ fn made_up(graph: &Graph, axes: &Axes, survey: &Survey, report: &mut ThinningRep
             Into::Mean(path) => add(&mut shifts, path, loss.outputs.iter().map(|lost| -lost)),
             Into::NewBias => {
                 let output = graph.nodes[position].output;
-                let axis = match graph.nodes[position].op {
-                    Op::Linear => graph.value(output).shape.len() - 1,
-                    _ => 1,
+                let axis = match graph.nodes[position].op == Op::Linear {
+                    true => graph.value(output).shape.len() - 1,
+                    false => 1,
                 };
                 let stays = |index: usize| {
                     let unit = axes.unit_at(output, axis, index);

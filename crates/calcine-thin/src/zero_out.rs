@@ -1,10 +1,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use burn::tensor::Tensor;
-use calcine_graph::{Axes, UnitId};
+use calcine_graph::{Axes, UnitId, Value};
 use calcine_trace::{AnyTensor, Network, Which};
 
-use crate::ThinError;
+use crate::error::ThinError;
 
 /// Zeros units: the weights that make them, with biases, scales, shifts and all else that meets them
 /// ([`Role::is_zeroed`](calcine_graph::Role::is_zeroed)).
@@ -37,8 +37,12 @@ pub fn zero_out_channels(
         }
     }
     let graph = network.graph().clone();
+    let parameters: HashMap<&str, &Value> = graph
+        .parameters()
+        .map(|(_, value)| (value.name.as_str(), value))
+        .collect();
     for (path, masks) in &masks {
-        let value = graph.parameter(path).map(|id| graph.value(id));
+        let value = parameters.get(path);
         let fits = |(axis, mask): (&usize, &Vec<f32>)| {
             let extent = value.and_then(|value| value.shape.get(*axis));
             extent.is_some_and(|extent| extent.at(1) == mask.len())

@@ -7,13 +7,18 @@
 
 mod choosing;
 mod computed;
+mod constants;
+#[path = "../../calcine-trace/tests/operator_table.rs"]
+mod operator_table;
 mod operators;
 mod parts;
 mod patterns;
 mod plans;
 mod products;
+mod pruning;
 mod random;
 mod reports;
+mod rows;
 mod theorem;
 
 use burn::tensor::Tensor;

@@ -1,12 +1,11 @@
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::Tensor;
+use calcine_criteria::Aggregation;
 use calcine_criteria::Norm;
 use calcine_graph::{Role, ThinningPlan};
 use calcine_testkit::device;
-use calcine_thin::{
-    Aggregation, ChannelSelection, PaddingEffect, apply, in_place, thin, zero_out_channels,
-};
+use calcine_thin::{ChannelSelection, PaddingEffect, apply, in_place, thin, zero_out_channels};
 use calcine_trace::{Network, trace};
 
 use crate::random::{End, Kind, Net};

@@ -1,6 +1,5 @@
 //! Each operation of a graph as Burn's own operation on tensors.
 
-use burn::tensor::kind::Basic;
 use burn::tensor::module;
 use burn::tensor::ops::{
     AttentionModuleOptions, AvgPoolOptions, ConvOptions, ConvTransposeOptions, InterpolateMode,
@@ -13,6 +12,17 @@ use calcine_graph::{
 };
 
 use crate::tensor::{AnyTensor, with_kind, with_rank};
+
+/// What is computed of a tensor of any kind and rank, with its type's parameters.
+macro_rules! of_any_kind {
+    ($x:expr, |$own:ident, $D:ident, $K:ident| $body:expr) => {{
+        let x: AnyTensor = $x;
+        with_kind!(x.kind(), $K => with_rank!(x.rank(), $D => {
+            let $own: Tensor<$D, $K> = x.of();
+            AnyTensor::from($body)
+        }))
+    }};
+}
 
 /// The node's result. `shape` is what the graph says it is for this batch, `device` where there is no
 /// operand to tell.
@@ -175,62 +185,55 @@ pub(crate) fn apply(
             let x = given();
             with_rank!(x.rank(), D => cast::<D>(x, kind))
         }
-        op => {
-            let x = given();
-            with_kind!(x.kind(), K => with_rank!(x.rank(), D => {
-                arranged::<D, K>(x.of(), op, batch, shape, next)
-            }))
-        }
-    }
-}
-
-/// What moves elements and does not compute with them, for every kind.
-fn arranged<const D: usize, K: Basic>(
-    x: Tensor<D, K>,
-    op: &Op,
-    batch: usize,
-    shape: &[usize],
-    mut next: impl FnMut() -> Option<AnyTensor>,
-) -> AnyTensor {
-    let mut given = || next().expect("tracing records as many operands as there are");
-    match op {
         Op::Where => {
-            let (mask, other) = (given(), given());
-            x.mask_where(mask.of::<D, Bool>(), other.of()).into()
+            let (x, mask, other) = (given(), given(), given());
+            of_any_kind!(x, |x, D, K| x.mask_where(mask.of::<D, Bool>(), other.of()))
         }
-        Op::Fill(value) => x.mask_fill(given().of::<D, Bool>(), *value).into(),
+        Op::Fill(value) => {
+            let (x, mask) = (given(), given());
+            of_any_kind!(x, |x, D, K| x.mask_fill(mask.of::<D, Bool>(), *value))
+        }
         Op::Concat(axis) => {
-            let mut all = vec![x];
-            while let Some(more) = next() {
-                all.push(more.of());
-            }
-            Tensor::cat(all, *axis).into()
+            let (x, others) = (given(), operands);
+            of_any_kind!(x, |x, D, K| {
+                let others = others.map(AnyTensor::of);
+                Tensor::cat(std::iter::once(x).chain(others).collect(), *axis)
+            })
         }
         Op::Slice(ranges) => {
             let slices: Vec<Slice> = ranges.iter().map(|range| slice(range, batch)).collect();
-            x.slice(&slices).into()
+            of_any_kind!(given(), |x, D, K| x.slice(&slices))
         }
-        Op::Select(axis) => x.select(*axis, given().of::<1, Int>()).into(),
-        Op::Gather(axis) => x.gather(*axis, given().of::<D, Int>()).into(),
-        Op::Reshape => with_rank!(shape.len(), E => {
-            let shape: [usize; E] = exactly(shape);
-            x.reshape::<E, _>(shape).into()
+        Op::Select(axis) => {
+            let (x, indices) = (given(), given());
+            of_any_kind!(x, |x, D, K| x.select(*axis, indices.of::<1, Int>()))
+        }
+        Op::Gather(axis) => {
+            let (x, indices) = (given(), given());
+            of_any_kind!(x, |x, D, K| x.gather(*axis, indices.of::<D, Int>()))
+        }
+        Op::Reshape => of_any_kind!(given(), |x, D, K| {
+            with_rank!(shape.len(), E => {
+                let shape: [usize; E] = exactly(shape);
+                AnyTensor::from(x.reshape::<E, _>(shape))
+            })
         }),
-        Op::Expand => with_rank!(shape.len(), E => {
-            let shape: [usize; E] = exactly(shape);
-            x.expand::<E, _>(shape).into()
+        Op::Expand => of_any_kind!(given(), |x, D, K| {
+            with_rank!(shape.len(), E => {
+                let shape: [usize; E] = exactly(shape);
+                AnyTensor::from(x.expand::<E, _>(shape))
+            })
         }),
-        Op::Permute(axes) => {
+        Op::Permute(axes) => of_any_kind!(given(), |x, D, K| {
             let axes: [usize; D] = exactly(axes);
-            x.permute(axes).into()
+            x.permute(axes)
+        }),
+        Op::Flip(axes) => of_any_kind!(given(), |x, D, K| {
+            axes.iter().fold(x, |x, &axis| x.flip([axis.cast_signed()]))
+        }),
+        Op::Repeat { axis, times } => {
+            of_any_kind!(given(), |x, D, K| x.repeat_dim(*axis, *times))
         }
-        Op::Flip(axes) => {
-            let axes: Vec<isize> = axes.iter().map(|&axis| axis.cast_signed()).collect();
-            let flipped = axes.into_iter().fold(x, |x, axis| x.flip([axis]));
-            flipped.into()
-        }
-        Op::Repeat { axis, times } => x.repeat_dim(*axis, *times).into(),
-        op => unreachable!("`{op}` is applied elsewhere"),
     }
 }
 
@@ -397,7 +400,7 @@ fn mapped<const D: usize>(x: AnyTensor, map: Map) -> AnyTensor {
         Map::Clamp { low, high } => x.clamp(low, high),
         Map::ClampMin(low) => x.clamp_min(low),
         Map::ClampMax(high) => x.clamp_max(high),
-        map => unreachable!("{map:?} is not of floats, or is not recorded"),
+        Map::Not => unreachable!("`not` is of booleans alone"),
     };
     y.into()
 }
@@ -412,7 +415,11 @@ fn with_scalar<const D: usize>(x: AnyTensor, arithmetic: Arithmetic, number: f64
                 Arithmetic::Divide => $x.div_scalar($number).into(),
                 Arithmetic::Remainder => $x.remainder_scalar($number).into(),
                 Arithmetic::Power => $x.powi_scalar(number).into(),
-                other => unreachable!("{other:?} has no form with a number"),
+                Arithmetic::PRelu
+                | Arithmetic::ArcTan2
+                | Arithmetic::Hypot
+                | Arithmetic::And
+                | Arithmetic::Or => unreachable!("{arithmetic:?} has no form with a number"),
             }
         };
     }
@@ -436,7 +443,11 @@ fn zipped<const D: usize>(a: AnyTensor, b: AnyTensor, arithmetic: Arithmetic) ->
                 Arithmetic::Divide => a.div(b).into(),
                 Arithmetic::Remainder => a.remainder(b).into(),
                 Arithmetic::Power => a.powi(b).into(),
-                other => unreachable!("{other:?} is not of these kinds"),
+                Arithmetic::PRelu
+                | Arithmetic::ArcTan2
+                | Arithmetic::Hypot
+                | Arithmetic::And
+                | Arithmetic::Or => unreachable!("{arithmetic:?} is not of these kinds"),
             }
         }};
     }
@@ -522,7 +533,6 @@ where
         Reduction::Max => x.max_dim(axis),
         Reduction::Min => x.min_dim(axis),
         Reduction::MaxAbs => x.max_abs_dim(axis),
-        other => unreachable!("{other:?} is not recorded"),
     }
     .into()
 }
@@ -538,7 +548,6 @@ where
         Reduction::Max => x.max(),
         Reduction::Min => x.min(),
         Reduction::MaxAbs => x.max_abs(),
-        other => unreachable!("{other:?} is not recorded"),
     }
     .into()
 }

@@ -8,7 +8,6 @@ use crate::error::{TraceError, Untraceable};
 use crate::naming::{layer_of, name};
 use crate::record::Recording;
 use crate::step::Step;
-use crate::steps::steps;
 use crate::tensor::MAX_RANK;
 
 /// A graph, and the values of its constants.
@@ -17,22 +16,23 @@ pub(crate) struct Assembled {
     pub(crate) constants: BTreeMap<ValueId, TensorData>,
 }
 
-/// Makes one graph of recordings of the same model, which differ in the size of the batch: two or more.
+/// Makes one graph of recordings of the same model, which differ in the size of the batch: two or more, each with its
+/// [steps](crate::steps::steps).
 ///
 /// What the first two say of other batches must be what the others are.
-pub(crate) fn assemble(recordings: &[Recording]) -> Result<Assembled, TraceError> {
+pub(crate) fn assemble(
+    recordings: &[Recording],
+    all: &[Vec<Step>],
+) -> Result<Assembled, TraceError> {
     let mut assembly = Assembly {
         recordings,
         graph: Graph::default(),
         constants: BTreeMap::new(),
         ids: vec![HashMap::new(); recordings.len()],
+        parameters: HashMap::new(),
         layer: String::new(),
     };
     assembly.inputs()?;
-    let all = recordings
-        .iter()
-        .map(steps)
-        .collect::<Result<Vec<_>, _>>()?;
     let counts: Vec<String> = all.iter().map(|steps| steps.len().to_string()).collect();
     if counts.iter().any(|count| *count != counts[0]) {
         return Err(assembly.differs(format!("{} operations", counts.join(", "))));
@@ -67,6 +67,8 @@ struct Assembly<'a> {
     constants: BTreeMap<ValueId, TensorData>,
     /// What each recording calls the tensors known so far.
     ids: Vec<HashMap<TensorId, ValueId>>,
+    /// The parameters known so far, by path.
+    parameters: HashMap<String, ValueId>,
     /// The last layer with parameters, for errors.
     layer: String,
 }
@@ -140,7 +142,7 @@ impl Assembly<'_> {
         if paths.iter().any(|other| *other != path) {
             return Err(self.differs("another parameter".to_owned()));
         }
-        let twin = path.and_then(|path| self.graph.parameter(path));
+        let twin = path.and_then(|path| self.parameters.get(path).copied());
         if let Some(twin) = twin {
             for (known, id) in self.ids.iter_mut().zip(own) {
                 known.insert(id, twin);
@@ -185,6 +187,9 @@ impl Assembly<'_> {
             },
         };
         let id = self.add(value, &own);
+        if let Some(path) = path {
+            self.parameters.insert(path.clone(), id);
+        }
         if let Some(data) = data {
             self.constants.insert(id, data);
         }

@@ -1,10 +1,10 @@
 //! Recorded operations that are several of a graph's.
 
 use burn::backend::ir::{
-    ActivationOperationIr, BaseOperationIr, NumericOperationIr, OperationIr, SliceAssignOpIr,
-    TensorIr,
+    ActivationOperationIr, BaseOperationIr, GatherNdOpIr, NumericOperationIr, OperationIr,
+    SliceAssignOpIr, TensorIr,
 };
-use calcine_graph::{Map, Op, Range, Reduction};
+use calcine_graph::{Arithmetic, Map, Op, Range, Reduction};
 
 use crate::step::{Ids, Step, range};
 
@@ -17,6 +17,7 @@ use crate::step::{Ids, Step, range};
 /// | index of the smallest | the index of the largest of the negated |
 /// | softmin | the softmax of the negated |
 /// | sum over several axes | the sum over one axis after the other |
+/// | elements at positions along several axes | the position in these axes as one; the elements there |
 /// | assignment to a slice | what stands before, the new part and what stands behind, one after the other |
 pub(crate) fn composed(operation: &OperationIr, ids: &mut Ids) -> Option<Vec<Step>> {
     use NumericOperationIr as Numeric;
@@ -49,8 +50,51 @@ pub(crate) fn composed(operation: &OperationIr, ids: &mut Ids) -> Option<Vec<Ste
         OperationIr::BaseFloat(BaseOperationIr::SliceAssign(x))
         | OperationIr::BaseInt(BaseOperationIr::SliceAssign(x))
         | OperationIr::BaseBool(BaseOperationIr::SliceAssign(x)) => assigned(x, ids),
+        OperationIr::BaseFloat(BaseOperationIr::GatherNd(x))
+        | OperationIr::BaseInt(BaseOperationIr::GatherNd(x)) => gathered(x, ids),
         _ => None,
     }
+}
+
+/// The first axes as one, from which the elements are selected: index `i, j, …` is position `i · stride + j · stride + …`.
+fn gathered(operation: &GatherNdOpIr, ids: &mut Ids) -> Option<Vec<Step>> {
+    let GatherNdOpIr { data, indices, out } = operation;
+    let (shape, index) = (data.shape.to_vec(), indices.shape.to_vec());
+    let (&depth, places) = index.split_last()?;
+    if depth == 0 || depth > shape.len() {
+        return None;
+    }
+    let count: usize = places.iter().product();
+    let (outer, inner) = shape.split_at(depth);
+    let mut steps = Vec::new();
+    let mut position: Option<TensorIr> = None;
+    for axis in 0..depth {
+        let whole = places.iter().map(|&length| Range::fixed(0, length));
+        let ranges = whole.chain([Range::fixed(axis, axis + 1)]).collect();
+        let part = ids.tensor([places, &[1]].concat(), indices.dtype);
+        steps.push(Step::of(Op::Slice(ranges), [indices], &part));
+        let flat = ids.tensor(vec![count], indices.dtype);
+        steps.push(Step::of(Op::Reshape, [&part], &flat));
+        #[allow(clippy::cast_precision_loss, reason = "axes are short")]
+        let stride = outer[axis + 1..].iter().product::<usize>() as f64;
+        let scaled = ids.tensor(vec![count], indices.dtype);
+        let times = Op::Scalar(Arithmetic::Multiply, stride);
+        steps.push(Step::of(times, [&flat], &scaled));
+        position = Some(match position {
+            None => scaled,
+            Some(before) => {
+                let sum = ids.tensor(vec![count], indices.dtype);
+                steps.push(Step::of(Op::Zip(Arithmetic::Add), [&before, &scaled], &sum));
+                sum
+            }
+        });
+    }
+    let rows = ids.tensor([&[outer.iter().product()], inner].concat(), data.dtype);
+    steps.push(Step::of(Op::Reshape, [data], &rows));
+    let selected = ids.tensor([&[count], inner].concat(), data.dtype);
+    steps.push(Step::of(Op::Select(0), [&rows, &position?], &selected));
+    steps.push(Step::of(Op::Reshape, [&selected], out));
+    Some(steps)
 }
 
 fn of_negated(op: Op, x: &TensorIr, out: &TensorIr, ids: &mut Ids) -> Vec<Step> {

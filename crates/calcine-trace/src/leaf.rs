@@ -182,6 +182,21 @@ impl Held {
         }
     }
 
+    /// The id of the parameter that a part is; `None` of running statistics.
+    pub(crate) fn id(&self, part: Part) -> Option<ParamId> {
+        match (self, part) {
+            (Self::Norm(norm), Part::Gamma) => Some(norm.gamma.id),
+            (Self::Norm(norm), Part::Beta) => Some(norm.beta.id),
+            (Self::Norm(_), _) => None,
+            (Self::Rank1(param), _) => Some(param.id),
+            (Self::Rank2(param), _) => Some(param.id),
+            (Self::Rank3(param), _) => Some(param.id),
+            (Self::Rank4(param), _) => Some(param.id),
+            (Self::Rank5(param), _) => Some(param.id),
+            (Self::Rank6(param), _) => Some(param.id),
+        }
+    }
+
     /// The tensor of a part: the only one, or of a batch norm `gamma`, `beta`, `running_mean` or
     /// `running_var`.
     pub(crate) fn part(&self, part: Part) -> AnyTensor {

@@ -12,6 +12,7 @@
 //! | [`trace`], [`trace_made`] | records a forward pass as a network |
 //! | [`Network`] | the graph and the model's parameters: a Burn module that computes the same |
 //! | [`Network::run`] | a pass in which every result can be looked at or replaced |
+//! | [`Network::made`], [`NewParameter`] | a network of a graph and tensors, from a file or other code |
 //! | [`Network::rewritten`], [`Which`], [`Added`] | another graph and other tensors in place of its own |
 //! | [`Network::save`], [`Network::load`] | one safetensors file |
 //! | [`evaluate`], [`try_compute`] | one node's operation on tensors; an error for what Burn panics on |
@@ -45,6 +46,7 @@ mod error;
 mod file;
 mod leaf;
 mod lower;
+mod made;
 mod naming;
 mod network;
 mod record;
@@ -63,6 +65,7 @@ pub use calcine_graph as graph;
 pub use error::{ForwardError, RewriteError, TraceError, Untraceable};
 pub use file::NetworkFileError;
 pub use leaf::Added;
+pub use made::NewParameter;
 pub use network::{Network, Which};
 pub use run::{batch_size, try_compute};
 pub use tensor::{AnyTensor, Tensors};
@@ -176,9 +179,25 @@ fn traced<M: Module, I: Tensors, O: Tensors>(
     let capture = Device::capture();
     let record = |batch| record::record(&capture, &on, &sample, batch, &forward);
     let mut recordings = vec![record(2)?, record(3)?];
-    assemble::assemble(&recordings)?;
-    recordings.push(record(large_batch(&recordings, &sample))?);
-    let assembled = assemble::assemble(&recordings)?;
+    let mut all = recordings
+        .iter()
+        .map(steps::steps)
+        .collect::<Result<Vec<_>, _>>()?;
+    let third = record(large_batch(&recordings, &sample));
+    let third = third.and_then(|third| Ok((steps::steps(&third)?, third)));
+    let assembled = third.and_then(|(steps, third)| {
+        recordings.push(third);
+        all.push(steps);
+        assemble::assemble(&recordings, &all)
+    });
+    let assembled = match assembled {
+        Ok(assembled) => assembled,
+        // What small batches tell is the simpler reason.
+        Err(error) => {
+            assemble::assemble(&recordings[..2], &all[..2])?;
+            return Err(error);
+        }
+    };
     let mut graph = assembled.graph;
     let mut constants = vec![None; graph.values.len()];
     for (id, data) in assembled.constants {

@@ -1,8 +1,8 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, ParamId};
 use burn::tensor::Device;
 use calcine_graph::{ElementKind, Graph, Op, Source, ValueId};
 
@@ -139,6 +139,14 @@ impl Network {
         }
     }
 
+    /// The id of the parameter that a value of the graph is, by which gradients and edits know it; `None` of running statistics
+    /// and of any other value.
+    #[must_use]
+    pub fn parameter_id(&self, id: ValueId) -> Option<ParamId> {
+        let (leaf, part) = self.plan.places[id.0]?;
+        self.leaves.0[leaf].held.id(part)
+    }
+
     /// The tensor of a parameter or constant, or what the graph computes from these alone, as a weight that is stored
     /// transposed; `None` if the value depends on an input. Nothing is read.
     #[must_use]
@@ -228,10 +236,12 @@ impl Network {
         compact.values.retain(|_| at.next() == Some(&true));
         let constants = self.constants.into_iter().zip(&used);
         let constants = constants.filter_map(|(constant, used)| used.then_some(constant));
-        let is_dead = |path: &str| {
-            let of = |path: &str, graph: &Graph| graph.parameter(path).is_some();
-            of(path, graph) && !of(path, &compact)
+        let paths = |graph: &Graph| -> HashSet<String> {
+            let parameters = graph.parameters();
+            parameters.map(|(_, value)| value.name.clone()).collect()
         };
+        let (before, after) = (paths(graph), paths(&compact));
+        let is_dead = |path: &str| before.contains(path) && !after.contains(path);
         let leaves = self.leaves.0.into_iter();
         let leaves = leaves.filter(|leaf| !leaf.parts().iter().all(|(_, path)| is_dead(path)));
         let leaves = Leaves(leaves.collect());
@@ -366,24 +376,24 @@ fn moved(constants: &[Option<AnyTensor>], device: &Device) -> Vec<Option<AnyTens
 /// too.
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let groups_of = |index: usize| {
-            self.graph.nodes.iter().find_map(|node| {
-                let place = self.plan.places[node.inputs.get(1)?.0]?;
-                let groups = match &node.op {
-                    Op::Convolution(convolution)
-                    | Op::TransposedConvolution { convolution, .. } => convolution.groups,
-                    _ => return None,
-                };
-                (place.0 == index).then_some(groups)
-            })
-        };
+        let mut groups = vec![None; self.leaves.0.len()];
+        for node in &self.graph.nodes {
+            let (Op::Convolution(convolution) | Op::TransposedConvolution { convolution, .. }) =
+                &node.op
+            else {
+                continue;
+            };
+            if let Some((leaf, _)) = self.plan.places[node.inputs[1].0] {
+                groups[leaf].get_or_insert(convolution.groups);
+            }
+        }
         write!(f, "Network {{ ")?;
         for (index, leaf) in self.leaves.0.iter().enumerate() {
             match &leaf.held {
                 Held::Norm(_) => write!(f, "{leaf:?}, ")?,
                 _ => {
                     write!(f, "{} {{ weight: {leaf:?}", leaf.layer())?;
-                    if let Some(groups) = groups_of(index) {
+                    if let Some(groups) = groups[index] {
                         write!(f, ", groups: {groups}")?;
                     }
                     write!(f, " }}, ")?;

@@ -104,10 +104,7 @@ fn origin(graph: &Graph, id: ValueId) -> Option<ValueId> {
 
 /// The operation multiplies with a weight, and may add a bias.
 fn has_weight(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Convolution(_) | Op::TransposedConvolution { .. } | Op::Linear
-    )
+    op.properties().weight == Some(1)
 }
 
 /// Weights and biases that are computed from parameters, each of them once.

@@ -97,14 +97,6 @@ impl AnyTensor {
         with_kind!(self.kind(), K => self.clone().of::<1, K>().device())
     }
 
-    /// Whether reading it is looking at host memory. Burn has no such question; the name of the device is its only
-    /// public answer.
-    #[must_use]
-    pub fn in_host_memory(&self) -> bool {
-        let device = format!("{:?}", self.device());
-        device.contains("Flex") || device.contains("NdArray")
-    }
-
     /// The same tensor elsewhere.
     #[must_use]
     pub fn to_device(self, device: &Device) -> Self {

@@ -10,8 +10,11 @@ mod errors;
 mod files;
 mod malformed;
 mod names;
+mod operator_table;
+mod properties;
 mod refused;
 mod replay;
+mod rows;
 mod trains;
 mod weights;
 

@@ -17,11 +17,11 @@ use crate::{
     History, MetricError, NotFinite, Observer, StepReport, WeightReport, check_finite, evaluate,
 };
 
-/// A training run: all that changes while it goes on.
+/// A training run: its model, driver, optimizer and history, which change from step to step.
 pub struct Run<M> {
     /// The model in training.
     pub model: M,
-    /// The step.
+    /// The driver, which carries out the steps.
     pub driver: Driver<M>,
     /// The optimizer.
     pub optimizer: ModuleOptimizer,
@@ -33,7 +33,7 @@ pub struct Run<M> {
 }
 
 impl<M: Module> Run<M> {
-    /// A run that has not begun.
+    /// A run before its first step.
     #[must_use]
     pub fn new(model: M, driver: Driver<M>, optimizer: ModuleOptimizer) -> Self {
         Self {
@@ -46,7 +46,7 @@ impl<M: Module> Run<M> {
         }
     }
 
-    /// Takes up the newest complete checkpoint in a directory. Also returns the context saved with it.
+    /// Resumes from the newest complete checkpoint in a directory. Also returns the context that was saved with it.
     ///
     /// # Errors
     ///
@@ -81,8 +81,8 @@ impl<M: Module> Run<M> {
         self.tally.totals()
     }
 
-    /// How sparse the weights (parameters of rank 2 or more) are, as the forward pass sees them. Reads the
-    /// device once.
+    /// The sparsity of the weights (parameters of rank 2 or more) with all masks applied, as the forward pass uses them.
+    /// Reads the device once.
     #[must_use]
     pub fn sparsity(&self) -> Share {
         let weights = WeightReport::of(&self.driver.masked_model(&self.model));
@@ -98,27 +98,28 @@ impl<M> std::fmt::Debug for Run<M> {
     }
 }
 
-/// How [`fit`] goes about it.
+/// The settings of [`fit`].
 #[derive(Debug, Clone)]
 pub struct FitSettings {
     /// Epochs in all, those of a resumed run included.
     pub epochs: u64,
-    /// Hands the run back before this epoch, if it comes to it: [`Outcome::Paused`].
+    /// The epoch before which [`fit`] returns the run as [`Outcome::Paused`], if the run reaches it.
     pub pause: Option<u64>,
-    /// Steps between two reports: only then is the loss read from the device. An epoch ends with one
-    /// anyway; 0 makes it the only one.
+    /// The number of steps between two reports. Loss and metrics are read from the device for reports only. Every epoch ends
+    /// with a report; with 0 that is its only one.
     pub report_every: u64,
-    /// Steps between two checkpoints within an epoch; each epoch ends with one anyway.
+    /// The number of steps between two checkpoints within an epoch. Every epoch ends with a checkpoint in any case.
     pub checkpoint_every: Option<u64>,
-    /// Where checkpoints go; `None` writes none.
+    /// The directory of the checkpoints; with `None` none are written.
     pub checkpoints: Option<PathBuf>,
     /// Which epoch's weights are kept beside the checkpoints.
     pub criterion: Criterion,
-    /// The metric by which epochs are compared, by its name, `loss` included; the objective's first one unless said.
+    /// The name of the metric by which epochs are compared, of which `loss` is one. The default is the objective's first
+    /// metric.
     pub metric: Option<String>,
     /// Saved with every checkpoint.
     pub context: serde_json::Value,
-    /// Asked after every step.
+    /// The flag that stops the run. It is checked after every step.
     pub stop: StopFlag,
 }
 
@@ -138,7 +139,7 @@ impl Default for FitSettings {
     }
 }
 
-/// Asks a run to save and stop after the step it is in. Clones share the flag.
+/// A flag that asks a run to save a checkpoint and stop after the current step. Clones share the flag.
 #[derive(Debug, Clone, Default)]
 pub struct StopFlag(Arc<AtomicBool>);
 
@@ -160,17 +161,17 @@ impl StopFlag {
 pub enum Outcome<M> {
     /// All epochs are done.
     Finished(Run<M>),
-    /// It came to the epoch before which it was to pause. Its last checkpoint was saved.
+    /// The run has reached [`FitSettings::pause`]. Its last checkpoint was saved.
     Paused(Run<M>),
-    /// The stop flag was raised; a checkpoint was saved if there is a place for it.
+    /// The stop flag was raised. A checkpoint was saved if there is a directory for checkpoints.
     Stopped(Run<M>),
 }
 
-/// A run that cannot go on.
+/// The reason why a run ended with an error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FitError {
-    /// The loss is not a number or infinite.
+    /// The loss is NaN or infinite.
     #[error(
         "the loss is {loss} in epoch {epoch}, at or before step {step}: the run diverged \
          (try a smaller learning rate){}",
@@ -187,7 +188,7 @@ pub enum FitError {
         /// The last checkpoint after which the loss was still finite.
         kept: Option<PathBuf>,
     },
-    /// The data ran dry.
+    /// An epoch had fewer batches than the data announced.
     #[error("epoch {epoch} ended after {found} batches, expected {expected}")]
     ShortEpoch {
         /// The epoch, from 0.
@@ -217,7 +218,7 @@ pub enum FitError {
         /// The last checkpoint of which all was seen to be finite.
         kept: Option<PathBuf>,
     },
-    /// The driver's epochs are not the data's.
+    /// The driver and the data have different numbers of steps in an epoch.
     #[error(
         "the data has {data} batches an epoch, and the driver was made for {driver} steps an epoch: `fit` \
          takes a step for each batch"
@@ -228,7 +229,7 @@ pub enum FitError {
         /// Steps an epoch of the driver.
         driver: u64,
     },
-    /// A checkpoint failed.
+    /// A checkpoint cannot be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// A policy looks at activations that nothing shows it.
@@ -247,9 +248,9 @@ pub enum FitError {
 ///
 /// # Errors
 ///
-/// If the loss or a parameter is no longer finite, the data has other epochs than the driver or runs dry, the objective
-/// has not the metric that the settings name or other ones than the history of a resumed run, or a checkpoint cannot be
-/// written.
+/// If the loss or a parameter is no longer finite; if the data has another number of steps in an epoch than the driver, or
+/// too few batches; if the objective does not have the metric that the settings name, or has other metrics than the history
+/// of a resumed run; or if a checkpoint cannot be written.
 pub fn fit<M: Module, X: 'static, O: Objective>(
     mut run: Run<M>,
     data: &dyn Data<X, O::Target>,

@@ -68,9 +68,9 @@ pub use objective::{Classification, MetricSums, Objective, Regression, Segmentat
 pub use observer::{EpochReport, NoObserver, Observer, StepReport, WeightReport};
 pub use outcome::PolicyOutcome;
 pub use policy::{
-    After, Aggregation, Apply, Batches, Changed, First, GradientMasks, Group, Hold, Lifetime,
-    Penalized, Penalty, Policy, PolicyRecord, Prune, Reconstruct, Restore, Rewind, RewindError,
-    Target, UnfitRecord, Unit, UnitNorm, Values, When, WindowUnit,
+    After, Apply, Batches, Changed, First, GradientMasks, Group, Hold, Lifetime, Penalized,
+    Penalty, Policy, PolicyRecord, Prune, Reconstruct, Restore, Rewind, RewindError, Target,
+    UnfitRecord, Unit, UnitNorm, Values, When, WindowUnit,
 };
 pub use rate::{RateEntry, RatePlan};
 pub use source_error::ActivationSourceError;

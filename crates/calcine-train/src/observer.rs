@@ -13,26 +13,26 @@ use crate::{EpochRow, History};
 
 /// Observes a run. Every method does nothing unless implemented.
 ///
-/// A pair is both its halves; nest pairs for more. [`Logged`](crate::Logged) writes what is to be seen
-/// to a [`Log`](crate::Log).
+/// A pair of observers calls both of them; pairs can be nested. [`Logged`](crate::Logged) writes reports to a
+/// [`Log`](crate::Log).
 pub trait Observer {
-    /// Before the first step. The clock is at the step that comes next: what was told of later ones is
-    /// void, because a resumed run does them again.
+    /// Called before the first step. The clock is at the next step. Earlier reports of this and later steps are void,
+    /// because a resumed run does these steps again.
     fn begin(&mut self, clock: &Clock) {
         let _ = clock;
     }
 
-    /// Every [`FitSettings::report_every`](crate::FitSettings::report_every) steps.
+    /// Called every [`FitSettings::report_every`](crate::FitSettings::report_every) steps.
     fn step(&mut self, report: &StepReport) {
         let _ = report;
     }
 
-    /// After an epoch's validation.
+    /// Called after the validation of an epoch.
     fn epoch(&mut self, report: &EpochReport<'_>) {
         let _ = report;
     }
 
-    /// After a checkpoint.
+    /// Called after a checkpoint was written.
     fn saved(&mut self, directory: &Path) {
         let _ = directory;
     }
@@ -43,13 +43,13 @@ pub trait Observer {
     }
 }
 
-/// What a run tells every few steps.
+/// The report of a run every few steps.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct StepReport {
-    /// The step just done.
+    /// The step that has just been done.
     pub clock: Clock,
-    /// Epochs in all.
+    /// The number of epochs of the run.
     pub epochs: u64,
     /// Learning rate of that step.
     pub rate: f64,
@@ -59,21 +59,21 @@ pub struct StepReport {
     pub metrics: Vec<Metric>,
     /// What policies added to that step's loss, by their names.
     pub terms: Vec<(String, f64)>,
-    /// How sparse the weights are.
+    /// The sparsity of the weights.
     pub sparsity: Share,
-    /// Training samples since the last report.
+    /// The number of training samples since the last report.
     pub samples: u64,
-    /// How many of them a second, the report itself not counted.
+    /// Training samples per second since the last report. The time of the report itself does not count.
     pub per_second: f64,
 }
 
-/// What a run tells after an epoch.
+/// The report of a run after an epoch.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct EpochReport<'a> {
     /// The epoch.
     pub row: &'a EpochRow,
-    /// All epochs so far, this one included.
+    /// All epochs so far, including this one.
     pub history: &'a History,
     /// Each weight, in the model's order.
     pub weights: &'a [WeightReport],
@@ -85,7 +85,7 @@ pub struct EpochReport<'a> {
 pub struct WeightReport {
     /// The parameter's path.
     pub path: String,
-    /// How sparse it is.
+    /// Its sparsity.
     pub share: Share,
     /// How many of a convolution's kernels, or of a linear layer's outputs, are not all zero; `None` of
     /// other weights.
@@ -95,7 +95,7 @@ pub struct WeightReport {
 }
 
 impl WeightReport {
-    /// How sparse each weight of a model is. Reads the device once.
+    /// The sparsity of each weight of a model. Reads the device once.
     #[must_use]
     pub fn of<M: Module>(model: &M) -> Vec<Self> {
         Self::read(model, false)

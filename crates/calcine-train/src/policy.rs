@@ -6,7 +6,7 @@ mod unit;
 mod when;
 
 pub use penalty::{Apply, Penalized, Penalty};
-pub use prune::{After, Aggregation, Batches, First, Group, Lifetime, Prune, Reconstruct, Target};
+pub use prune::{After, Batches, First, Group, Lifetime, Prune, Reconstruct, Target};
 pub use rewind::{Restore, Rewind, RewindError};
 pub use unit::{Unit, UnitNorm};
 pub use when::{When, WindowUnit};

@@ -7,9 +7,11 @@
 mod accumulating;
 mod checkpoints;
 mod collecting;
+mod damaged_checkpoints;
 mod devices;
 mod distilling;
 mod drawing;
+mod early_exits;
 mod evaluation;
 mod golden;
 mod holds;

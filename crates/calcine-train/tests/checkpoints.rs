@@ -122,7 +122,7 @@ fn conv_run(draw: usize, optimizer: fn() -> ModuleOptimizer) -> Run<ConvNet> {
     Run::new(model, driver, optimizer())
 }
 
-fn mlp_run(draw: usize, optimizer: fn() -> ModuleOptimizer) -> Run<Mlp> {
+pub(crate) fn mlp_run(draw: usize, optimizer: fn() -> ModuleOptimizer) -> Run<Mlp> {
     let model = mlp(draw);
     let driver = driver(&model, "first.weight", "second.weight", STEPS);
     Run::new(model, driver, optimizer())
@@ -297,7 +297,7 @@ fn a_checkpoint_of_the_first_epoch_can_be_taken_up() {
 }
 
 /// A finished run's directory.
-fn trained() -> tempfile::TempDir {
+pub(crate) fn trained() -> tempfile::TempDir {
     let directory = tempdir().unwrap();
     let data = MadeUp::for_mlp(STEPS);
     let settings = settings(directory.path(), Some(2));
@@ -312,7 +312,7 @@ fn trained() -> tempfile::TempDir {
     directory
 }
 
-fn names(directory: &Path) -> Vec<String> {
+pub(crate) fn names(directory: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
@@ -383,103 +383,6 @@ fn another_runs_checkpoints_are_neither_deleted_nor_taken_for_newer_ones() {
         FitError::Checkpoint(CheckpointError::Ahead { step: 0, .. })
     ));
     assert!(error.to_string().contains("step-00000015"), "{error}");
-}
-
-/// What is done to a directory, and a fragment of the error that resuming then gives.
-type Damage = (&'static str, fn(&Path), &'static str);
-
-#[test]
-fn a_damaged_checkpoint_is_an_error_that_names_the_file() {
-    fn rewrite(checkpoint: &Path, from: &str, to: &str) {
-        let file = checkpoint.join("checkpoint.json");
-        let text = fs::read_to_string(&file).unwrap();
-        assert!(text.contains(from), "{text}");
-        fs::write(file, text.replace(from, to)).unwrap();
-    }
-    fn truncate(file: &Path) {
-        let bytes = fs::read(file).unwrap();
-        fs::write(file, &bytes[..bytes.len() / 2]).unwrap();
-    }
-    let damages: [Damage; 12] = [
-        (
-            "format",
-            |c| rewrite(c, "\"format\": 1", "\"format\": 9"),
-            "format 9, this version reads 1",
-        ),
-        (
-            "no header",
-            |c| fs::remove_file(c.join("checkpoint.json")).unwrap(),
-            "checkpoint.json",
-        ),
-        (
-            "half a header",
-            |c| truncate(&c.join("checkpoint.json")),
-            "checkpoint.json",
-        ),
-        (
-            "key",
-            |c| rewrite(c, "\"unfinished\"", "\"unfinnished\""),
-            "unfinnished",
-        ),
-        (
-            "no model",
-            |c| fs::remove_file(c.join("model.safetensors")).unwrap(),
-            "model.safetensors",
-        ),
-        (
-            "half a model",
-            |c| truncate(&c.join("model.safetensors")),
-            "model.safetensors",
-        ),
-        (
-            "no state",
-            |c| fs::remove_file(c.join("optimizer.safetensors")).unwrap(),
-            "optimizer",
-        ),
-        (
-            "half a state",
-            |c| truncate(&c.join("optimizer.safetensors")),
-            "optimizer.safetensors",
-        ),
-        (
-            "no masks",
-            |c| fs::remove_file(c.join("policy-0-ramp.masks.safetensors")).unwrap(),
-            "`ramp` does not fit: no masks.safetensors",
-        ),
-        (
-            "half a mask",
-            |c| truncate(&c.join("policy-0-ramp.masks.safetensors")),
-            "`ramp`",
-        ),
-        (
-            "policy",
-            |c| rewrite(c, "\"ramp\"", "\"other\""),
-            "[\"other\", \"head: in/out\"]",
-        ),
-        (
-            "steps",
-            |c| rewrite(c, "\"steps_per_epoch\": 5", "\"steps_per_epoch\": 6"),
-            "its epochs have 6 steps, this run's 5",
-        ),
-    ];
-    let whole = trained();
-    each(damages, |(_, damage, fragment)| {
-        let copy = tempdir().unwrap();
-        let checkpoint = copy.path().join("step-00000015");
-        fs::create_dir(&checkpoint).unwrap();
-        for name in names(&whole.path().join("step-00000015")) {
-            fs::copy(
-                whole.path().join("step-00000015").join(&name),
-                checkpoint.join(&name),
-            )
-            .unwrap();
-        }
-        damage(&checkpoint);
-        let error = mlp_run(0, sgd)
-            .resume(copy.path(), &training_device())
-            .unwrap_err();
-        assert!(error.to_string().contains(fragment), "{error}");
-    });
 }
 
 #[test]

@@ -2,11 +2,13 @@
 
 use burn::optim::SgdConfig;
 use burn::tensor::Tensor;
-use calcine_criteria::{Count, Gradient, Level, Magnitude, Movement, Regrow, Score, Taylor};
+use calcine_criteria::{
+    Aggregation, Count, Gradient, Level, Magnitude, Movement, Regrow, Score, Taylor,
+};
 use calcine_fold::{Fold, Granularity};
 use calcine_params::Inventory;
 use calcine_testkit::Mlp;
-use calcine_train::{Aggregation, Batches, Driver, Group, Prune, RatePlan, Target, Unit, When};
+use calcine_train::{Batches, Driver, Group, Prune, RatePlan, Target, Unit, When};
 
 use crate::made_up::{
     MadeUp, boxed, epochs, mlp, read, sgd, steps, stored, training_device, zeros,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use calcine_criteria::Aggregation;
 use calcine_criteria::{
     Bernoulli, Count, DrawnLevel, Gradient, Level, Magnitude, NOfM, Noisy, Norm, NormScale, Random,
     Regrow, Score, Select, Taylor,
@@ -11,8 +12,8 @@ use calcine_params::Inventory;
 use calcine_regularize::{L1, Regularizer};
 use calcine_testkit::{Mlp, each};
 use calcine_train::{
-    Aggregation, Apply, Batches, Driver, Group, Hold, Lifetime, Penalized, Penalty, Policy,
-    PolicyError, Prune, RatePlan, Reconstruct, Target, Unit, When,
+    Apply, Batches, Driver, Group, Hold, Lifetime, Penalized, Penalty, Policy, PolicyError, Prune,
+    RatePlan, Reconstruct, Target, Unit, When,
 };
 
 use crate::made_up::{MadeUp, boxed, epochs, mlp, sgd, steps, stored};
@@ -260,7 +261,7 @@ fn policies_that_cannot_do_what_they_are_set_up_for_are_refused_when_a_driver_is
         ),
         (
             pruner(&model, Magnitude, NOfM { of: 5 }, when()),
-            "96 units are no groups of 5",
+            "96 units cannot be divided into groups of 5",
         ),
         (
             pruner(&model, Magnitude, NOfM { of: 0 }, when()),

@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::SgdConfig;
 use burn::tensor::{Tensor, TensorData};
+use calcine_criteria::Aggregation;
 use calcine_criteria::{
     AtLeast, Candidate, Count, GlobalLevel, Gradient, Hysteresis, Level, Magnitude, Movement, Norm,
     Regrow, Score, SecondOrder, Select, Sensitivity, Snip, Taylor,
@@ -12,9 +13,7 @@ use calcine_fold::Granularity;
 use calcine_mask::Masks;
 use calcine_params::Inventory;
 use calcine_testkit::values;
-use calcine_train::{
-    Aggregation, Batches, Driver, Group, Prune, RatePlan, Target, Unit, UnitNorm, When,
-};
+use calcine_train::{Batches, Driver, Group, Prune, RatePlan, Target, Unit, UnitNorm, When};
 
 use crate::made_up::{boxed, epochs, read, steps, stored, training_device};
 

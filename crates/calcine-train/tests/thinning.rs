@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::optim::{AdaGradConfig, AdamConfig, ModuleOptimizer, RmsPropConfig};
 use burn::tensor::{Tensor, TensorData};
+use calcine_criteria::Aggregation;
 use calcine_criteria::{Level, Magnitude, Norm, Threshold};
 use calcine_fold::{Fold, Granularity, Layout};
 use calcine_graph::{ThinningPlan, UnitId};
@@ -12,8 +13,8 @@ use calcine_testkit::{each, values};
 use calcine_thin::{PaddingEffect, thin};
 use calcine_trace::{Network, trace};
 use calcine_train::{
-    Aggregation, Driver, Group, KeptIndices, Policy, Prune, RateEntry, RatePlan, Restore, Rewind,
-    Run, Target, ThinnedError, Unit, When, WindowUnit,
+    Driver, Group, KeptIndices, Policy, Prune, RateEntry, RatePlan, Restore, Rewind, Run, Target,
+    ThinnedError, Unit, When, WindowUnit,
 };
 
 use crate::made_up::{MadeUp, boxed, conv_net, read, sgd, stored, training_device};

@@ -10,6 +10,7 @@ mod checkpoints;
 mod damaged;
 mod import;
 mod rows;
+mod tied;
 mod torch;
 mod wrappings;
 mod written;

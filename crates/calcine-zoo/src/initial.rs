@@ -2,7 +2,7 @@ use burn::module::Param;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, TensorData};
-use calcine_train::stream;
+use calcine_criteria::stream;
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 

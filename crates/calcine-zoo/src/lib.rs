@@ -16,8 +16,6 @@
 //! | a network that trains in seconds | [`SimpleNetConfig`] |
 //! | code over all of them | [`Classifier`] |
 //! | a trained ResNet-20 | [`RESNET20_CIFAR10`] |
-//! | the reference run: train, prune, report | [`reference::train`] |
-//! | how much each layer of a network can lose | [`reference::scan`] |
 //!
 //! Parameters are called as in PyTorch and in Distiller's model zoo (`layer2.0.conv1.weight`,
 //! `layer2.0.downsample.1.gamma`, `fc.bias`), except that Burn's batch norms say `gamma` and `beta`
@@ -39,8 +37,6 @@
 //! assert_eq!(logits.dims(), [1, 10]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-
-pub mod reference;
 
 mod architecture;
 mod classifier;

@@ -31,6 +31,7 @@
 //! | `observe` | statistics of activations | `observe`; brings `trace` |
 //! | `thin` | removes pruned channels physically | `thin`; brings `trace` |
 //! | `quantize` | quantizes traced networks, after training and in it | `quantize`; brings `trace` |
+//! | `onnx` | ONNX files as networks, and networks as ONNX files | `onnx`; brings `quantize` |
 //! | `run` | recipes carried out whole, on any network, objective and data | `run` |
 //! | `data` | data sets as batches | `data` |
 //! | `weights` | weights of any module from safetensors and PyTorch files | `weights` |
@@ -72,6 +73,8 @@ pub use calcine_metric as metric;
 pub use calcine_names as names;
 #[cfg(feature = "observe")]
 pub use calcine_observe as observe;
+#[cfg(feature = "onnx")]
+pub use calcine_onnx as onnx;
 pub use calcine_params as params;
 #[cfg(feature = "sensitivity")]
 pub use calcine_plot as plot;

@@ -31,6 +31,10 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "weights are compared and checked as they are loaded",
     ),
     (
+        "crates/calcine-weights/src/masks.rs",
+        "masks of a checkpoint are compared with its weights as they are loaded",
+    ),
+    (
         "crates/calcine-weights/src/derived.rs",
         "weights are computed from their parts as they are loaded",
     ),

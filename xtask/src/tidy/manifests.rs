@@ -1,11 +1,12 @@
 //! What every manifest and every crate has.
 
-use cargo_metadata::{Dependency, Package};
+use cargo_metadata::{Dependency, DependencyKind, Package};
 
 use super::problem::Problem;
 use super::workspace::Workspace;
 
-/// One version of Burn, and only the features somebody asked for.
+/// One version of Burn, and only the features somebody asked for. What uses its unstable parts takes no other version; the
+/// rest takes any compatible one.
 pub(super) fn burn_is_pinned(workspace: &Workspace) -> Vec<Problem> {
     let mut problems = Vec::new();
     for package in workspace.metadata.workspace_packages() {
@@ -15,13 +16,14 @@ pub(super) fn burn_is_pinned(workspace: &Workspace) -> Vec<Problem> {
             .filter(|dependency| is_burn(dependency))
         {
             // The importer has versions of its own.
+            let uses_insides = package.name.as_str() == "calcine-trace";
             let version = match burn.name.as_str() {
                 "burn-onnx" => "=0.22.0",
-                _ => "=0.22.1",
+                _ if uses_insides && burn.kind == DependencyKind::Normal => "=0.22.1",
+                _ => "^0.22.1",
             };
             if burn.req.to_string() != version || burn.uses_default_features {
-                let rule = format!("is pinned `{version}` without default features");
-                let message = format!("`{}` {rule}; use `workspace = true`", burn.name);
+                let message = format!("`{}` is `{version}` without default features", burn.name);
                 problems.push(Problem::in_file(&manifest(workspace, package), message));
             }
         }
@@ -109,6 +111,74 @@ pub(super) fn crates_are_furnished(workspace: &Workspace) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// What a registry asks for, and what its visitors look at. calcine-testkit alone is not published, and what is needs no
+/// version of it.
+pub(super) fn crates_can_be_published(workspace: &Workspace) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for package in crates(workspace) {
+        let path = manifest(workspace, package);
+        let directory = path.trim_end_matches("Cargo.toml");
+        let mut missing = lacking(package);
+        for name in ["LICENSE-MIT", "LICENSE-APACHE"] {
+            let file = workspace.metadata.workspace_root.join(directory).join(name);
+            if !is_testkit(&package.name) && !file.exists() {
+                missing.push(format!("a link to `{name}` of the workspace"));
+            }
+        }
+        for what in missing {
+            problems.push(Problem::in_file(&path, format!("the crate has no {what}")));
+        }
+    }
+    problems
+}
+
+fn is_testkit(name: &str) -> bool {
+    name == "calcine-testkit"
+}
+
+/// What a package lacks to be published.
+fn lacking(package: &Package) -> Vec<String> {
+    let mut missing = Vec::new();
+    let mut ask = |is_there: bool, what: &str| {
+        if !is_there {
+            missing.push(what.to_owned());
+        }
+    };
+    let publishable = package.publish.as_ref().is_none_or(|to| !to.is_empty());
+    if is_testkit(&package.name) {
+        ask(!publishable, "`publish = false`");
+        return missing;
+    }
+    ask(publishable, "`publish.workspace = true`");
+    let keywords = &package.keywords;
+    let short = keywords.iter().all(|word| word.len() <= 20);
+    ask(
+        (1..=5).contains(&keywords.len()) && short,
+        "one to five `keywords` of at most 20 characters",
+    );
+    ask(!package.categories.is_empty(), "`categories`");
+    ask(package.license.is_some(), "`license`");
+    ask(package.readme.is_some(), "`readme`");
+    ask(package.rust_version.is_some(), "`rust-version`");
+    let is_library = |target: &cargo_metadata::Target| target.is_lib();
+    if package.targets.iter().any(is_library) {
+        let docs = package.metadata.pointer("/docs/rs");
+        ask(docs.is_some(), "section `[package.metadata.docs.rs]`");
+    }
+    let testkit = package
+        .dependencies
+        .iter()
+        .filter(|own| is_testkit(&own.name));
+    for own in testkit {
+        let left_out = own.kind == DependencyKind::Development && own.req.to_string() == "*";
+        ask(
+            left_out,
+            "calcine-testkit among its dev-dependencies, without a version",
+        );
+    }
+    missing
 }
 
 /// The lints of the workspace hold everywhere.

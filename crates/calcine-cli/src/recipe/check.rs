@@ -4,14 +4,12 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
 use calcine::graph::ElementKind;
-use calcine::quantize::{Calibration, QatNetwork};
+use calcine::quantize::{Calibration, QatNetwork, Rounding, quantize};
 use calcine::recipe::{Recipe, RecipeQuantization, Train};
 use calcine::trace::{AnyTensor, Network};
-use calcine::zoo::reference::{Weights, quantization_settings};
 
 use crate::failure::{Failure, bad};
-use crate::model::{AnyNetwork, Loaded, load};
-use crate::options::WeightsOptions;
+use crate::model::{AnyNetwork, Loaded, load_structure};
 use crate::terminal::stderr;
 
 /// Check recipes against the model they are for, without training.
@@ -72,12 +70,10 @@ fn check(file: &Path, model: Option<&str>) -> Result<(String, Vec<String>), Stri
         .into_iter()
         .flatten()
     {
-        if let Ok(Weights::File(path)) = weights.parse()
-            && !path.is_file()
-        {
-            let path = path.display();
+        let is_file = weights != "default" && weights != "none";
+        if is_file && !Path::new(weights).is_file() {
             return Err(format!(
-                "{}: `weights`: there is no file {path}",
+                "{}: `weights`: there is no file {weights}",
                 file.display()
             ));
         }
@@ -94,9 +90,8 @@ pub(crate) fn check_recipe(
     let refused = |error: &dyn std::fmt::Display| format!("{file}: {error}");
     let named = model.or(recipe.train().model.as_deref());
     // Which numbers the weights are does not matter.
-    let weights = WeightsOptions::fresh();
-    let loaded = load(named.unwrap_or("resnet20"), &weights, &Device::flex());
-    let Loaded { name, network } = loaded.map_err(|error| refused(&error))?;
+    let loaded = load_structure(named.unwrap_or("resnet20"));
+    let Loaded { name, network, .. } = loaded.map_err(|error| refused(&error))?;
     let AnyNetwork::Float(network) = network else {
         return Err(refused(&format!(
             "{name} is quantized: a recipe is for a network in float"
@@ -108,6 +103,9 @@ pub(crate) fn check_recipe(
 
 /// That the recipe fits the network; what will not happen though the recipe says so.
 pub(super) fn fits(recipe: &Recipe, network: Network) -> Result<Vec<String>, String> {
+    if let (Some(asked), false) = (recipe.quantization(), recipe.trains()) {
+        return quantizes(asked, &network);
+    }
     let file = recipe.file().unwrap_or("recipe");
     let steps = steps_per_epoch(recipe.train()).map_err(|error| format!("{file}: {error}"))?;
     let mut warnings = recipe.warnings(steps);
@@ -122,6 +120,19 @@ pub(super) fn fits(recipe: &Recipe, network: Network) -> Result<Vec<String>, Str
     };
     warnings.extend(bound);
     Ok(warnings)
+}
+
+/// That a recipe for quantization after training fits the network; what of it has no effect. What takes real batches is
+/// left out.
+fn quantizes(asked: &RecipeQuantization, network: &Network) -> Result<Vec<String>, String> {
+    let said = |error: &dyn std::error::Error| error.to_string();
+    let calibration = Calibration::of(network, &[ones(network)?]).map_err(|error| said(&error))?;
+    let mut settings = asked.settings.clone();
+    settings.weights.rounding = Rounding::Nearest;
+    settings.weights.correct_bias = false;
+    settings.weights.reestimate = false;
+    let quantized = quantize(network, &calibration, &settings).map_err(|error| said(&error))?;
+    Ok(quantized.report().warnings())
 }
 
 /// The official training images of CIFAR-10, from which a check counts the steps of an epoch.
@@ -155,8 +166,8 @@ fn bind_quantized(
     let qat = QatNetwork::new(
         network,
         &calibration,
-        &quantization_settings(asked),
-        asked.method,
+        &asked.settings,
+        asked.training.method,
     );
     let qat = qat.map_err(|error| said(&error))?;
     let graph = qat.network().graph();

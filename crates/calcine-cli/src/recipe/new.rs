@@ -2,16 +2,13 @@
 
 use std::path::PathBuf;
 
-use burn::tensor::Device;
 use calcine::graph::{Graph, Source, ValueId};
-use calcine::quantize::QuantizationSettings as Quantization;
 use calcine::recipe::Recipe;
 use clap::ValueEnum;
 
 use super::check::fits;
 use crate::failure::{Failure, bad};
-use crate::model::{AnyNetwork, Loaded, Model, load};
-use crate::options::WeightsOptions;
+use crate::model::{AnyNetwork, Loaded, Model, load_structure};
 use crate::terminal::{print_line, stderr};
 use crate::whole;
 
@@ -51,7 +48,7 @@ enum Goal {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let loaded = match &args.model {
-        Some(model) => Some(load(model, &WeightsOptions::fresh(), &Device::flex())?),
+        Some(model) => Some(load_structure(model)?),
         None => None,
     };
     let (text, warnings) = recipe(args.goal, args.model.as_deref(), loaded)?;
@@ -104,8 +101,12 @@ fn recipe(
         Goal::Distill => include_str!("new/distill.toml"),
         Goal::Ptq => {
             let text = include_str!("new/ptq.toml").to_owned();
-            Quantization::parse(&text).map_err(bad)?;
-            return Ok((text, Vec::new()));
+            let recipe = Recipe::parse_as("the new recipe", &text).map_err(bad)?;
+            let warnings = match network {
+                Some(network) => fits(&recipe, network).map_err(bad)?,
+                None => Vec::new(),
+            };
+            return Ok((text, warnings));
         }
     };
     let body = body.replace("PARAMS", &params).replace("AT", THIN_AT);
@@ -179,8 +180,7 @@ mod tests {
     fn every_goal_is_a_sound_recipe_and_fits_every_network_of_the_zoo() {
         for &goal in Goal::value_variants() {
             for model in [None, Some("simplenet"), Some("resnet20"), Some("plain20")] {
-                let loaded =
-                    model.map(|model| load(model, &WeightsOptions::fresh(), &Device::flex()));
+                let loaded = model.map(|model| load_structure(model));
                 let loaded = loaded.transpose().unwrap_or_else(|error| panic!("{error}"));
                 match recipe(goal, model, loaded) {
                     Ok((text, warnings)) => {

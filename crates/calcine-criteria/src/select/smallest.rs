@@ -16,8 +16,8 @@ pub(super) use order::key;
 use burn::tensor::{Bool, DType, FloatDType, Tensor};
 use rayon::prelude::*;
 
-use crate::host::in_host_memory;
 use crate::score::Scores;
+use calcine_device::in_host_memory;
 
 /// So many scores in several vectors are worth waking a thread for, on a busy machine too.
 const MANY: usize = 1 << 17;

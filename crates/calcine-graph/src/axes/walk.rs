@@ -226,7 +226,39 @@ impl<'g> Walk<'g> {
             Op::Permute(axes) => Some(axes[axis]),
             Op::Cast | Op::Scalar(..) => Some(axis),
             Op::Reshape => self.same_long_axis(node, axis),
-            _ => None,
+            Op::Convolution(_)
+            | Op::TransposedConvolution { .. }
+            | Op::Linear
+            | Op::Matmul
+            | Op::Embedding
+            | Op::BatchNorm { .. }
+            | Op::LayerNorm { .. }
+            | Op::Attention { .. }
+            | Op::MaxPool(_)
+            | Op::AveragePool { .. }
+            | Op::AdaptiveAveragePool
+            | Op::Interpolate { .. }
+            | Op::Pad { .. }
+            | Op::Map(_)
+            | Op::Zip(_)
+            | Op::CompareScalar(..)
+            | Op::Compare(_)
+            | Op::Where
+            | Op::Fill(_)
+            | Op::Softmax(_)
+            | Op::LogSoftmax(_)
+            | Op::Reduce(..)
+            | Op::ReduceAll(_)
+            | Op::ArgMax(_)
+            | Op::CumulativeSum(_)
+            | Op::Concat(_)
+            | Op::Slice(_)
+            | Op::Select(_)
+            | Op::Gather(_)
+            | Op::Expand
+            | Op::Flip(_)
+            | Op::Repeat { .. }
+            | Op::Constant(_) => None,
         };
         if let Some(before) = before {
             self.role(node.inputs[0], before, role);

@@ -7,7 +7,8 @@ use super::norm_features::NormFeatures;
 use super::walk::Walk;
 use crate::constant::{ConstantSlices, constant_slices};
 use crate::graph::{Node, Source, ValueId};
-use crate::op::{Op, Reduction};
+use crate::op::Op;
+use crate::properties::Summation;
 
 const NOT_ZERO: &str = "reads it, and where the channel is zeroed it does not read zeros";
 const SHARED: &str =
@@ -107,17 +108,9 @@ fn zeroed(walk: &Walk<'_>, roles: &HashMap<(ValueId, usize), Role>, id: ValueId)
 
 /// Whether the operation gives the same without an index of which it reads nothing but zeros; of norms, as good as.
 fn reads_nothing_of_zeros(op: &Op, norms: NormFeatures) -> bool {
-    match op {
-        Op::Convolution(_)
-        | Op::TransposedConvolution { .. }
-        | Op::Linear
-        | Op::Matmul
-        | Op::Attention { .. }
-        | Op::Reduce(Reduction::Sum | Reduction::MaxAbs, _)
-        | Op::ReduceAll(Reduction::Sum | Reduction::MaxAbs) => true,
-        Op::LayerNorm { .. } | Op::Reduce(Reduction::Mean, _) | Op::ReduceAll(Reduction::Mean) => {
-            norms == NormFeatures::Removable
-        }
-        _ => false,
+    match op.properties().summation {
+        Summation::Sum => true,
+        Summation::Mean => norms == NormFeatures::Removable,
+        Summation::Other => false,
     }
 }

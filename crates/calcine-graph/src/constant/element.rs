@@ -26,7 +26,7 @@ fn combine(arithmetic: Arithmetic, a: f64, b: f64) -> Option<f64> {
         A::PRelu => a * b,
         A::ArcTan2 => a.atan2(b),
         A::Hypot => a.hypot(b),
-        _ => return None,
+        A::Remainder | A::And | A::Or => return None,
     })
 }
 

@@ -16,6 +16,13 @@ pub(super) struct Transfer<'a, 's> {
 impl Transfer<'_, '_> {
     pub(super) fn result(&self) -> ConstantSlices {
         let rank = self.rank(self.node.output);
+        let properties = self.node.op.properties();
+        // What is computed of one tensor alone is unknown if the tensor is.
+        let of_one =
+            properties.most_operands == 1 || matches!(self.node.op, Op::Select(_) | Op::Gather(_));
+        if of_one && self.x(0).is_unknown() {
+            return self.unknown();
+        }
         match &self.node.op {
             Op::Convolution(options) => self.convolution(options),
             Op::TransposedConvolution { convolution, .. } => self.transposed(convolution.groups),
@@ -48,59 +55,49 @@ impl Transfer<'_, '_> {
             }),
             Op::Constant(number) => ConstantSlices::uniform(rank, *number),
             Op::Concat(axis) => self.concat(*axis),
-            _ => self.alone(),
-        }
-    }
-
-    /// What operations of one tensor make of it.
-    fn alone(&self) -> ConstantSlices {
-        let Some(&id) = self.node.inputs.first() else {
-            return self.unknown();
-        };
-        let x = self.x(0);
-        if x.is_unknown() {
-            return self.unknown();
-        }
-        match &self.node.op {
-            Op::Map(map) => x.each(|value| element::map(*map, value)),
-            Op::Scalar(arithmetic, number) => {
-                x.each(|value| element::zip(*arithmetic, Some(value), Some(*number)))
-            }
-            Op::CompareScalar(comparison, number) => {
-                x.each(|value| Some(element::compare(*comparison, value, *number)))
-            }
-            Op::MaxPool(_) | Op::AdaptiveAveragePool => self.windows(x, Some),
+            Op::Map(map) => self.x(0).each(|value| element::map(*map, value)),
+            Op::Scalar(arithmetic, number) => self
+                .x(0)
+                .each(|value| element::zip(*arithmetic, Some(value), Some(*number))),
+            Op::CompareScalar(comparison, number) => self
+                .x(0)
+                .each(|value| Some(element::compare(*comparison, value, *number))),
+            Op::MaxPool(_) | Op::AdaptiveAveragePool => self.windows(self.x(0), Some),
             Op::AveragePool {
                 pool,
                 count_padding,
             } => {
                 let padded = pool.ceil || pool.padding.iter().any(|&padding| padding > 0);
                 let whole = !count_padding || !padded;
-                self.windows(x, |value| (whole || value == 0.0).then_some(value))
+                self.windows(self.x(0), |value| (whole || value == 0.0).then_some(value))
             }
             Op::Interpolate { mode, .. } => {
                 let exact = *mode != Interpolation::Lanczos3;
-                self.windows(x, |value| (exact || value == 0.0).then_some(value))
+                self.windows(self.x(0), |value| (exact || value == 0.0).then_some(value))
             }
-            Op::Pad { padding, with } => self.pad(x, padding, *with),
-            Op::Softmax(axis) => self.normalised(x, *axis, |length| 1.0 / length),
-            Op::LogSoftmax(axis) => self.normalised(x, *axis, |length| -length.ln()),
-            Op::Reduce(reduction, axis) => self.reduce(x, *reduction, *axis),
-            Op::ReduceAll(reduction) => self.reduce_all(x, *reduction),
+            Op::Pad { padding, with } => self.pad(self.x(0), padding, *with),
+            Op::Softmax(axis) => self.normalised(self.x(0), *axis, |length| 1.0 / length),
+            Op::LogSoftmax(axis) => self.normalised(self.x(0), *axis, |length| -length.ln()),
+            Op::Reduce(reduction, axis) => self.reduce(self.x(0), *reduction, *axis),
+            Op::ReduceAll(reduction) => self.reduce_all(self.x(0), *reduction),
             // Sums of nothing but zeros are zero at every place.
             Op::CumulativeSum(axis) => {
-                let zero = x.each(|value| (value == 0.0).then_some(value));
+                let zero = self.x(0).each(|value| (value == 0.0).then_some(value));
                 self.without(&zero, *axis)
             }
-            Op::Slice(ranges) => self.slice(x, ranges),
-            Op::Select(axis) | Op::Gather(axis) => self.picked(x, id, *axis),
-            Op::Permute(axes) => self.permute(x, axes),
-            Op::Flip(axes) => self.flip(x, axes),
-            Op::Repeat { axis, times } => self.repeat(x, *axis, *times),
+            Op::Slice(ranges) => self.slice(self.x(0), ranges),
+            Op::Select(axis) | Op::Gather(axis) => {
+                self.picked(self.x(0), self.node.inputs[0], *axis)
+            }
+            Op::Permute(axes) => self.permute(self.x(0), axes),
+            Op::Flip(axes) => self.flip(self.x(0), axes),
+            Op::Repeat { axis, times } => self.repeat(self.x(0), *axis, *times),
             Op::Expand => self.broadcast(&|values| values[0]),
-            Op::Reshape => self.reshape(x),
-            Op::Cast if self.graph.value(self.node.output).kind == ElementKind::Float => x.clone(),
-            _ => self.unknown(),
+            Op::Reshape => self.reshape(self.x(0)),
+            Op::Cast if self.graph.value(self.node.output).kind == ElementKind::Float => {
+                self.x(0).clone()
+            }
+            Op::Cast | Op::ArgMax(_) => self.unknown(),
         }
     }
 

@@ -166,7 +166,39 @@ fn describe(graph: &Graph, chain: &[usize], rows: &[Row], drawing: &Drawing) -> 
     let sort = match first.op {
         _ if has_weights(&first.op) => Sort::Layer,
         Op::Zip(_) | Op::Concat(_) | Op::Matmul | Op::Attention { .. } => Sort::Join,
-        _ => Sort::Other,
+        Op::Convolution(_)
+        | Op::TransposedConvolution { .. }
+        | Op::Linear
+        | Op::Embedding
+        | Op::BatchNorm { .. }
+        | Op::LayerNorm { .. }
+        | Op::MaxPool(_)
+        | Op::AveragePool { .. }
+        | Op::AdaptiveAveragePool
+        | Op::Interpolate { .. }
+        | Op::Pad { .. }
+        | Op::Map(_)
+        | Op::Scalar(..)
+        | Op::CompareScalar(..)
+        | Op::Compare(_)
+        | Op::Where
+        | Op::Fill(_)
+        | Op::Softmax(_)
+        | Op::LogSoftmax(_)
+        | Op::Reduce(..)
+        | Op::ReduceAll(_)
+        | Op::ArgMax(_)
+        | Op::CumulativeSum(_)
+        | Op::Slice(_)
+        | Op::Select(_)
+        | Op::Gather(_)
+        | Op::Reshape
+        | Op::Expand
+        | Op::Permute(_)
+        | Op::Flip(_)
+        | Op::Repeat { .. }
+        | Op::Constant(_)
+        | Op::Cast => Sort::Other,
     };
     let notes = nodes()
         .filter_map(|(node, _)| drawing.notes.get(&node.name).cloned())

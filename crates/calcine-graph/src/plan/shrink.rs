@@ -72,7 +72,41 @@ pub(super) fn shrink(graph: &Graph, axes: &Axes, gone: &HashSet<usize>) -> Graph
             Op::Repeat { axis, times } if counted.length(before.inputs[0], *axis) == 1 => {
                 *times = counted.kept(before.output, *axis);
             }
-            _ => {}
+            Op::Convolution(_)
+            | Op::TransposedConvolution { .. }
+            | Op::Linear
+            | Op::Matmul
+            | Op::Embedding
+            | Op::BatchNorm { .. }
+            | Op::LayerNorm { .. }
+            | Op::Attention { .. }
+            | Op::MaxPool(_)
+            | Op::AveragePool { .. }
+            | Op::AdaptiveAveragePool
+            | Op::Interpolate { .. }
+            | Op::Map(_)
+            | Op::Scalar(..)
+            | Op::Zip(_)
+            | Op::CompareScalar(..)
+            | Op::Compare(_)
+            | Op::Where
+            | Op::Fill(_)
+            | Op::Softmax(_)
+            | Op::LogSoftmax(_)
+            | Op::Reduce(..)
+            | Op::ReduceAll(_)
+            | Op::ArgMax(_)
+            | Op::CumulativeSum(_)
+            | Op::Concat(_)
+            | Op::Select(_)
+            | Op::Gather(_)
+            | Op::Reshape
+            | Op::Expand
+            | Op::Permute(_)
+            | Op::Flip(_)
+            | Op::Repeat { .. }
+            | Op::Constant(_)
+            | Op::Cast => {}
         }
     }
     thinned

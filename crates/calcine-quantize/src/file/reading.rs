@@ -18,7 +18,7 @@ use super::{
 use crate::float::Float;
 use crate::layer::{Bias, Layer, scale_index};
 use crate::parts::taken_over;
-use crate::plan::{Uses, has_integers, output_axis, weight_at};
+use crate::uses::{Uses, has_integers, output_axis, weight_at};
 use crate::{FloatType, Quantized, Quantizer};
 
 impl Quantized {

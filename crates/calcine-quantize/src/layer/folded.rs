@@ -1,12 +1,13 @@
 //! A layer in float, with the norm behind it.
 
 use calcine_graph::{Node, Op};
-use calcine_quant::{CalibrationStatistics, Quantizer, QuantizerError};
+use calcine_quant::{CalibrationStatistics, Quantizer, QuantizerError, RangeEstimator};
 use calcine_trace::{AnyTensor, Network};
 
 use crate::QuantizeError;
-use crate::plan::{Uses, output_axis, weight_at};
-use crate::settings::{LayerSettings, WeightSettings};
+use crate::by_layer::LayerSettings;
+use crate::settings::WeightSettings;
+use crate::uses::{Uses, output_axis, weight_at};
 
 /// A layer in float: its weight with the norm after it folded in, and the bias that remains.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,7 +87,7 @@ impl FloatLayer {
         let settings = &own.weights;
         let of = |weights: &Vec<f64>| {
             let [low, high] = range(weights, settings).map(|end| end * own.weight_stretch);
-            let quantizer = Quantizer::over(low, high, settings.bits, settings.scheme)?;
+            let quantizer = Quantizer::from_range(low, high, settings.bits, settings.scheme)?;
             Ok(if settings.power_of_two {
                 quantizer.power_of_two()
             } else {
@@ -117,6 +118,14 @@ impl FloatLayer {
 /// The range that a weight's quantizer covers.
 #[allow(clippy::cast_possible_truncation, reason = "weights are f32")]
 fn range(weights: &[f64], settings: &WeightSettings) -> [f64; 2] {
+    if settings.range_estimator == RangeEstimator::MinMax {
+        let ends = weights.iter().map(|&weight| f64::from(weight as f32));
+        let ends = ends.fold(None, |ends: Option<[f64; 2]>, weight| {
+            let [low, high] = ends.unwrap_or([weight, weight]);
+            Some([low.min(weight), high.max(weight)])
+        });
+        return ends.unwrap_or([0.0, 0.0]);
+    }
     let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
     let statistics = CalibrationStatistics::of_samples(&[&weights]);
     statistics.map_or([0.0, 0.0], |statistics| {

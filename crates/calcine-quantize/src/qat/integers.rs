@@ -78,7 +78,8 @@ impl QatNetwork {
     /// The quantizer that an activation has learned.
     fn quantizer(&self, plan: &ActivationPlan) -> Result<Quantizer, QuantizeError> {
         let over = |low: f64, high: f64, scheme| {
-            Quantizer::over(low, high, plan.settings.bits, scheme).map_err(QuantizeError::from)
+            Quantizer::from_range(low, high, plan.settings.bits, scheme)
+                .map_err(QuantizeError::from)
         };
         match plan.method {
             ActivationMethod::Fixed => Ok(plan.quantizer),

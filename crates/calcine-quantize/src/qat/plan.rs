@@ -1,18 +1,20 @@
 //! What is quantized where, and by which numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use burn::module::{Module, RunningState};
 use burn::tensor::{Device, Tensor};
 use calcine_graph::{ElementKind, Graph, Map, Op, Source, Value, ValueId};
-use calcine_quant::{MAX_BITS, Method, Quantizer, Scheme};
+use calcine_quant::{Method, Quantizer};
 use calcine_trace::{Added, Network};
 
 use super::{LEAST, QatError};
+use crate::by_layer::ByLayer;
 use crate::layer::FloatLayer;
-use crate::plan::{Uses, has_weights, producers, quantizers};
+use crate::plan::{producers, quantizers};
 use crate::report::{Asked, QuantizationReport};
-use crate::settings::{AccumulatorSettings, ActivationSettings, ByLayer, check_method};
+use crate::settings::{AccumulatorSettings, ActivationSettings};
+use crate::uses::{Uses, has_weights};
 use crate::{Calibration, FloatType, QuantizationSettings, QuantizeError};
 
 /// The quantizers of a network that trains on them.
@@ -26,6 +28,8 @@ pub(super) struct QatPlan {
     /// Of each value with a quantizer, the value that the quantizer was made for.
     pub(super) producers: Vec<Option<ValueId>>,
     pub(super) weights: Vec<WeightPlan>,
+    /// By the value at which its bias is complete, the position of a weight.
+    pub(super) biased: BTreeMap<ValueId, usize>,
     /// By the value at which it is settled.
     pub(super) activations: BTreeMap<ValueId, ActivationPlan>,
     pub(super) method: Method,
@@ -39,7 +43,6 @@ pub(super) struct QatPlan {
 pub(super) struct WeightPlan {
     /// The layer's position.
     pub(super) node: usize,
-    pub(super) path: String,
     pub(super) axis: usize,
     pub(super) bits: u8,
     pub(super) per_channel: bool,
@@ -47,8 +50,6 @@ pub(super) struct WeightPlan {
     pub(super) scale: Option<ValueId>,
     /// The batch norm that it takes over, by position.
     pub(super) norm: Option<usize>,
-    /// Where its bias is complete: behind the norm.
-    pub(super) biased: ValueId,
 }
 
 impl WeightPlan {
@@ -99,31 +100,30 @@ impl QatPlan {
         settings: &QuantizationSettings,
         method: Method,
     ) -> Result<(Self, Network, Vec<Range>), QatError> {
-        // Levels without zero take one bit more as integers.
-        let bits = match method {
-            Method::Dorefa | Method::Pact => 1..=MAX_BITS - 1,
-            _ => 2..=MAX_BITS,
-        };
-        settings.check_with(&bits).map_err(QuantizeError::from)?;
-        check_method(method).map_err(QuantizeError::from)?;
+        if let Some(wrong) = settings.problems_of_training(method).into_iter().next() {
+            return Err(QuantizeError::from(wrong).into());
+        }
         let graph = network.graph().clone();
         let uses = Uses::of(&graph);
         let by_layer = ByLayer::new(settings, &graph)?;
         let quantizers = quantizers(&graph, &uses, calibration, &by_layer)?;
         let mut added = Additions {
+            names: graph
+                .values
+                .iter()
+                .map(|value| value.name.clone())
+                .collect(),
             graph: graph.clone(),
             added: Vec::new(),
             ranges: Vec::new(),
             device: network.devices().into_iter().next().unwrap_or_default(),
         };
-        let (mut weights, mut activations) = (Vec::new(), BTreeMap::new());
+        let (mut weights, mut biased) = (Vec::new(), BTreeMap::new());
+        let mut activations = BTreeMap::new();
         let mut home = None;
         for (index, node) in graph.nodes.iter().enumerate() {
             let own = by_layer.of(&node.name);
             if has_weights(&graph, node) && own.float.is_none() {
-                if own.weights.group.is_some() || own.weights.scheme == Scheme::Affine {
-                    return Err(QatError::Weights);
-                }
                 let path = graph.value(node.inputs[1]).name.clone();
                 let norm = uses.norm_after(&graph, node);
                 let float = FloatLayer::of(&network, &uses, node)?;
@@ -139,15 +139,15 @@ impl QatPlan {
                 } else {
                     None
                 };
+                let complete = graph.nodes[norm.unwrap_or(index)].output;
+                biased.insert(complete, weights.len());
                 weights.push(WeightPlan {
                     node: index,
-                    path: path.clone(),
                     axis: float.axis,
                     bits: own.weights.bits,
                     per_channel: own.weights.per_channel,
                     scale,
                     norm,
-                    biased: graph.nodes[norm.unwrap_or(index)].output,
                 });
                 home = Some(path);
             }
@@ -212,6 +212,7 @@ impl QatPlan {
             uses,
             quantizers,
             weights,
+            biased,
             activations,
             method,
             accumulator: settings.accumulator,
@@ -223,6 +224,8 @@ impl QatPlan {
 /// What becomes part of a network, to hold its quantizers.
 struct Additions {
     graph: Graph,
+    /// Of all its values.
+    names: HashSet<String>,
     added: Vec<Added>,
     ranges: Vec<Range>,
     device: Device,
@@ -237,10 +240,9 @@ impl Additions {
             "" => name.to_owned(),
             module => format!("{module}.{name}"),
         };
-        let taken = |path: &str| self.graph.values.iter().any(|value| value.name == path);
         let mut own = path(name);
         let mut count = 1;
-        while taken(&own) {
+        while !self.names.insert(own.clone()) {
             count += 1;
             own = path(&format!("{name}_{count}"));
         }

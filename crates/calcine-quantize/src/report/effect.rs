@@ -1,10 +1,13 @@
 //! Which settings changed nothing.
 
-use calcine_graph::Op;
+use std::collections::HashMap;
+
+use calcine_graph::{Op, ValueId};
 
 use super::{Asked, QuantizationReport, UnusedSetting};
+use crate::by_layer::{ByLayer, widened};
 use crate::plan::producers;
-use crate::settings::{ByLayer, Override, widened};
+use crate::settings::Override;
 use crate::{QuantizationSettings, RangeEstimator, Rounding};
 
 /// The keys of an override, and whether it has them.
@@ -26,6 +29,30 @@ fn keys(layer: &Override) -> [(&'static str, bool); 7] {
     ]
 }
 
+/// Where names are in a graph, and the value that each value's quantizer was made for.
+struct Places<'a> {
+    nodes: HashMap<&'a str, usize>,
+    inputs: HashMap<&'a str, ValueId>,
+    producers: Vec<Option<ValueId>>,
+}
+
+impl<'a> Places<'a> {
+    fn of(asked: &Asked<'a>) -> Self {
+        let graph = asked.graph;
+        let mut nodes = HashMap::new();
+        for (index, node) in graph.nodes.iter().enumerate() {
+            nodes.entry(node.name.as_str()).or_insert(index);
+        }
+        let inputs = graph.inputs.iter();
+        let inputs = inputs.map(|id| (graph.value(*id).name.as_str(), *id));
+        Self {
+            nodes,
+            inputs: inputs.collect(),
+            producers: producers(graph, asked.uses, asked.quantizers),
+        }
+    }
+}
+
 impl Asked<'_> {
     /// The settings that changed nothing.
     pub(super) fn without_effect(&self, by_layer: &ByLayer<'_>) -> Vec<UnusedSetting> {
@@ -38,6 +65,7 @@ impl Asked<'_> {
         };
         let settings = by_layer.settings();
         self.whole(settings, &mut say);
+        let places = Places::of(self);
         let overrides = by_layer.overrides();
         if let Some(first_last) = &settings.first_last {
             let own = Override {
@@ -48,7 +76,7 @@ impl Asked<'_> {
             };
             for (key, _) in keys(&own).into_iter().filter(|(_, has)| *has) {
                 let names = by_layer.first_last().iter().copied();
-                if let Some(reason) = self.unused(by_layer, key, names, 0) {
+                if let Some(reason) = self.unused(by_layer, &places, key, names, 0) {
                     say(format!("first_last.{key}"), reason);
                 }
             }
@@ -63,7 +91,7 @@ impl Asked<'_> {
             }
             for (key, _) in keys(reached.layer).into_iter().filter(|(_, has)| *has) {
                 let names = reached.names.iter().copied();
-                if let Some(reason) = self.unused(by_layer, key, names, at + 1) {
+                if let Some(reason) = self.unused(by_layer, &places, key, names, at + 1) {
                     say(reached.layer.field(key), reason);
                 }
             }
@@ -79,6 +107,7 @@ impl Asked<'_> {
     fn unused<'n>(
         &self,
         by_layer: &ByLayer<'_>,
+        places: &Places<'_>,
         key: &str,
         names: impl Iterator<Item = &'n str> + Clone,
         later: usize,
@@ -94,7 +123,7 @@ impl Asked<'_> {
         if decided.peek().is_none() {
             return Some("later overrides of the same layers have it too");
         }
-        let reasons = decided.map(|name| self.unused_of(by_layer, key, name));
+        let reasons = decided.map(|name| self.unused_of(by_layer, places, key, name));
         // Of several reasons the first.
         let mut first = None;
         for reason in reasons {
@@ -104,31 +133,27 @@ impl Asked<'_> {
     }
 
     /// Why a key changes nothing of a node or an input.
-    fn unused_of(&self, by_layer: &ByLayer<'_>, key: &str, name: &str) -> Option<&'static str> {
+    fn unused_of(
+        &self,
+        by_layer: &ByLayer<'_>,
+        places: &Places<'_>,
+        key: &str,
+        name: &str,
+    ) -> Option<&'static str> {
         let graph = self.graph;
+        let position = places.nodes.get(name).copied();
         let own = by_layer.of(name);
         if key.starts_with("weight_") {
-            return if self.is_integer(name) {
+            return if self.is_integer(position) {
                 None
-            } else if self.is_layer(name) {
+            } else if self.is_layer(position) {
                 Some("the layer is in float")
             } else {
                 Some("no layer with weights is called so")
             };
         }
-        let producers = producers(graph, self.uses, self.quantizers);
-        let node = graph
-            .nodes
-            .iter()
-            .enumerate()
-            .find(|(_, node)| node.name == name);
-        let input = || {
-            graph
-                .inputs
-                .iter()
-                .copied()
-                .find(|id| graph.value(*id).name == name)
-        };
+        let node = position.map(|index| (index, &graph.nodes[index]));
+        let input = || places.inputs.get(name).copied();
         let value = node.map(|(_, node)| node.output).or_else(input)?;
         if key == "float" {
             // Without it there would be a quantizer, or integer weights, or parameters of another type.
@@ -143,7 +168,7 @@ impl Asked<'_> {
             return (passed && bare)
                 .then_some("it only moves numbers, which have their quantizer already");
         }
-        if producers[value.0] == Some(value) {
+        if places.producers[value.0] == Some(value) {
             return None;
         }
         if own.activations.dynamic {

@@ -25,27 +25,36 @@ pub struct SettingError {
     pub expected: String,
 }
 
-type Checked = Result<(), SettingError>;
+/// All that is wrong, in the order of the settings.
+type Found = Vec<SettingError>;
 
-fn error(field: impl Display, found: impl Display, expected: impl Display) -> Checked {
-    Err(SettingError {
+fn error(field: impl Display, found: impl Display, expected: impl Display) -> Found {
+    vec![SettingError {
         field: field.to_string(),
         found: found.to_string(),
         expected: expected.to_string(),
-    })
+    }]
 }
 
-fn within(field: impl Display, bits: u8, range: &RangeInclusive<u8>) -> Checked {
+/// The first of several problems.
+fn first(found: Found) -> Result<(), SettingError> {
+    match found.into_iter().next() {
+        Some(wrong) => Err(wrong),
+        None => Ok(()),
+    }
+}
+
+fn within(field: impl Display, bits: u8, range: &RangeInclusive<u8>) -> Found {
     if range.contains(&bits) {
-        return Ok(());
+        return Found::new();
     }
     let (least, most) = (range.start(), range.end());
     error(field, bits, format!("{least} to {most}"))
 }
 
-fn range_estimator(field: impl Display, range_estimator: RangeEstimator) -> Checked {
+fn range_estimator(field: impl Display, range_estimator: RangeEstimator) -> Found {
     match range_estimator.check() {
-        Ok(()) => Ok(()),
+        Ok(()) => Found::new(),
         Err(_) => error(
             field,
             format!("`{range_estimator}`"),
@@ -63,13 +72,13 @@ fn weight_bits(scheme: Scheme) -> RangeInclusive<u8> {
 }
 
 /// Bits of activations; 0, which leaves them in float, aside.
-fn activation_bits(field: impl Display, bits: u8, scheme: Scheme) -> Checked {
+fn activation_bits(field: impl Display, bits: u8, scheme: Scheme) -> Found {
     let least = match scheme {
         Scheme::Symmetric => 2,
         Scheme::Affine => 1,
     };
     if bits == 0 || (least..=MAX_BITS).contains(&bits) {
-        return Ok(());
+        return Found::new();
     }
     let expected = format!("{least} to {MAX_BITS}, or 0 for activations in float");
     error(field, bits, expected)
@@ -82,47 +91,70 @@ impl QuantizationSettings {
     ///
     /// If a value is none that its setting can have; with the setting, the value, and what would be valid.
     pub fn check(&self) -> Result<(), SettingError> {
-        self.check_with(&weight_bits(self.weights.scheme))
+        first(self.problems())
+    }
+
+    /// Everything that is wrong with settings for quantization after training, in their order.
+    #[must_use]
+    pub fn problems(&self) -> Vec<SettingError> {
+        self.all(&weight_bits(self.weights.scheme))
+    }
+
+    /// Everything that is wrong with settings for quantization-aware training by this method, in their order: bits of
+    /// weights are those of the method, weights are symmetric and have no groups, and a method has a number that it can have.
+    #[must_use]
+    pub fn problems_of_training(&self, method: Method) -> Vec<SettingError> {
+        // Levels without zero take one bit more as integers.
+        let bits = match method {
+            Method::Dorefa | Method::Pact => 1..=MAX_BITS - 1,
+            _ => 2..=MAX_BITS,
+        };
+        let mut found = self.all(&bits);
+        let expected = "quantization after training: weights that train are symmetric, with a scale for each output, or one";
+        if self.weights.scheme == Scheme::Affine {
+            found.extend(error("weights.scheme", "`affine`", expected));
+        }
+        if let Some(group) = self.weights.group.filter(|group| *group > 0) {
+            found.extend(error("weights.group", group, expected));
+        }
+        if let Method::Linear { decay } = method
+            && !(0.0..1.0).contains(&decay)
+        {
+            found.extend(error("training.decay", decay, "a number from 0 to below 1"));
+        }
+        found
     }
 
     /// The same where weights may have these bits.
-    pub(crate) fn check_with(&self, bits: &RangeInclusive<u8>) -> Checked {
-        self.check_but_weight_bits()?;
-        within("weights.bits", self.weights.bits, bits)?;
-        if let Some(own) = self
-            .first_last
-            .and_then(|first_last| first_last.weight_bits)
-        {
-            within("first_last.weight_bits", own, bits)?;
+    fn all(&self, bits: &RangeInclusive<u8>) -> Found {
+        let mut found = self.prepare.problems();
+        found.extend(within("weights.bits", self.weights.bits, bits));
+        found.extend(self.weights.problems_but_bits());
+        found.extend(self.activations.problems());
+        found.extend(self.accumulator.problems());
+        let scheme = self.activations.scheme;
+        if let Some(first_last) = &self.first_last {
+            if let Some(own) = first_last.weight_bits {
+                found.extend(within("first_last.weight_bits", own, bits));
+            }
+            if let Some(bits) = first_last.activation_bits {
+                found.extend(activation_bits("first_last.activation_bits", bits, scheme));
+            }
         }
         for layer in &self.layers {
             if let Some(own) = layer.weight_bits {
-                within(layer.field("weight_bits"), own, bits)?;
+                found.extend(within(layer.field("weight_bits"), own, bits));
             }
-        }
-        Ok(())
-    }
-
-    /// All but how many bits weights have, which goes by the method that makes them integers.
-    pub(crate) fn check_but_weight_bits(&self) -> Checked {
-        self.prepare.check()?;
-        self.weights.check_but_bits()?;
-        self.activations.check()?;
-        self.accumulator.check()?;
-        let scheme = self.activations.scheme;
-        if let Some(first_last) = &self.first_last {
-            first_last.check()?;
-            if let Some(bits) = first_last.activation_bits {
-                activation_bits("first_last.activation_bits", bits, scheme)?;
-            }
-        }
-        for layer in &self.layers {
-            layer.check()?;
             if let Some(bits) = layer.activation_bits {
-                activation_bits(layer.field("activation_bits"), bits, scheme)?;
+                found.extend(activation_bits(
+                    layer.field("activation_bits"),
+                    bits,
+                    scheme,
+                ));
             }
+            found.extend(layer.problems_but_bits());
         }
-        Ok(())
+        found
     }
 }
 
@@ -133,11 +165,15 @@ impl Preparation {
     ///
     /// If `smooth` is not from 0 to 1.
     pub fn check(&self) -> Result<(), SettingError> {
+        first(self.problems())
+    }
+
+    fn problems(&self) -> Found {
         match self.smooth {
             Some(smooth) if !(0.0..=1.0).contains(&smooth) => {
                 error("prepare.smooth", smooth, "0 to 1")
             }
-            _ => Ok(()),
+            _ => Found::new(),
         }
     }
 }
@@ -150,20 +186,25 @@ impl WeightSettings {
     /// If the bits are not 2 to 16, or 1 to 16 if affine, the number of a range estimator is none that it can have, or `group` is
     /// 0 or without `per_channel`.
     pub fn check(&self) -> Result<(), SettingError> {
-        self.check_but_bits()?;
-        within("weights.bits", self.bits, &weight_bits(self.scheme))
+        let mut found = within("weights.bits", self.bits, &weight_bits(self.scheme));
+        found.extend(self.problems_but_bits());
+        first(found)
     }
 
-    fn check_but_bits(&self) -> Checked {
-        match self.group {
-            Some(0) => return error("weights.group", 0, "at least 1 column"),
+    fn problems_but_bits(&self) -> Found {
+        let mut found = match self.group {
+            Some(0) => error("weights.group", 0, "at least 1 column"),
             Some(group) if !self.per_channel => {
                 let expected = "groups with `per_channel = true` alone";
-                return error("weights.group", group, expected);
+                error("weights.group", group, expected)
             }
-            _ => {}
-        }
-        range_estimator("weights.range_estimator", self.range_estimator)
+            _ => Found::new(),
+        };
+        found.extend(range_estimator(
+            "weights.range_estimator",
+            self.range_estimator,
+        ));
+        found
     }
 }
 
@@ -175,21 +216,28 @@ impl ActivationSettings {
     /// If the bits are not 1 to 16, 2 to 16 if symmetric, or 0; if the number of a range estimator is none that it can have; or if
     /// dynamic ranges, which are those of a batch, are to be clipped or to have powers of two.
     pub fn check(&self) -> Result<(), SettingError> {
-        activation_bits("activations.bits", self.bits, self.scheme)?;
-        range_estimator("activations.range_estimator", self.range_estimator)?;
+        first(self.problems())
+    }
+
+    fn problems(&self) -> Found {
+        let mut found = activation_bits("activations.bits", self.bits, self.scheme);
+        found.extend(range_estimator(
+            "activations.range_estimator",
+            self.range_estimator,
+        ));
         if self.dynamic && self.range_estimator != RangeEstimator::MinMax {
             let expected = "no range_estimator with `dynamic = true`: ranges are those of a batch";
-            return error(
+            found.extend(error(
                 "activations.range_estimator",
                 self.range_estimator,
                 expected,
-            );
+            ));
         }
         if self.dynamic && self.power_of_two {
             let expected = "false with `dynamic = true`: ranges are those of a batch";
-            return error("activations.power_of_two", true, expected);
+            found.extend(error("activations.power_of_two", true, expected));
         }
-        Ok(())
+        found
     }
 }
 
@@ -200,8 +248,13 @@ impl AccumulatorSettings {
     ///
     /// If a number of bits is not 8 to 32.
     pub fn check(&self) -> Result<(), SettingError> {
-        within("accumulator.bits", self.bits, &(8..=32))?;
-        within("accumulator.bias_bits", self.bias_bits, &(8..=32))
+        first(self.problems())
+    }
+
+    fn problems(&self) -> Found {
+        let mut found = within("accumulator.bits", self.bits, &(8..=32));
+        found.extend(within("accumulator.bias_bits", self.bias_bits, &(8..=32)));
+        found
     }
 }
 
@@ -213,9 +266,9 @@ impl FirstLastSettings {
     ///
     /// If weights have no bits, or more than 16, or activations more than 16.
     pub fn check(&self) -> Result<(), SettingError> {
-        bits(self.weight_bits, self.activation_bits, |key| {
+        first(bits(self.weight_bits, self.activation_bits, |key| {
             format!("first_last.{key}")
-        })
+        }))
     }
 }
 
@@ -228,13 +281,19 @@ impl Override {
     /// If the name is no pattern, weights have no bits, or more than 16, activations more than 16, the number of a range estimator
     /// is none that it can have, or a stretch is no number above 0.
     pub fn check(&self) -> Result<(), SettingError> {
+        let mut found = bits(self.weight_bits, self.activation_bits, |key| {
+            self.field(key)
+        });
+        found.extend(self.problems_but_bits());
+        first(found)
+    }
+
+    fn problems_but_bits(&self) -> Found {
+        let mut found = Found::new();
         if let Err(wrong) = Pattern::new(&self.name) {
             let expected = format!("a name or a glob: {}", wrong.reason);
-            return error("layer.name", format!("`{}`", self.name), expected);
+            found.extend(error("layer.name", format!("`{}`", self.name), expected));
         }
-        bits(self.weight_bits, self.activation_bits, |key| {
-            self.field(key)
-        })?;
         for (key, own) in [
             ("weight_range_estimator", self.weight_range_estimator),
             (
@@ -243,7 +302,7 @@ impl Override {
             ),
         ] {
             if let Some(own) = own {
-                range_estimator(self.field(key), own)?;
+                found.extend(range_estimator(self.field(key), own));
             }
         }
         for (key, stretch) in [
@@ -251,10 +310,10 @@ impl Override {
             ("activation_stretch", self.activation_stretch),
         ] {
             if let Some(stretch) = stretch.filter(|by| !(by.is_finite() && *by > 0.0)) {
-                return error(self.field(key), stretch, "a number above 0");
+                found.extend(error(self.field(key), stretch, "a number above 0"));
             }
         }
-        Ok(())
+        found
     }
 
     /// What messages call a setting of it.
@@ -263,22 +322,17 @@ impl Override {
     }
 }
 
-/// Checks the number of a method.
-pub(crate) fn check_method(method: Method) -> Checked {
-    match method {
-        Method::Linear { decay } if !(0.0..1.0).contains(&decay) => {
-            error("decay", decay, "a number from 0 to below 1")
-        }
-        _ => Ok(()),
-    }
-}
-
-fn bits(weights: Option<u8>, activations: Option<u8>, field: impl Fn(&str) -> String) -> Checked {
+fn bits(weights: Option<u8>, activations: Option<u8>, field: impl Fn(&str) -> String) -> Found {
+    let mut found = Found::new();
     if let Some(bits) = weights {
-        within(field("weight_bits"), bits, &(1..=MAX_BITS))?;
+        found.extend(within(field("weight_bits"), bits, &(1..=MAX_BITS)));
     }
-    match activations {
-        Some(bits) => activation_bits(field("activation_bits"), bits, Scheme::Affine),
-        None => Ok(()),
+    if let Some(bits) = activations {
+        found.extend(activation_bits(
+            field("activation_bits"),
+            bits,
+            Scheme::Affine,
+        ));
     }
+    found
 }

@@ -1,9 +1,10 @@
 //! `dependency = "auto"`: from parameters to the groups that their channels make with others.
 
+use calcine_criteria::Aggregation;
 use calcine_fold::Granularity;
 use calcine_graph::{Axes, Group as Channels, Member, Role};
 use calcine_params::Parameter;
-use calcine_train::{Aggregation, Group, Unit};
+use calcine_train::{Group, Unit};
 
 use super::Bound;
 use crate::amount::Amount;

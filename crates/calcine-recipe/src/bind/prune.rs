@@ -1,9 +1,10 @@
 //! From `[pruner.NAME]` and its policy to a pruner.
 
+use calcine_criteria::Aggregation;
 use calcine_fold::Granularity;
 use calcine_params::Parameter;
 use calcine_schedule::Curve;
-use calcine_train::{After, Aggregation, Group, Hold, Lifetime, Prune, Target, Unit, WindowUnit};
+use calcine_train::{After, Group, Hold, Lifetime, Prune, Target, Unit, WindowUnit};
 
 use super::norms::Behind;
 use super::{Bound, dependency};

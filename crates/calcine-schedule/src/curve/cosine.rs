@@ -30,6 +30,14 @@ pub struct Cosine {
     pub last: f64,
 }
 
+impl Cosine {
+    /// The curve from `initial` at progress 0 to `last` at progress 1.
+    #[must_use]
+    pub const fn new(initial: f64, last: f64) -> Self {
+        Self { initial, last }
+    }
+}
+
 impl Curve for Cosine {
     fn at(&self, progress: f64) -> f64 {
         let angle = PI * progress.clamp(0.0, 1.0);

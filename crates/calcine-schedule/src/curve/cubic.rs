@@ -35,6 +35,12 @@ pub struct Cubic {
 }
 
 impl Cubic {
+    /// The curve from `initial` at progress 0 to `last` at progress 1.
+    #[must_use]
+    pub const fn new(initial: f64, last: f64) -> Self {
+        Self { initial, last }
+    }
+
     /// The ramp as a pruning ramp: sparsities that rise within `[0, 1]`.
     ///
     /// A `Cubic` written as a literal may be any curve, also one that falls; this constructor is

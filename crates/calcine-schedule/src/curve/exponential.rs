@@ -36,6 +36,14 @@ pub struct Exponential {
     pub last: f64,
 }
 
+impl Exponential {
+    /// The curve from `initial` at progress 0 to `last` at progress 1.
+    #[must_use]
+    pub const fn new(initial: f64, last: f64) -> Self {
+        Self { initial, last }
+    }
+}
+
 impl Curve for Exponential {
     fn at(&self, progress: f64) -> f64 {
         let Self { initial, last } = *self;

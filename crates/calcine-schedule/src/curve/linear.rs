@@ -28,6 +28,14 @@ pub struct Linear {
     pub last: f64,
 }
 
+impl Linear {
+    /// The curve from `initial` at progress 0 to `last` at progress 1.
+    #[must_use]
+    pub const fn new(initial: f64, last: f64) -> Self {
+        Self { initial, last }
+    }
+}
+
 impl Curve for Linear {
     fn at(&self, progress: f64) -> f64 {
         blend(self.initial, self.last, 1.0 - progress.clamp(0.0, 1.0))

@@ -9,7 +9,7 @@ use std::fmt;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
-use calcine_criteria::{Needs, Score, Select};
+use calcine_criteria::{Aggregation, Needs, Score, Select};
 use calcine_mask::Masks;
 use calcine_observe::{Reconstruction, Wanted};
 use calcine_params::Inventory;
@@ -91,22 +91,6 @@ pub struct Group {
     aggregation: Aggregation,
     /// What falls with them, and has no say.
     followers: Vec<Unit>,
-}
-
-/// Whose scores the decision of a group goes by.
-///
-/// Filters that are added together (the branches of a residual block) must fall together to be removable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Aggregation {
-    /// The sum of their scores.
-    #[default]
-    Sum,
-    /// The mean.
-    Mean,
-    /// The largest.
-    Max,
-    /// The first one's.
-    First,
 }
 
 /// What becomes of the masks when the window is over.

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Bool, FloatDType, Tensor};
-use calcine_criteria::{Candidate, Evidence, Needs, Reference, Rescale, Scores};
+use calcine_criteria::{Aggregation, Candidate, Evidence, Needs, Reference, Rescale, Scores};
 use calcine_params::{flat, flat_gradients};
 use calcine_schedule::Clock;
 use rand::RngExt;
 
 use super::state::Pending;
-use super::{Aggregation, Batches, Changed, Group, Prune, Ranking, Unit};
+use super::{Batches, Changed, Group, Prune, Ranking, Unit};
 use crate::stream;
 
 impl Prune {

@@ -1,0 +1,150 @@
+//! The hot paths of quantization, one figure a run, so that two builds can be measured in turn (`compare.sh`).
+//!
+//! `quantized forward` prints the time of `Quantized::forward` of ResNet-20 over 128 images, `quantized step METHOD` that
+//! of a training step of a quantization-aware ResNet-20 over 32 images, and `quantized memory` the peak memory that a
+//! forward pass of 128 images adds. Without arguments it prints all of them.
+#![allow(missing_docs, reason = "a bench is a program")]
+#![allow(clippy::print_stdout, reason = "a bench prints what it measured")]
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::optim::{GradientsParams, SgdConfig};
+use burn::tensor::{Device, Tensor, TensorData};
+use calcine::quantize::{
+    Calibration, Method, QatNetwork, QuantizationSettings, Quantized, quantize,
+};
+use calcine::trace::{Network, trace};
+use calcine::zoo::ResNetConfig;
+use calcine_benches::batch;
+
+/// Images of a forward pass.
+const IMAGES: usize = 128;
+
+/// Repetitions of a forward pass or a step, after two that are not counted.
+const ROUNDS: usize = 9;
+
+/// A traced ResNet-20 in evaluation.
+fn network() -> Network {
+    let device = Device::flex();
+    let model = ResNetConfig::new(20).init(&device).expect("20 is a depth");
+    let sample = Tensor::zeros([1, 3, 32, 32], &device);
+    trace(&model.valid(), sample, |model, images| {
+        model.forward(images)
+    })
+    .expect("it traces")
+}
+
+fn images(count: usize) -> Tensor<4> {
+    let numbers = (0..count * 3072).map(|i| (i * 7919 % 255) as f32 / 127.5 - 1.0);
+    let shape = [count, 3, 32, 32];
+    let data = TensorData::new(numbers.collect::<Vec<_>>(), shape);
+    Tensor::from_data(data, &Device::flex())
+}
+
+fn quantized() -> Quantized {
+    let network = network();
+    let calibration = Calibration::of(&network, &[images(20)]).expect("it calibrates");
+    quantize(&network, &calibration, &QuantizationSettings::default()).expect("it is quantized")
+}
+
+/// Prints the least and the median time of a round, in milliseconds.
+fn time(name: &str, mut round: impl FnMut()) {
+    round();
+    round();
+    let times = (0..ROUNDS).map(|_| {
+        let began = Instant::now();
+        round();
+        began.elapsed().as_secs_f64() * 1e3
+    });
+    let mut times: Vec<f64> = times.collect();
+    times.sort_by(f64::total_cmp);
+    println!(
+        "{name}: {:.1} ms, at least {:.1} ms",
+        times[ROUNDS / 2],
+        times[0]
+    );
+}
+
+fn forward() {
+    let (quantized, images) = (quantized(), images(IMAGES));
+    time("forward", || {
+        let logits: Tensor<2> = quantized.forward(images.clone());
+        black_box(logits.into_data());
+    });
+}
+
+/// The largest resident memory of this process so far, in MiB, since it was last cleared.
+fn peak() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kilobytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes / 1024.0)
+}
+
+fn memory() {
+    let (quantized, images) = (quantized(), images(IMAGES));
+    let one = images.clone().slice([0..1]);
+    black_box(quantized.forward::<_, Tensor<2>>(one).into_data());
+    // Linux begins to count anew.
+    let cleared = std::fs::write("/proc/self/clear_refs", "5").is_ok();
+    let before = peak();
+    black_box(quantized.forward::<_, Tensor<2>>(images).into_data());
+    match (before, peak()) {
+        (Some(before), Some(after)) if cleared => {
+            println!("memory: {:.1} MiB", after - before);
+        }
+        _ => println!("memory: this system does not tell"),
+    }
+}
+
+fn step(name: &str, method: Method) {
+    let network = network();
+    let calibration = Calibration::of(&network, &[images(20)]).expect("it calibrates");
+    let qat = QatNetwork::new(
+        network,
+        &calibration,
+        &QuantizationSettings::default(),
+        method,
+    );
+    let qat = qat.expect("it is prepared").train();
+    let mut optimizer = SgdConfig::new().init();
+    let mut qat = Some(qat);
+    let (x, y) = batch(&Device::flex().autodiff());
+    time(&format!("step {name}"), || {
+        let [n] = y.dims();
+        let model = qat.take().expect("there is always one");
+        let logits: Tensor<2> = model.forward(x.clone());
+        let logits = burn::tensor::activation::log_softmax(logits, 1);
+        let loss = logits.gather(1, y.clone().reshape([n, 1])).mean().neg();
+        let gradients = GradientsParams::from_grads(loss.backward(), &model);
+        qat = Some(optimizer.step(0.01, model, gradients));
+    });
+}
+
+fn main() {
+    let methods = [
+        ("lsq", Method::Lsq),
+        ("linear", Method::Linear { decay: 0.99 }),
+        ("dorefa", Method::Dorefa),
+        ("pact", Method::Pact),
+        ("wrpn", Method::Wrpn),
+    ];
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = |name: &str| {
+        let mut named = arguments.iter().filter(|a| !a.starts_with("--")).peekable();
+        named.peek().is_none() || named.any(|argument| argument == name)
+    };
+    if wanted("memory") {
+        memory();
+    }
+    if wanted("forward") {
+        forward();
+    }
+    for (name, method) in methods {
+        if wanted("step") || wanted(name) {
+            step(name, method);
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Networks as ONNX files.
+
+mod builder;
+mod codes;
+mod functions;
+mod integer;
+mod operators;
+mod quantized;
+mod weights;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use calcine_graph::Source;
+use calcine_quantize::Quantized;
+use calcine_trace::Network;
+
+use self::builder::Builder;
+use crate::ExportError;
+use crate::proto::{Data, External, Graph, Model};
+
+/// What the numbers of a file are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Form {
+    /// 32-bit floats. The only form of a network that is not quantized.
+    Float,
+    /// Float operators between `QuantizeLinear` and `DequantizeLinear`: what every runtime reads, and what `ONNX Runtime`
+    /// computes in integers.
+    #[default]
+    Qdq,
+    /// `QLinearConv` and `QLinearMatMul` where there are such operators, else as [`Integer`](Self::Integer).
+    QOperator,
+    /// `ConvInteger` and `MatMulInteger`, with the rescaling spelled out in standard operators.
+    Integer,
+}
+
+impl Form {
+    /// All forms of a quantized network, in the order of their documentation.
+    pub const QUANTIZED: [Self; 3] = [Self::Qdq, Self::QOperator, Self::Integer];
+
+    /// Its name: `float`, `qdq`, `qoperator` or `integer`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Float => "float",
+            Self::Qdq => "qdq",
+            Self::QOperator => "qoperator",
+            Self::Integer => "integer",
+        }
+    }
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Form {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let forms = [Self::Float, Self::Qdq, Self::QOperator, Self::Integer];
+        let found = forms.into_iter().find(|form| form.name() == name);
+        found.ok_or_else(|| {
+            format!("unknown form `{name}`: expected float, qdq, qoperator or integer")
+        })
+    }
+}
+
+/// How a file is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExportOptions {
+    /// The version of ONNX's operators, 13 to 25. `None`: 17, or 21 if the form needs a type that came with it.
+    pub opset: Option<i64>,
+    /// What a quantized network's numbers are; a float network has one form.
+    pub form: Form,
+    /// Whether sums, products and means in the form `qdq` are spelled so that a runtime computes the codes of
+    /// [`Quantized`] bit for bit. Otherwise they are spelled as other tools do, which runtimes fuse into faster kernels whose codes
+    /// may differ by one next to ties.
+    pub exact: bool,
+    /// Keys and values for the file's metadata, such as the recipe or the accuracy, in order.
+    pub metadata: Vec<(String, String)>,
+}
+
+impl Default for ExportOptions {
+    fn default() -> Self {
+        Self {
+            opset: None,
+            form: Form::default(),
+            exact: true,
+            metadata: Vec::new(),
+        }
+    }
+}
+
+impl ExportOptions {
+    fn opset(&self, default: i64) -> Result<i64, ExportError> {
+        match self.opset.unwrap_or(default) {
+            opset @ 13..=25 => Ok(opset),
+            opset => Err(ExportError::Opset(opset)),
+        }
+    }
+
+    fn model(&self, graph: Graph<'static>, opset: i64, form: Form) -> Model<'static> {
+        let own = [("calcine.form".to_owned(), form.name().to_owned())];
+        let metadata = own.into_iter().chain(self.metadata.iter().cloned());
+        Model {
+            ir_version: match opset {
+                ..=14 => 7,
+                15..=18 => 8,
+                19..=20 => 9,
+                21..=22 => 10,
+                23 => 11,
+                24 => 12,
+                _ => 13,
+            },
+            producer: (
+                Cow::Borrowed("calcine"),
+                Cow::Borrowed(env!("CARGO_PKG_VERSION")),
+            ),
+            opsets: vec![(Cow::Borrowed(""), opset)],
+            metadata: metadata
+                .map(|(key, value)| (Cow::Owned(key), Cow::Owned(value)))
+                .collect(),
+            graph,
+            functions: 0,
+        }
+    }
+}
+
+/// A model that is ready to be written.
+#[derive(Debug)]
+pub struct OnnxModel(Model<'static>);
+
+/// The most bytes of a file, which protobuf bounds.
+const LARGEST: usize = (1 << 31) - 1;
+/// Beyond so many bytes of weights, what other parts have room is not worth to be counted.
+const ROOM: usize = LARGEST - (64 << 20);
+
+impl OnnxModel {
+    /// The file's bytes. Equal models give equal bytes.
+    ///
+    /// # Errors
+    ///
+    /// If there are more than 2³¹ of them.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ExportError> {
+        let weights = self.weights();
+        if weights > ROOM {
+            return Err(ExportError::Large(weights));
+        }
+        Ok(self.0.write())
+    }
+
+    /// Writes the file, atomically. Weights of more than 2 GiB go to a second file beside it, `NAME.onnx.data`, each at a multiple of 4,096
+    /// bytes, so that a runtime can map it.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written.
+    pub fn save(&self, file: &Path) -> Result<(), ExportError> {
+        match self.weights() > ROOM {
+            true => self.save_with_external_data(file),
+            false => Ok(calcine_files::write(file, self.0.write())?),
+        }
+    }
+
+    /// Writes the file, atomically, and its weights of 1,024 bytes or more to a second file beside it, `NAME.onnx.data`.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written, or has no name.
+    pub fn save_with_external_data(&self, file: &Path) -> Result<(), ExportError> {
+        const SMALL: usize = 1024;
+        const PAGE: usize = 4096;
+        let name = file.file_name().map(|name| name.to_string_lossy());
+        let name = name.ok_or_else(|| {
+            std::io::Error::new(
+                std::io::ErrorKind::InvalidInput,
+                "the path has no file name",
+            )
+        })?;
+        let location = format!("{name}.data");
+        let mut bytes: Vec<u8> = Vec::new();
+        let mut graph = Graph {
+            name: self.0.graph.name.clone(),
+            nodes: self.0.graph.nodes.clone(),
+            inputs: self.0.graph.inputs.clone(),
+            outputs: self.0.graph.outputs.clone(),
+            ..Graph::default()
+        };
+        for tensor in &self.0.graph.initializers {
+            let mut tensor = tensor.clone();
+            if let Data::Raw(raw) = &tensor.data
+                && raw.len() >= SMALL
+            {
+                bytes.resize(bytes.len().next_multiple_of(PAGE), 0);
+                let external = External {
+                    location: Cow::Owned(location.clone()),
+                    offset: Some(bytes.len() as u64),
+                    length: Some(raw.len() as u64),
+                };
+                bytes.extend_from_slice(raw);
+                tensor.data = Data::External(Box::new(external));
+            }
+            graph.initializers.push(tensor);
+        }
+        let model = Model {
+            graph,
+            ir_version: self.0.ir_version,
+            producer: self.0.producer.clone(),
+            opsets: self.0.opsets.clone(),
+            metadata: self.0.metadata.clone(),
+            functions: 0,
+        };
+        calcine_files::write(file.with_file_name(location), bytes)?;
+        Ok(calcine_files::write(file, model.write())?)
+    }
+
+    /// The opset that it is of.
+    #[must_use]
+    pub fn opset(&self) -> i64 {
+        self.0.opsets.first().map_or(0, |(_, opset)| *opset)
+    }
+
+    fn weights(&self) -> usize {
+        let tensors = self.0.graph.initializers.iter();
+        let bytes = tensors.map(|tensor| match &tensor.data {
+            Data::Raw(raw) => raw.len(),
+            _ => 0,
+        });
+        bytes.sum()
+    }
+}
+
+/// A network as an ONNX model of 32-bit floats.
+///
+/// Parameters are initializers under their paths, values have the names of the graph, and the batch is free: inputs have the dimension
+/// `batch` where the network's grow with it. Batch norms stay as they are. Weights have the layout that Burn gives them: that of
+/// a linear layer is `[in, out]`. Reads the device.
+///
+/// # Errors
+///
+/// If operations have no counterpart in ONNX, all of which are listed, or the opset is not written.
+///
+/// # Examples
+///
+/// ```
+/// use burn::nn::{Linear, LinearConfig};
+/// use burn::tensor::{Device, Tensor};
+/// use calcine_onnx::{ExportOptions, export};
+/// use calcine_trace::trace;
+///
+/// let device = Device::flex();
+/// let model: Linear = LinearConfig::new(4, 2).init(&device);
+/// let network = trace(&model, Tensor::<2>::zeros([1, 4], &device), |model, x| model.forward(x))?;
+/// let file = export(&network, &ExportOptions::default())?.to_bytes()?;
+/// # assert!(!file.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn export(network: &Network, options: &ExportOptions) -> Result<OnnxModel, ExportError> {
+    let opset = options.opset(17)?;
+    let graph = network.graph();
+    let mut b = Builder::new(graph, opset);
+    let used: std::collections::BTreeSet<_> = graph
+        .nodes
+        .iter()
+        .flat_map(|node| &node.inputs)
+        .chain(&graph.outputs)
+        .copied()
+        .collect();
+    for id in used {
+        if let Some(tensor) = network.tensor(id) {
+            let name = b.name(id);
+            b.tensor(&name, tensor);
+        }
+    }
+    for node in &graph.nodes {
+        if let Some(&parameter) = node
+            .inputs
+            .iter()
+            .find(|id| graph.value(**id).source == Source::Parameter)
+        {
+            let name = b.name(parameter);
+            b.behind(name.rsplit_once('.').map_or("", |(layer, _)| layer));
+        }
+        let operands: Vec<String> = node.inputs.iter().map(|&id| b.name(id)).collect();
+        let output = b.name(node.output);
+        operators::emit(&mut b, node, &operands, &output);
+    }
+    let outputs: Vec<String> = graph.outputs.iter().map(|&id| b.name(id)).collect();
+    let graph = b.finish(&outputs).map_err(ExportError::Nodes)?;
+    Ok(OnnxModel(options.model(graph, opset, Form::Float)))
+}
+
+/// A quantized network as an ONNX model, in the form that the options give.
+///
+/// The integers of a layer's weight are an initializer under the weight's path, batch norms are folded in as they are in the network,
+/// activations are unsigned (symmetric ones have the zero point 128), and biases are 32-bit integers whose scale is
+/// `float32(s_x · s_w)`. `docs/arithmetic.md` states the arithmetic; where [`ExportOptions::exact`] is set it is that of `ONNX Runtime`'s
+/// kernels for the file, code by code. Reads the device.
+///
+/// # Errors
+///
+/// If the form is [`Form::Float`], if operations or bit widths have no counterpart in the form or opset, all of which are listed, or
+/// the opset is not written.
+pub fn export_quantized(
+    quantized: &Quantized,
+    options: &ExportOptions,
+) -> Result<OnnxModel, ExportError> {
+    if options.form == Form::Float {
+        return Err(ExportError::Form {
+            form: "float",
+            problem: "has no integers: valid for a quantized network are qdq, qoperator and integer",
+        });
+    }
+    let opset = options.opset(quantized::default_opset(quantized))?;
+    let graph = quantized::graph(quantized, options, opset)?;
+    Ok(OnnxModel(options.model(graph, opset, options.form)))
+}

@@ -1,0 +1,473 @@
+//! A quantized network, value by value: as codes where it has a quantizer, as floats where an operator needs them.
+
+use std::collections::HashMap;
+
+use calcine_graph::{Arithmetic, ElementKind, Extent, Map, Node, Op, Reduction, Source, ValueId};
+use calcine_quantize::{IntegerLayer, Quantized, Quantizer};
+
+use super::builder::{Builder, Numbers, signed};
+use super::codes::Codes;
+use super::{ExportOptions, Form, integer as integers, operators};
+use crate::error::ExportError;
+use crate::proto;
+
+/// The opset since which tensors may be of 4 and 16 bits, and scales be those of blocks.
+pub(super) const NARROW: i64 = 21;
+
+/// The opset that a network needs.
+pub(crate) fn default_opset(quantized: &Quantized) -> i64 {
+    let graph = quantized.graph();
+    let wide = (0..graph.values.len())
+        .filter_map(|id| quantized.quantizer_of(ValueId(id)))
+        .any(|quantizer| quantizer.high - quantizer.low > 255);
+    let narrow = |layer: IntegerLayer<'_>| {
+        let four = layer.bits <= 4 && layer.float_bias.is_some() && layer.dynamic.is_none();
+        four || layer.group.is_some() || layer.bits > 8
+    };
+    match wide || quantized.layers().any(narrow) {
+        true => NARROW,
+        false => 17,
+    }
+}
+
+pub(crate) fn graph(
+    quantized: &Quantized,
+    options: &ExportOptions,
+    opset: i64,
+) -> Result<proto::Graph<'static>, ExportError> {
+    let graph = quantized.graph();
+    let mut writer = Writer {
+        b: Builder::new(graph, opset),
+        quantized,
+        form: options.form,
+        exact: options.exact || options.form != Form::Qdq,
+        codes: HashMap::new(),
+        floats: HashMap::new(),
+        uses: vec![0; graph.values.len()],
+        own_names: HashMap::new(),
+    };
+    let operands = graph.nodes.iter().flat_map(|node| &node.inputs);
+    for id in operands.chain(&graph.outputs) {
+        writer.uses[id.0] += 1;
+    }
+    for &id in &graph.inputs {
+        let name = writer.b.name(id);
+        match quantized.quantizer_of(id) {
+            Some(quantizer) => writer.quantize(&name, id, quantizer, &name),
+            None => {
+                writer.floats.insert(id, name);
+            }
+        }
+    }
+    for (position, node) in graph.nodes.iter().enumerate() {
+        writer.node(position, node);
+    }
+    let outputs: Vec<String> = graph.outputs.iter().map(|&id| writer.float(id)).collect();
+    writer.b.finish(&outputs).map_err(ExportError::Nodes)
+}
+
+pub(crate) struct Writer<'a> {
+    pub(crate) b: Builder<'a>,
+    pub(crate) quantized: &'a Quantized,
+    pub(crate) form: Form,
+    exact: bool,
+    /// The names of values' integers.
+    codes: HashMap<ValueId, (String, Codes)>,
+    /// The names of values as floats.
+    floats: HashMap<ValueId, String>,
+    uses: Vec<usize>,
+    /// Initializers that have a parameter's own name, by what they hold.
+    own_names: HashMap<String, usize>,
+}
+
+/// What a layer's node is made of.
+pub(crate) struct LayerParts<'a> {
+    pub(crate) node: &'a Node,
+    pub(crate) layer: IntegerLayer<'a>,
+    /// The integers of its input, if that has a quantizer.
+    pub(crate) input: Option<(String, Codes)>,
+    /// The quantizer of its output.
+    pub(crate) output: Option<Quantizer>,
+}
+
+impl<'a> Writer<'a> {
+    /// The value's integers, if it has a quantizer.
+    pub(crate) fn codes(&self, id: ValueId) -> Option<(String, Codes)> {
+        self.codes.get(&id).cloned()
+    }
+
+    pub(crate) fn set_codes(&mut self, id: ValueId, name: String, codes: Codes) {
+        self.codes.insert(id, (name, codes));
+    }
+
+    pub(crate) fn set_float(&mut self, id: ValueId, name: String) {
+        self.floats.insert(id, name);
+    }
+
+    /// The value as floats: as it is, dequantized, or a parameter or constant.
+    pub(crate) fn float(&mut self, id: ValueId) -> String {
+        if let Some(name) = self.floats.get(&id) {
+            return name.clone();
+        }
+        let name = self.b.name(id);
+        let float = if let Some((codes, of)) = self.codes(id) {
+            self.dequantize(&codes, of, &format!("{name}/dequantized"))
+        } else if let Some(tensor) = self.quantized.tensor(id) {
+            let name = self.own_name(&name);
+            self.b.tensor(&name, tensor);
+            name
+        } else {
+            let reason = "a value that the quantized network does not keep";
+            self.b.unsupported(&name, "value", reason);
+            name
+        };
+        self.floats.insert(id, float.clone());
+        float
+    }
+
+    /// The parameter's own name for its first initializer, a numbered one for others.
+    pub(super) fn own_name(&mut self, path: &str) -> String {
+        let count = self.own_names.entry(path.to_owned()).or_default();
+        *count += 1;
+        match *count {
+            1 => path.to_owned(),
+            count => self.b.fresh(&format!("{path}_{count}")),
+        }
+    }
+
+    fn quantizer_constants(&mut self, codes: Codes, hint: &str) -> [String; 2] {
+        let scale = self.scale(codes.scale, hint);
+        let zero = Numbers::Int(codes.data_type, &[codes.zero_point]);
+        let zero = self.b.constant(&format!("{hint}/zero_point"), &[], &zero);
+        [scale, zero]
+    }
+
+    pub(crate) fn scale(&mut self, scale: f32, hint: &str) -> String {
+        let hint = format!("{hint}/scale");
+        self.b.constant(&hint, &[], &Numbers::Float(&[scale]))
+    }
+
+    /// The floats that these integers stand for.
+    fn dequantize(&mut self, name: &str, codes: Codes, hint: &str) -> String {
+        let [scale, zero] = self.quantizer_constants(codes, hint);
+        let inputs = [name, &scale, &zero];
+        self.b.helper("DequantizeLinear", &inputs, hint, Vec::new())
+    }
+
+    /// The integers of floats of this name, which become the value's. Where the type has more integers than the quantizer, those
+    /// beyond are cut off.
+    fn quantize(&mut self, float: &str, id: ValueId, quantizer: Quantizer, hint: &str) {
+        let codes = Codes::activation(quantizer);
+        let name = self.quantized_codes(float, codes, hint);
+        self.set_codes(id, name, codes);
+    }
+
+    pub(crate) fn quantized_codes(&mut self, float: &str, codes: Codes, hint: &str) -> String {
+        let hint = format!("{hint}/quantized");
+        if codes.is_wide() && self.b.opset < NARROW {
+            let reason = "activations of more than 8 bits need opset 21";
+            self.b.unsupported(&hint, "QuantizeLinear", reason);
+        }
+        let [scale, zero] = self.quantizer_constants(codes, &hint);
+        if codes.range == codes.limits {
+            let inputs = [float, &scale, &zero];
+            return self.b.helper("QuantizeLinear", &inputs, &hint, Vec::new());
+        }
+        if codes.is_wide() {
+            // No runtime clips 16-bit integers; that of the bounds is exactly the bound's integer.
+            #[allow(clippy::cast_precision_loss, reason = "integers of 17 bits at most")]
+            let bounds = codes.centred().map(|q| f64::from(codes.scale * q as f32));
+            let [low, high] = bounds.map(|bound| self.b.scalar(&hint, bound));
+            let inputs = [float, &low, &high];
+            let clipped = self.b.helper("Clip", &inputs, &hint, Vec::new());
+            let inputs = [clipped.as_str(), &scale, &zero];
+            return self.b.helper("QuantizeLinear", &inputs, &hint, Vec::new());
+        }
+        let inputs = [float, &scale, &zero];
+        let free = self.b.helper("QuantizeLinear", &inputs, &hint, Vec::new());
+        self.clip(&free, codes, &hint)
+    }
+
+    /// Integers within the quantizer's range, of such that may be any of the type.
+    pub(crate) fn clip(&mut self, name: &str, codes: Codes, hint: &str) -> String {
+        let bounds = codes.range.map(|code| {
+            let number = Numbers::Int(codes.data_type, &[code]);
+            self.b.constant(&format!("{hint}/bound"), &[], &number)
+        });
+        let inputs = [name, &bounds[0], &bounds[1]];
+        self.b.helper("Clip", &inputs, hint, Vec::new())
+    }
+
+    fn node(&mut self, position: usize, node: &'a Node) {
+        let parameter = |id: &&ValueId| self.b.graph.value(**id).source == Source::Parameter;
+        if let Some(&parameter) = node.inputs.iter().find(parameter) {
+            let name = self.b.name(parameter);
+            self.b
+                .behind(name.rsplit_once('.').map_or("", |(layer, _)| layer));
+        }
+        if let Some(layer) = self.quantized.layer_at(position) {
+            let input = match node.op {
+                Op::Embedding => None,
+                _ => self.codes(node.inputs[0]),
+            };
+            let parts = LayerParts {
+                node,
+                layer,
+                input,
+                output: self.quantized.quantizer_of(node.output),
+            };
+            return match self.form {
+                Form::QOperator | Form::Integer if integers::has_form(&parts) => {
+                    integers::layer(self, &parts);
+                }
+                _ => self.layer(&parts),
+            };
+        }
+        if self.quantized.is_folded(position) {
+            return self.same(node.inputs[0], node.output);
+        }
+        let Some(quantizer) = self.quantized.quantizer_of(node.output) else {
+            let operands: Vec<String> = node.inputs.iter().map(|&id| self.float(id)).collect();
+            let output = self.b.name(node.output);
+            operators::emit(&mut self.b, node, &operands, &output);
+            return self.set_float(node.output, output);
+        };
+        if self.cuts_nothing(node, quantizer) {
+            return self.same(node.inputs[0], node.output);
+        }
+        if self.moves(node, quantizer) {
+            return self.moved(node);
+        }
+        if self.exact && integers::exact(self, node, quantizer) {
+            return;
+        }
+        let operands: Vec<String> = node.inputs.iter().map(|&id| self.float(id)).collect();
+        let output = self.b.name(node.output);
+        operators::emit(&mut self.b, node, &operands, &output);
+        self.quantize(&output, node.output, quantizer, &output);
+    }
+
+    /// One value stands for another.
+    fn same(&mut self, from: ValueId, to: ValueId) {
+        if let Some((name, codes)) = self.codes(from) {
+            self.set_codes(to, name, codes);
+        }
+        if let Some(name) = self.floats.get(&from).cloned() {
+            self.set_float(to, name);
+        }
+    }
+
+    /// Whether the node drops negative numbers of which its operand has none.
+    fn cuts_nothing(&self, node: &Node, quantizer: Quantizer) -> bool {
+        let high = match node.op {
+            Op::Map(Map::Relu | Map::ClampMin(0.0)) => f64::INFINITY,
+            Op::Map(Map::Clamp { low: 0.0, high }) => high,
+            _ => return false,
+        };
+        #[allow(clippy::cast_possible_truncation, reason = "as the network has it")]
+        let high = quantizer.quantize(high as f32);
+        let own = self.codes(node.inputs[0]);
+        quantizer.zero_point == quantizer.low
+            && high == quantizer.high
+            && own.is_some_and(|(_, own)| own == Codes::activation(quantizer))
+    }
+
+    /// Whether the node moves integers and computes nothing, on both sides of the same quantizer.
+    fn moves(&self, node: &Node, quantizer: Quantizer) -> bool {
+        let moves = matches!(
+            node.op,
+            Op::Reshape
+                | Op::Permute(_)
+                | Op::Slice(_)
+                | Op::Select(_)
+                | Op::Gather(_)
+                | Op::Expand
+                | Op::Repeat { .. }
+                | Op::Flip(_)
+        );
+        let own = self.codes(node.inputs[0]);
+        moves && own.is_some_and(|(_, own)| own == Codes::activation(quantizer))
+    }
+
+    fn moved(&mut self, node: &Node) {
+        let Some((name, codes)) = self.codes(node.inputs[0]) else {
+            return;
+        };
+        let mut operands = vec![name];
+        for &id in &node.inputs[1..] {
+            operands.push(self.float(id));
+        }
+        let output = self.b.name(node.output);
+        operators::emit(&mut self.b, node, &operands, &output);
+        self.set_codes(node.output, output, codes);
+    }
+
+    /// A layer between quantizers, in the form `qdq`.
+    fn layer(&mut self, parts: &LayerParts<'_>) {
+        let LayerParts { node, layer, .. } = parts;
+        if layer.dynamic.is_some() {
+            let reason = "ranges of each batch have no Q/DQ form: valid is the form `integer`";
+            return self.b.unsupported(&node.name, node.op.name(), reason);
+        }
+        let weight = self.dequantized_weight(parts);
+        let output = self.b.name(node.output);
+        if node.op == Op::Embedding {
+            let rows = self.float(node.inputs[1]);
+            operators::emit(&mut self.b, node, &[weight, rows], &output);
+            return self.give(parts, output);
+        }
+        let bias = self.bias(parts);
+        let input = &self.b.graph.value(node.inputs[0]).shape;
+        let Some((codes, of)) = parts.input.clone() else {
+            let operands: Vec<String> = [Some(self.float(node.inputs[0])), Some(weight), bias]
+                .into_iter()
+                .flatten()
+                .collect();
+            operators::emit(&mut self.b, node, &operands, &output);
+            return self.give(parts, output);
+        };
+        if node.op == Op::Linear && input.len() != 2 {
+            return self.flat_linear(parts, &codes, of, &weight, bias.as_deref());
+        }
+        let x = self.float(node.inputs[0]);
+        let operands: Vec<String> = [Some(x), Some(weight), bias]
+            .into_iter()
+            .flatten()
+            .collect();
+        operators::emit(&mut self.b, node, &operands, &output);
+        // Between the layer and its quantizer, a relu is what everybody reads as one; runtimes drop it there.
+        let output = match self.has_relu_behind(parts) {
+            true => {
+                let hint = format!("{output}/relu");
+                self.b.helper("Relu", &[&output], &hint, Vec::new())
+            }
+            false => output,
+        };
+        self.give(parts, output);
+    }
+
+    /// Whether a relu alone reads the layer's result, and changes none of its integers.
+    fn has_relu_behind(&self, parts: &LayerParts<'_>) -> bool {
+        let Some(quantizer) = parts.output else {
+            return false;
+        };
+        let graph = self.b.graph;
+        let mut id = parts.node.output;
+        loop {
+            let mut nodes = graph.nodes.iter().enumerate();
+            let user = nodes.find(|(_, user)| user.inputs.contains(&id));
+            let Some((position, user)) = user.filter(|_| self.uses[id.0] == 1) else {
+                return false;
+            };
+            if self.quantized.is_folded(position) {
+                id = user.output;
+                continue;
+            }
+            let same = self.quantized.quantizer_of(user.output) == Some(quantizer);
+            let relu = user.op == Op::Map(Map::Relu) && quantizer.zero_point == quantizer.low;
+            return same && relu;
+        }
+    }
+
+    /// What a layer gives, which is a float so far.
+    fn give(&mut self, parts: &LayerParts<'_>, name: String) {
+        match parts.output {
+            Some(quantizer) => {
+                let hint = self.b.name(parts.node.output);
+                self.quantize(&name, parts.node.output, quantizer, &hint);
+            }
+            None => self.set_float(parts.node.output, name),
+        }
+    }
+
+    /// A linear layer over more than two axes as one over two, so that its bias is added to the integers.
+    fn flat_linear(
+        &mut self,
+        parts: &LayerParts<'_>,
+        codes: &str,
+        of: Codes,
+        weight: &str,
+        bias: Option<&str>,
+    ) {
+        let node = parts.node;
+        let output = self.b.name(node.output);
+        let rows = self.rows(codes, parts.layer.shape[0], &output);
+        let x = self.dequantize(&rows, of, &format!("{output}/rows/dequantized"));
+        let inputs: Vec<&str> = [Some(x.as_str()), Some(weight), bias]
+            .into_iter()
+            .flatten()
+            .collect();
+        let hint = format!("{output}/product");
+        let product = self.b.helper("Gemm", &inputs, &hint, Vec::new());
+        let shape = self.b.graph.value(node.output).shape.clone();
+        match parts.output {
+            Some(quantizer) => {
+                let of = Codes::activation(quantizer);
+                let flat = self.quantized_codes(&product, of, &hint);
+                self.shaped(&flat, &shape, &output);
+                self.set_codes(node.output, output, of);
+            }
+            None => {
+                self.shaped(&product, &shape, &output);
+                self.set_float(node.output, output);
+            }
+        }
+    }
+
+    /// A tensor as rows of so many numbers.
+    pub(crate) fn rows(&mut self, name: &str, columns: usize, hint: &str) -> String {
+        let shape = self
+            .b
+            .list(&format!("{hint}/rows_shape"), &[-1, signed(columns)]);
+        let hint = format!("{hint}/rows");
+        self.b.helper("Reshape", &[name, &shape], &hint, Vec::new())
+    }
+
+    pub(crate) fn shaped(&mut self, name: &str, shape: &[Extent], output: &str) {
+        let target = self.b.target(shape, &format!("{output}/shape"));
+        self.b.node("Reshape", &[name, &target], output, Vec::new());
+    }
+}
+
+/// Of how many numbers the node's results are means, if it makes means of equally many, whatever the batch.
+pub(crate) fn averaged(b: &Builder<'_>, node: &Node) -> Option<usize> {
+    let input = &b.graph.value(node.inputs[0]).shape;
+    let output = &b.graph.value(node.output).shape;
+    match &node.op {
+        Op::Reduce(Reduction::Mean, axis) => {
+            let length = input.get(*axis)?;
+            length.is_fixed().then_some(length.fixed)
+        }
+        Op::AveragePool {
+            pool,
+            count_padding,
+        } => {
+            let whole = *count_padding || pool.padding.iter().all(|padding| *padding == 0);
+            (whole && !pool.ceil).then(|| pool.kernel.iter().product())
+        }
+        Op::AdaptiveAveragePool => {
+            let windows = input[2..].iter().zip(&output[2..]);
+            let sizes = windows.map(|(input, output)| {
+                let fixed = input.is_fixed() && output.is_fixed();
+                let equal = fixed && input.fixed.is_multiple_of(output.fixed);
+                equal.then(|| input.fixed / output.fixed)
+            });
+            sizes.product()
+        }
+        _ => None,
+    }
+}
+
+/// Whether the node adds or multiplies two tensors of floats.
+pub(crate) fn is_sum_or_product(b: &Builder<'_>, node: &Node) -> Option<Arithmetic> {
+    let floats = node
+        .inputs
+        .iter()
+        .all(|&id| b.graph.value(id).kind == ElementKind::Float);
+    match node.op {
+        Op::Zip(arithmetic @ (Arithmetic::Add | Arithmetic::Multiply)) if floats => {
+            Some(arithmetic)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,434 @@
+//! ONNX files as networks.
+
+mod computed;
+mod elementwise;
+mod finish;
+mod fold;
+mod host;
+mod importer;
+mod indexing;
+mod layers;
+mod nodes;
+mod pools;
+mod quantized;
+mod recurrent;
+mod reductions;
+mod shapes;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use burn::tensor::Device;
+use calcine_graph::{Extent, Source};
+use calcine_trace::Network;
+
+use self::fold::kind_of;
+use self::host::Folder;
+use self::importer::{Importer, Known, Operand};
+use crate::error::{ImportError, UnsupportedNode};
+use crate::proto::{self, Dimension, Model};
+
+/// The opsets that are read.
+const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
+
+/// How a file is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImportOptions {
+    /// Whether the first axis of each input is the batch, of any size, also where the file was made for a fixed one. A file for
+    /// which that does not hold is read as it is.
+    pub free_batch: bool,
+    /// The lengths of other axes that the file only names, as those of sequences.
+    pub lengths: BTreeMap<String, usize>,
+}
+
+impl Default for ImportOptions {
+    fn default() -> Self {
+        Self {
+            free_batch: true,
+            lengths: BTreeMap::new(),
+        }
+    }
+}
+
+/// A network of the bytes of an ONNX file, as [`read_file`], without external data.
+///
+/// # Errors
+///
+/// As [`read_file`], and if weights are in another file.
+///
+/// # Examples
+///
+/// ```
+/// use burn::nn::{Linear, LinearConfig};
+/// use burn::tensor::{Device, Tensor};
+/// use calcine_onnx::{ExportOptions, ImportOptions, export, read_bytes};
+/// use calcine_trace::trace;
+///
+/// let device = Device::flex();
+/// let model: Linear = LinearConfig::new(4, 2).init(&device);
+/// let x = Tensor::<2>::ones([3, 4], &device);
+/// let network = trace(&model, x.clone(), |model, x| model.forward(x))?;
+/// let file = export(&network, &ExportOptions::default())?.to_bytes()?;
+///
+/// let again = read_bytes(&file, &ImportOptions::default(), &device)?;
+/// let (a, b): (Tensor<2>, Tensor<2>) = (network.forward(x.clone()), again.forward(x));
+/// assert!(a.all_close(b, None, None));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn read_bytes(
+    bytes: &[u8],
+    options: &ImportOptions,
+    device: &Device,
+) -> Result<Network, ImportError> {
+    read_in(bytes, None, options, device)
+}
+
+/// A network of an ONNX file, on a device.
+///
+/// Float initializers become parameters under their names; those of batch and layer norms are called as Burn calls them (`gamma`, `beta`,
+/// `running_mean`, `running_var`), characters that no path has become `_`, and those that an exporter numbered (`onnx::Conv_12`) have the path of their node.
+/// A matrix that a product reads transposed is stored as the product needs it. What depends on no input is computed, shapes
+/// become part of the graph, and what does nothing (`Identity`, `Dropout`, casts between floats) is left out.
+/// All floats are read as 32-bit ones. Quantized integers are read as the floats that they stand for.
+///
+/// The result trains, and its batch is free where [`ImportOptions::free_batch`] says so.
+///
+/// Memory is bounded by a small multiple of the file's size, whatever it claims; external data must be in the file's folder or
+/// below.
+///
+/// # Errors
+///
+/// If the file is no ONNX model, or of an opset that is not read; if a tensor is not there or does not fit; if an input has an axis without a
+/// length; if nodes have no counterpart in a graph, all of which are listed.
+pub fn read_file(
+    file: &Path,
+    options: &ImportOptions,
+    device: &Device,
+) -> Result<Network, ImportError> {
+    let bytes = std::fs::read(file)?;
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    read_in(&bytes, Some(folder), options, device)
+}
+
+/// Whether a file is to be read as ONNX, by its name: it ends with `.onnx`.
+#[must_use]
+pub fn is_onnx(file: &Path) -> bool {
+    file.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+}
+
+fn read_in(
+    bytes: &[u8],
+    folder: Option<PathBuf>,
+    options: &ImportOptions,
+    device: &Device,
+) -> Result<Network, ImportError> {
+    let model = Model::read(bytes)?;
+    let mut folder = Folder::new(folder);
+    let first = network(
+        &model,
+        bytes.len(),
+        &mut folder,
+        options,
+        options.free_batch,
+        device,
+    );
+    let fixed = model.graph.inputs.iter().any(|input| {
+        let first = input.shape.as_ref().and_then(|shape| shape.first());
+        matches!(first, Some(Dimension::Fixed(_)))
+    });
+    match first {
+        Err(error @ (ImportError::Nodes(_) | ImportError::Graph(_) | ImportError::Network(_)))
+            if options.free_batch && fixed =>
+        {
+            network(&model, bytes.len(), &mut folder, options, false, device).map_err(|_| error)
+        }
+        first => first,
+    }
+}
+
+fn network(
+    model: &Model<'_>,
+    size: usize,
+    folder: &mut Folder,
+    options: &ImportOptions,
+    free_batch: bool,
+    device: &Device,
+) -> Result<Network, ImportError> {
+    let opset = model
+        .opsets
+        .iter()
+        .find(|(domain, _)| matches!(&**domain, "" | "ai.onnx"));
+    let opset = opset.map_or(1, |(_, opset)| *opset);
+    if !OPSETS.contains(&opset) {
+        return Err(ImportError::Opset(opset));
+    }
+    let graph = &model.graph;
+    if graph.sparse > 0 || model.functions > 0 {
+        return Err(ImportError::Malformed(
+            "sparse initializers and functions of its own are not read; valid are dense tensors and ONNX's operators",
+        ));
+    }
+    // What a file may make of nothing.
+    let budget = 16 * size as u128 + (1 << 22);
+    let mut importer = Importer::new(opset, budget);
+    let tensors: HashMap<&str, &proto::Tensor<'_>> = graph
+        .initializers
+        .iter()
+        .map(|tensor| (&*tensor.name, tensor))
+        .collect();
+    inputs(&mut importer, graph, &tensors, options, free_batch)?;
+    let order = order(graph)?;
+    let needed = needed(graph, &order);
+    let uses = uses(graph, &needed);
+    let mut problems: Vec<UnsupportedNode> = Vec::new();
+    let mut layer = String::new();
+    for position in needed {
+        let node = &graph.nodes[position];
+        let mut operands = Vec::with_capacity(node.inputs.len());
+        let mut broken = false;
+        for name in &node.inputs {
+            if name.is_empty() {
+                operands.push(None);
+                continue;
+            }
+            if !importer.known.contains_key(&**name) {
+                let Some(tensor) = tensors.get(&**name) else {
+                    return Err(ImportError::Value {
+                        name: name.clone().into_owned(),
+                        problem: "is read, and no input, initializer or node gives it".to_owned(),
+                    });
+                };
+                let mut host = folder.host(tensor)?;
+                host.name = Some(name.clone().into_owned());
+                importer
+                    .known
+                    .insert(name.clone().into_owned(), Known::Host(Rc::new(host)));
+            }
+            operands.push(match &importer.known[&**name] {
+                Known::Host(host) => Some(Operand::Host(Rc::clone(host))),
+                Known::Value(id) => Some(Operand::Value(*id)),
+                Known::Broken => {
+                    broken = true;
+                    None
+                }
+            });
+            if let Some((owner, _)) = name
+                .rsplit_once('.')
+                .filter(|_| tensors.contains_key(&**name))
+            {
+                owner.clone_into(&mut layer);
+            }
+        }
+        importer.single_use.clear();
+        for (name, operand) in node.inputs.iter().zip(&operands) {
+            if let Some(Operand::Value(id)) = operand
+                && uses.get(&**name) == Some(&1)
+            {
+                importer.single_use.insert(*id);
+            }
+        }
+        let results = match broken {
+            true => Err(None),
+            false => importer.read_node(node, &operands).map_err(Some),
+        };
+        match results {
+            Ok(results) => {
+                for (name, known) in node.outputs.iter().zip(results) {
+                    importer.known.insert(name.clone().into_owned(), known);
+                }
+            }
+            Err(reason) => problems.extend(reason.map(|reason| UnsupportedNode {
+                node: match node.name.is_empty() {
+                    true => node.outputs[0].clone().into_owned(),
+                    false => node.name.clone().into_owned(),
+                },
+                operator: match node.domain.is_empty() {
+                    true => node.op_type.clone().into_owned(),
+                    false => format!("{}.{}", node.domain, node.op_type),
+                },
+                opset,
+                layer: layer.clone(),
+                reason,
+            })),
+        }
+        for name in &node.outputs {
+            importer
+                .known
+                .entry(name.clone().into_owned())
+                .or_insert(Known::Broken);
+        }
+    }
+    if !problems.is_empty() {
+        return Err(ImportError::Nodes(problems));
+    }
+    for output in &graph.outputs {
+        if let Some(tensor) = tensors
+            .get(&*output.name)
+            .filter(|_| !importer.known.contains_key(&*output.name))
+        {
+            let host = folder.host(tensor)?;
+            importer
+                .known
+                .insert(output.name.clone().into_owned(), Known::Host(Rc::new(host)));
+        }
+    }
+    importer.finish(graph, device)
+}
+
+/// Gives the file's inputs that are no initializers to the graph.
+fn inputs(
+    importer: &mut Importer,
+    graph: &proto::Graph<'_>,
+    tensors: &HashMap<&str, &proto::Tensor<'_>>,
+    options: &ImportOptions,
+    free_batch: bool,
+) -> Result<(), ImportError> {
+    for input in &graph.inputs {
+        if tensors.contains_key(&*input.name) {
+            continue;
+        }
+        let wrong = |problem: String| ImportError::Value {
+            name: input.name.clone().into_owned(),
+            problem,
+        };
+        let kind = kind_of(input.data_type).map_err(|reason| {
+            wrong(format!(
+                "has {reason}; valid are floats, integers and booleans"
+            ))
+        })?;
+        let shape = input
+            .shape
+            .as_ref()
+            .filter(|shape| (1..=6).contains(&shape.len()));
+        let shape = shape.ok_or_else(|| wrong("has no shape of 1 to 6 axes".to_owned()))?;
+        let mut extents = Vec::with_capacity(shape.len());
+        for (axis, dimension) in shape.iter().enumerate() {
+            extents.push(match dimension {
+                Dimension::Fixed(length) => {
+                    let length = usize::try_from(*length).ok().filter(|&length| length > 0);
+                    let length = length.ok_or_else(|| wrong(format!("has an axis {axis} without a length")))?;
+                    if axis == 0 && free_batch {
+                        importer.fixed_batch.get_or_insert(length);
+                        Extent::BATCH
+                    } else {
+                        Extent::fixed(length)
+                    }
+                }
+                Dimension::Named(name) if options.lengths.contains_key(&**name) => Extent::fixed(options.lengths[&**name]),
+                dimension if axis == 0 || Some(dimension) == shape.first() && *dimension != Dimension::Unknown => Extent::BATCH,
+                Dimension::Named(name) => {
+                    return Err(wrong(format!(
+                        "has an axis {axis} of a length that is called `{name}`; a network needs a number: give one for this name"
+                    )));
+                }
+                Dimension::Unknown => return Err(wrong(format!("has an axis {axis} of no length"))),
+            });
+        }
+        let id = importer.given(&input.name, extents, kind, Source::Input);
+        importer.graph.inputs.push(id);
+        importer
+            .known
+            .insert(input.name.clone().into_owned(), Known::Value(id));
+    }
+    Ok(())
+}
+
+/// The nodes in an order in which they can run; files need not be sorted.
+fn order(graph: &proto::Graph<'_>) -> Result<Vec<usize>, ImportError> {
+    let mut producers: HashMap<&str, usize> = HashMap::new();
+    for (position, node) in graph.nodes.iter().enumerate() {
+        for output in node.outputs.iter().filter(|output| !output.is_empty()) {
+            if producers.insert(output, position).is_some() {
+                return Err(ImportError::Value {
+                    name: output.clone().into_owned(),
+                    problem: "is the result of two nodes".to_owned(),
+                });
+            }
+        }
+    }
+    let mut waiting = vec![0_usize; graph.nodes.len()];
+    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); graph.nodes.len()];
+    for (position, node) in graph.nodes.iter().enumerate() {
+        for producer in node.inputs.iter().filter_map(|name| producers.get(&**name)) {
+            waiting[position] += 1;
+            readers[*producer].push(position);
+        }
+    }
+    let mut ready: std::collections::BinaryHeap<_> = (0..graph.nodes.len())
+        .filter(|&position| waiting[position] == 0)
+        .map(std::cmp::Reverse)
+        .collect();
+    let mut order = Vec::with_capacity(graph.nodes.len());
+    while let Some(std::cmp::Reverse(position)) = ready.pop() {
+        order.push(position);
+        for &reader in &readers[position] {
+            waiting[reader] -= 1;
+            if waiting[reader] == 0 {
+                ready.push(std::cmp::Reverse(reader));
+            }
+        }
+    }
+    match waiting.iter().position(|&count| count > 0) {
+        None => Ok(order),
+        Some(position) => Err(ImportError::Value {
+            name: graph.nodes[position].outputs[0].clone().into_owned(),
+            problem: "depends on itself".to_owned(),
+        }),
+    }
+}
+
+/// Those that an output depends on.
+fn needed(graph: &proto::Graph<'_>, order: &[usize]) -> Vec<usize> {
+    let mut wanted: HashSet<&str> = graph.outputs.iter().map(|output| &*output.name).collect();
+    let mut needed: Vec<usize> = Vec::new();
+    for &position in order.iter().rev() {
+        let node = &graph.nodes[position];
+        if node.outputs.iter().any(|output| wanted.contains(&**output)) {
+            wanted.extend(node.inputs.iter().map(|name| &**name));
+            needed.push(position);
+        }
+    }
+    needed.reverse();
+    needed
+}
+
+/// How often each name is read; outputs are read once more.
+fn uses<'g>(graph: &'g proto::Graph<'_>, needed: &[usize]) -> HashMap<&'g str, usize> {
+    let mut uses: HashMap<&str, usize> = HashMap::new();
+    let read = needed
+        .iter()
+        .flat_map(|&position| &graph.nodes[position].inputs);
+    let read = read
+        .map(|name| &**name)
+        .chain(graph.outputs.iter().map(|output| &*output.name));
+    read.for_each(|name| *uses.entry(name).or_default() += 1);
+    uses
+}
+
+/// The place of a node in its model, by the name that PyTorch's exporters give it: `/layer1/layer1.0/conv1/Conv`.
+fn scope(node: &proto::Node<'_>) -> String {
+    let Some((path, _)) = node.name.rsplit_once('/') else {
+        return String::new();
+    };
+    let mut scope = String::new();
+    let mut last = "";
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        // A list's element is called with the list's name before it.
+        let own = part
+            .strip_prefix(last)
+            .and_then(|rest| rest.strip_prefix('.'));
+        let own = own.filter(|_| !last.is_empty()).unwrap_or(part);
+        if !scope.is_empty() {
+            scope.push('.');
+        }
+        scope.push_str(own);
+        last = part;
+    }
+    scope
+}

@@ -1,0 +1,121 @@
+//! The network of a graph that was read.
+
+use std::collections::HashSet;
+
+use burn::tensor::{Device, TensorData};
+use calcine_graph::{Source, ValueId};
+use calcine_trace::{AnyTensor, Network, NewParameter};
+
+use super::host::{Elements, Host};
+use super::importer::{Importer, Known};
+use crate::error::ImportError;
+use crate::proto;
+
+impl Importer {
+    /// The network, without what no output depends on.
+    pub(crate) fn finish(
+        mut self,
+        file: &proto::Graph<'_>,
+        device: &Device,
+    ) -> Result<Network, ImportError> {
+        for output in &file.outputs {
+            let wrong = |problem: &str| ImportError::Value {
+                name: output.name.clone().into_owned(),
+                problem: problem.to_owned(),
+            };
+            let id = match self.known.get(&*output.name) {
+                Some(Known::Value(id)) => *id,
+                Some(Known::Host(host)) => {
+                    let host = host.clone();
+                    let id = self.tensor(&host, "", "output");
+                    id.map_err(|reason| wrong(&format!("is an output: {reason}")))?
+                }
+                _ => return Err(wrong("is an output, and no node gives it")),
+            };
+            self.graph.outputs.push(id);
+        }
+        if self.graph.outputs.is_empty() {
+            return Err(ImportError::Malformed("it has no output"));
+        }
+        let places = self.without_dead_nodes();
+        let device = device.clone();
+        let mut parameters = Vec::new();
+        for parameter in &self.parameters {
+            if places[parameter.value.0].is_none() {
+                continue;
+            }
+            let path = self.graph_name(&places, parameter.value);
+            parameters.push(NewParameter {
+                value: any(&parameter.host, &path, &device)?,
+                path,
+                layer: parameter.layer,
+            });
+        }
+        let mut constants = Vec::new();
+        for (id, host) in &self.constants {
+            if let Some(place) = places[id.0] {
+                constants.push((place, any(host, "constant", &device)?));
+            }
+        }
+        Ok(Network::made(self.graph, parameters, constants)?)
+    }
+
+    fn graph_name(&self, places: &[Option<ValueId>], id: ValueId) -> String {
+        let place = places[id.0];
+        place.map_or_else(String::new, |place| self.graph.value(place).name.clone())
+    }
+
+    /// Leaves out nodes and values that no output depends on; returns where the others are now.
+    fn without_dead_nodes(&mut self) -> Vec<Option<ValueId>> {
+        let graph = &mut self.graph;
+        let mut needed: HashSet<ValueId> =
+            graph.outputs.iter().chain(&graph.inputs).copied().collect();
+        let mut alive = vec![false; graph.nodes.len()];
+        for (position, node) in graph.nodes.iter().enumerate().rev() {
+            if needed.contains(&node.output) {
+                needed.extend(&node.inputs);
+                alive[position] = true;
+            }
+        }
+        let mut kept = alive.iter();
+        graph.nodes.retain(|_| kept.next() == Some(&true));
+        let mut places = vec![None; graph.values.len()];
+        let mut count = 0;
+        for (id, place) in places.iter_mut().enumerate() {
+            if needed.contains(&ValueId(id)) {
+                *place = Some(ValueId(count));
+                count += 1;
+            }
+        }
+        let mut at = places.iter();
+        graph
+            .values
+            .retain(|_| at.next().is_some_and(Option::is_some));
+        let place = |id: &mut ValueId| *id = places[id.0].unwrap_or(*id);
+        graph.inputs.iter_mut().for_each(place);
+        graph.outputs.iter_mut().for_each(place);
+        for (position, node) in graph.nodes.iter_mut().enumerate() {
+            node.inputs.iter_mut().for_each(place);
+            place(&mut node.output);
+            graph.values[node.output.0].source = Source::Node(position);
+        }
+        places
+    }
+}
+
+fn any(host: &Host, name: &str, device: &Device) -> Result<AnyTensor, ImportError> {
+    let shape = host.shape.clone();
+    let data = match &host.elements {
+        Elements::Floats(values) => TensorData::new(values.clone(), shape),
+        Elements::Ints(values) => {
+            let known: Vec<i64> = values.iter().map(|value| value.fixed).collect();
+            TensorData::new(known, shape)
+        }
+        Elements::Bools(values) => TensorData::new(values.clone(), shape),
+    };
+    AnyTensor::from_data(data, host.kind(), device).ok_or_else(|| ImportError::Tensor {
+        name: name.to_owned(),
+        problem: "does not fit a tensor: of 1 to 6 axes, and of integers that the device holds"
+            .to_owned(),
+    })
+}

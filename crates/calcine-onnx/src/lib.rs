@@ -1,0 +1,37 @@
+//! ONNX files in and out of Calcine's networks, float and quantized, at run time.
+//!
+//! # Should I use this crate?
+//!
+//! Yes, to run elsewhere what Calcine has made smaller. No, to keep a network for Calcine itself:
+//! [`Network::save`](calcine_trace::Network::save) loses nothing.
+//!
+//! # The parts
+//!
+//! | item | what |
+//! |---|---|
+//! | [`read_file`], [`read_bytes`], [`ImportOptions`] | an ONNX file as a network |
+//! | [`export`] | a network as an ONNX model of 32-bit floats |
+//! | [`export_quantized`] | a quantized network as a model in one of three forms |
+//! | [`ExportOptions`], [`Form`] | opset, form, exactness, metadata |
+//! | [`OnnxModel`] | the model, to be written as one file or with external data |
+//! | [`ExportError`], [`ImportError`], [`UnsupportedNode`] | what was wrong, where, and what would be valid |
+//!
+//! # The forms of a quantized network
+//!
+//! | form | written with | `ONNX Runtime` | tract | rten |
+//! |---|---|---|---|---|
+//! | [`Form::Qdq`] | `QuantizeLinear`, `DequantizeLinear` around float operators | integers | floats | floats |
+//! | [`Form::QOperator`] | `QLinearConv`, `QLinearMatMul`, standard operators | integers | integers | refused |
+//! | [`Form::Integer`] | `ConvInteger`, `MatMulInteger`, standard operators | integers, from 1.24 | integers | wrong at padded borders |
+//!
+//! Files of ours are compared with `ONNX Runtime`; what is said of tract 0.23 and rten 0.27 is what they do with single operators.
+
+mod error;
+mod export;
+mod import;
+mod proto;
+mod wire;
+
+pub use error::{ExportError, ImportError, UnsupportedNode};
+pub use export::{ExportOptions, Form, OnnxModel, export, export_quantized};
+pub use import::{ImportOptions, is_onnx, read_bytes, read_file};

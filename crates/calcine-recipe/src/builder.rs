@@ -1,0 +1,279 @@
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use burn::module::Module;
+use calcine_fold::Granularity;
+use calcine_graph::Graph;
+use calcine_schedule::{Cosine, Cubic, Exponential, Linear};
+use calcine_train::Driver;
+
+use crate::{Recipe, RecipeError};
+
+/// A pruner built in code, which gives what a recipe gives: [`to_toml`](Self::to_toml) is that recipe.
+///
+/// Unless said otherwise it ranks single elements by magnitude, prunes each parameter to the level by itself, fires at
+/// the begin of each epoch of its window, and the run ends with the window.
+///
+/// # Examples
+///
+/// ```
+/// use calcine_recipe::{Pruner, Recipe};
+/// use calcine_schedule::Cubic;
+/// # use calcine_testkit::{ConvNet, device};
+/// # let model = ConvNet::new(&device());
+///
+/// let pruner = Pruner::new(&model)
+///     .weights("*.weight")
+///     .level(Cubic::new(0.0, 0.9))
+///     .epochs(1..5)
+///     .learning_rate(0.01);
+/// let driver = pruner.driver(100)?;   // 100 steps an epoch
+/// # let _ = driver;
+///
+/// // The same as a file.
+/// let recipe = Recipe::parse(&pruner.to_toml())?;
+/// assert_eq!(recipe.train().epochs, 5);
+/// # Ok::<(), calcine_recipe::RecipeError>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a pruner does nothing until its driver is used"]
+pub struct Pruner<'a, M> {
+    model: &'a M,
+    graph: Option<&'a Graph>,
+    parameters: Vec<String>,
+    score: String,
+    granularity: Granularity,
+    level: Level,
+    global: bool,
+    dependency: bool,
+    window: (Range<u64>, u64, &'static str),
+    epochs: Option<u64>,
+    learning_rate: Option<f64>,
+    seed: u64,
+}
+
+/// Which share of the units is pruned: a number from 0 to 1, or a curve from the begin of the window to its end.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Level {
+    /// The curve's name, its begin and its end.
+    curve: Option<&'static str>,
+    from: f64,
+    to: f64,
+}
+
+impl From<f64> for Level {
+    fn from(level: f64) -> Self {
+        Self {
+            curve: None,
+            from: level,
+            to: level,
+        }
+    }
+}
+
+impl Level {
+    fn between(curve: &'static str, from: f64, to: f64) -> Self {
+        let curve = Some(curve);
+        Self { curve, from, to }
+    }
+
+    /// The value in TOML. A float that Rust prints with its digits alone is a float in TOML too.
+    fn to_toml(self) -> String {
+        let Self { curve, from, to } = self;
+        match curve {
+            Some(curve) => format!("{{ curve = \"{curve}\", from = {from:?}, to = {to:?} }}"),
+            None => format!("{to:?}"),
+        }
+    }
+}
+
+impl From<Cubic> for Level {
+    fn from(curve: Cubic) -> Self {
+        Self::between("cubic", curve.initial, curve.last)
+    }
+}
+
+impl From<Linear> for Level {
+    fn from(curve: Linear) -> Self {
+        Self::between("linear", curve.initial, curve.last)
+    }
+}
+
+impl From<Cosine> for Level {
+    fn from(curve: Cosine) -> Self {
+        Self::between("cosine", curve.initial, curve.last)
+    }
+}
+
+impl From<Exponential> for Level {
+    fn from(curve: Exponential) -> Self {
+        Self::between("exponential", curve.initial, curve.last)
+    }
+}
+
+impl<'a, M: Module> Pruner<'a, M> {
+    /// A pruner of a model, which drops half of each weight's elements in the first epoch until told otherwise.
+    pub fn new(model: &'a M) -> Self {
+        Self {
+            model,
+            graph: None,
+            parameters: Vec::new(),
+            score: "magnitude".to_owned(),
+            granularity: Granularity::Element,
+            level: Level::from(0.5),
+            global: false,
+            dependency: false,
+            window: (0..1, 1, "epochs"),
+            epochs: None,
+            learning_rate: None,
+            seed: 0,
+        }
+    }
+
+    /// Adds parameters by name or pattern; `!` in front takes matches away. Without any, all weights are pruned
+    /// (`**.weight`).
+    pub fn weights(mut self, pattern: impl Into<String>) -> Self {
+        self.parameters.push(pattern.into());
+        self
+    }
+
+    /// Ranks units by the criterion of this name in a recipe: `"magnitude"`, `"l1"`, `"taylor"` and so on.
+    pub fn score(self, name: impl Into<String>) -> Self {
+        let score = name.into();
+        Self { score, ..self }
+    }
+
+    /// Prunes units of this granularity.
+    pub fn granularity(self, granularity: Granularity) -> Self {
+        Self {
+            granularity,
+            ..self
+        }
+    }
+
+    /// Prunes so much: a share from 0 to 1, or a curve over the window.
+    pub fn level(self, level: impl Into<Level>) -> Self {
+        let level = level.into();
+        Self { level, ..self }
+    }
+
+    /// Lets all parameters share the level, so that those with small scores lose more.
+    pub fn global(self) -> Self {
+        Self {
+            global: true,
+            ..self
+        }
+    }
+
+    /// Prunes filters with all that makes the same channels, as the graph of the traced model tells.
+    pub fn with_dependencies(self, graph: &'a Graph) -> Self {
+        Self {
+            graph: Some(graph),
+            dependency: true,
+            granularity: Granularity::Filter,
+            ..self
+        }
+    }
+
+    /// Fires at the begin of each of these epochs, counted from 0.
+    pub fn epochs(self, epochs: Range<u64>) -> Self {
+        let window = (epochs, 1, "epochs");
+        Self { window, ..self }
+    }
+
+    /// Fires before each of these optimizer steps, counted from 0.
+    pub fn steps(self, steps: Range<u64>) -> Self {
+        let window = (steps, 1, "steps");
+        Self { window, ..self }
+    }
+
+    /// Fires at every so many epochs or steps of the window only.
+    pub fn every(mut self, every: u64) -> Self {
+        self.window.1 = every;
+        self
+    }
+
+    /// The number of epochs of the run, which otherwise ends with the window.
+    pub fn run_of(self, epochs: u64) -> Self {
+        let epochs = Some(epochs);
+        Self { epochs, ..self }
+    }
+
+    /// The learning rate of the run, which a driver needs.
+    pub fn learning_rate(self, rate: f64) -> Self {
+        let learning_rate = Some(rate);
+        Self {
+            learning_rate,
+            ..self
+        }
+    }
+
+    /// The seed of everything random; 0 unless given.
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// The recipe that says the same.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let text = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        let (window, every, unit) = &self.window;
+        let epochs = self.epochs.unwrap_or(match *unit {
+            "epochs" => window.end,
+            // A window in steps says nothing about epochs.
+            _ => 1,
+        });
+        let all = ["**.weight".to_owned()];
+        let parameters = match self.parameters.is_empty() {
+            true => &all[..],
+            false => &self.parameters,
+        };
+        let parameters: Vec<String> = parameters.iter().map(|name| text(name)).collect();
+        let mut recipe = format!("format = 1\n\n[train]\nepochs = {epochs}\n");
+        let mut line = |key: &str, value: &str| {
+            let _ = writeln!(recipe, "{key} = {value}");
+        };
+        if let Some(rate) = self.learning_rate {
+            line("lr", &format!("{rate:?}"));
+        }
+        line("seed", &self.seed.to_string());
+        line(
+            "\n[pruner.pruner]\nparams",
+            &format!("[{}]", parameters.join(", ")),
+        );
+        line("score", &text(&self.score));
+        line("granularity", &text(&self.granularity.to_string()));
+        line("level", &self.level.to_toml());
+        if self.global {
+            line("scope", "\"global\"");
+        }
+        if self.dependency {
+            line("dependency", "\"auto\"");
+        }
+        line("\n[[policy]]\npruner", "\"pruner\"");
+        line("start", &window.start.to_string());
+        line("end", &window.end.to_string());
+        line("every", &every.to_string());
+        line("unit", &text(unit));
+        recipe
+    }
+
+    /// The recipe that says the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`Recipe::parse`], for numbers that a recipe cannot have.
+    pub fn recipe(&self) -> Result<Recipe, RecipeError> {
+        Recipe::parse_as("the pruner's recipe", &self.to_toml())
+    }
+
+    /// The driver for training the model, in epochs of so many optimizer steps.
+    ///
+    /// # Errors
+    ///
+    /// As [`Recipe::parse`] and [`Recipe::bind`].
+    pub fn driver(&self, steps_per_epoch: u64) -> Result<Driver<M>, RecipeError> {
+        let recipe = self.recipe()?;
+        recipe.bind_carrying_out(&[], self.model, self.graph, steps_per_epoch)
+    }
+}
