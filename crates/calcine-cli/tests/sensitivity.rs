@@ -92,7 +92,7 @@ fn bad_input_ends_with_one_clear_error_and_code_two() {
     let cases: [(&str, &[&str]); 8] = [
         (
             "--granularity rows",
-            &["`rows` is no granularity; valid are element"],
+            &["unknown granularity `rows`: expected element"],
         ),
         (
             "--params conv9.weight",

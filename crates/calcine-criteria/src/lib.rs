@@ -1,12 +1,12 @@
-//! Pruning criteria: scores for the units of a weight, and the choice of which to keep.
+//! Pruning criteria: importance scores for the units of a weight, and exact selections of the units to keep.
 //!
 //! # Should I use this crate?
 //!
-//! Use it to decide *what to prune* in a loop of your own, on any device, without a recipe or a
-//! trainer. It knows rows (one per unit, from `calcine-fold`), not layers or models.
+//! Use it to decide *what to prune* in your own training loop, on any device, without a recipe or a
+//! trainer. It works with rows (one per unit, from `calcine-fold`), not with layers or models.
 //!
-//! A pruner is a product: **score × granularity × select × amount**. A [`Score`] gives each unit a number
-//! (larger stays); a [`Select`] turns numbers into a decision.
+//! A pruner combines four parts: **score × granularity × selection × amount**. A [`Score`] assigns a number to each
+//! unit (units with larger scores are kept); a [`Select`] decides from the scores which units to keep.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
@@ -18,43 +18,43 @@
 //! assert_eq!(keep.into_data().to_vec::<bool>().unwrap(), [true, false, true]);
 //! ```
 //!
-//! | scores | larger stays |
+//! | score | value |
 //! |---|---|
 //! | [`Magnitude`] | mean of \|w\|: the element's magnitude, or a unit's length-normalised L1 norm |
 //! | [`Norm`] | L1, L2 and max norms of a unit, total or normalised by its length |
-//! | [`Lamp`] | squared norm as a share of all no smaller: comparable between layers |
+//! | [`Lamp`] | squared norm divided by the sum of all squared norms that are not smaller: comparable between layers |
 //! | [`GeometricMedian`] | distance to the other units |
-//! | [`NormScale`] | \|γ\| of the normalisation that follows |
+//! | [`NormScale`] | \|γ\| of the batch norm behind the layer |
 //! | [`Taylor`] | first-order change of the loss: signed, absolute, squared |
 //! | [`Snip`], [`Gradient`] | Σ\|w·g\|, Σ\|g\| |
-//! | [`Movement`] | −Σw·g, over a training |
+//! | [`Movement`] | −Σw·g, accumulated during training |
 //! | [`SecondOrder`] | ½Σw²g²: optimal brain damage |
 //! | [`Apoz`], [`MeanActivation`] | how often, and how strongly, a unit is active |
-//! | [`Wanda`] | \|w\| times the norm of what the weight multiplies |
+//! | [`Wanda`] | \|w\| times the norm of the input that the weight multiplies |
 //! | [`Random`], [`Noisy`] | random numbers, and scores with some noise |
 //!
-//! What [draws](Score::draws) needs a seed, of which there is no default: [`stream`] makes one for each parameter and
-//! moment.
+//! A score or selection that [draws](Score::draws) random numbers needs a seed, for which there is no default: [`stream`]
+//! derives one for each parameter and point in time.
 //!
-//! | selections | keeps |
+//! | selection | keeps |
 //! |---|---|
 //! | [`Threshold`] | scores above τ |
 //! | [`Sensitivity`] | scores above s·σ of the weight, σ frozen at first use or refreshed |
 //! | [`Level`] | all but exactly ⌊f·N⌋ of each parameter; [`Count`] rounds otherwise |
 //! | [`DrawnLevel`] | the same, at a level drawn from a range |
-//! | [`GlobalLevel`] | all but exactly ⌊f·ΣN⌋ of all parameters together, or of what they cost |
+//! | [`GlobalLevel`] | all but exactly ⌊f·ΣN⌋ units of all parameters together, or a share of their total cost |
 //! | [`NOfM`] | all but ⌊f·M⌋ of every M consecutive units: 2:4 |
-//! | [`Hysteresis`] | dropped below one threshold, taken back above another: network surgery |
-//! | [`Regrow`] | a constant level whose members change: `RigL`, SET |
+//! | [`Hysteresis`] | drops below one threshold, restores above another: dynamic network surgery |
+//! | [`Regrow`] | a constant level; some units are dropped and as many regrown: `RigL`, SET |
 //! | [`Bernoulli`] | each unit with a probability |
 //!
-//! Scores of units that are kept or removed together become one by an [`Aggregation`].
+//! An [`Aggregation`] combines the scores of units that are kept or removed together.
 //!
-//! Wherever a share becomes a number it is [`Rounding::share`] that does it.
+//! [`Rounding::share`] converts every share to a number of units.
 //!
-//! Adding a criterion is adding a file: implement [`Score`] (or pass a closure) and nothing else
-//! changes. No selection reads a GPU (but a global level over units of different cost): where scores live in host memory (flex, ndarray) they are
-//! selected in place, elsewhere by bisection on the device, and both agree bit for bit.
+//! To add a criterion, implement [`Score`] or pass a closure. Selections do not read from a GPU, except for a global level
+//! over units of different cost. Scores in host memory (flex, ndarray) are selected there; scores on other devices are
+//! selected by bisection on the device. The results are equal bit for bit.
 
 mod aggregation;
 pub mod score;

@@ -1,4 +1,4 @@
-//! Scores: a number for each unit; larger stays.
+//! Scores: a number for each unit. Units with larger scores are kept.
 
 mod apoz;
 mod geometric_median;
@@ -39,34 +39,34 @@ use rayon::prelude::*;
 
 use calcine_device::in_host_memory;
 
-/// What is known of the units of one parameter. One row, or one entry, per unit.
+/// The inputs of a score for the units of one parameter, with one row or one entry per unit.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Evidence {
     weight: Weight,
-    /// The loss gradient at the weight, of one batch: `[units, members]`.
+    /// The gradient of the loss with respect to the weight, for one batch: `[units, members]`.
     pub gradient: Option<Tensor<2>>,
-    /// The statistic of each unit's activations that the score [needs](Needs::Activity): `[units]`.
+    /// The statistic of the activations of each unit that the score [needs](Needs::Activity): `[units]`.
     pub activity: Option<Tensor<1>>,
     /// The L2 norm, over samples and positions, of the input that each weight multiplies: `[units, members]`.
     pub input_norm: Option<Tensor<2>>,
-    /// The scale γ that the normalisation after the layer gives the unit's output: `[units]`.
+    /// The scale γ of the normalization behind the layer, for each unit: `[units]`.
     pub norm_scale: Option<Tensor<1>>,
-    /// What a score that [draws](Score::draws) derives its random stream from; the caller gives every parameter
-    /// and every moment another.
+    /// The seed of the random stream of a score that [draws](Score::draws). The caller passes a different seed for every
+    /// parameter and point in time.
     pub seed: Option<u64>,
-    /// Weight times gradient, where it is not the product of the two: `[units, members]`.
+    /// Weight times gradient, if it differs from the product of the two: `[units, members]`.
     product: Option<Tensor<2>>,
-    /// What the scores are for.
+    /// The purpose of the scores.
     purpose: Purpose,
 }
 
-/// What scores are for.
+/// The purpose of scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
-    /// To choose what stays.
+    /// To select the units to keep.
     Keep,
-    /// To choose what grows again.
+    /// To select the units to regrow.
     Grow,
 }
 
@@ -79,13 +79,13 @@ enum Weight {
 }
 
 impl Evidence {
-    /// The weight alone, `[units, members]`.
+    /// Evidence with the weight alone, `[units, members]`.
     #[must_use]
     pub fn new(rows: Tensor<2>) -> Self {
         Self::of(Weight::Rows(rows))
     }
 
-    /// The weight alone as it is stored, `[before, units, after]`. Norms need no copy of it then.
+    /// Evidence with the weight alone in its stored layout, `[before, units, after]`. Norms then need no copy of it.
     #[must_use]
     pub fn in_place(weight: Tensor<3>) -> Self {
         Self::of(Weight::InPlace(weight))
@@ -104,59 +104,59 @@ impl Evidence {
         }
     }
 
-    /// With the gradient, of the weight's shape.
+    /// Adds the gradient, which has the shape of the weight.
     #[must_use]
     pub fn with_gradient(mut self, gradient: Tensor<2>) -> Self {
         self.gradient = Some(gradient);
         self
     }
 
-    /// With a statistic of each unit's activations.
+    /// Adds a statistic of the activations of each unit.
     #[must_use]
     pub fn with_activity(mut self, activity: Tensor<1>) -> Self {
         self.activity = Some(activity);
         self
     }
 
-    /// With the norm of the input that each weight multiplies, of the weight's shape.
+    /// Adds the norm of the input that each weight multiplies, in the shape of the weight.
     #[must_use]
     pub fn with_input_norm(mut self, norms: Tensor<2>) -> Self {
         self.input_norm = Some(norms);
         self
     }
 
-    /// With the scale of each unit's normalisation.
+    /// Adds the scale of the normalization of each unit.
     #[must_use]
     pub fn with_norm_scale(mut self, scale: Tensor<1>) -> Self {
         self.norm_scale = Some(scale);
         self
     }
 
-    /// With the seed of what is drawn.
+    /// Adds the seed for random numbers.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// With weight times gradient, `[units, members]`, where what is scored is a transformed weight: the folding of a
-    /// norm multiplies a weight and divides its gradient, so it changes no product. Scores of products use it, and
-    /// so they rank exactly as without the transformation.
+    /// Adds weight times gradient, `[units, members]`, for transformed weights. Folding a norm multiplies a weight and divides
+    /// its gradient, which leaves their product unchanged. Scores of products use this value, so that they rank exactly as
+    /// without the transformation.
     #[must_use]
     pub fn with_weight_times_gradient(mut self, product: Tensor<2>) -> Self {
         self.product = Some(product);
         self
     }
 
-    /// For choosing what grows again: units whose weights are all zero are scored like any other. Else some scores
-    /// put them last, so that what was dropped stays dropped.
+    /// Marks the evidence as one for regrowth: units whose weights are all zero are scored like all others. Otherwise some
+    /// scores rank such units last, so that dropped units stay dropped.
     #[must_use]
     pub fn growing(mut self) -> Self {
         self.purpose = Purpose::Grow;
         self
     }
 
-    /// The weight: `[units, members]`. A copy, if it was given [as stored](Self::in_place).
+    /// The weight, `[units, members]`. This is a copy if the weight was given [in its stored layout](Self::in_place).
     #[must_use]
     pub fn rows(&self) -> Tensor<2> {
         match &self.weight {
@@ -169,7 +169,7 @@ impl Evidence {
         }
     }
 
-    /// How many units there are.
+    /// The number of units.
     #[must_use]
     pub fn units(&self) -> usize {
         match &self.weight {
@@ -178,7 +178,7 @@ impl Evidence {
         }
     }
 
-    /// How many weights a unit has.
+    /// The number of weights of a unit.
     #[must_use]
     pub fn members(&self) -> usize {
         match &self.weight {
@@ -187,7 +187,7 @@ impl Evidence {
         }
     }
 
-    /// Where the weight is.
+    /// The device of the weight.
     #[must_use]
     pub fn device(&self) -> Device {
         match &self.weight {
@@ -196,10 +196,10 @@ impl Evidence {
         }
     }
 
-    /// What `measure` makes of every weight, joined in each unit: `[units]`.
+    /// Applies `measure` to every weight and aggregates the results in each unit: `[units]`.
     ///
-    /// In host memory that is done part by part: the magnitudes of a large weight take longer to write to
-    /// fresh memory than to compute.
+    /// In host memory, this is done in parts: writing the magnitudes of a large weight to newly allocated memory takes longer
+    /// than computing them.
     fn joined(&self, join: Join, measure: impl Fn(Tensor<3>) -> Tensor<3> + Sync) -> Tensor<1> {
         let (weight, split) = match &self.weight {
             Weight::Rows(rows) => {
@@ -239,8 +239,8 @@ impl Evidence {
         gradient.expect("this score needs the gradient: ask `Score::needs`")
     }
 
-    /// The units that are to score lowest since all their weights are zero: `[units]`. None where the scores are for
-    /// [growing](Self::growing).
+    /// The units that should score lowest because all their weights are zero, `[units]`; `None` if the scores are for
+    /// [regrowth](Self::growing).
     fn is_dead(&self) -> Tensor<1, Bool> {
         match self.purpose {
             Purpose::Keep => self.joined(Join::Max, Tensor::abs).equal_elem(0.0),
@@ -265,25 +265,24 @@ impl Evidence {
     }
 }
 
-/// Which evidence a score cannot do without. The weight is always there.
+/// The evidence that a score requires in addition to the weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Needs {
-    /// The weight alone.
+    /// Only the weight.
     #[default]
     Weight,
-    /// The weight and its gradient. Of several batches, the scores are averaged: each batch is scored by
-    /// itself.
+    /// The gradient of the weight. With several batches, each batch is scored separately, and the scores are averaged.
     Gradient,
-    /// A statistic of the units' activations.
+    /// A statistic of the activations of the units.
     Activity(Activity),
-    /// The weight and the norms of what it multiplies.
+    /// The norms of the inputs that the weight multiplies.
     InputNorm,
-    /// The scale of the normalisation that follows.
+    /// The scale of the normalization behind the layer.
     NormScale,
 }
 
-/// A statistic of a unit's activations: what comes out of it, after its activation function.
+/// A statistic of the activations of a unit: its output, after the activation function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Activity {
@@ -293,14 +292,14 @@ pub enum Activity {
     Mean,
 }
 
-/// Gives each unit a number; **larger stays**.
+/// A score assigns a number to each unit. **Units with larger scores are kept.**
 ///
-/// A closure `Fn(&Evidence) -> Tensor<1>` is a score that needs the weight alone.
+/// A closure `Fn(&Evidence) -> Tensor<1>` is a score that needs only the weight.
 ///
 /// # Panics
 ///
-/// Scores panic if evidence that they [need](Score::needs) is not there, or a seed if they
-/// [draw](Score::draws).
+/// Scores panic if evidence that they [need](Score::needs) is missing, or the seed if they [draw](Score::draws) random
+/// numbers.
 ///
 /// # Examples
 ///
@@ -321,36 +320,36 @@ pub enum Activity {
 /// }
 /// ```
 pub trait Score {
-    /// Which evidence must be there.
+    /// The required evidence.
     fn needs(&self) -> Needs {
         Needs::Weight
     }
 
-    /// Whether it draws at random, so that its evidence needs a [seed](Evidence::seed).
+    /// Whether the score draws random numbers, so that the evidence needs a [seed](Evidence::seed).
     fn draws(&self) -> bool {
         false
     }
 
-    /// The scores, on the evidence's device. Nothing is read, unless the score says so.
+    /// The scores, on the device of the evidence. Nothing is read from the device, unless the score documents it.
     ///
     /// # Shapes
     ///
     /// Result: `[units]`.
     fn score(&self, evidence: &Evidence) -> Tensor<1>;
 
-    /// The same scores for a selection, which can take magnitudes by itself: what is already there is
-    /// handed on, and nothing is computed twice.
+    /// The same scores in the form for a selection. If the scores are magnitudes of existing numbers, the numbers are
+    /// returned, and the selection computes the magnitudes while it reads them.
     fn deferred(&self, evidence: &Evidence) -> Scores {
         self.score(evidence).into()
     }
 
-    /// The scores of one batch, of which the mean over several batches is taken. They are the scores, but for what
-    /// happens once a selection, in [`of_mean`](Self::of_mean).
+    /// The scores of one batch, which are averaged over several batches. They do not include what is done once per selection,
+    /// in [`of_mean`](Self::of_mean).
     fn of_batch(&self, evidence: &Evidence) -> Tensor<1> {
         self.score(evidence)
     }
 
-    /// The scores, given the mean over batches.
+    /// The final scores, given the mean over the batches.
     fn of_mean(&self, mean: Tensor<1>, evidence: &Evidence) -> Tensor<1> {
         let _ = evidence;
         mean
@@ -389,7 +388,7 @@ impl Score for Box<dyn Score + Send> {
     }
 }
 
-/// Sums over each unit's members: `[units]`.
+/// The sum over the members of each unit: `[units]`.
 fn row_sums(rows: Tensor<2>) -> Tensor<1> {
     let [units, members] = rows.dims();
     if members == 1 {

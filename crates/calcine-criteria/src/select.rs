@@ -27,26 +27,26 @@ use burn::tensor::{Bool, Tensor};
 
 use crate::score::Scores;
 
-/// The units of one parameter, up for selection.
+/// The units of one parameter from which a selection chooses.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Candidate {
-    /// A score per unit; larger stays: `[units]`.
+    /// A score per unit, `[units]`. Units with larger scores are kept.
     pub scores: Scores,
-    /// What the last selection kept, if there was one: `[units]`.
+    /// The units that the last selection kept, if there was one: `[units]`.
     pub kept: Option<Tensor<1, Bool>>,
-    /// What [`Select::measure`] gave, now or at the first selection.
+    /// The result of [`Select::measure`], of now or of the first selection.
     pub reference: Option<Tensor<1>>,
-    /// For selections that regrow, how much each unit would be worth: `[units]`.
+    /// Growth scores for selections that regrow units: `[units]`.
     pub growth: Option<Tensor<1>>,
-    /// What one unit costs, in whatever the budget counts.
+    /// The cost of one unit, in the unit of the budget.
     pub cost: u64,
-    /// What a selection that [draws](Select::draws) derives its random stream from.
+    /// The seed of the random stream of a selection that [draws](Select::draws).
     pub seed: Option<u64>,
 }
 
 impl Candidate {
-    /// Scores alone: a first selection, with units of cost 1.
+    /// A candidate with scores alone, for a first selection with units of cost 1.
     #[must_use]
     pub fn new(scores: impl Into<Scores>) -> Self {
         Self {
@@ -59,35 +59,35 @@ impl Candidate {
         }
     }
 
-    /// With what the last selection kept.
+    /// Adds the units that the last selection kept.
     #[must_use]
     pub fn with_kept(mut self, kept: Option<Tensor<1, Bool>>) -> Self {
         self.kept = kept;
         self
     }
 
-    /// With what [`Select::measure`] gave.
+    /// Adds the result of [`Select::measure`].
     #[must_use]
     pub fn with_reference(mut self, reference: Option<Tensor<1>>) -> Self {
         self.reference = reference;
         self
     }
 
-    /// With growth scores.
+    /// Adds growth scores.
     #[must_use]
     pub fn with_growth(mut self, growth: Option<Tensor<1>>) -> Self {
         self.growth = growth;
         self
     }
 
-    /// With the cost of a unit.
+    /// Sets the cost of a unit.
     #[must_use]
     pub fn with_cost(mut self, cost: u64) -> Self {
         self.cost = cost;
         self
     }
 
-    /// With the seed of what is drawn.
+    /// Adds the seed for random numbers.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
@@ -109,60 +109,60 @@ impl Candidate {
     }
 }
 
-/// Whether a selection compares with a measure of the parameter, and of when.
+/// Whether a selection uses a measure of the parameter, and when it is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reference {
-    /// It needs none.
+    /// The selection needs no measure.
     #[default]
     None,
-    /// Of the first selection.
+    /// The measure is taken at the first selection.
     Frozen,
-    /// Of this selection.
+    /// The measure is taken at each selection.
     Refreshed,
 }
 
-/// Whether the forward pass scales what is kept.
+/// Whether the forward pass scales the units that are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Rescale {
-    /// It sees the weights as they are.
+    /// Weights are not scaled.
     #[default]
     Nothing,
-    /// Kept units are multiplied by units / kept units, so that sums keep their expectation (inverted
-    /// dropout). For masks on the forward pass: stored weights are never scaled.
+    /// Kept units are multiplied by units / kept units, so that the expectation of sums is unchanged (inverted dropout). Only the
+    /// forward pass is scaled, never the stored weights.
     Kept,
 }
 
-/// Decides which units to keep.
+/// A selection decides which units to keep.
 ///
-/// It sees all parameters of a pruner at once, so that layers can compete for a common budget.
-/// Nothing is read from a GPU, unless the selection says so.
+/// It receives all parameters of a pruner at once, so that layers can compete for a common budget. Nothing is read from a GPU,
+/// unless the selection documents it.
 pub trait Select {
-    /// Whether it draws at random, so that its candidates need a [seed](Candidate::seed).
+    /// Whether the selection draws random numbers, so that its candidates need a [seed](Candidate::seed).
     fn draws(&self) -> bool {
         false
     }
 
-    /// Whether it lets units grow again, so that its candidates need a [growth score](Candidate::growth).
+    /// Whether the selection regrows units, so that its candidates need a [growth score](Candidate::growth).
     fn grows(&self) -> bool {
         false
     }
 
-    /// Whether it can select from a parameter of so many units.
+    /// Checks whether the selection is possible for a parameter with this number of units.
     ///
     /// # Errors
     ///
-    /// If it cannot, with what would be valid; [`keep`](Self::keep) panics then.
+    /// If it is not, with what would be valid; [`keep`](Self::keep) panics in this case.
     fn check(&self, units: usize) -> Result<(), String> {
         let _ = units;
         Ok(())
     }
 
-    /// Whether [`measure`](Self::measure) is wanted, and of when.
+    /// Whether the selection uses [`measure`](Self::measure), and when it is taken.
     fn reference(&self) -> Reference {
         Reference::None
     }
 
-    /// A measure of the parameter, handed back in its [`Candidate`].
+    /// A measure of the parameter, which is passed back in its [`Candidate`].
     ///
     /// # Shapes
     ///
@@ -172,30 +172,30 @@ pub trait Select {
         None
     }
 
-    /// One decision per candidate: true keeps.
+    /// The decision for each candidate: true means keep.
     ///
-    /// What `amount` means is the selection's own: a level, a threshold, a multiple of σ.
+    /// The meaning of `amount` depends on the selection: a level, a threshold, a multiple of σ.
     ///
     /// # Shapes
     ///
     /// Results: `[units]` of each candidate.
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>>;
 
-    /// How many units in all a selection by this amount leaves dropped, of candidates that have so many units
-    /// each and equal costs; `None` if scores or draws decide that.
+    /// The total number of units that are dropped with this amount, for candidates with these numbers of units and equal costs;
+    /// `None` if it depends on scores or random numbers.
     ///
-    /// With it a pruner knows before the first step whether it can drop anything.
+    /// A pruner uses it to find out before the first step whether it can drop anything.
     fn to_drop(&self, units: &[usize], amount: f64) -> Option<usize> {
         let _ = (units, amount);
         None
     }
 
-    /// Whether candidates compete: what one loses depends on the others.
+    /// Whether candidates compete, so that the decision for one depends on the others.
     fn competes(&self) -> bool {
         false
     }
 
-    /// Whether the forward pass scales what is kept.
+    /// Whether the forward pass scales the units that are kept.
     fn rescale(&self) -> Rescale {
         Rescale::Nothing
     }

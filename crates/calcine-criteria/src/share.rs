@@ -1,4 +1,4 @@
-/// How a share of a number of things that is not whole is rounded.
+/// How a fractional number of units is rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Rounding {
     /// Down.
@@ -6,21 +6,20 @@ pub enum Rounding {
     Floor,
     /// Up.
     Ceil,
-    /// To the nearest, halves to even.
+    /// To the nearest, ties to even.
     Round,
 }
 
 impl Rounding {
-    /// How many things a share of `of` things is: the share is taken as the decimal that was written.
+    /// The number of units that a share of `of` units is. The share is interpreted as a decimal number.
     ///
     /// ```text
     /// R(share · of)       R is this rounding; share below 0 or NaN counts as 0, above 1 as 1
     /// ```
     ///
-    /// Binary fractions are not the decimals that people write: in `f64`, 0.29 · 100 is a little less than 29 and
-    /// 0.07 · 100 a little more than 7. A product within four units in the last place of a whole number, or
-    /// of a half, is therefore that number. Decimals of up to 15 digits, and of more what arithmetic
-    /// left of them, come out as they were written.
+    /// Binary fractions differ from decimal ones: in `f64`, 0.29 · 100 is slightly less than 29, and 0.07 · 100 slightly more
+    /// than 7. A product within four units in the last place of a whole number, or of a half, is therefore taken as that number,
+    /// so that decimal numbers with up to 15 digits give the expected result.
     ///
     /// ```
     /// use calcine_criteria::Rounding;

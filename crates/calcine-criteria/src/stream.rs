@@ -1,14 +1,13 @@
-//! Named streams of host randomness.
+//! Named streams of random numbers on the host.
 
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
 /// The random stream called `name` of a run with this `seed`, at `position`.
 ///
-/// Everything random in a run (the order of the images, the crops, a random pruner) draws from a
-/// stream of its own, named after what it decides and positioned by epoch or batch. Hence a
-/// decision depends on neither the device nor the other decisions, and a resumed run draws what
-/// the uninterrupted one would have drawn.
+/// Each random decision in a run (the order of the images, the crops, a random pruner) uses its own stream, which is named after
+/// the decision and positioned by epoch or batch. A decision therefore depends neither on the device nor on other decisions, and a
+/// resumed run draws the same numbers as an uninterrupted one.
 ///
 /// # Examples
 ///

@@ -97,11 +97,11 @@ fn length(schedule: &Schedule<'_>, notes: &Notes) -> u64 {
 /// Why a quantizer is left out: what to write instead.
 fn quantizer(class: &str) -> &'static str {
     match class {
-        "DorefaQuantizer" => "write `[quantize]` with `method = \"dorefa\"`",
-        "PACTQuantizer" => "write `[quantize]` with `method = \"pact\"`",
-        "WRPNQuantizer" => "write `[quantize]` with `method = \"wrpn\"`",
+        "DorefaQuantizer" => "write `[quantize.training]` with `method = \"dorefa\"`",
+        "PACTQuantizer" => "write `[quantize.training]` with `method = \"pact\"`",
+        "WRPNQuantizer" => "write `[quantize.training]` with `method = \"wrpn\"`",
         "QuantAwareTrainRangeLinearQuantizer" | "NCFQuantAwareTrainQuantizer" => {
-            "write `[quantize]` with `method = \"linear\"`"
+            "write `[quantize.training]` with `method = \"linear\"`"
         }
         "PostTrainLinearQuantizer" => {
             "a recipe is of training; quantization after it has settings of its own"

@@ -343,7 +343,7 @@ fn what_is_not_supported_leaves_a_comment_and_a_warning() {
             "quantizer",
             "quantizers",
             "DorefaQuantizer",
-            "write `[quantize]` with `method = \"dorefa\"`",
+            "write `[quantize.training]` with `method = \"dorefa\"`",
         ),
         (
             "quantizer",

@@ -7,26 +7,24 @@ use crate::layout::Layout;
 use crate::shuffle::Shuffle;
 use crate::spread::Spread;
 
-/// A [`Granularity`] and a [`Layout`] bound to a shape: a weight there and back as rows of units.
+/// The unit view of a weight: a [`Granularity`] and a [`Layout`] bound to a shape, which converts weights to rows of units and back.
 ///
-/// Any weight is first seen as `[out, in / groups, height, width]` (a linear layer has a kernel of
-/// 1 × 1, a one-dimensional convolution a height of 1, a vector one input); rows are views of that.
-/// Units are numbered along the output axis first, elements in stored order. Members lie in the order
-/// `[out, in, height, width]`, those of a layer in stored order. A three-dimensional kernel counts
-/// its depth into the height.
+/// Every weight is treated as `[out, in / groups, height, width]`: a linear layer has a 1 × 1 kernel, a one-dimensional convolution
+/// a height of 1, and a vector one input. In a three-dimensional kernel, depth and height are combined. Units are numbered along
+/// the output axis first; elements are numbered in stored order. The members of a unit have the order `[out, in, height, width]`;
+/// those of a layer are in stored order.
 ///
 /// # Groups of a convolution
 ///
-/// A convolution of `groups` is that many convolutions side by side: outputs `g·O/G …` read the inputs
-/// `g·I/G …` and no others. A filter is one of all the outputs, a channel one of all the *inputs*, whose
-/// members are in the filters of its group only; a block lies within one group. In a depthwise
-/// convolution, of one input per group, filter and channel are the same but for the multiplier: the
-/// channel is all filters that read it.
+/// A convolution with G groups consists of G independent convolutions: the outputs `g·O/G …` read only the inputs `g·I/G …`. A filter is
+/// one of all outputs. A channel is one of all *inputs*; its members are in the filters of its group only. A block lies within one
+/// group. In a depthwise convolution, which has one input per group, a channel consists of all filters that read it (one, unless
+/// there is a channel multiplier).
 ///
 /// # Cost
 ///
-/// Rows that lie in memory one after the other are a reshape, all others one permuted copy (two for a
-/// block of several outputs, several inputs and part of a kernel).
+/// If the units are contiguous in memory, the conversion is a reshape; otherwise it is one permuted copy (two for a block of several
+/// outputs, several inputs and part of a kernel).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fold {
     granularity: Granularity,
@@ -42,12 +40,11 @@ pub struct Fold {
 }
 
 impl Fold {
-    /// Binds `granularity` to weights of this `shape` and `layout`, of a convolution without groups or any
-    /// other layer.
+    /// The unit view for weights of this `shape` and `layout`, of a convolution without groups or any other layer.
     ///
     /// # Errors
     ///
-    /// If the shape has no such units: a filter needs a convolution (rank 3 to 5), an `fc_input`
+    /// If the shape does not have such units: a filter needs a convolution (rank 3 to 5), an `fc_input`
     /// a matrix, and each side of a block must divide its axis.
     pub fn new(
         granularity: Granularity,
@@ -57,7 +54,7 @@ impl Fold {
         Self::grouped(granularity, shape, layout, 1)
     }
 
-    /// The same for a convolution of `groups`; see [above](Self#groups-of-a-convolution).
+    /// The unit view for a convolution with `groups`; see [above](Self#groups-of-a-convolution).
     ///
     /// # Shapes
     ///
@@ -101,19 +98,19 @@ impl Fold {
         })
     }
 
-    /// What a unit is.
+    /// The granularity.
     #[must_use]
     pub fn granularity(&self) -> Granularity {
         self.granularity
     }
 
-    /// Which stored axis is the output.
+    /// The layout: which stored axis is the output.
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.layout
     }
 
-    /// The groups of the convolution; 1 for anything else.
+    /// The number of groups of the convolution; 1 for other layers.
     #[must_use]
     pub fn groups(&self) -> usize {
         self.groups
@@ -125,19 +122,19 @@ impl Fold {
         &self.stored
     }
 
-    /// How many units there are: the rows.
+    /// The number of units, which is the number of rows.
     #[must_use]
     pub fn units(&self) -> usize {
         self.numel() / self.members()
     }
 
-    /// How many scalars one unit has: the columns.
+    /// The number of weights of a unit, which is the number of columns.
     #[must_use]
     pub fn members(&self) -> usize {
         self.unit.iter().product()
     }
 
-    /// The weight as one row per unit.
+    /// Converts a weight to one row per unit.
     ///
     /// # Shapes
     ///
@@ -159,13 +156,13 @@ impl Fold {
             .reshape(shape)
     }
 
-    /// The weight as it is stored, units along the second axis, where that takes no copy and
-    /// [`rows`](Self::rows) would: of channels and of `fc_input`s of a layer without groups.
+    /// The weight in its stored order with the units along the second axis, if that needs no copy and [`rows`](Self::rows) does: for
+    /// channels and `fc_input`s of a layer without groups.
     ///
     /// # Shapes
     ///
-    /// `weight`: the bound shape, or flat; result: `[before, units, after]`, so that a unit has
-    /// `before · after` members, in the order in which [`rows`](Self::rows) has them.
+    /// `weight`: the bound shape, or flat; result: `[before, units, after]`. A unit has `before · after` members, in the same order as
+    /// in [`rows`](Self::rows).
     ///
     /// # Panics
     ///
@@ -207,7 +204,7 @@ impl Fold {
         steps.fold(elements, |elements, step| step.inverse().apply(elements))
     }
 
-    /// A decision per unit, spread over all its members.
+    /// Repeats a decision per unit for all members of the unit.
     ///
     /// # Shapes
     ///
@@ -236,7 +233,7 @@ impl Fold {
         spread.reshape(stored)
     }
 
-    /// A number per input of the layer, at every weight that multiplies the input.
+    /// Repeats a number per input of the layer for every weight that multiplies the input.
     ///
     /// # Shapes
     ///

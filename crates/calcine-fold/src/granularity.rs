@@ -1,9 +1,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// What one unit of a weight is: the smallest thing that is kept or dropped as a whole.
+/// The granularity defines what a unit of a weight is: the part that is kept or dropped as a whole.
 ///
-/// | granularity | of | unit | units | members |
+/// | granularity | layers | unit | number of units | members |
 /// |---|---|---|---|---|
 /// | `Element` | any weight | one scalar, in stored order | all | 1 |
 /// | `Group` | convolution, linear | one scalar, inputs side by side | all | 1 |
@@ -54,12 +54,12 @@ pub enum Granularity {
         /// Columns of the kernel in a block.
         width: usize,
     },
-    /// One scalar, for choosing N of every M: rows are numbered so that `of` = M consecutive ones are
-    /// M consecutive inputs of one output at one place of the kernel.
+    /// One scalar, for N:M sparsity: units are numbered so that `of` = M consecutive units are M consecutive inputs of one output at
+    /// one position of the kernel.
     ///
-    /// Units are numbered along outputs, then places of the kernel, then inputs.
+    /// Units are numbered along outputs, then positions of the kernel, then inputs.
     Group {
-        /// How many consecutive inputs compete; divides the inputs of a filter.
+        /// The number of consecutive inputs in a group; it must divide the number of inputs of a filter.
         of: usize,
     },
     /// The whole tensor.
@@ -102,10 +102,10 @@ impl fmt::Display for Granularity {
     }
 }
 
-/// A word that names no granularity.
+/// An unknown granularity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{found}` is no granularity; valid are {}, group(M), block(RxDxHxW){}",
+    "unknown granularity `{found}`: expected {}, group(M) or block(RxDxHxW){}",
     Granularity::NAMES.join(", "),
     hint(found)
 )]
@@ -113,7 +113,7 @@ pub struct UnknownGranularity {
     found: String,
 }
 
-/// What to write for a word of Distiller's that means several granularities.
+/// A hint for words that mean several granularities in Distiller.
 fn hint(found: &str) -> &'static str {
     match found {
         "Rows" | "rows" => {

@@ -1,4 +1,6 @@
-//! A weight tensor as rows of units.
+//! Views a weight tensor as rows of units (elements, kernels, filters, channels, blocks).
+//!
+//! "Folding" here means rearranging a weight into a matrix; it has nothing to do with folding a batch norm into a convolution.
 //!
 //! # Should I use this crate?
 //!
@@ -6,9 +8,8 @@
 //! (a norm, a share of zeros, a mask) and do not want to write the permutation for each layer type
 //! again. If you only work element by element you do not need it.
 //!
-//! A [`Granularity`] names what a unit is, a [`Layout`] says which stored axis is the output and which
-//! the input, and a [`Fold`] of both turns a weight of any rank into a matrix with **one row per
-//! unit** and back:
+//! A [`Granularity`] defines what a unit is, and a [`Layout`] says which stored axis is the output and which the input. A [`Fold`]
+//! of both converts a weight of any rank to a matrix with **one row per unit**, and back:
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
@@ -25,16 +26,15 @@
 //! # }
 //! ```
 //!
-//! Convolutions with groups, depthwise ones among them, have their own [`Fold::grouped`]. Pruning N of M
-//! weights along the inputs uses [`Granularity::Group`], whose rows of one scalar each are numbered so that M
-//! consecutive ones are M consecutive inputs.
+//! Use [`Fold::grouped`] for convolutions with groups, such as depthwise convolutions. For N:M sparsity along the inputs, use
+//! [`Granularity::Group`]: its units are single weights, numbered so that M consecutive units are M consecutive inputs.
 //!
 //! | type | for |
 //! |---|---|
 //! | [`Granularity`] | what one unit is |
 //! | [`Layout`] | which stored axis is output, which is input |
-//! | [`Fold`] | a granularity and a layout bound to a shape: there and back |
-//! | [`FoldError`] | a granularity that a shape does not have |
+//! | [`Fold`] | a granularity and a layout bound to a shape: converts weights to rows and back |
+//! | [`FoldError`] | why a shape does not have a granularity |
 
 mod error;
 mod fold;

@@ -7,7 +7,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use crate::masks::Masks;
 
-/// Masks that a file does not hold, or that do not fit the model.
+/// A mask file that cannot be read or written, or that does not fit the model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MaskFileError {
@@ -29,16 +29,16 @@ pub enum MaskFileError {
         numel: usize,
         /// Bytes in the file.
         found: usize,
-        /// One bit an element, rounded up.
+        /// One bit per element, rounded up to bytes.
         expected: usize,
     },
 }
 
 impl Masks {
-    /// The masks as a safetensors file: per parameter a bit an element, 1 keeps, eight to a byte, the
-    /// most significant bit first, in stored order.
+    /// Writes the masks as a safetensors file: one bit per element of each parameter (1 means keep), in stored order, with the
+    /// most significant bit of a byte first.
     ///
-    /// Equal masks give equal bytes. Reads all masks from the device, in one go.
+    /// Equal masks give equal bytes. Reads all masks from the device in one transaction.
     ///
     /// # Errors
     ///

@@ -2,11 +2,11 @@
 //!
 //! # Should I use this crate?
 //!
-//! Use it to hold a model's weights at zero in a training loop of your own. It decides nothing
-//! (`calcine-criteria` does) and knows no schedule (`calcine-train` does).
+//! Use it to keep pruned weights at zero in your own training loop. Deciding what is pruned is the task of
+//! `calcine-criteria`, and scheduling that of `calcine-train`.
 //!
-//! A [`Masks`] belongs to the policy that made it; where several policies mask one parameter, their
-//! masks are [intersected](Masks::intersection): what any of them drops is dropped.
+//! A [`Masks`] belongs to the policy that computed it. If several policies mask one parameter, their masks are
+//! [intersected](Masks::intersection): an element is dropped if any of them drops it.
 //!
 //! ```
 //! use burn::nn::{Linear, LinearConfig};
@@ -20,7 +20,7 @@
 //! let keep = Tensor::<2>::from_data([[1.0, 0.0], [0.0, 1.0]], &Device::flex()).bool();
 //! let mut masks = Masks::default();
 //! masks.insert(&weight, keep);
-//! let layer = masks.apply(layer); // true zeros, and the layer trains on
+//! let layer = masks.apply(layer); // exact zeros, and the layer can still be trained
 //! assert_eq!(layer.weight.val().abs().greater_scalar(0.0).int().sum().into_scalar::<i64>(), 2);
 //! ```
 

@@ -5,7 +5,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Bool, Int, Tensor};
 use calcine_params::{Edit, Parameter};
 
-/// One mask per parameter: which elements are held at zero.
+/// Pruning masks, one per parameter: they say which elements are kept and which are zero.
 #[derive(Debug, Clone, Default)]
 pub struct Masks {
     by_path: BTreeMap<String, Mask>,
@@ -36,7 +36,7 @@ impl Masks {
         self.insert_dropped(parameter, keep.bool_not());
     }
 
-    /// Sets the mask of a parameter: true drops. What masks hold, and so one pass less than
+    /// Sets the mask of a parameter: true drops. This is the stored form, so it needs one pass less than
     /// [`insert`](Self::insert).
     ///
     /// # Shapes
@@ -60,7 +60,7 @@ impl Masks {
         self.by_path.insert(parameter.path.clone(), mask);
     }
 
-    /// What is kept of a parameter, flat in stored order; `None` if it has no mask. A tied parameter has one mask
+    /// The elements of a parameter that are kept, flat in stored order; `None` if it has no mask. A tied parameter has the same mask
     /// under all its paths.
     #[must_use]
     pub fn keep(&self, path: &str) -> Option<Tensor<1, Bool>> {
@@ -70,8 +70,8 @@ impl Masks {
         Some(mask.dropped.clone().bool_not())
     }
 
-    /// The masks of a thinned model: of each parameter the elements at these positions, flat in stored order;
-    /// all of one for which there are none. Nothing is read.
+    /// The masks of a thinned model: the elements of each parameter at the given positions, flat in stored order, or all
+    /// elements of a parameter without positions. Nothing is read from the device.
     #[must_use]
     pub fn gathered<'a>(&self, positions: impl Fn(&str) -> Option<&'a [usize]>) -> Self {
         let gathered = |(path, mask): (&String, &Mask)| {
@@ -89,17 +89,17 @@ impl Masks {
         }
     }
 
-    /// Forgets all masks. What they set to zero stays zero until something changes it.
+    /// Removes all masks. Elements that they have set to zero stay zero until something changes them.
     pub fn clear(&mut self) {
         self.by_path.clear();
     }
 
-    /// The parameters that have a mask, by path.
+    /// The paths of the parameters that have a mask.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.by_path.keys().map(String::as_str)
     }
 
-    /// How many parameters have a mask.
+    /// The number of parameters that have a mask.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_path.len()
@@ -111,7 +111,7 @@ impl Masks {
         self.by_path.is_empty()
     }
 
-    /// An element is kept where all masks of its parameter keep it.
+    /// The intersection of masks: an element is kept if all masks of its parameter keep it.
     #[must_use]
     pub fn intersection<'a>(masks: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut all = Self::default();
@@ -132,8 +132,8 @@ impl Masks {
 
     /// Sets the dropped elements of the stored weights to zero.
     ///
-    /// Call it last in every step: momentum and weight decay move weights whose gradient is zero. The
-    /// parameters go on training. Nothing is read.
+    /// Call it at the end of every step: momentum and weight decay also change weights whose gradient is zero. The parameters can
+    /// still be trained. Nothing is read from the device.
     #[must_use]
     pub fn apply<M: Module>(&self, module: M) -> M {
         if self.is_empty() {
@@ -145,9 +145,9 @@ impl Masks {
 
     /// A copy of the module for one forward pass: masked, and [rescaled](Self::rescale_kept).
     ///
-    /// Its masked parameters are leaves of their own with the same identifiers: gradients are collected
-    /// *with the copy*, pass straight through the mask, and so reach dropped elements too. Stored weights
-    /// stay as they are. Running statistics are shared, and updated by the copy's forward pass.
+    /// The masked parameters of the copy are autodiff leaves with the same identifiers. Collect gradients *for the copy*: they pass
+    /// through the mask unchanged, so they reach dropped elements, too. The stored weights do not change. Running statistics are
+    /// shared, and the forward pass of the copy updates them.
     #[must_use]
     pub fn forward<M: Module>(&self, module: &M) -> M {
         if self.is_empty() {
@@ -162,9 +162,9 @@ impl Masks {
         calcine_params::edit(module.clone(), &mut editor)
     }
 
-    /// Lets [`forward`](Self::forward) multiply what is kept by elements / kept elements of its parameter,
-    /// so that sums keep their expectation (inverted dropout). Where nothing is kept, all stays zero. Stored
-    /// weights are never scaled. Nothing is read.
+    /// Makes [`forward`](Self::forward) multiply the kept elements of each parameter by elements / kept elements, so that the
+    /// expectation of sums does not change (inverted dropout). If nothing is kept, everything is zero. Stored weights are never
+    /// scaled. Nothing is read from the device.
     pub fn rescale_kept(&mut self) {
         for mask in self.by_path.values_mut() {
             let numel = mask.dropped.dims()[0];
@@ -175,7 +175,7 @@ impl Masks {
         }
     }
 
-    /// Sets the gradients of dropped elements to zero, so that momentum does not build up there.
+    /// Sets the gradients of dropped elements to zero, so that they do not accumulate momentum.
     pub fn apply_to_gradients<M: Module>(&self, module: &M, gradients: &mut GradientsParams) {
         if !self.is_empty() {
             calcine_params::edit_gradients(module, gradients, &mut self.editor());

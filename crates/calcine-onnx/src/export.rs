@@ -217,7 +217,7 @@ impl OnnxModel {
             metadata: self.0.metadata.clone(),
             functions: 0,
         };
-        calcine_files::write(&file.with_file_name(location), bytes)?;
+        calcine_files::write(file.with_file_name(location), bytes)?;
         Ok(calcine_files::write(file, model.write())?)
     }
 

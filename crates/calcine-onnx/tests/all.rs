@@ -4,6 +4,7 @@
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::float_cmp,
+    clippy::print_stdout,
     reason = "tests"
 )]
 

@@ -126,7 +126,7 @@ impl Maker {
                     shape.clone(),
                 );
                 self.node(
-                    Op::Zip(if number % 2 == 0 {
+                    Op::Zip(if number.is_multiple_of(2) {
                         Arithmetic::Add
                     } else {
                         Arithmetic::Multiply
@@ -144,7 +144,7 @@ impl Maker {
                     ceil: false,
                 };
                 let side = (size / 2).into();
-                let op = if number % 2 == 0 {
+                let op = if number.is_multiple_of(2) {
                     Op::MaxPool(pool)
                 } else {
                     Op::AveragePool {

@@ -113,7 +113,7 @@ fn exported_networks_are_read_and_written_again() {
             std::panic::catch_unwind(|| check(&file)).unwrap_or_else(|_| Err("panics".to_owned()));
         match found {
             Ok((first, again, nodes)) if first < 1e-4 && again < 1e-4 => {
-                println!("{name}: {first:.1e} {again:.1e}, {nodes} nodes")
+                println!("{name}: {first:.1e} {again:.1e}, {nodes} nodes");
             }
             other => {
                 println!("{name}: {other:?}");

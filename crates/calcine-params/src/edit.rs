@@ -4,32 +4,32 @@ use std::collections::HashMap;
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::tensor::{Device, Tensor};
 
-/// A change of some parameters' values, whatever their rank.
+/// An operation that changes the values of some parameters of any rank.
 pub trait Edit {
-    /// Whether this parameter is to be changed. The others are not touched.
+    /// Whether to change this parameter. All others are left as they are.
     fn wants(&self, id: ParamId) -> bool;
 
-    /// The new value: of the same shape, unless the layer takes its widths from its tensors.
+    /// The new value. It must have the same shape, unless the layer takes its widths from its tensors.
     fn edit<const D: usize>(&mut self, id: ParamId, value: Tensor<D>) -> Tensor<D>;
 }
 
-/// Replaces stored values and keeps how the parameters train.
+/// Replaces stored values; the parameters remain trainable as before.
 ///
-/// The values handed to [`Edit::edit`] are outside the tape, and what it returns, with autodiff or
-/// without, becomes a leaf again with the same id, the same requirement for gradients and the same
-/// distributed mark. Nothing is read. Parameters with an attached reparameterization keep it; its base
-/// is what is edited. A parameter that the module uses in several places is edited once, and stays one tensor.
+/// [`Edit::edit`] receives values without autodiff. Its result, with or without autodiff, becomes a leaf with the same identifier, the
+/// same `require_grad` setting and the same distributed mark. Nothing is read from the device. Parameters with an attached
+/// reparameterization keep it; the base value is edited. A parameter that the module uses in several places is edited once and
+/// remains a single tensor.
 #[must_use]
 pub fn edit<M: Module, E: Edit>(module: M, edit: &mut E) -> M {
     let edited = HashMap::new();
     module.map(&mut Stored { edit, edited })
 }
 
-/// The module with other values, for one forward pass.
+/// A copy of the module with different values, for one forward pass.
 ///
-/// Unlike [`edit`], the values stay on the tape: run the forward pass on the view, collect the
-/// gradients with the *original* module, drop the view before the optimizer's step. Batch-norm
-/// statistics are shared with the original, which the view's forward pass therefore updates.
+/// Unlike with [`edit`], the values stay connected to the original parameters by autodiff: run the forward pass of the view, collect the
+/// gradients for the *original* module, and drop the view before the optimizer step. Batch-norm statistics are shared with the
+/// original, so the forward pass of the view updates them.
 #[must_use]
 pub fn view<M: Module, E: Edit>(module: &M, edit: &mut E) -> M {
     module.clone().map(&mut Viewed { edit })

@@ -1,12 +1,12 @@
 use calcine_fold::{FoldError, Granularity};
 
-/// A parameter that cannot be cut into the units that were asked for.
+/// A parameter cannot be divided into units of the requested granularity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnitError {
-    /// Which axis of its layer is the output is not known.
+    /// The output axis of the layer is unknown.
     #[error(
-        "`{path}` belongs to a `{layer}`, whose output axis is unknown: only element and layer fit"
+        "`{path}` belongs to a `{layer}`, whose output axis is unknown: expected the granularity element or layer"
     )]
     Layout {
         /// The parameter.
@@ -14,7 +14,7 @@ pub enum UnitError {
         /// The type of its layer.
         layer: String,
     },
-    /// How many groups its convolution has is not known.
+    /// The number of groups of the convolution is unknown.
     #[error(
         "the groups of `{path}` are unknown, and `{granularity}` depends on them: its `{layer}` is in a module with a \
          `Debug` of its own, so trace the model, whose graph tells them, or derive `Debug`"
@@ -24,10 +24,10 @@ pub enum UnitError {
         path: String,
         /// The type of its layer.
         layer: String,
-        /// What was asked for.
+        /// The requested granularity.
         granularity: Granularity,
     },
-    /// Its shape has no such units.
+    /// The shape does not have such units.
     #[error("`{path}`: {source}")]
     Shape {
         /// The parameter.

@@ -3,8 +3,8 @@ use std::collections::BTreeSet;
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 
-/// The float parameters that no optimizer trains, since they do not ask for gradients: frozen layers, and running
-/// statistics. Burn remembers it where there is no autodiff, too. Nothing is read.
+/// The float parameters that are not trained because they do not require gradients: those of frozen layers, and running statistics. This
+/// also works without autodiff. Nothing is read from the device.
 #[must_use]
 pub fn frozen<M: Module>(module: &M) -> BTreeSet<ParamId> {
     let mut frozen = Frozen::default();

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use crate::edit::Edit;
 use crate::parameter::Parameter;
 
-/// The gradients of chosen parameters, flattened, in the order asked for; `None` where there is none.
+/// The flattened gradients of the given parameters, in the given order; `None` for a parameter without a gradient.
 #[must_use]
 pub fn flat_gradients<'a, M: Module>(
     module: &M,
@@ -45,8 +45,7 @@ impl ModuleVisitor for Reader<'_> {
     }
 }
 
-/// Changes gradients in place, each once even if its parameter is used twice. A parameter without a
-/// gradient is passed over.
+/// Changes gradients in place, each once even if its parameter is used twice. Parameters without a gradient are skipped.
 pub fn edit_gradients<M: Module, E: Edit>(
     module: &M,
     gradients: &mut GradientsParams,

@@ -1,13 +1,13 @@
 use std::fmt;
 
-/// How many groups a convolution has, if that is known.
+/// The number of groups of a convolution, if it is known.
 ///
-/// It compares with a number: `groups == 2` is false where they are unknown.
+/// It can be compared with a number: `groups == 2` is false if the number is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Groups {
-    /// So many; 1 for all that is no convolution.
+    /// The number of groups; 1 for layers that are not convolutions.
     Known(usize),
-    /// The layer does not tell, and its weight's shape does not either.
+    /// Neither the layer nor the shape of its weight tells the number.
     Unknown,
 }
 

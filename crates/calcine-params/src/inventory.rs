@@ -9,10 +9,10 @@ use crate::settings::{Owner, Settings};
 use crate::unknown::{self, UnknownParameter};
 use crate::walk::Walk;
 
-/// Every float parameter of a module, in the module's order.
+/// The list of all float parameters of a module, in the order of the module.
 ///
-/// A parameter that is used twice (a tied weight) is listed once, under its first path; the others are its
-/// [aliases](Parameter::aliases), and name it as well.
+/// A parameter that is used several times (a tied weight) is listed once, under its first path. Its other paths are
+/// [aliases](Parameter::aliases), which can be used to select it, too.
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
     parameters: Vec<Parameter>,
@@ -23,8 +23,8 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Visits `module`. Nothing is read, and no lazy parameter is initialized but those of linear layers,
-    /// whose shape Burn does not know before (with `LinearLayout::Col` it names the transposed one).
+    /// Lists the parameters of `module`. Nothing is read from the device. Lazy parameters are not initialized, except those of linear layers,
+    /// whose shape Burn does not know before (with `LinearLayout::Col` it reports the transposed shape).
     #[must_use]
     pub fn of<M: Module>(module: &M) -> Self {
         let mut lister = Lister::default();
@@ -61,26 +61,25 @@ impl Inventory {
         }
     }
 
-    /// All parameters, running statistics included.
+    /// All parameters, including running statistics.
     pub fn iter(&self) -> std::slice::Iter<'_, Parameter> {
         self.parameters.iter()
     }
 
-    /// Convolution and linear weights and other weights of rank 2 or more: what a sparsity table
-    /// lists.
+    /// The weights of convolutions and linear layers, and other weights of rank 2 or more, as listed in a sparsity table.
     pub fn weights(&self) -> impl Iterator<Item = &Parameter> {
         self.iter()
             .filter(|parameter| parameter.role == Role::Weight)
     }
 
-    /// The parameter at exactly this path: its own, or one of its aliases.
+    /// The parameter with this path or alias.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Parameter> {
         self.parameters.get(*self.positions.get(path)?)
     }
 
-    /// Takes down the groups of the convolution whose weight has this path, from a source that knows them, as the
-    /// graph of the traced model does. Nothing happens if there is no such parameter.
+    /// Sets the number of groups of the convolution whose weight has this path, for example from the graph of the traced model. Has no
+    /// effect if there is no such parameter.
     pub fn tell_groups(&mut self, path: &str, groups: usize) {
         if let Some(&position) = self.positions.get(path) {
             self.parameters[position].groups = Groups::Known(groups);
@@ -92,16 +91,16 @@ impl Inventory {
         self.norms.get(&(gamma.id, name)).copied()
     }
 
-    /// The trainable parameters that match any of the patterns, in the module's order, each once.
+    /// The trainable parameters that match any of the patterns, in the order of the module, each once.
     ///
     /// A pattern is a path in which `*` stands for one path element or a part of one, `**` for any
     /// number of elements, `?` for one character, `{a,b}` for either and `[12]` for one of a set. A
-    /// leading `!` takes matches of the patterns before it away again. Burn's names are tried first, then PyTorch's (see the
-    /// [crate's page](crate)).
+    /// leading `!` excludes what the pattern matches from the matches of the preceding patterns. Burn's names are tried first, then PyTorch's (see the
+    /// [documentation of the crate](crate)).
     ///
     /// # Errors
     ///
-    /// If a pattern is malformed or matches nothing; the error has the nearest names.
+    /// If a pattern is malformed or matches nothing; the error lists the nearest names.
     pub fn select<S: AsRef<str>>(
         &self,
         patterns: &[S],

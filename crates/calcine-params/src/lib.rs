@@ -2,9 +2,8 @@
 //!
 //! # Should I use this crate?
 //!
-//! Use it when you want "all convolution weights of stage three" of a model you do not own, or to
-//! change stored weights of a model in training. Editing is where Burn bites: `param.map(|w| op(w))`
-//! on a tracked parameter silently stops its training. [`edit`] does not.
+//! Use it to select, for example, "all convolution weights of stage three" of any model, or to change stored weights of a model during
+//! training. In Burn, `param.map(|w| op(w))` on a tracked parameter silently stops its training; [`edit`] does not.
 //!
 //! ```
 //! use burn::module::ParamId;
@@ -35,18 +34,18 @@
 //! | item | what |
 //! |---|---|
 //! | [`Inventory`], [`Parameter`] | every float parameter of a module: path, layer, shape, role |
-//! | [`Parameter::fold`], [`Groups`] | a parameter as rows of units, where what they depend on is known |
-//! | [`Inventory::select`] | parameters by name and glob, with nearest matches on a miss |
-//! | [`Inventory::norm_of`], [`Inventory::weight_of`], [`Norm`] | which batch norm follows which layer, where names and shapes leave no doubt |
-//! | [`edit`], [`Edit`] | replace stored values and keep how they train |
-//! | [`view`] | a clone whose forward pass sees other values; gradients reach the original |
-//! | [`flat`], [`replace`] | values of chosen parameters, flattened, outside autodiff, and back |
+//! | [`Parameter::fold`], [`Groups`] | a parameter as rows of units |
+//! | [`Inventory::select`] | selects parameters by name or glob pattern; errors list the nearest names |
+//! | [`Inventory::norm_of`], [`Inventory::weight_of`], [`Norm`] | which batch norm follows which layer, if names and shapes identify it unambiguously |
+//! | [`edit`], [`Edit`] | replaces stored values; the parameters remain trainable |
+//! | [`view`] | a copy with different values for one forward pass; gradients reach the original |
+//! | [`flat`], [`replace`] | flattened values of parameters without autodiff, and their replacement |
 //! | [`flat_gradients`], [`edit_gradients`] | the same for gradients |
-//! | [`frozen`] | parameters that do not train |
+//! | [`frozen`] | parameters that are not trained |
 //!
-//! Names are Burn's paths (`layer1.0.conv1.weight`, `bn1.gamma`). Where they match nothing, PyTorch's
-//! are tried: a norm's `weight` and `bias` for `gamma` and `beta`; then both without the component
-//! `module` that data-parallel wrapping adds, in the pattern or in the model.
+//! Names are Burn's paths (`layer1.0.conv1.weight`, `bn1.gamma`). If a pattern matches none of them, PyTorch's names are tried (`weight`
+//! and `bias` of a norm for `gamma` and `beta`), and then both without the component `module` that data-parallel wrapping adds, in
+//! the pattern or in the model.
 
 mod edit;
 mod error;

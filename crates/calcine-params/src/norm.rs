@@ -17,10 +17,9 @@ pub struct Norm<'a> {
     pub mean: &'a Parameter,
     /// The running variance.
     pub variance: &'a Parameter,
-    /// What is added to the variance; `None` if the layer does not tell, as in a module with a `Debug` of its
-    /// own.
+    /// The number that is added to the variance; `None` if it is unknown, for example in a module with its own `Debug`.
     pub epsilon: Option<f64>,
-    /// How much of a batch goes into the running statistics; `None` if the layer does not tell.
+    /// The momentum of the running statistics; `None` if it is unknown.
     pub momentum: Option<f64>,
 }
 
@@ -28,22 +27,22 @@ pub struct Norm<'a> {
 const NORM_NAMES: [&str; 4] = ["bn", "norm", "batch_norm", "batchnorm"];
 
 impl Inventory {
-    /// The batch norm that follows a convolution or linear layer, where names and shapes leave no doubt.
+    /// The batch norm behind a convolution or linear layer, if names and shapes identify it unambiguously.
     ///
-    /// A module does not say what its forward pass does; the graph of a traced model does, and is to be asked
-    /// first. Without one the norm is
+    /// A module does not describe its forward pass; the graph of a traced model does, so use the graph if there is one. Without a
+    /// graph, the norm is
     ///
     /// * in the same module, under the layer's name with `conv` replaced by `bn`, `norm`, `batch_norm` or
     ///   `batchnorm` (`conv1` and `bn1`, `conv` and `norm`, `depthwise_conv` and `depthwise_bn`); or, if the
     ///   layer's name is a number, under the next one (`downsample.0` and `downsample.1`);
     /// * a `BatchNorm`, or a `Normalization` that holds one;
     /// * declared after the layer;
-    /// * of as many elements as the layer has outputs, and the layer has not as many inputs: else the norm may
-    ///   stand before it, as in blocks of the pre-activation kind;
-    /// * the only batch norm of so many elements in that module.
+    /// * one with as many elements as the layer has outputs, while the number of inputs of the layer is different (otherwise the norm might
+    ///   precede the layer, as in pre-activation blocks);
+    /// * the only batch norm with this number of elements in that module.
     ///
-    /// `None` if there is no such norm, or if there is a choice: two norms for the layer, or two layers for
-    /// the norm; [`may_have_norm`](Self::may_have_norm) tells the one from the other.
+    /// `None` if there is no such norm, or if it is ambiguous: two norms for the layer, or two layers for the norm.
+    /// [`may_have_norm`](Self::may_have_norm) distinguishes the two cases.
     #[must_use]
     pub fn norm_of(&self, weight: &Parameter) -> Option<Norm<'_>> {
         let norm = self.norm_by_name(weight)?;
@@ -59,8 +58,8 @@ impl Inventory {
         (!doubt).then_some(norm)
     }
 
-    /// Whether a batch norm may follow the layer of this weight: whether any in the model has as many elements as
-    /// the layer has outputs.
+    /// Whether a batch norm may follow the layer of this weight, that is, whether some batch norm of the model has as many elements as the
+    /// layer has outputs.
     #[must_use]
     pub fn may_have_norm(&self, weight: &Parameter) -> bool {
         let outputs = weight.outputs();
@@ -75,8 +74,8 @@ impl Inventory {
         })
     }
 
-    /// The weight whose output a batch norm scales: the inverse of [`norm_of`](Self::norm_of), for a
-    /// norm's `gamma`.
+    /// The weight of the layer whose output a batch norm scales: the inverse of [`norm_of`](Self::norm_of), for the `gamma` of the
+    /// norm.
     ///
     /// Element `i` of `gamma` scales filter (or output) `i` of the weight.
     #[must_use]

@@ -4,7 +4,7 @@ use calcine_fold::{Fold, Granularity, Layout};
 use crate::error::UnitError;
 use crate::groups::Groups;
 
-/// What a parameter is for, judged by its layer's type and its name.
+/// The role of a parameter, derived from the type of its layer and its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {
@@ -12,11 +12,11 @@ pub enum Role {
     Weight,
     /// A bias or another vector.
     Bias,
-    /// A normalisation's scale: Burn's `gamma`, PyTorch's `weight`.
+    /// The scale of a normalization: Burn's `gamma`, PyTorch's `weight`.
     NormScale,
-    /// A normalisation's shift: Burn's `beta`, PyTorch's `bias`.
+    /// The shift of a normalization: Burn's `beta`, PyTorch's `bias`.
     NormShift,
-    /// A running mean or variance: visited as a parameter, but never trained or selected.
+    /// A running mean or variance. Burn visits it as a parameter, but it is never trained or selected.
     RunningStatistic,
 }
 
@@ -24,20 +24,20 @@ pub enum Role {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Parameter {
-    /// Burn's dotted path: `layer1.0.conv1.weight`. Of a parameter that is used several times, the first one.
+    /// Burn's dotted path, such as `layer1.0.conv1.weight`; the first one if the parameter is used several times.
     pub path: String,
-    /// The other paths of a parameter that is used several times (a tied weight); they name it as well.
+    /// The other paths of a parameter that is used several times (a tied weight).
     pub aliases: Vec<String>,
-    /// The type of the layer that owns it: `Conv2d`.
+    /// The type of the layer that owns the parameter, such as `Conv2d`.
     pub layer: String,
-    /// The key of its gradient and optimizer state.
+    /// The identifier, which is the key of the gradient and the optimizer state.
     pub id: ParamId,
-    /// Its shape as stored.
+    /// The shape in which it is stored.
     pub shape: Vec<usize>,
-    /// What it is for.
+    /// The role.
     pub role: Role,
-    /// The groups of the convolution whose weight it is; 1 for anything else. What
-    /// [`Fold::grouped`](calcine_fold::Fold::grouped) needs.
+    /// The number of groups of the convolution whose weight it is; 1 for all other parameters.
+    /// [`Fold::grouped`](calcine_fold::Fold::grouped) needs it.
     ///
     /// Burn tells nobody. The derived `Debug` text of its layers proves the number; those of a convolution
     /// in a module with a `Debug` of its own are [unknown](Groups::Unknown), unless the graph of the traced model
@@ -58,9 +58,7 @@ impl Parameter {
         self.role != Role::RunningStatistic
     }
 
-    /// Which stored axis is the output; `None` for a type that this crate does not know.
-    ///
-    /// This is the one place that knows how each of Burn's layers stores its weight.
+    /// The layout, which says which stored axis is the output; `None` for an unknown type of layer.
     #[must_use]
     pub fn layout(&self) -> Option<Layout> {
         match self.layer.as_str() {
@@ -74,8 +72,8 @@ impl Parameter {
         }
     }
 
-    /// The stored axis along which the layer's outputs lie: of a transposed convolution those of one group;
-    /// `None` for what is no weight or of unknown [`layout`](Self::layout).
+    /// The stored axis of the outputs of the layer (of one group, in a transposed convolution); `None` if the parameter is not a weight or
+    /// its [`layout`](Self::layout) is unknown.
     #[must_use]
     pub fn output_axis(&self) -> Option<usize> {
         let axis = match self.layout()? {
@@ -85,39 +83,38 @@ impl Parameter {
         (self.shape.len() > 1).then_some(axis)
     }
 
-    /// The parameter of a convolution whose groups the inventory could not find out.
+    /// The same parameter with this number of groups, for a convolution whose groups are unknown.
     #[must_use]
     pub fn with_groups(self, groups: usize) -> Self {
         let groups = Groups::Known(groups);
         Self { groups, ..self }
     }
 
-    /// Its [path](Self::path), then its [aliases](Self::aliases).
+    /// The [path](Self::path), followed by the [aliases](Self::aliases).
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         let aliases = self.aliases.iter().map(String::as_str);
         std::iter::once(self.path.as_str()).chain(aliases)
     }
 
-    /// Whether this is one of its paths.
+    /// Whether this is the path or an alias of the parameter.
     #[must_use]
     pub fn is_called(&self, path: &str) -> bool {
         self.paths().any(|own| own == path)
     }
 
-    /// The outputs of the layer that owns this weight: features, or the channels of all groups.
+    /// The number of outputs of the layer that owns this weight: features, or the channels of all groups.
     ///
-    /// `None` for what is no weight or of unknown [`layout`](Self::layout), and for a transposed convolution of
-    /// unknown groups.
+    /// `None` if the parameter is not a weight, its [`layout`](Self::layout) is unknown, or it belongs to a transposed convolution with an
+    /// unknown number of groups.
     #[must_use]
     pub fn outputs(&self) -> Option<usize> {
         self.sides()[0]
     }
 
-    /// The inputs of the layer that owns this weight: features, the channels of all groups, or the
-    /// entries of an embedding.
+    /// The number of inputs of the layer that owns this weight: features, the channels of all groups, or the entries of an embedding.
     ///
-    /// `None` for what is no weight or of unknown [`layout`](Self::layout), and for a convolution of unknown
-    /// groups.
+    /// `None` if the parameter is not a weight, its [`layout`](Self::layout) is unknown, or it belongs to a convolution with an unknown
+    /// number of groups.
     #[must_use]
     pub fn inputs(&self) -> Option<usize> {
         self.sides()[1]
@@ -136,12 +133,11 @@ impl Parameter {
         }
     }
 
-    /// The parameter as rows of units of this granularity.
+    /// The unit view of the parameter for this granularity.
     ///
     /// # Errors
     ///
-    /// If its shape has no such units; or if they depend on which axis is the output, or on the groups of the
-    /// convolution, and that is not known.
+    /// If the shape does not have such units, or if they depend on the output axis or the number of groups, which are unknown.
     pub fn fold(&self, granularity: Granularity) -> Result<Fold, UnitError> {
         let path = || self.path.clone();
         let layout = match (self.layout(), granularity) {
@@ -177,7 +173,7 @@ impl Parameter {
         })
     }
 
-    /// The name PyTorch would use: `weight` and `bias` for a norm's `gamma` and `beta`.
+    /// The path in PyTorch's convention: `weight` and `bias` for the `gamma` and `beta` of a norm.
     #[must_use]
     pub fn pytorch_path(&self) -> String {
         self.pytorch_name(&self.path)

@@ -3,14 +3,14 @@ use burn::tensor::Tensor;
 
 use crate::parameter::{Parameter, Role};
 
-/// The values of chosen parameters, flattened, outside autodiff, in the order asked for.
+/// The flattened values of the given parameters without autodiff, in the given order.
 ///
-/// Tensors stay on the device; nothing is copied or read. Asking for running statistics settles the
-/// update that Burn's norms keep pending after a forward pass.
+/// Tensors stay on the device; nothing is copied or read. Requesting running statistics applies the update that Burn's norms keep
+/// pending after a forward pass.
 ///
 /// # Panics
 ///
-/// If the module has no such parameter.
+/// If the module does not have one of the parameters.
 #[must_use]
 pub fn flat<'a, M: Module>(
     module: &M,

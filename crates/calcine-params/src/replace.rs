@@ -8,16 +8,15 @@ use crate::inventory::Inventory;
 use crate::parameter::Role;
 use crate::read::settle;
 
-/// Puts flat tensors in the place of stored values, and keeps how the parameters train.
+/// Replaces stored values by flattened tensors; the parameters remain trainable as before.
 ///
-/// The counterpart of [`flat`](crate::flat): what was kept before a change is put back after it, as when
-/// lottery tickets are rewound or a model is restored after a scan. Values may come from another device.
-/// Nothing is read. Running statistics are shared with clones of the module, which therefore
-/// see them replaced too.
+/// The counterpart of [`flat`](crate::flat): use it to restore saved values, for example to rewind lottery tickets or to restore a model
+/// after a scan. Values may come from another device. Nothing is read. Running statistics are shared with clones of the module, so
+/// they are replaced in the clones, too.
 ///
 /// # Panics
 ///
-/// If the module has no parameter of that id, or one of another number of elements.
+/// If the module has no parameter with an identifier, or the number of elements differs.
 ///
 /// # Examples
 ///

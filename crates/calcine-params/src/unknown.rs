@@ -25,7 +25,7 @@ impl UnknownParameter {
         &self.pattern
     }
 
-    /// The names most like it, best first.
+    /// The nearest names, best first.
     #[must_use]
     pub fn nearest(&self) -> &[String] {
         match &self.reason {

@@ -47,8 +47,8 @@ pub fn fake_quantize<const D: usize>(x: Tensor<D>, quantizer: &Quantizer) -> Ten
     }
 }
 
-/// Numbers in host memory replaced in one pass, and gradients passed straight through where the function says so; `None`
-/// for tensors elsewhere.
+/// Replaces numbers in host memory in one pass; gradients pass straight through where the function says so. `None` for
+/// tensors on other devices.
 fn in_host_memory<const D: usize>(
     x: &Tensor<D>,
     change: impl Fn(f32) -> (f32, bool) + Sync,

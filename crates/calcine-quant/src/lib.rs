@@ -10,7 +10,7 @@
 //! | item | what |
 //! |---|---|
 //! | [`Quantizer`], [`Scheme`] | scale, zero point and integer range, in ONNX's convention |
-//! | [`DistillerQuantizer`] | the same in Distiller's convention, with conversions |
+//! | [`DistillerQuantizer`] | the same in Distiller's convention, and conversions |
 //! | [`RangeEstimator`], [`Observer`], [`CalibrationStatistics`], [`Counts`] | the range of a quantizer, chosen from calibration statistics: min-max, averages, ACIQ, percentiles, smallest error |
 //! | [`MovingRange`] | the moving average of a range, for quantization-aware training |
 //! | [`fake_quantize`], [`fake_quantize_between`], [`fake_quantize_rows`] | fake-quantization with straight-through gradients |

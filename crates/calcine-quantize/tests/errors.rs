@@ -144,3 +144,28 @@ fn first_last_and_overrides_have_bits_of_their_own() {
     assert_eq!(bits(&overridden), (vec![8, 4, 4, 4, 4, 5], Some(63)));
     assert_eq!(bits("[first_last]\nfloat = \"f32\""), (vec![4; 4], None));
 }
+
+/// Levels of `dorefa` and `pact` are no symmetric integers: one bit is enough, and 16 are too many.
+#[test]
+fn bits_and_numbers_are_those_that_the_method_has() {
+    let network = network();
+    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let rows = [
+        (Method::Lsq, 1, false),
+        (Method::Lsq, 16, true),
+        (Method::Dorefa, 1, true),
+        (Method::Dorefa, 16, false),
+        (Method::Pact, 0, false),
+        (Method::Wrpn, 2, true),
+        (Method::Linear { decay: 0.0 }, 8, true),
+        (Method::Linear { decay: 1.0 }, 8, false),
+        (Method::Linear { decay: -0.5 }, 8, false),
+        (Method::Linear { decay: f64::NAN }, 8, false),
+    ];
+    each(rows, |(method, bits, expected)| {
+        let mut settings = QuantizationSettings::default();
+        settings.weights.bits = *bits;
+        let qat = QatNetwork::new(network.clone(), &calibration, &settings, *method);
+        assert_eq!(qat.is_ok(), *expected, "{:?}", qat.err());
+    });
+}

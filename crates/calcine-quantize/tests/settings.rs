@@ -210,31 +210,6 @@ fn settings_made_by_code_are_checked_by_all_that_take_them() {
     assert!(error.unwrap_err().to_string().contains("percentile(3)"));
 }
 
-/// Levels of `dorefa` and `pact` are no symmetric integers: one bit is enough, and 16 are too many.
-#[test]
-fn bits_and_numbers_are_those_that_the_method_has() {
-    let network = network();
-    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
-    let rows = [
-        (Method::Lsq, 1, false),
-        (Method::Lsq, 16, true),
-        (Method::Dorefa, 1, true),
-        (Method::Dorefa, 16, false),
-        (Method::Pact, 0, false),
-        (Method::Wrpn, 2, true),
-        (Method::Linear { decay: 0.0 }, 8, true),
-        (Method::Linear { decay: 1.0 }, 8, false),
-        (Method::Linear { decay: -0.5 }, 8, false),
-        (Method::Linear { decay: f64::NAN }, 8, false),
-    ];
-    each(rows, |(method, bits, expected)| {
-        let mut settings = QuantizationSettings::default();
-        settings.weights.bits = *bits;
-        let qat = QatNetwork::new(network.clone(), &calibration, &settings, *method);
-        assert_eq!(qat.is_ok(), *expected, "{:?}", qat.err());
-    });
-}
-
 #[derive(Module, Debug)]
 struct Blocks {
     conv1: Linear,

@@ -52,36 +52,6 @@ fn tables_that_a_driver_does_not_carry_out_are_refused_unless_the_caller_does_it
     });
 }
 
-/// What the run, its length and the model rule out is reported together, each at its place.
-#[test]
-fn problems_of_the_run_and_of_the_model_come_together() {
-    let text = "format = 1\n[train]\nepochs = 2\n[thin]\n[pruner.a]\nparams = [\"nothing\"]\n\
-                score = \"magnitude\"\nlevel = 0.5\n[pruner.b]\nparams = [\"first.weight\"]\n\
-                score = \"magnitude\"\ngranularity = \"kernel\"\nlevel = 0.5\n[[policy]]\npruner = \"a\"\nend = 1\n\
-                [[policy]]\npruner = \"b\"\nsteps = [40]\n";
-    let model = Mlp::new(&device().autodiff());
-    let error = recipe(text).bind(&model, 10).unwrap_err();
-    let expected = [
-        (2, "`lr` is missing"),
-        (4, "does not carry out `[thin]`"),
-        (6, "nothing"),
-        (12, "kernel"),
-        (19, "never fires"),
-    ];
-    assert_eq!(error.problems().len(), expected.len(), "{error}");
-    for (problem, (line, message)) in error.problems().iter().zip(expected) {
-        assert_eq!(problem.line, line, "{error}");
-        assert!(problem.message.contains(message), "{error}");
-    }
-    // Without steps there is still a model to check.
-    let error = recipe(text).bind(&model, 0).unwrap_err();
-    assert!(
-        error.to_string().contains("`steps_per_epoch` is 0"),
-        "{error}"
-    );
-    assert!(error.to_string().contains("nothing"), "{error}");
-}
-
 #[derive(Module, Debug)]
 struct One {
     conv: Conv2d,

@@ -9,7 +9,7 @@ use calcine_fold::{Fold, Granularity};
 use calcine_params::{Inventory, flat};
 use calcine_recipe::{Pruner, Recipe};
 use calcine_schedule::{Cosine, Cubic, Linear, Window};
-use calcine_testkit::{ConvNet, device, each, values};
+use calcine_testkit::{ConvNet, Mlp, device, each, values};
 use calcine_train::{Driver, Policy, Prune, RatePlan, Target, Unit, When};
 
 use crate::grammar::recipe;
@@ -339,4 +339,34 @@ fn a_recipe_without_a_run_quantizes_after_training() {
     let affine = "[quantize.weights]\nscheme = \"affine\"\nbits = 1\n";
     assert!(Recipe::parse(&format!("format = 1\n{affine}")).is_ok());
     assert!(Recipe::parse(&format!("format = 1\n[train]\nepochs = 2\n{affine}")).is_err());
+}
+
+/// What the run, its length and the model rule out is reported together, each at its place.
+#[test]
+fn problems_of_the_run_and_of_the_model_come_together() {
+    let text = "format = 1\n[train]\nepochs = 2\n[thin]\n[pruner.a]\nparams = [\"nothing\"]\n\
+                score = \"magnitude\"\nlevel = 0.5\n[pruner.b]\nparams = [\"first.weight\"]\n\
+                score = \"magnitude\"\ngranularity = \"kernel\"\nlevel = 0.5\n[[policy]]\npruner = \"a\"\nend = 1\n\
+                [[policy]]\npruner = \"b\"\nsteps = [40]\n";
+    let model = Mlp::new(&device().autodiff());
+    let error = Recipe::parse(text).unwrap().bind(&model, 10).unwrap_err();
+    let expected = [
+        (2, "`lr` is missing"),
+        (4, "does not carry out `[thin]`"),
+        (6, "nothing"),
+        (12, "kernel"),
+        (19, "never fires"),
+    ];
+    assert_eq!(error.problems().len(), expected.len(), "{error}");
+    for (problem, (line, message)) in error.problems().iter().zip(expected) {
+        assert_eq!(problem.line, line, "{error}");
+        assert!(problem.message.contains(message), "{error}");
+    }
+    // Without steps there is still a model to check.
+    let error = Recipe::parse(text).unwrap().bind(&model, 0).unwrap_err();
+    assert!(
+        error.to_string().contains("`steps_per_epoch` is 0"),
+        "{error}"
+    );
+    assert!(error.to_string().contains("nothing"), "{error}");
 }

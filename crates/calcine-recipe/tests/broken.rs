@@ -194,7 +194,7 @@ fn every_mistake_in_a_pruner_is_named_at_its_place() {
         ),
         (
             format!("{params}{score}level = 0.5\ngranularity = ¦\"fliters\""),
-            &["`fliters` is no granularity; valid are element, kernel, filter"],
+            &["unknown granularity `fliters`: expected element, kernel, filter"],
         ),
         (
             format!("{params}{score}level = 0.5\ngranularity = ¦3"),
@@ -288,7 +288,7 @@ fn every_mistake_in_a_pruner_is_named_at_its_place() {
             &[
                 "did you mean `params`?",
                 "`score` is the number 3",
-                "`fliter` is no granularity",
+                "unknown granularity `fliter`",
                 "`level` is 2",
             ],
         ),

@@ -3,15 +3,14 @@ use std::str::FromStr;
 
 use burn::tensor::{Bool, Tensor};
 
-/// Which norm of a unit a threshold is compared with, to set small units to zero after a step.
+/// The norm of a unit that is compared with a threshold, to set small units to zero after a step.
 ///
 /// ```text
 /// mean_abs = Σ|w_i| / n     l1 = Σ|w_i|     mean_l2 = √Σw_i² / n     l2 = √Σw_i²     max = max|w_i|
 /// ```
 ///
-/// `n` is the number of members; `mean_l2` is not the root mean square, as in Distiller. A step along a
-/// subgradient does not stop at zero; dropping what is below a threshold emulates a
-/// [proximal step](crate::Regularizer::proximal), which needs none.
+/// `n` is the number of members. As in Distiller, `mean_l2` is not the root mean square. A subgradient step does not stop at zero;
+/// zeroing small units emulates a [proximal step](crate::Regularizer::proximal), which needs no threshold.
 ///
 /// # Examples
 ///
@@ -67,8 +66,7 @@ impl Criterion {
         }
     }
 
-    /// Keeps units whose norm is above the threshold, rounded to `f32` first; an equal one goes, and so
-    /// does a NaN.
+    /// Keeps units whose norm exceeds the threshold, which is rounded to `f32`. Units with a norm equal to it or NaN are dropped.
     ///
     /// # Shapes
     ///
@@ -91,9 +89,9 @@ impl fmt::Display for Criterion {
     }
 }
 
-/// A word that names no criterion.
+/// An unknown criterion.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is no criterion; valid are {}", Criterion::NAMES.join(", "))]
+#[error("unknown criterion `{found}`: expected one of {}", Criterion::NAMES.join(", "))]
 pub struct UnknownCriterion {
     found: String,
 }

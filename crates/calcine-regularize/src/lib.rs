@@ -1,15 +1,14 @@
-//! Regularizers for pruning: as loss value, as gradient without a tape, as proximal step.
+//! Regularizers for pruning, in three forms: loss value, gradient without autodiff, and proximal step.
 //!
 //! # Should I use this crate?
 //!
-//! Use it to push weights, or whole filters, channels and kernels, towards zero in a loop of your own,
-//! on any device, without a recipe or a trainer. It knows rows (one per unit, from `calcine-fold`), not
-//! layers or models, and it reads nothing from the device.
+//! Use it to push weights, or whole filters, channels and kernels, towards zero in your own training loop, on any device, without
+//! a recipe or a trainer. It works with rows (one per unit, from `calcine-fold`), not with layers or models, and does not read from
+//! the device.
 //!
-//! A [`Regularizer`] is one penalty in three forms. They need not be mixed: add its **value** to the
-//! loss, or its **gradient** to the weight's before the optimizer (the same, but no tape is kept), or
-//! take its **proximal step** after the optimizer. Only the last makes true zeros: a subgradient step
-//! jumps over them.
+//! A [`Regularizer`] is a penalty in three forms, of which you use one: add its **value** to the loss; or add its **gradient** to
+//! that of the weight before the optimizer step (which is equivalent, but needs no autodiff); or take its **proximal step** after the
+//! optimizer step. Only the proximal step produces exact zeros: a subgradient step jumps across zero.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
@@ -34,29 +33,27 @@
 //! | [`GroupLasso`] | Σ‖w_g‖, with or without √size | block soft threshold | yes |
 //! | [`SparseGroupLasso`] | a share of L1, the rest group lasso | both | yes |
 //! | [`GroupVariance`] | 1 / Var‖w_g‖ | none | no |
-//! | [`Selected`] | any separable one, of some units only; growing, it is GReg | its own | yes |
+//! | [`Selected`] | a separable regularizer on some units only; with a growing strength it is GReg | that of the regularizer | yes |
 //! | a pair `(A, B)` | A + B | none | if both are |
 //!
-//! What a group is, the fold says: two folds of one weight give the sum over rows *and* columns. L1 on
-//! the scale γ of a batch-norm, one element a channel, is network slimming (Liu et al., 2017); there is
-//! nothing to it but [`L1`] on γ.
+//! The groups are the rows: apply a regularizer to two unit views of a weight to penalize rows *and* columns. For network slimming
+//! (Liu et al., 2017), apply [`L1`] to the scale γ of a batch norm.
 //!
-//! Where steps are plain gradients, a [`Criterion`] says which groups are small enough to be set to
-//! zero after the step.
+//! If you use gradients instead of proximal steps, a [`Criterion`] decides which groups are small enough to be set to zero after the
+//! step.
 //!
 //! # Where Distiller differs
 //!
-//! Values, gradients and thresholds are tested against Distiller's own numbers. Ours depart from it
-//! where it is wrong or arbitrary:
+//! Values, gradients and thresholds are tested against those of Distiller. They differ where Distiller is wrong or arbitrary:
 //!
 //! * Its `Mean_*` thresholds of the rows and columns of a matrix divide by the wrong side. Here a mean
 //!   divides by the number of the group's members.
 //! * It smooths the norms of channels (by 1e-8), in lasso and variance, and of nothing else. Here
-//!   [`GroupLasso::smoothing`] and [`GroupVariance::smoothing`] are yours to set, and 0 unless you do.
-//! * Its group lasso of `Channels+4D` fails by a misspelt name. Here it is two folds, as `Rows+Cols` is.
-//! * Its regularizers threshold no whole layers, and by no norm but `Mean_Abs` and `Max`; their variance
-//!   is of channels only. Here each works for any rows.
-//! * Its strength of a regularizer is the threshold too. Here they are two numbers.
+//!   [`GroupLasso::smoothing`] and [`GroupVariance::smoothing`] are settings with the default 0.
+//! * Its group lasso of `Channels+4D` fails because of a misspelt name. Here it is two unit views, like `Rows+Cols`.
+//! * Its regularizers cannot threshold whole layers, support only the norms `Mean_Abs` and `Max`, and compute the variance of channels
+//!   only. Here everything works for any rows.
+//! * It uses the strength of a regularizer as the threshold, too. Here these are two numbers.
 
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 

@@ -22,7 +22,7 @@ use burn::tensor::Tensor;
 
 /// A penalty `R(w)` on the rows of a weight, times a strength.
 ///
-/// The strength is an argument, for it may follow a curve. It must not be negative.
+/// The strength is an argument because it may follow a curve. It must not be negative.
 ///
 /// # Examples
 ///
@@ -53,10 +53,9 @@ pub trait Regularizer {
     /// `rows`: `[units, members]`; result: `[1]`.
     fn value(&self, rows: Tensor<2>, strength: f64) -> Tensor<1>;
 
-    /// The derivative of [`value`](Self::value) by the rows, computed without a tape and not on one.
+    /// The derivative of [`value`](Self::value) with respect to the rows, computed without autodiff.
     ///
-    /// At a kink, where there are many subgradients, it is zero: what is zero stays zero unless the
-    /// data want it otherwise.
+    /// At a kink, where there are several subgradients, it is zero, so that the regularizer does not move weights that are zero.
     ///
     /// # Shapes
     ///
@@ -69,8 +68,8 @@ pub trait Regularizer {
     /// prox(w) = argmin_x ½·‖x - w‖² + step · R(x)
     /// ```
     ///
-    /// Taken after a gradient step of the loss alone, with `step` the learning rate times the strength,
-    /// it is proximal gradient descent, whose zeros are exact. It is not on a tape either.
+    /// Taken after a gradient step of the loss alone, with `step` = learning rate · strength, it is proximal gradient descent, which
+    /// produces exact zeros. It is computed without autodiff.
     ///
     /// # Shapes
     ///
@@ -109,7 +108,7 @@ impl<R: Regularizer + ?Sized> Regularizer for Box<R> {
     }
 }
 
-/// The sum of two penalties. It has no proximal step: that of a sum is not made of those of its terms.
+/// The sum of two penalties. It has no proximal step, because that of a sum is not composed of those of its terms.
 /// ([`ElasticNet`] and [`SparseGroupLasso`] are sums of which it is.)
 impl<A: Regularizer, B: Regularizer> Regularizer for (A, B) {
     fn value(&self, rows: Tensor<2>, strength: f64) -> Tensor<1> {

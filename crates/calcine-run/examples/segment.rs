@@ -138,9 +138,11 @@ epochs = 2
 lr = 0.001
 optimizer = "adam"
 seed = 1
-[quantize]
-weights = 8
-activations = 8
+[quantize.weights]
+bits = 8
+[quantize.activations]
+bits = 8
+[quantize.training]
 images = 64
 "#;
 

@@ -26,9 +26,13 @@ end = 2
 "#;
 
 const QUANTIZE: &str = r#"
-[quantize]
-weights = 8
-activations = 8
+[quantize.weights]
+bits = 8
+range_estimator = "mse"
+[quantize.activations]
+bits = 8
+range_estimator = "mse"
+[quantize.training]
 images = 12
 start = 1
 "#;

@@ -20,7 +20,7 @@
 //! | [`TwoSlopes`] | the threshold ramp of recurrent networks |
 //! | [`LearningRate`] | which multiple of the base rate at this position in epochs |
 //! | [`rate::Constant`], [`rate::Step`], [`rate::MultiStep`], [`rate::MultiStepMultiGamma`], [`rate::Exponential`], [`rate::Cosine`], [`rate::CosineRestarts`], [`rate::Polynomial`], [`rate::OneCycle`] | schedules fixed in advance; closures are schedules too |
-//! | [`rate::Plateau`] | the schedule that watches a validation metric |
+//! | [`rate::Plateau`] | the schedule that observes a validation metric |
 //! | [`rate::WarmUp`], [`rate::PerEpoch`], pairs `(a, b)` | schedules made of schedules |
 //! | [`WindowError`], [`CurveError`], [`RateError`], [`StateError`] | what was wrong, with the numbers and what would be valid |
 //!

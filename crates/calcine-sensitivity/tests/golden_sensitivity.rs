@@ -168,7 +168,7 @@ fn golden_groups_that_distiller_refuses_are_granularities_or_errors() {
             .parse::<Granularity>()
         {
             Ok(granularity) => assert_eq!(granularity, Granularity::Filter),
-            Err(error) => assert!(error.to_string().contains("is no granularity"), "{error}"),
+            Err(error) => assert!(error.to_string().contains("unknown granularity"), "{error}"),
         }
     }
 }

@@ -261,7 +261,7 @@ fn policies_that_cannot_do_what_they_are_set_up_for_are_refused_when_a_driver_is
         ),
         (
             pruner(&model, Magnitude, NOfM { of: 5 }, when()),
-            "96 units are no groups of 5",
+            "96 units cannot be divided into groups of 5",
         ),
         (
             pruner(&model, Magnitude, NOfM { of: 0 }, when()),

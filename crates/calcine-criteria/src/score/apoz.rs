@@ -2,18 +2,18 @@ use burn::tensor::Tensor;
 
 use super::{Activity, Evidence, Needs, Score};
 
-/// How often a unit is active: the share of its activations that are not zero.
+/// The share of the activations of a unit that are not zero.
 ///
 /// ```text
 /// score = 1 − APoZ        APoZ = #{x = 0} / #x
 /// ```
 ///
-/// over all positions of all samples, after the activation function. A filter whose relu hardly ever
-/// lets anything through says little (Hu et al., 2016): the highest average percentage of zeros goes
-/// first. For filters and outputs of linear layers, behind an activation function that gives zeros.
+/// over all positions of all samples, after the activation function. Units with the highest average percentage of zeros
+/// (APoZ) are dropped first (Hu et al., 2016). For filters and outputs of linear layers, behind an activation function
+/// whose outputs can be zero.
 ///
-/// A unit whose weights are all zero scores −1, below all others: it gives the constant of its norm or bias,
-/// which says nothing of it, and what was dropped stays dropped.
+/// A unit whose weights are all zero scores −1, below all others: its output is the constant of its norm or bias, so its
+/// activations say nothing about it. Dropped units therefore stay dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Apoz;
 

@@ -2,16 +2,16 @@ use burn::tensor::Tensor;
 
 use super::{Evidence, Score};
 
-/// How much a unit differs from the others: the sum of its distances to all of them.
+/// The sum of the distances of a unit to all other units.
 ///
 /// ```text
 /// score(w_i) = Σ_j ‖w_i − w_j‖₂
 /// ```
 ///
-/// The units nearest to the geometric median can be replaced by the rest, whatever their norm (FPGM; He et
-/// al., 2019). Takes `units²` numbers of memory, so it is for filters and channels, not elements. Distances
-/// come from inner products, `‖a‖² + ‖b‖² − 2a·b` of the units less their mean: equal units may be a few
-/// rounding errors apart.
+/// Units close to the geometric median are redundant, whatever their norm (FPGM; He et al., 2019). The score needs memory for
+/// `units²` numbers, so use it for filters and channels, not for elements. Distances are computed from inner products,
+/// `‖a‖² + ‖b‖² − 2a·b`, of the units minus their mean; the distance of equal units may therefore differ from zero by rounding
+/// errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct GeometricMedian;
 

@@ -4,7 +4,7 @@ use super::{Evidence, Needs, Score, row_sums};
 
 /// The magnitude of the gradient: `Σ|g_i|`.
 ///
-/// What RigL grows by (Evci et al., 2020): of weights that are zero, those with the largest gradient would
+/// The growth criterion of `RigL` (Evci et al., 2020): among the weights that are zero, those with the largest gradient would
 /// change the loss most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Gradient;

@@ -3,17 +3,18 @@ use rayon::prelude::*;
 
 use super::{Evidence, Score, row_sums};
 
-/// Layer-adaptive magnitude: a unit's squared norm, as a share of all that is no smaller.
+/// Layer-adaptive magnitude: the squared norm of a unit, divided by the sum of all squared norms that are not smaller.
 ///
 /// ```text
 /// score(u) = ‖u‖² / Σ_{v ranks no lower than u} ‖v‖²
 /// ```
 ///
-/// The largest unit of every parameter scores 1, so a global level never empties a layer, and layers whose
-/// weights are small lose no more than others (LAMP; Lee et al., 2021). Among equal norms the lowest index
-/// ranks lowest. Units of norm zero score 0.
+/// The largest unit of every parameter scores 1, so a global level never empties a layer, and layers with small weights are not
+/// pruned more than others (LAMP; Lee et al., 2021). Among equal norms, the lowest index ranks lowest. Units with norm
+/// zero score 0.
 ///
-/// **Reads the device**: ranks need a sort. Sums are in `f64`, so equal norms give equal scores everywhere.
+/// **Reads from the device**, because ranking needs a sort. Sums are computed in `f64`, so equal norms give equal scores on
+/// every device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Lamp;
 

@@ -4,7 +4,7 @@ use super::norm::Norm;
 use super::scores::Scores;
 use super::{Evidence, Score};
 
-/// The magnitude of a weight; of a unit of several, their mean magnitude.
+/// The mean magnitude of the weights of a unit.
 ///
 /// ```text
 /// score(w) = Σ|w_i| / n

@@ -2,10 +2,10 @@ use burn::tensor::Tensor;
 
 use super::{Activity, Evidence, Needs, Score};
 
-/// The mean of a unit's activations, over all positions of all samples.
+/// The mean of the activations of a unit, over all positions of all samples.
 ///
-/// A filter that is weak on average goes first (Molchanov et al., 2017). Distiller's *mean activation*
-/// ranking drops the strongest ones, which is not what the cited method does.
+/// Filters with the smallest mean activation are dropped first (Molchanov et al., 2017). Distiller's *mean activation*
+/// ranking drops those with the largest, unlike the cited method.
 ///
 /// A unit whose weights are all zero scores lowest, as under [`Apoz`](super::Apoz).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -2,10 +2,10 @@ use burn::tensor::Tensor;
 
 use super::{Evidence, Needs, Score, row_sums};
 
-/// How far training moves a weight away from zero: `−Σ w_i·g_i`.
+/// How much training moves a weight away from zero: `−Σ w_i·g_i`.
 ///
-/// Averaged over all steps of a fine-tuning, weights that shrink are dropped, small or large (movement
-/// pruning; Sanh et al., 2020).
+/// With scores that are averaged over all steps of a fine-tuning, weights that shrink are dropped, whether they are small or
+/// large (movement pruning; Sanh et al., 2020).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Movement;
 

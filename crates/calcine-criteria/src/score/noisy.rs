@@ -5,16 +5,16 @@ use rand_distr::StandardNormal;
 use super::{Evidence, Needs, Score};
 use crate::stream::stream;
 
-/// Another score, with noise in its ranking now and then.
+/// A score that is randomly perturbed with a given probability.
 ///
-/// With `probability`, drawn once a scoring, all scores are multiplied by standard normal numbers; else
-/// they are as they are. Distiller's `noise`: it lets a schedule that ranks again and again look beyond the
-/// first ranking. Drawn on the host from [`Evidence::seed`].
+/// With `probability`, drawn once per scoring, all scores are multiplied by standard normal random numbers; otherwise they are
+/// unchanged. This is Distiller's `noise`: a schedule that ranks repeatedly is not bound to its first ranking. Random numbers
+/// are drawn on the host from [`Evidence::seed`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Noisy<S> {
-    /// What is made noisy.
+    /// The score that is perturbed.
     pub score: S,
-    /// How often, between 0 and 1.
+    /// The probability, from 0 to 1.
     pub probability: f64,
 }
 

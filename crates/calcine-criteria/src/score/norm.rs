@@ -9,9 +9,8 @@ use super::{Evidence, Join, Score};
 /// L1 = Σ|w_i|      L2 = √Σw_i²      Max = max|w_i|
 /// ```
 ///
-/// Length-normalised, they are divided by the number `n` of members, as Distiller does: `√Σw_i² / n`,
-/// which is not the root mean square. Within one parameter this changes no order; across parameters
-/// with units of different size it does.
+/// Length-normalized norms are divided by the number `n` of members, as in Distiller: `√Σw_i² / n`, which is not the root mean
+/// square. Within one parameter this does not change the order; between parameters with units of different sizes it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Norm {
     kind: Kind,
@@ -48,7 +47,7 @@ impl Norm {
         length: Length::Total,
     };
 
-    /// Divided by the number of members.
+    /// The same norm divided by the number of members.
     #[must_use]
     pub const fn length_normalised(self) -> Self {
         Self {

@@ -2,10 +2,10 @@ use burn::tensor::Tensor;
 
 use super::{Evidence, Needs, Score};
 
-/// The magnitude of the scale that the following normalisation gives a unit: `|γ|`.
+/// The magnitude of the scale of a unit in the normalization behind the layer: `|γ|`.
 ///
 /// Network slimming (Liu et al., 2017): train with an L1 penalty on the scales, then drop the filters with
-/// the smallest ones over all layers. For filters only: a unit must have one scale.
+/// the smallest scales in all layers. Only for filters, because each unit must have one scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct NormScale;
 

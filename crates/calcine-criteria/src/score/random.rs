@@ -4,16 +4,16 @@ use rand::RngExt;
 use super::{Evidence, Score};
 use crate::stream::stream;
 
-/// Random scores: the baseline every criterion has to beat.
+/// Random scores: the baseline that every criterion has to beat.
 ///
 /// ```text
 /// score = u - 1 for units that are all zero, else u;   u uniform in [0, 1)
 /// ```
 ///
-/// Zero units fall first, so a level that grows takes from what is left. Without that, scores drawn anew at each
-/// firing would bring back units whose weights are gone, and a ramp to 90 % would leave almost nothing of
-/// the network. For [growing](Evidence::growing) all units have the same chance. Drawn on the host from
-/// [`Evidence::seed`]: the same on every device.
+/// Units that are zero are dropped first, so a rising level drops further units. Otherwise, scores that are drawn again each
+/// time would restore units whose weights are already zero, and a ramp to 90 % would leave almost nothing of the network. For
+/// [regrowth](Evidence::growing), all units have the same chance. Random numbers are drawn on the host from
+/// [`Evidence::seed`], so they are equal on every device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Random;
 

@@ -1,9 +1,9 @@
 use burn::tensor::{Device, Tensor};
 
-/// A score for each unit, larger stays; or numbers whose magnitude is the score.
+/// A score for each unit, or numbers whose magnitudes are the scores.
 ///
-/// A selection in host memory takes magnitudes as it reads, so those of a large weight need no memory of
-/// their own. [`values`](Self::values) takes them anywhere.
+/// A selection in host memory computes magnitudes while it reads, so they need no memory of their own.
+/// [`values`](Self::values) computes them on any device.
 ///
 /// # Shapes
 ///
@@ -11,9 +11,9 @@ use burn::tensor::{Device, Tensor};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Scores {
-    /// These.
+    /// The scores.
     Values(Tensor<1>),
-    /// The magnitudes of these.
+    /// Numbers whose magnitudes are the scores.
     MagnitudesOf(Tensor<1>),
 }
 
@@ -27,13 +27,13 @@ impl Scores {
         }
     }
 
-    /// How many units there are.
+    /// The number of units.
     #[must_use]
     pub fn units(&self) -> usize {
         self.stored().dims()[0]
     }
 
-    /// Where they are.
+    /// The device of the scores.
     #[must_use]
     pub fn device(&self) -> Device {
         self.stored().device()

@@ -5,7 +5,7 @@ use super::{Evidence, Needs, Score, row_sums};
 /// The second-order change of the loss at a minimum, with a diagonal Hessian: `½ Σ w_i²·g_i²`.
 ///
 /// Optimal brain damage (LeCun et al., 1990), with the Hessian's diagonal estimated by squared gradients,
-/// the empirical Fisher information. It wants the scores of many batches: the mean of `g²` is the estimate.
+/// the empirical Fisher information. Average the scores of many batches: the mean of `g²` is the estimate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SecondOrder;
 

@@ -5,7 +5,7 @@ use super::{Evidence, Needs, Score, row_sums};
 /// Connection sensitivity: `Σ|w_i·g_i|`.
 ///
 /// The magnitude of the gradient of a 0/1 gate at each weight, which is `w·g` (SNIP; Lee et al., 2019).
-/// Meant for pruning once, at initialization, from the scores of several batches.
+/// It is intended for pruning once, at initialization, with scores averaged over several batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Snip;
 

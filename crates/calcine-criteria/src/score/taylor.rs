@@ -2,16 +2,15 @@ use burn::tensor::Tensor;
 
 use super::{Evidence, Needs, Score, row_sums};
 
-/// The first-order change of the loss if the unit were zero.
+/// The first-order change of the loss if the unit were set to zero.
 ///
 /// ```text
 /// signed    Σ w_i·g_i          absolute  |Σ w_i·g_i|          square  (Σ w_i·g_i)²
 /// ```
 ///
-/// with `g` the loss gradient at `w`. A unit whose removal changes the loss little, up or down, has a
-/// small absolute or squared score (Molchanov et al., 2017 and 2019); the signed one, Distiller's
-/// *gradient* ranking, prunes first what seems to lower the loss, however far the expansion is from true
-/// there.
+/// where `g` is the gradient of the loss at `w`. A unit whose removal changes the loss little has a small absolute or squared
+/// score (Molchanov et al., 2017 and 2019). The signed score, Distiller's *gradient* ranking, first drops the units whose
+/// removal seems to lower the loss most, even though the expansion is inaccurate there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taylor {
     form: Form,

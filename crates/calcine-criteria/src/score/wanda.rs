@@ -2,18 +2,18 @@ use burn::tensor::Tensor;
 
 use super::{Evidence, Needs, Score, row_sums};
 
-/// The magnitude of each weight times the norm of what it multiplies.
+/// The magnitude of each weight times the norm of the input that it multiplies.
 ///
 /// ```text
 /// score(w_ij) = |w_ij| · ‖x_j‖₂
 /// ```
 ///
-/// with `x_j` the layer's input `j` over all samples and positions; of a unit of several weights the sum.
-/// Small weights on large inputs stay, without any training (Wanda; Sun et al., 2024). The paper compares the
-/// weights of one output with each other: the granularity `group(I)` with `I` the inputs of a layer, and
-/// [`NOfM`](crate::NOfM) of `I`; in groups of 4 it is their 2:4 variant.
+/// where `x_j` is input `j` of the layer over all samples and positions. The score of a unit with several weights is their sum.
+/// Small weights on large inputs are kept, without any training (Wanda; Sun et al., 2024). The paper compares the weights of one
+/// output with each other: use the granularity `group(I)`, where `I` is the number of inputs of the layer, with
+/// [`NOfM`](crate::NOfM) of `I`. Groups of 4 give the paper's 2:4 variant.
 ///
-/// In a convolution `x_j` is the input channel, wherever a place of the kernel meets it.
+/// In a convolution, `x_j` is the input channel, whatever the position in the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Wanda;
 

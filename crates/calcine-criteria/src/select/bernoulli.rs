@@ -4,12 +4,12 @@ use rand::RngExt;
 use super::{Candidate, Rescale, Select};
 use crate::stream::stream;
 
-/// Bernoulli selection: drops each unit with probability p, the amount, whatever its score.
+/// Bernoulli selection: drops each unit with probability p, the amount, independently of its score.
 ///
-/// Kept units are to be [rescaled](Rescale::Kept) while the mask lasts, as dropout does. At least one unit
-/// stays: the one with the luckiest draw. Drawn on the host from [`Candidate::seed`].
+/// Kept units are [rescaled](Rescale::Kept) while the mask is active, as in dropout. At least one unit is kept: the one with
+/// the largest random number. Random numbers are drawn on the host from [`Candidate::seed`].
 ///
-/// With masks that last one step this is `DropFilter`.
+/// With masks that last one step, this is `DropFilter`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Bernoulli;
 

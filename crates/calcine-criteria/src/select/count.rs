@@ -1,27 +1,28 @@
 use crate::share::Rounding;
 
-/// How many units a level drops.
+/// Converts a level to the number of units to drop.
 ///
 /// ```text
 /// n = R(f·N)                       N units, level f, rounding R
 /// n = R(n / multiple)·multiple
-/// n = N − multiple                 if that would drop all, and f < 1
-/// n ≤ N − at_least                 to the multiple below
+/// n = N − multiple                 if all units would be dropped, and f < 1
+/// n ≤ N − at_least                 rounded down to a multiple
 /// ```
 ///
-/// Products are those of the decimals that were written ([`Rounding::share`]). A level of exactly 1 drops everything, unless `at_least` is set.
+/// Products are computed as for decimal numbers ([`Rounding::share`]). A level of exactly 1 drops everything, unless `at_least`
+/// is set.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Count {
-    /// How a count that is not whole is rounded.
+    /// How fractional counts are rounded.
     pub rounding: Rounding,
-    /// Units are dropped in multiples of this: what hardware has lanes for. At least 1.
+    /// Units are dropped in multiples of this number, for example the vector width of the hardware. At least 1.
     pub multiple: usize,
-    /// What stays of every parameter.
+    /// The number of units that are kept in every parameter.
     pub at_least: AtLeast,
 }
 
 impl Default for Count {
-    /// ⌊f·N⌋, in ones; at least one unit stays unless the level is 1.
+    /// ⌊f·N⌋, in multiples of 1; at least one unit is kept unless the level is 1.
     fn default() -> Self {
         Self {
             rounding: Rounding::Floor,
@@ -31,20 +32,20 @@ impl Default for Count {
     }
 }
 
-/// What stays of a parameter, whatever the level.
+/// The number of units that are kept in a parameter, whatever the level.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum AtLeast {
     /// One unit, unless the level is 1.
     #[default]
     Unset,
-    /// So many units.
+    /// This number of units.
     Units(usize),
     /// This share of its units, rounded up.
     Share(f64),
 }
 
 impl AtLeast {
-    /// How many of `units` stay at this level.
+    /// The number of units that are kept at this level, out of `units`.
     #[must_use]
     pub fn of(self, units: usize, level: f64) -> usize {
         match self {
@@ -57,7 +58,7 @@ impl AtLeast {
 }
 
 impl Count {
-    /// The number of units to drop of `units`.
+    /// The number of units to drop, out of `units`.
     #[must_use]
     pub fn to_drop(&self, units: usize, level: f64) -> usize {
         let multiple = self.multiple.max(1);

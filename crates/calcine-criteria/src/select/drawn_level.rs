@@ -6,16 +6,16 @@ use super::level::drop_level;
 use super::{Candidate, Select};
 use crate::stream::stream;
 
-/// A [`Level`](super::Level) drawn anew for every parameter and selection, uniformly from
-/// `[f, f + width)`, with f the amount.
+/// A random [`Level`](super::Level) for every parameter and selection, drawn uniformly from `[f, f + width)`, where f is the
+/// amount.
 ///
-/// Drawn on the host from [`Candidate::seed`]. Distiller's random-level pruner; as a regularizer it drops a
-/// changing share of the weakest filters.
+/// Random numbers are drawn on the host from [`Candidate::seed`]. This is Distiller's random-level pruner; used as a
+/// regularizer, it drops a varying share of the weakest filters.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct DrawnLevel {
-    /// How far above the amount a level may lie.
+    /// The width of the interval above the amount.
     pub width: f64,
-    /// How many units a level is.
+    /// The conversion of a level to a number of units.
     pub count: Count,
 }
 

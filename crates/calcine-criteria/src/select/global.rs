@@ -8,18 +8,18 @@ use crate::share::Rounding;
 
 /// Drops exactly ⌊f·N⌋ of the N units of *all* parameters together, those with the smallest scores.
 ///
-/// Layers compete: one with small weights may lose most of its units, but at least [`at_least`] stay.
-/// Scores must be comparable between layers (magnitudes, length-normalised norms, LAMP). Ties go by
-/// parameter, then by lowest index; otherwise as [`Level`](super::Level).
+/// Layers compete: a layer with small weights may lose most of its units, but at least [`at_least`] are kept. Scores must be
+/// comparable between layers (magnitudes, length-normalized norms, LAMP). Ties are resolved by parameter, then by the lowest
+/// index; otherwise as in [`Level`](super::Level).
 ///
-/// Where units [cost](Candidate::cost) differently (the bytes of a filter, its MACs), the level is a share of
-/// the total cost: units fall in the order of their scores, as long as what they cost together stays within
-/// `f·ΣC`. With equal costs that is the count. With different ones **the scores are read**.
+/// If units have different [costs](Candidate::cost) (the bytes of a filter, its MACs), the level is a share of the total cost:
+/// units are dropped in the order of their scores, as long as their total cost does not exceed `f·ΣC`. With equal costs this is
+/// the number of units. With different costs, **the scores are read from the device**.
 ///
 /// [`at_least`]: Self::at_least
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct GlobalLevel {
-    /// What stays of every parameter.
+    /// The number of units that are kept in every parameter.
     pub at_least: AtLeast,
 }
 

@@ -2,27 +2,27 @@ use burn::tensor::{Bool, Tensor};
 
 use super::{Candidate, Reference, Select};
 
-/// Drops below a low threshold, takes back above a high one, and leaves what lies between as it was.
+/// Drops units below a low threshold, restores units above a high one, and leaves those in between unchanged.
 ///
 /// ```text
 /// t    = μ + s·σ                     mean and unbiased deviation of the scores, s the amount
-/// a, b = t·low, t·high, the smaller first: where t is negative, t·high is the lower one
+/// a, b = t·low, t·high, the smaller one first (if t is negative, this is t·high)
 /// keep = score ≥ b  or  (kept before and score ≥ a)
 /// ```
 ///
-/// μ and σ are measured at the first selection and frozen; before it, everything is kept. Dynamic network
-/// surgery (Guo et al., 2016), *splicing* in Distiller: it wants dense weights to go on training behind the
-/// mask, and a selection in every step.
+/// μ and σ are measured at the first selection and then frozen; before it, everything is kept. This is dynamic network surgery
+/// (Guo et al., 2016), *splicing* in Distiller. The dense weights should continue to train behind the mask
+/// (`Hold::Shadow`), with a selection in every step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hysteresis {
     /// Factor of the threshold below which units are dropped.
     pub low: f64,
-    /// Factor of the threshold from which units are taken back.
+    /// Factor of the threshold above which units are restored.
     pub high: f64,
 }
 
 impl Default for Hysteresis {
-    /// 0.9 and 1.1.
+    /// `low` 0.9 and `high` 1.1.
     fn default() -> Self {
         Self {
             low: 0.9,

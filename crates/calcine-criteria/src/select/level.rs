@@ -6,14 +6,14 @@ use super::{Candidate, Select};
 
 /// Drops exactly ⌊f·N⌋ of the N units of each parameter, those with the smallest scores.
 ///
-/// f is the amount, clamped to [0, 1]; [`Count`] can round otherwise. Among equal scores the lowest
-/// index is dropped first. Scores below the smallest normal `f32` count as zero, a NaN as infinite.
-/// The result is the same bit for bit on every device for equal scores.
+/// f is the amount, clamped to [0, 1]; [`Count`] defines the rounding. Among equal scores, the lowest index is dropped first.
+/// Scores below the smallest normal `f32` count as zero, and NaN as infinite. For equal scores, the result is bit-identical on
+/// every device.
 ///
-/// With AGP's cubic curve as the amount this is automated gradual pruning (Zhu and Gupta, 2017).
+/// With the cubic curve of AGP as the amount, this is automated gradual pruning (Zhu and Gupta, 2017).
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Level {
-    /// How many units a level is.
+    /// The conversion of a level to a number of units.
     pub count: Count,
 }
 

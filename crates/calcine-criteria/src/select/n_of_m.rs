@@ -10,17 +10,17 @@ use calcine_device::in_host_memory;
 /// Drops ⌊f·M⌋ of every M consecutive units, those with the smallest scores.
 ///
 /// With the granularity `group(M)`, whose units are elements numbered along the input axis, this is N:M
-/// sparsity: a level of 0.5 with M = 4 is the 2:4 pattern that sparse tensor cores run (Mishra et al.,
-/// 2021), 0.75 is 1:4. On a curve, the pattern becomes denser in zeros step by step.
+/// sparsity: a level of 0.5 with M = 4 is the 2:4 pattern of sparse tensor cores (Mishra et al., 2021), and 0.75 is 1:4. With a
+/// level on a curve, the number of zeros in each group rises step by step.
 ///
-/// Among equal scores the lowest index is dropped first, a NaN counts as infinite.
+/// Among equal scores, the lowest index is dropped first; NaN counts as infinite.
 ///
 /// # Panics
 ///
 /// If M is 0 or does not divide the number of units: see [`Select::check`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NOfM {
-    /// M: how many units compete.
+    /// M: the number of units in a group.
     pub of: usize,
 }
 
@@ -31,7 +31,7 @@ impl Select for NOfM {
         } else {
             let of = self.of;
             Err(format!(
-                "{units} units are no groups of {of}: expected a multiple of it"
+                "{units} units cannot be divided into groups of {of}: expected a multiple of it"
             ))
         }
     }

@@ -6,24 +6,24 @@ use super::smallest::drop_smallest;
 use super::{Candidate, Select};
 use crate::share::Rounding;
 
-/// Drops the weakest of what is alive and grows as many elsewhere, at a constant level.
+/// Drops the weakest active units and regrows as many inactive ones, at a constant level.
 ///
 /// ```text
-/// n = N − ⌊level·N⌋ are alive;  k = ⌊amount·n⌋ of them change places
-/// dropped: the k smallest scores among the living
-/// grown:   the k largest growth scores among all that are then dead
+/// n = N − ⌊level·N⌋ units are active;  k = ⌊amount·n⌋ of them are exchanged
+/// dropped: the k smallest scores among the active units
+/// grown:   the k largest growth scores among the units that are then inactive
 /// ```
 ///
-/// The first selection is a plain [`Level`](super::Level). Growing by |gradient| is `RigL` (Evci et al.,
-/// 2020), growing at random is SET (Mocanu et al., 2018); both let the amount fall from 0.3 to 0 on a cosine.
-/// A unit that falls and grows in the same selection goes on with its value; the others begin at zero. Growth scores
-/// are of evidence for [growing](crate::Evidence::growing): one that preferred units that are not zero would only
-/// take back what has just fallen.
+/// The first selection is a plain [`Level`](super::Level). Growth by |gradient| is `RigL` (Evci et al., 2020), and random growth
+/// is SET (Mocanu et al., 2018); both decrease the amount from 0.3 to 0 on a cosine curve. A unit that is dropped and regrown in
+/// the same selection keeps its value; other regrown units start at zero. Growth scores are computed from evidence for
+/// [regrowth](crate::Evidence::growing): a score that prefers units that are not zero would only restore the units that have just
+/// been dropped.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Regrow {
-    /// The share of dead units, held from selection to selection.
+    /// The share of inactive units, which is the same in all selections.
     pub level: f64,
-    /// How many units a level is.
+    /// The conversion of a level to a number of units.
     pub count: Count,
 }
 

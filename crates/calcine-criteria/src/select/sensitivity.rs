@@ -2,12 +2,12 @@ use burn::tensor::{Bool, Tensor};
 
 use super::{Candidate, Reference, Select};
 
-/// Keeps scores above a multiple of the weight's standard deviation: `score > s·σ`, with s the amount.
+/// Keeps units whose score exceeds a multiple of the standard deviation of the weight: `score > s·σ`, where s is the amount.
 ///
-/// σ is the unbiased deviation of the signed weights. [Frozen](Self::FROZEN) at the first selection, the
-/// threshold stays while survivors shrink below it, as in Distiller; [refreshed](Self::REFRESHED), it
-/// follows the weights. Of normally distributed weights, s = 1 drops 68.27 % at first. After Han et al.
-/// (2015), whose thesis lets the threshold grow each round.
+/// σ is the unbiased standard deviation of the signed weights. It is either [frozen](Self::FROZEN) at the first selection, as in
+/// Distiller, so that the threshold stays while weights shrink below it, or [refreshed](Self::REFRESHED) at each selection. With
+/// normally distributed weights, s = 1 drops 68.27 % at first. The method follows Han et al. (2015), who raise the threshold
+/// in each round.
 ///
 /// A parameter of one element has σ = 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,11 +16,11 @@ pub struct Sensitivity {
 }
 
 impl Sensitivity {
-    /// σ of the first selection.
+    /// σ is that of the first selection.
     pub const FROZEN: Self = Self {
         reference: Reference::Frozen,
     };
-    /// σ of the weights as they are.
+    /// σ is that of the current weights.
     pub const REFRESHED: Self = Self {
         reference: Reference::Refreshed,
     };

@@ -2,9 +2,9 @@ use burn::tensor::{Bool, Tensor};
 
 use super::{Candidate, Select};
 
-/// Keeps scores above a threshold: `score > τ`, with τ the amount, rounded to `f32` first.
+/// Keeps units with a score above a threshold: `score > τ`, where τ is the amount, rounded to `f32`.
 ///
-/// A score equal to τ is dropped, and so is a NaN.
+/// Units with a score equal to τ or NaN are dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Threshold;
 

@@ -68,7 +68,7 @@ impl WeightCodes {
     ) -> Self {
         let fits = |low: i32, high: i32| centred.iter().all(|q| (low..=high).contains(q));
         // Centred integers that a signed type holds need no zero points.
-        if !(four_bits && !zeros.is_empty()) {
+        if !four_bits || zeros.is_empty() {
             let signed = [
                 (data_type::INT4, -8, 7),
                 (data_type::INT8, -128, 127),

@@ -346,7 +346,7 @@ fn interpolate(
             return b.unsupported(&node.name, node.op.name(), "ONNX's Resize has no Lanczos");
         }
     };
-    let (places, rounding) = nearest.unwrap_or_else(|| match align_corners {
+    let (places, rounding) = nearest.unwrap_or(match align_corners {
         true => ("align_corners", "floor"),
         false => ("pytorch_half_pixel", "floor"),
     });

@@ -327,7 +327,7 @@ impl<'a> Writer<'a> {
             return self.give(parts, output);
         };
         if node.op == Op::Linear && input.len() != 2 {
-            return self.flat_linear(parts, &codes, of, weight, bias);
+            return self.flat_linear(parts, &codes, of, &weight, bias.as_deref());
         }
         let x = self.float(node.inputs[0]);
         let operands: Vec<String> = [Some(x), Some(weight), bias]
@@ -386,14 +386,14 @@ impl<'a> Writer<'a> {
         parts: &LayerParts<'_>,
         codes: &str,
         of: Codes,
-        weight: String,
-        bias: Option<String>,
+        weight: &str,
+        bias: Option<&str>,
     ) {
         let node = parts.node;
         let output = self.b.name(node.output);
         let rows = self.rows(codes, parts.layer.shape[0], &output);
         let x = self.dequantize(&rows, of, &format!("{output}/rows/dequantized"));
-        let inputs: Vec<&str> = [Some(x.as_str()), Some(&weight), bias.as_deref()]
+        let inputs: Vec<&str> = [Some(x.as_str()), Some(weight), bias]
             .into_iter()
             .flatten()
             .collect();

@@ -21,7 +21,7 @@ impl Importer {
         let op = &*node.op_type;
         let quantizes = matches!(op, "QuantizeLinear" | "DequantizeLinear");
         if !matches!(&*node.domain, "" | "ai.onnx")
-            && !(quantizes && node.domain == "com.microsoft")
+            && (!quantizes || node.domain != "com.microsoft")
         {
             return Err(format!(
                 "an operator of the domain `{}`; valid are ONNX's own",

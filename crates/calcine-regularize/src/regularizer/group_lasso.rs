@@ -3,7 +3,7 @@ use burn::tensor::Tensor;
 use super::{Regularizer, Separable};
 use crate::norm::{euclidean, nonzero};
 
-/// The sum of the units' Euclidean norms: whole units go to zero, the others stay dense.
+/// The sum of the Euclidean norms of the units: whole units become zero, the others stay dense.
 ///
 /// ```text
 /// R(w)         = c · Σ_g √(Σ_i w_gi² + ε)
@@ -14,16 +14,16 @@ use crate::norm::{euclidean, nonzero};
 /// `c` is the [`Scale`], `ε` the smoothing. For filters, channels, kernels or whole layers it is
 /// structured sparsity learning (Wen et al., 2016). Source: Yuan and Lin (2006).
 ///
-/// Without smoothing there is a kink at a unit of zeros. The gradient is zero there, by autodiff too. A
-/// unit whose norm is below 1e-19 or so, where the squares of an `f32` vanish, counts as zero.
+/// Without smoothing, a unit of zeros is at a kink, where the gradient is zero, also with autodiff. A unit whose norm is below about
+/// 1e-19, where squares in `f32` vanish, counts as zero.
 ///
-/// Of one member, a unit's norm is its magnitude, and the lasso is [`L1`](super::L1).
+/// With one member per unit, the norm is the magnitude, and the penalty equals [`L1`](super::L1).
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct GroupLasso {
-    /// The factor of a unit.
+    /// The factor for the norm of a unit.
     pub scale: Scale,
-    /// `ε`, added under the root: no kink, but nothing becomes zero by it and there is no proximal
-    /// step. Distiller has 1e-8 for channels and 0 for all else.
+    /// `ε`, added under the root. It removes the kink, but then no unit becomes exactly zero, and there is no proximal step.
+    /// Distiller uses 1e-8 for channels and 0 otherwise.
     pub smoothing: f64,
 }
 
@@ -31,11 +31,10 @@ pub struct GroupLasso {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Scale {
-    /// Not at all, as in Distiller: the strength has to be found for each shape of layer.
+    /// No factor, as in Distiller: the strength has to be chosen for each layer shape.
     #[default]
     None,
-    /// By the square root of the number of members, as in Yuan and Lin (2006): one strength suits
-    /// layers of different shape.
+    /// The square root of the number of members, as in Yuan and Lin (2006): the same strength suits layers of different shapes.
     SqrtSize,
 }
 

@@ -3,7 +3,7 @@ use burn::tensor::Tensor;
 use super::Regularizer;
 use crate::norm::{euclidean, nonzero};
 
-/// The inverse variance of the units' norms: large units grow, small ones shrink.
+/// The inverse variance of the norms of the units: large units grow, small ones shrink.
 ///
 /// ```text
 /// n_g = √(Σ_i w_gi² + ε)      m = mean of n      V = Σ_g (n_g - m)² / (units - 1)
@@ -12,17 +12,15 @@ use crate::norm::{euclidean, nonzero};
 /// ∇R(w)_g = -2 / (V² · (units - 1)) · (n_g - m) · w_g / n_g,   0 at w_g = 0
 /// ```
 ///
-/// After it, few units hold most of the weight and the others can go. There is no proximal step. Larger
-/// weights make the penalty smaller, so give it weight decay as a companion. Source: Torfi et al. (2018),
-/// as Distiller has it.
+/// It concentrates the weight in few units, so that the others can be removed. There is no proximal step. Larger weights reduce the
+/// penalty, so combine it with weight decay. Source: Torfi et al. (2018), as implemented in Distiller.
 ///
-/// It needs units that differ. Near equal norms, value and gradient are huge. Where the variance is zero
-/// (equal norms, a single unit, a weight of zeros) there is no direction to push in, and both are taken
-/// as zero.
+/// The norms of the units must differ: if they are nearly equal, value and gradient are huge. If the variance is zero (equal norms, a
+/// single unit, only zeros), value and gradient are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct GroupVariance {
-    /// `ε`, added under the root: no kink at a unit of zeros. Distiller has 1e-8, which makes the norm
-    /// of zeros 1e-4.
+    /// `ε`, added under the root, which removes the kink at a unit of zeros. Distiller uses 1e-8, so that the norm of zeros is
+    /// 1e-4.
     pub smoothing: f64,
 }
 

@@ -10,8 +10,8 @@ use super::{Regularizer, Separable};
 /// prox(w, t) = sign(w) · max(|w| - t, 0)
 /// ```
 ///
-/// Makes single weights sparse; filters are left whole (see [`GroupLasso`](super::GroupLasso)). On the
-/// scale γ of a batch-norm it makes channels sparse: network slimming (Liu et al., 2017). The proximal
+/// It makes single weights zero, not whole filters (see [`GroupLasso`](super::GroupLasso)). Applied to the scale γ of a batch norm, it
+/// makes channels zero: network slimming (Liu et al., 2017). The proximal
 /// step is the soft threshold of ISTA (Daubechies et al., 2004). Source: Tibshirani (1996).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct L1;

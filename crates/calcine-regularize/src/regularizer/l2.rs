@@ -10,9 +10,9 @@ use super::{Regularizer, Separable};
 /// prox(w, t) = w / (1 + t)
 /// ```
 ///
-/// The half is there so that the strength is what optimizers, and Distiller, call weight decay: the
-/// gradient is `strength · w`. It is smooth and makes no zeros by itself. With a strength that grows, on
-/// the units to be removed, it is GReg: see [`Selected`](super::Selected).
+/// With the factor ½, the strength is what optimizers and Distiller call weight decay: the gradient is `strength · w`. The penalty is
+/// smooth and produces no zeros by itself. With a growing strength, applied to the units to be removed, it is GReg: see
+/// [`Selected`](super::Selected).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct L2;
 

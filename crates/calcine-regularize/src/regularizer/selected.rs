@@ -2,7 +2,7 @@ use burn::tensor::{Bool, Tensor};
 
 use super::{Regularizer, Separable};
 
-/// A regularizer on some of the units; the others are left alone.
+/// A regularizer that applies to some of the units only.
 ///
 /// ```text
 /// R(w)         = Σ over selected g of R_inner(w_g)
@@ -12,10 +12,9 @@ use super::{Regularizer, Separable};
 ///
 /// # Growing regularization
 ///
-/// [`L2`](super::L2) with a strength that grows step by step, on the units that a criterion wants to
-/// remove, is GReg-1 of Wang et al. (2021): they shrink gently, and the network adapts, before a mask
-/// removes them. GReg-2 lets the L2 of *all* units grow first, whose curvature then tells them apart. The
-/// curve of the strength and the choice of the units are the caller's:
+/// [`L2`](super::L2) with a growing strength on the units that a criterion would remove is GReg-1 of Wang et al. (2021): these units
+/// shrink slowly, and the network adapts, before a mask removes them. GReg-2 first lets the L2 penalty of *all* units grow, and selects
+/// units by their response. The caller defines the curve of the strength and selects the units:
 ///
 /// ```
 /// use burn::tensor::{Bool, Device, Tensor};
@@ -35,7 +34,7 @@ use super::{Regularizer, Separable};
 ///
 /// # Panics
 ///
-/// Its methods panic if `units` has not as many entries as there are rows.
+/// All methods panic if the number of entries in `units` is not the number of rows.
 #[derive(Debug, Clone)]
 pub struct Selected<R> {
     /// The penalty of a selected unit.

@@ -4,9 +4,9 @@ use super::Regularizer;
 
 /// A regularizer that is a sum over units, so that some of them can be [`Selected`](super::Selected).
 ///
-/// All are but [`GroupVariance`](super::GroupVariance), where each unit's share depends on the others.
+/// All regularizers are separable except [`GroupVariance`](super::GroupVariance), in which the units depend on each other.
 pub trait Separable: Regularizer {
-    /// What each unit adds to `R`, without a strength; differentiable by autodiff.
+    /// The contribution of each unit to `R`, without the strength; differentiable by autodiff.
     ///
     /// # Shapes
     ///

@@ -2,7 +2,7 @@ use burn::tensor::Tensor;
 
 use super::{GroupLasso, L1, Regularizer, Separable};
 
-/// A mixture of [`L1`] and [`GroupLasso`]: whole units go to zero, and weights in those that stay.
+/// A mixture of [`L1`] and [`GroupLasso`]: whole units become zero, and single weights in the other units.
 ///
 /// ```text
 /// R(w)       = share · Σ|w| + (1 - share) · lasso(w)

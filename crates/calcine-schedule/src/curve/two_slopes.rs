@@ -1,7 +1,7 @@
 use super::Curve;
 use crate::{CurveError, Window};
 
-/// A threshold that grows slowly at first and faster from a bend on, for recurrent networks.
+/// A threshold that rises with two slopes, slowly at first and faster after a bend, for recurrent networks.
 ///
 /// ```text
 /// θ    = 2·q / (2·(bend − start) + 3·(end − bend))        growth a moment at first
@@ -10,9 +10,9 @@ use crate::{CurveError, Window};
 ///        θ·(bend − start + 1) + φ·(t − bend + 1)           t ≥ bend
 /// ```
 ///
-/// at the moments `t` of a window, with `bend = start + offset`. `q` is what the threshold is to come to:
-/// the 90th percentile of the dense weights' magnitudes, say. The 3 presumes a slope of 1.5; with others the
-/// last value is another than `q`. Narang et al. (2017); Distiller's Baidu RNN pruner.
+/// at the positions `t` of a window, with `bend = start + offset`. `q` is the final threshold, for example the 90th percentile of the
+/// magnitudes of the dense weights. The constant 3 presumes a slope of 1.5; with another slope, the final value differs from `q`.
+/// Source: Narang et al. (2017); this is Distiller's Baidu RNN pruner.
 ///
 /// # Examples
 ///

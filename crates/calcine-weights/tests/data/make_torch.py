@@ -38,7 +38,9 @@ def plain(net):
 def main():
     torch.manual_seed(16)
     net = Net().train()
-    net(torch.randn(4, 2, 5, 5))
+    optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
+    net(torch.randn(4, 2, 5, 5)).sum().backward()
+    optimizer.step()
     folder = pathlib.Path("torch")
     folder.mkdir(exist_ok=True)
     save_file(plain(net), "torch/expected.safetensors")
@@ -46,9 +48,6 @@ def main():
     parallel = nn.DataParallel(net).state_dict()
     compiled = {f"_orig_mod.{key}": value for key, value in state.items()}
     averaged = torch.optim.swa_utils.AveragedModel(net).state_dict()
-    optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
-    optimizer.zero_grad()
-    net(torch.randn(4, 2, 5, 5)).sum().backward()
     files = {
         "state": state,
         "parallel": {"epoch": 3, "state_dict": parallel, "optimizer": optimizer.state_dict()},
