@@ -55,6 +55,14 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "the zeros of a model's weights, all in one read",
     ),
     (
+        "crates/calcine-quant/src/fake.rs",
+        "a scale in host memory, which no device is asked for",
+    ),
+    (
+        "crates/calcine-quant/src/host.rs",
+        "numbers in host memory, which no device is asked for",
+    ),
+    (
         "crates/calcine-quant/src/moving.rs",
         "a range that is asked for as a quantizer",
     ),
