@@ -91,6 +91,7 @@ pub(crate) fn survey(graph: &Graph, axes: &Axes, host: &Host, options: ThinOptio
         let spared = usize::from(dead.len() == members.units.len());
         survey.dead.extend(dead.into_iter().skip(spared));
     }
+    spare_whole_axes(graph, axes, &mut survey.dead);
     for (unit, position, outputs, border) in constant {
         if !survey.dead.contains(&unit) {
             continue;
@@ -109,6 +110,21 @@ pub(crate) fn survey(graph: &Graph, axes: &Axes, host: &Host, options: ThinOptio
         }
     }
     survey
+}
+
+/// A slice may read nothing but units that go, though its group keeps others: the first unit of such an axis stays.
+fn spare_whole_axes(graph: &Graph, axes: &Axes, dead: &mut BTreeSet<UnitId>) {
+    for (id, value) in graph.values.iter().enumerate() {
+        for (axis, extent) in value.shape.iter().enumerate() {
+            let mut units = (0..extent.at(1)).map(|index| axes.unit_at(ValueId(id), axis, index));
+            let first = units.next().flatten();
+            if let Some(first) = first.filter(|first| dead.contains(first))
+                && units.all(|unit| unit.is_some_and(|unit| dead.contains(&unit)))
+            {
+                dead.remove(&first);
+            }
+        }
+    }
 }
 
 struct Reading<'a> {
