@@ -258,7 +258,7 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
             problems.add(&root.place(key), message);
         }
     }
-    if let (Some(Some(thinning)), Some(_)) = (&thinning, &quantization) {
+    if let (true, Some(Some(thinning)), Some(_)) = (trains, &thinning, &quantization) {
         let message = "`[thin]` and `[quantize]` exclude each other: thin first, then train the thinned file quantization-aware";
         problems.add(&thinning.span, message);
     }

@@ -23,7 +23,7 @@ fn of_pruner(epochs: u64, keys: &str, policy: &str) -> String {
 #[test]
 fn tables_that_a_driver_does_not_carry_out_are_refused_unless_the_caller_does_it() {
     let rows = [
-        ("[quantize.weights]\nbits = 4", Duty::Quantize),
+        ("[quantize]\nweights = { bits = 4 }", Duty::Quantize),
         ("[thin]\npadding_effect = \"keep_border\"", Duty::Thin),
         ("[thin]\nat = [1]", Duty::Thin),
         ("[distill]\ntemperature = 4.0", Duty::Distill),

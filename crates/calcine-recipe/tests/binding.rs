@@ -318,7 +318,7 @@ fn a_recipe_without_a_run_quantizes_after_training() {
     let error = recipe.bind(&model, 3).unwrap_err().to_string();
     assert!(error.contains("has no `[train]`"), "{error}");
     let rows = [
-        ("[thin]", "4:1: `thin` is for a recipe with `[train]`"),
+        ("[thin]", "4:2: `thin` is for a recipe with `[train]`"),
         (
             "[quantize.training]",
             "4:1: `[quantize.training]` is for a recipe with `[train]`",

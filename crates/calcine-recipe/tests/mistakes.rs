@@ -130,7 +130,7 @@ fn every_mistake_in_a_selection_is_named_at_its_place() {
             &["expected a list of lists of texts"],
         ),
         (
-            "score = \"l1\"\nlevel = { \"conv.*\" = 0.5 }\ntogether = ¦\"sum\"",
+            "score = \"l1\"\nlevel = { \"conv.*\" = 0.5 }\naggregate = ¦\"sum\"",
             &["`aggregate` needs `params` or `groups`"],
         ),
         (
@@ -272,10 +272,10 @@ fn every_mistake_in_what_masks_and_rewinds_do_is_named_at_its_place() {
         ),
         ("[thin]\nat = ¦[4, 2]", &["must ascend"]),
         (
-            "[quantize.weights]\nbit = ¦4",
+            "[quantize.weights]\n¦bit = 4",
             &["unknown key `bit`; did you mean `bits`?"],
         ),
-        ("[quantize.sums]\nbits = 16", &["unknown key `sums`"]),
+        ("[quantize.¦sums]\nbits = 16", &["unknown key `sums`"]),
         (
             "[quantize.weights]\nbits = ¦1",
             &["`quantize.weights.bits` is 1, expected 2 to 16"],
