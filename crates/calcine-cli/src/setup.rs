@@ -39,6 +39,9 @@ pub(crate) trait Job {
     /// What comes of it.
     type Output;
 
+    /// Whether the network is trained on the data, so that its file records their normalisation.
+    const TRAINS: bool = false;
+
     /// Does it.
     fn run<O>(
         self,
@@ -127,13 +130,33 @@ impl Setup {
                 (true, 0 | 1) => self.loader::<Tensor<2, Int>, _>()?,
                 _ => return Err(bad(format!("inputs of {input} have too many axes"))),
             };
-        if let (AnyNetwork::Float(network), Some(used)) = (&self.model.network, self.compared()) {
-            normalization::check(network, used, || first_images(&*loader));
+        if let AnyNetwork::Float(network) = &self.model.network {
+            let recorded = network.metadata().get(Normalization::METADATA);
+            match (recorded, self.compared()) {
+                (Some(recorded), _) => {
+                    if let Some(warning) = self.dataset.normalization_warning(Some(recorded)) {
+                        tracing::warn!(
+                            "{warning}: set --mean and --std, or `mean` and `std` in `[data]`"
+                        );
+                    }
+                }
+                // The file says nothing: the statistics of its first batch norm may.
+                (None, Some(used)) => {
+                    normalization::check(network, used, || first_images(&*loader));
+                }
+                (None, None) => {}
+            }
         }
         let data = &*loader;
         let names = self.names();
         let experiment = match &self.model.network {
-            AnyNetwork::Float(network) => Experiment::new(Network::clone(network), objective, data),
+            AnyNetwork::Float(network) => {
+                let mut network = Network::clone(network);
+                if let (true, Some(used)) = (J::TRAINS, self.dataset.normalization()) {
+                    network = network.with_metadata(Normalization::METADATA, used.to_metadata());
+                }
+                Experiment::new(network, objective, data)
+            }
             AnyNetwork::Quantized(network) => {
                 Experiment::new(Model::from(Quantized::clone(network)), objective, data)
             }

@@ -262,6 +262,8 @@ impl Job for Train<'_> {
     /// The directory of a run that was stopped.
     type Output = Option<PathBuf>;
 
+    const TRAINS: bool = true;
+
     fn run<O>(
         self,
         experiment: &Experiment<'_, Vec<AnyTensor>, O>,

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
-use calcine::trace::trace;
+use calcine::data::Normalization;
+use calcine::trace::{Network, trace};
 
-use crate::support::{network_file, place, refusal, report, stdout};
+use crate::support::{calcine, network_file, place, refusal, report, stderr, stdout};
 
 /// A folder of images by class, `[height, width]` pixels each: reddish, greenish and bluish ones.
 fn images(directory: &Path, split: &str, each: u32, [height, width]: [u32; 2]) {
@@ -86,6 +87,30 @@ fn a_network_file_trains_on_a_folder_of_images() {
         "sensitivity simplenet --weights none {data} --levels 0.5 --validation 0.3 --json --out {place}/s"
     ));
     assert_eq!(scanned["images"], 12);
+}
+
+#[test]
+fn a_file_that_records_another_normalisation_is_a_warning() {
+    let (directory, place) = place();
+    let file = network_file(directory.path());
+    let network = Network::load(Path::new(&file), &Device::flex()).unwrap();
+    let other = Normalization::KNOWN[3].0.to_metadata();
+    let noted = directory.path().join("noted.safetensors");
+    network
+        .with_metadata(Normalization::METADATA, other)
+        .save(&noted)
+        .unwrap();
+    let folder = directory.path().join("images");
+    images(&folder, "train", 2, [32, 32]);
+    images(&folder, "val", 2, [32, 32]);
+    let warned = |more: &str| {
+        let line = format!("evaluate {place}/noted.safetensors --data {place}/images {more}");
+        let output = calcine(&line);
+        assert!(output.status.success(), "{}", stderr(&output));
+        stderr(&output).contains("was trained on images with mean [0.485")
+    };
+    assert!(warned(""));
+    assert!(!warned("--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"));
 }
 
 /// A network of a user's own, traced and saved by a program of the user's own.

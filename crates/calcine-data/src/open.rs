@@ -40,10 +40,11 @@ pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Dataset, DataEr
     if !path.exists() {
         return Err(DataError::new(path, Problem::Missing));
     }
-    if path.is_file() && arrays::is_file(path) {
-        if let Some(dataset) = arrays::read(path, options)? {
-            return Ok(dataset);
-        }
+    if path.is_file()
+        && arrays::is_file(path)
+        && let Some(dataset) = arrays::read(path, options)?
+    {
+        return Ok(dataset);
     }
     match cifar::read(path, options.cifar100_labels) {
         Ok(Some(loaded)) => return Dataset::cifar(loaded, options),

@@ -142,9 +142,9 @@ impl Packing {
     fn is_in(&self, directory: &Path) -> bool {
         let is_there = |file: &&str| directory.join(file).is_file();
         match self.set {
-            Set::Cifar10 => self.files.iter().any(|file| is_there(&file)),
+            Set::Cifar10 => self.files.iter().any(is_there),
             // The names alone say little.
-            Set::Cifar100 => self.files.iter().all(|file| is_there(&file)),
+            Set::Cifar100 => self.files.iter().all(is_there),
         }
     }
 }
