@@ -154,10 +154,26 @@ fn wrong(command: &str, members: &Metadata) -> Result<(), String> {
     }
     match words[..] {
         ["cargo"] | ["cargo", "xtask"] => Ok(()),
-        ["cargo", "xtask", "train-cifar", ..] => parses(crate::command(), &words[1..]),
+        ["cargo", "xtask", "train-cifar", ref options @ ..] => {
+            let line = [&["calcine"], &words[2..]].concat();
+            let chosen = ["--recipe", "--resume"];
+            // `cargo xtask` names the default recipe.
+            match options.iter().any(|option| chosen.contains(option)) {
+                true => parses(crate::command(), &line),
+                false => parses(
+                    crate::command(),
+                    &[&line[..], &["--recipe", "r.toml"]].concat(),
+                ),
+            }
+        }
         ["cargo", "xtask", ..] => parses(xtask::command(), &words[1..]),
         // Prose names a command without what it takes.
-        ["calcine", command] if crate::command().find_subcommand(command).is_some() => Ok(()),
+        ["calcine", "COMMAND", ..] => Ok(()),
+        ["calcine", command] | ["calcine", command, "check" | "convert" | "new"]
+            if crate::command().find_subcommand(command).is_some() =>
+        {
+            Ok(())
+        }
         ["calcine", ..] => parses(crate::command(), &words),
         ["cargo", "run", ref arguments @ ..] => {
             let mut parts = arguments.splitn(2, |word| *word == "--");
@@ -262,12 +278,13 @@ const DIRECTORIES: [&str; 7] = [
 ];
 
 /// What the commands write into a run's directory.
-const OF_RUNS: [&str; 17] = [
+const OF_RUNS: [&str; 18] = [
     "calibration.json",
     "checkpoints",
     "log.txt",
     "metrics.csv",
     "model.safetensors",
+    "network.safetensors",
     "panels.svg",
     "plan.json",
     "quantized.safetensors",
@@ -455,7 +472,10 @@ fn manifest(table: &Table, members: &Metadata) -> Result<(), String> {
                 .iter()
                 .flat_map(|package| &package.dependencies);
             let mut ours = ours.filter(|dependency| dependency.name == "burn");
-            let same = ours.all(|ours| Some(ours.req.to_string()) == version.map(str::to_owned));
+            let same = ours.any(|ours| {
+                let required = ours.req.to_string();
+                version.is_some_and(|version| required.trim_start_matches('^') == version)
+            });
             if !same {
                 return Err(format!("burn {version:?} is not the workspace's"));
             }

@@ -44,8 +44,8 @@ pub(crate) fn log(file: Option<&Path>) -> Result<(), Failure> {
         .map_err(|error| Failure::new(format!("the log cannot be opened: {error}")))
 }
 
-/// The crates whose news are for the terminal.
-const NEWS: [&str; 3] = ["calcine_zoo", "calcine_run", "calcine_data"];
+/// The crates, and the module of this one, whose news are for the terminal.
+const NEWS: [&str; 3] = ["calcine::setup", "calcine_run", "calcine_data"];
 
 fn append(path: &Path) -> Result<Mutex<File>, Failure> {
     let file = OpenOptions::new().create(true).append(true).open(path);

@@ -82,8 +82,8 @@ fn a_run_says_what_it_runs_and_names_all_that_it_wrote_without_colours() {
     for word in [
         "training simplenet with fresh weights; synthetic images",
         "device flex",
-        "2 epochs of 2 steps, 32 images each, by ",
-        "top-1 before: ",
+        "2 epochs of 2 steps by ",
+        "top1 before: ",
         &results,
     ] {
         assert!(stderr.contains(word), "`{word}` is missing:\n{stderr}");
