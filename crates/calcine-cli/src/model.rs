@@ -287,6 +287,14 @@ pub(crate) fn beside_file(weights: &str, model: &str) -> Failure {
     ))
 }
 
+/// A quantized network where one in float is needed.
+pub(crate) fn quantized(file: &str) -> Failure {
+    bad(format!(
+        "{file} holds a quantized network, which can be evaluated, summarised, measured and exported, but not trained or \
+         changed: give the float network that it was made of"
+    ))
+}
+
 /// A file of weights as MODEL.
 pub(crate) fn without_network(file: &str, format: &str) -> Failure {
     bad(format!(

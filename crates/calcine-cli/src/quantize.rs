@@ -154,6 +154,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let calibration = args.calibration.as_deref().map(load).transpose()?;
     let recipe = Settings {
         test_limit: args.test_limit,
+        changes: true,
         ..Settings::without_recipe("the quantization")
     };
     let settings = options::settings(&args.model, &args.weights, &args.data, &args.device, recipe)?;

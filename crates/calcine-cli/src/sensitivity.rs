@@ -221,7 +221,10 @@ fn identity(args: &Args) -> Result<Identity, Failure> {
         &args.weights,
         &args.data,
         &args.device,
-        Settings::without_recipe("the scan"),
+        Settings {
+            changes: true,
+            ..Settings::without_recipe("the scan")
+        },
     )?;
     Ok(Identity {
         settings,

@@ -7,7 +7,9 @@ use calcine::weights::LoadOptions;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, bad};
-use crate::model::{Contents, Model, beside_file, check_weights, contents, without_network};
+use crate::model::{
+    Contents, Model, beside_file, check_weights, contents, quantized, without_network,
+};
 
 /// Everything that decides a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +46,9 @@ pub(crate) struct Settings {
     pub(crate) test_limit: Option<usize>,
     /// Seed of every random stream, instead of the recipe's.
     pub(crate) seed: Option<u64>,
+    /// Whether the command trains or changes the network, which a quantized one does not allow.
+    #[serde(skip)]
+    pub(crate) changes: bool,
     /// Keep the weights of the best epoch with at least this share of zeros, instead of the best of the sparsest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) min_sparsity: Option<f64>,
@@ -67,6 +72,7 @@ impl Settings {
             train_limit: None,
             test_limit: None,
             seed: None,
+            changes: false,
             min_sparsity: None,
         }
     }
@@ -126,8 +132,10 @@ impl Settings {
                 if let Some(beside) = weights {
                     return Err(beside_file(&beside, &model));
                 }
-                if let Contents::Weights(format) = contents(&file, &Device::flex())? {
-                    return Err(without_network(&model, format));
+                match contents(&file, &Device::flex())? {
+                    Contents::Weights(format) => return Err(without_network(&model, format)),
+                    Contents::Quantized(_) if self.changes => return Err(quantized(&model)),
+                    _ => {}
                 }
             }
         }

@@ -78,6 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     log(None)?;
     let recipe = Settings {
         test_limit: args.test_limit,
+        changes: true,
         ..Settings::without_recipe("the thinning")
     };
     let settings = options::settings(&args.model, &args.weights, &args.data, &args.device, recipe)?;

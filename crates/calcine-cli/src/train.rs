@@ -121,7 +121,7 @@ pub(crate) fn reference(args: &ReferenceArgs) -> Result<(), Failure> {
     if run.device.lists() {
         return Ok(());
     }
-    let settings = run.settings(model)?;
+    let settings = run.settings(model, false)?;
     evaluate::measure(&settings, &run.device, args.summary, &run.report)
 }
 
@@ -149,13 +149,13 @@ impl RunOptions {
                 RunFile::settings_of(directory).map_err(bad)?,
                 directory.clone(),
             ),
-            None => (self.settings(model)?, self.out()),
+            None => (self.settings(model, true)?, self.out()),
         };
         let device = options::device(&settings.device)?;
         train(self, &settings, &device, &out)
     }
 
-    fn settings(&self, model: Option<&str>) -> Result<Settings, Failure> {
+    fn settings(&self, model: Option<&str>, changes: bool) -> Result<Settings, Failure> {
         let file = self.recipe.as_deref().unwrap_or(Path::new(""));
         let name = file.display().to_string();
         let text = fs::read_to_string(file)
@@ -166,6 +166,7 @@ impl RunOptions {
             train_limit: self.train_limit,
             test_limit: self.test_limit,
             min_sparsity: self.min_sparsity,
+            changes,
             ..Settings::new(name, text)
         };
         let (model, weights) = named(model, self.weights.weights.as_deref());
@@ -300,7 +301,17 @@ impl Job for Train<'_> {
         let finished = experiment.train_in(&setup.recipe, directory, run, watching);
         watching.0.close();
         match finished.map_err(bad)? {
-            Finished::Whole { report, table, .. } => {
+            Finished::Whole {
+                report,
+                table,
+                network,
+                ..
+            } => {
+                // A thinned network is in a file of its own already.
+                if report.thinned.is_none() {
+                    let file = directory.path().join("network.safetensors");
+                    network.save(&file).map_err(bad)?;
+                }
                 args.report.say(&table.fitted(width()));
                 if let Some(caveat) = setup.caveat() {
                     args.report.say(&caveat);

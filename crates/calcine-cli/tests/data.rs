@@ -75,6 +75,12 @@ fn a_network_file_trains_on_a_folder_of_images() {
         "{trained}"
     );
 
+    // What was trained is a network file, too.
+    let again = report(&format!(
+        "evaluate {place}/run/network.safetensors {data} --json"
+    ));
+    assert_eq!(again["top1"], trained["top1"]);
+
     let quantized = report(&format!(
         "quantize {file} {data} --calibration-images 20 --json --out {place}/q"
     ));
