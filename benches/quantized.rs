@@ -85,7 +85,7 @@ fn peak() -> Option<f64> {
 
 fn memory() {
     let (quantized, images) = (quantized(), images(IMAGES));
-    let one = images.clone().slice([0..1]);
+    let one = images.clone().narrow(0, 0, 1);
     black_box(quantized.forward::<_, Tensor<2>>(one).into_data());
     // Linux begins to count anew.
     let cleared = std::fs::write("/proc/self/clear_refs", "5").is_ok();

@@ -37,7 +37,7 @@ impl ModelTask for Measure<'_> {
         group.bench_function("trace", |b| b.iter(traced));
         group.bench_function("groups", |b| b.iter(groups));
         group.bench_function("thin", |b| {
-            b.iter(|| thin(silent.clone(), PaddingEffect::KeepBorder))
+            b.iter(|| thin(silent.clone(), PaddingEffect::KeepBorder));
         });
         group.finish();
     }

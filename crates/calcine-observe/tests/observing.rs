@@ -220,7 +220,7 @@ fn a_constant_has_a_histogram() {
 #[test]
 fn by_default_results_of_activation_functions_are_observed() {
     let names = |network: &Network, input: Vec<calcine_trace::AnyTensor>| -> Vec<String> {
-        let observed = observe(&network, [input], &Places::activations(), &Zeros).unwrap();
+        let observed = observe(network, [input], &Places::activations(), &Zeros).unwrap();
         observed.into_iter().map(|node| node.name).collect()
     };
     let device = device();

@@ -111,7 +111,7 @@ impl Twice {
 
 fn sampled(network: &Network, weights: &[&str], sampling: &Sampling) -> Vec<LayerSamples> {
     let batches = [numbers([3, 6, 4]), numbers([1, 6, 4])];
-    let observed = sample_layers(&network, batches, weights, sampling).unwrap();
+    let observed = sample_layers(network, batches, weights, sampling).unwrap();
     observed.into_iter().map(|node| node.value).collect()
 }
 

@@ -139,7 +139,7 @@ pub fn quantize_with_batches<I: Tensors + Clone>(
     }
     let mut sample = |paths: &[&str]| {
         let found = sample_layers(
-            &network,
+            network,
             batches.iter().cloned(),
             paths,
             &Sampling::default(),

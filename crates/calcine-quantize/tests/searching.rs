@@ -160,10 +160,10 @@ fn a_search_says_how_many_trials_it_takes_at_most() {
                     trials,
                 )
                 .unwrap(),
-            )
+            );
         },
         &|trials| {
-            drop(mixed_precision(network, calibration, &four_bits(), &[8, 4, 2], trials).unwrap())
+            drop(mixed_precision(network, calibration, &four_bits(), &[8, 4, 2], trials).unwrap());
         },
     ];
     for (search, exact) in searches.into_iter().zip([false, false, true, true]) {

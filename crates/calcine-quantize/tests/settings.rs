@@ -47,7 +47,7 @@ const BAD: [(&str, Change); 32] = [
         s.activations.bits = 0;
     }),
     ("weights.range_estimator", |s| {
-        s.weights.range_estimator = RangeEstimator::Norm(0.5)
+        s.weights.range_estimator = RangeEstimator::Norm(0.5);
     }),
     ("activations.bits", |s| s.activations.bits = 17),
     ("activations.bits", |s| {

@@ -371,11 +371,11 @@ fn check(steps: &[[u8; 4]], seed: u64) -> Result<(), String> {
                 ));
             }
             let removed: usize = report.removed.iter().map(|group| group.removed).sum();
-            // Units stay for an exact border, and where a slice reads nothing else.
-            let last = |kept: &Kept| kept.reason.contains("something has to stay");
+            // Units stay for an exact border, and where a slice reads nothing else: its last index is pinned.
+            let sliced = |kept: &Kept| kept.reason.contains("takes it by its position");
             let listed = match padding_effect {
                 PaddingEffect::KeepBorder => !report.kept.is_empty(),
-                PaddingEffect::DropBorder => report.kept.iter().any(last),
+                PaddingEffect::DropBorder => report.kept.iter().any(sliced),
             };
             if removed < units.len() && !listed {
                 let all = units.len();

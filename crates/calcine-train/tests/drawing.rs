@@ -265,7 +265,7 @@ fn policies_that_cannot_do_what_they_are_set_up_for_are_refused_when_a_driver_is
         ),
         (
             pruner(&model, Magnitude, NOfM { of: 0 }, when()),
-            "no groups of 0",
+            "96 units cannot be divided into groups of 0",
         ),
         (
             pruner(&model, Magnitude, level(), when()).with_reconstruction(Reconstruct::default()),

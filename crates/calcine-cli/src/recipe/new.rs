@@ -180,7 +180,7 @@ mod tests {
     fn every_goal_is_a_sound_recipe_and_fits_every_network_of_the_zoo() {
         for &goal in Goal::value_variants() {
             for model in [None, Some("simplenet"), Some("resnet20"), Some("plain20")] {
-                let loaded = model.map(|model| load_structure(model));
+                let loaded = model.map(load_structure);
                 let loaded = loaded.transpose().unwrap_or_else(|error| panic!("{error}"));
                 match recipe(goal, model, loaded) {
                     Ok((text, warnings)) => {

@@ -357,7 +357,7 @@ impl Importer {
                 let gamma = a.float("gamma", 1.050_701_022_148_132_3)?;
                 self.elu(x, alpha * gamma, gamma)
             }),
-            "ThresholdedRelu" => a.float("alpha", 1.0).and_then(|alpha| {
+            "ThresholdedRelu" => a.float("alpha", 1.0).map(|alpha| {
                 let shape = self.shape(x);
                 let mask = self.push(
                     Op::CompareScalar(Comparison::LessEqual, alpha),
@@ -365,7 +365,7 @@ impl Importer {
                     shape.clone(),
                     ElementKind::Bool,
                 );
-                Ok(self.push(Op::Fill(0.0), vec![x, mask], shape, ElementKind::Float))
+                self.push(Op::Fill(0.0), vec![x, mask], shape, ElementKind::Float)
             }),
             "Gelu" => a
                 .text("approximate", "none")
