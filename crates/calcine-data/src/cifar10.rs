@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`load()`] | the data set that a [`Choice`] names |
 //! | [`synthetic()`] | ten synthetic classes, for tests and for machines without network |
-//! | [`split()`] | the indices to train on and those to validate on |
+//! | [`split()`](crate::split()) | the indices to train on and those to validate on |
 //! | [`images()`] | images from bytes and labels |
 //! | [`DataError`] | what is wrong with which file, at which byte |
 

@@ -16,7 +16,7 @@ use crate::statistic::Statistic;
 /// neighbouring bins a value at their border falls into is decided in `f32`.
 ///
 /// The range is the same for all places and known before. Where it is not,
-/// [`Network::histograms`](crate::Network::histograms) finds it in a pass of its own.
+/// [`histograms`](crate::histograms()) finds it in a pass of its own.
 #[derive(Debug, Clone)]
 pub struct Histogram {
     range: Range,

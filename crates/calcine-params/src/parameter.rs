@@ -41,7 +41,7 @@ pub struct Parameter {
     ///
     /// Burn tells nobody. The derived `Debug` text of its layers proves the number; those of a convolution
     /// in a module with a `Debug` of its own are [unknown](Groups::Unknown), unless the graph of the traced model
-    /// tells them ([`Inventory::tell_groups`]).
+    /// tells them ([`Inventory::tell_groups`](crate::Inventory::tell_groups)).
     pub groups: Groups,
 }
 

@@ -8,7 +8,7 @@ pub enum Duty {
     /// `[thin]`: the network is thinned before some epochs, or at the end ([`Thinning`](crate::Thinning)).
     Thin,
     /// `[quantize]`: the network is made one for quantization-aware training, and its stage changes before some
-    /// epochs ([`RecipeQuantization`](crate::Quantization)).
+    /// epochs ([`RecipeQuantization`](crate::RecipeQuantization)).
     Quantize,
     /// `[distill]`: batches come with a teacher's outputs ([`DistillationSettings`](crate::DistillationSettings)).
     Distill,

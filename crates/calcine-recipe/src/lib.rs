@@ -44,7 +44,7 @@
 //! | `[lr.NAME]` | `type` and its numbers |
 //! | `[rewind]` | `at`, `to`, `restore` |
 //! | `[thin]` | `at`, `padding_effect`, `inexact` |
-//! | `[quantize]` | tables `[quantize.prepare]`, `[quantize.weights]`, `[quantize.activations]`, `[quantize.accumulator]`, `[quantize.first_last]` and `[[quantize.layer]]`, whose keys are the fields of [`QuantizationSettings`](calcine_quantize::Settings); `[quantize.training]` with `method`, `decay`, `images`, `start`, `freeze_ranges`, `freeze_norms` |
+//! | `[quantize]` | tables `[quantize.prepare]`, `[quantize.weights]`, `[quantize.activations]`, `[quantize.accumulator]`, `[quantize.first_last]` and `[[quantize.layer]]`, whose keys are the fields of [`QuantizationSettings`](calcine_quantize::QuantizationSettings); `[quantize.training]` with `method`, `decay`, `images`, `start`, `freeze_ranges`, `freeze_norms` |
 //! | `[[policy]]` | `pruner`, `regularizer` or `lr`; `start`, `end`, `every` and `unit`, or a list `epochs` or `steps`; `again_every`, `hold`, `mask_gradients`, `lifetime`, `first`, `after` |
 //!
 //! An *amount* is a number, a curve (`{ curve = "cubic", from = 0.05, to = 0.8 }`; also `linear`, `cosine`,
@@ -112,7 +112,7 @@
 //!   would distort; `inexact = true` lets features of layer norms and RMS norms go. Whoever runs the recipe carries it out ([`Recipe::thinning`]). While it does, nothing but
 //!   element-wise pruners with hard masks may be at work.
 //! * `[quantize]` says how the network is quantized: bits, schemes, range estimators, and what is other for some layers, as
-//!   [`QuantizationSettings`](calcine_quantize::Settings) has them. In a recipe without `[train]` that is quantization after training,
+//!   [`QuantizationSettings`](calcine_quantize::QuantizationSettings) has them. In a recipe without `[train]` that is quantization after training,
 //!   and nothing else is in the recipe. In one with `[train]` the network trains quantized, as `[quantize.training]` says: by a
 //!   [`method`](calcine_quantize::Method) `lsq` (default), `linear` with a `decay` (0.99), `dorefa`, `pact` or `wrpn`, from ranges that
 //!   are calibrated with `images` (1,000). Activations are quantized from epoch `start` on (0), ranges stay from
