@@ -43,9 +43,9 @@ type Values = BTreeMap<ParamId, Tensor<1>>;
 /// let model = ConvNet::new(&device());
 /// let images = Tensor::<4>::ones([4, 2, 6, 6], &device());
 /// let network = trace(&model, images.clone(), |model, images| model.forward(images))?;
-/// let watch = NetworkActivations::new(&network, vec![images], Sums::End)?;
+/// let source = NetworkActivations::new(&network, vec![images], Sums::End)?;
 /// // `Driver::with_activation_source` of `calcine-train` takes it.
-/// # let _ = observe;
+/// # let _ = source;
 /// # Ok(())
 /// # }
 /// ```

@@ -143,7 +143,8 @@ impl<V: Columns> Observed<V> {
     ///
     /// ```
     /// # use burn::tensor::{Device, Tensor};
-    /// # use calcine_trace::{trace, observe::{Moments, Per, Places, Zeros}};
+    /// # use calcine_observe::{Moments, Per, Places, Zeros, observe};
+    /// # use calcine_trace::trace;
     /// # let x = Tensor::<2>::from_data([[0.0, 4.0], [-2.0, 8.0]], &Device::flex());
     /// # let network = trace(&burn::nn::Relu::new(), x.clone(), |m, x| m.forward(x)).unwrap();
     /// let observed = observe(&network, [x], &Places::activations(), &(Zeros, Moments)).unwrap();
@@ -204,7 +205,8 @@ impl<V: Columns> Observed<V> {
     ///
     /// ```
     /// # use burn::tensor::{Device, Tensor};
-    /// # use calcine_trace::{trace, observe::{Places, Zeros}};
+    /// # use calcine_observe::{Places, Zeros, observe};
+    /// # use calcine_trace::trace;
     /// # let x = Tensor::<2>::from_data([[0.0, 4.0], [-2.0, 8.0]], &Device::flex());
     /// # let network = trace(&burn::nn::Relu::new(), x.clone(), |m, x| m.forward(x)).unwrap();
     /// let observed = observe(&network, [x], &Places::activations(), &Zeros).unwrap();

@@ -31,7 +31,8 @@ use crate::activation::{Activation, SampleCounts};
 ///     }
 /// }
 /// # use burn::tensor::Device;
-/// # use calcine_trace::{trace, observe::Places};
+/// # use calcine_observe::{Places, observe};
+/// # use calcine_trace::trace;
 /// # let x = Tensor::<2>::from_data([[0.0, 9.0], [7.0, 8.0]], &Device::flex());
 /// # let network = trace(&burn::nn::Relu::new(), x.clone(), |m, x| m.forward(x)).unwrap();
 /// # let observed = observe(&network, [x], &Places::activations(), &Saturated { above: 6.0 }).unwrap();

@@ -126,7 +126,7 @@ impl Options {
 /// let data = load(&Choice::Synthetic, &options, &mut |_, _| {})?;
 /// assert_eq!(data.train.len(), 100);
 /// assert!(data.source.is_synthetic());
-/// # Ok::<(), calcine_data::cifar10::DataError>(())
+/// # Ok::<(), calcine_data::DataError>(())
 /// ```
 pub fn load(
     choice: &Choice,
