@@ -1,5 +1,7 @@
 //! Recorded runs of Distiller's, replayed from the converted schedule.
 
+use std::collections::BTreeMap;
+
 use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::momentum::MomentumConfig;
@@ -10,6 +12,7 @@ use calcine_distiller::{Converted, Options, convert};
 use calcine_recipe::Recipe;
 use calcine_testkit::golden;
 use calcine_testkit::{device, is_reference};
+use serde::Deserialize;
 
 /// "fc1(8,6) relu fc2(6,4)".
 #[derive(Module, Debug)]
@@ -76,6 +79,52 @@ fn converted(yaml: &str, epochs: u64) -> Converted {
     convert(None, yaml, &options).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// What a schedule says of its gradual pruners.
+#[derive(Deserialize)]
+struct Schedule {
+    pruners: BTreeMap<String, Gradual>,
+    policies: Vec<Window>,
+}
+
+#[derive(Deserialize)]
+struct Gradual {
+    initial_sparsity: Option<f64>,
+    final_sparsity: Option<f64>,
+    #[serde(default)]
+    weights: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Window {
+    pruner: Option<Instance>,
+    starting_epoch: Option<u64>,
+    ending_epoch: Option<u64>,
+    frequency: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Instance {
+    instance_name: String,
+}
+
+impl Schedule {
+    /// The level to which a gradual pruner has brought a parameter by an epoch: `f + (i − f)(1 − p)³` at its last firing, where
+    /// `p` is the share of the window that is over then (Zhu & Gupta, 2017); 0 without one.
+    fn level(&self, parameter: &str, epoch: u64) -> f64 {
+        let levels = self.policies.iter().filter_map(|window| {
+            let pruner = &self.pruners[&window.pruner.as_ref()?.instance_name];
+            let (initial, last) = (pruner.initial_sparsity?, pruner.final_sparsity?);
+            let (start, end) = (window.starting_epoch?, window.ending_epoch?);
+            let covers = pruner.weights.iter().any(|name| name == parameter);
+            let fired = (start..end.min(epoch + 1)).step_by(window.frequency? as usize);
+            let at = fired.last().filter(|_| covers)?;
+            let over = (at - start) as f64 / (end - start - 1) as f64;
+            Some(last + (initial - last) * (1.0 - over).powi(3))
+        });
+        levels.fold(0.0, f64::max)
+    }
+}
+
 #[test]
 fn golden_a_converted_schedule_trains_as_distiller_did() {
     let file = golden::open("policy_trace");
@@ -88,7 +137,9 @@ fn golden_a_converted_schedule_trains_as_distiller_did() {
         words[at + 1].parse().unwrap()
     };
     let epochs = args["epochs"].as_u64().unwrap();
-    let converted = converted(args["yaml"].as_str().unwrap(), epochs);
+    let yaml = args["yaml"].as_str().unwrap();
+    let schedule: Schedule = serde_saphyr::from_str(yaml).unwrap();
+    let converted = converted(yaml, epochs);
     // Pruners of one parameter intersect, where Distiller's last one replaced the others: from the epoch on in which two
     // prune, that makes a difference, and it is announced.
     let order = case["expect"]["policy_order_per_epoch"]
@@ -164,7 +215,12 @@ fn golden_a_converted_schedule_trains_as_distiller_did() {
             if epoch < differs {
                 assert_eq!(zeros, expected, "{what}: {name}");
             } else {
-                // What every pruner has dropped stays dropped here.
+                // What every pruner has dropped stays dropped here, and the level of a gradual pruner holds.
+                let level = schedule.level(name, epoch);
+                if level > 0.0 {
+                    let exact = (level * values.len() as f64).floor() as usize;
+                    assert_eq!(zeros, exact.max(*before), "{what}: {name}");
+                }
                 assert!(zeros >= *before, "{what}: {name}");
                 if epoch == differs {
                     assert!(zeros >= expected, "{what}: {name}");
