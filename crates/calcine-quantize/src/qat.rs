@@ -9,7 +9,9 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, RunningState};
 use burn::tensor::{Device, Tensor};
 use calcine_params::view;
 use calcine_quant::{Method, fake_quantize};
-use calcine_trace::{AnyTensor, ForwardError, Network, RewriteError, Tensors, batch_size};
+use calcine_trace::{
+    AnyTensor, ForwardError, Network, RewriteError, Tensors, batch_size, typed_outputs,
+};
 
 use self::plan::{QatPlan, Range};
 use self::quantizers::FakeQuantize;
@@ -148,14 +150,7 @@ impl QatNetwork {
                 None => tensor,
             }
         })?;
-        let given = format!(
-            "{:?}",
-            outputs.iter().map(AnyTensor::shape).collect::<Vec<_>>()
-        );
-        O::from_any(outputs).ok_or_else(|| ForwardError::Outputs {
-            given,
-            asked: O::expected(),
-        })
+        typed_outputs(outputs)
     }
 
     /// As [`try_forward`](Self::try_forward), for tensors that fit.

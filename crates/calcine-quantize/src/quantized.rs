@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor};
 use calcine_graph::{Graph, Node};
 use calcine_observe::{Sampling, sample_layers};
-use calcine_trace::{AnyTensor, ForwardError, Network, Tensors};
+use calcine_trace::{AnyTensor, ForwardError, Network, Tensors, typed_outputs};
 
 use crate::batches::finite;
 use crate::equalize::prepare;
@@ -289,15 +289,7 @@ impl Quantized {
     ///
     /// If number, kind or shape of the inputs are others than the network's, or if other outputs are asked for.
     pub fn try_forward<I: Tensors, O: Tensors>(&self, inputs: I) -> Result<O, ForwardError> {
-        let outputs = self.pass(inputs.into_any(), None)?;
-        let given = format!(
-            "{:?}",
-            outputs.iter().map(AnyTensor::shape).collect::<Vec<_>>()
-        );
-        O::from_any(outputs).ok_or_else(|| ForwardError::Outputs {
-            given,
-            asked: O::expected(),
-        })
+        typed_outputs(self.pass(inputs.into_any(), None)?)
     }
 
     /// As [`try_forward`](Self::try_forward), for tensors that fit.

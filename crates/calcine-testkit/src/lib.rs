@@ -15,6 +15,7 @@
 //! | [`golden`] | Distiller's recorded numbers, in `golden/` of this crate or in `CALCINE_GOLDEN` |
 //! | [`values`], [`numbers`] | reproducible numbers without a generator |
 //! | [`Mlp`], [`ConvNet`] | models small enough for a test |
+//! | [`rows()`], [`Row`] | the parameters of a module as rows of a table |
 //! | [`networks`] | small models with the parts of real networks: residual blocks, attention, tied layers |
 
 mod device;
@@ -23,10 +24,12 @@ pub mod golden;
 mod models;
 pub mod networks;
 mod reads;
+mod rows;
 mod values;
 
 pub use device::{device, is_host, is_reference, rounds};
 pub use each::each;
 pub use models::{ConvNet, Mlp};
 pub use reads::device_reads;
+pub use rows::{Row, rows};
 pub use values::{numbers, values};

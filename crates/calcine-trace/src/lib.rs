@@ -67,7 +67,7 @@ pub use file::NetworkFileError;
 pub use leaf::Added;
 pub use made::NewParameter;
 pub use network::{Network, Which};
-pub use run::{batch_size, try_compute};
+pub use run::{batch_size, try_compute, typed_outputs};
 pub use tensor::{AnyTensor, Tensors};
 
 /// Records what `forward` does to the sample, as a network with the model's parameters.

@@ -9,6 +9,19 @@ use crate::network::Network;
 use crate::record::caught;
 use crate::tensor::{AnyTensor, Tensors, with_rank};
 
+/// The outputs of a network as the tensors that the caller asks for.
+///
+/// # Errors
+///
+/// If their number, kinds or ranks differ: [`ForwardError::Outputs`].
+pub fn typed_outputs<O: Tensors>(outputs: Vec<AnyTensor>) -> Result<O, ForwardError> {
+    let given = outputs.iter().map(describe).collect::<Vec<_>>().join(", ");
+    O::from_any(outputs).ok_or_else(|| ForwardError::Outputs {
+        given,
+        asked: O::expected(),
+    })
+}
+
 /// What the function computes for a node, or an error that names the node if Burn panics on the values that it is given, as
 /// on an index beyond a table: Burn's operations have no other way to say so.
 ///
@@ -45,12 +58,7 @@ impl Network {
     /// If number, kind or shape of the inputs are others than the model's, if an operation cannot be computed, or if other
     /// outputs are asked for.
     pub fn try_forward<I: Tensors, O: Tensors>(&self, inputs: I) -> Result<O, ForwardError> {
-        let outputs = self.run(inputs.into_any(), &mut |_, tensor| tensor)?;
-        let given = outputs.iter().map(describe).collect::<Vec<_>>().join(", ");
-        O::from_any(outputs).ok_or_else(|| ForwardError::Outputs {
-            given,
-            asked: O::expected(),
-        })
+        typed_outputs(self.run(inputs.into_any(), &mut |_, tensor| tensor)?)
     }
 
     /// A pass in which every node's result goes through a function, which may look at it, keep it, or

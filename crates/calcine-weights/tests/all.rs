@@ -9,7 +9,6 @@
 mod checkpoints;
 mod damaged;
 mod import;
-mod rows;
 mod tied;
 mod torch;
 mod wrappings;

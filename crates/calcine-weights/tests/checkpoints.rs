@@ -10,8 +10,8 @@ use calcine_weights::{LoadOptions, LoadReport, Problem, WeightsError};
 use tempfile::tempdir;
 
 use crate::import::{Tiny, tiny};
-use crate::rows::{Row, rows};
 use crate::torch::{Py, PyTensor, dict, save};
+use calcine_testkit::{Row, rows};
 
 /// The state of [`Tiny`], numbered in order, with a prefix before each name.
 pub(crate) fn state(prefix: &str) -> Vec<(String, Py)> {

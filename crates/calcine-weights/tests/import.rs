@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, TensorData};
 
-use crate::rows::rows;
+use calcine_testkit::rows;
 
 /// What `tests/data/make_checkpoints.py` writes weights of.
 #[derive(Module, Debug)]

@@ -6,8 +6,8 @@ use burn::tensor::{Device, Tensor};
 use calcine_weights::{LoadOptions, Problem};
 
 use crate::checkpoints::{floats, load_with};
-use crate::rows::rows;
 use crate::torch::dict;
+use calcine_testkit::rows;
 
 #[derive(Module, Debug)]
 struct Tied {

@@ -6,8 +6,8 @@ use tempfile::tempdir;
 
 use crate::checkpoints::state;
 use crate::import::tiny;
-use crate::rows::rows;
 use crate::torch::{Py, dict, save};
+use calcine_testkit::rows;
 use calcine_weights::LoadOptions;
 
 /// A path element of the file alone, and whether it is a wrapper's, which a name may have anywhere.

@@ -9,7 +9,7 @@ use calcine_weights::{Derivation, LoadOptions};
 use safetensors::SafeTensors;
 
 use crate::import::fixture;
-use crate::rows::{Row, rows};
+use calcine_testkit::{Row, rows};
 
 /// The network of `make_torch.py`.
 #[derive(Module, Debug)]

@@ -13,7 +13,6 @@ mod import;
 mod initial;
 mod mismatch;
 mod quantized;
-mod rows;
 mod saving;
 mod thinning;
 mod tracing;

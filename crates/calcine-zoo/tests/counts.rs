@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use calcine_zoo::{Architecture, Classifier, ModelTask, ResNetConfig};
 
-use crate::rows::{Row, rows};
+use calcine_testkit::{Row, rows};
 
 /// Parameters by kind, as `distiller.md` section 9.3 tables them.
 #[derive(Debug, PartialEq)]

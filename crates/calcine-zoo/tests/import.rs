@@ -8,7 +8,7 @@ use calcine_testkit::golden;
 use calcine_zoo::{RESNET20_CIFAR10, ResNet, ResNetConfig};
 use safetensors::SafeTensors;
 
-use crate::rows::rows;
+use calcine_testkit::rows;
 
 /// Logits are of the order of ten; PyTorch sums in another order.
 const TOLERANCE: f32 = 1e-4;

@@ -5,7 +5,7 @@ use calcine_train::stream;
 use calcine_zoo::{Architecture, Classifier, ModelTask, ResNetConfig, SimpleNetConfig};
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::rows::{Row, rows};
+use calcine_testkit::{Row, rows};
 
 struct Rows;
 

@@ -8,7 +8,7 @@ use calcine_zoo::{RESNET20_CIFAR10, ResNet, ResNetConfig, SimpleNetConfig};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::rows::rows;
+use calcine_testkit::rows;
 
 fn resnet20() -> ResNet {
     ResNetConfig::new(20).init(&Device::flex()).unwrap()

@@ -6,7 +6,7 @@ use calcine_zoo::{Architecture, Classifier, ModelTask, RESNET20_CIFAR10, ResNetC
 use safetensors::SafeTensors;
 use tempfile::tempdir;
 
-use crate::rows::rows;
+use calcine_testkit::rows;
 
 #[test]
 fn saved_weights_load_bit_for_bit_and_save_to_the_same_bytes() {

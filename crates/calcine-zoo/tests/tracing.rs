@@ -4,7 +4,7 @@ use burn::tensor::{Device, Int, Tensor};
 use calcine_trace::trace;
 use calcine_zoo::{Architecture, Classifier, ModelTask};
 
-use crate::rows::rows;
+use calcine_testkit::rows;
 
 pub(crate) fn images(batch: usize, device: &Device) -> Tensor<4> {
     let count = i64::try_from(batch * 3 * 32 * 32).unwrap();
@@ -20,7 +20,7 @@ impl ModelTask for Compare {
     /// The largest difference between the logits of the two.
     fn run<M: Classifier + 'static>(self, model: M) -> f32 {
         let network = trace(&model, images(1, &self.0), M::forward).unwrap();
-        let paths = |rows: Vec<crate::rows::Row>| -> Vec<(String, Vec<usize>)> {
+        let paths = |rows: Vec<calcine_testkit::Row>| -> Vec<(String, Vec<usize>)> {
             rows.into_iter().map(|row| (row.path, row.shape)).collect()
         };
         assert_eq!(paths(rows(&network)), paths(rows(&model)));

@@ -1,25 +1,26 @@
-//! A module's parameters as rows of a table.
+//! The parameters of a module as rows of a table.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
 /// A parameter.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Row {
+pub struct Row {
     /// `layer1.0.conv1.weight`.
-    pub(crate) path: String,
+    pub path: String,
     /// `Struct:Conv2d`.
-    pub(crate) layer: String,
+    pub layer: String,
     /// As stored.
-    pub(crate) shape: Vec<usize>,
+    pub shape: Vec<usize>,
     /// As stored.
-    pub(crate) values: Vec<f32>,
+    pub values: Vec<f32>,
     /// Whether it asks for gradients.
-    pub(crate) trains: bool,
+    pub trains: bool,
 }
 
 /// All float parameters and running statistics of `model`, in the order of its fields.
-pub(crate) fn rows<M: Module>(model: &M) -> Vec<Row> {
+#[must_use]
+pub fn rows<M: Module>(model: &M) -> Vec<Row> {
     let mut visitor = Rows::default();
     model.visit(&mut visitor);
     visitor.rows
