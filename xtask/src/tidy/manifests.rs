@@ -181,7 +181,13 @@ fn lacking(package: &Package) -> Vec<String> {
     missing
 }
 
-/// The lints of the workspace hold everywhere.
+/// Crates with lints of their own, each with its reason.
+const OWN_LINTS: &[(&str, &str)] = &[(
+    "crates/calcine-kernels/Cargo.toml",
+    "vector instructions need `unsafe`, which the workspace forbids",
+)];
+
+/// The lints of the workspace hold everywhere, but where a crate has its own for a reason.
 pub(super) fn lints_are_inherited(workspace: &Workspace) -> Vec<Problem> {
     let packages = workspace.metadata.workspace_packages().into_iter();
     let manifests = packages.map(|package| manifest(workspace, package));
@@ -191,6 +197,7 @@ pub(super) fn lints_are_inherited(workspace: &Workspace) -> Vec<Problem> {
     };
     manifests
         .filter(|path| !inherits_lints(text(path)))
+        .filter(|path| OWN_LINTS.iter().all(|(own, _)| own != path))
         .map(|path| Problem::in_file(&path, "add `[lints]` with `workspace = true`"))
         .collect()
 }

@@ -1,0 +1,185 @@
+//! Kernels for AVX2, with and without VNNI.
+
+#![allow(
+    clippy::needless_range_loop,
+    reason = "sums are registers, which constant positions name"
+)]
+
+use std::arch::x86_64::*;
+
+use crate::codes::{CodeTile, FinishCodes};
+use crate::floats::{FinishFloats, FloatTile};
+use crate::packed::BLOCK;
+use crate::portable;
+
+macro_rules! by_size {
+    ($kernel:ident, $tile:expr, $sums:expr, $positions:expr, [$($p:literal),*]) => {
+        match $positions {
+            $($p => $kernel::<$p>($tile, $sums),)*
+            positions => unreachable!("no tile of {positions}"),
+        }
+    };
+}
+
+/// # Safety
+///
+/// The CPU must have the instruction set, and all pointers must reach what a tile of so many positions reads and writes; so with
+/// the other functions.
+#[target_feature(enable = "avx2,fma")]
+pub(crate) unsafe fn code_sums(tile: &CodeTile<'_>, positions: usize, sums: *mut i32) {
+    // SAFETY: the caller's.
+    unsafe { by_size!(dense, tile, sums, positions, [4, 2, 1]) }
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn dense<const P: usize>(tile: &CodeTile<'_>, sums: *mut i32) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut acc = [[_mm256_setzero_si256(); 2]; P];
+        let low = _mm256_set1_epi16(0xff);
+        let mut weights = tile.weights;
+        for run in tile.runs {
+            let mut x = tile.x.add(*run);
+            for _ in 0..tile.steps {
+                // Bytes at even places and at odd ones, each as 16-bit integers: sums of two products fit 32 bits.
+                let (mut even, mut odd) = ([low; 2], [low; 2]);
+                for half in 0..2 {
+                    let own = _mm256_load_si256(weights.add(32 * half).cast());
+                    even[half] = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(own));
+                    odd[half] = _mm256_srai_epi16::<8>(own);
+                }
+                for p in 0..P {
+                    let four = x.add(p * tile.step).cast::<i32>().read_unaligned();
+                    let four = _mm256_set1_epi32(four);
+                    let (x_even, x_odd) =
+                        (_mm256_and_si256(four, low), _mm256_srli_epi16::<8>(four));
+                    for half in 0..2 {
+                        let sum = _mm256_add_epi32(
+                            _mm256_madd_epi16(x_even, even[half]),
+                            _mm256_madd_epi16(x_odd, odd[half]),
+                        );
+                        acc[p][half] = _mm256_add_epi32(acc[p][half], sum);
+                    }
+                }
+                weights = weights.add(4 * BLOCK);
+                x = x.add(4);
+            }
+        }
+        for p in 0..P {
+            for half in 0..2 {
+                _mm256_store_si256(sums.add(p * BLOCK + 8 * half).cast(), acc[p][half]);
+            }
+        }
+    }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+#[target_feature(enable = "avx2,fma,avxvnni")]
+pub(crate) unsafe fn vnni_code_sums(tile: &CodeTile<'_>, positions: usize, sums: *mut i32) {
+    // SAFETY: the caller's.
+    unsafe { by_size!(vnni_dense, tile, sums, positions, [4, 2, 1]) }
+}
+
+#[target_feature(enable = "avx2,fma,avxvnni")]
+unsafe fn vnni_dense<const P: usize>(tile: &CodeTile<'_>, sums: *mut i32) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut acc = [[_mm256_setzero_si256(); 2]; P];
+        let mut weights = tile.weights;
+        for run in tile.runs {
+            let mut x = tile.x.add(*run);
+            for _ in 0..tile.steps {
+                let own = [0, 32].map(|at| _mm256_load_si256(weights.add(at).cast()));
+                for p in 0..P {
+                    let four = x.add(p * tile.step).cast::<i32>().read_unaligned();
+                    let four = _mm256_set1_epi32(four);
+                    for half in 0..2 {
+                        acc[p][half] = _mm256_dpbusd_avx_epi32(acc[p][half], four, own[half]);
+                    }
+                }
+                weights = weights.add(4 * BLOCK);
+                x = x.add(4);
+            }
+        }
+        for p in 0..P {
+            for half in 0..2 {
+                _mm256_store_si256(sums.add(p * BLOCK + 8 * half).cast(), acc[p][half]);
+            }
+        }
+    }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+#[target_feature(enable = "avx2,fma")]
+pub(crate) unsafe fn depthwise_code_sums(tile: &CodeTile<'_>, positions: usize, sums: *mut i32) {
+    // SAFETY: the caller's.
+    unsafe { portable::depthwise_code_sums(tile, positions, sums) }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+#[target_feature(enable = "avx2,fma")]
+pub(crate) unsafe fn finish_codes(f: &FinishCodes<'_>) {
+    // SAFETY: the caller's.
+    unsafe { portable::finish_codes(f) }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+#[target_feature(enable = "avx2,fma")]
+pub(crate) unsafe fn float_sums(tile: &FloatTile<'_>, positions: usize, sums: *mut f32) {
+    // SAFETY: the caller's.
+    unsafe { by_size!(float_dense, tile, sums, positions, [6, 4, 2, 1]) }
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn float_dense<const P: usize>(tile: &FloatTile<'_>, sums: *mut f32) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut acc = [[_mm256_setzero_ps(); 2]; P];
+        let mut weights = tile.weights;
+        for run in tile.runs {
+            let mut x = tile.x.add(*run);
+            for _ in 0..tile.steps {
+                let own = [_mm256_load_ps(weights), _mm256_load_ps(weights.add(8))];
+                for p in 0..P {
+                    let one = _mm256_set1_ps(*x.add(p * tile.step));
+                    for half in 0..2 {
+                        acc[p][half] = _mm256_fmadd_ps(one, own[half], acc[p][half]);
+                    }
+                }
+                weights = weights.add(BLOCK);
+                x = x.add(1);
+            }
+        }
+        for p in 0..P {
+            for half in 0..2 {
+                _mm256_store_ps(sums.add(p * BLOCK + 8 * half), acc[p][half]);
+            }
+        }
+    }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+#[target_feature(enable = "avx2,fma")]
+pub(crate) unsafe fn depthwise_float_sums(tile: &FloatTile<'_>, positions: usize, sums: *mut f32) {
+    // SAFETY: the caller's.
+    unsafe { portable::depthwise_float_sums(tile, positions, sums) }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+#[target_feature(enable = "avx2,fma")]
+pub(crate) unsafe fn finish_floats(f: &FinishFloats) {
+    // SAFETY: the caller's.
+    unsafe { portable::finish_floats(f) }
+}

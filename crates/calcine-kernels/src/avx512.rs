@@ -1,0 +1,326 @@
+//! Kernels for AVX-512 with VNNI.
+
+#![allow(
+    clippy::needless_range_loop,
+    reason = "sums are registers, which constant positions name"
+)]
+
+use std::arch::x86_64::*;
+
+use crate::codes::{CodeTile, FinishCodes};
+use crate::floats::{FinishFloats, FloatTile};
+use crate::packed::BLOCK;
+
+macro_rules! by_size {
+    ($kernel:ident, $tile:expr, $sums:expr, $blocks:expr, $positions:expr, [$(($b:literal, $p:literal)),*]) => {
+        match ($blocks, $positions) {
+            $(($b, $p) => $kernel::<$b, $p>($tile, $sums),)*
+            (blocks, positions) => unreachable!("no tile of {blocks} × {positions}"),
+        }
+    };
+}
+
+/// # Safety
+///
+/// The CPU must have the instruction set, and all pointers must reach what a tile of so many positions and blocks reads and
+/// writes; so with the other functions.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(crate) unsafe fn code_sums(
+    tile: &CodeTile<'_>,
+    blocks: usize,
+    positions: usize,
+    sums: *mut i32,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        by_size!(
+            dense,
+            tile,
+            sums,
+            blocks,
+            positions,
+            [
+                (1, 16),
+                (1, 8),
+                (1, 4),
+                (1, 2),
+                (1, 1),
+                (2, 14),
+                (2, 8),
+                (2, 7),
+                (2, 4),
+                (2, 2),
+                (2, 1),
+                (4, 7),
+                (4, 4),
+                (4, 2),
+                (4, 1)
+            ]
+        );
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn dense<const B: usize, const P: usize>(tile: &CodeTile<'_>, sums: *mut i32) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut acc = [[_mm512_setzero_si512(); B]; P];
+        let (mut weights, step) = (tile.weights, tile.step);
+        for run in tile.runs {
+            let mut x = tile.x.add(*run);
+            for _ in 0..tile.steps {
+                let mut own = [_mm512_setzero_si512(); B];
+                for b in 0..B {
+                    own[b] = _mm512_load_si512(weights.add(b * tile.block).cast());
+                }
+                for p in 0..P {
+                    let four = x.add(p * step).cast::<i32>().read_unaligned();
+                    let four = _mm512_set1_epi32(four);
+                    for b in 0..B {
+                        acc[p][b] = _mm512_dpbusd_epi32(acc[p][b], four, own[b]);
+                    }
+                }
+                weights = weights.add(4 * BLOCK);
+                x = x.add(4);
+            }
+        }
+        for p in 0..P {
+            for b in 0..B {
+                _mm512_store_si512(sums.add((p * B + b) * BLOCK).cast(), acc[p][b]);
+            }
+        }
+    }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(crate) unsafe fn depthwise_code_sums(tile: &CodeTile<'_>, positions: usize, sums: *mut i32) {
+    // SAFETY: the caller's.
+    unsafe {
+        by_size!(
+            depthwise,
+            tile,
+            sums,
+            1,
+            positions,
+            [(1, 8), (1, 4), (1, 2), (1, 1)]
+        );
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn depthwise<const B: usize, const P: usize>(tile: &CodeTile<'_>, sums: *mut i32) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut acc = [_mm512_setzero_si512(); P];
+        let mut weights = tile.weights.cast::<i32>();
+        for run in tile.runs {
+            let own = _mm512_load_si512(weights.cast());
+            for p in 0..P {
+                let x = _mm_loadu_si128(tile.x.add(run + p * tile.step).cast());
+                // The upper half of each pair is zero, so that the sum of a pair's products is one product.
+                acc[p] = _mm512_dpwssd_epi32(acc[p], _mm512_cvtepu8_epi32(x), own);
+            }
+            weights = weights.add(tile.block);
+        }
+        for p in 0..P {
+            _mm512_store_si512(sums.add(p * BLOCK).cast(), acc[p]);
+        }
+    }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(crate) unsafe fn finish_codes(f: &FinishCodes<'_>) {
+    // SAFETY: the caller's.
+    unsafe {
+        let [low, high] = f.ends.map(|end| _mm512_set1_ps(end));
+        for block in 0..f.blocks {
+            let first = block * BLOCK;
+            let count = BLOCK.min(f.count - first);
+            let mask: __mmask16 = u16::MAX >> (BLOCK - count);
+            let bias = _mm512_loadu_si512(f.bias.add(first).cast());
+            let factor = _mm512_loadu_ps(f.factor.add(first));
+            let (mut sums, mut y) = (f.sums.add(first), f.y.add(first));
+            match f.add {
+                None => {
+                    let zero = _mm512_set1_epi32(f.zero);
+                    for _ in 0..f.positions {
+                        let sum = _mm512_add_epi32(_mm512_load_si512(sums.cast()), bias);
+                        let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), factor);
+                        let scaled = _mm512_min_ps(_mm512_max_ps(scaled, low), high);
+                        let codes = _mm512_add_epi32(_mm512_cvtps_epi32(scaled), zero);
+                        _mm_mask_storeu_epi8(y.cast(), mask, _mm512_cvtepi32_epi8(codes));
+                        sums = sums.add(f.blocks * BLOCK);
+                        y = y.add(f.y_step);
+                    }
+                }
+                Some(add) => {
+                    let zero = _mm512_set1_epi32(add.zero);
+                    let other_zero = _mm512_set1_epi32(add.other_zero);
+                    let [own_factor, other_factor] = add.factors.map(|end| _mm512_set1_ps(end));
+                    let [sum_low, sum_high] = add.ends.map(|end| _mm512_set1_ps(end));
+                    let mut other = f.other.add(first);
+                    for _ in 0..f.positions {
+                        let sum = _mm512_add_epi32(_mm512_load_si512(sums.cast()), bias);
+                        let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), factor);
+                        let scaled = _mm512_min_ps(_mm512_max_ps(scaled, low), high);
+                        let own = _mm512_roundscale_ps::<8>(scaled);
+                        let codes = _mm512_cvtepu8_epi32(_mm_loadu_si128(other.cast()));
+                        let codes = _mm512_cvtepi32_ps(_mm512_sub_epi32(codes, other_zero));
+                        let sum = _mm512_add_ps(
+                            _mm512_mul_ps(own, own_factor),
+                            _mm512_mul_ps(codes, other_factor),
+                        );
+                        let sum = _mm512_min_ps(_mm512_max_ps(sum, sum_low), sum_high);
+                        let codes = _mm512_add_epi32(_mm512_cvtps_epi32(sum), zero);
+                        _mm_mask_storeu_epi8(y.cast(), mask, _mm512_cvtepi32_epi8(codes));
+                        sums = sums.add(f.blocks * BLOCK);
+                        y = y.add(f.y_step);
+                        other = other.add(f.other_step);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(crate) unsafe fn float_sums(
+    tile: &FloatTile<'_>,
+    blocks: usize,
+    positions: usize,
+    sums: *mut f32,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        by_size!(
+            float_dense,
+            tile,
+            sums,
+            blocks,
+            positions,
+            [
+                (1, 16),
+                (1, 8),
+                (1, 4),
+                (1, 2),
+                (1, 1),
+                (2, 14),
+                (2, 8),
+                (2, 7),
+                (2, 4),
+                (2, 2),
+                (2, 1),
+                (4, 7),
+                (4, 4),
+                (4, 2),
+                (4, 1)
+            ]
+        );
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn float_dense<const B: usize, const P: usize>(tile: &FloatTile<'_>, sums: *mut f32) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut acc = [[_mm512_setzero_ps(); B]; P];
+        let (mut weights, step) = (tile.weights, tile.step);
+        for run in tile.runs {
+            let mut x = tile.x.add(*run);
+            for _ in 0..tile.steps {
+                let mut own = [_mm512_setzero_ps(); B];
+                for b in 0..B {
+                    own[b] = _mm512_load_ps(weights.add(b * tile.block));
+                }
+                for p in 0..P {
+                    let one = _mm512_set1_ps(*x.add(p * step));
+                    for b in 0..B {
+                        acc[p][b] = _mm512_fmadd_ps(one, own[b], acc[p][b]);
+                    }
+                }
+                weights = weights.add(BLOCK);
+                x = x.add(1);
+            }
+        }
+        for p in 0..P {
+            for b in 0..B {
+                _mm512_store_ps(sums.add((p * B + b) * BLOCK), acc[p][b]);
+            }
+        }
+    }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(crate) unsafe fn depthwise_float_sums(tile: &FloatTile<'_>, positions: usize, sums: *mut f32) {
+    // SAFETY: the caller's.
+    unsafe {
+        by_size!(
+            float_depthwise,
+            tile,
+            sums,
+            1,
+            positions,
+            [(1, 8), (1, 4), (1, 2), (1, 1)]
+        );
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn float_depthwise<const B: usize, const P: usize>(tile: &FloatTile<'_>, sums: *mut f32) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut acc = [_mm512_setzero_ps(); P];
+        let mut weights = tile.weights;
+        for run in tile.runs {
+            let own = _mm512_load_ps(weights);
+            for p in 0..P {
+                let x = _mm512_loadu_ps(tile.x.add(run + p * tile.step));
+                acc[p] = _mm512_fmadd_ps(x, own, acc[p]);
+            }
+            weights = weights.add(tile.block);
+        }
+        for p in 0..P {
+            _mm512_store_ps(sums.add(p * BLOCK), acc[p]);
+        }
+    }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(crate) unsafe fn finish_floats(f: &FinishFloats) {
+    // SAFETY: the caller's.
+    unsafe {
+        let [low, high] = f.ends.map(|end| _mm512_set1_ps(end));
+        for block in 0..f.blocks {
+            let first = block * BLOCK;
+            let count = BLOCK.min(f.count - first);
+            let mask: __mmask16 = u16::MAX >> (BLOCK - count);
+            let bias = _mm512_loadu_ps(f.bias.add(first));
+            for p in 0..f.positions {
+                let sums = _mm512_load_ps(f.sums.add((p * f.blocks + block) * BLOCK));
+                let mut result = _mm512_add_ps(sums, bias);
+                if !f.other.is_null() {
+                    let other = _mm512_loadu_ps(f.other.add(p * f.other_step + first));
+                    result = _mm512_add_ps(result, other);
+                }
+                // The second operand is the result of what is no number.
+                let result = _mm512_min_ps(high, _mm512_max_ps(low, result));
+                _mm512_mask_storeu_ps(f.y.add(p * f.y_step + first), mask, result);
+            }
+        }
+    }
+}

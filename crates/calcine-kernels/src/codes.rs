@@ -1,0 +1,320 @@
+//! Layers of 8-bit integers.
+
+use crate::buffer::Buffer;
+use crate::isa::Isa;
+use crate::packed::{BLOCK, Done, Filters, Number, Packed, Sums, TILE};
+use crate::plane::Plane;
+use crate::portable;
+#[cfg(target_arch = "x86_64")]
+use crate::{avx2, avx512};
+
+/// A convolution or a linear layer of 8-bit integers with 32-bit sums.
+///
+/// ```text
+/// acc = Σ (x − zero) · w + bias        exact modulo 2³²
+/// ```
+///
+/// Inputs are integers `0 … 255`, weights `−128 … 127`. What a window reads beyond the edge is the border of the input, which holds
+/// the zero point, and so contributes nothing.
+#[derive(Debug, Clone)]
+pub struct CodeLayer {
+    packed: Packed,
+    /// With what the zero point contributes.
+    bias: Vec<i32>,
+}
+
+/// How sums become integers of 8 bits.
+///
+/// ```text
+/// y = clamp(rint(float32(float32(acc) · factor)), ends) + zero
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rescale {
+    factor: Vec<f32>,
+    /// The smallest and the largest integer, less the zero point: whole numbers.
+    pub ends: [f32; 2],
+    /// The zero point of the output.
+    pub zero: i32,
+}
+
+impl Rescale {
+    /// With a factor for each output.
+    #[must_use]
+    pub fn new(factor: &[f32], ends: [f32; 2], zero: i32) -> Self {
+        let mut factor = factor.to_vec();
+        factor.resize(factor.len() + BLOCK, 0.0);
+        Self { factor, ends, zero }
+    }
+}
+
+/// Integers that are added to the integers of a layer:
+///
+/// ```text
+/// clamp(rint(float32(float32(y − zero) · factors[0]) + float32((other − other_zero) · factors[1])), ends) + zero
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct AddCodes<'a> {
+    /// What is added.
+    pub other: &'a [u8],
+    /// How it lies in memory.
+    pub plane: &'a Plane,
+    /// Its zero point.
+    pub other_zero: i32,
+    /// What both are multiplied with, the layer's own integers first.
+    pub factors: [f32; 2],
+    /// The smallest and the largest sum, less the zero point.
+    pub ends: [f32; 2],
+    /// The zero point of the sum.
+    pub zero: i32,
+}
+
+/// Where a tile's sums become integers.
+pub(crate) struct FinishCodes<'a> {
+    pub(crate) sums: *const i32,
+    pub(crate) blocks: usize,
+    pub(crate) positions: usize,
+    pub(crate) count: usize,
+    pub(crate) bias: *const i32,
+    pub(crate) factor: *const f32,
+    pub(crate) ends: [f32; 2],
+    pub(crate) zero: i32,
+    pub(crate) y: *mut u8,
+    pub(crate) y_step: usize,
+    pub(crate) other: *const u8,
+    pub(crate) other_step: usize,
+    pub(crate) add: Option<&'a AddCodes<'a>>,
+}
+
+/// Where a tile's sums become floats.
+pub(crate) struct FinishSums {
+    pub(crate) sums: *const i32,
+    pub(crate) blocks: usize,
+    pub(crate) positions: usize,
+    pub(crate) count: usize,
+    pub(crate) bias: *const i32,
+    pub(crate) factor: *const f32,
+    pub(crate) y: *mut f32,
+    pub(crate) y_step: usize,
+}
+
+/// A tile of 8-bit products.
+pub(crate) struct CodeTile<'a> {
+    pub(crate) x: *const u8,
+    pub(crate) step: usize,
+    pub(crate) runs: &'a [usize],
+    pub(crate) steps: usize,
+    pub(crate) weights: *const i8,
+    pub(crate) block: usize,
+}
+
+/// A tile of sums on the stack.
+#[repr(C, align(64))]
+pub(crate) struct Scratch<T>(pub(crate) [[T; BLOCK]; TILE]);
+
+impl CodeLayer {
+    /// Packs weights `[outputs, inputs / groups, rows, columns]`.
+    ///
+    /// `bias` has a number for each output; `zero` is the zero point of the input; `x` and `y` say how images lie in memory.
+    ///
+    /// # Panics
+    ///
+    /// If the sizes do not fit, if the pitch of the input is no multiple of four, or if its border is smaller than the windows
+    /// need.
+    #[must_use]
+    pub fn new(
+        weights: &[i8],
+        bias: &[i32],
+        zero: i32,
+        filters: Filters,
+        x: Plane,
+        y: Plane,
+    ) -> Self {
+        assert_eq!(weights.len(), filters.weights(), "weights of {filters:?}");
+        assert_eq!(bias.len(), filters.outputs, "a bias for each output");
+        assert!(
+            x.pitch.is_multiple_of(4),
+            "channels in groups of four: {x:?}"
+        );
+        let depthwise = filters.is_depthwise();
+        let packed = Packed::new(Number::Codes, filters, x, y, |buffer, to, from| {
+            if depthwise {
+                let bytes = i32::from(weights[from]).to_ne_bytes();
+                buffer.bytes_mut()[4 * to..4 * to + 4].copy_from_slice(&bytes);
+            } else {
+                buffer.bytes_mut()[to] = weights[from].to_ne_bytes()[0];
+            }
+        });
+        let each = weights.len() / filters.outputs.max(1);
+        let corrected = |(output, bias): (usize, &i32)| {
+            let own = &weights[output * each..(output + 1) * each];
+            let sum = own.iter().map(|&weight| i32::from(weight));
+            let sum = sum.fold(0_i32, i32::wrapping_add);
+            bias.wrapping_sub(sum.wrapping_mul(zero))
+        };
+        let mut bias: Vec<i32> = bias.iter().enumerate().map(corrected).collect();
+        bias.resize(bias.len() + BLOCK, 0);
+        Self { packed, bias }
+    }
+
+    /// How the inputs lie in memory.
+    #[must_use]
+    pub const fn input(&self) -> &Plane {
+        &self.packed.x
+    }
+
+    /// How the outputs lie in memory.
+    #[must_use]
+    pub const fn output(&self) -> &Plane {
+        &self.packed.y
+    }
+
+    /// Bytes of the packed weights.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.packed.weights.bytes().len()
+    }
+
+    /// Computes integers of 8 bits.
+    ///
+    /// # Panics
+    ///
+    /// If a slice is shorter than so many samples and [`Buffer::SPARE`] bytes, if there is not a factor for each output, or if the CPU does not have the
+    /// instruction set.
+    pub fn run_codes(
+        &self,
+        isa: Isa,
+        samples: usize,
+        x: &[u8],
+        rescale: &Rescale,
+        add: Option<AddCodes<'_>>,
+        y: &mut [u8],
+    ) {
+        assert_eq!(
+            rescale.factor.len(),
+            self.bias.len(),
+            "a factor for each output"
+        );
+        let other = add.as_ref().map_or(y.len(), |add| add.other.len());
+        let plane = add.as_ref().map(|add| add.plane);
+        let walk = self.packed.walk(samples, plane, [x.len(), y.len(), other]);
+        let mut scratch = Scratch([[0_i32; BLOCK]; TILE]);
+        let sums = scratch.0.as_mut_ptr().cast::<i32>();
+        let tile = self.tile(isa, x);
+        let finish = |done: &Done| {
+            // SAFETY: `walk` has checked that the slices hold all positions, and arrays have spare numbers for whole
+            // blocks.
+            let finish = unsafe {
+                FinishCodes {
+                    sums,
+                    blocks: done.blocks,
+                    positions: done.positions,
+                    count: done.count,
+                    bias: self.bias.as_ptr().add(done.channel),
+                    factor: rescale.factor.as_ptr().add(done.channel),
+                    ends: rescale.ends,
+                    zero: rescale.zero,
+                    y: y.as_mut_ptr().add(done.y),
+                    y_step: done.y_step,
+                    other: add
+                        .as_ref()
+                        .map_or(std::ptr::null(), |add| add.other.as_ptr().add(done.other)),
+                    other_step: done.other_step,
+                    add: add.as_ref(),
+                }
+            };
+            // SAFETY: as above; `tile` has asked whether the CPU has the instruction set.
+            unsafe {
+                match isa {
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx512Vnni => avx512::finish_codes(&finish),
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx2 | Isa::AvxVnni => avx2::finish_codes(&finish),
+                    _ => portable::finish_codes(&finish),
+                }
+            }
+        };
+        self.packed
+            .each_tile(Number::Codes, isa, &walk, |at| tile(at, sums), finish);
+    }
+
+    /// Computes `float32(float32(acc) · factor)`, without rounding to integers.
+    ///
+    /// # Panics
+    ///
+    /// As [`run_codes`](Self::run_codes).
+    pub fn run_floats(&self, isa: Isa, samples: usize, x: &[u8], rescale: &Rescale, y: &mut [f32]) {
+        assert_eq!(
+            rescale.factor.len(),
+            self.bias.len(),
+            "a factor for each output"
+        );
+        let walk = self.packed.walk(samples, None, [x.len(), y.len(), y.len()]);
+        let mut scratch = Scratch([[0_i32; BLOCK]; TILE]);
+        let sums = scratch.0.as_mut_ptr().cast::<i32>();
+        let tile = self.tile(isa, x);
+        let finish = |done: &Done| {
+            // SAFETY: as in `run_codes`.
+            unsafe {
+                portable::finish_sums(&FinishSums {
+                    sums,
+                    blocks: done.blocks,
+                    positions: done.positions,
+                    count: done.count,
+                    bias: self.bias.as_ptr().add(done.channel),
+                    factor: rescale.factor.as_ptr().add(done.channel),
+                    y: y.as_mut_ptr().add(done.y),
+                    y_step: done.y_step,
+                });
+            }
+        };
+        self.packed
+            .each_tile(Number::Codes, isa, &walk, |at| tile(at, sums), finish);
+    }
+
+    /// What computes the sums of a tile.
+    fn tile(&self, isa: Isa, x: &[u8]) -> impl Fn(&Sums<'_>, *mut i32) {
+        assert!(isa.is_available(), "this CPU has no {isa}");
+        let (x, weights) = (x.as_ptr(), self.packed.weights.bytes().as_ptr());
+        let depthwise = self.packed.depthwise;
+        move |at: &Sums<'_>, sums: *mut i32| {
+            let unit = if depthwise { 4 } else { 1 };
+            // SAFETY: `walk` has checked that the windows of all positions are within the slice, and weights were packed for
+            // them.
+            unsafe {
+                let tile = CodeTile {
+                    x: x.add(at.x),
+                    step: at.step,
+                    runs: &at.group.runs,
+                    steps: at.group.steps,
+                    weights: weights.add(unit * at.weights).cast(),
+                    block: at.group.block,
+                };
+                match (isa, depthwise) {
+                    #[cfg(target_arch = "x86_64")]
+                    (Isa::Avx512Vnni, false) => {
+                        avx512::code_sums(&tile, at.blocks, at.positions, sums);
+                    }
+                    #[cfg(target_arch = "x86_64")]
+                    (Isa::Avx512Vnni, true) => {
+                        avx512::depthwise_code_sums(&tile, at.positions, sums);
+                    }
+                    #[cfg(target_arch = "x86_64")]
+                    (Isa::AvxVnni, false) => avx2::vnni_code_sums(&tile, at.positions, sums),
+                    #[cfg(target_arch = "x86_64")]
+                    (Isa::Avx2, false) => avx2::code_sums(&tile, at.positions, sums),
+                    #[cfg(target_arch = "x86_64")]
+                    (Isa::Avx2 | Isa::AvxVnni, true) => {
+                        avx2::depthwise_code_sums(&tile, at.positions, sums);
+                    }
+                    (_, false) => portable::code_sums(&tile, at.positions, sums),
+                    (_, true) => portable::depthwise_code_sums(&tile, at.positions, sums),
+                }
+            }
+        }
+    }
+}
+
+const _: () = assert!(
+    Buffer::SPARE >= BLOCK,
+    "vectors of 16 bytes read beyond the last"
+);

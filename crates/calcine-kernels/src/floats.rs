@@ -1,0 +1,181 @@
+//! Layers of floats.
+
+use crate::buffer::Buffer;
+use crate::codes::Scratch;
+use crate::isa::Isa;
+use crate::packed::{BLOCK, Done, Filters, Number, Packed, Sums, TILE};
+use crate::plane::Plane;
+use crate::portable;
+#[cfg(target_arch = "x86_64")]
+use crate::{avx2, avx512};
+
+/// A convolution or a linear layer of floats: `y = clamp(Σ x · w + bias + other, ends)`.
+///
+/// What a window reads beyond the edge is the border of the input, which holds zeros.
+#[derive(Debug, Clone)]
+pub struct FloatLayer {
+    packed: Packed,
+    bias: Vec<f32>,
+}
+
+/// Floats that are added to what a layer computes.
+#[derive(Debug, Clone, Copy)]
+pub struct AddFloats<'a> {
+    /// What is added.
+    pub other: &'a [f32],
+    /// How it lies in memory.
+    pub plane: &'a Plane,
+}
+
+/// Where a tile's sums become results.
+pub(crate) struct FinishFloats {
+    pub(crate) sums: *const f32,
+    pub(crate) blocks: usize,
+    pub(crate) positions: usize,
+    pub(crate) count: usize,
+    pub(crate) bias: *const f32,
+    pub(crate) ends: [f32; 2],
+    pub(crate) y: *mut f32,
+    pub(crate) y_step: usize,
+    /// Null if nothing is added.
+    pub(crate) other: *const f32,
+    pub(crate) other_step: usize,
+}
+
+/// A tile of float products.
+pub(crate) struct FloatTile<'a> {
+    pub(crate) x: *const f32,
+    pub(crate) step: usize,
+    pub(crate) runs: &'a [usize],
+    pub(crate) steps: usize,
+    pub(crate) weights: *const f32,
+    pub(crate) block: usize,
+}
+
+impl FloatLayer {
+    /// Packs weights `[outputs, inputs / groups, rows, columns]`.
+    ///
+    /// # Panics
+    ///
+    /// If the sizes do not fit, or if the border of the input is smaller than the windows need.
+    #[must_use]
+    pub fn new(weights: &[f32], bias: &[f32], filters: Filters, x: Plane, y: Plane) -> Self {
+        assert_eq!(weights.len(), filters.weights(), "weights of {filters:?}");
+        assert_eq!(bias.len(), filters.outputs, "a bias for each output");
+        let packed = Packed::new(Number::Floats, filters, x, y, |buffer, to, from| {
+            buffer.floats_mut()[to] = weights[from];
+        });
+        let mut bias = bias.to_vec();
+        bias.resize(bias.len() + BLOCK, 0.0);
+        Self { packed, bias }
+    }
+
+    /// How the inputs lie in memory.
+    #[must_use]
+    pub const fn input(&self) -> &Plane {
+        &self.packed.x
+    }
+
+    /// How the outputs lie in memory.
+    #[must_use]
+    pub const fn output(&self) -> &Plane {
+        &self.packed.y
+    }
+
+    /// Bytes of the packed weights.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.packed.weights.bytes().len()
+    }
+
+    /// Computes the layer.
+    ///
+    /// # Panics
+    ///
+    /// If a slice is shorter than so many samples and [`Buffer::SPARE`] bytes, or if the CPU does not have the instruction set.
+    pub fn run(
+        &self,
+        isa: Isa,
+        samples: usize,
+        x: &[f32],
+        ends: [f32; 2],
+        add: Option<AddFloats<'_>>,
+        y: &mut [f32],
+    ) {
+        assert!(isa.is_available(), "this CPU has no {isa}");
+        let other = add.as_ref().map_or(y.len(), |add| add.other.len());
+        let plane = add.as_ref().map(|add| add.plane);
+        let walk = self.packed.walk(samples, plane, [x.len(), y.len(), other]);
+        let mut scratch = Scratch([[0_f32; BLOCK]; TILE]);
+        let sums = scratch.0.as_mut_ptr().cast::<f32>();
+        let (from, weights) = (x.as_ptr(), self.packed.weights.floats().as_ptr());
+        let depthwise = self.packed.depthwise;
+        let tile = |at: &Sums<'_>| {
+            // SAFETY: `walk` has checked that the windows of all positions are within the slice, and weights were packed for
+            // them.
+            unsafe {
+                let tile = FloatTile {
+                    x: from.add(at.x),
+                    step: at.step,
+                    runs: &at.group.runs,
+                    steps: at.group.steps,
+                    weights: weights.add(at.weights),
+                    block: at.group.block,
+                };
+                match (isa, depthwise) {
+                    #[cfg(target_arch = "x86_64")]
+                    (Isa::Avx512Vnni, false) => {
+                        avx512::float_sums(&tile, at.blocks, at.positions, sums);
+                    }
+                    #[cfg(target_arch = "x86_64")]
+                    (Isa::Avx512Vnni, true) => {
+                        avx512::depthwise_float_sums(&tile, at.positions, sums);
+                    }
+                    #[cfg(target_arch = "x86_64")]
+                    (Isa::Avx2 | Isa::AvxVnni, false) => {
+                        avx2::float_sums(&tile, at.positions, sums);
+                    }
+                    #[cfg(target_arch = "x86_64")]
+                    (Isa::Avx2 | Isa::AvxVnni, true) => {
+                        avx2::depthwise_float_sums(&tile, at.positions, sums);
+                    }
+                    (_, false) => portable::float_sums(&tile, at.positions, sums),
+                    (_, true) => portable::depthwise_float_sums(&tile, at.positions, sums),
+                }
+            }
+        };
+        let finish = |done: &Done| {
+            // SAFETY: `walk` has checked that the slices hold all positions, and the bias has spare numbers for whole blocks.
+            unsafe {
+                let finish = FinishFloats {
+                    sums,
+                    blocks: done.blocks,
+                    positions: done.positions,
+                    count: done.count,
+                    bias: self.bias.as_ptr().add(done.channel),
+                    ends,
+                    y: y.as_mut_ptr().add(done.y),
+                    y_step: done.y_step,
+                    other: add
+                        .as_ref()
+                        .map_or(std::ptr::null(), |add| add.other.as_ptr().add(done.other)),
+                    other_step: done.other_step,
+                };
+                match isa {
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx512Vnni => avx512::finish_floats(&finish),
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx2 | Isa::AvxVnni => avx2::finish_floats(&finish),
+                    _ => portable::finish_floats(&finish),
+                }
+            }
+        };
+        self.packed
+            .each_tile(Number::Floats, isa, &walk, tile, finish);
+    }
+}
+
+const _: () = assert!(
+    Buffer::SPARE >= 4 * BLOCK,
+    "vectors of 16 floats read beyond the last"
+);

@@ -1,0 +1,62 @@
+use std::fmt;
+
+/// An instruction set that the kernels are written for.
+///
+/// All give the same integers. Sums of floats differ in their last bits: with fused multiplications and without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Isa {
+    /// Plain loops, as the compiler makes them for every CPU of the target.
+    Portable,
+    /// x86-64 with AVX2 and FMA: products of 16-bit integers, so that no sum saturates.
+    Avx2,
+    /// x86-64 with AVX-VNNI: products of four 8-bit integers at once, 256 bits wide.
+    AvxVnni,
+    /// x86-64 with AVX-512 VNNI: the same, 512 bits wide.
+    Avx512Vnni,
+}
+
+impl Isa {
+    /// All of them, from the plainest to the fastest.
+    pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::AvxVnni, Self::Avx512Vnni];
+
+    /// The fastest one that this CPU has.
+    #[must_use]
+    pub fn best() -> Self {
+        let mut all = Self::ALL.into_iter().rev();
+        all.find(|isa| isa.is_available()).unwrap_or(Self::Portable)
+    }
+
+    /// Whether this CPU has it.
+    #[must_use]
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => is_x86_feature_detected!("avxvnni") && Self::Avx2.is_available(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512vnni")
+                    && Self::Avx2.is_available()
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "AVX2",
+            Self::AvxVnni => "AVX-VNNI",
+            Self::Avx512Vnni => "AVX-512 VNNI",
+        })
+    }
+}

@@ -1,0 +1,47 @@
+//! Inner loops of neural networks on CPUs: layers of 8-bit integers with exact 32-bit sums, and of floats.
+//!
+//! # Should I use this crate?
+//!
+//! Use it to compute convolutions and linear layers in an engine of your own. This is the only crate of Calcine with `unsafe` code; its functions are safe, and check once a call that the slices are
+//! long enough.
+//!
+//! | item | what |
+//! |---|---|
+//! | [`Isa`] | the instruction sets, and which of them this CPU has |
+//! | [`CodeLayer`] | a convolution or linear layer of 8-bit integers, packed; [`Rescale`], [`AddCodes`] say what becomes of its sums |
+//! | [`FloatLayer`] | the same of floats |
+//! | [`Plane`], [`Window`], [`Filters`] | how images lie in memory, and what an output reads |
+//! | [`Buffer`] | aligned memory for both kinds of numbers |
+//!
+//! # Layout
+//!
+//! Images are stored channels last, and integers in groups of four channels, which one instruction multiplies with four weights of 16
+//! outputs. Windows that hang over the edge read a border that is part of the image, so that no loop has cases. Weights
+//! are packed once: blocks of 16 outputs, in the order in which windows read them.
+//!
+//! # Arithmetic
+//!
+//! Sums of integers are exact modulo 2³², in every order and on every instruction set; no 16-bit sum saturates. They are rounded to
+//! `f32` once, multiplied with a factor, clamped and rounded to the nearest integer, ties to even. Sums of floats depend on the
+//! instruction set in their last bits.
+
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod buffer;
+mod codes;
+mod floats;
+mod isa;
+mod packed;
+mod plane;
+mod portable;
+
+pub use buffer::Buffer;
+pub use codes::{AddCodes, CodeLayer, Rescale};
+pub use floats::{AddFloats, FloatLayer};
+pub use isa::Isa;
+pub use packed::Filters;
+pub use plane::{Plane, Window};

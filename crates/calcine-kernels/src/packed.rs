@@ -1,0 +1,440 @@
+//! Weights in the order in which kernels read them, and the walk over the positions of the output.
+
+use crate::buffer::Buffer;
+use crate::isa::Isa;
+use crate::plane::{Plane, Window};
+
+/// Outputs of a block: what a vector of 32-bit sums holds.
+pub(crate) const BLOCK: usize = 16;
+
+/// The largest number of blocks of sums that a tile has.
+pub(crate) const TILE: usize = 32;
+
+/// The sizes of a convolution or a linear layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Filters {
+    /// Channels of the input.
+    pub inputs: usize,
+    /// Channels of the output.
+    pub outputs: usize,
+    /// How many parts the channels are split into; each output reads one part of the inputs.
+    pub groups: usize,
+    /// What an output reads.
+    pub window: Window,
+}
+
+impl Filters {
+    /// How many weights there are: outputs, inputs of a group, rows and columns of the kernel.
+    #[must_use]
+    pub const fn weights(&self) -> usize {
+        let [height, width] = self.window.kernel;
+        self.outputs * (self.inputs / self.groups) * height * width
+    }
+
+    /// Whether each channel has a filter of its own.
+    #[must_use]
+    pub const fn is_depthwise(&self) -> bool {
+        self.groups == self.inputs && self.outputs == self.inputs && self.inputs > 1
+    }
+}
+
+/// Outputs that read the same channels.
+#[derive(Debug, Clone)]
+pub(crate) struct Group {
+    /// The first output, and how many there are.
+    pub(crate) first: usize,
+    pub(crate) outputs: usize,
+    /// Where what a window reads is, from its first position on: runs of equally many steps.
+    pub(crate) runs: Vec<usize>,
+    /// Steps of a run.
+    pub(crate) steps: usize,
+    /// Where the weights are, and how many a block has.
+    pub(crate) weights: usize,
+    pub(crate) block: usize,
+}
+
+/// How many numbers of the input a step takes, and how weights are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Number {
+    /// Four 8-bit integers at once.
+    Codes,
+    /// One float.
+    Floats,
+}
+
+impl Number {
+    const fn step(self) -> usize {
+        match self {
+            Self::Codes => 4,
+            Self::Floats => 1,
+        }
+    }
+}
+
+/// Weights for planes of these shapes.
+#[derive(Debug, Clone)]
+pub(crate) struct Packed {
+    pub(crate) filters: Filters,
+    pub(crate) x: Plane,
+    pub(crate) y: Plane,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) depthwise: bool,
+    pub(crate) weights: Buffer,
+}
+
+impl Packed {
+    /// Packs weights `[outputs, inputs / groups, rows, columns]`. `put` stores one of them, at a position of the buffer.
+    pub(crate) fn new(
+        number: Number,
+        filters: Filters,
+        x: Plane,
+        y: Plane,
+        mut put: impl FnMut(&mut Buffer, usize, usize),
+    ) -> Self {
+        check(&filters, &x, &y);
+        let window = filters.window;
+        let [kernel_rows, kernel_columns] = window.kernel;
+        let places = kernel_rows * kernel_columns;
+        let place = |row: usize, column: usize| {
+            row * window.dilation[0] * x.row() + column * window.dilation[1] * x.pitch
+        };
+        if filters.is_depthwise() {
+            let block = filters.outputs.next_multiple_of(BLOCK);
+            let mut weights = Buffer::zeros(4 * block * places);
+            for output in 0..filters.outputs {
+                for tap in 0..places {
+                    put(&mut weights, tap * block + output, output * places + tap);
+                }
+            }
+            let rows = 0..kernel_rows;
+            let runs = rows.flat_map(|row| (0..kernel_columns).map(move |column| (row, column)));
+            let group = Group {
+                first: 0,
+                outputs: filters.outputs,
+                runs: runs.map(|(row, column)| place(row, column)).collect(),
+                steps: 1,
+                weights: 0,
+                block,
+            };
+            return Self {
+                filters,
+                x,
+                y,
+                groups: vec![group],
+                depthwise: true,
+                weights,
+            };
+        }
+        let unit = number.step();
+        let bytes = match number {
+            Number::Codes => 1,
+            Number::Floats => 4,
+        };
+        let (inputs, outputs) = (
+            filters.inputs / filters.groups,
+            filters.outputs / filters.groups,
+        );
+        let mut groups = Vec::new();
+        let mut total = 0;
+        // Neighbouring columns of a kernel follow each other in memory, if all channels are read.
+        let joined = filters.groups == 1 && window.dilation[1] == 1;
+        for group in 0..filters.groups {
+            let first = group * inputs / unit * unit;
+            let end = ((group + 1) * inputs).next_multiple_of(unit).min(x.pitch);
+            let (runs, length) = match joined {
+                true => (
+                    (0..kernel_rows).map(|row| place(row, 0)).collect(),
+                    // The last column's channels end where they end.
+                    (kernel_columns - 1) * x.pitch + end,
+                ),
+                false => {
+                    let rows = 0..kernel_rows;
+                    let runs =
+                        rows.flat_map(|row| (0..kernel_columns).map(move |column| (row, column)));
+                    let runs = runs.map(|(row, column)| place(row, column) + first);
+                    (runs.collect::<Vec<_>>(), end - first)
+                }
+            };
+            let steps = length / unit;
+            let block = runs.len() * steps * unit * BLOCK;
+            groups.push(Group {
+                first: group * outputs,
+                outputs,
+                runs,
+                steps,
+                weights: total,
+                block,
+            });
+            total += outputs.div_ceil(BLOCK) * block;
+        }
+        let mut weights = Buffer::zeros(total * bytes);
+        for (index, group) in groups.iter().enumerate() {
+            let skipped = index * inputs - index * inputs / unit * unit;
+            let length = group.steps * unit;
+            for output in 0..outputs {
+                for input in 0..inputs {
+                    for place in 0..places {
+                        let (row, column) = (place / kernel_columns, place % kernel_columns);
+                        let (run, within) = match joined {
+                            true => (row, column * x.pitch + input),
+                            false => (place, skipped + input),
+                        };
+                        let step = (run * length + within) / unit;
+                        let to = group.weights
+                            + output / BLOCK * group.block
+                            + (step * BLOCK + output % BLOCK) * unit
+                            + within % unit;
+                        let from = ((group.first + output) * inputs + input) * places + place;
+                        put(&mut weights, to, from);
+                    }
+                }
+            }
+        }
+        Self {
+            filters,
+            x,
+            y,
+            groups,
+            depthwise: false,
+            weights,
+        }
+    }
+
+    /// The positions of the output, as many as the slices hold.
+    pub(crate) fn walk(&self, samples: usize, other: Option<&Plane>, lengths: [usize; 3]) -> Walk {
+        let (x, y, window) = (&self.x, &self.y, &self.filters.window);
+        let other = other.unwrap_or(y);
+        assert!(
+            (other.height, other.width, other.channels) == (y.height, y.width, y.channels),
+            "what is added has the shape of the output"
+        );
+        let planes = [x, y, other].into_iter().zip(lengths);
+        for (plane, length) in planes {
+            let needed = samples * plane.sample();
+            assert!(
+                length >= needed + Buffer::SPARE / 4,
+                "{length} numbers of {samples} × {plane:?}, and spare ones"
+            );
+        }
+        let flat =
+            *window == Window::POINT && [x, y, other].iter().all(|plane| plane.is_borderless());
+        let origin = (x.border[0][0] - window.padding[0]) * x.row()
+            + (x.border[1][0] - window.padding[1]) * x.pitch;
+        let of = |plane: &Plane| Way {
+            sample: plane.sample(),
+            row: plane.row(),
+            step: plane.pitch,
+            origin: plane.at(0, 0, 0),
+        };
+        let read = Way {
+            sample: x.sample(),
+            row: window.stride[0] * x.row(),
+            step: window.stride[1] * x.pitch,
+            origin,
+        };
+        let [samples, height, width] = match flat {
+            true => [1, 1, samples * y.height * y.width],
+            false => [samples, y.height, y.width],
+        };
+        Walk {
+            samples,
+            height,
+            width,
+            x: read,
+            y: of(y),
+            other: of(other),
+        }
+    }
+
+    /// Calls `sums` and then `finish` for each tile of the output.
+    pub(crate) fn each_tile(
+        &self,
+        number: Number,
+        isa: Isa,
+        walk: &Walk,
+        mut sums: impl FnMut(&Sums<'_>),
+        mut finish: impl FnMut(&Done),
+    ) {
+        if walk.width == 0 {
+            return;
+        }
+        for group in &self.groups {
+            let blocks = group.outputs.div_ceil(BLOCK);
+            let mut block = 0;
+            while block < blocks {
+                let (together, positions) =
+                    tiling(number, isa, self.depthwise, blocks - block, walk.width);
+                let channel = group.first + block * BLOCK;
+                let count = (group.outputs - block * BLOCK).min(together * BLOCK);
+                let (weights, shift) = match self.depthwise {
+                    true => (block * BLOCK, block * BLOCK),
+                    false => (group.weights + block * group.block, 0),
+                };
+                for sample in 0..walk.samples {
+                    for row in 0..walk.height {
+                        let mut column = 0;
+                        loop {
+                            // The last tile of a row overlaps with the one before, and computes the same again.
+                            column = column.min(walk.width - positions);
+                            sums(&Sums {
+                                x: walk.x.at(sample, row, column) + shift,
+                                step: walk.x.step,
+                                group,
+                                weights,
+                                blocks: together,
+                                positions,
+                            });
+                            finish(&Done {
+                                blocks: together,
+                                positions,
+                                channel,
+                                count,
+                                y: walk.y.at(sample, row, column) + channel,
+                                y_step: walk.y.step,
+                                other: walk.other.at(sample, row, column) + channel,
+                                other_step: walk.other.step,
+                            });
+                            column += positions;
+                            if column >= walk.width {
+                                break;
+                            }
+                        }
+                    }
+                }
+                block += together;
+            }
+        }
+    }
+}
+
+/// Where positions are in memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way {
+    sample: usize,
+    row: usize,
+    step: usize,
+    origin: usize,
+}
+
+impl Way {
+    fn at(&self, sample: usize, row: usize, column: usize) -> usize {
+        self.origin + sample * self.sample + row * self.row + column * self.step
+    }
+}
+
+/// The positions of an output, and where their windows are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Walk {
+    samples: usize,
+    height: usize,
+    width: usize,
+    x: Way,
+    y: Way,
+    other: Way,
+}
+
+/// A tile whose sums are to be computed.
+pub(crate) struct Sums<'a> {
+    /// Where the window of the first position begins, and how far that of the next is.
+    pub(crate) x: usize,
+    pub(crate) step: usize,
+    pub(crate) group: &'a Group,
+    /// Where the weights of the first block are.
+    pub(crate) weights: usize,
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        allow(dead_code, reason = "plain loops compute one block at a time")
+    )]
+    pub(crate) blocks: usize,
+    pub(crate) positions: usize,
+}
+
+/// A tile whose sums are there: `positions` times `blocks` times 16.
+pub(crate) struct Done {
+    pub(crate) blocks: usize,
+    pub(crate) positions: usize,
+    /// The first output, and how many there are.
+    pub(crate) channel: usize,
+    pub(crate) count: usize,
+    pub(crate) y: usize,
+    pub(crate) y_step: usize,
+    pub(crate) other: usize,
+    pub(crate) other_step: usize,
+}
+
+/// Blocks and positions of a tile: what fits the registers, and the row with the least work.
+fn tiling(
+    number: Number,
+    isa: Isa,
+    depthwise: bool,
+    blocks: usize,
+    width: usize,
+) -> (usize, usize) {
+    /// Numbers of blocks, with the numbers of positions that there is a tile for.
+    type Ways = &'static [(usize, &'static [usize])];
+    const WIDE: Ways = &[
+        (1, &[16, 8, 4, 2, 1]),
+        (2, &[14, 8, 7, 4, 2, 1]),
+        (4, &[7, 4, 2, 1]),
+    ];
+    const EIGHT: Ways = &[(1, &[8, 4, 2, 1])];
+    const SIX: Ways = &[(1, &[6, 4, 2, 1])];
+    const FOUR: Ways = &[(1, &[4, 2, 1])];
+    let ways = match isa {
+        Isa::Avx512Vnni if depthwise => EIGHT,
+        Isa::Avx512Vnni => WIDE,
+        Isa::Avx2 | Isa::AvxVnni if number == Number::Floats && !depthwise => SIX,
+        Isa::Portable | Isa::Avx2 | Isa::AvxVnni => FOUR,
+    };
+    let all = ways.iter().flat_map(|(together, all)| {
+        let fitting = all.iter().filter(|positions| **positions <= width);
+        fitting.map(move |positions| (*together, *positions))
+    });
+    let all = all.filter(|(together, _)| *together <= blocks);
+    let work = |&(together, positions): &(usize, usize)| {
+        // A product takes as long as a load; sums wait for each other if there are few of them.
+        let sums = (positions * together).max(4);
+        let step = sums.max(positions + together);
+        (
+            step * width.div_ceil(positions) * 840 / together,
+            usize::MAX - positions * together,
+        )
+    };
+    all.min_by_key(work).unwrap_or((1, 1))
+}
+
+/// Whether the planes are those of the filters.
+fn check(filters: &Filters, x: &Plane, y: &Plane) {
+    let window = &filters.window;
+    assert!(
+        filters.groups > 0
+            && filters.inputs.is_multiple_of(filters.groups)
+            && filters.outputs.is_multiple_of(filters.groups),
+        "channels are split into equal groups: {filters:?}"
+    );
+    assert!(
+        (x.channels, y.channels) == (filters.inputs, filters.outputs),
+        "planes have the channels of the filters: {filters:?}, {x:?}, {y:?}"
+    );
+    assert!(
+        x.pitch >= x.channels && y.pitch >= y.channels,
+        "channels overlap: {x:?}, {y:?}"
+    );
+    assert!(
+        window
+            .kernel
+            .iter()
+            .chain(&window.stride)
+            .chain(&window.dilation)
+            .all(|n| *n > 0),
+        "windows have a size and a distance: {window:?}"
+    );
+    let needed = window.border([x.height, x.width], [y.height, y.width]);
+    let there = x.border.iter().zip(&needed);
+    assert!(
+        there
+            .clone()
+            .all(|(there, needed)| there[0] >= needed[0] && there[1] >= needed[1]),
+        "windows need a border of {needed:?}: {x:?}"
+    );
+}

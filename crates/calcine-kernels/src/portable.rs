@@ -1,0 +1,238 @@
+//! Plain loops, for every CPU. Sixteen sums next to each other become vector instructions.
+
+use crate::codes::{CodeTile, FinishCodes, FinishSums};
+use crate::floats::{FinishFloats, FloatTile};
+use crate::packed::BLOCK;
+
+/// Added to a number up to 2²² in magnitude, it leaves the nearest whole number in the last bits, ties to even.
+const ROUNDER: f32 = 12_582_912.0;
+
+/// The nearest whole number, ties to even, of a number up to 2²² in magnitude.
+#[inline(always)]
+pub(crate) fn nearest(x: f32) -> f32 {
+    (x + ROUNDER) - ROUNDER
+}
+
+/// `x` between two numbers; what is no number stays so.
+#[inline(always)]
+pub(crate) fn within(x: f32, [low, high]: [f32; 2]) -> f32 {
+    let x = if x < low { low } else { x };
+    if x > high { high } else { x }
+}
+
+/// A whole number up to 2²² in magnitude, plus another, modulo 256.
+#[inline(always)]
+#[allow(clippy::cast_possible_truncation, reason = "modulo 256")]
+pub(crate) fn low_byte(whole: f32, plus: i32) -> u8 {
+    // The bits of the sum end with the whole number's, and those of the rounder are zero there.
+    (whole + ROUNDER).to_bits().wrapping_add_signed(plus) as u8
+}
+
+/// # Safety
+///
+/// All pointers must reach what a tile of so many positions reads and writes; so with the other functions.
+pub(crate) unsafe fn code_sums(tile: &CodeTile<'_>, positions: usize, sums: *mut i32) {
+    // SAFETY: the caller's.
+    unsafe {
+        for position in 0..positions {
+            let mut acc = [0_i32; BLOCK];
+            let mut weights = tile.weights;
+            for run in tile.runs {
+                let mut x = tile.x.add(position * tile.step + run);
+                for _ in 0..tile.steps {
+                    let four = x.cast::<[u8; 4]>().read().map(i32::from);
+                    let own = &*weights.cast::<[[i8; 4]; BLOCK]>();
+                    for (acc, own) in acc.iter_mut().zip(own) {
+                        let own = own.map(i32::from);
+                        let sum = four[0] * own[0]
+                            + four[1] * own[1]
+                            + four[2] * own[2]
+                            + four[3] * own[3];
+                        *acc = acc.wrapping_add(sum);
+                    }
+                    x = x.add(4);
+                    weights = weights.add(4 * BLOCK);
+                }
+            }
+            sums.add(position * BLOCK).cast::<[i32; BLOCK]>().write(acc);
+        }
+    }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+#[inline(always)]
+pub(crate) unsafe fn depthwise_code_sums(tile: &CodeTile<'_>, positions: usize, sums: *mut i32) {
+    // SAFETY: the caller's.
+    unsafe {
+        for position in 0..positions {
+            let mut acc = [0_i32; BLOCK];
+            let mut weights = tile.weights.cast::<i32>();
+            for run in tile.runs {
+                let x = tile.x.add(position * tile.step + run);
+                let x = x.cast::<[u8; BLOCK]>().read();
+                let own = &*weights.cast::<[i32; BLOCK]>();
+                for (acc, (x, own)) in acc.iter_mut().zip(x.iter().zip(own)) {
+                    *acc = acc.wrapping_add(i32::from(*x) * own);
+                }
+                weights = weights.add(tile.block);
+            }
+            sums.add(position * BLOCK).cast::<[i32; BLOCK]>().write(acc);
+        }
+    }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+#[inline(always)]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "sums are rounded once, as a conversion does"
+)]
+pub(crate) unsafe fn finish_codes(f: &FinishCodes<'_>) {
+    // SAFETY: the caller's.
+    unsafe {
+        for position in 0..f.positions {
+            for block in 0..f.blocks {
+                let first = block * BLOCK;
+                let sums = &*f
+                    .sums
+                    .add((position * f.blocks + block) * BLOCK)
+                    .cast::<[i32; BLOCK]>();
+                let bias = &*f.bias.add(first).cast::<[i32; BLOCK]>();
+                let factor = &*f.factor.add(first).cast::<[f32; BLOCK]>();
+                let mut codes = [0_u8; BLOCK];
+                let count = BLOCK.min(f.count - first);
+                let y = f.y.add(position * f.y_step + first);
+                match f.add {
+                    None => {
+                        for at in 0..BLOCK {
+                            let scaled = sums[at].wrapping_add(bias[at]) as f32 * factor[at];
+                            codes[at] = low_byte(nearest(within(scaled, f.ends)), f.zero);
+                        }
+                    }
+                    Some(add) => {
+                        let other = f.other.add(position * f.other_step + first);
+                        let other = other.cast::<[u8; BLOCK]>().read();
+                        for at in 0..BLOCK {
+                            let scaled = sums[at].wrapping_add(bias[at]) as f32 * factor[at];
+                            let own = nearest(within(scaled, f.ends)) * add.factors[0];
+                            let other = (i32::from(other[at]) - add.other_zero) as f32;
+                            let sum = own + other * add.factors[1];
+                            codes[at] = low_byte(nearest(within(sum, add.ends)), add.zero);
+                        }
+                    }
+                }
+                std::ptr::copy_nonoverlapping(codes.as_ptr(), y, count);
+            }
+        }
+    }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "sums are rounded once, as a conversion does"
+)]
+pub(crate) unsafe fn finish_sums(f: &FinishSums) {
+    // SAFETY: the caller's.
+    unsafe {
+        for position in 0..f.positions {
+            for channel in 0..f.count.min(f.blocks * BLOCK) {
+                let sum = *f.sums.add(position * f.blocks * BLOCK + channel);
+                let sum = sum.wrapping_add(*f.bias.add(channel)) as f32;
+                *f.y.add(position * f.y_step + channel) = sum * *f.factor.add(channel);
+            }
+        }
+    }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+pub(crate) unsafe fn float_sums(tile: &FloatTile<'_>, positions: usize, sums: *mut f32) {
+    // SAFETY: the caller's.
+    unsafe {
+        for position in 0..positions {
+            let mut acc = [0_f32; BLOCK];
+            let mut weights = tile.weights;
+            for run in tile.runs {
+                let mut x = tile.x.add(position * tile.step + run);
+                for _ in 0..tile.steps {
+                    let own = &*weights.cast::<[f32; BLOCK]>();
+                    for (acc, own) in acc.iter_mut().zip(own) {
+                        *acc += *x * own;
+                    }
+                    x = x.add(1);
+                    weights = weights.add(BLOCK);
+                }
+            }
+            sums.add(position * BLOCK).cast::<[f32; BLOCK]>().write(acc);
+        }
+    }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+#[inline(always)]
+pub(crate) unsafe fn depthwise_float_sums(tile: &FloatTile<'_>, positions: usize, sums: *mut f32) {
+    // SAFETY: the caller's.
+    unsafe {
+        for position in 0..positions {
+            let mut acc = [0_f32; BLOCK];
+            let mut weights = tile.weights;
+            for run in tile.runs {
+                let x = tile.x.add(position * tile.step + run);
+                let x = x.cast::<[f32; BLOCK]>().read_unaligned();
+                let own = &*weights.cast::<[f32; BLOCK]>();
+                for (acc, (x, own)) in acc.iter_mut().zip(x.iter().zip(own)) {
+                    *acc += x * own;
+                }
+                weights = weights.add(tile.block);
+            }
+            sums.add(position * BLOCK).cast::<[f32; BLOCK]>().write(acc);
+        }
+    }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+#[inline(always)]
+pub(crate) unsafe fn finish_floats(f: &FinishFloats) {
+    // SAFETY: the caller's.
+    unsafe {
+        for position in 0..f.positions {
+            for block in 0..f.blocks {
+                let first = block * BLOCK;
+                let sums = &*f
+                    .sums
+                    .add((position * f.blocks + block) * BLOCK)
+                    .cast::<[f32; BLOCK]>();
+                let bias = &*f.bias.add(first).cast::<[f32; BLOCK]>();
+                let count = BLOCK.min(f.count - first);
+                let mut result = [0_f32; BLOCK];
+                for at in 0..BLOCK {
+                    result[at] = sums[at] + bias[at];
+                }
+                if !f.other.is_null() {
+                    let other = f.other.add(position * f.other_step + first);
+                    let other = other.cast::<[f32; BLOCK]>().read_unaligned();
+                    for at in 0..BLOCK {
+                        result[at] += other[at];
+                    }
+                }
+                for result in &mut result {
+                    *result = within(*result, f.ends);
+                }
+                let y = f.y.add(position * f.y_step + first);
+                std::ptr::copy_nonoverlapping(result.as_ptr(), y, count);
+            }
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Every kernel against plain loops, on each instruction set that this CPU has.
+
+use calcine_kernels::{
+    AddCodes, AddFloats, Buffer, CodeLayer, Filters, FloatLayer, Isa, Plane, Rescale, Window,
+};
+use proptest::prelude::*;
+
+/// A layer of some shape, and numbers for it.
+#[derive(Debug, Clone)]
+struct Case {
+    samples: usize,
+    input: [usize; 2],
+    output: [usize; 2],
+    filters: Filters,
+    zero: i32,
+    seed: u64,
+    /// Borders that the output has for its own readers, and what is added.
+    borders: [[[usize; 2]; 2]; 2],
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let channels = prop_oneof![
+        // Groups of some, one group, depthwise.
+        (1..4_usize, 1..7_usize, 1..7_usize).prop_map(|(g, i, o)| (g, g * i, g * o)),
+        (1..40_usize, 1..90_usize).prop_map(|(i, o)| (1, i, o)),
+        (2..40_usize).prop_map(|c| (c, c, c)),
+    ];
+    let axis = (1..4_usize, 1..4_usize, 1..3_usize, 0..3_usize, 1..18_usize);
+    let border = || [[0..2_usize, 0..3], [0..2, 0..2]];
+    let border = move || border().map(|axis| axis.map(Strategy::boxed));
+    let border = move || {
+        let [[a, b], [c, d]] = border();
+        (a, b, c, d).prop_map(|(a, b, c, d)| [[a, b], [c, d]])
+    };
+    (
+        channels,
+        axis.clone(),
+        axis,
+        1..3_usize,
+        0..256_i32,
+        any::<u64>(),
+        border(),
+        border(),
+    )
+        .prop_map(
+            |(channels, rows, columns, samples, zero, seed, own, other)| {
+                let (groups, inputs, outputs) = channels;
+                let axes = [rows, columns].map(|(kernel, stride, dilation, padding, size)| {
+                    let reach = (kernel - 1) * dilation + 1;
+                    let size = size.max(reach.saturating_sub(2 * padding)).max(1);
+                    let output = (size + 2 * padding - reach) / stride + 1;
+                    (kernel, stride, dilation, padding, size, output)
+                });
+                Case {
+                    samples,
+                    input: axes.map(|axis| axis.4),
+                    output: axes.map(|axis| axis.5),
+                    filters: Filters {
+                        inputs,
+                        outputs,
+                        groups,
+                        window: Window {
+                            kernel: axes.map(|axis| axis.0),
+                            stride: axes.map(|axis| axis.1),
+                            dilation: axes.map(|axis| axis.2),
+                            padding: axes.map(|axis| axis.3),
+                        },
+                    },
+                    zero,
+                    seed,
+                    borders: [own, other],
+                }
+            },
+        )
+}
+
+/// Numbers from a seed.
+struct Numbers(u64);
+
+impl Numbers {
+    fn byte(&mut self) -> u8 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        self.0.to_be_bytes()[0]
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.byte()).collect()
+    }
+
+    fn float(&mut self) -> f32 {
+        f32::from(self.byte()) / 64.0 - 2.0 + f32::from(self.byte()) / 16384.0
+    }
+}
+
+/// Images `[samples, channels, height, width]` as a plane holds them, with a border of one number.
+fn laid_out<T: Copy>(images: &[T], plane: &Plane, samples: usize, border: T, buffer: &mut [T]) {
+    buffer[..samples * plane.sample()].fill(border);
+    plane.fill_border(samples, border, buffer);
+    let mut images = images.iter();
+    for sample in 0..samples {
+        for channel in 0..plane.channels {
+            for y in 0..plane.height {
+                for x in 0..plane.width {
+                    let image = images.next().copied();
+                    buffer[plane.at(sample, y, x) + channel] = image.expect("as many as there are");
+                }
+            }
+        }
+    }
+}
+
+/// A sum over the windows of each output, `[samples, outputs, height, width]`; nothing beyond the edge.
+fn sums<T: Copy, S: Copy>(
+    case: &Case,
+    images: &[T],
+    none: S,
+    add: impl Fn(S, T, usize) -> S,
+) -> Vec<S> {
+    let Filters {
+        inputs,
+        outputs,
+        groups,
+        window,
+    } = case.filters;
+    let [height, width] = case.input;
+    let (each_in, each_out) = (inputs / groups, outputs / groups);
+    let mut found = Vec::new();
+    for sample in 0..case.samples {
+        for output in 0..outputs {
+            for row in 0..case.output[0] {
+                for column in 0..case.output[1] {
+                    let mut sum = none;
+                    for input in 0..each_in {
+                        for kernel_row in 0..window.kernel[0] {
+                            for kernel_column in 0..window.kernel[1] {
+                                let y = row * window.stride[0] + kernel_row * window.dilation[0];
+                                let x =
+                                    column * window.stride[1] + kernel_column * window.dilation[1];
+                                let y = y.wrapping_sub(window.padding[0]);
+                                let x = x.wrapping_sub(window.padding[1]);
+                                if y >= height || x >= width {
+                                    continue;
+                                }
+                                let channel = output / each_out * each_in + input;
+                                let at = ((sample * inputs + channel) * height + y) * width + x;
+                                let weight = ((output * each_in + input) * window.kernel[0]
+                                    + kernel_row)
+                                    * window.kernel[1]
+                                    + kernel_column;
+                                sum = add(sum, images[at], weight);
+                            }
+                        }
+                    }
+                    found.push(sum);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// What a plane holds, as `[samples, channels, height, width]`.
+fn read<T: Copy>(plane: &Plane, samples: usize, buffer: &[T]) -> Vec<T> {
+    let mut found = Vec::new();
+    for sample in 0..samples {
+        for channel in 0..plane.channels {
+            for y in 0..plane.height {
+                for x in 0..plane.width {
+                    found.push(buffer[plane.at(sample, y, x) + channel]);
+                }
+            }
+        }
+    }
+    found
+}
+
+fn available() -> Vec<Isa> {
+    Isa::ALL
+        .into_iter()
+        .filter(|isa| isa.is_available())
+        .collect()
+}
+
+/// Which numbers lie behind an output, of those of `[samples, outputs, height, width]`.
+fn output_of(case: &Case, at: usize) -> usize {
+    at / (case.output[0] * case.output[1]) % case.filters.outputs
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Sums, integers and sums of integers are those of plain loops, to the bit.
+    #[test]
+    fn integers_are_those_of_plain_loops(case in cases()) {
+        let Case { samples, filters, zero, .. } = case;
+        let mut numbers = Numbers(case.seed);
+        let [height, width] = case.input;
+        let images = numbers.bytes(samples * filters.inputs * height * width);
+        let weights: Vec<i8> = numbers.bytes(filters.weights()).into_iter().map(|b| b as i8).collect();
+        let bias: Vec<i32> = (0..filters.outputs).map(|_| i32::from(numbers.byte()) * 300 - 40_000).collect();
+        let each = filters.weights() / filters.outputs;
+        let factor: Vec<f32> = (0..filters.outputs)
+            .map(|_| (1.0 + numbers.float().abs()) / (each as f32).sqrt() / 120.0)
+            .collect();
+        let exact = sums(&case, &images, 0_i64, |sum, x, weight| {
+            sum + (i64::from(x) - i64::from(zero)) * i64::from(weights[weight])
+        });
+        let exact: Vec<i64> = exact.iter().enumerate()
+            .map(|(at, sum)| sum + i64::from(bias[output_of(&case, at)]))
+            .collect();
+        let scaled: Vec<f32> = exact.iter().enumerate()
+            .map(|(at, sum)| *sum as f32 * factor[output_of(&case, at)])
+            .collect();
+        let own_zero = i32::from(numbers.byte());
+        let ends = [-f32::from(numbers.byte().min(own_zero as u8)), f32::from(numbers.byte().min(255 - own_zero as u8))];
+        let centred: Vec<f32> = scaled.iter().map(|x| x.round_ties_even().clamp(ends[0], ends[1])).collect();
+        let codes: Vec<u8> = centred.iter().map(|x| (*x as i32 + own_zero) as u8).collect();
+        let others = numbers.bytes(exact.len());
+        let other_zero = i32::from(numbers.byte());
+        let factors = [numbers.float(), numbers.float()];
+        let sum_ends = [-100.0, 101.0];
+        let added: Vec<u8> = centred.iter().zip(&others)
+            .map(|(own, other)| {
+                let sum = own * factors[0] + (i32::from(*other) - other_zero) as f32 * factors[1];
+                (sum.round_ties_even().clamp(sum_ends[0], sum_ends[1]) as i32 + 110) as u8
+            })
+            .collect();
+
+        let x = Plane::of_codes(height, width, filters.inputs)
+            .with_border(filters.window.border(case.input, case.output));
+        let plane = Plane::of_codes(case.output[0], case.output[1], filters.outputs);
+        let [y, other_plane] = case.borders.map(|border| plane.with_border(border));
+        let float_plane = Plane::new(case.output[0], case.output[1], filters.outputs);
+        let mut input = Buffer::zeros(samples * x.sample());
+        laid_out(&images, &x, samples, zero as u8, input.bytes_mut());
+        let mut other = Buffer::zeros(samples * other_plane.sample());
+        laid_out(&others, &other_plane, samples, 9, other.bytes_mut());
+        let layer = CodeLayer::new(&weights, &bias, zero, filters, x, y);
+        let float_layer = CodeLayer::new(&weights, &bias, zero, filters, x, float_plane);
+        let rescale = Rescale::new(&factor, ends, own_zero);
+        let add = AddCodes {
+            other: other.bytes(),
+            plane: &other_plane,
+            other_zero,
+            factors,
+            ends: sum_ends,
+            zero: 110,
+        };
+        for isa in available() {
+            let mut output = Buffer::zeros(samples * y.sample());
+            layer.run_codes(isa, samples, input.bytes(), &rescale, None, output.bytes_mut());
+            prop_assert_eq!(&read(&y, samples, output.bytes()), &codes, "{}", isa);
+            layer.run_codes(isa, samples, input.bytes(), &rescale, Some(add), output.bytes_mut());
+            prop_assert_eq!(&read(&y, samples, output.bytes()), &added, "{} with a sum", isa);
+            let mut output = Buffer::zeros(4 * samples * float_plane.sample());
+            float_layer.run_floats(isa, samples, input.bytes(), &rescale, output.floats_mut());
+            prop_assert_eq!(&read(&float_plane, samples, output.floats()), &scaled, "{} in floats", isa);
+        }
+    }
+
+    /// Floats are those of sums in double precision, to the last bits of the largest products.
+    #[test]
+    fn floats_are_those_of_plain_loops(case in cases()) {
+        let Case { samples, filters, .. } = case;
+        let mut numbers = Numbers(case.seed);
+        let [height, width] = case.input;
+        let mut floats = |count: usize| -> Vec<f32> { (0..count).map(|_| numbers.float()).collect() };
+        let images = floats(samples * filters.inputs * height * width);
+        let weights = floats(filters.weights());
+        let bias = floats(filters.outputs);
+        let exact = sums(&case, &images, 0_f64, |sum, x, weight| {
+            sum + f64::from(x) * f64::from(weights[weight])
+        });
+        let others = floats(exact.len());
+        let x = Plane::new(height, width, filters.inputs)
+            .with_border(filters.window.border(case.input, case.output));
+        let plane = Plane::new(case.output[0], case.output[1], filters.outputs);
+        let [y, other_plane] = case.borders.map(|border| plane.with_border(border));
+        let mut input = Buffer::zeros(4 * samples * x.sample());
+        laid_out(&images, &x, samples, 0.0, input.floats_mut());
+        let mut other = Buffer::zeros(4 * samples * other_plane.sample());
+        laid_out(&others, &other_plane, samples, f32::NAN, other.floats_mut());
+        let layer = FloatLayer::new(&weights, &bias, filters, x, y);
+        for isa in available() {
+            for (add, ends) in [(false, [f32::NEG_INFINITY, f32::INFINITY]), (true, [0.0, 6.0])] {
+                let added = add.then(|| AddFloats { other: other.floats(), plane: &other_plane });
+                let mut output = Buffer::zeros(4 * samples * y.sample());
+                layer.run(isa, samples, input.floats(), ends, added, output.floats_mut());
+                for (at, found) in read(&y, samples, output.floats()).into_iter().enumerate() {
+                    let expected = exact[at] + f64::from(bias[output_of(&case, at)])
+                        + if add { f64::from(others[at]) } else { 0.0 };
+                    let expected = expected.clamp(ends[0].into(), ends[1].into());
+                    let off = (f64::from(found) - expected).abs();
+                    prop_assert!(off <= 1e-6 * (filters.weights() as f64 + 10.0), "{}: {} {}", isa, found, expected);
+                }
+            }
+        }
+    }
+}
+
+/// Products at their largest, of as many as 16-bit sums would saturate at, on each instruction set.
+#[test]
+fn no_sum_saturates() {
+    for (weight, inputs) in [(127, 4096), (-128, 4096), (-128, 66_000)] {
+        let filters = Filters {
+            inputs,
+            outputs: 17,
+            groups: 1,
+            window: Window::POINT,
+        };
+        let (x, y) = (Plane::of_codes(1, 1, inputs), Plane::new(1, 1, 17));
+        let layer = CodeLayer::new(&vec![weight; 17 * inputs], &[0; 17], 0, filters, x, y);
+        let mut input = Buffer::zeros(x.sample());
+        input.bytes_mut().fill(255);
+        let exact = 255 * i64::from(weight) * inputs as i64;
+        assert!(i32::try_from(exact).is_ok() || inputs == 66_000);
+        for isa in available() {
+            let mut output = Buffer::zeros(4 * 17);
+            layer.run_floats(
+                isa,
+                1,
+                input.bytes(),
+                &Rescale::new(&[1.0; 17], [0.0; 2], 0),
+                output.floats_mut(),
+            );
+            // Beyond 32 bits sums are exact modulo 2³².
+            assert_eq!(output.floats()[..17], [exact as i32 as f32; 17], "{isa}");
+        }
+    }
+}
