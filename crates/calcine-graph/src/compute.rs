@@ -170,10 +170,13 @@ impl Graph {
             | Op::ReduceAll(_)
             | Op::ArgMax(_)
             | Op::CumulativeSum(_)
+            | Op::ArgSort { .. }
             | Op::Concat(_)
             | Op::Slice(_)
             | Op::Select(_)
             | Op::Gather(_)
+            | Op::Scatter(..)
+            | Op::ScatterNd(_)
             | Op::Reshape
             | Op::Expand
             | Op::Permute(_)
@@ -333,10 +336,13 @@ fn attributes(op: &Op, weight: &[usize]) -> String {
         | Op::ReduceAll(_)
         | Op::ArgMax(_)
         | Op::CumulativeSum(_)
+        | Op::ArgSort { .. }
         | Op::Concat(_)
         | Op::Slice(_)
         | Op::Select(_)
         | Op::Gather(_)
+        | Op::Scatter(..)
+        | Op::ScatterNd(_)
         | Op::Reshape
         | Op::Expand
         | Op::Permute(_)

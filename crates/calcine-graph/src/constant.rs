@@ -155,7 +155,8 @@ impl Graph {
             | Op::Softmax(axis)
             | Op::LogSoftmax(axis)
             | Op::ArgMax(axis)
-            | Op::CumulativeSum(axis) => vec![*axis],
+            | Op::CumulativeSum(axis)
+            | Op::ArgSort { axis, .. } => vec![*axis],
             Op::ReduceAll(_) => (0..rank).collect(),
             Op::Embedding
             | Op::BatchNorm { .. }
@@ -175,6 +176,8 @@ impl Graph {
             | Op::Slice(_)
             | Op::Select(_)
             | Op::Gather(_)
+            | Op::Scatter(..)
+            | Op::ScatterNd(_)
             | Op::Reshape
             | Op::Expand
             | Op::Permute(_)
@@ -238,10 +241,13 @@ impl Graph {
             | Op::ReduceAll(_)
             | Op::ArgMax(_)
             | Op::CumulativeSum(_)
+            | Op::ArgSort { .. }
             | Op::Concat(_)
             | Op::Slice(_)
             | Op::Select(_)
             | Op::Gather(_)
+            | Op::Scatter(..)
+            | Op::ScatterNd(_)
             | Op::Flip(_)
             | Op::Repeat { .. }
             | Op::Constant(_) => None,

@@ -4,7 +4,7 @@ mod kinds;
 mod shape;
 
 use self::kinds::kinds;
-use self::shape::{expanded, reshaped, resized, shape};
+use self::shape::{expanded, ordered, reshaped, resized, shape};
 use crate::graph::ElementKind;
 use crate::op::{Arithmetic, Convolution, Map, Op};
 
@@ -50,6 +50,7 @@ pub(crate) fn fits(op: &Op, x: &[Tensor], out: Tensor, batch: usize) -> Result<(
         Op::Reshape => return Ok(reshaped(x[0].shape, out.shape)?),
         Op::Expand => return Ok(expanded(x[0].shape, out.shape)?),
         Op::AdaptiveAveragePool | Op::Interpolate { .. } => resized(x[0].shape, out.shape)?,
+        Op::ArgSort { axis, .. } => ordered(x[0].shape, out.shape, *axis)?,
         op => shape(op, x, batch)?,
     };
     if shape == out.shape {
@@ -91,10 +92,13 @@ fn summed(op: &Op, x: &[Tensor]) -> Option<[(usize, usize); 2]> {
         | Op::ReduceAll(_)
         | Op::ArgMax(_)
         | Op::CumulativeSum(_)
+        | Op::ArgSort { .. }
         | Op::Concat(_)
         | Op::Slice(_)
         | Op::Select(_)
         | Op::Gather(_)
+        | Op::Scatter(..)
+        | Op::ScatterNd(_)
         | Op::Reshape
         | Op::Expand
         | Op::Permute(_)
@@ -200,10 +204,13 @@ fn settings(op: &Op, x: &[Tensor]) -> Result<(), String> {
         | Op::ReduceAll(_)
         | Op::ArgMax(_)
         | Op::CumulativeSum(_)
+        | Op::ArgSort { .. }
         | Op::Concat(_)
         | Op::Slice(_)
         | Op::Select(_)
         | Op::Gather(_)
+        | Op::Scatter(..)
+        | Op::ScatterNd(_)
         | Op::Reshape
         | Op::Expand
         | Op::Permute(_)

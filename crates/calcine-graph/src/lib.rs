@@ -101,6 +101,7 @@ pub use extent::Extent;
 pub use graph::{ElementKind, Graph, Node, Source, Value, ValueId};
 pub use op::{
     Arithmetic, Comparison, Convolution, Interpolation, Map, Op, Padding, Pool, Range, Reduction,
+    Update,
 };
 pub use plan::{Cut, PlanError, Thinned, ThinningPlan, weakest};
 pub use properties::{Action, Properties, ResultRank, Summation};

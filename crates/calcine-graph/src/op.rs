@@ -103,6 +103,16 @@ pub enum Op {
     ArgMax(usize),
     /// `x`: running sums along an axis.
     CumulativeSum(usize),
+    /// `x`: the positions of the elements along an axis in the order of their size, as many of them as the output is long.
+    ///
+    /// Equal elements come in the order of their positions, ascending or descending; what is not a number counts as larger
+    /// than any number.
+    ArgSort {
+        /// Which axis.
+        axis: usize,
+        /// Whether the largest is first.
+        descending: bool,
+    },
     /// `a`, `b`, …: one after the other along an axis.
     Concat(usize),
     /// `x`: part of each axis.
@@ -111,6 +121,12 @@ pub enum Op {
     Select(usize),
     /// `x`, `indices`: one element along an axis for each index.
     Gather(usize),
+    /// `x`, `indices`, `values`, of which the last two have the same shape: `x` after each index has told which element
+    /// along an axis its value updates; the reverse of [`Gather`](Self::Gather).
+    Scatter(usize, Update),
+    /// `x [a, b, …, rest]`, `indices [.., depth]`, `values [.., rest]`: `x` after each row of indices has told which element of
+    /// the first `depth` axes its value updates, or which slice its values update.
+    ScatterNd(Update),
     /// `x`: the same elements in the output's shape.
     Reshape,
     /// `x`: axes of length 1 repeated to the output's shape.
@@ -288,6 +304,21 @@ pub enum Reduction {
     Max,
     Min,
     MaxAbs,
+}
+
+/// What a scattered value does to the element at its place.
+///
+/// Where two values have the same place, sums, products and extremes are those of both, in no order that is stated; of two
+/// that are assigned, the last one stays on a CPU, and any of them on other devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the functions' names say it")]
+pub enum Update {
+    Assign,
+    Add,
+    Multiply,
+    Max,
+    Min,
 }
 
 /// Part of an axis: `start`, `start + step`, … below `end`.

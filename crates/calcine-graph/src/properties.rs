@@ -2,7 +2,7 @@
 
 use std::slice::from_ref;
 
-use crate::op::{Arithmetic, Comparison, Map, Op, Padding, Reduction};
+use crate::op::{Arithmetic, Comparison, Map, Op, Padding, Reduction, Update};
 
 /// What holds for an operator: a row of the one table that all analyses ask.
 ///
@@ -50,8 +50,10 @@ pub enum Action {
     Elementwise,
     /// Each element of the result is an element of an operand, or a number that the operator has: none is computed.
     Move,
-    /// Computes one number, or running numbers, of each line along an axis.
+    /// Computes one number, running numbers or an order of each line along an axis.
     Reduce,
+    /// Combines elements of one operand with those elements of another that indices name.
+    Update,
     /// Has no operand.
     Create,
 }
@@ -260,6 +262,7 @@ impl Op {
             Self::CumulativeSum(axis) => {
                 row("cumsum", [1, 1], Reduce).linear().axes(from_ref(axis))
             }
+            Self::ArgSort { axis, .. } => row("argsort", [1, 1], Reduce).axes(from_ref(axis)),
             Self::Concat(axis) => row("cat", [1, usize::MAX], Move)
                 .axes(from_ref(axis))
                 .gives(All),
@@ -270,6 +273,8 @@ impl Op {
                     .ranks([None, Some(1), None, None, None])
             }
             Self::Gather(axis) => moves("gather", 2).axes(from_ref(axis)).gives(All),
+            Self::Scatter(axis, update) => update.row("scatter").axes(from_ref(axis)).gives(All),
+            Self::ScatterNd(update) => update.row("scatter_nd").at_least(1),
             Self::Reshape => moves("reshape", 1).gives(Free),
             Self::Expand => moves("expand", 1).gives(Free),
             Self::Permute(axes) => moves("permute", 1).axes(axes).ranks(of(axes.len())),
@@ -290,6 +295,17 @@ impl Op {
 /// Operand and weight of a convolution along so many spatial axes, and its bias.
 const fn windows(spatial: usize) -> [Option<usize>; 5] {
     [Some(spatial + 2), Some(spatial + 2), Some(1), None, None]
+}
+
+impl Update {
+    /// A scatter's row: of the products, the values are numbers that the elements are scaled by.
+    const fn row<'a>(self, name: &'static str) -> Properties<'a> {
+        match self {
+            Self::Assign => row(name, [3, 3], Action::Move),
+            Self::Multiply => row(name, [3, 3], Action::Update).linear(),
+            Self::Add | Self::Max | Self::Min => row(name, [3, 3], Action::Update),
+        }
+    }
 }
 
 impl Padding {

@@ -2,7 +2,7 @@
 
 use calcine_graph::{
     Arithmetic, Comparison, Convolution, ElementKind, Extent, Graph, Map, Node, Op, Padding, Pool,
-    Range, Reduction, Source, Value, ValueId,
+    Range, Reduction, Source, Update, Value, ValueId,
 };
 
 use ElementKind::{Bool, Float, Int};
@@ -360,6 +360,75 @@ fn what_does_not_fit_is_said_with_its_numbers() {
             vec![(&[0, 4], Float), (&[5, 4], Int)],
             (&[5, 4], Float),
             "differ along axis 0",
+        ),
+        (
+            Op::ArgSort {
+                axis: 1,
+                descending: true,
+            },
+            vec![(&[0, 4], Float)],
+            (&[0, 5], Int),
+            "the shape [1, 4], and its output has [1, 5]",
+        ),
+        (
+            Op::ArgSort {
+                axis: 1,
+                descending: false,
+            },
+            vec![(&[0, 4], Float)],
+            (&[0, 2], Float),
+            "its output is Float, not Int",
+        ),
+        (
+            Op::ArgSort {
+                axis: 2,
+                descending: false,
+            },
+            vec![(&[0, 4], Float)],
+            (&[0, 4], Int),
+            "axis 2",
+        ),
+        (
+            Op::Scatter(1, Update::Add),
+            vec![(&[3, 4], Float), (&[2, 2], Int), (&[2, 2], Float)],
+            (&[3, 4], Float),
+            "differ along axis 0",
+        ),
+        (
+            Op::Scatter(1, Update::Assign),
+            vec![(&[3, 4], Float), (&[3, 2], Int), (&[3, 1], Float)],
+            (&[3, 4], Float),
+            "[3, 1] values for [3, 2] indices",
+        ),
+        (
+            Op::Scatter(0, Update::Max),
+            vec![(&[3, 4], Float), (&[3, 4], Float), (&[3, 4], Float)],
+            (&[3, 4], Float),
+            "operand 1 is Float, not Int",
+        ),
+        (
+            Op::Scatter(0, Update::Assign),
+            vec![(&[3, 4], Bool), (&[3, 4], Int), (&[3, 4], Bool)],
+            (&[3, 4], Bool),
+            "operand 0 is Bool",
+        ),
+        (
+            Op::ScatterNd(Update::Assign),
+            vec![(&[3, 4], Float), (&[2, 3], Int), (&[2], Float)],
+            (&[3, 4], Float),
+            "3 numbers for the 2 axes",
+        ),
+        (
+            Op::ScatterNd(Update::Min),
+            vec![(&[3, 4], Float), (&[2, 1], Int), (&[2], Float)],
+            (&[3, 4], Float),
+            "need [2, 4]",
+        ),
+        (
+            Op::ScatterNd(Update::Multiply),
+            vec![(&[3, 4], Float), (&[2, 1], Int), (&[2, 4], Int)],
+            (&[3, 4], Float),
+            "operand 2 is Int, not Float",
         ),
         (
             Op::Reshape,

@@ -132,10 +132,13 @@ fn after(graph: &Graph, start: ValueId, sums: Sums) -> Result<&Node, String> {
             | Op::ReduceAll(_)
             | Op::ArgMax(_)
             | Op::CumulativeSum(_)
+            | Op::ArgSort { .. }
             | Op::Concat(_)
             | Op::Slice(_)
             | Op::Select(_)
             | Op::Gather(_)
+            | Op::Scatter(..)
+            | Op::ScatterNd(_)
             | Op::Reshape
             | Op::Expand
             | Op::Permute(_)

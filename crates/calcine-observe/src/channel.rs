@@ -75,10 +75,13 @@ fn axis_of(graph: &Graph, node: &Node, axes: &[Option<usize>]) -> Option<usize> 
         | Op::Reduce(..)
         | Op::ArgMax(_)
         | Op::CumulativeSum(_)
+        | Op::ArgSort { .. }
         | Op::Concat(_)
         | Op::Slice(_)
         | Op::Select(_)
         | Op::Gather(_)
+        | Op::Scatter(..)
+        | Op::ScatterNd(_)
         | Op::Expand
         | Op::Flip(_)
         | Op::Repeat { .. }

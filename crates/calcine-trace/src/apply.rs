@@ -5,12 +5,13 @@ use burn::tensor::ops::{
     AttentionModuleOptions, AvgPoolOptions, ConvOptions, ConvTransposeOptions, InterpolateMode,
     InterpolateOptions, MaxPoolOptions, PadMode,
 };
-use burn::tensor::{Bool, Device, Int, Slice, Tensor, activation};
+use burn::tensor::{Bool, Device, IndexingUpdateOp, Int, Slice, Tensor, activation};
 use calcine_graph::{
     Arithmetic, Comparison, Convolution, ElementKind, Interpolation, Map, Node, Op, Padding, Pool,
-    Range, Reduction,
+    Range, Reduction, Update,
 };
 
+use crate::order::order;
 use crate::tensor::{AnyTensor, with_kind, with_rank};
 
 /// What is computed of a tensor of any kind and rank, with its type's parameters.
@@ -178,6 +179,7 @@ pub(crate) fn apply(
                 _ => x.of::<D, burn::tensor::Float>().cumsum(*axis).into(),
             })
         }
+        Op::ArgSort { axis, descending } => order(given(), *axis, *descending, shape[*axis]),
         Op::Constant(value) => {
             with_rank!(shape.len(), D => filled::<D>(shape, kind, *value, &device()))
         }
@@ -212,6 +214,22 @@ pub(crate) fn apply(
             let (x, indices) = (given(), given());
             of_any_kind!(x, |x, D, K| x.gather(*axis, indices.of::<D, Int>()))
         }
+        Op::Scatter(axis, update) => {
+            let (x, indices, values) = (given(), given(), given());
+            with_rank!(x.rank(), D => {
+                let (indices, update) = (indices.of::<D, Int>(), updated(*update));
+                match x.kind() {
+                    ElementKind::Int => {
+                        x.of::<D, Int>().scatter(*axis, indices, values.of(), update).into()
+                    }
+                    _ => {
+                        let x = x.of::<D, burn::tensor::Float>();
+                        x.scatter(*axis, indices, values.of(), update).into()
+                    }
+                }
+            })
+        }
+        Op::ScatterNd(update) => scattered(given(), given(), given(), updated(*update)),
         Op::Reshape => of_any_kind!(given(), |x, D, K| {
             with_rank!(shape.len(), E => {
                 let shape: [usize; E] = exactly(shape);
@@ -234,6 +252,52 @@ pub(crate) fn apply(
         Op::Repeat { axis, times } => {
             of_any_kind!(given(), |x, D, K| x.repeat_dim(*axis, *times))
         }
+    }
+}
+
+fn updated(update: Update) -> IndexingUpdateOp {
+    match update {
+        Update::Assign => IndexingUpdateOp::Assign,
+        Update::Add => IndexingUpdateOp::Add,
+        Update::Multiply => IndexingUpdateOp::Mul,
+        Update::Max => IndexingUpdateOp::Max,
+        Update::Min => IndexingUpdateOp::Min,
+    }
+}
+
+/// Burn's function has the rank of each operand as a type; these have two: all index axes as one, and all axes of a slice
+/// as one.
+fn scattered(
+    x: AnyTensor,
+    indices: AnyTensor,
+    values: AnyTensor,
+    update: IndexingUpdateOp,
+) -> AnyTensor {
+    let (shape, places) = (x.shape(), indices.shape());
+    let depth = places.last().copied().unwrap_or(1);
+    let count: usize = places[..places.len() - 1].iter().product();
+    let rest: usize = shape[depth..].iter().product();
+    let indices = with_rank!(places.len(), M => indices.of::<M, Int>().reshape([count, depth]));
+    macro_rules! flat {
+        ($K:ty) => {{
+            with_rank!(depth, E => {
+                const R: usize = E + 1;
+                let mut lengths = [rest; R];
+                lengths[..E].copy_from_slice(&shape[..E]);
+                let x: Tensor<R, $K> = with_rank!(x.rank(), D => x.of::<D, $K>().reshape(lengths));
+                let values: Tensor<2, $K> =
+                    with_rank!(values.rank(), V => values.of::<V, $K>().reshape([count, rest]));
+                let y = x.scatter_nd(indices, values, update);
+                with_rank!(shape.len(), D => {
+                    let shape: [usize; D] = exactly(&shape);
+                    AnyTensor::from(y.reshape::<D, _>(shape))
+                })
+            })
+        }};
+    }
+    match x.kind() {
+        ElementKind::Int => flat!(Int),
+        _ => flat!(burn::tensor::Float),
     }
 }
 

@@ -1,18 +1,22 @@
 //! Whether a network computes what its model computes.
 
+use std::collections::HashMap;
+
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
-use calcine_graph::ElementKind;
+use calcine_graph::{ElementKind, Graph, Node, Op, ValueId};
 
 use crate::error::TraceError;
 use crate::network::Network;
+use crate::order::has_equal;
 use crate::record::attempt;
 use crate::tensor::{AnyTensor, Tensors, with_rank};
 
 /// How far outputs may be apart, as a share of the largest one: devices choose other kernels for other shapes.
 const SHARE: f64 = 1e-3;
 
-/// Computes the same with both and compares every output. Reads the device.
+/// Computes the same with both and compares every output, but not the numbers of one that depends on the order of equal elements.
+/// Reads the device.
 pub(crate) fn agree<M: Module, I: Tensors, O: Tensors>(
     network: &Network,
     model: &M,
@@ -26,7 +30,11 @@ pub(crate) fn agree<M: Module, I: Tensors, O: Tensors>(
         });
     };
     let expected = attempt(|| forward(model, inputs).into_any())?;
-    let found = network.valid().run(sample, &mut |_, tensor| tensor);
+    let mut ties = Ties::new(network, &sample);
+    let found = network.valid().run(sample, &mut |node, tensor| {
+        ties.met(node, &tensor);
+        tensor
+    });
     let found = found.map_err(|error| differs(0, format!("is an error: {error}")))?;
     if found.len() != expected.len() {
         return Err(differs(
@@ -34,16 +42,76 @@ pub(crate) fn agree<M: Module, I: Tensors, O: Tensors>(
             format!("is one of {}, not of {}", found.len(), expected.len()),
         ));
     }
-    for (output, (found, expected)) in found.into_iter().zip(expected).enumerate() {
-        if let Some(what) = difference(found, expected) {
+    let outputs = network.graph().outputs.iter().zip(found).zip(expected);
+    for (output, ((id, found), expected)) in outputs.enumerate() {
+        if let Some(what) = difference(found, expected, ties.open[id.0]) {
             return Err(differs(output, what));
         }
     }
     Ok(())
 }
 
-/// In what the first differs from the second, if it does.
-fn difference(found: AnyTensor, expected: AnyTensor) -> Option<String> {
+/// Finds what depends on the order of equal elements: Burn's functions leave it open, so the model may have another.
+struct Ties<'a> {
+    network: &'a Network,
+    /// Of each value, whether it depends on such an order.
+    open: Vec<bool>,
+    /// The tensors that are sorted, as far as they are known.
+    sorted: HashMap<ValueId, Option<AnyTensor>>,
+}
+
+impl<'a> Ties<'a> {
+    fn new(network: &'a Network, sample: &[AnyTensor]) -> Self {
+        let graph = network.graph();
+        let sorts = graph.nodes.iter();
+        let sorts = sorts.filter(|node| matches!(node.op, Op::ArgSort { .. }));
+        let operands = sorts.map(|node| (node.inputs[0], network.tensor(node.inputs[0])));
+        let mut sorted: HashMap<ValueId, Option<AnyTensor>> = operands.collect();
+        for (id, input) in graph.inputs.iter().zip(sample) {
+            sorted
+                .entry(*id)
+                .and_modify(|known| *known = Some(input.clone()));
+        }
+        Self {
+            network,
+            open: vec![false; graph.values.len()],
+            sorted,
+        }
+    }
+
+    fn met(&mut self, node: &Node, result: &AnyTensor) {
+        let graph = self.network.graph();
+        let mut operands = node.inputs.clone();
+        if is_sorted(graph, node) {
+            operands.truncate(1);
+        }
+        let tied = match node.op {
+            Op::ArgSort { axis, .. } => {
+                let x = self.sorted.get(&node.inputs[0]).cloned().flatten();
+                x.is_some_and(|x| has_equal(x, axis))
+            }
+            _ => false,
+        };
+        self.open[node.output.0] = tied || operands.iter().any(|id| self.open[id.0]);
+        let sorted = self.sorted.entry(node.output);
+        sorted.and_modify(|known| *known = Some(result.clone()));
+    }
+}
+
+/// Whether the node gives the elements of its operand in order, which are the same in each order of equal ones.
+fn is_sorted(graph: &Graph, node: &Node) -> bool {
+    let Op::Gather(along) = node.op else {
+        return false;
+    };
+    let order = graph.producer(node.inputs[1]);
+    order.is_some_and(|order| {
+        let same_axis = matches!(order.op, Op::ArgSort { axis, .. } if axis == along);
+        same_axis && order.inputs[0] == node.inputs[0]
+    })
+}
+
+/// In what the first differs from the second, if it does; in kind and shape alone if its numbers are `open`.
+fn difference(found: AnyTensor, expected: AnyTensor, open: bool) -> Option<String> {
     if (found.kind(), found.shape()) != (expected.kind(), expected.shape()) {
         let described = |tensor: &AnyTensor| format!("{:?} {:?}", tensor.kind(), tensor.shape());
         return Some(format!(
@@ -51,6 +119,9 @@ fn difference(found: AnyTensor, expected: AnyTensor) -> Option<String> {
             described(&found),
             described(&expected)
         ));
+    }
+    if open {
+        return None;
     }
     let (found, expected) = (numbers(found), numbers(expected));
     let finite = expected.iter().filter(|number| number.is_finite());

@@ -2,9 +2,10 @@
 
 use burn::backend::ir::{
     ActivationOperationIr, BaseOperationIr, GatherNdOpIr, NumericOperationIr, OperationIr,
-    SliceAssignOpIr, TensorIr,
+    SelectAssignOpIr, SliceAssignOpIr, TensorIr,
 };
-use calcine_graph::{Arithmetic, Map, Op, Range, Reduction};
+use burn::tensor::{DType, IndexingUpdateOp};
+use calcine_graph::{Arithmetic, Map, Op, Range, Reduction, Update};
 
 use crate::step::{Ids, Step, range};
 
@@ -18,6 +19,9 @@ use crate::step::{Ids, Step, range};
 /// | softmin | the softmax of the negated |
 /// | sum over several axes | the sum over one axis after the other |
 /// | elements at positions along several axes | the position in these axes as one; the elements there |
+/// | elements in order, the largest few | their positions in order; the elements there |
+/// | update of elements along an axis, or at positions along several | the same, of floats and integers |
+/// | update of what a selection takes | the axis as the first; the update of its slices; the axis where it was |
 /// | assignment to a slice | what stands before, the new part and what stands behind, one after the other |
 pub(crate) fn composed(operation: &OperationIr, ids: &mut Ids) -> Option<Vec<Step>> {
     use NumericOperationIr as Numeric;
@@ -41,6 +45,31 @@ pub(crate) fn composed(operation: &OperationIr, ids: &mut Ids) -> Option<Vec<Ste
                 }
                 Numeric::ArgMin(x) => Some(of_negated(Op::ArgMax(x.axis), &x.input, &x.out, ids)),
                 Numeric::SumDims(x) => Some(sums(&x.input, &x.axes, &x.out, ids)),
+                Numeric::Sort(x) => {
+                    Some(Order::of(x.dim, x.descending).elements(&x.input, &x.out, None, ids))
+                }
+                Numeric::SortWithIndices(x) => Some(Order::of(x.dim, x.descending).elements(
+                    &x.input,
+                    &x.out,
+                    Some(&x.out_indices),
+                    ids,
+                )),
+                Numeric::ArgSort(x) => {
+                    let order = Order::of(x.dim, x.descending);
+                    Some(vec![order.positions(&x.input, &x.out)])
+                }
+                Numeric::TopK(x) => {
+                    Some(Order::of(x.axis, true).elements(&x.input, &x.out, None, ids))
+                }
+                Numeric::TopKWithIndices(x) => Some(Order::of(x.dim, true).elements(
+                    &x.tensor,
+                    &x.out,
+                    Some(&x.out_indices),
+                    ids,
+                )),
+                Numeric::ArgTopK(x) => {
+                    Some(vec![Order::of(x.axis, true).positions(&x.input, &x.out)])
+                }
                 _ => None,
             }
         }
@@ -52,8 +81,105 @@ pub(crate) fn composed(operation: &OperationIr, ids: &mut Ids) -> Option<Vec<Ste
         | OperationIr::BaseBool(BaseOperationIr::SliceAssign(x)) => assigned(x, ids),
         OperationIr::BaseFloat(BaseOperationIr::GatherNd(x))
         | OperationIr::BaseInt(BaseOperationIr::GatherNd(x)) => gathered(x, ids),
+        OperationIr::BaseFloat(BaseOperationIr::Scatter(x))
+        | OperationIr::BaseInt(BaseOperationIr::Scatter(x)) => {
+            let op = Op::Scatter(x.dim, update(x.update));
+            Some(vec![Step::of(
+                op,
+                [&x.tensor, &x.indices, &x.value],
+                &x.out,
+            )])
+        }
+        OperationIr::BaseFloat(BaseOperationIr::ScatterNd(x))
+        | OperationIr::BaseInt(BaseOperationIr::ScatterNd(x)) => {
+            let op = Op::ScatterNd(update(x.reduction));
+            Some(vec![Step::of(op, [&x.data, &x.indices, &x.values], &x.out)])
+        }
+        OperationIr::BaseFloat(BaseOperationIr::SelectAssign(x))
+        | OperationIr::BaseInt(BaseOperationIr::SelectAssign(x)) => Some(selected(x, ids)),
         _ => None,
     }
+}
+
+/// Along which axis elements are put in order, and how.
+struct Order {
+    axis: usize,
+    descending: bool,
+}
+
+impl Order {
+    const fn of(axis: usize, descending: bool) -> Self {
+        Self { axis, descending }
+    }
+
+    fn positions(&self, x: &TensorIr, out: &TensorIr) -> Step {
+        let op = Op::ArgSort {
+            axis: self.axis,
+            descending: self.descending,
+        };
+        Step::of(op, [x], out)
+    }
+
+    /// As many elements as the output has places, whose positions may be asked for too.
+    fn elements(
+        &self,
+        x: &TensorIr,
+        out: &TensorIr,
+        positions: Option<&TensorIr>,
+        ids: &mut Ids,
+    ) -> Vec<Step> {
+        let positions = positions
+            .cloned()
+            .unwrap_or_else(|| ids.tensor(out.shape.to_vec(), DType::I64));
+        vec![
+            self.positions(x, &positions),
+            Step::of(Op::Gather(self.axis), [x, &positions], out),
+        ]
+    }
+}
+
+fn update(update: IndexingUpdateOp) -> Update {
+    match update {
+        IndexingUpdateOp::Assign => Update::Assign,
+        IndexingUpdateOp::Add => Update::Add,
+        IndexingUpdateOp::Mul => Update::Multiply,
+        IndexingUpdateOp::Max => Update::Max,
+        IndexingUpdateOp::Min => Update::Min,
+    }
+}
+
+/// The slices of an axis at the selected positions, each of which a slice of the values updates.
+fn selected(operation: &SelectAssignOpIr, ids: &mut Ids) -> Vec<Step> {
+    let SelectAssignOpIr {
+        tensor,
+        dim,
+        indices,
+        value,
+        update: how,
+        out,
+    } = operation;
+    let rows = ids.tensor([&indices.shape[..], &[1]].concat(), indices.dtype);
+    let mut steps = vec![Step::of(Op::Reshape, [indices], &rows)];
+    let op = Op::ScatterNd(update(*how));
+    if *dim == 0 {
+        steps.push(Step::of(op, [tensor, &rows, value], out));
+        return steps;
+    }
+    let mut axes: Vec<usize> = (0..tensor.shape.num_dims()).collect();
+    axes.swap(0, *dim);
+    let mut swapped = |x: &TensorIr, steps: &mut Vec<Step>| {
+        let mut shape = x.shape.to_vec();
+        shape.swap(0, *dim);
+        let y = ids.tensor(shape, x.dtype);
+        steps.push(Step::of(Op::Permute(axes.clone()), [x], &y));
+        y
+    };
+    let x = swapped(tensor, &mut steps);
+    let values = swapped(value, &mut steps);
+    let updated = ids.tensor(x.shape.to_vec(), x.dtype);
+    steps.push(Step::of(op, [&x, &rows, &values], &updated));
+    steps.push(Step::of(Op::Permute(axes), [&updated], out));
+    steps
 }
 
 /// The first axes as one, from which the elements are selected: index `i, j, …` is position `i · stride + j · stride + …`.

@@ -49,6 +49,7 @@ mod lower;
 mod made;
 mod naming;
 mod network;
+mod order;
 mod record;
 mod run;
 mod step;
@@ -80,6 +81,9 @@ pub use tensor::{AnyTensor, Tensors};
 /// The model's parameters are copied to the host for that, and are then the network's own: training one
 /// does not move the other. They keep their paths, their ids, and whether they are trained. The sample may be on any
 /// device, on an autodiff device too.
+///
+/// Sorting gives equal elements in the order of their positions, and reads the device for that; Burn's own functions leave their
+/// order open. So outputs that depend on the order of elements that are equal in the sample are not compared with the model's.
 ///
 /// Burn records no dropout where there is no tape, so a network has none. What Rust decides while it
 /// runs is recorded as it went: the recurrent layers of Burn are as many steps as the sample is long. What a branch
@@ -236,7 +240,7 @@ fn large_batch(recordings: &[record::Recording], sample: &[AnyTensor]) -> usize 
 /// What a node computes of these operands, which may stand for others than the graph's: the operation alone, on
 /// tensors of the shapes that the graph says for a batch of this size.
 ///
-/// Batch norms use the statistics among their operands. Nothing is read.
+/// Batch norms use the statistics among their operands. Nothing is read, but by [`Op::ArgSort`].
 ///
 /// # Panics
 ///

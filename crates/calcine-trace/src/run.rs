@@ -39,7 +39,7 @@ impl Network {
     /// What the model computes. On the tape if the network is on an autodiff device, where batch norms
     /// also use and update statistics of the batch, as in the model.
     ///
-    /// The device is not read.
+    /// The device is not read, but where elements are put in order ([`Op::ArgSort`](calcine_graph::Op::ArgSort)).
     ///
     /// # Panics
     ///

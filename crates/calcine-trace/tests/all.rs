@@ -11,6 +11,7 @@ mod files;
 mod malformed;
 mod names;
 mod operator_table;
+mod order;
 mod properties;
 mod refused;
 mod replay;

@@ -5,7 +5,7 @@ use burn::tensor::ops::{
     AttentionModuleOptions, AvgPoolOptions, ConvOptions, ConvTransposeOptions, InterpolateMode,
     InterpolateOptions, MaxPoolOptions, PadMode,
 };
-use burn::tensor::{Bool, Device, Int, Slice, Tensor, activation, module};
+use burn::tensor::{Bool, Device, IndexingUpdateOp, Int, Slice, Tensor, activation, module};
 use calcine_testkit::numbers;
 use calcine_trace::AnyTensor;
 
@@ -296,6 +296,24 @@ fn arrangements() -> Rows {
         "gathered along several axes": |_, x| { let at = Tensor::<2, Int>::from_ints([[0, 1, 2], [0, 3, 5], [0, 0, 0]], &x.device()); x.gather_nd::<2, 2>(at) };
         "integers gathered along all axes": |_, x| { let at = Tensor::<3, Int>::from_ints([[[0, 1], [0, 7]], [[0, 29], [0, 3]]], &x.device()); words(x).gather_nd::<3, 2>(at) };
         "gathered": |_, x| { let places = x.clone().argmax(3); x.gather(3, places.repeat_dim(3, 2)) };
+        "sorted": |_, x| x.sort(2);
+        "sorted downwards": |_, x| x.sort_descending(3);
+        "sorted with their places": |_, x| { let (sorted, at) = x.sort_with_indices(1); sorted + at.float() };
+        "places of the sorted": |_, x| x.argsort_descending(2);
+        "integers sorted": |_, x| words(x).sort(1);
+        "the batch sorted": |_, x| x.sort(0);
+        "the largest few": |_, x| x.topk(2, 1);
+        "the largest few with their places": |_, x| { let (most, at) = x.topk_with_indices(3, 3); most + at.float() };
+        "places of the largest few": |_, x| x.argtopk(4, 2);
+        "put along an axis": |_, x| { let at = x.clone().slice_dim(3, 0..2).argsort(2); x.clone().slice_dim(3, 2..4).scatter(2, at, x.slice_dim(3, 0..2) * 3.0, IndexingUpdateOp::Assign) };
+        "added along an axis": |_, x| { let at = x.clone().argmax(3); let most = x.clone().max_dim(3); x.scatter(3, at.repeat_dim(3, 2), most.repeat_dim(3, 2), IndexingUpdateOp::Add) };
+        "integers added along an axis": |_, x| { let i = words(x); let at = i.clone().argmax(1); i.clone().scatter(1, at, i.max_dim(1), IndexingUpdateOp::Add) };
+        "put at positions": |_, x| { let at = Tensor::<2, Int>::from_ints([[0, 1], [0, 3]], &x.device()); let values = x.clone().slice_dim(0, 0..1).slice_dim(1, 0..2).squeeze_dim::<3>(0) * 2.0; x.scatter_nd(at, values, IndexingUpdateOp::Assign) };
+        "largest at positions of all axes": |_, x| { let at = Tensor::<2, Int>::from_ints([[0, 1, 2, 3], [0, 3, 5, 0]], &x.device()); let values = x.clone().slice([0..1, 0..1, 0..1, 0..2]).reshape([2]); x.scatter_nd(at, values, IndexingUpdateOp::Max) };
+        "smallest of slices": |_, x| { let at = Tensor::<3, Int>::from_ints([[[0, 1], [0, 2]]], &x.device()); let values = x.clone().slice([0..1, 0..2]); x.scatter_nd(at, values, IndexingUpdateOp::Min) };
+        "multiplied at positions": |_, x| { let at = Tensor::<2, Int>::from_ints([[0, 2]], &x.device()); let values = x.clone().slice([0..1, 0..1]).squeeze_dim::<3>(0); x.scatter_nd(at, values, IndexingUpdateOp::Mul) };
+        "added to the selected": |_, x| { let at = Tensor::<1, Int>::from_ints([2, 0], &x.device()); let values = x.clone().slice_dim(2, 0..2); x.select_assign(2, at, values, IndexingUpdateOp::Add) };
+        "added to the selected of the first axis": |_, x| { let at = Tensor::<1, Int>::from_ints([0], &x.device()); let values = x.clone().slice_dim(0, 0..1); x.select_assign(0, at, values, IndexingUpdateOp::Add) };
         "assigned": |_, x| { let part = x.clone().slice_dim(2, 0..2) * 3.0; x.slice_assign([Slice::full(), Slice::full(), Slice::from(3..5), Slice::full()], part) };
         "assigned at the beginning": |_, x| { let part = x.clone().slice_dim(1, 2..3); x.slice_assign([Slice::full(), Slice::from(0..1), Slice::full(), Slice::full()], part) };
         "assigned within": |_, x| { let part = x.clone().slice_dim(1, 0..2).slice_dim(3, 1..3) * 2.0; x.slice_assign([Slice::full(), Slice::from(1..3), Slice::full(), Slice::from(2..4)], part) };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use burn::tensor::{Bool, Int, Tensor};
 use calcine_graph::{
     Arithmetic as A, Comparison, Convolution, ElementKind, Graph, Interpolation, Map, Node, Op,
-    Padding, Pool, Range, Reduction, Source, Value, ValueId,
+    Padding, Pool, Range, Reduction, Source, Update, Value, ValueId,
 };
 use calcine_testkit::{device, each};
 use calcine_trace::{AnyTensor, evaluate};
@@ -19,6 +19,7 @@ fn kind(op: &Op, operand: usize) -> ElementKind {
         (Op::Where | Op::Fill(_), 1) | (Op::Map(Map::Not), 0) => ElementKind::Bool,
         (Op::Zip(A::And | A::Or), _) => ElementKind::Bool,
         (Op::Embedding | Op::Select(_) | Op::Gather(_), 1) => ElementKind::Int,
+        (Op::Scatter(..) | Op::ScatterNd(_), 1) => ElementKind::Int,
         _ => ElementKind::Float,
     }
 }
@@ -27,7 +28,7 @@ fn output_kind(op: &Op) -> ElementKind {
     match op {
         Op::CompareScalar(..) | Op::Compare(_) => ElementKind::Bool,
         Op::Map(Map::Not) | Op::Zip(A::And | A::Or) => ElementKind::Bool,
-        Op::ArgMax(_) | Op::Cast => ElementKind::Int,
+        Op::ArgMax(_) | Op::ArgSort { .. } | Op::Cast => ElementKind::Int,
         _ => ElementKind::Float,
     }
 }
@@ -72,10 +73,13 @@ fn variant(op: &Op) -> usize {
         Op::Repeat { .. } => 34,
         Op::Constant(_) => 35,
         Op::Cast => 36,
+        Op::ArgSort { .. } => 37,
+        Op::Scatter(..) => 38,
+        Op::ScatterNd(_) => 39,
     }
 }
 
-const VARIANTS: usize = 37;
+const VARIANTS: usize = 40;
 
 fn cases() -> Vec<Case> {
     let image = || vec![2, 4, 3, 3];
@@ -274,6 +278,26 @@ fn cases() -> Vec<Case> {
     let of_number =
         |(arithmetic, number)| (Op::Scalar(arithmetic, number), vec![vec![3, 4]], vec![3, 4]);
     cases.extend(with_numbers.map(of_number));
+    let updates = [
+        Update::Assign,
+        Update::Add,
+        Update::Multiply,
+        Update::Max,
+        Update::Min,
+    ];
+    for update in updates {
+        let along = vec![vec![3, 4], vec![3, 2], vec![3, 2]];
+        cases.push((Op::Scatter(1, update), along, vec![3, 4]));
+        let slices = vec![vec![3, 4], vec![2, 1], vec![2, 4]];
+        cases.push((Op::ScatterNd(update), slices, vec![3, 4]));
+    }
+    for descending in [false, true] {
+        let op = Op::ArgSort {
+            axis: 1,
+            descending,
+        };
+        cases.push((op, vec![vec![3, 4]], vec![3, 2]));
+    }
     let zips = [
         A::Add,
         A::Subtract,

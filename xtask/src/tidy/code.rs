@@ -123,6 +123,10 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "outputs before and after a thinning, if inputs are given to compare them on, in one read",
     ),
     (
+        "crates/calcine-trace/src/order.rs",
+        "elements that are put in order: Burn's own sort reads too, and leaves the order of equal ones open",
+    ),
+    (
         "crates/calcine-trace/src/file.rs",
         "a network's parameters for its file, in one read, and its constants",
     ),

@@ -131,6 +131,37 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// What lies along the axis is named by its position; the other axes are those of all operands.
+    pub(super) fn scatter(&mut self, node: &Node, axis: usize) -> Result<(), GraphError> {
+        let y = node.output;
+        for &operand in &node.inputs {
+            self.pin_axis(node, operand, axis, POSITION);
+            for other in (0..self.rank(y)).filter(|&other| other != axis) {
+                self.same(node, (operand, other), (y, other))?;
+            }
+        }
+        self.pass(node, [axis])
+    }
+
+    /// The first axes are named by their positions; the rest goes through, from both operands.
+    pub(super) fn scatter_nd(&mut self, node: &Node) -> Result<(), GraphError> {
+        let (x, indices, values) = (node.inputs[0], node.inputs[1], node.inputs[2]);
+        let places = self.rank(indices) - 1;
+        let depth = (self.rank(x) + places).saturating_sub(self.rank(values));
+        self.pin_from(node, indices, 0, POSITION);
+        for axis in 0..places {
+            self.pin_axis(node, values, axis, POSITION);
+        }
+        for axis in 0..self.rank(x) {
+            match axis.checked_sub(depth) {
+                None => self.pin_axis(node, x, axis, POSITION),
+                Some(rest) => self.same(node, (values, places + rest), (x, axis))?,
+            }
+            self.pass(node, [axis])?;
+        }
+        Ok(())
+    }
+
     pub(super) fn flip(&mut self, node: &Node, axes: &[usize]) -> Result<(), GraphError> {
         let (x, y) = (node.inputs[0], node.output);
         for axis in 0..self.rank(x) {

@@ -73,10 +73,17 @@ impl Walk<'_> {
                 self.pin_axis(node, x, *axis, "looks for the largest along it");
                 self.pass(node, (0..rank).filter(|other| other != axis))
             }
+            Op::ArgSort { axis, .. } => {
+                self.pin_axis(node, x, *axis, "sorts along it");
+                self.pin_axis(node, y, *axis, "sorts along it");
+                self.pass(node, (0..rank).filter(|other| other != axis))
+            }
             Op::Concat(axis) => self.concat(node, *axis),
             Op::Slice(ranges) => self.slice(node, ranges),
             Op::Select(axis) => self.select(node, *axis),
             Op::Gather(axis) => self.gather(node, *axis),
+            Op::Scatter(axis, _) => self.scatter(node, *axis),
+            Op::ScatterNd(_) => self.scatter_nd(node),
             Op::Reshape => self.reshape(position, node),
             Op::Permute(axes) => axes
                 .iter()

@@ -251,10 +251,13 @@ impl<'g> Walk<'g> {
             | Op::ReduceAll(_)
             | Op::ArgMax(_)
             | Op::CumulativeSum(_)
+            | Op::ArgSort { .. }
             | Op::Concat(_)
             | Op::Slice(_)
             | Op::Select(_)
             | Op::Gather(_)
+            | Op::Scatter(..)
+            | Op::ScatterNd(_)
             | Op::Expand
             | Op::Flip(_)
             | Op::Repeat { .. }

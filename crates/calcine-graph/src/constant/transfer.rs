@@ -97,7 +97,9 @@ impl Transfer<'_, '_> {
             Op::Cast if self.graph.value(self.node.output).kind == ElementKind::Float => {
                 self.x(0).clone()
             }
-            Op::Cast | Op::ArgMax(_) => self.unknown(),
+            Op::Cast | Op::ArgMax(_) | Op::ArgSort { .. } | Op::Scatter(..) | Op::ScatterNd(_) => {
+                self.unknown()
+            }
         }
     }
 

@@ -189,9 +189,12 @@ fn describe(graph: &Graph, chain: &[usize], rows: &[Row], drawing: &Drawing) -> 
         | Op::ReduceAll(_)
         | Op::ArgMax(_)
         | Op::CumulativeSum(_)
+        | Op::ArgSort { .. }
         | Op::Slice(_)
         | Op::Select(_)
         | Op::Gather(_)
+        | Op::Scatter(..)
+        | Op::ScatterNd(_)
         | Op::Reshape
         | Op::Expand
         | Op::Permute(_)

@@ -93,7 +93,7 @@ pub(super) fn kinds(op: &Op, x: &[Tensor], out: ElementKind) -> Result<(), Strin
             first_of(&[Float, Int])?;
             gives(first.unwrap_or(out))
         }
-        Op::ArgMax(_) => {
+        Op::ArgMax(_) | Op::ArgSort { .. } => {
             first_of(&[Float, Int])?;
             gives(Int)
         }
@@ -103,6 +103,12 @@ pub(super) fn kinds(op: &Op, x: &[Tensor], out: ElementKind) -> Result<(), Strin
         }
         Op::Select(_) | Op::Gather(_) => {
             expect(1, Int)?;
+            gives(first.unwrap_or(out))
+        }
+        Op::Scatter(..) | Op::ScatterNd(_) => {
+            first_of(&[Float, Int])?;
+            expect(1, Int)?;
+            expect(2, first.unwrap_or(out))?;
             gives(first.unwrap_or(out))
         }
         Op::Slice(_)

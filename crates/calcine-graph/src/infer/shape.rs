@@ -102,6 +102,20 @@ pub(super) fn shape(op: &Op, x: &[Tensor], batch: usize) -> Result<Vec<usize>, S
                 None => Ok(indices.to_vec()),
             }
         }
+        Op::Scatter(axis, _) => {
+            let (indices, values) = (x[1].shape, x[2].shape);
+            let differs = |other: usize| other != *axis && indices[other] != first[other];
+            if let Some(other) = (0..first.len()).find(|&other| differs(other)) {
+                return Err(format!(
+                    "indices of shape {indices:?} for {first:?}, which differ along axis {other}"
+                ));
+            }
+            if indices != values {
+                return Err(format!("{values:?} values for {indices:?} indices"));
+            }
+            keep()
+        }
+        Op::ScatterNd(_) => scattered(first, x[1].shape, x[2].shape),
         Op::Permute(axes) => Ok(axes.iter().map(|&axis| first[axis]).collect()),
         Op::Repeat { axis, times } => {
             let mut shape = first.to_vec();
@@ -116,6 +130,7 @@ pub(super) fn shape(op: &Op, x: &[Tensor], batch: usize) -> Result<Vec<usize>, S
         | Op::Softmax(_)
         | Op::LogSoftmax(_)
         | Op::CumulativeSum(_)
+        | Op::ArgSort { .. }
         | Op::Flip(_)
         | Op::Cast
         | Op::Reshape
@@ -328,6 +343,37 @@ pub(super) fn resized(x: &[usize], out: &[usize]) -> Result<Vec<usize>, String> 
         return Err(format!("{x:?} is not resized to {out:?}"));
     }
     Ok(out.to_vec())
+}
+
+/// The output's own shape, if an axis of it has some of the operand's positions.
+pub(super) fn ordered(x: &[usize], out: &[usize], axis: usize) -> Result<Vec<usize>, String> {
+    let mut shape = x.to_vec();
+    if out[axis] <= x[axis] {
+        shape[axis] = out[axis];
+    }
+    Ok(shape)
+}
+
+fn scattered(x: &[usize], indices: &[usize], values: &[usize]) -> Result<Vec<usize>, String> {
+    let Some((&depth, places)) = indices.split_last() else {
+        return Err("indices without an axis".to_owned());
+    };
+    if !(1..=x.len()).contains(&depth) {
+        return Err(format!(
+            "indices of shape {indices:?}, whose rows have {depth} numbers for the {} axes of {x:?}",
+            x.len()
+        ));
+    }
+    if places.contains(&0) {
+        return Err(format!("indices of shape {indices:?}, which are none"));
+    }
+    let expected = [places, &x[depth..]].concat();
+    if values != expected {
+        return Err(format!(
+            "values of shape {values:?}, where indices of shape {indices:?} and {x:?} need {expected:?}"
+        ));
+    }
+    Ok(x.to_vec())
 }
 
 fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {

@@ -97,9 +97,12 @@ pub(super) fn shrink(graph: &Graph, axes: &Axes, gone: &HashSet<usize>) -> Graph
             | Op::ReduceAll(_)
             | Op::ArgMax(_)
             | Op::CumulativeSum(_)
+            | Op::ArgSort { .. }
             | Op::Concat(_)
             | Op::Select(_)
             | Op::Gather(_)
+            | Op::Scatter(..)
+            | Op::ScatterNd(_)
             | Op::Reshape
             | Op::Expand
             | Op::Permute(_)

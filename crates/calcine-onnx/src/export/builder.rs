@@ -174,13 +174,26 @@ impl<'a> Builder<'a> {
         output: &str,
         attributes: Vec<Attribute<'static>>,
     ) {
+        self.node_of_several(op, inputs, &[output], attributes);
+    }
+
+    /// A node whose results have these names, the last of which is the node's too.
+    pub(crate) fn node_of_several(
+        &mut self,
+        op: &'static str,
+        inputs: &[&str],
+        outputs: &[&str],
+        attributes: Vec<Attribute<'static>>,
+    ) {
+        let name = outputs.last().copied().unwrap_or_default();
+        let outputs = outputs.iter().map(|name| Cow::Owned((*name).to_owned()));
         let inputs = inputs.iter().map(|name| Cow::Owned((*name).to_owned()));
         self.nodes.push(proto::Node {
-            name: Cow::Owned(output.to_owned()),
+            name: Cow::Owned(name.to_owned()),
             op_type: Cow::Borrowed(op),
             domain: Cow::Borrowed(""),
             inputs: inputs.collect(),
-            outputs: vec![Cow::Owned(output.to_owned())],
+            outputs: outputs.collect(),
             attributes,
         });
     }
@@ -409,7 +422,10 @@ impl<'a> Builder<'a> {
         let mut given: HashSet<String> = HashSet::new();
         let mut names = Vec::with_capacity(outputs.len());
         for output in outputs {
-            let made = self.nodes.iter().any(|node| node.outputs[0] == *output);
+            let made = self
+                .nodes
+                .iter()
+                .any(|node| node.outputs.contains(&Cow::Borrowed(output.as_str())));
             if made && given.insert(output.clone()) {
                 names.push(output.clone());
                 continue;

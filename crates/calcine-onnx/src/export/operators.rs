@@ -2,7 +2,7 @@
 
 use calcine_graph::{
     Arithmetic, Comparison, Convolution, ElementKind, Extent, Interpolation, Node, Op, Padding,
-    Pool, Range, Reduction,
+    Pool, Range, Reduction, Update,
 };
 
 use super::builder::{Builder, Numbers, float, int, integer, ints, signed, word};
@@ -112,10 +112,32 @@ pub(crate) fn emit(b: &mut Builder<'_>, node: &Node, x: &[String], out: &str) {
             let axis = b.list(&format!("{out}/axis"), &[signed(*axis)]);
             b.node("CumSum", &[x[0], &axis], out, Vec::new());
         }
+        Op::ArgSort { axis, descending } => {
+            let count = b.lengths(&result.shape[*axis..=*axis], &format!("{out}/count"));
+            let values = b.fresh(&format!("{out}/values"));
+            let attributes = vec![
+                int("axis", *axis),
+                integer("largest", i64::from(*descending)),
+                integer("sorted", 1),
+            ];
+            b.node_of_several("TopK", &[x[0], &count], &[&values, out], attributes);
+        }
         Op::Concat(axis) => b.node("Concat", &x, out, vec![int("axis", *axis)]),
         Op::Slice(ranges) => slice(b, x[0], ranges, shape(0), node, out),
         Op::Select(axis) => b.node("Gather", &x, out, vec![int("axis", *axis)]),
         Op::Gather(axis) => b.node("GatherElements", &x, out, vec![int("axis", *axis)]),
+        Op::Scatter(axis, update) => {
+            scatter(
+                b,
+                "ScatterElements",
+                &x,
+                *update,
+                vec![int("axis", *axis)],
+                node,
+                out,
+            );
+        }
+        Op::ScatterNd(update) => scatter(b, "ScatterND", &x, *update, Vec::new(), node, out),
         Op::Reshape => {
             let target = b.target(&result.shape, &format!("{out}/shape"));
             b.node("Reshape", &[x[0], &target], out, Vec::new());
@@ -162,6 +184,33 @@ pub(crate) fn emit(b: &mut Builder<'_>, node: &Node, x: &[String], out: &str) {
             b.node("Cast", &x, out, vec![integer("to", to)]);
         }
     }
+}
+
+/// A scatter, whose function is an attribute that older opsets do not have, or not with every value.
+fn scatter(
+    b: &mut Builder<'_>,
+    op: &'static str,
+    x: &[&str],
+    update: Update,
+    mut attributes: Attributes,
+    node: &Node,
+    out: &str,
+) {
+    let (name, since) = match update {
+        Update::Assign => ("none", 0),
+        Update::Add => ("add", 16),
+        Update::Multiply => ("mul", 16),
+        Update::Max => ("max", 18),
+        Update::Min => ("min", 18),
+    };
+    if b.opset < since {
+        let reason = format!("the reduction `{name}` needs opset {since}");
+        return b.unsupported(&node.name, op, reason);
+    }
+    if update != Update::Assign {
+        attributes.push(word("reduction", name));
+    }
+    b.node(op, x, out, attributes);
 }
 
 pub(crate) type Attributes = Vec<crate::proto::Attribute<'static>>;
