@@ -37,31 +37,26 @@ mod distiller;
 mod error;
 mod fake;
 mod fixed;
-mod float_type;
 mod grouped;
 pub mod host;
 mod method;
 mod moving;
 mod observer;
-mod packed;
-mod quantizer;
 mod range_estimator;
 mod statistics;
 
+pub use calcine_format::{FloatType, MAX_BITS, Quantizer, QuantizerError, Scheme, pack, unpack};
 pub use distiller::DistillerQuantizer;
-pub use error::{QuantizerError, StatisticsError};
+pub use error::StatisticsError;
 pub use fake::{
     dorefa_weight, fake_quantize, fake_quantize_between, fake_quantize_rows, lsq, lsq_along,
     lsq_initial_scale, lsq_plus, pact, quantizer_between, ternary_weight, ttq_weight,
     unit_activation, wrpn_weight,
 };
 pub use fixed::{FixedPoint, accumulator_bits};
-pub use float_type::FloatType;
 pub use grouped::GroupedWeight;
 pub use method::Method;
 pub use moving::MovingRange;
 pub use observer::Observer;
-pub use packed::{pack, unpack};
-pub use quantizer::{MAX_BITS, Quantizer, Scheme};
 pub use range_estimator::{RangeEstimator, UnknownRangeEstimator};
 pub use statistics::{CalibrationStatistics, Counts};

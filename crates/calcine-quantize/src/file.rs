@@ -1,35 +1,25 @@
-mod reading;
-
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, TensorData};
 use bytemuck::cast_slice;
-use calcine_graph::{ElementKind, Graph, GraphError, Source};
+use calcine_format::{
+    Array, BIASES, FLOAT_BIASES, FileError, LayerDescription, NETWORK, Numbers, QUANTIZED_FORMAT,
+    QuantizedDescription, QuantizedFile, SCALES, StoredFloat, ZERO_POINTS, dtype, float_name,
+    integers_name,
+};
+use calcine_graph::{ElementKind, GraphError};
 use calcine_quant::pack;
+use calcine_trace::AnyTensor;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use serde::{Deserialize, Serialize};
 
 use crate::float::Float;
-use crate::layer::{Bias, Dynamic, Layer};
-use crate::{FloatType, QuantizeError, Quantized, Quantizer};
-
-/// The version of the layout.
-const FORMAT: u32 = 5;
-
-/// The tensors that hold numbers of all layers. Every other tensor's name begins with what it is, so that no name of a model's
-/// field is another's: see [`integers_name`] and [`float_name`].
-const SCALES: &str = "layers/scales";
-const ZERO_POINTS: &str = "layers/zero_points";
-const BIASES: &str = "layers/biases";
-const FLOAT_BIASES: &str = "layers/float_biases";
-
-/// The tensor that holds what is no tensor: the graph, the quantizers, the layers, as deflated JSON.
-const NETWORK: &str = "network.json.deflate";
+use crate::layer::{Bias, Layer};
+use crate::{QuantizeError, Quantized};
 
 /// A quantized network that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +35,7 @@ pub enum QuantizedFileError {
     #[error("the file has no tensor `{NETWORK}`: it holds no quantized network")]
     NoNetwork,
     /// A description that is malformed, or of another version.
-    #[error("the file's network is not of format {FORMAT}: {0}")]
+    #[error("the file's network is not of format {QUANTIZED_FORMAT}: {0}")]
     Description(String),
     /// A graph that contradicts itself.
     #[error(transparent)]
@@ -63,34 +53,16 @@ pub enum QuantizedFileError {
     Quantize(#[from] QuantizeError),
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Description {
-    format: u32,
-    graph: Graph,
-    quantizers: Vec<Option<Quantizer>>,
-    layers: Vec<LayerText>,
-    /// The float tensors that there are, by the positions of their values, and their shapes.
-    floats: Vec<(usize, Vec<usize>)>,
-}
-
-/// What a layer's tensors do not tell.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LayerText {
-    node: usize,
-    bits: u8,
-    shape: Vec<usize>,
-    axis: usize,
-    /// How many of the scales are its own.
-    scales: usize,
-    /// Whether each scale has a zero point.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    affine: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    group: Option<usize>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    dynamic: Option<Dynamic>,
+impl From<FileError> for QuantizedFileError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Format(error) => Self::Format(error),
+            FileError::NoNetwork(_) => Self::NoNetwork,
+            FileError::Graph(error) => Self::Graph(error),
+            FileError::Tensor { name, problem } => Self::Tensor { name, problem },
+            other => Self::Description(other.to_string()),
+        }
+    }
 }
 
 impl Quantized {
@@ -138,7 +110,7 @@ impl Quantized {
                 Bias::Ints(ints) => biases.extend(ints),
                 Bias::Floats(floats) => float_biases.extend(floats),
             }
-            layers.push(LayerText {
+            layers.push(LayerDescription {
                 node,
                 bits: layer.bits,
                 shape: layer.shape.clone(),
@@ -176,8 +148,8 @@ impl Quantized {
             tensors.insert(float_name(&self.graph, id), stored);
             floats.push((id, shape));
         }
-        let description = Description {
-            format: FORMAT,
+        let description = QuantizedDescription {
+            format: QUANTIZED_FORMAT,
             graph: self.graph.clone(),
             quantizers: self.quantizers.clone(),
             layers,
@@ -217,6 +189,41 @@ impl Quantized {
         Self::from_bytes(&std::fs::read(file)?, device)
     }
 
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote: it computes the same, bit for bit.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes hold no quantized network, or one whose parts do not fit.
+    pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, QuantizedFileError> {
+        let QuantizedFile {
+            graph,
+            quantizers,
+            layers,
+            floats,
+        } = QuantizedFile::from_bytes(bytes)?;
+        let layers = layers.into_iter();
+        let layers = layers.map(|(node, layer)| (node, Layer::from(layer)));
+        let mut found = BTreeMap::new();
+        for (id, StoredFloat { array, kept }) in floats {
+            let kind = array.kind();
+            let name = float_name(&graph, id);
+            let tensor = AnyTensor::from_data(tensor_data(array), kind, device);
+            let tensor = tensor.ok_or_else(|| QuantizedFileError::Tensor {
+                name,
+                problem: "has a rank that no tensor has: expected 1 to 6 axes".to_owned(),
+            })?;
+            found.insert(id, Float { tensor, kept });
+        }
+        Ok(Self::new(
+            graph,
+            quantizers,
+            layers.collect(),
+            found,
+            None,
+            device,
+        )?)
+    }
+
     /// Bytes of weights, scales and biases, and of what stays in float: what a file has beside its head and its
     /// graph.
     #[must_use]
@@ -237,17 +244,6 @@ impl Quantized {
             .values()
             .map(|Float { tensor, kept }| kept.bytes() * tensor.shape().iter().product::<usize>());
         layers.chain(floats).sum()
-    }
-}
-
-/// What a file calls a type.
-fn dtype(kind: ElementKind, kept: FloatType) -> Dtype {
-    match (kind, kept) {
-        (ElementKind::Int, _) => Dtype::I64,
-        (ElementKind::Bool, _) => Dtype::BOOL,
-        (ElementKind::Float, FloatType::F32) => Dtype::F32,
-        (ElementKind::Float, FloatType::F16) => Dtype::F16,
-        (ElementKind::Float, FloatType::Bf16) => Dtype::BF16,
     }
 }
 
@@ -279,24 +275,11 @@ fn stored(layer: &Layer) -> (Dtype, Vec<u8>) {
     }
 }
 
-/// What a file calls the integer weights of a layer.
-fn integers_name(layer: &str) -> String {
-    format!("integers/{layer}.weight")
-}
-
-/// What a file calls a value that is not in integers; one that is in integers too, as a tied embedding, is there under both
-/// names.
-fn float_name(graph: &Graph, id: usize) -> String {
-    let value = &graph.values[id];
-    match value.source {
-        Source::Constant => format!("constant/{id}"),
-        _ => format!("float/{}", value.name),
-    }
-}
-
-fn wrong(name: &str, problem: &str) -> QuantizedFileError {
-    QuantizedFileError::Tensor {
-        name: name.to_owned(),
-        problem: problem.to_owned(),
+/// A tensor's elements, as Burn takes them.
+fn tensor_data(array: Array) -> TensorData {
+    match array.numbers {
+        Numbers::Floats(numbers) => TensorData::new(numbers, array.shape),
+        Numbers::Ints(numbers) => TensorData::new(numbers, array.shape),
+        Numbers::Bools(numbers) => TensorData::new(numbers, array.shape),
     }
 }

@@ -4,12 +4,13 @@ mod folded;
 mod rounded;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use calcine_format::IntegerWeights;
+pub(crate) use calcine_format::{Bias, DynamicRange as Dynamic, output_of, scale_index};
 use calcine_graph::{Graph, Node, Op};
 use calcine_quant::{Quantizer, Scheme, quantizer_between};
 use calcine_trace::AnyTensor;
-use serde::{Deserialize, Serialize};
 
-pub(crate) use self::folded::{FloatLayer, output_of, scale_index};
+pub(crate) use self::folded::FloatLayer;
 use crate::QuantizeError;
 use crate::exact::{self, Digits, Split};
 use crate::settings::{AccumulatorSettings, WeightSettings};
@@ -33,39 +34,45 @@ pub(crate) struct Layer {
     pub(crate) dynamic: Option<Dynamic>,
 }
 
-/// Quantizers over each batch's own range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Dynamic {
-    pub(crate) bits: u8,
-    pub(crate) scheme: Scheme,
+/// `q − zero_point` of a batch on the quantizer over its range, and its scale, `[1]`.
+pub(crate) fn dynamically_quantized(dynamic: Dynamic, x: AnyTensor) -> (AnyTensor, Tensor<1>) {
+    let shape = x.shape();
+    let flat = x.flat().expect("layers are fed floats");
+    let ends = Tensor::cat(vec![flat.clone().min(), flat.clone().max()], 0);
+    let [scale, below, above] = quantizer_between(ends, dynamic.bits, dynamic.scheme);
+    let q = (flat / scale.clone())
+        .round()
+        .max_pair(below)
+        .min_pair(above);
+    (AnyTensor::shaped(q, &shape), scale)
 }
 
-impl Dynamic {
-    /// The largest `|q − zero_point|` that any range leads to.
-    pub(crate) fn largest(self) -> u64 {
-        match self.scheme {
-            Scheme::Symmetric => (1 << (self.bits - 1)) - 1,
-            Scheme::Affine => (1 << self.bits) - 1,
+impl From<IntegerWeights> for Layer {
+    fn from(stored: IntegerWeights) -> Self {
+        let IntegerWeights {
+            name,
+            bits,
+            ints,
+            shape,
+            axis,
+            scales,
+            zero_points,
+            group,
+            bias,
+            dynamic,
+        } = stored;
+        Self {
+            name,
+            bits,
+            ints,
+            shape,
+            axis,
+            scales,
+            zero_points,
+            group,
+            bias,
+            dynamic,
         }
-    }
-
-    /// Whether there are such integers.
-    pub(crate) fn is_sound(self) -> bool {
-        Quantizer::from_range(0.0, 1.0, self.bits, self.scheme).is_ok()
-    }
-
-    /// `q − zero_point` of a batch on the quantizer over its range, and its scale, `[1]`.
-    pub(crate) fn quantized(self, x: AnyTensor) -> (AnyTensor, Tensor<1>) {
-        let shape = x.shape();
-        let flat = x.flat().expect("layers are fed floats");
-        let ends = Tensor::cat(vec![flat.clone().min(), flat.clone().max()], 0);
-        let [scale, below, above] = quantizer_between(ends, self.bits, self.scheme);
-        let q = (flat / scale.clone())
-            .round()
-            .max_pair(below)
-            .min_pair(above);
-        (AnyTensor::shaped(q, &shape), scale)
     }
 }
 
@@ -87,15 +94,6 @@ impl Accumulator<'_> {
         // So much below that it stays so in units that are rounded to `f32`.
         f64::from(i32::from(self.bits()) - 2).exp2() * (1.0 - 1e-6)
     }
-}
-
-/// What is added to a layer's sums.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Bias {
-    /// In units of input scale times weight scale.
-    Ints(Vec<i32>),
-    /// Where inputs have no quantizer.
-    Floats(Vec<f32>),
 }
 
 impl Layer {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::module::Module;
-use calcine_graph::{Graph, Node, Op, Source};
+use calcine_graph::{Graph, Node, Op};
 use calcine_observe::LayerSamples;
 use calcine_trace::{AnyTensor, Network, Tensors, Which};
 
@@ -262,22 +262,5 @@ pub(crate) fn taken_over(
     layers: &BTreeMap<usize, Layer>,
     index: usize,
 ) -> bool {
-    is_folded_into(graph, uses, index, |layer| layers.contains_key(&layer))
-}
-
-/// Whether it is a batch norm that such a layer does.
-pub(crate) fn is_folded_into(
-    graph: &Graph,
-    uses: &Uses,
-    index: usize,
-    is_layer: impl Fn(usize) -> bool,
-) -> bool {
-    let of = graph.nodes[index]
-        .inputs
-        .first()
-        .map(|id| graph.value(*id).source);
-    match of {
-        Some(Source::Node(layer)) => uses.folded[index] && is_layer(layer),
-        _ => false,
-    }
+    calcine_format::taken_over(graph, uses, index, |layer| layers.contains_key(&layer))
 }

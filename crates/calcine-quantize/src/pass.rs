@@ -6,7 +6,7 @@ use calcine_quant::host;
 use calcine_trace::{AnyTensor, ForwardError, batch_size, evaluate, try_compute};
 
 use crate::exact::{self, Digits, Split, Sum};
-use crate::layer::outputs_axis;
+use crate::layer::{dynamically_quantized, outputs_axis};
 use crate::parts::taken_over;
 use crate::quantized::{Ready, Vector, rescale};
 use crate::{Quantized, Quantizer};
@@ -246,7 +246,7 @@ impl Pass<'_> {
                 }
             }
             (Held::Plain(x), Some(dynamic)) => {
-                let (x, scale) = dynamic.quantized(x);
+                let (x, scale) = dynamically_quantized(dynamic, x);
                 let (sums, _) = self.sums(ready, node, x, false);
                 let scaled = sums.scaled(outputs, ready.factor.tensor.clone());
                 let floats = each(scaled, |scaled| scaled * scale);

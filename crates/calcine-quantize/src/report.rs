@@ -5,11 +5,11 @@ mod effect;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use calcine_format::taken_over;
 use calcine_graph::{ElementKind, Graph, Node, Op, Reduction, Source, ValueId};
 use serde::{Serialize, Serializer};
 
 use crate::by_layer::ByLayer;
-use crate::parts::is_folded_into;
 use crate::plan::producers;
 use crate::sensitive::{Sensitivity, sensitivities};
 use crate::uses::{Uses, has_integers};
@@ -296,7 +296,7 @@ impl Asked<'_> {
     ) -> Option<FloatReason> {
         let graph = self.graph;
         if graph.value(node.output).kind != ElementKind::Float
-            || is_folded_into(graph, self.uses, index, |layer| {
+            || taken_over(graph, self.uses, index, |layer| {
                 self.layers.contains_key(&layer)
             })
         {

@@ -11,6 +11,7 @@ mod computed;
 mod engine;
 mod errors;
 mod exact;
+mod fast;
 mod files;
 mod golden;
 mod golden_model;

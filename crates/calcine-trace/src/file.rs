@@ -2,41 +2,22 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
-use calcine_graph::{ElementKind, Graph, Source};
+use burn::tensor::{Device, Int, TensorData, Transaction};
+use calcine_format::{
+    Array, Description, FileError, NETWORK_FORMAT, NETWORK_KEY, Numbers, constant_name,
+};
+use calcine_graph::{ElementKind, Source};
 use calcine_params::{Inventory, flat};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
-use serde::{Deserialize, Serialize};
 
 use crate::error::RewriteError;
 use crate::leaf::{Held, Leaf, Leaves, Step, joined, path};
 use crate::network::Network;
 use crate::tensor::{AnyTensor, with_rank};
 
-/// The key of the network's description in the file's metadata.
-const KEY: &str = "calcine.network";
-
-/// The version of the description. The first called constants `constant.5`, as a model may call a parameter.
-const FORMAT: u32 = 2;
-
 /// What stands in the name of a constant, and in no path of a parameter.
 const OWN: char = ':';
-
-/// What a file says of a network besides its tensors.
-#[derive(Serialize, Deserialize)]
-struct Description {
-    format: u32,
-    graph: Graph,
-    /// For each parameter its path, each element with the type that has it as a field.
-    parameters: Vec<Vec<Step>>,
-    /// The batch norms that take no part in training.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    frozen: Vec<String>,
-    /// What is recorded beside the network.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    metadata: BTreeMap<String, String>,
-}
 
 /// Why a network could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -49,10 +30,10 @@ pub enum NetworkFileError {
     #[error("no safetensors file: {0}")]
     Format(#[from] safetensors::SafeTensorError),
     /// A safetensors file without a network: weights alone.
-    #[error("the file's metadata has no `{KEY}`: it holds tensors and no network")]
+    #[error("the file's metadata has no `{NETWORK_KEY}`: it holds tensors and no network")]
     NoNetwork,
     /// A network whose description is malformed, or of a version that this one does not know.
-    #[error("the file's network is not of format {FORMAT}: {0}")]
+    #[error("the file's network is not of format {NETWORK_FORMAT}: {0}")]
     Description(String),
     /// A tensor is missing or of another type.
     #[error("the tensor `{name}` {problem}")]
@@ -104,7 +85,7 @@ impl Network {
         }
         let parameters = self.leaves.0.iter().flat_map(Leaf::walks);
         let description = Description {
-            format: FORMAT,
+            format: NETWORK_FORMAT,
             graph: self.graph().clone(),
             parameters: parameters.collect(),
             frozen: self
@@ -125,7 +106,7 @@ impl Network {
                 TensorView::new(*dtype, shape.clone(), bytes)?,
             );
         }
-        let metadata = HashMap::from([(KEY.to_owned(), text)]);
+        let metadata = HashMap::from([(NETWORK_KEY.to_owned(), text)]);
         Ok(safetensors::serialize(views, Some(metadata))?)
     }
 
@@ -136,23 +117,8 @@ impl Network {
     ///
     /// If the bytes hold no network, or one whose tensors do not fit its graph.
     pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, NetworkFileError> {
-        let (_, header) = SafeTensors::read_metadata(bytes)?;
+        let description = Description::<Vec<Step>>::from_bytes(bytes)?;
         let file = SafeTensors::deserialize(bytes)?;
-        let text = header
-            .metadata()
-            .as_ref()
-            .and_then(|metadata| metadata.get(KEY));
-        let text = text.ok_or(NetworkFileError::NoNetwork)?;
-        let description: Description = serde_json::from_str(text)
-            .map_err(|error| NetworkFileError::Description(error.to_string()))?;
-        if description.format != FORMAT {
-            let found = format!(
-                "it is of format {}; trace the model again",
-                description.format
-            );
-            return Err(NetworkFileError::Description(found));
-        }
-        description.graph.check()?;
         let paths: Vec<String> = description
             .parameters
             .iter()
@@ -205,8 +171,16 @@ impl Network {
     }
 }
 
-fn constant_name(index: usize) -> String {
-    format!("constant{OWN}{index}")
+impl From<FileError> for NetworkFileError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Format(error) => Self::Format(error),
+            FileError::NoNetwork(_) => Self::NoNetwork,
+            FileError::Graph(error) => Self::Graph(error),
+            FileError::Tensor { name, problem } => Self::Tensor { name, problem },
+            other => Self::Description(other.to_string()),
+        }
+    }
 }
 
 /// Whether each path is one parameter's, and no constant's name.
@@ -253,38 +227,13 @@ fn loaded(
     name: &str,
     device: &Device,
 ) -> Result<AnyTensor, NetworkFileError> {
-    let view = file.tensor(name).map_err(|_| wrong(name, "is missing"))?;
-    let shape = view.shape().to_vec();
-    if shape.is_empty() || shape.len() > crate::tensor::MAX_RANK {
-        return Err(wrong(name, "has a rank that no tensor of a network has"));
-    }
-    let bytes = view.data();
-    let shown = match view.dtype() {
-        Dtype::F32 => {
-            let numbers = bytes
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .map(|b| f32::from_le_bytes(*b));
-            let data = TensorData::new(numbers.collect::<Vec<f32>>(), shape);
-            with_rank!(data.shape().num_dims(), D => Tensor::<D>::from_data(data, device).into())
-        }
-        Dtype::I64 => {
-            let numbers = bytes
-                .as_chunks::<8>()
-                .0
-                .iter()
-                .map(|b| i64::from_le_bytes(*b));
-            let data = TensorData::new(numbers.collect::<Vec<i64>>(), shape);
-            with_rank!(data.shape().num_dims(), D => Tensor::<D, Int>::from_data(data, device).into())
-        }
-        Dtype::BOOL => {
-            let data = TensorData::new(bytes.iter().map(|&b| b != 0).collect::<Vec<bool>>(), shape);
-            with_rank!(data.shape().num_dims(), D => {
-                Tensor::<D, burn::tensor::Bool>::from_data(data, device).into()
-            })
-        }
-        other => return Err(wrong(name, &format!("is of type {other:?}"))),
+    let array = Array::named(file, name)?;
+    let kind = array.kind();
+    let data = match array.numbers {
+        Numbers::Floats(numbers) => TensorData::new(numbers, array.shape),
+        Numbers::Ints(numbers) => TensorData::new(numbers, array.shape),
+        Numbers::Bools(numbers) => TensorData::new(numbers, array.shape),
     };
-    Ok(shown)
+    let tensor = AnyTensor::from_data(data, kind, device);
+    tensor.ok_or_else(|| wrong(name, "has a rank that no tensor of a network has"))
 }

@@ -71,10 +71,6 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "whether the numbers of batches are finite, once a batch",
     ),
     (
-        "crates/calcine-quantize/src/file/reading.rs",
-        "whether positions in a file are within their axes",
-    ),
-    (
         "crates/calcine-trace/src/tensor.rs",
         "a tensor's elements, when the caller asks for them",
     ),

@@ -1,5 +1,6 @@
 //! A layer in float, with the norm behind it.
 
+use calcine_format::{output_of, scale_index};
 use calcine_graph::{Node, Op};
 use calcine_quant::{CalibrationStatistics, Quantizer, QuantizerError, RangeEstimator};
 use calcine_trace::{AnyTensor, Network};
@@ -133,37 +134,6 @@ fn range(weights: &[f64], settings: &WeightSettings) -> [f64; 2] {
             .range_estimator
             .range(&statistics, settings.bits, settings.scheme)
     })
-}
-
-/// Which output an element of a weight belongs to.
-pub(crate) fn output_of(at: usize, shape: &[usize], axis: usize) -> usize {
-    let inner: usize = shape[axis + 1..].iter().product();
-    at / inner % shape[axis]
-}
-
-/// Which of so many scales an element of a weight has: the only one, its output's, or that of its group in its output's
-/// row of all inputs and places of the kernel.
-pub(crate) fn scale_index(
-    at: usize,
-    shape: &[usize],
-    axis: usize,
-    group: Option<usize>,
-    scales: usize,
-) -> usize {
-    let outputs = shape[axis];
-    let output = output_of(at, shape, axis);
-    match group {
-        _ if scales == 1 => 0,
-        None => output,
-        Some(group) => {
-            let inner: usize = shape[axis + 1..].iter().product();
-            let column = match axis {
-                0 => at % inner,
-                _ => at / (outputs * inner) * inner + at % inner,
-            };
-            output * (scales / outputs) + column / group
-        }
-    }
 }
 
 /// The numbers of an operand, all of them finite.

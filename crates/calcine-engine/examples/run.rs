@@ -1,0 +1,48 @@
+//! Runs a network file on zeros, prints how each node is computed, and how long a batch takes: `run FILE [BATCH] [THREADS]`.
+
+use std::time::Instant;
+
+use calcine_engine::{Array, Engine, Options};
+
+#[allow(clippy::print_stdout, reason = "an example prints")]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some(file) = arguments.first() else {
+        println!("usage: run FILE [BATCH] [THREADS]");
+        return Ok(());
+    };
+    let number = |at: usize| {
+        arguments
+            .get(at)
+            .map_or(Ok(1), |number| number.parse::<usize>())
+    };
+    let (batch, mut options) = (number(1)?, Options::default());
+    options.threads = number(2)?;
+    let engine = Engine::load_with(file, options)?;
+    let graph = engine.graph();
+    let shapes = graph
+        .inputs
+        .iter()
+        .map(|id| graph.value(*id).shape_at(batch));
+    let inputs: Vec<Array> = shapes
+        .map(|shape| Array::floats(shape.clone(), vec![0.0; shape.iter().product()]))
+        .collect();
+    for row in engine.profile(&inputs, 20)? {
+        let how = row.how.map_or("nothing".to_owned(), |how| how.to_string());
+        println!("{:>9.1?} {}: {}, {how}", row.time, row.node, row.operation);
+    }
+    let mut outputs = engine.run(&inputs)?;
+    let mut times = Vec::new();
+    for _ in 0..200 {
+        let start = Instant::now();
+        engine.run_into(&inputs, &mut outputs)?;
+        times.push(start.elapsed());
+    }
+    times.sort();
+    let median = times[times.len() / 2];
+    println!(
+        "{median:?} for {batch}: {:.0} a second",
+        batch as f64 / median.as_secs_f64()
+    );
+    Ok(())
+}

@@ -1,0 +1,536 @@
+//! Everything that is no layer.
+
+use std::sync::Arc;
+
+use calcine_format::{Quantizer, taken_over};
+use calcine_graph::{Arithmetic, Map, Node, Op, Pool, Reduction, ValueId};
+
+use super::layers::{narrowed, ratio};
+use super::{Compiler, Sums, is_byte};
+use crate::EngineError;
+use crate::form::{Image, Layout, nearest};
+use crate::plain::{self, Operand};
+use crate::report::How;
+use crate::step::{PoolOf, Whole, Windows, Work};
+
+impl Compiler<'_> {
+    /// A node.
+    pub(super) fn node(&mut self, index: usize) -> Result<(), EngineError> {
+        let graph = &self.model.graph;
+        let node = &graph.nodes[index];
+        if let Some(chain) = self.chains.get(&index) {
+            return self.chain(*chain);
+        }
+        if self.chained[index] {
+            return Ok(());
+        }
+        if self.folded.contains_key(&node.output.0) {
+            self.how[index] = Some(How::Constant);
+            return Ok(());
+        }
+        let is_layer = |at| self.model.layers.contains_key(&at);
+        if taken_over(graph, &self.uses, index, is_layer) {
+            self.same(node.output, node.inputs[0]);
+            self.how[index] = Some(How::Moved);
+            return Ok(());
+        }
+        if self.sums_of(index) == Some(Sums::Plain) {
+            return self.plain_layer(index);
+        }
+        self.quantize_inputs(node);
+        let quantizer = self.model.quantizer(node.output);
+        let images = match quantizer {
+            Some(quantizer) => self.code_node(index, node, quantizer),
+            None => self.float_node(node),
+        };
+        if let Some(how) = images {
+            self.how[index] = Some(how);
+            return Ok(());
+        }
+        if let Some(quantizer) = quantizer
+            && self.whole_node(index, node, quantizer)
+        {
+            self.how[index] = Some(How::PlainIntegers);
+            return Ok(());
+        }
+        self.plain_node(index, node)
+    }
+
+    /// Puts inputs of the network on their quantizers before the first node reads them.
+    fn quantize_inputs(&mut self, node: &Node) {
+        for id in &node.inputs {
+            let is_input = self.model.graph.value(*id).source == calcine_graph::Source::Input;
+            if is_input && self.quantizer(*id).is_none() && self.model.quantizer(*id).is_some() {
+                let place = self.plain(*id);
+                if let Some(own) = self.model.quantizer(*id) {
+                    self.held.remove(&id.0);
+                    self.quantize_plain(*id, own, place);
+                }
+            }
+        }
+    }
+
+    /// The images of 8-bit integers that a value is held in, if it is.
+    fn held_codes(&self, id: ValueId) -> Option<Image> {
+        let (form, _) = self.forms(id).first()?;
+        match form.layout {
+            Layout::Codes(image) => Some(image),
+            Layout::Plain | Layout::Floats(_) => None,
+        }
+    }
+
+    fn held_floats(&self, id: ValueId) -> Option<Image> {
+        let (form, _) = self.forms(id).first()?;
+        match form.layout {
+            Layout::Floats(image) if form.quantizer.is_none() => Some(image),
+            _ => None,
+        }
+    }
+
+    /// Images of a value of the graph, as its operands have them.
+    fn output_image(&self, id: ValueId, rows: bool) -> Option<Image> {
+        let image = Image::of(self.shape(id), rows)?;
+        Some(image.with_border(self.borders[id.0]))
+    }
+
+    /// A node of 8-bit integers in images; nothing if it is none.
+    fn code_node(&mut self, index: usize, node: &Node, quantizer: Quantizer) -> Option<How> {
+        if !is_byte(&quantizer) {
+            return None;
+        }
+        let x = *node.inputs.first()?;
+        let from = self.held_codes(x)?;
+        let own = self.quantizer(x)?;
+        let rows = from.rows;
+        let to = self.output_image(node.output, rows)?.of_codes();
+        let place = self.forms(x).first()?.1;
+        let zero = quantizer.zero_point - quantizer.low;
+        if self.uses.keeps_quantizer(index, &node.op) && own == quantizer {
+            if let Some(clamp) = self.integer_clamp(index, quantizer) {
+                let [low, high] = narrowed(quantizer.centred(), Some(clamp));
+                if [low, high] == quantizer.centred() {
+                    self.same(node.output, x);
+                    return Some(How::Moved);
+                }
+                let table = table(|code| nearest(whole(code, quantizer), [low, high]), zero);
+                let work = Work::Table { table, from, to };
+                self.codes_step(node.output, quantizer, to, work, vec![place]);
+                return Some(How::Codes);
+            }
+            return match &node.op {
+                Op::MaxPool(pool) if !rows => {
+                    let work = Work::Pool {
+                        pool: windows(pool),
+                        from,
+                        to,
+                        of: PoolOf::MaxCodes,
+                    };
+                    self.codes_step(node.output, quantizer, to, work, vec![place]);
+                    Some(How::Codes)
+                }
+                Op::Reshape if self.is_the_same_image(x, node.output, from) => {
+                    self.same(node.output, x);
+                    Some(How::Moved)
+                }
+                _ => None,
+            };
+        }
+        match &node.op {
+            Op::Zip(Arithmetic::Add) => {
+                let other = *node.inputs.get(1)?;
+                if self.shape(x) != self.shape(other) {
+                    return None;
+                }
+                let other_own = self.quantizer(other)?;
+                let (other_place, other_image) = self.codes(other, rows)?;
+                let work = Work::AddCodes {
+                    from: [from, other_image],
+                    to,
+                    zeros: [own, other_own].map(|own| own.zero_point - own.low),
+                    factors: [own, other_own].map(|own| ratio(own.scale, quantizer)),
+                    ends: quantizer.centred(),
+                    zero,
+                };
+                self.codes_step(node.output, quantizer, to, work, vec![place, other_place]);
+                Some(How::Codes)
+            }
+            Op::Concat(1) if !rows => {
+                let mut images = Vec::new();
+                let mut reads = Vec::new();
+                for id in &node.inputs {
+                    let own = self.quantizer(*id)?;
+                    let (place, image) = self.codes(*id, rows)?;
+                    let factor = ratio(own.scale, quantizer);
+                    let table = table(
+                        |code| nearest(whole(code, own) * factor, quantizer.centred()),
+                        zero,
+                    );
+                    images.push((image, table));
+                    reads.push(place);
+                }
+                let work = Work::ConcatCodes { from: images, to };
+                self.codes_step(node.output, quantizer, to, work, reads);
+                Some(How::Codes)
+            }
+            Op::Map(_) | Op::Scalar(..) => {
+                let table = table(
+                    |code| {
+                        let number = [whole(code, own) * own.scale];
+                        let operand = Operand {
+                            numbers: &number,
+                            shape: &[1],
+                        };
+                        let mut result = [0.0];
+                        plain::evaluate(&node.op, &[operand], &mut result, &[1], 1);
+                        nearest(result[0] / quantizer.scale, quantizer.centred())
+                    },
+                    zero,
+                );
+                let work = Work::Table { table, from, to };
+                self.codes_step(node.output, quantizer, to, work, vec![place]);
+                Some(How::Table)
+            }
+            op if !rows => {
+                let pool = self.mean_windows(op, node)?;
+                let count = pool.kernel[0] * pool.kernel[1];
+                // Beyond the edge there is nothing, which is the zero point.
+                if own.largest().checked_mul(count as u64)? > (1 << 31) - 1 {
+                    return None;
+                }
+                #[allow(
+                    clippy::cast_precision_loss,
+                    clippy::cast_possible_truncation,
+                    reason = "sizes of windows; factors are f32"
+                )]
+                let factor =
+                    (f64::from(own.scale) / count as f64 / f64::from(quantizer.scale)) as f32;
+                let work = Work::Pool {
+                    pool,
+                    from,
+                    to,
+                    of: PoolOf::MeanCodes {
+                        zero: own.zero_point - own.low,
+                        factor,
+                        ends: quantizer.centred(),
+                        to_zero: zero,
+                    },
+                };
+                self.codes_step(node.output, quantizer, to, work, vec![place]);
+                Some(How::Codes)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a reshape of images leaves every number where it is.
+    fn is_the_same_image(&self, from: ValueId, to: ValueId, image: Image) -> bool {
+        let (Some(new), false) = (Image::of(self.shape(to), image.rows), image.rows) else {
+            return false;
+        };
+        let old = image.plane;
+        let new = new.plane;
+        old.is_borderless()
+            && self.borders[to.0] == [[0; 2]; 2]
+            && self.shape(from)[0] == self.shape(to)[0]
+            && (old.height, old.width, old.channels) == (new.height, new.width, new.channels)
+    }
+
+    /// The windows of equally many numbers that an operation makes means of.
+    fn mean_windows(&self, op: &Op, node: &Node) -> Option<Windows> {
+        let (from, to) = (self.shape(node.inputs[0]), self.shape(node.output));
+        let image = Image::of(from, false)?.plane;
+        let point = Windows {
+            kernel: [1; 2],
+            stride: [1; 2],
+            dilation: [1; 2],
+            padding: [0; 2],
+        };
+        match op {
+            Op::Reduce(Reduction::Mean, axis) if *axis >= 2 => {
+                let mut windows = point;
+                let own = if from.len() == 3 { 1 } else { axis - 2 };
+                let length = [image.height, image.width][own];
+                windows.kernel[own] = length;
+                windows.stride[own] = length;
+                Some(windows)
+            }
+            Op::AveragePool {
+                pool,
+                count_padding,
+            } => {
+                let whole = *count_padding || pool.padding.iter().all(|padding| *padding == 0);
+                (whole && !pool.ceil).then(|| windows(pool))
+            }
+            Op::AdaptiveAveragePool => {
+                let out = Image::of(to, false)?.plane;
+                let equal = image.height.is_multiple_of(out.height)
+                    && image.width.is_multiple_of(out.width);
+                let kernel = [
+                    image.height / out.height.max(1),
+                    image.width / out.width.max(1),
+                ];
+                equal.then_some(Windows {
+                    kernel,
+                    stride: kernel,
+                    ..point
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// A node of floats in images; nothing if it is none.
+    fn float_node(&mut self, node: &Node) -> Option<How> {
+        let x = *node.inputs.first()?;
+        let from = self.held_floats(x)?;
+        let rows = from.rows;
+        let to = self.output_image(node.output, rows)?;
+        let place = self.forms(x).first()?.1;
+        let (work, reads) = match &node.op {
+            Op::Reshape if self.is_the_same_image(x, node.output, from) => {
+                self.same(node.output, x);
+                return Some(How::Moved);
+            }
+            Op::Zip(Arithmetic::Add) => {
+                let other = *node.inputs.get(1)?;
+                if self.shape(x) != self.shape(other) || self.tensor(other).is_some() {
+                    return None;
+                }
+                let (other_place, image) = self.floats(other, rows)?;
+                let work = Work::AddFloats {
+                    from: [from, image],
+                    to,
+                    ends: [f32::NEG_INFINITY, f32::INFINITY],
+                };
+                (work, vec![place, other_place])
+            }
+            Op::Map(map) if *map != Map::Not => {
+                let op = node.op.clone();
+                (Work::MapFloats { op, from, to }, vec![place])
+            }
+            Op::Scalar(..) => {
+                let op = node.op.clone();
+                (Work::MapFloats { op, from, to }, vec![place])
+            }
+            Op::Concat(1) if !rows => {
+                let operands = node.inputs.iter().map(|id| self.floats(*id, rows));
+                let operands: Option<Vec<_>> = operands.collect();
+                let (reads, from) = operands?.into_iter().unzip();
+                (Work::ConcatFloats { from, to }, reads)
+            }
+            Op::MaxPool(pool) if !rows => {
+                let pool = windows(pool);
+                let of = PoolOf::MaxFloats;
+                (Work::Pool { pool, from, to, of }, vec![place])
+            }
+            Op::AveragePool {
+                pool,
+                count_padding,
+            } if !rows && !pool.ceil => {
+                let pool = windows(pool);
+                let of = PoolOf::MeanFloats {
+                    count_padding: *count_padding,
+                };
+                (Work::Pool { pool, from, to, of }, vec![place])
+            }
+            op if !rows => {
+                let pool = self.mean_windows(op, node)?;
+                let of = PoolOf::MeanFloats {
+                    count_padding: false,
+                };
+                (Work::Pool { pool, from, to, of }, vec![place])
+            }
+            _ => return None,
+        };
+        self.floats_step(node.output, to, work, reads);
+        Some(How::Floats)
+    }
+
+    /// A node of whole numbers in plain loops, as the simulation has it; false if whole numbers do not suffice.
+    fn whole_node(&mut self, index: usize, node: &Node, quantizer: Quantizer) -> bool {
+        let owns: Option<Vec<Quantizer>> =
+            node.inputs.iter().map(|id| self.quantizer(*id)).collect();
+        let ends = quantizer.centred();
+        if self.uses.keeps_quantizer(index, &node.op) {
+            let first = node.inputs.first().and_then(|id| self.quantizer(*id));
+            if first != Some(quantizer) || !plain::is_supported(&node.op) {
+                return false;
+            }
+            let mut reads = vec![self.plain(node.inputs[0])];
+            reads.extend(node.inputs[1..].iter().map(|id| self.real(*id)));
+            let (shapes, shape) = self.shapes_of(node);
+            let work = match (
+                self.uses.clamps[index],
+                self.integer_clamp(index, quantizer),
+            ) {
+                (true, Some(clamp)) => Work::Whole {
+                    whole: Whole::Clamp(clamp),
+                    shapes,
+                    shape,
+                },
+                _ => Work::Plain {
+                    op: node.op.clone(),
+                    shapes,
+                    shape,
+                    batch: self.batch,
+                },
+            };
+            self.plain_step(node.output, Some(quantizer), work, reads);
+            return true;
+        }
+        let whole = match (&node.op, owns.as_deref()) {
+            (Op::Zip(Arithmetic::Add), Some(&[a, b])) => Whole::Add {
+                factors: [a, b].map(|own| ratio(own.scale, quantizer)),
+                ends,
+            },
+            (Op::Zip(Arithmetic::Multiply) | Op::Matmul, Some(&[a, b])) => {
+                let is_matmul = node.op == Op::Matmul;
+                let last = self.shape(node.inputs[0]).last().copied().unwrap_or(1);
+                let count = if is_matmul { last as u64 } else { 1 };
+                let bound = a.largest().checked_mul(b.largest());
+                if bound
+                    .and_then(|bound| bound.checked_mul(count))
+                    .is_none_or(|bound| bound > (1 << 31) - 1)
+                {
+                    return false;
+                }
+                let factor = a.scale * b.scale / quantizer.scale;
+                match is_matmul {
+                    true => Whole::Matmul { factor, ends },
+                    false => Whole::Multiply { factor, ends },
+                }
+            }
+            (Op::Concat(axis), Some(owns)) => Whole::Concat {
+                axis: *axis,
+                factors: owns.iter().map(|own| ratio(own.scale, quantizer)).collect(),
+                ends,
+            },
+            (op, _) => {
+                let first = node.inputs.first().and_then(|id| self.quantizer(*id));
+                let (Some(own), Some(count)) = (first, self.averaged(op, node)) else {
+                    return false;
+                };
+                if own
+                    .largest()
+                    .checked_mul(count as u64)
+                    .is_none_or(|bound| bound > (1 << 31) - 1)
+                {
+                    return false;
+                }
+                #[allow(
+                    clippy::cast_precision_loss,
+                    clippy::cast_possible_truncation,
+                    reason = "sizes of windows; factors are f32"
+                )]
+                let factor =
+                    (f64::from(own.scale) / count as f64 / f64::from(quantizer.scale)) as f32;
+                Whole::Mean {
+                    op: op.clone(),
+                    count,
+                    factor,
+                    ends,
+                }
+            }
+        };
+        let reads = node.inputs.iter().map(|id| self.plain(*id)).collect();
+        let (shapes, shape) = self.shapes_of(node);
+        let work = Work::Whole {
+            whole,
+            shapes,
+            shape,
+        };
+        self.plain_step(node.output, Some(quantizer), work, reads);
+        true
+    }
+
+    /// Of how many numbers the node's results are means, if it makes means of equally many.
+    fn averaged(&self, op: &Op, node: &Node) -> Option<usize> {
+        let (input, output) = (self.shape(*node.inputs.first()?), self.shape(node.output));
+        match op {
+            Op::Reduce(Reduction::Mean, axis) => input.get(*axis).copied(),
+            Op::AveragePool {
+                pool,
+                count_padding,
+            } => {
+                let whole = *count_padding || pool.padding.iter().all(|padding| *padding == 0);
+                (whole && !pool.ceil).then(|| pool.kernel.iter().product())
+            }
+            Op::AdaptiveAveragePool => {
+                let windows = input[2..].iter().zip(&output[2..]);
+                let equal = windows.clone().all(|(input, output)| input % output == 0);
+                equal.then(|| windows.map(|(input, output)| input / output).product())
+            }
+            _ => None,
+        }
+    }
+
+    fn shapes_of(&self, node: &Node) -> (Vec<Vec<usize>>, Vec<usize>) {
+        let shapes = node.inputs.iter().map(|id| self.shape(*id).to_vec());
+        (shapes.collect(), self.shape(node.output).to_vec())
+    }
+
+    /// A node in float, in plain loops.
+    fn plain_node(&mut self, index: usize, node: &Node) -> Result<(), EngineError> {
+        if !plain::is_supported(&node.op) {
+            return Err(self.unsupported(node));
+        }
+        let (mut shapes, shape) = self.shapes_of(node);
+        let mut reads = Vec::new();
+        for (at, id) in node.inputs.iter().enumerate() {
+            let weights = self.model.layers.get(&index);
+            match weights.filter(|_| at == 0 && node.op == Op::Embedding) {
+                Some(weights) => {
+                    self.constants.push(weights.floats());
+                    reads.push(crate::step::Place::Constant(self.constants.len() - 1));
+                    shapes[0] = weights.shape.clone();
+                }
+                None => reads.push(self.real(*id)),
+            }
+        }
+        let work = Work::Plain {
+            op: node.op.clone(),
+            shapes,
+            shape,
+            batch: self.batch,
+        };
+        self.plain_step(node.output, None, work, reads);
+        self.quantize(node.output);
+        self.how[index] = Some(How::PlainFloats);
+        Ok(())
+    }
+}
+
+/// What an integer of 8 bits stands for, less the zero point.
+#[allow(clippy::cast_precision_loss, reason = "of 9 bits")]
+fn whole(code: u8, own: Quantizer) -> f32 {
+    (i32::from(code) - (own.zero_point - own.low)) as f32
+}
+
+/// Each integer's result, of a function to whole numbers.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "whole numbers of 8 bits"
+)]
+fn table(of: impl Fn(u8) -> f32, zero: i32) -> Arc<[u8; 256]> {
+    let mut table = [0; 256];
+    for (code, result) in (0..=255).zip(&mut table) {
+        *result = (of(code) as i32 + zero) as u8;
+    }
+    Arc::new(table)
+}
+
+/// Windows over one or two axes.
+fn windows(pool: &Pool) -> Windows {
+    let two = |numbers: &[usize], none| match *numbers {
+        [a, b, ..] => [a, b],
+        [a] => [none, a],
+        [] => [none; 2],
+    };
+    Windows {
+        kernel: two(&pool.kernel, 1),
+        stride: two(&pool.stride, 1),
+        dilation: two(&pool.dilation, 1),
+        padding: two(&pool.padding, 0),
+    }
+}

@@ -1,0 +1,459 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use calcine_format::{Array, Numbers};
+use calcine_graph::{Extent, Graph, Node, Op, Source};
+use calcine_kernels::Isa;
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::EngineError;
+use crate::compile::{Cache, Compiler};
+use crate::model::Model;
+use crate::plan::Plan;
+use crate::report::{How, NodeReport};
+use crate::step::Work;
+
+/// How an engine runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// How many threads share the samples of a batch. With one, the caller's thread does all; a batch of one sample always takes one.
+    pub threads: usize,
+    /// The instruction set.
+    pub isa: Isa,
+    /// How many samples go through the network together at most.
+    pub chunk: usize,
+}
+
+impl Default for Options {
+    /// One thread, the best instruction set of this CPU, and as many samples together as share the weights well.
+    fn default() -> Self {
+        Self {
+            threads: 1,
+            isa: Isa::best(),
+            chunk: 8,
+        }
+    }
+}
+
+/// A compiled network.
+///
+/// Weights are packed once, when it is loaded. Any number of threads may run it at the same time; each run takes memory for its
+/// activations, which the next run uses again.
+#[derive(Debug)]
+pub struct Engine {
+    model: Model,
+    options: Options,
+    pool: Option<ThreadPool>,
+    /// Whether samples can be computed apart.
+    apart: bool,
+    plans: Mutex<(BTreeMap<usize, Arc<Plan>>, Cache)>,
+}
+
+/// The time that a node takes.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct NodeTime {
+    /// Its name.
+    pub node: String,
+    /// Its operation.
+    pub operation: String,
+    /// How it is computed.
+    pub how: Option<How>,
+    /// The time of a batch.
+    pub time: Duration,
+}
+
+impl Engine {
+    /// Loads a network file, float or quantized, for one thread.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, or as [`from_bytes`](Self::from_bytes).
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, EngineError> {
+        Self::load_with(path, Options::default())
+    }
+
+    /// As [`load`](Self::load), with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_with(path: impl AsRef<Path>, options: Options) -> Result<Self, EngineError> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|error| EngineError::Io {
+            path: path.display().to_string(),
+            error,
+        })?;
+        Self::from_bytes(&bytes, options)
+    }
+
+    /// Compiles what a network file holds.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes hold no network, if it has an operation that the engine does not compute, or if the CPU does not have the
+    /// instruction set.
+    pub fn from_bytes(bytes: &[u8], options: Options) -> Result<Self, EngineError> {
+        let model = Model::from_bytes(bytes)?;
+        if !options.isa.is_available() {
+            return Err(EngineError::Isa(options.isa));
+        }
+        let threads = options.threads.max(1);
+        let pool = match threads {
+            1 => None,
+            _ => {
+                let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+                Some(pool.map_err(|error| EngineError::Threads {
+                    threads,
+                    error: error.to_string(),
+                })?)
+            }
+        };
+        let engine = Self {
+            apart: samples_are_apart(&model),
+            model,
+            options,
+            pool,
+            plans: Mutex::default(),
+        };
+        engine.plan(1)?;
+        Ok(engine)
+    }
+
+    /// The operations of the network.
+    #[must_use]
+    pub const fn graph(&self) -> &Graph {
+        &self.model.graph
+    }
+
+    /// Whether the network is quantized.
+    #[must_use]
+    pub fn is_quantized(&self) -> bool {
+        self.model.is_quantized()
+    }
+
+    /// The options that it was loaded with.
+    #[must_use]
+    pub const fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Runs the network.
+    ///
+    /// # Shapes
+    ///
+    /// Those of the network's inputs, for any batch.
+    ///
+    /// # Errors
+    ///
+    /// If number, kinds or shapes of the inputs are others than the network's.
+    pub fn run(&self, inputs: &[Array]) -> Result<Vec<Array>, EngineError> {
+        let mut outputs = Vec::new();
+        self.run_into(inputs, &mut outputs)?;
+        Ok(outputs)
+    }
+
+    /// As [`run`](Self::run), into arrays of an earlier run: then nothing is allocated.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_into(&self, inputs: &[Array], outputs: &mut Vec<Array>) -> Result<(), EngineError> {
+        let batch = self.batch(inputs)?;
+        let converted: Vec<Option<Vec<f32>>> = inputs.iter().map(converted).collect();
+        let numbers: Vec<&[f32]> = inputs
+            .iter()
+            .zip(&converted)
+            .map(|(array, converted)| match (&array.numbers, converted) {
+                (Numbers::Floats(floats), _) => &floats[..],
+                (_, Some(converted)) => &converted[..],
+                _ => &[],
+            })
+            .collect();
+        let chunk = match self.apart {
+            true => {
+                let share = batch.div_ceil(self.options.threads.max(1));
+                self.options.chunk.clamp(1, share.max(1))
+            }
+            false => batch,
+        };
+        let whole = self.plan(chunk)?;
+        let rest = match batch % chunk {
+            0 => None,
+            rest => Some((rest, self.plan(rest)?)),
+        };
+        let graph = &self.model.graph;
+        outputs.resize_with(graph.outputs.len(), || {
+            Array::floats(Vec::new(), Vec::new())
+        });
+        let mut each = Vec::new();
+        for ((id, output), shape) in graph
+            .outputs
+            .iter()
+            .zip(outputs.iter_mut())
+            .zip(whole.output_shapes())
+        {
+            output.shape = graph.value(*id).shape_at(batch);
+            let count: usize = output.shape.iter().product();
+            if !matches!(&output.numbers, Numbers::Floats(old) if old.len() == count) {
+                output.numbers = Numbers::Floats(vec![0.0; count]);
+            }
+            each.push(shape.iter().product::<usize>());
+        }
+        let mut parts: Vec<(usize, Vec<&mut [f32]>)> = Vec::new();
+        let mut lines: Vec<_> = outputs
+            .iter_mut()
+            .zip(&each)
+            .map(|(output, each)| match &mut output.numbers {
+                Numbers::Floats(floats) => floats.chunks_mut((*each).max(1)),
+                Numbers::Ints(_) | Numbers::Bools(_) => [].chunks_mut(1),
+            })
+            .collect();
+        for first in (0..batch).step_by(chunk.max(1)) {
+            let own = lines.iter_mut().map(|line| line.next().unwrap_or_default());
+            parts.push((first, own.collect()));
+        }
+        let run = |(first, own): &mut (usize, Vec<&mut [f32]>)| {
+            let (count, plan) = match &rest {
+                Some((rest, plan)) if *first + chunk > batch => (*rest, plan),
+                _ => (chunk, &whole),
+            };
+            let inputs: Vec<&[f32]> = match self.apart {
+                true => numbers
+                    .iter()
+                    .map(|numbers| {
+                        let each = numbers.len() / batch.max(1);
+                        &numbers[*first * each..(*first + count) * each]
+                    })
+                    .collect(),
+                false => numbers.clone(),
+            };
+            let take = |at: usize, floats: &[f32]| own[at].copy_from_slice(floats);
+            plan.run(self.options.isa, &inputs, take, None);
+        };
+        match &self.pool {
+            Some(pool) if parts.len() > 1 => pool.install(|| parts.par_iter_mut().for_each(run)),
+            _ => parts.iter_mut().for_each(run),
+        }
+        Ok(())
+    }
+
+    /// How each node is computed.
+    #[must_use]
+    pub fn report(&self) -> Vec<NodeReport> {
+        let Ok(plan) = self.plan(1) else {
+            return Vec::new();
+        };
+        let nodes = self.model.graph.nodes.iter().enumerate();
+        let rows = nodes.filter_map(|(index, node)| {
+            let own = plan.steps.iter().filter(|step| step.node == index);
+            let conversions = own.filter(|step| is_conversion(&step.work)).count();
+            plan.how[index].clone().map(|how| NodeReport {
+                node: node.name.clone(),
+                operation: node.op.to_string(),
+                how,
+                conversions,
+            })
+        });
+        rows.collect()
+    }
+
+    /// Bytes of packed weights, and of activations of a batch that goes through the network together.
+    ///
+    /// # Errors
+    ///
+    /// If the network cannot be compiled for the batch.
+    pub fn memory(&self, batch: usize) -> Result<[usize; 2], EngineError> {
+        let chunk = if self.apart {
+            batch.min(self.options.chunk)
+        } else {
+            batch
+        };
+        let plan = self.plan(chunk.max(1))?;
+        Ok([self.plans().1.bytes(), plan.bytes()])
+    }
+
+    /// Runs the network on one thread, so many times, and tells the mean time of each node.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn profile(&self, inputs: &[Array], runs: u32) -> Result<Vec<NodeTime>, EngineError> {
+        let batch = self.batch(inputs)?;
+        let converted: Vec<Vec<f32>> = inputs
+            .iter()
+            .map(|array| {
+                let floats = array.as_floats().map(<[f32]>::to_vec);
+                floats
+                    .or_else(|| self::converted(array))
+                    .unwrap_or_default()
+            })
+            .collect();
+        let numbers: Vec<&[f32]> = converted.iter().map(Vec::as_slice).collect();
+        let plan = self.plan(batch)?;
+        let mut times = vec![Duration::ZERO; plan.steps.len()];
+        for _ in 0..runs.max(1) {
+            plan.run(self.options.isa, &numbers, |_, _| {}, Some(&mut times));
+        }
+        let nodes = self.model.graph.nodes.iter().enumerate();
+        let rows = nodes.map(|(index, node)| {
+            let own = plan
+                .steps
+                .iter()
+                .zip(&times)
+                .filter(|(step, _)| step.node == index);
+            NodeTime {
+                node: node.name.clone(),
+                operation: node.op.to_string(),
+                how: plan.how[index].clone(),
+                time: own.map(|(_, time)| *time).sum::<Duration>() / runs.max(1),
+            }
+        });
+        Ok(rows.collect())
+    }
+
+    fn plans(&self) -> MutexGuard<'_, (BTreeMap<usize, Arc<Plan>>, Cache)> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The plan for a batch of this size, which is made once.
+    fn plan(&self, batch: usize) -> Result<Arc<Plan>, EngineError> {
+        let mut plans = self.plans();
+        let (plans, cache) = &mut *plans;
+        if let Some(plan) = plans.get(&batch) {
+            return Ok(plan.clone());
+        }
+        let plan = Arc::new(Compiler::compile(&self.model, batch, cache)?);
+        plans.insert(batch, plan.clone());
+        Ok(plan)
+    }
+
+    /// The size of the batch that these inputs are.
+    fn batch(&self, inputs: &[Array]) -> Result<usize, EngineError> {
+        let graph = &self.model.graph;
+        let expected = |index: usize| {
+            let value = graph.inputs.get(index).map(|id| graph.value(*id));
+            value.map_or_else(
+                || format!("{} inputs", graph.inputs.len()),
+                |value| {
+                    let shape: Vec<String> = value.shape.iter().map(Extent::to_string).collect();
+                    format!("{:?} [{}]", value.kind, shape.join(", "))
+                },
+            )
+        };
+        if inputs.len() != graph.inputs.len() {
+            return Err(EngineError::Input {
+                index: inputs.len().min(graph.inputs.len()),
+                found: format!("one of {}", inputs.len()),
+                expected: format!("{} inputs", graph.inputs.len()),
+            });
+        }
+        let mut batch = None;
+        for (index, (id, input)) in graph.inputs.iter().zip(inputs).enumerate() {
+            let value = graph.value(*id);
+            let lengths = value.shape.iter().zip(&input.shape);
+            let own = lengths
+                .filter(|(extent, _)| !extent.is_fixed())
+                .map(|(extent, length)| length.saturating_sub(extent.fixed) / extent.per_sample)
+                .next();
+            batch = batch.or(own);
+            let fits =
+                value.shape_at(batch.unwrap_or(1)) == input.shape && value.kind == input.kind();
+            let count: usize = input.shape.iter().product();
+            let held = match &input.numbers {
+                Numbers::Floats(numbers) => numbers.len(),
+                Numbers::Ints(numbers) => numbers.len(),
+                Numbers::Bools(numbers) => numbers.len(),
+            };
+            if !fits || batch == Some(0) || held != count {
+                return Err(EngineError::Input {
+                    index,
+                    found: format!("{:?} {:?} of {held} numbers", input.kind(), input.shape),
+                    expected: expected(index),
+                });
+            }
+        }
+        Ok(batch.unwrap_or(1))
+    }
+}
+
+/// Integers and booleans as floats; nothing of floats.
+#[allow(clippy::cast_precision_loss, reason = "positions of axes")]
+fn converted(array: &Array) -> Option<Vec<f32>> {
+    match &array.numbers {
+        Numbers::Floats(_) => None,
+        Numbers::Ints(ints) => Some(ints.iter().map(|int| *int as f32).collect()),
+        Numbers::Bools(bools) => Some(bools.iter().map(|b| f32::from(u8::from(*b))).collect()),
+    }
+}
+
+fn is_conversion(work: &Work) -> bool {
+    matches!(
+        work,
+        Work::ToCodes { .. }
+            | Work::ToFloats(_)
+            | Work::CodesToPlain { .. }
+            | Work::FloatsToPlain(_)
+            | Work::Scale(_)
+            | Work::Quantize { .. }
+            | Work::QuantizeImage { .. }
+    )
+}
+
+/// Whether each sample's results are the same without the others: every value of data has the batch as its first axis, and
+/// no operation works along it.
+fn samples_are_apart(model: &Model) -> bool {
+    let graph = &model.graph;
+    if model.layers.values().any(|layer| layer.dynamic.is_some()) {
+        return false;
+    }
+    let mut data: Vec<bool> = graph
+        .values
+        .iter()
+        .map(|value| value.source == Source::Input)
+        .collect();
+    for node in &graph.nodes {
+        data[node.output.0] |= node.inputs.iter().any(|id| data[id.0]);
+    }
+    let values = graph.values.iter().zip(&data).filter(|(_, data)| **data);
+    let mut shapes = values.map(|(value, _)| &value.shape);
+    let batched = shapes.all(|shape| {
+        shape.first() == Some(&Extent::BATCH) && shape[1..].iter().all(|extent| extent.is_fixed())
+    });
+    let outputs = graph.outputs.iter().all(|id| data[id.0]);
+    let constants = graph.values.iter().zip(&data).all(|(value, data)| {
+        *data
+            || matches!(value.source, Source::Input)
+            || value.shape.iter().all(|extent| extent.is_fixed())
+    });
+    let nodes = graph.nodes.iter().filter(|node| data[node.output.0]);
+    let mut nodes = nodes;
+    batched && outputs && constants && nodes.all(leaves_the_batch)
+}
+
+/// Whether an operation treats each sample on its own.
+fn leaves_the_batch(node: &Node) -> bool {
+    match &node.op {
+        Op::Permute(axes) => axes.first() == Some(&0),
+        Op::Softmax(axis)
+        | Op::LogSoftmax(axis)
+        | Op::Reduce(_, axis)
+        | Op::ArgMax(axis)
+        | Op::CumulativeSum(axis)
+        | Op::Concat(axis)
+        | Op::Select(axis)
+        | Op::Gather(axis)
+        | Op::Repeat { axis, .. } => *axis != 0,
+        Op::ReduceAll(_) => false,
+        Op::Flip(axes) => !axes.contains(&0),
+        Op::Slice(ranges) => ranges.first().is_none_or(|range| {
+            range.step == 1 && range.start == Extent::fixed(0) && range.end == Extent::BATCH
+        }),
+        Op::Pad { padding, .. } => padding.first() == Some(&[0, 0]),
+        _ => true,
+    }
+}

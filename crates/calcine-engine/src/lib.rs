@@ -1,0 +1,50 @@
+//! Runs networks that Calcine has saved on CPUs, float or quantized, in real integers, without Burn.
+//!
+//! # Should I use this crate?
+//!
+//! Use it to deploy a network: it loads what `calcine_trace::Network::save` and `calcine_quantize::Quantized::save` write, and
+//! runs it. To train, prune or quantize, use the other crates.
+//!
+//! | item | what |
+//! |---|---|
+//! | [`Engine`] | a compiled network: load it, run it |
+//! | [`Options`], [`Isa`] | threads, and the instruction set |
+//! | [`Array`], [`Numbers`] | inputs and outputs |
+//! | [`NodeReport`], [`How`], [`NodeTime`] | how each node is computed, and how long it takes |
+//! | [`EngineError`] | what is wrong with a file or an input |
+//!
+//! # Arithmetic
+//!
+//! A quantized network computes what `docs/arithmetic.md` specifies: convolutions, linear layers, sums, products, means, pools and
+//! concatenations give the integers of `calcine_quantize::Quantized::forward`, bit for bit. Functions such as a sigmoid, a softmax or
+//! a layer norm are computed in float by this crate's own code, whose last bit may differ from Burn's.
+//!
+//! # Examples
+//!
+//! ```no_run
+//! use calcine_engine::{Array, Engine};
+//!
+//! let engine = Engine::load("quantized.safetensors")?;
+//! let image = Array::floats(vec![1, 3, 32, 32], vec![0.0; 3072]);
+//! let outputs = engine.run(&[image])?;
+//! # Ok::<(), calcine_engine::EngineError>(())
+//! ```
+
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
+mod compile;
+mod engine;
+mod error;
+mod form;
+mod model;
+mod plain;
+mod plan;
+mod report;
+mod step;
+mod whole;
+
+pub use calcine_format::{Array, Numbers};
+pub use calcine_kernels::Isa;
+pub use engine::{Engine, NodeTime, Options};
+pub use error::EngineError;
+pub use report::{How, NodeReport};

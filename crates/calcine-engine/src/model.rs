@@ -1,0 +1,80 @@
+//! A network from a file of either form.
+
+use std::collections::BTreeMap;
+
+use calcine_format::{
+    Array, FileError, IntegerWeights, NetworkFile, Numbers, QuantizedFile, Quantizer,
+};
+use calcine_graph::{Graph, ValueId};
+
+/// A tensor in floats, whatever its elements are.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Tensor {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) numbers: Vec<f32>,
+}
+
+/// A network, float or quantized.
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) graph: Graph,
+    pub(crate) quantizers: Vec<Option<Quantizer>>,
+    pub(crate) layers: BTreeMap<usize, IntegerWeights>,
+    /// Parameters and constants, by value.
+    pub(crate) tensors: BTreeMap<usize, Tensor>,
+}
+
+impl Model {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, FileError> {
+        match NetworkFile::from_bytes(bytes) {
+            Ok(NetworkFile { graph, tensors }) => Ok(Self {
+                quantizers: vec![None; graph.values.len()],
+                layers: BTreeMap::new(),
+                tensors: tensors
+                    .into_iter()
+                    .map(|(id, array)| (id, array.into()))
+                    .collect(),
+                graph,
+            }),
+            Err(FileError::NoNetwork(_)) => {
+                let QuantizedFile {
+                    graph,
+                    quantizers,
+                    layers,
+                    floats,
+                } = QuantizedFile::from_bytes(bytes)?;
+                let floats = floats.into_iter();
+                Ok(Self {
+                    graph,
+                    quantizers,
+                    layers,
+                    tensors: floats.map(|(id, float)| (id, float.array.into())).collect(),
+                })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn is_quantized(&self) -> bool {
+        self.quantizers.iter().any(Option::is_some) || !self.layers.is_empty()
+    }
+
+    pub(crate) fn quantizer(&self, id: ValueId) -> Option<Quantizer> {
+        self.quantizers[id.0]
+    }
+}
+
+impl From<Array> for Tensor {
+    #[allow(clippy::cast_precision_loss, reason = "positions of axes")]
+    fn from(array: Array) -> Self {
+        let numbers = match array.numbers {
+            Numbers::Floats(floats) => floats,
+            Numbers::Ints(ints) => ints.into_iter().map(|int| int as f32).collect(),
+            Numbers::Bools(bools) => bools.into_iter().map(|b| f32::from(u8::from(b))).collect(),
+        };
+        Self {
+            shape: array.shape,
+            numbers,
+        }
+    }
+}

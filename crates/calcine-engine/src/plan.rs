@@ -1,0 +1,154 @@
+//! A compiled network for a batch of a size.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use calcine_kernels::{Buffer, Isa};
+
+use crate::report::How;
+use crate::step::{Memory, Place, Step};
+
+/// Steps, and the memory that they need.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) steps: Vec<Step>,
+    /// Where results are, and their shapes.
+    outputs: Vec<(Place, Vec<usize>)>,
+    constants: Vec<Vec<f32>>,
+    /// How each node is computed.
+    pub(crate) how: Vec<Option<How>>,
+    /// Bytes of each slot.
+    slots: Vec<usize>,
+    /// Memory of runs that are over.
+    spare: Mutex<Vec<Vec<Buffer>>>,
+}
+
+impl Plan {
+    pub(crate) fn new(
+        mut steps: Vec<Step>,
+        mut outputs: Vec<(Place, Vec<usize>)>,
+        constants: Vec<Vec<f32>>,
+        how: Vec<Option<How>>,
+    ) -> Self {
+        let slots = share(&mut steps, &mut outputs);
+        Self {
+            steps,
+            outputs,
+            constants,
+            how,
+            slots,
+            spare: Mutex::default(),
+        }
+    }
+
+    /// Bytes of activations that a run needs.
+    pub(crate) fn bytes(&self) -> usize {
+        self.slots.iter().sum()
+    }
+
+    pub(crate) fn output_shapes(&self) -> impl Iterator<Item = &[usize]> {
+        self.outputs.iter().map(|(_, shape)| &shape[..])
+    }
+
+    /// Runs all steps. `take` is given each output's numbers, and `timed` each step's time if it is given.
+    pub(crate) fn run(
+        &self,
+        isa: Isa,
+        inputs: &[&[f32]],
+        mut take: impl FnMut(usize, &[f32]),
+        mut timed: Option<&mut [Duration]>,
+    ) {
+        let spare = self.spare.lock().map(|mut spare| spare.pop());
+        let spare = spare.ok().flatten();
+        let mut slots =
+            spare.unwrap_or_else(|| self.slots.iter().map(|b| Buffer::zeros(*b)).collect());
+        for (at, step) in self.steps.iter().enumerate() {
+            let start = timed.is_some().then(Instant::now);
+            let mut out = std::mem::take(&mut slots[step.writes]);
+            let memory = Memory {
+                inputs,
+                constants: &self.constants,
+                slots: &slots,
+            };
+            step.run(isa, &memory, &mut out);
+            slots[step.writes] = out;
+            if let (Some(timed), Some(start)) = (&mut timed, start) {
+                timed[at] += start.elapsed();
+            }
+        }
+        let memory = Memory {
+            inputs,
+            constants: &self.constants,
+            slots: &slots,
+        };
+        for (at, (place, shape)) in self.outputs.iter().enumerate() {
+            take(at, &memory.floats(*place)[..shape.iter().product()]);
+        }
+        if let Ok(mut spare) = self.spare.lock() {
+            spare.push(slots);
+        }
+    }
+}
+
+/// Gives results that are not needed at the same time the same memory. Returns the bytes of each slot.
+fn share(steps: &mut [Step], outputs: &mut [(Place, Vec<usize>)]) -> Vec<usize> {
+    let mut last: HashMap<usize, usize> = HashMap::new();
+    for (at, step) in steps.iter().enumerate() {
+        last.entry(step.writes).or_insert(at);
+        for place in &step.reads {
+            if let Place::Slot(slot) = place {
+                last.insert(*slot, at);
+            }
+        }
+    }
+    for (place, _) in outputs.iter() {
+        if let Place::Slot(slot) = place {
+            last.insert(*slot, usize::MAX);
+        }
+    }
+    let mut slots: Vec<usize> = Vec::new();
+    let mut free: Vec<usize> = Vec::new();
+    let mut given: HashMap<usize, usize> = HashMap::new();
+    for (at, step) in steps.iter_mut().enumerate() {
+        // The smallest that is large enough, else the largest, which grows.
+        let fitting = free
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, slot)| match slots[**slot] {
+                own if own >= step.bytes => (0, own),
+                own => (1, usize::MAX - own),
+            })
+            .map(|(position, _)| position);
+        let slot = match fitting {
+            Some(position) => free.swap_remove(position),
+            None => {
+                slots.push(0);
+                slots.len() - 1
+            }
+        };
+        slots[slot] = slots[slot].max(step.bytes);
+        let own = step.writes;
+        given.insert(own, slot);
+        step.writes = slot;
+        let mut over: Vec<usize> = Vec::new();
+        for place in &mut step.reads {
+            if let Place::Slot(value) = *place {
+                *place = Place::Slot(given[&value]);
+                if last[&value] == at && !over.contains(&given[&value]) {
+                    over.push(given[&value]);
+                }
+            }
+        }
+        if last[&own] == at {
+            over.push(slot);
+        }
+        free.extend(over);
+    }
+    for (place, _) in outputs {
+        if let Place::Slot(value) = *place {
+            *place = Place::Slot(given[&value]);
+        }
+    }
+    slots
+}

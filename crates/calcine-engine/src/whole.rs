@@ -1,0 +1,279 @@
+//! Operations on whole numbers that are held in floats, exact as the arithmetic of quantized networks says. They are plain loops:
+//! for widths and shapes that no kernel has.
+
+use calcine_graph::{Convolution, Op};
+
+use crate::form::nearest;
+use crate::plain::{self, Operand};
+use crate::step::Whole;
+
+/// Computes an operation.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "sums are rounded to f32 once, and whole numbers are converted as they are"
+)]
+pub(crate) fn evaluate(whole: &Whole, x: &[Operand<'_>], y: &mut [f32], shape: &[usize]) {
+    match whole {
+        Whole::Add { factors, ends } => {
+            let scaled = [0, 1].map(|at: usize| {
+                let numbers = x[at].numbers.iter();
+                numbers.map(|x| x * factors[at]).collect::<Vec<f32>>()
+            });
+            let operands = [0, 1].map(|at: usize| Operand {
+                numbers: &scaled[at],
+                shape: x[at].shape,
+            });
+            let add = Op::Zip(calcine_graph::Arithmetic::Add);
+            plain::evaluate(&add, &operands, y, shape, 0);
+            round(y, 1.0, *ends);
+        }
+        Whole::Multiply { factor, ends } => {
+            let [a, b] = [0, 1].map(|at: usize| expanded(x[at], shape));
+            for (y, (a, b)) in y.iter_mut().zip(a.iter().zip(&b)) {
+                *y = (f64::from(*a) * f64::from(*b)) as f32;
+            }
+            round(y, *factor, *ends);
+        }
+        Whole::Matmul { factor, ends } => {
+            // Products in `f64` are exact up to 2⁵³.
+            let rank = shape.len();
+            let [rows, columns] = [shape[rank - 2], shape[rank - 1]];
+            let inner = x[0].shape[x[0].shape.len() - 1];
+            let leading = |last: [usize; 2]| {
+                let mut all = shape[..rank - 2].to_vec();
+                all.extend(last);
+                all
+            };
+            let a = expanded(x[0], &leading([rows, inner]));
+            let b = expanded(x[1], &leading([inner, columns]));
+            for (at, y) in y.iter_mut().enumerate() {
+                let (matrix, row, column) =
+                    (at / (rows * columns), at / columns % rows, at % columns);
+                let a = &a[(matrix * rows + row) * inner..][..inner];
+                let b = &b[matrix * inner * columns..][..inner * columns];
+                let products = a.iter().zip(b[column..].iter().step_by(columns));
+                let sum: f64 = products.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                *y = sum as f32;
+            }
+            round(y, *factor, *ends);
+        }
+        Whole::Concat {
+            axis,
+            factors,
+            ends,
+        } => {
+            let scaled: Vec<Vec<f32>> = x
+                .iter()
+                .zip(factors)
+                .map(|(x, factor)| {
+                    let numbers = x.numbers.iter();
+                    numbers.map(|x| nearest(x * factor, *ends)).collect()
+                })
+                .collect();
+            let operands: Vec<Operand<'_>> = x
+                .iter()
+                .zip(&scaled)
+                .map(|(x, numbers)| Operand {
+                    numbers,
+                    shape: x.shape,
+                })
+                .collect();
+            plain::evaluate(&Op::Concat(*axis), &operands, y, shape, 0);
+        }
+        Whole::Mean {
+            op,
+            count,
+            factor,
+            ends,
+        } => {
+            // Sums up to 2³¹ in two parts, each of which a mean in `f32` tells exactly.
+            let part = |high: bool| -> Vec<f32> {
+                let own = x[0].numbers.iter().map(|x| {
+                    let above = (x / 64.0).round_ties_even();
+                    if high { above } else { x - 64.0 * above }
+                });
+                own.collect()
+            };
+            let mut sums = vec![0.0_f64; y.len()];
+            for (high, weight) in [(true, 64.0), (false, 1.0)] {
+                let numbers = part(high);
+                let operand = Operand {
+                    numbers: &numbers,
+                    shape: x[0].shape,
+                };
+                plain::evaluate(op, &[operand], y, shape, 0);
+                for (sum, mean) in sums.iter_mut().zip(y.iter()) {
+                    *sum += weight * (f64::from(*mean) * *count as f64).round_ties_even();
+                }
+            }
+            for (y, sum) in y.iter_mut().zip(sums) {
+                *y = sum as f32;
+            }
+            round(y, *factor, *ends);
+        }
+        Whole::Clamp([low, high]) => {
+            for (y, x) in y.iter_mut().zip(x[0].numbers) {
+                *y = x.max(*low).min(*high);
+            }
+        }
+        Whole::Layer {
+            op,
+            weights,
+            bias,
+            factor,
+            axis,
+            ends,
+        } => {
+            let sums = sums(op, x[0], weights, shape);
+            let behind: usize = shape[axis + 1..].iter().product();
+            for (at, (y, sum)) in y.iter_mut().zip(sums).enumerate() {
+                let output = at / behind % shape[*axis];
+                let scaled = (sum + bias[output]) as f32 * factor[output];
+                *y = ends.map_or(scaled, |ends| nearest(scaled, ends));
+            }
+        }
+        Whole::Dynamic {
+            op,
+            weights,
+            scales,
+            bias,
+            axis,
+            bits,
+            symmetric,
+        } => {
+            let (whole, scale) = dynamic(x[0].numbers, *bits, *symmetric);
+            let operand = Operand {
+                numbers: &whole,
+                shape: x[0].shape,
+            };
+            let sums = sums(op, operand, weights, shape);
+            let behind: usize = shape[axis + 1..].iter().product();
+            for (at, (y, sum)) in y.iter_mut().zip(sums).enumerate() {
+                let output = at / behind % shape[*axis];
+                *y = sum as f32 * scales[output] * scale + bias[output];
+            }
+        }
+    }
+}
+
+fn round(y: &mut [f32], factor: f32, ends: [f32; 2]) {
+    for y in y {
+        *y = nearest(*y * factor, ends);
+    }
+}
+
+/// An operand that is repeated along axes of length 1.
+fn expanded(x: Operand<'_>, shape: &[usize]) -> Vec<f32> {
+    let mut all = vec![0.0; shape.iter().product()];
+    plain::evaluate(&Op::Expand, &[x], &mut all, shape, 0);
+    all
+}
+
+/// A batch on the quantizer over its range, less the zero point, and its scale.
+fn dynamic(x: &[f32], bits: u8, symmetric: bool) -> (Vec<f32>, f32) {
+    let low = x.iter().copied().fold(0.0_f32, f32::min);
+    let high = x.iter().copied().fold(0.0_f32, f32::max);
+    let (scale, ends) = match symmetric {
+        true => {
+            let top = f32::from((1_u16 << (bits - 1)) - 1);
+            let scale = high.max(-low) / top;
+            (if scale > 0.0 { scale } else { 1.0 }, [-top, top])
+        }
+        false => {
+            let top = f32::from(((1_u32 << bits) - 1).min(65_535) as u16);
+            let scale = (high - low) / top;
+            let scale = if scale > 0.0 { scale } else { 1.0 };
+            let zero = (-low / scale).round_ties_even().clamp(0.0, top);
+            (scale, [-zero, top - zero])
+        }
+    };
+    let whole = x.iter().map(|x| nearest(x / scale, ends));
+    (whole.collect(), scale)
+}
+
+/// Sums of products of whole numbers.
+#[allow(clippy::cast_possible_truncation, reason = "whole numbers of 17 bits")]
+fn sums(
+    op: &Op,
+    x: Operand<'_>,
+    (weights, weight_shape): &(Vec<i32>, Vec<usize>),
+    shape: &[usize],
+) -> Vec<i64> {
+    let whole: Vec<i64> = x.numbers.iter().map(|x| *x as i64).collect();
+    let count = shape.iter().product();
+    let mut sums = vec![0_i64; count];
+    match op {
+        Op::Linear => {
+            let [inputs, outputs] = [weight_shape[0], weight_shape[1]];
+            for (x, sums) in whole.chunks(inputs).zip(sums.chunks_mut(outputs)) {
+                for (x, weights) in x.iter().zip(weights.chunks(outputs)) {
+                    for (sum, weight) in sums.iter_mut().zip(weights) {
+                        *sum += x * i64::from(*weight);
+                    }
+                }
+            }
+        }
+        Op::Convolution(options) => {
+            pairs(options, x.shape, shape, weight_shape, |x, weight, y| {
+                sums[y] += whole[x] * i64::from(weights[weight]);
+            });
+        }
+        Op::TransposedConvolution { convolution, .. } => {
+            pairs(convolution, shape, x.shape, weight_shape, |y, weight, x| {
+                sums[y] += whole[x] * i64::from(weights[weight]);
+            });
+        }
+        _ => {}
+    }
+    sums
+}
+
+/// Calls a function for each product of a convolution from `large` to `small`: the position in the larger image, of the
+/// weight, and in the smaller one.
+fn pairs(
+    options: &Convolution,
+    large: &[usize],
+    small: &[usize],
+    weight: &[usize],
+    mut visit: impl FnMut(usize, usize, usize),
+) {
+    let axes = small.len() - 2;
+    let kernel = &weight[2..];
+    let places: usize = kernel.iter().product();
+    let positions: usize = small[2..].iter().product();
+    let [in_group, out_group] = [large[1] / options.groups, small[1] / options.groups];
+    for sample in 0..small[0] {
+        for position in 0..positions {
+            for place in 0..places {
+                let (mut rest, mut within, mut at) = (position, place, 0);
+                let mut stride = 1;
+                let mut inside = true;
+                for axis in (0..axes).rev() {
+                    let here = rest % small[axis + 2] * options.stride[axis]
+                        + within % kernel[axis] * options.dilation[axis];
+                    let here = here.wrapping_sub(options.padding[axis][0]);
+                    inside &= here < large[axis + 2];
+                    at = here.wrapping_mul(stride).wrapping_add(at);
+                    stride *= large[axis + 2];
+                    rest /= small[axis + 2];
+                    within /= kernel[axis];
+                }
+                if !inside {
+                    continue;
+                }
+                for output in 0..small[1] {
+                    let group = output / out_group;
+                    for input in 0..in_group {
+                        let channel = group * in_group + input;
+                        visit(
+                            ((sample * large[1] + channel) * stride).wrapping_add(at),
+                            (output * in_group + input) * places + place,
+                            (sample * small[1] + output) * positions + position,
+                        );
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+use calcine_graph::GraphError;
+
+use crate::MAX_BITS;
+
+/// A file of a network that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// Not a safetensors file.
+    #[error("no safetensors file: {0}")]
+    Format(#[from] safetensors::SafeTensorError),
+    /// A safetensors file of something else.
+    #[error("the file has no `{0}`: it holds no network of this form")]
+    NoNetwork(&'static str),
+    /// A description that is malformed, or of another version.
+    #[error("{0}")]
+    Description(String),
+    /// A graph that contradicts itself.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A tensor is missing or of another type or shape.
+    #[error("the tensor `{name}` {problem}")]
+    Tensor {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+pub(crate) fn wrong(name: &str, problem: &str) -> FileError {
+    FileError::Tensor {
+        name: name.to_owned(),
+        problem: problem.to_owned(),
+    }
+}
+
+/// A quantizer, or something that consists of quantizers, cannot be created.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuantizerError {
+    /// The range is invalid.
+    #[error(
+        "there is no quantizer for the range from {low} to {high}: expected finite numbers of `f32`, the lower one first"
+    )]
+    Range {
+        /// The lower bound.
+        low: f64,
+        /// The upper bound.
+        high: f64,
+    },
+    /// The number of bits is invalid.
+    #[error("{bits} bits: expected {least} to {MAX_BITS}")]
+    Bits {
+        /// The requested number of bits.
+        bits: u8,
+        /// The smallest valid number.
+        least: u8,
+    },
+    /// The weights cannot be divided into such rows and groups.
+    #[error(
+        "{weights} weights in rows of {columns}, groups of {group}: expected complete rows, and a group size of at least 1"
+    )]
+    Groups {
+        /// The number of weights.
+        weights: usize,
+        /// Columns of a row.
+        columns: usize,
+        /// Columns of a group.
+        group: usize,
+    },
+    /// No multiplier and shift can represent the factor.
+    #[error("the factor {factor} in {bits} bits: expected a positive number, and 1 to 30 bits")]
+    Factor {
+        /// The factor.
+        factor: f64,
+        /// Bits of the multiplier.
+        bits: u8,
+    },
+}
