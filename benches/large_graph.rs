@@ -58,7 +58,7 @@ fn large_graph(criterion: &mut Criterion) {
     let traced = || trace(&model, image.clone(), Deep::forward).expect("it can be traced");
     let network = traced();
     assert_eq!(network.graph().nodes.len(), 4 * BLOCKS);
-    let inventory = || Inventory::of(&network);
+    let inventory = || Inventory::from_module(&network);
     assert_eq!(inventory().iter().count(), 5 * BLOCKS);
     let mut group = criterion.benchmark_group("2000 nodes");
     group.sample_size(10);

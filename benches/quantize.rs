@@ -95,10 +95,10 @@ fn pairs(_: &mut Criterion) {
             }
         },
         || {
-            black_box(Calibration::of(&network, &batches).expect("it calibrates"));
+            black_box(Calibration::collect(&network, &batches).expect("it calibrates"));
         },
     );
-    let calibration = Calibration::of(&network, &batches[..1]).expect("it calibrates");
+    let calibration = Calibration::collect(&network, &batches[..1]).expect("it calibrates");
     let batch = batch(&Device::flex().autodiff());
     for (name, method) in [
         ("learned steps", Method::Lsq),

@@ -45,7 +45,7 @@ fn images(count: usize) -> Tensor<4> {
 
 fn quantized() -> Quantized {
     let network = network();
-    let calibration = Calibration::of(&network, &[images(20)]).expect("it calibrates");
+    let calibration = Calibration::collect(&network, &[images(20)]).expect("it calibrates");
     quantize(&network, &calibration, &QuantizationSettings::default()).expect("it is quantized")
 }
 
@@ -101,7 +101,7 @@ fn memory() {
 
 fn step(name: &str, method: Method) {
     let network = network();
-    let calibration = Calibration::of(&network, &[images(20)]).expect("it calibrates");
+    let calibration = Calibration::collect(&network, &[images(20)]).expect("it calibrates");
     let qat = QatNetwork::new(
         network,
         &calibration,

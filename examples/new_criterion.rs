@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let layer: Linear = LinearConfig::new(16, 8).init(&device);
 
     // The criterion takes its place in a pruner: score × granularity × select × amount, over a window.
-    let inventory = Inventory::of(&layer);
+    let inventory = Inventory::from_module(&layer);
     let parameters = inventory.select(&["weight"])?.into_iter().map(|parameter| {
         let layout = parameter.layout().expect("a linear layer's axes are known");
         let fold = Fold::new(Granularity::FcOutput, &parameter.shape, layout)?;

@@ -136,8 +136,8 @@ impl Table {
             return Err(format!("thinned: {removed} of {chosen} channels are removed").into());
         }
 
-        let calibration =
-            Calibration::of(&network, &[calibration]).map_err(|e| format!("calibrated: {e}"))?;
+        let calibration = Calibration::collect(&network, &[calibration])
+            .map_err(|e| format!("calibrated: {e}"))?;
         let quantized = quantize(&network, &calibration, &QuantizationSettings::default())
             .map_err(|e| format!("quantized: {e}"))?;
         let integers = quantized

@@ -16,7 +16,7 @@ use burn::tensor::{Device, Tensor};
 use calcine::criteria::Norm;
 use calcine::graph::{Axes, Role, ThinningPlan, UnitId};
 use calcine::thin::{ChannelSelection, PaddingEffect, apply, thin, zero_out_channels};
-use calcine::trace::{AnyTensor, Network, Tensors, Which};
+use calcine::trace::{AnyTensor, Network, NetworkTensor, Tensors};
 
 /// How far the outputs may be apart.
 const NEAR: f32 = 1e-5;
@@ -126,8 +126,8 @@ fn without_weights(
     units: &[UnitId],
 ) -> Result<Network, Box<dyn Error>> {
     let graph = network.graph().clone();
-    let mut change = |which: Which<'_>, tensor: AnyTensor| {
-        let Which::Parameter(path) = which else {
+    let mut change = |which: NetworkTensor<'_>, tensor: AnyTensor| {
+        let NetworkTensor::Parameter(path) = which else {
             return tensor;
         };
         let members = units.iter().flat_map(|id| {

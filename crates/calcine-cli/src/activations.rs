@@ -1,63 +1,49 @@
-//! `calcine activations`: statistics of what the layers of a network output.
+//! `calcine activations`: statistics of the outputs of a network's layers.
 
 use std::path::{Path, PathBuf};
 
 use calcine::observe::{Per, Places};
 use calcine::run::{ActivationSettings, Activations, Experiment};
-use calcine::summary::Sheet;
 use calcine::trace::{AnyTensor, Tensors};
 use calcine::train::{Draw, Objective};
 
 use crate::events::log;
 use crate::failure::{Failure, bad};
 use crate::logs;
-use crate::options::{self, DataOptions, DeviceOptions, ReportOptions, WeightsOptions, positive};
+use crate::options::{ModelOptions, positive};
 use crate::settings::Settings;
 use crate::setup::{Job, Setup};
 use crate::terminal::width;
 use crate::whole;
 
-/// Measure activations over validation images in one pass: zeros, means, deviations, ranges, norms.
+/// Measure the activations of a network over validation samples, in one pass: zeros, means, deviations, ranges, norms.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A network of the zoo, such as resnet20, or a network file, float or quantized.
-    #[arg(value_name = "MODEL")]
-    model: String,
     #[command(flatten)]
-    weights: WeightsOptions,
-    #[command(flatten)]
-    data: DataOptions,
-    #[command(flatten)]
-    device: DeviceOptions,
-    /// Names and globs of layers and operations; `**` for all [default: activation functions].
+    model: ModelOptions,
+    /// Names or glob patterns of layers and operations; `**` selects all [default: activation functions].
     #[arg(long, num_args = 1.., value_name = "GLOB")]
     at: Vec<String>,
-    /// Validation images at most, the first ones [default: all].
+    /// Use at most this number of validation samples, the first ones [default: all].
     #[arg(long, alias = "validation-images", value_parser = positive::<usize>, value_name = "N", help_heading = "Data")]
     validation_limit: Option<usize>,
-    /// Also write layers.csv, channels.csv and the logs asked for into this directory [default: write nothing].
+    /// Also write layers.csv, channels.csv and the requested logs to this directory [default: write nothing].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Also write the numbers by layer as scalars.
+    /// Also log the values per layer as scalars.
     #[arg(long, value_enum, value_delimiter = ',', requires = "out")]
     log: Vec<logs::Kind>,
-    #[command(flatten)]
-    report: ReportOptions,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    if args.device.lists() {
+    if args.model.job.device.lists() {
         return Ok(());
     }
-    let settings = options::settings(
-        &args.model,
-        &args.weights,
-        &args.data,
-        &args.device,
-        Settings::without_recipe("the activations"),
-    )?;
-    let device = args.device.device()?;
+    let settings = args
+        .model
+        .settings(Settings::without_recipe("the activations"))?;
+    let device = args.model.job.device.device()?;
     log(None)?;
     if let Some(out) = &args.out {
         whole::create(out)?;
@@ -97,24 +83,24 @@ impl Job for Observe<'_> {
         };
         let found = experiment.activations(&settings).map_err(bad)?;
         if let Some(caveat) = setup.caveat() {
-            args.report.say(&caveat);
+            args.model.job.report.say(&caveat);
         }
-        args.report.say(&sheet(&found).fitted(width()));
+        args.model.job.report.say(&found.sheet().fitted(width()));
         let names = experiment.names();
-        args.report.say(&format!(
+        args.model.job.report.say(&format!(
             "{} over {} validation {}",
             names.model, found.samples, names.samples
         ));
         let scalars = found.observed.scalars();
         if let Some(out) = &args.out {
             write(args, &found, &scalars, out)?;
-            args.report.say(&whole::wrote(out));
+            args.model.job.report.say(&whole::wrote(out));
         }
         let statistics: serde_json::Map<_, _> = scalars
             .into_iter()
             .map(|(tag, value)| (tag, value.into()))
             .collect();
-        args.report.finish(&serde_json::json!({
+        args.model.job.report.finish(&serde_json::json!({
             "model": names.model,
             "data": names.data,
             "data_is_synthetic": setup.dataset.source().is_synthetic(),
@@ -127,7 +113,7 @@ impl Job for Observe<'_> {
     }
 }
 
-/// The tables, and the logs asked for.
+/// Writes the tables and the requested logs.
 fn write(
     args: &Args,
     found: &Activations,
@@ -145,22 +131,4 @@ fn write(
         log.flush().map_err(bad)?;
     }
     Ok(())
-}
-
-/// A row a layer.
-fn sheet(found: &Activations) -> Sheet {
-    let csv = found.observed.csv(Per::Layer);
-    let mut rows = csv.lines().map(|line| line.split(',').map(short).collect());
-    Sheet {
-        header: rows.next().unwrap_or_default(),
-        rows: rows.collect(),
-    }
-}
-
-/// Numbers with four digits behind the point.
-fn short(cell: &str) -> String {
-    match cell.parse::<f64>() {
-        Ok(number) => format!("{number:.4}"),
-        Err(_) => cell.to_owned(),
-    }
 }

@@ -1,4 +1,4 @@
-//! `calcine bench`: how fast a network computes.
+//! `calcine bench`: the speed of a network.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -13,14 +13,14 @@ use crate::memory::Peak;
 use crate::model::{AnyNetwork, Loaded, load};
 use crate::options::{DeviceOptions, ReportOptions, WeightsOptions, positive};
 
-/// Measure how long a network, float or quantized, takes for a batch, and how much memory.
+/// Measure the time and the memory that a network, float or quantized, takes for a batch.
 ///
-/// The inputs are zeros of the shapes that the network was traced with. The batch runs again and again, for two seconds and
-/// at least ten times, after one run that is not counted. `memory_bytes` of the JSON is the largest resident memory of the
-/// whole process meanwhile, weights included; null where the system does not tell.
+/// The inputs are zeros, in the shapes with which the network was traced. After one run that is not counted, the batch
+/// is run repeatedly, for two seconds and at least ten times. `memory_bytes` in the JSON is the largest resident memory
+/// of the whole process during the measurement, including the weights; null if the system does not report it.
 ///
-/// A quantized network runs as a simulation, in the integer arithmetic of an engine and with its results, bit for bit, but not
-/// with its speed.
+/// A quantized network is simulated: it computes with the arithmetic and the results of an integer engine, bit for bit,
+/// but not with its speed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A network of the zoo, such as resnet20, or a network file, float or quantized.
@@ -30,20 +30,20 @@ pub(crate) struct Args {
     weights: WeightsOptions,
     #[command(flatten)]
     device: DeviceOptions,
-    /// Samples in a batch.
+    /// Number of samples in a batch.
     #[arg(long, value_parser = positive::<usize>, value_name = "N", default_value = "1")]
     batch: usize,
-    /// Threads [default: as many as the machine has cores].
+    /// Number of threads [default: the number of cores].
     #[arg(long, value_parser = positive::<usize>, value_name = "N")]
     threads: Option<usize>,
     #[command(flatten)]
     report: ReportOptions,
 }
 
-/// How long the measurement takes at least.
+/// The minimum duration of the measurement.
 const TIME: Duration = Duration::from_secs(2);
 
-/// Runs of a batch, at least and at most.
+/// The minimum and the maximum number of runs of a batch.
 const RUNS: [usize; 2] = [10, 2000];
 
 /// Runs the command.
@@ -91,7 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The seconds of each run of a batch.
+/// Returns the seconds of each run of a batch.
 fn times(network: &AnyNetwork, batch: usize, device: &Device) -> Result<Vec<f64>, Failure> {
     let inputs = zeros(network.graph(), batch, device)?;
     let mut seconds = Vec::new();
@@ -105,7 +105,7 @@ fn times(network: &AnyNetwork, batch: usize, device: &Device) -> Result<Vec<f64>
     Ok(seconds)
 }
 
-/// A forward pass, until the results are there.
+/// Runs a forward pass, and waits for its results.
 fn pass(network: &AnyNetwork, inputs: Vec<AnyTensor>) -> Result<(), Failure> {
     let outputs = match network {
         AnyNetwork::Float(network) => network.run(inputs, &mut |_, tensor| tensor),
@@ -118,7 +118,7 @@ fn pass(network: &AnyNetwork, inputs: Vec<AnyTensor>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Inputs of the network for a batch of this size.
+/// Returns inputs of the network for a batch of this size.
 fn zeros(graph: &Graph, batch: usize, device: &Device) -> Result<Vec<AnyTensor>, Failure> {
     let inputs = graph.inputs.iter().map(|id| {
         let value = graph.value(*id);

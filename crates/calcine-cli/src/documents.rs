@@ -1,4 +1,4 @@
-//! What the Markdown files of the repository say can be done: commands, recipes, manifests, files.
+//! Checks that what the Markdown files of the repository mention exists: commands, recipes, manifests, files.
 //!
 //! The Rust programs in the guides are doc tests of `calcine-examples`.
 
@@ -36,7 +36,7 @@ fn members() -> Metadata {
     members.unwrap_or_else(|error| panic!("the workspace cannot be read: {error}"))
 }
 
-/// All Markdown files but changelogs, which speak of what was.
+/// All Markdown files except changelogs, which describe earlier states.
 fn pages() -> Vec<Page> {
     fn collect(directory: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(directory).expect("it can be listed") {
@@ -90,7 +90,7 @@ impl Page {
         blocks
     }
 
-    /// The code in running text, in one line each.
+    /// The code in running text, each span on one line.
     fn spans(&self) -> Vec<String> {
         let mut prose = String::new();
         let mut in_block = false;
@@ -108,7 +108,7 @@ impl Page {
         spans.map(str::to_owned).collect()
     }
 
-    /// Every command line of the page, with where it is.
+    /// All command lines of the page, with their positions.
     fn commands(&self) -> Vec<(String, String)> {
         let mut commands = Vec::new();
         for block in self.blocks() {
@@ -128,16 +128,16 @@ impl Page {
     }
 }
 
-/// Whether a text is a command line although nothing before it says so.
+/// Whether a text is a command line although nothing before it marks it as one.
 fn is_command(text: &str) -> bool {
     ["cargo ", "calcine "]
         .iter()
         .any(|program| text.starts_with(program))
 }
 
-/// What is wrong with a command line.
+/// Returns the problem of a command line, if it has one.
 fn wrong(command: &str, members: &Metadata) -> Result<(), String> {
-    // What comes behind is for the shell, or for the reader.
+    // What follows is for the shell or for the reader.
     let command = command.split(" | ").next().unwrap_or(command);
     let words = shlex::split(command).ok_or("its quotes do not match")?;
     let words: Vec<&str> = words
@@ -167,7 +167,7 @@ fn wrong(command: &str, members: &Metadata) -> Result<(), String> {
             }
         }
         ["cargo", "xtask", ..] => parses(xtask::command(), &words[1..]),
-        // Prose names a command without what it takes.
+        // Prose names a command without its arguments.
         ["calcine", "COMMAND", ..] => Ok(()),
         ["calcine", command] | ["calcine", command, "check" | "convert" | "new"]
             if crate::command().find_subcommand(command).is_some() =>
@@ -215,7 +215,7 @@ fn is_variable(name: &str) -> bool {
     name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
 }
 
-/// That the program takes these arguments.
+/// Checks that the program accepts these arguments.
 fn parses(command: clap::Command, line: &[&str]) -> Result<(), String> {
     match command.try_get_matches_from(line) {
         Err(error)
@@ -230,7 +230,7 @@ fn parses(command: clap::Command, line: &[&str]) -> Result<(), String> {
     }
 }
 
-/// The package that cargo's own arguments name, with the target and the features that they name.
+/// The package that Cargo's own arguments name, together with the target and the features that they name.
 fn package<'a>(arguments: &[&str], members: &'a Metadata) -> Result<&'a Package, String> {
     let value = |names: &[&str]| {
         let at = arguments.iter().position(|word| names.contains(word))?;
@@ -277,7 +277,7 @@ const DIRECTORIES: [&str; 7] = [
     "xtask/",
 ];
 
-/// What the commands write into a run's directory.
+/// The files that commands write to the directory of a run.
 const OF_RUNS: [&str; 18] = [
     "calibration.json",
     "checkpoints",
@@ -299,8 +299,8 @@ const OF_RUNS: [&str; 18] = [
     "mixed_precision.csv",
 ];
 
-/// That a file is there, if the word is one of the repository or of a run. `recipes/NAME.toml` and the like stand for
-/// any.
+/// Checks that a file exists, if the word names one of the repository or of a run. `recipes/NAME.toml` and similar
+/// names are placeholders.
 fn exists(word: &str) -> Result<(), String> {
     if let Some((_, file)) = word
         .strip_prefix("runs/")
@@ -388,7 +388,7 @@ fn every_recipe_and_manifest_is_sound() {
     assert!(count > 15, "{count} blocks are too few: they are not found");
 }
 
-/// That a block is a sound manifest, or a recipe that fits ResNet-20.
+/// Checks that a block is a valid manifest, or a recipe that fits ResNet-20.
 fn sound(page: &Page, block: &Block<'_>, members: &Metadata) -> Result<(), String> {
     let table: Table = block.body.parse().map_err(|error| format!("{error}"))?;
     let has = |key: &str| table.contains_key(key);
@@ -396,7 +396,7 @@ fn sound(page: &Page, block: &Block<'_>, members: &Metadata) -> Result<(), Strin
         return manifest(&table, members);
     }
     let whole = has("format") && (has("train") || has("quantize"));
-    // In the grammar's page parts of recipes stand alone. A guide's recipes are whole.
+    // The page of the grammar shows parts of recipes. The recipes in guides are complete.
     if !whole && page.path != "docs/recipes.md" {
         return Err("it is no whole recipe".to_owned());
     }
@@ -405,14 +405,15 @@ fn sound(page: &Page, block: &Block<'_>, members: &Metadata) -> Result<(), Strin
         false => completed(table).to_string(),
     };
     let recipe = Recipe::parse_as("a recipe", &text).map_err(|error| error.to_string())?;
-    // A crate's recipe is for a model of its own.
+    // The recipe in a crate's README is for a model of that README.
     match page.path.starts_with("crates/") {
         true => Ok(()),
         false => check_recipe(&recipe, None).map(drop),
     }
 }
 
-/// The part of a recipe with all that a recipe needs besides, and with a policy for what has none.
+/// Completes a part of a recipe with everything else that a recipe needs, and with a policy for each table that has
+/// none.
 fn completed(mut table: Table) -> Table {
     let train: Table = toml::toml! { epochs = 100 };
     let rate = Value::Float(0.01);
@@ -460,7 +461,7 @@ fn completed(mut table: Table) -> Table {
     table
 }
 
-/// That Calcine's crates and features are there, and that Burn is what the workspace has.
+/// Checks that Calcine's crates and features exist, and that the version of Burn is that of the workspace.
 fn manifest(table: &Table, members: &Metadata) -> Result<(), String> {
     let none = Table::new();
     let dependencies = table.get("dependencies").and_then(Value::as_table);

@@ -1,4 +1,4 @@
-//! `calcine evaluate`: what a network answers, measured.
+//! `calcine evaluate`: measures a network on a data set.
 
 use calcine::run::Experiment;
 use calcine::trace::{AnyTensor, Tensors};
@@ -6,51 +6,43 @@ use calcine::train::Objective;
 
 use crate::events::log;
 use crate::failure::Failure;
-use crate::options::{self, DataOptions, DeviceOptions, ReportOptions, WeightsOptions, positive};
+use crate::options::{DeviceOptions, JobOptions, ModelOptions, ReportOptions, positive};
 use crate::settings::Settings;
-use crate::setup::{Job, Setup, shown};
+use crate::setup::{Job, Setup};
 use crate::terminal::width;
 
 /// Measure a network, float or quantized, on the test set.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A network of the zoo, such as resnet20, or a network file, float or quantized.
-    #[arg(value_name = "MODEL")]
-    model: String,
     #[command(flatten)]
-    weights: WeightsOptions,
-    #[command(flatten)]
-    data: DataOptions,
-    #[command(flatten)]
-    device: DeviceOptions,
-    /// Test samples at most [default: all].
+    model: ModelOptions,
+    /// Use at most this number of test samples [default: all].
     #[arg(long, alias = "test-images", value_parser = positive::<usize>, value_name = "N", help_heading = "Data")]
     test_limit: Option<usize>,
-    #[command(flatten)]
-    report: ReportOptions,
 }
 
 /// A table that can be printed with the measurement.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub(crate) enum Summary {
-    /// Zeros of every weight, by element and structure.
+    /// The zeros of each weight, by element and by structure.
     Sparsity,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    if args.device.lists() {
+    if args.model.job.device.lists() {
         return Ok(());
     }
     let recipe = Settings {
         test_limit: args.test_limit,
         ..Settings::without_recipe("the evaluation")
     };
-    let settings = options::settings(&args.model, &args.weights, &args.data, &args.device, recipe)?;
-    measure(&settings, &args.device, None, &args.report)
+    let settings = args.model.settings(recipe)?;
+    let JobOptions { device, report, .. } = &args.model.job;
+    measure(&settings, device, None, report)
 }
 
-/// Measures and prints.
+/// Measures the network and prints the result.
 pub(crate) fn measure(
     settings: &Settings,
     device: &DeviceOptions,
@@ -100,7 +92,7 @@ impl Job for Evaluate<'_> {
         report.say(&format!(
             "{} on {count} {split} {samples}: {}",
             names.model,
-            shown(&measured.evaluation, &experiment.metrics())
+            measured.evaluation.shown(&experiment.metrics())
         ));
         let weights = measured.sparsity.total();
         let mut json = serde_json::json!({
@@ -124,7 +116,7 @@ impl Job for Evaluate<'_> {
     }
 }
 
-/// Adds loss and metrics to a report, with an ending to their names.
+/// Adds loss and metrics to a report, with a suffix to their names.
 pub(crate) fn add(
     json: &mut serde_json::Value,
     evaluation: &calcine::train::Evaluation,

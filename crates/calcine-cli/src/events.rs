@@ -1,4 +1,4 @@
-//! The libraries' events, on the terminal and in a run's log.
+//! Shows the events of the libraries on the terminal and writes them to a run's log.
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
@@ -13,7 +13,7 @@ use tracing_subscriber::{Layer, fmt};
 use crate::failure::{Failure, bad};
 use crate::terminal::{self, colours};
 
-/// Sends the library's events to the terminal and, with times, to the run's log.
+/// Sends the events of the libraries to the terminal and, with times, to the log of a run.
 pub(crate) fn log(file: Option<&Path>) -> Result<(), Failure> {
     let on_terminal = || {
         fmt::layer()
@@ -23,7 +23,7 @@ pub(crate) fn log(file: Option<&Path>) -> Result<(), Failure> {
             .with_writer(terminal::Stderr)
     };
     let warnings = on_terminal().with_filter(LevelFilter::WARN);
-    // What a run is about and what happens to it; its steps are for the bar.
+    // The terminal shows what the run is and what happens to it. Its steps are shown by the bar.
     let news = on_terminal().with_level(false);
     let news = news.with_filter(filter_fn(|event| {
         *event.level() == Level::INFO && NEWS.iter().any(|start| event.target().starts_with(start))
@@ -44,7 +44,7 @@ pub(crate) fn log(file: Option<&Path>) -> Result<(), Failure> {
         .map_err(|error| Failure::new(format!("the log cannot be opened: {error}")))
 }
 
-/// The crates, and the module of this one, whose news are for the terminal.
+/// The crates, and the module of this crate, whose events are shown on the terminal.
 const NEWS: [&str; 3] = ["calcine::setup", "calcine_run", "calcine_data"];
 
 fn append(path: &Path) -> Result<Mutex<File>, Failure> {

@@ -1,4 +1,4 @@
-//! `calcine export`: a network as an ONNX file.
+//! `calcine export`: writes a network as an ONNX file.
 
 use std::path::PathBuf;
 
@@ -11,25 +11,27 @@ use crate::terminal::print_line;
 
 /// Write a network as an ONNX file, which other runtimes execute.
 ///
-/// A float network is written as floats. A quantized network is written with QuantizeLinear and DequantizeLinear, or in the
-/// form that --form names; ONNX Runtime computes the same integers as Calcine.
+/// A float network is written with float operators. A quantized network is written with QuantizeLinear and
+/// DequantizeLinear, or in the form that --form names; ONNX Runtime computes the same integers as Calcine.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A network of the zoo, such as resnet20, or a network file.
     #[arg(value_name = "MODEL")]
     model: String,
-    /// The file to write. Weights of more than 2 GiB go to a second file, FILE.onnx.data.
+    /// The file to write. Weights of more than 2 GiB are written to a second file, FILE.onnx.data.
     #[arg(long, value_name = "FILE.onnx")]
     to: PathBuf,
-    /// The numbers of the file: float; or of a quantized network qdq (QuantizeLinear and DequantizeLinear around float
-    /// operators), qoperator (QLinearConv, QLinearMatMul) or integer (ConvInteger, MatMulInteger) [default: float of a float
-    /// network, qdq of a quantized one].
+    /// How numbers are represented: float; or, for a quantized network, qdq (QuantizeLinear and DequantizeLinear around
+    /// float operators), qoperator (QLinearConv, QLinearMatMul) or integer (ConvInteger, MatMulInteger) [default: float
+    /// for a float network, qdq for a quantized one].
     #[arg(long, value_name = "FORM")]
     form: Option<Form>,
-    /// The version of ONNX's operators, 13 to 25 [default: 17, or 21 if the network needs a type that came with it].
+    /// The version of the ONNX operators, 13 to 25 [default: 17, or 21 if the network needs a type that was introduced
+    /// there].
     #[arg(long, value_name = "N")]
     opset: Option<i64>,
-    /// With qdq: let runtimes fuse sums, products and means, whose integers may then differ by one next to ties.
+    /// With --form qdq: allow runtimes to fuse sums, products and means, whose integers may then differ by one near
+    /// ties.
     #[arg(long)]
     fused: bool,
     #[command(flatten)]

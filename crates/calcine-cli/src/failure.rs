@@ -1,8 +1,8 @@
-//! The one error of the commands.
+//! The error type of the commands.
 
 use std::fmt;
 
-/// Why a command did not end with success: one message for the terminal and the exit code of the process.
+/// The reason why a command did not succeed: a message for the terminal, and the exit code of the process.
 #[derive(Debug)]
 pub(crate) struct Failure {
     message: String,
@@ -12,9 +12,9 @@ pub(crate) struct Failure {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Something is wrong.
+    /// The command failed.
     Error,
-    /// Nothing is wrong: somebody asked the command to stop.
+    /// The command was asked to stop.
     Stopped,
 }
 
@@ -28,7 +28,7 @@ impl Failure {
         }
     }
 
-    /// The end of a command that a signal stopped: 128 and the signal's number, as shells have it.
+    /// The end of a command that a signal stopped. The exit code is 128 plus the number of the signal, as in shells.
     pub(crate) fn stopped(message: impl Into<String>, signal: u8) -> Self {
         Self {
             message: message.into(),
@@ -37,17 +37,17 @@ impl Failure {
         }
     }
 
-    /// The same failure with the exit code of the program that caused it.
+    /// The same failure, with the exit code of the program that caused it.
     pub(crate) fn with_exit_code(self, exit_code: u8) -> Self {
         Self { exit_code, ..self }
     }
 
-    /// What the process should return; never 0.
+    /// The exit code of the process; never 0.
     pub(crate) fn exit_code(&self) -> u8 {
         self.exit_code.max(1)
     }
 
-    /// The message as the command's last line.
+    /// The message, as the last line that the command prints.
     pub(crate) fn last_line(&self) -> String {
         match self.kind {
             Kind::Error => format!("error: {}", self.message),
@@ -64,7 +64,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The failure of everything that is wrong with what was given: exit code 2.
+/// The failure for invalid input: exit code 2.
 #[allow(clippy::needless_pass_by_value, reason = "made for `map_err`")]
 pub(crate) fn bad(error: impl ToString) -> Failure {
     Failure::new(error.to_string()).with_exit_code(2)

@@ -1,4 +1,4 @@
-//! Signals that ask a run to stop: Ctrl-C, and SIGTERM, which batch systems and containers send.
+//! Signals that ask a command to stop: Ctrl-C, and SIGTERM, which batch systems and containers send.
 
 use std::io;
 use std::sync::Arc;
@@ -9,19 +9,19 @@ use calcine::train::StopFlag;
 use crate::failure::Failure;
 use crate::terminal::stderr;
 
-/// SIGINT's number.
+/// The number of SIGINT.
 const INTERRUPT: u8 = 2;
 
-/// Listens for signals for as long as the process lives.
+/// Listens for signals until the process ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Interrupt {
     stop: StopFlag,
-    /// The first signal that came; 0 before.
+    /// The first signal that was received; 0 if there was none.
     signal: Arc<AtomicU8>,
 }
 
 impl Interrupt {
-    /// Begins to listen. The first signal raises the flag, and says `first`; the second ends the process.
+    /// Begins to listen. The first signal sets the flag and prints `first`; the second ends the process.
     pub(crate) fn listen(first: &'static str) -> Result<Self, Failure> {
         let interrupt = Self {
             stop: StopFlag::default(),
@@ -40,12 +40,12 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// What is raised by the first signal.
+    /// The flag that the first signal sets.
     pub(crate) fn flag(&self) -> &StopFlag {
         &self.stop
     }
 
-    /// The end of a command that stopped because it was asked to.
+    /// The failure of a command that stopped because of a signal.
     pub(crate) fn stopped(&self, message: impl Into<String>) -> Failure {
         let signal = match self.signal.load(Ordering::SeqCst) {
             0 => INTERRUPT,
@@ -55,7 +55,7 @@ impl Interrupt {
     }
 }
 
-/// Calls with the number of each signal, on a thread of its own.
+/// Calls a function with the number of each signal, on a separate thread.
 #[cfg(unix)]
 fn on_signal(handle: impl Fn(u8) + Send + 'static) -> io::Result<()> {
     use signal_hook::consts::{SIGINT, SIGTERM};
@@ -72,7 +72,7 @@ fn on_signal(handle: impl Fn(u8) + Send + 'static) -> io::Result<()> {
         .map(drop)
 }
 
-/// Where there are no signals, Ctrl-C alone.
+/// On systems without signals, Ctrl-C alone.
 #[cfg(not(unix))]
 fn on_signal(handle: impl Fn(u8) + Send + 'static) -> io::Result<()> {
     ctrlc::set_handler(move || handle(INTERRUPT)).map_err(io::Error::other)

@@ -1,4 +1,4 @@
-//! What a reference run writes while it goes on, beside `metrics.csv`.
+//! The logs that a training run writes in addition to `metrics.csv`.
 
 use std::path::Path;
 
@@ -12,13 +12,13 @@ const TENSORBOARD: &str = "tensorboard";
 /// A kind of log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Kind {
-    /// Every number by step, in `scalars.csv`.
+    /// All values by step, in `scalars.csv`.
     Csv,
     /// Event files, in the directory `tensorboard`.
     Tensorboard,
 }
 
-/// Whether the weights' histograms are logged.
+/// Whether histograms of the weights are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Histograms {
     Off,
@@ -44,8 +44,8 @@ impl Kind {
     }
 }
 
-/// The logs of the run in `out`: those asked for, and those that it has already, since a log that a
-/// resumed run did not go on with would be wrong about the steps that are done again.
+/// Opens the logs of the run in `out`: the requested ones, and those that the run already has. If a resumed run did not
+/// continue a log, the log would be wrong about the steps that are repeated.
 pub(crate) fn open(
     out: &Path,
     asked: &[Kind],

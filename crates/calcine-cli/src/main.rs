@@ -34,8 +34,8 @@ use mimalloc::MiMalloc;
 
 use crate::terminal::{WIDTH_HELP, stderr};
 
-/// Training asks for the same megabytes in every step. The system's allocator gives them back to the kernel each
-/// time, and to fill fresh pages then takes a good part of the step.
+/// Training allocates the same megabytes in every step. The system's allocator returns them to the kernel each time,
+/// and filling fresh pages then takes a large part of the step.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
@@ -55,25 +55,25 @@ enum Command {
     Recipe(recipe::Command),
     Plot(plot::Args),
     Bench(Box<bench::Args>),
-    /// The reference run, for `calcine train`.
+    /// The run of `cargo xtask train-cifar`.
     #[command(hide = true)]
     TrainCifar(Box<train::ReferenceArgs>),
 }
 
 impl Command {
-    /// What the command line asks for; ends the process with a message if that is nothing.
+    /// Parses the command line; if it is invalid, ends the process with a message.
     fn of_line() -> Self {
         let matches = command().get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 }
 
-/// What a command line may be.
+/// The grammar of the command line.
 fn command() -> clap::Command {
     with_negative_numbers(Command::command())
 }
 
-/// `--epochs -3` is a wrong number rather than an unknown option `-3`.
+/// Makes `--epochs -3` an invalid number instead of an unknown option `-3`.
 fn with_negative_numbers(command: clap::Command) -> clap::Command {
     command
         .mut_args(|arg| match arg.get_action().takes_values() {

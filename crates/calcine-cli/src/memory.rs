@@ -1,4 +1,4 @@
-//! The memory of this process.
+//! The memory that this process uses.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -8,15 +8,15 @@ use std::io::Write;
 pub(crate) struct Peak(());
 
 impl Peak {
-    /// From now on. Where the system cannot forget what was, from the start of the process on.
+    /// Begins a measurement. On systems that cannot reset the peak, it is that of the whole process.
     pub(crate) fn reset() -> Self {
-        // Linux: 5 resets the peak of the resident set.
+        // On Linux, writing 5 resets the peak of the resident set.
         let file = File::options().write(true).open("/proc/self/clear_refs");
         drop(file.and_then(|mut file| file.write_all(b"5")));
         Self(())
     }
 
-    /// In bytes; `None` where the system does not tell.
+    /// The peak in bytes; `None` if the system does not report it.
     pub(crate) fn bytes(&self) -> Option<u64> {
         let status = fs::read_to_string("/proc/self/status").ok()?;
         let line = status

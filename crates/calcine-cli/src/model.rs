@@ -1,4 +1,4 @@
-//! MODEL on the command line: a network of the zoo by its name, or a file that holds a network.
+//! MODEL on the command line: a network of the zoo, or a file that contains a network.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,28 +15,28 @@ use crate::failure::{Failure, bad};
 use crate::options::WeightsOptions;
 use crate::terminal::stderr;
 
-/// What a word for MODEL stands for.
+/// What MODEL refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Model {
     /// A network of the zoo.
     Zoo(Architecture),
-    /// A file that holds a network with its weights.
+    /// A file that contains a network with its weights.
     File(PathBuf),
 }
 
-/// What a file holds.
+/// The contents of a file.
 #[derive(Debug)]
 pub(crate) enum Contents {
-    /// A network in float, as `calcine_trace::Network::save` writes it, or an ONNX file.
+    /// A float network, as written by `calcine_trace::Network::save`, or an ONNX file.
     Float(Box<Network>),
-    /// A quantized network, as `calcine_quantize::Quantized::save` writes it.
+    /// A quantized network, as written by `calcine_quantize::Quantized::save`.
     Quantized(Box<Quantized>),
-    /// Weights without a network, in a format of this name.
+    /// Weights without a network, in the format of this name.
     Weights(&'static str),
 }
 
 impl Model {
-    /// The network of this name, or the file at this path.
+    /// The network with this name, or the file with this path.
     pub(crate) fn parse(word: &str) -> Result<Self, Failure> {
         let unknown = match word.parse() {
             Ok(architecture) => return Ok(Self::Zoo(architecture)),
@@ -65,7 +65,7 @@ impl Model {
     }
 }
 
-/// What the file holds, told by its first bytes and its own description, whatever its name is.
+/// Reads a file. Its format is recognized by its first bytes and its metadata, whatever its name is.
 pub(crate) fn contents(file: &Path, device: &Device) -> Result<Contents, Failure> {
     let name = file.display();
     let wrong = |why: String| bad(format!("{name}: {why}"));
@@ -103,15 +103,15 @@ fn start(file: &Path) -> std::io::Result<Vec<u8>> {
     Ok(start)
 }
 
-/// Whether bytes begin as a safetensors file does: the length of its description, in eight bytes, and the description.
+/// Whether bytes begin like a safetensors file: the length of the header in eight bytes, and the header.
 fn is_safetensors(start: &[u8]) -> bool {
     start.get(8) == Some(&b'{')
 }
 
-/// Whether bytes begin as an ONNX model does: `ir_version` as the field 1, a small number, and another field of the model.
+/// Whether bytes begin like an ONNX model: `ir_version` as field 1, a small number, and another field of the model.
 fn is_onnx(start: &[u8]) -> bool {
     match start {
-        // Fields 2 to 4, 6 to 8 and 14 are texts and messages, field 5 is a number.
+        // Fields 2 to 4, 6 to 8 and 14 are texts and messages; field 5 is a number.
         [0x08, version, tag, ..] => {
             *version < 0x40 && [0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a, 0x42, 0x72].contains(tag)
         }
@@ -119,7 +119,8 @@ fn is_onnx(start: &[u8]) -> bool {
     }
 }
 
-/// That a file named by `--weights` holds weights alone: a whole network is a MODEL, and would be ignored beside one.
+/// Checks that a file named by `--weights` contains weights only: a whole network is a MODEL, and would be ignored
+/// beside another one.
 pub(crate) fn check_weights(file: &Path, model: &str) -> Result<(), Failure> {
     if !file.is_file() {
         return Err(bad(format!(
@@ -132,24 +133,24 @@ pub(crate) fn check_weights(file: &Path, model: &str) -> Result<(), Failure> {
             "--weights: {0} holds a whole network, not only weights: give {0} as MODEL instead of `{model}`",
             file.display()
         ))),
-        // What is no file of weights, the loader says better.
+        // The loader has a better message for files that contain no weights.
         _ => Ok(()),
     }
 }
 
-/// The weights that a network of the zoo begins with.
+/// The initial weights of a network of the zoo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Weights {
-    /// Those shipped with the zoo; only ResNet-20 has some.
+    /// The weights that come with the zoo; only ResNet-20 has some.
     Default,
-    /// Fresh ones, drawn from the seed.
+    /// Random weights, drawn from the seed.
     None,
     /// A safetensors or PyTorch file.
     File(PathBuf),
 }
 
 impl Weights {
-    /// As `--weights` and recipes have them.
+    /// Parses a value of `--weights` or of a recipe.
     fn parse(word: &str) -> Self {
         match word {
             "default" => Self::Default,
@@ -162,7 +163,7 @@ impl Weights {
 /// A network with its name.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    /// As reports call it: the name in the zoo, or the file.
+    /// The name in reports: that of the zoo, or the file.
     pub(crate) name: String,
     /// The network.
     pub(crate) network: AnyNetwork,
@@ -171,19 +172,20 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// What the network begins with, for messages.
+    /// The initial weights, for messages.
     pub(crate) fn begins_with(&self) -> String {
         match &self.weights {
             None => "its own weights".to_owned(),
             Some(Weights::Default) => "the shipped weights".to_owned(),
-            Some(Weights::None) => "fresh weights".to_owned(),
+            Some(Weights::None) => "random weights".to_owned(),
             Some(Weights::File(file)) => format!("weights from {}", file.display()),
         }
     }
 }
 
 impl Loaded {
-    /// The lines of a recipe's `[train]` that name the network and its weights. A network file is named on the command line.
+    /// The lines of a recipe's `[train]` that name the network and its weights. A network file is named on the command
+    /// line instead.
     pub(crate) fn recipe_lines(&self) -> String {
         match &self.weights {
             None => String::new(),
@@ -200,17 +202,17 @@ impl Loaded {
     }
 }
 
-/// A network that computes.
+/// A network that can be executed.
 #[derive(Debug)]
 pub(crate) enum AnyNetwork {
-    /// In float.
+    /// A float network.
     Float(Box<Network>),
-    /// In integer arithmetic.
+    /// A quantized network.
     Quantized(Box<Quantized>),
 }
 
 impl AnyNetwork {
-    /// What it computes.
+    /// The graph of the network.
     pub(crate) fn graph(&self) -> &Graph {
         match self {
             Self::Float(network) => network.graph(),
@@ -219,7 +221,7 @@ impl AnyNetwork {
     }
 }
 
-/// The network that MODEL and the options of its weights name, on a device without autodiff.
+/// Loads the network that MODEL and the weight options name, on a device without autodiff.
 pub(crate) fn load(
     model: &str,
     weights: &WeightsOptions,
@@ -229,7 +231,7 @@ pub(crate) fn load(
     load_with(model, weights.weights.as_deref(), &options, 0, device)
 }
 
-/// As [`load`], with fresh weights from a seed.
+/// Like [`load`]; random weights are drawn from this seed.
 pub(crate) fn load_with(
     model: &str,
     weights: Option<&str>,
@@ -271,7 +273,7 @@ pub(crate) fn load_with(
     })
 }
 
-/// The network for what its weights do not matter to: a network of the zoo has fresh ones.
+/// Loads a network whose weights do not matter: a network of the zoo gets random ones.
 pub(crate) fn load_structure(model: &str) -> Result<Loaded, Failure> {
     let weights = match Model::parse(model)? {
         Model::Zoo(_) => Some("none"),
@@ -280,29 +282,30 @@ pub(crate) fn load_structure(model: &str) -> Result<Loaded, Failure> {
     load_with(model, weights, &LoadOptions::default(), 0, &Device::flex())
 }
 
-/// `--weights` beside a file that has weights of its own.
+/// The failure for `--weights` beside a file that has weights of its own.
 pub(crate) fn beside_file(weights: &str, model: &str) -> Failure {
     bad(format!(
         "--weights {weights} has no effect: {model} holds a network with its weights"
     ))
 }
 
-/// A quantized network where one in float is needed.
+/// The failure for a quantized network where a float network is required.
 pub(crate) fn quantized(file: &str) -> Failure {
     bad(format!(
         "{file} holds a quantized network, which can be evaluated, summarised, measured and exported, but not trained or \
-         changed: give the float network that it was made of"
+         changed: use the float network from which it was made"
     ))
 }
 
-/// A file of weights as MODEL.
+/// The failure for a file of weights as MODEL.
 pub(crate) fn without_network(file: &str, format: &str) -> Failure {
     bad(format!(
         "{file} holds {format} weights without a network: give the network as MODEL, and the file as --weights {file}"
     ))
 }
 
-/// The weights of a network of the zoo: those asked for, else those shipped, else fresh ones.
+/// The weights of a network of the zoo: the requested ones, otherwise those that come with the zoo, otherwise random
+/// ones.
 fn zoo_weights(architecture: Architecture, asked: Option<&str>) -> Result<Weights, Failure> {
     match asked.map(Weights::parse) {
         Some(Weights::File(file)) => {
@@ -310,14 +313,14 @@ fn zoo_weights(architecture: Architecture, asked: Option<&str>) -> Result<Weight
             Ok(Weights::File(file))
         }
         Some(Weights::Default) if architecture != Architecture::ResNet20 => Err(bad(format!(
-            "no weights are shipped for {architecture}, only for resnet20: give a file, or `none` to begin with fresh \
+            "no weights are shipped for {architecture}, only for resnet20: name a file, or `none` to begin with random \
              ones"
         ))),
         Some(weights) => Ok(weights),
         None if architecture == Architecture::ResNet20 => Ok(Weights::Default),
         None => {
             stderr(&format!(
-                "no weights are shipped for {architecture}: they are fresh"
+                "no weights are shipped for {architecture}: they are random"
             ));
             Ok(Weights::None)
         }
@@ -343,7 +346,7 @@ impl ModelTask for Fill<'_> {
                     "a key, a prefix and names to ignore are for a file of weights: the weights of {} are {}",
                     self.architecture,
                     match weights {
-                        Weights::None => "fresh",
+                        Weights::None => "random",
                         _ => "those shipped",
                     }
                 )));

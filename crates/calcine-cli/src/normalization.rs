@@ -1,4 +1,5 @@
-//! Whether a network sees images as it did in training, by what its first batch norm remembers of them.
+//! Checks whether a network receives images normalized as during its training, by the running statistics of its first
+//! batch norm.
 
 use burn::tensor::Tensor;
 use calcine::graph::{Node, Op};
@@ -6,16 +7,17 @@ use calcine::trace::{AnyTensor, Network};
 
 use calcine::data::Normalization;
 
-/// Colours of an image.
+/// The number of colour channels of an image.
 const CHANNELS: usize = 3;
 
-/// How far, in nats of a channel, what the norm remembers may be from what it sees before anything is said.
+/// The largest divergence, in nats per channel, between the running statistics and those of the images that causes no
+/// warning.
 ///
-/// Statistics of the same images under the normalisation of training are within a few hundredths, augmentation and
-/// momentum included; twice the scale is 0.3 at the least.
+/// With the normalization of training, the divergence is a few hundredths at most, including augmentation and momentum.
+/// With twice the scale, it is at least 0.3.
 const FAR: f64 = 0.15;
 
-/// Warns if the network seems to have been trained on images of another normalisation.
+/// Warns if the network seems to have been trained on images with another normalization.
 pub(crate) fn check(
     network: &Network,
     used: Normalization,
@@ -34,12 +36,13 @@ pub(crate) fn check(
     }
 }
 
-/// The normalisation, of those that are [in use](Normalization::KNOWN), with which the network was trained rather than with
-/// `used`, with what it is; `None` if it sees what it has seen before, or if nothing tells.
+/// The normalization, among the [common ones](Normalization::KNOWN), with which the network was probably trained
+/// instead of `used`, with the divergence. The result is `None` if the images match the running statistics, or if there
+/// are none to compare with.
 ///
-/// A batch norm that follows the first convolution remembers the mean and the variance of each channel in training.
-/// They are compared with those of the given images, as two normal distributions of each channel: the mean of their
-/// Kullback–Leibler divergences, `½ · (v/r + (m − μ)²/r − 1 − ln(v/r))` with the remembered mean `μ` and variance `r`.
+/// A batch norm behind the first convolution stores the running mean and variance of each channel. They are compared
+/// with those of the given images as two normal distributions for each channel: the mean of their Kullback–Leibler
+/// divergences, `½ · (v/r + (m − μ)²/r − 1 − ln(v/r))`, with the running mean `μ` and the running variance `r`.
 fn trained_with(
     network: &Network,
     used: Normalization,
@@ -65,7 +68,7 @@ fn trained_with(
     (best < FAR && best < now / 2.0).then_some((known, what))
 }
 
-/// The batch norm of what the first convolution makes of the images.
+/// The batch norm that normalizes the output of the first convolution of the images.
 fn first_norm(network: &Network) -> Option<&Node> {
     let graph = network.graph();
     let input = *graph.inputs.first()?;
@@ -77,7 +80,7 @@ fn first_norm(network: &Network) -> Option<&Node> {
     })
 }
 
-/// Images of one normalisation in another.
+/// Converts images from one normalization to another.
 fn normalized(images: &Tensor<4>, from: Normalization, to: Normalization) -> Tensor<4> {
     let device = images.device();
     let vector = |values: [f32; CHANNELS]| {
@@ -86,7 +89,7 @@ fn normalized(images: &Tensor<4>, from: Normalization, to: Normalization) -> Ten
     (images.clone() * vector(from.std) + vector(from.mean) - vector(to.mean)) / vector(to.std)
 }
 
-/// How far what the norm remembers is from what it is fed.
+/// The divergence between the running statistics and those of the norm's input.
 fn distance(network: &Network, norm: &Node, images: Tensor<4>) -> Option<f64> {
     let fed = norm.inputs[0];
     let mut found = None;
@@ -117,7 +120,7 @@ fn distance(network: &Network, norm: &Node, images: Tensor<4>) -> Option<f64> {
         .iter()
         .zip(&variances)
         .zip(running_means.iter().zip(&running_variances));
-    // Channels that are constant say nothing.
+    // Constant channels are ignored.
     let told: Vec<f64> = channels
         .filter(|((_, v), (_, r))| **v > 1e-12 && **r > 1e-12)
         .map(|((m, v), (mean, r))| 0.5 * (v / r + (m - mean).powi(2) / r - 1.0 - (v / r).ln()))

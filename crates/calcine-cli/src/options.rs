@@ -1,4 +1,4 @@
-//! The options of several commands, with the same names, defaults and meaning everywhere.
+//! Options that several commands share, with the same names, defaults and meaning.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -11,19 +11,19 @@ use crate::failure::{Failure, bad};
 use crate::settings::Settings;
 use crate::terminal::{self, print_line};
 
-/// The weights of MODEL: the same options for every command.
+/// The options for the weights of MODEL.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct WeightsOptions {
-    /// A safetensors or PyTorch file of weights, `default` for those shipped with the zoo, or `none` for fresh ones
-    /// [default: those of the network file; for a network of the zoo the recipe's, else those shipped if there are,
-    /// else fresh ones].
+    /// A safetensors or PyTorch file with weights, `default` for those that come with the zoo, or `none` for random
+    /// ones [default: those of the network file; for a network of the zoo those of the recipe, otherwise those that
+    /// come with it if there are any, otherwise random ones].
     #[arg(long, value_name = "FILE|default|none", help_heading = "Model")]
     pub(crate) weights: Option<String>,
-    /// The key of a checkpoint beneath which the weights are, a dotted path such as `state_dict_ema`; empty for its root
-    /// [default: the one that fits].
+    /// The key of a checkpoint that contains the weights, a dotted path such as `state_dict_ema`; empty for the root
+    /// [default: the key that fits].
     #[arg(long, value_name = "KEY", requires = "weights", help_heading = "Model")]
     weights_key: Option<String>,
-    /// What the names of the weights begin with in the file, and not in the network, such as `backbone.` [default: the
+    /// A prefix of the weights' names in the file that the network does not have, such as `backbone.` [default: the
     /// prefix that fits].
     #[arg(
         long,
@@ -32,7 +32,7 @@ pub(crate) struct WeightsOptions {
         help_heading = "Model"
     )]
     weights_strip: Option<String>,
-    /// Names and globs of weights that are not loaded, such as `fc.*`; may be given several times.
+    /// Names or glob patterns of weights that are not loaded, such as `fc.*`; can be given several times.
     #[arg(
         long,
         value_name = "GLOB",
@@ -42,12 +42,12 @@ pub(crate) struct WeightsOptions {
     weights_ignore: Vec<String>,
 }
 
-/// The data, the same options for every command that needs some.
+/// The options for the data.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DataOptions {
     /// CIFAR-10, CIFAR-100, MNIST, Fashion-MNIST, a folder of images by class, or arrays of inputs and targets (.npz,
-    /// .npy, .safetensors), as a directory, file or archive, told by its content; `auto` for CIFAR-10 (the variable
-    /// CALCINE_DATA, the cache, a download, or synthetic images), or `synthetic`.
+    /// .npy, .safetensors), as a directory, file or archive, recognized by its content; `auto` for CIFAR-10 (from the
+    /// variable CALCINE_DATA, the cache or a download, otherwise synthetic images), or `synthetic`.
     #[arg(
         long,
         default_value = "auto",
@@ -55,36 +55,101 @@ pub(crate) struct DataOptions {
         help_heading = "Data"
     )]
     data: String,
-    /// What is subtracted from the values of images, which are from 0 to 1, for red, green and blue [default: the
-    /// recipe's, else 0.5,0.5,0.5].
+    /// The mean that is subtracted from the values of images, which are from 0 to 1, for red, green and blue [default:
+    /// that of the recipe, otherwise 0.5,0.5,0.5].
     #[arg(long, value_name = "R,G,B", value_parser = colours, requires = "std", help_heading = "Data")]
     mean: Option<[f32; 3]>,
-    /// What the difference is divided by [default: the recipe's, else 0.5,0.5,0.5].
+    /// The standard deviation by which the difference is divided [default: that of the recipe, otherwise 0.5,0.5,0.5].
     #[arg(long, value_name = "R,G,B", value_parser = positive_colours, requires = "mean", help_heading = "Data")]
     std: Option<[f32; 3]>,
-    /// The share of the training samples that is set aside for validation, where a data set has no validation split of its
-    /// own [default: the recipe's, else 0.1].
+    /// The share of the training samples that is held out for validation if the data set has no validation split
+    /// [default: that of the recipe, otherwise 0.1].
     #[arg(long, value_name = "SHARE", value_parser = share, help_heading = "Data")]
     validation: Option<f64>,
-    /// Seed of every random stream, the validation split included [default: the recipe's, else 0].
+    /// The seed of every random stream, including the validation split [default: that of the recipe, otherwise 0].
     #[arg(long, value_parser = natural::<u64>, value_name = "N", help_heading = "Data")]
     pub(crate) seed: Option<u64>,
 }
 
-/// Where a command computes.
+/// The options for the device.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DeviceOptions {
-    /// Where to compute; `list` shows what this build has.
+    /// The device to compute on; `list` prints those that this build has.
     #[arg(long, default_value = "flex", value_name = "NAME")]
     pub(crate) device: String,
 }
 
-/// How a command reports.
+/// The options for the output.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReportOptions {
-    /// Print one JSON object as the last line of stdout; everything else goes to stderr then.
+    /// Print one JSON object as the last line of stdout; everything else is printed to stderr.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// The options of every command that runs a network on data, except for the network itself.
+#[derive(Debug, clap::Args)]
+pub(crate) struct JobOptions {
+    #[command(flatten)]
+    pub(crate) weights: WeightsOptions,
+    #[command(flatten)]
+    pub(crate) data: DataOptions,
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
+    #[command(flatten)]
+    pub(crate) report: ReportOptions,
+}
+
+/// MODEL, and the options of every command that runs it on data.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ModelOptions {
+    /// A network of the zoo, such as resnet20, or a network file, float or quantized.
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) job: JobOptions,
+}
+
+impl JobOptions {
+    /// The checked settings of a command on a network. Without a MODEL, the network is that of the recipe. `recipe`
+    /// contains the settings of the command itself.
+    pub(crate) fn settings(
+        &self,
+        model: Option<&str>,
+        recipe: Settings,
+    ) -> Result<Settings, Failure> {
+        self.settings_with(model, self.weights.weights.as_deref(), recipe)
+    }
+
+    /// Like [`settings`](Self::settings), with other weights than those of the command line.
+    pub(crate) fn settings_with(
+        &self,
+        model: Option<&str>,
+        weights: Option<&str>,
+        recipe: Settings,
+    ) -> Result<Settings, Failure> {
+        let data = &self.data;
+        let normalization = data.mean.zip(data.std);
+        Settings {
+            model: model.map(str::to_owned),
+            weights: weights.map(str::to_owned),
+            weights_options: self.weights.load_options(),
+            data: data.data.clone(),
+            seed: data.seed,
+            validation: data.validation,
+            normalization: normalization.map(|(mean, std)| Normalization { mean, std }),
+            device: self.device.device.clone(),
+            ..recipe
+        }
+        .check()
+    }
+}
+
+impl ModelOptions {
+    /// See [`JobOptions::settings`].
+    pub(crate) fn settings(&self, recipe: Settings) -> Result<Settings, Failure> {
+        self.job.settings(Some(&self.model), recipe)
+    }
 }
 
 impl WeightsOptions {
@@ -97,7 +162,7 @@ impl WeightsOptions {
     }
 }
 
-/// The device of this name. If it is not compiled in, the error has the command that builds with it.
+/// The device with this name. If it is not compiled in, the error contains the command that builds with it.
 pub(crate) fn device(name: &str) -> Result<Device, Failure> {
     calcine::device::by_name(name).map_err(|error| {
         if !calcine::device::NAMES.contains(&name) {
@@ -113,7 +178,7 @@ pub(crate) fn device(name: &str) -> Result<Device, Failure> {
     })
 }
 
-/// The command line that builds with one device more and runs the same.
+/// The command line that builds with one more device and runs the same command.
 fn with_feature(
     name: &str,
     compiled: &[&str],
@@ -130,13 +195,13 @@ fn with_feature(
     )
 }
 
-/// A word as a shell takes it.
+/// A word, quoted for a shell if necessary.
 pub(crate) fn quoted(word: &str) -> String {
     shlex::try_quote(word).map_or_else(|_| word.to_owned(), Into::into)
 }
 
 impl DeviceOptions {
-    /// Whether the devices were asked for; then they have been printed.
+    /// Whether the list of devices was requested; it has then been printed.
     pub(crate) fn lists(&self) -> bool {
         let lists = self.device == "list";
         if lists {
@@ -151,12 +216,12 @@ impl DeviceOptions {
 }
 
 impl ReportOptions {
-    /// A result: to stdout, unless that is for the JSON alone.
+    /// Prints a result: to stdout, or to stderr if stdout is reserved for the JSON.
     pub(crate) fn say(&self, text: &str) {
         terminal::say(self.json, text);
     }
 
-    /// The JSON, if it was asked for.
+    /// Prints the JSON, if it was requested.
     pub(crate) fn finish(&self, json: &serde_json::Value) {
         if self.json {
             print_line(&json.to_string());
@@ -164,45 +229,7 @@ impl ReportOptions {
     }
 }
 
-/// Settings of a command on MODEL, checked. `recipe` has the settings that are the command's own.
-pub(crate) fn settings(
-    model: &str,
-    weights: &WeightsOptions,
-    data: &DataOptions,
-    device: &DeviceOptions,
-    recipe: Settings,
-) -> Result<Settings, Failure> {
-    let named = weights.weights.as_deref();
-    settings_with(Some(model), named, weights, data, device, recipe)
-}
-
-/// As [`settings`], with weights that are named in another way. Without MODEL the network is the recipe's.
-pub(crate) fn settings_with(
-    model: Option<&str>,
-    weights: Option<&str>,
-    weights_options: &WeightsOptions,
-    data: &DataOptions,
-    device: &DeviceOptions,
-    recipe: Settings,
-) -> Result<Settings, Failure> {
-    Settings {
-        model: model.map(str::to_owned),
-        weights: weights.map(str::to_owned),
-        weights_options: weights_options.load_options(),
-        data: data.data.clone(),
-        seed: data.seed,
-        validation: data.validation,
-        normalization: data
-            .mean
-            .zip(data.std)
-            .map(|(mean, std)| Normalization { mean, std }),
-        device: device.device.clone(),
-        ..recipe
-    }
-    .check()
-}
-
-/// `runs/<name>-<time>` unless something else is said.
+/// The directory `runs/<name>-<time>`, unless another one was requested.
 pub(crate) fn out(asked: Option<&Path>, name: &str) -> PathBuf {
     let now = chrono::Local::now().format("%Y%m%d-%H%M%S");
     asked.map_or_else(
@@ -211,7 +238,7 @@ pub(crate) fn out(asked: Option<&Path>, name: &str) -> PathBuf {
     )
 }
 
-/// Reads a number for each of three colours for clap.
+/// Parses a number for each of three colours, for clap.
 fn colours(text: &str) -> Result<[f32; 3], String> {
     let numbers: Option<Vec<f32>> = text
         .split(',')
@@ -227,7 +254,7 @@ fn colours(text: &str) -> Result<[f32; 3], String> {
     colours.ok_or_else(|| "expected three numbers, such as 0.4914,0.4822,0.4465".to_owned())
 }
 
-/// As [`colours`], all above zero.
+/// Like [`colours`], with numbers above zero.
 fn positive_colours(text: &str) -> Result<[f32; 3], String> {
     let colours = colours(text)?;
     if colours.iter().all(|number| *number > 0.0) {
@@ -236,7 +263,7 @@ fn positive_colours(text: &str) -> Result<[f32; 3], String> {
     Err("expected three numbers above 0".to_owned())
 }
 
-/// Reads a count for clap.
+/// Parses a count of at least 1, for clap.
 pub(crate) fn positive<T: FromStr + Default + PartialEq>(text: &str) -> Result<T, String> {
     match text.parse::<T>() {
         Ok(number) if number != T::default() => Ok(number),
@@ -244,13 +271,13 @@ pub(crate) fn positive<T: FromStr + Default + PartialEq>(text: &str) -> Result<T
     }
 }
 
-/// Reads a number that may be 0 for clap.
+/// Parses a count of at least 0, for clap.
 pub(crate) fn natural<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse()
         .map_err(|_| "expected a whole number of at least 0".to_owned())
 }
 
-/// Reads a share for clap.
+/// Parses a number from 0 to 1, for clap.
 pub(crate) fn share(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),

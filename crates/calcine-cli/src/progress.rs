@@ -1,4 +1,4 @@
-//! Progress on a terminal: a bar; elsewhere: plain lines.
+//! Shows progress: as a bar on a terminal, as plain lines elsewhere.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -6,36 +6,36 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use calcine::metric::label;
 use calcine::quantize::TrialProgress;
 use calcine::sensitivity::Progress;
 use calcine::train::{EpochReport, Evaluation, Metric, Observer, StepReport};
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::setup::{label, shown};
 use crate::terminal::stderr;
 
 thread_local! {
-    /// All bars of this thread; what else is printed goes above them.
+    /// All bars of this thread; other output is printed above them.
     static BARS: MultiProgress = MultiProgress::new();
 }
 
-/// Prints while no bar is there.
+/// Prints above the bars.
 pub(crate) fn above_bars(print: impl FnOnce()) {
     BARS.with(|bars| bars.suspend(print));
 }
 
-/// Training: steps, loss, accuracy, sparsity, images a second, time left.
+/// Progress of training: steps, loss, accuracy, sparsity, images per second, time left.
 #[derive(Debug, Default)]
 pub(crate) struct TrainingBar {
     bar: Option<ProgressBar>,
     plain: Plain,
     began: Option<Instant>,
     eta: Eta,
-    /// Of the last step.
+    /// The metrics of the last step.
     metrics: Vec<Metric>,
 }
 
-/// The main metric of an evaluation, behind a separator; nothing without metrics.
+/// The main metric of an evaluation after a separator; nothing if there are no metrics.
 fn main(evaluation: &Evaluation, metrics: &[Metric], separator: &str) -> String {
     metrics.first().map_or_else(String::new, |metric| {
         let value = metric.shown(evaluation.value(&metric.name));
@@ -44,12 +44,12 @@ fn main(evaluation: &Evaluation, metrics: &[Metric], separator: &str) -> String 
 }
 
 impl TrainingBar {
-    /// Takes the bar off the terminal.
+    /// Removes the bar from the terminal.
     pub(crate) fn close(&mut self) {
         close(&mut self.bar);
     }
 
-    /// The time left, of which nothing is known at the first report.
+    /// The time left; unknown at the first report.
     fn left(&mut self, done: u64, report: &StepReport) -> String {
         let began = *self.began.get_or_insert_with(Instant::now);
         let of_epoch = report.clock.steps_per_epoch;
@@ -111,7 +111,8 @@ impl Observer for TrainingBar {
     }
 }
 
-/// Evaluations whose number is known: what came of the last one, time left. All cost about the same.
+/// Progress of a known number of evaluations: the result of the last one, and the time left. All are assumed to take
+/// equally long.
 #[derive(Debug, Default)]
 pub(crate) struct EvaluationBar {
     bar: Option<ProgressBar>,
@@ -121,7 +122,7 @@ pub(crate) struct EvaluationBar {
 }
 
 impl EvaluationBar {
-    /// Shows how far a scan is.
+    /// Shows the progress of a scan.
     pub(crate) fn scanned(&mut self, now: &Progress<'_>, metrics: &[Metric]) {
         let (name, level, loss) = match now.point {
             Some(point) => (&*point.parameter, point.requested, point.loss),
@@ -153,13 +154,13 @@ impl EvaluationBar {
         }
     }
 
-    /// Takes the bar off the terminal.
+    /// Removes the bar from the terminal.
     pub(crate) fn close(&mut self) {
         close(&mut self.bar);
     }
 }
 
-/// A search: the last trial, the best one, time left.
+/// Progress of a search: the last trial, the best one, time left.
 #[derive(Debug, Default)]
 pub(crate) struct TrialBar {
     trials: EvaluationBar,
@@ -167,24 +168,24 @@ pub(crate) struct TrialBar {
 }
 
 impl TrialBar {
-    /// Shows how far it is. The number of trials and the time left are the most that it can take.
+    /// Shows the progress. The number of trials and the time left are upper bounds.
     pub(crate) fn show(&mut self, progress: &TrialProgress, metrics: &[Metric]) {
         let score = &progress.score;
         let best = self.best.map_or(score.loss, |best| best.min(score.loss));
         self.best = Some(best);
-        let message = format!("trials: {}; least loss {best:.4}", shown(score, metrics));
+        let message = format!("trials: {}; least loss {best:.4}", score.shown(metrics));
         let (done, total) = (progress.done as u64, progress.at_most as u64);
         self.trials.show(done, total, &message);
     }
 
-    /// Takes the bar off the terminal.
+    /// Removes the bar from the terminal.
     pub(crate) fn close(&mut self) {
         self.trials.close();
     }
 }
 
-/// The bar, made at its first use: how far it is and the time left in a line, and below it a message that is cut to the
-/// terminal's width.
+/// The bar, created at its first use: progress and time left on one line, and below it a message that is cut to the
+/// width of the terminal.
 fn bar<'a>(bar: &'a mut Option<ProgressBar>, of: &str, length: u64) -> &'a ProgressBar {
     bar.get_or_insert_with(|| {
         let template = format!("{{bar:30}} {{pos}}/{{len}} {of}{{prefix}}\n{{wide_msg}}");
@@ -199,7 +200,7 @@ fn close(bar: &mut Option<ProgressBar>) {
     }
 }
 
-/// When the next plain line is due: the first at once, then every ten seconds.
+/// When the next plain line is due: immediately at first, then every ten seconds.
 #[derive(Debug, Default)]
 struct Plain {
     last: Option<Instant>,
@@ -217,20 +218,19 @@ impl Plain {
     }
 }
 
-/// The time left, from the time that the last steps took, with all that was done between them: validation,
-/// checkpoints, thinning.
+/// Estimates the time left from the duration of the last steps and everything between them: validation, checkpoints,
+/// thinning.
 #[derive(Debug, Default)]
 struct Eta {
-    /// Steps done, and when.
+    /// The numbers of steps done, with their times.
     marks: VecDeque<(u64, Duration)>,
 }
 
 impl Eta {
-    /// The time for what is left of `total`, at the speed of the last `window` steps; none is known before
-    /// the second call.
+    /// The time for the rest of `total` at the speed of the last `window` steps; unknown until the second call.
     fn left(&mut self, done: u64, total: u64, window: u64, now: Duration) -> Option<Duration> {
         self.marks.push_back((done, now));
-        // One mark stays that is as old as the window.
+        // Keeps one mark that is at least as old as the window.
         while self.marks.len() > 2 && self.marks[1].0 + window <= done {
             self.marks.pop_front();
         }
@@ -245,21 +245,21 @@ impl Eta {
     }
 }
 
-/// As it stands behind a line.
+/// The text that follows a line.
 fn written(left: Option<Duration>) -> String {
     left.map_or_else(String::new, |left| {
         format!("  ETA {:#}", HumanDuration(left))
     })
 }
 
-/// A download: bytes, rate, time left.
+/// Progress of a download: bytes, rate, time left.
 #[derive(Debug, Default)]
 pub(crate) struct DownloadBar {
     bar: RefCell<Option<ProgressBar>>,
 }
 
 impl DownloadBar {
-    /// Shows how far it is.
+    /// Shows the progress.
     pub(crate) fn show(&self, done: u64, total: u64) {
         let mut bar = self.bar.borrow_mut();
         let bar = bar.get_or_insert_with(|| {

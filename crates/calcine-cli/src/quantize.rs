@@ -1,100 +1,88 @@
-//! `calcine quantize`: a network in integer arithmetic, after training.
+//! `calcine quantize`: quantizes a network after training.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use calcine::plot::{Axis, Chart, Panels};
-use calcine::quantize::{Calibration, MixedPrecision, QuantizationSettings, SearchError};
+use calcine::plot::Panels;
+use calcine::quantize::{Calibration, QuantizationSettings, SearchError};
 use calcine::recipe::Recipe;
 use calcine::run::{
     Experiment, Names, QuantizeRun, QuantizeSettings, RunDirectory, RunError, Search,
     SearchSettings,
 };
-use calcine::summary::Sheet;
 use calcine::trace::{AnyTensor, Tensors};
-use calcine::train::{Evaluation, Metric, Objective};
+use calcine::train::{Metric, Objective};
 
 use crate::evaluate::add;
 use crate::events::log;
 use crate::failure::{Failure, bad};
 use crate::interrupt::Interrupt;
-use crate::options::{
-    self, DataOptions, DeviceOptions, ReportOptions, WeightsOptions, natural, positive,
-};
+use crate::options::{self, ModelOptions, natural, positive};
 use crate::progress::TrialBar;
 use crate::settings::Settings;
-use crate::setup::{Job, Setup, label};
+use crate::setup::{Job, Setup};
 use crate::terminal::width;
 use crate::whole;
 
-/// The file from which a search goes on.
+/// The file from which a search resumes.
 const TRIALS: &str = "trials.json";
 
 /// Quantize a network after training: calibrate, quantize, measure on the test set, save.
 ///
-/// Without --recipe: 8 bits throughout, min-max ranges. The quantized network computes in integer arithmetic, bit for bit
-/// as an integer engine does; `quantized.safetensors` is a MODEL for every command that does not change a network.
+/// Without --recipe, everything has 8 bits and min-max ranges. The quantized network computes the same as an integer
+/// engine, bit for bit; `quantized.safetensors` is a MODEL for every command that does not change the network.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A network of the zoo, such as resnet20, or a network file.
-    #[arg(value_name = "MODEL")]
-    model: String,
     #[command(flatten)]
-    weights: WeightsOptions,
-    #[command(flatten)]
-    data: DataOptions,
-    #[command(flatten)]
-    device: DeviceOptions,
-    /// A file that says how: bits, schemes, range estimators, layers that differ [default: 8 bits, min-max].
+    model: ModelOptions,
+    /// A recipe with bits, schemes, range estimators and overrides for layers [default: 8 bits, min-max].
     #[arg(long, value_name = "FILE.toml")]
     recipe: Option<PathBuf>,
-    /// Validation images to calibrate with, drawn by the seed.
+    /// Number of validation images for calibration, drawn by the seed.
     #[arg(long, alias = "images", value_parser = positive::<usize>, value_name = "N", default_value = "1000")]
     calibration_images: usize,
-    /// The calibration.json of an earlier run, instead of calibrating.
+    /// The calibration.json of an earlier run, to be used instead of calibrating.
     #[arg(long, value_name = "FILE.json", conflicts_with = "calibration_images")]
     calibration: Option<PathBuf>,
-    /// Search for better quantization parameters first, by how far the outputs for other validation images are from
-    /// the float network's [default: no search]. Ctrl-C and SIGTERM stop after a trial; the same command with the same
-    /// --out goes on.
+    /// Search for better quantization parameters first: those with which the outputs on other validation images are
+    /// closest to those of the float network [default: no search]. Ctrl-C and SIGTERM stop after a trial; the same
+    /// command with the same --out resumes.
     #[arg(long, value_enum)]
     search: Option<How>,
-    /// With --search: validation images whose outputs are compared [default: 500].
+    /// With --search: number of validation images whose outputs are compared [default: 500].
     #[arg(long, value_parser = positive::<usize>, value_name = "N")]
     search_images: Option<usize>,
-    /// With --search lapq: rounds over all scales [default: 1].
+    /// With --search lapq: number of rounds over all scales [default: 1].
     #[arg(long, value_parser = natural::<usize>, value_name = "N")]
     rounds: Option<usize>,
-    /// With --search mixed-precision: the bit widths that are tried, from 2 to 16 [default: 8,6,5,4,3,2].
+    /// With --search mixed-precision: the bit widths to try, from 2 to 16 [default: 8,6,5,4,3,2].
     #[arg(long, value_delimiter = ',', value_parser = bit_width, value_name = "A,B,…")]
     bits: Option<Vec<u8>>,
-    /// With --search mixed-precision: choose the bits of each layer so that the file takes at most so many bytes [default:
-    /// choose nothing, and only measure].
+    /// With --search mixed-precision: choose the bits of each layer so that the file has at most this number of bytes
+    /// [default: measure only, and choose nothing].
     #[arg(long, value_parser = positive::<u64>, value_name = "BYTES")]
     budget: Option<u64>,
-    /// Test images at most, and validation images at most [default: all].
+    /// Use at most this number of test images, and of validation images [default: all].
     #[arg(long, alias = "test-images", value_parser = positive::<usize>, value_name = "N", help_heading = "Data")]
     test_limit: Option<usize>,
     /// The directory for the network, the calibration and the report [default: one in `runs`, named after the recipe
     /// and the time].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    #[command(flatten)]
-    report: ReportOptions,
 }
 
 /// A search for quantization parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum How {
-    /// Scales that together lose least (Nahshan et al., 2021).
+    /// The combination of scales with the smallest loss (Nahshan et al., 2021).
     Lapq,
-    /// The best range estimator of each tensor, one after the other.
+    /// The best range estimator of each tensor, one tensor after the other.
     Greedy,
-    /// What fewer bits of each layer's weights cost, and mixed precision.
+    /// The loss of each layer with fewer bits for its weights, and mixed precision.
     MixedPrecision,
 }
 
-/// Options that only a search looks at, or only another one.
+/// Rejects options that have an effect only with a search, or with another one.
 fn check(args: &Args) -> Result<(), Failure> {
     let any = args.search.is_some();
     let searches = |search| args.search == Some(search);
@@ -134,7 +122,7 @@ fn check(args: &Args) -> Result<(), Failure> {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    if args.device.lists() {
+    if args.model.job.device.lists() {
         return Ok(());
     }
     check(args)?;
@@ -143,7 +131,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             let recipe = Recipe::from_file(file).map_err(bad)?;
             let table = recipe.quantization().ok_or_else(|| {
                 bad(format!(
-                    "{}: there is no `[quantize]` in it",
+                    "{}: there is no `[quantize]` table",
                     file.display()
                 ))
             })?;
@@ -157,8 +145,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         changes: true,
         ..Settings::without_recipe("the quantization")
     };
-    let settings = options::settings(&args.model, &args.weights, &args.data, &args.device, recipe)?;
-    let device = args.device.device()?;
+    let settings = args.model.settings(recipe)?;
+    let device = args.model.job.device.device()?;
     log(None)?;
     let out = out(args);
     // Before hours of work, and until the last file is written.
@@ -189,7 +177,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     result
 }
 
-/// The calibration of an earlier run.
+/// Reads the calibration of an earlier run.
 fn load(file: &Path) -> Result<Calibration, Failure> {
     Calibration::load(file).map_err(|error| bad(format!("{}: {error}", file.display())))
 }
@@ -252,7 +240,7 @@ impl Job for Quantize<'_> {
             (Err(RunError::Search(SearchError::Stopped { done })), Some(interrupt)) => {
                 let out = options::quoted(&self.out.display().to_string());
                 Err(interrupt.stopped(format!(
-                    "stopped after {done} trials; go on with the same command and --out {out}"
+                    "stopped after {done} trials; continue with the same command and --out {out}"
                 )))
             }
             (Err(error), _) => Err(bad(error)),
@@ -261,7 +249,7 @@ impl Job for Quantize<'_> {
 }
 
 impl Quantize<'_> {
-    /// Writes everything, and says what it came to.
+    /// Writes all files, and prints the result.
     fn finish(&self, run: &QuantizeRun, names: &Names, metrics: &[Metric]) -> Result<(), Failure> {
         let Self {
             args, setup, out, ..
@@ -274,9 +262,7 @@ impl Quantize<'_> {
         if args.search.is_some() {
             whole::write(&out.join("recipe.toml"), run.settings.to_toml())?;
         }
-        if let Some(mixed_precision) = &run.mixed_precision {
-            draw(mixed_precision, names, metrics, out)?;
-        }
+        draw(run, names, metrics, out)?;
         let chosen = run
             .mixed_precision
             .as_ref()
@@ -286,16 +272,18 @@ impl Quantize<'_> {
         let text = serde_json::to_string_pretty(&report).map_err(bad)?;
         whole::write(&out.join("report.json"), text)?;
         if let Some(caveat) = setup.caveat() {
-            args.report.say(&caveat);
+            args.model.job.report.say(&caveat);
         }
-        args.report
+        args.model
+            .job
+            .report
             .say(&table(run, names, metrics, bytes, forecast));
         let said = run.quantized.report().to_string();
         if !said.is_empty() {
-            args.report.say(said.trim_end());
+            args.model.job.report.say(said.trim_end());
         }
-        args.report.say(&whole::wrote(out));
-        args.report.finish(&report);
+        args.model.job.report.say(&whole::wrote(out));
+        args.model.job.report.finish(&report);
         Ok(())
     }
 
@@ -333,47 +321,28 @@ impl Quantize<'_> {
     }
 }
 
-/// Writes what each layer's bit widths cost, as a table and as charts.
-fn draw(
-    mixed_precision: &MixedPrecision,
-    names: &Names,
-    metrics: &[Metric],
-    out: &Path,
-) -> Result<(), Failure> {
-    whole::write(&out.join("mixed_precision.csv"), mixed_precision.to_csv())?;
+/// Writes the loss of each layer with fewer bits, as a table and as charts.
+fn draw(run: &QuantizeRun, names: &Names, metrics: &[Metric], out: &Path) -> Result<(), Failure> {
     let metric = metrics.first().cloned().unwrap_or_else(Metric::loss);
-    let name = label(&metric.name);
-    let title = format!(
-        "{}: {name} with the weights of one layer in fewer bits",
-        names.model
-    );
-    let (x, y) = (
-        Axis::new("bits of a weight", "").descending(),
-        Axis::new(name.as_str(), metric.unit.as_str()),
-    );
-    let chart = mixed_precision
-        .layers
-        .iter()
-        .fold(Chart::new(title, x, y), |chart, layer| {
-            let points = layer.bit_widths.iter();
-            let points =
-                points.map(|width| (f64::from(width.bits), width.score.value(&metric.name)));
-            chart.with_series(layer.name.as_str(), points)
-        });
-    let panels: Panels = chart.clone().into();
-    whole::write(
-        &out.join("mixed_precision.svg"),
-        chart.to_svg().map_err(bad)?,
-    )?;
-    whole::write(
-        &out.join("mixed_precision.png"),
-        chart.to_png().map_err(bad)?,
-    )?;
-    whole::write(&out.join("panels.svg"), panels.to_svg().map_err(bad)?)?;
-    whole::write(&out.join("panels.png"), panels.to_png().map_err(bad)?)
+    let (Some(found), Some(chart)) = (&run.mixed_precision, run.chart(&names.model, &metric))
+    else {
+        return Ok(());
+    };
+    let panels = Panels::from(chart.clone());
+    whole::write(&out.join("mixed_precision.csv"), found.to_csv())?;
+    let charts = [
+        ("mixed_precision", chart.to_svg(), chart.to_png()),
+        ("panels", panels.to_svg(), panels.to_png()),
+    ];
+    for (name, svg, png) in charts {
+        let file = out.join(name);
+        whole::write(&file.with_extension("svg"), svg.map_err(bad)?)?;
+        whole::write(&file.with_extension("png"), png.map_err(bad)?)?;
+    }
+    Ok(())
 }
 
-/// `runs/<recipe>-<time>` unless something else is said.
+/// The directory `runs/<recipe>-<time>`, unless another one was requested.
 fn out(args: &Args) -> PathBuf {
     let name = args.recipe.as_deref().and_then(Path::file_stem);
     let name = name.map_or("quantized".into(), |name| name.to_string_lossy());
@@ -387,30 +356,19 @@ fn table(
     bytes: u64,
     forecast: Option<u64>,
 ) -> String {
-    let row = |name: &str, before: String, after: String| vec![name.to_owned(), before, after];
-    let value = |of: &Evaluation, metric: &Metric| metric.shown(of.value(&metric.name));
-    let both = |metric: &Metric| {
-        let [before, after] = [&run.before, &run.after].map(|of| value(of, metric));
-        row(&label(&metric.name), before, after)
+    let mut sheet = run.sheet(metrics);
+    let mut row = |name: &str, bytes: u64| {
+        let row = vec![name.to_owned(), String::new(), bytes.to_string()];
+        sheet.rows.push(row);
     };
-    let mut rows: Vec<_> = metrics.iter().chain([&Metric::loss()]).map(both).collect();
-    rows.extend([
-        row(
-            "bytes of parameters",
-            run.bytes_before.to_string(),
-            run.quantized.stored_bytes().to_string(),
-        ),
-        row("bytes of the file", String::new(), bytes.to_string()),
-    ]);
+    row("bytes of the file", bytes);
     if let Some(forecast) = forecast {
-        let forecast = forecast.to_string();
-        rows.push(row("bytes of the file, forecast", String::new(), forecast));
+        row("bytes of the file, forecast", forecast);
     }
-    let header = ["", "float", "quantized"].map(str::to_owned).to_vec();
     let samples = &names.samples;
     format!(
         "{}\n{} on {} {} {samples}, calibrated with {} {samples}",
-        Sheet { header, rows }.fitted(width()),
+        sheet.fitted(width()),
         names.model,
         run.after.count,
         run.split.name(),
@@ -418,7 +376,7 @@ fn table(
     )
 }
 
-/// Reads a bit width for clap.
+/// Parses a bit width, for clap.
 fn bit_width(text: &str) -> Result<u8, String> {
     match text.parse() {
         Ok(bits @ 2..=16) => Ok(bits),

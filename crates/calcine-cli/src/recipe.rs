@@ -1,4 +1,4 @@
-//! `calcine recipe`: recipe files, without training.
+//! `calcine recipe`: works with recipe files, without training.
 
 mod check;
 mod new;
@@ -16,24 +16,24 @@ use crate::whole;
 #[cfg(test)]
 pub(crate) use self::check::check_recipe;
 
-/// Check, convert or begin recipe files.
+/// Check, convert or create recipe files.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Check recipes against the model they are for, without training.
+    /// Check recipes against the models that they name, without training.
     Check(check::Args),
-    /// Convert one of Distiller's YAML schedules; what means something else is said on stderr.
+    /// Convert a YAML schedule of Distiller; differences in meaning are printed to stderr.
     Convert {
         /// The schedule.
         #[arg(value_name = "FILE.yaml")]
         file: PathBuf,
-        /// Where to write the recipe [default: stdout].
+        /// The file to write [default: stdout].
         #[arg(long, value_name = "FILE.toml")]
         out: Option<PathBuf>,
-        /// Epochs of the run, which a schedule does not say [default: 90, or as many as it
+        /// Number of epochs of the run, which a schedule does not contain [default: 90, or as many as the schedule
         /// needs].
         #[arg(long, value_parser = positive::<u64>, value_name = "N")]
         epochs: Option<u64>,
-        /// The network of the zoo that the recipe is for [default: none is named].
+        /// The network of the zoo that the recipe names [default: none].
         #[arg(long)]
         model: Option<Architecture>,
     },
@@ -103,7 +103,7 @@ mod tests {
         let sound = "pruners:\n  it: {class: SensitivityPruner, sensitivities: {fc1.weight: 0.5}}\n\
                      policies:\n  - {pruner: {instance_name: it}, epochs: [0]}\n";
         convert(sound).expect("it is sound");
-        check::run(&check::Args::of(&recipe)).expect("it fits the model");
+        check::run(&check::Args::new(&recipe)).expect("it fits the model");
         let failure = convert("policies: 3").expect_err("it is no list");
         assert_eq!(failure.exit_code(), 2);
         assert!(

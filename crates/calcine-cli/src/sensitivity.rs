@@ -1,8 +1,9 @@
-//! `calcine sensitivity`: how much each layer of a network can lose.
+//! `calcine sensitivity`: measures how much each layer of a network can be pruned.
 
 use std::path::{Path, PathBuf};
 
 use calcine::fold::Granularity;
+use calcine::metric::label;
 use calcine::run::{Experiment, RunError, ScanSettings, Scanned};
 use calcine::sensitivity::{Scan, Suggestion, levels, recipe, suggest};
 use calcine::trace::{AnyTensor, Tensors};
@@ -13,15 +14,13 @@ use crate::evaluate::add;
 use crate::events::log;
 use crate::failure::{Failure, bad};
 use crate::interrupt::Interrupt;
-use crate::options::{
-    self, DataOptions, DeviceOptions, ReportOptions, WeightsOptions, positive, share,
-};
+use crate::options::{self, JobOptions, positive, share};
 use crate::progress::EvaluationBar;
 use crate::settings::Settings;
-use crate::setup::{Job, Setup, label, shown};
+use crate::setup::{Job, Setup};
 use crate::whole;
 
-/// What decides a scan; saved with it.
+/// The settings that determine a scan; they are saved with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Identity {
@@ -33,7 +32,7 @@ struct Identity {
     batch_size: usize,
 }
 
-/// How the suggested recipe trains: as `recipes/resnet20-agp.toml`.
+/// The `[train]` table of the suggested recipe, as in `recipes/resnet20-agp.toml`.
 const TRAIN: &str = "\
 epochs = 6
 batch_size = 128
@@ -42,13 +41,12 @@ lr = 0.02
 nesterov = true
 ";
 
-/// Prune one layer at a time, without fine-tuning, and measure on validation images.
+/// Prune one layer at a time, without fine-tuning, and measure the network on validation images.
 ///
-/// By default every weight is pruned element by element at the levels 0, 0.05 … 0.9, and the network is measured on all
-/// validation images.
-/// For resnet20 on CIFAR-10 these are 418 evaluations of 5,000 images, which take some two hours on two cores;
-/// `--levels 0.5,0.8 --validation-limit 500` takes a minute or two. Ctrl-C and SIGTERM stop after an evaluation; --resume
-/// goes on.
+/// By default, every weight is pruned element by element at the levels 0, 0.05 … 0.9, and the network is measured on
+/// all validation images. For resnet20 on CIFAR-10 these are 418 evaluations of 5,000 images, which take about two
+/// hours on two cores; `--levels 0.5,0.8 --validation-limit 500` takes a minute or two. Ctrl-C and SIGTERM stop after
+/// an evaluation; --resume continues.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A network of the zoo, such as resnet20, or a network file.
@@ -59,53 +57,46 @@ pub(crate) struct Args {
     )]
     model: Option<String>,
     #[command(flatten)]
-    weights: WeightsOptions,
-    #[command(flatten)]
-    data: DataOptions,
-    #[command(flatten)]
-    device: DeviceOptions,
-    /// What is dropped as a whole: element, kernel, filter, channel, fc_output, fc_input, layer or
+    job: JobOptions,
+    /// The unit that is dropped as a whole: element, kernel, filter, channel, fc_output, fc_input, layer or
     /// block(RxDxHxW).
     #[arg(long, default_value = "element")]
     granularity: Granularity,
     /// The levels: shares of the units of a layer to drop [default: 0, 0.05 … 0.9].
     #[arg(long, value_delimiter = ',', value_name = "A,B,…", value_parser = share)]
     levels: Option<Vec<f64>>,
-    /// The same as a range, its end not included.
+    /// The levels as a range; STOP is not included.
     #[arg(long, num_args = 3, value_names = ["START", "STOP", "STEP"], conflicts_with = "levels")]
     range: Option<Vec<f64>>,
-    /// Names and globs of weights, `!` in front takes away [default: all that have such units].
+    /// Names or glob patterns of weights; a leading `!` excludes [default: all weights that have such units].
     #[arg(long, num_args = 1.., value_name = "GLOB")]
     params: Vec<String>,
-    /// Validation images at most; the first ones, unless --random is given [default: all].
+    /// Use at most this number of validation images; the first ones, unless --random is given [default: all].
     #[arg(long, alias = "validation-images", value_parser = positive::<usize>, value_name = "N", help_heading = "Data")]
     validation_limit: Option<usize>,
-    /// Draw the validation images at random, and write the confidence interval of each loss.
+    /// Draw the validation images at random, and write a confidence interval of each loss.
     #[arg(long, requires = "validation_limit")]
     random: bool,
-    /// Images in a batch: the more the faster, until memory ends.
+    /// Number of images in a batch: larger batches are faster, as long as the memory suffices.
     #[arg(long, value_parser = positive::<usize>, value_name = "N", default_value = "250")]
     batch_size: usize,
-    /// Suggest for each layer the highest level that loses at most so many points of top-1, and write the
-    /// recipe.
+    /// Suggest for each layer the highest level that loses at most this number of points of top-1, and write a recipe.
     #[arg(long, value_name = "POINTS", value_parser = points)]
     max_drop: Option<f64>,
-    /// The scan's directory [default: one in `runs`, named after the granularity and the time].
+    /// The directory of the scan [default: one in `runs`, named after the granularity and the time].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with a scan that was stopped or killed, or take its suggestions, with --max-drop.
+    /// Continue a scan that was stopped or killed, or use its results with --max-drop.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
         "weights", "weights_key", "weights_strip", "weights_ignore", "data", "mean", "std", "validation", "device",
         "granularity", "levels", "range", "params", "validation_limit", "random", "batch_size", "seed", "out",
     ])]
     resume: Option<PathBuf>,
-    #[command(flatten)]
-    report: ReportOptions,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    if args.device.lists() {
+    if args.job.device.lists() {
         return Ok(());
     }
     let (identity, out) = match &args.resume {
@@ -181,19 +172,19 @@ impl Job for Sensitivity<'_> {
         if scanned.stopped {
             let out = options::quoted(&self.out.display().to_string());
             return Err(self.interrupt.stopped(format!(
-                "stopped; go on with: calcine sensitivity --resume {out}"
+                "stopped; continue with: calcine sensitivity --resume {out}"
             )));
         }
         let baseline = &scanned.sensitivity.baseline.evaluation;
         if let Some(caveat) = self.setup.caveat() {
-            self.args.report.say(&caveat);
+            self.args.job.report.say(&caveat);
         }
         let names = experiment.names();
-        self.args.report.say(&format!(
+        self.args.job.report.say(&format!(
             "{}: {} points; the unpruned network has {} on {} validation {}; {:.0} s",
             names.model,
             scanned.sensitivity.points.len(),
-            shown(baseline, &metrics),
+            baseline.shown(&metrics),
             scanned.samples,
             names.samples,
             scanned.seconds,
@@ -216,16 +207,11 @@ fn identity(args: &Args) -> Result<Identity, Failure> {
         }
         _ => levels(0.0, 0.95, 0.05),
     };
-    let settings = options::settings(
-        args.model.as_deref().unwrap_or_default(),
-        &args.weights,
-        &args.data,
-        &args.device,
-        Settings {
-            changes: true,
-            ..Settings::without_recipe("the scan")
-        },
-    )?;
+    let recipe = Settings {
+        changes: true,
+        ..Settings::without_recipe("the scan")
+    };
+    let settings = args.job.settings(args.model.as_deref(), recipe)?;
     Ok(Identity {
         settings,
         granularity: args.granularity.to_string(),
@@ -240,7 +226,7 @@ fn identity(args: &Args) -> Result<Identity, Failure> {
     })
 }
 
-/// Reads a number of points for clap.
+/// Parses a number of points, for clap.
 fn points(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(points) if points >= 0.0 && points.is_finite() => Ok(points),
@@ -248,17 +234,17 @@ fn points(text: &str) -> Result<f64, String> {
     }
 }
 
-/// `runs/sensitivity-<granularity>-<time>` unless something else is said.
+/// The directory `runs/sensitivity-<granularity>-<time>`, unless another one was requested.
 fn out(args: &Args) -> PathBuf {
-    // A block's name has brackets.
+    // The name of a block granularity contains brackets.
     let granularity = args.granularity.to_string().replace(['(', ')'], "");
     options::out(args.out.as_deref(), &format!("sensitivity-{granularity}"))
 }
 
 impl Sensitivity<'_> {
-    /// Suggestions, files, and the JSON.
+    /// Writes the suggestions, the files and the JSON.
     fn finish(&self, scanned: &Scanned) -> Result<(), Failure> {
-        let (report, out) = (&self.args.report, self.out);
+        let (report, out) = (&self.args.job.report, self.out);
         let mut suggestions = Vec::new();
         if let Some(max_drop) = self.args.max_drop {
             suggestions = suggest(&scanned.sensitivity, &scanned.metric, max_drop);
@@ -271,7 +257,7 @@ impl Sensitivity<'_> {
         Ok(())
     }
 
-    /// The recipe, with where it comes from.
+    /// The recipe, with a comment about its origin.
     fn suggested(
         &self,
         scanned: &Scanned,
@@ -329,7 +315,7 @@ impl Sensitivity<'_> {
     }
 }
 
-/// One line a layer.
+/// The suggestions, one line for each layer.
 fn table(suggestions: &[Suggestion]) -> String {
     let width = suggestions
         .iter()

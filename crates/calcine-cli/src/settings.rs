@@ -1,4 +1,5 @@
-//! What decides a job, put together from the command line and the recipe; saved with runs and scans, which resume by it.
+//! The settings of a job, combined from the command line and the recipe. Runs and scans save them, and are resumed with
+//! them.
 
 use burn::tensor::Device;
 use calcine::data::Normalization;
@@ -11,51 +12,52 @@ use crate::model::{
     Contents, Model, beside_file, check_weights, contents, quantized, without_network,
 };
 
-/// Everything that decides a job.
+/// All settings that determine a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
-    /// What errors call the recipe: its file.
+    /// The name of the recipe in errors: its file.
     pub(crate) recipe_name: String,
-    /// The recipe's text.
+    /// The text of the recipe.
     pub(crate) recipe: String,
-    /// MODEL, instead of the recipe's.
+    /// MODEL, instead of that of the recipe.
     pub(crate) model: Option<String>,
-    /// The weights to begin with, instead of the recipe's: `default`, `none` or a file.
+    /// The initial weights, instead of those of the recipe: `default`, `none` or a file.
     pub(crate) weights: Option<String>,
-    /// Where the file of weights has them, and which to leave out.
+    /// Where the weights are in their file, and which are skipped.
     #[serde(default, skip_serializing_if = "LoadOptions::is_default")]
     pub(crate) weights_options: LoadOptions,
     /// The data: `auto`, `synthetic`, a directory or a file.
     pub(crate) data: String,
-    /// How the bytes of images become numbers, instead of the recipe's.
+    /// The normalization of images, instead of that of the recipe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) normalization: Option<Normalization>,
-    /// The share of the training samples that is for validation, instead of the recipe's.
+    /// The share of the training samples for validation, instead of that of the recipe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) validation: Option<f64>,
-    /// The device's name.
+    /// The name of the device.
     pub(crate) device: String,
-    /// Epochs, instead of the recipe's.
+    /// The number of epochs, instead of that of the recipe.
     pub(crate) epochs: Option<u64>,
-    /// Samples in a batch, instead of the recipe's.
+    /// The batch size, instead of that of the recipe.
     pub(crate) batch_size: Option<usize>,
-    /// Training samples in an epoch, instead of the recipe's.
+    /// The number of training samples in an epoch, instead of that of the recipe.
     pub(crate) train_limit: Option<usize>,
-    /// Test samples at most.
+    /// The maximum number of test samples.
     pub(crate) test_limit: Option<usize>,
-    /// Seed of every random stream, instead of the recipe's.
+    /// The seed of every random stream, instead of that of the recipe.
     pub(crate) seed: Option<u64>,
-    /// Whether the command trains or changes the network, which a quantized one does not allow.
+    /// Whether the command trains or changes the network, which is not possible with a quantized one.
     #[serde(skip)]
     pub(crate) changes: bool,
-    /// Keep the weights of the best epoch with at least this share of zeros, instead of the best of the sparsest.
+    /// Keep the weights of the best epoch with at least this share of zeros, instead of the best among the sparsest
+    /// epochs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) min_sparsity: Option<f64>,
 }
 
 impl Settings {
-    /// A recipe's own run.
+    /// The settings of a recipe's own run.
     pub(crate) fn new(recipe_name: impl Into<String>, recipe: impl Into<String>) -> Self {
         Self {
             recipe_name: recipe_name.into(),
@@ -77,12 +79,12 @@ impl Settings {
         }
     }
 
-    /// Settings of what is no training: `name` stands for the recipe in messages.
+    /// The settings of a job that does not train; `name` takes the place of the recipe's name in messages.
     pub(crate) fn without_recipe(name: &str) -> Self {
         Self::new(name, "format = 1\n[train]\nepochs = 1\n")
     }
 
-    /// The recipe with what these settings override.
+    /// The recipe, with the values that these settings override.
     pub(crate) fn recipe(&self) -> Result<Recipe, RecipeError> {
         let mut recipe = Recipe::parse_as(self.recipe_name.as_str(), &self.recipe)?;
         let train = recipe.train_mut();
@@ -99,12 +101,12 @@ impl Settings {
         Ok(recipe)
     }
 
-    /// MODEL and `--weights` as a command line or a recipe has them, with the recipe's where the command line has none.
+    /// MODEL and `--weights` from the command line, or otherwise from the recipe.
     pub(crate) fn model(&self, recipe: &Recipe) -> (String, Option<String>) {
         let train = recipe.train();
         let file = |model: &str| matches!(Model::parse(model), Ok(Model::File(_)));
         match &self.model {
-            // A file has its own weights, and the recipe's are for the recipe's model.
+            // A file has its own weights, and those of the recipe are for the recipe's model.
             Some(model) if file(model) => (model.clone(), self.weights.clone()),
             Some(model) => {
                 let weights = self.weights.clone().or(train.weights.clone());
@@ -118,7 +120,7 @@ impl Settings {
         }
     }
 
-    /// Checks MODEL and the weights beside it, before anything that takes long.
+    /// Checks MODEL and its weights, before anything that takes long.
     pub(crate) fn check(self) -> Result<Self, Failure> {
         let recipe = self.recipe().map_err(bad)?;
         let (model, weights) = self.model(&recipe);

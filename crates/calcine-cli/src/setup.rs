@@ -1,4 +1,4 @@
-//! What every job on data begins with: a network, a data set that fits it, and what it is measured by.
+//! The beginning of every job on data: a network, a data set that fits it, and the objective.
 
 use burn::tensor::{Device, Int, Tensor};
 use calcine::data::{
@@ -10,7 +10,7 @@ use calcine::recipe::Recipe;
 use calcine::run::{Experiment, Model, Names};
 use calcine::trace::{AnyTensor, Network, Tensors};
 use calcine::train::{
-    BatchIter, Classification, Data, DataFailure, Draw, Metric, Objective, Regression, Segmentation,
+    BatchIter, Classification, Data, DataFailure, Draw, Objective, Regression, Segmentation,
 };
 use calcine::zoo::Architecture;
 
@@ -20,29 +20,29 @@ use crate::normalization;
 use crate::progress::DownloadBar;
 use crate::settings::Settings;
 
-/// A network, its data, and the recipe, if only an empty one.
+/// A network, its data, and the recipe (which may be empty).
 pub(crate) struct Setup {
-    /// The recipe with what the command line overrides.
+    /// The recipe, with the values that the command line overrides.
     pub(crate) recipe: Recipe,
     /// The network.
     pub(crate) model: Loaded,
     /// The data.
     pub(crate) dataset: Dataset,
-    /// Without autodiff.
+    /// The device, without autodiff.
     pub(crate) device: Device,
     test_limit: Option<usize>,
     device_name: String,
 }
 
-/// A job, whatever the network's outputs and the targets are.
+/// A job that works with any outputs and targets.
 pub(crate) trait Job {
-    /// What comes of it.
+    /// The result of the job.
     type Output;
 
-    /// Whether the network is trained on the data, so that its file records their normalisation.
+    /// Whether the network is trained on the data, so that its file records the normalization.
     const TRAINS: bool = false;
 
-    /// Does it.
+    /// Runs the job.
     fn run<O>(
         self,
         experiment: &Experiment<'_, Vec<AnyTensor>, O>,
@@ -71,7 +71,7 @@ impl Setup {
             );
             if loaded.weights == Some(Weights::Default) {
                 tracing::warn!(
-                    "weights trained on CIFAR-10 are of no use here: the weights are fresh"
+                    "weights trained on CIFAR-10 are of no use here: the weights are random"
                 );
                 loaded = load(Some("none"))?;
             }
@@ -86,7 +86,7 @@ impl Setup {
         })
     }
 
-    /// Says what is about to be done, and does it.
+    /// Prints a description of the job, and runs it.
     pub(crate) fn run<J: Job>(&self, what: &str, job: J) -> Result<J::Output, Failure> {
         let Self { model, dataset, .. } = self;
         tracing::info!(
@@ -140,7 +140,7 @@ impl Setup {
                         );
                     }
                 }
-                // The file says nothing: the statistics of its first batch norm may.
+                // If the file contains no normalization, the statistics of the first batch norm may indicate it.
                 (None, Some(used)) => {
                     normalization::check(network, used, || first_images(&*loader));
                 }
@@ -162,14 +162,14 @@ impl Setup {
             }
         };
         let result = job.run(&experiment.with_names(names));
-        // What could not be read ends the batches early, whatever came of it.
+        // Data that could not be read end the batches early, whatever the result is.
         match loader.failure() {
             Some(error) => Err(bad(error)),
             None => result,
         }
     }
 
-    /// The normalisation, if what the network was trained with may differ from it.
+    /// The normalization to compare, if the network may have been trained with another one.
     fn compared(&self) -> Option<Normalization> {
         let fresh = self.model.weights == Some(Weights::None);
         let normalization = self.dataset.normalization();
@@ -193,7 +193,7 @@ impl Setup {
         Ok(Box::new(Inputs(loader.map_err(bad)?)))
     }
 
-    /// What reports and messages call the parts.
+    /// The names of the parts in reports and messages.
     pub(crate) fn names(&self) -> Names {
         let images = self.dataset.normalization().is_some();
         Names {
@@ -204,7 +204,7 @@ impl Setup {
         }
     }
 
-    /// What is said before results on synthetic data.
+    /// A notice that is printed before results on synthetic data.
     pub(crate) fn caveat(&self) -> Option<String> {
         let source = self.dataset.source();
         source
@@ -212,7 +212,7 @@ impl Setup {
             .then(|| format!("NOT CIFAR-10: {source}"))
     }
 
-    /// What the recipe asks of the data that is not there.
+    /// Warnings about data that the recipe requests and that do not exist.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let (asked, found) = (
             self.recipe.train().images_per_epoch,
@@ -225,7 +225,7 @@ impl Setup {
     }
 }
 
-/// The data set, with images from files of the size that the network takes.
+/// Opens the data set. Images from files get the input size of the network.
 fn open(settings: &Settings, recipe: &Recipe, graph: &Graph) -> Result<Dataset, Failure> {
     let train = recipe.train();
     let data = recipe.data();
@@ -265,7 +265,7 @@ fn open(settings: &Settings, recipe: &Recipe, graph: &Graph) -> Result<Dataset, 
     .map_err(bad)
 }
 
-/// That the network takes the inputs, and has an output for every class.
+/// Checks that the network accepts the inputs, and has an output for every class.
 fn check(graph: &Graph, dataset: &Dataset) -> Result<(), Failure> {
     let (inputs, outputs) = (graph.inputs.len(), graph.outputs.len());
     let ([input], [output]) = (&graph.inputs[..], &graph.outputs[..]) else {
@@ -309,7 +309,7 @@ fn check(graph: &Graph, dataset: &Dataset) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Images as the network sees them.
+/// The first images, as the network receives them.
 fn first_images<T: 'static>(data: &dyn Data<Vec<AnyTensor>, T>) -> Option<Tensor<4>> {
     const IMAGES: usize = 128;
     let mut batches = data.sample(Draw::First(IMAGES), IMAGES, 0)?;
@@ -358,25 +358,8 @@ fn listed<'a, X: Into<AnyTensor> + 'static, T: 'static>(
     )
 }
 
-/// What people call a metric.
-pub(crate) fn label(metric: &str) -> String {
-    match metric.strip_prefix("top") {
-        Some(k) if k.parse::<u32>().is_ok() => format!("top-{k}"),
-        _ => metric.replace('_', " "),
-    }
-}
-
-/// All metrics of an evaluation, and the loss: `top-1 91.70 %, top-5 99.70 %, loss 0.3012`.
-pub(crate) fn shown(evaluation: &calcine::train::Evaluation, metrics: &[Metric]) -> String {
-    let metrics = metrics.iter().filter_map(|metric| {
-        let value = evaluation.find(&metric.name)?;
-        Some(format!("{} {}", label(&metric.name), metric.shown(value)))
-    });
-    let loss = format!("loss {:.4}", evaluation.loss);
-    metrics.chain([loss]).collect::<Vec<_>>().join(", ")
-}
-
-/// A teacher of the zoo or of a file, as a recipe's `[distill]` names it; `None` for the network as the run begins with it.
+/// The teacher that `[distill]` names: a network of the zoo or of a file; `None` stands for the initial network of the
+/// run.
 pub(crate) fn teacher(setup: &Setup) -> Result<Option<Network>, Failure> {
     let Some(asked) = setup.recipe.distillation() else {
         return Ok(None);
@@ -385,7 +368,7 @@ pub(crate) fn teacher(setup: &Setup) -> Result<Option<Network>, Failure> {
         let fresh = setup.model.weights == Some(Weights::None);
         if fresh && !setup.dataset.source().is_synthetic() {
             return Err(bad(
-                "the run begins with fresh weights, so its teacher has learned nothing: name `model` and `weights` in \
+                "the run begins with random weights, so its teacher is not trained: name `model` and `weights` in \
                  `[distill]`",
             ));
         }
@@ -400,7 +383,7 @@ pub(crate) fn teacher(setup: &Setup) -> Result<Option<Network>, Failure> {
         .weights
         .as_deref()
         .filter(|word| *word != "default" && *word != "none");
-    // A network file as the teacher's weights is the teacher.
+    // If the file of the teacher's weights contains a network, this network is the teacher.
     if let Some(file) = file
         && let Ok(model::Contents::Float(network)) = model::contents(file.as_ref(), &setup.device)
     {

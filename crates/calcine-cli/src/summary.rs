@@ -1,4 +1,4 @@
-//! `calcine summary`: what a network is, as tables and drawings.
+//! `calcine summary`: describes a network with tables and drawings.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,9 +20,9 @@ use crate::options::{WeightsOptions, positive};
 use crate::terminal::{WIDTH_HELP, print_line, stderr, width};
 use crate::whole;
 
-/// Show what a network is: its zeros, what it computes, its modules; or draw it.
+/// Print tables of a network: its zeros, its compute, its modules; or draw it.
 ///
-/// The command needs no data: it records one forward pass and computes nothing.
+/// The command needs no data: it traces one forward pass and computes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = WIDTH_HELP)]
 pub(crate) struct Args {
@@ -31,45 +31,45 @@ pub(crate) struct Args {
     model: String,
     #[command(flatten)]
     weights: WeightsOptions,
-    /// Which table; may be given several times [default: compute, integers for a
-    /// quantized network, none with --draw].
+    /// Which table to print; can be given several times [default: compute; integers for a quantized network; none with
+    /// --draw].
     #[arg(long, value_enum, value_name = "KIND")]
     kind: Vec<Kind>,
-    /// Every operation in the compute table and in the drawing, not only layers.
+    /// List every operation in the compute table and in the drawing, not only layers.
     #[arg(long)]
     nodes: bool,
-    /// Images in a batch, for the compute table and the drawing [default: 1].
+    /// Number of images in a batch, for the compute table and the drawing [default: 1].
     #[arg(long, value_parser = positive::<usize>, value_name = "N")]
     batch: Option<usize>,
-    /// Draw the network as an .svg, or as a .dot for Graphviz, with the share of zeros of each layer [default: draw
-    /// nothing].
+    /// Draw the network to an .svg file, or to a .dot file for Graphviz, with the share of zeros of each layer
+    /// [default: draw nothing].
     #[arg(long, value_name = "FILE.svg|FILE.dot", value_parser = drawing)]
     draw: Option<PathBuf>,
     /// List parameters and their shapes in the drawing.
     #[arg(long, requires = "draw")]
     draw_parameters: bool,
-    /// How tables are written; csv takes one table only [default: table].
+    /// The format of the tables; csv is for a single table [default: table].
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Where to write tables [default: stdout].
+    /// The file for the tables [default: stdout].
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Print the tables as one JSON object on one line, the last of stdout.
+    /// Print the tables as one JSON object, on the last line of stdout.
     #[arg(long, conflicts_with_all = ["format", "output"])]
     json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// Zeros of every weight, by element and structure.
+    /// The zeros of each weight, by element and by structure.
     Sparsity,
-    /// Shapes, weights and multiply-accumulates of every layer, with and without zeros; memory.
+    /// Shapes, weights and multiply-accumulates of each layer, with and without zeros; memory.
     Compute,
     /// The tree of modules, with the shapes of their parameters.
     Model,
-    /// Names and types of all layers and operations, in running order.
+    /// Names and types of all layers and operations, in execution order.
     Modules,
-    /// Of a quantized network: bits, zeros and bytes of each layer's weights.
+    /// For a quantized network: bits, zeros and bytes of the weights of each layer.
     Integers,
 }
 
@@ -84,7 +84,7 @@ enum Format {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     check(args)?;
-    // What is remarkable about a file of weights goes to stderr. In tests there is a log already.
+    // Messages about a file of weights are printed to stderr. Tests have a log already.
     let _ = log(None);
     let loaded = load(&args.model, &args.weights, &Device::flex())?;
     let tables = match &loaded.network {
@@ -104,7 +104,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Options that do not go together, or have no effect.
+/// Rejects options that exclude each other, or have no effect.
 fn check(args: &Args) -> Result<(), Failure> {
     if args.format() == Format::Csv && args.kind.len() > 1 {
         return Err(bad("--format csv holds one table: give one --kind"));
@@ -135,7 +135,7 @@ impl Args {
     }
 }
 
-/// The tables of a network in float, after its drawing.
+/// The tables of a float network; draws it first.
 fn float(args: &Args, network: &Network) -> Result<Vec<(Kind, Table)>, Failure> {
     if let Some(file) = &args.draw {
         draw(args, network, file)?;
@@ -146,7 +146,7 @@ fn float(args: &Args, network: &Network) -> Result<Vec<(Kind, Table)>, Failure> 
         .collect()
 }
 
-/// The tables asked for; without any, and without a drawing, this one.
+/// The requested tables; if there are none, and no drawing, the default one.
 fn kinds(args: &Args, default: Kind) -> Vec<Kind> {
     match (&args.kind[..], &args.draw) {
         ([], None) => vec![default],
@@ -188,7 +188,7 @@ fn table(args: &Args, kind: Kind, network: &Network) -> Result<Table, Failure> {
     })
 }
 
-/// What a quantized network is.
+/// The tables of a quantized network.
 fn integers(args: &Args, quantized: &Quantized) -> Result<Vec<(Kind, Table)>, Failure> {
     if let Some(file) = &args.draw {
         let drawing = Drawing {
@@ -220,7 +220,7 @@ fn integers(args: &Args, quantized: &Quantized) -> Result<Vec<(Kind, Table)>, Fa
     kinds(args, Kind::Integers).iter().map(table).collect()
 }
 
-/// A row a layer, and one for all.
+/// A table with one row for each layer, and a total.
 fn layers_in_integers(quantized: &Quantized) -> Table {
     let header = ["layer", "shape", "bits", "scales", "zeros %", "bytes"].map(str::to_owned);
     let mut rows = Vec::new();
@@ -304,7 +304,7 @@ fn text(args: &Args, name: &str, tables: &[(Kind, Table)]) -> Result<String, Fai
     })
 }
 
-/// The tables by their names, and the network's name.
+/// The tables by their names, and the name of the network.
 fn json(name: &str, tables: &[(Kind, Table)]) -> serde_json::Value {
     let tables = tables
         .iter()
@@ -335,14 +335,14 @@ fn write_drawing(drawing: &Drawing, graph: &Graph, file: &Path) -> Result<(), Fa
     write(file, &drawn.map_err(bad)?)
 }
 
-/// Says what it wrote.
+/// Writes a file, and prints a message.
 fn write(file: &Path, text: &str) -> Result<(), Failure> {
     whole::write(file, text)?;
     stderr(&format!("wrote {}", file.display()));
     Ok(())
 }
 
-/// Reads the name of a drawing for clap.
+/// Parses the name of a drawing, for clap.
 fn drawing(file: &str) -> Result<PathBuf, String> {
     let file = PathBuf::from(file);
     match file.extension().and_then(|end| end.to_str()) {
@@ -351,7 +351,7 @@ fn drawing(file: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// As `--kind` spells it.
+/// The name that `--kind` uses.
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = self.to_possible_value();
@@ -376,7 +376,7 @@ mod tests {
         run(&line.map_err(bad)?.args)
     }
 
-    /// What the command writes to a file.
+    /// The text that the command writes to a file.
     fn written(flags: &[&str]) -> String {
         let directory = tempfile::tempdir().expect("there is a place for it");
         let file = directory.path().join("tables");

@@ -1,4 +1,4 @@
-//! What is written to stdout and stderr, how wide it may be, and whether it may have colours.
+//! Output to stdout and stderr: its width, and whether it has colours.
 
 use std::io::{self, ErrorKind, Write};
 
@@ -7,17 +7,17 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::progress::above_bars;
 
-/// Columns where nothing says how many there are.
+/// The width in columns if nothing specifies it.
 const COLUMNS: usize = 80;
 
-/// Columns that cannot hold a table, however it is split.
+/// The smallest width that is accepted. Narrower tables could not be read.
 const LEAST: usize = 20;
 
-/// How `--help` says how wide tables are.
+/// The text about the width of tables in `--help`.
 pub(crate) const WIDTH_HELP: &str = "Tables are as wide as the terminal, or as the variable COLUMNS says; 80 columns \
                                      in a pipe or a file. What does not fit goes on below.";
 
-/// Prints a result to stdout. A reader that has gone, as `head` does, is no failure.
+/// Prints a result to stdout. A reader that has closed the pipe, such as `head`, is not an error.
 pub(crate) fn print_line(line: &str) {
     let mut stdout = io::stdout().lock();
     let written = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
@@ -30,13 +30,13 @@ pub(crate) fn print_line(line: &str) {
     }
 }
 
-/// Prints a line to stderr, above any bar.
+/// Prints a line to stderr, above all bars.
 pub(crate) fn stderr(text: &str) {
-    // There is nowhere to say that stderr cannot be written.
+    // If stderr cannot be written, there is nowhere to report it.
     above_bars(|| drop(writeln!(io::stderr(), "{text}")));
 }
 
-/// A result: to stdout, or to stderr where stdout is for JSON alone.
+/// Prints a result: to stdout, or to stderr if stdout is reserved for the JSON.
 pub(crate) fn say(json: bool, text: &str) {
     if json {
         stderr(text);
@@ -45,7 +45,7 @@ pub(crate) fn say(json: bool, text: &str) {
     }
 }
 
-/// The columns that a table may have.
+/// The number of columns that a table may have.
 pub(crate) fn width() -> usize {
     let stated = std::env::var("COLUMNS").ok();
     let terminal = Term::stdout().size_checked();
@@ -64,12 +64,12 @@ fn columns(stated: Option<&str>, terminal: Option<usize>) -> usize {
         .max(LEAST)
 }
 
-/// Whether stderr takes colours: a terminal does, unless `NO_COLOR` is set.
+/// Whether stderr is coloured: on a terminal, unless `NO_COLOR` is set.
 pub(crate) fn colours() -> bool {
     console::colors_enabled_stderr()
 }
 
-/// A writer to stderr that does not tear the bars.
+/// A writer to stderr that does not disturb the bars.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stderr;
 

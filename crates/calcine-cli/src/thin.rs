@@ -1,10 +1,11 @@
-//! `calcine thin`: physically remove what is pruned from a network.
+//! `calcine thin`: removes pruned channels from a network.
 
 use std::path::{Path, PathBuf};
 
 use calcine::criteria::Aggregation;
 use calcine::criteria::Norm;
 use calcine::graph::NormFeatures;
+use calcine::metric::label;
 use calcine::run::{Experiment, GroupPruning, Names, RunDirectory, ThinRun, ThinSettings};
 use calcine::thin::{PaddingEffect, ThinOptions};
 use calcine::trace::{AnyTensor, Tensors};
@@ -12,76 +13,68 @@ use calcine::train::{Evaluation, Metric, Objective};
 
 use crate::events::log;
 use crate::failure::{Failure, bad};
-use crate::options::{self, DataOptions, DeviceOptions, ReportOptions, WeightsOptions, positive};
+use crate::options::{self, ModelOptions, positive};
 use crate::settings::Settings;
-use crate::setup::{Job, Setup, label};
+use crate::setup::{Job, Setup};
 use crate::terminal::width;
 use crate::whole;
 
-/// Remove the channels that a network computes nothing with, and measure what that changes.
+/// Remove the channels of a network that are zero, and measure the difference.
 ///
-/// Removes what is zero already, as in the network of a pruning run; with --level, groups of channels are pruned first. The
-/// file `thinned.safetensors` holds the whole thinned network and is a MODEL for every command: `calcine train` fine-tunes
-/// it.
+/// Channels that are already zero are removed, as in the network of a pruning run. With --level, groups of channels are
+/// pruned first. The file `thinned.safetensors` contains the whole thinned network and is a MODEL for every command:
+/// `calcine train` fine-tunes it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A network of the zoo, such as resnet20, or a network file.
-    #[arg(value_name = "MODEL")]
-    model: String,
     #[command(flatten)]
-    weights: WeightsOptions,
-    #[command(flatten)]
-    data: DataOptions,
-    #[command(flatten)]
-    device: DeviceOptions,
-    /// Prune first: drop this share of each group of channels, with all layers that produce them [default: prune
-    /// nothing].
+    model: ModelOptions,
+    /// First prune this share of each dependency group of channels, together with all layers that produce them
+    /// [default: prune nothing].
     #[arg(long, value_name = "SHARE", value_parser = level)]
     level: Option<f64>,
-    /// Names and globs of the weights whose channels are pruned [default: all].
+    /// Names or glob patterns of the weights whose channels are pruned [default: all].
     #[arg(long, num_args = 1.., value_name = "GLOB", requires = "level")]
     params: Vec<String>,
-    /// By which norm of the filters: l1, l2 or max.
+    /// The norm of the filters: l1, l2 or max.
     #[arg(long, default_value = "l1", value_parser = norm, requires = "level")]
     norm: Norm,
-    /// How the norms of filters that make a channel together are joined: sum, mean, max or first.
+    /// How the norms of filters that produce a channel together are combined: sum, mean, max or first.
     #[arg(long, default_value = "sum", value_parser = aggregate, requires = "level")]
     aggregate: Aggregation,
-    /// Leave numbers of channels that are a multiple of this.
+    /// Keep a number of channels that is a multiple of this.
     #[arg(long, default_value = "1", value_parser = positive::<usize>, value_name = "N", requires = "level")]
     multiple_of: usize,
-    /// Keep channels whose removal would change padded borders.
+    /// Keep channels whose removal would change outputs at padded borders.
     #[arg(long)]
     exact: bool,
-    /// Let features of layer norms and RMS norms go, too: the network computes something else and has to train on.
+    /// Also remove features of layer norms and RMS norms: the network then computes something else and has to be
+    /// fine-tuned.
     #[arg(long)]
     inexact: bool,
-    /// Test images at most [default: all].
+    /// Use at most this number of test images [default: all].
     #[arg(long, alias = "test-images", value_parser = positive::<usize>, value_name = "N", help_heading = "Data")]
     test_limit: Option<usize>,
-    /// Batch sizes to measure the speed with.
+    /// The batch sizes with which the speed is measured.
     #[arg(long, value_delimiter = ',', value_parser = positive::<usize>, value_name = "A,B,…", default_value = "1,64")]
     batches: Vec<usize>,
     /// The directory for the network, the plan and the report [default: one in `runs`, named after the time].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    #[command(flatten)]
-    report: ReportOptions,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    if args.device.lists() {
+    if args.model.job.device.lists() {
         return Ok(());
     }
-    let device = args.device.device()?;
+    let device = args.model.job.device.device()?;
     log(None)?;
     let recipe = Settings {
         test_limit: args.test_limit,
         changes: true,
         ..Settings::without_recipe("the thinning")
     };
-    let settings = options::settings(&args.model, &args.weights, &args.data, &args.device, recipe)?;
+    let settings = args.model.settings(recipe)?;
     let out = options::out(args.out.as_deref(), "thin");
     // Before hours of work, and until the last file is written.
     let directory = RunDirectory::for_results(&out, None).map_err(bad)?;
@@ -149,12 +142,15 @@ impl Job for Thin<'_> {
         let text = serde_json::to_string_pretty(&report).map_err(bad)?;
         whole::write(&out.join("report.json"), text)?;
         if let Some(caveat) = setup.caveat() {
-            args.report.say(&caveat);
+            args.model.job.report.say(&caveat);
         }
-        args.report.say(&run.thinned.report.to_string());
-        args.report.say(&table(&run, experiment.names(), &metrics));
-        args.report.say(&whole::wrote(out));
-        args.report.finish(&report);
+        args.model.job.report.say(&run.thinned.report.to_string());
+        args.model
+            .job
+            .report
+            .say(&table(&run, experiment.names(), &metrics));
+        args.model.job.report.say(&whole::wrote(out));
+        args.model.job.report.finish(&report);
         Ok(())
     }
 }
@@ -204,7 +200,7 @@ fn json(run: &ThinRun, setup: &Setup, metrics: &[Metric], out: &Path) -> serde_j
     json
 }
 
-/// Reads the share of channels to drop for clap: not all of them.
+/// Parses the share of channels to drop, for clap: below 1.
 fn level(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(level) if (0.0..1.0).contains(&level) => Ok(level),

@@ -1,9 +1,10 @@
-//! `calcine train`: a recipe, carried out.
+//! `calcine train`: executes a recipe.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use calcine::metric::label;
 use calcine::run::{Experiment, Finished, Report, RunDirectory, RunFile, Teacher, TrainSettings};
 use calcine::trace::{AnyTensor, Network, Tensors};
 use calcine::train::{Criterion, EpochRow, Log, Logged, Metric, Objective};
@@ -14,18 +15,16 @@ use crate::failure::{Failure, bad};
 use crate::interrupt::Interrupt;
 use crate::logs::{self, Histograms};
 use crate::model::{Contents, contents};
-use crate::options::{
-    self, DataOptions, DeviceOptions, ReportOptions, WeightsOptions, positive, share,
-};
+use crate::options::{self, JobOptions, positive, share};
 use crate::progress::TrainingBar;
 use crate::settings::Settings;
-use crate::setup::{Job, Setup, label, shown, teacher};
+use crate::setup::{Job, Setup, teacher};
 use crate::terminal::width;
 use crate::whole;
 
-/// Train, prune, thin or quantize a network as a recipe says, and report what it came to.
+/// Train, prune, thin or quantize a network according to a recipe, and report the result.
 ///
-/// Ctrl-C and SIGTERM save and stop; --resume goes on.
+/// Ctrl-C and SIGTERM save and stop; --resume continues.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A network of the zoo, such as resnet20, or a network file [default: the network that the recipe names].
@@ -38,32 +37,29 @@ pub(crate) struct Args {
 /// The options of a run.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunOptions {
-    /// What to do, and how to train.
+    /// The recipe.
     #[arg(long, value_name = "FILE.toml", required_unless_present = "resume")]
     recipe: Option<PathBuf>,
     #[command(flatten)]
-    weights: WeightsOptions,
-    #[command(flatten)]
-    data: DataOptions,
-    #[command(flatten)]
-    device: DeviceOptions,
-    /// Epochs of the run [default: the recipe's].
+    job: JobOptions,
+    /// Number of epochs of the run [default: that of the recipe].
     #[arg(long, value_parser = positive::<u64>, value_name = "N")]
     epochs: Option<u64>,
-    /// Images in a batch [default: the recipe's].
+    /// Number of images in a batch [default: that of the recipe].
     #[arg(long, value_parser = positive::<usize>, value_name = "N")]
     batch_size: Option<usize>,
-    /// Training images of an epoch, drawn anew for each [default: the recipe's, else all].
+    /// Number of training images in an epoch, a new random subset each time [default: that of the recipe, otherwise
+    /// all].
     #[arg(long, alias = "train-images", value_parser = positive::<usize>, value_name = "N", help_heading = "Data")]
     train_limit: Option<usize>,
-    /// Test images at most, and validation images at most [default: all].
+    /// Use at most this number of test images, and of validation images [default: all].
     #[arg(long, alias = "test-images", value_parser = positive::<usize>, value_name = "N", help_heading = "Data")]
     test_limit: Option<usize>,
-    /// Keep the most accurate epoch with at least this share of zeros, such as 0.75 [default: the most
-    /// accurate of the sparsest].
+    /// Keep the most accurate epoch with at least this share of zeros, such as 0.75 [default: the most accurate of the
+    /// sparsest epochs].
     #[arg(long, value_name = "SHARE", value_parser = share)]
     min_sparsity: Option<f64>,
-    /// What to log by steps, beside `metrics.csv`, which has a row an epoch. A resumed run goes on with the logs
+    /// What to log by step, in addition to `metrics.csv`, which has one row per epoch. A resumed run continues the logs
     /// that it has.
     #[arg(
         long,
@@ -76,23 +72,21 @@ pub(crate) struct RunOptions {
     /// Also log a histogram of each weight after each epoch, to TensorBoard.
     #[arg(long)]
     histograms: bool,
-    /// The run's directory [default: one in `runs`, named after the recipe and the time].
+    /// The directory of the run [default: one in `runs`, named after the recipe and the time].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with a run that was stopped or killed, from its last complete checkpoint.
+    /// Continue a run that was stopped or killed, from its last complete checkpoint.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
         "recipe", "weights", "weights_key", "weights_strip", "weights_ignore", "data", "mean", "std",
         "validation", "device", "epochs", "batch_size", "train_limit", "test_limit", "seed", "min_sparsity", "out",
     ])]
     resume: Option<PathBuf>,
-    #[command(flatten)]
-    report: ReportOptions,
 }
 
-/// The reference run under its old options, for `cargo xtask train-cifar`.
+/// The run of `cargo xtask train-cifar`, with its options.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReferenceArgs {
-    /// A network of the zoo [default: the recipe's, else resnet20].
+    /// A network of the zoo [default: that of the recipe, otherwise resnet20].
     #[arg(long, conflicts_with = "resume")]
     model: Option<String>,
     #[command(flatten)]
@@ -112,20 +106,21 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     args.run.run(args.model.as_deref())
 }
 
-/// Runs the reference run.
+/// Runs the command for `cargo xtask train-cifar`.
 pub(crate) fn reference(args: &ReferenceArgs) -> Result<(), Failure> {
     let (model, run) = (args.model.as_deref(), &args.run);
     if !args.evaluate {
         return run.run(model);
     }
-    if run.device.lists() {
+    if run.job.device.lists() {
         return Ok(());
     }
     let settings = run.settings(model, false)?;
-    evaluate::measure(&settings, &run.device, args.summary, &run.report)
+    let JobOptions { device, report, .. } = &run.job;
+    evaluate::measure(&settings, device, args.summary, report)
 }
 
-/// MODEL and `--weights`, where a network file without a MODEL beside it may be given as either.
+/// MODEL and `--weights`; a network file may be given as either if there is no other MODEL.
 fn named<'a>(
     model: Option<&'a str>,
     weights: Option<&'a str>,
@@ -141,7 +136,7 @@ fn named<'a>(
 
 impl RunOptions {
     fn run(&self, model: Option<&str>) -> Result<(), Failure> {
-        if self.device.lists() {
+        if self.job.device.lists() {
             return Ok(());
         }
         let (settings, out) = match &self.resume {
@@ -169,18 +164,11 @@ impl RunOptions {
             changes,
             ..Settings::new(name, text)
         };
-        let (model, weights) = named(model, self.weights.weights.as_deref());
-        options::settings_with(
-            model,
-            weights,
-            &self.weights,
-            &self.data,
-            &self.device,
-            recipe,
-        )
+        let (model, weights) = named(model, self.job.weights.weights.as_deref());
+        self.job.settings_with(model, weights, recipe)
     }
 
-    /// `runs/<recipe>-<time>` unless something else is said.
+    /// The directory `runs/<recipe>-<time>`, unless another one was requested.
     fn out(&self) -> PathBuf {
         let recipe = self.recipe.as_deref().and_then(Path::file_stem);
         let name = recipe.map_or("run".into(), |name| name.to_string_lossy());
@@ -242,7 +230,7 @@ fn train_in(
     stopped.map_or(Ok(()), |out| {
         let out = options::quoted(&out.display().to_string());
         Err(interrupt.stopped(format!(
-            "stopped and saved; go on with: calcine train --resume {out}"
+            "stopped and saved; continue with: calcine train --resume {out}"
         )))
     })
 }
@@ -285,7 +273,7 @@ impl Job for Train<'_> {
         let teacher = teacher(setup)?.map(|network| -> Teacher<'_, Vec<AnyTensor>, O::Output> {
             Box::new(move |inputs| Network::forward(&network, inputs))
         });
-        let mut run = TrainSettings::of(settings).map_err(bad)?;
+        let mut run = TrainSettings::with_identity(settings).map_err(bad)?;
         run.criterion = least.map_or(Criterion::Sparsest, Criterion::AtLeast);
         run.teacher = teacher;
         run.stop = interrupt.flag().clone();
@@ -307,14 +295,14 @@ impl Job for Train<'_> {
                 network,
                 ..
             } => {
-                // A thinned network is in a file of its own already.
+                // A thinned network already has its own file.
                 if report.thinned.is_none() {
                     let file = directory.path().join("network.safetensors");
                     network.save(&file).map_err(bad)?;
                 }
-                args.report.say(&table.fitted(width()));
+                args.job.report.say(&table.fitted(width()));
                 if let Some(caveat) = setup.caveat() {
-                    args.report.say(&caveat);
+                    args.job.report.say(&caveat);
                 }
                 finish(args, &report, &experiment.metrics())?;
                 Ok(None)
@@ -328,25 +316,25 @@ impl Job for Train<'_> {
     }
 }
 
-/// Says that a run was finished before, and what it came to.
+/// Reports that a run was finished before, and its result.
 fn already(args: &RunOptions, out: &Path) -> Result<(), Failure> {
     let file = out.join("report.json");
     let text =
         fs::read_to_string(&file).map_err(|error| bad(format!("{}: {error}", file.display())))?;
     let report: serde_json::Value =
         serde_json::from_str(&text).map_err(|error| bad(format!("{}: {error}", file.display())))?;
-    args.report.say(&format!(
+    args.job.report.say(&format!(
         "finished before, and left as it is: see {}",
         file.display()
     ));
-    args.report.finish(&report);
+    args.job.report.finish(&report);
     Ok(())
 }
 
-/// What it came to, for people and, if asked, for programs.
+/// Prints the result, and the JSON if it was requested.
 fn finish(args: &RunOptions, report: &Report, metrics: &[Metric]) -> Result<(), Failure> {
     let (main, names) = (&report.metric, &report.names);
-    args.report.say(&format!(
+    args.job.report.say(&format!(
         "{}: {} {} before, {} after ({} {} {})\n\
          {}\n\
          sparsity {:.2} %: {} of {} weights are not zero; kept from epoch {}\n\
@@ -358,7 +346,7 @@ fn finish(args: &RunOptions, report: &Report, metrics: &[Metric]) -> Result<(), 
         report.after.count,
         report.split.name(),
         names.samples,
-        shown(&report.after, metrics),
+        report.after.shown(metrics),
         100.0 * report.sparsity,
         report.nonzero,
         report.parameters,
@@ -369,28 +357,29 @@ fn finish(args: &RunOptions, report: &Report, metrics: &[Metric]) -> Result<(), 
         report.seconds,
     ));
     if let Some(thinned) = &report.thinned {
-        args.report.say(&thinned.sheet().fitted(width()));
+        args.job.report.say(&thinned.sheet().fitted(width()));
     }
     if let Some(integers) = &report.quantized {
-        args.report.say(&format!(
+        args.job.report.say(&format!(
             "in integer arithmetic: {}; {} bytes of parameters, {} bytes of the file",
-            shown(&integers.evaluation, metrics),
+            integers.evaluation.shown(metrics),
             integers.bytes,
             integers.file_bytes
         ));
     }
     if report.front.len() > 1 {
-        args.report.say(&front(&report.front, main));
+        args.job.report.say(&front(&report.front, main));
     }
     if let Some(out) = &report.out {
-        args.report.say(&whole::wrote(out));
+        args.job.report.say(&whole::wrote(out));
     }
-    args.report
+    args.job
+        .report
         .finish(&serde_json::to_value(report).map_err(bad)?);
     Ok(())
 }
 
-/// The epochs to choose from, with their sparsity and the metric on the validation split.
+/// The epochs to choose from, with their sparsity and their metric on the validation split.
 fn front(rows: &[EpochRow], metric: &Metric) -> String {
     let epochs = rows.iter().map(|row| {
         let validation = row.validation.as_ref();

@@ -1,4 +1,4 @@
-//! Files that are whole or absent.
+//! Files that are either complete or absent.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ pub(crate) fn write(file: &Path, bytes: impl AsRef<[u8]>) -> Result<(), Failure>
         .map_err(|error| bad(format!("{}: it cannot be written: {error}", file.display())))
 }
 
-/// Makes a directory for what a command writes, before the command's work: if it cannot be made, nothing is lost.
+/// Creates a directory for the results of a command before its work, so that no work is lost if this fails.
 pub(crate) fn create(directory: &Path) -> Result<(), Failure> {
     fs::create_dir_all(directory).map_err(|error| {
         bad(format!(
@@ -22,21 +22,22 @@ pub(crate) fn create(directory: &Path) -> Result<(), Failure> {
     })
 }
 
-/// The command's work in a directory that [`create`] made: if it fails and has written nothing, the directory goes.
+/// Runs the work of a command in a directory that [`create`] made; if it fails and has written nothing, the directory
+/// is removed.
 pub(crate) fn or_none<T>(directory: &Path, result: Result<T, Failure>) -> Result<T, Failure> {
     if result.is_err() {
-        // Only an empty directory can be removed so.
+        // Only an empty directory can be removed in this way.
         drop(fs::remove_dir(directory));
     }
     result
 }
 
-/// Says where the results will be, before the command's work.
+/// Prints where the results will be, before the work of the command.
 pub(crate) fn announce(directory: &Path) {
     stderr(&format!("results go to {}", directory.display()));
 }
 
-/// What a directory has, as the last line of the command that filled it.
+/// Lists the files of a directory, as the last line of the command that filled it.
 pub(crate) fn wrote(directory: &Path) -> String {
     let mut names: Vec<String> = fs::read_dir(directory)
         .into_iter()

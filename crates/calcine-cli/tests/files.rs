@@ -52,7 +52,7 @@ fn a_finished_run_is_not_touched_by_any_command() {
         train(&out, "--seed 9"),
     ] {
         let text = refusal(&line);
-        assert!(text.contains("holds a run already"), "{text}");
+        assert!(text.contains("already contains a run"), "{text}");
     }
     assert_eq!(files(&directory.path().join("run")), before);
 }
@@ -69,7 +69,7 @@ fn a_directory_in_which_a_run_writes_is_refused() {
         format!("sensitivity {SMALL} --levels 0.5 --validation-limit 8 --out {out}"),
     ] {
         let text = refusal(&line);
-        assert!(text.contains("another run is writing there"), "{text}");
+        assert!(text.contains("another run is writing to it"), "{text}");
     }
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
 }

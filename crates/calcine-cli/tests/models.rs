@@ -151,10 +151,10 @@ fn options_of_weights_choose_within_a_file_and_need_one() {
     assert!(stdout(&ignored).contains("fc1.weight"));
     let text = refusal("summary simplenet --weights none --weights-ignore fc*");
     assert!(
-        text.contains("the weights of simplenet are fresh"),
+        text.contains("the weights of simplenet are random"),
         "{text}"
     );
     refusal("summary simplenet --weights-ignore fc*");
     let fresh = calcine("summary simplenet");
-    assert!(stderr(&fresh).contains("no weights are shipped for simplenet: they are fresh"));
+    assert!(stderr(&fresh).contains("no weights are shipped for simplenet: they are random"));
 }

@@ -49,7 +49,7 @@ fn a_whole_scan_reports_in_json_and_leaves_its_files() {
     let other = calcine(&format!("{SMALL} --out {place}/scan"));
     assert_eq!(other.status.code(), Some(2));
     let said = stderr(&other);
-    assert!(said.contains("holds a run already"), "{said}");
+    assert!(said.contains("already contains a run"), "{said}");
 }
 
 #[test]

@@ -61,7 +61,7 @@ pub(crate) fn place() -> (TempDir, String) {
     (directory, path)
 }
 
-/// A network file and what it is: `simplenet`, in float, with fresh weights and half of its channels.
+/// A network file and what it is: `simplenet`, in float, with random weights and half of its channels.
 pub(crate) fn network_file(directory: &Path) -> String {
     let out = directory.join("thin");
     let out = out.to_str().unwrap();

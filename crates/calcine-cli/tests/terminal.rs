@@ -80,10 +80,10 @@ fn a_run_says_what_it_runs_and_names_all_that_it_wrote_without_colours() {
     assert!(output.status.success(), "{stderr}");
     let results = format!("results go to {}", out.display());
     for word in [
-        "training simplenet with fresh weights; synthetic images",
+        "training simplenet with random weights; synthetic images",
         "device flex",
         "2 epochs of 2 steps by ",
-        "top1 before: ",
+        "top-1 before: ",
         &results,
     ] {
         assert!(stderr.contains(word), "`{word}` is missing:\n{stderr}");
@@ -165,7 +165,7 @@ fn a_signal_saves_and_has_an_exit_code_of_its_own() {
             assert!(said.contains("stopping after this"), "{said}");
             let last = said.lines().last().unwrap();
             assert!(
-                last.starts_with("stopped") && last.contains("go on with"),
+                last.starts_with("stopped") && last.contains("continue with"),
                 "{last}"
             );
             assert!(!said.contains("error:"), "{said}");

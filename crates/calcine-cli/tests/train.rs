@@ -92,7 +92,7 @@ fn a_whole_run_reports_in_json_and_leaves_its_files() {
         "the same run may be asked for again"
     );
     let other = refusal(&format!("{line} --min-sparsity 0.5"));
-    assert!(other.contains("holds a run already"), "{other}");
+    assert!(other.contains("already contains a run"), "{other}");
 }
 
 /// The reference run is the same code under its old options.

@@ -9,29 +9,29 @@
 /// use calcine_criteria::Aggregation;
 ///
 /// let scores = [3.0, 1.0];
-/// assert_eq!(Aggregation::Sum.of(&scores), 4.0);
-/// assert_eq!(Aggregation::Mean.of(&scores), 2.0);
-/// assert_eq!(Aggregation::Max.of(&scores), 3.0);
-/// assert_eq!(Aggregation::First.of(&scores), 3.0);
+/// assert_eq!(Aggregation::Sum.aggregate(&scores), 4.0);
+/// assert_eq!(Aggregation::Mean.aggregate(&scores), 2.0);
+/// assert_eq!(Aggregation::Max.aggregate(&scores), 3.0);
+/// assert_eq!(Aggregation::First.aggregate(&scores), 3.0);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Aggregation {
-    /// Their sum.
+    /// The sum of the scores.
     #[default]
     Sum,
-    /// Their mean.
+    /// The mean of the scores.
     Mean,
-    /// The largest.
+    /// The largest score.
     Max,
-    /// The score of the first.
+    /// The first score.
     First,
 }
 
 impl Aggregation {
-    /// The one score; 0 if there are none.
+    /// The aggregated score; 0 if there are no scores.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "groups have few members")]
-    pub fn of(self, scores: &[f64]) -> f64 {
+    pub fn aggregate(self, scores: &[f64]) -> f64 {
         let Some(&first) = scores.first() else {
             return 0.0;
         };

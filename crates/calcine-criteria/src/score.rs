@@ -82,16 +82,16 @@ impl Evidence {
     /// Evidence with the weight alone, `[units, members]`.
     #[must_use]
     pub fn new(rows: Tensor<2>) -> Self {
-        Self::of(Weight::Rows(rows))
+        Self::with_weight(Weight::Rows(rows))
     }
 
     /// Evidence with the weight alone in its stored layout, `[before, units, after]`. Norms then need no copy of it.
     #[must_use]
     pub fn in_place(weight: Tensor<3>) -> Self {
-        Self::of(Weight::InPlace(weight))
+        Self::with_weight(Weight::InPlace(weight))
     }
 
-    fn of(weight: Weight) -> Self {
+    fn with_weight(weight: Weight) -> Self {
         Self {
             weight,
             gradient: None,
@@ -236,7 +236,7 @@ impl Evidence {
     /// If there is no gradient.
     fn expect_gradient(&self) -> Tensor<2> {
         let gradient = self.gradient.clone();
-        gradient.expect("this score needs the gradient: ask `Score::needs`")
+        gradient.expect("this score needs the gradient: see `Score::needs`")
     }
 
     /// The units that should score lowest because all their weights are zero, `[units]`; `None` if the scores are for
@@ -252,8 +252,9 @@ impl Evidence {
     ///
     /// If there is no seed.
     fn expect_seed(&self) -> u64 {
-        self.seed
-            .expect("this score draws at random: give its evidence a seed, see `Score::draws`")
+        self.seed.expect(
+            "this score draws random numbers, so its evidence needs a seed: see `Score::draws`",
+        )
     }
 
     /// # Panics
@@ -261,7 +262,7 @@ impl Evidence {
     /// If there is no activity.
     fn expect_activity(&self) -> Tensor<1> {
         let activity = self.activity.clone();
-        activity.expect("this score needs the units' activity: ask `Score::needs`")
+        activity.expect("this score needs the activity of the units: see `Score::needs`")
     }
 }
 
@@ -388,7 +389,7 @@ impl Score for Box<dyn Score + Send> {
     }
 }
 
-/// The sum over the members of each unit: `[units]`.
+/// The sum of the members of each unit: `[units]`.
 fn row_sums(rows: Tensor<2>) -> Tensor<1> {
     let [units, members] = rows.dims();
     if members == 1 {
@@ -398,11 +399,11 @@ fn row_sums(rows: Tensor<2>) -> Tensor<1> {
     }
 }
 
-/// Numbers that are joined at once in host memory: 64 KiB, so that what lies between stays close to its
-/// core.
+/// The number of values that are aggregated at once in host memory: 64 KiB, so that intermediate results stay in the
+/// cache of the core.
 const PART: usize = 1 << 14;
 
-/// How numbers of a unit become one.
+/// How the values of a unit are aggregated.
 #[derive(Debug, Clone, Copy)]
 enum Join {
     Sum,

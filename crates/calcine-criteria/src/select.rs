@@ -96,7 +96,7 @@ impl Candidate {
 
     fn expect_reference(&self) -> Tensor<1> {
         let reference = self.reference.clone();
-        reference.expect("this selection needs what `Select::measure` gave")
+        reference.expect("this selection needs the result of `Select::measure`")
     }
 
     /// # Panics
@@ -104,7 +104,7 @@ impl Candidate {
     /// If there is no seed.
     fn expect_seed(&self) -> u64 {
         self.seed.expect(
-            "this selection draws at random: give its candidates a seed, see `Select::draws`",
+            "this selection draws random numbers, so its candidates need a seed: see `Select::draws`",
         )
     }
 }

@@ -33,12 +33,12 @@ impl Rounding {
         (self.apply(product(share, of as f64)) as usize).min(of)
     }
 
-    /// The same of a sum of costs.
+    /// The same for a sum of costs.
     pub(crate) fn share_of_cost(self, share: f64, of: u128) -> u128 {
         (self.apply(product(share, of as f64)) as u128).min(of)
     }
 
-    /// How many multiples a count is.
+    /// Rounds a count to a number of multiples.
     pub(crate) fn multiples(self, count: usize, multiple: usize) -> usize {
         let (whole, rest) = (count / multiple, count % multiple);
         let up = match self {
@@ -62,9 +62,9 @@ impl Rounding {
     }
 }
 
-/// The product, or the whole or half number that it would be of decimals.
+/// The product, or the whole or half number that it would be in decimal arithmetic.
 fn product(share: f64, of: f64) -> f64 {
-    // A NaN is no share of anything.
+    // NaN counts as 0.
     let share = if share > 0.0 { share.min(1.0) } else { 0.0 };
     let doubled = 2.0 * share * of;
     let nearest = doubled.round();

@@ -28,7 +28,7 @@ pub fn stream(seed: u64, name: &str, position: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
-/// FNV-1a, 64 bits: turns a stream's name into a part of its key.
+/// The 64-bit FNV-1a hash, which converts the name of a stream to a part of its key.
 fn fnv1a(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

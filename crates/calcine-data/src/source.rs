@@ -54,7 +54,7 @@ impl fmt::Display for Source {
                     directory.display()
                 )
             }
-            Self::Synthetic { reason } => write!(f, "synthetic images, not CIFAR-10: {reason}"),
+            Self::Synthetic { reason } => write!(f, "synthetic images ({reason}), not CIFAR-10"),
         }
     }
 }
@@ -72,7 +72,7 @@ mod tests {
         assert_eq!(real.to_string(), "CIFAR-10 from /data");
         assert_eq!(
             synthetic.to_string(),
-            "synthetic images, not CIFAR-10: no network"
+            "synthetic images (no network), not CIFAR-10"
         );
         assert!(!real.is_synthetic());
         assert!(synthetic.is_synthetic());

@@ -34,7 +34,7 @@ pub struct Split {
 pub fn split(n: usize, fraction: f64, seed: u64) -> Split {
     assert!(
         (0.0..=1.0).contains(&fraction),
-        "{fraction} is no fraction: expected 0 to 1"
+        "{fraction} is not a fraction: expected 0 to 1"
     );
     let mut train: Vec<u32> = (0..u32::try_from(n).expect("fewer than 2^32 images")).collect();
     train.shuffle(&mut stream(seed, "split", 0));

@@ -37,7 +37,7 @@ pub fn convert(
     let notes = Notes::default();
     scalar::reread(&mut root, yaml, &notes);
     let schedule = Schedule::read(&root, &notes);
-    let plan = Plan::of(&schedule, options, &notes);
+    let plan = Plan::new(&schedule, options, &notes);
     drop(schedule);
     let (problems, warnings) = notes.finish(yaml);
     if !problems.is_empty() {

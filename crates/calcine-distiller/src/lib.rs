@@ -1,9 +1,9 @@
-//! Distiller's YAML schedules as recipes.
+//! Converts Distiller's YAML schedules to recipes.
 //!
 //! # Should I use this crate?
 //!
-//! Use it to carry a schedule of Distiller's over, once: the recipe that comes of it is yours to read and
-//! change. `calcine recipe convert FILE.yaml` is this crate on the command line.
+//! Use it to convert a schedule of Distiller once; you then read and change the resulting recipe.
+//! `calcine recipe convert FILE.yaml` is this crate on the command line.
 //!
 //! ```
 //! use calcine_distiller::{Options, convert};
@@ -31,7 +31,7 @@
 //! # Ok::<(), calcine_recipe::RecipeError>(())
 //! ```
 //!
-//! # What becomes of what
+//! # Classes and arguments
 //!
 //! | Distiller | recipe |
 //! |---|---|
@@ -47,20 +47,32 @@
 //! | `discard_masks_at_minibatch_end`, `skip_first_minibatch` | `lifetime = "step"`, `first = "next_step"` |
 //! | `keep_mask`, `fold_batchnorm`, `mask_gradients` | `after = "hold"`, `fold_norm`, `mask_gradients` |
 //!
-//! Quantizers and thinning are left out, with a comment in their place that says what to write.
-//! A schedule does not say how the model is trained; what was on the command line has Distiller's defaults.
+//! Quantizers and thinning are not converted; a comment in their place says what to write. A schedule does not say how the
+//! model is trained, so `[train]` has the defaults of Distiller's command line.
 //!
-//! A regularizer's gradient is added to the loss's, so the loss that is printed is the data's alone;
-//! `apply = "loss"` prints both. A learning rate's window begins an epoch later than Distiller's, whose
-//! schedulers step at an epoch's end.
+//! The gradient of a regularizer is added to that of the loss, so the reported loss does not include the penalty; with
+//! `apply = "loss"` it does. The window of a learning-rate schedule begins an epoch later than in Distiller, whose schedulers
+//! step at the end of an epoch.
 //!
-//! One instance becomes several tables where it treats parameters differently (groups of several kinds,
-//! `"*"` beside names) or policies use it with other arguments.
+//! One instance becomes several tables if it treats parameters differently (groups of several kinds, `"*"` in addition to
+//! names), or if policies use it with different arguments.
+//!
+//! # Quantization
+//!
+//! The quantizers of Distiller and Calcine have the same formulas, except for ties. Distiller's linear quantizer
+//! **subtracts its zero point before it rounds**, `q = clamp(round(scale · x − zero_point))`, with ties to even `q`. Calcine,
+//! like ONNX, rounds first and then adds the zero point, `q = clamp(round(x / scale) + zero_point)`, with ties to even
+//! `q − zero_point`. (Distiller's `scale` is the reciprocal, and its `zero_point` has the opposite sign.) If the zero point is
+//! odd, every exact tie is therefore rounded to the other neighbour; if it is even, there is no difference. This affects
+//! asymmetric (affine) quantization only, and single numbers at or next to a tie.
+//!
+//! `calcine_quant::DistillerQuantizer` computes Distiller's integers exactly, and converts its scale and zero point to a
+//! `Quantizer` whose integers represent the same numbers. Tensors that Distiller has quantized keep their integers.
 //!
 //! # Warnings
 //!
-//! Each construct that means something else in a recipe has a [`Warning`], and the recipe's head lists them
-//! all. What has none trains as it did in Distiller, as far as is known.
+//! Each construct that behaves differently in a recipe has a [`Warning`], and comments at the top of the recipe repeat all of
+//! them. Constructs without a warning train as in Distiller, as far as we know.
 
 mod convert;
 mod fields;

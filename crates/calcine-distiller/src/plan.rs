@@ -46,7 +46,7 @@ pub(crate) enum Piece {
 }
 
 impl Plan {
-    pub(crate) fn of(schedule: &Schedule<'_>, options: &Options, notes: &Notes) -> Self {
+    pub(crate) fn new(schedule: &Schedule<'_>, options: &Options, notes: &Notes) -> Self {
         let epochs = options.epochs.unwrap_or_else(|| length(schedule, notes));
         let mut planner = Planner {
             schedule,
@@ -94,7 +94,7 @@ fn length(schedule: &Schedule<'_>, notes: &Notes) -> u64 {
     epochs
 }
 
-/// Why a quantizer is left out: what to write instead.
+/// What to write instead of a quantizer.
 fn quantizer(class: &str) -> &'static str {
     match class {
         "DorefaQuantizer" => "write `[quantize.training]` with `method = \"dorefa\"`",
@@ -104,7 +104,7 @@ fn quantizer(class: &str) -> &'static str {
             "write `[quantize.training]` with `method = \"linear\"`"
         }
         "PostTrainLinearQuantizer" => {
-            "a recipe is of training; quantization after it has settings of its own"
+            "write a recipe with `[quantize]` and without `[train]`, for `calcine quantize`"
         }
         _ => "write `[quantize]`",
     }
@@ -150,7 +150,7 @@ enum Names {
 
 impl Names {
     /// Every parameter name that an instance mentions, without what data-parallel training adds.
-    fn of(instance: &Instance<'_>, levels: Option<&Node>) -> Self {
+    fn new(instance: &Instance<'_>, levels: Option<&Node>) -> Self {
         let fields = instance.fields.afresh();
         let keys = [
             "weights",
@@ -269,7 +269,7 @@ impl Planner<'_, '_> {
         }
         self.pruning.push(Pruning {
             instance: instance.name.value.clone(),
-            names: Names::of(instance, args.variant.levels),
+            names: Names::new(instance, args.variant.levels),
             hold: args.hold,
             measures: matches!(
                 instance.class.value.as_str(),
@@ -311,7 +311,7 @@ impl Planner<'_, '_> {
         }
         if made.has_threshold {
             self.thresholds
-                .push((name.clone(), Names::of(instance, None)));
+                .push((name.clone(), Names::new(instance, None)));
         }
         let key = Key {
             kind: Kind::Regularizer,

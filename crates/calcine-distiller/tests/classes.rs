@@ -349,7 +349,7 @@ fn what_is_not_supported_leaves_a_comment_and_a_warning() {
             "quantizer",
             "quantizers",
             "PostTrainLinearQuantizer",
-            "settings of its own",
+            "without `[train]`",
         ),
         ("extension", "extensions", "FilterRemover", "write `[thin]`"),
         (

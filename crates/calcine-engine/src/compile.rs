@@ -90,7 +90,7 @@ impl<'a> Compiler<'a> {
             model,
             batch,
             cache,
-            uses: Uses::of(graph),
+            uses: Uses::new(graph),
             shapes: shapes.collect(),
             steps: Vec::new(),
             held: HashMap::new(),

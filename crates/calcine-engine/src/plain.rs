@@ -517,8 +517,8 @@ fn slice(ranges: &[Range], x: Operand<'_>, y: &mut [f32], shape: &[usize], batch
         let from = from.map(|((index, range), stride)| {
             let by = range.step.unsigned_abs();
             let here = match range.step > 0 {
-                true => range.start.at(batch) + index * by,
-                false => range.end.at(batch) - 1 - index * by,
+                true => range.start.length_for(batch) + index * by,
+                false => range.end.length_for(batch) - 1 - index * by,
             };
             here * stride
         });

@@ -1,47 +1,47 @@
 use crate::granularity::Granularity;
 
-/// A granularity that a weight of this shape does not have.
+/// Why a weight of this shape does not have a granularity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FoldError {
-    /// The granularity belongs to another kind of weight.
+    /// The granularity is not defined for weights of this rank.
     #[error("granularity `{granularity}` needs {needs}, but the shape is {shape:?}")]
     Rank {
-        /// The granularity asked for.
+        /// The requested granularity.
         granularity: Granularity,
-        /// The shape found.
+        /// The shape of the weight.
         shape: Vec<usize>,
-        /// What would be valid.
+        /// The valid weights, in words.
         needs: &'static str,
     },
-    /// A side of the block, or of a group of inputs, does not divide its axis.
+    /// A side of the block, or the size of a group of inputs, does not divide its axis.
     #[error(
         "granularity `{granularity}` does not tile the weight: {side} does not divide {axis} {size}"
     )]
     Block {
-        /// The granularity asked for.
+        /// The requested granularity.
         granularity: Granularity,
-        /// The side that does not divide.
+        /// The side that does not divide the axis.
         side: usize,
-        /// The axis it should divide.
+        /// The axis.
         axis: &'static str,
-        /// The length of that axis.
+        /// The length of the axis.
         size: usize,
     },
-    /// The groups of the convolution do not divide the axis that they cut.
+    /// The groups of the convolution do not divide the axis that they partition.
     #[error("{groups} groups do not divide {axis} {size}")]
     Groups {
-        /// The groups asked for.
+        /// The requested number of groups.
         groups: usize,
-        /// The axis that they should divide.
+        /// The axis.
         axis: &'static str,
-        /// The length of that axis.
+        /// The length of the axis.
         size: usize,
     },
     /// The tensor has no elements, or no axes.
     #[error("a weight of shape {shape:?} has no elements")]
     Empty {
-        /// The shape found.
+        /// The shape of the tensor.
         shape: Vec<usize>,
     },
 }

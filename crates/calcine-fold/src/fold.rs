@@ -31,11 +31,11 @@ pub struct Fold {
     layout: Layout,
     groups: usize,
     stored: Vec<usize>,
-    /// `[out, in / groups, height, width]` of one unit.
+    /// The shape of one unit as `[out, in / groups, height, width]`.
     unit: [usize; 4],
-    /// From stored order to rows.
+    /// The permutations from stored order to rows.
     steps: Vec<Shuffle>,
-    /// From one value per unit to all elements.
+    /// The repetition of one value per unit for all elements.
     spread: Spread,
 }
 
@@ -289,7 +289,7 @@ fn sides(shape: &[usize], inputs_first: bool, groups: usize) -> [usize; 4] {
     }
 }
 
-/// The same axes of one unit, each a divisor of its side within one group.
+/// The same axes of one unit; each divides its side within one group.
 fn unit(
     granularity: Granularity,
     shape: &[usize],
@@ -366,16 +366,16 @@ fn unit(
     }
 }
 
-/// The axes of a weight, cut into units; [`axes`] has their lengths.
+/// An axis of a weight whose axes are split into units; [`axes`] has the lengths.
 type Axis = usize;
 
-/// The groups, and units along the outputs of a group, the inputs, the height, the width.
+/// The axes that number the units: the groups, the outputs of a group, the inputs, the height, the width.
 const UNITS: [Axis; 5] = [0, 1, 3, 5, 7];
 
-/// The same axes of one unit.
+/// The axes within one unit.
 const MEMBERS: [Axis; 4] = [2, 4, 6, 8];
 
-/// Axes in stored order.
+/// The axes in stored order.
 fn stored(inputs_first: bool) -> [Axis; 9] {
     if inputs_first {
         [0, 3, 4, 1, 2, 5, 6, 7, 8]
@@ -384,7 +384,8 @@ fn stored(inputs_first: bool) -> [Axis; 9] {
     }
 }
 
-/// Each side as units along it times one unit; of the outputs, those of one group.
+/// The lengths of the axes: each side is split into the units along it and the size of a unit; outputs are those of one
+/// group.
 fn axes(sides: [usize; 4], unit: [usize; 4], groups: usize) -> [usize; 9] {
     let [r, s, t, u] = unit;
     let [out, input, height, width] = sides;
@@ -405,14 +406,14 @@ fn axes(sides: [usize; 4], unit: [usize; 4], groups: usize) -> [usize; 9] {
 fn units(granularity: Granularity) -> [Axis; 5] {
     let [g, a, b, c, d] = UNITS;
     match granularity {
-        // Consecutive inputs of one output and one place of the kernel.
+        // Consecutive inputs of one output and one position of the kernel.
         Granularity::Group { .. } => [g, a, c, d, b],
         _ => UNITS,
     }
 }
 
-/// What takes the stored elements to rows: nothing, one permutation, or two where one would be no
-/// [direct](Shuffle::is_direct) one.
+/// The permutations from stored order to rows: none, one, or two if a single one would not be
+/// [direct](Shuffle::is_direct).
 fn steps(granularity: Granularity, axes: [usize; 9], inputs_first: bool) -> Vec<Shuffle> {
     if matches!(granularity, Granularity::Element | Granularity::Layer) {
         return Vec::new();
@@ -423,7 +424,7 @@ fn steps(granularity: Granularity, axes: [usize; 9], inputs_first: bool) -> Vec<
     let steps = if direct.is_direct() {
         vec![direct]
     } else {
-        // Outputs and inputs first, then the kernel.
+        // First the outputs and inputs, then the kernel.
         let kernel_last = [0, 1, 3, 2, 4, 5, 6, 7, 8];
         vec![
             Shuffle::new(&axes, &stored, &kernel_last),

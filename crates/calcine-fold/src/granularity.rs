@@ -102,7 +102,7 @@ impl fmt::Display for Granularity {
     }
 }
 
-/// An unknown granularity.
+/// The name of a granularity is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "unknown granularity `{found}`: expected {}, group(M) or block(RxDxHxW){}",
@@ -113,14 +113,16 @@ pub struct UnknownGranularity {
     found: String,
 }
 
-/// A hint for words that mean several granularities in Distiller.
+/// A hint for names that mean several granularities in Distiller.
 fn hint(found: &str) -> &'static str {
     match found {
         "Rows" | "rows" => {
-            "; rows of a linear weight were fc_input when ranked, fc_output when regularized"
+            "; Distiller's rows of a linear weight are fc_input in rankers and fc_output in regularizers"
         }
-        "Cols" | "cols" | "Columns" | "columns" => "; columns of a linear weight are fc_input",
-        "Blocks" | "blocks" | "block" => "; a block has four sides, such as block(1x8x1x1)",
+        "Cols" | "cols" | "Columns" | "columns" => {
+            "; Distiller's columns of a linear weight are fc_input"
+        }
+        "Blocks" | "blocks" | "block" => "; a block needs its four sides, as in block(1x8x1x1)",
         _ => "",
     }
 }
@@ -231,8 +233,8 @@ mod tests {
     #[test]
     fn a_word_with_two_meanings_says_what_to_write() {
         let said = |word: &str| word.parse::<Granularity>().unwrap_err().to_string();
-        assert!(said("Rows").ends_with("fc_input when ranked, fc_output when regularized"));
+        assert!(said("Rows").ends_with("fc_input in rankers and fc_output in regularizers"));
         assert!(said("Cols").ends_with("are fc_input"));
-        assert!(said("Blocks").ends_with("such as block(1x8x1x1)"));
+        assert!(said("Blocks").ends_with("as in block(1x8x1x1)"));
     }
 }

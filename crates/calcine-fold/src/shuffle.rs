@@ -3,30 +3,30 @@ use std::ops::Range;
 use burn::tensor::Tensor;
 use burn::tensor::kind::Basic;
 
-/// A permutation of a tensor's elements: its axes cut, taken in another order and joined again.
+/// A permutation of the elements of a tensor: its axes are split, reordered and joined again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shuffle {
-    /// The axes before.
+    /// The lengths of the axes before the permutation.
     lengths: Vec<usize>,
-    /// Which of them comes at each place afterwards.
+    /// For each position afterwards, which of the axes is there.
     order: Vec<usize>,
 }
 
-/// ndarray knows no tensor of more axes.
+/// The largest rank that the ndarray backend supports.
 const MOST_AXES: usize = 6;
 
 impl Shuffle {
-    /// From the axes in the order `from` to the same axes in the order `to`; both index `lengths`.
+    /// The permutation from axes in the order `from` to the same axes in the order `to`; both index `lengths`.
     ///
-    /// Axes of length one are dropped, and axes that stay neighbours are joined: what is left is as
-    /// few axes as the permutation takes, none at all if nothing moves.
+    /// Axes of length one are dropped, and axes that stay neighbours are joined. What remains is the smallest number of
+    /// axes that describe the permutation; there are none if nothing moves.
     pub(crate) fn new(lengths: &[usize], from: &[usize], to: &[usize]) -> Self {
         let long = |&axis: &usize| lengths[axis] > 1;
         let from: Vec<usize> = from.iter().copied().filter(long).collect();
         let places = to
             .iter()
             .filter_map(|axis| from.iter().position(|other| other == axis));
-        // Runs of places that are neighbours before and after.
+        // Runs of axes that are neighbours before and after the permutation.
         let mut runs: Vec<Range<usize>> = Vec::new();
         for place in places {
             match runs.last_mut() {
@@ -45,26 +45,26 @@ impl Shuffle {
         Self { lengths, order }
     }
 
-    /// How many axes are moved about.
+    /// The number of axes that are permuted.
     pub(crate) fn axes(&self) -> usize {
         self.order.len()
     }
 
-    /// Whether the permutation is possible and quick in one copy.
+    /// Whether the permutation is possible, and fast, in one copy.
     ///
-    /// flex copies runs or tiles where the last axis stays among the last two. Elsewhere it goes from
-    /// element to element, which takes longer than two copies that need not.
+    /// flex copies runs or tiles if the last axis stays one of the last two. Otherwise it copies element by element,
+    /// which takes longer than two copies of runs.
     pub(crate) fn is_direct(&self) -> bool {
         let last = self.axes().saturating_sub(1);
         self.axes() <= MOST_AXES && self.order.iter().rev().take(2).any(|&axis| axis == last)
     }
 
-    /// Whether everything stays where it is.
+    /// Whether the permutation changes nothing.
     pub(crate) fn is_identity(&self) -> bool {
         self.axes() < 2
     }
 
-    /// The lengths before, along and after an axis, if it comes first and nothing else moves.
+    /// The lengths before, along and after an axis, if the permutation only moves this axis to the front.
     pub(crate) fn one_axis_first(&self) -> Option<[usize; 3]> {
         match (&self.order[..], &self.lengths[..]) {
             ([1, 0], &[before, along]) => Some([before, along, 1]),
@@ -73,7 +73,7 @@ impl Shuffle {
         }
     }
 
-    /// The way back.
+    /// The inverse permutation.
     pub(crate) fn inverse(&self) -> Self {
         let mut order = vec![0; self.axes()];
         for (after, &before) in self.order.iter().enumerate() {
@@ -83,7 +83,7 @@ impl Shuffle {
         Self { lengths, order }
     }
 
-    /// The elements in the new order: one copy, and none for the identity.
+    /// The elements in the new order: one copy, or none for the identity.
     pub(crate) fn apply<K: Basic>(&self, elements: Tensor<1, K>) -> Tensor<1, K> {
         match self.axes() {
             0 | 1 => elements,

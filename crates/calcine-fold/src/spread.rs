@@ -2,17 +2,18 @@ use burn::tensor::{Bool, Tensor};
 
 use crate::shuffle::Shuffle;
 
-/// One value per unit, repeated for all members, in stored order.
+/// Repeats one value per unit for all members of the unit, in stored order.
 ///
-/// Axis by axis, the innermost first, so that all but the last copy are short, and that one is of whole runs.
+/// The values are repeated axis by axis, beginning with the innermost axis, so that all copies except the last one are
+/// small, and the last one copies whole runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Spread {
-    /// From the order of the units to that of their axes as stored.
+    /// The permutation from the order of the units to that of their axes as stored.
     order: Shuffle,
     repeats: Vec<Repeat>,
 }
 
-/// Each run of `inner` values, `outer` of them, so many times.
+/// Repeats each of `outer` runs of `inner` values this many times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Repeat {
     outer: usize,
@@ -21,8 +22,8 @@ struct Repeat {
 }
 
 impl Spread {
-    /// Over axes of these `lengths`. Units are numbered along the axes `units`; the other axes of `stored`
-    /// are those of their members.
+    /// The repetition for axes of these `lengths`. Units are numbered along the axes `units`; the other axes of
+    /// `stored` are those of their members.
     pub(crate) fn new(lengths: &[usize], units: &[usize], stored: &[usize]) -> Self {
         let is_unit = |axis: &usize| units.contains(axis);
         let stored_units: Vec<usize> = stored.iter().copied().filter(is_unit).collect();

@@ -15,16 +15,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FloatType {
-    /// 8 bits of exponent, 7 of fraction.
+    /// 8 exponent bits and 7 fraction bits.
     Bf16,
-    /// 5 bits of exponent, 10 of fraction: up to 65,504.
+    /// 5 exponent bits and 10 fraction bits; the largest number is 65,504.
     F16,
-    /// 8 bits of exponent, 23 of fraction.
+    /// 8 exponent bits and 23 fraction bits.
     F32,
 }
 
 impl FloatType {
-    /// The nearest number of this type, ties to even; beyond the largest, infinity.
+    /// The nearest number of this type, ties to even; infinity if the number exceeds the largest one.
     #[must_use]
     pub fn nearest(self, x: f32) -> f32 {
         match self {

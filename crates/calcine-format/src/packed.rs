@@ -11,7 +11,10 @@
     reason = "of so many bits"
 )]
 pub fn pack(ints: &[i32], bits: u8) -> Vec<u8> {
-    assert!((1..=8).contains(&bits), "{bits} bits in bytes");
+    assert!(
+        (1..=8).contains(&bits),
+        "{bits} bits per integer: expected 1 to 8"
+    );
     let (offset, width) = (1_i32 << (bits - 1), usize::from(bits));
     let mask = (1_u16 << bits) - 1;
     let mut bytes = vec![0_u8; (ints.len() * width).div_ceil(8)];
@@ -33,7 +36,10 @@ pub fn pack(ints: &[i32], bits: u8) -> Vec<u8> {
 /// If `bits` is not 1 to 8.
 #[must_use]
 pub fn unpack(bytes: &[u8], bits: u8, count: usize) -> Option<Vec<i32>> {
-    assert!((1..=8).contains(&bits), "{bits} bits in bytes");
+    assert!(
+        (1..=8).contains(&bits),
+        "{bits} bits per integer: expected 1 to 8"
+    );
     let (offset, width) = (1_i32 << (bits - 1), usize::from(bits));
     let mask = (1_u16 << bits) - 1;
     let int = |index: usize| {

@@ -543,7 +543,7 @@ fn complete(
     layers: &BTreeMap<usize, IntegerWeights>,
     floats: &BTreeMap<usize, StoredFloat>,
 ) -> Result<(), FileError> {
-    let uses = Uses::of(graph);
+    let uses = Uses::new(graph);
     let there = |id: &ValueId| match is_stored(graph.value(*id)) && !floats.contains_key(&id.0) {
         true => Err(wrong(&float_name(graph, id.0), "is missing")),
         false => Ok(()),
@@ -579,7 +579,7 @@ fn positions_fit<'a>(
     let (Some(positions), Some(extent)) = (constant(positions), extent) else {
         return Ok(());
     };
-    let length = i64::try_from(extent.at(1)).unwrap_or(i64::MAX);
+    let length = i64::try_from(extent.length_for(1)).unwrap_or(i64::MAX);
     let Numbers::Ints(positions) = &positions.numbers else {
         return Ok(());
     };

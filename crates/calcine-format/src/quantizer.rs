@@ -79,7 +79,7 @@ impl Quantizer {
             Scheme::Affine => {
                 let top = (1 << bits) - 1;
                 let scale = scale(high - low, top)?;
-                // By the range itself, not by the scale, which is rounded.
+                // Computed from the range, because the scale has been rounded.
                 let zero_point = match high - low {
                     span if span > 0.0 => -low / span * f64::from(top),
                     _ => 0.0,
@@ -132,7 +132,7 @@ impl Quantizer {
         };
         #[allow(clippy::cast_possible_truncation, reason = "scales are f32 everywhere")]
         let scale = scale as f32;
-        // Beyond the largest there is no power of two.
+        // There is no power of two above the largest one of `f32`.
         if scale.is_finite() {
             Self {
                 scale,

@@ -15,9 +15,9 @@ pub struct Uses {
 }
 
 impl Uses {
-    /// Of a graph.
+    /// The uses of the values of a graph.
     #[must_use]
-    pub fn of(graph: &Graph) -> Self {
+    pub fn new(graph: &Graph) -> Self {
         let mut consumers = vec![Vec::new(); graph.values.len()];
         for (index, node) in graph.nodes.iter().enumerate() {
             for id in &node.inputs {

@@ -1,4 +1,4 @@
-//! ResNet-20: the compute table, the groups of channels, and both again after half of each group is gone.
+//! Prints the compute table and the channel groups of ResNet-20, before and after half of each group is removed.
 //!
 //! ```text
 //! cargo run -p calcine-graph --example thin_resnet20 [resnet20.svg]
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Removes half of each group. Real scores come from weights; here later units count less.
+/// Removes half of each group. Real scores are computed from weights; here, later units have smaller scores.
 fn half(axes: &Axes) -> Result<ThinningPlan, calcine_graph::PlanError> {
     let units = axes
         .groups()

@@ -25,21 +25,21 @@ use crate::graph::{Graph, ValueId};
 use labels::Labels;
 use walk::Walk;
 
-/// Which indices of which axes have to be removed together, for a whole network.
+/// The dependency groups of a network: which indices of which axes have to be removed together.
 ///
-/// Every index of every axis has a label, and every operation says which of them are the same: a
-/// convolution's filter 3 is channel 3 of its result, which is entry 3 of the next batch-norm's scale,
-/// channel 3 of what is added to it, and input 3 of the convolution that reads it. What some operation
-/// needs whole is pinned: the network's outputs, places that windows slide along, what is normalised. All
-/// that is equal to a pinned label is pinned too, and the operation remembered.
+/// Every index of every axis has a label, and every operation defines which labels are equal. For example, filter 3 of
+/// a convolution is channel 3 of its result, which is entry 3 of the scale of the following batch norm, channel 3 of a
+/// tensor that is added, and input 3 of the convolution that consumes the sum. An operation that needs all indices of
+/// an axis pins them: outputs of the network, positions along which windows slide, features that are normalised. All
+/// labels that are equal to a pinned label are pinned, too, and the operation is recorded as the [`Reason`].
 ///
-/// What is not pinned can be removed: if all that makes a unit is zeroed ([`Role::is_zeroed`]), then what reads it
-/// reads zeros, or a constant that the reader's bias can make up for. So a softmax that is written as `exp(x) / Σ exp(x)`
-/// is pinned, and a sum of squares is not.
+/// Labels that are not pinned can be removed: if all producers of a unit are set to zero ([`Role::is_zeroed`]), its
+/// consumers read zeros, or a constant that the bias of the consumer can compensate. A softmax that is written as
+/// `exp(x) / Σ exp(x)` is therefore pinned, and a sum of squares is not.
 ///
-/// Where a reshape merges or splits axes, the cut follows one factor: the outermost, or, if that is
-/// pinned, the next. So attention is cut by heads, a flattened feature map by channels, and grouped
-/// normalisation by groups.
+/// If a reshape merges or splits axes, indices are removed along one factor: the outermost one, or, if that is pinned,
+/// the next. Attention is therefore reduced by heads, a flattened feature map by channels, and grouped normalisation by
+/// groups.
 ///
 /// # Examples
 ///
@@ -61,9 +61,9 @@ use walk::Walk;
 pub struct Axes {
     labels: Labels,
     groups: Vec<Group>,
-    /// The unit that a label's root stands for.
+    /// The unit of each root label.
     units: HashMap<usize, UnitId>,
-    /// The other way round.
+    /// The root labels of each unit.
     roots: Vec<Vec<usize>>,
     reasons: HashMap<u32, Reason>,
     parameters: HashMap<String, ValueId>,
@@ -72,18 +72,18 @@ pub struct Axes {
 }
 
 impl Graph {
-    /// Which indices of which axes have to be removed together.
+    /// Computes which indices of which axes have to be removed together.
     ///
-    /// Costs time in proportion to the sum, not the product, of the tensors' lengths.
+    /// The time is proportional to the sum of the lengths of all axes.
     ///
     /// # Errors
     ///
-    /// If the graph does not pass [`check`](Self::check), or shapes do not fit an operation.
+    /// If the graph does not pass [`check`](Self::check), or shapes do not match an operation.
     pub fn axes(&self) -> Result<Axes, GraphError> {
         self.axes_with(NormFeatures::Pinned)
     }
 
-    /// As [`axes`](Self::axes), with features of norms that can go if asked for.
+    /// Like [`axes`](Self::axes); `norms` decides whether features of norms can be removed.
     ///
     /// # Errors
     ///
@@ -92,29 +92,29 @@ impl Graph {
         self.check()?;
         let mut follows = HashMap::new();
         loop {
-            let mut walk = Walk::over(self, &follows, norms)?;
+            let mut walk = Walk::new(self, &follows, norms)?;
             match follow::reconsider(&mut walk) {
                 Some(next) => follows = next,
-                None => return Ok(Axes::of(walk)),
+                None => return Ok(Axes::new(walk)),
             }
         }
     }
 }
 
 impl Axes {
-    /// What can be removed, in the order in which the graph's parameters show it.
+    /// The dependency groups, in the order of the parameters of the graph.
     #[must_use]
     pub fn groups(&self) -> &[Group] {
         &self.groups
     }
 
-    /// The unit of this id.
+    /// The unit with this id.
     #[must_use]
     pub fn unit(&self, id: UnitId) -> Option<&Unit> {
         self.groups.get(id.group)?.units.get(id.unit)
     }
 
-    /// The unit that an index of a parameter's axis belongs to; none if the index is pinned or unknown.
+    /// The unit of an index of a parameter's axis; `None` if the index is pinned or unknown.
     #[must_use]
     pub fn unit_of(&self, path: &str, axis: usize, index: usize) -> Option<UnitId> {
         let span = self.parameter_span(path, axis)?;
@@ -122,7 +122,7 @@ impl Axes {
         self.units.get(&self.labels.settled(label)).copied()
     }
 
-    /// The unit that an index of any tensor's axis belongs to; none if the index is pinned or unknown.
+    /// The unit of an index of any tensor's axis; `None` if the index is pinned or unknown.
     #[must_use]
     pub fn unit_at(&self, value: ValueId, axis: usize, index: usize) -> Option<UnitId> {
         let span = self.labels.spans(value).get(axis)?;
@@ -130,8 +130,9 @@ impl Axes {
         self.units.get(&self.labels.settled(label)).copied()
     }
 
-    /// The groups that cut an axis of a parameter, ascending: none if all of it is pinned, several if
-    /// it reads channels of different origin, as after a concatenation.
+    /// The positions of the groups that contain indices of an axis of a parameter, in ascending order. There are none
+    /// if the whole axis is pinned, and several if its channels come from different producers, for example after a
+    /// concatenation.
     #[must_use]
     pub fn groups_of(&self, path: &str, axis: usize) -> Vec<usize> {
         let Some(span) = self.parameter_span(path, axis) else {
@@ -146,22 +147,22 @@ impl Axes {
         groups
     }
 
-    /// Why a parameter's axis, or part of it, has to stay; none if all of it can be cut, and for axes of
-    /// length 1, which nothing can be cut from.
+    /// Why an axis of a parameter, or a part of it, cannot be removed; `None` if all indices can be removed, and for
+    /// axes of length 1, from which nothing can be removed.
     #[must_use]
     pub fn pinned(&self, path: &str, axis: usize) -> Option<&Reason> {
         let span = self.parameter_span(path, axis)?;
         span.labels().find_map(|label| self.reason(label))
     }
 
-    /// Why one index of a parameter's axis has to stay.
+    /// Why one index of a parameter's axis cannot be removed.
     #[must_use]
     pub fn pinned_at(&self, path: &str, axis: usize, index: usize) -> Option<&Reason> {
         let span = self.parameter_span(path, axis)?;
         (index < span.length).then(|| self.reason(span.label(index)))?
     }
 
-    /// What an axis of a parameter is to the channels along it, if it was said; pinned axes have a role too.
+    /// The role of an axis of a parameter for the channels along it, if it is known; pinned axes have a role, too.
     #[must_use]
     pub fn role(&self, path: &str, axis: usize) -> Option<Role> {
         self.roles
@@ -189,12 +190,12 @@ impl Axes {
         &self.names
     }
 
-    /// A parameter's place among the values.
+    /// The position of a parameter among the values.
     pub(crate) fn place_of(&self, path: &str) -> usize {
         self.parameters.get(path).map_or(usize::MAX, |id| id.0)
     }
 
-    /// The label that stands for all that go with this one.
+    /// The root of the labels that are equal to this one.
     pub(crate) fn root(&self, label: usize) -> usize {
         self.labels.settled(label)
     }
@@ -203,7 +204,7 @@ impl Axes {
         self.roots.get(id.group)?.get(id.unit).copied()
     }
 
-    fn of(mut walk: Walk<'_>) -> Self {
+    fn new(mut walk: Walk<'_>) -> Self {
         walk.labels.settle();
         let reasons = (0..walk.labels.count())
             .filter_map(|label| walk.labels.settled_pin(label))

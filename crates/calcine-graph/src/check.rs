@@ -6,24 +6,24 @@ use crate::infer::{Misfit, Tensor, fits};
 use crate::op::Op;
 use crate::properties::ResultRank;
 
-/// The most elements of a tensor.
+/// The largest number of elements of a tensor.
 const MOST_ELEMENTS: usize = 1 << 48;
-/// The most indices of all axes of all tensors.
+/// The largest total number of indices of all axes of all tensors.
 const MOST_INDICES: usize = 1 << 28;
 
-/// The batches for which shapes are compared. Lengths are straight lines in the batch.
+/// The batch sizes for which shapes are compared. Lengths are linear functions of the batch size.
 const BATCHES: [usize; 3] = [1, 2, 3];
 
 impl Graph {
-    /// Whether the graph is one: ids known, nodes in running order, names unique among inputs, nodes, constants and
-    /// parameters, operands as many as the operation takes and of kinds that it takes, settings that are valid, axes that
-    /// exist, and outputs of the shapes that the operands give for batches of 1, 2 and 3.
+    /// Checks that the graph is valid: ids exist, nodes are in execution order, names are unique among inputs, nodes,
+    /// constants and parameters, operations have operands in a valid number and of valid kinds, settings are valid,
+    /// axes exist, and outputs have the shapes that follow from the operands for batches of 1, 2 and 3.
     ///
-    /// All analyses check first, so that a graph from a file cannot make them panic, nor a pass over it.
+    /// All analyses check first, so that neither they nor a pass can panic because of a graph from a file.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong.
+    /// The first problem.
     pub fn check(&self) -> Result<(), GraphError> {
         self.check_sizes()?;
         self.known("the list of inputs", &self.inputs)?;
@@ -64,7 +64,7 @@ impl Graph {
         }
     }
 
-    /// So that elements and indices can be counted, and the indices of axes be labelled.
+    /// Checks that elements and indices can be counted.
     fn check_sizes(&self) -> Result<(), GraphError> {
         let mut indices = 0;
         for value in &self.values {
@@ -86,7 +86,7 @@ impl Graph {
         Ok(())
     }
 
-    /// So that elements can be counted for a batch of this size.
+    /// Checks that elements can be counted for a batch of this size.
     pub(crate) fn check_batch(&self, batch: usize) -> Result<(), GraphError> {
         for value in &self.values {
             let elements = value.shape.iter().try_fold(1usize, |all, extent| {
@@ -125,7 +125,7 @@ impl Graph {
         )
     }
 
-    /// Inputs are listed once, and are what the caller gives.
+    /// Checks that inputs are listed once, and that they are tensors that the caller passes.
     fn check_inputs(&self) -> Result<(), GraphError> {
         let mut listed = HashSet::new();
         for &id in &self.inputs {
@@ -147,7 +147,8 @@ impl Graph {
         Ok(())
     }
 
-    /// Parameters and constants have no batch; the others are of what is computed.
+    /// Checks shapes for a batch size. Parameters and constants have no batch axis; the shapes of other tensors are
+    /// computed.
     fn check_shapes(&self, node: &Node, batch: usize) -> Result<(), GraphError> {
         let shape = |id: ValueId| {
             let value = self.value(id);

@@ -6,10 +6,10 @@ use crate::error::GraphError;
 use crate::graph::{Graph, Node, Source, ValueId};
 use crate::op::{Convolution, Op, Pool};
 
-/// What one node computes for one sample, or a batch.
+/// The compute of one node for one sample or a batch.
 ///
-/// Multiply-accumulates are those of convolutions, linear layers and matrix products; biases,
-/// normalisation, pooling and element-wise work count nothing, as is usual:
+/// As is usual, only the multiply-accumulates of convolutions, linear layers and matrix products are counted; biases,
+/// normalisation, pooling and element-wise operations are not:
 ///
 /// ```text
 /// convolution              numel(output) · in/groups · kernel volume
@@ -20,68 +20,68 @@ use crate::op::{Convolution, Op, Pool};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Row {
-    /// The node's name.
+    /// The name of the node.
     pub name: String,
-    /// The layer's type as the field writes it: `Conv2d`, `Linear`; of other nodes the op.
+    /// The common name of the layer's type, such as `Conv2d` or `Linear`; for other nodes, the operation.
     pub kind: String,
-    /// What is not plain: `k=(3, 3), stride=(2, 2), padding=(1, 1)`; empty where there is nothing to tell.
+    /// The attributes that differ from the defaults: `k=(3, 3), stride=(2, 2), padding=(1, 1)`.
     pub attributes: String,
-    /// Whether it is a convolution or a linear layer, the rows of a compute table.
+    /// Whether the node is a convolution or a linear layer. These are the rows of a compute table.
     pub is_layer: bool,
     /// The shape of the first operand; empty if there is none.
     pub input: Vec<usize>,
     /// The shape of the result.
     pub output: Vec<usize>,
-    /// Elements of the weight: of convolutions, linear layers, embeddings, and of matrix products
-    /// with a parameter.
+    /// The number of elements of the weight of a convolution, a linear layer, an embedding, or a matrix product with a
+    /// parameter.
     pub weights: u64,
-    /// Elements of all trainable operands: weight, bias, scale and shift, but no running statistics.
+    /// The number of elements of all trainable operands: weight, bias, scale and shift, without running statistics.
     pub trainable: u64,
-    /// Multiply-accumulates.
+    /// The number of multiply-accumulates.
     pub macs: u64,
 }
 
 impl Row {
-    /// Elements of the first operand.
+    /// The number of elements of the first operand.
     #[must_use]
     pub fn input_volume(&self) -> u64 {
         volume(&self.input)
     }
 
-    /// Elements of the result.
+    /// The number of elements of the result.
     #[must_use]
     pub fn output_volume(&self) -> u64 {
         volume(&self.output)
     }
 }
 
-/// What a network computes for one sample, or a batch: a [`Row`] a node, and sums.
+/// The compute of a network for one sample or a batch: one [`Row`] per node, and totals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Compute {
-    /// A row for each node, in running order.
+    /// One row per node, in execution order.
     pub rows: Vec<Row>,
-    /// Multiply-accumulates of all nodes.
+    /// The multiply-accumulates of all nodes.
     pub macs: u64,
-    /// Elements of all weights, each parameter counted once.
+    /// The number of elements of all weights; each parameter is counted once.
     pub weights: u64,
-    /// Elements of all trainable parameters that a node uses, each counted once.
+    /// The number of elements of all trainable parameters that a node uses; each is counted once.
     pub trainable: u64,
-    /// Elements of all results: what training keeps at most.
+    /// The number of elements of all results: an upper bound for what training stores.
     pub activations: u64,
-    /// The most elements alive at once, if each tensor is dropped after its last use: what inference
-    /// keeps at least. Operations that only rename elements count as any other.
+    /// The largest number of elements that are alive at the same time, if each tensor is dropped after its last use: a
+    /// lower bound for what inference stores. Operations that only change the shape count like any other.
     pub peak: u64,
 }
 
 impl Compute {
-    /// The convolutions and linear layers.
+    /// The rows of convolutions and linear layers.
     pub fn layers(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| row.is_layer)
     }
 }
 
 impl Graph {
-    /// What the network computes for one sample, node by node.
+    /// Computes the compute table for one sample.
     ///
     /// # Errors
     ///
@@ -90,11 +90,11 @@ impl Graph {
         self.compute_at(1)
     }
 
-    /// What the network computes for a batch of this size, node by node.
+    /// Computes the compute table for a batch of this size.
     ///
     /// # Errors
     ///
-    /// If the graph does not pass [`check`](Self::check), or is too large to count at this batch.
+    /// If the graph does not pass [`check`](Self::check), or is too large to count for this batch size.
     pub fn compute_at(&self, batch: usize) -> Result<Compute, GraphError> {
         self.check()?;
         self.check_batch(batch)?;
@@ -187,11 +187,12 @@ impl Graph {
         }
     }
 
-    /// The parameter that a node multiplies with: of a convolution or linear layer, of a matrix product if
-    /// one factor is a parameter, and the table of an embedding.
+    /// The parameter that a node multiplies with: the weight of a convolution or linear layer, the parameter in a
+    /// matrix product, or the table of an embedding.
     ///
-    /// Where the weight is computed from parameters first, as a matrix that is stored transposed or multiplied with a scale,
-    /// it is the largest of these parameters; the first among equals. `None` for other operations.
+    /// If the weight is first computed from parameters, for example from a matrix that is stored transposed or
+    /// multiplied by a scale, it is the largest of these parameters; the first among equals. `None` for other
+    /// operations.
     #[must_use]
     pub fn weight(&self, node: &Node) -> Option<ValueId> {
         let operands = match node.op.properties().weight {
@@ -208,7 +209,8 @@ impl Graph {
         })
     }
 
-    /// The parameters that a value is computed from, in the order of [`values`](Self::values): itself if it is one.
+    /// The parameters that a value is computed from, in the order of [`values`](Self::values); the value itself if it
+    /// is a parameter.
     ///
     /// `None` if it depends on an input of the network, or on no parameter.
     #[must_use]
@@ -253,7 +255,7 @@ impl Graph {
         self.value(id).numel_at(batch) as u64
     }
 
-    /// Elements alive while the greediest node runs.
+    /// The largest number of elements that are alive while a node is executed.
     fn peak(&self, batch: usize) -> u64 {
         let mut last = vec![None; self.values.len()];
         for (position, node) in self.nodes.iter().enumerate() {
@@ -392,7 +394,7 @@ fn push_unless(parts: &mut Vec<String>, name: &str, numbers: &[usize], plain: us
     }
 }
 
-/// As Python writes it, which tables of networks do.
+/// A tuple in the notation of Python, which tables of networks use.
 fn tuple(numbers: &[usize]) -> String {
     let text: Vec<String> = numbers.iter().map(usize::to_string).collect();
     match text.as_slice() {

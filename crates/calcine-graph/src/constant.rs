@@ -1,4 +1,4 @@
-//! Slices of tensors that are the same number everywhere, whatever goes into the network.
+//! Slices of tensors that have the same value for every input of the network.
 
 mod element;
 mod layers;
@@ -11,21 +11,21 @@ use crate::op::Op;
 
 pub use stored::Stored;
 
-/// What is known of one tensor: which of its slices are one number everywhere, for every input.
+/// The slices of one tensor that are known to be constant: all their elements have the same value for every input.
 ///
-/// A slice is all elements with one index along one axis: a channel along axis 1, a head, a feature. An axis that
-/// grows with the batch has a slice for each index that a sample adds, with the batch outermost. Axes of one index
-/// have none.
+/// A slice consists of all elements with one index along one axis: a channel along axis 1, a head, a feature. An axis
+/// that grows with the batch has a slice for each index that a sample adds, with the batch outermost. Axes of length 1
+/// have no slices.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ConstantSlices {
-    /// The number that all elements are, if they are one.
+    /// The value of all elements, if they are equal.
     uniform: Option<f64>,
-    /// For each axis, the number of each slice; empty if nothing is known along the axis.
+    /// For each axis, the value of each slice; empty if nothing is known along the axis.
     axes: Vec<Vec<Option<f64>>>,
 }
 
 impl ConstantSlices {
-    /// A tensor of which nothing is known.
+    /// A tensor about which nothing is known.
     #[must_use]
     pub fn unknown(rank: usize) -> Self {
         Self {
@@ -34,7 +34,7 @@ impl ConstantSlices {
         }
     }
 
-    /// A tensor whose elements are all this number.
+    /// A tensor whose elements all have this value.
     #[must_use]
     pub fn uniform(rank: usize, number: f64) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl ConstantSlices {
         }
     }
 
-    /// A tensor of which the slices along one axis are known, each if there is a number for it.
+    /// A tensor whose slices along one axis have these values; `None` where a value is not known.
     #[must_use]
     pub fn along(rank: usize, axis: usize, numbers: Vec<Option<f64>>) -> Self {
         let mut slices = Self::unknown(rank);
@@ -51,9 +51,9 @@ impl ConstantSlices {
         slices
     }
 
-    /// The number that the slice at this index of an axis is everywhere, if it is one and known.
+    /// The value of the slice at this index of an axis, if it is constant and known.
     #[must_use]
-    pub fn at(&self, axis: usize, index: usize) -> Option<f64> {
+    pub fn value_at(&self, axis: usize, index: usize) -> Option<f64> {
         let numbers = self.axes.get(axis);
         let own = numbers
             .and_then(|numbers| numbers.get(index).copied())
@@ -67,9 +67,11 @@ impl ConstantSlices {
         self.uniform.is_none() && self.axes.iter().all(Vec::is_empty)
     }
 
-    /// What is known along an axis of this many indices.
+    /// The values of the slices along an axis of this length.
     fn numbers(&self, axis: usize, length: usize) -> Vec<Option<f64>> {
-        (0..length).map(|index| self.at(axis, index)).collect()
+        (0..length)
+            .map(|index| self.value_at(axis, index))
+            .collect()
     }
 
     pub(crate) fn set(&mut self, axis: usize, numbers: Vec<Option<f64>>) {
@@ -81,7 +83,7 @@ impl ConstantSlices {
         }
     }
 
-    /// The same slices with other numbers.
+    /// Applies a function to all values.
     fn each(&self, change: impl Fn(f64) -> Option<f64>) -> Self {
         let change = |number: f64| change(number).filter(|number| number.is_finite());
         let mut changed = Self {
@@ -96,13 +98,14 @@ impl ConstantSlices {
     }
 }
 
-/// What is known of every tensor of a graph, by value, if `given` is known of those that no node makes.
+/// Computes the constant slices of every tensor of a graph, by value; `given` contains those of tensors that no node
+/// produces.
 ///
-/// Each node's operation is followed in inference: batch norms use their running statistics. `stored` gives the
-/// numbers of tensors where they are known; a weighted sum over constant channels needs them. A node whose result
-/// is stored is not followed: `given` knows it. An operation of which nothing is known gives nothing.
+/// Nodes are followed in evaluation mode: batch norms use their running statistics. `stored` returns the elements of
+/// tensors if they are known; they are needed for weighted sums over constant channels. A node whose result is stored
+/// is not followed: `given` contains its slices. Operations that are not supported give unknown slices.
 ///
-/// Zero times an unknown number counts as zero, and so does zero over one.
+/// Zero times an unknown number counts as zero, and so does zero divided by one.
 #[must_use]
 pub fn constant_slices<'s>(
     graph: &Graph,
@@ -127,12 +130,12 @@ pub fn constant_slices<'s>(
 }
 
 impl Graph {
-    /// The axes of a node's operand along which its operation sums or chooses, so that removing an index is the same
-    /// as reading zero there at best; empty for operations that leave each index alone.
+    /// The axes of an operand along which the operation of a node sums or selects, so that removing an index is at best
+    /// the same as reading a zero there; empty for operations that treat each index separately.
     ///
     /// # Panics
     ///
-    /// If the node is not of this graph, or has no such operand.
+    /// If the node is not in this graph, or has no such operand.
     #[must_use]
     pub fn read_axes(&self, node: &crate::graph::Node, operand: usize) -> Vec<usize> {
         let x = node.inputs[operand];
@@ -188,14 +191,15 @@ impl Graph {
         }
     }
 
-    /// Whether each filter of a convolution reads one channel only.
+    /// Whether each filter of a convolution has only one input channel.
     fn is_channelwise(&self, node: &crate::graph::Node) -> bool {
         let depth = self.value(node.inputs[1]).shape.get(1);
-        depth.is_some_and(|depth| depth.at(1) == 1) && self.value(node.inputs[0]).shape[1].at(1) > 1
+        depth.is_some_and(|depth| depth.length_for(1) == 1)
+            && self.value(node.inputs[0]).shape[1].length_for(1) > 1
     }
 
-    /// Whether a layer can give a constant to each of its outputs: it has no bias yet, or one of its own, which is
-    /// not computed and which no other node reads.
+    /// Whether a constant can be added to each output of a layer: it has no bias yet, or its own bias parameter, which
+    /// is not computed and which no other node uses.
     #[must_use]
     pub fn can_shift_bias(&self, node: &crate::graph::Node) -> bool {
         let Some(&bias) = node.inputs.get(2) else {
@@ -206,7 +210,8 @@ impl Graph {
             && uses.filter(|&&id| id == bias).count() == 1
     }
 
-    /// The parameter that a tensor is, or is a rearrangement of: turned, cast, in another shape, scaled by a number.
+    /// The parameter that a tensor is, or from which it is only rearranged: transposed, cast, reshaped, or scaled by a
+    /// number.
     #[must_use]
     pub fn parameter_behind(&self, id: ValueId) -> Option<ValueId> {
         let Some(node) = self.producer(id) else {

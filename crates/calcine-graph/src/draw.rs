@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 use crate::error::GraphError;
 use crate::graph::Graph;
 
-/// How much of a network a drawing shows.
+/// The level of detail of a drawing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Detail {
-    /// A box for each layer and each operation that joins ways; what follows one after the other, such as
-    /// batch-norm and activation, is written into the box.
+    /// One box for each layer, and for each operation that joins branches. Operations that follow one after the other,
+    /// such as batch norm and activation, are in the same box.
     #[default]
     Layers,
-    /// A box for each operation.
+    /// One box for each operation.
     Operations,
 }
 
@@ -40,27 +40,27 @@ pub struct Drawing {
     pub detail: Detail,
     /// Whether parameters are listed, with their shapes.
     pub parameters: bool,
-    /// Text for nodes, by their names: their sparsity, say. Names without a node are ignored.
+    /// Additional text for nodes, by name, for example their sparsity. Names that no node has are ignored.
     pub notes: BTreeMap<String, String>,
 }
 
 impl Drawing {
-    /// A picture for browsers and documents. Ways that skip layers run beside them.
+    /// Draws an SVG image. Branches that skip layers run beside them.
     ///
     /// # Errors
     ///
     /// If the graph does not pass [`check`](Graph::check).
     pub fn svg(&self, graph: &Graph) -> Result<String, GraphError> {
-        let picture = boxes::Picture::of(graph, self)?;
+        let picture = boxes::Picture::new(graph, self)?;
         Ok(svg::write(&picture, &layout::place(&picture)))
     }
 
-    /// A description in the language of Graphviz, which lays it out itself.
+    /// Writes a description for Graphviz, which computes its own layout.
     ///
     /// # Errors
     ///
     /// If the graph does not pass [`check`](Graph::check).
     pub fn dot(&self, graph: &Graph) -> Result<String, GraphError> {
-        Ok(dot::write(&boxes::Picture::of(graph, self)?))
+        Ok(dot::write(&boxes::Picture::new(graph, self)?))
     }
 }

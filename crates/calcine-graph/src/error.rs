@@ -1,22 +1,22 @@
-//! What can be wrong with a graph.
+//! Errors of graphs.
 
 use thiserror::Error;
 
-/// Why a graph is not the network it claims to be.
+/// Why a graph is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum GraphError {
-    /// An id that no value of the graph has.
+    /// An id does not exist in the graph.
     #[error("{place} names value {id}, but the graph has {count} values, from 0")]
     UnknownValue {
-        /// Which node, or which list of the graph.
+        /// The node, or the list of the graph, that contains it.
         place: String,
-        /// The id found.
+        /// The id.
         id: usize,
-        /// How many values there are.
+        /// The number of values.
         count: usize,
     },
-    /// A node uses what no earlier node makes.
+    /// A node uses a value that no earlier node produces.
     #[error(
         "`{op}` at {node} uses {value}, which no earlier node makes: nodes must stand in running order"
     )]
@@ -25,16 +25,16 @@ pub enum GraphError {
         node: String,
         /// Its operation.
         op: &'static str,
-        /// The value that is not there yet.
+        /// The value that is not available yet.
         value: String,
     },
-    /// What a node uses and nobody gives, or what is given twice.
+    /// A value is used but not an input, or is listed twice as an input.
     #[error("`{value}` is not given once: inputs must be listed, each of them once")]
     Input {
         /// The value.
         value: String,
     },
-    /// Two nodes, two parameters, or two of inputs, nodes, constants and parameters of the same name.
+    /// Two inputs, nodes, constants or parameters have the same name.
     #[error("two {what} are called {name}: names must be unique")]
     Name {
         /// What they are.
@@ -42,21 +42,21 @@ pub enum GraphError {
         /// The name.
         name: String,
     },
-    /// An operation with too few or too many operands.
+    /// An operation has too few or too many operands.
     #[error("`{op}` at {node} has {found} operands, but takes {}", range(*.least, *.most))]
     Operands {
         /// The node.
         node: String,
         /// Its operation.
         op: &'static str,
-        /// The number found.
+        /// The number of operands.
         found: usize,
-        /// The fewest that are valid.
+        /// The smallest valid number.
         least: usize,
-        /// The most that are valid.
+        /// The largest valid number.
         most: usize,
     },
-    /// A tensor with too few or too many axes.
+    /// A tensor has too few or too many axes.
     #[error("`{op}` at {node} needs {value} to have {expected} axes, but it has {found}")]
     Rank {
         /// The node.
@@ -65,12 +65,12 @@ pub enum GraphError {
         op: &'static str,
         /// The tensor.
         value: String,
-        /// The number found.
+        /// The number of axes.
         found: usize,
-        /// The number that is valid.
+        /// The valid number.
         expected: usize,
     },
-    /// An axis beyond the last.
+    /// An axis does not exist.
     #[error("`{op}` at {node} works along axis {axis}, but {value} has {rank} axes, from 0")]
     Axis {
         /// The node.
@@ -79,40 +79,40 @@ pub enum GraphError {
         op: &'static str,
         /// The tensor.
         value: String,
-        /// The axis found.
+        /// The axis.
         axis: usize,
-        /// How many there are.
+        /// The number of axes.
         rank: usize,
     },
-    /// Two axes that must be equally long and are not.
+    /// Two axes must have the same length, but do not.
     #[error("`{op}` at {node}: {one} and {other} must be equally long")]
     Lengths {
         /// The node.
         node: String,
         /// Its operation.
         op: &'static str,
-        /// An axis and its length, in words.
+        /// The first axis and its length, in words.
         one: String,
-        /// The axis that should be as long, and its length.
+        /// The other axis and its length, in words.
         other: String,
     },
-    /// An operation whose settings do not fit its tensors.
+    /// The settings of an operation do not match its tensors.
     #[error("`{op}` at {node}: {problem}")]
     Setting {
         /// The node.
         node: String,
         /// Its operation.
         op: &'static str,
-        /// What does not fit, with the numbers.
+        /// The problem, with the numbers.
         problem: String,
     },
-    /// Tensors too large to count.
+    /// Tensors are too large to be counted.
     #[error(
         "{value} is too large: valid are 2^48 elements a tensor, and 2^28 for the lengths of all axes \
          of all tensors together"
     )]
     Size {
-        /// The tensor with which it becomes too much.
+        /// The tensor at which the limit is exceeded.
         value: String,
     },
 }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The length of an axis: a number, or one that grows with the batch.
+/// The length of an axis: a constant, or a linear function of the batch size.
 ///
 /// ```text
 /// length(batch) = fixed + per_sample · batch
@@ -13,28 +13,28 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use calcine_graph::Extent;
 ///
-/// assert_eq!(Extent::BATCH.at(32), 32);
-/// assert_eq!(Extent::fixed(10).at(32), 10);
-/// // Two traces tell the two numbers, if there are two.
+/// assert_eq!(Extent::BATCH.length_for(32), 32);
+/// assert_eq!(Extent::fixed(10).length_for(32), 10);
+/// Two traces determine both numbers.
 /// assert_eq!(Extent::between((2, 98), (3, 147)), Some(Extent { fixed: 0, per_sample: 49 }));
 /// assert_eq!(Extent::between((2, 4), (3, 9)), None);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Extent {
-    /// What does not depend on the batch.
+    /// The part that does not depend on the batch size.
     pub fixed: usize,
-    /// What each sample adds.
+    /// The number of elements that each sample adds.
     pub per_sample: usize,
 }
 
 impl Extent {
-    /// One a sample.
+    /// One element per sample.
     pub const BATCH: Self = Self {
         fixed: 0,
         per_sample: 1,
     };
 
-    /// A length that no batch changes.
+    /// A constant length.
     #[must_use]
     pub const fn fixed(length: usize) -> Self {
         Self {
@@ -45,12 +45,12 @@ impl Extent {
 
     /// The length for a batch of this size.
     #[must_use]
-    pub const fn at(self, batch: usize) -> usize {
+    pub const fn length_for(self, batch: usize) -> usize {
         self.fixed + self.per_sample * batch
     }
 
-    /// How many indices are told apart along such an axis: those that a sample adds if it grows with the batch; none
-    /// of one, and of what grows from more than nothing.
+    /// The number of indices that are distinguished along such an axis: those that a sample adds if the length is
+    /// proportional to the batch size; none if the length is one, or has both parts.
     pub(crate) const fn indices(self) -> usize {
         match (self.fixed, self.per_sample) {
             (length, 0) | (0, length) if length > 1 => length,
@@ -58,15 +58,16 @@ impl Extent {
         }
     }
 
-    /// Whether the batch does not change it.
+    /// Whether the length is independent of the batch size.
     #[must_use]
     pub const fn is_fixed(self) -> bool {
         self.per_sample == 0
     }
 
-    /// The extent that has these lengths at these batch sizes, each pair a batch and a length.
+    /// The extent that has these lengths at these batch sizes; each pair is a batch size and a length.
     ///
-    /// `None` if the batches are equal, or if no line with whole, non-negative numbers goes through both.
+    /// `None` if the batch sizes are equal, or if no linear function with whole, non-negative coefficients matches
+    /// both.
     #[must_use]
     pub fn between(one: (usize, usize), other: (usize, usize)) -> Option<Self> {
         let ((small, at_small), (large, at_large)) = if one.0 <= other.0 {
@@ -92,7 +93,7 @@ impl From<usize> for Extent {
     }
 }
 
-/// `16`, `B`, `49·B` or `49·B+1`.
+/// Displays an extent as `16`, `B`, `49·B` or `49·B+1`.
 impl fmt::Display for Extent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.per_sample, self.fixed) {

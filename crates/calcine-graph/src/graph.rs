@@ -8,7 +8,7 @@ use crate::op::Op;
 #[serde(transparent)]
 pub struct ValueId(pub usize);
 
-/// What the elements of a tensor are.
+/// The type of the elements of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names say it")]
@@ -18,30 +18,30 @@ pub enum ElementKind {
     Bool,
 }
 
-/// Where a tensor comes from.
+/// The origin of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// The caller.
+    /// An input of the network.
     Input,
-    /// A parameter of the model, running statistics included. The value's name is its path.
+    /// A parameter of the model, or a running statistic. The name of the value is its path.
     Parameter,
-    /// A tensor that the model makes of nothing, the same in every pass.
+    /// A tensor that the model creates itself, which is the same in every pass.
     Constant,
-    /// The node at this position.
+    /// The result of the node at this position.
     Node(usize),
 }
 
-/// A tensor: what it is called, how large it is and where it comes from.
+/// A tensor: its name, shape, element type and origin.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Value {
-    /// The path of a parameter, else the name of the node that makes it, or of the input.
+    /// The path of a parameter; otherwise the name of the node that produces it, or of the input.
     pub name: String,
     /// The length of each axis.
     pub shape: Vec<Extent>,
-    /// What its elements are.
+    /// The type of its elements.
     pub kind: ElementKind,
-    /// Where it comes from.
+    /// The origin.
     pub source: Source,
 }
 
@@ -49,55 +49,61 @@ impl Value {
     /// The shape for a batch of this size.
     #[must_use]
     pub fn shape_at(&self, batch: usize) -> Vec<usize> {
-        self.shape.iter().map(|extent| extent.at(batch)).collect()
+        self.shape
+            .iter()
+            .map(|extent| extent.length_for(batch))
+            .collect()
     }
 
     /// The number of elements for a batch of this size.
     #[must_use]
     pub fn numel_at(&self, batch: usize) -> usize {
-        self.shape.iter().map(|extent| extent.at(batch)).product()
+        self.shape
+            .iter()
+            .map(|extent| extent.length_for(batch))
+            .product()
     }
 }
 
 /// One operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Node {
-    /// Unique in the graph: the layer's path (`layer1.0.conv1`), or for what has no parameters its
-    /// producer's name and the op's (`layer1.0.bn1.relu`).
+    /// The name, unique in the graph: the path of the layer (`layer1.0.conv1`), or, for a node without parameters, the
+    /// name of its producer and of its operation (`layer1.0.bn1.relu`).
     pub name: String,
-    /// What it computes.
+    /// The operation.
     pub op: Op,
-    /// Its operands, in the order that [`Op`] says.
+    /// The operands, in the order that [`Op`] documents.
     pub inputs: Vec<ValueId>,
-    /// Its result.
+    /// The result.
     pub output: ValueId,
 }
 
-/// A network as data: tensors, and the operations between them in an order in which they can run.
+/// A network as data: tensors, and the operations between them in execution order.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Graph {
     /// All tensors.
     pub values: Vec<Value>,
     /// All operations; each comes after those whose results it uses.
     pub nodes: Vec<Node>,
-    /// What the caller gives.
+    /// The inputs of the network.
     pub inputs: Vec<ValueId>,
-    /// What the caller gets.
+    /// The outputs of the network.
     pub outputs: Vec<ValueId>,
 }
 
 impl Graph {
-    /// The tensor of this id.
+    /// The tensor with this id.
     ///
     /// # Panics
     ///
-    /// If the id is another graph's.
+    /// If the id belongs to another graph.
     #[must_use]
     pub fn value(&self, id: ValueId) -> &Value {
         &self.values[id.0]
     }
 
-    /// The node that makes the tensor; `None` for inputs, parameters and constants.
+    /// The node that produces the tensor; `None` for inputs, parameters and constants.
     #[must_use]
     pub fn producer(&self, id: ValueId) -> Option<&Node> {
         match self.value(id).source {
@@ -113,7 +119,7 @@ impl Graph {
             .filter(move |node| node.inputs.contains(&id))
     }
 
-    /// The parameter of this path.
+    /// The parameter with this path.
     #[must_use]
     pub fn parameter(&self, path: &str) -> Option<ValueId> {
         self.parameters()
@@ -130,7 +136,7 @@ impl Graph {
             .map(|(index, value)| (ValueId(index), value))
     }
 
-    /// The node of this name.
+    /// The node with this name.
     #[must_use]
     pub fn node(&self, name: &str) -> Option<&Node> {
         self.nodes.iter().find(|node| node.name == name)

@@ -1,4 +1,4 @@
-//! The shape and kind of what an operation makes, from those of its operands.
+//! Computes the shape and element type of the result of an operation from those of its operands.
 
 mod kinds;
 mod shape;
@@ -8,18 +8,18 @@ use self::shape::{expanded, ordered, reshaped, resized, shape};
 use crate::graph::ElementKind;
 use crate::op::{Arithmetic, Convolution, Map, Op};
 
-/// A tensor for one size of the batch.
+/// A tensor for one batch size.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tensor<'a> {
     pub(crate) shape: &'a [usize],
     pub(crate) kind: ElementKind,
 }
 
-/// Why an operation and its tensors do not fit.
+/// Why an operation and its tensors do not match.
 pub(crate) enum Misfit {
-    /// Two axes that must be equally long and are not: of each the operand and the axis.
+    /// Two axes must have the same length but do not: for each, the operand and the axis.
     Lengths([(usize, usize); 2]),
-    /// Anything else, in words that end a sentence.
+    /// Any other problem, as the end of a sentence.
     Other(String),
 }
 
@@ -29,7 +29,8 @@ impl From<String> for Misfit {
     }
 }
 
-/// Whether the operation makes such an output of such operands, which are as many as it takes, for a batch of this size.
+/// Checks that the operation produces such an output from such operands, whose number is valid, for a batch of this
+/// size.
 pub(crate) fn fits(op: &Op, x: &[Tensor], out: Tensor, batch: usize) -> Result<(), Misfit> {
     settings(op, x)?;
     kinds(op, x, out.kind)?;
@@ -62,7 +63,7 @@ pub(crate) fn fits(op: &Op, x: &[Tensor], out: Tensor, batch: usize) -> Result<(
     )))
 }
 
-/// The axes of two operands that the operation sums along together, each an operand and an axis.
+/// The axes of two operands over which the operation sums, each as an operand and an axis.
 fn summed(op: &Op, x: &[Tensor]) -> Option<[(usize, usize); 2]> {
     let rank = x.first()?.shape.len();
     match op {
@@ -109,7 +110,7 @@ fn summed(op: &Op, x: &[Tensor]) -> Option<[(usize, usize); 2]> {
     }
 }
 
-/// What numbers of an operation may be, whatever its operands are.
+/// Checks the settings of an operation that do not depend on its operands.
 fn settings(op: &Op, x: &[Tensor]) -> Result<(), String> {
     let positive = |what: &str, numbers: &[usize]| match numbers.contains(&0) {
         true => Err(format!(

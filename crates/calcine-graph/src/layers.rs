@@ -2,11 +2,11 @@ use crate::graph::{Graph, Node, Source, ValueId};
 use crate::op::Op;
 
 impl Graph {
-    /// The nearest layers that a node's operands come from, in running order; none for an unknown name.
+    /// The nearest layers from which the operands of a node come, in execution order; empty for an unknown name.
     ///
-    /// A layer is what makes channels of its own: a convolution, a linear layer, an embedding, or a matrix
-    /// product with what is made of parameters alone. The search goes through all other operations, additions and
-    /// concatenations included, and stops at the first layer of each way.
+    /// A layer is a node that produces its own channels: a convolution, a linear layer, an embedding, or a matrix
+    /// product with a matrix that is computed only from parameters. The search passes through all other operations,
+    /// including additions and concatenations, and stops at the first layer of each branch.
     #[must_use]
     pub fn layers_before(&self, name: &str) -> Vec<&Node> {
         let Some(start) = self.nodes.iter().position(|node| node.name == name) else {
@@ -30,8 +30,8 @@ impl Graph {
         found
     }
 
-    /// The nearest layers that a node's result goes to, in running order; as
-    /// [`layers_before`](Self::layers_before) otherwise.
+    /// The nearest layers that consume the result of a node, in execution order; otherwise like
+    /// [`layers_before`](Self::layers_before).
     #[must_use]
     pub fn layers_after(&self, name: &str) -> Vec<&Node> {
         let Some(start) = self.nodes.iter().position(|node| node.name == name) else {
@@ -74,7 +74,7 @@ impl Graph {
         }
     }
 
-    /// Which values are made of the network's inputs, not of parameters and constants alone.
+    /// Which values depend on inputs of the network, not only on parameters and constants.
     fn data(&self) -> Vec<bool> {
         let mut data: Vec<bool> = self
             .values

@@ -1,31 +1,31 @@
-//! A network's op graph as data: shapes, multiply-accumulates, which channels go together, thinning
-//! plans, drawings; without tensors or a framework.
+//! The graph of a network as data: shapes, multiply-accumulates, dependency groups of channels, thinning plans and
+//! drawings, without tensors or a framework.
 //!
 //! # Should I use this crate?
 //!
-//! Yes, to count what a network computes, to ask what has to be removed together, or to make and store a
-//! plan that does, for a graph from any source. If you have a Burn model, `calcine-trace` records its
-//! graph.
+//! Use it to compute the cost of a network, to find out which indices of which parameters can only be removed together,
+//! or to create and store a plan that removes them, for a graph from any source. For a Burn model, `calcine-trace`
+//! records the graph.
 //!
-//! # The parts
+//! # Contents
 //!
-//! | type | answers |
+//!  type | what it is |
 //! |---|---|
-//! | [`Graph`], [`Node`], [`Op`] | which operations a network consists of, in an order in which they can run |
-//! | [`Properties`], [`Action`], [`Summation`] | what holds for each operator: the one table that all analyses ask |
-//! | [`Value`], [`Extent`], [`Source`] | how large a tensor is, for any batch, and where it comes from |
-//! | [`Compute`], [`Row`] | what each node computes, and how much memory is alive |
-//! | [`Axes`], [`Group`], [`Unit`], [`Member`], [`Role`] | which indices of which parameters are removed together, and what they are to the channel |
-//! | [`Reason`], [`NormFeatures`] | which operation needs an axis whole |
-//! | [`ConstantSlices`], [`constant_slices`], [`Stored`] | which channels are one number whatever the input is |
-//! | [`ThinningPlan`], [`Cut`], [`Thinned`] | what is removed, by the paths of parameters, and the graph without it |
-//! | [`weakest`] | which units go, if their scores decide |
-//! | [`Drawing`], [`Detail`] | what it looks like |
-//! | [`GraphError`], [`PlanError`] | what was wrong, where, and what would be valid |
+//!  [`Graph`], [`Node`], [`Op`] | a network: its operations in execution order |
+//!  [`Properties`], [`Action`], [`Summation`] | the table of operators that all analyses use |
+//!  [`Value`], [`Extent`], [`Source`] | a tensor: its shape for any batch size, and its origin |
+//!  [`Compute`], [`Row`] | the multiply-accumulates of each node, and the memory |
+//!  [`Axes`], [`Group`], [`Unit`], [`Member`], [`Role`] | dependency groups: indices of parameters that are removed together, and their roles |
+//!  [`Reason`], [`NormFeatures`] | why an axis cannot be removed, and whether features of norms can be |
+//!  [`ConstantSlices`], [`constant_slices`], [`Stored`] | channels that have the same value for every input |
+//!  [`ThinningPlan`], [`Cut`], [`Thinned`] | the indices to remove, by parameter path, and the thinned graph |
+//!  [`weakest`] | the units with the smallest scores |
+//!  [`Drawing`], [`Detail`] | an image of the network |
+//!  [`GraphError`], [`PlanError`] | what is wrong, where, and what would be valid |
 //!
 //! # Examples
 //!
-//! Two linear layers with a ReLU between them: eight hidden features, three of which go.
+//! Two linear layers with a ReLU between them. Three of the eight hidden features are removed:
 //!
 //! ```
 //! use calcine_graph::{Extent, Graph, ElementKind, Map, Node, Op, ThinningPlan, Source, UnitId, Value, ValueId, weakest};

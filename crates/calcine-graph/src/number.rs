@@ -1,4 +1,4 @@
-//! Numbers in files: JSON has no infinities, and graphs have them.
+//! Numbers in files: JSON cannot represent infinity, but graphs contain it.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

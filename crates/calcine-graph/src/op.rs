@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::extent::Extent;
 
-/// What a node computes.
+/// An operation.
 ///
-/// Operands are the node's inputs, in the order that each variant names; those in brackets may be
-/// missing. Axes are positions in the operand's shape, batch included. Where a variant does not tell a
-/// size (the target of a reshape), the shape of the node's output tells it, so that a graph has each size once.
+/// The operands are the inputs of the node, in the order that each variant documents; those in brackets are optional.
+/// Axes are positions in the shape of the operand, including the batch axis. If a variant has no field for a size (for
+/// example the target shape of a reshape), it is that of the output, so that a graph contains each size once.
 ///
-/// What holds for each operator, whatever its operands are, is in one table: [`Op::properties`].
+/// The properties of each operator that do not depend on its operands are in one table: [`Op::properties`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
@@ -18,9 +18,9 @@ pub enum Op {
     Convolution(Convolution),
     /// `x [batch, in, …]`, `weight [in, out / groups, …]`, `[bias [out]]`.
     TransposedConvolution {
-        /// As of the convolution whose gradient this is.
+        /// The settings of the convolution whose gradient this is.
         convolution: Convolution,
-        /// What is added to one side of the output.
+        /// The number of elements that are added at the end of each spatial axis.
         output_padding: Vec<usize>,
     },
     /// `x [.., in]`, `weight [in, out]`, `[bias [out]]`.
@@ -31,25 +31,25 @@ pub enum Op {
     Embedding,
     /// `x [batch, channels, ..]`, `gamma`, `beta`, `mean`, `variance`, all `[channels]`.
     BatchNorm {
-        /// What is added to the variance.
+        /// The number that is added to the variance.
         epsilon: f64,
-        /// How much of a batch goes into the running statistics.
+        /// The weight of a batch in the running statistics.
         momentum: f64,
     },
     /// `x [.., features]`, `gamma [features]`, `[beta [features]]`.
     LayerNorm {
-        /// What is added to the variance.
+        /// The number that is added to the variance.
         epsilon: f64,
     },
     /// `query`, `key`, `value [batch, heads, length, features]`, `[mask]`, `[bias]`.
     Attention {
-        /// What the products are multiplied with; `1 / √features` if none is given.
+        /// The factor for the products; `1 / √features` if `None`.
         scale: Option<f64>,
-        /// The bound of `softcap · tanh(x / softcap)`, if any.
+        /// The bound of `softcap · tanh(x / softcap)`, if there is one.
         softcap: Option<f64>,
-        /// Whether later positions are hidden.
+        /// Whether later positions are masked.
         causal: bool,
-        /// Whether the fourth operand is a mask; a bias may stand in its place.
+        /// Whether the fourth operand is a mask; otherwise it is the bias.
         masked: bool,
     },
     /// `x [batch, channels, …]`: the largest of each window.
@@ -58,38 +58,38 @@ pub enum Op {
     AveragePool {
         /// The windows.
         pool: Pool,
-        /// Whether padding counts as zeros.
+        /// Whether padding is included in the mean, as zeros.
         count_padding: bool,
     },
-    /// `x [batch, channels, …]`: the means of as many windows as the output has places.
+    /// `x [batch, channels, …]`: the means of as many windows as the output has positions.
     AdaptiveAveragePool,
-    /// `x [batch, channels, height, width]`, to the output's size.
+    /// `x [batch, channels, height, width]`, resized to the size of the output.
     Interpolate {
-        /// How values between places are made.
+        /// How values between pixels are computed.
         mode: Interpolation,
-        /// Whether corners fall on corners.
+        /// Whether the corner pixels of input and output are aligned.
         align_corners: bool,
     },
-    /// `x`: each axis grows by these numbers before and after.
+    /// `x`: each axis is extended by these numbers before and after.
     Pad {
-        /// Before and after, an axis each.
+        /// The numbers of elements before and after, for each axis.
         padding: Vec<[usize; 2]>,
-        /// With what.
+        /// The values in the padding.
         with: Padding,
     },
-    /// `x`: each element on its own.
+    /// `x`: a function of each element.
     Map(Map),
-    /// `x`: each element with a number.
+    /// `x`: each element and a number.
     Scalar(Arithmetic, #[serde(with = "crate::number")] f64),
-    /// `a`, `b`, broadcast: each element with its counterpart.
+    /// `a`, `b`, broadcast: each element and the corresponding one.
     Zip(Arithmetic),
     /// `x`: each element compared with a number.
     CompareScalar(Comparison, #[serde(with = "crate::number")] f64),
-    /// `a`, `b`, broadcast: each element compared with its counterpart.
+    /// `a`, `b`, broadcast: each element compared with the corresponding one.
     Compare(Comparison),
-    /// `x`, `mask`, `other`: `other` where the mask is true.
+    /// `x`, `mask`, `other`: `other` where the mask is true, `x` elsewhere.
     Where,
-    /// `x`, `mask`: the number where the mask is true.
+    /// `x`, `mask`: the number where the mask is true, `x` elsewhere.
     Fill(#[serde(with = "crate::number")] f64),
     /// `x`: `exp(x) / Σ exp(x)` along an axis.
     Softmax(usize),
@@ -97,86 +97,85 @@ pub enum Op {
     LogSoftmax(usize),
     /// `x`: one value for each line along an axis, which keeps the length 1.
     Reduce(Reduction, usize),
-    /// `x`: one value of all, of shape `[1]`.
+    /// `x`: one value of all elements, of shape `[1]`.
     ReduceAll(Reduction),
-    /// `x`: the index of the largest along an axis, which keeps the length 1.
+    /// `x`: the index of the largest element along an axis, which keeps the length 1.
     ArgMax(usize),
     /// `x`: running sums along an axis.
     CumulativeSum(usize),
-    /// `x`: the positions of the elements along an axis in the order of their size, as many of them as the output is long.
+    /// `x`: the positions of the elements along an axis in sorted order, as many as the output is long.
     ///
-    /// Equal elements come in the order of their positions, ascending or descending; what is not a number counts as larger
-    /// than any number.
+    /// Equal elements are in ascending order of their positions, for both directions; NaN counts as larger than any number.
     ArgSort {
-        /// Which axis.
+        /// The axis.
         axis: usize,
-        /// Whether the largest is first.
+        /// Whether the largest element is first.
         descending: bool,
     },
-    /// `a`, `b`, …: one after the other along an axis.
+    /// `a`, `b`, …: concatenated along an axis.
     Concat(usize),
-    /// `x`: part of each axis.
+    /// `x`: a part of each axis.
     Slice(Vec<Range>),
     /// `x`, `indices [n]`: the elements at these positions of an axis.
     Select(usize),
     /// `x`, `indices`: one element along an axis for each index.
     Gather(usize),
-    /// `x`, `indices`, `values`, of which the last two have the same shape: `x` after each index has told which element
-    /// along an axis its value updates; the reverse of [`Gather`](Self::Gather).
+    /// `x`, `indices`, `values`, of which the last two have the same shape: `x`, in which each value updates the element
+    /// along an axis at its index; the inverse of [`Gather`](Self::Gather).
     Scatter(usize, Update),
-    /// `x [a, b, …, rest]`, `indices [.., depth]`, `values [.., rest]`: `x` after each row of indices has told which element of
-    /// the first `depth` axes its value updates, or which slice its values update.
+    /// `x [a, b, …, rest]`, `indices [.., depth]`, `values [.., rest]`: `x`, in which the values of each row of indices
+    /// update the element or the slice at that position of the first `depth` axes.
     ScatterNd(Update),
-    /// `x`: the same elements in the output's shape.
+    /// `x`: the same elements in the shape of the output.
     Reshape,
-    /// `x`: axes of length 1 repeated to the output's shape.
+    /// `x`: axes of length 1 are repeated to the shape of the output.
     Expand,
-    /// `x`: the output's axis `i` is the operand's axis `axes[i]`.
+    /// `x`: axis `i` of the output is axis `axes[i]` of the operand.
     Permute(Vec<usize>),
-    /// `x`: these axes backwards.
+    /// `x`: these axes reversed.
     Flip(Vec<usize>),
-    /// `x`: an axis this many times.
+    /// `x`: an axis repeated this many times.
     Repeat {
-        /// Which axis.
+        /// The axis.
         axis: usize,
-        /// How often.
+        /// The number of repetitions.
         times: usize,
     },
-    /// No operand: the number everywhere.
+    /// No operand: this number everywhere.
     Constant(#[serde(with = "crate::number")] f64),
-    /// `x`: as another kind of number, that of the output.
+    /// `x`: converted to the element type of the output.
     Cast,
 }
 
-/// The windows of a convolution, an element for each spatial axis.
+/// The windows of a convolution, with one entry per spatial axis.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Convolution {
-    /// Distance of neighbouring windows.
+    /// The distance between neighbouring windows.
     pub stride: Vec<usize>,
-    /// Zeros before and after.
+    /// The numbers of zeros before and after.
     pub padding: Vec<[usize; 2]>,
-    /// Distance of neighbouring elements in a window.
+    /// The distance between neighbouring elements in a window.
     pub dilation: Vec<usize>,
-    /// How many parts the channels are split into; each output sees one part of the inputs.
+    /// The number of groups into which the channels are divided; each output uses the inputs of one group.
     pub groups: usize,
 }
 
-/// The windows of a pool, an element for each spatial axis.
+/// The windows of a pool, with one entry per spatial axis.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Pool {
-    /// Size of a window.
+    /// The size of a window.
     pub kernel: Vec<usize>,
-    /// Distance of neighbouring windows.
+    /// The distance between neighbouring windows.
     pub stride: Vec<usize>,
-    /// Elements before and after that do not count, or count as zeros.
+    /// The number of elements before and after that are ignored, or count as zeros.
     pub padding: Vec<usize>,
-    /// Distance of neighbouring elements in a window.
+    /// The distance between neighbouring elements in a window.
     pub dilation: Vec<usize>,
-    /// Whether a last window may hang over the edge.
+    /// Whether a last window may extend beyond the edge.
     pub ceil: bool,
 }
 
-/// How values between places are made.
+/// How values between pixels are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the field's names")]
@@ -188,15 +187,15 @@ pub enum Interpolation {
     Lanczos3,
 }
 
-/// What stands in padding.
+/// The values in the padding.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Padding {
     /// A number.
     Constant(#[serde(with = "crate::number")] f64),
-    /// The elements within, mirrored; the border once.
+    /// The elements inside, mirrored, without repeating the border.
     Reflect,
-    /// The border.
+    /// The border, repeated.
     Edge,
 }
 
@@ -206,7 +205,7 @@ pub enum Padding {
 #[allow(missing_docs, reason = "the functions' names say it")]
 pub enum Map {
     Relu,
-    /// `x` if positive, else this multiple of it.
+    /// `x` if positive, otherwise this multiple of it.
     LeakyRelu(#[serde(with = "crate::number")] f64),
     Gelu,
     Sigmoid,
@@ -240,9 +239,9 @@ pub enum Map {
     ArcTanh,
     Floor,
     Ceil,
-    /// To the nearest whole number in the direction of zero.
+    /// The nearest whole number in the direction of zero.
     Truncate,
-    /// To the nearest whole number, ties to even.
+    /// The nearest whole number, ties to even.
     Round,
     /// `min(max(x, low), high)`.
     Clamp {
@@ -255,7 +254,7 @@ pub enum Map {
     ClampMin(#[serde(with = "crate::number")] f64),
     /// `min(x, high)`.
     ClampMax(#[serde(with = "crate::number")] f64),
-    /// Of booleans.
+    /// Logical negation of booleans.
     Not,
 }
 
@@ -270,9 +269,9 @@ pub enum Arithmetic {
     Divide,
     Remainder,
     Power,
-    /// `x` if positive, else `x` times the other: one slope, or one for each position of the second axis.
+    /// `x` if positive, otherwise `x` times the other operand: one slope, or one for each position of the second axis.
     PRelu,
-    /// The angle of the point whose height is `x` and whose distance to the right is the other.
+    /// The angle of the point whose vertical coordinate is `x` and whose horizontal coordinate is the other operand.
     ArcTan2,
     /// `√(x² + other²)`.
     Hypot,
@@ -293,7 +292,7 @@ pub enum Comparison {
     LessEqual,
 }
 
-/// One value of many.
+/// A function of many elements with one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the functions' names say it")]
@@ -306,10 +305,10 @@ pub enum Reduction {
     MaxAbs,
 }
 
-/// What a scattered value does to the element at its place.
+/// How a scattered value updates the element at its position.
 ///
-/// Where two values have the same place, sums, products and extremes are those of both, in no order that is stated; of two
-/// that are assigned, the last one stays on a CPU, and any of them on other devices.
+/// If several values have the same position, sums, products and extremes include all of them, in unspecified order. Of
+/// several assigned values, a CPU keeps the last one, and other devices any of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the functions' names say it")]
@@ -321,19 +320,19 @@ pub enum Update {
     Min,
 }
 
-/// Part of an axis: `start`, `start + step`, … below `end`.
+/// A part of an axis: `start`, `start + step`, … below `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Range {
     /// The first position.
     pub start: Extent,
     /// The position after the last.
     pub end: Extent,
-    /// From one position to the next; from the end backwards if negative.
+    /// The distance between two positions; if negative, the positions run backwards from the end.
     pub step: isize,
 }
 
 impl Range {
-    /// Positions that no batch changes, each of them.
+    /// All positions of a range that does not depend on the batch size.
     #[must_use]
     pub const fn fixed(start: usize, end: usize) -> Self {
         Self {

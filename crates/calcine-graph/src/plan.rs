@@ -15,15 +15,15 @@ pub use pick::weakest;
 
 use crate::axes::{Axes, UnitId};
 
-/// What is removed from a network, by the paths of its parameters.
+/// The indices to remove from a network, by the paths of its parameters.
 ///
-/// A plan is a list of steps, each a list of [`Cut`]s that remove whole units. It is made for a graph and
-/// holds for every copy of the network with the same shapes: a checkpoint stores it, and the full network
-/// is thinned to the same shapes before the record is loaded. [`apply`](Self::apply) thins the graph,
-/// [`cuts`](Self::cuts) says what to take of each tensor.
+/// A plan is a list of steps, each of which is a list of [`Cut`]s that remove whole units. It is created for a graph
+/// and is valid for every copy of the network with the same shapes: a checkpoint contains it, and the full network is
+/// thinned to the same shapes before the record is loaded. [`apply`](Self::apply) thins the graph, and
+/// [`cuts`](Self::cuts) returns the indices to keep of each tensor.
 ///
-/// Plans know the lengths before and after. A graph that is already thinned is recognised and stays as it
-/// is; one that is thinned half way is thinned the rest of the way; any other is an error.
+/// A plan contains the lengths before and after. A graph that is already thinned is recognized and not changed, one to
+/// which only the first steps have been applied gets the remaining ones, and any other graph is an error.
 ///
 /// # Examples
 ///
@@ -47,11 +47,11 @@ pub struct ThinningPlan {
 }
 
 impl ThinningPlan {
-    /// The plan that removes these units; one that changes nothing if there are none.
+    /// The plan that removes these units; it is empty if there are none.
     ///
     /// # Errors
     ///
-    /// If a unit is unknown, or if an axis would be left without an index.
+    /// If a unit does not exist, or an axis would become empty.
     pub fn removing(
         axes: &Axes,
         units: impl IntoIterator<Item = UnitId>,
@@ -96,30 +96,30 @@ impl ThinningPlan {
         })
     }
 
-    /// This plan, and then one that was made for the graph it leaves.
+    /// Combines this plan with one that was created for the graph after it.
     ///
     /// # Errors
     ///
-    /// If the other plan expects other lengths than this one leaves.
+    /// If the other plan expects other lengths than those after this one.
     pub fn then(mut self, next: Self) -> Result<Self, PlanError> {
         self.steps.extend(next.steps);
         Self::try_from(self.steps)
     }
 
-    /// Whether nothing is removed.
+    /// Whether the plan removes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
 
-    /// The steps, each the cuts of one thinning.
+    /// The steps; each contains the cuts of one thinning.
     #[must_use]
     pub fn steps(&self) -> &[Vec<Cut>] {
         &self.steps
     }
 
-    /// What is kept of the original tensors: one cut for each axis that changes, all steps together, by
-    /// path and axis.
+    /// The indices of the original tensors to keep: one cut for each axis that changes, with all steps combined,
+    /// ordered by path and axis.
     #[must_use]
     pub fn cuts(&self) -> Vec<Cut> {
         let mut all: BTreeMap<(&str, usize), Cut> = BTreeMap::new();
@@ -137,7 +137,8 @@ impl ThinningPlan {
 impl TryFrom<Vec<Vec<Cut>>> for ThinningPlan {
     type Error = PlanError;
 
-    /// Checks that each cut is one, that no step cuts an axis twice, and that steps follow on another.
+    /// Checks that each cut is valid, that no step contains an axis twice, and that the lengths of consecutive steps
+    /// match.
     fn try_from(steps: Vec<Vec<Cut>>) -> Result<Self, PlanError> {
         let mut lengths: BTreeMap<(&str, usize), usize> = BTreeMap::new();
         for step in &steps {

@@ -1,37 +1,37 @@
-//! The table of operators: what holds for each, whatever its operands are.
+//! The table of operators: the properties of each operator that do not depend on its operands.
 
 use std::slice::from_ref;
 
 use crate::op::{Arithmetic, Comparison, Map, Op, Padding, Reduction, Update};
 
-/// What holds for an operator: a row of the one table that all analyses ask.
+/// The properties of an operator: a row of the table that all analyses use.
 ///
-/// A new operator needs its row in [`Op::properties`], and its arithmetic where networks are computed.
+/// A new operator needs a row in [`Op::properties`], and its arithmetic where networks are computed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Properties<'a> {
-    /// A short name for drawings and layer names, as the field writes it: `conv`, `relu`, `add`.
+    /// The short name in drawings and layer names: `conv`, `relu`, `add`.
     pub name: &'static str,
-    /// The fewest operands.
+    /// The smallest number of operands.
     pub least_operands: usize,
-    /// The most operands.
+    /// The largest number of operands.
     pub most_operands: usize,
     /// How the result depends on the operands.
     pub action: Action,
-    /// What it takes over the axes that it [reads](crate::Graph::read_axes).
+    /// What the operator computes over the axes that it [reads](crate::Graph::read_axes).
     pub summation: Summation,
-    /// Whether the result is zero everywhere if the first operand is, with all other operands as they are but a bias,
-    /// finite, and not zero.
+    /// Whether the result is zero everywhere if the first operand is, and all other operands except a bias are
+    /// unchanged, finite and not zero.
     pub keeps_zeros: bool,
-    /// Whether `f(a · x) = a · f(x)` for every number `a > 0`, where `x` is the first operand and all others are as they
-    /// are, but for a bias, of which there is none.
+    /// Whether `f(a · x) = a · f(x)` for every number `a > 0`, where `x` is the first operand, all other operands are
+    /// unchanged, and there is no bias.
     pub homogeneous: bool,
-    /// Which operand is the weight of a layer: of what makes channels of its own.
+    /// The operand that is the weight of a layer, if the operator produces its own channels.
     pub weight: Option<usize>,
-    /// The axes of the first operand that the operator names.
+    /// The axes of the first operand that the operator contains.
     pub axes: &'a [usize],
-    /// The rank of each operand, where the operator fixes it.
+    /// The rank of each operand, if the operator fixes it.
     pub operand_ranks: [Option<usize>; 5],
-    /// The fewest axes of the first operand.
+    /// The smallest rank of the first operand.
     pub least_rank: usize,
     /// The rank of the result.
     pub result_rank: ResultRank,
@@ -42,67 +42,68 @@ pub struct Properties<'a> {
 pub enum Action {
     /// Sums products of its operands, or looks up rows of a table.
     Product,
-    /// Normalises its operand by statistics.
+    /// Normalises its operand with statistics.
     Normalize,
-    /// Slides a window along the axes from the third on.
+    /// Slides a window along the axes from the third one on.
     Window,
-    /// Each element of the result depends on the elements at its own place, where operands are broadcast.
+    /// Each element of the result depends only on the elements at the same position, where operands are broadcast.
     Elementwise,
-    /// Each element of the result is an element of an operand, or a number that the operator has: none is computed.
+    /// Each element of the result is an element of an operand, or a number in the operator: nothing is computed.
     Move,
-    /// Computes one number, running numbers or an order of each line along an axis.
+    /// Computes one number, running numbers or an order for each line along an axis.
     Reduce,
-    /// Combines elements of one operand with those elements of another that indices name.
+    /// Combines elements of one operand with the elements of another that indices refer to.
     Update,
-    /// Has no operand.
+    /// Has no operands.
     Create,
 }
 
-/// What an operator takes over the axes that it reads: what a removed index does to the result where it was zero.
+/// What an operator computes over the axes that it reads, which determines the effect of removing an index at which it
+/// reads zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Summation {
-    /// A sum, or the largest absolute value: zeros do not count.
+    /// A sum, or the largest absolute value: zeros have no effect.
     Sum,
-    /// A mean or a norm: zeros count as elements, and their number counts.
+    /// A mean or a norm: zeros are included in the number of elements.
     Mean,
     /// Anything else, or nothing.
     Other,
 }
 
-/// How many axes a result has.
+/// The rank of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ResultRank {
-    /// As many as the first operand.
+    /// The rank of the first operand.
     First,
-    /// As many as each of the operands, which all have equally many.
+    /// The rank of all operands, which is the same for all.
     All,
-    /// So many.
+    /// This number.
     Fixed(usize),
-    /// As many as its shape says.
+    /// The rank of the shape of the output.
     Free,
 }
 
 impl Properties<'_> {
-    /// Whether each element of the result depends on the elements at its own place alone.
+    /// Whether each element of the result depends only on the elements at the same position.
     #[must_use]
     pub fn is_elementwise(&self) -> bool {
         self.action == Action::Elementwise
     }
 
-    /// Whether the operator moves elements and computes none.
+    /// Whether the operator only moves elements.
     #[must_use]
     pub fn only_moves(&self) -> bool {
         self.action == Action::Move
     }
 
-    /// Whether the operator makes channels of its own: a convolution, a linear layer, an embedding.
+    /// Whether the operator produces its own channels: a convolution, a linear layer, an embedding.
     #[must_use]
     pub fn is_layer(&self) -> bool {
         self.weight.is_some()
     }
 }
 
-/// A row with what most operators are.
+/// A row with the properties that most operators have.
 const fn row<'a>(name: &'static str, operands: [usize; 2], action: Action) -> Properties<'a> {
     Properties {
         name,
@@ -126,7 +127,7 @@ const fn moves<'a>(name: &'static str, operands: usize) -> Properties<'a> {
 }
 
 impl<'a> Properties<'a> {
-    /// Keeps zeros, and is homogeneous.
+    /// Preserves zeros, and is homogeneous.
     const fn linear(self) -> Self {
         self.scales(true, true)
     }
@@ -169,7 +170,7 @@ impl<'a> Properties<'a> {
 }
 
 impl Op {
-    /// Its row of the table of operators.
+    /// The row of this operator in the table.
     #[must_use]
     pub fn properties(&self) -> Properties<'_> {
         use Action::{Create, Elementwise, Move, Normalize, Product, Reduce, Window};
@@ -285,20 +286,20 @@ impl Op {
         }
     }
 
-    /// A short name for drawings and layer names, as the field writes it: `conv`, `relu`, `add`.
+    /// The short name in drawings and layer names: `conv`, `relu`, `add`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.properties().name
     }
 }
 
-/// Operand and weight of a convolution along so many spatial axes, and its bias.
+/// The ranks of the operand, the weight and the bias of a convolution with this number of spatial axes.
 const fn windows(spatial: usize) -> [Option<usize>; 5] {
     [Some(spatial + 2), Some(spatial + 2), Some(1), None, None]
 }
 
 impl Update {
-    /// A scatter's row: of the products, the values are numbers that the elements are scaled by.
+    /// The row of a scatter operation. In a product, the values are factors for the elements.
     const fn row<'a>(self, name: &'static str) -> Properties<'a> {
         match self {
             Self::Assign => row(name, [3, 3], Action::Move),
@@ -309,7 +310,7 @@ impl Update {
 }
 
 impl Padding {
-    /// Whether what stands in the padding is zero where the operand is.
+    /// Whether the values in the padding are zero if the operand is zero.
     #[must_use]
     pub fn keeps_zeros(self) -> bool {
         match self {
@@ -366,7 +367,7 @@ impl Map {
     }
 }
 
-/// Whether a bound is the same for numbers of any scale: zero or infinite.
+/// Whether a bound does not depend on the scale: zero or infinite.
 fn is_no_scale(bound: f64) -> bool {
     bound == 0.0 || bound.is_infinite()
 }
@@ -388,7 +389,7 @@ impl Arithmetic {
         }
     }
 
-    /// Whether it keeps zeros, and whether it is homogeneous, with this number as its second operand.
+    /// Whether the operation preserves zeros, and whether it is homogeneous, with this number as its second operand.
     fn with_number(self, number: f64) -> (bool, bool) {
         match self {
             Self::Add | Self::Subtract => (number == 0.0, number == 0.0),
@@ -401,7 +402,7 @@ impl Arithmetic {
         }
     }
 
-    /// The same with any tensor as its second operand.
+    /// The same with any tensor as the second operand.
     fn with_tensor(self) -> (bool, bool) {
         match self {
             Self::Multiply | Self::Divide | Self::PRelu => (true, true),

@@ -128,7 +128,7 @@ fn evaluate(node: &Node, inputs: &[&Numbers], shape: &[usize]) -> Numbers {
         Op::Slice(ranges) => {
             let bounds: Vec<(usize, usize)> = ranges
                 .iter()
-                .map(|range| (range.start.at(BATCH), range.end.at(BATCH)))
+                .map(|range| (range.start.length_for(BATCH), range.end.length_for(BATCH)))
                 .collect();
             let short: Vec<usize> = bounds.iter().map(|(start, end)| end - start).collect();
             Numbers::new(&short, |index| {

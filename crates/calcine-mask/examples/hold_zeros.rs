@@ -17,7 +17,7 @@ fn main() {
     let device = Device::flex().autodiff();
     device.seed(1);
     let mut layer: Linear = LinearConfig::new(8, 4).init(&device);
-    let weight = Inventory::of(&layer)
+    let weight = Inventory::from_module(&layer)
         .get("weight")
         .expect("a linear layer has one")
         .clone();

@@ -7,29 +7,29 @@ use safetensors::{Dtype, SafeTensors};
 
 use crate::masks::Masks;
 
-/// A mask file that cannot be read or written, or that does not fit the model.
+/// Why a mask file cannot be read or written, or does not belong to the model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MaskFileError {
-    /// Not a safetensors file.
+    /// The data is not a safetensors file.
     #[error("the masks are unreadable: {0}")]
     Format(#[from] safetensors::SafeTensorError),
-    /// A mask of a parameter that the model does not have.
+    /// There is a mask for a parameter that the model does not have.
     #[error("the file has a mask of `{path}`, which the model does not have")]
     Unknown {
         /// The name in the file.
         path: String,
     },
-    /// A mask of another size than the parameter.
+    /// The mask has another size than the parameter.
     #[error("the mask of `{path}` has {found} bytes, expected {expected} for {numel} elements")]
     Size {
-        /// The parameter.
+        /// The path of the parameter.
         path: String,
-        /// Its elements.
+        /// The number of elements of the parameter.
         numel: usize,
-        /// Bytes in the file.
+        /// The number of bytes in the file.
         found: usize,
-        /// One bit per element, rounded up to bytes.
+        /// The expected number of bytes: one bit per element, rounded up.
         expected: usize,
     },
 }
@@ -42,7 +42,7 @@ impl Masks {
     ///
     /// # Errors
     ///
-    /// If safetensors cannot hold them.
+    /// If safetensors cannot store them.
     pub fn to_bytes(&self) -> Result<Vec<u8>, MaskFileError> {
         let read = self.iter().fold(Transaction::default(), |read, (_, mask)| {
             read.register(mask.dropped.clone())
@@ -66,8 +66,8 @@ impl Masks {
     ///
     /// # Errors
     ///
-    /// If the bytes are malformed, or name a parameter that `inventory` does not have, or of another
-    /// size.
+    /// If the bytes are malformed, or if they contain a mask for a parameter that `inventory` does not have or that has
+    /// another size.
     pub fn from_bytes(
         bytes: &[u8],
         inventory: &Inventory,
@@ -97,7 +97,7 @@ impl Masks {
     }
 }
 
-/// One bit an element, 1 where it is kept.
+/// Packs one bit per element, which is 1 if the element is kept.
 fn pack(dropped: &[bool]) -> Vec<u8> {
     let byte = |eight: &[bool]| {
         eight.iter().enumerate().fold(0, |byte, (i, dropped)| {

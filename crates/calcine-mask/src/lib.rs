@@ -15,7 +15,7 @@
 //! use calcine_params::Inventory;
 //!
 //! let layer: Linear = LinearConfig::new(2, 2).init(&Device::flex());
-//! let weight = Inventory::of(&layer).get("weight").unwrap().clone();
+//! let weight = Inventory::from_module(&layer).get("weight").unwrap().clone();
 //!
 //! let keep = Tensor::<2>::from_data([[1.0, 0.0], [0.0, 1.0]], &Device::flex()).bool();
 //! let mut masks = Masks::default();

@@ -15,10 +15,10 @@ pub struct Masks {
 #[derive(Debug, Clone)]
 pub(crate) struct Mask {
     pub(crate) id: ParamId,
-    /// Other paths of a tied parameter.
+    /// The other paths of a tied parameter.
     aliases: Vec<String>,
     pub(crate) dropped: Tensor<1, Bool>,
-    /// What [`Masks::forward`] multiplies the kept elements by: `[1]`.
+    /// The factor by which [`Masks::forward`] multiplies the kept elements: `[1]`.
     pub(crate) scale: Option<Tensor<1>>,
 }
 

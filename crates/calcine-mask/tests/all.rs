@@ -18,7 +18,7 @@ use calcine_testkit::device;
 
 /// Masks that keep the elements `i` of each of these parameters for which `keep(i)`.
 fn masks<M: Module>(model: &M, paths: &[&str], keep: impl Fn(usize) -> bool) -> Masks {
-    let inventory = Inventory::of(model);
+    let inventory = Inventory::from_module(model);
     let mut masks = Masks::default();
     for path in paths {
         let parameter = inventory.get(path).unwrap();

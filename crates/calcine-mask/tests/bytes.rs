@@ -14,7 +14,7 @@ fn masks_come_back_from_their_bytes() {
     let keep = |i: usize| (i * i) % 7 < 3;
     let before = masks(&model, &PATHS, keep);
     let bytes = before.to_bytes().unwrap();
-    let after = Masks::from_bytes(&bytes, &Inventory::of(&model), &device()).unwrap();
+    let after = Masks::from_bytes(&bytes, &Inventory::from_module(&model), &device()).unwrap();
     assert_eq!(
         after.paths().collect::<Vec<_>>(),
         before.paths().collect::<Vec<_>>()
@@ -48,7 +48,7 @@ fn masks_of_one_model_fit_another_of_the_same_kind() {
         .to_bytes()
         .unwrap();
     let other = Mlp::new(&device());
-    let masks = Masks::from_bytes(&bytes, &Inventory::of(&other), &device()).unwrap();
+    let masks = Masks::from_bytes(&bytes, &Inventory::from_module(&other), &device()).unwrap();
     let kept = bools(masks.apply(other).second.weight.val().not_equal_scalar(0.0));
     assert_eq!(kept.iter().filter(|keep| **keep).count(), 1);
 }
@@ -56,7 +56,7 @@ fn masks_of_one_model_fit_another_of_the_same_kind() {
 #[test]
 fn no_masks_are_a_file_too() {
     let bytes = Masks::default().to_bytes().unwrap();
-    let inventory = Inventory::of(&Mlp::new(&device()));
+    let inventory = Inventory::from_module(&Mlp::new(&device()));
     assert!(
         Masks::from_bytes(&bytes, &inventory, &device())
             .unwrap()
@@ -69,7 +69,7 @@ fn a_parameter_that_the_model_does_not_have_is_named() {
     let bytes = masks(&Mlp::new(&device()), &PATHS, |_| true)
         .to_bytes()
         .unwrap();
-    let inventory = Inventory::of(&ConvNet::new(&device()));
+    let inventory = Inventory::from_module(&ConvNet::new(&device()));
     let error = Masks::from_bytes(&bytes, &inventory, &device()).unwrap_err();
     assert!(matches!(error, MaskFileError::Unknown { .. }), "{error}");
     assert!(
@@ -83,14 +83,14 @@ fn a_mask_of_another_size_says_both_sizes() {
     let narrow = burn::nn::LinearConfig::new(3, 3).init(&device());
     let wide = burn::nn::LinearConfig::new(9, 3).init(&device());
     let bytes = masks(&narrow, &["weight"], |_| true).to_bytes().unwrap();
-    let error = Masks::from_bytes(&bytes, &Inventory::of(&wide), &device()).unwrap_err();
+    let error = Masks::from_bytes(&bytes, &Inventory::from_module(&wide), &device()).unwrap_err();
     let expected = "the mask of `weight` has 2 bytes, expected 4 for 27 elements";
     assert_eq!(error.to_string(), expected);
 }
 
 #[test]
 fn what_is_no_safetensors_file_is_unreadable() {
-    let inventory = Inventory::of(&Mlp::new(&device()));
+    let inventory = Inventory::from_module(&Mlp::new(&device()));
     for bytes in [&b""[..], b"not a file", &[255; 64]] {
         let error = Masks::from_bytes(bytes, &inventory, &device()).unwrap_err();
         assert!(matches!(error, MaskFileError::Format(_)), "{error}");

@@ -69,7 +69,10 @@ fn intersection_knows_no_last_writer_and_no_order() {
 #[test]
 fn inserting_again_replaces_and_clearing_forgets() {
     let model = Mlp::new(&device());
-    let weight = Inventory::of(&model).get("second.weight").unwrap().clone();
+    let weight = Inventory::from_module(&model)
+        .get("second.weight")
+        .unwrap()
+        .clone();
     let mut masks = masks(&model, &["second.weight"], |_| false);
     masks.insert(&weight, Tensor::<2>::ones([16, 3], &device()).bool());
     assert_eq!(masks.len(), 1);
@@ -87,7 +90,10 @@ fn inserting_again_replaces_and_clearing_forgets() {
 #[should_panic(expected = "")]
 fn a_mask_of_another_size_is_refused() {
     let model = Mlp::new(&device());
-    let weight = Inventory::of(&model).get("second.weight").unwrap().clone();
+    let weight = Inventory::from_module(&model)
+        .get("second.weight")
+        .unwrap()
+        .clone();
     let short = Tensor::<1, Bool>::from_bool([true; 47].as_slice(), &device());
     Masks::default().insert(&weight, short);
 }
@@ -118,7 +124,7 @@ fn a_tied_weight_has_one_mask_under_both_its_names() {
             assert_eq!(floats(masked.embedding.val()), expected);
             assert_eq!(floats(masked.head.val()), expected);
         }
-        let inventory = Inventory::of(&model);
+        let inventory = Inventory::from_module(&model);
         let bytes = masks.to_bytes().unwrap();
         let again = Masks::from_bytes(&bytes, &inventory, &device()).unwrap();
         assert!(again.keep("head").is_some() && again.keep("embedding").is_some());

@@ -77,7 +77,7 @@ fn what_is_kept_is_scaled_so_that_sums_keep_their_expectation() {
 #[test]
 fn a_mask_takes_the_parameters_shape_or_is_flat() {
     let mut model = model(&device());
-    let inventory = calcine_params::Inventory::of(&model);
+    let inventory = calcine_params::Inventory::from_module(&model);
     let weight = inventory.get("second.weight").unwrap();
     let keep =
         Tensor::<1>::from_data(TensorData::new(values(48), [48]), &device()).greater_scalar(0.0);
@@ -96,7 +96,7 @@ fn a_mask_takes_the_parameters_shape_or_is_flat() {
 #[test]
 fn masks_made_on_a_tape_apply_outside_and_the_other_way_round() {
     let training = model(&device().autodiff());
-    let inventory = calcine_params::Inventory::of(&training);
+    let inventory = calcine_params::Inventory::from_module(&training);
     let keep = training.first.weight.val().greater_scalar(0.0);
     let expected: Vec<bool> = floats(training.first.weight.val())
         .iter()

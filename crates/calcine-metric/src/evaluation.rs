@@ -4,6 +4,8 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::{Metric, label};
+
 /// The value of a metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricValue {
@@ -40,7 +42,7 @@ impl Evaluation {
 
     /// With one more metric.
     #[must_use]
-    pub fn with(mut self, name: impl Into<String>, value: f64) -> Self {
+    pub fn with_metric(mut self, name: impl Into<String>, value: f64) -> Self {
         self.metrics.push(MetricValue {
             name: name.into(),
             value,
@@ -62,6 +64,17 @@ impl Evaluation {
         }
         let mut metrics = self.metrics.iter();
         metrics.find(|metric| metric.name == name).map(|m| m.value)
+    }
+
+    /// One line for people, with the units of the metrics: `top-1 91.70 %, top-5 99.70 %, loss 0.3012`.
+    #[must_use]
+    pub fn shown(&self, metrics: &[Metric]) -> String {
+        let metrics = metrics.iter().filter_map(|metric| {
+            let value = self.find(&metric.name)?;
+            Some(format!("{} {}", label(&metric.name), metric.shown(value)))
+        });
+        let loss = format!("loss {:.4}", self.loss);
+        metrics.chain([loss]).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -135,7 +148,9 @@ mod tests {
 
     #[test]
     fn an_evaluation_is_a_flat_object_and_is_read_again() {
-        let evaluation = Evaluation::new(0.5, 3).with("top1", 75.0).with("a", 1.0);
+        let evaluation = Evaluation::new(0.5, 3)
+            .with_metric("top1", 75.0)
+            .with_metric("a", 1.0);
         let text = serde_json::to_string(&evaluation).unwrap_or_default();
         assert_eq!(text, r#"{"loss":0.5,"top1":75.0,"a":1.0,"count":3}"#);
         assert_eq!(
@@ -146,8 +161,15 @@ mod tests {
     }
 
     #[test]
+    fn an_evaluation_is_shown_with_the_units_of_its_metrics() {
+        let metrics = [Metric::higher("top1", "%"), Metric::lower("rmse", "")];
+        let evaluation = Evaluation::new(0.30119, 10).with_metric("top1", 91.7);
+        assert_eq!(evaluation.shown(&metrics), "top-1 91.70 %, loss 0.3012");
+    }
+
+    #[test]
     fn numbers_that_are_not_finite_are_null_and_read_as_nan() {
-        let diverged = Evaluation::new(f64::INFINITY, 1).with("psnr", f64::NAN);
+        let diverged = Evaluation::new(f64::INFINITY, 1).with_metric("psnr", f64::NAN);
         let text = serde_json::to_string(&diverged).unwrap_or_default();
         assert_eq!(text, r#"{"loss":null,"psnr":null,"count":1}"#);
         let again: Evaluation = serde_json::from_str(&text).unwrap_or_default();
@@ -156,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_loss_is_found_as_a_metric() {
-        let evaluation = Evaluation::new(0.5, 3).with("top1", 75.0);
+        let evaluation = Evaluation::new(0.5, 3).with_metric("top1", 75.0);
         assert_eq!(
             (evaluation.find("loss"), evaluation.find("top1")),
             (Some(0.5), Some(75.0))

@@ -1,14 +1,15 @@
-//! Named metrics with a direction and a unit, and what an evaluation found.
+//! Named metrics with a direction and a unit, and the results of an evaluation.
 //!
 //! # Should I use this crate?
 //!
-//! You meet its types through `calcine-train`, `calcine-sensitivity` and `calcine-quantize`, which re-export them. Use it
-//! directly to compare evaluations in code that knows nothing of the task.
+//! `calcine-train`, `calcine-sensitivity` and `calcine-quantize` re-export its types. Use it directly to compare evaluations
+//! in code that does not depend on the task.
 //!
-//! | item | what |
+//! | item | what it is |
 //! |---|---|
 //! | [`Metric`], [`Direction`] | the name of a metric, which values are better, and its unit |
-//! | [`Evaluation`], [`MetricValue`] | the mean loss, the values of all metrics, and the number of samples |
+//! | [`Evaluation`], [`MetricValue`] | the results: the mean loss, the values of all metrics, and the number of samples |
+//! | [`label`] | the name of a metric for people |
 //!
 //! # Examples
 //!
@@ -16,7 +17,7 @@
 //! use calcine_metric::{Evaluation, Metric};
 //!
 //! let rmse = Metric::lower("rmse", "");
-//! let (small, large) = (Evaluation::new(0.04, 8).with("rmse", 0.2), Evaluation::new(0.09, 8).with("rmse", 0.3));
+//! let (small, large) = (Evaluation::new(0.04, 8).with_metric("rmse", 0.2), Evaluation::new(0.09, 8).with_metric("rmse", 0.3));
 //! assert!(rmse.is_better(small.value("rmse"), large.value("rmse")));
 //! ```
 
@@ -24,4 +25,4 @@ mod evaluation;
 mod metric;
 
 pub use evaluation::{Evaluation, MetricValue};
-pub use metric::{Direction, Metric};
+pub use metric::{Direction, Metric, label};

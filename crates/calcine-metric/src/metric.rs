@@ -88,6 +88,20 @@ impl Metric {
     }
 }
 
+/// The name of a metric for people: `top-1` for `top1`, and otherwise with spaces in place of underscores.
+///
+/// ```
+/// assert_eq!(calcine_metric::label("top5"), "top-5");
+/// assert_eq!(calcine_metric::label("pixel_accuracy"), "pixel accuracy");
+/// ```
+#[must_use]
+pub fn label(metric: &str) -> String {
+    match metric.strip_prefix("top") {
+        Some(k) if k.parse::<u32>().is_ok() => format!("top-{k}"),
+        _ => metric.replace('_', " "),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

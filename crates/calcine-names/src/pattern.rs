@@ -33,9 +33,9 @@ pub struct Pattern {
     unwrapped: GlobMatcher,
 }
 
-/// A text that is no pattern.
+/// A text is not a valid pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{pattern}` is no pattern: {reason}")]
+#[error("`{pattern}` is not a valid pattern: {reason}")]
 #[non_exhaustive]
 pub struct PatternError {
     /// The text.
@@ -149,7 +149,10 @@ mod tests {
         for text in ["", "{a", "[a", "[z-a]"] {
             let error = Pattern::new(text).unwrap_err();
             assert_eq!(error.pattern, text);
-            assert!(error.to_string().contains("is no pattern: "), "{error}");
+            assert!(
+                error.to_string().contains("is not a valid pattern: "),
+                "{error}"
+            );
         }
     }
 }

@@ -1,25 +1,25 @@
 use burn::tensor::Tensor;
 
-/// What a node gives for one batch.
+/// The result of a node for one batch.
 #[derive(Debug, Clone)]
 pub struct Activation<'a> {
-    /// The place's name.
+    /// The name of the place: that of the node, or of the weight for which it is observed.
     pub name: &'a str,
-    /// `[samples, channels, positions]`, without gradients.
+    /// The values, without gradients: `[samples, channels, positions]`.
     pub values: Tensor<3>,
 }
 
-/// How much a statistic has seen of a place.
+/// The numbers of samples and values that a statistic is computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SampleCounts {
-    /// Samples: the length of the first axis.
+    /// The number of samples: the length of the first axis.
     pub samples: u64,
-    /// Values of each channel, of all samples together.
+    /// The number of values of each channel, over all samples.
     pub positions: u64,
 }
 
 impl Activation<'_> {
-    /// How much this batch is.
+    /// The numbers of samples and values in this batch.
     #[must_use]
     pub fn sample_counts(&self) -> SampleCounts {
         let [samples, _, positions] = self.values.dims();
@@ -29,7 +29,7 @@ impl Activation<'_> {
         }
     }
 
-    /// How many channels there are.
+    /// The number of channels.
     #[must_use]
     pub fn channels(&self) -> usize {
         self.values.dims()[1]
@@ -37,7 +37,7 @@ impl Activation<'_> {
 }
 
 impl SampleCounts {
-    /// Both together.
+    /// The sum of two counts.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl SampleCounts {
     }
 }
 
-/// The mean over samples and positions: `[channels]`.
+/// The mean of each channel over samples and positions: `[channels]`.
 pub(crate) fn channel_means(values: Tensor<3>) -> Tensor<1> {
     let channels = values.dims()[1];
     values.mean_dim(2).mean_dim(0).reshape([channels])

@@ -1,4 +1,4 @@
-//! Which activation belongs to which weight.
+//! Finds the activations that belong to the filters and inputs of a weight.
 
 use std::collections::HashSet;
 
@@ -6,38 +6,37 @@ use calcine_graph::{Arithmetic, Graph, Map, Node, Op, Source, ValueId};
 
 use crate::error::ObserveError;
 
-/// Whether the search for a filter's activation function goes on after a sum.
+/// Whether the search for the activation function of a filter continues past an addition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Sums {
-    /// It ends: after a sum a channel is not the filter's alone.
+pub enum AtAddition {
+    /// The search fails, because after an addition a channel depends on several filters.
     #[default]
-    End,
-    /// It goes on, to what all filters that are added together come to: the last convolution of a residual
-    /// block has no other activation function.
-    Pass,
+    Stop,
+    /// The search continues to the activation function that all added filters share. The last convolution of a residual
+    /// block has no other one.
+    Continue,
 }
 
-/// The nodes whose channels are a layer's filters after their activation function, one for each use of
-/// the weight.
+/// The nodes whose channels are the filters of a layer after their activation function, one for each use of the weight.
 ///
-/// From the layer the search goes through batch and layer norms, pools, padding and scaling, to the end of
-/// what is done to each element alone: the relu of `conv, batch-norm, relu`, the product of
-/// `x · sigmoid(x)`. It ends with an error at a sum, unless it may pass, at a concatenation, at the next
-/// layer, where the result is used twice before there is an activation function, and at the network's end.
+/// The search starts at the layer, passes through batch and layer norms, pooling, padding and scaling, and ends with
+/// the element-wise operations of the activation function: the ReLU of `conv, batch-norm, relu`, the product of `x ·
+/// sigmoid(x)`. It fails at an addition (unless it may continue there), at a concatenation, at the next layer, where a
+/// result is used twice before an activation function, and at the end of the network.
 ///
-/// Distiller looks for the module named `relu` where the weight's is named `conv`.
+/// Distiller instead searches for the module whose name has `relu` in place of `conv`.
 ///
 /// # Errors
 ///
-/// If there is no such weight or no such node; with what is in the way.
+/// If there is no such weight or no such node; the error says where the search failed.
 pub fn activations_of<'a>(
     graph: &'a Graph,
     weight: &str,
-    sums: Sums,
+    at_addition: AtAddition,
 ) -> Result<Vec<&'a Node>, ObserveError> {
     let layers = layers_of(graph, weight)?;
     let after = layers.into_iter().map(|layer| {
-        after(graph, layer.output, sums).map_err(|why| ObserveError::NoActivation {
+        after(graph, layer.output, at_addition).map_err(|why| ObserveError::NoActivation {
             weight: weight.to_owned(),
             why,
         })
@@ -45,8 +44,8 @@ pub fn activations_of<'a>(
     after.collect()
 }
 
-/// What the layers with this weight are fed: the tensors that its inputs are the channels of, one for each
-/// use of the weight. They may be the network's own inputs.
+/// The input activations of the layers with this weight, one for each use of the weight. The channels of each tensor
+/// are the inputs of the layer. They may be inputs of the network.
 ///
 /// # Errors
 ///
@@ -56,7 +55,7 @@ pub fn inputs_of(graph: &Graph, weight: &str) -> Result<Vec<ValueId>, ObserveErr
     Ok(layers.map(|layer| layer.inputs[0]).collect())
 }
 
-/// The convolutions and linear layers with this weight.
+/// The convolutions and linear layers that use this weight.
 pub(crate) fn layers_of<'a>(graph: &'a Graph, weight: &str) -> Result<Vec<&'a Node>, ObserveError> {
     let is_layer = |node: &&Node| node.op.properties().weight == Some(1);
     let weight_of = |node: &Node| {
@@ -76,33 +75,33 @@ pub(crate) fn layers_of<'a>(graph: &'a Graph, weight: &str) -> Result<Vec<&'a No
     Ok(found)
 }
 
-/// The results of all activation functions, each once.
+/// The results of all activation functions, without duplicates.
 pub(crate) fn activation_nodes(graph: &Graph) -> HashSet<ValueId> {
     let functions = graph.nodes.iter().filter(|node| is_nonlinear(&node.op));
-    let result = |node: &Node| match Elementwise::of(graph, root(graph, node.output)).exit() {
+    let result = |node: &Node| match Elementwise::new(graph, root(graph, node.output)).exit() {
         Some(exit) => exit,
         None => node.output,
     };
     functions.map(result).collect()
 }
 
-fn after(graph: &Graph, start: ValueId, sums: Sums) -> Result<&Node, String> {
+fn after(graph: &Graph, start: ValueId, at_addition: AtAddition) -> Result<&Node, String> {
     let mut value = start;
     loop {
-        let elementwise = Elementwise::of(graph, value);
+        let elementwise = Elementwise::new(graph, value);
         if let Some(node) = elementwise.activation() {
             return Ok(node);
         }
         let Some(exit) = elementwise.exit() else {
-            return Err("it is used twice before one".to_owned());
+            return Err("its result is used twice before an activation function".to_owned());
         };
         if graph.outputs.contains(&exit) {
-            return Err("the network's output comes first".to_owned());
+            return Err("the output of the network comes first".to_owned());
         }
         let mut consumers = graph.consumers(exit);
         let (Some(next), None) = (consumers.next(), consumers.next()) else {
             return Err(format!(
-                "`{}` is used twice before one",
+                "`{}` is used twice before an activation function",
                 graph.value(exit).name
             ));
         };
@@ -112,7 +111,7 @@ fn after(graph: &Graph, start: ValueId, sums: Sums) -> Result<&Node, String> {
                 true
             }
             Op::Interpolate { .. } => true,
-            Op::Zip(Arithmetic::Add) => sums == Sums::Pass,
+            Op::Zip(Arithmetic::Add) => at_addition == AtAddition::Continue,
             Op::Convolution(_)
             | Op::TransposedConvolution { .. }
             | Op::Linear
@@ -154,17 +153,17 @@ fn after(graph: &Graph, start: ValueId, sums: Sums) -> Result<&Node, String> {
     }
 }
 
-/// What is computed of one tensor, element by element: it, and all that depends on nothing else.
+/// A tensor and everything that is computed element-wise from it alone.
 struct Elementwise<'a> {
     graph: &'a Graph,
-    /// The nodes, in order.
+    /// The nodes, in graph order.
     nodes: Vec<&'a Node>,
-    /// Of the values, those that something else uses.
+    /// The values that other nodes use.
     exits: Vec<ValueId>,
 }
 
 impl<'a> Elementwise<'a> {
-    fn of(graph: &'a Graph, start: ValueId) -> Self {
+    fn new(graph: &'a Graph, start: ValueId) -> Self {
         let mut values = vec![start];
         let mut nodes = Vec::new();
         for node in &graph.nodes {
@@ -193,7 +192,7 @@ impl<'a> Elementwise<'a> {
         }
     }
 
-    /// The one result.
+    /// The result, if there is only one.
     fn exit(&self) -> Option<ValueId> {
         match self.exits[..] {
             [exit] => Some(exit),
@@ -201,7 +200,7 @@ impl<'a> Elementwise<'a> {
         }
     }
 
-    /// Where the activation function ends: with the one result, or else the one function that there is.
+    /// The last node of the activation function: the node of the only result, or the only nonlinear function.
     fn activation(&self) -> Option<&'a Node> {
         let mut functions = self.nodes.iter().filter(|node| is_nonlinear(&node.op));
         let first = functions.next()?;
@@ -213,7 +212,7 @@ impl<'a> Elementwise<'a> {
     }
 }
 
-/// Back through what is computed element by element of one tensor.
+/// Goes back through element-wise operations of one tensor to their input.
 fn root(graph: &Graph, value: ValueId) -> ValueId {
     let mut value = value;
     while let Some(node) = graph.producer(value) {
@@ -232,7 +231,7 @@ fn root(graph: &Graph, value: ValueId) -> ValueId {
     value
 }
 
-/// The functions that layers are followed by.
+/// Whether the operation is an activation function.
 fn is_nonlinear(op: &Op) -> bool {
     matches!(
         op,

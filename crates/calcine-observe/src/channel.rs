@@ -2,12 +2,12 @@ use burn::tensor::Tensor;
 use calcine_graph::{Graph, Node, Op, Source, ValueId};
 use calcine_trace::AnyTensor;
 
-/// Which axis of a tensor counts channels, if one does.
+/// The axis of a tensor that contains channels, if there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ChannelAxis(pub(crate) Option<usize>);
 
 impl ChannelAxis {
-    /// A float tensor as `[samples, channels, positions]`.
+    /// Views a float tensor as `[samples, channels, positions]`.
     pub(crate) fn view(self, tensor: &AnyTensor) -> Tensor<3> {
         let shape = tensor.shape();
         let elements = tensor.clone().without_autodiff().flat();
@@ -30,7 +30,7 @@ impl ChannelAxis {
 
 /// The channel axis of every value.
 ///
-/// Layers say which it is; other operations carry it along.
+/// Layers define it, and other operations pass it on.
 pub(crate) fn channel_axes(graph: &Graph) -> Vec<ChannelAxis> {
     let mut axes: Vec<Option<usize>> = graph
         .values
@@ -96,8 +96,8 @@ fn axis_of(graph: &Graph, node: &Node, axes: &[Option<usize>]) -> Option<usize> 
     }
 }
 
-/// The axis of the same length that as many elements come before; else the last, whose elements then are
-/// the channels.
+/// The axis with the same length that follows the same number of elements; otherwise the last axis, whose elements are
+/// then the channels.
 fn reshaped(graph: &Graph, from: ValueId, to: ValueId, axis: usize) -> Option<usize> {
     let before = graph.value(from).shape_at(2);
     let after = graph.value(to).shape_at(2);

@@ -1,21 +1,21 @@
-//! Counts that stay exact in `f32`, however many values a batch has and however many batches there are.
+//! Counts that stay exact in `f32` for any size and number of batches.
 //!
-//! A count is `low + high · 2²⁰`, two vectors of whole numbers. A batch is counted in integers, of which there are 2³¹;
-//! what passes 2²⁰ is carried to `high`, so all numbers stay below 2²⁴, where `f32` has them all, up to 2⁴⁴ in
-//! sum.
+//! A count is `low + high · 2²⁰`, stored as two vectors of whole numbers. A batch is counted in integers, up to 2³¹.
+//! What exceeds 2²⁰ is carried to `high`, so all numbers stay below 2²⁴, where `f32` is exact, and sums up to 2⁴⁴ are
+//! possible.
 
 use burn::tensor::{Int, Tensor};
 
 const STEP: f64 = 1_048_576.0;
 
-/// The counts of a batch: `[low, high]`.
-pub(crate) fn of(count: Tensor<1, Int>) -> Vec<Tensor<1>> {
+/// The counts of a batch as `[low, high]`.
+pub(crate) fn split(count: Tensor<1, Int>) -> Vec<Tensor<1>> {
     let high = count.clone().div_scalar(STEP as i64);
     let low = count - high.clone().mul_scalar(STEP as i64);
     vec![low.float(), high.float()]
 }
 
-/// The sum of two.
+/// The sum of two counts.
 pub(crate) fn add(all: Vec<Tensor<1>>, one: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
     let mut sums = all.into_iter().zip(one).map(|(all, one)| all + one);
     match (sums.next(), sums.next()) {
@@ -24,7 +24,7 @@ pub(crate) fn add(all: Vec<Tensor<1>>, one: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
     }
 }
 
-/// What was counted.
+/// The counts as integers.
 pub(crate) fn total(vectors: &[Vec<f64>]) -> Vec<u64> {
     let [low, high] = vectors else {
         return Vec::new();

@@ -4,50 +4,50 @@ use calcine_trace::ForwardError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ObserveError {
-    /// A batch does not fit the network.
+    /// A batch does not match the inputs of the network.
     #[error(transparent)]
     Forward(#[from] ForwardError),
-    /// There was nothing to observe.
+    /// There is no batch.
     #[error("no batch was given: a statistic needs at least one")]
     NoBatch,
-    /// A pattern that is malformed.
-    #[error("`{pattern}` is no pattern: {why}")]
+    /// A pattern is malformed.
+    #[error("`{pattern}` is not a valid pattern: {why}")]
     Pattern {
-        /// As written.
+        /// The pattern.
         pattern: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
-    /// A pattern that no node with a result of floats matches.
-    #[error("`{pattern}` matches no node that gives floats{}", hint(.nearest))]
+    /// A pattern matches no node with a float result.
+    #[error("`{pattern}` matches no node with a float result{}", hint(.nearest))]
     NoNode {
-        /// As written, or what was looked for.
+        /// The pattern, or the name that was looked for.
         pattern: String,
-        /// The names most like it, best first.
+        /// The most similar names, best first.
         nearest: Vec<String>,
     },
-    /// A name that is no weight of a layer of the network.
-    #[error("`{weight}` is the weight of no convolution and no linear layer of the network{}", hint(.nearest))]
+    /// A name is not that of a layer's weight in the network.
+    #[error("the network has no convolution or linear layer with the weight `{weight}`{}", hint(.nearest))]
     NoWeight {
-        /// As written.
+        /// The name.
         weight: String,
-        /// The weights most like it, best first.
+        /// The most similar names of weights, best first.
         nearest: Vec<String>,
     },
-    /// A layer whose inputs are no rows of a product.
-    #[error("what the layer of `{weight}` is fed is not sampled: {why}")]
+    /// The inputs of a layer cannot be sampled as rows of a matrix product.
+    #[error("the inputs of the layer of `{weight}` cannot be sampled: {why}")]
     NotSampled {
-        /// The weight.
+        /// The path of the weight.
         weight: String,
-        /// What is in the way.
+        /// The reason.
         why: String,
     },
-    /// The way from a layer's filters to their activation function ends before there is one.
+    /// The filters of a layer have no activation function of their own.
     #[error("the filters of `{weight}` have no activation function of their own: {why}")]
     NoActivation {
-        /// The weight.
+        /// The path of the weight.
         weight: String,
-        /// What is in the way.
+        /// The reason.
         why: String,
     },
 }

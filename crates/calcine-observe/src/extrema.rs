@@ -4,23 +4,23 @@ use crate::activation::{Activation, SampleCounts};
 use crate::observed::{Column, Columns};
 use crate::statistic::Statistic;
 
-/// The smallest and the largest value of each channel.
+/// A statistic: the smallest and the largest value of each channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Extrema;
 
-/// The smallest and the largest value of a place's channels.
+/// The smallest and the largest value of each channel of a place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChannelExtrema {
-    /// Of each channel.
+    /// The smallest value of each channel.
     pub min: Vec<f64>,
-    /// Of each channel.
+    /// The largest value of each channel.
     pub max: Vec<f64>,
 }
 
 impl Statistic for Extrema {
     type Value = ChannelExtrema;
 
-    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
+    fn measure(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
         let channels = [batch.channels()];
         let min = batch.values.clone().min_dim(2).min_dim(0);
         let max = batch.values.clone().max_dim(2).max_dim(0);
@@ -48,13 +48,13 @@ impl Statistic for Extrema {
 }
 
 impl ChannelExtrema {
-    /// The smallest value of all.
+    /// The smallest value of all channels.
     #[must_use]
     pub fn low(&self) -> f64 {
         self.min.iter().copied().fold(f64::INFINITY, f64::min)
     }
 
-    /// The largest value of all.
+    /// The largest value of all channels.
     #[must_use]
     pub fn high(&self) -> f64 {
         self.max.iter().copied().fold(f64::NEG_INFINITY, f64::max)

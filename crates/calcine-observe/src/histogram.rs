@@ -8,15 +8,14 @@ use crate::extrema::ChannelExtrema;
 use crate::observed::{Column, Columns, Observed};
 use crate::statistic::Statistic;
 
-/// How often values fall into each of equally wide bins.
+/// A statistic: a histogram with bins of equal width.
 ///
-/// Bin `i` of `n` is `[low + i·w, low + (i + 1)·w)` with `w = (high − low) / n`; the last one includes `high`.
-/// What lies outside is counted too, by itself; a NaN counts as above. Counts are exact, for batches of less than 2³¹
-/// values a place, but which of two
-/// neighbouring bins a value at their border falls into is decided in `f32`.
+/// Bin `i` of `n` is `[low + i·w, low + (i + 1)·w)` with `w = (high − low) / n`; the last one includes `high`. Values
+/// outside of the range are counted separately; NaN counts as above. Counts are exact if a batch has less than 2³¹
+/// values per place, but whether a value at the boundary of two bins belongs to the lower or to the upper one is
+/// decided in `f32`.
 ///
-/// The range is the same for all places and known before. Where it is not,
-/// [`histograms`](crate::histograms()) finds it in a pass of its own.
+/// The range must be known in advance. If it is not, [`histograms`](crate::histograms()) finds it in a pass of its own.
 #[derive(Debug, Clone)]
 pub struct Histogram {
     range: Range,
@@ -29,23 +28,23 @@ enum Range {
     ByName(BTreeMap<String, [f64; 2]>),
 }
 
-/// A place's histogram.
+/// The histogram of a place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BinCounts {
-    /// Where the first bin begins.
+    /// The lower bound of the first bin.
     pub low: f64,
-    /// Where the last bin ends.
+    /// The upper bound of the last bin.
     pub high: f64,
-    /// How many values each bin has.
+    /// The number of values in each bin.
     pub counts: Vec<u64>,
-    /// How many are below all bins.
+    /// The number of values below all bins.
     pub below: u64,
-    /// How many are above all bins, or NaN.
+    /// The number of values above all bins, or NaN.
     pub above: u64,
 }
 
 impl Histogram {
-    /// Between two numbers, at all places.
+    /// A histogram with the same range at all places.
     ///
     /// # Panics
     ///
@@ -60,7 +59,8 @@ impl Histogram {
         }
     }
 
-    /// Between two numbers of each place, by name, as an earlier pass has found them; between 0 and 1 at any other.
+    /// A histogram with a range for each place, by name, for example from an earlier pass. The range of other places is
+    /// 0 to 1.
     ///
     /// # Panics
     ///
@@ -69,7 +69,7 @@ impl Histogram {
     pub fn within(ranges: impl IntoIterator<Item = (String, [f64; 2])>, bins: usize) -> Self {
         assert!(bins > 0, "a histogram without bins");
         let ranges = ranges.into_iter().map(|(name, [low, high])| {
-            // A constant has a bin's width of its own.
+            // If all values are equal, the range has a width of 1.
             let high = if low < high { high } else { low + 1.0 };
             (name, [low, high])
         });
@@ -79,8 +79,8 @@ impl Histogram {
         }
     }
 
-    /// Between the extrema of each place.
-    pub(crate) fn over(extrema: &Observed<ChannelExtrema>, bins: usize) -> Self {
+    /// A histogram between the extrema of each place.
+    pub(crate) fn between_extrema(extrema: &Observed<ChannelExtrema>, bins: usize) -> Self {
         let range = |extrema: &ChannelExtrema| [extrema.low(), extrema.high()];
         let ranges = extrema.iter();
         Self::within(
@@ -100,8 +100,8 @@ impl Histogram {
 impl Statistic for Histogram {
     type Value = BinCounts;
 
-    /// The range, and the counts of `below`, the bins, and `above`.
-    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
+    /// The range, followed by the counts of `below`, of the bins, and of `above`.
+    fn measure(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
         let device = batch.values.device();
         let [low, high] = self.range(batch.name);
         let values = batch.values.clone().flatten::<1>(0, 2);
@@ -117,7 +117,7 @@ impl Statistic for Histogram {
             .mask_fill(top, self.bins as f64)
             .mask_fill(values.is_nan(), above)
             .int();
-        let mut vectors = count::of(counted(bin, self.bins + 2));
+        let mut vectors = count::split(counted(bin, self.bins + 2));
         vectors.push(Tensor::from_floats([low as f32, high as f32], &device));
         vectors
     }
@@ -159,10 +159,10 @@ impl Statistic for Histogram {
     }
 }
 
-/// How often each number below `count` occurs.
+/// The number of occurrences of each number below `count`.
 ///
-/// A row of the scatter has so few numbers that their counts are exact in `f32`, and there are enough rows for a GPU to
-/// count side by side.
+/// Each row of the scatter operation has so few numbers that their counts are exact in `f32`, and there are enough rows
+/// for a GPU to count in parallel.
 fn counted(numbers: Tensor<1, Int>, count: usize) -> Tensor<1, Int> {
     let device = numbers.device();
     let of_rows = |numbers: Tensor<2, Int>| {
@@ -189,20 +189,21 @@ fn counted(numbers: Tensor<1, Int>, count: usize) -> Tensor<1, Int> {
     }
 }
 
-/// How many numbers a row has: far below the 2²⁴ to which `f32` counts.
+/// The number of values in a row: far below 2²⁴, up to which `f32` counts exactly.
 const ROW: usize = 1 << 12;
 
 impl BinCounts {
-    /// The width of a bin: the error of a [`percentile`](Self::percentile).
+    /// The width of a bin, which is the largest error of a [`percentile`](Self::percentile).
     #[must_use]
     pub fn width(&self) -> f64 {
         (self.high - self.low) / self.counts.len() as f64
     }
 
-    /// The number that this share of the values, from 0 to 1, does not exceed.
+    /// The value that this share of the values, from 0 to 1, does not exceed.
     ///
-    /// Within a bin values are taken to be spread evenly. The exact percentile is in the same bin, so the
-    /// error is less than a bin's width, unless it is outside the range: then this is `low` or `high`.
+    /// Values are assumed to be distributed evenly within a bin. The exact percentile is in the same bin, so the error
+    /// is less than the width of a bin, unless the percentile is outside of the range; the result is then `low` or
+    /// `high`.
     #[must_use]
     pub fn percentile(&self, share: f64) -> f64 {
         let total = self.below + self.counts.iter().sum::<u64>() + self.above;

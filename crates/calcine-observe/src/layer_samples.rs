@@ -2,7 +2,7 @@ use faer::Mat;
 
 use crate::error::ObserveError;
 
-/// How a layer's inputs and outputs are sampled.
+/// Which inputs and outputs of a layer are sampled.
 ///
 /// # Examples
 ///
@@ -13,15 +13,15 @@ use crate::error::ObserveError;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sampling {
-    /// Output positions of a batch, each taken of all its samples; where there are fewer, all. A linear
-    /// layer's positions are its rows within a sample: of `[batch, in]` there is one.
+    /// The number of output positions per batch; each is taken from all samples of the batch. If there are fewer, all
+    /// are taken. The positions of a linear layer are its rows within a sample: an input `[batch, in]` has one.
     pub positions: usize,
-    /// What the positions are drawn from, for each layer by itself. The same on every device.
+    /// The seed of the random positions, which are drawn for each layer separately and are the same on every device.
     pub seed: u64,
 }
 
 impl Default for Sampling {
-    /// Distiller's ten positions.
+    /// Ten positions, as in Distiller.
     fn default() -> Self {
         Self {
             positions: 10,
@@ -30,15 +30,15 @@ impl Default for Sampling {
     }
 }
 
-/// What a layer was fed and what it gave, in rows.
+/// Samples of the inputs and outputs of a layer, as rows.
 ///
-/// A row of a convolution is a receptive field, channel by channel, with the zeros of the padding; of a
-/// linear layer a row of its input.
+/// A row of a convolution is a receptive field, channel by channel, including the zeros of the padding. A row of a
+/// linear layer is a row of its input.
 ///
 /// # Shapes
 ///
-/// `inputs`: `[rows, columns]`, `outputs`: `[rows, filters]`. The columns are `in · kh · kw` of a convolution,
-/// `in` of a linear layer.
+/// `inputs`: `[rows, columns]`, `outputs`: `[rows, filters]`. The columns are `in · kh · kw` for a convolution, and
+/// `in` for a linear layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerSamples {
     pub(crate) inputs: Vec<f32>,
@@ -49,7 +49,7 @@ pub struct LayerSamples {
     pub(crate) bias: Option<String>,
 }
 
-/// How a weight lies in memory.
+/// The memory layout of a weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layout {
     /// `[filters, columns / groups]`.
@@ -59,10 +59,10 @@ pub(crate) enum Layout {
 }
 
 impl LayerSamples {
-    /// Of a convolution without a bias, whose weight is `[filters, columns / groups]` in memory. `None` if the
-    /// numbers do not fit each other.
+    /// Samples of a convolution without a bias, whose weight is stored as `[filters, columns / groups]`. `None` if the
+    /// sizes do not match.
     #[must_use]
-    pub fn of_convolution(
+    pub fn from_convolution(
         (inputs, columns): (Vec<f32>, usize),
         (outputs, filters): (Vec<f32>, usize),
         groups: usize,
@@ -74,17 +74,17 @@ impl LayerSamples {
         whole.then_some(samples)
     }
 
-    /// Of a linear layer without a bias, whose weight is `[columns, filters]` in memory. `None` if the numbers
-    /// do not fit each other.
+    /// Samples of a linear layer without a bias, whose weight is stored as `[columns, filters]`. `None` if the sizes do
+    /// not match.
     #[must_use]
-    pub fn of_linear(
+    pub fn from_linear(
         (inputs, columns): (Vec<f32>, usize),
         (outputs, filters): (Vec<f32>, usize),
     ) -> Option<Self> {
         Self::new((inputs, columns), (outputs, filters), Layout::Linear)
     }
 
-    /// Of a layer with a bias, of this path.
+    /// Declares that the layer has a bias with this path.
     #[must_use]
     pub fn with_bias(mut self, path: impl Into<String>) -> Self {
         self.bias = Some(path.into());
@@ -108,25 +108,25 @@ impl LayerSamples {
         })
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.inputs.len() / self.columns
     }
 
-    /// Inputs, each of a receptive field.
+    /// The number of columns: the inputs in a receptive field.
     #[must_use]
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// Outputs.
+    /// The number of outputs.
     #[must_use]
     pub fn filters(&self) -> usize {
         self.filters
     }
 
-    /// How many parts the inputs are split into; each output sees one.
+    /// The number of groups into which the inputs are divided; each output uses one.
     #[must_use]
     pub fn groups(&self) -> usize {
         match self.layout {
@@ -135,7 +135,8 @@ impl LayerSamples {
         }
     }
 
-    /// The second moments of a group's inputs, `Σ x_i·x_j` over all rows: `[columns / groups]` squared, row by row.
+    /// The second moments of the inputs of a group, `Σ x_i·x_j` over all rows, as a square matrix of `columns / groups`
+    /// rows, row by row.
     #[must_use]
     pub fn moments(&self, group: usize) -> Vec<f64> {
         let columns = self.columns / self.groups();
@@ -147,7 +148,7 @@ impl LayerSamples {
         all.map(|at| moments[at]).collect()
     }
 
-    /// The means of a group's inputs: `[columns / groups]`.
+    /// The means of the inputs of a group: `[columns / groups]`.
     #[must_use]
     pub fn means(&self, group: usize) -> Vec<f64> {
         let rows = self.rows().max(1) as f64;
@@ -166,24 +167,24 @@ impl LayerSamples {
         f64::from(self.inputs[row * self.columns + group * columns + column])
     }
 
-    /// The path of the layer's bias, if it has one.
+    /// The path of the bias of the layer, if it has one.
     #[must_use]
     pub fn bias(&self) -> Option<&str> {
         self.bias.as_deref()
     }
 
-    /// How many elements the weight has.
+    /// The number of elements of the weight.
     #[must_use]
     pub fn numel(&self) -> usize {
         self.seen_by_a_filter() * self.filters
     }
 
-    /// The elements of the weight that belong to input channels, as the weight lies in memory. `None` if
-    /// there are other numbers of channels.
+    /// The elements of the weight that belong to input channels, in stored order. `None` if the number of channels is
+    /// wrong.
     ///
     /// # Shapes
     ///
-    /// `channels`: `[in]`, those of all groups.
+    /// `channels`: `[in]`, including the channels of all groups.
     #[must_use]
     pub fn of_channels(&self, channels: &[bool]) -> Option<Vec<bool>> {
         let kernel = self.columns.checked_div(channels.len())?;
@@ -196,7 +197,7 @@ impl LayerSamples {
         (kernel * channels.len() == self.columns).then_some(keep)
     }
 
-    /// What weight and bias leave unexplained, as a share of the outputs.
+    /// The relative error with which a weight and a bias reproduce the outputs.
     ///
     /// ```text
     /// ‖X·Wᵀ + b - Y‖ / ‖Y‖      in the Frobenius norm
@@ -204,7 +205,7 @@ impl LayerSamples {
     ///
     /// # Panics
     ///
-    /// If weight or bias have other lengths than the layer's.
+    /// If the weight or the bias has a wrong length.
     #[must_use]
     pub fn error(&self, weight: &[f64], bias: Option<&[f64]>) -> f64 {
         assert_eq!(weight.len(), self.numel(), "elements of the weight");
@@ -223,7 +224,7 @@ impl LayerSamples {
         if off == 0.0 { 0.0 } else { (off / all).sqrt() }
     }
 
-    /// How many columns a filter sees.
+    /// The number of columns that a filter uses.
     pub(crate) fn seen_by_a_filter(&self) -> usize {
         match self.layout {
             Layout::Convolution { groups } => self.columns / groups,
@@ -231,7 +232,7 @@ impl LayerSamples {
         }
     }
 
-    /// The columns that a filter sees.
+    /// The columns that a filter uses.
     pub(crate) fn columns_of(&self, filter: usize) -> std::ops::Range<usize> {
         let seen = self.seen_by_a_filter();
         let group = match self.layout {
@@ -241,7 +242,8 @@ impl LayerSamples {
         group * seen..(group + 1) * seen
     }
 
-    /// Where the weight of a filter for the column at this place among those that it sees is in memory.
+    /// The index in the stored weight of the element of a filter for the column at this position among those that the
+    /// filter uses.
     pub(crate) fn element(&self, filter: usize, place: usize) -> usize {
         match self.layout {
             Layout::Convolution { .. } => filter * self.seen_by_a_filter() + place,
@@ -250,7 +252,7 @@ impl LayerSamples {
     }
 }
 
-/// Why a layer is not sampled.
+/// The error for a layer that cannot be sampled.
 pub(crate) fn unsampled(weight: &str, why: &str) -> ObserveError {
     ObserveError::NotSampled {
         weight: weight.to_owned(),

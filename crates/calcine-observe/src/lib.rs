@@ -2,48 +2,47 @@
 //!
 //! # Should I use this crate?
 //!
-//! Use it to measure the results of a model's nodes over data: how sparse they are, which range they have, which filters
-//! are rarely active. The model is traced with `calcine-trace` first. `calcine-quantize` calibrates by these statistics, and
-//! pruners rank by them.
+//! Use it to measure the results of the nodes of a model over data: how sparse they are, which range they have, which
+//! filters are rarely active. The model is traced with `calcine-trace` first. `calcine-quantize` uses these statistics
+//! for calibration, and pruners use them for ranking.
 //!
-//! [`observe`] runs batches through a network and shows the result of each node to a [`Statistic`], or to a tuple of
-//! them. One pass serves all nodes and all statistics; their intermediate results stay on the device and are read once,
-//! after the last batch.
+//! [`observe`] runs batches through a network and passes the result of each node to a [`Statistic`], or to a tuple of
+//! them. One pass serves all nodes and all statistics. Intermediate results stay on the device and are read once, after
+//! the last batch.
 //!
-//! | statistic | a node's value |
+//!  statistic | value of a node |
 //! |---|---|
 //! | [`Zeros`] | [`ZeroCounts`]: sparsity, and APoZ of each channel |
 //! | [`Moments`] | [`ChannelMoments`]: mean and standard deviation |
-//! | [`Extrema`] | [`ChannelExtrema`]: smallest and largest |
-//! | [`Norms`] | [`ChannelNorms`]: L1 and L2, a sample's and all samples' |
+//!  [`Extrema`] | [`ChannelExtrema`]: the smallest and the largest value |
+//!  [`Norms`] | [`ChannelNorms`]: L1 and L2 norms, of a sample and of all samples |
 //! | [`Histogram`] | [`BinCounts`]: counts in bins, percentiles |
 //!
-//! [`Places`] says which nodes are observed; by default those that Distiller observes, the results of activation
-//! functions. [`observe_filters`] and [`observe_inputs`] find the places that belong to weights: the results of a
-//! layer's filters after their activation function, and a layer's input activations.
+//! [`Places`] selects the nodes that are observed; the usual choice, which is also Distiller's, is the results of
+//! activation functions. [`observe_filters`] and [`observe_inputs`] find the places that belong to weights: the outputs
+//! of the filters of a layer after their activation function, and the input activations of a layer.
 //!
 //! # Refitting
 //!
-//! [`sample_layers`] keeps rows of the inputs and outputs of layers, and [`LayerSamples::refit`] finds the weight that
-//! comes nearest to those outputs with fewer inputs: feature-map reconstruction.
+//! [`sample_layers`] collects rows of the inputs and outputs of layers, and [`LayerSamples::refit`] finds the weight
+//! that best reproduces the outputs with fewer inputs (feature-map reconstruction).
 //!
 //! # In training
 //!
-//! A policy of `calcine-train` whose score looks at activations asks an [activation source](ActivationSource), of which
-//! [`NetworkActivations`] is the one over a traced network.
+//! A policy of `calcine-train` whose score needs activations gets them from an [activation source](ActivationSource).
+//! [`NetworkActivations`] is the activation source for a traced network.
 //!
 //! # Channels
 //!
-//! A result is seen as `[samples, channels, positions]`: the first axis counts samples, one axis counts
-//! channels, all others are positions. The channel axis is the one that the layers give it: the second after
-//! convolutions, the last after linear layers and embeddings, and operations between them carry it along.
-//!
+//! A result is viewed as `[samples, channels, positions]`: the first axis contains samples, one axis contains channels,
+//! and all other axes are positions. Layers define the channel axis: it is the second one after convolutions, and the
+//! last one after linear layers and embeddings. Operations between them pass it on.
 //! # Training and evaluation
 //!
-//! A network is observed as it is. The evaluation network is the right one nearly always,
-//! [`network.valid()`](burn::module::Module::valid). On an autodiff device batch norms are in training:
-//! they normalise with the batch's own statistics, so that means and deviations are those of training,
-//! **and every batch changes their running statistics**. Gradients are not recorded either way.
+//! A network is observed in the mode in which it is. You usually want the evaluation mode,
+//! [`network.valid()`](burn::module::Module::valid). On an autodiff device, batch norms are in training mode: they
+//! normalise with the statistics of the batch, so means and deviations are those of training, **and every batch changes
+//! the running statistics**. Gradients are not recorded in either case.
 
 mod activation;
 mod activity;
@@ -68,7 +67,7 @@ mod statistic;
 mod zeros;
 
 pub use activation::{Activation, SampleCounts};
-pub use activity::{Sums, activations_of, inputs_of};
+pub use activity::{AtAddition, activations_of, inputs_of};
 pub use error::ObserveError;
 pub use extrema::{ChannelExtrema, Extrema};
 pub use histogram::{BinCounts, Histogram};
@@ -81,6 +80,6 @@ pub use observed::{Column, Columns, Observed, ObservedNode, Per};
 pub use places::Places;
 pub use refit::{Refit, RefitError, System};
 pub use sampling::sample_layers;
-pub use source::{ActivationSource, Reconstruction, Wanted};
+pub use source::{ActivationRequest, ActivationSource, Reconstruction};
 pub use statistic::{Statistic, Statistics};
 pub use zeros::{ZeroCounts, Zeros};

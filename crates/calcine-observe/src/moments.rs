@@ -4,39 +4,39 @@ use crate::activation::{Activation, SampleCounts, channel_means};
 use crate::observed::{Column, Columns};
 use crate::statistic::Statistic;
 
-/// Mean and variance of each channel, over samples and positions.
+/// A statistic: the mean and the variance of each channel, over samples and positions.
 ///
 /// ```text
 /// mean = Σx / n        variance = Σ(x − mean)² / n
 /// ```
 ///
-/// Each batch is taken around its own mean; batches are joined by Chan's rule (Chan, Golub and LeVeque,
-/// 1983), with `w` the share of the new batch in all values and `d` the difference of the means:
+/// The statistics of each batch are computed around its own mean, and batches are combined with Chan's formula (Chan,
+/// Golub and LeVeque, 1983), where `w` is the share of the new batch in all values and `d` the difference of the means:
 ///
 /// ```text
 /// mean ← mean + w·d        variance ← (1 − w)·variance + w·variance_batch + w·(1 − w)·d²
 /// ```
 ///
-/// so that a mean far from zero leaves the variance its digits, which a difference of sums of squares in
-/// `f32` would not.
+/// The variance is therefore accurate even if the mean is far from zero, where a difference of sums of squares in `f32`
+/// would be inaccurate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Moments;
 
-/// Mean and variance of a place's channels.
+/// The mean and the variance of each channel of a place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChannelMoments {
-    /// Of each channel.
+    /// The mean of each channel.
     pub mean: Vec<f64>,
-    /// Of each channel, of the population: divided by n, not n − 1.
+    /// The population variance of each channel: divided by n, not n − 1.
     pub variance: Vec<f64>,
-    /// n: how many values each channel has.
+    /// The number n of values of each channel.
     pub positions: u64,
 }
 
 impl Statistic for Moments {
     type Value = ChannelMoments;
 
-    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
+    fn measure(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
         let mean = channel_means(batch.values.clone());
         let channels = batch.channels();
         let centred = batch.values.clone() - mean.clone().reshape([1, channels, 1]);
@@ -80,7 +80,7 @@ pub(crate) fn share(before: SampleCounts, batch: SampleCounts) -> f64 {
 }
 
 impl ChannelMoments {
-    /// The standard deviation of each channel: √variance, of the population.
+    /// The standard deviation of each channel: √variance.
     #[must_use]
     pub fn std(&self) -> Vec<f64> {
         self.variance
@@ -95,7 +95,7 @@ impl ChannelMoments {
         self.mean.iter().sum::<f64>() / self.mean.len() as f64
     }
 
-    /// The standard deviation of all values, within and between channels, of the population.
+    /// The population standard deviation of all values, within and between channels.
     #[must_use]
     pub fn layer_std(&self) -> f64 {
         let mean = self.layer_mean();

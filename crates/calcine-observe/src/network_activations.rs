@@ -7,7 +7,7 @@ use calcine_mask::Masks;
 use calcine_params::{Inventory, flat, replace};
 use calcine_trace::{AnyTensor, Network, Tensors};
 
-use crate::activity::{Sums, activations_of, inputs_of};
+use crate::activity::{AtAddition, activations_of, inputs_of};
 use crate::error::ObserveError;
 use crate::extrema::Extrema;
 use crate::layer_samples::{LayerSamples, Sampling};
@@ -17,18 +17,19 @@ use crate::observe::{observe, observe_filters, observe_inputs};
 use crate::observed::Observed;
 use crate::places::Places;
 use crate::sampling::sample_layers;
-use crate::source::{ActivationSource, Reconstruction, Wanted};
+use crate::source::{ActivationRequest, ActivationSource, Reconstruction};
 use crate::statistic::Statistics;
 use crate::zeros::Zeros;
 
-/// Stored values by parameter, flat.
+/// Values of parameters, flat in stored order.
 type Values = BTreeMap<ParamId, Tensor<1>>;
 
-/// Looks at a model's activations through the network that was traced from it.
+/// An [`ActivationSource`] that observes a model through the network that was traced from it.
 ///
-/// It runs the first batches, as many as are asked for, through the network with the model's weights of that
-/// moment, masks applied, in evaluation: batch norms use their running statistics. Each kind of statistic is
-/// one pass and one read; so is the sampling of layers whose weights are [refitted](LayerSamples::refit).
+/// It runs the requested number of batches, beginning with the first, through the network with the current weights of
+/// the model under their masks, in evaluation mode: batch norms use their running statistics. Each kind of statistic
+/// takes one pass and one device read, and so does the sampling of layers whose weights are
+/// [refitted](LayerSamples::refit).
 ///
 /// # Examples
 ///
@@ -36,15 +37,15 @@ type Values = BTreeMap<ParamId, Tensor<1>>;
 /// use burn::module::Module;
 /// use burn::tensor::Tensor;
 /// use calcine_testkit::{ConvNet, device};
-/// use calcine_observe::{NetworkActivations, Sums};
+/// use calcine_observe::{NetworkActivations, AtAddition};
 /// use calcine_trace::trace;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let model = ConvNet::new(&device());
 /// let images = Tensor::<4>::ones([4, 2, 6, 6], &device());
 /// let network = trace(&model, images.clone(), |model, images| model.forward(images))?;
-/// let source = NetworkActivations::new(&network, vec![images], Sums::End)?;
-/// // `Driver::with_activation_source` of `calcine-train` takes it.
+/// let source = NetworkActivations::new(&network, vec![images], AtAddition::Stop)?;
+/// `Driver::with_activation_source` of `calcine-train` takes it.
 /// # let _ = source;
 /// # Ok(())
 /// # }
@@ -53,20 +54,20 @@ type Values = BTreeMap<ParamId, Tensor<1>>;
 pub struct NetworkActivations {
     network: Network,
     batches: Vec<Vec<AnyTensor>>,
-    sums: Sums,
+    at_addition: AtAddition,
 }
 
 impl NetworkActivations {
-    /// Over a network and the batches to look at it with, without autodiff; `sums` says whether filters
-    /// that are added together share what comes after the sum.
+    /// A source for a network and the batches to run through it, without autodiff. `at_addition` decides whether
+    /// filters that are added together share the activation function after the addition.
     ///
     /// # Errors
     ///
-    /// If there is no batch, or one does not fit: each is tried.
+    /// If there is no batch, or one does not match the inputs of the network: each is tried.
     pub fn new<I: Tensors>(
         network: &Network,
         batches: Vec<I>,
-        sums: Sums,
+        at_addition: AtAddition,
     ) -> Result<Self, ObserveError> {
         let network = network.valid();
         let batches: Vec<_> = batches.into_iter().map(Tensors::into_any).collect();
@@ -74,23 +75,26 @@ impl NetworkActivations {
         Ok(Self {
             network,
             batches,
-            sums,
+            at_addition,
         })
     }
 
-    /// The network with the model's values under the same paths.
+    /// The network with the values of the model under the same paths.
     ///
     /// # Errors
     ///
-    /// If the model has no such parameter, or one of another size: the network would be one of other weights.
+    /// If a parameter of the network is missing in the model, or has another shape there.
     fn like<M: Module>(&self, model: &M) -> Result<Network, String> {
-        let (theirs, ours) = (Inventory::of(model), Inventory::of(&self.network));
+        let (theirs, ours) = (
+            Inventory::from_module(model),
+            Inventory::from_module(&self.network),
+        );
         let (mut missing, mut pairs) = (Vec::new(), Vec::new());
         for own in &ours {
             match theirs.get(&own.path) {
                 Some(other) if other.numel() == own.numel() => pairs.push((own, other)),
                 Some(other) => missing.push(format!(
-                    "`{}` has shape {:?}, the network's {:?}",
+                    "`{}` has the shape {:?}, in the network {:?}",
                     own.path, other.shape, own.shape
                 )),
                 None => missing.push(format!("it has no `{}`", own.path)),
@@ -99,7 +103,7 @@ impl NetworkActivations {
         if !missing.is_empty() {
             let missing = missing.join(", ");
             return Err(format!(
-                "the model is not the one that the network was traced from: {missing}; trace it anew"
+                "the model is not the one that the network was traced from: {missing}; trace the model again"
             ));
         }
         let values = flat(model, pairs.iter().map(|(_, other)| *other));
@@ -110,23 +114,23 @@ impl NetworkActivations {
 
     /// # Panics
     ///
-    /// If the model is another.
+    /// If the model does not have the parameters of the network.
     fn expect_like<M: Module>(&self, model: &M) -> Network {
         self.like(model).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Refuses more batches than there are.
+    /// Returns an error if more batches are requested than there are.
     fn enough(&self, batches: Option<u64>) -> Result<(), String> {
         let there = self.batches.len() as u64;
         match batches.filter(|&batches| batches > there) {
             Some(batches) => Err(format!(
-                "it looks at activations over {batches} batches, of which there are {there}"
+                "it needs activations of {batches} batches, but there are only {there}"
             )),
             None => Ok(()),
         }
     }
 
-    /// The first batches; all if `None`.
+    /// The first batches; all batches if `None`.
     fn first(&self, batches: Option<u64>) -> impl Iterator<Item = Vec<AnyTensor>> {
         let count = batches.map_or(self.batches.len(), |count| count as usize);
         self.batches.iter().take(count.max(1)).cloned()
@@ -134,16 +138,18 @@ impl NetworkActivations {
 }
 
 impl<M: Module> ActivationSource<M> for NetworkActivations {
-    fn check(&self, wanted: &Wanted) -> Result<(), String> {
+    fn check(&self, request: &ActivationRequest) -> Result<(), String> {
         let graph = self.network.graph();
-        self.enough(wanted.batches)?;
-        let found = match wanted.what {
-            Needs::Activity(_) => activations_of(graph, &wanted.weight, self.sums).map(drop),
-            Needs::InputNorm => inputs_of(graph, &wanted.weight).map(drop),
+        self.enough(request.batches)?;
+        let found = match request.needs {
+            Needs::Activity(_) => {
+                activations_of(graph, &request.weight, self.at_addition).map(drop)
+            }
+            Needs::InputNorm => inputs_of(graph, &request.weight).map(drop),
             _ => {
                 return Err(format!(
-                    "`{}`: nothing that activations tell",
-                    wanted.weight
+                    "`{}`: the score does not need activations",
+                    request.weight
                 ));
             }
         };
@@ -156,41 +162,41 @@ impl<M: Module> ActivationSource<M> for NetworkActivations {
 
     /// # Panics
     ///
-    /// If something is wanted that [`check`](ActivationSource::check) refuses, or of a model that
-    /// [`check_model`](ActivationSource::check_model) refuses.
-    fn observe(&mut self, model: &M, wanted: &[Wanted]) -> Vec<Tensor<1>> {
+    /// If a request is one that [`check`](ActivationSource::check) rejects, or the model is one that
+    /// [`check_model`](ActivationSource::check_model) rejects.
+    fn observe(&mut self, model: &M, requests: &[ActivationRequest]) -> Vec<Tensor<1>> {
         let network = self.expect_like(model);
         let all = self.batches.len();
-        let counts = wanted.iter().map(|wanted| match wanted.batches {
+        let counts = requests.iter().map(|request| match request.batches {
             Some(count) => usize::try_from(count).unwrap_or(all),
             None => all,
         });
         let count = counts.max().unwrap_or(0).max(1);
         let batches = || self.batches.iter().take(count).cloned();
         let of = |inputs: bool| -> Vec<&str> {
-            let those = wanted
+            let those = requests
                 .iter()
-                .filter(|w| (w.what == Needs::InputNorm) == inputs);
-            those.map(|wanted| wanted.weight.as_str()).collect()
+                .filter(|request| (request.needs == Needs::InputNorm) == inputs);
+            those.map(|request| request.weight.as_str()).collect()
         };
         let (fed, filters) = (of(true), of(false));
         let fed = pass(&fed, &Norms, |weights, norms| {
             observe_inputs(&network, batches(), weights, norms)
         });
         let filters = pass(&filters, &(Zeros, Moments), |weights, both| {
-            observe_filters(&network, batches(), weights, self.sums, both)
+            observe_filters(&network, batches(), weights, self.at_addition, both)
         });
-        let device = flat(&network, Inventory::of(&network).iter().take(1));
+        let device = flat(&network, Inventory::from_module(&network).iter().take(1));
         let device = device.first().map(Tensor::device).unwrap_or_default();
-        let values = |wanted: &Wanted| match wanted.what {
+        let values = |request: &ActivationRequest| match request.needs {
             Needs::InputNorm => {
-                let norms = fed.as_ref().and_then(|fed| fed.get(&wanted.weight));
+                let norms = fed.as_ref().and_then(|fed| fed.get(&request.weight));
                 norms.map(|norms| norms.total_l2.clone())
             }
-            Needs::Activity(what) => {
-                let found = filters.as_ref().and_then(|all| all.get(&wanted.weight));
+            Needs::Activity(activity) => {
+                let found = filters.as_ref().and_then(|all| all.get(&request.weight));
                 let (zeros, moments) = found?;
-                match what {
+                match activity {
                     Activity::ZeroShare => Some(zeros.apoz()),
                     Activity::Mean => Some(moments.mean.clone()),
                     _ => None,
@@ -198,12 +204,12 @@ impl<M: Module> ActivationSource<M> for NetworkActivations {
             }
             _ => None,
         };
-        let vector = |wanted: &Wanted| {
-            let values = values(wanted).expect("checked before the run");
+        let vector = |request: &ActivationRequest| {
+            let values = values(request).expect("checked before the run");
             let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
             Tensor::from_floats(values.as_slice(), &device)
         };
-        wanted.iter().map(vector).collect()
+        requests.iter().map(vector).collect()
     }
 
     fn check_reconstruction(&self, reconstruction: &Reconstruction) -> Result<(), String> {
@@ -221,8 +227,8 @@ impl<M: Module> ActivationSource<M> for NetworkActivations {
     ///
     /// # Panics
     ///
-    /// If something is wanted that [`check_reconstruction`](ActivationSource::check_reconstruction) refuses, or of a model
-    /// that [`check_model`](ActivationSource::check_model) refuses.
+    /// If the reconstruction is one that [`check_reconstruction`](ActivationSource::check_reconstruction) rejects, or
+    /// the model is one that [`check_model`](ActivationSource::check_model) rejects.
     fn reconstruct(&mut self, model: &M, masks: &Masks, reconstruction: &Reconstruction) -> Values {
         let weights: Vec<&str> = reconstruction.weights.iter().map(String::as_str).collect();
         let sampling = Sampling {
@@ -233,7 +239,7 @@ impl<M: Module> ActivationSource<M> for NetworkActivations {
         let network = self.expect_like(model);
         let sampled = sample_layers(&network, batches, &weights, &sampling);
         let sampled = sampled.unwrap_or_else(|error| panic!("{error}"));
-        let inventory = Inventory::of(model);
+        let inventory = Inventory::from_module(model);
         let mut values = Values::default();
         for layer in sampled.iter() {
             let (weight, samples) = (&layer.name, &layer.value);
@@ -243,7 +249,7 @@ impl<M: Module> ActivationSource<M> for NetworkActivations {
     }
 }
 
-/// The weight and bias of a layer, refitted under its mask; nothing if it has none, or cannot be refitted.
+/// The weight and the bias of a layer, refitted under its mask; empty if it has no mask or cannot be refitted.
 fn refitted<M: Module>(
     model: &M,
     inventory: &Inventory,
@@ -288,7 +294,7 @@ fn refitted<M: Module>(
     value(path, refit.weight).into_iter().chain(bias).collect()
 }
 
-/// What a pass over some weights gives; `None` of none.
+/// The result of a pass for some weights; `None` if there are no weights.
 fn pass<S: Statistics>(
     weights: &[&str],
     statistics: &S,

@@ -5,35 +5,35 @@ use crate::moments::share;
 use crate::observed::{Column, Columns};
 use crate::statistic::Statistic;
 
-/// Norms of each channel.
+/// A statistic: norms of each channel.
 ///
-/// With `x_s` the values of a channel in sample `s`, of `S` samples:
+/// `x_s` are the values of a channel in sample `s` of `S` samples:
 ///
 /// ```text
 /// l1 = Σ_s ‖x_s‖₁ / S        l2 = Σ_s ‖x_s‖₂ / S        total_l2 = √(Σ_s ‖x_s‖₂²)
 /// ```
 ///
-/// `l1` is Distiller's channel L1; `total_l2` is the norm over all samples and positions at once, the ‖x‖₂
-/// of Wanda (Sun et al., 2024). All are kept as means over what was seen, so that they lose no digits to
-/// the number of batches.
+/// `l1` is Distiller's channel L1 norm; `total_l2` is the norm over all samples and positions, the ‖x‖₂ of Wanda (Sun
+/// et al., 2024). All norms are stored as means over the batches so far, so that their accuracy does not depend on the
+/// number of batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Norms;
 
-/// Norms of a place's channels.
+/// The norms of each channel of a place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChannelNorms {
-    /// Of each channel, the mean of a sample's L1 norm.
+    /// The mean over samples of the L1 norm, for each channel.
     pub l1: Vec<f64>,
-    /// Of each channel, the mean of a sample's L2 norm.
+    /// The mean over samples of the L2 norm, for each channel.
     pub l2: Vec<f64>,
-    /// Of each channel, the L2 norm of all samples together.
+    /// The L2 norm of all samples together, for each channel.
     pub total_l2: Vec<f64>,
 }
 
 impl Statistic for Norms {
     type Value = ChannelNorms;
 
-    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
+    fn measure(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
         let square = batch.values.clone().square();
         vec![
             channel_means(batch.values.clone().abs().sum_dim(2)),

@@ -1,7 +1,7 @@
 use calcine_graph::{Graph, Node, Op};
 use calcine_trace::{AnyTensor, ForwardError, Network, Tensors};
 
-use crate::activity::{Sums, activations_of, layers_of};
+use crate::activity::{AtAddition, activations_of, layers_of};
 use crate::error::ObserveError;
 use crate::extrema::Extrema;
 use crate::histogram::{BinCounts, Histogram};
@@ -11,14 +11,14 @@ use crate::place::Place;
 use crate::places::Places;
 use crate::statistic::Statistics;
 
-/// Statistics of what nodes give, as [`observe`], of anything else that computes a graph: a network in integer
-/// arithmetic, for one.
+/// Computes statistics like [`observe`], but for another executor of a graph, such as a quantized network in integer
+/// arithmetic.
 ///
-/// `pass` computes a batch and shows each node's result to the function that it is handed.
+/// `pass` computes one batch, and calls the given function with the result of each node.
 ///
 /// # Errors
 ///
-/// As [`observe`], and those of `pass`.
+/// Those of [`observe`], and those of `pass`.
 pub fn observe_passes<I: Tensors, S: Statistics>(
     graph: &Graph,
     batches: impl IntoIterator<Item = I>,
@@ -30,14 +30,14 @@ pub fn observe_passes<I: Tensors, S: Statistics>(
     run_by(graph, batches, &places, statistics, pass)
 }
 
-/// Statistics of what nodes give, over all batches, in one pass.
+/// Computes statistics of the results of nodes over all batches, in one pass.
 ///
-/// The device is read once, after the last batch. See [the crate's page](crate) about networks in
-/// training.
+/// The device is read once, after the last batch. See [the documentation of the crate](crate) about networks in
+/// training mode.
 ///
 /// # Errors
 ///
-/// If the places match no node, if a batch does not fit, or if there is none.
+/// If no node matches the places, if a batch does not match the inputs of the network, or if there is no batch.
 ///
 /// # Examples
 ///
@@ -74,27 +74,26 @@ pub fn observe<I: Tensors, S: Statistics>(
     run(network, batches, &places, statistics)
 }
 
-/// Statistics of the filters of layers after their activation function, by the paths of the layers'
-/// weights: what APoZ and mean activation rank filters by.
+/// Computes statistics of the filters of layers after their activation function, by the paths of the weights of the
+/// layers. APoZ and mean activation rank filters by these statistics.
 ///
-/// One pass and one read, as [`observe`]. A weight that is used several times has the
-/// statistics of all its uses together. [`activations_of`] says where a filter's activation is looked
-/// for.
+/// It takes one pass and one device read, like [`observe`]. If a weight is used several times, the statistics are those
+/// of all its uses together. [`activations_of`] defines where the activation of a filter is found.
 ///
 /// # Errors
 ///
-/// As [`observe`], and if a path is no layer's weight, or its filters have no activation
-/// function of their own.
+/// Those of [`observe`]; and if a path is not that of a layer's weight, or the filters have no activation function of
+/// their own.
 pub fn observe_filters<I: Tensors, S: Statistics>(
     network: &Network,
     batches: impl IntoIterator<Item = I>,
     weights: &[&str],
-    sums: Sums,
+    at_addition: AtAddition,
     statistics: &S,
 ) -> Result<Observed<S::Value>, ObserveError> {
     let graph = network.graph();
     let place = |weight: &&str| {
-        let nodes = activations_of(graph, weight, sums)?;
+        let nodes = activations_of(graph, weight, at_addition)?;
         let values: Vec<_> = nodes.iter().map(|node| node.output).collect();
         Ok(Place::of_node((*weight).to_owned(), &values))
     };
@@ -105,14 +104,14 @@ pub fn observe_filters<I: Tensors, S: Statistics>(
     run(network, batches, &places, statistics)
 }
 
-/// Statistics of what layers are fed, by the paths of their weights: what Wanda weighs weights by.
+/// Computes statistics of the input activations of layers, by the paths of their weights. Wanda uses them.
 ///
-/// A channel is an input of the layer: of a linear layer a feature, of a convolution an input channel,
+/// A channel is an input of the layer: a feature of a linear layer, or an input channel of a convolution, including
 /// those of all groups. Otherwise as [`observe_filters`].
 ///
 /// # Errors
 ///
-/// As [`observe`], and if a path is no layer's weight.
+/// Those of [`observe`]; and if a path is not that of a layer's weight.
 pub fn observe_inputs<I: Tensors, S: Statistics>(
     network: &Network,
     batches: impl IntoIterator<Item = I>,
@@ -139,10 +138,10 @@ pub fn observe_inputs<I: Tensors, S: Statistics>(
     run(network, batches, &places, statistics)
 }
 
-/// A histogram of each place between the smallest and the largest value that it takes.
+/// Computes a histogram of each place between its smallest and its largest value.
 ///
-/// Two passes, hence a function that gives the batches, the same ones each time; the device is read
-/// once in each. Where all places share a range that is known, [`Histogram`] needs one pass.
+/// It takes two passes, so `batches` is a function, which must return the same batches each time. The device is read
+/// once in each pass. If all places share a known range, use [`Histogram`], which needs one pass.
 ///
 /// # Errors
 ///
@@ -163,6 +162,6 @@ pub fn histograms<I: Tensors, B: IntoIterator<Item = I>>(
         network,
         batches(),
         &places,
-        &Histogram::over(&extrema, bins),
+        &Histogram::between_extrema(&extrema, bins),
     )
 }

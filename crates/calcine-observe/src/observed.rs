@@ -1,19 +1,19 @@
 use crate::activation::SampleCounts;
 
-/// What was seen of each place, in the order of the graph.
+/// The statistics of each place, in the order of the graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed<V> {
     nodes: Vec<ObservedNode<V>>,
 }
 
-/// What was seen of one place.
+/// The statistics of one place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObservedNode<V> {
-    /// The node's name, or that of the weight that it was looked for by.
+    /// The name of the node, or of the weight for which it was observed.
     pub name: String,
-    /// How much was seen.
+    /// The numbers of samples and values.
     pub counts: SampleCounts,
-    /// What it comes to.
+    /// The value of the statistic.
     pub value: V,
 }
 
@@ -27,19 +27,19 @@ impl<V> Observed<V> {
         self.nodes.iter()
     }
 
-    /// How many places there are.
+    /// The number of places.
     #[must_use]
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no places.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
 
-    /// What was seen of the place of this name.
+    /// The statistics of the place with this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&V> {
         let node = self.nodes.iter().find(|node| node.name == name);
@@ -56,7 +56,7 @@ impl<V> IntoIterator for Observed<V> {
     }
 }
 
-/// What a column of a table has one number for.
+/// What each number in a column belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Per {
@@ -65,19 +65,19 @@ pub enum Per {
     Bin,
 }
 
-/// A column of a table, as far as one place goes.
+/// The part of a table column that belongs to one place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
-    /// Its heading.
+    /// The heading of the column.
     pub name: String,
-    /// What it has one number for.
+    /// What each number belongs to.
     pub per: Per,
     /// The numbers.
     pub values: Vec<f64>,
 }
 
 impl Column {
-    /// One number.
+    /// A column with one number per layer.
     #[must_use]
     pub fn layer(name: impl Into<String>, value: f64) -> Self {
         Self {
@@ -87,7 +87,7 @@ impl Column {
         }
     }
 
-    /// A number a channel.
+    /// A column with one number per channel.
     #[must_use]
     pub fn channels(name: impl Into<String>, values: Vec<f64>) -> Self {
         Self {
@@ -97,7 +97,7 @@ impl Column {
         }
     }
 
-    /// A number a bin.
+    /// A column with one number per bin.
     #[must_use]
     pub fn bins(name: impl Into<String>, values: Vec<f64>) -> Self {
         Self {
@@ -110,7 +110,7 @@ impl Column {
 
 /// A value that can be written as columns of a table.
 pub trait Columns {
-    /// The same columns at every place.
+    /// The columns, which are the same at every place.
     fn columns(&self) -> Vec<Column>;
 }
 
@@ -136,8 +136,8 @@ tuple!(A, B, C, D, E, F);
 impl<V: Columns> Observed<V> {
     /// The columns of one kind as comma-separated values.
     ///
-    /// A row is a layer, or a channel or bin of a layer; the first column is its name, the second, for
-    /// channels and bins, the position from 0.
+    /// A row is a layer, or a channel or bin of a layer. The first column is the name of the layer; for channels and
+    /// bins, the second column is the position from 0.
     ///
     /// # Examples
     ///
@@ -199,7 +199,7 @@ impl<V: Columns> Observed<V> {
         String::from_utf8(bytes).expect("written from strings")
     }
 
-    /// The columns that have one number a layer, by `layer/column`: what a log of scalars takes.
+    /// The columns with one number per layer, by `layer/column`, for a log of scalars.
     ///
     /// # Examples
     ///

@@ -11,14 +11,14 @@ use crate::place::Place;
 use crate::statistic::Statistics;
 use calcine_trace::{AnyTensor, ForwardError, Network, Tensors};
 
-/// What is known of a place so far, of each part.
+/// The intermediate results of a place, for each statistic.
 #[derive(Default)]
 struct State {
     parts: Vec<Vec<Tensor<1>>>,
     counts: SampleCounts,
 }
 
-/// All batches through the network, then one read.
+/// Runs all batches through the network, and then reads the results once.
 pub(crate) fn run<I: Tensors, S: Statistics>(
     network: &Network,
     batches: impl IntoIterator<Item = I>,
@@ -41,7 +41,7 @@ pub(crate) fn run<I: Tensors, S: Statistics>(
     )
 }
 
-/// All batches through something that computes a graph, then one read.
+/// Runs all batches through an executor of a graph, and then reads the results once.
 pub(crate) fn run_by<I: Tensors, S: Statistics>(
     graph: &Graph,
     batches: impl IntoIterator<Item = I>,
@@ -53,7 +53,7 @@ pub(crate) fn run_by<I: Tensors, S: Statistics>(
     for batch in batches {
         let batch = batch.into_any();
         for (&id, input) in graph.inputs.iter().zip(&batch) {
-            // Inputs that do not fit are for the pass to refuse.
+            // Inputs with a wrong rank are left to the pass, which returns an error.
             if input.shape().len() == graph.value(id).shape.len() {
                 observe.add(id, input);
             }
@@ -67,7 +67,7 @@ struct Observation<'a, S> {
     places: &'a [Place],
     statistics: &'a S,
     axes: Vec<ChannelAxis>,
-    /// The places that a value is of.
+    /// The places to which a value belongs.
     of_value: HashMap<ValueId, Vec<usize>>,
     states: Vec<State>,
 }
@@ -143,12 +143,12 @@ impl State {
         let (before, one) = (self.counts, batch.sample_counts());
         let parts = statistics.parts();
         self.parts = if before == SampleCounts::default() {
-            parts.iter().map(|part| part.of(batch)).collect()
+            parts.iter().map(|part| part.measure(batch)).collect()
         } else {
             let all = std::mem::take(&mut self.parts);
             let merged = parts.iter().zip(all);
             merged
-                .map(|(part, all)| part.merge((all, before), (part.of(batch), one)))
+                .map(|(part, all)| part.merge((all, before), (part.measure(batch), one)))
                 .collect()
         };
         self.counts = before.and(one);

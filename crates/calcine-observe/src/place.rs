@@ -1,16 +1,16 @@
 use calcine_graph::ValueId;
 
-/// What is observed under one name: a tensor, or several as if they were one.
+/// What is observed under one name: one tensor, or several that are treated as one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) name: String,
     pub(crate) values: Vec<ValueId>,
-    /// Which axis counts channels, if that is known better than by the graph.
+    /// The channel axis, if the layer defines it.
     pub(crate) axis: Option<usize>,
 }
 
 impl Place {
-    /// The results of nodes.
+    /// A place for the results of a node.
     pub(crate) fn of_node(name: String, values: &[ValueId]) -> Self {
         Self {
             name,

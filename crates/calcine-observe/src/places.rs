@@ -7,44 +7,43 @@ use crate::activity::activation_nodes;
 use crate::error::ObserveError;
 use crate::place::Place;
 
-/// Which nodes are observed. Only nodes that give floats are.
-pub struct Places(Which);
+/// Selects the nodes that are observed. Only nodes with float results are.
+pub struct Places(Selection);
 
-enum Which {
+enum Selection {
     Activations,
     All,
     Matching(Vec<String>),
-    That(Box<dyn Fn(&Node) -> bool>),
+    SelectedBy(Box<dyn Fn(&Node) -> bool>),
 }
 
 impl Places {
-    /// The results of activation functions: relu and its kin, sigmoid, tanh, clamps.
+    /// The results of activation functions: ReLU and its variants, sigmoid, tanh, clamps.
     ///
-    /// What is written in several operations counts where it ends: of `x · sigmoid(x)` the product.
+    /// If a function consists of several operations, its last one is observed: for `x · sigmoid(x)`, the product.
     #[must_use]
     pub fn activations() -> Self {
-        Self(Which::Activations)
+        Self(Selection::Activations)
     }
 
     /// All nodes.
     #[must_use]
     pub fn all() -> Self {
-        Self(Which::All)
+        Self(Selection::All)
     }
 
-    /// The nodes whose names match one of these patterns, as [`Pattern`] says. A pattern that matches nothing is an
-    /// error.
+    /// The nodes whose names match one of these patterns (see [`Pattern`]). A pattern that matches no node is an error.
     #[must_use]
     pub fn matching<P: Into<String>>(patterns: impl IntoIterator<Item = P>) -> Self {
-        Self(Which::Matching(
+        Self(Selection::Matching(
             patterns.into_iter().map(Into::into).collect(),
         ))
     }
 
-    /// The nodes that a function chooses.
+    /// The nodes for which a function returns true.
     #[must_use]
-    pub fn that(choose: impl Fn(&Node) -> bool + 'static) -> Self {
-        Self(Which::That(Box::new(choose)))
+    pub fn selected_by(choose: impl Fn(&Node) -> bool + 'static) -> Self {
+        Self(Selection::SelectedBy(Box::new(choose)))
     }
 
     /// The places in a graph, in its order.
@@ -54,14 +53,17 @@ impl Places {
             nodes.filter(|node| graph.value(node.output).kind == ElementKind::Float)
         };
         let (found, what): (Vec<&Node>, &str) = match &self.0 {
-            Which::All => (floats().collect(), "**"),
-            Which::That(choose) => (floats().filter(|node| choose(node)).collect(), "that"),
-            Which::Activations => {
+            Selection::All => (floats().collect(), "**"),
+            Selection::SelectedBy(choose) => (
+                floats().filter(|node| choose(node)).collect(),
+                "selected_by",
+            ),
+            Selection::Activations => {
                 let activations = activation_nodes(graph);
                 let of = |node: &&Node| activations.contains(&node.output);
                 (floats().filter(of).collect(), "activations")
             }
-            Which::Matching(patterns) => {
+            Selection::Matching(patterns) => {
                 let mut compiled = Vec::new();
                 for text in patterns {
                     let pattern = Pattern::new(text).map_err(|error| ObserveError::Pattern {
@@ -95,10 +97,10 @@ impl Places {
 impl fmt::Debug for Places {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Which::Activations => f.write_str("Places(activations)"),
-            Which::All => f.write_str("Places(all)"),
-            Which::Matching(patterns) => write!(f, "Places(matching {patterns:?})"),
-            Which::That(_) => f.write_str("Places(that …)"),
+            Selection::Activations => f.write_str("Places(activations)"),
+            Selection::All => f.write_str("Places(all)"),
+            Selection::Matching(patterns) => write!(f, "Places(matching {patterns:?})"),
+            Selection::SelectedBy(_) => f.write_str("Places(selected_by …)"),
         }
     }
 }

@@ -5,35 +5,34 @@ use faer::{Mat, MatRef};
 
 use crate::layer_samples::LayerSamples;
 
-/// A weight, and bias, that gives what the layer gave, with fewer inputs.
+/// A refitted weight and bias, which reproduce the outputs of a layer with fewer inputs.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Refit {
-    /// As the layer's weight lies in memory; exactly zero where nothing was kept.
+    /// The weight in stored order; exactly zero where it was not kept.
     pub weight: Vec<f64>,
-    /// Of each filter, if the layer has a bias.
+    /// The bias of each filter, if the layer has one.
     pub bias: Option<Vec<f64>>,
-    /// What is left unexplained, as [`LayerSamples::error`].
+    /// The relative error, as [`LayerSamples::error`].
     pub error: f64,
     /// The systems that were solved: one for all filters that keep the same inputs.
     pub systems: Vec<System>,
 }
 
-/// A least-squares problem that was solved, for some filters at once.
+/// A least-squares problem that was solved for one or several filters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct System {
-    /// How many filters.
+    /// The number of filters.
     pub filters: usize,
-    /// Numbers looked for, of each filter: the kept inputs, and one for a bias.
+    /// The number of unknowns of each filter: the kept inputs, and one for a bias.
     pub unknowns: usize,
-    /// How many of them, in combination, the samples determine.
+    /// The rank of the samples: how many of the unknowns they determine.
     pub rank: usize,
 }
 
 impl System {
-    /// Whether the samples determine all unknowns. If not, of all the weights that are equally near the
-    /// smallest was taken.
+    /// Whether the samples determine all unknowns. If not, the solution with the smallest norm was taken.
     #[must_use]
     pub fn is_determined(&self) -> bool {
         self.rank == self.unknowns
@@ -44,59 +43,59 @@ impl System {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RefitError {
-    /// Another number of elements than the weight has.
+    /// The length of `keep` differs from the number of elements of the weight.
     #[error("the weight has {expected} elements, `keep` has {given}")]
     Keep {
-        /// The weight's.
+        /// The number of elements of the weight.
         expected: usize,
-        /// The choice's.
+        /// The length of `keep`.
         given: usize,
     },
-    /// There is nothing to fit to.
+    /// There are no samples.
     #[error("there are no samples")]
     Empty,
-    /// A sample that is infinite or no number.
+    /// A sample is infinite or NaN.
     #[error("row {row} of the samples has a value that is not finite")]
     NotFinite {
-        /// The first such row.
+        /// The first row with such a sample.
         row: usize,
     },
-    /// A decomposition that did not converge.
+    /// A decomposition did not converge.
     #[error("the singular values of {rows} rows of {columns} columns did not converge")]
     NotConverged {
-        /// The system's.
+        /// The number of rows of the system.
         rows: usize,
-        /// The system's.
+        /// The number of columns of the system.
         columns: usize,
     },
 }
 
 impl LayerSamples {
-    /// The weight that gives what was sampled, as nearly as it can with the elements that are kept: feature-map
-    /// reconstruction.
+    /// Computes the weight with the kept elements that best reproduces the sampled outputs (feature-map
+    /// reconstruction).
     ///
     /// ```text
-    /// W = argmin ‖X·Wᵀ + b - Y‖²      over W that are zero outside `keep`, and b if the layer has a bias
+    /// W = argmin ‖X·Wᵀ + b - Y‖²      over W that are zero outside of `keep`, and b if the layer has a bias
     /// ```
     ///
-    /// After channels were chosen, it makes up for the dropped ones with those that are left, as far as they
-    /// are alike (He et al., 2017, "Channel Pruning for Accelerating Very Deep Neural Networks"; Distiller's
-    /// `FMReconstructionChannelPruner`, which fits no bias). Each filter is fitted by itself, so that any choice of elements may
-    /// be kept; [`of_channels`](Self::of_channels) turns a choice of input channels into one. A filter of a grouped
-    /// convolution is fitted to the inputs of its group.
+    /// After channels have been selected, the remaining channels compensate for the dropped ones as far as they are
+    /// correlated (He et al., 2017, "Channel Pruning for Accelerating Very Deep Neural Networks"; Distiller's
+    /// `FMReconstructionChannelPruner`, which does not fit a bias). Each filter is fitted separately, so any set of
+    /// elements can be kept; [`of_channels`](Self::of_channels) converts a selection of input channels to such a set. A
+    /// filter of a grouped convolution is fitted to the inputs of its group.
     ///
-    /// In `f64`, by a QR decomposition with column pivoting. Where the samples determine less than all
-    /// unknowns, because there are fewer rows, or inputs say the same, or nothing, the smallest of the solutions is
-    /// taken, by singular values, and [`System::rank`] says so. What is below the rounding of the
-    /// samples' `f32` beside the largest counts as nothing.
+    /// The computation is in `f64`, by a QR decomposition with column pivoting. If the samples do not determine all
+    /// unknowns (too few rows, or linearly dependent inputs), the solution with the smallest norm is computed by a
+    /// singular value decomposition, and [`System::rank`] reports the rank. Singular values that are smaller than the
+    /// rounding error of the `f32` samples, relative to the largest one, count as zero.
     ///
     /// # Shapes
     ///
-    /// `keep`: the weight's, as it lies in memory.
+    /// `keep`: the elements of the weight, in stored order.
     ///
     /// # Errors
     ///
-    /// If `keep` is not as long as the weight, or the samples are none or not finite.
+    /// If `keep` has another length than the weight, or there are no samples, or one is not finite.
     ///
     /// # Examples
     ///
@@ -106,7 +105,7 @@ impl LayerSamples {
     /// // The second input is twice the first, and y = x₀ + x₁.
     /// let inputs = vec![1.0, 2.0, 2.0, 4.0, -1.0, -2.0];
     /// let outputs = vec![3.0, 6.0, -3.0];
-    /// let samples = LayerSamples::of_linear((inputs, 2), (outputs, 1)).expect("three rows");
+    /// let samples = LayerSamples::from_linear((inputs, 2), (outputs, 1)).expect("three rows");
     /// let refit = samples.refit(&[true, false])?;
     /// assert!((refit.weight[0] - 3.0).abs() < 1e-12);
     /// assert_eq!(refit.weight[1], 0.0);
@@ -170,7 +169,7 @@ impl LayerSamples {
         }
     }
 
-    /// The columns that are kept, with the filters that keep just these.
+    /// The kept columns, each set with the filters that keep exactly these.
     fn alike(&self, keep: &[bool]) -> BTreeMap<Vec<usize>, Vec<usize>> {
         let mut alike: BTreeMap<_, Vec<usize>> = BTreeMap::new();
         for filter in 0..self.filters {
@@ -182,7 +181,7 @@ impl LayerSamples {
         alike
     }
 
-    /// The rows' values in these columns, and a column of ones for a bias.
+    /// The values of the rows in these columns, and a column of ones for a bias.
     fn kept(&self, columns: &[usize]) -> Mat<f64> {
         let ones = usize::from(self.bias.is_some());
         Mat::from_fn(self.rows(), columns.len() + ones, |row, at| {
@@ -192,9 +191,9 @@ impl LayerSamples {
     }
 }
 
-/// The smallest `X` that minimises `‖A·X - B‖`, and the rank of `A`.
+/// The `X` with the smallest norm that minimises `‖A·X - B‖`, and the rank of `A`.
 fn solve(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Result<(Mat<f64>, usize), RefitError> {
-    // What is always zero says nothing: the smallest solution leaves it out.
+    // Columns that are always zero have zero weights in the solution with the smallest norm.
     let speaks = |column: &usize| a.col(*column).iter().any(|&value| value != 0.0);
     let spoken: Vec<usize> = (0..a.ncols()).filter(speaks).collect();
     let mut all = Mat::zeros(a.ncols(), b.ncols());
@@ -212,10 +211,10 @@ fn solve(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Result<(Mat<f64>, usize), Re
     Ok((all, rank))
 }
 
-/// What counts as nothing beside 1: the samples are rounded to that.
+/// Values below this, relative to 1, count as zero: the rounding error of the samples.
 const ROUNDING: f64 = f32::EPSILON as f64;
 
-/// `None` if the columns are not independent.
+/// `None` if the columns are linearly dependent.
 fn by_qr(a: &Mat<f64>, b: MatRef<'_, f64>) -> Option<Mat<f64>> {
     if a.nrows() < a.ncols() {
         return None;
@@ -227,7 +226,7 @@ fn by_qr(a: &Mat<f64>, b: MatRef<'_, f64>) -> Option<Mat<f64>> {
     independent.then(|| qr.solve_lstsq(b))
 }
 
-/// Over the singular values that are not nothing: the smallest solution.
+/// The solution with the smallest norm, from the singular values that do not count as zero.
 fn by_singular_values(a: &Mat<f64>, b: MatRef<'_, f64>) -> Result<(Mat<f64>, usize), RefitError> {
     let svd = a.thin_svd().map_err(|_| RefitError::NotConverged {
         rows: a.nrows(),

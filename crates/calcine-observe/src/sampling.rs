@@ -15,16 +15,17 @@ use crate::layer_samples::{LayerSamples, Layout, Sampling, unsampled};
 use crate::observed::{Observed, ObservedNode};
 use calcine_trace::{AnyTensor, Network, Tensors};
 
-/// Rows of what layers are fed and of what they give for it, by the paths of their weights: what a weight
-/// is [refitted](LayerSamples::refit) to.
+/// Samples rows of the inputs and outputs of layers, by the paths of their weights. [`LayerSamples::refit`] fits
+/// weights to them.
 ///
-/// Of each batch and layer some output positions are drawn, and taken of all the batch's samples: a
-/// convolution's receptive field there, or a row of a linear layer's input. One pass and one read. A
-/// weight that is used several times has the rows of all its uses.
+/// For each batch and layer, output positions are drawn, and taken from all samples of the batch: the receptive field
+/// of a convolution at the position, or a row of the input of a linear layer. It takes one pass and one device read. If
+/// a weight is used several times, the rows of all its uses are taken.
 ///
 /// # Errors
 ///
-/// As [`observe`](crate::observe()), and if a path is no layer's weight, or a transposed convolution's.
+/// Those of [`observe`](crate::observe()); and if a path is not that of a layer's weight, or is that of a transposed
+/// convolution.
 pub fn sample_layers<I: Tensors>(
     network: &Network,
     batches: impl IntoIterator<Item = I>,
@@ -55,7 +56,7 @@ pub fn sample_layers<I: Tensors>(
     read(layers)
 }
 
-/// A weight, and what was sampled of the layers that have it.
+/// A weight, and the samples of the layers that use it.
 struct Layer<'a> {
     weight: &'a str,
     nodes: Vec<&'a Node>,
@@ -80,7 +81,7 @@ impl<'a> Layer<'a> {
         let bias_of = |node: &Node| node.inputs.get(2).copied();
         let first = nodes[0];
         let Some(layout) = layout_of(first) else {
-            return Err(unsampled(weight, "it is a transposed convolution's"));
+            return Err(unsampled(weight, "it belongs to a transposed convolution"));
         };
         let alike =
             |node: &&Node| layout_of(node) == Some(layout) && bias_of(node) == bias_of(first);
@@ -92,7 +93,10 @@ impl<'a> Layer<'a> {
         }
         let bias = bias_of(first).map(|id| graph.value(id));
         if bias.is_some_and(|bias| bias.source != Source::Parameter) {
-            return Err(unsampled(weight, "its layer's bias is computed"));
+            return Err(unsampled(
+                weight,
+                "the bias of its layer is computed, not a parameter",
+            ));
         }
         let mut key = [0; 32];
         key[..8].copy_from_slice(&sampling.seed.to_le_bytes());
@@ -154,7 +158,7 @@ impl<'a> Layer<'a> {
         self.taken.push([rows, results]);
     }
 
-    /// Positions of a batch, in order.
+    /// The drawn positions of a batch, in ascending order.
     fn draw(&mut self, all: usize) -> Vec<usize> {
         let drawn = index::sample(&mut self.stream, all, self.positions.clamp(1, all));
         let mut drawn = drawn.into_vec();
@@ -163,7 +167,7 @@ impl<'a> Layer<'a> {
     }
 }
 
-/// The windows of one convolution.
+/// The windows of a convolution.
 struct Windows<'a> {
     convolution: &'a Convolution,
     kernel: &'a [usize],
@@ -172,7 +176,7 @@ struct Windows<'a> {
 }
 
 impl Windows<'_> {
-    /// Of each of these outputs the inputs that its window covers; what is in the padding is one past the last.
+    /// The inputs that the windows of these outputs cover; an input in the padding has the index after the last one.
     fn elements(&self, positions: &[usize]) -> Vec<usize> {
         let window = self.kernel.iter().product::<usize>();
         let outside = self.input.iter().product::<usize>();
@@ -220,8 +224,8 @@ fn fields_of(input: &AnyTensor, fields: &[usize], positions: usize) -> Tensor<2>
         .reshape([samples * positions, channels * window])
 }
 
-/// What is at these positions, all axes but the samples' and the channels' counted as one:
-/// `[samples · positions, channels]`.
+/// The values at these positions, where all axes other than samples and channels are combined: `[samples · positions,
+/// channels]`.
 fn at(tensor: &AnyTensor, channels: Channels, positions: &[usize]) -> Tensor<2> {
     let tensor = match channels {
         Channels::Second => flat_after(tensor, 1).swap_dims(1, 2),
@@ -244,7 +248,7 @@ enum Channels {
     Last,
 }
 
-/// `[samples, channels, positions]` of `[samples, channels, ..]`.
+/// Flattens `[samples, channels, ..]` to `[samples, channels, positions]`.
 fn flat_after(tensor: &AnyTensor, axis: usize) -> Tensor<3> {
     let shape = tensor.shape();
     let rest = shape[axis + 1..].iter().product();

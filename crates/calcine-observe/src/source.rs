@@ -5,73 +5,72 @@ use burn::tensor::Tensor;
 use calcine_criteria::Needs;
 use calcine_mask::Masks;
 
-/// What a score wants to know of a weight's layer.
+/// The activations of the layer of a weight that a score requires.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ActivationRequest {
     /// The path of the weight.
     pub weight: String,
-    /// [`Needs::Activity`]: a statistic of what its filters come to; [`Needs::InputNorm`]: the norm of what
-    /// it is fed.
-    pub what: Needs,
-    /// Over how many batches; all that there are if `None`.
+    /// [`Needs::Activity`]: a statistic of the outputs of its filters; [`Needs::InputNorm`]: the norms of its inputs.
+    pub needs: Needs,
+    /// The number of batches; all available batches if `None`.
     pub batches: Option<u64>,
 }
 
-/// Weights that are to give, under new masks, what their layers gave before them.
+/// A request to refit weights so that, under new masks, their layers reproduce their former outputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reconstruction {
     /// The paths of the weights.
     pub weights: Vec<String>,
-    /// Over how many batches; all that there are if `None`.
+    /// The number of batches; all available batches if `None`.
     pub batches: Option<u64>,
-    /// How many output positions of a batch are looked at.
+    /// The number of output positions that are sampled per batch.
     pub positions: usize,
-    /// What the positions are drawn from.
+    /// The seed of the random positions.
     pub seed: u64,
 }
 
-/// Looks at a model's activations, when a policy asks.
+/// Provides the activations of a model to policies.
 ///
-/// Policies see weights and gradients; only a traced network shows what lies between layers:
+/// Policies only have access to weights and gradients; the activations between layers come from a traced network:
 /// [`NetworkActivations`](crate::NetworkActivations).
 pub trait ActivationSource<M: Module>: Send {
-    /// Whether it can say this of a weight.
+    /// Checks whether the source can answer a request.
     ///
     /// # Errors
     ///
-    /// If it cannot; with the reason, for whoever wrote the recipe.
-    fn check(&self, wanted: &Wanted) -> Result<(), String>;
+    /// If it cannot; the reason is written for the author of the recipe.
+    fn check(&self, request: &ActivationRequest) -> Result<(), String>;
 
-    /// Whether it can look at this model: whether the model has all that it runs.
+    /// Checks whether the model has all parameters of the network that is observed.
     ///
     /// # Errors
     ///
-    /// If it cannot; with the reason.
+    /// If it does not; with the reason.
     fn check_model(&self, model: &M) -> Result<(), String> {
         let _ = model;
         Ok(())
     }
 
-    /// What is wanted, in that order, of the model as it is given: a vector each. All over as many batches
-    /// as any of them wants.
+    /// The requested statistics of the given model, one vector per request in the same order. All are computed over the
+    /// largest number of batches that a request asks for.
     ///
     /// # Shapes
     ///
-    /// Of an activity `[filters]`, of input norms `[inputs]`, those of all groups of a convolution.
-    fn observe(&mut self, model: &M, wanted: &[Wanted]) -> Vec<Tensor<1>>;
+    /// For an activity `[filters]`, for input norms `[inputs]`, including those of all groups of a convolution.
+    fn observe(&mut self, model: &M, requests: &[ActivationRequest]) -> Vec<Tensor<1>>;
 
-    /// Whether it can refit these weights. By default it cannot.
+    /// Checks whether the source can refit these weights. By default it cannot.
     ///
     /// # Errors
     ///
-    /// If it cannot; with the reason, for whoever wrote the recipe.
+    /// If it cannot; the reason is written for the author of the recipe.
     fn check_reconstruction(&self, reconstruction: &Reconstruction) -> Result<(), String> {
         let _ = reconstruction;
-        Err("nothing refits weights".to_owned())
+        Err("this activation source cannot refit weights".to_owned())
     }
 
-    /// The weights, and biases of the same layers, that under the masks come nearest to what the layers of the
-    /// model as it is given give. What cannot be refitted is left out.
+    /// The refitted weights, and biases of the same layers, which under the masks best reproduce the outputs of the
+    /// layers of the given model. Weights that cannot be refitted are left out.
     fn reconstruct(
         &mut self,
         model: &M,

@@ -2,14 +2,14 @@ use burn::tensor::Tensor;
 
 use crate::activation::{Activation, SampleCounts};
 
-/// A statistic of what nodes give, over batches.
+/// A statistic of the results of nodes over batches.
 ///
-/// It is three functions: what one batch says, as vectors on the device; how the vectors of the batches so
-/// far and of one more are joined; and, after the last batch, the value on the host.
+/// It consists of three functions: the measurement of one batch, as vectors on the device; how the vectors of the
+/// previous batches are combined with those of one more batch; and the final value on the host.
 ///
 /// # Examples
 ///
-/// A whole statistic: how often a channel is saturated, as a share of its values.
+/// A complete statistic: the share of values of each channel that are saturated.
 ///
 /// ```
 /// use burn::tensor::Tensor;
@@ -20,7 +20,7 @@ use crate::activation::{Activation, SampleCounts};
 /// impl Statistic for Saturated {
 ///     type Value = Vec<f64>;
 ///
-///     fn of(&self, batch: &Activation) -> Vec<Tensor<1>> {
+///     fn measure(&self, batch: &Activation) -> Vec<Tensor<1>> {
 ///         let saturated = batch.values.clone().greater_elem(self.above).float();
 ///         let channels = batch.channels();
 ///         vec![saturated.sum_dim(2).sum_dim(0).reshape([channels])]
@@ -39,15 +39,16 @@ use crate::activation::{Activation, SampleCounts};
 /// # assert_eq!(observed.get("relu").unwrap(), &[0.5, 1.0]);
 /// ```
 pub trait Statistic {
-    /// What it comes to at one place.
+    /// The value of the statistic at one place.
     type Value;
 
-    /// What one batch says, on the batch's device. Nothing may be read.
-    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>>;
+    /// The measurement of one batch, on its device. Nothing may be read from the device.
+    fn measure(&self, batch: &Activation<'_>) -> Vec<Tensor<1>>;
 
-    /// The vectors of all batches so far and those of one more, each with how much they have seen.
+    /// Combines the vectors of all previous batches with those of one more batch; both come with their numbers of
+    /// samples and values.
     ///
-    /// By default they are added, element by element.
+    /// By default, they are added element-wise.
     fn merge(
         &self,
         all: (Vec<Tensor<1>>, SampleCounts),
@@ -60,15 +61,15 @@ pub trait Statistic {
             .collect()
     }
 
-    /// What the vectors of all batches come to.
+    /// The value for the combined vectors of all batches.
     fn value(&self, vectors: &[Vec<f64>], counts: SampleCounts) -> Self::Value;
 }
 
 impl<S: Statistic + ?Sized> Statistic for &S {
     type Value = S::Value;
 
-    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
-        (**self).of(batch)
+    fn measure(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
+        (**self).measure(batch)
     }
 
     fn merge(
@@ -87,8 +88,8 @@ impl<S: Statistic + ?Sized> Statistic for &S {
 impl<S: Statistic + ?Sized> Statistic for Box<S> {
     type Value = S::Value;
 
-    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
-        (**self).of(batch)
+    fn measure(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
+        (**self).measure(batch)
     }
 
     fn merge(
@@ -104,15 +105,15 @@ impl<S: Statistic + ?Sized> Statistic for Box<S> {
     }
 }
 
-/// A [`Statistic`], or a tuple of up to six, whose value is the tuple of theirs.
+/// A [`Statistic`], or a tuple of up to six of them, whose value is the tuple of their values.
 pub trait Statistics {
-    /// What they come to at one place.
+    /// The value of the statistics at one place.
     type Value;
 
-    /// Each statistic, as far as the device is concerned.
+    /// The parts of the statistics that run on the device.
     fn parts(&self) -> Vec<&dyn OnDevice>;
 
-    /// Their value, of each part's vectors in order.
+    /// The value, given the vectors of each part in order.
     fn value(
         &self,
         read: &mut std::vec::IntoIter<Vec<Vec<f64>>>,
@@ -120,12 +121,12 @@ pub trait Statistics {
     ) -> Self::Value;
 }
 
-/// The half of a [`Statistic`] that runs on the device.
+/// The part of a [`Statistic`] that runs on the device.
 pub trait OnDevice {
-    /// As [`Statistic::of`].
-    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>>;
+    /// See [`Statistic::measure`].
+    fn measure(&self, batch: &Activation<'_>) -> Vec<Tensor<1>>;
 
-    /// As [`Statistic::merge`].
+    /// See [`Statistic::merge`].
     fn merge(
         &self,
         all: (Vec<Tensor<1>>, SampleCounts),
@@ -134,8 +135,8 @@ pub trait OnDevice {
 }
 
 impl<S: Statistic> OnDevice for S {
-    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
-        Statistic::of(self, batch)
+    fn measure(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
+        Statistic::measure(self, batch)
     }
 
     fn merge(

@@ -7,8 +7,8 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::{gelu, relu, silu};
 use burn::tensor::{Device, Tensor};
 use calcine_observe::{
-    Norms, ObserveError, Places, Sums, Zeros, activations_of, inputs_of, observe, observe_filters,
-    observe_inputs,
+    AtAddition, Norms, ObserveError, Places, Zeros, activations_of, inputs_of, observe,
+    observe_filters, observe_inputs,
 };
 use calcine_testkit::device;
 use calcine_trace::{Network, trace};
@@ -21,8 +21,9 @@ fn residual() -> Network {
     trace(&model, numbers([1, 3, 6, 6]), |m, x| m.forward(x)).unwrap()
 }
 
-fn found(network: &Network, weight: &str, sums: Sums) -> Result<Vec<String>, String> {
-    let nodes = activations_of(network.graph(), weight, sums).map_err(|error| error.to_string())?;
+fn found(network: &Network, weight: &str, at_addition: AtAddition) -> Result<Vec<String>, String> {
+    let nodes =
+        activations_of(network.graph(), weight, at_addition).map_err(|error| error.to_string())?;
     Ok(nodes.into_iter().map(|node| node.name.clone()).collect())
 }
 
@@ -33,29 +34,32 @@ fn one(name: &str) -> Result<Vec<String>, String> {
 #[test]
 fn filters_are_followed_through_the_batch_norm_to_the_relu() {
     let network = residual();
-    assert_eq!(found(&network, "conv1.weight", Sums::End), one("bn1.relu"));
-    let inner = found(&network, "layer1.1.conv1.weight", Sums::End);
+    assert_eq!(
+        found(&network, "conv1.weight", AtAddition::Stop),
+        one("bn1.relu")
+    );
+    let inner = found(&network, "layer1.1.conv1.weight", AtAddition::Stop);
     assert_eq!(inner, one("layer1.1.bn1.relu"));
 }
 
 #[test]
 fn a_sum_ends_the_search_unless_it_may_pass() {
     let network = residual();
-    let error = found(&network, "layer1.0.conv2.weight", Sums::End).unwrap_err();
+    let error = found(&network, "layer1.0.conv2.weight", AtAddition::Stop).unwrap_err();
     let expected = "the filters of `layer1.0.conv2.weight` have no activation function of their own: \
                     `layer1.0.bn2.add` comes first";
     assert_eq!(error, expected);
     for weight in ["layer1.1.conv2.weight", "layer1.1.downsample.0.weight"] {
-        let passed = found(&network, weight, Sums::Pass);
+        let passed = found(&network, weight, AtAddition::Continue);
         assert_eq!(passed, one("layer1.1.bn2.relu"), "{weight}");
     }
 }
 
 #[test]
 fn the_networks_output_has_no_activation_function() {
-    let error = found(&residual(), "fc.weight", Sums::Pass).unwrap_err();
+    let error = found(&residual(), "fc.weight", AtAddition::Continue).unwrap_err();
     assert!(
-        error.ends_with("the network's output comes first"),
+        error.ends_with("the output of the network comes first"),
         "{error}"
     );
 }
@@ -63,7 +67,7 @@ fn the_networks_output_has_no_activation_function() {
 #[test]
 fn an_unknown_weight_is_an_error_with_the_nearest_names() {
     let network = residual();
-    let error = found(&network, "conv1.wieght", Sums::End).unwrap_err();
+    let error = found(&network, "conv1.wieght", AtAddition::Stop).unwrap_err();
     assert!(error.contains("nearest: conv1.weight"), "{error}");
     let error = inputs_of(network.graph(), "bn1.gamma").unwrap_err();
     assert!(matches!(error, ObserveError::NoWeight { .. }));
@@ -110,17 +114,26 @@ fn pools_and_scales_are_passed_and_functions_of_several_operations_are_taken_who
     let model = Turns::new(&device());
     let network = trace(&model, numbers([1, 2, 4, 4]), |m, x| m.forward(x)).unwrap();
     assert_eq!(
-        found(&network, "pooled.weight", Sums::End),
+        found(&network, "pooled.weight", AtAddition::Stop),
         one("norm.relu")
     );
-    assert_eq!(found(&network, "gated.weight", Sums::End), one("gated.mul"));
     assert_eq!(
-        found(&network, "smooth.weight", Sums::End),
+        found(&network, "gated.weight", AtAddition::Stop),
+        one("gated.mul")
+    );
+    assert_eq!(
+        found(&network, "smooth.weight", AtAddition::Stop),
         one("smooth.gelu")
     );
     // `x + relu(x)` is a function of x, element by element.
-    assert_eq!(found(&network, "plain.weight", Sums::End), one("plain.add"));
-    assert_eq!(found(&network, "fc.weight", Sums::End), one("fc.relu"));
+    assert_eq!(
+        found(&network, "plain.weight", AtAddition::Stop),
+        one("plain.add")
+    );
+    assert_eq!(
+        found(&network, "fc.weight", AtAddition::Stop),
+        one("fc.relu")
+    );
 }
 
 #[test]
@@ -128,7 +141,7 @@ fn statistics_are_keyed_by_weights_and_equal_those_of_the_nodes() {
     let network = residual();
     let batches = || [numbers([2, 3, 6, 6]), numbers([3, 3, 6, 6])];
     let weights = ["layer1.1.conv1.weight", "conv1.weight"];
-    let filters = observe_filters(&network, batches(), &weights, Sums::End, &Zeros).unwrap();
+    let filters = observe_filters(&network, batches(), &weights, AtAddition::Stop, &Zeros).unwrap();
     let nodes = observe(&network, batches(), &Places::matching(["**.relu"]), &Zeros).unwrap();
     assert_eq!(filters.get(weights[0]), nodes.get("layer1.1.bn1.relu"));
     assert_eq!(filters.get(weights[1]), nodes.get("bn1.relu"));

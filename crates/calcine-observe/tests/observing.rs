@@ -91,11 +91,11 @@ fn every_statistic_agrees_with_its_formula_in_one_pass() {
 
     let l1 = |x: &Vec<f64>| x.iter().map(|v| v.abs()).sum::<f64>();
     let l2 = |x: &Vec<f64>| x.iter().map(|v| v * v).sum::<f64>().sqrt();
-    let of_samples = |norm: &dyn Fn(&Vec<f64>) -> f64| {
+    let from_samples = |norm: &dyn Fn(&Vec<f64>) -> f64| {
         each(&|samples| mean(&samples.iter().map(norm).collect::<Vec<_>>()))
     };
-    assert_close(&norms.l1, &of_samples(&l1));
-    assert_close(&norms.l2, &of_samples(&l2));
+    assert_close(&norms.l1, &from_samples(&l1));
+    assert_close(&norms.l2, &from_samples(&l2));
     assert_close(&norms.total_l2, &each(&|samples| l2(&flat(samples))));
 
     let in_bin = |bin: usize| {
@@ -297,7 +297,7 @@ struct Last;
 impl Statistic for Last {
     type Value = Vec<f64>;
 
-    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
+    fn measure(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
         let count = batch.values.shape().num_elements();
         vec![batch.values.clone().reshape([count])]
     }
@@ -358,7 +358,7 @@ fn what_cannot_be_observed_is_an_error_with_the_nearest_names() {
     );
     let error = error.unwrap_err().to_string();
     let expected =
-        "`layer1.0.bn1.rleu` matches no node that gives floats; nearest: layer1.0.bn1.relu";
+        "`layer1.0.bn1.rleu` matches no node with a float result; nearest: layer1.0.bn1.relu";
     assert!(error.starts_with(expected), "{error}");
     let error = observe(&network, batch(), &Places::matching(["a[b"]), &Zeros).unwrap_err();
     assert!(matches!(error, ObserveError::Pattern { .. }), "{error}");

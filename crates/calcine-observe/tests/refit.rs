@@ -32,9 +32,9 @@ impl Shape {
         let outputs = drawn(!self.seed, self.rows * filters);
         let (x, y) = ((inputs, columns), (outputs, filters));
         let samples = if self.groups == 1 && self.seed.is_multiple_of(2) {
-            LayerSamples::of_linear(x, y)
+            LayerSamples::from_linear(x, y)
         } else {
-            LayerSamples::of_convolution(x, y, self.groups)
+            LayerSamples::from_convolution(x, y, self.groups)
         };
         let samples = samples.unwrap();
         if self.bias {
@@ -130,7 +130,7 @@ proptest! {
             }
         }
         let (x, y) = ((inputs, columns), (outputs, filters));
-        let samples = LayerSamples::of_convolution(x, y, shape.groups).unwrap();
+        let samples = LayerSamples::from_convolution(x, y, shape.groups).unwrap();
         let samples = if shape.bias { samples.with_bias("bias") } else { samples };
         let refit = samples.refit(&vec![true; weight.len()]).unwrap();
         prop_assert!(refit.error < 1e-6);
@@ -151,7 +151,7 @@ proptest! {
         for row in drawn(seed, rows * 3).chunks_exact(3) {
             inputs.extend([row[0], row[1], row[2], row[1], 0.0]);
         }
-        let samples = LayerSamples::of_linear((inputs, 5), (drawn(!seed, rows * 2), 2)).unwrap();
+        let samples = LayerSamples::from_linear((inputs, 5), (drawn(!seed, rows * 2), 2)).unwrap();
         let refit = samples.refit(&[true; 10]).unwrap();
         prop_assert_eq!(refit.systems[0].rank, rows.min(3));
         prop_assert_eq!(refit.systems[0].unknowns, 5);
@@ -166,7 +166,7 @@ proptest! {
 
 #[test]
 fn nothing_kept_leaves_the_mean_to_the_bias() {
-    let samples = LayerSamples::of_linear((vec![1.0, 2.0], 1), (vec![3.0, 5.0], 1)).unwrap();
+    let samples = LayerSamples::from_linear((vec![1.0, 2.0], 1), (vec![3.0, 5.0], 1)).unwrap();
     let refit = samples.clone().refit(&[false]).unwrap();
     assert_eq!((refit.weight, refit.error), (vec![0.0], 1.0));
     let refit = samples.with_bias("b").refit(&[false]).unwrap();
@@ -176,16 +176,17 @@ fn nothing_kept_leaves_the_mean_to_the_bias() {
 
 #[test]
 fn what_cannot_be_fitted_is_said() {
-    let samples = |x: f32| LayerSamples::of_linear((vec![1.0, x], 1), (vec![3.0, 5.0], 1)).unwrap();
+    let samples =
+        |x: f32| LayerSamples::from_linear((vec![1.0, x], 1), (vec![3.0, 5.0], 1)).unwrap();
     let error = samples(1.0).refit(&[true; 3]).unwrap_err();
     assert_eq!(error.to_string(), "the weight has 1 elements, `keep` has 3");
     let error = samples(f32::NAN).refit(&[true]).unwrap_err();
     assert_eq!(error, RefitError::NotFinite { row: 1 });
-    let none = LayerSamples::of_linear((vec![], 1), (vec![], 1)).unwrap();
+    let none = LayerSamples::from_linear((vec![], 1), (vec![], 1)).unwrap();
     assert_eq!(none.refit(&[true]).unwrap_err(), RefitError::Empty);
-    assert!(LayerSamples::of_linear((vec![1.0; 3], 2), (vec![1.0; 2], 1)).is_none());
-    assert!(LayerSamples::of_linear((vec![], 0), (vec![], 1)).is_none());
-    assert!(LayerSamples::of_convolution((vec![1.0; 3], 3), (vec![1.0; 2], 2), 2).is_none());
+    assert!(LayerSamples::from_linear((vec![1.0; 3], 2), (vec![1.0; 2], 1)).is_none());
+    assert!(LayerSamples::from_linear((vec![], 0), (vec![], 1)).is_none());
+    assert!(LayerSamples::from_convolution((vec![1.0; 3], 3), (vec![1.0; 2], 2), 2).is_none());
 }
 
 #[test]
@@ -206,9 +207,9 @@ fn golden_fm_reconstruction() {
         let linear = shape.len() == 2;
         let (x, y) = ((inputs, columns), (outputs, filters));
         let samples = if linear {
-            LayerSamples::of_linear(x, y)
+            LayerSamples::from_linear(x, y)
         } else {
-            LayerSamples::of_convolution(x, y, 1)
+            LayerSamples::from_convolution(x, y, 1)
         };
         let samples = samples.unwrap();
         let (weight_shape, _) = file.values(&case["input"]["w"]);

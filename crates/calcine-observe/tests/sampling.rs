@@ -12,7 +12,7 @@ use calcine_trace::{Network, trace};
 use calcine_testkit::numbers;
 
 fn values(network: &Network, path: &str) -> Vec<f64> {
-    let inventory = Inventory::of(network);
+    let inventory = Inventory::from_module(network);
     let tensors = flat(network, [inventory.get(path).unwrap()]);
     tensors[0].to_data().iter::<f64>().collect()
 }
@@ -167,7 +167,7 @@ fn what_cannot_be_sampled_is_said() {
     let error = sample("weight").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "what the layer of `weight` is fed is not sampled: it is a transposed convolution's"
+        "the inputs of the layer of `weight` cannot be sampled: it belongs to a transposed convolution"
     );
     assert!(matches!(sample("w"), Err(ObserveError::NoWeight { .. })));
     let linear = LinearConfig::new(4, 3).init(&device);

@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map(|(_, value)| value.name.as_str());
     println!("parameters: {}", paths.collect::<Vec<_>>().join(", "));
 
-    let seen = Calibration::of(&network, std::slice::from_ref(&images))?;
+    let seen = Calibration::collect(&network, std::slice::from_ref(&images))?;
     let quantized = quantize(&network, &seen, &QuantizationSettings::default())?;
     for form in Form::QUANTIZED {
         let mut options = ExportOptions::default();

@@ -110,7 +110,7 @@ pub(crate) fn network(op: Op, given: &[Given], shape: Vec<Extent>, kind: Element
         output,
     });
     graph.outputs.push(output);
-    Network::made(graph, parameters, constants).unwrap()
+    Network::from_parts(graph, parameters, constants).unwrap()
 }
 
 fn check(cases: Vec<Case>) {

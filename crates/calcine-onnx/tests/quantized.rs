@@ -70,7 +70,7 @@ fn quantized(settings: &QuantizationSettings) -> (Quantized, Tensor<4>) {
     let network = trace(&net, x.clone(), |net, x| net.forward(x)).unwrap();
     // Others than those that are run, so that some numbers are beyond the ranges.
     let seen = Tensor::<4>::random([16, 3, 8, 8], Distribution::Normal(0.0, 0.8), &device);
-    let seen = Calibration::of(&network, std::slice::from_ref(&seen)).unwrap();
+    let seen = Calibration::collect(&network, std::slice::from_ref(&seen)).unwrap();
     (quantize(&network, &seen, settings).unwrap(), x)
 }
 

@@ -46,7 +46,7 @@ fn count() -> usize {
 
 fn quantized(network: &Network, settings: &QuantizationSettings) -> Quantized {
     let images = images(64);
-    let seen = Calibration::of(network, std::slice::from_ref(&images)).unwrap();
+    let seen = Calibration::collect(network, std::slice::from_ref(&images)).unwrap();
     quantize(network, &seen, settings).unwrap()
 }
 

@@ -189,7 +189,7 @@ impl Maker {
         let bias = self.parameter("Linear", "bias", &[3]);
         let output = self.node(Op::Linear, vec![weight, bias], vec![shape[0], 3.into()]);
         self.graph.outputs.push(output);
-        Network::made(self.graph, self.parameters, Vec::new()).unwrap()
+        Network::from_parts(self.graph, self.parameters, Vec::new()).unwrap()
     }
 }
 

@@ -36,7 +36,7 @@ fn main() -> Result<(), UnknownParameter> {
     );
     let net = Net { layers, bn };
 
-    let inventory = Inventory::of(&net);
+    let inventory = Inventory::from_module(&net);
     let everything_but = ["**", "!**.bias"];
     for patterns in [&["layers.*.weight"][..], &everything_but, &["bn.weight"]] {
         let found = inventory.select(patterns)?;

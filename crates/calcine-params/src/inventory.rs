@@ -26,7 +26,7 @@ impl Inventory {
     /// Lists the parameters of `module`. Nothing is read from the device. Lazy parameters are not initialized, except those of linear layers,
     /// whose shape Burn does not know before (with `LinearLayout::Col` it reports the transposed shape).
     #[must_use]
-    pub fn of<M: Module>(module: &M) -> Self {
+    pub fn from_module<M: Module>(module: &M) -> Self {
         let mut lister = Lister::default();
         module.visit(&mut lister);
         let mut parameters = lister.parameters;

@@ -24,7 +24,7 @@
 //!
 //! # fn main() -> Result<(), calcine_params::UnknownParameter> {
 //! let layer: Linear = LinearConfig::new(4, 2).init(&Device::flex());
-//! let weight = Inventory::of(&layer).select(&["weight"])?[0].clone();
+//! let weight = Inventory::from_module(&layer).select(&["weight"])?[0].clone();
 //! let layer = edit(layer, &mut Halve(weight.id));
 //! # let _ = layer;
 //! # Ok(())

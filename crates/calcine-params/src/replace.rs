@@ -28,7 +28,7 @@ use crate::read::settle;
 /// use calcine_params::{Inventory, flat, replace};
 ///
 /// let layer: Linear = LinearConfig::new(4, 2).init(&Device::flex());
-/// let parameters = Inventory::of(&layer);
+/// let parameters = Inventory::from_module(&layer);
 /// let ids = parameters.iter().map(|parameter| parameter.id);
 /// let initial: BTreeMap<_, _> = ids.zip(flat(&layer, &parameters)).collect();
 ///
@@ -39,7 +39,7 @@ use crate::read::settle;
 /// ```
 #[must_use]
 pub fn replace<M: Module>(module: M, values: BTreeMap<ParamId, Tensor<1>>) -> M {
-    let statistics = Inventory::of(&module)
+    let statistics = Inventory::from_module(&module)
         .iter()
         .any(|p| p.role == Role::RunningStatistic && values.contains_key(&p.id));
     if statistics {

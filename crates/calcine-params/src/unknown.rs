@@ -38,7 +38,7 @@ impl UnknownParameter {
 impl std::fmt::Display for UnknownParameter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.reason {
-            Reason::Malformed(why) => write!(f, "`{}` is no pattern: {why}", self.pattern),
+            Reason::Malformed(why) => write!(f, "`{}` is not a valid pattern: {why}", self.pattern),
             Reason::NoMatch(nearest) if nearest.is_empty() => {
                 write!(
                     f,

@@ -26,11 +26,11 @@ fn halve_conv(net: Net) -> Net {
 #[test]
 fn an_edit_changes_the_wanted_parameter_and_no_other() {
     let net = Net::new(&device());
-    let names = Inventory::of(&net);
+    let names = Inventory::from_module(&net);
     let before = flat(&net, &names);
     let net = halve_conv(net);
     assert_eq!(
-        Inventory::of(&net).iter().collect::<Vec<_>>(),
+        Inventory::from_module(&net).iter().collect::<Vec<_>>(),
         names.iter().collect::<Vec<_>>(),
         "ids, shapes and roles stay"
     );
@@ -127,7 +127,7 @@ fn an_edit_leaves_nothing_on_the_tape() {
 #[test]
 fn flat_values_come_in_the_order_asked_for_and_outside_the_tape() {
     let net = Net::new(&training());
-    let names = Inventory::of(&net);
+    let names = Inventory::from_module(&net);
     let wanted = ["fc.weight", "conv.weight", "bn.running_var", "fc.weight"];
     let wanted: Vec<_> = wanted.iter().map(|path| names.get(path).unwrap()).collect();
     let values = flat(&net, wanted);

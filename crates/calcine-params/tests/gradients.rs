@@ -12,7 +12,7 @@ use crate::models::{Net, Scale, floats, id};
 fn flat_gradients_come_in_the_order_asked_for() {
     let net = Net::new(&device().autodiff());
     let gradients = GradientsParams::from_grads(net.loss().backward(), &net);
-    let names = Inventory::of(&net);
+    let names = Inventory::from_module(&net);
     let wanted = ["fc.weight", "conv.weight", "bn.running_mean", "fc.weight"];
     let wanted: Vec<_> = wanted.iter().map(|path| names.get(path).unwrap()).collect();
     let read: Vec<Option<Vec<f32>>> = flat_gradients(&net, &gradients, wanted)

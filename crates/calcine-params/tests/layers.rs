@@ -19,7 +19,7 @@ use calcine_testkit::{device, each};
 
 /// One line a parameter: path, layer, shape, role.
 fn listed<M: Module>(model: &M) -> Vec<String> {
-    Inventory::of(model)
+    Inventory::from_module(model)
         .iter()
         .map(|p| format!("{} {} {:?} {:?}", p.path, p.layer, p.shape, p.role))
         .collect()
@@ -67,7 +67,7 @@ fn norms_have_scales_and_shifts() {
 
 /// Outputs, inputs and groups of a layer whose weight is called `weight`, cut into units by both sides.
 fn check<M: Module>(layer: &M, expected: [usize; 3]) {
-    let inventory = Inventory::of(layer);
+    let inventory = Inventory::from_module(layer);
     let weight = inventory.get("weight").unwrap();
     let sides = [weight.outputs(), weight.inputs(), weight.groups.get()];
     assert_eq!(sides, expected.map(Some), "{weight:?}");
@@ -144,7 +144,7 @@ fn the_groups_of_each_layer_are_its_own() {
         config.init(&device)
     };
     let model = vec![(conv(2), Some(conv(1))), (conv(4), None)];
-    let inventory = Inventory::of(&model);
+    let inventory = Inventory::from_module(&model);
     let groups: Vec<_> = inventory
         .iter()
         .map(|p| (p.path.as_str(), p.groups.get().unwrap()))
@@ -223,7 +223,7 @@ fn recurrent_layers_are_gates_of_two_linear_layers() {
 #[test]
 fn the_weights_of_a_gate_are_linear_weights() {
     let lstm = LstmConfig::new(3, 5, false).init(&device());
-    let inventory = Inventory::of(&lstm);
+    let inventory = Inventory::from_module(&lstm);
     let hidden = inventory
         .select(&["*.hidden_transform.weight"])
         .unwrap_or_else(|error| panic!("{error}"));
@@ -254,7 +254,7 @@ fn attention_is_four_linear_layers() {
 #[test]
 fn a_transformer_is_attention_norms_and_two_linear_layers() {
     let encoder = TransformerEncoderConfig::new(8, 16, 2, 1).init(&device());
-    let inventory = Inventory::of(&encoder);
+    let inventory = Inventory::from_module(&encoder);
     let weights: Vec<&str> = inventory.weights().map(|p| p.path.as_str()).collect();
     let expected = [
         "layers.0.mha.query.weight",

@@ -130,7 +130,7 @@ impl Edit for Scale {
 }
 
 pub(crate) fn id<M: Module>(model: &M, path: &str) -> ParamId {
-    Inventory::of(model).get(path).unwrap().id
+    Inventory::from_module(model).get(path).unwrap().id
 }
 
 pub(crate) fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {

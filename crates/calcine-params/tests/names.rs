@@ -12,7 +12,7 @@ use calcine_testkit::{device, each};
 use crate::models::Zoo;
 
 fn inventory() -> Inventory {
-    Inventory::of(&Zoo::new(&device()))
+    Inventory::from_module(&Zoo::new(&device()))
 }
 
 fn selected(inventory: &Inventory, patterns: &[&str]) -> Vec<String> {
@@ -144,7 +144,10 @@ fn pytorch_calls_gamma_weight_and_beta_bias() {
     });
     let alone: BatchNorm = BatchNormConfig::new(2).init(&device());
     assert_eq!(
-        Inventory::of(&alone).get("gamma").unwrap().pytorch_path(),
+        Inventory::from_module(&alone)
+            .get("gamma")
+            .unwrap()
+            .pytorch_path(),
         "weight"
     );
 }
@@ -248,7 +251,7 @@ fn the_component_of_data_parallel_wrapping_may_be_in_the_pattern_or_in_the_model
         ["stages.0.conv1.weight"]
     );
     assert_eq!(selected(&inventory, &["module.bn1.weight"]), ["bn1.gamma"]);
-    let wrapped = Inventory::of(&Wrapped {
+    let wrapped = Inventory::from_module(&Wrapped {
         module: Zoo::new(&device()),
     });
     assert_eq!(
@@ -308,7 +311,7 @@ fn a_malformed_pattern_says_why() {
     assert!(
         error
             .to_string()
-            .starts_with("`fc.[weight` is no pattern: "),
+            .starts_with("`fc.[weight` is not a valid pattern: "),
         "{error}"
     );
 }
@@ -316,7 +319,9 @@ fn a_malformed_pattern_says_why() {
 #[test]
 fn a_model_without_parameters_has_nothing_near() {
     let empty: Vec<Linear> = Vec::new();
-    let error = Inventory::of(&empty).select(&["fc.weight"]).unwrap_err();
+    let error = Inventory::from_module(&empty)
+        .select(&["fc.weight"])
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "`fc.weight` matches no parameter: the model has none"
@@ -335,7 +340,7 @@ fn a_shared_parameter_is_listed_once_under_its_first_path() {
         decoder: encoder.clone(),
         encoder,
     };
-    let inventory = Inventory::of(&tied);
+    let inventory = Inventory::from_module(&tied);
     assert_eq!(
         inventory
             .iter()
@@ -379,7 +384,7 @@ fn a_shared_norm_scale_has_pytorchs_name_under_each_path() {
         second: first.clone(),
         first,
     };
-    let inventory = Inventory::of(&tied);
+    let inventory = Inventory::from_module(&tied);
     let selected = |name: &str| inventory.select(&[name]).unwrap()[0].path.clone();
     assert_eq!(selected("first.weight"), "first.gamma");
     assert_eq!(selected("second.weight"), "first.gamma");
@@ -390,8 +395,15 @@ fn a_shared_norm_scale_has_pytorchs_name_under_each_path() {
 fn lazy_parameters_are_listed_with_the_shape_they_will_have() {
     for layout in [LinearLayout::Row, LinearLayout::Col] {
         let linear: Linear = LinearConfig::new(6, 4).with_layout(layout).init(&device());
-        let before = Inventory::of(&linear).get("weight").unwrap().shape.clone();
+        let before = Inventory::from_module(&linear)
+            .get("weight")
+            .unwrap()
+            .shape
+            .clone();
         assert_eq!(before, linear.weight.val().dims());
-        assert_eq!(Inventory::of(&linear).get("weight").unwrap().shape, before);
+        assert_eq!(
+            Inventory::from_module(&linear).get("weight").unwrap().shape,
+            before
+        );
     }
 }

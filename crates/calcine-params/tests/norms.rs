@@ -21,7 +21,7 @@ fn norm(features: usize, device: &Device) -> BatchNorm {
 
 /// The path of the norm's scale, and back to the weight.
 fn partner<M: Module>(model: &M, weight: &str) -> Option<String> {
-    let inventory = Inventory::of(model);
+    let inventory = Inventory::from_module(model);
     let weight = inventory.get(weight).unwrap();
     let norm = inventory.norm_of(weight)?;
     let back = inventory.weight_of(norm.gamma);
@@ -88,7 +88,7 @@ fn names_that_say_so_are_paired_where_shapes_leave_no_choice() {
 fn what_may_be_before_a_layer_or_behind_another_is_not_paired() {
     let zoo = Zoo::new(&device());
     let gamma = |path: &str| partner(&zoo, path);
-    let inventory = Inventory::of(&zoo);
+    let inventory = Inventory::from_module(&zoo);
     let doubtful = inventory.get("stages.1.conv2.weight").unwrap();
     assert_eq!(doubtful.inputs(), doubtful.outputs());
     assert_eq!(
@@ -159,7 +159,7 @@ fn names_that_leave_a_doubt_are_not_paired() {
         conv8: sides(9, 9),
         bn8: norm(9),
     };
-    let inventory = Inventory::of(&model);
+    let inventory = Inventory::from_module(&model);
     let paired = inventory.weights().filter_map(|weight| {
         let norm = inventory.norm_of(weight)?;
         Some((weight.path.clone(), norm.gamma.path.clone()))
@@ -188,7 +188,7 @@ fn a_norm_has_its_four_parameters_and_its_epsilon() {
         bn: BatchNormConfig::new(4).with_epsilon(epsilon).init(&device),
     };
     let model = (block(1e-5), block(0.25));
-    let inventory = Inventory::of(&model);
+    let inventory = Inventory::from_module(&model);
     let norm = |weight: &str| inventory.norm_of(inventory.get(weight).unwrap()).unwrap();
     let second = norm("1.conv.weight");
     let parts = [second.gamma, second.beta, second.mean, second.variance];
@@ -228,7 +228,7 @@ fn what_a_layer_does_not_tell_is_unknown_and_can_be_told() {
             .init(&device),
         bn: BatchNormConfig::new(6).with_epsilon(0.5).init(&device),
     };
-    let mut inventory = Inventory::of(&model);
+    let mut inventory = Inventory::from_module(&model);
     let norm = inventory.batch_norm("bn").unwrap();
     assert_eq!((norm.epsilon, norm.momentum), (None, None));
     let weight = inventory.get("conv.weight").unwrap();
@@ -256,7 +256,7 @@ fn units_that_depend_on_unknown_groups_are_refused() {
         conv: conv.init(&device),
         bn: norm(6, &device),
     };
-    let inventory = Inventory::of(&model);
+    let inventory = Inventory::from_module(&model);
     let weight = inventory.get("conv.weight").unwrap();
     let known = weight.clone().with_groups(2);
     let rows = [

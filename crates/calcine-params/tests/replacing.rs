@@ -16,7 +16,7 @@ fn step(net: Net) -> Net {
 }
 
 fn snapshot<M: Module>(model: &M) -> BTreeMap<ParamId, Tensor<1>> {
-    let parameters = Inventory::of(model);
+    let parameters = Inventory::from_module(model);
     let ids = parameters.iter().map(|parameter| parameter.id);
     ids.zip(flat(model, &parameters)).collect()
 }
@@ -72,7 +72,7 @@ fn training_from_restored_values_repeats_itself() {
 #[test]
 fn running_statistics_are_up_to_date_when_read_and_stay_when_written() {
     let net = Net::new(&device().autodiff());
-    let inventory = Inventory::of(&net);
+    let inventory = Inventory::from_module(&net);
     let mean = inventory.get("bn.running_mean").unwrap();
     let _ = net.loss();
     // Burn holds the update of this pass back.

@@ -127,7 +127,7 @@ fn a_fresh_leaf_gets_its_gradient_under_the_same_id() {
 #[test]
 fn stored_weights_are_bitwise_unchanged_by_a_views_passes() {
     let net = net();
-    let trainable = Inventory::of(&net);
+    let trainable = Inventory::from_module(&net);
     let trainable: Vec<_> = trainable.iter().filter(|p| p.is_trainable()).collect();
     let read = |net: &Net| -> Vec<Vec<u32>> {
         let values = flat(net, trainable.iter().copied()).into_iter();

@@ -1,20 +1,20 @@
-//! Axes, and the scales that put numbers on them.
+//! Axes, and the linear scales that map numbers to positions.
 
-/// What an axis shows.
+/// An axis: its title, its unit, and the numbers that it covers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
-    /// What is measured.
+    /// The quantity.
     pub title: String,
-    /// In which unit; may be empty.
+    /// The unit; may be empty.
     pub unit: String,
-    /// Numbers that the axis covers, whatever the points are.
+    /// Numbers that the axis must cover, in addition to the points.
     pub covers: Vec<f64>,
-    /// Whether numbers become smaller to the right, or upwards.
+    /// Whether numbers decrease to the right, or upwards.
     pub descending: bool,
 }
 
 impl Axis {
-    /// An axis as long as its points need.
+    /// An axis that is as long as its points require.
     #[must_use]
     pub fn new(title: impl Into<String>, unit: impl Into<String>) -> Self {
         Self {
@@ -25,16 +25,16 @@ impl Axis {
         }
     }
 
-    /// The axis reaches at least from one number to the other.
+    /// Extends the axis so that it covers at least this range.
     #[must_use]
     pub fn with_range(mut self, from: f64, to: f64) -> Self {
         self.covers = vec![from, to];
         self
     }
 
-    /// Numbers become smaller along the axis.
+    /// Makes numbers decrease along the axis.
     ///
-    /// Labels stand at the right end of a chart, so this is the axis for lines that meet at the largest number.
+    /// Labels are at the right end of a chart, so use it for lines that meet at the largest number.
     #[must_use]
     pub fn descending(mut self) -> Self {
         self.descending = true;
@@ -51,12 +51,12 @@ impl Axis {
     }
 }
 
-/// Where a scale ends.
+/// The numbers at which a scale ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ends {
-    /// At the outermost numbers.
+    /// The smallest and the largest number.
     Tight,
-    /// At the ticks around them.
+    /// The ticks below and above them.
     Ticks,
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// The scale of these numbers with about `ticks` ticks. What is not finite does not count.
+    /// The scale that covers these numbers, with about `ticks` ticks. Numbers that are not finite are ignored.
     pub(crate) fn new(
         numbers: impl IntoIterator<Item = f64>,
         axis: &Axis,
@@ -86,13 +86,13 @@ impl Scale {
         if from > to {
             (from, to) = (0.0, 1.0);
         }
-        // A single number is in the middle of a short scale.
+        // A single number is placed in the middle of a short scale.
         let least = f64::max(from.abs().max(to.abs()) * 1e-6, 1e-12);
         if to - from < least {
             let half = if from == 0.0 { 0.5 } else { from.abs() * 0.05 };
             (from, to) = (from - half, to + half);
         }
-        // Halves, so that the span of two huge numbers does not overflow.
+        // Both ends are halved, so that the span of two huge numbers does not overflow.
         let step = round_step((to / 2.0 - from / 2.0) / ticks as f64 * 2.0);
         if ends == Ends::Ticks {
             from = ((from / step + 1e-9).floor() * step).max(f64::MIN);
@@ -106,13 +106,13 @@ impl Scale {
         }
     }
 
-    /// Where a number is, 0 at the scale's beginning and 1 at its end.
+    /// The position of a number: 0 at the beginning of the scale and 1 at its end.
     pub(crate) fn place(&self, number: f64) -> f64 {
         let place = (number / 2.0 - self.from / 2.0) / (self.to / 2.0 - self.from / 2.0);
         if self.descending { 1.0 - place } else { place }
     }
 
-    /// The ticks and what to write at them.
+    /// The ticks and their labels.
     pub(crate) fn ticks(&self) -> Vec<(f64, String)> {
         let first = (self.from / self.step - 1e-9).ceil();
         let last = (self.to / self.step + 1e-9).floor();
@@ -120,14 +120,14 @@ impl Scale {
         let decimals = (-self.step.log10().floor()).clamp(0.0, 12.0) as usize;
         let number = |index: usize| (first + index as f64) * self.step;
         (0..count)
-            // Minus zero is zero.
+            // Minus zero is written as zero.
             .map(|index| number(index) + 0.0)
             .map(|tick| (tick, write(tick, decimals)))
             .collect()
     }
 }
 
-/// The smallest of 1, 2, 5 · 10ⁿ that is no smaller.
+/// The smallest number of the form 1, 2 or 5 · 10ⁿ that is not below `step`.
 fn round_step(step: f64) -> f64 {
     let power = 10_f64.powf(step.log10().floor());
     let factor = [1.0, 2.0, 5.0, 10.0]

@@ -4,39 +4,39 @@ use crate::scene::{Anchor, Scene};
 use crate::spread::spread;
 use crate::{Axis, PlotError, paint, text};
 
-/// Lines over one pair of axes, each labelled where it ends.
+/// A line chart: lines in one plot, each labelled at its end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chart {
-    /// What it shows.
+    /// The title of the chart.
     pub title: String,
-    /// The axis to the right.
+    /// The horizontal axis.
     pub x: Axis,
-    /// The axis upwards.
+    /// The vertical axis.
     pub y: Axis,
-    /// The lines. Up to 28 have a look of their own.
+    /// The lines. Up to 28 lines have different styles.
     pub series: Vec<Series>,
-    /// What is drawn of them.
+    /// Whether lines, marks or both are drawn.
     pub marks: Marks,
 }
 
-/// One line.
+/// One line of a [`Chart`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// What it is called.
+    /// The label.
     pub label: String,
-    /// Its points, in the order in which they are joined. One that is not finite leaves a gap.
+    /// The points, in the order in which they are joined. A point that is not finite leaves a gap.
     pub points: Vec<(f64, f64)>,
 }
 
-/// What is drawn of a series.
+/// Whether lines, marks or both are drawn for a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Marks {
-    /// The line through its points.
+    /// The line through the points.
     #[default]
     Lines,
-    /// The line and a mark at every point.
+    /// The line, and a mark at every point.
     LinesAndPoints,
-    /// The marks alone: a scatter chart.
+    /// The marks only: a scatter chart.
     Points,
 }
 
@@ -47,14 +47,15 @@ pub(crate) const MARGIN: f64 = 16.0;
 const TITLE: f64 = 16.0;
 const HEADING: f64 = 12.0;
 pub(crate) const TICK: f64 = 11.0;
-/// Where plots begin, beneath the title and the vertical axis' heading.
+/// Where plots begin, below the title and the heading of the vertical axis.
 pub(crate) const TOP: f64 = MARGIN + TITLE + 14.0 + HEADING + 12.0;
 const LABEL: f64 = 11.0;
-/// From a label to the next.
+/// The smallest distance between two labels.
 const LABEL_STEP: f64 = 14.0;
-/// From the plot to its labels, for the lines that lead to them: the longer, the farther a label has moved.
+/// The distance from the plot to its labels, which the connecting lines (leaders) bridge: it grows with the distance by
+/// which a label has been moved.
 const LEADER: [f64; 2] = [26.0, 84.0];
-/// Of a leader within the plot.
+/// The dashes of a leader within the plot.
 const LEADER_DASH: Dash = &[1.0, 4.0];
 const LINE: f64 = 1.8;
 const RADIUS: f64 = 3.2;
@@ -72,7 +73,7 @@ impl Chart {
         }
     }
 
-    /// One series more.
+    /// Adds a series.
     #[must_use]
     pub fn with_series(
         mut self,
@@ -86,7 +87,7 @@ impl Chart {
         self
     }
 
-    /// What is drawn of the series.
+    /// Sets whether lines, marks or both are drawn.
     #[must_use]
     pub fn with_marks(mut self, marks: Marks) -> Self {
         self.marks = marks;
@@ -111,7 +112,7 @@ impl Chart {
         paint::png(&self.scene()?)
     }
 
-    /// That there is something to draw.
+    /// Checks that there is something to draw.
     pub(crate) fn check(&self) -> Result<(), PlotError> {
         if self.series.is_empty() {
             let title = self.title.clone();
@@ -134,15 +135,15 @@ impl Chart {
         (x, y)
     }
 
-    /// How far from the left edge plots begin, for the numbers beside them.
+    /// The distance of the plots from the left edge, which leaves room for the numbers beside them.
     pub(crate) fn left(y: &Scale) -> Result<f64, PlotError> {
         let ticks = y.ticks();
         let numbers = text::widest(ticks.iter().map(|(_, number)| number.as_str()), TICK)?;
         Ok(MARGIN + numbers + 8.0)
     }
 
-    /// Writes what stands around plots from `left` to `right` and down to `bottom`: the title, the headings
-    /// of the axes, and how many points are not there. The scene grows as needed.
+    /// Draws the surroundings of plots that extend from `left` to `right` and down to `bottom`: the title, the headings
+    /// of the axes, and the number of points that are left out. The scene grows as needed.
     pub(crate) fn surround(
         &self,
         [left, right]: [f64; 2],
@@ -214,7 +215,7 @@ impl Chart {
         for run in series.runs() {
             let line = self.marks != Marks::Points && run.len() > 1;
             let places: Vec<_> = run.iter().map(|&point| frame.at(point)).collect();
-            // A point between two gaps has no line to be seen by.
+            // A point between two gaps is not part of a line, so it gets a mark.
             if self.marks != Marks::Lines || !line {
                 for &at in &places {
                     scene.point(at, RADIUS, style.colour, style.mark);
@@ -226,7 +227,7 @@ impl Chart {
         }
     }
 
-    /// For each series the height at which it ends, and that of its label.
+    /// For each series, the height at which it ends, and the height of its label.
     fn label_places(&self, frame: &Frame) -> Vec<(f64, f64)> {
         let ends = self.series.iter();
         let ends = ends.filter_map(|series| series.end(&frame.x));
@@ -236,8 +237,8 @@ impl Chart {
         wanted.into_iter().zip(placed).collect()
     }
 
-    /// Labels to the right of the plot, each with a leader from its series' end. Within the plot, where it would pass
-    /// for data, the leader is dotted and grey.
+    /// Draws the labels to the right of the plot, each with a leader from the end of its series. Within the plot, where
+    /// it could be mistaken for data, the leader is dotted and grey.
     fn label(&self, places: &[(f64, f64)], leader: f64, frame: &Frame, scene: &mut Scene) {
         let column = frame.right() + leader;
         for (index, (series, &(from, to))) in self.series.iter().zip(places).enumerate() {
@@ -249,7 +250,7 @@ impl Chart {
                 let inside = vec![(end + 2.0 * RADIUS, from), edge];
                 scene.line(inside, Colour::AXIS, 0.8, LEADER_DASH);
             }
-            // Straight out of the plot first: leaders do not cross the lines that end at its edge.
+            // Leaders first leave the plot horizontally, so that they do not cross the lines that end at its edge.
             let bend = (frame.right() + 5.0, from);
             let outside = vec![edge, bend, (column - 4.0, to), (column, to)];
             scene.line(outside, style.colour, 0.8, &[]);
@@ -260,7 +261,7 @@ impl Chart {
     }
 }
 
-/// How long the lines to the labels are, so that none is too steep to follow.
+/// The width of the leaders, so that none is too steep to follow.
 fn leader(places: &[(f64, f64)]) -> f64 {
     let moved = places.iter().map(|(from, to)| (to - from).abs());
     let [least, most] = LEADER;
@@ -268,19 +269,19 @@ fn leader(places: &[(f64, f64)]) -> f64 {
 }
 
 impl Series {
-    /// The points that can be drawn.
+    /// The points that are finite.
     pub(crate) fn finite(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
         self.points.iter().copied().filter(is_finite)
     }
 
-    /// Stretches of points without a gap.
+    /// The sections of the line between gaps.
     pub(crate) fn runs(&self) -> impl Iterator<Item = &[(f64, f64)]> {
         self.points
             .split(|point| !is_finite(point))
             .filter(|run| !run.is_empty())
     }
 
-    /// The last point to the right.
+    /// The rightmost point; of several, the last.
     fn end(&self, x: &Scale) -> Option<(f64, f64)> {
         let farther = |end: (f64, f64), point: (f64, f64)| x.place(point.0) >= x.place(end.0);
         self.finite()
@@ -292,7 +293,7 @@ fn is_finite(point: &(f64, f64)) -> bool {
     point.0.is_finite() && point.1.is_finite()
 }
 
-/// The rectangle between two axes.
+/// The rectangle of a plot, with its two scales.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
     pub(crate) left: f64,
@@ -312,7 +313,7 @@ impl Frame {
         self.top + self.height
     }
 
-    /// Where a point of the data is.
+    /// The position of a data point.
     pub(crate) fn at(&self, (x, y): (f64, f64)) -> (f64, f64) {
         let (x, y) = (self.x.place(x), self.y.place(y));
         (self.left + x * self.width, self.bottom() - y * self.height)

@@ -1,23 +1,23 @@
-/// What cannot be drawn.
+/// Why a chart cannot be drawn.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlotError {
-    /// There is nothing to draw.
+    /// The chart has no series.
     #[error("chart `{title}` has no series")]
     Empty {
-        /// The chart's title.
+        /// The title of the chart.
         title: String,
     },
-    /// A series without a single finite point.
+    /// A series has no finite point.
     #[error("series `{label}` has no point that is finite")]
     NoPoints {
-        /// The series' label.
+        /// The label of the series.
         label: String,
     },
-    /// The plotting or the image library refused.
+    /// The plotting or image library reported an error.
     #[error("the chart cannot be drawn: {reason}")]
     Backend {
-        /// What it said.
+        /// The message of the library.
         reason: String,
     },
 }

@@ -1,11 +1,11 @@
-//! Line charts of compression runs, readable with many series, as SVG and PNG.
+//! Draws line charts that stay readable with many series, as SVG and PNG.
 //!
 //! # Should I use this crate?
 //!
-//! Use it to show a handful of measured lines, or two dozen, to people who have to tell them apart: a
-//! sensitivity scan of every layer, top-1 against sparsity for several criteria. Lines are labelled where
-//! they end, in colours that colour-blind readers can tell apart; there is no legend to look up. It has
-//! no bars, no logarithms and no interaction: for anything else take a plotting library.
+//! Use it to draw between a few and two dozen measured lines that readers have to tell apart: a sensitivity scan of
+//! every layer, or accuracy against sparsity for several criteria. Each line is labelled at its end, so there is no
+//! legend, and the colours can be distinguished by colour-blind readers. It has no bar charts, no logarithmic axes and
+//! no interaction; use a general plotting library for those.
 //!
 //! ```
 //! use calcine_plot::{Axis, Chart, Marks};
@@ -23,14 +23,14 @@
 //!
 //! | item | what |
 //! |---|---|
-//! | [`Chart`] | all lines over one pair of axes, labelled at their ends |
-//! | [`Panels`] | small multiples: a panel a line, the others in grey behind it, axes shared |
-//! | [`Axis`], [`Series`], [`Marks`] | what they are made of |
-//! | [`PlotError`] | what cannot be drawn |
+//!  [`Chart`] | all lines in one plot, labelled at their ends |
+//!  [`Panels`] | small multiples: one panel per line, with the other lines in grey behind it, and shared axes |
+//!  [`Axis`], [`Series`], [`Marks`] | the parts of a chart |
+//!  [`PlotError`] | why a chart cannot be drawn |
 //!
-//! Both are laid out once, as a list of shapes, and then painted as SVG or PNG, so the two agree. Equal
-//! input gives equal bytes. A point that is not finite leaves a gap in its line, and a note beneath the
-//! chart says how many there are.
+//! A chart is first laid out as a list of shapes, which is then written as SVG or PNG, so both have the same layout.
+//! Equal input gives equal bytes. A point that is not finite leaves a gap in its line, and a note below the chart
+//! counts such points.
 
 mod axis;
 mod chart;

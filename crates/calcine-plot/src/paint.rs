@@ -1,4 +1,4 @@
-//! A scene as SVG and as PNG, by one function over both of plotters' backends.
+//! Paints a scene as SVG and as PNG, with one function for both backends of plotters.
 
 use plotters::backend::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -9,23 +9,22 @@ use crate::palette::{Colour, Mark};
 use crate::scene::{Anchor, Line, Point, Scene, Shape, Text};
 use crate::text::{font, letters};
 
-/// Backends count in whole pixels; each point is this many of them, in the SVG as in the PNG before it is
-/// reduced.
+/// The backends use whole pixels. Each point is this many pixels wide, in the SVG and in the PNG before it is reduced.
 const PIXELS: u32 = 4;
 
-/// Pixels of a PNG that are averaged to one: what is left is twice the points, for sharp screens.
+/// A PNG is reduced by this factor, by averaging. The result has two pixels per point, for sharp displays.
 const REDUCE: u32 = 2;
 
-/// How a text is written.
+/// How text is written.
 #[derive(Debug, Clone, Copy)]
 enum Lettering {
-    /// As text, which stays text.
+    /// As text elements of the SVG.
     Vector,
-    /// As the outlines of its letters. The backend's own way drops the space before each of them.
+    /// As the outlines of the letters. The text function of the backend drops the space before each of them.
     Raster,
 }
 
-/// `font-size` is the height that plotters is told / 1.24, and the text hangs 0.76 em below its place.
+/// plotters writes its height / 1.24 as `font-size`, and places the text 0.76 em below its position.
 const VECTOR_HEIGHT: f64 = 1.24;
 const VECTOR_RISE: f64 = 0.76;
 
@@ -35,7 +34,7 @@ pub(crate) fn svg(scene: &Scene) -> Result<String, PlotError> {
     let (width, height) = size(scene);
     let backend = SVGBackend::with_string(&mut document, (width, height));
     paint(backend, scene, Lettering::Vector)?;
-    // Many pixels for exact places, shown at the size that was meant.
+    // The SVG has many pixels for exact positions, and is displayed in the intended size.
     let (inner, outer) = (
         attributes(width, height),
         attributes(width / PIXELS, height / PIXELS),
@@ -57,13 +56,13 @@ pub(crate) fn png(scene: &Scene) -> Result<Vec<u8>, PlotError> {
     encode(&pixels, width / REDUCE, height / REDUCE)
 }
 
-/// The size in pixels, which both reductions divide.
+/// The size in pixels, a multiple of both reduction factors.
 fn size(scene: &Scene) -> (u32, u32) {
     let pixels = |points: f64| points.ceil().clamp(1.0, 8192.0) as u32 * PIXELS;
     (pixels(scene.width), pixels(scene.height))
 }
 
-/// The mean of every square of [`REDUCE`]² pixels.
+/// Averages every square of [`REDUCE`]² pixels.
 fn reduce(pixels: &[u8], width: usize) -> Vec<u8> {
     let side = REDUCE as usize;
     let mut reduced = Vec::with_capacity(pixels.len() / (side * side));
@@ -95,7 +94,7 @@ fn encode(pixels: &[u8], width: u32, height: u32) -> Result<Vec<u8>, PlotError> 
     Ok(file)
 }
 
-/// Paints every shape, in order.
+/// Paints all shapes in order.
 fn paint<B: DrawingBackend>(
     mut backend: B,
     scene: &Scene,
@@ -133,7 +132,7 @@ fn paint_line<B: DrawingBackend>(backend: &mut B, line: &Line) -> Result<(), Plo
         stroke_width: pixels(line.width).max(1) as u32,
     };
     for stroke in line.strokes() {
-        // Points that fall on one pixel confuse the joints of wide lines.
+        // Consecutive points in the same pixel would spoil the joints of wide lines.
         let mut path: Vec<(i32, i32)> = stroke.into_iter().map(at).collect();
         path.dedup();
         backend

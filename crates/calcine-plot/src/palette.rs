@@ -1,4 +1,4 @@
-//! Colours and dashes that everybody can tell apart.
+//! Colours, dashes and marks that colour-blind readers can distinguish.
 
 /// Red, green, blue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,14 +11,14 @@ impl Colour {
     pub(crate) const GRID: Self = Self(0xe8, 0xe8, 0xe8);
     pub(crate) const BEHIND: Self = Self(0xd4, 0xd4, 0xd4);
 
-    /// Dark enough to be read as text on white.
+    /// A darker version that is readable as text on white.
     pub(crate) fn as_text(self) -> Self {
         let darker = |part: u8| (u16::from(part) * 7 / 10) as u8;
         Self(darker(self.0), darker(self.1), darker(self.2))
     }
 }
 
-/// The colours of Okabe and Ito (2008) but yellow, which white paper swallows.
+/// The colours of Okabe and Ito (2008), except yellow, which is hard to see on white.
 pub(crate) const COLOURS: [Colour; 7] = [
     Colour(0x00, 0x72, 0xb2),
     Colour(0xd5, 0x5e, 0x00),
@@ -29,12 +29,12 @@ pub(crate) const COLOURS: [Colour; 7] = [
     Colour(0x00, 0x00, 0x00),
 ];
 
-/// How a line is broken: lengths drawn and left out, in turn.
+/// The dashes of a line: lengths that are drawn and left out, in turn.
 pub(crate) type Dash = &'static [f64];
 
 const DASHES: [Dash; 4] = [&[], &[8.0, 4.0], &[2.5, 3.0], &[10.0, 3.5, 2.5, 3.5]];
 
-/// The shape of a point.
+/// The shape of a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
     Circle,
@@ -45,7 +45,7 @@ pub(crate) enum Mark {
 
 const MARKS: [Mark; 4] = [Mark::Circle, Mark::Square, Mark::Triangle, Mark::Diamond];
 
-/// How a series is drawn.
+/// The style of a series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Style {
     pub(crate) colour: Colour,
@@ -53,7 +53,7 @@ pub(crate) struct Style {
     pub(crate) mark: Mark,
 }
 
-/// The style of the series at `index`: colours first, then another dash and mark; 28 in all.
+/// The style of the series at `index`: first the colours differ, then also dashes and marks; there are 28 styles.
 pub(crate) fn style(index: usize) -> Style {
     let round = index / COLOURS.len() % DASHES.len();
     Style {

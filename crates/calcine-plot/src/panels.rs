@@ -3,14 +3,14 @@ use crate::palette::{COLOURS, Colour, Mark};
 use crate::scene::{Anchor, Scene};
 use crate::{Chart, PlotError, paint, text};
 
-/// A chart as small multiples: a panel for each series, all others in grey behind it, axes shared.
+/// A chart as small multiples: one panel per series, with all other series in grey behind it, and shared axes.
 ///
-/// The chart to take when there are more than about eight lines.
+/// Use it if there are more than about eight lines.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Panels {
-    /// What is shown.
+    /// The chart whose series are shown.
     pub chart: Chart,
-    /// Panels in a row; `None` chooses so that the whole is wider than high.
+    /// The number of panels in a row; with `None`, it is chosen so that the image is wider than high.
     pub columns: Option<usize>,
 }
 
@@ -83,7 +83,7 @@ impl Panels {
             if column == 0 {
                 frame.numbers_left(&mut scene);
             }
-            // The last panel of a column is not in the last row where that is not full.
+            // If the last row is not full, the last panel of some columns is in the row above.
             if index + columns >= count {
                 frame.numbers_below(&mut scene);
             }
@@ -97,13 +97,13 @@ impl Panels {
         let others = self.chart.series.iter().enumerate();
         let others = others.filter(|(other, _)| *other != index);
         for run in others.flat_map(|(_, series)| series.runs()) {
-            scene.line(on(frame, run), Colour::BEHIND, 0.75, &[]);
+            scene.line(on_frame(frame, run), Colour::BEHIND, 0.75, &[]);
         }
         let series = &self.chart.series[index];
         for run in series.runs() {
             match run {
                 [point] => scene.point(frame.at(*point), 2.4, COLOURS[0], Mark::Circle),
-                _ => scene.line(on(frame, run), COLOURS[0], 2.0, &[]),
+                _ => scene.line(on_frame(frame, run), COLOURS[0], 2.0, &[]),
             }
         }
         let at = (frame.left, frame.top - 5.0);
@@ -111,6 +111,6 @@ impl Panels {
     }
 }
 
-fn on(frame: &Frame, points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+fn on_frame(frame: &Frame, points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     points.iter().map(|&point| frame.at(point)).collect()
 }

@@ -1,8 +1,8 @@
-//! A drawing as a list of shapes, before it is SVG or PNG.
+//! A drawing as a list of shapes, which is independent of the file format.
 
 use crate::palette::{Colour, Dash, Mark};
 
-/// Shapes on white, in the order they are painted. Lengths are in points of 1/96 inch, y downwards.
+/// Shapes on a white background, in painting order. Lengths are in points of 1/96 inch, and y increases downwards.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Scene {
     pub(crate) width: f64,
@@ -35,16 +35,16 @@ pub(crate) struct Point {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Text {
-    /// On the baseline.
+    /// The position, on the baseline.
     pub(crate) at: (f64, f64),
     pub(crate) text: String,
-    /// In em.
+    /// The font size (em).
     pub(crate) size: f64,
     pub(crate) colour: Colour,
     pub(crate) anchor: Anchor,
 }
 
-/// Which part of a text is at its place.
+/// Which part of a text is at its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Anchor {
     Start,
@@ -90,7 +90,7 @@ impl Scene {
 }
 
 impl Line {
-    /// The parts of the line that its dash draws.
+    /// The segments of the line that its dashes draw.
     pub(crate) fn strokes(&self) -> Vec<Vec<(f64, f64)>> {
         if self.dash.is_empty() {
             return vec![self.points.clone()];

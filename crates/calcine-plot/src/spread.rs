@@ -1,18 +1,19 @@
-//! Labels moved apart.
+//! Moves labels apart.
 
-/// Positions at least `gap` apart, within `from` and `to`, as near as possible to the wanted ones.
+/// Positions with distances of at least `gap`, between `from` and `to`, that are as close as possible to the `wanted`
+/// positions.
 ///
 /// ```text
 /// minimise Σ(pᵢ − wᵢ)²   where   pᵢ₊₁ − pᵢ ≥ gap,   from ≤ pᵢ ≤ to
 /// ```
 ///
-/// With `qᵢ = pᵢ − i·gap` this is monotone regression, which pooling adjacent violators solves exactly,
-/// the bounds included. Equal wishes keep their order. If there is no room for all, the last ones go
-/// beyond `to`.
+/// With `qᵢ = pᵢ − i·gap` this is monotone regression, which the pool-adjacent-violators algorithm solves exactly,
+/// including the bounds. Equal wanted positions keep their order. If there is not enough room, the last positions are
+/// above `to`.
 pub(crate) fn spread(wanted: &[f64], gap: f64, from: f64, to: f64) -> Vec<f64> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]));
-    // Blocks of labels that touch: the mean of their wishes, and how many there are.
+    // Blocks of labels that touch: the mean of their wanted positions, and their number.
     let mut blocks: Vec<(f64, usize)> = Vec::new();
     for (rank, &index) in order.iter().enumerate() {
         let mut block = (wanted[index] - rank as f64 * gap, 1);

@@ -1,4 +1,4 @@
-//! The font, and how wide a text is in it.
+//! The font, and the width of text.
 
 use std::sync::OnceLock;
 
@@ -7,18 +7,18 @@ use plotters::style::{FontDesc, FontFamily, FontStyle, register_font};
 
 use crate::PlotError;
 
-/// What an SVG asks for, the first being what a PNG is written in. It is also the name under which the
-/// font is registered, so that it gets in the way of no other.
+/// The font families of an SVG. The first one is the font of a PNG; the whole string is also the name under which the
+/// font is registered, so that it does not replace another font.
 pub(crate) const FAMILY: &str = "Ubuntu, Helvetica, Arial, sans-serif";
 
-/// Height of a line of the font, from the top of the ascenders to the bottom of the descenders, in em.
+/// The height of a line of the font, from the top of the ascenders to the bottom of the descenders, in em.
 pub(crate) const HEIGHT: f64 = 1.121;
 
-/// Other fonts, which an SVG may be shown in, run wider.
+/// A factor for the widths of other fonts in which an SVG may be shown.
 pub(crate) const SLACK: f64 = 1.12;
 
-/// The outlines of a text's letters, the first one's origin at (0, 0), and the text's width. In pixels, as is
-/// the size (em).
+/// The outlines of the letters of a text, with the first origin at (0, 0), and the width of the text. All lengths,
+/// including the size (em), are in pixels.
 pub(crate) fn letters(text: &str, size: f64) -> Result<(Vec<OutlinedGlyph>, f64), PlotError> {
     let font = FontRef::try_from_slice(epaint_default_fonts::UBUNTU_LIGHT)
         .map_err(|error| PlotError::backend(&error))?;
@@ -35,7 +35,7 @@ pub(crate) fn letters(text: &str, size: f64) -> Result<(Vec<OutlinedGlyph>, f64)
     Ok((outlines, f64::from(x)))
 }
 
-/// The font at a size that is the height of its line, in pixels.
+/// The font at a size given as the height of its line, in pixels.
 pub(crate) fn font(height: f64) -> Result<FontDesc<'static>, PlotError> {
     static REGISTERED: OnceLock<bool> = OnceLock::new();
     let registered = REGISTERED.get_or_init(|| {
@@ -57,9 +57,9 @@ pub(crate) fn font(height: f64) -> Result<FontDesc<'static>, PlotError> {
     ))
 }
 
-/// The width of a text of this size (em), in any font that it may be shown in.
+/// The width of a text of this size (em), with a margin for other fonts.
 pub(crate) fn width(text: &str, size: f64) -> Result<f64, PlotError> {
-    // Widths come in whole pixels: measure large.
+    // Widths are whole pixels, so they are measured at a large size.
     const LARGE: f64 = 32.0;
     let ((left, _), (right, _)) = font(size * HEIGHT * LARGE)?
         .layout_box(text)
@@ -67,7 +67,7 @@ pub(crate) fn width(text: &str, size: f64) -> Result<f64, PlotError> {
     Ok(f64::from(right - left) / LARGE * SLACK)
 }
 
-/// The width of the widest of some texts.
+/// The width of the widest of several texts.
 pub(crate) fn widest<'a>(
     texts: impl IntoIterator<Item = &'a str>,
     size: f64,

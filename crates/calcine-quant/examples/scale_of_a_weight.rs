@@ -15,7 +15,7 @@ fn main() -> Result<(), QuantizerError> {
             -0.05 * share.signum() * (1.0 - 2.0 * share.abs()).ln()
         })
         .collect();
-    let Some(statistics) = CalibrationStatistics::of_samples(&[&weights]) else {
+    let Some(statistics) = CalibrationStatistics::from_samples(&[&weights]) else {
         return Ok(());
     };
     for bits in [8, 6, 4, 3, 2] {

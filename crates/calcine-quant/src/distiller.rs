@@ -3,11 +3,12 @@ use crate::Quantizer;
 /// Distiller's linear quantizer: `q = clamp(round(scale · x − zero_point), low, high)`, and back
 /// `x̂ = (q + zero_point) / scale`, all in `f32`, ties to even.
 ///
-/// Its scale counts integers per unit, the reciprocal of a [`Quantizer`]'s, and its zero point has the opposite sign. It
-/// also **rounds after it subtracts the zero point**, where ONNX's `QuantizeLinear` and [`Quantizer`] round the quotient and
-/// add the zero point then. Ties go to an even `q` here and to an even `q − zero_point` there, so that with an odd zero point
-/// each tie falls the other way. A product with the scale and a quotient by its reciprocal may also differ in their last bit,
-/// which decides about numbers next to a tie. Everywhere else both conventions give the same integers.
+/// Its scale is the number of integers per unit, which is the reciprocal of the scale of a [`Quantizer`], and its zero
+/// point has the opposite sign. It also **subtracts the zero point before it rounds**, whereas ONNX's `QuantizeLinear`
+/// and [`Quantizer`] round the quotient and then add the zero point. Ties are rounded to an even `q` here, and to an
+/// even `q − zero_point` there; if the zero point is odd, every tie is therefore rounded to the other neighbour. A
+/// product with the scale and a quotient by its reciprocal may also differ in their last bit, which matters for numbers
+/// next to a tie. In all other cases both conventions give the same integers.
 ///
 /// # Examples
 ///
@@ -23,9 +24,10 @@ use crate::Quantizer;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DistillerQuantizer {
-    /// How many integers there are per unit.
+    /// The number of integers per unit.
     pub scale: f32,
-    /// What is subtracted from the scaled number; a whole number where Distiller was asked for integral zero points.
+    /// The number that is subtracted from the scaled number; a whole number unless Distiller was told to use fractional
+    /// zero points.
     pub zero_point: f32,
     /// The smallest integer.
     pub low: i32,
@@ -34,7 +36,7 @@ pub struct DistillerQuantizer {
 }
 
 impl DistillerQuantizer {
-    /// The integer of a number, exactly as Distiller computes it.
+    /// The integer for a number, exactly as Distiller computes it.
     #[must_use]
     #[allow(clippy::cast_possible_truncation, reason = "a cast saturates")]
     pub fn quantize(&self, x: f32) -> i32 {
@@ -42,15 +44,15 @@ impl DistillerQuantizer {
         rounded.clamp(self.low, self.high)
     }
 
-    /// The number of an integer.
+    /// The number that an integer represents.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "integers of 17 bits at most")]
     pub fn dequantize(&self, q: i32) -> f32 {
         (q as f32 + self.zero_point) / self.scale
     }
 
-    /// The quantizer in ONNX's convention whose integers stand for the same numbers; `None` if the zero point is not a whole
-    /// number of 17 bits. Numbers at ties become other integers (see above).
+    /// The quantizer in ONNX's convention whose integers represent the same numbers; `None` if the zero point is not a
+    /// whole number of 17 bits. Ties are rounded differently (see above).
     #[must_use]
     #[allow(
         clippy::cast_possible_truncation,
@@ -68,7 +70,7 @@ impl DistillerQuantizer {
 }
 
 impl From<Quantizer> for DistillerQuantizer {
-    /// The quantizer in Distiller's convention whose integers stand for the same numbers.
+    /// The quantizer in Distiller's convention whose integers represent the same numbers.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,

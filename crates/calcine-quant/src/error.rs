@@ -1,11 +1,11 @@
-/// Inconsistent calibration statistics.
+/// Calibration statistics are inconsistent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` is {found}, expected {expected}")]
 #[non_exhaustive]
 pub struct StatisticsError {
-    /// The field, as a file calls it.
+    /// The name of the field in a file.
     pub field: &'static str,
-    /// What it is.
+    /// The value.
     pub found: String,
     /// What would be valid.
     pub expected: &'static str,

@@ -47,8 +47,8 @@ pub fn fake_quantize<const D: usize>(x: Tensor<D>, quantizer: &Quantizer) -> Ten
     }
 }
 
-/// Replaces numbers in host memory in one pass; gradients pass straight through where the function says so. `None` for
-/// tensors on other devices.
+/// Replaces the values of a tensor in host memory in one pass. The function also decides where the gradient passes.
+/// `None` for tensors on other devices.
 fn in_host_memory<const D: usize>(
     x: &Tensor<D>,
     change: impl Fn(f32) -> (f32, bool) + Sync,
@@ -63,7 +63,7 @@ fn in_host_memory<const D: usize>(
     Some(replaced.through + replaced.rest)
 }
 
-/// The only number of a tensor in host memory.
+/// The value of a tensor with one element in host memory.
 fn number(tensor: &Tensor<1>) -> f32 {
     tensor.clone().without_autodiff().into_scalar()
 }
@@ -226,9 +226,10 @@ pub fn lsq_along<const D: usize>(
     straight_through(rounded, inside) * scales
 }
 
-/// LSQ with one scale, in one pass over the numbers. With `x̂ = g + (x̂ − g)·w`, where `g` is `x` within the ends and zero
-/// beyond, and `w` is 1 with the gradient `factor / s` of the scale `s`, the gradient of the scale is the sum of
-/// `(x̂ − g) / s`, times the factor: `round(x/s) − x/s` within, `low` or `high` beyond.
+/// LSQ with one scale, in one pass over the values. It computes `x̂ = g + (x̂ − g)·w`, where `g` is `x` within the
+/// range and zero outside, and `w` is 1 with the gradient `factor / s` with respect to the scale `s`. The gradient of
+/// the scale is therefore the sum of `(x̂ − g) / s`, times the factor: `round(x/s) − x/s` within the range, and `low`
+/// or `high` outside.
 fn lsq_in_host_memory<const D: usize>(
     x: &Tensor<D>,
     scales: &Tensor<1>,
@@ -327,7 +328,7 @@ pub fn pact<const D: usize>(x: Tensor<D>, alpha: Tensor<1>, bits: u8) -> Tensor<
 /// If `bits` is not 1 to 16.
 #[must_use]
 pub fn dorefa_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
-    /// The gradient divides by the square of the maximum, which must be a normal number.
+    /// The gradient is divided by the square of the maximum, which must be a normal number.
     const NOTHING: f64 = 2e-12;
     assert_bits(bits, 1, "DoReFa's weights");
     if bits == 1 {
@@ -385,7 +386,8 @@ pub fn wrpn_weight<const D: usize>(w: Tensor<D>, bits: u8) -> Tensor<D> {
     levels_between(w, [-1.0, 1.0], f64::from((1_u32 << (bits - 1)) - 1))
 }
 
-/// `round(x · levels) / levels` of `x` clipped to whole ends; the gradient passes within, ends included.
+/// `round(x · levels) / levels`, where `x` is clipped to bounds that are whole numbers. The gradient passes within the
+/// range, including its bounds.
 #[allow(
     clippy::cast_possible_truncation,
     reason = "ends of −1, 0 and 1, and levels of 16 bits"
@@ -457,7 +459,7 @@ pub fn ttq_weight<const D: usize>(
     if !w.is_autodiff() {
         return fake_quantized;
     }
-    // 1 between the bounds.
+    // The factor is 1 between the thresholds.
     let by =
         (above * p.detach().sub_scalar(1.0) + below * n.detach().sub_scalar(1.0)).add_scalar(1.0);
     let through = w * by;

@@ -7,7 +7,7 @@ use crate::QuantizerError;
 /// shift is negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FixedPoint {
-    /// The integer.
+    /// The integer multiplier.
     pub multiplier: u32,
     /// The number of bits by which the product is shifted to the right.
     pub shift: i32,
@@ -24,7 +24,7 @@ impl FixedPoint {
         clippy::cast_sign_loss,
         reason = "of at most 30 bits"
     )]
-    pub fn of(factor: f64, bits: u8, limit: Option<i32>) -> Result<Self, QuantizerError> {
+    pub fn approximate(factor: f64, bits: u8, limit: Option<i32>) -> Result<Self, QuantizerError> {
         if !(factor.is_normal() && factor > 0.0 && (1..=30).contains(&bits)) {
             return Err(QuantizerError::Factor { factor, bits });
         }
@@ -37,7 +37,7 @@ impl FixedPoint {
         })
     }
 
-    /// The factor that it represents.
+    /// The represented factor, `multiplier / 2^shift`.
     #[must_use]
     pub fn factor(self) -> f64 {
         f64::from(self.multiplier) / 2.0_f64.powi(self.shift)
@@ -93,7 +93,7 @@ mod tests {
             (1e12, 8),
             (1e20, 30),
         ] {
-            let fixed = FixedPoint::of(factor, bits, None).unwrap();
+            let fixed = FixedPoint::approximate(factor, bits, None).unwrap();
             assert!(fixed.multiplier < 1 << bits);
             assert!((fixed.factor() - factor).abs() <= factor / f64::from(fixed.multiplier));
             for x in [-100_000, -77, -3, -2, -1, 0, 1, 2, 3, 5, 6, 1000, 123_456] {
@@ -103,7 +103,10 @@ mod tests {
                 assert_eq!(fixed.apply(x), expected, "{x} by {fixed:?}");
             }
         }
-        assert!(FixedPoint::of(0.0, 8, None).is_err() && FixedPoint::of(1.0, 31, None).is_err());
+        assert!(
+            FixedPoint::approximate(0.0, 8, None).is_err()
+                && FixedPoint::approximate(1.0, 31, None).is_err()
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{Quantizer, QuantizerError, Scheme, pack, unpack};
 /// use calcine_quant::GroupedWeight;
 ///
 /// let weights: Vec<f32> = (0..128).map(|i| (i as f32 * 0.7).sin()).collect();
-/// let int4 = GroupedWeight::of(&weights, 64, 32, 4)?;
+/// let int4 = GroupedWeight::quantize(&weights, 64, 32, 4)?;
 /// assert_eq!(int4.bytes(), 128 / 2 + 4 * 4);
 /// let back = int4.weights();
 /// assert!(weights.iter().zip(&back).all(|(w, b)| (w - b).abs() <= 0.5 / 7.0 + 1e-6));
@@ -30,7 +30,7 @@ pub struct GroupedWeight {
     ints: Vec<i32>,
 }
 
-/// As it is kept: packed.
+/// The serialized form, with packed integers.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
@@ -48,7 +48,7 @@ impl GroupedWeight {
     /// # Errors
     ///
     /// If a weight is not finite, the number of bits is not 2 to 8, `columns` or `group` is 0, or the last row is incomplete.
-    pub fn of(
+    pub fn quantize(
         weights: &[f32],
         columns: usize,
         group: usize,
@@ -108,7 +108,7 @@ impl GroupedWeight {
         &self.scales
     }
 
-    /// Bytes of packed integers and scales.
+    /// The number of bytes of the packed integers and the scales.
     #[must_use]
     pub fn bytes(&self) -> usize {
         (self.ints.len() * usize::from(self.bits)).div_ceil(8) + 4 * self.scales.len()
@@ -181,7 +181,7 @@ mod tests {
             .for_each(|(i, w)| *w *= (1 + i / 25) as f32);
         for bits in 2..=8 {
             for group in [1, 16, 50, 64] {
-                let grouped = GroupedWeight::of(&weights, 50, group, bits).unwrap();
+                let grouped = GroupedWeight::quantize(&weights, 50, group, bits).unwrap();
                 let per_row = 50_usize.div_ceil(group);
                 assert_eq!(grouped.scales().len(), 6 * per_row);
                 for (at, (weight, back)) in weights.iter().zip(grouped.weights()).enumerate() {
@@ -198,7 +198,7 @@ mod tests {
                 let text = serde_json::to_string(&grouped).unwrap();
                 let read: GroupedWeight = serde_json::from_str(&text).unwrap();
                 assert_eq!(read, grouped);
-                let again = GroupedWeight::of(&grouped.weights(), 50, group, bits).unwrap();
+                let again = GroupedWeight::quantize(&grouped.weights(), 50, group, bits).unwrap();
                 assert_eq!(again.ints(), grouped.ints(), "once is twice");
             }
         }
@@ -207,16 +207,16 @@ mod tests {
     #[test]
     fn what_is_no_weight_is_refused() {
         let errors = [
-            GroupedWeight::of(&[1.0; 5], 2, 1, 4),
-            GroupedWeight::of(&[1.0; 4], 0, 1, 4),
-            GroupedWeight::of(&[1.0; 4], 2, 0, 4),
-            GroupedWeight::of(&[1.0; 4], 2, 2, 9),
-            GroupedWeight::of(&[1.0; 4], 2, 2, 1),
-            GroupedWeight::of(&[1.0, f32::NAN], 2, 2, 4),
-            GroupedWeight::of(&[1.0, f32::INFINITY], 2, 2, 4),
+            GroupedWeight::quantize(&[1.0; 5], 2, 1, 4),
+            GroupedWeight::quantize(&[1.0; 4], 0, 1, 4),
+            GroupedWeight::quantize(&[1.0; 4], 2, 0, 4),
+            GroupedWeight::quantize(&[1.0; 4], 2, 2, 9),
+            GroupedWeight::quantize(&[1.0; 4], 2, 2, 1),
+            GroupedWeight::quantize(&[1.0, f32::NAN], 2, 2, 4),
+            GroupedWeight::quantize(&[1.0, f32::INFINITY], 2, 2, 4),
         ];
         assert!(errors.iter().all(Result::is_err), "{errors:?}");
-        let good = GroupedWeight::of(&[1.0; 8], 4, 2, 4).unwrap();
+        let good = GroupedWeight::quantize(&[1.0; 8], 4, 2, 4).unwrap();
         let text = serde_json::to_string(&good).unwrap();
         for (from, to) in [
             ("\"bits\":4", "\"bits\":0"),

@@ -1,7 +1,8 @@
-//! Element-wise arithmetic on tensors in host memory: one pass over the numbers, in place, by all cores.
+//! Element-wise arithmetic on tensors in host memory: one pass over the values, in place, on all cores.
 //!
-//! Burn carries out one operation at a time, so that fake-quantization takes ten passes over memory there, and its rounding
-//! calls a function for each number. These functions work where [`reaches`] says so; elsewhere, and for other types of numbers,
+//! Burn executes one operation at a time, so that fake-quantization needs ten passes over memory, and its rounding
+//! calls a function for each number. The functions of this module work if [`reaches`] returns true; for other devices
+//! and other types of numbers, the caller combines Burn's operations, which give the same results.
 //! the caller composes Burn's operations, which give the same numbers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,43 +10,43 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
 use rayon::prelude::*;
 
-/// How many numbers a task changes, about.
+/// The approximate number of values that one task processes.
 const TASK: usize = 1 << 14;
 
-/// Added to a number up to 2²² in magnitude and subtracted again, it leaves the nearest whole number, ties to even: from
-/// 2²³ on an `f32` has no fraction.
+/// Adding this constant to a number of magnitude at most 2²² and subtracting it again rounds to the nearest whole
+/// number, ties to even, because an `f32` of at least 2²³ has no fraction.
 const ROUNDER: f32 = 12_582_912.0;
 
-/// Whether reading a tensor of this device is looking at host memory. Burn has no such question; the name of the device is
-/// its only public answer.
+/// Whether the tensors of this device are in host memory. Burn has no such query; the name of the device is the only
+/// public information.
 #[must_use]
 pub fn in_host_memory(device: &Device) -> bool {
     let name = format!("{device:?}");
     name.contains("Flex") || name.contains("NdArray")
 }
 
-/// Whether the functions of this module work on the tensor: its numbers are `f32` in host memory.
+/// Whether the functions of this module support the tensor: its values are `f32` in host memory.
 #[must_use]
 pub fn reaches<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32 && in_host_memory(&tensor.device())
 }
 
-/// The nearest whole number within `first_last`, which are whole numbers up to 2²² themselves; ties to even. What is no number
-/// stays so.
+/// The nearest whole number within bounds, which are themselves whole numbers of magnitude at most 2²²; ties to even.
+/// NaN stays NaN.
 #[inline(always)]
 #[must_use]
 pub fn nearest(x: f32, ends: [f32; 2]) -> f32 {
     (within(x, ends) + ROUNDER) - ROUNDER
 }
 
-/// `x` between two numbers; what is no number stays so. Compilers make two vector instructions of it.
+/// `x`, limited to the range between two numbers; NaN stays NaN. Compilers translate it to two vector instructions.
 #[inline(always)]
 pub(crate) fn within(x: f32, [low, high]: [f32; 2]) -> f32 {
     let x = if x < low { low } else { x };
     if x > high { high } else { x }
 }
 
-/// The numbers of a tensor off the tape, and where they were.
+/// The values of a tensor, detached from autodiff, and its shape and device.
 struct Numbers<const D: usize> {
     data: TensorData,
     shape: [usize; D],
@@ -53,8 +54,8 @@ struct Numbers<const D: usize> {
 }
 
 impl<const D: usize> Numbers<D> {
-    /// Takes the numbers out of a tensor; they are copied only if another tensor shares them.
-    fn of(tensor: Tensor<D>) -> Self {
+    /// Takes the values out of a tensor; they are copied only if another tensor shares them.
+    fn new(tensor: Tensor<D>) -> Self {
         let (shape, device) = (tensor.dims(), tensor.device());
         let data = tensor.without_autodiff().into_data();
         Self {
@@ -74,14 +75,14 @@ impl<const D: usize> Numbers<D> {
     }
 }
 
-/// Each number of the tensor, changed. The result is off the tape.
+/// Applies a function to each value of the tensor. The result is detached from autodiff.
 ///
 /// # Panics
 ///
-/// If the tensor is not one that [`reaches`] is true of; so do the other functions.
+/// If [`reaches`] is false for the tensor; this holds for all functions of this module.
 #[must_use]
 pub fn map<const D: usize>(tensor: Tensor<D>, change: impl Fn(f32) -> f32 + Sync) -> Tensor<D> {
-    let mut numbers = Numbers::of(tensor);
+    let mut numbers = Numbers::new(tensor);
     numbers.slice().par_chunks_mut(TASK).for_each(|chunk| {
         for x in chunk {
             *x = change(*x);
@@ -90,14 +91,15 @@ pub fn map<const D: usize>(tensor: Tensor<D>, change: impl Fn(f32) -> f32 + Sync
     numbers.tensor()
 }
 
-/// Each number of the first tensor, changed by that of the second at the same place. Both have the same shape.
+/// Applies a function to each value of the first tensor and the value of the second tensor at the same position. Both
+/// have the same shape.
 #[must_use]
 pub fn zip<const D: usize>(
     first: Tensor<D>,
     second: Tensor<D>,
     change: impl Fn(f32, f32) -> f32 + Sync,
 ) -> Tensor<D> {
-    let (mut first, mut second) = (Numbers::of(first), Numbers::of(second));
+    let (mut first, mut second) = (Numbers::new(first), Numbers::new(second));
     let pairs = first.slice().par_chunks_mut(TASK);
     let pairs = pairs.zip(second.slice().par_chunks_mut(TASK));
     pairs.for_each(|(first, second)| {
@@ -108,11 +110,12 @@ pub fn zip<const D: usize>(
     first.tensor()
 }
 
-/// `change((x + bias) · factor)` of each channel along an axis, both scales rounded to `f32`.
+/// `change((x + bias) · factor)`, with one bias and one factor per channel along an axis; both the sum and the product
+/// are rounded to `f32`.
 ///
 /// # Shapes
 ///
-/// `bias`, `factor`: as long as the axis.
+/// `bias`, `factor`: the length of the axis.
 #[must_use]
 pub fn scale_channels<const D: usize>(
     tensor: Tensor<D>,
@@ -121,7 +124,7 @@ pub fn scale_channels<const D: usize>(
     factor: &[f32],
     change: impl Fn(f32) -> f32 + Sync,
 ) -> Tensor<D> {
-    let mut numbers = Numbers::of(tensor);
+    let mut numbers = Numbers::new(tensor);
     let channels = numbers.shape[axis];
     let places: usize = numbers.shape[axis + 1..].iter().product();
     let sample = (channels * places).max(1);
@@ -144,21 +147,21 @@ pub fn scale_channels<const D: usize>(
     numbers.tensor()
 }
 
-/// What a tensor becomes when its numbers are replaced and gradients pass straight through where they may.
+/// The result of replacing the values of a tensor while gradients pass straight through at some positions.
 pub(crate) struct Replaced<const D: usize> {
     /// The tensor where gradients pass, and zero elsewhere.
     pub(crate) through: Tensor<D>,
-    /// The new number minus `through`, off the tape: both together are the new number exactly.
+    /// The new value minus `through`, detached from autodiff; the sum of both is exactly the new value.
     pub(crate) rest: Tensor<D>,
 }
 
-/// Finds for each number of a tensor on the tape the new one, and whether the gradient passes there. `None` if a sum of the
-/// two parts would not be the new number to the bit; numbers up to half a scale from their quantized ones are.
+/// Computes a new value for each value of a tensor, and whether the gradient passes there. `None` if the sum of the two
+/// parts would not be exactly the new value; for numbers within half a scale of their quantized values, it is.
 pub(crate) fn replaced<const D: usize>(
     tensor: Tensor<D>,
     change: impl Fn(f32) -> (f32, bool) + Sync,
 ) -> Option<Replaced<D>> {
-    let mut numbers = Numbers::of(tensor.clone());
+    let mut numbers = Numbers::new(tensor.clone());
     let shape = numbers.shape;
     let mut stopped = vec![false; shape.iter().product()];
     let (any, exact) = (AtomicBool::new(false), AtomicBool::new(true));
@@ -166,7 +169,7 @@ pub(crate) fn replaced<const D: usize>(
     chunks
         .zip(stopped.par_chunks_mut(TASK))
         .for_each(|(numbers, stopped)| {
-            // Counts, not branches, so that the loop is made of vector instructions.
+            // Counters instead of branches, so that the compiler vectorizes the loop.
             let (mut stops, mut errors) = (0_u32, 0_u32);
             for (x, stopped) in numbers.iter_mut().zip(stopped) {
                 let (value, passes) = change(*x);

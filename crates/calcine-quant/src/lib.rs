@@ -5,7 +5,7 @@
 //! Use it to quantize numbers, or to train with fake-quantized weights and activations, in your own code. To quantize a
 //! whole network, use `calcine-quantize`.
 //!
-//! # The parts
+//! # Contents
 //!
 //! | item | what |
 //! |---|---|

@@ -29,12 +29,13 @@ use crate::{Quantizer, QuantizerError, Scheme};
 pub struct MovingRange {
     decay: f64,
     batches: i32,
-    /// m: `[2]`.
+    /// The moving average m: `[2]`.
     ends: Option<Tensor<1>>,
 }
 
 impl MovingRange {
-    /// Without any batch yet. `decay` is at least 0 (only the last batch counts) and below 1; Distiller uses 0.999.
+    /// An average without any batch yet. `decay` is at least 0 (only the last batch counts) and below 1; Distiller uses
+    /// 0.999.
     #[must_use]
     pub fn new(decay: f64) -> Self {
         Self {

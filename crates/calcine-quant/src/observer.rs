@@ -19,7 +19,7 @@ const BINS: usize = Counts::MOST;
 /// one.observe(samples[0]);
 /// other.observe(samples[1]);
 /// one.merge(&other);
-/// assert_eq!(one.statistics(), CalibrationStatistics::of_samples(&samples));
+/// assert_eq!(one.statistics(), CalibrationStatistics::from_samples(&samples));
 /// ```
 #[derive(Debug, Clone)]
 pub struct Observer {
@@ -27,9 +27,9 @@ pub struct Observer {
     max: f32,
     sum: f64,
     squares: f64,
-    /// The sums of the samples' smallest and largest.
+    /// The sums of the smallest and of the largest values of the samples.
     ends: [f64; 2],
-    /// The samples that are not zero throughout.
+    /// The number of samples that contain a non-zero value.
     samples: u64,
     numbers: u64,
     bins: Bins,
@@ -58,11 +58,11 @@ impl Observer {
         }
         let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
         for numbers in sample.chunks(BLOCK) {
-            let found = Sums::of(numbers);
+            let found = Sums::new(numbers);
             (min, max) = (min.min(found.min), max.max(found.max));
             self.sum += found.sum;
             self.squares += found.squares;
-            // A number that is not finite shows in the sums, and has no bin.
+            // A value that is not finite makes the sums not finite, and has no bin.
             if self.squares.is_finite() {
                 self.bins.cover([found.min, found.max]);
                 self.bins.count(numbers);
@@ -111,10 +111,11 @@ impl Observer {
     }
 }
 
-/// Numbers that are looked at twice while they are close to a core: for their sums, and for their bins.
+/// The number of values that are processed at once: they are read twice (for their sums and for their bins) while they
+/// are in the cache.
 const BLOCK: usize = 4096;
 
-/// Numbers that are added side by side.
+/// The number of values that are added in parallel.
 const LANES: usize = 8;
 
 struct Sums {
@@ -125,7 +126,7 @@ struct Sums {
 }
 
 impl Sums {
-    fn of(numbers: &[f32]) -> Self {
+    fn new(numbers: &[f32]) -> Self {
         pulp::Arch::new().dispatch(Sum(numbers))
     }
 }
@@ -141,7 +142,7 @@ impl pulp::NullaryFnOnce for Sum<'_> {
         let mut max = [f32::NEG_INFINITY; LANES];
         let (mut sum, mut squares) = ([0.0; LANES], [0.0; LANES]);
         let mut add = |lane: usize, x: f32| {
-            // Not `f32::min`: that has to tell NaNs apart, and they show in the sums anyway.
+            // Not `f32::min`, which has to handle NaN; here NaN is detected by the sums.
             min[lane] = if x < min[lane] { x } else { min[lane] };
             max[lane] = if x > max[lane] { x } else { max[lane] };
             let x = f64::from(x);
@@ -166,20 +167,21 @@ impl pulp::NullaryFnOnce for Sum<'_> {
     }
 }
 
-/// Tables that are counted in by turns: the same bin again need not wait for the last time.
+/// The number of tables, which are used in turn, so that two consecutive values in the same bin do not have to wait for
+/// each other.
 const TABLES: usize = 4;
 
-/// Numbers counted in 32 bits before they are added to the totals.
+/// The number of values that are counted in 32 bits before they are added to the totals.
 const PENDING: u64 = 1 << 30;
 
-/// How often numbers fell into bins of width `2^exponent`, bin n from `n · 2^exponent` on.
+/// The counts of values in bins of width `2^exponent`; bin n begins at `n · 2^exponent`.
 ///
-/// At most [`BINS`] neighbours have numbers, so that bin n is kept at `n mod BINS`, and nothing moves when the
-/// range grows a little.
+/// At most [`BINS`] consecutive bins are not empty, so bin n is stored at `n mod BINS`, and nothing has to be moved if
+/// the range grows a little.
 #[derive(Debug, Clone)]
 struct Bins {
     exponent: i32,
-    /// The bins with numbers are among those from this to this.
+    /// The values of the first and the last bin that may not be empty.
     ends: Option<[f32; 2]>,
     totals: Vec<u64>,
     tables: Box<[[u32; BINS]; TABLES]>,
@@ -206,7 +208,7 @@ impl Bins {
         }
     }
 
-    /// Makes bins as wide as it takes for numbers between these too.
+    /// Widens the bins if necessary, so that values in this range can be counted, too.
     fn cover(&mut self, more: [f32; 2]) {
         let ends = match self.ends {
             Some(ends) => [ends[0].min(more[0]), ends[1].max(more[1])],
@@ -225,7 +227,7 @@ impl Bins {
         self.ends = Some(ends);
     }
 
-    /// Adds what bins that are as wide or narrower have.
+    /// Adds the counts of bins that have at most the same width.
     fn pour(&mut self, narrow: &Self) {
         let halvings = (self.exponent - narrow.exponent).min(31);
         for bin in narrow.range() {
@@ -233,7 +235,7 @@ impl Bins {
         }
     }
 
-    /// The bins that may have numbers.
+    /// The bins that may not be empty.
     fn range(&self) -> RangeInclusive<i32> {
         match self.ends {
             Some([first, last]) => bin(first, self.exponent)..=bin(last, self.exponent),
@@ -248,7 +250,7 @@ impl Bins {
         self.totals[place] + pending.sum::<u64>()
     }
 
-    /// Counts numbers that are covered.
+    /// Counts values within the covered range.
     fn count(&mut self, numbers: &[f32]) {
         pulp::Arch::new().dispatch(Count {
             numbers,
@@ -261,7 +263,7 @@ impl Bins {
         }
     }
 
-    /// Adds what is pending to the totals.
+    /// Adds the pending counts to the totals.
     fn settle(&mut self) {
         if self.pending > 0 {
             for table in self.tables.iter_mut() {

@@ -110,7 +110,7 @@ impl From<RangeEstimator> for String {
     }
 }
 
-/// The share of zeros above which standard deviations are those of the other values.
+/// The share of excess zeros above which standard deviations are computed from the other values only.
 const MOSTLY_ZERO: f64 = 0.75;
 
 impl RangeEstimator {
@@ -130,7 +130,7 @@ impl RangeEstimator {
         if self == Self::MinMax {
             return [min, max];
         }
-        // What a relu leaves has half a distribution: the quantizer begins at zero.
+        // The output of a ReLU has only half a distribution: the range begins at zero.
         let half = min >= 0.0;
         let sparse = statistics.zeros() > MOSTLY_ZERO;
         let [mean, deviation] = match sparse {
@@ -184,14 +184,15 @@ impl RangeEstimator {
     }
 }
 
-/// Bits of the quantizer that would cover both sides as finely.
+/// The number of bits of a quantizer with the same resolution that covers both signs.
 fn levels(bits: u8, half: bool) -> u8 {
     bits + u8::from(half)
 }
 
-/// The `α / σ` of the least mean square error for a Gauss distribution that `2^bits` levels cover from −α to α.
+/// The `α / σ` with the smallest mean squared error for a normal distribution, if `2^bits` levels cover the range from
+/// −α to α.
 ///
-/// The error is `2 ∫_α^∞ (x − α)² φ(x) dx + α² / (3 · 4^bits)`, least where its derivative is zero.
+/// The error is `2 ∫_α^∞ (x − α)² φ(x) dx + α² / (3 · 4^bits)`, which is smallest where its derivative is zero.
 fn gauss(bits: u8) -> f64 {
     let rest = 3.0 * 4.0_f64.powi(i32::from(bits));
     root(|alpha| {
@@ -201,13 +202,13 @@ fn gauss(bits: u8) -> f64 {
     })
 }
 
-/// The same for a Laplace distribution of scale 1, whose error is `2·e^{−α} + α² / (3 · 4^bits)`.
+/// The same for a Laplace distribution with scale 1, whose error is `2·e^{−α} + α² / (3 · 4^bits)`.
 fn laplace(bits: u8) -> f64 {
     let rest = 3.0 * 4.0_f64.powi(i32::from(bits));
     root(|alpha| -2.0 * (-alpha).exp() + 2.0 * alpha / rest)
 }
 
-/// Where an increasing function is zero, above 0.
+/// The positive root of an increasing function.
 fn root(slope: impl Fn(f64) -> f64) -> f64 {
     let (mut low, mut high) = (0.0, 64.0);
     for _ in 0..80 {
@@ -221,10 +222,10 @@ fn root(slope: impl Fn(f64) -> f64) -> f64 {
     0.5 * (low + high)
 }
 
-/// Candidates of the search.
+/// The number of candidates of the search.
 const CANDIDATES: u32 = 100;
 
-/// The range, a share of the whole one, whose quantizer costs least.
+/// The candidate with the smallest cost; candidates are shares of the whole range.
 fn least(
     statistics: &CalibrationStatistics,
     bits: u8,
@@ -326,7 +327,7 @@ mod tests {
                 });
                 let numbers: Vec<f32> = numbers.collect();
                 let samples: Vec<&[f32]> = numbers.chunks(1).collect();
-                let statistics = CalibrationStatistics::of_samples(&samples).unwrap();
+                let statistics = CalibrationStatistics::from_samples(&samples).unwrap();
                 for text in ALL {
                     let range_estimator: RangeEstimator = text.parse().unwrap();
                     for bits in [8, 4] {
@@ -349,7 +350,7 @@ mod tests {
     #[test]
     fn nothing_but_zeros_has_a_range() {
         for numbers in [vec![0.0; 100], [[0.0; 99].as_slice(), &[3.0]].concat()] {
-            let statistics = CalibrationStatistics::of_samples(&[&numbers]).unwrap();
+            let statistics = CalibrationStatistics::from_samples(&[&numbers]).unwrap();
             for text in ALL {
                 let range_estimator: RangeEstimator = text.parse().unwrap();
                 let [low, high] = range_estimator.range(&statistics, 8, Scheme::Affine);
@@ -366,7 +367,7 @@ mod tests {
     #[test]
     fn dense_numbers_have_no_zeros_to_leave_out() {
         let numbers: Vec<f32> = (0..100_000).map(|i| (i as f32 - 50_000.0) / 1e4).collect();
-        let statistics = CalibrationStatistics::of_samples(&[&numbers]).unwrap();
+        let statistics = CalibrationStatistics::from_samples(&[&numbers]).unwrap();
         assert!(statistics.zeros() < 1e-3, "{}", statistics.zeros());
         let [low, high] = RangeEstimator::Percentile(99.0).range(&statistics, 8, Scheme::Affine);
         assert!(

@@ -32,10 +32,10 @@ pub struct Counts {
     pub counts: Vec<u64>,
 }
 
-/// How wide a distribution is.
+/// Two measures of the width of a distribution.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Spread {
-    /// σ: the root of the mean of `(x − μ)²`.
+    /// σ: the square root of the mean of `(x − μ)²`.
     pub(crate) deviation: f64,
     /// b: the mean of `|x − μ|`.
     pub(crate) scale: f64,
@@ -45,7 +45,7 @@ impl CalibrationStatistics {
     /// The statistics of samples, each a list of numbers; `None` if there is no number, or one is not finite. An [`Observer`]
     /// computes the same from one sample at a time.
     #[must_use]
-    pub fn of_samples(samples: &[&[f32]]) -> Option<Self> {
+    pub fn from_samples(samples: &[&[f32]]) -> Option<Self> {
         let mut observer = Observer::default();
         for sample in samples {
             observer.observe(sample);
@@ -89,7 +89,7 @@ impl CalibrationStatistics {
             return error("average", found, "an ascending range of `f32`");
         }
         let Counts { low, high, counts } = &self.counts;
-        // A border may lie one bin beyond the largest number.
+        // A bin boundary may lie one bin beyond the largest value.
         let is_border = |x: f64| x.abs() <= 2.0 * f64::from(f32::MAX);
         if !(is_border(*low) && is_border(*high) && low < high) {
             let found = format!("{:?}", [low, high]);
@@ -134,7 +134,7 @@ impl CalibrationStatistics {
         counts
     }
 
-    /// Mean and standard deviation of the bins' numbers.
+    /// The mean and the standard deviation of the values in the bins.
     pub(crate) fn moments(counts: &Counts) -> [f64; 2] {
         let total = f64::max(counts.total(), 1.0);
         let mean = counts.bins().map(|(x, count)| count * x).sum::<f64>() / total;
@@ -142,12 +142,12 @@ impl CalibrationStatistics {
         [mean, (squares.sum::<f64>() / total).sqrt()]
     }
 
-    /// Around the mean, or of the positive half of a distribution, around zero.
+    /// The spread around the mean, or around zero for the positive half of a distribution.
     pub(crate) fn spread(&self, half: bool) -> Spread {
         let middle = if half { 0.0 } else { self.mean };
         let (mut squares, mut sizes, mut total) = (0.0, 0.0, 0.0);
         for (value, count) in self.counts.bins() {
-            // Zeros of a relu say nothing about the width of the rest.
+            // The zeros of a ReLU say nothing about the width of the distribution.
             if half && value <= self.counts.width() {
                 continue;
             }
@@ -176,11 +176,11 @@ impl CalibrationStatistics {
     }
 }
 
-/// The exponent of the least power of two that makes bins from the first number to the second few enough, and their
-/// numbers exact in `f32`.
+/// The exponent of the smallest power of two at which there are few enough bins between the two values, and the bin
+/// boundaries are exact in `f32`.
 #[allow(clippy::cast_possible_truncation, reason = "exponents of f32")]
 pub(crate) fn exponent(ends: [f32; 2]) -> i32 {
-    // The reciprocal of a narrower bin is beyond `f32`.
+    // The reciprocal of a smaller width exceeds `f32`.
     const NARROWEST: i32 = -120;
     const EXACT: f64 = (1 << 22) as f64;
     let [min, max] = ends.map(f64::from);
@@ -195,7 +195,7 @@ pub(crate) fn exponent(ends: [f32; 2]) -> i32 {
     (narrow..).find(fits).unwrap_or(narrow)
 }
 
-/// Which bin of width `2^exponent` a number is in, counted from zero's.
+/// The index of the bin of width `2^exponent` that contains a value; the bin that begins at zero has the index 0.
 #[allow(clippy::cast_possible_truncation, reason = "`exponent` keeps it small")]
 pub(crate) fn bin(number: f32, exponent: i32) -> i32 {
     (f64::from(number) / 2.0_f64.powi(exponent)).floor() as i32
@@ -229,12 +229,13 @@ impl Counts {
         (self.high - self.low) / self.counts.len() as f64
     }
 
-    /// How many numbers there are.
+    /// The total number of values.
     fn total(&self) -> f64 {
         self.counts.iter().map(|&count| count as f64).sum()
     }
 
-    /// The bin that begins at zero, and how many numbers it has more than the fuller one of the bins beside it.
+    /// The bin that begins at zero, and the difference between its count and the larger one of the counts of its
+    /// neighbours.
     fn zeros(&self) -> Option<(usize, u64)> {
         let bins = 0..self.counts.len();
         let begin = |bin: &usize| self.low + *bin as f64 * self.width();
@@ -287,7 +288,7 @@ impl Counts {
         *all.last_mut().expect("there is a bin") += above;
         let (total, kept) = (all.iter().sum::<f64>(), within.iter().sum::<f64>());
         let integer = |at: usize| quantizer.quantize(middle(bins[at]) as f32);
-        // Every quantizer has zero, and what a relu leaves is mostly zeros.
+        // Every quantizer represents zero exactly, and the output of a ReLU is mostly zeros.
         let is_zeros = |at: usize| self.low + bins[at] as f64 * width == 0.0;
         let mut divergence = 0.0;
         let mut begin = 0;
@@ -309,7 +310,7 @@ impl Counts {
         divergence
     }
 
-    /// The middle and the count of each bin.
+    /// The centre and the count of each bin.
     fn bins(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
         let width = self.width();
         let counts = self.counts.iter().enumerate();
@@ -358,7 +359,7 @@ mod tests {
         let rest: Vec<f32> = (1..10_000).map(|i| (i as f32 / 2500.0).powi(2)).collect();
         let zeros = [rest.as_slice(), &[0.0; 20_000]].concat();
         let top = |values: &[f32]| {
-            let statistics = CalibrationStatistics::of_samples(&[values]).unwrap();
+            let statistics = CalibrationStatistics::from_samples(&[values]).unwrap();
             RangeEstimator::Entropy.range(&statistics, 4, Scheme::Affine)[1]
         };
         assert!(
@@ -376,7 +377,7 @@ mod tests {
         let mut far = near.clone();
         far.extend([40.0, 50.0]);
         let top = |values: &[f32]| {
-            let statistics = CalibrationStatistics::of_samples(&[values]).unwrap();
+            let statistics = CalibrationStatistics::from_samples(&[values]).unwrap();
             RangeEstimator::Entropy.range(&statistics, 4, Scheme::Affine)[1]
         };
         assert!(top(&far) < 5.0, "{}", top(&far));
@@ -403,7 +404,7 @@ mod tests {
             ("counts.counts", |s| s.counts.counts.fill(0)),
         ];
         let statistics =
-            CalibrationStatistics::of_samples(&[&[0.5, -1.0, 2.0], &[f32::MAX, 1.0]]).unwrap();
+            CalibrationStatistics::from_samples(&[&[0.5, -1.0, 2.0], &[f32::MAX, 1.0]]).unwrap();
         assert_eq!(statistics.check(), Ok(()));
         for (field, change) in rows {
             let mut edited = statistics.clone();

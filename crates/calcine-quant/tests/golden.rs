@@ -361,7 +361,7 @@ fn golden_fixed_point_factors() {
         let (scales, expect) = (values(&case["input"]["scale"]), &case["expect"]);
         let (shifts, multipliers) = (values(&expect["shift_bits"]), values(&expect["multiplier"]));
         for (at, &scale) in scales.iter().enumerate() {
-            let fixed = FixedPoint::of(f64::from(scale), bits, limit).unwrap();
+            let fixed = FixedPoint::approximate(f64::from(scale), bits, limit).unwrap();
             assert_eq!(fixed.shift as f32, shifts[at], "{}: {scale}", case["name"]);
             assert_eq!(
                 fixed.multiplier as f32, multipliers[at],
@@ -395,7 +395,7 @@ fn golden_clipping_by_statistics() {
             mean: of("mean"),
             deviation: of("std"),
             average: [of("avg_min"), of("avg_max")],
-            counts: CalibrationStatistics::of_samples(&[&one]).unwrap().counts,
+            counts: CalibrationStatistics::from_samples(&[&one]).unwrap().counts,
         };
         let mode = args["mode"].as_str().unwrap();
         let least = if mode.starts_with("sym") { 2 } else { 1 };

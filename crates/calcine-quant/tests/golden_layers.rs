@@ -171,7 +171,7 @@ fn golden_layers_in_integers() {
         }
         if let Some(bits) = args["scale_approx_mult_bits"].as_u64() {
             for factor in factors {
-                let fixed = FixedPoint::of(factor, bits as u8, None).unwrap();
+                let fixed = FixedPoint::approximate(factor, bits as u8, None).unwrap();
                 assert!(
                     (fixed.factor() / factor - 1.0).abs() < 1e-6,
                     "{name}: {factor}"

@@ -28,7 +28,7 @@ fn cases() -> Vec<(&'static str, Vec<f32>)> {
 #[test]
 fn counts_are_those_of_the_numbers_in_each_bin() {
     each(cases(), |(_, numbers)| {
-        let statistics = CalibrationStatistics::of_samples(&[numbers]).unwrap();
+        let statistics = CalibrationStatistics::from_samples(&[numbers]).unwrap();
         let Counts { low, high, counts } = &statistics.counts;
         let width = statistics.counts.width();
         assert_eq!(width, width.log2().round().exp2(), "a power of two");
@@ -54,7 +54,7 @@ fn counts_are_those_of_the_numbers_in_each_bin() {
 fn moments_are_those_of_all_numbers() {
     each(cases(), |(_, numbers)| {
         let samples: Vec<&[f32]> = numbers.chunks(7).collect();
-        let statistics = CalibrationStatistics::of_samples(&samples).unwrap();
+        let statistics = CalibrationStatistics::from_samples(&samples).unwrap();
         let count = numbers.len() as f64;
         let all = || numbers.iter().map(|&x| f64::from(x));
         let mean = all().sum::<f64>() / count;
@@ -89,7 +89,7 @@ fn moments_are_those_of_all_numbers() {
 #[test]
 fn parts_add_up_in_any_order() {
     each(cases(), |(_, numbers)| {
-        let whole = CalibrationStatistics::of_samples(&[numbers]).unwrap();
+        let whole = CalibrationStatistics::from_samples(&[numbers]).unwrap();
         let parts = || numbers.chunks(numbers.len().div_ceil(5));
         let merged = |parts: &mut dyn Iterator<Item = &[f32]>| {
             let mut all = Observer::default();
@@ -112,7 +112,7 @@ fn parts_add_up_in_any_order() {
 fn what_is_not_finite_was_not_seen() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         assert_eq!(
-            CalibrationStatistics::of_samples(&[&[1.0, bad, 2.0], &[3.0]]),
+            CalibrationStatistics::from_samples(&[&[1.0, bad, 2.0], &[3.0]]),
             None
         );
         let mut observer = Observer::default();
@@ -122,6 +122,6 @@ fn what_is_not_finite_was_not_seen() {
         other.merge(&observer);
         assert_eq!(other.statistics(), None);
     }
-    assert_eq!(CalibrationStatistics::of_samples(&[]), None);
-    assert_eq!(CalibrationStatistics::of_samples(&[&[]]), None);
+    assert_eq!(CalibrationStatistics::from_samples(&[]), None);
+    assert_eq!(CalibrationStatistics::from_samples(&[&[]]), None);
 }

@@ -1,4 +1,4 @@
-//! A small convolutional network with fewer and fewer bits: what it costs, and how small it gets.
+//! Quantizes a small convolutional network to fewer and fewer bits, and prints the error and the size.
 #![allow(
     clippy::print_stdout,
     clippy::cast_precision_loss,
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let images = Tensor::<4>::random([32, 3, 16, 16], Distribution::Normal(0.0, 1.0), &device);
     let network = trace(&net, images.clone(), |net, images| net.forward(images))?;
-    let calibration = Calibration::of(&network, std::slice::from_ref(&images))?;
+    let calibration = Calibration::collect(&network, std::slice::from_ref(&images))?;
     let float: Tensor<2> = network.forward(images.clone());
 
     for bits in [8, 6, 4, 3, 2] {

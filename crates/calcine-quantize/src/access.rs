@@ -1,4 +1,4 @@
-//! What an exporter needs to know of a quantized network.
+//! Accessors for exporters of quantized networks.
 
 use calcine_graph::ValueId;
 use calcine_trace::AnyTensor;
@@ -8,26 +8,27 @@ use crate::parts::taken_over;
 use crate::{IntegerLayer, Quantized, Quantizer};
 
 impl Quantized {
-    /// The quantizer of a value of the graph; `None` if it has none.
+    /// The quantizer of a value of the graph, if it has one.
     #[must_use]
     pub fn quantizer_of(&self, id: ValueId) -> Option<Quantizer> {
         self.quantizers.get(id.0).copied().flatten()
     }
 
-    /// The layer with integer weights that the node at this position is; `None` of other nodes.
+    /// The integer layer at the node with this position; `None` if the node has no integer weights.
     #[must_use]
     pub fn layer_at(&self, position: usize) -> Option<IntegerLayer<'_>> {
-        self.layers.get(&position).map(IntegerLayer::of)
+        self.layers.get(&position).map(IntegerLayer::new)
     }
 
-    /// Whether the node at this position is a batch norm that the layer before it computes: its result is its operand.
+    /// Whether the node at this position is a batch norm that is folded into the layer before it, so that its result is
+    /// its operand.
     #[must_use]
     pub fn is_folded(&self, position: usize) -> bool {
         taken_over(&self.graph, &self.uses, &self.layers, position)
     }
 
-    /// The parameter or constant that a node needs as it is; `None` of values that are computed, and of weights that are
-    /// integers.
+    /// A parameter or constant that a node uses in float; `None` for values that are computed, and for weights that are
+    /// stored as integers.
     #[must_use]
     pub fn tensor(&self, id: ValueId) -> Option<AnyTensor> {
         self.floats.get(&id.0).map(|float| float.tensor.clone())
@@ -35,7 +36,7 @@ impl Quantized {
 }
 
 impl<'a> IntegerLayer<'a> {
-    pub(crate) fn of(layer: &'a Layer) -> Self {
+    pub(crate) fn new(layer: &'a Layer) -> Self {
         let (bias, float_bias) = match &layer.bias {
             Bias::Ints(bias) => (Some(&bias[..]), None),
             Bias::Floats(bias) => (None, Some(&bias[..])),
@@ -55,7 +56,7 @@ impl<'a> IntegerLayer<'a> {
         }
     }
 
-    /// Which of [`scales`](Self::scales) the element of the weight at this position has.
+    /// The index into [`scales`](Self::scales) for the element of the weight at this position.
     #[must_use]
     pub fn scale_index(&self, position: usize) -> usize {
         scale_index(

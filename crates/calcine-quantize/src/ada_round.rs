@@ -1,14 +1,14 @@
-//! Rounding up or down, whichever serves the layer.
+//! Rounding of weights up or down that minimizes the error of the layer.
 
 use calcine_quant::Quantizer;
 
-/// Weights that are tried together with every other one.
+/// The number of weights that are tried in pairs with every other weight.
 const LEADERS: usize = 16;
 
-/// A row of weights, each on a quantizer: from the nearest integers on, the weight whose turning over to its other neighbour
-/// lowers `e·H·eᵀ` most is turned over; where none lowers it, the best pair of weights; until none does. e is what the
-/// weights err, and `H = XᵀX` the second moments of what they are multiplied with, row by row. Never worse than the
-/// nearest integers.
+/// Rounds a row of weights, each with a quantizer. Starting from the nearest integers, the weight whose rounding to its
+/// other neighbour reduces `e·H·eᵀ` the most is changed; if no single change reduces it, the best pair of weights;
+/// until nothing reduces it. e are the errors of the weights, and `H = XᵀX` the second moments of their inputs, row by
+/// row. The result is never worse than the nearest integers.
 ///
 /// This is the quadratic problem of `AdaRound` (Nagel et al., 2020, equation 13).
 pub(crate) fn round(weights: &[f64], quantizers: &[Quantizer], moments: &[f64]) -> Vec<i32> {
@@ -24,7 +24,7 @@ pub(crate) fn round(weights: &[f64], quantizers: &[Quantizer], moments: &[f64]) 
     let mut slopes: Vec<f64> = (0..columns)
         .map(|column| row(column).iter().zip(&errors).map(|(h, e)| h * e).sum())
         .collect();
-    // Every turn lowers the sum; rounding of sums cannot make it go on for ever.
+    // Every change reduces the sum; the limit prevents an endless loop because of rounding errors.
     for _ in 0..8 * columns {
         let turns = (0..columns).filter_map(|column| {
             let quantizer = &quantizers[column];
@@ -62,28 +62,29 @@ pub(crate) fn round(weights: &[f64], quantizers: &[Quantizer], moments: &[f64]) 
     ints
 }
 
-/// A weight that may go to its other neighbour.
+/// A weight that could be rounded to its other neighbour.
 #[derive(Clone, Copy)]
 struct Turn {
     column: usize,
-    /// Integers up.
+    /// The change of the integer.
     by: i32,
-    /// The same as a number.
+    /// The change of the weight.
     change: f64,
-    /// By how much the sum falls.
+    /// The decrease of the sum.
     gain: f64,
 }
 
-/// What is rounded up may be rounded down, and the other way round; what is clipped stays.
+/// The change from rounding up to rounding down, or the reverse; `None` for a clipped weight.
 fn turn(int: i32, error: f64, quantizer: &Quantizer) -> Option<i32> {
     let by = if error > 0.0 { -1 } else { 1 };
     let inside = (quantizer.low..=quantizer.high).contains(&(int + by));
-    // An error of a scale is one of two neighbours, whatever sums have made of it.
+    // An error of one scale means one of the two neighbours, in spite of rounding errors of sums.
     let rounded = error.abs() <= f64::from(quantizer.scale) * (1.0 + 1e-9);
     (inside && rounded).then_some(by)
 }
 
-/// The two that lower the sum most together, one of them among the best alone; `None` if none do.
+/// The two changes that together reduce the sum the most, one of which is among the best single ones; `None` if no pair
+/// reduces it.
 fn pair(turns: &[Turn], moment: impl Fn(usize, usize) -> f64) -> Option<[Turn; 2]> {
     let gain = |a: &Turn, b: &Turn| {
         a.gain + b.gain - 2.0 * a.change * b.change * moment(a.column, b.column)

@@ -1,4 +1,4 @@
-//! Batches, before anything goes by them.
+//! Checks batches before they are used.
 
 use calcine_graph::Graph;
 use calcine_trace::{AnyTensor, Tensors, batch_size};
@@ -6,7 +6,8 @@ use calcine_trace::{AnyTensor, Tensors, batch_size};
 use crate::QuantizeError;
 use crate::sensitive::{Sensitivity, sensitivities};
 
-/// Checks that there are batches, that they fit, and that their numbers are finite; a mask may be −∞. Reads the device once a batch and input.
+/// Checks that there are batches, that they match the inputs of the network, and that their values are finite; a mask
+/// may contain −∞. Reads the device once per batch and input.
 pub(crate) fn finite<I: Tensors + Clone>(
     graph: &Graph,
     batches: &[I],
@@ -29,7 +30,7 @@ pub(crate) fn finite<I: Tensors + Clone>(
     Ok(())
 }
 
-/// Whether all numbers of a float tensor are finite, or −∞ if it masks; those of another kind are.
+/// Whether all values of a float tensor are finite, or −∞ in a mask; true for tensors of other types.
 fn is_finite(tensor: AnyTensor, masks: bool) -> bool {
     let Some(flat) = tensor.flat() else {
         return true;
@@ -38,7 +39,7 @@ fn is_finite(tensor: AnyTensor, masks: bool) -> bool {
         true => flat.clamp_min(f32::MIN),
         false => flat,
     };
-    // Of a number that is not finite the difference to itself is none.
+    // The difference of a value to itself is zero only if the value is finite.
     let differences = flat.clone() - flat;
     differences.equal_elem(0.0).all().into_scalar::<bool>()
 }

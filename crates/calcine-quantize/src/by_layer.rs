@@ -1,4 +1,4 @@
-//! Which settings hold for which layer.
+//! Resolves which settings apply to which layer.
 
 use std::collections::BTreeSet;
 
@@ -9,21 +9,21 @@ use crate::settings::{ActivationSettings, Override, QuantizationSettings, Weight
 use crate::uses::{Uses, has_integers, weight_at};
 use crate::{FloatType, QuantizeError};
 
-/// The settings of each layer, with what patterns match.
+/// The settings of each layer, and what the patterns of overrides match.
 pub(crate) struct ByLayer<'a> {
     settings: &'a QuantizationSettings,
-    /// The names that `first_last` is of.
+    /// The names to which `first_last` applies.
     first_last: Vec<&'a str>,
     overrides: Vec<Reached<'a>>,
 }
 
-/// An override, and the nodes and inputs that it is of.
+/// An override, and the nodes and inputs to which it applies.
 pub(crate) struct Reached<'a> {
     pub(crate) layer: &'a Override,
     pub(crate) names: BTreeSet<&'a str>,
 }
 
-/// What holds for one layer.
+/// The settings of one layer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LayerSettings {
     pub(crate) float: Option<FloatType>,
@@ -34,7 +34,7 @@ pub(crate) struct LayerSettings {
 }
 
 impl<'a> ByLayer<'a> {
-    /// Every pattern must match a layer, a node or an input.
+    /// Resolves all patterns; each must match a layer, a node or an input.
     pub(crate) fn new(
         settings: &'a QuantizationSettings,
         graph: &'a Graph,
@@ -62,24 +62,24 @@ impl<'a> ByLayer<'a> {
         self.settings
     }
 
-    /// The nodes and inputs that `first_last` is of.
+    /// The nodes and inputs to which `first_last` applies.
     pub(crate) fn first_last(&self) -> &[&'a str] {
         &self.first_last
     }
 
-    /// The overrides, in their order.
+    /// The overrides, in order.
     pub(crate) fn overrides(&self) -> &[Reached<'a>] {
         &self.overrides
     }
 
-    /// What each value's numbers are kept in where nodes need it in float: the widest type that one of them asks for. A norm
-    /// that is folded into a layer asks for what the layer does.
-    pub(crate) fn kept(&self, graph: &Graph) -> Vec<FloatType> {
-        let uses = Uses::of(graph);
+    /// The float type in which each value is stored if nodes use it in float: the widest type that one of them
+    /// requires. A norm that is folded into a layer has the type of the layer.
+    pub(crate) fn float_types(&self, graph: &Graph) -> Vec<FloatType> {
+        let uses = Uses::new(graph);
         let mut asked: Vec<Option<FloatType>> = graph
             .nodes
             .iter()
-            .map(|node| self.of(&node.name).float)
+            .map(|node| self.settings_for(&node.name).float)
             .collect();
         for (index, node) in graph.nodes.iter().enumerate() {
             if let Some(norm) = uses.norm_after(graph, node) {
@@ -96,9 +96,9 @@ impl<'a> ByLayer<'a> {
         kept.map(|asked| asked.unwrap_or(FloatType::F32)).collect()
     }
 
-    /// What holds for a node or an input: of each key the last override's that has it, else that of `first_last`, else that of
-    /// all layers.
-    pub(crate) fn of(&self, name: &str) -> LayerSettings {
+    /// The settings of a node or an input: for each key, the value of the last override that has it, otherwise that of
+    /// `first_last`, otherwise that of all layers.
+    pub(crate) fn settings_for(&self, name: &str) -> LayerSettings {
         let mut found = LayerSettings {
             float: None,
             weights: self.settings.weights,
@@ -148,18 +148,18 @@ fn inputs(graph: &Graph) -> impl Iterator<Item = &str> {
     graph.inputs.iter().map(|id| &*graph.value(*id).name)
 }
 
-/// The parameter that is a layer's weight.
+/// The path of the weight of a layer.
 fn weight_of<'a>(graph: &'a Graph, node: &Node) -> &'a str {
     &graph.value(node.inputs[weight_at(&node.op)]).name
 }
 
-/// What a layer is called: the module whose `weight` its weight is, or else as its node.
+/// The name of a layer: the module that contains its `weight`, or otherwise the name of its node.
 fn layer_name<'a>(graph: &'a Graph, node: &'a Node) -> &'a str {
     let module = weight_of(graph, node).strip_suffix(".weight");
     module.unwrap_or(&node.name)
 }
 
-/// The name by which an override means this node and no input.
+/// A name for an override that matches this node and no input.
 pub(crate) fn own_name<'a>(graph: &'a Graph, node: &'a Node) -> &'a str {
     match called_as(graph, &node.name) {
         Some(_) if has_integers(graph, node) => weight_of(graph, node),
@@ -167,7 +167,7 @@ pub(crate) fn own_name<'a>(graph: &'a Graph, node: &'a Node) -> &'a str {
     }
 }
 
-/// The input that would be called so, were the name not another thing's.
+/// The input that has this name, if the name is also that of something else.
 fn called_as<'a>(graph: &'a Graph, name: &str) -> Option<&'a str> {
     let own = inputs(graph)
         .enumerate()
@@ -179,15 +179,15 @@ fn called_as<'a>(graph: &'a Graph, name: &str) -> Option<&'a str> {
     (input != name && input.starts_with(name)).then_some(input)
 }
 
-/// The pattern with any number of elements where it has one.
+/// The pattern with `**` in place of `*`.
 pub(crate) fn widened(pattern: &str) -> String {
     let elements = pattern.split('.');
     let elements = elements.map(|element| if element == "*" { "**" } else { element });
     elements.collect::<Vec<_>>().join(".")
 }
 
-/// The names of the nodes and inputs that a pattern is of: of the layers that are called so, else of the nodes and inputs
-/// that are. None if it would be of layers at another depth, had it `**` for `*`.
+/// The names of the nodes and inputs that a pattern matches: of layers with matching names, or otherwise of nodes and
+/// inputs. Empty if the pattern would match layers at another depth with `**` in place of `*`.
 fn matched<'a>(text: &str, graph: &'a Graph) -> Result<BTreeSet<&'a str>, QuantizeError> {
     let pattern = Pattern::new(text).map_err(|error| QuantizeError::Pattern {
         pattern: error.pattern,

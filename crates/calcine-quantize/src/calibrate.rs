@@ -14,68 +14,72 @@ use serde::{Deserialize, Serialize};
 
 use crate::QuantizeError;
 
-/// The version of the file.
+/// The version of the file format.
 const FORMAT: u32 = 1;
 
-/// Values that are copied out of a tensor at once, few enough to stay close to a core.
+/// The number of values that are copied from a tensor at once, which fit in the cache of a core.
 const READ: usize = 1 << 15;
 
-/// Values that one observer sees before it is joined with the others.
+/// The number of values that one observer sees before it is merged with the others.
 const OBSERVED: usize = 1 << 18;
 
-/// What every value of a network was, over some batches: the ranges that quantizers are made of.
+/// Calibration statistics: the ranges and distributions of every value of a network over some batches, from which
+/// quantizers are chosen.
 ///
-/// It is data: saved as JSON, it can be read, edited and used again.
+/// It can be saved as JSON, edited, and loaded again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
     format: u32,
-    /// How many samples were seen.
+    /// The number of samples.
     pub samples: usize,
-    /// What each node gave, and what each input was, by name.
+    /// The statistics of each node and each input, by name.
     pub values: BTreeMap<String, CalibrationStatistics>,
 }
 
-/// A calibration that cannot be read or written.
+/// Why a calibration file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CalibrationFileError {
-    /// The file system refused.
+    /// A file operation failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// Not what [`Calibration::save`] wrote.
+    /// The file is not one that [`Calibration::save`] wrote.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
-    /// Of another version.
+    /// The file has another version.
     #[error("format {found}, this version reads {FORMAT}")]
     Format {
-        /// The file's version.
+        /// The version of the file.
         found: u32,
     },
-    /// Statistics that are of no numbers.
+    /// The statistics are inconsistent.
     #[error("`{name}`: {source}")]
     Statistics {
         /// The node or input.
         name: String,
-        /// What is wrong.
+        /// The problem.
         source: StatisticsError,
     },
 }
 
 impl Calibration {
-    /// Runs batches through a network, in evaluation, and looks at every node and input.
+    /// Runs batches through a network in evaluation mode, and collects the statistics of every node and input.
     ///
-    /// In host memory it takes one pass. On another device it takes two, one for ranges and moments, one for how values
-    /// are distributed over the range, and each reads the device once; inputs are read whole. Bins are the same
-    /// either way, but a device decides in `f32` which of two bins a value at their border falls into. A value that was not
-    /// finite once has no entry.
+    /// In host memory, this takes one pass. On other devices it takes two passes, one for ranges and moments and one
+    /// for histograms, with one device read each; inputs are read completely. The bins are the same in both cases, but
+    /// a device decides in `f32` to which of two bins a value at their boundary belongs. A value that was not finite in
+    /// some batch has no entry.
     ///
-    /// Use training or validation images, never those of the test.
+    /// Use training or validation images, never test images.
     ///
     /// # Errors
     ///
-    /// If there is no batch, or one does not fit.
-    pub fn of<I: Tensors + Clone>(network: &Network, batches: &[I]) -> Result<Self, QuantizeError> {
+    /// If there is no batch, or one does not match the inputs of the network.
+    pub fn collect<I: Tensors + Clone>(
+        network: &Network,
+        batches: &[I],
+    ) -> Result<Self, QuantizeError> {
         let network = network.valid();
         let graph = network.graph();
         let mut observers = vec![Observer::default(); graph.values.len()];
@@ -116,7 +120,7 @@ impl Calibration {
 }
 
 impl Calibration {
-    /// Of nothing: for weights alone, or ranges that are dynamic.
+    /// An empty calibration, for weight-only quantization or dynamic ranges.
     #[must_use]
     pub fn empty() -> Self {
         Self {
@@ -126,7 +130,7 @@ impl Calibration {
         }
     }
 
-    /// What was seen of the node or input of this name.
+    /// The statistics of the node or input with this name.
     pub(crate) fn of_value(&self, name: &str) -> Result<&CalibrationStatistics, QuantizeError> {
         let statistics = self.values.get(name);
         let statistics = statistics.ok_or_else(|| QuantizeError::NotCalibrated {
@@ -150,11 +154,11 @@ impl Calibration {
         Ok(calcine_files::write(file, serde_json::to_vec(self)?)?)
     }
 
-    /// Reads what [`save`](Self::save) wrote, and somebody may have changed.
+    /// Reads a file that [`save`](Self::save) wrote and that may have been edited.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, is not of this form, or has statistics that are of no numbers
+    /// If the file cannot be read, has another form, or contains inconsistent statistics
     /// ([`CalibrationStatistics::check`]).
     pub fn load(file: &Path) -> Result<Self, CalibrationFileError> {
         let calibration: Self = serde_json::from_slice(&std::fs::read(file)?)?;
@@ -174,15 +178,15 @@ impl Calibration {
     }
 }
 
-/// How many samples a tensor has: the length of its first axis.
+/// The number of samples of a tensor: the length of its first axis.
 fn rows(tensor: &AnyTensor) -> usize {
     tensor.shape().first().copied().unwrap_or(1)
 }
 
-/// Shows an observer a tensor's samples, unless it has no floats.
+/// Passes the samples of a tensor to an observer, unless it contains no floats.
 ///
-/// It is read a little at a time, by all cores. Observers see the same samples however many cores there are, so that
-/// sums are the same too.
+/// The tensor is read in parts, on all cores. The parts do not depend on the number of cores, so that sums are the same
+/// on every machine.
 fn observe(observer: &mut Observer, tensor: &AnyTensor) {
     let samples = rows(tensor);
     let Some(flat) = tensor.clone().flat() else {
@@ -214,7 +218,7 @@ fn observe(observer: &mut Observer, tensor: &AnyTensor) {
     }
 }
 
-/// What every node gave, found on the device.
+/// The statistics of every node, computed on the device.
 fn observed<I: Tensors + Clone>(
     network: &Network,
     batches: &[I],
@@ -240,7 +244,7 @@ fn observed<I: Tensors + Clone>(
         });
         values.extend(statistics.map(|statistics| (node.name.clone(), statistics)));
     }
-    // All places have as many bins; those of one that has fewer stay empty behind its own.
+    // All places have the same number of bins; surplus bins of a place stay empty.
     #[allow(clippy::cast_precision_loss, reason = "counts of bins")]
     let range = |counts: &Counts| {
         let high = counts.low + counts.width() * Counts::MOST as f64;
@@ -264,13 +268,13 @@ fn observed<I: Tensors + Clone>(
     Ok(values)
 }
 
-/// The means of the smallest and the largest values of samples, over the samples that are not zero throughout.
+/// The means of the smallest and the largest values of the samples, without samples that contain only zeros.
 struct Averages;
 
 impl Statistic for Averages {
     type Value = [f64; 2];
 
-    fn of(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
+    fn measure(&self, batch: &Activation<'_>) -> Vec<Tensor<1>> {
         let [samples, channels, positions] = batch.values.dims();
         let rows = batch
             .values
@@ -312,7 +316,7 @@ mod tests {
             })
             .collect();
         let network = trace(&Relu::new(), batches[0].clone(), |m, x| m.forward(x)).unwrap();
-        let found = Calibration::of(&network, &batches).unwrap();
+        let found = Calibration::collect(&network, &batches).unwrap();
         let one = &found.values["relu"];
         let two = &observed(&network.valid(), &batches).unwrap()["relu"];
         let ends = |statistics: &CalibrationStatistics| {

@@ -1,43 +1,43 @@
-//! Places between layers at which channels can be scaled: what makes them is divided, what reads them multiplied, and
-//! the network computes what it did.
+//! Cross-layer pairs: places between layers at which channels can be scaled. The producers of the channels are divided
+//! by a factor and the consumers multiplied, and the network computes the same.
 
 use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 use calcine_graph::{Graph, Map, Node, Op, Padding, Source, ValueId};
-use calcine_trace::{AnyTensor, Network, Which};
+use calcine_trace::{AnyTensor, Network, NetworkTensor};
 
 use crate::QuantizeError;
 use crate::layer::FloatLayer;
 use crate::uses::{Uses, has_weights, output_axis};
 
-/// One axis of a parameter, along which channels lie.
+/// An axis of a parameter, along which the channels are.
 #[derive(Debug, Clone)]
 pub(crate) struct Along {
     pub(crate) id: ValueId,
     pub(crate) axis: usize,
-    /// Neighbours that one channel has become, as flattening makes them.
+    /// The number of neighbouring indices that one channel has become, for example by flattening.
     pub(crate) each: usize,
 }
 
-/// A place between layers.
+/// A place between layers at which channels can be scaled.
 #[derive(Debug, Clone)]
 pub(crate) struct CrossLayerPair {
     pub(crate) channels: usize,
-    /// The node that the channels come from, by position.
+    /// The position of the node that produces the channels.
     pub(crate) producer: usize,
-    /// What is divided: a weight and its bias, or scale and shift of the norm behind it.
+    /// The parameters to divide: a weight and its bias, or the scale and shift of the norm after it.
     pub(crate) made: Vec<Along>,
-    /// The layers that read them, by position, and the axes of their weights.
+    /// The positions of the layers that consume the channels, and the axes of their weights.
     pub(crate) readers: Vec<(usize, Along)>,
-    /// What they read.
+    /// The value that they consume.
     pub(crate) read: ValueId,
 }
 
-/// All places of a network where scaling changes nothing: between a layer, or a norm, and layers with weights, where nothing
-/// else sees the channels, and only functions lie between with `f(c·x) = c·f(x)`.
+/// All places of a network at which scaling does not change the result: between a layer or a norm and layers with
+/// weights, where nothing else consumes the channels, and all functions in between satisfy `f(c·x) = c·f(x)`.
 pub(crate) fn cross_layer_pairs(graph: &Graph) -> Vec<CrossLayerPair> {
-    let uses = Uses::of(graph);
+    let uses = Uses::new(graph);
     let nodes = graph.nodes.iter().enumerate();
     nodes
         .filter_map(|(index, node)| cross_layer_pair(graph, &uses, index, node))
@@ -54,7 +54,7 @@ fn cross_layer_pair(
         let alone = graph.value(id).source == Source::Parameter && graph.consumers(id).count() == 1;
         alone.then_some(Along { id, axis, each: 1 })
     };
-    // Scale and shift of a norm.
+    // The scale and the shift of a norm.
     let affine = |ids: &[ValueId]| ids.iter().map(|id| own(*id, 0)).collect::<Option<Vec<_>>>();
     let (made, from) = match &node.op {
         _ if has_weights(graph, node) => match uses.norm_after(graph, node) {
@@ -72,7 +72,7 @@ fn cross_layer_pair(
         _ => return None,
     };
     let channels = graph.value(made[0].id).shape_at(1)[made[0].axis];
-    // Along which axis of what is made the channels lie.
+    // The axis along which the channels of the producer are.
     let last = |id: ValueId| graph.value(id).shape.len() - 1;
     let along = match node.op {
         Op::Convolution(_) | Op::TransposedConvolution { .. } => 1,
@@ -89,7 +89,7 @@ fn cross_layer_pair(
         {
             return None;
         }
-        // What the reader takes for channels must be those.
+        // The input channels of the consumer must be these channels.
         let reads = match reader.op {
             Op::Linear => last(read),
             _ => 1,
@@ -100,7 +100,7 @@ fn cross_layer_pair(
         let axis = match &reader.op {
             Op::Linear => 0,
             Op::Convolution(convolution) if convolution.groups == 1 => 1,
-            // One filter for each channel.
+            // A depthwise convolution has one filter for each channel.
             Op::Convolution(convolution) => {
                 let filters = graph.value(reader.inputs[1]).shape_at(1)[0];
                 if convolution.groups != channels || filters != channels {
@@ -108,7 +108,7 @@ fn cross_layer_pair(
                 }
                 0
             }
-            // Its groups are one.
+            // Its number of groups is one.
             Op::TransposedConvolution { .. } => 0,
             _ => return None,
         };
@@ -128,8 +128,9 @@ fn cross_layer_pair(
     })
 }
 
-/// Where a value has come to through functions that factors along an axis go through, and how many neighbours a channel is
-/// there. Pools, padding and flattening keep the channels of the second axis apart, and of no other.
+/// Follows a value through functions that preserve factors along an axis, and returns the last value and the number of
+/// neighbouring indices per channel there. Pools, padding and flattening keep the channels of the second axis apart,
+/// and those of no other axis.
 fn through(graph: &Graph, mut id: ValueId, along: usize) -> (ValueId, usize) {
     let mut each = 1;
     loop {
@@ -173,7 +174,7 @@ fn scales(with: Padding) -> bool {
 pub(crate) struct Factors(BTreeMap<usize, Vec<(usize, Vec<f64>)>>);
 
 impl Factors {
-    /// Divides what makes a pair's channels, and multiplies what reads them.
+    /// Divides the producers of the channels of a pair, and multiplies the consumers.
     pub(crate) fn add(&mut self, pair: &CrossLayerPair, by: &[f64]) {
         for made in &pair.made {
             let by = by.iter().map(|by| 1.0 / by).collect();
@@ -188,7 +189,7 @@ impl Factors {
         }
     }
 
-    /// The network with its parameters multiplied.
+    /// The network with its parameters multiplied by the factors.
     #[allow(clippy::cast_possible_truncation, reason = "parameters are f32")]
     pub(crate) fn apply(self, network: Network) -> Result<Network, QuantizeError> {
         let graph = network.graph().clone();
@@ -196,8 +197,8 @@ impl Factors {
         let by_path: BTreeMap<String, Vec<(usize, Vec<f64>)>> = of
             .map(|(id, factors)| (graph.values[id].name.clone(), factors))
             .collect();
-        let mut change = |which: Which<'_>, tensor: AnyTensor| match which {
-            Which::Parameter(path) => {
+        let mut change = |which: NetworkTensor<'_>, tensor: AnyTensor| match which {
+            NetworkTensor::Parameter(path) => {
                 let factors = by_path.get(path).into_iter().flatten();
                 factors.fold(tensor, |tensor, (axis, by)| {
                     let by: Vec<f32> = by.iter().map(|by| *by as f32).collect();
@@ -205,13 +206,13 @@ impl Factors {
                     tensor.scaled(*axis, by)
                 })
             }
-            Which::Constant(_) => tensor,
+            NetworkTensor::Constant(_) => tensor,
         };
         Ok(network.rewritten(graph, &mut change, Vec::new())?)
     }
 }
 
-/// The largest magnitude of each channel, of a weight with the norm behind it folded in.
+/// The largest magnitude of each channel of a weight, with the norm after it folded in.
 pub(crate) fn largest(
     network: &Network,
     layer: usize,
@@ -219,7 +220,7 @@ pub(crate) fn largest(
     each: usize,
 ) -> Result<Vec<f64>, QuantizeError> {
     let graph = network.graph();
-    let float = FloatLayer::of(network, &Uses::of(graph), &graph.nodes[layer])?;
+    let float = FloatLayer::new(network, &Uses::new(graph), &graph.nodes[layer])?;
     let length = float.shape[axis];
     let inner: usize = float.shape[axis + 1..].iter().product();
     let mut largest = vec![0.0_f64; length / each];

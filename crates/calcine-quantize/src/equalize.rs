@@ -8,20 +8,22 @@ use crate::cross_layer::{CrossLayerPair, Factors, cross_layer_pairs, largest};
 use crate::uses::output_axis;
 use crate::{Preparation, QuantizeError};
 
-/// Rounds over all places; each is exact by itself, and a chain of layers settles in a few.
+/// The number of rounds over all places. Each place is exact by itself, and a chain of layers converges within a few
+/// rounds.
 const ROUNDS: usize = 20;
 
-/// How far factors may be from 1 when all is settled.
+/// The largest deviation of a factor from 1 at which the rounds end.
 const SETTLED: f64 = 1e-3;
 
-/// Cross-layer equalization (Nagel et al., 2019): channels scaled so that the weights which make and which read them are
-/// equally large, and one scale fits all of them.
+/// Cross-layer equalization (Nagel et al., 2019): scales channels so that the weights that produce and the weights that
+/// consume them have equal ranges, and one scale per tensor suits all of them.
 ///
-/// For channel `i`, with `r` the largest magnitude of its weights in the layer that makes it (batch norm folded in) and
-/// `R` in those that read it, the first are divided by `s = √(r / R)` and the second multiplied. The network computes what
-/// it did, up to rounding: only relus, pools and reshapes may lie between, nothing else may see the channels, and a channel
-/// that is zero stays as it is. It helps quantizers that all outputs share; with a scale for each output, weights gain nothing.
-/// Calibrate the result, not the network. Reads the device.
+/// For channel `i`, `r` is the largest magnitude of its weights in the layer that produces it (with the batch norm
+/// folded in), and `R` that in the layers that consume it. The former are divided by `s = √(r / R)`, and the latter
+/// multiplied by it. The network computes the same, up to rounding: between the layers there may only be ReLUs, pools
+/// and reshapes, nothing else may consume the channels, and a channel of zeros is not changed. This helps quantizers
+/// that all outputs share; with one scale per output, weights gain nothing. Calibrate the result, not the original
+/// network. Reads from the device.
 ///
 /// # Errors
 ///
@@ -63,18 +65,18 @@ pub fn equalize(network: Network) -> Result<Network, QuantizeError> {
     Ok(network)
 }
 
-/// `SmoothQuant` (Xiao et al., 2023): outliers of activations moved into weights, channel by channel, where they are easier
-/// to round.
+/// `SmoothQuant` (Xiao et al., 2023): moves outliers of activations into weights, channel by channel, because weights
+/// are easier to quantize.
 ///
-/// Channel `i` of what layers read is divided by `s = max|x_i|^strength / max|w_i|^(1 − strength)`, and their weights are
-/// multiplied; the division is done by the norm or the layer before. What may lie between, and what stays, is as in
-/// [`equalize`]. Strengths are from 0, all of it left to activations, to 1; 0.5 is the paper's. Calibrate the result, not the
-/// network. Reads the device, once for all batches.
+/// Channel `i` of the inputs of layers is divided by `s = max|x_i|^strength / max|w_i|^(1 − strength)`, and their
+/// weights are multiplied by it; the division is done in the preceding norm or layer. The conditions are those of
+/// [`equalize`]. The strength is between 0, which leaves everything to the activations, and 1; the paper uses 0.5.
+/// Calibrate the result, not the original network. Reads from the device, once for all batches.
 ///
 /// # Errors
 ///
-/// If there is no batch, one does not fit or has a number that is not finite, a parameter is not finite, or the strength is
-/// not from 0 to 1.
+/// If there is no batch, a batch does not match the inputs of the network or has a value that is not finite, a
+/// parameter is not finite, or the strength is not between 0 and 1.
 pub fn smooth<I: Tensors + Clone>(
     network: Network,
     batches: &[I],
@@ -100,11 +102,11 @@ pub fn smooth<I: Tensors + Clone>(
     factors.apply(network)
 }
 
-/// The network, prepared as settings say. Calibrate the result and quantize it.
+/// Prepares a network according to the settings, by [`equalize`] and [`smooth`]. Calibrate and quantize the result.
 ///
 /// # Errors
 ///
-/// As [`equalize`] and [`smooth`].
+/// Those of [`equalize`] and [`smooth`].
 pub fn prepare<I: Tensors + Clone>(
     network: Network,
     batches: &[I],
@@ -121,7 +123,7 @@ pub fn prepare<I: Tensors + Clone>(
     }
 }
 
-/// A quotient, or 1 where that is no factor.
+/// A quotient, or 1 if it is not a valid factor.
 fn ratio(a: f64, b: f64) -> f64 {
     let ratio = a / b;
     if ratio.is_normal() && ratio > 0.0 {
@@ -142,7 +144,7 @@ fn largest_of_readers(network: &Network, pair: &CrossLayerPair) -> Result<Vec<f6
     Ok(most)
 }
 
-/// The largest magnitude of each channel that the readers of each pair see.
+/// The largest magnitude of each channel that the consumers of each pair see.
 fn extremes<I: Tensors + Clone>(
     network: &Network,
     batches: &[I],
@@ -195,7 +197,7 @@ fn extremes<I: Tensors + Clone>(
     Ok(found)
 }
 
-/// A channel's numbers as a row.
+/// The values of each channel as a row.
 fn rows(tensor: &AnyTensor, axis: usize, each: usize) -> Option<Tensor<2>> {
     let rows = tensor.clone().rows(axis)?;
     let [length, rest] = rows.dims();

@@ -4,14 +4,14 @@ use calcine_trace::{ForwardError, RewriteError};
 
 use crate::SettingError;
 
-/// A network that cannot be quantized.
+/// Why a network cannot be quantized.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuantizeError {
-    /// There is no such quantizer.
+    /// A quantizer cannot be created.
     #[error(transparent)]
     Quantizer(#[from] QuantizerError),
-    /// A range that calibration did not see, or that is none.
+    /// A range is not known from calibration, or is not valid.
     #[error(
         "no range is known of what `{name}` gives: calibrate the network that is quantized, with images for which it gives finite numbers"
     )]
@@ -19,17 +19,17 @@ pub enum QuantizeError {
         /// The node or input.
         name: String,
     },
-    /// A value that is not a number.
+    /// A value is not finite.
     #[error("{what} of `{name}` is {value}: no quantizer covers it")]
     NotFinite {
         /// The layer.
         name: String,
-        /// What of it.
+        /// Which value it is.
         what: &'static str,
         /// The value.
         value: f64,
     },
-    /// A number too large for the type that it is to be kept in.
+    /// A number is too large for the float type in which it should be stored.
     #[error("`{name}` has {value}, which is no number of {kept:?}: keep it in `f32`")]
     Beyond {
         /// The parameter.
@@ -39,48 +39,48 @@ pub enum QuantizeError {
         /// The type.
         kept: FloatType,
     },
-    /// Sums that 32-bit integers may not hold, or 32-bit numbers not exactly.
+    /// Sums may exceed 32-bit integers, or integers that are exact in `f32`.
     #[error(
         "sums of `{name}` may reach {bound}, beyond {limit}: give it fewer bits, or keep it in float"
     )]
     Accumulator {
         /// The layer.
         name: String,
-        /// The largest magnitude.
+        /// The largest possible magnitude.
         bound: u64,
-        /// The largest that is exact.
+        /// The largest magnitude that is exact.
         limit: u64,
     },
-    /// A setting whose value is none that it can have.
+    /// A setting has an invalid value.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// A calibration whose statistics are of no numbers, as an edited file may have them.
+    /// The statistics of a calibration are inconsistent, for example after a file was edited.
     #[error("the calibration of `{name}`: {source}")]
     Calibration {
         /// The node or input.
         name: String,
-        /// What is wrong.
+        /// The problem.
         source: StatisticsError,
     },
-    /// A batch with a number that is none.
+    /// A batch contains a value that is not finite.
     #[error(
         "batch {batch} has a number that is not finite, in `{input}`: leave that sample out, or mend it"
     )]
     Batch {
-        /// Which, from 0.
+        /// The index of the batch, from 0.
         batch: usize,
         /// The input.
         input: String,
     },
-    /// An override for layers that are not there.
+    /// An override matches no layer.
     #[error("`{pattern}` matches no layer, no node and no input; nearest: {nearest}")]
     NoLayer {
         /// The pattern.
         pattern: String,
-        /// Layers that there are.
+        /// The most similar names of layers.
         nearest: String,
     },
-    /// A name that two things could have.
+    /// The name of an override is ambiguous.
     #[error(
         "`{pattern}` could be the layer of `{other}` and what the network is fed: write `{other}` or `{input}`"
     )]
@@ -92,15 +92,15 @@ pub enum QuantizeError {
         /// The input.
         input: String,
     },
-    /// A pattern that is none.
-    #[error("`{pattern}` is no pattern: {reason}")]
+    /// A pattern is not valid.
+    #[error("`{pattern}` is not a valid pattern: {reason}")]
     Pattern {
         /// The text.
         pattern: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// Weights with scales for groups of columns, where inputs are integers too.
+    /// The weights have scales for groups of columns, but the inputs are quantized, too.
     #[error(
         "the weights of `{name}` have scales for groups of columns, and its inputs are integers, whose sums one scale must serve: leave activations in float (`bits = 0`), or leave out `group`"
     )]
@@ -108,21 +108,21 @@ pub enum QuantizeError {
         /// The layer.
         name: String,
     },
-    /// Settings that go by what layers are fed.
+    /// The settings need the inputs of layers.
     #[error(
         "`rounding` other than to the nearest, `correct_bias` and `reestimate` go by what layers are fed: give the batches, `quantize_with_batches`"
     )]
     NoSamples,
-    /// No batch to calibrate with.
+    /// There is no batch for calibration.
     #[error("there is nothing to calibrate with: no batch")]
     NoBatch,
-    /// Batches that cannot be observed.
+    /// The batches cannot be observed.
     #[error(transparent)]
     Observe(#[from] ObserveError),
-    /// A network that does not take other parameters.
+    /// The network does not accept the changed parameters.
     #[error(transparent)]
     Rewrite(#[from] RewriteError),
-    /// Batches that do not fit.
+    /// The batches do not match the inputs of the network.
     #[error(transparent)]
     Forward(#[from] ForwardError),
 }

@@ -1,25 +1,25 @@
-//! Exact sums of products of integers up to 2³¹, made of tensors in which every integer is exact up to 2²⁴.
+//! Exact sums of products of integers up to 2³¹, computed with tensors in which integers are exact up to 2²⁴.
 //!
-//! An operand is cut into digits, `x = Σ x_j · base^j` with small `|x_j|`, so that sums of one digit's products are exact
-//! in `f32`. Sums of all digits are put together in two parts, `high · 2¹² + low`, both exact, and so are rounded to `f32`
-//! once, as a conversion from a 32-bit integer is.
+//! An operand is split into digits, `x = Σ x_j · base^j` with small `|x_j|`, so that the sums of products of single
+//! digits are exact in `f32`. The sums of all digits are combined in two parts, `high · 2¹² + low`, which are both
+//! exact, and are therefore rounded to `f32` once, like the conversion of a 32-bit integer.
 
 use burn::tensor::Tensor;
 use calcine_trace::AnyTensor;
 
-/// The largest whole number up to which `f32` has all.
+/// All integers up to this magnitude are exact in `f32`.
 pub(crate) const EXACT: u64 = 1 << 24;
 
-/// The largest sum that an accumulator of 32 bits holds.
+/// The largest sum that a 32-bit accumulator can hold.
 pub(crate) const LARGEST: u64 = i32::MAX.unsigned_abs() as u64;
 
-/// What the upper part of a sum counts in.
+/// The unit of the upper part of a sum.
 const PART: f64 = 4096.0;
 
-/// How integers are cut into digits: `x = Σ x_j · base^j`.
+/// How integers are split into digits: `x = Σ x_j · base^j`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Digits {
-    /// A power of two.
+    /// The base, a power of two.
     base: u64,
     pub(crate) count: usize,
     /// The largest magnitude of a digit.
@@ -27,7 +27,8 @@ pub(crate) struct Digits {
 }
 
 impl Digits {
-    /// As few digits as it takes for each to be at most `most`, of integers up to `largest`. `None` if `most` is zero.
+    /// The smallest number of digits of magnitude at most `most` for integers up to `largest`. `None` if `most` is
+    /// zero.
     pub(crate) fn of(largest: u64, most: u64) -> Option<Self> {
         if largest <= most {
             return Some(Self {
@@ -36,7 +37,7 @@ impl Digits {
                 most: largest,
             });
         }
-        // The last digit is from −base / 2 to base / 2.
+        // The last digit is between −base / 2 and base / 2.
         let base = 1 << (2 * most).checked_ilog2()?;
         let (mut rest, mut count) = (largest, 1);
         while rest > most {
@@ -46,14 +47,14 @@ impl Digits {
         Some(Self { base, count, most })
     }
 
-    /// How much the digits count for, the lowest first.
+    /// The factors of the digits, lowest first.
     #[allow(clippy::cast_precision_loss, reason = "powers of two")]
     pub(crate) fn weights(self) -> impl Iterator<Item = f64> {
         (0..self.count)
             .map(move |digit| (self.base as f64).powi(i32::try_from(digit).unwrap_or(i32::MAX)))
     }
 
-    /// The digits of whole numbers, the lowest first.
+    /// The digits of integers, lowest first.
     #[allow(clippy::cast_precision_loss, reason = "powers of two")]
     pub(crate) fn split(self, x: AnyTensor) -> Vec<AnyTensor> {
         let shape = x.shape();
@@ -70,7 +71,7 @@ impl Digits {
         digits
     }
 
-    /// The same on the host: the digits, each of all numbers.
+    /// The digits of integers on the host; for each digit, those of all integers.
     pub(crate) fn split_ints(self, ints: &[i32]) -> Vec<Vec<i32>> {
         let base = i64::try_from(self.base).unwrap_or(i64::MAX);
         let mut digits = Vec::with_capacity(self.count);
@@ -91,7 +92,7 @@ impl Digits {
     }
 }
 
-/// How both operands of a sum of products are cut.
+/// How both operands of a sum of products are split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Split {
     pub(crate) left: Digits,
@@ -99,9 +100,9 @@ pub(crate) struct Split {
 }
 
 impl Split {
-    /// The way with the fewest products. `left` is the largest integer of the left operand, `right` that of the right one;
-    /// `sum` says how large a sum of magnitudes of the right one's digits may be, of each way to cut it. `None` if there is
-    /// no way.
+    /// The split with the smallest number of products. `left` is the largest integer of the left operand, and `right`
+    /// that of the right one; `sum` returns the largest possible sum of magnitudes of the digits of the right operand,
+    /// for each split. `None` if there is no such split.
     pub(crate) fn of(left: u64, right: u64, sum: impl Fn(Digits) -> u64) -> Option<Self> {
         let most = [right, 128, 8, 2, 1].into_iter();
         let ways = most.filter_map(|most| {
@@ -112,12 +113,12 @@ impl Split {
         ways.min_by_key(|way| way.left.count * way.right.count)
     }
 
-    /// Whether both are whole.
+    /// Whether neither operand is split.
     pub(crate) fn is_whole(self) -> bool {
         self.left.count * self.right.count == 1
     }
 
-    /// Sums of all products of digits, put together.
+    /// The sums of the products of all digits, combined.
     pub(crate) fn total(
         self,
         left: AnyTensor,
@@ -134,7 +135,7 @@ impl Split {
     }
 }
 
-/// Whole numbers up to 2³¹ as `high · 2¹² + low`.
+/// Integers up to 2³¹ as `high · 2¹² + low`.
 #[derive(Default)]
 pub(crate) struct Sum {
     parts: Option<[Tensor<1>; 2]>,
@@ -142,7 +143,7 @@ pub(crate) struct Sum {
 }
 
 impl Sum {
-    /// Adds whole numbers up to 2²⁴, each of them counting for a power of two.
+    /// Adds integers up to 2²⁴, multiplied by a power of two.
     pub(crate) fn add(&mut self, numbers: AnyTensor, factor: f64) {
         self.shape = numbers.shape();
         let numbers = numbers.flat().expect("sums are held in floats");
@@ -155,7 +156,7 @@ impl Sum {
         });
     }
 
-    /// The sums, plus a whole number for each position of an axis: both parts of it. Rounded once.
+    /// The sums plus an integer for each position of an axis, given in two parts. Rounded once.
     pub(crate) fn rounded(self, bias: Option<(usize, &[Tensor<1>; 2])>) -> AnyTensor {
         let [high, low] = self.parts.expect("a sum has products");
         let mut parts = [high, low].map(|part| AnyTensor::shaped(part, &self.shape));

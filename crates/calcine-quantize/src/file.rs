@@ -21,34 +21,34 @@ use crate::float::Float;
 use crate::layer::{Bias, Layer};
 use crate::{QuantizeError, Quantized};
 
-/// A quantized network that cannot be read or written.
+/// Why a file of a quantized network cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuantizedFileError {
-    /// The file system refused.
+    /// A file operation failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// Not a safetensors file.
+    /// The file is not a safetensors file.
     #[error("no safetensors file: {0}")]
     Format(#[from] safetensors::SafeTensorError),
-    /// A safetensors file of something else.
+    /// The safetensors file contains something else.
     #[error("the file has no tensor `{NETWORK}`: it holds no quantized network")]
     NoNetwork,
-    /// A description that is malformed, or of another version.
+    /// The description is malformed, or has another version.
     #[error("the file's network is not of format {QUANTIZED_FORMAT}: {0}")]
     Description(String),
-    /// A graph that contradicts itself.
+    /// The graph is not valid.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// A tensor is missing or of another type or length.
+    /// A tensor is missing, or has another type or length.
     #[error("the tensor `{name}` {problem}")]
     Tensor {
-        /// Its name.
+        /// The name of the tensor.
         name: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
-    /// Integers that cannot be computed with.
+    /// The integers are not valid for computation.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
 }
@@ -66,26 +66,26 @@ impl From<FileError> for QuantizedFileError {
 }
 
 impl Quantized {
-    /// The network as one safetensors file.
+    /// Serializes the network as a safetensors file.
     ///
-    /// | tensor | what |
+    ///  tensor | content |
     /// |---|---|
-    /// | `integers/LAYER.weight` | the weights of a layer, as the graph names it: 8-bit integers, packed ones of fewer bits, or 16-bit ones of more |
+    ///  `integers/LAYER.weight` | the weights of a layer by its name in the graph: packed integers of fewer than 8 bits, 8-bit integers, or 16-bit integers |
     /// | `layers/scales` | the scales of all layers, one after the other |
-    /// | `layers/zero_points` | 16-bit zero points of those that are affine |
-    /// | `layers/biases` | 32-bit biases of those whose inputs have a quantizer |
-    /// | `layers/float_biases` | biases of the others |
-    /// | `float/PARAMETER` | a parameter that is needed in float, by its path |
-    /// | `constant/ID` | a constant by its value's position in the graph: floats, 64-bit integers or booleans |
-    /// | `network.json.deflate` | the graph with its quantizers |
+    ///  `layers/zero_points` | the 16-bit zero points of affine layers |
+    ///  `layers/biases` | the 32-bit biases of layers whose inputs have a quantizer |
+    ///  `layers/float_biases` | the biases of the other layers |
+    ///  `float/PARAMETER` | a parameter that is stored in float, by its path |
+    ///  `constant/ID` | a constant by the position of its value in the graph: floats, 64-bit integers or booleans |
+    ///  `network.json.deflate` | the graph and its quantizers |
     ///
-    /// Packed integers are written one after the other, lowest bits first, as `q + 2^(b−1)`, or as `q` where they are affine,
-    /// from 0 to `2^b − 1`; unpacked affine ones as `q − 2^(b−1)`. Equal networks give
-    /// equal bytes. Reads the device for what stays in float.
+    /// Packed integers are stored without gaps, lowest bits first, as `q + 2^(b−1)`, or as `q` if they are affine, from
+    /// 0 to `2^b − 1`; unpacked affine integers are stored as `q − 2^(b−1)`. Equal networks give equal bytes.
+    /// Parameters in float are read from the device.
     ///
     /// # Errors
     ///
-    /// If safetensors cannot hold the tensors.
+    /// If safetensors cannot store the tensors.
     pub fn to_bytes(&self) -> Result<Vec<u8>, QuantizedFileError> {
         let mut tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::new();
         let mut layers = Vec::new();
@@ -180,20 +180,20 @@ impl Quantized {
         Ok(calcine_files::write(file, self.to_bytes()?)?)
     }
 
-    /// Reads a file that [`save`](Self::save) wrote.
+    /// Loads a file that [`save`](Self::save) wrote.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, or as [`from_bytes`](Self::from_bytes).
+    /// If the file cannot be read; and those of [`from_bytes`](Self::from_bytes).
     pub fn load(file: &Path, device: &Device) -> Result<Self, QuantizedFileError> {
         Self::from_bytes(&std::fs::read(file)?, device)
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote: it computes the same, bit for bit.
+    /// Reads the bytes that [`to_bytes`](Self::to_bytes) returned. The network computes the same results, bit for bit.
     ///
     /// # Errors
     ///
-    /// If the bytes hold no quantized network, or one whose parts do not fit.
+    /// If the bytes do not contain a quantized network, or its parts do not fit together.
     pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, QuantizedFileError> {
         let QuantizedFile {
             graph,
@@ -224,8 +224,8 @@ impl Quantized {
         )?)
     }
 
-    /// Bytes of weights, scales and biases, and of what stays in float: what a file has beside its head and its
-    /// graph.
+    /// The number of bytes of weights, scales, biases and parameters in float: the size of a file without its header
+    /// and its graph.
     #[must_use]
     pub fn stored_bytes(&self) -> usize {
         let layers = self.layers.values().map(|layer| {
@@ -247,7 +247,7 @@ impl Quantized {
     }
 }
 
-/// A layer's integers as bytes.
+/// The integers of a layer as bytes.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -275,7 +275,7 @@ fn stored(layer: &Layer) -> (Dtype, Vec<u8>) {
     }
 }
 
-/// A tensor's elements, as Burn takes them.
+/// The elements of an array as Burn's tensor data.
 fn tensor_data(array: Array) -> TensorData {
     match array.numbers {
         Numbers::Floats(numbers) => TensorData::new(numbers, array.shape),

@@ -1,4 +1,4 @@
-//! What stays in float.
+//! Tensors that are stored in float.
 
 use calcine_trace::AnyTensor;
 
@@ -6,19 +6,18 @@ use crate::layer::vector;
 use crate::report::HalfPrecisionLoss;
 use crate::{FloatType, QuantizeError};
 
-/// Numbers in float, or a constant of integers or booleans.
+/// A float tensor, or a constant of integers or booleans.
 #[derive(Debug, Clone)]
 pub(crate) struct Float {
-    /// In `f32`, of the type's numbers.
+    /// The tensor in `f32`, with values that the float type can represent.
     pub(crate) tensor: AnyTensor,
-    /// What a file keeps them in, if they are floats.
+    /// The type in which a file stores them, if they are floats.
     pub(crate) kept: FloatType,
 }
 
 impl Float {
-    /// Numbers to the nearest of a type, and what that loses. A tensor of which the type would leave nothing but zeros stays in
-    /// `f32`.
-    pub(crate) fn of(
+    /// Rounds values to a float type, and reports the loss. A tensor in which only zeros would remain stays in `f32`.
+    pub(crate) fn new(
         tensor: AnyTensor,
         kept: FloatType,
         name: &str,

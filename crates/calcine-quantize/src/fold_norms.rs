@@ -3,28 +3,29 @@ use std::collections::BTreeMap;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use calcine_graph::{ElementKind, Source, Value, ValueId};
-use calcine_trace::{Added, AnyTensor, Network, Which};
+use calcine_trace::{AddedParameter, AnyTensor, Network, NetworkTensor};
 
 use crate::QuantizeError;
 use crate::layer::{FloatLayer, vector};
 use crate::uses::Uses;
 
-/// Batch-norm folding: the network without norms that a layer can do itself.
+/// Batch-norm folding: returns the network without the norms that can be folded into layers.
 ///
 /// ```text
 /// w' = w·γ / √(σ² + ε)      b' = β + (b − μ)·γ / √(σ² + ε)
 /// ```
 ///
-/// with the norm's running statistics, so that in evaluation it computes what it did, up to rounding. Folded are norms behind a
-/// convolution or a linear layer that nothing else reads and whose parameters are its own; layers without a bias get one, and
-/// the norms' parameters are gone. [`quantize`](crate::quantize) does this by itself. Reads the device.
+/// The running statistics of the norm are used, so that the network computes the same in evaluation mode, up to
+/// rounding. A norm is folded if it follows a convolution or a linear layer whose output nothing else consumes, and its
+/// parameters are not shared. Layers without a bias get one, and the parameters of the norms are removed.
+/// [`quantize`](crate::quantize) does this by itself. Reads from the device.
 ///
 /// # Errors
 ///
 /// If a parameter is not finite.
 pub fn fold_norms(network: Network) -> Result<Network, QuantizeError> {
     let mut graph = network.graph().clone();
-    let uses = Uses::of(&graph);
+    let uses = Uses::new(&graph);
     let device = network.devices().into_iter().next().unwrap_or_default();
     let alone = |id: ValueId| uses.readers(id) == 1;
     let mut folded: BTreeMap<String, Vec<f32>> = BTreeMap::new();
@@ -36,7 +37,7 @@ pub fn fold_norms(network: Network) -> Result<Network, QuantizeError> {
         if !node.inputs[1..].iter().copied().all(alone) {
             continue;
         }
-        let FloatLayer { weight, bias, .. } = FloatLayer::of(&network, &uses, node)?;
+        let FloatLayer { weight, bias, .. } = FloatLayer::new(&network, &uses, node)?;
         let [weight, bias] = [weight, bias].map(narrowed);
         let path = graph.value(node.inputs[1]).name.clone();
         match node.inputs.get(2) {
@@ -53,7 +54,7 @@ pub fn fold_norms(network: Network) -> Result<Network, QuantizeError> {
                 });
                 let id = ValueId(graph.values.len() - 1);
                 graph.nodes[index].inputs.push(id);
-                added.push(Added {
+                added.push(AddedParameter {
                     path: own,
                     after: path.clone(),
                     value: Tensor::from_floats(bias.as_slice(), &device),
@@ -71,17 +72,17 @@ pub fn fold_norms(network: Network) -> Result<Network, QuantizeError> {
         value.source = Source::Node(index);
         value.name.clone_from(&node.name);
     }
-    let mut change = |which: Which<'_>, tensor: AnyTensor| match which {
-        Which::Parameter(path) => match folded.get(path) {
+    let mut change = |which: NetworkTensor<'_>, tensor: AnyTensor| match which {
+        NetworkTensor::Parameter(path) => match folded.get(path) {
             Some(values) => vector(values.clone(), &tensor.device(), &tensor.shape()),
             None => tensor,
         },
-        Which::Constant(_) => tensor,
+        NetworkTensor::Constant(_) => tensor,
     };
     Ok(network.rewritten(graph, &mut change, added)?.compacted())
 }
 
-/// A weight's bias: in its layer, by the usual name.
+/// The path of the bias for a weight: in the same layer, with the usual name.
 fn beside(weight: &str) -> String {
     match weight.rsplit_once('.') {
         Some((layer, _)) => format!("{layer}.bias"),

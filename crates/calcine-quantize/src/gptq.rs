@@ -1,22 +1,23 @@
-//! Rounding that makes up for itself.
+//! Rounding with error compensation (GPTQ).
 
 use calcine_quant::Quantizer;
 use faer::{Mat, Side};
 
-/// What is added to the diagonal, as a share of its mean.
+/// The number that is added to the diagonal, as a share of its mean.
 const DAMPING: f64 = 0.01;
 
-/// How inputs of a layer go together, prepared for rounding weights over them.
+/// The correlations of the inputs of a layer, prepared for rounding weights.
 pub(crate) struct Rounding {
-    /// The columns, those whose inputs are largest first.
+    /// The columns, in descending order of the size of their inputs.
     order: Vec<usize>,
     /// `L` with `H⁻¹ = L·Lᵀ`, in that order.
     lower: Mat<f64>,
 }
 
 impl Rounding {
-    /// Over the inputs' second moments, `H = XᵀX`, row by row; `None` if they are no moments.
-    pub(crate) fn over(moments: &[f64], columns: usize) -> Option<Self> {
+    /// The preparation for the second moments of the inputs, `H = XᵀX`, row by row; `None` if they are not valid
+    /// moments.
+    pub(crate) fn new(moments: &[f64], columns: usize) -> Option<Self> {
         let diagonal = |column: usize| moments[column * columns + column];
         let mean = (0..columns).map(diagonal).sum::<f64>() / columns as f64;
         let mut order: Vec<usize> = (0..columns).collect();
@@ -35,8 +36,8 @@ impl Rounding {
         Some(Self { order, lower })
     }
 
-    /// A row of weights, each on a quantizer. Columns are rounded one by one, and what each errs is made up for by those that
-    /// are still to come, as the inputs' moments say (GPTQ; Frantar et al., 2023).
+    /// Rounds a row of weights, each with a quantizer. Columns are rounded one by one, and the error of each is
+    /// compensated by the remaining ones according to the moments of the inputs (GPTQ; Frantar et al., 2023).
     pub(crate) fn round(&self, weights: &[f64], quantizers: &[Quantizer]) -> Vec<i32> {
         let mut left: Vec<f64> = self.order.iter().map(|&column| weights[column]).collect();
         let mut ints = vec![0; weights.len()];
@@ -79,7 +80,7 @@ mod tests {
     #[test]
     fn outputs_are_nearer_than_by_the_nearest_integers() {
         let inputs = inputs();
-        let rounding = Rounding::over(&moments(&inputs), 12).unwrap();
+        let rounding = Rounding::new(&moments(&inputs), 12).unwrap();
         let (mut own, mut nearest) = (0.0, 0.0);
         for row in 0..20_usize {
             let weight = |column: usize| ((row * 31 + column * 17) % 23) as f64 / 11.0 - 1.0;
@@ -116,13 +117,13 @@ mod tests {
             .map(|&w| quantizer.quantize(w as f32))
             .collect();
         assert_eq!(
-            Rounding::over(&moments, 5)
+            Rounding::new(&moments, 5)
                 .unwrap()
                 .round(&weights, &[quantizer; 5]),
             expected
         );
         assert_eq!(
-            Rounding::over(&[0.0; 25], 5)
+            Rounding::new(&[0.0; 25], 5)
                 .unwrap()
                 .round(&weights, &[quantizer; 5]),
             expected

@@ -1,4 +1,4 @@
-//! A layer's weights as integers, with its batch norm folded in.
+//! The integer weights of a layer, with its batch norm folded in.
 
 mod folded;
 mod rounded;
@@ -15,7 +15,8 @@ use crate::QuantizeError;
 use crate::exact::{self, Digits, Split};
 use crate::settings::{AccumulatorSettings, WeightSettings};
 
-/// A layer in integers: `w = scale · (q − zero_point)`, one scale, one for each output, or one for each group of an output's row.
+/// An integer layer: `w = scale · (q − zero_point)`, with one scale, one for each output, or one for each group in the
+/// row of an output.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Layer {
     pub(crate) name: String,
@@ -25,16 +26,16 @@ pub(crate) struct Layer {
     pub(crate) shape: Vec<usize>,
     pub(crate) axis: usize,
     pub(crate) scales: Vec<f32>,
-    /// What stands for zero, of each scale; none if that is zero, and integers are symmetric about it.
+    /// The zero point of each scale; empty if all zero points are zero and the integers are symmetric.
     pub(crate) zero_points: Vec<i32>,
-    /// How many columns of an output's row share a scale, if not all.
+    /// The number of columns in the row of an output that share a scale, unless all do.
     pub(crate) group: Option<usize>,
     pub(crate) bias: Bias,
-    /// How inputs without a quantizer of their own are quantized, if they are.
+    /// How inputs without a quantizer are quantized dynamically, if they are.
     pub(crate) dynamic: Option<Dynamic>,
 }
 
-/// `q − zero_point` of a batch on the quantizer over its range, and its scale, `[1]`.
+/// Returns `q − zero_point` of a batch with the quantizer for its range, and the scale, `[1]`.
 pub(crate) fn dynamically_quantized(dynamic: Dynamic, x: AnyTensor) -> (AnyTensor, Tensor<1>) {
     let shape = x.shape();
     let flat = x.flat().expect("layers are fed floats");
@@ -76,10 +77,10 @@ impl From<IntegerWeights> for Layer {
     }
 }
 
-/// What a layer's products are added up in.
+/// The accumulator of the products of a layer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Accumulator<'a> {
-    /// The quantizer of the layer's inputs, if they have one.
+    /// The quantizer of the inputs of the layer, if they have one.
     pub(crate) input: Option<&'a Quantizer>,
     pub(crate) settings: &'a AccumulatorSettings,
 }
@@ -89,15 +90,16 @@ impl Accumulator<'_> {
         self.settings.bits.min(self.settings.bias_bits)
     }
 
-    /// The bias that there is room for beside a layer's products: below half of what is the largest, 2³⁰ of 32 bits.
+    /// The largest bias that fits beside the products of a layer: below half of the largest integer, 2³⁰ for 32 bits.
     fn room(self) -> f64 {
-        // So much below that it stays so in units that are rounded to `f32`.
+        // The margin is large enough for units that are rounded to `f32`.
         f64::from(i32::from(self.bits()) - 2).exp2() * (1.0 - 1e-6)
     }
 }
 
 impl Layer {
-    /// Weights to the nearest integers of these quantizers, and the bias to the nearest that sums can take.
+    /// Rounds weights to the nearest integers of these quantizers, and the bias to the nearest one that can be added to
+    /// sums.
     pub(crate) fn nearest(
         name: &str,
         float: &FloatLayer,
@@ -139,7 +141,8 @@ impl Layer {
         })
     }
 
-    /// These symmetric integers, with their scales, and the bias to the nearest that sums can take.
+    /// A layer with these symmetric integers and scales, and the bias rounded to the nearest one that can be added to
+    /// sums.
     pub(crate) fn exact(
         name: &str,
         float: &FloatLayer,
@@ -164,7 +167,7 @@ impl Layer {
         Ok(layer)
     }
 
-    /// Gives the layer a bias, to the nearest integers in units of its sums, and scales that leave room for it.
+    /// Sets the bias, rounded to integers in units of the sums, and enlarges scales if necessary.
     #[allow(clippy::cast_possible_truncation, reason = "checked to fit 32 bits")]
     fn set_bias(
         &mut self,
@@ -189,13 +192,13 @@ impl Layer {
         Ok(())
     }
 
-    /// Enlarges the scales of outputs whose bias does not fit beside their products, and those whose products with the
-    /// input's scale would be no normal `f32`: a filter that is nearly dead has tiny weights beside a bias that is not. Its
-    /// weights become few integers, or zeros, its answer its bias. Where there are no weights at all, the scale is the one
-    /// that has the finest bias.
+    /// Enlarges the scales of outputs whose bias does not fit beside their products, or for which the product of the
+    /// scale and that of the input would not be a normal `f32`: a nearly dead filter has tiny weights and a larger
+    /// bias. Its weights then become small integers or zeros, and its output is its bias. If an output has no weights,
+    /// its scale is chosen so that the bias is as precise as possible.
     ///
-    /// A new scale is a power of two. Accumulators of fewer than 32 bits get room in this way only where the weights that
-    /// become coarser add less than 1/256 to the bias.
+    /// New scales are powers of two. Accumulators of fewer than 32 bits get room in this way only if the coarser
+    /// weights add less than 1/256 to the bias.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
@@ -222,7 +225,7 @@ impl Layer {
             new.push(other.then(|| least.log2().ceil().clamp(-126.0, 127.0).exp2()));
         }
         if accumulator.bits() < 32 {
-            // What becomes coarser, of each output.
+            // The loss of precision of each output.
             let mut lost = vec![0.0; bias.len()];
             for (at, int) in self.ints.iter().enumerate() {
                 let output = output_of(at, &self.shape, self.axis);
@@ -261,7 +264,7 @@ impl Layer {
         }
     }
 
-    /// The numbers that the integers stand for, without the norm that is folded in; zero where it says nothing.
+    /// The dequantized weights without the folded norm; zero if the factor of the norm is zero.
     #[allow(clippy::cast_possible_truncation, reason = "weights are f32")]
     pub(crate) fn unfolded(&self, float: &FloatLayer) -> Vec<f32> {
         let weight = |(at, int): (usize, &i32)| {
@@ -277,7 +280,7 @@ impl Layer {
         self.ints.iter().enumerate().map(weight).collect()
     }
 
-    /// With another norm folded in: other scales, if each output has its own, and another bias.
+    /// Folds another norm: the scales change if each output has its own, and so does the bias.
     #[allow(clippy::cast_possible_truncation, reason = "scales are f32 everywhere")]
     pub(crate) fn renorm(
         &mut self,
@@ -287,7 +290,7 @@ impl Layer {
     ) -> Result<(), QuantizeError> {
         let mut corrected = after.bias.clone();
         if self.scales.len() == 1 {
-            // Without other scales, the mean alone: `β − μ·f` with the factor as it was.
+            // With a shared scale, only the mean changes: `β − μ·f` with the previous factor.
             for (output, bias) in corrected.iter_mut().enumerate() {
                 let (old, new) = (before.factors[output], after.factors[output]);
                 if new != 0.0 {
@@ -307,7 +310,7 @@ impl Layer {
         self.set_bias(&corrected, accumulator)
     }
 
-    /// Where an output's weight of an input of its receptive field is.
+    /// The position of the weight of an output for an input of its receptive field.
     fn place(&self, output: usize, column: usize, columns: usize) -> usize {
         match self.axis {
             0 => output * columns + column,
@@ -315,7 +318,7 @@ impl Layer {
         }
     }
 
-    /// Which scale an element of the weight has.
+    /// The index of the scale of an element of the weight.
     fn scale_index(&self, at: usize) -> usize {
         scale_index(at, &self.shape, self.axis, self.group, self.scales.len())
     }
@@ -328,7 +331,7 @@ impl Layer {
             .unwrap_or(0)
     }
 
-    /// The scale of an output's weights, where it has one.
+    /// The scale of the weights of an output, if it has its own.
     pub(crate) fn scale(&self, output: usize) -> f32 {
         self.scales[if self.scales.len() == 1 { 0 } else { output }]
     }
@@ -337,7 +340,8 @@ impl Layer {
         self.shape[self.axis]
     }
 
-    /// Whether sums of inputs on this quantizer, or on those of batches, stay within so many bits, and biases.
+    /// Whether sums and biases stay within this number of bits, for inputs with this quantizer or with dynamic
+    /// quantizers.
     pub(crate) fn fits(
         &self,
         input: Option<&Quantizer>,
@@ -371,7 +375,7 @@ impl Layer {
         Ok(())
     }
 
-    /// The size of an output's bias, in units of its sums.
+    /// The magnitude of the bias of an output, in units of its sums.
     fn bias_size(&self, output: usize) -> u64 {
         match &self.bias {
             Bias::Ints(bias) => u64::from(bias[output].unsigned_abs()),
@@ -379,14 +383,14 @@ impl Layer {
         }
     }
 
-    /// How inputs up to `largest` and the weights are cut so that `f32` holds the sums of each digit, exactly; and whether
-    /// it holds whole sums with their bias.
+    /// How inputs up to `largest` and the weights are split so that the sums of each digit are exact in `f32`, and
+    /// whether whole sums with their bias are exact.
     ///
-    /// The bound is that of the weights that are there: `Σ |w| · max |x|` over the inputs of an output.
+    /// The bound is that of the actual weights: `Σ |w| · max |x|` over the inputs of an output.
     ///
     /// # Errors
     ///
-    /// If 32 bits may not hold the sums.
+    /// If sums may exceed 32 bits.
     pub(crate) fn split(&self, largest: u64) -> Result<(Split, bool), QuantizeError> {
         let sizes = |ints: &[i32]| -> Vec<u64> {
             let mut sums = vec![0_u64; self.outputs()];
@@ -413,7 +417,7 @@ impl Layer {
         Ok((split, bound <= exact::EXACT))
     }
 
-    /// The integers as tensors, a digit each.
+    /// The integers as tensors, one for each digit.
     #[allow(clippy::cast_precision_loss, reason = "integers of 16 bits at most")]
     pub(crate) fn weights(&self, digits: Digits, device: &Device) -> Vec<AnyTensor> {
         let digits = digits.split_ints(&self.ints).into_iter();
@@ -424,7 +428,7 @@ impl Layer {
         digits.collect()
     }
 
-    /// The weights that the integers stand for.
+    /// The dequantized weights.
     #[allow(clippy::cast_precision_loss, reason = "integers of 16 bits at most")]
     pub(crate) fn float_weight(&self, device: &Device) -> AnyTensor {
         let weight = |(at, int): (usize, &i32)| self.scales[self.scale_index(at)] * *int as f32;
@@ -433,7 +437,7 @@ impl Layer {
     }
 }
 
-/// Numbers on a device, in a shape.
+/// A tensor with these values and this shape on a device.
 pub(crate) fn vector(values: Vec<f32>, device: &Device, shape: &[usize]) -> AnyTensor {
     let count = values.len();
     AnyTensor::shaped(
@@ -442,7 +446,7 @@ pub(crate) fn vector(values: Vec<f32>, device: &Device, shape: &[usize]) -> AnyT
     )
 }
 
-/// The groups of a convolution; 1 of anything else.
+/// The groups of a convolution; 1 for other layers.
 pub(crate) fn groups(node: &Node) -> usize {
     match &node.op {
         Op::Convolution(convolution) => convolution.groups,
@@ -450,7 +454,7 @@ pub(crate) fn groups(node: &Node) -> usize {
     }
 }
 
-/// The axis of what a layer gives along which its outputs lie.
+/// The axis of the result of a layer along which its outputs are.
 pub(crate) fn outputs_axis(graph: &Graph, node: &Node) -> usize {
     match node.op {
         Op::Linear => graph.value(node.output).shape.len() - 1,

@@ -1,29 +1,30 @@
-//! Quantizes a traced network after training, and computes bit for bit what an integer engine would.
+//! Quantizes a traced network, after training or with quantization-aware training, bit-exact with integer arithmetic.
 //!
 //! # Should I use this crate?
 //!
-//! Yes, to know what a network is worth with 8-bit or smaller integers, and to have it in a file that small. Not to
-//! make it faster by itself: it simulates, with whole numbers held in `f32`.
+//! Use it to find out how accurate a network is with integers of 8 or fewer bits, and to store it in a correspondingly
+//! small file. It does not make the network faster by itself: it simulates integer arithmetic with whole numbers in
+//! `f32`.
 //!
-//! # The parts
+//! # Contents
 //!
 //! | item | what |
 //! |---|---|
-//! | [`Calibration`], [`CalibrationStatistics`] | what every value of a network was over some batches; JSON |
-//! | [`QuantizationSettings`], [`Override`], [`FirstLastSettings`] | bits, schemes and range estimators, for all layers and for some: `[quantize]` of a recipe; each checks itself |
-//! | [`RangeEstimator`] | which part of a range a quantizer covers: min-max, average, ACIQ, percentiles, least error |
-//! | [`quantize_with`] | a network quantized after training in one call: prepared, calibrated, quantized |
-//! | [`quantize`], [`Quantized`] | batch norms folded, weights rounded, a quantizer on every edge; its forward pass |
-//! | [`QuantizationReport`] | what stays in float and why, which settings changed nothing, where numbers were lost |
-//! | [`quantize_with_batches`], [`Rounding`] | the same with weights rounded for what the layers are fed (GPTQ), and biases corrected |
-//! | [`prepare`], [`equalize`], [`smooth`], [`reestimate`] | networks that compute the same, or nearly, and lose less |
-//! | [`fold_norms`] | the network without batch norms that layers can do themselves |
-//! | [`lapq`], [`greedy`] | settings that lose least, found by trying: [`Trials`], [`Evaluation`] |
-//! | [`mixed_precision`], [`MixedPrecision`] | what fewer bits of each layer cost, and the widths that lose least within a budget |
-//! | [`QatNetwork`], [`Method`], [`QatStage`] | quantization-aware training: the network on its quantizers, which learn or follow |
-//! | [`fake_quantize_weights`] | the same for the weights of any module, without a trace |
-//! | [`Quantizer`], [`Scheme`] | a quantizer |
-//! | [`QuantizeError`] | what does not fit, and where |
+//!  [`Calibration`], [`CalibrationStatistics`] | the statistics of every value of a network over some batches; JSON |
+//!  [`QuantizationSettings`], [`Override`], [`FirstLastSettings`] | bits, schemes and range estimators, for all layers and for single ones: `[quantize]` of a recipe |
+//!  [`RangeEstimator`] | the range of a quantizer: min-max, average, ACIQ, percentiles, smallest error |
+//!  [`quantize_with`] | post-training quantization in one call: prepare, calibrate, quantize |
+//!  [`quantize`], [`Quantized`] | the quantized network with folded batch norms, and its forward pass |
+//!  [`QuantizationReport`] | what stays in float and why, which settings had no effect, where precision was lost |
+//!  [`quantize_with_batches`], [`Rounding`] | the same with weights rounded for the inputs of the layers (GPTQ, AdaRound), and corrected biases |
+//!  [`prepare`], [`equalize`], [`smooth`], [`reestimate`] | equivalent networks that are easier to quantize, and re-estimated batch norms |
+//!  [`fold_norms`] | the network with batch norms folded into layers |
+//!  [`lapq`], [`greedy`] | searches for the best settings: [`Trials`], [`Evaluation`] |
+//!  [`mixed_precision`], [`MixedPrecision`] | the loss of each layer with fewer bits, and the best bit widths within a budget |
+//!  [`QatNetwork`], [`Method`], [`QatStage`] | quantization-aware training, with learned scales or moving ranges |
+//!  [`fake_quantize_weights`] | weight-only quantization-aware training of any module, without tracing |
+//!  [`Quantizer`], [`Scheme`] | a quantizer |
+//!  [`QuantizeError`] | why a network cannot be quantized, and where |
 //!
 //! # Examples
 //!

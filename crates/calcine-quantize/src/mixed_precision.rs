@@ -1,4 +1,4 @@
-//! How many bits each layer's weights are worth.
+//! Mixed precision: bit widths for the weights of each layer.
 
 use std::fmt::Write;
 
@@ -12,51 +12,51 @@ use crate::{
     quantize,
 };
 
-/// What fewer bits of each layer's weights cost.
+/// The loss of each layer with several bit widths of its weights.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MixedPrecision {
-    /// The layers, in running order.
+    /// The layers, in execution order.
     pub layers: Vec<LayerBitWidths>,
-    /// Bytes of a file beside integer weights: scales, biases, what stays in float, the graph.
+    /// The number of bytes in a file besides integer weights: scales, biases, parameters in float, the graph.
     pub rest: u64,
 }
 
-/// What a layer's weights cost at several widths, all others being as wide as can be.
+/// The loss of a layer with several bit widths, while all other layers have the largest bit width.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerBitWidths {
-    /// The layer, as an [`Override`] names it.
+    /// The name of the layer, as in an [`Override`].
     pub name: String,
-    /// How many weights it has.
+    /// The number of weights.
     pub weights: usize,
-    /// The widths, widest first.
+    /// The bit widths, largest first.
     pub bit_widths: Vec<BitWidth>,
 }
 
-/// A width, and what it comes to.
+/// A bit width and its score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BitWidth {
-    /// Bits of a weight.
+    /// The number of bits of a weight.
     pub bits: u8,
-    /// Of the network whose other layers are as wide as can be.
+    /// The score of the network in which all other layers have the largest bit width.
     pub score: Evaluation,
 }
 
-/// No widths are as small as they are to be.
+/// No choice of bit widths is within the budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the file takes {least} bytes at the smallest widths that were tried, more than {budget}")]
 pub struct BudgetError {
-    /// Bytes of the smallest.
+    /// The smallest possible number of bytes.
     pub least: u64,
-    /// Bytes that there may be.
+    /// The budget in bytes.
     pub budget: u64,
 }
 
-/// Tries every layer's weights at each of these widths, alone: the sensitivity of a network to fewer bits. Everything
-/// else is as the settings say, with weights of the widest.
+/// Evaluates the network with each of these bit widths for the weights of each layer alone: the sensitivity of the
+/// network to fewer bits. All other settings are unchanged, and the other layers have the largest bit width.
 ///
 /// # Errors
 ///
-/// As [`lapq`](crate::lapq); nothing is tried if there is no width.
+/// Those of [`lapq`](crate::lapq). Without any bit width, nothing is evaluated.
 pub fn mixed_precision(
     network: &Network,
     calibration: &Calibration,
@@ -80,7 +80,9 @@ pub fn mixed_precision(
     let by_layer = ByLayer::new(settings, graph)?;
     let layers = graph.nodes.iter();
     let layers: Vec<_> = layers
-        .filter(|node| has_integers(graph, node) && by_layer.of(&node.name).float.is_none())
+        .filter(|node| {
+            has_integers(graph, node) && by_layer.settings_for(&node.name).float.is_none()
+        })
         .collect();
     let mut whole = nearest(settings);
     whole.weights.bits = widest;
@@ -91,7 +93,7 @@ pub fn mixed_precision(
             .map(|layer| bits_of(own_name(graph, layer), widest)),
     );
     trials.expect(1 + layers.len() * narrower.len());
-    let score = trials.of(network, calibration, &whole)?;
+    let score = trials.score(network, calibration, &whole)?;
     let widest_file = quantize(network, calibration, &whole)?.to_bytes()?.len() as u64;
     let mut found = Vec::new();
     for (at, layer) in layers.into_iter().enumerate() {
@@ -102,7 +104,7 @@ pub fn mixed_precision(
         for &bits in narrower {
             let mut candidate = whole.clone();
             candidate.layers[first + at].weight_bits = Some(bits);
-            let score = trials.of(network, calibration, &candidate)?;
+            let score = trials.score(network, calibration, &candidate)?;
             bit_widths.push(BitWidth { bits, score });
         }
         found.push(LayerBitWidths {
@@ -120,8 +122,9 @@ pub fn mixed_precision(
 }
 
 impl MixedPrecision {
-    /// Bytes of the file of a network with the settings that [`allocate`](Self::allocate) made, forecast: its integers, and what was beside them in a file of the
-    /// widest. It is a few bytes off where lengths differ in how many digits they have.
+    /// Estimates the size in bytes of the file of a network with settings from [`allocate`](Self::allocate): its
+    /// integers, and the other contents of a file with the largest bit widths. The estimate is a few bytes off if
+    /// lengths have different numbers of digits.
     #[must_use]
     pub fn forecast(&self, settings: &QuantizationSettings) -> u64 {
         let bits = |layer: &LayerBitWidths| {
@@ -136,15 +139,15 @@ impl MixedPrecision {
         self.rest + integers.sum::<u64>()
     }
 
-    /// Mixed precision: the widths whose losses, taken to add up, rise least while the file takes at most so many bytes, as
-    /// [`forecast`](Self::forecast) has it. Exact, by dynamic programming over the layers: of all choices so far only those
-    /// are kept that no smaller one beats.
+    /// Mixed precision: chooses the bit widths with the smallest increase of the loss whose file has at most this
+    /// number of bytes according to [`forecast`](Self::forecast). The losses of layers are assumed to add up. The
+    /// solution is exact, by dynamic programming over the layers that keeps only choices that no smaller one beats.
     ///
-    /// The settings get an override of `weight_bits` for every layer.
+    /// The returned settings have an override of `weight_bits` for every layer.
     ///
     /// # Errors
     ///
-    /// If the smallest widths take more.
+    /// If the smallest bit widths exceed the budget.
     pub fn allocate(
         &self,
         settings: &QuantizationSettings,
@@ -177,7 +180,7 @@ impl MixedPrecision {
             (front, _) = next.iter().copied().unzip::<_, _, Vec<_>, Vec<_>>();
             chosen.push(next.into_iter().map(|(_, from)| from).collect());
         }
-        // Larger ones lose less, or they would not be there.
+        // Larger choices have a smaller loss, otherwise they would have been removed.
         let fits = |choice: &Choice| budget >= self.rest && choice.size <= budget_bits;
         let Some(mut at) = front.iter().rposition(fits) else {
             return Err(BudgetError {
@@ -191,13 +194,13 @@ impl MixedPrecision {
             overrides.push(bits_of(&layer.name, bits));
             at = from;
         }
-        // In running order, so that a second use of a layer has its own.
+        // In execution order, so that a second use of a layer has its own override.
         let mut settings = settings.clone();
         settings.layers.extend(overrides.into_iter().rev());
         Ok(settings)
     }
 
-    /// A table of `layer,weights,bits`, the metrics in their order, and `loss`.
+    /// A table with the columns `layer,weights,bits`, the metrics in their order, and `loss`.
     #[must_use]
     pub fn to_csv(&self) -> String {
         let mut widths = self.layers.iter().flat_map(|layer| &layer.bit_widths);
@@ -223,7 +226,7 @@ impl MixedPrecision {
     }
 }
 
-/// An override of a layer's bits.
+/// An override of the bits of a layer.
 fn bits_of(name: &str, bits: u8) -> Override {
     Override {
         name: name.to_owned(),
@@ -232,10 +235,10 @@ fn bits_of(name: &str, bits: u8) -> Override {
     }
 }
 
-/// Bit widths of the layers so far.
+/// The bit widths of the layers so far.
 #[derive(Debug, Clone, Copy, Default)]
 struct Choice {
-    /// Bits of all weights.
+    /// The number of bits of all weights.
     size: u64,
     rise: f64,
 }

@@ -3,22 +3,23 @@ use std::collections::BTreeMap;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use calcine_graph::{Op, Source, ValueId};
-use calcine_trace::{AnyTensor, Network, Tensors, Which};
+use calcine_trace::{AnyTensor, Network, NetworkTensor, Tensors};
 
 use crate::QuantizeError;
 use crate::batches::finite;
 
-/// Batch-norm re-estimation: the network with running means and variances that are those of these batches.
+/// Batch-norm re-estimation: returns the network with running means and variances that are those of these batches.
 ///
-/// What pruning or rounding did to a network's weights shifts what its norms see; their statistics are of the weights
-/// before. Each batch goes through the network as in training, norms using statistics of the batch, and the result has the
-/// mean and the (biased) variance over all samples of all batches. Nothing else changes. Batches should be those of
-/// training, as large and as much augmented: statistics of whole images, where it was trained on padded crops, cost ResNet-20
-/// four points. Reads the device, once for all batches.
+/// Pruning or rounding the weights of a network changes the inputs of its norms, whose statistics belong to the
+/// previous weights. Each batch runs through the network as in training, with norms that use the statistics of the
+/// batch, and the new running statistics are the mean and the (biased) variance over all samples of all batches.
+/// Nothing else changes. The batches should have the size and augmentation of those in training: statistics of whole
+/// images, for a network that was trained with padded crops, cost ResNet-20 four percentage points. Reads from the
+/// device once for all batches.
 ///
 /// # Errors
 ///
-/// If there is no batch, one does not fit, or a number in it, or a statistic, is not finite.
+/// If there is no batch, a batch does not match the inputs of the network, or a value or a statistic is not finite.
 pub fn reestimate<I: Tensors + Clone>(
     network: Network,
     batches: &[I],
@@ -37,7 +38,7 @@ pub fn reestimate<I: Tensors + Clone>(
         .collect();
     let mut moments_of: BTreeMap<usize, Moments> = BTreeMap::new();
     for batch in batches {
-        // What norms are fed, until they have been.
+        // The inputs of norms that have not been processed yet.
         let mut fed: BTreeMap<usize, AnyTensor> = BTreeMap::new();
         let inputs = batch.clone().into_any();
         for (id, input) in graph.inputs.iter().zip(&inputs) {
@@ -82,17 +83,17 @@ pub fn reestimate<I: Tensors + Clone>(
         new.insert(graph.value(norm.inputs[3]).name.clone(), mean);
         new.insert(graph.value(norm.inputs[4]).name.clone(), variance);
     }
-    let mut change = |which: Which<'_>, tensor: AnyTensor| match which {
-        Which::Parameter(path) => match new.get(path) {
+    let mut change = |which: NetworkTensor<'_>, tensor: AnyTensor| match which {
+        NetworkTensor::Parameter(path) => match new.get(path) {
             Some(values) => Tensor::<1>::from_floats(values.as_slice(), &tensor.device()).into(),
             None => tensor,
         },
-        Which::Constant(_) => tensor,
+        NetworkTensor::Constant(_) => tensor,
     };
     Ok(network.rewritten(graph.clone(), &mut change, Vec::new())?)
 }
 
-/// Mean and variance of each channel, a batch after the other, on the device.
+/// The mean and the variance of each channel over several batches, on the device.
 #[derive(Default)]
 struct Moments {
     counts: Vec<f64>,
@@ -101,7 +102,7 @@ struct Moments {
 }
 
 impl Moments {
-    /// `(x − mean) / √(variance + ε) · γ + β`, by this batch's own.
+    /// `(x − mean) / √(variance + ε) · γ + β` with the statistics of this batch.
     fn normed(
         &mut self,
         x: &AnyTensor,
@@ -125,7 +126,7 @@ impl Moments {
         normed
     }
 
-    /// Those of all batches together.
+    /// The statistics of all batches together.
     #[allow(clippy::cast_possible_truncation, reason = "parameters are f32")]
     fn read(self) -> [Vec<f32>; 2] {
         let read = |parts: Vec<Tensor<1>>| -> Vec<Vec<f64>> {

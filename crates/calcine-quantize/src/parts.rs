@@ -1,11 +1,11 @@
-//! From settings to the parts of a quantized network.
+//! Creates the parts of a quantized network from settings.
 
 use std::collections::BTreeMap;
 
 use burn::module::Module;
 use calcine_graph::{Graph, Node, Op};
 use calcine_observe::LayerSamples;
-use calcine_trace::{AnyTensor, Network, Tensors, Which};
+use calcine_trace::{AnyTensor, Network, NetworkTensor, Tensors};
 
 use crate::by_layer::{ByLayer, LayerSettings};
 use crate::float::Float;
@@ -17,40 +17,40 @@ use crate::settings::AccumulatorSettings;
 use crate::uses::{Uses, has_integers, output_axis, weight_at};
 use crate::{Calibration, FloatType, QuantizationSettings, QuantizeError, Quantized, Quantizer};
 
-/// What the layers with these weights were fed.
+/// A function that samples the inputs of the layers with these weights.
 pub(crate) type Sample<'a> = dyn FnMut(&[&str]) -> Result<Vec<LayerSamples>, QuantizeError> + 'a;
 
-/// Columns of layers that are sampled in one pass: of 1,000 images, some 600 MB.
+/// The number of columns of layers that are sampled in one pass; for 1,000 images, about 600 MB.
 const SAMPLED: usize = 1 << 14;
 
-/// What a quantized network is made of.
+/// The parts of a quantized network.
 pub(crate) struct Parts {
     graph: Graph,
     uses: Uses,
     quantizers: Vec<Option<Quantizer>>,
     layers: BTreeMap<usize, Layer>,
-    /// Of each value, what it is kept in where it is needed in float.
+    /// The float type in which each value is stored if nodes use it in float.
     kept: Vec<FloatType>,
     report: QuantizationReport,
 }
 
-/// The nodes that get integer weights, by position, and what holds for them.
+/// The positions of the nodes that get integer weights, and their settings.
 fn integer_layers<'a>(
     graph: &'a Graph,
     by_layer: &ByLayer<'_>,
 ) -> Vec<(usize, &'a Node, LayerSettings)> {
     let nodes = graph.nodes.iter().enumerate();
     let nodes = nodes.filter(|(_, node)| has_integers(graph, node));
-    let nodes = nodes.map(|(index, node)| (index, node, by_layer.of(&node.name)));
+    let nodes = nodes.map(|(index, node)| (index, node, by_layer.settings_for(&node.name)));
     nodes.filter(|(_, _, own)| own.float.is_none()).collect()
 }
 
-/// Whether it goes by what a layer is fed.
+/// Whether the settings of a layer need samples of its inputs.
 fn is_sampled(node: &Node, own: &LayerSettings) -> bool {
     matches!(node.op, Op::Convolution(_) | Op::Linear) && own.weights.needs_samples()
 }
 
-/// How many of these layers are sampled in one pass; at least one.
+/// The number of these layers that are sampled in one pass; at least one.
 fn sampled_together(graph: &Graph, layers: &[(usize, &Node, LayerSettings)]) -> usize {
     let mut columns = 0;
     let fit = layers.iter().take_while(|(_, node, own)| {
@@ -68,7 +68,7 @@ fn weight_of<'a>(graph: &'a Graph, node: &Node) -> &'a str {
     &graph.value(node.inputs[weight_at(&node.op)]).name
 }
 
-/// How inputs without a quantizer become integers, if they are to.
+/// The dynamic quantization of inputs without a quantizer, if the settings request it.
 fn dynamic(
     layer: &Layer,
     node: &Node,
@@ -83,7 +83,7 @@ fn dynamic(
             name: layer.name.clone(),
         });
     }
-    // Whatever the range, there must be such integers.
+    // Checks the bits, which do not depend on the range.
     Quantizer::from_range(0.0, 1.0, of.bits, of.scheme)?;
     Ok(Some(Dynamic {
         bits: of.bits,
@@ -92,7 +92,7 @@ fn dynamic(
 }
 
 impl Parts {
-    pub(crate) fn of(
+    pub(crate) fn new(
         network: &Network,
         calibration: &Calibration,
         settings: &QuantizationSettings,
@@ -100,7 +100,7 @@ impl Parts {
     ) -> Result<Self, QuantizeError> {
         settings.check()?;
         let graph = network.graph().clone();
-        let uses = Uses::of(&graph);
+        let uses = Uses::new(&graph);
         let by_layer = ByLayer::new(settings, &graph)?;
         let quantizers = quantizers(&graph, &uses, calibration, &by_layer)?;
         let mut rest: &[_] = &integer_layers(&graph, &by_layer);
@@ -116,7 +116,7 @@ impl Parts {
             };
             let mut samples = samples.into_iter();
             for (index, node, own) in now {
-                let float = FloatLayer::of(network, &uses, node)?;
+                let float = FloatLayer::new(network, &uses, node)?;
                 let accumulator = Accumulator {
                     input: quantizers[node.inputs[0].0].as_ref(),
                     settings: &settings.accumulator,
@@ -124,7 +124,7 @@ impl Parts {
                 let weights = float.quantizers(own)?;
                 let samples = is_sampled(node, own).then(|| samples.next()).flatten();
                 let layer = match samples {
-                    Some(samples) => Layer::over(
+                    Some(samples) => Layer::from_samples(
                         &node.name,
                         &float,
                         &weights,
@@ -152,7 +152,7 @@ impl Parts {
         let report = asked.report_on(&by_layer, calibration);
         Ok(Self {
             report,
-            kept: by_layer.kept(&graph),
+            kept: by_layer.float_types(&graph),
             graph,
             uses,
             quantizers,
@@ -160,7 +160,7 @@ impl Parts {
         })
     }
 
-    /// Gives norms the statistics of what the integer weights give over these batches.
+    /// Sets the statistics of norms to those of the outputs of the integer weights over these batches.
     pub(crate) fn renorm<I: Tensors + Clone>(
         &mut self,
         network: &Network,
@@ -170,16 +170,16 @@ impl Parts {
         let mut rounded = BTreeMap::new();
         for (&index, layer) in &self.layers {
             let node = &self.graph.nodes[index];
-            let float = FloatLayer::of(network, &self.uses, node)?;
+            let float = FloatLayer::new(network, &self.uses, node)?;
             let path = weight_of(&self.graph, node).to_owned();
             rounded.insert(path, layer.unfolded(&float));
         }
-        let mut change = |which: Which<'_>, tensor: AnyTensor| match which {
-            Which::Parameter(path) => match rounded.get(path) {
+        let mut change = |which: NetworkTensor<'_>, tensor: AnyTensor| match which {
+            NetworkTensor::Parameter(path) => match rounded.get(path) {
                 Some(weights) => vector(weights.clone(), &tensor.device(), &tensor.shape()),
                 None => tensor,
             },
-            Which::Constant(_) => tensor,
+            NetworkTensor::Constant(_) => tensor,
         };
         let rounded = network.clone().valid();
         let rounded = rounded.rewritten(self.graph.clone(), &mut change, Vec::new())?;
@@ -188,7 +188,7 @@ impl Parts {
             let node = &self.graph.nodes[index];
             if self.uses.norm_after(&self.graph, node).is_some() {
                 let [before, after] =
-                    [network, &renormed].map(|n| FloatLayer::of(n, &self.uses, node));
+                    [network, &renormed].map(|n| FloatLayer::new(n, &self.uses, node));
                 let accumulator = Accumulator {
                     input: self.quantizers[node.inputs[0].0].as_ref(),
                     settings: accumulator,
@@ -220,7 +220,7 @@ impl Parts {
     }
 }
 
-/// The network of these layers, with what other nodes need in float.
+/// Assembles the network from these layers and the values that other nodes use in float.
 pub(crate) fn assembled(
     network: &Network,
     graph: Graph,
@@ -239,7 +239,7 @@ pub(crate) fn assembled(
     for ids in nodes.chain(std::iter::once(&graph.outputs[..])) {
         for id in ids {
             if let Some(tensor) = network.tensor(*id) {
-                let (float, loss) = Float::of(tensor, kept[id.0], &graph.value(*id).name)?;
+                let (float, loss) = Float::new(tensor, kept[id.0], &graph.value(*id).name)?;
                 if floats.insert(id.0, float).is_none() {
                     report.half_precision.extend(loss);
                 }
@@ -255,7 +255,7 @@ pub(crate) fn assembled(
     Quantized::new(graph, quantizers, layers, floats, Some(report), &device)
 }
 
-/// Whether it is a batch norm that a layer in integers does.
+/// Whether a node is a batch norm that is folded into an integer layer.
 pub(crate) fn taken_over(
     graph: &Graph,
     uses: &Uses,

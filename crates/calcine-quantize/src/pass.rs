@@ -1,4 +1,4 @@
-//! A quantized network's forward pass.
+//! The forward pass of a quantized network.
 
 use burn::tensor::Tensor;
 use calcine_graph::{Arithmetic, ElementKind, Graph, Map, Node, Op, Reduction, ValueId};
@@ -11,12 +11,12 @@ use crate::parts::taken_over;
 use crate::quantized::{Ready, Vector, rescale};
 use crate::{Quantized, Quantizer};
 
-/// A value in a pass.
+/// A value in a forward pass.
 #[derive(Clone)]
 enum Held {
-    /// `q − zero_point`, whole numbers in `f32`.
+    /// `q − zero_point`, as integers in `f32`.
     Ints(AnyTensor, Quantizer),
-    /// Anything else.
+    /// A float value.
     Plain(AnyTensor),
 }
 
@@ -28,7 +28,7 @@ impl Held {
         }
     }
 
-    /// The tensor, of integers or not.
+    /// The tensor, with integers or floats.
     fn tensor(self) -> AnyTensor {
         match self {
             Self::Ints(tensor, _) | Self::Plain(tensor) => tensor,
@@ -43,12 +43,12 @@ impl Held {
 }
 
 impl Quantized {
-    /// A pass that shows each node's result, in the numbers that its integers stand for.
+    /// A forward pass that calls `observe` with the dequantized result of each node.
     ///
     /// # Errors
     ///
-    /// If number, kind or shape of the inputs are others than the network's, or if a node cannot be computed, as a look-up
-    /// beyond the end of a table. A panic of `observe` is not caught.
+    /// If the number, type or shape of the inputs is wrong, or if a node cannot be computed, for example because an
+    /// index exceeds its table. A panic of `observe` is not caught.
     pub fn run(
         &self,
         inputs: Vec<AnyTensor>,
@@ -57,7 +57,7 @@ impl Quantized {
         self.pass(inputs, Some(observe))
     }
 
-    /// A pass, whose results are shown to somebody or nobody.
+    /// A forward pass with an optional observer.
     pub(crate) fn pass(
         &self,
         inputs: Vec<AnyTensor>,
@@ -73,20 +73,20 @@ impl Quantized {
         pass.values.resize_with(self.graph.values.len(), || None);
         for (&id, input) in self.graph.inputs.iter().zip(inputs) {
             if pass.uses[id.0] > 0 {
-                pass.values[id.0] = Some(held(input, self.quantizers[id.0]));
+                pass.values[id.0] = Some(quantize_value(input, self.quantizers[id.0]));
             }
         }
         for (index, node) in self.graph.nodes.iter().enumerate() {
             let result = try_compute(node, || pass.node(index, node))?;
             if let Some(observe) = &mut observe {
-                observe(node, real(result.clone()));
+                observe(node, dequantize(result.clone()));
             }
             if pass.uses[node.output.0] > 0 {
                 pass.values[node.output.0] = Some(result);
             }
         }
         let outputs = self.graph.outputs.iter();
-        Ok(outputs.map(|id| real(pass.take(*id))).collect())
+        Ok(outputs.map(|id| dequantize(pass.take(*id))).collect())
     }
 }
 
@@ -94,9 +94,9 @@ impl Quantized {
 struct Pass<'a> {
     network: &'a Quantized,
     batch: usize,
-    /// The results so far, each until its last use, so that what follows computes in place.
+    /// The results so far, each until its last use, so that later nodes can compute in place.
     values: Vec<Option<Held>>,
-    /// How often each value will still be used.
+    /// The remaining number of uses of each value.
     uses: Vec<usize>,
 }
 
@@ -116,14 +116,14 @@ impl Pass<'_> {
         })
     }
 
-    /// A node's result.
+    /// Computes the result of a node.
     fn node(&mut self, index: usize, node: &Node) -> Held {
         let (network, batch) = (self.network, self.batch);
         let quantizer = network.quantizers[node.output.0];
         if let (Some(ready), Op::Embedding) = (network.ready.get(&index), &node.op) {
-            let rows = real(self.take(node.inputs[1]));
+            let rows = dequantize(self.take(node.inputs[1]));
             let operands = vec![ready.weights[0].clone(), rows];
-            return held(evaluate(&network.graph, node, operands, batch), quantizer);
+            return quantize_value(evaluate(&network.graph, node, operands, batch), quantizer);
         }
         if let Some(ready) = network.ready.get(&index) {
             let x = self.take(node.inputs[0]);
@@ -139,11 +139,11 @@ impl Pass<'_> {
                 Err(operands) => operands,
             };
         }
-        let operands = operands.into_iter().map(real).collect();
-        held(evaluate(&network.graph, node, operands, batch), quantizer)
+        let operands = operands.into_iter().map(dequantize).collect();
+        quantize_value(evaluate(&network.graph, node, operands, batch), quantizer)
     }
 
-    /// A node that whole numbers suffice for; the operands of others.
+    /// Computes a node in integers, or returns the operands of a node that cannot be.
     fn in_integers(
         &self,
         index: usize,
@@ -160,9 +160,9 @@ impl Pass<'_> {
                     let x = operands.next().map(Held::tensor).expect("it is the first");
                     let moved = match &node.op {
                         _ if network.uses.clamps[index] => capped(x, &node.op, quantizer),
-                        // No integer is below zero's.
+                        // No integer is below the zero point.
                         Op::Map(Map::Relu) if quantizer.centred()[0] >= 0.0 => x,
-                        _ => usual(std::iter::once(x).chain(operands.map(real)).collect()),
+                        _ => usual(std::iter::once(x).chain(operands.map(dequantize)).collect()),
                     };
                     Ok(Held::Ints(moved, quantizer))
                 }
@@ -224,7 +224,7 @@ impl Pass<'_> {
         }
     }
 
-    /// A layer with integer weights.
+    /// Computes a layer with integer weights.
     fn layer(
         &self,
         index: usize,
@@ -249,8 +249,8 @@ impl Pass<'_> {
                 let (x, scale) = dynamically_quantized(dynamic, x);
                 let (sums, _) = self.sums(ready, node, x, false);
                 let scaled = sums.scaled(outputs, ready.factor.tensor.clone());
-                let floats = each(scaled, |scaled| scaled * scale);
-                held(
+                let floats = map_floats(scaled, |scaled| scaled * scale);
+                quantize_value(
                     floats.shifted(outputs, ready.bias.tensor.clone()),
                     quantizer,
                 )
@@ -258,13 +258,13 @@ impl Pass<'_> {
             (Held::Plain(x), None) => {
                 let operands = vec![x, ready.weights[0].clone()];
                 let sums = evaluate(graph, node, operands, self.batch);
-                held(sums.shifted(outputs, ready.bias.tensor.clone()), quantizer)
+                quantize_value(sums.shifted(outputs, ready.bias.tensor.clone()), quantizer)
             }
         }
     }
 
-    /// A layer's sums, exact up to 2³¹ and rounded to `f32` once; and the integers of its bias, if they are still to be added
-    /// and `f32` holds the result.
+    /// The sums of a layer, exact up to 2³¹ and rounded to `f32` once; and the integers of its bias, if they have not
+    /// been added yet and the result is exact in `f32`.
     fn sums<'b>(
         &self,
         ready: &'b Ready,
@@ -286,7 +286,8 @@ impl Pass<'_> {
     }
 }
 
-/// `clamp(round((sums + bias) · factor))` of each channel along an axis; not rounded without a quantizer.
+/// `clamp(round((sums + bias) · factor))` for each channel along an axis; without a quantizer, the product is not
+/// rounded.
 fn requantized(
     sums: AnyTensor,
     axis: usize,
@@ -319,7 +320,7 @@ fn requantized(
     }
 }
 
-/// Whether numbers are changed where they lie, in one pass.
+/// Whether the values can be changed in place, in one pass.
 fn in_host_memory(tensor: &AnyTensor) -> bool {
     let flat = tensor.clone().flat();
     flat.is_some_and(|flat| host::reaches(&flat) && !flat.is_autodiff())
@@ -329,7 +330,7 @@ fn in_host_memory(tensor: &AnyTensor) -> bool {
 fn rescaled(ints: AnyTensor, factor: f32, quantizer: Quantizer) -> AnyTensor {
     if in_host_memory(&ints) {
         let ends = quantizer.centred();
-        return each(ints, |ints| {
+        return map_floats(ints, |ints| {
             host::map(ints, |x| host::nearest(x * factor, ends))
         });
     }
@@ -362,7 +363,7 @@ fn added(
     rounded(usual(scaled.collect()), quantizer)
 }
 
-/// How products of whole numbers, or sums of so many of them, are computed exactly; `None` if they may be larger than 2³¹.
+/// How products of integers, or sums of this number of products, are computed exactly; `None` if they may exceed 2³¹.
 fn product_split(a: Quantizer, b: Quantizer, count: u64) -> Option<Split> {
     let (left, right) = (a.largest(), b.largest());
     let bound = left.checked_mul(right)?.checked_mul(count)?;
@@ -372,9 +373,10 @@ fn product_split(a: Quantizer, b: Quantizer, count: u64) -> Option<Split> {
     Split::of(left, right, |digits| digits.most.saturating_mul(count))
 }
 
-/// How whole numbers are cut so that means of so many tell their sums exactly; `None` if the sums may be larger than 2³¹.
+/// How integers are split so that the mean of this number of integers determines their sum exactly; `None` if the sum
+/// may exceed 2³¹.
 fn mean_digits(own: Quantizer, count: u64) -> Option<Digits> {
-    // A mean is off by its last bits: up to here it tells the sum.
+    // A mean has rounding errors in its last bits: up to this limit it determines the sum.
     const TOLD: u64 = 1 << 20;
     if own.largest().checked_mul(count)? > exact::LARGEST {
         return None;
@@ -382,8 +384,8 @@ fn mean_digits(own: Quantizer, count: u64) -> Option<Digits> {
     Digits::of(own.largest(), TOLD / count.max(1))
 }
 
-/// The sums of windows of so many whole numbers, of an operation that makes means; exact up to 2³¹ and rounded to `f32`
-/// once.
+/// The sums of windows of this number of integers, from an operation that computes means; exact up to 2³¹ and rounded
+/// to `f32` once.
 #[allow(clippy::cast_precision_loss, reason = "counts of places")]
 fn summed(
     x: AnyTensor,
@@ -393,7 +395,7 @@ fn summed(
 ) -> AnyTensor {
     let mut total = Sum::default();
     for (digit, weight) in digits.split(x).into_iter().zip(digits.weights()) {
-        let sums = each(usual(vec![digit]), |mean| {
+        let sums = map_floats(usual(vec![digit]), |mean| {
             mean.mul_scalar(count as f64).round()
         });
         total.add(sums, weight);
@@ -401,55 +403,55 @@ fn summed(
     total.rounded(None)
 }
 
-/// The tensor on its quantizer, if it has one.
-fn held(tensor: AnyTensor, quantizer: Option<Quantizer>) -> Held {
+/// Quantizes a tensor, if it has a quantizer.
+fn quantize_value(tensor: AnyTensor, quantizer: Option<Quantizer>) -> Held {
     match quantizer.filter(|_| tensor.kind() == ElementKind::Float) {
         Some(quantizer) if in_host_memory(&tensor) => {
             let ends = quantizer.centred();
-            let ints = each(tensor, |x| {
+            let ints = map_floats(tensor, |x| {
                 host::map(x, |x| host::nearest(x / quantizer.scale, ends))
             });
             Held::Ints(ints, quantizer)
         }
         Some(quantizer) => {
             let scale = f64::from(quantizer.scale);
-            let ints = each(tensor, |x| x.div_scalar(scale));
+            let ints = map_floats(tensor, |x| x.div_scalar(scale));
             Held::Ints(rounded(ints, quantizer), quantizer)
         }
         None => Held::Plain(tensor),
     }
 }
 
-/// The numbers that it stands for.
-fn real(held: Held) -> AnyTensor {
+/// The dequantized value.
+fn dequantize(held: Held) -> AnyTensor {
     match held {
         Held::Ints(ints, quantizer) => {
             let scale = f64::from(quantizer.scale);
-            each(ints, |ints| ints.mul_scalar(scale))
+            map_floats(ints, |ints| ints.mul_scalar(scale))
         }
         Held::Plain(plain) => plain,
     }
 }
 
-/// Each element of a float tensor.
-fn each(tensor: AnyTensor, change: impl FnOnce(Tensor<1>) -> Tensor<1>) -> AnyTensor {
+/// Applies a function to each element of a float tensor.
+fn map_floats(tensor: AnyTensor, change: impl FnOnce(Tensor<1>) -> Tensor<1>) -> AnyTensor {
     let shape = tensor.shape();
     let flat = tensor.flat().expect("what has a quantizer is float");
     AnyTensor::shaped(change(flat), &shape)
 }
 
-/// `f32(scale / the quantizer's scale)`.
+/// `f32(scale / quantizer.scale)`.
 #[allow(clippy::cast_possible_truncation, reason = "factors are f32")]
 fn factor(scale: f64, quantizer: Quantizer) -> f32 {
     (scale / f64::from(quantizer.scale)) as f32
 }
 
-/// Times a factor, in `f32`.
+/// The product with a factor, in `f32`.
 fn times(ints: AnyTensor, factor: f32) -> AnyTensor {
-    each(ints, |ints| ints.mul_scalar(f64::from(factor)))
+    map_floats(ints, |ints| ints.mul_scalar(f64::from(factor)))
 }
 
-/// A clamp from zero in integers: the upper end is the integer that the bound becomes, whatever the range is.
+/// A clamp from zero in integers: the upper bound is quantized, independently of the range.
 #[allow(
     clippy::cast_possible_truncation,
     reason = "bounds become integers of a quantizer"
@@ -460,20 +462,20 @@ fn capped(x: AnyTensor, op: &Op, quantizer: Quantizer) -> AnyTensor {
         _ => f64::INFINITY,
     };
     let high = f64::from(quantizer.quantize(high as f32) - quantizer.zero_point);
-    each(x, |x| x.clamp_min(0.0).clamp_max(high))
+    map_floats(x, |x| x.clamp_min(0.0).clamp_max(high))
 }
 
-/// The nearest whole numbers of a quantizer.
+/// Rounds to the integers of a quantizer.
 fn rounded(scaled: AnyTensor, quantizer: Quantizer) -> AnyTensor {
     if in_host_memory(&scaled) {
         let ends = quantizer.centred();
-        return each(scaled, |x| host::map(x, |x| host::nearest(x, ends)));
+        return map_floats(scaled, |x| host::map(x, |x| host::nearest(x, ends)));
     }
     let [low, high] = quantizer.centred().map(f64::from);
-    each(scaled, |scaled| scaled.round().clamp(low, high))
+    map_floats(scaled, |scaled| scaled.round().clamp(low, high))
 }
 
-/// Of how many numbers the node's results are means, if it makes means of equally many.
+/// The number of values that each result of a node averages, if it computes means of the same number of values.
 fn averaged(op: &Op, graph: &Graph, node: &Node, batch: usize) -> Option<usize> {
     let input = graph.value(node.inputs[0]).shape_at(batch);
     let output = graph.value(node.output).shape_at(batch);

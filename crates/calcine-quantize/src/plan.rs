@@ -1,4 +1,4 @@
-//! The quantizer of each value.
+//! Chooses the quantizer of each value.
 
 use calcine_graph::{ElementKind, Graph, Map, Op, ValueId};
 
@@ -7,8 +7,8 @@ use crate::sensitive::sensitivities;
 use crate::uses::Uses;
 use crate::{Calibration, QuantizeError, Quantizer};
 
-/// Beyond which a value tells nothing: where only sigmoids (6) and hyperbolic tangents (4) see it. With more than 8 bits
-/// their results tell apart what is farther out.
+/// The magnitude beyond which a value contains no information, if only sigmoids (6) or hyperbolic tangents (4) consume
+/// it. With more than 8 bits, their results distinguish larger values.
 fn saturates(graph: &Graph, uses: &Uses, id: ValueId, bits: u8) -> Option<f64> {
     if uses.is_output(id) {
         return None;
@@ -37,7 +37,7 @@ pub(crate) fn quantizers(
         if sensitive[settled.0].is_some() {
             return Ok(None);
         }
-        let layer = settings.of(name);
+        let layer = settings.settings_for(name);
         let of = layer.activations;
         let bound = saturates(graph, uses, settled, of.bits);
         let settled = &*graph.value(settled).name;
@@ -81,7 +81,7 @@ pub(crate) fn quantizers(
             given
         } else {
             let settled = uses.settled(graph, node.output);
-            // What the network gives stays as fine as the sums are.
+            // The output of the network keeps the precision of the sums.
             if uses.is_output(settled) {
                 None
             } else {
@@ -92,7 +92,8 @@ pub(crate) fn quantizers(
     Ok(quantizers)
 }
 
-/// Of each value with a quantizer, the value that the quantizer was made for: what only moves it along shares it.
+/// For each value with a quantizer, the value for which the quantizer was chosen: operations that only move values
+/// share it.
 pub(crate) fn producers(
     graph: &Graph,
     uses: &Uses,

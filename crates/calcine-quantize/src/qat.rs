@@ -17,22 +17,24 @@ use self::plan::{QatPlan, Range};
 use self::quantizers::FakeQuantize;
 use crate::{Calibration, QuantizationReport, QuantizationSettings, QuantizeError};
 
-/// The least scale: a learned one that falls to zero stays there.
+/// The smallest scale: a learned scale that falls to zero stays there.
 const LEAST: f64 = 1e-15;
 
-/// A network that trains as the quantized one that it will be: quantization-aware training, by the [`Method`] asked for.
+/// A network in quantization-aware training, by the given [`Method`].
 ///
-/// Its forward pass moves weights and activations to their quantizers, and gradients pass straight through. What a method
-/// learns is parameters like others: `conv1.weight_scale` of a weight (one, or one for each output), `conv1.conv_scale` or
-/// `conv1.conv_clip` of what a layer or another operation gives. Ranges that follow training are running statistics as
-/// those of batch norms are, under `ranges`. Quantizers begin where [`quantize`](crate::quantize) puts them; scales that begin
-/// as powers of two do not stay so. Inputs keep their calibrated quantizer.
+/// Its forward pass fake-quantizes weights and activations, and gradients pass straight through. What a method learns
+/// are additional parameters: `conv1.weight_scale` for a weight (one scale, or one for each output), and
+/// `conv1.conv_scale` or `conv1.conv_clip` for the output of a layer or another operation. Moving ranges are running
+/// statistics like those of batch norms, under `ranges`. Quantizers are initialized like those of
+/// [`quantize`](crate::quantize); scales that are initially powers of two do not stay so. Inputs keep their calibrated
+/// quantizers.
 ///
-/// It is a Burn module: it trains with any optimizer, and masks and recipes act on the weights under the
-/// model's own names. Zeros stay zero, but for `Dorefa` and `Pact`, whose levels have none. Batch norms train as ever, and
-/// are folded when it [becomes integers](Self::quantized): a scale for each output makes no difference of that, and one for
-/// all is that of the weight with its norm folded in, as it is by then (simulated folding; Krishnamoorthi, 2018). Biases
-/// are rounded to what sums can take as they will be, by the norms' running statistics.
+/// It is a Burn module: it can be trained with any optimizer, and masks and recipes refer to weights by the names in
+/// the model. Zeros stay zero, except with `Dorefa` and `Pact`, whose levels do not include zero. Batch norms are
+/// trained as usual, and folded when the network is [converted to integers](Self::quantized). With one scale per
+/// output, folding makes no difference; a single scale is that of the weight with its current norm folded in (simulated
+/// folding; Krishnamoorthi, 2018). Biases are rounded to the integers that they will become, according to the running
+/// statistics of the norms.
 #[derive(Clone)]
 pub struct QatNetwork {
     network: Network,
@@ -41,16 +43,16 @@ pub struct QatNetwork {
     stage: QatStage,
 }
 
-/// What of a network moves while it is quantization-aware; all of it unless said.
+/// What changes during quantization-aware training; by default, everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QatStage {
-    /// Whether activations are fake-quantized. Ranges follow training before they are, too.
+    /// Whether activations are fake-quantized. Moving ranges are updated even before that.
     pub activations: bool,
-    /// Whether ranges follow training.
+    /// Whether moving ranges are updated.
     pub ranges: bool,
-    /// Whether batch norms use and update statistics of the batch.
+    /// Whether batch norms use and update the statistics of the batch.
     pub norms: bool,
-    /// Whether biases are rounded to what sums of integers can take.
+    /// Whether biases are rounded to integers in units of the sums.
     pub biases: bool,
 }
 
@@ -66,12 +68,13 @@ impl Default for QatStage {
 }
 
 impl QatNetwork {
-    /// A network that is to be trained with these quantizers: bits, schemes, ranges to begin with, sums, ends and overrides are the
-    /// settings', weights go to their quantizers by the method, and what settings do before or after that says nothing here.
+    /// Creates a network for quantization-aware training. Bits, schemes, initial ranges, accumulators, `first_last` and
+    /// overrides are taken from the settings, and weights are quantized by the method. Settings for preparation and
+    /// rounding are ignored.
     ///
     /// # Errors
     ///
-    /// As [`quantize`](crate::quantize).
+    /// Those of [`quantize`](crate::quantize).
     pub fn new(
         network: Network,
         calibration: &Calibration,
@@ -79,7 +82,7 @@ impl QatNetwork {
         method: Method,
     ) -> Result<Self, QatError> {
         let network = network.with_stored_weights();
-        let (plan, network, ranges) = QatPlan::of(network, calibration, settings, method)?;
+        let (plan, network, ranges) = QatPlan::new(network, calibration, settings, method)?;
         Ok(Self {
             network,
             plan: Arc::new(plan),
@@ -88,19 +91,19 @@ impl QatNetwork {
         })
     }
 
-    /// The network without quantization, but with what its quantizers have learned.
+    /// The network without quantization, including the parameters of its quantizers.
     #[must_use]
     pub fn network(&self) -> &Network {
         &self.network
     }
 
-    /// What the settings ask for, and what it comes to.
+    /// The report on the settings and their effect.
     #[must_use]
     pub fn report(&self) -> &QuantizationReport {
         &self.plan.report
     }
 
-    /// The same at another stage of its training. Batch norms that were frozen stay so.
+    /// The same network at another stage of training. Batch norms that have been frozen stay frozen.
     #[must_use]
     pub fn with_stage(self, stage: QatStage) -> Self {
         let network = match stage.norms {
@@ -114,11 +117,11 @@ impl QatNetwork {
         }
     }
 
-    /// The logits, or whatever it gives, with weights and activations fake-quantized. Nothing is read.
+    /// Computes the outputs with fake-quantized weights and activations. Nothing is read from the device.
     ///
     /// # Errors
     ///
-    /// If inputs or outputs do not fit.
+    /// If the inputs or outputs do not match those of the network.
     pub fn try_forward<I: Tensors, O: Tensors>(&self, inputs: I) -> Result<O, ForwardError> {
         let plan = &*self.plan;
         let mut fake_quantized = FakeQuantize::default();
@@ -134,7 +137,7 @@ impl QatNetwork {
         let inputs = inputs.into_iter().zip(&plan.graph.inputs);
         let inputs = inputs.map(|(input, id)| match plan.quantizers[id.0] {
             Some(quantizer) if self.stage.activations => {
-                each(input, |x| fake_quantize(x, &quantizer))
+                map_floats(input, |x| fake_quantize(x, &quantizer))
             }
             _ => input,
         });
@@ -146,18 +149,18 @@ impl QatNetwork {
                 None => tensor,
             };
             match plan.activations.get(&node.output) {
-                Some(activation) => each(tensor, |x| self.fake_quantized(activation, x)),
+                Some(activation) => map_floats(tensor, |x| self.fake_quantized(activation, x)),
                 None => tensor,
             }
         })?;
         typed_outputs(outputs)
     }
 
-    /// As [`try_forward`](Self::try_forward), for tensors that fit.
+    /// Like [`try_forward`](Self::try_forward), for matching tensors.
     ///
     /// # Panics
     ///
-    /// If they do not.
+    /// If they do not match.
     pub fn forward<I: Tensors, O: Tensors>(&self, inputs: I) -> O {
         match self.try_forward(inputs) {
             Ok(outputs) => outputs,
@@ -166,20 +169,20 @@ impl QatNetwork {
     }
 }
 
-/// A network that cannot be trained quantization-aware.
+/// Why a network cannot be prepared for quantization-aware training.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QatError {
-    /// It cannot be quantized either.
+    /// The network cannot be quantized.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
-    /// It has no room for scales.
+    /// Scales cannot be added to the network.
     #[error(transparent)]
     Rewrite(#[from] RewriteError),
 }
 
-/// Each element of a float tensor.
-fn each(tensor: AnyTensor, change: impl FnOnce(Tensor<1>) -> Tensor<1>) -> AnyTensor {
+/// Applies a function to each element of a float tensor.
+fn map_floats(tensor: AnyTensor, change: impl FnOnce(Tensor<1>) -> Tensor<1>) -> AnyTensor {
     let shape = tensor.shape();
     match tensor.clone().flat() {
         Some(flat) => AnyTensor::shaped(change(flat), &shape),
@@ -187,11 +190,11 @@ fn each(tensor: AnyTensor, change: impl FnOnce(Tensor<1>) -> Tensor<1>) -> AnyTe
     }
 }
 
-/// The module that the paths of ranges begin with.
+/// The module in the paths of ranges.
 const RANGES: (&str, &str) = ("ranges", "Struct:QatNetwork");
 
 impl QatNetwork {
-    /// With other ranges, each made of its own.
+    /// Replaces the ranges by functions of themselves.
     fn with_ranges(
         &self,
         change: impl Fn(RunningState<Tensor<1>>) -> RunningState<Tensor<1>>,

@@ -15,34 +15,34 @@ use crate::report::{Asked, QuantizationReport};
 use crate::uses::Uses;
 use crate::{Calibration, QuantizationSettings, QuantizeError, Quantizer, Scheme};
 
-/// A quantized network: integer weights, and a quantizer for each value that has one.
+/// A quantized network: integer weights, and quantizers for values.
 ///
-/// Its forward pass computes with whole numbers, held in `f32` where that is exact, and so gives bit for bit what
-/// an engine with 8-bit operands and 32-bit sums gives that rounds as it is written here:
+/// Its forward pass computes with integers, which are stored in `f32` where that is exact. The results are bit-exact
+/// with an engine with 8-bit operands and 32-bit accumulators that rounds in the same way:
 ///
-/// * a convolution, transposed or not, or a linear layer: `q = clamp(round(f32(Σ (x − zero_x)·w + b) · m) + zero_point)`, with
-///   `m = f32(f32(scale_x · scale_w) / scale)` for each output, and `b = round(bias / f32(scale_x · scale_w))`; the sum is
-///   exact;
-/// * an addition: `round(f32(a − zero_a)·f32(scale_a / scale) + f32(b − zero_b)·f32(scale_b / scale))`;
-/// * a product of two: `round(f32((a − zero_a)(b − zero_b)) · f32(f32(scale_a·scale_b) / scale))`;
-/// * a mean over windows: the exact sum times `f32(scale_x / (n · scale))`;
-/// * what only moves numbers, a maximum, a relu, a clamp from zero: the integers themselves;
-/// * a matrix product of two: as a product, with the exact sum of products in its place;
-/// * rows of an embedding, and anything else, in float between two quantizers;
-/// * with dynamic ranges, such a layer alone: `f32(f32(Σ (x − zero_x)·w · scale_w) · scale_x) + bias`, where the
-///   input's quantizer is that of the batch, and all else in float.
+/// * A convolution (also transposed) or a linear layer: `q = clamp(round(f32(Σ (x − zero_x)·w + b) · m) + zero_point)`,
+///   with `m = f32(f32(scale_x · scale_w) / scale)` for each output, and `b = round(bias / f32(scale_x · scale_w))`;
+///   the sum is exact.
+/// * An addition: `round(f32(a − zero_a)·f32(scale_a / scale) + f32(b − zero_b)·f32(scale_b / scale))`.
+/// * A product of two values: `round(f32((a − zero_a)(b − zero_b)) · f32(f32(scale_a·scale_b) / scale))`.
+/// * A mean over windows: the exact sum times `f32(scale_x / (n · scale))`.
+/// * Operations that only move values, a maximum, a ReLU, a clamp from zero: the integers themselves.
+/// * A matrix product of two values: like a product, with the exact sum of products instead.
+/// * Rows of an embedding, and all other operations: in float between two quantizers.
+/// * With dynamic ranges, only layers with weights: `f32(f32(Σ (x − zero_x)·w · scale_w) · scale_x) + bias`, where the
+///   quantizer of the input is that of the batch; everything else is in float.
 ///
-/// All products are `f32`, all rounding is to the nearest, ties to even. Sums are exact up to 2³¹. What the network gives
-/// last has no quantizer: exact sums times their scales. [`report`](Self::report) lists what else has none.
-/// `docs/arithmetic.md` states all of it.
+/// All products are in `f32`, and all rounding is to the nearest, ties to even. Sums are exact up to 2³¹. The output of
+/// the network has no quantizer: it is the exact sums times their scales. [`report`](Self::report) lists other values
+/// without a quantizer. `docs/arithmetic.md` describes all of this in detail.
 #[derive(Debug, Clone)]
 pub struct Quantized {
     pub(crate) graph: Graph,
-    /// Of each value, the quantizer if it has one.
+    /// The quantizer of each value, if it has one.
     pub(crate) quantizers: Vec<Option<Quantizer>>,
-    /// By the position of their nodes.
+    /// The integer layers, by the position of their nodes.
     pub(crate) layers: BTreeMap<usize, Layer>,
-    /// Parameters and constants that nodes need in float, by value.
+    /// Parameters and constants that nodes use in float, by value.
     pub(crate) floats: BTreeMap<usize, Float>,
     pub(crate) uses: std::sync::Arc<Uses>,
     pub(crate) ready: BTreeMap<usize, Ready>,
@@ -50,63 +50,65 @@ pub struct Quantized {
     device: Device,
 }
 
-/// A layer's integers, as an engine or an exporter needs them.
+/// The integers of a layer, in the form that an engine or an exporter needs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct IntegerLayer<'a> {
-    /// The node's name.
+    /// The name of the node.
     pub name: &'a str,
-    /// Bits of a weight.
+    /// The number of bits of a weight.
     pub bits: u8,
-    /// The weight as `q − zero_point`: `w = scale · (q − zero_point)`. Laid out as the layer's own, batch norm folded in.
+    /// The weight as `q − zero_point`, where `w = scale · (q − zero_point)`, in the layout of the layer, with the batch
+    /// norm folded in.
     pub weight: &'a [i32],
-    /// Its shape.
+    /// The shape of the weight.
     pub shape: &'a [usize],
-    /// Which axis the outputs are.
+    /// The axis of the weight along which the outputs are.
     pub output_axis: usize,
-    /// One scale, one for each output, or one for each group of an output's row, row by row.
+    /// One scale, one for each output, or one for each group in the row of an output, row by row.
     pub scales: &'a [f32],
-    /// What stands for zero, of each scale, in integers from 0 to `2^bits − 1`; empty if they are symmetric about it.
+    /// The zero point of each scale, as an integer from 0 to `2^bits − 1`; empty if the weights are symmetric.
     pub zero_points: &'a [i32],
-    /// How many columns of an output's row of inputs and places of the kernel share a scale; `None`: all.
+    /// The number of columns in the row of an output (over inputs and kernel positions) that share a scale; `None` if
+    /// all do.
     pub group: Option<usize>,
-    /// What is added to the sums, in units of input scale times weight scale; `None` where inputs have no quantizer, and of an
-    /// embedding.
+    /// The bias that is added to the sums, in units of input scale times weight scale; `None` if the inputs have no
+    /// quantizer, and for an embedding.
     pub bias: Option<&'a [i32]>,
-    /// What is added to the result where inputs have no quantizer.
+    /// The bias that is added to the result if the inputs have no quantizer.
     pub float_bias: Option<&'a [f32]>,
-    /// Bits and scheme of quantizers over each batch's own range, for inputs that have none.
+    /// Bits and scheme of dynamic quantization, for inputs that have no quantizer.
     pub dynamic: Option<(u8, Scheme)>,
 }
 
 /// A layer on a device.
 #[derive(Debug, Clone)]
 pub(crate) struct Ready {
-    /// Integers if inputs have a quantizer, a tensor for each digit; else what they stand for.
+    /// The integers, one tensor for each digit, if the inputs have a quantizer; otherwise the dequantized weights.
     pub(crate) weights: Vec<AnyTensor>,
-    /// How the operands of sums of integers are cut; `None` of sums in float.
+    /// How the operands of integer sums are split; `None` for sums in float.
     pub(crate) split: Option<Split>,
-    /// Added to sums: in integers that `f32` holds, or in float if inputs have no quantizer.
+    /// The bias that is added to sums: integers that are exact in `f32`, or floats if the inputs have no quantizer.
     pub(crate) bias: Vector,
-    /// The integers of the bias in two parts, where `f32` may not hold them or the sums with them.
+    /// The integers of the bias in two parts, if they or the sums with them may not be exact in `f32`.
     pub(crate) parts: Option<[Tensor<1>; 2]>,
-    /// What sums are multiplied with.
+    /// The factor for the sums.
     pub(crate) factor: Vector,
 }
 
-/// A number for each output of a layer, on the host and where the layer computes.
+/// One number for each output of a layer, on the host and on the device.
 #[derive(Debug, Clone)]
 pub(crate) struct Vector {
     pub(crate) values: Vec<f32>,
     pub(crate) tensor: Tensor<1>,
 }
 
-/// Quantizes a network after training, weights to the nearest integers.
+/// Post-training quantization: weights are rounded to the nearest integers.
 ///
 /// # Errors
 ///
-/// If a value was not calibrated, a parameter or range is not finite, an override matches nothing, sums may
-/// leave 32 bits, or the settings go by what layers are fed; with the layer's name.
+/// If a value was not calibrated, a parameter or range is not finite, an override matches nothing, sums may exceed 32
+/// bits, or the settings need the inputs of layers; the error names the layer.
 pub fn quantize(
     network: &Network,
     calibration: &Calibration,
@@ -116,17 +118,17 @@ pub fn quantize(
         return Err(QuantizeError::NoSamples);
     }
     let network = &network.clone().with_stored_weights();
-    let parts = Parts::of(network, calibration, settings, &mut |_| Ok(Vec::new()))?;
+    let parts = Parts::new(network, calibration, settings, &mut |_| Ok(Vec::new()))?;
     parts.assembled(network, &settings.accumulator)
 }
 
-/// Quantizes a network after training, with batches by which weights are rounded and biases corrected, as the
-/// settings say. What layers are fed is sampled: ten positions of each image, drawn anew for each batch.
+/// Post-training quantization with batches, by which weights are rounded and biases corrected according to the
+/// settings. The inputs of layers are sampled: ten positions of each image, drawn separately for each batch.
 ///
 /// # Errors
 ///
-/// As [`quantize`], and if the settings go by batches and there is none, or one does not fit or has a number that is not
-/// finite.
+/// Those of [`quantize`]; and if the settings need batches and there are none, or a batch does not match the inputs of
+/// the network or has a value that is not finite.
 pub fn quantize_with_batches<I: Tensors + Clone>(
     network: &Network,
     calibration: &Calibration,
@@ -146,22 +148,23 @@ pub fn quantize_with_batches<I: Tensors + Clone>(
         )?;
         Ok(found.into_iter().map(|found| found.value).collect())
     };
-    let mut parts = Parts::of(network, calibration, settings, &mut sample)?;
+    let mut parts = Parts::new(network, calibration, settings, &mut sample)?;
     if settings.weights.reestimate {
         parts.renorm(network, batches, &settings.accumulator)?;
     }
     parts.assembled(network, &settings.accumulator)
 }
 
-/// Quantizes a network after training in one call: prepares it, calibrates it with the batches, and quantizes it, all as the
-/// settings say. Without batches nothing is calibrated, which suffices for weights alone and for dynamic ranges.
+/// Post-training quantization in one call: prepares the network, calibrates it with the batches, and quantizes it,
+/// according to the settings. Without batches, nothing is calibrated, which is sufficient for weight-only quantization
+/// and for dynamic ranges.
 ///
-/// The scales by themselves are [`prepare`], [`Calibration::of`] and [`quantize_with_batches`]; take them to use a calibration twice, or
-/// other batches for each.
+/// The single steps are [`prepare`], [`Calibration::collect`] and [`quantize_with_batches`]; use them to reuse a
+/// calibration, or for different batches in each step.
 ///
 /// # Errors
 ///
-/// As these.
+/// Those of the single steps.
 ///
 /// # Examples
 ///
@@ -190,7 +193,7 @@ pub fn quantize_with<I: Tensors + Clone>(
     let network = prepare(network, batches, &settings.prepare)?;
     let calibration = match batches.is_empty() {
         true => Calibration::empty(),
-        false => Calibration::of(&network, batches)?,
+        false => Calibration::collect(&network, batches)?,
     };
     quantize_with_batches(&network, &calibration, settings, batches)
 }
@@ -204,7 +207,7 @@ impl Quantized {
         report: Option<QuantizationReport>,
         device: &Device,
     ) -> Result<Self, QuantizeError> {
-        let uses = Uses::of(&graph);
+        let uses = Uses::new(&graph);
         let report = report.unwrap_or_else(|| {
             let integers = layers.iter();
             let integers = integers.map(|(index, layer)| (*index, layer.dynamic.is_some()));
@@ -221,7 +224,7 @@ impl Quantized {
             let node = &graph.nodes[index];
             let input = quantizers[node.inputs[0].0];
             let output = quantizers[node.output.0];
-            ready.insert(index, Ready::of(layer, node, input, output, device)?);
+            ready.insert(index, Ready::new(layer, node, input, output, device)?);
         }
         let floats = floats.into_iter();
         Ok(Self {
@@ -241,25 +244,25 @@ impl Quantized {
         })
     }
 
-    /// The graph that it was made of.
+    /// The graph of the network.
     #[must_use]
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// What was asked for, and what it came to. Of a network from a file, which nodes are in float, and no more.
+    /// The report on the settings and their effect. For a network from a file, it only contains the nodes in float.
     #[must_use]
     pub fn report(&self) -> &QuantizationReport {
         &self.report
     }
 
-    /// Where it computes.
+    /// The device of the network.
     #[must_use]
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// The quantizer of what a node gives or an input is, by name; `None` if it has none.
+    /// The quantizer of a node's result or of an input, by name, if it has one.
     #[must_use]
     pub fn quantizer(&self, name: &str) -> Option<Quantizer> {
         let node = self
@@ -278,25 +281,25 @@ impl Quantized {
         self.quantizers[node.or_else(input)?.0]
     }
 
-    /// The layers with integer weights, in running order.
+    /// The layers with integer weights, in execution order.
     pub fn layers(&self) -> impl Iterator<Item = IntegerLayer<'_>> {
-        self.layers.values().map(IntegerLayer::of)
+        self.layers.values().map(IntegerLayer::new)
     }
 
-    /// What the quantized network computes. The device is not read.
+    /// Computes the outputs of the quantized network. The device is not read.
     ///
     /// # Errors
     ///
-    /// If number, kind or shape of the inputs are others than the network's, or if other outputs are asked for.
+    /// If the number, type or shape of the inputs is wrong, or the outputs have another form.
     pub fn try_forward<I: Tensors, O: Tensors>(&self, inputs: I) -> Result<O, ForwardError> {
         typed_outputs(self.pass(inputs.into_any(), None)?)
     }
 
-    /// As [`try_forward`](Self::try_forward), for tensors that fit.
+    /// Like [`try_forward`](Self::try_forward), for matching tensors.
     ///
     /// # Panics
     ///
-    /// If they do not.
+    /// If they do not match.
     pub fn forward<I: Tensors, O: Tensors>(&self, inputs: I) -> O {
         match self.try_forward(inputs) {
             Ok(outputs) => outputs,
@@ -306,7 +309,7 @@ impl Quantized {
 }
 
 impl Ready {
-    fn of(
+    fn new(
         layer: &Layer,
         node: &Node,
         input: Option<Quantizer>,
@@ -374,8 +377,8 @@ impl Ready {
     }
 }
 
-/// What sums of products are multiplied with, `f32(scale / the output's scale)`, of sums in units of `scale`, which is the
-/// `f32` product of their operands' scales: as ONNX Runtime has it.
+/// The factor for sums of products in units of `scale`, `f32(scale / output scale)`, where `scale` is the `f32` product
+/// of the scales of the operands, as in ONNX Runtime.
 pub(crate) fn rescale(scale: f32, output: Option<Quantizer>) -> f32 {
     output.map_or(scale, |quantizer| scale / quantizer.scale)
 }

@@ -1,4 +1,4 @@
-//! What quantization was asked for, and what it came to.
+//! The report on quantization: the settings and their effect.
 
 mod effect;
 
@@ -15,64 +15,64 @@ use crate::sensitive::{Sensitivity, sensitivities};
 use crate::uses::{Uses, has_integers};
 use crate::{Calibration, FloatType, Quantizer};
 
-/// What quantization was asked for, and what it came to: what stays in floating point, what settings did not change, and
-/// where numbers were lost.
+/// A report on the effect of quantization settings: what stays in float, which settings had no effect, and where
+/// precision was lost.
 ///
-/// A network that was read from a file knows the nodes in float alone. `Display` gives lines for a person, and
-/// [`warnings`](Self::warnings) those among them that somebody should look at.
+/// For a network that was read from a file, it only contains the nodes in float. `Display` prints all lines, and
+/// [`warnings`](Self::warnings) returns those that need attention.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct QuantizationReport {
-    /// The nodes with results in float that are not computed in integers, in running order.
+    /// The nodes with float results that are not computed in integers, in execution order.
     pub float: Vec<FloatNode>,
-    /// What each override matched, in their order.
+    /// The matches of each override, in their order.
     pub overrides: Vec<MatchedOverride>,
-    /// Settings that changed nothing.
+    /// Settings that had no effect.
     pub without_effect: Vec<UnusedSetting>,
-    /// Parameters that lost numbers in half precision.
+    /// Parameters that lost values in half precision.
     pub half_precision: Vec<HalfPrecisionLoss>,
-    /// Ranges that leave out much of what calibration saw.
+    /// Ranges that clip a large part of the calibrated values.
     pub clipped: Vec<ClippedRange>,
 }
 
-/// A node that is computed in floating point.
+/// A node that is computed in float.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct FloatNode {
-    /// The node.
+    /// The name of the node.
     pub name: String,
-    /// What it does, as the graph calls it: `softmax`.
+    /// The operation, as the graph names it: `softmax`.
     pub operation: String,
-    /// Why it is not computed in integers.
+    /// Why the node is not computed in integers.
     pub reason: FloatReason,
-    /// The parameters that it needs in float.
+    /// The parameters that the node uses in float.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<String>,
 }
 
-/// Why a node is computed in floating point. Serialized as its text.
+/// Why a node is computed in float. It is serialized as its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FloatReason {
-    /// Settings keep it in float.
+    /// The settings keep it in float.
     Setting(FloatType),
-    /// Settings leave activations in float.
+    /// The settings leave activations in float.
     Activations,
-    /// Activations are quantized where layers with integer weights read them, and nowhere else.
+    /// With dynamic ranges, activations are quantized only as inputs of layers with integer weights.
     Dynamic,
-    /// It gives what the network gives, which stays as fine as it is.
+    /// It is the output of the network, which keeps its precision.
     Output,
-    /// It needs this value, which is in float.
+    /// It uses this value, which is in float.
     Operand(String),
-    /// It is part of a division, a root, a logarithm, a power or an exponential, or of a norm that is recorded as such
-    /// arithmetic: a rounded operand could be zero, or its error become large.
+    /// It is part of a division, a root, a logarithm, a power or an exponential, or of a norm that was recorded as such
+    /// operations: a quantized operand could be zero, or its error could be amplified.
     Division,
-    /// A softmax, a maximum or a minimum alone reads it, behind a mask of −∞ or of large numbers, which leave a quantizer
-    /// nothing for the rest.
+    /// Only a softmax, a maximum or a minimum consumes it, after a mask of −∞ or of large numbers, which would leave no
+    /// precision for the other values.
     Mask,
-    /// The operation has no form in integers: it is computed in float between quantized values.
+    /// The operation has no integer form: it is computed in float between quantized values.
     Operation,
-    /// Its result has no quantizer; of a network from a file it is not known why.
+    /// Its result has no quantizer; for a network from a file, the reason is not known.
     NoQuantizer,
 }
 
@@ -105,60 +105,60 @@ impl Serialize for FloatReason {
     }
 }
 
-/// An override, and what it is of.
+/// An override and its matches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MatchedOverride {
-    /// Its pattern.
+    /// The pattern of the override.
     pub pattern: String,
-    /// The layers, nodes and inputs that it matched, as the graph names them.
+    /// The names of the layers, nodes and inputs that it matched.
     pub matched: Vec<String>,
 }
 
-/// A setting that changed nothing.
+/// A setting that had no effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct UnusedSetting {
-    /// The setting, as a file calls it: `layer.fc.weight_bits`.
+    /// The name of the setting in a file: `layer.fc.weight_bits`.
     pub setting: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// A parameter in half precision, some of whose numbers became zero.
+/// A parameter in half precision, of which some values became zero.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct HalfPrecisionLoss {
-    /// The parameter.
+    /// The path of the parameter.
     pub parameter: String,
-    /// The type that it was to be kept in.
+    /// The requested type.
     pub asked: FloatType,
-    /// The type that it is kept in: `f32` if the other would have left nothing of it.
+    /// The type in which it is stored: `f32` if only zeros would have remained.
     pub kept: FloatType,
-    /// How many of its numbers that are not zero the type that was asked for takes for zero.
+    /// The number of non-zero values that the requested type rounds to zero.
     pub zeros: usize,
-    /// How many are not zero.
+    /// The number of non-zero values.
     pub numbers: usize,
 }
 
-/// A range that leaves out much of what calibration saw: over a tenth of the mean square, where the whole range would leave
-/// out less than half as much.
+/// A range that clips a large part of the calibrated values: the error is more than a tenth of the mean square, and
+/// with the whole range it would be less than half of that.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ClippedRange {
     /// The node or input.
     pub name: String,
-    /// What the quantizer covers.
+    /// The range of the quantizer.
     pub range: [f64; 2],
-    /// From the smallest value to the largest that calibration saw.
+    /// The smallest and the largest calibrated value.
     pub observed: [f64; 2],
-    /// The mean square error over the mean square.
+    /// The mean squared error divided by the mean square.
     pub lost: f64,
 }
 
 impl QuantizationReport {
-    /// What somebody should look at: settings without effect, numbers that half precision lost, and ranges that leave out much
-    /// of what calibration saw. One line each.
+    /// The parts of the report that need attention: settings without effect, values that were lost in half precision,
+    /// and ranges that clip a large part of the calibrated values. One line each.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let unused = self
@@ -226,17 +226,18 @@ impl fmt::Display for QuantizationReport {
     }
 }
 
-/// What a report is made of.
+/// The inputs of a report.
 pub(crate) struct Asked<'a> {
     pub(crate) graph: &'a Graph,
     pub(crate) uses: &'a Uses,
     pub(crate) quantizers: &'a [Option<Quantizer>],
-    /// The layers with integer weights, by the position of their nodes, and whether the ranges of their inputs are dynamic.
+    /// The layers with integer weights, by the position of their nodes, and whether the ranges of their inputs are
+    /// dynamic.
     pub(crate) layers: &'a BTreeMap<usize, bool>,
 }
 
 impl Asked<'_> {
-    /// The report of a network whose settings are not known.
+    /// The report on a network whose settings are not known.
     pub(crate) fn report(&self) -> QuantizationReport {
         QuantizationReport {
             float: self.float_nodes(None),
@@ -244,7 +245,7 @@ impl Asked<'_> {
         }
     }
 
-    /// The report of what these settings ask for.
+    /// The report on these settings.
     pub(crate) fn report_on(
         &self,
         by_layer: &ByLayer<'_>,
@@ -316,7 +317,7 @@ impl Asked<'_> {
             Some(Sensitivity::Mask) => Some(FloatReason::Mask),
             None => None,
         };
-        let Some(own) = by_layer.map(|by_layer| by_layer.of(&node.name)) else {
+        let Some(own) = by_layer.map(|by_layer| by_layer.settings_for(&node.name)) else {
             return sensitive().or(Some(FloatReason::NoQuantizer));
         };
         Some(match own.float {
@@ -331,7 +332,7 @@ impl Asked<'_> {
         FloatReason::Operand(self.graph.value(id).name.clone())
     }
 
-    /// Why a node whose result is quantized is computed in float; `None` if it is not.
+    /// Why a node with a quantized result is computed in float; `None` if it is not.
     fn in_float_between(&self, index: usize, node: &Node) -> Option<FloatReason> {
         let in_float = |id: &&ValueId| self.quantizers[id.0].is_none();
         let operands = match &node.op {
@@ -342,7 +343,7 @@ impl Asked<'_> {
         operands.iter().find(in_float).map(|id| self.operand(*id))
     }
 
-    /// The ranges that leave out much of what calibration saw.
+    /// The ranges that clip a large part of the calibrated values.
     fn clipped(&self, by_layer: &ByLayer<'_>, calibration: &Calibration) -> Vec<ClippedRange> {
         let graph = self.graph;
         let producers = producers(graph, self.uses, self.quantizers);
@@ -368,7 +369,7 @@ impl Asked<'_> {
             let Some(own) = calibration.values.get(value) else {
                 continue;
             };
-            let activations = by_layer.of(name).activations;
+            let activations = by_layer.settings_for(name).activations;
             let whole =
                 Quantizer::from_range(own.min, own.max, activations.bits, activations.scheme);
             let energy = own.mean.powi(2) + own.deviation.powi(2);
@@ -394,13 +395,13 @@ impl Asked<'_> {
         position.is_some_and(|index| self.layers.contains_key(&index))
     }
 
-    /// Whether it has integer weights if nothing keeps it in float.
+    /// Whether a node has integer weights unless settings keep it in float.
     fn is_layer(&self, position: Option<usize>) -> bool {
         position.is_some_and(|index| has_integers(self.graph, &self.graph.nodes[index]))
     }
 }
 
-/// Whether an operation of quantized values gives integers without a look at floats.
+/// Whether an operation on quantized values is computed completely in integers.
 fn is_computed_in_integers(op: &Op) -> bool {
     use calcine_graph::Arithmetic::{Add, Multiply};
     match op {

@@ -1,4 +1,4 @@
-//! Settings that are found by trying.
+//! Searches for settings.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -14,51 +14,52 @@ use crate::{
     RangeEstimator, Rounding, quantize,
 };
 
-/// A search that cannot go on.
+/// Why a search cannot continue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SearchError {
-    /// A network that cannot be quantized.
+    /// The network cannot be quantized.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
-    /// A network that no file holds.
+    /// The network cannot be stored in a file.
     #[error(transparent)]
     Network(#[from] QuantizedFileError),
-    /// The file of trials.
+    /// The file of trials cannot be used.
     #[error("{}: {reason}", file.display())]
     File {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
-    /// It was stopped; what was tried is in the file of trials, if there is one.
+    /// The search was stopped; the trials so far are in the file of trials, if there is one.
     #[error("stopped after {done} trials")]
     Stopped {
-        /// How many.
+        /// The number of trials.
         done: usize,
     },
 }
 
-/// How far a search is after a trial.
+/// The progress of a search after a trial.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TrialProgress {
-    /// The trials so far, those of the file included.
+    /// The number of trials so far, including those in the file.
     pub done: usize,
-    /// The number of trials after which the search ends at the latest.
+    /// The largest number of trials in this search.
     pub at_most: usize,
-    /// What the last trial came to.
+    /// The score of the last trial.
     pub score: Evaluation,
 }
 
-/// Called after every trial.
+/// A function that is called after every trial.
 type Progress<'a> = dyn FnMut(&TrialProgress) -> ControlFlow<()> + 'a;
 
-/// What a search tries, one quantized network after the other. The search makes the *loss* of the [`Evaluation`] small; its
-/// metrics are reported beside it.
+/// The trials of a search: quantized networks and their scores. The search minimizes the *loss* of the [`Evaluation`];
+/// its metrics are only reported.
 ///
-/// A search goes by nothing but the scores, so the file of them takes it up again: what is in it is not tried twice.
+/// A search depends only on the scores, so it can be resumed from a file that contains them: its trials are not
+/// repeated.
 ///
 /// # Examples
 ///
@@ -72,7 +73,7 @@ type Progress<'a> = dyn FnMut(&TrialProgress) -> ControlFlow<()> + 'a;
 /// let model: Linear = LinearConfig::new(4, 2).init(&device);
 /// let batches = [Tensor::<2>::from_floats([[0.0, 1.0, -1.0, 0.5]], &device)];
 /// let network = trace(&model, batches[0].clone(), |m, x| m.forward(x))?;
-/// let calibration = Calibration::of(&network, &batches)?;
+/// let calibration = Calibration::collect(&network, &batches)?;
 ///
 /// let expected = model.forward(batches[0].clone());
 /// let score = |quantized: &Quantized| {
@@ -90,16 +91,16 @@ pub struct Trials<'a> {
     score: Box<dyn FnMut(&Quantized) -> Evaluation + 'a>,
     progress: Box<Progress<'a>>,
     file: Option<PathBuf>,
-    /// What the scores are of.
+    /// A description of the network and the data of the scores.
     about: String,
-    /// What each trial's settings came to, with their checksum.
+    /// The score of each trial, with the checksum of its settings.
     known: Vec<(u32, Evaluation)>,
     done: usize,
     at_most: usize,
 }
 
 impl<'a> Trials<'a> {
-    /// By this score.
+    /// Trials with this score function.
     pub fn new(score: impl FnMut(&Quantized) -> Evaluation + 'a) -> Self {
         Self {
             score: Box::new(score),
@@ -112,7 +113,7 @@ impl<'a> Trials<'a> {
         }
     }
 
-    /// With what to call after every trial; when it breaks, the search stops.
+    /// Sets a function that is called after every trial; if it returns `Break`, the search stops.
     #[must_use]
     pub fn with_progress(
         mut self,
@@ -122,13 +123,13 @@ impl<'a> Trials<'a> {
         self
     }
 
-    /// With a file that is written atomically after every trial; if it is there, the search goes on from
-    /// it. Only from trials of the same calibration and the same `about`, which says of which network and images the
-    /// scores are.
+    /// Sets a file that is written atomically after every trial. If it exists, the search resumes from it, provided
+    /// that its trials have the same calibration and the same `about`, which describes the network and the images of
+    /// the scores.
     ///
     /// # Errors
     ///
-    /// If it is there and cannot be read.
+    /// If the file exists and cannot be read.
     pub fn with_file(mut self, file: &Path, about: &str) -> Result<Self, SearchError> {
         if file.exists() {
             let read = std::fs::read(file).map_err(|error| error.to_string());
@@ -145,13 +146,13 @@ impl<'a> Trials<'a> {
         Ok(self)
     }
 
-    /// Says that so many trials are ahead at most.
+    /// Announces that at most this number of trials will follow.
     pub(crate) fn expect(&mut self, trials: usize) {
         self.at_most = self.done + trials;
     }
 
     /// The score of these settings.
-    pub(crate) fn of(
+    pub(crate) fn score(
         &mut self,
         network: &Network,
         calibration: &Calibration,
@@ -166,7 +167,7 @@ impl<'a> Trials<'a> {
             Some((_, score)) => score.clone(),
             None => {
                 let score = (self.score)(&quantize(network, calibration, settings)?);
-                // What was tried after other settings says nothing from here on.
+                // Trials after other settings are not valid from here on.
                 self.known.truncate(self.done);
                 self.known.push((print, score.clone()));
                 self.save()?;
@@ -206,21 +207,21 @@ impl std::fmt::Debug for Trials<'_> {
     }
 }
 
-/// What can be stretched: the weights of a layer, or what a node gives or an input is.
+/// A quantizer whose range can be stretched: that of the weights of a layer, or of a node's result or an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Weights,
     Activations,
 }
 
-/// Every quantizer of the network, in running order.
+/// All quantizers of the network, in execution order.
 fn parts(
     network: &Network,
     calibration: &Calibration,
     settings: &QuantizationSettings,
 ) -> Result<Vec<(String, Part)>, QuantizeError> {
     let graph = network.graph();
-    let uses = Uses::of(graph);
+    let uses = Uses::new(graph);
     let by_layer = ByLayer::new(settings, graph)?;
     let quantizers = quantizers(graph, &uses, calibration, &by_layer)?;
     let producers = producers(graph, &uses, &quantizers);
@@ -229,7 +230,7 @@ fn parts(
         .map(|id| (graph.value(*id).name.clone(), Part::Activations))
         .collect();
     for node in &graph.nodes {
-        if has_integers(graph, node) && by_layer.of(&node.name).float.is_none() {
+        if has_integers(graph, node) && by_layer.settings_for(&node.name).float.is_none() {
             parts.push((own_name(graph, node).to_owned(), Part::Weights));
         }
         if producers[node.output.0] == Some(node.output) {
@@ -239,7 +240,7 @@ fn parts(
     Ok(parts)
 }
 
-/// The settings with a part stretched.
+/// The settings with the range of a quantizer stretched.
 fn stretched(
     settings: &QuantizationSettings,
     (name, part): &(String, Part),
@@ -254,7 +255,7 @@ fn stretched(
     settings
 }
 
-/// The override of this very name that no glob behind it can overwrite, or a new one behind the others.
+/// The override with exactly this name that no later pattern overrides, or a new one at the end.
 fn own<'a>(settings: &'a mut QuantizationSettings, name: &str) -> &'a mut Override {
     let layers = &mut settings.layers;
     let is_glob = |layer: &Override| layer.name.contains(['*', '?', '[', '{', '\\']);
@@ -270,22 +271,24 @@ fn own<'a>(settings: &'a mut QuantizationSettings, name: &str) -> &'a mut Overri
     &mut layers[at]
 }
 
-/// The powers that LAPQ begins with.
+/// The powers of the initial norms of LAPQ.
 const POWERS: [f64; 5] = [2.0, 2.5, 3.0, 3.5, 4.0];
 
-/// Stretches that are tried of each quantizer, beside the one that it has.
+/// The factors that are tried for the range of each quantizer, in addition to the current one.
 const STRETCHES: [f64; 2] = [0.85, 1.15];
 
-/// Ranges that together lose least (LAPQ; Nahshan et al., 2021), as settings.
+/// LAPQ (Nahshan et al., 2021): searches for ranges whose joint loss is smallest, and returns the settings.
 ///
-/// First all quantizers go by one norm of their errors, `norm(p)`; of five p and the lowest point of the parabola through the
-/// best the best is kept. Then quantizer after quantizer is made narrower and wider, and as the parabola through the three losses
-/// says, for so many `rounds` (Powell's method, along its first directions). Weights are rounded to the nearest
-/// throughout; the rounding that the settings ask for is theirs again afterwards.
+/// First, all quantizers use the same norm of their errors, `norm(p)`; the best of five p and of the minimum of the
+/// parabola through the best ones is kept. Then the range of each quantizer in turn is made narrower and wider, and set
+/// to the minimum of the parabola through the three losses, in `rounds` rounds (Powell's method, along its first
+/// directions). During the search, weights are rounded to the nearest integers; the returned settings have the original
+/// rounding again.
 ///
 /// # Errors
 ///
-/// If the network cannot be quantized so, the file of trials cannot be written, or the search was stopped.
+/// If the network cannot be quantized with the settings, the file of trials cannot be written, or the search was
+/// stopped.
 pub fn lapq(
     network: &Network,
     calibration: &Calibration,
@@ -297,7 +300,7 @@ pub fn lapq(
     let network = &network.clone().with_stored_weights();
     let mut best = nearest(settings);
     let mut loss = f64::INFINITY;
-    // Which quantizers there are does not depend on their ranges. Each is tried narrower, wider, and between.
+    // The set of quantizers does not depend on their ranges. Each is tried narrower, wider, and in between.
     let parts = parts(network, calibration, &best)?;
     trials.expect(POWERS.len() + 1 + rounds * parts.len() * (STRETCHES.len() + 1));
     let by_norm = |p: f64| {
@@ -310,7 +313,7 @@ pub fn lapq(
     let mut powers = POWERS.to_vec();
     while let Some(p) = powers.get(losses.len()).copied() {
         let settings = by_norm(p);
-        let found = trials.of(network, calibration, &settings)?.loss;
+        let found = trials.score(network, calibration, &settings)?.loss;
         losses.push(found);
         if found < loss {
             (best, loss) = (settings, found);
@@ -329,7 +332,7 @@ pub fn lapq(
         while !next.is_empty() {
             let by = next.remove(0);
             let candidate = stretched(&best, part, by);
-            let found = trials.of(network, calibration, &candidate)?.loss;
+            let found = trials.score(network, calibration, &candidate)?.loss;
             points.push((by, found));
             if let [a, b, c] = points[..] {
                 next.extend(vertex([b, a, c]).filter(|by| (0.5 * now..=1.5 * now).contains(by)));
@@ -345,11 +348,12 @@ pub fn lapq(
     Ok(best)
 }
 
-/// Of each quantizer, in running order, the range estimator that loses least with those chosen before, as settings.
+/// Greedy search: chooses the range estimator with the smallest loss for each quantizer in execution order, given the
+/// previous choices, and returns the settings.
 ///
 /// # Errors
 ///
-/// As [`lapq`].
+/// Those of [`lapq`].
 pub fn greedy(
     network: &Network,
     calibration: &Calibration,
@@ -367,7 +371,7 @@ pub fn greedy(
     let mut best = nearest(settings);
     let parts = parts(network, calibration, &best)?;
     trials.expect(1 + parts.len() * range_estimators.len());
-    let mut loss = trials.of(network, calibration, &best)?.loss;
+    let mut loss = trials.score(network, calibration, &best)?.loss;
     for (name, part) in parts {
         let mut kept = best.clone();
         for &range_estimator in range_estimators {
@@ -377,7 +381,7 @@ pub fn greedy(
                 Part::Weights => own.weight_range_estimator = Some(range_estimator),
                 Part::Activations => own.activation_range_estimator = Some(range_estimator),
             }
-            let found = trials.of(network, calibration, &candidate)?.loss;
+            let found = trials.score(network, calibration, &candidate)?.loss;
             if found < loss {
                 (kept, loss) = (candidate, found);
             }
@@ -389,7 +393,7 @@ pub fn greedy(
     Ok(best)
 }
 
-/// Without what takes samples.
+/// The settings without anything that needs samples.
 pub(crate) fn nearest(settings: &QuantizationSettings) -> QuantizationSettings {
     let mut settings = settings.clone();
     settings.weights.rounding = Rounding::Nearest;
@@ -397,7 +401,7 @@ pub(crate) fn nearest(settings: &QuantizationSettings) -> QuantizationSettings {
     settings
 }
 
-/// How far a part is stretched already.
+/// The current stretch of a quantizer.
 fn stretch(settings: &QuantizationSettings, (name, part): &(String, Part)) -> f64 {
     let own = settings.layers.iter().rev();
     let mut own = own.filter(|layer| layer.name == *name);
@@ -408,7 +412,7 @@ fn stretch(settings: &QuantizationSettings, (name, part): &(String, Part)) -> f6
     stretch.unwrap_or(1.0)
 }
 
-/// Where the parabola through three points is lowest; `None` if it opens downwards.
+/// The minimum of the parabola through three points; `None` if it opens downwards.
 fn vertex([a, b, c]: [(f64, f64); 3]) -> Option<f64> {
     let slope = |p: (f64, f64), q: (f64, f64)| (q.1 - p.1) / (q.0 - p.0);
     let bend = (slope(b, c) - slope(a, b)) / (c.0 - a.0);

@@ -1,23 +1,23 @@
-//! Values that must not be rounded to few integers: what divisions, roots, logarithms, powers and exponentials are made
-//! of, norms that are spelled with them, and masks before a softmax.
+//! Finds values that must not be quantized: operands of divisions, roots, logarithms, powers and exponentials, norms
+//! that are written with these operations, and masks before a softmax.
 
 use calcine_graph::{Arithmetic, ElementKind, Graph, Map, Node, Op, Reduction, Source, ValueId};
 
 use crate::uses::has_weights;
 
-/// Why a value has no quantizer, though the settings ask for one.
+/// Why a value has no quantizer, although the settings request one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sensitivity {
-    /// It is what something is divided by, or a root, a logarithm, a power or an exponential is of, or belongs to what makes
-    /// that: a code of zero would be divided by, or a rounding error become large. Norms that are recorded as arithmetic are
-    /// in float as a whole by this.
+    /// It is a divisor, the operand of a root, a logarithm, a power or an exponential, or part of the computation of
+    /// one: a division by a code of zero would be possible, or the rounding error would be amplified. Norms that are
+    /// recorded as single operations are completely in float for this reason.
     Division,
-    /// Nothing but a softmax or a maximum reads it, and it may hold a mask: −∞, or a very large negative number, beside
-    /// which a quantizer would have nothing left for the rest.
+    /// Only a softmax or a maximum consumes it, and it may contain a mask: −∞, or a very large negative number, which
+    /// would leave no precision for the other values.
     Mask,
 }
 
-/// Of each value, why it stays in float, if it does.
+/// For each value, why it stays in float, if it does.
 pub(crate) fn sensitivities(graph: &Graph) -> Vec<Option<Sensitivity>> {
     let mut search = Search::new(graph);
     for (index, node) in graph.nodes.iter().enumerate() {
@@ -30,7 +30,7 @@ pub(crate) fn sensitivities(graph: &Graph) -> Vec<Option<Sensitivity>> {
         .map(|node| masked_operands(node).is_some());
     let region = search.region.iter().zip(reads_masks);
     let computed_in_float = region.map(|(float, masked)| *float || masked).collect();
-    // A mask may have many readers, all of which must be found before it is theirs alone.
+    // A mask may have several consumers, all of which must be found before it belongs only to them.
     loop {
         let before = search.region.clone();
         for (index, node) in graph.nodes.iter().enumerate() {
@@ -44,26 +44,26 @@ pub(crate) fn sensitivities(graph: &Graph) -> Vec<Option<Sensitivity>> {
     search.reasons
 }
 
-/// How far a walk from an operand to what makes it has come.
+/// The state of a walk from an operand to its producers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Walk {
-    /// Whether codes of zero behind it do no harm: something positive was added, or it is clamped from there.
+    /// Whether codes of zero are harmless, because a positive number was added or the value was clamped.
     guarded: bool,
-    /// Whether a sum or a mean over many elements lies between, so that it is of the data itself that nothing else is made.
+    /// Whether a sum or a mean over many elements is in between, so that the value is an aggregate of the data.
     crossed: bool,
 }
 
 struct Search<'a> {
     graph: &'a Graph,
     users: Vec<Vec<usize>>,
-    /// Whether a value is made of parameters and constants alone.
+    /// Whether a value is computed only from parameters and constants.
     fixed: Vec<bool>,
     reasons: Vec<Option<Sensitivity>>,
     /// Nodes that compute in float whatever their operands are.
     region: Vec<bool>,
-    /// Walks that were here.
+    /// The walks that have visited each value.
     visited: Vec<Vec<Walk>>,
-    /// What a region is fed: in float, if nothing else reads it.
+    /// The inputs of a region, which are in float if nothing else consumes them.
     fed: Vec<ValueId>,
 }
 
@@ -93,7 +93,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whether something that is in integers otherwise reads the value: a layer, or a matrix product.
+    /// Whether a layer or a matrix product that is otherwise in integers consumes the value.
     fn feeds_integers(&self, id: ValueId) -> bool {
         let reads = |node: &Node| match node.op {
             Op::Matmul => true,
@@ -109,14 +109,14 @@ impl<'a> Search<'a> {
         self.graph.value(id).kind == ElementKind::Float && !self.fixed[id.0]
     }
 
-    /// What a node divides by, or else takes in a way that errors grow.
+    /// Handles divisors, and operands whose errors are amplified.
     fn division(&mut self, index: usize, node: &Node) {
-        // Something may be divided by zero.
+        // The value may be zero and is a divisor.
         const OPEN: Walk = Walk {
             guarded: false,
             crossed: false,
         };
-        // Nothing is, but errors of rounding would grow.
+        // There is no division by zero, but rounding errors would be amplified.
         const NEAR: Walk = Walk {
             guarded: true,
             crossed: true,
@@ -130,7 +130,7 @@ impl<'a> Search<'a> {
                 operands.push((0, NEAR));
             }
             Op::Map(Map::Reciprocal | Map::Log | Map::Log1p) => operands.push((0, OPEN)),
-            // Poles, and ends beyond which there is no number.
+            // Functions with poles or limited domains.
             Op::Map(Map::Tan | Map::ArcSin | Map::ArcCos | Map::ArcCosh | Map::ArcTanh) => {
                 operands.push((0, OPEN));
             }
@@ -158,7 +158,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Follows what makes a value, and keeps it in float.
+    /// Follows the producers of a value, and keeps it in float.
     fn walk(&mut self, id: ValueId, walk: Walk) {
         let before = |visited: &Walk| {
             (!visited.guarded || walk.guarded) && (!visited.crossed || walk.crossed)
@@ -183,7 +183,7 @@ impl<'a> Search<'a> {
         self.region[index] = true;
         let node = &graph.nodes[index];
         let next = match &node.op {
-            // What is at least so much errs no more than what is added to it.
+            // A value with a lower bound has a smaller error than the number that is added to it.
             Op::Scalar(Arithmetic::Add, least)
             | Op::Map(Map::ClampMin(least) | Map::Clamp { low: least, .. })
                 if *least > 0.0 =>
@@ -212,7 +212,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The node that makes a value, and the operands that a walk goes on with; `None` where it ends.
+    /// The node that produces a value, and the operands with which the walk continues; `None` where it ends.
     fn passes(&self, id: ValueId, walk: Walk) -> Option<(usize, Vec<usize>)> {
         let Source::Node(index) = self.graph.value(id).source else {
             return None;
@@ -233,7 +233,7 @@ impl<'a> Search<'a> {
             | Op::LogSoftmax(_) => None,
             Op::Select(_) | Op::Gather(_) => first(),
             _ if !walk.crossed => all(),
-            // Behind a sum, what it is a sum of is arithmetic of the data: squares and differences from a mean.
+            // Before a sum, its operands are arithmetic of the data: squares and differences from a mean.
             Op::Scalar(..) | Op::Cast => first(),
             Op::Map(map) => match map {
                 Map::Abs | Map::Negate | Map::Exp | Map::Log | Map::Log1p | Map::Sqrt => first(),
@@ -256,7 +256,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whether it is a mean, a sum or a maximum, moved about.
+    /// Whether a value is a mean, a sum or a maximum, possibly moved.
     fn is_reduced(&self, mut id: ValueId) -> bool {
         while let Some(node) = self.graph.producer(id) {
             match &node.op {
@@ -268,7 +268,7 @@ impl<'a> Search<'a> {
         false
     }
 
-    /// Keeps the reciprocal of something in float up to the products that it is a factor of.
+    /// Keeps a reciprocal in float up to the products in which it is a factor.
     fn factor(&mut self, id: ValueId) {
         if self.reasons[id.0].is_some() || self.feeds_integers(id) {
             return;
@@ -294,7 +294,7 @@ impl<'a> Search<'a> {
         self.factor(self.graph.nodes[user].output);
     }
 
-    /// Keeps what is divided in float, and the quotient as far as it is only scaled and shifted by what is fixed.
+    /// Keeps a dividend in float, and the quotient as long as it is only scaled and shifted by fixed values.
     fn quotient(&mut self, numerator: ValueId, mut id: ValueId) {
         let data = Walk {
             guarded: true,
@@ -325,7 +325,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// What only a region reads is in float too: it goes there as exact sums.
+    /// Values that only a region consumes are in float, too: they are passed as exact sums.
     fn settle(&mut self) {
         for id in std::mem::take(&mut self.fed) {
             let read = &self.users[id.0];
@@ -335,7 +335,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// What a softmax or a maximum reads behind a mask.
+    /// Handles a value that a softmax or a maximum consumes after a mask.
     fn mask(&mut self, index: usize, node: &Node) {
         let Some((operands, reader)) = masked_operands(node) else {
             return;
@@ -346,7 +346,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Keeps what a mask is added to in float, and the mask; says whether there is one.
+    /// Keeps a mask and the value to which it is added in float; returns whether there is a mask.
     fn masked(&mut self, id: ValueId, reader: Reader) -> bool {
         let alone = self.users[id.0].iter().all(|user| self.region[*user]);
         if !self.is_float(id) || !alone || self.graph.outputs.contains(&id) {
@@ -381,8 +381,8 @@ impl<'a> Search<'a> {
         masked
     }
 
-    /// What is made of parameters and constants alone, and read by what is in float alone, is in float too: a mask of the
-    /// model, the scale of a norm.
+    /// Values that are computed only from parameters and constants, and consumed only in float, are in float, too: a
+    /// mask of the model, the scale of a norm.
     fn fixed_operands(&mut self, mut in_float: Vec<bool>) {
         for (index, node) in self.graph.nodes.iter().enumerate() {
             in_float[index] |= self.reasons[node.output.0].is_some();
@@ -410,7 +410,7 @@ impl<'a> Search<'a> {
 /// The operands of a softmax or a maximum, which may be masked.
 fn masked_operands(node: &Node) -> Option<(&[ValueId], Reader)> {
     match &node.op {
-        // A softmax by hand begins with an exponential.
+        // A softmax that is written out begins with an exponential.
         Op::Softmax(_) | Op::LogSoftmax(_) | Op::Map(Map::Exp) => {
             Some((&node.inputs[..1], Reader::Softmax))
         }
@@ -422,16 +422,16 @@ fn masked_operands(node: &Node) -> Option<(&[ValueId], Reader)> {
     }
 }
 
-/// What reads a value that may be masked.
+/// The consumer of a value that may be masked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reader {
     Softmax,
     Maximum,
-    /// A sum before a softmax, one side of which may be the mask.
+    /// A sum before a softmax, one operand of which may be the mask.
     Mask,
 }
 
-/// Whether an operation moves numbers and does not change them.
+/// Whether an operation moves values without changing them.
 fn moves(op: &Op) -> bool {
     matches!(
         op,

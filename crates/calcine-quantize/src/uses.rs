@@ -1,3 +1,3 @@
-//! Which nodes read which values, which operations are layers, and which nodes do nothing of their own.
+//! The uses of values, and the properties of nodes for quantization.
 
 pub(crate) use calcine_format::{Uses, has_integers, has_weights, output_axis, weight_at};

@@ -5,11 +5,12 @@ use burn::tensor::Tensor;
 use calcine_params::{Edit, Inventory, Parameter, view};
 use calcine_quant::fake_quantize_rows;
 
-/// Weight-only quantization-aware training, for any module: the module with weights on symmetric quantizers over their largest
-/// magnitude, one for each output or one for all, for one forward pass.
+/// Weight-only quantization-aware training of any module: returns the module with fake-quantized weights for one
+/// forward pass. The quantizers are symmetric and cover the largest magnitude, with one scale per output or one for the
+/// whole weight.
 ///
-/// Run the pass on what this returns, and collect gradients and step the optimizer with the module itself: gradients pass
-/// straight through. Activations and biases stay in float. Nothing is read.
+/// Run the forward pass on the returned module, and collect gradients and step the optimizer for the original module:
+/// gradients pass straight through. Activations and biases stay in float. Nothing is read from the device.
 ///
 /// # Panics
 ///
@@ -36,7 +37,7 @@ pub fn fake_quantize_weights<M: Module>(
     per_channel: bool,
     wanted: impl Fn(&Parameter) -> bool,
 ) -> M {
-    let inventory = Inventory::of(model);
+    let inventory = Inventory::from_module(model);
     let weights = inventory
         .iter()
         .filter(|parameter| parameter.shape.len() > 1 && wanted(parameter));
@@ -55,7 +56,7 @@ pub fn fake_quantize_weights<M: Module>(
 
 struct FakeQuantize {
     bits: u8,
-    /// The axis of the outputs, of weights with a scale for each.
+    /// The axis of the outputs, for weights with one scale per output.
     axes: BTreeMap<ParamId, Option<usize>>,
 }
 
@@ -69,7 +70,7 @@ impl Edit for FakeQuantize {
     }
 }
 
-/// A weight on quantizers over the largest magnitude along an axis, or of all.
+/// Fake-quantizes a weight with quantizers for the largest magnitude along an axis, or of all elements.
 pub(crate) fn fake_quantized<const D: usize>(
     weight: Tensor<D>,
     axis: Option<usize>,

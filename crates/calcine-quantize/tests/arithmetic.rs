@@ -53,7 +53,7 @@ fn quantized<const D: usize>(
     x: &Tensor<D>,
     settings: &QuantizationSettings,
 ) -> Quantized {
-    let calibration = Calibration::of(network, std::slice::from_ref(x)).unwrap();
+    let calibration = Calibration::collect(network, std::slice::from_ref(x)).unwrap();
     quantize(network, &calibration, settings).unwrap()
 }
 
@@ -328,7 +328,7 @@ fn rows_of_nothing_leave_the_bias() {
         }
     }
     let calibrated = |network: &Network, x: &Tensor<4>| {
-        Calibration::of(network, std::slice::from_ref(x)).unwrap()
+        Calibration::collect(network, std::slice::from_ref(x)).unwrap()
     };
     let methods = [
         Method::Lsq,
@@ -363,7 +363,7 @@ fn narrow_accumulators_give_no_room_at_the_cost_of_weights() {
         let model = linear(tensor([2, 1], &[weight, 0.5 * weight]), &[1.0]);
         let x: Tensor<2> = numbers([6, 2]);
         let network = trace(&model, x.clone(), |m: &Linear, x| m.forward(x)).unwrap();
-        let calibration = Calibration::of(&network, &[x]).unwrap();
+        let calibration = Calibration::collect(&network, &[x]).unwrap();
         let mut settings = QuantizationSettings::default();
         settings.accumulator.bias_bits = 12;
         quantize(&network, &calibration, &settings).is_err()
@@ -391,7 +391,7 @@ fn layers_of_zeros_are_finite() {
             let forward = |m: &[Linear; 2], x| m[1].forward(relu(m[0].forward(x)));
             let x: Tensor<2> = numbers([4, 3]);
             let network = trace(&model.valid(), x.clone(), forward).unwrap();
-            let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+            let calibration = Calibration::collect(&network, std::slice::from_ref(&x)).unwrap();
             let mut settings = QuantizationSettings::default();
             settings.weights.bits = bits;
             let qat = QatNetwork::new(network, &calibration, &settings, *method).unwrap();

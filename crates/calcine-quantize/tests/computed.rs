@@ -52,7 +52,7 @@ fn a_computed_weight_has_integers() {
         let forward = |m: &Net, x: Tensor<2>| layer(&m.last, relu(layer(&m.first, x)));
         let network = trace(&model, numbers([1, 6]), forward).unwrap();
         let x: Tensor<2> = numbers([16, 6]);
-        let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+        let calibration = Calibration::collect(&network, std::slice::from_ref(&x)).unwrap();
         let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
         let names: Vec<&str> = quantized.layers().map(|layer| layer.name).collect();
         assert_eq!(names, ["first", "last"]);

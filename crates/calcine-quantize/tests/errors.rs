@@ -51,7 +51,7 @@ fn settings_say_what_is_wrong_with_them() {
 #[test]
 fn what_does_not_fit_is_named() {
     let network = network();
-    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::collect(&network, &[images(2, 0)]).unwrap();
     let refused = |text: &str| {
         let asked = settings(text);
         quantize(&network, &calibration, &asked)
@@ -84,7 +84,7 @@ fn what_does_not_fit_is_named() {
         let error = refused(text);
         assert!(error.contains(expected), "{error}");
     });
-    let none: Result<_, QuantizeError> = Calibration::of::<Tensor<4>>(&network, &[]);
+    let none: Result<_, QuantizeError> = Calibration::collect::<Tensor<4>>(&network, &[]);
     assert!(matches!(none, Err(QuantizeError::NoBatch)));
     let mut partly = calibration.clone();
     partly.values.remove("head");
@@ -100,7 +100,7 @@ fn what_does_not_fit_is_named() {
 #[test]
 fn networks_that_train_say_what_does_not_fit_too() {
     let network = network();
-    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::collect(&network, &[images(2, 0)]).unwrap();
     let rows = [
         (Method::Lsq, 1, "is 1, expected 2 to 16"),
         (Method::Linear { decay: 0.9 }, 1, "is 1, expected 2 to 16"),
@@ -126,7 +126,7 @@ fn networks_that_train_say_what_does_not_fit_too() {
 #[test]
 fn first_last_and_overrides_have_bits_of_their_own() {
     let network = network();
-    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::collect(&network, &[images(2, 0)]).unwrap();
     let bits = |text: &str| {
         let asked = settings(&format!("[weights]\nbits = 4\n{text}"));
         let quantized = quantize(&network, &calibration, &asked).unwrap();
@@ -149,7 +149,7 @@ fn first_last_and_overrides_have_bits_of_their_own() {
 #[test]
 fn bits_and_numbers_are_those_that_the_method_has() {
     let network = network();
-    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::collect(&network, &[images(2, 0)]).unwrap();
     let rows = [
         (Method::Lsq, 1, false),
         (Method::Lsq, 16, true),

@@ -106,7 +106,7 @@ fn every_node_is_what_an_integer_engine_gives() {
         settings([8, 12], true, Scheme::Affine, RangeEstimator::MinMax),
     ];
     let network = network();
-    let calibration = Calibration::of(&network, &[images(6, 0), images(5, 7)]).unwrap();
+    let calibration = Calibration::collect(&network, &[images(6, 0), images(5, 7)]).unwrap();
     each(rows, |settings| {
         let quantized = quantize(&network, &calibration, settings).unwrap();
         let x = images(3, 11) * 1.5;
@@ -129,7 +129,7 @@ fn every_node_is_what_an_integer_engine_gives() {
 fn many_bits_come_close_to_the_float_network() {
     let network = network();
     let x = images(4, 3);
-    let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    let calibration = Calibration::collect(&network, std::slice::from_ref(&x)).unwrap();
     let float: Tensor<2> = network.forward(x.clone());
     let difference = |bits: [u8; 2]| {
         let quantizers = settings(bits, true, Scheme::Affine, RangeEstimator::MinMax);
@@ -146,7 +146,7 @@ fn many_bits_come_close_to_the_float_network() {
 fn layers_may_stay_in_float_and_weights_alone_be_quantized() {
     let network = network();
     let x = images(4, 3);
-    let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    let calibration = Calibration::collect(&network, std::slice::from_ref(&x)).unwrap();
     let float: Tensor<2> = network.forward(x.clone());
     let off = |settings: &QuantizationSettings| {
         let found: Tensor<2> = quantize(&network, &calibration, settings)
@@ -194,7 +194,7 @@ fn affine_weights_err_less_where_they_reach_to_one_side() {
     };
     let x: Tensor<2> = numbers([20, 12]);
     let network = trace(&model, x.clone(), |m: &Linear, x| m.forward(x)).unwrap();
-    let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    let calibration = Calibration::collect(&network, std::slice::from_ref(&x)).unwrap();
     let float: Tensor<2> = model.forward(x.clone());
     let rows = [
         (3, None, Rounding::Nearest),
@@ -242,7 +242,7 @@ fn groups_of_columns_have_steps_of_their_own() {
     let network = network();
     let x = images(4, 3);
     let batches = [x.clone(), images(6, 1)];
-    let calibration = Calibration::of(&network, &batches).unwrap();
+    let calibration = Calibration::collect(&network, &batches).unwrap();
     let float: Tensor<2> = network.forward(x.clone());
     let mut settings = settings([4, 0], true, Scheme::Affine, RangeEstimator::MinMax);
     let mut off = |group: usize, rounding: Rounding| {
@@ -270,7 +270,7 @@ fn groups_of_columns_have_steps_of_their_own() {
                 let weight =
                     |(at, step): &(usize, usize)| layer.scales[*step] * layer.weight[*at] as f32;
                 let weights: Vec<f32> = order.iter().map(weight).collect();
-                let alone = GroupedWeight::of(&weights, columns, group, 4).unwrap();
+                let alone = GroupedWeight::quantize(&weights, columns, group, 4).unwrap();
                 let ints: Vec<i32> = order.iter().map(|(at, _)| layer.weight[*at]).collect();
                 assert_eq!(alone.ints(), ints, "{}", layer.name);
             }
@@ -306,7 +306,7 @@ fn groups_of_columns_have_steps_of_their_own() {
 fn weights_rounded_over_batches_err_less() {
     let network = network();
     let batches = [images(8, 0), images(7, 9)];
-    let calibration = Calibration::of(&network, &batches).unwrap();
+    let calibration = Calibration::collect(&network, &batches).unwrap();
     let layers = [
         "stem.weight",
         "inner.weight",
@@ -365,7 +365,7 @@ fn corrected_biases_bring_back_the_means() {
     let network = network();
     // What has no mean needs no correction.
     let batches = [images(16, 0) + 2.0];
-    let calibration = Calibration::of(&network, &batches).unwrap();
+    let calibration = Calibration::collect(&network, &batches).unwrap();
     let mean = |correct_bias| {
         let mut quantizers = settings([2, 0], true, Scheme::Affine, RangeEstimator::MinMax);
         quantizers.weights.correct_bias = correct_bias;
@@ -478,7 +478,7 @@ fn dynamic_ranges_are_those_of_the_batch() {
 
 /// `β − μ·γ/√(σ² + ε)` of the first norm.
 fn stem_biases(network: &calcine_trace::Network) -> Vec<f32> {
-    let inventory = calcine_params::Inventory::of(network);
+    let inventory = calcine_params::Inventory::from_module(network);
     let [gamma, beta, mean, variance] =
         ["gamma", "beta", "running_mean", "running_var"].map(|part| {
             let parameter = inventory.get(&format!("stem_norm.{part}")).unwrap();

@@ -67,7 +67,7 @@ fn quantized(
     settings: &QuantizationSettings,
 ) -> Quantized {
     let batches = [inputs.to_vec()];
-    let calibration = Calibration::of(network, &batches).unwrap();
+    let calibration = Calibration::collect(network, &batches).unwrap();
     quantize_with_batches(network, &calibration, settings, &batches).unwrap()
 }
 

@@ -53,7 +53,7 @@ fn described(bytes: &[u8], description: &Value) -> Vec<u8> {
 #[test]
 fn a_file_computes_the_same_bit_for_bit() {
     let network = network();
-    let calibration = Calibration::of(&network, &[images(6, 0)]).unwrap();
+    let calibration = Calibration::collect(&network, &[images(6, 0)]).unwrap();
     let x = images(3, 5);
     let rows = [[8, 8], [4, 8], [3, 4], [2, 2], [12, 4], [7, 0]].into_iter();
     let rows = rows.flat_map(|bits| [(bits, false), (bits, true)]);
@@ -79,7 +79,7 @@ fn a_file_computes_the_same_bit_for_bit() {
 #[test]
 fn fewer_bits_are_fewer_bytes() {
     let network = network();
-    let calibration = Calibration::of(&network, &[images(6, 0)]).unwrap();
+    let calibration = Calibration::collect(&network, &[images(6, 0)]).unwrap();
     let stored = |bits: u8| {
         let mut settings = QuantizationSettings::default();
         settings.weights.bits = bits;
@@ -105,7 +105,7 @@ fn fewer_bits_are_fewer_bytes() {
 #[test]
 fn what_is_no_quantized_network_says_so() {
     let network = network();
-    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::collect(&network, &[images(2, 0)]).unwrap();
     let bytes = quantize(&network, &calibration, &QuantizationSettings::default())
         .unwrap()
         .to_bytes()
@@ -119,7 +119,7 @@ fn what_is_no_quantized_network_says_so() {
 
 #[test]
 fn a_calibration_is_read_as_it_was_written() {
-    let calibration = Calibration::of(&network(), &[images(3, 0), images(2, 4)]).unwrap();
+    let calibration = Calibration::collect(&network(), &[images(3, 0), images(2, 4)]).unwrap();
     assert_eq!(calibration.samples, 5);
     let file = tempfile::NamedTempFile::new().unwrap();
     calibration.save(file.path()).unwrap();
@@ -133,7 +133,7 @@ fn a_calibration_is_read_as_it_was_written() {
 #[test]
 fn descriptions_that_do_not_fit_say_what() {
     let network = network();
-    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::collect(&network, &[images(2, 0)]).unwrap();
     let bytes = quantize(&network, &calibration, &QuantizationSettings::default())
         .unwrap()
         .to_bytes()
@@ -284,7 +284,7 @@ impl Adversarial {
 fn names_of_fields_are_never_those_of_the_file() {
     let network = trace(&Adversarial::new(), numbers([1, 3]), |m, x| m.forward(x)).unwrap();
     let x: Tensor<2> = numbers([4, 3]);
-    let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    let calibration = Calibration::collect(&network, std::slice::from_ref(&x)).unwrap();
     let rows: [(&str, fn(&mut QuantizationSettings)); 6] = [
         ("8 bits", |_| {}),
         ("affine", |s| s.weights.scheme = Scheme::Affine),
@@ -321,7 +321,7 @@ fn small() -> Vec<u8> {
         m.1.forward(burn::tensor::activation::relu(m.0.forward(x)).select(1, order))
     };
     let network = trace(&(first, last), numbers([1, 3]), forward).unwrap();
-    let calibration = Calibration::of(&network, &[numbers::<2>([4, 3])]).unwrap();
+    let calibration = Calibration::collect(&network, &[numbers::<2>([4, 3])]).unwrap();
     quantize(&network, &calibration, &QuantizationSettings::default())
         .unwrap()
         .to_bytes()
@@ -412,7 +412,7 @@ fn edited_calibrations_are_refused_or_used() {
     let forward =
         |m: &Linear, x: Tensor<2>| m.forward(burn::tensor::activation::relu(m.forward(x)));
     let network = trace(&model, numbers([1, 3]), forward).unwrap();
-    let calibration = Calibration::of(&network, &[numbers::<2>([8, 3])]).unwrap();
+    let calibration = Calibration::collect(&network, &[numbers::<2>([8, 3])]).unwrap();
     let mut original = serde_json::to_value(&calibration).unwrap();
     let name = calibration
         .values

@@ -63,7 +63,7 @@ fn flat(values: &Value, golden: &golden::Golden) -> Tensor<1> {
 
 /// With values by Distiller's names.
 fn with(qat: QatNetwork, values: &Value, golden: &golden::Golden) -> QatNetwork {
-    let inventory = Inventory::of(&qat);
+    let inventory = Inventory::from_module(&qat);
     let values = values.as_object().unwrap().iter();
     let values: BTreeMap<_, _> = values
         .map(|(name, value)| {
@@ -108,13 +108,13 @@ fn golden_quantization_aware_training() {
         }];
         let sample = Tensor::<2>::ones([1, 6], &device());
         let network = trace(&Net::new(&device()), sample.clone(), Net::forward).unwrap();
-        let calibration = Calibration::of(&network, &[sample]).unwrap();
+        let calibration = Calibration::collect(&network, &[sample]).unwrap();
         let qat = QatNetwork::new(network, &calibration, &settings, method).unwrap();
         let qat = with(qat, &case["input"], &golden).with_stage(QatStage {
             biases: false,
             ..QatStage::default()
         });
-        let inventory = Inventory::of(&qat);
+        let inventory = Inventory::from_module(&qat);
         let clips = inventory.iter().filter(|p| p.path.ends_with("clip"));
         let begun = args["act_clip_init_val"].as_f64().unwrap_or(1.0);
         let begun = clips.map(|p| (p.id, Tensor::full([1], begun, &device())));
@@ -162,7 +162,7 @@ fn golden_quantization_aware_training() {
             let gradients = GradientsParams::from_grads(loss.backward(), &qat);
             qat = optimizer.step(number(&args["lr"]), qat, gradients);
             let after = qat.valid();
-            let inventory = Inventory::of(&after);
+            let inventory = Inventory::from_module(&after);
             for (name, expected) in step["params_after"].as_object().unwrap() {
                 let found = inventory.get(parameter(name)).unwrap();
                 let found = calcine_params::flat(&after, [found]).remove(0);

@@ -106,7 +106,7 @@ fn small(weights: &Value, stats: &Value, x: &Tensor<4>, golden: &Golden) -> Netw
     let model = Small::new(weights, stats, golden, &device());
     let network = trace(&model, x.clone(), |m, x| m.forward(x)).unwrap();
     assert_eq!(network.graph().nodes.len(), NODES.len());
-    let inventory = Inventory::of(&network);
+    let inventory = Inventory::from_module(&network);
     let weights = weights.as_object().unwrap().iter();
     let values = weights.map(|(name, value)| {
         let path = match name.as_str() {
@@ -148,14 +148,14 @@ fn uncalibrated(golden: &Golden) -> (&Value, Network, Vec<Tensor<4>>) {
 fn golden_calibration() {
     let golden = golden::open("ptq_model");
     let (case, network, batches) = uncalibrated(&golden);
-    let calibration = Calibration::of(&network, &batches).unwrap();
+    let calibration = Calibration::collect(&network, &batches).unwrap();
     let alone: Vec<(f64, Calibration)> = batches
         .iter()
         .map(|batch| {
             let samples = batch.dims()[0] as f64;
             (
                 samples,
-                Calibration::of(&network, std::slice::from_ref(batch)).unwrap(),
+                Calibration::collect(&network, std::slice::from_ref(batch)).unwrap(),
             )
         })
         .collect();
@@ -282,7 +282,7 @@ fn golden_network() {
         let stats = statistics(case, &golden);
         let x: Tensor<4> = golden.tensor(&case["input"]["x"], &device());
         let network = small(&case["input"]["weights"], stats, &x, &golden);
-        let mut calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+        let mut calibration = Calibration::collect(&network, std::slice::from_ref(&x)).unwrap();
         for (node, name) in network.graph().nodes.iter().zip(NODES) {
             if name != "flatten" {
                 let own = calibration.values.get_mut(&node.name).unwrap();
@@ -403,7 +403,7 @@ fn golden_searched_layer() {
         // A last operation behind it, so that its result has a quantizer.
         let forward = |m: &Linear, x: Tensor<2>| m.forward(x).transpose();
         let network = trace(&model, x.clone(), forward).unwrap();
-        let mut calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+        let mut calibration = Calibration::collect(&network, std::slice::from_ref(&x)).unwrap();
         let stats = &args["stats"];
         let name = network
             .graph()

@@ -79,7 +79,8 @@ fn golden_operations_between_quantizers() {
             |_, (a, b): (Tensor<4>, Tensor<4>)| apply(a, b).swap_dims(2, 3),
         )
         .unwrap();
-        let mut calibration = Calibration::of(&network, std::slice::from_ref(&samples)).unwrap();
+        let mut calibration =
+            Calibration::collect(&network, std::slice::from_ref(&samples)).unwrap();
         let graph = network.graph();
         let inputs = graph.inputs.iter().map(|id| graph.value(*id).name.clone());
         let result = graph.nodes[0].name.clone();
@@ -171,7 +172,7 @@ fn normed(case: &Value, golden: &Golden) -> (Network, AnyTensor) {
         other => panic!("{other}"),
     };
     let network = network.unwrap();
-    let inventory = Inventory::of(&network);
+    let inventory = Inventory::from_module(&network);
     let names = [
         ("layer.weight", "w"),
         ("layer.bias", "bias"),
@@ -235,9 +236,9 @@ fn golden_folded_norms() {
         (settings.weights.bits, settings.activations.bits) = (16, 0);
         settings.weights.per_channel = false;
         let batch = vec![x.clone()];
-        let calibration = Calibration::of(&network, std::slice::from_ref(&batch)).unwrap();
+        let calibration = Calibration::collect(&network, std::slice::from_ref(&batch)).unwrap();
         let folded = fold_norms(network.clone()).unwrap();
-        let inventory = Inventory::of(&folded);
+        let inventory = Inventory::from_module(&folded);
         let paths: Vec<&str> = inventory.iter().map(|p| p.path.as_str()).collect();
         assert_eq!(paths, ["layer.weight", "layer.bias"], "{name}");
         for (path, key) in [("layer.weight", "folded_w"), ("layer.bias", "folded_bias")] {
@@ -291,7 +292,7 @@ fn golden_folded_norms() {
         );
         if !case["args"]["momentum"].is_null() {
             let qat = qat.valid();
-            let inventory = Inventory::of(&qat);
+            let inventory = Inventory::from_module(&qat);
             let mean = inventory.get("norm.running_mean").unwrap();
             let mean = calcine_params::flat(&qat, [mean]).remove(0).into_data();
             let mean: Vec<f32> = mean.iter().collect();

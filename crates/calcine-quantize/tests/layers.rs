@@ -31,7 +31,7 @@ fn matrix_products_are_those_of_integers() {
         // A last operation behind it, so that its result has a quantizer.
         let forward = |_: &Relu, (a, b): (Tensor<3>, Tensor<3>)| a.matmul(b).swap_dims(1, 2);
         let network = trace(&Relu::new(), samples.clone(), forward).unwrap();
-        let calibration = Calibration::of(&network, std::slice::from_ref(&samples)).unwrap();
+        let calibration = Calibration::collect(&network, std::slice::from_ref(&samples)).unwrap();
         let mut settings = QuantizationSettings::default();
         settings.activations.bits = *bits;
         settings.activations.scheme = *scheme;
@@ -95,7 +95,7 @@ fn words(device: &Device) -> (Network, Tensor<2, Int>, Tensor<2>) {
 #[test]
 fn embeddings_are_rows_of_integers() {
     let (network, ids, table) = words(&device());
-    let calibration = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
+    let calibration = Calibration::collect(&network, std::slice::from_ref(&ids)).unwrap();
     let rows = [
         (8, true, Scheme::Symmetric, None),
         (4, false, Scheme::Symmetric, None),
@@ -174,7 +174,7 @@ fn a_tied_embedding_is_in_the_file_twice() {
         m.embedding.forward(x).matmul(decoder)
     };
     let network = trace(&model, ids.clone(), forward).unwrap();
-    let calibration = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
+    let calibration = Calibration::collect(&network, std::slice::from_ref(&ids)).unwrap();
     let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
     assert_eq!(quantized.layers().count(), 2);
     let given = reread(&quantized, &ids.clone().into_any());
@@ -206,7 +206,7 @@ fn transposed_convolutions_are_sums_of_integers() {
     let x = images(2, 5);
     let forward = |m: &ConvTranspose2d, x: Tensor<4>| m.forward(x).swap_dims(2, 3);
     let network = trace(&model, x.clone(), forward).unwrap();
-    let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    let calibration = Calibration::collect(&network, std::slice::from_ref(&x)).unwrap();
     let rows = [
         (8, 8, true, Scheme::Symmetric),
         (4, 8, false, Scheme::Affine),
@@ -262,7 +262,7 @@ fn transposed_convolutions_are_sums_of_integers() {
 #[test]
 fn layers_in_half_precision_take_half_the_bytes() {
     let (network, ids, table) = words(&device());
-    let calibration = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
+    let calibration = Calibration::collect(&network, std::slice::from_ref(&ids)).unwrap();
     let of = |float| QuantizationSettings {
         layers: vec![Override {
             name: "embedding".to_owned(),
@@ -326,7 +326,7 @@ fn a_word_beyond_the_table_is_an_error() {
     };
     let ids = Tensor::<2, Int>::from_ints([[0, 3, 9]], &device());
     let network = trace(&embedding, ids.clone(), |m, x| m.forward(x)).unwrap();
-    let calibration = Calibration::of(&network, std::slice::from_ref(&ids)).unwrap();
+    let calibration = Calibration::collect(&network, std::slice::from_ref(&ids)).unwrap();
     let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
     let error = quantized
         .try_forward::<_, Tensor<3>>(ids + 7)

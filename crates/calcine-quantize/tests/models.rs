@@ -78,7 +78,7 @@ pub(crate) fn network() -> Network {
 /// The same weights every time, about as large as fresh ones.
 fn drawn(model: Net) -> Net {
     let mut at = 0;
-    let inventory = Inventory::of(&model);
+    let inventory = Inventory::from_module(&model);
     let trainable = inventory.iter().filter(|p| p.is_trainable());
     let weights = trainable.map(|parameter| {
         let count = parameter.numel();

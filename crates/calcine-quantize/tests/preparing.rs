@@ -82,7 +82,7 @@ impl Block {
 
 /// Parameters that are not drawn anew each time, each channel of some of them far from the others in size.
 fn drawn<M: Module>(model: M, spread: impl Fn(&str) -> f32) -> M {
-    let inventory = Inventory::of(&model);
+    let inventory = Inventory::from_module(&model);
     let mut at = 0;
     let new = inventory.iter().filter(|p| p.is_trainable()).map(|p| {
         let count = p.numel();
@@ -128,7 +128,7 @@ fn apart<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> f32 {
 
 fn changed(a: &Network, b: &Network) -> usize {
     let read = |network: &Network| {
-        let inventory = Inventory::of(network);
+        let inventory = Inventory::from_module(network);
         let flat = calcine_params::flat(network, inventory.iter()).into_iter();
         flat.map(|p| p.into_data().iter::<f32>().collect::<Vec<_>>())
             .collect::<Vec<_>>()
@@ -204,7 +204,7 @@ fn prepared_networks_lose_less() {
     settings.activations.bits = 0;
     let lost = |preparation: Preparation| {
         let prepared = prepare(network.clone(), &images, &preparation).unwrap();
-        let calibration = Calibration::of(&prepared, &images).unwrap();
+        let calibration = Calibration::collect(&prepared, &images).unwrap();
         let expected: Tensor<2> = network.forward(images[1].clone());
         let found = quantize(&prepared, &calibration, &settings)
             .unwrap()
@@ -221,7 +221,7 @@ fn prepared_networks_lose_less() {
     let (network, x) = block();
     let settings = QuantizationSettings::default();
     let lost = |network: &Network| {
-        let calibration = Calibration::of(network, &x).unwrap();
+        let calibration = Calibration::collect(network, &x).unwrap();
         let quantized = quantize(network, &calibration, &settings).unwrap();
         let [expected, found]: [Tensor<3>; 2] = [
             network.forward(x[0].clone()),
@@ -253,7 +253,7 @@ fn statistics_are_those_of_the_batches() {
     // Over several batches, the first norm's are those of all samples.
     let both = [x.clone().narrow(0, 0, 2), x.clone().narrow(0, 2, 4)];
     let statistics = |network: &Network| {
-        let inventory = Inventory::of(network);
+        let inventory = Inventory::from_module(network);
         let first = ["stem_norm.running_mean", "stem_norm.running_var"];
         let first = first.map(|path| inventory.get(path).unwrap().clone());
         let flat = calcine_params::flat(network, first.iter()).into_iter();
@@ -274,7 +274,7 @@ fn statistics_are_those_of_the_batches() {
 fn norms_make_up_for_rounded_weights() {
     let images = [models::images(16, 0)];
     let network = reestimate(models::network(), &images).unwrap();
-    let calibration = Calibration::of(&network, &images).unwrap();
+    let calibration = Calibration::collect(&network, &images).unwrap();
     let mut expected = Vec::new();
     let inputs = || vec![images[0].clone().into()];
     network
@@ -332,7 +332,7 @@ fn folded_norms_are_gone_and_change_nothing() {
     assert!(off < 1e-5, "{off}");
     assert_eq!(folded.graph().nodes.len() + 2, network.graph().nodes.len());
     let paths = |network: &Network| -> Vec<String> {
-        let inventory = Inventory::of(network);
+        let inventory = Inventory::from_module(network);
         inventory.iter().map(|p| p.path.clone()).collect()
     };
     let mut expected = paths(&network);
@@ -343,7 +343,7 @@ fn folded_norms_are_gone_and_change_nothing() {
     assert_eq!(names[..2], ["stem", "stem_norm.relu"]);
     let batches = [x];
     let of = |network: &Network| {
-        let calibration = Calibration::of(network, &batches).unwrap();
+        let calibration = Calibration::collect(network, &batches).unwrap();
         quantize(network, &calibration, &QuantizationSettings::default()).unwrap()
     };
     let (own, other) = (of(&folded), of(&network));

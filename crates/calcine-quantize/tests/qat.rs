@@ -26,7 +26,7 @@ fn trained_by(
     network: &Network,
     settings: &QuantizationSettings,
 ) -> (QatNetwork, Calibration) {
-    let calibration = Calibration::of(network, &[images(6, 0), images(5, 7)]).unwrap();
+    let calibration = Calibration::collect(network, &[images(6, 0), images(5, 7)]).unwrap();
     let qat = QatNetwork::new(network.clone(), &calibration, settings, method).unwrap();
     (qat, calibration)
 }
@@ -108,11 +108,11 @@ fn quantization_aware_training_helps_the_integers() {
         let gradients = GradientsParams::from_grads(loss.backward(), &qat);
         if step == 0 {
             // Weights, biases, scales and shifts as before, and the steps: six of weights, eight of activations.
-            let steps = Inventory::of(&qat)
+            let steps = Inventory::from_module(&qat)
                 .iter()
                 .filter(|p| p.path.contains("_scale"))
                 .count();
-            let trained = Inventory::of(&network)
+            let trained = Inventory::from_module(&network)
                 .iter()
                 .filter(|p| p.is_trainable())
                 .count();
@@ -129,7 +129,7 @@ fn quantization_aware_training_helps_the_integers() {
 fn zeros_stay_zero_on_every_quantizer() {
     let network = network();
     let (qat, _) = qat(&network, &settings(4, true));
-    let inventory = Inventory::of(&qat);
+    let inventory = Inventory::from_module(&qat);
     let parameter = inventory.get("inner.weight").unwrap().clone();
     let zeros = Tensor::<1>::zeros([parameter.numel()], &device());
     let values = std::collections::BTreeMap::from([(parameter.id, zeros)]);
@@ -180,7 +180,7 @@ fn ranges_follow_training_until_they_are_frozen() {
     let linear = Method::Linear { decay: 0.5 };
     let ranges = |qat: &QatNetwork| -> Vec<Vec<f32>> {
         let qat = qat.valid();
-        let inventory = Inventory::of(&qat);
+        let inventory = Inventory::from_module(&qat);
         let ranges = inventory.iter().filter(|p| p.path.starts_with("ranges."));
         let flat = calcine_params::flat(&qat, ranges);
         flat.into_iter()
@@ -222,7 +222,7 @@ fn ranges_follow_training_until_they_are_frozen() {
 /// What batch norms have seen.
 fn statistics(qat: &QatNetwork) -> Vec<f32> {
     let qat = qat.valid();
-    let inventory = Inventory::of(&qat);
+    let inventory = Inventory::from_module(&qat);
     let running = inventory.iter().filter(|p| p.path.contains("running_"));
     let flat = calcine_params::flat(&qat, running).into_iter();
     flat.flat_map(|numbers| numbers.into_data().iter::<f32>().collect::<Vec<_>>())
@@ -258,13 +258,13 @@ fn weights_of_any_module_train_fake_quantized() {
             });
         let gradients = fake_quantized.forward(x.clone()).sum().backward();
         let gradients = GradientsParams::from_grads(gradients, &model);
-        let trained = Inventory::of(&model)
+        let trained = Inventory::from_module(&model)
             .iter()
             .filter(|p| p.is_trainable())
             .count();
         assert_eq!(gradients.len(), trained);
         let levels = |path: &str| {
-            let inventory = Inventory::of(&fake_quantized);
+            let inventory = Inventory::from_module(&fake_quantized);
             let weight = inventory.get(path).unwrap();
             let values = calcine_params::flat(&fake_quantized, [weight])
                 .remove(0)
@@ -327,13 +327,13 @@ fn integers_are_what_trained_whatever_scales_have_become() {
         let function = *function;
         let forward = move |m: &[burn::nn::Linear; 2], x| m[1].forward(function(m[0].forward(x)));
         let network = calcine_trace::trace(&model, x.clone(), forward).unwrap();
-        let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+        let calibration = Calibration::collect(&network, std::slice::from_ref(&x)).unwrap();
         for method in METHODS {
             for factor in [1.0, 1.37, 0.8, 3.1] {
                 let settings = settings(7, true);
                 let fresh =
                     QatNetwork::new(network.clone(), &calibration, &settings, method).unwrap();
-                let inventory = Inventory::of(&fresh);
+                let inventory = Inventory::from_module(&fresh);
                 let learned = inventory.iter().filter(|parameter| {
                     let path = &parameter.path;
                     let activation = path.ends_with("_scale") && !path.contains("weight_scale");

@@ -21,7 +21,7 @@ fn read(batches: &[Tensor<2>]) -> Vec<f64> {
 fn statistics(name: &str) -> CalibrationStatistics {
     let [a, b] = batches();
     let network = trace(&Relu::new(), a.clone(), |m, x| m.forward(x)).unwrap();
-    let calibration = Calibration::of(&network, &[a, b]).unwrap();
+    let calibration = Calibration::collect(&network, &[a, b]).unwrap();
     calibration.values[name].clone()
 }
 
@@ -141,7 +141,7 @@ fn a_sigmoid_is_computed_between_quantizers() {
         m.forward(x).mul_scalar(2.0)
     })
     .unwrap();
-    let calibration = Calibration::of(&network, &[a.clone(), b]).unwrap();
+    let calibration = Calibration::collect(&network, &[a.clone(), b]).unwrap();
     let quantized = calcine_quantize::quantize(
         &network,
         &calibration,
@@ -161,7 +161,7 @@ fn what_saturates_ends_the_quantizer() {
     let wide = a * 10.0;
     let range_of = |forward: fn(Tensor<2>) -> Tensor<2>| {
         let network = trace(&Relu::new(), wide.clone(), |_, x| forward(x) * 2.0).unwrap();
-        let calibration = Calibration::of(&network, std::slice::from_ref(&wide)).unwrap();
+        let calibration = Calibration::collect(&network, std::slice::from_ref(&wide)).unwrap();
         let settings = calcine_quantize::QuantizationSettings::default();
         let quantized = calcine_quantize::quantize(&network, &calibration, &settings).unwrap();
         let quantizer = quantized.quantizer("input").unwrap();

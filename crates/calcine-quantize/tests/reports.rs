@@ -36,7 +36,7 @@ fn mixed() -> (Network, Calibration) {
             .forward(softmax(x * m.gate.val().reshape([1, 1, 4]), 2))
     };
     let network = trace(&model, words.clone(), forward).unwrap();
-    let calibration = Calibration::of(&network, &[words]).unwrap();
+    let calibration = Calibration::collect(&network, &[words]).unwrap();
     (network, calibration)
 }
 
@@ -251,7 +251,7 @@ fn half_precision_says_what_it_loses() {
             Param::from_tensor(Tensor::<1>::from_floats(weights, &device()).reshape([2, 2]));
         let x: Tensor<2> = numbers([4, 2]);
         let network = trace(&model, x.clone(), |m, x| m.forward(x)).unwrap();
-        let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+        let calibration = Calibration::collect(&network, std::slice::from_ref(&x)).unwrap();
         let mut settings = QuantizationSettings::default();
         settings.layers.push(Override {
             float: Some(FloatType::F16),

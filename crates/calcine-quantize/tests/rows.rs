@@ -11,7 +11,7 @@ fn logits(model: &ConvNet, device: &Device) -> Vec<f32> {
     let model = model.clone().to_device(device);
     let images = numbers([3, 2, 6, 6]).to_device(device);
     let network = trace(&model, images.clone(), ConvNet::forward).unwrap();
-    let calibration = Calibration::of(&network, std::slice::from_ref(&images)).unwrap();
+    let calibration = Calibration::collect(&network, std::slice::from_ref(&images)).unwrap();
     let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
     let logits: Tensor<2> = quantized.forward(images);
     logits.into_data().iter().collect()

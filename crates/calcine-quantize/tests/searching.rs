@@ -23,7 +23,7 @@ impl Case {
     fn new() -> Self {
         let network = network();
         let batches = [images(6, 0), images(6, 3)];
-        let calibration = Calibration::of(&network, &batches).unwrap();
+        let calibration = Calibration::collect(&network, &batches).unwrap();
         let expected = network.forward(images(8, 1));
         Self {
             network,

@@ -60,7 +60,7 @@ fn between() -> Between {
 }
 
 fn quantized(network: &Network, x: &[AnyTensor], settings: &QuantizationSettings) -> Quantized {
-    let calibration = Calibration::of(network, &[x.to_vec()]).unwrap();
+    let calibration = Calibration::collect(network, &[x.to_vec()]).unwrap();
     quantize(network, &calibration, settings).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -230,7 +230,7 @@ fn functions_that_magnify_take_floats() {
         );
         assert!(!kept_in_float(&ours).is_empty());
         // The network trains on the same values, and becomes the same integers.
-        let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+        let calibration = Calibration::collect(&network, std::slice::from_ref(&x)).unwrap();
         let qat = QatNetwork::new(
             network,
             &calibration,

@@ -142,7 +142,7 @@ const BAD: [(&str, Change); 32] = [
 fn settings_made_by_code_are_checked_by_all_that_take_them() {
     let network = network();
     let batches = [images(2, 0)];
-    let calibration = Calibration::of(&network, &batches).unwrap();
+    let calibration = Calibration::collect(&network, &batches).unwrap();
     let score = |_: &Quantized| Evaluation::new(0.0, 1);
     each(BAD, |(field, change)| {
         let mut settings = QuantizationSettings::default();
@@ -260,7 +260,7 @@ pub(crate) fn blocks() -> (Network, Calibration, Tensor<2>) {
         m.fc.forward(x)
     };
     let network = trace(&model, x.clone(), forward).unwrap();
-    let calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    let calibration = Calibration::collect(&network, std::slice::from_ref(&x)).unwrap();
     (network, calibration, x)
 }
 
@@ -278,7 +278,7 @@ fn weights_of(quantized: &Quantized, bits: u8) -> Vec<String> {
 #[test]
 fn a_pattern_of_layers_is_one_of_their_weights() {
     let (network, calibration, _) = blocks();
-    let inventory = Inventory::of(&network);
+    let inventory = Inventory::from_module(&network);
     let rows = [
         "*",
         "**",
@@ -434,7 +434,7 @@ fn a_name_that_two_things_could_have_is_an_error() {
     let x: Tensor<2> = numbers([8, 3]);
     let forward = |m: &Named, x: Tensor<2>| m.output.forward(relu(m.input.forward(x)));
     let network = trace(&model, x.clone(), forward).unwrap();
-    let calibration = Calibration::of(&network, &[x]).unwrap();
+    let calibration = Calibration::collect(&network, &[x]).unwrap();
     let graph = network.graph();
     let fed = graph.value(graph.inputs[0]).name.clone();
     let bits = |name: &str| {

@@ -36,7 +36,7 @@ fn refused(
         smooth: Some(0.5),
     };
     vec![
-        ("calibration", said(Calibration::of(network, batches))),
+        ("calibration", said(Calibration::collect(network, batches))),
         (
             "smoothing",
             said(prepare(network.clone(), batches, &smooth)),
@@ -51,7 +51,7 @@ fn refused(
 #[test]
 fn whatever_its_shape_a_batch_has_an_answer_or_an_error() {
     let network = network();
-    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::collect(&network, &[images(2, 0)]).unwrap();
     let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
     let qat = QatNetwork::new(
         network.clone(),
@@ -95,7 +95,7 @@ fn whatever_its_shape_a_batch_has_an_answer_or_an_error() {
 #[test]
 fn tensors_of_another_number_rank_or_kind_are_errors() {
     let network = network();
-    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::collect(&network, &[images(2, 0)]).unwrap();
     let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
     let qat = QatNetwork::new(
         network.clone(),
@@ -136,7 +136,7 @@ fn tensors_of_another_number_rank_or_kind_are_errors() {
     let outputs = qat.try_forward::<_, (Tensor<2>, Tensor<2>)>(images(2, 0));
     assert!(matches!(outputs, Err(ForwardError::Outputs { .. })));
     let none: [Vec<AnyTensor>; 0] = [];
-    let error = Calibration::of(&network, &none).unwrap_err();
+    let error = Calibration::collect(&network, &none).unwrap_err();
     assert!(matches!(error, QuantizeError::NoBatch));
     let mut settings = QuantizationSettings::default();
     settings.weights.correct_bias = true;
@@ -151,7 +151,7 @@ fn inputs_have_equally_many_samples() {
     let rows = |count: usize| numbers::<2>([5, 3]).repeat_dim(0, 2).slice_dim(0, 0..count);
     let of = |[a, b]: [usize; 2]| (rows(a), rows(b));
     let network = trace(&model, of([1, 1]), forward).unwrap();
-    let calibration = Calibration::of(&network, &[of([2, 2])]).unwrap();
+    let calibration = Calibration::collect(&network, &[of([2, 2])]).unwrap();
     let quantized = quantize(&network, &calibration, &QuantizationSettings::default()).unwrap();
     let qat = QatNetwork::new(
         network.clone(),
@@ -189,7 +189,7 @@ fn positions_beyond_the_end_are_errors() {
     let ids = |ids: [i32; 2]| Tensor::<2, Int>::from_data([ids], &device());
     let forward = |m: &Embedding, ids: Tensor<2, Int>| m.forward(ids) * 2.0;
     let network = trace(&model, ids([0, 1]), forward).unwrap();
-    let calibration = Calibration::of(&network, &[ids([0, 4])]).unwrap();
+    let calibration = Calibration::collect(&network, &[ids([0, 4])]).unwrap();
     let mut in_float = QuantizationSettings::default();
     in_float.activations.bits = 0;
     for settings in [QuantizationSettings::default(), in_float] {
@@ -198,7 +198,7 @@ fn positions_beyond_the_end_are_errors() {
         assert!(matches!(found, Err(ForwardError::Operation { .. })));
         assert!(quantized.try_forward::<_, Tensor<3>>(ids([0, 4])).is_ok());
     }
-    let found = Calibration::of(&network, &[ids([0, 5])]);
+    let found = Calibration::collect(&network, &[ids([0, 5])]);
     let operation = matches!(
         found,
         Err(QuantizeError::Forward(ForwardError::Operation { .. }))
@@ -210,7 +210,7 @@ fn positions_beyond_the_end_are_errors() {
 #[test]
 fn numbers_that_are_not_finite_are_refused_by_all_that_goes_by_batches() {
     let network = network();
-    let calibration = Calibration::of(&network, &[images(2, 0)]).unwrap();
+    let calibration = Calibration::collect(&network, &[images(2, 0)]).unwrap();
     for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let bad = images(2, 0).slice_fill([1..2, 2..3, 7..8, 7..8], number);
         let batches = [vec![AnyTensor::from(images(2, 0))], vec![bad.into()]];
@@ -246,7 +246,7 @@ fn numbers_that_are_not_finite_are_refused_by_all_that_goes_by_batches() {
             "{error}"
         );
         // Ranges are of finite numbers, so that a quantizer says that it has none.
-        let partly = Calibration::of(&network, &batches).unwrap();
+        let partly = Calibration::collect(&network, &batches).unwrap();
         let error = quantize(&network, &partly, &QuantizationSettings::default()).unwrap_err();
         assert!(
             matches!(error, QuantizeError::NotCalibrated { .. }),

@@ -1,4 +1,4 @@
-//! Checks a recipe against a model and says what the driver will do.
+//! Checks a recipe against a model, and prints what the driver will do.
 //!
 //! `cargo run -p calcine-recipe --example check_recipe [FILE]`
 #![allow(

@@ -1,4 +1,4 @@
-//! `level`, `threshold`, `strength` and their like: a number, a curve, or a table of them by parameter.
+//! Amounts (`level`, `threshold`, `strength` and others): a number, a curve, or a table of them by parameter.
 
 use calcine_schedule::{
     Constant, Cosine, Cubic, Curve, CurveError, Exponential, Linear, Steps, TwoSlopes, Window,
@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use crate::error::Problems;
 use crate::section::{At, Section, describe, number};
 
-/// An amount over a window's progress.
+/// An amount as a function of the progress of a window.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Amount {
     Constant(f64),
@@ -26,7 +26,7 @@ pub(crate) enum Amount {
         offset: u64,
         slope: f64,
     },
-    /// Drawn anew for every parameter and selection.
+    /// A random number for every parameter and selection.
     Range {
         low: f64,
         high: f64,
@@ -52,7 +52,7 @@ const SHAPES: [(&str, Shape); 6] = [
     ("two_slopes", Shape::TwoSlopes),
 ];
 
-/// A key that makes a table an amount, so that a forgotten `curve` is named as such.
+/// Keys that identify a table as an amount, so that the error says that `curve` is missing.
 const KEYS: [&str; 6] = ["curve", "from", "to", "steps", "q", "range"];
 
 /// One amount for all parameters, or one for each of several patterns.
@@ -82,7 +82,7 @@ impl Amounts {
         if table.is_empty() {
             problems.add(
                 &value.span(),
-                "an empty table means nothing: expected parameter = amount",
+                "the table is empty: expected `parameter = amount`",
             );
             return None;
         }
@@ -93,7 +93,7 @@ impl Amounts {
         Some(Self::ByPattern(amounts.collect()))
     }
 
-    /// Whether one of them changes over the window.
+    /// Whether an amount changes over the window.
     pub(crate) fn change(&self) -> bool {
         let changes = |amount: &&At<Amount>| match &amount.value {
             Amount::Constant(_) | Amount::Range { .. } => false,
@@ -103,7 +103,7 @@ impl Amounts {
         self.all().iter().any(changes)
     }
 
-    /// Notes amounts that lie outside a range.
+    /// Reports amounts outside of a range.
     pub(crate) fn check(
         &self,
         key: &str,
@@ -132,7 +132,7 @@ impl Amount {
         let Some(table) = value.get_ref().as_table() else {
             let found = describe(value.get_ref());
             let message = format!(
-                "{found} is no amount: expected a number or {{ curve = …, from = …, to = … }}"
+                "{found} is not an amount: expected a number or {{ curve = …, from = …, to = … }}"
             );
             problems.add(&span, message);
             return None;
@@ -143,7 +143,7 @@ impl Amount {
         amount.map(|amount| At::new(amount, span))
     }
 
-    /// `None` if it is not known which keys belong to it.
+    /// `None` if it is not known which keys the table may have.
     fn read_table(section: &Section<'_>) -> Option<Option<Self>> {
         if section.has("range") {
             return Some(Self::range(section));
@@ -153,7 +153,7 @@ impl Amount {
         let shape = section.need("curve", words, shape)?.value;
         if let Shape::TwoSlopes = shape {
             let q = section.number("q");
-            let q = section.need("q", "what the threshold is to come to", q);
+            let q = section.need("q", "the final threshold", q);
             let offset = section.count("ramp_offset");
             let offset = section.need("ramp_offset", "moments from the start to the bend", offset);
             let slope = section
@@ -166,7 +166,7 @@ impl Amount {
             }));
         }
         let from = section.number("from");
-        let from = section.need("from", "where the curve begins", from);
+        let from = section.need("from", "the first value of the curve", from);
         if let Shape::Steps = shape {
             let steps = section.pairs("steps");
             let steps = section.need("steps", "pairs of progress and value", steps);
@@ -182,7 +182,7 @@ impl Amount {
             return Some(Some(Self::Steps { from, steps }));
         }
         let to = section.number("to");
-        let to = section.need("to", "where the curve ends", to);
+        let to = section.need("to", "the last value of the curve", to);
         Some(from.zip(to).map(|(from, to)| Self::Between {
             shape,
             from: from.value,
@@ -198,14 +198,15 @@ impl Amount {
                 high: *high,
             }),
             _ => {
-                let message = "`range` is two numbers, the lower one first: [0.1, 0.2]";
+                let message =
+                    "expected `range` to be two numbers, the lower one first, such as [0.1, 0.2]";
                 section.problems.add(&range.span, message);
                 None
             }
         }
     }
 
-    /// Every value that the amount is anchored at.
+    /// All values that define the amount.
     pub(crate) fn values(&self) -> Vec<f64> {
         match self {
             Self::Constant(value) => vec![*value],
@@ -218,7 +219,7 @@ impl Amount {
         }
     }
 
-    /// The curve over a window. Of a range, its lower end.
+    /// The curve over a window; for a range, its lower end.
     pub(crate) fn curve(
         &self,
         window: &Window,

@@ -12,95 +12,96 @@ use calcine_graph::{Axes, Graph, Op};
 use calcine_params::Inventory;
 use calcine_train::{Driver, Hold, Policy, RateEntry, RatePlan, Rewind, WindowUnit};
 
-use crate::duty::Duty;
 use crate::error::{Found, Problems, RecipeError};
 use crate::length;
 use crate::policy::Kind;
 use crate::pruner::Pruner;
 use crate::recipe::Recipe;
+use crate::runner_table::RunnerTable;
 use crate::section::At;
 use crate::thinning::Thinning;
 
-/// What binding one policy needs to know.
+/// The information for binding a policy.
 struct Bound<'a> {
     inventory: &'a Inventory,
-    /// Of a traced model.
+    /// The graph of a traced model.
     graph: Option<&'a Graph>,
-    /// What is cut together, of a traced model.
+    /// The dependency groups of a traced model.
     axes: Option<&'a Axes>,
-    /// Parameters that do not train.
+    /// Parameters that are not trained.
     frozen: &'a BTreeSet<ParamId>,
     problems: &'a Problems,
     when: calcine_train::When,
     steps_per_epoch: u64,
     seed: u64,
-    /// Whether the network is thinned.
+    /// Whether the recipe thins the network.
     thins: bool,
 }
 
 impl Recipe {
-    /// The recipe as a [`Driver`] for a model, in a run of [`Train::epochs`](crate::Train) epochs of so many
-    /// optimizer steps each. Of a loop that accumulates the gradients of several batches, these are fewer than
-    /// batches.
+    /// Creates the [`Driver`] of this recipe for a model, in a run of [`Train::epochs`](crate::Train) epochs with this
+    /// number of optimizer steps each. (If the gradients of several batches are accumulated, there are fewer steps than
+    /// batches.)
     ///
     /// # Errors
     ///
-    /// With every problem and its place: if a name matches no parameter, a granularity does not fit a weight, a policy
-    /// or a table does nothing in a run of this length, a pruner can drop nothing of this model, `[train]` has no
-    /// `lr`, or the recipe has a table that a driver does not carry out (see
-    /// [`bind_carrying_out`](Self::bind_carrying_out)).
+    /// All problems, with their positions: a name matches no parameter, a weight does not have a granularity, a policy
+    /// or a table has no effect in a run of this length, a pruner cannot drop anything of this model, `[train]` has no
+    /// `lr`, or the recipe has a table that a driver does not execute (see [`bind_for_runner`](Self::bind_for_runner)).
     pub fn bind<M: Module>(
         &self,
         model: &M,
         steps_per_epoch: u64,
     ) -> Result<Driver<M>, RecipeError> {
-        self.bind_carrying_out(&[], model, None, steps_per_epoch)
+        self.bind_for_runner(&[], model, None, steps_per_epoch)
     }
 
-    /// The same with the graph of the model, traced, which tells what is cut together (what
-    /// `dependency = "auto"` needs), which batch norm follows which layer (for `norm_scale` and
-    /// `fold_norm`), and how many groups a convolution has. The model may be the traced network or the one it was traced from.
+    /// Like [`bind`](Self::bind), with the graph of the traced model. The graph defines which channels are removed
+    /// together (for `dependency = "auto"`), which batch norm follows which layer (for `norm_scale` and `fold_norm`),
+    /// and the groups of convolutions. The model may be the traced network, or the model that it was traced from.
     ///
     /// # Errors
     ///
-    /// As [`bind`](Self::bind), and if the graph contradicts itself.
+    /// Those of [`bind`](Self::bind), and an inconsistent graph.
     pub fn bind_traced<M: Module>(
         &self,
         model: &M,
         graph: &Graph,
         steps_per_epoch: u64,
     ) -> Result<Driver<M>, RecipeError> {
-        self.bind_carrying_out(&[], model, Some(graph), steps_per_epoch)
+        self.bind_for_runner(&[], model, Some(graph), steps_per_epoch)
     }
 
-    /// The same for a caller who carries out these tables, which a driver does not: who thins the network,
-    /// trains it quantized, or asks the teacher. [`duties`](Self::duties) are those that the recipe has.
+    /// Like [`bind_traced`](Self::bind_traced), for callers that execute the given tables themselves: that thin the
+    /// network, train it with quantization, or run the teacher. [`runner_tables`](Self::runner_tables) lists the tables
+    /// of the recipe.
     ///
     /// # Errors
     ///
-    /// As [`bind_traced`](Self::bind_traced).
-    pub fn bind_carrying_out<M: Module>(
+    /// Those of [`bind_traced`](Self::bind_traced).
+    pub fn bind_for_runner<M: Module>(
         &self,
-        duties: &[Duty],
+        tables: &[RunnerTable],
         model: &M,
         graph: Option<&Graph>,
         steps_per_epoch: u64,
     ) -> Result<Driver<M>, RecipeError> {
         let problems = Problems::default();
-        self.check_run(duties, steps_per_epoch, &problems);
+        self.check_run(tables, steps_per_epoch, &problems);
         let norms = self
             .thinning()
             .map_or_else(Default::default, Thinning::norm_features);
         let axes = match graph.map(|graph| graph.axes_with(norms)) {
             Some(Ok(axes)) => Some(axes),
             Some(Err(error)) => {
-                let message = format!("what is cut together cannot be found: {error}");
+                let message =
+                    format!("the dependency groups of the channels cannot be found: {error}");
                 problems.add(&(0..0), message);
                 None
             }
             None => None,
         };
-        // Without a sound graph there is nothing to bind to. All other problems are found at once.
+        // Without a consistent graph, binding is not possible. All other problems are collected first.
         let driver = match (graph, &axes) {
             (Some(_), None) => None,
             _ => {
@@ -119,11 +120,11 @@ impl Recipe {
         RecipeError::of_found(self.file.clone(), &self.text, found)
     }
 
-    /// What does not depend on the model.
-    fn check_run(&self, duties: &[Duty], steps_per_epoch: u64, problems: &Problems) {
+    /// Checks everything that does not depend on the model.
+    fn check_run(&self, tables: &[RunnerTable], steps_per_epoch: u64, problems: &Problems) {
         let parts = &self.parts;
         if steps_per_epoch == 0 {
-            let message = "`steps_per_epoch` is 0: an epoch has at least one step (is there less data than a \
+            let message = "`steps_per_epoch` is 0, expected at least 1 (is there less data than a \
                            batch?)";
             problems.add(&(0..0), message);
         }
@@ -136,22 +137,25 @@ impl Recipe {
             problems.add(&parts.train_span, problem);
         }
         let spans = [
-            parts.thinning.as_ref().map(|at| (Duty::Thin, &at.span)),
+            parts
+                .thinning
+                .as_ref()
+                .map(|at| (RunnerTable::Thin, &at.span)),
             parts
                 .quantization
                 .as_ref()
-                .map(|at| (Duty::Quantize, &at.span)),
+                .map(|at| (RunnerTable::Quantize, &at.span)),
             parts
                 .distillation
                 .as_ref()
-                .map(|at| (Duty::Distill, &at.span)),
+                .map(|at| (RunnerTable::Distill, &at.span)),
         ];
-        for (duty, span) in spans.into_iter().flatten() {
-            if !duties.contains(&duty) {
+        for (table, span) in spans.into_iter().flatten() {
+            if !tables.contains(&table) {
                 let message = format!(
-                    "a driver does not carry out `{duty}`, but `calcine_run::Experiment::train` does. In a loop of your \
-                     own {} does it, and `Recipe::bind_carrying_out` binds; else leave the table out",
-                    duty.carried_out_by()
+                    "a driver does not execute `{table}`, but `calcine_run::Experiment::train` does. In your own \
+                     loop, use {}, and bind with `Recipe::bind_for_runner`; otherwise remove the table",
+                    table.executed_by()
                 );
                 problems.add(span, message);
             }
@@ -159,7 +163,7 @@ impl Recipe {
         length::check(parts, length::Source::Run { steps_per_epoch }, problems);
     }
 
-    /// A driver; `None` if there is a problem, whether it was found here or before.
+    /// Creates the driver; `None` if there is a problem, here or earlier.
     fn bind_policies<M: Module>(
         &self,
         model: &M,
@@ -167,7 +171,7 @@ impl Recipe {
         steps_per_epoch: u64,
         problems: &Problems,
     ) -> Option<Driver<M>> {
-        let mut inventory = Inventory::of(model);
+        let mut inventory = Inventory::from_module(model);
         let (graph, axes) = traced.unzip();
         if let Some(graph) = graph {
             tell_groups(&mut inventory, graph);
@@ -212,7 +216,7 @@ impl Recipe {
                     let rate = used(&parts.rates, policy, |rate| &rate.name);
                     match rate.kind.build(epochs) {
                         Ok(schedule) => {
-                            rates = rates.with(RateEntry {
+                            rates = rates.with_schedule(RateEntry {
                                 schedule,
                                 window: bound.when.window,
                                 unit: bound.when.unit,
@@ -242,7 +246,7 @@ impl Recipe {
         }
     }
 
-    /// A policy that is at work while the network is thinned must be one that can follow.
+    /// Checks that the policies that are active when the network is thinned support it.
     fn check_thinning(
         &self,
         policy: &crate::policy::Policy,
@@ -277,22 +281,22 @@ impl Recipe {
         let moments = thinning.value.moments(epochs);
         if let (false, Some(epoch)) = (follows, moments.iter().find(|epoch| open(epoch))) {
             let message = format!(
-                "`{name}` is at work when the network is thinned before epoch {epoch}, and what it has \
-                 chosen of units cannot follow: end it by then, or thin later"
+                "`{name}` is active when the network is thinned before epoch {epoch}, and the units \
+                 that it has selected cannot be reduced: let it end before, or thin later"
             );
             problems.add(&policy.when.span, message);
         }
     }
 
-    /// What in a run of this length will not happen though the recipe says so. One line each; not errors, as
-    /// runs may be cut short. What depends on the model, [`Driver::warnings`] says.
+    /// What the recipe requests but a run of this length does not reach, one line each. These are not errors, because
+    /// runs may be shortened. For what depends on the model, see [`Driver::warnings`].
     #[must_use]
     pub fn warnings(&self, steps_per_epoch: u64) -> Vec<String> {
         length::warnings(&self.parts, steps_per_epoch)
     }
 }
 
-/// What the graph says of the groups of convolutions.
+/// Sets the groups of convolutions from the graph.
 fn tell_groups(inventory: &mut Inventory, graph: &Graph) {
     for node in &graph.nodes {
         if let Op::Convolution(convolution) | Op::TransposedConvolution { convolution, .. } =
@@ -304,7 +308,7 @@ fn tell_groups(inventory: &mut Inventory, graph: &Graph) {
     }
 }
 
-/// The instance that a policy names.
+/// The pruner, regularizer or schedule that a policy names.
 pub(crate) fn used<'a, T>(
     instances: &'a [T],
     policy: &crate::policy::Policy,

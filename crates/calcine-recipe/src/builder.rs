@@ -9,10 +9,10 @@ use calcine_train::Driver;
 
 use crate::{Recipe, RecipeError};
 
-/// A pruner built in code, which gives what a recipe gives: [`to_toml`](Self::to_toml) is that recipe.
+/// A pruner in code, which is equivalent to a recipe: [`to_toml`](Self::to_toml) returns it.
 ///
-/// Unless said otherwise it ranks single elements by magnitude, prunes each parameter to the level by itself, fires at
-/// the begin of each epoch of its window, and the run ends with the window.
+/// By default, it ranks single elements by magnitude, prunes each parameter separately, and fires at the beginning of
+/// each epoch of its window; the run ends with the window.
 ///
 /// # Examples
 ///
@@ -27,10 +27,10 @@ use crate::{Recipe, RecipeError};
 ///     .level(Cubic::new(0.0, 0.9))
 ///     .epochs(1..5)
 ///     .learning_rate(0.01);
-/// let driver = pruner.driver(100)?;   // 100 steps an epoch
+/// let driver = pruner.driver(100)?;   // 100 steps per epoch
 /// # let _ = driver;
 ///
-/// // The same as a file.
+/// The same as a file.
 /// let recipe = Recipe::parse(&pruner.to_toml())?;
 /// assert_eq!(recipe.train().epochs, 5);
 /// # Ok::<(), calcine_recipe::RecipeError>(())
@@ -52,10 +52,10 @@ pub struct Pruner<'a, M> {
     seed: u64,
 }
 
-/// Which share of the units is pruned: a number from 0 to 1, or a curve from the begin of the window to its end.
+/// The share of the units that is pruned: a number from 0 to 1, or a curve over the window.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Level {
-    /// The curve's name, its begin and its end.
+    /// The name of the curve, and its first and last value.
     curve: Option<&'static str>,
     from: f64,
     to: f64,
@@ -77,7 +77,7 @@ impl Level {
         Self { curve, from, to }
     }
 
-    /// The value in TOML. A float that Rust prints with its digits alone is a float in TOML too.
+    /// The value in TOML. Floats are written as Rust's `Debug` does, which is valid in TOML.
     fn to_toml(self) -> String {
         let Self { curve, from, to } = self;
         match curve {
@@ -112,7 +112,7 @@ impl From<Exponential> for Level {
 }
 
 impl<'a, M: Module> Pruner<'a, M> {
-    /// A pruner of a model, which drops half of each weight's elements in the first epoch until told otherwise.
+    /// A pruner for a model. Unless set otherwise, it drops half of the elements of each weight in the first epoch.
     pub fn new(model: &'a M) -> Self {
         Self {
             model,
@@ -130,20 +130,20 @@ impl<'a, M: Module> Pruner<'a, M> {
         }
     }
 
-    /// Adds parameters by name or pattern; `!` in front takes matches away. Without any, all weights are pruned
+    /// Adds parameters by name or pattern; a leading `!` excludes matches. Without any pattern, all weights are pruned
     /// (`**.weight`).
     pub fn weights(mut self, pattern: impl Into<String>) -> Self {
         self.parameters.push(pattern.into());
         self
     }
 
-    /// Ranks units by the criterion of this name in a recipe: `"magnitude"`, `"l1"`, `"taylor"` and so on.
+    /// Sets the criterion by its name in a recipe: `"magnitude"`, `"l1"`, `"taylor"` and so on.
     pub fn score(self, name: impl Into<String>) -> Self {
         let score = name.into();
         Self { score, ..self }
     }
 
-    /// Prunes units of this granularity.
+    /// Sets the granularity.
     pub fn granularity(self, granularity: Granularity) -> Self {
         Self {
             granularity,
@@ -151,13 +151,13 @@ impl<'a, M: Module> Pruner<'a, M> {
         }
     }
 
-    /// Prunes so much: a share from 0 to 1, or a curve over the window.
+    /// Sets the share of units to prune: a number from 0 to 1, or a curve over the window.
     pub fn level(self, level: impl Into<Level>) -> Self {
         let level = level.into();
         Self { level, ..self }
     }
 
-    /// Lets all parameters share the level, so that those with small scores lose more.
+    /// Applies the level to all parameters together, so that those with small scores lose more.
     pub fn global(self) -> Self {
         Self {
             global: true,
@@ -165,7 +165,8 @@ impl<'a, M: Module> Pruner<'a, M> {
         }
     }
 
-    /// Prunes filters with all that makes the same channels, as the graph of the traced model tells.
+    /// Prunes filters together with everything that produces the same channels, according to the graph of the traced
+    /// model.
     pub fn with_dependencies(self, graph: &'a Graph) -> Self {
         Self {
             graph: Some(graph),
@@ -175,7 +176,7 @@ impl<'a, M: Module> Pruner<'a, M> {
         }
     }
 
-    /// Fires at the begin of each of these epochs, counted from 0.
+    /// Fires at the beginning of each of these epochs, counted from 0.
     pub fn epochs(self, epochs: Range<u64>) -> Self {
         let window = (epochs, 1, "epochs");
         Self { window, ..self }
@@ -187,19 +188,19 @@ impl<'a, M: Module> Pruner<'a, M> {
         Self { window, ..self }
     }
 
-    /// Fires at every so many epochs or steps of the window only.
+    /// Fires only at every n-th epoch or step of the window.
     pub fn every(mut self, every: u64) -> Self {
         self.window.1 = every;
         self
     }
 
-    /// The number of epochs of the run, which otherwise ends with the window.
+    /// Sets the number of epochs of the run, which by default ends with the window.
     pub fn run_of(self, epochs: u64) -> Self {
         let epochs = Some(epochs);
         Self { epochs, ..self }
     }
 
-    /// The learning rate of the run, which a driver needs.
+    /// Sets the learning rate of the run, which a driver requires.
     pub fn learning_rate(self, rate: f64) -> Self {
         let learning_rate = Some(rate);
         Self {
@@ -208,19 +209,19 @@ impl<'a, M: Module> Pruner<'a, M> {
         }
     }
 
-    /// The seed of everything random; 0 unless given.
+    /// Sets the seed of all random numbers; the default is 0.
     pub fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
     }
 
-    /// The recipe that says the same.
+    /// The equivalent recipe as text.
     #[must_use]
     pub fn to_toml(&self) -> String {
         let text = |text: &str| toml::Value::String(text.to_owned()).to_string();
         let (window, every, unit) = &self.window;
         let epochs = self.epochs.unwrap_or(match *unit {
             "epochs" => window.end,
-            // A window in steps says nothing about epochs.
+            // A window in steps does not define a number of epochs.
             _ => 1,
         });
         let all = ["**.weight".to_owned()];
@@ -258,22 +259,22 @@ impl<'a, M: Module> Pruner<'a, M> {
         recipe
     }
 
-    /// The recipe that says the same.
+    /// The equivalent recipe.
     ///
     /// # Errors
     ///
-    /// As [`Recipe::parse`], for numbers that a recipe cannot have.
+    /// Those of [`Recipe::parse`], for numbers that are not valid in a recipe.
     pub fn recipe(&self) -> Result<Recipe, RecipeError> {
         Recipe::parse_as("the pruner's recipe", &self.to_toml())
     }
 
-    /// The driver for training the model, in epochs of so many optimizer steps.
+    /// The driver for training the model, with this number of optimizer steps per epoch.
     ///
     /// # Errors
     ///
-    /// As [`Recipe::parse`] and [`Recipe::bind`].
+    /// Those of [`Recipe::parse`] and [`Recipe::bind`].
     pub fn driver(&self, steps_per_epoch: u64) -> Result<Driver<M>, RecipeError> {
         let recipe = self.recipe()?;
-        recipe.bind_carrying_out(&[], self.model, self.graph, steps_per_epoch)
+        recipe.bind_for_runner(&[], self.model, self.graph, steps_per_epoch)
     }
 }

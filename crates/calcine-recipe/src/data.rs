@@ -1,19 +1,19 @@
 use crate::section::Section;
 
-/// `[data]`: how the bytes of an image become the numbers that the model sees.
+/// `[data]`: the normalisation of images.
 ///
 /// ```text
 /// value = (byte / 255 - mean) / std
 /// ```
 ///
-/// One number for each colour, in the order red, green, blue, as `torchvision.transforms.Normalize` takes them. A model
-/// must be trained and measured with the same.
+/// There is one number for each colour, in the order red, green, blue, as in `torchvision.transforms.Normalize`. Use
+/// the same numbers for training and evaluation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct ImageData {
-    /// What is subtracted: `[0.5, 0.5, 0.5]` unless something else is said.
+    /// The numbers that are subtracted, by default `[0.5, 0.5, 0.5]`.
     pub mean: [f64; 3],
-    /// What is divided by, above 0: `[0.5, 0.5, 0.5]` unless something else is said.
+    /// The divisors, above 0; by default `[0.5, 0.5, 0.5]`.
     pub std: [f64; 3],
 }
 
@@ -38,7 +38,7 @@ impl ImageData {
     }
 }
 
-/// A number for each of three colours; any other list is a problem.
+/// One number for each of three colours; any other list is a problem.
 fn colours(
     section: &Section<'_>,
     key: &'static str,

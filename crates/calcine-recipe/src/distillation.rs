@@ -2,17 +2,17 @@ use calcine_train::Distillation;
 
 use crate::section::{At, Section};
 
-/// `[distill]`: a teacher whose answers count beside the labels. Who runs the recipe asks it.
+/// `[distill]`: a teacher whose outputs are targets in addition to the labels. The runner executes it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct DistillationSettings {
-    /// The teacher's network; the student's if there is none.
+    /// The model of the teacher; that of the student if `None`.
     pub model: Option<String>,
-    /// The teacher's weights: `default` or a file; those that the student begins with if there are none.
+    /// The weights of the teacher: `default` or a file; the initial weights of the student if `None`.
     pub weights: Option<String>,
-    /// The epoch from which on it is asked.
+    /// The first epoch with the teacher.
     pub start: u64,
-    /// What counts how much.
+    /// The weights of the terms, and the temperature.
     pub distillation: Distillation,
 }
 
@@ -28,7 +28,7 @@ impl DistillationSettings {
         let (student, teacher) = (weight("student"), weight("teacher"));
         section.close();
         if let Some(none) = weights.as_ref().filter(|weights| weights.value == "none") {
-            let message = "a teacher has learned: `weights` is a file, or `default`";
+            let message = "a teacher needs trained weights: `weights` must be a file or `default`";
             problems.add(&none.span, message);
             return None;
         }
@@ -36,12 +36,12 @@ impl DistillationSettings {
             && student.value == 0.0
             && teacher.value == 0.0
         {
-            let message = "`student` and `teacher` are both 0: there is nothing to learn";
+            let message = "`student` and `teacher` are both 0: at least one must be above 0";
             problems.add(&teacher.span, message);
             return None;
         }
         if let Some(teacher) = teacher.as_ref().filter(|teacher| teacher.value == 0.0) {
-            let message = "`teacher` is 0: the teacher would be asked and count for nothing";
+            let message = "`teacher` is 0: the teacher would have no effect";
             problems.add(&teacher.span, message);
             return None;
         }

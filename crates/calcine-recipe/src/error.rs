@@ -1,14 +1,14 @@
 use std::fmt;
 use std::ops::Range;
 
-/// Everything that is wrong with a recipe, in the order of the file.
+/// All problems of a recipe, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecipeError {
     file: Option<String>,
     problems: Vec<Problem>,
 }
 
-/// One thing that is wrong and where.
+/// One problem and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Problem {
@@ -16,14 +16,14 @@ pub struct Problem {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// What was found and what would be valid.
+    /// What was found, and what would be valid.
     pub message: String,
 }
 
 impl RecipeError {
-    /// Problems of a text, each with the range of bytes that it is about. They are sorted by place.
+    /// Problems of a text, each with the range of bytes that it is about. They are sorted by position.
     ///
-    /// Ranges that end beyond the text, or start within a character, are moved to where the text has a character.
+    /// Range ends beyond the end of the text, or within a character, are moved to the previous character boundary.
     #[must_use]
     pub fn new(
         file: Option<String>,
@@ -34,7 +34,7 @@ impl RecipeError {
         let mut placed: Vec<Problem> = Vec::with_capacity(problems.len());
         for (span, message) in problems {
             let problem = Problem::at(text, &span, message);
-            // What the length of a run and the model both rule out is said once.
+            // A problem that both the length of the run and the model cause is reported once.
             if !placed.contains(&problem) {
                 placed.push(problem);
             }
@@ -50,20 +50,20 @@ impl RecipeError {
         Self::new(file, text, problems.collect())
     }
 
-    /// The file, if the recipe came from one.
+    /// The name of the file, if the recipe came from one.
     #[must_use]
     pub fn file(&self) -> Option<&str> {
         self.file.as_deref()
     }
 
-    /// What is wrong, in the order of the file.
+    /// The problems, in the order of the file.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 }
 
-/// `file:line:column: message`, a line each.
+/// Displays one line per problem: `file:line:column: message`.
 impl fmt::Display for RecipeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.file.as_deref().unwrap_or("recipe");
@@ -85,7 +85,7 @@ impl fmt::Display for RecipeError {
 
 impl std::error::Error for RecipeError {}
 
-/// A problem at a byte range of the text.
+/// A problem at a range of bytes of the text.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
     pub(crate) span: Range<usize>,
@@ -104,7 +104,7 @@ impl Problem {
     }
 }
 
-/// Collects problems while reading goes on.
+/// Collects problems, so that reading can continue.
 #[derive(Debug, Default)]
 pub(crate) struct Problems(std::cell::RefCell<Vec<Found>>);
 
@@ -116,7 +116,7 @@ impl Problems {
         });
     }
 
-    /// How many there are so far.
+    /// The number of problems so far.
     pub(crate) fn len(&self) -> usize {
         self.0.borrow().len()
     }

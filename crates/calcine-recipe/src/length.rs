@@ -1,4 +1,4 @@
-//! What a run of some length comes to, and what it does not.
+//! Checks what a run of a given length reaches.
 
 use calcine_train::{Batches, First, When, WindowUnit};
 
@@ -10,22 +10,22 @@ use crate::pruner::Pruner;
 use crate::rate;
 use crate::recipe::Parts;
 
-/// Who says how long the run is.
+/// What defines the length of the run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Source {
-    /// The recipe itself, in epochs.
+    /// The recipe, in epochs.
     Recipe,
-    /// The run, whose epochs may have been overridden.
+    /// The run, whose number of epochs may have been overridden.
     Run {
-        /// Steps of an epoch.
+        /// The number of steps per epoch.
         steps_per_epoch: u64,
     },
 }
 
-/// The most firings that are gone through one by one.
+/// The largest number of firings that are checked one by one.
 const FIRINGS: u64 = 1_000_000;
 
-/// Notes what never happens in a run of this length.
+/// Reports what never happens in a run of this length.
 pub(crate) fn check(parts: &Parts, source: Source, problems: &Problems) {
     let epochs = parts.train.epochs;
     let training = || match epochs {
@@ -59,7 +59,7 @@ pub(crate) fn check(parts: &Parts, source: Source, problems: &Problems) {
     if let Some(asked) = &parts.quantization {
         let training = &asked.value.training;
         late("quantize.training.start", training.start, &asked.span);
-        // A run may be cut short; then it is a warning.
+        // A run may have been shortened; then it is a warning.
         if let Source::Recipe = source {
             for (key, epoch) in training.freezes() {
                 late(&format!("quantize.training.{key}"), epoch, &asked.span);
@@ -71,7 +71,7 @@ pub(crate) fn check(parts: &Parts, source: Source, problems: &Problems) {
     }
 }
 
-/// Notes a policy that does nothing.
+/// Reports a policy that has no effect.
 fn never(parts: &Parts, policy: &Policy, source: Source, problems: &Problems) {
     let epochs = parts.train.epochs;
     let name = &policy.name.value;
@@ -95,7 +95,7 @@ fn never(parts: &Parts, policy: &Policy, source: Source, problems: &Problems) {
         problems.add(&policy.when.span, message);
     } else if let Selects::Never { waits } = selects(parts, policy, &when, steps_per_epoch) {
         let message = format!(
-            "policy of `{name}` never selects: {}, and the run has {} steps",
+            "policy of `{name}` never selects: {}, but the run has {} steps",
             waited(waits),
             epochs.saturating_mul(steps_per_epoch)
         );
@@ -103,7 +103,7 @@ fn never(parts: &Parts, policy: &Policy, source: Source, problems: &Problems) {
     }
 }
 
-/// What a run of this length does not come to, a line each.
+/// What a run of this length does not reach, one line each.
 pub(crate) fn warnings(parts: &Parts, steps_per_epoch: u64) -> Vec<String> {
     let epochs = parts.train.epochs;
     let mut warnings: Vec<String> = Vec::new();
@@ -135,7 +135,7 @@ pub(crate) fn warnings(parts: &Parts, steps_per_epoch: u64) -> Vec<String> {
         let changes = amounts.is_some_and(Amounts::change);
         if missed > 0 && (policy.kind == Kind::Pruner || changes) {
             warnings.push(format!(
-                "`{name}` fires {missed} more times after the run's {run} {word}s, so it does not come to its \
+                "the run ends after {run} {word}s, before the last {missed} firings of `{name}`, so it does not reach its \
                  last {}",
                 if policy.kind == Kind::Pruner { "level" } else { "strength" }
             ));
@@ -149,7 +149,7 @@ pub(crate) fn warnings(parts: &Parts, steps_per_epoch: u64) -> Vec<String> {
         if let Selects::NotAtLast { moment, waits } = selects(parts, policy, &when, steps_per_epoch)
         {
             warnings.push(format!(
-                "`{name}` does not select at {word} {moment}: {}, and the run ends before",
+                "`{name}` does not select at {word} {moment}: {}, but the run ends before",
                 waited(waits)
             ));
         }
@@ -157,7 +157,7 @@ pub(crate) fn warnings(parts: &Parts, steps_per_epoch: u64) -> Vec<String> {
             && every >= epochs.saturating_mul(steps_per_epoch)
         {
             warnings.push(format!(
-                "`{name}` does not fire again within an epoch: `again_every` is {every}, and the run has {} \
+                "`{name}` does not fire again within an epoch: `again_every` is {every}, but the run has {} \
                  steps",
                 epochs.saturating_mul(steps_per_epoch)
             ));
@@ -166,20 +166,20 @@ pub(crate) fn warnings(parts: &Parts, steps_per_epoch: u64) -> Vec<String> {
     let thinning = parts.thinning.iter().flat_map(|at| &at.value.at);
     if let Some(epoch) = thinning.into_iter().find(|&&epoch| epoch > epochs) {
         warnings.push(format!(
-            "the network is not thinned before epoch {epoch}: the run has {epochs}"
+            "the network is not thinned before epoch {epoch}: the run has only {epochs}"
         ));
     }
     let rewinds = parts.rewind.iter().flat_map(|rewind| &rewind.at.value);
     if let Some(epoch) = rewinds.into_iter().find(|&&epoch| epoch >= epochs) {
         warnings.push(format!(
-            "the run does not go back before epoch {epoch}: it has {epochs}"
+            "the run is not rewound before epoch {epoch}: it has only {epochs}"
         ));
     }
     if let Some(asked) = &parts.quantization {
         for (key, epoch) in asked.value.training.freezes() {
             if epoch >= epochs {
                 warnings.push(format!(
-                    "`quantize.training.{key}` is not reached: it is epoch {epoch}, and the run has {epochs}"
+                    "`quantize.training.{key}` is not reached: it is epoch {epoch}, but the run has {epochs}"
                 ));
             }
         }
@@ -195,7 +195,7 @@ fn waited(batches: u64) -> String {
     }
 }
 
-/// How many moments of a run there are in a unit.
+/// The number of moments of a run in a unit.
 fn length(unit: WindowUnit, epochs: u64, steps_per_epoch: u64) -> u64 {
     match unit {
         WindowUnit::Epochs => epochs,
@@ -210,17 +210,17 @@ fn word(unit: WindowUnit) -> &'static str {
     }
 }
 
-/// Whether a pruner selects after its firings, for which it may have to wait.
+/// Whether a pruner selects after its window has fired; it may have to wait for batches.
 enum Selects {
-    /// After each firing of the run, and other policies, which do not select.
+    /// After each firing of the run; also for policies that do not select.
     Always,
-    /// Not after the last one.
+    /// Not after the last firing.
     NotAtLast { moment: u64, waits: u64 },
-    /// After none.
+    /// After no firing.
     Never { waits: u64 },
 }
 
-/// Goes through the firings of the run as `Prune` does.
+/// Simulates the firings of the run as `Prune` handles them.
 fn selects(parts: &Parts, policy: &Policy, when: &When, steps_per_epoch: u64) -> Selects {
     if policy.kind != Kind::Pruner {
         return Selects::Always;
@@ -239,7 +239,7 @@ fn selects(parts: &Parts, policy: &Policy, when: &When, steps_per_epoch: u64) ->
         WindowUnit::Epochs => moment.saturating_mul(steps_per_epoch),
         WindowUnit::Steps => moment,
     };
-    // The step at which a firing that waits comes to its selection.
+    // The step at which a waiting firing leads to a selection.
     let mut pending: Option<u64> = None;
     let mut selected = false;
     let mut last = when.window.first();
@@ -254,7 +254,7 @@ fn selects(parts: &Parts, policy: &Policy, when: &When, steps_per_epoch: u64) ->
         if pending.is_some_and(|due| due <= now) {
             (pending, selected) = (None, true);
         }
-        // A firing while another waits only renews its progress.
+        // If the window fires while a selection is waiting, only its progress is updated.
         let wait = if index == 0 { first } else { later };
         if pending.is_none() && wait == 0 {
             selected = true;
@@ -272,7 +272,7 @@ fn selects(parts: &Parts, policy: &Policy, when: &When, steps_per_epoch: u64) ->
     }
 }
 
-/// How many batches the first firing waits for, and any later one.
+/// The number of batches for which the first firing waits, and for which each later one waits.
 fn waits(pruner: &Pruner, policy: &Policy) -> (u64, u64) {
     let gradients = pruner.needs_gradients();
     match pruner.batches {
@@ -282,7 +282,7 @@ fn waits(pruner: &Pruner, policy: &Policy) -> (u64, u64) {
     }
 }
 
-/// The epochs of a learning-rate schedule that do not come.
+/// The epochs of a learning-rate schedule that the run does not reach.
 fn unreached(rate: &rate::Rate, epochs: u64) -> Option<String> {
     let what = rate.kind.unreached(epochs)?;
     Some(format!(

@@ -3,24 +3,24 @@ use calcine_train::{After, First, GradientMasks, Hold, Lifetime, When as Moments
 
 use crate::section::{At, Section};
 
-/// `[[policy]]`.
+/// A `[[policy]]` table.
 #[derive(Debug, Clone)]
 pub(crate) struct Policy {
     pub(crate) kind: Kind,
-    /// The instance it refers to.
+    /// The pruner, regularizer or schedule that it uses.
     pub(crate) name: At<String>,
     pub(crate) when: At<When>,
-    /// Steps after which it fires again within an epoch.
+    /// The number of steps after which it fires again within an epoch.
     pub(crate) again_every: Option<u64>,
     pub(crate) masks: Masks,
 }
 
-/// How a policy's masks act.
+/// How the masks of a policy are applied, and how long.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Masks {
     pub(crate) hold: Hold,
     pub(crate) gradients: GradientMasks,
-    /// Unless said: hard masks and none else outlive their window.
+    /// By default, only hard masks are kept after their window.
     pub(crate) after: Option<After>,
     pub(crate) lifetime: Lifetime,
     pub(crate) first: First,
@@ -34,7 +34,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The key by which a policy names what it uses.
+    /// The keys by which a policy names what it uses.
     pub(crate) const KEYS: [(&'static str, Self); 3] = [
         ("pruner", Self::Pruner),
         ("regularizer", Self::Regularizer),
@@ -42,7 +42,7 @@ impl Kind {
     ];
 }
 
-/// When a policy acts, before the run's length is known.
+/// When a policy acts, independently of the length of the run.
 #[derive(Debug, Clone)]
 pub(crate) enum When {
     Always,
@@ -72,7 +72,7 @@ impl When {
             Self::Window(window, Count::Percent) => {
                 let moment = |percent| (u128::from(percent) * u128::from(steps) / 100) as u64;
                 if kind != Kind::Pruner {
-                    // Rates and penalties act in every step of their window.
+                    // Learning rates and penalties act in every step of their window.
                     let (start, end) = (moment(window.first()), moment(window.end()));
                     let window = Window::new(start, end.max(start + 1), 1);
                     return (window.expect("it begins before it ends"), WindowUnit::Steps);
@@ -91,7 +91,7 @@ fn whole(steps: u64) -> Window {
     Window::new(0, steps.max(1), 1).expect("a run has at least one step")
 }
 
-/// What a policy says it uses.
+/// What a policy uses.
 #[derive(Debug, Clone)]
 pub(crate) struct Use {
     pub(crate) kind: Kind,
@@ -99,7 +99,7 @@ pub(crate) struct Use {
 }
 
 impl Policy {
-    /// Also notes what it uses, whatever else may be wrong with it.
+    /// Also records what the policy uses, even if it has other problems.
     pub(crate) fn read(section: Section<'_>, uses: &mut Vec<Use>) -> Option<Self> {
         let problems = section.problems;
         let named = Kind::KEYS.map(|(key, kind)| (kind, section.text(key)));
@@ -108,14 +108,14 @@ impl Policy {
             .filter_map(|(kind, name)| Some((kind, name?)));
         let first = named.next();
         if let Some((kind, second)) = named.next() {
-            let message = "a policy has one of `pruner`, `regularizer`, `lr`, not two";
+            let message = "a policy must have exactly one of `pruner`, `regularizer` and `lr`";
             problems.add(&second.span, message);
             uses.push(Use { kind, name: second });
         }
         if first.is_none() {
             problems.add(
                 &section.span,
-                "a policy names what acts: `pruner = …`, `regularizer = …` or `lr = …`",
+                "a policy must name what it uses: `pruner = …`, `regularizer = …` or `lr = …`",
             );
         }
         let kind = first.as_ref().map(|(kind, _)| *kind);
@@ -124,7 +124,8 @@ impl Policy {
         if let (Some(again), Some(when)) = (&again_every, &when)
             && !matches!(when.value, When::Window(_, Count::Epochs))
         {
-            let message = "`again_every` needs a window in epochs: it fires again inside them";
+            let message =
+                "`again_every` needs a window in epochs, because it fires again within epochs";
             problems.add(&again.span, message);
         }
         let masks = masks(&section, kind, again_every.as_ref());
@@ -143,7 +144,7 @@ impl Policy {
         })
     }
 
-    /// When it acts in a run of this length.
+    /// The moments at which the policy acts in a run of this length.
     pub(crate) fn moments(&self, epochs: u64, steps_per_epoch: u64) -> Moments {
         let (window, unit) = self.when.value.resolve(self.kind, epochs, steps_per_epoch);
         let mut when = Moments::new(window, unit);
@@ -152,7 +153,7 @@ impl Policy {
     }
 }
 
-/// The keys that only some kinds of policies have.
+/// Reads the keys that only some kinds of policies have.
 fn masks(section: &Section<'_>, kind: Option<Kind>, again_every: Option<&At<u64>>) -> Masks {
     let holds = [
         ("always", Hold::Always),
@@ -201,7 +202,7 @@ fn masks(section: &Section<'_>, kind: Option<Kind>, again_every: Option<&At<u64>
         }),
     ) = (&lifetime, &after)
     {
-        let message = "masks that live one `lifetime = \"step\"` are gone when the window is over: nothing is \
+        let message = "masks that last one step (`lifetime = \"step\"`) do not exist after the window: nothing is \
                        left to `hold`";
         section.problems.add(span, message);
     }
@@ -217,7 +218,7 @@ fn masks(section: &Section<'_>, kind: Option<Kind>, again_every: Option<&At<u64>
     }
 }
 
-/// A range, a list, or for a learning rate nothing at all.
+/// Reads a range, a list, or for a learning rate neither.
 fn when(section: &Section<'_>, kind: Option<Kind>) -> Option<At<When>> {
     let problems = section.problems;
     let units = [
@@ -240,14 +241,14 @@ fn when(section: &Section<'_>, kind: Option<Kind>) -> Option<At<When>> {
     if let Some((_, second)) = lists.next() {
         problems.add(
             &second.span,
-            "a policy has one list, `epochs` or `steps`, not both",
+            "a policy can have one list, `epochs` or `steps`, not both",
         );
         return None;
     }
     if let (Some(unit), true) = (&unit, list.is_some()) {
         problems.add(
             &unit.span,
-            "a list is in the unit of its name: `epochs` or `steps`",
+            "`unit` is not possible with a list, whose unit is its name: `epochs` or `steps`",
         );
     }
     let span = section.span.clone();

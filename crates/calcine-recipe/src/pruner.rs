@@ -8,37 +8,37 @@ use crate::score::{ScoreName, batches};
 use crate::section::{At, Section, Texts, count, describe};
 use crate::selection::{Kind, Selection};
 
-/// `[pruner.NAME]`.
+/// A `[pruner.NAME]` table.
 #[derive(Debug, Clone)]
 pub(crate) struct Pruner {
     pub(crate) name: At<String>,
     pub(crate) params: Params,
-    /// With all that makes the same channels; how scores are joined.
+    /// Whether all producers of the same channels are pruned together, and how their scores are aggregated.
     pub(crate) dependency: Option<At<Aggregation>>,
     pub(crate) score: At<ScoreName>,
     pub(crate) noise: f64,
     pub(crate) batches: Batches,
     /// Whether norms are folded into weights before they are scored.
     pub(crate) fold_norm: Option<At<bool>>,
-    /// Whether and how what is left is refitted after a selection.
+    /// Whether and how the remaining weights are refitted after a selection.
     pub(crate) reconstruct: Option<At<Reconstruct>>,
     pub(crate) granularity: At<Granularity>,
     pub(crate) selection: Selection,
     pub(crate) cost: Cost,
 }
 
-/// What is pruned.
+/// The parameters of a pruner.
 #[derive(Debug, Clone)]
 pub(crate) enum Params {
-    /// The patterns of the amounts.
+    /// Those that match the patterns of the amounts.
     ByAmount,
-    /// Each parameter by itself.
+    /// Parameters that are pruned separately.
     Each(Vec<At<String>>),
     /// Groups that share a decision.
     Groups(Vec<Texts>, Aggregation),
 }
 
-/// What a unit costs under a global level.
+/// The cost of a unit under a global level.
 #[derive(Debug, Clone)]
 pub(crate) enum Cost {
     Units,
@@ -47,7 +47,7 @@ pub(crate) enum Cost {
 }
 
 impl Pruner {
-    /// Whether it looks at the network from inside.
+    /// Whether it needs the traced network.
     pub(crate) fn needs_network(&self) -> bool {
         self.dependency.is_some()
             || self.reconstruct.is_some()
@@ -56,7 +56,7 @@ impl Pruner {
             || self.fold_norm.as_ref().is_some_and(|fold| fold.value)
     }
 
-    /// Whether it ranks, or grows, by gradients.
+    /// Whether it ranks or regrows by gradients.
     pub(crate) fn needs_gradients(&self) -> bool {
         let growth = self.selection.growth_score().map(|score| score.needs());
         self.score.value.needs() == Needs::Gradient || growth == Some(Needs::Gradient)
@@ -70,7 +70,7 @@ impl Pruner {
         let reconstruct = reconstruct(&section);
         let mut granularity = granularity(&section);
         let given = granularity.is_some();
-        // After a problem with the granularity, the rest is still looked at.
+        // After a problem with the granularity, the other keys are still checked.
         let mut fallback = At::new(Granularity::Element, section.span.clone());
         let selection = Selection::read(&section, granularity.as_mut().unwrap_or(&mut fallback));
         let cost = cost(&section, selection.as_ref());
@@ -82,11 +82,12 @@ impl Pruner {
         {
             let linear = granularity.value == Granularity::FcOutput;
             if score.value == ScoreName::NormScale {
-                let message = "`norm_scale` is a number a filter: `granularity = \"filter\"`";
+                let message =
+                    "`norm_scale` has one score per filter: use `granularity = \"filter\"`";
                 section.problems.add(&score.span, message);
             } else if !linear {
-                let message = "a score of activations is a number a filter, or an output of a linear \
-                               layer: `granularity = \"filter\"` or `\"fc_output\"`";
+                let message = "a score of activations has one value per filter or output of a linear \
+                               layer: use use `granularity = \"filter\"` or `\"fc_output\"`";
                 section.problems.add(&score.span, message);
             }
         }
@@ -96,7 +97,7 @@ impl Pruner {
                 Granularity::Channel | Granularity::FcInput
             )
         {
-            let message = "`reconstruct` makes up for inputs that are dropped: `granularity = \"channel\"` or \
+            let message = "`reconstruct` compensates for dropped inputs: use `granularity = \"channel\"` or \
                            `\"fc_input\"`";
             section.problems.add(&reconstruct.span, message);
         }
@@ -106,8 +107,7 @@ impl Pruner {
                 .growth_score()
                 .is_none_or(|score| score.needs() != Needs::Gradient)
         {
-            let message =
-                "`batches` is for scores of gradients or activations: this one looks at weights";
+            let message = "`batches` is only for scores of gradients or activations, but this score needs only weights";
             section.problems.add(&batches.span, message);
         }
         section.close();
@@ -128,7 +128,7 @@ impl Pruner {
     }
 }
 
-/// `element` unless said otherwise; `None` after a problem.
+/// The granularity, by default `element`; `None` after a problem.
 pub(crate) fn granularity(section: &Section<'_>) -> Option<At<Granularity>> {
     if section.get("granularity").is_none() {
         return Some(At::new(Granularity::Element, section.span.clone()));
@@ -150,7 +150,7 @@ const AGGREGATIONS: [(&str, Aggregation); 4] = [
     ("first", Aggregation::First),
 ];
 
-/// `dependency = "auto"`, and how scores are joined then.
+/// Reads `dependency = "auto"`, and how scores are aggregated.
 fn dependency(
     section: &Section<'_>,
     granularity: Option<&At<Granularity>>,
@@ -165,8 +165,8 @@ fn dependency(
             Granularity::Filter | Granularity::FcOutput
         )
     }) {
-        let message = "`dependency = \"auto\"` prunes channels with all that makes them: \
-                       `granularity = \"filter\"` or `\"fc_output\"`";
+        let message = "`dependency = \"auto\"` prunes channels in all layers that produce them: \
+                       use `granularity = \"filter\"` or `\"fc_output\"`";
         section.problems.add(&granularity.span, message);
     }
     let aggregation = section.word("aggregate", &AGGREGATIONS);
@@ -176,7 +176,7 @@ fn dependency(
     ))
 }
 
-/// `reconstruct = true` or `reconstruct = { positions = 10, batches = 8 }`.
+/// Reads `reconstruct = true` or `reconstruct = { positions = 10, batches = 8 }`.
 fn reconstruct(section: &Section<'_>) -> Option<At<Reconstruct>> {
     let value = section.get("reconstruct")?;
     let span = value.span();
@@ -201,7 +201,7 @@ fn reconstruct(section: &Section<'_>) -> Option<At<Reconstruct>> {
     Some(At::new(read, span))
 }
 
-/// `params`, `groups` and `aggregate`.
+/// Reads `params`, `groups` and `aggregate`.
 fn params(section: &Section<'_>, selection: Option<&Selection>, auto: bool) -> Option<Params> {
     let problems = section.problems;
     let params = section.texts("params");
@@ -210,7 +210,7 @@ fn params(section: &Section<'_>, selection: Option<&Selection>, auto: bool) -> O
         let message = "`groups` and `dependency = \"auto\"`, which finds them, exclude each other";
         problems.add(&groups.span, message);
     }
-    // What is found joins by itself.
+    // With automatic dependencies, groups are found in the graph.
     let aggregate = if auto {
         None
     } else {
@@ -242,7 +242,10 @@ fn params(section: &Section<'_>, selection: Option<&Selection>, auto: bool) -> O
             None
         }
         (Some(params), None, _) if params.value.is_empty() => {
-            problems.add(&params.span, "`params` is empty: name what to prune");
+            problems.add(
+                &params.span,
+                "`params` is empty: expected names or patterns of parameters",
+            );
             None
         }
         (Some(params), None, None) => Some(Params::Each(params.value)),
@@ -258,9 +261,9 @@ fn params(section: &Section<'_>, selection: Option<&Selection>, auto: bool) -> O
             None
         }
         (None, None, _) => {
-            // Without a selection it is not known whether its table names the parameters.
+            // If the amount could not be read, it is not known whether its table names the parameters.
             if selection.is_some() && !section.has("params") && !section.has("groups") {
-                let message = "`params` is missing: the names or globs of what to prune";
+                let message = "`params` is missing: names or patterns of the parameters to prune";
                 problems.add(&section.span, message);
             }
             None
@@ -268,7 +271,7 @@ fn params(section: &Section<'_>, selection: Option<&Selection>, auto: bool) -> O
     }
 }
 
-/// `cost = "units"`, `"bytes"` or a table by parameter.
+/// Reads `cost = "units"`, `"bytes"` or a table by parameter.
 fn cost(section: &Section<'_>, selection: Option<&Selection>) -> Option<Cost> {
     let Some(value) = section.get("cost") else {
         return Some(Cost::Units);

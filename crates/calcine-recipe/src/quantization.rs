@@ -8,34 +8,35 @@ use calcine_quantize::{
 
 use crate::section::{At, Section};
 
-/// `[quantize]`: how a network is quantized, after training or, in a recipe with `[train]`, while it trains.
+/// `[quantize]`: how a network is quantized, after training or, in a recipe with `[train]`, during training.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct RecipeQuantization {
-    /// Bits, schemes and range estimators, of all layers and of some.
+    /// Bits, schemes and range estimators, for all layers and for single ones.
     pub settings: QuantizationSettings,
-    /// `[quantize.training]`: how the network trains with them. Of no use in a recipe without `[train]`.
+    /// `[quantize.training]`: the method and schedule of quantization-aware training. It is ignored in a recipe without
+    /// `[train]`.
     pub training: QuantizationSchedule,
 }
 
-/// `[quantize.training]`: the method of quantization-aware training, and when what happens.
+/// `[quantize.training]`: the method and schedule of quantization-aware training.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct QuantizationSchedule {
     /// How weights and activations are quantized in training.
     pub method: Method,
-    /// How many images calibrate the ranges to begin with.
+    /// The number of images with which the initial ranges are calibrated.
     pub images: usize,
-    /// The epoch from which activations are quantized.
+    /// The first epoch in which activations are quantized.
     pub start: u64,
-    /// The epoch from which ranges stay.
+    /// The epoch from which on ranges are fixed.
     pub freeze_ranges: Option<u64>,
-    /// The epoch from which batch norms keep their statistics.
+    /// The epoch from which on the statistics of batch norms are fixed.
     pub freeze_norms: Option<u64>,
 }
 
 impl Default for QuantizationSchedule {
-    /// LSQ from the first epoch, calibrated with 1,000 images; nothing is frozen.
+    /// LSQ from the first epoch on, calibrated with 1,000 images; nothing is frozen.
     fn default() -> Self {
         Self {
             method: Method::Lsq,
@@ -69,15 +70,15 @@ const ROUNDINGS: [(&str, Rounding); 3] = [
     ("ada_round", Rounding::AdaRound),
 ];
 
-/// The decay of moving ranges unless given: they remember an epoch of a hundred batches.
+/// The default decay of moving ranges, which corresponds to a hundred batches.
 const DECAY: f64 = 0.99;
 
-/// Where the settings stand that have been read, by the names by which their checks call them.
+/// The positions of the settings that have been read, by the names that their checks use.
 #[derive(Default)]
 struct Places(Vec<(String, Range<usize>)>);
 
 impl Places {
-    /// Takes down where a setting stands, and puts its value in place.
+    /// Records the position of a setting, and sets its value.
     fn put<T>(&mut self, field: impl fmt::Display, setting: &mut T, read: Option<At<T>>) {
         if let Some(At { value, span }) = read {
             *setting = value;
@@ -93,7 +94,7 @@ impl Places {
 }
 
 impl RecipeQuantization {
-    /// Reads the table of a recipe that trains, or of one that does not.
+    /// Reads the table, in a recipe with or without `[train]`.
     pub(crate) fn read(section: Section<'_>, trains: bool) -> Option<Self> {
         let problems = section.problems;
         let before = problems.len();
@@ -149,7 +150,7 @@ impl RecipeQuantization {
 }
 
 impl QuantizationSchedule {
-    /// What stops, by its key, and the epoch from which on.
+    /// The keys of what is frozen, and the epochs from which on it is.
     pub(crate) fn freezes(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let both = [
             ("freeze_ranges", self.freeze_ranges),
@@ -159,7 +160,7 @@ impl QuantizationSchedule {
             .filter_map(|(key, epoch)| Some((key, epoch?)))
     }
 
-    /// The epochs within a run of so many at which something begins or stops, ascending.
+    /// The epochs at which something begins or is frozen in a run of this length, in ascending order.
     #[must_use]
     pub fn moments(&self, epochs: u64) -> Vec<u64> {
         let start = (self.start > 0).then_some(self.start);
@@ -298,7 +299,7 @@ fn first_last(section: Section<'_>, places: &mut Places) -> FirstLastSettings {
     read
 }
 
-/// A `[[quantize.layer]]`; without a name or with no key beside it, it leaves a problem.
+/// Reads a `[[quantize.layer]]`; a missing name, or no other key, is a problem.
 fn layer(section: Section<'_>, places: &mut Places) -> Option<Override> {
     const KEYS: [&str; 7] = [
         "float",
@@ -311,10 +312,10 @@ fn layer(section: Section<'_>, places: &mut Places) -> Option<Override> {
     ];
     let problems = section.problems;
     let name = section.text("name");
-    let name = section.need("name", "a layer or a glob, such as \"fc\"", name);
+    let name = section.need("name", "a name or pattern of layers, such as \"fc\"", name);
     if !KEYS.iter().any(|key| section.has(key)) {
         let message = format!(
-            "a `[[quantize.layer]]` says what is other for its layers, at least one of `{}`",
+            "a `[[quantize.layer]]` needs at least one setting for its layers: `{}`",
             KEYS.join("`, `")
         );
         problems.add(&section.span, message);
@@ -330,7 +331,7 @@ fn layer(section: Section<'_>, places: &mut Places) -> Option<Override> {
     let activation_bits = bits(&section, "activation_bits");
     let float = section.word("float", &FLOATS);
     if let (Some(_), Some(bits)) = (&float, weight_bits.as_ref().or(activation_bits.as_ref())) {
-        let message = "a layer in `float` has no bits: give one or the other";
+        let message = "a layer with `float` has no bits: use only one of the two";
         problems.add(&bits.span, message);
     }
     places.put(field("float"), &mut read.float, some(float));
@@ -400,7 +401,7 @@ fn schedule(section: Section<'_>, settings: &QuantizationSettings) -> Quantizati
         && start.value > 0
         && settings.activations.bits == 0
     {
-        let message = "`start` is when activations are quantized, and `[quantize.activations] bits = 0` leaves them \
+        let message = "`start` is the epoch from which activations are quantized, but `[quantize.activations] bits = 0` leaves them \
                        in float";
         problems.add(&start.span, message);
     }
@@ -418,7 +419,7 @@ fn some<T>(read: Option<At<T>>) -> Option<At<Option<T>>> {
     read.map(|At { value, span }| At::new(Some(value), span))
 }
 
-/// A number of bits; how many there may be, the settings check.
+/// Reads a number of bits; the settings check the valid range.
 fn bits(section: &Section<'_>, key: &'static str) -> Option<At<u8>> {
     let bits = section.count(key)?;
     match u8::try_from(bits.value) {

@@ -6,14 +6,14 @@ use calcine_schedule::{LearningRate, RateError};
 
 use crate::section::{At, Section};
 
-/// `[lr.NAME]`.
+/// A `[lr.NAME]` table.
 #[derive(Debug, Clone)]
 pub(crate) struct Rate {
     pub(crate) name: At<String>,
     pub(crate) kind: Kind,
 }
 
-/// A schedule's numbers; lengths that are absent are the run's.
+/// The type and parameters of a schedule; missing lengths are those of the run.
 #[derive(Debug, Clone)]
 pub(crate) enum Kind {
     Constant {
@@ -88,7 +88,7 @@ const NAMES: [(&str, Name); 10] = [
 ];
 
 impl Kind {
-    /// The schedule in a run of this many epochs.
+    /// The schedule in a run with this number of epochs.
     pub(crate) fn build(&self, epochs: u64) -> Result<Box<dyn LearningRate + Send>, RateError> {
         let length = |given: &Option<f64>| given.unwrap_or(epochs as f64);
         Ok(match self {
@@ -136,7 +136,7 @@ impl Kind {
         })
     }
 
-    /// What of it does not come in the epochs before this one, if anything.
+    /// What the schedule does not reach before this epoch, if anything.
     pub(crate) fn unreached(&self, epochs: u64) -> Option<String> {
         let late = |epoch: f64, what: &str| {
             (epoch > epochs as f64).then(|| format!("{what} is epoch {epoch}"))
@@ -150,15 +150,14 @@ impl Kind {
                     .collect();
                 (!missed.is_empty()).then(|| format!("the milestones {missed:?} are not reached"))
             }
-            Self::Step { size, .. } => {
-                (*size >= epochs).then(|| format!("it never steps: `step_size` is {size} epochs"))
-            }
+            Self::Step { size, .. } => (*size >= epochs)
+                .then(|| format!("the rate never changes: `step_size` is {size} epochs")),
             Self::Cosine { t_max, .. }
             | Self::Polynomial { t_max, .. }
-            | Self::OneCycle { t_max, .. } => late((*t_max)?, "its end, `t_max`,"),
+            | Self::OneCycle { t_max, .. } => late((*t_max)?, "its end (`t_max`)"),
             Self::CosineRestarts { period, .. } => late(*period, "the end of its first period"),
             Self::Plateau { patience, .. } => (patience.saturating_add(1) >= epochs)
-                .then(|| format!("it never falls: `patience` is {patience} epochs")),
+                .then(|| format!("the rate never falls: `patience` is {patience} epochs")),
             Self::Constant { .. } | Self::Exponential { .. } => None,
         }
     }
@@ -169,7 +168,7 @@ impl Kind {
         let gamma = || {
             let gamma = section.number("gamma");
             section
-                .need("gamma", "what the rate is multiplied by", gamma)
+                .need("gamma", "the factor for the rate", gamma)
                 .map(|x| x.value)
         };
         let milestones = || {
@@ -242,7 +241,7 @@ impl Kind {
 }
 
 impl Rate {
-    /// Reads the table; `epochs` is the recipe's own length, against which the numbers are checked.
+    /// Reads the table; `epochs` is the length in the recipe, which is used to check the parameters.
     pub(crate) fn read(name: At<String>, section: Section<'_>, epochs: u64) -> Option<Self> {
         let problems = section.problems;
         let word = section.word("type", &NAMES);
@@ -250,7 +249,7 @@ impl Rate {
         let kind = word
             .as_ref()
             .and_then(|word| Kind::read(word.value, &section));
-        // Without a type no key can be judged.
+        // Without a type, it is not known which keys are valid.
         if word.is_some() {
             section.close();
         }

@@ -5,7 +5,6 @@ use toml::de::DeTable;
 
 use crate::data::ImageData;
 use crate::distillation::DistillationSettings;
-use crate::duty::Duty;
 use crate::error::{Found, Problems, RecipeError};
 use crate::length;
 use crate::policy::{Kind, Policy};
@@ -14,6 +13,7 @@ use crate::quantization::RecipeQuantization;
 use crate::rate::Rate;
 use crate::regularizer::Regularizer;
 use crate::rewind::Rewind;
+use crate::runner_table::RunnerTable;
 use crate::section::{At, Section};
 use crate::thinning::Thinning;
 use crate::train::Train;
@@ -21,7 +21,7 @@ use crate::train::Train;
 /// The version of the grammar.
 const FORMAT: u64 = 1;
 
-/// A recipe that is sound in itself; [`bind`](Self::bind) checks it against a model.
+/// A valid recipe; [`bind`](Self::bind) checks it against a model.
 #[derive(Debug, Clone)]
 pub struct Recipe {
     pub(crate) file: Option<String>,
@@ -48,11 +48,11 @@ pub(crate) struct Parts {
 }
 
 impl Recipe {
-    /// Reads a file.
+    /// Reads a recipe from a file.
     ///
     /// # Errors
     ///
-    /// If it cannot be read or is not sound, with every problem and its place.
+    /// If it cannot be read or is not valid; the error contains all problems with their positions.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, RecipeError> {
         let path = path.as_ref();
         let file = Some(path.display().to_string());
@@ -72,87 +72,86 @@ impl Recipe {
         }
     }
 
-    /// Reads text.
+    /// Reads a recipe from text.
     ///
     /// # Errors
     ///
-    /// If it is not sound, with every problem and its place.
+    /// If it is not valid; the error contains all problems with their positions.
     pub fn parse(text: &str) -> Result<Self, RecipeError> {
         Self::read(None, text)
     }
 
-    /// Reads text that errors call by a file's name.
+    /// Reads a recipe from text; errors refer to it by this file name.
     ///
     /// # Errors
     ///
-    /// As [`parse`](Self::parse).
+    /// Those of [`parse`](Self::parse).
     pub fn parse_as(file: impl Into<String>, text: &str) -> Result<Self, RecipeError> {
         Self::read(Some(file.into()), text)
     }
 
-    /// `[train]`. Of a recipe without one, a run of no epochs.
+    /// `[train]`. In a recipe without it, a run of no epochs.
     #[must_use]
     pub fn train(&self) -> &Train {
         &self.parts.train
     }
 
-    /// `[train]`, to override.
+    /// `[train]`, to be overridden.
     pub fn train_mut(&mut self) -> &mut Train {
         &mut self.parts.train
     }
 
-    /// `[data]`: how images become numbers.
+    /// `[data]`: the normalisation of images.
     #[must_use]
     pub fn data(&self) -> &ImageData {
         &self.parts.data
     }
 
-    /// `[data]`, to override.
+    /// `[data]`, to be overridden.
     pub fn data_mut(&mut self) -> &mut ImageData {
         &mut self.parts.data
     }
 
-    /// `[thin]`: when the network is to be thinned, if it is.
+    /// `[thin]`: when the network is thinned, if it is.
     #[must_use]
     pub fn thinning(&self) -> Option<&Thinning> {
         self.parts.thinning.as_ref().map(|thinning| &thinning.value)
     }
 
-    /// Whether it has a `[train]`. One that has none quantizes a network after training.
+    /// Whether the recipe has a `[train]` table. Without one, it quantizes a network after training.
     #[must_use]
     pub fn trains(&self) -> bool {
         self.parts.trains
     }
 
-    /// `[quantize]`: how the network is to be quantized, if it is; in training if the recipe [trains](Self::trains).
+    /// `[quantize]`: how the network is quantized, if it is; during training if the recipe [trains](Self::trains).
     #[must_use]
     pub fn quantization(&self) -> Option<&RecipeQuantization> {
         let asked = self.parts.quantization.as_ref();
         asked.map(|asked| &asked.value)
     }
 
-    /// `[distill]`: who teaches the network, if somebody does.
+    /// `[distill]`: the teacher of the network, if there is one.
     #[must_use]
     pub fn distillation(&self) -> Option<&DistillationSettings> {
         let asked = self.parts.distillation.as_ref();
         asked.map(|asked| &asked.value)
     }
 
-    /// The tables that somebody else than the driver has to carry out, in the order in which they are listed at
-    /// [`Duty`].
+    /// The tables that the runner has to execute, because a driver does not, in the order of [`RunnerTable`].
     #[must_use]
-    pub fn duties(&self) -> Vec<Duty> {
+    pub fn runner_tables(&self) -> Vec<RunnerTable> {
         let parts = &self.parts;
         let all = [
-            parts.thinning.as_ref().map(|_| Duty::Thin),
-            parts.quantization.as_ref().map(|_| Duty::Quantize),
-            parts.distillation.as_ref().map(|_| Duty::Distill),
+            parts.thinning.as_ref().map(|_| RunnerTable::Thin),
+            parts.quantization.as_ref().map(|_| RunnerTable::Quantize),
+            parts.distillation.as_ref().map(|_| RunnerTable::Distill),
         ];
         all.into_iter().flatten().collect()
     }
 
-    /// Whether it takes a traced network: to thin it, to find what is cut together or which norm follows a layer, or
-    /// to look at activations.
+    /// Whether it needs a traced network: for thinning, for dependency groups, for the norm that follows a layer, or
+    /// for activations.
     #[must_use]
     pub fn needs_network(&self) -> bool {
         let pruners = &self.parts.pruners;
@@ -161,13 +160,13 @@ impl Recipe {
             || pruners.iter().any(Pruner::needs_network)
     }
 
-    /// The file, if it came from one.
+    /// The file name, if it came from a file.
     #[must_use]
     pub fn file(&self) -> Option<&str> {
         self.file.as_deref()
     }
 
-    /// The file's text.
+    /// The text of the recipe.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -195,11 +194,11 @@ impl Recipe {
     }
 }
 
-/// Reads all parts; what is missing has left a problem.
+/// Reads all parts; a missing part has been reported as a problem.
 fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
     let root = Section::new(document, 0..0, problems);
     let format = root.count("format");
-    if let Some(format) = root.need("format", "the grammar's version, `format = 1`", format)
+    if let Some(format) = root.need("format", "the version of the grammar, `format = 1`", format)
         && format.value != FORMAT
     {
         let message = format!(
@@ -216,13 +215,13 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
         }
         None => None,
     };
-    // Quantization after training takes no run.
+    // Quantization after training needs no `[train]`.
     let trains = root.has("train") || !root.has("quantize");
     if trains && !root.has("train") {
         problems.add(&(0..0), "`[train]` is missing: at least `epochs`");
     }
     let data = root.table("data").map(ImageData::read).unwrap_or_default();
-    // Of a run of unknown length nothing is too late.
+    // If the length of the run is not known, no moment is too late.
     let known = train.is_some() || !trains;
     let epochs = train.as_ref().map_or(u64::MAX, |train| train.epochs);
     let (pruners, pruner_names) = named(&root, "pruner", Pruner::read);
@@ -299,7 +298,7 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
         }
     }
     let parts = Parts {
-        // Without a length nothing else of it counts.
+        // Without a length, the other settings of the run do not matter.
         train: train.unwrap_or_else(|| match trains {
             true => Train::of_unknown_length(),
             false => Train {
@@ -325,7 +324,7 @@ fn read(document: &DeTable<'_>, problems: &Problems) -> Option<Parts> {
     known.then_some(parts)
 }
 
-/// The tables `[key.NAME]`: those that can be read, and the names of all.
+/// Reads the tables `[key.NAME]`: those that are valid, and the names of all.
 fn named<'a, T>(
     root: &Section<'a>,
     key: &'static str,

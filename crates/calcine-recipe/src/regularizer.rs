@@ -10,18 +10,18 @@ use crate::pruner::granularity;
 use crate::score::ScoreName;
 use crate::section::{At, Section};
 
-/// `[regularizer.NAME]`.
+/// A `[regularizer.NAME]` table.
 #[derive(Debug, Clone)]
 pub(crate) struct Regularizer {
     pub(crate) name: At<String>,
-    /// Empty where the strengths name the parameters.
+    /// Empty if the table of strengths names the parameters.
     pub(crate) params: Vec<At<String>>,
     pub(crate) granularity: At<Granularity>,
     pub(crate) strength: Amounts,
     pub(crate) apply: Apply,
-    /// The criterion and its value, if that is not the strength.
+    /// The criterion, and its value if that is not the strength.
     pub(crate) threshold: Option<(Criterion, Option<f64>)>,
-    /// The score and level of the only units that are penalized.
+    /// The score and the level, if only the weakest units are penalized.
     pub(crate) weakest: Option<(ScoreName, f64)>,
     kind: Kind,
     lasso: GroupLasso,
@@ -39,7 +39,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// The types that have a key.
+    /// The types that have this key.
     fn with(key: &str) -> &'static [Self] {
         match key {
             "scale" => &[Self::GroupLasso, Self::SparseGroupLasso],
@@ -77,7 +77,7 @@ impl Regularizer {
         let strength = match strength {
             Some(value) => Amounts::read(value, section.problems),
             None => {
-                let message = "`strength` is missing: λ, or a table of it by parameter";
+                let message = "`strength` is missing: a number or curve λ, or a table by parameter";
                 section.problems.add(&section.span, message);
                 None
             }
@@ -129,7 +129,7 @@ impl Regularizer {
             && apply.value == Apply::Proximal
             && !regularizer.has_proximal_step()
         {
-            let message = "this regularizer has no proximal step: apply it as gradient or loss, or \
+            let message = "this regularizer has no proximal step: use `apply = \"gradient\"` or `\"loss\"`, or \
                            take its smoothing away";
             section.problems.add(&apply.span, message);
         }
@@ -176,13 +176,17 @@ fn params(section: &Section<'_>, strength: Option<&Amounts>) -> Option<Vec<At<St
         }
         (Some(Amounts::ByPattern(_)), None) => Some(Vec::new()),
         (_, Some(params)) if params.value.is_empty() => {
-            problems.add(&params.span, "`params` is empty: name what to penalize");
+            problems.add(
+                &params.span,
+                "`params` is empty: expected names or patterns of parameters",
+            );
             None
         }
         (_, Some(params)) => Some(params.value),
         (Some(Amounts::One(_)), None) => {
             if !section.has("params") {
-                let message = "`params` is missing: the names or globs of what to penalize";
+                let message =
+                    "`params` is missing: names or patterns of the parameters to penalize";
                 problems.add(&section.span, message);
             }
             None
@@ -191,13 +195,13 @@ fn params(section: &Section<'_>, strength: Option<&Amounts>) -> Option<Vec<At<St
     }
 }
 
-/// `threshold = "mean_abs"` and `threshold_at`.
+/// Reads `threshold = "mean_abs"` and `threshold_at`.
 fn threshold(section: &Section<'_>) -> Option<(Criterion, Option<f64>)> {
     let word = section.text("threshold");
     let value = section.number_in("threshold_at", 0.0..=f64::INFINITY);
     match (word, value) {
         (None, Some(value)) => {
-            let message = "`threshold_at` needs `threshold`: the norm that is compared with it";
+            let message = "`threshold_at` needs `threshold`, the norm that is compared with it";
             section.problems.add(&value.span, message);
             None
         }
@@ -212,11 +216,11 @@ fn threshold(section: &Section<'_>) -> Option<(Criterion, Option<f64>)> {
     }
 }
 
-/// `weakest = { score = "l1", level = 0.5 }`.
+/// Reads `weakest = { score = "l1", level = 0.5 }`.
 fn weakest(section: &Section<'_>) -> Option<(ScoreName, f64)> {
     let value = section.get("weakest")?;
     let Some(table) = value.get_ref().as_table() else {
-        let message = "`weakest` is a table: { score = \"l1\", level = 0.5 }";
+        let message = "expected `weakest` to be a table, such as { score = \"l1\", level = 0.5 }";
         section.problems.add(&value.span(), message);
         return None;
     };
@@ -227,7 +231,7 @@ fn weakest(section: &Section<'_>) -> Option<(ScoreName, f64)> {
     inner.close();
     let score = score?;
     if score.value.needs_more_than_weights() {
-        let message = "`weakest` needs a score of weights alone";
+        let message = "`weakest` needs a score that uses only weights";
         section.problems.add(&score.span, message);
     }
     Some((score.value, level?.value))

@@ -3,13 +3,13 @@ use calcine_train::Restore;
 
 use crate::section::{At, Section};
 
-/// `[rewind]`.
+/// The `[rewind]` table.
 #[derive(Debug, Clone)]
 pub(crate) struct Rewind {
     pub(crate) to: u64,
     pub(crate) at: At<Vec<u64>>,
     pub(crate) restore: Restore,
-    /// Where it says that only the rate goes back.
+    /// The position of `restore`, if only the learning rate is restored.
     pub(crate) rate_alone: Option<std::ops::Range<usize>>,
 }
 
@@ -18,7 +18,7 @@ impl Rewind {
         let problems = section.problems;
         let to = section.count("to").map_or(0, |to| to.value);
         let at = section.counts("at");
-        let at = section.need("at", "the epochs before which the run goes back", at);
+        let at = section.need("at", "the epochs before which the run is rewound", at);
         let restores = [
             ("weights", Restore::Weights),
             ("rate", Restore::Rate),
@@ -33,7 +33,7 @@ impl Rewind {
         }
         if at.value.iter().any(|epoch| *epoch <= to) {
             let message = format!(
-                "a rewind to epoch {to} comes after it: `at` from {}",
+                "a rewind to epoch {to} must be after it: `at` from {}",
                 to + 1
             );
             problems.add(&at.span, message);

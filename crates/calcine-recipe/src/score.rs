@@ -1,4 +1,4 @@
-//! `score`: a criterion by name.
+//! `score`: a criterion by its name.
 
 use calcine_criteria::{
     Apoz, GeometricMedian, Gradient, Lamp, Magnitude, MeanActivation, Movement, Needs, Noisy, Norm,
@@ -31,10 +31,10 @@ pub(crate) enum ScoreName {
     Random,
 }
 
-/// How many batches activations are looked at over, unless told otherwise.
+/// The default number of batches for scores of activations.
 const ACTIVATION_BATCHES: u64 = 8;
 
-/// Adding a criterion to recipes is adding a line here and in [`ScoreName::build`].
+/// To add a criterion to recipes, add a line here and in [`ScoreName::build`].
 const SCORES: [(&str, ScoreName); 19] = [
     ("magnitude", ScoreName::Magnitude),
     ("l1", ScoreName::L1),
@@ -96,32 +96,32 @@ impl ScoreName {
         }
     }
 
-    /// What it looks at.
+    /// The inputs that the score requires.
     pub(crate) fn needs(self) -> Needs {
         self.build().needs()
     }
 
-    /// Whether it is a number an output of a layer.
+    /// Whether the score has one value per output of a layer.
     pub(crate) fn is_of_outputs(self) -> bool {
         matches!(self.needs(), Needs::NormScale | Needs::Activity(_))
     }
 
-    /// Whether it looks at activations.
+    /// Whether the score needs activations.
     pub(crate) fn is_of_activations(self) -> bool {
         matches!(self.needs(), Needs::Activity(_) | Needs::InputNorm)
     }
 
-    /// Whether it looks at gradients or activations, of which there are more with every batch.
+    /// Whether the score needs gradients or activations, and is therefore averaged over batches.
     pub(crate) fn looks_at_batches(self) -> bool {
         self.build().needs() == Needs::Gradient || self.is_of_activations()
     }
 
-    /// Whether it looks at gradients, norms or activations.
+    /// Whether the score needs gradients, norms or activations.
     pub(crate) fn needs_more_than_weights(self) -> bool {
         self.needs() != Needs::Weight
     }
 
-    /// What a pruner of it looks at unless told otherwise.
+    /// The default number of batches for this score.
     pub(crate) fn batches(self) -> Batches {
         match self {
             Self::Movement => Batches::All,
@@ -131,7 +131,7 @@ impl ScoreName {
     }
 }
 
-/// `batches = 8` or `batches = "all"`.
+/// Reads `batches = 8` or `batches = "all"`.
 pub(crate) fn batches(section: &Section<'_>) -> Option<At<Batches>> {
     let value = section.get("batches")?;
     let span = value.span();

@@ -1,4 +1,4 @@
-//! Reading a TOML table key by key, noting every problem with its place.
+//! Reads a TOML table key by key, and reports every problem with its position.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::error::Problems;
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Debug, Clone)]
 pub(crate) struct At<T> {
     pub(crate) value: T,
@@ -22,10 +22,10 @@ impl<T> At<T> {
     }
 }
 
-/// A list of texts, each at its place.
+/// A list of texts, each with its position.
 pub(crate) type Texts = At<Vec<At<String>>>;
 
-/// A table being read. Keys that nobody asked for are unknown.
+/// A table that is being read. Keys that have not been requested are unknown.
 pub(crate) struct Section<'a> {
     table: &'a DeTable<'a>,
     pub(crate) span: Range<usize>,
@@ -43,7 +43,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The value of a key, if it is there.
+    /// The value of a key, if it is present.
     pub(crate) fn get(&self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.asked.borrow_mut().push(key);
         self.table
@@ -52,19 +52,19 @@ impl<'a> Section<'a> {
             .map(|(_, value)| value)
     }
 
-    /// Whether a key is there.
+    /// Whether a key is present.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.table.iter().any(|(name, _)| name.get_ref() == key)
     }
 
-    /// Where a key stands; where the table does, if it is not there.
+    /// The position of a key; if it is not present, the position of the table.
     pub(crate) fn place(&self, key: &str) -> Range<usize> {
         let mut keys = self.table.keys();
         let found = keys.find(|name| name.get_ref() == key);
         found.map_or_else(|| self.span.clone(), Spanned::span)
     }
 
-    /// A value of some kind; a value of another kind is a problem.
+    /// A value of some type; a value of another type is a problem.
     fn read<T>(
         &self,
         key: &'static str,
@@ -95,7 +95,7 @@ impl<'a> Section<'a> {
         self.read(key, "a number", number)
     }
 
-    /// A number in a range; any other is a problem.
+    /// A number within a range; any other number is a problem.
     pub(crate) fn number_in(
         &self,
         key: &'static str,
@@ -121,7 +121,7 @@ impl<'a> Section<'a> {
         self.read(key, "a whole number, 0 or more", count)
     }
 
-    /// A whole number above zero; any other is a problem.
+    /// A whole number above zero; any other number is a problem.
     pub(crate) fn positive(&self, key: &'static str) -> Option<At<u64>> {
         self.read(key, "a whole number above 0", |value| {
             count(value).filter(|n| *n > 0)
@@ -184,7 +184,7 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// The value, or a problem that it is missing and what it should be.
+    /// The value; a missing value is a problem.
     pub(crate) fn need<T>(&self, key: &str, expected: &str, value: Option<At<T>>) -> Option<At<T>> {
         if !self.has(key) {
             self.problems
@@ -193,7 +193,7 @@ impl<'a> Section<'a> {
         value
     }
 
-    /// A word out of a list; another is a problem with the nearest match.
+    /// One of several words; any other word is a problem, with the nearest match.
     pub(crate) fn word<T: Copy>(
         &self,
         key: &'static str,
@@ -213,7 +213,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A table of its own: `[key]`.
+    /// A subtable: `[key]`.
     pub(crate) fn table(&self, key: &'static str) -> Option<Self> {
         let value = self.get(key)?;
         match value.get_ref().as_table() {
@@ -256,7 +256,7 @@ impl<'a> Section<'a> {
         sections
     }
 
-    /// Tables in order: `[[key]]`.
+    /// An array of tables: `[[key]]`.
     pub(crate) fn list(&self, key: &'static str) -> Vec<Self> {
         let Some(value) = self.get(key) else {
             return Vec::new();
@@ -284,7 +284,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Every key that nobody asked for is a problem. Call it last.
+    /// Reports all keys that have not been requested. Call it last.
     pub(crate) fn close(self) {
         let asked = self.asked.into_inner();
         for (key, _) in self.table {
@@ -323,7 +323,7 @@ fn integer(value: &DeValue<'_>) -> Option<i64> {
     i64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
-/// What a value is, for a reader who expected something else.
+/// Describes a value for an error message.
 pub(crate) fn describe(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("the text \"{text}\""),

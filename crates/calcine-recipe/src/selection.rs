@@ -1,4 +1,4 @@
-//! How a pruner selects: the key that says how much, and what belongs to it.
+//! How a pruner selects: the key of the amount, and the keys that belong to it.
 
 use std::ops::RangeInclusive;
 
@@ -11,7 +11,7 @@ use calcine_fold::Granularity;
 use crate::amount::{Amount, Amounts};
 use crate::section::{At, Section, number};
 
-/// How a pruner selects, and by how much.
+/// How a pruner selects, and its amount.
 #[derive(Debug, Clone)]
 pub(crate) struct Selection {
     pub(crate) kind: Kind,
@@ -46,7 +46,7 @@ enum Scope {
     Global,
 }
 
-/// The keys that say how much to prune. A pruner has one of them.
+/// The keys of the amount. A pruner has exactly one of them.
 const KEYS: [&str; 6] = [
     "level",
     "threshold",
@@ -94,18 +94,16 @@ impl Selection {
             only(key != "level", &regrow.span, "regrow", "`level`");
         }
         if let (Some(_), Some(scope)) = (&regrow, &global) {
-            let message =
-                "`regrow` holds the level of each layer: `scope = \"global\"` excludes it";
+            let message = "`regrow` keeps the level of each layer constant, so it excludes `scope = \"global\"`";
             problems.add(&scope.span, message);
         }
         let by_groups = matches!(granularity.value, Granularity::Group { .. });
         let plain = matches!(key, "level" | "n_of_m") && global.is_none() && regrow.is_none();
         if by_groups && !plain {
-            let message =
-                "the granularity `group(M)` needs a plain `level` of each layer, or `n_of_m`";
+            let message = "the granularity `group(M)` needs a `level` without a scope, or `n_of_m`";
             problems.add(&granularity.span, message);
         }
-        // What a number of units is bounded and rounded by, where there is such a number.
+        // Limits and rounding apply only if there is a number of units.
         let counted = key == "level" && !by_groups;
         for key in ["rounding", "multiple", "at_least"] {
             let Some(value) = section.get(key) else {
@@ -115,11 +113,11 @@ impl Selection {
             if !counted {
                 problems.add(
                     &value.span(),
-                    format!("`{key}` needs a `level`, of units that are no `group(M)`"),
+                    format!("`{key}` needs a `level` and another granularity than `group(M)`"),
                 );
             } else if global.is_some() && !global_too {
                 let message = format!(
-                    "`{key}` is for a `level` of each layer: `scope = \"global\"` excludes it"
+                    "`{key}` is for a `level` of each layer, so it excludes `scope = \"global\"`"
                 );
                 problems.add(&value.span(), message);
             }
@@ -127,12 +125,12 @@ impl Selection {
         if let (Some(drop), None) = (drop, &regrow) {
             problems.add(
                 &drop.span(),
-                "`drop` needs `regrow`: what grows in exchange",
+                "`drop` needs `regrow`, the score of the units that are regrown",
             );
         }
         let valid: RangeInclusive<f64> = match key {
             "level" | "bernoulli" | "n_of_m" => 0.0..=1.0,
-            // A level of mean plus s deviations may lie below the mean.
+            // The threshold, the mean plus s deviations, may be below the mean.
             "hysteresis" => -1e6..=1e6,
             _ => 0.0..=f64::INFINITY,
         };
@@ -144,7 +142,7 @@ impl Selection {
                 let drop = drop.map(|drop| Amounts::read(drop, problems));
                 let drop = section.need(
                     "drop",
-                    "the share that changes places",
+                    "the share of active units that is exchanged",
                     drop.flatten().map(|amounts| At::new(amounts, 0..0)),
                 );
                 amounts = drop?.value;
@@ -213,7 +211,7 @@ impl Selection {
         }
     }
 
-    /// By how much the amount grows an epoch, as a share of its value at the start.
+    /// The growth of the amount per epoch, as a share of its initial value.
     pub(crate) fn growth(&self) -> f64 {
         match self.kind {
             Kind::Hysteresis { growth, .. } => growth,
@@ -222,7 +220,7 @@ impl Selection {
     }
 }
 
-/// The one key and its value.
+/// The key of the amount, and its value.
 fn key<'a>(
     section: &Section<'a>,
 ) -> Option<(&'static str, &'a toml::Spanned<toml::de::DeValue<'a>>)> {
@@ -239,14 +237,14 @@ fn key<'a>(
             None
         }
         [_, (key, value), ..] => {
-            let message = format!("`{key}`: give one of {}, not two", words());
+            let message = format!("`{key}`: expected only one of {}", words());
             section.problems.add(&value.span(), message);
             None
         }
     }
 }
 
-/// `n_of_m = "2:4"` is the granularity `group(4)` and a level of 1 − 2/4.
+/// Reads `n_of_m = "2:4"`, which is the granularity `group(4)` with a level of 1 − 2/4.
 fn n_of_m(section: &Section<'_>, granularity: &mut At<Granularity>) -> Option<Amounts> {
     let text = section.text("n_of_m")?;
     let parts = text.value.split_once(':').and_then(|(n, m)| {
@@ -255,14 +253,14 @@ fn n_of_m(section: &Section<'_>, granularity: &mut At<Granularity>) -> Option<Am
     });
     let Some((n, m)) = parts else {
         let message = format!(
-            "`n_of_m` is \"{}\", expected how many of how many stay: \"2:4\"",
+            "`n_of_m` is \"{}\", expected N:M (N of every M are kept), such as \"2:4\"",
             text.value
         );
         section.problems.add(&text.span, message);
         return None;
     };
     if section.has("granularity") {
-        let message = "`n_of_m` brings its own granularity: leave `granularity` out";
+        let message = "`n_of_m` implies a granularity: remove `granularity`";
         section.problems.add(&granularity.span, message);
     }
     *granularity = At::new(Granularity::Group { of: m }, text.span.clone());
@@ -270,7 +268,7 @@ fn n_of_m(section: &Section<'_>, granularity: &mut At<Granularity>) -> Option<Am
     Some(Amounts::One(At::new(Amount::Constant(level), text.span)))
 }
 
-/// `low`, `high` and `growth`.
+/// Reads `low`, `high` and `growth`.
 fn hysteresis(section: &Section<'_>) -> Kind {
     let default = Hysteresis::default();
     let keys = ["low", "high", "growth"];
@@ -298,7 +296,7 @@ fn hysteresis(section: &Section<'_>) -> Kind {
     kind
 }
 
-/// `rounding`, `multiple` and `at_least`; `None` after a problem.
+/// Reads `rounding`, `multiple` and `at_least`; `None` after a problem.
 fn count(section: &Section<'_>) -> Option<Count> {
     let roundings = [
         ("floor", Rounding::Floor),
@@ -315,7 +313,7 @@ fn count(section: &Section<'_>) -> Option<Count> {
                 Some(units) if whole && units >= 0.0 => AtLeast::Units(units as usize),
                 Some(share) if !whole && (0.0..=1.0).contains(&share) => AtLeast::Share(share),
                 _ => {
-                    let message = "`at_least` is a whole number of units, or a share of them \
+                    let message = "`at_least` must be a whole number of units, or a share of them \
                                    between 0.0 and 1.0";
                     section.problems.add(&value.span(), message);
                     return None;
@@ -330,7 +328,7 @@ fn count(section: &Section<'_>) -> Option<Count> {
     })
 }
 
-/// The width of the one range.
+/// The width, if the amount is a range.
 fn width(amounts: &Amounts) -> Option<f64> {
     match amounts {
         Amounts::One(At {
@@ -341,7 +339,7 @@ fn width(amounts: &Amounts) -> Option<f64> {
     }
 }
 
-/// The one number that a level is while its units change places.
+/// The constant level of a selection that regrows units.
 fn constant(section: &Section<'_>, amounts: &Amounts) -> Option<f64> {
     match amounts {
         Amounts::One(At {
@@ -353,7 +351,7 @@ fn constant(section: &Section<'_>, amounts: &Amounts) -> Option<f64> {
                 .all()
                 .first()
                 .map_or(section.span.clone(), |a| a.span.clone());
-            let message = "with `regrow` the level is one number: `drop` may be a curve";
+            let message = "with `regrow`, the level must be one number; `drop` may be a curve";
             section.problems.add(&span, message);
             None
         }

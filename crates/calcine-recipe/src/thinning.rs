@@ -3,19 +3,20 @@ use calcine_schedule::Window;
 
 use crate::section::{At, Section};
 
-/// `[thin]`: when what was pruned is physically removed. Who runs the recipe does it.
+/// `[thin]`: when zero channels are removed from the network. The runner executes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thinning {
-    /// The epochs before which it happens; at the run's end if there are none.
+    /// The epochs before which the network is thinned; at the end of the run if there are none.
     pub(crate) at: Vec<u64>,
-    /// Whether channels stay whose removal would change padded borders.
+    /// Whether channels are kept whose removal would change padded borders.
     pub exact: bool,
-    /// Whether features go that layer norms, RMS norms and other means are taken over, for networks that train on.
+    /// Whether features are removed that layer norms, RMS norms and other means include, for networks that are trained
+    /// further.
     pub inexact: bool,
 }
 
 impl Thinning {
-    /// What becomes of features of norms.
+    /// How features of norms are treated.
     #[must_use]
     pub const fn norm_features(&self) -> NormFeatures {
         if self.inexact {
@@ -25,8 +26,8 @@ impl Thinning {
         }
     }
 
-    /// The epochs of a run of this length before which the network is thinned, ascending; the run's length itself
-    /// if that is at its end.
+    /// The epochs before which the network is thinned in a run of this length, in ascending order; the length of the
+    /// run if it is thinned at its end.
     #[must_use]
     pub fn moments(&self, epochs: u64) -> Vec<u64> {
         if self.at.is_empty() {
@@ -53,7 +54,8 @@ impl Thinning {
                     return None;
                 }
                 if early {
-                    let message = "the network is thinned after it was pruned: `at` from 1";
+                    let message =
+                        "the network can be thinned only after it was pruned: `at` from 1";
                     problems.add(&at.span, message);
                     return None;
                 }

@@ -4,23 +4,23 @@ use burn::optim::{AdamConfig, AdamWConfig, ModuleOptimizer, SgdConfig};
 
 use crate::section::{At, Section};
 
-/// `[train]`: how the model is trained. A command line may override any of it.
+/// `[train]`: how the model is trained. A command line may override all of it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Train {
-    /// The reference model that the recipe is for: `resnet20`.
+    /// The reference model of the recipe, such as `resnet20`.
     pub model: Option<String>,
-    /// The weights to begin with: `"default"` for those shipped, `"none"`, or a file.
+    /// The initial weights: `"default"` for those that come with the model, `"none"`, or a file.
     pub weights: Option<String>,
-    /// Epochs of the run. They are counted from 0 to `epochs` − 1.
+    /// The number of epochs. They are counted from 0 to `epochs` − 1.
     pub epochs: u64,
-    /// Images in a batch.
+    /// The batch size.
     pub batch_size: usize,
-    /// Images in an epoch; all of them if absent.
+    /// The number of images per epoch; all images if `None`.
     pub images_per_epoch: Option<usize>,
-    /// Share of the training images that is held out for validation.
+    /// The share of the training images that is used for validation.
     pub validation: f64,
-    /// Seed of every random stream.
+    /// The seed of all random streams.
     pub seed: u64,
     /// The optimizer.
     pub optimizer: Optimizer,
@@ -28,27 +28,27 @@ pub struct Train {
 
 /// The optimizer and its settings.
 ///
-/// The learning rate has no default: what is right for one optimizer is far off for another (0.1 is usual for
-/// SGD and ruins Adam). [`Recipe::bind`](crate::Recipe::bind) asks for it.
+/// The learning rate has no default, because a good value depends on the optimizer (0.1 is common for SGD, and far too
+/// large for Adam). [`Recipe::bind`](crate::Recipe::bind) requires it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Optimizer {
-    /// Base learning rate, which `[lr.NAME]` schedules multiply; `None` if the recipe has none.
+    /// The base learning rate, which `[lr.NAME]` schedules multiply; `None` if the recipe has none.
     pub lr: Option<f64>,
     /// Weight decay: added to the gradient as an L2 penalty by SGD and Adam, decoupled from it by AdamW.
     pub weight_decay: f64,
-    /// Which optimizer, and what only it has.
+    /// The update rule, with its own settings.
     pub rule: UpdateRule,
 }
 
-/// An optimizer's update rule.
+/// The update rule of an optimizer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum UpdateRule {
-    /// Stochastic gradient descent, as PyTorch does it (dampening 0).
+    /// Stochastic gradient descent, as in PyTorch (with dampening 0).
     Sgd {
         /// Momentum.
         momentum: f64,
-        /// Whether momentum is Nesterov's.
+        /// Whether it is Nesterov momentum.
         nesterov: bool,
     },
     /// Adam (Kingma and Ba, 2015).
@@ -57,19 +57,19 @@ pub enum UpdateRule {
     AdamW(Betas),
 }
 
-/// The running averages of Adam.
+/// The settings of Adam's moving averages.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Betas {
-    /// Decay of the mean of gradients.
+    /// The decay of the mean of gradients.
     pub beta_1: f64,
-    /// Decay of the mean of squared gradients.
+    /// The decay of the mean of squared gradients.
     pub beta_2: f64,
-    /// What is added to the denominator.
+    /// The number that is added to the denominator.
     pub epsilon: f64,
 }
 
 impl Default for Betas {
-    /// PyTorch's: 0.9, 0.999, 1e-8. (Burn's ε is 1e-5.)
+    /// The values of PyTorch: 0.9, 0.999, 1e-8. (Burn's ε is 1e-5.)
     fn default() -> Self {
         Self {
             beta_1: 0.9,
@@ -80,7 +80,7 @@ impl Default for Betas {
 }
 
 impl Optimizer {
-    /// Burn's optimizer with these settings.
+    /// The optimizer of Burn with these settings.
     #[must_use]
     pub fn init(&self) -> ModuleOptimizer {
         let decay = WeightDecayConfig::new(self.weight_decay as f32);
@@ -182,7 +182,7 @@ impl Optimizer {
 }
 
 impl Train {
-    /// What of it is no number that a run can have: settings may be made by code.
+    /// Checks settings that code may have changed, and returns the first problem.
     pub(crate) fn problem(&self) -> Option<String> {
         let Some(lr) = self.optimizer.lr else {
             return Some(
@@ -193,12 +193,12 @@ impl Train {
         };
         let sound = |x: f64| x.is_finite() && x >= 0.0;
         if !sound(lr) {
-            return Some(format!("`lr` is {lr}, expected a number at least 0"));
+            return Some(format!("`lr` is {lr}, expected a number of at least 0"));
         }
         let decay = self.optimizer.weight_decay;
         if !sound(decay) {
             return Some(format!(
-                "`weight_decay` is {decay}, expected a number at least 0"
+                "`weight_decay` is {decay}, expected a number of at least 0"
             ));
         }
         if self.epochs == 0 {
@@ -207,7 +207,7 @@ impl Train {
         None
     }
 
-    /// Of a recipe whose `[train]` cannot be read: nothing is too late in it.
+    /// For a recipe whose `[train]` cannot be read, in which no moment is too late.
     pub(crate) fn of_unknown_length() -> Self {
         Self {
             model: None,

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
-use calcine_recipe::{Duty, Optimizer, Recipe, RecipeError, UpdateRule};
+use calcine_recipe::{Optimizer, Recipe, RecipeError, RunnerTable, UpdateRule};
 use calcine_testkit::{ConvNet, Mlp, device, each};
 use calcine_train::Driver;
 
@@ -21,20 +21,23 @@ fn of_pruner(epochs: u64, keys: &str, policy: &str) -> String {
 }
 
 #[test]
-fn tables_that_a_driver_does_not_carry_out_are_refused_unless_the_caller_does_it() {
+fn tables_that_a_driver_does_not_execute_are_refused_unless_the_caller_executes_them() {
     let rows = [
-        ("[quantize]\nweights = { bits = 4 }", Duty::Quantize),
-        ("[thin]\npadding_effect = \"keep_border\"", Duty::Thin),
-        ("[thin]\nat = [1]", Duty::Thin),
-        ("[distill]\ntemperature = 4.0", Duty::Distill),
-        ("[distill]", Duty::Distill),
+        ("[quantize]\nweights = { bits = 4 }", RunnerTable::Quantize),
+        (
+            "[thin]\npadding_effect = \"keep_border\"",
+            RunnerTable::Thin,
+        ),
+        ("[thin]\nat = [1]", RunnerTable::Thin),
+        ("[distill]\ntemperature = 4.0", RunnerTable::Distill),
+        ("[distill]", RunnerTable::Distill),
     ];
-    each(rows, |(table, duty)| {
-        let duty = *duty;
+    each(rows, |(text, table)| {
+        let table = *table;
         let recipe = recipe(&format!(
-            "format = 1\n[train]\nepochs = 2\nlr = 0.1\n{table}\n"
+            "format = 1\n[train]\nepochs = 2\nlr = 0.1\n{text}\n"
         ));
-        assert_eq!(recipe.duties(), [duty]);
+        assert_eq!(recipe.runner_tables(), [table]);
         let model = Mlp::new(&device().autodiff());
         let error = recipe.bind(&model, 10).unwrap_err();
         let problem = &error.problems()[0];
@@ -42,13 +45,17 @@ fn tables_that_a_driver_does_not_carry_out_are_refused_unless_the_caller_does_it
         assert!(
             problem
                 .message
-                .contains(&format!("does not carry out `{duty}`")),
+                .contains(&format!("does not execute `{table}`")),
             "{error}"
         );
-        let all = [Duty::Thin, Duty::Quantize, Duty::Distill];
-        let others: Vec<Duty> = all.into_iter().filter(|other| *other != duty).collect();
-        assert!(recipe.bind_carrying_out(&others, &model, None, 10).is_err());
-        recipe.bind_carrying_out(&[duty], &model, None, 10).unwrap();
+        let all = [
+            RunnerTable::Thin,
+            RunnerTable::Quantize,
+            RunnerTable::Distill,
+        ];
+        let others: Vec<RunnerTable> = all.into_iter().filter(|other| *other != table).collect();
+        assert!(recipe.bind_for_runner(&others, &model, None, 10).is_err());
+        recipe.bind_for_runner(&[table], &model, None, 10).unwrap();
     });
 }
 
@@ -124,13 +131,13 @@ fn layers_of_which_nothing_or_all_falls_are_warned_of_by_name() {
         panic!("one line a pruner: {:?}", both("level = 0.3"))
     };
     assert!(
-        warning.contains("`p` drops nothing of `second.weight` (3)"),
+        warning.contains("`p` drops no unit of `second.weight` (3)"),
         "{warning}"
     );
     assert!(!warning.contains("first"), "{warning}");
     let all = both("level = 1.0").join("\n");
     assert!(
-        all.contains("drops all of `first.weight`, `second.weight`"),
+        all.contains("drops all units of `first.weight`, `second.weight`"),
         "{all}"
     );
     assert_eq!(both("level = 0.5"), Vec::<String>::new());
@@ -158,11 +165,11 @@ fn what_a_run_does_not_come_to_is_a_warning() {
         (of_pruner(4, ramp, "start = 0\nend = 4"), &[]),
         (
             of_pruner(4, ramp, "start = 0\nend = 6"),
-            &["`p` fires 2 more times after the run's 4 epochs"],
+            &["the run ends after 4 epochs, before the last 2 firings of `p`"],
         ),
         (
             of_pruner(4, ramp, "steps = [2, 40]"),
-            &["`p` fires 1 more times after the run's 16 steps"],
+            &["the run ends after 16 steps, before the last 1 firings of `p`"],
         ),
         (
             of_pruner(4, ramp, "epochs = [2]"),
@@ -201,22 +208,22 @@ fn what_a_run_does_not_come_to_is_a_warning() {
         ),
         (
             lr("type = \"step\"\nstep_size = 4\ngamma = 0.1"),
-            &["`lr.l`: it never steps"],
+            &["`lr.l`: the rate never changes"],
         ),
         (
             lr("type = \"cosine\"\nt_max = 5"),
-            &["`lr.l`: its end, `t_max`, is epoch 5"],
+            &["`lr.l`: its end (`t_max`) is epoch 5"],
         ),
         (lr("type = \"cosine\""), &[]),
         (lr("type = \"polynomial\"\nt_max = 40"), &["is epoch 40"]),
         (
             lr("type = \"plateau\"\npatience = 4"),
-            &["`lr.l`: it never falls"],
+            &["`lr.l`: the rate never falls"],
         ),
         (with("[thin]\nat = [2, 5]"), &["not thinned before epoch 5"]),
         (
             with("[rewind]\nat = [2, 4]"),
-            &["does not go back before epoch 4"],
+            &["is not rewound before epoch 4"],
         ),
         (quantize("freeze_ranges = 3"), &[]),
     ];
@@ -264,7 +271,7 @@ fn what_never_happens_in_a_run_is_refused_however_long_the_recipe_thought_it_was
         let model = Mlp::new(&device().autodiff());
         let bind = |recipe: &Recipe| {
             recipe
-                .bind_carrying_out(&recipe.duties(), &model, None, 4)
+                .bind_for_runner(&recipe.runner_tables(), &model, None, 4)
                 .map(drop)
         };
         bind(&recipe).unwrap();
@@ -489,19 +496,19 @@ fn keys_that_have_no_effect_beside_the_others_are_refused() {
             pruner(
                 "score = \"l1\"\nlevel = 0.5\nscope = \"global\"\nregrow = \"random\"\ndrop = 0.3",
             ),
-            "`regrow` holds the level of each layer",
+            "`regrow` keeps the level of each layer constant",
         ),
         (
             pruner("score = \"l1\"\nlevel = 0.5\nscope = \"global\"\ngranularity = \"group(4)\""),
-            "`group(M)` needs a plain `level`",
+            "`group(M)` needs a `level` without a scope",
         ),
         (
             pruner("score = \"l1\"\nthreshold = 0.5\ngranularity = \"group(4)\""),
-            "`group(M)` needs a plain `level`",
+            "`group(M)` needs a `level` without a scope",
         ),
         (
             pruner("score = \"l1\"\nlevel = 0.5\nbatches = 4"),
-            "`batches` is for scores of gradients or activations",
+            "`batches` is only for scores of gradients or activations",
         ),
         (
             policy("end = 8\nhold = \"shadow\"\nlifetime = \"step\"\nafter = \"hold\""),
@@ -523,18 +530,21 @@ fn keys_that_have_no_effect_beside_the_others_are_refused() {
             with("[rewind]\nat = [3]\nrestore = \"rate\""),
             "needs an `[lr.NAME]`",
         ),
-        (with("[distill]\nteacher = 0"), "count for nothing"),
+        (
+            with("[distill]\nteacher = 0"),
+            "the teacher would have no effect",
+        ),
         (
             with("[quantize.activations]\nbits = 0\n[quantize.training]\nstart = 2"),
             "leaves them in float",
         ),
         (
             with("[[quantize.layer]]\nname = \"fc\""),
-            "says what is other",
+            "needs at least one setting",
         ),
         (
             with("[[quantize.layer]]\nname = \"fc\"\nfloat = \"f32\"\nweight_bits = 8"),
-            "a layer in `float` has no bits",
+            "a layer with `float` has no bits",
         ),
         (
             "format = 1\n[train]\nepochs = 8\nmomentum = 0\nnesterov = true\n".to_owned(),
@@ -565,7 +575,7 @@ fn whole_layers_cannot_be_thinned_away() {
     let keys = "params = [\"conv.weight\"]\nscore = \"l1\"\ngranularity = \"filter\"\nlevel = 1.0";
     let text = of_pruner(4, keys, "end = 4") + "[thin]\n";
     let model = ConvNet::new(&device().autodiff());
-    let bound = recipe(&text).bind_carrying_out(&[Duty::Thin], &model, None, 4);
+    let bound = recipe(&text).bind_for_runner(&[RunnerTable::Thin], &model, None, 4);
     let error = bound.map(drop).unwrap_err().to_string();
     assert!(
         error.contains("`[thin]` cannot remove a whole layer"),

@@ -21,7 +21,7 @@ fn in_code(
     (score, select): (Box<dyn Score + Send>, Box<dyn Select + Send>),
     (from, to): (f64, f64),
 ) -> Driver<ConvNet> {
-    let inventory = Inventory::of(model);
+    let inventory = Inventory::from_module(model);
     let units = paths.iter().map(|path| {
         let parameter = inventory.get(path).unwrap().clone();
         let fold = Fold::new(granularity, &parameter.shape, parameter.layout().unwrap()).unwrap();
@@ -62,9 +62,9 @@ fn masks(model: &ConvNet, mut driver: Driver<ConvNet>, recipe: &Recipe) -> Vec<V
             };
             let mut all: Vec<bool> = masks.paths().flat_map(of).collect();
             // Masks are what is stored, too.
-            for (parameter, value) in Inventory::of(&model)
+            for (parameter, value) in Inventory::from_module(&model)
                 .iter()
-                .zip(flat(&model, &Inventory::of(&model)))
+                .zip(flat(&model, &Inventory::from_module(&model)))
             {
                 if masks.keep(&parameter.path).is_some() {
                     all.extend(value.into_data().iter::<f32>().map(|x| x != 0.0));
@@ -352,7 +352,7 @@ fn problems_of_the_run_and_of_the_model_come_together() {
     let error = Recipe::parse(text).unwrap().bind(&model, 10).unwrap_err();
     let expected = [
         (2, "`lr` is missing"),
-        (4, "does not carry out `[thin]`"),
+        (4, "does not execute `[thin]`"),
         (6, "nothing"),
         (12, "kernel"),
         (19, "never fires"),

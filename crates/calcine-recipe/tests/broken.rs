@@ -47,7 +47,7 @@ fn every_mistake_is_named_at_its_place() {
         // The root.
         (
             "¦[train]\nepochs = 3",
-            &["`format` is missing: the grammar's version"],
+            &["`format` is missing: the version of the grammar"],
         ),
         (
             "format = ¦2\n[train]\nepochs = 3",
@@ -86,7 +86,7 @@ fn every_mistake_is_named_at_its_place() {
         ),
         (
             "format = 1\n[train]\nepochs = 3\nlr = ¦-0.1",
-            &["`lr` is -0.1, expected a number at least 0"],
+            &["`lr` is -0.1, expected a number of at least 0"],
         ),
         (
             "format = 1\n[train]\nepochs = 3\nvalidation = ¦1.5",
@@ -214,7 +214,7 @@ fn every_mistake_in_a_pruner_is_named_at_its_place() {
         ),
         (
             format!("{params}{score}level = ¦\"half\""),
-            &["the text \"half\" is no amount: expected a number or {"],
+            &["the text \"half\" is not an amount: expected a number or {"],
         ),
         (
             format!("{params}{score}level = {{ curve = ¦\"cubik\", from = 0, to = 0.5 }}"),
@@ -222,7 +222,7 @@ fn every_mistake_in_a_pruner_is_named_at_its_place() {
         ),
         (
             format!("{params}{score}level = ¦{{ curve = \"cubic\", to = 0.5 }}"),
-            &["`from` is missing: where the curve begins"],
+            &["`from` is missing: the first value of the curve"],
         ),
         (
             format!("{params}{score}level = ¦{{ from = 0, to = 0.5 }}"),
@@ -232,10 +232,7 @@ fn every_mistake_in_a_pruner_is_named_at_its_place() {
             format!("{score}level = {{ \"conv.weight\" = ¦{{ from = 0.1, to = 0.5 }} }}"),
             &["`curve` is missing: cubic, linear"],
         ),
-        (
-            format!("{score}level = ¦{{}}"),
-            &["an empty table means nothing"],
-        ),
+        (format!("{score}level = ¦{{}}"), &["the table is empty"]),
         (
             format!("{params}{score}level = {{ curve = \"cubic\", from = 0, to = 0.5, ¦too = 3 }}"),
             &["unknown key `too`; did you mean `to`?"],
@@ -260,7 +257,7 @@ fn every_mistake_in_a_pruner_is_named_at_its_place() {
         ),
         (
             format!("{score}params = ¦[]\nlevel = 0.5"),
-            &["`params` is empty: name what to prune"],
+            &["`params` is empty: expected names or patterns of parameters"],
         ),
         (
             format!("{score}params = ¦\"x\"\nlevel = 0.5"),
@@ -320,11 +317,11 @@ fn every_mistake_in_a_policy_is_named_at_its_place() {
     let rows: Vec<Row> = vec![
         (
             "¦[[policy]]\nend = 3",
-            &["a policy names what acts: `pruner = …`, `regularizer = …` or `lr = …`"],
+            &["a policy must name what it uses: `pruner = …`, `regularizer = …` or `lr = …`"],
         ),
         (
             "[[policy]]\npruner = \"a\"\nlr = ¦\"r\"\nend = 3",
-            &["a policy has one of `pruner`, `regularizer`, `lr`, not two"],
+            &["a policy must have exactly one of `pruner`, `regularizer` and `lr`"],
         ),
         (
             "[[policy]]\npruner = ¦\"b\"\nend = 3",
@@ -367,11 +364,11 @@ fn every_mistake_in_a_policy_is_named_at_its_place() {
         ),
         (
             "[[policy]]\npruner = \"a\"\nepochs = [1]\nsteps = ¦[3]",
-            &["a policy has one list, `epochs` or `steps`, not both"],
+            &["a policy can have one list, `epochs` or `steps`, not both"],
         ),
         (
             "[[policy]]\npruner = \"a\"\nepochs = [1]\nunit = ¦\"steps\"",
-            &["a list is in the unit of its name"],
+            &["`unit` is not possible with a list"],
         ),
         (
             "[[policy]]\nlr = \"r\"\nmask_gradients = ¦true",
@@ -474,7 +471,7 @@ fn what_does_not_fit_the_model_is_named_at_its_place() {
         ),
         (
             "[pruner.a]\nparams = [\"conv.weight\", ¦\"hea.weight\", ¦\"{\"]\nscore = \"l1\"\nlevel = 0.5",
-            &["nearest: head.weight", "is no pattern"],
+            &["nearest: head.weight", "is not a valid pattern"],
         ),
         (
             "[pruner.a]\nscore = \"l1\"\nlevel = { \"conv.weight\" = 0.5, ¦\"x.weight\" = 0.1 }",
@@ -482,7 +479,7 @@ fn what_does_not_fit_the_model_is_named_at_its_place() {
         ),
         (
             "[pruner.a]\nscore = \"l1\"\nlevel = { \"conv.*\" = 0.5, ¦\"conv.weight\" = 0.1 }",
-            &["`conv.weight` has an amount already"],
+            &["`conv.weight` already has an amount"],
         ),
         (
             "[pruner.a]\nparams = [\"head.weight\"]\nscore = \"l1\"\nlevel = 0.5\ngranularity = ¦\"filter\"",
@@ -499,7 +496,7 @@ fn what_does_not_fit_the_model_is_named_at_its_place() {
         ),
         (
             "[pruner.a]\nparams = [¦\"conv.weight\", \"!conv.*\"]\nscore = \"l1\"\nlevel = 0.5",
-            &["no parameter is left"],
+            &["the patterns exclude all parameters"],
         ),
         (
             "[pruner.a]\nparams = [\"conv.weight\"]\nscore = \"l1\"\nlevel = 0.5\n\

@@ -78,7 +78,7 @@ fn pruned(recipe: &Recipe, network: &Network) -> (Network, Network, Vec<(String,
     // `[thin]` is carried out by the test.
     let graph = Some(network.graph());
     let mut driver = recipe
-        .bind_carrying_out(&recipe.duties(), network, graph, 2)
+        .bind_for_runner(&recipe.runner_tables(), network, graph, 2)
         .unwrap();
     let mut optimizer = recipe.train().optimizer.init();
     let mut network = network.clone();
@@ -142,7 +142,7 @@ fn what_falls_together_is_removed_and_nothing_changes() {
 fn the_weakest_by_aggregated_scores_fall() {
     let network = network();
     let recipe = recipe("params = [\"stem.weight\"]\nscore = \"l1\"\nlevel = 0.5");
-    let inventory = Inventory::of(&network);
+    let inventory = Inventory::from_module(&network);
     let filters = |path: &str| -> Vec<f32> {
         let parameter = inventory.get(path).unwrap();
         let values = flat(&network, [parameter]).remove(0).into_data();
@@ -182,7 +182,7 @@ fn the_weakest_by_aggregated_scores_fall() {
         "stem.bias",
         "depthwise.weight",
     ] {
-        let inventory = Inventory::of(&network);
+        let inventory = Inventory::from_module(&network);
         let values = flat(&network, [inventory.get(path).unwrap()])
             .remove(0)
             .into_data();
@@ -202,9 +202,12 @@ fn what_cannot_be_cut_says_why() {
     let rows = [
         (
             "params = [\"head.weight\"]",
-            "nothing can be cut from the channels of `head.weight`",
+            "no channels of `head.weight` can be removed",
         ),
-        ("params = [\"stem.bias\"]", "`stem.bias` makes no channels"),
+        (
+            "params = [\"stem.bias\"]",
+            "`stem.bias` produces no channels",
+        ),
     ];
     each(rows, |(params, expected)| {
         let recipe = recipe(&format!("{params}\nscore = \"l1\"\nlevel = 0.5"));

@@ -186,7 +186,7 @@ fn every_curve_is_the_schedules_own() {
             Some(0.75),
             Some(1.0),
         ]
-        .map(|p| p.map_or(0, |p| (curve.at(p) * 144.0) as usize))
+        .map(|p| p.map_or(0, |p| (curve.value_at(p) * 144.0) as usize))
         .to_vec();
         assert_eq!(dropped(&recipe, 1), expected);
     });
@@ -389,7 +389,7 @@ fn what_a_shorter_run_does_not_come_to_is_a_warning() {
     let warnings = recipe.warnings(3);
     assert_eq!(warnings.len(), 1);
     assert!(
-        warnings[0].starts_with("`p` fires 2 more times after the run's 6 epochs"),
+        warnings[0].starts_with("the run ends after 6 epochs, before the last 2 firings of `p`"),
         "{warnings:?}"
     );
 }
@@ -412,7 +412,7 @@ fn warnings_about_an_endless_window_come_at_once() {
         );
         let warnings = recipe.warnings(3);
         assert!(
-            warnings[0].contains(&format!("fires {missed} more times")),
+            warnings[0].contains(&format!("before the last {missed} firings of")),
             "{warnings:?}"
         );
     });

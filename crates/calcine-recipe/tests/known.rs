@@ -75,7 +75,7 @@ fn fallen(recipe: &Recipe, model: PreActivation, path: &str) -> Vec<usize> {
     let images = numbers([2, 4, 5, 5]).to_device(&tape());
     let pass = driver.forward_backward(&model, images, |m, x| (m.forward(x).mean(), ()));
     let model = driver.step(model, &mut recipe.train().optimizer.init(), pass.gradients);
-    let inventory = Inventory::of(&model);
+    let inventory = Inventory::from_module(&model);
     let weight = flat(&model, [inventory.get(path).unwrap()]).remove(0);
     let weight: Vec<f32> = weight.into_data().iter::<f32>().collect();
     let filters = weight.chunks(weight.len() / 4).enumerate();
@@ -110,7 +110,7 @@ fn a_layer_that_no_norm_follows_has_no_scale_and_is_ranked_as_it_is() {
         let bound = recipe(&format!("{asked}{SCALE}")).bind_traced(&model, network.graph(), 1);
         let error = bound.unwrap_err().to_string();
         assert!(
-            error.contains(&format!("no batch-norm follows `{path}`")),
+            error.contains(&format!("no batch norm follows `{path}`")),
             "{error}"
         );
         recipe(&format!("{asked}{FOLDED}"))
@@ -317,7 +317,7 @@ fn two_amounts_for_channels_that_are_cut_together_are_refused() {
             Err(error) => {
                 let error = error.to_string();
                 assert!(
-                    !fits && error.contains("have another amount already"),
+                    !fits && error.contains("already have another amount"),
                     "{error}"
                 );
                 assert!(
@@ -337,7 +337,7 @@ fn a_parameter_in_two_groups_is_refused() {
          score = \"magnitude\"\nlevel = 0.5",
     );
     let error = shared.bind(&model, 1).unwrap_err().to_string();
-    assert!(error.contains("`head.weight` has two decisions"), "{error}");
+    assert!(error.contains("`head.weight` is in two groups"), "{error}");
 }
 
 /// A weight under two names.

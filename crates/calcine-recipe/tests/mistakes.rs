@@ -13,15 +13,15 @@ fn every_mistake_in_a_selection_is_named_at_its_place() {
     let rows: Vec<Row> = vec![
         (
             "n_of_m = ¦\"4:2\"",
-            &["expected how many of how many stay: \"2:4\""],
+            &["expected N:M (N of every M are kept), such as \"2:4\""],
         ),
         (
             "granularity = ¦\"filter\"\nn_of_m = \"2:4\"",
-            &["`n_of_m` brings its own granularity"],
+            &["`n_of_m` implies a granularity"],
         ),
         (
             "level = 0.5\nat_least = ¦-1",
-            &["`at_least` is a whole number of units"],
+            &["`at_least` must be a whole number of units"],
         ),
         ("level = 0.5\nat_least = ¦1.5", &["or a share of them"]),
         (
@@ -105,7 +105,7 @@ fn every_mistake_in_a_selection_is_named_at_its_place() {
         ),
         (
             "level = ¦{ curve = \"linear\", from = 0, to = 1 }\nregrow = \"random\"\ndrop = 0.3",
-            &["the level is one number"],
+            &["the level must be one number"],
         ),
         (
             "threshold = ¦{ curve = \"two_slopes\", q = 0.1 }",
@@ -135,11 +135,11 @@ fn every_mistake_in_a_selection_is_named_at_its_place() {
         ),
         (
             "score = ¦\"norm_scale\"\nlevel = 0.5\nparams = [\"**\"]",
-            &["`norm_scale` is a number a filter"],
+            &["`norm_scale` has one score per filter"],
         ),
         (
             "score = ¦\"apoz\"\nlevel = 0.5\nparams = [\"**\"]",
-            &["a score of activations is a number a filter"],
+            &["a score of activations has one value per filter"],
         ),
         (
             "score = ¦\"mean_activation\"\ngranularity = \"channel\"\nlevel = 0.5\nparams = [\"conv.weight\"]",
@@ -165,7 +165,7 @@ fn every_mistake_in_a_regularizer_is_named_at_its_place() {
         ),
         (
             "¦[regularizer.r]\ntype = \"l1\"\nparams = [\"**\"]",
-            &["`strength` is missing: λ"],
+            &["`strength` is missing: a number or curve λ"],
         ),
         (
             "¦[regularizer.r]\ntype = \"l1\"\nstrength = 1",
@@ -200,7 +200,7 @@ fn every_mistake_in_a_regularizer_is_named_at_its_place() {
         (
             "[regularizer.r]\ntype = \"l2\"\nparams = [\"**\"]\nstrength = 1\n\
              weakest = { score = ¦\"taylor\", level = 0.5 }",
-            &["`weakest` needs a score of weights alone"],
+            &["`weakest` needs a score that uses only weights"],
         ),
     ];
     each(rows, |(marked, fragments)| {
@@ -258,7 +258,7 @@ fn every_mistake_in_what_masks_and_rewinds_do_is_named_at_its_place() {
         ),
         (
             "¦[rewind]\nto = 1",
-            &["`at` is missing: the epochs before which the run goes back"],
+            &["`at` is missing: the epochs before which the run is rewound"],
         ),
         ("[rewind]\nto = 2\nat = ¦[2]", &["`at` from 3"]),
         ("[rewind]\nat = ¦[5, 4]", &["must ascend"]),
@@ -322,7 +322,7 @@ fn every_mistake_in_what_masks_and_rewinds_do_is_named_at_its_place() {
         ),
         (
             "¦[[quantize.layer]]\nweight_bits = 8",
-            &["`name` is missing: a layer or a glob"],
+            &["`name` is missing: a name or pattern of layers"],
         ),
         (
             "[[quantize.layer]]\nname = \"fc\"\nweight_bits = ¦1",
@@ -340,10 +340,13 @@ fn every_mistake_in_what_masks_and_rewinds_do_is_named_at_its_place() {
             "[distill]\ntemperature = ¦0",
             &["expected a number between 0.01 and 1000"],
         ),
-        ("[distill]\nweights = ¦\"none\"", &["a teacher has learned"]),
+        (
+            "[distill]\nweights = ¦\"none\"",
+            &["a teacher needs trained weights"],
+        ),
         (
             "[distill]\nstudent = 0\nteacher = ¦0",
-            &["there is nothing to learn"],
+            &["at least one must be above 0"],
         ),
         ("[distill]\nteacher = ¦-1", &["`teacher` is -1"]),
         ("[thin]\nat = ¦[0, 2]", &["`at` from 1"]),
@@ -371,17 +374,17 @@ fn what_does_not_fit_the_model_or_the_window_is_named_at_its_place() {
         (
             "[[policy]]\npruner = \"a\"\nend = 2\n[pruner.a]\nscore = \"l1\"\nlevel = 0.5\n\
              aggregate = \"sum\"\ngroups = [¦[\"conv.weight\", \"head.weight\"]]",
-            &["equally many units, found [144, 32]"],
+            &["the same number of units, found [144, 32]"],
         ),
         (
             "[[policy]]\npruner = ¦\"a\"\nend = 2\n[pruner.a]\nparams = [\"conv.weight\"]\n\
              score = \"random\"\nbernoulli = 0.5",
-            &["a Bernoulli selection drops at random"],
+            &["a Bernoulli selection is random"],
         ),
         (
             "[[policy]]\npruner = \"a\"\nend = 2\nhold = \"shadow\"\n[pruner.a]\nparams = [\"conv.weight\"]\n\
              score = \"l1\"\ngranularity = \"channel\"\nlevel = 0.5\nreconstruct = ¦true",
-            &["its masks hold always"],
+            &["it needs masks that are always applied"],
         ),
         (
             "[[policy]]\npruner = \"a\"\nepochs = [1, 2]\n[pruner.a]\nparams = [\"conv.weight\"]\n\
@@ -392,7 +395,7 @@ fn what_does_not_fit_the_model_or_the_window_is_named_at_its_place() {
         (
             "[[policy]]\nregularizer = ¦\"p\"\nend = 2\nafter = \"hold\"\n[regularizer.p]\n\
              type = \"l1\"\nparams = [\"conv.weight\"]\nstrength = 1",
-            &["keeps what a `threshold` zeroes"],
+            &["keeps the zeros of a `threshold`"],
         ),
         (
             "[[policy]]\nregularizer = \"p\"\nend = 2\n[regularizer.p]\ntype = \"l1\"\n\
@@ -413,19 +416,19 @@ fn what_does_not_fit_the_model_or_the_window_is_named_at_its_place() {
             "¦[[policy]]\npruner = \"a\"\nstart = 0\nend = 5\n[pruner.a]\n\
              params = [\"conv.weight\"]\nscore = \"l1\"\nlevel = 0.5\ngranularity = \"filter\"\n\
              [thin]\nat = [4, 7]",
-            &["`a` is at work when the network is thinned before epoch 4"],
+            &["`a` is active when the network is thinned before epoch 4"],
         ),
         (
             "¦[[policy]]\npruner = \"a\"\nhold = \"shadow\"\nunit = \"percent\"\nend = 80\n[pruner.a]\n\
              params = [\"conv.weight\"]\nscore = \"magnitude\"\nlevel = 0.5\n[thin]\nat = [4]",
-            &["`a` is at work when the network is thinned before epoch 4"],
+            &["`a` is active when the network is thinned before epoch 4"],
         ),
     ];
     each(rows, |(marked, fragments)| {
         let (text, places) = unmarked(&format!("{head}{marked}\n"));
         let recipe = Recipe::parse(&text).unwrap_or_else(|error| panic!("{error}"));
         let model = ConvNet::new(&device());
-        let bound = recipe.bind_carrying_out(&recipe.duties(), &model, None, 10);
+        let bound = recipe.bind_for_runner(&recipe.runner_tables(), &model, None, 10);
         check(&bound.unwrap_err(), &places, fragments);
     });
 }

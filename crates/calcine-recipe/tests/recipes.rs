@@ -87,7 +87,7 @@ fn recipes_for_a_word_language_model_bind() {
 #[test]
 fn one_pattern_covers_the_gates_of_all_layers() {
     let model = WordLm::new();
-    let inventory = Inventory::of(&model);
+    let inventory = Inventory::from_module(&model);
     let of = |pattern: &str| inventory.select(&[pattern]).unwrap().len();
     assert_eq!(of("rnn.0.*.input_transform.weight"), 4);
     assert_eq!(of("rnn.*.*.{input,hidden}_transform.weight"), 16);

@@ -27,7 +27,7 @@ fn zeros(keys: &str, policy: &str, path: &str) -> f64 {
         model = driver.step(model, &mut optimizer, pass.gradients);
     }
     let seen = driver.masked_model(&model);
-    let inventory = Inventory::of(&seen);
+    let inventory = Inventory::from_module(&seen);
     let weight = flat(&seen, [inventory.get(path).unwrap()]).remove(0);
     let values: Vec<f32> = weight.into_data().iter::<f32>().collect();
     values.iter().filter(|x| **x == 0.0).count() as f64 / values.len() as f64

@@ -1,10 +1,10 @@
-//! Norms of rows whose roots have a slope everywhere.
+//! Norms of rows with a finite gradient everywhere.
 
 use burn::tensor::Tensor;
 
 /// `√(Σw² + smoothing)` of each row: `[units, 1]`.
 ///
-/// The slope of the root at zero, which is infinite, is taken as zero by autodiff.
+/// The infinite derivative of the root at zero is replaced by zero in autodiff.
 pub(crate) fn euclidean(rows: Tensor<2>, smoothing: f64) -> Tensor<2> {
     let [_, members] = rows.dims();
     if members == 1 && smoothing == 0.0 {
@@ -18,7 +18,7 @@ pub(crate) fn euclidean(rows: Tensor<2>, smoothing: f64) -> Tensor<2> {
         .mask_fill(zero, 0.0)
 }
 
-/// The norms as divisors of their rows: one instead of zero, so that a row of zeros stays what it is.
+/// The norms as divisors of their rows: zero is replaced by one, so that rows of zeros do not change.
 pub(crate) fn nonzero(norms: Tensor<2>) -> Tensor<2> {
     let zero = norms.clone().equal_scalar(0.0);
     norms.mask_fill(zero, 1.0)

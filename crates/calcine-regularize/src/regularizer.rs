@@ -1,4 +1,4 @@
-//! Regularizers: one penalty as value, gradient and proximal step.
+//! Regularizers: a penalty as value, gradient and proximal step.
 
 mod elastic_net;
 mod group_lasso;
@@ -26,7 +26,7 @@ use burn::tensor::Tensor;
 ///
 /// # Examples
 ///
-/// A whole regularizer, the sum of the fourth powers:
+/// A complete regularizer, the sum of the fourth powers:
 ///
 /// ```
 /// use burn::tensor::Tensor;

@@ -1,6 +1,7 @@
 use calcine_observe::{
-    Extrema, Moments, Norms, Observed, Places, Statistics, Zeros, observe, observe_passes,
+    Extrema, Moments, Norms, Observed, Per, Places, Statistics, Zeros, observe, observe_passes,
 };
+use calcine_summary::Sheet;
 use calcine_trace::Tensors;
 use calcine_train::{Draw, Objective};
 
@@ -42,6 +43,23 @@ pub struct Activations {
     pub samples: usize,
     /// The statistics of each place.
     pub observed: Observed<<ActivationStatistics as Statistics>::Value>,
+}
+
+impl Activations {
+    /// The statistics as a table with one row per place, and four digits after the decimal point.
+    #[must_use]
+    pub fn sheet(&self) -> Sheet {
+        let short = |cell: &str| match cell.parse::<f64>() {
+            Ok(number) => format!("{number:.4}"),
+            Err(_) => cell.to_owned(),
+        };
+        let csv = self.observed.csv(Per::Layer);
+        let mut rows = csv.lines().map(|line| line.split(',').map(short).collect());
+        Sheet {
+            header: rows.next().unwrap_or_default(),
+            rows: rows.collect(),
+        }
+    }
 }
 
 impl<X, O> Experiment<'_, X, O>

@@ -146,7 +146,7 @@ impl RunDirectory {
         }
         match checkpoint::latest(&self.path.join("checkpoints")) {
             Ok(_) => Ok(RunState::Checkpointed),
-            Err(CheckpointError::None { .. }) => Ok(RunState::Begun),
+            Err(CheckpointError::None { .. }) => Ok(RunState::Started),
             Err(error) => Err(error.into()),
         }
     }
@@ -158,7 +158,7 @@ pub(crate) enum RunState {
     /// Nothing is there.
     New,
     /// The settings are written, and no checkpoint.
-    Begun,
+    Started,
     /// There is a checkpoint to go on from.
     Checkpointed,
     /// There is a report.
@@ -214,7 +214,7 @@ mod tests {
         };
         assert_eq!(state(&[]).unwrap(), RunState::New);
         assert_eq!(state(&["log.txt"]).unwrap(), RunState::New);
-        assert_eq!(state(&["run.json"]).unwrap(), RunState::Begun);
+        assert_eq!(state(&["run.json"]).unwrap(), RunState::Started);
         assert_eq!(
             state(&["run.json", "report.json"]).unwrap(),
             RunState::Finished

@@ -12,62 +12,62 @@ use calcine_train::checkpoint::CheckpointError;
 use calcine_train::{ActivationSourceError, FitError, ThinnedError};
 use calcine_weights::WeightsError;
 
-/// A job that cannot be done.
+/// The reason why a job cannot be executed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The recipe is not sound, or does not fit the network.
+    /// The recipe is not valid, or does not fit the network.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
-    /// Recipe, network, objective, data and settings do not fit together; every problem at once.
+    /// Recipe, network, objective, data and settings do not fit together. All problems are listed.
     #[error("{}", problems.join("\n"))]
     Unfit {
-        /// A sentence for each.
+        /// One sentence for each problem.
         problems: Vec<String>,
     },
     /// The weights cannot be saved.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// Training could not go on.
+    /// Training failed.
     #[error(transparent)]
     Fit(#[from] FitError),
     /// The model cannot be traced.
     #[error(transparent)]
     Trace(#[from] TraceError),
-    /// The network cannot compute the inputs, or computes other outputs than the objective takes.
+    /// The network does not accept the inputs, or has other outputs than the objective expects.
     #[error(transparent)]
     Forward(#[from] ForwardError),
-    /// Its activations cannot be observed.
+    /// The activations of the network cannot be observed.
     #[error(transparent)]
     Observe(#[from] ObserveError),
-    /// A policy looks at activations that nothing shows it.
+    /// A policy needs activations, and nothing provides them.
     #[error(transparent)]
     ActivationSource(#[from] ActivationSourceError),
     /// The network cannot be thinned.
     #[error(transparent)]
     Thin(#[from] ThinError),
-    /// Training cannot go on with the thinned network.
+    /// Training cannot continue with the thinned network.
     #[error(transparent)]
     Thinned(#[from] ThinnedError),
     /// The network cannot be quantized.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
-    /// The search for better quantization settings did not come to an end.
+    /// The search for better quantization settings failed.
     #[error(transparent)]
     Search(#[from] SearchError),
-    /// No bit widths are small enough.
+    /// No combination of bit widths is small enough.
     #[error(transparent)]
     BudgetError(#[from] BudgetError),
-    /// The network cannot be trained for quantization.
+    /// The network cannot be prepared for quantization-aware training.
     #[error(transparent)]
     Qat(#[from] QatError),
     /// The quantized network cannot be written.
     #[error(transparent)]
     QuantizedFile(#[from] QuantizedFileError),
-    /// The scan could not go on.
+    /// The scan failed.
     #[error(transparent)]
     Scan(#[from] ScanError),
-    /// Its charts cannot be drawn.
+    /// The charts cannot be drawn.
     #[error(transparent)]
     Plot(#[from] PlotError),
     /// A pattern that matches no weight.
@@ -76,44 +76,44 @@ pub enum RunError {
     /// A checkpoint cannot be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// A quantized network where a float network is needed.
+    /// The network is quantized, and a float network is required.
     #[error(
         "the network is quantized: it can be evaluated and its activations observed, but it cannot be changed or trained; \
-         give the float network that it was made of"
+         use the float network from which it was made"
     )]
     Quantized,
-    /// No sample was left to measure on.
+    /// The split contains no samples to measure on.
     #[error("the data has no samples in its {split} split")]
     NoSamples {
         /// The split.
         split: &'static str,
     },
-    /// Another process writes there.
-    #[error("{}: another run is writing there: wait for it, or give another directory", directory.display())]
+    /// Another process writes to the directory.
+    #[error("{}: another run is writing to it: wait until it ends, or name another directory", directory.display())]
     Locked {
         /// The directory.
         directory: PathBuf,
     },
-    /// The directory has a run already.
-    #[error("{} holds a run already: resume it, or give another directory", directory.display())]
+    /// The directory already contains a run.
+    #[error("{} already contains a run: resume it, or name another directory", directory.display())]
     Occupied {
         /// The directory.
         directory: PathBuf,
     },
-    /// A file of a run that is not what it should be.
+    /// A file of a run is malformed.
     #[error("{}: {reason}", file.display())]
     Malformed {
         /// The file.
         file: PathBuf,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
-    /// The file system refused.
+    /// A file cannot be read or written.
     #[error("{}: {source}", file.display())]
     Io {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The error of the file system.
         source: std::io::Error,
     },
 }

@@ -1,51 +1,53 @@
-//! Compression recipes carried out whole: on any network, objective and data.
+//! Executes whole compression recipes on any network, objective and data.
 //!
 //! # Should I use this crate?
 //!
-//! Use it to prune, thin, quantize or distill a model of your own as a recipe says, with checkpoints, exact resume, logs and
-//! a report. `calcine_train::fit` with `calcine_recipe::Recipe::bind` is enough for a recipe without `[thin]`, `[quantize]`
-//! and `[distill]`, and for models that cannot be traced.
+//! Use it to prune, thin, quantize or distill your own model according to a recipe, with checkpoints, exact resumption,
+//! logs and a report. `calcine_train::fit` with `calcine_recipe::Recipe::bind` is enough for a recipe without `[thin]`,
+//! `[quantize]` and `[distill]`, and for models that cannot be traced.
 //!
-//! Five concepts: a [`Network`](calcine_trace::Network), traced from any Burn module; an [`Objective`], which has the loss
-//! and the metrics; [`Data`], which has the batches; a [`Recipe`](calcine_recipe::Recipe); and the [`Experiment`], which has
-//! the first three and carries out the fourth.
+//! There are five concepts: a [`Network`](calcine_trace::Network), traced from any Burn module; an [`Objective`], which
+//! defines the loss and the metrics; [`Data`], which provides the batches; a [`Recipe`](calcine_recipe::Recipe); and
+//! the [`Experiment`], which combines the first three and executes the fourth.
 //!
 //! | job | call |
 //! |---|---|
-//! | train as a recipe says | [`Experiment::train`], or [`Experiment::train_in`] with [`TrainSettings`] |
+//! | train according to a recipe | [`Experiment::train`], or [`Experiment::train_in`] with [`TrainSettings`] |
 //! | measure | [`Experiment::evaluate`] |
-//! | prune channels at once, and remove them | [`Experiment::thin`] |
-//! | quantize after training | [`Experiment::quantize`], with [`SearchSettings`] if better settings are to be searched for |
-//! | how much each layer can lose | [`Experiment::scan`] |
+//! | prune channels in one shot, and remove them | [`Experiment::thin`] |
+//! | quantize after training | [`Experiment::quantize`], with [`SearchSettings`] to search for better settings |
+//! | measure how much each layer can be pruned | [`Experiment::scan`] |
 //! | statistics of activations | [`Experiment::activations`] |
+//! | compare runs in a chart | [`compare_epochs`], [`compare_results`] |
 //!
-//! # A run's directory
+//! # The directory of a run
 //!
 //! ```text
 //! out/
 //!   .lock                    locked by the process that writes here
-//!   run.json                 what decides the run, by which it can be resumed; version, command line, SHA-256 of
-//!                            the recipe, seed and machine
+//!   run.json                 the settings that determine the run and with which it is resumed; version, command
+//!                            line, SHA-256 of the recipe, seed and machine
 //!   recipe.toml              the recipe as it was used
 //!   checkpoints/             see `calcine_train::checkpoint`
-//!   metrics.csv              a row for each epoch
-//!   sparsity.csv             a row for each weight
-//!   model.safetensors        the weights that were kept, in PyTorch's names and layouts
-//!   thinned-N.safetensors    the network as it was thinned before epoch N, if the recipe says so
-//!   thinned.safetensors      the thinned network that was kept, whole, with its weights
+//!   metrics.csv              one row per epoch
+//!   sparsity.csv             one row per weight
+//!   model.safetensors        the kept weights, with PyTorch's names and layouts
+//!   thinned-N.safetensors    the network that was thinned before epoch N, if the recipe thins then
+//!   thinned.safetensors      the whole thinned network, with the kept weights
 //!   quantized.safetensors    the integer network, if the recipe has quantization-aware training
-//!   report.json              the results; what each part was asked to do and has reached, with warnings
+//!   report.json              the results; what each part requested and what was reached; warnings
 //! ```
 //!
 //! Epochs are counted from 0, as in recipes: the first is epoch 0, in every file and message.
 //!
-//! Weights are chosen by the validation split; the test split is only reported. Except for `report.json`, which has times,
-//! equal runs give equal files, whether they were stopped and resumed or not.
+//! Weights are chosen by the validation split; the test split is only reported. Apart from the times in `report.json`,
+//! equal runs produce equal files, whether they were stopped and resumed or not.
 //!
-//! [`Experiment::scan`] writes `scan.json` (what decides the scan), `sensitivity.csv` (a row for each point, complete after
-//! every evaluation) and the charts `sensitivity.{svg,png}` and `panels.{svg,png}`.
+//! [`Experiment::scan`] writes `scan.json` (the settings that determine the scan), `sensitivity.csv` (one row per
+//! point, complete after every evaluation) and the charts `sensitivity.{svg,png}` and `panels.{svg,png}`.
 
 mod activations;
+mod comparison;
 mod directory;
 mod error;
 mod experiment;
@@ -61,6 +63,7 @@ mod train;
 
 pub use activations::{ActivationSettings, ActivationStatistics, Activations};
 pub use calcine_train::{Data, Draw, Objective};
+pub use comparison::{compare_epochs, compare_results};
 pub use directory::RunDirectory;
 pub use error::RunError;
 pub use experiment::{Evaluated, Experiment, Model, Split, sparsity_of_integers};

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// What reports and messages call the parts of an experiment. None of it changes what is computed.
+/// The names of the parts of an experiment in reports and messages. They do not affect what is computed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Names {
@@ -10,7 +10,7 @@ pub struct Names {
     pub data: String,
     /// The device.
     pub device: String,
-    /// What the samples are, in the plural: `images`. Keys of the report have it in their names: `images_per_second`.
+    /// The name of the samples, in the plural: `images`. Keys of the report contain it: `images_per_second`.
     pub samples: String,
 }
 

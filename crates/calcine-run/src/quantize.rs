@@ -2,11 +2,13 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use burn::tensor::Tensor;
-use calcine_metric::Evaluation;
+use calcine_metric::{Evaluation, Metric, label};
+use calcine_plot::{Axis, Chart};
 use calcine_quantize::{
     Calibration, MixedPrecision, QuantizationSettings, Quantized, RangeEstimator, TrialProgress,
     Trials, greedy, lapq, mixed_precision, prepare, quantize_with_batches,
 };
+use calcine_summary::Sheet;
 use calcine_trace::{AnyTensor, Network, Tensors};
 use calcine_train::{Batch, Draw, Objective, evaluate};
 
@@ -16,24 +18,25 @@ use crate::{Experiment, RunError, Split};
 /// How a network is quantized after training.
 #[derive(Debug, Clone)]
 pub struct QuantizeSettings {
-    /// Bit mixed_precision, schemes, range estimators, overrides for single layers.
+    /// Bit widths, schemes, range estimators, and overrides for single layers.
     pub settings: QuantizationSettings,
-    /// Validation samples to calibrate with, drawn by the seed.
+    /// The number of validation samples for calibration, drawn by the seed.
     pub samples: usize,
-    /// Samples in a batch of calibration.
+    /// The batch size of calibration.
     pub batch_size: usize,
-    /// The calibration of an earlier run, instead.
+    /// The calibration of an earlier run, which replaces calibration.
     pub calibration: Option<Calibration>,
-    /// How better settings are searched for, if they are.
+    /// The search for better settings, if there is one.
     pub search: Option<SearchSettings>,
-    /// Decides which samples are drawn.
+    /// The seed that decides which samples are drawn.
     pub seed: u64,
-    /// Batches of training inputs for batch norms whose statistics are estimated anew, if the settings say so.
+    /// The number of batches of training inputs with which batch-norm statistics are re-estimated, if the settings
+    /// request that.
     pub norm_batches: usize,
 }
 
 impl QuantizeSettings {
-    /// With these settings, calibrated with 1000 samples in batches of 100.
+    /// Settings of a quantization that calibrates with 1000 samples in batches of 100.
     #[must_use]
     pub fn new(settings: QuantizationSettings) -> Self {
         Self {
@@ -48,34 +51,34 @@ impl QuantizeSettings {
     }
 }
 
-/// How better quantization settings are searched for.
+/// The settings of a search for better quantization settings.
 #[derive(Debug, Clone)]
 pub struct SearchSettings {
     /// The search.
     pub search: Search,
-    /// Validation samples whose outputs are compared with those of the float network: drawn by the seed after that of the
-    /// calibration.
+    /// The number of validation samples whose outputs are compared with those of the float network. They are drawn by
+    /// the seed, after the samples for calibration.
     pub samples: usize,
-    /// Where the losses are kept, from which a search that was stopped is resumed; with what decides the search beside
-    /// settings and calibration, such as the network and the data.
+    /// The file in which the losses are stored and with which a stopped search resumes; and a text that identifies what
+    /// determines the search in addition to settings and calibration, such as the network and the data.
     pub trials: Option<(PathBuf, String)>,
 }
 
 /// A search for quantization settings.
 #[derive(Debug, Clone)]
 pub enum Search {
-    /// [`lapq`], for so many rounds.
+    /// [`lapq`], with this number of rounds.
     Lapq {
-        /// Rounds over all quantizers.
+        /// The number of rounds over all quantizers.
         rounds: usize,
     },
-    /// [`greedy`], over the range estimators that Distiller knows, and the one of the least error.
+    /// [`greedy`], over the range estimators of Distiller and the one with the smallest error.
     Greedy,
-    /// [`mixed_precision`], mixed precision: what fewer bits of the weights of each layer cost.
+    /// [`mixed_precision`]: measures the loss with fewer bits for the weights of each layer.
     MixedPrecision {
-        /// The bit widths that are tried.
+        /// The bit widths to try.
         bits: Vec<u8>,
-        /// Bytes that the file may take; without, nothing is chosen.
+        /// The maximum size of the file in bytes; `None` chooses no bit widths.
         budget: Option<u64>,
     },
 }
@@ -93,22 +96,62 @@ const RANGE_ESTIMATORS: [RangeEstimator; 5] = [
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct QuantizeRun {
-    /// Of the float network.
+    /// The evaluation of the float network.
     pub before: Evaluation,
-    /// Of the quantized network.
+    /// The evaluation of the quantized network.
     pub after: Evaluation,
-    /// The split that both were measured on.
+    /// The split on which both were measured.
     pub split: Split,
-    /// Bytes of the float network's parameters.
+    /// The size of the float network's parameters in bytes.
     pub bytes_before: usize,
     /// The quantized network.
     pub quantized: Quantized,
     /// The calibration statistics.
     pub calibration: Calibration,
-    /// The settings of the quantized network: those given, or what the search made of them.
+    /// The settings of the quantized network: the given ones, or those that the search found.
     pub settings: QuantizationSettings,
-    /// What the bit widths of each layer cost, if that was searched for.
+    /// The losses of the bit widths of each layer, if the search measured them.
     pub mixed_precision: Option<MixedPrecision>,
+}
+
+impl QuantizeRun {
+    /// The float and the quantized network side by side: the metrics, the loss, and the bytes of parameters.
+    #[must_use]
+    pub fn sheet(&self, metrics: &[Metric]) -> Sheet {
+        let loss = Metric::loss();
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        for metric in metrics.iter().chain([&loss]) {
+            let [before, after] = [&self.before, &self.after].map(|of| of.value(&metric.name));
+            let name = label(&metric.name);
+            rows.push(vec![name, metric.shown(before), metric.shown(after)]);
+        }
+        rows.push(vec![
+            "bytes of parameters".to_owned(),
+            self.bytes_before.to_string(),
+            self.quantized.stored_bytes().to_string(),
+        ]);
+        Sheet {
+            header: ["", "float", "quantized"].map(str::to_owned).to_vec(),
+            rows,
+        }
+    }
+
+    /// Draws the metric against the bit width of the weights of each layer, if the search was for
+    /// [mixed precision](Search::MixedPrecision). `model` is the name of the network in the title.
+    #[must_use]
+    pub fn chart(&self, model: &str, metric: &Metric) -> Option<Chart> {
+        let layers = &self.mixed_precision.as_ref()?.layers;
+        let name = label(&metric.name);
+        let title = format!("{model}: {name} with fewer bits for the weights of one layer");
+        let x = Axis::new("bits of a weight", "").descending();
+        let chart = Chart::new(title, x, Axis::new(name, metric.unit.as_str()));
+        Some(layers.iter().fold(chart, |chart, layer| {
+            let widths = layer.bit_widths.iter();
+            let points =
+                widths.map(|width| (f64::from(width.bits), width.score.value(&metric.name)));
+            chart.with_series(layer.name.as_str(), points)
+        }))
+    }
 }
 
 impl<X, O> Experiment<'_, X, O>
@@ -117,13 +160,13 @@ where
     O: Objective,
     O::Output: Tensors,
 {
-    /// Calibrates and quantizes the network, and measures it before and after. `progress` is called after every trial of a
-    /// search; when it breaks, the search stops with an error.
+    /// Calibrates and quantizes the network, and measures it before and after. `progress` is called after every trial
+    /// of a search; if it returns `Break`, the search stops with an error.
     ///
     /// # Errors
     ///
-    /// If the network is quantized already, cannot be quantized so, or does not fit inputs and objective, or the data has no
-    /// samples to calibrate with or to measure on.
+    /// If the network is already quantized, cannot be quantized with these settings, or does not fit inputs and
+    /// objective, or if the data has no samples for calibration or measurement.
     pub fn quantize(
         &self,
         settings: &QuantizeSettings,
@@ -140,10 +183,10 @@ where
         let network = prepare(network, &batches, &settings.settings.prepare)?;
         let calibration = match &settings.calibration {
             Some(calibration) => calibration.clone(),
-            None => Calibration::of(&network, &batches)?,
+            None => Calibration::collect(&network, &batches)?,
         };
         let (found, mixed_precision) = self.searched(settings, &network, &calibration, progress)?;
-        // What norms are given in training is augmented, and differs from what is tested.
+        // The inputs of norms in training are augmented, and differ from those of the test.
         let batches = match found.weights.reestimate {
             true => self.first_inputs(settings.norm_batches),
             false => batches,
@@ -164,7 +207,7 @@ where
         })
     }
 
-    /// The settings that the search comes to.
+    /// The settings that the search finds.
     fn searched(
         &self,
         asked: &QuantizeSettings,
@@ -176,7 +219,7 @@ where
         let Some(search) = &asked.search else {
             return Ok((settings.clone(), None));
         };
-        // Other samples than those of the calibration.
+        // Other samples than those for calibration.
         let draw = Draw::Random(search.samples);
         let batches = self.sample(draw, asked.batch_size, asked.seed.wrapping_add(1))?;
         let float = batches.iter();
@@ -210,7 +253,7 @@ where
                 None,
             ),
             Search::MixedPrecision { bits, budget } => {
-                // A budget that no bit widths meet is known before hours of trials.
+                // A budget that no bit widths meet is detected before hours of trials.
                 if let (Some(budget), Some(&least)) = (budget, bits.iter().min()) {
                     let mut size_alone = Trials::new(|_| Evaluation::new(0.0, 1));
                     let smallest =
@@ -225,8 +268,9 @@ where
         })
     }
 
-    /// The mean divergence of the outputs of a quantized network from those of the float network, which a search makes
-    /// small: the loss on samples that the network was trained on tells less. `None` if the objective has no divergence.
+    /// The mean divergence of the outputs of a quantized network from those of the float network, which a search
+    /// minimizes: the loss on samples with which the network was trained is less informative. `None` if the objective
+    /// has no divergence.
     fn divergence(&self, float: &[O::Output], found: &[O::Output], count: u64) -> Option<f64> {
         let pairs = float.iter().zip(found);
         let sums = pairs

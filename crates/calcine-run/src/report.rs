@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use calcine_graph::Graph;
 use calcine_metric::{Evaluation, Metric};
 use calcine_summary::Sheet;
-use calcine_thin::{Kept, ThinError, ThinOptions, zeros_that_stay};
+use calcine_thin::{KeptZeros, ThinError, ThinOptions, zeros_that_stay};
 use calcine_trace::Network;
 use calcine_train::{EpochRow, PolicyOutcome};
 use serde::ser::SerializeMap;
@@ -14,62 +14,63 @@ use serde_json::{Map, Value};
 use crate::speed::speed;
 use crate::{Names, RunError, Speed, Split};
 
-/// Bytes of a parameter.
+/// The size of a parameter in bytes.
 const NUMBER: usize = size_of::<f32>();
 
-/// The results of a run. As JSON it is one object, whose keys for metrics and samples have the names in them: a classifier of
+/// The results of a run. As JSON, it is one object whose keys contain the names of metrics and samples: a classifier of
 /// images has `top1_before`, `top1`, `top5`, `loss`, `test_images` and `images_per_second`.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
-    /// What model, data, device and samples are called.
+    /// The names of model, data, device and samples.
     pub names: Names,
-    /// Whatever else the caller wants to have in the report: [`TrainSettings::details`](crate::TrainSettings::details).
+    /// Additional entries of the caller: [`TrainSettings::details`](crate::TrainSettings::details).
     pub details: Map<String, Value>,
-    /// The recipe's file; empty if it has none.
+    /// The file of the recipe; empty if there is none.
     pub recipe: String,
     /// The seed of every random stream.
     pub seed: u64,
-    /// Epochs of the run.
+    /// The number of epochs of the run.
     pub epochs: u64,
-    /// Optimizer steps of the run.
+    /// The number of optimizer steps of the run.
     pub steps: u64,
-    /// The metric by which epochs were compared.
+    /// The metric by which epochs are compared.
     pub metric: Metric,
-    /// The network before the first step.
+    /// The evaluation of the network before the first step.
     pub before: Evaluation,
-    /// The network with the weights that were kept.
+    /// The evaluation of the network with the kept weights.
     pub after: Evaluation,
-    /// The split that both were measured on.
+    /// The split on which both were measured.
     pub split: Split,
-    /// Share of zeros in the kept weights (rank 2 or more).
+    /// The share of zeros in the kept weights (rank 2 or more).
     pub sparsity: f64,
-    /// Weights (rank 2 or more).
+    /// The number of weights (rank 2 or more).
     pub parameters: u64,
-    /// Weights that are not zero.
+    /// The number of weights that are not zero.
     pub nonzero: u64,
-    /// All trainable parameters, biases and norms too.
+    /// The number of all trainable parameters, including biases and norms.
     pub trainable_parameters: u64,
-    /// Trainable parameters that are not zero.
+    /// The number of trainable parameters that are not zero.
     pub trainable_nonzero: u64,
-    /// The epoch whose weights were kept, from 0 as in recipes.
+    /// The epoch whose weights were kept, counted from 0 as in recipes.
     pub kept_epoch: Option<u64>,
-    /// The epochs that no other beats in both sparsity and the metric on the validation split, from the sparsest to the best.
-    /// Empty without a validation split.
+    /// The epochs to which no other is superior in both sparsity and the validation metric, from the sparsest to the
+    /// best. Empty if there is no validation split.
     pub front: Vec<EpochRow>,
-    /// Wall-clock seconds of this process's part of the run.
+    /// The duration of this process's part of the run, in seconds.
     pub seconds: f64,
-    /// Training samples a second, without validation and checkpoints.
+    /// Training samples per second, without validation and checkpoints.
     pub samples_per_second: f64,
-    /// The results of thinning, if the recipe thins.
+    /// The results of thinning, if the recipe contains it.
     pub thinned: Option<ThinnedReport>,
-    /// The results of the integer network, if the recipe has quantization-aware training; it is in `quantized.safetensors`.
+    /// The results of the integer network, if the recipe contains quantization-aware training. The network is in
+    /// `quantized.safetensors`.
     pub quantized: Option<QuantizedReport>,
-    /// What the run, each policy, thinning and quantization were asked to do, and what they have reached.
+    /// What the run, each policy, thinning and quantization requested, and what was reached.
     pub outcomes: Vec<PolicyOutcome>,
-    /// What will not, or did not, happen though the recipe says so; a sentence each.
+    /// The requests of the recipe that could not be fulfilled, a sentence each.
     pub warnings: Vec<String>,
-    /// The run's directory.
+    /// The directory of the run.
     pub out: Option<PathBuf>,
 }
 
@@ -117,7 +118,7 @@ impl Serialize for Report {
     }
 }
 
-/// The metrics in their order, and the loss.
+/// The metrics in their order, followed by the loss.
 fn serialize_evaluation<M: SerializeMap>(map: &mut M, of: &Evaluation) -> Result<(), M::Error> {
     for metric in &of.metrics {
         map.serialize_entry(&metric.name, &finite(metric.value))?;
@@ -134,11 +135,11 @@ fn finite(number: f64) -> Option<f64> {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct QuantizedReport {
-    /// Its loss and metrics.
+    /// The loss and the metrics.
     pub evaluation: Evaluation,
-    /// Bytes of weights, scales and biases.
+    /// The size of weights, scales and biases in bytes.
     pub bytes: usize,
-    /// Bytes of the file, with the graph.
+    /// The size of the file in bytes, including the graph.
     pub file_bytes: usize,
 }
 
@@ -152,31 +153,31 @@ impl Serialize for QuantizedReport {
     }
 }
 
-/// A thinned network beside the one that the run began with.
+/// A thinned network compared with the initial network of the run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ThinnedReport {
-    /// Multiply-accumulates for one sample before.
+    /// The multiply-accumulates for one sample before thinning.
     pub macs_before: u64,
-    /// The same after.
+    /// The multiply-accumulates for one sample after thinning.
     pub macs: u64,
-    /// Parameters before, running statistics included.
+    /// The number of parameters before thinning, including running statistics.
     pub parameters_before: usize,
-    /// The same after.
+    /// The number of parameters after thinning.
     pub parameters: usize,
-    /// Bytes of the parameters before.
+    /// The size of the parameters before thinning, in bytes.
     pub bytes_before: usize,
-    /// The same after.
+    /// The size of the parameters after thinning, in bytes.
     pub bytes: usize,
-    /// Samples a second, measured with both in turns.
+    /// Samples per second, measured with both networks alternately.
     pub speed: Vec<Speed>,
-    /// Outputs of weights that are zero in the network after, with what needs them.
-    pub kept: Vec<Kept>,
+    /// The outputs of weights that are zero in the thinned network, with the nodes that need them.
+    pub kept: Vec<KeptZeros>,
 }
 
 impl ThinnedReport {
-    /// Measures with these batches.
-    pub(crate) fn of(
+    /// Measures the speed with these batch sizes.
+    pub(crate) fn new(
         before: &Network,
         after: &Network,
         options: ThinOptions,
@@ -200,7 +201,7 @@ impl ThinnedReport {
         })
     }
 
-    /// Before and after, with their ratio.
+    /// The values before and after, with their ratio.
     #[must_use]
     pub fn sheet(&self) -> Sheet {
         let row = |name: String, before: f64, after: f64, ratio: f64, digits: usize| {

@@ -9,24 +9,24 @@ use sha2::{Digest, Sha256};
 use crate::RunError;
 use crate::error::write;
 
-/// The file's name in a run's directory.
+/// The name of the file in the directory of a run.
 const FILE: &str = "run.json";
 
-/// What `run.json` holds: what decides a run, by which it can be resumed, and what made it.
+/// The contents of `run.json`: the settings that determine a run and with which it is resumed, and its origin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunFile {
-    /// What decides the run: [`TrainSettings::identity`](crate::TrainSettings::identity).
+    /// The settings that determine the run: [`TrainSettings::identity`](crate::TrainSettings::identity).
     pub settings: Value,
-    /// The version of Calcine that began the run.
+    /// The version of Calcine with which the run began.
     pub calcine: String,
-    /// The command line that began it.
+    /// The command line with which it began.
     pub command: Vec<String>,
-    /// The SHA-256 of the recipe's text, in hexadecimal digits.
+    /// The SHA-256 hash of the recipe's text, in hexadecimal digits.
     pub recipe_sha256: String,
     /// The seed of every random stream.
     pub seed: u64,
-    /// Where it began.
+    /// The machine on which it began.
     pub machine: Machine,
 }
 
@@ -36,14 +36,14 @@ pub struct RunFile {
 pub struct Machine {
     /// The operating system.
     pub os: String,
-    /// The architecture of its processor.
+    /// The processor architecture.
     pub architecture: String,
-    /// The threads that can run at once.
+    /// The number of threads that can run at the same time.
     pub threads: usize,
 }
 
 impl RunFile {
-    /// A run that begins here and now.
+    /// The data of a run that begins now, on this machine.
     pub(crate) fn of_this_process(settings: Value, recipe: &str, seed: u64) -> Self {
         let digest = Sha256::digest(recipe.as_bytes());
         let args = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned());
@@ -65,18 +65,19 @@ impl RunFile {
     ///
     /// # Errors
     ///
-    /// If the directory has none, or it is malformed.
+    /// If the file does not exist or is malformed.
     pub fn load(directory: &Path) -> Result<Self, RunError> {
         let file = directory.join(FILE);
         let text = fs::read_to_string(&file).map_err(|error| RunError::io(&file, error))?;
         serde_json::from_str(&text).map_err(|error| RunError::malformed(&file, error))
     }
 
-    /// What decides the run, as the type that was given to [`TrainSettings::of`](crate::TrainSettings::of).
+    /// The settings that determine the run, as the type that was given to
+    /// [`TrainSettings::with_identity`](crate::TrainSettings::with_identity).
     ///
     /// # Errors
     ///
-    /// As [`load`](Self::load), and if the settings are not of that type.
+    /// The errors of [`load`](Self::load), and an error if the settings are not of that type.
     pub fn settings_of<S: DeserializeOwned>(directory: &Path) -> Result<S, RunError> {
         let run = Self::load(directory)?;
         let file = directory.join(FILE);

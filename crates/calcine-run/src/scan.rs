@@ -12,31 +12,31 @@ use serde_json::Value;
 use crate::error::write;
 use crate::{Experiment, RunDirectory, RunError};
 
-/// The file that says which scan a directory holds.
+/// The file that identifies the scan in a directory.
 const SETTINGS: &str = "scan.json";
 
-/// How a sensitivity scan is done.
+/// The settings of a sensitivity scan.
 #[derive(Debug)]
 pub struct ScanSettings {
     /// Parameters, granularity, levels, score and selection.
     pub scan: Scan,
     /// The validation samples to evaluate on. If they are drawn at random, the losses of single samples are paired.
     pub draw: Draw,
-    /// Samples in a batch.
+    /// The batch size.
     pub batch_size: usize,
-    /// Decides what is drawn at random.
+    /// The seed of random draws.
     pub seed: u64,
-    /// The metric of the charts; the objective's first one unless said.
+    /// The metric of the charts; `None` for the objective's first metric.
     pub metric: Option<String>,
-    /// What decides the scan, by which a directory is recognised as this scan's; `null` for parameters, granularity, levels,
-    /// samples and seed.
+    /// The identity of the scan, by which a directory is recognized as its own; `null` stands for parameters,
+    /// granularity, levels, samples and seed.
     pub identity: Value,
-    /// Asked after every evaluation.
+    /// A flag that stops the scan after the current evaluation.
     pub stop: StopFlag,
 }
 
 impl ScanSettings {
-    /// A scan over the whole validation split.
+    /// Settings of a scan over the whole validation split.
     #[must_use]
     pub fn new(scan: Scan) -> Self {
         Self {
@@ -75,24 +75,24 @@ impl ScanSettings {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Scanned {
-    /// The points, all of them unless it was stopped.
+    /// The measured points; all of them unless the scan was stopped.
     pub sensitivity: Sensitivity,
     /// The metric of the charts.
     pub metric: Metric,
-    /// Whether it was stopped; then there are no charts, and it can be resumed.
+    /// Whether the scan was stopped. There are no charts then, and it can be resumed.
     pub stopped: bool,
-    /// Validation samples that every point was evaluated on.
+    /// The number of validation samples on which every point was evaluated.
     pub samples: usize,
-    /// Wall-clock seconds of this process's part.
+    /// The duration of this process's part, in seconds.
     pub seconds: f64,
 }
 
 impl Scanned {
-    /// Reads what decides the scan in a directory.
+    /// Reads the identity of the scan in a directory.
     ///
     /// # Errors
     ///
-    /// If the directory has no `scan.json`, or it is malformed.
+    /// If the directory contains no `scan.json`, or it is malformed.
     pub fn identity_of(directory: &Path) -> Result<Value, RunError> {
         let file = directory.join(SETTINGS);
         let text = fs::read_to_string(&file).map_err(|error| RunError::io(&file, error))?;
@@ -106,14 +106,14 @@ where
     O: Objective,
     O::Output: Tensors,
 {
-    /// Scans how much each layer can lose: prunes one parameter at a time to each level, without training, and measures on
-    /// the validation split. Table and charts are written to the directory `out`; a directory that holds the same scan is
-    /// resumed.
+    /// Measures how much each layer can be pruned: prunes one parameter at a time to each level, without training, and
+    /// evaluates the network on the validation split. The table and the charts are written to the directory `out`. If
+    /// it contains the same scan, the scan is resumed.
     ///
     /// # Errors
     ///
-    /// If the network is quantized or does not fit, the scan cannot be done on it, there is no validation sample or no such
-    /// metric, or the directory holds something else.
+    /// If the network is quantized or does not fit, it cannot be scanned with these settings, there is no validation
+    /// sample or no such metric, or the directory contains something else.
     pub fn scan(
         &self,
         settings: &ScanSettings,
@@ -132,7 +132,7 @@ where
         let metric = history.main_metric();
         let batches = self.sample(settings.draw, settings.batch_size, settings.seed)?;
         let with_losses = matches!(settings.draw, Draw::Random(_));
-        // Last, so that what cannot be done leaves no directory.
+        // Last, so that an impossible request leaves no directory.
         let directory = claim(&settings.identity(), out)?;
         let measure = |network: &Network| {
             let forward = |x| network.forward(x);
@@ -164,11 +164,13 @@ where
 
     /// Writes the chart and the small multiples.
     fn draw(&self, scanned: &Scanned, settings: &ScanSettings, out: &Path) -> Result<(), RunError> {
+        // Where the data is does not belong in a title.
+        let data = self.names.data.split(" from ").next().unwrap_or_default();
         let title = format!(
             "{} on {}: {} with one layer pruned by {}, {} validation {}",
             self.names.model,
-            self.names.data,
-            scanned.metric.name,
+            data.trim_end_matches(" downloaded"),
+            calcine_metric::label(&scanned.metric.name),
             settings.scan.granularity,
             scanned.samples,
             self.names.samples,
@@ -184,7 +186,7 @@ where
     }
 }
 
-/// Makes `out` this scan's directory, or finds that it is, and locks it.
+/// Creates the directory `out` for this scan, or checks that it belongs to it, and locks it.
 fn claim(identity: &Value, out: &Path) -> Result<RunDirectory, RunError> {
     let directory = RunDirectory::lock(out)?;
     let occupied = || RunError::Occupied {

@@ -6,21 +6,21 @@ use calcine_trace::{AnyTensor, Network};
 use rayon::ThreadPoolBuilder;
 use serde::Serialize;
 
-/// Inference speed of a network and its thinned form, measured in turns.
+/// The inference speed of a network and of its thinned version, measured alternately.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Speed {
-    /// Samples in a batch.
+    /// The batch size.
     pub batch: usize,
-    /// Threads.
+    /// The number of threads.
     pub threads: usize,
-    /// Samples a second before: that of the median batch.
+    /// Samples per second before thinning, computed from the median time of a batch.
     pub before: f64,
-    /// The same after.
+    /// Samples per second after thinning.
     pub after: f64,
 }
 
-/// Both networks in turns, on one thread and on all.
+/// Measures both networks alternately, with one thread and with all.
 pub(crate) fn speed(
     dense: &Network,
     thinned: &Network,
@@ -48,7 +48,7 @@ pub(crate) fn speed(
         .collect()
 }
 
-/// Inputs of zeros for a batch; `None` if the network takes none that can be made.
+/// Inputs of zeros for a batch; `None` if they cannot be created.
 fn zeros(network: &Network, batch: usize, device: &Device) -> Option<Vec<AnyTensor>> {
     let graph = network.graph();
     let inputs = graph.inputs.iter().map(|id| {
@@ -65,8 +65,8 @@ fn zeros(network: &Network, batch: usize, device: &Device) -> Option<Vec<AnyTens
     inputs.collect()
 }
 
-/// The median time of a batch for each network; `None` if one cannot compute it. They take turns, so that a busy machine
-/// slows both.
+/// The median time of a batch for each network; `None` if one cannot compute it. The networks alternate, so that other
+/// load slows down both.
 fn seconds(networks: [&Network; 2], inputs: &[AnyTensor]) -> Option<[f64; 2]> {
     const ROUNDS: usize = 15;
     let mut times = [Vec::new(), Vec::new()];
@@ -78,7 +78,7 @@ fn seconds(networks: [&Network; 2], inputs: &[AnyTensor]) -> Option<[f64; 2]> {
             for output in outputs {
                 drop(output.into_data());
             }
-            // The first round warms up.
+            // The first round is a warm-up.
             if round > 0 {
                 times.push(began.elapsed().as_secs_f64());
             }

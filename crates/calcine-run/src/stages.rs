@@ -1,13 +1,13 @@
-//! What is done to a network around the steps of its training: thinning, and the stages of quantization-aware training.
+//! What is done to a network around its training steps: thinning, and the stages of quantization-aware training.
 
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::Device;
-use calcine_observe::{NetworkActivations, Sums};
+use calcine_observe::{AtAddition, NetworkActivations};
 use calcine_params::Inventory;
 use calcine_quantize::{Calibration, QatNetwork, QatStage, Quantized};
-use calcine_recipe::{Duty, Recipe, RecipeQuantization};
+use calcine_recipe::{Recipe, RecipeQuantization, RunnerTable};
 use calcine_schedule::Clock;
 use calcine_thin::{PaddingEffect, ThinOptions, Thinned, thin_with};
 use calcine_trace::{AnyTensor, Network};
@@ -16,32 +16,33 @@ use calcine_train::{Driver, KeptIndices, PolicyOutcome, Run};
 use crate::error::write;
 use crate::{RunError, ThinnedReport};
 
-/// Batch sizes to measure the speed of a thinned network with.
+/// The batch sizes with which the speed of a thinned network is measured.
 const BATCHES: [usize; 2] = [1, 64];
 
-/// How a kind of network is bound to a recipe, and what the recipe does to it around the steps.
+/// How one kind of network is bound to a recipe and changed around the training steps.
 pub(crate) trait Stages<M: Module> {
-    /// A driver at the run's beginning.
+    /// Creates the driver at the beginning of the run.
     fn driver(&self, model: &M) -> Result<Driver<M>, RunError>;
 
-    /// The model as the run begins with it.
+    /// The initial model of the run.
     fn first(&self, model: M) -> M {
         model
     }
 
-    /// The epochs before which the model changes, ascending; the number of epochs itself if that is at the end.
+    /// The epochs before which the model changes, in ascending order; the number of epochs stands for the end of the
+    /// run.
     fn moments(&self) -> Vec<u64>;
 
-    /// The model as it was at this moment of a run that was stopped since.
+    /// Restores the model as it was at this moment of a run that was stopped later.
     fn at(&self, model: M, clock: Clock) -> Result<M, RunError>;
 
-    /// The run, going on with the changed model.
+    /// Changes the model, and returns the run that continues with it.
     fn change(&self, run: Run<M>) -> Result<Run<M>, RunError>;
 
-    /// What the recipe asked for beside the driver's steps, and what became of it.
+    /// What the recipe requested in addition to the driver's steps, and what was reached.
     fn outcomes(&self, thinned: Option<&ThinnedReport>) -> Vec<PolicyOutcome>;
 
-    /// The kept model, as it is handed out, and the results of thinning.
+    /// The kept model as it is returned, and the results of thinning.
     fn finish(&self, model: M) -> Result<(M, Option<ThinnedReport>), RunError>;
 
     /// The kept model as a float network.
@@ -59,13 +60,13 @@ pub(crate) struct Quantizing<'a> {
 }
 
 impl Quantizing<'_> {
-    /// The network for quantization-aware training, calibrated with these inputs.
+    /// Prepares the network for quantization-aware training, calibrated with these inputs.
     pub(crate) fn network(
         &self,
         network: Network,
         inputs: &[Vec<AnyTensor>],
     ) -> Result<QatNetwork, RunError> {
-        let calibration = Calibration::of(&network, inputs)?;
+        let calibration = Calibration::collect(&network, inputs)?;
         let (settings, method) = (&self.asked.settings, self.asked.training.method);
         let qat = QatNetwork::new(network, &calibration, settings, method)?;
         for warning in qat.report().warnings() {
@@ -74,7 +75,7 @@ impl Quantizing<'_> {
         Ok(qat)
     }
 
-    /// What moves in an epoch.
+    /// The parts that are changed by an epoch.
     fn stage(&self, epoch: u64) -> QatStage {
         let training = &self.asked.training;
         let before = |freeze: Option<u64>| freeze.is_none_or(|freeze| epoch < freeze);
@@ -90,8 +91,8 @@ impl Quantizing<'_> {
 impl Stages<QatNetwork> for Quantizing<'_> {
     fn driver(&self, model: &QatNetwork) -> Result<Driver<QatNetwork>, RunError> {
         let graph = model.network().graph();
-        let duties = [Duty::Quantize, Duty::Distill];
-        let bound = (self.recipe).bind_carrying_out(&duties, model, Some(graph), self.steps);
+        let tables = [RunnerTable::Quantize, RunnerTable::Distill];
+        let bound = (self.recipe).bind_for_runner(&tables, model, Some(graph), self.steps);
         Ok(bound?)
     }
 
@@ -130,7 +131,10 @@ impl Stages<QatNetwork> for Quantizing<'_> {
         let trained = epochs.saturating_sub(start);
         let reached = format!("{trained} epochs of training with all of them");
         let missed = (trained == 0).then(|| format!("the run has {epochs} epochs"));
-        vec![PolicyOutcome::new(Duty::Quantize.to_string(), asks, reached).with_missed(missed)]
+        vec![
+            PolicyOutcome::new(RunnerTable::Quantize.to_string(), asks, reached)
+                .with_missed(missed),
+        ]
     }
 
     fn finish(&self, model: QatNetwork) -> Result<(QatNetwork, Option<ThinnedReport>), RunError> {
@@ -146,21 +150,21 @@ impl Stages<QatNetwork> for Quantizing<'_> {
     }
 }
 
-/// A float network, which is thinned if the recipe says so.
+/// A float network, which is thinned if the recipe requests it.
 pub(crate) struct Thinning<'a> {
     pub(crate) recipe: &'a Recipe,
     pub(crate) steps: u64,
     pub(crate) out: &'a Path,
-    /// As the run begins with it.
+    /// The initial network of the run.
     pub(crate) whole: Network,
-    /// Without autodiff.
+    /// The device without autodiff.
     pub(crate) device: Device,
-    /// The inputs of the first so many training batches.
+    /// The inputs of the first training batches, this number of them.
     pub(crate) inputs: &'a dyn Fn(usize) -> Vec<Vec<AnyTensor>>,
 }
 
 impl Thinning<'_> {
-    /// Where the network thinned before an epoch is.
+    /// The file of the network that was thinned before an epoch.
     fn file(&self, epoch: u64) -> PathBuf {
         self.out.join(format!("thinned-{epoch}.safetensors"))
     }
@@ -193,19 +197,19 @@ impl Thinning<'_> {
 
 impl Stages<Network> for Thinning<'_> {
     fn driver(&self, network: &Network) -> Result<Driver<Network>, RunError> {
-        let duties = [Duty::Thin, Duty::Distill];
+        let tables = [RunnerTable::Thin, RunnerTable::Distill];
         let graph = Some(network.graph());
-        let driver = (self.recipe).bind_carrying_out(&duties, network, graph, self.steps)?;
-        let (wanted, refitted) = (driver.wanted(), driver.reconstructions());
+        let driver = (self.recipe).bind_for_runner(&tables, network, graph, self.steps)?;
+        let (wanted, refitted) = (driver.activation_requests(), driver.reconstructions());
         if wanted.is_empty() && refitted.is_empty() {
             return Ok(driver);
         }
         let scored = wanted.iter().map(|wanted| wanted.batches);
         let counts = scored.chain(refitted.iter().map(|refitted| refitted.batches));
-        // All batches are an epoch's.
+        // All batches of an epoch.
         let counts = counts.map(|batches| batches.unwrap_or(self.steps).min(self.steps));
         let batches = (self.inputs)(counts.max().unwrap_or(1) as usize);
-        let source = NetworkActivations::new(network, batches, Sums::Pass)?;
+        let source = NetworkActivations::new(network, batches, AtAddition::Continue)?;
         Ok(driver.with_activation_source(Box::new(source))?)
     }
 
@@ -231,9 +235,10 @@ impl Stages<Network> for Thinning<'_> {
         tracing::info!("thinned before epoch {epoch}:\n{report}");
         let file = self.file(epoch);
         save(&network, &file)?;
-        // A run that is stopped and resumed begins with the file, too.
+        // A run that is stopped and resumed also begins with the file.
         let network = self.load(&file)?.train();
-        let kept_indices = KeptIndices::of(&plan.cuts(), &Inventory::of(&run.model))?;
+        let kept_indices =
+            KeptIndices::from_cuts(&plan.cuts(), &Inventory::from_module(&run.model))?;
         let driver = self.driver(&network)?;
         Ok(run.thinned(network, driver, &kept_indices, &self.device)?)
     }
@@ -251,8 +256,8 @@ impl Stages<Network> for Thinning<'_> {
         let (before, after) = (thinned.parameters_before, thinned.parameters);
         let reached = format!("{} of {before} parameters removed", before - after);
         let missed =
-            (before == after).then(|| "no channel was pruned whole that can be removed".to_owned());
-        vec![PolicyOutcome::new(Duty::Thin.to_string(), asked, reached).with_missed(missed)]
+            (before == after).then(|| "no removable channel is completely zero".to_owned());
+        vec![PolicyOutcome::new(RunnerTable::Thin.to_string(), asked, reached).with_missed(missed)]
     }
 
     fn finish(&self, network: Network) -> Result<(Network, Option<ThinnedReport>), RunError> {
@@ -273,7 +278,7 @@ impl Stages<Network> for Thinning<'_> {
         save(&network, &file)?;
         let whole = self.whole.valid();
         let options = self.options();
-        let report = ThinnedReport::of(&whole, &network, options, &BATCHES, &self.device)?;
+        let report = ThinnedReport::new(&whole, &network, options, &BATCHES, &self.device)?;
         Ok((network, Some(report)))
     }
 

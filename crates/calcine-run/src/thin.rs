@@ -11,30 +11,30 @@ use calcine_train::Objective;
 use crate::experiment::device_of;
 use crate::{Experiment, RunError, Split, ThinnedReport};
 
-/// How a network is thinned, and whether channels are pruned before.
+/// The settings of thinning, and of pruning before it.
 #[derive(Debug, Clone, Default)]
 pub struct ThinSettings {
-    /// Prune before thinning; none if the weights have zeros enough.
+    /// The pruning before thinning; `None` if the weights already contain the zeros.
     pub prune: Option<GroupPruning>,
-    /// What becomes of constants at padded borders, and of features of norms.
+    /// What happens to constants at padded borders, and to features of norms.
     pub options: ThinOptions,
-    /// The batch sizes to measure speed with; none to measure none.
+    /// The batch sizes with which the speed is measured; empty to skip the measurement.
     pub batches: Vec<usize>,
 }
 
 /// One-shot pruning of groups of channels by a norm of their filters.
 #[derive(Debug, Clone)]
 pub struct GroupPruning {
-    /// The share of each group's channels.
+    /// The share of the channels of each group to prune.
     pub level: f64,
-    /// The patterns of the weights that make them, as in recipes; all if there are none. A group whose channels have
-    /// several producers is pruned if one of them matches.
+    /// Patterns of the weights that produce the channels, as in recipes; empty for all weights. A group whose channels
+    /// have several producers is pruned if one of them matches.
     pub params: Vec<String>,
-    /// By which norm of the filters.
+    /// The norm of the filters.
     pub norm: Norm,
-    /// How the norms of several producers are joined.
+    /// How the norms of several producers are combined.
     pub aggregation: Aggregation,
-    /// What stays is a multiple of this.
+    /// The number of remaining channels is a multiple of this.
     pub multiple: usize,
 }
 
@@ -42,17 +42,17 @@ pub struct GroupPruning {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ThinRun {
-    /// Of the network as it was given.
+    /// The evaluation of the given network.
     pub before: Evaluation,
-    /// After pruning and before thinning.
+    /// The evaluation after pruning and before thinning.
     pub pruned: Evaluation,
-    /// Of the thinned network.
+    /// The evaluation of the thinned network.
     pub after: Evaluation,
-    /// The split that they were measured on.
+    /// The split on which they were measured.
     pub split: Split,
     /// The network, the plan, and what was removed.
     pub thinned: Thinned,
-    /// Sizes and speed before and after.
+    /// Size and speed before and after.
     pub sizes: ThinnedReport,
 }
 
@@ -62,13 +62,13 @@ where
     O: Objective,
     O::Output: Tensors,
 {
-    /// Prunes groups of channels, if the settings say so, removes channels that are pruned away whole, and measures before
-    /// and after.
+    /// Prunes groups of channels if the settings request it, removes channels that are zero as a whole, and measures
+    /// the network before and after.
     ///
     /// # Errors
     ///
-    /// If the network is quantized, cannot be thinned, or does not fit inputs and objective, a pattern matches no weight, or
-    /// the data has nothing to measure on.
+    /// If the network is quantized, cannot be thinned, or does not fit inputs and objective, a pattern matches no
+    /// weight, or the data has no samples to measure on.
     pub fn thin(&self, settings: &ThinSettings) -> Result<ThinRun, RunError> {
         self.check_forward()?;
         let network = self.network()?;
@@ -87,7 +87,7 @@ where
         let thinned = thin_with(pruned, options, &inputs)?;
         let device = &device_of(&network);
         let after = &thinned.network;
-        let sizes = ThinnedReport::of(&network, after, options, &settings.batches, device)?;
+        let sizes = ThinnedReport::new(&network, after, options, &settings.batches, device)?;
         let (after, _) = measure(after)?;
         Ok(ThinRun {
             before,
@@ -99,8 +99,7 @@ where
         })
     }
 
-    /// The first training inputs, on which it is measured what a network loses with features of norms; none if it keeps
-    /// them.
+    /// The first training inputs, on which the loss of norm features is measured; none if the features are kept.
     pub(crate) fn inputs_for_norms(&self, norms: NormFeatures) -> Vec<Vec<AnyTensor>> {
         match norms {
             NormFeatures::Pinned => Vec::new(),
@@ -109,13 +108,13 @@ where
     }
 }
 
-/// Zeroes the weakest channels, with all that makes them.
+/// Zeroes the weakest channels, together with everything that produces them.
 fn prune(
     network: Network,
     pruning: &GroupPruning,
     norms: NormFeatures,
 ) -> Result<Network, RunError> {
-    let inventory = calcine_params::Inventory::of(&network);
+    let inventory = calcine_params::Inventory::from_module(&network);
     let all = ["**".to_owned()];
     let patterns = if pruning.params.is_empty() {
         &all[..]
@@ -132,7 +131,7 @@ fn prune(
         level: pruning.level,
         aggregation: pruning.aggregation,
         multiple: pruning.multiple,
-        // Norms draw nothing.
+        // Norms use no random numbers.
         seed: None,
     };
     let axes = network.graph().axes_with(norms).map_err(ThinError::from)?;

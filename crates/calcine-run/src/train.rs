@@ -21,31 +21,32 @@ use crate::experiment::{device_of, without_autodiff};
 use crate::stages::{Quantizing, Stages, Thinning};
 use crate::{Experiment, QuantizedReport, Report, RunDirectory, RunError, RunFile, Split};
 
-/// Samples in a batch of calibration.
+/// The batch size of calibration.
 const CALIBRATION: usize = 100;
 
-/// A teacher's outputs for a batch of inputs, outside autodiff.
+/// Computes a teacher's outputs for a batch of inputs, outside autodiff.
 pub type Teacher<'a, X, Y> = Box<dyn Fn(X) -> Y + 'a>;
 
-/// How a recipe is carried out, beside what it says itself.
+/// The settings with which a recipe is executed, in addition to its own.
 pub struct TrainSettings<'a, X, Y> {
-    /// What decides the run, by which its directory is recognised and resumed, as JSON; `null` for the recipe with its epochs
-    /// and seed, the names, and how the weights to keep are chosen.
+    /// The identity of the run, by which its directory is recognized and with which it is resumed, as JSON; `null`
+    /// stands for the recipe with its epochs and seed, the names, and how the kept weights are chosen.
     pub identity: Value,
-    /// Which epoch's weights are kept.
+    /// The criterion by which the kept epoch is chosen.
     pub criterion: Criterion,
-    /// The metric by which epochs are compared; the objective's first one unless said.
+    /// The metric by which epochs are compared; `None` for the objective's first metric.
     pub metric: Option<String>,
-    /// Steps between two checkpoints within an epoch, which a killed run loses at most; each epoch ends with one anyway.
+    /// The number of steps between two checkpoints within an epoch, which is the most that a killed run loses. Each
+    /// epoch also ends with a checkpoint.
     pub checkpoint_every: Option<u64>,
-    /// The teacher of `[distill]`: what it computes for inputs that are outside autodiff. Unless given, it is the network as
-    /// the run begins with it.
+    /// The teacher of `[distill]`: it computes outputs for inputs that are outside autodiff. `None` stands for the
+    /// initial network of the run.
     pub teacher: Option<Teacher<'a, X, Y>>,
     /// Further entries of `report.json`.
     pub details: Map<String, Value>,
-    /// Further warnings of the report, such as those about the data.
+    /// Additional warnings for the report, such as those about the data.
     pub warnings: Vec<String>,
-    /// Asked after every step.
+    /// A flag that stops the run after the current step.
     pub stop: StopFlag,
 }
 
@@ -65,12 +66,13 @@ impl<X, Y> Default for TrainSettings<'_, X, Y> {
 }
 
 impl<X, Y> TrainSettings<'_, X, Y> {
-    /// The defaults, for a run that these settings of the caller decide; [`RunFile::settings_of`] reads them again.
+    /// The defaults, for a run that is identified by these settings of the caller; [`RunFile::settings_of`] reads them
+    /// back.
     ///
     /// # Errors
     ///
-    /// If they cannot be written as JSON.
-    pub fn of(settings: &impl Serialize) -> Result<Self, serde_json::Error> {
+    /// If the settings cannot be written as JSON.
+    pub fn with_identity(settings: &impl Serialize) -> Result<Self, serde_json::Error> {
         Ok(Self {
             identity: serde_json::to_value(settings)?,
             ..Self::default()
@@ -88,28 +90,28 @@ impl<X, Y> std::fmt::Debug for TrainSettings<'_, X, Y> {
     }
 }
 
-/// How a run ended.
+/// The ways in which a run can end.
 #[derive(Debug)]
 pub enum Finished {
-    /// All epochs are done.
+    /// All epochs are finished.
     Whole {
         /// The results.
         report: Box<Report>,
-        /// The kept weights' sparsity.
+        /// The sparsity of the kept weights.
         table: SparsityTable,
-        /// The network with the kept weights, thinned if the recipe says so.
+        /// The network with the kept weights, thinned if the recipe contains that.
         network: Box<Network>,
         /// The integer network, if the recipe has quantization-aware training.
         quantized: Option<Box<Quantized>>,
     },
-    /// It was finished before, and nothing has been done.
+    /// The run was finished before, and nothing has been done.
     Already {
-        /// The run's directory, with its report.
+        /// The directory of the run, which contains its report.
         out: PathBuf,
     },
-    /// It was asked to stop, and can be resumed.
+    /// The run was asked to stop, and can be resumed.
     Stopped {
-        /// The run's directory.
+        /// The directory of the run.
         out: PathBuf,
     },
 }
@@ -120,18 +122,18 @@ where
     O: Objective,
     O::Output: Tensors,
 {
-    /// Carries out a recipe in the directory `out`: [`train_in`](Self::train_in) with the default settings.
+    /// Executes a recipe in the directory `out`: [`train_in`](Self::train_in) with the default settings.
     ///
     /// # Errors
     ///
-    /// As [`train_in`](Self::train_in), and if another process writes in the directory.
+    /// The errors of [`train_in`](Self::train_in), and an error if another process writes to the directory.
     pub fn train(&self, recipe: &Recipe, out: impl AsRef<Path>) -> Result<Finished, RunError> {
         let settings = TrainSettings::default();
         let directory = RunDirectory::for_run(&self.identity(recipe, &settings), out.as_ref())?;
         self.train_in(recipe, &directory, settings, &mut NoObserver)
     }
 
-    /// What decides a run: [`TrainSettings::identity`], or what stands for it.
+    /// The identity of a run: [`TrainSettings::identity`], or the default.
     pub fn identity(&self, recipe: &Recipe, settings: &TrainSettings<'_, X, O::Output>) -> Value {
         if !settings.identity.is_null() {
             return settings.identity.clone();
@@ -151,14 +153,14 @@ where
         })
     }
 
-    /// Carries out a recipe: trains the network and prunes, thins, quantizes and distills it as the recipe says, and writes
-    /// what the [crate](crate) lists into the directory. A directory with the same run is resumed, from its last complete
-    /// checkpoint if it has one; a run that is finished stays as it is.
+    /// Executes a recipe: trains the network and prunes, thins, quantizes and distills it according to the recipe, and
+    /// writes the files that are listed in the [crate documentation](crate) to the directory. If the directory contains
+    /// the same run, it is resumed from its last complete checkpoint; a finished run is not changed.
     ///
     /// # Errors
     ///
-    /// If recipe, network, objective, data and settings do not fit together, with every problem at once; if the directory
-    /// holds something else; or if the run diverges.
+    /// If recipe, network, objective, data and settings do not fit together (all problems are listed), if the directory
+    /// contains something else, or if the run diverges.
     pub fn train_in(
         &self,
         recipe: &Recipe,
@@ -213,7 +215,7 @@ where
         course.run(network, &stages, forward, observer)
     }
 
-    /// Every reason why the recipe cannot be carried out.
+    /// Lists every reason why the recipe cannot be executed.
     fn check(
         &self,
         recipe: &Recipe,
@@ -224,7 +226,7 @@ where
         let mut problems = Vec::new();
         if steps == 0 {
             problems.push(format!(
-                "there are fewer training {} than a batch has: an epoch has no step",
+                "there are fewer training {} than a batch needs, so an epoch has no step",
                 self.names.samples
             ));
         }
@@ -248,10 +250,10 @@ where
                 problems.push(format!("`[distill]` does not fit: {reason}"));
             }
         }
-        // A recipe for quantization-aware training is bound to the network once it is one.
+        // A recipe for quantization-aware training is bound to the network that is prepared for it.
         if steps > 0 {
-            let duties = recipe.duties();
-            let bound = recipe.bind_carrying_out(&duties, network, Some(network.graph()), steps);
+            let tables = recipe.runner_tables();
+            let bound = recipe.bind_for_runner(&tables, network, Some(network.graph()), steps);
             match bound {
                 Err(error) if problems.is_empty() => return Err(error.into()),
                 Err(error) => problems.push(error.to_string()),
@@ -266,13 +268,13 @@ where
     }
 }
 
-/// A recipe that is being carried out.
+/// A recipe in execution.
 struct Course<'a, 's, X: 'static, O: Objective> {
     experiment: &'a Experiment<'a, X, O>,
     recipe: &'a Recipe,
     settings: TrainSettings<'s, X, O::Output>,
     out: &'a RunDirectory,
-    /// The network as the run begins with it.
+    /// The initial network of the run.
     initial: Network,
 }
 
@@ -282,7 +284,7 @@ where
     O: Objective,
     O::Output: Tensors,
 {
-    /// With a teacher, if the recipe has one.
+    /// The objective with a teacher, if the recipe has one.
     fn run<M: Module>(
         self,
         model: M,
@@ -366,7 +368,7 @@ where
             run = begin(stages.first(model), driver);
             (before, _) = measure(&run.model.valid())?;
             let value = metric.shown(before.value(&metric.name));
-            tracing::info!("{} before: {value}", metric.name);
+            tracing::info!("{} before: {value}", calcine_metric::label(&metric.name));
         }
         let mut fit_settings = FitSettings {
             epochs,
@@ -391,7 +393,7 @@ where
                 let moments = stages.moments().into_iter();
                 moments.filter(|&moment| moment < epochs)
             };
-            // A checkpoint of the very moment is of the run before it.
+            // A checkpoint of this very moment is that of the run before the change.
             if clock.step == 0 && moments().any(|moment| moment == clock.epoch) {
                 run = stages.change(run)?;
             }
@@ -485,12 +487,12 @@ where
     /// The metric by which epochs are compared.
     fn metric(&self) -> Metric {
         let mut history = History::default();
-        // It was checked before.
+        // The name was checked before.
         let _ = history.compare_by(self.experiment.metrics(), self.settings.metric.as_deref());
         history.main_metric()
     }
 
-    /// Makes the directory this run's, and says how far the run is.
+    /// Creates or checks the directory of this run, and returns how far the run is.
     fn claim(&self) -> Result<RunState, RunError> {
         let identity = &self.settings.identity;
         let state = self.out.state(identity)?;
@@ -504,23 +506,23 @@ where
     }
 }
 
-/// Tensors of a type that they had before.
+/// Converts tensors back to their former type.
 fn from_any<T: Tensors>(tensors: Vec<calcine_trace::AnyTensor>) -> T {
     T::from_any(tensors).expect("number, kinds and ranks of the tensors are as before")
 }
 
-/// The policies that look at more batches than an epoch has, which are all that they are shown.
+/// The policies that need more batches than an epoch has. They receive all batches of an epoch.
 fn fewer_batches<M: Module>(driver: &Driver<M>, steps: u64) -> Option<String> {
-    let (wanted, refitted) = (driver.wanted(), driver.reconstructions());
+    let (wanted, refitted) = (driver.activation_requests(), driver.reconstructions());
     let scored = wanted.iter().filter_map(|wanted| wanted.batches);
     let most = scored.chain(refitted.iter().filter_map(|refitted| refitted.batches));
     let most = most.max().filter(|most| *most > steps)?;
     Some(format!(
-        "activations of {most} batches are asked for, and looked at in {steps}: an epoch has no more"
+        "activations of {most} batches were requested, and those of {steps} are used: an epoch has no more"
     ))
 }
 
-/// Writes `metrics.csv` after every epoch, and adds up training time.
+/// Writes `metrics.csv` after every epoch, and sums the training time.
 struct Metrics {
     file: PathBuf,
     samples: f64,

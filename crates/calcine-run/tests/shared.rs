@@ -72,7 +72,7 @@ impl Regressor {
 
 /// The model with reproducible weights.
 fn drawn<M: Module>(model: M) -> M {
-    let inventory = Inventory::of(&model);
+    let inventory = Inventory::from_module(&model);
     let trainable = inventory
         .iter()
         .filter(|parameter| parameter.is_trainable());

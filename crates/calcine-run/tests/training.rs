@@ -148,5 +148,5 @@ fn a_report_names_metrics_and_samples_and_a_finished_run_stays_as_it_is() {
     assert!(matches!(again, Finished::Already { .. }), "{again:?}");
     let other = crate::shared::recipe(2, "");
     let error = experiment.train(&other, &out).unwrap_err().to_string();
-    assert!(error.contains("holds a run already"), "{error}");
+    assert!(error.contains("already contains a run"), "{error}");
 }

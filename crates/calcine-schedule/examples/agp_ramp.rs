@@ -33,7 +33,7 @@ fn main() -> Result<(), WindowError> {
         let progress = window.progress(epoch);
         print!("{epoch:>5}  {progress:>8.4}");
         for (_, curve) in &curves {
-            print!("  {:>11.4}", curve.at(progress));
+            print!("  {:>11.4}", curve.value_at(progress));
         }
         println!();
     }

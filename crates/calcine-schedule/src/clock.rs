@@ -1,4 +1,4 @@
-//! Where a run is.
+//! The position in a training run.
 
 /// Position in a training run: the epoch, and the step within it.
 ///
@@ -35,7 +35,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The clock at the very beginning of a run with `steps_per_epoch` steps an epoch.
+    /// The clock at the beginning of a run with `steps_per_epoch` steps per epoch.
     ///
     /// # Panics
     ///
@@ -69,8 +69,8 @@ impl Clock {
         self.epoch * self.steps_per_epoch + self.step
     }
 
-    /// Position in epochs, with the fraction of the current epoch; a whole number exactly at the
-    /// beginning of an epoch.
+    /// The position in epochs, including the fraction of the current epoch; a whole number exactly at the beginning of
+    /// an epoch.
     ///
     /// This is the position that [`LearningRate::factor`](crate::LearningRate::factor) expects.
     #[must_use]

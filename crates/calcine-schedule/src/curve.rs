@@ -1,4 +1,4 @@
-//! How strongly: curves from progress to a value.
+//! Curves, which map the progress of a window to a value.
 
 mod constant;
 mod cosine;
@@ -18,20 +18,20 @@ pub use two_slopes::TwoSlopes;
 
 /// A value as a function of progress.
 ///
-/// Progress runs from 0 to 1; [`Window::progress`](crate::Window::progress) computes it. The value
-/// is whatever the caller makes of it: a sparsity, a penalty, a temperature, a probability.
+/// Progress is between 0 and 1; [`Window::progress`](crate::Window::progress) computes it. The caller decides what the
+/// value means: a sparsity, a penalty, a temperature, a probability.
 ///
-/// The curves of this crate treat progress outside `[0, 1]` as the nearest end. Implementations
-/// should do the same, and should return the same value for the same progress.
+/// The curves of this crate treat progress outside of `[0, 1]` as the nearest end. Implementations should do the same,
+/// and should always return the same value for the same progress.
 ///
 /// # Implementations
 ///
-/// Closures and functions `Fn(f64) -> f64` are curves; write the parameter's type, as in
-/// `|progress: f64| progress * progress`. So are references to and boxes of `dyn Curve` (also with
-/// `+ Send` and `+ Send + Sync`), and references to the curves of this crate.
+/// Closures and functions `Fn(f64) -> f64` are curves; declare the type of the parameter, as in `|progress: f64|
+/// progress * progress`. References to and boxes of `dyn Curve` (also with `+ Send` and `+ Send + Sync`) and references
+/// to the curves of this crate are curves, too.
 ///
-/// A reference to any other type `C` is passed on as `&c as &dyn Curve`: Rust cannot have both an
-/// impl for all closures and one for all references, because a reference to a closure is both.
+/// Pass a reference to another type as `&c as &dyn Curve`: Rust does not allow an implementation for all closures
+/// together with one for all references, because a reference to a closure is both.
 ///
 /// # Examples
 ///
@@ -41,8 +41,8 @@ pub use two_slopes::TwoSlopes;
 /// struct Reversed<C>(C);
 ///
 /// impl<C: Curve> Curve for Reversed<C> {
-///     fn at(&self, progress: f64) -> f64 {
-///         self.0.at(1.0 - progress)
+///     fn value_at(&self, progress: f64) -> f64 {
+///         self.0.value_at(1.0 - progress)
 ///     }
 /// }
 ///
@@ -51,7 +51,7 @@ pub use two_slopes::TwoSlopes;
 ///     Box::new(Reversed(Linear { initial: 0.0, last: 8.0 })),
 ///     Box::new(|progress: f64| 8.0 * progress.sqrt()),
 /// ];
-/// let values: Vec<f64> = curves.iter().map(|curve| curve.at(0.25)).collect();
+/// let values: Vec<f64> = curves.iter().map(|curve| curve.value_at(0.25)).collect();
 /// assert_eq!(values, [2.0, 6.0, 4.0]);
 /// ```
 #[diagnostic::on_unimplemented(
@@ -61,11 +61,11 @@ pub use two_slopes::TwoSlopes;
 )]
 pub trait Curve {
     /// The value at `progress`, a number in `[0, 1]`.
-    fn at(&self, progress: f64) -> f64;
+    fn value_at(&self, progress: f64) -> f64;
 }
 
 impl<F: Fn(f64) -> f64> Curve for F {
-    fn at(&self, progress: f64) -> f64 {
+    fn value_at(&self, progress: f64) -> f64 {
         self(progress)
     }
 }
@@ -73,8 +73,8 @@ impl<F: Fn(f64) -> f64> Curve for F {
 macro_rules! forward {
     ($($pointer:ty),* $(,)?) => {$(
         impl Curve for $pointer {
-            fn at(&self, progress: f64) -> f64 {
-                (**self).at(progress)
+            fn value_at(&self, progress: f64) -> f64 {
+                (**self).value_at(progress)
             }
         }
     )*};
@@ -96,8 +96,8 @@ forward!(
     &TwoSlopes,
 );
 
-/// `last + (initial - last) * remaining`, with `remaining` falling from 1 to 0: exact at both ends,
-/// and never beyond them by rounding.
+/// `last + (initial - last) * remaining`, where `remaining` falls from 1 to 0. The result is exact at both ends and
+/// never outside of them because of rounding.
 fn blend(initial: f64, last: f64, remaining: f64) -> f64 {
     if 1.0 <= remaining {
         return initial;
@@ -105,7 +105,7 @@ fn blend(initial: f64, last: f64, remaining: f64) -> f64 {
     between(initial, last, last + (initial - last) * remaining)
 }
 
-/// `value`, but not outside the ends.
+/// `value`, limited to the range between the ends.
 fn between(initial: f64, last: f64, value: f64) -> f64 {
     value.max(initial.min(last)).min(initial.max(last))
 }
@@ -121,7 +121,7 @@ mod tests {
 
     impl<C: Curve> Policy<C> {
         fn middle(&self) -> f64 {
-            self.curve.at(0.5)
+            self.curve.value_at(0.5)
         }
     }
 

@@ -1,8 +1,8 @@
-//! What can be wrong with a window, a curve, a learning-rate schedule or its saved state.
+//! Errors of windows, curves, learning-rate schedules and their saved states.
 
 use thiserror::Error;
 
-/// Why a [`Window`](crate::Window) cannot be made.
+/// Why a [`Window`](crate::Window) cannot be created.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum WindowError {
@@ -13,9 +13,9 @@ pub enum WindowError {
         least = .start.saturating_add(1)
     )]
     Empty {
-        /// The first moment asked for.
+        /// The first moment.
         start: u64,
-        /// The moment the window was to end before.
+        /// The end, which is exclusive.
         end: u64,
     },
     /// The distance between firings is zero or longer than the window.
@@ -26,40 +26,40 @@ pub enum WindowError {
     Every {
         /// The first moment of the window.
         start: u64,
-        /// The moment the window ends before.
+        /// The end of the window, which is exclusive.
         end: u64,
-        /// The distance asked for.
+        /// The requested distance.
         every: u64,
     },
-    /// An explicit list without moments.
+    /// An explicit list is empty.
     #[error("the list of moments is empty: give at least one")]
     NoMoments,
-    /// An explicit list that does not ascend strictly.
+    /// An explicit list is not strictly ascending.
     #[error(
         "moment {found} at index {index} of the list follows {previous}: moments must ascend, each \
          at most once"
     )]
     NotAscending {
-        /// Index of the offending moment, from 0.
+        /// The index of the wrong moment, from 0.
         index: usize,
         /// The moment before it.
         previous: u64,
-        /// The offending moment.
+        /// The wrong moment.
         found: u64,
     },
-    /// A window as read from data that is neither a range nor a list, or both.
+    /// A deserialized window is neither a range nor a list, or both.
     #[error("a window is either `start`, `end` and `every`, or a list `at`; found {found}")]
     Form {
-        /// The keys that were found.
+        /// The keys that are present.
         found: String,
     },
 }
 
-/// Why a [`Curve`](crate::Curve) cannot be made.
+/// Why a [`Curve`](crate::Curve) cannot be created.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum CurveError {
-    /// A pruning ramp that does not rise within `[0, 1]`.
+    /// A pruning ramp does not rise within `[0, 1]`.
     #[error(
         "a ramp from {initial} to {last} does not rise within [0, 1]: valid are 0 <= initial < last \
          <= 1"
@@ -70,48 +70,48 @@ pub enum CurveError {
         /// Value at progress 1.
         last: f64,
     },
-    /// A window without a bend: a list, or one that ends before it.
+    /// The window of a ramp with two slopes is a list, or ends before the bend.
     #[error(
         "the ramp bends {offset} moments after its start, but its window is a list or only {length} \
          long: valid is a range of at least {offset}"
     )]
     NoBend {
-        /// Moments from the start to the bend.
+        /// The number of moments from the start to the bend.
         offset: u64,
-        /// Moments from the start to the end.
+        /// The number of moments from the start to the end.
         length: u64,
     },
-    /// A jump outside `(0, 1]`.
+    /// A jump is outside of `(0, 1]`.
     #[error(
         "jump {index} is at progress {at}: valid are numbers above 0 and up to 1 (the value from 0 \
          on is the initial one)"
     )]
     JumpOutside {
-        /// Index of the offending jump, from 0.
+        /// The index of the wrong jump, from 0.
         index: usize,
-        /// Its progress.
+        /// The progress of the jump.
         at: f64,
     },
-    /// Jumps that do not ascend strictly.
+    /// The jumps are not strictly ascending.
     #[error("jump {index} at progress {found} follows one at {previous}: jumps must ascend")]
     NotAscending {
-        /// Index of the offending jump, from 0.
+        /// The index of the wrong jump, from 0.
         index: usize,
-        /// Progress of the jump before it.
+        /// The progress of the jump before it.
         previous: f64,
-        /// Progress of the offending jump.
+        /// The progress of the wrong jump.
         found: f64,
     },
 }
 
-/// Why a [`LearningRate`](crate::LearningRate) schedule cannot be made.
+/// Why a [`LearningRate`](crate::LearningRate) schedule cannot be created.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum RateError {
-    /// A setting outside its valid numbers.
+    /// A setting has an invalid value.
     #[error("{schedule} schedule: {setting} is {value}, but must be {valid}")]
     Setting {
-        /// The schedule, as in a recipe: `step`, `cosine`.
+        /// The name of the schedule in a recipe: `step`, `cosine`.
         schedule: &'static str,
         /// The name of the setting.
         setting: &'static str,
@@ -120,63 +120,63 @@ pub enum RateError {
         /// The valid numbers, in words.
         valid: &'static str,
     },
-    /// A milestone below the one before it.
+    /// A milestone is below the one before it.
     #[error(
         "{schedule} schedule: milestone {found} at index {index} follows {previous}: milestones must \
          ascend"
     )]
     NotAscending {
-        /// The schedule, as in a recipe.
+        /// The name of the schedule in a recipe.
         schedule: &'static str,
-        /// Index of the offending milestone, from 0.
+        /// The index of the wrong milestone, from 0.
         index: usize,
         /// The milestone before it.
         previous: u64,
-        /// The offending milestone.
+        /// The wrong milestone.
         found: u64,
     },
-    /// As many gammas as milestones are needed.
+    /// The numbers of gammas and milestones differ.
     #[error(
         "{schedule} schedule: {milestones} milestones but {gammas} gammas: each milestone needs \
          exactly one gamma"
     )]
     Lengths {
-        /// The schedule, as in a recipe.
+        /// The name of the schedule in a recipe.
         schedule: &'static str,
-        /// Number of milestones.
+        /// The number of milestones.
         milestones: usize,
-        /// Number of gammas.
+        /// The number of gammas.
         gammas: usize,
     },
 }
 
-/// Why a saved state does not fit the schedule it is restored into.
+/// Why a saved state does not belong to the schedule that should restore it.
 ///
-/// The schedule is left as it was.
+/// The schedule is unchanged after this error.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// The state has the wrong number of values.
+    /// The state has a wrong number of values.
     #[error(
         "the saved state of the {schedule} schedule has {found} values where {expected} are valid; \
          was it saved by a schedule of the same kind?"
     )]
     Length {
-        /// The schedule that was to be restored.
+        /// The schedule that should restore the state.
         schedule: &'static str,
         /// The valid numbers of values, in words.
         expected: &'static str,
-        /// The number found.
+        /// The number of values in the state.
         found: usize,
     },
-    /// A value that the schedule cannot have saved.
+    /// A value is one that the schedule cannot have saved.
     #[error(
         "value {index} of the saved state of the {schedule} schedule is {value}, but must be {valid}"
     )]
     Value {
-        /// The schedule that was to be restored.
+        /// The schedule that should restore the state.
         schedule: &'static str,
-        /// Index of the offending value, from 0.
+        /// The index of the wrong value, from 0.
         index: usize,
         /// The value.
         value: f64,

@@ -1,46 +1,44 @@
-//! When something happens in a training run, and how strongly: windows, curves and learning-rate
-//! schedules, as plain arithmetic without tensors.
+//! When something happens in a training run, and how strongly: windows, curves and learning-rate schedules, as plain
+//! arithmetic without tensors.
 //!
 //! # Should I use this crate?
 //!
-//! Yes, if you write a training loop and want an automated-gradual-pruning ramp, a "from epoch 10
-//! to epoch 40, every second one", or a learning-rate schedule that a checkpoint can save. It
-//! depends on no framework: every schedule is a function from a position to a number, and you
-//! decide what the number is applied to. If you want whole training runs described in a file, use
-//! `calcine-recipe`, which builds on this crate.
+//! Use it in your own training loop for an automated-gradual-pruning ramp, for "from epoch 10 to epoch 40, every second
+//! epoch", or for a learning-rate schedule that can be saved in a checkpoint. It does not depend on a framework: every
+//! schedule is a function from a position to a number, and you decide what the number is applied to. If you want to
+//! describe whole training runs in a file, use `calcine-recipe`, which builds on this crate.
 //!
-//! # The parts
+//! # Contents
 //!
-//! | type | answers |
+//!  type | what it is |
 //! |---|---|
-//! | [`Clock`] | where is the run: epoch, step within the epoch, fractional epochs |
-//! | [`Window`] | does a policy act now, and how far has it come |
-//! | [`Curve`] | how strongly at this progress, a number from `[0, 1]` |
-//! | [`Constant`], [`Linear`], [`Cubic`], [`Cosine`], [`Exponential`], [`Steps`] | the usual curves; closures are curves too |
-//! | [`TwoSlopes`] | the threshold ramp of recurrent networks |
-//! | [`LearningRate`] | which multiple of the base rate at this position in epochs |
+//!  [`Clock`] | the position of a run: epoch, step within the epoch, fractional epochs |
+//!  [`Window`] | the moments at which a policy acts, and its progress |
+//!  [`Curve`] | a value as a function of progress, a number in `[0, 1]` |
+//!  [`Constant`], [`Linear`], [`Cubic`], [`Cosine`], [`Exponential`], [`Steps`] | the usual curves; closures are curves, too |
+//!  [`TwoSlopes`] | the threshold ramp for recurrent networks |
+//!  [`LearningRate`] | the multiple of the base learning rate at a position in epochs |
 //! | [`rate::Constant`], [`rate::Step`], [`rate::MultiStep`], [`rate::MultiStepMultiGamma`], [`rate::Exponential`], [`rate::Cosine`], [`rate::CosineRestarts`], [`rate::Polynomial`], [`rate::OneCycle`] | schedules fixed in advance; closures are schedules too |
-//! | [`rate::Plateau`] | the schedule that observes a validation metric |
-//! | [`rate::WarmUp`], [`rate::PerEpoch`], pairs `(a, b)` | schedules made of schedules |
-//! | [`WindowError`], [`CurveError`], [`RateError`], [`StateError`] | what was wrong, with the numbers and what would be valid |
+//!  [`rate::Plateau`] | a schedule that depends on a validation metric |
+//!  [`rate::WarmUp`], [`rate::PerEpoch`], pairs `(a, b)` | schedules that are combined with others |
+//!  [`WindowError`], [`CurveError`], [`RateError`], [`StateError`] | what is wrong, and what would be valid |
 //!
-//! Schedules and curves that share a name are told apart by their module: [`curve::Cosine`] (also
-//! [`Cosine`]) maps progress to a value, [`rate::Cosine`] maps epochs to a multiple of the base
-//! rate.
+//! Some schedules and curves have the same name in different modules: [`curve::Cosine`] (also [`Cosine`]) maps progress
+//! to a value, and [`rate::Cosine`] maps epochs to a multiple of the base learning rate.
 //!
-//! A window counts in whatever unit its caller counts in, epochs or steps. Positions given to a
-//! learning-rate schedule are always epochs, and may be fractional.
+//! The unit of a window (epochs or steps) is chosen by the caller. The position of a learning-rate schedule is always
+//! in epochs, and may be fractional.
 //!
 //! # Examples
 //!
-//! A pruning ramp: window, then progress, then amount.
+//! A pruning ramp: the window gives the progress, and the curve gives the sparsity.
 //!
 //! ```
 //! use calcine_schedule::{Cubic, Curve, Window};
 //!
 //! let window = Window::new(0, 30, 2)?;
 //! let ramp = Cubic { initial: 0.1, last: 0.5 };
-//! let sparsity: Vec<f64> = window.firings().map(|t| ramp.at(window.progress(t))).collect();
+//! let sparsity: Vec<f64> = window.firings().map(|t| ramp.value_at(window.progress(t))).collect();
 //!
 //! assert_eq!(sparsity.len(), 15);
 //! assert_eq!(format!("{:.4}", sparsity[1]), "0.1797");
@@ -48,7 +46,7 @@
 //! # Ok::<(), calcine_schedule::WindowError>(())
 //! ```
 //!
-//! A learning rate, asked once a step.
+//! A learning rate, computed in every step.
 //!
 //! ```
 //! use calcine_schedule::{Clock, LearningRate, rate};
@@ -68,8 +66,8 @@
 //!
 //! # Features
 //!
-//! * `serde`: `Serialize` and `Deserialize` for [`Clock`], [`Window`] and the curves. What is read is
-//!   checked as the constructors check it.
+//! * `serde`: `Serialize` and `Deserialize` for [`Clock`], [`Window`] and the curves. Deserialized values are checked
+//!   in the same way as by the constructors.
 
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 

@@ -35,28 +35,26 @@ use crate::StateError;
 /// learning rate = base rate * factor(epochs)
 /// ```
 ///
-/// The position is counted in epochs from the beginning of the run and may be fractional, as
-/// [`Clock::epochs`](crate::Clock::epochs) returns it. One schedule serves any number of parameter
-/// groups with base rates of their own. Positions below 0 are treated as 0 by the schedules of this
-/// crate.
+/// The position is the number of epochs since the beginning of the run. It may be fractional, as returned by
+/// [`Clock::epochs`](crate::Clock::epochs). One schedule can serve several parameter groups with different base rates.
+/// The schedules of this crate treat positions below 0 as 0.
 ///
-/// Schedules with steps change exactly at whole epochs; the others change with every step. For the
-/// classical behaviour of changing between epochs only, wrap a schedule in [`PerEpoch`].
+/// Schedules with steps change exactly at whole epochs; the others change with every step. To change any schedule only
+/// between epochs, wrap it in [`PerEpoch`].
 ///
 /// # Schedules that adapt
 ///
-/// [`factor`](Self::factor) is pure. A schedule that reacts to training does so in
-/// [`observe`](Self::observe), which the training loop calls once at the end of an epoch with the
-/// validation metric; what it remembers is in [`state`](Self::state) and comes back through
-/// [`restore`](Self::restore), to the bit. The defaults of the three describe a schedule that
-/// remembers nothing.
+/// [`factor`](Self::factor) is pure. A schedule that adapts to training does so in [`observe`](Self::observe), which
+/// the training loop calls at the end of each epoch with the validation metric. [`state`](Self::state) returns what has
+/// to be saved in a checkpoint, and [`restore`](Self::restore) restores it bit for bit. The default implementations are
+/// for schedules without state.
 ///
 /// # Implementations
 ///
-/// Closures and functions `Fn(f64) -> f64` are schedules; write the parameter's type, as in
-/// `|epochs: f64| 0.9_f64.powf(epochs)`. So are boxes of and mutable references to `dyn
-/// LearningRate` (also with `+ Send` and `+ Send + Sync`), and pairs, whose factors are multiplied.
-/// Shared references to schedules are not, since they could not observe.
+/// Closures and functions `Fn(f64) -> f64` are schedules; declare the type of the parameter, as in `|epochs: f64|
+/// 0.9_f64.powf(epochs)`. Boxes of and mutable references to `dyn LearningRate` (also with `+ Send` and `+ Send +
+/// Sync`) are schedules, too, and so are pairs, whose factors are multiplied. Shared references are not, because they
+/// cannot observe a metric.
 ///
 /// # Examples
 ///
@@ -115,25 +113,24 @@ pub trait LearningRate {
     /// The multiple of the base rate at the position `epochs`.
     fn factor(&self, epochs: f64) -> f64;
 
-    /// Hears the validation metric of an epoch that has ended. Called once an epoch; the default
-    /// does nothing.
+    /// Receives the validation metric of an epoch that has ended. It is called once per epoch; the default does
+    /// nothing.
     fn observe(&mut self, metric: f64) {
         let _ = metric;
     }
 
-    /// What the schedule remembers of its observations, for a checkpoint. The default remembers
-    /// nothing.
+    /// The state that a checkpoint has to contain. The default has none.
     fn state(&self) -> Vec<f64> {
         Vec::new()
     }
 
-    /// Takes back what [`state`](Self::state) returned, so that the schedule goes on bit for bit as
-    /// the one that was saved.
+    /// Restores what [`state`](Self::state) returned, so that the schedule continues bit for bit like the one that was
+    /// saved.
     ///
     /// # Errors
     ///
-    /// If the state cannot have been saved by this kind of schedule; the schedule then is as
-    /// before. The default accepts the empty state only.
+    /// If this kind of schedule cannot have saved the state; the schedule is then unchanged. The default accepts only
+    /// the empty state.
     fn restore(&mut self, state: &[f64]) -> Result<(), StateError> {
         if state.is_empty() {
             return Ok(());
@@ -183,9 +180,9 @@ forward!(
     &mut (dyn LearningRate + Send + Sync + '_),
 );
 
-/// The product of two schedules, as in `(WarmUp, Step)`. Both observe.
+/// The product of two schedules, as in `(WarmUp, Step)`. Both observe the metric.
 ///
-/// The state is the length of the first state, then both states.
+/// The state consists of the length of the first state, and then both states.
 impl<A: LearningRate, B: LearningRate> LearningRate for (A, B) {
     fn factor(&self, epochs: f64) -> f64 {
         self.0.factor(epochs) * self.1.factor(epochs)

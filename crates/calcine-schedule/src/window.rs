@@ -1,4 +1,4 @@
-//! When something happens.
+//! Windows: the moments at which something happens.
 
 use std::fmt;
 
@@ -13,13 +13,12 @@ use crate::WindowError;
 ///          index of the last firing up to t / (count - 1)    list
 /// ```
 ///
-/// Moments are plain numbers: epochs or steps, whatever the caller counts in. Progress is what a
-/// [`Curve`](crate::Curve) is evaluated at; it is 0 at the first firing and exactly 1 at the last,
-/// so a ramp reaches its last value within the window (the rule of automated gradual pruning as
-/// implemented by Distiller). Before the first firing progress is 0. A window that fires once has
-/// no way to go: its progress is 1 from that firing on.
+/// Moments are numbers of epochs or steps, whichever the caller counts. A [`Curve`](crate::Curve) is evaluated at the
+/// progress, which is 0 at the first firing and exactly 1 at the last, so that a ramp reaches its last value within the
+/// window (as automated gradual pruning is implemented in Distiller). Before the first firing, the progress is 0. In a
+/// window that fires only once, the progress is 1 from that firing on.
 ///
-/// Between firings a range goes on progressing, a list stands still.
+/// Between firings, the progress of a range continues to grow, and that of a list does not change.
 ///
 /// # Examples
 ///
@@ -40,8 +39,8 @@ use crate::WindowError;
 /// # Ok::<(), calcine_schedule::WindowError>(())
 /// ```
 ///
-/// With the feature `serde` a window is read and written as `{ start, end, every }` or `{ at = [..]
-/// }`; giving keys of both forms, or not all of one, is an error.
+/// With the feature `serde`, a window is written as `{ start, end, every }` or `{ at = [..] }`. Keys of both forms, or
+/// a missing key of the first form, are an error.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "form::Form", into = "form::Form"))]
@@ -75,11 +74,11 @@ impl Window {
         })
     }
 
-    /// The window that fires at exactly these moments.
+    /// The window that fires exactly at these moments.
     ///
     /// # Errors
     ///
-    /// If there is no moment, or one is not above the one before it.
+    /// If the list is empty or not strictly ascending.
     pub fn list(moments: Vec<u64>) -> Result<Self, WindowError> {
         if moments.is_empty() {
             return Err(WindowError::NoMoments);
@@ -99,7 +98,7 @@ impl Window {
         })
     }
 
-    /// The window that fires at `moment` only.
+    /// The window that fires only at `moment`.
     #[must_use]
     pub fn once(moment: u64) -> Self {
         Self {
@@ -107,8 +106,8 @@ impl Window {
         }
     }
 
-    /// Whether the window is open at `t`: from the first firing on and before [`end`](Self::end),
-    /// also between firings.
+    /// Whether the window is open at `t`: from the first firing to [`end`](Self::end) (exclusive), including the
+    /// moments between firings.
     #[must_use]
     pub fn contains(&self, t: u64) -> bool {
         match &self.moments {
@@ -128,7 +127,7 @@ impl Window {
         }
     }
 
-    /// How far the window has come at `t`, in `[0, 1]`; formula above.
+    /// The progress at `t`, in `[0, 1]`; see the formula above.
     #[must_use]
     pub fn progress(&self, t: u64) -> f64 {
         if t < self.first() {
@@ -164,8 +163,7 @@ impl Window {
         }
     }
 
-    /// The moment the window is closed from: the end of a range, the moment after the last of a
-    /// list.
+    /// The first moment after the window: the end of a range, or the moment after the last one of a list.
     #[must_use]
     pub fn end(&self) -> u64 {
         match &self.moments {
@@ -174,7 +172,7 @@ impl Window {
         }
     }
 
-    /// Distance between firings; none for an explicit list.
+    /// The distance between firings; `None` for an explicit list.
     #[must_use]
     pub fn every(&self) -> Option<u64> {
         match &self.moments {
@@ -183,7 +181,7 @@ impl Window {
         }
     }
 
-    /// Number of firings, at least 1.
+    /// The number of firings, at least 1.
     #[must_use]
     pub fn count(&self) -> u64 {
         match &self.moments {
@@ -192,7 +190,7 @@ impl Window {
         }
     }
 
-    /// All firings, ascending.
+    /// All firings in ascending order.
     #[must_use]
     pub fn firings(&self) -> Firings<'_> {
         Firings {
@@ -201,7 +199,7 @@ impl Window {
         }
     }
 
-    /// How many firings come before the moment `t`. Takes no time that depends on how many there are.
+    /// The number of firings before the moment `t`, computed without iterating over them.
     ///
     /// ```
     /// use calcine_schedule::Window;
@@ -225,7 +223,7 @@ impl Window {
         }
     }
 
-    /// The firing with this index, from 0, if there are as many.
+    /// The firing with this index, from 0, if there is one.
     fn firing(&self, index: u64) -> Option<u64> {
         match &self.moments {
             Moments::Range { start, every, .. } => {
@@ -239,7 +237,7 @@ impl Window {
     }
 }
 
-/// `10..40 every 2`, or `at 0, 3, 5`.
+/// Displays a window as `10..40 every 2`, or `at 0, 3, 5`.
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.moments {
@@ -263,7 +261,7 @@ impl<'a> IntoIterator for &'a Window {
     }
 }
 
-/// The firings of a [`Window`], ascending; made by [`Window::firings`].
+/// An iterator over the firings of a [`Window`] in ascending order; see [`Window::firings`].
 #[derive(Debug, Clone)]
 pub struct Firings<'a> {
     window: &'a Window,
@@ -289,7 +287,7 @@ impl std::iter::FusedIterator for Firings<'_> {}
 
 #[cfg(feature = "serde")]
 mod form {
-    //! A window as text spells it.
+    //! The serialized form of a window.
 
     use super::{Moments, Window, WindowError};
 

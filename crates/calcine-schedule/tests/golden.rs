@@ -169,7 +169,11 @@ fn golden_agp_schedule() {
         if expect.contains_key("error_at_step") {
             // Distiller divides by a span of zero. Ours fires once, and goes all the way.
             assert_eq!(window.count(), 1, "{name}");
-            assert_eq!(ramp.at(window.progress(window.first())), last, "{name}");
+            assert_eq!(
+                ramp.value_at(window.progress(window.first())),
+                last,
+                "{name}"
+            );
             return true;
         }
         let theirs = numbers(&expect["target_sparsity"]);
@@ -180,7 +184,7 @@ fn golden_agp_schedule() {
         );
         assert_eq!(theirs.len() as u64, window.count(), "{name}");
         for (epoch, theirs) in window.firings().zip(theirs) {
-            let ours = ramp.at(window.progress(epoch));
+            let ours = ramp.value_at(window.progress(epoch));
             assert_close(case, format_args!("epoch {epoch}"), ours, theirs);
         }
         true
@@ -224,7 +228,7 @@ fn golden_baidu_rnn_thresholds() {
         let thresholds = expect["threshold"].as_array().expect("thresholds").iter();
         for (epoch, threshold) in epochs.zip(thresholds) {
             let epoch = epoch.as_u64().expect("an epoch");
-            let found = ramp.at(window.progress(epoch));
+            let found = ramp.value_at(window.progress(epoch));
             let expected = threshold.as_f64().expect("a threshold");
             assert!(
                 relative_eq!(found, expected, max_relative = 1e-12),

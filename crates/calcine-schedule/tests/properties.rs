@@ -137,11 +137,11 @@ proptest! {
         initial in 1e-6..1.0_f64, last in 1e-6..1.0_f64, a in 0.0..=1.0_f64, b in 0.0..=1.0_f64,
     ) {
         for (ramp, slack) in ramps(initial, last) {
-            assert!((ramp.at(0.0) - initial).abs() <= slack);
-            assert_eq!(ramp.at(1.0), last);
-            assert_eq!(ramp.at(-a), ramp.at(0.0));
-            assert_eq!(ramp.at(1.0 + b), last);
-            let (early, late) = (ramp.at(a.min(b)), ramp.at(a.max(b)));
+            assert!((ramp.value_at(0.0) - initial).abs() <= slack);
+            assert_eq!(ramp.value_at(1.0), last);
+            assert_eq!(ramp.value_at(-a), ramp.value_at(0.0));
+            assert_eq!(ramp.value_at(1.0 + b), last);
+            let (early, late) = (ramp.value_at(a.min(b)), ramp.value_at(a.max(b)));
             let rise = (late - early) * (last - initial).signum();
             assert!(-1e-15 <= rise, "{early} then {late}");
         }

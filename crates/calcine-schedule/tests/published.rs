@@ -63,7 +63,7 @@ fn cubic_ramps_have_the_published_values() {
         let ramp = Cubic::agp(initial, last).unwrap();
         let values = window
             .firings()
-            .map(|t| format!("{:.4}", ramp.at(window.progress(t))));
+            .map(|t| format!("{:.4}", ramp.value_at(window.progress(t))));
         let values: Vec<String> = values.collect();
         assert_eq!(
             values.join(" "),

@@ -46,7 +46,7 @@ fn main() -> Result<(), ScanError> {
             .mean()
             .neg();
         let evaluation = Evaluation::new(loss.into_scalar(), 512);
-        Measurement::from(evaluation.with("top1", 100.0 * hits.into_scalar::<f64>()))
+        Measurement::from(evaluation.with_metric("top1", 100.0 * hits.into_scalar::<f64>()))
     };
 
     let plan = Scan::new(Granularity::Element).with_levels([0.0, 0.25, 0.5, 0.75, 0.9]);

@@ -4,7 +4,7 @@ use calcine_plot::{Axis, Chart, Panels};
 use crate::{Point, Sensitivity};
 
 impl Sensitivity {
-    /// The metric against the share of zeros, with a line for each parameter.
+    /// Draws the metric against the share of zeros, with one line for each parameter.
     #[must_use]
     pub fn chart(&self, title: impl Into<String>, metric: &Metric) -> Chart {
         let x = Axis::new("zeros in the layer", "%").with_range(0.0, 0.0);
@@ -20,13 +20,14 @@ impl Sensitivity {
             })
     }
 
-    /// The same as small multiples: a panel for each parameter, the others in grey behind it.
+    /// Draws the same data as small multiples: one panel for each parameter, with the others in grey behind it.
     #[must_use]
     pub fn panels(&self, title: impl Into<String>, metric: &Metric) -> Panels {
         self.chart(title, metric).into()
     }
 
-    /// From the unpruned model on, to the right. Levels that come to the same are one point.
+    /// The points of a parameter, starting with the unpruned model, by ascending share of zeros. Levels that lead to
+    /// the same weights are one point.
     fn line(&self, points: &[Point], metric: &Metric) -> Vec<(f64, f64)> {
         let mut line: Vec<(f64, f64)> = points
             .iter()

@@ -3,14 +3,14 @@ use std::path::PathBuf;
 use calcine_criteria::Needs;
 use calcine_params::{UnitError, UnknownParameter};
 
-/// A scan that cannot be done or resumed.
+/// The reason why a scan cannot be executed or resumed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScanError {
     /// A pattern is malformed or matches nothing.
     #[error(transparent)]
     Parameter(#[from] UnknownParameter),
-    /// A parameter that was asked for cannot be cut into units of this kind.
+    /// A requested parameter cannot be divided into these units.
     #[error(transparent)]
     Unfit(#[from] UnitError),
     /// No weight of the model has such units.
@@ -19,19 +19,19 @@ pub enum ScanError {
         /// The granularity.
         granularity: String,
     },
-    /// A level outside 0 to 1, or none at all.
-    #[error("{found} is no level: expected numbers from 0 to 1")]
+    /// A level is outside 0 to 1, or there are no levels.
+    #[error("{found} is not a level: expected numbers from 0 to 1")]
     Level {
-        /// What was found.
+        /// The given levels.
         found: String,
     },
-    /// A score or a selection draws at random, and there is no seed.
+    /// A score or a selection uses random numbers, and there is no seed.
     #[error("the score or the selection draws at random: give the scan a seed, `Scan::with_seed`")]
     Seed,
     /// The score or the selection needs more than the weights.
     #[error("a scan ranks units once, by weights alone, not by {needs:?} or what was kept before")]
     Evidence {
-        /// What the score looks at.
+        /// The required inputs of the score.
         needs: Needs,
     },
     /// Two evaluations returned the losses of different numbers of examples.
@@ -43,74 +43,74 @@ pub enum ScanError {
         parameter: String,
         /// The level.
         level: f64,
-        /// Examples of the unpruned model.
+        /// The number of examples of the unpruned model.
         baseline: usize,
-        /// Examples of this point.
+        /// The number of examples of this point.
         found: usize,
     },
-    /// The file is not one that this scan wrote.
+    /// The file was not written by this scan.
     #[error("{}: {source}", file.display())]
     File {
         /// The file.
         file: PathBuf,
-        /// What is wrong.
+        /// The problem.
         source: UnknownFile,
     },
-    /// The file system refused.
+    /// A file cannot be read or written.
     #[error("{}: {source}", file.display())]
     Io {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The error of the file system.
         source: std::io::Error,
     },
 }
 
-/// A file that holds no scan, or another one.
+/// The reason why a file does not contain this scan.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnknownFile {
-    /// It is no CSV.
+    /// The file is not CSV.
     #[error("{0}")]
     Csv(#[from] csv::Error),
-    /// A cell that is no number.
+    /// A cell is not a number.
     #[error("line {line}: `{text}` is not a number")]
     Number {
-        /// The line, from 1.
+        /// The line, counted from 1.
         line: u64,
         /// The cell.
         text: String,
     },
-    /// The columns are others.
+    /// The columns are different.
     #[error("the columns are `{found}`, expected `{expected}`")]
     Columns {
-        /// The header found.
+        /// The header of the file.
         found: String,
-        /// A header that would do.
+        /// A valid header.
         expected: String,
     },
-    /// There is no row without a parameter, which is the unpruned model's.
-    #[error("there is no row of the unpruned model, the one without a parameter")]
+    /// There is no row without a parameter, which is that of the unpruned model.
+    #[error("the row of the unpruned model, which has no parameter, is missing")]
     NoBaseline,
-    /// A row that the scan would not have written.
+    /// The scan would not have written this row.
     #[error("`{parameter}` at {level} is of another scan: {reason}")]
     Stranger {
         /// The parameter.
         parameter: String,
-        /// The level requested.
+        /// The requested level.
         level: f64,
-        /// What differs.
+        /// The difference.
         reason: String,
     },
-    /// The unpruned model does not do as well as it did then.
+    /// The unpruned model does not have the same evaluation as before.
     #[error(
         "the unpruned model has a loss of {found}, in the file {expected}: the weights, the images or the \
          labels are others"
     )]
     Baseline {
-        /// In the file.
+        /// The evaluation in the file.
         expected: f64,
-        /// Now.
+        /// The current evaluation.
         found: f64,
     },
 }

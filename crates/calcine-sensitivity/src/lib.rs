@@ -1,11 +1,11 @@
-//! How much each layer of a model can lose: scans, suggestions and the recipe for them.
+//! Sensitivity analysis: measures how much each layer of a model can be pruned, suggests levels, and writes a recipe.
 //!
 //! # Should I use this crate?
 //!
-//! Use it before you prune a network for the first time: it prunes **one parameter at a time** to each of
-//! several levels, without fine-tuning, evaluates the network, and restores the weights. The result shows
-//! which layers are fragile, and suggests a level for each of them to start from. It tells nothing about pruning all layers
-//! at once, nor about how much fine-tuning recovers.
+//! Use it before you prune a network for the first time: it prunes **one parameter at a time** to each of several
+//! levels, without fine-tuning, evaluates the network, and restores the weights. The result shows which layers are
+//! sensitive, and suggests a level for each of them. It does not measure the effect of pruning all layers at once, nor
+//! how much fine-tuning recovers.
 //!
 //! ```
 //! use std::ops::ControlFlow;
@@ -24,7 +24,7 @@
 //! // Any way to measure will do; a classifier would be run on its validation split, never its test set.
 //! let evaluate = |model: &Linear| {
 //!     let loss = (model.forward(inputs.clone()) - right.clone()).square().mean().into_scalar::<f64>();
-//!     Measurement::from(Evaluation::new(loss, 32).with("mse", loss))
+//!     Measurement::from(Evaluation::new(loss, 32).with_metric("mse", loss))
 //! };
 //! let plan = Scan::new(Granularity::Element).with_levels([0.25, 0.5, 0.75]);
 //! let found = scan(&model, &plan, evaluate, None, |_| ControlFlow::Continue(()))?.sensitivity;
@@ -36,20 +36,20 @@
 //! # }
 //! ```
 //!
-//! | item | what |
+//! | item | purpose |
 //! |---|---|
-//! | [`Scan`], [`levels`] | what is scanned: parameters, granularity, levels, score, selection |
-//! | [`scan`], [`Progress`], [`Outcome`] | do it, show how far it is, stop it, take it up again |
-//! | [`Measurement`], [`Interval`] | one evaluation: loss, named metrics; and how sure a difference in loss is |
-//! | [`Sensitivity`], [`Point`] | what came out: CSV, [charts](Sensitivity::panels) |
-//! | [`suggest`], [`recipe`] | a level for each parameter, and the recipe that prunes to them |
+//! | [`Scan`], [`levels`] | the settings of a scan: parameters, granularity, levels, score, selection |
+//! | [`scan`], [`Progress`], [`Outcome`] | runs, reports, stops and resumes a scan |
+//! | [`Measurement`], [`Interval`] | one evaluation: loss and named metrics; the confidence interval of a difference in loss |
+//! | [`Sensitivity`], [`Point`] | the results: CSV, [charts](Sensitivity::panels) |
+//! | [`suggest`], [`recipe`] | a level for each parameter, and a recipe with these levels |
 //!
 //! # A cheaper scan
 //!
-//! Accuracy on few images is coarse. The loss is not: when the evaluation also returns the loss of every
-//! image ([`Measurement::losses`]), the difference to the unpruned model is taken image by image, and a few
-//! hundred of them give a [narrow interval](Interval). Draw them at random, once, and evaluate every point
-//! on the same ones.
+//! Accuracy on few images has a coarse resolution, the loss has not. If the evaluation also returns the loss of every
+//! image ([`Measurement::losses`]), the loss is compared with that of the unpruned model image by image, and a few
+//! hundred images give a [narrow interval](Interval). Draw the images at random, once, and evaluate every point on the
+//! same ones.
 
 mod chart;
 mod error;

@@ -41,7 +41,7 @@ impl Interval {
     /// interval is far narrower than that of either mean. The result is `None` for fewer than two pairs, and for different
     /// numbers of losses.
     #[must_use]
-    pub fn of_difference(before: &[f32], after: &[f32]) -> Option<Self> {
+    pub fn mean_difference(before: &[f32], after: &[f32]) -> Option<Self> {
         let n = before.len() as f64;
         if before.len() != after.len() || before.len() < 2 {
             return None;
@@ -89,7 +89,7 @@ mod tests {
         // Differences 1, 2, 3, 4, 5: mean 3, deviation √2.5, t = 2.776.
         let before = [9.0, 0.5, 3.0, 7.0, 1.0];
         let after = [10.0, 2.5, 6.0, 11.0, 6.0];
-        let interval = Interval::of_difference(&before, &after).unwrap();
+        let interval = Interval::mean_difference(&before, &after).unwrap();
         let margin = 2.776 * (2.5_f64 / 5.0).sqrt();
         assert_relative_eq!(interval.low, 3.0 - margin, max_relative = 0.01);
         assert_relative_eq!(interval.high, 3.0 + margin, max_relative = 0.01);
@@ -99,14 +99,14 @@ mod tests {
     fn what_makes_an_example_hard_does_not_widen_the_interval() {
         let before: Vec<f32> = (0..50).map(|i| (i * 7 % 50) as f32).collect();
         let after: Vec<f32> = before.iter().map(|loss| loss + 0.25).collect();
-        let interval = Interval::of_difference(&before, &after).unwrap();
+        let interval = Interval::mean_difference(&before, &after).unwrap();
         assert_eq!((interval.low, interval.high), (0.25, 0.25));
     }
 
     #[test]
     fn losses_without_a_partner_have_no_interval() {
-        assert_eq!(Interval::of_difference(&[1.0], &[2.0]), None);
-        assert_eq!(Interval::of_difference(&[1.0, 2.0], &[2.0]), None);
+        assert_eq!(Interval::mean_difference(&[1.0], &[2.0]), None);
+        assert_eq!(Interval::mean_difference(&[1.0, 2.0], &[2.0]), None);
     }
 
     #[test]
@@ -123,7 +123,7 @@ mod tests {
         for _ in 0..1000 {
             let before: Vec<f32> = (0..30).map(|_| draw()).collect();
             let after: Vec<f32> = before.iter().map(|loss| loss + draw() + draw()).collect();
-            let interval = Interval::of_difference(&before, &after).unwrap();
+            let interval = Interval::mean_difference(&before, &after).unwrap();
             held += usize::from(interval.low <= 1.0 && 1.0 <= interval.high);
         }
         assert!((930..=970).contains(&held), "{held} of 1000");

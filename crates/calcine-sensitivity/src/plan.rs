@@ -118,7 +118,7 @@ impl Scan {
         if needs != Needs::Weight || self.select.grows() {
             return Err(ScanError::Evidence { needs });
         }
-        let inventory = Inventory::of(model);
+        let inventory = Inventory::from_module(model);
         if self.params.is_empty() {
             let mut fitting = Vec::new();
             for weight in inventory.weights() {

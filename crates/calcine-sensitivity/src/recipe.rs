@@ -2,7 +2,7 @@ use calcine_fold::Granularity;
 
 use crate::Suggestion;
 
-/// When the pruner and the learning rate act.
+/// The windows of the pruner and of the learning rate.
 const POLICIES: &str = r#"
 [lr.anneal]
 type = "cosine"
@@ -21,9 +21,8 @@ lr = "anneal"
 /// The recipe that prunes each parameter to its suggested level, gradually (AGP's cubic curve), in the first
 /// 60 % of a run, while the learning rate falls on half a cosine over all of it.
 ///
-/// `train` is the body of its `[train]` table, of which only `epochs` must be there. Parameters to leave as
-/// they are, at level 0, are left out; if that is all of them, so is the pruner. Units are ranked by
-/// magnitude.
+/// `train` is the body of the `[train]` table, in which only `epochs` is required. Parameters with the suggested level
+/// 0 are left out; if all are, there is no pruner. Units are ranked by magnitude.
 ///
 /// # Examples
 ///

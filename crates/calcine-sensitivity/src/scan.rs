@@ -196,7 +196,7 @@ impl Found {
                 found: after.len(),
             });
         }
-        let rise = Interval::of_difference(before, after);
+        let rise = Interval::mean_difference(before, after);
         self.points[index] = Some(trial.point(&self.baseline, measured, rise));
         Ok(())
     }
@@ -204,7 +204,7 @@ impl Found {
     /// All points that are known, in order, copies included.
     fn sensitivity(&self, trials: &[Trial]) -> Sensitivity {
         // Of the unpruned model to itself: exactly nothing.
-        let unpruned = Interval::of_difference(&self.baseline.losses, &self.baseline.losses);
+        let unpruned = Interval::mean_difference(&self.baseline.losses, &self.baseline.losses);
         let points = trials.iter().enumerate().filter_map(|(index, trial)| {
             if trial.prunes_nothing {
                 return Some(trial.point(&self.baseline, &self.baseline, unpruned));

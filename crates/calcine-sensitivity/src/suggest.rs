@@ -2,13 +2,13 @@ use calcine_metric::Metric;
 
 use crate::{Point, Sensitivity};
 
-/// How far a parameter may be pruned.
+/// How far a parameter can be pruned.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Suggestion {
     /// The parameter's path.
     pub parameter: String,
-    /// The level; 0 if even the lowest one scanned costs too much.
+    /// The level; 0 if even the lowest scanned level makes the metric too much worse.
     pub level: f64,
     /// The share of zeros at that level.
     pub achieved: f64,
@@ -17,12 +17,12 @@ pub struct Suggestion {
     pub drop: f64,
 }
 
-/// For each parameter the highest level at which pruning it alone, and at all lower levels too, makes the metric worse by
-/// at most `max_drop`, in the metric's unit.
+/// Suggests for each parameter the highest level at which, and below which, pruning the parameter alone makes the
+/// metric worse by at most `max_drop`, in the metric's unit.
 ///
-/// Only levels that were scanned are suggested; nothing is read between them. The losses of layers pruned
-/// together add up, roughly, and fine-tuning regains much of them: take this as where to begin. A metric that is NaN, or
-/// that the scan has not, counts as too bad.
+/// Only scanned levels are suggested, without interpolation. If several layers are pruned together, their losses
+/// roughly add up, and fine-tuning recovers much of them, so take the suggestion as a starting point. A metric that is
+/// NaN or missing counts as too bad.
 #[must_use]
 pub fn suggest(sensitivity: &Sensitivity, metric: &Metric, max_drop: f64) -> Vec<Suggestion> {
     let before = sensitivity.baseline.evaluation.value(&metric.name);

@@ -18,7 +18,7 @@ use calcine_testkit::{ConvNet, values};
 
 /// The weights that are not zero, by path, in order.
 fn nonzero<M: Module>(model: &M) -> Vec<(String, usize)> {
-    let inventory = Inventory::of(model);
+    let inventory = Inventory::from_module(model);
     let read = |tensor: Tensor<1>| {
         tensor
             .into_data()
@@ -38,8 +38,8 @@ fn nonzero<M: Module>(model: &M) -> Vec<(String, usize)> {
 fn counted<M: Module>(model: &M) -> Measurement {
     let left: usize = nonzero(model).iter().map(|(_, count)| count).sum();
     let evaluation = Evaluation::new(1.0 / (1.0 + left as f64), 1);
-    let evaluation = evaluation.with("top1", left as f64 / 10.0);
-    Measurement::from(evaluation.with("top5", left as f64 / 5.0))
+    let evaluation = evaluation.with_metric("top1", left as f64 / 10.0);
+    Measurement::from(evaluation.with_metric("top5", left as f64 / 5.0))
 }
 
 /// A net with the same weights every time: 144 in `conv.weight`, 32 in `head.weight`.

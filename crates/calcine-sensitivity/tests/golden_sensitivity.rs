@@ -59,8 +59,8 @@ fn test_function(case: &Value) -> [f64; 3] {
 fn measured(model: &Net, all: usize, [top1, top5, loss]: [f64; 3]) -> Measurement {
     let left: usize = nonzero(model).iter().map(|(_, count)| count).sum();
     let d = left as f64 / all as f64;
-    let evaluation = Evaluation::new(loss - d, 1).with("top1", top1 * d);
-    Measurement::from(evaluation.with("top5", top5 * d))
+    let evaluation = Evaluation::new(loss - d, 1).with_metric("top1", top1 * d);
+    Measurement::from(evaluation.with_metric("top5", top5 * d))
 }
 
 /// How many weights there are in all, none of which is zero, and of each parameter.

@@ -11,7 +11,7 @@ fn fragile(model: &ConvNet) -> Measurement {
     let gone = |index: usize, of: f64| 1.0 - counts[index].1 as f64 / of;
     let top1 = 90.0 - 40.0 * gone(0, 144.0) - gone(1, 32.0);
     let loss = counted(model).evaluation.loss;
-    Measurement::from(Evaluation::new(loss, 1).with("top1", top1))
+    Measurement::from(Evaluation::new(loss, 1).with_metric("top1", top1))
 }
 
 #[test]

@@ -11,27 +11,28 @@ use crate::sheet::{bracketed, joined, thousands, wrapped};
 use crate::stored::StoredBytes;
 use crate::weights::{Count, Weights};
 
-/// What a network computes and keeps, layer by layer, with the zeros of its weights taken into account.
+/// Computes the compute table of a network: shapes, weights, multiply-accumulates and memory of each layer, with and
+/// without the zeros of the weights.
 ///
-/// The graph says what is computed, the model what the weights are: a traced network, or the model that it was
-/// traced from, whose paths are the same. A graph stays valid while its model is trained and pruned, so a
-/// model need not be traced again for another table. Zeros are counted on the device and read in one go.
+/// The graph defines what is computed, and the model contains the weights: pass a traced network, or the model that it
+/// was traced from, which has the same parameter paths. A graph stays valid while its model is trained and pruned, so
+/// the model need not be traced again for another table. Zeros are counted on the device and read in one transaction.
 ///
-/// A multiply-accumulate is one multiplication and one addition, of convolutions, linear layers and matrix
-/// products; biases, normalisation, pooling and element-wise work count nothing. Each element of a weight
-/// multiplies equally often, so that of a layer's
+/// A multiply-accumulate (MAC) is one multiplication and one addition in a convolution, linear layer or matrix product.
+/// Biases, normalisation, pooling and element-wise operations are not counted. Each element of the weight of a layer is
+/// used equally often, so
 ///
 /// ```text
-/// non-zero MACs = MACs · z / n        z of the weight's n elements are not zero
+/// non-zero MACs = MACs · z / n        z of the n elements of the weight are not zero
 /// ```
 ///
-/// is exact: what a machine would compute that skips every zero. Products of two activations count whole, as do
-/// those with weights that the model computes from parameters first. Zeros that were only masked save nothing
-/// on machines that skip none, which most do not: only thinning lowers the MACs themselves.
+/// is exact: it is the work of hardware that skips every zero. Products of two activations are counted in full, as are
+/// products with weights that the model computes from parameters first. Most hardware does not skip zeros, so zeros in
+/// a weight save no time there: only thinning reduces the MACs themselves.
 ///
 /// # Errors
 ///
-/// If the graph is no network or uses parameters that the model does not have.
+/// If the graph is not a valid network, or uses parameters that the model does not have.
 ///
 /// # Examples
 ///
@@ -84,19 +85,19 @@ pub fn compute<M: Module>(
     })
 }
 
-/// Bytes of an element as f32.
+/// The number of bytes of an f32 element.
 const BYTES: u64 = 4;
 
-/// What a [`ComputeTable`] shows.
+/// What a [`ComputeTable`] contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ComputeSettings {
-    /// Samples that are computed at once. Everything but the weights grows with it.
+    /// The batch size. Everything except the weights is proportional to it.
     pub batch: usize,
-    /// Which rows; the totals are the same.
+    /// Which nodes have a row; the totals are the same for all choices.
     pub rows: Rows,
 }
 
-/// One sample, and the rows that multiply.
+/// A batch of one sample, and rows for the layers.
 impl Default for ComputeSettings {
     fn default() -> Self {
         Self {
@@ -109,43 +110,43 @@ impl Default for ComputeSettings {
 /// Which nodes have a row in a [`ComputeTable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Rows {
-    /// Convolutions and linear layers, and what else multiplies matrices.
+    /// Convolutions, linear layers and other matrix products.
     #[default]
     Layers,
-    /// Every operation.
+    /// All operations.
     Nodes,
 }
 
-/// One node of a [`ComputeTable`].
+/// One row of a [`ComputeTable`]: a node of the graph.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ComputeRow {
-    /// The layer's path, or for what has no parameters its producer's and the operation.
+    /// The path of the layer. A node without parameters is named after its producer and its operation.
     pub name: String,
-    /// `Conv2d`, `Linear`; of other nodes the operation.
+    /// The type: `Conv2d`, `Linear`, or the operation if the node is not a layer.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What is not plain: `k=(3, 3), stride=(2, 2)`.
+    /// The attributes that differ from the defaults: `k=(3, 3), stride=(2, 2)`.
     pub attributes: String,
-    /// The shape of the input feature map, or of whatever the first operand is.
+    /// The shape of the input feature map (the first operand).
     pub ifm: Vec<usize>,
-    /// Its elements.
+    /// The number of elements of the input feature map.
     pub ifm_volume: u64,
     /// The shape of the output feature map.
     pub ofm: Vec<usize>,
-    /// Its elements.
+    /// The number of elements of the output feature map.
     pub ofm_volume: u64,
-    /// Elements of the weight; 0 without one.
+    /// The number of elements of the weight; 0 if there is none.
     pub weights: u64,
-    /// Those that are not zero.
+    /// The number of elements of the weight that are not zero.
     pub nonzero_weights: u64,
-    /// Multiply-accumulates.
+    /// The number of multiply-accumulates.
     pub macs: u64,
-    /// Those whose weight is not zero.
+    /// The number of multiply-accumulates whose weight is not zero.
     pub nonzero_macs: u64,
-    /// The part of the network's multiply-accumulates, in percent.
+    /// The share of the multiply-accumulates of the network, in percent.
     pub share: f64,
-    /// Whether it is a convolution or a linear layer.
+    /// Whether the node is a convolution or a linear layer.
     pub is_layer: bool,
 }
 
@@ -174,32 +175,32 @@ impl ComputeRow {
     }
 }
 
-/// What a network computes and keeps, and what its layers contribute, in running order.
+/// The multiply-accumulates and the memory of a network, and of each of its layers in execution order.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ComputeTable {
-    /// Samples that are computed at once.
+    /// The batch size.
     pub batch: usize,
-    /// A row a layer, or a node.
+    /// One row per layer, or per node.
     pub rows: Vec<ComputeRow>,
-    /// Elements of the weights that the rows multiply with, each parameter counted once.
+    /// The number of elements of the weights in the rows; each parameter is counted once.
     pub weights: u64,
-    /// Those that are not zero.
+    /// The number of these elements that are not zero.
     pub nonzero_weights: u64,
-    /// Multiply-accumulates of all nodes.
+    /// The multiply-accumulates of all nodes.
     pub macs: u64,
-    /// Those whose weight is not zero.
+    /// The multiply-accumulates whose weight is not zero.
     pub nonzero_macs: u64,
-    /// Elements of all trainable parameters of the model, whether a node uses them or not.
+    /// The number of elements of all trainable parameters of the model, whether a node uses them or not.
     pub parameters: u64,
-    /// Their bytes as f32.
+    /// The size of the trainable parameters in bytes, as f32.
     pub parameter_bytes: u64,
-    /// Bytes of all results, every element as f32: what training keeps at most.
+    /// The size of all results in bytes, as f32: an upper bound for what training stores.
     pub activation_bytes: u64,
-    /// Bytes of the inputs and results that are alive at once, at their most, if each is dropped after its
-    /// last use: what inference keeps at least.
+    /// The largest size in bytes of the inputs and results that are alive at the same time, if each is dropped after
+    /// its last use: a lower bound for what inference stores.
     pub peak_bytes: u64,
-    /// What a file of all parameters and running statistics takes.
+    /// The size of a file of all parameters and running statistics.
     pub stored: StoredBytes,
 }
 
@@ -213,8 +214,7 @@ impl ComputeTable {
         }
     }
 
-    /// A line for each layer with zeros, by name: the notes of a
-    /// [`Drawing`](calcine_graph::Drawing::notes).
+    /// One line for each layer that has zeros, by name: the notes of a [`Drawing`](calcine_graph::Drawing::notes).
     #[must_use]
     pub fn notes(&self) -> BTreeMap<String, String> {
         let sparse = self
@@ -228,10 +228,10 @@ impl ComputeTable {
         sparse.map(note).collect()
     }
 
-    /// As text, with a last row of totals.
+    /// The table as text, with a last row of totals.
     ///
-    /// The columns up to MACs are Distiller's; then the part of all MACs, the MACs whose weight is not zero, and
-    /// the zeros of the weight in percent.
+    /// The columns up to MACs are those of Distiller. They are followed by the share of all MACs, the MACs whose weight
+    /// is not zero, and the percentage of zeros in the weight.
     #[must_use]
     pub fn sheet(&self) -> Sheet {
         let header = [
@@ -280,14 +280,14 @@ impl ComputeTable {
         }
     }
 
-    /// The table and its totals for a console with so many columns; see [`Sheet::fitted`].
+    /// The table and its totals for a console of this width; see [`Sheet::fitted`].
     #[must_use]
     pub fn fitted(&self, width: usize) -> String {
         let totals = wrapped(&self.totals(), width);
         format!("{}\n{totals}", self.sheet().fitted(width))
     }
 
-    /// What stands below the table.
+    /// The lines below the table.
     fn totals(&self) -> String {
         let samples = match self.batch {
             1 => "sample",
@@ -317,8 +317,9 @@ impl ComputeTable {
         )
     }
 
-    /// As comma-separated values: `name,type,attributes,ifm,ifm_volume,ofm,ofm_volume,weights,
-    /// nonzero_weights,macs,nonzero_macs,share`, a row a node. Shapes are written as `1x3x32x32`.
+    /// The rows as comma-separated values:
+    /// `name,type,attributes,ifm,ifm_volume,ofm,ofm_volume,weights,nonzero_weights,macs,nonzero_macs,share`, one line
+    /// per row. Shapes are written as `1x3x32x32`.
     #[must_use]
     pub fn to_csv(&self) -> String {
         let header = [
@@ -365,7 +366,7 @@ impl ComputeTable {
     }
 }
 
-/// For a console: the [sheet](ComputeTable::sheet), and lines for work and memory.
+/// For a console: the [sheet](ComputeTable::sheet), followed by totals of compute and memory.
 impl fmt::Display for ComputeTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}\n{}", self.sheet(), self.totals())

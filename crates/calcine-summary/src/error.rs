@@ -1,34 +1,34 @@
 use calcine_graph::GraphError;
 
-/// Why what a network computes cannot be told.
+/// Why a compute table cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ComputeError {
-    /// The graph is no network, or too large for the batch.
+    /// The graph is not a valid network, or is too large for the batch size.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// A parameter of the graph that the model does not have.
+    /// The graph has a parameter that the model does not have.
     #[error(
         "the graph's `{node}` multiplies with the parameter `{parameter}`, which the model does not have: \
          is it the graph of another model?"
     )]
     Parameter {
-        /// The node that uses it.
+        /// The node that uses the parameter.
         node: String,
-        /// Its path.
+        /// The path of the parameter.
         parameter: String,
     },
-    /// A parameter that has another size in the model than in the graph.
+    /// A parameter has another size in the model than in the graph.
     #[error(
         "the parameter `{parameter}` has {model} elements in the model and {graph} in the graph: \
          trace the model again after its shapes have changed"
     )]
     Size {
-        /// Its path.
+        /// The path of the parameter.
         parameter: String,
-        /// Its elements in the graph.
+        /// The number of its elements in the graph.
         graph: u64,
-        /// Its elements in the model.
+        /// The number of its elements in the model.
         model: u64,
     },
 }

@@ -1,9 +1,9 @@
-//! What a model is, as tables.
+//! Tables of a model: sparsity, compute and modules.
 //!
 //! # Should I use this crate?
 //!
-//! Use it to see how sparse each weight of a model is, what each layer costs, and what the model consists of, on
-//! a console or in a file. To count the zeros of one tensor use `calcine-sparsity`.
+//! Use it to see how sparse each weight of a model is, what each layer costs, and which modules the model consists of,
+//! on a console or in a file. To count the zeros of one tensor, use `calcine-sparsity`.
 //!
 //! ```
 //! use burn::nn::{Linear, LinearConfig};
@@ -17,17 +17,18 @@
 //!
 //! | item | what |
 //! |---|---|
-//! | [`sparsity`], [`SparsityTable`], [`SparsityRow`] | zeros of every weight, by element and structure |
-//! | [`Weight`] | a weight that is in no model, for [`SparsityTable::of_weights`] |
-//! | [`compute`], [`ComputeTable`], [`ComputeRow`] | what every layer computes, with and without zeros; memory |
-//! | [`ComputeSettings`], [`Rows`] | for how large a batch, and of which operations |
-//! | [`StoredBytes`] | what weights take in a file, encoded |
+//!  [`sparsity`], [`SparsityTable`], [`SparsityRow`] | the zeros of every weight, by element and by structure |
+//!  [`Weight`] | a weight that does not belong to a model, for [`SparsityTable::of_weights`] |
+//!  [`compute`], [`ComputeTable`], [`ComputeRow`] | the multiply-accumulates of every layer, with and without zeros; memory |
+//!  [`ComputeSettings`], [`Rows`] | the batch size, and which operations have a row |
+//!  [`StoredBytes`] | the size of weights in a file, in several encodings |
 //! | [`model`], [`ModelTable`], [`ModelRow`] | the tree of modules and parameters |
-//! | [`modules`], [`ModulesTable`], [`ModulesRow`] | names and types of layers and operations |
-//! | [`Sheet`] | a table of text: console, CSV, Markdown |
+//!  [`modules`], [`ModulesTable`], [`ModulesRow`] | the names and types of layers and operations |
+//!  [`Sheet`] | a text table for console, CSV and Markdown |
 //!
-//! Each table has `sheet()` for text, `to_csv()`, `to_json()`, and a `Display` for a console. A model alone is
-//! enough for sparsity and the tree; compute and names of operations need its graph, which `calcine-trace` makes.
+//! Each table has `sheet()` for text, `to_csv()`, `to_json()`, and a `Display` for a console. The sparsity table and
+//! the tree of modules need only a model; compute and the names of operations need its graph, which `calcine-trace`
+//! records.
 
 mod compute;
 mod error;

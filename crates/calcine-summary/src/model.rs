@@ -11,11 +11,11 @@ use crate::sheet::{bracketed, joined, thousands};
 
 /// The modules of a model as a tree, with their parameters and shapes.
 ///
-/// Nothing is read. Modules without a parameter inside, such as activations, are left out: Burn does not tell
-/// them from settings. [`modules`](crate::modules) lists them.
+/// Nothing is read from the device. Modules without parameters, such as activations, are left out, because Burn does
+/// not distinguish them from settings. [`modules`](crate::modules) lists them.
 #[must_use]
 pub fn model<M: Module>(model: &M) -> ModelTable {
-    let inventory = Inventory::of(model);
+    let inventory = Inventory::from_module(model);
     let mut lister = Lister {
         known: inventory.iter().map(|p| (p.id, p)).collect(),
         ..Lister::default()
@@ -26,21 +26,21 @@ pub fn model<M: Module>(model: &M) -> ModelTable {
     ModelTable { rows: lister.rows }
 }
 
-/// A module or a parameter of a [`ModelTable`].
+/// One row of a [`ModelTable`]: a module or a parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ModelRow {
-    /// Burn's dotted path; of the model itself empty.
+    /// The dotted path that Burn uses; empty for the model itself.
     pub path: String,
-    /// How many modules it is inside of.
+    /// The number of modules that contain it.
     pub depth: usize,
-    /// The type of a module: `Conv2d`, `Vec`. Of a parameter empty.
+    /// The type of a module, such as `Conv2d` or `Vec`; empty for a parameter.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The shape of a parameter, as it is stored.
+    /// The shape of a parameter as stored.
     pub shape: Option<Vec<usize>>,
-    /// Elements that the optimizer may change, of all parameters within. Running statistics count nothing, and a
-    /// shared parameter counts at its first place only.
+    /// The number of trainable elements in all parameters that it contains. Running statistics are not counted, and a
+    /// shared parameter is counted only where it occurs first.
     pub parameters: u64,
 }
 
@@ -55,7 +55,7 @@ impl ModelRow {
         }
     }
 
-    /// The last element of the path; of the model itself its type.
+    /// The last element of the path; for the model itself, its type.
     #[must_use]
     pub fn name(&self) -> &str {
         match self.path.rsplit('.').next() {
@@ -65,16 +65,16 @@ impl ModelRow {
     }
 }
 
-/// The modules of a model, each followed by what is inside of it.
+/// The modules of a model; each is followed by its contents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ModelTable {
-    /// A row a module, and one a parameter.
+    /// One row per module and per parameter.
     pub rows: Vec<ModelRow>,
 }
 
 impl ModelTable {
-    /// As text; what is inside of a module is indented.
+    /// The table as text; the contents of a module are indented.
     #[must_use]
     pub fn sheet(&self) -> Sheet {
         let cells = |row: &ModelRow| {
@@ -92,13 +92,13 @@ impl ModelTable {
         }
     }
 
-    /// The table for a console with so many columns; see [`Sheet::fitted`].
+    /// The table for a console of this width; see [`Sheet::fitted`].
     #[must_use]
     pub fn fitted(&self, width: usize) -> String {
         self.sheet().fitted(width)
     }
 
-    /// As comma-separated values: `path,type,shape,parameters`. Shapes are written as `16x3x3x3`.
+    /// The rows as comma-separated values: `path,type,shape,parameters`. Shapes are written as `16x3x3x3`.
     #[must_use]
     pub fn to_csv(&self) -> String {
         let cells = |row: &ModelRow| {
@@ -137,7 +137,7 @@ struct Lister<'a> {
     known: HashMap<ParamId, &'a Parameter>,
     seen: HashSet<ParamId>,
     rows: Vec<ModelRow>,
-    /// The rows of the modules that the visitor is inside of.
+    /// The rows of the modules that contain the current position.
     open: Vec<usize>,
 }
 
@@ -186,7 +186,8 @@ impl ModuleVisitor for Lister<'_> {
 }
 
 impl Lister<'_> {
-    /// Puts a parameter where the visitor stands, and counts so many elements for all modules around it.
+    /// Adds a parameter at the current position, and adds its number of trainable elements to all modules that contain
+    /// it.
     fn parameter(&mut self, shape: Vec<usize>, trainable: usize) {
         self.open
             .iter()

@@ -5,14 +5,14 @@ use serde::Serialize;
 
 use crate::sheet::Sheet;
 
-/// Every layer and operation of a network, by name and type, in running order.
+/// Lists every layer and operation of a network by name and type, in execution order.
 ///
-/// These are the names that drawings, activation statistics and quantizers use: the path of a layer, and for
-/// what has no parameters its producer's and the operation (`layer1.0.bn1.relu`).
+/// Drawings, activation statistics and quantizers use the same names: the path of a layer, or, for a node without
+/// parameters, its producer and its operation (`layer1.0.bn1.relu`).
 ///
 /// # Errors
 ///
-/// If the graph is no network.
+/// If the graph is not a valid network.
 pub fn modules(graph: &Graph) -> Result<ModulesTable, GraphError> {
     let rows = graph.compute()?.rows.into_iter().map(|row| ModulesRow {
         name: row.name,
@@ -28,12 +28,12 @@ pub fn modules(graph: &Graph) -> Result<ModulesTable, GraphError> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ModulesRow {
-    /// Unique in the network.
+    /// The name, unique in the network.
     pub name: String,
-    /// `Conv2d`, `BatchNorm`; of what is no layer the operation.
+    /// The type: `Conv2d`, `BatchNorm`, or the operation if the node is not a layer.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What is not plain: `k=(3, 3), stride=(2, 2)`.
+    /// The attributes that differ from the defaults: `k=(3, 3), stride=(2, 2)`.
     pub attributes: String,
 }
 
@@ -41,24 +41,24 @@ pub struct ModulesRow {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ModulesTable {
-    /// One row a layer or operation.
+    /// One row per layer or operation.
     pub rows: Vec<ModulesRow>,
 }
 
 impl ModulesTable {
-    /// As text.
+    /// The table as text.
     #[must_use]
     pub fn sheet(&self) -> Sheet {
         self.titled(["Name", "Type", "Attrs"])
     }
 
-    /// The table for a console with so many columns; see [`Sheet::fitted`].
+    /// The table for a console of this width; see [`Sheet::fitted`].
     #[must_use]
     pub fn fitted(&self, width: usize) -> String {
         self.sheet().fitted(width)
     }
 
-    /// As comma-separated values: `name,type,attributes`, a row a layer or operation.
+    /// The rows as comma-separated values: `name,type,attributes`, one line per layer or operation.
     #[must_use]
     pub fn to_csv(&self) -> String {
         self.titled(["name", "type", "attributes"]).to_csv()

@@ -3,17 +3,17 @@ use std::fmt;
 use comfy_table::presets;
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableStyle};
 
-/// A table of text: a header and rows of as many cells. The first column is left-aligned.
+/// A text table: a header, and rows with the same number of cells. The first column is left-aligned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sheet {
-    /// Column titles.
+    /// The titles of the columns.
     pub header: Vec<String>,
-    /// Cells, row by row.
+    /// The cells, row by row.
     pub rows: Vec<Vec<String>>,
 }
 
 impl Sheet {
-    /// As comma-separated values with a header line and `\n` line ends.
+    /// The table as comma-separated values, with a header line and `\n` as the line end.
     #[must_use]
     pub fn to_csv(&self) -> String {
         let mut writer = csv::Writer::from_writer(Vec::new());
@@ -26,17 +26,17 @@ impl Sheet {
         String::from_utf8(bytes).expect("cells are text")
     }
 
-    /// As a Markdown table.
+    /// The table in Markdown.
     #[must_use]
     pub fn to_markdown(&self) -> String {
         self.table(presets::ASCII_MARKDOWN, None)
     }
 
-    /// For a console with so many columns.
+    /// The table for a console of this width in columns.
     ///
-    /// A table that is wider has its titles broken between words. If that is not enough it goes on below: each part
-    /// begins with the first column. Cells are broken only where the first column and another one do not fit side by
-    /// side.
+    /// If the table is wider than that, its titles are broken between words. If that is not enough, the remaining
+    /// columns continue below, in parts that begin with the first column. Cells are broken only if the first column and
+    /// one other column do not fit side by side.
     #[must_use]
     pub fn fitted(&self, width: usize) -> String {
         let columns = 0..self.header.len();
@@ -72,7 +72,7 @@ impl Sheet {
         parts
     }
 
-    /// Some of the columns.
+    /// The table with these columns only.
     fn part(&self, columns: &[usize]) -> Self {
         let pick = |cells: &Vec<String>| columns.iter().map(|&at| cells[at].clone()).collect();
         Self {
@@ -81,19 +81,19 @@ impl Sheet {
         }
     }
 
-    /// The letters of a column's widest line.
+    /// The number of characters in the widest line of a column.
     fn width(&self, column: usize) -> usize {
         let title = self.header[column].lines().map(letters);
         title.max().unwrap_or(0).max(self.content(column))
     }
 
-    /// The letters of a column's widest cell.
+    /// The number of characters in the widest cell of a column.
     fn content(&self, column: usize) -> usize {
         let cells = self.rows.iter().map(|row| letters(&row[column]));
         cells.max().unwrap_or(0)
     }
 
-    /// A column's title in lines as wide as the column's content, or as a word.
+    /// The title of a column in lines that are as wide as the content of the column, or as the widest word.
     fn broken_title(&self, column: usize) -> String {
         let content = self.content(column);
         let mut lines: Vec<String> = Vec::new();
@@ -126,7 +126,7 @@ impl Sheet {
     }
 }
 
-/// Text for a console with so many columns: lines that are longer are broken between words.
+/// Text for a console of this width: longer lines are broken between words.
 pub(crate) fn wrapped(text: &str, width: usize) -> String {
     let mut lines = Vec::new();
     for line in text.lines() {
@@ -149,7 +149,7 @@ fn letters(text: &str) -> usize {
     text.chars().count()
 }
 
-/// The width of a table with columns of these widths: a blank on each side of a cell, and the rules between.
+/// The width of a table with columns of these widths, including a blank on each side of a cell and the rules.
 fn span(columns: impl IntoIterator<Item = usize>) -> usize {
     1 + columns.into_iter().map(|width| width + 3).sum::<usize>()
 }
@@ -174,12 +174,12 @@ pub(crate) fn thousands(number: u64) -> String {
     text
 }
 
-/// `[16, 3, 3, 3]`, as shapes are written everywhere.
+/// `[16, 3, 3, 3]`: the notation for shapes in all tables.
 pub(crate) fn bracketed(shape: &[usize]) -> String {
     format!("[{}]", joined(shape, ", "))
 }
 
-/// `16x3x3x3`.
+/// `16x3x3x3`: the notation for shapes in CSV files, with a separator.
 pub(crate) fn joined(shape: &[usize], between: &str) -> String {
     let lengths: Vec<_> = shape.iter().map(ToString::to_string).collect();
     lengths.join(between)

@@ -10,13 +10,13 @@ use serde::Serialize;
 use crate::sheet::Sheet;
 use crate::sheet::{bracketed, joined, wrapped};
 
-/// The sparsity of every weight of a model.
+/// Computes the sparsity of every weight of a model.
 ///
-/// Weights are the parameters of rank 2 or more: convolutions, linear layers, embeddings. All counts
-/// are read from the device in one go.
+/// Weights are the parameters of rank 2 or more: convolutions, linear layers, embeddings. All counts are read from the
+/// device in one transaction.
 #[must_use]
 pub fn sparsity<M: Module>(model: &M) -> SparsityTable {
-    let inventory = Inventory::of(model);
+    let inventory = Inventory::from_module(model);
     let trainable: Vec<&Parameter> = inventory
         .iter()
         .filter(|parameter| parameter.is_trainable())
@@ -24,7 +24,7 @@ pub fn sparsity<M: Module>(model: &M) -> SparsityTable {
     let weight = |(parameter, values): (&Parameter, Tensor<1>)| Weight {
         name: parameter.path.clone(),
         shape: parameter.shape.clone(),
-        // Structures depend on the groups.
+        // Structures are defined only if the groups of the convolution are known.
         layout: parameter.groups.get().and(parameter.layout()),
         groups: parameter.groups.get().unwrap_or(1),
         values,
@@ -50,67 +50,67 @@ pub fn sparsity<M: Module>(model: &M) -> SparsityTable {
     }
 }
 
-/// One weight to be listed in a [`SparsityTable`].
+/// One weight for a [`SparsityTable`] of weights that do not belong to a model.
 #[derive(Debug, Clone)]
 pub struct Weight {
-    /// What to call it.
+    /// The name in the table.
     pub name: String,
-    /// Its shape as stored.
+    /// The shape as stored.
     pub shape: Vec<usize>,
-    /// Which stored axis is the output; without one only elements are counted, as of a convolution whose groups
-    /// are not known.
+    /// Which stored axis is the output. `None` counts elements only; use it for a convolution whose groups are not
+    /// known.
     pub layout: Option<Layout>,
-    /// The groups of a convolution; 1 for anything else.
+    /// The groups of a convolution; 1 for other layers.
     pub groups: usize,
-    /// Its elements in stored order: `[numel]`.
+    /// The elements in stored order: `[numel]`.
     pub values: Tensor<1>,
 }
 
-/// One weight of a [`SparsityTable`]. Percentages are shares of zeros, 0 where a column does not apply.
+/// One row of a [`SparsityTable`]: a weight. Percentages are shares of zeros, and 0 where a column does not apply.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SparsityRow {
-    /// The parameter's path.
+    /// The path of the parameter.
     pub name: String,
-    /// Its shape with the output axis first, as PyTorch stores it.
+    /// The shape with the output axis first, as PyTorch stores it.
     pub shape: Vec<usize>,
-    /// Elements.
+    /// The number of elements.
     pub numel: u64,
-    /// Elements that are not zero.
+    /// The number of elements that are not zero.
     pub nonzero: u64,
-    /// Zero outputs of a linear layer, in percent.
+    /// The percentage of zero outputs of a linear layer.
     pub fc_outputs: f64,
-    /// Zero inputs of a linear layer, in percent.
+    /// The percentage of zero inputs of a linear layer.
     pub fc_inputs: f64,
-    /// Zero input channels of a convolution, in percent.
+    /// The percentage of zero input channels of a convolution.
     pub channels: f64,
-    /// Zero kernels of a convolution (2D); zero outputs of a linear layer. In percent.
+    /// The percentage of zero kernels of a convolution (2D), or of zero outputs of a linear layer.
     pub kernels: f64,
-    /// Zero filters of a convolution (3D), in percent.
+    /// The percentage of zero filters of a convolution (3D).
     pub filters: f64,
-    /// Zero elements, in percent.
+    /// The percentage of zero elements.
     pub elements: f64,
-    /// Unbiased standard deviation of all elements, zeros included.
+    /// The unbiased standard deviation of all elements, including zeros.
     pub std: f64,
-    /// Mean.
+    /// The mean.
     pub mean: f64,
-    /// Mean magnitude.
+    /// The mean magnitude.
     pub abs_mean: f64,
 }
 
-/// The sparsity of every weight of a model, in the model's order.
+/// The sparsity of every weight of a model, in the order of the model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SparsityTable {
-    /// One row a weight.
+    /// One row per weight.
     pub rows: Vec<SparsityRow>,
-    /// All trainable parameters, biases and norms too.
+    /// All trainable parameters, including biases and norms.
     #[serde(skip)]
     pub all: Share,
 }
 
 impl SparsityTable {
-    /// The table of weights that are in no model: those of a file, masks as zeros and ones.
+    /// The table of weights that do not belong to a model, for example those of a file, or masks as zeros and ones.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -143,7 +143,7 @@ impl SparsityTable {
         table
     }
 
-    /// All weights together.
+    /// The non-zeros of all weights together.
     #[must_use]
     pub fn total(&self) -> Share {
         self.rows
@@ -155,11 +155,11 @@ impl SparsityTable {
             .sum()
     }
 
-    /// As text, with a last row of totals.
+    /// The table as text, with a last row of totals.
     ///
-    /// Columns: name, shape, elements, non-zeros; the share of zeros in percent by linear outputs
-    /// (Cols) and inputs (Rows), channels (Ch), kernels (2D), filters (3D) and elements (Fine);
-    /// standard deviation, mean, mean magnitude. The names are Distiller's.
+    /// The columns are name, shape, elements, non-zeros; the percentage of zero linear outputs (Cols), linear inputs
+    /// (Rows), channels (Ch), kernels (2D), filters (3D) and elements (Fine); standard deviation, mean, and mean
+    /// magnitude. The titles are those of Distiller.
     #[must_use]
     pub fn sheet(&self) -> Sheet {
         let header = [
@@ -209,21 +209,21 @@ impl SparsityTable {
         }
     }
 
-    /// The table and its totals for a console with so many columns; see [`Sheet::fitted`].
+    /// The table and its totals for a console of this width; see [`Sheet::fitted`].
     #[must_use]
     pub fn fitted(&self, width: usize) -> String {
         let totals = wrapped(&self.totals(), width);
         format!("{}\n{totals}", self.sheet().fitted(width))
     }
 
-    /// What stands below the table.
+    /// The lines below the table.
     fn totals(&self) -> String {
         let Share { nonzero, total } = self.all;
         let sparsity = 100.0 * self.all.sparsity();
         format!("All trainable parameters: {nonzero} of {total} not zero ({sparsity:.2} % zeros)")
     }
 
-    /// As comma-separated values: `parameter,shape,volume,sparse_volume,sparsity`, a row a weight.
+    /// The rows as comma-separated values: `parameter,shape,volume,sparse_volume,sparsity`, one line per weight.
     #[must_use]
     pub fn to_csv(&self) -> String {
         let cells = |row: &SparsityRow| {
@@ -251,14 +251,14 @@ impl SparsityTable {
     }
 }
 
-/// For a console: the [sheet](SparsityTable::sheet), and a line for all trainable parameters.
+/// For a console: the [sheet](SparsityTable::sheet), followed by a line for all trainable parameters.
 impl fmt::Display for SparsityTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}\n{}", self.sheet(), self.totals())
     }
 }
 
-/// Which stored axis is which, and how many convolutions lie side by side.
+/// The layout of a weight, and the groups of its convolution.
 #[derive(Debug, Clone, Copy)]
 struct Axes {
     layout: Layout,
@@ -270,7 +270,7 @@ fn fold(granularity: Granularity, shape: &[usize], axes: Option<Axes>) -> Fold {
     Fold::grouped(granularity, shape, layout, groups).expect("the granularity fits the rank")
 }
 
-/// The granularities whose zeros a row reports, in the order of its columns.
+/// The granularities whose zeros a row reports, in the order of the columns.
 fn granularities(shape: &[usize], axes: Option<Axes>) -> &'static [Granularity] {
     match shape.len() {
         _ if axes.is_none() || shape.contains(&0) => &[],
@@ -284,7 +284,7 @@ fn granularities(shape: &[usize], axes: Option<Axes>) -> &'static [Granularity] 
     }
 }
 
-/// Measures all weights and counts the non-zeros of all others, and reads everything in one go.
+/// Measures all weights, counts the non-zeros of all other parameters, and reads the results in one transaction.
 fn measure(weights: Vec<Weight>, others: Vec<Tensor<1, Int>>) -> (Vec<SparsityRow>, u64) {
     let (plans, measures): (Vec<_>, Vec<_>) = weights
         .into_iter()
@@ -310,14 +310,14 @@ fn measure(weights: Vec<Weight>, others: Vec<Tensor<1, Int>>) -> (Vec<SparsityRo
     (rows.collect(), others)
 }
 
-/// What is measured of one weight, still on the device.
+/// The measures of one weight, on the device.
 struct Measure {
     nonzero: Tensor<1, Int>,
     units: Vec<Tensor<1, Int>>,
     moments: Tensor<1>,
 }
 
-/// The same as numbers.
+/// The measures of one weight, on the host.
 struct Measured {
     nonzero: u64,
     units: Vec<u64>,

@@ -1,28 +1,28 @@
 use serde::Serialize;
 
-/// How many bytes weights take in a file, as they are and as encodings of sparse and quantized weights would
-/// store them.
+/// The size of weights in a file, as f32 and in encodings for sparse and quantized weights.
 ///
-/// Of a weight with `n` elements, `z` of them not zero, in `r` rows (one for each output):
+/// For a weight with `n` elements in `r` rows (one per output), of which `z` elements are not zero:
 ///
 /// ```text
 /// dense     4·n                        each element as f32
-/// bitmask   ⌈n / 8⌉ + 4·z              a bit for each element, then those that are not zero
-/// csr       8·z + 4·(r + 1)            value and column of each that is not zero, and where each row begins
-/// int8      n + 4·r                    each element in a byte, and a scale for each row
+/// bitmask   ⌈n / 8⌉ + 4·z              one bit per element, and the non-zero elements as f32
+/// csr       8·z + 4·(r + 1)            value and column of each non-zero element, and the start of each row
+/// int8      n + 4·r                    one byte per element, and one scale per row
 /// ```
 ///
-/// Everything else a model stores (biases, scales and shifts, running statistics) takes 4 bytes an element in
-/// all four. Headers and names are not counted. This is a forecast: nothing is encoded.
+/// All other values that a model stores (biases, scales and shifts, running statistics) take 4 bytes per element in all
+/// four encodings. Headers and names are not counted. The sizes are estimates: nothing is encoded.
 ///
-/// A bitmask is smaller than dense from 1 in 32 zeros on, CSR from about one half.
+/// A bitmask is smaller than the dense form if more than 1 in 32 elements is zero, and CSR if more than about half of
+/// them are.
 ///
 /// # Examples
 ///
 /// ```
 /// use calcine_summary::StoredBytes;
 ///
-/// // 16 filters of 3 · 3 · 3, nine of ten elements zero.
+/// 16 filters of 3 · 3 · 3 elements, about nine of ten of which are zero.
 /// let bytes = StoredBytes::of_weight(432, 43, 16);
 /// assert_eq!(bytes.dense, 1728);
 /// assert_eq!(bytes.bitmask, 54 + 172);
@@ -34,16 +34,16 @@ use serde::Serialize;
 pub struct StoredBytes {
     /// Every element as f32.
     pub dense: u64,
-    /// A mask of bits, and the elements that are not zero as f32.
+    /// One bit per element, and the non-zero elements as f32.
     pub bitmask: u64,
-    /// Compressed sparse rows: f32 values, u32 columns, u32 row starts.
+    /// Compressed sparse rows: values in f32, columns and row starts in u32.
     pub csr: u64,
-    /// Every element as an 8-bit integer, with an f32 scale for each output.
+    /// Every element as an 8-bit integer, with one scale per output in f32.
     pub int8: u64,
 }
 
 impl StoredBytes {
-    /// Those of one weight.
+    /// The size of one weight.
     #[must_use]
     pub fn of_weight(numel: u64, nonzero: u64, rows: u64) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl StoredBytes {
         }
     }
 
-    /// Those of what no encoding changes: 4 bytes an element.
+    /// The size of values that no encoding changes: 4 bytes per element.
     #[must_use]
     pub fn of_others(numel: u64) -> Self {
         let bytes = 4 * numel;

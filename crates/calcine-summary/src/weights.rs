@@ -8,7 +8,7 @@ use calcine_sparsity::nonzero;
 use crate::error::ComputeError;
 use crate::stored::StoredBytes;
 
-/// The size and the non-zeros of one weight.
+/// The number of elements and of non-zero elements of one weight.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Count {
     pub(crate) id: ParamId,
@@ -16,20 +16,20 @@ pub(crate) struct Count {
     pub(crate) nonzero: u64,
 }
 
-/// What a model stores.
+/// Counts of all parameters of a model.
 pub(crate) struct Weights {
-    /// By path; a parameter that is used twice has an entry for each.
+    /// The counts by path; a parameter that is used in two places has two entries.
     by_path: HashMap<String, Count>,
-    /// Elements that the optimizer may change.
+    /// The number of trainable elements.
     pub(crate) trainable: u64,
-    /// What a file of all parameters takes.
+    /// The size of a file of all parameters.
     pub(crate) stored: StoredBytes,
 }
 
 impl Weights {
-    /// Those of a model; its zeros are read from the device in one go.
+    /// Counts the parameters of a model. The zeros are read from the device in one transaction.
     pub(crate) fn of<M: Module>(model: &M) -> Self {
-        let inventory = Inventory::of(model);
+        let inventory = Inventory::from_module(model);
         let weights: Vec<&Parameter> = inventory.weights().collect();
         let numel = |parameter: &Parameter| parameter.numel() as u64;
         let nonzero = read(flat(model, weights.iter().copied()));
@@ -70,7 +70,7 @@ impl Weights {
         }
     }
 
-    /// The weight at this path, which a node multiplies with.
+    /// The counts of the weight at this path, which a node multiplies with.
     pub(crate) fn count(
         &self,
         node: &str,
@@ -94,7 +94,7 @@ impl Weights {
     }
 }
 
-/// How many elements of each tensor are not zero, read in one transaction.
+/// The number of non-zero elements of each tensor, read in one transaction.
 fn read(tensors: Vec<Tensor<1>>) -> Vec<u64> {
     let counts = tensors.into_iter().map(nonzero);
     let transaction = counts.fold(Transaction::default(), Transaction::register);
@@ -102,7 +102,7 @@ fn read(tensors: Vec<Tensor<1>>) -> Vec<u64> {
     transaction.execute().into_iter().map(number).collect()
 }
 
-/// Collects where every float parameter stands, each place of a shared one too.
+/// Collects all paths of every float parameter, including each path of a shared one.
 #[derive(Default)]
 struct Paths {
     walk: Vec<String>,

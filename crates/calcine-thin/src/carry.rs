@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use burn::tensor::{Device, Tensor};
 use calcine_graph::{Cut, ElementKind, Graph, Source, ThinningPlan, Value, ValueId};
-use calcine_trace::{Added, AnyTensor, Network, Which};
+use calcine_trace::{AddedParameter, AnyTensor, Network, NetworkTensor};
 
 use crate::error::ThinError;
 
@@ -55,8 +55,8 @@ pub(crate) fn carry(
     for (position, bias) in &shifts.added {
         added.push(new_bias(&mut graph, *position, bias, &device));
     }
-    let mut change = |which: Which<'_>, tensor: AnyTensor| match which {
-        Which::Parameter(path) => {
+    let mut change = |which: NetworkTensor<'_>, tensor: AnyTensor| match which {
+        NetworkTensor::Parameter(path) => {
             let shifted = match shifts.existing.get(path) {
                 Some(by) => shift(tensor, by),
                 None => tensor,
@@ -68,7 +68,7 @@ pub(crate) fn carry(
                 _ => tensor,
             })
         }
-        Which::Constant(id) => {
+        NetworkTensor::Constant(id) => {
             let due = thinned
                 .constants
                 .iter()
@@ -105,7 +105,7 @@ fn numbers(values: &[f64], device: &Device) -> Tensor<1> {
 }
 
 /// Gives a node a bias.
-fn new_bias(graph: &mut Graph, position: usize, values: &[f64], device: &Device) -> Added {
+fn new_bias(graph: &mut Graph, position: usize, values: &[f64], device: &Device) -> AddedParameter {
     let weight = graph.nodes[position].inputs[1];
     let weight = graph.parameter_behind(weight).unwrap_or(weight);
     let after = graph.value(weight).name.clone();
@@ -128,7 +128,7 @@ fn new_bias(graph: &mut Graph, position: usize, values: &[f64], device: &Device)
         source: Source::Parameter,
     });
     graph.nodes[position].inputs.push(id);
-    Added {
+    AddedParameter {
         path,
         after,
         value: numbers(values, device).without_autodiff(),

@@ -59,7 +59,7 @@ impl ChannelSelection {
         score: &dyn Score,
         takes: impl Fn(&[&str]) -> bool,
     ) -> Vec<UnitId> {
-        let scores = Scores::of(network, axes, score, self.seed);
+        let scores = Scores::new(network, axes, score, self.seed);
         let mut chosen = Vec::new();
         for (position, group) in axes.groups().iter().enumerate() {
             let producers: Vec<(usize, &str)> = group
@@ -77,7 +77,7 @@ impl ChannelSelection {
                     let of =
                         |&(member, path): &(usize, &str)| scores.mean(path, &unit.indices[member]);
                     let each: Vec<f64> = producers.iter().map(of).collect();
-                    self.aggregation.of(&each)
+                    self.aggregation.aggregate(&each)
                 })
                 .collect();
             let count = Rounding::Floor.share(self.level, joined.len());
@@ -95,7 +95,7 @@ impl ChannelSelection {
 struct Scores(HashMap<String, Vec<f32>>);
 
 impl Scores {
-    fn of(network: &Network, axes: &Axes, score: &dyn Score, seed: Option<u64>) -> Self {
+    fn new(network: &Network, axes: &Axes, score: &dyn Score, seed: Option<u64>) -> Self {
         let mut producers = HashMap::new();
         for group in axes.groups() {
             for (_, member) in group.of_role(Role::Output) {
@@ -141,7 +141,7 @@ fn seeds(paths: &[String], rows: &[Tensor<2>], seed: Option<u64>) -> Vec<u64> {
             let rows = rows.iter().cloned();
             let read = rows.fold(Transaction::default(), Transaction::register);
             let values = read.execute().into_iter();
-            values.map(|data| of_values(data.iter::<f32>())).collect()
+            values.map(|data| fingerprint(data.iter::<f32>())).collect()
         }
     };
     let named = paths.iter().zip(seeds);
@@ -151,7 +151,7 @@ fn seeds(paths: &[String], rows: &[Tensor<2>], seed: Option<u64>) -> Vec<u64> {
 }
 
 /// FNV-1a, 64 bits, over the bits of numbers.
-fn of_values(values: impl Iterator<Item = f32>) -> u64 {
+fn fingerprint(values: impl Iterator<Item = f32>) -> u64 {
     values.fold(0xcbf2_9ce4_8422_2325, |hash, value| {
         (hash ^ u64::from(value.to_bits())).wrapping_mul(0x0000_0100_0000_01b3)
     })

@@ -10,7 +10,7 @@ pub(crate) struct Host {
 
 impl Host {
     /// Reads all of it, in one read of the device.
-    pub(crate) fn of(network: &Network) -> Self {
+    pub(crate) fn new(network: &Network) -> Self {
         let network = network.valid();
         let graph = network.graph();
         let tensors = stored_tensors(&network);

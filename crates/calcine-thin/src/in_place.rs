@@ -45,7 +45,7 @@ use crate::error::ThinError;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn in_place<M: Module>(model: M, plan: &ThinningPlan) -> Result<M, ThinError> {
-    let inventory = Inventory::of(&model);
+    let inventory = Inventory::from_module(&model);
     let mut cuts: HashMap<ParamId, Vec<Cut>> = HashMap::new();
     for cut in plan.cuts() {
         let path = &cut.parameter;

@@ -6,7 +6,7 @@ use calcine_trace::Network;
 use crate::error::ThinError;
 use crate::host::Host;
 use crate::options::ThinOptions;
-use crate::report::Kept;
+use crate::report::KeptZeros;
 use crate::survey::{Survey, survey};
 
 const LAST: &str = "it is the last one: something has to stay";
@@ -18,9 +18,12 @@ const PART: &str = "it goes only with others that are not zero";
 /// # Errors
 ///
 /// If the network's graph cannot be analysed.
-pub fn zeros_that_stay(network: &Network, options: ThinOptions) -> Result<Vec<Kept>, ThinError> {
+pub fn zeros_that_stay(
+    network: &Network,
+    options: ThinOptions,
+) -> Result<Vec<KeptZeros>, ThinError> {
     let axes = network.graph().axes_with(options.norm_features)?;
-    let host = Host::of(network);
+    let host = Host::new(network);
     let survey = survey(network.graph(), &axes, &host, options);
     Ok(kept(network.graph(), &axes, &host, &survey))
 }
@@ -28,8 +31,8 @@ pub fn zeros_that_stay(network: &Network, options: ThinOptions) -> Result<Vec<Ke
 /// The outputs of weights that are all zero and were not removed, with the reason of each.
 ///
 /// The survey is that of the network that is left.
-pub(crate) fn kept(graph: &Graph, axes: &Axes, host: &Host, survey: &Survey) -> Vec<Kept> {
-    let mut all: Vec<Kept> = Vec::new();
+pub(crate) fn kept(graph: &Graph, axes: &Axes, host: &Host, survey: &Survey) -> Vec<KeptZeros> {
+    let mut all: Vec<KeptZeros> = Vec::new();
     for (id, value) in graph.parameters() {
         let Some(slices) = host.get(id).map(|stored| stored.slices()) else {
             continue;
@@ -42,7 +45,7 @@ pub(crate) fn kept(graph: &Graph, axes: &Axes, host: &Host, survey: &Survey) -> 
             let zero = (0..extent.fixed).filter(|&index| {
                 let unit = axes.unit_of(&value.name, axis, index);
                 let goes = unit.is_some_and(|unit| survey.dead.contains(&unit));
-                slices.at(axis, index) == Some(0.0) && !goes
+                slices.value_at(axis, index) == Some(0.0) && !goes
             });
             for index in zero {
                 let (needed_by, reason) =
@@ -55,7 +58,7 @@ pub(crate) fn kept(graph: &Graph, axes: &Axes, host: &Host, survey: &Survey) -> 
                 });
                 match known {
                     Some(kept) => kept.zeros += 1,
-                    None => all.push(Kept {
+                    None => all.push(KeptZeros {
                         parameter: value.name.clone(),
                         axis,
                         length: extent.fixed,
@@ -115,7 +118,7 @@ fn other_maker(graph: &Graph, axes: &Axes, host: &Host, id: UnitId, path: &str) 
         let axis = group.members[*position].axis;
         slices.is_some_and(|slices| {
             let mut indices = unit.indices[*position].iter();
-            indices.any(|&index| slices.at(axis, index) != Some(0.0))
+            indices.any(|&index| slices.value_at(axis, index) != Some(0.0))
         })
     };
     producers

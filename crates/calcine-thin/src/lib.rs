@@ -74,6 +74,9 @@ pub use in_place::in_place;
 pub use kept::zeros_that_stay;
 pub use options::{PaddingEffect, ThinOptions};
 pub use prune::prune_channels;
-pub use report::{Difference, Folded, Into, Kept, NarrowedNorm, Removed, Size, ThinningReport};
+pub use report::{
+    ConstantTarget, Difference, FoldedConstants, KeptZeros, NarrowedNorm, NetworkSize, Removed,
+    ThinningReport,
+};
 pub use thin::{Thinned, thin, thin_with};
 pub use zero_out::zero_out_channels;

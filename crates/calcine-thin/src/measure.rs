@@ -22,7 +22,7 @@ pub(crate) fn narrowed(before: &Graph, after: &Graph) -> Vec<NarrowedNorm> {
         let last = before.value(node.inputs[0]).shape.len() - 1;
         let axis = node.op.properties().axes.first().copied().unwrap_or(last);
         let [features, left] = [(before, node), (after, thinned)]
-            .map(|(graph, node)| graph.value(node.inputs[0]).shape[axis].at(1));
+            .map(|(graph, node)| graph.value(node.inputs[0]).shape[axis].length_for(1));
         if left < features {
             all.push(NarrowedNorm {
                 node: node.name.clone(),

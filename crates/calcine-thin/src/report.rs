@@ -9,17 +9,17 @@ pub struct ThinningReport {
     /// What was removed, group by group.
     pub removed: Vec<Removed>,
     /// The layers that got what removed channels had said.
-    pub folded: Vec<Folded>,
+    pub folded: Vec<FoldedConstants>,
     /// Outputs of weights that are zero and stay.
-    pub kept: Vec<Kept>,
+    pub kept: Vec<KeptZeros>,
     /// Norms and means that are over fewer features than before, so that the network computes something else.
     pub norms: Vec<NarrowedNorm>,
     /// How far the outputs are off on the inputs that were given; none if none were.
     pub difference: Option<Difference>,
     /// The network before.
-    pub before: Size,
+    pub before: NetworkSize,
     /// The network after.
-    pub after: Size,
+    pub after: NetworkSize,
 }
 
 /// Units of one group.
@@ -37,20 +37,20 @@ pub struct Removed {
 
 /// A layer that got constants in place of the channels that it read them from.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Folded {
+pub struct FoldedConstants {
     /// The layer.
     pub layer: String,
     /// How many channels.
     pub channels: usize,
     /// Where the constants went.
-    pub into: Into,
+    pub into: ConstantTarget,
     /// By how much an output of the layer can be off at the border, at most; 0 if nowhere.
     pub border_error: f64,
 }
 
 /// Where constants went.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Into {
+pub enum ConstantTarget {
     /// Into the layer's bias, of this path.
     Bias(String),
     /// Into the running mean, of this path, of the batch norm behind the layer.
@@ -61,7 +61,7 @@ pub enum Into {
 
 /// Outputs of a weight that are zero and stay, for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Kept {
+pub struct KeptZeros {
     /// The weight.
     pub parameter: String,
     /// The axis of its outputs.
@@ -100,7 +100,7 @@ pub struct Difference {
 
 /// How large a network is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Size {
+pub struct NetworkSize {
     /// Elements of all parameters, running statistics included.
     pub parameters: usize,
     /// Multiply-accumulates for one sample.
@@ -142,8 +142,8 @@ impl fmt::Display for ThinningReport {
         }
         for folded in &self.folded {
             let into = match &folded.into {
-                Into::Bias(path) | Into::Mean(path) => path.as_str(),
-                Into::NewBias => "a new bias",
+                ConstantTarget::Bias(path) | ConstantTarget::Mean(path) => path.as_str(),
+                ConstantTarget::NewBias => "a new bias",
             };
             write!(
                 f,
@@ -156,7 +156,7 @@ impl fmt::Display for ThinningReport {
             }
         }
         for kept in &self.kept {
-            let Kept {
+            let KeptZeros {
                 parameter,
                 axis,
                 length,

@@ -61,7 +61,7 @@ pub(crate) fn survey(graph: &Graph, axes: &Axes, host: &Host, options: ThinOptio
             matches!(node.op, Op::Convolution(_) | Op::Linear) && graph.can_shift_bias(node);
         for (operand, &id) in node.inputs.iter().enumerate() {
             for axis in graph.read_axes(node, operand) {
-                let length = graph.value(id).shape[axis].at(1);
+                let length = graph.value(id).shape[axis].length_for(1);
                 for index in 0..length {
                     let Some(unit) = axes.unit_at(id, axis, index) else {
                         continue;
@@ -116,7 +116,8 @@ pub(crate) fn survey(graph: &Graph, axes: &Axes, host: &Host, options: ThinOptio
 fn spare_whole_axes(graph: &Graph, axes: &Axes, dead: &mut BTreeSet<UnitId>) {
     for (id, value) in graph.values.iter().enumerate() {
         for (axis, extent) in value.shape.iter().enumerate() {
-            let mut units = (0..extent.at(1)).map(|index| axes.unit_at(ValueId(id), axis, index));
+            let mut units =
+                (0..extent.length_for(1)).map(|index| axes.unit_at(ValueId(id), axis, index));
             let first = units.next().flatten();
             if let Some(first) = first.filter(|first| dead.contains(first))
                 && units.all(|unit| unit.is_some_and(|unit| dead.contains(&unit)))
@@ -143,7 +144,7 @@ impl Reading<'_> {
         index: usize,
         can_make_up: bool,
     ) -> Verdict {
-        let value = self.at(node.inputs[operand], axis, index);
+        let value = self.value_at(node.inputs[operand], axis, index);
         let weight = node.inputs.get(1).and_then(|&id| self.host.get(id));
         let verdict = match (&node.op, weight) {
             (Op::Convolution(options), Some(weight)) => convolution(weight, options, index, value),
@@ -187,8 +188,8 @@ impl Reading<'_> {
     }
 
     /// What a channel carries, if that is known.
-    fn at(&self, id: ValueId, axis: usize, channel: usize) -> Option<f64> {
-        self.known[id.0].at(axis, channel)
+    fn value_at(&self, id: ValueId, axis: usize, channel: usize) -> Option<f64> {
+        self.known[id.0].value_at(axis, channel)
     }
 
     /// Whether one of the first two operands has nothing but zeros where the product sums over this channel: along
@@ -196,7 +197,7 @@ impl Reading<'_> {
     fn multiplies_nothing(&self, node: &Node, behind: [usize; 2], channel: usize) -> bool {
         behind.into_iter().zip(&node.inputs).any(|(behind, &id)| {
             let axis = self.graph.value(id).shape.len() - behind;
-            self.at(id, axis, channel) == Some(0.0)
+            self.value_at(id, axis, channel) == Some(0.0)
         })
     }
 }

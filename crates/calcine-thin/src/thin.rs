@@ -9,7 +9,7 @@ use crate::host::Host;
 use crate::kept::kept;
 use crate::measure::{difference, narrowed};
 use crate::options::{PaddingEffect, ThinOptions};
-use crate::report::{Folded, Into, Removed, Size, ThinningReport};
+use crate::report::{ConstantTarget, FoldedConstants, NetworkSize, Removed, ThinningReport};
 use crate::survey::{Survey, survey};
 
 /// A network without what it does not need.
@@ -69,7 +69,7 @@ pub fn thin_with(
     let full: HashSet<String> = parameters.map(|(_, value)| value.name.clone()).collect();
     loop {
         let axes = network.graph().axes_with(options.norm_features)?;
-        let host = Host::of(&network);
+        let host = Host::new(&network);
         let survey = survey(network.graph(), &axes, &host, options);
         if survey.dead.is_empty() {
             report.kept = kept(network.graph(), &axes, &host, &survey);
@@ -111,8 +111,8 @@ pub fn thin_with(
     })
 }
 
-fn size(graph: &Graph) -> Result<Size, ThinError> {
-    Ok(Size {
+fn size(graph: &Graph) -> Result<NetworkSize, ThinError> {
+    Ok(NetworkSize {
         parameters: graph.parameters().map(|(_, value)| value.numel_at(1)).sum(),
         macs: graph.compute()?.macs,
     })
@@ -124,10 +124,12 @@ fn made_up(graph: &Graph, axes: &Axes, survey: &Survey, report: &mut ThinningRep
     for (&position, loss) in &survey.losses {
         let into = place(graph, position);
         match &into {
-            Into::Bias(path) => add(&mut shifts, path, loss.outputs.iter().copied()),
+            ConstantTarget::Bias(path) => add(&mut shifts, path, loss.outputs.iter().copied()),
             // The norm subtracts what is no longer there.
-            Into::Mean(path) => add(&mut shifts, path, loss.outputs.iter().map(|lost| -lost)),
-            Into::NewBias => {
+            ConstantTarget::Mean(path) => {
+                add(&mut shifts, path, loss.outputs.iter().map(|lost| -lost));
+            }
+            ConstantTarget::NewBias => {
                 let output = graph.nodes[position].output;
                 let axis = match graph.nodes[position].op == Op::Linear {
                     true => graph.value(output).shape.len() - 1,
@@ -143,7 +145,7 @@ fn made_up(graph: &Graph, axes: &Axes, survey: &Survey, report: &mut ThinningRep
                 shifts.added.push((position, kept));
             }
         }
-        report.folded.push(Folded {
+        report.folded.push(FoldedConstants {
             layer: graph.nodes[position].name.clone(),
             channels: loss.channels,
             into,
@@ -164,10 +166,10 @@ fn add(shifts: &mut Shifts, path: &str, by: impl Iterator<Item = f64>) {
 }
 
 /// The layer's bias; or the running mean of the batch norm that alone reads it; or a bias to be made.
-fn place(graph: &Graph, position: usize) -> Into {
+fn place(graph: &Graph, position: usize) -> ConstantTarget {
     let node = &graph.nodes[position];
     if let Some(bias) = node.inputs.get(2) {
-        return Into::Bias(graph.value(*bias).name.clone());
+        return ConstantTarget::Bias(graph.value(*bias).name.clone());
     }
     let mut readers = graph.consumers(node.output);
     if let (Some(norm), None) = (readers.next(), readers.next())
@@ -180,8 +182,8 @@ fn place(graph: &Graph, position: usize) -> Into {
         let mean = norm.inputs[3];
         let owners = graph.consumers(mean).count();
         if owners == 1 {
-            return Into::Mean(graph.value(mean).name.clone());
+            return ConstantTarget::Mean(graph.value(mean).name.clone());
         }
     }
-    Into::NewBias
+    ConstantTarget::NewBias
 }

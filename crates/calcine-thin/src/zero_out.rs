@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use burn::tensor::Tensor;
 use calcine_graph::{Axes, UnitId, Value};
-use calcine_trace::{AnyTensor, Network, Which};
+use calcine_trace::{AnyTensor, Network, NetworkTensor};
 
 use crate::error::ThinError;
 
@@ -45,7 +45,7 @@ pub fn zero_out_channels(
         let value = parameters.get(path);
         let fits = |(axis, mask): (&usize, &Vec<f32>)| {
             let extent = value.and_then(|value| value.shape.get(*axis));
-            extent.is_some_and(|extent| extent.at(1) == mask.len())
+            extent.is_some_and(|extent| extent.length_for(1) == mask.len())
         };
         if !masks.iter().all(fits) {
             return Err(ThinError::Axes {
@@ -53,15 +53,15 @@ pub fn zero_out_channels(
             });
         }
     }
-    let mut change = |which: Which<'_>, tensor: AnyTensor| match which {
-        Which::Parameter(path) => {
+    let mut change = |which: NetworkTensor<'_>, tensor: AnyTensor| match which {
+        NetworkTensor::Parameter(path) => {
             let masks = masks.get(path).into_iter().flatten();
             masks.fold(tensor, |tensor, (axis, mask)| {
                 let mask = Tensor::<1>::from_floats(mask.as_slice(), &tensor.device());
                 tensor.scaled(*axis, mask)
             })
         }
-        Which::Constant(_) => tensor,
+        NetworkTensor::Constant(_) => tensor,
     };
     Ok(network.rewritten(graph, &mut change, Vec::new())?)
 }

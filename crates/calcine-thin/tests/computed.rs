@@ -52,7 +52,7 @@ fn channels_of_transposed_weights_are_removed() {
         let thinned = thin(silent, PaddingEffect::KeepBorder).unwrap();
         let after: Tensor<2> = thinned.network.forward(x);
         assert!((before - after).abs().max().into_scalar::<f32>() < 1e-6);
-        let inventory = Inventory::of(&thinned.network);
+        let inventory = Inventory::from_module(&thinned.network);
         assert_eq!(inventory.get("first").unwrap().shape, [4, 3]);
         assert_eq!(inventory.get("last").unwrap().shape, [2, 4]);
     });

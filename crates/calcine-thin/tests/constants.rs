@@ -44,7 +44,7 @@ fn compare(graph: &Graph, id: ValueId, known: &ConstantSlices, tensor: &AnyTenso
         };
         let inner: usize = shape[axis + 1..].iter().product();
         for index in 0..indices {
-            let Some(number) = known.at(axis, index) else {
+            let Some(number) = known.value_at(axis, index) else {
                 continue;
             };
             count += 1;

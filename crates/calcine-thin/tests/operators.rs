@@ -17,7 +17,7 @@ use burn::tensor::ops::{
 };
 use burn::tensor::{Int, Tensor};
 use calcine_graph::{NormFeatures, UnitId};
-use calcine_thin::{Kept, PaddingEffect, ThinOptions, thin_with, zero_out_channels};
+use calcine_thin::{KeptZeros, PaddingEffect, ThinOptions, thin_with, zero_out_channels};
 use calcine_trace::{AnyTensor, Network, trace};
 use proptest::prelude::*;
 
@@ -372,7 +372,7 @@ fn check(steps: &[[u8; 4]], seed: u64) -> Result<(), String> {
             }
             let removed: usize = report.removed.iter().map(|group| group.removed).sum();
             // Units stay for an exact border, and where a slice reads nothing else: its last index is pinned.
-            let sliced = |kept: &Kept| kept.reason.contains("takes it by its position");
+            let sliced = |kept: &KeptZeros| kept.reason.contains("takes it by its position");
             let listed = match padding_effect {
                 PaddingEffect::KeepBorder => !report.kept.is_empty(),
                 PaddingEffect::DropBorder => report.kept.iter().any(sliced),

@@ -332,7 +332,7 @@ impl Stage {
 
 /// Gives batch norms, biases and scales numbers that are not those of a fresh layer.
 fn seasoned(net: Net, seed: u64) -> Net {
-    let inventory = Inventory::of(&net);
+    let inventory = Inventory::from_module(&net);
     let device = calcine_testkit::device();
     let values = inventory
         .iter()

@@ -6,9 +6,10 @@ use calcine_criteria::Norm;
 use calcine_graph::{NormFeatures, ThinningPlan, UnitId};
 use calcine_testkit::device;
 use calcine_thin::{
-    ChannelSelection, Kept, PaddingEffect, ThinOptions, apply, thin, thin_with, zero_out_channels,
+    ChannelSelection, KeptZeros, PaddingEffect, ThinOptions, apply, thin, thin_with,
+    zero_out_channels,
 };
-use calcine_trace::{AnyTensor, Network, Which};
+use calcine_trace::{AnyTensor, Network, NetworkTensor};
 
 use crate::numbers;
 use crate::parts::{Case, Parts, case};
@@ -16,8 +17,8 @@ use crate::parts::{Case, Parts, case};
 /// Zeroes outputs of a weight, and nothing else: what a mask of filters does.
 fn masked(network: &Network, path: &str, axis: usize, outputs: &[usize]) -> Network {
     let graph = network.graph().clone();
-    let mut change = |which: Which<'_>, tensor: AnyTensor| {
-        if which != Which::Parameter(path) {
+    let mut change = |which: NetworkTensor<'_>, tensor: AnyTensor| {
+        if which != NetworkTensor::Parameter(path) {
             return tensor;
         }
         let mut keep = vec![1.0_f32; tensor.shape()[axis]];
@@ -36,7 +37,7 @@ fn listed(
     axis: usize,
     outputs: &[usize],
     padding_effect: PaddingEffect,
-) -> Vec<Kept> {
+) -> Vec<KeptZeros> {
     let masked = masked(&case.network, path, axis, outputs);
     let report = thin(masked, padding_effect).unwrap().report;
     let text = report.to_string();
@@ -72,7 +73,7 @@ fn outputs_that_are_zero_and_stay_are_listed_with_the_node_that_needs_them() {
         |m, x| m.convs[2].forward(relu(m.convs[1].forward(relu(m.convs[0].forward(x))))),
     );
     let (a, b) = ("linears.0.weight", "convs.0.weight");
-    let rows: Vec<(&str, Vec<Kept>, usize, Option<&str>, &str)> = vec![
+    let rows: Vec<(&str, Vec<KeptZeros>, usize, Option<&str>, &str)> = vec![
         (
             "pinned",
             listed(&softmax, a, 1, &[0, 3], PaddingEffect::DropBorder),
@@ -129,7 +130,8 @@ fn outputs_that_are_zero_and_stay_are_listed_with_the_node_that_needs_them() {
         ),
     ];
     for (name, kept, zeros, node, reason) in rows {
-        let [kept] = <[Kept; 1]>::try_from(kept).unwrap_or_else(|all| panic!("{name}: {all:?}"));
+        let [kept] =
+            <[KeptZeros; 1]>::try_from(kept).unwrap_or_else(|all| panic!("{name}: {all:?}"));
         assert_eq!(kept.zeros, zeros, "{name}");
         let needed_by = kept.needed_by.as_deref();
         assert_eq!(needed_by.is_some(), node.is_some(), "{name}: {kept:?}");

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use calcine_graph::{Role, ThinningPlan, UnitId};
 use calcine_testkit::device;
 use calcine_thin::{PaddingEffect, apply, thin, zero_out_channels};
-use calcine_trace::{AnyTensor, Network, Which, trace};
+use calcine_trace::{AnyTensor, Network, NetworkTensor, trace};
 use proptest::prelude::*;
 
 use crate::random::{End, Kind, Net, architecture};
@@ -41,8 +41,8 @@ fn chosen(network: &Network, seed: u64) -> Vec<UnitId> {
 fn masked(network: Network, units: &[UnitId]) -> Network {
     let axes = network.graph().axes().unwrap();
     let graph = network.graph().clone();
-    let mut change = |which: Which<'_>, tensor: AnyTensor| {
-        let Which::Parameter(path) = which else {
+    let mut change = |which: NetworkTensor<'_>, tensor: AnyTensor| {
+        let NetworkTensor::Parameter(path) = which else {
             return tensor;
         };
         let mut tensor = tensor;

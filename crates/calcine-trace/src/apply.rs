@@ -307,8 +307,8 @@ fn exactly<const N: usize>(numbers: &[usize]) -> [usize; N] {
 
 fn slice(range: &Range, batch: usize) -> Slice {
     Slice {
-        start: range.start.at(batch).cast_signed(),
-        end: Some(range.end.at(batch).cast_signed()),
+        start: range.start.length_for(batch).cast_signed(),
+        end: Some(range.end.length_for(batch).cast_signed()),
         step: range.step,
     }
 }

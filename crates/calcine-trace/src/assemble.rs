@@ -283,7 +283,7 @@ fn line(lengths: &[(usize, usize)]) -> Option<Extent> {
     let extent = Extent::between(lengths[0], lengths[1])?;
     let all = lengths
         .iter()
-        .all(|&(batch, length)| extent.at(batch) == length);
+        .all(|&(batch, length)| extent.length_for(batch) == length);
     all.then_some(extent)
 }
 

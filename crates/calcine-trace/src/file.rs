@@ -65,7 +65,7 @@ impl Network {
     /// If safetensors cannot hold the tensors, or if a path has a colon or is that of two parameters.
     pub fn to_bytes(&self) -> Result<Vec<u8>, NetworkFileError> {
         let network = self.valid();
-        let inventory = Inventory::of(&network);
+        let inventory = Inventory::from_module(&network);
         let read = flat(&network, &inventory)
             .into_iter()
             .fold(Transaction::default(), Transaction::register);

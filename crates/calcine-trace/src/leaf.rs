@@ -305,7 +305,7 @@ impl Leaf {
 
 /// A vector that a rewritten graph has as a parameter, and the model had not.
 #[derive(Debug, Clone)]
-pub struct Added {
+pub struct AddedParameter {
     /// Its path: `conv2.bias`.
     pub path: String,
     /// A parameter of the same layer, which it follows: `conv2.weight`.
@@ -369,7 +369,7 @@ impl Leaves {
     }
 
     /// Puts a vector behind a parameter of its layer, to be trained as that is.
-    pub(crate) fn insert(&mut self, added: Added) -> Result<(), RewriteError> {
+    pub(crate) fn insert(&mut self, added: AddedParameter) -> Result<(), RewriteError> {
         let Some(at) = self.0.iter().position(|leaf| leaf.path() == added.after) else {
             return Err(RewriteError::Missing { path: added.after });
         };

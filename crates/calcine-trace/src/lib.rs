@@ -12,8 +12,8 @@
 //! | [`trace`], [`trace_made`] | records a forward pass as a network |
 //! | [`Network`] | the graph and the model's parameters: a Burn module that computes the same |
 //! | [`Network::run`] | a pass in which every result can be looked at or replaced |
-//! | [`Network::made`], [`NewParameter`] | a network of a graph and tensors, from a file or other code |
-//! | [`Network::rewritten`], [`Which`], [`Added`] | another graph and other tensors in place of its own |
+//! | [`Network::from_parts`], [`NewParameter`] | a network of a graph and tensors, from a file or other code |
+//! | [`Network::rewritten`], [`NetworkTensor`], [`AddedParameter`] | another graph and other tensors in place of its own |
 //! | [`Network::save`], [`Network::load`] | one safetensors file |
 //! | [`evaluate`], [`try_compute`] | one node's operation on tensors; an error for what Burn panics on |
 //! | [`AnyTensor`], [`Tensors`] | tensors whose rank and kind are known at run time; what goes in and comes out |
@@ -46,10 +46,10 @@ mod error;
 mod file;
 mod leaf;
 mod lower;
-mod made;
 mod naming;
 mod network;
 mod order;
+mod parts;
 mod record;
 mod run;
 mod step;
@@ -65,9 +65,9 @@ use calcine_params::Inventory;
 pub use calcine_graph as graph;
 pub use error::{ForwardError, RewriteError, TraceError, Untraceable};
 pub use file::NetworkFileError;
-pub use leaf::Added;
-pub use made::NewParameter;
-pub use network::{Network, Which};
+pub use leaf::AddedParameter;
+pub use network::{Network, NetworkTensor};
+pub use parts::NewParameter;
 pub use run::{batch_size, try_compute, typed_outputs};
 pub use tensor::{AnyTensor, Tensors};
 
@@ -207,7 +207,7 @@ fn traced<M: Module, I: Tensors, O: Tensors>(
     for (id, data) in assembled.constants {
         constants[id.0] = Some(constant(data, graph.value(id).kind, &home));
     }
-    tell_momentum(&mut graph, &Inventory::of(model));
+    tell_momentum(&mut graph, &Inventory::from_module(model));
     graph.check()?;
     let network = Network::new(graph, leaf::Leaves::of(model)?, constants);
     let sample: Vec<AnyTensor> = sample

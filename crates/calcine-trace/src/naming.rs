@@ -19,7 +19,7 @@ use calcine_graph::{Graph, Op, Source, ValueId};
 /// | a layer whose weight is computed first | its path all the same: of `x.matmul(w.transpose())` that of `w` |
 /// | a constant | the path of the layer before its first use, so `conv1.constant` |
 pub(crate) fn name<'a>(graph: &mut Graph, paths: impl Iterator<Item = &'a str>) {
-    let mut names = Names::of(paths);
+    let mut names = Names::new(paths);
     let inputs = graph.inputs.clone();
     for (index, id) in inputs.iter().enumerate() {
         let wanted = match inputs.len() {
@@ -103,7 +103,7 @@ struct Names {
 
 impl Names {
     /// Those of the model: the paths of its parameters and of all that these are part of.
-    fn of<'a>(paths: impl Iterator<Item = &'a str>) -> Self {
+    fn new<'a>(paths: impl Iterator<Item = &'a str>) -> Self {
         let mut taken = HashSet::new();
         for path in paths {
             let ends = path.match_indices('.').map(|(end, _)| end);

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use calcine_graph::{ElementKind, Graph, Op, Source, ValueId};
 
 use crate::error::RewriteError;
-use crate::leaf::{Added, Held, Leaf, Leaves, Part};
+use crate::leaf::{AddedParameter, Held, Leaf, Leaves, Part};
 use crate::record::caught;
 use crate::tensor::{AnyTensor, MAX_RANK};
 
@@ -30,7 +30,7 @@ pub struct Network {
 
 /// A tensor that belongs to a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which<'a> {
+pub enum NetworkTensor<'a> {
     /// The parameter of this path.
     Parameter(&'a str),
     /// The constant with this id in the graph.
@@ -174,21 +174,24 @@ impl Network {
     pub fn rewritten(
         self,
         graph: Graph,
-        change: &mut dyn FnMut(Which<'_>, AnyTensor) -> AnyTensor,
-        added: Vec<Added>,
+        change: &mut dyn FnMut(NetworkTensor<'_>, AnyTensor) -> AnyTensor,
+        added: Vec<AddedParameter>,
     ) -> Result<Self, RewriteError> {
         graph.check()?;
         let mut constants = Vec::with_capacity(graph.values.len());
         for id in (0..graph.values.len()).map(ValueId) {
             let constant = self.constants.get(id.0).cloned().flatten();
-            constants.push(constant.map(|constant| change(Which::Constant(id), constant)));
+            constants.push(constant.map(|constant| change(NetworkTensor::Constant(id), constant)));
         }
         let mut leaves = Leaves::default();
         for leaf in self.leaves.0 {
             let paths: Vec<(Part, String)> = leaf.parts();
             let held = leaf.held.replaced(|part, tensor| {
                 let path = paths.iter().find(|(known, _)| *known == part);
-                change(Which::Parameter(path.map_or("", |(_, path)| path)), tensor)
+                change(
+                    NetworkTensor::Parameter(path.map_or("", |(_, path)| path)),
+                    tensor,
+                )
             });
             leaves.0.push(Leaf {
                 walk: leaf.walk,

@@ -102,7 +102,7 @@ pub fn batch_size(graph: &Graph, inputs: &[AnyTensor]) -> Result<usize, ForwardE
                 continue;
             }
             let samples = length.saturating_sub(extent.fixed) / extent.per_sample;
-            fits &= extent.at(samples) == length && samples > 0;
+            fits &= extent.length_for(samples) == length && samples > 0;
             fits &= *batch.get_or_insert(samples) == samples;
         }
         if !fits {

@@ -60,7 +60,7 @@ pub(crate) fn steps(recording: &Recording) -> Result<Vec<Step>, TraceError> {
     if !untraceable.is_empty() {
         return Err(TraceError::Operations(untraceable));
     }
-    let mut linear = Linears::of(&steps, recording).found(&mut ids);
+    let mut linear = Linears::new(&steps, recording).found(&mut ids);
     let mut whole = Vec::with_capacity(steps.len());
     for (at, step) in steps.into_iter().enumerate() {
         match linear.remove(&at) {
@@ -112,7 +112,7 @@ struct Linears<'a> {
 }
 
 impl<'a> Linears<'a> {
-    fn of(steps: &'a [Step], recording: &'a Recording) -> Self {
+    fn new(steps: &'a [Step], recording: &'a Recording) -> Self {
         let mut producers = HashMap::new();
         let mut consumers: HashMap<TensorId, Vec<usize>> = HashMap::new();
         let mut data: HashSet<TensorId> = recording.inputs.iter().map(|input| input.id).collect();

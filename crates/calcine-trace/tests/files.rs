@@ -31,7 +31,10 @@ fn a_network_is_one_file() {
         assert_eq!(difference(&a, &b), 0.0);
         assert_eq!(again.graph(), network.graph());
         assert_eq!(again.to_bytes().unwrap(), network.to_bytes().unwrap());
-        let (ours, theirs) = (Inventory::of(&again), Inventory::of(&network));
+        let (ours, theirs) = (
+            Inventory::from_module(&again),
+            Inventory::from_module(&network),
+        );
         let listed = |inventory: &Inventory| -> Vec<_> {
             let parameters = inventory.iter();
             parameters

@@ -68,13 +68,19 @@ fn parameters_are_listed_as_the_model_lists_them() {
     let device = device();
     let model = Mixed::new(&device);
     let network = trace(&model, numbers([1, 2, 8, 8]), |m, x| m.forward(x)).unwrap();
-    let (ours, theirs) = (Inventory::of(&network), Inventory::of(&model));
+    let (ours, theirs) = (
+        Inventory::from_module(&network),
+        Inventory::from_module(&model),
+    );
     assert!(ours.iter().eq(theirs.iter()));
     assert_eq!(network.num_params(), model.num_params());
 
     let model = Residual::new(&device);
     let network = trace(&model, numbers([1, 3, 6, 6]), |m, x| m.forward(x)).unwrap();
-    let (ours, theirs) = (Inventory::of(&network), Inventory::of(&model));
+    let (ours, theirs) = (
+        Inventory::from_module(&network),
+        Inventory::from_module(&model),
+    );
     assert!(ours.iter().eq(theirs.iter()));
     let norm = |inventory: &Inventory, layer| {
         let norm = inventory.batch_norm(layer).unwrap();
@@ -108,7 +114,7 @@ fn a_parameter_held_twice_is_one() {
     })
     .unwrap();
     assert_eq!(network.graph().parameters().count(), 2);
-    assert_eq!(Inventory::of(&network).iter().count(), 2);
+    assert_eq!(Inventory::from_module(&network).iter().count(), 2);
     let bytes = network.to_bytes().unwrap();
     assert!(Network::from_bytes(&bytes, &device()).is_ok());
 }

@@ -22,7 +22,7 @@ fn pair() -> (Residual, Network) {
 
 /// All values of all parameters, running statistics included.
 fn values<M: Module>(model: &M) -> Vec<(String, Vec<f32>)> {
-    let inventory = Inventory::of(model);
+    let inventory = Inventory::from_module(model);
     let parameters: Vec<_> = inventory.iter().collect();
     let values = flat(model, inventory.iter());
     let named = parameters.iter().zip(values);

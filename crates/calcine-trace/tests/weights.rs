@@ -104,7 +104,7 @@ fn a_computed_weight_can_be_a_parameter_of_its_own() {
         let (a, b): (Tensor<3>, Tensor<3>) =
             (network.forward(x.clone()), stored.forward(x.clone()));
         assert_eq!(difference(&a, &b), 0.0);
-        let inventory = Inventory::of(&stored);
+        let inventory = Inventory::from_module(&stored);
         assert_eq!(inventory.get(path).unwrap().shape, [3, 4]);
         stored.graph().check().unwrap();
         let layer = stored.graph().node("fc").unwrap();
@@ -118,7 +118,10 @@ fn a_computed_weight_can_be_a_parameter_of_its_own() {
     });
     let plain = plain.unwrap();
     let stored = plain.clone().with_stored_weights();
-    assert_eq!(Inventory::of(&stored).get("table").unwrap().shape, [3, 3]);
+    assert_eq!(
+        Inventory::from_module(&stored).get("table").unwrap().shape,
+        [3, 3]
+    );
 }
 
 /// What is a table and, transposed, a head, stays a table.
@@ -130,7 +133,11 @@ fn a_weight_that_is_also_used_as_it_is_becomes_a_second_one() {
     };
     let network = trace(&model(), numbers([1, 5]), forward).unwrap();
     let stored = network.clone().with_stored_weights();
-    let shape = |path: &str| Inventory::of(&stored).get(path).map(|p| p.shape.clone());
+    let shape = |path: &str| {
+        Inventory::from_module(&stored)
+            .get(path)
+            .map(|p| p.shape.clone())
+    };
     assert_eq!(shape("table"), Some(vec![5, 3]));
     assert_eq!(shape("table_2"), Some(vec![3, 5]));
     let x = numbers([4, 5]);

@@ -37,7 +37,8 @@ impl Batcher<f32, Tensor<2>> for Rows {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let layer = LinearConfig::new(16, 4).init(&Device::flex().autodiff());
     let (model, log) = (Net { layer }, tempfile::tempdir()?);
-    let parameter = calcine_params::Inventory::of(&model).select(&["**.weight"])?[0].clone();
+    let parameter =
+        calcine_params::Inventory::from_module(&model).select(&["**.weight"])?[0].clone();
     let fold = Fold::new(Granularity::FcInput, &parameter.shape, Layout::LINEAR)?;
     let units = vec![Unit::new(parameter, fold)];
     let targets = vec![Target::new(units, Box::new(|p| 0.25 + 0.5 * p))];

@@ -1,19 +1,18 @@
-//! A run's checkpoints: directories that are complete or absent.
+//! The checkpoints of a run: directories that are either complete or absent.
 //!
 //! ```text
 //! checkpoint/
 //!   step-00000468/
 //!     checkpoint.json            format, clock, seed, learning-rate schedules, history
-//!     model.safetensors          every float parameter and running statistic, Burn's names and layouts
+//!     model.safetensors          every float parameter and running statistic, with Burn's names and layouts
 //!     optimizer.safetensors      optimizer state, by parameter path and field
-//!     policy-0-NAME.FILE         what each policy keeps: masks, frozen references
+//!     policy-0-NAME.FILE         the state of each policy: masks, frozen references
 //!   best.safetensors             the weights of the epoch to keep
 //! ```
 //!
-//! A checkpoint is written under a temporary name and renamed when all of it is on disk, so a run that
-//! is killed leaves the last complete one. Tensors are keyed by parameter *path* (Burn's own records
-//! key by random identifiers), and nothing in a checkpoint depends on the time or the machine: equal
-//! runs give equal bytes.
+//! A checkpoint is written under a temporary name and renamed when it is complete on disk, so a run that is killed
+//! leaves the last complete one. Tensors are keyed by parameter *path* (Burn's own records are keyed by random
+//! identifiers), and nothing in a checkpoint depends on the time or the machine: equal runs give equal bytes.
 
 mod directory;
 mod model;
@@ -26,40 +25,39 @@ pub(crate) use optimizer::OptimizerState;
 
 use std::path::{Path, PathBuf};
 
-/// A checkpoint that cannot be written, read or taken up.
+/// Why a checkpoint cannot be written, read or restored.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// The file system refused.
+    /// A file operation failed.
     #[error("{}: {source}", file.display())]
     Io {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A file that is not what it should be.
+    /// A file does not have the expected content.
     #[error("{}: {reason}", file.display())]
     Malformed {
         /// The file.
         file: PathBuf,
-        /// What is wrong and what was expected.
+        /// What is wrong, and what was expected.
         reason: String,
     },
-    /// The directory holds the checkpoints of a run that is further on. Saved ones would be taken for
-    /// older than those.
+    /// The directory contains checkpoints of a run that has done more steps. New checkpoints would be older than those.
     #[error(
-        "{} is a checkpoint of a run that is further on than step {step}: resume it, or save elsewhere",
+        "{} is a checkpoint of a run that has done more than {step} steps: resume that run, or choose another directory",
         checkpoint.display()
     )]
     Ahead {
         /// The newest checkpoint there.
         checkpoint: PathBuf,
-        /// Where this run is.
+        /// The step of this run.
         step: u64,
     },
-    /// No complete checkpoint in the directory.
-    #[error("{} holds no complete checkpoint", directory.display())]
+    /// The directory contains no complete checkpoint.
+    #[error("{} contains no complete checkpoint", directory.display())]
     None {
         /// The directory.
         directory: PathBuf,

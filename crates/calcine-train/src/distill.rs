@@ -3,18 +3,20 @@ use calcine_metric::Metric;
 
 use crate::{Batch, BatchIter, Data, DataFailure, MetricSums, Objective, Totals};
 
-/// How much a student learns from its targets, and how much from a teacher (Hinton et al., 2015).
+/// The weights and the temperature of distillation: how much a student learns from its targets, and how much from a
+/// teacher (Hinton et al., 2015).
 ///
 /// ```text
 /// L = student · loss(z, y) + teacher · T² · divergence(z, t, T)
 /// ```
 ///
-/// for outputs z of the student and t of the teacher, and targets y, each term the mean over the batch. The divergence is
-/// the [objective's](Objective::divergence): for a classifier `KL(softmax(t / T) ‖ softmax(z / T))`. The weights need not
-/// sum to one; T² keeps the gradient's size as T grows. The default is Distiller's: T = 1, both weights ½.
+/// z are the outputs of the student, t those of the teacher, and y the targets; each term is the mean over the batch.
+/// The divergence is that of the [objective](Objective::divergence): for a classifier, `KL(softmax(t / T) ‖ softmax(z /
+/// T))`. The weights need not add up to one; the factor T² keeps the size of the gradient independent of T. The default
+/// is that of Distiller: T = 1, and both weights ½.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Distillation {
-    /// The temperature T: how soft the teacher's outputs are; above 0.
+    /// The temperature T, above 0: the higher it is, the softer are the teacher's outputs.
     pub temperature: f64,
     /// The weight of the targets.
     pub student: f64,
@@ -32,16 +34,17 @@ impl Default for Distillation {
     }
 }
 
-/// A target with the teacher's output for the same input.
+/// A target, together with the output of the teacher for the same input.
 #[derive(Debug, Clone)]
 pub struct DistillationTarget<T, O> {
     /// The target.
     pub target: T,
-    /// The teacher's output, on the device of the batch; `None` where the target alone counts.
+    /// The output of the teacher, on the device of the batch; `None` if only the target counts.
     pub teacher: Option<O>,
 }
 
-/// An objective whose loss also counts a teacher's output, as [`Distillation`] says. Metrics stay those of the objective.
+/// An objective whose loss includes the output of a teacher, as defined by [`Distillation`]. The metrics are those of
+/// the inner objective.
 #[derive(Debug, Clone)]
 pub struct DistillationObjective<'a, O> {
     objective: &'a O,
@@ -49,11 +52,11 @@ pub struct DistillationObjective<'a, O> {
 }
 
 impl<'a, O: Objective> DistillationObjective<'a, O> {
-    /// An objective with a teacher.
+    /// Adds a teacher to an objective.
     ///
     /// # Errors
     ///
-    /// If the objective [cannot be distilled](Objective::check_distillation), with the reason.
+    /// If the objective [does not support distillation](Objective::check_distillation), with the reason.
     pub fn new(objective: &'a O, distillation: Distillation) -> Result<Self, String> {
         objective.check_distillation(&distillation)?;
         Ok(Self {
@@ -108,7 +111,7 @@ impl<O: Objective> Objective for DistillationObjective<'_, O> {
     }
 }
 
-/// Data whose training batches come with a teacher's outputs; the other splits stay as they are.
+/// Data whose training batches include the outputs of a teacher; the other splits are unchanged.
 ///
 /// # Examples
 ///
@@ -145,7 +148,7 @@ pub struct DistillationData<'a, X: 'static, T: 'static, F> {
 }
 
 impl<'a, X: 'static, T: 'static, F> DistillationData<'a, X, T, F> {
-    /// `teacher` gives the teacher's output for an input; it should not track gradients.
+    /// Adds a teacher to data. `teacher` returns its output for an input, and should not track gradients.
     pub fn new<O>(data: &'a dyn Data<X, T>, teacher: F) -> Self
     where
         F: Fn(X) -> O,
@@ -157,7 +160,7 @@ impl<'a, X: 'static, T: 'static, F> DistillationData<'a, X, T, F> {
         }
     }
 
-    /// Without the teacher before this epoch.
+    /// Uses the teacher only from this epoch on.
     #[must_use]
     pub fn starting(self, epoch: u64) -> Self {
         Self {
@@ -167,7 +170,7 @@ impl<'a, X: 'static, T: 'static, F> DistillationData<'a, X, T, F> {
     }
 }
 
-/// BatchIter of which no teacher was asked.
+/// The same batches without outputs of the teacher.
 fn untaught<'a, X: 'static, T: 'static, O: 'static>(
     batches: BatchIter<'a, X, T>,
 ) -> BatchIter<'a, X, DistillationTarget<T, O>> {

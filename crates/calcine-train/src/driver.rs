@@ -7,7 +7,7 @@ use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::tensor::{Device, Tensor};
 use calcine_mask::Masks;
-use calcine_observe::{ActivationSource, Reconstruction, Wanted};
+use calcine_observe::{ActivationRequest, ActivationSource, Reconstruction};
 use calcine_params::{Inventory, replace};
 use calcine_schedule::Clock;
 
@@ -16,83 +16,81 @@ use crate::{
     ThinnedError, Values,
 };
 
-/// One training step, in the one order there is.
+/// Defines the order of all operations in a training step.
 ///
 /// ```text
 /// forward_backward(&model, batch)
-///   1  policies: before_forward      masks may be computed anew, and weights refitted under them
-///   2  view                          the forward pass sees masks that the stored weights do not obey
-///   3  objective                     the user's forward and loss
-///   4  policies: loss_term           added in recipe order
+///   1  policies: before_forward      masks may be recomputed, and weights refitted under them
+///   2  view                          masks that the stored weights do not have are applied to a copy
+///   3  objective                     the user's forward pass and loss
+///   4  policies: loss_term           terms are added in the order of the recipe
 ///   5  backward
 /// step(model, optimizer, gradients)
-///   6  policies: before_update       gradients read or changed
-///   7  gradient masks                of the policies that ask
-///   8  stored weights                refitted, rewound; under the masks that the forward pass saw, but for shadows
+///   6  policies: before_update       gradients are read or changed
+///   7  gradient masks                of the policies that request them
+///   8  stored weights                refitted, rewound; masked as in the forward pass, except for shadows
 ///   9  optimizer
-///  10  policies: after_update        stored weights changed
-///  11  masks                         true zeros
-///  12  policies: end_step            masks kept, released or discarded; new hard ones act at once
-///  13  clock                         and at an epoch's last step, end_epoch
+///  10  policies: after_update        stored weights are changed
+///  11  masks                         exact zeros
+///  12  policies: end_step            masks are kept, released or discarded; new hard masks act at once
+///  13  clock                         and at the last step of an epoch, end_epoch
 /// ```
 ///
-/// The driver is a plain value beside the model: it works in any loop that calls these two in turn.
-/// A step reads nothing from the device, unless a score or a selection in it says that it does. Before the
-/// first moment of a step in which a score looks at activations, the driver's [`ActivationSource`] runs its batches, and
-/// reads once.
+/// The driver does not contain the model, and works in any loop that calls these two functions in turn. A step does not
+/// read from the device, unless a score or a selection documents that it does. Before operation 1 of a step in which a
+/// score needs activations, the [`ActivationSource`] of the driver runs its batches and reads from the device once.
 ///
 /// # Gradient accumulation
 ///
-/// [`forward_backward`](Self::forward_backward) may be called several times before a
-/// [`step`](Self::step), whose gradients are then the sum: what happens once a step happens once. Policies act before
-/// the first pass (moment 1), their terms are in the first pass's loss (moment 4), so a penalty is not to be divided by the
-/// number of passes, and all passes see the same view. Gradients that are thrown away instead are
-/// [announced](Self::discard).
+/// [`forward_backward`](Self::forward_backward) may be called several times before a [`step`](Self::step), which then
+/// uses the sum of the gradients. Operations 1 and 4 happen only in the first call: all passes see the same view, and
+/// the terms of policies are part of the first loss, so a penalty must not be divided by the number of passes. If you
+/// do not use the gradients, call [`discard`](Self::discard).
 pub struct Driver<M> {
     clock: Clock,
-    /// What the step that comes has seen so far.
+    /// Which parts of the next step have already happened.
     progress: Progress,
-    /// How long the run is to be, if that is known.
+    /// The number of epochs of the run, if it is known.
     epochs: Option<u64>,
     policies: Vec<Box<dyn Policy<M>>>,
     rates: RatePlan,
     source: Option<Box<dyn ActivationSource<M>>>,
     held: Held,
     stored: Stored,
-    /// What stored parameters go back to in this step.
+    /// The values that rewound parameters get in this step.
     rewound: Values,
-    /// What stored parameters become under the new masks of this step.
+    /// The values that parameters get under the new masks of this step.
     refitted: Values,
 }
 
-/// How far the driver is with a step before its update.
+/// The progress of a step before its update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
-    /// No forward pass.
+    /// There was no forward pass.
     Nothing,
-    /// Policies have acted, and the passes so far do not count.
-    Begun,
-    /// A forward pass with the policies' terms, or several.
+    /// Policies have acted, and the passes so far have been discarded.
+    Started,
+    /// There was a forward pass with the terms of the policies, and possibly more passes.
     Passed,
 }
 
-/// The policies' masks, intersected: what any of them drops is dropped.
+/// The combined masks of the policies: an element is dropped if any policy drops it.
 #[derive(Debug, Default)]
 struct Held {
-    /// What the forward pass sees: all of them.
+    /// The masks of the forward pass: all of them.
     seen: Masks,
-    /// What stored weights obey during an update: all but shadows.
+    /// The masks of the stored weights during an update: all except shadows.
     updated: Masks,
-    /// What they obey between steps: hard ones.
+    /// The masks of the stored weights between steps: the hard ones.
     always: Masks,
-    /// Those that cover the gradients.
+    /// The masks that are applied to gradients.
     gradients: Masks,
-    /// Whether some hold less than always.
+    /// Whether some masks are not hard.
     looser: bool,
 }
 
 impl Held {
-    fn of<M: Module>(policies: &[Box<dyn Policy<M>>]) -> Self {
+    fn new<M: Module>(policies: &[Box<dyn Policy<M>>]) -> Self {
         let those = |ask: &dyn Fn(&dyn Policy<M>) -> bool| {
             let asked = policies.iter().filter(|policy| ask(&***policy));
             Masks::intersection(asked.filter_map(|policy| policy.masks()))
@@ -107,7 +105,7 @@ impl Held {
         }
     }
 
-    /// What stored weights are after a step.
+    /// Whether stored weights obey all masks after a step.
     fn stored(&self) -> Stored {
         if self.looser {
             Stored::Unmasked
@@ -124,27 +122,27 @@ enum Stored {
     Unmasked,
 }
 
-/// What a forward and backward pass gave.
+/// The results of a forward and a backward pass.
 #[derive(Debug)]
 pub struct Forward<O> {
-    /// The objective's loss without the policies' terms, outside autodiff: `[1]`.
+    /// The loss of the objective without the terms of the policies, detached from autodiff: `[1]`.
     pub loss: Tensor<1>,
-    /// Whatever else the objective returned.
+    /// The other output of the objective.
     pub output: O,
-    /// What the policies added, by their names, outside autodiff: `[1]` each.
+    /// The terms of the policies by name, detached from autodiff: `[1]` each.
     pub terms: Vec<(String, Tensor<1>)>,
     /// The gradients of the stored model.
     pub gradients: GradientsParams,
 }
 
 impl<M: Module> Driver<M> {
-    /// A driver at the beginning of a run, of which an epoch has `steps_per_epoch` optimizer steps: of a loop
-    /// that accumulates the gradients of several batches, fewer than batches.
+    /// A driver at the beginning of a run with `steps_per_epoch` optimizer steps per epoch. (In a loop that accumulates
+    /// the gradients of several batches, there are fewer steps than batches.)
     ///
     /// # Panics
     ///
-    /// If a policy cannot do what it is set up for, or an epoch has no steps; [`try_new`](Self::try_new)
-    /// returns an error.
+    /// If the settings of a policy are invalid, or an epoch has no steps; [`try_new`](Self::try_new) returns an error
+    /// instead.
     #[must_use]
     pub fn new(steps_per_epoch: u64, policies: Vec<Box<dyn Policy<M>>>, rates: RatePlan) -> Self {
         Self::try_new(steps_per_epoch, policies, rates).unwrap_or_else(|error| panic!("{error}"))
@@ -154,7 +152,8 @@ impl<M: Module> Driver<M> {
     ///
     /// # Errors
     ///
-    /// If a policy [cannot do](Policy::check) what it is set up for, or an epoch has no steps; with every problem.
+    /// If the settings of a policy are [invalid](Policy::check), or an epoch has no steps; the error contains all
+    /// problems.
     pub fn try_new(
         steps_per_epoch: u64,
         policies: Vec<Box<dyn Policy<M>>>,
@@ -186,22 +185,22 @@ impl<M: Module> Driver<M> {
         })
     }
 
-    /// With what shows activations to the policies whose scores look at them.
+    /// Sets the source of activations for policies whose scores need them.
     ///
     /// # Errors
     ///
-    /// If a policy wants what it cannot show; with every problem.
+    /// If the source cannot answer the request of a policy; the error contains all problems.
     pub fn with_activation_source(
         mut self,
         source: Box<dyn ActivationSource<M>>,
     ) -> Result<Self, ActivationSourceError> {
-        let refused = |policy: &dyn Policy<M>, wanted: &Wanted| {
+        let refused = |policy: &dyn Policy<M>, wanted: &ActivationRequest| {
             let why = source.check(wanted).err()?;
             Some(format!("`{}`: {why}", policy.name()))
         };
         let mut problems = Vec::new();
         for policy in self.policies() {
-            let wanted = policy.wanted();
+            let wanted = policy.activation_requests();
             problems.extend(wanted.iter().filter_map(|wanted| refused(policy, wanted)));
             if let Some(wanted) = policy.reconstruction(&self.clock)
                 && let Err(why) = source.check_reconstruction(&wanted)
@@ -216,13 +215,15 @@ impl<M: Module> Driver<M> {
         Ok(self)
     }
 
-    /// What policies look at in activations; nothing if no score is of activations.
+    /// The activations that policies need; empty if no score uses activations.
     #[must_use]
-    pub fn wanted(&self) -> Vec<Wanted> {
-        self.policies().flat_map(Policy::wanted).collect()
+    pub fn activation_requests(&self) -> Vec<ActivationRequest> {
+        self.policies()
+            .flat_map(Policy::activation_requests)
+            .collect()
     }
 
-    /// What policies refit after their selections.
+    /// The weights that policies refit after their selections.
     #[must_use]
     pub fn reconstructions(&self) -> Vec<Reconstruction> {
         let policies = self.policies();
@@ -231,16 +232,16 @@ impl<M: Module> Driver<M> {
             .collect()
     }
 
-    /// Whether all that policies want to see of activations is shown to them.
+    /// Checks that policies that need activations get them.
     ///
     /// # Errors
     ///
-    /// If a policy looks at activations and there is no [`ActivationSource`].
+    /// If a policy needs activations and there is no [`ActivationSource`].
     pub fn check_activation_source(&self) -> Result<(), ActivationSourceError> {
         let blind = |policy: &dyn Policy<M>| {
-            let what =
-                "looks at activations, which only a traced network shows: give the driver one";
-            let looks = !policy.wanted().is_empty() || policy.reconstruction(&self.clock).is_some();
+            let what = "needs activations: give the driver an activation source";
+            let looks = !policy.activation_requests().is_empty()
+                || policy.reconstruction(&self.clock).is_some();
             looks.then(|| format!("`{}` {what}", policy.name()))
         };
         let problems: Vec<String> = self.policies().filter_map(blind).collect();
@@ -251,24 +252,24 @@ impl<M: Module> Driver<M> {
         }
     }
 
-    /// Whether the [`ActivationSource`], if there is one, can look at this model.
+    /// Checks that the [`ActivationSource`], if there is one, supports this model.
     ///
     /// # Errors
     ///
-    /// If it cannot, as when it runs a network that was traced from another model.
+    /// If it does not, for example because its network was traced from another model.
     pub fn check_model(&self, model: &M) -> Result<(), ActivationSourceError> {
         let source = self.source.as_ref();
         let checked = source.map_or(Ok(()), |source| source.check_model(model));
         checked.map_err(|why| ActivationSourceError::new(vec![why]))
     }
 
-    /// The step that comes next.
+    /// The position of the next step.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// The learning rate of the step that comes next.
+    /// The learning rate of the next step.
     #[must_use]
     pub fn rate(&self) -> f64 {
         let shifts = self.policies.iter().map(|policy| policy.rate_shift());
@@ -278,14 +279,13 @@ impl<M: Module> Driver<M> {
         self.rates.rate(&clock)
     }
 
-    /// The masks of all policies, intersected.
+    /// The intersection of the masks of all policies.
     #[must_use]
     pub fn masks(&self) -> &Masks {
         &self.held.seen
     }
 
-    /// The model as its forward pass sees it, which is what is evaluated and kept: all masks applied, also
-    /// those that the stored weights do not obey.
+    /// The model as its forward pass uses it, with all masks applied. Use it for evaluation and for saving weights.
     #[must_use]
     pub fn masked_model(&self, model: &M) -> M {
         match self.stored {
@@ -294,19 +294,19 @@ impl<M: Module> Driver<M> {
         }
     }
 
-    /// Tells the learning-rate schedules an epoch's validation metric.
+    /// Passes the validation metric of an epoch to the learning-rate schedules.
     pub fn observe(&mut self, metric: f64) {
         self.rates.observe(metric);
     }
 
-    /// Moments 1 to 5 of the [step](Self).
+    /// Executes operations 1 to 5 of a [step](Self).
     ///
-    /// `objective` is the user's forward pass up to the loss: `[1]`, and anything else it wants to
-    /// hand out.
+    /// `objective` computes the loss, `[1]`, and any other output.
     ///
     /// # Panics
     ///
-    /// If a score looks at activations, or weights are refitted, and [nothing shows them](Self::check_activation_source).
+    /// If a score needs activations, or weights are refitted, and there is [no source for
+    /// them](Self::check_activation_source).
     pub fn forward_backward<B, O>(
         &mut self,
         model: &M,
@@ -342,7 +342,7 @@ impl<M: Module> Driver<M> {
                 total = total + term;
             }
         }
-        // The view has leaves of its own where it differs, with the stored parameters' identifiers.
+        // The view has its own leaves where it differs from the model, with the identifiers of the stored parameters.
         let gradients = GradientsParams::from_grads(total.backward(), seen);
         Forward {
             loss: loss.without_autodiff(),
@@ -352,9 +352,9 @@ impl<M: Module> Driver<M> {
         }
     }
 
-    /// The policies' part before a step's first forward pass.
+    /// The operations of policies before the first forward pass of a step.
     fn begin_step(&mut self, model: &M) {
-        self.look(model);
+        self.observe_activations(model);
         let mut changed = Changed::Nothing;
         let mut reconstructions = Vec::new();
         for policy in &mut self.policies {
@@ -366,7 +366,7 @@ impl<M: Module> Driver<M> {
         }
         if changed == Changed::Masks {
             let before = (!reconstructions.is_empty()).then(|| self.masked_model(model));
-            self.held = Held::of(&self.policies);
+            self.held = Held::new(&self.policies);
             self.stored = Stored::Unmasked;
             self.refitted = before.map_or_else(Values::default, |before| {
                 self.reconstruct(&before, &reconstructions)
@@ -377,15 +377,16 @@ impl<M: Module> Driver<M> {
         self.refitted.retain(|id, _| !self.rewound.contains_key(id));
     }
 
-    /// Forgets the forward passes since the last step, whose gradients were thrown away: the next pass is a step's first
-    /// again, whose loss has the policies' terms. What the policies decided before it stays decided.
+    /// Discards the forward passes since the last step, whose gradients were not used. The next pass counts as the
+    /// first one of the step again, so its loss includes the terms of the policies. Decisions that policies have
+    /// already made remain.
     pub fn discard(&mut self) {
         if self.progress == Progress::Passed {
-            self.progress = Progress::Begun;
+            self.progress = Progress::Started;
         }
     }
 
-    /// Moments 6 to 13 of the [step](Self), at the driver's own [rate](Self::rate).
+    /// Executes operations 6 to 13 of the [step](Self), with the [learning rate](Self::rate) of the driver.
     #[must_use]
     pub fn step(
         &mut self,
@@ -396,7 +397,7 @@ impl<M: Module> Driver<M> {
         self.step_at(self.rate(), model, optimizer, gradients)
     }
 
-    /// The same at a learning rate that somebody else decides.
+    /// Like [`step`](Self::step), with a learning rate that the caller chooses.
     #[must_use]
     pub fn step_at(
         &mut self,
@@ -417,7 +418,7 @@ impl<M: Module> Driver<M> {
             *optimizer = optimizer.clone().load_record(OptimizerRecord::default());
         }
         if self.stored == Stored::Unmasked {
-            // Momentum and weight decay see what the forward pass saw.
+            // Momentum and weight decay use the weights of the forward pass.
             model = self.held.updated.apply(model);
         }
         let rate = rate.into();
@@ -432,7 +433,7 @@ impl<M: Module> Driver<M> {
             changed = changed.or(policy.end_step(&self.clock));
         }
         if changed == Changed::Masks {
-            self.held = Held::of(&self.policies);
+            self.held = Held::new(&self.policies);
             model = self.held.always.apply(model);
         }
         self.stored = self.held.stored();
@@ -446,8 +447,8 @@ impl<M: Module> Driver<M> {
         model
     }
 
-    /// Whether it is of the same recipe as one with these policies, so many learning-rate schedules, and this
-    /// clock; if not, why.
+    /// Checks whether saved state is from a run with these policies, this number of learning-rate schedules, and this
+    /// number of steps per epoch.
     pub(crate) fn goes_on(
         &self,
         policies: &[String],
@@ -460,7 +461,7 @@ impl<M: Module> Driver<M> {
             .collect();
         if own != policies {
             return Err(format!(
-                "its policies are {policies:?}, the recipe's are {own:?}"
+                "its policies are {policies:?}, those of the recipe are {own:?}"
             ));
         }
         let expected = self.rates.state().len();
@@ -472,13 +473,13 @@ impl<M: Module> Driver<M> {
         let (found, expected) = (clock.steps_per_epoch, self.clock.steps_per_epoch);
         if found != expected {
             return Err(format!(
-                "its epochs have {found} steps, this run's {expected}"
+                "its epochs have {found} steps, those of this run {expected}"
             ));
         }
         Ok(())
     }
 
-    /// Takes up where the driver of the model before thinning was.
+    /// Continues from the driver of the model before thinning.
     pub(crate) fn go_on_from(
         &mut self,
         before: &Self,
@@ -504,9 +505,12 @@ impl<M: Module> Driver<M> {
         Ok(())
     }
 
-    /// Shows activations to the policies that want to see them now.
-    fn look(&mut self, model: &M) {
-        if !self.policies().any(|policy| policy.looks(&self.clock)) {
+    /// Passes activations to the policies that need them now.
+    fn observe_activations(&mut self, model: &M) {
+        if !self
+            .policies()
+            .any(|policy| policy.uses_activations(&self.clock))
+        {
             return;
         }
         let seen = self.masked_model(model);
@@ -514,15 +518,15 @@ impl<M: Module> Driver<M> {
             return;
         };
         for policy in &mut self.policies {
-            if policy.looks(&self.clock) {
-                policy.look(source.observe(&seen, &policy.wanted()));
+            if policy.uses_activations(&self.clock) {
+                policy.receive_activations(source.observe(&seen, &policy.activation_requests()));
             }
         }
     }
 
-    /// The weights that under the new masks give what they gave to the model before them.
+    /// The weights that, under the new masks, reproduce the outputs of their layers before the masks changed.
     ///
-    /// Where two pruners have the same weight, the later one's samples count.
+    /// If two pruners refit the same weight, the samples of the later one are used.
     fn reconstruct(&mut self, before: &M, reconstructions: &[Reconstruction]) -> Values {
         let source = self.source.as_mut();
         let source = source.expect(
@@ -534,7 +538,7 @@ impl<M: Module> Driver<M> {
         values.flatten().collect()
     }
 
-    /// Whether this step's forward pass starts from the stored values.
+    /// Whether the forward pass of this step starts with the stored values.
     fn is_as_stored(&self) -> bool {
         self.rewound.is_empty() && self.refitted.is_empty()
     }
@@ -551,16 +555,16 @@ impl<M: Module> Driver<M> {
         (&mut self.policies, &mut self.rates)
     }
 
-    /// Sets the clock of a resumed run, whose stored weights obey the policies' masks.
+    /// Sets the clock of a resumed run, whose stored weights obey the masks of the policies.
     pub(crate) fn resume_at(&mut self, clock: Clock) {
         self.clock = clock;
         self.progress = Progress::Nothing;
-        self.held = Held::of(&self.policies);
+        self.held = Held::new(&self.policies);
         self.stored = self.held.stored();
     }
 }
 
-/// Policies that cannot do what they are set up for, or a run that cannot be.
+/// Why a driver cannot be created: the settings of policies or of the run are invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .problems.join("\n"))]
 pub struct PolicyError {
@@ -568,7 +572,7 @@ pub struct PolicyError {
 }
 
 impl PolicyError {
-    /// One for each policy, with its name, and one for the run.
+    /// The problems: one for each policy, with its name, and one for the run.
     #[must_use]
     pub fn problems(&self) -> &[String] {
         &self.problems

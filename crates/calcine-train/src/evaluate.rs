@@ -2,26 +2,26 @@ use calcine_metric::{Evaluation, MetricValue};
 
 use crate::objective::{Objective, Tally, Totals};
 
-/// A batch of inputs and what the outputs are compared with.
+/// A batch of inputs and targets.
 #[derive(Debug, Clone)]
 pub struct Batch<X, T> {
-    /// The inputs, whatever the model takes.
+    /// The inputs of the model.
     pub input: X,
-    /// The targets, as the [`Objective`] takes them: the classes `[n]` of a classifier.
+    /// The targets in the form that the [`Objective`] takes: for a classifier, the classes `[n]`.
     pub target: T,
 }
 
 impl<X, T> Batch<X, T> {
-    /// A batch.
+    /// A batch of these inputs and targets.
     #[must_use]
     pub const fn new(input: X, target: T) -> Self {
         Self { input, target }
     }
 }
 
-/// Measures a model on batches; pass the forward pass of `model.valid()`.
+/// Measures a model on batches. Pass the forward pass of `model.valid()`.
 ///
-/// Sums stay on the device and are read once, at the end. Without a batch, the count is 0, and the loss too.
+/// Totals stay on the device and are read once, at the end. Without any batch, the count and the loss are 0.
 pub fn evaluate<X, O: Objective>(
     batches: impl IntoIterator<Item = Batch<X, O::Target>>,
     forward: impl Fn(X) -> O::Output,
@@ -37,7 +37,7 @@ pub fn evaluate<X, O: Objective>(
     evaluation(objective, &tally.totals())
 }
 
-/// The means and metrics that totals come to.
+/// The means and the metrics for these totals.
 pub(crate) fn evaluation(objective: &impl Objective, totals: &Totals) -> Evaluation {
     let metrics = objective.metrics().into_iter();
     if totals.count == 0 {

@@ -2,11 +2,11 @@ use burn::module::Module;
 use burn::tensor::Transaction;
 use calcine_params::{Inventory, flat};
 
-/// Parameters or running statistics of a model that hold NaN or an infinite number.
+/// Some parameters or running statistics of a model are NaN or infinite.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a finite number: {}", listed(parameters))]
+#[error("not finite: {}", listed(parameters))]
 pub struct NotFinite {
-    /// The path of each such parameter, with how many of its elements are not finite; in the model's order.
+    /// The path of each such parameter, and the number of its elements that are not finite, in the order of the model.
     pub parameters: Vec<(String, u64)>,
 }
 
@@ -14,9 +14,9 @@ pub struct NotFinite {
 ///
 /// # Errors
 ///
-/// If one of them holds NaN or an infinite number, with the path of each that does.
+/// If one of them is not finite; the error contains the paths of all such parameters.
 pub fn check_finite<M: Module>(model: &M) -> Result<(), NotFinite> {
-    let inventory = Inventory::of(model);
+    let inventory = Inventory::from_module(model);
     let mut transaction = Transaction::default();
     for values in flat(model, inventory.iter()) {
         transaction = transaction.register(values.is_finite().bool_not().int().sum());
@@ -32,7 +32,7 @@ pub fn check_finite<M: Module>(model: &M) -> Result<(), NotFinite> {
     }
 }
 
-/// The first three by name, and how many more there are.
+/// The first three by name, and the number of others.
 fn listed(parameters: &[(String, u64)]) -> String {
     let name = |(path, count): &(String, u64)| format!("{count} of `{path}`");
     let named: Vec<String> = parameters.iter().take(3).map(name).collect();

@@ -17,18 +17,18 @@ use crate::{
     History, MetricError, NotFinite, Observer, StepReport, WeightReport, check_finite, evaluate,
 };
 
-/// A training run: its model, driver, optimizer and history, which change from step to step.
+/// The state of a training run: its model, driver, optimizer and history.
 pub struct Run<M> {
     /// The model in training.
     pub model: M,
-    /// The driver, which carries out the steps.
+    /// The driver, which executes the steps.
     pub driver: Driver<M>,
     /// The optimizer.
     pub optimizer: ModuleOptimizer,
     /// The epochs so far.
     pub history: History,
     pub(crate) tally: Tally,
-    /// What policies added to the last step's loss.
+    /// The terms that policies added to the loss of the last step.
     pub(crate) terms: Vec<(String, Tensor<1>)>,
 }
 
@@ -81,11 +81,11 @@ impl<M: Module> Run<M> {
         self.tally.totals()
     }
 
-    /// The sparsity of the weights (parameters of rank 2 or more) with all masks applied, as the forward pass uses them.
-    /// Reads the device once.
+    /// The sparsity of the weights (parameters of rank 2 or more) with all masks applied, as in the forward pass. Reads
+    /// the device once.
     #[must_use]
     pub fn sparsity(&self) -> Share {
-        let weights = WeightReport::of(&self.driver.masked_model(&self.model));
+        let weights = WeightReport::sparsity(&self.driver.masked_model(&self.model));
         weights.iter().map(|weight| weight.share).sum()
     }
 }
@@ -101,23 +101,23 @@ impl<M> std::fmt::Debug for Run<M> {
 /// The settings of [`fit`].
 #[derive(Debug, Clone)]
 pub struct FitSettings {
-    /// Epochs in all, those of a resumed run included.
+    /// The total number of epochs, including those of a resumed run.
     pub epochs: u64,
-    /// The epoch before which [`fit`] returns the run as [`Outcome::Paused`], if the run reaches it.
+    /// The epoch before which [`fit`] returns the run as [`Outcome::Paused`].
     pub pause: Option<u64>,
-    /// The number of steps between two reports. Loss and metrics are read from the device for reports only. Every epoch ends
-    /// with a report; with 0 that is its only one.
+    /// The number of steps between two reports. Loss and metrics are read from the device only for reports. Every epoch
+    /// ends with a report; with 0, that is the only one.
     pub report_every: u64,
-    /// The number of steps between two checkpoints within an epoch. Every epoch ends with a checkpoint in any case.
+    /// The number of steps between two checkpoints within an epoch. In addition, every epoch ends with a checkpoint.
     pub checkpoint_every: Option<u64>,
-    /// The directory of the checkpoints; with `None` none are written.
+    /// The directory of the checkpoints; with `None`, no checkpoints are written.
     pub checkpoints: Option<PathBuf>,
-    /// Which epoch's weights are kept beside the checkpoints.
+    /// The epoch whose weights are kept in the directory of the checkpoints.
     pub criterion: Criterion,
-    /// The name of the metric by which epochs are compared, of which `loss` is one. The default is the objective's first
-    /// metric.
+    /// The name of the metric by which epochs are compared; `loss` is possible, too. The default is the first metric of
+    /// the objective.
     pub metric: Option<String>,
-    /// Saved with every checkpoint.
+    /// Additional information that is saved with every checkpoint.
     pub context: serde_json::Value,
     /// The flag that stops the run. It is checked after every step.
     pub stop: StopFlag,
@@ -149,7 +149,7 @@ impl StopFlag {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it is raised.
+    /// Whether the flag is raised.
     #[must_use]
     pub fn is_raised(&self) -> bool {
         self.0.load(Ordering::Relaxed)
@@ -167,7 +167,7 @@ pub enum Outcome<M> {
     Stopped(Run<M>),
 }
 
-/// The reason why a run ended with an error.
+/// Why a training run ended with an error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FitError {
@@ -183,7 +183,7 @@ pub enum FitError {
         loss: f64,
         /// The epoch, from 0.
         epoch: u64,
-        /// Steps since the run began.
+        /// The number of steps since the run began.
         step: u64,
         /// The last checkpoint after which the loss was still finite.
         kept: Option<PathBuf>,
@@ -193,15 +193,15 @@ pub enum FitError {
     ShortEpoch {
         /// The epoch, from 0.
         epoch: u64,
-        /// Batches that came.
+        /// The number of batches in the epoch.
         found: u64,
-        /// Batches announced.
+        /// The announced number of batches.
         expected: u64,
     },
     /// The data cannot be read.
     #[error(transparent)]
     Data(DataFailure),
-    /// A parameter or a running statistic is not finite, though the loss may be.
+    /// A parameter or a running statistic is not finite, although the loss may be.
     #[error(
         "{source}, in epoch {epoch}, at or before step {step}: the run diverged (try a smaller learning \
          rate){}",
@@ -209,48 +209,48 @@ pub enum FitError {
             .unwrap_or_default()
     )]
     NotFinite {
-        /// Which.
+        /// The parameters.
         source: NotFinite,
         /// The epoch, from 0.
         epoch: u64,
-        /// Steps since the run began.
+        /// The number of steps since the run began.
         step: u64,
-        /// The last checkpoint of which all was seen to be finite.
+        /// The last checkpoint after which everything was still finite.
         kept: Option<PathBuf>,
     },
-    /// The driver and the data have different numbers of steps in an epoch.
+    /// The driver and the data have different numbers of steps per epoch.
     #[error(
-        "the data has {data} batches an epoch, and the driver was made for {driver} steps an epoch: `fit` \
-         takes a step for each batch"
+        "the data has {data} batches per epoch, but the driver was created for {driver} steps per epoch: `fit` \
+         does one step per batch"
     )]
     Steps {
-        /// Batches an epoch of the data.
+        /// The number of batches per epoch of the data.
         data: u64,
-        /// Steps an epoch of the driver.
+        /// The number of steps per epoch of the driver.
         driver: u64,
     },
     /// A checkpoint cannot be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// A policy looks at activations that nothing shows it.
+    /// A policy needs activations, and there is no source for them.
     #[error(transparent)]
     ActivationSource(#[from] ActivationSourceError),
-    /// The epochs cannot be compared by the metric.
+    /// The metric for comparing epochs is invalid.
     #[error(transparent)]
     Metric(#[from] MetricError),
 }
 
 /// Trains a model: epochs of steps, each epoch followed by validation and a checkpoint.
 ///
-/// `forward` gives the output that the objective takes. The step itself reads nothing from the device; every
-/// [`FitSettings::report_every`] steps the loss and the metrics are read and reported, and the run stops if the loss, a
-/// parameter or a running statistic is not finite.
+/// `forward` returns the output that the objective takes. The step itself does not read from the device; every
+/// [`FitSettings::report_every`] steps, the loss and the metrics are read and reported, and the run stops if the loss,
+/// a parameter or a running statistic is not finite.
 ///
 /// # Errors
 ///
-/// If the loss or a parameter is no longer finite; if the data has another number of steps in an epoch than the driver, or
-/// too few batches; if the objective does not have the metric that the settings name, or has other metrics than the history
-/// of a resumed run; or if a checkpoint cannot be written.
+/// If the loss or a parameter is no longer finite; if the data and the driver have different numbers of steps per
+/// epoch, or an epoch has too few batches; if the objective does not have the metric that the settings name, or has
+/// other metrics than the history of a resumed run; or if a checkpoint cannot be written.
 pub fn fit<M: Module, X: 'static, O: Objective>(
     mut run: Run<M>,
     data: &dyn Data<X, O::Target>,
@@ -290,7 +290,7 @@ pub fn fit<M: Module, X: 'static, O: Objective>(
         let weights = if observer.wants_values() {
             WeightReport::with_values(&seen)
         } else {
-            WeightReport::of(&seen)
+            WeightReport::sparsity(&seen)
         };
         drop(seen);
         let row = run.close_epoch(&task, rate, &weights);
@@ -316,7 +316,7 @@ pub fn fit<M: Module, X: 'static, O: Objective>(
             history: &run.history,
             weights: &weights,
         });
-        // Before the checkpoint: a run killed between the two does the epoch again, and this with it.
+        // Written before the checkpoint: a run that is killed between the two repeats the epoch and writes it again.
         if run.history.best_by(settings.criterion) == Some(&row) {
             saver.save_best(&run)?;
         }
@@ -331,7 +331,7 @@ pub fn fit<M: Module, X: 'static, O: Objective>(
     Ok(Outcome::Finished(run))
 }
 
-/// What is trained on, and for what.
+/// The data, the objective and the forward pass of a training run.
 struct Task<'a, X: 'static, O: Objective, F> {
     data: &'a dyn Data<X, O::Target>,
     forward: F,
@@ -339,7 +339,7 @@ struct Task<'a, X: 'static, O: Objective, F> {
 }
 
 impl<M: Module> Run<M> {
-    /// Validates, tells the learning rate, and adds the epoch to the history.
+    /// Validates, passes the metric to the learning-rate schedules, and adds the epoch to the history.
     fn close_epoch<X: 'static, O: Objective>(
         &mut self,
         task: &Task<'_, X, O, impl Fn(&M, X) -> O::Output>,
@@ -356,7 +356,7 @@ impl<M: Module> Run<M> {
             .observe(validation.as_ref().unwrap_or(&train).loss);
         let share: Share = weights.iter().map(|weight| weight.share).sum();
         let row = EpochRow {
-            // The clock stands at the next one already.
+            // The clock is already at the next epoch.
             epoch: self.driver.clock().epoch - 1,
             steps: self.driver.clock().global_step(),
             rate,
@@ -369,7 +369,7 @@ impl<M: Module> Run<M> {
         row
     }
 
-    /// What policies added to the last step's loss. Reads the device if there is anything.
+    /// The terms that policies added to the loss of the last step. Reads from the device if there are any.
     fn read_terms(&self) -> Vec<(String, f64)> {
         let read = |(name, term): &(String, Tensor<1>)| {
             (name.clone(), term.clone().into_scalar::<f32>().into())
@@ -377,7 +377,7 @@ impl<M: Module> Run<M> {
         self.terms.iter().map(read).collect()
     }
 
-    /// One step, whose loss and metrics are added to the epoch's. The model moves through it, so that the
+    /// Executes one step, and adds its loss and metrics to the totals of the epoch. The model is moved, so that the
     /// optimizer can update it in place.
     fn step<X: 'static, O: Objective>(
         mut self,
@@ -401,11 +401,11 @@ impl<M: Module> Run<M> {
     }
 }
 
-/// How an epoch's training ended.
+/// How the training part of an epoch ended.
 enum Epoch {
-    /// All its steps are done; the last one's learning rate.
+    /// All steps are done; contains the learning rate of the last one.
     Whole { rate: f64 },
-    /// The stop flag was raised in its middle.
+    /// The stop flag was raised before the end of the epoch.
     Stopped,
 }
 
@@ -489,7 +489,7 @@ fn train_epoch<M: Module, X: 'static, O: Objective>(
     })
 }
 
-/// Samples a second between two laps.
+/// Measures the number of samples per second between two reports.
 struct Meter {
     since: Instant,
     count: u64,
@@ -503,7 +503,7 @@ impl Meter {
         }
     }
 
-    /// Samples since the start, and how many a second.
+    /// The number of samples since the last report, and the number per second.
     fn lap(&self, count: u64) -> (u64, f64) {
         let elapsed = self.since.elapsed().max(Duration::from_micros(1));
         let samples = count - self.count;
@@ -511,17 +511,17 @@ impl Meter {
     }
 }
 
-/// Where checkpoints go.
+/// Writes the checkpoints.
 struct Saver<'a> {
     settings: &'a FitSettings,
-    /// The last checkpoint; its weights may be the first ones that are not finite.
+    /// The last checkpoint, which may already contain weights that are not finite.
     last: Option<PathBuf>,
-    /// The last one whose weights have been seen to give a finite loss.
+    /// The last checkpoint whose weights are known to give a finite loss.
     good: Option<PathBuf>,
 }
 
 impl<'a> Saver<'a> {
-    /// Refuses a directory whose run is further on than `step`.
+    /// Returns an error if the directory contains checkpoints of a run that has done more than `step` steps.
     fn open(settings: &'a FitSettings, step: u64) -> Result<Self, CheckpointError> {
         let there = match &settings.checkpoints {
             Some(directory) => checkpoint::all(directory)?.pop(),
@@ -553,12 +553,12 @@ impl<'a> Saver<'a> {
         Ok(())
     }
 
-    /// A finite loss has been seen: the weights of the last checkpoint are good.
+    /// Marks the last checkpoint as good, after a finite loss.
     fn confirm(&mut self) {
         self.good = self.last.take().or(self.good.take());
     }
 
-    /// The weights of the epoch to keep, beside the checkpoints.
+    /// Saves the weights of the epoch to keep.
     fn save_best<M: Module>(&self, run: &Run<M>) -> Result<(), CheckpointError> {
         let Some(directory) = &self.settings.checkpoints else {
             return Ok(());

@@ -3,27 +3,27 @@ use std::cmp::Ordering;
 use calcine_metric::{Evaluation, Metric};
 use serde::{Deserialize, Serialize};
 
-/// What one epoch came to. No clock times: equal runs have equal rows.
+/// The results of an epoch. They contain no times, so equal runs have equal rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochRow {
     /// The epoch, from 0 as in recipes.
     pub epoch: u64,
-    /// Steps since the run began.
+    /// The number of steps since the run began.
     pub steps: u64,
-    /// Learning rate of the epoch's last step.
+    /// The learning rate of the last step of the epoch.
     pub rate: f64,
-    /// Means over the epoch's training batches, as they were trained on.
+    /// The means over the training batches of the epoch, measured during training.
     pub train: Evaluation,
-    /// The validation split afterwards; absent without one.
+    /// The metrics of the validation split after the epoch; `None` if there is no such split.
     pub validation: Option<Evaluation>,
-    /// Share of zeros in the model's weights (parameters of rank 2 or more).
+    /// The share of zeros in the weights of the model (parameters of rank 2 or more).
     pub sparsity: f64,
-    /// Weights that are not zero.
+    /// The number of weights that are not zero.
     pub nonzero: u64,
 }
 
 impl EpochRow {
-    /// Which of two validated epochs is to be kept: the greater one. A number that is none is worse than any.
+    /// Compares two validated epochs: the greater one is to be kept. NaN is worse than any number.
     fn compare(&self, other: &Self, metric: &Metric) -> Ordering {
         let of = |row: &Self, metric: &Metric| {
             let validation = row.validation.as_ref();
@@ -39,42 +39,42 @@ impl EpochRow {
 /// The epochs of a run so far.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
-    /// In order.
+    /// The epochs in order.
     pub epochs: Vec<EpochRow>,
-    /// Where those of the model as it is now begin: the others trained it before it was
+    /// The index of the first epoch of the current model. Earlier epochs trained it before it was
     /// [thinned](crate::Run::thinned).
     #[serde(default)]
     pub first: usize,
     /// The metrics of the objective, in its order.
     #[serde(default)]
     pub metrics: Vec<Metric>,
-    /// The one by which epochs are compared; the loss if there is none.
+    /// The metric by which epochs are compared; the loss if there is none.
     #[serde(default)]
     pub compared_by: Option<Metric>,
 }
 
-/// Metrics by which the epochs of a run cannot be compared.
+/// The metrics are not suitable for comparing the epochs of a run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetricError {
-    /// The objective has no such metric.
+    /// The objective does not have the metric.
     #[error("the objective has no metric `{name}`: it has {}", listed(known))]
     Unknown {
         /// The name.
         name: String,
-        /// The names that there are.
+        /// The valid names.
         known: Vec<String>,
     },
-    /// The epochs so far were measured by others.
+    /// The previous epochs were measured with other metrics.
     #[error(
         "the epochs so far were measured by {}, and the objective has {}: resume with the objective of the run",
         listed(before),
         listed(now)
     )]
     Other {
-        /// The metrics of the epochs so far.
+        /// The metrics of the previous epochs.
         before: Vec<String>,
-        /// Those of the objective.
+        /// The metrics of the objective.
         now: Vec<String>,
     },
 }
@@ -89,11 +89,12 @@ fn listed(names: &[String]) -> String {
 }
 
 impl History {
-    /// Epochs from here on are measured by these metrics, and compared by the one of this name, or by the first.
+    /// Sets the metrics of the following epochs, and the name of the one by which epochs are compared (by default the
+    /// first one).
     ///
     /// # Errors
     ///
-    /// If there is no such metric, or there are epochs that were measured by others.
+    /// If there is no such metric, or previous epochs were measured with other metrics.
     pub fn compare_by(
         &mut self,
         metrics: Vec<Metric>,
@@ -123,15 +124,15 @@ impl History {
         Ok(())
     }
 
-    /// The metric by which epochs are compared: the objective's first one, or the one that was asked for.
+    /// The metric by which epochs are compared: the first metric of the objective, or the one that was set.
     #[must_use]
     pub fn main_metric(&self) -> Metric {
         self.compared_by.clone().unwrap_or_else(Metric::loss)
     }
 
-    /// As comma-separated values, with a row for each epoch: `epoch,steps,learning_rate`, then loss and metrics of the
-    /// training batches and of the validation split (`train_loss`, `train_top1`, …, `validation_loss`, …), then
-    /// `sparsity,nonzero`.
+    /// The history as comma-separated values, with one line per epoch: `epoch,steps,learning_rate`, then the loss and
+    /// the metrics of the training batches and of the validation split (`train_loss`, `train_top1`, …,
+    /// `validation_loss`, …), then `sparsity,nonzero`.
     #[must_use]
     pub fn to_csv(&self) -> String {
         let mut writer = csv::Writer::from_writer(Vec::new());
@@ -181,9 +182,10 @@ impl History {
         self.best_by(Criterion::default())
     }
 
-    /// The epoch to keep, of the model as it is now: the one with the best value of the [main metric](Self::main_metric) on
-    /// the validation split; among equals the sparsest, then the one of the lower validation loss, then the earliest. NaN is
-    /// worse than any number. Without a validation split it is the last epoch of those in question.
+    /// The epoch to keep among those of the current model: the one with the best value of the [main
+    /// metric](Self::main_metric) on the validation split; among equals the sparsest, then the one with the lower
+    /// validation loss, then the earliest. NaN is worse than any number. Without a validation split, it is the last
+    /// epoch that meets the criterion.
     #[must_use]
     pub fn best_by(&self, criterion: Criterion) -> Option<&EpochRow> {
         let sparse_enough = |row: &EpochRow| match criterion {
@@ -207,16 +209,17 @@ impl History {
         })
     }
 
-    /// The epochs of the model as it is now.
+    /// The epochs of the current model.
     fn present(&self) -> &[EpochRow] {
         self.epochs.get(self.first..).unwrap_or_default()
     }
 
-    /// The Pareto front of sparsity and the [main metric](Self::main_metric): the epochs of the model as it is now than which
-    /// no other has fewer weights left without being worse, and none is better without having more weights left.
+    /// The Pareto front of sparsity and the [main metric](Self::main_metric): the epochs of the current model for which
+    /// there is no other epoch that is better in one of the two and not worse in the other.
     ///
-    /// From the sparsest to the best; of equals the one of the lower validation loss, then the earliest. The metric is that
-    /// of the validation split, without which there is no front. An epoch whose metric is not finite is not on it.
+    /// They are ordered from the sparsest to the most accurate; of equal epochs, the one with the lower validation loss
+    /// is taken, then the earliest. The metric is that of the validation split; without one, the front is empty. Epochs
+    /// whose metric is not finite are not on it.
     #[must_use]
     pub fn pareto(&self) -> Vec<&EpochRow> {
         let metric = self.main_metric();
@@ -239,23 +242,23 @@ impl History {
     }
 }
 
-/// The metric of this name.
+/// The metric with this name.
 fn metric<'a>(metrics: &'a [Metric], name: &str) -> Option<&'a Metric> {
     metrics.iter().find(|metric| metric.name == name)
 }
 
-/// Which epoch's weights a run keeps.
+/// Which epoch is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub enum Criterion {
-    /// The best by the main metric of the epochs that are as sparse as the sparsest.
+    /// The best epoch by the main metric among those with the highest sparsity.
     #[default]
     Sparsest,
-    /// The best by the main metric of the epochs with at least this share of zeros; as [`Sparsest`](Self::Sparsest)
-    /// as long as there is none. With 0, the best of all.
+    /// The best epoch by the main metric among those with at least this share of zeros; if there is none, as
+    /// [`Sparsest`](Self::Sparsest). With 0, the best of all epochs.
     ///
-    /// A pruner rounds down to whole weights and leaves some layers alone, so a model pruned to a level
-    /// of 0.8 has a little less: ask for a little less, too.
+    /// A pruner rounds down to whole weights and may leave out some layers, so a model that is pruned to a level of 0.8
+    /// has slightly less sparsity. Choose a slightly smaller share.
     AtLeast(f64),
 }
 
@@ -269,7 +272,7 @@ mod tests {
             steps: epoch * 10,
             rate: 0.1,
             train: Evaluation::default(),
-            validation: Some(Evaluation::new(0.0, 0).with("top1", top1)),
+            validation: Some(Evaluation::new(0.0, 0).with_metric("top1", top1)),
             sparsity: 1.0 - nonzero as f64 / 100.0,
             nonzero,
         }
@@ -407,7 +410,7 @@ mod tests {
         let rows = [(1, 3.0), (2, 1.0), (3, f64::NAN), (4, 2.0)];
         let epochs = rows.map(|(epoch, error)| {
             let mut row = row(epoch, 20, 0.0);
-            row.validation = Some(Evaluation::new(error, 1).with("rmse", error));
+            row.validation = Some(Evaluation::new(error, 1).with_metric("rmse", error));
             row
         });
         let mut history = History::default();

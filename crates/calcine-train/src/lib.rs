@@ -1,35 +1,35 @@
-//! The compressed training step, pruning policies, and checkpoints that resume exactly.
+//! The training step with pruning policies, and checkpoints with exact resumption.
 //!
 //! # Should I use this crate?
 //!
-//! Use it to train any Burn model while something (a pruner, a penalty) acts on its weights on a
-//! schedule. `calcine-recipe` builds the [`Driver`] from a file. If you only want masks in a loop of
-//! your own, `calcine-criteria` and `calcine-mask` are enough.
+//! Use it to train any Burn model while policies (pruners, penalties, your own) act on its weights on a schedule.
+//! `calcine-recipe` creates the [`Driver`] from a file. If you only need masks in your own loop, `calcine-criteria` and
+//! `calcine-mask` are enough.
 //!
-//! The order of a step is written in one place, the [`Driver`]; everything else plugs into it as a
-//! [`Policy`]. [`fit`] is the library's own loop; with the feature `supervised` the same driver runs
-//! inside Burn's `SupervisedTraining`.
+//! The [`Driver`] defines the order of the operations in a step, and everything that acts in a step is a [`Policy`].
+//! [`fit`] is a complete training loop; with the feature `supervised`, the same driver runs inside Burn's
+//! `SupervisedTraining`.
 //!
 //! | item | what |
 //! |---|---|
-//! | [`Driver`] | the step: policies, masked forward, optimizer, masks, clock |
-//! | [`Policy`] | what acts in a step |
-//! | [`Prune`] | the pruner, score × granularity × select × amount |
-//! | [`Penalty`] | regularizers and group thresholds |
-//! | [`Rewind`] | lottery tickets: back to an epoch, under the masks |
-//! | [`Driver::with_activation_source`] | takes what shows pruners the activations that their scores look at |
+//!  [`Driver`] | the training step: policies, masked forward pass, optimizer, masks, clock |
+//!  [`Policy`] | the trait for everything that acts in a step |
+//!  [`Prune`] | the pruner: score × granularity × selection × amount |
+//!  [`Penalty`] | regularizers, and thresholds for groups |
+//!  [`Rewind`] | lottery tickets: returns to an earlier epoch while the masks stay |
+//!  [`Driver::with_activation_source`] | sets the source of activations for scores that need them |
 //! | [`RatePlan`] | the learning rate over the run |
-//! | [`fit`], [`Run`], [`Observer`] | train, validate, checkpoint, report, stop cleanly |
-//! | [`Log`], [`CsvLog`], [`ConsoleLog`], `TensorBoard` | scalars and histograms over the steps; [`Logged`] feeds them |
-//! | [`Run::thinned`], [`KeptIndices`] | the run goes on with a model from which something was removed |
-//! | [`History`], [`Criterion`] | the epochs so far, the one to keep, the Pareto front |
-//! | [`Driver::outcomes`], [`PolicyOutcome`] | what each policy was asked to do, and what it has reached |
-//! | [`check_finite`] | whether all parameters and running statistics are finite |
-//! | [`Objective`], [`Metric`] | what is trained for: the loss of a batch, and named metrics with a direction |
-//! | [`Classification`], [`Segmentation`], [`Regression`] | ready-made objectives |
+//!  [`fit`], [`Run`], [`Observer`] | training with validation, checkpoints, reports and a clean stop |
+//!  [`Log`], [`CsvLog`], [`ConsoleLog`], `TensorBoard` | scalars and histograms by step; [`Logged`] writes the reports of a run to them |
+//!  [`Run::thinned`], [`KeptIndices`] | continues a run with a thinned model |
+//!  [`History`], [`Criterion`] | the results of all epochs, the epoch to keep, the Pareto front |
+//!  [`Driver::outcomes`], [`PolicyOutcome`] | the requested and the reached state of each policy |
+//!  [`check_finite`] | checks that all parameters and running statistics are finite |
+//!  [`Objective`], [`Metric`] | the loss of a batch, and named metrics with a direction |
+//!  [`Classification`], [`Segmentation`], [`Regression`] | objectives for common tasks |
 //! | [`evaluate`], [`Evaluation`] | the loss and the metrics of a model on batches |
-//! | [`DistillationObjective`], [`DistillationData`] | a teacher's outputs beside the targets |
-//! | [`checkpoint`] | a directory that is complete or absent |
+//!  [`DistillationObjective`], [`DistillationData`] | the outputs of a teacher in addition to the targets |
+//!  [`checkpoint`] | directories that are either complete or absent |
 //! | [`stream`] | named random streams of a run |
 
 pub mod checkpoint;

@@ -12,14 +12,14 @@ pub use self::tensorboard::TensorBoard;
 
 use std::io;
 
-/// Where numbers that belong to steps are written.
+/// A log of numbers that belong to steps.
 ///
-/// Of use in any loop; [`Logged`] writes to it what [`fit`](crate::fit) tells. A pair or a vector writes
-/// to all its logs in turn and ends with the first error.
+/// It can be used in any loop; [`Logged`] writes the reports of [`fit`](crate::fit) to it. A pair or a vector writes to
+/// all its logs in turn, and stops at the first error.
 ///
 /// ```
 /// use calcine_train::{Log, LogError};
-///
+/// Keeps the last loss.
 /// /// Keeps the last loss.
 /// struct LastLoss(f64);
 ///
@@ -35,15 +35,15 @@ use std::io;
 /// }
 /// ```
 pub trait Log {
-    /// Writes numbers by their tags. `step` counts the steps done since the run began; a tag is a path
-    /// with slashes, such as `Performance/Training/Loss`.
+    /// Writes numbers by their tags. `step` is the number of steps since the run began; a tag is a path with slashes,
+    /// such as `Performance/Training/Loss`.
     ///
     /// # Errors
     ///
     /// If they cannot be written.
     fn scalars(&mut self, step: u64, scalars: &[(&str, f64)]) -> Result<(), LogError>;
 
-    /// Writes how values are distributed. Does nothing unless implemented.
+    /// Writes the distribution of values. The default does nothing.
     ///
     /// # Errors
     ///
@@ -53,19 +53,18 @@ pub trait Log {
         Ok(())
     }
 
-    /// Takes back what was written of later steps than `step`: they will be done again. Does nothing
-    /// unless implemented.
+    /// Removes the entries of steps after `step`, which will be repeated. The default does nothing.
     ///
     /// # Errors
     ///
-    /// If what is there cannot be read or taken back.
+    /// If existing entries cannot be read or removed.
     fn rewind(&mut self, step: u64) -> Result<(), LogError> {
         let _ = step;
         Ok(())
     }
 
-    /// Hands all that was written to the operating system, so that it outlives the process. Does nothing
-    /// unless implemented.
+    /// Passes all entries to the operating system, so that they are not lost if the process ends. The default does
+    /// nothing.
     ///
     /// # Errors
     ///
@@ -75,7 +74,7 @@ pub trait Log {
     }
 }
 
-/// A log that cannot be written.
+/// A log cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("{log}: {source}")]
 pub struct LogError {
@@ -84,7 +83,7 @@ pub struct LogError {
 }
 
 impl LogError {
-    /// The error of a log: its file, or whatever else it is called.
+    /// The error of a log; `log` is its file or another name.
     pub fn new(log: impl std::fmt::Display, source: impl Into<io::Error>) -> Self {
         Self {
             log: log.to_string(),

@@ -1,4 +1,4 @@
-//! What a model is trained for: the loss of a batch, and the metrics that are counted beside it.
+//! Objectives: the loss of a batch, and the metrics that are measured in addition.
 
 mod classification;
 mod regression;
@@ -16,13 +16,14 @@ use calcine_metric::Metric;
 
 use crate::Distillation;
 
-/// What a model is trained for: the loss of a batch, and metrics with a name and a direction.
+/// An objective defines the loss of a batch, and metrics with a name and a direction.
 ///
-/// An objective knows outputs and targets, and neither models nor inputs: the same objective measures a module, the
-/// network that was traced from it, and the quantized network. Within a step nothing is read from the device: a metric is
-/// *sums* that stay there, added up over the batches, and [`values`](Self::values), which turns their totals into numbers.
+/// It depends only on outputs and targets, not on models and inputs: the same objective can measure a module, the
+/// network that was traced from it, and the quantized network. A step does not read from the device: a metric consists
+/// of *sums* that stay on the device and are added over the batches, and of [`values`](Self::values), which computes
+/// the metric from their totals.
 ///
-/// [`Classification`], [`Segmentation`] and [`Regression`] are ready-made.
+/// [`Classification`], [`Segmentation`] and [`Regression`] are provided.
 ///
 /// # Examples
 ///
@@ -56,38 +57,38 @@ use crate::Distillation;
 /// }
 /// ```
 pub trait Objective {
-    /// What the model computes of a batch: logits, for one.
+    /// The output of the model for a batch, for example logits.
     type Output: Clone + 'static;
-    /// What the output is compared with: classes, for one.
+    /// The target of a batch, for example classes.
     type Target: Clone + 'static;
 
-    /// The metrics. The first one is the main one, by which epochs are compared unless
-    /// [`FitSettings::metric`](crate::FitSettings::metric) names another. Without any, it is the loss.
+    /// The metrics. The first one is the main metric, by which epochs are compared unless
+    /// [`FitSettings::metric`](crate::FitSettings::metric) names another one. If there are no metrics, it is the loss.
     fn metrics(&self) -> Vec<Metric>;
 
-    /// The number of samples in a batch. Losses and metrics of several batches are averaged by it.
+    /// The number of samples in a batch. It is the weight of the batch in means over several batches.
     fn count(&self, target: &Self::Target) -> usize;
 
     /// The mean loss over the samples of a batch: `[1]`. The device is not read.
     fn loss(&self, output: Self::Output, target: Self::Target) -> Tensor<1>;
 
-    /// What the metrics of a batch are computed from, summed over its samples. The device is not read.
+    /// The sums over the samples of a batch from which the metrics are computed. The device is not read.
     fn sums(&self, output: Self::Output, target: Self::Target) -> MetricSums;
 
     /// The value of each metric, in the order of [`metrics`](Self::metrics), from the totals over at least one sample.
     fn values(&self, totals: &Totals) -> Vec<f64>;
 
-    /// The loss of each sample: `[n]`; `None` if the objective does not separate them. A sensitivity scan pairs them. The
-    /// device is not read.
+    /// The loss of each sample, `[n]`; `None` if the objective cannot compute it. A sensitivity scan compares the
+    /// losses of the same sample. The device is not read.
     fn losses(&self, output: Self::Output, target: Self::Target) -> Option<Tensor<1>> {
         let _ = (output, target);
         None
     }
 
-    /// How far the outputs of a student are from those of a teacher, summed over the samples of a batch: `[1]`; `None` if
-    /// the objective has no such measure. No gradient reaches the teacher. The device is not read.
+    /// The divergence between the outputs of a student and a teacher, summed over the samples of a batch: `[1]`; `None`
+    /// if the objective does not define it. No gradient reaches the teacher. The device is not read.
     ///
-    /// Distillation adds it to the loss, and searches for quantization parameters make it small.
+    /// Distillation adds it to the loss, and searches for quantization parameters minimize it.
     fn divergence(
         &self,
         student: Self::Output,
@@ -98,15 +99,15 @@ pub trait Objective {
         None
     }
 
-    /// Checks that a student can be trained by this objective with the outputs of a teacher.
+    /// Checks that the objective supports distillation with these settings.
     ///
     /// # Errors
     ///
-    /// If it cannot, with the reason. Unless implemented, it cannot.
+    /// If it does not, with the reason. The default does not support distillation.
     fn check_distillation(&self, distillation: &Distillation) -> Result<(), String> {
         let _ = distillation;
         Err(
-            "the objective does not say how far a student is from its teacher: implement \
+            "the objective does not define the divergence of a student from its teacher: implement \
              `Objective::divergence` and `Objective::check_distillation`"
                 .to_owned(),
         )

@@ -11,13 +11,13 @@ use calcine_metric::{Evaluation, Metric};
 
 use crate::{EpochRow, History};
 
-/// Observes a run. Every method does nothing unless implemented.
+/// Observes a run. The default implementation of every method does nothing.
 ///
 /// A pair of observers calls both of them; pairs can be nested. [`Logged`](crate::Logged) writes reports to a
 /// [`Log`](crate::Log).
 pub trait Observer {
-    /// Called before the first step. The clock is at the next step. Earlier reports of this and later steps are void,
-    /// because a resumed run does these steps again.
+    /// Called before the first step. The clock is at the next step. Earlier reports of this and later steps are
+    /// obsolete, because a resumed run repeats these steps.
     fn begin(&mut self, clock: &Clock) {
         let _ = clock;
     }
@@ -37,13 +37,13 @@ pub trait Observer {
         let _ = directory;
     }
 
-    /// Whether the weights of an [`EpochReport`] should have their values, not only their sparsity.
+    /// Whether the weights of an [`EpochReport`] should contain their values, in addition to their sparsity.
     fn wants_values(&self) -> bool {
         false
     }
 }
 
-/// The report of a run every few steps.
+/// A report that is made every few steps.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct StepReport {
@@ -51,23 +51,23 @@ pub struct StepReport {
     pub clock: Clock,
     /// The number of epochs of the run.
     pub epochs: u64,
-    /// Learning rate of that step.
+    /// The learning rate of that step.
     pub rate: f64,
-    /// Means over the epoch so far.
+    /// The means over the epoch so far.
     pub train: Evaluation,
     /// The metrics of the objective, in its order.
     pub metrics: Vec<Metric>,
-    /// What policies added to that step's loss, by their names.
+    /// The terms that policies added to the loss of that step, by name.
     pub terms: Vec<(String, f64)>,
     /// The sparsity of the weights.
     pub sparsity: Share,
     /// The number of training samples since the last report.
     pub samples: u64,
-    /// Training samples per second since the last report. The time of the report itself does not count.
+    /// The number of training samples per second since the last report, without the time for the report itself.
     pub per_second: f64,
 }
 
-/// The report of a run after an epoch.
+/// A report that is made after an epoch.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct EpochReport<'a> {
@@ -75,7 +75,7 @@ pub struct EpochReport<'a> {
     pub row: &'a EpochRow,
     /// All epochs so far, including this one.
     pub history: &'a History,
-    /// Each weight, in the model's order.
+    /// The weights, in the order of the model.
     pub weights: &'a [WeightReport],
 }
 
@@ -83,32 +83,32 @@ pub struct EpochReport<'a> {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct WeightReport {
-    /// The parameter's path.
+    /// The path of the parameter.
     pub path: String,
-    /// Its sparsity.
+    /// The sparsity.
     pub share: Share,
-    /// How many of a convolution's kernels, or of a linear layer's outputs, are not all zero; `None` of
-    /// other weights.
+    /// The number of kernels of a convolution, or of outputs of a linear layer, that are not all zero; `None` for other
+    /// weights.
     pub kernels: Option<Share>,
-    /// Its elements in stored order, if somebody [wants](Observer::wants_values) them.
+    /// The elements in stored order, if an observer [needs](Observer::wants_values) them.
     pub values: Option<Vec<f32>>,
 }
 
 impl WeightReport {
     /// The sparsity of each weight of a model. Reads the device once.
     #[must_use]
-    pub fn of<M: Module>(model: &M) -> Vec<Self> {
+    pub fn sparsity<M: Module>(model: &M) -> Vec<Self> {
         Self::read(model, false)
     }
 
-    /// The same with all values. Reads the device once, but every weight of the model.
+    /// The sparsity and the values of each weight of a model. Reads the device once, including all weights.
     #[must_use]
     pub fn with_values<M: Module>(model: &M) -> Vec<Self> {
         Self::read(model, true)
     }
 
     fn read<M: Module>(model: &M, values: bool) -> Vec<Self> {
-        let inventory = Inventory::of(model);
+        let inventory = Inventory::from_module(model);
         let folds: Vec<Option<Fold>> = inventory.weights().map(kernels).collect();
         let mut transaction = Transaction::default();
         for (weight, fold) in flat(model, inventory.weights()).into_iter().zip(&folds) {
@@ -134,7 +134,7 @@ impl WeightReport {
     }
 }
 
-/// A convolution's kernels or a linear layer's outputs.
+/// The unit view of a weight: kernels of a convolution, or outputs of a linear layer.
 fn kernels(parameter: &Parameter) -> Option<Fold> {
     let granularity = match parameter.shape.len() {
         2 => Granularity::FcOutput,
@@ -150,7 +150,7 @@ fn share(count: &TensorData, total: usize) -> Share {
     }
 }
 
-/// Observes nothing.
+/// An observer that does nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoObserver;
 

@@ -2,24 +2,24 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What one part of a run was asked to do, and what it has reached.
+/// The requested and the reached state of one part of a run.
 ///
-/// [`Driver::outcomes`](crate::Driver::outcomes) collects them from the policies at the end of a run. Whoever
-/// carries out other parts of a recipe (thinning, quantization) adds its own.
+/// [`Driver::outcomes`](crate::Driver::outcomes) collects the outcomes of the policies at the end of a run. Code that
+/// executes other parts of a recipe (thinning, quantization) adds its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyOutcome {
-    /// The part: the policy's name in the recipe, or a table such as `[thin]`.
+    /// The name of the part: a policy of the recipe, or a table such as `[thin]`.
     pub name: String,
-    /// What was asked.
+    /// What was requested.
     pub asked: String,
     /// What has been reached.
     pub reached: String,
-    /// Why that is less than what was asked; `None` if it is not.
+    /// Why the request was not reached; `None` if it was.
     pub missed: Option<String>,
 }
 
 impl PolicyOutcome {
-    /// An outcome that is what was asked.
+    /// An outcome in which the request was reached.
     #[must_use]
     pub fn new(
         name: impl Into<String>,
@@ -34,21 +34,21 @@ impl PolicyOutcome {
         }
     }
 
-    /// With the reason why what was asked was not reached, if there is one.
+    /// Sets the reason why the request was not reached, if there is one.
     #[must_use]
     pub fn with_missed(mut self, reason: Option<String>) -> Self {
         self.missed = reason;
         self
     }
 
-    /// Whether what was asked has been reached.
+    /// Whether the request was reached.
     #[must_use]
     pub fn is_reached(&self) -> bool {
         self.missed.is_none()
     }
 }
 
-/// One line: what was asked, what has been reached, and why it is less.
+/// One line: the request, what has been reached, and the reason if it is less.
 impl fmt::Display for PolicyOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

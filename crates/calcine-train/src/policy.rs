@@ -17,23 +17,23 @@ use burn::module::{Module, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use calcine_mask::Masks;
-use calcine_observe::{Reconstruction, Wanted};
+use calcine_observe::{ActivationRequest, Reconstruction};
 use calcine_params::Inventory;
 use calcine_schedule::Clock;
 
 use crate::{KeptIndices, PolicyOutcome};
 
-/// Whether a policy's masks are other than before.
+/// Whether the masks of a policy have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Changed {
-    /// They are as they were.
+    /// They have not changed.
     Nothing,
-    /// They changed: the driver combines and applies them anew.
+    /// They have changed: the driver combines and applies them again.
     Masks,
 }
 
 impl Changed {
-    /// Either of two changes.
+    /// Combines two changes.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         match self {
@@ -43,172 +43,171 @@ impl Changed {
     }
 }
 
-/// How masks hold the weights.
+/// How masks are applied to the stored weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Hold {
-    /// Stored weights are zero after every step: hard masks.
+    /// Stored weights are zero after every step (hard masks).
     #[default]
     Always,
-    /// Stored weights are zeroed before every update and not after it, so that what is dropped is as large
-    /// as its last update: Distiller's `mask_on_forward_only`.
+    /// Stored weights are set to zero before every update, but not after it, so that a dropped weight has the value of
+    /// its last update: Distiller's `mask_on_forward_only`.
     Forward,
-    /// Stored weights stay dense and go on training behind the mask; only the forward pass sees it. Double
-    /// copies.
+    /// Stored weights stay dense and continue to be trained behind the mask; only the forward pass uses it. This needs
+    /// a copy of the weights.
     Shadow,
 }
 
-/// Whether a policy's masks also zero the gradients of what they drop.
+/// Whether the masks of a policy are also applied to gradients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum GradientMasks {
-    /// Gradients pass straight through: what is dropped goes on training where the mask lets it, and
-    /// momentum builds up behind a hard one, but cannot move a weight.
+    /// Gradients pass straight through. Dropped weights continue to be trained if the mask is not hard; behind a hard
+    /// mask, momentum accumulates, but cannot change a weight.
     #[default]
     Off,
-    /// Gradients of dropped weights are zero, so that a later regrowth starts without a kick.
+    /// The gradients of dropped weights are zero, so that no momentum has accumulated if they are regrown later.
     On,
 }
 
-/// Stored values by parameter, flat.
+/// Values of parameters, flat in stored order.
 pub type Values = BTreeMap<ParamId, Tensor<1>>;
 
-/// What acts in a training step. Every method does nothing unless implemented.
+/// A policy acts in a training step. The default implementation of every method does nothing.
 ///
-/// The order in which the [`Driver`](crate::Driver) calls them is its own documentation. Within one
-/// moment, policies act in the order of the recipe. None of these methods may read from the device, but for
-/// [`outcomes`](Self::outcomes).
+/// [`Driver`](crate::Driver) documents the order in which the methods are called. Within one operation, policies act in
+/// the order of the recipe. None of these methods may read from the device, except [`outcomes`](Self::outcomes).
 pub trait Policy<M: Module>: Send {
-    /// What the recipe calls it; for logs and checkpoints.
+    /// The name in the recipe, for logs and checkpoints.
     fn name(&self) -> &str;
 
-    /// Whether it can do what it is set up for: a [`Driver`](crate::Driver) asks when it is made.
+    /// Checks that the settings are valid. It is called when a [`Driver`](crate::Driver) is created.
     ///
     /// # Errors
     ///
-    /// If it cannot, with what is missing and what would be valid.
+    /// If they are not; with what is missing and what would be valid.
     fn check(&self) -> Result<(), String> {
         Ok(())
     }
 
-    /// What it looks at in activations, whenever it does.
-    fn wanted(&self) -> Vec<Wanted> {
+    /// The activations that the policy needs, whenever it uses them.
+    fn activation_requests(&self) -> Vec<ActivationRequest> {
         Vec::new()
     }
 
-    /// Whether it looks before the forward pass that comes.
-    fn looks(&self, clock: &Clock) -> bool {
+    /// Whether the policy uses activations before the next forward pass.
+    fn uses_activations(&self, clock: &Clock) -> bool {
         let _ = clock;
         false
     }
 
-    /// Takes up what it [wanted](Self::wanted), in that order, of the model as its forward pass would see it
-    /// now.
-    fn look(&mut self, found: Vec<Tensor<1>>) {
+    /// Receives the [requested](Self::activation_requests) activations, in the same order, of the model as its forward
+    /// pass would use it now.
+    fn receive_activations(&mut self, found: Vec<Tensor<1>>) {
         let _ = found;
     }
 
-    /// Before the first forward pass of a step: masks may be computed anew.
+    /// Called before the first forward pass of a step. Masks may be recomputed.
     fn before_forward(&mut self, clock: &Clock, model: &M) -> Changed {
         let _ = (clock, model);
         Changed::Nothing
     }
 
-    /// What is refitted, so that its layers give what they gave, whenever its masks were computed anew
+    /// The weights to refit, so that their layers reproduce their former outputs, whenever the masks were recomputed
     /// [before a forward pass](Self::before_forward).
     fn reconstruction(&self, clock: &Clock) -> Option<Reconstruction> {
         let _ = clock;
         None
     }
 
-    /// Values that stored parameters go back to in this step, before its forward pass.
+    /// Values to which stored parameters return in this step, before its forward pass.
     ///
-    /// The optimizer forgets its state then: its momentum belongs to other weights.
+    /// The optimizer then discards its state, because its momentum belongs to other weights.
     fn rewound(&self) -> Option<&Values> {
         None
     }
 
-    /// A term to add to the loss of a step's first forward pass: `[1]`. The model is the one that the forward
-    /// pass sees.
+    /// A term to add to the loss of the first forward pass of a step: `[1]`. The model is the one that the forward pass
+    /// uses.
     fn loss_term(&mut self, clock: &Clock, model: &M) -> Option<Tensor<1>> {
         let _ = (clock, model);
         None
     }
 
-    /// Between backward and optimizer: gradients may be read and changed.
+    /// Called between backward pass and optimizer. Gradients may be read and changed.
     fn before_update(&mut self, clock: &Clock, model: &M, gradients: &mut GradientsParams) {
         let _ = (clock, model, gradients);
     }
 
-    /// After the optimizer, whose learning rate was `rate`: stored weights may be changed (through
+    /// Called after the optimizer, with the learning rate that it used. Stored weights may be changed (through
     /// `calcine_params::edit`).
     fn after_update(&mut self, clock: &Clock, rate: f64, model: M) -> M {
         let _ = (clock, rate);
         model
     }
 
-    /// At the step's end, after masks were applied: masks may be kept for good, released or discarded.
+    /// Called at the end of a step, after masks have been applied. Masks may be kept for good, released or discarded.
     fn end_step(&mut self, clock: &Clock) -> Changed {
         let _ = clock;
         Changed::Nothing
     }
 
-    /// After the last step of an epoch. The clock still stands at that step.
+    /// Called after the last step of an epoch. The clock is still at that step.
     fn end_epoch(&mut self, clock: &Clock, model: &M) {
         let _ = (clock, model);
     }
 
-    /// The masks it holds the weights to, in every step from when it made them.
+    /// The current masks of the policy, which are applied in every step.
     fn masks(&self) -> Option<&Masks> {
         None
     }
 
-    /// How they hold them.
+    /// How the masks are applied.
     fn hold(&self) -> Hold {
         Hold::Always
     }
 
-    /// Whether its masks also cover the gradients.
+    /// Whether the masks are also applied to gradients.
     fn gradient_masks(&self) -> GradientMasks {
         GradientMasks::Off
     }
 
-    /// How many epochs the learning rate's position lies behind the run's.
+    /// The number of epochs by which the position of the learning rate is behind that of the run.
     fn rate_shift(&self) -> u64 {
         0
     }
 
-    /// What cannot come of it on the model that it was made for, known before the first step; a sentence each.
+    /// What the policy cannot reach with the model that it was created for, as far as it is known before the first
+    /// step; one sentence each.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// What it was asked to do and what it has reached, in a run whose next step would be the clock's.
+    /// The requested and the reached state, in a run whose next step is at this clock.
     ///
-    /// Called between steps, at the end of a run; it may read the device.
+    /// It is called between steps or at the end of a run, and may read from the device.
     fn outcomes(&self, clock: &Clock) -> Vec<PolicyOutcome> {
         let _ = clock;
         Vec::new()
     }
 
-    /// What a checkpoint must keep of it.
+    /// The state that a checkpoint has to contain.
     fn record(&self) -> PolicyRecord {
         PolicyRecord::default()
     }
 
-    /// What a policy that acts on the thinned model goes on from: its [record](Self::record), of the
+    /// The state with which a policy for the thinned model continues: the [record](Self::record), reduced to the
     /// elements that remain.
     ///
-    /// Whatever it remembers by element or unit must follow; the default is for policies that remember
-    /// nothing of the kind.
+    /// All state by element or unit has to be reduced; the default is for policies without such state.
     fn thinned_record(&self, kept_indices: &KeptIndices) -> PolicyRecord {
         let _ = kept_indices;
         self.record()
     }
 
-    /// Takes up what [`record`](Self::record) gave.
+    /// Restores the state that [`record`](Self::record) returned.
     ///
     /// # Errors
     ///
-    /// If the record is another policy's or does not fit the model.
+    /// If the record belongs to another policy or to another model.
     fn restore(
         &mut self,
         record: &PolicyRecord,
@@ -220,15 +219,15 @@ pub trait Policy<M: Module>: Send {
     }
 }
 
-/// A policy's state as named byte strings. Equal states give equal records.
+/// The state of a policy as named byte strings. Equal states give equal records.
 pub type PolicyRecord = BTreeMap<String, Vec<u8>>;
 
-/// A record that a policy cannot take up.
+/// Why a policy cannot restore a record.
 #[derive(Debug, thiserror::Error)]
 #[error("the state of policy `{policy}` does not fit: {reason}")]
 pub struct UnfitRecord {
-    /// The policy.
+    /// The name of the policy.
     pub policy: String,
-    /// What does not fit.
+    /// The reason.
     pub reason: String,
 }

@@ -6,23 +6,23 @@ use crate::WindowUnit;
 
 /// The learning rate over a run: a base rate and the schedules that scale it.
 ///
-/// In each step the schedule whose window began last decides: `base × factor(position)`. The position
-/// is the run's own epoch, as in PyTorch, so milestones are epochs of the run wherever the window
-/// begins; it is whole where the window counts epochs and fractional where it counts steps. Before any
-/// window the rate is the base rate, and after the last one it stays where the window left it.
+/// In each step, the schedule whose window began last defines the rate: `base × factor(position)`. The position is the
+/// epoch of the run, as in PyTorch, so milestones are epochs of the run, independently of the beginning of the window.
+/// It is a whole number if the window counts epochs, and fractional if it counts steps. Before the first window, the
+/// rate is the base rate; after the last window, it keeps its last value.
 #[derive(Debug)]
 pub struct RatePlan {
     base: f64,
     entries: Vec<RateEntry>,
 }
 
-/// A schedule and when it decides.
+/// A schedule, and when it defines the rate.
 pub struct RateEntry {
     /// The schedule.
     pub schedule: Box<dyn LearningRate + Send>,
-    /// When it decides.
+    /// The window in which it defines the rate.
     pub window: Window,
-    /// What the window counts.
+    /// The unit of the window.
     pub unit: WindowUnit,
 }
 
@@ -45,14 +45,14 @@ impl RatePlan {
         }
     }
 
-    /// With one more schedule.
+    /// Adds a schedule.
     #[must_use]
-    pub fn with(mut self, entry: RateEntry) -> Self {
+    pub fn with_schedule(mut self, entry: RateEntry) -> Self {
         self.entries.push(entry);
         self
     }
 
-    /// The rate at a step.
+    /// The rate of a step.
     #[must_use]
     pub fn rate(&self, clock: &Clock) -> f64 {
         let begun = self
@@ -68,14 +68,14 @@ impl RatePlan {
         })
     }
 
-    /// Tells the schedules an epoch's validation metric: a plateau schedule goes by it.
+    /// Passes the validation metric of an epoch to the schedules, for plateau schedules.
     pub fn observe(&mut self, metric: f64) {
         for entry in &mut self.entries {
             entry.schedule.observe(metric);
         }
     }
 
-    /// What a checkpoint must keep: the state of each schedule.
+    /// The state that a checkpoint has to contain: that of each schedule.
     #[must_use]
     pub fn state(&self) -> Vec<Vec<f64>> {
         self.entries
@@ -84,11 +84,11 @@ impl RatePlan {
             .collect()
     }
 
-    /// Takes up what [`state`](Self::state) gave.
+    /// Restores the state that [`state`](Self::state) returned.
     ///
     /// # Errors
     ///
-    /// If the state is another plan's.
+    /// If the state belongs to another plan.
     pub fn restore(&mut self, state: &[Vec<f64>]) -> Result<(), StateError> {
         for (entry, state) in self.entries.iter_mut().zip(state) {
             entry.schedule.restore(state)?;
@@ -105,7 +105,7 @@ impl RateEntry {
         }
     }
 
-    /// In epochs, held at the window's last moment once that has passed.
+    /// The position in epochs, which stays at the last moment of the window after the window is over.
     fn position(&self, clock: &Clock) -> f64 {
         let now = self.now(clock).min(self.window.end() - 1) as f64;
         match self.unit {
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn milestones_are_epochs_of_the_run_and_the_rate_freezes_after_the_window() {
-        let plan = RatePlan::constant(1.0).with(entry(3, 6));
+        let plan = RatePlan::constant(1.0).with_schedule(entry(3, 6));
         let expected = [1.0, 1.0, 1.0, 0.1, 0.01, 0.01, 0.01, 0.01, 0.01];
         for (rate, expected) in rates(&plan, 9).into_iter().zip(expected) {
             approx::assert_relative_eq!(rate, expected, max_relative = 1e-12);
@@ -156,7 +156,9 @@ mod tests {
             window: Window::new(5, 9, 1).unwrap(),
             unit: WindowUnit::Epochs,
         };
-        let plan = RatePlan::constant(2.0).with(constant).with(entry(0, 4));
+        let plan = RatePlan::constant(2.0)
+            .with_schedule(constant)
+            .with_schedule(entry(0, 4));
         assert_eq!(rates(&plan, 7), [2.0, 2.0, 0.2, 0.2, 0.2, 1.0, 1.0]);
     }
 }

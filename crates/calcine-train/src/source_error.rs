@@ -1,4 +1,4 @@
-/// Why activations cannot be looked at.
+/// Why activations cannot be observed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .problems.join("\n"))]
 pub struct ActivationSourceError {
@@ -10,7 +10,7 @@ impl ActivationSourceError {
         Self { problems }
     }
 
-    /// One for each thing that a policy wants and does not get.
+    /// The problems, one for each request that cannot be answered.
     #[must_use]
     pub fn problems(&self) -> &[String] {
         &self.problems

@@ -11,32 +11,33 @@ use burn::train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
 
 use crate::Driver;
 
-/// What a user's model implements: the forward pass up to the loss. No backward, no optimizer.
+/// The trait for models inside Burn's trainer: the forward pass up to the loss, without backward pass and optimizer.
 pub trait LossStep: Module {
-    /// What a training step takes.
+    /// The input of a training step.
     type Batch: Send + 'static;
-    /// What the trainer's metrics take.
+    /// The output for the metrics of the trainer.
     type Output: ItemLazy + 'static;
 
     /// The loss `[1]` and the output.
     fn loss_step(&self, batch: Self::Batch) -> (Tensor<1>, Self::Output);
 }
 
-/// A model and its driver, as one module for Burn's `SupervisedTraining`.
+/// A model and its driver as one module, for Burn's `SupervisedTraining`.
 ///
-/// The wrapper is invisible to names: parameters keep the model's own paths. The learning rate is the
-/// trainer's, not the driver's. Clones and forks share the driver, which belongs to one run.
+/// The wrapper does not change names: parameters keep the paths of the model. The learning rate is that of the trainer,
+/// not that of the driver. Clones and forks share the driver, which belongs to one run.
 ///
 /// # Several devices
 ///
-/// With Burn's `ExecutionStrategy::MultiDevice`, the passes of the replicas are passes of one step, whose gradients are added
-/// up: masks, schedules and scales are those of the one driver, and equal on all replicas. The optimizer's step is taken on
-/// the main device, also with `MultiDeviceOptim::OptimSharded`. The replicas' passes wait for one another, because each
-/// needs the driver, so that several devices are no faster than one. `ExecutionStrategy::DistributedDataParallel` is not
-/// supported: each of its replicas takes optimizer steps of its own, which the one driver would count as steps of the run.
+/// With Burn's `ExecutionStrategy::MultiDevice`, the passes of the replicas are passes of one step, whose gradients are
+/// added: masks, schedules and scales are those of the one driver, and equal on all replicas. The optimizer step is
+/// executed on the main device, also with `MultiDeviceOptim::OptimSharded`. The passes of the replicas wait for each
+/// other, because each needs the driver, so several devices are not faster than one.
+/// `ExecutionStrategy::DistributedDataParallel` is not supported: each of its replicas executes its own optimizer
+/// steps, which the one driver would count as steps of the run.
 ///
-/// Create the model on a device with autodiff (`device.autodiff()`): the trainer's own move to one leaves
-/// parameters that were made without it untracked.
+/// Create the model on a device with autodiff (`device.autodiff()`). If the trainer moves a model to such a device,
+/// parameters that were created without autodiff are not tracked.
 ///
 /// # Examples
 ///
@@ -48,7 +49,7 @@ pub struct Compressed<M: Module> {
 }
 
 impl<M: Module> Compressed<M> {
-    /// Joins a model and a driver.
+    /// Combines a model and a driver.
     #[must_use]
     pub fn new(model: M, driver: Driver<M>) -> Self {
         Self {

@@ -10,19 +10,18 @@ use calcine_params::{Inventory, Parameter};
 use crate::checkpoint::OptimizerState;
 use crate::{Driver, Run, UnfitRecord};
 
-/// What a thinning leaves of each parameter: the positions of the elements that stay, in the order in which the
-/// parameter was stored.
+/// For each parameter, the indices of the elements that remain after thinning, in stored order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeptIndices {
-    /// Of parameters that lose something.
+    /// The indices, for parameters that lose elements.
     positions: BTreeMap<String, Vec<usize>>,
 }
 
-/// A run that cannot go on with a thinned model.
+/// Why a run cannot continue with a thinned model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ThinnedError {
-    /// A cut that is not of this model.
+    /// A cut does not belong to this model.
     #[error(
         "`{parameter}` is cut along axis {axis} of length {length}, but is {shape:?} in the model"
     )]
@@ -31,47 +30,47 @@ pub enum ThinnedError {
         parameter: String,
         /// The axis.
         axis: usize,
-        /// Its length, as the cut has it.
+        /// The length of the axis according to the cut.
         length: usize,
-        /// The parameter's shape; empty if there is no such parameter.
+        /// The shape of the parameter; empty if there is no such parameter.
         shape: Vec<usize>,
     },
-    /// The thinned model is not what the cuts leave.
-    #[error("`{parameter}` is {found:?} in the thinned model, {kept} elements are to be left")]
+    /// The thinned model does not have the sizes that remain after the cuts.
+    #[error("`{parameter}` has the shape {found:?} in the thinned model, expected {kept} elements")]
     Model {
         /// The parameter.
         parameter: String,
-        /// Its shape; empty if there is no such parameter.
+        /// The shape of the parameter; empty if there is no such parameter.
         found: Vec<usize>,
-        /// What the cuts leave.
+        /// The number of elements that remain.
         kept: usize,
     },
-    /// The optimizer's state does not follow the parameters.
-    #[error("the optimizer's state cannot be cut: {reason}")]
+    /// The state of the optimizer does not have the shapes of the parameters.
+    #[error("the state of the optimizer cannot be reduced: {reason}")]
     Optimizer {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The driver is of another recipe.
-    #[error("the driver does not go on where the run was: {reason}")]
+    /// The driver belongs to another recipe.
+    #[error("the driver cannot continue the run: {reason}")]
     Driver {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// A policy's state does not fit.
+    /// The state of a policy cannot be restored.
     #[error(transparent)]
     Policy(#[from] UnfitRecord),
 }
 
 impl KeptIndices {
-    /// What these cuts, one for each axis, leave of a model's parameters.
+    /// The indices that remain after these cuts, with at most one cut for each axis.
     ///
-    /// Cuts of a plan of several steps are composed first: `Plan::cuts`.
+    /// The cuts of a plan with several steps have to be composed first: `Plan::cuts`.
     ///
     /// # Errors
     ///
-    /// If a cut fits no parameter.
-    pub fn of(cuts: &[Cut], before: &Inventory) -> Result<Self, ThinnedError> {
+    /// If a cut does not belong to a parameter.
+    pub fn from_cuts(cuts: &[Cut], before: &Inventory) -> Result<Self, ThinnedError> {
         let mut axes: BTreeMap<&str, Vec<&Cut>> = BTreeMap::new();
         for cut in cuts {
             let parameter = before.get(&cut.parameter);
@@ -96,16 +95,16 @@ impl KeptIndices {
         })
     }
 
-    /// Where the elements of a parameter that stay are in it, flat; `None` if all stay.
+    /// The indices of the remaining elements of a parameter, flat; `None` if all elements remain.
     #[must_use]
     pub fn positions(&self, path: &str) -> Option<&[usize]> {
         self.positions.get(path).map(Vec::as_slice)
     }
 
-    /// What stays of a parameter's values, or of anything with one value for each of its elements: flat, in
-    /// stored order. Nothing is read.
+    /// Gathers the remaining values of a parameter, or of anything with one value for each of its elements: flat, in
+    /// stored order. Nothing is read from the device.
     #[must_use]
-    pub fn of_values<K: Basic>(&self, path: &str, values: Tensor<1, K>) -> Tensor<1, K> {
+    pub fn gather<K: Basic>(&self, path: &str, values: Tensor<1, K>) -> Tensor<1, K> {
         match self.positions(path) {
             Some(positions) => {
                 let positions: Vec<i64> = positions.iter().map(|&at| at as i64).collect();
@@ -117,24 +116,24 @@ impl KeptIndices {
         }
     }
 
-    /// The same for masks.
+    /// Gathers the remaining elements of masks.
     #[must_use]
-    pub fn of_masks(&self, masks: &Masks) -> Masks {
+    pub fn gather_masks(&self, masks: &Masks) -> Masks {
         masks.gathered(|path| self.positions(path))
     }
 
-    /// The same for values by path.
-    pub(crate) fn of_vectors(
+    /// Gathers the remaining elements of vectors, by path.
+    pub(crate) fn gather_vectors(
         &self,
         vectors: &BTreeMap<String, Tensor<1>>,
     ) -> BTreeMap<String, Tensor<1>> {
         let each = vectors.iter();
-        each.map(|(path, values)| (path.clone(), self.of_values(path, values.clone())))
+        each.map(|(path, values)| (path.clone(), self.gather(path, values.clone())))
             .collect()
     }
 }
 
-/// Where the elements that all cuts leave are, flat and ascending.
+/// The indices of the elements that all cuts keep, flat and ascending.
 fn positions(parameter: &Parameter, cuts: &[&Cut]) -> Vec<usize> {
     let mut positions = vec![0];
     for (axis, &length) in parameter.shape.iter().enumerate() {
@@ -148,20 +147,22 @@ fn positions(parameter: &Parameter, cuts: &[&Cut]) -> Vec<usize> {
 }
 
 impl<M: Module> Run<M> {
-    /// The run, going on with a model of which something was removed, from the step where it is.
+    /// Continues the run with a thinned model, at the same step.
     ///
-    /// `driver` is a fresh one of the same recipe, bound to the thinned model: its policies, learning rates and
-    /// clock go on from this run's. State by element (masks, momentum, moments, saved weights) is cut along;
-    /// the optimizer has none for parameters that the thinned model alone has, and begins them anew. From
-    /// here on [`History::best_by`](crate::History::best_by) looks at the epochs to come only: what was
-    /// before is another model.
+    /// `driver` is a new one from the same recipe, bound to the thinned model. Its policies, learning rates and clock
+    /// continue from those of this run. State by element (masks, momentum, moments, saved weights) is reduced. The
+    /// optimizer has no state for parameters that only the thinned model has, and starts with a new one. From here on,
+    /// [`History::best_by`](crate::History::best_by) considers only later epochs, because the earlier ones belong to
+    /// another model.
+    ///
+    /// The state of the optimizer and the records of the policies pass through the host.
     ///
     /// Optimizer state and policies' records pass through the host.
     ///
     /// # Errors
     ///
-    /// If the kept indices are not of this model, the thinned one is not what they leave, the optimizer keeps
-    /// state of another shape than its parameter's, or the driver is of another recipe.
+    /// If the kept indices do not belong to this model, the thinned model does not have the sizes that they leave,
+    /// state of the optimizer has another shape than its parameter, or the driver belongs to another recipe.
     pub fn thinned(
         self,
         model: M,
@@ -170,7 +171,10 @@ impl<M: Module> Run<M> {
         device: &Device,
     ) -> Result<Self, ThinnedError> {
         let device = &device.clone().without_autodiff();
-        let (before, after) = (Inventory::of(&self.model), Inventory::of(&model));
+        let (before, after) = (
+            Inventory::from_module(&self.model),
+            Inventory::from_module(&model),
+        );
         for parameter in &before {
             let path = &parameter.path;
             let kept = kept_indices
@@ -186,7 +190,7 @@ impl<M: Module> Run<M> {
             }
         }
         let unfit = |reason| ThinnedError::Optimizer { reason };
-        let optimizer = OptimizerState::of(&self.optimizer, &before)
+        let optimizer = OptimizerState::new(&self.optimizer, &before)
             .and_then(|state| state.thinned(kept_indices, &before, &after))
             .and_then(|state| state.load_into(self.optimizer, &after))
             .map_err(unfit)?;

@@ -13,7 +13,10 @@ use calcine_train::{
 use crate::made_up::{MadeUp, boxed, epochs, mlp, read, steps, stored};
 
 fn unit(model: &Mlp) -> Unit {
-    let parameter = Inventory::of(model).get("first.weight").unwrap().clone();
+    let parameter = Inventory::from_module(model)
+        .get("first.weight")
+        .unwrap()
+        .clone();
     let fold = parameter.fold(Granularity::Element).unwrap();
     Unit::new(parameter, fold)
 }
@@ -102,7 +105,12 @@ fn a_step_of_several_passes_is_a_step_of_one() {
             boxed(policy.with_seed(3))
         }),
         ("a rewind", |m| {
-            boxed(Rewind::new(&Inventory::of(m), 0, vec![1, 2], Restore::Both))
+            boxed(Rewind::new(
+                &Inventory::from_module(m),
+                0,
+                vec![1, 2],
+                Restore::Both,
+            ))
         }),
     ];
     each(rows, |(_, make)| {

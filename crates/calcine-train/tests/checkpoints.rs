@@ -38,7 +38,7 @@ fn driver<M: Module>(model: &M, weight: &str, head: &str, steps: u64) -> Driver<
         last: 0.7,
     };
     let level = prune(model, "ramp", weight, ramp, epochs(0, 3));
-    let inventory = Inventory::of(model);
+    let inventory = Inventory::from_module(model);
     let parameter = inventory.get(head).unwrap().clone();
     let layout = parameter.layout().unwrap();
     let fold = Fold::new(Granularity::FcInput, &parameter.shape, layout).unwrap();
@@ -56,7 +56,7 @@ fn driver<M: Module>(model: &M, weight: &str, head: &str, steps: u64) -> Driver<
         .with_factor(0.5)
         .unwrap()
         .with_patience(0);
-    let plan = RatePlan::constant(0.05).with(RateEntry {
+    let plan = RatePlan::constant(0.05).with_schedule(RateEntry {
         schedule: Box::new(plateau),
         window: Window::new(0, 100, 1).unwrap(),
         unit: WindowUnit::Steps,
@@ -67,7 +67,7 @@ fn driver<M: Module>(model: &M, weight: &str, head: &str, steps: u64) -> Driver<
 /// What remembers more than masks: sums over batches, choices, saved weights, random scores.
 fn remembering_run(draw: usize) -> Run<Mlp> {
     let model = mlp(draw);
-    let inventory = Inventory::of(&model);
+    let inventory = Inventory::from_module(&model);
     let unit = |path: &str, granularity| {
         let parameter = inventory.get(path).unwrap().clone();
         let layout = parameter.layout().unwrap();
@@ -398,13 +398,13 @@ fn another_recipe_or_model_is_refused() {
     let model = mlp(0);
     let lone = Driver::new(STEPS, Vec::new(), RatePlan::constant(0.1));
     let error = resume(Run::new(model, lone, sgd()));
-    assert!(error.contains("the recipe's are []"), "{error}");
+    assert!(error.contains("those of the recipe are []"), "{error}");
 
     let model = mlp(0);
     let longer = driver(&model, "first.weight", "second.weight", 8);
     let error = resume(Run::new(model, longer, sgd()));
     assert!(
-        error.contains("its epochs have 5 steps, this run's 8"),
+        error.contains("its epochs have 5 steps, those of this run 8"),
         "{error}"
     );
 
@@ -425,7 +425,7 @@ fn another_recipe_or_model_is_refused() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("model.safetensors: no tensor `conv.weight`"),
+        error.contains("model.safetensors: it has no tensor `conv.weight`"),
         "{error}"
     );
 }

@@ -15,7 +15,7 @@ use crate::made_up::{
 };
 
 fn unit(model: &Mlp, path: &str, granularity: Granularity) -> Unit {
-    let parameter = Inventory::of(model).get(path).unwrap().clone();
+    let parameter = Inventory::from_module(model).get(path).unwrap().clone();
     let fold = Fold::new(granularity, &parameter.shape, parameter.layout().unwrap());
     Unit::new(parameter, fold.unwrap())
 }
@@ -167,7 +167,7 @@ fn a_group_falls_together_by_its_aggregated_score() {
     ];
     for (aggregation, expected) in rows {
         let target = Target {
-            groups: vec![Group::of(units(), aggregation).unwrap()],
+            groups: vec![Group::shared(units(), aggregation).unwrap()],
             amount: Box::new(|_: f64| 0.5),
         };
         let policy = Prune::new(
@@ -197,8 +197,8 @@ fn a_group_falls_together_by_its_aggregated_score() {
         unit(&model, "first.weight", Granularity::FcInput),
         unit(&model, "second.weight", Granularity::FcInput),
     ];
-    assert!(Group::of(unequal, Aggregation::Sum).is_none());
-    assert!(Group::of(Vec::new(), Aggregation::Sum).is_none());
+    assert!(Group::shared(unequal, Aggregation::Sum).is_none());
+    assert!(Group::shared(Vec::new(), Aggregation::Sum).is_none());
 }
 
 #[test]

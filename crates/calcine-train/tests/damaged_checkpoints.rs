@@ -28,7 +28,7 @@ fn a_damaged_checkpoint_is_an_error_that_names_the_file() {
         (
             "format",
             |c| rewrite(c, "\"format\": 2", "\"format\": 9"),
-            "format 9, this version reads 2",
+            "it has format 9, but this version reads format 2",
         ),
         (
             "no header",
@@ -83,7 +83,7 @@ fn a_damaged_checkpoint_is_an_error_that_names_the_file() {
         (
             "steps",
             |c| rewrite(c, "\"steps_per_epoch\": 5", "\"steps_per_epoch\": 6"),
-            "its epochs have 6 steps, this run's 5",
+            "its epochs have 6 steps, those of this run 5",
         ),
     ];
     let whole = trained();

@@ -21,7 +21,7 @@ use crate::made_up::{MadeUp, boxed, epochs, mlp, sgd, steps, stored};
 const PATHS: [&str; 2] = ["first.weight", "second.weight"];
 
 fn unit(model: &Mlp, path: &str, granularity: Granularity) -> Unit {
-    let parameter = Inventory::of(model).get(path).unwrap().clone();
+    let parameter = Inventory::from_module(model).get(path).unwrap().clone();
     let fold = parameter.fold(granularity).unwrap();
     Unit::new(parameter, fold)
 }
@@ -213,7 +213,7 @@ fn policies_that_cannot_do_what_they_are_set_up_for_are_refused_when_a_driver_is
     };
     let twice = || {
         let units = || vec![unit(&model, "first.weight", Granularity::Element)];
-        let group = |units| Group::of(units, Aggregation::Sum).unwrap();
+        let group = |units| Group::shared(units, Aggregation::Sum).unwrap();
         let target = Target {
             groups: vec![group(units()), group(units())],
             amount: Box::new(|_: f64| 0.5),
@@ -229,31 +229,31 @@ fn policies_that_cannot_do_what_they_are_set_up_for_are_refused_when_a_driver_is
     let rows: Vec<(Prune, &str)> = vec![
         (
             pruner(&model, Random, level(), when()),
-            "its score draws at random",
+            "its score draws random numbers",
         ),
         (
             pruner(&model, noisy(Norm::L1, 0.1), level(), when()),
-            "its score draws at random",
+            "its score draws random numbers",
         ),
         (
             pruner(&model, Magnitude, Bernoulli, when()),
-            "its selection draws at random",
+            "its selection draws random numbers",
         ),
         (
             pruner(&model, Magnitude, drawn, when()),
-            "its selection draws at random",
+            "its selection draws random numbers",
         ),
         (
             pruner(&model, Magnitude, REGROW, when()).with_growth(Box::new(Random)),
-            "its regrowth draws at random",
+            "its growth score draws random numbers",
         ),
         (
             pruner(&model, Magnitude, REGROW, when()),
-            "give it a score, `Prune::with_growth`",
+            "give it a growth score, `Prune::with_growth`",
         ),
         (
             pruner(&model, Magnitude, REGROW, when()).with_growth(Box::new(NormScale)),
-            "not by NormScale",
+            "but needs NormScale",
         ),
         (
             pruner(&model, NormScale, level(), when()),
@@ -269,7 +269,7 @@ fn policies_that_cannot_do_what_they_are_set_up_for_are_refused_when_a_driver_is
         ),
         (
             pruner(&model, Magnitude, level(), when()).with_reconstruction(Reconstruct::default()),
-            "its refitting draws positions",
+            "its refitting draws random positions",
         ),
         (
             pruner(&model, Magnitude, level(), when())
@@ -278,7 +278,7 @@ fn policies_that_cannot_do_what_they_are_set_up_for_are_refused_when_a_driver_is
                 .with_hold(Hold::Shadow),
             "refits stored weights",
         ),
-        (twice(), "`first.weight` has two decisions"),
+        (twice(), "`first.weight` is in two groups"),
         (
             pruner(
                 &model,
@@ -319,11 +319,11 @@ fn penalties_that_cannot_do_what_they_are_set_up_for_are_refused_too() {
     let rows: Vec<(Penalty, &str)> = vec![
         (
             penalty(&model, Box::new(L1)).with_weakest(Box::new(Random), 0.5),
-            "draws at random",
+            "draws random numbers",
         ),
         (
             penalty(&model, Box::new(L1)).with_weakest(Box::new(Gradient), 0.5),
-            "by weights alone, not by Gradient",
+            "must need only weights, but needs Gradient",
         ),
     ];
     let mut rows = rows;

@@ -22,8 +22,8 @@ fn oracle(batches: &[(Vec<Vec<f32>>, Vec<usize>)]) -> Evaluation {
     }
     let n = count as f64;
     let evaluation = Evaluation::new(loss / n, count);
-    let evaluation = evaluation.with("top1", 100.0 * top1 as f64 / n);
-    evaluation.with("top5", 100.0 * top5 as f64 / n)
+    let evaluation = evaluation.with_metric("top1", 100.0 * top1 as f64 / n);
+    evaluation.with_metric("top5", 100.0 * top5 as f64 / n)
 }
 
 fn batch(logits: &[Vec<f32>], labels: &[usize]) -> Batch<Tensor<2>, Tensor<1, Int>> {
@@ -103,6 +103,8 @@ fn no_batches_are_no_inputs() {
     let found = evaluate(none, |logits| logits, &Classification);
     assert_eq!(
         found,
-        Evaluation::new(0.0, 0).with("top1", 0.0).with("top5", 0.0)
+        Evaluation::new(0.0, 0)
+            .with_metric("top1", 0.0)
+            .with_metric("top5", 0.0)
     );
 }

@@ -45,7 +45,7 @@ fn level<M: Module>(model: &M, amount: impl Curve + Send + Sync + 'static, when:
         let fold = Fold::new(Granularity::Element, &parameter.shape, Layout::OutputFirst);
         Unit::new(parameter.clone(), fold.unwrap())
     };
-    let parameters = Inventory::of(model).iter().map(of).collect();
+    let parameters = Inventory::from_module(model).iter().map(of).collect();
     let target = Target::new(parameters, Box::new(amount));
     Prune::new(
         "p",
@@ -131,7 +131,11 @@ fn agp_trajectory(file: &Golden, case: &Value) {
         let at = whole(&epoch["epoch"]);
         assert_eq!(at, driver.clock().epoch);
         if let Some(target) = epoch["target_sparsity"].as_f64() {
-            approx::assert_relative_eq!(ramp.at(window.progress(at)), target, max_relative = 1e-12);
+            approx::assert_relative_eq!(
+                ramp.value_at(window.progress(at)),
+                target,
+                max_relative = 1e-12
+            );
         }
         for batch in epoch["minibatches"].as_array().unwrap() {
             let updates = values(&batch["update_added"]);

@@ -136,7 +136,7 @@ fn with_select(
     amount: f64,
     when: When,
 ) -> Prune {
-    let inventory = Inventory::of(model);
+    let inventory = Inventory::from_module(model);
     let parameter = inventory.get("first.weight").unwrap().clone();
     let layout = parameter.layout().unwrap();
     let fold = Fold::new(granularity, &parameter.shape, layout).unwrap();

@@ -20,7 +20,7 @@ pub(crate) fn training_device() -> Device {
 /// The model with reproducible weights: `draw` chooses which. (Burn's generator is global, so tests
 /// that run side by side would disturb each other.)
 pub(crate) fn drawn<M: Module>(model: M, draw: usize) -> M {
-    let trainable: Vec<ParamId> = Inventory::of(&model)
+    let trainable: Vec<ParamId> = Inventory::from_module(&model)
         .iter()
         .filter(|p| p.is_trainable())
         .map(|p| p.id)
@@ -62,7 +62,7 @@ pub(crate) fn conv_net(draw: usize) -> ConvNet {
 
 /// The stored values of a parameter.
 pub(crate) fn stored<M: Module>(model: &M, path: &str) -> Vec<f32> {
-    let inventory = Inventory::of(model);
+    let inventory = Inventory::from_module(model);
     let parameter = inventory
         .get(path)
         .unwrap_or_else(|| panic!("no parameter {path}"));
@@ -169,7 +169,7 @@ pub(crate) fn prune<M: Module>(
     amount: impl Curve + Send + Sync + 'static,
     when: When,
 ) -> Prune {
-    let inventory = Inventory::of(model);
+    let inventory = Inventory::from_module(model);
     let unit_of = |parameter: &calcine_params::Parameter| {
         let fold = Fold::new(Granularity::Element, &parameter.shape, Layout::OutputFirst);
         Unit::new(parameter.clone(), fold.unwrap())

@@ -175,7 +175,7 @@ impl<M: Module> Policy<M> for Restless {
     }
 
     fn before_forward(&mut self, _: &Clock, model: &M) -> Changed {
-        let inventory = Inventory::of(model);
+        let inventory = Inventory::from_module(model);
         let weight = inventory.get("first.weight").unwrap();
         self.id = weight.id;
         let keep: Vec<bool> = (0..weight.numel()).map(|i| i % 2 == 0).collect();

@@ -73,7 +73,7 @@ fn a_pruner_says_at_the_end_what_it_has_reached_and_why_not_more() {
             |m| gradients(m, epochs(3, 4), 8),
             16,
             "no selection",
-            Some("its last selection waits for 4 more batches"),
+            Some("its last selection needs 4 more batches"),
         ),
         (
             "released",
@@ -104,7 +104,7 @@ fn a_pruner_says_at_the_end_what_it_has_reached_and_why_not_more() {
 
 /// A pruner by Taylor scores over so many batches.
 fn gradients(model: &Mlp, when: When, batches: u64) -> Prune {
-    let inventory = Inventory::of(model);
+    let inventory = Inventory::from_module(model);
     let parameter = inventory.get("first.weight").unwrap().clone();
     let fold = Fold::new(Granularity::Element, &parameter.shape, Layout::OutputFirst).unwrap();
     let target = Target::new(vec![Unit::new(parameter, fold)], Box::new(|_: f64| 0.5));
@@ -140,7 +140,7 @@ fn a_run_that_accumulates_gradients_says_that_its_steps_were_fewer() {
     assert!(
         outcomes[0]
             .to_string()
-            .contains("accumulates the gradients"),
+            .contains("gradients are accumulated"),
         "{}",
         outcomes[0]
     );
@@ -150,7 +150,12 @@ fn a_run_that_accumulates_gradients_says_that_its_steps_were_fewer() {
 fn a_rewind_whose_epoch_does_not_come_says_so() {
     let model = mlp(0);
     let rewind = |at: &[u64]| {
-        let rewind = Rewind::new(&Inventory::of(&model), 0, at.to_vec(), Restore::Both);
+        let rewind = Rewind::new(
+            &Inventory::from_module(&model),
+            0,
+            at.to_vec(),
+            Restore::Both,
+        );
         after(&model, vec![boxed(rewind)], 16).remove(1)
     };
     assert!(rewind(&[1, 3]).is_reached());
@@ -158,7 +163,7 @@ fn a_rewind_whose_epoch_does_not_come_says_so() {
     assert!(
         missed
             .to_string()
-            .ends_with("reached 1 of them: epoch 4 did not come"),
+            .ends_with("reached 1 of them: epoch 4 was not reached"),
         "{missed}"
     );
 }
@@ -292,17 +297,17 @@ fn data_of_other_epochs_than_the_drivers_is_refused() {
 fn moments_that_have_come_are_those_whose_first_step_is_done() {
     let window = || Window::new(1, 4, 2).unwrap();
     let clock = |step| calcine_schedule::Clock::at_global_step(3, step);
-    let come = |when: &When| {
+    let passed = |when: &When| {
         (0..12)
-            .map(|step| when.come(&clock(step)))
+            .map(|step| when.moments_passed(&clock(step)))
             .collect::<Vec<_>>()
     };
     assert_eq!(
-        come(&When::epochs(window())),
+        passed(&When::epochs(window())),
         [0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2, 2]
     );
     assert_eq!(
-        come(&When::steps(window())),
+        passed(&When::steps(window())),
         [0, 0, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2]
     );
 }

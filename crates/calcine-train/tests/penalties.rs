@@ -19,7 +19,10 @@ fn penalty(
     strength: f64,
     when: When,
 ) -> Penalty {
-    let parameter = Inventory::of(model).get("first.weight").unwrap().clone();
+    let parameter = Inventory::from_module(model)
+        .get("first.weight")
+        .unwrap()
+        .clone();
     let layout = parameter.layout().unwrap();
     let fold = Fold::new(granularity, &parameter.shape, layout).unwrap();
     let penalized = Penalized {

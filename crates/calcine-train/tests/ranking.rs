@@ -41,7 +41,7 @@ fn pair() -> Pair {
 }
 
 fn units<M: Module>(model: &M) -> Vec<Unit> {
-    let inventory = Inventory::of(model);
+    let inventory = Inventory::from_module(model);
     let unit = |path: &str| {
         let parameter = inventory.get(path).unwrap().clone();
         let fold = parameter.fold(Granularity::Element).unwrap();
@@ -138,7 +138,7 @@ fn layers_without_a_gradient_are_ranked_by_their_weights() {
 fn a_group_with_a_member_without_a_gradient_is_left_out_whole() {
     let model = pair();
     let target = Target {
-        groups: vec![Group::of(units(&model), Aggregation::Sum).unwrap()],
+        groups: vec![Group::shared(units(&model), Aggregation::Sum).unwrap()],
         amount: Box::new(|_: f64| 0.5),
     };
     let (score, select) = (Box::new(Taylor::ABSOLUTE), Box::new(Level::default()));
@@ -246,7 +246,7 @@ fn a_group_is_compared_with_references_joined_as_its_scores() {
                 }
                 let [a, b] = ["a.weight", "b.weight"].map(|path| stored(&model, path));
                 let target = Target {
-                    groups: vec![Group::of(units(&model), aggregation).unwrap()],
+                    groups: vec![Group::shared(units(&model), aggregation).unwrap()],
                     amount: Box::new(move |_: f64| amount),
                 };
                 let policy = Prune::new(
@@ -323,7 +323,7 @@ fn a_folded_norm_multiplies_weights_divides_gradients_and_leaves_products() {
             scale: vector(&scales),
             variance: vector(&variances),
         };
-        let inventory = Inventory::of(&model);
+        let inventory = Inventory::from_module(&model);
         let parameter = |path: &str| inventory.get(path).unwrap().clone();
         let weight = parameter("a.weight");
         let norm = UnitNorm {
@@ -368,7 +368,7 @@ fn a_folded_norm_multiplies_weights_divides_gradients_and_leaves_products() {
 #[test]
 fn norms_that_cannot_be_folded_are_refused() {
     let model = pair();
-    let inventory = Inventory::of(&model);
+    let inventory = Inventory::from_module(&model);
     let weight = inventory.get("a.weight").unwrap().clone();
     let norm = UnitNorm {
         scale: weight.clone(),

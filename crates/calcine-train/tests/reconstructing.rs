@@ -5,7 +5,7 @@ use burn::optim::SgdConfig;
 use burn::tensor::Tensor;
 use calcine_criteria::{Level, Norm};
 use calcine_fold::{Fold, Granularity};
-use calcine_observe::{LayerSamples, NetworkActivations, Sampling, Sums, sample_layers};
+use calcine_observe::{AtAddition, LayerSamples, NetworkActivations, Sampling, sample_layers};
 use calcine_params::{Inventory, flat};
 use calcine_schedule::Window;
 use calcine_testkit::{ConvNet, device, numbers};
@@ -28,7 +28,7 @@ fn traced(model: &ConvNet) -> Network {
 
 /// A pruner of half the inputs of both layers, in steps 0 and 2.
 fn pruner(model: &ConvNet, reconstruct: Option<Reconstruct>) -> Prune {
-    let inventory = Inventory::of(model);
+    let inventory = Inventory::from_module(model);
     let target = |(path, granularity): (&str, Granularity)| {
         let parameter = inventory.get(path).unwrap().clone();
         let fold = Fold::new(granularity, &parameter.shape, parameter.layout().unwrap()).unwrap();
@@ -54,7 +54,7 @@ fn all() -> Reconstruct {
 
 fn driver(model: &ConvNet, reconstruct: Option<Reconstruct>, rate: f64) -> Driver<ConvNet> {
     let policies: Vec<Box<dyn Policy<ConvNet>>> = vec![Box::new(pruner(model, reconstruct))];
-    let source = NetworkActivations::new(&traced(model), batches(), Sums::End).unwrap();
+    let source = NetworkActivations::new(&traced(model), batches(), AtAddition::Stop).unwrap();
     let driver = Driver::new(4, policies, RatePlan::constant(rate));
     driver.with_activation_source(Box::new(source)).unwrap()
 }
@@ -71,7 +71,7 @@ fn step(driver: &mut Driver<ConvNet>, model: ConvNet) -> (ConvNet, ConvNet) {
 }
 
 fn values<M: Module>(model: &M, path: &str) -> Vec<f64> {
-    let inventory = Inventory::of(model);
+    let inventory = Inventory::from_module(model);
     let tensor = flat(model, [inventory.get(path).unwrap()]).remove(0);
     tensor.into_data().iter::<f64>().collect()
 }
@@ -159,14 +159,14 @@ fn what_nothing_refits_is_an_error_before_the_run() {
     let blind = Driver::new(4, policies(all()), RatePlan::constant(0.5));
     assert_eq!(blind.reconstructions()[0].weights, [CONV, HEAD]);
     let error = blind.check_activation_source().unwrap_err().to_string();
-    assert!(error.starts_with("`p` looks at activations"), "{error}");
+    assert!(error.starts_with("`p` needs activations"), "{error}");
     let many = Reconstruct {
         batches: Batches::Count(9),
         ..Reconstruct::default()
     };
-    let source = NetworkActivations::new(&traced(&model), batches(), Sums::End).unwrap();
+    let source = NetworkActivations::new(&traced(&model), batches(), AtAddition::Stop).unwrap();
     let driver = Driver::new(4, policies(many), RatePlan::constant(0.5));
     let error = driver.with_activation_source(Box::new(source)).unwrap_err();
-    let expected = ["`p`: it looks at activations over 9 batches, of which there are 4"];
+    let expected = ["`p`: it needs activations of 9 batches, but there are only 4"];
     assert_eq!(error.problems(), expected);
 }

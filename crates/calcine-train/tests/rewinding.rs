@@ -17,7 +17,7 @@ fn half(_: f64) -> f64 {
 }
 
 fn rates() -> RatePlan {
-    RatePlan::constant(0.1).with(RateEntry {
+    RatePlan::constant(0.1).with_schedule(RateEntry {
         schedule: Box::new(Step::new(1, 0.5).unwrap()),
         window: Window::new(0, 9, 1).unwrap(),
         unit: WindowUnit::Epochs,
@@ -49,7 +49,7 @@ fn a_ticket_trains_from_its_first_weights_under_the_mask_of_the_last_ones() {
     let policies: Vec<Box<dyn Policy<Mlp>>> = vec![
         boxed(prune(&model, "p", "*.weight", half, epochs(2, 3))),
         boxed(Rewind::new(
-            &Inventory::of(&model),
+            &Inventory::from_module(&model),
             0,
             vec![2],
             Restore::Weights,
@@ -61,7 +61,7 @@ fn a_ticket_trains_from_its_first_weights_under_the_mask_of_the_last_ones() {
 
     // The same by hand: fresh weights and optimizer, under the masks that the driver holds.
     let fresh = mlp(0);
-    let inventory = Inventory::of(&fresh);
+    let inventory = Inventory::from_module(&fresh);
     let mut masks = Masks::default();
     for path in driver.masks().paths() {
         let keep = driver.masks().keep(path).unwrap();
@@ -89,7 +89,7 @@ fn the_learning_rate_goes_back_alone_or_with_the_weights() {
     ];
     for (restore, expected) in rows {
         let model = mlp(0);
-        let rewind = Rewind::new(&Inventory::of(&model), 1, vec![3], restore);
+        let rewind = Rewind::new(&Inventory::from_module(&model), 1, vec![3], restore);
         let mut driver = Driver::new(4, vec![boxed(rewind)], rates());
         let (mut model, mut optimizer) = (model, sgd());
         for (epoch, expected) in (0..5).zip(expected) {
@@ -106,12 +106,17 @@ fn the_learning_rate_goes_back_alone_or_with_the_weights() {
 fn late_rewinding_returns_to_the_epoch_it_names() {
     let model = mlp(0);
     // The last schedule stands still, so what the first step of epoch 3 leaves is where it began.
-    let still = RatePlan::constant(0.1).with(RateEntry {
+    let still = RatePlan::constant(0.1).with_schedule(RateEntry {
         schedule: Box::new(|epoch: f64| if epoch < 3.0 { 1.0 } else { 0.0 }),
         window: Window::new(0, 9, 1).unwrap(),
         unit: WindowUnit::Epochs,
     });
-    let weights_only = Rewind::new(&Inventory::of(&model), 1, vec![3], Restore::Weights);
+    let weights_only = Rewind::new(
+        &Inventory::from_module(&model),
+        1,
+        vec![3],
+        Restore::Weights,
+    );
     let mut driver = Driver::new(4, vec![boxed(weights_only)], still);
     let (.., seen) = train(model, &mut driver, sgd(), 0..13);
     assert_eq!(seen[12], seen[3], "as at the end of epoch 0");
@@ -120,7 +125,7 @@ fn late_rewinding_returns_to_the_epoch_it_names() {
 
 #[test]
 fn a_rewind_to_an_epoch_that_is_not_over_is_refused_when_it_is_made() {
-    let inventory = Inventory::of(&mlp(0));
+    let inventory = Inventory::from_module(&mlp(0));
     for (to, at, fits) in [
         (0, vec![1], true),
         (2, vec![3, 5], true),
@@ -146,7 +151,14 @@ fn a_rewind_to_an_epoch_that_is_not_over_is_refused_when_it_is_made() {
 #[test]
 fn saved_weights_that_do_not_fit_the_model_are_refused_when_they_are_read() {
     let model = mlp(0);
-    let rewind = || Rewind::new(&Inventory::of(&model), 0, vec![1], Restore::Weights);
+    let rewind = || {
+        Rewind::new(
+            &Inventory::from_module(&model),
+            0,
+            vec![1],
+            Restore::Weights,
+        )
+    };
     let mut saving = rewind();
     let clock = calcine_schedule::Clock::new(4);
     let _ = saving.before_forward(&clock, &model);
@@ -154,10 +166,10 @@ fn saved_weights_that_do_not_fit_the_model_are_refused_when_they_are_read() {
     let restore = |rewind: &mut Rewind, inventory: &Inventory| {
         Policy::<Mlp>::restore(rewind, &record, inventory, &calcine_testkit::device())
     };
-    let inventory = Inventory::of(&model);
+    let inventory = Inventory::from_module(&model);
     restore(&mut rewind(), &inventory).unwrap();
     let other = burn::nn::LinearConfig::new(6, 3).init(&calcine_testkit::device());
-    let other = Inventory::of(&vec![other]);
+    let other = Inventory::from_module(&vec![other]);
     let mut of_other = Rewind::new(&other, 0, vec![1], Restore::Weights);
     let error = restore(&mut of_other, &other).unwrap_err().to_string();
     assert!(error.contains("no parameter `first."), "{error}");

@@ -35,7 +35,7 @@ fn compressed() -> Compressed<Net> {
 }
 
 fn paths<M: Module>(model: &M) -> Vec<String> {
-    Inventory::of(model)
+    Inventory::from_module(model)
         .iter()
         .map(|parameter| parameter.path.clone())
         .collect()

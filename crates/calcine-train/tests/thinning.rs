@@ -30,14 +30,14 @@ fn network() -> Network {
 
 /// Half the channels are dropped in epoch 0; of the head's weights, small ones fall all the time.
 fn driver(network: &Network, rewind: bool) -> Driver<Network> {
-    let inventory = Inventory::of(network);
+    let inventory = Inventory::from_module(network);
     let unit = |path: &str, granularity| {
         let parameter = inventory.get(path).unwrap().clone();
         let layout = parameter.layout().unwrap_or(Layout::OutputFirst);
         let fold = Fold::new(granularity, &parameter.shape, layout).unwrap();
         Unit::new(parameter, fold)
     };
-    let channels = Group::of(
+    let channels = Group::shared(
         vec![unit("conv.weight", Granularity::Filter)],
         Aggregation::Sum,
     )
@@ -74,7 +74,11 @@ fn driver(network: &Network, rewind: bool) -> Driver<Network> {
         window: Window::new(0, 3, 1).unwrap(),
         unit: WindowUnit::Epochs,
     };
-    Driver::new(STEPS, policies, RatePlan::constant(0.05).with(falling))
+    Driver::new(
+        STEPS,
+        policies,
+        RatePlan::constant(0.05).with_schedule(falling),
+    )
 }
 
 fn trained(mut run: Run<Network>, epochs: std::ops::Range<u64>) -> Run<Network> {
@@ -94,13 +98,13 @@ fn trained(mut run: Run<Network>, epochs: std::ops::Range<u64>) -> Run<Network> 
 }
 
 fn thinned(run: Run<Network>, rewind: bool) -> (Run<Network>, KeptIndices) {
-    let whole = Inventory::of(&run.model);
+    let whole = Inventory::from_module(&run.model);
     let thinned = thin(
         run.driver.masked_model(&run.model).valid(),
         PaddingEffect::KeepBorder,
     )
     .unwrap();
-    let kept_indices = KeptIndices::of(&thinned.plan.cuts(), &whole).unwrap();
+    let kept_indices = KeptIndices::from_cuts(&thinned.plan.cuts(), &whole).unwrap();
     let network = thinned.network.train();
     let driver = driver(&network, rewind);
     let run = run.thinned(network, driver, &kept_indices, &training_device());
@@ -129,16 +133,19 @@ fn training_goes_on_as_with_masks() {
         let masked = trained(begin(), 0..3);
         let (run, kept_indices) = thinned(trained(begin(), 0..1), *rewind);
         assert_eq!(
-            Inventory::of(&run.model).get("conv.weight").unwrap().shape[0],
+            Inventory::from_module(&run.model)
+                .get("conv.weight")
+                .unwrap()
+                .shape[0],
             4
         );
         let run = trained(run, 1..3);
         assert_eq!(run.driver.clock(), masked.driver.clock());
 
-        let inventory = Inventory::of(&masked.model);
+        let inventory = Inventory::from_module(&masked.model);
         let values = flat(&masked.model.valid(), &inventory);
         for (parameter, values) in inventory.iter().zip(values) {
-            let expected = read(kept_indices.of_values(&parameter.path, values));
+            let expected = read(kept_indices.gather(&parameter.path, values));
             let found = stored(&run.model.valid(), &parameter.path);
             assert_eq!(found.len(), expected.len(), "{}", parameter.path);
             for (found, expected) in found.iter().zip(expected) {
@@ -147,7 +154,7 @@ fn training_goes_on_as_with_masks() {
             }
         }
         let keep = |run: &Run<Network>| run.driver.masks().keep("head.weight").unwrap();
-        let expected = kept_indices.of_values("head.weight", keep(&masked));
+        let expected = kept_indices.gather("head.weight", keep(&masked));
         let bools = |keep: Tensor<1, burn::tensor::Bool>| keep.into_data().iter::<bool>().collect();
         let (found, expected): (Vec<bool>, Vec<bool>) = (bools(keep(&run)), bools(expected));
         assert_eq!(found, expected);
@@ -158,11 +165,11 @@ fn training_goes_on_as_with_masks() {
 #[test]
 fn what_remains_is_what_the_cuts_keep() {
     let network = network();
-    let inventory = Inventory::of(&network);
+    let inventory = Inventory::from_module(&network);
     let axes = network.graph().axes().unwrap();
     let units = [1, 2, 6].map(|unit| UnitId { group: 0, unit });
     let plan = ThinningPlan::removing(&axes, units).unwrap();
-    let kept_indices = KeptIndices::of(&plan.cuts(), &inventory).unwrap();
+    let kept_indices = KeptIndices::from_cuts(&plan.cuts(), &inventory).unwrap();
     // One value for each element, sliced by hand: 8 filters of 18 weights, 8 inputs of 4 outputs.
     let kept = [0, 3, 4, 5, 7];
     for (path, each) in [("conv.weight", 18), ("norm.gamma", 1), ("head.weight", 4)] {
@@ -175,11 +182,7 @@ fn what_remains_is_what_the_cuts_keep() {
             TensorData::new(numbers, [8 * each]),
             &training_device().without_autodiff(),
         );
-        assert_eq!(
-            read(kept_indices.of_values(path, tensor)),
-            expected,
-            "{path}"
-        );
+        assert_eq!(read(kept_indices.gather(path, tensor)), expected, "{path}");
     }
     assert_eq!(kept_indices.positions("head.bias"), None);
 }
@@ -188,11 +191,11 @@ fn what_remains_is_what_the_cuts_keep() {
 fn what_does_not_fit_is_refused() {
     let network = network();
     let begin = || Run::new(network.clone(), driver(&network, false), sgd());
-    let inventory = Inventory::of(&network);
+    let inventory = Inventory::from_module(&network);
     let axes = network.graph().axes().unwrap();
     let plan = ThinningPlan::removing(&axes, [UnitId { group: 0, unit: 1 }]).unwrap();
     let mut cuts = plan.cuts();
-    let kept_indices = KeptIndices::of(&cuts, &inventory).unwrap();
+    let kept_indices = KeptIndices::from_cuts(&cuts, &inventory).unwrap();
 
     let device = training_device();
     let whole = begin().thinned(
@@ -212,7 +215,9 @@ fn what_does_not_fit_is_refused() {
     assert!(message.contains("rewind"), "{message}");
 
     cuts[0].length = 9;
-    let error = KeptIndices::of(&cuts, &inventory).unwrap_err().to_string();
+    let error = KeptIndices::from_cuts(&cuts, &inventory)
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("of length 9") && error.contains("[8, 2, 3, 3]"),
         "{error}"

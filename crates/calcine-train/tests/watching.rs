@@ -6,8 +6,8 @@ use burn::tensor::{Tensor, TensorData};
 use calcine_criteria::{Apoz, Level, MeanActivation, NOfM, Score, Wanda};
 use calcine_fold::{Fold, Granularity};
 use calcine_observe::{
-    ActivationSource, Moments, NetworkActivations, Norms, Sums, Wanted, Zeros, observe_filters,
-    observe_inputs,
+    ActivationRequest, ActivationSource, AtAddition, Moments, NetworkActivations, Norms, Zeros,
+    observe_filters, observe_inputs,
 };
 use calcine_params::{Inventory, flat};
 use calcine_schedule::Window;
@@ -31,7 +31,7 @@ fn pruner(
     granularity: Granularity,
     score: Box<dyn Score + Send>,
 ) -> Prune {
-    let inventory = Inventory::of(model);
+    let inventory = Inventory::from_module(model);
     let parameter = inventory.get(path).unwrap().clone();
     let fold = Fold::new(granularity, &parameter.shape, parameter.layout().unwrap()).unwrap();
     let select: Box<dyn calcine_criteria::Select + Send> = match granularity {
@@ -45,7 +45,7 @@ fn pruner(
 
 fn source(model: &ConvNet) -> Box<NetworkActivations> {
     let network = trace(&model.valid(), images(0), |m, x| m.forward(x)).unwrap();
-    Box::new(NetworkActivations::new(&network, batches(), Sums::End).unwrap())
+    Box::new(NetworkActivations::new(&network, batches(), AtAddition::Stop).unwrap())
 }
 
 fn driver(model: &ConvNet, pruner: Prune) -> Driver<ConvNet> {
@@ -64,7 +64,7 @@ fn step(driver: &mut Driver<ConvNet>, model: ConvNet) -> ConvNet {
 
 /// Which units of a weight are zero throughout.
 fn dead(model: &ConvNet, path: &str, rows: usize) -> Vec<usize> {
-    let inventory = Inventory::of(model);
+    let inventory = Inventory::from_module(model);
     let weight = flat(model, [inventory.get(path).unwrap()]).remove(0);
     let weight: Vec<f32> = weight.into_data().iter::<f32>().collect();
     let rows = weight.chunks(weight.len() / rows).enumerate();
@@ -88,7 +88,7 @@ fn statistics(model: &ConvNet) -> (Vec<f64>, Vec<f64>) {
         &network,
         batches,
         &["conv.weight"],
-        Sums::End,
+        AtAddition::Stop,
         &(Zeros, Moments),
     )
     .unwrap();
@@ -132,7 +132,7 @@ fn weights_are_ranked_by_what_they_multiply() {
     let inputs = batches().into_iter().take(2);
     let observed = observe_inputs(&network, inputs, &["head.weight"], &Norms).unwrap();
     let norms = observed.get("head.weight").unwrap().total_l2.clone();
-    let inventory = Inventory::of(&model);
+    let inventory = Inventory::from_module(&model);
     let read = |model: &ConvNet| -> Vec<f64> {
         let weight = flat(model, [inventory.get("head.weight").unwrap()]).remove(0);
         weight.into_data().iter::<f64>().collect()
@@ -159,7 +159,7 @@ fn what_nothing_shows_is_an_error_before_the_run() {
     let blind = Driver::new(4, blind, RatePlan::constant(0.5));
     let error = blind.check_activation_source().unwrap_err();
     assert!(
-        error.to_string().starts_with("`p` looks at activations"),
+        error.to_string().starts_with("`p` needs activations"),
         "{error}"
     );
     let policies: Vec<Box<dyn Policy<ConvNet>>> = vec![
@@ -171,9 +171,9 @@ fn what_nothing_shows_is_an_error_before_the_run() {
     assert_eq!(
         error.problems(),
         [
-            "`p`: the filters of `head.weight` have no activation function of their own: the \
-             network's output comes first",
-            "`p`: it looks at activations over 9 batches, of which there are 3",
+            "`p`: the filters of `head.weight` have no activation function of their own: the output \
+             of the network comes first",
+            "`p`: it needs activations of 9 batches, but there are only 3",
         ]
     );
 }
@@ -194,13 +194,13 @@ fn a_model_without_the_networks_parameters_is_refused() {
     };
     let error = source.check_model(&other).unwrap_err();
     assert!(error.contains("it has no `conv.weight`"), "{error}");
-    let wanted = Wanted {
+    let request = ActivationRequest {
         weight: "conv.weight".to_owned(),
-        what: calcine_criteria::Needs::Activity(calcine_criteria::Activity::Mean),
+        needs: calcine_criteria::Needs::Activity(calcine_criteria::Activity::Mean),
         batches: None,
     };
     let looked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        source.observe(&other, &[wanted]).len()
+        source.observe(&other, &[request]).len()
     }));
     assert!(
         looked.is_err(),
@@ -216,7 +216,7 @@ fn a_model_without_the_networks_parameters_is_refused() {
     driver.check_model(&model).unwrap();
     let error = driver.check_model(&wider).unwrap_err().to_string();
     assert!(
-        error.contains("`head.weight` has shape [9, 4], the network's [8, 4]"),
+        error.contains("`head.weight` has the shape [9, 4], in the network [8, 4]"),
         "{error}"
     );
 }

@@ -145,7 +145,10 @@ impl fmt::Display for WeightsError {
                  (`--weights-strip`)"
             ),
             Kind::Pattern { pattern, reason } => {
-                write!(f, "`{pattern}` is no pattern of names to ignore: {reason}")
+                write!(
+                    f,
+                    "`{pattern}` is not a valid pattern for names to ignore: {reason}"
+                )
             }
             Kind::Write(error) => write!(f, "cannot write {file}: {error}"),
             Kind::Mismatch(problems) => {

@@ -60,7 +60,7 @@ impl LoadReport {
     /// Empty if the file has none. The masks of other modules' parameters are left out.
     #[must_use]
     pub fn masks_for<M: Module>(&self, model: &M, device: &Device) -> Masks {
-        let inventory = Inventory::of(model);
+        let inventory = Inventory::from_module(model);
         let mut masks = Masks::default();
         for PruningMask { parameter, keep } in &self.masks {
             let found = inventory

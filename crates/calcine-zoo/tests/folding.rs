@@ -29,7 +29,7 @@ fn dropped(model: ResNet, weight: &str, keys: &str) -> Vec<u64> {
     let before = model.clone();
     let _ = driver.step(model, &mut SgdConfig::new().init(), pass.gradients);
     let keep = driver.masks().keep(weight).expect("it fired").float();
-    let inventory = Inventory::of(&before);
+    let inventory = Inventory::from_module(&before);
     let filters = inventory.get(weight).unwrap().shape[0];
     let members = keep.dims()[0] / filters;
     let sums = keep.reshape([filters, members]).sum_dim(1).into_data();

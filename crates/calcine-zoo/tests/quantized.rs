@@ -87,7 +87,7 @@ fn check(file: &Golden, case: &Value) {
     let model = golden_resnet(&device);
     let x: Tensor<4> = file.tensor(&case["input"]["x"], &device);
     let network = trace(&model, x.clone(), |m, x: Tensor<4>| m.forward(x)).unwrap();
-    let mut calibration = Calibration::of(&network, std::slice::from_ref(&x)).unwrap();
+    let mut calibration = Calibration::collect(&network, std::slice::from_ref(&x)).unwrap();
     let graph = network.graph();
     let stats = &case["args"]["stats"];
     let mut change = |name: &str, stats: &Value| {

@@ -48,7 +48,7 @@
 //! let device = calcine::device::by_name("flex").unwrap();
 //! let layer: Linear = LinearConfig::new(8, 4).init(&device);
 //!
-//! let weight = Inventory::of(&layer).get("weight").unwrap().clone();
+//! let weight = Inventory::from_module(&layer).get("weight").unwrap().clone();
 //! let fold = Fold::new(Granularity::Element, &weight.shape, Layout::LINEAR).unwrap();
 //! let scores = Magnitude.score(&Evidence::new(fold.rows(layer.weight.val())));
 //! let keep = Level::default().keep(&[Candidate::new(scores)], 0.5).remove(0);

@@ -1,4 +1,4 @@
-//! `calcine recipe check`: recipes against their models.
+//! `calcine recipe check`: checks recipes against their models.
 
 use std::path::{Path, PathBuf};
 
@@ -12,20 +12,21 @@ use crate::failure::{Failure, bad};
 use crate::model::{AnyNetwork, Loaded, load_structure};
 use crate::terminal::stderr;
 
-/// Check recipes against the model they are for, without training.
+/// Check recipes against the models that they name, without training.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The recipe files.
     #[arg(required = true, value_name = "FILE.toml")]
     files: Vec<PathBuf>,
-    /// The model to check them with: a network of the zoo or a network file [default: the recipe's, else resnet20].
+    /// The model to check them against: a network of the zoo or a network file [default: that of the recipe, otherwise
+    /// resnet20].
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
 }
 
 impl Args {
     #[cfg(test)]
-    pub(super) fn of(file: &Path) -> Self {
+    pub(super) fn new(file: &Path) -> Self {
         Self {
             files: vec![file.to_path_buf()],
             model: None,
@@ -38,7 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     check_all(&args.files, args.model.as_deref())
 }
 
-/// Every file is checked before the first failure is reported.
+/// Checks every file before it reports the first failure.
 fn check_all(files: &[PathBuf], model: Option<&str>) -> Result<(), Failure> {
     let mut failed = Vec::new();
     for file in files {
@@ -48,7 +49,7 @@ fn check_all(files: &[PathBuf], model: Option<&str>) -> Result<(), Failure> {
                 for warning in &warnings {
                     stderr(&format!("{name}: warning: {warning}"));
                 }
-                stderr(&format!("{name}: sound, and fits {architecture}"));
+                stderr(&format!("{name}: valid, and fits {architecture}"));
             }
             Err(error) => failed.push(error),
         }
@@ -60,7 +61,7 @@ fn check_all(files: &[PathBuf], model: Option<&str>) -> Result<(), Failure> {
     }
 }
 
-/// The model that a sound recipe fits, and what will not happen though the recipe says so.
+/// Returns the model that a valid recipe fits, and warnings about requests that have no effect.
 fn check(file: &Path, model: Option<&str>) -> Result<(String, Vec<String>), String> {
     let recipe = Recipe::from_file(file).map_err(|error| error.to_string())?;
     let teacher = recipe
@@ -81,7 +82,7 @@ fn check(file: &Path, model: Option<&str>) -> Result<(String, Vec<String>), Stri
     check_recipe(&recipe, model)
 }
 
-/// Binds the recipe to its model, or to another; says to which, and what will not happen.
+/// Binds the recipe to its model, or to another one. Returns the name of the model, and warnings.
 pub(crate) fn check_recipe(
     recipe: &Recipe,
     model: Option<&str>,
@@ -89,7 +90,7 @@ pub(crate) fn check_recipe(
     let file = recipe.file().unwrap_or("recipe");
     let refused = |error: &dyn std::fmt::Display| format!("{file}: {error}");
     let named = model.or(recipe.train().model.as_deref());
-    // Which numbers the weights are does not matter.
+    // The values of the weights do not matter.
     let loaded = load_structure(named.unwrap_or("resnet20"));
     let Loaded { name, network, .. } = loaded.map_err(|error| refused(&error))?;
     let AnyNetwork::Float(network) = network else {
@@ -101,7 +102,7 @@ pub(crate) fn check_recipe(
     Ok((name, warnings))
 }
 
-/// That the recipe fits the network; what will not happen though the recipe says so.
+/// Checks that the recipe fits the network; returns warnings.
 pub(super) fn fits(recipe: &Recipe, network: Network) -> Result<Vec<String>, String> {
     if let (Some(asked), false) = (recipe.quantization(), recipe.trains()) {
         return quantizes(asked, &network);
@@ -113,8 +114,9 @@ pub(super) fn fits(recipe: &Recipe, network: Network) -> Result<Vec<String>, Str
         Some(asked) => bind_quantized(recipe, asked, network, steps)?,
         None => {
             let graph = network.graph().clone();
-            // A run carries out all that a recipe has.
-            let bound = recipe.bind_carrying_out(&recipe.duties(), &network, Some(&graph), steps);
+            // A run executes everything that a recipe contains.
+            let bound =
+                recipe.bind_for_runner(&recipe.runner_tables(), &network, Some(&graph), steps);
             bound.map_err(|error| error.to_string())?.warnings()
         }
     };
@@ -122,11 +124,12 @@ pub(super) fn fits(recipe: &Recipe, network: Network) -> Result<Vec<String>, Str
     Ok(warnings)
 }
 
-/// That a recipe for quantization after training fits the network; what of it has no effect. What takes real batches is
-/// left out.
+/// Checks that a recipe for quantization after training fits the network; returns settings without effect. Checks that
+/// need real batches are skipped.
 fn quantizes(asked: &RecipeQuantization, network: &Network) -> Result<Vec<String>, String> {
     let said = |error: &dyn std::error::Error| error.to_string();
-    let calibration = Calibration::of(network, &[ones(network)?]).map_err(|error| said(&error))?;
+    let calibration =
+        Calibration::collect(network, &[ones(network)?]).map_err(|error| said(&error))?;
     let mut settings = asked.settings.clone();
     settings.weights.rounding = Rounding::Nearest;
     settings.weights.correct_bias = false;
@@ -135,10 +138,10 @@ fn quantizes(asked: &RecipeQuantization, network: &Network) -> Result<Vec<String
     Ok(quantized.report().warnings())
 }
 
-/// The official training images of CIFAR-10, from which a check counts the steps of an epoch.
+/// The number of training images of CIFAR-10, from which a check computes the steps per epoch.
 const TRAINING_IMAGES: f64 = 50_000.0;
 
-/// Whole batches of an epoch.
+/// The number of whole batches in an epoch.
 fn steps_per_epoch(train: &Train) -> Result<u64, String> {
     let images = (TRAINING_IMAGES * (1.0 - train.validation)) as usize;
     let images = train
@@ -153,7 +156,8 @@ fn steps_per_epoch(train: &Train) -> Result<u64, String> {
     }
 }
 
-/// Quantizers have parameters of their own, which pruners and regularizers may name; where they begin does not matter.
+/// Quantizers have parameters of their own, which pruners and regularizers may name; their initial values do not
+/// matter.
 fn bind_quantized(
     recipe: &Recipe,
     asked: &RecipeQuantization,
@@ -162,7 +166,7 @@ fn bind_quantized(
 ) -> Result<Vec<String>, String> {
     let said = |error: &dyn std::error::Error| error.to_string();
     let calibration =
-        Calibration::of(&network, &[ones(&network)?]).map_err(|error| said(&error))?;
+        Calibration::collect(&network, &[ones(&network)?]).map_err(|error| said(&error))?;
     let qat = QatNetwork::new(
         network,
         &calibration,
@@ -171,11 +175,11 @@ fn bind_quantized(
     );
     let qat = qat.map_err(|error| said(&error))?;
     let graph = qat.network().graph();
-    let bound = recipe.bind_carrying_out(&recipe.duties(), &qat, Some(graph), steps);
+    let bound = recipe.bind_for_runner(&recipe.runner_tables(), &qat, Some(graph), steps);
     Ok(bound.map_err(|error| error.to_string())?.warnings())
 }
 
-/// A sample of ones.
+/// A sample that consists of ones.
 fn ones(network: &Network) -> Result<Vec<AnyTensor>, String> {
     let graph = network.graph();
     let inputs = graph.inputs.iter().map(|id| {
@@ -185,7 +189,7 @@ fn ones(network: &Network) -> Result<Vec<AnyTensor>, String> {
         match value.kind {
             ElementKind::Float => Ok(AnyTensor::shaped(one, &shape)),
             _ => Err(format!(
-                "the input `{}` is no tensor of floats, which quantization needs",
+                "the input `{}` is not a tensor of floats, which quantization requires",
                 value.name
             )),
         }

@@ -1,4 +1,4 @@
-//! `calcine recipe new`: a recipe to begin with.
+//! `calcine recipe new`: writes a recipe as a starting point.
 
 use std::path::PathBuf;
 
@@ -12,36 +12,36 @@ use crate::model::{AnyNetwork, Loaded, Model, load_structure};
 use crate::terminal::{print_line, stderr};
 use crate::whole;
 
-/// Write a commented recipe to begin with.
+/// Write a commented recipe as a starting point.
 ///
-/// With MODEL the recipe is made for this network, and checked against it.
+/// With MODEL, the recipe is written for this network and checked against it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A network of the zoo, such as resnet20, or a network file [default: none; the recipe fits most networks].
     #[arg(value_name = "MODEL")]
     model: Option<String>,
-    /// What the recipe is to do.
+    /// The goal of the recipe.
     #[arg(long, value_enum, value_name = "GOAL", default_value = "prune")]
     goal: Goal,
-    /// Where to write it [default: stdout].
+    /// The file to write [default: stdout].
     #[arg(long, value_name = "FILE.toml")]
     out: Option<PathBuf>,
 }
 
-/// What a recipe is to do.
+/// The goal of a recipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Goal {
-    /// Single weights become zero, gradually.
+    /// Gradual pruning of single weights.
     Prune,
-    /// Whole channels become zero.
+    /// Gradual pruning of whole channels.
     Filters,
-    /// Whole channels are removed, and the smaller network trains on.
+    /// Pruning and removal of whole channels; the smaller network is trained further.
     Thin,
     /// 8-bit integers after training, for `calcine quantize`.
     Ptq,
-    /// Few bits, with training.
+    /// Few bits, with quantization-aware training.
     Qat,
-    /// A teacher's answers count beside the labels.
+    /// Distillation: the outputs of a teacher are used in addition to the labels.
     Distill,
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         None => print_line(text.trim_end()),
         Some(file) if file.exists() => {
             return Err(bad(format!(
-                "{} is there already: give another file",
+                "{} already exists: name another file",
                 file.display()
             )));
         }
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 /// The epoch before which the network is thinned.
 const THIN_AT: &str = "4";
 
-/// The recipe, and what will not happen though it says so.
+/// Returns the recipe, and warnings.
 fn recipe(
     goal: Goal,
     model: Option<&str>,
@@ -127,7 +127,7 @@ fn recipe(
     Ok((text, warnings))
 }
 
-/// The list of weights whose outputs may lose channels: all but those of the last layers.
+/// The list of weights whose outputs may lose channels: all except those of the last layers.
 fn params(graph: Option<&Graph>) -> String {
     let Some(graph) = graph else {
         return "[\"**.weight\", \"!fc.weight\"]        # all but the last layer, whose outputs are the classes".to_owned();
@@ -144,7 +144,7 @@ fn params(graph: Option<&Graph>) -> String {
     format!("[\"**.weight\"{last}]{why}")
 }
 
-/// The weights of the layers after which there is no other layer.
+/// The weights of the layers that no other layer follows.
 fn last_weights(graph: &Graph) -> Vec<&str> {
     let mut found = Vec::new();
     let mut seen = vec![false; graph.values.len()];

@@ -19,7 +19,7 @@ impl Score for GeometricMedian {
     fn score(&self, evidence: &Evidence) -> Tensor<1> {
         let units = evidence.units();
         let rows = evidence.rows();
-        // Distances do not change, and there is less to cancel.
+        // Subtracting the mean does not change distances, and reduces cancellation.
         let rows = rows.clone() - rows.mean_dim(0);
         let squares = rows.clone().square().sum_dim(1);
         let products = rows.clone().matmul(rows.transpose());

@@ -31,7 +31,7 @@ impl<S: Score> Score for Noisy<S> {
         self.with_noise(self.score.score(evidence), evidence)
     }
 
-    /// Without noise: it comes once a ranking, not once a batch.
+    /// Without noise, which is added once per selection, not once per batch.
     fn of_batch(&self, evidence: &Evidence) -> Tensor<1> {
         self.score.of_batch(evidence)
     }

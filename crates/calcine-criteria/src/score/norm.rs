@@ -62,7 +62,7 @@ impl Score for Norm {
         self.deferred(evidence).values()
     }
 
-    /// Of units of one member, the members: their norms are their magnitudes.
+    /// If a unit has one member, its norm is the magnitude of the member.
     fn deferred(&self, evidence: &Evidence) -> Scores {
         let members = evidence.members();
         if members == 1 {

@@ -17,7 +17,7 @@ impl Score for NormScale {
     fn score(&self, evidence: &Evidence) -> Tensor<1> {
         let scale = evidence.norm_scale.clone();
         scale
-            .expect("this score needs the norm's scale: ask `Score::needs`")
+            .expect("this score needs the scale of the norm: see `Score::needs`")
             .abs()
     }
 }

@@ -39,7 +39,7 @@ impl Scores {
         self.stored().device()
     }
 
-    /// The same scores of other numbers.
+    /// Applies a function to the values or to the numbers.
     pub(crate) fn map(&self, of: impl FnOnce(Tensor<1>) -> Tensor<1>) -> Self {
         match self {
             Self::Values(values) => Self::Values(of(values.clone())),

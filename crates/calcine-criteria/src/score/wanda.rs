@@ -24,7 +24,7 @@ impl Score for Wanda {
 
     fn score(&self, evidence: &Evidence) -> Tensor<1> {
         let norms = evidence.input_norm.clone();
-        let norms = norms.expect("this score needs the norms of inputs: ask `Score::needs`");
+        let norms = norms.expect("this score needs the norms of inputs: see `Score::needs`");
         row_sums(evidence.rows().abs() * norms)
     }
 }

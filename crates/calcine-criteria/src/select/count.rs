@@ -47,7 +47,7 @@ pub enum AtLeast {
 impl AtLeast {
     /// The number of units that are kept at this level, out of `units`.
     #[must_use]
-    pub fn of(self, units: usize, level: f64) -> usize {
+    pub fn units_kept(self, units: usize, level: f64) -> usize {
         match self {
             Self::Unset => usize::from(level < 1.0),
             Self::Units(count) => count,
@@ -69,7 +69,7 @@ impl Count {
         } else {
             count.min(units)
         };
-        let limit = units - self.at_least.of(units, level);
+        let limit = units - self.at_least.units_kept(units, level);
         if count > limit {
             limit / multiple * multiple
         } else {

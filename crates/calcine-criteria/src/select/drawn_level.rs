@@ -32,7 +32,7 @@ impl Select for DrawnLevel {
         candidates.iter().map(keep).collect()
     }
 
-    /// Known where no draw makes a difference.
+    /// The number is known if all levels in the interval give the same one.
     fn to_drop(&self, units: &[usize], amount: f64) -> Option<usize> {
         let of = |level: f64| -> usize {
             let dropped = units.iter().map(|&n| self.count.to_drop(n, level));

@@ -26,13 +26,13 @@ pub struct GlobalLevel {
 impl Select for GlobalLevel {
     fn keep(&self, candidates: &[Candidate], amount: f64) -> Vec<Tensor<1, Bool>> {
         let units = |candidate: &Candidate| candidate.scores.units();
-        let stay = |candidate: &Candidate| self.at_least.of(units(candidate), amount);
+        let stay = |candidate: &Candidate| self.at_least.units_kept(units(candidate), amount);
         let count = self.count(candidates.iter().map(units), amount);
         let protect = |candidate: &Candidate| {
             let (scores, stay) = (candidate.scores.clone(), stay(candidate));
             let units = scores.units();
             if count <= units - stay && equal_costs(candidates) {
-                // It cannot lose more, even if it loses all that is lost.
+                // A larger number is not possible, even if all droppable units are dropped.
                 return scores;
             }
             let best = drop_smallest(vec![scores.clone()], units - stay).remove(0);
@@ -57,10 +57,12 @@ impl Select for GlobalLevel {
 }
 
 impl GlobalLevel {
-    /// How many units fall in all, where they cost the same.
+    /// The total number of units to drop, if all units have the same cost.
     fn count(&self, units: impl Iterator<Item = usize> + Clone, amount: f64) -> usize {
         let total: usize = units.clone().sum();
-        let stay: usize = units.map(|units| self.at_least.of(units, amount)).sum();
+        let stay: usize = units
+            .map(|units| self.at_least.units_kept(units, amount))
+            .sum();
         Rounding::Floor.share(amount, total).min(total - stay)
     }
 }
@@ -69,8 +71,8 @@ fn equal_costs(candidates: &[Candidate]) -> bool {
     candidates.windows(2).all(|two| two[0].cost == two[1].cost)
 }
 
-/// Units in the order of (score, parameter, index) as long as the budget lasts; of each parameter, the
-/// `stay` protected ones rank last and are never reached.
+/// Drops units in the order of (score, parameter, index) as long as the budget is not exceeded. The `stay` protected
+/// units of each parameter are ranked last and are never dropped.
 fn by_cost(
     candidates: &[Candidate],
     scores: Vec<Scores>,

@@ -32,7 +32,7 @@ impl Select for Level {
     }
 }
 
-/// The decision for one parameter by itself.
+/// The decision for one parameter.
 pub(super) fn drop_level(candidate: &Candidate, count: Count, level: f64) -> Tensor<1, Bool> {
     let scores = candidate.scores.clone();
     let count = count.to_drop(scores.units(), level);

@@ -60,7 +60,7 @@ impl Select for NOfM {
 }
 
 impl NOfM {
-    /// How many units fall in each group.
+    /// The number of units to drop in each group.
     fn of_each(&self, amount: f64) -> usize {
         Rounding::Floor.share(amount, self.of)
     }
@@ -76,7 +76,7 @@ fn on_host(scores: &Scores, of: usize, drop: usize) -> Tensor<1, Bool> {
     parts.for_each(|(keep, scores)| {
         let keys: Vec<i32> = scores.iter().map(|&score| key(score)).collect();
         match of {
-            // Of a known length, groups are compared several at once.
+            // With a group size that is known at compile time, several groups are compared at once.
             4 => {
                 let groups = keep.as_chunks_mut::<4>().0.iter_mut();
                 let keys = keys.as_chunks::<4>().0;
@@ -94,7 +94,7 @@ fn on_host(scores: &Scores, of: usize, drop: usize) -> Tensor<1, Bool> {
     Tensor::from_data(TensorData::new(keep, [units]), &device)
 }
 
-/// Drops the `drop` smallest of a group, of equal ones the lowest indices.
+/// Drops the `drop` smallest units of a group; among equal ones, those with the lowest indices.
 #[inline(always)]
 fn decide(keep: &mut [bool], keys: &[i32], drop: usize) {
     for (unit, (keep, own)) in keep.iter_mut().zip(keys).enumerate() {
@@ -105,7 +105,7 @@ fn decide(keep: &mut [bool], keys: &[i32], drop: usize) {
     }
 }
 
-/// The same with one comparison a rank, nothing read.
+/// The same on any device, with one comparison per rank and without a device read.
 fn on_device(scores: Tensor<1>, of: usize, drop: usize) -> Tensor<1, Bool> {
     let units = scores.dims()[0];
     let groups = ordered(scores).reshape([units / of, of]);

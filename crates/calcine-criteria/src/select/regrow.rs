@@ -40,7 +40,7 @@ impl Select for Regrow {
         candidates.iter().map(keep).collect()
     }
 
-    /// A level, whatever changes places.
+    /// The level is constant, whichever units are exchanged.
     fn to_drop(&self, units: &[usize], _: f64) -> Option<usize> {
         let dead = units.iter().map(|&n| self.count.to_drop(n, self.level));
         Some(dead.sum())

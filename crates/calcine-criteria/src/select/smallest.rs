@@ -1,7 +1,8 @@
-//! Exactly the n smallest of one or several score vectors.
+//! Drops exactly the n smallest of one or several score vectors.
 //!
-//! Two ways to the same answer. Where tensors live in host memory, [`host`] finds the last dropped score
-//! in a few passes that count. Elsewhere [`device`] bisects with compare-and-sum, because sorting on a GPU reads it back.
+//! There are two implementations with the same result. In host memory, [`host`] finds the largest dropped score in a
+//! few counting passes. On other devices, [`device`] bisects with comparisons and sums, because sorting on a GPU would
+//! read from it.
 
 mod bracket;
 mod chunks;
@@ -19,10 +20,10 @@ use rayon::prelude::*;
 use crate::score::Scores;
 use calcine_device::in_host_memory;
 
-/// So many scores in several vectors are worth waking a thread for, on a busy machine too.
+/// The total number of scores from which on several vectors are processed by several threads.
 const MANY: usize = 1 << 17;
 
-/// [`drop_smallest`] of each vector alone, with a count of its own.
+/// [`drop_smallest`] for each vector by itself, with its own count.
 pub(super) fn drop_smallest_of_each(vectors: Vec<(Scores, usize)>) -> Vec<Tensor<1, Bool>> {
     let total: usize = vectors.iter().map(|(scores, _)| scores.units()).sum();
     let here = |(scores, _): &(Scores, usize)| in_host_memory(&scores.device());
@@ -34,8 +35,8 @@ pub(super) fn drop_smallest_of_each(vectors: Vec<(Scores, usize)>) -> Vec<Tensor
     }
 }
 
-/// One decision per vector: false for the `count` smallest scores of all vectors together, ties by
-/// vector and index, lowest first.
+/// Returns one decision per vector: false for the `count` smallest scores of all vectors together. Ties are resolved by
+/// the lowest vector and index.
 pub(super) fn drop_smallest(scores: Vec<Scores>, count: usize) -> Vec<Tensor<1, Bool>> {
     let total: usize = scores.iter().map(Scores::units).sum();
     if count == 0 || count >= total {

@@ -33,7 +33,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Header, &[u8]), String> {
         [] => return Err(cut()),
     };
     let (header, data) = rest.split_at_checked(length).ok_or_else(cut)?;
-    let text = std::str::from_utf8(header).map_err(|_| "the header is no text".to_owned())?;
+    let text = std::str::from_utf8(header).map_err(|_| "the header is not text".to_owned())?;
     let odd = || format!("the header is not understood: {}", text.trim_end());
     let header = Header {
         kind: quoted(value(text, "descr").ok_or_else(odd)?)

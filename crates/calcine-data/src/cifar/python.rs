@@ -47,10 +47,10 @@ pub(super) fn append(
     };
     let missing = |name: &str| pickle(format!("the dictionary has no `{name}`"));
     let Value::List(labels) = entry(name).ok_or_else(|| missing(name))? else {
-        return Err(pickle(format!("`{name}` is no list")));
+        return Err(pickle(format!("`{name}` is not a list")));
     };
     let pixels = array(entry("data").ok_or_else(|| missing("data"))?)
-        .ok_or_else(|| pickle("`data` is no array of bytes by rows".to_owned()))?;
+        .ok_or_else(|| pickle("`data` is not a two-dimensional array of bytes".to_owned()))?;
     if labels.is_empty() || pixels.len() != labels.len() * PIXELS {
         let found = pixels.len();
         return Err(pickle(format!(

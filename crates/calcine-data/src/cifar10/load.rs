@@ -134,7 +134,7 @@ pub fn load(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Cifar10, DataError> {
     match choice {
-        Choice::Synthetic => Ok(options.synthetic("asked for".to_owned())),
+        Choice::Synthetic => Ok(options.synthetic("as requested".to_owned())),
         Choice::Path(path) => open(path),
         Choice::Auto => match &options.data {
             Some(path) => open(path),

@@ -30,7 +30,7 @@ pub fn synthetic(seed: u64, train: usize, test: usize) -> Cifar10 {
         train: Arc::new(draw_all(seed, "synthetic-train", train)),
         test: Arc::new(draw_all(seed, "synthetic-test", test)),
         source: Source::Synthetic {
-            reason: "asked for".to_owned(),
+            reason: "as requested".to_owned(),
         },
     }
 }

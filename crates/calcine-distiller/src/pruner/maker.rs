@@ -183,7 +183,7 @@ impl Maker<'_, '_> {
 
     pub(crate) fn baidu_rnn(&self, window: &Window) -> Option<Pruner> {
         let q = self.fields.number("q");
-        let q = self.fields.need("q", "what the threshold is to come to", q);
+        let q = self.fields.need("q", "the final threshold", q);
         let offset = self.fields.count("ramp_epoch_offset");
         let offset = self
             .fields

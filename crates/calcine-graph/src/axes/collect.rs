@@ -1,4 +1,4 @@
-//! The groups that a walk found.
+//! Collects the groups that a walk has found.
 
 use std::collections::HashMap;
 
@@ -6,10 +6,10 @@ use super::group::{Group, Member, Role, Unit};
 use super::walk::Walk;
 use crate::graph::ValueId;
 
-/// A parameter's axis, and the indices of it that a unit has.
+/// An axis of a parameter, and the indices that belong to a unit.
 type Part = ((ValueId, usize), Vec<usize>);
 
-/// The groups, and for each the roots of its units' labels.
+/// The groups, and for each of them the root labels of its units.
 pub(super) fn collect(walk: &Walk<'_>) -> (Vec<Group>, Vec<Vec<usize>>) {
     let mut positions: HashMap<Vec<(ValueId, usize)>, usize> = HashMap::new();
     let (mut groups, mut roots) = (Vec::<Group>::new(), Vec::<Vec<usize>>::new());
@@ -33,7 +33,7 @@ pub(super) fn collect(walk: &Walk<'_>) -> (Vec<Group>, Vec<Vec<usize>>) {
     (groups, roots)
 }
 
-/// The parts of each unit, units in the order in which they are met.
+/// The parts of each unit, in the order in which units are found.
 fn parts_by_unit(walk: &Walk<'_>) -> Vec<(usize, Vec<Part>)> {
     let mut positions: HashMap<usize, usize> = HashMap::new();
     let mut units: Vec<(usize, Vec<Part>)> = Vec::new();

@@ -1,4 +1,4 @@
-//! Convolutions: which channels of a part go together.
+//! Convolutions: which channels of a group of a convolution are removed together.
 
 use super::group::Role;
 use super::labels::Span;
@@ -116,7 +116,7 @@ impl Walk<'_> {
         })
     }
 
-    /// All parts stay equally wide: what is at the same place of each goes together.
+    /// All groups keep the same width: channels at the same position of each group are removed together.
     fn same_places(&mut self, channels: Span, width: usize) {
         for index in width..channels.length {
             self.labels
@@ -124,7 +124,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Each input goes with what is made of it, so that there is a part less.
+    /// Each input is removed together with the outputs of its group, so that the number of groups decreases.
     fn whole_parts(&mut self, inputs: Span, outputs: Span, width: usize) {
         for index in 0..outputs.length {
             self.labels
@@ -132,7 +132,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Kernel and places.
+    /// Handles the kernel and the spatial axes.
     fn slide(&mut self, node: &Node) -> Result<(), GraphError> {
         for value in [node.inputs[0], node.inputs[1], node.output] {
             self.pin_from(node, value, 2, WINDOWS);
@@ -141,10 +141,10 @@ impl Walk<'_> {
     }
 }
 
-/// How many channels a part reads and makes.
+/// The numbers of input and output channels of a group.
 struct Parts {
     inputs: usize,
     outputs: usize,
-    /// Whether a part reads one channel only: depthwise.
+    /// Whether a group has only one input channel: depthwise.
     channelwise: bool,
 }

@@ -1,27 +1,27 @@
-//! Which factor of merged axes a cut follows.
+//! Decides which factor of merged axes is followed.
 
 use std::collections::HashMap;
 
 use super::block::EXHAUSTED;
 use super::walk::{SOFT, Walk};
 
-/// What stops a cut along a factor, gravest first.
+/// What prevents removal along a factor, most serious first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Obstacle {
-    /// Something needs all of its values.
+    /// An operation needs all of its values.
     Pinned,
-    /// Another reshape goes by another factor; it may yet change its mind.
+    /// Another reshape follows another factor; this may change.
     Reshape,
-    /// All values go together.
+    /// All values belong to one unit.
     Single,
 }
 
-/// What reshapes should follow instead, if one of them is stopped and has another factor.
+/// Which factors reshapes should follow instead, if one of them has an obstacle and another factor.
 ///
-/// The gravest obstacles are dealt with first, in all reshapes at once, and then the network is walked
-/// again: what only other reshapes stood in the way of may be free then. Of reshapes that stand in one another's way
-/// the last gives way, alone: two that shuffle channels agree on a factor so. A reshape that has tried all
-/// factors returns to the outermost and stays.
+/// The most serious obstacles are handled first, in all reshapes at once, and then the network is walked again, because
+/// this may resolve obstacles that were caused by other reshapes. Of reshapes that are obstacles for each other, only
+/// the last one changes, so that two reshapes that shuffle channels can agree on a factor. A reshape that has tried all
+/// factors returns to the outermost one for good.
 pub(super) fn reconsider(walk: &mut Walk<'_>) -> Option<HashMap<(usize, usize), usize>> {
     let blocks = std::mem::take(&mut walk.blocks);
     let obstacles: Vec<Option<Obstacle>> = blocks

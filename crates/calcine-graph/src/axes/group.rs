@@ -1,30 +1,31 @@
 use serde::Serialize;
 
-/// What the indices of a parameter's axis are to the channels of a group.
+/// The role of the indices of a parameter's axis for the channels of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Role {
-    /// Makes the channel: a convolution's filters, a linear layer's outputs, an embedding's features.
+    /// Produces the channel: filters of a convolution, outputs of a linear layer, features of an embedding.
     Output,
-    /// Is added where the channel is made.
+    /// Is added where the channel is produced.
     Bias,
     /// Scales or shifts the channel in a normalisation.
     Norm,
-    /// The channel's running mean or variance.
+    /// The running mean or variance of the channel.
     Statistics,
-    /// Reads the channel and makes one of it alone: a depthwise convolution's filters.
+    /// Consumes the channel and produces one from it alone: the filters of a depthwise convolution.
     Channelwise,
-    /// Reads the channel: a convolution's or a linear layer's inputs.
+    /// Consumes the channel: the inputs of a convolution or a linear layer.
     Input,
-    /// Meets the channel element by element, as a summand or a factor: a learned position, a scale of a layer.
+    /// Is added to or multiplied with the channel element by element: a learned position, a scale of a layer.
     Elementwise,
-    /// Meets the channel as a divisor, an exponent or what it is compared with. It is cut along, but never zeroed.
+    /// Is a divisor, an exponent or an operand of a comparison. Its indices are removed with the channel, but it is
+    /// never set to zero.
     Operand,
 }
 
 impl Role {
-    /// Whether zeroing a channel zeroes what has this role, so that nothing is made of it.
+    /// Whether parameters with this role have to be set to zero so that the channel is zero.
     #[must_use]
     pub const fn is_zeroed(self) -> bool {
         match self {
@@ -34,45 +35,46 @@ impl Role {
     }
 }
 
-/// An axis of a parameter that a group cuts.
+/// An axis of a parameter that belongs to a group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Member {
-    /// The parameter's path.
+    /// The path of the parameter.
     pub path: String,
-    /// Which of its axes.
+    /// The axis.
     pub axis: usize,
-    /// How long the axis is, including what is not in the group.
+    /// The length of the axis, including indices outside of the group.
     pub length: usize,
-    /// What it is to the channels. A parameter that two nodes share has the role of the first, but if that only
-    /// reads the channels and the second makes them.
+    /// The role for the channels. If two nodes share a parameter, it is the role for the first node, unless that only
+    /// consumes the channels and the second produces them.
     pub role: Role,
 }
 
-/// What can only be removed as a whole.
+/// A unit: indices that can only be removed together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Unit {
-    /// The indices along the axis of each of the group's members, ascending.
+    /// For each member of the group, the indices along its axis, in ascending order.
     pub indices: Vec<Vec<usize>>,
 }
 
-/// Axes of parameters that are cut together, and the units in which they can be.
+/// A dependency group: axes of parameters whose indices are removed together, and the units in which they can be
+/// removed.
 ///
 /// # Examples
 ///
-/// A convolution of 16 filters, its batch-norm and the convolution that reads them are a group of 16
-/// units; an attention block whose heads have 64 features is one of as many units as heads, each with 64
-/// indices of the query's outputs.
+/// A convolution with 16 filters, its batch norm and the convolution that consumes its output form a group of 16 units.
+/// An attention block whose heads have 64 features forms a group with one unit per head, each of which has 64 indices
+/// of the outputs of the query.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Group {
-    /// The axes, in the order of the graph's parameters.
+    /// The axes, in the order of the parameters of the graph.
     pub members: Vec<Member>,
-    /// What can be removed, by the lowest index along the first member.
+    /// The units, in the order of their lowest index along the first member.
     pub units: Vec<Unit>,
 }
 
 impl Group {
-    /// The path and axis by which messages call the group: the first that makes its channels, or else
-    /// the first of all.
+    /// The path and axis by which messages refer to the group: those of the first producer of its channels, or, if
+    /// there is none, of the first member.
     #[must_use]
     pub fn name(&self) -> (&str, usize) {
         let producer = self
@@ -84,7 +86,7 @@ impl Group {
             .map_or(("", 0), |member| (&member.path, member.axis))
     }
 
-    /// The members of a role, each with its position in [`members`](Self::members).
+    /// The members with a role, each with its position in [`members`](Self::members).
     pub fn of_role(&self, role: Role) -> impl Iterator<Item = (usize, &Member)> {
         self.members
             .iter()
@@ -93,11 +95,11 @@ impl Group {
     }
 }
 
-/// A unit of a graph, by its group's position and its own.
+/// The id of a unit: the positions of its group and of the unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UnitId {
-    /// Position in [`Axes::groups`](crate::Axes::groups).
+    /// The position in [`Axes::groups`](crate::Axes::groups).
     pub group: usize,
-    /// Position in [`Group::units`].
+    /// The position in [`Group::units`].
     pub unit: usize,
 }

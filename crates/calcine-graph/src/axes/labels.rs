@@ -1,11 +1,11 @@
 use crate::graph::{Graph, ValueId};
 
-/// The labels of one axis: one for each index.
+/// The labels of one axis, one per index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     /// The label of index 0.
     pub(crate) first: usize,
-    /// How many; 0 if the axis has nothing to cut.
+    /// The number of labels; 0 if nothing can be removed from the axis.
     pub(crate) length: usize,
 }
 
@@ -19,16 +19,16 @@ impl Span {
     }
 }
 
-/// Labels for each index of each axis of each tensor, and which of them are equal (union-find).
+/// The labels of all indices of all axes of all tensors, and which of them are equal (union-find).
 ///
-/// An axis of length 1 has none: it is broadcast, or cannot be cut anyway. An axis that grows with the
-/// batch has one for each of the positions that a sample adds, taken row-major with the batch outermost:
-/// `[12·B]` has 12, as `[B, 12]` would, and `[B]` none.
+/// An axis of length 1 has no label: it is broadcast, or nothing can be removed from it anyway. An axis that grows with
+/// the batch has one label for each position that a sample adds, row-major with the batch outermost: `[12·B]` has 12
+/// labels, like `[B, 12]`, and `[B]` has none.
 #[derive(Debug, Clone)]
 pub(crate) struct Labels {
     spans: Vec<Vec<Span>>,
     parent: Vec<u32>,
-    /// Of roots: the pin's number, or `FREE`.
+    /// For root labels, the number of the pin, or `FREE`.
     pin: Vec<u32>,
 }
 
@@ -69,7 +69,7 @@ impl Labels {
         &self.spans[value.0]
     }
 
-    /// The label that stands for all that are equal to this one.
+    /// The root of the labels that are equal to this one.
     pub(crate) fn root(&mut self, label: usize) -> usize {
         let mut root = label as u32;
         while self.parent[root as usize] != root {
@@ -80,7 +80,7 @@ impl Labels {
         root as usize
     }
 
-    /// The lower label becomes the root, the lower pin stays.
+    /// Makes two labels equal. The lower label becomes the root, and the lower pin is kept.
     pub(crate) fn join(&mut self, one: usize, other: usize) {
         let (one, other) = (self.root(one), self.root(other));
         let (root, child) = (one.min(other), one.max(other));
@@ -104,19 +104,19 @@ impl Labels {
         Some(self.pin[root]).filter(|&number| number != FREE)
     }
 
-    /// Makes every label know its root.
+    /// Assigns its root to every label.
     pub(crate) fn settle(&mut self) {
         for label in 0..self.count() {
             self.parent[label] = self.root(label) as u32;
         }
     }
 
-    /// The root, after [`settle`](Self::settle).
+    /// The root of a label, after [`settle`](Self::settle).
     pub(crate) fn settled(&self, label: usize) -> usize {
         self.parent[label] as usize
     }
 
-    /// The pin, after [`settle`](Self::settle).
+    /// The pin of a label, after [`settle`](Self::settle).
     pub(crate) fn settled_pin(&self, label: usize) -> Option<u32> {
         Some(self.pin[self.settled(label)]).filter(|&number| number != FREE)
     }

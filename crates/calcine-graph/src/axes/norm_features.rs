@@ -1,12 +1,12 @@
-/// Whether features go that a layer norm or an RMS norm, or another mean, is taken over.
+/// Whether features can be removed that a layer norm, an RMS norm or another mean includes.
 ///
-/// A norm over fewer features is another norm, even if those that went were zero: its mean and its variance are those
-/// of the features that are left.
+/// A norm over fewer features computes something else, even if the removed features were zero, because its mean and
+/// variance are those of the remaining features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum NormFeatures {
-    /// They stay, so that what is left computes the same.
+    /// They are kept, so that the remaining network computes the same result.
     #[default]
     Pinned,
-    /// They can go, for networks that train on.
+    /// They can be removed, for networks that are trained further.
     Removable,
 }

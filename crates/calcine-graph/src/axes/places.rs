@@ -93,7 +93,7 @@ impl Walk<'_> {
             self.span(node.output, axis),
         );
         if part.length == 0 {
-            // One is taken and must be there; an empty slice takes none.
+            // One index is taken and must be kept; an empty slice takes none.
             if self.extent(node.output, axis) == 1.into() && whole.length > 0 {
                 let number = self.because(node, POSITION);
                 self.labels.pin(whole.label(start), number);

@@ -1,11 +1,10 @@
 use std::fmt;
 
-/// Why an index of an axis has to stay.
+/// Why an index of an axis cannot be removed.
 ///
 /// # Examples
 ///
-/// The text is a sentence about the axis, as in ``this axis stays: `layer_norm` at encoder.norm takes
-/// the mean of it``.
+/// The text is a clause about the axis, as in ``this axis stays: `layer_norm` at encoder.norm takes the mean of it``.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Reason {
     pub(crate) node: Option<String>,
@@ -14,13 +13,13 @@ pub struct Reason {
 }
 
 impl Reason {
-    /// The node whose operation needs the axis whole; none for inputs and outputs of the network.
+    /// The node that needs the whole axis; `None` for inputs and outputs of the network.
     #[must_use]
     pub fn node(&self) -> Option<&str> {
         self.node.as_deref()
     }
 
-    /// The operation's name, or `input`, `output`, `parameter`.
+    /// The name of the operation, or `input`, `output`, `parameter`.
     #[must_use]
     pub fn op(&self) -> &'static str {
         self.op

@@ -10,7 +10,7 @@ use crate::graph::{Graph, Node, ValueId};
 
 const MIXES: &str = "mixes it with its neighbours";
 
-/// An axis longer than 1.
+/// An axis that is longer than 1.
 #[derive(Debug, Clone, Copy)]
 struct Axis {
     value: ValueId,
@@ -19,12 +19,12 @@ struct Axis {
 }
 
 impl Axis {
-    /// The length without the batch.
+    /// The length for one sample.
     fn length(self) -> usize {
         self.extent.fixed + self.extent.per_sample
     }
 
-    /// How often the batch is in it, and the rest.
+    /// How many times the batch is a factor of the length, and the remaining factor.
     fn size(self) -> (usize, usize) {
         (usize::from(!self.extent.is_fixed()), self.length())
     }
@@ -114,21 +114,20 @@ impl Walk<'_> {
     }
 }
 
-/// Neighbouring axes of a reshape's operand and result that hold the same elements, where each is a run of the same
-/// factors.
+/// Neighbouring axes before and after a reshape that contain the same elements, each as a run of the same factors.
 pub(crate) struct Runs {
     pub(crate) before: Vec<Run>,
     pub(crate) after: Vec<Run>,
 }
 
-/// Which factors an axis is: those between two products of lengths, counted from the left of its block.
+/// The factors of an axis: those between two products of lengths, counted from the left of its block.
 pub(crate) struct Run {
     pub(crate) axis: usize,
     pub(crate) start: usize,
     pub(crate) end: usize,
 }
 
-/// The blocks of a reshape whose factors divide one another; there is nothing to say of the others.
+/// The blocks of a reshape whose factors divide each other; nothing is known about the others.
 pub(crate) fn runs(graph: &Graph, before: ValueId, after: ValueId) -> Vec<Runs> {
     let (before, after) = (long_axes(graph, before), long_axes(graph, after));
     let mut found = Vec::new();
@@ -165,7 +164,7 @@ fn long_axes(graph: &Graph, value: ValueId) -> Vec<Axis> {
         .collect()
 }
 
-/// The shortest runs of axes that hold equally many elements.
+/// The shortest runs of axes that contain the same number of elements.
 fn blocks(before: &[Axis], after: &[Axis]) -> Vec<(Vec<Axis>, Vec<Axis>)> {
     let mut blocks = Vec::new();
     let (mut i, mut j) = (0, 0);
@@ -196,10 +195,10 @@ fn product(axes: &[Axis]) -> (usize, usize) {
     })
 }
 
-/// Where an axis begins or ends: what is to the left of it in its block.
+/// The beginning or the end of an axis: the product of everything to the left of it in its block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Bound {
-    /// How often the batch is there.
+    /// How many times the batch is a factor.
     batches: usize,
     /// The product of the other lengths.
     product: usize,
@@ -210,7 +209,7 @@ const LEFT: Bound = Bound {
     product: 1,
 };
 
-/// Each axis with its ends.
+/// Each axis with its beginning and its end.
 fn placed(side: &[Axis]) -> impl Iterator<Item = (Axis, Bound, Bound)> {
     side.iter().scan(LEFT, |start, &axis| {
         let end = Bound {
@@ -221,9 +220,9 @@ fn placed(side: &[Axis]) -> impl Iterator<Item = (Axis, Bound, Bound)> {
     })
 }
 
-/// Where an axis of either side ends, from the left.
+/// The ends of the axes of both sides, from the left.
 ///
-/// `None` if they do not divide one another.
+/// `None` if they do not divide each other.
 fn bounds(before: &[Axis], after: &[Axis]) -> Option<Vec<Bound>> {
     let ends = placed(before).chain(placed(after)).map(|(_, _, end)| end);
     let mut bounds: Vec<Bound> = std::iter::once(LEFT).chain(ends).collect();
@@ -235,8 +234,8 @@ fn bounds(before: &[Axis], after: &[Axis]) -> Option<Vec<Bound>> {
     (divide && bounds.len() > 1).then_some(bounds)
 }
 
-/// Whether the batch, if it is in an axis, is the outermost of its factors, as the labels of axes have it: `[5, B]` that
-/// become `[5·B]` are not.
+/// Whether the batch, if it is a factor of an axis, is the outermost factor, as the labels of axes require: `[5, B]`
+/// that becomes `[5·B]` is not supported.
 fn has_batch_outermost(start: Bound, end: Bound, bounds: &[Bound]) -> bool {
     let first = bounds.iter().find(|bound| start < **bound);
     start.batches == end.batches || first.is_none_or(|first| first.batches > start.batches)

@@ -1,4 +1,4 @@
-//! What each operation does to the axes of its operands.
+//! The effect of each operation on the axes of its operands.
 
 use super::group::Role;
 use super::norm_features::NormFeatures;
@@ -106,7 +106,7 @@ impl Walk<'_> {
         self.bias(node, last)
     }
 
-    /// The third operand, if there is one.
+    /// Handles the third operand, if there is one.
     pub(super) fn bias(&mut self, node: &Node, axis: usize) -> Result<(), GraphError> {
         let Some(&bias) = node.inputs.get(2) else {
             return Ok(());
@@ -208,7 +208,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A mask or a bias of attention: `[batch, heads, length, keys]`, each of which may be 1.
+    /// Handles a mask or a bias of attention: `[batch, heads, length, keys]`, where each length may be 1.
     fn mask(&mut self, node: &Node, mask: ValueId) -> Result<(), GraphError> {
         let key = (node.inputs[1], 2);
         let targets = [(node.output, 0), (node.output, 1), (node.output, 2), key];
@@ -222,7 +222,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Batch and channels go through, the other axes are slid along.
+    /// Batch and channels are preserved; windows slide along the other axes.
     fn windows(&mut self, node: &Node, phrase: &'static str) -> Result<(), GraphError> {
         self.pin_from(node, node.inputs[0], 2, phrase);
         self.pin_from(node, node.output, 2, phrase);
@@ -273,7 +273,7 @@ impl Walk<'_> {
         self.pass(node, (0..self.rank(x)).filter(|&other| other != axis))
     }
 
-    /// Why a reduction needs its axis whole: what is removed counts as zero, and only sums do not notice.
+    /// Why a reduction needs its whole axis: removing an index must be equivalent to a zero, which holds only for sums.
     fn stops(&self, reduction: Reduction) -> Option<&'static str> {
         match reduction {
             Reduction::Sum | Reduction::MaxAbs => None,
@@ -283,7 +283,7 @@ impl Walk<'_> {
         }
     }
 
-    /// All axes of an operand that must not be zeroed.
+    /// Marks all axes of an operand that must not be set to zero.
     fn operand(&mut self, value: ValueId) {
         (0..self.rank(value)).for_each(|axis| self.role(value, axis, Role::Operand));
     }

@@ -17,13 +17,13 @@ pub(super) struct Walk<'g> {
     pub(super) roles: HashMap<(ValueId, usize), Role>,
     /// The reshapes that merge or split axes.
     pub(super) blocks: Vec<Block>,
-    /// Which factor each of them follows; the outermost if there is none.
+    /// The factor that each block follows; the outermost one if there is no entry.
     pub(super) follows: &'g HashMap<(usize, usize), usize>,
-    /// Whether means keep what they are taken over.
+    /// Whether features that means include are pinned.
     pub(super) norms: NormFeatures,
 }
 
-/// What keeps labels, in short.
+/// Why labels are pinned, in a short form.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pin {
     node: Option<usize>,
@@ -31,11 +31,11 @@ pub(super) struct Pin {
     phrase: &'static str,
 }
 
-/// Pins of reshapes have numbers from here, so that any other reason goes before.
+/// Pins of reshapes have numbers from here on, so that all other reasons take precedence.
 pub(super) const SOFT: u32 = 1 << 31;
 
 impl<'g> Walk<'g> {
-    pub(super) fn over(
+    pub(super) fn new(
         graph: &'g Graph,
         follows: &'g HashMap<(usize, usize), usize>,
         norms: NormFeatures,
@@ -107,7 +107,7 @@ impl<'g> Walk<'g> {
         self.labels.span(value, axis)
     }
 
-    /// A reason for this node to keep labels.
+    /// Registers a reason why this node pins labels.
     pub(super) fn because(&mut self, node: &Node, phrase: &'static str) -> u32 {
         let position = match self.graph.value(node.output).source {
             Source::Node(position) => Some(position),
@@ -133,7 +133,7 @@ impl<'g> Walk<'g> {
         self.pin_span(self.span(value, axis), number);
     }
 
-    /// All axes from this one on.
+    /// Pins all axes from this one on.
     pub(super) fn pin_from(
         &mut self,
         node: &Node,
@@ -147,7 +147,7 @@ impl<'g> Walk<'g> {
         }
     }
 
-    /// Two axes that are one.
+    /// Makes the labels of two axes equal.
     pub(super) fn same(
         &mut self,
         node: &Node,
@@ -163,7 +163,7 @@ impl<'g> Walk<'g> {
         Ok(())
     }
 
-    /// An axis of an operand and one of the result, where length 1 is repeated.
+    /// Makes the labels of an axis of an operand and of the result equal, unless the operand is broadcast along it.
     pub(super) fn broadcast(
         &mut self,
         node: &Node,
@@ -176,7 +176,7 @@ impl<'g> Walk<'g> {
         self.same(node, operand, result)
     }
 
-    /// All axes of an operand but the last few, aligned from the right, with those of the result.
+    /// Does the same for all axes of an operand except the last few, aligned from the right.
     pub(super) fn broadcast_all(
         &mut self,
         node: &Node,
@@ -199,7 +199,7 @@ impl<'g> Walk<'g> {
         Ok(())
     }
 
-    /// The first operand's axes of these positions go through.
+    /// Makes the labels of these axes of the first operand and of the result equal.
     pub(super) fn pass(
         &mut self,
         node: &Node,
@@ -211,12 +211,12 @@ impl<'g> Walk<'g> {
         Ok(())
     }
 
-    /// What the axis of a parameter is to the channels; also if it comes turned, cast, scaled or with axes of
-    /// length 1 more or fewer.
+    /// Sets the role of an axis of a parameter for the channels, also if the parameter is transposed, cast, scaled, or
+    /// reshaped by adding or removing axes of length 1.
     pub(super) fn role(&mut self, value: ValueId, axis: usize, role: Role) {
         let Some(node) = self.graph.producer(value) else {
             let known = self.roles.entry((value, axis)).or_insert(role);
-            // What one node reads another may make.
+            // A parameter that one node consumes may produce channels in another.
             if *known == Role::Input {
                 *known = role;
             }
@@ -268,7 +268,8 @@ impl<'g> Walk<'g> {
         }
     }
 
-    /// The axis of a reshape's operand that becomes this one, if only axes of length 1 come or go.
+    /// The axis of the operand of a reshape that becomes this one, if the reshape only adds or removes axes of length
+    /// 1.
     fn same_long_axis(&self, node: &Node, axis: usize) -> Option<usize> {
         let long = |value: ValueId| {
             let shape = self.graph.value(value).shape.iter().enumerate();

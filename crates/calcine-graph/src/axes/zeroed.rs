@@ -1,4 +1,4 @@
-//! What a channel that is zeroed where it is made still is where it is read.
+//! Follows what a channel that is set to zero in its producers becomes in its consumers.
 
 use std::collections::HashMap;
 
@@ -15,10 +15,11 @@ const SHARED: &str =
     "reads it, where a zeroed channel is a constant that its bias cannot make up for";
 
 impl Walk<'_> {
-    /// Pins the channels that would be missed if they were removed after all that makes them was zeroed.
+    /// Pins channels whose removal would change the result after all their producers have been set to zero.
     ///
-    /// Of each channel it is followed what its own zeroing makes of it: `sum(exp(x))` counts a one, a convolution
-    /// behind a ReLU reads zeros. A constant that is no zero goes into the bias of the layer that reads it.
+    /// For each channel, the value that it has after it was set to zero is followed to its consumers: `sum(exp(x))`
+    /// includes a one, and a convolution after a ReLU reads zeros. A constant that is not zero can be added to the bias
+    /// of the layer that consumes it.
     pub(super) fn pin_missed(&mut self, norms: NormFeatures) {
         let graph = self.graph;
         let roles = std::mem::take(&mut self.roles);
@@ -49,9 +50,9 @@ impl Walk<'_> {
             if self.labels.pinned(label).is_some() {
                 continue;
             }
-            let phrase = match known[id.0].at(axis, index) {
+            let phrase = match known[id.0].value_at(axis, index) {
                 Some(0.0) if reads_nothing_of_zeros(&node.op, norms) => continue,
-                // The other factor is cut along, and may be the zero.
+                // The other factor is removed with the channel, and may be the one that is zero.
                 _ if self.other_factor_is_zero(node, operand, index, known) => continue,
                 Some(_) if matches!(node.op, Op::Convolution(_) | Op::Linear) => {
                     if *makes_up.get_or_insert_with(|| self.graph.can_shift_bias(node)) {
@@ -87,11 +88,11 @@ impl Walk<'_> {
         };
         let id = node.inputs[other];
         let axis = self.rank(id) - behind;
-        known[id.0].at(axis, index) == Some(0.0)
+        known[id.0].value_at(axis, index) == Some(0.0)
     }
 }
 
-/// Of a parameter, the slices that are zero once its units are zeroed.
+/// The slices of a parameter that are zero after its units have been set to zero.
 fn zeroed(walk: &Walk<'_>, roles: &HashMap<(ValueId, usize), Role>, id: ValueId) -> ConstantSlices {
     let value = walk.graph.value(id);
     let mut slices = ConstantSlices::unknown(value.shape.len());
@@ -106,7 +107,7 @@ fn zeroed(walk: &Walk<'_>, roles: &HashMap<(ValueId, usize), Role>, id: ValueId)
     slices
 }
 
-/// Whether the operation gives the same without an index of which it reads nothing but zeros; of norms, as good as.
+/// Whether the operation has the same result without an index at which it reads only zeros; for norms, approximately.
 fn reads_nothing_of_zeros(op: &Op, norms: NormFeatures) -> bool {
     match op.properties().summation {
         Summation::Sum => true,

@@ -1,8 +1,8 @@
-//! Operations on numbers.
+//! Operations on single values.
 
 use crate::op::{Arithmetic, Comparison, Map};
 
-/// `a ∘ b`, where one of them may be unknown.
+/// `a ∘ b`, where one of the two may be unknown.
 pub(super) fn zip(arithmetic: Arithmetic, a: Option<f64>, b: Option<f64>) -> Option<f64> {
     use Arithmetic as A;
     let found = match (arithmetic, a, b) {

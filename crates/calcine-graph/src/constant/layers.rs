@@ -1,4 +1,4 @@
-//! Layers with weights, and products of matrices.
+//! Layers with weights, and matrix products.
 
 use super::ConstantSlices;
 use super::stored::Stored;
@@ -12,30 +12,30 @@ impl Transfer<'_, '_> {
         (self.stored)(id)
     }
 
-    /// Of a bias: a number for each output, zero if there is none.
+    /// The bias of an output; zero if there is no bias.
     fn bias(&self, output: usize) -> Option<f64> {
         match self.node.inputs.get(2) {
-            Some(_) => self.x(2).at(0, output),
+            Some(_) => self.x(2).value_at(0, output),
             None => Some(0.0),
         }
     }
 
-    /// Each filter's sum over inputs that are constant, if none of the others has a weight.
+    /// The sum of each filter over constant inputs, if it has no weights for the other inputs.
     pub(super) fn convolution(&self, options: &Convolution) -> ConstantSlices {
         let (x, weight, stored) = (self.x(0), self.x(1), self.stored(1));
         let filters = self.indices(self.node.output, 1);
         let padded = options.padding.iter().flatten().any(|&padding| padding > 0);
         let part = (filters / options.groups.max(1)).max(1);
         let sum = |filter: usize| {
-            if weight.at(0, filter) == Some(0.0) {
+            if weight.value_at(0, filter) == Some(0.0) {
                 return Some(0.0);
             }
             let stored = stored?;
             let depth = stored.shape[1];
             let mut total = 0.0;
             for input in (0..depth).filter(|&input| !stored.is_zero(&[filter, input])) {
-                let value = x.at(1, filter / part * depth + input)?;
-                // A padded border sees fewer of the weights than the middle.
+                let value = x.value_at(1, filter / part * depth + input)?;
+                // At a padded border, fewer weights are used than in the middle.
                 if value != 0.0 && padded {
                     return None;
                 }
@@ -47,7 +47,7 @@ impl Transfer<'_, '_> {
         ConstantSlices::along(self.rank(self.node.output), 1, numbers.collect())
     }
 
-    /// The bias of filters that have no weights, or only for inputs that are zero.
+    /// The bias of filters that have no weights, or have weights only for inputs that are zero.
     pub(super) fn transposed(&self, groups: usize) -> ConstantSlices {
         let (x, weight, stored) = (self.x(0), self.x(1), self.stored(1));
         let filters = self.indices(self.node.output, 1);
@@ -55,17 +55,17 @@ impl Transfer<'_, '_> {
         let part = (filters / groups).max(1);
         let inputs = self.graph.value(self.node.inputs[0]).shape[1].fixed / groups;
         let is_zero = |filter: usize| {
-            if weight.at(1, filter % part) == Some(0.0) {
+            if weight.value_at(1, filter % part) == Some(0.0) {
                 return true;
             }
-            // A channelwise one has an axis for its filters.
-            if inputs == 1 && weight.at(0, filter / part) == Some(0.0) {
+            // A depthwise convolution has an axis for its filters.
+            if inputs == 1 && weight.value_at(0, filter / part) == Some(0.0) {
                 return true;
             }
             let mut inputs = filter / part * inputs..(filter / part + 1) * inputs;
             inputs.all(|input| {
                 let none = stored.is_some_and(|stored| stored.is_zero(&[input, filter % part]));
-                none || x.at(1, input) == Some(0.0)
+                none || x.value_at(1, input) == Some(0.0)
             })
         };
         let numbers = (0..filters).map(|filter| is_zero(filter).then(|| self.bias(filter))?);
@@ -77,7 +77,7 @@ impl Transfer<'_, '_> {
         let last = self.rank(self.node.output) - 1;
         let outputs = self.indices(self.node.output, last);
         let sum = |output: usize| {
-            if weight.at(1, output) == Some(0.0) {
+            if weight.value_at(1, output) == Some(0.0) {
                 return Some(0.0);
             }
             let stored = stored?;
@@ -85,7 +85,7 @@ impl Transfer<'_, '_> {
             for input in 0..stored.shape[0] {
                 let weight = f64::from(stored.row(&[input, output])[0]);
                 if weight != 0.0 {
-                    total += x.at(last, input)? * weight;
+                    total += x.value_at(last, input)? * weight;
                 }
             }
             Some(total)
@@ -93,7 +93,7 @@ impl Transfer<'_, '_> {
         let numbers = (0..outputs).map(|output| add(sum(output), self.bias(output)));
         let mut result =
             ConstantSlices::along(self.rank(self.node.output), last, numbers.collect());
-        // Elsewhere: nothing but the bias, of rows that are zero.
+        // In other cases: only the bias, for rows that are zero.
         let bias = match self.node.inputs.get(2) {
             Some(_) => self.x(2).uniform,
             None => Some(0.0),
@@ -108,12 +108,13 @@ impl Transfer<'_, '_> {
     pub(super) fn batch_norm(&self, epsilon: f64) -> ConstantSlices {
         let channels = self.indices(self.node.output, 1);
         let norm = |channel: usize| {
-            let of = |operand: usize| self.x(operand).at(0, channel);
+            let of = |operand: usize| self.x(operand).value_at(0, channel);
             let beta = of(2)?;
             if of(1) == Some(0.0) {
                 return Some(beta);
             }
-            let (x, gamma, mean, variance) = (self.x(0).at(1, channel)?, of(1)?, of(3)?, of(4)?);
+            let (x, gamma, mean, variance) =
+                (self.x(0).value_at(1, channel)?, of(1)?, of(3)?, of(4)?);
             let number = (x - mean) / (variance + epsilon).sqrt() * gamma + beta;
             Some(number).filter(|number| number.is_finite())
         };
@@ -121,14 +122,14 @@ impl Transfer<'_, '_> {
         ConstantSlices::along(self.rank(self.node.output), 1, numbers.collect())
     }
 
-    /// Features without a scale are their shift; slices of equal numbers elsewhere are all shift.
+    /// Features without a scale are their shift; if all values of a slice are equal, they are all the shift.
     pub(super) fn layer_norm(&self, epsilon: f64) -> ConstantSlices {
         let last = self.rank(self.node.output) - 1;
         let features = self.indices(self.node.output, last);
         let gamma = self.x(1);
         let shift = |feature: usize| self.bias(feature);
         let numbers = (0..features).map(|feature| {
-            let scaled = gamma.at(0, feature) != Some(0.0);
+            let scaled = gamma.value_at(0, feature) != Some(0.0);
             shift(feature).filter(|_| !scaled)
         });
         let mut result =
@@ -144,8 +145,9 @@ impl Transfer<'_, '_> {
         result
     }
 
-    /// The zeros that a product keeps: all of a factor's along the axes that matrices are stacked along, and those
-    /// along the axis that the result has of it. The factors come with that axis, counted from behind.
+    /// The zeros that a product preserves: all zeros of a factor along the axes in which matrices are stacked, and
+    /// those along the axis that the result has from the factor. The factors come with that axis, counted from the
+    /// last.
     pub(super) fn product(&self, factors: &[(usize, usize)]) -> ConstantSlices {
         let rank = self.rank(self.node.output);
         let mut result = self.unknown();
@@ -163,8 +165,8 @@ impl Transfer<'_, '_> {
                     continue;
                 }
                 let numbers = (0..length).map(|index| {
-                    let zero = x.at(from, index).filter(|&value| value == 0.0);
-                    zero.or(result.at(axis, index))
+                    let zero = x.value_at(from, index).filter(|&value| value == 0.0);
+                    zero.or(result.value_at(axis, index))
                 });
                 let numbers = numbers.collect();
                 result.set(axis, numbers);

@@ -31,8 +31,8 @@ impl Transfer<'_, '_> {
                 continue;
             }
             let same = |index: usize| {
-                let value = self.x(0).at(axis, index)?;
-                let equal = |at: usize| self.x(at).at(axis, index) == Some(value);
+                let value = self.x(0).value_at(axis, index)?;
+                let equal = |at: usize| self.x(at).value_at(axis, index) == Some(value);
                 (1..inputs.len()).all(equal).then_some(value)
             };
             result.set(axis, (0..length).map(same).collect());
@@ -45,12 +45,13 @@ impl Transfer<'_, '_> {
         result.uniform = x.uniform;
         for (axis, range) in ranges.iter().enumerate() {
             let length = self.indices(self.node.output, axis);
-            let numbers: Option<Vec<_>> =
-                if length == self.indices(self.node.inputs[0], axis) && range.step == 1 {
-                    Some(x.numbers(axis, length))
-                } else {
-                    positions(range).map(|positions| positions.map(|at| x.at(axis, at)).collect())
-                };
+            let numbers: Option<Vec<_>> = if length == self.indices(self.node.inputs[0], axis)
+                && range.step == 1
+            {
+                Some(x.numbers(axis, length))
+            } else {
+                positions(range).map(|positions| positions.map(|at| x.value_at(axis, at)).collect())
+            };
             if let Some(numbers) = numbers.filter(|numbers| numbers.len() == length) {
                 result.set(axis, numbers);
             }
@@ -58,7 +59,7 @@ impl Transfer<'_, '_> {
         result
     }
 
-    /// Elements at positions along an axis that nobody knows.
+    /// Elements at unknown positions along an axis.
     pub(super) fn picked(&self, x: &ConstantSlices, id: ValueId, axis: usize) -> ConstantSlices {
         let mut result = self.unknown();
         result.uniform = x.uniform;
@@ -108,8 +109,8 @@ impl Transfer<'_, '_> {
         result
     }
 
-    /// An index of an axis covers what has its digits: it is constant if all slices before that have these digits
-    /// are the same number.
+    /// An index of an axis covers the elements with its digits: it is constant if all slices of the operand with these
+    /// digits have the same value.
     pub(super) fn reshape(&self, x: &ConstantSlices) -> ConstantSlices {
         let (from, to) = (self.node.inputs[0], self.node.output);
         let mut result = self.unknown();
@@ -131,7 +132,7 @@ impl Transfer<'_, '_> {
     }
 }
 
-/// What is known of the axis after, by the digits that it shares with the axis before.
+/// The known slices of the axis afterwards, from the digits that it shares with the axis before.
 fn digits(numbers: &[Option<f64>], before: &Run, after: &Run) -> Option<Vec<Option<f64>>> {
     let (low, high) = (before.start.max(after.start), before.end.min(after.end));
     if low >= high || numbers.len() != before.end / before.start {

@@ -1,6 +1,6 @@
 use super::ConstantSlices;
 
-/// The numbers of a tensor, row-major, on the host.
+/// The elements of a tensor, row-major, on the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stored {
     /// The length of each axis.
@@ -10,9 +10,9 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// The elements of one row, where the axes after the first few are taken together.
+    /// The elements of one row, where all axes after the first few are combined.
     ///
-    /// `at` has an index for each of those axes.
+    /// `at` has an index for each of the first axes.
     ///
     /// # Panics
     ///
@@ -37,7 +37,7 @@ impl Stored {
         self.row(at).iter().all(|&weight| weight == 0.0)
     }
 
-    /// The sum of such a row.
+    /// The sum of the elements of such a row.
     ///
     /// # Panics
     ///
@@ -47,7 +47,7 @@ impl Stored {
         self.row(at).iter().map(|&weight| f64::from(weight)).sum()
     }
 
-    /// Which slices are one number everywhere.
+    /// The slices in which all elements are equal.
     #[must_use]
     pub fn slices(&self) -> ConstantSlices {
         let rank = self.shape.len();
@@ -65,7 +65,7 @@ impl Stored {
         slices
     }
 
-    /// The number that the slice at this index of an axis is.
+    /// The value of the slice at this index of an axis, if all its elements are equal.
     fn slice(&self, axis: usize, index: usize) -> Option<f64> {
         let inner: usize = self.shape[axis + 1..].iter().product();
         let stride = inner * self.shape[axis];

@@ -1,4 +1,4 @@
-//! What each operation makes of constant slices.
+//! The constant slices of the results of operations.
 
 use super::ConstantSlices;
 use super::element;
@@ -17,7 +17,7 @@ impl Transfer<'_, '_> {
     pub(super) fn result(&self) -> ConstantSlices {
         let rank = self.rank(self.node.output);
         let properties = self.node.op.properties();
-        // What is computed of one tensor alone is unknown if the tensor is.
+        // A function of one tensor is unknown if the tensor is.
         let of_one =
             properties.most_operands == 1 || matches!(self.node.op, Op::Select(_) | Op::Gather(_));
         if of_one && self.x(0).is_unknown() {
@@ -80,7 +80,7 @@ impl Transfer<'_, '_> {
             Op::LogSoftmax(axis) => self.normalised(self.x(0), *axis, |length| -length.ln()),
             Op::Reduce(reduction, axis) => self.reduce(self.x(0), *reduction, *axis),
             Op::ReduceAll(reduction) => self.reduce_all(self.x(0), *reduction),
-            // Sums of nothing but zeros are zero at every place.
+            // Running sums of zeros are zero at every position.
             Op::CumulativeSum(axis) => {
                 let zero = self.x(0).each(|value| (value == 0.0).then_some(value));
                 self.without(&zero, *axis)
@@ -103,8 +103,8 @@ impl Transfer<'_, '_> {
         }
     }
 
-    /// Each slice of the result from the operands' slices at the same place; what is repeated along the axis is
-    /// known if all of it is one number.
+    /// Each slice of the result from the slices of the operands at the same position; an operand that is broadcast
+    /// along the axis is known if all its elements are equal.
     fn broadcast(&self, combine: &dyn Fn(&[Option<f64>]) -> Option<f64>) -> ConstantSlices {
         let rank = self.rank(self.node.output);
         let operands: Vec<&ConstantSlices> =
@@ -132,7 +132,7 @@ impl Transfer<'_, '_> {
             let numbers = (0..length).map(|index| {
                 let each = operands.iter().zip(&places);
                 let each = each.map(|(x, place)| match place {
-                    Some(axis) => x.at(*axis, index),
+                    Some(axis) => x.value_at(*axis, index),
                     None => x.uniform,
                 });
                 combine(&each.collect::<Vec<_>>()).filter(|number| number.is_finite())
@@ -142,7 +142,7 @@ impl Transfer<'_, '_> {
         result
     }
 
-    /// Batch and channels of what is slid along.
+    /// Preserves batch and channels of an operation whose windows slide along the other axes.
     fn windows(&self, x: &ConstantSlices, change: impl Fn(f64) -> Option<f64>) -> ConstantSlices {
         let changed = x.each(change);
         let mut result = self.unknown();
@@ -153,7 +153,7 @@ impl Transfer<'_, '_> {
         result
     }
 
-    /// What a slice of equal numbers becomes where numbers along another axis are divided by their sum.
+    /// The value of a slice of equal numbers after division by their sum along another axis.
     fn normalised(
         &self,
         x: &ConstantSlices,
@@ -186,7 +186,7 @@ impl Transfer<'_, '_> {
         result
     }
 
-    /// All that is known but along one axis.
+    /// All known slices except those along one axis.
     fn without(&self, x: &ConstantSlices, axis: usize) -> ConstantSlices {
         let mut result = self.unknown();
         result.uniform = x.uniform;
@@ -196,7 +196,7 @@ impl Transfer<'_, '_> {
         result
     }
 
-    /// What is known along an axis of the operand is known along one of the result, if they are equally long.
+    /// What is known along an axis of the operand is known along an axis of the result, if both have the same length.
     pub(super) fn pass(
         &self,
         x: &ConstantSlices,
@@ -253,13 +253,13 @@ impl Transfer<'_, '_> {
         self.graph.value(id).shape.len()
     }
 
-    /// How many slices there are along an axis; 0 where none are told apart.
+    /// The number of slices along an axis; 0 if they are not distinguished.
     pub(super) fn indices(&self, id: ValueId, axis: usize) -> usize {
         self.graph.value(id).shape[axis].indices()
     }
 }
 
-/// Of equal numbers, if their count does not matter or is known.
+/// The reduction of equal numbers, if it does not depend on their count, or the count is known.
 fn reduced(reduction: Reduction, value: f64, count: Option<f64>) -> Option<f64> {
     match reduction {
         Reduction::Mean | Reduction::Max | Reduction::Min => Some(value),
@@ -271,7 +271,7 @@ fn reduced(reduction: Reduction, value: f64, count: Option<f64>) -> Option<f64> 
     }
 }
 
-/// Whether all elements are zero, of slices and of a tensor that is not there.
+/// The sum of two values.
 pub(super) fn add(a: Option<f64>, b: Option<f64>) -> Option<f64> {
     element::zip(Arithmetic::Add, a, b)
 }

@@ -5,30 +5,30 @@ use crate::extent::Extent;
 use crate::graph::{Graph, Node, Source, ValueId};
 use crate::op::Op;
 
-/// What a box stands for, which decides its colour.
+/// The category of a box, which determines its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sort {
-    /// What the caller gives or gets.
+    /// An input or output of the network.
     End,
-    /// What has weights.
+    /// A node with weights.
     Layer,
-    /// What joins several ways.
+    /// A node that joins branches.
     Join,
-    /// Anything else.
+    /// Any other node.
     Other,
 }
 
-/// Lines of text in a frame.
+/// A box with lines of text.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
     pub(super) sort: Sort,
     pub(super) title: String,
     pub(super) lines: Vec<String>,
-    /// The caller's.
+    /// The notes of the caller.
     pub(super) notes: Vec<String>,
 }
 
-/// Frames, and from which to which arrows go.
+/// Boxes, and the arrows between them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Picture {
     pub(super) frames: Vec<Frame>,
@@ -36,10 +36,10 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    pub(super) fn of(graph: &Graph, drawing: &Drawing) -> Result<Self, GraphError> {
+    pub(super) fn new(graph: &Graph, drawing: &Drawing) -> Result<Self, GraphError> {
         let rows = graph.compute()?.rows;
         let mut picture = Self::default();
-        // Which frame a value leaves.
+        // The box that produces each value.
         let mut frame_of: Vec<Option<usize>> = vec![None; graph.values.len()];
         for &id in &graph.inputs {
             frame_of[id.0] = Some(picture.end(graph, id, "input"));
@@ -85,7 +85,7 @@ impl Picture {
     }
 }
 
-/// How often each value is used, by nodes and by the caller.
+/// The number of uses of each value, by nodes and as an output.
 fn uses(graph: &Graph) -> Vec<usize> {
     let mut uses = vec![0; graph.values.len()];
     let ids = graph
@@ -97,7 +97,7 @@ fn uses(graph: &Graph) -> Vec<usize> {
     uses
 }
 
-/// The positions of nodes that share a frame, in running order of their first.
+/// The positions of the nodes in each box, in the execution order of the first one.
 fn chains(graph: &Graph, uses: &[usize], detail: Detail) -> Vec<Vec<usize>> {
     let mut chains: Vec<Vec<usize>> = Vec::new();
     let mut chain_of: Vec<usize> = Vec::new();
@@ -113,7 +113,7 @@ fn chains(graph: &Graph, uses: &[usize], detail: Detail) -> Vec<Vec<usize>> {
     chains
 }
 
-/// The node that this one merely continues.
+/// The node that this one continues in the same box.
 fn previous(graph: &Graph, node: &Node, uses: &[usize]) -> Option<usize> {
     let mut operands = node
         .inputs
@@ -214,7 +214,7 @@ fn describe(graph: &Graph, chain: &[usize], rows: &[Row], drawing: &Drawing) -> 
     }
 }
 
-/// What the operations are: the first with its attributes, the others by name.
+/// The operations in a box: the first one with its attributes, the others by name.
 fn kinds<'a>(mut rows: impl Iterator<Item = &'a Row>) -> Vec<String> {
     let mut lines = Vec::new();
     let mut names = Vec::new();
@@ -229,14 +229,14 @@ fn kinds<'a>(mut rows: impl Iterator<Item = &'a Row>) -> Vec<String> {
     lines
 }
 
-/// `16×32×32`: a sample's, if the batch comes first.
+/// A shape such as `16×32×32`, without the batch axis if it comes first.
 fn lengths(shape: &[Extent]) -> String {
     let sample = shape.strip_prefix(&[Extent::BATCH]).unwrap_or(shape);
     let texts: Vec<String> = sample.iter().map(Extent::to_string).collect();
     texts.join("×")
 }
 
-/// Three digits: `442 k`, `2.36 M`.
+/// A number with three digits: `442 k`, `2.36 M`.
 fn short(number: u64) -> String {
     let mut scaled = number as f64;
     let mut units = ["", " k", " M", " G", " T"].into_iter();

@@ -1,9 +1,9 @@
-//! Where frames stand: in layers from top to bottom, arrows that skip layers beside them.
+//! Computes the positions of boxes: in layers from top to bottom, with arrows that skip layers beside them.
 //!
-//! Each frame goes one layer below the lowest of those it comes from. An arrow through several layers is a
-//! chain of places without a frame. Within a layer, what belongs to the same neighbours is brought together
-//! by sorting by their mean position, up and down a few times; then everything moves as close to its
-//! neighbours' middle as the order and the widths allow.
+//! Each box is one layer below the lowest of its predecessors. An arrow that passes through several layers has a place
+//! without a box in each of them. Within a layer, places are sorted by the mean position of their neighbours, downwards
+//! and upwards a few times; then everything moves as close to the middle of its neighbours as the order and the widths
+//! allow.
 
 use super::boxes::{Frame, Picture};
 
@@ -15,7 +15,7 @@ const GAP: f64 = 26.0;
 const STEP: f64 = 26.0;
 const SWEEPS: usize = 12;
 
-/// The middle of a frame, and its size.
+/// The centre and the size of a box.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Spot {
     pub(super) x: f64,
@@ -24,18 +24,18 @@ pub(super) struct Spot {
     pub(super) height: f64,
 }
 
-/// Where everything stands.
+/// The positions of everything.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Layout {
     pub(super) width: f64,
     pub(super) height: f64,
-    /// One for each frame.
+    /// The position of each box.
     pub(super) spots: Vec<Spot>,
-    /// The points of each arrow, from its first frame's lower edge to its last one's upper edge.
+    /// The points of each arrow, from the lower edge of its first box to the upper edge of its last box.
     pub(super) arrows: Vec<Vec<(f64, f64)>>,
 }
 
-/// Frames and places of passing arrows, all called places.
+/// The places: boxes, and positions at which arrows pass a layer.
 struct Places {
     spots: Vec<Spot>,
     layers: Vec<Vec<usize>>,
@@ -46,7 +46,7 @@ struct Places {
 }
 
 pub(super) fn place(picture: &Picture) -> Layout {
-    let mut places = Places::of(picture);
+    let mut places = Places::new(picture);
     for sweep in 0..SWEEPS {
         places.sort(sweep % 2 == 0);
     }
@@ -55,7 +55,7 @@ pub(super) fn place(picture: &Picture) -> Layout {
 }
 
 impl Places {
-    fn of(picture: &Picture) -> Self {
+    fn new(picture: &Picture) -> Self {
         let depth = depths(picture);
         let count = depth.iter().max().map_or(0, |deepest| deepest + 1);
         let mut places = Self {
@@ -90,7 +90,7 @@ impl Places {
         places
     }
 
-    /// Sorts each layer by the mean position of the neighbours in the layer before.
+    /// Sorts each layer by the mean position of the neighbours in the previous layer.
     fn sort(&mut self, down: bool) {
         let mut order = vec![0.0; self.spots.len()];
         for layer in &self.layers {
@@ -194,7 +194,7 @@ impl Places {
     }
 }
 
-/// The layer of each frame. Arrows go from earlier to later frames only.
+/// The layer of each box. Arrows only go from earlier to later boxes.
 fn depths(picture: &Picture) -> Vec<usize> {
     let mut into = vec![Vec::new(); picture.frames.len()];
     picture
@@ -214,7 +214,7 @@ fn size(frame: &Frame) -> Spot {
     let longest = lines
         .map(|line| line.chars().count() as f64)
         .fold(0.0, f64::max);
-    // Titles are bold.
+    // Titles are bold, and therefore wider.
     let longest = longest.max(frame.title.chars().count() as f64 * 1.1);
     let count = (1 + frame.lines.len() + frame.notes.len()) as f64;
     Spot {
@@ -229,10 +229,10 @@ fn mean(places: &[usize], positions: &[f64]) -> Option<f64> {
     (!places.is_empty()).then(|| sum / places.len() as f64)
 }
 
-/// The positions nearest to the wishes, in squares, that leave the gaps: neighbours that would overlap
-/// are joined into a block, which stands at the mean of what its members wish.
+/// The positions with the smallest sum of squared distances to the wanted positions that keep the gaps: neighbours that
+/// would overlap are joined into a block, which is placed at the mean of the positions that its members want.
 fn apart(wishes: &[f64], widths: &[f64], frames: &[bool]) -> Vec<f64> {
-    // Where each would stand if the first stood at 0 and all were as close as may be.
+    // The offsets of the places if they are as close together as possible and the first one is at 0.
     let mut offsets = vec![0.0; wishes.len()];
     for i in 1..wishes.len() {
         let gap = if frames[i - 1] && frames[i] {

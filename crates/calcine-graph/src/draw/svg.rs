@@ -3,15 +3,16 @@ use std::fmt::Write;
 use super::boxes::{Frame, Picture, Sort};
 use super::layout::{LINE, Layout, MARGIN, Spot};
 
+/// The attributes of texts are those of a group, because some renderers do not inherit them from the root.
 pub(super) fn write(picture: &Picture, layout: &Layout) -> String {
     let (width, height) = (layout.width.ceil().max(1.0), layout.height.ceil().max(1.0));
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-         viewBox=\"0 0 {width} {height}\" font-family=\"Helvetica, Arial, sans-serif\" \
-         font-size=\"12\" text-anchor=\"middle\">\n\
+         viewBox=\"0 0 {width} {height}\">\n\
          <defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" \
          markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" fill=\"#666\"/></marker></defs>\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
+         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
+         <g font-family=\"Helvetica, Arial, sans-serif\" font-size=\"12\" text-anchor=\"middle\">\n"
     );
     for points in &layout.arrows {
         arrow(&mut svg, points);
@@ -19,11 +20,11 @@ pub(super) fn write(picture: &Picture, layout: &Layout) -> String {
     for (frame, spot) in picture.frames.iter().zip(&layout.spots) {
         draw(&mut svg, frame, *spot);
     }
-    svg.push_str("</svg>\n");
+    svg.push_str("</g>\n</svg>\n");
     svg
 }
 
-/// Upright where it starts, ends and passes a layer.
+/// Arrows are vertical where they start, end, and pass a layer.
 fn arrow(svg: &mut String, points: &[(f64, f64)]) {
     let Some((first, rest)) = points.split_first() else {
         return;

@@ -1,10 +1,10 @@
-//! Which kinds of elements an operation takes and makes.
+//! Checks the element types of the operands and the result of an operation.
 
 use super::Tensor;
 use crate::graph::ElementKind;
 use crate::op::{Arithmetic, Map, Op};
 
-/// Whether the operands and the output of an operation are of kinds that it takes and makes.
+/// Checks that the operands and the output of an operation have valid element types.
 pub(super) fn kinds(op: &Op, x: &[Tensor], out: ElementKind) -> Result<(), String> {
     use ElementKind::{Bool, Float, Int};
     let first = x.first().map(|x| x.kind);

@@ -1,9 +1,9 @@
-//! The shape of what an operation makes, from the shapes of its operands.
+//! Computes the shape of the result of an operation from the shapes of its operands.
 
 use super::Tensor;
 use crate::op::{Arithmetic, Convolution, Op, Padding, Pool, Range};
 
-/// The shape of what depends on the operands alone.
+/// The shape of a result that depends only on the operands.
 pub(super) fn shape(op: &Op, x: &[Tensor], batch: usize) -> Result<Vec<usize>, String> {
     let first = x[0].shape;
     let keep = || Ok(first.to_vec());
@@ -139,7 +139,7 @@ pub(super) fn shape(op: &Op, x: &[Tensor], batch: usize) -> Result<Vec<usize>, S
     }
 }
 
-/// Of a vector that has an element for each of so many channels.
+/// Checks a vector that needs one element per channel.
 fn bias(vector: Option<&Tensor>, channels: usize) -> Result<(), String> {
     match vector {
         Some(vector) if vector.shape != [channels] => Err(format!(
@@ -150,7 +150,7 @@ fn bias(vector: Option<&Tensor>, channels: usize) -> Result<(), String> {
     }
 }
 
-/// How many inputs each group has.
+/// The number of inputs per group.
 fn split(groups: usize, inputs: usize, outputs: usize) -> Result<usize, String> {
     match inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups) {
         true => Ok(inputs / groups),
@@ -160,7 +160,7 @@ fn split(groups: usize, inputs: usize, outputs: usize) -> Result<usize, String> 
     }
 }
 
-/// A window's length along an axis: `dilation · (kernel - 1) + 1`.
+/// The length that a window covers along an axis: `dilation · (kernel - 1) + 1`.
 fn reach(kernel: usize, dilation: usize) -> Result<u128, String> {
     let gaps = kernel.checked_sub(1).ok_or("a kernel of length 0")?;
     Ok(dilation as u128 * gaps as u128 + 1)
@@ -337,7 +337,7 @@ pub(super) fn expanded(x: &[usize], out: &[usize]) -> Result<(), String> {
     }
 }
 
-/// The output's own shape, if only its spatial axes differ.
+/// The shape of the output, if it differs only in spatial axes.
 pub(super) fn resized(x: &[usize], out: &[usize]) -> Result<Vec<usize>, String> {
     if out[..2] != x[..2] || out.contains(&0) {
         return Err(format!("{x:?} is not resized to {out:?}"));

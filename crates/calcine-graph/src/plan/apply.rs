@@ -7,30 +7,30 @@ use super::shrink::shrink;
 use crate::axes::{Axes, NormFeatures};
 use crate::graph::{Graph, Source, ValueId};
 
-/// A thinned graph, and what it keeps of its constants.
+/// A thinned graph, and the remaining indices of its constants.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Thinned {
-    /// The graph; ids of values and positions of nodes are those of the original.
+    /// The graph; the ids of values and the positions of nodes are those of the original.
     pub graph: Graph,
-    /// The indices to keep of the axes of constant tensors, as [`ThinningPlan::cuts`] says it of parameters.
+    /// The indices to keep of the axes of constant tensors, like [`ThinningPlan::cuts`] for parameters.
     pub constants: BTreeMap<(ValueId, usize), Vec<usize>>,
 }
 
 impl ThinningPlan {
-    /// The graph as it is without what the plan removes.
+    /// The graph without the indices that the plan removes.
     ///
-    /// Shapes shrink everywhere, and with them the groups of depthwise convolutions, the ranges of slices and
-    /// the widths of padding. A graph that is thinned already comes back as it is.
+    /// All shapes are reduced, and with them the groups of depthwise convolutions, the ranges of slices and the widths
+    /// of padding. A graph that is already thinned is returned unchanged.
     ///
     /// # Errors
     ///
-    /// If the graph does not have the parameters at the lengths that the plan is for, or if the plan
-    /// removes what has to stay, part of a unit, or all of an axis.
+    /// If the parameters of the graph do not have the lengths of the plan, or if the plan removes indices that must be
+    /// kept, a part of a unit, or a whole axis.
     pub fn apply(&self, graph: &Graph) -> Result<Graph, PlanError> {
         self.thin(graph).map(|thinned| thinned.graph)
     }
 
-    /// As [`apply`](Self::apply), with what stays of constants.
+    /// Like [`apply`](Self::apply), and also returns the remaining indices of constants.
     ///
     /// # Errors
     ///
@@ -50,7 +50,7 @@ impl ThinningPlan {
         Ok(thinned)
     }
 
-    /// How many steps a graph has behind it, by the lengths of its parameters.
+    /// The number of steps that have already been applied to a graph, according to the lengths of its parameters.
     fn done(&self, graph: &Graph) -> Result<usize, PlanError> {
         let found = self.found(graph)?;
         let mut expected: HashMap<(&str, usize), usize> = HashMap::new();
@@ -73,7 +73,7 @@ impl ThinningPlan {
         }
     }
 
-    /// The lengths of all axes that the plan cuts.
+    /// The lengths of all axes that the plan changes.
     fn found(&self, graph: &Graph) -> Result<HashMap<(&str, usize), usize>, PlanError> {
         let parameters: HashMap<&str, &crate::graph::Value> = graph
             .parameters()
@@ -92,12 +92,13 @@ impl ThinningPlan {
                     rank: value.shape.len(),
                 });
             };
-            found.insert(cut.place(), extent.at(1));
+            found.insert(cut.place(), extent.length_for(1));
         }
         Ok(found)
     }
 
-    /// The first axis that is no stage's; if each is some stage's, the first that is not the first's.
+    /// The error for the first axis whose length matches no stage; if each matches some stage, for the first that does
+    /// not match the first stage.
     fn misfit(&self, found: &HashMap<(&str, usize), usize>) -> PlanError {
         let mut stages: BTreeMap<(&str, usize), Vec<usize>> = BTreeMap::new();
         for cut in self.steps.iter().flatten() {
@@ -128,7 +129,8 @@ impl ThinningPlan {
     }
 }
 
-/// What a step removes of a graph. A plan that cuts features of norms was made for a network that trains on.
+/// Finds what a step removes from a graph. A plan that removes features of norms was created for a network that is
+/// trained further.
 fn step_on(graph: &Graph, step: &[Cut]) -> Result<(Axes, HashSet<usize>), PlanError> {
     let axes = graph.axes()?;
     let error = match removed(&axes, step) {

@@ -2,17 +2,17 @@ use serde::{Deserialize, Serialize};
 
 use super::error::PlanError;
 
-/// Which indices of one axis of a parameter stay.
+/// The indices of one axis of a parameter that are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cut {
-    /// The parameter's path.
+    /// The path of the parameter.
     pub parameter: String,
-    /// Which of its axes.
+    /// The axis.
     pub axis: usize,
-    /// How long the axis is before.
+    /// The length of the axis before the cut.
     pub length: usize,
-    /// The indices that stay, ascending; at least one, and not all.
+    /// The indices to keep, in ascending order; at least one, and not all.
     pub keep: Vec<usize>,
 }
 
@@ -21,7 +21,7 @@ impl Cut {
         (&self.parameter, self.axis)
     }
 
-    /// Whether it is a cut.
+    /// Checks that the cut is valid.
     pub(super) fn check(&self) -> Result<(), PlanError> {
         let ascending = self.keep.windows(2).all(|pair| pair[0] < pair[1]);
         let inside = self.keep.last().is_some_and(|&last| last < self.length);
@@ -35,7 +35,7 @@ impl Cut {
         })
     }
 
-    /// The indices that go, ascending.
+    /// The indices to remove, in ascending order.
     pub(super) fn gone(&self) -> impl Iterator<Item = usize> {
         let mut keep = self.keep.iter().peekable();
         (0..self.length).filter(move |index| keep.next_if_eq(&index).is_none())

@@ -3,66 +3,66 @@ use thiserror::Error;
 use crate::axes::{Axes, Reason, UnitId};
 use crate::error::GraphError;
 
-/// Why a network cannot be thinned as a plan says.
+/// Why a plan cannot be applied to a network.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// The graph itself is wrong.
+    /// The graph is not valid.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// A unit that the graph does not have.
+    /// A unit does not exist in the graph.
     #[error("there is no unit {unit} of group {group}: there are {count} {what}, from 0")]
     Unit {
-        /// The group asked for.
+        /// The requested group.
         group: usize,
-        /// The unit asked for.
+        /// The requested unit.
         unit: usize,
-        /// How many there are of what is not there.
+        /// The number of groups, or of units in the group.
         count: usize,
-        /// Groups, or units in the group.
+        /// Whether groups or units are missing.
         what: &'static str,
     },
-    /// Everything would go.
+    /// All indices of an axis would be removed.
     #[error(
         "removing all {length} indices of axis {axis} of {place} leaves nothing: keep at least one"
     )]
     Empty {
-        /// The parameter, or the tensor, that would be empty.
+        /// The parameter or tensor that would be empty.
         place: String,
-        /// Its axis.
+        /// The axis.
         axis: usize,
-        /// How many indices there are.
+        /// The number of indices.
         length: usize,
     },
-    /// A path that no parameter of the graph has.
+    /// A parameter does not exist in the graph.
     #[error("the plan cuts {parameter}, but the graph has no parameter of that name")]
     Parameter {
         /// The path.
         parameter: String,
     },
-    /// An axis beyond the last.
+    /// An axis does not exist.
     #[error("the plan cuts axis {axis} of {parameter}, which has {rank} axes, from 0")]
     Axis {
         /// The parameter.
         parameter: String,
-        /// The axis asked for.
+        /// The requested axis.
         axis: usize,
-        /// How many there are.
+        /// The number of axes.
         rank: usize,
     },
-    /// An axis that is neither as long as before nor as after the plan.
+    /// An axis has neither its length before the plan nor a length after a step.
     #[error("axis {axis} of {parameter} has length {found}; the plan is for {}", lengths(.valid))]
     Length {
         /// The parameter.
         parameter: String,
-        /// Its axis.
+        /// The axis.
         axis: usize,
-        /// How long it is.
+        /// The length.
         found: usize,
-        /// How long it may be.
+        /// The valid lengths.
         valid: Vec<usize>,
     },
-    /// Indices that are not a cut.
+    /// The indices of a cut are not valid.
     #[error(
         "the plan must keep at least one and not all of the {length} indices of axis {axis} of \
          {parameter}, in ascending order"
@@ -70,32 +70,32 @@ pub enum PlanError {
     Keep {
         /// The parameter.
         parameter: String,
-        /// Its axis.
+        /// The axis.
         axis: usize,
-        /// How long it is before.
+        /// The length before the cut.
         length: usize,
     },
-    /// An axis that one step cuts twice.
+    /// A step contains an axis twice.
     #[error("one step of the plan cuts axis {axis} of {parameter} twice: valid is once")]
     Twice {
         /// The parameter.
         parameter: String,
-        /// Its axis.
+        /// The axis.
         axis: usize,
     },
-    /// An index that has to stay.
+    /// An index that must be kept would be removed.
     #[error("index {index} of axis {axis} of {parameter} has to stay: {reason}")]
     Pinned {
         /// The parameter.
         parameter: String,
-        /// Its axis.
+        /// The axis.
         axis: usize,
         /// The index.
         index: usize,
-        /// What needs it.
+        /// Why it must be kept.
         reason: Reason,
     },
-    /// Part of a unit.
+    /// Only a part of a unit would be removed.
     #[error(
         "index {index} of axis {axis} of {parameter} goes, but index {other_index} of axis \
          {other_axis} of {other} stays: they can only go together"
@@ -103,15 +103,15 @@ pub enum PlanError {
     Part {
         /// The parameter.
         parameter: String,
-        /// Its axis.
+        /// The axis.
         axis: usize,
-        /// The index that goes.
+        /// The index that would be removed.
         index: usize,
-        /// The parameter that has more of the unit.
+        /// The parameter with another index of the unit.
         other: String,
-        /// Its axis.
+        /// The axis of that parameter.
         other_axis: usize,
-        /// The index that stays.
+        /// The index that would be kept.
         other_index: usize,
     },
 }

@@ -1,8 +1,8 @@
-/// The units to remove, ascending: the `count` with the smallest scores, fewer if what stays is to be a
-/// multiple of a number.
+/// The units to remove, in ascending order: the `count` units with the smallest scores, or fewer, so that the number of
+/// remaining units is a multiple of `multiple`.
 ///
-/// Among equal scores the lowest index goes first, and a NaN counts as the largest of all. At least one
-/// unit stays, and if not even one multiple fits into the number of units, all do.
+/// Among equal scores, the lowest index is removed first; NaN counts as the largest score. At least one unit is kept,
+/// and if there are fewer units than `multiple`, all are kept.
 ///
 /// # Examples
 ///
@@ -11,7 +11,7 @@
 ///
 /// let scores = [0.3, 0.1, 0.9, 0.1, 0.5, 0.7];
 /// assert_eq!(weakest(&scores, 3, 1), [0, 1, 3]);
-/// // 3 are to stay; 4 is the next multiple of 4.
+/// 3 would remain; 4 is the next multiple of 4.
 /// assert_eq!(weakest(&scores, 3, 4), [1, 3]);
 /// ```
 #[must_use]
@@ -24,7 +24,7 @@ pub fn weakest(scores: &[f64], count: usize, multiple: usize) -> Vec<usize> {
         .next_multiple_of(multiple);
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|&one, &other| {
-        // The sign of a zero or a NaN says nothing.
+        // The signs of zero and NaN do not matter.
         let key = |index: usize| {
             if scores[index].is_nan() {
                 f64::NAN

@@ -1,4 +1,4 @@
-//! The graph without some labels.
+//! Computes the graph without some labels.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use crate::graph::{Graph, Node, ValueId};
 use crate::op::{Op, Range};
 
 impl Axes {
-    /// Whether each axis keeps at least one index if these units go.
+    /// Checks that each axis keeps at least one index without these units.
     pub(super) fn leaves_something(&self, gone: &HashSet<usize>) -> Result<(), PlanError> {
         if gone.is_empty() {
             return Ok(());
@@ -30,7 +30,7 @@ impl Axes {
     }
 }
 
-/// How many of the first labels of an axis stay.
+/// The number of remaining labels among the first ones of an axis.
 fn kept(axes: &Axes, gone: &HashSet<usize>, span: Span, first: usize) -> usize {
     span.labels()
         .take(first)
@@ -115,7 +115,7 @@ pub(super) fn shrink(graph: &Graph, axes: &Axes, gone: &HashSet<usize>) -> Graph
     thinned
 }
 
-/// A node before thinning, and what stays of its axes.
+/// A node before thinning, and the remaining numbers of indices along its axes.
 struct Counted<'a> {
     graph: &'a Graph,
     axes: &'a Axes,
@@ -135,7 +135,8 @@ impl Counted<'_> {
         }
     }
 
-    /// Ranges of cut axes start after what stays before them and are as long as what stays of the result.
+    /// Ranges of reduced axes start after the remaining indices before them, and are as long as the remaining indices
+    /// of the result.
     fn ranges(&self, ranges: &mut [Range]) {
         let (x, y) = (self.node.inputs[0], self.node.output);
         for (axis, range) in ranges.iter_mut().enumerate() {
@@ -148,7 +149,7 @@ impl Counted<'_> {
                 range.start = Extent::fixed(kept(self.axes, self.gone, span, start));
                 range.end = Extent::fixed(range.start.fixed + length);
             } else {
-                // Only a whole axis of the batch can be cut.
+                // Only a whole axis that grows with the batch can be reduced.
                 range.end = Extent {
                     fixed: 0,
                     per_sample: kept(self.axes, self.gone, span, span.length),
@@ -157,7 +158,7 @@ impl Counted<'_> {
         }
     }
 
-    /// Padding is as wide as what stays of it.
+    /// The width of padding is the number of its remaining indices.
     fn padding(&self, padding: &mut [[usize; 2]]) {
         for (axis, [before, after]) in padding.iter_mut().enumerate() {
             let span = self.axes.spans(self.node.output)[axis];

@@ -57,7 +57,7 @@ impl Importer {
                 constants.push((place, any(host, "constant", &device)?));
             }
         }
-        Ok(Network::made(self.graph, parameters, constants)?)
+        Ok(Network::from_parts(self.graph, parameters, constants)?)
     }
 
     fn graph_name(&self, places: &[Option<ValueId>], id: ValueId) -> String {

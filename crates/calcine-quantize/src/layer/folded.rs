@@ -1,4 +1,4 @@
-//! A layer in float, with the norm behind it.
+//! The weight of a layer in float, with the norm after it folded in.
 
 use calcine_format::{output_of, scale_index};
 use calcine_graph::{Node, Op};
@@ -10,23 +10,23 @@ use crate::by_layer::LayerSettings;
 use crate::settings::WeightSettings;
 use crate::uses::{Uses, output_axis, weight_at};
 
-/// A layer in float: its weight with the norm after it folded in, and the bias that remains.
+/// A layer in float: its weight with the norm after it folded in, and the resulting bias.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct FloatLayer {
     pub(crate) weight: Vec<f64>,
     pub(crate) shape: Vec<usize>,
-    /// Which axis of the weight the outputs are.
+    /// The axis of the weight along which the outputs are.
     pub(crate) axis: usize,
     pub(crate) bias: Vec<f64>,
-    /// What the norm multiplies each output by; 1 without one.
+    /// The factor of the norm for each output; 1 without a norm.
     pub(crate) factors: Vec<f64>,
-    /// What the norm adds last, β; 0 without one.
+    /// The shift β of the norm for each output; 0 without a norm.
     pub(crate) shifts: Vec<f64>,
 }
 
 impl FloatLayer {
-    /// `w·γ/√(σ² + ε)` and `β + (b − μ)·γ/√(σ² + ε)`, of the norm that follows, if one does.
-    pub(crate) fn of(network: &Network, uses: &Uses, node: &Node) -> Result<Self, QuantizeError> {
+    /// Computes `w·γ/√(σ² + ε)` and `β + (b − μ)·γ/√(σ² + ε)`, if a norm follows.
+    pub(crate) fn new(network: &Network, uses: &Uses, node: &Node) -> Result<Self, QuantizeError> {
         let graph = network.graph();
         let axis = output_axis(&node.op);
         let at = weight_at(&node.op);
@@ -34,7 +34,7 @@ impl FloatLayer {
         let outputs = shape[axis];
         let mut weight = read(network, node, at)?;
         let mut bias = match (&node.op, node.inputs.len()) {
-            // Rows are looked up; there are no sums.
+            // Rows are only looked up, so there are no sums.
             (Op::Embedding, _) => Vec::new(),
             (_, 3) => read(network, node, 2)?,
             _ => vec![0.0; outputs],
@@ -78,12 +78,12 @@ impl FloatLayer {
         })
     }
 
-    /// How many outputs there are.
+    /// The number of outputs.
     fn outputs(&self) -> usize {
         self.shape[self.axis]
     }
 
-    /// The quantizers: one, one for each output, or one for each group of an output's row.
+    /// The quantizers: one, one for each output, or one for each group in the row of an output.
     pub(crate) fn quantizers(&self, own: &LayerSettings) -> Result<Vec<Quantizer>, QuantizeError> {
         let settings = &own.weights;
         let of = |weights: &Vec<f64>| {
@@ -116,7 +116,7 @@ impl FloatLayer {
     }
 }
 
-/// The range that a weight's quantizer covers.
+/// The range of the quantizer of weights.
 #[allow(clippy::cast_possible_truncation, reason = "weights are f32")]
 fn range(weights: &[f64], settings: &WeightSettings) -> [f64; 2] {
     if settings.range_estimator == RangeEstimator::MinMax {
@@ -128,7 +128,7 @@ fn range(weights: &[f64], settings: &WeightSettings) -> [f64; 2] {
         return ends.unwrap_or([0.0, 0.0]);
     }
     let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
-    let statistics = CalibrationStatistics::of_samples(&[&weights]);
+    let statistics = CalibrationStatistics::from_samples(&[&weights]);
     statistics.map_or([0.0, 0.0], |statistics| {
         settings
             .range_estimator
@@ -136,7 +136,7 @@ fn range(weights: &[f64], settings: &WeightSettings) -> [f64; 2] {
     })
 }
 
-/// The numbers of an operand, all of them finite.
+/// The values of an operand, which must be finite.
 fn read(network: &Network, node: &Node, at: usize) -> Result<Vec<f64>, QuantizeError> {
     let id = node.inputs[at];
     let tensor = network.tensor(id).and_then(AnyTensor::flat);

@@ -1,4 +1,4 @@
-//! Weights rounded for what a layer is fed.
+//! Rounds weights for the inputs of a layer.
 
 use calcine_observe::LayerSamples;
 use calcine_quant::Quantizer;
@@ -9,9 +9,9 @@ use crate::settings::WeightSettings;
 use crate::{QuantizeError, ada_round, gptq};
 
 impl Layer {
-    /// As [`nearest`](Self::nearest), but rounded for what the layer is fed, and with a bias that makes up for the
-    /// means.
-    pub(crate) fn over(
+    /// Like [`nearest`](Self::nearest), but rounds for the inputs of the layer, and corrects the bias for the change of
+    /// the means.
+    pub(crate) fn from_samples(
         name: &str,
         float: &FloatLayer,
         quantizers: &[Quantizer],
@@ -57,7 +57,7 @@ impl Layer {
         Ok(layer)
     }
 
-    /// The weights of an output.
+    /// Rounds the weights of an output.
     fn row(
         &self,
         output: usize,
@@ -83,7 +83,7 @@ impl Layer {
     }
 }
 
-/// The weights of an output, where they lie, and their quantizers.
+/// The weights of an output, their positions, and their quantizers.
 struct Row {
     places: Vec<usize>,
     weights: Vec<f64>,
@@ -92,10 +92,10 @@ struct Row {
     nearest: Vec<i32>,
 }
 
-/// Integers for an output's weights, each on a quantizer.
+/// A function that rounds the weights of an output, each with a quantizer.
 type Round = Box<dyn Fn(&[f64], &[Quantizer]) -> Vec<i32> + Sync>;
 
-/// How a group's weights are rounded for what they are fed; `None` if that says nothing.
+/// The rounding function of a group for its inputs; `None` if the inputs contain no information.
 fn rounding(
     how: crate::Rounding,
     samples: &LayerSamples,
@@ -106,7 +106,7 @@ fn rounding(
     match how {
         crate::Rounding::Nearest => None,
         crate::Rounding::Gptq => {
-            let rounding = gptq::Rounding::over(&moments(), columns)?;
+            let rounding = gptq::Rounding::new(&moments(), columns)?;
             Some(Box::new(move |weights, quantizers| {
                 rounding.round(weights, quantizers)
             }))

@@ -1,4 +1,4 @@
-//! A network that trained quantization-aware, in integers.
+//! Converts a network to integers after quantization-aware training.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use crate::parts::assembled;
 use crate::{QuantizeError, Quantized, Scheme, WeightSettings};
 
 impl QatNetwork {
-    /// The network in integers, as it was trained to be. Reads the device.
+    /// Converts the network to integers. Reads from the device.
     ///
-    /// Levels of `Dorefa` and `Pact` are odd multiples of `1 / (2^b − 1)`, so that their integers take a bit more than
-    /// there are bits of levels.
+    /// The levels of `Dorefa` and `Pact` are odd multiples of `1 / (2^b − 1)`, so their integers have one bit more than
+    /// the number of bits of the levels.
     ///
     /// # Errors
     ///
-    /// As [`quantize`](crate::quantize).
+    /// Those of [`quantize`](crate::quantize).
     pub fn quantized(&self) -> Result<Quantized, QuantizeError> {
         let qat = self.valid();
         let plan = &*qat.plan;
@@ -37,7 +37,7 @@ impl QatNetwork {
         let mut layers = BTreeMap::new();
         for weight in &plan.weights {
             let node = &plan.graph.nodes[weight.node];
-            let float = FloatLayer::of(&qat.network, &plan.uses, node)?;
+            let float = FloatLayer::new(&qat.network, &plan.uses, node)?;
             let input = quantizers[node.inputs[0].0].as_ref();
             let accumulator = Accumulator {
                 input,
@@ -103,7 +103,8 @@ impl QatNetwork {
         }
     }
 
-    /// The integers of `DoReFa`'s levels, turned over where the norm is negative, and their bits.
+    /// The integers of the levels of `DoReFa`, negated where the factor of the norm is negative, and their number of
+    /// bits.
     #[allow(clippy::cast_possible_truncation, reason = "levels are few")]
     fn levels(&self, weight: &WeightPlan, float: &FloatLayer) -> (Vec<i32>, u8) {
         let id = self.plan.graph.nodes[weight.node].inputs[1];
@@ -125,7 +126,7 @@ impl QatNetwork {
     }
 }
 
-/// A symmetric quantizer of this scale.
+/// A symmetric quantizer with this scale.
 #[allow(clippy::cast_possible_truncation, reason = "of 16 bits")]
 fn symmetric(scale: f32, top: f64) -> Quantizer {
     let top = top as i32;

@@ -1,4 +1,4 @@
-//! What is quantized where, and by which numbers.
+//! Decides what is quantized in training, and which parameters that requires.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -6,7 +6,7 @@ use burn::module::{Module, RunningState};
 use burn::tensor::{Device, Tensor};
 use calcine_graph::{ElementKind, Graph, Map, Op, Source, Value, ValueId};
 use calcine_quant::{Method, Quantizer};
-use calcine_trace::{Added, Network};
+use calcine_trace::{AddedParameter, Network};
 
 use super::{LEAST, QatError};
 use crate::by_layer::ByLayer;
@@ -17,38 +17,38 @@ use crate::settings::{AccumulatorSettings, ActivationSettings};
 use crate::uses::{Uses, has_weights};
 use crate::{Calibration, FloatType, QuantizationSettings, QuantizeError};
 
-/// The quantizers of a network that trains on them.
+/// The quantizers of a network in quantization-aware training.
 #[derive(Debug)]
 pub(super) struct QatPlan {
-    /// Without what is added for quantizers.
+    /// The graph without the parameters of quantizers.
     pub(super) graph: Graph,
     pub(super) uses: Uses,
-    /// As they began.
+    /// The initial quantizers.
     pub(super) quantizers: Vec<Option<Quantizer>>,
-    /// Of each value with a quantizer, the value that the quantizer was made for.
+    /// For each value with a quantizer, the value for which the quantizer was chosen.
     pub(super) producers: Vec<Option<ValueId>>,
     pub(super) weights: Vec<WeightPlan>,
-    /// By the value at which its bias is complete, the position of a weight.
+    /// The position of a weight, by the value at which its bias is complete.
     pub(super) biased: BTreeMap<ValueId, usize>,
-    /// By the value at which it is settled.
+    /// The activations, by the value at which they are final.
     pub(super) activations: BTreeMap<ValueId, ActivationPlan>,
     pub(super) method: Method,
     pub(super) accumulator: AccumulatorSettings,
-    /// Of each value, what it is kept in where it is needed in float.
+    /// The float type in which each value is stored if it is used in float.
     pub(super) kept: Vec<FloatType>,
     pub(super) report: QuantizationReport,
 }
 
 #[derive(Debug)]
 pub(super) struct WeightPlan {
-    /// The layer's position.
+    /// The position of the layer.
     pub(super) node: usize,
     pub(super) axis: usize,
     pub(super) bits: u8,
     pub(super) per_channel: bool,
     /// The scale, if it is learned.
     pub(super) scale: Option<ValueId>,
-    /// The batch norm that it takes over, by position.
+    /// The position of the batch norm that is folded into it.
     pub(super) norm: Option<usize>,
 }
 
@@ -58,7 +58,8 @@ impl WeightPlan {
         f64::from((1_i32 << (self.bits - 1)) - 1)
     }
 
-    /// Whether its quantizer is that of the weight with its norm folded in: one scale for all outputs can be no other.
+    /// Whether the quantizer is that of the weight with its norm folded in, which is necessary if all outputs share a
+    /// scale.
     pub(super) fn is_folded(&self, method: Method) -> bool {
         let ranged = matches!(method, Method::Lsq | Method::Linear { .. });
         ranged && !self.per_channel && self.norm.is_some()
@@ -67,34 +68,34 @@ impl WeightPlan {
 
 #[derive(Debug)]
 pub(super) struct ActivationPlan {
-    /// The value that the quantizer was made for.
+    /// The value for which the quantizer was chosen.
     pub(super) producer: ValueId,
     pub(super) quantizer: Quantizer,
     pub(super) settings: ActivationSettings,
     pub(super) method: ActivationMethod,
 }
 
-/// What a quantizer of activations goes by.
+/// How an activation is quantized.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ActivationMethod {
-    /// Calibration, for good.
+    /// With the calibrated quantizer.
     Fixed,
-    /// A learned scale.
+    /// With a learned scale.
     LearnedScale(ValueId),
-    /// A learned end.
+    /// With a learned clipping value.
     LearnedClip(ValueId),
     /// From 0 to 1.
     Unit,
-    /// The moving range of this number.
+    /// With the moving range of this index.
     Moving(usize),
 }
 
-/// A range that follows training, and whose it is.
+/// A moving range, and the name of its value.
 pub(super) type Range = (String, RunningState<Tensor<1>>);
 
 impl QatPlan {
-    /// The plan, the network with what it adds, and the ranges as calibration has them.
-    pub(super) fn of(
+    /// Creates the plan, the network with additional parameters, and the calibrated ranges.
+    pub(super) fn new(
         network: Network,
         calibration: &Calibration,
         settings: &QuantizationSettings,
@@ -104,7 +105,7 @@ impl QatPlan {
             return Err(QuantizeError::from(wrong).into());
         }
         let graph = network.graph().clone();
-        let uses = Uses::of(&graph);
+        let uses = Uses::new(&graph);
         let by_layer = ByLayer::new(settings, &graph)?;
         let quantizers = quantizers(&graph, &uses, calibration, &by_layer)?;
         let mut added = Additions {
@@ -122,11 +123,11 @@ impl QatPlan {
         let mut activations = BTreeMap::new();
         let mut home = None;
         for (index, node) in graph.nodes.iter().enumerate() {
-            let own = by_layer.of(&node.name);
+            let own = by_layer.settings_for(&node.name);
             if has_weights(&graph, node) && own.float.is_none() {
                 let path = graph.value(node.inputs[1]).name.clone();
                 let norm = uses.norm_after(&graph, node);
-                let float = FloatLayer::of(&network, &uses, node)?;
+                let float = FloatLayer::new(&network, &uses, node)?;
                 let scale = if method == Method::Lsq {
                     let folded = float.quantizers(&own)?;
                     // The scale of a channel before its norm.
@@ -207,7 +208,7 @@ impl QatPlan {
         let plan = Self {
             report,
             producers: producers(&graph, &uses, &quantizers),
-            kept: by_layer.kept(&graph),
+            kept: by_layer.float_types(&graph),
             graph,
             uses,
             quantizers,
@@ -221,18 +222,18 @@ impl QatPlan {
     }
 }
 
-/// What becomes part of a network, to hold its quantizers.
+/// The additional parameters of quantizers.
 struct Additions {
     graph: Graph,
-    /// Of all its values.
+    /// The names of all values.
     names: HashSet<String>,
-    added: Vec<Added>,
+    added: Vec<AddedParameter>,
     ranges: Vec<Range>,
     device: Device,
 }
 
 impl Additions {
-    /// A parameter behind another, under a name that its module does not have yet.
+    /// A new parameter next to another one, with a name that its module does not have yet.
     #[allow(clippy::cast_possible_truncation, reason = "scales are f32 everywhere")]
     fn parameter(&mut self, after: &str, name: &str, values: Vec<f64>) -> ValueId {
         let module = after.rsplit_once('.').map_or("", |(module, _)| module);
@@ -253,7 +254,7 @@ impl Additions {
             source: Source::Parameter,
         });
         let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
-        self.added.push(Added {
+        self.added.push(AddedParameter {
             path: own,
             after: after.to_owned(),
             value: Tensor::from_floats(values.as_slice(), &self.device),

@@ -1,4 +1,4 @@
-//! The quantizers of a pass, on the device: weights, activations, biases.
+//! The quantizers of a forward pass on the device: weights, activations, biases.
 
 use std::collections::BTreeMap;
 
@@ -17,16 +17,16 @@ use super::{LEAST, QatNetwork};
 use crate::layer::outputs_axis;
 use crate::weights::fake_quantized;
 
-/// A weight's way to its quantizer.
+/// How a weight is fake-quantized.
 pub(super) struct WeightQuantizer {
     method: Method,
     axis: usize,
     bits: u8,
     per_channel: bool,
     top: f64,
-    /// Learned scales, if it has some.
+    /// The learned scales, if there are any.
     scales: Option<Tensor<1>>,
-    /// What the norm multiplies each output by, where the quantizer is that of the folded weight.
+    /// The factors of the norm for the outputs, if the quantizer is that of the folded weight.
     factors: Option<Tensor<1>>,
 }
 
@@ -54,7 +54,7 @@ impl WeightQuantizer {
     }
 }
 
-/// Weights fake-quantized, by parameter.
+/// Fake-quantizes weights, by parameter.
 #[derive(Default)]
 pub(super) struct FakeQuantize(BTreeMap<ParamId, WeightQuantizer>);
 
@@ -92,7 +92,7 @@ impl QatNetwork {
         }
     }
 
-    /// An activation on its quantizer, if it is to be.
+    /// Fake-quantizes an activation, if activations are quantized at this stage.
     pub(super) fn fake_quantized(&self, plan: &ActivationPlan, x: Tensor<1>) -> Tensor<1> {
         let moved = self.moved(plan, &x);
         if !self.stage.activations {
@@ -118,7 +118,7 @@ impl QatNetwork {
         }
     }
 
-    /// The moving range of an activation, which has seen this batch if it trains.
+    /// The moving range of an activation, which is updated with this batch in training.
     fn moved(&self, plan: &ActivationPlan, x: &Tensor<1>) -> Option<Tensor<1>> {
         let ActivationMethod::Moving(at) = plan.method else {
             return None;
@@ -138,7 +138,7 @@ impl QatNetwork {
         Some(moved)
     }
 
-    /// The scale of an activation's quantizer.
+    /// The scale of the quantizer of an activation.
     pub(super) fn activation_scale(&self, plan: &ActivationPlan) -> Option<Tensor<1>> {
         let levels = f64::from((1_u32 << plan.settings.bits) - 1);
         Some(match plan.method {
@@ -189,7 +189,7 @@ impl QatNetwork {
         }
     }
 
-    /// What rounding does to a layer's bias, and the axis of its outputs; `None` where sums are in float.
+    /// The rounding error of the bias of a layer, and the axis of its outputs; `None` if sums are in float.
     pub(super) fn bias_error(&self, weight: &WeightPlan) -> Option<(usize, Tensor<1>)> {
         if !(self.stage.activations && self.stage.biases) {
             return None;
@@ -215,7 +215,7 @@ impl QatNetwork {
         };
         let axis = outputs_axis(graph, node);
         let units = bias.clone() / unit.clone();
-        // Beyond, units are finer than `f32` tells apart, and scales are enlarged.
+        // Beyond this limit, units are finer than the precision of `f32`, and scales are enlarged.
         let fine = units.clone().abs().greater_elem(f64::from(1 << 24));
         let fine = match self.empty(weight, &scales) {
             Some(empty) => fine.bool_or(empty),
@@ -225,10 +225,10 @@ impl QatNetwork {
         Some((axis, error))
     }
 
-    /// Outputs whose weights are all zero fake-quantized, which have the finest biases that there are.
+    /// The outputs whose fake-quantized weights are all zero, which have the finest units for biases.
     fn empty(&self, weight: &WeightPlan, scales: &Tensor<1>) -> Option<Tensor<1, Bool>> {
         if matches!(self.plan.method, Method::Dorefa | Method::Pact) {
-            // None of their levels is zero.
+            // None of the levels of this method is zero.
             return None;
         }
         let sizes: Tensor<1> = self.weight(weight)?.abs().max_dim(1).reshape([-1]);
@@ -244,7 +244,7 @@ impl QatNetwork {
         Some(sizes.lower_equal(half))
     }
 
-    /// The scale of the quantizer that a value is on.
+    /// The scale of the quantizer of a value.
     fn input_scale(&self, id: ValueId) -> Option<Tensor<1>> {
         let plan = &*self.plan;
         let producer = plan.producers[id.0]?;
@@ -257,7 +257,7 @@ impl QatNetwork {
         }
     }
 
-    /// What the norm behind a layer multiplies each output by, off the tape; never quite zero.
+    /// The factors of the norm after a layer for each output, detached from autodiff; never exactly zero.
     pub(super) fn factors(&self, weight: &WeightPlan) -> Option<Tensor<1>> {
         let norm = &self.plan.graph.nodes[weight.norm?];
         let Op::BatchNorm { epsilon, .. } = norm.op else {
@@ -270,26 +270,26 @@ impl QatNetwork {
         Some(sizes.clone().mask_where(signs, sizes.neg()))
     }
 
-    /// A learned scale or end, positive.
+    /// A learned scale or clipping value, made positive.
     pub(super) fn learned(&self, id: ValueId) -> Option<Tensor<1>> {
         let value = self.network.tensor(id).and_then(AnyTensor::flat)?;
         Some(value.abs().clamp_min(LEAST))
     }
 
-    /// A parameter's numbers, off the tape.
+    /// The values of a parameter, detached from autodiff.
     fn vector(&self, id: ValueId) -> Option<Tensor<1>> {
         let value = self.network.tensor(id).and_then(AnyTensor::flat)?;
         Some(value.detach())
     }
 
-    /// A weight's rows, one for each output, off the tape.
+    /// The rows of a weight, one for each output, detached from autodiff.
     fn weight(&self, weight: &WeightPlan) -> Option<Tensor<2>> {
         let id = self.plan.graph.nodes[weight.node].inputs[1];
         let rows = self.network.tensor(id)?.rows(weight.axis)?;
         Some(rows.detach())
     }
 
-    /// A number where the network is.
+    /// A number on the device of the network.
     #[allow(clippy::cast_possible_truncation, reason = "scales are f32 everywhere")]
     fn number(&self, number: f64) -> Option<Tensor<1>> {
         use burn::module::Module as _;

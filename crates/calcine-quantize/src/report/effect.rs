@@ -1,4 +1,4 @@
-//! Which settings changed nothing.
+//! Finds the settings that had no effect.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::plan::producers;
 use crate::settings::Override;
 use crate::{QuantizationSettings, RangeEstimator, Rounding};
 
-/// The keys of an override, and whether it has them.
+/// The keys of an override, and whether they are set.
 fn keys(layer: &Override) -> [(&'static str, bool); 7] {
     [
         ("float", layer.float.is_some()),
@@ -29,7 +29,7 @@ fn keys(layer: &Override) -> [(&'static str, bool); 7] {
     ]
 }
 
-/// Where names are in a graph, and the value that each value's quantizer was made for.
+/// The positions of names in a graph, and the value for which each quantizer was chosen.
 struct Places<'a> {
     nodes: HashMap<&'a str, usize>,
     inputs: HashMap<&'a str, ValueId>,
@@ -37,7 +37,7 @@ struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    fn of(asked: &Asked<'a>) -> Self {
+    fn new(asked: &Asked<'a>) -> Self {
         let graph = asked.graph;
         let mut nodes = HashMap::new();
         for (index, node) in graph.nodes.iter().enumerate() {
@@ -54,7 +54,7 @@ impl<'a> Places<'a> {
 }
 
 impl Asked<'_> {
-    /// The settings that changed nothing.
+    /// The settings that had no effect.
     pub(super) fn without_effect(&self, by_layer: &ByLayer<'_>) -> Vec<UnusedSetting> {
         let mut unused = Vec::new();
         let mut say = |setting: String, reason: &str| {
@@ -65,7 +65,7 @@ impl Asked<'_> {
         };
         let settings = by_layer.settings();
         self.whole(settings, &mut say);
-        let places = Places::of(self);
+        let places = Places::new(self);
         let overrides = by_layer.overrides();
         if let Some(first_last) = &settings.first_last {
             let own = Override {
@@ -102,8 +102,8 @@ impl Asked<'_> {
         unused
     }
 
-    /// Why a key that holds for these names, unless an override from this one on has it too, changes nothing; `None` if it
-    /// changes something.
+    /// Why a key of an override has no effect on these names, unless a later override sets it, too; `None` if it has an
+    /// effect.
     fn unused<'n>(
         &self,
         by_layer: &ByLayer<'_>,
@@ -124,7 +124,7 @@ impl Asked<'_> {
             return Some("later overrides of the same layers have it too");
         }
         let reasons = decided.map(|name| self.unused_of(by_layer, places, key, name));
-        // Of several reasons the first.
+        // The first of several reasons.
         let mut first = None;
         for reason in reasons {
             first = first.or(Some(reason?));
@@ -132,7 +132,7 @@ impl Asked<'_> {
         first
     }
 
-    /// Why a key changes nothing of a node or an input.
+    /// Why a key has no effect on a node or an input.
     fn unused_of(
         &self,
         by_layer: &ByLayer<'_>,
@@ -142,7 +142,7 @@ impl Asked<'_> {
     ) -> Option<&'static str> {
         let graph = self.graph;
         let position = places.nodes.get(name).copied();
-        let own = by_layer.of(name);
+        let own = by_layer.settings_for(name);
         if key.starts_with("weight_") {
             return if self.is_integer(position) {
                 None
@@ -156,7 +156,7 @@ impl Asked<'_> {
         let input = || places.inputs.get(name).copied();
         let value = node.map(|(_, node)| node.output).or_else(input)?;
         if key == "float" {
-            // Without it there would be a quantizer, or integer weights, or parameters of another type.
+            // Without this setting, there would be a quantizer, integer weights, or parameters of another type.
             let passed =
                 node.is_some_and(|(index, node)| self.uses.keeps_quantizer(index, &node.op));
             let bare = node.is_none_or(|(_, node)| {
@@ -190,7 +190,7 @@ impl Asked<'_> {
         })
     }
 
-    /// Settings of all layers that none of them has a use for.
+    /// Settings for all layers that have no effect on any of them.
     fn whole(&self, settings: &QuantizationSettings, say: &mut dyn FnMut(String, &str)) {
         let (weights, activations) = (&settings.weights, &settings.activations);
         let nodes = &self.graph.nodes;
@@ -232,7 +232,7 @@ impl Asked<'_> {
 }
 
 impl QuantizationReport {
-    /// Adds what settings ask of quantization after training, and training has no use for.
+    /// Adds settings for post-training quantization, which have no effect in training.
     pub(crate) fn after_training_only(&mut self, settings: &QuantizationSettings) {
         let weights = &settings.weights;
         for (setting, asked) in [

@@ -1,4 +1,4 @@
-//! Settings check themselves, whoever made them.
+//! Checks settings.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -12,20 +12,20 @@ use super::{
 };
 use crate::{RangeEstimator, Scheme};
 
-/// A setting whose value is none that it can have.
+/// A setting has an invalid value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` is {found}, expected {expected}")]
 #[non_exhaustive]
 pub struct SettingError {
-    /// The setting, as a file calls it: `weights.bits`, `layer.fc.weight_stretch`.
+    /// The name of the setting in a file: `weights.bits`, `layer.fc.weight_stretch`.
     pub field: String,
-    /// Its value.
+    /// The value.
     pub found: String,
     /// What would be valid.
     pub expected: String,
 }
 
-/// All that is wrong, in the order of the settings.
+/// All problems, in the order of the settings.
 type Found = Vec<SettingError>;
 
 fn error(field: impl Display, found: impl Display, expected: impl Display) -> Found {
@@ -63,7 +63,7 @@ fn range_estimator(field: impl Display, range_estimator: RangeEstimator) -> Foun
     }
 }
 
-/// Bits of weights after training.
+/// The valid numbers of bits of weights after training.
 fn weight_bits(scheme: Scheme) -> RangeInclusive<u8> {
     match scheme {
         Scheme::Symmetric => 2..=MAX_BITS,
@@ -71,7 +71,7 @@ fn weight_bits(scheme: Scheme) -> RangeInclusive<u8> {
     }
 }
 
-/// Bits of activations; 0, which leaves them in float, aside.
+/// Checks the bits of activations; 0, which leaves them in float, is handled separately.
 fn activation_bits(field: impl Display, bits: u8, scheme: Scheme) -> Found {
     let least = match scheme {
         Scheme::Symmetric => 2,
@@ -85,26 +85,27 @@ fn activation_bits(field: impl Display, bits: u8, scheme: Scheme) -> Found {
 }
 
 impl QuantizationSettings {
-    /// Checks every value. All functions that take settings do so first.
+    /// Checks all values. All functions that take settings call it first.
     ///
     /// # Errors
     ///
-    /// If a value is none that its setting can have; with the setting, the value, and what would be valid.
+    /// If a setting has an invalid value; the error contains the setting, the value, and what would be valid.
     pub fn check(&self) -> Result<(), SettingError> {
         first(self.problems())
     }
 
-    /// Everything that is wrong with settings for quantization after training, in their order.
+    /// All problems of settings for post-training quantization, in their order.
     #[must_use]
     pub fn problems(&self) -> Vec<SettingError> {
         self.all(&weight_bits(self.weights.scheme))
     }
 
-    /// Everything that is wrong with settings for quantization-aware training by this method, in their order: bits of
-    /// weights are those of the method, weights are symmetric and have no groups, and a method has a number that it can have.
+    /// All problems of settings for quantization-aware training by this method, in their order. The bits of weights
+    /// must be valid for the method, weights must be symmetric without groups, and the parameter of the method must be
+    /// valid.
     #[must_use]
     pub fn problems_of_training(&self, method: Method) -> Vec<SettingError> {
-        // Levels without zero take one bit more as integers.
+        // Levels without zero need one more bit as integers.
         let bits = match method {
             Method::Dorefa | Method::Pact => 1..=MAX_BITS - 1,
             _ => 2..=MAX_BITS,
@@ -125,7 +126,7 @@ impl QuantizationSettings {
         found
     }
 
-    /// The same where weights may have these bits.
+    /// All problems, if weights may have these numbers of bits.
     fn all(&self, bits: &RangeInclusive<u8>) -> Found {
         let mut found = self.prepare.problems();
         found.extend(within("weights.bits", self.weights.bits, bits));
@@ -159,11 +160,11 @@ impl QuantizationSettings {
 }
 
 impl Preparation {
-    /// Checks every value.
+    /// Checks all values.
     ///
     /// # Errors
     ///
-    /// If `smooth` is not from 0 to 1.
+    /// If `smooth` is not between 0 and 1.
     pub fn check(&self) -> Result<(), SettingError> {
         first(self.problems())
     }
@@ -179,12 +180,12 @@ impl Preparation {
 }
 
 impl WeightSettings {
-    /// Checks every value.
+    /// Checks all values.
     ///
     /// # Errors
     ///
-    /// If the bits are not 2 to 16, or 1 to 16 if affine, the number of a range estimator is none that it can have, or `group` is
-    /// 0 or without `per_channel`.
+    /// If the number of bits is not 2 to 16, or 1 to 16 if affine, the parameter of a range estimator is invalid, or
+    /// `group` is 0 or used without `per_channel`.
     pub fn check(&self) -> Result<(), SettingError> {
         let mut found = within("weights.bits", self.bits, &weight_bits(self.scheme));
         found.extend(self.problems_but_bits());
@@ -209,12 +210,12 @@ impl WeightSettings {
 }
 
 impl ActivationSettings {
-    /// Checks every value.
+    /// Checks all values.
     ///
     /// # Errors
     ///
-    /// If the bits are not 1 to 16, 2 to 16 if symmetric, or 0; if the number of a range estimator is none that it can have; or if
-    /// dynamic ranges, which are those of a batch, are to be clipped or to have powers of two.
+    /// If the number of bits is not 1 to 16 (2 to 16 if symmetric) or 0; if the parameter of a range estimator is
+    /// invalid; or if dynamic ranges, which are those of a batch, have a range estimator or powers of two.
     pub fn check(&self) -> Result<(), SettingError> {
         first(self.problems())
     }
@@ -242,7 +243,7 @@ impl ActivationSettings {
 }
 
 impl AccumulatorSettings {
-    /// Checks every value.
+    /// Checks all values.
     ///
     /// # Errors
     ///
@@ -259,12 +260,12 @@ impl AccumulatorSettings {
 }
 
 impl FirstLastSettings {
-    /// Checks every value. How few bits there may be depends on how ranges become integers, which
-    /// [`QuantizationSettings::check`] knows.
+    /// Checks all values. The smallest number of bits depends on the scheme, and is checked by
+    /// [`QuantizationSettings::check`].
     ///
     /// # Errors
     ///
-    /// If weights have no bits, or more than 16, or activations more than 16.
+    /// If the number of bits of weights is not 1 to 16, or that of activations is more than 16.
     pub fn check(&self) -> Result<(), SettingError> {
         first(bits(self.weight_bits, self.activation_bits, |key| {
             format!("first_last.{key}")
@@ -273,13 +274,13 @@ impl FirstLastSettings {
 }
 
 impl Override {
-    /// Checks every value. How few bits there may be depends on how ranges become integers, which
-    /// [`QuantizationSettings::check`] knows.
+    /// Checks all values. The smallest number of bits depends on the scheme, and is checked by
+    /// [`QuantizationSettings::check`].
     ///
     /// # Errors
     ///
-    /// If the name is no pattern, weights have no bits, or more than 16, activations more than 16, the number of a range estimator
-    /// is none that it can have, or a stretch is no number above 0.
+    /// If the name is not a valid pattern, the number of bits of weights is not 1 to 16, that of activations is more
+    /// than 16, the parameter of a range estimator is invalid, or a stretch is not a number above 0.
     pub fn check(&self) -> Result<(), SettingError> {
         let mut found = bits(self.weight_bits, self.activation_bits, |key| {
             self.field(key)
@@ -316,7 +317,7 @@ impl Override {
         found
     }
 
-    /// What messages call a setting of it.
+    /// The name of a setting in messages.
     pub(crate) fn field(&self, key: &str) -> String {
         format!("layer.{}.{key}", self.name)
     }

@@ -1,4 +1,4 @@
-//! `dependency = "auto"`: from parameters to the groups that their channels make with others.
+//! `dependency = "auto"`: the dependency groups of the channels of parameters.
 
 use calcine_criteria::Aggregation;
 use calcine_fold::Granularity;
@@ -11,8 +11,8 @@ use crate::amount::Amount;
 use crate::pruner::Pruner;
 use crate::section::At;
 
-/// The groups of channels that these parameters make, each once. `taken` are those that have a decision already, with
-/// the amount: another one for the same group is a problem.
+/// The dependency groups of the channels that these parameters produce, each once. `taken` are the groups that already
+/// have a decision, with its amount: another amount for the same group is a problem.
 pub(super) fn groups<'a>(
     pruner: &Pruner,
     aggregation: Aggregation,
@@ -23,8 +23,8 @@ pub(super) fn groups<'a>(
 ) -> Vec<Group> {
     let span = &pruner.granularity.span;
     let Some(axes) = bound.axes else {
-        let message = "`dependency = \"auto\"` needs a traced network, `Recipe::bind_traced`: only its \
-                       graph tells what is cut together";
+        let message = "`dependency = \"auto\"` needs a traced network, `Recipe::bind_traced`: because only its \
+                       graph defines which channels are removed together";
         bound.problems.add(span, message);
         return Vec::new();
     };
@@ -32,7 +32,8 @@ pub(super) fn groups<'a>(
     for parameter in parameters {
         let path = &parameter.path;
         let Some(axis) = parameter.output_axis() else {
-            let message = format!("`{path}` makes no channels: `dependency = \"auto\"` needs some");
+            let message =
+                format!("`{path}` produces no channels, which `dependency = \"auto\"` requires");
             bound.problems.add(span, message);
             continue;
         };
@@ -42,8 +43,8 @@ pub(super) fn groups<'a>(
         let of = axes.groups_of(path, axis);
         if of.is_empty() {
             let why = axes.pinned(path, axis).map(ToString::to_string);
-            let why = why.unwrap_or_else(|| "the graph does not know it".to_owned());
-            let message = format!("nothing can be cut from the channels of `{path}`: {why}");
+            let why = why.unwrap_or_else(|| "it is not in the graph".to_owned());
+            let message = format!("no channels of `{path}` can be removed: {why}");
             bound.problems.add(span, message);
         }
         for position in of {
@@ -53,7 +54,7 @@ pub(super) fn groups<'a>(
                     let producers = producers.map(|(_, producer)| format!("`{}`", producer.path));
                     let producers = producers.collect::<Vec<_>>().join(", ");
                     let message = format!(
-                        "the channels of `{path}` have another amount already: {producers} are cut together, with one"
+                        "the channels of `{path}` already have another amount: {producers} are removed together, with one amount"
                     );
                     bound.problems.add(&amount.span, message);
                 }
@@ -69,7 +70,7 @@ pub(super) fn groups<'a>(
     found
 }
 
-/// The elements at these indices of an axis, row-major.
+/// The row-major indices of the elements at these indices of an axis, for each unit.
 fn elements(shape: &[usize], axis: usize, units: &[Vec<usize>]) -> Vec<Vec<usize>> {
     let inner: usize = shape[axis + 1..].iter().product();
     let outer: usize = shape[..axis].iter().product();
@@ -83,7 +84,7 @@ fn elements(shape: &[usize], axis: usize, units: &[Vec<usize>]) -> Vec<Vec<usize
     units.iter().map(elements).collect()
 }
 
-/// All that makes these channels, and what goes with it.
+/// All parameters that produce these channels, and those that are masked with them.
 fn group(
     channels: &Channels,
     aggregation: Aggregation,
@@ -131,7 +132,7 @@ fn group(
             None => {
                 let several = axes.groups_of(&member.path, member.axis).len();
                 let message = format!(
-                    "the channels of `{}` are cut in {several} different ways, which no single decision \
+                    "the channels of `{}` belong to {several} dependency groups, which one decision cannot \
                      covers",
                     member.path
                 );
@@ -141,5 +142,5 @@ fn group(
         }
     }
     let followers = channels.members.iter().enumerate().filter_map(follower);
-    Group::of(producers, aggregation)?.with_followers(followers.collect())
+    Group::shared(producers, aggregation)?.with_followers(followers.collect())
 }

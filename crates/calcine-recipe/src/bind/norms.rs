@@ -1,4 +1,4 @@
-//! Which batch norm follows a layer.
+//! Finds the batch norm that follows a layer.
 
 use calcine_graph::{Graph, Node, Op, ValueId};
 use calcine_params::Parameter;
@@ -6,19 +6,19 @@ use calcine_train::UnitNorm;
 
 use super::Bound;
 
-/// What is known of the norm behind a layer.
+/// What is known about the norm that follows a layer.
 pub(super) enum Behind {
-    /// This one follows, and nothing else sees the layer's output.
+    /// This norm follows, and nothing else uses the output of the layer.
     Norm(Box<UnitNorm>),
-    /// None follows.
+    /// There is none.
     Nothing,
-    /// It is not known, and why.
+    /// It is not known, for this reason.
     Unknown(String),
 }
 
 impl Bound<'_> {
-    /// The norm that follows the layer of this weight: in the graph, or, without one, where names and shapes leave no
-    /// doubt.
+    /// The norm that follows the layer of this weight: from the graph, or, without one, if names and shapes identify
+    /// it.
     pub(super) fn norm_behind(&self, weight: &Parameter) -> Behind {
         match self.graph {
             Some(graph) => self.in_graph(graph, weight),
@@ -51,7 +51,7 @@ impl Bound<'_> {
     fn in_graph(&self, graph: &Graph, weight: &Parameter) -> Behind {
         let path = &weight.path;
         let Some(id) = weight.paths().find_map(|path| graph.parameter(path)) else {
-            return Behind::Unknown(format!("the graph does not know `{path}`"));
+            return Behind::Unknown(format!("`{path}` is not in the graph"));
         };
         let mut found: Option<Option<&Node>> = None;
         for layer in graph.consumers(id) {
@@ -81,14 +81,14 @@ impl Bound<'_> {
                 }))
             }
             _ => Behind::Unknown(format!(
-                "the scale and variance of `{}`, the norm behind `{path}`, are no parameters of the model",
+                "the scale and variance of `{}`, the norm after `{path}`, are not parameters of the model",
                 node.name
             )),
         }
     }
 }
 
-/// The batch norm that alone takes what a node gives.
+/// The batch norm that is the only consumer of the output of a node.
 fn norm_after<'a>(graph: &'a Graph, layer: &Node) -> Option<&'a Node> {
     let output: ValueId = layer.output;
     let mut consumers = graph.consumers(output);

@@ -1,4 +1,4 @@
-//! From patterns to parameters, and from parameters to units.
+//! Finds the parameters for patterns, and the units of parameters.
 
 use calcine_fold::Granularity;
 use calcine_params::Parameter;
@@ -9,7 +9,7 @@ use crate::amount::{Amount, Amounts};
 use crate::section::At;
 
 impl Bound<'_> {
-    /// The parameters of a list of patterns; a pattern that matches nothing is a problem.
+    /// The parameters that match a list of patterns; a pattern that matches nothing is a problem.
     pub(super) fn select(&self, patterns: &[At<String>]) -> Vec<&Parameter> {
         let mut known = Vec::new();
         for At { value, span } in patterns {
@@ -22,13 +22,14 @@ impl Bound<'_> {
         if let (true, Some(first)) = (parameters.is_empty(), patterns.first())
             && known.len() == patterns.len()
         {
-            self.problems.add(&first.span, "no parameter is left");
+            self.problems
+                .add(&first.span, "the patterns exclude all parameters");
         }
         parameters
     }
 
-    /// As [`select`](Self::select), but the list's own first comes first: the first match of the first
-    /// pattern that still has one.
+    /// Like [`select`](Self::select), but the first match of the first pattern comes first; of the other patterns if
+    /// the first one has no remaining match.
     pub(super) fn select_from(&self, patterns: &[At<String>]) -> Vec<&Parameter> {
         let mut parameters = self.select(patterns);
         let first_of = |At { value, .. }: &At<String>| {
@@ -42,7 +43,7 @@ impl Bound<'_> {
         parameters
     }
 
-    /// The parameters of each pattern of a table, no parameter twice.
+    /// The parameters of each pattern of a table, without duplicates.
     pub(super) fn by_pattern<'a, T>(
         &self,
         table: &'a [(At<String>, T)],
@@ -53,7 +54,7 @@ impl Bound<'_> {
             let parameters = self.select(std::slice::from_ref(pattern));
             for parameter in &parameters {
                 if taken.contains(&parameter.path) {
-                    let message = format!("`{}` has an amount already", parameter.path);
+                    let message = format!("`{}` already has an amount", parameter.path);
                     self.problems.add(&pattern.span, message);
                 }
                 taken.push(parameter.path.clone());
@@ -63,7 +64,7 @@ impl Bound<'_> {
         found
     }
 
-    /// The parameters of each amount: of one amount, those of `patterns`.
+    /// The parameters of each amount; with one amount, the parameters of `patterns`.
     pub(super) fn with_amounts<'a>(
         &self,
         amounts: &'a Amounts,
@@ -75,7 +76,7 @@ impl Bound<'_> {
         }
     }
 
-    /// A parameter cut by a granularity; a granularity that does not fit is a problem.
+    /// The units of a parameter; a granularity that the parameter does not have is a problem.
     pub(super) fn unit(
         &self,
         parameter: &Parameter,

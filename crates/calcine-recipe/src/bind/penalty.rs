@@ -1,4 +1,4 @@
-//! From `[regularizer.NAME]` and its policy to a penalty.
+//! Binds `[regularizer.NAME]` and its policy.
 
 use calcine_train::{After, Penalized, Penalty};
 
@@ -13,7 +13,7 @@ pub(super) fn bind(
 ) -> Option<Penalty> {
     let after = policy.masks.after.unwrap_or(After::Release);
     if after == After::Hold && regularizer.threshold.is_none() {
-        let message = "`after = \"hold\"` keeps what a `threshold` zeroes, and there is none";
+        let message = "`after = \"hold\"` keeps the zeros of a `threshold`, but there is none";
         bound.problems.add(&policy.name.span, message);
     }
     let mut penalized = Vec::new();
@@ -22,7 +22,7 @@ pub(super) fn bind(
             if bound.frozen.contains(&parameter.id) {
                 let path = &parameter.path;
                 let message = format!(
-                    "`{path}` is frozen, and a penalty cannot move it: leave it out (`\"!{path}\"` in `params`)"
+                    "`{path}` is frozen, so a penalty cannot change it: exclude it (`\"!{path}\"` in `params`)"
                 );
                 bound.problems.add(&regularizer.name.span, message);
                 continue;

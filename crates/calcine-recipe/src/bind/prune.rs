@@ -1,4 +1,4 @@
-//! From `[pruner.NAME]` and its policy to a pruner.
+//! Binds `[pruner.NAME]` and its policy.
 
 use calcine_criteria::Aggregation;
 use calcine_fold::Granularity;
@@ -15,7 +15,7 @@ use crate::score::ScoreName;
 use crate::section::At;
 use crate::selection::Kind;
 
-/// Bytes of an element.
+/// The number of bytes of an element.
 const ELEMENT: u64 = 4;
 
 pub(super) fn bind(pruner: &Pruner, policy: &Policy, bound: Bound<'_>) -> Option<Prune> {
@@ -26,8 +26,8 @@ pub(super) fn bind(pruner: &Pruner, policy: &Policy, bound: Bound<'_>) -> Option
     if pruner.selection.kind == Kind::Bernoulli
         && (masks.hold, masks.lifetime) == (Hold::Always, Lifetime::Window)
     {
-        let message = "a Bernoulli selection drops at random: let its masks live one `lifetime = \"step\"`, or be \
-                       seen by the forward pass only, `hold = \"shadow\"`";
+        let message = "a Bernoulli selection is random: use masks that last one step (`lifetime = \"step\"`) or that \
+                       only the forward pass uses (`hold = \"shadow\"`)";
         bound.problems.add(&policy.name.span, message);
     }
     let after = masks.after.unwrap_or(match masks.hold {
@@ -50,8 +50,8 @@ pub(super) fn bind(pruner: &Pruner, policy: &Policy, bound: Bound<'_>) -> Option
     .with_seed(bound.seed);
     if found && prune.most_dropped() == Some(0) && asks(pruner) {
         let message = format!(
-            "`{}` never drops anything: its amount comes to less than one of so few units, or all of them are \
-             to stay",
+            "`{}` never drops anything: its amount is less than one unit, or all units have \
+             to be kept",
             pruner.name.value
         );
         bound.problems.add(&pruner.name.span, message);
@@ -59,7 +59,7 @@ pub(super) fn bind(pruner: &Pruner, policy: &Policy, bound: Bound<'_>) -> Option
     let emptied = prune.emptied();
     if bound.thins && !emptied.is_empty() && pruner.granularity.value != Granularity::Element {
         let message = format!(
-            "`{}` drops all of {emptied:?}, and `[thin]` cannot remove a whole layer: ask for less than 1.0",
+            "`{}` drops all units of {emptied:?}, but `[thin]` cannot remove a whole layer: use a level below 1.0",
             pruner.name.value
         );
         bound.problems.add(&pruner.name.span, message);
@@ -69,8 +69,8 @@ pub(super) fn bind(pruner: &Pruner, policy: &Policy, bound: Bound<'_>) -> Option
     }
     if let Some(reconstruct) = &pruner.reconstruct {
         if (masks.hold, masks.lifetime) != (Hold::Always, Lifetime::Window) {
-            let message = "`reconstruct` refits what is stored: its masks hold always, \
-                           `hold = \"always\"`, until the next selection, `lifetime = \"window\"`";
+            let message = "`reconstruct` refits stored weights, so it needs masks that are always applied \
+                           (`hold = \"always\"` and `lifetime = \"window\"`)";
             bound.problems.add(&reconstruct.span, message);
         }
         prune = prune.with_reconstruction(reconstruct.value);
@@ -78,7 +78,7 @@ pub(super) fn bind(pruner: &Pruner, policy: &Policy, bound: Bound<'_>) -> Option
     if let Some(growth) = pruner.selection.growth_score() {
         prune = prune.with_growth(growth);
     }
-    // What was found here has a better place.
+    // Problems that were found here have a more precise position.
     if let (true, Err(error)) = (bound.problems.len() == before, prune.check()) {
         bound.problems.add(&pruner.name.span, error);
     }
@@ -96,7 +96,7 @@ fn asks(pruner: &Pruner) -> bool {
 }
 
 fn targets(pruner: &Pruner, bound: &Bound<'_>) -> Option<Vec<Target>> {
-    let costs = Costs::of(pruner, bound);
+    let costs = Costs::new(pruner, bound);
     let unit = |parameter: &Parameter, granularity: &At<Granularity>| {
         if !trains(pruner, parameter, bound) {
             return None;
@@ -123,11 +123,11 @@ fn targets(pruner: &Pruner, bound: &Bound<'_>) -> Option<Vec<Target>> {
                     Aggregation::Sum | Aggregation::Mean | Aggregation::Max => bound.select(value),
                 });
                 let counts: Vec<_> = units.iter().map(|unit| unit.fold.units()).collect();
-                match Group::of(units, *aggregation) {
+                match Group::shared(units, *aggregation) {
                     Some(group) => joined.push(group),
                     None => {
                         let message = format!(
-                            "parameters that share a decision have equally many units, found \
+                            "parameters that share a decision must have the same number of units, found \
                              {counts:?}"
                         );
                         bound.problems.add(span, message);
@@ -152,7 +152,7 @@ fn targets(pruner: &Pruner, bound: &Bound<'_>) -> Option<Vec<Target>> {
                         bound,
                         &unit,
                     ),
-                    None => units(parameters).into_iter().map(Group::one).collect(),
+                    None => units(parameters).into_iter().map(Group::single).collect(),
                 };
                 (groups, amount)
             })
@@ -166,7 +166,7 @@ fn targets(pruner: &Pruner, bound: &Bound<'_>) -> Option<Vec<Target>> {
     groups.into_iter().map(target).collect()
 }
 
-/// The amount over the window. What grows by the epoch grows from its first firing on.
+/// The amount over the window. An amount with a growth per epoch grows from the first firing on.
 fn curve(
     pruner: &Pruner,
     amount: &At<Amount>,
@@ -190,12 +190,12 @@ fn curve(
         WindowUnit::Steps => span / bound.steps_per_epoch as f64,
     };
     Some(Box::new(move |progress: f64| {
-        curve.at(progress) * (1.0 + growth * epochs * progress)
+        curve.value_at(progress) * (1.0 + growth * epochs * progress)
     }))
 }
 
-/// The unit with the norm that its score or its folding looks at; `None` if a score cannot do without, or it is not
-/// known which norm that is.
+/// The unit with the norm that its score or its folding needs; `None` if a score requires the norm and there is none,
+/// or it is not known which one it is.
 fn with_norm(pruner: &Pruner, unit: Unit, bound: &Bound<'_>) -> Option<Unit> {
     let scored = pruner.score.value == ScoreName::NormScale;
     let folded = pruner.fold_norm.as_ref().filter(|fold| fold.value);
@@ -207,13 +207,13 @@ fn with_norm(pruner: &Pruner, unit: Unit, bound: &Bound<'_>) -> Option<Unit> {
     let path = unit.parameter.path.clone();
     let message = match bound.norm_behind(&unit.parameter) {
         Behind::Norm(norm) => return Some(unit.with_norm(*norm)),
-        // A layer without a norm is ranked as it is.
+        // A layer without a norm is ranked by its stored weights.
         Behind::Nothing if !scored => return Some(unit),
         Behind::Nothing => {
-            format!("no batch-norm follows `{path}`: `norm_scale` looks at its scale")
+            format!("no batch norm follows `{path}`, but `norm_scale` needs its scale")
         }
         Behind::Unknown(why) if scored => {
-            format!("no batch-norm is known to follow `{path}`: {why}")
+            format!("the batch norm after `{path}` is not known: {why}")
         }
         Behind::Unknown(why) => format!("`fold_norm` of `{path}`: {why}"),
     };
@@ -221,13 +221,13 @@ fn with_norm(pruner: &Pruner, unit: Unit, bound: &Bound<'_>) -> Option<Unit> {
     None
 }
 
-/// Whether a parameter can be ranked: by gradients only if it trains.
+/// Whether a parameter can be ranked: it must be trained if the score needs gradients.
 fn trains(pruner: &Pruner, parameter: &Parameter, bound: &Bound<'_>) -> bool {
     if !pruner.needs_gradients() || !bound.frozen.contains(&parameter.id) {
         return true;
     }
     let message = format!(
-        "`{}` is frozen and has no gradient to be ranked by: leave it out (`\"!{}\"` in `params`), or rank by a \
+        "`{}` is frozen and has no gradient: exclude it (`\"!{}\"` in `params`), or use a \
          score of weights",
         parameter.path, parameter.path
     );
@@ -235,7 +235,7 @@ fn trains(pruner: &Pruner, parameter: &Parameter, bound: &Bound<'_>) -> bool {
     false
 }
 
-/// What units cost.
+/// The costs of units.
 enum Costs {
     Units,
     Bytes,
@@ -243,7 +243,7 @@ enum Costs {
 }
 
 impl Costs {
-    fn of(pruner: &Pruner, bound: &Bound<'_>) -> Self {
+    fn new(pruner: &Pruner, bound: &Bound<'_>) -> Self {
         match &pruner.cost {
             Cost::Units => Self::Units,
             Cost::Bytes => Self::Bytes,

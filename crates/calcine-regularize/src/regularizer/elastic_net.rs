@@ -2,7 +2,7 @@ use burn::tensor::Tensor;
 
 use super::{L1, L2, Regularizer, Separable};
 
-/// A mixture of [`L1`] and [`L2`]: sparse, but weights that do the same work stay or go together.
+/// A mixture of [`L1`] and [`L2`]: sparse, but correlated weights are kept or removed together.
 ///
 /// ```text
 /// R(w)       = share · Σ|w| + (1 - share) · ½·Σw²
@@ -13,7 +13,7 @@ use super::{L1, L2, Regularizer, Separable};
 /// Source: Zou and Hastie (2005).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ElasticNet {
-    /// How much of the strength is L1's, in [0, 1]; the rest is L2's.
+    /// The share of [`L1`] in the strength, in [0, 1]; the rest is the share of [`L2`].
     pub share: f64,
 }
 

@@ -38,18 +38,18 @@ impl Regularizer for GroupVariance {
         let deviations = deviations(norms.clone());
         let inverse = inverse_variance(deviations.clone());
         let slope = -2.0 * strength / degrees(&rows);
-        // Twice by 1 / V rather than once by 1 / V², which overflows first.
+        // Multiplied by 1 / V twice, because 1 / V² overflows earlier.
         let along_norms = deviations * inverse.clone() * inverse.mul_scalar(slope);
         rows * (along_norms / nonzero(norms))
     }
 }
 
-/// From the mean: `[units, 1]`.
+/// The deviations from the mean: `[units, 1]`.
 fn deviations(norms: Tensor<2>) -> Tensor<2> {
     norms.clone() - norms.mean_dim(0)
 }
 
-/// `1 / V`, or 0 where V is: `[1, 1]`.
+/// `1 / V`, or 0 if V is 0: `[1, 1]`.
 fn inverse_variance(deviations: Tensor<2>) -> Tensor<2> {
     let degrees = degrees(&deviations);
     let variance = deviations.square().sum_dim(0).div_scalar(degrees);

@@ -2,7 +2,7 @@ use burn::tensor::Tensor;
 
 use super::{Regularizer, Separable};
 
-/// The sum of magnitudes (lasso): pushes every weight to zero with the same force.
+/// The sum of magnitudes (lasso): pushes every weight towards zero with the same force.
 ///
 /// ```text
 /// R(w)       = Σ|w|

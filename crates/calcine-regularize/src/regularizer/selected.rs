@@ -52,7 +52,7 @@ impl<R: Separable> Regularizer for Selected<R> {
         let [units, _] = rows.dims();
         let gradient = self.inner.gradient(rows, strength);
         let selected = self.units.clone().float().cast(gradient.dtype());
-        // A factor for each unit: a mask for each member would have to be written out first.
+        // One factor per unit is enough; a mask per member would need memory of its own.
         gradient * selected.reshape([units, 1])
     }
 

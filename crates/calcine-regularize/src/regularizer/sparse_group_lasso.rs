@@ -10,11 +10,11 @@ use super::{GroupLasso, L1, Regularizer, Separable};
 /// prox(w, t) = prox_lasso(prox_L1(w, share·t), (1 - share)·t)
 /// ```
 ///
-/// Source: Simon et al. (2013), with [`Scale::SqrtSize`](super::Scale::SqrtSize). No proximal step if
-/// the group lasso is smoothed.
+/// Source: Simon et al. (2013), with [`Scale::SqrtSize`](super::Scale::SqrtSize). There is no proximal step if the
+/// group lasso is smoothed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SparseGroupLasso {
-    /// How much of the strength is L1's, in [0, 1]; the rest is the group lasso's.
+    /// The share of [`L1`] in the strength, in [0, 1]; the rest is the share of the group lasso.
     pub share: f64,
     /// The penalty on whole units.
     pub lasso: GroupLasso,

@@ -1,20 +1,20 @@
 use super::Curve;
 
-/// The same value always.
+/// A constant curve.
 ///
 /// ```text
 /// value(p) = c
 /// ```
 ///
-/// For one-shot pruning, a fixed penalty, a fixed level.
+/// Use it for one-shot pruning, a fixed penalty or a fixed level.
 ///
 /// # Examples
 ///
 /// ```
 /// use calcine_schedule::{Constant, Curve};
 ///
-/// assert_eq!(Constant(0.5).at(0.0), 0.5);
-/// assert_eq!(Constant(0.5).at(1.0), 0.5);
+/// assert_eq!(Constant(0.5).value_at(0.0), 0.5);
+/// assert_eq!(Constant(0.5).value_at(1.0), 0.5);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -24,7 +24,7 @@ pub struct Constant(
 );
 
 impl Curve for Constant {
-    fn at(&self, _progress: f64) -> f64 {
+    fn value_at(&self, _progress: f64) -> f64 {
         self.0
     }
 }

@@ -2,14 +2,14 @@ use std::f64::consts::PI;
 
 use super::{Curve, blend};
 
-/// Half a period of a cosine: flat at both ends, steepest in the middle.
+/// Half a period of a cosine: flat at both ends, and steepest in the middle.
 ///
 /// ```text
 /// value(p) = last + (initial - last) * (1 + cos(pi * p)) / 2
 /// ```
 ///
-/// Exact at both ends. The shape of cosine annealing (Loshchilov and Hutter, "SGDR", 2017). For a
-/// learning rate use [`rate::Cosine`](crate::rate::Cosine), which counts in epochs and warms up.
+/// It is exact at both ends, and has the shape of cosine annealing (Loshchilov and Hutter, "SGDR", 2017). For a
+/// learning rate, use [`rate::Cosine`](crate::rate::Cosine), which counts in epochs and can warm up.
 ///
 /// # Examples
 ///
@@ -17,8 +17,8 @@ use super::{Curve, blend};
 /// use calcine_schedule::{Cosine, Curve};
 ///
 /// let ramp = Cosine { initial: 0.0, last: 1.0 };
-/// assert_eq!([ramp.at(0.0), ramp.at(1.0)], [0.0, 1.0]);
-/// assert!((ramp.at(1.0 / 3.0) - 0.25).abs() < 1e-12);
+/// assert_eq!([ramp.value_at(0.0), ramp.value_at(1.0)], [0.0, 1.0]);
+/// assert!((ramp.value_at(1.0 / 3.0) - 0.25).abs() < 1e-12);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -39,7 +39,7 @@ impl Cosine {
 }
 
 impl Curve for Cosine {
-    fn at(&self, progress: f64) -> f64 {
+    fn value_at(&self, progress: f64) -> f64 {
         let angle = PI * progress.clamp(0.0, 1.0);
         blend(self.initial, self.last, (1.0 + angle.cos()) / 2.0)
     }
@@ -55,7 +55,7 @@ mod tests {
             initial: -1.0,
             last: 1.0,
         };
-        assert!(ramp.at(0.5).abs() < 1e-15);
-        assert!((ramp.at(0.2) + ramp.at(0.8)).abs() < 1e-15);
+        assert!(ramp.value_at(0.5).abs() < 1e-15);
+        assert!((ramp.value_at(0.2) + ramp.value_at(0.8)).abs() < 1e-15);
     }
 }

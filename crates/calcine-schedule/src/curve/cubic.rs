@@ -1,18 +1,18 @@
 use super::Curve;
 use crate::CurveError;
 
-/// Cubic ramp of automated gradual pruning (AGP).
+/// The cubic ramp of automated gradual pruning (AGP).
 ///
 /// ```text
 /// s(p) = last + (initial - last) * (1 - p)^3
 /// ```
 ///
-/// Rises fast while many weights are redundant and slowly near the end, so that the network can
-/// recover from the removals that hurt (Zhu and Gupta, "To prune, or not to prune", 2017).
+/// It rises fast while many weights are redundant, and slowly near the end, so that the network can recover from the
+/// last and most harmful removals (Zhu and Gupta, "To prune, or not to prune", 2017).
 ///
-/// Evaluated in exactly this order, as Distiller does: the last value is reached exactly, the
-/// initial one to within a rounding error (`0.8 + (0.05 - 0.8)` is not quite `0.05`). Counts of
-/// pruned weights, which are rounded down, therefore agree with Distiller's.
+/// It is evaluated in exactly this order, like in Distiller: the last value is exact, and the initial value has a
+/// rounding error (`0.8 + (0.05 - 0.8)` is not quite `0.05`). The numbers of pruned weights, which are rounded down,
+/// therefore equal those of Distiller.
 ///
 /// # Examples
 ///
@@ -20,9 +20,9 @@ use crate::CurveError;
 /// use calcine_schedule::{Cubic, Curve};
 ///
 /// let ramp = Cubic { initial: 0.0, last: 0.8 };
-/// assert_eq!(ramp.at(0.0), 0.0);
-/// assert!((ramp.at(0.5) - 0.7).abs() < 1e-12);
-/// assert_eq!(ramp.at(1.0), 0.8);
+/// assert_eq!(ramp.value_at(0.0), 0.0);
+/// assert!((ramp.value_at(0.5) - 0.7).abs() < 1e-12);
+/// assert_eq!(ramp.value_at(1.0), 0.8);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -41,10 +41,10 @@ impl Cubic {
         Self { initial, last }
     }
 
-    /// The ramp as a pruning ramp: sparsities that rise within `[0, 1]`.
+    /// A pruning ramp: sparsities that rise within `[0, 1]`.
     ///
-    /// A `Cubic` written as a literal may be any curve, also one that falls; this constructor is
-    /// for callers that want a mistaken ramp refused before training.
+    /// A `Cubic` written as a literal can be any curve, including one that falls. This constructor rejects a wrong ramp
+    /// before training.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl Cubic {
 }
 
 impl Curve for Cubic {
-    fn at(&self, progress: f64) -> f64 {
+    fn value_at(&self, progress: f64) -> f64 {
         let remaining = 1.0 - progress.clamp(0.0, 1.0);
         self.last + (self.initial - self.last) * remaining.powi(3)
     }
@@ -85,7 +85,7 @@ mod tests {
             initial: 1.0,
             last: 0.0,
         };
-        assert_eq!(ramp.at(0.5), 0.125);
+        assert_eq!(ramp.value_at(0.5), 0.125);
     }
 
     #[test]

@@ -1,21 +1,20 @@
 use super::{Curve, between};
 
-/// Geometric interpolation: equal steps of progress multiply by equal factors.
+/// Geometric interpolation: equal amounts of progress multiply the value by equal factors.
 ///
 /// ```text
 /// value(p) = initial^(1 - p) * last^p          both positive
 ///          = -(|initial|^(1 - p) * |last|^p)   both negative
 /// ```
 ///
-/// Exact at both ends. For quantities that live on a logarithmic scale: penalties,
-/// temperatures, thresholds.
+/// It is exact at both ends. Use it for quantities on a logarithmic scale: penalties, temperatures, thresholds.
 ///
 /// # At zero
 ///
-/// Zero has no logarithm. The formula then gives the limit of tiny values, which is a jump: with
-/// `last: 0.0` the curve has its initial value at progress 0 and is 0 after it; with `initial: 0.0`
-/// it is 0 until progress 1 and has its last value there. Start from a small number instead.
-/// Between values of opposite sign there is no such curve: it is NaN everywhere but at the ends.
+/// The logarithm of zero does not exist. With an end at zero, the formula gives the limit for very small values, which
+/// is a jump: with `last: 0.0`, the curve has its initial value at progress 0 and is 0 after it; with `initial: 0.0`,
+/// it is 0 before progress 1 and has its last value there. Start from a small number instead. Between values of
+/// opposite sign there is no such curve: it is NaN everywhere except at the ends.
 ///
 /// # Examples
 ///
@@ -23,8 +22,8 @@ use super::{Curve, between};
 /// use calcine_schedule::{Curve, Exponential};
 ///
 /// let ramp = Exponential { initial: 1e-4, last: 1e-2 };
-/// assert_eq!([ramp.at(0.0), ramp.at(1.0)], [1e-4, 1e-2]);
-/// assert!((ramp.at(0.5) - 1e-3).abs() < 1e-15);
+/// assert_eq!([ramp.value_at(0.0), ramp.value_at(1.0)], [1e-4, 1e-2]);
+/// assert!((ramp.value_at(0.5) - 1e-3).abs() < 1e-15);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -45,7 +44,7 @@ impl Exponential {
 }
 
 impl Curve for Exponential {
-    fn at(&self, progress: f64) -> f64 {
+    fn value_at(&self, progress: f64) -> f64 {
         let Self { initial, last } = *self;
         if progress <= 0.0 {
             return initial;
@@ -79,9 +78,9 @@ mod tests {
             last: -8.0,
         };
         for p in [0.0, 0.1, 0.5, 0.9, 1.0] {
-            assert_eq!(up.at(p), -down.at(p));
+            assert_eq!(up.value_at(p), -down.value_at(p));
         }
-        assert!((up.at(0.25) - 1.0).abs() < 1e-15);
+        assert!((up.value_at(0.25) - 1.0).abs() < 1e-15);
     }
 
     #[test]
@@ -90,12 +89,18 @@ mod tests {
             initial: 3.0,
             last: 0.0,
         };
-        assert_eq!([0.0, 1e-9, 1.0].map(|p| to_zero.at(p)), [3.0, 0.0, 0.0]);
+        assert_eq!(
+            [0.0, 1e-9, 1.0].map(|p| to_zero.value_at(p)),
+            [3.0, 0.0, 0.0]
+        );
         let from_zero = Exponential {
             initial: 0.0,
             last: -3.0,
         };
-        assert_eq!([0.0, 0.999, 1.0].map(|p| from_zero.at(p)), [0.0, 0.0, -3.0]);
+        assert_eq!(
+            [0.0, 0.999, 1.0].map(|p| from_zero.value_at(p)),
+            [0.0, 0.0, -3.0]
+        );
     }
 
     #[test]
@@ -104,7 +109,7 @@ mod tests {
             initial: -1.0,
             last: 1.0,
         };
-        assert_eq!((curve.at(0.0), curve.at(1.0)), (-1.0, 1.0));
-        assert!(curve.at(0.5).is_nan());
+        assert_eq!((curve.value_at(0.0), curve.value_at(1.0)), (-1.0, 1.0));
+        assert!(curve.value_at(0.5).is_nan());
     }
 }

@@ -6,8 +6,8 @@ use super::{Curve, blend};
 /// value(p) = last + (initial - last) * (1 - p)
 /// ```
 ///
-/// Exact at both ends and monotone. The plainest ramp; for pruning prefer [`Cubic`](super::Cubic),
-/// which removes most while there is most to spare.
+/// It is exact at both ends, and monotone. For pruning, prefer [`Cubic`](super::Cubic), which removes the most while
+/// many weights are redundant.
 ///
 /// # Examples
 ///
@@ -15,8 +15,8 @@ use super::{Curve, blend};
 /// use calcine_schedule::{Curve, Linear};
 ///
 /// let ramp = Linear { initial: 1.0, last: 3.0 };
-/// assert_eq!([ramp.at(0.0), ramp.at(0.25), ramp.at(1.0)], [1.0, 1.5, 3.0]);
-/// assert_eq!(ramp.at(7.0), 3.0);
+/// assert_eq!([ramp.value_at(0.0), ramp.value_at(0.25), ramp.value_at(1.0)], [1.0, 1.5, 3.0]);
+/// assert_eq!(ramp.value_at(7.0), 3.0);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -37,7 +37,7 @@ impl Linear {
 }
 
 impl Curve for Linear {
-    fn at(&self, progress: f64) -> f64 {
+    fn value_at(&self, progress: f64) -> f64 {
         blend(self.initial, self.last, 1.0 - progress.clamp(0.0, 1.0))
     }
 }
@@ -52,7 +52,7 @@ mod tests {
             initial: 0.7,
             last: 0.1,
         };
-        assert_eq!((line.at(-1.0), line.at(2.0)), (0.7, 0.1));
-        assert!((line.at(0.5) - 0.4).abs() < 1e-15);
+        assert_eq!((line.value_at(-1.0), line.value_at(2.0)), (0.7, 0.1));
+        assert!((line.value_at(0.5) - 0.4).abs() < 1e-15);
     }
 }

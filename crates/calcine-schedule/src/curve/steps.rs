@@ -1,15 +1,15 @@
 use super::Curve;
 use crate::CurveError;
 
-/// A staircase: constant between jumps.
+/// A staircase: constant between its jumps.
 ///
 /// ```text
-/// value(p) = value of the last jump with at <= p, or the initial value before the first
+/// value(p) = value of the last jump with at <= p, or the initial value before the first jump
 /// ```
 ///
-/// For iterative pruning in stages, with training between them.
+/// Use it for iterative pruning in stages, with training between them.
 ///
-/// With the feature `serde` it is `{ initial, jumps = [[at, value], ..] }`.
+/// With the feature `serde`, it is written as `{ initial, jumps = [[at, value], ..] }`.
 ///
 /// # Examples
 ///
@@ -17,7 +17,7 @@ use crate::CurveError;
 /// use calcine_schedule::{Curve, Steps};
 ///
 /// let stages = Steps::new(0.2, [(0.5, 0.4), (1.0, 0.6)])?;
-/// assert_eq!([0.0, 0.49, 0.5, 0.99, 1.0].map(|p| stages.at(p)), [0.2, 0.2, 0.4, 0.4, 0.6]);
+/// assert_eq!([0.0, 0.49, 0.5, 0.99, 1.0].map(|p| stages.value_at(p)), [0.2, 0.2, 0.4, 0.4, 0.6]);
 /// # Ok::<(), calcine_schedule::CurveError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -29,12 +29,12 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// The staircase that starts at `initial` and takes the second number of each jump from the
-    /// progress that is its first number on.
+    /// The staircase with the value `initial`, which changes at each jump: a jump is the progress from which its value
+    /// holds, and the value.
     ///
     /// # Errors
     ///
-    /// If the jumps do not ascend strictly, or one is not above 0 and at most 1.
+    /// If the jumps are not strictly ascending, or a jump is not above 0 and at most 1.
     pub fn new(
         initial: f64,
         jumps: impl IntoIterator<Item = (f64, f64)>,
@@ -58,8 +58,8 @@ impl Steps {
         Ok(Self { initial, jumps })
     }
 
-    /// The staircase with these values, each for an equal share of the progress; the last of
-    /// several also has progress 1.
+    /// The staircase with these values, each of which holds for an equal share of the progress. If there are several,
+    /// the last one is also the value at progress 1.
     ///
     /// # Examples
     ///
@@ -67,7 +67,7 @@ impl Steps {
     /// use calcine_schedule::{Curve, Steps};
     ///
     /// let thirds = Steps::even(0.2, [0.4, 0.6]);
-    /// assert_eq!([0.0, 0.4, 0.7, 1.0].map(|p| thirds.at(p)), [0.2, 0.4, 0.6, 0.6]);
+    /// assert_eq!([0.0, 0.4, 0.7, 1.0].map(|p| thirds.value_at(p)), [0.2, 0.4, 0.6, 0.6]);
     /// ```
     #[must_use]
     pub fn even(initial: f64, later: impl IntoIterator<Item = f64>) -> Self {
@@ -82,7 +82,7 @@ impl Steps {
 }
 
 impl Curve for Steps {
-    fn at(&self, progress: f64) -> f64 {
+    fn value_at(&self, progress: f64) -> f64 {
         let taken = self
             .jumps
             .partition_point(|&(at, _)| at <= progress.clamp(0.0, 1.0));
@@ -94,7 +94,7 @@ impl Curve for Steps {
 
 #[cfg(feature = "serde")]
 mod form {
-    //! A staircase as text spells it, not yet checked.
+    //! The serialized form of a staircase, not yet checked.
 
     use super::{CurveError, Steps};
 
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn without_jumps_the_initial_value_stays() {
         let flat = Steps::new(0.3, []).unwrap();
-        assert_eq!((flat.at(0.0), flat.at(1.0)), (0.3, 0.3));
+        assert_eq!((flat.value_at(0.0), flat.value_at(1.0)), (0.3, 0.3));
     }
 
     #[test]

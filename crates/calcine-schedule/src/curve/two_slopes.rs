@@ -4,8 +4,8 @@ use crate::{CurveError, Window};
 /// A threshold that rises with two slopes, slowly at first and faster after a bend, for recurrent networks.
 ///
 /// ```text
-/// θ    = 2·q / (2·(bend − start) + 3·(end − bend))        growth a moment at first
-/// φ    = slope·θ                                          and from the bend on
+/// θ    = 2·q / (2·(bend − start) + 3·(end − bend))        increase per moment before the bend
+/// φ    = slope·θ                                          and after it
 /// ε(t) = θ·(t − start + 1)                                 t < bend
 ///        θ·(bend − start + 1) + φ·(t − bend + 1)           t ≥ bend
 /// ```
@@ -21,22 +21,22 @@ use crate::{CurveError, Window};
 ///
 /// let window = Window::new(0, 12, 1)?;
 /// let ramp = TwoSlopes::new(0.06, 4, 1.5, &window)?;
-/// assert!((ramp.at(0.0) - 0.00375).abs() < 1e-12);
-/// assert!((ramp.at(window.progress(4)) - 0.024375).abs() < 1e-12);
+/// assert!((ramp.value_at(0.0) - 0.00375).abs() < 1e-12);
+/// assert!((ramp.value_at(window.progress(4)) - 0.024375).abs() < 1e-12);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TwoSlopes {
-    /// θ and φ, by the moment.
+    /// θ and φ, per moment.
     slopes: [f64; 2],
-    /// Moments from the start to the bend.
+    /// The number of moments from the start to the bend.
     offset: f64,
-    /// Moments from the first firing to the last.
+    /// The number of moments from the first to the last firing.
     span: f64,
 }
 
 impl TwoSlopes {
-    /// The ramp over a window, towards `q`, with its bend `offset` moments after the start.
+    /// The ramp over a window that ends at `q` and bends `offset` moments after the start.
     ///
     /// # Errors
     ///
@@ -57,8 +57,8 @@ impl TwoSlopes {
 }
 
 impl Curve for TwoSlopes {
-    fn at(&self, progress: f64) -> f64 {
-        // Moments are whole; progress has been rounded.
+    fn value_at(&self, progress: f64) -> f64 {
+        // The number of moments is whole, but progress has been rounded.
         let moments = (progress.clamp(0.0, 1.0) * self.span * 1e6).round() / 1e6;
         let [slow, fast] = self.slopes;
         if moments < self.offset {

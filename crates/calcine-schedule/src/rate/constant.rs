@@ -1,6 +1,6 @@
 use super::LearningRate;
 
-/// The same multiple of the base rate always; by default the base rate itself.
+/// A constant multiple of the base rate; by default the base rate itself.
 ///
 /// ```text
 /// factor(e) = c

@@ -2,7 +2,7 @@ use super::LearningRate;
 use super::setting::Setting;
 use crate::{Curve, RateError, curve};
 
-/// Cosine annealing, with linear warm-up.
+/// Cosine annealing, with an optional linear warm-up.
 ///
 /// ```text
 /// factor(e) = floor + (1 - floor) * e / warm_up                  e < warm_up
@@ -11,10 +11,10 @@ use crate::{Curve, RateError, curve};
 /// p         = (e - warm_up) / (t_max - warm_up)
 /// ```
 ///
-/// The factor starts at 1, or with a warm-up at `floor`, and stays at `floor` after `t_max`. With
-/// neither warm-up nor floor it is half a cosine from 1 to 0. A good default for a run of known
-/// length (annealing: Loshchilov and Hutter, "SGDR", 2017; warm-up: Goyal et al., "Accurate, Large
-/// Minibatch SGD", 2017). For restarts see [`CosineRestarts`](super::CosineRestarts).
+/// The factor starts at 1, or at `floor` if there is a warm-up, and stays at `floor` after `t_max`. With neither, it is
+/// half a cosine from 1 to 0: a good default if the length of the run is known (annealing: Loshchilov and Hutter,
+/// "SGDR", 2017; warm-up: Goyal et al., "Accurate, Large Minibatch SGD", 2017). For restarts, see
+/// [`CosineRestarts`](super::CosineRestarts).
 ///
 /// # Examples
 ///
@@ -50,7 +50,7 @@ impl Cosine {
         })
     }
 
-    /// Rises linearly over the first `epochs` epochs, which are part of `t_max`. Default: 0.
+    /// Adds a linear warm-up over the first `epochs` epochs, which are part of `t_max`. Default: 0.
     ///
     /// # Errors
     ///
@@ -66,7 +66,7 @@ impl Cosine {
         Err(setting.refused("0 or above, and below t_max"))
     }
 
-    /// Never goes below this multiple of the base rate. Default: 0.
+    /// Sets the smallest multiple of the base rate. Default: 0.
     ///
     /// # Errors
     ///
@@ -92,13 +92,13 @@ impl LearningRate for Cosine {
                 initial: floor,
                 last: 1.0,
             }
-            .at(epochs / warm_up);
+            .value_at(epochs / warm_up);
         }
         curve::Cosine {
             initial: 1.0,
             last: floor,
         }
-        .at((epochs - warm_up) / (t_max - warm_up))
+        .value_at((epochs - warm_up) / (t_max - warm_up))
     }
 }
 

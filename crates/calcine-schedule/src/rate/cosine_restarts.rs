@@ -10,8 +10,7 @@ use crate::{Curve, RateError, curve};
 /// e_i       = e - (t_0 + .. + t_(i-1))     position within it
 /// ```
 ///
-/// Each cycle starts at 1 again (Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with
-/// Warm Restarts", 2017).
+/// Each cycle starts at 1 (Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2017).
 ///
 /// # Examples
 ///
@@ -46,11 +45,11 @@ impl CosineRestarts {
         })
     }
 
-    /// Makes each cycle `growth` times as long as the one before. Default: 1.
+    /// Makes each cycle `growth` times as long as the previous one. Default: 1.
     ///
     /// # Errors
     ///
-    /// If `growth` is not a finite number, 1 or above.
+    /// If `growth` is not finite, or below 1.
     pub fn with_growth(self, growth: f64) -> Result<Self, RateError> {
         Ok(Self {
             growth: Setting::new(NAME, "growth", growth).at_least_one()?,
@@ -58,7 +57,7 @@ impl CosineRestarts {
         })
     }
 
-    /// Never goes below this multiple of the base rate. Default: 0.
+    /// Sets the smallest multiple of the base rate. Default: 0.
     ///
     /// # Errors
     ///
@@ -70,7 +69,7 @@ impl CosineRestarts {
         })
     }
 
-    /// Progress within the current cycle.
+    /// The progress within the current cycle.
     fn progress(&self, epochs: f64) -> f64 {
         let epochs = epochs.clamp(0.0, f64::MAX);
         if self.growth == 1.0 {
@@ -91,7 +90,7 @@ impl LearningRate for CosineRestarts {
             initial: 1.0,
             last: self.floor,
         }
-        .at(self.progress(epochs))
+        .value_at(self.progress(epochs))
     }
 }
 

@@ -2,14 +2,14 @@ use super::LearningRate;
 use super::setting::Setting;
 use crate::RateError;
 
-/// Multiplies the rate by `gamma` each epoch, evenly over its steps.
+/// Multiplies the rate by `gamma` in each epoch, distributed over its steps.
 ///
 /// ```text
 /// factor(e) = gamma ^ e
 /// ```
 ///
-/// At whole epochs the values of PyTorch's `ExponentialLR`; wrap it in
-/// [`PerEpoch`](super::PerEpoch) to change there only.
+/// At whole epochs, the values are those of PyTorch's `ExponentialLR`. Wrap it in [`PerEpoch`](super::PerEpoch) to
+/// change the rate only there.
 ///
 /// # Examples
 ///
@@ -26,7 +26,7 @@ pub struct Exponential {
 }
 
 impl Exponential {
-    /// The schedule that multiplies by `gamma` over each epoch.
+    /// The schedule that multiplies the rate by `gamma` in each epoch.
     ///
     /// # Errors
     ///

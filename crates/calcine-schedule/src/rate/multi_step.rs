@@ -8,7 +8,7 @@ use crate::RateError;
 /// factor(e) = gamma ^ (number of milestones <= floor(e))
 /// ```
 ///
-/// Changes exactly at whole epochs. A milestone given twice counts twice.
+/// The rate changes exactly at whole epochs. A milestone that is given twice counts twice.
 ///
 /// # Examples
 ///
@@ -26,7 +26,7 @@ pub struct MultiStep {
 }
 
 impl MultiStep {
-    /// The schedule that multiplies by `gamma` at the beginning of each of the epochs `milestones`.
+    /// The schedule that multiplies the rate by `gamma` at the beginning of each epoch in `milestones`.
     ///
     /// # Errors
     ///

@@ -2,13 +2,13 @@ use super::LearningRate;
 use super::setting::{Setting, ascending, reached};
 use crate::RateError;
 
-/// Multiplies the rate at each milestone by a gamma of its own.
+/// Multiplies the rate by a different gamma at each milestone.
 ///
 /// ```text
 /// factor(e) = product of gammas[i] over all milestones[i] <= floor(e)
 /// ```
 ///
-/// Changes exactly at whole epochs. Distiller's schedule of the same name.
+/// The rate changes exactly at whole epochs. This is Distiller's schedule of the same name.
 ///
 /// # Examples
 ///
@@ -23,17 +23,17 @@ use crate::RateError;
 #[derive(Debug, Clone, PartialEq)]
 pub struct MultiStepMultiGamma {
     milestones: Vec<u64>,
-    /// Products of the gammas up to each milestone.
+    /// The product of the gammas up to each milestone.
     products: Vec<f64>,
 }
 
 impl MultiStepMultiGamma {
-    /// The schedule that multiplies by `gammas[i]` at the beginning of epoch `milestones[i]`.
+    /// The schedule that multiplies the rate by `gammas[i]` at the beginning of epoch `milestones[i]`.
     ///
     /// # Errors
     ///
-    /// If a milestone is below the one before it, there are not as many gammas as milestones, or a
-    /// gamma is not a finite number above 0.
+    /// If a milestone is below the previous one, if the numbers of gammas and milestones differ, or if a gamma is not a
+    /// finite number above 0.
     pub fn new(
         milestones: impl IntoIterator<Item = u64>,
         gammas: impl IntoIterator<Item = f64>,

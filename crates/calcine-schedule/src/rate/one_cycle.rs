@@ -2,18 +2,16 @@ use super::LearningRate;
 use super::setting::Setting;
 use crate::{Curve, RateError, curve};
 
-/// One rise to the base rate and one long fall far below it.
+/// The one-cycle schedule: the rate rises to the base rate, and then falls far below its initial value.
 ///
 /// ```text
 /// factor(e) = anneal from 1 / initial_divisor to 1    over the first warm_up * epochs
 ///           = anneal from 1 to 1 / last_divisor       over the rest
 ///           = 1 / last_divisor                        after that
 /// ```
-///
-/// The base rate is the peak, and may be chosen larger than for other schedules (Smith and Topin,
-/// "Super-Convergence", 2018). The defaults are those of PyTorch's `OneCycleLR`: a warm-up of 0.3,
-/// cosine annealing, an initial divisor of 25 and a last one of 25 * 10^4, here counted from the
-/// peak.
+/// The base rate is the peak, and may be larger than with other schedules (Smith and Topin, "Super-Convergence", 2018).
+/// The defaults are those of PyTorch's `OneCycleLR`: a warm-up of 0.3, cosine annealing, an initial divisor of 25 and a
+/// last one of 25 * 10^4, where both divisors are relative to the peak.
 ///
 /// # Examples
 ///
@@ -36,22 +34,22 @@ pub struct OneCycle {
     anneal: Anneal,
 }
 
-/// The shape of the two slopes of [`OneCycle`].
+/// The shape of the rise and the fall of [`OneCycle`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Anneal {
-    /// Half a cosine: gentle at the peak. The usual choice.
+    /// Half a cosine, which is smooth at the peak.
     #[default]
     Cosine,
-    /// Straight lines, as in the paper.
+    /// A straight line, as in the paper.
     Linear,
 }
 
 impl Anneal {
     fn between(self, initial: f64, last: f64, progress: f64) -> f64 {
         match self {
-            Self::Cosine => curve::Cosine { initial, last }.at(progress),
-            Self::Linear => curve::Linear { initial, last }.at(progress),
+            Self::Cosine => curve::Cosine { initial, last }.value_at(progress),
+            Self::Linear => curve::Linear { initial, last }.value_at(progress),
         }
     }
 }
@@ -59,7 +57,7 @@ impl Anneal {
 const NAME: &str = "one_cycle";
 
 impl OneCycle {
-    /// The cycle over `epochs` epochs, with the defaults above.
+    /// The cycle over `epochs` epochs, with the default settings.
     ///
     /// # Errors
     ///
@@ -74,7 +72,7 @@ impl OneCycle {
         })
     }
 
-    /// The share of the cycle in which the rate rises. Default: 0.3.
+    /// Sets the share of the cycle in which the rate rises. Default: 0.3.
     ///
     /// # Errors
     ///
@@ -86,11 +84,11 @@ impl OneCycle {
         })
     }
 
-    /// The peak over the rate at the beginning. Default: 25.
+    /// Sets the ratio of the peak to the initial rate. Default: 25.
     ///
     /// # Errors
     ///
-    /// If `divisor` is not a finite number, 1 or above.
+    /// If `divisor` is not finite, or below 1.
     pub fn with_initial_divisor(self, divisor: f64) -> Result<Self, RateError> {
         let divisor = Setting::new(NAME, "initial_divisor", divisor).at_least_one()?;
         Ok(Self {
@@ -99,11 +97,11 @@ impl OneCycle {
         })
     }
 
-    /// The peak over the rate at the end. Default: 250 000.
+    /// Sets the ratio of the peak to the last rate. Default: 250 000.
     ///
     /// # Errors
     ///
-    /// If `divisor` is not a finite number, 1 or above.
+    /// If `divisor` is not finite, or below 1.
     pub fn with_last_divisor(self, divisor: f64) -> Result<Self, RateError> {
         let divisor = Setting::new(NAME, "last_divisor", divisor).at_least_one()?;
         Ok(Self {
@@ -112,7 +110,7 @@ impl OneCycle {
         })
     }
 
-    /// The shape of the slopes. Default: [`Anneal::Cosine`].
+    /// Sets the shape of the rise and the fall. Default: [`Anneal::Cosine`].
     #[must_use]
     pub fn with_anneal(self, anneal: Anneal) -> Self {
         Self { anneal, ..self }

@@ -1,14 +1,13 @@
 use super::LearningRate;
 use crate::StateError;
 
-/// Any schedule, changing at whole epochs only.
+/// Wraps a schedule so that it changes only at whole epochs.
 ///
 /// ```text
 /// factor(e) = inner(floor(e))
 /// ```
 ///
-/// For comparison with training loops that set the rate once an epoch, as Distiller's and most
-/// PyTorch loops do.
+/// Use it to compare with training loops that set the rate once per epoch, as Distiller and most PyTorch code do.
 ///
 /// # Examples
 ///
@@ -21,7 +20,7 @@ use crate::StateError;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct PerEpoch<R>(
-    /// The schedule that is asked at whole epochs.
+    /// The schedule that is evaluated at whole epochs.
     pub R,
 );
 

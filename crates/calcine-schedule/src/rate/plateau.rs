@@ -11,18 +11,17 @@ use crate::{RateError, StateError};
 ///     the next `cooldown` epochs do not count as bad
 /// ```
 ///
-/// The rule and the defaults of PyTorch's `ReduceLROnPlateau`: reduction 0.1, patience 10, a
-/// relative threshold of 10^-4, no cooldown, no floor. The factor does not depend on the position;
-/// it changes in [`observe`](LearningRate::observe).
+/// The rule and the defaults are those of PyTorch's `ReduceLROnPlateau`: reduction 0.1, patience 10, a relative
+/// threshold of 10^-4, no cooldown, no floor. The factor does not depend on the position; it changes in
+/// [`observe`](LearningRate::observe).
 ///
-/// Unlike there, a metric that is not finite is bad and never becomes the best, and the relative
-/// threshold is a fraction of the best metric's absolute value, so that a negative metric has to
-/// improve as well.
+/// There are two differences: a metric that is not finite is bad and never becomes the best, and the relative threshold
+/// is a fraction of the absolute value of the best metric, so that a negative metric has to improve, too.
 ///
 /// # State
 ///
-/// The factor, the number of bad epochs, the epochs of cooldown that are left and, once there is
-/// one, the best metric: three or four finite numbers.
+/// The state consists of the factor, the number of bad epochs, the remaining epochs of cooldown, and the best metric if
+/// there is one: three or four finite numbers.
 ///
 /// # Examples
 ///
@@ -48,7 +47,7 @@ pub struct Plateau {
     progress: PlateauState,
 }
 
-/// What a [`Plateau`] remembers.
+/// The state of a [`Plateau`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct PlateauState {
     factor: f64,
@@ -57,30 +56,30 @@ struct PlateauState {
     best: Option<f64>,
 }
 
-/// Which metrics are better.
+/// Whether a smaller or a larger metric is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mode {
-    /// Smaller ones, as of a loss.
+    /// Smaller metrics are better, for example a loss.
     Min,
-    /// Larger ones, as of an accuracy.
+    /// Larger metrics are better, for example an accuracy.
     Max,
 }
 
-/// By how much a metric has to be better than the best so far to count as an improvement.
+/// The difference to the best metric that counts as an improvement.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Threshold {
-    /// By more than this fraction of the best metric's absolute value.
+    /// More than this fraction of the absolute value of the best metric.
     Relative(f64),
-    /// By more than this difference.
+    /// More than this number.
     Absolute(f64),
 }
 
 const NAME: &str = "plateau";
 
 impl Plateau {
-    /// The schedule with the defaults above.
+    /// The schedule with the default settings.
     #[must_use]
     pub fn new(mode: Mode) -> Self {
         Self {
@@ -99,11 +98,11 @@ impl Plateau {
         }
     }
 
-    /// What the rate is multiplied by. Default: 0.1.
+    /// Sets the factor by which the rate is multiplied. Default: 0.1.
     ///
     /// # Errors
     ///
-    /// If `factor` is not above 0 and below 1.
+    /// If `factor` is not between 0 and 1, both exclusive.
     pub fn with_factor(self, factor: f64) -> Result<Self, RateError> {
         if 0.0 < factor && factor < 1.0 {
             return Ok(Self {
@@ -114,7 +113,7 @@ impl Plateau {
         Err(Setting::new(NAME, "factor", factor).refused("above 0 and below 1"))
     }
 
-    /// How many bad epochs in a row are borne; the next one reduces the rate. Default: 10.
+    /// Sets the number of consecutive bad epochs that are tolerated; the next one reduces the rate. Default: 10.
     #[must_use]
     pub fn with_patience(self, epochs: u64) -> Self {
         Self {
@@ -123,7 +122,7 @@ impl Plateau {
         }
     }
 
-    /// By how much an epoch has to be better. Default: relative, 10^-4.
+    /// Sets the difference that counts as an improvement. Default: relative, 10^-4.
     ///
     /// # Errors
     ///
@@ -134,7 +133,7 @@ impl Plateau {
         Ok(Self { threshold, ..self })
     }
 
-    /// How many epochs after a reduction do not count as bad. Default: 0.
+    /// Sets the number of epochs after a reduction that do not count as bad. Default: 0.
     #[must_use]
     pub fn with_cooldown(self, epochs: u64) -> Self {
         Self {
@@ -143,7 +142,7 @@ impl Plateau {
         }
     }
 
-    /// Never goes below this multiple of the base rate. Default: 0.
+    /// Sets the smallest multiple of the base rate. Default: 0.
     ///
     /// # Errors
     ///
@@ -170,7 +169,7 @@ impl Plateau {
             }
     }
 
-    /// What this schedule would remember if it had saved `state`.
+    /// Checks a saved state, and converts it.
     fn read(&self, state: &[f64]) -> Result<PlateauState, StateError> {
         let (factor, bad, cooling, best) = match *state {
             [factor, bad, cooling] => (factor, bad, cooling, None),
@@ -209,7 +208,7 @@ impl Plateau {
 
 const COUNT: &str = "a number of epochs";
 
-/// The count that was saved as a float.
+/// Converts a number of epochs that was saved as a float.
 fn count(value: f64) -> Option<u64> {
     (0.0 <= value && value < 2.0_f64.powi(53) && value.fract() == 0.0).then_some(value as u64)
 }

@@ -2,15 +2,15 @@ use super::LearningRate;
 use super::setting::Setting;
 use crate::RateError;
 
-/// Falls to 0 as a power of the time that is left.
+/// Lets the rate fall to 0 as a power of the remaining time.
 ///
 /// ```text
 /// factor(e) = (1 - e / t_max) ^ power      e < t_max
 ///           = 0                            t_max <= e
 /// ```
 ///
-/// Common in segmentation with a power of 0.9. Distiller's `PolynomialLR` has no second line: after
-/// `t_max` an even power grows again and an odd one turns negative. Here the rate stays 0.
+/// It is common in segmentation, with a power of 0.9. Distiller's `PolynomialLR` does not have the second line: after
+/// `t_max`, it grows again if the power is even, and becomes negative if it is odd. Here the rate stays 0.
 ///
 /// # Examples
 ///
@@ -28,7 +28,7 @@ pub struct Polynomial {
 }
 
 impl Polynomial {
-    /// The schedule that reaches 0 after `t_max` epochs; 1 is a straight line.
+    /// The schedule that reaches 0 after `t_max` epochs. A `power` of 1 is a straight line.
     ///
     /// # Errors
     ///

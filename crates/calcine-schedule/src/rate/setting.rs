@@ -1,8 +1,8 @@
-//! Checks of numeric settings, with errors that name schedule and setting.
+//! Checks numeric settings. The errors name the schedule and the setting.
 
 use crate::RateError;
 
-/// One number a schedule is made with.
+/// A numeric setting of a schedule.
 pub(super) struct Setting {
     pub(super) schedule: &'static str,
     pub(super) name: &'static str,
@@ -54,7 +54,7 @@ impl Setting {
         }
     }
 
-    /// The error that says what would be valid.
+    /// The error for an invalid value; `valid` says what would be valid.
     pub(super) fn refused(self, valid: &'static str) -> RateError {
         RateError::Setting {
             schedule: self.schedule,
@@ -85,12 +85,12 @@ pub(super) fn ascending(
     Ok(milestones)
 }
 
-/// Number of milestones reached at the position `epochs`.
+/// The number of milestones that are reached at the position `epochs`.
 pub(super) fn reached(milestones: &[u64], epochs: f64) -> usize {
     milestones.partition_point(|milestone| *milestone <= whole(epochs))
 }
 
-/// Epochs completed at the position `epochs`.
+/// The number of epochs that are completed at the position `epochs`.
 pub(super) fn whole(epochs: f64) -> u64 {
     epochs.max(0.0).floor() as u64
 }

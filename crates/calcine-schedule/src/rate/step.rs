@@ -8,7 +8,7 @@ use crate::RateError;
 /// factor(e) = gamma ^ floor(e / step_size)
 /// ```
 ///
-/// Changes exactly at whole epochs.
+/// The rate changes exactly at whole epochs.
 ///
 /// # Examples
 ///
@@ -26,7 +26,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// The schedule that multiplies by `gamma` every `step_size` epochs.
+    /// The schedule that multiplies the rate by `gamma` every `step_size` epochs.
     ///
     /// # Errors
     ///

@@ -2,15 +2,15 @@ use super::LearningRate;
 use super::setting::Setting;
 use crate::{Curve, RateError, curve};
 
-/// Linear warm-up, for multiplying with another schedule.
+/// Linear warm-up, to be multiplied with another schedule.
 ///
 /// ```text
 /// factor(e) = initial + (1 - initial) * e / epochs    e < epochs
 ///           = 1                                       epochs <= e
 /// ```
 ///
-/// For large batches, whose first steps at the full rate would diverge (Goyal et al., "Accurate,
-/// Large Minibatch SGD", 2017).
+/// Use it for large batches, with which the first steps at the full rate would diverge (Goyal et al., "Accurate, Large
+/// Minibatch SGD", 2017).
 ///
 /// # Examples
 ///
@@ -42,7 +42,7 @@ impl WarmUp {
         })
     }
 
-    /// The factor at the beginning. Default: 0, which makes the very first step one of rate 0.
+    /// Sets the factor at the beginning. Default: 0, so that the learning rate of the first step is 0.
     ///
     /// # Errors
     ///
@@ -61,6 +61,6 @@ impl LearningRate for WarmUp {
             initial: self.initial,
             last: 1.0,
         }
-        .at(epochs / self.epochs)
+        .value_at(epochs / self.epochs)
     }
 }

@@ -12,42 +12,42 @@ use super::optimizer::{OptimizerState, Scalars};
 use super::{CheckpointError, load_model, save_model};
 use crate::{Driver, History, PolicyRecord, Run, Totals};
 
-/// The version of the layout. A checkpoint of another version is refused.
+/// The version of the layout. Checkpoints of another version are rejected.
 pub const FORMAT: u32 = 2;
 
-/// How many complete checkpoints stay.
+/// The number of complete checkpoints that are kept.
 const KEPT: usize = 2;
 
 const HEADER: &str = "checkpoint.json";
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 
-/// `checkpoint.json`.
+/// The content of `checkpoint.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
-    /// [`FORMAT`].
+    /// The version of the layout: [`FORMAT`].
     pub format: u32,
-    /// The step that comes next.
+    /// The next step.
     pub clock: Clock,
     /// The epochs so far.
     pub history: History,
-    /// What loss and metrics of the unfinished epoch add up to.
+    /// The totals of the loss and the metrics in the unfinished epoch.
     pub unfinished: Totals,
-    /// State of each learning-rate schedule.
+    /// The state of each learning-rate schedule.
     pub rates: Vec<Vec<f64>>,
-    /// The policies' names, in order.
+    /// The names of the policies, in order.
     pub policies: Vec<String>,
-    /// Whatever the caller wants to find again: the recipe, the seed.
+    /// Additional information from the caller, such as the recipe and the seed.
     pub context: serde_json::Value,
     optimizer: Scalars,
 }
 
-/// Writes a checkpoint of a run into `directory` and removes all but the newest two.
+/// Writes a checkpoint of a run into `directory`, and removes all checkpoints except the newest two.
 ///
 /// # Errors
 ///
-/// If the file system refuses.
+/// If a file cannot be written.
 pub fn save<M: Module>(
     run: &Run<M>,
     context: &serde_json::Value,
@@ -65,10 +65,10 @@ pub fn save<M: Module>(
     }
     fs::create_dir_all(&partial).map_err(io(&partial))?;
     save_model(&run.model, &partial.join(MODEL))?;
-    let inventory = Inventory::of(&run.model);
+    let inventory = Inventory::from_module(&run.model);
     let file = partial.join(OPTIMIZER);
     let malformed = |reason: String| CheckpointError::malformed(&file, reason);
-    let optimizer = OptimizerState::of(&run.optimizer, &inventory).map_err(malformed)?;
+    let optimizer = OptimizerState::new(&run.optimizer, &inventory).map_err(malformed)?;
     let bytes = optimizer.to_bytes().map_err(malformed)?;
     calcine_files::write(&file, bytes).map_err(io(&file))?;
     let mut policies = Vec::new();
@@ -104,28 +104,28 @@ pub fn save<M: Module>(
     Ok(complete)
 }
 
-/// Writes the weights of the epoch to keep: `best.safetensors` beside the checkpoints.
+/// Writes the weights of the epoch to keep: `best.safetensors` in the directory of the checkpoints.
 ///
 /// # Errors
 ///
-/// If the file system refuses.
+/// If the file cannot be written.
 pub fn save_best<M: Module>(model: &M, directory: &Path) -> Result<(), CheckpointError> {
     fs::create_dir_all(directory).map_err(|error| CheckpointError::io(directory, error))?;
     save_model(model, &best(directory))
 }
 
-/// Where [`save_best`] writes.
+/// The path of the file that [`save_best`] writes.
 #[must_use]
 pub fn best(directory: &Path) -> PathBuf {
     directory.join("best.safetensors")
 }
 
-/// Takes up the newest complete checkpoint in `directory`: the model, the optimizer, the policies, the
-/// clock, the history. Returns the context that was saved with it.
+/// Restores the newest complete checkpoint in `directory`: the model, the optimizer, the policies, the clock and the
+/// history. Returns the context that was saved with it.
 ///
 /// # Errors
 ///
-/// If there is none, it is of another format, or it does not fit the model or the policies.
+/// If there is no checkpoint, or it has another format, or it does not belong to the model or the policies.
 pub fn load<M: Module>(
     run: Run<M>,
     directory: &Path,
@@ -139,11 +139,11 @@ pub fn load<M: Module>(
         optimizer,
         ..
     } = run;
-    // Masks and references of an autodiff device would drag the tape into every selection.
+    // Masks and references on an autodiff device would make autodiff record every selection.
     let device = &device.clone().without_autodiff();
     fits(&driver, &header).map_err(|reason| CheckpointError::malformed(&file, reason))?;
     let model = load_model(model, &checkpoint.join(MODEL))?;
-    let inventory = Inventory::of(&model);
+    let inventory = Inventory::from_module(&model);
     let state = checkpoint.join(OPTIMIZER);
     let bytes = fs::read(&state).map_err(|error| CheckpointError::io(&state, error))?;
     let optimizer = OptimizerState::from_bytes(&bytes, header.optimizer)
@@ -171,16 +171,16 @@ pub fn load<M: Module>(
     Ok((run, header.context))
 }
 
-/// Whether a driver is the one that a checkpoint was saved of; if not, why.
+/// Checks whether a checkpoint belongs to this driver.
 fn fits<M: Module>(driver: &Driver<M>, header: &Header) -> Result<(), String> {
     driver.goes_on(&header.policies, header.rates.len(), header.clock)
 }
 
-/// The newest complete checkpoint in `directory` and its header.
+/// The newest complete checkpoint in `directory`, and its header.
 ///
 /// # Errors
 ///
-/// If there is none, or it is of another format.
+/// If there is none, or it has another format.
 pub fn latest(directory: &Path) -> Result<(PathBuf, Header), CheckpointError> {
     let (_, newest) = all(directory)?.pop().ok_or_else(|| CheckpointError::None {
         directory: directory.to_path_buf(),
@@ -191,7 +191,7 @@ pub fn latest(directory: &Path) -> Result<(PathBuf, Header), CheckpointError> {
         .map_err(|error| CheckpointError::malformed(&file, error))?["format"]
         .clone();
     if format != FORMAT {
-        let reason = format!("format {format}, this version reads {FORMAT}");
+        let reason = format!("it has format {format}, but this version reads format {FORMAT}");
         return Err(CheckpointError::malformed(&file, reason));
     }
     let header = serde_json::from_str(&text);
@@ -199,7 +199,7 @@ pub fn latest(directory: &Path) -> Result<(PathBuf, Header), CheckpointError> {
     Ok((newest, header))
 }
 
-/// The complete checkpoints and their steps, oldest first. None if the directory is not there.
+/// The complete checkpoints and their steps, oldest first; empty if the directory does not exist.
 pub(crate) fn all(directory: &Path) -> Result<Vec<(u64, PathBuf)>, CheckpointError> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -223,8 +223,8 @@ pub(crate) fn all(directory: &Path) -> Result<Vec<(u64, PathBuf)>, CheckpointErr
     Ok(found)
 }
 
-/// What the names of a policy's files begin with. Its own name is for the reader of a directory
-/// listing, the index makes it unique; what a file system might refuse becomes `_`.
+/// The prefix of the file names of a policy. The name of the policy is for human readers, the index makes it unique,
+/// and characters that a file system may reject become `_`.
 fn prefix(index: usize, name: &str) -> String {
     let safe = |c: char| {
         if c.is_ascii_alphanumeric() || "-_.".contains(c) {
@@ -237,7 +237,7 @@ fn prefix(index: usize, name: &str) -> String {
     format!("policy-{index}-{name}.")
 }
 
-/// A policy's files: those whose name begins with `prefix`.
+/// The record of a policy: the files whose name begins with `prefix`.
 fn record(checkpoint: &Path, prefix: &str) -> Result<PolicyRecord, CheckpointError> {
     let mut record = BTreeMap::new();
     let entries = fs::read_dir(checkpoint);

@@ -9,17 +9,18 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::CheckpointError;
 
-/// Writes every float parameter and running statistic of a model, Burn's names and layouts, in 32 bits.
+/// Writes every float parameter and running statistic of a model in 32 bits, with Burn's names and layouts.
 ///
-/// Equal models give equal bytes. Reads the device once. The file is written atomically. Its metadata say `layout`: `burn`.
+/// Equal models give equal bytes. Reads the device once. The file is written atomically. Its metadata contain `layout`:
+/// `burn`.
 ///
 /// # Errors
 ///
 /// If the file cannot be written.
 pub fn save_model<M: Module>(model: &M, file: &Path) -> Result<(), CheckpointError> {
-    // Batch-norm keeps its last update pending; converting folds it into the statistics.
+    // Batch norms keep their last update pending; `valid` adds it to the running statistics.
     let model = model.valid();
-    let inventory = Inventory::of(&model);
+    let inventory = Inventory::from_module(&model);
     let read = flat(&model, &inventory)
         .into_iter()
         .fold(Transaction::default(), Transaction::register);
@@ -30,32 +31,33 @@ pub fn save_model<M: Module>(model: &M, file: &Path) -> Result<(), CheckpointErr
             .map_err(|error| CheckpointError::malformed(file, error))?;
         views.insert(parameter.path.as_str(), view);
     }
-    // So that nobody takes the layouts for PyTorch's, in which square matrices would be transposed without a word.
+    // Prevents readers from taking the layouts for those of PyTorch, in which case square matrices would be transposed
+    // without an error.
     let layout = HashMap::from([("layout".to_owned(), "burn".to_owned())]);
     let bytes = safetensors::serialize(views, Some(layout))
         .map_err(|error| CheckpointError::malformed(file, error))?;
     calcine_files::write(file, bytes).map_err(|error| CheckpointError::io(file, error))
 }
 
-/// Reads what [`save_model`] wrote into a model of the same structure.
+/// Loads a file that [`save_model`] wrote into a model of the same structure.
 ///
 /// # Errors
 ///
-/// If the file is unreadable, or its names and shapes are not exactly the model's.
+/// If the file is unreadable, or its names and shapes are not exactly those of the model.
 pub fn load_model<M: Module>(model: M, file: &Path) -> Result<M, CheckpointError> {
     let bytes = std::fs::read(file).map_err(|error| CheckpointError::io(file, error))?;
     let malformed = |reason: String| CheckpointError::malformed(file, reason);
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| malformed(error.to_string()))?;
-    let inventory = Inventory::of(&model);
-    // A pending update of batch-norm, left by training in this thread, would overwrite what is loaded;
-    // converting folds it in.
+    let inventory = Inventory::from_module(&model);
+    // A pending update of a batch norm, from training in this thread, would overwrite the loaded values; `valid`
+    // applies it first.
     drop(model.valid());
     let mut values = HashMap::new();
     for parameter in &inventory {
         let path = &parameter.path;
         let view = tensors
             .tensor(path)
-            .map_err(|_| malformed(format!("no tensor `{path}`")))?;
+            .map_err(|_| malformed(format!("it has no tensor `{path}`")))?;
         if view.shape() != parameter.shape || view.dtype() != Dtype::F32 {
             return Err(malformed(format!(
                 "`{path}` is {:?} {:?}, expected F32 {:?}",
@@ -72,7 +74,7 @@ pub fn load_model<M: Module>(model: M, file: &Path) -> Result<M, CheckpointError
             .into_iter()
             .find(|name| inventory.get(name).is_none());
         return Err(malformed(format!(
-            "`{}` is no tensor of the model",
+            "the model has no tensor `{}`",
             extra.unwrap_or_default()
         )));
     }

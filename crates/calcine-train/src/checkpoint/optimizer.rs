@@ -1,8 +1,8 @@
 //! Optimizer state keyed by parameter path.
 //!
-//! Burn's own optimizer record keys state by parameter identifiers, which are random in every process,
-//! and lists it in the order of a hash table. Here each tensor is `path/field`, sorted, and the few
-//! scalars go into the checkpoint's header.
+//! Burn's own optimizer record is keyed by parameter identifiers, which are random in every process, and has the order
+//! of a hash table. Here, the tensors are named `path/field` and sorted, and the few scalars are stored in the header
+//! of the checkpoint.
 
 use std::collections::BTreeMap;
 
@@ -15,26 +15,26 @@ use safetensors::{Dtype, SafeTensors};
 
 use crate::KeptIndices;
 
-/// `path/field` of each scalar.
+/// The scalars by `path/field`.
 pub(super) type Scalars = BTreeMap<String, Scalar>;
 
-/// Between a parameter's path and a field of its state. Neither has one.
+/// The separator between the path of a parameter and a field of its state; it occurs in neither.
 const SEPARATOR: char = '/';
 
-/// Bytes of a number.
+/// The number of bytes of a value.
 const NUMBER: usize = 4;
 
-/// What an optimizer remembers of parameters, on the host.
+/// The state of an optimizer, on the host.
 #[derive(Debug)]
 pub(crate) struct OptimizerState {
-    /// `path/field` of each tensor: its shape, and its 32-bit numbers.
+    /// The shape and the 32-bit values of each tensor, by `path/field`.
     tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)>,
     pub(super) scalars: Scalars,
 }
 
 impl OptimizerState {
-    /// Of a model with this inventory. State of parameters that it does not have is of no use and left out.
-    pub(crate) fn of(optimizer: &ModuleOptimizer, inventory: &Inventory) -> Result<Self, String> {
+    /// The state for a model with this inventory. State of other parameters is not needed and left out.
+    pub(crate) fn new(optimizer: &ModuleOptimizer, inventory: &Inventory) -> Result<Self, String> {
         let text = |error: burn_pack::Error| error.to_string();
         let bytes = optimizer
             .to_record()
@@ -69,7 +69,7 @@ impl OptimizerState {
         Ok(Self { tensors, scalars })
     }
 
-    /// What [`to_bytes`](Self::to_bytes) wrote, and the scalars.
+    /// Reads the tensors that [`to_bytes`](Self::to_bytes) wrote; the scalars are passed separately.
     pub(super) fn from_bytes(bytes: &[u8], scalars: Scalars) -> Result<Self, String> {
         let stored = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
         let tensor = |(name, view): (&str, TensorView<'_>)| {
@@ -92,7 +92,7 @@ impl OptimizerState {
         safetensors::serialize(views, None).map_err(|error| error.to_string())
     }
 
-    /// The optimizer with this state, of a model with this inventory.
+    /// Loads this state into an optimizer for a model with this inventory.
     pub(crate) fn load_into(
         self,
         optimizer: ModuleOptimizer,
@@ -123,8 +123,8 @@ impl OptimizerState {
         Ok(optimizer.load_record(record))
     }
 
-    /// What it remembers of the elements that remain. Tensors of one number stay; others have their
-    /// parameter's shape.
+    /// The state of the elements that remain after thinning. Tensors with one element are unchanged; all others have
+    /// the shape of their parameter.
     pub(crate) fn thinned(
         mut self,
         kept_indices: &KeptIndices,
@@ -156,7 +156,7 @@ impl OptimizerState {
     }
 }
 
-/// The parameter and the field of `path/field`.
+/// Splits `path/field` into the parameter and the field.
 fn parts<'a, 'b>(
     name: &'a str,
     inventory: &'b Inventory,

@@ -2,9 +2,9 @@ use std::io::Write;
 
 use super::{Log, LogError};
 
-/// Lines for people, to the terminal or any other writer.
+/// Writes lines of text to the terminal or another writer.
 ///
-/// A line has the numbers whose tags differ only in their last part:
+/// A line contains the numbers whose tags differ only in their last part:
 ///
 /// ```
 /// use calcine_train::{ConsoleLog, Log};
@@ -21,7 +21,7 @@ pub struct ConsoleLog<W> {
 }
 
 impl<W: Write> ConsoleLog<W> {
-    /// Writes to `writer`: `std::io::stderr()`, for one.
+    /// A log that writes to `writer`, for example `std::io::stderr()`.
     pub fn new(writer: W) -> Self {
         Self { writer }
     }
@@ -37,7 +37,7 @@ impl<W: Write> Log for ConsoleLog<W> {
                 text += &format!("  {path}");
             }
             for (tag, value) in group {
-                // Single precision has as many digits as anybody reads.
+                // Single precision has enough digits for a reader.
                 text += &format!("  {} {}", split(tag).1, *value as f32);
             }
             text += "\n";
@@ -52,7 +52,7 @@ impl<W: Write> Log for ConsoleLog<W> {
     }
 }
 
-/// A tag's path and its last part.
+/// Splits a tag into its path and its last part.
 fn split(tag: &str) -> (&str, &str) {
     tag.rsplit_once('/').unwrap_or(("", tag))
 }

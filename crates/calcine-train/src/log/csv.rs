@@ -6,12 +6,12 @@ use super::{Log, LogError};
 
 const HEADER: [&str; 3] = ["step", "tag", "value"];
 
-/// Comma-separated values, a row a number: `step,tag,value`.
+/// Writes comma-separated values with one number per row: `step,tag,value`.
 ///
-/// Long rather than wide, so that tags may come and go; any tool pivots it. Histograms are left out.
+/// The long format allows any set of tags in each step. Histograms are not written.
 ///
-/// The file is opened, or made, when the first number is written; what is there already stays. A row that
-/// a killed process left half written is taken away.
+/// The file is opened or created when the first number is written, and existing rows are kept. An incomplete last row,
+/// which a killed process may have left, is removed.
 #[derive(Debug)]
 pub struct CsvLog {
     path: PathBuf,
@@ -38,14 +38,14 @@ impl CsvLog {
         Ok(())
     }
 
-    /// The file, without the rows of later steps than `step`.
+    /// Opens the file, without the rows of steps after `step`.
     fn open(&self, step: u64) -> io::Result<csv::Writer<File>> {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
         let mut file = options.open(&self.path)?;
         let mut text = Vec::new();
         file.read_to_end(&mut text)?;
-        let kept = kept(&text, step)?;
+        let kept = bytes_before(&text, step)?;
         file.set_len(kept)?;
         file.seek(SeekFrom::End(0))?;
         let mut writer = csv::Writer::from_writer(file);
@@ -82,8 +82,8 @@ impl Log for CsvLog {
     }
 }
 
-/// How many bytes stay: up to the first row of a later step, or up to half a row at the end.
-fn kept(text: &[u8], step: u64) -> io::Result<u64> {
+/// The number of bytes to keep: up to the first row of a later step, or up to an incomplete row at the end.
+fn bytes_before(text: &[u8], step: u64) -> io::Result<u64> {
     let malformed = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
     let whole = text.iter().rposition(|byte| *byte == b'\n');
     let whole = &text[..whole.map_or(0, |last| last + 1)];
@@ -91,15 +91,20 @@ fn kept(text: &[u8], step: u64) -> io::Result<u64> {
     if !whole.is_empty() && *reader.headers()? != HEADER[..] {
         let header = HEADER.join(",");
         return Err(malformed(format!(
-            "no log: the first line is not `{header}`"
+            "not a log: the first line is not `{header}`"
         )));
     }
     for row in reader.into_records() {
         let row = row?;
         let place = row.position().expect("a row that was read has a place");
         let number = row[0].parse::<u64>();
-        let number = number
-            .map_err(|_| malformed(format!("line {}: `{}` is no step", place.line(), &row[0])))?;
+        let number = number.map_err(|_| {
+            malformed(format!(
+                "line {}: `{}` is not a step",
+                place.line(),
+                &row[0]
+            ))
+        })?;
         if number > step {
             return Ok(place.byte());
         }
@@ -116,7 +121,7 @@ mod tests {
     #[test]
     fn rows_of_later_steps_and_half_rows_do_not_stay() {
         fn stays(text: &str, step: u64) -> &str {
-            &text[..kept(text.as_bytes(), step).unwrap() as usize]
+            &text[..bytes_before(text.as_bytes(), step).unwrap() as usize]
         }
         let first = TEXT.find("10,").unwrap();
         let third = TEXT.find("30,").unwrap();
@@ -132,7 +137,7 @@ mod tests {
 
     #[test]
     fn other_files_are_refused() {
-        let error = |text: &str| kept(text.as_bytes(), 5).unwrap_err().to_string();
+        let error = |text: &str| bytes_before(text.as_bytes(), 5).unwrap_err().to_string();
         assert!(error("epoch,loss\n1,2\n").contains("`step,tag,value`"));
         assert!(error("step,tag,value\n1,a,2\nx,a,2\n").contains("line 3: `x`"));
         assert!(error("step,tag,value\n1,a\n").contains("2 fields"));

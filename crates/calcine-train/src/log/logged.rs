@@ -3,24 +3,24 @@ use calcine_schedule::Clock;
 use super::{Log, LogError};
 use crate::{EpochReport, Evaluation, Observer, StepReport};
 
-/// Writes what a run tells to a log. The tags are Distiller's:
+/// Writes the reports of a run to a log. The tags are those of Distiller:
 ///
 /// | tag | when | what |
 /// |---|---|---|
-/// | `Performance/Training/Loss`, and each metric: `Top1`, `MeanIou` | report | means over the epoch so far |
-/// | `Performance/Training/NAME_loss` | report | what the policy of that name adds to the loss |
-/// | `Performance/Training/LR`, `SamplesPerSecond` | report | learning rate; speed since the last report |
-/// | `sparsity/weights/total` | report | share of zeros in all weights |
+///  `Performance/Training/Loss`, and each metric: `Top1`, `MeanIou` | report | means over the epoch so far |
+///  `Performance/Training/NAME_loss` | report | the term that the policy NAME adds to the loss |
+///  `Performance/Training/LR`, `SamplesPerSecond` | report | learning rate; speed since the last report |
+///  `sparsity/weights/total` | report | the share of zeros in all weights |
 /// | `Performance/Validation/Loss`, and each metric | epoch | the validation split |
-/// | `sparsity/weights/PATH` | epoch | share of zeros in each weight |
-/// | `sparsity-2D/weights/PATH` | epoch | share of its kernels, or of a linear layer's outputs, that are all zero |
-/// | `weights/PATH` | epoch, if asked for | a histogram of its values |
+///  `sparsity/weights/PATH` | epoch | the share of zeros in each weight |
+///  `sparsity-2D/weights/PATH` | epoch | the share of zero kernels, or of zero outputs of a linear layer |
+///  `weights/PATH` | epoch, on request | a histogram of the values |
 ///
-/// The step of all of them counts the steps done since the run began; metrics are in their own units, sparsities are
-/// shares. The tag of a metric is its name in camel case: `mean_iou` becomes `MeanIou`.
+/// The step is the number of steps since the run began. Metrics are in their own units, and sparsities are shares. The
+/// tag of a metric is its name in camel case: `mean_iou` becomes `MeanIou`.
 ///
-/// A log that cannot be written does not end the training. The first error is told as a warning, nothing
-/// is written from then on, and [`finish`](Self::finish) returns it.
+/// A log that cannot be written does not stop the training. The first error is logged as a warning, nothing is written
+/// afterwards, and [`finish`](Self::finish) returns the error.
 #[derive(Debug)]
 pub struct Logged<L> {
     log: L,
@@ -38,8 +38,7 @@ impl<L: Log> Logged<L> {
         }
     }
 
-    /// Also writes a histogram of each weight after each epoch, for which all weights are read from the
-    /// device.
+    /// Also writes a histogram of each weight after each epoch. All weights are read from the device for this.
     #[must_use]
     pub fn with_histograms(self) -> Self {
         Self {
@@ -48,11 +47,11 @@ impl<L: Log> Logged<L> {
         }
     }
 
-    /// Gives the log back.
+    /// Returns the log.
     ///
     /// # Errors
     ///
-    /// If not everything could be written.
+    /// If something could not be written.
     pub fn finish(mut self) -> Result<L, LogError> {
         self.attempt(Log::flush);
         match self.failed {
@@ -66,7 +65,7 @@ impl<L: Log> Logged<L> {
             return;
         }
         if let Err(error) = write(&mut self.log) {
-            tracing::warn!("nothing is logged from now on: {error}");
+            tracing::warn!("logging stops: {error}");
             self.failed = Some(error);
         }
     }
@@ -124,7 +123,7 @@ impl<L: Log> Observer for Logged<L> {
     }
 }
 
-/// The loss and each metric, by their tags.
+/// The loss and each metric, by tag.
 fn values(path: &str, evaluation: &Evaluation) -> Vec<(String, f64)> {
     let loss = std::iter::once(("loss", evaluation.loss));
     let metrics = evaluation.metrics.iter();

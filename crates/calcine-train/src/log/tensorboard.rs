@@ -12,7 +12,8 @@ use prost::Message;
 use self::event::{Datum, Event, SessionLog, Summary, Value, What};
 use super::{Log, LogError};
 
-/// Event files for [TensorBoard](https://www.tensorflow.org/tensorboard): `tensorboard --logdir DIR`.
+/// Writes event files for [TensorBoard](https://www.tensorflow.org/tensorboard); view them with `tensorboard --logdir
+/// DIR`.
 ///
 /// ```no_run
 /// use calcine_train::{Log, TensorBoard};
@@ -24,23 +25,23 @@ use super::{Log, LogError};
 /// # Ok::<(), calcine_train::LogError>(())
 /// ```
 ///
-/// A new file is made in the directory, and the directory itself, when there is something to write.
-/// Files that are there stay as they are: after [`rewind`](Log::rewind) the new one begins with the
-/// event that makes TensorBoard drop the later steps of the older ones.
+/// A new file is created in the directory when the first entry is written; the directory is created, too. Existing
+/// files are not changed: after [`rewind`](Log::rewind), the new file begins with an event that makes TensorBoard
+/// ignore later steps in the older files.
 ///
-/// Scalars are single precision. A histogram has 200 buckets of one width between the least and the
-/// largest value, as Distiller's has; values that are not finite are left out. Wall-clock time is what
-/// TensorBoard shows on its axis; nothing else depends on it.
+/// Scalars are in single precision. A histogram has 200 buckets of equal width between the smallest and the largest
+/// value, as in Distiller; values that are not finite are left out. TensorBoard shows the wall-clock time of an event
+/// on its axis; nothing else depends on it.
 #[derive(Debug)]
 pub struct TensorBoard {
     directory: PathBuf,
-    /// The last step that counts, still to be told.
+    /// The last valid step after a rewind, which has not been written yet.
     rewound: Option<u64>,
     file: Option<BufWriter<File>>,
 }
 
 impl TensorBoard {
-    /// A log in this directory, which is one run to TensorBoard.
+    /// A log in this directory, which TensorBoard shows as one run.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
             directory: directory.into(),
@@ -64,7 +65,7 @@ impl TensorBoard {
             }
         };
         if let Some(last) = self.rewound.take() {
-            // TensorBoard drops this step and all after it.
+            // TensorBoard ignores this step and all later ones in older files.
             append(
                 file,
                 last.saturating_add(1),
@@ -118,11 +119,11 @@ fn append(file: &mut impl Write, step: u64, what: What) -> io::Result<()> {
     file.write_all(&record::frame(&event.encode_to_vec()))
 }
 
-/// What the names of event files begin with; then come seconds.
+/// The prefix of the names of event files, which is followed by a time in seconds.
 const PREFIX: &str = "events.out.tfevents.";
 
-/// A new event file. TensorBoard reads a directory's files in the order of their names, so this one's
-/// seconds are later than all others', whatever the clock says.
+/// Creates a new event file. TensorBoard reads the files of a directory in the order of their names, so its time is
+/// later than that of all existing files, regardless of the clock.
 fn create(directory: &Path) -> io::Result<BufWriter<File>> {
     fs::create_dir_all(directory)?;
     let mut seconds = since_epoch().as_secs();

@@ -4,13 +4,13 @@ use calcine_metric::Metric;
 use super::{MetricSums, Objective, Totals};
 use crate::Distillation;
 
-/// One class for each sample: mean cross-entropy; top-1 and top-5 accuracy in percent.
+/// The objective of classification: mean cross-entropy, and top-1 and top-5 accuracy in percent.
 ///
-/// The output is logits `[n, classes]`, the target classes `[n]`. A sample's class is beaten by every larger logit, and by
-/// equal ones of a lower index: a network that gives the same logit to every class is as good as chance. A logit that is
-/// NaN is never a hit.
+/// The output is logits `[n, classes]`, and the target classes `[n]`. The rank of the target class is the number of
+/// classes with a larger logit, or with an equal logit and a lower index; a network that gives the same logit to every
+/// class is therefore not better than chance. A logit that is NaN never counts as correct.
 ///
-/// With a teacher of logits t, the divergence of logits z is `KL(softmax(t / T) ‖ softmax(z / T))`.
+/// With the logits t of a teacher, the divergence of logits z is `KL(softmax(t / T) ‖ softmax(z / T))`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Classification;
 
@@ -36,14 +36,14 @@ impl Objective for Classification {
         let labels = target.reshape([n, 1]);
         let own = logits.clone().gather(1, labels.clone());
         let index = Tensor::arange(0..classes as i64, &labels.device()).reshape([1, classes]);
-        // Not `greater`: what is not a number must not count as a hit.
+        // Not `greater`, because NaN must not count as correct.
         let lower = logits.clone().lower(own.clone());
         let tied = logits.equal(own);
         let later = tied.bool_and(index.greater_equal(labels));
         let better = lower.bool_or(later).bool_not().int().sum_dim(1);
         let top1 = better.clone().lower_scalar(1).int().sum();
         let top5 = better.lower_scalar(5).int().sum();
-        MetricSums::of_counts(Tensor::cat(vec![top1, top5], 0))
+        MetricSums::from_counts(Tensor::cat(vec![top1, top5], 0))
     }
 
     fn values(&self, totals: &Totals) -> Vec<f64> {
@@ -69,14 +69,14 @@ impl Objective for Classification {
     }
 }
 
-/// The logarithm of the probability of each sample's class: `[n, 1]`.
+/// The log-probability of the target class of each sample: `[n, 1]`.
 fn picked(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<2> {
     let [n, _] = logits.dims();
     activation::log_softmax(logits, 1).gather(1, labels.reshape([n, 1]))
 }
 
-/// The terms of `KL(softmax(t / T) ‖ softmax(z / T))` over the axis of the classes, in the shape of the logits. No
-/// gradient reaches the teacher.
+/// The terms of `KL(softmax(t / T) ‖ softmax(z / T))`, with the softmax over the classes, in the shape of the logits.
+/// No gradient reaches the teacher.
 pub(super) fn kullback_leibler<const D: usize>(
     student: Tensor<D>,
     teacher: Tensor<D>,

@@ -4,26 +4,26 @@ use calcine_metric::Metric;
 use super::{MetricSums, Objective, Totals};
 use crate::Distillation;
 
-/// Real numbers for each sample: mean squared error; the root of the mean squared error and the mean absolute error.
+/// The objective of regression: mean squared error, and as metrics its root and the mean absolute error.
 ///
-/// Output and target have the same shape `[n, …]` of `D` axes. All means are over the elements of a sample and then over
-/// the samples. With a [peak](Self::with_peak) the main metric is the peak signal-to-noise ratio in decibels, of the mean
-/// squared error over all samples: `10 · log₁₀(peak² / MSE)`.
+/// Output and target have the same shape `[n, …]` with `D` axes. Means are computed over the elements of a sample, and
+/// then over the samples. With a [peak](Self::with_peak), the main metric is the peak signal-to-noise ratio in
+/// decibels, computed from the mean squared error over all samples: `10 · log₁₀(peak² / MSE)`.
 ///
-/// With a teacher, the divergence is the mean squared difference of the outputs; its temperature must be 1.
+/// With a teacher, the divergence is the mean squared difference of the outputs; the temperature must be 1.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Regression<const D: usize> {
     peak: Option<f64>,
 }
 
 impl<const D: usize> Regression<D> {
-    /// Without a peak.
+    /// An objective without a peak.
     #[must_use]
     pub const fn new() -> Self {
         Self { peak: None }
     }
 
-    /// With the largest value that a target can have, 1 or 255 for images.
+    /// Sets the largest possible target value, for example 1 or 255 for images.
     #[must_use]
     pub const fn with_peak(self, peak: f64) -> Self {
         Self { peak: Some(peak) }
@@ -58,7 +58,7 @@ impl<const D: usize> Objective for Regression<D> {
     fn sums(&self, output: Tensor<D>, target: Tensor<D>) -> MetricSums {
         let errors = output.without_autodiff() - target.without_autodiff();
         let squared = summed(errors.clone().square());
-        MetricSums::of_sums(Tensor::cat(vec![squared, summed(errors.abs())], 0))
+        MetricSums::from_sums(Tensor::cat(vec![squared, summed(errors.abs())], 0))
     }
 
     fn values(&self, totals: &Totals) -> Vec<f64> {
@@ -86,7 +86,7 @@ impl<const D: usize> Objective for Regression<D> {
             return Ok(());
         }
         Err(format!(
-            "the temperature is {}: a regressor has no logits to soften, so it must be 1",
+            "the temperature is {}: a regression has no logits, so it must be 1",
             distillation.temperature
         ))
     }

@@ -5,18 +5,18 @@ use super::classification::kullback_leibler;
 use super::{MetricSums, Objective, Totals};
 use crate::Distillation;
 
-/// One class for each pixel: mean cross-entropy over the pixels; mean intersection over union and pixel accuracy, in
-/// percent.
+/// The objective of semantic segmentation: mean cross-entropy over the pixels, and as metrics mean intersection over
+/// union and pixel accuracy, in percent.
 ///
-/// The output is logits `[n, classes, height, width]`, the target classes `[n, height, width]`. A sample is an image. A
-/// pixel whose class is the [ignored one](Self::with_ignored) counts for neither the loss nor the metrics; the mean of a
-/// batch is over the pixels that count, and those of several batches are averaged by their images.
+/// The output is logits `[n, classes, height, width]`, and the target classes `[n, height, width]`. A sample is an
+/// image. Pixels of the [ignored class](Self::with_ignored) are left out of the loss and the metrics; the mean of a
+/// batch is over the other pixels, and the means of several batches are weighted by their numbers of images.
 ///
 /// Both metrics come from the confusion matrix over all pixels: the intersection over union of a class is
-/// `TP / (TP + FP + FN)`, and the mean is over the classes that occur as target or as prediction. The predicted class is
-/// the one of the largest logit; among equal logits it is the one that `argmax` of the backend takes.
+/// `TP / (TP + FP + FN)`, and the mean is over the classes that occur as a target or as a prediction. The predicted
+/// class is the one with the largest logit; among equal logits, it is the one that `argmax` of the backend returns.
 ///
-/// With a teacher, the divergence is Kullback and Leibler's, averaged over the pixels of an image.
+/// With a teacher, the divergence is the Kullback-Leibler divergence, averaged over the pixels of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segmentation {
     classes: usize,
@@ -24,7 +24,7 @@ pub struct Segmentation {
 }
 
 impl Segmentation {
-    /// So many classes, 0 to `classes − 1`.
+    /// An objective with the classes 0 to `classes − 1`.
     #[must_use]
     pub const fn new(classes: usize) -> Self {
         Self {
@@ -33,7 +33,7 @@ impl Segmentation {
         }
     }
 
-    /// Pixels of this class do not count: 255, as a rule.
+    /// Ignores pixels of this class, which is usually 255.
     #[must_use]
     pub const fn with_ignored(self, class: i64) -> Self {
         Self {
@@ -42,7 +42,7 @@ impl Segmentation {
         }
     }
 
-    /// Which pixels count, and the targets with a valid class everywhere: `[n, h, w]`.
+    /// A mask of the pixels that count, and the targets with a valid class everywhere: `[n, h, w]`.
     fn counted(&self, target: Tensor<3, Int>) -> (Option<Tensor<3>>, Tensor<3, Int>) {
         match self.ignored {
             None => (None, target),
@@ -54,7 +54,8 @@ impl Segmentation {
         }
     }
 
-    /// The cross-entropy of each pixel, 0 where it does not count, and which pixels count: `[n, h, w]`.
+    /// The cross-entropy of each pixel, which is 0 if the pixel is ignored, and the mask of the pixels that count: `[n,
+    /// h, w]`.
     fn pixels(&self, output: Tensor<4>, target: Tensor<3, Int>) -> (Tensor<3>, Option<Tensor<3>>) {
         let (counts, target) = self.counted(target);
         let log = activation::log_softmax(output, 1).gather(1, target.unsqueeze_dim(1));
@@ -98,7 +99,7 @@ impl Objective for Segmentation {
         let pixels = target.shape().num_elements();
         let device = predicted.device();
         let index = Tensor::<1, Int>::arange(0..classes as i64, &device).reshape([1, classes]);
-        // A row a pixel, with one number that is 1; pixels that do not count have none in their row.
+        // One row per pixel, with a single 1 at its class; rows of ignored pixels are zero.
         let one_hot = |values: Tensor<3, Int>| {
             let values = values.reshape([pixels, 1]);
             values.equal(index.clone()).float()
@@ -108,9 +109,9 @@ impl Objective for Segmentation {
         if let Some(counts) = counts {
             rows = rows * counts.without_autodiff().reshape([pixels, 1]);
         }
-        // Exact: a batch has fewer than 2²⁴ pixels.
+        // The matrix product is exact, because a batch has fewer than 2²⁴ pixels.
         let confusion = rows.transpose().matmul(one_hot(predicted));
-        MetricSums::of_counts(confusion.reshape([classes * classes]).int())
+        MetricSums::from_counts(confusion.reshape([classes * classes]).int())
     }
 
     fn values(&self, totals: &Totals) -> Vec<f64> {

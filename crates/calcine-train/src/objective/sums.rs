@@ -1,29 +1,29 @@
 use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
 use serde::{Deserialize, Serialize};
 
-/// What the metrics of one batch, or of several, are computed from. Both parts stay on the device.
+/// The sums from which the metrics of one or several batches are computed. Both parts stay on the device.
 #[derive(Debug, Clone, Default)]
 pub struct MetricSums {
-    /// Whole numbers, such as the number of samples that are classified correctly: `[k]`. Their totals are exact up to the
-    /// largest integer of the device's type, 2³¹ − 1 for 32 bits.
+    /// Integers, such as the number of samples that are classified correctly: `[k]`. Their totals are exact up to the
+    /// largest integer of the type on the device, 2³¹ − 1 for 32 bits.
     pub counts: Option<Tensor<1, Int>>,
     /// Real numbers, such as summed errors: `[k]`.
     pub sums: Option<Tensor<1>>,
 }
 
 impl MetricSums {
-    /// Whole numbers alone: `[k]`.
+    /// Sums that consist only of integers: `[k]`.
     #[must_use]
-    pub fn of_counts(counts: Tensor<1, Int>) -> Self {
+    pub fn from_counts(counts: Tensor<1, Int>) -> Self {
         Self {
             counts: Some(counts),
             sums: None,
         }
     }
 
-    /// Real numbers alone: `[k]`.
+    /// Sums that consist only of real numbers: `[k]`.
     #[must_use]
-    pub fn of_sums(sums: Tensor<1>) -> Self {
+    pub fn from_sums(sums: Tensor<1>) -> Self {
         Self {
             counts: None,
             sums: Some(sums),
@@ -38,7 +38,7 @@ impl MetricSums {
     }
 }
 
-/// Both joined, or the one that is there.
+/// The combination of both, or the one that is present.
 fn either<T>(a: Option<T>, b: Option<T>, join: impl Fn(T, T) -> T) -> Option<T> {
     match (a, b) {
         (Some(a), Some(b)) => Some(join(a, b)),
@@ -46,7 +46,7 @@ fn either<T>(a: Option<T>, b: Option<T>, join: impl Fn(T, T) -> T) -> Option<T> 
     }
 }
 
-/// What loss and metrics of all batches so far add up to, on the host.
+/// The totals of the loss and the sums over all batches so far, on the host.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Totals {
@@ -69,7 +69,7 @@ impl Totals {
         self.loss / self.count as f64
     }
 
-    /// The share of samples that the count at this position is, in percent; NaN if there is no such count.
+    /// The count at this position as a percentage of the samples; NaN if there is no such count.
     #[must_use]
     pub fn percent(&self, position: usize) -> f64 {
         let count = self.counts.get(position);
@@ -84,7 +84,7 @@ impl Totals {
     }
 }
 
-/// Running sums of loss and metrics, on the device.
+/// The running totals of loss and metrics, on the device.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     sums: Option<(Tensor<1>, MetricSums)>,
@@ -92,7 +92,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Adds a batch of `n` samples: its mean loss, and what its metrics are computed from.
+    /// Adds a batch of `n` samples: its mean loss, and the sums for its metrics.
     pub(crate) fn add(&mut self, loss: Tensor<1>, metrics: MetricSums, n: usize) {
         let loss = loss.without_autodiff().mul_scalar(n as f64);
         let metrics = MetricSums {
@@ -111,7 +111,8 @@ impl Tally {
         self.count
     }
 
-    /// Reads the device once. The totals are exact, so that [`resume`](Self::resume) goes on as if nothing had been.
+    /// Reads the totals from the device, once. They are exact, so [`resume`](Self::resume) continues as if there had
+    /// been no interruption.
     pub(crate) fn totals(&self) -> Totals {
         let Some((loss, metrics)) = self.sums.clone() else {
             return Totals::default();
@@ -136,7 +137,7 @@ impl Tally {
         }
     }
 
-    /// What [`totals`](Self::totals) gave, back on a device.
+    /// Continues from totals that [`totals`](Self::totals) returned.
     pub(crate) fn resume(totals: Totals, device: &Device) -> Self {
         if totals.count == 0 {
             return Self::default();
@@ -158,7 +159,7 @@ impl Tally {
     }
 }
 
-/// JSON has no NaN and no infinity: they are written as `null`, and read as NaN.
+/// JSON has neither NaN nor infinity: they are written as `null`, which is read as NaN.
 mod or_null {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

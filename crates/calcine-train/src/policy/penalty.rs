@@ -17,12 +17,13 @@ use crate::{KeptIndices, PolicyOutcome, stream};
 
 /// A regularizer on a schedule: penalty × granularity × strength, over a window.
 ///
-/// It acts in every step of the moments at which its window fires: of an epoch, in all its steps. The
-/// strength may follow a curve over the window, as growing regularization wants (`GReg`; Wang et al., 2021).
+/// It acts in every step of the moments at which its window fires; if the window counts epochs, in all steps of these
+/// epochs. The strength may follow a curve over the window, for example for growing regularization (`GReg`; Wang et
+/// al., 2021).
 ///
-/// With a [threshold](Self::with_threshold), groups that have become small are set to zero after each
-/// update: gradients alone never reach zero. What was zeroed may grow again, unless the masks of the last
-/// step are [kept](After::Hold).
+/// With a [threshold](Self::with_threshold), groups that have become small are set to zero after each update, because
+/// gradients alone never give exact zeros. These weights can grow again, unless the masks of the last step are
+/// [kept](After::Hold).
 pub struct Penalty {
     name: String,
     groups: Vec<Penalized>,
@@ -32,40 +33,39 @@ pub struct Penalty {
     threshold: Option<Threshold>,
     after: After,
     weakest: Option<Weakest>,
-    /// The run's seed, for a score of the weakest that draws.
+    /// The seed of the run, for a score that draws random numbers.
     seed: Option<u64>,
-    /// One for each unit that is penalized, where only the weakest are.
+    /// One for each penalized unit, if only the weakest units are penalized.
     chosen: BTreeMap<String, Tensor<1>>,
-    /// What the last step's threshold dropped, where that is kept.
+    /// The units that the threshold of the last step dropped, if these masks are kept.
     masks: Masks,
     changed: Changed,
 }
 
-/// A parameter and how strongly its units are penalized.
+/// A parameter, and the strength of the penalty on its units.
 pub struct Penalized {
     /// The parameter and its units.
     pub unit: Unit,
-    /// λ over the window's progress.
+    /// The strength λ over the progress of the window.
     pub strength: Box<dyn Curve + Send + Sync>,
 }
 
 /// Where a penalty enters the step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Apply {
-    /// Its gradient is added to the parameter's, without a tape: the loss that is reported stays the
-    /// objective's.
+    /// Its gradient is added to that of the parameter, without autodiff. The reported loss is that of the objective.
     #[default]
     Gradient,
     /// It is added to the loss.
     Loss,
-    /// Its proximal step, at the learning rate times the strength, follows the optimizer's: exact zeros.
+    /// Its proximal step follows that of the optimizer, with the learning rate times the strength: exact zeros.
     Proximal,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Threshold {
     criterion: Criterion,
-    /// The strength, if not given.
+    /// The threshold; the strength if `None`.
     value: Option<f64>,
 }
 
@@ -99,7 +99,7 @@ impl Penalty {
         }
     }
 
-    /// Where it enters the step.
+    /// Sets where the penalty enters the step.
     ///
     /// # Panics
     ///
@@ -110,7 +110,7 @@ impl Penalty {
         self
     }
 
-    /// Sets groups to zero whose norm is at most `value`, or the strength of the step if there is none
+    /// Sets groups to zero if their norm is at most `value`, or at most the strength of the step if there is no value
     /// (Distiller's rule).
     #[must_use]
     pub fn with_threshold(mut self, criterion: Criterion, value: Option<f64>) -> Self {
@@ -118,32 +118,33 @@ impl Penalty {
         self
     }
 
-    /// Whether the last step's threshold masks hold from then on.
+    /// Sets whether the masks of the last step's threshold are kept after the window.
     #[must_use]
     pub fn with_after(mut self, after: After) -> Self {
         self.after = after;
         self
     }
 
-    /// Penalizes only the units that a level of this score would drop when the window opens; the choice is
-    /// made once. The score looks at weights alone.
+    /// Penalizes only the units that a level of this score would drop when the window opens. They are chosen once. The
+    /// score must need only weights.
     #[must_use]
     pub fn with_weakest(mut self, score: Box<dyn Score + Send>, level: f64) -> Self {
         self.weakest = Some(Weakest { score, level });
         self
     }
 
-    /// The run's seed, for a score of the [weakest](Self::with_weakest) that draws at random; there is no default.
+    /// Sets the seed of the run, for a score of the [weakest units](Self::with_weakest) that draws random numbers;
+    /// there is no default.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// The first thing that would fail in a run.
+    /// Checks the settings, and returns the first problem.
     fn check_settings(&self) -> Result<(), String> {
         self.when.check()?;
-        // Gradients and losses add up; what is written to a parameter is written once.
+        // Gradients and losses of several penalties can be added, but a parameter can be written only once.
         let writes = self.apply == Apply::Proximal || self.threshold.is_some();
         if writes || self.weakest.is_some() {
             let mut paths = self
@@ -154,7 +155,7 @@ impl Penalty {
             paths.sort();
             if let Some(two) = paths.windows(2).find(|two| two[0] == two[1]) {
                 return Err(format!(
-                    "`{}` is penalized twice, and its units chosen or set once",
+                    "`{}` is penalized twice, which is not possible with a threshold, proximal steps or weakest units",
                     two[0]
                 ));
             }
@@ -163,20 +164,20 @@ impl Penalty {
             let needs = score.needs();
             if needs != Needs::Weight {
                 return Err(format!(
-                    "its weakest units are chosen by weights alone, not by {needs:?}"
+                    "the score of its weakest units must need only weights, but needs {needs:?}"
                 ));
             }
             if score.draws() && self.seed.is_none() {
-                let what = "the score of its weakest units draws at random";
+                let what = "the score of its weakest units draws random numbers";
                 return Err(format!(
-                    "{what}: give it the run's seed, `Penalty::with_seed`"
+                    "{what}: give it the seed of the run, `Penalty::with_seed`"
                 ));
             }
         }
         Ok(())
     }
 
-    /// The rows of each group and its strength in this step; nothing outside the window.
+    /// The rows of each group and the strength in this step; empty outside of the window.
     fn rows<M: Module>(&self, clock: &Clock, model: &M) -> Vec<(&Penalized, Tensor<2>, f64)> {
         let Some(progress) = self.when.active(clock) else {
             return Vec::new();
@@ -184,13 +185,13 @@ impl Penalty {
         let weights = flat(model, self.groups.iter().map(|g| &g.unit.parameter));
         let rows = |(groups, weight): (_, Tensor<1>)| {
             let groups: &Penalized = groups;
-            let strength = groups.strength.at(progress);
+            let strength = groups.strength.value_at(progress);
             (groups, groups.unit.fold.rows(weight), strength)
         };
         self.groups.iter().zip(weights).map(rows).collect()
     }
 
-    /// `changed` where a unit is penalized, `rows` elsewhere.
+    /// `changed` for penalized units, and `rows` for all others.
     fn where_chosen(&self, unit: &Unit, rows: Tensor<2>, changed: Tensor<2>) -> Tensor<2> {
         match self.chosen.get(&unit.parameter.path) {
             Some(chosen) => {
@@ -252,7 +253,7 @@ impl<M: Module> Policy<M> for Penalty {
             let rows = unit.fold.rows(weight.clone());
             let zeros = rows.zeros_like();
             let rows = self.where_chosen(unit, zeros, rows);
-            let strength = groups.strength.at(progress);
+            let strength = groups.strength.value_at(progress);
             Some(self.regularizer.value(rows, strength))
         };
         self.groups.iter().filter_map(term).reduce(|a, b| a + b)
@@ -312,11 +313,11 @@ impl<M: Module> Policy<M> for Penalty {
     }
 
     fn outcomes(&self, clock: &Clock) -> Vec<PolicyOutcome> {
-        let (come, all) = (self.when.come(clock), self.when.window.count());
+        let (passed, all) = (self.when.moments_passed(clock), self.when.window.count());
         let missed = self.when.missed(clock);
         let last = self.when.named(self.when.window.last());
         let asked = format!("a penalty at {all} moments, the last at {last}");
-        let outcome = PolicyOutcome::new(self.name.clone(), asked, come.to_string());
+        let outcome = PolicyOutcome::new(self.name.clone(), asked, passed.to_string());
         vec![outcome.with_missed(missed)]
     }
 
@@ -328,9 +329,9 @@ impl<M: Module> Policy<M> for Penalty {
         record(&self.masks, &self.chosen)
     }
 
-    /// The weakest units are chosen anew.
+    /// The weakest units are chosen again.
     fn thinned_record(&self, kept_indices: &KeptIndices) -> PolicyRecord {
-        record(&kept_indices.of_masks(&self.masks), &BTreeMap::new())
+        record(&kept_indices.gather_masks(&self.masks), &BTreeMap::new())
     }
 
     fn restore(
@@ -363,7 +364,7 @@ fn record(masks: &Masks, chosen: &BTreeMap<String, Tensor<1>>) -> PolicyRecord {
     ])
 }
 
-/// Parameters on the tape, flat.
+/// Parameters that are tracked by autodiff, flat.
 #[derive(Default)]
 struct Tracked {
     values: Values,

@@ -11,7 +11,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use calcine_criteria::{Aggregation, Needs, Score, Select};
 use calcine_mask::Masks;
-use calcine_observe::{Reconstruction, Wanted};
+use calcine_observe::{ActivationRequest, Reconstruction};
 use calcine_params::Inventory;
 use calcine_schedule::{Clock, Curve};
 use rand::RngExt;
@@ -20,28 +20,28 @@ use self::state::{Pending, State};
 use super::{Changed, GradientMasks, Hold, Policy, PolicyRecord, UnfitRecord, Unit, When};
 use crate::{KeptIndices, PolicyOutcome, stream};
 
-/// A pruner on a schedule: score × granularity × select × amount, over a window.
+/// A pruner on a schedule: score × granularity × selection × amount, over a window.
 ///
-/// Whenever its window fires, it scores the units of its parameters as they stand, selects, and holds
-/// what was dropped at zero from then on. A mask is computed from the weights, zeros included, so under
-/// a hard mask a weight once dropped scores lowest and stays dropped while the amount grows.
+/// Whenever its window fires, it scores the units of its parameters, selects, and from then on keeps the dropped units
+/// at zero. A mask is computed from the current weights, including zeros. Under a hard mask, dropped weights therefore
+/// have the lowest score, and stay dropped while the amount grows.
 ///
-/// A score that needs gradients is averaged over batches, each scored by itself; how many is
-/// [`Batches`]. A firing then *begins* the collection, and the selection follows as many steps later. A batch whose
-/// scores are not all finite numbers does not count, and if none counts, the selection waits for as many batches again.
-/// Parameters that have no gradient, since they are frozen or the loss does not reach them, cannot be ranked by
-/// it: they are left as they are, with a warning.
+/// A score that needs gradients is averaged over batches, each of which is scored separately; [`Batches`] is their
+/// number. When the window fires, the pruner *begins* to collect scores, and it selects that number of steps later.
+/// Batches whose scores are not all finite are ignored; if all are, the selection waits for the same number of batches
+/// again. Parameters without a gradient (frozen, or not reached by the loss) cannot be ranked by it: they are not
+/// pruned, and there is a warning.
 ///
-/// A score of activations is shown them by the driver's [`ActivationSource`](calcine_observe::ActivationSource) right before the selection,
-/// of the model as it is then, over as many batches.
+/// A score that needs activations gets them from the [`ActivationSource`](calcine_observe::ActivationSource) of the
+/// driver right before the selection, computed with the current model over the same number of batches.
 ///
-/// After a selection, weights can be [refitted](Prune::with_reconstruction) to what their layers gave before.
+/// After a selection, weights can be [refitted](Prune::with_reconstruction) to the former outputs of their layers.
 ///
-/// What is drawn at random comes from the [seed](Prune::with_seed), the pruner's name, the parameter's path and the
+/// Random numbers depend on the [seed](Prune::with_seed), the name of the pruner, the path of the parameter, and the
 /// step.
 ///
-/// Nothing is read from a GPU, unless the score or the selection says so, or weights are refitted; but for scores of
-/// gradients one number a selection: how many batches count.
+/// Nothing is read from a GPU, unless the score or the selection documents it, or weights are refitted. Scores of
+/// gradients read one number per selection: how many batches count.
 pub struct Prune {
     name: String,
     targets: Vec<Target>,
@@ -51,14 +51,14 @@ pub struct Prune {
     when: When,
     settings: Settings,
     masks: Masks,
-    /// `Select::measure` of each parameter at its first selection, where the selection wants that.
+    /// The results of `Select::measure` for each parameter at the first selection, if the selection needs them.
     references: BTreeMap<String, Tensor<1>>,
-    /// Sums over batches of the scores that need gradients.
+    /// The sums over batches of scores that need gradients.
     scores: BTreeMap<String, Tensor<1>>,
     growths: BTreeMap<String, Tensor<1>>,
-    /// How many batches are in the sums: `[1]`.
+    /// The number of batches in the sums: `[1]`.
     counted: Option<Tensor<1>>,
-    /// What the score wanted to see of activations, for the selection that comes.
+    /// The activations that the score requested for the next selection.
     activities: BTreeMap<String, Tensor<1>>,
     state: State,
 }
@@ -78,9 +78,9 @@ struct Settings {
 
 /// Groups that are selected together, with one amount.
 pub struct Target {
-    /// The groups; under a global level they compete.
+    /// The groups. Under a global level they compete.
     pub groups: Vec<Group>,
-    /// The amount over the window's progress.
+    /// The amount over the progress of the window.
     pub amount: Box<dyn Curve + Send + Sync>,
 }
 
@@ -89,52 +89,52 @@ pub struct Target {
 pub struct Group {
     units: Vec<Unit>,
     aggregation: Aggregation,
-    /// What falls with them, and has no say.
+    /// Parameters that are masked according to the decision, without influence on it.
     followers: Vec<Unit>,
 }
 
-/// What becomes of the masks when the window is over.
+/// What happens to the masks after the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum After {
-    /// They hold always from then on.
+    /// They stay for good.
     #[default]
     Hold,
-    /// They are forgotten. What they set to zero may grow again.
+    /// They are discarded. Weights that they have set to zero may grow again.
     Release,
 }
 
-/// How long a mask lives.
+/// How long a mask lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Lifetime {
     /// Until the next selection.
     #[default]
     Window,
-    /// One step: what `DropFilter` does, over [`Hold::Shadow`].
+    /// For one step: `DropFilter`, together with [`Hold::Shadow`].
     Step,
 }
 
-/// When the first firing selects.
+/// When the pruner selects after its window has fired for the first time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum First {
-    /// At once.
+    /// In the same step.
     #[default]
     AtOnce,
-    /// A step later, when there has been a batch.
+    /// One step later, when there has been a batch.
     NextStep,
 }
 
-/// Over how many batches a score that needs gradients is averaged.
+/// The number of batches over which a score that needs gradients is averaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Batches {
-    /// So many, collected from a firing on.
+    /// This number of batches, collected from the moment at which the window fires.
     Count(u64),
-    /// All of the run so far; the first selection waits for one. Of activations, all that the driver's
-    /// [`ActivationSource`](calcine_observe::ActivationSource) has.
+    /// All batches of the run so far; the first selection waits for one. For activations, all batches of the
+    /// [`ActivationSource`](calcine_observe::ActivationSource) of the driver.
     All,
 }
 
 impl Batches {
-    /// How many of those that the activation source has; all if `None`.
+    /// The number of batches to request from the activation source; all if `None`.
     fn of_activations(self) -> Option<u64> {
         match self {
             Self::Count(count) => Some(count.max(1)),
@@ -149,12 +149,12 @@ impl Default for Batches {
     }
 }
 
-/// What weights are refitted by after a selection.
+/// The samples by which weights are refitted after a selection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reconstruct {
-    /// How many output positions of a batch are looked at, each of all its samples.
+    /// The number of output positions per batch that are sampled, each from all samples of the batch.
     pub positions: usize,
-    /// Over how many batches of those that the driver's [`ActivationSource`](calcine_observe::ActivationSource) has.
+    /// The number of batches of the [`ActivationSource`](calcine_observe::ActivationSource) of the driver.
     pub batches: Batches,
 }
 
@@ -171,18 +171,18 @@ impl Default for Reconstruct {
 /// Which weights are scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Ranking {
-    /// As stored.
+    /// The stored weights.
     #[default]
     Stored,
-    /// With the following normalisation folded in.
+    /// The weights with the following norm folded in.
     Folded,
 }
 
 impl Target {
-    /// Parameters that decide for themselves.
+    /// A target of parameters that are decided on separately, with one amount.
     #[must_use]
     pub fn new(parameters: Vec<Unit>, amount: Box<dyn Curve + Send + Sync>) -> Self {
-        let groups = parameters.into_iter().map(Group::one).collect();
+        let groups = parameters.into_iter().map(Group::single).collect();
         Self { groups, amount }
     }
 
@@ -192,9 +192,9 @@ impl Target {
 }
 
 impl Group {
-    /// A parameter by itself.
+    /// A group of one parameter.
     #[must_use]
-    pub fn one(unit: Unit) -> Self {
+    pub fn single(unit: Unit) -> Self {
         Self {
             units: vec![unit],
             aggregation: Aggregation::First,
@@ -202,9 +202,9 @@ impl Group {
         }
     }
 
-    /// Parameters that share a decision. `None` if there are none, or they are decided on in different numbers.
+    /// A group of parameters that share a decision. `None` if there are none, or their numbers of units differ.
     #[must_use]
-    pub fn of(units: Vec<Unit>, aggregation: Aggregation) -> Option<Self> {
+    pub fn shared(units: Vec<Unit>, aggregation: Aggregation) -> Option<Self> {
         let count = units.first()?.decided();
         let equal = units.iter().all(|unit| unit.decided() == count);
         equal.then_some(Self {
@@ -214,8 +214,8 @@ impl Group {
         })
     }
 
-    /// With parameters that are masked as the group decides and have no say in it: biases, scales and shifts of
-    /// what makes the same channels. `None` if they have different numbers of units.
+    /// Adds parameters that are masked according to the decision of the group, without influence on it: biases, and
+    /// scales and shifts of norms, of the same channels. `None` if their numbers of units differ.
     #[must_use]
     pub fn with_followers(mut self, followers: Vec<Unit>) -> Option<Self> {
         let count = self.units.first()?.decided();
@@ -253,84 +253,85 @@ impl Prune {
         }
     }
 
-    /// With a score by which dead units grow, for selections that ask for one.
+    /// Sets the score by which dropped units are regrown, for selections that need one.
     #[must_use]
     pub fn with_growth(mut self, score: Box<dyn Score + Send>) -> Self {
         self.growth = Some(score);
         self
     }
 
-    /// How the masks hold the weights.
+    /// Sets how the masks are applied.
     #[must_use]
     pub fn with_hold(mut self, hold: Hold) -> Self {
         self.settings.hold = hold;
         self
     }
 
-    /// Whether the masks cover the gradients too.
+    /// Sets whether the masks are also applied to gradients.
     #[must_use]
     pub fn with_gradient_masks(mut self, gradients: GradientMasks) -> Self {
         self.settings.gradients = gradients;
         self
     }
 
-    /// What becomes of the masks when the window is over.
+    /// Sets what happens to the masks after the window.
     #[must_use]
     pub fn with_after(mut self, after: After) -> Self {
         self.settings.after = after;
         self
     }
 
-    /// How long a mask lives.
+    /// Sets how long a mask lasts.
     #[must_use]
     pub fn with_lifetime(mut self, lifetime: Lifetime) -> Self {
         self.settings.lifetime = lifetime;
         self
     }
 
-    /// When the first firing selects.
+    /// Sets when the pruner selects after its window has fired for the first time.
     #[must_use]
     pub fn with_first(mut self, first: First) -> Self {
         self.settings.first = first;
         self
     }
 
-    /// Over how many batches gradients or activations are looked at.
+    /// Sets the number of batches for scores of gradients or activations.
     #[must_use]
     pub fn with_batches(mut self, batches: Batches) -> Self {
         self.settings.batches = batches;
         self
     }
 
-    /// Scores weights with the batch-norm that follows folded in, `w·γ/√(σ² + ε)`: what the layer really
-    /// multiplies by. Gradients are by that weight too, `g·√(σ² + ε)/γ` (zero where γ is), so products of weights and
-    /// gradients stay what they are. For weights whose unit knows its norm; others are scored as they are.
+    /// Scores weights with the following batch norm folded in, `w·γ/√(σ² + ε)`, which is the effective weight of the
+    /// layer. Gradients are those with respect to that weight, `g·√(σ² + ε)/γ` (zero where γ is zero), so products of
+    /// weights and gradients do not change. Applies to units with a known norm; others are scored as stored.
     #[must_use]
     pub fn with_folded_norms(mut self) -> Self {
         self.settings.ranking = Ranking::Folded;
         self
     }
 
-    /// After each selection, refits what is left of the weights, and their layers' biases, to what the layers
-    /// gave right before it: feature-map reconstruction (He et al., 2017). The driver's
-    /// [`ActivationSource`](calcine_observe::ActivationSource) does it, of all the pruner's weights by the same look at the model, and reads
-    /// once.
+    /// After each selection, refits the remaining weights, and the biases of their layers, to the outputs of the layers
+    /// right before it: feature-map reconstruction (He et al., 2017). The
+    /// [`ActivationSource`](calcine_observe::ActivationSource) of the driver does it, for all weights of the pruner
+    /// from the same samples, with one device read.
     ///
-    /// For input channels under masks that hold always; what is dropped is lost. The optimizer keeps its state.
+    /// It is for input channels under hard masks; the values of dropped weights are lost. The optimizer keeps its
+    /// state.
     #[must_use]
     pub fn with_reconstruction(mut self, reconstruct: Reconstruct) -> Self {
         self.settings.reconstruct = Some(reconstruct);
         self
     }
 
-    /// The run's seed, for what is drawn at random; there is no default.
+    /// Sets the seed of the run, for random numbers; there is no default.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.settings.seed = Some(seed);
         self
     }
 
-    /// Batches that a firing now has to wait for.
+    /// The number of batches for which a selection has to wait after the window has fired.
     fn to_wait(&self) -> u64 {
         let first = self.settings.first == First::NextStep && !self.state.fired;
         match self.settings.batches {
@@ -344,7 +345,7 @@ impl Prune {
         matches!(self.score.needs(), Needs::Activity(_) | Needs::InputNorm)
     }
 
-    /// Whether it selects before the forward pass that comes.
+    /// Whether the pruner selects before the next forward pass.
     fn decides(&self, clock: &Clock) -> bool {
         let waited = matches!(self.state.pending, Some(Pending { left: 0, .. }));
         waited || (self.when.fires(clock).is_some() && self.to_wait() == 0)
@@ -365,24 +366,24 @@ impl<M: Module> Policy<M> for Prune {
         Self::check(self)
     }
 
-    fn wanted(&self) -> Vec<Wanted> {
+    fn activation_requests(&self) -> Vec<ActivationRequest> {
         if !self.needs_activations() {
             return Vec::new();
         }
         let units = self.targets.iter().flat_map(Target::units);
-        let wanted = |unit: &Unit| Wanted {
+        let wanted = |unit: &Unit| ActivationRequest {
             weight: unit.parameter.path.clone(),
-            what: self.score.needs(),
+            needs: self.score.needs(),
             batches: self.settings.batches.of_activations(),
         };
         units.map(wanted).collect()
     }
 
-    fn looks(&self, clock: &Clock) -> bool {
+    fn uses_activations(&self, clock: &Clock) -> bool {
         self.needs_activations() && self.decides(clock)
     }
 
-    fn look(&mut self, found: Vec<Tensor<1>>) {
+    fn receive_activations(&mut self, found: Vec<Tensor<1>>) {
         let units = self.targets.iter().flat_map(Target::units);
         let paths = units.map(|unit| unit.parameter.path.clone());
         self.activities = paths.zip(found).collect();
@@ -412,7 +413,7 @@ impl<M: Module> Policy<M> for Prune {
             if left == 0 {
                 return self.decide(clock, model, progress).or(changed);
             }
-            // A firing while another waits only renews its progress.
+            // If the window fires while a selection is waiting, only its progress is updated.
             let left = self.state.pending.map_or(left, |pending| pending.left);
             self.state.pending = Some(Pending { progress, left });
         }

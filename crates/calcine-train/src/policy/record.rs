@@ -1,4 +1,4 @@
-//! Tensors and plain state as the named byte strings of a policy's record.
+//! Converts tensors and plain state to the named byte strings of a record.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData, Transaction};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
-/// Vectors by name, as a safetensors file. Equal values give equal bytes. Reads the device once.
+/// Converts vectors, by name, to a safetensors file. Equal values give equal bytes. Reads the device once.
 pub(super) fn vectors_to_bytes(vectors: &BTreeMap<String, Tensor<1>>) -> Vec<u8> {
     let tensors = vectors.values().cloned();
     let read = tensors.fold(Transaction::default(), Transaction::register);

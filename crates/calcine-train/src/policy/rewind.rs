@@ -9,15 +9,15 @@ use super::record::{vectors_from_bytes, vectors_to_bytes};
 use super::{Changed, Policy, PolicyRecord, UnfitRecord, Values};
 use crate::{KeptIndices, PolicyOutcome};
 
-/// Takes a run back to an epoch while its masks stay: lottery tickets.
+/// Returns a run to an earlier epoch while its masks stay (lottery tickets).
 ///
-/// Before the epoch `to` it remembers all trainable parameters. Before each of the epochs `at` it puts them
-/// back, the learning rate's position, or both; the optimizer then begins anew. A pruner that fires before
-/// the same epoch ranks the *trained* weights, so its mask is the ticket that the rewound ones are trained
-/// under. Epoch 0 is the original lottery ticket (Frankle and Carbin, 2019), a later one late rewinding
-/// (Frankle et al., 2020), and the rate alone is learning-rate rewinding (Renda et al., 2020).
+/// It saves all trainable parameters before epoch `to`. Before each of the epochs `at`, it restores them, the position
+/// of the learning rate, or both, and the optimizer is reset. A pruner that fires before the same epoch ranks the
+/// *trained* weights, so its mask is the winning ticket under which the rewound weights are trained. Epoch 0 is the
+/// original lottery ticket (Frankle and Carbin, 2019), a later epoch is late rewinding (Frankle et al., 2020), and
+/// restoring only the rate is learning-rate rewinding (Renda et al., 2020).
 ///
-/// Running statistics of norms are not put back: they follow within some steps.
+/// Running statistics of norms are not restored: they adapt within a few steps.
 #[derive(Debug, Clone)]
 pub struct Rewind {
     to: u64,
@@ -26,24 +26,24 @@ pub struct Rewind {
     parameters: Vec<Parameter>,
     /// The parameters at the beginning of epoch `to`.
     saved: BTreeMap<String, Tensor<1>>,
-    /// The same, in a step that goes back.
+    /// The same values, in a step that rewinds.
     rewound: Option<Values>,
-    /// Epochs between the run and its learning rate.
+    /// The number of epochs by which the learning rate is behind the run.
     shift: u64,
 }
 
-/// What a rewind puts back.
+/// What a rewind restores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restore {
-    /// Weights; the learning rate goes on.
+    /// The weights only.
     Weights,
-    /// The learning rate's position; weights go on.
+    /// The position of the learning rate only.
     Rate,
     /// Both.
     Both,
 }
 
-/// A rewind to an epoch that is not over when the run goes back.
+/// Why a rewind is not possible: the epoch `to` is not over at the time of the rewind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a rewind before epoch {at} cannot go back to epoch {to}, which is not over then: expected an epoch after {to}"
@@ -54,22 +54,22 @@ pub struct RewindError {
 }
 
 impl Rewind {
-    /// Remembers epoch `to` of a model with this inventory, and goes back to it before each of the epochs
-    /// `at`.
+    /// A policy that saves the parameters of a model with this inventory before epoch `to`, and returns to them before
+    /// each of the epochs `at`.
     ///
     /// # Panics
     ///
-    /// If an epoch of `at` does not come after `to`; [`try_new`](Self::try_new) returns an error.
+    /// If an epoch of `at` is not after `to`; [`try_new`](Self::try_new) returns an error instead.
     #[must_use]
     pub fn new(inventory: &Inventory, to: u64, at: Vec<u64>, restore: Restore) -> Self {
         Self::try_new(inventory, to, at, restore).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The same, with an error.
+    /// Like [`new`](Self::new), but returns an error.
     ///
     /// # Errors
     ///
-    /// If an epoch of `at` does not come after `to`.
+    /// If an epoch of `at` is not after `to`.
     pub fn try_new(
         inventory: &Inventory,
         to: u64,
@@ -93,7 +93,7 @@ impl Rewind {
         })
     }
 
-    /// Whether there is a value of this parameter to go back to.
+    /// Checks that the saved value belongs to this parameter.
     fn fits(&self, path: &str, saved: &Tensor<1>) -> Result<(), String> {
         let parameter = self.parameters.iter().find(|own| own.is_called(path));
         let parameter = parameter.ok_or_else(|| format!("the model has no parameter `{path}`"))?;
@@ -102,7 +102,7 @@ impl Rewind {
             Ok(())
         } else {
             Err(format!(
-                "it has {found} values of the {expected} of `{path}`"
+                "it has {found} values for the {expected} elements of `{path}`"
             ))
         }
     }
@@ -156,7 +156,7 @@ impl<M: Module> Policy<M> for Rewind {
         let begun = |epoch: u64| (epoch, 0) < (clock.epoch, clock.step);
         let done = self.at.iter().filter(|&&epoch| begun(epoch)).count();
         let next = self.at.iter().find(|&&epoch| !begun(epoch));
-        let missed = next.map(|epoch| format!("epoch {epoch} did not come"));
+        let missed = next.map(|epoch| format!("epoch {epoch} was not reached"));
         let asked = format!(
             "a return to epoch {} before the epochs {:?}",
             self.to, self.at
@@ -170,7 +170,7 @@ impl<M: Module> Policy<M> for Rewind {
     }
 
     fn thinned_record(&self, kept_indices: &KeptIndices) -> PolicyRecord {
-        self.record_with(&kept_indices.of_vectors(&self.saved))
+        self.record_with(&kept_indices.gather_vectors(&self.saved))
     }
 
     fn restore(
@@ -192,7 +192,7 @@ impl<M: Module> Policy<M> for Rewind {
         let shift = std::str::from_utf8(file(SHIFT)?)
             .ok()
             .and_then(|text| text.parse().ok());
-        self.shift = shift.ok_or_else(|| unfit(format!("{SHIFT} is no number")))?;
+        self.shift = shift.ok_or_else(|| unfit(format!("{SHIFT} is not a number")))?;
         self.saved = saved;
         Ok(())
     }

@@ -3,47 +3,47 @@ use burn::tensor::{Bool, Device, Int, Tensor};
 use calcine_fold::{Fold, Granularity};
 use calcine_params::{Parameter, UnitError, flat};
 
-/// A parameter and its units.
+/// A parameter that is divided into units.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Unit {
     /// The parameter.
     pub parameter: Parameter,
-    /// How it is cut.
+    /// The unit view of the parameter.
     pub fold: Fold,
-    /// The normalisation that follows its layer, where a score or a policy looks at it.
+    /// The norm that follows the layer, if a score or a policy uses it.
     pub norm: Option<UnitNorm>,
-    /// What one unit costs under a budget.
+    /// The cost of one unit under a budget.
     pub cost: u64,
-    /// Which of the fold's units are decided on together; each by itself if there is none.
+    /// The units of the fold that share decisions; if there are none, each unit has its own decision.
     tied: Option<Tied>,
 }
 
-/// Units of a fold that are decided on together, as the filters of a grouped convolution that stand at the same
-/// place of each group.
+/// Units of the fold that share decisions, for example the filters of a grouped convolution that have the same position
+/// within their groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Tied {
-    /// The fold's units, decision by decision.
+    /// The units of the fold, ordered by decision.
     order: Vec<i64>,
-    /// Where each of the fold's units stands in that.
+    /// The position of each unit of the fold in that order.
     places: Vec<i64>,
-    /// How many there are to a decision.
+    /// The number of units per decision.
     each: usize,
 }
 
-/// The normalisation after a layer.
+/// The norm after a layer.
 #[derive(Debug, Clone)]
 pub struct UnitNorm {
-    /// γ: `[outputs]`.
+    /// The scale γ: `[outputs]`.
     pub scale: Parameter,
     /// The running variance: `[outputs]`.
     pub variance: Parameter,
-    /// What is added to the variance.
+    /// The number that is added to the variance.
     pub epsilon: f64,
 }
 
 impl Unit {
-    /// A parameter cut into units of cost 1.
+    /// A parameter that is divided into units of cost 1.
     #[must_use]
     pub fn new(parameter: Parameter, fold: Fold) -> Self {
         Self {
@@ -55,9 +55,9 @@ impl Unit {
         }
     }
 
-    /// With the fold's units that are decided on together: a list for each decision.
+    /// Sets which units of the fold share decisions: one list for each decision.
     ///
-    /// `None` if the lists are not of one length, or a unit of the fold is in none or in two.
+    /// `None` if the lists have different lengths, or a unit of the fold is in none or in several of them.
     #[must_use]
     pub fn tied(mut self, units: &[Vec<usize>]) -> Option<Self> {
         let each = units.first()?.len();
@@ -80,32 +80,32 @@ impl Unit {
         whole.then_some(self)
     }
 
-    /// With the normalisation that follows.
+    /// Sets the norm that follows.
     #[must_use]
     pub fn with_norm(mut self, norm: UnitNorm) -> Self {
         self.norm = Some(norm);
         self
     }
 
-    /// With what a unit costs.
+    /// Sets the cost of a unit.
     #[must_use]
     pub fn with_cost(mut self, cost: u64) -> Self {
         self.cost = cost;
         self
     }
 
-    /// How many decisions there are.
+    /// The number of decisions.
     #[must_use]
     pub fn decided(&self) -> usize {
         self.fold.units() / self.tied.as_ref().map_or(1, |tied| tied.each)
     }
 
-    /// Whether decisions are on several units of the fold, or in another order.
+    /// Whether a decision applies to several units of the fold, or decisions have another order than units.
     pub(super) fn is_tied(&self) -> bool {
         self.tied.is_some()
     }
 
-    /// Decisions over all elements, flat in stored order.
+    /// Repeats decisions for all elements, flat in stored order.
     pub(super) fn spread(&self, keep: Tensor<1, Bool>) -> Tensor<1, Bool> {
         let Some(tied) = &self.tied else {
             return self.fold.spread(keep);
@@ -118,7 +118,7 @@ impl Unit {
         self.fold.spread(all.select(0, places))
     }
 
-    /// One number for each decision: the mean of its units'.
+    /// One score for each decision: the mean of the scores of its units.
     pub(super) fn joined(&self, scores: Tensor<1>) -> Tensor<1> {
         match &self.tied {
             Some(tied) => {
@@ -130,12 +130,12 @@ impl Unit {
         }
     }
 
-    /// Rows back to the parameter, flat in stored order.
+    /// Converts rows to the parameter, flat in stored order.
     pub(super) fn flat<K: burn::tensor::kind::Basic>(&self, rows: Tensor<2, K>) -> Tensor<1, K> {
         flat_rows(&self.fold, rows)
     }
 
-    /// The reverse of [`spread`](Self::spread): the decision on each unit's first member.
+    /// The inverse of [`spread`](Self::spread): the decision for the first member of each unit.
     pub(super) fn decisions(&self, mask: Tensor<1, Bool>) -> Tensor<1, Bool> {
         let units = self.fold.units();
         let rows = self.fold.rows(mask);
@@ -157,12 +157,12 @@ fn positions(places: &[i64], device: &Device) -> Tensor<1, Int> {
 }
 
 impl UnitNorm {
-    /// γ: `[outputs]`.
+    /// The scale γ: `[outputs]`.
     pub(super) fn scale<M: Module>(&self, model: &M) -> Tensor<1> {
         flat(model, [&self.scale]).remove(0)
     }
 
-    /// What folding the normalisation multiplies each weight by, `γ/√(σ² + ε)` of its output: flat, in stored order.
+    /// The factor by which folding the norm multiplies each weight, `γ/√(σ² + ε)` of its output: flat, in stored order.
     pub(super) fn factor<M: Module>(&self, model: &M, parameter: &Parameter) -> Tensor<1> {
         let values = flat(model, [&self.scale, &self.variance]);
         let [scale, variance] = values.try_into().expect("two were asked for");
@@ -173,7 +173,7 @@ impl UnitNorm {
         flat_rows(&outputs, rows)
     }
 
-    /// Whether it can be folded into this weight.
+    /// Checks that the norm can be folded into this weight.
     pub(super) fn check(&self, parameter: &Parameter) -> Result<(), String> {
         let outputs = by_output(parameter)
             .map_err(|error| error.to_string())?
@@ -190,7 +190,7 @@ impl UnitNorm {
     }
 }
 
-/// A weight as rows, one for each output of its layer.
+/// The unit view of a weight with one row per output of its layer.
 fn by_output(parameter: &Parameter) -> Result<Fold, UnitError> {
     parameter.fold(match parameter.shape.len() {
         2 => Granularity::FcOutput,
@@ -198,7 +198,7 @@ fn by_output(parameter: &Parameter) -> Result<Fold, UnitError> {
     })
 }
 
-/// Rows back to the parameter, flat in stored order.
+/// Converts rows to the parameter, flat in stored order.
 fn flat_rows<K: burn::tensor::kind::Basic>(fold: &Fold, rows: Tensor<2, K>) -> Tensor<1, K> {
     let numel = fold.shape().iter().product::<usize>();
     match fold.shape().len() {

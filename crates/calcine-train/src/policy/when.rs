@@ -1,21 +1,21 @@
 use calcine_schedule::{Clock, Window};
 
-/// When a policy acts: a window, what it counts, and whether it acts again inside an epoch.
+/// When a policy acts: a window, its unit, and whether the policy acts again within an epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct When {
-    /// The moments.
+    /// The moments at which the policy acts.
     pub window: Window,
-    /// What they are.
+    /// The unit of the moments.
     pub unit: WindowUnit,
-    /// In epochs at which the window fires, fire again at every multiple of this many steps of the run.
-    /// Progress stays that of the epoch.
+    /// In epochs at which the window fires, the policy acts again at every multiple of this number of steps of the run.
+    /// The progress is that of the epoch.
     pub again_every: Option<u64>,
 }
 
-/// What a window counts.
+/// The unit of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WindowUnit {
-    /// Epochs: it fires before an epoch's first step.
+    /// Epochs: the window fires before the first step of an epoch.
     #[default]
     Epochs,
     /// Steps since the run began.
@@ -35,7 +35,7 @@ impl When {
         Self::new(window, WindowUnit::Steps)
     }
 
-    /// A window over either.
+    /// A window over epochs or steps.
     #[must_use]
     pub fn new(window: Window, unit: WindowUnit) -> Self {
         Self {
@@ -45,7 +45,7 @@ impl When {
         }
     }
 
-    /// Whether it can fire again as it says.
+    /// Checks that the window is valid.
     pub(super) fn check(&self) -> Result<(), String> {
         match self.again_every {
             Some(0) => Err("it fires again every 0 steps: expected at least 1".to_owned()),
@@ -53,7 +53,7 @@ impl When {
         }
     }
 
-    /// The progress at which it fires before this step, if it does.
+    /// The progress if the window fires before this step.
     #[must_use]
     pub fn fires(&self, clock: &Clock) -> Option<f64> {
         let again = |every| clock.global_step().is_multiple_of(every);
@@ -64,8 +64,8 @@ impl When {
         self.active(clock).filter(|_| at_this_step)
     }
 
-    /// The progress of a moment at which it fires, in every step of that moment: of an epoch, all its
-    /// steps.
+    /// The progress if the window fires at the moment of this step: for a window over epochs, in all steps of the
+    /// epoch.
     #[must_use]
     pub fn active(&self, clock: &Clock) -> Option<f64> {
         let moment = self.moment(clock);
@@ -73,10 +73,10 @@ impl When {
         fires.then(|| self.window.progress(moment))
     }
 
-    /// How many of its moments have come in a run whose next step would be the clock's. A moment has come when
-    /// its first step is done.
+    /// The number of moments that have passed in a run whose next step is at this clock. A moment has passed when its
+    /// first step is done.
     #[must_use]
-    pub fn come(&self, clock: &Clock) -> u64 {
+    pub fn moments_passed(&self, clock: &Clock) -> u64 {
         let begun = match self.unit {
             WindowUnit::Epochs => clock.epoch + u64::from(clock.step > 0),
             WindowUnit::Steps => clock.global_step(),
@@ -84,7 +84,7 @@ impl When {
         self.window.count_before(begun)
     }
 
-    /// A moment of it in words: `epoch 7`.
+    /// A moment in words: `epoch 7`.
     pub(crate) fn named(&self, moment: u64) -> String {
         let word = match self.unit {
             WindowUnit::Epochs => "epoch",
@@ -93,14 +93,14 @@ impl When {
         format!("{word} {moment}")
     }
 
-    /// Why the last of its moments has not come, if it has not.
+    /// Why the last moment has not been reached, if it has not.
     pub(crate) fn missed(&self, clock: &Clock) -> Option<String> {
-        let (come, all) = (self.come(clock), self.window.count());
+        let (passed, all) = (self.moments_passed(clock), self.window.count());
         let end = match self.unit {
             WindowUnit::Epochs => clock.epoch,
             WindowUnit::Steps => clock.global_step(),
         };
-        (come < all).then(|| {
+        (passed < all).then(|| {
             format!(
                 "its last moment is {}, and the run ended at {}",
                 self.named(self.window.last()),
@@ -109,7 +109,7 @@ impl When {
         })
     }
 
-    /// Whether it will not be open in the step after this one.
+    /// Whether the window is over after this step.
     #[must_use]
     pub fn is_over_after(&self, clock: &Clock) -> bool {
         let mut next = *clock;

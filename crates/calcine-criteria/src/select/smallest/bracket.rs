@@ -1,30 +1,30 @@
 use super::chunks::Chunks;
 use super::order::{key, last_below, last_equal, score};
 
-/// Bounds between which the last dropped score, the cut, probably lies.
+/// Bounds between which the largest dropped score (the cut) probably lies.
 #[derive(Clone, Copy)]
 pub(super) struct Bracket {
-    /// The cut is above; NaN where there is no bound.
+    /// The cut is larger than this; NaN if there is no bound.
     above: f32,
-    /// The cut is at most this; infinite where there is no bound.
+    /// The cut is not larger than this; infinite if there is no bound.
     up_to: f32,
 }
 
-/// What a bracket says of some scores.
+/// The decisions about scores that follow from a bracket.
 pub(super) struct Decided {
-    /// How many lie below it, and are dropped.
+    /// The number of scores below the bracket, which are dropped.
     pub(super) below: usize,
-    /// Those inside, in order of position.
+    /// The scores within the bracket, in order of position.
     pub(super) open: Vec<Open>,
 }
 
-/// A score inside a bracket.
+/// A score within a bracket, which is still undecided.
 pub(super) struct Open {
     pub(super) index: u32,
     pub(super) key: i32,
 }
 
-/// The decision, compiled for the widest registers that there are.
+/// The decision, compiled for the widest available vector registers.
 struct Decide<'a> {
     bracket: &'a Bracket,
     scores: &'a [f32],
@@ -40,11 +40,11 @@ impl pulp::NullaryFnOnce for Decide<'_> {
     }
 }
 
-/// Scores that are compared at once.
+/// The number of scores that are compared at once.
 const BLOCK: usize = 64;
 
 impl Bracket {
-    /// Keeps what lies above, drops the rest, and tells what is inside.
+    /// Keeps the scores above the bracket, drops those below, and returns those within.
     pub(super) fn decide(&self, scores: &[f32], keep: &mut [bool]) -> Decided {
         pulp::Arch::new().dispatch(Decide {
             bracket: self,
@@ -67,7 +67,8 @@ impl Bracket {
         if rest.is_empty() {
             return decided;
         }
-        // What fills the last block is above every bracket that has an upper bound; see below for others.
+        // The padding of the last block is above every bracket that has an upper bound; brackets without one are
+        // handled below.
         let mut block = [f32::INFINITY; BLOCK];
         block[..rest.len()].copy_from_slice(rest);
         let mut keep = [false; BLOCK];
@@ -78,7 +79,8 @@ impl Bracket {
         decided
     }
 
-    /// Without a branch, so that several scores are compared at once; then those inside, one by one.
+    /// Compares all scores of a block without branches, so that the compiler vectorizes the loop; the scores within the
+    /// bracket are then collected one by one.
     #[inline(always)]
     fn decide_block(
         &self,
@@ -108,10 +110,10 @@ impl Bracket {
     }
 }
 
-/// One bit per byte, each 0 or 1.
+/// Collects one bit per byte; each byte is 0 or 1.
 #[inline(always)]
 fn bits(bytes: &[u8; BLOCK]) -> u64 {
-    // The product brings the lowest bits of eight bytes together in its highest byte.
+    // The product collects the lowest bits of eight bytes in its highest byte.
     const GATHER: u64 = 0x0102_0408_1020_4080;
     let mut bits = 0;
     for (word, bytes) in bytes.as_chunks::<8>().0.iter().enumerate() {
@@ -121,19 +123,19 @@ fn bits(bytes: &[u8; BLOCK]) -> u64 {
     bits
 }
 
-/// Brackets, until one holds the cut.
+/// A sequence of brackets, until one contains the cut.
 pub(super) struct Search {
     bracket: Bracket,
     sample: Option<Sample>,
-    /// Standard deviations between a bound and where the cut is expected.
+    /// The number of standard deviations between a bound and the expected position of the cut.
     margin: f64,
 }
 
-/// So many scores are selected from without a sample.
+/// For at most this many scores, no sample is taken.
 const FEW: usize = 1 << 10;
 
-/// About one bracket in seven misses, and the next one is over twice as wide; a pass costs less than what more of those
-/// inside would.
+/// About one bracket in seven does not contain the cut, and the next one is more than twice as wide. Another pass costs
+/// less than a wider first bracket, in which more scores would be undecided.
 const MARGIN: f64 = 1.5;
 
 impl Search {
@@ -142,7 +144,7 @@ impl Search {
             above: f32::NAN,
             up_to: f32::INFINITY,
         };
-        let mut sample = (scores.total() > FEW).then(|| Sample::of(scores, count));
+        let mut sample = (scores.total() > FEW).then(|| Sample::new(scores, count));
         let bracket = sample.as_mut().map(|sample| sample.bracket(MARGIN));
         Self {
             bracket: bracket.unwrap_or(everything),
@@ -159,7 +161,7 @@ impl Search {
     pub(super) fn go_lower(&mut self) {
         let Bracket { above: up_to, .. } = self.bracket;
         let above = match self.wider().above {
-            // Maybe the bound is a score that many have.
+            // The bound may be a score that occurs many times.
             above if above >= up_to => last_below(up_to),
             above => above,
         };
@@ -183,23 +185,25 @@ impl Search {
     }
 }
 
-/// Some of the scores.
+/// A sample of the scores.
 struct Sample {
     keys: Vec<i32>,
-    /// Where in the sample's order the cut is expected, and the standard deviation of that.
+    /// The expected position of the cut in the sorted sample, and its standard deviation.
     rank: f64,
     spread: f64,
 }
 
-/// More are not sampled: in a long vector each is an access to memory of its own.
+/// The largest sample; in a long vector, each access is a cache miss.
 const MOST: f64 = 4096.0;
 
 impl Sample {
-    /// So many that looking at them costs about as much as looking at what they leave open.
-    fn of(scores: &Chunks, count: usize) -> Self {
+    /// The sample is so large that reading it costs about as much as deciding about the scores that it leaves
+    /// undecided.
+    fn new(scores: &Chunks, count: usize) -> Self {
         let total = scores.total() as f64;
         let step = (total / total.powf(2.0 / 3.0).min(MOST)) as usize;
-        // Odd and no multiple of three: no stride of a convolution's weights is hit again and again.
+        // The step is odd and not a multiple of three, so that it does not coincide with a stride of the weights of a
+        // convolution.
         let keys = scores.every(step - step % 6 + 1, key);
         let (share, size) = (count as f64 / total, keys.len() as f64);
         Self {
@@ -214,20 +218,20 @@ impl Sample {
         Bracket {
             above: match low {
                 None => f32::NAN,
-                // So many are equal that the cut is probably one of them.
+                // So many scores are equal that the cut is probably one of them.
                 Some(low) if high == Some(low) => last_below(score(low)),
-                // An infinite score is equal to a NaN, which is not below any bound.
+                // An infinite score equals a NaN, which is not below any bound.
                 Some(low) => last_equal(score(low)).min(f32::MAX),
             },
             up_to: high.map_or(f32::INFINITY, |high| last_equal(score(high))),
         }
     }
 
-    /// The keys at two ranks, the lower first, where there are such ranks.
+    /// The keys at two ranks, the lower one first, if these ranks exist.
     fn keys_at(&mut self, ranks: [f64; 2]) -> [Option<i32>; 2] {
         let all = 0.0..self.keys.len() as f64;
         let [low, high] = ranks.map(|rank| all.contains(&rank).then_some(rank as usize));
-        // What is left of the lower rank is no larger than its key, and need not be looked at again.
+        // Keys below the lower rank are not larger than its key, and need not be searched again.
         let first = low.unwrap_or(0);
         let low = low.map(|low| *self.keys.select_nth_unstable(low).1);
         let rest = &mut self.keys[first..];

@@ -5,17 +5,17 @@ use rayon::prelude::*;
 
 use crate::score::Scores;
 
-/// Scores per chunk of a long vector: 64 KiB, so that a copy stays close to its core.
+/// The number of scores per chunk of a long vector: 64 KiB, so that a copy fits in the cache of a core.
 const CHUNK: usize = 1 << 14;
 
-/// A vector of no more scores is one chunk: waking a thread costs more than it saves.
+/// A vector with at most this many scores is one chunk, because waking a thread costs more than it saves.
 const SHORT: usize = 1 << 16;
 
 /// The scores of one or several vectors in host memory, in order of position.
 ///
-/// Burn hands out copies of a shared tensor only. Chunk by chunk a copy costs less than writing all of
-/// them to fresh memory, so every pass over a long vector copies it again; a short one is copied once.
-/// What becomes of the numbers on the way, their magnitude, costs nothing more.
+/// Burn can only return copies of a shared tensor. Copying it chunk by chunk costs less than writing the whole copy to
+/// newly allocated memory, so every pass over a long vector copies it again; a short vector is copied once. Computing
+/// magnitudes during the copy costs nothing.
 pub(super) struct Chunks {
     vectors: Vec<Vector>,
 }
@@ -36,7 +36,7 @@ enum Chunk<'a> {
 }
 
 impl Chunks {
-    pub(super) fn of(vectors: Vec<Scores>) -> Self {
+    pub(super) fn new(vectors: Vec<Scores>) -> Self {
         let vector = |scores: Scores| match scores.units() {
             ..=SHORT => Vector::Short(read(&scores)),
             _ => Vector::Long(scores),
@@ -45,17 +45,17 @@ impl Chunks {
         Self { vectors }
     }
 
-    /// How many scores each vector has.
+    /// The number of scores of each vector.
     pub(super) fn lengths(&self) -> impl Iterator<Item = usize> {
         self.vectors.iter().map(Vector::length)
     }
 
-    /// How many scores there are.
+    /// The total number of scores.
     pub(super) fn total(&self) -> usize {
         self.lengths().sum()
     }
 
-    /// What `take` makes of every `step`-th score of each vector.
+    /// The results of `take` for every `step`-th score of each vector.
     pub(super) fn every<T>(&self, step: usize, take: impl Fn(f32) -> T) -> Vec<T> {
         let mut sample = Vec::with_capacity(self.total() / step + self.vectors.len());
         for vector in &self.vectors {
@@ -73,7 +73,7 @@ impl Chunks {
         sample
     }
 
-    /// What `look` finds in each chunk, in order, with something to write for each score.
+    /// The results of `look` for each chunk, in order. `look` also gets an output slice with one entry per score.
     pub(super) fn each<T: Send, R: Send>(
         &self,
         parts: &mut [&mut [T]],
@@ -88,7 +88,7 @@ impl Chunks {
         }
     }
 
-    /// Cuts one value per score into the parts that belong to the chunks.
+    /// Splits vectors with one value per score into the parts that belong to the chunks.
     pub(super) fn cut<'a, T>(&self, vectors: &'a mut [Vec<T>]) -> Vec<&'a mut [T]> {
         let cut = |vector: &'a mut Vec<T>| {
             let length = chunk_length(vector.len());
@@ -128,10 +128,10 @@ impl Chunk<'_> {
     }
 }
 
-/// A copy of scores in single precision.
+/// A copy of the scores in single precision.
 pub(in crate::select) fn read(scores: &Scores) -> TensorData {
     match scores {
-        // Reading a shared tensor copies it twice; a product is a copy that is ours alone.
+        // Reading a shared tensor copies it twice; the product is a copy that is not shared.
         Scores::Values(values) => values.clone().mul_scalar(1.0).into_data(),
         Scores::MagnitudesOf(signed) => signed.clone().abs().into_data(),
     }

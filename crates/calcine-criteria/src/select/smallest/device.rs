@@ -1,17 +1,18 @@
 use burn::tensor::{Bool, Int, Tensor};
 
-/// Powers of two that take the smallest normal number past the largest: greedily, 64 + 64 + 64 + 63.
+/// Exponents of powers of two whose product exceeds the ratio of the largest to the smallest normal number; chosen
+/// greedily: 64 + 64 + 64 + 63.
 const EXPONENT_STEPS: [i32; 10] = [64, 64, 64, 32, 16, 8, 4, 2, 1, 1];
 
-/// Bits of an `f32`'s mantissa.
+/// The number of mantissa bits of an `f32`.
 const MANTISSA_BITS: i32 = 23;
 
-/// See [`super::drop_smallest`]; `0 < count < total`. Nothing is read.
+/// Implements [`super::drop_smallest`] for `0 < count < total`, without a device read.
 ///
-/// The count-th smallest score is found bit by bit, exponent first: each round asks how many scores
-/// lie below a trial value, one pass of compare and sum. Every trial value is exact (a power of two,
-/// then a power of two plus one more bit), so the result is the very score. Then the position of the
-/// last dropped one among its equals is found the same way.
+/// The count-th smallest score is found bit by bit, beginning with the exponent: each round counts the scores below a
+/// trial value, with one comparison and one sum. Every trial value is exact (a power of two, or a sum of powers of
+/// two), so the result is exactly the score. The position of the last dropped unit among those with an equal score is
+/// found in the same way.
 pub(super) fn drop_smallest(scores: &[Tensor<1>], count: usize) -> Vec<Tensor<1, Bool>> {
     let scores: Vec<_> = scores.iter().cloned().map(ordered).collect();
     let cut = value_at(&scores, count);
@@ -31,7 +32,7 @@ pub(super) fn drop_smallest(scores: &[Tensor<1>], count: usize) -> Vec<Tensor<1,
     scores.iter().zip(equal).map(decide).collect()
 }
 
-/// Scores that compare: subnormal ones as zero, as some devices have it anyway, and NaN as infinite.
+/// Scores that can be compared: subnormal numbers are zero, as they are on some devices anyway, and NaN is infinite.
 pub(in crate::select) fn ordered(scores: Tensor<1>) -> Tensor<1> {
     let tiny = scores.clone().abs().lower_scalar(f32::MIN_POSITIVE);
     let nan = scores.clone().is_nan();
@@ -40,8 +41,8 @@ pub(in crate::select) fn ordered(scores: Tensor<1>) -> Tensor<1> {
 
 /// The `count`-th smallest score: `[1]`.
 ///
-/// A negative result is found by its magnitude: it is the largest `m` for which at least `count`
-/// scores are `<= -m`. A positive one is the largest `m` for which fewer than `count` are `< m`.
+/// A negative result is found by its magnitude: it is the largest `m` for which at least `count` scores are `<= -m`. A
+/// positive result is the largest `m` for which fewer than `count` scores are `< m`.
 fn value_at(scores: &[Tensor<1>], count: usize) -> Tensor<1> {
     let count = count as i64;
     let negative =
@@ -73,7 +74,7 @@ fn value_at(scores: &[Tensor<1>], count: usize) -> Tensor<1> {
     magnitude.clone().mask_where(negative, magnitude.neg())
 }
 
-/// The largest position before which at most `ties` of the marked lie: `[1]`.
+/// The largest position before which there are at most `ties` marked entries: `[1]`.
 fn position_after(marked: &[Tensor<1, Bool>], ties: &Tensor<1, Int>) -> Tensor<1, Int> {
     let lengths: Vec<usize> = marked.iter().map(|marked| marked.dims()[0]).collect();
     let mut bit = lengths.iter().sum::<usize>().next_power_of_two() as i64;
@@ -100,7 +101,7 @@ fn positions(length: usize, offset: usize, like: &Tensor<1, Int>) -> Tensor<1, I
     Tensor::arange(start..end, &like.device())
 }
 
-/// How many scores of all vectors answer true: `[1]`.
+/// The number of scores in all vectors for which `ask` is true: `[1]`.
 fn total(scores: &[Tensor<1>], ask: impl Fn(&Tensor<1>) -> Tensor<1, Bool>) -> Tensor<1, Int> {
     scores
         .iter()

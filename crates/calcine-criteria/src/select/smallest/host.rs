@@ -4,14 +4,14 @@ use super::bracket::{Decided, Open, Search};
 use super::chunks::Chunks;
 use crate::score::Scores;
 
-/// See [`super::drop_smallest`]; `0 < count < total`.
+/// Implements [`super::drop_smallest`] for `0 < count < total`.
 ///
-/// A sample says roughly where the last dropped score lies. One pass decides about all scores but the few
-/// around it, which are selected from. Whatever the sample, the result is exact: the pass counts, and
-/// where the sample was wrong there is another.
+/// A sample estimates the largest dropped score. One pass then decides about all scores except the few near the
+/// estimate, from which the rest is selected. The result is exact for any sample: the pass counts, and if the estimate
+/// was wrong, another pass follows.
 pub(super) fn drop_smallest(scores: Vec<Scores>, count: usize) -> Vec<Tensor<1, Bool>> {
     let devices: Vec<_> = scores.iter().map(Scores::device).collect();
-    let scores = Chunks::of(scores);
+    let scores = Chunks::new(scores);
     let mut keep: Vec<Vec<bool>> = scores.lengths().map(|length| vec![false; length]).collect();
     decide(&scores, count, &mut scores.cut(&mut keep));
     let vector = |(keep, device): (Vec<bool>, _)| {
@@ -38,7 +38,7 @@ fn decide(scores: &Chunks, count: usize, keep: &mut [&mut [bool]]) {
     }
 }
 
-/// Keeps all but the `count` smallest of those that are open; they are in order of position.
+/// Keeps all undecided scores except the `count` smallest; they are in order of position.
 fn settle(decided: &[Decided], count: usize, keep: &mut [&mut [bool]]) {
     let mut keys: Vec<i32> = Vec::new();
     for part in decided {

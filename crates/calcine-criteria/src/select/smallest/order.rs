@@ -1,12 +1,12 @@
-//! Scores as the selection orders them: subnormal numbers are zero, a NaN is infinite.
+//! The order in which selections compare scores: subnormal numbers are zero, and NaN is infinite.
 
 /// The largest number below [`f32::MIN_POSITIVE`].
 const LARGEST_SUBNORMAL: f32 = f32::from_bits(0x007f_ffff);
 
-/// The score that the order sees.
+/// The score as it is compared.
 #[inline]
 pub(super) fn ordered(score: f32) -> f32 {
-    // As integers, so that nothing branches: what a number is, is as good as random.
+    // In integer arithmetic without branches, which could not be predicted.
     let bits = score.to_bits();
     let magnitude = score.abs().to_bits();
     let bits = if magnitude < f32::MIN_POSITIVE.to_bits() {
@@ -32,7 +32,7 @@ pub(super) fn last_equal(score: f32) -> f32 {
     }
 }
 
-/// The largest number below a score in this order; NaN where there is none.
+/// The largest number below a score in this order; NaN if there is none.
 pub(super) fn last_below(score: f32) -> f32 {
     let score = ordered(score);
     let first_equal = if score == 0.0 {
@@ -47,7 +47,7 @@ pub(super) fn last_below(score: f32) -> f32 {
     }
 }
 
-/// An integer that orders as the scores do.
+/// An integer key with the same order as the scores.
 #[inline]
 pub(in crate::select) fn key(score: f32) -> i32 {
     flipped(ordered(score).to_bits().cast_signed())
@@ -58,7 +58,7 @@ pub(super) fn score(key: i32) -> f32 {
     f32::from_bits(flipped(key).cast_unsigned())
 }
 
-/// Negative numbers grow with their magnitude as bits and shrink as numbers; its own inverse.
+/// Maps the bits of a float to an integer with the same order, and back: the bits of negative numbers are flipped.
 #[inline]
 fn flipped(bits: i32) -> i32 {
     bits ^ ((bits >> 31) & i32::MAX)

@@ -1,10 +1,10 @@
-//! The few messages of TensorFlow's `event.proto` and `summary.proto` that are written here. Numbers are
-//! theirs; what is left out is left out of the file, too.
+//! The messages of TensorFlow's `event.proto` and `summary.proto` that are used here, with their field numbers. Fields
+//! that are not used are left out.
 
 /// `tensorflow.Event`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Event {
-    /// Seconds since 1970.
+    /// The number of seconds since 1970.
     #[prost(double, tag = "1")]
     pub(super) wall_time: f64,
     #[prost(int64, tag = "2")]
@@ -32,7 +32,7 @@ pub(super) struct SessionLog {
 }
 
 impl SessionLog {
-    /// A run begins, or begins again, at the event's step.
+    /// A run begins, or begins again, at the step of the event.
     pub(super) const START: Self = Self { status: 1 };
 }
 
@@ -68,17 +68,17 @@ pub(super) struct Histogram {
     pub(super) min: f64,
     #[prost(double, tag = "2")]
     pub(super) max: f64,
-    /// How many values.
+    /// The number of values.
     #[prost(double, tag = "3")]
     pub(super) num: f64,
     #[prost(double, tag = "4")]
     pub(super) sum: f64,
     #[prost(double, tag = "5")]
     pub(super) sum_squares: f64,
-    /// The right edge of each bucket; the first begins at `min`.
+    /// The upper bound of each bucket; the first bucket begins at `min`.
     #[prost(double, repeated, tag = "6")]
     pub(super) bucket_limit: Vec<f64>,
-    /// How many values are in each.
+    /// The number of values in each bucket.
     #[prost(double, repeated, tag = "7")]
     pub(super) bucket: Vec<f64>,
 }

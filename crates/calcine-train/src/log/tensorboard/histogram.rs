@@ -2,13 +2,13 @@ use super::event::Histogram;
 
 const BUCKETS: usize = 200;
 
-/// How the finite ones of the values are distributed.
+/// The histogram of the finite values.
 ///
 /// ```text
 /// bucket i = #{x : min + i·w <= x < min + (i + 1)·w},  w = (max - min) / 200,  max in the last
 /// ```
 ///
-/// If all values are equal there is one bucket; of no values there is none.
+/// If all values are equal, there is one bucket; if there are no values, there is none.
 pub(super) fn of(values: &[f32]) -> Histogram {
     let finite = || {
         values
@@ -25,7 +25,7 @@ pub(super) fn of(values: &[f32]) -> Histogram {
     let width = (max - min) / buckets as f64;
     let mut bucket = vec![0.0; buckets];
     for x in finite() {
-        // Of one bucket the width is zero and the quotient no number, which becomes 0.
+        // If there is one bucket, its width is zero, and the quotient NaN is converted to 0.
         let index = ((x - min) / width) as usize;
         bucket[index.min(buckets - 1)] += 1.0;
     }

@@ -1,4 +1,4 @@
-//! Whether a pruner can do what it is set up for.
+//! Checks the settings of a pruner.
 
 use calcine_criteria::Needs;
 
@@ -6,12 +6,12 @@ use super::{Prune, Ranking, Target};
 use crate::{Hold, Lifetime};
 
 impl Prune {
-    /// Whether it can do what it is set up for: a [`Driver`](crate::Driver) asks when it is made.
+    /// Checks that the settings are valid. It is called when a [`Driver`](crate::Driver) is created.
     ///
     /// # Errors
     ///
-    /// If something is missing (a seed for what is drawn, a score for what grows, a norm for what looks at one), a
-    /// parameter is in two groups, or the selection cannot select from the units; with the first such thing.
+    /// If something is missing (a seed for random numbers, a growth score, a norm), a parameter is in two groups, or
+    /// the selection is not possible for the units; the error contains the first problem.
     pub fn check(&self) -> Result<(), String> {
         self.when.check()?;
         self.check_seed()?;
@@ -19,7 +19,7 @@ impl Prune {
         self.check_units()?;
         let holds = (self.settings.hold, self.settings.lifetime);
         if self.settings.reconstruct.is_some() && holds != (Hold::Always, Lifetime::Window) {
-            return Err("refits stored weights, under masks that do not hold always".to_owned());
+            return Err("it refits stored weights, which needs masks that are always applied (`Hold::Always` and `Lifetime::Window`)".to_owned());
         }
         Ok(())
     }
@@ -27,20 +27,20 @@ impl Prune {
     fn check_seed(&self) -> Result<(), String> {
         let growth = self.growth.as_ref().is_some_and(|score| score.draws());
         let what = if self.score.draws() {
-            "its score draws"
+            "its score draws random numbers"
         } else if self.select.draws() {
-            "its selection draws"
+            "its selection draws random numbers"
         } else if growth {
-            "its regrowth draws"
+            "its growth score draws random numbers"
         } else if self.settings.reconstruct.is_some() {
-            "its refitting draws positions"
+            "its refitting draws random positions"
         } else {
             return Ok(());
         };
         match self.settings.seed {
             Some(_) => Ok(()),
             None => Err(format!(
-                "{what} at random: give it the run's seed, `Prune::with_seed`"
+                "{what}: give it the seed of the run, `Prune::with_seed`"
             )),
         }
     }
@@ -48,12 +48,13 @@ impl Prune {
     fn check_growth(&self) -> Result<(), String> {
         match &self.growth {
             None if self.select.grows() => Err(
-                "its selection lets units grow: give it a score, `Prune::with_growth`".to_owned(),
+                "its selection regrows units: give it a growth score, `Prune::with_growth`"
+                    .to_owned(),
             ),
             Some(score) if !matches!(score.needs(), Needs::Weight | Needs::Gradient) => {
                 let needs = score.needs();
                 Err(format!(
-                    "units grow by weights or gradients, not by {needs:?}"
+                    "the growth score must need weights or gradients, but needs {needs:?}"
                 ))
             }
             _ => Ok(()),
@@ -66,9 +67,7 @@ impl Prune {
             for unit in group.units.iter().chain(&group.followers) {
                 let path = unit.parameter.path.as_str();
                 if taken.contains(&path) {
-                    return Err(format!(
-                        "`{path}` has two decisions: a parameter is in one group"
-                    ));
+                    return Err(format!("`{path}` is in two groups: expected one"));
                 }
                 taken.push(path);
             }
@@ -88,7 +87,7 @@ impl Prune {
                 let scales = norm.map(|norm| norm.scale.numel());
                 if scales != Some(unit.fold.units()) {
                     let (units, scales) = (unit.fold.units(), scales.unwrap_or(0));
-                    let why = "its score is the scale of the norm that follows, one for each unit";
+                    let why = "its score is the scale of the following norm, of which each unit needs one";
                     return Err(refused(format!(
                         "{why}: {units} units have {scales} scales"
                     )));

@@ -1,4 +1,4 @@
-//! What a pruner can do on its model, and what it has done.
+//! What a pruner can reach with its model, and what it has reached.
 
 use burn::tensor::Transaction;
 use calcine_schedule::Clock;
@@ -7,16 +7,16 @@ use super::{Group, Prune, State, Target};
 use crate::policy::prune::state::Pending;
 use crate::{After, Hold, Lifetime, PolicyOutcome};
 
-/// The most moments of a window at which an amount is looked at; of a longer window, so many that are evenly
-/// spread.
+/// The largest number of moments of a window at which the amount is evaluated; for a longer window, this many moments
+/// are distributed evenly.
 const LOOKED_AT: u64 = 1000;
 
-/// So many units that any amount that is asked for comes to some of them.
+/// A number of units that is large enough to detect any amount above zero.
 const MANY: usize = 1 << 20;
 
 impl Prune {
-    /// How many units the largest selection of the window leaves dropped; `None` if scores, draws or costs
-    /// decide that.
+    /// The number of units that are dropped after the largest selection of the window; `None` if it depends on scores,
+    /// random numbers or costs.
     #[must_use]
     pub fn most_dropped(&self) -> Option<usize> {
         self.targets
@@ -38,14 +38,14 @@ impl Prune {
             }
         };
         let dropped = (0..=last).map(|i| {
-            let amount = target.amount.at(progress(i));
+            let amount = target.amount.value_at(progress(i));
             self.select.to_drop(units, amount)
         });
         dropped.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 
-    /// The parameters of which the largest selection of the window leaves nothing, as far as that is known
-    /// before; of a group the first.
+    /// The parameters that the largest selection of the window drops completely, as far as it is known in advance; for
+    /// a group, its first parameter.
     #[must_use]
     pub fn emptied(&self) -> Vec<&str> {
         let all = |(target, group): &(&Target, &Group)| {
@@ -79,14 +79,14 @@ impl Prune {
         let mut warnings = Vec::new();
         if !idle.is_empty() {
             warnings.push(format!(
-                "`{name}` drops nothing of {}: its amount comes to less than one of so many units, or all \
-                 of them are to stay",
+                "`{name}` drops no unit of {}: its amount is less than one unit, or all \
+                 units have to be kept",
                 listed(&idle)
             ));
         }
         if !emptied.is_empty() {
             warnings.push(format!(
-                "`{name}` drops all of {}: nothing is left of what they compute",
+                "`{name}` drops all units of {}: these layers compute nothing any more",
                 listed(&emptied)
             ));
         }
@@ -107,20 +107,22 @@ impl Prune {
             (Some(_), Some(count)) => format!("{count} of {total} units dropped"),
             (Some(progress), None) => {
                 let part = 100.0 * progress;
-                format!("a selection at {part:.0} % of its window, whose masks are no longer held")
+                format!(
+                    "a selection at {part:.0} % of its window, whose masks are no longer applied"
+                )
             }
         };
         let missed = self.missed(clock, counted);
         PolicyOutcome::new(self.name.clone(), asked, reached).with_missed(missed)
     }
 
-    /// How many units a selection at this progress leaves dropped.
+    /// The number of units that are dropped after a selection at this progress.
     fn to_be_dropped(&self, progress: f64) -> Option<usize> {
         let of = |target: &Target| {
             if self.select.competes() && !target.has_equal_costs() {
                 return None;
             }
-            let amount = target.amount.at(progress);
+            let amount = target.amount.value_at(progress);
             self.select.to_drop(&target.sizes(), amount)
         };
         self.targets.iter().map(of).sum()
@@ -132,32 +134,32 @@ impl Prune {
         } = self.state;
         if let Some(Pending { left, .. }) = pending {
             return Some(format!(
-                "its last selection waits for {left} more batches, which the run does not have"
+                "its last selection needs {left} more batches, but the run has ended"
             ));
         }
         if let Some(missed) = self.when.missed(clock) {
             return Some(missed);
         }
         match selected {
-            None => Some("it never selected".to_owned()),
+            None => Some("it has made no selection".to_owned()),
             Some(progress) if progress < 1.0 => {
                 Some("the last selection of its window was not made".to_owned())
             }
             Some(_) if self.state.thinned || !self.holds() => None,
             Some(_) => {
                 let (asked, counted) = (self.to_be_dropped(1.0)?, counted?);
-                (counted < asked).then(|| "fewer units are dropped than were asked for".to_owned())
+                (counted < asked).then(|| "fewer units are dropped than requested".to_owned())
             }
         }
     }
 
-    /// Whether what it dropped last is still to be dropped at the end of the run.
+    /// Whether the units of the last selection should still be dropped at the end of the run.
     fn holds(&self) -> bool {
         let kept = !self.state.is_over() || self.settings.after == After::Hold;
         kept && self.settings.lifetime == Lifetime::Window && self.settings.hold == Hold::Always
     }
 
-    /// How many units its masks drop now; `None` if it holds none. Reads the device once.
+    /// The number of units that the masks drop now; `None` if there are no masks. Reads the device once.
     fn dropped(&self) -> Option<usize> {
         if self.masks.is_empty() {
             return None;
@@ -183,7 +185,7 @@ impl Prune {
 }
 
 impl Target {
-    /// Whether a unit costs the same in all groups.
+    /// Whether a unit has the same cost in all groups.
     fn has_equal_costs(&self) -> bool {
         let cost = |group: &Group| group.units.iter().map(|unit| unit.cost).sum::<u64>();
         let mut costs = self.groups.iter().map(cost);
@@ -191,7 +193,7 @@ impl Target {
         costs.all(|cost| Some(cost) == first)
     }
 
-    /// How many decisions there are in each group.
+    /// The number of decisions in each group.
     fn sizes(&self) -> Vec<usize> {
         self.groups.iter().map(Group::decided).collect()
     }
@@ -209,7 +211,7 @@ impl Group {
     }
 }
 
-/// The first four, and how many more there are.
+/// The first four names, and the number of others.
 fn listed(names: &[String]) -> String {
     let first: Vec<&str> = names.iter().take(4).map(String::as_str).collect();
     match names.len() - first.len() {

@@ -1,4 +1,4 @@
-//! From weights and gradients to masks.
+//! Computes masks from weights and gradients.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,7 @@ use super::{Batches, Changed, Group, Prune, Ranking, Unit};
 use crate::stream;
 
 impl Prune {
-    /// Scores, selects, and takes the new masks; or waits, if all that it would rank by are gradients that are no
-    /// numbers.
+    /// Scores, selects, and sets the new masks; or waits, if the scores of all batches are not finite.
     pub(super) fn decide<M: Module>(&mut self, clock: &Clock, model: &M, progress: f64) -> Changed {
         let batches = match self.needs_gradients() {
             true => self.batches_that_count(),
@@ -41,7 +40,9 @@ impl Prune {
                     None => self.warn_of(group),
                 }
             }
-            let kept = self.select.keep(&candidates, target.amount.at(progress));
+            let kept = self
+                .select
+                .keep(&candidates, target.amount.value_at(progress));
             drop(candidates);
             for (group, keep) in groups.into_iter().zip(kept) {
                 let dropped = keep.bool_not();
@@ -62,7 +63,7 @@ impl Prune {
         Changed::Masks
     }
 
-    /// Reads how many batches are in the sums.
+    /// Reads the number of batches in the sums.
     fn batches_that_count(&self) -> f64 {
         let counted = self.counted.clone();
         counted.map_or(0.0, |counted| f64::from(counted.into_scalar::<f32>()))
@@ -78,7 +79,7 @@ impl Prune {
     fn wait_again(&mut self, progress: f64) {
         let (name, batches) = (&self.name, self.state.batches);
         tracing::warn!(
-            "`{name}`: the scores of all {batches} batches that it looked at are not finite numbers; it keeps its \
+            "`{name}`: the scores of all {batches} batches are not finite; it keeps its \
              masks and waits for other batches"
         );
         self.forget_batches();
@@ -90,14 +91,14 @@ impl Prune {
         let paths = group.units.iter().map(|unit| unit.parameter.path.as_str());
         let paths: Vec<_> = paths.collect();
         tracing::warn!(
-            "`{}`: {} is left as it is: it is ranked by gradients and has none, since it is frozen or the loss does \
+            "`{}`: {} is not pruned: it is ranked by gradients but has none, because it is frozen or the loss does \
              not reach it",
             self.name,
             paths.join(", ")
         );
     }
 
-    /// With what was seen of the unit's activations, if the score needs it.
+    /// Adds the activations of the unit, if the score needs them.
     fn with_activity(&self, evidence: Evidence, unit: &Unit, needs: Needs) -> Evidence {
         let found = self.activities.get(&unit.parameter.path).cloned();
         let found = found.map(|found| found.to_device(&evidence.device()));
@@ -110,7 +111,8 @@ impl Prune {
         }
     }
 
-    /// One for each parameter of a target; `None` for one that is ranked by gradients and had none.
+    /// One candidate for each parameter of a target; `None` for a parameter without a gradient that is ranked by
+    /// gradients.
     fn candidates<M: Module>(
         &mut self,
         clock: &Clock,
@@ -187,7 +189,7 @@ impl Prune {
         candidates
     }
 
-    /// Adds the scores of a batch, if they are finite numbers.
+    /// Adds the scores of a batch, if they are finite.
     pub(super) fn collect<M: Module>(&mut self, model: &M, gradients: &GradientsParams) {
         let units = || self.targets.iter().flat_map(|target| target.units());
         let parameters = || units().map(|unit| &unit.parameter);
@@ -198,7 +200,7 @@ impl Prune {
         let gradients = flat_gradients(model, gradients, parameters());
         let (mut scores, mut growths) = (Vec::new(), Vec::new());
         for ((unit, weight), gradient) in units().zip(weights).zip(gradients) {
-            // What a batch does not reach it changes by nothing; what none reaches has no score.
+            // A batch that does not reach a parameter adds zero; a parameter that no batch reaches has no score.
             let Some(gradient) = gradient else {
                 continue;
             };
@@ -227,7 +229,7 @@ impl Prune {
         });
     }
 
-    /// A weight and its gradient, both as they are ranked.
+    /// A weight and its gradient in the form in which they are ranked.
     fn of_batch<M: Module>(
         &self,
         model: &M,
@@ -250,7 +252,7 @@ impl Prune {
         }
     }
 
-    /// The weight that is scored.
+    /// The weight in the form in which it is scored.
     fn ranked<M: Module>(&self, model: &M, unit: &Unit, weight: Tensor<1>) -> Tensor<1> {
         match (self.settings.ranking, &unit.norm) {
             (Ranking::Folded, Some(norm)) => weight * norm.factor(model, &unit.parameter),
@@ -258,7 +260,7 @@ impl Prune {
         }
     }
 
-    /// What is drawn for a parameter in this step, if there is a seed.
+    /// The seed for the random numbers of a parameter in this step, if the pruner has a seed.
     fn seed(&self, what: &str, clock: &Clock, path: &str) -> Option<u64> {
         let name = format!("{what}.{}.{path}", self.name);
         let seed = self.settings.seed?;
@@ -297,7 +299,7 @@ fn add(
     }
 }
 
-/// One candidate for a group: its scores, and with them what they are compared with, are joined.
+/// One candidate for a group: its scores and its references are aggregated.
 fn joined(units: Vec<Candidate>, group: &Group) -> Candidate {
     let combine = |a: Option<Tensor<1>>, b: Option<Tensor<1>>| match group.aggregation {
         Aggregation::Sum | Aggregation::Mean => a.zip(b).map(|(a, b)| a + b),

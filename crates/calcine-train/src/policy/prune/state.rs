@@ -1,4 +1,4 @@
-//! What a pruner remembers beside its masks, and its record in a checkpoint.
+//! The state of a pruner besides its masks, and its record in a checkpoint.
 
 use std::collections::BTreeMap;
 
@@ -18,14 +18,14 @@ use crate::{KeptIndices, PolicyRecord};
 pub(super) struct State {
     /// Whether the window has fired.
     pub(super) fired: bool,
-    /// A selection that waits for batches.
+    /// A selection that is waiting for batches.
     pub(super) pending: Option<Pending>,
-    /// Batches in the sums of scores.
+    /// The number of batches in the sums of scores.
     pub(super) batches: u64,
-    /// The window's progress at the last selection.
+    /// The progress of the window at the last selection.
     #[serde(default)]
     pub(super) selected: Option<f64>,
-    /// Whether the model has lost units since.
+    /// Whether the model has lost units since then.
     #[serde(default)]
     pub(super) thinned: bool,
     stage: Stage,
@@ -33,20 +33,20 @@ pub(super) struct State {
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Pending {
-    /// The window's progress when it fired.
+    /// The progress of the window when it fired.
     pub(super) progress: f64,
-    /// Batches to come.
+    /// The number of batches to wait for.
     pub(super) left: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 enum Stage {
-    /// The window is still to come or open.
+    /// The window has not begun, or is open.
     #[default]
     Open,
-    /// It is over, and the masks hold.
+    /// The window is over, and the masks are kept.
     Held,
-    /// It is over, and the masks are forgotten.
+    /// The window is over, and the masks have been discarded.
     Released,
 }
 
@@ -63,7 +63,7 @@ impl State {
     }
 }
 
-/// References, sums of scores and sums of growths, by path.
+/// References, sums of scores and sums of growth scores, by path.
 type Vectors<'a> = [&'a BTreeMap<String, Tensor<1>>; 3];
 
 fn record(
@@ -93,12 +93,12 @@ const MASKS: &str = "masks.safetensors";
 const VECTORS: &str = "vectors.safetensors";
 const STATE: &str = "state.json";
 
-/// What a vector in the record is, before its path.
+/// The prefix of a vector in the record, which is followed by its path.
 const REFERENCE: &str = "reference";
 const SCORE: &str = "score";
 const GROWTH: &str = "growth";
 
-/// The vector of one number that says how many batches are in the sums; no path has this name.
+/// The name of the vector with the number of batches in the sums; no path has this name.
 const COUNTED: &str = "counted";
 
 impl Prune {
@@ -111,12 +111,13 @@ impl Prune {
         )
     }
 
-    /// Elements keep their sums. Those of larger units are forgotten, and with them a selection that waits.
+    /// The sums of element-wise scores are reduced. Those of larger units are discarded, together with a waiting
+    /// selection.
     pub(super) fn to_thinned_record(&self, kept_indices: &KeptIndices) -> PolicyRecord {
-        let masks = kept_indices.of_masks(&self.masks);
+        let masks = kept_indices.gather_masks(&self.masks);
         let elements = |unit: &Unit| unit.fold.granularity() == Granularity::Element;
         if self.targets.iter().flat_map(Target::units).all(elements) {
-            let sums = [&self.scores, &self.growths].map(|sums| kept_indices.of_vectors(sums));
+            let sums = [&self.scores, &self.growths].map(|sums| kept_indices.gather_vectors(sums));
             let maps = [&self.references, &sums[0], &sums[1]];
             let state = State {
                 thinned: true,
@@ -134,7 +135,7 @@ impl Prune {
         record(&masks, [&self.references, &none, &none], None, state)
     }
 
-    /// Whether these are sums of scores of the pruner's own units.
+    /// Checks that these sums belong to the units of the pruner.
     fn check_sums(&self, sums: &BTreeMap<String, Tensor<1>>) -> Result<(), String> {
         for (path, sum) in sums {
             let mut units = self.targets.iter().flat_map(Target::units);
@@ -144,7 +145,7 @@ impl Prune {
             let (found, expected) = (sum.dims()[0], unit.fold.units());
             if found != expected {
                 return Err(format!(
-                    "it has {found} scores of the {expected} units of `{path}`"
+                    "it has {found} scores for the {expected} units of `{path}`"
                 ));
             }
         }

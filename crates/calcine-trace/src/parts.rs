@@ -32,7 +32,7 @@ impl Network {
     ///
     /// If the graph contradicts itself, two parameters have the same path, or a parameter or constant of the graph is missing or
     /// has another shape.
-    pub fn made(
+    pub fn from_parts(
         mut graph: Graph,
         parameters: Vec<NewParameter>,
         constants: Vec<(ValueId, AnyTensor)>,
