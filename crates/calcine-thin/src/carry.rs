@@ -1,4 +1,4 @@
-//! Plans carried out on networks.
+//! Applies plans to networks.
 
 use std::collections::HashMap;
 
@@ -8,26 +8,26 @@ use calcine_trace::{AddedParameter, AnyTensor, Network, NetworkTensor};
 
 use crate::error::ThinError;
 
-/// The network without what the plan removes.
+/// Applies a plan: returns the network without the channels that the plan removes.
 ///
-/// Parameters, batch-norm statistics and constants are cut on their device; nothing is read. A network that
-/// is thinned already comes back as it is, so that a plan can be replayed on a network of which nobody knows
-/// whether it is. What removed channels did is lost where they did something: [`thin`](crate::thin) makes plans of which
-/// this is not so, and makes up for the rest.
+/// Parameters, batch-norm statistics and constants are cut on their device; nothing is read. A network that is already
+/// thinned is returned unchanged, so that a plan can be replayed without knowing whether it was applied before. If a
+/// removed channel had an effect, the effect is lost: only the plans of [`thin`](crate::thin) avoid this, and
+/// compensate the constants of removed channels.
 ///
 /// # Errors
 ///
-/// If the plan is not for this network.
+/// If the plan does not belong to this network.
 pub fn apply(network: Network, plan: &ThinningPlan) -> Result<Network, ThinError> {
     carry(network, plan, &Shifts::default())
 }
 
-/// What is added to vectors of a network before they are cut.
+/// The values that are added to vectors of a network before they are cut.
 #[derive(Debug, Default)]
 pub(crate) struct Shifts {
-    /// To the parameter of this path.
+    /// Values for the parameter with this path.
     pub(crate) existing: HashMap<String, Vec<f64>>,
-    /// As a bias that the node at this position gets: a number for each output that is left.
+    /// Values for a new bias of the node at this position: one number for each remaining output.
     pub(crate) added: Vec<(usize, Vec<f64>)>,
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn carry(
                 Some(by) => shift(tensor, by),
                 None => tensor,
             };
-            // A network that is thinned half way has some of the cuts behind it.
+            // A partly thinned network already has some of the cuts.
             let due = cuts.get(path).into_iter().flatten();
             due.fold(shifted, |tensor, cut| match tensor.shape()[cut.axis] {
                 length if length == cut.length => tensor.select(cut.axis, &cut.keep),
@@ -81,7 +81,7 @@ pub(crate) fn carry(
     Ok(network.rewritten(graph, &mut change, added)?)
 }
 
-/// Where the network is.
+/// The device of the network.
 fn device(network: &Network) -> Device {
     burn::module::Module::devices(network)
         .into_iter()
@@ -89,7 +89,7 @@ fn device(network: &Network) -> Device {
         .unwrap_or_default()
 }
 
-/// The vector plus numbers.
+/// Adds numbers to a vector.
 fn shift(tensor: AnyTensor, by: &[f64]) -> AnyTensor {
     let device = tensor.device();
     match tensor.clone().float::<1>() {
@@ -104,7 +104,7 @@ fn numbers(values: &[f64], device: &Device) -> Tensor<1> {
     Tensor::from_floats(values.as_slice(), device)
 }
 
-/// Gives a node a bias.
+/// Adds a bias to a node.
 fn new_bias(graph: &mut Graph, position: usize, values: &[f64], device: &Device) -> AddedParameter {
     let weight = graph.nodes[position].inputs[1];
     let weight = graph.parameter_behind(weight).unwrap_or(weight);

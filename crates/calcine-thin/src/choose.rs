@@ -7,22 +7,23 @@ use calcine_graph::{Axes, Role, UnitId, weakest};
 use calcine_trace::{AnyTensor, Network};
 use rand::RngExt;
 
-/// Chooses the units of each group that score lowest.
+/// Selects the units with the lowest scores in each group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChannelSelection {
-    /// The share of each group's units to remove, in `[0, 1]`; rounded down to whole units.
+    /// The share of the units of each group to remove, in `[0, 1]`; rounded down to whole units.
     pub level: f64,
-    /// How scores of several producers are joined.
+    /// How the scores of several producers are combined.
     pub aggregation: Aggregation,
-    /// What stays is a multiple of this, if the group is that wide; 1 for any width.
+    /// The number of remaining units is a multiple of this, if the group has that many; 1 for any number.
     pub multiple: usize,
-    /// What a score that [draws](Score::draws) draws from, together with the path of each weight. Without one it draws
-    /// from the weight's own values: networks of other weights lose other units, and equal ones the same.
+    /// The seed of a score that [uses random numbers](Score::draws), together with the path of each weight. Without a
+    /// seed, the random numbers are derived from the values of the weight: networks with other weights lose other
+    /// units, and equal networks the same.
     pub seed: Option<u64>,
 }
 
 impl ChannelSelection {
-    /// A share of each group, by the sum of scores, at any width.
+    /// Selects a share of each group, by the sum of scores, with any number of remaining units.
     #[must_use]
     pub const fn new(level: f64) -> Self {
         Self {
@@ -33,20 +34,20 @@ impl ChannelSelection {
         }
     }
 
-    /// With the seed of what is drawn.
+    /// Sets the seed of random scores.
     #[must_use]
     pub const fn with_seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// The units to remove: in each group that `takes` accepts (it gets the paths of the weights that make
-    /// the channels), those with the lowest joined scores. Among equal ones the lowest index goes first. At
-    /// least one unit of a group stays.
+    /// Returns the units to remove: in each group that `takes` accepts (it receives the paths of the weights that
+    /// produce the channels), those with the lowest combined scores. Among equal ones, those with the lowest indices
+    /// are removed first. At least one unit of each group remains.
     ///
-    /// A producer's score of a unit is the mean over the unit's indices, each scored as a row of the weight:
-    /// everything that makes one output. The score must look at weights alone. Reads the device once, and before it all
-    /// weights if the score draws and there is no seed.
+    /// The score of a producer for a unit is the mean over the indices of the unit; each index is scored as a row of
+    /// the weight, which contains everything that produces one output. The score must depend on weights only. The
+    /// device is read once; if the score uses random numbers and there is no seed, all weights are read before.
     ///
     /// # Panics
     ///
@@ -91,7 +92,7 @@ impl ChannelSelection {
     }
 }
 
-/// The scores of the rows of all weights that make channels.
+/// The scores of the rows of all weights that produce channels.
 struct Scores(HashMap<String, Vec<f32>>);
 
 impl Scores {
@@ -133,7 +134,7 @@ impl Scores {
     }
 }
 
-/// What is drawn for each weight.
+/// The seed of each weight.
 fn seeds(paths: &[String], rows: &[Tensor<2>], seed: Option<u64>) -> Vec<u64> {
     let seeds: Vec<u64> = match seed {
         Some(seed) => vec![seed; rows.len()],
@@ -150,14 +151,14 @@ fn seeds(paths: &[String], rows: &[Tensor<2>], seed: Option<u64>) -> Vec<u64> {
         .collect()
 }
 
-/// FNV-1a, 64 bits, over the bits of numbers.
+/// The FNV-1a hash, 64 bits, of the bits of numbers.
 fn fingerprint(values: impl Iterator<Item = f32>) -> u64 {
     values.fold(0xcbf2_9ce4_8422_2325, |hash, value| {
         (hash ^ u64::from(value.to_bits())).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 
-/// Collects weights as rows, one for each output.
+/// Collects weights as rows, one row for each output.
 struct Rows<'a> {
     path: Vec<String>,
     producers: &'a HashMap<&'a str, usize>,

@@ -1,38 +1,38 @@
-/// Why a network cannot be thinned.
+/// The reason why a network cannot be thinned.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ThinError {
-    /// The graph contradicts itself.
+    /// The graph is not valid.
     #[error(transparent)]
     Graph(#[from] calcine_graph::GraphError),
-    /// A unit that the axes do not have.
+    /// The axes do not have this unit.
     #[error("there is no unit {} of group {}", .0.unit, .0.group)]
     Unit(calcine_graph::UnitId),
-    /// Axes of another network.
+    /// The axes belong to another network.
     #[error("`{path}` is not as the axes say: they are another network's")]
     Axes {
         /// The parameter.
         path: String,
     },
-    /// A plan's parameter is not in the model.
+    /// A parameter of the plan does not exist in the model.
     #[error("the model has no `{path}`, from which the plan takes something")]
     Absent {
         /// The parameter.
         path: String,
     },
-    /// A plan's parameter has another length in the model.
+    /// A parameter of the plan has another length in the model.
     #[error("`{path}` is {found:?}; the plan cuts its axis {axis} of length {expected}")]
     Length {
         /// The parameter.
         path: String,
         /// The axis.
         axis: usize,
-        /// The parameter's shape.
+        /// The shape of the parameter.
         found: Vec<usize>,
-        /// The axis's length, as the plan has it.
+        /// The length of the axis in the plan.
         expected: usize,
     },
-    /// A layer of a plain model that keeps its widths in fields.
+    /// A layer of a plain model stores its widths in fields.
     #[error(
         "`{path}` belongs to a `{layer}` (groups: {groups}), which keeps its widths where no plan reaches them: \
          thin the traced network"
@@ -40,21 +40,21 @@ pub enum ThinError {
     Layer {
         /// The parameter.
         path: String,
-        /// The layer's type.
+        /// The type of the layer.
         layer: String,
-        /// Its groups, as far as they are known.
+        /// The groups of the layer, if they are known.
         groups: calcine_params::Groups,
     },
-    /// A share of channels that is none.
+    /// The share of channels is invalid.
     #[error("the share of channels to remove is {level}: expected a number from 0 to 1")]
     Level {
         /// The share.
         level: f64,
     },
-    /// A criterion that weights alone do not answer.
+    /// The criterion needs more than weights.
     #[error("the criterion needs {needs:?}: channels of a network are ranked by weights alone")]
     Criterion {
-        /// What it needs.
+        /// The required inputs.
         needs: calcine_criteria::Needs,
     },
     /// The plan does not fit the network.

@@ -3,13 +3,14 @@ use burn::tensor::Transaction;
 use calcine_graph::{ConstantSlices, Graph, Stored, ValueId};
 use calcine_trace::{AnyTensor, Network, evaluate};
 
-/// The numbers of a network's parameters and constants, and of all that is computed from them alone, on the host.
+/// The values of a network's parameters and constants, and of everything that is computed from them alone, in host
+/// memory.
 pub(crate) struct Host {
     stored: Vec<Option<Stored>>,
 }
 
 impl Host {
-    /// Reads all of it, in one read of the device.
+    /// Reads all values, with one read of the device.
     pub(crate) fn new(network: &Network) -> Self {
         let network = network.valid();
         let graph = network.graph();
@@ -39,12 +40,12 @@ impl Host {
         Self { stored }
     }
 
-    /// The numbers of this tensor, if no input changes them.
+    /// The values of this tensor, if they do not depend on the inputs.
     pub(crate) fn get(&self, id: ValueId) -> Option<&Stored> {
         self.stored[id.0].as_ref()
     }
 
-    /// What is known of a tensor before anything is followed.
+    /// What is initially known about a tensor.
     pub(crate) fn slices(&self, graph: &Graph, id: ValueId) -> ConstantSlices {
         match self.get(id) {
             Some(stored) => stored.slices(),
@@ -53,7 +54,7 @@ impl Host {
     }
 }
 
-/// Parameters, constants, and the results of nodes that read nothing else.
+/// Parameters, constants, and the results of nodes that depend on nothing else.
 fn stored_tensors(network: &Network) -> Vec<Option<AnyTensor>> {
     let graph = network.graph();
     let mut tensors: Vec<Option<AnyTensor>> = (0..graph.values.len())

@@ -1,4 +1,4 @@
-//! Plans carried out on models that were never traced.
+//! Applies plans to models that were never traced.
 
 use std::collections::HashMap;
 
@@ -10,23 +10,23 @@ use calcine_trace::AnyTensor;
 
 use crate::error::ThinError;
 
-/// A plain Burn model without what the plan removes, under its own type: no traced network is left in it.
+/// Applies a plan to a plain Burn model and returns a model of the same type, without a traced network.
 ///
-/// The plan comes from the [thinned](crate::thin) network that was traced from such a model. Only layers that
-/// take their widths from their tensors can follow: convolutions without groups, linear layers, batch norms,
-/// embeddings, parametric relus, and parameters of the model's own modules. Grouped and depthwise convolutions and
-/// group norms keep numbers that no plan reaches, and are refused. Attention and recurrent layers keep some, too,
-/// but are made of linear layers, and what the model's own code does with fixed widths (a reshape, a slice)
-/// shows in no parameter: such a model fails in its forward pass. A model that is thinned already comes back as
-/// it is.
+/// The plan is that of a [thinned](crate::thin) network that was traced from such a model. The layers must take their
+/// widths from their tensors: convolutions without groups, linear layers, batch norms, embeddings, parametric ReLUs,
+/// and parameters of the model's own modules. Grouped and depthwise convolutions and group norms store numbers that a
+/// plan cannot change, and are rejected. Attention and recurrent layers store some numbers, too, but consist of linear
+/// layers. Fixed widths in the code of the model (a reshape, a slice) cannot be detected: the forward pass of such a
+/// model fails. A model that is already thinned is returned unchanged.
 ///
-/// Biases that thinning added, and what it added to others to make up for constants, are not in a plan: silence
-/// what is to go ([`zero_out_channels`](crate::zero_out_channels)), or thin with [`PaddingEffect::KeepBorder`](crate::PaddingEffect::KeepBorder) what has
-/// no biases. Parameters go on training under their ids. Nothing is read.
+/// A plan does not contain the biases that thinning added, nor the values that it added to other biases for
+/// compensation. Therefore, [zero out](crate::zero_out_channels) the channels before thinning, or thin networks without
+/// biases with [`PaddingEffect::KeepBorder`](crate::PaddingEffect::KeepBorder). Parameters keep their ids and continue
+/// to be trained. Nothing is read.
 ///
 /// # Errors
 ///
-/// If a parameter is not there, is of another length, or belongs to a layer that cannot follow.
+/// If a parameter does not exist, has another length, or belongs to a layer that is rejected.
 ///
 /// # Examples
 ///
@@ -85,7 +85,7 @@ fn follows(parameter: &Parameter) -> bool {
     }
 }
 
-/// Burn's layers that keep their widths in fields.
+/// The layers of Burn that store their widths in fields.
 const BURNS: [&str; 5] = [
     "DeformConv2d",
     "GroupNorm",

@@ -1,4 +1,4 @@
-//! What is zero and stays, and what needs it.
+//! Finds outputs that are zero and cannot be removed, with the nodes that need them.
 
 use calcine_graph::{Axes, Graph, Role, UnitId};
 use calcine_trace::Network;
@@ -12,12 +12,12 @@ use crate::survey::{Survey, survey};
 const LAST: &str = "it is the last one: something has to stay";
 const PART: &str = "it goes only with others that are not zero";
 
-/// The outputs of a network's weights that are all zero, and that [`thin`](crate::thin) would not remove, with the reason of each:
-/// after thinning, all that are left. What it would remove is not listed. All parameters are read from the device.
+/// Returns the outputs of a network's weights that are zero and that [`thin`](crate::thin) would not remove, each with
+/// the reason. After thinning, these are all outputs that are zero. All parameters are read from the device.
 ///
 /// # Errors
 ///
-/// If the network's graph cannot be analysed.
+/// If the graph of the network cannot be analysed.
 pub fn zeros_that_stay(
     network: &Network,
     options: ThinOptions,
@@ -28,9 +28,9 @@ pub fn zeros_that_stay(
     Ok(kept(network.graph(), &axes, &host, &survey))
 }
 
-/// The outputs of weights that are all zero and were not removed, with the reason of each.
+/// Returns the outputs of weights that are zero and were not removed, each with the reason.
 ///
-/// The survey is that of the network that is left.
+/// The survey is that of the remaining network.
 pub(crate) fn kept(graph: &Graph, axes: &Axes, host: &Host, survey: &Survey) -> Vec<KeptZeros> {
     let mut all: Vec<KeptZeros> = Vec::new();
     for (id, value) in graph.parameters() {
@@ -73,7 +73,7 @@ pub(crate) fn kept(graph: &Graph, axes: &Axes, host: &Host, survey: &Survey) -> 
     all
 }
 
-/// The node that needs this index of a weight's axis, and a sentence that says why.
+/// The node that needs this index of a weight's axis, and a sentence with the reason.
 fn reason(
     graph: &Graph,
     axes: &Axes,
@@ -101,7 +101,7 @@ fn reason(
     (Some(node.name.clone()), reason)
 }
 
-/// A weight that makes the unit too, and is not zero: first the same, then others.
+/// A weight that also produces the unit and is not zero: first the weight itself, then others.
 fn other_maker(graph: &Graph, axes: &Axes, host: &Host, id: UnitId, path: &str) -> Option<String> {
     let (group, unit) = (&axes.groups()[id.group], axes.unit(id)?);
     let mut producers: Vec<(usize, &str)> = group

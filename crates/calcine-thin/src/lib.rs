@@ -1,23 +1,23 @@
-//! Removes what was pruned for real: channels that compute nothing go, and the network computes the same.
+//! Removes channels that are zero from a network (structural pruning), without changing its outputs.
 //!
 //! # Should I use this crate?
 //!
-//! Yes, once filters, channels or neurons of a traced network are zero and should cost nothing any more. No,
-//! for zeros scattered over weights: no dense kernel is faster for them.
+//! Use it when filters, channels or neurons of a traced network are zero and should no longer cost anything. It does
+//! not help with zeros that are scattered over weights, because dense kernels do not become faster through them.
 //!
-//! # The parts
+//! # Contents
 //!
-//! | item | what |
+//! | item | purpose |
 //! |---|---|
-//! | [`thin`], [`PaddingEffect`], [`Thinned`] | removes what is not needed, and makes up for what it said |
-//! | [`thin_with`], [`ThinOptions`] | the same, also features of norms, with a measured difference |
-//! | [`ThinningReport`] | what went, what was made up for, how far padded borders are off, what is zero and stays |
-//! | [`prune_channels`] | the short form: a share of each group's channels, chosen, zeroed out and removed |
-//! | [`ChannelSelection`] | the weakest channels, by one score of all that make them |
-//! | [`zero_out_channels`] | zeros channels with their biases, scales and shifts |
-//! | [`apply`] | a saved plan, carried out on another copy of the network |
-//! | [`in_place`] | the same on a plain Burn model, under its own type |
-//! | [`ThinError`] | what does not fit |
+//! | [`thin`], [`PaddingEffect`], [`Thinned`] | removes channels that are not needed, and compensates their constant outputs |
+//! | [`thin_with`], [`ThinOptions`] | the same, optionally with features of norms, and with a measured difference |
+//! | [`ThinningReport`] | what was removed and compensated, the error at padded borders, and zeros that remain |
+//! | [`prune_channels`] | the short form: selects, zeroes out and removes a share of the channels of each group |
+//! | [`ChannelSelection`] | selects the weakest channels, by the combined score of everything that produces them |
+//! | [`zero_out_channels`] | zeroes channels with their biases, scales and shifts |
+//! | [`apply`] | applies a saved plan to another copy of the network |
+//! | [`in_place`] | applies a plan to a plain Burn model, and keeps its type |
+//! | [`ThinError`] | the reason why a network cannot be thinned |
 //!
 //! # Examples
 //!

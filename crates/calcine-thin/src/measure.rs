@@ -1,4 +1,4 @@
-//! What a thinning changed, where it was not exact.
+//! Measures the difference that inexact thinning makes.
 
 use burn::module::Module;
 use burn::tensor::Transaction;
@@ -11,7 +11,7 @@ use crate::report::{Difference, NarrowedNorm};
 /// The mean of all elements.
 const ALL: Op = Op::ReduceAll(Reduction::Mean);
 
-/// The norms and means that are over fewer features than before.
+/// The norms and means that are computed over fewer features than before.
 pub(crate) fn narrowed(before: &Graph, after: &Graph) -> Vec<NarrowedNorm> {
     let mut all = Vec::new();
     for (node, thinned) in before.nodes.iter().zip(&after.nodes) {
@@ -35,7 +35,7 @@ pub(crate) fn narrowed(before: &Graph, after: &Graph) -> Vec<NarrowedNorm> {
     all
 }
 
-/// The difference of the outputs over these inputs; none if there are none.
+/// The difference of the outputs for these inputs; `None` if there are no inputs.
 pub(crate) fn difference(
     before: &Network,
     after: &Network,

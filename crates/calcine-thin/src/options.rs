@@ -1,25 +1,25 @@
 use calcine_graph::NormFeatures;
 
-/// What to do with constant channels that are read through zero padding.
+/// What happens to constant channels that are read through zero padding.
 ///
-/// A removed filter still says something: its bias, or what its batch norm makes of nothing. A layer that
-/// reads it gets that as a bias of its own. Where its windows hang over a border they saw less of it, and the
-/// bias is too much there.
+/// The output of a removed filter may be a constant that is not zero: its bias, or what its batch norm computes from
+/// zero. The layers that read the channel receive that constant as a part of their biases. At a padded border their
+/// windows contained less of the channel, so there the bias is too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum PaddingEffect {
-    /// Remove them, and report by how much the border may be off.
+    /// Remove them, and report the largest error at the border.
     #[default]
     DropBorder,
     /// Keep them.
     KeepBorder,
 }
 
-/// How a network is thinned.
+/// The options of thinning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ThinOptions {
-    /// What becomes of constant channels at padded borders.
+    /// What happens to constant channels at padded borders.
     pub padding_effect: PaddingEffect,
-    /// Whether features go that layer norms, RMS norms and other means are taken over. A norm is that of the features
-    /// that are left, then, and the network computes something else; it is for networks that train on.
+    /// Whether features are removed over which layer norms, RMS norms and other means are computed. The norm is then
+    /// computed over the remaining features, so the outputs change, and the network should be fine-tuned.
     pub norm_features: NormFeatures,
 }

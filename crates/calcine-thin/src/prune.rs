@@ -9,18 +9,19 @@ use crate::zero_out::zero_out_channels;
 
 /// Removes the weakest channels of a network: a share of each dependency group.
 ///
-/// The criterion scores each channel by the weights of all layers that produce it, and the sum of their scores decides, as
-/// [`ChannelSelection::new`] says; of equal channels the one with the lowest index goes first, and at least one channel of a group
-/// stays. The chosen channels are zeroed out with their biases, scales and shifts, and then removed from every layer, so
-/// that the thinned network computes exactly what the network computes with these channels at zero. `level` is the share of
-/// channels to remove, in `[0, 1]`, rounded down to whole channels in each group. All parameters are read from the device.
+/// The criterion scores each channel by the weights of all layers that produce it. The sum of these scores decides, as
+/// for [`ChannelSelection::new`]; among equal channels, those with the lowest indices are removed first, and at least
+/// one channel of each group remains. The selected channels are zeroed out with their biases, scales and shifts, and
+/// then removed from every layer, so the thinned network computes exactly what the network computes with these channels
+/// at zero. `level` is the share of channels to remove, in `[0, 1]`, rounded down to whole channels in each group. All
+/// parameters are read from the device.
 ///
 /// For other choices (which groups, multiples of 8, padded borders) use [`ChannelSelection`], [`zero_out_channels`] and [`thin`].
 ///
 /// # Errors
 ///
-/// If the level is not in `[0, 1]`, if the criterion needs more than weights (gradients or activations), or if the network's
-/// graph cannot be analysed.
+/// If the level is not in `[0, 1]`, if the criterion needs more than weights (gradients or activations), or if the
+/// graph of the network cannot be analysed.
 ///
 /// # Examples
 ///

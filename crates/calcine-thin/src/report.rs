@@ -2,113 +2,114 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// What a thinning did.
+/// The result of thinning.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct ThinningReport {
-    /// What was removed, group by group.
+    /// The removed units, by group.
     pub removed: Vec<Removed>,
-    /// The layers that got what removed channels had said.
+    /// The layers that received the constants of removed channels.
     pub folded: Vec<FoldedConstants>,
-    /// Outputs of weights that are zero and stay.
+    /// The outputs of weights that are zero and were not removed.
     pub kept: Vec<KeptZeros>,
-    /// Norms and means that are over fewer features than before, so that the network computes something else.
+    /// The norms and means that are computed over fewer features than before, which changes the outputs.
     pub norms: Vec<NarrowedNorm>,
-    /// How far the outputs are off on the inputs that were given; none if none were.
+    /// The difference of the outputs for the given inputs; `None` if no inputs were given.
     pub difference: Option<Difference>,
-    /// The network before.
+    /// The size of the network before thinning.
     pub before: NetworkSize,
-    /// The network after.
+    /// The size of the network after thinning.
     pub after: NetworkSize,
 }
 
-/// Units of one group.
+/// The removed units of one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removed {
-    /// The parameter that the group is called by.
+    /// The parameter that identifies the group.
     pub parameter: String,
-    /// The axis of it.
+    /// The axis of the parameter.
     pub axis: usize,
-    /// How many units there were.
+    /// The number of units before.
     pub units: usize,
-    /// How many of them went.
+    /// The number of removed units.
     pub removed: usize,
 }
 
-/// A layer that got constants in place of the channels that it read them from.
+/// A layer that received the constants of the removed channels that it read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FoldedConstants {
     /// The layer.
     pub layer: String,
-    /// How many channels.
+    /// The number of channels.
     pub channels: usize,
-    /// Where the constants went.
+    /// The vector to which the constants were added.
     pub into: ConstantTarget,
-    /// By how much an output of the layer can be off at the border, at most; 0 if nowhere.
+    /// The largest possible error of an output at the border; 0 if there is none.
     pub border_error: f64,
 }
 
-/// Where constants went.
+/// The vector to which constants were added.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ConstantTarget {
-    /// Into the layer's bias, of this path.
+    /// The bias of the layer, with this path.
     Bias(String),
-    /// Into the running mean, of this path, of the batch norm behind the layer.
+    /// The running mean, with this path, of the batch norm behind the layer.
     Mean(String),
-    /// Into a bias that the layer did not have.
+    /// A new bias, because the layer had none.
     NewBias,
 }
 
-/// Outputs of a weight that are zero and stay, for one reason.
+/// Outputs of a weight that are zero and were not removed, for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeptZeros {
     /// The weight.
     pub parameter: String,
     /// The axis of its outputs.
     pub axis: usize,
-    /// How many outputs it has.
+    /// The number of outputs of the weight.
     pub length: usize,
-    /// How many of them are zero and stay.
+    /// The number of outputs that are zero and were not removed.
     pub zeros: usize,
-    /// The node that needs them; none if they are an input or an output of the network, or the last.
+    /// The node that needs them; `None` if they are an input or an output of the network, or the last output of their
+    /// group.
     pub needed_by: Option<String>,
-    /// Why, as a clause that names the node.
+    /// The reason, as a clause that names the node.
     pub reason: String,
 }
 
-/// A norm or a mean that is over fewer features than before.
+/// A norm or a mean that is computed over fewer features than before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NarrowedNorm {
     /// The node.
     pub node: String,
-    /// Its operation, `layer_norm` or `mean`.
+    /// The operation of the node, `layer_norm` or `mean`.
     pub op: &'static str,
-    /// How many features there were.
+    /// The number of features before.
     pub before: usize,
-    /// How many are left.
+    /// The number of remaining features.
     pub after: usize,
 }
 
-/// How far the outputs of two networks are from one another.
+/// The difference between the outputs of two networks.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Difference {
-    /// The root mean square of the difference, in parts of that of the outputs before.
+    /// The root mean square of the difference, relative to that of the original outputs.
     pub relative: f64,
     /// The largest difference of two elements.
     pub largest: f64,
 }
 
-/// How large a network is.
+/// The size of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct NetworkSize {
-    /// Elements of all parameters, running statistics included.
+    /// The number of elements of all parameters, including running statistics.
     pub parameters: usize,
     /// Multiply-accumulates for one sample.
     pub macs: u64,
 }
 
 impl ThinningReport {
-    /// The most that any layer's output can be off at a border.
+    /// The largest possible error of any layer's output at a border.
     #[must_use]
     pub fn border_error(&self) -> f64 {
         self.folded
@@ -117,7 +118,7 @@ impl ThinningReport {
             .fold(0.0, f64::max)
     }
 
-    /// Adds to what went of the same group in an earlier round.
+    /// Adds units to those that were removed from the same group in an earlier round.
     pub(crate) fn remove(&mut self, more: Removed) {
         let known = self.removed.iter_mut();
         let same =

@@ -1,4 +1,4 @@
-//! What can be removed without a change of what the network computes, and what has to be made up for.
+//! Determines which units can be removed without changing the outputs, and which constants have to be compensated.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,34 +10,34 @@ use calcine_graph::{
 use crate::host::Host;
 use crate::options::{PaddingEffect, ThinOptions};
 
-/// The units that nothing downstream needs, and what their removal takes from the layers that read them.
+/// The units that no later node needs, and what the layers that read them lose.
 #[derive(Debug, Default)]
 pub(crate) struct Survey {
     pub(crate) dead: BTreeSet<UnitId>,
-    /// What needs a unit first: the node's position, and why.
+    /// The first node that needs a unit: its position and the reason.
     pub(crate) needed: BTreeMap<UnitId, (usize, &'static str)>,
-    /// By the position of the reading node.
+    /// The losses, by the position of the reading node.
     pub(crate) losses: BTreeMap<usize, Loss>,
 }
 
 /// What a layer loses with the constant channels that it reads.
 #[derive(Debug, Clone)]
 pub(crate) struct Loss {
-    /// How many channels.
+    /// The number of channels.
     pub(crate) channels: usize,
-    /// What each of its outputs loses where windows lie inside.
+    /// The loss of each output where windows do not touch the border.
     pub(crate) outputs: Vec<f64>,
-    /// How far off each output may be at a padded border.
+    /// The largest error of each output at a padded border.
     pub(crate) border: Vec<f64>,
 }
 
-/// What one reader has to say of one unit.
+/// The result for one unit and one node that reads it.
 enum Verdict {
-    /// It does not notice.
+    /// The node does not depend on the unit.
     Silent,
-    /// Each output loses this, and at borders this may be wrong by as much.
+    /// Each output loses this constant; at borders the error can be as large as the second value.
     Constant(Vec<f64>, Vec<f64>),
-    /// It needs the unit, for this reason.
+    /// The node needs the unit, for this reason.
     Needed(&'static str),
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn survey(graph: &Graph, axes: &Axes, host: &Host, options: ThinOptio
         let dead: Vec<UnitId> = units
             .filter(|unit| !survey.needed.contains_key(unit))
             .collect();
-        // Something has to stay.
+        // At least one unit remains.
         let spared = usize::from(dead.len() == members.units.len());
         survey.dead.extend(dead.into_iter().skip(spared));
     }
@@ -112,7 +112,8 @@ pub(crate) fn survey(graph: &Graph, axes: &Axes, host: &Host, options: ThinOptio
     survey
 }
 
-/// A slice may read nothing but units that go, though its group keeps others: the first unit of such an axis stays.
+/// A slice may read only units that are removed, although its group keeps others: the first unit of such an axis
+/// remains.
 fn spare_whole_axes(graph: &Graph, axes: &Axes, dead: &mut BTreeSet<UnitId>) {
     for (id, value) in graph.values.iter().enumerate() {
         for (axis, extent) in value.shape.iter().enumerate() {
@@ -158,7 +159,7 @@ impl Reading<'_> {
             {
                 Verdict::Silent
             }
-            // Positions count in a softmax, whatever is there.
+            // A softmax counts every position, whatever its value is.
             (Op::Attention { .. }, _) if value.is_some() => Verdict::Needed(COUNTS),
             (op, _) if value == Some(0.0) && self.gives_the_same_without_zeros(op) => {
                 Verdict::Silent
@@ -181,19 +182,19 @@ impl Reading<'_> {
     fn gives_the_same_without_zeros(&self, op: &Op) -> bool {
         match op.properties().summation {
             Summation::Sum => true,
-            // Not the same: the norm of what is left.
+            // The norm of the remaining features is different.
             Summation::Mean => self.options.norm_features == NormFeatures::Removable,
             Summation::Other => false,
         }
     }
 
-    /// What a channel carries, if that is known.
+    /// The constant value of a channel, if it is known.
     fn value_at(&self, id: ValueId, axis: usize, channel: usize) -> Option<f64> {
         self.known[id.0].value_at(axis, channel)
     }
 
-    /// Whether one of the first two operands has nothing but zeros where the product sums over this channel: along
-    /// these axes, counted from behind.
+    /// Whether one of the first two operands is zero wherever the product sums over this channel, along these axes,
+    /// counted from the last one.
     fn multiplies_nothing(&self, node: &Node, behind: [usize; 2], channel: usize) -> bool {
         behind.into_iter().zip(&node.inputs).any(|(behind, &id)| {
             let axis = self.graph.value(id).shape.len() - behind;

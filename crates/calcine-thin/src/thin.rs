@@ -12,31 +12,31 @@ use crate::options::{PaddingEffect, ThinOptions};
 use crate::report::{ConstantTarget, FoldedConstants, NetworkSize, Removed, ThinningReport};
 use crate::survey::{Survey, survey};
 
-/// A network without what it does not need.
+/// A thinned network.
 #[derive(Debug, Clone)]
 pub struct Thinned {
     /// The thinned network.
     pub network: Network,
-    /// What was removed, for replaying it with [`apply`](crate::apply).
+    /// The plan of what was removed, which [`apply`](crate::apply) can repeat.
     pub plan: ThinningPlan,
-    /// What became of it.
+    /// The report.
     pub report: ThinningReport,
 }
 
-/// Removes every channel, filter and neuron that the network computes nothing with.
+/// Removes every channel, filter and neuron on which the outputs of a network do not depend.
 ///
-/// A unit goes, with all that is cut along (see [`Axes`]), if each layer that reads it has no weight for
-/// it, or if it is the same number whatever the input is: filters without weights, scales of zero. That
-/// number is added to the biases of the layers that read it, to the running means of the batch norms behind
-/// them, or as a new bias. In inference the thinned network computes what the network computes, except
-/// at borders of padded convolutions where the report says so. Outputs of weights that are zero and stay are listed
-/// in the report, each with the node that needs it.
+/// A unit is removed, with everything that is cut along with it (see [`Axes`]), if each layer that reads it has only
+/// zero weights for it, or if it has the same value for every input, as with filters without weights, or scales of
+/// zero. That value is added to the biases of the layers that read the unit, to the running means of the batch norms
+/// behind them, or as a new bias. In inference, the thinned network computes the same as the original, except at
+/// borders of padded convolutions where the report says so. Outputs of weights that are zero and cannot be removed are
+/// listed in the report, each with the node that needs it.
 ///
-/// Zeros are what counts: mask, then thin. All parameters are read from the device, once for each round.
+/// Only zeros count: apply masks before thinning. All parameters are read from the device, once in each round.
 ///
 /// # Errors
 ///
-/// If the network's graph cannot be analysed.
+/// If the graph of the network cannot be analysed.
 pub fn thin(network: Network, padding_effect: PaddingEffect) -> Result<Thinned, ThinError> {
     let options = ThinOptions {
         padding_effect,
@@ -45,14 +45,14 @@ pub fn thin(network: Network, padding_effect: PaddingEffect) -> Result<Thinned, 
     thin_with(network, options, &[])
 }
 
-/// As [`thin`], with features of norms that go if asked for, and with a measured difference.
+/// Like [`thin`], optionally with features of norms, and with a measured difference.
 ///
-/// The network is run before and after on each of the `inputs`, which are what one pass takes; the difference of the outputs is in the
-/// report. It reads the outputs from the device.
+/// The network is executed before and after on each of the `inputs`, which are the inputs of one pass each; the report
+/// contains the difference of the outputs. The outputs are read from the device.
 ///
 /// # Errors
 ///
-/// If the network's graph cannot be analysed, or the inputs do not fit the network.
+/// If the graph of the network cannot be analysed, or the inputs do not fit the network.
 pub fn thin_with(
     network: Network,
     options: ThinOptions,
@@ -94,7 +94,7 @@ pub fn thin_with(
         let shifts = made_up(network.graph(), &axes, &survey, &mut report);
         let step = ThinningPlan::removing(&axes, survey.dead)?;
         network = carry(network, &step, &shifts)?;
-        // Biases that thinning added are not in the network that the plan is replayed on.
+        // Biases that thinning added do not exist in the network on which the plan is replayed.
         let cuts = step.steps().iter().map(|cuts| -> Vec<Cut> {
             let cuts = cuts.iter().filter(|cut| full.contains(&cut.parameter));
             cuts.cloned().collect()
@@ -118,14 +118,14 @@ fn size(graph: &Graph) -> Result<NetworkSize, ThinError> {
     })
 }
 
-/// Where each loss is made up for.
+/// Determines where each loss is compensated.
 fn made_up(graph: &Graph, axes: &Axes, survey: &Survey, report: &mut ThinningReport) -> Shifts {
     let mut shifts = Shifts::default();
     for (&position, loss) in &survey.losses {
         let into = place(graph, position);
         match &into {
             ConstantTarget::Bias(path) => add(&mut shifts, path, loss.outputs.iter().copied()),
-            // The norm subtracts what is no longer there.
+            // The norm subtracts the removed constant.
             ConstantTarget::Mean(path) => {
                 add(&mut shifts, path, loss.outputs.iter().map(|lost| -lost));
             }
@@ -165,7 +165,7 @@ fn add(shifts: &mut Shifts, path: &str, by: impl Iterator<Item = f64>) {
     }
 }
 
-/// The layer's bias; or the running mean of the batch norm that alone reads it; or a bias to be made.
+/// The bias of the layer; or the running mean of the batch norm that is its only reader; or a new bias.
 fn place(graph: &Graph, position: usize) -> ConstantTarget {
     let node = &graph.nodes[position];
     if let Some(bias) = node.inputs.get(2) {
@@ -174,7 +174,7 @@ fn place(graph: &Graph, position: usize) -> ConstantTarget {
     let mut readers = graph.consumers(node.output);
     if let (Some(norm), None) = (readers.next(), readers.next())
         && matches!(norm.op, Op::BatchNorm { .. })
-        // A norm is over axis 1, which a linear layer makes only where it makes nothing else.
+        // The norm is over axis 1, which contains the outputs of a linear layer only if there is no other axis.
         && (node.op != Op::Linear || graph.value(node.output).shape.len() == 2)
         && graph.value(norm.inputs[3]).source == Source::Parameter
         && !graph.outputs.contains(&node.output)

@@ -6,16 +6,16 @@ use calcine_trace::{AnyTensor, Network, NetworkTensor};
 
 use crate::error::ThinError;
 
-/// Zeros units: the weights that make them, with biases, scales, shifts and all else that meets them
+/// Zeroes units: the weights that produce them, with biases, scales, shifts and everything else that is applied to them
 /// ([`Role::is_zeroed`](calcine_graph::Role::is_zeroed)).
 ///
-/// What is zeroed this way says nothing at all, so that thinning it is exact, at padded borders too, unless a
-/// function behind it makes something of zero, as a sigmoid does. Zeroing weights alone leaves what biases and
-/// batch norms make of zero. Each tensor is multiplied once an axis, however many units there are. Nothing is read.
+/// The output of such a unit is exactly zero, so thinning it is exact, also at padded borders, unless a function behind
+/// it maps zero to another value, as a sigmoid does. If only the weights are zeroed, biases and batch norms still
+/// produce a constant. Each tensor is multiplied once per axis, however many units there are. Nothing is read.
 ///
 /// # Errors
 ///
-/// If there is no such unit, or the axes are another network's.
+/// If a unit does not exist, or the axes belong to another network.
 pub fn zero_out_channels(
     network: Network,
     axes: &Axes,
