@@ -1,23 +1,24 @@
-//! Any Burn model as a [`Network`]: a named, executable, trainable graph, without touching the model's code.
+//! Records any Burn model as a [`Network`]: a named, executable, trainable graph. The code of the model does not
+//! change.
 //!
 //! # Should I use this crate?
 //!
-//! Yes, to measure, observe or rewrite what a model computes, or to keep it in one file that needs none of its
-//! code. No, if parameters are all you want: `calcine-params` reads and edits those of any module.
+//! Use it to measure, observe or rewrite what a model computes, or to store it in one file that does not need the
+//! model's code. To read and edit only parameters, `calcine-params` is enough.
 //!
-//! # The parts
+//! # Contents
 //!
-//! | item | what |
+//! | item | purpose |
 //! |---|---|
 //! | [`trace`], [`trace_made`] | records a forward pass as a network |
-//! | [`Network`] | the graph and the model's parameters: a Burn module that computes the same |
-//! | [`Network::run`] | a pass in which every result can be looked at or replaced |
-//! | [`Network::from_parts`], [`NewParameter`] | a network of a graph and tensors, from a file or other code |
-//! | [`Network::rewritten`], [`NetworkTensor`], [`AddedParameter`] | another graph and other tensors in place of its own |
-//! | [`Network::save`], [`Network::load`] | one safetensors file |
-//! | [`evaluate`], [`try_compute`] | one node's operation on tensors; an error for what Burn panics on |
-//! | [`AnyTensor`], [`Tensors`] | tensors whose rank and kind are known at run time; what goes in and comes out |
-//! | [`TraceError`], [`ForwardError`], [`RewriteError`], [`NetworkFileError`] | what was wrong, where, and what would be valid |
+//! | [`Network`] | the graph and the parameters of the model: a Burn module that computes the same |
+//! | [`Network::run`] | a forward pass in which every result can be observed or replaced |
+//! | [`Network::from_parts`], [`NewParameter`] | creates a network from a graph and tensors, for example of a file |
+//! | [`Network::rewritten`], [`NetworkTensor`], [`AddedParameter`] | replaces the graph and the tensors of a network |
+//! | [`Network::save`], [`Network::load`] | writes and reads one safetensors file |
+//! | [`evaluate`], [`try_compute`] | executes the operation of one node on tensors; returns an error where Burn panics |
+//! | [`AnyTensor`], [`Tensors`] | tensors whose rank and kind are known at run time; inputs and outputs |
+//! | [`TraceError`], [`ForwardError`], [`RewriteError`], [`NetworkFileError`] | the problem, its place, and what would be valid |
 //!
 //! # Examples
 //!
@@ -71,26 +72,29 @@ pub use parts::NewParameter;
 pub use run::{batch_size, try_compute, typed_outputs};
 pub use tensor::{AnyTensor, Tensors};
 
-/// Records what `forward` does to the sample, as a network with the model's parameters.
+/// Records what `forward` does with the sample, and returns a network with the model's parameters.
 ///
 /// The pass is recorded on Burn's capture device, which computes nothing, for batches of two, of three, and of a prime
-/// number larger than any axis that the first two have, each made of the sample's first element. What differs between
-/// the first two is taken for a function of the batch, and must be so in the third. Then model and network compute the
-/// sample, and its first element alone, and must agree: so a network is what the model is, or `trace` says why not.
+/// number that is larger than any axis in the first two recordings; each batch repeats the first element of the sample.
+/// What differs between the first two recordings is assumed to be a function of the batch size, which the third must
+/// confirm. Then model and network compute the sample, and its first element alone, and must agree: either the network
+/// is equivalent to the model, or `trace` returns an error with the reason.
 ///
-/// The model's parameters are copied to the host for that, and are then the network's own: training one
-/// does not move the other. They keep their paths, their ids, and whether they are trained. The sample may be on any
-/// device, on an autodiff device too.
+/// For this comparison, the parameters of the model are copied to the host. The network has its own copies: training
+/// one does not change the other. They keep their paths, their ids, and whether they are trained. The sample can be on
+/// any device, including an autodiff device.
 ///
-/// Sorting gives equal elements in the order of their positions, and reads the device for that; Burn's own functions leave their
-/// order open. So outputs that depend on the order of elements that are equal in the sample are not compared with the model's.
+/// Sorting orders equal elements by their positions and reads the device for that; Burn's own functions leave their
+/// order open. Outputs that depend on the order of elements that are equal in the sample are therefore not compared
+/// with those of the model.
 ///
-/// Burn records no dropout where there is no tape, so a network has none. What Rust decides while it
-/// runs is recorded as it went: the recurrent layers of Burn are as many steps as the sample is long. What a branch
-/// would do that is taken for other values than the sample's no recording tells.
+/// Burn records no dropout without autodiff, so a network has none. Decisions of Rust code are recorded as they were
+/// made for the sample: the recurrent layers of Burn have as many steps as the sample is long, and branches that are
+/// taken for other values are not recorded.
 ///
-/// Names are unique among inputs, nodes, constants and parameters. Layers and parameters have the model's own paths;
-/// names that are made (`input`, `conv1.relu`, and `conv1_2` for a layer's second use) give way to those with `_2`, `_3` and so on.
+/// Names are unique among inputs, nodes, constants and parameters. Layers and parameters have the paths of the model;
+/// if a generated name (`input`, `conv1.relu`, or `conv1_2` for the second use of a layer) already exists, it is
+/// followed by `_2`, `_3` and so on.
 ///
 /// # Errors
 ///
