@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// # Examples
 ///
 /// ```
-/// use calcine_quant::FloatType;
+/// use calcine_format::FloatType;
 ///
 /// assert_eq!(FloatType::F16.nearest(0.1), 0.099_975_586);
 /// assert_eq!(FloatType::Bf16.nearest(0.1), 0.100_097_656);

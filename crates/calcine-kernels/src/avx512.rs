@@ -324,3 +324,98 @@ pub(crate) unsafe fn finish_floats(f: &FinishFloats) {
         }
     }
 }
+
+/// Transforms the inputs of a tile of Winograd's minimal filtering, sixteen channels at once.
+///
+/// # Safety
+///
+/// As of [`code_sums`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(crate) unsafe fn winograd_input(
+    x: *const f32,
+    rows: [usize; 4],
+    columns: [usize; 4],
+    channels: usize,
+    points: *mut f32,
+    next: usize,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut channel = 0;
+        while channel < channels {
+            let mut down = [[_mm512_setzero_ps(); 4]; 4];
+            for column in 0..4 {
+                let from = x.add(columns[column] + channel);
+                let a = _mm512_loadu_ps(from.add(rows[0]));
+                let b = _mm512_loadu_ps(from.add(rows[1]));
+                let c = _mm512_loadu_ps(from.add(rows[2]));
+                let d = _mm512_loadu_ps(from.add(rows[3]));
+                down[0][column] = _mm512_sub_ps(a, c);
+                down[1][column] = _mm512_add_ps(b, c);
+                down[2][column] = _mm512_sub_ps(c, b);
+                down[3][column] = _mm512_sub_ps(b, d);
+            }
+            for row in 0..4 {
+                let [a, b, c, d] = down[row];
+                let to = points.add(4 * row * next + channel);
+                _mm512_storeu_ps(to, _mm512_sub_ps(a, c));
+                _mm512_storeu_ps(to.add(next), _mm512_add_ps(b, c));
+                _mm512_storeu_ps(to.add(2 * next), _mm512_sub_ps(c, b));
+                _mm512_storeu_ps(to.add(3 * next), _mm512_sub_ps(b, d));
+            }
+            channel += BLOCK;
+        }
+    }
+}
+
+/// Transforms the sums of a tile to its outputs, as many as are inside of the image, and finishes them.
+///
+/// # Safety
+///
+/// As of [`code_sums`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[allow(clippy::too_many_arguments, reason = "pointers and their distances")]
+pub(crate) unsafe fn winograd_output(
+    sums: *const f32,
+    next: usize,
+    bias: *const f32,
+    other: Option<(*const f32, [usize; 2])>,
+    ends: [f32; 2],
+    count: usize,
+    inside: [usize; 2],
+    y: *mut f32,
+    steps: [usize; 2],
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mask: __mmask16 = u16::MAX >> (BLOCK - count);
+        let [low, high] = ends.map(|end| _mm512_set1_ps(end));
+        let bias = _mm512_loadu_ps(bias);
+        let mut down = [[_mm512_setzero_ps(); 4]; 2];
+        for column in 0..4 {
+            let a = _mm512_loadu_ps(sums.add(column * next));
+            let b = _mm512_loadu_ps(sums.add((4 + column) * next));
+            let c = _mm512_loadu_ps(sums.add((8 + column) * next));
+            let d = _mm512_loadu_ps(sums.add((12 + column) * next));
+            down[0][column] = _mm512_add_ps(_mm512_add_ps(a, b), c);
+            down[1][column] = _mm512_sub_ps(_mm512_sub_ps(b, c), d);
+        }
+        for row in 0..inside[0] {
+            let [a, b, c, d] = down[row];
+            let own = [
+                _mm512_add_ps(_mm512_add_ps(a, b), c),
+                _mm512_sub_ps(_mm512_sub_ps(b, c), d),
+            ];
+            for column in 0..inside[1] {
+                let mut result = _mm512_add_ps(own[column], bias);
+                if let Some((other, steps)) = other {
+                    let other = _mm512_loadu_ps(other.add(row * steps[0] + column * steps[1]));
+                    result = _mm512_add_ps(result, other);
+                }
+                let result = _mm512_min_ps(high, _mm512_max_ps(low, result));
+                let to = y.add(row * steps[0] + column * steps[1]);
+                _mm512_mask_storeu_ps(to, mask, result);
+            }
+        }
+    }
+}

@@ -108,6 +108,7 @@ pub(crate) struct CodeTile<'a> {
 }
 
 /// A tile of sums on the stack.
+#[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct Scratch<T>(pub(crate) [[T; BLOCK]; TILE]);
 

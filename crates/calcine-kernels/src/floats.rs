@@ -3,9 +3,10 @@
 use crate::buffer::Buffer;
 use crate::codes::Scratch;
 use crate::isa::Isa;
-use crate::packed::{BLOCK, Done, Filters, Number, Packed, Sums, TILE};
+use crate::packed::{BLOCK, Done, Filters, Number, Packed, Sums, TILE, check, holds, origin};
 use crate::plane::Plane;
 use crate::portable;
+use crate::winograd::Winograd;
 #[cfg(target_arch = "x86_64")]
 use crate::{avx2, avx512};
 
@@ -14,8 +15,16 @@ use crate::{avx2, avx512};
 /// What a window reads beyond the edge is the border of the input, which holds zeros.
 #[derive(Debug, Clone)]
 pub struct FloatLayer {
-    packed: Packed,
+    kind: Kind,
     bias: Vec<f32>,
+}
+
+/// How a layer is computed.
+#[derive(Debug, Clone)]
+enum Kind {
+    Windows(Packed),
+    /// With where the first window begins.
+    Winograd(Winograd, usize),
 }
 
 /// Floats that are added to what a layer computes.
@@ -53,7 +62,8 @@ pub(crate) struct FloatTile<'a> {
 }
 
 impl FloatLayer {
-    /// Packs weights `[outputs, inputs / groups, rows, columns]`.
+    /// Packs weights `[outputs, inputs / groups, rows, columns]`. On CPUs with AVX-512, windows of 3 × 3 at every position, of
+    /// twelve channels or more, are computed by Winograd's minimal filtering, whose rounding errors are slightly larger.
     ///
     /// # Panics
     ///
@@ -62,30 +72,50 @@ impl FloatLayer {
     pub fn new(weights: &[f32], bias: &[f32], filters: Filters, x: Plane, y: Plane) -> Self {
         assert_eq!(weights.len(), filters.weights(), "weights of {filters:?}");
         assert_eq!(bias.len(), filters.outputs, "a bias for each output");
-        let packed = Packed::new(Number::Floats, filters, x, y, |buffer, to, from| {
-            buffer.floats_mut()[to] = weights[from];
-        });
+        check(&filters, &x, &y);
+        let kind = match Winograd::suits(&filters, &y) {
+            true => Kind::Winograd(
+                Winograd::new(weights, &filters, x, y),
+                origin(&x, &filters.window),
+            ),
+            false => Kind::Windows(Packed::new(
+                Number::Floats,
+                filters,
+                x,
+                y,
+                |buffer, to, from| buffer.floats_mut()[to] = weights[from],
+            )),
+        };
         let mut bias = bias.to_vec();
         bias.resize(bias.len() + BLOCK, 0.0);
-        Self { packed, bias }
+        Self { kind, bias }
     }
 
     /// How the inputs lie in memory.
     #[must_use]
     pub const fn input(&self) -> &Plane {
-        &self.packed.x
+        match &self.kind {
+            Kind::Windows(packed) => &packed.x,
+            Kind::Winograd(winograd, _) => &winograd.x,
+        }
     }
 
     /// How the outputs lie in memory.
     #[must_use]
     pub const fn output(&self) -> &Plane {
-        &self.packed.y
+        match &self.kind {
+            Kind::Windows(packed) => &packed.y,
+            Kind::Winograd(winograd, _) => &winograd.y,
+        }
     }
 
     /// Bytes of the packed weights.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.packed.weights.bytes().len()
+        match &self.kind {
+            Kind::Windows(packed) => packed.weights.bytes().len(),
+            Kind::Winograd(winograd, _) => winograd.weights.bytes().len(),
+        }
     }
 
     /// Computes the layer.
@@ -105,11 +135,21 @@ impl FloatLayer {
         assert!(isa.is_available(), "this CPU has no {isa}");
         let other = add.as_ref().map_or(y.len(), |add| add.other.len());
         let plane = add.as_ref().map(|add| add.plane);
-        let walk = self.packed.walk(samples, plane, [x.len(), y.len(), other]);
+        let lengths = [x.len(), y.len(), other];
+        let packed = match &self.kind {
+            Kind::Windows(packed) => packed,
+            Kind::Winograd(winograd, origin) => {
+                let planes = [&winograd.x, &winograd.y, plane.unwrap_or(&winograd.y)];
+                holds(planes, samples, lengths);
+                winograd.run(isa, *origin, samples, x, &self.bias, ends, add, y);
+                return;
+            }
+        };
+        let walk = packed.walk(samples, plane, lengths);
         let mut scratch = Scratch([[0_f32; BLOCK]; TILE]);
         let sums = scratch.0.as_mut_ptr().cast::<f32>();
-        let (from, weights) = (x.as_ptr(), self.packed.weights.floats().as_ptr());
-        let depthwise = self.packed.depthwise;
+        let (from, weights) = (x.as_ptr(), packed.weights.floats().as_ptr());
+        let depthwise = packed.depthwise;
         let tile = |at: &Sums<'_>| {
             // SAFETY: `walk` has checked that the windows of all positions are within the slice, and weights were packed for
             // them.
@@ -170,8 +210,7 @@ impl FloatLayer {
                 }
             }
         };
-        self.packed
-            .each_tile(Number::Floats, isa, &walk, tile, finish);
+        packed.each_tile(Number::Floats, isa, &walk, tile, finish);
     }
 }
 

@@ -38,6 +38,7 @@ mod isa;
 mod packed;
 mod plane;
 mod portable;
+mod winograd;
 
 pub use buffer::Buffer;
 pub use codes::{AddCodes, CodeLayer, Rescale};

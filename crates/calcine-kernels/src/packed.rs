@@ -204,22 +204,10 @@ impl Packed {
     pub(crate) fn walk(&self, samples: usize, other: Option<&Plane>, lengths: [usize; 3]) -> Walk {
         let (x, y, window) = (&self.x, &self.y, &self.filters.window);
         let other = other.unwrap_or(y);
-        assert!(
-            (other.height, other.width, other.channels) == (y.height, y.width, y.channels),
-            "what is added has the shape of the output"
-        );
-        let planes = [x, y, other].into_iter().zip(lengths);
-        for (plane, length) in planes {
-            let needed = samples * plane.sample();
-            assert!(
-                length >= needed + Buffer::SPARE / 4,
-                "{length} numbers of {samples} × {plane:?}, and spare ones"
-            );
-        }
+        holds([x, y, other], samples, lengths);
         let flat =
             *window == Window::POINT && [x, y, other].iter().all(|plane| plane.is_borderless());
-        let origin = (x.border[0][0] - window.padding[0]) * x.row()
-            + (x.border[1][0] - window.padding[1]) * x.pitch;
+        let origin = origin(x, window);
         let of = |plane: &Plane| Way {
             sample: plane.sample(),
             row: plane.row(),
@@ -403,8 +391,29 @@ fn tiling(
     all.min_by_key(work).unwrap_or((1, 1))
 }
 
+/// Where the first window begins.
+pub(crate) fn origin(x: &Plane, window: &Window) -> usize {
+    (x.border[0][0] - window.padding[0]) * x.row() + (x.border[1][0] - window.padding[1]) * x.pitch
+}
+
+/// Whether slices of these lengths hold so many images of input, output and what is added, and spare numbers.
+pub(crate) fn holds(planes: [&Plane; 3], samples: usize, lengths: [usize; 3]) {
+    let [_, y, other] = planes;
+    assert!(
+        (other.height, other.width, other.channels) == (y.height, y.width, y.channels),
+        "what is added has the shape of the output"
+    );
+    for (plane, length) in planes.into_iter().zip(lengths) {
+        let needed = samples * plane.sample();
+        assert!(
+            length >= needed + Buffer::SPARE / 4,
+            "{length} numbers of {samples} × {plane:?}, and spare ones"
+        );
+    }
+}
+
 /// Whether the planes are those of the filters.
-fn check(filters: &Filters, x: &Plane, y: &Plane) {
+pub(crate) fn check(filters: &Filters, x: &Plane, y: &Plane) {
     let window = &filters.window;
     assert!(
         filters.groups > 0
