@@ -1,7 +1,8 @@
 //! Running cargo and asking it about the workspace.
 
+use std::env::consts::EXE_SUFFIX;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use cargo_metadata::{CargoOpt, Metadata, MetadataCommand};
@@ -29,6 +30,29 @@ pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
     }
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Err(Failure::new(format!("`{line}` failed ({status})")).with_exit_code(code.unwrap_or(1)))
+}
+
+/// Builds a program or an example of the workspace, and returns its path.
+pub(crate) fn built(kind: &str, name: &str) -> Result<PathBuf, Failure> {
+    let members = members()?;
+    // The whole workspace, so that Burn has the features that everything else is built with.
+    let manifest = members.workspace_root.join("Cargo.toml");
+    let kind_option = format!("--{kind}");
+    let build = [
+        "build",
+        "--workspace",
+        &kind_option,
+        name,
+        "--manifest-path",
+        manifest.as_str(),
+    ];
+    run(&mut cargo(build))?;
+    let debug = members.target_directory.join("debug");
+    let folder = match kind {
+        "example" => debug.join("examples"),
+        _ => debug,
+    };
+    Ok(folder.join(format!("{name}{EXE_SUFFIX}")).into())
 }
 
 /// Lets `cargo check` pass without CUDA, ROCm or the LLVM that Burn's build scripts download for them.

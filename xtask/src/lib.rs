@@ -5,6 +5,7 @@
 mod bench;
 mod cargo;
 mod check;
+mod conformance;
 mod failure;
 mod features;
 mod reference;
@@ -28,6 +29,7 @@ enum Command {
     Test(test::Args),
     Features(features::Args),
     Bench(bench::Args),
+    OnnxConformance(conformance::Args),
 }
 
 /// What a command line may be.
@@ -47,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Features(args) => features::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::OnnxConformance(args) => conformance::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

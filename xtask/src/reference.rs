@@ -1,13 +1,12 @@
 //! `cargo xtask train-cifar`: the reference run, which the program `calcine` carries out.
 
-use std::env::consts::EXE_SUFFIX;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Command;
 
 use clap::Parser;
 
-use crate::cargo::{self, cargo};
+use crate::cargo;
 use crate::failure::Failure;
 
 /// The recipe of the default run, from the root of the workspace.
@@ -34,19 +33,8 @@ pub(crate) struct Args {
 
 /// Builds the program, and runs it in place of this process, so that signals and the exit code are its own.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let members = cargo::members()?;
-    let (root, target) = (&members.workspace_root, &members.target_directory);
-    // The whole workspace, so that Burn has the features that everything else is built with.
-    let manifest = root.join("Cargo.toml");
-    let build = [
-        "build",
-        "--workspace",
-        "--bin",
-        "calcine",
-        "--manifest-path",
-    ];
-    cargo::run(&mut cargo(build.into_iter().chain([manifest.as_str()])))?;
-    let program = target.join("debug").join(format!("calcine{EXE_SUFFIX}"));
+    let root = cargo::members()?.workspace_root;
+    let program = cargo::built("bin", "calcine")?;
     replace(Command::new(program).args(arguments(&args.options, root.as_std_path())))
 }
 

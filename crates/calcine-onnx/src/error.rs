@@ -80,7 +80,7 @@ pub enum ImportError {
     #[error("the file is no ONNX model: {0}")]
     Malformed(&'static str),
     /// A model of another opset.
-    #[error("the file is of opset {0}: valid are 7 to 25")]
+    #[error("the file is of opset {0}: valid are 7 to 28")]
     Opset(i64),
     /// A tensor whose elements do not fit its type and shape, or that is not there.
     #[error("the tensor `{name}` {problem}")]

@@ -1,6 +1,8 @@
 //! ONNX files as networks.
 
+mod attention;
 mod computed;
+mod einsum;
 mod elementwise;
 mod finish;
 mod fold;
@@ -9,28 +11,31 @@ mod importer;
 mod indexing;
 mod layers;
 mod nodes;
+mod norms;
 mod pools;
 mod quantized;
 mod recurrent;
 mod reductions;
+mod resize;
 mod shapes;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, TensorData};
 use calcine_graph::{Extent, Source};
 use calcine_trace::Network;
 
 use self::fold::kind_of;
-use self::host::Folder;
+use self::host::{Elements, Folder, Host};
 use self::importer::{Importer, Known, Operand};
+use self::shapes::or_one;
 use crate::error::{ImportError, UnsupportedNode};
 use crate::proto::{self, Dimension, Model};
 
 /// The opsets that are read.
-const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
+const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
 
 /// How a file is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +46,9 @@ pub struct ImportOptions {
     pub free_batch: bool,
     /// The lengths of other axes that the file only names, as those of sequences.
     pub lengths: BTreeMap<String, usize>,
+    /// Inputs that are no inputs of the network, by name: what they are is known, as a shape, an axis or a mask that a caller
+    /// would give each time, and all that follows from it is computed when the file is read.
+    pub constants: BTreeMap<String, TensorData>,
 }
 
 impl Default for ImportOptions {
@@ -48,6 +56,7 @@ impl Default for ImportOptions {
         Self {
             free_batch: true,
             lengths: BTreeMap::new(),
+            constants: BTreeMap::new(),
         }
     }
 }
@@ -120,6 +129,45 @@ pub fn read_file(
 pub fn is_onnx(file: &Path) -> bool {
     file.extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+}
+
+/// The names of a file's inputs that are no initializers, in order.
+///
+/// # Errors
+///
+/// If the bytes are no ONNX model.
+pub fn input_names(bytes: &[u8]) -> Result<Vec<String>, ImportError> {
+    let model = Model::read(bytes)?;
+    let initializers: HashSet<&str> = model
+        .graph
+        .initializers
+        .iter()
+        .map(|tensor| &*tensor.name)
+        .collect();
+    let inputs = model.graph.inputs.iter();
+    let inputs = inputs.filter(|input| !initializers.contains(&*input.name));
+    Ok(inputs
+        .map(|input| input.name.clone().into_owned())
+        .collect())
+}
+
+/// A tensor as files of inputs and outputs have it (`input_0.pb`): floats as `f32`, integers as `i64`, booleans.
+///
+/// # Errors
+///
+/// If the bytes are no tensor of ONNX, or one of a type that is not read.
+pub fn read_tensor(bytes: &[u8]) -> Result<TensorData, ImportError> {
+    let tensor = proto::Tensor::read(bytes)?;
+    let host = Folder::default().host(&tensor)?;
+    let shape = host.shape.clone();
+    Ok(match &host.elements {
+        Elements::Floats(values) => TensorData::new(values.clone(), shape),
+        Elements::Ints(values) => {
+            let values: Vec<i64> = values.iter().map(|value| value.fixed).collect();
+            TensorData::new(values, shape)
+        }
+        Elements::Bools(values) => TensorData::new(values.clone(), shape),
+    })
 }
 
 fn read_in(
@@ -302,19 +350,28 @@ fn inputs(
                 "has {reason}; valid are floats, integers and booleans"
             ))
         })?;
-        let shape = input
-            .shape
-            .as_ref()
-            .filter(|shape| (1..=6).contains(&shape.len()));
-        let shape = shape.ok_or_else(|| wrong("has no shape of 1 to 6 axes".to_owned()))?;
+        if let Some(data) = options.constants.get(&*input.name) {
+            let host = Host::of_data(data, input.data_type);
+            let host = host.map_err(|problem| wrong(format!("is a constant that {problem}")))?;
+            let known = Known::Host(Rc::new(host));
+            importer
+                .known
+                .insert(input.name.clone().into_owned(), known);
+            continue;
+        }
+        let shape = input.shape.as_ref().filter(|shape| shape.len() <= 6);
+        let shape = shape.ok_or_else(|| wrong("has no shape of at most 6 axes".to_owned()))?;
         let mut extents = Vec::with_capacity(shape.len());
         for (axis, dimension) in shape.iter().enumerate() {
             extents.push(match dimension {
                 Dimension::Fixed(length) => {
                     let length = usize::try_from(*length).ok().filter(|&length| length > 0);
                     let length = length.ok_or_else(|| wrong(format!("has an axis {axis} without a length")))?;
-                    if axis == 0 && free_batch {
-                        importer.fixed_batch.get_or_insert(length);
+                    // Of inputs of different lengths, only those as long as the first have the batch.
+                    if axis == 0
+                        && free_batch
+                        && *importer.fixed_batch.get_or_insert(length) == length
+                    {
                         Extent::BATCH
                     } else {
                         Extent::fixed(length)
@@ -330,7 +387,12 @@ fn inputs(
                 Dimension::Unknown => return Err(wrong(format!("has an axis {axis} of no length"))),
             });
         }
-        let id = importer.given(&input.name, extents, kind, Source::Input);
+        let is_scalar = extents.is_empty();
+        let id = importer.given(&input.name, or_one(extents), kind, Source::Input);
+        if is_scalar {
+            importer.mark_scalar(id);
+        }
+        importer.data_types.insert(id, input.data_type);
         importer.graph.inputs.push(id);
         importer
             .known

@@ -34,4 +34,4 @@ mod wire;
 
 pub use error::{ExportError, ImportError, UnsupportedNode};
 pub use export::{ExportOptions, Form, OnnxModel, export, export_quantized};
-pub use import::{ImportOptions, is_onnx, read_bytes, read_file};
+pub use import::{ImportOptions, input_names, is_onnx, read_bytes, read_file, read_tensor};

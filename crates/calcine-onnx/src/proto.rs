@@ -22,6 +22,8 @@ pub(crate) mod data_type {
     pub(crate) const BFLOAT16: i64 = 16;
     pub(crate) const UINT4: i64 = 21;
     pub(crate) const INT4: i64 = 22;
+    pub(crate) const UINT2: i64 = 25;
+    pub(crate) const INT2: i64 = 26;
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +72,8 @@ pub(crate) enum AttributeValue<'a> {
     Tensor(Box<Tensor<'a>>),
     Floats(Vec<f32>),
     Ints(Vec<i64>),
-    /// Graphs, lists of texts, and what else no operator of ours has.
+    Texts(Vec<Cow<'a, [u8]>>),
+    /// Graphs, and what else no operator of ours has.
     Other,
 }
 
@@ -296,7 +299,7 @@ impl<'a> Attribute<'a> {
         let mut name = Cow::Borrowed("");
         let mut kind = 0;
         let (mut float, mut int, mut string, mut tensor) = (None, None, None, None);
-        let (mut floats, mut ints) = (Vec::new(), Vec::new());
+        let (mut floats, mut ints, mut texts) = (Vec::new(), Vec::new(), Vec::new());
         each(bytes, |number, field| {
             match number {
                 1 => name = text(field)?,
@@ -306,6 +309,7 @@ impl<'a> Attribute<'a> {
                 5 => tensor = Some(Tensor::read(field.bytes()?)?),
                 7 => field.floats(&mut floats)?,
                 8 => field.integers(&mut ints)?,
+                9 => texts.push(Cow::Borrowed(field.bytes()?)),
                 20 => kind = field.integer()?,
                 _ => {}
             }
@@ -322,6 +326,7 @@ impl<'a> Attribute<'a> {
             4 => AttributeValue::Tensor(Box::new(tensor.unwrap_or_default())),
             6 => AttributeValue::Floats(floats),
             7 => AttributeValue::Ints(ints),
+            8 => AttributeValue::Texts(texts),
             0 => match (float, int, string, tensor) {
                 (Some(float), ..) => AttributeValue::Float(float),
                 (_, Some(int), ..) => AttributeValue::Int(int),
@@ -364,7 +369,8 @@ impl<'a> Attribute<'a> {
                 values.iter().for_each(|value| out.integer(8, *value));
                 7
             }
-            AttributeValue::Other => 0,
+            // No operator that is written has one.
+            AttributeValue::Texts(_) | AttributeValue::Other => 0,
         };
         out.integer(20, kind);
     }

@@ -69,7 +69,14 @@ pub(super) fn combined(with: calcine_graph::Arithmetic, a: Element, b: Element) 
             A::Multiply => a * b,
             A::Divide => a / b,
             A::Power => a.powf(b),
-            A::Remainder => a % b,
+            A::Remainder => {
+                let rest = a % b;
+                if rest != 0.0 && (rest < 0.0) != (b < 0.0) {
+                    rest + b
+                } else {
+                    rest
+                }
+            }
             _ => return None,
         }),
         (Element::Int(a), Element::Int(b)) => Element::Int(match with {
@@ -82,7 +89,13 @@ pub(super) fn combined(with: calcine_graph::Arithmetic, a: Element, b: Element) 
                 Number::fixed(if b == 0 {
                     return None;
                 } else {
-                    a.checked_rem_euclid(b)?
+                    // Of the sign of the divisor.
+                    let rest = a.checked_rem(b)?;
+                    if rest != 0 && (rest < 0) != (b < 0) {
+                        rest + b
+                    } else {
+                        rest
+                    }
                 })
             }
             A::Power => Number::fixed(a.known()?.checked_pow(u32::try_from(b.known()?).ok()?)?),
@@ -99,6 +112,17 @@ pub(super) fn combined(with: calcine_graph::Arithmetic, a: Element, b: Element) 
             A::Or => a || b,
             _ => return None,
         }),
+        _ => return None,
+    })
+}
+
+/// The remainder that has the sign of the dividend.
+pub(super) fn truncated_remainder(a: Element, b: Element) -> Option<Element> {
+    Some(match (a, b) {
+        (Element::Float(a), Element::Float(b)) => Element::Float(a % b),
+        (Element::Int(a), Element::Int(b)) => {
+            Element::Int(Number::fixed(a.known()?.checked_rem(b.known()?)?))
+        }
         _ => return None,
     })
 }
@@ -358,7 +382,8 @@ pub(super) fn gathered_nd(a: &Attributes<'_, '_>, host: &Host, indices: &Host) -
     Ok(host.picked(shape, positions))
 }
 
-pub(super) fn scattered(host: &Host, indices: &Host, updates: &Host) -> Folded {
+pub(super) fn scattered(host: &Host, indices: &Host, updates: &Host, how: &str) -> Folded {
+    use calcine_graph::Arithmetic;
     let (starts, each) = blocks(host, indices)?;
     if updates.len() != starts.len() * each {
         return Err("updates of another size than the indices".to_owned());
@@ -366,7 +391,16 @@ pub(super) fn scattered(host: &Host, indices: &Host, updates: &Host) -> Folded {
     let mut elements: Vec<Element> = (0..host.len()).map(|at| host.element(at)).collect();
     for (row, start) in starts.into_iter().enumerate() {
         for at in 0..each {
-            elements[start + at] = updates.element(row * each + at);
+            let (own, update) = (elements[start + at], updates.element(row * each + at));
+            let new = match how {
+                "none" => Some(update),
+                "add" => combined(Arithmetic::Add, own, update),
+                "mul" => combined(Arithmetic::Multiply, own, update),
+                "max" => extreme(Ordering::Greater, own, update),
+                "min" => extreme(Ordering::Less, own, update),
+                other => return Err(format!("reduction `{other}`")),
+            };
+            elements[start + at] = new.ok_or_else(unclear)?;
         }
     }
     Host::of(host.shape.clone(), elements)

@@ -136,13 +136,13 @@ impl Importer {
                 }
             }
         }
-        let (a, b) = (self.value(a)?, self.value(b)?);
+        let (a, mut b) = (self.value(a)?, self.value(b)?);
         let kind = self.kind(a);
+        if arithmetic == Arithmetic::Power {
+            b = self.cast(b, kind);
+        }
         if kind != self.kind(b) {
             return Err("operands of two kinds".to_owned());
-        }
-        if arithmetic == Arithmetic::Divide && kind == ElementKind::Int {
-            return Err("a quotient of integers that are not known".to_owned());
         }
         self.zip(Op::Zip(arithmetic), a, b, kind)
     }
@@ -183,6 +183,48 @@ impl Importer {
         }
         let (a, b) = (self.value(a)?, self.value(b)?);
         self.zip(Op::Compare(comparison), a, b, ElementKind::Bool)
+    }
+
+    /// `Mod` with `fmod`: the remainder that has the sign of the dividend.
+    pub(crate) fn truncated_remainder(&mut self, a: &Operand, b: &Operand) -> Read {
+        let (a, b) = (self.value(a)?, self.value(b)?);
+        let (size, by) = (self.map(Map::Abs, a), self.map(Map::Abs, b));
+        let rest = self.both(Arithmetic::Remainder, size, by)?;
+        let sign = self.map(Map::Sign, a);
+        self.both(Arithmetic::Multiply, rest, sign)
+    }
+
+    /// `Shrink`: numbers near zero are zero, others are moved towards it.
+    pub(crate) fn shrink(&mut self, a: &Attributes<'_, '_>, x: ValueId) -> Read {
+        let (lambda, bias) = (a.float("lambd", 0.5)?, a.float("bias", 0.0)?);
+        let kind = self.kind(x);
+        let x = self.cast(x, ElementKind::Float);
+        let less = self.scalar(Arithmetic::Subtract, x, bias);
+        let not_above = self.compared_with(Comparison::LessEqual, x, lambda);
+        let above = self.with_number_where(less, not_above, 0.0)?;
+        let more = self.scalar(Arithmetic::Add, x, bias);
+        let not_below = self.compared_with(Comparison::GreaterEqual, x, -lambda);
+        let below = self.with_number_where(more, not_below, 0.0)?;
+        let sum = self.both(Arithmetic::Add, above, below)?;
+        Ok(self.cast(sum, kind))
+    }
+
+    /// `IsInf` of one sign or both.
+    pub(crate) fn is_infinite(&mut self, a: &Attributes<'_, '_>, x: ValueId) -> Read {
+        let (up, down) = (
+            a.int("detect_positive", 1)? != 0,
+            a.int("detect_negative", 1)? != 0,
+        );
+        let infinite = match (up, down) {
+            (true, true) => {
+                let size = self.map(Map::Abs, x);
+                return Ok(self.compared_with(Comparison::Equal, size, f64::INFINITY));
+            }
+            (true, false) => f64::INFINITY,
+            (false, true) => f64::NEG_INFINITY,
+            (false, false) => return Err("neither of the infinities".to_owned()),
+        };
+        Ok(self.compared_with(Comparison::Equal, x, infinite))
     }
 
     pub(crate) fn choice(&mut self, x: &[Option<Operand>]) -> Read {
@@ -244,11 +286,20 @@ impl Importer {
                     .ok_or_else(|| "bounds that are computed".to_owned()),
             }
         };
+        let computed = |operand: &Option<Operand>| matches!(operand, Some(Operand::Value(_)));
+        if self.opset >= 11 && x.iter().skip(1).any(computed) {
+            let mut value = Operand::Value(input);
+            for (at, largest) in [(1, true), (2, false)] {
+                if let Some(bound) = x.get(at).cloned().flatten() {
+                    value = Operand::Value(self.extreme(&[Some(value), Some(bound)], largest)?);
+                }
+            }
+            return self.value(&value);
+        }
         let (low, high) = (bound(1, "min")?, bound(2, "max")?);
         let map = match (low, high) {
-            (Some(low), Some(high)) if low > high => {
-                return Err(format!("no number is from {low} to {high}"));
-            }
+            // Of bounds the wrong way round, the upper one is what is left.
+            (Some(low), Some(high)) if low > high => Map::Clamp { low: high, high },
             (Some(low), Some(high)) => Map::Clamp { low, high },
             (Some(low), None) => Map::ClampMin(low),
             (None, Some(high)) => Map::ClampMax(high),
@@ -262,7 +313,9 @@ impl Importer {
         let input = self.value(&input)?;
         let shape = self.shape(input);
         let slopes = self.operand(x, 1)?;
-        if let Operand::Host(host) = &slopes {
+        if let Operand::Host(host) = &slopes
+            && shape.len() > 1
+        {
             let channels = shape.get(1).map_or(1, |extent| extent.fixed);
             // With an axis less, the channels are the first.
             let leading = shape.len() - host.shape.len().min(shape.len());
@@ -323,20 +376,10 @@ impl Importer {
                 );
                 self.zip(Op::Zip(Arithmetic::Multiply), x, gate, ElementKind::Float)
             }
-            "Softplus" => {
-                let negative = self.same(Op::Map(Map::Negate), x);
-                let log = self.same(Op::Map(Map::LogSigmoid), negative);
-                Ok(self.same(Op::Map(Map::Negate), log))
-            }
-            "Softsign" => {
-                let size = self.same(Op::Map(Map::Abs), x);
-                let size = self.scalar(Arithmetic::Add, size, 1.0);
-                self.zip(Op::Zip(Arithmetic::Divide), x, size, ElementKind::Float)
-            }
+            "Softplus" => Ok(self.softplus(x)),
+            "Softsign" => self.softsign(x),
             "Mish" => {
-                let negative = self.same(Op::Map(Map::Negate), x);
-                let log = self.same(Op::Map(Map::LogSigmoid), negative);
-                let soft = self.same(Op::Map(Map::Negate), log);
+                let soft = self.softplus(x);
                 let gate = self.same(Op::Map(Map::Tanh), soft);
                 self.zip(Op::Zip(Arithmetic::Multiply), x, gate, ElementKind::Float)
             }
@@ -398,6 +441,18 @@ impl Importer {
         self.scalar(Arithmetic::Multiply, less, scale)
     }
 
+    pub(crate) fn softplus(&mut self, x: ValueId) -> ValueId {
+        let negative = self.map(Map::Negate, x);
+        let log = self.map(Map::LogSigmoid, negative);
+        self.map(Map::Negate, log)
+    }
+
+    pub(crate) fn softsign(&mut self, x: ValueId) -> Read {
+        let size = self.map(Map::Abs, x);
+        let size = self.scalar(Arithmetic::Add, size, 1.0);
+        self.both(Arithmetic::Divide, x, size)
+    }
+
     fn joined(&mut self, x: ValueId, negative: ValueId) -> Read {
         let positive = self.same(Op::Map(Map::Relu), x);
         self.zip(
@@ -408,7 +463,7 @@ impl Importer {
         )
     }
 
-    fn elu(&mut self, x: ValueId, scale: f64, gamma: f64) -> Read {
+    pub(crate) fn elu(&mut self, x: ValueId, scale: f64, gamma: f64) -> Read {
         let negative = self.exponential(x, scale);
         let positive = self.same(Op::Map(Map::Relu), x);
         let positive = self.scalar(Arithmetic::Multiply, positive, gamma);
@@ -418,6 +473,16 @@ impl Importer {
             negative,
             ElementKind::Float,
         )
+    }
+
+    /// `SwiGLU`: a gate by `Swish`, times a value.
+    pub(crate) fn swish_gate(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
+        let (gate, value) = (self.operand(x, 0)?, self.operand(x, 1)?);
+        let (gate, value) = (self.value(&gate)?, self.value(&value)?);
+        let scaled = self.scalar(Arithmetic::Multiply, gate, a.float("alpha", 1.0)?);
+        let open = self.map(Map::Sigmoid, scaled);
+        let swish = self.both(Arithmetic::Multiply, gate, open)?;
+        self.both(Arithmetic::Multiply, swish, value)
     }
 
     pub(crate) fn cast(&mut self, x: ValueId, to: ElementKind) -> ValueId {

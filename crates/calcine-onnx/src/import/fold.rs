@@ -7,7 +7,7 @@ use calcine_graph::ElementKind;
 
 use super::computed::{
     Element, cast, combined, compared, concat, extreme, gathered, gathered_nd, lengths, mapped,
-    reduced, reshaped, scattered, signed, sliced, triangle, unclear,
+    reduced, reshaped, scattered, signed, sliced, triangle, truncated_remainder, unclear,
 };
 use super::elementwise::{arithmetic_of, comparison_of};
 use super::host::{Host, Number, strides};
@@ -31,8 +31,22 @@ pub(crate) fn kind_of(kind: i64) -> Result<ElementKind, Reason> {
         | data_type::UINT8
         | data_type::UINT16
         | data_type::UINT32
-        | data_type::UINT64 => Ok(ElementKind::Int),
+        | data_type::UINT64
+        | data_type::INT4
+        | data_type::UINT4
+        | data_type::INT2
+        | data_type::UINT2 => Ok(ElementKind::Int),
         other => Err(format!("elements of ONNX's type {other}")),
+    }
+}
+
+/// The kind that a cast to ONNX's type makes. Integers of fewer bits than a byte would wrap around.
+pub(crate) fn cast_kind(kind: i64) -> Result<ElementKind, Reason> {
+    match kind {
+        data_type::INT4 | data_type::UINT4 | data_type::INT2 | data_type::UINT2 => {
+            Err("a cast to integers of fewer than 8 bits; valid are floats, booleans and other integers".to_owned())
+        }
+        kind => kind_of(kind),
     }
 }
 
@@ -73,7 +87,19 @@ impl Importer {
             }
         };
         if let Some(arithmetic) = arithmetic_of(op) {
-            return Some(self.zip_hosts(&*get(0)?, &*get(1)?, |a, b| combined(arithmetic, a, b)));
+            let truncates = op == "Mod" && !matches!(a.int("fmod", 0), Ok(0));
+            let mut whole = (*get(0)?).clone();
+            for at in 1..x.len() {
+                let folded = self.zip_hosts(&whole, &*get(at)?, |a, b| match truncates {
+                    true => truncated_remainder(a, b),
+                    false => combined(arithmetic, a, b),
+                });
+                match folded {
+                    Ok(folded) => whole = folded,
+                    Err(reason) => return Some(Err(reason)),
+                }
+            }
+            return Some(Ok(whole));
         }
         if let Some(comparison) = comparison_of(op) {
             return Some(self.zip_hosts(&*get(0)?, &*get(1)?, |a, b| compared(comparison, a, b)));
@@ -88,12 +114,12 @@ impl Importer {
         }
         let first = get(0)?;
         Some(match op {
-            "Identity" | "Dropout" => Ok((*first).clone()),
+            "Identity" => Ok((*first).clone()),
             "Cast" => a
                 .int("to", 1)
-                .and_then(kind_of)
+                .and_then(cast_kind)
                 .and_then(|to| cast(&first, to)),
-            "CastLike" => cast(&first, get(1)?.kind()),
+            "CastLike" => cast_kind(get(1)?.data_type).and_then(|to| cast(&first, to)),
             "Neg" | "Abs" | "Sqrt" | "Floor" | "Ceil" | "Not" | "Exp" | "Log" | "Reciprocal" => {
                 mapped(op, &first)?
             }
@@ -237,7 +263,11 @@ impl Importer {
                 a.int("upper", 1)
                     .and_then(|upper| triangle(&first, offset, upper != 0))
             }
-            "ScatterND" => scattered(&first, &*get(1)?, &*get(2)?),
+            "ScatterND" => {
+                let (indices, updates) = (get(1)?, get(2)?);
+                a.text("reduction", "none")
+                    .and_then(|how| scattered(&first, &indices, &updates, &how))
+            }
             "ReduceProd" | "ReduceSum" | "ReduceMax" | "ReduceMin" if first.numbers().is_some() => {
                 ints(1, "axes").and_then(|axes| {
                     reduced(op, &first, axes.as_deref(), a.int("keepdims", 1)? != 0)

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
+use burn::tensor::TensorData;
 use calcine_graph::{ElementKind, Extent};
 
 use crate::error::ImportError;
@@ -105,8 +106,8 @@ pub(crate) struct Host {
     pub(crate) name: Option<String>,
     /// Whether its two axes are the other way round than the initializer's.
     pub(crate) transposed: bool,
-    /// Whether the file's integers have no sign.
-    pub(crate) unsigned: bool,
+    /// ONNX's number of the file's type.
+    pub(crate) data_type: i64,
     /// The initializer's own shape, if this is another.
     pub(crate) original: Option<Vec<usize>>,
 }
@@ -118,7 +119,7 @@ impl Host {
             elements: Elements::Floats(values),
             name: None,
             transposed: false,
-            unsigned: false,
+            data_type: data_type::FLOAT,
             original: None,
         }
     }
@@ -129,7 +130,7 @@ impl Host {
             elements: Elements::Ints(values),
             name: None,
             transposed: false,
-            unsigned: false,
+            data_type: data_type::INT64,
             original: None,
         }
     }
@@ -140,9 +141,25 @@ impl Host {
             elements: Elements::Bools(values),
             name: None,
             transposed: false,
-            unsigned: false,
+            data_type: data_type::BOOL,
             original: None,
         }
+    }
+
+    /// A caller's tensor of ONNX's type.
+    pub(crate) fn of_data(data: &TensorData, kind: i64) -> Result<Self, String> {
+        let shape = data.shape().to_vec();
+        let elements = match super::fold::kind_of(kind) {
+            Ok(ElementKind::Float) => Elements::Floats(data.iter::<f32>().collect()),
+            Ok(ElementKind::Int) => Elements::Ints(data.iter::<i64>().map(Number::fixed).collect()),
+            Ok(ElementKind::Bool) => Elements::Bools(data.iter::<bool>().collect()),
+            Err(reason) => return Err(format!("would have {reason}")),
+        };
+        Ok(Self {
+            elements,
+            data_type: kind,
+            ..Self::floats(shape, Vec::new())
+        })
     }
 
     pub(crate) fn kind(&self) -> ElementKind {
@@ -201,7 +218,7 @@ impl Host {
             elements,
             name: None,
             transposed: false,
-            unsigned: false,
+            data_type: self.data_type,
             original: None,
         }
     }
@@ -215,7 +232,7 @@ impl Host {
             elements: self.elements.clone(),
             name: self.name.clone(),
             transposed: self.transposed,
-            unsigned: self.unsigned,
+            data_type: self.data_type,
             original,
         }
     }
@@ -418,12 +435,16 @@ impl Folder {
             elements,
             name: None,
             transposed: false,
-            unsigned: false,
+            data_type: tensor.data_type,
             original: None,
         };
-        // Of four bits, a last half byte may be left over.
-        let four = [data_type::INT4, data_type::UINT4].contains(&tensor.data_type);
-        if four && raw.is_some() && host.len() == count + 1 {
+        // Of less than eight bits, the end of the last byte may be left over.
+        let rest = match tensor.data_type {
+            data_type::INT4 | data_type::UINT4 => 1,
+            data_type::INT2 | data_type::UINT2 => 3,
+            _ => 0,
+        };
+        if (1..=rest).contains(&host.len().saturating_sub(count)) {
             let shape = std::mem::take(&mut host.shape);
             host = host.picked(shape, 0..count);
         }
@@ -480,6 +501,20 @@ fn of_raw(raw: &[u8], kind: i64) -> Result<Elements, String> {
             let halves = raw.iter().flat_map(|x| [x << 4, *x]);
             Elements::Ints(halves.map(|x| int((x.cast_signed() >> 4).into())).collect())
         }
+        data_type::UINT2 => {
+            let quarters = raw
+                .iter()
+                .flat_map(|x| [0, 2, 4, 6].map(|by| (x >> by) & 3));
+            Elements::Ints(quarters.map(|x| int(x.into())).collect())
+        }
+        data_type::INT2 => {
+            let quarters = raw.iter().flat_map(|x| [6, 4, 2, 0].map(|by| x << by));
+            Elements::Ints(
+                quarters
+                    .map(|x| int((x.cast_signed() >> 6).into()))
+                    .collect(),
+            )
+        }
         other => return Err(untyped(other)),
     })
 }
@@ -529,7 +564,10 @@ fn of_fields(data: &Data<'_>, kind: i64) -> Result<Elements, String> {
             | data_type::UINT32
             | data_type::UINT64,
         ) => Elements::Ints(values.iter().map(|x| Number::fixed(*x)).collect()),
-        (Data::Ints(values), data_type::UINT4 | data_type::INT4) => {
+        (
+            Data::Ints(values),
+            data_type::UINT4 | data_type::INT4 | data_type::UINT2 | data_type::INT2,
+        ) => {
             let bytes: Vec<u8> = values.iter().map(|x| *x as u8).collect();
             of_raw(&bytes, kind)?
         }

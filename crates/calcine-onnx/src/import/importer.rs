@@ -3,9 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use calcine_graph::{Arithmetic, ElementKind, Extent, Graph, Node, Op, Source, Value, ValueId};
+use calcine_graph::{
+    Arithmetic, Comparison, ElementKind, Extent, Graph, Map, Node, Op, Source, Value, ValueId,
+};
 
 use super::host::{Elements, Host, Number};
+use super::quantized::{Codes, FileQuantizer};
 use crate::proto::{self, AttributeValue};
 
 /// Why a node is not read, in words that end a sentence.
@@ -16,7 +19,7 @@ pub(crate) type Reason = String;
 pub(crate) enum Known {
     /// A tensor that does not depend on inputs.
     Host(Rc<Host>),
-    /// A value of the graph, and whether the file's has no axis at all.
+    /// A value of the graph.
     Value(ValueId),
     /// The result of a node that could not be read.
     Broken,
@@ -46,6 +49,16 @@ pub(crate) struct Importer {
     /// Parameters that are there, by the initializer, their shape, and whether that is transposed.
     stored: HashMap<(String, Vec<usize>, bool), ValueId>,
     paths: HashSet<String>,
+    /// Values that have no axis in the file, and one of length 1 in the graph.
+    scalars: HashSet<ValueId>,
+    /// The types of inputs, by ONNX's numbers.
+    pub(crate) data_types: HashMap<ValueId, i64>,
+    /// Integers that stand for floats.
+    pub(crate) codes: HashMap<ValueId, Codes>,
+    /// How the file quantizes values.
+    pub(crate) quantizers: HashMap<ValueId, Rc<FileQuantizer>>,
+    /// How the file quantizes initializers.
+    pub(crate) weight_quantizers: HashMap<String, Rc<FileQuantizer>>,
     /// How many samples the file is for, if it is for a fixed number that is taken for the batch.
     pub(crate) fixed_batch: Option<usize>,
     /// Values that one node of the file alone reads.
@@ -124,6 +137,11 @@ impl Importer {
             constants: Vec::new(),
             stored: HashMap::new(),
             paths: HashSet::new(),
+            scalars: HashSet::new(),
+            data_types: HashMap::new(),
+            codes: HashMap::new(),
+            quantizers: HashMap::new(),
+            weight_quantizers: HashMap::new(),
             fixed_batch: None,
             single_use: HashSet::new(),
             budget,
@@ -137,6 +155,35 @@ impl Importer {
 
     pub(crate) fn rank(&self, id: ValueId) -> usize {
         self.graph.value(id).shape.len()
+    }
+
+    /// The shape that the file's tensor has, which may have no axis.
+    pub(crate) fn file_shape(&self, id: ValueId) -> Vec<Extent> {
+        match self.scalars.contains(&id) {
+            true => Vec::new(),
+            false => self.shape(id),
+        }
+    }
+
+    /// The same elements in a shape of the file, which may have no axis.
+    pub(crate) fn in_file_shape(&mut self, id: ValueId, shape: Vec<Extent>) -> ValueId {
+        let is_scalar = shape.is_empty();
+        let count = self.graph.values.len();
+        let mut id = self.reshaped(id, super::shapes::or_one(shape));
+        // A value that is there already stays what it is for others.
+        if id.0 < count && self.scalars.contains(&id) != is_scalar {
+            let (shape, kind) = (self.shape(id), self.kind(id));
+            id = self.push_with_axes(Op::Reshape, vec![id], shape, kind);
+        }
+        if is_scalar {
+            self.scalars.insert(id);
+        }
+        id
+    }
+
+    /// Says that a value has no axis in the file.
+    pub(crate) fn mark_scalar(&mut self, id: ValueId) {
+        self.scalars.insert(id);
     }
 
     pub(crate) fn kind(&self, id: ValueId) -> ElementKind {
@@ -160,8 +207,25 @@ impl Importer {
         ValueId(self.graph.values.len() - 1)
     }
 
-    /// A node with this result.
+    /// A node with this result. Of operands without axes, an element-wise operation makes a result without axes.
     pub(crate) fn push(
+        &mut self,
+        op: Op,
+        inputs: Vec<ValueId>,
+        shape: Vec<Extent>,
+        kind: ElementKind,
+    ) -> ValueId {
+        let scalar = !inputs.is_empty()
+            && op.properties().is_elementwise()
+            && inputs.iter().all(|id| self.scalars.contains(id));
+        let output = self.push_with_axes(op, inputs, shape, kind);
+        if scalar {
+            self.scalars.insert(output);
+        }
+        output
+    }
+
+    fn push_with_axes(
         &mut self,
         op: Op,
         inputs: Vec<ValueId>,
@@ -229,6 +293,9 @@ impl Importer {
             true => Rc::new(host.reshaped(vec![1])),
             false => Rc::clone(host),
         };
+        if own.len() == 0 {
+            return Err("a tensor without elements".to_owned());
+        }
         if own.shape.len() > 6 {
             return Err(format!(
                 "a tensor of {} axes; valid are at most 6",
@@ -247,6 +314,7 @@ impl Importer {
             .iter()
             .map(|&length| Extent::fixed(length))
             .collect();
+        let is_scalar = host.shape.is_empty();
         let id = if is_parameter {
             let path = self.path(host.name.as_deref(), layer, role);
             let id = self.given(&path, shape, ElementKind::Float, Source::Parameter);
@@ -261,6 +329,9 @@ impl Importer {
             self.constants.push((id, own));
             id
         };
+        if is_scalar {
+            self.scalars.insert(id);
+        }
         if let Some(key) = own_key {
             self.stored.insert(key, id);
         }
@@ -392,6 +463,54 @@ impl Importer {
         let operands = self.aligned(&[a, b])?;
         let shape = self.broadcast(&operands)?;
         Ok(self.push(op, operands, shape, kind))
+    }
+
+    /// `a` and `b` of one kind, combined.
+    pub(crate) fn both(
+        &mut self,
+        arithmetic: Arithmetic,
+        a: ValueId,
+        b: ValueId,
+    ) -> Result<ValueId, Reason> {
+        let kind = self.kind(a);
+        self.zip(Op::Zip(arithmetic), a, b, kind)
+    }
+
+    /// A function of each element.
+    pub(crate) fn map(&mut self, map: Map, x: ValueId) -> ValueId {
+        self.same(Op::Map(map), x)
+    }
+
+    /// Each element compared with a number.
+    pub(crate) fn compared_with(
+        &mut self,
+        comparison: Comparison,
+        x: ValueId,
+        number: f64,
+    ) -> ValueId {
+        let shape = self.shape(x);
+        let op = Op::CompareScalar(comparison, number);
+        self.push(op, vec![x], shape, ElementKind::Bool)
+    }
+
+    /// A number where a mask is true; both are broadcast.
+    pub(crate) fn with_number_where(
+        &mut self,
+        x: ValueId,
+        mask: ValueId,
+        number: f64,
+    ) -> Result<ValueId, Reason> {
+        let operands = self.aligned(&[x, mask])?;
+        let shape = self.broadcast(&operands)?;
+        let x = self.spread(operands[0], &shape);
+        let kind = self.kind(x);
+        Ok(self.push(Op::Fill(number), vec![x, operands[1]], shape, kind))
+    }
+
+    /// A tensor that the reader makes.
+    pub(crate) fn made(&mut self, host: Host) -> Result<ValueId, Reason> {
+        self.spend(host.len() as u128)?;
+        self.tensor(&Rc::new(host), "", "constant")
     }
 
     /// Allows so many more elements in constants.

@@ -6,7 +6,7 @@ use calcine_graph::{ElementKind, Extent, Op, Range, ValueId};
 
 use super::host::{Elements, Host, Number, strides};
 use super::importer::{Attributes, Importer, Operand, Reason, axis_of, number};
-use super::shapes::{Read, or_one, whole};
+use super::shapes::{Read, whole};
 
 impl Importer {
     /// Part of one axis.
@@ -111,6 +111,28 @@ impl Importer {
         }
     }
 
+    /// Indices counted from the end, if they are negative, counted from the start.
+    pub(crate) fn counted_from_start(&mut self, rows: ValueId, length: Extent) -> Read {
+        if let Some((_, host)) = self.constants.iter().find(|(id, _)| *id == rows)
+            && host
+                .known()
+                .is_some_and(|known| known.iter().all(|row| *row >= 0))
+        {
+            return Ok(rows);
+        }
+        if !length.is_fixed() {
+            return Err(format!(
+                "indices of an axis of length {length} that are computed"
+            ));
+        }
+        let length = length.fixed;
+        let negative = self.compared_with(calcine_graph::Comparison::Less, rows, 0.0);
+        #[allow(clippy::cast_precision_loss, reason = "the length of an axis")]
+        let counted = self.scalar(calcine_graph::Arithmetic::Add, rows, length as f64);
+        let (shape, kind) = (self.shape(rows), self.kind(rows));
+        Ok(self.push(Op::Where, vec![rows, negative, counted], shape, kind))
+    }
+
     pub(crate) fn gather(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
         let data = self.operand(x, 0)?;
         let indices = self.operand(x, 1)?;
@@ -120,10 +142,11 @@ impl Importer {
             && table.kind() == ElementKind::Float
         {
             let (table, rows) = (self.tensor(table, "Embedding", "weight")?, *rows);
-            let shape = self.shape(rows);
+            let shape = self.file_shape(rows);
             let features = self.shape(table)[1];
             let flat = match shape.len() {
                 2 => rows,
+                0 => self.reshaped(rows, vec![Extent::fixed(1); 2]),
                 1 => self.reshaped(rows, vec![shape[0], Extent::fixed(1)]),
                 _ => {
                     let rest = shape[1..].iter().map(|&extent| number(extent));
@@ -162,7 +185,7 @@ impl Importer {
                     let part =
                         self.part(input, axis, Number::fixed(*first), Number::fixed(last + 1))?;
                     shape.splice(axis..=axis, row_shape);
-                    return Ok(self.reshaped(part, or_one(shape)));
+                    return Ok(self.in_file_shape(part, shape));
                 }
                 let flat = Host::ints(
                     vec![positions.len()],
@@ -171,20 +194,21 @@ impl Importer {
                 (self.tensor(&Rc::new(flat), "", "indices")?, row_shape)
             }
             Operand::Value(rows) => {
-                let row_shape = self.shape(*rows);
+                let row_shape = self.file_shape(*rows);
                 let mut numbers = row_shape.iter().map(|&extent| number(extent));
                 let count = numbers
                     .try_fold(Number::fixed(1), Number::times)
                     .and_then(Number::extent);
                 let count = count.ok_or("indices whose shape changes with the batch")?;
-                (self.reshaped(*rows, vec![count]), row_shape)
+                let flat = self.reshaped(*rows, vec![count]);
+                (self.counted_from_start(flat, shape[axis])?, row_shape)
             }
         };
         let mut picked = shape.clone();
         picked[axis] = self.shape(rows)[0];
         let picked = self.push(Op::Select(axis), vec![input, rows], picked, kind);
         shape.splice(axis..=axis, row_shape);
-        Ok(self.reshaped(picked, or_one(shape)))
+        Ok(self.in_file_shape(picked, shape))
     }
 
     /// Elements at places that are known, along the first axes.
@@ -236,7 +260,7 @@ impl Importer {
                 output.len()
             ));
         }
-        Ok(self.reshaped(picked, or_one(output)))
+        Ok(self.in_file_shape(picked, output))
     }
 }
 

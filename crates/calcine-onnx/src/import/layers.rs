@@ -36,6 +36,15 @@ impl Windows {
         kernel: Vec<usize>,
         sizes: &[Extent],
     ) -> Result<Self, Reason> {
+        Self::with(a, kernel, sizes, true)
+    }
+
+    fn with(
+        a: &Attributes<'_, '_>,
+        kernel: Vec<usize>,
+        sizes: &[Extent],
+        pads_itself: bool,
+    ) -> Result<Self, Reason> {
         let axes = kernel.len();
         if sizes.len() != axes || axes == 0 {
             return Err(format!(
@@ -61,6 +70,7 @@ impl Windows {
             (0..axes).map(|at| [pads[at], pads[at + axes]]).collect();
         match a.text("auto_pad", "NOTSET")?.as_str() {
             "NOTSET" | "" => {}
+            _ if !pads_itself => {}
             "VALID" => padding = vec![[0, 0]; axes],
             auto @ ("SAME_UPPER" | "SAME_LOWER") => {
                 for at in 0..axes {
@@ -85,6 +95,59 @@ impl Windows {
             dilation,
             padding,
         })
+    }
+
+    /// Those of the convolution that a transposed one is the gradient of: `auto_pad` is spelled out for its outputs.
+    fn of_gradient(
+        a: &Attributes<'_, '_>,
+        kernel: Vec<usize>,
+        sizes: &[Extent],
+    ) -> Result<Self, Reason> {
+        match a.text("auto_pad", "NOTSET")?.as_str() {
+            "SAME_UPPER" | "SAME_LOWER" => Self::with(a, kernel, sizes, false),
+            _ => Self::of(a, kernel, sizes),
+        }
+    }
+
+    /// Sets the padding so that the output has the length that the file names, or `stride` times the input's.
+    fn fit_output(
+        &mut self,
+        a: &Attributes<'_, '_>,
+        sizes: &[Extent],
+        extra: &[usize],
+    ) -> Result<(), Reason> {
+        let auto = a.text("auto_pad", "NOTSET")?;
+        let named = match a.ints("output_shape")? {
+            // With the batch and the channels, or without.
+            Some(named) => lengths(&named, "output_shape")?
+                .into_iter()
+                .skip(named.len().saturating_sub(sizes.len()))
+                .map(Some)
+                .collect(),
+            None => vec![None; sizes.len()],
+        };
+        for (at, named) in named.into_iter().enumerate().take(sizes.len()) {
+            let size = fixed(sizes[at])?;
+            let wanted = match (named, auto.as_str()) {
+                (Some(named), _) => named,
+                (None, "SAME_UPPER" | "SAME_LOWER") => size.saturating_mul(self.stride[at]),
+                _ => continue,
+            };
+            let whole = size
+                .saturating_sub(1)
+                .saturating_mul(self.stride[at])
+                .saturating_add(reach(self.kernel[at], self.dilation[at])?)
+                .saturating_add(extra[at]);
+            let total = whole
+                .checked_sub(wanted)
+                .ok_or_else(|| format!("an output of {wanted} places of {whole}"))?;
+            let (less, more) = (total / 2, total - total / 2);
+            self.padding[at] = match auto.as_str() {
+                "SAME_UPPER" => [less, more],
+                _ => [more, less],
+            };
+        }
+        Ok(())
     }
 
     /// How many windows there are along each axis.
@@ -144,17 +207,19 @@ impl Importer {
         if kernel.len() != shape.len() || kernel.iter().any(|extent| !extent.is_fixed()) {
             return Err("a weight whose axes do not fit".to_owned());
         }
-        let windows = Windows::of(
+        let mut windows = Windows::of(
             a,
             kernel[2..].iter().map(|e| e.fixed).collect(),
             &shape[2..],
         )?;
+        let places = windows.places(&shape[2..], false)?;
+        let input = self.padded_volume(input, &mut windows.padding);
         let mut inputs = vec![input, weight];
         if let Some(bias) = x.get(2).cloned().flatten() {
             inputs.push(self.vector(&bias, layer, "bias")?);
         }
         let mut output = vec![shape[0], kernel[0]];
-        output.extend(windows.places(&shape[2..], false)?);
+        output.extend(places);
         let groups = usize::try_from(a.int("group", 1)?).unwrap_or(0);
         let op = Op::Convolution(Convolution {
             stride: windows.stride,
@@ -200,13 +265,8 @@ impl Importer {
         if kernel.len() != shape.len() || kernel.iter().any(|extent| !extent.is_fixed()) {
             return Err("a weight whose axes do not fit".to_owned());
         }
-        if !["NOTSET", ""].contains(&a.text("auto_pad", "NOTSET")?.as_str())
-            || a.ints("output_shape")?.is_some()
-        {
-            return Err("auto_pad and output_shape; valid are pads and output_padding".to_owned());
-        }
         let axes = shape.len() - 2;
-        let mut windows = Windows::of(
+        let mut windows = Windows::of_gradient(
             a,
             kernel[2..].iter().map(|e| e.fixed).collect(),
             &shape[2..],
@@ -218,16 +278,25 @@ impl Importer {
                 "output_padding of {extra:?} for {axes} spatial axes"
             ));
         }
-        // Less padding behind is more output there.
-        for (padding, extra) in windows.padding.iter_mut().zip(&mut extra) {
-            let [before, after] = *padding;
-            if after > before {
+        windows.fit_output(a, &shape[2..], &extra)?;
+        // Less padding behind is more output there; what is more than the operation can add or leave out is cut off.
+        let mut cuts = vec![0; axes];
+        for at in 0..axes {
+            let [before, after] = windows.padding[at];
+            let least = windows.stride[at].max(windows.dilation[at]);
+            let whole = extra[at] + before;
+            if whole >= after && whole - after < least {
+                extra[at] = whole - after;
+            } else if whole < after {
+                extra[at] = 0;
+                cuts[at] = after - whole;
+            } else {
                 return Err(format!(
-                    "padding {padding:?}; valid is no more behind than before"
+                    "padding of {:?} that adds more than a step of {least} behind",
+                    windows.padding[at]
                 ));
             }
-            *extra += before - after;
-            *padding = [before, before];
+            windows.padding[at] = [before, before];
         }
         let groups = usize::try_from(a.int("group", 1)?).unwrap_or(0);
         let outputs = kernel[1]
@@ -259,7 +328,16 @@ impl Importer {
             },
             output_padding: extra,
         };
-        Ok(self.push(op, inputs, output, ElementKind::Float))
+        let mut value = self.push(op, inputs, output, ElementKind::Float);
+        for (at, cut) in cuts.into_iter().enumerate().filter(|(_, cut)| *cut > 0) {
+            let length = super::importer::number(self.shape(value)[at + 2]);
+            let cut = i64::try_from(cut).unwrap_or(i64::MAX);
+            let end = length
+                .plus(super::host::Number::fixed(-cut))
+                .ok_or("padding that leaves nothing")?;
+            value = self.part(value, at + 2, super::host::Number::fixed(0), end)?;
+        }
+        Ok(value)
     }
 
     pub(crate) fn gemm(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
@@ -326,11 +404,30 @@ impl Importer {
 
     /// A product of two values.
     fn product(&mut self, a: ValueId, b: ValueId) -> Read {
-        if self.rank(a) < 2 || self.rank(b) < 2 {
-            return Err("a product with a vector; valid are two axes or more".to_owned());
-        }
         if self.kind(a) != ElementKind::Float || self.kind(b) != ElementKind::Float {
             return Err("a product of integers; valid are floats".to_owned());
+        }
+        // A vector is a row before a matrix, and a column behind one.
+        if self.rank(a) == 1 || self.rank(b) == 1 {
+            let vectors = [self.rank(a) == 1, self.rank(b) == 1];
+            let mut row = self.shape(a);
+            if vectors[0] {
+                row.insert(0, 1.into());
+            }
+            let mut column = self.shape(b);
+            if vectors[1] {
+                column.push(1.into());
+            }
+            let (a, b) = (self.reshaped(a, row), self.reshaped(b, column));
+            let product = self.product(a, b)?;
+            let mut shape = self.shape(product);
+            if vectors[1] {
+                shape.pop();
+            }
+            if vectors[0] {
+                shape.remove(shape.len() - 1 - usize::from(!vectors[1]));
+            }
+            return Ok(self.in_file_shape(product, shape));
         }
         let operands = self.aligned(&[a, b])?;
         let (left, right) = (self.shape(operands[0]), self.shape(operands[1]));
@@ -443,7 +540,8 @@ impl Importer {
                 }
                 operand => operand,
             };
-            inputs.push(self.vector(&operand, "LayerNorm", role)?);
+            let vector = self.vector(&operand, "LayerNorm", role)?;
+            inputs.push(self.reshaped(vector, vec![features.into()]));
         }
         let normed = self.push(Op::LayerNorm { epsilon }, inputs, flat, ElementKind::Float);
         Ok(self.reshaped(normed, shape))

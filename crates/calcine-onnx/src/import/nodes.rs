@@ -5,7 +5,7 @@ use std::rc::Rc;
 use calcine_graph::{ElementKind, Op, ValueId};
 
 use super::elementwise::{arithmetic_of, comparison_of, map_of};
-use super::fold::{kind_of, shape_of};
+use super::fold::{cast_kind, shape_of};
 use super::host::{Folder, Host, Number};
 use super::importer::{Attributes, Importer, Known, Operand, Reason, axis_of};
 use crate::proto::{self, AttributeValue};
@@ -19,7 +19,10 @@ impl Importer {
     ) -> Result<Vec<Known>, Reason> {
         self.scope = super::scope(node);
         let op = &*node.op_type;
-        let quantizes = matches!(op, "QuantizeLinear" | "DequantizeLinear");
+        let quantizes = op == "QuantizeLinear"
+            || op == "DequantizeLinear"
+            || op.starts_with("QLinear")
+            || op == "QGemm";
         if !matches!(&*node.domain, "" | "ai.onnx")
             && (!quantizes || node.domain != "com.microsoft")
         {
@@ -32,12 +35,19 @@ impl Importer {
         match op {
             "Constant" => return constant(&a).map(|host| vec![Known::Host(Rc::new(host))]),
             "DequantizeLinear" => return Ok(vec![self.dequantized(&a, x)?]),
-            "QuantizeLinear" => return Ok(vec![self.quantized(x)?]),
+            "QuantizeLinear" => return Ok(vec![self.quantized(&a, x)?]),
+            "DynamicQuantizeLinear" => return self.dynamic_codes(x),
             "LSTM" | "GRU" | "RNN" => {
                 let results = self.recurrent(op, &a, x)?;
                 return Ok(results.into_iter().map(Known::Value).collect());
             }
             _ => {}
+        }
+        if let Some(known) = self.on_codes(op, &a, x)? {
+            return Ok(vec![known]);
+        }
+        if let Some(known) = self.moved_codes(node, x)? {
+            return Ok(known);
         }
         if let Some(folded) = self.folded(op, &a, x) {
             let hosts = folded?.into_iter();
@@ -46,11 +56,42 @@ impl Importer {
         if let Some(known) = self.shape_arithmetic(op, &a, x)? {
             return Ok(vec![known]);
         }
-        if op == "Split" {
-            let parts = self.split(&a, x, node.outputs.len())?;
-            return Ok(parts.into_iter().map(Known::Value).collect());
+        if let Some(known) = self.several(op, &a, x)? {
+            return Ok(known);
         }
         Ok(vec![Known::Value(self.single(op, &a, x)?)])
+    }
+
+    /// An operator with more than one result.
+    fn several(
+        &mut self,
+        op: &str,
+        a: &Attributes<'_, '_>,
+        x: &[Option<Operand>],
+    ) -> Result<Option<Vec<Known>>, Reason> {
+        let outputs = &a.0.outputs;
+        let asks = |at: usize| outputs.get(at).is_some_and(|name| !name.is_empty());
+        Ok(Some(match op {
+            "Split" => {
+                let parts = self.split(a, x, outputs.len())?;
+                parts.into_iter().map(Known::Value).collect()
+            }
+            "Attention" => self.attention(a, x)?,
+            "SoftmaxCrossEntropyLoss" => self.cross_entropy(a, x)?,
+            "CausalConvWithState" => self.causal_convolution(a, x)?,
+            "LayerNormalization" if asks(1) || asks(2) => {
+                let normed = self.layer_norm(a, x)?;
+                let [mean, deviation] = self.statistics(a, x)?;
+                [normed, mean, deviation].map(Known::Value).to_vec()
+            }
+            "Dropout" if asks(1) => {
+                let input = self.single(op, a, x)?;
+                let shape = self.shape(input);
+                let all = self.push(Op::Constant(1.0), Vec::new(), shape, ElementKind::Bool);
+                [input, all].map(Known::Value).to_vec()
+            }
+            _ => return Ok(None),
+        }))
     }
 
     /// What a shape tells, which may depend on the batch.
@@ -62,7 +103,7 @@ impl Importer {
     ) -> Result<Option<Known>, Reason> {
         let host = match (op, x.first()) {
             ("Shape", Some(Some(Operand::Value(id)))) => {
-                let shape: Vec<Number> = self.shape(*id).into_iter().map(Number::of).collect();
+                let shape: Vec<Number> = self.file_shape(*id).into_iter().map(Number::of).collect();
                 shape_of(a, &shape)?
             }
             ("Size", Some(Some(Operand::Value(id)))) => {
@@ -144,7 +185,14 @@ impl Importer {
             return self.compared(comparison, &a, &b);
         }
         if op == "Mod" && a.int("fmod", 0)? != 0 {
-            return Err("remainders of the dividend's sign; valid is fmod 0".to_owned());
+            let (a, b) = (self.operand(x, 0)?, self.operand(x, 1)?);
+            return self.truncated_remainder(&a, &b);
+        }
+        if op == "Xor" {
+            let (a, b) = (self.operand(x, 0)?, self.operand(x, 1)?);
+            let (a, b) = (self.value(&a)?, self.value(&b)?);
+            let op = Op::Compare(calcine_graph::Comparison::NotEqual);
+            return self.zip(op, a, b, ElementKind::Bool);
         }
         if let Some(arithmetic) = arithmetic_of(op) {
             let mut result = self.operand(x, 0)?;
@@ -155,17 +203,35 @@ impl Importer {
             return self.value(&result);
         }
         match op {
-            "Identity" | "Dropout" => first(self),
+            "Identity" => first(self),
+            "Dropout" => {
+                let training = match x.get(2) {
+                    None | Some(None) => Some(0.0),
+                    Some(Some(Operand::Host(host))) => host.scalar(),
+                    Some(Some(Operand::Value(_))) => None,
+                };
+                let ratio = match x.get(1) {
+                    Some(Some(Operand::Host(host))) => host.scalar(),
+                    _ => None,
+                };
+                match training == Some(0.0) || ratio == Some(0.0) {
+                    true => first(self),
+                    false => Err("a dropout in training; valid is inference".to_owned()),
+                }
+            }
             "Cast" => {
-                let to = kind_of(a.int("to", 1)?)?;
+                let to = cast_kind(a.int("to", 1)?)?;
                 let x = first(self)?;
                 Ok(self.cast(x, to))
             }
             "CastLike" => {
                 let (x, like) = (first(self)?, self.operand(x, 1)?);
                 let to = match &like {
-                    Operand::Host(host) => host.kind(),
-                    Operand::Value(id) => self.kind(*id),
+                    Operand::Host(host) => cast_kind(host.data_type)?,
+                    Operand::Value(id) => match self.data_types.get(id) {
+                        Some(own) => cast_kind(*own)?,
+                        None => self.kind(*id),
+                    },
                 };
                 Ok(self.cast(x, to))
             }
@@ -175,6 +241,39 @@ impl Importer {
             "MatMul" => self.matmul(x),
             "BatchNormalization" => self.batch_norm(a, x),
             "LayerNormalization" => self.layer_norm(a, x),
+            "RMSNormalization" => self.rms_norm(a, x),
+            "LpNormalization" => self.lp_norm(a, x),
+            "MeanVarianceNormalization" => self.mean_variance_norm(a, x),
+            "LRN" => self.local_response_norm(a, x),
+            "LpPool" => self.lp_pool(a, x),
+            "GlobalLpPool" => self.global_lp_pool(a, x),
+            "Einsum" => self.einsum(a, x),
+            "RotaryEmbedding" => self.rotary(a, x),
+            "NegativeLogLikelihoodLoss" => {
+                let input = first(self)?;
+                self.likelihood_loss(a, input, x)
+            }
+            "SwiGLU" => self.swish_gate(a, x),
+            "IsNaN" => {
+                let x = first(self)?;
+                let op = Op::Compare(calcine_graph::Comparison::NotEqual);
+                self.zip(op, x, x, ElementKind::Bool)
+            }
+            "IsInf" => {
+                let x = first(self)?;
+                self.is_infinite(a, x)
+            }
+            "Shrink" => {
+                let x = first(self)?;
+                self.shrink(a, x)
+            }
+            "Hardmax" => {
+                let x = first(self)?;
+                self.hardmax(a, x)
+            }
+            "OneHot" => self.one_hot(a, x),
+            "CumProd" => self.running_product(a, x),
+            "CenterCropPad" => self.center_crop_pad(a, x),
             "InstanceNormalization" => self.group_norm(a, x, None),
             "GroupNormalization" => {
                 let groups = a.int("num_groups", 0)?;
@@ -212,8 +311,9 @@ impl Importer {
             "Gather" => self.gather(a, x),
             "GatherElements" => {
                 let (data, rows) = (first(self)?, self.operand(x, 1)?);
-                let rows = self.value(&rows)?;
+                let rows = self.setting(&rows)?;
                 let axis = axis_of(a.int("axis", 0)?, self.rank(data))?;
+                let rows = self.counted_from_start(rows, self.shape(data)[axis])?;
                 let (shape, kind) = (self.shape(rows), self.kind(data));
                 Ok(self.push(Op::Gather(axis), vec![data, rows], shape, kind))
             }
@@ -248,17 +348,7 @@ impl Importer {
                 self.argmax(a, x, op == "ArgMin")
             }
             "Trilu" => self.trilu(a, x),
-            "CumSum" => {
-                let value = first(self)?;
-                if a.int("exclusive", 0)? != 0 || a.int("reverse", 0)? != 0 {
-                    return Err("exclusive or reverse sums; valid are neither".to_owned());
-                }
-                let axis = self
-                    .known_ints(a, x, 1, "axis")?
-                    .and_then(|axis| axis.first().copied());
-                let axis = axis_of(axis.ok_or("its axis is missing")?, self.rank(value))?;
-                Ok(self.same(Op::CumulativeSum(axis), value))
-            }
+            "CumSum" => self.running_sum(a, x),
             op if op.starts_with("Reduce") && REDUCTIONS.contains(&op) => self.reduce(op, a, x),
             op => {
                 let value = first(self)?;

@@ -1,11 +1,10 @@
 //! Pools, resizing, and channels that become places.
 
-use std::rc::Rc;
+use calcine_graph::{Comparison, Convolution, ElementKind, Extent, Op, Padding, Pool, ValueId};
 
-use calcine_graph::{Comparison, ElementKind, Extent, Interpolation, Op, Padding, Pool, ValueId};
-
-use super::importer::{Attributes, Importer, Operand};
-use super::layers::{Read, Windows, fixed, lengths, needs};
+use super::host::{Host, Number};
+use super::importer::{Attributes, Importer, Operand, number};
+use super::layers::{Read, Windows, fixed, lengths, needs, reach};
 
 impl Importer {
     pub(crate) fn global_average(&mut self, x: ValueId) -> Read {
@@ -27,6 +26,13 @@ impl Importer {
         largest: bool,
     ) -> Read {
         let mut input = self.value(&needs(x, 0)?)?;
+        let kind = self.kind(input);
+        if largest && kind == ElementKind::Int {
+            // Integers that a float holds, as codes are.
+            let floats = Operand::Value(self.cast(input, ElementKind::Float));
+            let pooled = self.pool(a, &[Some(floats)], largest)?;
+            return Ok(self.cast(pooled, ElementKind::Int));
+        }
         let kernel = a
             .ints("kernel_shape")?
             .ok_or("its attribute `kernel_shape` is missing")?;
@@ -46,12 +52,19 @@ impl Importer {
                 .zip(&windows.kernel)
                 .any(|([before, _], kernel)| 2 * before > *kernel);
         let places = windows.places(&sizes, ceil)?;
+        let padded = windows.padding.iter().any(|padding| *padding != [0, 0]);
+        let usual = windows.kernel.len() < 3 && !(uneven && (!counts || ceil));
+        let usual = usual || windows.kernel.len() == 3 && !ceil && (!padded || counts);
+        if !largest
+            && (!usual
+                || windows.dilation.iter().any(|&dilation| dilation != 1)
+                || ceil && counts && padded)
+        {
+            let sums = self.window_sums(input, &windows, &places)?;
+            let shares = self.shares(&windows, &sizes, &places, counts)?;
+            return self.both(calcine_graph::Arithmetic::Multiply, sums, shares);
+        }
         if uneven {
-            if !largest && !counts {
-                return Err(
-                    "an average of unevenly padded windows; valid is count_include_pad".to_owned(),
-                );
-            }
             let with = if largest { f64::NEG_INFINITY } else { 0.0 };
             let padding = [[0, 0], [0, 0]]
                 .into_iter()
@@ -94,6 +107,126 @@ impl Importer {
         Ok(self.push(op, vec![input], output, ElementKind::Float))
     }
 
+    /// The sums over windows, where pools cannot tell them: each channel's convolution with ones.
+    pub(crate) fn window_sums(&mut self, input: ValueId, w: &Windows, places: &[Extent]) -> Read {
+        let shape = self.shape(input);
+        let rows = number(shape[0])
+            .times(number(shape[1]))
+            .and_then(Number::extent);
+        let rows = rows.ok_or("channels that change with the batch")?;
+        let single = [&[rows, Extent::fixed(1)], &shape[2..]].concat();
+        let single = self.reshaped(input, single);
+        let mut padding = w.padding.clone();
+        for (axis, [before, after]) in padding.iter_mut().enumerate() {
+            // As many zeros behind as the last window reaches.
+            let last = fixed(places[axis])?
+                .saturating_sub(1)
+                .saturating_mul(w.stride[axis]);
+            let end = last.saturating_add(reach(w.kernel[axis], w.dilation[axis])?);
+            *after = end.saturating_sub(fixed(shape[axis + 2])?.saturating_add(*before));
+        }
+        let single = self.padded_volume(single, &mut padding);
+        let kernel = [&[1, 1], &w.kernel[..]].concat();
+        let ones = Host::floats(kernel.clone(), vec![1.0; kernel.iter().product()]);
+        let ones = self.made(ones)?;
+        let op = Op::Convolution(Convolution {
+            stride: w.stride.clone(),
+            padding,
+            dilation: w.dilation.clone(),
+            groups: 1,
+        });
+        let output = [&[rows, Extent::fixed(1)], places].concat();
+        let sums = self.push(op, vec![single, ones], output, ElementKind::Float);
+        Ok(self.reshaped(sums, [&shape[..2], places].concat()))
+    }
+
+    /// A volume with its padding, where that differs before and after: Burn's convolution of three axes takes none that does.
+    pub(crate) fn padded_volume(&mut self, x: ValueId, padding: &mut [[usize; 2]]) -> ValueId {
+        let mut x = x;
+        if padding.len() == 3 && padding.iter().any(|[before, after]| before != after) {
+            for (axis, ends) in padding.iter_mut().enumerate() {
+                x = self.padded(x, axis + 2, std::mem::take(ends), 0.0);
+            }
+        }
+        x
+    }
+
+    /// One over the number of elements of each window, of those inside or of those inside the padding.
+    fn shares(&mut self, w: &Windows, sizes: &[Extent], places: &[Extent], counts: bool) -> Read {
+        let mut shape = vec![1, 1];
+        let mut shares = vec![1.0_f32];
+        for axis in 0..w.kernel.len() {
+            let size = fixed(sizes[axis])?;
+            let [before, after] = w.padding[axis];
+            let (from, to) = match counts {
+                true => (0, size + before + after),
+                false => (before, size + before),
+            };
+            let count = |place: usize| {
+                let taps =
+                    (0..w.kernel[axis]).map(|tap| place * w.stride[axis] + tap * w.dilation[axis]);
+                taps.filter(|at| (from..to).contains(at)).count().max(1)
+            };
+            let places = fixed(places[axis])?;
+            self.spend(shares.len() as u128 * places as u128)?;
+            let axis_counts: Vec<usize> = (0..places).map(count).collect();
+            #[allow(clippy::cast_precision_loss, reason = "the size of a window")]
+            let each = shares
+                .iter()
+                .flat_map(|share| axis_counts.iter().map(move |&count| share / count as f32));
+            shares = each.collect();
+            shape.push(places);
+        }
+        self.made(Host::floats(shape, shares))
+    }
+
+    /// `LpPool`: `(Σ |x|ᵖ)^(1/p)` of each window.
+    pub(crate) fn lp_pool(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
+        let input = self.value(&needs(x, 0)?)?;
+        let kernel = a
+            .ints("kernel_shape")?
+            .ok_or("its attribute `kernel_shape` is missing")?;
+        let sizes = self.shape(input).get(2..).unwrap_or_default().to_vec();
+        let windows = Windows::of(a, lengths(&kernel, "kernel_shape")?, &sizes)?;
+        let places = windows.places(&sizes, a.int("ceil_mode", 0)? != 0)?;
+        let powers = self.power_of_size(input, a.int("p", 2)?)?;
+        let sums = self.window_sums(powers, &windows, &places)?;
+        self.root(sums, a.int("p", 2)?)
+    }
+
+    /// `GlobalLpPool`: the same over all places.
+    pub(crate) fn global_lp_pool(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
+        let input = self.value(&needs(x, 0)?)?;
+        let mut sums = self.power_of_size(input, a.int("p", 2)?)?;
+        for axis in 2..self.rank(sums) {
+            sums = self.reduced(sums, calcine_graph::Reduction::Sum, axis);
+        }
+        self.root(sums, a.int("p", 2)?)
+    }
+
+    fn power_of_size(&mut self, x: ValueId, p: i64) -> Read {
+        match p {
+            1 => Ok(self.map(calcine_graph::Map::Abs, x)),
+            2 => self.both(calcine_graph::Arithmetic::Multiply, x, x),
+            p if p > 0 => {
+                let sizes = self.map(calcine_graph::Map::Abs, x);
+                #[allow(clippy::cast_precision_loss, reason = "a small exponent")]
+                Ok(self.scalar(calcine_graph::Arithmetic::Power, sizes, p as f64))
+            }
+            p => Err(format!("p of {p}; valid are numbers above 0")),
+        }
+    }
+
+    #[allow(clippy::unnecessary_wraps, reason = "as what is done before it")]
+    fn root(&mut self, x: ValueId, p: i64) -> Read {
+        Ok(match p {
+            1 => x,
+            2 => self.map(calcine_graph::Map::Sqrt, x),
+            #[allow(clippy::cast_precision_loss, reason = "a small exponent")]
+            p => self.scalar(calcine_graph::Arithmetic::Power, x, 1.0 / p as f64),
+        })
+    }
+
     /// Windows of three axes as windows of two, of the last two axes and then of the first.
     fn pool_of_volumes(
         &mut self,
@@ -102,10 +235,6 @@ impl Importer {
         (largest, counts, ceil): (bool, bool, bool),
         places: &[Extent],
     ) -> Read {
-        let padded = w.padding.iter().any(|padding| *padding != [0, 0]);
-        if !largest && (ceil || (padded && !counts)) {
-            return Err("an average over volumes whose windows differ in size".to_owned());
-        }
         let shape = self.shape(input);
         let [channels, depth, height, width] = [
             fixed(shape[1])?,
@@ -170,130 +299,6 @@ impl Importer {
         ))
     }
 
-    pub(crate) fn resize(
-        &mut self,
-        a: &Attributes<'_, '_>,
-        x: &[Option<Operand>],
-        upsample: bool,
-    ) -> Read {
-        let input = self.value(&needs(x, 0)?)?;
-        let shape = self.shape(input);
-        let [batch, channels, height, width] = shape[..] else {
-            return Err(format!("an operand of {} axes; valid are 4", shape.len()));
-        };
-        let (sizes_at, scales_at) = if upsample || self.opset < 11 {
-            (9, 1)
-        } else {
-            (3, 2)
-        };
-        let host = |at: usize| match x.get(at) {
-            Some(Some(Operand::Host(host))) if host.len() > 0 => Some(Rc::clone(host)),
-            _ => None,
-        };
-        let axes = a.ints("axes")?;
-        let last_two = |list: Vec<f64>| match (list.len(), &axes) {
-            (4, _) => Ok([list[2], list[3]]),
-            (2, _) => Ok([list[0], list[1]]),
-            (count, _) => Err(format!("{count} numbers for the 2 spatial axes")),
-        };
-        #[allow(clippy::cast_precision_loss, reason = "sizes of images")]
-        let (output, scales) = if let Some(sizes) = host(sizes_at) {
-            let numbers = sizes.numbers().ok_or("sizes that are not integers")?;
-            let from = numbers
-                .len()
-                .checked_sub(2)
-                .ok_or("sizes of fewer than 2 axes")?;
-            let known = numbers[from..]
-                .iter()
-                .map(|number| number.known().and_then(|n| usize::try_from(n).ok()));
-            let known: Option<Vec<usize>> = known.collect();
-            let known = known.ok_or("sizes that change with the batch")?;
-            let scales = [(known[0], height), (known[1], width)]
-                .map(|(to, from)| to as f64 / from.fixed.max(1) as f64);
-            ([known[0], known[1]], scales)
-        } else {
-            let scales = match (host(scales_at), a.0.attribute("scales")) {
-                (Some(scales), _) => match &scales.elements {
-                    super::host::Elements::Floats(values) => {
-                        values.iter().map(|x| f64::from(*x)).collect()
-                    }
-                    _ => return Err("scales that are not floats".to_owned()),
-                },
-                (None, Some(crate::proto::AttributeValue::Floats(values))) => {
-                    values.iter().map(|x| f64::from(*x)).collect()
-                }
-                _ => return Err("sizes and scales that are computed, or missing".to_owned()),
-            };
-            let scales = last_two(scales)?;
-            #[allow(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a cast saturates"
-            )]
-            let size = |from: Extent, scale: f64| (from.fixed as f64 * scale).floor() as usize;
-            ([size(height, scales[0]), size(width, scales[1])], scales)
-        };
-        let whole = scales
-            .iter()
-            .all(|scale| scale.fract() == 0.0 && *scale >= 1.0);
-        let default = if upsample || self.opset < 11 {
-            "asymmetric"
-        } else {
-            "half_pixel"
-        };
-        let places = a.text("coordinate_transformation_mode", default)?;
-        let rounding = a.text(
-            "nearest_mode",
-            if upsample || self.opset < 11 {
-                "floor"
-            } else {
-                "round_prefer_floor"
-            },
-        )?;
-        let same = output == [height.fixed, width.fixed];
-        let half = matches!(places.as_str(), "half_pixel" | "pytorch_half_pixel");
-        let (mode, align_corners) = match a.text("mode", "nearest")?.as_str() {
-            _ if same => return Ok(input),
-            "nearest" if places == "asymmetric" && rounding == "floor" => {
-                (Interpolation::Nearest, false)
-            }
-            "nearest" if half && whole => (Interpolation::Nearest, false),
-            "linear" | "bilinear" if half && output.iter().all(|&size| size > 1) => {
-                (Interpolation::Bilinear, false)
-            }
-            "linear" | "bilinear" if places == "align_corners" => (Interpolation::Bilinear, true),
-            "cubic"
-                if a.int("exclude_outside", 0)? == 0
-                    && (a.float("cubic_coeff_a", -0.75)? + 0.75).abs() < 1e-6 =>
-            {
-                match places.as_str() {
-                    _ if half => (Interpolation::Bicubic, false),
-                    "align_corners" => (Interpolation::Bicubic, true),
-                    _ => return Err(format!("cubic interpolation with `{places}`")),
-                }
-            }
-            mode => {
-                return Err(format!(
-                    "mode `{mode}` with `{places}` and `{rounding}`; valid are nearest (asymmetric, floor), linear and cubic (half_pixel, align_corners)"
-                ));
-            }
-        };
-        if a.int("antialias", 0)? != 0
-            || a.text("keep_aspect_ratio_policy", "stretch")? != "stretch"
-        {
-            return Err("antialias, or another aspect ratio policy than stretch".to_owned());
-        }
-        if output.contains(&0) {
-            return Err("a size of 0".to_owned());
-        }
-        let output = vec![batch, channels, output[0].into(), output[1].into()];
-        let op = Op::Interpolate {
-            mode,
-            align_corners,
-        };
-        Ok(self.push(op, vec![input], output, ElementKind::Float))
-    }
-
     /// Channels to places, or back: reshapes around a permutation.
     pub(crate) fn depth_to_space(
         &mut self,
@@ -321,7 +326,11 @@ impl Importer {
             }
             let (rows, columns) = (height / block, width / block);
             let split = self.reshaped(input, extents([channels, rows, block, columns, block]));
-            let turned = self.permuted(split, &[0, 3, 5, 1, 2, 4]);
+            let axes = match a.text("mode", "DCR")?.as_str() {
+                "CRD" => [0, 1, 3, 5, 2, 4],
+                _ => [0, 3, 5, 1, 2, 4],
+            };
+            let turned = self.permuted(split, &axes);
             let output = vec![
                 batch,
                 (channels * block * block).into(),

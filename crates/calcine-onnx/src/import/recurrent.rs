@@ -5,7 +5,8 @@ use std::rc::Rc;
 use calcine_graph::{Arithmetic, ElementKind, Extent, Map, Op, ValueId};
 
 use super::host::{Host, Number};
-use super::importer::{Attributes, Importer, Operand, Reason};
+use super::importer::{Attributes, Importer, Operand, Reason, shortest};
+use crate::proto::AttributeValue;
 
 /// The most steps that are written out.
 const MOST_STEPS: usize = 1024;
@@ -18,6 +19,90 @@ struct Direction {
     recurrent: Rc<Host>,
     recurrent_bias: Option<Rc<Host>>,
     hidden: usize,
+    /// Whether what is forgotten is what the input gate lets through.
+    input_forget: bool,
+}
+
+/// A function of a gate.
+struct Activation {
+    kind: String,
+    alpha: Option<f64>,
+    beta: Option<f64>,
+    clip: Option<f64>,
+}
+
+/// The functions of all directions.
+struct Cells {
+    each: usize,
+    all: Vec<Activation>,
+}
+
+impl Cells {
+    fn of(op: &str, a: &Attributes<'_, '_>, directions: usize) -> Result<Self, Reason> {
+        let default: &[&str] = match op {
+            "LSTM" => &["Sigmoid", "Tanh", "Tanh"],
+            "GRU" => &["Sigmoid", "Tanh"],
+            _ => &["Tanh"],
+        };
+        let names: Vec<String> = match a.0.attribute("activations") {
+            None => (0..directions)
+                .flat_map(|_| default.iter().map(|name| name.to_lowercase()))
+                .collect(),
+            Some(AttributeValue::Texts(names)) => names
+                .iter()
+                .map(|name| String::from_utf8_lossy(name).to_lowercase())
+                .collect(),
+            Some(_) => return Err("its attribute `activations` is not a list of texts".to_owned()),
+        };
+        if names.len() != default.len() * directions {
+            return Err(format!(
+                "{} activations; valid are {}",
+                names.len(),
+                default.len() * directions
+            ));
+        }
+        let floats = |name: &str| match a.0.attribute(name) {
+            None => Ok(Vec::new()),
+            Some(AttributeValue::Floats(values)) => {
+                Ok(values.iter().map(|x| shortest(*x)).collect())
+            }
+            Some(_) => Err(format!("its attribute `{name}` is not a list of floats")),
+        };
+        let (alphas, betas): (Vec<f64>, Vec<f64>) =
+            (floats("activation_alpha")?, floats("activation_beta")?);
+        let clip = match a.0.attribute("clip") {
+            None => None,
+            Some(_) => Some(a.float("clip", 0.0)?),
+        };
+        // Only those functions that have a number take one from the lists.
+        let (mut alphas, mut betas) = (alphas.into_iter(), betas.into_iter());
+        let takes_alpha =
+            |name: &str| !matches!(name, "sigmoid" | "tanh" | "relu" | "softsign" | "softplus");
+        let takes_beta = |name: &str| matches!(name, "affine" | "scaledtanh" | "hardsigmoid");
+        let all = names.into_iter().enumerate().map(|(at, kind)| Activation {
+            alpha: if takes_alpha(&kind) {
+                alphas.next()
+            } else {
+                None
+            },
+            beta: if takes_beta(&kind) {
+                betas.next()
+            } else {
+                None
+            },
+            // What a cell shows is not clipped.
+            clip: clip.filter(|_| at % default.len() < 2),
+            kind,
+        });
+        Ok(Self {
+            each: default.len(),
+            all: all.collect(),
+        })
+    }
+
+    fn direction(&self, number: usize) -> &[Activation] {
+        &self.all[number * self.each..(number + 1) * self.each]
+    }
 }
 
 impl Importer {
@@ -28,36 +113,20 @@ impl Importer {
         a: &Attributes<'_, '_>,
         x: &[Option<Operand>],
     ) -> Result<Vec<ValueId>, Reason> {
-        for attribute in [
-            "activations",
-            "activation_alpha",
-            "activation_beta",
-            "clip",
-            "input_forget",
-        ] {
-            if a.0
-                .attribute(attribute)
-                .is_some_and(|value| !matches!(value, crate::proto::AttributeValue::Int(0)))
-            {
-                return Err(format!("its attribute `{attribute}`; valid is none"));
-            }
-        }
-        if a.int("layout", 0)? != 0 {
-            return Err("batches before steps; valid is layout 0".to_owned());
-        }
-        for (at, what) in [(4, "sequences of different lengths"), (7, "peepholes")] {
-            if x.get(at).is_some_and(Option::is_some) {
-                return Err(format!("{what}; valid are none"));
-            }
-        }
+        let batch_first = a.int("layout", 0)? != 0;
         let input = self.operand(x, 0)?;
-        let input = self.value(&input)?;
-        let [steps, batch, features] = self.shape(input)[..] else {
+        let mut input = self.value(&input)?;
+        if self.rank(input) != 3 {
             return Err(format!(
                 "an operand of {} axes; valid are 3",
                 self.rank(input)
             ));
-        };
+        }
+        if batch_first {
+            input = self.permuted(input, &[1, 0, 2]);
+        }
+        let shape = self.shape(input);
+        let (steps, batch, features) = (shape[0], shape[1], shape[2]);
         if !steps.is_fixed() || steps.fixed == 0 || steps.fixed > MOST_STEPS {
             return Err(format!(
                 "{steps} steps; valid are 1 to {MOST_STEPS}, whatever the batch"
@@ -69,6 +138,19 @@ impl Importer {
             "bidirectional" => &[false, true],
             other => return Err(format!("direction `{other}`")),
         };
+        match x.get(4) {
+            None | Some(None) => {}
+            Some(Some(Operand::Host(lengths)))
+                if lengths
+                    .known()
+                    .is_some_and(|all| all.iter().all(|&length| length == steps.fixed as i64)) => {}
+            Some(Some(_)) => {
+                return Err(
+                    "sequences of different lengths; valid are those of all steps".to_owned(),
+                );
+            }
+        }
+        let cells = Cells::of(op, a, directions.len())?;
         let gates = match op {
             "LSTM" => 4,
             "GRU" => 3,
@@ -76,10 +158,11 @@ impl Importer {
         };
         let mut all = Vec::new();
         let mut last = Vec::new();
-        let mut cells = Vec::new();
+        let mut last_cells = Vec::new();
         for (number, &backwards) in directions.iter().enumerate() {
-            let direction =
-                self.direction(x, input, number, (directions.len(), gates, features.fixed))?;
+            let sizes = (directions.len(), gates, features.fixed);
+            let input_forget = a.int("input_forget", 0)? != 0;
+            let direction = self.direction(x, input, number, sizes, input_forget)?;
             let initial = |it: &mut Self, at: usize| -> Result<ValueId, Reason> {
                 match x.get(at).cloned().flatten() {
                     None => it.filled(
@@ -88,7 +171,10 @@ impl Importer {
                         &[Number::of(batch), Number::of(direction.hidden.into())],
                     ),
                     Some(state) => {
-                        let state = it.value(&state)?;
+                        let mut state = it.value(&state)?;
+                        if batch_first && it.rank(state) == 3 {
+                            state = it.permuted(state, &[1, 0, 2]);
+                        }
                         let one = it.part(
                             state,
                             0,
@@ -99,6 +185,8 @@ impl Importer {
                     }
                 }
             };
+            let own = cells.direction(number);
+            let peepholes = self.peepholes(x, number, directions.len(), direction.hidden)?;
             let mut hidden = initial(self, 5)?;
             let mut cell = if op == "LSTM" {
                 Some(initial(self, 6)?)
@@ -123,21 +211,21 @@ impl Importer {
                 hidden = match op {
                     "LSTM" => {
                         let before = cell.ok_or("its cell is missing")?;
-                        let (state, after) = self.lstm_step(&direction, given, hidden, before)?;
+                        let (state, after) =
+                            self.lstm_step(&direction, own, peepholes, [given, hidden, before])?;
                         cell = Some(after);
                         state
                     }
                     "GRU" => self.gru_step(
                         &direction,
-                        given,
-                        hidden,
+                        own,
+                        [given, hidden],
                         a.int("linear_before_reset", 0)? != 0,
                     )?,
                     _ => {
                         let again = self.through(&direction, hidden, 0..1)?;
-                        let sum =
-                            self.zip(Op::Zip(Arithmetic::Add), given, again, ElementKind::Float)?;
-                        self.same(Op::Map(Map::Tanh), sum)
+                        let sum = self.both(Arithmetic::Add, given, again)?;
+                        self.activated(own, 0, sum)?
                     }
                 };
                 states.push(self.reshaped(
@@ -152,17 +240,23 @@ impl Importer {
             all.push(self.joined_along(states, 0, joined));
             last.push(self.reshaped(hidden, vec![1.into(), batch, direction.hidden.into()]));
             if let Some(cell) = cell {
-                cells.push(self.reshaped(cell, vec![1.into(), batch, direction.hidden.into()]));
+                last_cells
+                    .push(self.reshaped(cell, vec![1.into(), batch, direction.hidden.into()]));
             }
         }
         let mut results = Vec::new();
-        for (parts, axis) in [(all, 1), (last, 0), (cells, 0)] {
+        for (parts, axis) in [(all, 1), (last, 0), (last_cells, 0)] {
             let Some(&first) = parts.first() else {
                 continue;
             };
             let mut shape = self.shape(first);
             shape[axis] = Extent::fixed(directions.len());
-            results.push(self.joined_along(parts, axis, shape));
+            let joined = self.joined_along(parts, axis, shape);
+            results.push(match (batch_first, axis) {
+                (false, _) => joined,
+                (true, 1) => self.permuted(joined, &[2, 0, 1, 3]),
+                (true, _) => self.permuted(joined, &[1, 0, 2]),
+            });
         }
         Ok(results)
     }
@@ -180,6 +274,7 @@ impl Importer {
         input: ValueId,
         number: usize,
         (count, gates, features): (usize, usize, usize),
+        input_forget: bool,
     ) -> Result<Direction, Reason> {
         let host = |at: usize| match x.get(at) {
             Some(Some(Operand::Host(host))) => Ok(Rc::clone(host)),
@@ -229,6 +324,7 @@ impl Importer {
             recurrent: Rc::new(recurrent),
             recurrent_bias,
             hidden,
+            input_forget,
         })
     }
 
@@ -285,41 +381,133 @@ impl Importer {
         )
     }
 
+    /// The weights by which gates see the cell: of input, output and forget gate.
+    fn peepholes(
+        &mut self,
+        x: &[Option<Operand>],
+        number: usize,
+        count: usize,
+        hidden: usize,
+    ) -> Result<Option<[ValueId; 3]>, Reason> {
+        let host = match x.get(7) {
+            None | Some(None) => return Ok(None),
+            Some(Some(Operand::Host(host))) if host.shape == [count, 3 * hidden] => host,
+            Some(Some(_)) => return Err("peepholes whose shape does not fit".to_owned()),
+        };
+        let mut parts = Vec::new();
+        for gate in 0..3 {
+            let from = (3 * number + gate) * hidden;
+            let part = Rc::new(host.picked(vec![1, hidden], from..from + hidden));
+            parts.push(self.tensor(&part, "Peephole", "weight_peephole")?);
+        }
+        Ok(Some([parts[0], parts[1], parts[2]]))
+    }
+
+    /// A sum through one of a direction's activations, clipped before.
+    fn activated(
+        &mut self,
+        cells: &[Activation],
+        at: usize,
+        x: ValueId,
+    ) -> Result<ValueId, Reason> {
+        let Activation {
+            kind,
+            alpha,
+            beta,
+            clip,
+        } = cells.get(at).ok_or("an activation that is missing")?;
+        let (alpha, beta) = (*alpha, *beta);
+        let x = match clip {
+            Some(clip) => self.map(
+                Map::Clamp {
+                    low: -clip,
+                    high: *clip,
+                },
+                x,
+            ),
+            None => x,
+        };
+        Ok(match kind.as_str() {
+            "sigmoid" => self.map(Map::Sigmoid, x),
+            "tanh" => self.map(Map::Tanh, x),
+            "relu" => self.map(Map::Relu, x),
+            "affine" => {
+                let scaled = self.scalar(Arithmetic::Multiply, x, alpha.unwrap_or(1.0));
+                self.scalar(Arithmetic::Add, scaled, beta.unwrap_or(0.0))
+            }
+            "leakyrelu" => self.map(Map::LeakyRelu(alpha.unwrap_or(0.01)), x),
+            "thresholdedrelu" => {
+                let low =
+                    self.compared_with(calcine_graph::Comparison::Less, x, alpha.unwrap_or(1.0));
+                self.with_number_where(x, low, 0.0)?
+            }
+            "scaledtanh" => {
+                let scaled = self.scalar(Arithmetic::Multiply, x, beta.unwrap_or(1.0));
+                let bent = self.map(Map::Tanh, scaled);
+                self.scalar(Arithmetic::Multiply, bent, alpha.unwrap_or(1.0))
+            }
+            "hardsigmoid" => self.map(
+                Map::HardSigmoid {
+                    alpha: alpha.unwrap_or(0.2),
+                    beta: beta.unwrap_or(0.5),
+                },
+                x,
+            ),
+            "elu" => self.elu(x, alpha.unwrap_or(1.0), 1.0)?,
+            "softsign" => self.softsign(x)?,
+            "softplus" => self.softplus(x),
+            other => return Err(format!("activation `{other}`")),
+        })
+    }
+
     /// Gates input, output, forget, cell.
     fn lstm_step(
         &mut self,
         d: &Direction,
-        given: ValueId,
-        hidden: ValueId,
-        cell: ValueId,
+        cells: &[Activation],
+        peepholes: Option<[ValueId; 3]>,
+        [given, hidden, cell]: [ValueId; 3],
     ) -> Result<(ValueId, ValueId), Reason> {
-        let (add, times) = (Op::Zip(Arithmetic::Add), Op::Zip(Arithmetic::Multiply));
         let again = self.through(d, hidden, 0..4)?;
-        let sums = self.zip(add.clone(), given, again, ElementKind::Float)?;
-        let mut gates = Vec::with_capacity(4);
-        for (number, map) in [Map::Sigmoid, Map::Sigmoid, Map::Sigmoid, Map::Tanh]
-            .into_iter()
-            .enumerate()
-        {
-            let gate = self.gate(sums, number, d.hidden)?;
-            gates.push(self.same(Op::Map(map), gate));
-        }
-        let kept = self.zip(times.clone(), gates[2], cell, ElementKind::Float)?;
-        let new = self.zip(times.clone(), gates[0], gates[3], ElementKind::Float)?;
-        let cell = self.zip(add, kept, new, ElementKind::Float)?;
-        let shown = self.same(Op::Map(Map::Tanh), cell);
-        Ok((self.zip(times, gates[1], shown, ElementKind::Float)?, cell))
+        let sums = self.both(Arithmetic::Add, given, again)?;
+        let sees = |it: &mut Self, sum: ValueId, gate: usize, cell: ValueId| match peepholes {
+            None => Ok(sum),
+            Some(weights) => {
+                let seen = it.both(Arithmetic::Multiply, cell, weights[gate])?;
+                it.both(Arithmetic::Add, sum, seen)
+            }
+        };
+        let [input, output, forget, new] = [0, 1, 2, 3].map(|at| self.gate(sums, at, d.hidden));
+        let input = sees(self, input?, 0, cell)?;
+        let input = self.activated(cells, 0, input)?;
+        let kept = match d.input_forget {
+            true => {
+                let negative = self.map(Map::Negate, input);
+                self.scalar(Arithmetic::Add, negative, 1.0)
+            }
+            false => {
+                let forget = sees(self, forget?, 2, cell)?;
+                self.activated(cells, 0, forget)?
+            }
+        };
+        let new = self.activated(cells, 1, new?)?;
+        let kept = self.both(Arithmetic::Multiply, kept, cell)?;
+        let new = self.both(Arithmetic::Multiply, input, new)?;
+        let cell = self.both(Arithmetic::Add, kept, new)?;
+        let output = sees(self, output?, 1, cell)?;
+        let output = self.activated(cells, 0, output)?;
+        let shown = self.activated(cells, 2, cell)?;
+        Ok((self.both(Arithmetic::Multiply, output, shown)?, cell))
     }
 
     /// Gates update, reset, hidden.
     fn gru_step(
         &mut self,
         d: &Direction,
-        given: ValueId,
-        hidden: ValueId,
+        cells: &[Activation],
+        [given, hidden]: [ValueId; 2],
         linear_first: bool,
     ) -> Result<ValueId, Reason> {
-        let (add, times) = (Op::Zip(Arithmetic::Add), Op::Zip(Arithmetic::Multiply));
         let again = self.through(d, hidden, if linear_first { 0..3 } else { 0..2 })?;
         let mut gates = Vec::with_capacity(2);
         for number in 0..2 {
@@ -327,26 +515,21 @@ impl Importer {
                 self.gate(given, number, d.hidden)?,
                 self.gate(again, number, d.hidden)?,
             );
-            let sum = self.zip(add.clone(), a, b, ElementKind::Float)?;
-            gates.push(self.same(Op::Map(Map::Sigmoid), sum));
+            let sum = self.both(Arithmetic::Add, a, b)?;
+            gates.push(self.activated(cells, 0, sum)?);
         }
         let own = self.gate(given, 2, d.hidden)?;
         let other = if linear_first {
             let other = self.gate(again, 2, d.hidden)?;
-            self.zip(times.clone(), gates[1], other, ElementKind::Float)?
+            self.both(Arithmetic::Multiply, gates[1], other)?
         } else {
-            let reset = self.zip(times.clone(), gates[1], hidden, ElementKind::Float)?;
+            let reset = self.both(Arithmetic::Multiply, gates[1], hidden)?;
             self.through(d, reset, 2..3)?
         };
-        let sum = self.zip(add.clone(), own, other, ElementKind::Float)?;
-        let new = self.same(Op::Map(Map::Tanh), sum);
-        let difference = self.zip(
-            Op::Zip(Arithmetic::Subtract),
-            hidden,
-            new,
-            ElementKind::Float,
-        )?;
-        let moved = self.zip(times, gates[0], difference, ElementKind::Float)?;
-        self.zip(add, new, moved, ElementKind::Float)
+        let sum = self.both(Arithmetic::Add, own, other)?;
+        let new = self.activated(cells, 1, sum)?;
+        let difference = self.both(Arithmetic::Subtract, hidden, new)?;
+        let moved = self.both(Arithmetic::Multiply, gates[0], difference)?;
+        self.both(Arithmetic::Add, new, moved)
     }
 }

@@ -6,7 +6,7 @@ use calcine_graph::{Arithmetic, ElementKind, Extent, Map, Op, Reduction, ValueId
 
 use super::host::{Host, Number};
 use super::importer::{Attributes, Importer, Operand, axis_of, number};
-use super::shapes::{Read, is_outside, or_one};
+use super::shapes::{Read, is_outside};
 
 impl Importer {
     pub(crate) fn reduce(
@@ -17,17 +17,15 @@ impl Importer {
     ) -> Read {
         let input = self.operand(x, 0)?;
         let mut value = self.value(&input)?;
+        let rank = self.file_shape(value).len();
         let shape = self.shape(value);
         let axes = self.known_ints(a, x, 1, "axes")?.unwrap_or_default();
         let mut axes = axes
             .iter()
-            .map(|&axis| axis_of(axis, shape.len()))
+            .map(|&axis| axis_of(axis, rank))
             .collect::<Result<Vec<_>, _>>()?;
-        if axes.is_empty() {
-            if a.int("noop_with_empty_axes", 0)? != 0 {
-                return Ok(value);
-            }
-            axes = (0..shape.len()).collect();
+        if axes.is_empty() && a.int("noop_with_empty_axes", 0)? == 0 {
+            axes = (0..rank).collect();
         }
         axes.sort_unstable();
         axes.dedup();
@@ -39,6 +37,7 @@ impl Importer {
         {
             value = self.global_average(value)?;
         } else {
+            let kind = self.kind(value);
             let reduction = match op {
                 "ReduceMean" => Reduction::Mean,
                 "ReduceMax" => Reduction::Max,
@@ -48,13 +47,11 @@ impl Importer {
             };
             value = match op {
                 "ReduceL1" => self.same(Op::Map(Map::Abs), value),
-                "ReduceL2" | "ReduceSumSquare" => self.zip(
-                    Op::Zip(Arithmetic::Multiply),
-                    value,
-                    value,
-                    ElementKind::Float,
-                )?,
+                "ReduceL2" | "ReduceSumSquare" => self.both(Arithmetic::Multiply, value, value)?,
                 "ReduceLogSumExp" => self.same(Op::Map(Map::Exp), value),
+                "ReduceMax" | "ReduceMin" if self.kind(value) == ElementKind::Bool => {
+                    self.cast(value, ElementKind::Int)
+                }
                 _ => value,
             };
             for &axis in &axes {
@@ -63,23 +60,28 @@ impl Importer {
             value = match op {
                 "ReduceL2" => self.same(Op::Map(Map::Sqrt), value),
                 "ReduceLogSumExp" | "ReduceLogSum" => self.same(Op::Map(Map::Log), value),
+                "ReduceMax" | "ReduceMin" => self.cast(value, kind),
                 _ => value,
             };
         }
-        if a.int("keepdims", 1)? != 0 {
+        if a.int("keepdims", 1)? != 0 && rank > 0 {
             return Ok(value);
         }
-        let kept = (0..shape.len()).filter(|axis| !axes.contains(axis));
+        let kept = (0..rank).filter(|axis| !axes.contains(axis));
         let shape: Vec<Extent> = kept.map(|axis| shape[axis]).collect();
-        Ok(self.reshaped(value, or_one(shape)))
+        Ok(self.in_file_shape(value, shape))
     }
 
     pub(crate) fn argmax(&mut self, a: &Attributes<'_, '_>, x: ValueId, least: bool) -> Read {
-        if a.int("select_last_index", 0)? != 0 {
-            return Err("the last of equal elements; valid is the first".to_owned());
-        }
         let shape = self.shape(x);
         let axis = axis_of(a.int("axis", 0)?, shape.len())?;
+        // The last of equal elements is the first from behind.
+        let last = a.int("select_last_index", 0)? != 0;
+        let x = if last {
+            self.same(Op::Flip(vec![axis]), x)
+        } else {
+            x
+        };
         let x = if least {
             self.same(Op::Map(Map::Negate), x)
         } else {
@@ -87,13 +89,19 @@ impl Importer {
         };
         let mut found = shape.clone();
         found[axis] = Extent::fixed(1);
-        let found = self.push(Op::ArgMax(axis), vec![x], found, ElementKind::Int);
+        let mut found = self.push(Op::ArgMax(axis), vec![x], found, ElementKind::Int);
+        if last {
+            #[allow(clippy::cast_precision_loss, reason = "an index")]
+            let end = super::layers::fixed(shape[axis])?.saturating_sub(1) as f64;
+            let negative = self.map(Map::Negate, found);
+            found = self.scalar(Arithmetic::Add, negative, end);
+        }
         if a.int("keepdims", 1)? != 0 {
             return Ok(found);
         }
         let mut shape = shape;
         shape.remove(axis);
-        Ok(self.reshaped(found, or_one(shape)))
+        Ok(self.in_file_shape(found, shape))
     }
 
     pub(crate) fn softmax(&mut self, a: &Attributes<'_, '_>, x: ValueId, log: bool) -> Read {
@@ -120,6 +128,160 @@ impl Importer {
         let flat = self.reshaped(x, flat);
         let normed = self.same(op(axis), flat);
         Ok(self.reshaped(normed, shape))
+    }
+
+    /// 1 at the largest element along an axis, the first of equal ones, else 0.
+    pub(crate) fn hardmax(&mut self, a: &Attributes<'_, '_>, x: ValueId) -> Read {
+        let shape = self.shape(x);
+        if self.opset < 13 && axis_of(a.int("axis", 1)?, shape.len())? + 1 != shape.len() {
+            return Err("axes that are taken for one; valid is the last".to_owned());
+        }
+        let axis = axis_of(a.int("axis", -1)?, shape.len())?;
+        let mut one = shape.clone();
+        one[axis] = Extent::fixed(1);
+        let best = self.push(Op::ArgMax(axis), vec![x], one, ElementKind::Int);
+        let is_best = self.at_index(best, axis, super::layers::fixed(shape[axis])?)?;
+        Ok(self.cast(is_best, ElementKind::Float))
+    }
+
+    /// Whether a position along an axis is that of these indices, which have the length 1 there.
+    pub(crate) fn at_index(&mut self, indices: ValueId, axis: usize, length: usize) -> Read {
+        let mut lengths = vec![1; self.rank(indices)];
+        lengths[axis] = length;
+        let places = (0..length).map(|at| Number::fixed(i64::try_from(at).unwrap_or(i64::MAX)));
+        let places = self.made(Host::ints(lengths, places.collect()))?;
+        let op = Op::Compare(calcine_graph::Comparison::Equal);
+        self.zip(op, indices, places, ElementKind::Bool)
+    }
+
+    /// `OneHot`: one number where a position is the index, else another.
+    pub(crate) fn one_hot(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
+        let indices = self.operand(x, 0)?;
+        let indices = self.setting(&indices)?;
+        let depth = match self.operand(x, 1)? {
+            Operand::Host(host) => host.scalar(),
+            Operand::Value(_) => None,
+        };
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a cast saturates"
+        )]
+        let depth = depth.map(|depth| depth as usize).filter(|&depth| depth > 0);
+        let depth = depth.ok_or("a depth that is computed, or below 1")?;
+        let mut shape = self.file_shape(indices);
+        let axis = axis_of(a.int("axis", -1)?, shape.len() + 1)?;
+        shape.insert(axis, Extent::fixed(1));
+        let indices = self.cast(indices, ElementKind::Int);
+        // Counted from the end if negative.
+        let negative = self.compared_with(calcine_graph::Comparison::Less, indices, 0.0);
+        #[allow(clippy::cast_precision_loss, reason = "a number of classes")]
+        let counted = self.scalar(Arithmetic::Add, indices, depth as f64);
+        let own = self.shape(indices);
+        let op = Op::Where;
+        let indices = self.push(op, vec![indices, negative, counted], own, ElementKind::Int);
+        let indices = self.reshaped(indices, shape.clone());
+        let mask = self.at_index(indices, axis, depth)?;
+        shape[axis] = Extent::fixed(depth);
+        match self.operand(x, 2)? {
+            Operand::Host(values) if values.len() == 2 => {
+                let numbers =
+                    [0, 1].map(|at| values.picked(Vec::new(), std::iter::once(at)).scalar());
+                let [Some(off), Some(on)] = numbers else {
+                    return Err("values that change with the batch".to_owned());
+                };
+                let op = Op::Constant(off);
+                let off = self.push(op, Vec::new(), shape, values.kind());
+                self.with_number_where(off, mask, on)
+            }
+            Operand::Host(_) => Err("another number of values than 2".to_owned()),
+            Operand::Value(values) => {
+                let off = self.part(values, 0, Number::fixed(0), Number::fixed(1))?;
+                let on = self.part(values, 0, Number::fixed(1), Number::fixed(2))?;
+                let mut ones = vec![Extent::fixed(1); shape.len()];
+                ones.fill(Extent::fixed(1));
+                let (off, on) = (self.reshaped(off, ones.clone()), self.reshaped(on, ones));
+                let (off, on) = (self.spread(off, &shape), self.spread(on, &shape));
+                let kind = self.kind(values);
+                Ok(self.push(Op::Where, vec![off, mask, on], shape, kind))
+            }
+        }
+    }
+
+    /// Running sums along an axis, from the end or without the element itself if asked for.
+    pub(crate) fn running_sum(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
+        let input = self.operand(x, 0)?;
+        let value = self.value(&input)?;
+        let axis = self
+            .known_ints(a, x, 1, "axis")?
+            .and_then(|axis| axis.first().copied());
+        let axis = axis_of(axis.ok_or("its axis is missing")?, self.rank(value))?;
+        let back = a.int("reverse", 0)? != 0;
+        let turned = if back {
+            self.same(Op::Flip(vec![axis]), value)
+        } else {
+            value
+        };
+        let mut sums = self.same(Op::CumulativeSum(axis), turned);
+        if a.int("exclusive", 0)? != 0 {
+            sums = self.both(Arithmetic::Subtract, sums, turned)?;
+        }
+        Ok(if back {
+            self.same(Op::Flip(vec![axis]), sums)
+        } else {
+            sums
+        })
+    }
+
+    /// Running products along an axis, element after element.
+    pub(crate) fn running_product(
+        &mut self,
+        a: &Attributes<'_, '_>,
+        x: &[Option<Operand>],
+    ) -> Read {
+        let input = self.operand(x, 0)?;
+        let value = self.value(&input)?;
+        let axis = self
+            .known_ints(a, x, 1, "axis")?
+            .and_then(|axis| axis.first().copied());
+        let axis = axis_of(axis.ok_or("its axis is missing")?, self.rank(value))?;
+        let length = super::layers::fixed(self.shape(value)[axis])?;
+        if length > 1024 {
+            return Err(format!(
+                "{length} products in a row; valid are at most 1024"
+            ));
+        }
+        let exclusive = a.int("exclusive", 0)? != 0;
+        let back = a.int("reverse", 0)? != 0;
+        let mut parts = Vec::with_capacity(length);
+        let mut product: Option<ValueId> = None;
+        let kind = self.kind(value);
+        for at in 0..length {
+            let place = if back { length - 1 - at } else { at };
+            let place = i64::try_from(place).unwrap_or(i64::MAX);
+            let own = self.part(value, axis, Number::fixed(place), Number::fixed(place + 1))?;
+            let next = match product {
+                None => own,
+                Some(before) => self.both(Arithmetic::Multiply, before, own)?,
+            };
+            parts.push(match (exclusive, product) {
+                (false, _) => next,
+                (true, Some(before)) => before,
+                (true, None) => {
+                    let shape = self.shape(own);
+                    self.push(Op::Constant(1.0), Vec::new(), shape, kind)
+                }
+            });
+            product = Some(next);
+        }
+        if back {
+            parts.reverse();
+        }
+        let shape = self.shape(value);
+        Ok(match parts[..] {
+            [only] => only,
+            _ => self.push(Op::Concat(axis), parts, shape, kind),
+        })
     }
 
     pub(crate) fn trilu(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {

@@ -52,8 +52,8 @@ impl Importer {
             .numbers(a, x, 1, "shape")?
             .ok_or("its shape is missing")?;
         let keeps = a.int("allowzero", 0)? == 0;
-        let shape = self.target(&self.shape(input), &target, keeps)?;
-        Ok(self.reshaped(input, shape))
+        let shape = self.target(&self.file_shape(input), &target, keeps)?;
+        Ok(self.in_file_shape(input, shape))
     }
 
     /// The shape that a reshape gives. Where a file that was made for one sample names its size, that is the batch.
@@ -126,7 +126,7 @@ impl Importer {
     pub(crate) fn flatten(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
         let input = self.operand(x, 0)?;
         let input = self.value(&input)?;
-        let shape = self.shape(input);
+        let shape = self.file_shape(input);
         let axis = a.int("axis", 1)?;
         // From all axes on, there are none.
         let axis = axis_of(axis, shape.len() + usize::from(axis >= 0))?;
@@ -150,7 +150,7 @@ impl Importer {
     pub(crate) fn squeeze(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
         let input = self.operand(x, 0)?;
         let input = self.value(&input)?;
-        let shape = self.shape(input);
+        let shape = self.file_shape(input);
         let axes = match self.known_ints(a, x, 1, "axes")? {
             Some(axes) => axes
                 .iter()
@@ -165,7 +165,7 @@ impl Importer {
         }
         let kept = (0..shape.len()).filter(|axis| !axes.contains(axis));
         let shape: Vec<Extent> = kept.map(|axis| shape[axis]).collect();
-        Ok(self.reshaped(input, or_one(shape)))
+        Ok(self.in_file_shape(input, shape))
     }
 
     pub(crate) fn unsqueeze(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
@@ -174,14 +174,14 @@ impl Importer {
         let axes = self
             .known_ints(a, x, 1, "axes")?
             .ok_or("its axes are missing")?;
-        let shape = unsqueezed(&self.shape(input), &axes, Extent::fixed(1))?;
+        let shape = unsqueezed(&self.file_shape(input), &axes, Extent::fixed(1))?;
         if shape.len() > 6 {
             return Err(format!(
                 "a tensor of {} axes; valid are at most 6",
                 shape.len()
             ));
         }
-        Ok(self.reshaped(input, shape))
+        Ok(self.in_file_shape(input, shape))
     }
 
     pub(crate) fn concat(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
@@ -274,6 +274,52 @@ impl Importer {
         Ok(value)
     }
 
+    /// A number before and after the elements of an axis.
+    pub(crate) fn padded(
+        &mut self,
+        x: ValueId,
+        axis: usize,
+        ends: [usize; 2],
+        number: f64,
+    ) -> ValueId {
+        if ends == [0, 0] {
+            return x;
+        }
+        let mut shape = self.shape(x);
+        let mut padding = vec![[0, 0]; shape.len()];
+        padding[axis] = ends;
+        shape[axis].fixed = shape[axis]
+            .fixed
+            .saturating_add(ends[0])
+            .saturating_add(ends[1]);
+        let with = Padding::Constant(number);
+        let kind = self.kind(x);
+        self.push(Op::Pad { padding, with }, vec![x], shape, kind)
+    }
+
+    /// The elements before and after an axis, as if it began again.
+    fn wrapped(&mut self, x: ValueId, axis: usize, ends: [usize; 2]) -> Read {
+        let length = super::layers::fixed(self.shape(x)[axis])?;
+        if ends.iter().any(|&end| end > length) {
+            return Err(format!(
+                "a padding of {ends:?} that wraps more than once over {length}"
+            ));
+        }
+        let signed = |at: usize| Number::fixed(i64::try_from(at).unwrap_or(i64::MAX));
+        let mut parts = Vec::new();
+        if ends[0] > 0 {
+            parts.push(self.part(x, axis, signed(length - ends[0]), signed(length))?);
+        }
+        parts.push(x);
+        if ends[1] > 0 {
+            parts.push(self.part(x, axis, signed(0), signed(ends[1]))?);
+        }
+        let mut shape = self.shape(x);
+        shape[axis] = (length + ends[0] + ends[1]).into();
+        let kind = self.kind(x);
+        Ok(self.push(Op::Concat(axis), parts, shape, kind))
+    }
+
     pub(crate) fn pad(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
         let input = self.operand(x, 0)?;
         let mut value = self.value(&input)?;
@@ -296,13 +342,14 @@ impl Importer {
             Some(Some(Operand::Value(_))) => return Err("a number that is computed".to_owned()),
             _ => a.float("value", 0.0)?,
         };
-        let with = match a.text("mode", "constant")?.as_str() {
-            "constant" => Padding::Constant(number_of),
+        let mode = a.text("mode", "constant")?;
+        let with = match mode.as_str() {
+            "constant" | "wrap" => Padding::Constant(number_of),
             "reflect" => Padding::Reflect,
             "edge" => Padding::Edge,
             other => {
                 return Err(format!(
-                    "mode `{other}`; valid are constant, reflect and edge"
+                    "mode `{other}`; valid are constant, reflect, edge and wrap"
                 ));
             }
         };
@@ -322,6 +369,14 @@ impl Importer {
         if padding.iter().all(|ends| *ends == [0, 0]) {
             return Ok(value);
         }
+        if mode == "wrap" {
+            for (axis, &ends) in padding.iter().enumerate() {
+                if ends != [0, 0] {
+                    value = self.wrapped(value, axis, ends)?;
+                }
+            }
+            return Ok(value);
+        }
         let mut shape = self.shape(value);
         for (extent, [before, after]) in shape.iter_mut().zip(&padding) {
             let grown = extent
@@ -334,6 +389,44 @@ impl Importer {
         Ok(self.push(Op::Pad { padding, with }, vec![value], shape, kind))
     }
 
+    /// `CenterCropPad`: the middle of each axis, or zeros around it.
+    pub(crate) fn center_crop_pad(
+        &mut self,
+        a: &Attributes<'_, '_>,
+        x: &[Option<Operand>],
+    ) -> Read {
+        let input = self.operand(x, 0)?;
+        let mut value = self.value(&input)?;
+        let rank = self.rank(value);
+        let target = self
+            .known_ints(a, x, 1, "shape")?
+            .ok_or("its shape is missing")?;
+        let axes = match a.ints("axes")? {
+            Some(axes) => axes
+                .iter()
+                .map(|&axis| axis_of(axis, rank))
+                .collect::<Result<Vec<_>, _>>()?,
+            None => (0..rank).collect(),
+        };
+        if axes.len() != target.len() {
+            return Err(format!("{} lengths for {} axes", target.len(), axes.len()));
+        }
+        for (&axis, &length) in axes.iter().zip(&target) {
+            let own = super::layers::fixed(self.shape(value)[axis])?;
+            let length = usize::try_from(length).ok().filter(|&length| length > 0);
+            let length = length.ok_or("a length below 1")?;
+            let signed = |at: usize| Number::fixed(i64::try_from(at).unwrap_or(i64::MAX));
+            if length < own {
+                let start = (own - length) / 2;
+                value = self.part(value, axis, signed(start), signed(start + length))?;
+            } else {
+                let more = length - own;
+                value = self.padded(value, axis, [more / 2, more - more / 2], 0.0);
+            }
+        }
+        Ok(value)
+    }
+
     /// A tensor of one number whose shape may grow with the batch.
     pub(crate) fn filled(&mut self, number: f64, kind: ElementKind, shape: &[Number]) -> Read {
         let shape: Option<Vec<Extent>> = shape.iter().map(|length| length.extent()).collect();
@@ -344,7 +437,12 @@ impl Importer {
                 shape.len()
             ));
         }
-        Ok(self.push(Op::Constant(number), Vec::new(), or_one(shape), kind))
+        let is_scalar = shape.is_empty();
+        let id = self.push(Op::Constant(number), Vec::new(), or_one(shape), kind);
+        if is_scalar {
+            self.mark_scalar(id);
+        }
+        Ok(id)
     }
 }
 
@@ -391,7 +489,7 @@ pub(crate) fn unsqueezed<T: Copy>(shape: &[T], axes: &[i64], one: T) -> Result<V
 }
 
 /// A network's tensors have an axis at least.
-pub(super) fn or_one(shape: Vec<Extent>) -> Vec<Extent> {
+pub(crate) fn or_one(shape: Vec<Extent>) -> Vec<Extent> {
     match shape.is_empty() {
         true => vec![Extent::fixed(1)],
         false => shape,
