@@ -1,7 +1,8 @@
 //! `cargo xtask onnx-conformance`: the tests of single operators that the ONNX project has.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use crate::cargo;
 use crate::failure::Failure;
@@ -32,13 +33,32 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             std::path::absolute(folder).map_err(|error| Failure::new(error.to_string()))?
         }
         None => {
-            let script = scratch.path().join("node_tests.py");
             let folder = scratch.path().join("tests");
-            std::fs::write(&script, WRITER).map_err(|error| Failure::new(error.to_string()))?;
-            cargo::run(Command::new(&args.python).arg(&script).arg(&folder))?;
+            write(&args.python, &folder)?;
             folder
         }
     };
     let program = cargo::built("example", "node_tests")?;
     cargo::run(Command::new(program).arg(folder).args(&args.name))
+}
+
+/// Has Python write the tests: the program goes to its standard input.
+fn write(python: &str, folder: &Path) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::new(format!("cannot run `{python}`: {error}"));
+    let mut child = Command::new(python)
+        .arg("-")
+        .arg(folder)
+        .stdin(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    if let Some(mut input) = child.stdin.take() {
+        // If Python has ended early, its exit code tells why.
+        input.write_all(WRITER.as_bytes()).ok();
+    }
+    match child.wait().map_err(failed)?.success() {
+        true => Ok(()),
+        false => Err(Failure::new(format!(
+            "`{python}` cannot write the tests: it needs the packages onnx, numpy, ml_dtypes and pillow"
+        ))),
+    }
 }

@@ -12,6 +12,7 @@ mod reference;
 mod terminal;
 mod test;
 mod tidy;
+mod zoo_table;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ enum Command {
     Features(features::Args),
     Bench(bench::Args),
     OnnxConformance(conformance::Args),
+    ZooTable(zoo_table::Args),
 }
 
 /// What a command line may be.
@@ -50,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Features(args) => features::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::OnnxConformance(args) => conformance::run(&args),
+        Command::ZooTable(args) => zoo_table::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -141,7 +141,7 @@ impl Test {
             Ok(names) => names,
             Err(error) => return Outcome::Unsupported(error),
         };
-        for way in 0..WAYS.len() {
+        for (way, words) in WAYS.iter().enumerate() {
             let known = |at: usize| match way {
                 0 => false,
                 1 => !is_float(&self.inputs[at]),
@@ -160,7 +160,7 @@ impl Test {
                 read_file(&self.model, &options, &device)
             }));
             let network = match read {
-                Err(_) => return Outcome::Wrong(format!("a panic; known: {}", WAYS[way])),
+                Err(_) => return Outcome::Wrong(format!("a panic; known: {words}")),
                 Ok(Err(error)) => {
                     reason.get_or_insert(error.to_string());
                     continue;
@@ -192,14 +192,14 @@ impl Test {
                 network.run(inputs, &mut |_, tensor| tensor)
             }));
             let found = match found {
-                Err(_) => return Outcome::Wrong(format!("a panic; known: {}", WAYS[way])),
+                Err(_) => return Outcome::Wrong(format!("a panic; known: {words}")),
                 Ok(Err(error)) => {
-                    return Outcome::Wrong(format!("{error}; known: {}", WAYS[way]));
+                    return Outcome::Wrong(format!("{error}; known: {words}"));
                 }
                 Ok(Ok(found)) => found,
             };
             if let Err(difference) = self.compared(found) {
-                return Outcome::Wrong(format!("{difference}; known: {}", WAYS[way]));
+                return Outcome::Wrong(format!("{difference}; known: {words}"));
             }
             first.get_or_insert(way);
         }

@@ -12,6 +12,7 @@ mod indexing;
 mod layers;
 mod nodes;
 mod norms;
+mod parameters;
 mod pools;
 mod quantized;
 mod recurrent;
@@ -25,6 +26,7 @@ use std::rc::Rc;
 
 use burn::tensor::{Device, TensorData};
 use calcine_graph::{Extent, Source};
+use calcine_quantize::QuantizationParameters;
 use calcine_trace::Network;
 
 use self::fold::kind_of;
@@ -91,7 +93,7 @@ pub fn read_bytes(
     options: &ImportOptions,
     device: &Device,
 ) -> Result<Network, ImportError> {
-    read_in(bytes, None, options, device)
+    Ok(read_in(bytes, None, options, device)?.network)
 }
 
 /// A network of an ONNX file, on a device.
@@ -116,6 +118,33 @@ pub fn read_file(
     options: &ImportOptions,
     device: &Device,
 ) -> Result<Network, ImportError> {
+    Ok(import_file(file, options, device)?.network)
+}
+
+/// A network of an ONNX file, and how the file quantizes it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Imported {
+    /// The network in floats, as [`read_file`] returns it.
+    pub network: Network,
+    /// The quantizers of values and weights that the file has; none of a file that is not quantized. With
+    /// [`quantize_as`](calcine_quantize::quantize_as), they make the quantized network that the file is.
+    pub parameters: QuantizationParameters,
+    /// Values and parameters that the file quantizes in a way that a quantized network does not have, such as activations with a scale for
+    /// each channel. They stay in float.
+    pub left_out: Vec<String>,
+}
+
+/// A network of an ONNX file, as [`read_file`], with the quantization parameters of a file that is quantized.
+///
+/// # Errors
+///
+/// As [`read_file`].
+pub fn import_file(
+    file: &Path,
+    options: &ImportOptions,
+    device: &Device,
+) -> Result<Imported, ImportError> {
     let bytes = std::fs::read(file)?;
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
@@ -175,7 +204,7 @@ fn read_in(
     folder: Option<PathBuf>,
     options: &ImportOptions,
     device: &Device,
-) -> Result<Network, ImportError> {
+) -> Result<Imported, ImportError> {
     let model = Model::read(bytes)?;
     let mut folder = Folder::new(folder);
     let first = network(
@@ -207,7 +236,7 @@ fn network(
     options: &ImportOptions,
     free_batch: bool,
     device: &Device,
-) -> Result<Network, ImportError> {
+) -> Result<Imported, ImportError> {
     let opset = model
         .opsets
         .iter()

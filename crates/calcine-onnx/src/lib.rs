@@ -10,6 +10,7 @@
 //! | item | what |
 //! |---|---|
 //! | [`read_file`], [`read_bytes`], [`ImportOptions`] | an ONNX file as a network |
+//! | [`import_file`], [`Imported`] | the same, with the quantization parameters of a file that is quantized |
 //! | [`export`] | a network as an ONNX model of 32-bit floats |
 //! | [`export_quantized`] | a quantized network as a model in one of three forms |
 //! | [`ExportOptions`], [`Form`] | opset, form, exactness, metadata |
@@ -34,4 +35,6 @@ mod wire;
 
 pub use error::{ExportError, ImportError, UnsupportedNode};
 pub use export::{ExportOptions, Form, OnnxModel, export, export_quantized};
-pub use import::{ImportOptions, input_names, is_onnx, read_bytes, read_file, read_tensor};
+pub use import::{
+    ImportOptions, Imported, import_file, input_names, is_onnx, read_bytes, read_file, read_tensor,
+};

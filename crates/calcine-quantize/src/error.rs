@@ -51,6 +51,14 @@ pub enum QuantizeError {
         /// The largest magnitude that is exact.
         limit: u64,
     },
+    /// Quantization parameters that do not fit a layer.
+    #[error("the quantization parameters of `{name}`: {problem}")]
+    Parameters {
+        /// The layer.
+        name: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// A setting has an invalid value.
     #[error(transparent)]
     Setting(#[from] SettingError),

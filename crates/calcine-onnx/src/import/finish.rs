@@ -4,8 +4,10 @@ use std::collections::HashSet;
 
 use burn::tensor::{Device, TensorData};
 use calcine_graph::{Source, ValueId};
+use calcine_quantize::QuantizationParameters;
 use calcine_trace::{AnyTensor, Network, NewParameter};
 
+use super::Imported;
 use super::host::{Elements, Host};
 use super::importer::{Importer, Known};
 use crate::error::ImportError;
@@ -17,7 +19,7 @@ impl Importer {
         mut self,
         file: &proto::Graph<'_>,
         device: &Device,
-    ) -> Result<Network, ImportError> {
+    ) -> Result<Imported, ImportError> {
         for output in &file.outputs {
             let wrong = |problem: &str| ImportError::Value {
                 name: output.name.clone().into_owned(),
@@ -57,7 +59,20 @@ impl Importer {
                 constants.push((place, any(host, "constant", &device)?));
             }
         }
-        Ok(Network::from_parts(self.graph, parameters, constants)?)
+        let graph = self.graph;
+        let network = Network::from_parts(graph, parameters, constants)?;
+        let mut imported = Imported {
+            network,
+            parameters: QuantizationParameters::default(),
+            left_out: Vec::new(),
+        };
+        imported.quantize(
+            &self.quantizers,
+            &self.weight_quantizers,
+            &self.parameters,
+            &places,
+        );
+        Ok(imported)
     }
 
     fn graph_name(&self, places: &[Option<ValueId>], id: ValueId) -> String {

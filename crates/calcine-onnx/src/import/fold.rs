@@ -115,6 +115,21 @@ impl Importer {
         let first = get(0)?;
         Some(match op {
             "Identity" => Ok((*first).clone()),
+            // Codes of fewer bits than their type, as Brevitas writes them.
+            "Clip" if first.numbers().is_some() => {
+                let bound = |at: usize| get(at).and_then(|host| host.known()?.first().copied());
+                let (low, high) = (bound(1).unwrap_or(i64::MIN), bound(2).unwrap_or(i64::MAX));
+                let known = first.known();
+                known.ok_or_else(unclear).map(|known| Host {
+                    elements: super::host::Elements::Ints(
+                        known
+                            .into_iter()
+                            .map(|code| Number::fixed(code.max(low).min(high)))
+                            .collect(),
+                    ),
+                    ..(*first).clone()
+                })
+            }
             "Cast" => a
                 .int("to", 1)
                 .and_then(cast_kind)

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use calcine_graph::{ElementKind, Extent, Op, Range, ValueId};
+use calcine_graph::{ElementKind, Extent, Op, Range, Update, ValueId};
 
 use super::host::{Elements, Host, Number, strides};
 use super::importer::{Attributes, Importer, Operand, Reason, axis_of, number};
@@ -121,9 +121,14 @@ impl Importer {
             return Ok(rows);
         }
         if !length.is_fixed() {
-            return Err(format!(
-                "indices of an axis of length {length} that are computed"
-            ));
+            // What the network computes for such an axis is counted from the start; what a caller gives need not be.
+            let known = self.constants.iter().any(|(id, _)| *id == rows);
+            return match known || self.graph.inputs.contains(&rows) {
+                true => Err(format!(
+                    "indices that may be negative, along an axis of length {length}"
+                )),
+                false => Ok(rows),
+            };
         }
         let length = length.fixed;
         let negative = self.compared_with(calcine_graph::Comparison::Less, rows, 0.0);
@@ -131,6 +136,103 @@ impl Importer {
         let counted = self.scalar(calcine_graph::Arithmetic::Add, rows, length as f64);
         let (shape, kind) = (self.shape(rows), self.kind(rows));
         Ok(self.push(Op::Where, vec![rows, negative, counted], shape, kind))
+    }
+
+    /// `TopK`: the largest or smallest elements along an axis, in order, and where they are.
+    pub(crate) fn top(
+        &mut self,
+        a: &Attributes<'_, '_>,
+        x: &[Option<Operand>],
+    ) -> Result<[ValueId; 2], Reason> {
+        let input = self.operand(x, 0)?;
+        let input = self.value(&input)?;
+        let axis = axis_of(a.int("axis", -1)?, self.rank(input))?;
+        let count = match a.0.attribute("k") {
+            Some(_) => Some(a.int("k", 0)?),
+            None => self
+                .known_ints(a, x, 1, "k")?
+                .and_then(|k| k.first().copied()),
+        };
+        let count = count
+            .and_then(|count| usize::try_from(count).ok())
+            .filter(|&count| count > 0);
+        let count = count.ok_or("how many it takes is missing, or below 1")?;
+        let mut shape = self.shape(input);
+        if !shape[axis].is_fixed() || shape[axis].fixed < count {
+            return Err(format!(
+                "{count} elements of an axis of length {}",
+                shape[axis]
+            ));
+        }
+        shape[axis] = Extent::fixed(count);
+        let op = Op::ArgSort {
+            axis,
+            descending: a.int("largest", 1)? != 0,
+        };
+        let kind = self.kind(input);
+        let places = self.push(op, vec![input], shape.clone(), ElementKind::Int);
+        let values = self.push(Op::Gather(axis), vec![input, places], shape, kind);
+        Ok([values, places])
+    }
+
+    /// `ScatterElements` and `ScatterND`: elements at places that indices tell, updated.
+    pub(crate) fn scatter(
+        &mut self,
+        a: &Attributes<'_, '_>,
+        x: &[Option<Operand>],
+        elements: bool,
+    ) -> Read {
+        let update = match a.text("reduction", "none")?.as_str() {
+            "none" => Update::Assign,
+            "add" => Update::Add,
+            "mul" => Update::Multiply,
+            "max" => Update::Max,
+            "min" => Update::Min,
+            other => return Err(format!("reduction `{other}`")),
+        };
+        let (data, rows) = (self.operand(x, 0)?, self.operand(x, 1)?);
+        let updates = self.operand(x, 2)?;
+        let (data, rows) = (self.value(&data)?, self.setting(&rows)?);
+        let updates = self.value(&updates)?;
+        let (shape, kind) = (self.shape(data), self.kind(data));
+        let (op, rows) = if elements {
+            let axis = axis_of(a.int("axis", 0)?, shape.len())?;
+            (
+                Op::Scatter(axis, update),
+                self.counted_from_start(rows, shape[axis])?,
+            )
+        } else {
+            (Op::ScatterNd(update), self.places_from_start(rows, &shape)?)
+        };
+        Ok(self.push(op, vec![data, rows, updates], shape, kind))
+    }
+
+    /// Rows of indices of the first axes of such a shape, each counted from the start.
+    fn places_from_start(&mut self, rows: ValueId, shape: &[Extent]) -> Read {
+        let known = self.constants.iter().find(|(id, _)| *id == rows);
+        let known = known.and_then(|(_, host)| host.known());
+        if known.is_some_and(|known| known.iter().all(|row| *row >= 0)) {
+            return Ok(rows);
+        }
+        let own = self.shape(rows);
+        let depth = own
+            .last()
+            .filter(|depth| depth.is_fixed() && depth.fixed <= shape.len());
+        let depth = depth
+            .ok_or("rows of indices of more axes than there are")?
+            .fixed;
+        let lengths = shape[..depth].iter().map(|&extent| number(extent));
+        let mut row = vec![1; own.len()];
+        row[own.len() - 1] = depth;
+        let lengths = self.made(Host::ints(row, lengths.collect()))?;
+        let negative = self.compared_with(calcine_graph::Comparison::Less, rows, 0.0);
+        let counted = self.both(calcine_graph::Arithmetic::Add, rows, lengths)?;
+        Ok(self.push(
+            Op::Where,
+            vec![rows, negative, counted],
+            own,
+            ElementKind::Int,
+        ))
     }
 
     pub(crate) fn gather(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {

@@ -77,6 +77,7 @@ impl Importer {
                 parts.into_iter().map(Known::Value).collect()
             }
             "Attention" => self.attention(a, x)?,
+            "TopK" => self.top(a, x)?.map(Known::Value).to_vec(),
             "SoftmaxCrossEntropyLoss" => self.cross_entropy(a, x)?,
             "CausalConvWithState" => self.causal_convolution(a, x)?,
             "LayerNormalization" if asks(1) || asks(2) => {
@@ -318,6 +319,8 @@ impl Importer {
                 Ok(self.push(Op::Gather(axis), vec![data, rows], shape, kind))
             }
             "GatherND" => self.gather_nd(a, x),
+            "ScatterElements" | "Scatter" => self.scatter(a, x, true),
+            "ScatterND" => self.scatter(a, x, false),
             "Pad" => self.pad(a, x),
             "Where" => self.choice(x),
             "Clip" => self.clip(a, x),
