@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use burn::module::Module;
 use burn::tensor::{Device, TensorData};
 use calcine::criteria::Norm;
 use calcine::graph::ElementKind;

@@ -18,7 +18,7 @@ import torch
 import torchvision.models as models
 
 # Small images, where the model allows them.
-SIZES = {"vit": 224, "maxvit": 224, "inception": 96, "alexnet": 96, "squeezenet": 96}
+SIZES = {"vit": 224, "maxvit": 224, "vgg": 224, "alexnet": 224, "inception": 96, "squeezenet": 96}
 
 
 def size_of(name):
