@@ -477,7 +477,7 @@ fn rounded(scaled: AnyTensor, quantizer: Quantizer) -> AnyTensor {
 
 /// The number of values that each result of a node averages, if it computes means of the same number of values.
 fn averaged(op: &Op, graph: &Graph, node: &Node, batch: usize) -> Option<usize> {
-    let input = graph.value(node.inputs[0]).shape_at(batch);
+    let input = graph.value(*node.inputs.first()?).shape_at(batch);
     let output = graph.value(node.output).shape_at(batch);
     match op {
         Op::Reduce(Reduction::Mean, axis) => input.get(*axis).copied(),
