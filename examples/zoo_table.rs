@@ -185,8 +185,8 @@ impl Row {
 
         let start = Instant::now();
         let calibration = batch(&network, &folder.join(format!("{name}.cal.bin")))?;
-        let calibration =
-            Calibration::of(&network, &[calibration]).map_err(|e| format!("calibrated: {e}"))?;
+        let calibration = Calibration::collect(&network, &[calibration])
+            .map_err(|e| format!("calibrated: {e}"))?;
         let quantized = quantize(&network, &calibration, &QuantizationSettings::default())
             .map_err(|e| format!("quantized: {e}"))?;
         self.times.push(start.elapsed());

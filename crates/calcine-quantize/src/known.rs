@@ -56,7 +56,7 @@ pub fn quantize_as(
 ) -> Result<Quantized, QuantizeError> {
     let network = &network.clone().with_stored_weights();
     let graph = network.graph().clone();
-    let uses = Uses::of(&graph);
+    let uses = Uses::new(&graph);
     let own = |id: ValueId| parameters.activations.get(&graph.value(id).name).copied();
     let mut quantizers: Vec<Option<Quantizer>> = vec![None; graph.values.len()];
     for &id in &graph.inputs {
@@ -82,7 +82,7 @@ pub fn quantize_as(
         let Some(weight) = parameters.weights.get(path) else {
             continue;
         };
-        let float = FloatLayer::of(network, &uses, node)?;
+        let float = FloatLayer::new(network, &uses, node)?;
         let accumulator = Accumulator {
             input: quantizers[node.inputs[0].0].as_ref(),
             settings: &settings,
