@@ -8,7 +8,7 @@ use burn::store::pytorch_reader::PytorchError;
 
 use super::problem::{self, Problem};
 
-/// Why weights could not be loaded or saved.
+/// The reason why weights cannot be loaded or saved.
 #[derive(Debug)]
 pub struct WeightsError {
     file: Option<PathBuf>,
@@ -57,14 +57,14 @@ impl WeightsError {
         }
     }
 
-    /// The file, unless the weights were in memory.
+    /// The file, or `None` if the weights were in memory.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
 
-    /// Everything about the file's tensors that does not fit the module; empty if the file could
-    /// not be read or written at all, or if it is not known which of its tensors to take.
+    /// All tensors that do not fit the module; empty if the file could not be read or written at all, or if it is not
+    /// known which of its tensors to use.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         match &*self.kind {
@@ -73,7 +73,7 @@ impl WeightsError {
         }
     }
 
-    /// The keys beneath which the file has weights that fit, if there are several and none was chosen.
+    /// The keys under which the file contains weights that fit, if there are several and none was chosen.
     #[must_use]
     pub fn keys(&self) -> Vec<&str> {
         match &*self.kind {
@@ -83,7 +83,7 @@ impl WeightsError {
     }
 }
 
-/// One line, however much is wrong; [`problems`](WeightsError::problems) has all of it.
+/// One line, however many problems there are; [`problems`](WeightsError::problems) lists them all.
 impl fmt::Display for WeightsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file: &dyn fmt::Display = match &self.file {

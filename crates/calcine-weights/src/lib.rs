@@ -1,32 +1,32 @@
-//! Weights of any Burn module from and to the files that PyTorch users have.
+//! Reads and writes the weights of any Burn module, in the file formats of PyTorch users.
 //!
 //! | format | read | written |
 //! |---|---|---|
 //! | safetensors | [`load`], [`load_bytes`] | [`save`] |
 //! | PyTorch `.pt`, `.pth`, `.pth.tar`, `.ckpt`: zip, legacy pickle, tar | [`load`] | no |
 //!
-//! Files carry PyTorch's names and layouts: fully connected weights are `[out, in]`, and the scale
-//! and shift of a norm are called `weight` and `bias`. Names must otherwise be those of the module's fields. Checkpoints of
-//! Calcine's own runs have Burn's names and layouts, and say so; they are read too.
+//! Files have PyTorch's names and layouts: weights of linear layers are `[out, in]`, and the scale and shift of a norm
+//! are called `weight` and `bias`. Apart from that, names must be those of the module's fields. Checkpoints of
+//! Calcine's own runs have Burn's names and layouts, which their metadata states; they can be read, too.
 //!
-//! # What is understood
+//! # What can be read
 //!
-//! * **Keys and prefixes.** A checkpoint may keep its weights beneath any key or prefix (`state_dict`, `model`, `net`,
-//!   `model_ema`, `encoder.`): the one beneath which most of the module's parameters are is taken. If there are several,
-//!   as in a checkpoint with averaged weights beside the last ones, it is an error that lists them:
-//!   [`LoadOptions::key`] chooses.
-//! * **Wrappers.** The path elements `module`, `_orig_mod`, `_fsdp_wrapped_module` and `_checkpoint_wrapped_module` do not count.
-//! * **Pruning masks** of `torch.nn.utils.prune`: `weight_orig` is multiplied by `weight_mask`, and the masks are handed out
-//!   ([`LoadReport::masks_for`]), so that training keeps the zeros.
+//! * **Keys and prefixes.** A checkpoint may store its weights under any key or prefix (`state_dict`, `model`, `net`,
+//!   `model_ema`, `encoder.`): the one under which most parameters of the module are found is used. If there are
+//!   several, as in a checkpoint with averaged weights, an error lists them: choose one with [`LoadOptions::key`].
+//! * **Wrappers.** The path elements `module`, `_orig_mod`, `_fsdp_wrapped_module` and `_checkpoint_wrapped_module` are
+//!   ignored.
+//! * **Pruning masks** of `torch.nn.utils.prune`: `weight_orig` is multiplied by `weight_mask`. The masks are available
+//!   as [`LoadReport::masks_for`], so that training keeps the zeros.
 //! * **Weight norms**, as `weight_g` and `weight_v` and as parametrizations: the weight is computed.
-//! * **Shared parameters.** If the module uses a parameter in two places, one of its names is enough. Two different
+//! * **Shared parameters.** If the module uses a parameter in two places, one of its names is sufficient. Two different
 //!   values are an error.
-//! * **Buffers** that are no weights (`num_batches_tracked`, `position_ids`, `anchors`, single numbers) are left out, and
-//!   named in the [`LoadReport`]. So is whatever lies beside the weights, like an optimizer's state.
+//! * **Buffers** that are not weights (`num_batches_tracked`, `position_ids`, `anchors`, single numbers) are skipped
+//!   and listed in the [`LoadReport`], and so is everything else in the file, such as the state of an optimizer.
 //! * **Whole modules** that were pickled (`torch.save(model)`), as their `state_dict()`.
 //!
-//! Everything else that does not fit is an error, of one line, and none of the module's values change;
-//! [`WeightsError::problems`] has it all. So are NaN and infinite values. [`LoadOptions::ignore`] leaves parameters as they are.
+//! Everything else that does not fit, and NaN and infinite values, is an error of one line, and the module is not
+//! changed; [`WeightsError::problems`] lists everything. [`LoadOptions::ignore`] leaves parameters unchanged.
 
 use std::path::Path;
 
@@ -54,30 +54,30 @@ pub use options::LoadOptions;
 pub use problem::Problem;
 pub use report::LoadReport;
 
-/// `model` with the weights of the file at `path`: [`LoadOptions::load`] without options.
+/// Loads the weights of the file at `path` into `model`: [`LoadOptions::load`] with default options.
 ///
-/// What is remarkable about the file (weights under a prefix, masks, buffers that were left out) is logged.
+/// Noteworthy properties of the file (weights under a prefix, masks, skipped buffers) are logged.
 ///
 /// # Errors
 ///
-/// As of [`LoadOptions::load`].
+/// The errors of [`LoadOptions::load`].
 pub fn load<M: Module>(model: M, path: &Path) -> Result<M, WeightsError> {
     Ok(LoadOptions::default().load(model, path)?.0)
 }
 
-/// `model` with the weights of a safetensors file that is already in memory, see [`load`].
+/// Loads the weights of a safetensors file in memory into `model`, see [`load`].
 ///
 /// # Errors
 ///
-/// As of [`LoadOptions::load_bytes`].
+/// The errors of [`LoadOptions::load_bytes`].
 pub fn load_bytes<M: Module>(model: M, safetensors: &[u8]) -> Result<M, WeightsError> {
     Ok(LoadOptions::default().load_bytes(model, safetensors)?.0)
 }
 
 /// Writes the weights of `model` to a safetensors file that PyTorch's `load_state_dict` accepts.
 ///
-/// The file is written atomically, replacing what was there. Equal weights give equal bytes. Batch-norm statistics include the last training step. Reads all parameters from the
-/// device.
+/// The file is written atomically and replaces an existing one. Equal weights produce equal bytes. Batch-norm
+/// statistics include the last training step. All parameters are read from the device.
 ///
 /// # Errors
 ///

@@ -10,7 +10,7 @@ use calcine_params::Inventory;
 use super::LoadReport;
 use super::problem::Problem;
 
-/// Which elements of a weight a file's pruning mask keeps.
+/// The elements of a weight that a pruning mask of a file keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PruningMask {
@@ -54,10 +54,10 @@ impl MaskOfFile {
 }
 
 impl LoadReport {
-    /// The pruning masks of the file for `model`, the module that was loaded, on `device`: a pruning schedule goes on with them, and
-    /// [`Masks::apply`] keeps the zeros while the weights are trained.
+    /// Returns the pruning masks of the file for `model`, the loaded module, on `device`. A pruning schedule can
+    /// continue with them, and [`Masks::apply`] keeps the zeros while the weights are trained.
     ///
-    /// Empty if the file has none. The masks of other modules' parameters are left out.
+    /// The result is empty if the file contains no masks. Masks of parameters that `model` does not have are left out.
     #[must_use]
     pub fn masks_for<M: Module>(&self, model: &M, device: &Device) -> Masks {
         let inventory = Inventory::from_module(model);

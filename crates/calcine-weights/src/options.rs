@@ -7,7 +7,7 @@ use super::error::Kind;
 use super::file::{self, Contents};
 use super::{LoadReport, WeightsError, assign};
 
-/// Where a file has its weights, and which of them to leave out.
+/// Where the weights are in a file, and which of them are skipped.
 ///
 /// # Examples
 ///
@@ -31,50 +31,49 @@ use super::{LoadReport, WeightsError, assign};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoadOptions {
-    /// The key of the dictionary that has the weights, as a dotted path: `state_dict`, `ema.module`. Empty for the root
-    /// of the file. By default, the one beneath which most of the module's parameters are.
+    /// The key of the dictionary that contains the weights, as a dotted path: `state_dict`, `ema.module`. Empty for the
+    /// root of the file. By default, the key under which most parameters of the module are found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// What the names of the weights begin with there, and the module's do not: `backbone.`. Tensors whose names do
-    /// not begin with it are left out. By default, found out.
+    /// A prefix of the names in the file that the module does not have: `backbone.`. Tensors without the prefix are
+    /// skipped. By default, the prefix is detected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strip: Option<String>,
-    /// Patterns of names, without key and prefix. Tensors that match are not read, and parameters that match keep the
-    /// values that they have. `*` stands for one path element or a part of one, `**` for any number of
-    /// elements, and the name of a module for everything in it.
+    /// Patterns of names, without key and prefix. Tensors that match are not read, and parameters that match keep their
+    /// values. `*` matches one path element or a part of one, `**` any number of elements, and the name of a module
+    /// everything in it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ignore: Vec<String>,
 }
 
 impl LoadOptions {
-    /// Whether nothing is asked for.
+    /// Whether all options have their defaults.
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 
-    /// `model` with the weights of the file at `path`, and what was taken from the file.
+    /// Loads the weights of the file at `path` into `model`, and returns the model and a report.
     ///
-    /// The format is recognised by the file's content. Floats of another precision are converted to
-    /// that of the module. The module's own values are read to learn their shapes, so lazy ones are
-    /// drawn.
+    /// The format is recognized by the contents of the file. Floats of another precision are converted to that of the
+    /// module. The module's own values are read to determine their shapes, so lazy ones are initialized.
     ///
-    /// Batch-norm statistics are shared between clones of a Burn module: clones of `model` see the
-    /// loaded ones, but only if loading succeeds.
+    /// Batch-norm statistics are shared between clones of a Burn module: clones of `model` receive the loaded ones,
+    /// too, but only if loading succeeds.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, is in none of the formats, or does not fit the module, or if it has weights for the
-    /// module beneath several keys and none is chosen.
+    /// If the file cannot be read, has none of the formats, or does not fit the module, or if it contains weights for
+    /// the module under several keys and none is chosen.
     pub fn load<M: Module>(&self, model: M, path: &Path) -> Result<(M, LoadReport), WeightsError> {
         self.assign(model, file::read(path), Some(path))
     }
 
-    /// `model` with the weights of a safetensors file that is already in memory, see [`load`](Self::load).
+    /// Loads the weights of a safetensors file in memory into `model`, see [`load`](Self::load).
     ///
     /// # Errors
     ///
-    /// If the bytes are no safetensors file, or the file does not fit the module.
+    /// If the bytes are not a safetensors file, or the file does not fit the module.
     pub fn load_bytes<M: Module>(
         &self,
         model: M,

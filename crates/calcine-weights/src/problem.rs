@@ -4,7 +4,7 @@ use burn::tensor::DType;
 
 use super::names::{last_element, layer_of};
 
-/// One thing about a file that does not fit a module.
+/// A problem of a file that does not fit a module.
 ///
 /// Names and shapes are PyTorch's: `bn1.weight` rather than `bn1.gamma`, and `[out, in]` for fully
 /// connected weights.
@@ -18,7 +18,8 @@ pub enum Problem {
         /// Its shape in the module.
         expected: Vec<usize>,
     },
-    /// The file has a parameter as parts that this crate cannot compute it from, such as those of a spectral norm.
+    /// The file contains a parameter in parts from which this crate cannot compute it, such as those of a spectral
+    /// norm.
     Parametrized {
         /// The parameter.
         parameter: String,
@@ -41,7 +42,7 @@ pub enum Problem {
         /// Its shape in the file.
         found: Vec<usize>,
     },
-    /// A tensor holds another kind of number than its parameter: integers for floats, say.
+    /// A tensor contains another type of number than its parameter: for example, integers instead of floats.
     Type {
         /// The parameter.
         parameter: String,
@@ -50,42 +51,42 @@ pub enum Problem {
         /// Its type in the file.
         found: DType,
     },
-    /// Two tensors are meant for one parameter.
+    /// Two tensors match one parameter.
     Ambiguous {
         /// The parameter.
         parameter: String,
-        /// The names of the two in the file.
+        /// The names of the two tensors in the file.
         tensors: [String; 2],
     },
-    /// Two tensors with different values are meant for one parameter that the module uses in two places.
+    /// Two tensors with different values match one parameter that the module uses in two places.
     Tied {
         /// The parameter's two names in the module.
         parameters: [String; 2],
         /// The names of the two tensors in the file.
         tensors: [String; 2],
     },
-    /// A tensor holds NaN or infinity, or a number too large for the parameter's type, or a variance below zero.
+    /// A tensor contains NaN, infinity, a number that is too large for the parameter's type, or a negative variance.
     NotFinite {
         /// The parameter.
         parameter: String,
-        /// How many such values there are.
+        /// The number of such values.
         count: usize,
-        /// The first of them, as the module would have it.
+        /// The first of these values, in the layout of the module.
         value: f64,
-        /// Where the first one is.
+        /// The position of the first value.
         position: Vec<usize>,
     },
     /// A tensor's values cannot be read or used.
     Unreadable {
         /// The parameter.
         parameter: String,
-        /// What the reader says.
+        /// The message of the reader.
         reason: String,
     },
 }
 
 impl Problem {
-    /// The parameter or tensor that it is about.
+    /// The parameter or tensor with the problem.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {

@@ -4,34 +4,35 @@ use super::derived::Derivation;
 use super::masks::PruningMask;
 use super::problem::Listed;
 
-/// What a load took from a file, and what it did not.
+/// The result of loading a file: which tensors were used, and which were not.
 ///
-/// `Display` says it in one line.
+/// `Display` prints it in one line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoadReport {
-    /// What the names of the weights begin with in the file, without the dot behind it: `state_dict.module`. Empty if
-    /// they begin with nothing.
+    /// The prefix of the weights' names in the file, without the dot after it: `state_dict.module`. Empty if there is
+    /// none.
     pub prefix: String,
-    /// The parameters and running statistics that were loaded, in the module's order, under PyTorch's names.
+    /// The loaded parameters and running statistics, in the order of the module, under PyTorch's names.
     pub loaded: Vec<String>,
-    /// Parameters that the module uses in several places and that the file has once.
+    /// Parameters that the module uses in several places and that the file contains once.
     pub tied: Vec<String>,
     /// Weights that were computed from two tensors of the file.
     pub derived: Vec<(String, Derivation)>,
-    /// The pruning masks of weights that were multiplied by them; [`LoadReport::masks_for`] has them as masks of a module.
+    /// The pruning masks of weights that were multiplied by them; [`LoadReport::masks_for`] returns them as masks of a
+    /// module.
     pub masks: Vec<PruningMask>,
-    /// Tensors beneath the prefix that are no weights, like `num_batches_tracked`, and were not used.
+    /// Tensors under the prefix that are not weights, such as `num_batches_tracked`, and were not used.
     pub buffers: Vec<String>,
-    /// Tensors that are not beneath the prefix, like an optimizer's, and were not used.
+    /// Tensors outside the prefix, such as those of an optimizer, which were not used.
     pub outside: Vec<String>,
-    /// Tensors and parameters that match [`LoadOptions::ignore`](super::LoadOptions::ignore): the parameters have
-    /// the values that they had before.
+    /// Tensors and parameters that match [`LoadOptions::ignore`](super::LoadOptions::ignore); these parameters keep
+    /// their values.
     pub ignored: Vec<String>,
 }
 
 impl LoadReport {
-    /// Whether anything of the file was left out or computed, but for counts of batches and for what lies beside the
+    /// Whether anything in the file was skipped or computed, apart from counts of batches and tensors outside the
     /// weights.
     #[must_use]
     pub fn is_remarkable(&self) -> bool {

@@ -1,28 +1,28 @@
-//! Reference networks and their trained weights.
+//! The networks that come with Calcine, and their trained weights.
 //!
-//! # Should I be using this crate?
+//! # Should I use this crate?
 //!
-//! Yes, to run Calcine's examples, to repeat its published numbers, or to have a small network at
-//! hand that is known to work. No, to compress a model of your own: Calcine takes any Burn module
-//! as it is, and nothing in the other crates depends on this one.
+//! Use it to run Calcine's examples, to reproduce its published results, or for a small network that is known to work.
+//! It is not needed to compress your own model: Calcine works with any Burn module, and no other library crate depends
+//! on this one.
 //!
-//! # What is here
+//! # Contents
 //!
-//! | wanted | take |
+//! | item | purpose |
 //! |---|---|
-//! | a network by name | [`Architecture`] and [`Architecture::build`] |
-//! | a residual network of any depth | [`ResNetConfig`] |
-//! | the same without skips | [`PlainConfig`] |
-//! | a network that trains in seconds | [`SimpleNetConfig`] |
-//! | code over all of them | [`Classifier`] |
-//! | a trained ResNet-20 | [`RESNET20_CIFAR10`] |
+//! | [`Architecture`], [`Architecture::build`] | a network by its name |
+//! | [`ResNetConfig`] | a residual network of any depth |
+//! | [`PlainConfig`] | the same without skips |
+//! | [`SimpleNetConfig`] | a network that trains in seconds |
+//! | [`Classifier`] | code that works with all of them |
+//! | [`RESNET20_CIFAR10`] | a trained ResNet-20 |
 //!
-//! Parameters are called as in PyTorch and in Distiller's model zoo (`layer2.0.conv1.weight`,
-//! `layer2.0.downsample.1.gamma`, `fc.bias`), except that Burn's batch norms say `gamma` and `beta`
-//! where PyTorch says `weight` and `bias`.
+//! Parameters have the same names as in PyTorch and in Distiller's model zoo (`layer2.0.conv1.weight`,
+//! `layer2.0.downsample.1.gamma`, `fc.bias`), except that Burn's batch norms use `gamma` and `beta` where PyTorch uses
+//! `weight` and `bias`.
 //!
-//! Initial weights are drawn on the host, from a stream per seed and parameter. They do not depend
-//! on the backend, nor on the order in which anything is touched.
+//! Initial weights are drawn on the host, from a random stream for each seed and parameter. They do not depend on the
+//! backend, nor on the order in which parameters are used.
 //!
 //! # Examples
 //!
