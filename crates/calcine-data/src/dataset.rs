@@ -1,4 +1,4 @@
-//! What a data set is.
+//! A data set and its splits.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,10 @@ use crate::loader::Normalization;
 use crate::samples::{Samples, Spec};
 use crate::{Augmentation, Images, Options, Source, split};
 
-/// A data set: what its samples are, and which of them are for training, validation and testing.
+/// A data set: the properties of its samples, and which of them are for training, validation and testing.
 ///
-/// [`open`](crate::open) makes one from files, [`Loader`](crate::Loader) makes batches of it. `Display` is one line that says what it is.
+/// [`open`](crate::open) creates one from files, and [`Loader`](crate::Loader) creates batches of it. `Display`
+/// describes it in one line.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     source: Source,
@@ -27,7 +28,7 @@ pub struct Dataset {
     pub(crate) test: Part,
 }
 
-/// Some of the samples.
+/// A subset of the samples.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
     pub(crate) samples: Arc<dyn Samples>,
@@ -48,8 +49,8 @@ impl Part {
         Self { samples, indices }
     }
 
-    /// Sets `round(share · n)` of these samples aside, drawn from the stream `"split"` of `seed`: those that stay, and those set
-    /// aside.
+    /// Holds out `round(share · n)` of these samples, drawn from the stream `"split"` of `seed`; returns the remaining
+    /// samples and those that are held out.
     pub(crate) fn split(&self, share: f64, seed: u64) -> (Self, Self) {
         let parts = split(self.indices.len(), share, seed);
         let part = |places: Vec<u32>| Self {
@@ -63,7 +64,7 @@ impl Part {
     }
 }
 
-/// The samples of a data set before shares are set aside.
+/// The samples of a data set before shares are held out.
 pub(crate) struct Parts {
     pub(crate) train: Part,
     pub(crate) validation: Option<Part>,
@@ -71,13 +72,14 @@ pub(crate) struct Parts {
 }
 
 impl Dataset {
-    /// A data set of samples of your own, with `classes` if the targets are classes.
+    /// Creates a data set from your own samples, with `classes` if the targets are classes.
     ///
-    /// The validation split is a share of `train`. Without `test`, the test split is a share of it too.
+    /// The validation split is a share of `train`. If there is no `test`, the test split is a share of it, too.
     ///
     /// # Errors
     ///
-    /// If there are no samples, the shares are not within 0 and 1, or inputs and targets of `train` and `test` are not alike.
+    /// If there are no samples, the shares are not within 0 and 1, or `train` and `test` have different inputs or
+    /// targets.
     pub fn new(
         source: Source,
         classes: Option<Vec<String>>,
@@ -93,7 +95,8 @@ impl Dataset {
         Self::assemble(source, classes, None, parts, options)
     }
 
-    /// CIFAR-10, as [`cifar10::load`] returns it: one share of the training images is for validation.
+    /// Creates a data set from CIFAR-10, as [`cifar10::load`] returns it; a share of the training images is held out
+    /// for validation.
     ///
     /// # Errors
     ///
@@ -149,7 +152,7 @@ impl Dataset {
         Self::assemble(source, Some(classes), normalization, parts, options)
     }
 
-    /// Sets aside what is missing, and checks that all parts are alike.
+    /// Holds out the missing splits, and checks that all splits have the same inputs and targets.
     pub(crate) fn assemble(
         source: Source,
         classes: Option<Vec<String>>,
@@ -207,7 +210,7 @@ impl Dataset {
         Ok(dataset)
     }
 
-    /// Where the data came from.
+    /// The source of the data.
     #[must_use]
     pub fn source(&self) -> &Source {
         &self.source
@@ -219,15 +222,15 @@ impl Dataset {
         self.classes.as_deref()
     }
 
-    /// How the bytes of images became numbers; `None` if the inputs are not images.
+    /// The normalization of images; `None` if the inputs are not images.
     #[must_use]
     pub fn normalization(&self) -> Option<Normalization> {
         self.normalization
     }
 
-    /// What is wrong if a network was trained with images of another normalisation than these: `recorded` is what its file has
-    /// under [`Normalization::METADATA`]. `None` if they are the same, if the file records nothing, or if the inputs are not
-    /// images.
+    /// A warning if a network was trained on images with another normalization: `recorded` is the entry of its file
+    /// under [`Normalization::METADATA`]. `None` if the normalizations are equal, if the file has no entry, or if the
+    /// inputs are not images.
     #[must_use]
     pub fn normalization_warning(&self, recorded: Option<&str>) -> Option<String> {
         let used = self.normalization?;
@@ -249,25 +252,25 @@ impl Dataset {
         &self.target
     }
 
-    /// The number of samples to train on.
+    /// The number of training samples.
     #[must_use]
     pub fn train_len(&self) -> usize {
         self.train.indices.len()
     }
 
-    /// The number of samples to validate on.
+    /// The number of validation samples.
     #[must_use]
     pub fn validation_len(&self) -> usize {
         self.validation.indices.len()
     }
 
-    /// The number of samples to test on.
+    /// The number of test samples.
     #[must_use]
     pub fn test_len(&self) -> usize {
         self.test.indices.len()
     }
 
-    /// The error that something asked of these data does not fit them.
+    /// The error for a request that does not fit these data.
     pub(crate) fn mismatch(&self, reason: String) -> DataError {
         let path: PathBuf = match &self.source {
             Source::Path { path, .. }

@@ -1,21 +1,21 @@
 //! Data sets as batches for training, validation and testing.
 //!
-//! # Should I be using this crate?
+//! # Should I use this crate?
 //!
-//! Yes, to train or evaluate on a data set in one of the usual packings, with batches that are made off the training thread and
-//! that a resumed run repeats exactly. No, if your program has batches of its own: everything in Calcine takes any
-//! [`calcine_train::Data`].
+//! Use it to train or evaluate on a data set in one of the usual formats. Batches are made on separate threads, and a
+//! resumed run sees exactly the same ones. It is not needed if your program creates its own batches: everything in
+//! Calcine accepts any [`calcine_train::Data`].
 //!
-//! | wanted | take |
+//! | item | purpose |
 //! |---|---|
-//! | a data set from files, whatever its packing | [`open`] |
-//! | CIFAR-10, found, downloaded or synthetic | [`cifar10::load`] |
-//! | samples of your own | [`Samples`], [`Dataset::new`] |
-//! | what a data set is | [`Dataset`] |
-//! | batches of it, for training, validation and testing | [`Loader`] |
+//! | [`open`] | a data set from files, in any of the supported formats |
+//! | [`cifar10::load`] | CIFAR-10: found, downloaded or synthetic |
+//! | [`Samples`], [`Dataset::new`] | samples of your own |
+//! | [`Dataset`] | the properties and the splits of a data set |
+//! | [`Loader`] | batches for training, validation and testing |
 //!
-//! Bytes of images become numbers as [`Normalization`] says. The validation split is drawn by the seed, unless the data set has
-//! one.
+//! [`Normalization`] defines how the bytes of images become numbers. The validation split is drawn by the seed, unless
+//! the data set has one.
 //!
 //! # Examples
 //!

@@ -1,4 +1,4 @@
-//! Which packing a path holds.
+//! Recognizes the format of a data set.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,22 +9,22 @@ use crate::cifar10::{self, Choice};
 use crate::error::{DataError, Problem};
 use crate::{Augmentation, Dataset, Options, arrays, cifar, folder, idx};
 
-/// The data set at `path`, in whichever of these packings it is:
+/// Opens the data set at `path`, in any of these formats:
 ///
-/// | packing | recognised by |
+/// | format | recognized by |
 /// |---|---|
-/// | CIFAR-10, CIFAR-100 | `cifar-10-batches-bin`, `cifar-10-batches-py`, `cifar-100-binary`, `cifar-100-python`, what is in them, or their `.tar.gz` |
-/// | MNIST, Fashion-MNIST, KMNIST | `train-images-idx3-ubyte` and its companions, with or without `.gz`, also in torchvision's `MNIST/raw` |
+/// | CIFAR-10, CIFAR-100 | `cifar-10-batches-bin`, `cifar-10-batches-py`, `cifar-100-binary`, `cifar-100-python`, the files in them, or their `.tar.gz` |
+/// | MNIST, Fashion-MNIST, KMNIST | `train-images-idx3-ubyte` and the three other files, with or without `.gz`, also in torchvision's `MNIST/raw` |
 /// | image folder | `train/CLASS/*.jpg` with `val/` or `test/` or both, or `CLASS/*.png`; classes are sorted by name |
 /// | arrays | `.npz` and `.safetensors` files with `inputs` and `targets`, `x_train` and `y_train`, …; directories of `.npy` files |
 ///
-/// Splits that a data set does not have are set aside from the training samples, by [`Options::seed`]. An image folder
-/// with `val/` and without `test/` is tested on `val/`, and the other way round.
+/// Splits that a data set does not have are held out from the training samples, by [`Options::seed`]. If an image
+/// folder has only one of `val/` and `test/`, it is used for both validation and testing.
 ///
 /// # Errors
 ///
-/// If there is nothing there, or nothing of this kind: the message lists what was found and what is recognised. If files are missing or
-/// damaged.
+/// If nothing is found, or nothing of these formats (the message lists what was found and what is recognized), or if
+/// files are missing or damaged.
 ///
 /// # Examples
 ///
@@ -97,14 +97,14 @@ fn widened(error: DataError) -> DataError {
     }
 }
 
-/// The data set that a word on a command line names: `auto` and `synthetic` are CIFAR-10 as [`cifar10::load`] has it, and
-/// everything else is a path, as [`open`] takes it.
+/// Opens the data set that a command-line argument names: `auto` and `synthetic` are CIFAR-10 as for [`cifar10::load`],
+/// and everything else is a path for [`open`].
 ///
-/// `progress` is told the bytes so far and in total of a download.
+/// `progress` receives the downloaded and the total number of bytes of a download.
 ///
 /// # Errors
 ///
-/// As of [`cifar10::load`] and [`open`].
+/// The errors of [`cifar10::load`] and [`open`].
 pub fn load(
     choice: &Choice,
     options: &Options,

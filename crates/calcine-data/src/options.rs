@@ -1,30 +1,30 @@
-//! How a data set is read.
+//! The options for reading a data set.
 
 use serde::{Deserialize, Serialize};
 
 use crate::cifar::Cifar100Labels;
 use crate::loader::Normalization;
 
-/// How [`open`](crate::open) reads a data set. What a packing has no use for is not looked at.
+/// How [`open`](crate::open) reads a data set. Options that do not apply to a format are ignored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// The share of the training samples that is set aside for validation, if the data set has no validation split of its
-    /// own; by default 0.1.
+    /// The share of the training samples that is held out for validation, if the data set has no validation split; by
+    /// default 0.1.
     pub validation: f64,
-    /// The share of the samples that is set aside for testing, if the data set is in one piece; by default 0.1.
+    /// The share of the samples that is held out for testing, if the data set has no splits; by default 0.1.
     pub test: f64,
-    /// Decides which samples are set aside; by default 0.
+    /// The seed that decides which samples are held out; by default 0.
     pub seed: u64,
     /// How the bytes of images become numbers; by default `(byte / 255 - 0.5) / 0.5`.
     pub normalization: Normalization,
-    /// How training images are augmented; by default as suits the data set: CIFAR and folders of images are shifted and
-    /// mirrored, MNIST is not.
+    /// How training images are augmented; the default depends on the data set: CIFAR and folders of images are shifted
+    /// and mirrored, MNIST is not.
     pub augmentation: Option<Augmentation>,
-    /// Which labels of CIFAR-100 are the classes; by default the 100 fine ones.
+    /// The labels of CIFAR-100 that are used as classes; by default the 100 fine ones.
     pub cifar100_labels: Cifar100Labels,
-    /// Images from files.
+    /// The options for images from files.
     pub images: ImageOptions,
-    /// What integer targets of arrays are; by default classes.
+    /// The meaning of integer targets in arrays; by default classes.
     pub array_targets: ArrayTargets,
 }
 
@@ -43,35 +43,36 @@ impl Default for Options {
     }
 }
 
-/// How training images are augmented. Images for validation and testing never are.
+/// How training images are augmented. Images for validation and testing are not augmented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Augmentation {
-    /// A window is cut out at random: of the resized image for image files, and of the image with four black pixels added on
-    /// each side otherwise (He et al., *Deep Residual Learning*, 2016, §4.2). Black is added before normalising, as torchvision
-    /// does, so that it is -1 by default.
+    /// Cuts out a window at random: of the resized image for image files, and otherwise of the image with four black
+    /// pixels added on each side (He et al., *Deep Residual Learning*, 2016, §4.2). The black pixels are added before
+    /// normalization, as in torchvision, so they are -1 by default.
     pub crop: bool,
-    /// Left and right are swapped with probability ½.
+    /// Swaps left and right with probability ½.
     pub flip: bool,
 }
 
 impl Augmentation {
-    /// Cropped and mirrored.
+    /// Crops and mirrors.
     pub const ALL: Self = Self {
         crop: true,
         flip: true,
     };
-    /// As they are.
+    /// No augmentation.
     pub const NONE: Self = Self {
         crop: false,
         flip: false,
     };
 }
 
-/// How image files become inputs: resized until the shorter side has `resize` pixels, then a window of `size` is cut out.
+/// How image files become inputs: they are resized until the shorter side has `resize` pixels, then a window of `size`
+/// is cut out.
 ///
-/// For evaluation the window is in the centre, as with torchvision's `Resize(resize)` and `CenterCrop(size)`, and for training
-/// anywhere. Resizing is bilinear with antialiasing, as Pillow does it.
+/// For evaluation the window is in the centre, as with torchvision's `Resize(resize)` and `CenterCrop(size)`; for
+/// training it is anywhere. Resizing is bilinear with antialiasing, as in Pillow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageOptions {
     /// Height and width of an input; by default 224.
@@ -81,7 +82,8 @@ pub struct ImageOptions {
     pub resize: Option<usize>,
     /// The colours of an input; by default red, green and blue.
     pub color: Color,
-    /// Bytes of decoded images that are kept in memory, so that they are decoded once; by default 2³⁰.
+    /// The number of bytes of decoded images that are kept in memory, so that they are decoded only once; by default
+    /// 2³⁰.
     pub cache_bytes: usize,
 }
 
@@ -111,10 +113,10 @@ impl ImageOptions {
 /// The colours of an input.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Color {
-    /// Red, green, blue; shades of grey are repeated, and transparency is dropped.
+    /// Red, green and blue; shades of grey are repeated, and transparency is ignored.
     #[default]
     Rgb,
-    /// Shades of grey: the luma of colours.
+    /// Shades of grey: the luma of the colours.
     Gray,
 }
 
@@ -128,14 +130,14 @@ impl Color {
     }
 }
 
-/// What integer targets of arrays are.
+/// The meaning of integer targets in arrays.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ArrayTargets {
     /// Classes, counted from 0.
     #[default]
     Classes,
-    /// Numbers to come close to, like floating-point targets.
+    /// Numbers to be approximated, like floating-point targets.
     Values,
 }
 

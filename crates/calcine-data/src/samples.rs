@@ -1,4 +1,4 @@
-//! Where the samples of a data set come from, and a batch of them on the host.
+//! The samples of a data set, and a batch of them on the host.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub enum Values {
 }
 
 impl Values {
-    /// How many numbers there are.
+    /// The number of values.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -31,7 +31,7 @@ impl Values {
         self.len() == 0
     }
 
-    /// The numbers, if they are floating-point numbers.
+    /// The values, if they are floating-point numbers.
     #[must_use]
     pub fn floats(&self) -> Option<&[f32]> {
         match self {
@@ -40,7 +40,7 @@ impl Values {
         }
     }
 
-    /// The numbers, if they are integers.
+    /// The values, if they are integers.
     #[must_use]
     pub fn ints(&self) -> Option<&[i32]> {
         match self {
@@ -50,7 +50,7 @@ impl Values {
     }
 }
 
-/// Shape and type of one input, or of one target.
+/// The shape and the type of one input, or of one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
     /// The shape of one sample, without the axis of the batch; empty for a single number.
@@ -80,7 +80,7 @@ impl Spec {
         }
     }
 
-    /// How many numbers one sample has.
+    /// The number of values in one sample.
     #[must_use]
     pub fn size(&self) -> usize {
         self.shape.iter().product()
@@ -103,7 +103,7 @@ impl fmt::Display for Spec {
     }
 }
 
-/// Where the numbers of one sample go.
+/// The memory into which the values of one sample are written.
 #[derive(Debug)]
 pub enum Target<'a> {
     /// Floating-point numbers.
@@ -131,8 +131,8 @@ pub trait Samples: fmt::Debug + Send + Sync {
     /// Writes sample `index` to `input` and `target`, which have the sizes and types of [`input`](Self::input) and
     /// [`target`](Self::target).
     ///
-    /// With `random`, the sample is one to train on and may be augmented by what is drawn from there. Without, it must
-    /// be the same each time.
+    /// With `random`, the sample is for training and may be augmented with these random numbers. Without it, the sample
+    /// must be the same each time.
     ///
     /// # Errors
     ///
@@ -145,12 +145,12 @@ pub trait Samples: fmt::Debug + Send + Sync {
         target: Target<'_>,
     ) -> Result<(), DataError>;
 
-    /// The threads that read ahead, where reading a sample is expensive.
+    /// The number of threads that read ahead, if reading a sample is expensive.
     fn workers(&self) -> usize {
         1
     }
 
-    /// Whether the samples are in the order of their classes, so that the first few say nothing of the others.
+    /// Whether the samples are sorted by class, so that the first ones are not representative.
     fn is_sorted_by_class(&self) -> bool {
         false
     }

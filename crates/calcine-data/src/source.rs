@@ -1,9 +1,9 @@
-//! Where a data set came from.
+//! The source of a data set.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a data set came from; `Display` is one line for the log.
+/// The source of a data set; `Display` describes it in one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Source {
@@ -14,16 +14,16 @@ pub enum Source {
         /// The directory, archive or file.
         path: PathBuf,
     },
-    /// Downloaded just now.
+    /// It was downloaded now.
     Download {
-        /// From here.
+        /// The address.
         url: String,
-        /// Into this directory, where it is found the next time.
+        /// The directory to which it was downloaded, where it will be found the next time.
         directory: PathBuf,
     },
-    /// Synthetic images: figures that are measured on them say nothing about CIFAR-10.
+    /// Synthetic images. Results on them are not results on CIFAR-10.
     Synthetic {
-        /// Why it is not the real set.
+        /// The reason why it is not the real data set.
         reason: String,
     },
 }

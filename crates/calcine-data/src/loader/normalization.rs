@@ -5,26 +5,27 @@ use serde::{Deserialize, Serialize};
 /// Colours: red, green, blue.
 const CHANNELS: usize = 3;
 
-/// How the bytes of an image become the numbers that a network sees.
+/// The normalization of images: how bytes become the numbers that a network receives.
 ///
 /// ```text
 /// value = (byte / 255 - mean) / std
 /// ```
 ///
-/// One mean and one standard deviation for each colour, in the order red, green, blue, as
-/// `torchvision.transforms.Normalize` takes them; images in shades of grey take the first. A network must see the same in
-/// training and afterwards.
+/// There is one mean and one standard deviation for each colour, in the order red, green, blue, as in
+/// `torchvision.transforms.Normalize`; grey images use the first. A network must be used with the normalization of its
+/// training.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Normalization {
-    /// What is subtracted.
+    /// The mean, which is subtracted.
     pub mean: [f32; CHANNELS],
-    /// What is divided by.
+    /// The standard deviation, by which the difference is divided.
     pub std: [f32; CHANNELS],
 }
 
 impl Default for Normalization {
-    /// Mean and standard deviation ½, hence numbers from -1 to 1: what the shipped weights were trained with.
+    /// Mean and standard deviation ½, that is, numbers from -1 to 1: the weights that come with Calcine were trained
+    /// with this normalization.
     fn default() -> Self {
         Self {
             mean: [0.5; CHANNELS],
@@ -34,7 +35,7 @@ impl Default for Normalization {
 }
 
 impl Normalization {
-    /// What the world uses for images of this size: for each the numbers and what they are.
+    /// Common normalizations for images of this size, each with a description.
     pub const KNOWN: [(Self, &str); 6] = [
         (
             Self::new([0.5; CHANNELS], [0.5; CHANNELS]),
@@ -72,16 +73,16 @@ impl Normalization {
         Self::new([mean; CHANNELS], [std; CHANNELS])
     }
 
-    /// The key under which a network file records the normalisation of the images that the network was trained with.
+    /// The key under which a network file records the normalization of its training images.
     pub const METADATA: &str = "calcine.normalization";
 
-    /// What a network file records: [`from_metadata`](Self::from_metadata) reads it.
+    /// The text that a network file records; [`from_metadata`](Self::from_metadata) reads it.
     #[must_use]
     pub fn to_metadata(&self) -> String {
         serde_json::json!({ "mean": self.mean, "std": self.std }).to_string()
     }
 
-    /// The normalisation that a network file records; `None` if it is none.
+    /// Reads the normalization that a network file records; `None` if the text is not one.
     #[must_use]
     pub fn from_metadata(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
