@@ -83,7 +83,7 @@ pub(crate) fn read(directory: &Path, options: &Options) -> Result<Option<Dataset
     let (validation, test) = (other(validation)?, other(test)?);
     let parts = Parts {
         train: part(root, &classes),
-        // Those who have one of the two use it for both.
+        // Without a test split, the validation split is used for both.
         test: test.or_else(|| validation.clone()),
         validation,
     };

@@ -18,8 +18,8 @@ use crate::{Augmentation, Dataset, Options, arrays, cifar, folder, idx};
 /// | image folder | `train/CLASS/*.jpg` with `val/` or `test/` or both, or `CLASS/*.png`; classes are sorted by name |
 /// | arrays | `.npz` and `.safetensors` files with `inputs` and `targets`, `x_train` and `y_train`, …; directories of `.npy` files |
 ///
-/// Splits that a data set does not have are held out from the training samples, by [`Options::seed`]. If an image
-/// folder has only one of `val/` and `test/`, it is used for both validation and testing.
+/// Splits that a data set does not have are held out from the training samples, by [`Options::seed`]. An image folder
+/// with `val/` and without `test/` is tested on `val/`.
 ///
 /// # Errors
 ///
