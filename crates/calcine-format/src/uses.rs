@@ -1,6 +1,6 @@
 //! Which nodes read which values, which operations are layers, and which nodes do nothing of their own.
 
-use calcine_graph::{Graph, Map, Node, Op, Padding, Source, ValueId};
+use calcine_graph::{Graph, Map, Node, Op, Source, ValueId};
 
 /// The uses of each value, and the batch norms that a layer takes over.
 #[derive(Debug)]
@@ -172,23 +172,7 @@ pub fn output_axis(op: &Op) -> usize {
 /// Whether the node only moves numbers, or drops negative ones: its result has its operand's quantizer.
 #[must_use]
 pub fn passes(op: &Op) -> bool {
-    match op {
-        Op::MaxPool(_)
-        | Op::Reshape
-        | Op::Expand
-        | Op::Permute(_)
-        | Op::Flip(_)
-        | Op::Repeat { .. }
-        | Op::Slice(_)
-        | Op::Select(_)
-        | Op::Gather(_)
-        | Op::Map(Map::Relu) => true,
-        Op::Pad { with, .. } => {
-            matches!(with, Padding::Constant(with) if *with == 0.0)
-                || matches!(with, Padding::Reflect | Padding::Edge)
-        }
-        _ => false,
-    }
+    op.properties().keeps_range
 }
 
 /// Whether a node is a batch norm that a layer computes, where `is_layer` says which nodes have integer weights.

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::error::GraphError;
 use crate::graph::{Graph, Node, Source, ValueId};
 use crate::op::{Convolution, Op, Pool};
+use crate::properties::{Products, Windows};
 
 /// The compute of one node for one sample or a batch.
 ///
@@ -139,51 +140,14 @@ impl Graph {
     fn macs(&self, node: &Node, batch: usize) -> u64 {
         let shape = |position: usize| self.value(node.inputs[position]).shape_at(batch);
         let output = self.volume(node.output, batch);
-        match &node.op {
-            Op::Convolution(_) => output.saturating_mul(volume(&shape(1)[1..])),
-            Op::TransposedConvolution { .. } => {
-                volume(&shape(0)).saturating_mul(volume(&shape(1)[1..]))
-            }
-            Op::Linear => output.saturating_mul(shape(1)[0] as u64),
-            Op::Matmul => output.saturating_mul(shape(0).last().map_or(0, |&k| k as u64)),
-            Op::Attention { .. } => {
+        match node.op.properties().products {
+            Products::Nothing => 0,
+            Products::Filter => output.saturating_mul(volume(&shape(1)[1..])),
+            Products::TransposedFilter => volume(&shape(0)).saturating_mul(volume(&shape(1)[1..])),
+            Products::Line => output.saturating_mul(shape(0).last().map_or(0, |&k| k as u64)),
+            Products::Attention => {
                 (volume(&shape(0)).saturating_add(output)).saturating_mul(shape(1)[2] as u64)
             }
-            Op::Embedding
-            | Op::BatchNorm { .. }
-            | Op::LayerNorm { .. }
-            | Op::MaxPool(_)
-            | Op::AveragePool { .. }
-            | Op::AdaptiveAveragePool
-            | Op::Interpolate { .. }
-            | Op::Pad { .. }
-            | Op::Map(_)
-            | Op::Scalar(..)
-            | Op::Zip(_)
-            | Op::CompareScalar(..)
-            | Op::Compare(_)
-            | Op::Where
-            | Op::Fill(_)
-            | Op::Softmax(_)
-            | Op::LogSoftmax(_)
-            | Op::Reduce(..)
-            | Op::ReduceAll(_)
-            | Op::ArgMax(_)
-            | Op::CumulativeSum(_)
-            | Op::ArgSort { .. }
-            | Op::Concat(_)
-            | Op::Slice(_)
-            | Op::Select(_)
-            | Op::Gather(_)
-            | Op::Scatter(..)
-            | Op::ScatterNd(_)
-            | Op::Reshape
-            | Op::Expand
-            | Op::Permute(_)
-            | Op::Flip(_)
-            | Op::Repeat { .. }
-            | Op::Constant(_)
-            | Op::Cast => 0,
         }
     }
 
@@ -291,68 +255,28 @@ fn volume(shape: &[usize]) -> u64 {
 }
 
 fn kind(op: &Op) -> String {
-    match op {
-        Op::Convolution(convolution) => format!("Conv{}d", convolution.stride.len()),
-        Op::TransposedConvolution { convolution, .. } => {
-            format!("ConvTranspose{}d", convolution.stride.len())
+    let properties = op.properties();
+    match (properties.layer, properties.windows) {
+        (None, _) => properties.name.into(),
+        (Some(layer), None | Some(Windows::Pool(_))) => layer.into(),
+        (Some(layer), Some(Windows::Convolution(of) | Windows::Transposed(of, _))) => {
+            format!("{layer}{}d", of.stride.len())
         }
-        Op::Linear => "Linear".into(),
-        Op::Embedding => "Embedding".into(),
-        Op::BatchNorm { .. } => "BatchNorm".into(),
-        Op::LayerNorm { .. } => "LayerNorm".into(),
-        other => other.name().into(),
     }
 }
 
 fn attributes(op: &Op, weight: &[usize]) -> String {
-    match op {
-        Op::Convolution(convolution) => windows(convolution, weight).join(", "),
-        Op::TransposedConvolution {
-            convolution,
-            output_padding,
-        } => {
+    let parts = match op.properties().windows {
+        None => Vec::new(),
+        Some(Windows::Convolution(convolution)) => windows(convolution, weight),
+        Some(Windows::Transposed(convolution, output_padding)) => {
             let mut parts = windows(convolution, weight);
             push_unless(&mut parts, "output_padding", output_padding, 0);
-            parts.join(", ")
+            parts
         }
-        Op::MaxPool(pool) | Op::AveragePool { pool, .. } => pooling(pool).join(", "),
-        Op::Linear
-        | Op::Matmul
-        | Op::Embedding
-        | Op::BatchNorm { .. }
-        | Op::LayerNorm { .. }
-        | Op::Attention { .. }
-        | Op::AdaptiveAveragePool
-        | Op::Interpolate { .. }
-        | Op::Pad { .. }
-        | Op::Map(_)
-        | Op::Scalar(..)
-        | Op::Zip(_)
-        | Op::CompareScalar(..)
-        | Op::Compare(_)
-        | Op::Where
-        | Op::Fill(_)
-        | Op::Softmax(_)
-        | Op::LogSoftmax(_)
-        | Op::Reduce(..)
-        | Op::ReduceAll(_)
-        | Op::ArgMax(_)
-        | Op::CumulativeSum(_)
-        | Op::ArgSort { .. }
-        | Op::Concat(_)
-        | Op::Slice(_)
-        | Op::Select(_)
-        | Op::Gather(_)
-        | Op::Scatter(..)
-        | Op::ScatterNd(_)
-        | Op::Reshape
-        | Op::Expand
-        | Op::Permute(_)
-        | Op::Flip(_)
-        | Op::Repeat { .. }
-        | Op::Constant(_)
-        | Op::Cast => String::new(),
-    }
+        Some(Windows::Pool(pool)) => pooling(pool),
+    };
+    parts.join(", ")
 }
 
 fn windows(convolution: &Convolution, weight: &[usize]) -> Vec<String> {

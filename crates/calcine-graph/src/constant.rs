@@ -7,7 +7,7 @@ mod stored;
 mod transfer;
 
 use crate::graph::{Graph, ValueId};
-use crate::op::Op;
+use crate::properties::{Arrangement, Reads};
 
 pub use stored::Stored;
 
@@ -140,54 +140,28 @@ impl Graph {
     pub fn read_axes(&self, node: &crate::graph::Node, operand: usize) -> Vec<usize> {
         let x = node.inputs[operand];
         let rank = self.value(x).shape.len();
-        if operand > 0 && !matches!(node.op, Op::Matmul | Op::Attention { .. }) {
-            return Vec::new();
-        }
-        match &node.op {
-            Op::Matmul if operand == 1 => vec![rank - 2],
-            Op::Attention { .. } => match operand {
-                0 => vec![3],
-                1 => vec![2, 3],
-                2 => vec![2],
-                _ => Vec::new(),
-            },
-            Op::Convolution(_) if self.is_channelwise(node) => Vec::new(),
-            Op::Convolution(_) | Op::TransposedConvolution { .. } => vec![1],
-            Op::Linear | Op::Matmul | Op::LayerNorm { .. } => vec![rank - 1],
-            Op::Reduce(_, axis)
-            | Op::Softmax(axis)
-            | Op::LogSoftmax(axis)
-            | Op::ArgMax(axis)
-            | Op::CumulativeSum(axis)
-            | Op::ArgSort { axis, .. } => vec![*axis],
-            Op::ReduceAll(_) => (0..rank).collect(),
-            Op::Embedding
-            | Op::BatchNorm { .. }
-            | Op::MaxPool(_)
-            | Op::AveragePool { .. }
-            | Op::AdaptiveAveragePool
-            | Op::Interpolate { .. }
-            | Op::Pad { .. }
-            | Op::Map(_)
-            | Op::Scalar(..)
-            | Op::Zip(_)
-            | Op::CompareScalar(..)
-            | Op::Compare(_)
-            | Op::Where
-            | Op::Fill(_)
-            | Op::Concat(_)
-            | Op::Slice(_)
-            | Op::Select(_)
-            | Op::Gather(_)
-            | Op::Scatter(..)
-            | Op::ScatterNd(_)
-            | Op::Reshape
-            | Op::Expand
-            | Op::Permute(_)
-            | Op::Flip(_)
-            | Op::Repeat { .. }
-            | Op::Constant(_)
-            | Op::Cast => Vec::new(),
+        let properties = node.op.properties();
+        match (properties.reads, operand) {
+            (Reads::Named, 0) => properties.axes.to_vec(),
+            (Reads::Last | Reads::Matrices, 0) => vec![rank - 1],
+            (Reads::Matrices, 1) => vec![rank - 2],
+            (Reads::Everything, 0) => (0..rank).collect(),
+            (Reads::Filters, 0) if self.is_channelwise(node) => Vec::new(),
+            (Reads::Channels | Reads::Filters, 0) => vec![1],
+            (Reads::Attention, 0) => vec![3],
+            (Reads::Attention, 1) => vec![2, 3],
+            (Reads::Attention, 2) => vec![2],
+            (
+                Reads::Nothing
+                | Reads::Named
+                | Reads::Last
+                | Reads::Everything
+                | Reads::Channels
+                | Reads::Filters
+                | Reads::Matrices
+                | Reads::Attention,
+                _,
+            ) => Vec::new(),
         }
     }
 
@@ -217,45 +191,12 @@ impl Graph {
         let Some(node) = self.producer(id) else {
             return (self.value(id).source == crate::graph::Source::Parameter).then_some(id);
         };
-        match node.op {
-            Op::Permute(_) | Op::Cast | Op::Reshape | Op::Scalar(..) | Op::Expand => {
-                self.parameter_behind(*node.inputs.first()?)
-            }
-            Op::Convolution(_)
-            | Op::TransposedConvolution { .. }
-            | Op::Linear
-            | Op::Matmul
-            | Op::Embedding
-            | Op::BatchNorm { .. }
-            | Op::LayerNorm { .. }
-            | Op::Attention { .. }
-            | Op::MaxPool(_)
-            | Op::AveragePool { .. }
-            | Op::AdaptiveAveragePool
-            | Op::Interpolate { .. }
-            | Op::Pad { .. }
-            | Op::Map(_)
-            | Op::Zip(_)
-            | Op::CompareScalar(..)
-            | Op::Compare(_)
-            | Op::Where
-            | Op::Fill(_)
-            | Op::Softmax(_)
-            | Op::LogSoftmax(_)
-            | Op::Reduce(..)
-            | Op::ReduceAll(_)
-            | Op::ArgMax(_)
-            | Op::CumulativeSum(_)
-            | Op::ArgSort { .. }
-            | Op::Concat(_)
-            | Op::Slice(_)
-            | Op::Select(_)
-            | Op::Gather(_)
-            | Op::Scatter(..)
-            | Op::ScatterNd(_)
-            | Op::Flip(_)
-            | Op::Repeat { .. }
-            | Op::Constant(_) => None,
+        match node.op.properties().arrangement {
+            Arrangement::Same
+            | Arrangement::Permuted(_)
+            | Arrangement::Reshaped
+            | Arrangement::Expanded => self.parameter_behind(*node.inputs.first()?),
+            Arrangement::Other => None,
         }
     }
 }

@@ -9,19 +9,19 @@
 //!
 //! # Contents
 //!
-//!  type | what it is |
+//! | type | what it is |
 //! |---|---|
-//!  [`Graph`], [`Node`], [`Op`] | a network: its operations in execution order |
-//!  [`Properties`], [`Action`], [`Summation`] | the table of operators that all analyses use |
-//!  [`Value`], [`Extent`], [`Source`] | a tensor: its shape for any batch size, and its origin |
-//!  [`Compute`], [`Row`] | the multiply-accumulates of each node, and the memory |
-//!  [`Axes`], [`Group`], [`Unit`], [`Member`], [`Role`] | dependency groups: indices of parameters that are removed together, and their roles |
-//!  [`Reason`], [`NormFeatures`] | why an axis cannot be removed, and whether features of norms can be |
-//!  [`ConstantSlices`], [`constant_slices`], [`Stored`] | channels that have the same value for every input |
-//!  [`ThinningPlan`], [`Cut`], [`Thinned`] | the indices to remove, by parameter path, and the thinned graph |
-//!  [`weakest`] | the units with the smallest scores |
-//!  [`Drawing`], [`Detail`] | an image of the network |
-//!  [`GraphError`], [`PlanError`] | what is wrong, where, and what would be valid |
+//! | [`Graph`], [`Node`], [`Op`] | a network: its operations in execution order |
+//! | [`Properties`], and [`Action`], [`Reads`], [`Kinds`] and others in it | the table of operators that all analyses use |
+//! | [`Value`], [`Extent`], [`Source`] | a tensor: its shape for any batch size, and its origin |
+//! | [`Compute`], [`Row`] | the multiply-accumulates of each node, and the memory |
+//! | [`Axes`], [`Group`], [`Unit`], [`Member`], [`Role`] | dependency groups: indices of parameters that are removed together, and their roles |
+//! | [`Reason`], [`NormFeatures`] | why an axis cannot be removed, and whether features of norms can be |
+//! | [`ConstantSlices`], [`constant_slices`], [`Stored`] | channels that have the same value for every input |
+//! | [`ThinningPlan`], [`Cut`], [`Thinned`] | the indices to remove, by parameter path, and the thinned graph |
+//! | [`weakest`] | the units with the smallest scores |
+//! | [`Drawing`], [`Detail`] | an image of the network |
+//! | [`GraphError`], [`PlanError`] | what is wrong, where, and what would be valid |
 //!
 //! # Examples
 //!
@@ -104,4 +104,7 @@ pub use op::{
     Update,
 };
 pub use plan::{Cut, PlanError, Thinned, ThinningPlan, weakest};
-pub use properties::{Action, Properties, ResultRank, Summation};
+pub use properties::{
+    Action, Arrangement, Channels, Gives, Kinds, Products, Properties, Reads, ResultRank, Sizes,
+    Summation, Takes, Windows,
+};

@@ -317,7 +317,7 @@ fn what_does_not_fit_is_said_with_its_numbers() {
             Op::Compare(Comparison::Less),
             vec![(&[0, 4], Bool), (&[0, 4], Bool)],
             (&[0, 4], Bool),
-            "no order",
+            "operand 0 is Bool; valid are [Float, Int]",
         ),
         (
             Op::Where,

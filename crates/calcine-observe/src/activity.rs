@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use calcine_graph::{Arithmetic, Graph, Map, Node, Op, Source, ValueId};
+use calcine_graph::{Action, Arithmetic, Graph, Map, Node, Op, Source, ValueId};
 
 use crate::error::ObserveError;
 
@@ -105,46 +105,16 @@ fn after(graph: &Graph, start: ValueId, at_addition: AtAddition) -> Result<&Node
                 graph.value(exit).name
             ));
         };
-        let passes = match &next.op {
-            Op::BatchNorm { .. } | Op::LayerNorm { .. } => next.inputs[0] == exit,
-            Op::MaxPool(_) | Op::AveragePool { .. } | Op::AdaptiveAveragePool | Op::Pad { .. } => {
-                true
+        let properties = next.op.properties();
+        let passes = match properties.action {
+            // A norm with parameters, whose first operand is what it normalises; no softmax.
+            Action::Normalize => properties.layer.is_some() && next.inputs[0] == exit,
+            Action::Window => true,
+            Action::Move => matches!(next.op, Op::Pad { .. }),
+            Action::Elementwise => {
+                next.op == Op::Zip(Arithmetic::Add) && at_addition == AtAddition::Continue
             }
-            Op::Interpolate { .. } => true,
-            Op::Zip(Arithmetic::Add) => at_addition == AtAddition::Continue,
-            Op::Convolution(_)
-            | Op::TransposedConvolution { .. }
-            | Op::Linear
-            | Op::Matmul
-            | Op::Embedding
-            | Op::Attention { .. }
-            | Op::Map(_)
-            | Op::Scalar(..)
-            | Op::Zip(_)
-            | Op::CompareScalar(..)
-            | Op::Compare(_)
-            | Op::Where
-            | Op::Fill(_)
-            | Op::Softmax(_)
-            | Op::LogSoftmax(_)
-            | Op::Reduce(..)
-            | Op::ReduceAll(_)
-            | Op::ArgMax(_)
-            | Op::CumulativeSum(_)
-            | Op::ArgSort { .. }
-            | Op::Concat(_)
-            | Op::Slice(_)
-            | Op::Select(_)
-            | Op::Gather(_)
-            | Op::Scatter(..)
-            | Op::ScatterNd(_)
-            | Op::Reshape
-            | Op::Expand
-            | Op::Permute(_)
-            | Op::Flip(_)
-            | Op::Repeat { .. }
-            | Op::Constant(_)
-            | Op::Cast => false,
+            Action::Product | Action::Reduce | Action::Update | Action::Create => false,
         };
         if !passes {
             return Err(format!("`{}` comes first", next.name));

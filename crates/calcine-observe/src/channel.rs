@@ -1,5 +1,5 @@
 use burn::tensor::Tensor;
-use calcine_graph::{Graph, Node, Op, Source, ValueId};
+use calcine_graph::{Arrangement, Channels, Graph, Node, Source, ValueId};
 use calcine_trace::AnyTensor;
 
 /// The axis of a tensor that contains channels, if there is one.
@@ -50,43 +50,16 @@ fn axis_of(graph: &Graph, node: &Node, axes: &[Option<usize>]) -> Option<usize> 
     let rank = graph.value(node.output).shape.len();
     let operand = node.inputs.first()?;
     let from = axes[operand.0];
-    match &node.op {
-        Op::Convolution(_) | Op::TransposedConvolution { .. } | Op::BatchNorm { .. } => Some(1),
-        Op::Linear | Op::Matmul | Op::Embedding | Op::LayerNorm { .. } | Op::Attention { .. } => {
-            rank.checked_sub(1)
+    let properties = node.op.properties();
+    match (properties.channels, properties.arrangement) {
+        (Channels::Second, _) => Some(1),
+        (Channels::Last, _) => rank.checked_sub(1),
+        (Channels::Gone, _) => None,
+        (Channels::Through, Arrangement::Permuted(order)) => {
+            order.iter().position(|&axis| Some(axis) == from)
         }
-        Op::ReduceAll(_) => None,
-        Op::Permute(order) => order.iter().position(|&axis| Some(axis) == from),
-        Op::Reshape => reshaped(graph, *operand, node.output, from?),
-        Op::MaxPool(_)
-        | Op::AveragePool { .. }
-        | Op::AdaptiveAveragePool
-        | Op::Interpolate { .. }
-        | Op::Pad { .. }
-        | Op::Map(_)
-        | Op::Scalar(..)
-        | Op::Zip(_)
-        | Op::CompareScalar(..)
-        | Op::Compare(_)
-        | Op::Where
-        | Op::Fill(_)
-        | Op::Softmax(_)
-        | Op::LogSoftmax(_)
-        | Op::Reduce(..)
-        | Op::ArgMax(_)
-        | Op::CumulativeSum(_)
-        | Op::ArgSort { .. }
-        | Op::Concat(_)
-        | Op::Slice(_)
-        | Op::Select(_)
-        | Op::Gather(_)
-        | Op::Scatter(..)
-        | Op::ScatterNd(_)
-        | Op::Expand
-        | Op::Flip(_)
-        | Op::Repeat { .. }
-        | Op::Constant(_)
-        | Op::Cast => {
+        (Channels::Through, Arrangement::Reshaped) => reshaped(graph, *operand, node.output, from?),
+        (Channels::Through, Arrangement::Same | Arrangement::Expanded | Arrangement::Other) => {
             let same_rank = |id: &&ValueId| graph.value(**id).shape.len() == rank;
             node.inputs
                 .iter()

@@ -431,17 +431,8 @@ enum Reader {
     Mask,
 }
 
-/// Whether an operation moves values without changing them.
+/// Whether an operation moves numbers of its first operand and does not change them.
 fn moves(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Reshape
-            | Op::Expand
-            | Op::Permute(_)
-            | Op::Flip(_)
-            | Op::Repeat { .. }
-            | Op::Slice(_)
-            | Op::Select(_)
-            | Op::Gather(_)
-    )
+    let properties = op.properties();
+    properties.only_moves() && properties.keeps_range
 }

@@ -7,7 +7,7 @@ use super::norm_features::NormFeatures;
 use super::reason::Reason;
 use crate::error::GraphError;
 use crate::graph::{Graph, Node, Source, ValueId};
-use crate::op::Op;
+use crate::properties::Arrangement;
 
 /// One pass over a graph that finds which labels are equal and which are pinned.
 pub(super) struct Walk<'g> {
@@ -222,46 +222,11 @@ impl<'g> Walk<'g> {
             }
             return;
         };
-        let before = match &node.op {
-            Op::Permute(axes) => Some(axes[axis]),
-            Op::Cast | Op::Scalar(..) => Some(axis),
-            Op::Reshape => self.same_long_axis(node, axis),
-            Op::Convolution(_)
-            | Op::TransposedConvolution { .. }
-            | Op::Linear
-            | Op::Matmul
-            | Op::Embedding
-            | Op::BatchNorm { .. }
-            | Op::LayerNorm { .. }
-            | Op::Attention { .. }
-            | Op::MaxPool(_)
-            | Op::AveragePool { .. }
-            | Op::AdaptiveAveragePool
-            | Op::Interpolate { .. }
-            | Op::Pad { .. }
-            | Op::Map(_)
-            | Op::Zip(_)
-            | Op::CompareScalar(..)
-            | Op::Compare(_)
-            | Op::Where
-            | Op::Fill(_)
-            | Op::Softmax(_)
-            | Op::LogSoftmax(_)
-            | Op::Reduce(..)
-            | Op::ReduceAll(_)
-            | Op::ArgMax(_)
-            | Op::CumulativeSum(_)
-            | Op::ArgSort { .. }
-            | Op::Concat(_)
-            | Op::Slice(_)
-            | Op::Select(_)
-            | Op::Gather(_)
-            | Op::Scatter(..)
-            | Op::ScatterNd(_)
-            | Op::Expand
-            | Op::Flip(_)
-            | Op::Repeat { .. }
-            | Op::Constant(_) => None,
+        let before = match node.op.properties().arrangement {
+            Arrangement::Same => Some(axis),
+            Arrangement::Permuted(axes) => Some(axes[axis]),
+            Arrangement::Reshaped => self.same_long_axis(node, axis),
+            Arrangement::Expanded | Arrangement::Other => None,
         };
         if let Some(before) = before {
             self.role(node.inputs[0], before, role);

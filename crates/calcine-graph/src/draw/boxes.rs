@@ -3,7 +3,6 @@ use crate::compute::Row;
 use crate::error::GraphError;
 use crate::extent::Extent;
 use crate::graph::{Graph, Node, Source, ValueId};
-use crate::op::Op;
 
 /// The category of a box, which determines its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,14 +123,8 @@ fn previous(graph: &Graph, node: &Node, uses: &[usize]) -> Option<usize> {
             Source::Parameter | Source::Constant => None,
         });
     let (id, before) = operands.next()?;
-    (operands.next().is_none() && uses[id.0] == 1 && !has_weights(&node.op)).then_some(before)?
-}
-
-fn has_weights(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Convolution(_) | Op::TransposedConvolution { .. } | Op::Linear | Op::Embedding
-    )
+    (operands.next().is_none() && uses[id.0] == 1 && !node.op.properties().is_layer())
+        .then_some(before)?
 }
 
 fn describe(graph: &Graph, chain: &[usize], rows: &[Row], drawing: &Drawing) -> Frame {
@@ -163,45 +156,14 @@ fn describe(graph: &Graph, chain: &[usize], rows: &[Row], drawing: &Drawing) -> 
         }
     }
     let (first, _) = nodes().next().expect("a chain has a node");
-    let sort = match first.op {
-        _ if has_weights(&first.op) => Sort::Layer,
-        Op::Zip(_) | Op::Concat(_) | Op::Matmul | Op::Attention { .. } => Sort::Join,
-        Op::Convolution(_)
-        | Op::TransposedConvolution { .. }
-        | Op::Linear
-        | Op::Embedding
-        | Op::BatchNorm { .. }
-        | Op::LayerNorm { .. }
-        | Op::MaxPool(_)
-        | Op::AveragePool { .. }
-        | Op::AdaptiveAveragePool
-        | Op::Interpolate { .. }
-        | Op::Pad { .. }
-        | Op::Map(_)
-        | Op::Scalar(..)
-        | Op::CompareScalar(..)
-        | Op::Compare(_)
-        | Op::Where
-        | Op::Fill(_)
-        | Op::Softmax(_)
-        | Op::LogSoftmax(_)
-        | Op::Reduce(..)
-        | Op::ReduceAll(_)
-        | Op::ArgMax(_)
-        | Op::CumulativeSum(_)
-        | Op::ArgSort { .. }
-        | Op::Slice(_)
-        | Op::Select(_)
-        | Op::Gather(_)
-        | Op::Scatter(..)
-        | Op::ScatterNd(_)
-        | Op::Reshape
-        | Op::Expand
-        | Op::Permute(_)
-        | Op::Flip(_)
-        | Op::Repeat { .. }
-        | Op::Constant(_)
-        | Op::Cast => Sort::Other,
+    let computed = |id: &&ValueId| {
+        let source = graph.value(**id).source;
+        matches!(source, Source::Node(_) | Source::Input)
+    };
+    let sort = match first.inputs.iter().filter(computed).count() {
+        _ if first.op.properties().is_layer() => Sort::Layer,
+        0 | 1 => Sort::Other,
+        _ => Sort::Join,
     };
     let notes = nodes()
         .filter_map(|(node, _)| drawing.notes.get(&node.name).cloned())

@@ -1,27 +1,43 @@
 //! Computes the shape of the result of an operation from the shapes of its operands.
 
-use super::Tensor;
-use crate::op::{Arithmetic, Convolution, Op, Padding, Pool, Range};
+use super::{Misfit, Tensor};
+use crate::graph::ElementKind;
+use crate::op::{Arithmetic, Convolution, Map, Op, Padding, Pool, Range};
 
-/// The shape of a result that depends only on the operands.
-pub(super) fn shape(op: &Op, x: &[Tensor], batch: usize) -> Result<Vec<usize>, String> {
-    let first = x[0].shape;
+/// The shape of the output; its own, `out`, where the operands do not tell it and it is a valid one.
+pub(super) fn shape(
+    op: &Op,
+    x: &[Tensor],
+    out: &[usize],
+    batch: usize,
+) -> Result<Vec<usize>, Misfit> {
+    let first = x.first().map_or(out, |x| x.shape);
     let keep = || Ok(first.to_vec());
-    match op {
+    let with = |axis: usize, length: usize| {
+        let mut shape = first.to_vec();
+        shape[axis] = length;
+        Ok(shape)
+    };
+    let found = match op {
         Op::Convolution(convolution) => convolved(convolution, x),
         Op::TransposedConvolution {
             convolution,
             output_padding,
-        } => transposed(convolution, output_padding, x),
+        } => {
+            checked_windows(convolution)?;
+            alike(x, [(1, 0), (0, 1)])?;
+            transposed(convolution, output_padding, x)
+        }
         Op::Linear => {
             let weight = x[1].shape;
+            alike(x, [(1, 0), (0, first.len() - 1)])?;
             bias(x.get(2), weight[1])?;
-            let mut shape = first.to_vec();
-            shape.pop();
-            shape.push(weight[1]);
-            Ok(shape)
+            with(first.len() - 1, weight[1])
         }
-        Op::Matmul => multiplied(first, x[1].shape),
+        Op::Matmul => {
+            alike(x, [(1, first.len() - 2), (0, first.len() - 1)])?;
+            multiplied(first, x[1].shape)
+        }
         Op::Embedding => match x[1].shape {
             [batch, length] => Ok(vec![*batch, *length, first[1]]),
             other => Err(format!("indices of shape {other:?}; valid are two axes")),
@@ -39,107 +55,163 @@ pub(super) fn shape(op: &Op, x: &[Tensor], batch: usize) -> Result<Vec<usize>, S
             keep()
         }
         Op::Attention { masked, .. } => attended(x, *masked),
-        Op::MaxPool(pool) | Op::AveragePool { pool, .. } => pooled(pool, first),
+        Op::MaxPool(pool) => pooled(pool, first),
+        Op::AveragePool { pool, .. } if pool.dilation.iter().any(|&dilation| dilation > 1) => {
+            Err(format!("a dilation of {:?}; valid is 1", pool.dilation))
+        }
+        Op::AveragePool { pool, .. } => pooled(pool, first),
+        Op::AdaptiveAveragePool if !(3..=5).contains(&first.len()) => Err(format!(
+            "an operand of {} axes; valid are 3 to 5",
+            first.len()
+        )),
+        Op::AdaptiveAveragePool | Op::Interpolate { .. } => resized(first, out),
         Op::Pad { padding, with } => padded(first, padding, *with),
+        Op::Scalar(Arithmetic::Divide | Arithmetic::Remainder, number)
+            if x[0].kind == ElementKind::Int && (*number == 0.0 || number.fract() != 0.0) =>
+        {
+            Err(format!("integers are divided by {number}"))
+        }
+        Op::Map(Map::Clamp { low, high }) if low.is_nan() || high.is_nan() || low > high => {
+            Err(format!("no number is from {low} to {high}"))
+        }
         Op::Zip(Arithmetic::PRelu) => {
             let slopes = x[1].shape;
             let channels = first.get(1).copied().unwrap_or(1);
             let count: usize = slopes.iter().product();
             let placed = slopes.get(1).is_none_or(|&length| length == count);
-            if count != 1 && (count != channels || !placed) {
-                return Err(format!(
+            match count != 1 && (count != channels || !placed) {
+                true => Err(format!(
                     "slopes of shape {slopes:?} for {channels} channels"
-                ));
+                )),
+                false => keep(),
             }
-            keep()
         }
         Op::Zip(_) | Op::Compare(_) | Op::Where | Op::Fill(_) => {
-            let mut shape = first.to_vec();
-            for other in &x[1..] {
-                shape = broadcast(&shape, other.shape)?;
-            }
-            Ok(shape)
+            x[1..].iter().try_fold(first.to_vec(), |shape, other| {
+                broadcast(&shape, other.shape)
+            })
         }
-        Op::Reduce(_, axis) | Op::ArgMax(axis) => {
-            let mut shape = first.to_vec();
-            shape[*axis] = 1;
-            Ok(shape)
-        }
+        Op::Reduce(_, axis) | Op::ArgMax(axis) => with(*axis, 1),
         Op::ReduceAll(_) => Ok(vec![1]),
-        Op::Concat(axis) => {
-            let mut shape = first.to_vec();
-            for other in &x[1..] {
-                let mut rest = other.shape.to_vec();
-                let more = std::mem::replace(&mut rest[*axis], shape[*axis]);
-                if rest != shape {
-                    return Err(format!(
-                        "{first:?} and {:?} differ beside axis {axis}",
-                        other.shape
-                    ));
-                }
-                shape[*axis] = shape[*axis].saturating_add(more);
-            }
-            Ok(shape)
-        }
+        Op::ArgSort { axis, .. } => with(*axis, out[*axis].min(first[*axis])),
+        Op::Concat(axis) => joined(x, *axis),
         Op::Slice(ranges) => {
             let lengths = ranges.iter().zip(first);
             lengths
                 .map(|(range, &length)| cut(range, length, batch))
                 .collect()
         }
-        Op::Select(axis) => {
-            let mut shape = first.to_vec();
-            shape[*axis] = x[1].shape[0];
-            Ok(shape)
-        }
+        Op::Select(axis) => with(*axis, x[1].shape[0]),
         Op::Gather(axis) => {
-            let indices = x[1].shape;
-            let differs = |other: usize| other != *axis && indices[other] != first[other];
-            match (0..first.len()).find(|&other| differs(other)) {
-                Some(other) => Err(format!(
-                    "indices of shape {indices:?} for {first:?}, which differ along axis {other}"
-                )),
-                None => Ok(indices.to_vec()),
-            }
+            along(first, x[1].shape, *axis)?;
+            Ok(x[1].shape.to_vec())
         }
         Op::Scatter(axis, _) => {
             let (indices, values) = (x[1].shape, x[2].shape);
-            let differs = |other: usize| other != *axis && indices[other] != first[other];
-            if let Some(other) = (0..first.len()).find(|&other| differs(other)) {
-                return Err(format!(
-                    "indices of shape {indices:?} for {first:?}, which differ along axis {other}"
-                ));
+            along(first, indices, *axis)?;
+            match indices == values {
+                true => keep(),
+                false => Err(format!("{values:?} values for {indices:?} indices")),
             }
-            if indices != values {
-                return Err(format!("{values:?} values for {indices:?} indices"));
-            }
-            keep()
         }
         Op::ScatterNd(_) => scattered(first, x[1].shape, x[2].shape),
         Op::Permute(axes) => Ok(axes.iter().map(|&axis| first[axis]).collect()),
-        Op::Repeat { axis, times } => {
-            let mut shape = first.to_vec();
-            shape[*axis] = shape[*axis].saturating_mul(*times);
-            Ok(shape)
-        }
-        Op::AdaptiveAveragePool
-        | Op::Interpolate { .. }
-        | Op::Map(_)
+        Op::Repeat { times: 0, .. } => Err("an axis is repeated 0 times".to_owned()),
+        Op::Repeat { axis, times } => with(*axis, first[*axis].saturating_mul(*times)),
+        Op::Reshape => reshaped(first, out),
+        Op::Expand => expanded(first, out),
+        Op::Map(_)
         | Op::Scalar(..)
         | Op::CompareScalar(..)
         | Op::Softmax(_)
         | Op::LogSoftmax(_)
         | Op::CumulativeSum(_)
-        | Op::ArgSort { .. }
         | Op::Flip(_)
         | Op::Cast
-        | Op::Reshape
-        | Op::Expand
         | Op::Constant(_) => keep(),
+    };
+    Ok(found?)
+}
+
+/// Two axes, each of an operand, that are summed along together.
+fn alike(x: &[Tensor], axes: [(usize, usize); 2]) -> Result<(), Misfit> {
+    let [one, other] = axes.map(|(operand, axis)| x[operand].shape[axis]);
+    match one == other {
+        true => Ok(()),
+        false => Err(Misfit::Lengths(axes)),
     }
 }
 
-/// Checks a vector that needs one element per channel.
+/// Indices along an axis are as many as the operand is long along each other one.
+fn along(x: &[usize], indices: &[usize], axis: usize) -> Result<(), String> {
+    let differs = |other: usize| other != axis && indices[other] != x[other];
+    match (0..x.len()).find(|&other| differs(other)) {
+        Some(other) => Err(format!(
+            "indices of shape {indices:?} for {x:?}, which differ along axis {other}"
+        )),
+        None => Ok(()),
+    }
+}
+
+fn joined(x: &[Tensor], axis: usize) -> Result<Vec<usize>, String> {
+    let first = x[0].shape;
+    let mut shape = first.to_vec();
+    for other in &x[1..] {
+        let mut rest = other.shape.to_vec();
+        let more = std::mem::replace(&mut rest[axis], shape[axis]);
+        if rest != shape {
+            return Err(format!(
+                "{first:?} and {:?} differ beside axis {axis}",
+                other.shape
+            ));
+        }
+        shape[axis] = shape[axis].saturating_add(more);
+    }
+    Ok(shape)
+}
+
+fn positive(what: &str, numbers: &[usize]) -> Result<(), String> {
+    match numbers.contains(&0) {
+        true => Err(format!(
+            "a {what} of 0 in {numbers:?}; valid are 1 and more"
+        )),
+        false => Ok(()),
+    }
+}
+
+fn count(what: &str, found: usize, axes: usize) -> Result<(), String> {
+    match found == axes {
+        true => Ok(()),
+        false => Err(format!("{found} numbers of {what} for {axes} spatial axes")),
+    }
+}
+
+fn checked_windows(convolution: &Convolution) -> Result<(), String> {
+    let axes = convolution.stride.len();
+    if !(1..=3).contains(&axes) {
+        return Err(format!("{axes} spatial axes; valid are 1 to 3"));
+    }
+    count("padding", convolution.padding.len(), axes)?;
+    count("dilation", convolution.dilation.len(), axes)?;
+    positive("stride", &convolution.stride)?;
+    positive("dilation", &convolution.dilation)?;
+    positive("number of groups", &[convolution.groups])
+}
+
+fn checked_pool(pool: &Pool) -> Result<(), String> {
+    let axes = pool.kernel.len();
+    if !(1..=2).contains(&axes) {
+        return Err(format!("{axes} spatial axes; valid are 1 and 2"));
+    }
+    count("stride", pool.stride.len(), axes)?;
+    count("padding", pool.padding.len(), axes)?;
+    count("dilation", pool.dilation.len(), axes)?;
+    positive("kernel", &pool.kernel)?;
+    positive("stride", &pool.stride)?;
+    positive("dilation", &pool.dilation)
+}
+
+/// Of a vector that has an element for each of so many channels.
 fn bias(vector: Option<&Tensor>, channels: usize) -> Result<(), String> {
     match vector {
         Some(vector) if vector.shape != [channels] => Err(format!(
@@ -171,6 +243,7 @@ fn length(found: u128) -> Result<usize, String> {
 }
 
 fn convolved(convolution: &Convolution, x: &[Tensor]) -> Result<Vec<usize>, String> {
+    checked_windows(convolution)?;
     let (input, weight) = (x[0].shape, x[1].shape);
     let inputs = split(convolution.groups, input[1], weight[0])?;
     if inputs != weight[1] {
@@ -199,6 +272,14 @@ fn transposed(
     x: &[Tensor],
 ) -> Result<Vec<usize>, String> {
     let (input, weight) = (x[0].shape, x[1].shape);
+    let padding = &convolution.padding;
+    if let Some(uneven) = padding.iter().find(|[before, after]| before != after) {
+        return Err(format!(
+            "padding {uneven:?}, which must be equal before and after"
+        ));
+    }
+    let axes = convolution.stride.len();
+    count("output padding", output_padding.len(), axes)?;
     let outputs = weight[1].saturating_mul(convolution.groups);
     split(convolution.groups, input[1], outputs)?;
     bias(x.get(2), outputs)?;
@@ -223,6 +304,7 @@ fn transposed(
 }
 
 fn pooled(pool: &Pool, input: &[usize]) -> Result<Vec<usize>, String> {
+    checked_pool(pool)?;
     let mut shape = input[..2].to_vec();
     for (axis, &size) in input[2..].iter().enumerate() {
         let [kernel, stride, padding] =
@@ -315,43 +397,32 @@ fn cut(range: &Range, size: usize, batch: usize) -> Result<usize, String> {
     }
 }
 
-pub(super) fn reshaped(x: &[usize], out: &[usize]) -> Result<(), String> {
+fn reshaped(x: &[usize], out: &[usize]) -> Result<Vec<usize>, String> {
     let count = |shape: &[usize]| shape.iter().map(|&length| length as u128).product::<u128>();
     match count(x) == count(out) {
-        true => Ok(()),
+        true => Ok(out.to_vec()),
         false => Err(format!("{x:?} has another number of elements than {out:?}")),
     }
 }
 
-pub(super) fn expanded(x: &[usize], out: &[usize]) -> Result<(), String> {
+fn expanded(x: &[usize], out: &[usize]) -> Result<Vec<usize>, String> {
     let leading = out.len().checked_sub(x.len());
     let fits = leading.is_some_and(|leading| {
-        let pairs = x.iter().zip(&out[leading..]);
-        pairs
-            .into_iter()
-            .all(|(&from, &to)| from == to || from == 1)
+        let mut pairs = x.iter().zip(&out[leading..]);
+        pairs.all(|(&from, &to)| from == to || from == 1)
     });
     match fits {
-        true => Ok(()),
+        true => Ok(out.to_vec()),
         false => Err(format!("{x:?} does not expand to {out:?}")),
     }
 }
 
-/// The shape of the output, if it differs only in spatial axes.
-pub(super) fn resized(x: &[usize], out: &[usize]) -> Result<Vec<usize>, String> {
+/// The output's own shape, if only its spatial axes differ.
+fn resized(x: &[usize], out: &[usize]) -> Result<Vec<usize>, String> {
     if out[..2] != x[..2] || out.contains(&0) {
         return Err(format!("{x:?} is not resized to {out:?}"));
     }
     Ok(out.to_vec())
-}
-
-/// The output's own shape, if an axis of it has some of the operand's positions.
-pub(super) fn ordered(x: &[usize], out: &[usize], axis: usize) -> Result<Vec<usize>, String> {
-    let mut shape = x.to_vec();
-    if out[axis] <= x[axis] {
-        shape[axis] = out[axis];
-    }
-    Ok(shape)
 }
 
 fn scattered(x: &[usize], indices: &[usize], values: &[usize]) -> Result<Vec<usize>, String> {

@@ -8,6 +8,7 @@ use crate::axes::Span;
 use crate::extent::Extent;
 use crate::graph::{Graph, Node, ValueId};
 use crate::op::{Op, Range};
+use crate::properties::Sizes;
 
 impl Axes {
     /// Checks that each axis keeps at least one index without these units.
@@ -61,55 +62,22 @@ pub(super) fn shrink(graph: &Graph, axes: &Axes, gone: &HashSet<usize>) -> Graph
             gone,
             node: before,
         };
-        match &mut node.op {
-            Op::Convolution(convolution) | Op::TransposedConvolution { convolution, .. }
-                if counted.length(before.inputs[0], 1) == convolution.groups =>
-            {
+        match (before.op.properties().sizes, &mut node.op) {
+            (
+                Sizes::Groups,
+                Op::Convolution(convolution) | Op::TransposedConvolution { convolution, .. },
+            ) if counted.length(before.inputs[0], 1) == convolution.groups => {
                 convolution.groups = counted.kept(before.inputs[0], 1);
             }
-            Op::Slice(ranges) => counted.ranges(ranges),
-            Op::Pad { padding, .. } => counted.padding(padding),
-            Op::Repeat { axis, times } if counted.length(before.inputs[0], *axis) == 1 => {
+            (Sizes::Ranges, Op::Slice(ranges)) => counted.ranges(ranges),
+            (Sizes::Padding, Op::Pad { padding, .. }) => counted.padding(padding),
+            (Sizes::Times, Op::Repeat { axis, times })
+                if counted.length(before.inputs[0], *axis) == 1 =>
+            {
                 *times = counted.kept(before.output, *axis);
             }
-            Op::Convolution(_)
-            | Op::TransposedConvolution { .. }
-            | Op::Linear
-            | Op::Matmul
-            | Op::Embedding
-            | Op::BatchNorm { .. }
-            | Op::LayerNorm { .. }
-            | Op::Attention { .. }
-            | Op::MaxPool(_)
-            | Op::AveragePool { .. }
-            | Op::AdaptiveAveragePool
-            | Op::Interpolate { .. }
-            | Op::Map(_)
-            | Op::Scalar(..)
-            | Op::Zip(_)
-            | Op::CompareScalar(..)
-            | Op::Compare(_)
-            | Op::Where
-            | Op::Fill(_)
-            | Op::Softmax(_)
-            | Op::LogSoftmax(_)
-            | Op::Reduce(..)
-            | Op::ReduceAll(_)
-            | Op::ArgMax(_)
-            | Op::CumulativeSum(_)
-            | Op::ArgSort { .. }
-            | Op::Concat(_)
-            | Op::Select(_)
-            | Op::Gather(_)
-            | Op::Scatter(..)
-            | Op::ScatterNd(_)
-            | Op::Reshape
-            | Op::Expand
-            | Op::Permute(_)
-            | Op::Flip(_)
-            | Op::Repeat { .. }
-            | Op::Constant(_)
-            | Op::Cast => {}
+            (Sizes::Nothing | Sizes::Groups | Sizes::Ranges | Sizes::Padding | Sizes::Times, _) => {
+            }
         }
     }
     thinned
