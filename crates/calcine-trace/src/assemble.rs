@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, HashMap};
 use burn::backend::ir::{TensorId, TensorIr};
 use burn::tensor::{DType, TensorData};
 use calcine_graph::{ElementKind, Extent, Graph, Node, Op, Range, Source, Value, ValueId};
+use rustc_hash::FxHashMap;
 
 use crate::error::{TraceError, Untraceable};
 use crate::naming::{layer_of, name};
@@ -28,7 +29,7 @@ pub(crate) fn assemble(
         recordings,
         graph: Graph::default(),
         constants: BTreeMap::new(),
-        ids: vec![HashMap::new(); recordings.len()],
+        ids: vec![FxHashMap::default(); recordings.len()],
         parameters: HashMap::new(),
         layer: String::new(),
     };
@@ -53,7 +54,7 @@ pub(crate) fn assemble(
     let mut graph = assembly.graph;
     name(
         &mut graph,
-        recordings[0].parameters.values().map(String::as_str),
+        recordings[0].begun.parameters.values().map(String::as_str),
     );
     Ok(Assembled {
         graph,
@@ -66,7 +67,7 @@ struct Assembly<'a> {
     graph: Graph,
     constants: BTreeMap<ValueId, TensorData>,
     /// What each recording calls the tensors known so far.
-    ids: Vec<HashMap<TensorId, ValueId>>,
+    ids: Vec<FxHashMap<TensorId, ValueId>>,
     /// The parameters known so far, by path.
     parameters: HashMap<String, ValueId>,
     /// The last layer with parameters, for errors.
@@ -137,7 +138,7 @@ impl Assembly<'_> {
             return self.known(&own);
         }
         let named = self.recordings.iter().zip(&own);
-        let paths: Vec<Option<&String>> = named.map(|(r, id)| r.parameters.get(id)).collect();
+        let paths: Vec<Option<&String>> = named.map(|(r, id)| r.begun.parameters.get(id)).collect();
         let path = paths[0];
         if paths.iter().any(|other| *other != path) {
             return Err(self.differs("another parameter".to_owned()));
@@ -151,7 +152,8 @@ impl Assembly<'_> {
         }
         // A parameter's numbers are the model's; where the model is made anew, the recording has none.
         let stored = self.recordings.iter().zip(&own);
-        let stored: Option<Vec<&TensorData>> = stored.map(|(r, id)| r.values.get(id)).collect();
+        let stored: Option<Vec<&TensorData>> =
+            stored.map(|(r, id)| r.begun.values.get(id)).collect();
         let data = match (path, stored) {
             (Some(_), _) => Vec::new(),
             (None, Some(data)) => data,
@@ -199,7 +201,7 @@ impl Assembly<'_> {
     /// An output, which may be a parameter or constant that no operation uses.
     fn output(&mut self, own: &[TensorId]) -> Result<ValueId, TraceError> {
         let stored = self.recordings.iter().zip(own).map(|(recording, &id)| {
-            let data = recording.values.get(&id)?;
+            let data = recording.begun.values.get(&id)?;
             Some(TensorIr::uninit(id, data.shape().clone(), data.dtype()))
         });
         let stored: Option<Vec<TensorIr>> = stored.collect();

@@ -114,7 +114,7 @@ pub fn trace<M: Module, I: Tensors, O: Tensors>(
 /// As [`trace`], for a model that keeps the device that it was made on, and makes tensors there in its forward pass:
 /// `make` makes the model on the device that it is given.
 ///
-/// It is called once with the sample's device, for the parameters, and once for each recording. If it draws its
+/// It is called with the sample's device, for the parameters, and with that of the recordings. If it draws its
 /// weights, let it load them too: those of the first call are the network's.
 ///
 /// # Errors
@@ -185,24 +185,37 @@ fn traced<M: Module, I: Tensors, O: Tensors>(
     let home = home.or_else(|| sample.first().map(AnyTensor::device));
     let home = home.unwrap_or_default().without_autodiff();
     let capture = Device::capture();
-    let record = |batch| record::record(&capture, &on, &sample, batch, &forward);
-    let mut recordings = vec![record(2)?, record(3)?];
-    let mut all = recordings
-        .iter()
-        .map(steps::steps)
-        .collect::<Result<Vec<_>, _>>()?;
-    let third = record(large_batch(&recordings, &sample));
-    let third = third.and_then(|third| Ok((steps::steps(&third)?, third)));
-    let assembled = third.and_then(|(steps, third)| {
-        recordings.push(third);
-        all.push(steps);
-        assemble::assemble(&recordings, &all)
+    let record = |batches: &[usize]| match sample.is_empty() {
+        // Without inputs there is nothing to tell by where a pass begins.
+        true => {
+            let mut all = Vec::new();
+            for &batch in batches {
+                all.extend(record::record(&capture, &on, &sample, &[batch], &forward)?);
+            }
+            Ok(all)
+        }
+        false => record::record(&capture, &on, &sample, batches, &forward),
+    };
+    let assembled = |recordings: &[record::Recording]| {
+        let steps = recordings.iter().map(steps::steps);
+        assemble::assemble(recordings, &steps.collect::<Result<Vec<_>, _>>()?)
+    };
+    let given = sample.iter().flat_map(AnyTensor::shape).max();
+    let mut large = large_batch(given.unwrap_or_default());
+    let all = record(&[SMALL[0], SMALL[1], large]).and_then(|mut recordings| {
+        let small = recordings.iter().take(SMALL.len());
+        let longest = small.map(record::Recording::longest).max();
+        if let Some(longest) = longest.filter(|&longest| longest >= large) {
+            large = large_batch(longest);
+            recordings = record(&[SMALL[0], SMALL[1], large])?;
+        }
+        assembled(&recordings)
     });
-    let assembled = match assembled {
+    let assembled = match all {
         Ok(assembled) => assembled,
         // What small batches tell is the simpler reason.
         Err(error) => {
-            assemble::assemble(&recordings[..2], &all[..2])?;
+            assembled(&record(&SMALL)?)?;
             return Err(error);
         }
     };
@@ -226,12 +239,12 @@ fn traced<M: Module, I: Tensors, O: Tensors>(
     Ok(network)
 }
 
-/// A prime number larger than any axis, so that no length is by chance what the batch makes of it, and larger than what
-/// code is likely to compare a batch with.
-fn large_batch(recordings: &[record::Recording], sample: &[AnyTensor]) -> usize {
-    let recorded = recordings.iter().map(record::Recording::longest);
-    let given = sample.iter().flat_map(AnyTensor::shape);
-    let longest = recorded.chain(given).max().unwrap_or_default();
+/// The batches of the two recordings that say what the batch changes.
+const SMALL: [usize; 2] = [2, 3];
+
+/// A prime number larger than the longest axis, so that no length is by chance what the batch makes of it, and larger than
+/// what code is likely to compare a batch with.
+fn large_batch(longest: usize) -> usize {
     let is_prime = |number: usize| {
         (2..)
             .take_while(|d| d * d <= number)

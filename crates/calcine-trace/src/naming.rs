@@ -99,6 +99,8 @@ struct Names {
     taken: HashSet<String>,
     /// The layers whose path some node has.
     applied: HashSet<String>,
+    /// Up to which number a made name has been numbered.
+    numbered: HashMap<String, usize>,
 }
 
 impl Names {
@@ -113,6 +115,7 @@ impl Names {
         Self {
             taken,
             applied: HashSet::new(),
+            numbered: HashMap::new(),
         }
     }
 
@@ -126,12 +129,18 @@ impl Names {
 
     /// The name, or with a number that makes it one of its own.
     fn made(&mut self, wanted: &str) -> String {
-        let numbered = (2..).map(|count| format!("{wanted}_{count}"));
-        let mut candidates = std::iter::once(wanted.to_owned()).chain(numbered);
-        let free = candidates.find(|name| !self.taken.contains(name));
-        let name = free.expect("there are more numbers than names");
-        self.taken.insert(name.clone());
-        name
+        if self.taken.insert(wanted.to_owned()) {
+            return wanted.to_owned();
+        }
+        // What was taken before is taken still.
+        let count = self.numbered.entry(wanted.to_owned()).or_insert(1);
+        loop {
+            *count += 1;
+            let name = format!("{wanted}_{count}");
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
+        }
     }
 }
 

@@ -393,7 +393,12 @@ impl fmt::Debug for Network {
         write!(f, "Network {{ ")?;
         for (index, leaf) in self.leaves.0.iter().enumerate() {
             match &leaf.held {
-                Held::Norm(_) => write!(f, "{leaf:?}, ")?,
+                // Without its running statistics, which Burn prints with all that holds them.
+                Held::Norm(norm) => write!(
+                    f,
+                    "BatchNorm {{ gamma: {:?}, momentum: {:?}, epsilon: {:?} }}, ",
+                    norm.gamma, norm.momentum, norm.epsilon
+                )?,
                 _ => {
                     write!(f, "{} {{ weight: {leaf:?}", leaf.layer())?;
                     if let Some(groups) = groups[index] {

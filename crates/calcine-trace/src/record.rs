@@ -1,10 +1,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use burn::backend::capture::{CaptureBackend, CapturedGraph};
 use burn::backend::ir::{OperationIr, TensorId, TensorIr};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::error::TraceError;
 use crate::tensor::{AnyTensor, Tensors, with_kind, with_rank};
@@ -15,39 +17,52 @@ pub(crate) struct Recording {
     pub(crate) batch: usize,
     /// Every operation, in order.
     pub(crate) operations: Vec<OperationIr>,
-    /// The tensors that the pass began with, but for its inputs, and their values.
+    /// What all passes of the recording's scope began with.
+    pub(crate) begun: Arc<Begun>,
+    pub(crate) inputs: Vec<TensorIr>,
+    /// The results; one may stand here more than once.
+    pub(crate) outputs: Vec<TensorId>,
+}
+
+/// The tensors that forward passes begin with, but for their inputs.
+pub(crate) struct Begun {
+    /// Their values.
     pub(crate) values: BTreeMap<TensorId, TensorData>,
     /// What each parameter is called.
     ///
     /// One that the model has twice goes by its first path.
-    pub(crate) parameters: HashMap<TensorId, String>,
-    pub(crate) inputs: Vec<TensorIr>,
-    /// The results; one may stand here more than once.
-    pub(crate) outputs: Vec<TensorId>,
+    pub(crate) parameters: FxHashMap<TensorId, String>,
 }
 
 impl Recording {
     /// The longest axis of any tensor that an operation makes.
     pub(crate) fn longest(&self) -> usize {
         let made = self.operations.iter().flat_map(OperationIr::outputs);
-        let lengths = made.flat_map(|tensor| tensor.shape.to_vec());
+        let lengths = made.flat_map(|tensor| tensor.shape.iter().copied().max());
         lengths.max().unwrap_or_default()
     }
 }
 
-/// Runs `forward` once with a batch of this size, made of the sample's first element.
+/// What a pass was given and what it gave.
+struct Ends {
+    batch: usize,
+    inputs: Vec<TensorId>,
+    outputs: Vec<TensorId>,
+}
+
+/// Runs `forward` once with a batch of each of these sizes, made of the sample's first element.
 ///
-/// The device computes nothing and stores nothing but what it is given, so that a batch may be as large as one likes.
+/// The device computes nothing and stores nothing but what it is given, so that a batch may be as large as one likes. The model
+/// is put there once, and all passes are recorded one after the other.
 pub(crate) fn record<M: Module, I: Tensors, O: Tensors>(
     device: &Device,
     model: impl FnOnce(&Device) -> M,
     sample: &[AnyTensor],
-    batch: usize,
-    forward: impl FnOnce(&M, I) -> O,
-) -> Result<Recording, TraceError> {
-    let mut parameters = HashMap::new();
-    let mut inputs = Vec::new();
-    let mut outputs = Vec::new();
+    batches: &[usize],
+    forward: impl Fn(&M, I) -> O,
+) -> Result<Vec<Recording>, TraceError> {
+    let mut parameters = FxHashMap::default();
+    let mut ends: Vec<Ends> = Vec::new();
     let mut expected = None;
     let first: Vec<AnyTensor> = sample.iter().map(first_element).collect();
     let captured = attempt(|| {
@@ -61,20 +76,27 @@ pub(crate) fn record<M: Module, I: Tensors, O: Tensors>(
             let first = first.into_iter().map(|input| input.to_device(device));
             let first: Vec<AnyTensor> = first.collect();
             let given: Vec<TensorId> = first.iter().map(id).collect();
-            let repeated: Vec<AnyTensor> =
-                first.iter().map(|input| repeated(input, batch)).collect();
-            inputs = repeated.iter().map(id).collect();
-            let Some(repeated) = I::from_any(repeated) else {
-                expected = Some(I::expected());
-                return scope.complete(given, []);
-            };
-            let found = forward(&model, repeated).into_any();
-            outputs = found.iter().map(id).collect();
             let mut once: Vec<TensorId> = Vec::new();
-            for &id in &outputs {
-                if !once.contains(&id) {
-                    once.push(id);
-                }
+            // What is dropped is recorded too.
+            let mut kept = Vec::new();
+            for &batch in batches {
+                let repeated: Vec<AnyTensor> =
+                    first.iter().map(|input| repeated(input, batch)).collect();
+                let inputs = repeated.iter().map(id).collect();
+                let Some(repeated) = I::from_any(repeated) else {
+                    expected = Some(I::expected());
+                    return scope.complete(given, []);
+                };
+                let found = forward(&model, repeated).into_any();
+                let outputs: Vec<TensorId> = found.iter().map(id).collect();
+                let mut met: FxHashSet<TensorId> = once.iter().copied().collect();
+                once.extend(outputs.iter().filter(|id| met.insert(**id)));
+                ends.push(Ends {
+                    batch,
+                    inputs,
+                    outputs,
+                });
+                kept.push(found);
             }
             scope.complete(given, once)
         })
@@ -84,32 +106,53 @@ pub(crate) fn record<M: Module, I: Tensors, O: Tensors>(
     }
     let CapturedGraph { graph, values } =
         captured.map_err(|error| TraceError::Capture(error.to_string()))?;
-    // A model that is made here draws its parameters here. They are what the pass begins with, however they were made.
-    let makes_parameter = |operation: &OperationIr| {
-        operation
-            .outputs()
-            .any(|out| parameters.contains_key(&out.id))
-    };
-    let (starts, operations): (Vec<_>, Vec<_>) = graph
-        .operations
-        .into_iter()
-        .filter(|operation| !makes_parameter(operation))
-        .partition(|operation| operation.outputs().any(|out| inputs.contains(&out.id)));
-    let starts = starts.iter().flat_map(OperationIr::outputs);
-    let starts: HashMap<TensorId, &TensorIr> = starts.map(|out| (out.id, out)).collect();
-    let inputs: Option<Vec<TensorIr>> = inputs
-        .iter()
-        .map(|id| starts.get(id).copied().cloned())
-        .collect();
-    let inputs = inputs.ok_or_else(|| TraceError::Capture("an input is missing".to_owned()))?;
-    Ok(Recording {
+    let begun = Arc::new(Begun { values, parameters });
+    passes(graph.operations, ends, &begun)
+}
+
+/// The operations of each pass: a pass begins with the operation that makes the first of its inputs.
+fn passes(
+    operations: Vec<OperationIr>,
+    ends: Vec<Ends>,
+    begun: &Arc<Begun>,
+) -> Result<Vec<Recording>, TraceError> {
+    let missing = || TraceError::Capture("an input is missing".to_owned());
+    let mut recordings: Vec<Recording> = Vec::with_capacity(ends.len());
+    let mut operations = operations.into_iter().peekable();
+    let mut ends = ends.into_iter().peekable();
+    while let Some(Ends {
         batch,
-        operations,
-        values,
-        parameters,
         inputs,
         outputs,
-    })
+    }) = ends.next()
+    {
+        let mut starts: FxHashMap<TensorId, TensorIr> = FxHashMap::default();
+        let mut own = Vec::new();
+        let next = ends.peek().and_then(|next| next.inputs.first().copied());
+        while let Some(operation) =
+            operations.next_if(|operation| !operation.outputs().any(|out| Some(out.id) == next))
+        {
+            if operation.outputs().any(|out| inputs.contains(&out.id)) {
+                starts.extend(operation.outputs().map(|out| (out.id, out.clone())));
+                continue;
+            }
+            // A model that is made here draws its parameters here. They are what the pass begins with, however they were made.
+            let is_parameter = |out: &TensorIr| begun.parameters.contains_key(&out.id);
+            if !operation.outputs().any(is_parameter) {
+                own.push(operation);
+            }
+        }
+        let inputs: Option<Vec<TensorIr>> =
+            inputs.iter().map(|id| starts.get(id).cloned()).collect();
+        recordings.push(Recording {
+            batch,
+            operations: own,
+            begun: begun.clone(),
+            inputs: inputs.ok_or_else(missing)?,
+            outputs,
+        });
+    }
+    Ok(recordings)
 }
 
 /// What the model's code does, or what it panics with.
@@ -157,7 +200,7 @@ fn id(tensor: &AnyTensor) -> TensorId {
 struct Names<'a> {
     path: Vec<String>,
     first: HashMap<ParamId, String>,
-    parameters: &'a mut HashMap<TensorId, String>,
+    parameters: &'a mut FxHashMap<TensorId, String>,
 }
 
 impl ModuleVisitor for Names<'_> {

@@ -1,7 +1,6 @@
-use std::collections::{HashMap, HashSet};
-
 use burn::backend::ir::{OperationIr, TensorId, TensorIr};
 use calcine_graph::{Arithmetic, Op};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::error::{TraceError, Untraceable};
 use crate::lower::lower;
@@ -30,7 +29,7 @@ pub(crate) fn steps(recording: &Recording) -> Result<Vec<Step>, TraceError> {
         }
         let names = operation
             .inputs()
-            .filter_map(|input| recording.parameters.get(&input.id));
+            .filter_map(|input| recording.begun.parameters.get(&input.id));
         if let Some(path) = names.last() {
             layer = path
                 .rsplit_once('.')
@@ -73,7 +72,7 @@ pub(crate) fn steps(recording: &Recording) -> Result<Vec<Step>, TraceError> {
 
 /// Which operations an output depends on.
 fn needed(met: &[Met], recording: &Recording) -> Vec<bool> {
-    let mut wanted: HashSet<TensorId> = recording.outputs.iter().copied().collect();
+    let mut wanted: FxHashSet<TensorId> = recording.outputs.iter().copied().collect();
     let mut needed = vec![false; met.len()];
     for (met, needed) in met.iter().zip(&mut needed).rev() {
         if met.outputs.iter().any(|id| wanted.contains(id)) {
@@ -86,7 +85,7 @@ fn needed(met: &[Met], recording: &Recording) -> Vec<bool> {
 
 /// The steps that an output depends on.
 fn alive(steps: Vec<Step>, recording: &Recording) -> Vec<Step> {
-    let mut needed: HashSet<TensorId> = recording.outputs.iter().copied().collect();
+    let mut needed: FxHashSet<TensorId> = recording.outputs.iter().copied().collect();
     let mut alive: Vec<Step> = Vec::with_capacity(steps.len());
     for step in steps.into_iter().rev() {
         if needed.contains(&step.output.id) {
@@ -103,20 +102,20 @@ fn alive(steps: Vec<Step>, recording: &Recording) -> Vec<Step> {
 struct Linears<'a> {
     steps: &'a [Step],
     recording: &'a Recording,
-    producers: HashMap<TensorId, usize>,
-    consumers: HashMap<TensorId, Vec<usize>>,
+    producers: FxHashMap<TensorId, usize>,
+    consumers: FxHashMap<TensorId, Vec<usize>>,
     /// What is computed from the inputs.
-    data: HashSet<TensorId>,
+    data: FxHashSet<TensorId>,
     /// What is a parameter, or computed from one and from no input.
-    weights: HashSet<TensorId>,
+    weights: FxHashSet<TensorId>,
 }
 
 impl<'a> Linears<'a> {
     fn new(steps: &'a [Step], recording: &'a Recording) -> Self {
-        let mut producers = HashMap::new();
-        let mut consumers: HashMap<TensorId, Vec<usize>> = HashMap::new();
-        let mut data: HashSet<TensorId> = recording.inputs.iter().map(|input| input.id).collect();
-        let mut weights: HashSet<TensorId> = recording.parameters.keys().copied().collect();
+        let mut producers = FxHashMap::default();
+        let mut consumers: FxHashMap<TensorId, Vec<usize>> = FxHashMap::default();
+        let mut data: FxHashSet<TensorId> = recording.inputs.iter().map(|input| input.id).collect();
+        let mut weights: FxHashSet<TensorId> = recording.begun.parameters.keys().copied().collect();
         for (index, step) in steps.iter().enumerate() {
             producers.insert(step.output.id, index);
             for input in &step.inputs {
@@ -139,7 +138,7 @@ impl<'a> Linears<'a> {
     }
 
     /// Each linear layer, by the position of its last step.
-    fn found(&self, ids: &mut Ids) -> HashMap<usize, Vec<Step>> {
+    fn found(&self, ids: &mut Ids) -> FxHashMap<usize, Vec<Step>> {
         let products = self.steps.iter().enumerate();
         products
             .filter(|(_, step)| step.op == Op::Matmul)
@@ -215,7 +214,7 @@ impl<'a> Linears<'a> {
         let same = parameter.shape.num_dims() == rank
             && tensor.shape[..leading].iter().all(|&length| length == 1)
             && tensor.shape[leading..] == parameter.shape[..];
-        let known = self.recording.parameters.contains_key(&parameter.id);
+        let known = self.recording.begun.parameters.contains_key(&parameter.id);
         (same && known).then_some(parameter)
     }
 
