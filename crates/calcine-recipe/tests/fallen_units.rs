@@ -1,12 +1,14 @@
 //! Which units fall, score by score, against the formulas in plain loops.
 
-use burn::module::Param;
+use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
+use calcine_observe::{AtAddition, NetworkActivations};
 use calcine_recipe::Recipe;
 use calcine_testkit::{ConvNet, device, each, values};
+use calcine_trace::trace;
 
-/// The steps over which gradients are collected, each with a batch of its own.
+/// The steps over which gradients are collected, each with a batch of its own; and the batches of activations.
 const BATCHES: usize = 2;
 
 /// Other numbers of [`values`], from a place on.
@@ -38,6 +40,48 @@ fn loss(net: &ConvNet, images: Tensor<4>) -> Tensor<1> {
     (net.forward(images) - 1.0).powi_scalar(2).mean()
 }
 
+/// The scores that are asked of the activations of batches of their own.
+const OF_ACTIVATIONS: [&str; 3] = ["apoz", "mean_activation", "wanda"];
+
+/// The activations of each filter, in evaluation, over all samples and places: convolution, norm, relu.
+fn activations() -> Vec<Vec<f64>> {
+    let (weight, scales) = (values(144), drawn(8, 30));
+    let mut activations = vec![Vec::new(); 8];
+    for step in 0..BATCHES {
+        let images = drawn(8 * 72, 100 + 1000 * step);
+        for (image, filter) in (0..8).flat_map(|image| (0..8).map(move |filter| (image, filter))) {
+            for (row, column) in (0..6).flat_map(|row| (0..6).map(move |column| (row, column))) {
+                let mut sum = 0.0;
+                for (channel, at) in (0..2).flat_map(|channel| (0..9).map(move |at| (channel, at)))
+                {
+                    let (y, x) = (row + at / 3, column + at % 3);
+                    // The border of one is zero.
+                    if (1..7).contains(&y) && (1..7).contains(&x) {
+                        let pixel = images[((image * 2 + channel) * 6 + y - 1) * 6 + x - 1];
+                        let weight = weight[(filter * 2 + channel) * 9 + at];
+                        sum += f64::from(pixel) * f64::from(weight);
+                    }
+                }
+                // A fresh norm has a mean of 0 and a variance of 1.
+                let normed = sum / (1.0_f64 + 1e-5).sqrt() * f64::from(scales[filter]);
+                activations[filter].push(normed.max(0.0));
+            }
+        }
+    }
+    activations
+}
+
+/// ‖x‖₂ of each input channel, over all samples and places.
+fn input_norms() -> [f64; 2] {
+    let mut squares = [0.0; 2];
+    for step in 0..BATCHES {
+        for (at, pixel) in drawn(8 * 72, 100 + 1000 * step).into_iter().enumerate() {
+            squares[at / 36 % 2] += f64::from(pixel).powi(2);
+        }
+    }
+    squares.map(f64::sqrt)
+}
+
 /// The elements of the convolution's weight that a recipe's one pruner keeps: nothing moves at a rate of zero.
 fn kept(score: &str, granularity: &str, keys: &str, seed: u64) -> Vec<bool> {
     let text = format!(
@@ -51,6 +95,17 @@ fn kept(score: &str, granularity: &str, keys: &str, seed: u64) -> Vec<bool> {
     let mut driver = recipe
         .bind(&model, steps as u64)
         .unwrap_or_else(|error| panic!("{error}"));
+    if OF_ACTIVATIONS.contains(&score) {
+        let plain = |step| images(step).without_autodiff();
+        let network = trace(&model.valid(), plain(0), |net, images| net.forward(images)).unwrap();
+        let source = NetworkActivations::new(
+            &network,
+            (0..BATCHES).map(plain).collect(),
+            AtAddition::Stop,
+        );
+        let source = Box::new(source.unwrap());
+        driver = driver.with_activation_source(source).unwrap();
+    }
     let mut optimizer = recipe.train().optimizer.init();
     for step in 0..steps {
         let pass =
@@ -129,7 +184,31 @@ fn scores(score: &str, units: &[Members]) -> Vec<f64> {
             other => panic!("{other}"),
         }
     };
+    let mean = |of: &dyn Fn(f64) -> f64| -> Vec<f64> {
+        let means = activations().into_iter().map(|own| {
+            let count = own.len() as f64;
+            own.into_iter().map(of).sum::<f64>() / count
+        });
+        means.collect()
+    };
     match score {
+        "apoz" => mean(&|x| f64::from(u8::from(x > 0.0))),
+        "mean_activation" => mean(&|x| x),
+        "wanda" => {
+            let norms = input_norms();
+            let length = 144 / units.len();
+            let weighted = |unit: usize, at: usize, weight: f64| {
+                weight.abs() * norms[(unit * length + at) / 9 % 2]
+            };
+            let units = units.iter().enumerate();
+            let sums = units.map(|(unit, members)| {
+                let members = members.iter().enumerate();
+                members
+                    .map(|(at, (weight, _))| weighted(unit, at, *weight))
+                    .sum()
+            });
+            sums.collect()
+        }
         "norm_scale" => drawn(8, 30)
             .iter()
             .map(|scale| f64::from(*scale).abs())
@@ -172,6 +251,10 @@ fn the_units_with_the_lowest_scores_fall() {
         ("snip", "filter", "batches = 2"),
         ("movement", "element", "batches = 2"),
         ("second_order", "filter", "batches = 2"),
+        ("apoz", "filter", "batches = 2"),
+        ("mean_activation", "filter", "batches = 2"),
+        ("wanda", "element", "batches = 2"),
+        ("wanda", "kernel", "batches = 2"),
     ];
     each(rows, |&(score, granularity, keys)| {
         let units = units(granularity);
