@@ -1,9 +1,11 @@
 //! What the benches share: shapes, inputs, and a training step of Burn's own.
 
 use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
-use calcine::zoo::{ResNet, ResNetConfig};
+use calcine::quantize::Method;
+use calcine::trace::{Network, trace};
+use calcine::zoo::{Classifier, ResNet, ResNetConfig};
 use mimalloc::MiMalloc;
 
 /// As in the reference runs: the system's allocator gives what a round took back to the kernel, and the next is
@@ -32,12 +34,62 @@ pub fn resnet(device: &Device) -> ResNet {
     model.expect("20 is a depth").train()
 }
 
+/// A traced ResNet-20 in evaluation.
+#[must_use]
+pub fn network() -> Network {
+    let device = Device::flex();
+    let model = ResNetConfig::new(20).init(&device).expect("20 is a depth");
+    let sample = Tensor::zeros([1, 3, 32, 32], &device);
+    trace(&model.valid(), sample, |model, images| {
+        model.forward(images)
+    })
+    .expect("it traces")
+}
+
+/// So many images, the same every time.
+#[must_use]
+pub fn images(count: usize) -> Tensor<4> {
+    let numbers = (0..count * 3072).map(|i| (i * 7919 % 255) as f32 / 127.5 - 1.0);
+    let shape = [count, 3, 32, 32];
+    let data = TensorData::new(numbers.collect::<Vec<_>>(), shape);
+    Tensor::from_data(data, &Device::flex())
+}
+
+/// The methods of quantization-aware training, each with its name on the command line and in words.
+#[must_use]
+pub fn methods() -> [(&'static str, &'static str, Method); 5] {
+    [
+        ("lsq", "learned steps", Method::Lsq),
+        ("linear", "moving ranges", Method::Linear { decay: 0.99 }),
+        ("dorefa", "DoReFa", Method::Dorefa),
+        ("pact", "PACT", Method::Pact),
+        ("wrpn", "WRPN", Method::Wrpn),
+    ]
+}
+
 /// Cross entropy.
 #[must_use]
-pub fn objective(model: &ResNet, (x, y): Batch) -> (Tensor<1>, ()) {
+pub fn objective<M: Classifier>(model: &M, (x, y): Batch) -> (Tensor<1>, ()) {
     let [n] = y.dims();
     let picked = activation::log_softmax(model.forward(x), 1).gather(1, y.reshape([n, 1]));
     (picked.mean().neg(), ())
+}
+
+/// A model and a plain optimizer.
+#[must_use]
+pub fn trained<M: Module>(model: M) -> (M, ModuleOptimizer) {
+    (model, SgdConfig::new().init())
+}
+
+/// One step of Burn's bare loop further.
+#[must_use]
+pub fn step<M: Classifier>(
+    (model, mut optimizer): (M, ModuleOptimizer),
+    batch: Batch,
+) -> (M, ModuleOptimizer) {
+    let (loss, ()) = objective(&model, batch);
+    let gradients = GradientsParams::from_grads(loss.backward(), &model);
+    (optimizer.step(0.01, model, gradients), optimizer)
 }
 
 /// Burn's bare training step.
@@ -56,11 +108,9 @@ impl Bare {
 
     /// One step further.
     #[must_use]
-    pub fn step(mut self, batch: Batch) -> Self {
-        let (loss, ()) = objective(&self.model, batch);
-        let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
-        self.model = self.optimizer.step(0.01, self.model, gradients);
-        self
+    pub fn step(self, batch: Batch) -> Self {
+        let (model, optimizer) = step((self.model, self.optimizer), batch);
+        Self { model, optimizer }
     }
 }
 

@@ -10,13 +10,10 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use calcine::quant::{Quantizer, Scheme, fake_quantize, fake_quantize_rows};
-use calcine::quantize::{Calibration, Method, QatNetwork, QuantizationSettings};
-use calcine::trace::{Network, trace};
-use calcine::zoo::{Classifier, ResNetConfig};
-use calcine_benches::{BATCH, Batch, batch, resnet50, weights};
+use calcine::quantize::{Calibration, QatNetwork, QuantizationSettings};
+use calcine_benches::{BATCH, batch, images, methods, network, resnet50, step, trained, weights};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 /// Rounds of each pair after warming up.
@@ -63,26 +60,6 @@ fn fake(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A traced ResNet-20 in evaluation.
-fn network() -> Network {
-    let device = Device::flex();
-    let model = ResNetConfig::new(20).init(&device).expect("20 is a depth");
-    let sample = Tensor::zeros([1, 3, 32, 32], &device);
-    trace(&model.valid(), sample, |model, images| {
-        model.forward(images)
-    })
-    .expect("it traces")
-}
-
-fn images(count: usize) -> Tensor<4> {
-    let numbers = (0..count * 3072).map(|i| (i * 7919 % 255) as f32 / 127.5 - 1.0);
-    let shape = [count, 3, 32, 32];
-    Tensor::from_data(
-        TensorData::new(numbers.collect::<Vec<_>>(), shape),
-        &Device::flex(),
-    )
-}
-
 fn pairs(_: &mut Criterion) {
     let network = network();
     let batches: Vec<Tensor<4>> = (0..10).map(|_| images(100)).collect();
@@ -100,13 +77,7 @@ fn pairs(_: &mut Criterion) {
     );
     let calibration = Calibration::collect(&network, &batches[..1]).expect("it calibrates");
     let batch = batch(&Device::flex().autodiff());
-    for (name, method) in [
-        ("learned steps", Method::Lsq),
-        ("moving ranges", Method::Linear { decay: 0.99 }),
-        ("DoReFa", Method::Dorefa),
-        ("PACT", Method::Pact),
-        ("WRPN", Method::Wrpn),
-    ] {
+    for (_, name, method) in methods() {
         let qat = QatNetwork::new(
             network.clone(),
             &calibration,
@@ -114,8 +85,8 @@ fn pairs(_: &mut Criterion) {
             method,
         );
         let qat = qat.expect("it is quantized for training").train();
-        let mut plain = Some((network.clone().train(), SgdConfig::new().init()));
-        let mut qat = Some((qat, SgdConfig::new().init()));
+        let mut plain = Some(trained(network.clone().train()));
+        let mut qat = Some(trained(qat));
         in_turn(
             &format!(
                 "an 8-bit quantization-aware step of ResNet-20 ({name}), beside the plain step"
@@ -125,17 +96,6 @@ fn pairs(_: &mut Criterion) {
         );
     }
     println!("(batch {BATCH}, medians of {ROUNDS} in turn)");
-}
-
-fn step<M: Classifier>(
-    (model, mut optimizer): (M, ModuleOptimizer),
-    (x, y): Batch,
-) -> (M, ModuleOptimizer) {
-    let [n] = y.dims();
-    let logits = burn::tensor::activation::log_softmax(model.forward(x), 1);
-    let loss = logits.gather(1, y.reshape([n, 1])).mean().neg();
-    let gradients = GradientsParams::from_grads(loss.backward(), &model);
-    (optimizer.step(0.01, model, gradients), optimizer)
 }
 
 fn in_turn(name: &str, mut base: impl FnMut(), mut own: impl FnMut()) {

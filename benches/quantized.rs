@@ -10,38 +10,17 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::optim::{GradientsParams, SgdConfig};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use calcine::quantize::{
     Calibration, Method, QatNetwork, QuantizationSettings, Quantized, quantize,
 };
-use calcine::trace::{Network, trace};
-use calcine::zoo::ResNetConfig;
-use calcine_benches::batch;
+use calcine_benches::{batch, images, methods, network, trained};
 
 /// Images of a forward pass.
 const IMAGES: usize = 128;
 
 /// Repetitions of a forward pass or a step, after two that are not counted.
 const ROUNDS: usize = 9;
-
-/// A traced ResNet-20 in evaluation.
-fn network() -> Network {
-    let device = Device::flex();
-    let model = ResNetConfig::new(20).init(&device).expect("20 is a depth");
-    let sample = Tensor::zeros([1, 3, 32, 32], &device);
-    trace(&model.valid(), sample, |model, images| {
-        model.forward(images)
-    })
-    .expect("it traces")
-}
-
-fn images(count: usize) -> Tensor<4> {
-    let numbers = (0..count * 3072).map(|i| (i * 7919 % 255) as f32 / 127.5 - 1.0);
-    let shape = [count, 3, 32, 32];
-    let data = TensorData::new(numbers.collect::<Vec<_>>(), shape);
-    Tensor::from_data(data, &Device::flex())
-}
 
 fn quantized() -> Quantized {
     let network = network();
@@ -109,28 +88,16 @@ fn step(name: &str, method: Method) {
         method,
     );
     let qat = qat.expect("it is prepared").train();
-    let mut optimizer = SgdConfig::new().init();
-    let mut qat = Some(qat);
-    let (x, y) = batch(&Device::flex().autodiff());
+    let mut qat = Some(trained(qat));
+    let batch = batch(&Device::flex().autodiff());
     time(&format!("step {name}"), || {
-        let [n] = y.dims();
-        let model = qat.take().expect("there is always one");
-        let logits: Tensor<2> = model.forward(x.clone());
-        let logits = burn::tensor::activation::log_softmax(logits, 1);
-        let loss = logits.gather(1, y.clone().reshape([n, 1])).mean().neg();
-        let gradients = GradientsParams::from_grads(loss.backward(), &model);
-        qat = Some(optimizer.step(0.01, model, gradients));
+        qat = qat
+            .take()
+            .map(|qat| calcine_benches::step(qat, batch.clone()));
     });
 }
 
 fn main() {
-    let methods = [
-        ("lsq", Method::Lsq),
-        ("linear", Method::Linear { decay: 0.99 }),
-        ("dorefa", Method::Dorefa),
-        ("pact", Method::Pact),
-        ("wrpn", Method::Wrpn),
-    ];
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let wanted = |name: &str| {
         let mut named = arguments.iter().filter(|a| !a.starts_with("--")).peekable();
@@ -142,7 +109,7 @@ fn main() {
     if wanted("forward") {
         forward();
     }
-    for (name, method) in methods {
+    for (name, _, method) in methods() {
         if wanted("step") || wanted(name) {
             step(name, method);
         }
