@@ -18,6 +18,7 @@ mod plot;
 mod progress;
 mod quantize;
 mod recipe;
+mod run;
 mod sensitivity;
 mod settings;
 mod setup;
@@ -55,6 +56,7 @@ enum Command {
     Recipe(recipe::Command),
     Plot(plot::Args),
     Bench(Box<bench::Args>),
+    Run(Box<run::Args>),
     /// The run of `cargo xtask train-cifar`.
     #[command(hide = true)]
     TrainCifar(Box<train::ReferenceArgs>),
@@ -97,6 +99,7 @@ fn main() -> ExitCode {
         Command::Recipe(command) => recipe::run(&command),
         Command::Plot(args) => plot::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Run(args) => run::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

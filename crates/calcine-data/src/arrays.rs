@@ -52,6 +52,16 @@ struct Pair {
 #[derive(Debug, Default)]
 struct Found(BTreeMap<Split, Pair>);
 
+/// Reads a `.npy` file as floats: its shape, and its numbers row by row. Integers and truth values become floats.
+///
+/// # Errors
+///
+/// If the file cannot be read, or is none.
+pub fn read_npy(path: &Path) -> Result<(Vec<usize>, Vec<f32>), DataError> {
+    let array = read::npy_file(path)?;
+    Ok((array.shape, array.numbers.floats()))
+}
+
 /// Whether a file is called as one that holds arrays.
 pub(crate) fn is_file(path: &Path) -> bool {
     ["npy", "npz", "safetensors"].contains(&extension(path).as_str())

@@ -49,6 +49,7 @@ mod samples;
 mod source;
 mod split;
 
+pub use arrays::read_npy;
 pub use cifar::Cifar100Labels;
 pub use dataset::Dataset;
 pub use error::{DataError, Problem};

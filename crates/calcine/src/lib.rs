@@ -24,6 +24,7 @@
 //! | | the adapter for Burn's `SupervisedTraining` | `supervised` |
 //! | `recipe` | recipe files | `recipe` (default) |
 //! | `distiller` | Distiller's YAML schedules as recipes | `distiller`; brings `recipe` |
+//! | `engine` | runs saved networks on CPUs, float or in real integers | `engine` |
 //! | `summary` | tables of a model | `summary` (default) |
 //! | `plot` | line charts, SVG and PNG | `sensitivity` |
 //! | `sensitivity` | how much each layer can lose | `sensitivity` |
@@ -66,6 +67,8 @@ pub use calcine_criteria as criteria;
 pub use calcine_data as data;
 #[cfg(feature = "distiller")]
 pub use calcine_distiller as distiller;
+#[cfg(feature = "engine")]
+pub use calcine_engine as engine;
 pub use calcine_fold as fold;
 pub use calcine_graph as graph;
 pub use calcine_mask as mask;

@@ -1,0 +1,76 @@
+//! `calcine run`: what a network computes for an input.
+
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+use calcine::data::read_npy;
+use calcine::engine::{Array, Engine, Numbers, Options};
+use calcine::graph::ElementKind;
+
+use crate::bench::to_bytes;
+use crate::failure::{Failure, bad};
+use crate::model::{Loaded, load};
+use crate::options::{ReportOptions, WeightsOptions, positive};
+use crate::terminal::print_line;
+
+/// Run a network, float or quantized, in Calcine's engine, and print its outputs.
+///
+/// A quantized network computes in real integers. The outputs are printed as one line of numbers for each sample.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A network of the zoo, such as resnet20, or a network file, float, quantized or ONNX.
+    #[arg(value_name = "MODEL")]
+    model: String,
+    /// The input, as the network takes it: normalized, channels first, samples as the first axis. Several times for networks of
+    /// several inputs.
+    #[arg(long, value_name = "FILE.npy", required = true)]
+    input: Vec<PathBuf>,
+    /// Threads, which share the samples.
+    #[arg(long, value_parser = positive::<usize>, value_name = "N", default_value = "1")]
+    threads: usize,
+    #[command(flatten)]
+    weights: WeightsOptions,
+    #[command(flatten)]
+    report: ReportOptions,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let Loaded { name, network, .. } = load(&args.model, &args.weights, &Device::flex())?;
+    let mut options = Options::default();
+    options.threads = args.threads;
+    let engine = Engine::from_bytes(&to_bytes(&network)?, options).map_err(bad)?;
+    let graph = engine.graph();
+    let mut inputs = Vec::new();
+    for (at, file) in args.input.iter().enumerate() {
+        let (shape, floats) = read_npy(file).map_err(bad)?;
+        let kind = graph.inputs.get(at).map(|id| graph.value(*id).kind);
+        let numbers = match kind {
+            Some(ElementKind::Int) => Numbers::Ints(floats.iter().map(|x| *x as i64).collect()),
+            Some(ElementKind::Bool) => Numbers::Bools(floats.iter().map(|x| *x != 0.0).collect()),
+            Some(ElementKind::Float) | None => Numbers::Floats(floats),
+        };
+        inputs.push(Array { shape, numbers });
+    }
+    let outputs = engine.run(&inputs).map_err(bad)?;
+    let outputs: Vec<(Vec<usize>, &[f32])> = outputs
+        .iter()
+        .map(|output| (output.shape.clone(), output.as_floats().unwrap_or_default()))
+        .collect();
+    if args.report.json {
+        let outputs = outputs
+            .iter()
+            .map(|(shape, numbers)| serde_json::json!({ "shape": shape, "numbers": numbers }));
+        let outputs: Vec<_> = outputs.collect();
+        print_line(&serde_json::json!({ "model": name, "outputs": outputs }).to_string());
+        return Ok(());
+    }
+    for (shape, numbers) in &outputs {
+        let samples = shape.first().copied().unwrap_or(1).max(1);
+        for line in numbers.chunks((numbers.len() / samples).max(1)) {
+            let words: Vec<String> = line.iter().map(ToString::to_string).collect();
+            print_line(&words.join(" "));
+        }
+    }
+    Ok(())
+}
