@@ -272,8 +272,8 @@ impl Sensitivity<'_> {
         );
         Ok(format!(
             "# The highest levels at which pruning a layer alone, without fine-tuning, loses at most {max_drop} {}\n\
-             # of {}, by `calcine sensitivity` on {} validation {}. Where to begin, not where to end:\n\
-             # losses of layers add up, and fine-tuning regains much of them.\n{}",
+             # of {}, by `calcine sensitivity` on {} validation {}. Take them as a starting point:\n\
+             # the losses of layers add up, and fine-tuning recovers much of them.\n{}",
             if scanned.metric.unit == "%" {
                 "points"
             } else {
