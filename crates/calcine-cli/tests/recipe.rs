@@ -13,7 +13,7 @@ fn a_new_recipe_is_made_for_its_model_and_trains_it() {
         stdout(&format!("recipe new {file} --goal {goal} --out {recipe}"));
         stdout(&format!("recipe check {recipe} --model {file}"));
         let said = refusal(&format!("recipe new {file} --goal {goal} --out {recipe}"));
-        assert!(said.contains("is there already"), "{said}");
+        assert!(said.contains("already exists"), "{said}");
     }
     let trained = stdout(&format!(
         "train {file} --recipe {place}/thin.toml --data synthetic --epochs 5 --train-limit 64 --batch-size 32 \
