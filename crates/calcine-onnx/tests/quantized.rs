@@ -6,8 +6,12 @@ use burn::nn::pool::{AvgPool2dConfig, MaxPool2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Distribution, Tensor};
-use calcine_onnx::{ExportError, ExportOptions, Form, ImportOptions, export_quantized, read_bytes};
-use calcine_quantize::{Calibration, QuantizationSettings, Quantized, Scheme, quantize};
+use calcine_onnx::{
+    ExportError, ExportOptions, Form, ImportOptions, export_quantized, import_file, read_bytes,
+};
+use calcine_quantize::{
+    Calibration, QuantizationSettings, Quantized, Scheme, quantize, quantize_as,
+};
 use calcine_trace::{AnyTensor, trace};
 
 use crate::runtime::{Job, output, run};
@@ -196,4 +200,59 @@ fn other_widths_are_computed_in_float() {
     for (name, off) in found {
         assert!(off < 5e-3, "{name}: {off}");
     }
+}
+
+/// A file's quantization parameters make the quantized network that it was written from.
+#[test]
+fn quantized_files_are_quantized_networks_again() {
+    let weights_only = |s: &mut QuantizationSettings| s.activations.bits = 0;
+    let cases = [
+        ("default", QuantizationSettings::default()),
+        (
+            "symmetric",
+            settings(|s| s.activations.scheme = Scheme::Symmetric),
+        ),
+        ("per_tensor", settings(|s| s.weights.per_channel = false)),
+        (
+            "affine_channels",
+            settings(|s| s.weights.scheme = Scheme::Affine),
+        ),
+        ("weights_8", settings(weights_only)),
+        (
+            "groups",
+            settings(|s| (s.activations.bits, s.weights.bits, s.weights.group) = (0, 4, Some(8))),
+        ),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let mut wrong = Vec::new();
+    for (name, settings) in cases {
+        let (quantized, x) = quantized(&settings);
+        let own: Tensor<2> = quantized.forward(x.clone());
+        let own = output(&AnyTensor::from(own));
+        for form in [Form::Qdq, Form::QOperator] {
+            let mut options = ExportOptions::default();
+            options.form = form;
+            options.exact = false;
+            let Ok(model) = export_quantized(&quantized, &options) else {
+                continue;
+            };
+            let file = folder.path().join(format!("{name}_{form}.onnx"));
+            std::fs::write(&file, model.to_bytes().unwrap()).unwrap();
+            let imported = import_file(&file, &ImportOptions::default(), &Device::flex()).unwrap();
+            assert_eq!(imported.left_out, [] as [String; 0], "{name} as {form}");
+            let again = quantize_as(&imported.network, &imported.parameters).unwrap();
+            assert_eq!(
+                again.layers().count(),
+                quantized.layers().count(),
+                "{name} as {form}"
+            );
+            let found: Tensor<2> = again.forward(x.clone());
+            let off = output(&AnyTensor::from(found)).difference(&own);
+            println!("{name} as {form}: {off:.1e}");
+            if off > 1e-6 {
+                wrong.push((name, form.to_string(), off));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
 }

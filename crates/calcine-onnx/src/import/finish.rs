@@ -1,6 +1,7 @@
 //! The network of a graph that was read.
 
 use std::collections::HashSet;
+use std::rc::Rc;
 
 use burn::tensor::{Device, TensorData};
 use calcine_graph::{Source, ValueId};
@@ -10,6 +11,7 @@ use calcine_trace::{AnyTensor, Network, NewParameter};
 use super::Imported;
 use super::host::{Elements, Host};
 use super::importer::{Importer, Known};
+use super::parameters::Stored;
 use crate::error::ImportError;
 use crate::proto;
 
@@ -41,20 +43,24 @@ impl Importer {
         }
         let places = self.without_dead_nodes();
         let device = device.clone();
+        // Nothing else holds the weights now, so they move into the network.
+        self.known.clear();
+        let own = std::mem::take(&mut self.parameters);
+        let stored: Vec<Stored> = own.iter().map(Stored::of).collect();
         let mut parameters = Vec::new();
-        for parameter in &self.parameters {
+        for parameter in own {
             if places[parameter.value.0].is_none() {
                 continue;
             }
             let path = self.graph_name(&places, parameter.value);
             parameters.push(NewParameter {
-                value: any(&parameter.host, &path, &device)?,
+                value: any(parameter.host, &path, &device)?,
                 path,
                 layer: parameter.layer,
             });
         }
         let mut constants = Vec::new();
-        for (id, host) in &self.constants {
+        for (id, host) in std::mem::take(&mut self.constants) {
             if let Some(place) = places[id.0] {
                 constants.push((place, any(host, "constant", &device)?));
             }
@@ -66,12 +72,7 @@ impl Importer {
             parameters: QuantizationParameters::default(),
             left_out: Vec::new(),
         };
-        imported.quantize(
-            &self.quantizers,
-            &self.weight_quantizers,
-            &self.parameters,
-            &places,
-        );
+        imported.quantize(&self.quantizers, &self.weight_quantizers, &stored, &places);
         Ok(imported)
     }
 
@@ -118,17 +119,19 @@ impl Importer {
     }
 }
 
-fn any(host: &Host, name: &str, device: &Device) -> Result<AnyTensor, ImportError> {
-    let shape = host.shape.clone();
-    let data = match &host.elements {
-        Elements::Floats(values) => TensorData::new(values.clone(), shape),
+fn any(host: Rc<Host>, name: &str, device: &Device) -> Result<AnyTensor, ImportError> {
+    let host = Rc::unwrap_or_clone(host);
+    let kind = host.kind();
+    let shape = host.shape;
+    let data = match host.elements {
+        Elements::Floats(values) => TensorData::new(values, shape),
         Elements::Ints(values) => {
             let known: Vec<i64> = values.iter().map(|value| value.fixed).collect();
             TensorData::new(known, shape)
         }
-        Elements::Bools(values) => TensorData::new(values.clone(), shape),
+        Elements::Bools(values) => TensorData::new(values, shape),
     };
-    AnyTensor::from_data(data, host.kind(), device).ok_or_else(|| ImportError::Tensor {
+    AnyTensor::from_data(data, kind, device).ok_or_else(|| ImportError::Tensor {
         name: name.to_owned(),
         problem: "does not fit a tensor: of 1 to 6 axes, and of integers that the device holds"
             .to_owned(),

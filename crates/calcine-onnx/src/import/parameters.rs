@@ -10,6 +10,25 @@ use super::Imported;
 use super::importer::Parameter;
 use super::quantized::{FileQuantizer, bounds};
 
+/// A parameter of the network, and the initializer that it is.
+pub(crate) struct Stored {
+    value: ValueId,
+    initializer: Option<String>,
+    shape: Vec<usize>,
+    transposed: bool,
+}
+
+impl Stored {
+    pub(crate) fn of(parameter: &Parameter) -> Self {
+        Self {
+            value: parameter.value,
+            initializer: parameter.host.name.clone(),
+            shape: parameter.host.shape.clone(),
+            transposed: parameter.host.transposed,
+        }
+    }
+}
+
 impl FileQuantizer {
     /// As the quantizer of an activation: one scale for all of it.
     fn activation(&self) -> Option<Quantizer> {
@@ -88,7 +107,7 @@ impl Imported {
         &mut self,
         values: &HashMap<ValueId, Rc<FileQuantizer>>,
         weights: &HashMap<String, Rc<FileQuantizer>>,
-        parameters: &[Parameter],
+        parameters: &[Stored],
         places: &[Option<ValueId>],
     ) {
         let graph = self.network.graph();
@@ -105,7 +124,7 @@ impl Imported {
             }
         }
         for parameter in parameters {
-            let (Some(place), Some(name)) = (places[parameter.value.0], &parameter.host.name)
+            let (Some(place), Some(name)) = (places[parameter.value.0], &parameter.initializer)
             else {
                 continue;
             };
@@ -123,7 +142,7 @@ impl Imported {
                 // A bias, which follows from scales.
                 None => continue,
             };
-            match quantizer.weight(&parameter.host.shape, axis, parameter.host.transposed) {
+            match quantizer.weight(&parameter.shape, axis, parameter.transposed) {
                 Some(weight) => {
                     self.parameters.weights.insert(path, weight);
                 }

@@ -1,0 +1,98 @@
+//! Reading an ONNX file of 100 MB, beside reading its bytes and copying them once; and the dependency groups of a network of 150 blocks.
+#![allow(clippy::expect_used, reason = "a bench stops where it cannot go on")]
+
+use std::hint::black_box;
+
+use burn::tensor::{Device, TensorData};
+use calcine::graph::{
+    Arithmetic, ElementKind, Extent, Graph, Map, Node, Op, Source, Value, ValueId,
+};
+use calcine::onnx::{ExportOptions, ImportOptions, export, read_file};
+use calcine::trace::{AnyTensor, Network, NewParameter};
+use calcine_benches as _;
+use criterion::{Criterion, criterion_group, criterion_main};
+
+/// Blocks of two linear layers and a sum.
+const BLOCKS: usize = 12;
+/// Inputs and outputs of a layer: 4 MiB of weights each.
+const WIDTH: usize = 1024;
+
+/// A residual network of linear layers.
+fn network(blocks: usize, width: usize) -> Network {
+    let mut graph = Graph::default();
+    let mut parameters = Vec::new();
+    let push = |graph: &mut Graph, name: String, shape: Vec<Extent>, source: Source| {
+        graph.values.push(Value {
+            name,
+            shape,
+            kind: ElementKind::Float,
+            source,
+        });
+        ValueId(graph.values.len() - 1)
+    };
+    let rows = || vec![Extent::BATCH, Extent::fixed(width)];
+    let node = |graph: &mut Graph, op: Op, inputs: Vec<ValueId>| {
+        let source = Source::Node(graph.nodes.len());
+        let output = push(graph, String::new(), rows(), source);
+        graph.nodes.push(Node {
+            name: String::new(),
+            op,
+            inputs,
+            output,
+        });
+        output
+    };
+    let mut x = push(&mut graph, "x".to_owned(), rows(), Source::Input);
+    graph.inputs.push(x);
+    for block in 0..blocks {
+        let mut y = x;
+        for layer in ["first", "second"] {
+            let path = format!("block{block}.{layer}.weight");
+            let shape = vec![Extent::fixed(width); 2];
+            let weight = push(&mut graph, path.clone(), shape, Source::Parameter);
+            let data = TensorData::new(vec![0.01_f32; width * width], [width, width]);
+            let value = AnyTensor::from_data(data, ElementKind::Float, &Device::flex());
+            parameters.push(NewParameter {
+                path,
+                layer: "Linear",
+                value: value.expect("it has two axes"),
+            });
+            let product = node(&mut graph, Op::Linear, vec![y, weight]);
+            y = node(&mut graph, Op::Map(Map::Relu), vec![product]);
+        }
+        x = node(&mut graph, Op::Zip(Arithmetic::Add), vec![x, y]);
+    }
+    graph.outputs.push(x);
+    Network::from_parts(graph, parameters, Vec::new()).expect("its parts fit")
+}
+
+fn onnx(criterion: &mut Criterion) {
+    let file = std::env::temp_dir().join(format!("calcine-bench-{}.onnx", std::process::id()));
+    let model = export(&network(BLOCKS, WIDTH), &ExportOptions::default()).expect("it has a form");
+    let bytes = model.to_bytes().expect("it is below 2 GiB");
+    std::fs::write(&file, bytes).expect("there is room for a file");
+    let mut group = criterion.benchmark_group("onnx, 100 MB");
+    group.sample_size(10);
+    group.bench_function("read and copy", |bench| {
+        bench.iter(|| {
+            let bytes = std::fs::read(&file).expect("the file is there");
+            black_box(bytes.clone())
+        });
+    });
+    let device = Device::flex();
+    group.bench_function("read_file", |bench| {
+        bench.iter(|| read_file(&file, &ImportOptions::default(), &device).expect("it is read"));
+    });
+    group.finish();
+    std::fs::remove_file(&file).ok();
+    let deep = network(150, 256);
+    let mut group = criterion.benchmark_group("groups");
+    group.sample_size(10);
+    group.bench_function("150 blocks", |bench| {
+        bench.iter(|| deep.graph().axes().expect("a graph that fits"));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, onnx);
+criterion_main!(benches);
