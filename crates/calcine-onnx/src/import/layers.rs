@@ -498,6 +498,14 @@ impl Importer {
         if self.rank(input) < 2 {
             return Err("an operand of fewer than 2 axes".to_owned());
         }
+        // A norm behind a quantizer is computed by itself: a layer must not do it before the quantizer.
+        let input = match self.quantizers.contains_key(&input) {
+            true => {
+                let (shape, kind) = (self.shape(input), self.kind(input));
+                self.push(Op::Reshape, vec![input], shape, kind)
+            }
+            false => input,
+        };
         let mut inputs = vec![input];
         for (at, role) in ["gamma", "beta", "running_mean", "running_var"]
             .into_iter()

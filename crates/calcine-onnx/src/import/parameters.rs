@@ -15,6 +15,8 @@ pub(crate) struct Stored {
     value: ValueId,
     initializer: Option<String>,
     shape: Vec<usize>,
+    /// The initializer's own shape, if that is another.
+    original: Option<Vec<usize>>,
     transposed: bool,
 }
 
@@ -24,6 +26,7 @@ impl Stored {
             value: parameter.value,
             initializer: parameter.host.name.clone(),
             shape: parameter.host.shape.clone(),
+            original: parameter.host.original.clone(),
             transposed: parameter.host.transposed,
         }
     }
@@ -52,7 +55,7 @@ impl FileQuantizer {
         &self,
         shape: &[usize],
         output_axis: usize,
-        transposed: bool,
+        (original, transposed): (Option<&[usize]>, bool),
     ) -> Option<WeightParameters> {
         let [low, high] = bounds(self.data_type).ok()?;
         let bits = u8::try_from((high - low + 1).ilog2())
@@ -62,7 +65,12 @@ impl FileQuantizer {
             (true, axis) if axis < 2 => 1 - axis,
             (_, axis) => axis,
         };
+        // Rows of all inputs and places of a kernel, as a matrix of the same outputs.
+        let rows = original.filter(|own| own.len() == 2 && output_axis == 0 && own[0] == shape[0]);
         let (order, group): (Vec<usize>, _) = match (self.axis, self.block) {
+            (Some(1), block) if block > 0 && rows.is_some() => {
+                ((0..self.scales.len()).collect(), Some(block))
+            }
             (None, _) => (vec![0], None),
             (Some(axis), 0) if own_axis(axis) == output_axis => {
                 ((0..self.scales.len()).collect(), None)
@@ -142,7 +150,11 @@ impl Imported {
                 // A bias, which follows from scales.
                 None => continue,
             };
-            match quantizer.weight(&parameter.shape, axis, parameter.transposed) {
+            match quantizer.weight(
+                &parameter.shape,
+                axis,
+                (parameter.original.as_deref(), parameter.transposed),
+            ) {
                 Some(weight) => {
                     self.parameters.weights.insert(path, weight);
                 }
