@@ -7,9 +7,7 @@ use burn::tensor::Device;
 use calcine::graph::{Detail, Drawing, Graph};
 use calcine::quantize::Quantized;
 use calcine::run::sparsity_of_integers;
-use calcine::summary::{
-    ComputeSettings, ComputeTable, Rows, Sheet, compute, model, modules, sparsity,
-};
+use calcine::summary::{ComputeSettings, ComputeTable, Rows, compute, model, modules, sparsity};
 use calcine::trace::Network;
 use clap::ValueEnum;
 
@@ -206,7 +204,7 @@ fn integers(args: &Args, quantized: &Quantized) -> Result<Vec<(Kind, Table)>, Fa
         Ok((
             kind,
             match kind {
-                Kind::Integers => layers_in_integers(quantized),
+                Kind::Integers => in_all_formats!(calcine::run::integers(quantized)),
                 Kind::Sparsity => in_all_formats!(sparsity_of_integers(quantized)),
                 Kind::Modules => in_all_formats!(modules(quantized.graph()).map_err(bad)?),
                 Kind::Compute | Kind::Model => {
@@ -218,60 +216,6 @@ fn integers(args: &Args, quantized: &Quantized) -> Result<Vec<(Kind, Table)>, Fa
         ))
     };
     kinds(args, Kind::Integers).iter().map(table).collect()
-}
-
-/// A table with one row for each layer, and a total.
-fn layers_in_integers(quantized: &Quantized) -> Table {
-    let header = ["layer", "shape", "bits", "scales", "zeros %", "bytes"].map(str::to_owned);
-    let mut rows = Vec::new();
-    let mut json = Vec::new();
-    let (mut weights, mut all_zeros, mut all_bytes) = (0, 0, 0);
-    for layer in quantized.layers() {
-        let count = layer.weight.len();
-        let zeros = layer.weight.iter().filter(|int| **int == 0).count();
-        let bytes = match layer.bits {
-            9.. => 2 * count,
-            bits => (count * usize::from(bits)).div_ceil(8),
-        };
-        (weights, all_zeros, all_bytes) = (weights + count, all_zeros + zeros, all_bytes + bytes);
-        rows.push(vec![
-            layer.name.to_owned(),
-            format!("{:?}", layer.shape),
-            layer.bits.to_string(),
-            layer.scales.len().to_string(),
-            percent(zeros, count),
-            bytes.to_string(),
-        ]);
-        json.push(serde_json::json!({
-            "layer": layer.name, "shape": layer.shape, "bits": layer.bits, "scales": layer.scales.len(),
-            "zeros": zeros, "weights": count, "bytes": bytes,
-        }));
-    }
-    rows.push(vec![
-        "all".to_owned(),
-        String::new(),
-        String::new(),
-        String::new(),
-        percent(all_zeros, weights),
-        all_bytes.to_string(),
-    ]);
-    let sheet = Sheet {
-        header: header.to_vec(),
-        rows,
-    };
-    Table {
-        console: format!(
-            "{sheet}\n{} bytes with scales, biases and what stays in float",
-            quantized.stored_bytes()
-        ),
-        csv: sheet.to_csv(),
-        json: json.into(),
-        markdown: sheet.to_markdown(),
-    }
-}
-
-fn percent(part: usize, whole: usize) -> String {
-    format!("{:.2}", 100.0 * part as f64 / whole.max(1) as f64)
 }
 
 fn computed(args: &Args, network: &Network) -> Result<ComputeTable, Failure> {

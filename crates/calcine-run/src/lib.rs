@@ -18,6 +18,7 @@
 //! | quantize after training | [`Experiment::quantize`], with [`SearchSettings`] to search for better settings |
 //! | measure how much each layer can be pruned | [`Experiment::scan`] |
 //! | statistics of activations | [`Experiment::activations`] |
+//! | list the integer weights of a quantized network | [`integers`] |
 //! | compare runs in a chart | [`compare_epochs`], [`compare_results`] |
 //!
 //! # The directory of a run
@@ -51,6 +52,7 @@ mod comparison;
 mod directory;
 mod error;
 mod experiment;
+mod integers;
 mod names;
 mod quantize;
 mod report;
@@ -67,6 +69,7 @@ pub use comparison::{compare_epochs, compare_results};
 pub use directory::RunDirectory;
 pub use error::RunError;
 pub use experiment::{Evaluated, Experiment, Model, Split, sparsity_of_integers};
+pub use integers::{IntegerRow, IntegerTable, integers};
 pub use names::Names;
 pub use quantize::{QuantizeRun, QuantizeSettings, Search, SearchSettings};
 pub use report::{QuantizedReport, Report, ThinnedReport};
