@@ -261,7 +261,7 @@ fn what_never_happens_in_a_run_is_refused_however_long_the_recipe_thought_it_was
         ),
         (
             of_pruner(8, taylor, "epochs = [0]"),
-            "`p` never selects: it waits for 9 batches first, and the run has 8 steps",
+            "`p` never selects: it waits for 9 batches first, but the run has 8 steps",
         ),
         (of_pruner(8, taylor, "epochs = [2]"), "`p` never fires"),
         (of_pruner(8, taylor, "steps = [8]"), "`p` never fires"),
