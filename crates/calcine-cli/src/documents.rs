@@ -193,8 +193,8 @@ fn wrong(command: &str, members: &Metadata) -> Result<(), String> {
         ] => package(arguments, members).map(drop),
         [
             "cargo",
-            "install" | "add" | "deny" | "build" | "tree" | "fmt" | "clippy" | "metadata" | "package"
-            | "semver-checks",
+            "install" | "add" | "deny" | "build" | "tree" | "fmt" | "clippy" | "metadata"
+            | "package" | "semver-checks",
             ..,
         ] => Ok(()),
         ["tensorboard" | "pip" | "git" | "cd" | "bash", ..] => Ok(()),
