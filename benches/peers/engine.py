@@ -1,31 +1,47 @@
-"""Calcine's engine, Burn and ONNX Runtime in turns, on several networks: prints a table.
+"""Calcine's engine and ONNX Runtime in turns of 50 ms, on the same networks: prints a table of medians.
 
-    python3 benches/peers/engine.py target/release/calcine resnet20 mobilenet_v2.onnx ...
+    python3 benches/peers/engine.py target/release/examples/turns NETWORK.safetensors NETWORK.onnx ...
 
-MODEL is what `calcine bench` takes. Needs ONNX Runtime and NumPy in this Python.
+Each network file is followed by the ONNX file of the same network (`calcine export`, for quantized networks with `--fused`).
+Needs ONNX Runtime and NumPy in this Python.
 """
 
 import json
-import os
+import pathlib
+import statistics
 import subprocess
 import sys
 
-calcine, models = sys.argv[1], sys.argv[2:]
-peers = os.environ.get("PEERS", "onnxruntime")
-print(f"| network | form | batch, threads | calcine, images/s | {peers}, images/s | ratio |")
-print("|---|---|---|---|---|---|")
-for model in models:
-    for form in ("int8", "float"):
-        for batch, threads in ((1, 1), (64, 2)):
-            command = [calcine, "bench", model, "--form", form, "--with", peers, "--json"]
-            command += ["--batch", str(batch), "--threads", str(threads)]
-            environment = {**os.environ, "PYTHON": sys.executable}
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                print(f"| {model} | {form} | {batch}, {threads} | {done.stderr.strip().splitlines()[-1]} | | |")
-                continue
-            report = json.loads(done.stdout.strip().splitlines()[-1])
-            own, others = report["images_per_second"], report["with"]
-            rates = ", ".join(f"{other['images_per_second']:.0f}" for other in others)
-            ratios = ", ".join(f"{own / other['images_per_second']:.2f}" for other in others)
-            print(f"| {model} | {form} | {batch}, {threads} | {own:.0f} | {rates} | {ratios} |", flush=True)
+PEER = pathlib.Path(__file__).parents[2] / "crates/calcine-cli/src/bench/onnx_runtime.py"
+TURN, TURNS = 0.05, 60
+
+
+def start(command):
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # The name or the version, when the network is loaded.
+    process.stdout.readline()
+    return process
+
+
+def turn(process):
+    process.stdin.write(f"{TURN}\n")
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
+
+
+turns, files = sys.argv[1], sys.argv[2:]
+print("| network | batch, threads | engine, images/s | ONNX Runtime, images/s | ratio |")
+print("|---|---|---|---|---|")
+for network, onnx in zip(files[::2], files[1::2]):
+    for batch, threads in ((1, 1), (64, 2)):
+        sizes = [str(batch), str(threads)]
+        both = [start([turns, network, *sizes]), start([sys.executable, PEER, onnx, *sizes])]
+        seconds = [[], []]
+        for _ in range(TURNS):
+            for process, own in zip(both, seconds):
+                own.extend(turn(process))
+        for process in both:
+            process.stdin.close()
+            process.wait()
+        own, other = (batch / statistics.median(times) for times in seconds)
+        print(f"| {network} | {batch}, {threads} | {own:.0f} | {other:.0f} | {own / other:.2f} |", flush=True)
