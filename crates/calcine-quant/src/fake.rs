@@ -134,12 +134,11 @@ pub fn quantizer_between(ends: Tensor<1>, bits: u8, scheme: Scheme) -> [Tensor<1
         }
         Scheme::Affine => {
             let top = f64::from((1_i32 << bits) - 1);
-            let span = high - low.clone();
-            let none = span.clone().lower_elem(f32::MIN_POSITIVE);
-            let share = low.neg() / span.clone().mask_fill(none, 1.0);
-            let zero = share.mul_scalar(top).round().clamp(0.0, top);
+            let scale = scale_over(high - low.clone(), top);
+            // As ONNX's `DynamicQuantizeLinear`.
+            let zero = (low.neg() / scale.clone()).round().clamp(0.0, top);
             let below = zero.neg();
-            [scale_over(span, top), below.clone(), below.add_scalar(top)]
+            [scale, below.clone(), below.add_scalar(top)]
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Accessors for exporters of quantized networks.
 
-use calcine_graph::ValueId;
+use calcine_graph::{ElementKind, ValueId};
 use calcine_trace::AnyTensor;
 
 use crate::layer::{Bias, Layer, scale_index};
 use crate::parts::taken_over;
-use crate::{IntegerLayer, Quantized, Quantizer};
+use crate::{FloatType, IntegerLayer, Quantized, Quantizer};
 
 impl Quantized {
     /// The quantizer of a value of the graph, if it has one.
@@ -32,6 +32,13 @@ impl Quantized {
     #[must_use]
     pub fn tensor(&self, id: ValueId) -> Option<AnyTensor> {
         self.floats.get(&id.0).map(|float| float.tensor.clone())
+    }
+
+    /// The type whose numbers the [`tensor`](Self::tensor) of this value has; `None` if it is none of floats.
+    #[must_use]
+    pub fn float_type(&self, id: ValueId) -> Option<FloatType> {
+        let float = self.floats.get(&id.0)?;
+        (float.tensor.kind() == ElementKind::Float).then_some(float.kept)
     }
 }
 
