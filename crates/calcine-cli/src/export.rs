@@ -2,28 +2,34 @@
 
 use std::path::PathBuf;
 
-use calcine::onnx::{ExportOptions, Form, OnnxModel, export, export_quantized};
+use calcine::onnx::{ExportOptions, Form, OnnxModel, Remark, Runtime, export, export_quantized};
 
 use crate::failure::{Failure, bad};
 use crate::model::{AnyNetwork, Loaded, load};
 use crate::options::{DeviceOptions, ReportOptions, WeightsOptions};
-use crate::terminal::print_line;
+use crate::terminal::{print_line, stderr};
 
-/// Write a network as an ONNX file, which other runtimes execute.
+/// Write a network as an ONNX file, which other runtimes execute, or its weights as a safetensors file.
 ///
-/// A float network is written with float operators. A quantized network is written with QuantizeLinear and
-/// DequantizeLinear, or in the form that --form names; ONNX Runtime computes the same integers as Calcine.
+/// A float network is written as floats. A quantized network is written in the form that the runtime computes in integers
+/// (--for), or in the form that --form names; ONNX Runtime and tract then compute the same integers as Calcine. What the
+/// runtime does otherwise, such as layers that it computes in float, is said before the file is written.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A network of the zoo, such as resnet20, or a network file.
+    /// A network of the zoo, such as resnet20, a network file, or an ONNX file.
     #[arg(value_name = "MODEL")]
     model: String,
-    /// The file to write. Weights of more than 2 GiB are written to a second file, FILE.onnx.data.
-    #[arg(long, value_name = "FILE.onnx")]
+    /// The file to write: a model in ONNX, whose weights of more than 2 GiB go to a second file, FILE.onnx.data; or, of a
+    /// float network, its weights as FILE.safetensors, with the names and layouts of PyTorch.
+    #[arg(long, value_name = "FILE.onnx|FILE.safetensors")]
     to: PathBuf,
-    /// How numbers are represented: float; or, for a quantized network, qdq (QuantizeLinear and DequantizeLinear around
-    /// float operators), qoperator (QLinearConv, QLinearMatMul) or integer (ConvInteger, MatMulInteger) [default: float
-    /// for a float network, qdq for a quantized one].
+    /// The runtime that the file is for: onnxruntime, openvino, tensorrt, tract or rten. It decides about the form and its
+    /// details [default: what all of them read, and ONNX Runtime is fastest with].
+    #[arg(long = "for", value_name = "RUNTIME")]
+    runtime: Option<Runtime>,
+    /// The numbers of the file: float; or of a quantized network qdq (QuantizeLinear and DequantizeLinear around float
+    /// operators), qoperator (QLinearConv, QLinearMatMul) or integer (ConvInteger, MatMulInteger) [default: float of a float
+    /// network; of a quantized one the runtime's, else qdq, or integer for ranges of each batch].
     #[arg(long, value_name = "FORM")]
     form: Option<Form>,
     /// The version of the ONNX operators, 13 to 25 [default: 17, or 21 if the network needs a type that was introduced
@@ -49,7 +55,23 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let device = args.device.device()?;
     let loaded = load(&args.model, &args.weights, &device)?;
-    let (model, form) = written(args, &loaded)?;
+    let extension = args.to.extension().and_then(|extension| extension.to_str());
+    match extension {
+        Some("onnx") => onnx(args, &loaded),
+        Some("safetensors") => weights(args, &loaded),
+        _ => Err(bad(format!(
+            "--to {}: expected a file that ends in .onnx or .safetensors",
+            args.to.display()
+        ))),
+    }
+}
+
+/// Writes the network as an ONNX file.
+fn onnx(args: &Args, loaded: &Loaded) -> Result<(), Failure> {
+    let (model, form, remarks) = written(args, loaded)?;
+    for remark in &remarks {
+        stderr(&format!("note: {remark}"));
+    }
     model.save(&args.to).map_err(bad)?;
     let (file, opset) = (args.to.display(), model.opset());
     match args.report.json {
@@ -59,6 +81,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                 "file": file.to_string(),
                 "form": form.name(),
                 "opset": opset,
+                "runtime": args.runtime.map(Runtime::name),
+                "notes": remarks.iter().map(ToString::to_string).collect::<Vec<_>>(),
             });
             print_line(&object.to_string());
         }
@@ -67,10 +91,46 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn written(args: &Args, loaded: &Loaded) -> Result<(OnnxModel, Form), Failure> {
+/// Writes the network's weights as a safetensors file.
+fn weights(args: &Args, loaded: &Loaded) -> Result<(), Failure> {
+    let options = [
+        ("--for", args.runtime.is_some()),
+        ("--form", args.form.is_some()),
+        ("--opset", args.opset.is_some()),
+        ("--fused", args.fused),
+    ];
+    if let Some((option, _)) = options.into_iter().find(|(_, given)| *given) {
+        return Err(bad(format!(
+            "{option} is for ONNX files, and --to names weights: {}",
+            args.to.display()
+        )));
+    }
+    let AnyNetwork::Float(network) = &loaded.network else {
+        return Err(bad(format!(
+            "--to {}: {} is a quantized network, whose batch norms are part of other layers, so that it has no weights with \
+             the original names: valid is a file that ends in .onnx",
+            args.to.display(),
+            loaded.name
+        )));
+    };
+    calcine::weights::save(network.as_ref(), &args.to).map_err(bad)?;
+    let file = args.to.display();
+    match args.report.json {
+        true => {
+            let object = serde_json::json!({ "model": loaded.name, "file": file.to_string(), "form": "weights" });
+            print_line(&object.to_string());
+        }
+        false => print_line(&format!("{file}: the weights of {}", loaded.name)),
+    }
+    Ok(())
+}
+
+fn written(args: &Args, loaded: &Loaded) -> Result<(OnnxModel, Form, Vec<Remark>), Failure> {
     let mut options = ExportOptions::default();
+    options.runtime = args.runtime;
+    options.form = args.form;
     options.opset = args.opset;
-    options.exact = !args.fused;
+    options.exact = args.fused.then_some(false);
     options.metadata = vec![("calcine.model".to_owned(), loaded.name.clone())];
     match &loaded.network {
         AnyNetwork::Float(network) => {
@@ -80,12 +140,14 @@ fn written(args: &Args, loaded: &Loaded) -> Result<(OnnxModel, Form), Failure> {
                     loaded.name
                 )));
             }
-            Ok((export(network, &options).map_err(bad)?, Form::Float))
+            let model = export(network, &options).map_err(bad)?;
+            Ok((model, Form::Float, Vec::new()))
         }
         AnyNetwork::Quantized(network) => {
-            options.form = args.form.unwrap_or_default();
+            let form = options.form_of(network);
             let model = export_quantized(network, &options).map_err(bad)?;
-            Ok((model, options.form))
+            let remarks = args.runtime.map(|runtime| runtime.remarks(network, form));
+            Ok((model, form, remarks.unwrap_or_default()))
         }
     }
 }

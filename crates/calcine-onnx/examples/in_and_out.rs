@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let quantized = quantize(&network, &seen, &QuantizationSettings::default())?;
     for form in Form::QUANTIZED {
         let mut options = ExportOptions::default();
-        options.form = form;
+        options.form = Some(form);
         let model = export_quantized(&quantized, &options)?;
         println!(
             "{form}: {} bytes, opset {}",

@@ -2,6 +2,7 @@
 
 mod builder;
 mod codes;
+mod dynamic;
 mod functions;
 mod integer;
 mod operators;
@@ -18,8 +19,10 @@ use calcine_quantize::Quantized;
 use calcine_trace::Network;
 
 use self::builder::Builder;
-use crate::ExportError;
+pub(crate) use self::codes::Codes;
 use crate::proto::{Data, External, Graph, Model};
+use crate::runtime::Dialect;
+use crate::{ExportError, Runtime};
 
 /// What the numbers of a file are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -72,33 +75,42 @@ impl FromStr for Form {
 }
 
 /// How a file is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ExportOptions {
+    /// The runtime that the file is for, which decides about the form and its details. `None`: any, with details that ONNX Runtime
+    /// is fastest with.
+    pub runtime: Option<Runtime>,
     /// The version of ONNX's operators, 13 to 25. `None`: 17, or 21 if the form needs a type that came with it.
     pub opset: Option<i64>,
-    /// What a quantized network's numbers are; a float network has one form.
-    pub form: Form,
+    /// What a quantized network's numbers are; a float network has one form. `None`: [`Runtime::form`], or `qdq`, or `integer` if ranges
+    /// are those of each batch.
+    pub form: Option<Form>,
     /// Whether sums, products and means in the form `qdq` are spelled so that a runtime computes the codes of
     /// [`Quantized`] bit for bit. Otherwise they are spelled as other tools do, which runtimes fuse into faster kernels whose codes
-    /// may differ by one next to ties.
-    pub exact: bool,
+    /// may differ by one next to ties. `None`: whether the runtime has such codes at all, which OpenVINO and TensorRT do not.
+    pub exact: Option<bool>,
     /// Keys and values for the file's metadata, such as the recipe or the accuracy, in order.
     pub metadata: Vec<(String, String)>,
 }
 
-impl Default for ExportOptions {
-    fn default() -> Self {
-        Self {
-            opset: None,
-            form: Form::default(),
-            exact: true,
-            metadata: Vec::new(),
-        }
-    }
-}
-
 impl ExportOptions {
+    /// The form that a quantized network is written in.
+    #[must_use]
+    pub fn form_of(&self, quantized: &Quantized) -> Form {
+        let runtime = self.runtime.unwrap_or(Runtime::OnnxRuntime);
+        self.form.unwrap_or_else(|| runtime.form(quantized))
+    }
+
+    fn is_exact(&self) -> bool {
+        let runtime = self.runtime.is_none_or(Runtime::is_exact);
+        self.exact.unwrap_or(runtime)
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.runtime.unwrap_or(Runtime::OnnxRuntime).dialect()
+    }
+
     fn opset(&self, default: i64) -> Result<i64, ExportError> {
         match self.opset.unwrap_or(default) {
             opset @ 13..=25 => Ok(opset),
@@ -106,9 +118,21 @@ impl ExportOptions {
         }
     }
 
-    fn model(&self, graph: Graph<'static>, opset: i64, form: Form) -> Model<'static> {
-        let own = [("calcine.form".to_owned(), form.name().to_owned())];
-        let metadata = own.into_iter().chain(self.metadata.iter().cloned());
+    fn model(
+        &self,
+        graph: Graph<'static>,
+        (opset, form): (i64, Form),
+        zeros: Zeros,
+    ) -> Model<'static> {
+        let form = ("calcine.form".to_owned(), form.name().to_owned());
+        let runtime = self
+            .runtime
+            .map(|runtime| ("calcine.runtime".to_owned(), runtime.name().to_owned()));
+        let sparsity = zeros
+            .share()
+            .map(|share| ("calcine.sparsity".to_owned(), format!("{share:.4}")));
+        let own = std::iter::once(form).chain(runtime).chain(sparsity);
+        let metadata = own.chain(self.metadata.iter().cloned());
         Model {
             ir_version: match opset {
                 ..=14 => 7,
@@ -130,6 +154,28 @@ impl ExportOptions {
             graph,
             functions: 0,
         }
+    }
+}
+
+/// How many of the weights are zero: the elements of parameters with two axes or more.
+#[derive(Debug, Clone, Copy, Default)]
+struct Zeros {
+    zeros: usize,
+    of: usize,
+}
+
+impl Zeros {
+    fn count<T: PartialEq + Default>(&mut self, shape: &[usize], weight: impl Iterator<Item = T>) {
+        if shape.len() > 1 {
+            self.of += shape.iter().product::<usize>();
+            self.zeros += weight.filter(|x| *x == T::default()).count();
+        }
+    }
+
+    fn share(self) -> Option<f64> {
+        #[allow(clippy::cast_precision_loss, reason = "numbers of weights")]
+        let share = self.zeros as f64 / self.of as f64;
+        (self.of > 0).then_some(share)
     }
 }
 
@@ -273,9 +319,14 @@ pub fn export(network: &Network, options: &ExportOptions) -> Result<OnnxModel, E
         .chain(&graph.outputs)
         .copied()
         .collect();
+    let mut zeros = Zeros::default();
     for id in used {
         if let Some(tensor) = network.tensor(id) {
             let name = b.name(id);
+            if graph.value(id).source == Source::Parameter {
+                let data = tensor.clone().into_data();
+                zeros.count(&tensor.shape(), data.iter::<f32>());
+            }
             b.tensor(&name, tensor);
         }
     }
@@ -294,7 +345,7 @@ pub fn export(network: &Network, options: &ExportOptions) -> Result<OnnxModel, E
     }
     let outputs: Vec<String> = graph.outputs.iter().map(|&id| b.name(id)).collect();
     let graph = b.finish(&outputs).map_err(ExportError::Nodes)?;
-    Ok(OnnxModel(options.model(graph, opset, Form::Float)))
+    Ok(OnnxModel(options.model(graph, (opset, Form::Float), zeros)))
 }
 
 /// A quantized network as an ONNX model, in the form that the options give.
@@ -312,13 +363,27 @@ pub fn export_quantized(
     quantized: &Quantized,
     options: &ExportOptions,
 ) -> Result<OnnxModel, ExportError> {
-    if options.form == Form::Float {
+    let form = options.form_of(quantized);
+    if form == Form::Float {
         return Err(ExportError::Form {
             form: "float",
             problem: "has no integers: valid for a quantized network are qdq, qoperator and integer",
         });
     }
-    let opset = options.opset(quantized::default_opset(quantized))?;
-    let graph = quantized::graph(quantized, options, opset)?;
-    Ok(OnnxModel(options.model(graph, opset, options.form)))
+    if let Some(runtime) = options.runtime {
+        runtime.check(quantized, form)?;
+    }
+    let opset = options.opset(quantized::default_opset(quantized, options, form))?;
+    let mut zeros = Zeros::default();
+    for layer in quantized.layers() {
+        zeros.count(layer.shape, layer.weight.iter().copied());
+    }
+    for (id, _) in quantized.graph().parameters() {
+        if let Some(tensor) = quantized.tensor(id) {
+            let data = tensor.clone().into_data();
+            zeros.count(&tensor.shape(), data.iter::<f32>());
+        }
+    }
+    let graph = quantized::graph(quantized, options, (form, opset))?;
+    Ok(OnnxModel(options.model(graph, (opset, form), zeros)))
 }

@@ -14,23 +14,26 @@
 //! | [`export`] | a network as an ONNX model of 32-bit floats |
 //! | [`export_quantized`] | a quantized network as a model in one of three forms |
 //! | [`ExportOptions`], [`Form`] | opset, form, exactness, metadata |
+//! | [`Runtime`], [`Remark`] | the runtime that a file is for, and what it computes in float |
 //! | [`OnnxModel`] | the model, to be written as one file or with external data |
 //! | [`ExportError`], [`ImportError`], [`UnsupportedNode`] | what was wrong, where, and what would be valid |
 //!
 //! # The forms of a quantized network
 //!
-//! | form | written with | `ONNX Runtime` | tract | rten |
-//! |---|---|---|---|---|
-//! | [`Form::Qdq`] | `QuantizeLinear`, `DequantizeLinear` around float operators | integers | floats | floats |
-//! | [`Form::QOperator`] | `QLinearConv`, `QLinearMatMul`, standard operators | integers | integers | refused |
-//! | [`Form::Integer`] | `ConvInteger`, `MatMulInteger`, standard operators | integers, from 1.24 | integers | wrong at padded borders |
+//! | form | written with | `ONNX Runtime` | OpenVINO | tract | rten |
+//! |---|---|---|---|---|---|
+//! | [`Form::Qdq`] | `QuantizeLinear`, `DequantizeLinear` around float operators | integers | integers | floats | floats |
+//! | [`Form::QOperator`] | `QLinearConv`, `QLinearMatMul`, standard operators | integers | refused | integers | refused |
+//! | [`Form::Integer`] | `ConvInteger`, `MatMulInteger`, standard operators | integers, from 1.24 | floats | integers | wrong at padded borders |
 //!
-//! Files of ours are compared with `ONNX Runtime`; what is said of tract 0.23 and rten 0.27 is what they do with single operators.
+//! [`ExportOptions::runtime`] chooses the form and its details; [`Runtime::remarks`] says what a runtime computes otherwise. The package
+//! `runtimes` of the repository compares what they compute with `Quantized::forward`.
 
 mod error;
 mod export;
 mod import;
 mod proto;
+mod runtime;
 mod wire;
 
 pub use error::{ExportError, ImportError, UnsupportedNode};
@@ -38,3 +41,4 @@ pub use export::{ExportOptions, Form, OnnxModel, export, export_quantized};
 pub use import::{
     ImportOptions, Imported, import_file, input_names, is_onnx, read_bytes, read_file, read_tensor,
 };
+pub use runtime::{Remark, Runtime};

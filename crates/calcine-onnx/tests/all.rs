@@ -9,9 +9,15 @@
 )]
 
 mod cases;
+mod engines;
+mod forms;
 mod hostile;
+mod maker;
+mod nets;
 mod operators;
 mod quantized;
+mod random;
+mod recipes;
 mod resnet;
 mod roundtrip;
 mod runtime;

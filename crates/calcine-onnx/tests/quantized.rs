@@ -91,7 +91,7 @@ fn differences(
         let own = output(&AnyTensor::from(own));
         for &form in forms {
             let mut options = ExportOptions::default();
-            options.form = form;
+            options.form = Some(form);
             let model = match export_quantized(&quantized, &options) {
                 Ok(model) => model,
                 Err(error @ ExportError::Nodes(_)) => {
@@ -232,8 +232,8 @@ fn quantized_files_are_quantized_networks_again() {
         let own = output(&AnyTensor::from(own));
         for form in [Form::Qdq, Form::QOperator] {
             let mut options = ExportOptions::default();
-            options.form = form;
-            options.exact = false;
+            options.form = Some(form);
+            options.exact = Some(false);
             let Ok(model) = export_quantized(&quantized, &options) else {
                 continue;
             };

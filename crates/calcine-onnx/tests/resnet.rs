@@ -1,37 +1,53 @@
-//! The trained ResNet-20, exported in every form and run by ONNX Runtime.
+//! The trained ResNet-20, exported in every opset and run by ONNX Runtime.
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use calcine_onnx::{ExportOptions, Form, export, export_quantized};
-use calcine_quantize::{Calibration, QuantizationSettings, Quantized, quantize};
-use calcine_trace::{AnyTensor, Network, trace};
+use calcine_quantize::{Calibration, QuantizationSettings, quantize};
+use calcine_trace::{Network, trace};
 use calcine_zoo::{RESNET20_CIFAR10, ResNetConfig};
 
-use crate::runtime::{Job, Output, output, run};
+use crate::engines::{Array, Job, engines, run as run_in};
+use crate::nets::{array, exact_forms};
+use crate::runtime::{self, output, run};
 
-/// So many images: the first of CIFAR-10's test set, if `CALCINE_DATA` is the folder of its binary files, else smooth noise.
-fn images(count: usize) -> Tensor<4> {
+/// How many images are run at once.
+const BATCH: usize = 100;
+
+/// Smooth noise of bytes, as images are.
+pub(crate) fn smooth_images(count: usize) -> Tensor<4> {
     let device = Device::flex();
-    let file = std::env::var_os("CALCINE_DATA").map(std::path::PathBuf::from);
-    let file = file.and_then(|folder| std::fs::read(folder.join("test_batch.bin")).ok());
-    let Some(bytes) = file else {
-        device.seed(3);
-        let coarse = Tensor::<4>::random([count, 3, 8, 8], Distribution::Normal(0.0, 0.6), &device);
-        let fine = Tensor::<4>::random([count, 3, 32, 32], Distribution::Normal(0.0, 0.1), &device);
-        let smooth = coarse
-            .reshape([count, 3, 8, 1, 8, 1])
-            .expand([count, 3, 8, 4, 8, 4]);
-        return (smooth.reshape([count, 3, 32, 32]) + fine).clamp(-1.0, 1.0);
+    device.seed(3);
+    let coarse = Tensor::<4>::random([count, 3, 8, 8], Distribution::Normal(0.0, 0.6), &device);
+    let fine = Tensor::<4>::random([count, 3, 32, 32], Distribution::Normal(0.0, 0.1), &device);
+    let smooth = coarse
+        .reshape([count, 3, 8, 1, 8, 1])
+        .expand([count, 3, 8, 4, 8, 4]);
+    let pixels = (smooth.reshape([count, 3, 32, 32]) + fine).clamp(-1.0, 1.0);
+    let bytes = ((pixels + 1.0) * 127.5).round();
+    (bytes / 255.0 - 0.5) / 0.5
+}
+
+/// So many images of a file of CIFAR-10 in the folder that `CALCINE_DATA` names, and their classes; else smooth noise.
+fn images(file: &str, count: usize) -> (Tensor<4>, Vec<usize>) {
+    let Some(folder) = std::env::var_os("CALCINE_DATA").map(std::path::PathBuf::from) else {
+        return (smooth_images(count), vec![0; count]);
     };
-    let records = bytes.chunks_exact(3073).take(count);
-    let pixels = records.flat_map(|record| &record[1..]);
+    let bytes = std::fs::read(folder.join(file)).unwrap();
+    let records: Vec<&[u8]> = bytes.chunks_exact(3073).take(count).collect();
+    let pixels = records.iter().flat_map(|record| &record[1..]);
     let pixels: Vec<f32> = pixels
         .map(|v| (f32::from(*v) / 255.0 - 0.5) / 0.5)
         .collect();
-    Tensor::from_data(TensorData::new(pixels, [count, 3, 32, 32]), &device)
+    let labels = records
+        .iter()
+        .map(|record| usize::from(record[0]))
+        .collect();
+    let x = TensorData::new(pixels, [records.len(), 3, 32, 32]);
+    (Tensor::from_data(x, &Device::flex()), labels)
 }
 
-fn network() -> Network {
+pub(crate) fn network() -> Network {
     let device = Device::flex();
     let model = ResNetConfig::new(20).init(&device).unwrap();
     let model = calcine_weights::load_bytes(model, RESNET20_CIFAR10).unwrap();
@@ -44,31 +60,31 @@ fn count() -> usize {
     asked.and_then(|count| count.parse().ok()).unwrap_or(64)
 }
 
-fn quantized(network: &Network, settings: &QuantizationSettings) -> Quantized {
-    let images = images(64);
-    let seen = Calibration::collect(network, std::slice::from_ref(&images)).unwrap();
-    quantize(network, &seen, settings).unwrap()
+fn answers(logits: &Array) -> Vec<usize> {
+    let rows = logits.values.chunks(logits.shape[1]);
+    let best = |row: &[f32]| {
+        (0..row.len()).fold(0, |best, at| if row[at] > row[best] { at } else { best })
+    };
+    rows.map(best).collect()
 }
 
-fn answers(output: &Output) -> Vec<usize> {
-    let rows = output.values.chunks(output.shape[1]);
-    let best = rows
-        .map(|row| (0..row.len()).fold(0, |best, at| if row[at] > row[best] { at } else { best }));
-    best.collect()
+fn differing<T: PartialEq>(a: &[T], b: &[T]) -> usize {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).filter(|(a, b)| a != b).count()
 }
 
 #[test]
 fn resnet20_as_floats_is_the_network() {
     let network = network();
-    let x = images(count());
-    let jobs: Vec<Job> = [13, 17, 18, 21, 25]
+    let x = smooth_images(64);
+    let jobs: Vec<runtime::Job> = [13, 17, 18, 21, 25]
         .into_iter()
         .map(|opset| {
             let mut options = ExportOptions::default();
             options.opset = Some(opset);
             let model = export(&network, &options).unwrap();
             assert_eq!(model.opset(), opset);
-            Job {
+            runtime::Job {
                 name: format!("float{opset}"),
                 file: model.to_bytes().unwrap(),
                 inputs: vec![x.clone().into()],
@@ -80,62 +96,90 @@ fn resnet20_as_floats_is_the_network() {
     let expected = output(&expected.into());
     for outputs in found {
         assert!(outputs[0].difference(&expected) < 1e-5);
-        assert_eq!(answers(&outputs[0]), answers(&expected));
     }
 }
 
-/// The numbers of differing logits and answers of each form.
-fn differences(settings: &QuantizationSettings, forms: &[(Form, bool)]) -> Option<Vec<[usize; 2]>> {
-    let network = network();
-    let quantized = quantized(&network, settings);
-    let x = images(count());
-    let jobs = forms.iter().map(|&(form, exact)| {
-        let mut options = ExportOptions::default();
-        options.form = form;
-        options.exact = exact;
-        let file = export_quantized(&quantized, &options).unwrap();
-        Job {
-            name: format!("{form}{exact}"),
-            file: file.to_bytes().unwrap(),
-            inputs: vec![x.clone().into()],
-        }
-    });
-    let found = run(&jobs.collect::<Vec<_>>())?;
-    let chunks = x.clone().split(100, 0);
-    let rows = chunks
-        .into_iter()
-        .map(|chunk| quantized.forward::<_, Tensor<2>>(chunk));
-    let expected = output(&AnyTensor::from(Tensor::cat(rows.collect(), 0)));
-    let count = found.into_iter().map(|outputs| {
-        let pairs = outputs[0].values.iter().zip(&expected.values);
-        let logits = pairs.filter(|(a, b)| a != b).count();
-        let (a, b) = (answers(&outputs[0]), answers(&expected));
-        [logits, a.iter().zip(&b).filter(|(a, b)| a != b).count()]
-    });
-    Some(count.collect())
-}
-
+/// All forms in all runtimes. With `CALCINE_DATA` and `CALCINE_TEST_IMAGES=10000` this prints the table of `docs/results.md`.
 #[test]
-fn resnet20_in_8_bits_gives_the_same_logits_in_onnx_runtime() {
-    let forms = [
-        (Form::Qdq, true),
-        (Form::Qdq, false),
-        (Form::QOperator, true),
-        (Form::Integer, true),
-    ];
-    let Some(found) = differences(&QuantizationSettings::default(), &forms) else {
-        return;
+fn resnet20_in_8_bits_gives_the_same_logits_in_every_runtime() {
+    let network = network();
+    let (seen, _) = images("data_batch_1.bin", 200);
+    let (x, labels) = images("test_batch.bin", count());
+    let statistics = Calibration::collect(&network, std::slice::from_ref(&seen)).unwrap();
+    let quantized = quantize(&network, &statistics, &QuantizationSettings::default()).unwrap();
+    let pass = |run: &dyn Fn(Tensor<4>) -> Tensor<2>| {
+        let batches = x.clone().split(BATCH, 0).into_iter();
+        array(&Tensor::cat(batches.map(run).collect(), 0))
     };
+    let float = pass(&|x| network.forward(x));
+    let eight = pass(&|x| quantized.forward(x));
     println!(
-        "differing logits and answers of {} images: {found:?}",
-        count()
+        "| runtime | form | differing logits | differing answers | right | images/s | kernels |"
     );
-    for ((form, exact), [logits, answers]) in forms.into_iter().zip(found) {
-        if exact {
-            assert_eq!([logits, answers], [0, 0], "{form}");
-        } else {
-            // Fused sums are rounded elsewhere next to ties.
-            assert!(answers * 1000 <= count(), "{form}: {answers}");
+    println!("|---|---|---|---|---|---|---|");
+    for runtime in engines() {
+        let mut rows = Vec::new();
+        let mut options = ExportOptions::default();
+        options.runtime = Some(runtime);
+        rows.push((
+            "float".to_owned(),
+            export(&network, &options).unwrap(),
+            &float,
+            false,
+        ));
+        for (form, exact) in [
+            (Form::Qdq, true),
+            (Form::Qdq, false),
+            (Form::QOperator, true),
+            (Form::Integer, true),
+        ] {
+            (options.form, options.exact) = (Some(form), Some(exact));
+            // Those that the runtime cannot compute are refused.
+            if let Ok(model) = export_quantized(&quantized, &options) {
+                let title = if exact {
+                    form.to_string()
+                } else {
+                    format!("{form}, fused")
+                };
+                rows.push((
+                    title,
+                    model,
+                    &eight,
+                    exact && exact_forms(runtime).contains(&form),
+                ));
+            }
+        }
+        let jobs = rows.iter().map(|(_, model, ..)| Job {
+            file: model.to_bytes().unwrap(),
+            input: array(&x),
+            batch: BATCH,
+            options: [].into(),
+        });
+        let done = run_in(runtime, &jobs.collect::<Vec<_>>());
+        for ((title, _, expected, is_exact), done) in rows.into_iter().zip(done) {
+            let done = done.unwrap_or_else(|error| panic!("{runtime}, {title}: {error}"));
+            let logits = differing(&done.output.values, &expected.values);
+            let found = answers(&done.output);
+            let answers = differing(&found, &answers(expected));
+            println!(
+                "| {} | {title} | {logits} | {answers} | {} | {:.0} | {} |",
+                runtime.title(),
+                labels.len() - differing(&found, &labels),
+                labels.len() as f64 / done.seconds,
+                done.kernels
+                    .iter()
+                    .map(|(kernel, count)| format!("{count} {kernel}"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            );
+            if is_exact {
+                assert_eq!([logits, answers], [0, 0], "{runtime}, {title}");
+            }
+            // Everything else is rounded elsewhere next to ties, or in bfloat16.
+            assert!(
+                answers * 50 <= labels.len(),
+                "{runtime}, {title}: {answers}"
+            );
         }
     }
 }

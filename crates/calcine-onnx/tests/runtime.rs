@@ -20,19 +20,22 @@ pub(crate) struct Output {
     pub(crate) values: Vec<f32>,
 }
 
-/// The Python that `CALCINE_PYTHON` names, or `python3`, if it has onnx and onnxruntime.
+/// The Python that `CALCINE_PYTHON` names, or `python3`, if it has onnx and onnxruntime. CI has one.
 pub(crate) fn python() -> Option<PathBuf> {
     let named = std::env::var_os("CALCINE_PYTHON").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join("pyenv/bin/python"));
-    let candidates = [named, home, Some("python3".into())];
-    candidates.into_iter().flatten().find(|python| {
-        let tried = Command::new(python)
-            .args(["-c", "import onnx, onnxruntime"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        tried.is_ok_and(|status| status.success())
-    })
+    let python = named.unwrap_or_else(|| "python3".into());
+    let tried = Command::new(&python)
+        .args(["-c", "import onnx, onnxruntime"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    let found = tried.is_ok_and(|status| status.success());
+    assert!(
+        found || std::env::var_os("CI").is_none(),
+        "{} has no onnx and onnxruntime, which CI installs",
+        python.display()
+    );
+    found.then_some(python)
 }
 
 /// What ONNX Runtime gives for each job; `None`, with a printed word, without it. Panics with what it says if it refuses a file.

@@ -31,7 +31,7 @@ impl OnnxRuntime {
         threads: usize,
     ) -> Result<Self, Failure> {
         let mut options = ExportOptions::default();
-        options.exact = false;
+        options.exact = Some(false);
         let model = match network {
             AnyNetwork::Float(network) => export(network, &options),
             AnyNetwork::Quantized(network) => export_quantized(network, &options),

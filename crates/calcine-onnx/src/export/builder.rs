@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use calcine_graph::{ElementKind, Extent, Graph, ValueId};
+use calcine_quantize::FloatType;
 use calcine_trace::AnyTensor;
 
 use crate::error::UnsupportedNode;
@@ -32,6 +33,8 @@ pub(crate) enum Numbers<'a> {
     Int64(&'a [i64]),
     /// Integers of another type.
     Int(i64, &'a [i32]),
+    /// Numbers of 16 bits.
+    Half(FloatType, &'a [f32]),
     Bool(&'a [bool]),
 }
 
@@ -41,6 +44,8 @@ impl Numbers<'_> {
             Self::Float(_) => data_type::FLOAT,
             Self::Int64(_) => data_type::INT64,
             Self::Int(kind, _) => *kind,
+            Self::Half(FloatType::Bf16, _) => data_type::BFLOAT16,
+            Self::Half(..) => data_type::FLOAT16,
             Self::Bool(_) => data_type::BOOL,
         }
     }
@@ -56,6 +61,13 @@ impl Numbers<'_> {
             Self::Float(values) => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Self::Int64(values) => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Self::Bool(values) => values.iter().map(|x| u8::from(*x)).collect(),
+            Self::Half(kind, values) => {
+                let half = |x: &f32| match kind {
+                    FloatType::Bf16 => half::bf16::from_f32(*x).to_le_bytes(),
+                    _ => half::f16::from_f32(*x).to_le_bytes(),
+                };
+                values.iter().flat_map(half).collect()
+            }
             Self::Int(kind, values) => match *kind {
                 data_type::INT4 | data_type::UINT4 => values
                     .chunks(2)
@@ -279,6 +291,13 @@ impl<'a> Builder<'a> {
                 self.initializer(name, &dims, &Numbers::Bool(&values));
             }
         }
+    }
+
+    /// Floats as an initializer of numbers of 16 bits.
+    pub(crate) fn half(&mut self, name: &str, tensor: AnyTensor, kept: FloatType) {
+        let dims = tensor.shape();
+        let values: Vec<f32> = tensor.into_data().iter::<f32>().collect();
+        self.initializer(name, &dims, &Numbers::Half(kept, &values));
     }
 
     /// The size of the batch as an integer of shape `[1]`; `None` if no input tells it.

@@ -7,6 +7,7 @@ use crate::proto::data_type;
 /// A quantizer in a type of ONNX, whose integers may be all so much larger.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Codes {
+    /// `FLOAT`: the numbers of the tensor are `q − zero point`.
     pub(crate) data_type: i64,
     pub(crate) scale: f32,
     pub(crate) zero_point: i32,
@@ -17,12 +18,12 @@ pub(crate) struct Codes {
 }
 
 impl Codes {
-    /// Of an activation: unsigned, with 128 for zero where it is symmetric, because that is what runtimes have kernels for.
-    pub(crate) fn activation(quantizer: Quantizer) -> Self {
-        let wide = quantizer.high - quantizer.low > 255;
-        let (data_type, most) = match wide {
-            true => (data_type::UINT16, 65_535),
-            false => (data_type::UINT8, 255),
+    /// Of an activation: unsigned, with 128 for zero where it is symmetric, because that is what runtimes have kernels for. Integers of
+    /// 8 bits, and of more, are of these types.
+    pub(crate) fn activation(quantizer: Quantizer, [narrow, wide]: [i64; 2]) -> Self {
+        let (data_type, most) = match quantizer.high - quantizer.low > 255 {
+            true => (wide, 65_535),
+            false => (narrow, 255),
         };
         let shift = match quantizer.low < 0 || quantizer.high > most {
             true if quantizer.low >= -(most / 2 + 1) && quantizer.high <= most / 2 => most / 2 + 1,
@@ -34,8 +35,28 @@ impl Codes {
             scale: quantizer.scale,
             zero_point: quantizer.zero_point + shift,
             range: [quantizer.low + shift, quantizer.high + shift],
-            limits: [0, most],
+            limits: match data_type {
+                data_type::FLOAT => [i32::MIN, i32::MAX],
+                _ => [0, most],
+            },
         }
+    }
+
+    /// Of an activation that is symmetric about zero, or has integers of fewer than 8 bits: `int8` with the zero point 0. `None` of others.
+    pub(crate) fn signed(quantizer: Quantizer) -> Option<Self> {
+        let [low, high] = [quantizer.low, quantizer.high].map(|q| q - quantizer.zero_point);
+        (low >= -128 && high <= 127).then_some(Self {
+            data_type: data_type::INT8,
+            scale: quantizer.scale,
+            zero_point: 0,
+            range: [low, high],
+            // What saturates may become −128.
+            limits: if [low, high] == [-127, 127] {
+                [low, high]
+            } else {
+                [-128, 127]
+            },
+        })
     }
 
     /// `q − zero point` of the smallest and the largest integer.
@@ -43,8 +64,20 @@ impl Codes {
         self.range.map(|code| code - self.zero_point)
     }
 
+    /// The largest `|q − zero point|`.
+    pub(crate) fn largest(self) -> u64 {
+        let [low, high] = self.centred().map(|q| u64::from(q.unsigned_abs()));
+        low.max(high)
+    }
+
+    /// Whether it has more integers than a byte.
     pub(crate) fn is_wide(self) -> bool {
-        self.data_type == data_type::UINT16
+        self.data_type == data_type::UINT16 || self.is_float()
+    }
+
+    /// Whether the integers are held in floats, without the zero point.
+    pub(crate) fn is_float(self) -> bool {
+        self.data_type == data_type::FLOAT
     }
 }
 

@@ -1,44 +1,64 @@
 //! Integer arithmetic spelled out, so that whatever runs it gives the codes of the quantized network.
 //!
 //! Factors are the scales of `DequantizeLinear`, and what rounds is `QuantizeLinear` with the scale 1: between the two are floats that
-//! hold integers, or products of such with one factor.
+//! hold integers, or products of such with one factor. Operands of more than 8 bits are two bytes each, whose sums are put together in
+//! 32 bits.
 
 use calcine_graph::{Arithmetic, Node, Op};
 use calcine_quantize::Quantizer;
 
 use super::Form;
-use super::builder::{Numbers, ints, signed};
+use super::builder::{Numbers, integer, ints, signed};
 use super::codes::{Codes, WeightCodes};
-use super::operators::{self, windows};
+use super::dynamic::{Dynamic, Plane};
+use super::operators::{self, Attributes, windows};
 use super::quantized::{LayerParts, Writer, averaged, is_sum_or_product};
 use crate::proto::data_type;
 
-/// Up to here `f32` holds all integers.
-const EXACT: u64 = 1 << 24;
+/// The largest integer of 32 bits.
+const LARGEST: u64 = (1 << 31) - 1;
 
-/// Whether a layer has an operator of integers.
-pub(crate) fn has_form(parts: &LayerParts<'_>) -> bool {
-    let layer = &parts.layer;
-    let one_zero_point = layer.zero_points.is_empty()
-        || layer.zero_points.len() == 1
-        || layer.weight.iter().all(|q| (-128..=127).contains(q));
-    let narrow = parts.input.as_ref().is_some_and(|(_, of)| !of.is_wide());
-    let convolves = matches!(parts.node.op, Op::Convolution(_) | Op::Linear);
-    convolves && narrow && layer.bits <= 8 && layer.group.is_none() && one_zero_point
+/// Whether a layer is written in integers in the writer's form, or in whole floats for a runtime that is right with these alone.
+pub(crate) fn has_form(w: &Writer<'_>, parts: &LayerParts<'_>) -> bool {
+    let written = w.dialect.whole_floats || w.form != Form::Qdq;
+    let layer = matches!(
+        parts.node.op,
+        Op::Convolution(_) | Op::TransposedConvolution { .. } | Op::Linear
+    );
+    let has_integers = parts.input.is_some() || parts.layer.dynamic.is_some();
+    written && layer && has_integers && parts.layer.group.is_none()
 }
 
-/// A layer of which [`has_form`] is true, in the forms `qoperator` and `integer`.
+/// What a layer reads.
+enum Input {
+    Static(String, Codes),
+    Dynamic(Dynamic),
+}
+
+/// A layer of which [`has_form`] is true.
 pub(crate) fn layer(w: &mut Writer<'_>, parts: &LayerParts<'_>) {
-    let Some((codes, of)) = parts.input.clone() else {
-        return;
-    };
-    let weight = w.weight_codes(parts, false);
-    match parts.output {
-        Some(quantizer) if w.form == Form::QOperator && !Codes::activation(quantizer).is_wide() => {
-            linear_operator(w, parts, (&codes, of), weight, Codes::activation(quantizer));
+    let input = match (&parts.input, parts.layer.dynamic) {
+        (Some((codes, of)), _) => Input::Static(codes.clone(), *of),
+        (None, Some((bits, scheme))) => {
+            Input::Dynamic(w.dynamic(parts.node.inputs[0], bits, scheme))
         }
-        _ => integer_operator(w, parts, (&codes, of), &weight),
+        (None, None) => return,
+    };
+    let transposed = matches!(parts.node.op, Op::TransposedConvolution { .. });
+    if let (Form::QOperator, Input::Static(codes, of), Some((_, to))) =
+        (w.form, &input, parts.output)
+        && !(of.is_wide() || to.is_wide() || transposed)
+    {
+        let weight = w.weight_codes(parts, false);
+        if [data_type::INT8, data_type::UINT8].contains(&weight.data_type) {
+            return linear_operator(w, parts, (codes, *of), weight, to);
+        }
     }
+    let sums = match transposed || w.dialect.whole_floats {
+        true => whole_floats(w, parts, &input),
+        false => integers(w, parts, &input),
+    };
+    rescaled(w, parts, &input, &sums);
 }
 
 /// `QLinearConv`; `QLinearMatMul` for a linear layer without bias, and a convolution of one place for one with.
@@ -70,8 +90,8 @@ fn linear_operator(
     w.b.initializer(&scales, vector, &Numbers::Float(layer.scales));
     let zeros = Numbers::Int(weight.data_type, &weight.zero_points);
     let zeros = w.b.constant(&format!("{name}/zero_point"), vector, &zeros);
-    let (x_scale, x_zero) = (w.scale(of.scale, &output), zero(w, of, &output));
-    let (y_scale, y_zero) = (w.scale(to.scale, &output), zero(w, to, &output));
+    let (x_scale, x_zero) = (w.scale(of.scale, &output), w.zero(of, &output));
+    let (y_scale, y_zero) = (w.scale(to.scale, &output), w.zero(to, &output));
     let bias = bias.map(|bias| {
         let name = w.bias_name(parts);
         w.b.initializer(&name, &[bias.len()], &Numbers::Int(data_type::INT32, bias));
@@ -124,87 +144,314 @@ fn linear_operator(
     w.set_codes(node.output, result, to);
 }
 
-fn zero(w: &mut Writer<'_>, of: Codes, hint: &str) -> String {
-    let number = Numbers::Int(of.data_type, &[of.zero_point]);
-    w.b.constant(&format!("{hint}/zero_point"), &[], &number)
+/// The operator's name and attributes of the kinds that layers are.
+fn operator(w: &Writer<'_>, node: &Node, names: [&'static str; 3]) -> (&'static str, Attributes) {
+    let kernel = || &w.b.graph.value(node.inputs[1]).shape[2..];
+    match &node.op {
+        Op::Convolution(options) => (names[0], windows(options, kernel())),
+        Op::TransposedConvolution {
+            convolution,
+            output_padding,
+        } => {
+            let mut attributes = windows(convolution, kernel());
+            attributes.push(ints("output_padding", output_padding.iter().copied()));
+            (names[1], attributes)
+        }
+        _ => (names[2], Vec::new()),
+    }
 }
 
-/// `ConvInteger` or `MatMulInteger`, the bias, and the factor.
-fn integer_operator(
-    w: &mut Writer<'_>,
-    parts: &LayerParts<'_>,
-    (codes, of): (&str, Codes),
-    weight: &WeightCodes,
-) {
-    let (node, layer) = (parts.node, &parts.layer);
-    let output = w.b.name(node.output);
-    let name = w.weight_name(parts);
-    let numbers = Numbers::Int(weight.data_type, &weight.integers);
-    w.b.initializer(&name, layer.shape, &numbers);
-    let mut inputs = vec![codes.to_owned(), name.clone(), zero(w, of, &output)];
-    if let Some(point) = weight.zero_points.first().filter(|point| **point != 0) {
-        let number = Numbers::Int(weight.data_type, &[*point]);
-        inputs.push(w.b.constant(&format!("{name}/zero_point"), &[], &number));
-    }
-    let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
-    let hint = format!("{output}/sums");
-    let mut sums = match &node.op {
-        Op::Convolution(options) => {
-            let kernel = &w.b.graph.value(node.inputs[1]).shape[2..];
-            let attributes = windows(options, kernel);
-            w.b.helper("ConvInteger", &inputs, &hint, attributes)
-        }
-        _ => w.b.helper("MatMulInteger", &inputs, &hint, Vec::new()),
-    };
-    let along = |count: usize| match (&node.op, count) {
+/// The shape of so many numbers, one for each output, beside what the layer gives.
+fn along(node: &Node, count: usize) -> Vec<usize> {
+    match (&node.op, count) {
         (_, 1) => Vec::new(),
-        (Op::Convolution(options), count) => {
+        (Op::Convolution(options), _)
+        | (
+            Op::TransposedConvolution {
+                convolution: options,
+                ..
+            },
+            _,
+        ) => {
             let ones = options.stride.iter().map(|_| 1);
             [count].into_iter().chain(ones).collect()
         }
-        (_, count) => vec![count],
-    };
-    if let Some(bias) = layer.bias.filter(|bias| bias.iter().any(|b| *b != 0)) {
+        _ => vec![count],
+    }
+}
+
+/// A layer's sums and its bias by `ConvInteger` or `MatMulInteger`, rounded to floats once.
+fn integers(w: &mut Writer<'_>, parts: &LayerParts<'_>, input: &Input) -> String {
+    let node = parts.node;
+    let output = w.b.name(node.output);
+    let inputs = planes(w, input, &output);
+    let weights = weight_planes(w, parts);
+    let hint = format!("{output}/sums");
+    let mut total: Option<String> = None;
+    for x in &inputs {
+        for (weight, zero, factor) in &weights {
+            let mut operands = vec![&*x.codes, weight, &x.zero_point];
+            operands.extend(zero.as_deref());
+            let (op, attributes) = operator(w, node, ["ConvInteger", "", "MatMulInteger"]);
+            let mut sums = w.b.helper(op, &operands, &hint, attributes);
+            let factor = factor.wrapping_mul(x.factor);
+            if factor != 1 {
+                let numbers = Numbers::Int(data_type::INT32, &[factor]);
+                let factor = w.b.constant(&format!("{hint}/factor"), &[], &numbers);
+                sums = w.b.helper("Mul", &[&sums, &factor], &hint, Vec::new());
+            }
+            total = Some(match total {
+                Some(total) => w.b.helper("Add", &[&total, &sums], &hint, Vec::new()),
+                None => sums,
+            });
+        }
+    }
+    let mut sums = total.unwrap_or_default();
+    if let Some(bias) = parts.layer.bias.filter(|bias| bias.iter().any(|b| *b != 0)) {
         let name = w.bias_name(parts);
-        let numbers = Numbers::Int(data_type::INT32, bias);
-        let dims = match bias.len() {
-            1 => vec![1],
-            count => along(count),
+        let dims = if bias.len() == 1 {
+            vec![1]
+        } else {
+            along(node, bias.len())
         };
-        w.b.initializer(&name, &dims, &numbers);
+        w.b.initializer(&name, &dims, &Numbers::Int(data_type::INT32, bias));
         sums = w.b.helper("Add", &[&sums, &name], &hint, Vec::new());
     }
-    let to = vec![super::builder::integer("to", data_type::FLOAT)];
-    let floats = w.b.helper("Cast", &[&sums], &format!("{hint}/float"), to);
-    let factors = layer.scales.iter().map(|step| {
-        let scale = of.scale * step;
-        parts.output.map_or(scale, |output| scale / output.scale)
+    let to = vec![integer("to", data_type::FLOAT)];
+    w.b.helper("Cast", &[&sums], &format!("{hint}/float"), to)
+}
+
+/// A layer's input as bytes.
+fn planes(w: &mut Writer<'_>, input: &Input, hint: &str) -> Vec<Plane> {
+    let plane = |codes, zero_point, factor| Plane {
+        codes,
+        zero_point,
+        factor,
+    };
+    match input {
+        Input::Static(codes, of) if of.is_float() => {
+            let hint = format!("{codes}/bytes");
+            let zero = w.b.scalar(&hint, f64::from(of.zero_point));
+            let whole = w.b.helper("Add", &[codes, &zero], &hint, Vec::new());
+            let [low, high] = w.bytes(&whole, &hint);
+            let zeros =
+                [of.zero_point % 256, of.zero_point / 256].map(|zero| w.byte_constant(zero, &hint));
+            let [low_zero, high_zero] = zeros;
+            vec![plane(low, low_zero, 1), plane(high, high_zero, 256)]
+        }
+        Input::Static(codes, of) => {
+            let zero = w.zero(*of, hint);
+            vec![plane(codes.clone(), zero, 1)]
+        }
+        Input::Dynamic(dynamic) => {
+            if let Some([codes, zero]) = dynamic.bytes.clone() {
+                return vec![plane(codes, zero, 1)];
+            }
+            let hint = format!("{}/bytes", dynamic.centred);
+            let operands = [&*dynamic.centred, &dynamic.zero_point];
+            let whole = w.b.helper("Add", &operands, &hint, Vec::new());
+            if !dynamic.is_wide() {
+                let [codes, zero] = [&whole, &dynamic.zero_point].map(|floats| w.byte(floats));
+                return vec![plane(codes, zero, 1)];
+            }
+            let [low, high] = w.bytes(&whole, &hint);
+            let [low_zero, high_zero] = w.bytes(&dynamic.zero_point, &format!("{hint}/zero_point"));
+            vec![plane(low, low_zero, 1), plane(high, high_zero, 256)]
+        }
+    }
+}
+
+/// A layer's weight as initializers of bytes, with a zero point and a factor each.
+fn weight_planes(w: &mut Writer<'_>, parts: &LayerParts<'_>) -> Vec<(String, Option<String>, i32)> {
+    let layer = &parts.layer;
+    let name = w.weight_name(parts);
+    let codes = w.weight_codes(parts, false);
+    let shared = codes
+        .zero_points
+        .iter()
+        .all(|zero| Some(zero) == codes.zero_points.first());
+    let is_byte = [data_type::INT8, data_type::UINT8].contains(&codes.data_type);
+    if is_byte && shared {
+        let numbers = Numbers::Int(codes.data_type, &codes.integers);
+        w.b.initializer(&name, layer.shape, &numbers);
+        let zero = codes.zero_points.first().copied().filter(|zero| *zero != 0);
+        let zero = zero.map(|zero| {
+            let number = Numbers::Int(codes.data_type, &[zero]);
+            w.b.constant(&format!("{name}/zero_point"), &[], &number)
+        });
+        return vec![(name, zero, 1)];
+    }
+    let mut rest = layer.weight.to_vec();
+    let (mut planes, mut factor) = (Vec::new(), 1_i32);
+    loop {
+        let last = rest.iter().all(|q| (-128..=127).contains(q));
+        let plane = if planes.is_empty() {
+            name.clone()
+        } else {
+            w.b.fresh(&format!("{name}/{factor}"))
+        };
+        let (kind, digits) = match last {
+            true => (data_type::INT8, rest.clone()),
+            false => (
+                data_type::UINT8,
+                rest.iter().map(|q| q.rem_euclid(256)).collect(),
+            ),
+        };
+        w.b.initializer(&plane, layer.shape, &Numbers::Int(kind, &digits));
+        planes.push((plane, None, factor));
+        if last {
+            return planes;
+        }
+        rest.iter_mut().for_each(|q| *q = q.div_euclid(256));
+        factor = factor.wrapping_mul(256);
+    }
+}
+
+/// A layer's sums and its bias by an operator of floats, of operands that are whole numbers. They are exact up to 2²⁴.
+fn whole_floats(w: &mut Writer<'_>, parts: &LayerParts<'_>, input: &Input) -> String {
+    let (node, layer) = (parts.node, &parts.layer);
+    let output = w.b.name(node.output);
+    let x = match input {
+        Input::Static(codes, of) => w.times(codes, *of, 1.0, &format!("{output}/operand")),
+        Input::Dynamic(dynamic) => dynamic.centred.clone(),
+    };
+    let name = w.weight_name(parts);
+    let codes = WeightCodes::of(layer.weight, &[], 1, |_| 0, false);
+    let weight = if codes.data_type == data_type::INT8 {
+        w.b.initializer(
+            &name,
+            layer.shape,
+            &Numbers::Int(data_type::INT8, layer.weight),
+        );
+        let of = Codes {
+            data_type: data_type::INT8,
+            scale: 1.0,
+            zero_point: 0,
+            range: [-128, 127],
+            limits: [-128, 127],
+        };
+        w.times(&name, of, 1.0, &format!("{name}/float"))
+    } else {
+        #[allow(clippy::cast_precision_loss, reason = "integers of 17 bits")]
+        let numbers: Vec<f32> = layer.weight.iter().map(|q| *q as f32).collect();
+        w.b.initializer(&name, layer.shape, &Numbers::Float(&numbers));
+        name.clone()
+    };
+    let bias = layer.bias.filter(|bias| bias.iter().any(|b| *b != 0));
+    let bias = bias.map(|bias| {
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "exact up to 2^24, as the sums are"
+        )]
+        let numbers: Vec<f32> = bias.iter().map(|b| *b as f32).collect();
+        let name = w.bias_name(parts);
+        w.b.initializer(&name, &[numbers.len()], &Numbers::Float(&numbers));
+        name
+    });
+    let flat = w.b.graph.value(node.inputs[0]).shape.len() == 2;
+    let linear = if flat { "Gemm" } else { "MatMul" };
+    let (op, attributes) = operator(w, node, ["Conv", "ConvTranspose", linear]);
+    let hint = format!("{output}/sums");
+    let mut operands = vec![&*x, &weight];
+    if op != "MatMul" {
+        operands.extend(bias.as_deref());
+    }
+    let sums = w.b.helper(op, &operands, &hint, attributes);
+    match bias.filter(|_| op == "MatMul") {
+        Some(bias) => w.b.helper("Add", &[&sums, &bias], &hint, Vec::new()),
+        None => sums,
+    }
+}
+
+/// What a layer gives of its sums.
+fn rescaled(w: &mut Writer<'_>, parts: &LayerParts<'_>, input: &Input, sums: &str) {
+    let (node, layer) = (parts.node, &parts.layer);
+    let output = w.b.name(node.output);
+    let name = w.b.name(node.inputs[1]);
+    let factors = layer.scales.iter().map(|step| match input {
+        Input::Dynamic(_) => *step,
+        Input::Static(_, of) => {
+            let scale = of.scale * step;
+            parts
+                .output
+                .map_or(scale, |(quantizer, _)| scale / quantizer.scale)
+        }
     });
     let factors: Vec<f32> = factors.collect();
-    let dims = along(factors.len());
+    let dims = along(node, factors.len());
     let factor = w.b.fresh(&format!("{name}/factor"));
     w.b.initializer(&factor, &dims, &Numbers::Float(&factors));
+    if let Input::Dynamic(dynamic) = input {
+        let bias = layer
+            .float_bias
+            .filter(|bias| bias.iter().any(|b| *b != 0.0));
+        let hint = format!("{output}/rescaled");
+        let scaled = w.b.helper("Mul", &[sums, &factor], &hint, Vec::new());
+        let end = match bias.is_none() && parts.output.is_none() {
+            true => output.clone(),
+            false => w.b.fresh(&hint),
+        };
+        w.b.node("Mul", &[&scaled, &dynamic.scale], &end, Vec::new());
+        let mut result = end;
+        if let Some(bias) = bias {
+            let name = w.bias_name(parts);
+            let dims = if bias.len() == 1 {
+                vec![1]
+            } else {
+                along(node, bias.len())
+            };
+            w.b.initializer(&name, &dims, &Numbers::Float(bias));
+            let end = match parts.output.is_none() {
+                true => output.clone(),
+                false => w.b.fresh(&hint),
+            };
+            w.b.node("Add", &[&result, &name], &end, Vec::new());
+            result = end;
+        }
+        return w.give(parts, result);
+    }
     match parts.output {
         None => {
-            w.b.node("Mul", &[&floats, &factor], &output, Vec::new());
+            w.b.node("Mul", &[sums, &factor], &output, Vec::new());
             w.set_float(node.output, output);
         }
-        Some(quantizer) => {
+        Some((_, to)) => {
             let hint = format!("{output}/rescaled");
-            let rescaled = w.b.helper("Mul", &[&floats, &factor], &hint, Vec::new());
-            let to = Codes::activation(quantizer);
+            let rescaled = w.b.helper("Mul", &[sums, &factor], &hint, Vec::new());
             let codes = w.quantized_codes(&rescaled, Codes { scale: 1.0, ..to }, &output);
             w.set_codes(node.output, codes, to);
         }
     }
 }
 
-/// Integers times a factor as floats, `float32(factor · (q − z))`.
-fn times(w: &mut Writer<'_>, (name, of): (&str, Codes), factor: f32, hint: &str) -> String {
-    let scale = w.scale(factor, hint);
-    let zero = zero(w, of, hint);
-    let inputs = [name, &scale, &zero];
-    w.b.helper("DequantizeLinear", &inputs, hint, Vec::new())
+/// Whole floats up to `largest` as digits of which so many have exact sums: `Σ factor · digit`.
+fn digits(w: &mut Writer<'_>, floats: &str, largest: u64, count: u64) -> Vec<(String, f64)> {
+    /// A mean is off by its last bits: up to here it tells the sum.
+    const TOLD: u64 = 1 << 20;
+    let most = TOLD / count.max(1);
+    if largest <= most || most < 2 {
+        return vec![(floats.to_owned(), 1.0)];
+    }
+    #[allow(clippy::cast_precision_loss, reason = "powers of two")]
+    let base = (1_u64 << most.ilog2()) as f64;
+    let hint = format!("{floats}/digit");
+    let (mut rest, mut bound, mut factor, mut found) =
+        (floats.to_owned(), largest, 1.0, Vec::new());
+    let (share, whole) = (w.b.scalar(&hint, 1.0 / base), w.b.scalar(&hint, base));
+    while bound > most {
+        let above = w.b.helper("Mul", &[&rest, &share], &hint, Vec::new());
+        let above = w.b.helper("Floor", &[&above], &hint, Vec::new());
+        let back = w.b.helper("Mul", &[&above, &whole], &hint, Vec::new());
+        found.push((
+            w.b.helper("Sub", &[&rest, &back], &hint, Vec::new()),
+            factor,
+        ));
+        rest = above;
+        factor *= base;
+        bound = (bound >> most.ilog2()) + 1;
+    }
+    found.push((rest, factor));
+    found
 }
 
 /// A sum, product, mean or concatenation of values with quantizers, by the arithmetic of the quantized network. False, and nothing is
@@ -214,19 +461,15 @@ pub(crate) fn exact(w: &mut Writer<'_>, node: &Node, quantizer: Quantizer) -> bo
     let Some(operands) = operands else {
         return false;
     };
-    let to = Codes::activation(quantizer);
+    let to = w.activation(quantizer);
     let output = w.b.name(node.output);
     #[allow(clippy::cast_possible_truncation, reason = "factors are f32")]
     let ratio = |scale: f64| (scale / f64::from(quantizer.scale)) as f32;
-    let largest = |of: &Codes| {
-        let ends = of.centred().map(|q| u64::from(q.unsigned_abs()));
-        ends[0].max(ends[1])
-    };
     let unrounded = match is_sum_or_product(&w.b, node) {
         Some(Arithmetic::Add) => {
             let scaled = operands.iter().map(|(name, of)| {
                 let hint = format!("{output}/operand");
-                times(w, (name, *of), ratio(f64::from(of.scale)), &hint)
+                w.times(name, *of, ratio(f64::from(of.scale)), &hint)
             });
             let scaled: Vec<String> = scaled.collect();
             let inputs: Vec<&str> = scaled.iter().map(String::as_str).collect();
@@ -234,11 +477,12 @@ pub(crate) fn exact(w: &mut Writer<'_>, node: &Node, quantizer: Quantizer) -> bo
         }
         Some(_) => {
             let [a, b] = [&operands[0], &operands[1]];
-            if largest(&a.1) * largest(&b.1) > EXACT {
+            // Whole floats' product is rounded once, as an integer of 32 bits is.
+            if a.1.largest() * b.1.largest() > LARGEST {
                 return false;
             }
             let hint = format!("{output}/operand");
-            let whole = [a, b].map(|(name, of)| times(w, (name, *of), 1.0, &hint));
+            let whole = [a, b].map(|(name, of)| w.times(name, *of, 1.0, &hint));
             let hint = format!("{output}/product");
             let product =
                 w.b.helper("Mul", &[&whole[0], &whole[1]], &hint, Vec::new());
@@ -250,7 +494,7 @@ pub(crate) fn exact(w: &mut Writer<'_>, node: &Node, quantizer: Quantizer) -> bo
                     return name.clone();
                 }
                 let hint = format!("{output}/operand");
-                let moved = times(w, (name, *of), ratio(f64::from(of.scale)), &hint);
+                let moved = w.times(name, *of, ratio(f64::from(of.scale)), &hint);
                 w.quantized_codes(&moved, Codes { scale: 1.0, ..to }, &hint)
             });
             let each: Vec<String> = each.collect();
@@ -258,17 +502,30 @@ pub(crate) fn exact(w: &mut Writer<'_>, node: &Node, quantizer: Quantizer) -> bo
             w.set_codes(node.output, output, to);
             return true;
         }
-        None if node.op == Op::Matmul && w.form != Form::Qdq => {
+        None if node.op == Op::Matmul => {
             let [a, b] = [&operands[0], &operands[1]];
-            if a.1.is_wide() || b.1.is_wide() {
+            let last = w.b.graph.value(node.inputs[0]).shape.last();
+            let count = last
+                .filter(|extent| extent.is_fixed())
+                .map_or(1, |extent| extent.fixed);
+            let bound =
+                a.1.largest()
+                    .saturating_mul(b.1.largest())
+                    .saturating_mul(count as u64);
+            let in_floats = w.form == Form::Qdq && !w.dialect.whole_floats;
+            if in_floats || bound > LARGEST {
                 return false;
             }
-            let zeros = [a, b].map(|(_, of)| zero(w, *of, &output));
-            let inputs = [a.0.as_str(), &b.0, &zeros[0], &zeros[1]];
             let hint = format!("{output}/sums");
-            let sums = w.b.helper("MatMulInteger", &inputs, &hint, Vec::new());
-            let to = vec![super::builder::integer("to", data_type::FLOAT)];
-            let floats = w.b.helper("Cast", &[&sums], &format!("{hint}/float"), to);
+            let floats = if w.dialect.whole_floats {
+                let whole =
+                    [a, b].map(|(name, of)| w.times(name, *of, 1.0, &format!("{output}/operand")));
+                w.b.helper("MatMul", &[&whole[0], &whole[1]], &hint, Vec::new())
+            } else {
+                let [left, right] =
+                    [a, b].map(|(name, of)| planes(w, &Input::Static(name.clone(), *of), &output));
+                products(w, &left, &right, &hint)
+            };
             scaled(w, &floats, a.1.scale * b.1.scale / quantizer.scale, &hint)
         }
         None => {
@@ -278,21 +535,33 @@ pub(crate) fn exact(w: &mut Writer<'_>, node: &Node, quantizer: Quantizer) -> bo
             let Some(count) = averaged(&w.b, node) else {
                 return false;
             };
-            if largest(of) * count as u64 > 1 << 20 {
+            if of.largest().saturating_mul(count as u64) > LARGEST {
                 return false;
             }
             // Means of integers are off by their last bits, and tell the sums.
             let hint = format!("{output}/operand");
-            let inputs = [times(w, (name, *of), 1.0, &hint)];
-            let means = w.b.fresh(&format!("{output}/means"));
-            operators::emit(&mut w.b, node, &inputs, &means);
+            let whole = w.times(name, *of, 1.0, &hint);
+            let parts = digits(w, &whole, of.largest(), count as u64);
             #[allow(clippy::cast_precision_loss, reason = "a number of places")]
-            let count = count as f64;
-            let hint = format!("{output}/sums");
-            let counted = w.b.scalar(&hint, count);
-            let near = w.b.helper("Mul", &[&means, &counted], &hint, Vec::new());
-            let sums = w.b.helper("Round", &[&near], &hint, Vec::new());
-            scaled(w, &sums, ratio(f64::from(of.scale) / count), &hint)
+            let (hint, places) = (format!("{output}/sums"), count as f64);
+            let counted = w.b.scalar(&hint, places);
+            let mut total: Option<String> = None;
+            for (part, factor) in parts {
+                let means = w.b.fresh(&format!("{output}/means"));
+                operators::emit(&mut w.b, node, &[part], &means);
+                let near = w.b.helper("Mul", &[&means, &counted], &hint, Vec::new());
+                let mut sums = w.b.helper("Round", &[&near], &hint, Vec::new());
+                if factor != 1.0 {
+                    let factor = w.b.scalar(&hint, factor);
+                    sums = w.b.helper("Mul", &[&sums, &factor], &hint, Vec::new());
+                }
+                total = Some(match total {
+                    Some(total) => w.b.helper("Add", &[&total, &sums], &hint, Vec::new()),
+                    None => sums,
+                });
+            }
+            let sums = total.unwrap_or_default();
+            scaled(w, &sums, ratio(f64::from(of.scale) / places), &hint)
         }
     };
     // What is rounded already is no operand of a kernel that would round it otherwise.
@@ -301,6 +570,32 @@ pub(crate) fn exact(w: &mut Writer<'_>, node: &Node, quantizer: Quantizer) -> bo
     let codes = w.quantized_codes(&rounded, Codes { scale: 1.0, ..to }, &output);
     w.set_codes(node.output, codes, to);
     true
+}
+
+/// The matrix product of two values that are bytes, rounded to floats once.
+fn products(w: &mut Writer<'_>, left: &[Plane], right: &[Plane], hint: &str) -> String {
+    let mut total: Option<String> = None;
+    for (a, b) in left.iter().flat_map(|a| right.iter().map(move |b| (a, b))) {
+        let operands = [&*a.codes, &b.codes, &a.zero_point, &b.zero_point];
+        let mut sums = w.b.helper("MatMulInteger", &operands, hint, Vec::new());
+        let factor = a.factor.wrapping_mul(b.factor);
+        if factor != 1 {
+            let numbers = Numbers::Int(data_type::INT32, &[factor]);
+            let factor = w.b.constant(&format!("{hint}/factor"), &[], &numbers);
+            sums = w.b.helper("Mul", &[&sums, &factor], hint, Vec::new());
+        }
+        total = Some(match total {
+            Some(total) => w.b.helper("Add", &[&total, &sums], hint, Vec::new()),
+            None => sums,
+        });
+    }
+    let to = vec![integer("to", data_type::FLOAT)];
+    w.b.helper(
+        "Cast",
+        &[&total.unwrap_or_default()],
+        &format!("{hint}/float"),
+        to,
+    )
 }
 
 fn scaled(w: &mut Writer<'_>, name: &str, factor: f32, hint: &str) -> String {

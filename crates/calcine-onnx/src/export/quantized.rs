@@ -3,27 +3,33 @@
 use std::collections::HashMap;
 
 use calcine_graph::{Arithmetic, ElementKind, Extent, Map, Node, Op, Reduction, Source, ValueId};
-use calcine_quantize::{IntegerLayer, Quantized, Quantizer};
+use calcine_quantize::{FloatType, IntegerLayer, Quantized, Quantizer, Scheme};
 
-use super::builder::{Builder, Numbers, signed};
+use super::builder::{Builder, Numbers, integer, signed};
 use super::codes::Codes;
+use super::dynamic::Dynamic;
 use super::{ExportOptions, Form, integer as integers, operators};
 use crate::error::ExportError;
-use crate::proto;
+use crate::proto::{self, data_type};
+use crate::runtime::Dialect;
 
 /// The opset since which tensors may be of 4 and 16 bits, and scales be those of blocks.
 pub(super) const NARROW: i64 = 21;
 
 /// The opset that a network needs.
-pub(crate) fn default_opset(quantized: &Quantized) -> i64 {
+pub(crate) fn default_opset(quantized: &Quantized, options: &ExportOptions, form: Form) -> i64 {
+    if options.dialect().bytes_only {
+        return 17;
+    }
     let graph = quantized.graph();
     let wide = (0..graph.values.len())
         .filter_map(|id| quantized.quantizer_of(ValueId(id)))
         .any(|quantizer| quantizer.high - quantizer.low > 255);
     let narrow = |layer: IntegerLayer<'_>| {
-        let four = layer.bits <= 4 && layer.float_bias.is_some() && layer.dynamic.is_none();
-        four || layer.group.is_some() || layer.bits > 8
+        let in_float = layer.float_bias.is_some() && layer.dynamic.is_none();
+        in_float && (layer.bits <= 4 || layer.group.is_some())
     };
+    let wide = wide && form == Form::Qdq && !options.dialect().no_words;
     match wide || quantized.layers().any(narrow) {
         true => NARROW,
         false => 17,
@@ -33,16 +39,18 @@ pub(crate) fn default_opset(quantized: &Quantized) -> i64 {
 pub(crate) fn graph(
     quantized: &Quantized,
     options: &ExportOptions,
-    opset: i64,
+    (form, opset): (Form, i64),
 ) -> Result<proto::Graph<'static>, ExportError> {
     let graph = quantized.graph();
     let mut writer = Writer {
         b: Builder::new(graph, opset),
         quantized,
-        form: options.form,
-        exact: options.exact || options.form != Form::Qdq,
+        form,
+        dialect: options.dialect(),
+        exact: options.is_exact() || form != Form::Qdq,
         codes: HashMap::new(),
         floats: HashMap::new(),
+        dynamic: HashMap::new(),
         uses: vec![0; graph.values.len()],
         own_names: HashMap::new(),
     };
@@ -70,11 +78,14 @@ pub(crate) struct Writer<'a> {
     pub(crate) b: Builder<'a>,
     pub(crate) quantized: &'a Quantized,
     pub(crate) form: Form,
+    pub(crate) dialect: Dialect,
     exact: bool,
     /// The names of values' integers.
     codes: HashMap<ValueId, (String, Codes)>,
     /// The names of values as floats.
     floats: HashMap<ValueId, String>,
+    /// Values on the quantizers of each batch, by bits and scheme.
+    pub(crate) dynamic: HashMap<(ValueId, u8, Scheme), Dynamic>,
     uses: Vec<usize>,
     /// Initializers that have a parameter's own name, by what they hold.
     own_names: HashMap<String, usize>,
@@ -86,8 +97,8 @@ pub(crate) struct LayerParts<'a> {
     pub(crate) layer: IntegerLayer<'a>,
     /// The integers of its input, if that has a quantizer.
     pub(crate) input: Option<(String, Codes)>,
-    /// The quantizer of its output.
-    pub(crate) output: Option<Quantizer>,
+    /// The quantizer of its output, and its integers.
+    pub(crate) output: Option<(Quantizer, Codes)>,
 }
 
 impl<'a> Writer<'a> {
@@ -111,11 +122,25 @@ impl<'a> Writer<'a> {
         }
         let name = self.b.name(id);
         let float = if let Some((codes, of)) = self.codes(id) {
-            self.dequantize(&codes, of, &format!("{name}/dequantized"))
+            self.times(&codes, of, of.scale, &format!("{name}/dequantized"))
         } else if let Some(tensor) = self.quantized.tensor(id) {
             let name = self.own_name(&name);
-            self.b.tensor(&name, tensor);
-            name
+            let kept = self
+                .quantized
+                .float_type(id)
+                .filter(|_| !self.dialect.full_floats);
+            match kept {
+                Some(kept @ (FloatType::F16 | FloatType::Bf16)) => {
+                    self.b.half(&name, tensor, kept);
+                    let to = vec![integer("to", data_type::FLOAT)];
+                    self.b
+                        .helper("Cast", &[&name], &format!("{name}/float"), to)
+                }
+                _ => {
+                    self.b.tensor(&name, tensor);
+                    name
+                }
+            }
         } else {
             let reason = "a value that the quantized network does not keep";
             self.b.unsupported(&name, "value", reason);
@@ -135,11 +160,16 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn quantizer_constants(&mut self, codes: Codes, hint: &str) -> [String; 2] {
-        let scale = self.scale(codes.scale, hint);
-        let zero = Numbers::Int(codes.data_type, &[codes.zero_point]);
-        let zero = self.b.constant(&format!("{hint}/zero_point"), &[], &zero);
-        [scale, zero]
+    /// The integers of values with this quantizer.
+    pub(crate) fn activation(&self, quantizer: Quantizer) -> Codes {
+        let no_words = self.dialect.no_words || self.form != Form::Qdq || self.b.opset < NARROW;
+        let types = match (self.dialect.whole_floats, no_words) {
+            (true, _) => [data_type::FLOAT; 2],
+            (false, true) => [data_type::UINT8, data_type::FLOAT],
+            (false, false) => [data_type::UINT8, data_type::UINT16],
+        };
+        let signed = Codes::signed(quantizer).filter(|_| self.dialect.signed);
+        signed.unwrap_or_else(|| Codes::activation(quantizer, types))
     }
 
     pub(crate) fn scale(&mut self, scale: f32, hint: &str) -> String {
@@ -147,9 +177,22 @@ impl<'a> Writer<'a> {
         self.b.constant(&hint, &[], &Numbers::Float(&[scale]))
     }
 
-    /// The floats that these integers stand for.
-    fn dequantize(&mut self, name: &str, codes: Codes, hint: &str) -> String {
-        let [scale, zero] = self.quantizer_constants(codes, hint);
+    /// The zero point of integers that are held as such.
+    pub(crate) fn zero(&mut self, of: Codes, hint: &str) -> String {
+        let number = Numbers::Int(of.data_type, &[of.zero_point]);
+        self.b.constant(&format!("{hint}/zero_point"), &[], &number)
+    }
+
+    /// Integers times a factor as floats, `float32(factor · (q − z))`.
+    pub(crate) fn times(&mut self, name: &str, of: Codes, factor: f32, hint: &str) -> String {
+        if of.is_float() {
+            if factor == 1.0 {
+                return name.to_owned();
+            }
+            let factor = self.scale(factor, hint);
+            return self.b.helper("Mul", &[name, &factor], hint, Vec::new());
+        }
+        let (scale, zero) = (self.scale(factor, hint), self.zero(of, hint));
         let inputs = [name, &scale, &zero];
         self.b.helper("DequantizeLinear", &inputs, hint, Vec::new())
     }
@@ -157,35 +200,38 @@ impl<'a> Writer<'a> {
     /// The integers of floats of this name, which become the value's. Where the type has more integers than the quantizer, those
     /// beyond are cut off.
     fn quantize(&mut self, float: &str, id: ValueId, quantizer: Quantizer, hint: &str) {
-        let codes = Codes::activation(quantizer);
+        let codes = self.activation(quantizer);
         let name = self.quantized_codes(float, codes, hint);
         self.set_codes(id, name, codes);
     }
 
+    /// The integers of floats of this name: `clamp(rint(float32(x / s)) + z)`.
     pub(crate) fn quantized_codes(&mut self, float: &str, codes: Codes, hint: &str) -> String {
         let hint = format!("{hint}/quantized");
-        if codes.is_wide() && self.b.opset < NARROW {
-            let reason = "activations of more than 8 bits need opset 21";
-            self.b.unsupported(&hint, "QuantizeLinear", reason);
+        let is_bounded = codes.range != codes.limits;
+        let bounds_floats = is_bounded && (codes.is_wide() || self.dialect.signed);
+        let (mut x, mut scale) = (float.to_owned(), codes.scale);
+        let divides = codes.is_float() || bounds_floats || self.dialect.divides;
+        if divides && scale != 1.0 {
+            let by = self.scale(scale, &hint);
+            let hint = format!("{hint}/quotient");
+            x = self.b.helper("Div", &[&x, &by], &hint, Vec::new());
+            scale = 1.0;
         }
-        let [scale, zero] = self.quantizer_constants(codes, &hint);
-        if codes.range == codes.limits {
-            let inputs = [float, &scale, &zero];
-            return self.b.helper("QuantizeLinear", &inputs, &hint, Vec::new());
+        if bounds_floats {
+            let [low, high] = codes.centred().map(|q| self.b.scalar(&hint, f64::from(q)));
+            x = self.b.helper("Clip", &[&x, &low, &high], &hint, Vec::new());
         }
-        if codes.is_wide() {
-            // No runtime clips 16-bit integers; that of the bounds is exactly the bound's integer.
-            #[allow(clippy::cast_precision_loss, reason = "integers of 17 bits at most")]
-            let bounds = codes.centred().map(|q| f64::from(codes.scale * q as f32));
-            let [low, high] = bounds.map(|bound| self.b.scalar(&hint, bound));
-            let inputs = [float, &low, &high];
-            let clipped = self.b.helper("Clip", &inputs, &hint, Vec::new());
-            let inputs = [clipped.as_str(), &scale, &zero];
-            return self.b.helper("QuantizeLinear", &inputs, &hint, Vec::new());
+        if codes.is_float() {
+            return self.b.helper("Round", &[&x], &hint, Vec::new());
         }
-        let inputs = [float, &scale, &zero];
+        let (scale, zero) = (self.scale(scale, &hint), self.zero(codes, &hint));
+        let inputs = [&*x, &scale, &zero];
         let free = self.b.helper("QuantizeLinear", &inputs, &hint, Vec::new());
-        self.clip(&free, codes, &hint)
+        match is_bounded && !bounds_floats {
+            true => self.clip(&free, codes, &hint),
+            false => free,
+        }
     }
 
     /// Integers within the quantizer's range, of such that may be any of the type.
@@ -210,17 +256,16 @@ impl<'a> Writer<'a> {
                 Op::Embedding => None,
                 _ => self.codes(node.inputs[0]),
             };
+            let output = self.quantized.quantizer_of(node.output);
             let parts = LayerParts {
                 node,
                 layer,
                 input,
-                output: self.quantized.quantizer_of(node.output),
+                output: output.map(|quantizer| (quantizer, self.activation(quantizer))),
             };
-            return match self.form {
-                Form::QOperator | Form::Integer if integers::has_form(&parts) => {
-                    integers::layer(self, &parts);
-                }
-                _ => self.layer(&parts),
+            return match integers::has_form(self, &parts) {
+                true => integers::layer(self, &parts),
+                false => self.layer(&parts),
             };
         }
         if self.quantized.is_folded(position) {
@@ -269,7 +314,7 @@ impl<'a> Writer<'a> {
         let own = self.codes(node.inputs[0]);
         quantizer.zero_point == quantizer.low
             && high == quantizer.high
-            && own.is_some_and(|(_, own)| own == Codes::activation(quantizer))
+            && own.is_some_and(|(_, own)| own == self.activation(quantizer))
     }
 
     /// Whether the node moves integers and computes nothing, on both sides of the same quantizer.
@@ -286,7 +331,7 @@ impl<'a> Writer<'a> {
                 | Op::Flip(_)
         );
         let own = self.codes(node.inputs[0]);
-        moves && own.is_some_and(|(_, own)| own == Codes::activation(quantizer))
+        moves && own.is_some_and(|(_, own)| own == self.activation(quantizer))
     }
 
     fn moved(&mut self, node: &Node) {
@@ -305,10 +350,6 @@ impl<'a> Writer<'a> {
     /// A layer between quantizers, in the form `qdq`.
     fn layer(&mut self, parts: &LayerParts<'_>) {
         let LayerParts { node, layer, .. } = parts;
-        if layer.dynamic.is_some() {
-            let reason = "ranges of each batch have no Q/DQ form: valid is the form `integer`";
-            return self.b.unsupported(&node.name, node.op.name(), reason);
-        }
         let weight = self.dequantized_weight(parts);
         let output = self.b.name(node.output);
         if node.op == Op::Embedding {
@@ -319,7 +360,16 @@ impl<'a> Writer<'a> {
         let bias = self.bias(parts);
         let input = &self.b.graph.value(node.inputs[0]).shape;
         let Some((codes, of)) = parts.input.clone() else {
-            let operands: Vec<String> = [Some(self.float(node.inputs[0])), Some(weight), bias]
+            let x = match layer.dynamic {
+                Some((bits, scheme)) => {
+                    let dynamic = self.dynamic(node.inputs[0], bits, scheme);
+                    let hint = format!("{output}/fake_quantized");
+                    let operands = [&*dynamic.centred, &dynamic.scale];
+                    self.b.helper("Mul", &operands, &hint, Vec::new())
+                }
+                None => self.float(node.inputs[0]),
+            };
+            let operands: Vec<String> = [Some(x), Some(weight), bias]
                 .into_iter()
                 .flatten()
                 .collect();
@@ -348,7 +398,7 @@ impl<'a> Writer<'a> {
 
     /// Whether a relu alone reads the layer's result, and changes none of its integers.
     fn has_relu_behind(&self, parts: &LayerParts<'_>) -> bool {
-        let Some(quantizer) = parts.output else {
+        let Some((quantizer, _)) = parts.output else {
             return false;
         };
         let graph = self.b.graph;
@@ -370,11 +420,12 @@ impl<'a> Writer<'a> {
     }
 
     /// What a layer gives, which is a float so far.
-    fn give(&mut self, parts: &LayerParts<'_>, name: String) {
+    pub(crate) fn give(&mut self, parts: &LayerParts<'_>, name: String) {
         match parts.output {
-            Some(quantizer) => {
+            Some((_, of)) => {
                 let hint = self.b.name(parts.node.output);
-                self.quantize(&name, parts.node.output, quantizer, &hint);
+                let codes = self.quantized_codes(&name, of, &hint);
+                self.set_codes(parts.node.output, codes, of);
             }
             None => self.set_float(parts.node.output, name),
         }
@@ -392,7 +443,7 @@ impl<'a> Writer<'a> {
         let node = parts.node;
         let output = self.b.name(node.output);
         let rows = self.rows(codes, parts.layer.shape[0], &output);
-        let x = self.dequantize(&rows, of, &format!("{output}/rows/dequantized"));
+        let x = self.times(&rows, of, of.scale, &format!("{output}/rows/dequantized"));
         let inputs: Vec<&str> = [Some(x.as_str()), Some(weight), bias]
             .into_iter()
             .flatten()
@@ -401,8 +452,7 @@ impl<'a> Writer<'a> {
         let product = self.b.helper("Gemm", &inputs, &hint, Vec::new());
         let shape = self.b.graph.value(node.output).shape.clone();
         match parts.output {
-            Some(quantizer) => {
-                let of = Codes::activation(quantizer);
+            Some((_, of)) => {
                 let flat = self.quantized_codes(&product, of, &hint);
                 self.shaped(&flat, &shape, &output);
                 self.set_codes(node.output, output, of);

@@ -37,15 +37,16 @@ impl Writer<'_> {
     pub(super) fn dequantized_weight(&mut self, parts: &LayerParts<'_>) -> String {
         let layer = &parts.layer;
         let weight_only = parts.input.is_none() && parts.node.op != Op::Embedding;
-        let four_bits = layer.bits <= 4 && weight_only && self.b.opset >= NARROW;
+        let bytes_only = self.b.opset < NARROW || self.dialect.bytes_only;
+        let columns = layer.weight.len() / layer.shape[layer.output_axis].max(1);
+        let divided = layer
+            .group
+            .is_none_or(|group| columns.is_multiple_of(group));
+        let has_blocks = !bytes_only && (divided || !self.dialect.whole_blocks);
+        let four_bits = layer.bits <= 4 && weight_only && has_blocks;
         let codes = self.weight_codes(parts, four_bits);
         let name = self.weight_name(parts);
         let wide = [data_type::INT16, data_type::UINT16].contains(&codes.data_type);
-        if self.b.opset < NARROW && (wide || layer.group.is_some()) {
-            let reason = "weights of more than 8 bits, and scales of groups, need opset 21";
-            self.b
-                .unsupported(&parts.node.name, "DequantizeLinear", reason);
-        }
         let mut dims = layer.shape.to_vec();
         let mut scales = layer.scales.to_vec();
         let mut zeros = codes.zero_points.clone();
@@ -85,22 +86,56 @@ impl Writer<'_> {
                 attributes.push(integer("axis", 1));
             }
         }
+        let hint = format!("{name}/dequantized");
+        if wide && self.dialect.full_floats {
+            // There is no type of 16 bits to keep the integers in.
+            #[allow(clippy::cast_precision_loss, reason = "integers of 17 bits")]
+            let float = |(at, q): (usize, &i32)| layer.scales[layer.scale_index(at)] * *q as f32;
+            let floats: Vec<f32> = layer.weight.iter().enumerate().map(float).collect();
+            self.b
+                .initializer(&name, layer.shape, &Numbers::Float(&floats));
+            return name;
+        }
         self.b
             .initializer(&name, &dims, &Numbers::Int(codes.data_type, &integers));
+        let spelled = bytes_only && wide || layer.group.is_some() && !has_blocks;
+        if spelled {
+            // Only of a linear layer do the columns come first.
+            let axis = usize::from(layer.output_axis == 0 || dims != layer.shape);
+            let blocks = layer.group.map(|group| (axis, group));
+            if blocks.is_none() && scales.len() > 1 {
+                let mut broadcast = vec![1; dims.len()];
+                broadcast[layer.output_axis] = scales.len();
+                scale_dims = broadcast;
+            }
+            let weight = self.spelled_weight(&name, &dims, (&scales, &zeros, &scale_dims), blocks);
+            return self.as_the_layer_has_it(parts, weight, &dims);
+        }
         let scale = self.b.fresh(&format!("{name}/scale"));
         self.b
             .initializer(&scale, &scale_dims, &Numbers::Float(&scales));
         let zero = self.b.fresh(&format!("{name}/zero_point"));
         self.b
             .initializer(&zero, &scale_dims, &Numbers::Int(codes.data_type, &zeros));
-        let hint = format!("{name}/dequantized");
         let inputs = [name.as_str(), &scale, &zero];
         let weight = self
             .b
             .helper("DequantizeLinear", &inputs, &hint, attributes);
+        self.as_the_layer_has_it(parts, weight, &dims)
+    }
+
+    /// A weight that is laid out output by output as the layer has it.
+    fn as_the_layer_has_it(
+        &mut self,
+        parts: &LayerParts<'_>,
+        weight: String,
+        dims: &[usize],
+    ) -> String {
+        let layer = &parts.layer;
         if dims == layer.shape {
             return weight;
         }
+        let hint = weight.clone();
         let lengths = |lengths: &[usize]| lengths.iter().map(|&length| signed(length)).collect();
         if layer.output_axis == 0 {
             let shape: Vec<i64> = lengths(layer.shape);
@@ -119,6 +154,43 @@ impl Writer<'_> {
         let axes = [1, 0].into_iter().chain(2..shape.len());
         self.b
             .helper("Transpose", &[&shaped], &hint, vec![ints("perm", axes)])
+    }
+
+    /// `scale · (q − zero point)` in operators that every opset has; scales of blocks are spread over an axis.
+    fn spelled_weight(
+        &mut self,
+        name: &str,
+        dims: &[usize],
+        (scales, zeros, scale_dims): (&[f32], &[i32], &[usize]),
+        blocks: Option<(usize, usize)>,
+    ) -> String {
+        let hint = format!("{name}/dequantized");
+        let to = vec![integer("to", data_type::FLOAT)];
+        let mut float = self.b.helper("Cast", &[name], &hint, to);
+        let spread = |w: &mut Self, part: &str, numbers: &[f32]| {
+            let whole = w.b.fresh(&format!("{name}/{part}"));
+            w.b.initializer(&whole, scale_dims, &Numbers::Float(numbers));
+            let Some((axis, block)) = blocks else {
+                return whole;
+            };
+            let block_of: Vec<i64> = (0..dims[axis]).map(|at| signed(at / block)).collect();
+            let block_of = w.b.list(&format!("{name}/blocks"), &block_of);
+            let hint = format!("{whole}/spread");
+            w.b.helper(
+                "Gather",
+                &[&whole, &block_of],
+                &hint,
+                vec![int("axis", axis)],
+            )
+        };
+        if zeros.iter().any(|zero| *zero != 0) {
+            #[allow(clippy::cast_precision_loss, reason = "integers of 16 bits")]
+            let zeros: Vec<f32> = zeros.iter().map(|zero| *zero as f32).collect();
+            let zeros = spread(self, "zero_point", &zeros);
+            float = self.b.helper("Sub", &[&float, &zeros], &hint, Vec::new());
+        }
+        let scales = spread(self, "scale", scales);
+        self.b.helper("Mul", &[&float, &scales], &hint, Vec::new())
     }
 
     /// The name of a layer's bias: its parameter's, or one like it.
@@ -149,9 +221,20 @@ impl Writer<'_> {
             return None;
         }
         let name = self.bias_name(parts);
+        let scales: Vec<f32> = layer.scales.iter().map(|step| of.scale * step).collect();
+        if self.dialect.signed {
+            #[allow(
+                clippy::cast_precision_loss,
+                reason = "as `DequantizeLinear` rounds it"
+            )]
+            let float = |(at, b): (usize, &i32)| scales[at.min(scales.len() - 1)] * *b as f32;
+            let floats: Vec<f32> = bias.iter().enumerate().map(float).collect();
+            self.b
+                .initializer(&name, &[bias.len()], &Numbers::Float(&floats));
+            return Some(name);
+        }
         let numbers = Numbers::Int(data_type::INT32, bias);
         self.b.initializer(&name, &[bias.len()], &numbers);
-        let scales: Vec<f32> = layer.scales.iter().map(|step| of.scale * step).collect();
         let dims: &[usize] = match scales.len() {
             1 => &[],
             _ => &[scales.len()],
