@@ -20,9 +20,9 @@ import torchvision.models as models
 # Small images, where the model allows them.
 SIZES = {"vit": 224, "maxvit": 224, "vgg": 224, "alexnet": 224, "inception": 96, "squeezenet": 96}
 
-# How much of a norm's statistics is that of the batch. EfficientNets with nothing but the statistics of a few small images are so badly conditioned
-# that ONNX Runtime's own optimizations change their outputs by more than 1e-4.
-MOMENTA = {"efficientnet": 0.5}
+# How much of a norm's statistics is that of the batch. EfficientNets and the deepest ResNets with nothing but the statistics of a few small images are
+# so badly conditioned that ONNX Runtime's own optimizations change their outputs by more than 1e-4.
+MOMENTA = {"efficientnet": 0.5, "resnet101": 0.5, "resnet152": 0.5, "resnext101": 0.5, "wide_resnet101": 0.5}
 
 
 def size_of(name):

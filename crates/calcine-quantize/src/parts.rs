@@ -233,8 +233,13 @@ pub(crate) fn assembled(
     let mut floats = BTreeMap::new();
     let nodes = graph.nodes.iter().enumerate();
     let nodes = nodes.map(|(index, node)| {
-        let taken = layers.contains_key(&index) || taken_over(&graph, uses, &layers, index);
-        if taken { &[][..] } else { &node.inputs[..] }
+        match layers.contains_key(&index) {
+            // The input of a layer may be a constant, such as a table of positions.
+            true if node.op == Op::Embedding => &node.inputs[1..],
+            true => &node.inputs[..1],
+            false if taken_over(&graph, uses, &layers, index) => &[][..],
+            false => &node.inputs[..],
+        }
     });
     for ids in nodes.chain(std::iter::once(&graph.outputs[..])) {
         for id in ids {
