@@ -107,7 +107,7 @@ impl<'a> Section<'a> {
         }
         let (low, high) = range.into_inner();
         let bound = match (low.is_finite(), high.is_finite()) {
-            (_, false) => format!("at least {low}"),
+            (_, false) => format!("of at least {low}"),
             _ => format!("between {low} and {high}"),
         };
         self.problems.add(

@@ -86,7 +86,7 @@ fn every_mistake_is_named_at_its_place() {
         ),
         (
             "format = 1\n[train]\nepochs = 3\nlr = ¦-0.1",
-            &["`lr` is -0.1, expected a number at least 0"],
+            &["`lr` is -0.1, expected a number of at least 0"],
         ),
         (
             "format = 1\n[train]\nepochs = 3\nvalidation = ¦1.5",
