@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
 use calcine::graph::Graph;
-use calcine::quantize::{Quantized, QuantizedFileError};
+use calcine::onnx::Imported;
+use calcine::quantize::{Quantized, QuantizedFileError, quantize_as};
 use calcine::trace::{Network, NetworkFileError, trace};
 use calcine::weights::LoadOptions;
 use calcine::zoo::{Architecture, Classifier, ModelTask, RESNET20_CIFAR10};
@@ -27,9 +28,9 @@ pub(crate) enum Model {
 /// The contents of a file.
 #[derive(Debug)]
 pub(crate) enum Contents {
-    /// A float network, as written by `calcine_trace::Network::save`, or an ONNX file.
+    /// A float network, as written by `calcine_trace::Network::save`, or of an ONNX file.
     Float(Box<Network>),
-    /// A quantized network, as written by `calcine_quantize::Quantized::save`.
+    /// A quantized network, as written by `calcine_quantize::Quantized::save`, or of a quantized ONNX file.
     Quantized(Box<Quantized>),
     /// Weights without a network, in the format of this name.
     Weights(&'static str),
@@ -72,9 +73,9 @@ pub(crate) fn contents(file: &Path, device: &Device) -> Result<Contents, Failure
     let start = start(file).map_err(|error| wrong(format!("the file cannot be read: {error}")))?;
     if !is_safetensors(&start) && is_onnx(&start) {
         let options = calcine::onnx::ImportOptions::default();
-        let network = calcine::onnx::read_file(file, &options, device);
-        let network = network.map_err(|error| wrong(error.to_string()))?;
-        return Ok(Contents::Float(Box::new(network)));
+        let imported = calcine::onnx::import_file(file, &options, device);
+        let imported = imported.map_err(|error| wrong(error.to_string()))?;
+        return Ok(onnx(&name.to_string(), imported));
     }
     if !is_safetensors(&start) && (start.starts_with(b"PK\x03\x04") || start.first() == Some(&0x80))
     {
@@ -94,6 +95,35 @@ pub(crate) fn contents(file: &Path, device: &Device) -> Result<Contents, Failure
         Ok(network) => Ok(Contents::Quantized(Box::new(network))),
         Err(QuantizedFileError::NoNetwork) => Ok(Contents::Weights("safetensors")),
         Err(error) => Err(wrong(error.to_string())),
+    }
+}
+
+/// The network of an ONNX file: a quantized one if the file has quantization parameters. What cannot be kept in integers
+/// is reported on the terminal.
+fn onnx(name: &str, imported: Imported) -> Contents {
+    let Imported {
+        network,
+        parameters,
+        left_out,
+        ..
+    } = imported;
+    if !left_out.is_empty() {
+        stderr(&format!(
+            "{name}: these values and parameters are quantized in a way that Calcine does not have, and stay in float: {}",
+            left_out.join(", ")
+        ));
+    }
+    if parameters.is_empty() {
+        return Contents::Float(Box::new(network));
+    }
+    match quantize_as(&network, &parameters) {
+        Ok(quantized) => Contents::Quantized(Box::new(quantized)),
+        Err(error) => {
+            stderr(&format!(
+                "{name}: the file is quantized, but is read as the float network that its integers represent: {error}"
+            ));
+            Contents::Float(Box::new(network))
+        }
     }
 }
 

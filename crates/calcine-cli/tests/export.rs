@@ -25,6 +25,14 @@ fn a_quantized_network_has_three_forms() {
         let line = format!("export {quantized} --to {place}/{form}.onnx --form {form} --json");
         assert_eq!(report(&line)["form"], form);
     }
+    // A quantized ONNX file is a quantized network: a float network has no form but `float`, and can be thinned.
+    for form in ["qdq", "qoperator"] {
+        let again = format!("{place}/again.onnx");
+        let line = format!("export {place}/{form}.onnx --to {again} --form integer --json");
+        assert_eq!(report(&line)["form"], "integer");
+        let said = refusal(&format!("thin {place}/{form}.onnx --level 0.3"));
+        assert!(said.contains("holds a quantized network"), "{said}");
+    }
     let said = refusal(&format!("export resnet20 --to {place}/a.onnx --form qdq"));
     assert!(said.contains("whose form is float"), "{said}");
     let said = refusal(&format!("export resnet20 --to {place}/a.onnx --opset 9"));

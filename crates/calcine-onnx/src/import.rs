@@ -121,21 +121,21 @@ pub fn read_file(
     Ok(import_file(file, options, device)?.network)
 }
 
-/// A network of an ONNX file, and how the file quantizes it.
+/// The network of an ONNX file, with the quantization parameters that the file contains.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Imported {
     /// The network in floats, as [`read_file`] returns it.
     pub network: Network,
-    /// The quantizers of values and weights that the file has; none of a file that is not quantized. With
-    /// [`quantize_as`](calcine_quantize::quantize_as), they make the quantized network that the file is.
+    /// The quantization parameters of activations and weights; empty if the file is not quantized.
+    /// [`quantize_as`](calcine_quantize::quantize_as) makes a quantized network of both.
     pub parameters: QuantizationParameters,
-    /// Values and parameters that the file quantizes in a way that a quantized network does not have, such as activations with a scale for
-    /// each channel. They stay in float.
+    /// The names of values and parameters that stay in float, because a [`Quantized`](calcine_quantize::Quantized) network cannot
+    /// represent their quantization, such as activations with a scale for each channel.
     pub left_out: Vec<String>,
 }
 
-/// A network of an ONNX file, as [`read_file`], with the quantization parameters of a file that is quantized.
+/// Reads an ONNX file like [`read_file`], together with its quantization parameters.
 ///
 /// # Errors
 ///

@@ -10,25 +10,26 @@ use crate::settings::AccumulatorSettings;
 use crate::uses::{Uses, has_integers, weight_at};
 use crate::{FloatType, QuantizeError, Quantized, Quantizer};
 
-/// The quantization parameters of a network that has been quantized elsewhere, as a file has them.
+/// The quantization parameters of a network that another tool has quantized, as they are stored in its file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct QuantizationParameters {
-    /// The quantizer of an input or of what a node gives, by its name. What has none is in float.
+    /// The quantizer of each quantized input and node output, by the name of the value. All other values are in float.
     pub activations: BTreeMap<String, Quantizer>,
-    /// How weights are quantized, by their paths. Layers whose weight is not here are in float.
+    /// The quantization parameters of weights, by parameter path. Layers whose weight is not listed are in float.
     pub weights: BTreeMap<String, WeightParameters>,
 }
 
-/// How a layer's weight is quantized: `w = scale · (q − zero_point)`.
+/// The quantization parameters of a layer's weight: `w = scale · (q − zero_point)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WeightParameters {
-    /// Bits of an integer: 2 to 16, or 1 to 16 with zero points.
+    /// The bit width of an integer: 2 to 16, or 1 to 16 if there are zero points.
     pub bits: u8,
-    /// One scale, one for each output, or one for each group of an output's row, row by row.
+    /// One scale for the tensor, one for each output, or one for each group of each output's row, in row-major order.
     pub scales: Vec<f32>,
-    /// What stands for zero, of each scale, in integers from 0 to `2^bits − 1`; empty if they are symmetric about it.
+    /// The zero point that belongs to each scale, for integers from 0 to `2^bits − 1`. Empty for symmetric quantization.
     pub zero_points: Vec<i32>,
-    /// How many columns of an output's row of inputs and places of the kernel share a scale; `None`: all.
+    /// How many consecutive columns of an output's row share a scale, where a row holds all inputs and kernel positions. `None`: the
+    /// whole row shares one.
     pub group: Option<usize>,
 }
 
@@ -40,16 +41,16 @@ impl QuantizationParameters {
     }
 }
 
-/// A quantized network of a float network and quantization parameters that are known.
+/// Quantizes a float network with quantization parameters that are already known.
 ///
-/// Weights become the nearest integers of their scales: those that a file had, if the network has what they stand for. A batch norm that
-/// a layer does is folded into its scales. Biases become integers in units of input scale times weight scale. A layer whose result has no quantizer, but
-/// goes through a relu that has one, takes that.
+/// Each weight is rounded to the nearest integer of its scale. If the network holds the dequantized weights of a file, these are the
+/// integers of the file. A batch norm that belongs to a layer is folded into the layer's scales. Biases are rounded to multiples of input
+/// scale × weight scale. If the output of a layer has no quantizer, but is read by a relu whose output has one, the layer uses that quantizer.
 ///
 /// # Errors
 ///
-/// If scales are not as many as a layer's outputs or groups, a parameter is not finite, sums may leave 32 bits, or groups of a weight meet
-/// quantized inputs; with the layer's name.
+/// The error names the layer. It occurs if the number of scales is not that of the layer's outputs or groups, if a parameter is not finite,
+/// if the accumulator may exceed 32 bits, or if a weight with groups has a quantized input.
 pub fn quantize_as(
     network: &Network,
     parameters: &QuantizationParameters,
