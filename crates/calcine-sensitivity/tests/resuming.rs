@@ -126,7 +126,7 @@ fn a_file_that_is_no_scan_is_refused() {
         ),
         (
             format!("{header}\nw,0,0,,1,1,1\n"),
-            "no row of the unpruned model",
+            "the row of the unpruned model, which has no parameter, is missing",
         ),
         (
             format!("{header}\n,0,0,,many,1,1\n"),
