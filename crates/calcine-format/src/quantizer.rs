@@ -9,7 +9,7 @@ pub const MAX_BITS: u8 = 16;
 ///
 /// A number `x` becomes `q = clamp(round(x / scale) + zero_point, low, high)`, in `f32`, ties to even. Zero becomes exactly
 /// `zero_point`, so that zero padding and pruned weights stay zero. This is the convention of ONNX's `QuantizeLinear`;
-/// Distiller uses another convention ([`DistillerQuantizer`](crate::DistillerQuantizer)).
+/// Distiller uses another convention (`calcine_quant::DistillerQuantizer`).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quantizer {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// assert_eq!(Extent::BATCH.length_for(32), 32);
 /// assert_eq!(Extent::fixed(10).length_for(32), 10);
-/// Two traces determine both numbers.
+/// // Two traces determine both numbers.
 /// assert_eq!(Extent::between((2, 98), (3, 147)), Some(Extent { fixed: 0, per_sample: 49 }));
 /// assert_eq!(Extent::between((2, 4), (3, 9)), None);
 /// ```

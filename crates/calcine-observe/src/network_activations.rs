@@ -45,7 +45,7 @@ type Values = BTreeMap<ParamId, Tensor<1>>;
 /// let images = Tensor::<4>::ones([4, 2, 6, 6], &device());
 /// let network = trace(&model, images.clone(), |model, images| model.forward(images))?;
 /// let source = NetworkActivations::new(&network, vec![images], AtAddition::Stop)?;
-/// `Driver::with_activation_source` of `calcine-train` takes it.
+/// // `Driver::with_activation_source` of `calcine-train` takes it.
 /// # let _ = source;
 /// # Ok(())
 /// # }

@@ -30,7 +30,7 @@ use crate::{Recipe, RecipeError};
 /// let driver = pruner.driver(100)?;   // 100 steps per epoch
 /// # let _ = driver;
 ///
-/// The same as a file.
+/// // The same as a file.
 /// let recipe = Recipe::parse(&pruner.to_toml())?;
 /// assert_eq!(recipe.train().epochs, 5);
 /// # Ok::<(), calcine_recipe::RecipeError>(())

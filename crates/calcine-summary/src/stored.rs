@@ -22,7 +22,7 @@ use serde::Serialize;
 /// ```
 /// use calcine_summary::StoredBytes;
 ///
-/// 16 filters of 3 · 3 · 3 elements, about nine of ten of which are zero.
+/// // 16 filters of 3 · 3 · 3 elements, about nine of ten of which are zero.
 /// let bytes = StoredBytes::of_weight(432, 43, 16);
 /// assert_eq!(bytes.dense, 1728);
 /// assert_eq!(bytes.bitmask, 54 + 172);

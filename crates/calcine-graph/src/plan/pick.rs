@@ -11,7 +11,7 @@
 ///
 /// let scores = [0.3, 0.1, 0.9, 0.1, 0.5, 0.7];
 /// assert_eq!(weakest(&scores, 3, 1), [0, 1, 3]);
-/// 3 would remain; 4 is the next multiple of 4.
+/// // 3 would remain; 4 is the next multiple of 4.
 /// assert_eq!(weakest(&scores, 3, 4), [1, 3]);
 /// ```
 #[must_use]
