@@ -19,7 +19,6 @@ use std::io;
 ///
 /// ```
 /// use calcine_train::{Log, LogError};
-/// Keeps the last loss.
 /// /// Keeps the last loss.
 /// struct LastLoss(f64);
 ///
