@@ -206,6 +206,12 @@ fn traits(quantized: &Quantized) -> BTreeMap<Trait, Vec<String>> {
     found
 }
 
+/// Whether an activation, or a layer with integer inputs, has more than 8 bits.
+fn is_wide(quantized: &Quantized) -> bool {
+    let found = traits(quantized);
+    found.contains_key(&Trait::WideActivation) || found.contains_key(&Trait::WideWeight)
+}
+
 impl Runtime {
     /// What the runtime does otherwise than in 8-bit integers with this network in this form: which layers it computes in float, and
     /// where its numbers may differ from those of [`Quantized`].
@@ -265,7 +271,7 @@ impl Runtime {
                     "{}, and computes in float; --form integer computes them exactly, as two bytes each",
                     in_float("activations of more than 8 bits")
                 ),
-                (Trait::WideActivation, Self::OnnxRuntime | Self::Tract, _) => {
+                (Trait::WideActivation, Self::OnnxRuntime, _) => {
                     format!(
                         "{}, and computes them as two bytes each, exactly",
                         in_float("activations of more than 8 bits")
@@ -281,7 +287,7 @@ impl Runtime {
                     "{}, and computes in float; --form integer computes them exactly, as two bytes each",
                     in_float("weights of more than 8 bits")
                 ),
-                (Trait::WideWeight, Self::OnnxRuntime | Self::Tract, _) => {
+                (Trait::WideWeight, Self::OnnxRuntime, _) => {
                     format!(
                         "{}, and computes them as two bytes each, exactly",
                         in_float("weights of more than 8 bits")
@@ -341,6 +347,11 @@ impl Runtime {
             {
                 "takes weights with the zero point 0 in TensorRT: valid is a network that was quantized with \
                  `weights.scheme = \"symmetric\"`"
+            }
+            // Some of these files are never loaded.
+            (Self::Tract, Form::QOperator | Form::Integer) if is_wide(quantized) => {
+                "is not written for tract 0.23 with more than 8 bits, which it does not load reliably: valid are qdq, which it \
+                 computes in float, and networks of at most 8 bits"
             }
             (Self::Rten, Form::QOperator) => "is refused by rten 0.27: valid is qdq",
             (Self::Rten, Form::Integer) => {
