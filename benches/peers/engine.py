@@ -3,13 +3,11 @@
     python3 benches/peers/engine.py target/release/examples/turns NETWORK.safetensors NETWORK.onnx ...
 
 Each network file is followed by the ONNX file of the same network (`calcine export`, for quantized networks with `--fused`).
-Needs ONNX Runtime and NumPy in this Python. A program is stopped while the other has its turn, because ONNX Runtime's threads go on
-spinning after a run, and take a core from the other.
+Needs ONNX Runtime and NumPy in this Python.
 """
 
 import json
 import pathlib
-import signal
 import statistics
 import subprocess
 import sys
@@ -26,12 +24,9 @@ def start(command):
 
 
 def turn(process):
-    process.send_signal(signal.SIGCONT)
     process.stdin.write(f"{TURN}\n")
     process.stdin.flush()
-    seconds = json.loads(process.stdout.readline())
-    process.send_signal(signal.SIGSTOP)
-    return seconds
+    return json.loads(process.stdout.readline())
 
 
 turns, files = sys.argv[1], sys.argv[2:]
@@ -46,7 +41,6 @@ for network, onnx in zip(files[::2], files[1::2]):
             for process, own in zip(both, seconds):
                 own.extend(turn(process))
         for process in both:
-            process.send_signal(signal.SIGCONT)
             process.stdin.close()
             process.wait()
         own, other = (batch / statistics.median(times) for times in seconds)

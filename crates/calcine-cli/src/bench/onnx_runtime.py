@@ -11,6 +11,8 @@ path, batch, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = threads
 options.inter_op_num_threads = 1
+# Threads that wait for the next run would otherwise take a core from the program whose turn it is.
+options.add_session_config_entry("session.force_spinning_stop", "1")
 session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 types = {"tensor(float)": numpy.float32, "tensor(int64)": numpy.int64, "tensor(bool)": numpy.bool_}
 inputs = {
