@@ -6,7 +6,8 @@ use calcine_quantize::{Override, QuantizationSettings, Scheme};
 use crate::engines::engines;
 use crate::nets::{Row, decoder, differences, exact_forms, images, net, quantized};
 
-fn settings(change: impl Fn(&mut QuantizationSettings)) -> QuantizationSettings {
+/// The default settings with a change.
+pub(crate) fn settings(change: impl Fn(&mut QuantizationSettings)) -> QuantizationSettings {
     let mut settings = QuantizationSettings::default();
     change(&mut settings);
     settings

@@ -25,7 +25,8 @@ pub(crate) struct Net {
 }
 
 impl Net {
-    pub(crate) fn new(device: &Device) -> Self {
+    /// `groups` are those of the filters of the branch.
+    pub(crate) fn new(device: &Device, groups: usize) -> Self {
         device.seed(11);
         let padding = PaddingConfig2d::Explicit(1, 1, 1, 1);
         let conv = |channels, groups| {
@@ -38,13 +39,13 @@ impl Net {
             stem: conv([3, 8], 1),
             norm: BatchNormConfig::new(8).init(device),
             depthwise: conv([8, 8], 8),
-            branch: conv([8, 8], 2),
+            branch: conv([8, 8], groups),
             tokens: LinearConfig::new(16, 12).init(device),
             head: LinearConfig::new(12, 5).init(device),
         }
     }
 
-    pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<2> {
+    fn tokens(&self, x: Tensor<4>) -> Tensor<3> {
         let x = self.norm.forward(self.stem.forward(x)).clamp(0.0, 1.5);
         let x = MaxPool2dConfig::new([2, 2])
             .with_strides([2, 2])
@@ -60,10 +61,17 @@ impl Net {
             .forward(z);
         let [batch, channels, height, width] = z.dims();
         let tokens = z.reshape([batch, channels, height * width]).swap_dims(1, 2);
-        let tokens = relu(self.tokens.forward(tokens));
-        let scores = tokens.clone().matmul(tokens.clone().swap_dims(1, 2));
-        let tokens = scores.matmul(tokens);
+        relu(self.tokens.forward(tokens))
+    }
+
+    fn head(&self, tokens: Tensor<3>) -> Tensor<2> {
         self.head.forward(tokens.mean_dim(1).squeeze_dim::<2>(1))
+    }
+
+    pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<2> {
+        let tokens = self.tokens(x);
+        let scores = tokens.clone().matmul(tokens.clone().swap_dims(1, 2));
+        self.head(scores.matmul(tokens))
     }
 }
 
@@ -114,7 +122,16 @@ pub(crate) fn quantized(network: &Network, settings: &QuantizationSettings) -> Q
 
 pub(crate) fn net() -> Network {
     let device = Device::flex();
-    trace(&Net::new(&device), images(1.0), |net, x| net.forward(x)).unwrap()
+    trace(&Net::new(&device, 2), images(1.0), |net, x| net.forward(x)).unwrap()
+}
+
+/// The same without products of activations and groups, and images drawn for it.
+pub(crate) fn net_without_products() -> (Network, Tensor<4>) {
+    let device = Device::flex();
+    let net = Net::new(&device, 1);
+    let x = Tensor::random([16, 3, 8, 8], Distribution::Normal(0.0, 1.0), &device);
+    let network = trace(&net, x.clone(), |net, x| net.head(net.tokens(x))).unwrap();
+    (network, x)
 }
 
 pub(crate) fn decoder() -> Network {
