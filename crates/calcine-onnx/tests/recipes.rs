@@ -33,6 +33,13 @@ fn every_quantization_recipe_is_exported_for_every_runtime() {
         let quantized =
             quantize_with(network.clone(), std::slice::from_ref(&x), &settings).unwrap();
         for &runtime in &engines {
+            // OpenVINO takes the neighbouring integer next to ties. Of 4 bits that is a sixteenth of the range, and the outputs tell
+            // nothing.
+            let is_narrow =
+                (1..8).contains(&settings.activations.bits) || settings.weights.bits < 8;
+            if runtime == Runtime::OpenVino && is_narrow {
+                continue;
+            }
             rows.push(Row::new(&name, (runtime, None), &quantized, &x).unwrap());
             let is_integer = settings.activations.bits > 0 && !settings.activations.dynamic;
             exact.push(is_integer && runtime != Runtime::OpenVino);
@@ -42,8 +49,7 @@ fn every_quantization_recipe_is_exported_for_every_runtime() {
     let wrong = found.iter().zip(exact).filter(|((name, off), exact)| {
         let bound = match exact {
             true => 0.0,
-            // One integer of 4 bits is a sixteenth of the range: next to a tie it moves the outputs far. The file runs, and no more is said.
-            false if name.contains("openvino") => f32::MAX,
+            false if name.contains("openvino") => 0.2,
             false => 1e-2,
         };
         *off > bound
