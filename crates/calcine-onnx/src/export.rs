@@ -3,6 +3,7 @@
 mod builder;
 mod codes;
 mod dynamic;
+mod exact;
 mod functions;
 mod integer;
 mod operators;

@@ -8,7 +8,7 @@ use calcine_quantize::{FloatType, IntegerLayer, Quantized, Quantizer, Scheme};
 use super::builder::{Builder, Numbers, integer, signed};
 use super::codes::Codes;
 use super::dynamic::Dynamic;
-use super::{ExportOptions, Form, integer as integers, operators};
+use super::{ExportOptions, Form, exact, integer as integers, operators};
 use crate::error::ExportError;
 use crate::proto::{self, data_type};
 use crate::runtime::Dialect;
@@ -283,7 +283,7 @@ impl<'a> Writer<'a> {
         if self.moves(node, quantizer) {
             return self.moved(node);
         }
-        if self.exact && integers::exact(self, node, quantizer) {
+        if self.exact && exact::exact(self, node, quantizer) {
             return;
         }
         let operands: Vec<String> = node.inputs.iter().map(|&id| self.float(id)).collect();
