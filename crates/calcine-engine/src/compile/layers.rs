@@ -6,7 +6,8 @@ use calcine_format::{Bias, IntegerWeights, Quantizer};
 use calcine_graph::{Convolution, Node, Op};
 use calcine_kernels::{CodeLayer, Filters, FloatLayer, Plane, Rescale, Window};
 
-use super::{Chain, Compiler, Sums};
+use super::Compiler;
+use super::fusion::{Chain, Sums, clamp};
 use crate::EngineError;
 use crate::form::Image;
 use crate::report::How;
@@ -195,7 +196,7 @@ impl Compiler<'_> {
         }
         let clamp = chain
             .clamp
-            .and_then(|node| super::clamp(&self.model.graph.nodes[node].op));
+            .and_then(|node| clamp(&self.model.graph.nodes[node].op));
         let ends = clamp.unwrap_or([f32::NEG_INFINITY, f32::INFINITY]);
         let work = Work::FloatLayer { layer, ends, sum };
         self.floats_step(chain.output, to, work, reads);

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use calcine_format::{Quantizer, taken_over};
 use calcine_graph::{Arithmetic, Map, Node, Op, Pool, Reduction, ValueId};
 
+use super::fusion::Sums;
 use super::layers::{narrowed, ratio};
-use super::{Compiler, Sums, is_byte};
+use super::{Compiler, is_byte};
 use crate::EngineError;
 use crate::form::{Image, Layout, nearest};
 use crate::plain::{self, Operand};
