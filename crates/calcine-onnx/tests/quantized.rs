@@ -1,9 +1,11 @@
 //! Quantized files that are read: our own, and those of ONNX Runtime's `quantize_static`.
 
+use std::path::Path;
+
 use burn::tensor::{Device, Tensor};
 use calcine_onnx::{ExportOptions, Form, ImportOptions, export, export_quantized, import_file};
 use calcine_quantize::{QuantizationSettings, Scheme, quantize_as};
-use calcine_trace::AnyTensor;
+use calcine_trace::{AnyTensor, Network};
 
 use crate::forms::settings;
 use crate::nets::{images, net, net_without_products, quantized};
@@ -67,17 +69,24 @@ fn quantized_files_are_quantized_networks_again() {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
-/// Files that other tools quantized: each output is that of `ONNX Runtime` within two of its codes, after six layers.
+/// Files that ONNX Runtime's tool quantized give the outputs of ONNX Runtime. The bound is in integers of the output. For the second network it is
+/// 2, because ONNX Runtime's own outputs with and without its optimizations differ by as much: fused sums and products round after they have
+/// added the zero point.
 #[test]
 fn files_that_onnx_runtime_quantized_give_its_outputs() {
     let Some(python) = python() else {
         println!("left out: no Python with onnx and onnxruntime; CALCINE_PYTHON names one");
         return;
     };
+    outputs_differ_at_most(1.0, &python, &net(), &images(1.0));
     let (network, x) = net_without_products();
+    outputs_differ_at_most(2.0, &python, &network, &x);
+}
+
+fn outputs_differ_at_most(bound: f32, python: &Path, network: &Network, x: &Tensor<4>) {
     let folder = tempfile::tempdir().unwrap();
     let float = folder.path().join("float.onnx");
-    let model = export(&network, &ExportOptions::default()).unwrap();
+    let model = export(network, &ExportOptions::default()).unwrap();
     std::fs::write(&float, model.to_bytes().unwrap()).unwrap();
     let bytes: Vec<u8> = x
         .to_data()
@@ -131,7 +140,6 @@ fn files_that_onnx_runtime_quantized_give_its_outputs() {
             "{name}: {equal} of {} outputs are equal, the others within {most} codes",
             off.len()
         );
-        // Its sums of two, products and means round after they have added the zero point, which later layers pass on.
-        assert!(most < 2.01, "{name}: {most} codes");
+        assert!(most < bound + 0.01, "{name}: {most} codes");
     }
 }

@@ -453,8 +453,12 @@ impl Importer {
         self.linear(left, &needs(x, 1)?)
     }
 
-    /// Gives a linear layer without one a bias, if it is a vector of its outputs; false if not.
+    /// Adds a bias to a linear layer that has none, if it is a vector of the layer's outputs. Returns false if it is not, or if the file
+    /// quantizes the products before the sum: then the sum is a node of its own, as it is computed after the rounding.
     pub(crate) fn add_bias(&mut self, product: ValueId, bias: &Operand) -> Result<bool, Reason> {
+        if self.quantizers.contains_key(&product) {
+            return Ok(false);
+        }
         let Source::Node(at) = self.graph.value(product).source else {
             return Ok(false);
         };
