@@ -8,7 +8,7 @@ use crate::op::{Convolution, Pool};
 
 /// The properties of an operator: a row of the table that all analyses use.
 ///
-/// A new operator needs a row in [`Op::properties`], and its arithmetic where networks are computed.
+/// A new operator needs a row in [`Op::properties`](crate::Op::properties), and its arithmetic where networks are computed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Properties<'a> {
     /// The short name in drawings and layer names: `conv`, `relu`, `add`.
