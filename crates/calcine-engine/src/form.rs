@@ -63,9 +63,40 @@ impl Image {
         samples * self.plane.sample()
     }
 
-    /// Calls a function for each channel of each row of the images: where its numbers are in row-major order, where in the
-    /// images, and how far neighbours are in both.
-    pub(crate) fn each_line(&self, samples: usize, mut visit: impl FnMut(Line)) {
+    /// Writes row-major numbers into images, and converts each of them.
+    pub(crate) fn copy_from_plain<X: Copy, Y>(
+        &self,
+        samples: usize,
+        plain: &[X],
+        images: &mut [Y],
+        convert: impl Fn(X) -> Y,
+    ) {
+        self.each_line(samples, |line| {
+            let [from, to] = line.steps;
+            for at in 0..line.length {
+                images[line.image + at * to] = convert(plain[line.plain + at * from]);
+            }
+        });
+    }
+
+    /// Writes the numbers of images in row-major order, and converts each of them.
+    pub(crate) fn copy_to_plain<X: Copy, Y>(
+        &self,
+        samples: usize,
+        images: &[X],
+        plain: &mut [Y],
+        convert: impl Fn(X) -> Y,
+    ) {
+        self.each_line(samples, |line| {
+            let [to, from] = line.steps;
+            for at in 0..line.length {
+                plain[line.plain + at * to] = convert(images[line.image + at * from]);
+            }
+        });
+    }
+
+    /// Calls a function for each channel of each row of the images.
+    fn each_line(&self, samples: usize, mut visit: impl FnMut(Line)) {
         let plane = &self.plane;
         let Plane {
             height,
@@ -110,14 +141,55 @@ impl Image {
     }
 }
 
-/// Numbers that follow each other in row-major order and in images.
+/// Numbers at equal distances, both in row-major order and in images.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Line {
-    pub(crate) plain: usize,
-    pub(crate) image: usize,
-    /// How far neighbours are, in row-major order and in images.
-    pub(crate) steps: [usize; 2],
-    pub(crate) length: usize,
+struct Line {
+    /// The position of the first number in row-major order.
+    plain: usize,
+    /// The position of the first number in the images.
+    image: usize,
+    /// The distance of neighbours in row-major order, and in the images.
+    steps: [usize; 2],
+    length: usize,
+}
+
+/// The integers of an 8-bit quantizer. They are stored less the smallest one, so that a stored integer is `0 … 255`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CodeRange {
+    /// The smallest and the largest integer, less the zero point.
+    pub(crate) ends: [f32; 2],
+    /// The stored integer that represents zero.
+    pub(crate) zero: i32,
+}
+
+impl CodeRange {
+    pub(crate) fn new(quantizer: Quantizer) -> Self {
+        Self {
+            ends: quantizer.centred(),
+            zero: zero_code(quantizer),
+        }
+    }
+
+    /// The stored integer that is nearest to a multiple of the scale.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole numbers of 8 bits"
+    )]
+    pub(crate) fn encode(self, multiple: f32) -> u8 {
+        (nearest(multiple, self.ends) as i32 + self.zero) as u8
+    }
+}
+
+/// The multiple of the scale that a stored integer represents, if `zero` represents zero.
+#[allow(clippy::cast_precision_loss, reason = "of 9 bits")]
+pub(crate) fn decode(code: u8, zero: i32) -> f32 {
+    (i32::from(code) - zero) as f32
+}
+
+/// The stored integer that represents zero.
+pub(crate) fn zero_code(quantizer: Quantizer) -> i32 {
+    quantizer.zero_point - quantizer.low
 }
 
 /// The nearest whole number between the ends, as the simulation computes it.

@@ -57,7 +57,7 @@ pub(crate) fn evaluate(op: &Op, x: &[Operand<'_>], y: &mut [f32], shape: &[usize
                 }
             }
         }
-        Op::Matmul => matmul(x[0], x[1], y, shape, |sum| sum),
+        Op::Matmul => matmul(x[0], x[1], y, shape),
         Op::Embedding => {
             let features = x[0].shape[1];
             for (y, row) in y.chunks_mut(features).zip(x[1].numbers) {
@@ -278,20 +278,14 @@ pub(crate) fn evaluate(op: &Op, x: &[Operand<'_>], y: &mut [f32], shape: &[usize
 }
 
 /// The products of the last two axes; leading ones are broadcast.
-pub(crate) fn matmul(
-    a: Operand<'_>,
-    b: Operand<'_>,
-    y: &mut [f32],
-    shape: &[usize],
-    finish: impl Fn(f32) -> f32,
-) {
+fn matmul(a: Operand<'_>, b: Operand<'_>, y: &mut [f32], shape: &[usize]) {
     let rank = shape.len();
     let [rows, columns] = [shape[rank - 2], shape[rank - 1]];
     let inner = a.shape[a.shape.len() - 1];
-    let matrix = |of: Operand<'_>, index: &[usize]| {
+    let matrix = |operand: Operand<'_>, index: &[usize]| {
         let leading = Operand {
-            numbers: of.numbers,
-            shape: &of.shape[..of.shape.len() - 2],
+            numbers: operand.numbers,
+            shape: &operand.shape[..operand.shape.len() - 2],
         };
         broadcast(index, leading)
     };
@@ -305,9 +299,6 @@ pub(crate) fn matmul(
                 for (y, b) in y.iter_mut().zip(b) {
                     *y += a * b;
                 }
-            }
-            for y in y {
-                *y = finish(*y);
             }
         }
     });

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use calcine_graph::Op;
 use calcine_kernels::{Buffer, CodeLayer, FloatLayer, Plane, Rescale};
 
-use crate::form::Image;
+use crate::form::{CodeRange, Image};
 
 /// Where numbers are while a network runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,8 +49,7 @@ pub(crate) struct CodeSum {
     pub(crate) plane: Plane,
     pub(crate) other_zero: i32,
     pub(crate) factors: [f32; 2],
-    pub(crate) ends: [f32; 2],
-    pub(crate) zero: i32,
+    pub(crate) range: CodeRange,
 }
 
 /// A shape that is known once the batch is.
@@ -79,8 +78,7 @@ pub(crate) enum Work {
     ToCodes {
         image: Image,
         scale: Option<f32>,
-        ends: [f32; 2],
-        zero: i32,
+        range: CodeRange,
     },
     /// Row-major floats to images.
     ToFloats(Image),
@@ -102,8 +100,7 @@ pub(crate) enum Work {
         from: Image,
         to: Image,
         scale: f32,
-        ends: [f32; 2],
-        zero: i32,
+        range: CodeRange,
     },
     /// A table of each integer's result.
     Table {
@@ -116,8 +113,7 @@ pub(crate) enum Work {
         to: Image,
         zeros: [i32; 2],
         factors: [f32; 2],
-        ends: [f32; 2],
-        zero: i32,
+        range: CodeRange,
     },
     /// A function of each float of images, clamps and the like.
     MapFloats {
@@ -229,8 +225,7 @@ pub(crate) enum PoolOf {
     MeanCodes {
         zero: i32,
         factor: f32,
-        ends: [f32; 2],
-        to_zero: i32,
+        range: CodeRange,
     },
     /// Means of whole windows, or of what is within the image.
     MeanFloats {

@@ -9,7 +9,7 @@ use calcine_kernels::{CodeLayer, Filters, FloatLayer, Plane, Rescale, Window};
 use super::Compiler;
 use super::fusion::{Chain, Sums, clamp};
 use crate::EngineError;
-use crate::form::Image;
+use crate::form::{CodeRange, Image, zero_code};
 use crate::report::How;
 use crate::step::{CodeSum, Whole, Work};
 
@@ -115,14 +115,16 @@ impl Compiler<'_> {
                 reads.push(place);
                 sum = Some(CodeSum {
                     plane: image.plane,
-                    other_zero: other.zero_point - other.low,
+                    other_zero: zero_code(other),
                     factors: [own, other].map(|own| ratio(own.scale, result)),
-                    ends: narrowed(result.centred(), clamp),
-                    zero: result.zero_point - result.low,
+                    range: CodeRange {
+                        ends: narrowed(result.centred(), clamp),
+                        zero: zero_code(result),
+                    },
                 });
             }
         }
-        let rescale = Rescale::new(&factors, ends, own.zero_point - own.low);
+        let rescale = Rescale::new(&factors, ends, zero_code(own));
         let work = Work::CodeLayer {
             layer,
             rescale: Arc::new(rescale),
@@ -160,8 +162,14 @@ impl Compiler<'_> {
                 Bias::Ints(bias) => bias.clone(),
                 Bias::Floats(_) => vec![0; weights.outputs()],
             };
-            let zero = input.zero_point - input.low;
-            Arc::new(CodeLayer::new(&bytes, &bias, zero, filters, x, y))
+            Arc::new(CodeLayer::new(
+                &bytes,
+                &bias,
+                zero_code(input),
+                filters,
+                x,
+                y,
+            ))
         });
         packed.clone()
     }

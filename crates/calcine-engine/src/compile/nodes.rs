@@ -9,7 +9,7 @@ use super::fusion::Sums;
 use super::layers::{narrowed, ratio};
 use super::{Compiler, is_byte};
 use crate::EngineError;
-use crate::form::{Image, Layout, nearest};
+use crate::form::{CodeRange, Image, Layout, decode, zero_code};
 use crate::plain::{self, Operand};
 use crate::report::How;
 use crate::step::{PoolOf, Whole, Windows, Work};
@@ -105,7 +105,7 @@ impl Compiler<'_> {
         let rows = from.rows;
         let to = self.output_image(node.output, rows)?.of_codes();
         let place = self.forms(x).first()?.1;
-        let zero = quantizer.zero_point - quantizer.low;
+        let range = CodeRange::new(quantizer);
         if self.uses.keeps_quantizer(index, &node.op) && own == quantizer {
             if let Some(clamp) = self.integer_clamp(index, quantizer) {
                 let [low, high] = narrowed(quantizer.centred(), Some(clamp));
@@ -113,7 +113,11 @@ impl Compiler<'_> {
                     self.same(node.output, x);
                     return Some(How::Moved);
                 }
-                let table = table(|code| nearest(whole(code, quantizer), [low, high]), zero);
+                let range = CodeRange {
+                    ends: [low, high],
+                    ..range
+                };
+                let table = table(quantizer, range, |multiple| multiple);
                 let work = Work::Table { table, from, to };
                 self.codes_step(node.output, quantizer, to, work, vec![place]);
                 return Some(How::Codes);
@@ -147,10 +151,9 @@ impl Compiler<'_> {
                 let work = Work::AddCodes {
                     from: [from, other_image],
                     to,
-                    zeros: [own, other_own].map(|own| own.zero_point - own.low),
+                    zeros: [own, other_own].map(zero_code),
                     factors: [own, other_own].map(|own| ratio(own.scale, quantizer)),
-                    ends: quantizer.centred(),
-                    zero,
+                    range,
                 };
                 self.codes_step(node.output, quantizer, to, work, vec![place, other_place]);
                 Some(How::Codes)
@@ -162,11 +165,7 @@ impl Compiler<'_> {
                     let own = self.quantizer(*id)?;
                     let (place, image) = self.codes(*id, rows)?;
                     let factor = ratio(own.scale, quantizer);
-                    let table = table(
-                        |code| nearest(whole(code, own) * factor, quantizer.centred()),
-                        zero,
-                    );
-                    images.push((image, table));
+                    images.push((image, table(own, range, |multiple| multiple * factor)));
                     reads.push(place);
                 }
                 let work = Work::ConcatCodes { from: images, to };
@@ -174,19 +173,16 @@ impl Compiler<'_> {
                 Some(How::Codes)
             }
             Op::Map(_) | Op::Scalar(..) => {
-                let table = table(
-                    |code| {
-                        let number = [whole(code, own) * own.scale];
-                        let operand = Operand {
-                            numbers: &number,
-                            shape: &[1],
-                        };
-                        let mut result = [0.0];
-                        plain::evaluate(&node.op, &[operand], &mut result, &[1], 1);
-                        nearest(result[0] / quantizer.scale, quantizer.centred())
-                    },
-                    zero,
-                );
+                let table = table(own, range, |multiple| {
+                    let number = [multiple * own.scale];
+                    let operand = Operand {
+                        numbers: &number,
+                        shape: &[1],
+                    };
+                    let mut result = [0.0];
+                    plain::evaluate(&node.op, &[operand], &mut result, &[1], 1);
+                    result[0] / quantizer.scale
+                });
                 let work = Work::Table { table, from, to };
                 self.codes_step(node.output, quantizer, to, work, vec![place]);
                 Some(How::Table)
@@ -210,10 +206,9 @@ impl Compiler<'_> {
                     from,
                     to,
                     of: PoolOf::MeanCodes {
-                        zero: own.zero_point - own.low,
+                        zero: zero_code(own),
                         factor,
-                        ends: quantizer.centred(),
-                        to_zero: zero,
+                        range,
                     },
                 };
                 self.codes_step(node.output, quantizer, to, work, vec![place]);
@@ -501,22 +496,11 @@ impl Compiler<'_> {
     }
 }
 
-/// What an integer of 8 bits stands for, less the zero point.
-#[allow(clippy::cast_precision_loss, reason = "of 9 bits")]
-fn whole(code: u8, own: Quantizer) -> f32 {
-    (i32::from(code) - (own.zero_point - own.low)) as f32
-}
-
-/// Each integer's result, of a function to whole numbers.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "whole numbers of 8 bits"
-)]
-fn table(of: impl Fn(u8) -> f32, zero: i32) -> Arc<[u8; 256]> {
+/// The result for each stored integer of a quantizer: a function from multiples of its scale to multiples of the result's.
+fn table(from: Quantizer, to: CodeRange, function: impl Fn(f32) -> f32) -> Arc<[u8; 256]> {
     let mut table = [0; 256];
     for (code, result) in (0..=255).zip(&mut table) {
-        *result = (of(code) as i32 + zero) as u8;
+        *result = to.encode(function(decode(code, zero_code(from))));
     }
     Arc::new(table)
 }

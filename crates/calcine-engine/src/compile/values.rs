@@ -4,7 +4,7 @@ use calcine_format::Quantizer;
 use calcine_graph::{ElementKind, Source, ValueId};
 
 use super::{Compiler, is_byte};
-use crate::form::{Form, Image, Layout};
+use crate::form::{CodeRange, Form, Image, Layout, zero_code};
 use crate::step::{Border, Place, Step, Work};
 
 impl Compiler<'_> {
@@ -73,7 +73,7 @@ impl Compiler<'_> {
             clippy::cast_sign_loss,
             reason = "8 bits"
         )]
-        let border = Border::Codes(image.plane, (quantizer.zero_point - quantizer.low) as u8);
+        let border = Border::Codes(image.plane, zero_code(quantizer) as u8);
         let bytes = image.length(self.shape(id)[0]);
         let place = self.step(id, work, reads, bytes, Some(border));
         let layout = Layout::Codes(image);
@@ -117,7 +117,7 @@ impl Compiler<'_> {
             .expect("values are made before they are read");
         let work = match form.layout {
             Layout::Codes(image) => {
-                let zero = form.quantizer.map_or(0, |own| own.zero_point - own.low);
+                let zero = form.quantizer.map_or(0, zero_code);
                 Work::CodesToPlain { image, zero }
             }
             Layout::Floats(image) => Work::FloatsToPlain(image),
@@ -171,8 +171,7 @@ impl Compiler<'_> {
         let work = Work::ToCodes {
             image,
             scale: input.is_none().then_some(own.scale),
-            ends: own.centred(),
-            zero: own.zero_point - own.low,
+            range: CodeRange::new(own),
         };
         let place = self.codes_step(id, own, image, work, vec![place]);
         Some((place, image))
@@ -209,8 +208,7 @@ impl Compiler<'_> {
                     from,
                     to,
                     scale: own.scale,
-                    ends: own.centred(),
-                    zero: own.zero_point - own.low,
+                    range: CodeRange::new(own),
                 };
                 self.codes_step(id, own, to, work, vec![place]);
             }

@@ -2,9 +2,11 @@
 
 use calcine_kernels::Buffer;
 
-use super::run::code;
 use super::{Memory, PoolOf, Step, Windows};
-use crate::form::{Image, nearest};
+use crate::form::Image;
+
+/// The number of channels that are summed at once, so that their sums stay on the stack.
+const CHANNELS: usize = 64;
 
 impl Step {
     pub(super) fn pool(
@@ -17,84 +19,58 @@ impl Step {
         out: &mut Buffer,
     ) {
         let (x, y) = (from.plane, to.plane);
-        let channels = y.channels;
+        let codes = || memory.codes(self.reads[0]);
+        let floats = || memory.floats(self.reads[0]);
         for sample in 0..samples {
             for row in 0..y.height {
                 for column in 0..y.width {
-                    let ends = |axis: usize, at: usize, length: usize| {
-                        let places = (0..pool.kernel[axis]).map(move |place| {
-                            (at * pool.stride[axis] + place * pool.dilation[axis])
-                                .wrapping_sub(pool.padding[axis])
-                        });
-                        places.filter(move |place| *place < length)
-                    };
-                    let rows = ends(0, row, x.height);
+                    let rows = pool.places(0, row, x.height);
                     let inside = rows.flat_map(|row| {
-                        ends(1, column, x.width).map(move |column| x.at(sample, row, column))
+                        let columns = pool.places(1, column, x.width);
+                        columns.map(move |column| x.at(sample, row, column))
                     });
-                    let to = y.at(sample, row, column);
+                    let to = y.at(sample, row, column)..;
+                    let channels = ..y.channels;
                     match of {
                         PoolOf::MaxCodes => {
-                            let (x, y) = (memory.codes(self.reads[0]), out.bytes_mut());
-                            let y = &mut y[to..to + channels];
+                            let y = &mut out.bytes_mut()[to][channels];
                             y.fill(0);
-                            for at in inside {
-                                for (y, x) in y.iter_mut().zip(&x[at..at + channels]) {
-                                    *y = (*y).max(*x);
-                                }
-                            }
+                            accumulate(codes(), inside, y, |max, x| *max = x.max(*max));
                         }
                         PoolOf::MaxFloats => {
-                            let (x, y) = (memory.floats(self.reads[0]), out.floats_mut());
-                            let y = &mut y[to..to + channels];
+                            let y = &mut out.floats_mut()[to][channels];
                             y.fill(f32::NEG_INFINITY);
-                            for at in inside {
-                                for (y, x) in y.iter_mut().zip(&x[at..at + channels]) {
-                                    *y = if *x > *y || x.is_nan() { *x } else { *y };
-                                }
-                            }
+                            accumulate(floats(), inside, y, |max, x| {
+                                *max = if x > *max || x.is_nan() { x } else { *max };
+                            });
                         }
                         PoolOf::MeanCodes {
                             zero,
                             factor,
-                            ends,
-                            to_zero,
+                            range,
                         } => {
-                            let (x, y) = (memory.codes(self.reads[0]), out.bytes_mut());
-                            // So many channels at once that their sums stay on the stack.
-                            for first in (0..channels).step_by(64) {
-                                let count = (channels - first).min(64);
-                                let mut sums = [0_i32; 64];
-                                let mut places = 0;
-                                for at in inside.clone() {
-                                    let x = &x[at + first..][..count];
-                                    for (sum, x) in sums.iter_mut().zip(x) {
-                                        *sum += i32::from(*x);
-                                    }
-                                    places += 1;
-                                }
-                                let y = &mut y[to + first..][..count];
+                            let y = &mut out.bytes_mut()[to][channels];
+                            for (block, y) in y.chunks_mut(CHANNELS).enumerate() {
+                                let mut sums = [0_i32; CHANNELS];
+                                let sums = &mut sums[..y.len()];
+                                let x = &codes()[block * CHANNELS..];
+                                let places = accumulate(x, inside.clone(), sums, |sum, x| {
+                                    *sum += i32::from(x);
+                                });
                                 for (y, sum) in y.iter_mut().zip(sums) {
                                     #[allow(
                                         clippy::cast_precision_loss,
                                         reason = "sums are rounded once"
                                     )]
-                                    let sum = (sum - places * zero) as f32;
-                                    *y = code(nearest(sum * factor, ends), to_zero);
+                                    let sum = (*sum - places as i32 * zero) as f32;
+                                    *y = range.encode(sum * factor);
                                 }
                             }
                         }
                         PoolOf::MeanFloats { count_padding } => {
-                            let (x, y) = (memory.floats(self.reads[0]), out.floats_mut());
-                            let y = &mut y[to..to + channels];
+                            let y = &mut out.floats_mut()[to][channels];
                             y.fill(0.0);
-                            let mut places = 0;
-                            for at in inside {
-                                for (y, x) in y.iter_mut().zip(&x[at..at + channels]) {
-                                    *y += *x;
-                                }
-                                places += 1;
-                            }
+                            let mut places = accumulate(floats(), inside, y, |sum, x| *sum += x);
                             if count_padding {
                                 places = pool.kernel[0] * pool.kernel[1];
                             }
@@ -109,4 +85,37 @@ impl Step {
             }
         }
     }
+}
+
+impl Windows {
+    /// The positions of a window along an axis that are within an image of this length.
+    fn places(
+        &self,
+        axis: usize,
+        window: usize,
+        length: usize,
+    ) -> impl Iterator<Item = usize> + Clone {
+        let first = window * self.stride[axis];
+        let (dilation, padding) = (self.dilation[axis], self.padding[axis]);
+        let places = (0..self.kernel[axis])
+            .map(move |place| (first + place * dilation).wrapping_sub(padding));
+        places.filter(move |place| *place < length)
+    }
+}
+
+/// Calls a function with each channel's result so far and its number at each position. Returns how many positions there are.
+fn accumulate<X: Copy, R>(
+    x: &[X],
+    positions: impl Iterator<Item = usize>,
+    results: &mut [R],
+    add: impl Fn(&mut R, X),
+) -> usize {
+    let (mut count, channels) = (0, results.len());
+    for position in positions {
+        for (result, x) in results.iter_mut().zip(&x[position..][..channels]) {
+            add(result, *x);
+        }
+        count += 1;
+    }
+    count
 }

@@ -3,17 +3,8 @@
 use calcine_kernels::{AddCodes, AddFloats, Buffer, Isa, Plane};
 
 use super::{Border, Memory, Shape, Step, Work};
-use crate::form::nearest;
+use crate::form::{Image, decode, nearest};
 use crate::plain::{self, Operand};
-
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "whole numbers of 8 bits"
-)]
-pub(super) fn code(nearest: f32, zero: i32) -> u8 {
-    (nearest as i32 + zero) as u8
-}
 
 impl Step {
     /// Computes the step.
@@ -33,8 +24,8 @@ impl Step {
                     plane: &sum.plane,
                     other_zero: sum.other_zero,
                     factors: sum.factors,
-                    ends: sum.ends,
-                    zero: sum.zero,
+                    ends: sum.range.ends,
+                    zero: sum.range.zero,
                 });
                 layer.run_codes(isa, samples, codes(0), rescale, add, out.bytes_mut());
             }
@@ -51,47 +42,20 @@ impl Step {
             Work::ToCodes {
                 image,
                 scale,
-                ends,
-                zero,
+                range,
             } => {
-                let (x, y) = (floats(0), out.bytes_mut());
-                image.each_line(samples, |line| {
-                    let [from, to] = line.steps;
-                    for at in 0..line.length {
-                        let x = x[line.plain + at * from];
-                        let x = scale.map_or(x, |scale| x / scale);
-                        y[line.image + at * to] = code(nearest(x, *ends), *zero);
-                    }
-                });
+                let encode = |x| range.encode(scale.map_or(x, |scale| x / scale));
+                image.copy_from_plain(samples, floats(0), out.bytes_mut(), encode);
             }
             Work::ToFloats(image) => {
-                let (x, y) = (floats(0), out.floats_mut());
-                image.each_line(samples, |line| {
-                    let [from, to] = line.steps;
-                    for at in 0..line.length {
-                        y[line.image + at * to] = x[line.plain + at * from];
-                    }
-                });
+                image.copy_from_plain(samples, floats(0), out.floats_mut(), |x| x);
             }
             Work::CodesToPlain { image, zero } => {
-                let (x, y) = (codes(0), out.floats_mut());
-                image.each_line(samples, |line| {
-                    let [to, from] = line.steps;
-                    for at in 0..line.length {
-                        #[allow(clippy::cast_precision_loss, reason = "of 9 bits")]
-                        let whole = (i32::from(x[line.image + at * from]) - zero) as f32;
-                        y[line.plain + at * to] = whole;
-                    }
-                });
+                let decode = |code| decode(code, *zero);
+                image.copy_to_plain(samples, codes(0), out.floats_mut(), decode);
             }
             Work::FloatsToPlain(image) => {
-                let (x, y) = (floats(0), out.floats_mut());
-                image.each_line(samples, |line| {
-                    let [to, from] = line.steps;
-                    for at in 0..line.length {
-                        y[line.plain + at * to] = x[line.image + at * from];
-                    }
-                });
+                image.copy_to_plain(samples, floats(0), out.floats_mut(), |x| x);
             }
             Work::Scale(scale) => {
                 for (y, x) in out.floats_mut().iter_mut().zip(floats(0)) {
@@ -107,24 +71,15 @@ impl Step {
                 from,
                 to,
                 scale,
-                ends,
-                zero,
-            } => {
-                let (x, y) = (floats(0), out.bytes_mut());
-                each_position(samples, &[&from.plane, &to.plane], |at| {
-                    for channel in 0..to.plane.channels {
-                        let whole = nearest(x[at[0] + channel] / scale, *ends);
-                        y[at[1] + channel] = code(whole, *zero);
-                    }
-                });
-            }
+                range,
+            } => each_pair([from, to], samples, floats(0), out.bytes_mut(), |x, y| {
+                for (y, x) in y.iter_mut().zip(x) {
+                    *y = range.encode(x / scale);
+                }
+            }),
             Work::Table { table, from, to } => {
-                let (x, y) = (codes(0), out.bytes_mut());
-                each_position(samples, &[&from.plane, &to.plane], |at| {
-                    let pitch = to.plane.channels;
-                    for (y, x) in y[at[1]..][..pitch].iter_mut().zip(&x[at[0]..][..pitch]) {
-                        *y = table[usize::from(*x)];
-                    }
+                each_pair([from, to], samples, codes(0), out.bytes_mut(), |x, y| {
+                    look_up(table, x, y);
                 });
             }
             Work::AddCodes {
@@ -132,78 +87,61 @@ impl Step {
                 to,
                 zeros,
                 factors,
-                ends,
-                zero,
+                range,
             } => {
-                let (a, b, y) = (codes(0), codes(1), out.bytes_mut());
-                let planes = [&from[0].plane, &from[1].plane, &to.plane];
-                each_position(samples, &planes, |at| {
-                    let channels = to.plane.channels;
-                    let (a, b) = (&a[at[0]..][..channels], &b[at[1]..][..channels]);
-                    let y = &mut y[at[2]..][..channels];
-                    for (y, (a, b)) in y.iter_mut().zip(a.iter().zip(b)) {
-                        #[allow(clippy::cast_precision_loss, reason = "of 9 bits")]
-                        let [a, b] = [
-                            (i32::from(*a) - zeros[0]) as f32,
-                            (i32::from(*b) - zeros[1]) as f32,
-                        ];
-                        *y = code(nearest(a * factors[0] + b * factors[1], *ends), *zero);
-                    }
-                });
+                let images = [&from[0], &from[1], to];
+                combine(
+                    images,
+                    samples,
+                    [codes(0), codes(1)],
+                    out.bytes_mut(),
+                    |a, b| {
+                        let [a, b] = [decode(a, zeros[0]), decode(b, zeros[1])];
+                        range.encode(a * factors[0] + b * factors[1])
+                    },
+                );
             }
             Work::MapFloats { op, from, to } => {
-                let (x, y) = (floats(0), out.floats_mut());
-                let channels = to.plane.channels;
-                each_position(samples, &[&from.plane, &to.plane], |at| {
-                    let own = [channels];
+                each_pair([from, to], samples, floats(0), out.floats_mut(), |x, y| {
+                    let shape = [x.len()];
                     let x = Operand {
-                        numbers: &x[at[0]..][..channels],
-                        shape: &own,
+                        numbers: x,
+                        shape: &shape,
                     };
-                    plain::evaluate(op, &[x], &mut y[at[1]..][..channels], &own, samples);
+                    plain::evaluate(op, &[x], y, &shape, samples);
                 });
             }
             Work::AddFloats { from, to, ends } => {
-                let (a, b, y) = (floats(0), floats(1), out.floats_mut());
-                let planes = [&from[0].plane, &from[1].plane, &to.plane];
-                each_position(samples, &planes, |at| {
-                    let channels = to.plane.channels;
-                    let (a, b) = (&a[at[0]..][..channels], &b[at[1]..][..channels]);
-                    let y = &mut y[at[2]..][..channels];
-                    for (y, (a, b)) in y.iter_mut().zip(a.iter().zip(b)) {
-                        *y = (a + b).max(ends[0]).min(ends[1]);
-                    }
-                });
+                let images = [&from[0], &from[1], to];
+                combine(
+                    images,
+                    samples,
+                    [floats(0), floats(1)],
+                    out.floats_mut(),
+                    |a, b| (a + b).max(ends[0]).min(ends[1]),
+                );
             }
             Work::Pool { pool, from, to, of } => {
                 self.pool(samples, pool, [from, to], *of, memory, out);
             }
             Work::ConcatCodes { from, to } => {
-                let y = out.bytes_mut();
                 let mut first = 0;
                 for (at, (image, table)) in from.iter().enumerate() {
-                    let x = codes(at);
-                    let channels = image.plane.channels;
-                    each_position(samples, &[&image.plane, &to.plane], |at| {
-                        let y = &mut y[at[1] + first..][..channels];
-                        for (y, x) in y.iter_mut().zip(&x[at[0]..][..channels]) {
-                            *y = table[usize::from(*x)];
-                        }
+                    let y = &mut out.bytes_mut()[first..];
+                    each_pair([image, to], samples, codes(at), y, |x, y| {
+                        look_up(table, x, y);
                     });
-                    first += channels;
+                    first += image.plane.channels;
                 }
             }
             Work::ConcatFloats { from, to } => {
-                let y = out.floats_mut();
                 let mut first = 0;
                 for (at, image) in from.iter().enumerate() {
-                    let x = floats(at);
-                    let channels = image.plane.channels;
-                    each_position(samples, &[&image.plane, &to.plane], |at| {
-                        let x = &x[at[0]..][..channels];
-                        y[at[1] + first..][..channels].copy_from_slice(x);
+                    let y = &mut out.floats_mut()[first..];
+                    each_pair([image, to], samples, floats(at), y, |x, y| {
+                        y.copy_from_slice(x);
                     });
-                    first += channels;
+                    first += image.plane.channels;
                 }
             }
             Work::Plain {
@@ -213,8 +151,7 @@ impl Step {
                 batch,
             } => {
                 let operands = self.operands(shapes, memory);
-                let count = shape.iter().product();
-                let y = &mut out.floats_mut()[..count];
+                let y = &mut out.floats_mut()[..shape.iter().product()];
                 plain::evaluate(op, &operands, y, shape, *batch);
             }
             Work::Whole {
@@ -223,8 +160,7 @@ impl Step {
                 shape,
             } => {
                 let operands = self.operands(shapes, memory);
-                let count = shape.iter().product();
-                let y = &mut out.floats_mut()[..count];
+                let y = &mut out.floats_mut()[..shape.iter().product()];
                 crate::whole::evaluate(whole, &operands, y, shape);
             }
         }
@@ -245,7 +181,44 @@ impl Step {
     }
 }
 
-/// Calls a function with where each position is in planes of the same height and width.
+fn look_up(table: &[u8; 256], x: &[u8], y: &mut [u8]) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y = table[usize::from(*x)];
+    }
+}
+
+/// Calls a function with the channels of each position of the first images, and as many of the second ones.
+fn each_pair<X, Y>(
+    [from, to]: [&Image; 2],
+    samples: usize,
+    x: &[X],
+    y: &mut [Y],
+    mut visit: impl FnMut(&[X], &mut [Y]),
+) {
+    let channels = from.plane.channels;
+    each_position(samples, &[&from.plane, &to.plane], |[x_at, y_at]| {
+        visit(&x[x_at..][..channels], &mut y[y_at..][..channels]);
+    });
+}
+
+/// Computes each number of the third images from the numbers of the first two at the same position.
+fn combine<X: Copy, Y>(
+    [a, b, to]: [&Image; 3],
+    samples: usize,
+    x: [&[X]; 2],
+    y: &mut [Y],
+    result: impl Fn(X, X) -> Y,
+) {
+    let channels = to.plane.channels;
+    each_position(samples, &[&a.plane, &b.plane, &to.plane], |[a, b, at]| {
+        let (a, b) = (&x[0][a..][..channels], &x[1][b..][..channels]);
+        for (y, (a, b)) in y[at..][..channels].iter_mut().zip(a.iter().zip(b)) {
+            *y = result(*a, *b);
+        }
+    });
+}
+
+/// Calls a function with the index of each position in planes of the same height and width.
 fn each_position<const N: usize>(
     samples: usize,
     planes: &[&Plane; N],
