@@ -7,9 +7,9 @@
 
 use std::arch::x86_64::*;
 
-use crate::codes::{CodeTile, FinishCodes};
-use crate::floats::{FinishFloats, FloatTile};
-use crate::packed::BLOCK;
+use crate::codes::FinishCodes;
+use crate::floats::FinishFloats;
+use crate::packed::{BLOCK, CodeTile, DepthwiseCodeTile, FloatTile};
 use crate::portable;
 
 macro_rules! by_size {
@@ -115,7 +115,11 @@ unsafe fn vnni_dense<const P: usize>(tile: &CodeTile<'_>, sums: *mut i32) {
 ///
 /// As of [`code_sums`].
 #[target_feature(enable = "avx2,fma")]
-pub(crate) unsafe fn depthwise_code_sums(tile: &CodeTile<'_>, positions: usize, sums: *mut i32) {
+pub(crate) unsafe fn depthwise_code_sums(
+    tile: &DepthwiseCodeTile<'_>,
+    positions: usize,
+    sums: *mut i32,
+) {
     // SAFETY: the caller's.
     unsafe { portable::depthwise_code_sums(tile, positions, sums) }
 }

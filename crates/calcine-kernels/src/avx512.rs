@@ -7,15 +7,35 @@
 
 use std::arch::x86_64::*;
 
-use crate::codes::{CodeTile, FinishCodes};
-use crate::floats::{FinishFloats, FloatTile};
-use crate::packed::BLOCK;
+use crate::codes::FinishCodes;
+use crate::floats::FinishFloats;
+use crate::packed::{BLOCK, CodeTile, DepthwiseCodeTile, FloatTile};
 
-macro_rules! by_size {
-    ($kernel:ident, $tile:expr, $sums:expr, $blocks:expr, $positions:expr, [$(($b:literal, $p:literal)),*]) => {
+/// Calls a kernel with the numbers of blocks and of positions as constants: those that `tiling` chooses.
+macro_rules! by_dense_size {
+    ($kernel:ident, $tile:expr, $sums:expr, $blocks:expr, $positions:expr) => {
+        by_dense_size!($kernel, $tile, $sums, $blocks, $positions,
+            (1, 16), (1, 8), (1, 4), (1, 2), (1, 1),
+            (2, 14), (2, 8), (2, 7), (2, 4), (2, 2), (2, 1),
+            (4, 7), (4, 4), (4, 2), (4, 1))
+    };
+    ($kernel:ident, $tile:expr, $sums:expr, $blocks:expr, $positions:expr, $(($b:literal, $p:literal)),*) => {
         match ($blocks, $positions) {
             $(($b, $p) => $kernel::<$b, $p>($tile, $sums),)*
             (blocks, positions) => unreachable!("no tile of {blocks} × {positions}"),
+        }
+    };
+}
+
+/// Calls a depthwise kernel with the number of positions as a constant.
+macro_rules! by_depthwise_size {
+    ($kernel:ident, $tile:expr, $sums:expr, $positions:expr) => {
+        match $positions {
+            8 => $kernel::<8>($tile, $sums),
+            4 => $kernel::<4>($tile, $sums),
+            2 => $kernel::<2>($tile, $sums),
+            1 => $kernel::<1>($tile, $sums),
+            positions => unreachable!("no tile of {positions}"),
         }
     };
 }
@@ -33,30 +53,7 @@ pub(crate) unsafe fn code_sums(
 ) {
     // SAFETY: the caller's.
     unsafe {
-        by_size!(
-            dense,
-            tile,
-            sums,
-            blocks,
-            positions,
-            [
-                (1, 16),
-                (1, 8),
-                (1, 4),
-                (1, 2),
-                (1, 1),
-                (2, 14),
-                (2, 8),
-                (2, 7),
-                (2, 4),
-                (2, 2),
-                (2, 1),
-                (4, 7),
-                (4, 4),
-                (4, 2),
-                (4, 1)
-            ]
-        );
+        by_dense_size!(dense, tile, sums, blocks, positions);
     }
 }
 
@@ -96,26 +93,23 @@ unsafe fn dense<const B: usize, const P: usize>(tile: &CodeTile<'_>, sums: *mut 
 ///
 /// As of [`code_sums`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-pub(crate) unsafe fn depthwise_code_sums(tile: &CodeTile<'_>, positions: usize, sums: *mut i32) {
+pub(crate) unsafe fn depthwise_code_sums(
+    tile: &DepthwiseCodeTile<'_>,
+    positions: usize,
+    sums: *mut i32,
+) {
     // SAFETY: the caller's.
     unsafe {
-        by_size!(
-            depthwise,
-            tile,
-            sums,
-            1,
-            positions,
-            [(1, 8), (1, 4), (1, 2), (1, 1)]
-        );
+        by_depthwise_size!(depthwise, tile, sums, positions);
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn depthwise<const B: usize, const P: usize>(tile: &CodeTile<'_>, sums: *mut i32) {
+unsafe fn depthwise<const P: usize>(tile: &DepthwiseCodeTile<'_>, sums: *mut i32) {
     // SAFETY: the caller's.
     unsafe {
         let mut acc = [_mm512_setzero_si512(); P];
-        let mut weights = tile.weights.cast::<i32>();
+        let mut weights = tile.weights;
         for run in tile.runs {
             let own = _mm512_load_si512(weights.cast());
             for p in 0..P {
@@ -201,30 +195,7 @@ pub(crate) unsafe fn float_sums(
 ) {
     // SAFETY: the caller's.
     unsafe {
-        by_size!(
-            float_dense,
-            tile,
-            sums,
-            blocks,
-            positions,
-            [
-                (1, 16),
-                (1, 8),
-                (1, 4),
-                (1, 2),
-                (1, 1),
-                (2, 14),
-                (2, 8),
-                (2, 7),
-                (2, 4),
-                (2, 2),
-                (2, 1),
-                (4, 7),
-                (4, 4),
-                (4, 2),
-                (4, 1)
-            ]
-        );
+        by_dense_size!(float_dense, tile, sums, blocks, positions);
     }
 }
 
@@ -266,19 +237,12 @@ unsafe fn float_dense<const B: usize, const P: usize>(tile: &FloatTile<'_>, sums
 pub(crate) unsafe fn depthwise_float_sums(tile: &FloatTile<'_>, positions: usize, sums: *mut f32) {
     // SAFETY: the caller's.
     unsafe {
-        by_size!(
-            float_depthwise,
-            tile,
-            sums,
-            1,
-            positions,
-            [(1, 8), (1, 4), (1, 2), (1, 1)]
-        );
+        by_depthwise_size!(float_depthwise, tile, sums, positions);
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn float_depthwise<const B: usize, const P: usize>(tile: &FloatTile<'_>, sums: *mut f32) {
+unsafe fn float_depthwise<const P: usize>(tile: &FloatTile<'_>, sums: *mut f32) {
     // SAFETY: the caller's.
     unsafe {
         let mut acc = [_mm512_setzero_ps(); P];

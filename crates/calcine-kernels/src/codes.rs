@@ -2,7 +2,9 @@
 
 use crate::buffer::Buffer;
 use crate::isa::Isa;
-use crate::packed::{BLOCK, Done, Filters, Number, Packed, Sums, TILE};
+use crate::packed::{
+    BLOCK, CodeTile, DepthwiseCodeTile, Done, Filters, Number, Packed, Scratch, Sums, TILE,
+};
 use crate::plane::Plane;
 use crate::portable;
 #[cfg(target_arch = "x86_64")]
@@ -96,21 +98,6 @@ pub(crate) struct FinishSums {
     pub(crate) y: *mut f32,
     pub(crate) y_step: usize,
 }
-
-/// A tile of 8-bit products.
-pub(crate) struct CodeTile<'a> {
-    pub(crate) x: *const u8,
-    pub(crate) step: usize,
-    pub(crate) runs: &'a [usize],
-    pub(crate) steps: usize,
-    pub(crate) weights: *const i8,
-    pub(crate) block: usize,
-}
-
-/// A tile of sums on the stack.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-pub(crate) struct Scratch<T>(pub(crate) [[T; BLOCK]; TILE]);
 
 impl CodeLayer {
     /// Packs weights `[outputs, inputs / groups, rows, columns]`.
@@ -278,37 +265,31 @@ impl CodeLayer {
         let (x, weights) = (x.as_ptr(), self.packed.weights.bytes().as_ptr());
         let depthwise = self.packed.depthwise;
         move |at: &Sums<'_>, sums: *mut i32| {
-            let unit = if depthwise { 4 } else { 1 };
             // SAFETY: `walk` has checked that the windows of all positions are within the slice, and weights were packed for
             // them.
             unsafe {
-                let tile = CodeTile {
-                    x: x.add(at.x),
-                    step: at.step,
-                    runs: &at.group.runs,
-                    steps: at.group.steps,
-                    weights: weights.add(unit * at.weights).cast(),
-                    block: at.group.block,
-                };
-                match (isa, depthwise) {
-                    #[cfg(target_arch = "x86_64")]
-                    (Isa::Avx512Vnni, false) => {
-                        avx512::code_sums(&tile, at.blocks, at.positions, sums);
+                if depthwise {
+                    let tile: DepthwiseCodeTile<'_> = at.tile(x, weights.cast());
+                    match isa {
+                        #[cfg(target_arch = "x86_64")]
+                        Isa::Avx512Vnni => avx512::depthwise_code_sums(&tile, at.positions, sums),
+                        #[cfg(target_arch = "x86_64")]
+                        Isa::Avx2 | Isa::AvxVnni => {
+                            avx2::depthwise_code_sums(&tile, at.positions, sums);
+                        }
+                        _ => portable::depthwise_code_sums(&tile, at.positions, sums),
                     }
+                    return;
+                }
+                let tile: CodeTile<'_> = at.tile(x, weights.cast());
+                match isa {
                     #[cfg(target_arch = "x86_64")]
-                    (Isa::Avx512Vnni, true) => {
-                        avx512::depthwise_code_sums(&tile, at.positions, sums);
-                    }
+                    Isa::Avx512Vnni => avx512::code_sums(&tile, at.blocks, at.positions, sums),
                     #[cfg(target_arch = "x86_64")]
-                    (Isa::AvxVnni, false) => avx2::vnni_code_sums(&tile, at.positions, sums),
+                    Isa::AvxVnni => avx2::vnni_code_sums(&tile, at.positions, sums),
                     #[cfg(target_arch = "x86_64")]
-                    (Isa::Avx2, false) => avx2::code_sums(&tile, at.positions, sums),
-                    #[cfg(target_arch = "x86_64")]
-                    (Isa::Avx2 | Isa::AvxVnni, true) => {
-                        avx2::depthwise_code_sums(&tile, at.positions, sums);
-                    }
-                    (_, false) => portable::code_sums(&tile, at.positions, sums),
-                    (_, true) => portable::depthwise_code_sums(&tile, at.positions, sums),
+                    Isa::Avx2 => avx2::code_sums(&tile, at.positions, sums),
+                    _ => portable::code_sums(&tile, at.positions, sums),
                 }
             }
         }

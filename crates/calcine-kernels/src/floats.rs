@@ -1,9 +1,10 @@
 //! Layers of floats.
 
 use crate::buffer::Buffer;
-use crate::codes::Scratch;
 use crate::isa::Isa;
-use crate::packed::{BLOCK, Done, Filters, Number, Packed, Sums, TILE, check, holds, origin};
+use crate::packed::{
+    BLOCK, Done, Filters, FloatTile, Number, Packed, Scratch, Sums, TILE, check, holds, origin,
+};
 use crate::plane::Plane;
 use crate::portable;
 use crate::winograd::Winograd;
@@ -49,16 +50,6 @@ pub(crate) struct FinishFloats {
     /// Null if nothing is added.
     pub(crate) other: *const f32,
     pub(crate) other_step: usize,
-}
-
-/// A tile of float products.
-pub(crate) struct FloatTile<'a> {
-    pub(crate) x: *const f32,
-    pub(crate) step: usize,
-    pub(crate) runs: &'a [usize],
-    pub(crate) steps: usize,
-    pub(crate) weights: *const f32,
-    pub(crate) block: usize,
 }
 
 impl FloatLayer {
@@ -154,14 +145,7 @@ impl FloatLayer {
             // SAFETY: `walk` has checked that the windows of all positions are within the slice, and weights were packed for
             // them.
             unsafe {
-                let tile = FloatTile {
-                    x: from.add(at.x),
-                    step: at.step,
-                    runs: &at.group.runs,
-                    steps: at.group.steps,
-                    weights: weights.add(at.weights),
-                    block: at.group.block,
-                };
+                let tile: FloatTile<'_> = at.tile(from, weights);
                 match (isa, depthwise) {
                     #[cfg(target_arch = "x86_64")]
                     (Isa::Avx512Vnni, false) => {

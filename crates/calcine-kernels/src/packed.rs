@@ -337,6 +337,55 @@ pub(crate) struct Sums<'a> {
     pub(crate) positions: usize,
 }
 
+impl<'a> Sums<'a> {
+    /// The tile, in these inputs and weights.
+    ///
+    /// # Safety
+    ///
+    /// The inputs and the weights must reach the tile.
+    pub(crate) unsafe fn tile<X, W>(&self, x: *const X, weights: *const W) -> Tile<'a, X, W> {
+        // SAFETY: the caller's.
+        unsafe {
+            Tile {
+                x: x.add(self.x),
+                step: self.step,
+                runs: &self.group.runs,
+                steps: self.group.steps,
+                weights: weights.add(self.weights),
+                block: self.group.block,
+            }
+        }
+    }
+}
+
+/// The inputs and weights of a tile.
+pub(crate) struct Tile<'a, X, W> {
+    /// The input at which the window of the first position begins, and the distance to the window of the next position.
+    pub(crate) x: *const X,
+    pub(crate) step: usize,
+    /// The runs of a window, by their distance from its beginning, and the steps of each run.
+    pub(crate) runs: &'a [usize],
+    pub(crate) steps: usize,
+    /// The weights of the first block, and the distance to the weights of the next block; in a depthwise layer, the distance
+    /// to the next element of the window.
+    pub(crate) weights: *const W,
+    pub(crate) block: usize,
+}
+
+/// A tile of 8-bit products.
+pub(crate) type CodeTile<'a> = Tile<'a, u8, i8>;
+
+/// A tile of 8-bit products of a depthwise layer, whose weights are stored in 32 bits.
+pub(crate) type DepthwiseCodeTile<'a> = Tile<'a, u8, i32>;
+
+/// A tile of float products.
+pub(crate) type FloatTile<'a> = Tile<'a, f32, f32>;
+
+/// A tile of sums on the stack.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(crate) struct Scratch<T>(pub(crate) [[T; BLOCK]; TILE]);
+
 /// A tile whose sums are there: `positions` times `blocks` times 16.
 pub(crate) struct Done {
     pub(crate) blocks: usize,

@@ -1,8 +1,8 @@
 //! Plain loops, for every CPU. Sixteen sums next to each other become vector instructions.
 
-use crate::codes::{CodeTile, FinishCodes, FinishSums};
-use crate::floats::{FinishFloats, FloatTile};
-use crate::packed::BLOCK;
+use crate::codes::{FinishCodes, FinishSums};
+use crate::floats::FinishFloats;
+use crate::packed::{BLOCK, CodeTile, DepthwiseCodeTile, FloatTile, Tile};
 
 /// Added to a number up to 2²² in magnitude, it leaves the nearest whole number in the last bits, ties to even.
 const ROUNDER: f32 = 12_582_912.0;
@@ -63,22 +63,41 @@ pub(crate) unsafe fn code_sums(tile: &CodeTile<'_>, positions: usize, sums: *mut
 ///
 /// As of [`code_sums`].
 #[inline(always)]
-pub(crate) unsafe fn depthwise_code_sums(tile: &CodeTile<'_>, positions: usize, sums: *mut i32) {
+pub(crate) unsafe fn depthwise_code_sums(
+    tile: &DepthwiseCodeTile<'_>,
+    positions: usize,
+    sums: *mut i32,
+) {
+    let add = |sum: i32, x: u8, weight: i32| sum.wrapping_add(i32::from(x) * weight);
+    // SAFETY: the caller's.
+    unsafe { depthwise_sums(tile, positions, sums, add) }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+#[inline(always)]
+unsafe fn depthwise_sums<X: Copy, W: Copy, S: Copy + Default>(
+    tile: &Tile<'_, X, W>,
+    positions: usize,
+    sums: *mut S,
+    add: impl Fn(S, X, W) -> S,
+) {
     // SAFETY: the caller's.
     unsafe {
         for position in 0..positions {
-            let mut acc = [0_i32; BLOCK];
-            let mut weights = tile.weights.cast::<i32>();
+            let mut acc = [S::default(); BLOCK];
+            let mut weights = tile.weights;
             for run in tile.runs {
                 let x = tile.x.add(position * tile.step + run);
-                let x = x.cast::<[u8; BLOCK]>().read();
-                let own = &*weights.cast::<[i32; BLOCK]>();
+                let x = x.cast::<[X; BLOCK]>().read_unaligned();
+                let own = &*weights.cast::<[W; BLOCK]>();
                 for (acc, (x, own)) in acc.iter_mut().zip(x.iter().zip(own)) {
-                    *acc = acc.wrapping_add(i32::from(*x) * own);
+                    *acc = add(*acc, *x, *own);
                 }
                 weights = weights.add(tile.block);
             }
-            sums.add(position * BLOCK).cast::<[i32; BLOCK]>().write(acc);
+            sums.add(position * BLOCK).cast::<[S; BLOCK]>().write(acc);
         }
     }
 }
@@ -182,22 +201,7 @@ pub(crate) unsafe fn float_sums(tile: &FloatTile<'_>, positions: usize, sums: *m
 #[inline(always)]
 pub(crate) unsafe fn depthwise_float_sums(tile: &FloatTile<'_>, positions: usize, sums: *mut f32) {
     // SAFETY: the caller's.
-    unsafe {
-        for position in 0..positions {
-            let mut acc = [0_f32; BLOCK];
-            let mut weights = tile.weights;
-            for run in tile.runs {
-                let x = tile.x.add(position * tile.step + run);
-                let x = x.cast::<[f32; BLOCK]>().read_unaligned();
-                let own = &*weights.cast::<[f32; BLOCK]>();
-                for (acc, (x, own)) in acc.iter_mut().zip(x.iter().zip(own)) {
-                    *acc += x * own;
-                }
-                weights = weights.add(tile.block);
-            }
-            sums.add(position * BLOCK).cast::<[f32; BLOCK]>().write(acc);
-        }
-    }
+    unsafe { depthwise_sums(tile, positions, sums, |sum, x, weight| sum + x * weight) }
 }
 
 /// # Safety

@@ -12,10 +12,9 @@
 use std::cell::RefCell;
 
 use crate::buffer::Buffer;
-use crate::codes::Scratch;
-use crate::floats::{AddFloats, FloatTile};
+use crate::floats::AddFloats;
 use crate::isa::Isa;
-use crate::packed::{BLOCK, Filters};
+use crate::packed::{BLOCK, Filters, FloatTile, Scratch};
 use crate::plane::{Plane, Window};
 use crate::portable::{self, within};
 #[cfg(target_arch = "x86_64")]
