@@ -36,4 +36,6 @@ pub use quantized::{
     float_name, integers_name, output_of, scale_index,
 };
 pub use quantizer::{MAX_BITS, Quantizer, Scheme};
-pub use uses::{Uses, has_integers, has_weights, output_axis, passes, taken_over, weight_at};
+pub use uses::{
+    Uses, averaged_values, has_integers, has_weights, output_axis, passes, taken_over, weight_at,
+};

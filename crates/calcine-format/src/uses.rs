@@ -1,6 +1,6 @@
 //! Which nodes read which values, which operations are layers, and which nodes do nothing of their own.
 
-use calcine_graph::{Graph, Map, Node, Op, Source, ValueId};
+use calcine_graph::{Graph, Map, Node, Op, Reduction, Source, ValueId};
 
 /// The uses of each value, and the batch norms that a layer takes over.
 #[derive(Debug)]
@@ -173,6 +173,28 @@ pub fn output_axis(op: &Op) -> usize {
 #[must_use]
 pub fn passes(op: &Op) -> bool {
     op.properties().keeps_range
+}
+
+/// The number of values that each result of an operation averages, if it computes means of equally many values. `input` and
+/// `output` are the shapes of its first operand and of its result.
+#[must_use]
+pub fn averaged_values(op: &Op, input: &[usize], output: &[usize]) -> Option<usize> {
+    match op {
+        Op::Reduce(Reduction::Mean, axis) => input.get(*axis).copied(),
+        Op::AveragePool {
+            pool,
+            count_padding,
+        } => {
+            let whole = *count_padding || pool.padding.iter().all(|padding| *padding == 0);
+            (whole && !pool.ceil).then(|| pool.kernel.iter().product())
+        }
+        Op::AdaptiveAveragePool => {
+            let windows = input[2..].iter().zip(&output[2..]);
+            let equal = windows.clone().all(|(input, output)| input % output == 0);
+            equal.then(|| windows.map(|(input, output)| input / output).product())
+        }
+        _ => None,
+    }
 }
 
 /// Whether a node is a batch norm that a layer computes, where `is_layer` says which nodes have integer weights.

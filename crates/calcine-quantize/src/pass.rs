@@ -1,7 +1,8 @@
 //! The forward pass of a quantized network.
 
 use burn::tensor::Tensor;
-use calcine_graph::{Arithmetic, ElementKind, Graph, Map, Node, Op, Reduction, ValueId};
+use calcine_format::averaged_values;
+use calcine_graph::{Arithmetic, ElementKind, Map, Node, Op, ValueId};
 use calcine_quant::host;
 use calcine_trace::{AnyTensor, ForwardError, batch_size, evaluate, try_compute};
 
@@ -207,7 +208,10 @@ impl Pass<'_> {
                 Ok(Held::Ints(usual(all), quantizer))
             }
             (op, _) => {
-                let count = averaged(op, &network.graph, node, self.batch);
+                let shape = |id: ValueId| network.graph.value(id).shape_at(self.batch);
+                let first = node.inputs.first();
+                let count =
+                    first.and_then(|id| averaged_values(op, &shape(*id), &shape(node.output)));
                 let (Some(&Some(own)), Some(count)) = (owns.first(), count) else {
                     return Err(operands);
                 };
@@ -473,26 +477,4 @@ fn rounded(scaled: AnyTensor, quantizer: Quantizer) -> AnyTensor {
     }
     let [low, high] = quantizer.centred().map(f64::from);
     map_floats(scaled, |scaled| scaled.round().clamp(low, high))
-}
-
-/// The number of values that each result of a node averages, if it computes means of the same number of values.
-fn averaged(op: &Op, graph: &Graph, node: &Node, batch: usize) -> Option<usize> {
-    let input = graph.value(*node.inputs.first()?).shape_at(batch);
-    let output = graph.value(node.output).shape_at(batch);
-    match op {
-        Op::Reduce(Reduction::Mean, axis) => input.get(*axis).copied(),
-        Op::AveragePool {
-            pool,
-            count_padding,
-        } => {
-            let whole = *count_padding || pool.padding.iter().all(|padding| *padding == 0);
-            (whole && !pool.ceil).then(|| pool.kernel.iter().product())
-        }
-        Op::AdaptiveAveragePool => {
-            let windows = input[2..].iter().zip(&output[2..]);
-            let equal = windows.clone().all(|(input, output)| input % output == 0);
-            equal.then(|| windows.map(|(input, output)| input / output).product())
-        }
-        _ => None,
-    }
 }

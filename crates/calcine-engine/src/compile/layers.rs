@@ -15,17 +15,21 @@ use crate::step::{CodeSum, Whole, Work};
 
 /// The windows of a convolution over one or two axes.
 pub(super) fn window(options: &Convolution, kernel: &[usize]) -> Window {
-    let two = |numbers: &[usize], none| match *numbers {
-        [a, b, ..] => [a, b],
-        [a] => [none, a],
-        [] => [none; 2],
-    };
     let before: Vec<usize> = options.padding.iter().map(|padding| padding[0]).collect();
     Window {
-        kernel: two(kernel, 1),
-        stride: two(&options.stride, 1),
-        dilation: two(&options.dilation, 1),
-        padding: two(&before, 0),
+        kernel: two_axes(kernel, 1),
+        stride: two_axes(&options.stride, 1),
+        dilation: two_axes(&options.dilation, 1),
+        padding: two_axes(&before, 0),
+    }
+}
+
+/// The setting of two axes. The setting of a missing first axis, of height 1, is `missing`.
+pub(super) fn two_axes(setting: &[usize], missing: usize) -> [usize; 2] {
+    match *setting {
+        [height, width, ..] => [height, width],
+        [width] => [missing, width],
+        [] => [missing; 2],
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use calcine_format::{Quantizer, taken_over};
+use calcine_format::{Quantizer, averaged_values, taken_over};
 use calcine_graph::{Arithmetic, Map, Node, Op, Pool, Reduction, ValueId};
 
 use super::fusion::Sums;
-use super::layers::{narrowed, ratio};
+use super::layers::{narrowed, ratio, two_axes};
 use super::{Compiler, is_byte};
 use crate::EngineError;
 use crate::form::{CodeRange, Image, Layout, decode, zero_code};
@@ -190,17 +190,8 @@ impl Compiler<'_> {
             op if !rows => {
                 let pool = self.mean_windows(op, node)?;
                 let count = pool.kernel[0] * pool.kernel[1];
-                // Beyond the edge there is nothing, which is the zero point.
-                if own.largest().checked_mul(count as u64)? > (1 << 31) - 1 {
-                    return None;
-                }
-                #[allow(
-                    clippy::cast_precision_loss,
-                    clippy::cast_possible_truncation,
-                    reason = "sizes of windows; factors are f32"
-                )]
-                let factor =
-                    (f64::from(own.scale) / count as f64 / f64::from(quantizer.scale)) as f32;
+                // Positions beyond the edge count as zero points, which contribute nothing to a sum.
+                let factor = mean_factor(own, count, quantizer)?;
                 let work = Work::Pool {
                     pool,
                     from,
@@ -384,10 +375,7 @@ impl Compiler<'_> {
                 let last = self.shape(node.inputs[0]).last().copied().unwrap_or(1);
                 let count = if is_matmul { last as u64 } else { 1 };
                 let bound = a.largest().checked_mul(b.largest());
-                if bound
-                    .and_then(|bound| bound.checked_mul(count))
-                    .is_none_or(|bound| bound > (1 << 31) - 1)
-                {
+                if !fits_accumulator(bound.and_then(|bound| bound.checked_mul(count))) {
                     return false;
                 }
                 let factor = a.scale * b.scale / quantizer.scale;
@@ -403,23 +391,14 @@ impl Compiler<'_> {
             },
             (op, _) => {
                 let first = node.inputs.first().and_then(|id| self.quantizer(*id));
-                let (Some(own), Some(count)) = (first, self.averaged(op, node)) else {
+                let (Some(own), Some(id)) = (first, node.inputs.first()) else {
                     return false;
                 };
-                if own
-                    .largest()
-                    .checked_mul(count as u64)
-                    .is_none_or(|bound| bound > (1 << 31) - 1)
-                {
+                let count = averaged_values(op, self.shape(*id), self.shape(node.output));
+                let Some(count) = count else { return false };
+                let Some(factor) = mean_factor(own, count, quantizer) else {
                     return false;
-                }
-                #[allow(
-                    clippy::cast_precision_loss,
-                    clippy::cast_possible_truncation,
-                    reason = "sizes of windows; factors are f32"
-                )]
-                let factor =
-                    (f64::from(own.scale) / count as f64 / f64::from(quantizer.scale)) as f32;
+                };
                 Whole::Mean {
                     op: op.clone(),
                     count,
@@ -437,27 +416,6 @@ impl Compiler<'_> {
         };
         self.plain_step(node.output, Some(quantizer), work, reads);
         true
-    }
-
-    /// Of how many numbers the node's results are means, if it makes means of equally many.
-    fn averaged(&self, op: &Op, node: &Node) -> Option<usize> {
-        let (input, output) = (self.shape(*node.inputs.first()?), self.shape(node.output));
-        match op {
-            Op::Reduce(Reduction::Mean, axis) => input.get(*axis).copied(),
-            Op::AveragePool {
-                pool,
-                count_padding,
-            } => {
-                let whole = *count_padding || pool.padding.iter().all(|padding| *padding == 0);
-                (whole && !pool.ceil).then(|| pool.kernel.iter().product())
-            }
-            Op::AdaptiveAveragePool => {
-                let windows = input[2..].iter().zip(&output[2..]);
-                let equal = windows.clone().all(|(input, output)| input % output == 0);
-                equal.then(|| windows.map(|(input, output)| input / output).product())
-            }
-            _ => None,
-        }
     }
 
     fn shapes_of(&self, node: &Node) -> (Vec<Vec<usize>>, Vec<usize>) {
@@ -505,17 +463,28 @@ fn table(from: Quantizer, to: CodeRange, function: impl Fn(f32) -> f32) -> Arc<[
     Arc::new(table)
 }
 
+/// Whether sums of this magnitude at most fit an accumulator of 32 bits.
+fn fits_accumulator(bound: Option<u64>) -> bool {
+    bound.is_some_and(|bound| bound < 1 << 31)
+}
+
+/// The factor from the sum of so many integers to the integers of their mean, if the sum fits an accumulator.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "sizes of windows; factors are f32"
+)]
+fn mean_factor(from: Quantizer, count: usize, to: Quantizer) -> Option<f32> {
+    let factor = f64::from(from.scale) / count as f64 / f64::from(to.scale);
+    fits_accumulator(from.largest().checked_mul(count as u64)).then_some(factor as f32)
+}
+
 /// Windows over one or two axes.
 fn windows(pool: &Pool) -> Windows {
-    let two = |numbers: &[usize], none| match *numbers {
-        [a, b, ..] => [a, b],
-        [a] => [none, a],
-        [] => [none; 2],
-    };
     Windows {
-        kernel: two(&pool.kernel, 1),
-        stride: two(&pool.stride, 1),
-        dilation: two(&pool.dilation, 1),
-        padding: two(&pool.padding, 0),
+        kernel: two_axes(&pool.kernel, 1),
+        stride: two_axes(&pool.stride, 1),
+        dilation: two_axes(&pool.dilation, 1),
+        padding: two_axes(&pool.padding, 0),
     }
 }
