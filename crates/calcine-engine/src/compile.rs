@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use calcine_format::{Quantizer, Uses};
 use calcine_graph::{Node, ValueId};
-use calcine_kernels::{CodeLayer, FloatLayer, Plane};
+use calcine_kernels::{CodeLayer, FloatLayer, Isa, Plane};
 
 use crate::EngineError;
 use crate::form::{Form, Layout};
@@ -31,6 +31,7 @@ pub(crate) struct Cache {
 /// Compiles a model for a batch of a size.
 pub(crate) struct Compiler<'a> {
     model: &'a Model,
+    isa: Isa,
     batch: usize,
     cache: &'a mut Cache,
     uses: Uses,
@@ -63,6 +64,7 @@ impl Cache {
 impl<'a> Compiler<'a> {
     pub(crate) fn compile(
         model: &'a Model,
+        isa: Isa,
         batch: usize,
         cache: &'a mut Cache,
     ) -> Result<Plan, EngineError> {
@@ -70,6 +72,7 @@ impl<'a> Compiler<'a> {
         let shapes = graph.values.iter().map(|value| value.shape_at(batch));
         let mut compiler = Self {
             model,
+            isa,
             batch,
             cache,
             uses: Uses::new(graph),
@@ -146,7 +149,14 @@ impl<'a> Compiler<'a> {
                 .collect();
             let shape = self.shape(node.output).to_vec();
             let mut numbers = vec![0.0; shape.iter().product()];
-            plain::evaluate(&node.op, &operands, &mut numbers, &shape, self.batch);
+            plain::evaluate(
+                self.isa,
+                &node.op,
+                &operands,
+                &mut numbers,
+                &shape,
+                self.batch,
+            );
             self.folded.insert(node.output.0, Tensor { shape, numbers });
         }
     }

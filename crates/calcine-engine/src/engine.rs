@@ -4,13 +4,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use calcine_format::{Array, Numbers};
-use calcine_graph::{Extent, Graph, Node, Op, Source};
+use calcine_graph::{Extent, Graph};
 use calcine_kernels::Isa;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::EngineError;
 use crate::compile::{Cache, Compiler};
+use crate::independence::samples_are_independent;
 use crate::model::Model;
 use crate::plan::Plan;
 use crate::report::{How, NodeReport};
@@ -48,8 +49,8 @@ pub struct Engine {
     model: Model,
     options: Options,
     pool: Option<ThreadPool>,
-    /// Whether samples can be computed apart.
-    apart: bool,
+    /// Whether parts of a batch can be computed one after the other.
+    independent: bool,
     plans: Mutex<(BTreeMap<usize, Arc<Plan>>, Cache)>,
 }
 
@@ -114,7 +115,7 @@ impl Engine {
             }
         };
         let engine = Self {
-            apart: samples_are_apart(&model),
+            independent: samples_are_independent(&model),
             model,
             options,
             pool,
@@ -174,7 +175,7 @@ impl Engine {
                 _ => &[],
             })
             .collect();
-        let chunk = match self.apart {
+        let chunk = match self.independent {
             true => {
                 let share = batch.div_ceil(self.options.threads.max(1));
                 self.options.chunk.clamp(1, share.max(1))
@@ -222,7 +223,7 @@ impl Engine {
                 Some((rest, plan)) if *first + chunk > batch => (*rest, plan),
                 _ => (chunk, &whole),
             };
-            let inputs: Vec<&[f32]> = match self.apart {
+            let inputs: Vec<&[f32]> = match self.independent {
                 true => numbers
                     .iter()
                     .map(|numbers| {
@@ -268,7 +269,7 @@ impl Engine {
     ///
     /// If the network cannot be compiled for the batch.
     pub fn memory(&self, batch: usize) -> Result<[usize; 2], EngineError> {
-        let chunk = if self.apart {
+        let chunk = if self.independent {
             batch.min(self.options.chunk)
         } else {
             batch
@@ -327,7 +328,12 @@ impl Engine {
         if let Some(plan) = plans.get(&batch) {
             return Ok(plan.clone());
         }
-        let plan = Arc::new(Compiler::compile(&self.model, batch, cache)?);
+        let plan = Arc::new(Compiler::compile(
+            &self.model,
+            self.options.isa,
+            batch,
+            cache,
+        )?);
         plans.insert(batch, plan.clone());
         Ok(plan)
     }
@@ -402,58 +408,4 @@ fn is_conversion(work: &Work) -> bool {
             | Work::Quantize { .. }
             | Work::QuantizeImage { .. }
     )
-}
-
-/// Whether each sample's results are the same without the others: every value of data has the batch as its first axis, and
-/// no operation works along it.
-fn samples_are_apart(model: &Model) -> bool {
-    let graph = &model.graph;
-    if model.layers.values().any(|layer| layer.dynamic.is_some()) {
-        return false;
-    }
-    let mut data: Vec<bool> = graph
-        .values
-        .iter()
-        .map(|value| value.source == Source::Input)
-        .collect();
-    for node in &graph.nodes {
-        data[node.output.0] |= node.inputs.iter().any(|id| data[id.0]);
-    }
-    let values = graph.values.iter().zip(&data).filter(|(_, data)| **data);
-    let mut shapes = values.map(|(value, _)| &value.shape);
-    let batched = shapes.all(|shape| {
-        shape.first() == Some(&Extent::BATCH) && shape[1..].iter().all(|extent| extent.is_fixed())
-    });
-    let outputs = graph.outputs.iter().all(|id| data[id.0]);
-    let constants = graph.values.iter().zip(&data).all(|(value, data)| {
-        *data
-            || matches!(value.source, Source::Input)
-            || value.shape.iter().all(|extent| extent.is_fixed())
-    });
-    let nodes = graph.nodes.iter().filter(|node| data[node.output.0]);
-    let mut nodes = nodes;
-    batched && outputs && constants && nodes.all(leaves_the_batch)
-}
-
-/// Whether an operation treats each sample on its own.
-fn leaves_the_batch(node: &Node) -> bool {
-    match &node.op {
-        Op::Permute(axes) => axes.first() == Some(&0),
-        Op::Softmax(axis)
-        | Op::LogSoftmax(axis)
-        | Op::Reduce(_, axis)
-        | Op::ArgMax(axis)
-        | Op::CumulativeSum(axis)
-        | Op::Concat(axis)
-        | Op::Select(axis)
-        | Op::Gather(axis)
-        | Op::Repeat { axis, .. } => *axis != 0,
-        Op::ReduceAll(_) => false,
-        Op::Flip(axes) => !axes.contains(&0),
-        Op::Slice(ranges) => ranges.first().is_none_or(|range| {
-            range.step == 1 && range.start == Extent::fixed(0) && range.end == Extent::BATCH
-        }),
-        Op::Pad { padding, .. } => padding.first() == Some(&[0, 0]),
-        _ => true,
-    }
 }

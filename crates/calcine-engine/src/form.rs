@@ -1,7 +1,7 @@
 //! How a value lies in memory while a network runs.
 
 use calcine_format::Quantizer;
-use calcine_kernels::Plane;
+use calcine_kernels::{Isa, Plane};
 
 /// How a value lies in memory, and what its numbers stand for.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,94 +63,191 @@ impl Image {
         samples * self.plane.sample()
     }
 
-    /// Writes row-major numbers into images, and converts each of them.
-    pub(crate) fn copy_from_plain<X: Copy, Y>(
+    /// Writes row-major numbers into images, and converts each of them. What belongs to no channel stays as it is.
+    #[inline(always)]
+    pub(crate) fn copy_from_plain<X: Copy, Y: Copy + Default>(
         &self,
+        isa: Isa,
         samples: usize,
         plain: &[X],
         images: &mut [Y],
         convert: impl Fn(X) -> Y,
     ) {
-        self.each_line(samples, |line| {
-            let [from, to] = line.steps;
-            for at in 0..line.length {
-                images[line.image + at * to] = convert(plain[line.plain + at * from]);
-            }
-        });
+        let lines = self.lines(samples);
+        isa.vectorize(
+            #[inline(always)]
+            || match self.order() {
+                Order::ChannelsLast => {
+                    for [from, to] in lines {
+                        let images = images[to..][..self.line_length()].iter_mut();
+                        for (image, plain) in images.zip(&plain[from..]) {
+                            *image = convert(*plain);
+                        }
+                    }
+                }
+                Order::ChannelsFirst { channel } => {
+                    for [from, to] in lines {
+                        self.interleave(&plain[from..], channel, &mut images[to..], &convert);
+                    }
+                }
+            },
+        );
     }
 
     /// Writes the numbers of images in row-major order, and converts each of them.
+    #[inline(always)]
     pub(crate) fn copy_to_plain<X: Copy, Y>(
         &self,
+        isa: Isa,
         samples: usize,
         images: &[X],
         plain: &mut [Y],
         convert: impl Fn(X) -> Y,
     ) {
-        self.each_line(samples, |line| {
-            let [to, from] = line.steps;
-            for at in 0..line.length {
-                plain[line.plain + at * to] = convert(images[line.image + at * from]);
-            }
-        });
-    }
-
-    /// Calls a function for each channel of each row of the images.
-    fn each_line(&self, samples: usize, mut visit: impl FnMut(Line)) {
-        let plane = &self.plane;
         let Plane {
-            height,
             width,
             channels,
             pitch,
             ..
-        } = *plane;
-        for sample in 0..samples {
-            for row in 0..height {
-                let image = plane.at(sample, row, 0);
-                if self.rows {
-                    // Both have the channels of a position next to each other.
-                    for column in 0..width {
-                        visit(Line {
-                            plain: ((sample * height + row) * width + column) * channels,
-                            image: image + column * pitch,
-                            steps: [1, 1],
-                            length: channels,
-                        });
+        } = self.plane;
+        let lines = self.lines(samples);
+        isa.vectorize(
+            #[inline(always)]
+            || match self.order() {
+                Order::ChannelsLast => {
+                    for [to, from] in lines {
+                        let plain = plain[to..][..self.line_length()].iter_mut();
+                        for (plain, image) in plain.zip(&images[from..]) {
+                            *plain = convert(*image);
+                        }
                     }
-                } else if width == 1 {
-                    // The channels of a position, which lie a plane apart.
-                    visit(Line {
-                        plain: sample * channels * height + row,
-                        image,
-                        steps: [height, 1],
-                        length: channels,
-                    });
-                } else {
-                    for channel in 0..channels {
-                        visit(Line {
-                            plain: ((sample * channels + channel) * height + row) * width,
-                            image: image + channel,
-                            steps: [1, pitch],
-                            length: width,
-                        });
+                }
+                Order::ChannelsFirst { channel } => {
+                    for [to, from] in lines {
+                        for at in 0..channels {
+                            let plain = &mut plain[to + at * channel..][..width];
+                            let images = images[from + at..].iter().step_by(pitch);
+                            for (plain, image) in plain.iter_mut().zip(images) {
+                                *plain = convert(*image);
+                            }
+                        }
+                    }
+                }
+            },
+        );
+    }
+
+    /// Writes a row of each channel into a row of an image. Neighbours of a row are next to each other, and so many numbers are from
+    /// a channel to the next one.
+    #[inline(always)]
+    fn interleave<X: Copy, Y: Copy + Default>(
+        &self,
+        plain: &[X],
+        channel: usize,
+        image: &mut [Y],
+        convert: &impl Fn(X) -> Y,
+    ) {
+        /// Positions that are converted together.
+        const BLOCK: usize = 64;
+        let Plane {
+            width,
+            channels,
+            pitch,
+            ..
+        } = self.plane;
+        for first in (0..width).step_by(BLOCK) {
+            let count = BLOCK.min(width - first);
+            for group in (0..channels).step_by(4) {
+                let own = 4.min(channels - group);
+                let mut converted = [[Y::default(); BLOCK]; 4];
+                for (at, converted) in converted.iter_mut().enumerate().take(own) {
+                    let plain = &plain[(group + at) * channel + first..][..count];
+                    for (converted, plain) in converted.iter_mut().zip(plain) {
+                        *converted = convert(*plain);
+                    }
+                }
+                let positions = image[first * pitch + group..].chunks_mut(pitch);
+                let [a, b, c, d] = &converted;
+                let converted = a.iter().zip(b).zip(c.iter().zip(d)).take(count);
+                for (image, ((a, b), (c, d))) in positions.zip(converted) {
+                    let all = [*a, *b, *c, *d];
+                    match own {
+                        4 => image[..4].copy_from_slice(&all),
+                        3 => image[..3].copy_from_slice(&all[..3]),
+                        _ => image[..own].copy_from_slice(&all[..own]),
                     }
                 }
             }
         }
     }
+
+    /// How row-major numbers lie.
+    fn order(&self) -> Order {
+        let Plane { height, width, .. } = self.plane;
+        match self.rows || height * width == 1 {
+            true => Order::ChannelsLast,
+            false => Order::ChannelsFirst {
+                channel: height * width,
+            },
+        }
+    }
+
+    /// The numbers of a line of [`Order::ChannelsLast`]: of as many positions as are next to each other without a gap.
+    fn line_length(&self) -> usize {
+        let Plane {
+            height,
+            width,
+            channels,
+            ..
+        } = self.plane;
+        match self.is_dense() {
+            true => height * width * channels,
+            false => channels,
+        }
+    }
+
+    /// Whether the numbers of an image have no gaps.
+    fn is_dense(&self) -> bool {
+        self.plane.is_borderless() && self.plane.pitch == self.plane.channels
+    }
+
+    /// The positions of lines in row-major numbers and in images: of rows of all channels, or of the numbers of
+    /// [`line_length`](Self::line_length).
+    fn lines(&self, samples: usize) -> impl Iterator<Item = [usize; 2]> + '_ {
+        let Plane {
+            height,
+            width,
+            channels,
+            ..
+        } = self.plane;
+        let [rows, columns] = match self.order() {
+            Order::ChannelsFirst { .. } => [height, 1],
+            Order::ChannelsLast if self.is_dense() => [1, 1],
+            Order::ChannelsLast => [height, width],
+        };
+        let last = matches!(self.order(), Order::ChannelsLast);
+        (0..samples).flat_map(move |sample| {
+            (0..rows).flat_map(move |row| {
+                (0..columns).map(move |column| {
+                    let plain = match last {
+                        true => (row * width + column) * channels,
+                        false => row * width,
+                    };
+                    let plain = sample * height * width * channels + plain;
+                    [plain, self.plane.at(sample, row, column)]
+                })
+            })
+        })
+    }
 }
 
-/// Numbers at equal distances, both in row-major order and in images.
+/// How numbers lie in row-major order.
 #[derive(Debug, Clone, Copy)]
-struct Line {
-    /// The position of the first number in row-major order.
-    plain: usize,
-    /// The position of the first number in the images.
-    image: usize,
-    /// The distance of neighbours in row-major order, and in the images.
-    steps: [usize; 2],
-    length: usize,
+enum Order {
+    /// The channels of a position are next to each other.
+    ChannelsLast,
+    /// The positions of a channel are, and so many numbers are from a channel to the next.
+    ChannelsFirst { channel: usize },
 }
 
 /// The integers of an 8-bit quantizer. They are stored less the smallest one, so that a stored integer is `0 … 255`.
@@ -170,18 +267,19 @@ impl CodeRange {
         }
     }
 
-    /// The stored integer that is nearest to a multiple of the scale.
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "whole numbers of 8 bits"
-    )]
+    /// The stored integer that is nearest to a multiple of the scale; that of zero if it is no number.
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation, reason = "modulo 256")]
     pub(crate) fn encode(self, multiple: f32) -> u8 {
-        (nearest(multiple, self.ends) as i32 + self.zero) as u8
+        let multiple = if multiple.is_nan() { 0.0 } else { multiple };
+        // The bits of the sum with the rounder end with those of the whole number.
+        let whole = within(multiple, self.ends) + ROUNDER;
+        whole.to_bits().wrapping_add_signed(self.zero) as u8
     }
 }
 
 /// The multiple of the scale that a stored integer represents, if `zero` represents zero.
+#[inline(always)]
 #[allow(clippy::cast_precision_loss, reason = "of 9 bits")]
 pub(crate) fn decode(code: u8, zero: i32) -> f32 {
     (i32::from(code) - zero) as f32
@@ -192,10 +290,18 @@ pub(crate) fn zero_code(quantizer: Quantizer) -> i32 {
     quantizer.zero_point - quantizer.low
 }
 
+/// Added to a number up to 2²² in magnitude, it leaves the nearest whole number in the last bits, ties to even.
+const ROUNDER: f32 = 12_582_912.0;
+
 /// The nearest whole number between the ends, as the simulation computes it.
-pub(crate) fn nearest(x: f32, [low, high]: [f32; 2]) -> f32 {
-    const ROUNDER: f32 = 12_582_912.0;
+#[inline(always)]
+pub(crate) fn nearest(x: f32, ends: [f32; 2]) -> f32 {
+    (within(x, ends) + ROUNDER) - ROUNDER
+}
+
+/// `x` between two numbers; what is no number stays so.
+#[inline(always)]
+fn within(x: f32, [low, high]: [f32; 2]) -> f32 {
     let x = if x < low { low } else { x };
-    let x = if x > high { high } else { x };
-    (x + ROUNDER) - ROUNDER
+    if x > high { high } else { x }
 }

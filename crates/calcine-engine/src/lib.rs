@@ -36,6 +36,7 @@ mod compile;
 mod engine;
 mod error;
 mod form;
+mod independence;
 mod model;
 mod plain;
 mod plan;

@@ -1,17 +1,21 @@
-//! Every operation as plain loops over floats in row-major order, the last axis first: what has no kernel of its own.
+//! Every operation on floats in row-major order: what is not computed as images.
 //!
-//! Integers and booleans are held in floats, as positions of axes and masks are.
+//! Integers and booleans are stored as floats, such as positions of axes and masks.
 
 mod index;
 mod moves;
 mod scalar;
+mod strided;
 mod windows;
 
-use calcine_graph::{Interpolation, Op};
+use calcine_graph::{Arithmetic, Interpolation, Op};
+use calcine_kernels::{Isa, functions, layer_norm_rows, log_softmax_rows, softmax_rows};
 
 use index::{broadcast, each, lines, position, strides};
 use moves::{pad, slice};
-use scalar::{combined, compared, mapped, reduced};
+use scalar::{combine, compare, map, reduce};
+use strided::{broadcast_strides, to_isize};
+pub(crate) use strided::{gather, zip};
 use windows::{adaptive, convolve, pooled, transposed};
 
 /// A tensor that an operation reads.
@@ -39,7 +43,14 @@ pub(crate) fn is_supported(op: &Op) -> bool {
 
 /// Computes an operation of [`is_supported`] ones.
 #[allow(clippy::too_many_lines, reason = "an operation each")]
-pub(crate) fn evaluate(op: &Op, x: &[Operand<'_>], y: &mut [f32], shape: &[usize], batch: usize) {
+pub(crate) fn evaluate(
+    isa: Isa,
+    op: &Op,
+    x: &[Operand<'_>],
+    y: &mut [f32],
+    shape: &[usize],
+    batch: usize,
+) {
     match op {
         Op::Convolution(options) => convolve(options, x, y, shape),
         Op::TransposedConvolution { convolution, .. } => transposed(convolution, x, y, shape),
@@ -68,28 +79,21 @@ pub(crate) fn evaluate(op: &Op, x: &[Operand<'_>], y: &mut [f32], shape: &[usize
         Op::BatchNorm { epsilon, .. } => {
             let [_, channels, places] = lines(shape, 1);
             let [gamma, beta, mean, variance] = [1, 2, 3, 4].map(|at: usize| x[at].numbers);
-            for (at, (y, x)) in y.iter_mut().zip(x[0].numbers).enumerate() {
-                let channel = at / places % channels;
+            let both = y
+                .chunks_mut(places.max(1))
+                .zip(x[0].numbers.chunks(places.max(1)));
+            for (at, (y, x)) in both.enumerate() {
+                let channel = at % channels;
                 #[allow(clippy::cast_possible_truncation, reason = "floats are f32")]
                 let deviation = (variance[channel] + *epsilon as f32).sqrt();
-                *y = (x - mean[channel]) / deviation * gamma[channel] + beta[channel];
+                for (y, x) in y.iter_mut().zip(x) {
+                    *y = (x - mean[channel]) / deviation * gamma[channel] + beta[channel];
+                }
             }
         }
         Op::LayerNorm { epsilon } => {
-            let features = x[1].numbers.len();
-            for (y, x_row) in y.chunks_mut(features).zip(x[0].numbers.chunks(features)) {
-                #[allow(clippy::cast_precision_loss, reason = "lengths of axes")]
-                let count = features as f64;
-                let mean = x_row.iter().map(|x| f64::from(*x)).sum::<f64>() / count;
-                let squares = x_row.iter().map(|x| (f64::from(*x) - mean).powi(2));
-                let deviation = (squares.sum::<f64>() / count + epsilon).sqrt();
-                for (at, (y, x_own)) in y.iter_mut().zip(x_row).enumerate() {
-                    #[allow(clippy::cast_possible_truncation, reason = "floats are f32")]
-                    let normal = ((f64::from(*x_own) - mean) / deviation) as f32;
-                    let beta = x.get(2).map_or(0.0, |beta| beta.numbers[at]);
-                    *y = normal * x[1].numbers[at] + beta;
-                }
-            }
+            let beta = x.get(2).map_or(&[][..], |beta| beta.numbers);
+            layer_norm_rows(isa, x[1].numbers, beta, *epsilon, x[0].numbers, y);
         }
         Op::MaxPool(pool) => pooled(pool, x[0], y, shape, |window, _| {
             window.fold(f32::NEG_INFINITY, f32::max)
@@ -105,41 +109,54 @@ pub(crate) fn evaluate(op: &Op, x: &[Operand<'_>], y: &mut [f32], shape: &[usize
             });
         }
         Op::AdaptiveAveragePool => adaptive(x[0], y, shape),
-        Op::Interpolate { .. } => each(shape, |at, index| {
+        Op::Interpolate { mode, .. } => each(shape, |at, index| {
             let own = index.iter().zip(shape).zip(x[0].shape);
             let own = own.fold(0, |from, ((index, to), length)| {
-                from * length + index * length / to
+                let nearest = match mode {
+                    // The position of the centre.
+                    Interpolation::NearestExact => (2 * index + 1) * length / (2 * to),
+                    _ => index * length / to,
+                };
+                from * length + nearest
             });
             y[at] = x[0].numbers[own];
         }),
         Op::Pad { padding, with } => pad(padding, *with, x[0], y, shape),
-        Op::Map(map) => {
-            for (y, x) in y.iter_mut().zip(x[0].numbers) {
-                *y = mapped(*map, *x);
-            }
-        }
+        Op::Map(function) => map(isa, *function, x[0].numbers, y),
+        #[allow(clippy::cast_possible_truncation, reason = "floats are f32")]
         Op::Scalar(arithmetic, number) => {
-            #[allow(clippy::cast_possible_truncation, reason = "floats are f32")]
-            let number = *number as f32;
-            for (y, x) in y.iter_mut().zip(x[0].numbers) {
-                *y = combined(*arithmetic, *x, number);
-            }
+            combine(
+                isa,
+                *arithmetic,
+                [x[0], single(&[*number as f32])],
+                y,
+                shape,
+            );
         }
-        Op::Zip(arithmetic) => each(shape, |at, index| {
-            let [a, b] = [x[0], x[1]].map(|x| x.numbers[broadcast(index, x)]);
-            y[at] = combined(*arithmetic, a, b);
-        }),
+        Op::Zip(Arithmetic::PRelu) => {
+            // One slope, or one for each position of the second axis.
+            let mut slopes = vec![1; shape.len()];
+            if let Some(channels) = slopes.get_mut(1) {
+                *channels = x[1].numbers.len();
+            }
+            let slopes = Operand {
+                numbers: x[1].numbers,
+                shape: &slopes,
+            };
+            combine(isa, Arithmetic::PRelu, [x[0], slopes], y, shape);
+        }
+        Op::Zip(arithmetic) => combine(isa, *arithmetic, [x[0], x[1]], y, shape),
+        #[allow(clippy::cast_possible_truncation, reason = "floats are f32")]
         Op::CompareScalar(comparison, number) => {
-            #[allow(clippy::cast_possible_truncation, reason = "floats are f32")]
-            let number = *number as f32;
-            for (y, x) in y.iter_mut().zip(x[0].numbers) {
-                *y = compared(*comparison, *x, number);
-            }
+            compare(
+                isa,
+                *comparison,
+                [x[0], single(&[*number as f32])],
+                y,
+                shape,
+            );
         }
-        Op::Compare(comparison) => each(shape, |at, index| {
-            let [a, b] = [x[0], x[1]].map(|x| x.numbers[broadcast(index, x)]);
-            y[at] = compared(*comparison, a, b);
-        }),
+        Op::Compare(comparison) => compare(isa, *comparison, [x[0], x[1]], y, shape),
         Op::Where => each(shape, |at, index| {
             let [x, mask, other] = [x[0], x[1], x[2]].map(|x| x.numbers[broadcast(index, x)]);
             y[at] = if mask != 0.0 { other } else { x };
@@ -150,6 +167,12 @@ pub(crate) fn evaluate(op: &Op, x: &[Operand<'_>], y: &mut [f32], shape: &[usize
             let number = *number as f32;
             y[at] = if mask != 0.0 { number } else { x };
         }),
+        Op::Softmax(axis) if axis + 1 == shape.len() => {
+            softmax_rows(isa, shape[*axis], x[0].numbers, y);
+        }
+        Op::LogSoftmax(axis) if axis + 1 == shape.len() => {
+            log_softmax_rows(isa, shape[*axis], x[0].numbers, y);
+        }
         Op::Softmax(axis) | Op::LogSoftmax(axis) => {
             let is_log = matches!(op, Op::LogSoftmax(_));
             let [before, length, behind] = lines(shape, *axis);
@@ -158,30 +181,25 @@ pub(crate) fn evaluate(op: &Op, x: &[Operand<'_>], y: &mut [f32], shape: &[usize
                 let own = (0..length).map(|at| first + at * behind);
                 let largest = own.clone().map(|at| x[0].numbers[at]);
                 let largest = largest.fold(f32::NEG_INFINITY, f32::max);
-                let sum: f32 = own
-                    .clone()
-                    .map(|at| libm::expf(x[0].numbers[at] - largest))
-                    .sum();
+                let mut sum = 0.0;
+                for at in own.clone() {
+                    y[at] = functions::exp(x[0].numbers[at] - largest);
+                    sum += y[at];
+                }
                 for at in own {
-                    let shifted = x[0].numbers[at] - largest;
                     y[at] = match is_log {
-                        true => shifted - libm::logf(sum),
-                        false => libm::expf(shifted) / sum,
+                        true => x[0].numbers[at] - largest - libm::logf(sum),
+                        false => y[at] / sum,
                     };
                 }
             }
         }
         Op::Reduce(reduction, axis) => {
-            let [_, length, behind] = lines(x[0].shape, *axis);
-            for (line, y) in y.iter_mut().enumerate() {
-                let first = line / behind * length * behind + line % behind;
-                let own = (0..length).map(|at| x[0].numbers[first + at * behind]);
-                *y = reduced(*reduction, own, length);
-            }
+            reduce(isa, *reduction, x[0].numbers, lines(x[0].shape, *axis), y);
         }
         Op::ReduceAll(reduction) => {
-            let all = x[0].numbers.iter().copied();
-            y[0] = reduced(*reduction, all, x[0].numbers.len());
+            let all = x[0].numbers;
+            reduce(isa, *reduction, all, [1, all.len(), 1], y);
         }
         Op::ArgMax(axis) => {
             let [_, length, behind] = lines(x[0].shape, *axis);
@@ -210,7 +228,10 @@ pub(crate) fn evaluate(op: &Op, x: &[Operand<'_>], y: &mut [f32], shape: &[usize
                 first += own;
             }
         }
-        Op::Slice(ranges) => slice(ranges, x[0], y, shape, batch),
+        Op::Slice(ranges) => {
+            let (first, strides) = slice(ranges, x[0], batch);
+            gather(isa, x[0].numbers, first, &strides, y, shape);
+        }
         Op::Select(axis) => {
             let [_, length, behind] = lines(shape, *axis);
             let from = x[0].shape[*axis];
@@ -231,38 +252,29 @@ pub(crate) fn evaluate(op: &Op, x: &[Operand<'_>], y: &mut [f32], shape: &[usize
             });
         }
         Op::Reshape => y.copy_from_slice(x[0].numbers),
-        Op::Expand => each(shape, |at, index| {
-            y[at] = x[0].numbers[broadcast(index, x[0])];
-        }),
+        Op::Expand => {
+            let strides = broadcast_strides(x[0].shape, shape);
+            gather(isa, x[0].numbers, 0, &strides, y, shape);
+        }
         Op::Permute(axes) => {
             let own = strides(x[0].shape);
-            let own: Vec<usize> = axes.iter().map(|axis| own[*axis]).collect();
-            each(shape, |at, index| {
-                let from = index.iter().zip(&own).map(|(index, stride)| index * stride);
-                y[at] = x[0].numbers[from.sum::<usize>()];
-            });
+            let own: Vec<isize> = axes.iter().map(|axis| to_isize(own[*axis])).collect();
+            gather(isa, x[0].numbers, 0, &own, y, shape);
         }
         Op::Flip(axes) => {
-            let own = strides(shape);
-            each(shape, |at, index| {
-                let from =
-                    index
-                        .iter()
-                        .enumerate()
-                        .map(|(axis, index)| match axes.contains(&axis) {
-                            true => (shape[axis] - 1 - index) * own[axis],
-                            false => index * own[axis],
-                        });
-                y[at] = x[0].numbers[from.sum::<usize>()];
-            });
+            let mut own: Vec<isize> = strides(shape).into_iter().map(to_isize).collect();
+            let mut first = 0;
+            for axis in axes {
+                first += (to_isize(shape[*axis]) - 1).max(0) * own[*axis];
+                own[*axis] = -own[*axis];
+            }
+            gather(isa, x[0].numbers, first, &own, y, shape);
         }
         Op::Repeat { axis, .. } => {
-            let [_, _, behind] = lines(shape, *axis);
+            let [before, length, behind] = lines(shape, *axis);
             let own = x[0].shape[*axis] * behind;
-            let line = shape[*axis] * behind;
-            for (at, y) in y.iter_mut().enumerate() {
-                *y = x[0].numbers[at / line * own + at % line % own];
-            }
+            let repeated = [before, length * behind / own.max(1), own];
+            gather(isa, x[0].numbers, 0, &[to_isize(own), 0, 1], y, &repeated);
         }
         #[allow(clippy::cast_possible_truncation, reason = "floats are f32")]
         Op::Constant(number) => y.fill(*number as f32),
@@ -277,23 +289,39 @@ pub(crate) fn evaluate(op: &Op, x: &[Operand<'_>], y: &mut [f32], shape: &[usize
     }
 }
 
-/// The products of the last two axes; leading ones are broadcast.
+/// A number as an operand.
+fn single(number: &[f32; 1]) -> Operand<'_> {
+    Operand {
+        numbers: number,
+        shape: &[],
+    }
+}
+
+/// The indices of the left and of the right matrix of each product of the last two axes; leading axes are broadcast.
+pub(crate) fn matrix_pairs(a: &[usize], b: &[usize], shape: &[usize]) -> Vec<(usize, usize)> {
+    let leading = |shape: &[usize]| shape[..shape.len() - 2].to_vec();
+    let [a, b, shape] = [a, b, shape].map(leading);
+    let operand = |shape| Operand {
+        numbers: &[],
+        shape,
+    };
+    let mut pairs = Vec::new();
+    each(&shape, |_, index| {
+        pairs.push((broadcast(index, operand(&a)), broadcast(index, operand(&b))));
+    });
+    pairs
+}
+
+/// The products of the last two axes, of constants.
 fn matmul(a: Operand<'_>, b: Operand<'_>, y: &mut [f32], shape: &[usize]) {
     let rank = shape.len();
     let [rows, columns] = [shape[rank - 2], shape[rank - 1]];
     let inner = a.shape[a.shape.len() - 1];
-    let matrix = |operand: Operand<'_>, index: &[usize]| {
-        let leading = Operand {
-            numbers: operand.numbers,
-            shape: &operand.shape[..operand.shape.len() - 2],
-        };
-        broadcast(index, leading)
-    };
-    each(&shape[..rank - 2], |at, index| {
-        let a = &a.numbers[matrix(a, index) * rows * inner..][..rows * inner];
-        let b = &b.numbers[matrix(b, index) * inner * columns..][..inner * columns];
-        let y = &mut y[at * rows * columns..][..rows * columns];
-        for (a, y) in a.chunks(inner).zip(y.chunks_mut(columns)) {
+    let pairs = matrix_pairs(a.shape, b.shape, shape);
+    for ((left, right), y) in pairs.into_iter().zip(y.chunks_mut((rows * columns).max(1))) {
+        let a = &a.numbers[left * rows * inner..][..rows * inner];
+        let b = &b.numbers[right * inner * columns..][..inner * columns];
+        for (a, y) in a.chunks(inner.max(1)).zip(y.chunks_mut(columns)) {
             y.fill(0.0);
             for (a, b) in a.iter().zip(b.chunks(columns)) {
                 for (y, b) in y.iter_mut().zip(b) {
@@ -301,5 +329,5 @@ fn matmul(a: Operand<'_>, b: Operand<'_>, y: &mut [f32], shape: &[usize]) {
                 }
             }
         }
-    });
+    }
 }

@@ -8,7 +8,7 @@ pub enum How {
     Codes,
     /// By a table of each integer's result.
     Table,
-    /// By a kernel of floats.
+    /// By a kernel of floats, or by vectorized loops.
     Floats,
     /// With the layer of this name, before its sums leave the registers.
     Fused(String),
@@ -16,6 +16,10 @@ pub enum How {
     Constant,
     /// Not at all: the numbers are where they should be.
     Moved,
+    /// Not computed, but copied to other positions.
+    Copied,
+    /// In whole numbers by vectorized loops, between conversions.
+    Integers,
     /// In whole numbers by plain loops, between conversions.
     PlainIntegers,
     /// In float by plain loops, between conversions.
@@ -31,6 +35,8 @@ impl fmt::Display for How {
             Self::Fused(layer) => write!(f, "with `{layer}`"),
             Self::Constant => f.write_str("when loaded"),
             Self::Moved => f.write_str("nothing to compute"),
+            Self::Copied => f.write_str("copied"),
+            Self::Integers => f.write_str("integers"),
             Self::PlainIntegers => f.write_str("integers, plain loops"),
             Self::PlainFloats => f.write_str("floats, plain loops"),
         }

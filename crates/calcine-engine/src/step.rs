@@ -6,7 +6,7 @@ mod run;
 use std::sync::Arc;
 
 use calcine_graph::Op;
-use calcine_kernels::{Buffer, CodeLayer, FloatLayer, Plane, Rescale};
+use calcine_kernels::{Buffer, CodeLayer, FloatLayer, MatrixSums, Plane, Rescale};
 
 use crate::form::{CodeRange, Image};
 
@@ -150,12 +150,28 @@ pub(crate) enum Work {
         shape: Shape,
         batch: usize,
     },
+    /// Packs matrices `[inner, columns]` of row-major floats, the right operands of a product.
+    PackMatrices([usize; 2]),
+    /// Products of matrices of row-major floats with packed ones.
+    Matmul(Matmul),
     /// An operation on whole numbers in row-major floats that needs more than its plain form.
     Whole {
         whole: Whole,
         shapes: Vec<Shape>,
         shape: Shape,
     },
+}
+
+/// Products of matrices.
+#[derive(Debug, Clone)]
+pub(crate) struct Matmul {
+    /// Rows of the left matrices, their columns, and columns of the right ones.
+    pub(crate) sizes: [usize; 3],
+    /// The indices of the left and of the right matrix of each product.
+    pub(crate) pairs: Vec<(usize, usize)>,
+    pub(crate) sums: MatrixSums,
+    /// The factor from sums of whole numbers to those of the result, and their range.
+    pub(crate) rescale: Option<(f32, [f32; 2])>,
 }
 
 /// Operations on whole numbers, exact as the arithmetic says.

@@ -1,11 +1,11 @@
-//! Operations on whole numbers that are held in floats, exact as the arithmetic of quantized networks says. They are plain loops:
-//! for widths and shapes that no kernel has.
+//! Operations on whole numbers that are stored as floats in row-major order, exact as the arithmetic of quantized networks says.
 
 use calcine_graph::{Convolution, Op};
+use calcine_kernels::{Isa, multiply_matrices, pack_matrix, packed_matrix_len};
 
 use crate::form::nearest;
 use crate::plain::{self, Operand};
-use crate::step::Whole;
+use crate::step::{Matmul, Whole};
 
 /// Computes an operation.
 #[allow(
@@ -13,27 +13,17 @@ use crate::step::Whole;
     clippy::cast_possible_truncation,
     reason = "sums are rounded to f32 once, and whole numbers are converted as they are"
 )]
-pub(crate) fn evaluate(whole: &Whole, x: &[Operand<'_>], y: &mut [f32], shape: &[usize]) {
+pub(crate) fn evaluate(isa: Isa, whole: &Whole, x: &[Operand<'_>], y: &mut [f32], shape: &[usize]) {
     match whole {
         Whole::Add { factors, ends } => {
-            let scaled = [0, 1].map(|at: usize| {
-                let numbers = x[at].numbers.iter();
-                numbers.map(|x| x * factors[at]).collect::<Vec<f32>>()
-            });
-            let operands = [0, 1].map(|at: usize| Operand {
-                numbers: &scaled[at],
-                shape: x[at].shape,
-            });
-            let add = Op::Zip(calcine_graph::Arithmetic::Add);
-            plain::evaluate(&add, &operands, y, shape, 0);
-            round(y, 1.0, *ends);
+            let [a_factor, b_factor] = *factors;
+            let add = |a: f32, b: f32| nearest(a * a_factor + b * b_factor, *ends);
+            plain::zip(isa, [x[0], x[1]], y, shape, add);
         }
         Whole::Multiply { factor, ends } => {
-            let [a, b] = [0, 1].map(|at: usize| expanded(x[at], shape));
-            for (y, (a, b)) in y.iter_mut().zip(a.iter().zip(&b)) {
-                *y = (f64::from(*a) * f64::from(*b)) as f32;
-            }
-            round(y, *factor, *ends);
+            // A product of floats is the exact product, rounded once.
+            let multiply = |a: f32, b: f32| nearest(a * b * factor, *ends);
+            plain::zip(isa, [x[0], x[1]], y, shape, multiply);
         }
         Whole::Matmul { factor, ends } => {
             // Products in `f64` are exact up to 2⁵³.
@@ -45,8 +35,8 @@ pub(crate) fn evaluate(whole: &Whole, x: &[Operand<'_>], y: &mut [f32], shape: &
                 all.extend(last);
                 all
             };
-            let a = expanded(x[0], &leading([rows, inner]));
-            let b = expanded(x[1], &leading([inner, columns]));
+            let a = expanded(isa, x[0], &leading([rows, inner]));
+            let b = expanded(isa, x[1], &leading([inner, columns]));
             for (at, y) in y.iter_mut().enumerate() {
                 let (matrix, row, column) =
                     (at / (rows * columns), at / columns % rows, at % columns);
@@ -56,30 +46,25 @@ pub(crate) fn evaluate(whole: &Whole, x: &[Operand<'_>], y: &mut [f32], shape: &
                 let sum: f64 = products.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
                 *y = sum as f32;
             }
-            round(y, *factor, *ends);
+            round(isa, y, *factor, *ends);
         }
         Whole::Concat {
             axis,
             factors,
             ends,
         } => {
-            let scaled: Vec<Vec<f32>> = x
-                .iter()
-                .zip(factors)
-                .map(|(x, factor)| {
-                    let numbers = x.numbers.iter();
-                    numbers.map(|x| nearest(x * factor, *ends)).collect()
-                })
-                .collect();
-            let operands: Vec<Operand<'_>> = x
-                .iter()
-                .zip(&scaled)
-                .map(|(x, numbers)| Operand {
-                    numbers,
-                    shape: x.shape,
-                })
-                .collect();
-            plain::evaluate(&Op::Concat(*axis), &operands, y, shape, 0);
+            let behind: usize = shape[axis + 1..].iter().product();
+            let line = shape[*axis] * behind;
+            let mut first = 0;
+            for (x, factor) in x.iter().zip(factors) {
+                let own = x.shape[*axis] * behind;
+                for (y, x) in y.chunks_mut(line.max(1)).zip(x.numbers.chunks(own.max(1))) {
+                    let y = &mut y[first..first + own];
+                    y.copy_from_slice(x);
+                    round(isa, y, *factor, *ends);
+                }
+                first += own;
+            }
         }
         Whole::Mean {
             op,
@@ -102,7 +87,7 @@ pub(crate) fn evaluate(whole: &Whole, x: &[Operand<'_>], y: &mut [f32], shape: &
                     numbers: &numbers,
                     shape: x[0].shape,
                 };
-                plain::evaluate(op, &[operand], y, shape, 0);
+                plain::evaluate(isa, op, &[operand], y, shape, 0);
                 for (sum, mean) in sums.iter_mut().zip(y.iter()) {
                     *sum += weight * (f64::from(*mean) * *count as f64).round_ties_even();
                 }
@@ -110,12 +95,17 @@ pub(crate) fn evaluate(whole: &Whole, x: &[Operand<'_>], y: &mut [f32], shape: &
             for (y, sum) in y.iter_mut().zip(sums) {
                 *y = sum as f32;
             }
-            round(y, *factor, *ends);
+            round(isa, y, *factor, *ends);
         }
         Whole::Clamp([low, high]) => {
-            for (y, x) in y.iter_mut().zip(x[0].numbers) {
-                *y = x.max(*low).min(*high);
-            }
+            isa.vectorize(
+                #[inline(always)]
+                || {
+                    for (y, x) in y.iter_mut().zip(x[0].numbers) {
+                        *y = x.max(*low).min(*high);
+                    }
+                },
+            );
         }
         Whole::Layer {
             op,
@@ -157,17 +147,50 @@ pub(crate) fn evaluate(whole: &Whole, x: &[Operand<'_>], y: &mut [f32], shape: &
     }
 }
 
-fn round(y: &mut [f32], factor: f32, ends: [f32; 2]) {
-    for y in y {
-        *y = nearest(*y * factor, ends);
-    }
+/// The nearest whole numbers of products with a factor.
+fn round(isa: Isa, y: &mut [f32], factor: f32, ends: [f32; 2]) {
+    isa.vectorize(
+        #[inline(always)]
+        || {
+            for y in y {
+                *y = nearest(*y * factor, ends);
+            }
+        },
+    );
 }
 
 /// An operand that is repeated along axes of length 1.
-fn expanded(x: Operand<'_>, shape: &[usize]) -> Vec<f32> {
+fn expanded(isa: Isa, x: Operand<'_>, shape: &[usize]) -> Vec<f32> {
     let mut all = vec![0.0; shape.iter().product()];
-    plain::evaluate(&Op::Expand, &[x], &mut all, shape, 0);
+    plain::evaluate(isa, &Op::Expand, &[x], &mut all, shape, 0);
     all
+}
+
+/// Packs each matrix `[…, inner, columns]` for [`multiply`].
+pub(crate) fn pack([inner, columns]: [usize; 2], x: &[f32], y: &mut [f32]) {
+    let length = packed_matrix_len(inner, columns);
+    let matrices = x.chunks_exact((inner * columns).max(1));
+    for (x, y) in matrices.zip(y.chunks_exact_mut(length.max(1))) {
+        pack_matrix(inner, columns, x, y);
+    }
+}
+
+/// Multiplies matrices with packed ones, whose leading axes are broadcast.
+pub(crate) fn multiply(isa: Isa, matmul: &Matmul, x: [&[f32]; 2], y: &mut [f32]) {
+    let [rows, inner, columns] = matmul.sizes;
+    let sizes = [rows * inner, packed_matrix_len(inner, columns)];
+    for ((own, packed), y) in matmul
+        .pairs
+        .iter()
+        .zip(y.chunks_exact_mut((rows * columns).max(1)))
+    {
+        let own = &x[0][own * sizes[0]..][..sizes[0]];
+        let packed = &x[1][packed * sizes[1]..][..sizes[1]];
+        multiply_matrices(isa, matmul.sizes, matmul.sums, own, packed, y);
+    }
+    if let Some((factor, ends)) = matmul.rescale {
+        round(isa, y, factor, ends);
+    }
 }
 
 /// A batch on the quantizer over its range, less the zero point, and its scale.

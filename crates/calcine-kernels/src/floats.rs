@@ -146,25 +146,9 @@ impl FloatLayer {
             // them.
             unsafe {
                 let tile: FloatTile<'_> = at.tile(from, weights);
-                match (isa, depthwise) {
-                    #[cfg(target_arch = "x86_64")]
-                    (Isa::Avx512Vnni, false) => {
-                        avx512::float_sums(&tile, at.blocks, at.positions, sums);
-                    }
-                    #[cfg(target_arch = "x86_64")]
-                    (Isa::Avx512Vnni, true) => {
-                        avx512::depthwise_float_sums(&tile, at.positions, sums);
-                    }
-                    #[cfg(target_arch = "x86_64")]
-                    (Isa::Avx2 | Isa::AvxVnni, false) => {
-                        avx2::float_sums(&tile, at.positions, sums);
-                    }
-                    #[cfg(target_arch = "x86_64")]
-                    (Isa::Avx2 | Isa::AvxVnni, true) => {
-                        avx2::depthwise_float_sums(&tile, at.positions, sums);
-                    }
-                    (_, false) => portable::float_sums(&tile, at.positions, sums),
-                    (_, true) => portable::depthwise_float_sums(&tile, at.positions, sums),
+                match depthwise {
+                    true => depthwise_tile_sums(isa, &tile, at.positions, sums),
+                    false => tile_sums(isa, &tile, at.blocks, at.positions, sums),
                 }
             }
         };
@@ -195,6 +179,52 @@ impl FloatLayer {
             }
         };
         packed.each_tile(Number::Floats, isa, &walk, tile, finish);
+    }
+}
+
+/// Computes the sums of a tile.
+///
+/// # Safety
+///
+/// The CPU must have the instruction set, and all pointers must reach what a tile of so many positions and blocks reads and writes.
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(unused_variables, reason = "plain loops compute one block at a time")
+)]
+pub(crate) unsafe fn tile_sums(
+    isa: Isa,
+    tile: &FloatTile<'_>,
+    blocks: usize,
+    positions: usize,
+    sums: *mut f32,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => avx512::float_sums(tile, blocks, positions, sums),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 | Isa::AvxVnni => avx2::float_sums(tile, positions, sums),
+            _ => portable::float_sums(tile, positions, sums),
+        }
+    }
+}
+
+/// Computes the sums of a tile of a depthwise layer.
+///
+/// # Safety
+///
+/// As of [`tile_sums`].
+unsafe fn depthwise_tile_sums(isa: Isa, tile: &FloatTile<'_>, positions: usize, sums: *mut f32) {
+    // SAFETY: the caller's.
+    unsafe {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => avx512::depthwise_float_sums(tile, positions, sums),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 | Isa::AvxVnni => avx2::depthwise_float_sums(tile, positions, sums),
+            _ => portable::depthwise_float_sums(tile, positions, sums),
+        }
     }
 }
 

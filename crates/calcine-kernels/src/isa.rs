@@ -48,6 +48,45 @@ impl Isa {
             _ => false,
         }
     }
+
+    /// Calls a function whose loops may become vector instructions of this instruction set. That needs a closure with
+    /// `#[inline(always)]`, whose own calls are inlined, too.
+    ///
+    /// The results are those of a call without it: Rust does not reorder or fuse operations on floats.
+    ///
+    /// # Panics
+    ///
+    /// If the CPU does not have the instruction set.
+    pub fn vectorize<R>(self, function: impl FnOnce() -> R) -> R {
+        assert!(self.is_available(), "this CPU has no {self}");
+        match self {
+            // SAFETY: the CPU has the instruction set.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 | Self::AvxVnni => unsafe { avx2(function) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => unsafe { avx512(function) },
+            _ => function(),
+        }
+    }
+}
+
+/// # Safety
+///
+/// The CPU must have the instruction set.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2<R>(function: impl FnOnce() -> R) -> R {
+    function()
+}
+
+/// # Safety
+///
+/// As of [`avx2`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn avx512<R>(function: impl FnOnce() -> R) -> R {
+    function()
 }
 
 impl fmt::Display for Isa {

@@ -10,6 +10,9 @@
 //! | [`Isa`] | the instruction sets, and which of them this CPU has |
 //! | [`CodeLayer`] | a convolution or linear layer of 8-bit integers, packed; [`Rescale`], [`AddCodes`] say what becomes of its sums |
 //! | [`FloatLayer`] | the same of floats |
+//! | [`multiply_matrices`] | products of two matrices of activations |
+//! | [`softmax_rows`], [`log_softmax_rows`], [`layer_norm_rows`], [`sum_rows`] | softmax, layer norms and sums |
+//! | [`functions`] | elementary functions of single floats, whose loops [`Isa::vectorize`] makes vector instructions of |
 //! | [`Plane`], [`Window`], [`Filters`] | how images lie in memory, and what an output reads |
 //! | [`Buffer`] | aligned memory for both kinds of numbers |
 //!
@@ -34,15 +37,20 @@ mod avx512;
 mod buffer;
 mod codes;
 mod floats;
+pub mod functions;
 mod isa;
+mod matrix;
 mod packed;
 mod plane;
 mod portable;
+mod rows;
 mod winograd;
 
 pub use buffer::Buffer;
 pub use codes::{AddCodes, CodeLayer, Rescale};
 pub use floats::{AddFloats, FloatLayer};
 pub use isa::Isa;
+pub use matrix::{MatrixSums, multiply_matrices, pack_matrix, packed_matrix_len};
 pub use packed::Filters;
 pub use plane::{Plane, Window};
+pub use rows::{layer_norm_rows, log_softmax_rows, softmax_rows, sum_rows};

@@ -400,7 +400,7 @@ pub(crate) struct Done {
 }
 
 /// Blocks and positions of a tile: what fits the registers, and the row with the least work.
-fn tiling(
+pub(crate) fn tiling(
     number: Number,
     isa: Isa,
     depthwise: bool,

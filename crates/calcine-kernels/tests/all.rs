@@ -5,6 +5,8 @@ use calcine_kernels::{
 };
 use proptest::prelude::*;
 
+mod vectors;
+
 /// A layer of some shape, and numbers for it.
 #[derive(Debug, Clone)]
 struct Case {

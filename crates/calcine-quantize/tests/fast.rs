@@ -125,6 +125,73 @@ fn image(shape: [usize; 4]) -> Tensor<4> {
     calcine_testkit::numbers(shape)
 }
 
+/// Attention without a softmax: products of activations, with the batch as the second axis, as `nn.MultiheadAttention` has it.
+#[derive(Module, Debug)]
+struct Products {
+    queries: Linear,
+    keys: Linear,
+    values: Linear,
+}
+
+impl Products {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        const HEADS: usize = 2;
+        let x = x.swap_dims(0, 1);
+        let [tokens, batch, _] = x.dims();
+        let heads = |y: Tensor<3>| {
+            let features = y.dims()[2] / HEADS;
+            let y: Tensor<3> = y.reshape([tokens, batch * HEADS, features]);
+            y.swap_dims(0, 1)
+        };
+        let [q, k, v] =
+            [&self.queries, &self.keys, &self.values].map(|layer| heads(layer.forward(x.clone())));
+        let y = q.matmul(k.swap_dims(1, 2)).matmul(v);
+        let features = HEADS * y.dims()[2];
+        let y: Tensor<3> = y.swap_dims(0, 1).reshape([tokens, batch, features]);
+        y.swap_dims(0, 1)
+    }
+}
+
+/// Sums of 600 products do not fit the whole numbers that floats hold, and sums of 16 bits are not those of a kernel.
+#[test]
+fn products_of_activations_are_the_same_to_the_bit() {
+    let x: Tensor<3> = image([5, 1, 7, 6]).flatten(0, 1);
+    let layer = |outputs| LinearConfig::new(6, outputs).init(&device());
+    let model = Products {
+        queries: layer(1200),
+        keys: layer(1200),
+        values: layer(18),
+    };
+    let network = trace(&model, x.clone(), |m, x| m.forward(x)).unwrap();
+    let (symmetric, affine) = (Scheme::Symmetric, Scheme::Affine);
+    for (activations, scheme) in [
+        (8, affine),
+        (8, symmetric),
+        (5, affine),
+        (11, symmetric),
+        (16, symmetric),
+    ] {
+        let settings = settings(8, activations, [symmetric, scheme]);
+        let inputs = [AnyTensor::from(x.clone())];
+        let quantized = quantized(&network, &inputs, &settings);
+        same(
+            &quantized,
+            &inputs,
+            &format!("{activations} bits, {scheme:?}"),
+        );
+    }
+
+    // Chunks of samples give what the batch gives.
+    let bytes = network.to_bytes().unwrap();
+    let results = [1, 5].map(|chunk| {
+        let mut options = Options::default();
+        options.chunk = chunk;
+        let engine = Engine::from_bytes(&bytes, options).unwrap();
+        engine.run(&[array(&x.clone().into())]).unwrap()
+    });
+    assert_eq!(results[0], results[1]);
+}
+
 /// A network of drawn pieces.
 #[derive(Module, Debug)]
 struct Drawn {
@@ -338,6 +405,28 @@ impl Drawn {
         };
         (Self { convs, norms, head }, kept)
     }
+}
+
+/// A value that is clamped twice is stored once, with the border of what reads it last.
+#[test]
+fn a_relu_of_a_relu_is_padded() {
+    let conv = |padding| Piece::Conv {
+        outputs: 2,
+        grouped: 0,
+        kernel: [1 + padding; 2],
+        stride: [1; 2],
+        padding: [padding; 2],
+        dilation: [1; 2],
+        norm: false,
+        bias: true,
+    };
+    let pieces = [conv(0), Piece::Relu, Piece::Relu, conv(1)];
+    let x = image([2, 3, 5, 4]);
+    let (model, pieces) = Drawn::new(&pieces, x.dims(), 3);
+    let network = trace(&model, x.clone(), |m, x| m.forward(&pieces, x)).unwrap();
+    let inputs = [AnyTensor::from(x)];
+    let quantized = quantized(&network, &inputs, &QuantizationSettings::default());
+    same(&quantized, &inputs, "relu of relu");
 }
 
 proptest! {

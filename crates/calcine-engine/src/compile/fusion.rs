@@ -247,10 +247,24 @@ impl Compiler<'_> {
                 [x.plane.height, x.plane.width],
                 [y.plane.height, y.plane.width],
             );
-            for (own, needed) in self.borders[node.inputs[0].0].iter_mut().zip(needed) {
-                for (own, needed) in own.iter_mut().zip(needed) {
-                    *own = needed.max(*own);
-                }
+            self.widen_border(node.inputs[0], needed);
+        }
+        // What is already clamped is not computed again: both values are the same images.
+        for (index, node) in self.model.graph.nodes.iter().enumerate().rev() {
+            let is_layer = |at| self.model.layers.contains_key(&at);
+            let clamps = self.model.quantizer(node.output);
+            let clamps = clamps.is_some_and(|own| self.integer_clamp(index, own).is_some());
+            if clamps || taken_over(&self.model.graph, &self.uses, index, is_layer) {
+                self.widen_border(node.inputs[0], self.borders[node.output.0]);
+            }
+        }
+    }
+
+    /// Makes the border of a value at least as wide as is needed.
+    fn widen_border(&mut self, id: ValueId, needed: [[usize; 2]; 2]) {
+        for (own, needed) in self.borders[id.0].iter_mut().zip(needed) {
+            for (own, needed) in own.iter_mut().zip(needed) {
+                *own = needed.max(*own);
             }
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use calcine_format::{Quantizer, averaged_values, taken_over};
 use calcine_graph::{Arithmetic, Map, Node, Op, Pool, Reduction, ValueId};
+use calcine_kernels::{MatrixSums, packed_matrix_len};
 
 use super::fusion::Sums;
 use super::layers::{narrowed, ratio, two_axes};
@@ -12,7 +13,7 @@ use crate::EngineError;
 use crate::form::{CodeRange, Image, Layout, decode, zero_code};
 use crate::plain::{self, Operand};
 use crate::report::How;
-use crate::step::{PoolOf, Whole, Windows, Work};
+use crate::step::{Matmul, Place, PoolOf, Whole, Windows, Work};
 
 impl Compiler<'_> {
     /// A node.
@@ -49,9 +50,9 @@ impl Compiler<'_> {
             return Ok(());
         }
         if let Some(quantizer) = quantizer
-            && self.whole_node(index, node, quantizer)
+            && let Some(how) = self.whole_node(index, node, quantizer)
         {
-            self.how[index] = Some(How::PlainIntegers);
+            self.how[index] = Some(how);
             return Ok(());
         }
         self.plain_node(index, node)
@@ -173,6 +174,7 @@ impl Compiler<'_> {
                 Some(How::Codes)
             }
             Op::Map(_) | Op::Scalar(..) => {
+                let isa = self.isa;
                 let table = table(own, range, |multiple| {
                     let number = [multiple * own.scale];
                     let operand = Operand {
@@ -180,7 +182,7 @@ impl Compiler<'_> {
                         shape: &[1],
                     };
                     let mut result = [0.0];
-                    plain::evaluate(&node.op, &[operand], &mut result, &[1], 1);
+                    plain::evaluate(isa, &node.op, &[operand], &mut result, &[1], 1);
                     result[0] / quantizer.scale
                 });
                 let work = Work::Table { table, from, to };
@@ -333,15 +335,20 @@ impl Compiler<'_> {
         Some(How::Floats)
     }
 
-    /// A node of whole numbers in plain loops, as the simulation has it; false if whole numbers do not suffice.
-    fn whole_node(&mut self, index: usize, node: &Node, quantizer: Quantizer) -> bool {
+    /// A node of whole numbers in row-major order, as the simulation has it; nothing if whole numbers do not suffice.
+    fn whole_node(&mut self, index: usize, node: &Node, quantizer: Quantizer) -> Option<How> {
         let owns: Option<Vec<Quantizer>> =
             node.inputs.iter().map(|id| self.quantizer(*id)).collect();
         let ends = quantizer.centred();
         if self.uses.keeps_quantizer(index, &node.op) {
             let first = node.inputs.first().and_then(|id| self.quantizer(*id));
             if first != Some(quantizer) || !plain::is_supported(&node.op) {
-                return false;
+                return None;
+            }
+            if node.op == Op::Reshape {
+                let place = self.plain(node.inputs[0]);
+                self.hold_plain(node.output, Some(quantizer), place);
+                return Some(How::Moved);
             }
             let mut reads = vec![self.plain(node.inputs[0])];
             reads.extend(node.inputs[1..].iter().map(|id| self.real(*id)));
@@ -363,7 +370,7 @@ impl Compiler<'_> {
                 },
             };
             self.plain_step(node.output, Some(quantizer), work, reads);
-            return true;
+            return Some(how(&node.op, self.shape(node.output).len()));
         }
         let whole = match (&node.op, owns.as_deref()) {
             (Op::Zip(Arithmetic::Add), Some(&[a, b])) => Whole::Add {
@@ -376,9 +383,18 @@ impl Compiler<'_> {
                 let count = if is_matmul { last as u64 } else { 1 };
                 let bound = a.largest().checked_mul(b.largest());
                 if !fits_accumulator(bound.and_then(|bound| bound.checked_mul(count))) {
-                    return false;
+                    return None;
                 }
                 let factor = a.scale * b.scale / quantizer.scale;
+                let part = EXACT_FLOATS / bound.unwrap_or(1).max(1);
+                if is_matmul && part >= 8 {
+                    let sums = MatrixSums::Whole {
+                        part: usize::try_from(part).unwrap_or(usize::MAX),
+                    };
+                    let operands = [node.inputs[0], node.inputs[1]].map(|id| self.plain(id));
+                    self.matmul(node, operands, sums, Some((quantizer, factor)));
+                    return Some(How::Integers);
+                }
                 match is_matmul {
                     true => Whole::Matmul { factor, ends },
                     false => Whole::Multiply { factor, ends },
@@ -391,14 +407,9 @@ impl Compiler<'_> {
             },
             (op, _) => {
                 let first = node.inputs.first().and_then(|id| self.quantizer(*id));
-                let (Some(own), Some(id)) = (first, node.inputs.first()) else {
-                    return false;
-                };
-                let count = averaged_values(op, self.shape(*id), self.shape(node.output));
-                let Some(count) = count else { return false };
-                let Some(factor) = mean_factor(own, count, quantizer) else {
-                    return false;
-                };
+                let (own, id) = (first?, node.inputs.first()?);
+                let count = averaged_values(op, self.shape(*id), self.shape(node.output))?;
+                let factor = mean_factor(own, count, quantizer)?;
                 Whole::Mean {
                     op: op.clone(),
                     count,
@@ -409,13 +420,55 @@ impl Compiler<'_> {
         };
         let reads = node.inputs.iter().map(|id| self.plain(*id)).collect();
         let (shapes, shape) = self.shapes_of(node);
+        let vectorized = !matches!(whole, Whole::Matmul { .. } | Whole::Mean { .. });
         let work = Work::Whole {
             whole,
             shapes,
             shape,
         };
+        let how = match vectorized {
+            true => How::Integers,
+            false => How::PlainIntegers,
+        };
         self.plain_step(node.output, Some(quantizer), work, reads);
-        true
+        Some(how)
+    }
+
+    /// A product of matrices in row-major floats: of whole numbers, for a quantizer and with the factor to its integers, or of floats.
+    fn matmul(
+        &mut self,
+        node: &Node,
+        [a, b]: [Place; 2],
+        sums: MatrixSums,
+        rescale: Option<(Quantizer, f32)>,
+    ) {
+        let [a_shape, b_shape] = [0, 1].map(|at: usize| self.shape(node.inputs[at]).to_vec());
+        let shape = self.shape(node.output).to_vec();
+        let last = shape.len() - 2;
+        let [rows, columns] = [shape[last], shape[last + 1]];
+        let inner = a_shape.last().copied().unwrap_or(1);
+        let matrices: usize = b_shape[..b_shape.len() - 2].iter().product();
+        let bytes = 4 * matrices * packed_matrix_len(inner, columns);
+        let packed = self.step(
+            node.output,
+            Work::PackMatrices([inner, columns]),
+            vec![b],
+            bytes,
+            None,
+        );
+        let matmul = Matmul {
+            sizes: [rows, inner, columns],
+            pairs: plain::matrix_pairs(&a_shape, &b_shape, &shape),
+            sums,
+            rescale: rescale.map(|(quantizer, factor)| (factor, quantizer.centred())),
+        };
+        let quantizer = rescale.map(|(quantizer, _)| quantizer);
+        self.plain_step(
+            node.output,
+            quantizer,
+            Work::Matmul(matmul),
+            vec![a, packed],
+        );
     }
 
     fn shapes_of(&self, node: &Node) -> (Vec<Vec<usize>>, Vec<usize>) {
@@ -423,10 +476,23 @@ impl Compiler<'_> {
         (shapes.collect(), self.shape(node.output).to_vec())
     }
 
-    /// A node in float, in plain loops.
+    /// A node in float, in row-major order.
     fn plain_node(&mut self, index: usize, node: &Node) -> Result<(), EngineError> {
         if !plain::is_supported(&node.op) {
             return Err(self.unsupported(node));
+        }
+        self.how[index] = Some(how(&node.op, self.shape(node.output).len()));
+        if node.op == Op::Reshape {
+            let place = self.real(node.inputs[0]);
+            self.hold_plain(node.output, None, place);
+            self.quantize(node.output);
+            return Ok(());
+        }
+        if node.op == Op::Matmul && node.inputs.iter().all(|id| self.shape(*id).len() > 1) {
+            let operands = [node.inputs[0], node.inputs[1]].map(|id| self.real(id));
+            self.matmul(node, operands, MatrixSums::Floats, None);
+            self.quantize(node.output);
+            return Ok(());
         }
         let (mut shapes, shape) = self.shapes_of(node);
         let mut reads = Vec::new();
@@ -449,8 +515,34 @@ impl Compiler<'_> {
         };
         self.plain_step(node.output, None, work, reads);
         self.quantize(node.output);
-        self.how[index] = Some(How::PlainFloats);
         Ok(())
+    }
+}
+
+/// How an operation on row-major floats is computed.
+fn how(op: &Op, rank: usize) -> How {
+    match op {
+        Op::Softmax(axis) | Op::LogSoftmax(axis) if axis + 1 == rank => How::Floats,
+        Op::Reshape => How::Moved,
+        Op::Expand
+        | Op::Permute(_)
+        | Op::Slice(_)
+        | Op::Flip(_)
+        | Op::Repeat { .. }
+        | Op::Concat(_)
+        | Op::Embedding
+        | Op::Cast => How::Copied,
+        Op::Map(_)
+        | Op::Zip(_)
+        | Op::Scalar(..)
+        | Op::Compare(_)
+        | Op::CompareScalar(..)
+        | Op::LayerNorm { .. }
+        | Op::BatchNorm { .. }
+        | Op::Reduce(..)
+        | Op::ReduceAll(_)
+        | Op::Matmul => How::Floats,
+        _ => How::PlainFloats,
     }
 }
 
@@ -462,6 +554,9 @@ fn table(from: Quantizer, to: CodeRange, function: impl Fn(f32) -> f32) -> Arc<[
     }
     Arc::new(table)
 }
+
+/// Whole numbers up to this magnitude are floats.
+const EXACT_FLOATS: u64 = 1 << 24;
 
 /// Whether sums of this magnitude at most fit an accumulator of 32 bits.
 fn fits_accumulator(bound: Option<u64>) -> bool {

@@ -54,9 +54,14 @@ impl Compiler<'_> {
     ) -> Place {
         let count: usize = self.shape(id).iter().product();
         let place = self.step(id, work, reads, 4 * count, None);
+        self.hold_plain(id, quantizer, place);
+        place
+    }
+
+    /// Records that a value is in row-major floats somewhere.
+    pub(super) fn hold_plain(&mut self, id: ValueId, quantizer: Option<Quantizer>, place: Place) {
         let layout = Layout::Plain;
         self.hold(id, Form { layout, quantizer }, place);
-        place
     }
 
     /// Adds a step that makes images of 8-bit integers of a value.

@@ -4,6 +4,7 @@ use calcine_graph::{Padding, Range};
 
 use super::Operand;
 use super::index::{each, strides};
+use super::strided::to_isize;
 
 pub(super) fn pad(
     padding: &[[usize; 2]],
@@ -37,24 +38,19 @@ pub(super) fn pad(
     });
 }
 
-pub(super) fn slice(
-    ranges: &[Range],
-    x: Operand<'_>,
-    y: &mut [f32],
-    shape: &[usize],
-    batch: usize,
-) {
-    let own = strides(x.shape);
-    each(shape, |at, index| {
-        let from = index.iter().zip(ranges).zip(&own);
-        let from = from.map(|((index, range), stride)| {
-            let by = range.step.unsigned_abs();
-            let here = match range.step > 0 {
-                true => range.start.length_for(batch) + index * by,
-                false => range.end.length_for(batch) - 1 - index * by,
-            };
-            here * stride
-        });
-        y[at] = x.numbers[from.sum::<usize>()];
+/// The first position and the distance of neighbours along each axis of a slice.
+pub(super) fn slice(ranges: &[Range], x: Operand<'_>, batch: usize) -> (isize, Vec<isize>) {
+    let mut first = 0;
+    let own = ranges.iter().zip(strides(x.shape));
+    let strides = own.map(|(range, stride)| {
+        let stride = to_isize(stride);
+        let start = match range.step > 0 {
+            true => range.start.length_for(batch),
+            false => range.end.length_for(batch).wrapping_sub(1),
+        };
+        first += to_isize(start) * stride;
+        range.step * stride
     });
+    let strides = strides.collect();
+    (first, strides)
 }

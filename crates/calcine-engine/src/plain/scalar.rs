@@ -1,102 +1,153 @@
-//! Functions of single numbers, and reductions of several to one.
+//! Functions of single numbers and of two, and reductions.
 
 use calcine_graph::{Arithmetic, Comparison, Map, Reduction};
+use calcine_kernels::{Isa, functions, sum_rows};
 
-pub(super) fn reduced(
+use super::Operand;
+use super::strided::zip;
+
+/// Reduces `[before, length, behind]` to `[before, behind]`.
+pub(super) fn reduce(
+    isa: Isa,
     reduction: Reduction,
-    numbers: impl Iterator<Item = f32>,
-    count: usize,
-) -> f32 {
-    match reduction {
-        Reduction::Sum => numbers.sum(),
+    x: &[f32],
+    [_, length, behind]: [usize; 3],
+    y: &mut [f32],
+) {
+    let divided = |y: &mut [f32]| {
         #[allow(clippy::cast_precision_loss, reason = "lengths of axes")]
-        Reduction::Mean => numbers.sum::<f32>() / count as f32,
-        Reduction::Product => numbers.product(),
-        Reduction::Max => numbers.fold(f32::NEG_INFINITY, f32::max),
-        Reduction::Min => numbers.fold(f32::INFINITY, f32::min),
-        Reduction::MaxAbs => numbers.map(f32::abs).fold(0.0, f32::max),
+        let count = length as f32;
+        y.iter_mut().for_each(|y| *y /= count);
+    };
+    if behind == 1 && length > 0 && matches!(reduction, Reduction::Sum | Reduction::Mean) {
+        sum_rows(isa, length, x, y);
+        if reduction == Reduction::Mean {
+            divided(y);
+        }
+        return;
+    }
+    let (start, combine): (f32, fn(f32, f32) -> f32) = match reduction {
+        Reduction::Sum | Reduction::Mean => (0.0, |a, b| a + b),
+        Reduction::Product => (1.0, |a, b| a * b),
+        Reduction::Max => (f32::NEG_INFINITY, f32::max),
+        Reduction::Min => (f32::INFINITY, f32::min),
+        Reduction::MaxAbs => (0.0, |a, b| a.max(b.abs())),
+    };
+    y.fill(start);
+    let parts = x.chunks((length * behind).max(1));
+    for (x, y) in parts.zip(y.chunks_mut(behind.max(1))) {
+        for x in x.chunks(behind) {
+            for (y, x) in y.iter_mut().zip(x) {
+                *y = combine(*y, *x);
+            }
+        }
+    }
+    if reduction == Reduction::Mean {
+        divided(y);
     }
 }
 
-pub(super) fn combined(arithmetic: Arithmetic, a: f32, b: f32) -> f32 {
+/// An operation on two operands that are broadcast.
+pub(super) fn combine(
+    isa: Isa,
+    arithmetic: Arithmetic,
+    x: [Operand<'_>; 2],
+    y: &mut [f32],
+    shape: &[usize],
+) {
+    let truth = |holds: bool| f32::from(u8::from(holds));
     match arithmetic {
-        Arithmetic::Add => a + b,
-        Arithmetic::Subtract => a - b,
-        Arithmetic::Multiply => a * b,
-        Arithmetic::Divide => a / b,
+        Arithmetic::Add => zip(isa, x, y, shape, |a, b| a + b),
+        Arithmetic::Subtract => zip(isa, x, y, shape, |a, b| a - b),
+        Arithmetic::Multiply => zip(isa, x, y, shape, |a, b| a * b),
+        Arithmetic::Divide => zip(isa, x, y, shape, |a, b| a / b),
         // With the sign of the divisor.
-        Arithmetic::Remainder => a - (a / b).floor() * b,
-        Arithmetic::Power => libm::powf(a, b),
-        Arithmetic::PRelu => {
-            if a > 0.0 {
-                a
-            } else {
-                a * b
-            }
-        }
-        Arithmetic::ArcTan2 => libm::atan2f(a, b),
-        Arithmetic::Hypot => libm::hypotf(a, b),
-        Arithmetic::And => f32::from(u8::from(a != 0.0 && b != 0.0)),
-        Arithmetic::Or => f32::from(u8::from(a != 0.0 || b != 0.0)),
+        Arithmetic::Remainder => zip(isa, x, y, shape, |a, b| a - (a / b).floor() * b),
+        Arithmetic::Power => zip(isa, x, y, shape, libm::powf),
+        Arithmetic::PRelu => zip(isa, x, y, shape, |a, b| if a > 0.0 { a } else { a * b }),
+        Arithmetic::ArcTan2 => zip(isa, x, y, shape, libm::atan2f),
+        Arithmetic::Hypot => zip(isa, x, y, shape, libm::hypotf),
+        Arithmetic::And => zip(isa, x, y, shape, |a, b| truth(a != 0.0 && b != 0.0)),
+        Arithmetic::Or => zip(isa, x, y, shape, |a, b| truth(a != 0.0 || b != 0.0)),
     }
 }
 
+/// A comparison of two operands that are broadcast.
 #[allow(clippy::float_cmp, reason = "the operation compares")]
-pub(super) fn compared(comparison: Comparison, a: f32, b: f32) -> f32 {
-    f32::from(u8::from(match comparison {
-        Comparison::Equal => a == b,
-        Comparison::NotEqual => a != b,
-        Comparison::Greater => a > b,
-        Comparison::GreaterEqual => a >= b,
-        Comparison::Less => a < b,
-        Comparison::LessEqual => a <= b,
-    }))
+pub(super) fn compare(
+    isa: Isa,
+    comparison: Comparison,
+    x: [Operand<'_>; 2],
+    y: &mut [f32],
+    shape: &[usize],
+) {
+    let truth = |holds: bool| f32::from(u8::from(holds));
+    match comparison {
+        Comparison::Equal => zip(isa, x, y, shape, |a, b| truth(a == b)),
+        Comparison::NotEqual => zip(isa, x, y, shape, |a, b| truth(a != b)),
+        Comparison::Greater => zip(isa, x, y, shape, |a, b| truth(a > b)),
+        Comparison::GreaterEqual => zip(isa, x, y, shape, |a, b| truth(a >= b)),
+        Comparison::Less => zip(isa, x, y, shape, |a, b| truth(a < b)),
+        Comparison::LessEqual => zip(isa, x, y, shape, |a, b| truth(a <= b)),
+    }
 }
 
+/// Computes a function of each number.
 #[allow(clippy::cast_possible_truncation, reason = "floats are f32")]
-pub(super) fn mapped(map: Map, x: f32) -> f32 {
+pub(super) fn map(isa: Isa, map: Map, x: &[f32], y: &mut [f32]) {
     match map {
-        Map::Relu => x.max(0.0),
+        Map::Relu => each(isa, x, y, |x| x.max(0.0)),
         Map::LeakyRelu(slope) => {
-            if x < 0.0 {
-                x * slope as f32
-            } else {
-                x
-            }
+            each(isa, x, y, |x| if x < 0.0 { x * slope as f32 } else { x });
         }
-        Map::Gelu => x * 0.5 * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2)),
-        Map::Sigmoid => 1.0 / (1.0 + libm::expf(-x)),
-        Map::LogSigmoid => -libm::log1pf(libm::expf(-x.abs())) + x.min(0.0),
-        Map::HardSigmoid { alpha, beta } => (x * alpha as f32 + beta as f32).clamp(0.0, 1.0),
-        Map::Tanh => libm::tanhf(x),
-        Map::Abs => x.abs(),
-        Map::Negate => -x,
-        Map::Sign if x == 0.0 => 0.0,
-        Map::Sign => x.signum(),
-        Map::Exp => libm::expf(x),
-        Map::Log => libm::logf(x),
-        Map::Log1p => libm::log1pf(x),
-        Map::Sqrt => x.sqrt(),
-        Map::Reciprocal => 1.0 / x,
-        Map::Erf => libm::erff(x),
-        Map::Sin => libm::sinf(x),
-        Map::Cos => libm::cosf(x),
-        Map::Tan => libm::tanf(x),
-        Map::Sinh => libm::sinhf(x),
-        Map::Cosh => libm::coshf(x),
-        Map::ArcSin => libm::asinf(x),
-        Map::ArcCos => libm::acosf(x),
-        Map::ArcTan => libm::atanf(x),
-        Map::ArcSinh => libm::asinhf(x),
-        Map::ArcCosh => libm::acoshf(x),
-        Map::ArcTanh => libm::atanhf(x),
-        Map::Floor => x.floor(),
-        Map::Ceil => x.ceil(),
-        Map::Truncate => x.trunc(),
-        Map::Round => x.round_ties_even(),
-        Map::Clamp { low, high } => x.max(low as f32).min(high as f32),
-        Map::ClampMin(low) => x.max(low as f32),
-        Map::ClampMax(high) => x.min(high as f32),
-        Map::Not => f32::from(u8::from(x == 0.0)),
+        Map::Gelu => each(isa, x, y, functions::gelu),
+        Map::Sigmoid => each(isa, x, y, functions::sigmoid),
+        Map::LogSigmoid => each(isa, x, y, |x| {
+            -libm::log1pf(functions::exp(-x.abs())) + x.min(0.0)
+        }),
+        Map::HardSigmoid { alpha, beta } => each(isa, x, y, |x| {
+            (x * alpha as f32 + beta as f32).clamp(0.0, 1.0)
+        }),
+        Map::Tanh => each(isa, x, y, functions::tanh),
+        Map::Abs => each(isa, x, y, f32::abs),
+        Map::Negate => each(isa, x, y, |x| -x),
+        Map::Sign => each(isa, x, y, |x| if x == 0.0 { 0.0 } else { x.signum() }),
+        Map::Exp => each(isa, x, y, functions::exp),
+        Map::Log => each(isa, x, y, libm::logf),
+        Map::Log1p => each(isa, x, y, libm::log1pf),
+        Map::Sqrt => each(isa, x, y, f32::sqrt),
+        Map::Reciprocal => each(isa, x, y, |x| 1.0 / x),
+        Map::Erf => each(isa, x, y, functions::erf),
+        Map::Sin => each(isa, x, y, libm::sinf),
+        Map::Cos => each(isa, x, y, libm::cosf),
+        Map::Tan => each(isa, x, y, libm::tanf),
+        Map::Sinh => each(isa, x, y, libm::sinhf),
+        Map::Cosh => each(isa, x, y, libm::coshf),
+        Map::ArcSin => each(isa, x, y, libm::asinf),
+        Map::ArcCos => each(isa, x, y, libm::acosf),
+        Map::ArcTan => each(isa, x, y, libm::atanf),
+        Map::ArcSinh => each(isa, x, y, libm::asinhf),
+        Map::ArcCosh => each(isa, x, y, libm::acoshf),
+        Map::ArcTanh => each(isa, x, y, libm::atanhf),
+        Map::Floor => each(isa, x, y, f32::floor),
+        Map::Ceil => each(isa, x, y, f32::ceil),
+        Map::Truncate => each(isa, x, y, f32::trunc),
+        Map::Round => each(isa, x, y, f32::round_ties_even),
+        Map::Clamp { low, high } => each(isa, x, y, |x| x.max(low as f32).min(high as f32)),
+        Map::ClampMin(low) => each(isa, x, y, |x| x.max(low as f32)),
+        Map::ClampMax(high) => each(isa, x, y, |x| x.min(high as f32)),
+        Map::Not => each(isa, x, y, |x| f32::from(u8::from(x == 0.0))),
     }
+}
+
+#[inline(always)]
+fn each(isa: Isa, x: &[f32], y: &mut [f32], function: impl Fn(f32) -> f32) {
+    isa.vectorize(
+        #[inline(always)]
+        || {
+            for (y, x) in y.iter_mut().zip(x) {
+                *y = function(*x);
+            }
+        },
+    );
 }

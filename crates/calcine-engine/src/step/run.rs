@@ -5,6 +5,7 @@ use calcine_kernels::{AddCodes, AddFloats, Buffer, Isa, Plane};
 use super::{Border, Memory, Shape, Step, Work};
 use crate::form::{Image, decode, nearest};
 use crate::plain::{self, Operand};
+use crate::whole;
 
 impl Step {
     /// Computes the step.
@@ -44,28 +45,31 @@ impl Step {
                 scale,
                 range,
             } => {
-                let encode = |x| range.encode(scale.map_or(x, |scale| x / scale));
-                image.copy_from_plain(samples, floats(0), out.bytes_mut(), encode);
+                let (x, y) = (floats(0), out.bytes_mut());
+                match *scale {
+                    Some(scale) => {
+                        image.copy_from_plain(isa, samples, x, y, |x| range.encode(x / scale));
+                    }
+                    None => image.copy_from_plain(isa, samples, x, y, |x| range.encode(x)),
+                }
             }
             Work::ToFloats(image) => {
-                image.copy_from_plain(samples, floats(0), out.floats_mut(), |x| x);
+                image.copy_from_plain(isa, samples, floats(0), out.floats_mut(), |x| x);
             }
             Work::CodesToPlain { image, zero } => {
                 let decode = |code| decode(code, *zero);
-                image.copy_to_plain(samples, codes(0), out.floats_mut(), decode);
+                image.copy_to_plain(isa, samples, codes(0), out.floats_mut(), decode);
             }
             Work::FloatsToPlain(image) => {
-                image.copy_to_plain(samples, floats(0), out.floats_mut(), |x| x);
+                image.copy_to_plain(isa, samples, floats(0), out.floats_mut(), |x| x);
             }
             Work::Scale(scale) => {
-                for (y, x) in out.floats_mut().iter_mut().zip(floats(0)) {
-                    *y = x * scale;
-                }
+                let (x, y) = (floats(0), &mut out.floats_mut()[..self.bytes / 4]);
+                each_float(isa, x, y, |x| x * scale);
             }
             Work::Quantize { scale, ends } => {
-                for (y, x) in out.floats_mut().iter_mut().zip(floats(0)) {
-                    *y = nearest(x / scale, *ends);
-                }
+                let (x, y) = (floats(0), &mut out.floats_mut()[..self.bytes / 4]);
+                each_float(isa, x, y, |x| nearest(x / scale, *ends));
             }
             Work::QuantizeImage {
                 from,
@@ -108,7 +112,7 @@ impl Step {
                         numbers: x,
                         shape: &shape,
                     };
-                    plain::evaluate(op, &[x], y, &shape, samples);
+                    plain::evaluate(isa, op, &[x], y, &shape, samples);
                 });
             }
             Work::AddFloats { from, to, ends } => {
@@ -152,7 +156,15 @@ impl Step {
             } => {
                 let operands = self.operands(shapes, memory);
                 let y = &mut out.floats_mut()[..shape.iter().product()];
-                plain::evaluate(op, &operands, y, shape, *batch);
+                plain::evaluate(isa, op, &operands, y, shape, *batch);
+            }
+            Work::PackMatrices(sizes) => {
+                let count: usize = self.bytes / 4;
+                whole::pack(*sizes, floats(0), &mut out.floats_mut()[..count]);
+            }
+            Work::Matmul(matmul) => {
+                let y = &mut out.floats_mut()[..self.bytes / 4];
+                whole::multiply(isa, matmul, [floats(0), floats(1)], y);
             }
             Work::Whole {
                 whole,
@@ -161,7 +173,7 @@ impl Step {
             } => {
                 let operands = self.operands(shapes, memory);
                 let y = &mut out.floats_mut()[..shape.iter().product()];
-                crate::whole::evaluate(whole, &operands, y, shape);
+                whole::evaluate(isa, whole, &operands, y, shape);
             }
         }
         match self.border {
@@ -179,6 +191,19 @@ impl Step {
         });
         operands.collect()
     }
+}
+
+/// Computes a function of each of the first numbers.
+#[inline(always)]
+fn each_float(isa: Isa, x: &[f32], y: &mut [f32], function: impl Fn(f32) -> f32) {
+    isa.vectorize(
+        #[inline(always)]
+        || {
+            for (y, x) in y.iter_mut().zip(x) {
+                *y = function(*x);
+            }
+        },
+    );
 }
 
 fn look_up(table: &[u8; 256], x: &[u8], y: &mut [u8]) {
