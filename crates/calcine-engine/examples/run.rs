@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let inputs: Vec<Array> = shapes
         .map(|shape| Array::floats(shape.clone(), vec![0.0; shape.iter().product()]))
         .collect();
-    for row in engine.profile(&inputs, 20)? {
+    for row in engine.profile(&inputs, 60)? {
         let how = row.how.map_or("nothing".to_owned(), |how| how.to_string());
         println!("{:>9.1?} {}: {}, {how}", row.time, row.node, row.operation);
     }

@@ -278,7 +278,7 @@ impl Engine {
         Ok([self.plans().1.bytes(), plan.bytes()])
     }
 
-    /// Runs the network on one thread, so many times, and tells the mean time of each node.
+    /// Runs the network on one thread, so many times, and tells the median time of each node.
     ///
     /// # Errors
     ///
@@ -296,9 +296,12 @@ impl Engine {
             .collect();
         let numbers: Vec<&[f32]> = converted.iter().map(Vec::as_slice).collect();
         let plan = self.plan(batch)?;
-        let mut times = vec![Duration::ZERO; plan.steps.len()];
+        let mut times = vec![Vec::new(); plan.steps.len()];
         for _ in 0..runs.max(1) {
             plan.run(self.options.isa, &numbers, |_, _| {}, Some(&mut times));
+        }
+        for times in &mut times {
+            times.sort();
         }
         let nodes = self.model.graph.nodes.iter().enumerate();
         let rows = nodes.map(|(index, node)| {
@@ -311,7 +314,7 @@ impl Engine {
                 node: node.name.clone(),
                 operation: node.op.to_string(),
                 how: plan.how[index].clone(),
-                time: own.map(|(_, time)| *time).sum::<Duration>() / runs.max(1),
+                time: own.map(|(_, times)| times[times.len() / 2]).sum(),
             }
         });
         Ok(rows.collect())

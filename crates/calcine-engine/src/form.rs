@@ -63,7 +63,8 @@ impl Image {
         samples * self.plane.sample()
     }
 
-    /// Writes row-major numbers into images, and converts each of them. What belongs to no channel stays as it is.
+    /// Writes row-major numbers into images, and converts each of them. What the gaps between the channels of two positions hold is not
+    /// specified.
     #[inline(always)]
     pub(crate) fn copy_from_plain<X: Copy, Y: Copy + Default>(
         &self,
@@ -71,12 +72,12 @@ impl Image {
         samples: usize,
         plain: &[X],
         images: &mut [Y],
-        convert: impl Fn(X) -> Y,
+        convert: impl Fn(X) -> Y + Copy,
     ) {
         let lines = self.lines(samples);
         isa.vectorize(
             #[inline(always)]
-            || match self.order() {
+            move || match self.order() {
                 Order::ChannelsLast => {
                     for [from, to] in lines {
                         let images = images[to..][..self.line_length()].iter_mut();
@@ -87,7 +88,7 @@ impl Image {
                 }
                 Order::ChannelsFirst { channel } => {
                     for [from, to] in lines {
-                        self.interleave(&plain[from..], channel, &mut images[to..], &convert);
+                        self.interleave(&plain[from..], channel, &mut images[to..], convert);
                     }
                 }
             },
@@ -113,7 +114,7 @@ impl Image {
         let lines = self.lines(samples);
         isa.vectorize(
             #[inline(always)]
-            || match self.order() {
+            move || match self.order() {
                 Order::ChannelsLast => {
                     for [to, from] in lines {
                         let plain = plain[to..][..self.line_length()].iter_mut();
@@ -145,7 +146,7 @@ impl Image {
         plain: &[X],
         channel: usize,
         image: &mut [Y],
-        convert: &impl Fn(X) -> Y,
+        convert: impl Fn(X) -> Y + Copy,
     ) {
         /// Positions that are converted together.
         const BLOCK: usize = 64;
@@ -155,26 +156,40 @@ impl Image {
             pitch,
             ..
         } = self.plane;
+        let mut columns = [[Y::default(); BLOCK]; 4];
+        let mut together = [[Y::default(); 4]; BLOCK];
         for first in (0..width).step_by(BLOCK) {
             let count = BLOCK.min(width - first);
             for group in (0..channels).step_by(4) {
                 let own = 4.min(channels - group);
-                let mut converted = [[Y::default(); BLOCK]; 4];
-                for (at, converted) in converted.iter_mut().enumerate().take(own) {
+                for (at, column) in columns.iter_mut().enumerate().take(own) {
                     let plain = &plain[(group + at) * channel + first..][..count];
-                    for (converted, plain) in converted.iter_mut().zip(plain) {
-                        *converted = convert(*plain);
+                    match <&[X; BLOCK]>::try_from(plain) {
+                        Ok(plain) => *column = plain.map(convert),
+                        Err(_) => {
+                            for (converted, plain) in column.iter_mut().zip(plain) {
+                                *converted = convert(*plain);
+                            }
+                        }
                     }
                 }
+                for (at, together) in together.iter_mut().enumerate() {
+                    *together = [
+                        columns[0][at],
+                        columns[1][at],
+                        columns[2][at],
+                        columns[3][at],
+                    ];
+                }
                 let positions = image[first * pitch + group..].chunks_mut(pitch);
-                let [a, b, c, d] = &converted;
-                let converted = a.iter().zip(b).zip(c.iter().zip(d)).take(count);
-                for (image, ((a, b), (c, d))) in positions.zip(converted) {
-                    let all = [*a, *b, *c, *d];
-                    match own {
-                        4 => image[..4].copy_from_slice(&all),
-                        3 => image[..3].copy_from_slice(&all[..3]),
-                        _ => image[..own].copy_from_slice(&all[..own]),
+                let positions = positions.zip(&together[..count]);
+                if group + 4 <= pitch {
+                    for (image, together) in positions {
+                        image[..4].copy_from_slice(together);
+                    }
+                } else {
+                    for (image, together) in positions {
+                        image[..own].copy_from_slice(&together[..own]);
                     }
                 }
             }

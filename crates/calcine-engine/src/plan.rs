@@ -1,6 +1,6 @@
 //! A compiled network for a batch of a size.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,7 @@ impl Plan {
         constants: Vec<Vec<f32>>,
         how: Vec<Option<How>>,
     ) -> Self {
+        remove_unused(&mut steps, &outputs);
         let slots = share(&mut steps, &mut outputs);
         Self {
             steps,
@@ -51,13 +52,13 @@ impl Plan {
         self.outputs.iter().map(|(_, shape)| &shape[..])
     }
 
-    /// Runs all steps. `take` is given each output's numbers, and `timed` each step's time if it is given.
+    /// Runs all steps. `take` is given each output's numbers, and `timed` each step's times if it is given.
     pub(crate) fn run(
         &self,
         isa: Isa,
         inputs: &[&[f32]],
         mut take: impl FnMut(usize, &[f32]),
-        mut timed: Option<&mut [Duration]>,
+        mut timed: Option<&mut [Vec<Duration>]>,
     ) {
         let spare = self.spare.lock().map(|mut spare| spare.pop());
         let spare = spare.ok().flatten();
@@ -74,7 +75,7 @@ impl Plan {
             step.run(isa, &memory, &mut out);
             slots[step.writes] = out;
             if let (Some(timed), Some(start)) = (&mut timed, start) {
-                timed[at] += start.elapsed();
+                timed[at].push(start.elapsed());
             }
         }
         let memory = Memory {
@@ -89,6 +90,20 @@ impl Plan {
             spare.push(slots);
         }
     }
+}
+
+/// Removes steps whose results nothing reads.
+fn remove_unused(steps: &mut Vec<Step>, outputs: &[(Place, Vec<usize>)]) {
+    let mut read: HashSet<Place> = outputs.iter().map(|(place, _)| *place).collect();
+    let mut kept = vec![false; steps.len()];
+    for (step, kept) in steps.iter().zip(&mut kept).rev() {
+        if read.contains(&Place::Slot(step.writes)) {
+            read.extend(&step.reads);
+            *kept = true;
+        }
+    }
+    let mut kept = kept.into_iter();
+    steps.retain(|_| kept.next().unwrap_or(true));
 }
 
 /// Gives results that are not needed at the same time the same memory. Returns the bytes of each slot.

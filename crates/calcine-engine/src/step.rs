@@ -115,17 +115,26 @@ pub(crate) enum Work {
         factors: [f32; 2],
         range: CodeRange,
     },
-    /// A function of each float of images, clamps and the like.
+    /// Products of integers less their zero points, times a factor. An image of height and width 1 is repeated.
+    MultiplyCodes {
+        from: [Image; 2],
+        to: Image,
+        zeros: [i32; 2],
+        factor: f32,
+        range: CodeRange,
+    },
+    /// A function of each float of images, and its product with the float if it is a gate.
     MapFloats {
         op: Op,
+        gate: bool,
         from: Image,
         to: Image,
     },
-    /// `clamp(a + b)`.
-    AddFloats {
+    /// An operation on two floats. An image of height and width 1 is repeated.
+    CombineFloats {
+        operation: Combination,
         from: [Image; 2],
         to: Image,
-        ends: [f32; 2],
     },
     /// Windows of an image.
     Pool {
@@ -222,6 +231,15 @@ pub(crate) enum Whole {
         bits: u8,
         symmetric: bool,
     },
+}
+
+/// An operation on two floats of images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Combination {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
 }
 
 /// Windows of an image, of two axes.

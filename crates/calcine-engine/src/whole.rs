@@ -16,13 +16,14 @@ use crate::step::{Matmul, Whole};
 pub(crate) fn evaluate(isa: Isa, whole: &Whole, x: &[Operand<'_>], y: &mut [f32], shape: &[usize]) {
     match whole {
         Whole::Add { factors, ends } => {
-            let [a_factor, b_factor] = *factors;
-            let add = |a: f32, b: f32| nearest(a * a_factor + b * b_factor, *ends);
+            let ([a_factor, b_factor], ends) = (*factors, *ends);
+            let add = move |a: f32, b: f32| nearest(a * a_factor + b * b_factor, ends);
             plain::zip(isa, [x[0], x[1]], y, shape, add);
         }
         Whole::Multiply { factor, ends } => {
             // A product of floats is the exact product, rounded once.
-            let multiply = |a: f32, b: f32| nearest(a * b * factor, *ends);
+            let (factor, ends) = (*factor, *ends);
+            let multiply = move |a: f32, b: f32| nearest(a * b * factor, ends);
             plain::zip(isa, [x[0], x[1]], y, shape, multiply);
         }
         Whole::Matmul { factor, ends } => {
@@ -97,12 +98,13 @@ pub(crate) fn evaluate(isa: Isa, whole: &Whole, x: &[Operand<'_>], y: &mut [f32]
             }
             round(isa, y, *factor, *ends);
         }
-        Whole::Clamp([low, high]) => {
+        &Whole::Clamp([low, high]) => {
+            let x = x[0].numbers;
             isa.vectorize(
                 #[inline(always)]
-                || {
-                    for (y, x) in y.iter_mut().zip(x[0].numbers) {
-                        *y = x.max(*low).min(*high);
+                move || {
+                    for (y, x) in y.iter_mut().zip(x) {
+                        *y = x.max(low).min(high);
                     }
                 },
             );
@@ -151,7 +153,7 @@ pub(crate) fn evaluate(isa: Isa, whole: &Whole, x: &[Operand<'_>], y: &mut [f32]
 fn round(isa: Isa, y: &mut [f32], factor: f32, ends: [f32; 2]) {
     isa.vectorize(
         #[inline(always)]
-        || {
+        move || {
             for y in y {
                 *y = nearest(*y * factor, ends);
             }

@@ -383,3 +383,24 @@ pub(crate) unsafe fn winograd_output(
         }
     }
 }
+
+/// Looks up 64 bytes in a table.
+///
+/// # Safety
+///
+/// As of [`code_sums`]; the CPU must also have AVX-512 VBMI.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+pub(crate) unsafe fn look_up(table: &[u8; 256], x: *const u8, y: *mut u8) {
+    // SAFETY: the caller's.
+    unsafe {
+        let quarters = table.as_ptr().cast::<__m512i>();
+        let x = _mm512_loadu_si512(x.cast());
+        let [a, b] = [quarters, quarters.add(1)];
+        let low = _mm512_permutex2var_epi8(_mm512_loadu_si512(a), x, _mm512_loadu_si512(b));
+        let [a, b] = [quarters.add(2), quarters.add(3)];
+        let high = _mm512_permutex2var_epi8(_mm512_loadu_si512(a), x, _mm512_loadu_si512(b));
+        // The highest bit chooses the half of the table.
+        let bytes = _mm512_mask_blend_epi8(_mm512_movepi8_mask(x), low, high);
+        _mm512_storeu_si512(y.cast(), bytes);
+    }
+}

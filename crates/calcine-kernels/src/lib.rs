@@ -12,6 +12,7 @@
 //! | [`FloatLayer`] | the same of floats |
 //! | [`multiply_matrices`] | products of two matrices of activations |
 //! | [`softmax_rows`], [`log_softmax_rows`], [`layer_norm_rows`], [`sum_rows`] | softmax, layer norms and sums |
+//! | [`look_up`] | functions of 8-bit integers as tables |
 //! | [`functions`] | elementary functions of single floats, whose loops [`Isa::vectorize`] makes vector instructions of |
 //! | [`Plane`], [`Window`], [`Filters`] | how images lie in memory, and what an output reads |
 //! | [`Buffer`] | aligned memory for both kinds of numbers |
@@ -44,6 +45,7 @@ mod packed;
 mod plane;
 mod portable;
 mod rows;
+mod table;
 mod winograd;
 
 pub use buffer::Buffer;
@@ -54,3 +56,4 @@ pub use matrix::{MatrixSums, multiply_matrices, pack_matrix, packed_matrix_len};
 pub use packed::Filters;
 pub use plane::{Plane, Window};
 pub use rows::{layer_norm_rows, log_softmax_rows, softmax_rows, sum_rows};
+pub use table::look_up;

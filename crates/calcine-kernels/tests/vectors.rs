@@ -1,8 +1,8 @@
 //! Elementary functions, rows and matrix products, on each instruction set that this CPU has.
 
 use calcine_kernels::{
-    Buffer, Isa, MatrixSums, functions, layer_norm_rows, log_softmax_rows, multiply_matrices,
-    pack_matrix, packed_matrix_len, softmax_rows, sum_rows,
+    Buffer, Isa, MatrixSums, functions, layer_norm_rows, log_softmax_rows, look_up,
+    multiply_matrices, pack_matrix, packed_matrix_len, softmax_rows, sum_rows,
 };
 
 use crate::{Numbers, available};
@@ -197,6 +197,25 @@ fn matrices_of_whole_numbers_have_exact_products() {
                     "{isa}"
                 );
             }
+        }
+    }
+}
+
+#[test]
+fn every_integer_is_looked_up() {
+    let mut numbers = Numbers(5);
+    let table: [u8; 256] = std::array::from_fn(|_| numbers.byte());
+    let x: Vec<u8> = (0..=255).chain(numbers.bytes(77)).collect();
+    for isa in available() {
+        for length in [0, 1, 63, 64, 300, x.len()] {
+            let mut y = vec![9; length + 1];
+            look_up(isa, &table, &x[..length], &mut y);
+            let expected = x[..length].iter().map(|x| table[usize::from(*x)]);
+            assert_eq!(
+                y,
+                expected.chain([9]).collect::<Vec<_>>(),
+                "{isa}, {length}"
+            );
         }
     }
 }

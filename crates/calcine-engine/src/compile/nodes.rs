@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use calcine_format::{Quantizer, averaged_values, taken_over};
-use calcine_graph::{Arithmetic, Map, Node, Op, Pool, Reduction, ValueId};
+use calcine_graph::{Arithmetic, Map, Node, Op, Pool, Reduction, Source, ValueId};
 use calcine_kernels::{MatrixSums, packed_matrix_len};
 
 use super::fusion::Sums;
@@ -13,7 +13,7 @@ use crate::EngineError;
 use crate::form::{CodeRange, Image, Layout, decode, zero_code};
 use crate::plain::{self, Operand};
 use crate::report::How;
-use crate::step::{Matmul, Place, PoolOf, Whole, Windows, Work};
+use crate::step::{Combination, Matmul, Place, PoolOf, Whole, Windows, Work};
 
 impl Compiler<'_> {
     /// A node.
@@ -100,7 +100,7 @@ impl Compiler<'_> {
         if !is_byte(&quantizer) {
             return None;
         }
-        let x = *node.inputs.first()?;
+        let (x, other) = self.operands(node)?;
         let from = self.held_codes(x)?;
         let own = self.quantizer(x)?;
         let rows = from.rows;
@@ -143,7 +143,7 @@ impl Compiler<'_> {
         }
         match &node.op {
             Op::Zip(Arithmetic::Add) => {
-                let other = *node.inputs.get(1)?;
+                let other = other?;
                 if self.shape(x) != self.shape(other) {
                     return None;
                 }
@@ -173,19 +173,51 @@ impl Compiler<'_> {
                 self.codes_step(node.output, quantizer, to, work, reads);
                 Some(How::Codes)
             }
+            Op::Zip(Arithmetic::Multiply) => {
+                let other = other?;
+                let other_own = self.quantizer(other)?;
+                let factor = own.scale * other_own.scale / quantizer.scale;
+                let zeros = [own, other_own].map(zero_code);
+                if let Some(function) = self.function_of(other, x) {
+                    // The product of a number with its function is a function, too.
+                    let gates = self.function_table(function, own, other_own);
+                    let gates: Vec<f32> =
+                        gates.iter().map(|gate| decode(*gate, zeros[1])).collect();
+                    let table = table(own, range, |multiple| {
+                        #[allow(
+                            clippy::cast_possible_truncation,
+                            clippy::cast_sign_loss,
+                            reason = "a stored integer"
+                        )]
+                        let code = (multiple as i32 + zeros[0]) as usize;
+                        multiple * gates[code] * factor
+                    });
+                    let work = Work::Table { table, from, to };
+                    self.codes_step(node.output, quantizer, to, work, vec![place]);
+                    return Some(How::Table);
+                }
+                let both = [x, other].map(|id| self.shape(id).to_vec());
+                if both[0] != self.shape(node.output) || !is_repeated(&both[0], &both[1], rows) {
+                    return None;
+                }
+                let (other_place, other_image) = self.codes(other, rows)?;
+                let work = Work::MultiplyCodes {
+                    from: [from, other_image],
+                    to,
+                    zeros,
+                    factor,
+                    range,
+                };
+                self.codes_step(node.output, quantizer, to, work, vec![place, other_place]);
+                Some(How::Codes)
+            }
             Op::Map(_) | Op::Scalar(..) => {
-                let isa = self.isa;
-                let table = table(own, range, |multiple| {
-                    let number = [multiple * own.scale];
-                    let operand = Operand {
-                        numbers: &number,
-                        shape: &[1],
-                    };
-                    let mut result = [0.0];
-                    plain::evaluate(isa, &node.op, &[operand], &mut result, &[1], 1);
-                    result[0] / quantizer.scale
-                });
-                let work = Work::Table { table, from, to };
+                let function = self.function_table(&node.op, own, quantizer);
+                let work = Work::Table {
+                    table: function,
+                    from,
+                    to,
+                };
                 self.codes_step(node.output, quantizer, to, work, vec![place]);
                 Some(How::Table)
             }
@@ -209,6 +241,58 @@ impl Compiler<'_> {
             }
             _ => None,
         }
+    }
+
+    /// The first operand, and the second if there is one. Those of a sum or a product are exchanged if the first is smaller, or a function
+    /// of the second.
+    fn operands(&self, node: &Node) -> Option<(ValueId, Option<ValueId>)> {
+        let (first, second) = (*node.inputs.first()?, node.inputs.get(1).copied());
+        let commutes = matches!(node.op, Op::Zip(Arithmetic::Add | Arithmetic::Multiply));
+        Some(match second {
+            Some(second)
+                if commutes
+                    && (self.shape(first) != self.shape(node.output)
+                        || self.gate_of(first, second).is_some()
+                        || self.function_of(first, second).is_some()) =>
+            {
+                (second, Some(first))
+            }
+            _ => (first, second),
+        })
+    }
+
+    /// The function of a value that another one is, if it is computed by a table.
+    fn function_of(&self, id: ValueId, of: ValueId) -> Option<&'_ Op> {
+        let Source::Node(index) = self.model.graph.value(id).source else {
+            return None;
+        };
+        let node = &self.model.graph.nodes[index];
+        let is_function = matches!(node.op, Op::Map(_) | Op::Scalar(..)) && node.inputs == [of];
+        (is_function && self.how[index] == Some(How::Table)).then_some(&node.op)
+    }
+
+    /// The function of a value in float that another one is.
+    fn gate_of(&self, id: ValueId, of: ValueId) -> Option<&'_ Op> {
+        let Source::Node(index) = self.model.graph.value(id).source else {
+            return None;
+        };
+        let node = &self.model.graph.nodes[index];
+        let is_function = matches!(node.op, Op::Map(_)) && node.inputs == [of];
+        (is_function && self.model.quantizer(id).is_none()).then_some(&node.op)
+    }
+
+    /// The stored integer of a function for each stored integer.
+    fn function_table(&self, op: &Op, from: Quantizer, to: Quantizer) -> Arc<[u8; 256]> {
+        table(from, CodeRange::new(to), |multiple| {
+            let number = [multiple * from.scale];
+            let operand = Operand {
+                numbers: &number,
+                shape: &[1],
+            };
+            let mut result = [0.0];
+            plain::evaluate(self.isa, op, &[operand], &mut result, &[1], 1);
+            result[0] / to.scale
+        })
     }
 
     /// Whether a reshape of images leaves every number where it is.
@@ -270,7 +354,7 @@ impl Compiler<'_> {
 
     /// A node of floats in images; nothing if it is none.
     fn float_node(&mut self, node: &Node) -> Option<How> {
-        let x = *node.inputs.first()?;
+        let (x, other) = self.operands(node)?;
         let from = self.held_floats(x)?;
         let rows = from.rows;
         let to = self.output_image(node.output, rows)?;
@@ -280,26 +364,45 @@ impl Compiler<'_> {
                 self.same(node.output, x);
                 return Some(How::Moved);
             }
-            Op::Zip(Arithmetic::Add) => {
-                let other = *node.inputs.get(1)?;
-                if self.shape(x) != self.shape(other) || self.tensor(other).is_some() {
-                    return None;
-                }
-                let (other_place, image) = self.floats(other, rows)?;
-                let work = Work::AddFloats {
-                    from: [from, image],
-                    to,
-                    ends: [f32::NEG_INFINITY, f32::INFINITY],
+            Op::Zip(arithmetic) => {
+                let other = other?;
+                let operation = match arithmetic {
+                    Arithmetic::Add => Combination::Add,
+                    Arithmetic::Subtract => Combination::Subtract,
+                    Arithmetic::Multiply => Combination::Multiply,
+                    Arithmetic::Divide => Combination::Divide,
+                    _ => return None,
                 };
-                (work, vec![place, other_place])
+                if let (Combination::Multiply, Some(op)) = (operation, self.gate_of(other, x)) {
+                    let op = op.clone();
+                    let gate = true;
+                    (Work::MapFloats { op, gate, from, to }, vec![place])
+                } else {
+                    let both = [x, other].map(|id| self.shape(id).to_vec());
+                    if both[0] != self.shape(node.output)
+                        || !is_repeated(&both[0], &both[1], rows)
+                        || self.tensor(other).is_some()
+                    {
+                        return None;
+                    }
+                    let (other_place, image) = self.floats(other, rows)?;
+                    let work = Work::CombineFloats {
+                        operation,
+                        from: [from, image],
+                        to,
+                    };
+                    (work, vec![place, other_place])
+                }
             }
             Op::Map(map) if *map != Map::Not => {
                 let op = node.op.clone();
-                (Work::MapFloats { op, from, to }, vec![place])
+                let gate = false;
+                (Work::MapFloats { op, gate, from, to }, vec![place])
             }
             Op::Scalar(..) => {
                 let op = node.op.clone();
-                (Work::MapFloats { op, from, to }, vec![place])
+                let gate = false;
+                (Work::MapFloats { op, gate, from, to }, vec![place])
             }
             Op::Concat(1) if !rows => {
                 let operands = node.inputs.iter().map(|id| self.floats(*id, rows));
@@ -517,6 +620,16 @@ impl Compiler<'_> {
         self.quantize(node.output);
         Ok(())
     }
+}
+
+/// Whether an operand has the shape of images, or one number for each channel of each sample.
+fn is_repeated(shape: &[usize], operand: &[usize], rows: bool) -> bool {
+    let channels = operand.len() > 2
+        && !rows
+        && operand.len() == shape.len()
+        && operand[..2] == shape[..2]
+        && operand[2..].iter().all(|length| *length == 1);
+    channels || shape == operand
 }
 
 /// How an operation on row-major floats is computed.

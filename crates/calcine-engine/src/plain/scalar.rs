@@ -98,14 +98,19 @@ pub(super) fn map(isa: Isa, map: Map, x: &[f32], y: &mut [f32]) {
     match map {
         Map::Relu => each(isa, x, y, |x| x.max(0.0)),
         Map::LeakyRelu(slope) => {
-            each(isa, x, y, |x| if x < 0.0 { x * slope as f32 } else { x });
+            each(
+                isa,
+                x,
+                y,
+                move |x| if x < 0.0 { x * slope as f32 } else { x },
+            );
         }
         Map::Gelu => each(isa, x, y, functions::gelu),
         Map::Sigmoid => each(isa, x, y, functions::sigmoid),
         Map::LogSigmoid => each(isa, x, y, |x| {
             -libm::log1pf(functions::exp(-x.abs())) + x.min(0.0)
         }),
-        Map::HardSigmoid { alpha, beta } => each(isa, x, y, |x| {
+        Map::HardSigmoid { alpha, beta } => each(isa, x, y, move |x| {
             (x * alpha as f32 + beta as f32).clamp(0.0, 1.0)
         }),
         Map::Tanh => each(isa, x, y, functions::tanh),
@@ -133,9 +138,9 @@ pub(super) fn map(isa: Isa, map: Map, x: &[f32], y: &mut [f32]) {
         Map::Ceil => each(isa, x, y, f32::ceil),
         Map::Truncate => each(isa, x, y, f32::trunc),
         Map::Round => each(isa, x, y, f32::round_ties_even),
-        Map::Clamp { low, high } => each(isa, x, y, |x| x.max(low as f32).min(high as f32)),
-        Map::ClampMin(low) => each(isa, x, y, |x| x.max(low as f32)),
-        Map::ClampMax(high) => each(isa, x, y, |x| x.min(high as f32)),
+        Map::Clamp { low, high } => each(isa, x, y, move |x| x.max(low as f32).min(high as f32)),
+        Map::ClampMin(low) => each(isa, x, y, move |x| x.max(low as f32)),
+        Map::ClampMax(high) => each(isa, x, y, move |x| x.min(high as f32)),
         Map::Not => each(isa, x, y, |x| f32::from(u8::from(x == 0.0))),
     }
 }
@@ -144,7 +149,7 @@ pub(super) fn map(isa: Isa, map: Map, x: &[f32], y: &mut [f32]) {
 fn each(isa: Isa, x: &[f32], y: &mut [f32], function: impl Fn(f32) -> f32) {
     isa.vectorize(
         #[inline(always)]
-        || {
+        move || {
             for (y, x) in y.iter_mut().zip(x) {
                 *y = function(*x);
             }

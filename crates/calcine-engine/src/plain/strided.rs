@@ -85,7 +85,7 @@ pub(crate) fn gather(
     let axes = Axes::new(shape, [strides]);
     isa.vectorize(
         #[inline(always)]
-        || {
+        move || {
             axes.each_row([first], y, |[first], [stride], y| match stride {
                 1 => y.copy_from_slice(&x[to_usize(first)..][..y.len()]),
                 0 => y.fill(x[to_usize(first)]),
@@ -119,7 +119,7 @@ pub(crate) fn zip(
     let [a, b] = [a.numbers, b.numbers];
     isa.vectorize(
         #[inline(always)]
-        || {
+        move || {
             axes.each_row(
                 [0; 2],
                 y,

@@ -1,8 +1,8 @@
 //! How a step is computed.
 
-use calcine_kernels::{AddCodes, AddFloats, Buffer, Isa, Plane};
+use calcine_kernels::{AddCodes, AddFloats, Buffer, Isa, Plane, look_up};
 
-use super::{Border, Memory, Shape, Step, Work};
+use super::{Border, Combination, Memory, Shape, Step, Work};
 use crate::form::{Image, decode, nearest};
 use crate::plain::{self, Operand};
 use crate::whole;
@@ -45,19 +45,20 @@ impl Step {
                 scale,
                 range,
             } => {
-                let (x, y) = (floats(0), out.bytes_mut());
+                let (x, y, range) = (floats(0), out.bytes_mut(), *range);
                 match *scale {
                     Some(scale) => {
-                        image.copy_from_plain(isa, samples, x, y, |x| range.encode(x / scale));
+                        image.copy_from_plain(isa, samples, x, y, move |x| range.encode(x / scale));
                     }
-                    None => image.copy_from_plain(isa, samples, x, y, |x| range.encode(x)),
+                    None => image.copy_from_plain(isa, samples, x, y, move |x| range.encode(x)),
                 }
             }
             Work::ToFloats(image) => {
                 image.copy_from_plain(isa, samples, floats(0), out.floats_mut(), |x| x);
             }
             Work::CodesToPlain { image, zero } => {
-                let decode = |code| decode(code, *zero);
+                let zero = *zero;
+                let decode = move |code| decode(code, zero);
                 image.copy_to_plain(isa, samples, codes(0), out.floats_mut(), decode);
             }
             Work::FloatsToPlain(image) => {
@@ -65,25 +66,43 @@ impl Step {
             }
             Work::Scale(scale) => {
                 let (x, y) = (floats(0), &mut out.floats_mut()[..self.bytes / 4]);
-                each_float(isa, x, y, |x| x * scale);
+                let scale = *scale;
+                each_float(isa, x, y, move |x| x * scale);
             }
             Work::Quantize { scale, ends } => {
                 let (x, y) = (floats(0), &mut out.floats_mut()[..self.bytes / 4]);
-                each_float(isa, x, y, |x| nearest(x / scale, *ends));
+                let (scale, ends) = (*scale, *ends);
+                each_float(isa, x, y, move |x| nearest(x / scale, ends));
             }
             Work::QuantizeImage {
                 from,
                 to,
                 scale,
                 range,
-            } => each_pair([from, to], samples, floats(0), out.bytes_mut(), |x, y| {
-                for (y, x) in y.iter_mut().zip(x) {
-                    *y = range.encode(x / scale);
-                }
-            }),
+            } => {
+                let (scale, range) = (*scale, *range);
+                let (x, y) = (floats(0), out.bytes_mut());
+                isa.vectorize(
+                    #[inline(always)]
+                    move || {
+                        each_pair(
+                            [from, to],
+                            samples,
+                            x,
+                            y,
+                            #[inline(always)]
+                            |x, y| {
+                                for (y, x) in y.iter_mut().zip(x) {
+                                    *y = range.encode(x / scale);
+                                }
+                            },
+                        );
+                    },
+                );
+            }
             Work::Table { table, from, to } => {
                 each_pair([from, to], samples, codes(0), out.bytes_mut(), |x, y| {
-                    look_up(table, x, y);
+                    look_up(isa, table, x, y);
                 });
             }
             Work::AddCodes {
@@ -94,46 +113,83 @@ impl Step {
                 range,
             } => {
                 let images = [&from[0], &from[1], to];
+                let [a, b] = [codes(0), codes(1)];
+                let (zeros, factors, range) = (*zeros, *factors, *range);
                 combine(
+                    isa,
                     images,
                     samples,
-                    [codes(0), codes(1)],
+                    [a, b],
                     out.bytes_mut(),
-                    |a, b| {
+                    move |a, b| {
                         let [a, b] = [decode(a, zeros[0]), decode(b, zeros[1])];
                         range.encode(a * factors[0] + b * factors[1])
                     },
                 );
             }
-            Work::MapFloats { op, from, to } => {
+            Work::MultiplyCodes {
+                from,
+                to,
+                zeros,
+                factor,
+                range,
+            } => {
+                let images = [&from[0], &from[1], to];
+                let [a, b] = [codes(0), codes(1)];
+                let (zeros, factor, range) = (*zeros, *factor, *range);
+                combine(
+                    isa,
+                    images,
+                    samples,
+                    [a, b],
+                    out.bytes_mut(),
+                    move |a, b| range.encode(decode(a, zeros[0]) * decode(b, zeros[1]) * factor),
+                );
+            }
+            Work::MapFloats { op, gate, from, to } => {
                 each_pair([from, to], samples, floats(0), out.floats_mut(), |x, y| {
                     let shape = [x.len()];
-                    let x = Operand {
+                    let operand = Operand {
                         numbers: x,
                         shape: &shape,
                     };
-                    plain::evaluate(isa, op, &[x], y, &shape, samples);
+                    plain::evaluate(isa, op, &[operand], y, &shape, samples);
+                    if *gate {
+                        isa.vectorize(
+                            #[inline(always)]
+                            || {
+                                for (y, x) in y.iter_mut().zip(x) {
+                                    *y *= x;
+                                }
+                            },
+                        );
+                    }
                 });
             }
-            Work::AddFloats { from, to, ends } => {
+            Work::CombineFloats {
+                operation,
+                from,
+                to,
+            } => {
                 let images = [&from[0], &from[1], to];
-                combine(
-                    images,
-                    samples,
-                    [floats(0), floats(1)],
-                    out.floats_mut(),
-                    |a, b| (a + b).max(ends[0]).min(ends[1]),
-                );
+                let x = [floats(0), floats(1)];
+                let y = out.floats_mut();
+                match operation {
+                    Combination::Add => combine(isa, images, samples, x, y, |a, b| a + b),
+                    Combination::Subtract => combine(isa, images, samples, x, y, |a, b| a - b),
+                    Combination::Multiply => combine(isa, images, samples, x, y, |a, b| a * b),
+                    Combination::Divide => combine(isa, images, samples, x, y, |a, b| a / b),
+                }
             }
             Work::Pool { pool, from, to, of } => {
-                self.pool(samples, pool, [from, to], *of, memory, out);
+                self.pool(isa, samples, pool, [from, to], *of, memory, out);
             }
             Work::ConcatCodes { from, to } => {
                 let mut first = 0;
                 for (at, (image, table)) in from.iter().enumerate() {
                     let y = &mut out.bytes_mut()[first..];
                     each_pair([image, to], samples, codes(at), y, |x, y| {
-                        look_up(table, x, y);
+                        look_up(isa, table, x, y);
                     });
                     first += image.plane.channels;
                 }
@@ -198,7 +254,7 @@ impl Step {
 fn each_float(isa: Isa, x: &[f32], y: &mut [f32], function: impl Fn(f32) -> f32) {
     isa.vectorize(
         #[inline(always)]
-        || {
+        move || {
             for (y, x) in y.iter_mut().zip(x) {
                 *y = function(*x);
             }
@@ -206,13 +262,8 @@ fn each_float(isa: Isa, x: &[f32], y: &mut [f32], function: impl Fn(f32) -> f32)
     );
 }
 
-fn look_up(table: &[u8; 256], x: &[u8], y: &mut [u8]) {
-    for (y, x) in y.iter_mut().zip(x) {
-        *y = table[usize::from(*x)];
-    }
-}
-
-/// Calls a function with the channels of each position of the first images, and as many of the second ones.
+/// Calls a function with numbers of the first images, and those of the second ones at the same positions.
+#[inline(always)]
 fn each_pair<X, Y>(
     [from, to]: [&Image; 2],
     samples: usize,
@@ -221,13 +272,16 @@ fn each_pair<X, Y>(
     mut visit: impl FnMut(&[X], &mut [Y]),
 ) {
     let channels = from.plane.channels;
-    each_position(samples, &[&from.plane, &to.plane], |[x_at, y_at]| {
-        visit(&x[x_at..][..channels], &mut y[y_at..][..channels]);
+    let planes = [&from.plane, &to.plane];
+    each_run(samples, channels, &planes, |[x_at, y_at], length| {
+        visit(&x[x_at..][..length], &mut y[y_at..][..length]);
     });
 }
 
 /// Computes each number of the third images from the numbers of the first two at the same position.
+#[inline(always)]
 fn combine<X: Copy, Y>(
+    isa: Isa,
     [a, b, to]: [&Image; 3],
     samples: usize,
     x: [&[X]; 2],
@@ -235,28 +289,55 @@ fn combine<X: Copy, Y>(
     result: impl Fn(X, X) -> Y,
 ) {
     let channels = to.plane.channels;
-    each_position(samples, &[&a.plane, &b.plane, &to.plane], |[a, b, at]| {
-        let (a, b) = (&x[0][a..][..channels], &x[1][b..][..channels]);
-        for (y, (a, b)) in y[at..][..channels].iter_mut().zip(a.iter().zip(b)) {
-            *y = result(*a, *b);
-        }
-    });
+    let planes = [&to.plane, &a.plane, &b.plane];
+    isa.vectorize(
+        #[inline(always)]
+        move || {
+            each_run(
+                samples,
+                channels,
+                &planes,
+                #[inline(always)]
+                |[at, a, b], length| {
+                    let (a, b) = (&x[0][a..][..length], &x[1][b..][..length]);
+                    for (y, (a, b)) in y[at..][..length].iter_mut().zip(a.iter().zip(b)) {
+                        *y = result(*a, *b);
+                    }
+                },
+            );
+        },
+    );
 }
 
-/// Calls a function with the index of each position in planes of the same height and width.
-fn each_position<const N: usize>(
+/// Calls a function with the index of each run of numbers in planes, and the length of the run: the channels of a position, or of a row
+/// where they have no gaps. Planes of height and width 1 are repeated where the first has more positions.
+#[inline(always)]
+fn each_run<const N: usize>(
     samples: usize,
+    channels: usize,
     planes: &[&Plane; N],
-    mut visit: impl FnMut([usize; N]),
+    mut visit: impl FnMut([usize; N], usize),
 ) {
     let Some(first) = planes.first() else { return };
+    let is_repeated = |plane: &Plane| (plane.height, plane.width) != (first.height, first.width);
+    let joined = planes
+        .iter()
+        .all(|plane| plane.pitch == channels && !is_repeated(plane));
+    let (columns, length) = match joined {
+        true => (1, first.width * channels),
+        false => (first.width, channels),
+    };
+    let steps = planes.map(|plane| if is_repeated(plane) { 0 } else { plane.pitch });
     for sample in 0..samples {
         for row in 0..first.height {
-            let mut at = planes.map(|plane| plane.at(sample, row, 0));
-            for _ in 0..first.width {
-                visit(at);
-                for (at, plane) in at.iter_mut().zip(planes) {
-                    *at += plane.pitch;
+            let mut at = planes.map(|plane| {
+                let row = if is_repeated(plane) { 0 } else { row };
+                plane.at(sample, row, 0)
+            });
+            for _ in 0..columns {
+                visit(at, length);
+                for (at, step) in at.iter_mut().zip(&steps) {
+                    *at += step;
                 }
             }
         }
