@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use calcine_format::{Array, Numbers};
-use calcine_graph::{Extent, Graph};
+use calcine_graph::{Action, Arithmetic, Extent, Graph, Map, Op};
 use calcine_kernels::Isa;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -243,6 +243,32 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether every node is computed exactly: in integers, or by single operations on floats that IEEE 754 rounds correctly.
+    ///
+    /// Then the outputs are those of `calcine_quantize::Quantized`, bit for bit. Sums of floats and functions such as a sigmoid are not exact:
+    /// their last bit depends on the program that computes them.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        let Ok(plan) = self.plan(1) else {
+            return false;
+        };
+        let mut nodes = self.model.graph.nodes.iter().zip(&plan.how);
+        nodes.all(|(node, how)| match how {
+            Some(
+                How::Codes
+                | How::Integers
+                | How::PlainIntegers
+                | How::Moved
+                | How::Copied
+                | How::Fused(_),
+            ) => true,
+            Some(How::Table | How::Floats | How::Constant | How::PlainFloats) => {
+                is_correctly_rounded(&node.op)
+            }
+            None => true,
+        })
+    }
+
     /// How each node is computed.
     #[must_use]
     pub fn report(&self) -> Vec<NodeReport> {
@@ -387,6 +413,32 @@ impl Engine {
             }
         }
         Ok(batch.unwrap_or(1))
+    }
+}
+
+/// Whether IEEE 754 leaves no choice to a program that computes the operation on floats.
+fn is_correctly_rounded(op: &Op) -> bool {
+    match op {
+        Op::Map(map) => matches!(
+            map,
+            Map::Relu
+                | Map::Abs
+                | Map::Negate
+                | Map::Sign
+                | Map::Floor
+                | Map::Ceil
+                | Map::Truncate
+                | Map::Round
+                | Map::Clamp { .. }
+                | Map::ClampMin(_)
+                | Map::ClampMax(_)
+        ),
+        Op::Scalar(arithmetic, _) | Op::Zip(arithmetic) => matches!(
+            arithmetic,
+            Arithmetic::Add | Arithmetic::Subtract | Arithmetic::Multiply
+        ),
+        Op::MaxPool(_) => true,
+        op => op.properties().action == Action::Move,
     }
 }
 

@@ -3,8 +3,8 @@
 //! # Should I use this crate?
 //!
 //! Use it to find out how accurate a network is with integers of 8 or fewer bits, and to store it in a correspondingly
-//! small file. It does not make the network faster by itself: it simulates integer arithmetic with whole numbers in
-//! `f32`.
+//! small file. On CPUs the network runs in 8-bit integers, by `calcine-engine`; on other devices its arithmetic is computed with
+//! whole numbers in `f32`, with the same results, bit for bit, and no gain in speed.
 //!
 //! # Contents
 //!
@@ -51,6 +51,7 @@ mod ada_round;
 mod batches;
 mod by_layer;
 mod calibrate;
+mod compiled;
 mod cross_layer;
 mod equalize;
 mod error;

@@ -6,6 +6,7 @@ use calcine_observe::{Sampling, sample_layers};
 use calcine_trace::{AnyTensor, ForwardError, Network, Tensors, typed_outputs};
 
 use crate::batches::finite;
+use crate::compiled::Compiled;
 use crate::equalize::prepare;
 use crate::exact::{self, Split};
 use crate::float::Float;
@@ -17,7 +18,7 @@ use crate::{Calibration, QuantizationSettings, QuantizeError, Quantizer, Scheme}
 
 /// A quantized network: integer weights, and quantizers for values.
 ///
-/// Its forward pass computes with integers, which are stored in `f32` where that is exact. The results are bit-exact
+/// Its forward pass computes with integers. On devices they are stored in `f32` where that is exact. The results are bit-exact
 /// with an engine with 8-bit operands and 32-bit accumulators that rounds in the same way:
 ///
 /// * A convolution (also transposed) or a linear layer: `q = clamp(round(f32(Σ (x − zero_x)·w + b) · m) + zero_point)`,
@@ -48,6 +49,7 @@ pub struct Quantized {
     pub(crate) ready: BTreeMap<usize, Ready>,
     report: QuantizationReport,
     device: Device,
+    pub(crate) compiled: Compiled,
 }
 
 /// The integers of a layer, in the form that an engine or an exporter needs.
@@ -241,6 +243,7 @@ impl Quantized {
             layers,
             ready,
             device: device.clone(),
+            compiled: Compiled::default(),
         })
     }
 
@@ -286,13 +289,22 @@ impl Quantized {
         self.layers.values().map(IntegerLayer::new)
     }
 
-    /// Computes the outputs of the quantized network. The device is not read.
+    /// Computes the outputs of the quantized network.
+    ///
+    /// If the device is in host memory and `calcine-engine` computes every node exactly, it does, in integers and on all
+    /// cores of the CPU, after it was compiled in the first call. Otherwise the network is computed by operations of the device, as by
+    /// [`run`](Self::run), and the device is not read. Both give the same outputs, bit for bit.
     ///
     /// # Errors
     ///
     /// If the number, type or shape of the inputs is wrong, or the outputs have another form.
     pub fn try_forward<I: Tensors, O: Tensors>(&self, inputs: I) -> Result<O, ForwardError> {
-        typed_outputs(self.pass(inputs.into_any(), None)?)
+        let inputs = inputs.into_any();
+        let outputs = match self.engine_pass(&inputs)? {
+            Some(outputs) => outputs,
+            None => self.pass(inputs, None)?,
+        };
+        typed_outputs(outputs)
     }
 
     /// Like [`try_forward`](Self::try_forward), for matching tensors.

@@ -4,7 +4,7 @@ use burn::module::{Module, Param, RunningState};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
+use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::module::{avg_pool2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use calcine_engine::{Array, Engine, How, Isa, Options};
@@ -39,6 +39,9 @@ fn same(quantized: &Quantized, inputs: &[AnyTensor], name: &str) {
         .iter()
         .map(array)
         .collect();
+    let forward: Vec<AnyTensor> = quantized.forward(inputs.to_vec());
+    let forward: Vec<Array> = forward.iter().map(array).collect();
+    assert_eq!(forward, expected, "{name}, forward");
     let arrays: Vec<Array> = inputs.iter().map(array).collect();
     let bytes = quantized.to_bytes().unwrap();
     for threads in [1, 2] {
@@ -102,6 +105,63 @@ fn networks_of_layers_are_the_same_to_the_bit() {
                 &format!("{weights} and {activations} bits, {schemes:?}"),
             );
         }
+    }
+}
+
+/// The forward pass by the engine gives what the operations of the device give, for every float that an input can hold.
+#[test]
+fn a_forward_pass_is_the_same_for_inputs_beyond_all_ranges() {
+    let odd = [
+        f32::NAN,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::MAX,
+        f32::MIN,
+        1e30,
+        -0.0,
+        f32::MIN_POSITIVE / 2.0,
+    ];
+    let (network, x) = conv_network(&ConvNet::new(&device()));
+    let quantized = quantized(
+        &network,
+        std::slice::from_ref(&x),
+        &QuantizationSettings::default(),
+    );
+    let bytes = quantized.to_bytes().unwrap();
+    let engine = Engine::from_bytes(&bytes, Options::default()).unwrap();
+    assert!(engine.is_exact(), "{:?}", engine.report());
+    let numbers = array(&x);
+    for odd in odd {
+        let mut own = numbers.as_floats().unwrap().to_vec();
+        own.iter_mut().step_by(7).for_each(|number| *number = odd);
+        let flat = Tensor::<1>::from_floats(own.as_slice(), &device());
+        let input = vec![AnyTensor::shaped(flat, &x.shape())];
+        let bits = |outputs: Vec<AnyTensor>| -> Vec<u32> {
+            let outputs = outputs.iter().map(array);
+            let floats = outputs.flat_map(|output| output.as_floats().unwrap().to_vec());
+            floats.map(f32::to_bits).collect()
+        };
+        let forward = quantized.forward(input.clone());
+        let run = quantized.run(input, &mut |_, _| {}).unwrap();
+        assert_eq!(bits(forward), bits(run), "{odd}");
+    }
+}
+
+/// A function whose last bit a program chooses is left to the device, so that all passes agree.
+#[test]
+fn a_network_with_functions_in_float_is_not_called_exact() {
+    let x = image([3, 2, 6, 6]);
+    let model = ConvNet::new(&device());
+    for (exact, function) in [(true, relu as fn(Tensor<2>) -> Tensor<2>), (false, sigmoid)] {
+        let network = trace(&model, x.clone(), |m, x| function(m.forward(x))).unwrap();
+        let inputs = [x.clone().into()];
+        let quantized = quantized(&network, &inputs, &QuantizationSettings::default());
+        let bytes = quantized.to_bytes().unwrap();
+        let engine = Engine::from_bytes(&bytes, Options::default()).unwrap();
+        assert_eq!(engine.is_exact(), exact, "{:?}", engine.report());
+        let forward: Vec<AnyTensor> = quantized.forward(inputs.to_vec());
+        let run = quantized.run(inputs.to_vec(), &mut |_, _| {}).unwrap();
+        assert_eq!(array(&forward[0]), array(&run[0]));
     }
 }
 

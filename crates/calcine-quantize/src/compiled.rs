@@ -1,0 +1,73 @@
+//! The forward pass of a quantized network by `calcine-engine`.
+
+use std::sync::{Arc, OnceLock};
+
+use burn::tensor::{Device, Tensor};
+use calcine_device::in_host_memory;
+use calcine_engine::{Array, Engine, Options};
+use calcine_graph::ElementKind;
+use calcine_trace::{AnyTensor, ForwardError, batch_size};
+
+use crate::Quantized;
+
+/// The engine of a network, which is compiled when it is first needed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Compiled(OnceLock<Option<Arc<Engine>>>);
+
+impl Compiled {
+    /// The engine, if the network is in host memory and the engine computes every node bit for bit as [`Quantized::run`] does.
+    fn engine(&self, network: &Quantized) -> Option<&Engine> {
+        let compile = || {
+            if !in_host_memory(network.device()) {
+                return None;
+            }
+            let bytes = network.to_bytes().ok()?;
+            let mut options = Options::default();
+            options.threads = std::thread::available_parallelism().map_or(1, Into::into);
+            let engine = Engine::from_bytes(&bytes, options).ok()?;
+            engine.is_exact().then(|| Arc::new(engine))
+        };
+        self.0.get_or_init(compile).as_deref()
+    }
+}
+
+impl Quantized {
+    /// What [`pass`](Self::pass) computes, by the engine; `None` if it cannot.
+    pub(crate) fn engine_pass(
+        &self,
+        inputs: &[AnyTensor],
+    ) -> Result<Option<Vec<AnyTensor>>, ForwardError> {
+        batch_size(self.graph(), inputs)?;
+        let Some(engine) = self.compiled.engine(self) else {
+            return Ok(None);
+        };
+        let Some(arrays) = inputs.iter().map(array).collect::<Option<Vec<_>>>() else {
+            return Ok(None);
+        };
+        let device = inputs
+            .first()
+            .map_or_else(|| self.device().clone(), AnyTensor::device);
+        let outputs = engine.run(&arrays).ok();
+        Ok(outputs.and_then(|outputs| {
+            let tensors = outputs.iter().map(|array| tensor(array, &device));
+            tensors.collect()
+        }))
+    }
+}
+
+/// A float tensor in the form that the engine reads; `None` for one of other elements, and for one with a NaN, which integers
+/// cannot represent: operations of the device carry it to the outputs.
+fn array(tensor: &AnyTensor) -> Option<Array> {
+    if tensor.kind() != ElementKind::Float {
+        return None;
+    }
+    let shape = tensor.shape();
+    let numbers: Vec<f32> = tensor.clone().into_data().try_into_vec().ok()?;
+    let has_nan = numbers.iter().any(|number| number.is_nan());
+    (!has_nan).then(|| Array::floats(shape, numbers))
+}
+
+fn tensor(array: &Array, device: &Device) -> Option<AnyTensor> {
+    let flat = Tensor::<1>::from_floats(array.as_floats()?, device);
+    Some(AnyTensor::shaped(flat, &array.shape))
+}
