@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 
 use crate::codes::FinishCodes;
 use crate::floats::FinishFloats;
-use crate::packed::{BLOCK, CodeTile, DepthwiseCodeTile, FloatTile};
+use crate::packed::{BLOCK, CodeTile, DepthwiseCodeTile, FloatTile, NIBBLES, NibbleTile, Tile};
 use crate::portable;
 
 macro_rules! by_size {
@@ -28,11 +28,75 @@ macro_rules! by_size {
 #[target_feature(enable = "avx2,fma")]
 pub(crate) unsafe fn code_sums(tile: &CodeTile<'_>, positions: usize, sums: *mut i32) {
     // SAFETY: the caller's.
-    unsafe { by_size!(dense, tile, sums, positions, [4, 2, 1]) }
+    unsafe { by_size!(code_dense, tile, sums, positions, [4, 2, 1]) }
 }
 
 #[target_feature(enable = "avx2,fma")]
-unsafe fn dense<const P: usize>(tile: &CodeTile<'_>, sums: *mut i32) {
+unsafe fn code_dense<const P: usize>(tile: &CodeTile<'_>, sums: *mut i32) {
+    // SAFETY: the caller's.
+    unsafe { dense::<P, i8>(tile, sums, 4 * BLOCK, |weights| code_weights(weights)) }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+#[target_feature(enable = "avx2,fma")]
+pub(crate) unsafe fn nibble_sums(tile: &NibbleTile<'_>, positions: usize, sums: *mut i32) {
+    // SAFETY: the caller's.
+    unsafe { by_size!(nibble_dense, tile, sums, positions, [4, 2, 1]) }
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn nibble_dense<const P: usize>(tile: &NibbleTile<'_>, sums: *mut i32) {
+    // SAFETY: the caller's.
+    unsafe { dense::<P, u8>(tile, sums, NIBBLES, |weights| nibble_weights(weights)) }
+}
+
+/// The 8-bit weights of a step.
+///
+/// # Safety
+///
+/// As of [`code_sums`].
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn code_weights(weights: *const i8) -> [__m256i; 2] {
+    // SAFETY: the caller's.
+    unsafe {
+        [
+            _mm256_load_si256(weights.cast()),
+            _mm256_load_si256(weights.add(32).cast()),
+        ]
+    }
+}
+
+/// The 4-bit weights of a step.
+///
+/// # Safety
+///
+/// As of [`code_sums`].
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn nibble_weights(weights: *const u8) -> [__m256i; 2] {
+    // SAFETY: the caller's.
+    unsafe {
+        let (mask, eight) = (_mm256_set1_epi8(15), _mm256_set1_epi8(8));
+        let both = _mm256_load_si256(weights.cast());
+        let high = _mm256_and_si256(_mm256_srli_epi16::<4>(both), mask);
+        [
+            _mm256_sub_epi8(_mm256_and_si256(both, mask), eight),
+            _mm256_sub_epi8(high, eight),
+        ]
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn dense<const P: usize, W>(
+    tile: &Tile<'_, u8, W>,
+    sums: *mut i32,
+    step: usize,
+    read: impl Fn(*const W) -> [__m256i; 2],
+) {
     // SAFETY: the caller's.
     unsafe {
         let mut acc = [[_mm256_setzero_si256(); 2]; P];
@@ -43,8 +107,9 @@ unsafe fn dense<const P: usize>(tile: &CodeTile<'_>, sums: *mut i32) {
             for _ in 0..tile.steps {
                 // Bytes at even places and at odd ones, each as 16-bit integers: sums of two products fit 32 bits.
                 let (mut even, mut odd) = ([low; 2], [low; 2]);
+                let all = read(weights);
                 for half in 0..2 {
-                    let own = _mm256_load_si256(weights.add(32 * half).cast());
+                    let own = all[half];
                     even[half] = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(own));
                     odd[half] = _mm256_srai_epi16::<8>(own);
                 }
@@ -61,7 +126,7 @@ unsafe fn dense<const P: usize>(tile: &CodeTile<'_>, sums: *mut i32) {
                         acc[p][half] = _mm256_add_epi32(acc[p][half], sum);
                     }
                 }
-                weights = weights.add(4 * BLOCK);
+                weights = weights.add(step);
                 x = x.add(4);
             }
         }
@@ -79,11 +144,38 @@ unsafe fn dense<const P: usize>(tile: &CodeTile<'_>, sums: *mut i32) {
 #[target_feature(enable = "avx2,fma,avxvnni")]
 pub(crate) unsafe fn vnni_code_sums(tile: &CodeTile<'_>, positions: usize, sums: *mut i32) {
     // SAFETY: the caller's.
-    unsafe { by_size!(vnni_dense, tile, sums, positions, [4, 2, 1]) }
+    unsafe { by_size!(vnni_code_dense, tile, sums, positions, [4, 2, 1]) }
 }
 
 #[target_feature(enable = "avx2,fma,avxvnni")]
-unsafe fn vnni_dense<const P: usize>(tile: &CodeTile<'_>, sums: *mut i32) {
+unsafe fn vnni_code_dense<const P: usize>(tile: &CodeTile<'_>, sums: *mut i32) {
+    // SAFETY: the caller's.
+    unsafe { vnni_dense::<P, i8>(tile, sums, 4 * BLOCK, |weights| code_weights(weights)) }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+#[target_feature(enable = "avx2,fma,avxvnni")]
+pub(crate) unsafe fn vnni_nibble_sums(tile: &NibbleTile<'_>, positions: usize, sums: *mut i32) {
+    // SAFETY: the caller's.
+    unsafe { by_size!(vnni_nibble_dense, tile, sums, positions, [4, 2, 1]) }
+}
+
+#[target_feature(enable = "avx2,fma,avxvnni")]
+unsafe fn vnni_nibble_dense<const P: usize>(tile: &NibbleTile<'_>, sums: *mut i32) {
+    // SAFETY: the caller's.
+    unsafe { vnni_dense::<P, u8>(tile, sums, NIBBLES, |weights| nibble_weights(weights)) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,avxvnni")]
+unsafe fn vnni_dense<const P: usize, W>(
+    tile: &Tile<'_, u8, W>,
+    sums: *mut i32,
+    step: usize,
+    read: impl Fn(*const W) -> [__m256i; 2],
+) {
     // SAFETY: the caller's.
     unsafe {
         let mut acc = [[_mm256_setzero_si256(); 2]; P];
@@ -91,7 +183,7 @@ unsafe fn vnni_dense<const P: usize>(tile: &CodeTile<'_>, sums: *mut i32) {
         for run in tile.runs {
             let mut x = tile.x.add(*run);
             for _ in 0..tile.steps {
-                let own = [0, 32].map(|at| _mm256_load_si256(weights.add(at).cast()));
+                let own = read(weights);
                 for p in 0..P {
                     let four = x.add(p * tile.step).cast::<i32>().read_unaligned();
                     let four = _mm256_set1_epi32(four);
@@ -99,7 +191,7 @@ unsafe fn vnni_dense<const P: usize>(tile: &CodeTile<'_>, sums: *mut i32) {
                         acc[p][half] = _mm256_dpbusd_avx_epi32(acc[p][half], four, own[half]);
                     }
                 }
-                weights = weights.add(4 * BLOCK);
+                weights = weights.add(step);
                 x = x.add(4);
             }
         }

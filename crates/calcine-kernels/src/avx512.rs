@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 
 use crate::codes::FinishCodes;
 use crate::floats::FinishFloats;
-use crate::packed::{BLOCK, CodeTile, DepthwiseCodeTile, FloatTile};
+use crate::packed::{BLOCK, CodeTile, DepthwiseCodeTile, FloatTile, NIBBLES, NibbleTile, Tile};
 
 /// Calls a kernel with the numbers of blocks and of positions as constants: those that `tiling` chooses.
 macro_rules! by_dense_size {
@@ -53,12 +53,60 @@ pub(crate) unsafe fn code_sums(
 ) {
     // SAFETY: the caller's.
     unsafe {
-        by_dense_size!(dense, tile, sums, blocks, positions);
+        by_dense_size!(code_dense, tile, sums, blocks, positions);
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn dense<const B: usize, const P: usize>(tile: &CodeTile<'_>, sums: *mut i32) {
+unsafe fn code_dense<const B: usize, const P: usize>(tile: &CodeTile<'_>, sums: *mut i32) {
+    // SAFETY: the caller's.
+    unsafe {
+        let read = |weights: *const i8| _mm512_load_si512(weights.cast());
+        dense::<B, P, i8>(tile, sums, 4 * BLOCK, read);
+    }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(crate) unsafe fn nibble_sums(
+    tile: &NibbleTile<'_>,
+    blocks: usize,
+    positions: usize,
+    sums: *mut i32,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        by_dense_size!(nibble_dense, tile, sums, blocks, positions);
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn nibble_dense<const B: usize, const P: usize>(tile: &NibbleTile<'_>, sums: *mut i32) {
+    // SAFETY: the caller's.
+    unsafe {
+        let (mask, eight) = (_mm256_set1_epi8(15), _mm512_set1_epi8(8));
+        let read = |weights: *const u8| {
+            let both = _mm256_load_si256(weights.cast());
+            let low = _mm256_and_si256(both, mask);
+            let high = _mm256_and_si256(_mm256_srli_epi16::<4>(both), mask);
+            let all = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high);
+            _mm512_sub_epi8(all, eight)
+        };
+        dense::<B, P, u8>(tile, sums, NIBBLES, read);
+    }
+}
+
+/// Sums of products with the weights that a function reads, so many elements for each step.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn dense<const B: usize, const P: usize, W>(
+    tile: &Tile<'_, u8, W>,
+    sums: *mut i32,
+    weight_step: usize,
+    read: impl Fn(*const W) -> __m512i,
+) {
     // SAFETY: the caller's.
     unsafe {
         let mut acc = [[_mm512_setzero_si512(); B]; P];
@@ -68,7 +116,7 @@ unsafe fn dense<const B: usize, const P: usize>(tile: &CodeTile<'_>, sums: *mut 
             for _ in 0..tile.steps {
                 let mut own = [_mm512_setzero_si512(); B];
                 for b in 0..B {
-                    own[b] = _mm512_load_si512(weights.add(b * tile.block).cast());
+                    own[b] = read(weights.add(b * tile.block));
                 }
                 for p in 0..P {
                     let four = x.add(p * step).cast::<i32>().read_unaligned();
@@ -77,7 +125,7 @@ unsafe fn dense<const B: usize, const P: usize>(tile: &CodeTile<'_>, sums: *mut 
                         acc[p][b] = _mm512_dpbusd_epi32(acc[p][b], four, own[b]);
                     }
                 }
-                weights = weights.add(4 * BLOCK);
+                weights = weights.add(weight_step);
                 x = x.add(4);
             }
         }

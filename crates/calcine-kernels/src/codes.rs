@@ -3,7 +3,8 @@
 use crate::buffer::Buffer;
 use crate::isa::Isa;
 use crate::packed::{
-    BLOCK, CodeTile, DepthwiseCodeTile, Done, Filters, Number, Packed, Scratch, Sums, TILE,
+    BLOCK, CodeTile, DepthwiseCodeTile, Done, Filters, NibbleTile, Number, Packed, Scratch, Sums,
+    TILE, to_nibbles,
 };
 use crate::plane::Plane;
 use crate::portable;
@@ -21,6 +22,8 @@ use crate::{avx2, avx512};
 #[derive(Debug, Clone)]
 pub struct CodeLayer {
     packed: Packed,
+    /// Whether two weights share a byte.
+    nibbles: bool,
     /// With what the zero point contributes.
     bias: Vec<i32>,
 }
@@ -100,7 +103,8 @@ pub(crate) struct FinishSums {
 }
 
 impl CodeLayer {
-    /// Packs weights `[outputs, inputs / groups, rows, columns]`.
+    /// Packs weights `[outputs, inputs / groups, rows, columns]`. If all are `−8 … 7`, and the layer is not depthwise, two of them share a
+    /// byte, and the kernels unpack them.
     ///
     /// `bias` has a number for each output; `zero` is the zero point of the input; `x` and `y` say how images lie in memory.
     ///
@@ -124,7 +128,7 @@ impl CodeLayer {
             "channels in groups of four: {x:?}"
         );
         let depthwise = filters.is_depthwise();
-        let packed = Packed::new(Number::Codes, filters, x, y, |buffer, to, from| {
+        let mut packed = Packed::new(Number::Codes, filters, x, y, |buffer, to, from| {
             if depthwise {
                 let bytes = i32::from(weights[from]).to_ne_bytes();
                 buffer.bytes_mut()[4 * to..4 * to + 4].copy_from_slice(&bytes);
@@ -132,6 +136,10 @@ impl CodeLayer {
                 buffer.bytes_mut()[to] = weights[from].to_ne_bytes()[0];
             }
         });
+        let nibbles = !depthwise && weights.iter().all(|weight| (-8..8).contains(weight));
+        if nibbles {
+            packed.weights = to_nibbles(&packed.weights);
+        }
         let each = weights.len() / filters.outputs.max(1);
         let corrected = |(output, bias): (usize, &i32)| {
             let own = &weights[output * each..(output + 1) * each];
@@ -141,7 +149,11 @@ impl CodeLayer {
         };
         let mut bias: Vec<i32> = bias.iter().enumerate().map(corrected).collect();
         bias.resize(bias.len() + BLOCK, 0);
-        Self { packed, bias }
+        Self {
+            packed,
+            nibbles,
+            bias,
+        }
     }
 
     /// How the inputs lie in memory.
@@ -263,7 +275,7 @@ impl CodeLayer {
     fn tile(&self, isa: Isa, x: &[u8]) -> impl Fn(&Sums<'_>, *mut i32) {
         assert!(isa.is_available(), "this CPU has no {isa}");
         let (x, weights) = (x.as_ptr(), self.packed.weights.bytes().as_ptr());
-        let depthwise = self.packed.depthwise;
+        let (depthwise, nibbles) = (self.packed.depthwise, self.nibbles);
         move |at: &Sums<'_>, sums: *mut i32| {
             // SAFETY: `walk` has checked that the windows of all positions are within the slice, and weights were packed for
             // them.
@@ -278,6 +290,21 @@ impl CodeLayer {
                             avx2::depthwise_code_sums(&tile, at.positions, sums);
                         }
                         _ => portable::depthwise_code_sums(&tile, at.positions, sums),
+                    }
+                    return;
+                }
+                if nibbles {
+                    let tile: NibbleTile<'_> = at.half_tile(x, weights);
+                    match isa {
+                        #[cfg(target_arch = "x86_64")]
+                        Isa::Avx512Vnni => {
+                            avx512::nibble_sums(&tile, at.blocks, at.positions, sums);
+                        }
+                        #[cfg(target_arch = "x86_64")]
+                        Isa::AvxVnni => avx2::vnni_nibble_sums(&tile, at.positions, sums),
+                        #[cfg(target_arch = "x86_64")]
+                        Isa::Avx2 => avx2::nibble_sums(&tile, at.positions, sums),
+                        _ => portable::nibble_sums(&tile, at.positions, sums),
                     }
                     return;
                 }

@@ -358,6 +358,27 @@ impl<'a> Sums<'a> {
     }
 }
 
+impl<'a> Sums<'a> {
+    /// The tile, in these inputs and weights, two of which share a byte.
+    ///
+    /// # Safety
+    ///
+    /// The inputs and the weights must reach the tile.
+    pub(crate) unsafe fn half_tile(&self, x: *const u8, weights: *const u8) -> NibbleTile<'a> {
+        // SAFETY: the caller's.
+        unsafe {
+            NibbleTile {
+                x: x.add(self.x),
+                step: self.step,
+                runs: &self.group.runs,
+                steps: self.group.steps,
+                weights: weights.add(self.weights / 2),
+                block: self.group.block / 2,
+            }
+        }
+    }
+}
+
 /// The inputs and weights of a tile.
 pub(crate) struct Tile<'a, X, W> {
     /// The input at which the window of the first position begins, and the distance to the window of the next position.
@@ -374,6 +395,40 @@ pub(crate) struct Tile<'a, X, W> {
 
 /// A tile of 8-bit products.
 pub(crate) type CodeTile<'a> = Tile<'a, u8, i8>;
+
+/// A tile of products of 8-bit inputs with weights of 4 bits, of which 32 bytes hold those of a step.
+pub(crate) type NibbleTile<'a> = Tile<'a, u8, u8>;
+
+/// Bytes of the 4-bit weights of a step: four for each output of a block.
+pub(crate) const NIBBLES: usize = 2 * BLOCK;
+
+/// Stores weights `−8 … 7` in half of the bytes: byte `i` of the 32 of a step holds weight `i`, plus 8, in its low half and weight `i + 32`
+/// in its high half.
+pub(crate) fn to_nibbles(weights: &Buffer) -> Buffer {
+    let all = weights.bytes();
+    let (steps, _) = all[..all.len() - Buffer::SPARE].as_chunks::<{ 2 * NIBBLES }>();
+    let mut packed = Buffer::zeros(NIBBLES * steps.len());
+    let (halves, _) = packed.bytes_mut().as_chunks_mut::<NIBBLES>();
+    for (half, step) in halves.iter_mut().zip(steps) {
+        let (low, high) = step.split_at(NIBBLES);
+        for (half, (low, high)) in half.iter_mut().zip(low.iter().zip(high)) {
+            *half = low.wrapping_add(8) & 15 | high.wrapping_add(8) << 4;
+        }
+    }
+    packed
+}
+
+/// The weights of a step.
+#[inline(always)]
+pub(crate) fn from_nibbles(halves: &[u8; NIBBLES]) -> [i8; 2 * NIBBLES] {
+    let mut weights = [0; 2 * NIBBLES];
+    let (low, high) = weights.split_at_mut(NIBBLES);
+    for (half, (low, high)) in halves.iter().zip(low.iter_mut().zip(high)) {
+        *low = (half & 15).cast_signed() - 8;
+        *high = (half >> 4).cast_signed() - 8;
+    }
+    weights
+}
 
 /// A tile of 8-bit products of a depthwise layer, whose weights are stored in 32 bits.
 pub(crate) type DepthwiseCodeTile<'a> = Tile<'a, u8, i32>;

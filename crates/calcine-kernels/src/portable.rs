@@ -2,7 +2,9 @@
 
 use crate::codes::{FinishCodes, FinishSums};
 use crate::floats::FinishFloats;
-use crate::packed::{BLOCK, CodeTile, DepthwiseCodeTile, FloatTile, Tile};
+use crate::packed::{
+    BLOCK, CodeTile, DepthwiseCodeTile, FloatTile, NIBBLES, NibbleTile, Tile, from_nibbles,
+};
 
 /// Added to a number up to 2²² in magnitude, it leaves the nearest whole number in the last bits, ties to even.
 const ROUNDER: f32 = 12_582_912.0;
@@ -34,6 +36,39 @@ pub(crate) fn low_byte(whole: f32, plus: i32) -> u8 {
 pub(crate) unsafe fn code_sums(tile: &CodeTile<'_>, positions: usize, sums: *mut i32) {
     // SAFETY: the caller's.
     unsafe {
+        dense_sums(tile, positions, sums, 4 * BLOCK, |weights| {
+            weights.cast::<[i8; 4 * BLOCK]>().read()
+        });
+    }
+}
+
+/// # Safety
+///
+/// As of [`code_sums`].
+pub(crate) unsafe fn nibble_sums(tile: &NibbleTile<'_>, positions: usize, sums: *mut i32) {
+    // SAFETY: the caller's.
+    unsafe {
+        dense_sums(tile, positions, sums, NIBBLES, |weights| {
+            from_nibbles(&*weights.cast())
+        });
+    }
+}
+
+/// Sums of products with the weights that a function reads, so many elements for each step.
+///
+/// # Safety
+///
+/// As of [`code_sums`].
+#[inline(always)]
+unsafe fn dense_sums<W>(
+    tile: &Tile<'_, u8, W>,
+    positions: usize,
+    sums: *mut i32,
+    step: usize,
+    read: impl Fn(*const W) -> [i8; 4 * BLOCK],
+) {
+    // SAFETY: the caller's.
+    unsafe {
         for position in 0..positions {
             let mut acc = [0_i32; BLOCK];
             let mut weights = tile.weights;
@@ -41,8 +76,8 @@ pub(crate) unsafe fn code_sums(tile: &CodeTile<'_>, positions: usize, sums: *mut
                 let mut x = tile.x.add(position * tile.step + run);
                 for _ in 0..tile.steps {
                     let four = x.cast::<[u8; 4]>().read().map(i32::from);
-                    let own = &*weights.cast::<[[i8; 4]; BLOCK]>();
-                    for (acc, own) in acc.iter_mut().zip(own) {
+                    let own = read(weights);
+                    for (acc, own) in acc.iter_mut().zip(own.as_chunks::<4>().0) {
                         let own = own.map(i32::from);
                         let sum = four[0] * own[0]
                             + four[1] * own[1]
@@ -51,7 +86,7 @@ pub(crate) unsafe fn code_sums(tile: &CodeTile<'_>, positions: usize, sums: *mut
                         *acc = acc.wrapping_add(sum);
                     }
                     x = x.add(4);
-                    weights = weights.add(4 * BLOCK);
+                    weights = weights.add(step);
                 }
             }
             sums.add(position * BLOCK).cast::<[i32; BLOCK]>().write(acc);

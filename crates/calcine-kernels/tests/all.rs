@@ -201,7 +201,9 @@ proptest! {
         let mut numbers = Numbers(case.seed);
         let [height, width] = case.input;
         let images = numbers.bytes(samples * filters.inputs * height * width);
-        let weights: Vec<i8> = numbers.bytes(filters.weights()).into_iter().map(|b| b as i8).collect();
+        // Of 8 bits, or of 4.
+        let shift = 4 * (case.seed % 2);
+        let weights: Vec<i8> = numbers.bytes(filters.weights()).into_iter().map(|b| (b as i8) >> shift).collect();
         let bias: Vec<i32> = (0..filters.outputs).map(|_| i32::from(numbers.byte()) * 300 - 40_000).collect();
         let each = filters.weights() / filters.outputs;
         let factor: Vec<f32> = (0..filters.outputs)
@@ -304,6 +306,22 @@ proptest! {
 }
 
 /// Products at their largest, of as many as 16-bit sums would saturate at, on each instruction set.
+#[test]
+fn two_weights_of_4_bits_share_a_byte() {
+    let filters = Filters {
+        inputs: 32,
+        outputs: 48,
+        groups: 1,
+        window: Window::POINT,
+    };
+    let [x, y] = [32, 48].map(|channels| Plane::of_codes(1, 1, channels));
+    let bytes = [7_i8, 8].map(|largest| {
+        let weights = vec![largest; filters.weights()];
+        CodeLayer::new(&weights, &[0; 48], 3, filters, x, y).bytes() - Buffer::SPARE
+    });
+    assert_eq!(bytes, [32 * 48 / 2, 32 * 48]);
+}
+
 #[test]
 fn no_sum_saturates() {
     for (weight, inputs) in [(127, 4096), (-128, 4096), (-128, 66_000)] {
