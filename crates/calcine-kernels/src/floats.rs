@@ -61,25 +61,32 @@ impl FloatLayer {
     /// If the sizes do not fit, or if the border of the input is smaller than the windows need.
     #[must_use]
     pub fn new(weights: &[f32], bias: &[f32], filters: Filters, x: Plane, y: Plane) -> Self {
-        assert_eq!(weights.len(), filters.weights(), "weights of {filters:?}");
-        assert_eq!(bias.len(), filters.outputs, "a bias for each output");
         check(&filters, &x, &y);
-        let kind = match Winograd::suits(&filters, &y) {
-            true => Kind::Winograd(
-                Winograd::new(weights, &filters, x, y),
-                origin(&x, &filters.window),
-            ),
-            false => Kind::Windows(Packed::new(
-                Number::Floats,
-                filters,
-                x,
-                y,
-                |buffer, to, from| buffer.floats_mut()[to] = weights[from],
-            )),
-        };
-        let mut bias = bias.to_vec();
-        bias.resize(bias.len() + BLOCK, 0.0);
-        Self { kind, bias }
+        if !Winograd::suits(&filters, &y) {
+            return Self::of_windows(weights, bias, filters, x, y);
+        }
+        assert_eq!(weights.len(), filters.weights(), "weights of {filters:?}");
+        let winograd = Winograd::new(weights, &filters, x, y);
+        Self {
+            kind: Kind::Winograd(winograd, origin(&x, &filters.window)),
+            bias: with_spare(bias, &filters),
+        }
+    }
+
+    /// The same as sums of products alone, which are exact where all of them are integers that floats hold.
+    pub(crate) fn of_windows(
+        weights: &[f32],
+        bias: &[f32],
+        filters: Filters,
+        x: Plane,
+        y: Plane,
+    ) -> Self {
+        assert_eq!(weights.len(), filters.weights(), "weights of {filters:?}");
+        let put = |buffer: &mut Buffer, to, from| buffer.floats_mut()[to] = weights[from];
+        Self {
+            kind: Kind::Windows(Packed::new(Number::Floats, filters, x, y, put)),
+            bias: with_spare(bias, &filters),
+        }
     }
 
     /// How the inputs lie in memory.
@@ -113,7 +120,8 @@ impl FloatLayer {
     ///
     /// # Panics
     ///
-    /// If a slice is shorter than so many samples and [`Buffer::SPARE`] bytes, or if the CPU does not have the instruction set.
+    /// If a slice is shorter than so many samples, and [`Buffer::SPARE`] bytes if it is read, or if the CPU does not have the
+    /// instruction set.
     pub fn run(
         &self,
         isa: Isa,
@@ -124,7 +132,7 @@ impl FloatLayer {
         y: &mut [f32],
     ) {
         assert!(isa.is_available(), "this CPU has no {isa}");
-        let other = add.as_ref().map_or(y.len(), |add| add.other.len());
+        let other = add.as_ref().map_or(usize::MAX, |add| add.other.len());
         let plane = add.as_ref().map(|add| add.plane);
         let lengths = [x.len(), y.len(), other];
         let packed = match &self.kind {
@@ -226,6 +234,14 @@ unsafe fn depthwise_tile_sums(isa: Isa, tile: &FloatTile<'_>, positions: usize, 
             _ => portable::depthwise_float_sums(tile, positions, sums),
         }
     }
+}
+
+/// A bias for each output, and as many numbers behind them as a block has.
+fn with_spare(bias: &[f32], filters: &Filters) -> Vec<f32> {
+    assert_eq!(bias.len(), filters.outputs, "a bias for each output");
+    let mut bias = bias.to_vec();
+    bias.resize(bias.len() + BLOCK, 0.0);
+    bias
 }
 
 const _: () = assert!(

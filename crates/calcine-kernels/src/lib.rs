@@ -14,6 +14,9 @@
 //! | [`softmax_rows`], [`log_softmax_rows`], [`layer_norm_rows`], [`sum_rows`] | softmax, layer norms and sums |
 //! | [`look_up`] | functions of 8-bit integers as tables |
 //! | [`functions`] | elementary functions of single floats, whose loops [`Isa::vectorize`] makes vector instructions of |
+//! | [`Convolution`] | a convolution of floats in training: forward, and the gradients of its input, weight and bias |
+//! | [`BatchNorm`], [`Statistics`] | a batch norm of floats in training, with a sum and a rectifier behind it |
+//! | [`Images`], [`Order`] | whole batches of floats, channels first or last |
 //! | [`Plane`], [`Window`], [`Filters`] | how images lie in memory, and what an output reads |
 //! | [`Buffer`] | aligned memory for both kinds of numbers |
 //!
@@ -27,7 +30,8 @@
 //!
 //! Sums of integers are exact modulo 2³², in every order and on every instruction set; no 16-bit sum saturates. They are rounded to
 //! `f32` once, multiplied with a factor, clamped and rounded to the nearest integer, ties to even. Sums of floats depend on the
-//! instruction set in their last bits.
+//! instruction set in their last bits. [`Convolution`] computes on the threads of `rayon`'s current pool; its results do not depend on how
+//! many there are, as each sum is taken in an order that only the sizes determine.
 
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
@@ -37,22 +41,30 @@ mod avx2;
 mod avx512;
 mod buffer;
 mod codes;
+mod convolution;
 mod floats;
 pub mod functions;
+mod images;
 mod isa;
 mod matrix;
+mod norm;
 mod packed;
 mod plane;
 mod portable;
+mod products;
 mod rows;
 mod table;
+mod transpose;
 mod winograd;
 
 pub use buffer::Buffer;
 pub use codes::{AddCodes, CodeLayer, Rescale};
+pub use convolution::Convolution;
 pub use floats::{AddFloats, FloatLayer};
+pub use images::{Images, Order};
 pub use isa::Isa;
 pub use matrix::{MatrixSums, multiply_matrices, pack_matrix, packed_matrix_len};
+pub use norm::{BatchNorm, Statistics};
 pub use packed::Filters;
 pub use plane::{Plane, Window};
 pub use rows::{layer_norm_rows, log_softmax_rows, softmax_rows, sum_rows};

@@ -500,18 +500,19 @@ pub(crate) fn origin(x: &Plane, window: &Window) -> usize {
     (x.border[0][0] - window.padding[0]) * x.row() + (x.border[1][0] - window.padding[1]) * x.pitch
 }
 
-/// Whether slices of these lengths hold so many images of input, output and what is added, and spare numbers.
+/// Whether slices of these lengths hold so many images of input, output and what is added, and spare numbers behind what is read.
 pub(crate) fn holds(planes: [&Plane; 3], samples: usize, lengths: [usize; 3]) {
     let [_, y, other] = planes;
     assert!(
         (other.height, other.width, other.channels) == (y.height, y.width, y.channels),
         "what is added has the shape of the output"
     );
-    for (plane, length) in planes.into_iter().zip(lengths) {
+    let spare = Buffer::SPARE / 4;
+    for ((plane, length), spare) in planes.into_iter().zip(lengths).zip([spare, 0, spare]) {
         let needed = samples * plane.sample();
         assert!(
-            length >= needed + Buffer::SPARE / 4,
-            "{length} numbers of {samples} × {plane:?}, and spare ones"
+            length >= needed + spare,
+            "{length} numbers of {samples} × {plane:?}, and {spare} spare ones"
         );
     }
 }

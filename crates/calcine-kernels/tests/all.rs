@@ -1,5 +1,8 @@
 //! Every kernel against plain loops, on each instruction set that this CPU has.
 
+mod convolution;
+mod norm;
+
 use calcine_kernels::{
     AddCodes, AddFloats, Buffer, CodeLayer, Filters, FloatLayer, Isa, Plane, Rescale, Window,
 };

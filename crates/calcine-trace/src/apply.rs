@@ -330,6 +330,10 @@ fn convolution(
             options.groups,
         )
     }
+    #[cfg(feature = "flex")]
+    if let Some(y) = crate::kernels::convolution(&x, &weight, bias.as_ref(), options) {
+        return y;
+    }
     let bias = bias.map(AnyTensor::of);
     match x.rank() {
         3 => module::conv1d(x.of(), weight.of(), bias, sized::<1>(options)).into(),

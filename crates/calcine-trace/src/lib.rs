@@ -41,10 +41,13 @@
 
 mod apply;
 mod assemble;
+mod chains;
 mod compare;
 mod compose;
 mod error;
 mod file;
+#[cfg(feature = "flex")]
+mod kernels;
 mod leaf;
 mod lower;
 mod naming;

@@ -6,6 +6,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, ParamId};
 use burn::tensor::Device;
 use calcine_graph::{ElementKind, Graph, Op, Source, ValueId};
 
+use crate::chains::Chains;
 use crate::error::RewriteError;
 use crate::leaf::{AddedParameter, Held, Leaf, Leaves, Part};
 use crate::record::caught;
@@ -45,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) norms: Vec<Option<usize>>,
     /// How many nodes use each value; outputs are used once more.
     pub(crate) uses: Vec<usize>,
+    /// Nodes that may be computed together, where nobody looks at what is between them.
+    pub(crate) chains: Chains,
 }
 
 impl Network {
@@ -89,6 +92,7 @@ impl Network {
         }
         Self {
             plan: Arc::new(Plan {
+                chains: Chains::of(&graph, &norms, &uses),
                 places,
                 norms,
                 uses,

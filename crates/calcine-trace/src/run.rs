@@ -1,8 +1,9 @@
 use burn::module::Module;
-use burn::tensor::Device;
+use burn::tensor::{Device, activation};
 use calcine_graph::{Graph, Node, Source, ValueId};
 
 use crate::apply::apply;
+use crate::chains::Chain;
 use crate::error::ForwardError;
 use crate::leaf::Held;
 use crate::network::Network;
@@ -58,7 +59,9 @@ impl Network {
     /// If number, kind or shape of the inputs are others than the model's, if an operation cannot be computed, or if other
     /// outputs are asked for.
     pub fn try_forward<I: Tensors, O: Tensors>(&self, inputs: I) -> Result<O, ForwardError> {
-        typed_outputs(self.run(inputs.into_any(), &mut |_, tensor| tensor)?)
+        let inputs = inputs.into_any();
+        let batch = batch_size(&self.graph, &inputs)?;
+        typed_outputs(Pass::new(self, inputs, batch).together()?)
     }
 
     /// A pass in which every node's result goes through a function, which may look at it, keep it, or
@@ -162,9 +165,31 @@ impl<'a> Pass<'a> {
         Ok(graph.outputs.iter().map(|&id| self.take(id)).collect())
     }
 
+    /// The outputs alone: nodes of a chain are computed together.
+    fn together(mut self) -> Result<Vec<AnyTensor>, ForwardError> {
+        let graph = &self.network.graph;
+        let chains = &self.network.plan().chains;
+        for (index, node) in graph.nodes.iter().enumerate() {
+            if chains.within[index] {
+                continue;
+            }
+            let output = try_compute(node, || match &chains.ends[index] {
+                Some(chain) => self.chain(chain),
+                None => self.computed(index, node),
+            })?;
+            self.values[node.output.0] = Some(output);
+        }
+        Ok(graph.outputs.iter().map(|&id| self.take(id)).collect())
+    }
+
     fn computed(&mut self, index: usize, node: &Node) -> AnyTensor {
         if let Some(leaf) = self.network.plan().norms[index] {
-            return self.norm(leaf, node.inputs[0]);
+            return self.chain(&Chain {
+                leaf,
+                x: node.inputs[0],
+                other: None,
+                relu: false,
+            });
         }
         let operands = node.inputs.iter().map(|&id| self.take(id)).collect();
         let output = self.network.graph.value(node.output);
@@ -192,13 +217,26 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// A batch norm as Burn's own layer does it, in training too.
-    fn norm(&mut self, leaf: usize, input: ValueId) -> AnyTensor {
-        let input = self.take(input);
-        let Held::Norm(norm) = &self.network.leaves.0[leaf].held else {
+    /// A batch norm as Burn's own layer does it, in training too, and what is behind it.
+    fn chain(&mut self, chain: &Chain) -> AnyTensor {
+        let (x, other) = (self.take(chain.x), chain.other.map(|id| self.take(id)));
+        let Held::Norm(norm) = &self.network.leaves.0[chain.leaf].held else {
             unreachable!("the plan names batch norms only");
         };
-        with_rank!(input.rank(), D => norm.forward::<D>(input.of()).into())
+        #[cfg(feature = "flex")]
+        if let Some(y) = crate::kernels::norm(norm, &x, other.as_ref(), chain.relu) {
+            return y;
+        }
+        with_rank!(x.rank(), D => {
+            let mut y = norm.forward::<D>(x.of());
+            if let Some(other) = other {
+                y = y + other.of();
+            }
+            match chain.relu {
+                true => activation::relu(y).into(),
+                false => y.into(),
+            }
+        })
     }
 }
 

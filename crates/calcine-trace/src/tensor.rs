@@ -251,6 +251,12 @@ impl AnyTensor {
         })
     }
 
+    /// The tensor as the backend that it is on holds it.
+    #[cfg(feature = "flex")]
+    pub(crate) fn into_dispatch(self) -> burn::backend::DispatchTensor {
+        self.0.into()
+    }
+
     /// As the rank and kind that the caller knows it to have.
     pub(crate) fn of<const D: usize, K: Basic>(self) -> Tensor<D, K> {
         Tensor::from_bridge(self.0)

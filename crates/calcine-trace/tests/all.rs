@@ -8,6 +8,7 @@
 mod computes;
 mod errors;
 mod files;
+mod kernels;
 mod malformed;
 mod names;
 mod operator_table;
