@@ -206,10 +206,15 @@ impl Axes {
 
     fn new(mut walk: Walk<'_>) -> Self {
         walk.labels.settle();
-        let reasons = (0..walk.labels.count())
-            .filter_map(|label| walk.labels.settled_pin(label))
-            .map(|number| (number, walk.reason(number)))
-            .collect();
+        let mut reasons = HashMap::new();
+        for label in 0..walk.labels.count() {
+            // The pin of equal labels is that of their root.
+            if walk.labels.settled(label) == label
+                && let Some(number) = walk.labels.settled_pin(label)
+            {
+                reasons.entry(number).or_insert_with(|| walk.reason(number));
+            }
+        }
         let (groups, roots) = collect::collect(&walk);
         let units = roots.iter().enumerate().flat_map(|(group, roots)| {
             let ids = roots.iter().enumerate();
