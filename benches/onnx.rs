@@ -1,13 +1,15 @@
-//! Reading an ONNX file of 100 MB, beside reading its bytes and copying them once; and the dependency groups of a network of 150 blocks.
+//! Reading an ONNX file of 100 MB, beside reading its bytes and copying them once; and the dependency groups of a network of 150 blocks, and of
+//! the ONNX files in the folder that `CALCINE_ONNX_ZOO` names.
 #![allow(clippy::expect_used, reason = "a bench stops where it cannot go on")]
 
 use std::hint::black_box;
+use std::path::PathBuf;
 
 use burn::tensor::{Device, TensorData};
 use calcine::graph::{
     Arithmetic, ElementKind, Extent, Graph, Map, Node, Op, Source, Value, ValueId,
 };
-use calcine::onnx::{ExportOptions, ImportOptions, export, read_file};
+use calcine::onnx::{ExportOptions, ImportOptions, export, is_onnx, read_file};
 use calcine::trace::{AnyTensor, Network, NewParameter};
 use calcine_benches as _;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -91,7 +93,26 @@ fn onnx(criterion: &mut Criterion) {
     group.bench_function("150 blocks", |bench| {
         bench.iter(|| deep.graph().axes().expect("a graph that fits"));
     });
+    for file in exported() {
+        let network = read_file(&file, &ImportOptions::default(), &device).expect("it is read");
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        group.bench_function(&*name, |bench| {
+            bench.iter(|| network.graph().axes().expect("a graph that fits"));
+        });
+    }
     group.finish();
+}
+
+/// The ONNX files of the folder, in the order of their names.
+fn exported() -> Vec<PathBuf> {
+    let Some(folder) = std::env::var_os("CALCINE_ONNX_ZOO") else {
+        return Vec::new();
+    };
+    let files = std::fs::read_dir(folder).expect("CALCINE_ONNX_ZOO is a folder");
+    let files = files.map(|entry| entry.expect("the folder can be read").path());
+    let mut files: Vec<PathBuf> = files.filter(|file| is_onnx(file)).collect();
+    files.sort();
+    files
 }
 
 criterion_group!(benches, onnx);
