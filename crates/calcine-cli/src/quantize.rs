@@ -65,6 +65,9 @@ pub(crate) struct Args {
     /// Use at most this number of test images, and of validation images [default: all].
     #[arg(long, alias = "test-images", value_parser = positive::<usize>, value_name = "N", help_heading = "Data")]
     test_limit: Option<usize>,
+    /// The batch sizes with which the speed is measured.
+    #[arg(long, value_delimiter = ',', value_parser = positive::<usize>, value_name = "A,B,…", default_value = "1,64")]
+    batches: Vec<usize>,
     /// The directory for the network, the calibration and the report [default: one in `runs`, named after the recipe
     /// and the time].
     #[arg(long, value_name = "DIR")]
@@ -160,6 +163,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             calibration,
             search: search(args, &out, network),
             seed: setup.recipe.train().seed,
+            batches: args.batches.clone(),
             ..QuantizeSettings::new(asked)
         };
         let job = Quantize {
@@ -308,6 +312,7 @@ impl Quantize<'_> {
             "bytes": run.quantized.stored_bytes(),
             "file_bytes": bytes,
             "file_bytes_forecast": forecast,
+            "speed": run.speed,
             "report": run.quantized.report(),
             "warnings": run.quantized.report().warnings(),
             "out": out,

@@ -2,10 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use burn::tensor::{Device, Tensor};
 use calcine_device::in_host_memory;
 use calcine_engine::{Array, Engine, Options};
-use calcine_graph::ElementKind;
 use calcine_trace::{AnyTensor, ForwardError, batch_size};
 
 use crate::Quantized;
@@ -49,8 +47,10 @@ impl Quantized {
             .map_or_else(|| self.device().clone(), AnyTensor::device);
         let outputs = engine.run(&arrays).ok();
         Ok(outputs.and_then(|outputs| {
-            let tensors = outputs.iter().map(|array| tensor(array, &device));
-            tensors.collect()
+            let outputs = outputs.into_iter();
+            outputs
+                .map(|output| AnyTensor::from_array(output, &device))
+                .collect()
         }))
     }
 }
@@ -58,16 +58,7 @@ impl Quantized {
 /// A float tensor in the form that the engine reads; `None` for one of other elements, and for one with a NaN, which integers
 /// cannot represent: operations of the device carry it to the outputs.
 fn array(tensor: &AnyTensor) -> Option<Array> {
-    if tensor.kind() != ElementKind::Float {
-        return None;
-    }
-    let shape = tensor.shape();
-    let numbers: Vec<f32> = tensor.clone().into_data().try_into_vec().ok()?;
-    let has_nan = numbers.iter().any(|number| number.is_nan());
-    (!has_nan).then(|| Array::floats(shape, numbers))
-}
-
-fn tensor(array: &Array, device: &Device) -> Option<AnyTensor> {
-    let flat = Tensor::<1>::from_floats(array.as_floats()?, device);
-    Some(AnyTensor::shaped(flat, &array.shape))
+    let array = tensor.to_array();
+    let is_number = |floats: &[f32]| floats.iter().all(|float| !float.is_nan());
+    array.as_floats().is_some_and(is_number).then_some(array)
 }

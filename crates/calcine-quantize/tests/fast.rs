@@ -16,12 +16,6 @@ use calcine_testkit::{ConvNet, Mlp, device, values};
 use calcine_trace::{AnyTensor, Network, trace};
 use proptest::prelude::*;
 
-/// A tensor as the engine takes it.
-fn array(tensor: &AnyTensor) -> Array {
-    let numbers = tensor.clone().into_data().iter::<f32>().collect();
-    Array::floats(tensor.shape(), numbers)
-}
-
 fn engines(bytes: &[u8], threads: usize) -> impl Iterator<Item = Engine> {
     let isas = Isa::ALL.into_iter().filter(|isa| isa.is_available());
     isas.map(move |isa| {
@@ -37,12 +31,12 @@ fn same(quantized: &Quantized, inputs: &[AnyTensor], name: &str) {
         .run(inputs.to_vec(), &mut |_, _| {})
         .unwrap()
         .iter()
-        .map(array)
+        .map(AnyTensor::to_array)
         .collect();
     let forward: Vec<AnyTensor> = quantized.forward(inputs.to_vec());
-    let forward: Vec<Array> = forward.iter().map(array).collect();
+    let forward: Vec<Array> = forward.iter().map(AnyTensor::to_array).collect();
     assert_eq!(forward, expected, "{name}, forward");
-    let arrays: Vec<Array> = inputs.iter().map(array).collect();
+    let arrays: Vec<Array> = inputs.iter().map(AnyTensor::to_array).collect();
     let bytes = quantized.to_bytes().unwrap();
     for threads in [1, 2] {
         for engine in engines(&bytes, threads) {
@@ -130,20 +124,50 @@ fn a_forward_pass_is_the_same_for_inputs_beyond_all_ranges() {
     let bytes = quantized.to_bytes().unwrap();
     let engine = Engine::from_bytes(&bytes, Options::default()).unwrap();
     assert!(engine.is_exact(), "{:?}", engine.report());
-    let numbers = array(&x);
+    let numbers = x.to_array();
     for odd in odd {
         let mut own = numbers.as_floats().unwrap().to_vec();
         own.iter_mut().step_by(7).for_each(|number| *number = odd);
         let flat = Tensor::<1>::from_floats(own.as_slice(), &device());
         let input = vec![AnyTensor::shaped(flat, &x.shape())];
         let bits = |outputs: Vec<AnyTensor>| -> Vec<u32> {
-            let outputs = outputs.iter().map(array);
+            let outputs = outputs.iter().map(AnyTensor::to_array);
             let floats = outputs.flat_map(|output| output.as_floats().unwrap().to_vec());
             floats.map(f32::to_bits).collect()
         };
         let forward = quantized.forward(input.clone());
         let run = quantized.run(input, &mut |_, _| {}).unwrap();
         assert_eq!(bits(forward), bits(run), "{odd}");
+    }
+}
+
+/// A float network carries a NaN to its outputs, as Burn does, so that nobody takes a diverged network for a sound one.
+#[test]
+fn a_float_network_hides_no_nan() {
+    let x = image([5, 2, 6, 6]);
+    let model = ConvNet::new(&device());
+    let functions = [
+        (|x| x) as fn(Tensor<2>) -> Tensor<2>,
+        relu,
+        |x| x.clamp(-1.0, 1.0),
+        |x| relu(x.clone() + x),
+    ];
+    for function in functions {
+        let network = trace(&model, x.clone(), |m, x| function(m.forward(x))).unwrap();
+        let bytes = network.to_bytes().unwrap();
+        let odd = Tensor::<4>::full([1, 2, 6, 6], f32::NAN, &device());
+        let inputs = vec![AnyTensor::from(Tensor::cat(vec![x.clone(), odd], 0))];
+        let nans = |array: &Array| -> Vec<bool> {
+            let floats = array.as_floats().unwrap().iter();
+            floats.map(|float| float.is_nan()).collect()
+        };
+        let expected: Vec<AnyTensor> = network.forward(inputs.clone());
+        let expected = nans(&expected[0].to_array());
+        assert!(expected.contains(&true) && expected.contains(&false));
+        for engine in engines(&bytes, 1) {
+            let found = engine.run(&[inputs[0].to_array()]).unwrap();
+            assert_eq!(nans(&found[0]), expected, "{}", engine.options().isa);
+        }
     }
 }
 
@@ -161,7 +185,7 @@ fn a_network_with_functions_in_float_is_not_called_exact() {
         assert_eq!(engine.is_exact(), exact, "{:?}", engine.report());
         let forward: Vec<AnyTensor> = quantized.forward(inputs.to_vec());
         let run = quantized.run(inputs.to_vec(), &mut |_, _| {}).unwrap();
-        assert_eq!(array(&forward[0]), array(&run[0]));
+        assert_eq!(forward[0].to_array(), run[0].to_array());
     }
 }
 
@@ -247,7 +271,9 @@ fn products_of_activations_are_the_same_to_the_bit() {
         let mut options = Options::default();
         options.chunk = chunk;
         let engine = Engine::from_bytes(&bytes, options).unwrap();
-        engine.run(&[array(&x.clone().into())]).unwrap()
+        engine
+            .run(&[AnyTensor::from(x.clone()).to_array()])
+            .unwrap()
     });
     assert_eq!(results[0], results[1]);
 }
@@ -528,7 +554,7 @@ proptest! {
         let expected: Vec<f32> = expected.into_data().iter::<f32>().collect();
         let largest = expected.iter().fold(1.0_f32, |most, x| most.max(x.abs()));
         for engine in engines(&network.to_bytes().unwrap(), 2) {
-            let found = engine.run(&[array(&inputs[0])]).unwrap();
+            let found = engine.run(&[inputs[0].to_array()]).unwrap();
             for (found, expected) in found[0].as_floats().unwrap().iter().zip(&expected) {
                 prop_assert!((found - expected).abs() <= 3e-5 * largest, "{} {}", found, expected);
             }
@@ -554,10 +580,11 @@ fn functions_are_nearly_the_same() {
                 quantized.run(inputs.clone(), &mut |_, _| {}).unwrap(),
             ),
         ] {
-            let arrays: Vec<Array> = inputs.iter().map(array).collect();
+            let arrays: Vec<Array> = inputs.iter().map(AnyTensor::to_array).collect();
             for engine in engines(&bytes, 1) {
                 let found = engine.run(&arrays).unwrap();
-                for (found, expected) in found.iter().zip(expected.iter().map(array)) {
+                for (found, expected) in found.iter().zip(expected.iter().map(AnyTensor::to_array))
+                {
                     let (found, expected) = (
                         found.as_floats().unwrap(),
                         expected.as_floats().unwrap().to_vec(),

@@ -11,6 +11,7 @@ use calcine_summary::{SparsityTable, Weight, sparsity};
 use calcine_trace::{AnyTensor, Network, Tensors, TraceError, trace};
 use calcine_train::{Batch, BatchIter, Data, Draw, FitError, Objective, evaluate};
 
+use crate::inference::Inference;
 use crate::{Names, RunError};
 
 /// A network, what it is measured and trained by, and its data: what all jobs take.
@@ -188,7 +189,7 @@ where
         let ((evaluation, split), sparsity) = match &self.model {
             Model::Float(network) => {
                 let network = network.valid();
-                (self.measure(|x| network.forward(x))?, sparsity(&network))
+                (self.measure_float(&network)?, sparsity(&network))
             }
             Model::Quantized(network) => (
                 self.measure(|x| network.forward(x))?,
@@ -229,6 +230,12 @@ where
         Err(RunError::NoSamples {
             split: "test and validation",
         })
+    }
+
+    /// Measures a float network, outside autodiff, as it is now.
+    pub(crate) fn measure_float(&self, network: &Network) -> Result<(Evaluation, Split), RunError> {
+        let inference = Inference::new(network);
+        self.measure(|x| inference.forward(x))
     }
 
     /// The float network, outside autodiff.

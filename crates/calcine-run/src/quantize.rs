@@ -12,8 +12,9 @@ use calcine_summary::Sheet;
 use calcine_trace::{AnyTensor, Network, Tensors};
 use calcine_train::{Batch, Draw, Objective, evaluate};
 
-use crate::experiment::without_autodiff;
-use crate::{Experiment, RunError, Split};
+use crate::experiment::{device_of, without_autodiff};
+use crate::speed::{Subject, speeds};
+use crate::{Experiment, RunError, Speed, Split};
 
 /// How a network is quantized after training.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct QuantizeSettings {
     /// The number of batches of training inputs with which batch-norm statistics are re-estimated, if the settings
     /// request that.
     pub norm_batches: usize,
+    /// The batch sizes with which the speed is measured; empty to skip the measurement.
+    pub batches: Vec<usize>,
 }
 
 impl QuantizeSettings {
@@ -47,6 +50,7 @@ impl QuantizeSettings {
             search: None,
             seed: 0,
             norm_batches: 8,
+            batches: Vec::new(),
         }
     }
 }
@@ -110,6 +114,8 @@ pub struct QuantizeRun {
     pub calibration: Calibration,
     /// The settings of the quantized network: the given ones, or those that the search found.
     pub settings: QuantizationSettings,
+    /// Samples per second of the prepared float network, and of the quantized one.
+    pub speed: Vec<Speed>,
     /// The losses of the bit widths of each layer, if the search measured them.
     pub mixed_precision: Option<MixedPrecision>,
 }
@@ -130,6 +136,10 @@ impl QuantizeRun {
             self.bytes_before.to_string(),
             self.quantized.stored_bytes().to_string(),
         ]);
+        rows.extend(self.speed.iter().map(|speed| {
+            let [before, after] = [speed.before, speed.after].map(|speed| format!("{speed:.1}"));
+            vec![speed.to_string(), before, after]
+        }));
         Sheet {
             header: ["", "float", "quantized"].map(str::to_owned).to_vec(),
             rows,
@@ -174,7 +184,7 @@ where
     ) -> Result<QuantizeRun, RunError> {
         self.check_forward()?;
         let network = self.network()?;
-        let (before, split) = self.measure(|x| network.forward(x))?;
+        let (before, split) = self.measure_float(&network)?;
         let draw = Draw::Random(settings.samples);
         let batches = self.sample(draw, settings.batch_size, settings.seed)?;
         let batches = batches.into_iter();
@@ -193,6 +203,8 @@ where
         };
         let quantized = quantize_with_batches(&network, &calibration, &found, &batches)?;
         let (after, _) = self.measure(|x| quantized.forward(x))?;
+        let both = [Subject::Float(&network), Subject::Quantized(&quantized)];
+        let speed = speeds(both, &settings.batches, &device_of(&network));
         let parameters = network.graph().parameters();
         let numbers: usize = parameters.map(|(_, value)| value.numel_at(1)).sum();
         Ok(QuantizeRun {
@@ -203,6 +215,7 @@ where
             quantized,
             calibration,
             settings: found,
+            speed,
             mixed_precision,
         })
     }

@@ -11,7 +11,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::speed::speed;
+use crate::speed::{Subject, speeds};
 use crate::{Names, RunError, Speed, Split};
 
 /// The size of a parameter in bytes.
@@ -186,9 +186,7 @@ impl ThinnedReport {
     ) -> Result<Self, RunError> {
         let (parameters_before, macs_before) = size(before.graph())?;
         let (parameters, macs) = size(after.graph())?;
-        let speed = batches
-            .iter()
-            .flat_map(|&batch| speed(before, after, batch, device));
+        let both = [before, after].map(Subject::Float);
         Ok(Self {
             macs_before,
             macs,
@@ -196,7 +194,7 @@ impl ThinnedReport {
             parameters,
             bytes_before: NUMBER * parameters_before,
             bytes: NUMBER * parameters,
-            speed: speed.collect(),
+            speed: speeds(both, batches, device),
             kept: zeros_that_stay(after, options)?,
         })
     }
@@ -227,12 +225,8 @@ impl ThinnedReport {
             size("multiply-accumulates", self.macs_before, self.macs),
         ];
         rows.extend(self.speed.iter().map(|speed| {
-            let name = format!(
-                "samples/s, batch {}, threads {}",
-                speed.batch, speed.threads
-            );
             let (before, after) = (speed.before, speed.after);
-            row(name, before, after, after / before, 1)
+            row(speed.to_string(), before, after, after / before, 1)
         }));
         Sheet {
             header: ["", "before", "thinned", "ratio"]

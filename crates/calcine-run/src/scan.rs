@@ -10,6 +10,7 @@ use calcine_train::{Draw, History, Objective, StopFlag};
 use serde_json::Value;
 
 use crate::error::write;
+use crate::inference::Inference;
 use crate::{Experiment, RunDirectory, RunError};
 
 /// The file that identifies the scan in a directory.
@@ -135,7 +136,8 @@ where
         // Last, so that an impossible request leaves no directory.
         let directory = claim(&settings.identity(), out)?;
         let measure = |network: &Network| {
-            let forward = |x| network.forward(x);
+            let inference = Inference::new(network);
+            let forward = |x| inference.forward(x);
             let (evaluation, losses) = self.evaluate_on(&batches, forward, with_losses);
             Measurement { evaluation, losses }
         };

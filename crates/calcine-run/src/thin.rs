@@ -72,7 +72,7 @@ where
     pub fn thin(&self, settings: &ThinSettings) -> Result<ThinRun, RunError> {
         self.check_forward()?;
         let network = self.network()?;
-        let measure = |network: &Network| self.measure(|x| network.forward(x));
+        let measure = |network: &Network| self.measure_float(network);
         let (before, split) = measure(&network)?;
         let options = settings.options;
         let (pruned, after_pruning) = match &settings.prune {

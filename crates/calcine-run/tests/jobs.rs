@@ -2,14 +2,17 @@
 
 use std::ops::ControlFlow;
 
+use burn::tensor::Tensor;
 use calcine_criteria::{Aggregation, Norm};
 use calcine_fold::Granularity;
+use calcine_params::{Inventory, replace};
 use calcine_quantize::QuantizationSettings;
 use calcine_run::{
-    ActivationSettings, Draw, Experiment, GroupPruning, Model, QuantizeSettings, RunError,
+    ActivationSettings, Draw, Experiment, GroupPruning, Model, QuantizeSettings, RunError, Runtime,
     ScanSettings, Search, SearchSettings, Split, ThinSettings,
 };
 use calcine_sensitivity::Scan;
+use calcine_testkit::{device, is_host};
 use calcine_thin::ThinOptions;
 use calcine_train::Segmentation;
 use tempfile::tempdir;
@@ -33,6 +36,38 @@ fn the_test_split_is_measured_and_without_one_the_validation_split() {
     assert_eq!(names, ["psnr", "rmse", "mae"]);
 }
 
+/// On CPUs the engine evaluates: with the metrics of Burn's operations, and with a loss that differs in its last bits.
+#[test]
+fn an_evaluation_is_that_of_the_networks_forward_pass() {
+    let experiment = segmentation();
+    let Model::Float(network) = experiment.model() else {
+        panic!("it is a float network");
+    };
+    let evaluated = experiment.evaluate().unwrap().evaluation;
+    let (expected, _) = experiment.measure(|x| network.forward(x)).unwrap();
+    assert_eq!(evaluated.metrics, expected.metrics);
+    assert!(
+        (evaluated.loss - expected.loss).abs() < 1e-6 * expected.loss,
+        "{evaluated} {expected}"
+    );
+}
+
+/// A network that has diverged is not taken for a sound one, whatever computes it.
+#[test]
+fn a_network_with_a_weight_that_is_no_number_has_no_loss() {
+    let experiment = segmentation();
+    let Model::Float(network) = experiment.model() else {
+        panic!("it is a float network");
+    };
+    let inventory = Inventory::from_module(network);
+    let weight = inventory.get("encode.weight").unwrap();
+    let nan = Tensor::<1>::full([weight.numel()], f32::NAN, &device());
+    let diverged = replace(network.clone(), [(weight.id, nan)].into());
+    let experiment = Experiment::new(diverged, Segmentation::new(3), &Images);
+    let evaluated = experiment.evaluate().unwrap().evaluation;
+    assert!(evaluated.loss.is_nan(), "{evaluated}");
+}
+
 #[test]
 fn channels_are_pruned_at_once_and_removed() {
     let settings = ThinSettings {
@@ -44,9 +79,12 @@ fn channels_are_pruned_at_once_and_removed() {
             multiple: 1,
         }),
         options: ThinOptions::default(),
-        batches: Vec::new(),
+        batches: vec![2],
     };
     let run = segmentation().thin(&settings).unwrap();
+    for speed in &run.sizes.speed {
+        assert_eq!(speed.runtime == Runtime::Engine, is_host(), "{speed}");
+    }
     assert!(run.sizes.parameters < run.sizes.parameters_before);
     assert!(
         (run.pruned.loss - run.after.loss).abs() < 0.05,

@@ -2,6 +2,7 @@ use std::fmt;
 
 use burn::tensor::kind::{self, Basic, BridgeTensor};
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
+use calcine_format::{Array, Numbers};
 use calcine_graph::ElementKind;
 
 /// The largest rank that tensors of a network may have.
@@ -255,6 +256,31 @@ impl AnyTensor {
     #[cfg(feature = "flex")]
     pub(crate) fn into_dispatch(self) -> burn::backend::DispatchTensor {
         self.0.into()
+    }
+
+    /// Its elements and shape, read from the device.
+    #[must_use]
+    pub fn to_array(&self) -> Array {
+        let data = self.clone().into_data();
+        let shape = data.shape().to_vec();
+        let numbers = match self.kind() {
+            ElementKind::Float => Numbers::Floats(data.iter().collect()),
+            ElementKind::Int => Numbers::Ints(data.iter().collect()),
+            ElementKind::Bool => Numbers::Bools(data.iter().collect()),
+        };
+        Array { shape, numbers }
+    }
+
+    /// The reverse of [`to_array`](Self::to_array); `None` for an array that [`from_data`](Self::from_data) does not take.
+    #[must_use]
+    pub fn from_array(array: Array, device: &Device) -> Option<Self> {
+        let kind = array.kind();
+        let data = match array.numbers {
+            Numbers::Floats(floats) => TensorData::new(floats, array.shape),
+            Numbers::Ints(ints) => TensorData::new(ints, array.shape),
+            Numbers::Bools(bools) => TensorData::new(bools, array.shape),
+        };
+        Self::from_data(data, kind, device)
     }
 
     /// As the rank and kind that the caller knows it to have.

@@ -91,10 +91,6 @@ const DEVICE_READS: &[(&str, &str)] = &[
         "what the inputs of a calibration were",
     ),
     (
-        "crates/calcine-quantize/src/compiled.rs",
-        "inputs that are in host memory already",
-    ),
-    (
         "crates/calcine-quantize/src/file.rs",
         "what a quantized network keeps in float, for its file",
     ),

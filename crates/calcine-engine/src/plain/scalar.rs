@@ -96,7 +96,7 @@ pub(super) fn compare(
 #[allow(clippy::cast_possible_truncation, reason = "floats are f32")]
 pub(super) fn map(isa: Isa, map: Map, x: &[f32], y: &mut [f32]) {
     match map {
-        Map::Relu => each(isa, x, y, |x| x.max(0.0)),
+        Map::Relu => each(isa, x, y, |x| at_least(x, 0.0)),
         Map::LeakyRelu(slope) => {
             each(
                 isa,
@@ -138,11 +138,25 @@ pub(super) fn map(isa: Isa, map: Map, x: &[f32], y: &mut [f32]) {
         Map::Ceil => each(isa, x, y, f32::ceil),
         Map::Truncate => each(isa, x, y, f32::trunc),
         Map::Round => each(isa, x, y, f32::round_ties_even),
-        Map::Clamp { low, high } => each(isa, x, y, move |x| x.max(low as f32).min(high as f32)),
-        Map::ClampMin(low) => each(isa, x, y, move |x| x.max(low as f32)),
-        Map::ClampMax(high) => each(isa, x, y, move |x| x.min(high as f32)),
+        Map::Clamp { low, high } => each(isa, x, y, move |x| {
+            at_most(at_least(x, low as f32), high as f32)
+        }),
+        Map::ClampMin(low) => each(isa, x, y, move |x| at_least(x, low as f32)),
+        Map::ClampMax(high) => each(isa, x, y, move |x| at_most(x, high as f32)),
         Map::Not => each(isa, x, y, |x| f32::from(u8::from(x == 0.0))),
     }
+}
+
+/// The larger of two numbers; NaN if `x` is NaN, which `f32::max` would hide.
+#[inline(always)]
+fn at_least(x: f32, low: f32) -> f32 {
+    if x < low { low } else { x }
+}
+
+/// The smaller of two numbers; NaN if `x` is NaN.
+#[inline(always)]
+fn at_most(x: f32, high: f32) -> f32 {
+    if x > high { high } else { x }
 }
 
 #[inline(always)]
