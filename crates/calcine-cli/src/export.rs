@@ -131,7 +131,7 @@ fn written(args: &Args, loaded: &Loaded) -> Result<(OnnxModel, Form, Vec<Remark>
     options.form = args.form;
     options.opset = args.opset;
     options.exact = args.fused.then_some(false);
-    options.metadata = vec![("calcine.model".to_owned(), loaded.name.clone())];
+    options.metadata = [("calcine.model".to_owned(), loaded.name.clone())].into();
     match &loaded.network {
         AnyNetwork::Float(network) => {
             if let Some(form) = args.form.filter(|form| *form != Form::Float) {

@@ -1,5 +1,6 @@
 //! MODEL on the command line: a network of the zoo, or a file that contains a network.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -242,6 +243,14 @@ pub(crate) enum AnyNetwork {
 }
 
 impl AnyNetwork {
+    /// What is recorded beside the network, by key.
+    pub(crate) fn metadata(&self) -> &BTreeMap<String, String> {
+        match self {
+            Self::Float(network) => network.metadata(),
+            Self::Quantized(network) => network.metadata(),
+        }
+    }
+
     /// The graph of the network.
     pub(crate) fn graph(&self) -> &Graph {
         match self {

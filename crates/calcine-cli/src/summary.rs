@@ -1,5 +1,6 @@
 //! `calcine summary`: describes a network with tables and drawings.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ use clap::ValueEnum;
 
 use crate::events::log;
 use crate::failure::{Failure, bad};
-use crate::model::{AnyNetwork, load};
+use crate::model::{AnyNetwork, Loaded, load};
 use crate::options::{WeightsOptions, positive};
 use crate::terminal::{WIDTH_HELP, print_line, stderr, width};
 use crate::whole;
@@ -90,10 +91,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         AnyNetwork::Quantized(quantized) => integers(args, quantized)?,
     };
     if args.json {
-        print_line(&json(&loaded.name, &tables).to_string());
+        print_line(&json(&loaded, &tables).to_string());
         return Ok(());
     }
-    let text = text(args, &loaded.name, &tables)?;
+    let text = text(args, &loaded, &tables)?;
     match (&args.output, text.is_empty()) {
         (_, true) => {}
         (None, false) => print_line(&text),
@@ -230,7 +231,7 @@ fn computed(args: &Args, network: &Network) -> Result<ComputeTable, Failure> {
     compute(network.graph(), network, &settings).map_err(bad)
 }
 
-fn text(args: &Args, name: &str, tables: &[(Kind, Table)]) -> Result<String, Failure> {
+fn text(args: &Args, loaded: &Loaded, tables: &[(Kind, Table)]) -> Result<String, Failure> {
     let joined = |text: fn(&Table) -> &str| {
         let texts: Vec<&str> = tables
             .iter()
@@ -239,22 +240,43 @@ fn text(args: &Args, name: &str, tables: &[(Kind, Table)]) -> Result<String, Fai
         texts.join("\n\n")
     };
     Ok(match args.format() {
-        Format::Table => joined(|table| &table.console),
+        Format::Table if tables.is_empty() => String::new(),
+        Format::Table => joined(|table| &table.console) + &recorded(loaded.network.metadata()),
         Format::Csv => joined(|table| &table.csv),
         Format::Markdown => joined(|table| &table.markdown),
         Format::Json if tables.is_empty() => String::new(),
-        Format::Json => serde_json::to_string_pretty(&json(name, tables))
+        Format::Json => serde_json::to_string_pretty(&json(loaded, tables))
             .map_err(|error| Failure::new(format!("the tables cannot be written: {error}")))?,
     })
 }
 
-/// The tables by their names, and the name of the network.
-fn json(name: &str, tables: &[(Kind, Table)]) -> serde_json::Value {
+/// What is recorded beside the network, a line for each key; longer texts are indented below theirs.
+fn recorded(metadata: &BTreeMap<String, String>) -> String {
+    let mut text = String::new();
+    for (key, value) in metadata {
+        match value.trim_end().contains('\n') {
+            false => text.push_str(&format!("\n{key}: {value}")),
+            true => {
+                text.push_str(&format!("\n{key}:"));
+                let lines = value.trim_end().lines();
+                lines.for_each(|line| text.push_str(&format!("\n    {line}")));
+            }
+        }
+    }
+    text
+}
+
+/// The tables by their names, the name of the network, and what is recorded beside it.
+fn json(loaded: &Loaded, tables: &[(Kind, Table)]) -> serde_json::Value {
     let tables = tables
         .iter()
         .map(|(kind, table)| (kind.to_string(), table.json.clone()));
     let mut json: serde_json::Map<_, _> = tables.collect();
-    json.insert("model".to_owned(), name.into());
+    json.insert("model".to_owned(), loaded.name.as_str().into());
+    json.insert(
+        "metadata".to_owned(),
+        serde_json::json!(loaded.network.metadata()),
+    );
     json.into()
 }
 

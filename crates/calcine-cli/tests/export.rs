@@ -38,3 +38,27 @@ fn a_quantized_network_has_three_forms() {
     let said = refusal(&format!("export resnet20 --to {place}/a.onnx --opset 9"));
     assert!(said.contains("valid are 13 to 25"), "{said}");
 }
+
+#[test]
+fn what_is_recorded_beside_a_network_goes_through_its_files() {
+    let (directory, place) = place();
+    let quantized = quantized_file(directory.path());
+    let file = format!("{place}/simplenet.onnx");
+    report(&format!("export {quantized} --to {file} --form qdq --json"));
+    for model in [&quantized, &file] {
+        let metadata = &report(&format!("summary {model} --json"))["metadata"];
+        let measured = metadata["calcine.measured"].as_str().unwrap_or_default();
+        let measured: serde_json::Value = serde_json::from_str(measured).unwrap();
+        assert_eq!(measured["count"], 50, "{metadata}");
+        assert_eq!(measured["split"], "test", "{metadata}");
+        assert!(measured["top1"].is_number(), "{metadata}");
+        let settings = metadata["calcine.quantization"].as_str();
+        assert!(
+            settings.is_some_and(|settings| settings.contains("[quantize")),
+            "{metadata}"
+        );
+    }
+    let shown = stdout(&format!("summary {file}"));
+    assert!(shown.contains("\ncalcine.form: qdq\n"), "{shown}");
+    assert!(shown.contains("\ncalcine.quantization:\n    "), "{shown}");
+}

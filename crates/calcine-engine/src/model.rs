@@ -42,6 +42,7 @@ impl Model {
                     quantizers,
                     layers,
                     floats,
+                    ..
                 } = QuantizedFile::from_bytes(bytes)?;
                 let floats = floats.into_iter();
                 Ok(Self {

@@ -42,6 +42,9 @@ pub struct QuantizedDescription {
     pub layers: Vec<LayerDescription>,
     /// The float tensors that there are, by the positions of their values, and their shapes.
     pub floats: Vec<(usize, Vec<usize>)>,
+    /// What is recorded beside the network.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// What the tensors of a layer do not tell.
@@ -175,6 +178,8 @@ pub struct QuantizedFile {
     pub layers: BTreeMap<usize, IntegerWeights>,
     /// Parameters and constants that nodes need in float, by value.
     pub floats: BTreeMap<usize, StoredFloat>,
+    /// What is recorded beside the network.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// Which output an element of a weight belongs to.
@@ -263,6 +268,7 @@ impl QuantizedFile {
             quantizers,
             layers: texts,
             floats: shapes,
+            metadata,
         } = description;
         if format != QUANTIZED_FORMAT {
             return Err(malformed(format!("it is of format {format}")));
@@ -304,6 +310,7 @@ impl QuantizedFile {
             quantizers,
             layers,
             floats,
+            metadata,
         })
     }
 }

@@ -11,6 +11,7 @@ mod quantized;
 mod weights;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -75,6 +76,13 @@ impl FromStr for Form {
     }
 }
 
+/// The key of the file's [`Form`].
+const FORM: &str = "calcine.form";
+/// The key of the [`Runtime`] that the file is for.
+const RUNTIME: &str = "calcine.runtime";
+/// The key of the share of weights that are zero.
+const SPARSITY: &str = "calcine.sparsity";
+
 /// How a file is written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -91,8 +99,8 @@ pub struct ExportOptions {
     /// [`Quantized`] bit for bit. Otherwise they are spelled as other tools do, which runtimes fuse into faster kernels whose codes
     /// may differ by one next to ties. `None`: whether the runtime has such codes at all, which OpenVINO and TensorRT do not.
     pub exact: Option<bool>,
-    /// Keys and values for the file's metadata, such as the recipe or the accuracy, in order.
-    pub metadata: Vec<(String, String)>,
+    /// Keys and values for the file's metadata, beside those of the network, which they replace where keys are equal.
+    pub metadata: BTreeMap<String, String>,
 }
 
 impl ExportOptions {
@@ -119,21 +127,29 @@ impl ExportOptions {
         }
     }
 
+    /// The model of this graph, with the metadata `recorded` of its network. An option replaces what the network has under the same
+    /// key.
     fn model(
         &self,
         graph: Graph<'static>,
         (opset, form): (i64, Form),
         zeros: Zeros,
+        recorded: &BTreeMap<String, String>,
     ) -> Model<'static> {
-        let form = ("calcine.form".to_owned(), form.name().to_owned());
-        let runtime = self
-            .runtime
-            .map(|runtime| ("calcine.runtime".to_owned(), runtime.name().to_owned()));
-        let sparsity = zeros
-            .share()
-            .map(|share| ("calcine.sparsity".to_owned(), format!("{share:.4}")));
-        let own = std::iter::once(form).chain(runtime).chain(sparsity);
-        let metadata = own.chain(self.metadata.iter().cloned());
+        let runtime = self.runtime.map(|runtime| runtime.name().to_owned());
+        let sparsity = zeros.share().map(|share| format!("{share:.4}"));
+        let mut metadata = recorded.clone();
+        for (key, value) in [
+            (FORM, Some(form.name().to_owned())),
+            (RUNTIME, runtime),
+            (SPARSITY, sparsity),
+        ] {
+            match value {
+                Some(value) => metadata.insert(key.to_owned(), value),
+                None => metadata.remove(key),
+            };
+        }
+        metadata.extend(self.metadata.clone());
         Model {
             ir_version: match opset {
                 ..=14 => 7,
@@ -150,6 +166,7 @@ impl ExportOptions {
             ),
             opsets: vec![(Cow::Borrowed(""), opset)],
             metadata: metadata
+                .into_iter()
                 .map(|(key, value)| (Cow::Owned(key), Cow::Owned(value)))
                 .collect(),
             graph,
@@ -288,7 +305,8 @@ impl OnnxModel {
 ///
 /// Parameters are initializers under their paths, values have the names of the graph, and the batch is free: inputs have the dimension
 /// `batch` where the network's grow with it. Batch norms stay as they are. Weights have the layout that Burn gives them: that of
-/// a linear layer is `[in, out]`. Reads the device.
+/// a linear layer is `[in, out]`. The file's metadata are those of the network ([`Network::metadata`]), the form, the runtime and the share
+/// of zeros among the weights. Reads the device.
 ///
 /// # Errors
 ///
@@ -346,7 +364,13 @@ pub fn export(network: &Network, options: &ExportOptions) -> Result<OnnxModel, E
     }
     let outputs: Vec<String> = graph.outputs.iter().map(|&id| b.name(id)).collect();
     let graph = b.finish(&outputs).map_err(ExportError::Nodes)?;
-    Ok(OnnxModel(options.model(graph, (opset, Form::Float), zeros)))
+    let metadata = network.metadata();
+    Ok(OnnxModel(options.model(
+        graph,
+        (opset, Form::Float),
+        zeros,
+        metadata,
+    )))
 }
 
 /// A quantized network as an ONNX model, in the form that the options give.
@@ -386,5 +410,11 @@ pub fn export_quantized(
         }
     }
     let graph = quantized::graph(quantized, options, (form, opset))?;
-    Ok(OnnxModel(options.model(graph, (opset, form), zeros)))
+    let metadata = quantized.metadata();
+    Ok(OnnxModel(options.model(
+        graph,
+        (opset, form),
+        zeros,
+        metadata,
+    )))
 }

@@ -102,7 +102,8 @@ pub fn read_bytes(
 /// `running_mean`, `running_var`), characters that no path has become `_`, and those that an exporter numbered (`onnx::Conv_12`) have the path of their node.
 /// A matrix that a product reads transposed is stored as the product needs it. What depends on no input is computed, shapes
 /// become part of the graph, and what does nothing (`Identity`, `Dropout`, casts between floats) is left out.
-/// All floats are read as 32-bit ones. Quantized integers are read as the floats that they stand for.
+/// All floats are read as 32-bit ones. Quantized integers are read as the floats that they stand for. The file's metadata are the network's
+/// ([`Network::metadata`]).
 ///
 /// The result trains, and its batch is free where [`ImportOptions::free_batch`] says so.
 ///
@@ -355,7 +356,11 @@ fn network(
                 .insert(output.name.clone().into_owned(), Known::Host(Rc::new(host)));
         }
     }
-    importer.finish(graph, device)
+    let mut imported = importer.finish(graph, device)?;
+    for (key, value) in &model.metadata {
+        imported.network = imported.network.with_metadata(&**key, &**value);
+    }
+    Ok(imported)
 }
 
 /// Gives the file's inputs that are no initializers to the graph.

@@ -13,6 +13,7 @@ mod engines;
 mod forms;
 mod hostile;
 mod maker;
+mod metadata;
 mod nets;
 mod operators;
 mod quantized;

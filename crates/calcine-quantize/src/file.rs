@@ -77,7 +77,7 @@ impl Quantized {
     ///  `layers/float_biases` | the biases of the other layers |
     ///  `float/PARAMETER` | a parameter that is stored in float, by its path |
     ///  `constant/ID` | a constant by the position of its value in the graph: floats, 64-bit integers or booleans |
-    ///  `network.json.deflate` | the graph and its quantizers |
+    ///  `network.json.deflate` | the graph, its quantizers and the metadata |
     ///
     /// Packed integers are stored without gaps, lowest bits first, as `q + 2^(b−1)`, or as `q` if they are affine, from
     /// 0 to `2^b − 1`; unpacked affine integers are stored as `q − 2^(b−1)`. Equal networks give equal bytes.
@@ -154,6 +154,7 @@ impl Quantized {
             quantizers: self.quantizers.clone(),
             layers,
             floats,
+            metadata: self.metadata().clone(),
         };
         let text = serde_json::to_vec(&description);
         let text = text.map_err(|error| QuantizedFileError::Description(error.to_string()))?;
@@ -200,6 +201,7 @@ impl Quantized {
             quantizers,
             layers,
             floats,
+            metadata,
         } = QuantizedFile::from_bytes(bytes)?;
         let layers = layers.into_iter();
         let layers = layers.map(|(node, layer)| (node, Layer::from(layer)));
@@ -214,14 +216,8 @@ impl Quantized {
             })?;
             found.insert(id, Float { tensor, kept });
         }
-        Ok(Self::new(
-            graph,
-            quantizers,
-            layers.collect(),
-            found,
-            None,
-            device,
-        )?)
+        let network = Self::new(graph, quantizers, layers.collect(), found, None, device)?;
+        Ok(network.with_all_metadata(metadata))
     }
 
     /// The number of bytes of weights, scales, biases and parameters in float: the size of a file without its header

@@ -257,7 +257,8 @@ pub(crate) fn assembled(
         .next()
         .unwrap_or_default()
         .without_autodiff();
-    Quantized::new(graph, quantizers, layers, floats, Some(report), &device)
+    let quantized = Quantized::new(graph, quantizers, layers, floats, Some(report), &device)?;
+    Ok(quantized.with_all_metadata(network.metadata().clone()))
 }
 
 /// Whether a node is a batch norm that is folded into an integer layer.

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use calcine_graph::{Graph, Node};
@@ -45,11 +46,12 @@ pub struct Quantized {
     pub(crate) layers: BTreeMap<usize, Layer>,
     /// Parameters and constants that nodes use in float, by value.
     pub(crate) floats: BTreeMap<usize, Float>,
-    pub(crate) uses: std::sync::Arc<Uses>,
+    pub(crate) uses: Arc<Uses>,
     pub(crate) ready: BTreeMap<usize, Ready>,
     report: QuantizationReport,
     device: Device,
     pub(crate) compiled: Compiled,
+    metadata: Arc<BTreeMap<String, String>>,
 }
 
 /// The integers of a layer, in the form that an engine or an exporter needs.
@@ -230,7 +232,7 @@ impl Quantized {
         }
         let floats = floats.into_iter();
         Ok(Self {
-            uses: std::sync::Arc::new(uses),
+            uses: Arc::new(uses),
             report,
             floats: floats
                 .map(|(id, Float { tensor, kept })| {
@@ -244,7 +246,28 @@ impl Quantized {
             ready,
             device: device.clone(),
             compiled: Compiled::default(),
+            metadata: Arc::default(),
         })
+    }
+
+    /// What is recorded beside the network, by key, such as the recipe that it was trained with: the metadata of the float network, with
+    /// what was added. It is saved and loaded with the network.
+    #[must_use]
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// The network with one more entry of [`metadata`](Self::metadata), in place of an older one of this key.
+    #[must_use]
+    pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.metadata).insert(key.into(), value.into());
+        self
+    }
+
+    /// The network with these entries and no others.
+    pub(crate) fn with_all_metadata(mut self, metadata: BTreeMap<String, String>) -> Self {
+        self.metadata = Arc::new(metadata);
+        self
     }
 
     /// The graph of the network.

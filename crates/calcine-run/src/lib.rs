@@ -41,6 +41,9 @@
 //!
 //! Epochs are counted from 0, as in recipes: the first is epoch 0, in every file and message.
 //!
+//! The metadata of a network that a run makes contain the recipe ([`RECIPE_METADATA`]), the settings of a quantization
+//! ([`QUANTIZATION_METADATA`]) and the evaluation ([`MEASURED_METADATA`]), and `calcine_onnx` writes them into ONNX files.
+//!
 //! Weights are chosen by the validation split; the test split is only reported. Apart from the times in `report.json`,
 //! equal runs produce equal files, whether they were stopped and resumed or not.
 //!
@@ -54,6 +57,7 @@ mod error;
 mod experiment;
 mod inference;
 mod integers;
+mod metadata;
 mod names;
 mod quantize;
 mod report;
@@ -71,6 +75,7 @@ pub use directory::RunDirectory;
 pub use error::RunError;
 pub use experiment::{Evaluated, Experiment, Model, Split, sparsity_of_integers};
 pub use integers::{IntegerRow, IntegerTable, integers};
+pub use metadata::{MEASURED_METADATA, QUANTIZATION_METADATA, RECIPE_METADATA};
 pub use names::Names;
 pub use quantize::{QuantizeRun, QuantizeSettings, Search, SearchSettings};
 pub use report::{QuantizedReport, Report, ThinnedReport};

@@ -13,6 +13,7 @@ use calcine_trace::{AnyTensor, Network, Tensors};
 use calcine_train::{Batch, Draw, Objective, evaluate};
 
 use crate::experiment::{device_of, without_autodiff};
+use crate::metadata::{MEASURED_METADATA, QUANTIZATION_METADATA, measured};
 use crate::speed::{Subject, speeds};
 use crate::{Experiment, RunError, Speed, Split};
 
@@ -203,6 +204,9 @@ where
         };
         let quantized = quantize_with_batches(&network, &calibration, &found, &batches)?;
         let (after, _) = self.measure(|x| quantized.forward(x))?;
+        let quantized = quantized
+            .with_metadata(QUANTIZATION_METADATA, found.to_toml())
+            .with_metadata(MEASURED_METADATA, measured(&after, split));
         let both = [Subject::Float(&network), Subject::Quantized(&quantized)];
         let speed = speeds(both, &settings.batches, &device_of(&network));
         let parameters = network.graph().parameters();

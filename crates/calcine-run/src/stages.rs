@@ -274,8 +274,6 @@ impl Stages<Network> for Thinning<'_> {
         } else {
             network
         };
-        let file = self.out.join("thinned.safetensors");
-        save(&network, &file)?;
         let whole = self.whole.valid();
         let options = self.options();
         let report = ThinnedReport::new(&whole, &network, options, &BATCHES, &self.device)?;
@@ -292,7 +290,7 @@ impl Stages<Network> for Thinning<'_> {
 }
 
 /// The network as one file.
-fn save(network: &Network, file: &Path) -> Result<(), RunError> {
+pub(crate) fn save(network: &Network, file: &Path) -> Result<(), RunError> {
     let bytes = network.to_bytes();
     let bytes = bytes.map_err(|error| RunError::malformed(file, error))?;
     write(file, bytes)

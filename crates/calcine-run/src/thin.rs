@@ -9,6 +9,7 @@ use calcine_trace::{AnyTensor, Network, Tensors};
 use calcine_train::Objective;
 
 use crate::experiment::device_of;
+use crate::metadata::{MEASURED_METADATA, measured};
 use crate::{Experiment, RunError, Split, ThinnedReport};
 
 /// The settings of thinning, and of pruning before it.
@@ -84,11 +85,14 @@ where
             None => (network.clone(), before.clone()),
         };
         let inputs = self.inputs_for_norms(options.norm_features);
-        let thinned = thin_with(pruned, options, &inputs)?;
+        let mut thinned = thin_with(pruned, options, &inputs)?;
         let device = &device_of(&network);
         let after = &thinned.network;
         let sizes = ThinnedReport::new(&network, after, options, &settings.batches, device)?;
         let (after, _) = measure(after)?;
+        thinned.network = thinned
+            .network
+            .with_metadata(MEASURED_METADATA, measured(&after, split));
         Ok(ThinRun {
             before,
             pruned: after_pruning,

@@ -18,7 +18,8 @@ use serde_json::{Map, Value};
 use crate::directory::RunState;
 use crate::error::write;
 use crate::experiment::{device_of, without_autodiff};
-use crate::stages::{Quantizing, Stages, Thinning};
+use crate::metadata::{MEASURED_METADATA, RECIPE_METADATA, measured};
+use crate::stages::{Quantizing, Stages, Thinning, save};
 use crate::{Experiment, QuantizedReport, Report, RunDirectory, RunError, RunFile, Split};
 
 /// The batch size of calibration.
@@ -429,23 +430,34 @@ where
             tracing::warn!("{outcome}");
             warnings.push(outcome.to_string());
         }
-        let quantized = stages.integers(&model)?;
+        let network = stages.network(&model);
+        let network = network
+            .with_metadata(RECIPE_METADATA, recipe.text())
+            .with_metadata(MEASURED_METADATA, measured(&after, split));
+        if thinned.is_some() {
+            save(&network, &out.join("thinned.safetensors"))?;
+        }
+        let mut quantized = stages.integers(&model)?;
         let mut integers = None;
-        if let Some(quantized) = &quantized {
-            let bytes = quantized.to_bytes()?;
-            write(&out.join("quantized.safetensors"), &bytes)?;
-            let forward = |input| quantized.forward(input);
+        if let Some(network) = quantized.take() {
+            let forward = |input| network.forward(input);
             let evaluation = match split {
                 Split::Test => evaluate(experiment.data.test(), forward, &experiment.objective),
                 Split::Validation => {
                     evaluate(experiment.data.validation(), forward, &experiment.objective)
                 }
             };
+            let network = network
+                .with_metadata(RECIPE_METADATA, recipe.text())
+                .with_metadata(MEASURED_METADATA, measured(&evaluation, split));
+            let bytes = network.to_bytes()?;
+            write(&out.join("quantized.safetensors"), &bytes)?;
             integers = Some(QuantizedReport {
                 evaluation,
-                bytes: quantized.stored_bytes(),
+                bytes: network.stored_bytes(),
                 file_bytes: bytes.len(),
             });
+            quantized = Some(network);
         }
         let weights = table.total();
         let report = Report {
@@ -479,7 +491,7 @@ where
         Ok(Finished::Whole {
             report: Box::new(report),
             table,
-            network: Box::new(stages.network(&model)),
+            network: Box::new(network),
             quantized: quantized.map(Box::new),
         })
     }
