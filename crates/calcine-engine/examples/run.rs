@@ -1,4 +1,5 @@
-//! Runs a network file on zeros, prints how each node is computed, and how long a batch takes: `run FILE [BATCH] [THREADS]`.
+//! Runs a network file on zeros, prints how each node is computed, how long a batch takes, and the memory that it needs:
+//! `run FILE [BATCH] [THREADS]`.
 
 use std::time::Instant;
 
@@ -18,7 +19,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let (batch, mut options) = (number(1)?, Options::default());
     options.threads = number(2)?;
+    let start = Instant::now();
     let engine = Engine::load_with(file, options)?;
+    let loaded = start.elapsed();
     let graph = engine.graph();
     let shapes = graph
         .inputs
@@ -40,8 +43,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     times.sort();
     let median = times[times.len() / 2];
+    let [weights, activations] = engine.memory(batch)?;
     println!(
-        "{median:?} for {batch}: {:.0} a second",
+        "{median:?} for {batch} (p95 {:?}): {:.0} a second; loaded in {loaded:?}; {weights} bytes of weights, {activations} of activations",
+        times[times.len() * 95 / 100],
         batch as f64 / median.as_secs_f64()
     );
     Ok(())

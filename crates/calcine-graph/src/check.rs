@@ -7,7 +7,11 @@ use crate::op::Op;
 use crate::properties::ResultRank;
 
 /// The largest number of elements of a tensor.
-const MOST_ELEMENTS: usize = 1 << 48;
+const MOST_ELEMENTS: usize = match 1_usize.checked_shl(48) {
+    Some(elements) => elements,
+    // Where pointers have 32 bits.
+    None => 1 << 30,
+};
 /// The largest total number of indices of all axes of all tensors.
 const MOST_INDICES: usize = 1 << 28;
 

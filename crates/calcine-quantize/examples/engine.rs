@@ -1,4 +1,4 @@
-//! Compares `calcine-engine` with the forward pass of this crate on images of CIFAR-10, number by number:
+//! Compares `calcine-engine` with the operations of this crate (`Quantized::run`) on images of CIFAR-10, number by number:
 //!
 //! ```console
 //! $ cargo run -p calcine-quantize --example engine -- cifar-10-batches-bin/test_batch.bin 1000 runs/*/quantized.safetensors
@@ -72,8 +72,10 @@ fn compare(images: &str, count: &str, files: &[String]) -> Result<bool, Box<dyn 
             let numbers = batch.concat();
             let data = TensorData::new(numbers.clone(), shape.clone());
             let x = Tensor::<4>::from_data(data, &Device::flex());
-            let y: Tensor<2> = quantized.forward(x);
-            let expected: Vec<f32> = y.into_data().iter::<f32>().collect();
+            // With an observer, the engine is not used.
+            let outputs = quantized.run(vec![x.into()], &mut |_, _| {})?;
+            let output = outputs.into_iter().next().ok_or("no output")?;
+            let expected: Vec<f32> = output.into_data().iter::<f32>().collect();
             let found = engine.run(&[Array::floats(shape, numbers)])?;
             let found = found[0].as_floats().unwrap_or_default();
             let pairs = found.iter().zip(&expected);
