@@ -132,7 +132,8 @@ pub struct Imported {
     /// [`quantize_as`](calcine_quantize::quantize_as) makes a quantized network of both.
     pub parameters: QuantizationParameters,
     /// The names of values and parameters that stay in float, because a [`Quantized`](calcine_quantize::Quantized) network cannot
-    /// represent their quantization, such as activations with a scale for each channel.
+    /// represent their quantization, such as activations of 32 bits. Activations with a scale for each channel are not among them: the
+    /// network rounds them with operations of its own.
     pub left_out: Vec<String>,
 }
 

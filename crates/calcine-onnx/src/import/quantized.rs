@@ -367,16 +367,20 @@ impl Importer {
         if is_least && self.may_be_negative(floats) {
             floats = self.map(Map::Relu, floats);
         }
+        // A network has quantizers of whole values. Scales for each position of an axis stay as the file computes with them.
+        let is_whole = quantizer.axis.is_none();
         // A value has one quantizer; the same numbers elsewhere may have another.
         match self.quantizers.get(&floats) {
-            Some(own) if **own != quantizer => {
+            Some(own) if is_whole && **own != quantizer => {
                 let (shape, kind) = (self.shape(floats), self.kind(floats));
                 floats = self.push(Op::Reshape, vec![floats], shape, kind);
             }
             _ => {}
         }
         let quantizer = Rc::new(quantizer);
-        self.quantizers.insert(floats, Rc::clone(&quantizer));
+        if is_whole {
+            self.quantizers.insert(floats, Rc::clone(&quantizer));
+        }
         let host = |values: Vec<f32>| {
             Operand::Host(Rc::new(Host::floats(quantizer.shape.clone(), values)))
         };
@@ -393,7 +397,9 @@ impl Importer {
         let rounded = self.map(Map::Round, divided);
         let moved = self.with_vector(Arithmetic::Add, rounded, &x, 2, along)?;
         let codes = self.clamped(moved, low, high);
-        self.codes.insert(codes, Codes { floats, quantizer });
+        if is_whole {
+            self.codes.insert(codes, Codes { floats, quantizer });
+        }
         Ok(codes)
     }
 
@@ -742,5 +748,88 @@ impl Importer {
             Op::Concat(_) => node.inputs.iter().any(|&id| self.may_be_negative(id)),
             _ => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use burn::tensor::{Device, Tensor};
+
+    use crate::proto::{
+        Attribute, AttributeValue, Data, Dimension, Graph, Model, Node, Tensor as Initializer,
+        ValueInfo, data_type,
+    };
+    use crate::{ImportOptions, import_file};
+
+    /// Activations with a scale for each channel, as NNCF writes them before depthwise convolutions, are rounded as in the file.
+    #[test]
+    fn activations_with_a_scale_for_each_channel_are_rounded() {
+        const SCALES: [f32; 2] = [0.1, 0.7];
+        const ZEROS: [u8; 2] = [128, 3];
+        let names =
+            |names: &[&'static str]| names.iter().map(|name| Cow::Borrowed(*name)).collect();
+        let node = |op: &'static str, input, output| Node {
+            op_type: op.into(),
+            inputs: names(&[input, "scale", "zero"]),
+            outputs: names(&[output]),
+            attributes: vec![Attribute {
+                name: "axis".into(),
+                value: AttributeValue::Int(1),
+            }],
+            ..Node::default()
+        };
+        let value = |name: &'static str| ValueInfo {
+            name: name.into(),
+            data_type: data_type::FLOAT,
+            shape: Some(vec![
+                Dimension::Named("batch".into()),
+                Dimension::Fixed(2),
+                Dimension::Fixed(3),
+            ]),
+        };
+        let vector = |name: &'static str, data_type, data| Initializer {
+            name: name.into(),
+            dims: vec![2],
+            data_type,
+            data,
+        };
+        let scales = SCALES.iter().flat_map(|scale| scale.to_le_bytes());
+        let model = Model {
+            ir_version: 8,
+            opsets: vec![("".into(), 17)],
+            graph: Graph {
+                nodes: vec![
+                    node("QuantizeLinear", "x", "codes"),
+                    node("DequantizeLinear", "codes", "y"),
+                ],
+                initializers: vec![
+                    vector("scale", data_type::FLOAT, Data::Raw(scales.collect())),
+                    vector("zero", data_type::UINT8, Data::Raw(Cow::Borrowed(&ZEROS))),
+                ],
+                inputs: vec![value("x")],
+                outputs: vec![value("y")],
+                ..Graph::default()
+            },
+            ..Model::default()
+        };
+        let folder = tempfile::tempdir().expect("there is a place for it");
+        let file = folder.path().join("channels.onnx");
+        std::fs::write(&file, model.write()).expect("it can be written");
+        let device = Device::flex();
+        let imported = import_file(&file, &ImportOptions::default(), &device).expect("it is read");
+        assert!(imported.parameters.is_empty() && imported.left_out.is_empty());
+
+        let x = [-20.0, -0.26, 0.14, -2.2, 1.0, 400.0];
+        let input = Tensor::<1>::from_floats(x, &device).reshape([1, 2, 3]);
+        let found: Tensor<3> = imported.network.forward(input);
+        let expected = x.iter().enumerate().map(|(at, x)| {
+            let (scale, zero) = (SCALES[at / 3], f32::from(ZEROS[at / 3]));
+            let code = ((x / scale).round_ties_even() + zero).clamp(0.0, 255.0);
+            (code - zero) * scale
+        });
+        let found: Vec<f32> = found.to_data().iter::<f32>().collect();
+        assert_eq!(found, expected.collect::<Vec<f32>>());
     }
 }
