@@ -37,7 +37,7 @@ pub(crate) struct Compiler<'a> {
     uses: Uses,
     shapes: Vec<Vec<usize>>,
     steps: Vec<Step>,
-    held: HashMap<usize, Vec<(Form, Place)>>,
+    forms: HashMap<usize, Vec<(Form, Place)>>,
     /// What nodes compute of constants alone, by value.
     folded: HashMap<usize, Tensor>,
     constants: Vec<Vec<f32>>,
@@ -78,7 +78,7 @@ impl<'a> Compiler<'a> {
             uses: Uses::new(graph),
             shapes: shapes.collect(),
             steps: Vec::new(),
-            held: HashMap::new(),
+            forms: HashMap::new(),
             folded: HashMap::new(),
             constants: Vec::new(),
             constant_places: HashMap::new(),
@@ -96,7 +96,7 @@ impl<'a> Compiler<'a> {
                 layout: Layout::Plain,
                 quantizer: None,
             };
-            compiler.hold(*id, form, Place::Input(index));
+            compiler.record(*id, form, Place::Input(index));
         }
         for index in 0..graph.nodes.len() {
             compiler.node = index;

@@ -33,7 +33,7 @@ pub(crate) struct Image {
 
 impl Image {
     /// A value `[samples, channels, …]` of up to two more axes, or `[samples, …, channels]`.
-    pub(crate) fn of(shape: &[usize], rows: bool) -> Option<Self> {
+    pub(crate) fn from_shape(shape: &[usize], rows: bool) -> Option<Self> {
         let plane = match (shape, rows) {
             (&[_, channels], _) => Plane::new(1, 1, channels),
             (&[_, channels, width], false) => Plane::new(1, width, channels),

@@ -130,7 +130,7 @@ impl Compiler<'_> {
     }
 
     fn image_rank(shape: &[usize], linear: bool) -> bool {
-        Image::of(shape, linear).is_some()
+        Image::from_shape(shape, linear).is_some()
     }
 
     fn is_linear(&self, layer: usize) -> bool {
@@ -241,7 +241,8 @@ impl Compiler<'_> {
                 options,
                 &self.model.graph.value(node.inputs[1]).shape_at(1)[2..],
             );
-            let images = [node.inputs[0], node.output].map(|id| Image::of(self.shape(id), false));
+            let images =
+                [node.inputs[0], node.output].map(|id| Image::from_shape(self.shape(id), false));
             let [Some(x), Some(y)] = images else { continue };
             let needed = window.border(
                 [x.plane.height, x.plane.width],

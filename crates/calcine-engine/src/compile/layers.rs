@@ -78,7 +78,7 @@ impl Compiler<'_> {
         let input = input.ok_or_else(|| unsupported(self))?;
         let own = self.model.quantizer(node.output);
         let shape = self.shape(chain.output);
-        let image = Image::of(shape, rows).ok_or_else(|| unsupported(self))?;
+        let image = Image::from_shape(shape, rows).ok_or_else(|| unsupported(self))?;
         let to = match own {
             Some(_) => image.of_codes().with_border(self.borders[chain.output.0]),
             None => image.with_border(self.borders[chain.output.0]),
@@ -185,7 +185,8 @@ impl Compiler<'_> {
         let (x_place, x) = self
             .floats(node.inputs[0], rows)
             .ok_or_else(|| unsupported(self))?;
-        let image = Image::of(self.shape(chain.output), rows).ok_or_else(|| unsupported(self))?;
+        let image =
+            Image::from_shape(self.shape(chain.output), rows).ok_or_else(|| unsupported(self))?;
         let to = image.with_border(self.borders[chain.output.0]);
         let filters = self.filters(node, &x.plane, &to.plane);
         let key = (chain.layer, x.plane, to.plane);
@@ -292,7 +293,7 @@ impl Compiler<'_> {
                 // An input of the network, which nothing has read yet.
                 let place = self.plain(node.inputs[0]);
                 let own = input.ok_or_else(|| self.unsupported(node))?;
-                self.held.remove(&node.inputs[0].0);
+                self.forms.remove(&node.inputs[0].0);
                 self.quantize_plain(node.inputs[0], own, place);
                 self.plain(node.inputs[0])
             }

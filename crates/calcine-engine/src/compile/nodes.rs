@@ -65,15 +65,15 @@ impl Compiler<'_> {
             if is_input && self.quantizer(*id).is_none() && self.model.quantizer(*id).is_some() {
                 let place = self.plain(*id);
                 if let Some(own) = self.model.quantizer(*id) {
-                    self.held.remove(&id.0);
+                    self.forms.remove(&id.0);
                     self.quantize_plain(*id, own, place);
                 }
             }
         }
     }
 
-    /// The images of 8-bit integers that a value is held in, if it is.
-    fn held_codes(&self, id: ValueId) -> Option<Image> {
+    /// The images of 8-bit integers in which a value is stored, if there are any.
+    fn code_image(&self, id: ValueId) -> Option<Image> {
         let (form, _) = self.forms(id).first()?;
         match form.layout {
             Layout::Codes(image) => Some(image),
@@ -81,7 +81,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn held_floats(&self, id: ValueId) -> Option<Image> {
+    fn float_image(&self, id: ValueId) -> Option<Image> {
         let (form, _) = self.forms(id).first()?;
         match form.layout {
             Layout::Floats(image) if form.quantizer.is_none() => Some(image),
@@ -91,7 +91,7 @@ impl Compiler<'_> {
 
     /// Images of a value of the graph, as its operands have them.
     fn output_image(&self, id: ValueId, rows: bool) -> Option<Image> {
-        let image = Image::of(self.shape(id), rows)?;
+        let image = Image::from_shape(self.shape(id), rows)?;
         Some(image.with_border(self.borders[id.0]))
     }
 
@@ -101,7 +101,7 @@ impl Compiler<'_> {
             return None;
         }
         let (x, other) = self.operands(node)?;
-        let from = self.held_codes(x)?;
+        let from = self.code_image(x)?;
         let own = self.quantizer(x)?;
         let rows = from.rows;
         let to = self.output_image(node.output, rows)?.of_codes();
@@ -297,7 +297,7 @@ impl Compiler<'_> {
 
     /// Whether a reshape of images leaves every number where it is.
     fn is_the_same_image(&self, from: ValueId, to: ValueId, image: Image) -> bool {
-        let (Some(new), false) = (Image::of(self.shape(to), image.rows), image.rows) else {
+        let (Some(new), false) = (Image::from_shape(self.shape(to), image.rows), image.rows) else {
             return false;
         };
         let old = image.plane;
@@ -311,7 +311,7 @@ impl Compiler<'_> {
     /// The windows of equally many numbers that an operation makes means of.
     fn mean_windows(&self, op: &Op, node: &Node) -> Option<Windows> {
         let (from, to) = (self.shape(node.inputs[0]), self.shape(node.output));
-        let image = Image::of(from, false)?.plane;
+        let image = Image::from_shape(from, false)?.plane;
         let point = Windows {
             kernel: [1; 2],
             stride: [1; 2],
@@ -335,7 +335,7 @@ impl Compiler<'_> {
                 (whole && !pool.ceil).then(|| windows(pool))
             }
             Op::AdaptiveAveragePool => {
-                let out = Image::of(to, false)?.plane;
+                let out = Image::from_shape(to, false)?.plane;
                 let equal = image.height.is_multiple_of(out.height)
                     && image.width.is_multiple_of(out.width);
                 let kernel = [
@@ -355,7 +355,7 @@ impl Compiler<'_> {
     /// A node of floats in images; nothing if it is none.
     fn float_node(&mut self, node: &Node) -> Option<How> {
         let (x, other) = self.operands(node)?;
-        let from = self.held_floats(x)?;
+        let from = self.float_image(x)?;
         let rows = from.rows;
         let to = self.output_image(node.output, rows)?;
         let place = self.forms(x).first()?.1;
@@ -450,7 +450,7 @@ impl Compiler<'_> {
             }
             if node.op == Op::Reshape {
                 let place = self.plain(node.inputs[0]);
-                self.hold_plain(node.output, Some(quantizer), place);
+                self.record_plain(node.output, Some(quantizer), place);
                 return Some(How::Moved);
             }
             let mut reads = vec![self.plain(node.inputs[0])];
@@ -587,7 +587,7 @@ impl Compiler<'_> {
         self.how[index] = Some(how(&node.op, self.shape(node.output).len()));
         if node.op == Op::Reshape {
             let place = self.real(node.inputs[0]);
-            self.hold_plain(node.output, None, place);
+            self.record_plain(node.output, None, place);
             self.quantize(node.output);
             return Ok(());
         }

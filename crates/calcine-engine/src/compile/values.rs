@@ -1,4 +1,4 @@
-//! The forms that values are held in, and the steps that convert them.
+//! The layouts in which values are stored, and the steps that convert them.
 
 use calcine_format::Quantizer;
 use calcine_graph::{ElementKind, Source, ValueId};
@@ -8,16 +8,16 @@ use crate::form::{CodeRange, Form, Image, Layout, zero_code};
 use crate::step::{Border, Place, Step, Work};
 
 impl Compiler<'_> {
-    pub(super) fn hold(&mut self, id: ValueId, form: Form, place: Place) {
-        self.held.entry(id.0).or_default().push((form, place));
+    pub(super) fn record(&mut self, id: ValueId, form: Form, place: Place) {
+        self.forms.entry(id.0).or_default().push((form, place));
     }
 
     /// The forms that a value has so far.
     pub(super) fn forms(&self, id: ValueId) -> &[(Form, Place)] {
-        self.held.get(&id.0).map_or(&[], Vec::as_slice)
+        self.forms.get(&id.0).map_or(&[], Vec::as_slice)
     }
 
-    /// What a value's integers stand for, if it is held in integers.
+    /// What a value's integers stand for, if it is stored in integers.
     pub(super) fn quantizer(&self, id: ValueId) -> Option<Quantizer> {
         self.forms(id).first().and_then(|(form, _)| form.quantizer)
     }
@@ -54,14 +54,14 @@ impl Compiler<'_> {
     ) -> Place {
         let count: usize = self.shape(id).iter().product();
         let place = self.step(id, work, reads, 4 * count, None);
-        self.hold_plain(id, quantizer, place);
+        self.record_plain(id, quantizer, place);
         place
     }
 
     /// Records that a value is in row-major floats somewhere.
-    pub(super) fn hold_plain(&mut self, id: ValueId, quantizer: Option<Quantizer>, place: Place) {
+    pub(super) fn record_plain(&mut self, id: ValueId, quantizer: Option<Quantizer>, place: Place) {
         let layout = Layout::Plain;
-        self.hold(id, Form { layout, quantizer }, place);
+        self.record(id, Form { layout, quantizer }, place);
     }
 
     /// Adds a step that makes images of 8-bit integers of a value.
@@ -83,7 +83,7 @@ impl Compiler<'_> {
         let place = self.step(id, work, reads, bytes, Some(border));
         let layout = Layout::Codes(image);
         let quantizer = Some(quantizer);
-        self.hold(id, Form { layout, quantizer }, place);
+        self.record(id, Form { layout, quantizer }, place);
         place
     }
 
@@ -99,7 +99,7 @@ impl Compiler<'_> {
         let place = self.step(id, work, reads, bytes, Some(Border::Floats(image.plane)));
         let layout = Layout::Floats(image);
         let quantizer = None;
-        self.hold(id, Form { layout, quantizer }, place);
+        self.record(id, Form { layout, quantizer }, place);
         place
     }
 
@@ -157,7 +157,7 @@ impl Compiler<'_> {
 
     /// A value as images of 8-bit integers, if its quantizer has so few.
     pub(super) fn codes(&mut self, id: ValueId, rows: bool) -> Option<(Place, Image)> {
-        let wanted = Image::of(self.shape(id), rows)?;
+        let wanted = Image::from_shape(self.shape(id), rows)?;
         for (form, place) in self.forms(id) {
             if let Layout::Codes(image) = form.layout
                 && image.rows == wanted.rows
@@ -184,7 +184,7 @@ impl Compiler<'_> {
 
     /// A value as images of floats.
     pub(super) fn floats(&mut self, id: ValueId, rows: bool) -> Option<(Place, Image)> {
-        let wanted = Image::of(self.shape(id), rows)?;
+        let wanted = Image::from_shape(self.shape(id), rows)?;
         for (form, place) in self.forms(id) {
             if let Layout::Floats(image) = form.layout
                 && image.rows == wanted.rows
@@ -204,8 +204,8 @@ impl Compiler<'_> {
         let Some(own) = self.model.quantizer(id).filter(|_| is_float) else {
             return;
         };
-        let held = self.held.remove(&id.0).and_then(|mut forms| forms.pop());
-        let Some((form, place)) = held else { return };
+        let stored = self.forms.remove(&id.0).and_then(|mut forms| forms.pop());
+        let Some((form, place)) = stored else { return };
         match form.layout {
             Layout::Floats(from) if is_byte(&own) => {
                 let to = from.of_codes();
@@ -242,6 +242,6 @@ impl Compiler<'_> {
     /// Gives a value the forms of another.
     pub(super) fn same(&mut self, id: ValueId, of: ValueId) {
         let forms = self.forms(of).to_vec();
-        self.held.insert(id.0, forms);
+        self.forms.insert(id.0, forms);
     }
 }

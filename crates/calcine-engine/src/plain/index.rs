@@ -51,7 +51,7 @@ pub(super) fn lines(shape: &[usize], axis: usize) -> [usize; 3] {
     ]
 }
 
-/// A position of an axis that is held in a float; the nearest one if it is beyond the ends.
+/// A position of an axis that is stored in a float; the nearest one if it is beyond the ends.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
