@@ -23,8 +23,14 @@ pub type Batch = (Tensor<4>, Tensor<1, Int>);
 /// A batch of grey images, all of one class: a step takes as long as with any other.
 #[must_use]
 pub fn batch(device: &Device) -> Batch {
-    let x = Tensor::full([BATCH, 3, 32, 32], 0.1, device);
-    (x, Tensor::zeros([BATCH], device))
+    batch_of(BATCH, device)
+}
+
+/// The same of so many images.
+#[must_use]
+pub fn batch_of(count: usize, device: &Device) -> Batch {
+    let x = Tensor::full([count, 3, 32, 32], 0.1, device);
+    (x, Tensor::zeros([count], device))
 }
 
 /// An untrained ResNet-20, in training.

@@ -1,8 +1,9 @@
 //! A compressed training step of ResNet-20 beside Burn's bare step of the same model, batch and
-//! optimizer.
+//! optimizer; and a bare step of the traced network, which Calcine's kernels compute, beside that of the model,
+//! which Burn computes, at the batch of the reference runs (`peers/step_pytorch.py` is the same in PyTorch).
 //!
 //! The two are timed in turn, step by step, each as often first as second, so that noise falls on both
-//! alike; the printed overhead is the median of the ratios of neighbours.
+//! alike; the printed ratio is the median of the ratios of neighbours.
 #![allow(
     missing_docs,
     reason = "criterion's macros generate undocumented items"
@@ -11,18 +12,24 @@
 
 use std::time::Instant;
 
+use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 use calcine::recipe::Recipe;
 use calcine::train::Driver;
 use calcine::zoo::ResNet;
-use calcine_benches::{BATCH, Bare, Batch, batch, objective, resnet};
+use calcine_benches::{
+    BATCH, Bare, Batch, batch, batch_of, network, objective, resnet, step as bare_step, trained,
+};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const RECIPE: &str = include_str!("../recipes/resnet20-agp.toml");
 
 /// Steps of each kind after warming up.
 const STEPS: usize = 40;
+
+/// Images of a step of the reference runs, and such steps of each kind after warming up.
+const REFERENCE: (usize, usize) = (128, 9);
 
 struct Compressed {
     model: ResNet,
@@ -85,10 +92,44 @@ fn step(_: &mut Criterion) {
     );
 }
 
+fn traced(_: &mut Criterion) {
+    let (count, steps) = REFERENCE;
+    let device = Device::flex().autodiff();
+    let batch = batch_of(count, &device);
+    let mut model = Some(trained(resnet(&device)));
+    let mut network = Some(trained(network().train()));
+    let mut times = [Vec::new(), Vec::new()];
+    for round in 0..steps + 2 {
+        for turn in [round % 2, (round + 1) % 2] {
+            let began = Instant::now();
+            match turn {
+                0 => model = model.take().map(|model| bare_step(model, batch.clone())),
+                _ => {
+                    network = network
+                        .take()
+                        .map(|network| bare_step(network, batch.clone()));
+                }
+            }
+            if round >= 2 {
+                times[turn].push(began.elapsed().as_secs_f64());
+            }
+        }
+    }
+    let [model, network] = times;
+    let ratios = model.iter().zip(&network).map(|(model, own)| own / model);
+    let ratio = median(ratios.collect());
+    println!("bare step of resnet20, batch {count}, median of {steps} in turn:");
+    println!("  model    {:.1} ms", 1000.0 * median(model));
+    println!(
+        "  network  {:.1} ms  (ratio {ratio:.3})",
+        1000.0 * median(network)
+    );
+}
+
 fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_unstable_by(f64::total_cmp);
     numbers[numbers.len() / 2]
 }
 
-criterion_group!(benches, step);
+criterion_group!(benches, step, traced);
 criterion_main!(benches);
