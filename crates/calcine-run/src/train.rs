@@ -9,8 +9,8 @@ use calcine_summary::{SparsityTable, sparsity};
 use calcine_trace::{Network, Tensors};
 use calcine_train::{
     Criterion, Data, DistillationData, DistillationObjective, Draw, Driver, EpochReport,
-    FitSettings, History, NoObserver, Objective, Observer, Outcome, Run, StepReport, StopFlag,
-    checkpoint, evaluate, fit,
+    FitSettings, ForwardPasses, History, NoObserver, Objective, Observer, Outcome, Run, StepReport,
+    StopFlag, checkpoint, evaluate, fit_with,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 use crate::directory::RunState;
 use crate::error::write;
 use crate::experiment::{device_of, without_autodiff};
+use crate::inference::Inference;
 use crate::metadata::{MEASURED_METADATA, RECIPE_METADATA, measured};
 use crate::stages::{Quantizing, Stages, Thinning, save};
 use crate::{Experiment, QuantizedReport, Report, RunDirectory, RunError, RunFile, Split};
@@ -201,8 +202,11 @@ where
             let inputs = batches.into_iter();
             let inputs: Vec<_> = inputs.map(|batch| without_autodiff(batch.input)).collect();
             let network = stages.network(network, &inputs)?;
-            let forward = |network: &QatNetwork, input: X| network.forward(input);
-            return course.run(network, &stages, forward, observer);
+            let passes = ForwardPasses {
+                training: &|network: &QatNetwork, input: X| network.forward(input),
+                inference: None,
+            };
+            return course.run(network, &stages, passes, observer);
         }
         let stages = Thinning {
             recipe,
@@ -212,8 +216,14 @@ where
             device,
             inputs: &|batches| self.first_inputs(batches),
         };
-        let forward = |network: &Network, input: X| network.forward(input);
-        course.run(network, &stages, forward, observer)
+        let passes = ForwardPasses {
+            training: &|network: &Network, input: X| network.forward(input),
+            inference: Some(&|network| {
+                let inference = Inference::new(network);
+                Box::new(move |input| inference.forward(input))
+            }),
+        };
+        course.run(network, &stages, passes, observer)
     }
 
     /// Lists every reason why the recipe cannot be executed.
@@ -290,12 +300,12 @@ where
         self,
         model: M,
         stages: &impl Stages<M>,
-        forward: impl Fn(&M, X) -> O::Output + Copy,
+        passes: ForwardPasses<'_, M, X, O::Output>,
         observer: &mut dyn Observer,
     ) -> Result<Finished, RunError> {
         let (data, objective) = (self.experiment.data, &self.experiment.objective);
         let Some(distillation) = self.recipe.distillation() else {
-            return self.fit(model, stages, forward, data, objective, observer);
+            return self.fit(model, stages, passes, data, objective, observer);
         };
         let unfit = |reason| RunError::Unfit {
             problems: vec![reason],
@@ -314,14 +324,14 @@ where
             from_any(output.map(|tensor| tensor.to_device(&training)).collect())
         };
         let data = DistillationData::new(data, answers).starting(distillation.start);
-        self.fit(model, stages, forward, &data, &distilled, observer)
+        self.fit(model, stages, passes, &data, &distilled, observer)
     }
 
     fn fit<M: Module, P: Objective<Output = O::Output>>(
         &self,
         model: M,
         stages: &impl Stages<M>,
-        forward: impl Fn(&M, X) -> O::Output + Copy,
+        passes: ForwardPasses<'_, M, X, O::Output>,
         data: &dyn Data<X, P::Target>,
         objective: &P,
         observer: &mut dyn Observer,
@@ -341,7 +351,7 @@ where
             "{epochs} epochs of {steps} steps by {}",
             recipe.file().unwrap_or("a recipe without a name")
         );
-        let measure = |model: &M| experiment.measure(|input| forward(model, input));
+        let measure = |model: &M| experiment.measure(passes.evaluating(model));
         let driver = stages.driver(&model)?;
         let mut warnings = recipe.warnings(steps);
         warnings.extend(driver.warnings());
@@ -399,7 +409,7 @@ where
                 run = stages.change(run)?;
             }
             fit_settings.pause = moments().find(|&moment| moment > clock.epoch);
-            match fit(run, data, forward, objective, &fit_settings, &mut watching)? {
+            match fit_with(run, data, passes, objective, &fit_settings, &mut watching)? {
                 Outcome::Paused(paused) => run = paused,
                 Outcome::Finished(run) => break run,
                 Outcome::Stopped(_) => {

@@ -252,9 +252,60 @@ pub enum FitError {
 /// epoch, or an epoch has too few batches; if the objective does not have the metric that the settings name, or has
 /// other metrics than the history of a resumed run; or if a checkpoint cannot be written.
 pub fn fit<M: Module, X: 'static, O: Objective>(
-    mut run: Run<M>,
+    run: Run<M>,
     data: &dyn Data<X, O::Target>,
     forward: impl Fn(&M, X) -> O::Output,
+    objective: &O,
+    settings: &FitSettings,
+    observer: &mut dyn Observer,
+) -> Result<Outcome<M>, FitError> {
+    let passes = ForwardPasses {
+        training: &forward,
+        inference: None,
+    };
+    fit_with(run, data, passes, objective, settings, observer)
+}
+
+/// The forward pass of a model that does not change meanwhile.
+pub type ForwardPass<'m, X, Y> = Box<dyn Fn(X) -> Y + 'm>;
+
+/// The forward passes of a training run; both return the output that the objective takes.
+#[allow(missing_debug_implementations, reason = "two functions")]
+pub struct ForwardPasses<'a, M, X, Y> {
+    /// That of a training step.
+    pub training: &'a dyn Fn(&M, X) -> Y,
+    /// That of a validation, which prepares a model outside autodiff once: for a faster engine, for example. `None` if it is that of a
+    /// step.
+    pub inference: Option<&'a dyn for<'m> Fn(&'m M) -> ForwardPass<'m, X, Y>>,
+}
+
+impl<M, X, Y> ForwardPasses<'_, M, X, Y> {
+    /// The forward pass for evaluations of this model.
+    pub fn evaluating<'m>(&'m self, model: &'m M) -> ForwardPass<'m, X, Y> {
+        match self.inference {
+            Some(inference) => inference(model),
+            None => Box::new(|input| (self.training)(model, input)),
+        }
+    }
+}
+
+impl<M, X, Y> Clone for ForwardPasses<'_, M, X, Y> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M, X, Y> Copy for ForwardPasses<'_, M, X, Y> {}
+
+/// Like [`fit`], with a forward pass of its own for validation.
+///
+/// # Errors
+///
+/// Like [`fit`].
+pub fn fit_with<M: Module, X: 'static, O: Objective>(
+    mut run: Run<M>,
+    data: &dyn Data<X, O::Target>,
+    passes: ForwardPasses<'_, M, X, O::Output>,
     objective: &O,
     settings: &FitSettings,
     observer: &mut dyn Observer,
@@ -262,7 +313,7 @@ pub fn fit<M: Module, X: 'static, O: Objective>(
     (run.history).compare_by(objective.metrics(), settings.metric.as_deref())?;
     let task = Task {
         data,
-        forward,
+        passes,
         objective,
     };
     run.driver.check_activation_source()?;
@@ -331,10 +382,10 @@ pub fn fit<M: Module, X: 'static, O: Objective>(
     Ok(Outcome::Finished(run))
 }
 
-/// The data, the objective and the forward pass of a training run.
-struct Task<'a, X: 'static, O: Objective, F> {
+/// The data, the objective and the forward passes of a training run.
+struct Task<'a, M, X: 'static, O: Objective> {
     data: &'a dyn Data<X, O::Target>,
-    forward: F,
+    passes: ForwardPasses<'a, M, X, O::Output>,
     objective: &'a O,
 }
 
@@ -342,12 +393,12 @@ impl<M: Module> Run<M> {
     /// Validates, passes the metric to the learning-rate schedules, and adds the epoch to the history.
     fn close_epoch<X: 'static, O: Objective>(
         &mut self,
-        task: &Task<'_, X, O, impl Fn(&M, X) -> O::Output>,
+        task: &Task<'_, M, X, O>,
         rate: f64,
         weights: &[WeightReport],
     ) -> EpochRow {
         let model = self.driver.masked_model(&self.model).valid();
-        let forward = |input| (task.forward)(&model, input);
+        let forward = task.passes.evaluating(&model);
         let validation = evaluate(task.data.validation(), forward, task.objective);
         let validation = (validation.count > 0).then_some(validation);
         let train = evaluation(task.objective, &self.tally.totals());
@@ -382,13 +433,13 @@ impl<M: Module> Run<M> {
     fn step<X: 'static, O: Objective>(
         mut self,
         batch: Batch<X, O::Target>,
-        task: &Task<'_, X, O, impl Fn(&M, X) -> O::Output>,
+        task: &Task<'_, M, X, O>,
     ) -> Self {
         let n = task.objective.count(&batch.target);
         let pass = self
             .driver
             .forward_backward(&self.model, batch, |model, batch| {
-                let output = (task.forward)(model, batch.input);
+                let output = (task.passes.training)(model, batch.input);
                 let loss = (task.objective).loss(output.clone(), batch.target.clone());
                 (loss, task.objective.sums(output, batch.target))
             });
@@ -411,7 +462,7 @@ enum Epoch {
 
 fn train_epoch<M: Module, X: 'static, O: Objective>(
     mut run: Run<M>,
-    task: &Task<'_, X, O, impl Fn(&M, X) -> O::Output>,
+    task: &Task<'_, M, X, O>,
     saver: &mut Saver<'_>,
     observer: &mut dyn Observer,
 ) -> Result<(Run<M>, Epoch), FitError> {

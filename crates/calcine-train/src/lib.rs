@@ -59,7 +59,9 @@ pub use distill::{Distillation, DistillationData, DistillationObjective, Distill
 pub use driver::{Driver, Forward, PolicyError};
 pub use evaluate::{Batch, evaluate};
 pub use finite::{NotFinite, check_finite};
-pub use fit::{FitError, FitSettings, Outcome, Run, StopFlag, fit};
+pub use fit::{
+    FitError, FitSettings, ForwardPass, ForwardPasses, Outcome, Run, StopFlag, fit, fit_with,
+};
 pub use history::{Criterion, EpochRow, History, MetricError};
 #[cfg(feature = "tensorboard")]
 pub use log::TensorBoard;

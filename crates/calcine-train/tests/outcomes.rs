@@ -8,9 +8,9 @@ use calcine_params::Inventory;
 use calcine_schedule::{Cubic, Window};
 use calcine_testkit::{ConvNet, Mlp, each};
 use calcine_train::{
-    After, Batches, Classification, Driver, FitError, FitSettings, Hold, NoObserver, Outcome,
-    Policy, PolicyOutcome, Prune, RatePlan, Restore, Rewind, Run, Target, Unit, When, check_finite,
-    fit,
+    After, Batches, Classification, Driver, FitError, FitSettings, ForwardPass, ForwardPasses,
+    Hold, NoObserver, Outcome, Policy, PolicyOutcome, Prune, RatePlan, Restore, Rewind, Run,
+    Target, Unit, When, check_finite, fit, fit_with,
 };
 use tempfile::tempdir;
 
@@ -204,6 +204,46 @@ fn outcomes_of_a_resumed_run_are_those_of_a_whole_one() {
     let device = crate::made_up::training_device();
     let (resumed, _) = begin().resume(directory.path(), &device).unwrap();
     assert_eq!(fitted(resumed, 4, None).driver.outcomes(), whole);
+}
+
+/// A forward pass of its own for validation is prepared once an epoch, and computes the validation and nothing else.
+#[test]
+fn validation_has_a_forward_pass_of_its_own() {
+    let data = MadeUp::for_mlp(4);
+    let begin = || {
+        let driver: Driver<Mlp> = Driver::new(4, Vec::new(), RatePlan::constant(0.01));
+        Run::new(mlp(0), driver, sgd())
+    };
+    let settings = FitSettings {
+        epochs: 3,
+        ..FitSettings::default()
+    };
+    let prepared = std::cell::Cell::new(0);
+    let fitted = |sign: Option<f32>| {
+        type Prepare<'a> = &'a dyn for<'m> Fn(&'m Mlp) -> ForwardPass<'m, Tensor<2>, Tensor<2>>;
+        let inference: Prepare<'_> = &|model| {
+            prepared.set(prepared.get() + 1);
+            let (model, sign) = (model.clone(), sign.unwrap_or(1.0));
+            Box::new(move |input| model.forward(input) * sign)
+        };
+        let passes = ForwardPasses {
+            training: &|model: &Mlp, input| model.forward(input),
+            inference: sign.is_some().then_some(inference),
+        };
+        let observer = &mut NoObserver;
+        let outcome = fit_with(begin(), &data, passes, &Classification, &settings, observer);
+        match outcome.unwrap() {
+            Outcome::Finished(run) => run.history,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (usual, same, negated) = (fitted(None), fitted(Some(1.0)), fitted(Some(-1.0)));
+    assert_eq!(prepared.get(), 6);
+    assert_eq!(usual.epochs, same.epochs);
+    for (usual, negated) in usual.epochs.iter().zip(&negated.epochs) {
+        assert_eq!(usual.train, negated.train);
+        assert_ne!(usual.validation, negated.validation);
+    }
 }
 
 #[test]
