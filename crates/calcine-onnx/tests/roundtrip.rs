@@ -58,8 +58,8 @@ fn computed(imported: &Imported, x: &AnyTensor) -> Output {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Each exact form of a quantized network computes the same after it was read. Where activations have all 256 codes, the plain form does, too, and the
-    /// integers and scales of its layers come back. Fewer codes are bounded by `Clip`, behind which the network that is read computes in float.
+    /// Each form of a quantized network computes the same after it was read, and the integers and scales of its layers come back from the
+    /// plain form.
     #[test]
     fn a_random_quantized_network_is_the_same_after_a_round_trip(
         steps in prop::collection::vec((0_u8..8, 0_usize..12), 0..8),
@@ -83,7 +83,6 @@ proptest! {
         let own = quantize(&network, &seen, &settings).unwrap();
         let x = images(batch);
         let expected = output(&own.run(vec![x.clone()], &mut |_, _| {}).unwrap()[0]);
-        let all_codes = bits == 8 && !symmetric[0];
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("network.onnx");
         for (form, exact) in [(Form::Qdq, false), (Form::Qdq, true), (Form::QOperator, true), (Form::Integer, true)] {
@@ -91,9 +90,6 @@ proptest! {
             (options.form, options.exact) = (Some(form), Some(exact));
             export_quantized(&own, &options).unwrap().save(&file).unwrap();
             let imported = import_file(&file, &ImportOptions::default(), &Device::flex()).unwrap();
-            if !exact && !all_codes {
-                continue;
-            }
             let off = computed(&imported, &x).difference(&expected);
             prop_assert!(off < 1e-6, "{form}, exact: {exact}: off by {off}");
             if !exact {

@@ -297,6 +297,9 @@ impl Importer {
             return self.value(&value);
         }
         let (low, high) = (bound(1, "min")?, bound(2, "max")?);
+        if let Some(codes) = self.clipped_codes(input, low, high)? {
+            return Ok(codes);
+        }
         let map = match (low, high) {
             // Of bounds the wrong way round, the upper one is what is left.
             (Some(low), Some(high)) if low > high => Map::Clamp { low: high, high },

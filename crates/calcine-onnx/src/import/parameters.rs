@@ -8,7 +8,7 @@ use calcine_quantize::{Quantizer, WeightParameters};
 
 use super::Imported;
 use super::importer::Parameter;
-use super::quantized::{FileQuantizer, bounds};
+use super::quantized::FileQuantizer;
 
 /// A parameter of the network, and the initializer that it is.
 pub(crate) struct Stored {
@@ -35,9 +35,7 @@ impl Stored {
 impl FileQuantizer {
     /// As the quantizer of an activation: one scale for all of it.
     fn activation(&self) -> Option<Quantizer> {
-        let [low, high] = bounds(self.data_type)
-            .ok()?
-            .map(|end| i32::try_from(end).ok());
+        let [low, high] = self.bounds().ok()?.map(|end| i32::try_from(end).ok());
         let ([scale], [zero]) = (&self.scales[..], &self.zeros[..]) else {
             return None;
         };
@@ -57,7 +55,7 @@ impl FileQuantizer {
         output_axis: usize,
         (original, transposed): (Option<&[usize]>, bool),
     ) -> Option<WeightParameters> {
-        let [low, high] = bounds(self.data_type).ok()?;
+        let [low, high] = self.bounds().ok()?;
         let bits = u8::try_from((high - low + 1).ilog2())
             .ok()
             .filter(|bits| *bits <= 16)?;

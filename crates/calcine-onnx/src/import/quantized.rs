@@ -24,6 +24,8 @@ pub(crate) struct FileQuantizer {
     pub(crate) axis: Option<usize>,
     /// How many positions of the axis share a scale; 0: each has one.
     pub(crate) block: usize,
+    /// The least and the largest integer, if a `Clip` leaves fewer than the type has.
+    pub(crate) clip: Option<[i64; 2]>,
 }
 
 /// Integers of a graph, and the floats that they stand for.
@@ -54,6 +56,14 @@ pub(crate) fn bounds(kind: i64) -> Result<[i64; 2], Reason> {
 }
 
 impl FileQuantizer {
+    /// The least and the largest integer.
+    pub(crate) fn bounds(&self) -> Result<[i64; 2], Reason> {
+        match self.clip {
+            Some(clip) => Ok(clip),
+            None => bounds(self.data_type),
+        }
+    }
+
     /// Which scale an element of a tensor of this shape has.
     fn scale_at(&self, shape: &[usize]) -> Result<Box<dyn Fn(usize) -> usize>, Reason> {
         let Some(axis) = self.axis else {
@@ -107,7 +117,7 @@ impl FileQuantizer {
         let Elements::Floats(values) = &host.elements else {
             return Err("elements that are not floats".to_owned());
         };
-        let [low, high] = bounds(self.data_type)?;
+        let [low, high] = self.bounds()?;
         let of = self.scale_at(&host.shape)?;
         let codes = values.iter().enumerate().map(|(at, value)| {
             let scale = of(at);
@@ -197,6 +207,7 @@ impl Importer {
                 Some(axis_of(axis, rank)?)
             },
             block: usize::try_from(block).unwrap_or(0),
+            clip: None,
         }))
     }
 
@@ -361,7 +372,7 @@ impl Importer {
 
     /// The integers of floats. Those that nothing but `DequantizeLinear` reads are never computed.
     pub(crate) fn encoded(&mut self, floats: ValueId, quantizer: FileQuantizer) -> Read {
-        let [low, high] = bounds(quantizer.data_type)?;
+        let [low, high] = quantizer.bounds()?;
         let is_least = quantizer.zeros.iter().all(|zero| *zero == low);
         let mut floats = floats;
         if is_least && self.may_be_negative(floats) {
@@ -401,6 +412,44 @@ impl Importer {
             self.codes.insert(codes, Codes { floats, quantizer });
         }
         Ok(codes)
+    }
+
+    /// `Clip` of integers that stand for floats and that no other node reads: their quantizer with fewer integers. `None` for others.
+    pub(crate) fn clipped_codes(
+        &mut self,
+        id: ValueId,
+        low: Option<f64>,
+        high: Option<f64>,
+    ) -> Result<Option<ValueId>, Reason> {
+        let Some(Codes { floats, quantizer }) = self.codes.get(&id).cloned() else {
+            return Ok(None);
+        };
+        let owns = |own: &Rc<FileQuantizer>| Rc::ptr_eq(own, &quantizer);
+        if !self.single_use.contains(&id) || !self.quantizers.get(&floats).is_some_and(owns) {
+            return Ok(None);
+        }
+        let [least, most] = quantizer.bounds()?;
+        // Bounds beyond the type change nothing.
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            reason = "clamped to the type's integers"
+        )]
+        let bound = |bound: Option<f64>, end: i64| match bound {
+            Some(bound) => bound.clamp(least as f64, most as f64) as i64,
+            None => end,
+        };
+        let clip = [bound(low, least), bound(high, most)];
+        if clip[0] > clip[1] {
+            return Ok(None);
+        }
+        let narrowed = FileQuantizer {
+            clip: Some(clip),
+            ..(*quantizer).clone()
+        };
+        self.quantizers.remove(&floats);
+        self.codes.remove(&id);
+        self.encoded(floats, narrowed).map(Some)
     }
 
     /// An operator that moves elements or picks some, on integers that stand for floats: on the floats.
@@ -534,6 +583,7 @@ impl Importer {
             scales,
             data_type: data_type::INT32,
             block: 0,
+            clip: None,
         };
         Ok(Operand::Host(Rc::new(quantizer.decoded(bias)?)))
     }
@@ -674,6 +724,7 @@ impl Importer {
                 data_type: host.data_type,
                 axis: (count > 1).then_some(axis_of(axis, rank)?),
                 block: 0,
+                clip: None,
             };
             let floats = quantizer.decoded(host)?;
             self.spend(floats.len() as u128)?;
