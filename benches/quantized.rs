@@ -1,6 +1,6 @@
 //! The hot paths of quantization, one figure a run, so that two builds can be measured in turn (`compare.sh`).
 //!
-//! `quantized forward` prints the time of `Quantized::forward` of ResNet-20 over 128 images, `quantized step METHOD` that
+//! `quantized forward` prints the time of `Quantized::forward` of ResNet-20 over 128 images, by the engine and by Burn's operations, `quantized step METHOD` that
 //! of a training step of a quantization-aware ResNet-20 over 32 images, and `quantized memory` the peak memory that a
 //! forward pass of 128 images adds. Without arguments it prints all of them.
 #![allow(missing_docs, reason = "a bench is a program")]
@@ -14,6 +14,7 @@ use burn::tensor::{Device, Tensor};
 use calcine::quantize::{
     Calibration, Method, QatNetwork, QuantizationSettings, Quantized, quantize,
 };
+use calcine::trace::AnyTensor;
 use calcine_benches::{batch, images, methods, network, trained};
 
 /// Images of a forward pass.
@@ -51,6 +52,13 @@ fn forward() {
     time("forward", || {
         let logits: Tensor<2> = quantized.forward(images.clone());
         black_box(logits.into_data());
+    });
+    time("forward by Burn's operations", || {
+        let inputs = vec![AnyTensor::from(images.clone())];
+        let logits = quantized.run(inputs, &mut |_, _| {});
+        for logits in logits.expect("the images fit") {
+            black_box(logits.into_data());
+        }
     });
 }
 
