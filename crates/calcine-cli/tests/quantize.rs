@@ -41,12 +41,18 @@ fn widths_are_chosen_within_a_budget_and_are_a_recipe() {
         (file / forecast - 1.0).abs() < 0.02,
         "{forecast} for {file}"
     );
-    assert!(forecast <= 31_000.0, "{forecast}");
+    assert!(forecast.max(file) <= 31_000.0, "{forecast} for {file}");
     let table = std::fs::read_to_string(out.join("mixed_precision.csv")).unwrap();
     assert_eq!(table.lines().count(), 1 + 5 * 2, "{table}");
     let first = trials(&out);
     assert_eq!(first.len(), 1 + 5);
-    assert_eq!(quantize(&out, search), report);
+    // Everything but the speed.
+    let fixed = |report: &serde_json::Value| {
+        let mut report = report.clone();
+        report.as_object_mut().unwrap().remove("speed").unwrap();
+        report
+    };
+    assert_eq!(fixed(&quantize(&out, search)), fixed(&report));
     assert_eq!(trials(&out), first);
 
     let recipe = out.join("recipe.toml");
@@ -55,6 +61,10 @@ fn widths_are_chosen_within_a_budget_and_are_a_recipe() {
     for key in ["top1", "loss", "bytes", "file_bytes"] {
         assert_eq!(again[key], report[key], "{key}");
     }
+    // A budget that the integers alone would fill leaves room for what else is in the file.
+    let tight = search.replace("31000", &forecast.to_string());
+    let tight = quantize(&directory.path().join("tight"), &tight);
+    assert!(tight["file_bytes"].as_f64().unwrap() <= forecast, "{tight}");
     let plain = quantize(&directory.path().join("plain"), "");
     assert!(report["bytes"].as_u64() < plain["bytes"].as_u64());
 }

@@ -56,6 +56,16 @@ impl QuantizeSettings {
     }
 }
 
+impl QuantizeSettings {
+    /// The largest size of the file in bytes, if a search for mixed precision has one.
+    fn budget(&self) -> Option<u64> {
+        match self.search.as_ref()?.search {
+            Search::MixedPrecision { budget, .. } => budget,
+            Search::Lapq { .. } | Search::Greedy => None,
+        }
+    }
+}
+
 /// The settings of a search for better quantization settings.
 #[derive(Debug, Clone)]
 pub struct SearchSettings {
@@ -196,17 +206,33 @@ where
             Some(calibration) => calibration.clone(),
             None => Calibration::collect(&network, &batches)?,
         };
-        let (found, mixed_precision) = self.searched(settings, &network, &calibration, progress)?;
+        let (mut found, mixed_precision) =
+            self.searched(settings, &network, &calibration, progress)?;
         // The inputs of norms in training are augmented, and differ from those of the test.
         let batches = match found.weights.reestimate {
             true => self.first_inputs(settings.norm_batches),
             false => batches,
         };
-        let quantized = quantize_with_batches(&network, &calibration, &found, &batches)?;
-        let (after, _) = self.measure(|x| quantized.forward(x))?;
-        let quantized = quantized
-            .with_metadata(QUANTIZATION_METADATA, found.to_toml())
-            .with_metadata(MEASURED_METADATA, measured(&after, split));
+        let mut budget = settings.budget();
+        let (quantized, after) = loop {
+            let quantized = quantize_with_batches(&network, &calibration, &found, &batches)?;
+            let (after, _) = self.measure(|x| quantized.forward(x))?;
+            let quantized = quantized
+                .with_metadata(QUANTIZATION_METADATA, found.to_toml())
+                .with_metadata(MEASURED_METADATA, measured(&after, split));
+            // The forecast that bit widths are chosen by leaves out the metadata.
+            let (Some(mixed_precision), Some(whole)) = (&mixed_precision, settings.budget()) else {
+                break (quantized, after);
+            };
+            let bytes = quantized.to_bytes()?.len() as u64;
+            let excess = bytes.saturating_sub(whole);
+            if excess == 0 {
+                break (quantized, after);
+            }
+            let room = budget.unwrap_or(whole).saturating_sub(excess);
+            found = mixed_precision.allocate(&settings.settings, room)?;
+            budget = Some(room);
+        };
         let both = [Subject::Float(&network), Subject::Quantized(&quantized)];
         let speed = speeds(both, &settings.batches, &device_of(&network));
         let parameters = network.graph().parameters();
