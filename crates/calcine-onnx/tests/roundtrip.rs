@@ -91,7 +91,9 @@ proptest! {
             export_quantized(&own, &options).unwrap().save(&file).unwrap();
             let imported = import_file(&file, &ImportOptions::default(), &Device::flex()).unwrap();
             let off = computed(&imported, &x).difference(&expected);
-            prop_assert!(off < 1e-6, "{form}, exact: {exact}: off by {off}");
+            // The exact forms are read as float networks, whose sums are rounded.
+            let bound = if exact { 1e-5 } else { 1e-6 };
+            prop_assert!(off < bound, "{form}, exact: {exact}: off by {off}");
             if !exact {
                 let again = quantize_as(&imported.network, &imported.parameters).unwrap();
                 let integers = |network: &Quantized| -> Vec<(Vec<i32>, Vec<f32>, Vec<i32>)> {

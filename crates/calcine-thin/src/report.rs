@@ -186,10 +186,10 @@ impl fmt::Display for ThinningReport {
                 difference.relative, difference.largest
             )?;
         }
-        write!(
-            f,
-            "parameters {} -> {}, multiply-accumulates {} -> {}",
-            self.before.parameters, self.after.parameters, self.before.macs, self.after.macs
-        )
+        let (before, after) = (&self.before, &self.after);
+        let [from, to] = [before.parameters, after.parameters];
+        writeln!(f, "parameters and running statistics {from} -> {to}")?;
+        let [from, to] = [before.macs, after.macs];
+        write!(f, "multiply-accumulates {from} -> {to}")
     }
 }
