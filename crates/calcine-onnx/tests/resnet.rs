@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
-use calcine_onnx::{ExportOptions, Form, export, export_quantized};
+use calcine_onnx::{ExportOptions, Form, Runtime, export, export_quantized};
 use calcine_quantize::{Calibration, QuantizationSettings, quantize};
 use calcine_trace::{Network, trace};
 use calcine_zoo::{RESNET20_CIFAR10, ResNetConfig};
@@ -176,8 +176,12 @@ fn resnet20_in_8_bits_gives_the_same_logits_in_every_runtime() {
                 assert_eq!([logits, answers], [0, 0], "{runtime}, {title}");
             }
             // Everything else is rounded elsewhere next to ties, or in bfloat16.
+            let one_in = match runtime {
+                Runtime::OnnxRuntime => 1000,
+                _ => 50,
+            };
             assert!(
-                answers * 50 <= labels.len(),
+                answers * one_in <= labels.len(),
                 "{runtime}, {title}: {answers}"
             );
         }
