@@ -4,7 +4,8 @@ use calcine_graph::{ElementKind, Extent, Op, Reduction, ValueId};
 
 use super::host::{Host, Number};
 use super::importer::{Attributes, Importer, Operand, Reason, number};
-use super::layers::{Read, fixed, needs};
+use super::layers::{Read, needs};
+use super::windows::fixed;
 
 /// The letters of an operand's axes, an ellipsis being as many digits as it stands for axes.
 fn letters(term: &str, rank: usize) -> Result<Vec<char>, Reason> {

@@ -8,7 +8,8 @@ use calcine_graph::{
 };
 
 use super::host::{Elements, Host, Number};
-use super::quantized::{Codes, FileQuantizer};
+use super::quantized::Codes;
+use super::quantizer::FileQuantizer;
 use crate::proto::{self, AttributeValue};
 
 /// Why a node is not read, in words that end a sentence.

@@ -1,194 +1,18 @@
-//! Convolutions, products with weights, norms, pools and resizing.
+//! Convolutions, transposed convolutions, and products with matrices.
 
 use std::rc::Rc;
 
-use calcine_graph::{
-    Arithmetic, Convolution, ElementKind, Extent, Map, Op, Reduction, Source, ValueId,
-};
+use calcine_graph::{Arithmetic, Convolution, ElementKind, Extent, Map, Op, Source, ValueId};
 
-use super::importer::{Attributes, Importer, Operand, Reason, axis_of};
+use super::host::Number;
+use super::importer::{Attributes, Importer, Known, Operand, Reason, number};
+use super::windows::{Windows, fixed, lengths, reach};
 
 pub(super) type Read = Result<ValueId, Reason>;
-
-pub(super) fn lengths(values: &[i64], what: &str) -> Result<Vec<usize>, Reason> {
-    let lengths = values.iter().map(|&value| usize::try_from(value).ok());
-    let lengths: Option<Vec<usize>> = lengths.collect();
-    lengths.ok_or_else(|| format!("{what} of {values:?}; valid are numbers that are not negative"))
-}
 
 pub(super) fn needs(operands: &[Option<Operand>], at: usize) -> Result<Operand, Reason> {
     let operand = operands.get(at).cloned().flatten();
     operand.ok_or_else(|| format!("its operand {at} is missing"))
-}
-
-/// Windows along spatial axes, as attributes give them.
-pub(super) struct Windows {
-    pub(super) kernel: Vec<usize>,
-    pub(super) stride: Vec<usize>,
-    pub(super) dilation: Vec<usize>,
-    pub(super) padding: Vec<[usize; 2]>,
-}
-
-impl Windows {
-    /// `auto_pad` is spelled out for these spatial lengths.
-    pub(super) fn of(
-        a: &Attributes<'_, '_>,
-        kernel: Vec<usize>,
-        sizes: &[Extent],
-    ) -> Result<Self, Reason> {
-        Self::with(a, kernel, sizes, true)
-    }
-
-    fn with(
-        a: &Attributes<'_, '_>,
-        kernel: Vec<usize>,
-        sizes: &[Extent],
-        pads_itself: bool,
-    ) -> Result<Self, Reason> {
-        let axes = kernel.len();
-        if sizes.len() != axes || axes == 0 {
-            return Err(format!(
-                "a kernel of {axes} axes over {} spatial axes",
-                sizes.len()
-            ));
-        }
-        let list = |name: &str| -> Result<Vec<usize>, Reason> {
-            let values = a.ints(name)?.unwrap_or_else(|| vec![1; axes]);
-            let values = lengths(&values, name)?;
-            match values.len() == axes && !values.contains(&0) {
-                true => Ok(values),
-                false => Err(format!("{name} of {values:?} for {axes} spatial axes")),
-            }
-        };
-        let (stride, dilation) = (list("strides")?, list("dilations")?);
-        let pads = a.ints("pads")?.unwrap_or_else(|| vec![0; 2 * axes]);
-        let pads = lengths(&pads, "pads")?;
-        if pads.len() != 2 * axes {
-            return Err(format!("pads of {pads:?} for {axes} spatial axes"));
-        }
-        let mut padding: Vec<[usize; 2]> =
-            (0..axes).map(|at| [pads[at], pads[at + axes]]).collect();
-        match a.text("auto_pad", "NOTSET")?.as_str() {
-            "NOTSET" | "" => {}
-            _ if !pads_itself => {}
-            "VALID" => padding = vec![[0, 0]; axes],
-            auto @ ("SAME_UPPER" | "SAME_LOWER") => {
-                for at in 0..axes {
-                    let size = fixed(sizes[at])?;
-                    let reach = reach(kernel[at], dilation[at])?;
-                    let steps = size.div_ceil(stride[at]).saturating_sub(1);
-                    let needed = steps.saturating_mul(stride[at]).saturating_add(reach);
-                    let total = needed.saturating_sub(size);
-                    let (less, more) = (total / 2, total - total / 2);
-                    padding[at] = if auto == "SAME_UPPER" {
-                        [less, more]
-                    } else {
-                        [more, less]
-                    };
-                }
-            }
-            other => return Err(format!("auto_pad `{other}`")),
-        }
-        Ok(Self {
-            kernel,
-            stride,
-            dilation,
-            padding,
-        })
-    }
-
-    /// Those of the convolution that a transposed one is the gradient of: `auto_pad` is spelled out for its outputs.
-    fn of_gradient(
-        a: &Attributes<'_, '_>,
-        kernel: Vec<usize>,
-        sizes: &[Extent],
-    ) -> Result<Self, Reason> {
-        match a.text("auto_pad", "NOTSET")?.as_str() {
-            "SAME_UPPER" | "SAME_LOWER" => Self::with(a, kernel, sizes, false),
-            _ => Self::of(a, kernel, sizes),
-        }
-    }
-
-    /// Sets the padding so that the output has the length that the file names, or `stride` times the input's.
-    fn fit_output(
-        &mut self,
-        a: &Attributes<'_, '_>,
-        sizes: &[Extent],
-        extra: &[usize],
-    ) -> Result<(), Reason> {
-        let auto = a.text("auto_pad", "NOTSET")?;
-        let named = match a.ints("output_shape")? {
-            // With the batch and the channels, or without.
-            Some(named) => lengths(&named, "output_shape")?
-                .into_iter()
-                .skip(named.len().saturating_sub(sizes.len()))
-                .map(Some)
-                .collect(),
-            None => vec![None; sizes.len()],
-        };
-        for (at, named) in named.into_iter().enumerate().take(sizes.len()) {
-            let size = fixed(sizes[at])?;
-            let wanted = match (named, auto.as_str()) {
-                (Some(named), _) => named,
-                (None, "SAME_UPPER" | "SAME_LOWER") => size.saturating_mul(self.stride[at]),
-                _ => continue,
-            };
-            let whole = size
-                .saturating_sub(1)
-                .saturating_mul(self.stride[at])
-                .saturating_add(reach(self.kernel[at], self.dilation[at])?)
-                .saturating_add(extra[at]);
-            let total = whole
-                .checked_sub(wanted)
-                .ok_or_else(|| format!("an output of {wanted} places of {whole}"))?;
-            let (less, more) = (total / 2, total - total / 2);
-            self.padding[at] = match auto.as_str() {
-                "SAME_UPPER" => [less, more],
-                _ => [more, less],
-            };
-        }
-        Ok(())
-    }
-
-    /// How many windows there are along each axis.
-    pub(super) fn places(&self, sizes: &[Extent], ceil: bool) -> Result<Vec<Extent>, Reason> {
-        let each = sizes.iter().enumerate().map(|(at, &size)| {
-            let size = fixed(size)?;
-            let [before, after] = self.padding[at];
-            let padded = size.checked_add(before).and_then(|s| s.checked_add(after));
-            let room =
-                padded.and_then(|p| p.checked_sub(reach(self.kernel[at], self.dilation[at]).ok()?));
-            let room = room.ok_or_else(|| {
-                format!("a window larger than the {size} places of axis {}", at + 2)
-            })?;
-            let stride = self.stride[at];
-            let mut count = if ceil {
-                room.div_ceil(stride)
-            } else {
-                room / stride
-            } + 1;
-            if ceil && (count - 1) * stride >= size + before {
-                count -= 1;
-            }
-            Ok(Extent::fixed(count))
-        });
-        each.collect()
-    }
-}
-
-pub(super) fn reach(kernel: usize, dilation: usize) -> Result<usize, Reason> {
-    let gaps = kernel
-        .checked_sub(1)
-        .and_then(|gaps| gaps.checked_mul(dilation));
-    let reach = gaps.and_then(|gaps| gaps.checked_add(1));
-    reach.ok_or_else(|| format!("a kernel of length {kernel}"))
-}
-
-pub(super) fn fixed(extent: Extent) -> Result<usize, Reason> {
-    match extent.is_fixed() {
-        true => Ok(extent.fixed),
-        false => Err(format!("a spatial axis of length {extent}")),
-    }
 }
 
 impl Importer {
@@ -239,7 +63,7 @@ impl Importer {
     }
 
     /// A vector that belongs to a layer.
-    fn vector(&mut self, operand: &Operand, layer: &'static str, role: &str) -> Read {
+    pub(crate) fn vector(&mut self, operand: &Operand, layer: &'static str, role: &str) -> Read {
         match operand {
             Operand::Value(id) => Ok(*id),
             Operand::Host(host) => self.tensor(host, layer, role),
@@ -330,12 +154,12 @@ impl Importer {
         };
         let mut value = self.push(op, inputs, output, ElementKind::Float);
         for (at, cut) in cuts.into_iter().enumerate().filter(|(_, cut)| *cut > 0) {
-            let length = super::importer::number(self.shape(value)[at + 2]);
+            let length = number(self.shape(value)[at + 2]);
             let cut = i64::try_from(cut).unwrap_or(i64::MAX);
             let end = length
-                .plus(super::host::Number::fixed(-cut))
+                .plus(Number::fixed(-cut))
                 .ok_or("padding that leaves nothing")?;
-            value = self.part(value, at + 2, super::host::Number::fixed(0), end)?;
+            value = self.part(value, at + 2, Number::fixed(0), end)?;
         }
         Ok(value)
     }
@@ -491,156 +315,62 @@ impl Importer {
         Ok(true)
     }
 
-    pub(crate) fn batch_norm(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
-        if a.int("training_mode", 0)? != 0 || a.int("spatial", 1)? != 1 {
-            return Err(
-                "a batch norm in training, or over places; valid is inference over channels"
-                    .to_owned(),
-            );
-        }
-        let input = self.value(&needs(x, 0)?)?;
-        if self.rank(input) < 2 {
-            return Err("an operand of fewer than 2 axes".to_owned());
-        }
-        // A norm behind a quantizer is computed by itself: a layer must not do it before the quantizer.
-        let input = match self.quantizers.contains_key(&input) {
-            true => {
-                let (shape, kind) = (self.shape(input), self.kind(input));
-                self.push(Op::Reshape, vec![input], shape, kind)
-            }
-            false => input,
-        };
-        let mut inputs = vec![input];
-        for (at, role) in ["gamma", "beta", "running_mean", "running_var"]
-            .into_iter()
-            .enumerate()
-        {
-            inputs.push(self.vector(&needs(x, at + 1)?, "BatchNorm", role)?);
-        }
-        let op = Op::BatchNorm {
-            epsilon: a.float("epsilon", 1e-5)?,
-            momentum: 1.0 - a.float("momentum", 0.9)?,
-        };
-        let shape = self.shape(input);
-        Ok(self.push(op, inputs, shape, ElementKind::Float))
-    }
-
-    pub(crate) fn layer_norm(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
-        let input = self.value(&needs(x, 0)?)?;
-        let axis = axis_of(a.int("axis", -1)?, self.rank(input))?;
-        let shape = self.shape(input);
-        let features: Option<Vec<usize>> = shape[axis..]
-            .iter()
-            .map(|extent| extent.is_fixed().then_some(extent.fixed))
-            .collect();
-        let features: usize = features
-            .ok_or("features that change with the batch")?
-            .into_iter()
-            .product();
-        let epsilon = a.float("epsilon", 1e-5)?;
-        let mut flat = shape[..axis].to_vec();
-        flat.push(Extent::fixed(features));
-        let rows = self.reshaped(input, flat.clone());
-        let mut inputs = vec![rows];
-        for (at, role) in [(1, "gamma"), (2, "beta")] {
-            let Some(operand) = x.get(at).cloned().flatten() else {
-                break;
-            };
-            let operand = match operand {
-                Operand::Host(host) if host.shape.len() != 1 && host.len() == features => {
-                    Operand::Host(Rc::new(host.reshaped(vec![features])))
-                }
-                operand => operand,
-            };
-            let vector = self.vector(&operand, "LayerNorm", role)?;
-            inputs.push(self.reshaped(vector, vec![features.into()]));
-        }
-        let normed = self.push(Op::LayerNorm { epsilon }, inputs, flat, ElementKind::Float);
-        Ok(self.reshaped(normed, shape))
-    }
-
-    /// Instance norm, or group norm with so many groups: of each group of channels, over its channels and places.
-    pub(crate) fn group_norm(
+    /// `CausalConvWithState`: a convolution along the last axis in which no output depends on later positions, and the positions that
+    /// the next call needs.
+    pub(crate) fn causal_convolution(
         &mut self,
         a: &Attributes<'_, '_>,
         x: &[Option<Operand>],
-        groups: Option<i64>,
-    ) -> Read {
+    ) -> Result<Vec<Known>, Reason> {
         let input = self.value(&needs(x, 0)?)?;
-        let shape = self.shape(input);
-        let fixed: Option<Vec<usize>> = shape
-            .iter()
-            .skip(1)
-            .map(|extent| extent.is_fixed().then_some(extent.fixed))
-            .collect();
-        let fixed = fixed
-            .filter(|lengths| !lengths.is_empty())
-            .ok_or("an operand without fixed channels")?;
-        let channels = fixed[0];
-        let groups = match groups {
-            None => channels,
-            Some(groups) => usize::try_from(groups)
-                .ok()
-                .filter(|&g| g > 0 && channels.is_multiple_of(g))
-                .ok_or_else(|| format!("{channels} channels do not split into {groups} groups"))?,
+        let weight = self.value(&needs(x, 1)?)?;
+        let (shape, kernel) = (self.shape(input), self.shape(weight));
+        let ([batch, channels, length], [outputs, _, taps]) = (&shape[..], &kernel[..]) else {
+            return Err("operands of another number of axes than 3".to_owned());
         };
-        let each = fixed.iter().product::<usize>() / groups.max(1);
-        let rows = self.reshaped(input, vec![shape[0], groups.into(), each.into()]);
-        let mean = self.reduced(rows, Reduction::Mean, 2);
-        let centred = self.zip(
-            Op::Zip(Arithmetic::Subtract),
-            rows,
-            mean,
-            ElementKind::Float,
-        )?;
-        let squares = self.zip(
-            Op::Zip(Arithmetic::Multiply),
-            centred,
-            centred,
-            ElementKind::Float,
-        )?;
-        let variance = self.reduced(squares, Reduction::Mean, 2);
-        let bounded = self.same(
-            Op::Scalar(Arithmetic::Add, a.float("epsilon", 1e-5)?),
-            variance,
-        );
-        let deviation = self.same(Op::Map(Map::Sqrt), bounded);
-        let normed = self.zip(
-            Op::Zip(Arithmetic::Divide),
-            centred,
-            deviation,
-            ElementKind::Float,
-        )?;
-        let mut normed = self.reshaped(normed, shape.clone());
-        for (at, role, arithmetic) in [
-            (1, "weight", Arithmetic::Multiply),
-            (2, "bias", Arithmetic::Add),
-        ] {
-            let mut vector = needs(x, at)?;
-            // One scale for each group, before opset 21.
-            if let Operand::Host(host) = &vector
-                && host.len() == groups
-                && groups != channels
-            {
-                let positions = (0..channels).map(|channel| channel / (channels / groups));
-                vector = Operand::Host(Rc::new(host.picked(vec![channels], positions)));
+        let (batch, channels, length, taps) =
+            (*batch, fixed(*channels)?, fixed(*length)?, fixed(*taps)?);
+        let before = taps.saturating_sub(1);
+        let past = match x.get(3).cloned().flatten() {
+            Some(state) => self.value(&state)?,
+            None => {
+                let state = vec![batch, channels.into(), before.into()];
+                self.push(Op::Constant(0.0), Vec::new(), state, ElementKind::Float)
             }
-            let vector = self.vector(&vector, "GroupNorm", role)?;
-            let mut spread = vec![Extent::fixed(1); shape.len()];
-            spread[1] = Extent::fixed(channels);
-            if self.shape(vector) != [Extent::fixed(channels)] {
-                return Err(format!("scales that are not {channels}, one a channel"));
-            }
-            let vector = self.reshaped(vector, spread);
-            normed = self.zip(Op::Zip(arithmetic), normed, vector, ElementKind::Float)?;
+        };
+        let whole = match before {
+            0 => input,
+            _ => self.after(past, input, 2)?,
+        };
+        let mut operands = vec![whole, weight];
+        if let Some(bias) = x.get(2).cloned().flatten() {
+            operands.push(self.value(&bias)?);
         }
-        Ok(normed)
-    }
-
-    pub(crate) fn reduced(&mut self, x: ValueId, reduction: Reduction, axis: usize) -> ValueId {
-        let mut shape = self.shape(x);
-        shape[axis] = Extent::fixed(1);
-        let kind = self.kind(x);
-        self.push(Op::Reduce(reduction, axis), vec![x], shape, kind)
+        let op = Op::Convolution(Convolution {
+            stride: vec![1],
+            padding: vec![[0, 0]],
+            dilation: vec![1],
+            groups: channels,
+        });
+        let output = vec![batch, *outputs, length.into()];
+        let mut result = self.push(op, operands, output, ElementKind::Float);
+        if a.text("activation", "none")? != "none" {
+            let gate = self.map(Map::Sigmoid, result);
+            result = match a.text("activation", "none")?.as_str() {
+                "silu" | "swish" => self.both(Arithmetic::Multiply, result, gate)?,
+                other => {
+                    return Err(format!(
+                        "activation `{other}`; valid are none, silu and swish"
+                    ));
+                }
+            };
+        }
+        let total = before + length;
+        let signed = |at: usize| Number::fixed(i64::try_from(at).unwrap_or(i64::MAX));
+        let kept = match before {
+            0 => past,
+            _ => self.part(whole, 2, signed(total - before), signed(total))?,
+        };
+        Ok(vec![Known::Value(result), Known::Value(kept)])
     }
 }

@@ -1,4 +1,6 @@
-//! Norms that the graph spells with other operations.
+//! Norms: as layers, or by arithmetic where a graph has no such layer.
+
+use std::rc::Rc;
 
 use calcine_graph::{
     Arithmetic, Comparison, ElementKind, Extent, Map, Op, Pool, Reduction, ValueId,
@@ -6,7 +8,8 @@ use calcine_graph::{
 
 use super::host::Number;
 use super::importer::{Attributes, Importer, Operand, Reason, axis_of, number};
-use super::layers::{Read, fixed, needs};
+use super::layers::{Read, needs};
+use super::windows::fixed;
 
 impl Importer {
     /// `x / √(mean(x²) + ε) · scale` over the axes from one on.
@@ -141,5 +144,158 @@ impl Importer {
         let bounded = self.scalar(Arithmetic::Add, scaled, a.float("bias", 1.0)?);
         let power = self.scalar(Arithmetic::Power, bounded, a.float("beta", 0.75)?);
         self.both(Arithmetic::Divide, input, power)
+    }
+
+    pub(crate) fn batch_norm(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
+        if a.int("training_mode", 0)? != 0 || a.int("spatial", 1)? != 1 {
+            return Err(
+                "a batch norm in training, or over places; valid is inference over channels"
+                    .to_owned(),
+            );
+        }
+        let input = self.value(&needs(x, 0)?)?;
+        if self.rank(input) < 2 {
+            return Err("an operand of fewer than 2 axes".to_owned());
+        }
+        // A norm behind a quantizer is computed by itself: a layer must not do it before the quantizer.
+        let input = match self.quantizers.contains_key(&input) {
+            true => {
+                let (shape, kind) = (self.shape(input), self.kind(input));
+                self.push(Op::Reshape, vec![input], shape, kind)
+            }
+            false => input,
+        };
+        let mut inputs = vec![input];
+        for (at, role) in ["gamma", "beta", "running_mean", "running_var"]
+            .into_iter()
+            .enumerate()
+        {
+            inputs.push(self.vector(&needs(x, at + 1)?, "BatchNorm", role)?);
+        }
+        let op = Op::BatchNorm {
+            epsilon: a.float("epsilon", 1e-5)?,
+            momentum: 1.0 - a.float("momentum", 0.9)?,
+        };
+        let shape = self.shape(input);
+        Ok(self.push(op, inputs, shape, ElementKind::Float))
+    }
+
+    pub(crate) fn layer_norm(&mut self, a: &Attributes<'_, '_>, x: &[Option<Operand>]) -> Read {
+        let input = self.value(&needs(x, 0)?)?;
+        let axis = axis_of(a.int("axis", -1)?, self.rank(input))?;
+        let shape = self.shape(input);
+        let features: Option<Vec<usize>> = shape[axis..]
+            .iter()
+            .map(|extent| extent.is_fixed().then_some(extent.fixed))
+            .collect();
+        let features: usize = features
+            .ok_or("features that change with the batch")?
+            .into_iter()
+            .product();
+        let epsilon = a.float("epsilon", 1e-5)?;
+        let mut flat = shape[..axis].to_vec();
+        flat.push(Extent::fixed(features));
+        let rows = self.reshaped(input, flat.clone());
+        let mut inputs = vec![rows];
+        for (at, role) in [(1, "gamma"), (2, "beta")] {
+            let Some(operand) = x.get(at).cloned().flatten() else {
+                break;
+            };
+            let operand = match operand {
+                Operand::Host(host) if host.shape.len() != 1 && host.len() == features => {
+                    Operand::Host(Rc::new(host.reshaped(vec![features])))
+                }
+                operand => operand,
+            };
+            let vector = self.vector(&operand, "LayerNorm", role)?;
+            inputs.push(self.reshaped(vector, vec![features.into()]));
+        }
+        let normed = self.push(Op::LayerNorm { epsilon }, inputs, flat, ElementKind::Float);
+        Ok(self.reshaped(normed, shape))
+    }
+
+    /// Instance norm, or group norm with so many groups: of each group of channels, over its channels and places.
+    pub(crate) fn group_norm(
+        &mut self,
+        a: &Attributes<'_, '_>,
+        x: &[Option<Operand>],
+        groups: Option<i64>,
+    ) -> Read {
+        let input = self.value(&needs(x, 0)?)?;
+        let shape = self.shape(input);
+        let fixed: Option<Vec<usize>> = shape
+            .iter()
+            .skip(1)
+            .map(|extent| extent.is_fixed().then_some(extent.fixed))
+            .collect();
+        let fixed = fixed
+            .filter(|lengths| !lengths.is_empty())
+            .ok_or("an operand without fixed channels")?;
+        let channels = fixed[0];
+        let groups = match groups {
+            None => channels,
+            Some(groups) => usize::try_from(groups)
+                .ok()
+                .filter(|&g| g > 0 && channels.is_multiple_of(g))
+                .ok_or_else(|| format!("{channels} channels do not split into {groups} groups"))?,
+        };
+        let each = fixed.iter().product::<usize>() / groups.max(1);
+        let rows = self.reshaped(input, vec![shape[0], groups.into(), each.into()]);
+        let mean = self.reduced(rows, Reduction::Mean, 2);
+        let centred = self.zip(
+            Op::Zip(Arithmetic::Subtract),
+            rows,
+            mean,
+            ElementKind::Float,
+        )?;
+        let squares = self.zip(
+            Op::Zip(Arithmetic::Multiply),
+            centred,
+            centred,
+            ElementKind::Float,
+        )?;
+        let variance = self.reduced(squares, Reduction::Mean, 2);
+        let bounded = self.same(
+            Op::Scalar(Arithmetic::Add, a.float("epsilon", 1e-5)?),
+            variance,
+        );
+        let deviation = self.same(Op::Map(Map::Sqrt), bounded);
+        let normed = self.zip(
+            Op::Zip(Arithmetic::Divide),
+            centred,
+            deviation,
+            ElementKind::Float,
+        )?;
+        let mut normed = self.reshaped(normed, shape.clone());
+        for (at, role, arithmetic) in [
+            (1, "weight", Arithmetic::Multiply),
+            (2, "bias", Arithmetic::Add),
+        ] {
+            let mut vector = needs(x, at)?;
+            // One scale for each group, before opset 21.
+            if let Operand::Host(host) = &vector
+                && host.len() == groups
+                && groups != channels
+            {
+                let positions = (0..channels).map(|channel| channel / (channels / groups));
+                vector = Operand::Host(Rc::new(host.picked(vec![channels], positions)));
+            }
+            let vector = self.vector(&vector, "GroupNorm", role)?;
+            let mut spread = vec![Extent::fixed(1); shape.len()];
+            spread[1] = Extent::fixed(channels);
+            if self.shape(vector) != [Extent::fixed(channels)] {
+                return Err(format!("scales that are not {channels}, one a channel"));
+            }
+            let vector = self.reshaped(vector, spread);
+            normed = self.zip(Op::Zip(arithmetic), normed, vector, ElementKind::Float)?;
+        }
+        Ok(normed)
+    }
+
+    pub(crate) fn reduced(&mut self, x: ValueId, reduction: Reduction, axis: usize) -> ValueId {
+        let mut shape = self.shape(x);
+        shape[axis] = Extent::fixed(1);
+        let kind = self.kind(x);
+        self.push(Op::Reduce(reduction, axis), vec![x], shape, kind)
     }
 }

@@ -8,7 +8,7 @@ use calcine_quantize::{Quantizer, WeightParameters};
 
 use super::Imported;
 use super::importer::Parameter;
-use super::quantized::FileQuantizer;
+use super::quantizer::FileQuantizer;
 
 /// A parameter of the network, and the initializer that it is.
 pub(crate) struct Stored {

@@ -4,7 +4,8 @@ use calcine_graph::{Comparison, Convolution, ElementKind, Extent, Op, Padding, P
 
 use super::host::{Host, Number};
 use super::importer::{Attributes, Importer, Operand, number};
-use super::layers::{Read, Windows, fixed, lengths, needs, reach};
+use super::layers::{Read, needs};
+use super::windows::{Windows, fixed, lengths, reach};
 
 impl Importer {
     pub(crate) fn global_average(&mut self, x: ValueId) -> Read {

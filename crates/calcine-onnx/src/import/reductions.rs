@@ -92,7 +92,7 @@ impl Importer {
         let mut found = self.push(Op::ArgMax(axis), vec![x], found, ElementKind::Int);
         if last {
             #[allow(clippy::cast_precision_loss, reason = "an index")]
-            let end = super::layers::fixed(shape[axis])?.saturating_sub(1) as f64;
+            let end = super::windows::fixed(shape[axis])?.saturating_sub(1) as f64;
             let negative = self.map(Map::Negate, found);
             found = self.scalar(Arithmetic::Add, negative, end);
         }
@@ -140,7 +140,7 @@ impl Importer {
         let mut one = shape.clone();
         one[axis] = Extent::fixed(1);
         let best = self.push(Op::ArgMax(axis), vec![x], one, ElementKind::Int);
-        let is_best = self.at_index(best, axis, super::layers::fixed(shape[axis])?)?;
+        let is_best = self.at_index(best, axis, super::windows::fixed(shape[axis])?)?;
         Ok(self.cast(is_best, ElementKind::Float))
     }
 
@@ -245,7 +245,7 @@ impl Importer {
             .known_ints(a, x, 1, "axis")?
             .and_then(|axis| axis.first().copied());
         let axis = axis_of(axis.ok_or("its axis is missing")?, self.rank(value))?;
-        let length = super::layers::fixed(self.shape(value)[axis])?;
+        let length = super::windows::fixed(self.shape(value)[axis])?;
         if length > 1024 {
             return Err(format!(
                 "{length} products in a row; valid are at most 1024"

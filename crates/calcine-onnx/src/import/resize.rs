@@ -6,7 +6,8 @@ use calcine_graph::{ElementKind, Extent, Interpolation, Op, ValueId};
 
 use super::host::{Elements, Host, Number};
 use super::importer::{Attributes, Importer, Operand, Reason, axis_of};
-use super::layers::{Read, fixed, needs};
+use super::layers::{Read, needs};
+use super::windows::fixed;
 
 /// How places of the output are places of the input.
 #[derive(Clone, Copy, PartialEq)]

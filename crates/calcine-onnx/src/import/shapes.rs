@@ -299,7 +299,7 @@ impl Importer {
 
     /// The elements before and after an axis, as if it began again.
     fn wrapped(&mut self, x: ValueId, axis: usize, ends: [usize; 2]) -> Read {
-        let length = super::layers::fixed(self.shape(x)[axis])?;
+        let length = super::windows::fixed(self.shape(x)[axis])?;
         if ends.iter().any(|&end| end > length) {
             return Err(format!(
                 "a padding of {ends:?} that wraps more than once over {length}"
@@ -412,7 +412,7 @@ impl Importer {
             return Err(format!("{} lengths for {} axes", target.len(), axes.len()));
         }
         for (&axis, &length) in axes.iter().zip(&target) {
-            let own = super::layers::fixed(self.shape(value)[axis])?;
+            let own = super::windows::fixed(self.shape(value)[axis])?;
             let length = usize::try_from(length).ok().filter(|&length| length > 0);
             let length = length.ok_or("a length below 1")?;
             let signed = |at: usize| Number::fixed(i64::try_from(at).unwrap_or(i64::MAX));
