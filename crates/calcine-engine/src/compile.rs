@@ -1,9 +1,11 @@
 //! From a graph to steps.
 
 mod fusion;
+mod images;
 mod layers;
 mod nodes;
 mod values;
+mod whole;
 
 use std::collections::HashMap;
 use std::sync::Arc;
